@@ -1,0 +1,46 @@
+# Everything runs in .venv, which `pip` fills; nothing else is needed than python3, pip and make.
+
+PYTHON ?= python3
+BIN := .venv/bin
+INSTALLED := .venv/installed
+SPEC ?= preact18_Al
+RUN := runs/$(SPEC)-$(shell date +%Y%m%d-%H%M%S)
+QUIET := --quiet --disable-pip-version-check
+
+.PHONY: demo test check golden grammar seeds clean
+
+demo: $(INSTALLED)
+	@mkdir -p runs
+	@$(BIN)/cldfc compile specs/$(SPEC).cldf -o runs/$(SPEC).py
+	@echo
+	@$(BIN)/cldfc show specs/$(SPEC).cldf
+	@echo
+	@$(BIN)/cldfc train specs/$(SPEC).cldf --data digits -o $(RUN)
+	@$(BIN)/cldfc eval $(RUN)
+
+test: check
+	@$(BIN)/python -m pytest
+
+check: $(INSTALLED)
+	@$(BIN)/ruff format --check --quiet
+	@$(BIN)/ruff check --quiet
+	@$(BIN)/pyright --pythonpath $(BIN)/python --warnings >.venv/pyright.log || { cat .venv/pyright.log; exit 1; }
+	@$(BIN)/lint-imports >.venv/lint-imports.log || { cat .venv/lint-imports.log; exit 1; }
+
+golden: $(INSTALLED)
+	@$(BIN)/python -m pytest --update-golden tests/test_emit.py tests/test_errors.py tests/test_show.py
+
+grammar: $(INSTALLED)
+	@PYTHONHASHSEED=0 $(BIN)/python -m cldfc.syntax.build_tables
+
+seeds: $(INSTALLED)
+	@$(BIN)/python benchmarks/seeds.py
+
+$(INSTALLED): pyproject.toml
+	@echo "making .venv (a minute or two)"
+	@$(PYTHON) -m venv .venv
+	@$(BIN)/pip install $(QUIET) --editable '.[dev]'
+	@touch $@
+
+clean:
+	rm -rf .venv build dist

@@ -1,0 +1,5 @@
+"""`python -m cldfc`."""
+
+from cldfc.cli import app
+
+app()

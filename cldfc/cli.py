@@ -1,0 +1,242 @@
+"""The command line: arguments and printing, nothing else."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Generator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+# pydantic looks through every installed package for plugins, 15 ms at each start; cldfc has none.
+os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
+
+import typer
+
+from cldfc import __version__
+from cldfc.compiler import Task, analyse, build, compile_source
+from cldfc.diagnostics import CldfError, Source, UsageError
+from cldfc.files import write_file
+from cldfc.render import plain_text, render
+from cldfc.syntax.read import read_source
+from cldfc.syntax.spelling import ascii_name
+
+if TYPE_CHECKING:
+    from cldfc.train.run import RunRecord
+
+SPEC_IS_WRONG, COMMAND_IS_WRONG = 1, 2
+
+app = typer.Typer(
+    help="Compile networks that are written as recurrence equations to PyTorch, and train them.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+SpecPath = Annotated[Path, typer.Argument(metavar="SPEC", help="A .cldf file.", show_default=False)]
+SpecPaths = Annotated[list[Path], typer.Argument(metavar="SPEC…", help="One or more .cldf files.", show_default=False)]
+
+
+def show_version(wanted: bool) -> None:
+    """Print the version and leave."""
+    if wanted:
+        print(f"cldfc {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=show_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    """Compile networks that are written as recurrence equations to PyTorch, and train them."""
+
+
+@contextmanager
+def errors() -> Generator[None]:
+    """Print what is wrong and leave with its exit code."""
+    try:
+        yield
+    except CldfError as error:
+        print_errors(error)
+        raise typer.Exit(SPEC_IS_WRONG) from None
+    except UsageError as error:
+        print(f"error: {error.message}\n  = help: {error.help}", file=sys.stderr)
+        raise typer.Exit(COMMAND_IS_WRONG) from None
+
+
+def print_errors(error: CldfError) -> None:
+    """Diagnostics to standard error, in colour on a terminal."""
+    lines = list(render(error.diagnostics))
+    if not sys.stderr.isatty():
+        sys.stderr.write(plain_text(lines))
+        return
+    from rich.console import Console
+    from rich.text import Text
+
+    console = Console(stderr=True, highlight=False)
+    for line in lines:
+        console.print(Text.assemble(*line), soft_wrap=True)
+
+
+@app.command()
+def check(
+    specs: SpecPaths,
+    as_json: Annotated[bool, typer.Option("--json", help="Print what is wrong as JSON.")] = False,
+) -> None:
+    """Say what is wrong with specs, if anything.
+
+    Example: cldfc check specs/*.cldf
+    """
+    found: list[CldfError] = []
+    with errors():
+        for path in specs:
+            try:
+                inferred = analyse(read_source(path))
+            except CldfError as error:
+                found.append(error)
+                continue
+            if not as_json:
+                stored = sum(parameter.count() for parameter in inferred.parameters.values())
+                print(f"{path}: {inferred.expansion.program.model}, {stored:,} parameters")
+    if as_json:
+        import json
+
+        print(json.dumps([d.as_data() for error in found for d in error.diagnostics], ensure_ascii=False, indent=2))
+    else:
+        for error in found:
+            print_errors(error)
+    if found:
+        raise typer.Exit(SPEC_IS_WRONG)
+
+
+@app.command("compile")
+def compile_command(
+    spec: SpecPath,
+    output: Annotated[
+        str | None, typer.Option("-o", "--output", metavar="FILE", help="Where to; `-` for standard output.")
+    ] = None,
+) -> None:
+    """Write the PyTorch module of a spec, by default to NAME.py in this folder.
+
+    Example: cldfc compile specs/preact18_Al.cldf -o network.py
+    """
+    with errors():
+        from cldfc.emit.torch_module import emit_module
+        from cldfc.show.summary import summary_lines
+
+        graph = build(read_source(spec))
+        code = emit_module(graph)
+        if output == "-":
+            sys.stdout.write(code)
+        else:
+            path = Path(output or f"{spec.stem}.py")
+            refuse_foreign(path)
+            write_file(path, code)
+            print(f"{graph.program.model} written to {path}", file=sys.stderr)
+        print("\n".join(summary_lines(graph)), file=sys.stderr if output == "-" else sys.stdout)
+
+
+def refuse_foreign(path: Path) -> None:
+    """A file that cldfc has not written is not overwritten. Raises UsageError."""
+    if path.is_dir():
+        raise UsageError(f"`{path}` is a folder", f"name a file in it: `-o {path / 'network.py'}`")
+    if path.is_file() and path.stat().st_size:
+        with path.open("rb") as file:
+            start = file.read(500)
+        if b"generated by cldfc" not in start:
+            raise UsageError(f"`{path}` is there, and cldfc has not written it", "give another name with `-o FILE`")
+
+
+@app.command()
+def show(spec: SpecPath) -> None:
+    """Draw a network in the terminal: levels, shared kernels, what sharing saves.
+
+    Example: cldfc show specs/fbresnet.cldf
+    """
+    with errors():
+        from rich.console import Console
+
+        from cldfc.show.terminal import show_network
+
+        show_network(build(read_source(spec)), Console(highlight=False))
+
+
+@app.command()
+def train(
+    spec: SpecPath,
+    data: Annotated[str, typer.Option(metavar="NAME", help="The data set, such as `digits`.", show_default=False)],
+    output: Annotated[
+        Path | None,
+        typer.Option("-o", "--output", metavar="FOLDER", help="The run folder; by default a new one in runs/."),
+    ] = None,
+    epochs: Annotated[int | None, typer.Option(help="Passes over the training images.", show_default=False)] = None,
+    batch: Annotated[int | None, typer.Option(help="Images in a step.", show_default=False)] = None,
+    lr: Annotated[float | None, typer.Option(help="Largest learning rate.", show_default=False)] = None,
+    seed: Annotated[
+        int | None, typer.Option(help="Seed of weights, order and augmentation.", show_default=False)
+    ] = None,
+) -> None:
+    """Train a network on a data set, which sets the input's shape and the number of classes.
+
+    Example: cldfc train specs/fbresnet.cldf --data digits
+    """
+    with errors():
+        from cldfc.emit.torch_module import emit_module
+        from cldfc.show.summary import facts
+        from cldfc.train.catalogue import find
+        from cldfc.train.recipe import change_recipe
+
+        dataset = find(data)
+        wanted = {"epochs": epochs, "batch": batch, "lr": lr, "seed": seed}
+        recipe = change_recipe(dataset.recipe, {name: value for name, value in wanted.items() if value is not None})
+        source = read_source(spec)
+        graph = build(source, Task(dataset.shape, dataset.classes))
+        code = emit_module(graph)
+
+        from cldfc.train.progress import show_progress
+        from cldfc.train.train import train_network
+
+        command = " ".join(["cldfc", *sys.argv[1:]])
+        with show_progress() as progress:
+            result = train_network(
+                source.text,
+                code,
+                ascii_name(graph.program.model),
+                facts(graph),
+                dataset,
+                recipe,
+                output,
+                progress,
+                command,
+            )
+        print(f"{dataset.name}: {dataset.split}")
+        final, best = result.final.test_accuracy, result.best.test_accuracy
+        print(f"test accuracy {final:.2%} after the last epoch, {best:.2%} at best")
+        print(f"weights  {result.folder / 'best.safetensors'}")
+        print(f"source   {result.folder / 'network.py'}")
+        print(f"report   {result.folder / 'report.html'}")
+
+
+@app.command("eval")
+def evaluate(
+    run: Annotated[Path, typer.Argument(metavar="RUN", help="A run folder.", show_default=False)],
+) -> None:
+    """Test the best weights of a run again, from its folder alone.
+
+    Example: cldfc eval runs/FBResNet-digits-1
+    """
+    with errors():
+        from cldfc.train.evaluate import evaluate_run
+
+        found = evaluate_run(run, recompile)
+        print(f"{found.record.class_name} on {found.record.dataset} ({found.device}): {found.record.split}")
+        recorded = "as recorded" if found.agrees else f"recorded was {found.best.test_accuracy:.2%}"
+        print(f"test accuracy {found.score.accuracy:.2%}, {recorded} in epoch {found.best.epoch}")
+
+
+def recompile(text: str, record: RunRecord) -> str:
+    """The source of a run's network, from the spec in its folder."""
+    return compile_source(Source("spec.cldf", text), Task(record.input_shape, record.classes))

@@ -1,0 +1,167 @@
+"""What is wrong with a spec, where, and what to write instead: data, and two renderers."""
+
+from __future__ import annotations
+
+import difflib
+from bisect import bisect_right
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from functools import cached_property
+
+LONGEST_WORD = 40
+"""Of longer words the start is compared with known ones."""
+
+
+@dataclass(frozen=True)
+class Source:
+    """A spec's text and the name that errors print for it."""
+
+    name: str
+    text: str
+
+    @cached_property
+    def line_starts(self) -> list[int]:
+        """Offset of the first character of every line."""
+        return [0, *(at + 1 for at, character in enumerate(self.text) if character == "\n")]
+
+    def position(self, offset: int) -> tuple[int, int]:
+        """Line and column of an offset, both from 1."""
+        line = bisect_right(self.line_starts, offset)
+        return line, offset - self.line_starts[line - 1] + 1
+
+    def line(self, number: int) -> str:
+        """The text of a line, without its end."""
+        starts = self.line_starts
+        end = starts[number] - 1 if number < len(starts) else len(self.text)
+        return self.text[starts[number - 1] : end].rstrip("\r")
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """A stretch of a source, `start` to `end` (exclusive), in characters."""
+
+    source: Source
+    start: int
+    end: int
+
+    def to(self, other: Span) -> Span:
+        """The stretch from here to the end of `other`."""
+        return Span(self.source, self.start, other.end)
+
+    @property
+    def text(self) -> str:
+        """What stands there."""
+        return self.source.text[self.start : self.end]
+
+    @property
+    def line(self) -> int:
+        """The line it starts on, from 1."""
+        return self.source.position(self.start)[0]
+
+    def __str__(self) -> str:
+        line, column = self.source.position(self.start)
+        return f"{self.source.name}:{line}:{column}"
+
+
+@dataclass(frozen=True, slots=True)
+class Label:
+    """A place and what is to be said about it."""
+
+    span: Span
+    text: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Diagnostic:
+    """One error: a stable code, what is wrong, where, and what to write instead.
+
+    `places[0]` is the primary place, the others are what it conflicts with.
+    """
+
+    code: str
+    message: str
+    places: tuple[Label, ...]
+    help: str
+
+    def as_data(self) -> dict[str, object]:
+        """The same as plain data, for `--json`."""
+        return {
+            "code": self.code,
+            "message": self.message,
+            "help": self.help,
+            "places": [place_as_data(place) for place in self.places],
+        }
+
+
+def place_as_data(place: Label) -> dict[str, object]:
+    """File, line, column (from 1), length and label of a place."""
+    line, column = place.span.source.position(place.span.start)
+    return {
+        "file": place.span.source.name,
+        "line": line,
+        "column": column,
+        "length": place.span.end - place.span.start,
+        "label": place.text,
+    }
+
+
+class CldfError(Exception):
+    """A spec is wrong; carries every independent error that was found."""
+
+    def __init__(self, *diagnostics: Diagnostic) -> None:
+        super().__init__(*(f"{d.code} {d.places[0].span}: {d.message}" for d in diagnostics))
+        self.diagnostics = diagnostics
+
+
+class UsageError(Exception):
+    """The command line, a file or a folder is wrong, not a spec."""
+
+    def __init__(self, message: str, help: str) -> None:
+        super().__init__(message)
+        self.message = message
+        self.help = help
+
+
+@dataclass
+class Problems:
+    """Errors as they are found; a place is reported once.
+
+    `broken` holds the names that a wrong statement would have defined: that they are missing
+    follows from an error that is already known. `lost` says that a wrong statement may have defined
+    any name, for its own could not be read.
+    """
+
+    found: list[Diagnostic] = field(default_factory=list[Diagnostic])
+    broken: set[str] = field(default_factory=set[str])
+    lost: bool = False
+    places: set[tuple[str, Span]] = field(default_factory=set[tuple[str, Span]])
+
+    def report(self, code: str, message: str, span: Span, label: str, help: str, *others: Label) -> None:
+        """Note an error, unless the same code already stands at the same place."""
+        if (code, span) in self.places:
+            return
+        self.places.add((code, span))
+        self.found.append(Diagnostic(code, message, (Label(span, label), *others), help))
+
+    def explain(self, name: str) -> bool:
+        """Whether an error that is already known explains that a name is missing."""
+        return self.lost or name in self.broken
+
+    def stop_if_any(self) -> None:
+        """Raise what has been found, in the order of the text."""
+        if self.found:
+            order = sorted(self.found, key=lambda d: (d.places[0].span.source.name, d.places[0].span.start))
+            raise CldfError(*order)
+
+
+def nearest(word: str, known: Iterable[str]) -> str | None:
+    """The known word that is most like a word, if any is; capitals make no difference."""
+    by_spelling = {name.lower(): name for name in known}
+    close = difflib.get_close_matches(word.lower()[:LONGEST_WORD], by_spelling, n=1, cutoff=0.7)
+    return by_spelling[close[0]] if close else None
+
+
+def did_you_mean(word: str, known: Iterable[str], otherwise: str) -> str:
+    """`did you mean …?` with the nearest known word, or `otherwise`."""
+    close = nearest(word, known)
+    return f"did you mean `{close}`?" if close else otherwise

@@ -1,0 +1,44 @@
+"""Lines of Python as `ruff format` lays them out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+WIDTH = 88
+INDENT = "    "
+
+
+def fits(line: str, depth: int) -> bool:
+    """Whether a line is short enough at an indentation."""
+    return len(INDENT) * depth + len(line) <= WIDTH
+
+
+def call(start: str, arguments: Sequence[str], end: str, depth: int) -> list[str]:
+    """`start(arguments)end` on one line, with its arguments on the next, or on one line each."""
+    joined = ", ".join(arguments)
+    if fits(f"{start}({joined}){end}", depth) or not arguments:
+        return [f"{start}({joined}){end}"]
+    if fits(joined, depth + 1):
+        return [f"{start}(", INDENT + joined, f"){end}"]
+    return [f"{start}(", *(f"{INDENT}{argument}," for argument in arguments), f"){end}"]
+
+
+def breakable(line: str, depth: int) -> list[str]:
+    """A line that stays too long because of long names: broken at its last call, if at all."""
+    opening = line.rfind("](") + 1 or line.find("(")
+    if fits(line, depth) or not line.endswith(")") or opening < 0:
+        return [line]
+    return [line[: opening + 1], INDENT + line[opening + 1 : -1], ")"]
+
+
+def table(name: str, entries: Sequence[str], depth: int) -> list[str]:
+    """`name = {entries}` on one line, or an entry a line."""
+    line = f"{name} = {{{', '.join(entries)}}}"
+    if fits(line, depth):
+        return [line]
+    return [f"{name} = {{", *(f"{INDENT}{entry}," for entry in entries), "}"]
+
+
+def indent(lines: Sequence[str], depth: int = 1) -> list[str]:
+    """Lines moved to the right; empty ones stay empty."""
+    return [INDENT * depth + line if line else line for line in lines]

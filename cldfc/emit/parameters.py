@@ -1,0 +1,153 @@
+"""Which line of `__init__` makes which parameters: each identity once, in the loops of the network.
+
+A place in an equation *owns* the parameters that are made for it. Other places that use the same
+ones, as A@ℓ+1 in the pooling and A@ℓ in every step, call the module that is there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+
+from cldfc.emit.schedule import Item, Leaf, Loop
+from cldfc.network.expand import Key
+from cldfc.network.program import Lookup, Position, Positions
+from cldfc.ops import Operator
+
+Turn = dict[str, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Hop:
+    """The way into a loop: to its body, or to its `rest`, which the last turn leaves out."""
+
+    loop: Loop
+    into_rest: bool
+
+    def turns(self, outer: Turn) -> Iterator[Turn]:
+        """The values of the loop variable, with those of the loops around."""
+        loop = self.loop
+        first, last = loop.first.value(outer), loop.last.value(outer)
+        stop = last if self.into_rest else last + loop.step
+        for value in range(first, stop, loop.step):
+            yield {**outer, loop.variable: value}
+
+
+Route = tuple[Hop, ...]
+
+
+def turns(route: Route) -> list[Turn]:
+    """All values of the loop variables on a route."""
+    found: list[Turn] = [{}]
+    for hop in route:
+        found = [turn for outer in found for turn in hop.turns(outer)]
+    return found
+
+
+@dataclass(frozen=True, slots=True)
+class Site:
+    """A leaf in the schedule: the loops around it, and its index in each container on the way."""
+
+    leaf: Leaf
+    route: Route
+    indices: tuple[int, ...]
+
+
+def sites(items: Sequence[Item], route: Route = (), indices: tuple[int, ...] = ()) -> Iterator[Site]:
+    """Every leaf of a schedule, in order."""
+    for index, item in enumerate(items):
+        here = (*indices, index)
+        if isinstance(item, Leaf):
+            yield Site(item, route, here)
+        else:
+            yield from sites(item.body, (*route, Hop(item, False)), here)
+            yield from sites(item.rest, (*route, Hop(item, True)), here)
+
+
+@dataclass(frozen=True)
+class Place:
+    """A parameter where it is used, over the loop variables of its site."""
+
+    site: Site
+    step: int
+    operator: Operator
+    name: str
+    positions: Positions
+
+    def keys(self, route: Route) -> list[Key]:
+        """The parameters that it stands for, turn by turn."""
+        return [(self.name, tuple(p.value(turn) for p in self.positions)) for turn in turns(route)]
+
+    def depth(self) -> int:
+        """How many of the loops around it its tag depends on."""
+        needed = {variable for position in self.positions for variable in variables(position)}
+        inner = [at + 1 for at, hop in enumerate(self.site.route) if hop.loop.variable in needed]
+        return max(inner, default=0)
+
+
+def variables(position: Position) -> Iterator[str]:
+    """The loop variables in a position."""
+    match position.base:
+        case str(name):
+            yield name
+        case Lookup(_, at):
+            yield from variables(at)
+        case None:
+            return
+
+
+@dataclass(frozen=True, slots=True)
+class Declaration:
+    """A line that makes parameters, in the loops of `route`, before the item of this index."""
+
+    place: Place
+    route: Route
+    index: int
+
+
+@dataclass
+class Ownership:
+    """Who makes each parameter, and for which operator; `alone` are made one by one."""
+
+    declarations: list[Declaration] = field(default_factory=list[Declaration])
+    made_for: dict[Key, Operator] = field(default_factory=dict[Key, Operator])
+    alone: list[Key] = field(default_factory=list[Key])
+
+    def fits(self, place: Place) -> bool:
+        """Whether every module that a place calls was made for an operator like its own."""
+        return all(self.made_for[key] == place.operator for key in place.keys(place.site.route))
+
+
+def assign_owners(items: Sequence[Item]) -> tuple[list[Place], Ownership]:
+    """All places of a schedule, and an owner for each parameter."""
+    places = [
+        Place(
+            site, at, step.operator, step.use.name, tuple(p.substitute(site.leaf.binding()) for p in step.use.positions)
+        )
+        for site in sites(items)
+        for at, step in enumerate(site.leaf.template.steps)
+        if step.use is not None
+    ]
+    ownership = Ownership()
+    by_name: dict[str, list[Place]] = {}
+    for place in places:
+        by_name.setdefault(place.name, []).append(place)
+    for same_name in by_name.values():
+        assign(same_name, ownership)
+    return places, ownership
+
+
+def assign(places: list[Place], ownership: Ownership) -> None:
+    """Owners for the parameters of one name: the place with the most of them first."""
+    for place in sorted(places, key=lambda place: -len(set(place.keys(place.site.route)))):
+        route = place.site.route[: place.depth()]
+        keys = place.keys(route)
+        used = set(place.keys(place.site.route))
+        if len(keys) == len(used) and set(keys) == used and not used & ownership.made_for.keys():
+            ownership.made_for.update((key, place.operator) for key in keys)
+            ownership.declarations.append(Declaration(place, route, place.site.indices[len(route)]))
+    for place in places:
+        for key in place.keys(place.site.route):
+            if key not in ownership.made_for:
+                ownership.made_for[key] = place.operator
+                ownership.alone.append(key)

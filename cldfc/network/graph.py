@@ -1,0 +1,100 @@
+"""The network as a graph: a networkx MultiDiGraph whose nodes are pydantic models."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import cached_property
+
+import networkx
+from pydantic import BaseModel, ConfigDict, PositiveInt, SerializeAsAny
+
+from cldfc.network.expand import Instance, Key, format_key
+from cldfc.network.program import Program
+from cldfc.network.shapes import Inferred, Stored
+from cldfc.ops import Operator
+
+
+class Node(BaseModel):
+    """One operation: what it does, the shape of its result, and the place that it comes from."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    operator: SerializeAsAny[Operator]
+    shape: tuple[PositiveInt, ...]
+    parameter: tuple[str, tuple[int, ...]] | None
+    instance: int
+    """The equation at one choice of its indices; -1 for the input."""
+    step: int
+    """The place in that equation."""
+
+
+@dataclass(frozen=True)
+class Graph:
+    """A network: operations 0, 1, … in an order in which they can be computed.
+
+    `net` has one node for each operation, under the attribute `node`, and one edge for each operand,
+    with its place among the operands under `operand`.
+    """
+
+    program: Program
+    net: networkx.MultiDiGraph[int]
+    instances: tuple[Instance, ...]
+    values: dict[Key, int]
+    parameters: dict[Key, Stored]
+
+    def node(self, at: int) -> Node:
+        """The operation at a place."""
+        return self.net.nodes[at]["node"]
+
+    def nodes(self) -> list[Node]:
+        """All operations, operands before what uses them."""
+        return [self.node(at) for at in range(self.net.number_of_nodes())]
+
+    def operands(self, at: int) -> list[int]:
+        """The operands of an operation, in their order."""
+        edges: Iterable[tuple[int, int, int]] = self.net.in_edges(at, data="operand")
+        places = {place: source for source, _, place in edges}
+        return [places[place] for place in range(len(places))]
+
+    @cached_property
+    def members(self) -> dict[int, list[int]]:
+        """The operations of each instance."""
+        found: dict[int, list[int]] = {number: [] for number in range(-1, len(self.instances))}
+        for at, node in enumerate(self.nodes()):
+            found[node.instance].append(at)
+        return found
+
+    def shape(self, value: Key) -> tuple[int, ...]:
+        """The shape of a value such as `r@2,0`."""
+        return self.node(self.values[value]).shape
+
+
+def build_graph(inferred: Inferred) -> Graph:
+    """The graph of a network whose shapes are known. Raises ValueError when it is not a network."""
+    expansion = inferred.expansion
+    net: networkx.MultiDiGraph[int] = networkx.MultiDiGraph(name=expansion.program.model)
+    for at, (operation, shape) in enumerate(zip(expansion.operations, inferred.shapes, strict=True)):
+        node = Node(
+            operator=operation.operator,
+            shape=shape,
+            parameter=operation.parameter,
+            instance=operation.instance,
+            step=operation.step,
+        )
+        net.add_node(at, node=node)
+        net.add_edges_from((operand, at, {"operand": place}) for place, operand in enumerate(operation.operands))
+    graph = Graph(expansion.program, net, tuple(expansion.instances), dict(expansion.values), dict(inferred.parameters))
+    validate_graph(graph)
+    return graph
+
+
+def validate_graph(graph: Graph) -> None:
+    """Raise ValueError unless operands come first and every parameter is stored once."""
+    for source, target in graph.net.edges():
+        if source >= target:
+            raise ValueError(f"operation {target} uses operation {source}, which comes later")
+    used = {node.parameter for node in graph.nodes() if node.parameter is not None}
+    if used != graph.parameters.keys():
+        missing = sorted(map(format_key, used ^ graph.parameters.keys()))
+        raise ValueError(f"parameters used and stored differ: {', '.join(missing)}")

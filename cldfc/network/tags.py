@@ -1,0 +1,110 @@
+"""Tags → positions: what each index of a tag stands for."""
+
+from __future__ import annotations
+
+from collections.abc import Set
+from dataclasses import dataclass
+
+from cldfc.diagnostics import Label, Problems, Span
+from cldfc.network.constants import LONGEST_RANGE, Constants
+from cldfc.network.program import Constant, Lookup, Position, Positions
+from cldfc.syntax import tree
+from cldfc.syntax.format import format_index, format_symbol
+
+
+@dataclass(frozen=True)
+class Tags:
+    """Resolves tags; `bound` are the index names that have a value at the place."""
+
+    constants: Constants
+    problems: Problems
+
+    def positions(self, symbol: tree.Symbol, bound: Set[str]) -> Positions | None:
+        """The positions of a symbol's tag, or None and a report."""
+        found = [self.position(index, symbol, bound) for index in symbol.tag]
+        return tuple(p for p in found if p is not None) if None not in found else None
+
+    def position(self, index: tree.Index, symbol: tree.Symbol, bound: Set[str]) -> Position | None:
+        """One index: an integer, an index name, or a constant, plus an integer."""
+        if index.name is None:
+            return Position(None, index.offset)
+        if self.constants.names.is_constant(index.name):
+            constant = self.constants.constant(index.name)
+            return None if constant is None else self.constant_position(constant, index, symbol, bound)
+        if index.at is not None and index.name in self.constants.names.declared:
+            return self.report_tagged_index(index)
+        if index.name not in bound and self.constants.range(index.name, index.span) is not None:
+            self.report_unbound(index, symbol)
+            return None
+        return Position(index.name, index.offset) if index.name in bound else None
+
+    def constant_position(
+        self, constant: Constant, index: tree.Index, symbol: tree.Symbol, bound: Set[str]
+    ) -> Position | None:
+        """`J`, `ν@ℓ`, or `ν` at the level of its tag (LANGUAGE: `r@ℓ+1,ν` is `r@ℓ+1,ν@ℓ+1`)."""
+        if not self.constants.all_whole(constant, index.span, "an index", -LONGEST_RANGE, LONGEST_RANGE):
+            return None
+        if constant.index is None:
+            return Position(None, int(constant.values[0]) + index.offset)
+        own = index.at or self.level_index(symbol, constant)
+        if own is None:
+            self.report_no_level(constant, index.span)
+            return None
+        at = self.position(own, symbol, bound)
+        return None if at is None else Position(Lookup(constant, at), index.offset)
+
+    def report_no_level(self, constant: Constant, span: Span) -> None:
+        """A per-level constant where nothing says the level."""
+        self.problems.report(
+            "E0207",
+            f"`{constant.name}` has one value for each `{constant.index}`, and nothing here says which",
+            span,
+            f"at which `{constant.index}`?",
+            f"write it as in `{constant.name}@{constant.index}` or `{constant.name}@{constant.lower}`",
+            Label(constant.span, "declared here"),
+        )
+
+    def level_index(self, symbol: tree.Symbol, constant: Constant) -> tree.Index | None:
+        """The index of a tag that says the level: the first that is no per-level constant itself."""
+        others = [index for index in symbol.tag if not self.is_per_level(index)]
+        levels = [index for index in others if index.name == constant.index]
+        return next(iter([*levels, *others]), None)
+
+    def is_per_level(self, index: tree.Index) -> bool:
+        """Whether an index is a constant that differs from level to level."""
+        constant = self.constants.constant(index.name) if index.name else None
+        return constant is not None and constant.index is not None
+
+    def report_tagged_index(self, index: tree.Index) -> None:
+        """An index name with a tag of its own, which only per-level constants have."""
+        help = f"write `{index.name}`; only a constant has a tag of its own, as in `ν@ℓ`"
+        self.problems.report("E0202", f"the index `{index.name}` takes no tag", index.span, "a tag here", help)
+
+    def report_unbound(self, index: tree.Index, symbol: tree.Symbol) -> None:
+        """An index name on the right that the left does not have."""
+        self.problems.report(
+            "E0206",
+            f"`{index.name}` has no value {f'in `{format_symbol(symbol)}`' if symbol.name else 'here'}",
+            index.span,
+            "not in the tag on the left side",
+            f"put `{index.name}` into the tag on the left side, or write a number for it",
+        )
+
+    def head(self, symbol: tree.Symbol) -> tuple[str, ...] | None:
+        """The index names of a declaration's head, `A@ℓ` or `ℬ@ℓ,i`, or None and a report."""
+        names: list[str] = []
+        for index in symbol.tag:
+            plain = index.name is not None and index.at is None and not index.offset
+            if not plain or self.constants.names.is_constant(index.name or "") or index.name in names:
+                self.problems.report(
+                    "E0208",
+                    f"`{format_index(index)}` cannot stand in the head of a declaration",
+                    index.span,
+                    "expected an index name",
+                    "write index names alone, each once, as in `A@ℓ` or `B@ℓ,i`",
+                )
+                return None
+            if self.constants.range(index.name or "", index.span) is None:
+                return None
+            names.append(index.name or "")
+        return tuple(names)

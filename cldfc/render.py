@@ -1,0 +1,87 @@
+"""Diagnostics as text: the place in the source, underlined, and what to write instead."""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import Iterable, Iterator, Sequence
+
+from cldfc.diagnostics import Diagnostic, Label, Source, Span
+
+Piece = tuple[str, str]
+"""Text and the style that a terminal gives it."""
+
+WIDEST_LINE = 140
+ERROR, PLACE, HELP, PLAIN, BOLD = "bold red", "blue", "green", "", "bold"
+
+
+def render(diagnostics: Sequence[Diagnostic]) -> Iterator[list[Piece]]:
+    """The lines of a report, each as pieces with a style."""
+    for diagnostic in diagnostics:
+        yield [(f"error[{diagnostic.code}]", ERROR), (f": {diagnostic.message}", BOLD)]
+        yield from render_places(diagnostic.places)
+        yield [("  = ", PLACE), ("help: ", HELP), (diagnostic.help, PLAIN)]
+        yield []
+    files = dict.fromkeys(d.places[0].span.source.name for d in diagnostics)
+    count = "1 error" if len(diagnostics) == 1 else f"{len(diagnostics)} errors"
+    yield [(f"{count} in {', '.join(files)}", ERROR)]
+
+
+def render_places(places: Sequence[Label]) -> Iterator[list[Piece]]:
+    """The lines of the sources that a diagnostic speaks of, in the order of the text."""
+    margin = max(len(str(place.span.line)) for place in places)
+    primary = places[0].span.source
+    for source in dict.fromkeys([primary, *(place.span.source for place in places)]):
+        here = sorted((p for p in places if p.span.source is source), key=lambda p: (p.span.line, p is not places[0]))
+        arrow = "-->" if source is primary else ":::"
+        start = places[0].span if source is primary else here[0].span
+        yield [(f"{'':{margin}}{arrow} ", PLACE), (str(start), PLAIN)]
+        yield [(f"{'':{margin}} |", PLACE)]
+        before = 0
+        for place in here:
+            line = place.span.line
+            if before and line > before + 1:
+                yield [(f"{'':{margin}} ⋮", PLACE)]
+            yield from render_place(source, place, place is places[0], margin, line != before)
+            before = line
+
+
+def render_place(source: Source, place: Label, is_primary: bool, margin: int, with_line: bool) -> Iterator[list[Piece]]:
+    """One source line with the place underlined and labelled."""
+    number, column = source.position(place.span.start)
+    text = source.line(number)
+    cut = max(0, min(column - 1, len(text)) - WIDEST_LINE // 2)
+    shown, marked = text[cut : cut + WIDEST_LINE], text[column - 1 : column - 1 + length(place.span)]
+    if with_line:
+        before, after = "…" * (cut > 0), "…" * (cut + WIDEST_LINE < len(text))
+        yield [(f"{number:{margin}} | ", PLACE), (before + printable(shown) + after, PLAIN)]
+    indent = " " * (cells(text[cut : column - 1]) + (cut > 0))
+    mark = "^" if is_primary else "-"
+    under = mark * max(1, min(cells(marked), WIDEST_LINE // 2))
+    yield [(f"{'':{margin}} | ", PLACE), (f"{indent}{under} {place.text}".rstrip(), ERROR if is_primary else PLACE)]
+
+
+def length(span: Span) -> int:
+    """How much of a place stands on its first line."""
+    return len(span.text.split("\n", 1)[0].rstrip())
+
+
+def printable(text: str) -> str:
+    """The text with one visible sign for each character that a terminal would act upon."""
+    return "".join(" " if c == "\t" else c if c.isprintable() else "\ufffd" for c in text)
+
+
+def cells(text: str) -> int:
+    """How many columns a text takes in a terminal."""
+    return sum(character_cells(character) for character in printable(text))
+
+
+def character_cells(character: str) -> int:
+    """How many columns a character takes."""
+    if unicodedata.combining(character):
+        return 0
+    return 2 if unicodedata.east_asian_width(character) in "WF" else 1
+
+
+def plain_text(lines: Iterable[list[Piece]]) -> str:
+    """The report without colours."""
+    return "".join("".join(text for text, _ in line).rstrip() + "\n" for line in lines)

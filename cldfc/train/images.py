@@ -1,0 +1,60 @@
+"""Labelled images as tensors, and the one place that loads them by data set."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib import import_module
+from typing import NamedTuple, cast
+
+import torch
+from torch import Tensor
+
+from cldfc.train.catalogue import DataSet
+
+
+@dataclass(frozen=True, slots=True)
+class Images:
+    """Images and their classes.
+
+    Shapes: `pixels` n × channels × height × width (uint8, stored units), `labels` n (int64).
+    """
+
+    pixels: Tensor
+    labels: Tensor
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def __getitem__(self, index: Tensor | slice) -> Images:
+        return Images(self.pixels[index], self.labels[index])
+
+    def to(self, device: torch.device) -> Images:
+        """The same images on a device."""
+        return Images(self.pixels.to(device), self.labels.to(device))
+
+
+class Split(NamedTuple):
+    """The images of a data set to train on, and those to test on."""
+
+    train: Images
+    test: Images
+
+    def to(self, device: torch.device) -> Split:
+        """The same images on a device."""
+        return Split(self.train.to(device), self.test.to(device))
+
+
+def load_images(dataset: DataSet) -> Split:
+    """The images of a data set, read by the function `load` of the file named as the data set."""
+    loader = import_module(f"cldfc.train.{dataset.name}")
+    return cast(Callable[[], Split], loader.load)()
+
+
+def standardise(pixels: Tensor, dataset: DataSet) -> Tensor:
+    """Pixels with mean 0 and standard deviation 1 in each channel, as float32.
+
+    Shapes: `pixels` and the result n × channels × height × width.
+    """
+    mean, std = (torch.tensor(values, device=pixels.device).view(-1, 1, 1) for values in (dataset.mean, dataset.std))
+    return (pixels - mean) / std

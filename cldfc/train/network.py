@@ -1,0 +1,57 @@
+"""From the source text of a module to a network."""
+
+from __future__ import annotations
+
+from types import ModuleType
+
+import torch
+from torch import Tensor, nn
+
+from cldfc.diagnostics import UsageError
+from cldfc.train.catalogue import DataSet
+
+
+def build_network(source: str, class_name: str) -> nn.Module:
+    """An instance of a class that the source defines; runs the source, so it must be trusted.
+
+    Raises UsageError when the source cannot be run or has no such class.
+    """
+    module = ModuleType("network")
+    try:
+        exec(compile(source, "network.py", "exec"), module.__dict__)
+        network: object = getattr(module, class_name)()
+    except Exception as error:
+        raise broken(class_name, f"{type(error).__name__}: {error}") from error
+    if not isinstance(network, nn.Module):
+        raise broken(class_name, "it is not a torch module")
+    return network
+
+
+def broken(class_name: str, reason: str) -> UsageError:
+    """The error for a source that gives no network."""
+    return UsageError(
+        f"the source does not give a network `{class_name}`: {reason}",
+        "the compiler wrote this source: please report the spec",
+    )
+
+
+def check_fit(network: nn.Module, dataset: DataSet) -> None:
+    """Raises UsageError unless the network maps images of the data set to one score a class."""
+    wanted = (2, dataset.classes)
+    try:
+        with torch.no_grad():
+            scores: Tensor = network.eval()(torch.zeros(2, *dataset.shape))
+        found = f"it gives {tuple(scores.shape)} for two images, not {wanted}"
+    except Exception as error:
+        raise misfit(dataset, str(error)) from error
+    if tuple(scores.shape) != wanted:
+        raise misfit(dataset, found)
+
+
+def misfit(dataset: DataSet, reason: str) -> UsageError:
+    """The error for a network that cannot take the images of a data set."""
+    shape = " × ".join(map(str, dataset.shape))
+    return UsageError(
+        f"the network does not fit the data set `{dataset.name}`: {reason}",
+        f"its input must be {shape} and its output {dataset.classes}",
+    )

@@ -1,0 +1,36 @@
+"""The optimizer of a recipe, and the learning rate at each of its steps."""
+
+from __future__ import annotations
+
+import math
+
+from torch import nn
+from torch.optim import SGD, AdamW, Optimizer
+
+from cldfc.train.recipe import Recipe
+
+# Runs are hundreds to thousands of steps long: the usual 0.999 would remember the first of them.
+SQUARES = 0.99
+
+
+def make_optimizer(network: nn.Module, recipe: Recipe) -> Optimizer:
+    """The optimizer that a recipe names, for all parameters of a network."""
+    parameters, decay = network.parameters(), recipe.weight_decay
+    if recipe.optimizer == "adamw":
+        betas = (recipe.momentum, SQUARES)
+        return AdamW(parameters, recipe.lr, betas, weight_decay=decay, fused=True)
+    return SGD(parameters, recipe.lr, recipe.momentum, weight_decay=decay, fused=True)
+
+
+def set_learning_rate(optimizer: Optimizer, rate: float) -> None:
+    """Let the next step use a learning rate."""
+    for group in optimizer.param_groups:
+        group["lr"] = rate
+
+
+def learning_rate(recipe: Recipe, step: int, steps: int) -> float:
+    """The rate at a step, counted from 0, of `steps` in all: a linear rise, then a half cosine."""
+    rise = recipe.warmup * steps
+    if step + 1 < rise:
+        return recipe.lr * (step + 1) / rise
+    return recipe.lr * (1 + math.cos(math.pi * (step - rise + 1) / (steps - rise + 1))) / 2

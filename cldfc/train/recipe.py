@@ -1,0 +1,77 @@
+"""How a network is trained: every number that the epoch loop needs, checked."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from cldfc.diagnostics import UsageError, did_you_mean
+
+# A batch order is drawn from the number `seed * EPOCH_LIMIT + epoch`. torch keeps 32 bits of it, so
+# both stay below 2**16: no two epochs of any two seeds then share their draws.
+EPOCH_LIMIT = 2**16
+
+
+class Recipe(BaseModel):
+    """How a network is trained; with the data set and the device it fixes a run."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, use_attribute_docstrings=True)
+
+    epochs: int = Field(ge=1, lt=EPOCH_LIMIT)
+    """Passes over the training images."""
+
+    batch: int = Field(ge=2, le=65_536)
+    """Images per step; the few left over at the end of an epoch sit it out."""
+
+    lr: float = Field(gt=0)
+    """Learning rate at its highest, after the warm-up; a cosine then lowers it to 0."""
+
+    warmup: float = Field(default=0.2, ge=0, lt=1)
+    """Share of all steps over which the learning rate rises linearly."""
+
+    optimizer: Literal["sgd", "adamw"] = "sgd"
+    """Stochastic gradient descent with momentum, or Adam with decoupled weight decay."""
+
+    momentum: float = Field(default=0.9, ge=0, lt=1)
+    """How much of the mean gradient is kept from step to step; the first β of Adam."""
+
+    weight_decay: float = Field(default=5e-4, ge=0)
+    """Pull of every parameter towards 0, relative to the learning rate."""
+
+    clip: float = Field(default=1.0, gt=0)
+    """Largest Euclidean norm of the whole gradient; a longer one is shortened to it."""
+
+    label_smoothing: float = Field(default=0.0, ge=0, lt=1)
+    """Share of each training label that is spread evenly over all classes."""
+
+    shift_rows: int = Field(default=0, ge=0, le=16)
+    """Training images move up or down by at most this many pixels; what comes in is 0."""
+
+    shift_columns: int = Field(default=0, ge=0, le=16)
+    """The same to the left or right."""
+
+    flip: bool = False
+    """Whether a training image is mirrored left to right half of the time."""
+
+    seed: int = Field(default=0, ge=0, lt=2**16)
+    """Where the initial weights, the batch order and the augmentation are drawn from."""
+
+
+def change_recipe(recipe: Recipe, changes: Mapping[str, object]) -> Recipe:
+    """The recipe with some fields changed; raises UsageError for a wrong name or value."""
+    try:
+        return Recipe.model_validate({**recipe.model_dump(), **changes})
+    except ValidationError as error:
+        first: Any = error.errors()[0]
+        name = ".".join(map(str, first["loc"]))
+        raise UsageError(f"recipe: `{name}` cannot be {first['input']!r}: {first['msg']}", help_for(name)) from None
+
+
+def help_for(name: str) -> str:
+    """What a field means, or the field that was perhaps meant."""
+    fields = Recipe.model_fields
+    if name in fields:
+        return f"`{name}`: {fields[name].description}"
+    return did_you_mean(name, fields, f"a recipe has the fields {', '.join(fields)}")

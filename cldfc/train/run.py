@@ -1,0 +1,124 @@
+"""The run folder: everything that a training leaves behind."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import count
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from cldfc.diagnostics import UsageError
+from cldfc.train.files import read_text, write_file
+from cldfc.train.recipe import Recipe
+
+
+class RunRecord(BaseModel):
+    """How a run was made: with the spec beside it, enough to evaluate the run again."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+    class_name: str
+    """The class of the network in the generated source; also the name of the model."""
+
+    dataset: str
+    """The name of the data set."""
+
+    split: str
+    """Which images were trained on and which were tested on, in one sentence."""
+
+    input_shape: tuple[int, int, int]
+    """Channels, height and width that the network was compiled for, in pixels."""
+
+    classes: int
+    """Number of classes that the network was compiled for."""
+
+    recipe: Recipe
+    """How it was trained, every default filled in."""
+
+    device: str
+    """Processor, precision and memory layout, in words."""
+
+    torch: str
+    """The release of torch."""
+
+
+@dataclass(frozen=True, slots=True)
+class RunFolder:
+    """The files of a run, by name."""
+
+    path: Path
+
+    @property
+    def spec(self) -> Path:
+        """The spec, as it was compiled."""
+        return self.path / "spec.cldf"
+
+    @property
+    def source(self) -> Path:
+        """The generated module; it is for reading, cldfc never runs it."""
+        return self.path / "network.py"
+
+    @property
+    def record(self) -> Path:
+        """How the run was made, a RunRecord."""
+        return self.path / "recipe.json"
+
+    @property
+    def metrics(self) -> Path:
+        """What was measured, a row for each epoch."""
+        return self.path / "metrics.csv"
+
+    @property
+    def weights(self) -> Path:
+        """The weights of the best epoch."""
+        return self.path / "best.safetensors"
+
+    @property
+    def report(self) -> Path:
+        """The run at a glance, for a browser."""
+        return self.path / "report.html"
+
+
+def create_run(folder: Path | None, record: RunRecord, spec_text: str, source: str) -> RunFolder:
+    """A new run folder with spec, source and record; numbered in `runs` when none is given.
+
+    Raises UsageError when the folder exists or cannot be made.
+    """
+    run = RunFolder(make_folder(folder) if folder else make_numbered(record))
+    write_file(run.spec, spec_text)
+    write_file(run.source, source)
+    write_file(run.record, record.model_dump_json(indent=2) + "\n")
+    return run
+
+
+def make_folder(folder: Path) -> Path:
+    """Make a folder that must not exist yet."""
+    try:
+        folder.mkdir(parents=True)
+    except FileExistsError as error:
+        raise UsageError(f"`{folder}` exists already", "a run is never overwritten: give another folder") from error
+    except OSError as error:
+        raise UsageError(f"cannot make the folder `{folder}`: {error.strerror}", "give another folder") from error
+    return folder
+
+
+def make_numbered(record: RunRecord) -> Path:
+    """Make the first free folder of `runs/<model>-<dataset>-1`, `-2`, ..."""
+    stem = f"{record.class_name}-{record.dataset}"
+    free = (path for n in count(1) if not (path := Path("runs", f"{stem}-{n}")).exists())
+    return make_folder(next(free))
+
+
+def read_record(run: RunFolder) -> RunRecord:
+    """How a run was made; raises UsageError when the file is missing or holds anything else."""
+    text = read_text(run.record)
+    try:
+        return RunRecord.model_validate_json(text)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(map(str, first["loc"])) or "the file"
+        raise UsageError(
+            f"`{run.record}` is not the record of a run: {where}: {first['msg']}",
+            "it may have been edited, or written by another release of cldfc",
+        ) from error

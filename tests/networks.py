@@ -1,0 +1,82 @@
+"""Compiled networks for tests, and how two networks are compared."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from cldfc.compiler import compile_source
+from cldfc.diagnostics import Source
+
+ROOT = Path(__file__).parents[1]
+
+
+def compile_text(text: str) -> str:
+    return compile_source(Source("test.cldf", text))
+
+
+def compile_spec(name: str, *changes: tuple[str, str]) -> str:
+    """The generated source of a file in specs/, with parts of its text replaced."""
+    text = (ROOT / "specs" / f"{name}.cldf").read_text(encoding="utf-8")
+    for old, new in changes:
+        assert old in text
+        text = text.replace(old, new)
+    return compile_text(text)
+
+
+def build(source: str) -> nn.Module:
+    """An instance of the one class that a generated module defines."""
+    namespace: dict[str, object] = {}
+    exec(compile(source, "generated", "exec"), namespace)
+    classes = [thing for thing in namespace.values() if isinstance(thing, type) and issubclass(thing, nn.Module)]
+    assert len(classes) == 1
+    return classes[0]()
+
+
+def copy_weights(source: nn.Module, target: nn.Module, rename: Callable[[str], str]) -> None:
+    """Copy every tensor to the one that `rename` names; nothing may be left over."""
+    state = {rename(name): tensor.clone() for name, tensor in source.state_dict().items()}
+    assert len(state) == len(source.state_dict())
+    target.load_state_dict(state)
+
+
+def randomise(network: nn.Module) -> None:
+    """Move normalisations away from 1 and 0, which would hide that two of them were swapped."""
+    generator = torch.Generator().manual_seed(7)
+    for name, tensor in network.state_dict().items():
+        if tensor.dtype.is_floating_point and tensor.dim() == 1:
+            scale = 0.5 + torch.rand(tensor.shape, generator=generator)
+            tensor.copy_(scale if "var" in name or "weight" in name else scale - 1)
+
+
+def relative_difference(a: torch.Tensor, b: torch.Tensor) -> float:
+    return float((a - b).abs().max() / b.abs().max().clamp_min(1e-30))
+
+
+def compare(one: nn.Module, other: nn.Module, rename: Callable[[str], str], images: torch.Tensor) -> float:
+    """The largest relative difference of two networks with the same weights in float64.
+
+    Outputs in eval and train mode, gradients of every parameter and of the input, and all running
+    statistics after the train-mode pass; `rename` leads from the names of `other` to those of `one`.
+    """
+    one, other, images = one.double(), other.double(), images.double()
+    randomise(other)
+    copy_weights(other, one, rename)
+    worst = 0.0
+    for mode in (False, True):
+        results = []
+        for network in (one, other):
+            network.train(mode).zero_grad()
+            given = images.clone().requires_grad_()
+            output = network(given)
+            (output * torch.arange(1, output.numel() + 1, dtype=torch.float64).reshape(output.shape)).sum().backward()
+            results.append((output.detach(), given.grad))
+        worst = max(worst, *(relative_difference(a, b) for a, b in zip(*results, strict=True)))
+        parameters = dict(one.named_parameters())
+        for name, parameter in other.named_parameters():
+            worst = max(worst, relative_difference(parameters[rename(name)].grad, parameter.grad))
+    state = one.state_dict()
+    for name, tensor in other.state_dict().items():
+        worst = max(worst, relative_difference(state[rename(name)].double(), tensor.double()))
+    return worst

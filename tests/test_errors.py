@@ -1,0 +1,132 @@
+"""Every error with its report: tests/golden/errors/<code>_<name>.cldf and .txt; --update-golden rewrites."""
+
+import re
+from collections.abc import Callable
+from functools import cache
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from cldfc.cli import app
+from cldfc.compiler import analyse
+from cldfc.diagnostics import CldfError, Diagnostic, Source, Span, did_you_mean
+from cldfc.render import plain_text, render
+from cldfc.syntax.read import LARGEST_FILE, read_source
+
+ROOT = Path(__file__).parents[1]
+FOLDER = Path(__file__).parent / "golden" / "errors"
+CASES = sorted(FOLDER.glob("*.cldf"))
+
+# Files with more than one mistake, or one mistake at several independent places.
+SEVERAL = {
+    "E0201_two_unknown_operators": 2,  # two unknown names
+    "E0211_operands_swapped": 2,  # a value stands for a kernel, and the kernel for a value
+    "E0211_value_applied": 2,  # a value is applied, and to an operator
+    "E0302_two_values": 2,  # two undefined values
+    "E0502_levels_shortened": 2,  # two constants have too many values for fewer levels
+    "E0502_several_errors": 4,
+}
+
+# What no small file can show; each has a test of its own below.
+WITHOUT_FILE = {"E0108"}
+
+
+@cache
+def errors_of(path: Path) -> tuple[Diagnostic, ...]:
+    with pytest.raises(CldfError) as caught:
+        analyse(read_source(path))
+    return caught.value.diagnostics
+
+
+@pytest.fixture(autouse=True)
+def in_folder(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.chdir(FOLDER)
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda path: path.stem)
+def test_report(case: Path, golden: Callable[[Path, str], None]):
+    found = errors_of(Path(case.name))
+    golden(case.with_suffix(".txt"), plain_text(render(found)))
+    assert found[0].code == case.name[:5]
+    assert len(found) == SEVERAL.get(case.stem, 1)
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda path: path.stem)
+def test_data_agrees_with_text(case: Path):
+    for diagnostic in errors_of(Path(case.name)):
+        lines = plain_text(render([diagnostic])).splitlines()
+        data = diagnostic.as_data()
+        assert lines[0] == f"error[{data['code']}]: {data['message']}"
+        assert f"  = help: {data['help']}" in lines
+        places = data["places"]
+        assert isinstance(places, list)
+        first = places[0]
+        assert lines[1].strip() == f"--> {case.name}:{first['line']}:{first['column']}"
+        for place in places:
+            assert any(line.startswith(f"{place['line']:{lines[1].index('-->')}} |") for line in lines)
+            assert any(line.endswith(f" {place['label']}") for line in lines)
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda path: path.stem)
+def test_wording(case: Path):
+    for diagnostic in errors_of(Path(case.name)):
+        for text in (diagnostic.message, diagnostic.help, *(place.text for place in diagnostic.places)):
+            assert text and not text.endswith(".") and "None" not in text and "``" not in text
+            assert text[0] in "`…" or text[0].islower() or text[0].isdigit()
+            assert text.count("`") % 2 == 0
+
+
+def test_every_code_has_a_case():
+    in_source = {
+        code for path in ROOT.glob("cldfc/**/*.py") for code in re.findall(r'"(E\d{4})"', path.read_text("utf-8"))
+    }
+    assert in_source == {path.name[:5] for path in CASES} | WITHOUT_FILE
+
+
+def test_every_report_has_a_case():
+    assert {path.stem for path in FOLDER.glob("*.txt")} == {path.stem for path in CASES}
+
+
+def test_file_too_large(tmp_path: Path):
+    path = tmp_path / "large.cldf"
+    path.write_bytes(b"#" * (LARGEST_FILE + 1))
+    (error,) = errors_of(path)
+    assert error.code == "E0108"
+    assert error.message == "the file is larger than 10,000,000 bytes"
+
+
+def test_command_prints_report_and_fails():
+    case = "E0302_no_start"
+    result = CliRunner().invoke(app, ["check", f"{case}.cldf"])
+    assert result.exit_code == 1
+    assert result.stderr == Path(f"{case}.txt").read_text(encoding="utf-8")
+    assert result.stdout == ""
+
+
+def test_compile_writes_nothing_for_a_wrong_spec(tmp_path: Path):
+    output = tmp_path / "network.py"
+    result = CliRunner().invoke(app, ["compile", "E0302_no_start.cldf", "-o", str(output)])
+    assert result.exit_code == 1
+    assert not output.exists()
+
+
+def test_missing_file_names_its_neighbours(tmp_path: Path):
+    (tmp_path / "other.cldf").write_text("")
+    result = CliRunner().invoke(app, ["check", str(tmp_path / "missing.cldf")])
+    assert result.exit_code == 2
+    assert "there is no file" in result.stderr
+    assert "other.cldf" in result.stderr
+
+
+def test_positions_count_characters():
+    source = Source("x.cldf", "a\r\n𝒜b\r\n")
+    assert source.position(0) == (1, 1)
+    assert source.position(4) == (2, 2)
+    assert source.line(1) == "a"
+    assert source.line(2) == "𝒜b"
+    assert str(Span(source, 4, 5)) == "x.cldf:2:2"
+
+
+def test_did_you_mean_is_quick_for_long_words():
+    assert did_you_mean("x" * 1_000_000, ["relu"], "no") == "no"

@@ -1,0 +1,99 @@
+"""Loops unrolled again are the instances that they were made from, in the same order."""
+
+from collections.abc import Iterator, Sequence
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from networks import ROOT
+
+from cldfc.compiler import analyse
+from cldfc.diagnostics import Source
+from cldfc.emit.schedule import Item, Leaf, Loop, schedule
+from cldfc.emit.storage import choose_slots, fewest_indices
+
+SPECS = sorted([*(ROOT / "specs").glob("*.cldf"), *(ROOT / "tests/golden/compile").glob("*.cldf")])
+
+
+def unroll(items: Sequence[Item], turn: dict[str, int]) -> Iterator[tuple[int, dict[str, int]]]:
+    for item in items:
+        if isinstance(item, Leaf):
+            yield id(item.template), {name: at.value(turn) for name, at in item.binding().items()}
+            continue
+        first, last = item.first.value(turn), item.last.value(turn)
+        for value in range(first, last + item.step, item.step):
+            inner = {**turn, item.variable: value}
+            yield from unroll(item.body, inner)
+            if value != last:
+                yield from unroll(item.rest, inner)
+
+
+def check(text: str) -> list[Item]:
+    expansion = analyse(Source("test.cldf", text)).expansion
+    items = schedule(expansion.instances, expansion.program.ranges)
+    assert list(unroll(items, {})) == [(id(i.template), i.binding) for i in expansion.instances]
+    return items
+
+
+@pytest.mark.parametrize("path", SPECS, ids=lambda path: path.stem)
+def test_specs(path):
+    check(path.read_text(encoding="utf-8"))
+
+
+@settings(max_examples=60, deadline=None)
+@given(steps=st.lists(st.integers(0, 4), min_size=1, max_size=6), name=st.sampled_from(["preact18_Al", "fbresnet"]))
+def test_any_steps(steps, name):
+    text = (ROOT / "specs" / f"{name}.cldf").read_text(encoding="utf-8")
+    text = text.replace("let J = 4", f"let J = {len(steps)}").replace("64, 128, 256, 512", ", ".join("4" * len(steps)))
+    for old in ("2, 1, 1, 1", "2, 2, 2, 2"):
+        text = text.replace(old, ", ".join(map(str, steps)))
+    check(text)
+
+
+def test_an_iteration_is_one_loop_in_one_loop():
+    items = check((ROOT / "specs" / "preact18_Al.cldf").read_text(encoding="utf-8"))
+    first, loop, last = items
+    assert isinstance(first, Leaf)
+    assert isinstance(last, Leaf)
+    assert isinstance(loop, Loop)
+    (steps,) = loop.body
+    (pooling,) = loop.rest
+    assert isinstance(steps, Loop)
+    assert isinstance(pooling, Leaf)
+
+
+@given(
+    st.integers(1, 3).flatmap(
+        lambda arity: st.lists(
+            st.tuples(st.booleans(), st.tuples(*[st.integers(0, 2)] * arity)), min_size=1, max_size=12
+        )
+    )
+)
+def test_slots_are_enough_and_the_fewest(accesses):
+    """Every read finds its value under the chosen indices, by a second simulation; fewer would not do."""
+
+    def all_found(choice):
+        memory = {}
+        for is_write, indices in accesses:
+            slot = tuple(indices[place] for place in choice)
+            if is_write:
+                memory[slot] = indices
+            elif slot in memory and memory[slot] != indices:
+                return False
+        return True
+
+    chosen = fewest_indices(len(accesses[0][1]), accesses)
+    everything = tuple(range(len(accesses[0][1])))
+    assert all_found(chosen) or chosen == everything
+    if len(chosen) > 0:
+        assert not all_found(())
+
+
+def test_slots_of_the_paper():
+    for name, expected in (
+        ("preact18_Al", {("r", 2): ()}),
+        ("fbresnet", {("u", 2): (0,), ("f", 1): ()}),
+    ):
+        text = (ROOT / "specs" / f"{name}.cldf").read_text(encoding="utf-8")
+        slots = choose_slots(analyse(Source(name, text)).expansion.instances)
+        assert {family: slots[family] for family in expected} == expected

@@ -1,0 +1,58 @@
+"""A network small enough to learn the digits in a second, and a run of it."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from cldfc.train.catalogue import find
+from cldfc.train.progress import Silence
+from cldfc.train.recipe import Recipe
+from cldfc.train.train import Result, train_network
+
+SOURCE = """
+from torch import nn
+
+
+class Tiny(nn.Sequential):
+    def __init__(self) -> None:
+        super().__init__(
+            nn.Conv2d(1, 16, 3, padding=1, bias=False), nn.BatchNorm2d(16), nn.ReLU(),
+            nn.Conv2d(16, 32, 3, stride=2, padding=1, bias=False), nn.BatchNorm2d(32), nn.ReLU(),
+            nn.Flatten(), nn.Linear(512, 10),
+        )
+"""
+
+
+@pytest.fixture(autouse=True, scope="session")
+def two_threads() -> None:
+    """Sums in float32 depend on the number of threads."""
+    torch.set_num_threads(2)
+
+
+@pytest.fixture(scope="session")
+def tiny() -> str:
+    """The source of the small network; its class is `Tiny`."""
+    return SOURCE
+
+
+@pytest.fixture(scope="session")
+def recipe() -> Recipe:
+    """A recipe that suits the small network."""
+    return Recipe(epochs=6, batch=64, lr=0.05, shift_columns=1)
+
+
+@pytest.fixture(scope="session")
+def trained(tmp_path_factory: pytest.TempPathFactory, tiny: str, recipe: Recipe) -> Result:
+    """A finished run; not to be changed."""
+    return train_network(
+        "model Tiny  # 1 < 2 & 3\n",
+        tiny,
+        "Tiny",
+        {"weights": "<few>"},
+        find("digits"),
+        recipe,
+        tmp_path_factory.mktemp("runs") / "tiny",
+        Silence(),
+        "cldfc train tiny.cldf",
+    )

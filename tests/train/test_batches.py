@@ -1,0 +1,77 @@
+"""Order and augmentation: pure functions of seed and epoch, checked image by image."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from cldfc.train.batches import epoch_batches, shift, steps_per_epoch
+from cldfc.train.images import Images
+from cldfc.train.recipe import Recipe, change_recipe
+
+RECIPE = Recipe(epochs=9, batch=8, lr=0.1, shift_rows=1, shift_columns=2, flip=True)
+
+
+def numbered(count: int) -> Images:
+    """Images without symmetry, labelled by their number."""
+    pixels = torch.arange(1, 21, dtype=torch.uint8).view(1, 1, 4, 5).repeat(count, 1, 1, 1)
+    return Images(pixels, torch.arange(count))
+
+
+def drawn(recipe: Recipe, epoch: int, count: int = 35) -> torch.Tensor:
+    """The pixels of all batches of an epoch."""
+    return torch.cat([batch.pixels for batch in epoch_batches(numbered(count), recipe, epoch)])
+
+
+def order(recipe: Recipe, epoch: int, count: int = 35) -> tuple[int, ...]:
+    """The numbers of the images in all batches of an epoch."""
+    batches = epoch_batches(numbered(count), recipe, epoch)
+    return tuple(int(label) for batch in batches for label in batch.labels)
+
+
+def test_an_epoch_can_be_repeated() -> None:
+    torch.manual_seed(1)  # pyright: ignore[reportUnknownMemberType]
+    first = drawn(RECIPE, 3)
+    torch.manual_seed(2)  # pyright: ignore[reportUnknownMemberType]
+    assert torch.equal(first, drawn(RECIPE, 3))
+    assert order(RECIPE, 3) == order(RECIPE, 3)
+
+
+def test_epochs_and_seeds_differ() -> None:
+    recipes = [change_recipe(RECIPE, {"seed": seed}) for seed in (0, 1, 4096, 65535)]
+    orders = {order(recipe, epoch) for recipe in recipes for epoch in (1, 2)}
+    assert len(orders) == 8
+
+
+@pytest.mark.parametrize(("count", "steps"), [(35, 4), (33, 4), (32, 4), (8, 1), (5, 1)])
+def test_batches_are_whole(count: int, steps: int) -> None:
+    batches = list(epoch_batches(numbered(count), RECIPE, 1))
+    assert len(batches) == steps_per_epoch(count, RECIPE) == steps
+    assert {len(batch) for batch in batches} == {min(count, 8)}
+    shown = order(RECIPE, 1, count)
+    assert len(set(shown)) == len(shown)
+
+
+def test_the_left_over_images_change() -> None:
+    left = [set(range(35)) - set(order(RECIPE, epoch)) for epoch in (1, 2)]
+    assert left[0] != left[1]
+
+
+def test_shifted_images_are_cut_out_of_a_margin_of_zeros() -> None:
+    pixels = torch.randint(1, 99, (60, 3, 4, 5))
+    moved = shift(pixels, 1, 2, torch.Generator().manual_seed(1)).numpy()
+    framed = np.pad(pixels.numpy(), ((0, 0), (0, 0), (1, 1), (2, 2)))
+    for image, frame in zip(moved, framed, strict=True):
+        cuts = [frame[:, top : top + 4, left : left + 5] for top in range(3) for left in range(5)]
+        assert sum(np.array_equal(image, cut) for cut in cuts) == 1
+
+
+def test_every_shift_and_flip_occurs() -> None:
+    recipe = change_recipe(RECIPE, {"batch": 500})
+    assert len(np.unique(drawn(recipe, 1, 500).numpy(), axis=0)) == 3 * 5 * 2
+
+
+def test_without_augmentation_images_stay_as_they_are() -> None:
+    pixels = drawn(change_recipe(RECIPE, {"shift_rows": 0, "shift_columns": 0, "flip": False}), 1)
+    assert torch.equal(pixels, numbered(len(pixels)).pixels)

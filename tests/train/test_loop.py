@@ -1,0 +1,95 @@
+"""The loop: schedule, what is reported, divergence, and that it learns."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+
+from cldfc.diagnostics import UsageError
+from cldfc.train.catalogue import find
+from cldfc.train.metrics import Epoch
+from cldfc.train.optimizer import learning_rate, make_optimizer
+from cldfc.train.recipe import Recipe, change_recipe
+from cldfc.train.train import Result, train_network
+
+BASE = Recipe(epochs=1, batch=2, lr=0.5)
+
+
+class Listener:
+    """Notes what a progress hears."""
+
+    def __init__(self) -> None:
+        self.expected: list[tuple[int, int]] = []
+        self.steps: list[tuple[int, int]] = []
+        self.epochs: list[Epoch] = []
+
+    def start(self, recipe: Recipe, steps: int) -> None:
+        self.expected = [(e, s) for e in range(1, recipe.epochs + 1) for s in range(1, steps + 1)]
+
+    def step(self, epoch: int, step: int, loss: float) -> None:
+        assert math.isfinite(loss)
+        self.steps.append((epoch, step))
+
+    def epoch(self, measured: Epoch) -> None:
+        self.epochs.append(measured)
+
+
+def test_learning_rate_rises_and_falls() -> None:
+    recipe = change_recipe(BASE, {"warmup": 0.25})
+    rates = [learning_rate(recipe, step, 40) for step in range(40)]
+    top = rates.index(max(rates))
+    assert top == 9 and rates[top] == 0.5
+    assert rates[:10] == pytest.approx([0.05 * step for step in range(1, 11)])
+    assert rates[top:] == sorted(rates[top:], reverse=True)
+    assert 0 < rates[-1] < 0.005
+
+
+@pytest.mark.parametrize("warmup", [0, 0.3, 0.99])
+def test_learning_rate_is_positive_in_short_runs(warmup: float) -> None:
+    recipe = change_recipe(BASE, {"warmup": warmup})
+    for steps in range(1, 9):
+        assert all(0 < learning_rate(recipe, step, steps) <= 0.5 for step in range(steps))
+
+
+def test_optimizers_make_their_first_step() -> None:
+    steps: dict[str, float] = {}
+    for name in ("sgd", "adamw"):
+        weight = nn.Linear(1, 1, bias=False)
+        before = weight.weight.item()
+        weight.weight.grad = torch.tensor([[4.0]])
+        recipe = change_recipe(BASE, {"optimizer": name, "lr": 0.5, "weight_decay": 0})
+        make_optimizer(weight, recipe).step()  # pyright: ignore[reportUnknownMemberType]
+        steps[name] = before - weight.weight.item()
+    assert steps == pytest.approx({"sgd": 0.5 * 4, "adamw": 0.5})
+
+
+def test_a_small_network_learns_the_digits(trained: Result) -> None:
+    assert trained.final.test_accuracy > 0.9
+    assert trained.final.train_loss < 0.5
+
+
+def test_progress_hears_every_step(tiny: str, recipe: Recipe, tmp_path: Path) -> None:
+    heard = Listener()
+    short = change_recipe(recipe, {"epochs": 2})
+    result = train_network("", tiny, "Tiny", {}, find("digits"), short, tmp_path / "run", heard)
+    assert heard.steps == heard.expected and len(heard.steps) == 2 * (1437 // recipe.batch)
+    assert heard.epochs[-1] == result.final
+
+
+def test_the_same_recipe_gives_the_same_weights(trained: Result, tiny: str, recipe: Recipe, tmp_path: Path) -> None:
+    again = train_network("", tiny, "Tiny", {}, find("digits"), recipe, tmp_path / "run", Listener())
+    stored = [result.folder / "best.safetensors" for result in (trained, again)]
+    assert stored[0].read_bytes() == stored[1].read_bytes()
+    assert again.final.test_loss == trained.final.test_loss
+
+
+def test_divergence_stops_the_training(tiny: str, recipe: Recipe, tmp_path: Path) -> None:
+    broken = tiny + "    def forward(self, x):\n        return super().forward(x) * float('nan')\n"
+    with pytest.raises(UsageError, match="the loss is nan in epoch 1") as caught:
+        train_network("", broken, "Tiny", {}, find("digits"), recipe, tmp_path / "run", Listener())
+    assert "lower `lr` (now 0.05), for instance to 0.0125" in caught.value.help
+    assert not (tmp_path / "run" / "best.safetensors").exists()

@@ -1,0 +1,170 @@
+"""The run folder: what is in it, that it is never overwritten, and testing it again."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+
+from cldfc.diagnostics import UsageError
+from cldfc.train.catalogue import find
+from cldfc.train.evaluate import evaluate_run
+from cldfc.train.metrics import Epoch, as_csv, best_epoch, read_epochs
+from cldfc.train.network import build_network, check_fit
+from cldfc.train.progress import Silence
+from cldfc.train.recipe import Recipe, change_recipe
+from cldfc.train.run import RunFolder, RunRecord, read_record
+from cldfc.train.train import Result, train_network
+
+
+@pytest.fixture
+def copied(trained: Result, tmp_path: Path) -> RunFolder:
+    """A finished run that may be changed."""
+    shutil.copytree(trained.folder, tmp_path / "copied")
+    return RunFolder(tmp_path / "copied")
+
+
+def measured(epoch: int, accuracy: float, loss: float) -> Epoch:
+    """An epoch with these test results."""
+    return Epoch(
+        epoch=epoch,
+        train_loss=1 / 3,
+        train_accuracy=0.1,
+        test_loss=loss,
+        test_accuracy=accuracy,
+        seconds=1e-9,
+    )
+
+
+def test_files(trained: Result, tiny: str) -> None:
+    names = {path.name for path in trained.folder.iterdir()}
+    assert names == {
+        "spec.cldf",
+        "network.py",
+        "recipe.json",
+        "metrics.csv",
+        "best.safetensors",
+        "report.html",
+    }
+    assert (trained.folder / "spec.cldf").read_text() == "model Tiny  # 1 < 2 & 3\n"
+    assert (trained.folder / "network.py").read_text() == tiny
+
+
+def test_record(trained: Result, recipe: Recipe) -> None:
+    record = json.loads((trained.folder / "recipe.json").read_text())
+    assert record["recipe"] == recipe.model_dump()
+    assert record["input_shape"] == [1, 8, 8] and record["classes"] == 10
+    assert (record["class_name"], record["dataset"]) == ("Tiny", "digits")
+
+
+def test_metrics(trained: Result, recipe: Recipe) -> None:
+    epochs = read_epochs(trained.folder / "metrics.csv")
+    assert [epoch.epoch for epoch in epochs] == list(range(1, recipe.epochs + 1))
+    assert epochs[-1] == trained.final and best_epoch(epochs) == trained.best
+
+
+def test_best_epoch() -> None:
+    epochs = [measured(1, 0.8, 1), measured(2, 0.9, 3), measured(3, 0.9, 2), measured(4, 0.9, 2)]
+    assert best_epoch(epochs).epoch == 3
+
+
+def test_metrics_are_read_back_exactly(tmp_path: Path) -> None:
+    epochs = [measured(n, n / 360, 1 / n) for n in range(1, 360)]
+    (tmp_path / "metrics.csv").write_text(as_csv(epochs))
+    assert read_epochs(tmp_path / "metrics.csv") == epochs
+
+
+def test_a_given_folder_is_not_overwritten(trained: Result, tiny: str, recipe: Recipe) -> None:
+    before = {path: path.read_bytes() for path in trained.folder.iterdir()}
+    with pytest.raises(UsageError, match="exists already"):
+        train_network("", tiny, "Tiny", {}, find("digits"), recipe, trained.folder, Silence())
+    assert {path: path.read_bytes() for path in trained.folder.iterdir()} == before
+
+
+def test_folders_are_numbered(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, tiny: str, recipe: Recipe) -> None:
+    monkeypatch.chdir(tmp_path)
+    short = change_recipe(recipe, {"epochs": 1})
+    results = [train_network("", tiny, "Tiny", {}, find("digits"), short, None, Silence()) for _ in range(2)]
+    assert [str(r.folder) for r in results] == ["runs/Tiny-digits-1", "runs/Tiny-digits-2"]
+
+
+def test_evaluation_gives_the_recorded_accuracy(trained: Result, tiny: str) -> None:
+    asked: list[tuple[str, RunRecord]] = []
+
+    def source_for(spec_text: str, record: RunRecord) -> str:
+        asked.append((spec_text, record))
+        return tiny
+
+    evaluation = evaluate_run(trained.folder, source_for)
+    assert evaluation.agrees and evaluation.best == trained.best
+    assert evaluation.score.accuracy == trained.best.test_accuracy
+    assert evaluation.score.loss == trained.best.test_loss
+    assert asked == [("model Tiny  # 1 < 2 & 3\n", read_record(RunFolder(trained.folder)))]
+
+
+def test_evaluation_does_not_run_the_stored_source(copied: RunFolder, tiny: str) -> None:
+    copied.source.write_text("raise SystemExit('the stored source ran')\n")
+    assert evaluate_run(copied.path, lambda _spec, _record: tiny).agrees
+
+
+def test_evaluation_notices_other_results(copied: RunFolder, tiny: str) -> None:
+    copied.metrics.write_text(as_csv([measured(1, 0.5, 1)]))
+    assert not evaluate_run(copied.path, lambda _spec, _record: tiny).agrees
+
+
+@pytest.mark.parametrize("name", ["spec.cldf", "recipe.json", "metrics.csv", "best.safetensors"])
+def test_a_file_is_missing(copied: RunFolder, tiny: str, name: str) -> None:
+    (copied.path / name).unlink()
+    with pytest.raises(UsageError, match=f"cannot read .*{name}"):
+        evaluate_run(copied.path, lambda _spec, _record: tiny)
+
+
+@pytest.mark.parametrize("content", ["", "epoch\n", "a,b\n1,2\n", "epoch\nx\n"])
+def test_metrics_are_something_else(copied: RunFolder, content: str) -> None:
+    copied.metrics.write_text(content)
+    with pytest.raises(UsageError, match=r"metrics\.csv` (does not hold|holds no)"):
+        read_epochs(copied.metrics)
+
+
+def test_record_with_an_unknown_key(copied: RunFolder) -> None:
+    record = json.loads(copied.record.read_text())
+    copied.record.write_text(json.dumps({**record, "epoch": 3}))
+    with pytest.raises(UsageError, match="is not the record of a run: epoch: Extra"):
+        read_record(copied)
+
+
+@pytest.mark.parametrize("content", [b"", b"{}", b"[1]", b"\xff"])
+def test_record_is_something_else(copied: RunFolder, content: bytes) -> None:
+    copied.record.write_bytes(content)
+    with pytest.raises(UsageError, match=r"recipe\.json"):
+        read_record(copied)
+
+
+@pytest.mark.parametrize(
+    ("source", "reason"),
+    [
+        ("class Tiny(", "SyntaxError"),
+        ("import torch", "has no attribute 'Tiny'"),
+        ("class Tiny: pass", "not a torch module"),
+        ("def Tiny(): raise ValueError('no')", "ValueError: no"),
+    ],
+)
+def test_source_without_a_network(source: str, reason: str) -> None:
+    with pytest.raises(UsageError, match=reason):
+        build_network(source, "Tiny")
+
+
+def test_sources_do_not_share_names(tiny: str) -> None:
+    build_network(tiny + "LEFT_BEHIND = 1\n", "Tiny")
+    with pytest.raises(UsageError, match="LEFT_BEHIND"):
+        build_network("Tiny = LEFT_BEHIND", "Tiny")
+
+
+@pytest.mark.parametrize(("old", "new"), [("Conv2d(1", "Conv2d(3"), ("512, 10", "512, 9")])
+def test_network_for_other_images(tiny: str, old: str, new: str) -> None:
+    network = build_network(tiny.replace(old, new), "Tiny")
+    with pytest.raises(UsageError, match="does not fit the data set `digits`") as caught:
+        check_fit(network, find("digits"))
+    assert caught.value.help == "its input must be 1 × 8 × 8 and its output 10"
