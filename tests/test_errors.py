@@ -12,6 +12,7 @@ from cldfc.cli import app
 from cldfc.compiler import analyse
 from cldfc.diagnostics import CldfError, Diagnostic, Source, Span, did_you_mean
 from cldfc.render import plain_text, render
+from cldfc.syntax.parse import MOST_WRONG
 from cldfc.syntax.read import LARGEST_FILE, read_source
 
 ROOT = Path(__file__).parents[1]
@@ -29,7 +30,7 @@ SEVERAL = {
 }
 
 # What no small file can show; each has a test of its own below.
-WITHOUT_FILE = {"E0108"}
+WITHOUT_FILE = {"E0108", "E0109"}
 
 
 @cache
@@ -93,7 +94,15 @@ def test_file_too_large(tmp_path: Path):
     path.write_bytes(b"#" * (LARGEST_FILE + 1))
     (error,) = errors_of(path)
     assert error.code == "E0108"
-    assert error.message == "the file is larger than 10,000,000 bytes"
+    assert error.message == "the file is larger than 200,000 bytes"
+
+
+def test_reading_stops_after_many_errors():
+    with pytest.raises(CldfError) as caught:
+        analyse(Source("numbers.cldf", "1,2,3\n" * 1000))
+    *before, last = caught.value.diagnostics
+    assert {error.code for error in before} == {"E0101"} and len(before) == MOST_WRONG
+    assert last.code == "E0109" and last.places[0].span.line == MOST_WRONG + 1
 
 
 def test_command_prints_report_and_fails():

@@ -10,6 +10,7 @@ from cldfc.network.program import Read, Step, Template
 from cldfc.ops import Add, Convolution
 
 SHORT_SUM = 48
+MOST_TERMS = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +67,10 @@ def kept_results(template: Template) -> set[int]:
 def take_apart(writer: Writer, step: int, held: set[int], split: set[int]) -> bool:
     """Choose what to take out of a line that is too long; False when nothing can be."""
     inside = list(writer.inside(step))
+    terms = [at for at in writer.template.steps[step].operands if at in inside] if inside else []
+    if len(terms) > MOST_TERMS:
+        held.update(at for at in terms if isinstance(at, int))
+        return True
     sums = [at for at in inside if isinstance(writer.template.steps[at].operator, Add)]
     if inside:
         held.add(sums[0] if sums else max(inside, key=lambda at: len(writer.codes[at].text)))
@@ -87,6 +92,14 @@ class Writer:
     lines: list[Line] = field(default_factory=list[Line])
     codes: list[Code] = field(default_factory=list[Code])
     results: list[Code] = field(default_factory=list[Code])
+    pending: dict[int, None] = field(default_factory=dict[int, None])
+    last_uses: dict[int, int] = field(init=False)
+
+    def __post_init__(self) -> None:
+        steps = enumerate(self.template.steps)
+        self.last_uses = {operand: at for at, step in steps for operand in step.operands if isinstance(operand, int)}
+        if isinstance(self.template.result, int):
+            self.last_uses[self.template.result] = len(self.template.steps)
 
     def write(self, target: str) -> list[Line]:
         """The lines of the equation."""
@@ -94,6 +107,7 @@ class Writer:
         for at, step in enumerate(self.template.steps):
             self.codes.append(self.step(at, step))
             self.results.append(self.codes[at])
+            self.pending[at] = None
             if at in self.held and at != last:
                 self.results[at] = self.assign(self.codes[at], at, self.needed(at + 1, but=at))
         return [*self.lines, Line(target + self.code(last).text, last if isinstance(last, int) else -1)]
@@ -129,9 +143,9 @@ class Writer:
 
     def needed(self, after: int, but: int | None = None) -> frozenset[str]:
         """The temporary variables that steps from `after` on still need, for other operands than one."""
-        later = {operand for step in self.template.steps[after:] for operand in step.operands}
-        later.add(self.template.result)
-        codes = (code for at, code in enumerate(self.results) if at in later and at != but)
+        for at in [at for at in self.pending if self.last_uses[at] < after]:
+            del self.pending[at]
+        codes = (self.results[at] for at in self.pending if at != but)
         return frozenset[str]().union(*(code.temporaries for code in codes))
 
     def assign(self, code: Code, step: int, needed: frozenset[str]) -> Code:

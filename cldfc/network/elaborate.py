@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from cldfc.diagnostics import Problems, Span
+from cldfc.network.limits import MOST_IN_A_CHAIN, MOST_STEPS
 from cldfc.network.names import Names
-from cldfc.network.order import MOST_STEPS
 from cldfc.network.program import Position, Positions, Read, Step, Use
 from cldfc.network.tags import Tags
 from cldfc.ops import BUILTINS, Add, Convolution, Operator, Zero
@@ -54,6 +54,7 @@ class Elaboration:
     is_too_large: bool = False
     steps: list[Step] = field(default_factory=list[Step])
     heads: list[str] = field(default_factory=list[str])
+    depths: list[int] = field(default_factory=list[int])
     owned_here: dict[str, int] = field(default_factory=dict[str, int])
 
     def value(self, expression: tree.Expression, scope: Substitution) -> Operand | None:
@@ -189,19 +190,22 @@ class Elaboration:
         terms: tuple[Span, ...] = (),
     ) -> Operand | None:
         """Append a step; operators that expand without bound are stopped."""
-        if len(self.steps) >= MOST_STEPS:
+        depth = 1 + max((self.depths[at] for at in operands if isinstance(at, int)), default=0)
+        if len(self.steps) >= MOST_STEPS or depth > MOST_IN_A_CHAIN:
             return self.report_size(span)
         before = self.head(operands[0]) if operands else "0"
         self.heads.append(use.name if use is not None and isinstance(operator, Convolution) else before)
+        self.depths.append(depth)
         self.steps.append(Step(operator, operands, use, span, terms))
         return len(self.steps) - 1
 
     def report_size(self, span: Span) -> None:
         """An equation that is too large once its operators are expanded."""
+        what = f"an equation for `{self.family[0]}`" if self.family[0] else "this operator"
         if not self.is_too_large:
             self.problems.report(
                 "E0210",
-                f"this equation expands to more than {MOST_STEPS:,} operations",
+                f"{what} expands to more than {MOST_STEPS:,} operations, or {MOST_IN_A_CHAIN} in a chain",
                 span,
                 "too many from here on",
                 "use fewer nested operators, or give partial results equations of their own",

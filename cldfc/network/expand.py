@@ -7,11 +7,10 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 
 from cldfc.diagnostics import Label, Problems, Span
+from cldfc.network.limits import MOST_OPERATIONS, report_size
 from cldfc.network.program import Binding, OutOfRange, Position, Program, Read, Template
 from cldfc.ops import Input, Operator
 from cldfc.syntax.format import format_symbol
-
-MOST_OPERATIONS = 50_000
 
 Key = tuple[str, tuple[int, ...]]
 """A value or a parameter: its name and the values of its tag."""
@@ -106,7 +105,7 @@ class Demand:
             else:
                 self.visit(read, key, stack)
         if stack or len(self.expansion.operations) > MOST_OPERATIONS:
-            self.report_size()
+            report_size(program.output_span, self.problems)
 
     def visit(self, read: Read, key: Key, stack: list[tuple[Read, Key, Instance | None]]) -> None:
         """Find the equation for a value, and ask for what it needs first."""
@@ -263,14 +262,4 @@ class Demand:
             f"`{format_key(circle[-1])}` needs `{format_key(key)}`",
             "let one of them start from a value that is known, such as `u@1,0 = 0`",
             *others,
-        )
-
-    def report_size(self) -> None:
-        """A network that is larger than any that could be trained."""
-        self.problems.report(
-            "E0306",
-            f"the network has more than {MOST_OPERATIONS:,} operations",
-            self.program.output_span,
-            "too large",
-            "make the ranges of levels and steps smaller",
         )

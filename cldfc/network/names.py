@@ -15,6 +15,7 @@ from cldfc.syntax.spelling import ascii_name
 Declaration = tree.Let | tree.Range | tree.Kernel | tree.Input
 Family = tuple[str, int]
 LONGEST_TEXT = 40
+MOST_SUGGESTIONS = 20
 
 
 @dataclass
@@ -40,7 +41,9 @@ class Names:
         return is_input or (symbol.name, len(symbol.tag)) in self.families
 
     def all_of(self, kind: str) -> list[str]:
-        """Every name of a kind."""
+        """Every name of a kind; none once so much is wrong that looking for near ones would take long."""
+        if len(self.problems.found) > MOST_SUGGESTIONS:
+            return []
         names = [*self.declared, *(name for name, _ in self.families), *BUILTINS]
         return [name for name in names if self.kind_of_symbol(name) == kind]
 
@@ -53,7 +56,7 @@ class Names:
             self.report_arity(symbol)
         elif not self.problems.explain(name):
             help = suggest(name, self.all_of(expected), declaration_of(symbol, expected))
-            self.problems.report("E0201", f"nothing is called `{name}`", symbol.span, "unknown name", help)
+            self.problems.report("E0201", f"nothing is called `{shorten(name)}`", symbol.span, "unknown name", help)
             self.problems.broken.add(name)
 
     def report_no_index(self, name: str, span: Span) -> None:
@@ -127,6 +130,8 @@ class Names:
             case tree.Sum(terms):
                 kinds = [self.kind(term) for term in terms]
                 other = next((kind for kind in kinds if kind not in (None, "a number")), None)
+                if other == "a kernel":
+                    return "a sum of kernels"
                 return other or ("a number" if "a number" in kinds else None)
             case tree.Symbol(name):
                 return self.kind_of_symbol(name)

@@ -6,12 +6,10 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 
 from cldfc.diagnostics import Label, Problems
+from cldfc.network.limits import MOST_NESTING, MOST_STEPS
 from cldfc.network.names import Names
 from cldfc.syntax import tree
 from cldfc.syntax.walk import mentions, nesting
-
-MOST_NESTING = 200
-MOST_STEPS = 10_000
 
 Mention = tree.Symbol | tree.Index
 Ordered = tree.Let | tree.Range

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import builtins
 import keyword
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from cldfc.diagnostics import Label, Problems, Span
 from cldfc.network.constants import Constants
 from cldfc.network.elaborate import Elaboration, OwnedNames
+from cldfc.network.limits import LARGEST_SIZE, MOST_OPERATIONS, report_size
 from cldfc.network.names import Names, collect_names, report_missing
 from cldfc.network.order import check_order
 from cldfc.network.program import IndexRange, KernelDeclaration, Lookup, Position, Positions, Program, Read, Template
@@ -19,9 +21,8 @@ from cldfc.syntax.format import format_symbol
 from cldfc.syntax.spelling import ascii_name
 from cldfc.syntax.walk import mentions
 
-LARGEST_SIZE = 2**20
 LARGEST_KERNEL = 255
-IN_MODULE = frozenset({"torch", "nn", "F", "conv"})
+IN_MODULE = frozenset({"torch", "nn", "F", "conv", "self"})
 """What a generated module calls its own."""
 
 
@@ -37,6 +38,7 @@ def resolve_spec(spec: tree.Spec, task: Task, problems: Problems) -> Program:
     """Resolve a whole spec. Raises CldfError with everything that is wrong in it."""
     names = collect_names(spec, problems)
     check_model(names)
+    check_indices(names)
     check_order(names, problems)
     constants = Constants(names, problems)
     tags = Tags(constants, problems)
@@ -45,11 +47,7 @@ def resolve_spec(spec: tree.Spec, task: Task, problems: Problems) -> Program:
         constants.constant(name)
     kernels = [resolve_kernel(d, constants, tags) for d in names.declared.values() if isinstance(d, tree.Kernel)]
     owned = OwnedNames(dict.fromkeys([*names.declared, *tagged_operators(spec)], ""))
-    templates = [
-        resolve_equation(equation, names, tags, owned, problems)
-        for equation in spec.statements
-        if isinstance(equation, tree.Equation)
-    ]
+    templates = list(resolve_equations(spec, names, tags, owned, problems))
     check_operators(names, tags, problems)
     sizes = names.input.shape if names.input else ()
     shape = [constants.whole(size, "a size of the input", 1, LARGEST_SIZE) for size in sizes]
@@ -115,6 +113,21 @@ def channels(expression: tree.Expression, head: tuple[str, ...], constants: Cons
     return tags.constant_position(constant, index, tree.Symbol("", inside, expression.span), frozenset(head))
 
 
+def resolve_equations(
+    spec: tree.Spec, names: Names, tags: Tags, owned: OwnedNames, problems: Problems
+) -> Iterator[Template | None]:
+    """Every equation as steps, unless there are too many of these."""
+    steps = 0
+    for equation in spec.statements:
+        if isinstance(equation, tree.Equation):
+            template = resolve_equation(equation, names, tags, owned, problems)
+            steps += len(template.steps) if template else 0
+            if steps > MOST_OPERATIONS:
+                report_size(equation.left.span, problems)
+                return
+            yield template
+
+
 def resolve_equation(
     equation: tree.Equation, names: Names, tags: Tags, owned: OwnedNames, problems: Problems
 ) -> Template | None:
@@ -164,16 +177,40 @@ def level_position(equation: tree.Equation, left: Positions, tags: Tags) -> int 
     )
 
 
+def is_python(name: str) -> bool:
+    """Whether Python, or what a generated module imports, has a name for itself."""
+    return keyword.iskeyword(name) or hasattr(builtins, name) or name in IN_MODULE
+
+
+def check_indices(names: Names) -> None:
+    """The generated loops have the names of the indices, each its own."""
+    taken: dict[str, tree.Range] = {}
+    for range in names.declared.values():
+        if not isinstance(range, tree.Range):
+            continue
+        name = "level" if range.name == "ℓ" else ascii_name(range.name)
+        earlier = taken.setdefault(name, range)
+        if is_python(name) or earlier is not range:
+            names.problems.report(
+                "E0204",
+                f"no index can be called `{range.name}`: its loop in Python would be over `{name}`, which is taken",
+                range.name_span,
+                "already taken",
+                "choose another name",
+                *[Label(earlier.name_span, "taken by this index")] * (earlier is not range),
+            )
+
+
 def check_model(names: Names) -> None:
     """The generated class has the model's name, which must not hide what its module needs."""
     model = names.model
     if model is None:
         return
     name = ascii_name(model.name)
-    if keyword.iskeyword(name) or hasattr(builtins, name) or name in IN_MODULE:
+    if is_python(name):
         names.problems.report(
             "E0204",
-            f"no network can be called `{model.name}`: the name of its Python class would be taken",
+            f"no network can be called `{model.name}`: its class in Python would be `{name}`, which is taken",
             model.span,
             "already taken",
             f"choose another name, such as `{name.capitalize()}Net`",

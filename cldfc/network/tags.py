@@ -6,7 +6,8 @@ from collections.abc import Set
 from dataclasses import dataclass
 
 from cldfc.diagnostics import Label, Problems, Span
-from cldfc.network.constants import LONGEST_RANGE, Constants
+from cldfc.network.constants import Constants
+from cldfc.network.limits import LARGEST_SIZE
 from cldfc.network.program import Constant, Lookup, Position, Positions
 from cldfc.syntax import tree
 from cldfc.syntax.format import format_index, format_symbol
@@ -42,7 +43,7 @@ class Tags:
         self, constant: Constant, index: tree.Index, symbol: tree.Symbol, bound: Set[str]
     ) -> Position | None:
         """`J`, `ν@ℓ`, or `ν` at the level of its tag (LANGUAGE: `r@ℓ+1,ν` is `r@ℓ+1,ν@ℓ+1`)."""
-        if not self.constants.all_whole(constant, index.span, "an index", -LONGEST_RANGE, LONGEST_RANGE):
+        if not self.constants.all_whole(constant, index.span, "an index", -LARGEST_SIZE, LARGEST_SIZE):
             return None
         if constant.index is None:
             return Position(None, int(constant.values[0]) + index.offset)

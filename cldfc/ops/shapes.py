@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 Shape = tuple[int, ...]
@@ -140,17 +140,17 @@ class Solver:
         """The size is this number."""
         self.equal(dimension, Dim(size))
 
-    def computed(self, result: Dim, given: Sequence[Dim], rule: Callable[..., int]) -> None:
-        """`result` = rule(*given), as soon as all of these are known."""
-        unknown = next((dim.root() for dim in given if dim.root().size is None), None)
-        if unknown is None:
-            self.known(result, rule(*(dim.root().size for dim in given)))
+    def computed(self, result: Dim, given: Dim, rule: Callable[[int], int]) -> None:
+        """`result` = rule(given), as soon as that is known."""
+        size = given.root().size
+        if size is None:
+            given.root().waiting.append(lambda: self.computed(result, given, rule))
         else:
-            unknown.waiting.append(lambda: self.computed(result, given, rule))
+            self.known(result, rule(size))
 
     def divided(self, result: Dim, whole: Dim, stride: int) -> None:
         """`result` = ⌈whole / stride⌉, said now or as soon as `whole` is known."""
         if stride == 1:
             self.equal(result, whole)
         else:
-            self.computed(result, [whole], lambda size: -(-size // stride))
+            self.computed(result, whole, lambda size: -(-size // stride))

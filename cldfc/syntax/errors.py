@@ -169,8 +169,9 @@ def help_for(place: Span, statement: Span) -> str:
 
 def note_names(statement: Span, problems: Problems) -> None:
     """Note what a wrong statement would have defined, so that no error follows from its absence."""
-    first, *others = with_look_alikes(statement.text).split("\n")
-    names = {name for line in others for name in names_at(line) if line.split()[:1] != [name]}
+    first, *others = with_look_alikes(statement.text).splitlines()
+    starting = [line for line in others if line.strip() and line.split()[0] in STATEMENTS]
+    names = {name for line in starting for name in names_at(line)}
     names |= names_at(first) | set(DEFINED.findall(first))
     problems.broken |= {canonical_name(name) for name in names}
     problems.lost |= not names - set(STATEMENTS)

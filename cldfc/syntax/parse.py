@@ -17,6 +17,7 @@ from cldfc.syntax.errors import note_names, report_syntax
 from cldfc.syntax.walk import nesting
 
 MAX_NESTING = 200
+MOST_WRONG = 20
 
 
 def parse_spec(source: Source, problems: Problems) -> tree.Spec:
@@ -27,6 +28,9 @@ def parse_spec(source: Source, problems: Problems) -> tree.Spec:
     statements: list[tree.Statement] = []
     with collector_paused():
         for span in split_statements(source):
+            if len(problems.found) >= MOST_WRONG:
+                report_many(span, problems)
+                break
             builder.statement = span
             statements += parse_statement(parser, span, problems)
     return tree.Spec(tuple(statements), source)
@@ -58,6 +62,13 @@ def split_statements(source: Source) -> Iterator[Span]:
         offset += len(line) + 1
     if start is not None:
         yield Span(source, start, end)
+
+
+def report_many(span: Span, problems: Problems) -> None:
+    """A file in which so much is wrong that it is perhaps no spec."""
+    message = f"the file is not read from here on, for {MOST_WRONG} errors stand before"
+    problems.report("E0109", message, span, "not read", "correct the errors before, or check that this is a spec")
+    problems.lost = True
 
 
 def parse_statement(parser: Lark, span: Span, problems: Problems) -> list[tree.Statement]:

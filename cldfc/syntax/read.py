@@ -6,7 +6,7 @@ from pathlib import Path
 
 from cldfc.diagnostics import CldfError, Diagnostic, Label, Source, Span, UsageError
 
-LARGEST_FILE = 10_000_000
+LARGEST_FILE = 200_000
 
 
 def read_source(path: Path) -> Source:

@@ -16,10 +16,8 @@ def children(node: object) -> Iterator[object]:
     if not is_dataclass(node):
         return
     for part in (getattr(node, field.name) for field in fields(node) if field.compare):
-        if isinstance(part, tuple):
-            yield from cast("tuple[object, ...]", part)
-        else:
-            yield part
+        parts = cast("tuple[object, ...]", part) if isinstance(part, tuple) else (part,)
+        yield from (child for child in parts if is_dataclass(child))
 
 
 def nesting(root: Node) -> int:

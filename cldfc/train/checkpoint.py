@@ -9,7 +9,8 @@ from safetensors.torch import load, save
 from torch import Tensor, nn
 
 from cldfc.diagnostics import UsageError
-from cldfc.train.files import read_file, write_file
+from cldfc.files import write_file
+from cldfc.train.files import read_file
 
 HELP = "weights belong to the spec, and to the release of cldfc, that they were trained with"
 

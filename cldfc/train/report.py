@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from html import escape
 
+from cldfc.files import write_file
 from cldfc.train.curves import Curve, draw_curves
-from cldfc.train.files import write_file
 from cldfc.train.metrics import Epoch, best_epoch
 from cldfc.train.run import RunFolder, RunRecord
 

@@ -9,7 +9,8 @@ from pathlib import Path
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from cldfc.diagnostics import UsageError
-from cldfc.train.files import read_text, write_file
+from cldfc.files import write_file
+from cldfc.train.files import read_text
 from cldfc.train.recipe import Recipe
 
 

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import torch
 
+from cldfc.files import write_file
 from cldfc.train.catalogue import DataSet
 from cldfc.train.checkpoint import save_weights
 from cldfc.train.device import choose_device
-from cldfc.train.files import write_file
 from cldfc.train.images import load_images
 from cldfc.train.loop import Progress, Task, train_epochs
 from cldfc.train.metrics import Epoch, as_csv, best_epoch

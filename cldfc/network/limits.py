@@ -1,0 +1,31 @@
+"""How large a spec may be: every network that could be trained is far smaller."""
+
+from __future__ import annotations
+
+from cldfc.diagnostics import Problems, Span
+
+LARGEST_SIZE = 2**20
+"""Of an input, of channels and of classes."""
+
+MOST_NESTING = 200
+"""Levels of declarations and operators, one inside the other."""
+
+MOST_STEPS = 5_000
+"""Operations of one equation, once its operators are expanded."""
+
+MOST_IN_A_CHAIN = 500
+"""Operations of one equation that need one another."""
+
+MOST_OPERATIONS = 30_000
+"""Operations of a network, and of all its equations."""
+
+
+def report_size(span: Span, problems: Problems) -> None:
+    """Report a network that is larger than any that could be trained."""
+    problems.report(
+        "E0306",
+        f"the network has more than {MOST_OPERATIONS:,} operations",
+        span,
+        "too large",
+        "make the ranges of levels and steps smaller, or the equations shorter",
+    )
