@@ -2,30 +2,24 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-# pydantic looks through every installed package for plugins, 15 ms at each start; cldfc has none.
-os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
-
 import typer
 
 from cldfc import __version__
-from cldfc.compiler import Task, analyse, build, compile_source
+from cldfc.check import COMMAND_IS_WRONG, SPEC_IS_WRONG, check_specs, print_errors, print_usage_error
+from cldfc.compiler import Task, build, compile_source
 from cldfc.diagnostics import CldfError, Source, UsageError
 from cldfc.files import write_file
-from cldfc.render import plain_text, render
 from cldfc.syntax.read import read_source
 from cldfc.syntax.spelling import ascii_name
 
 if TYPE_CHECKING:
     from cldfc.train.run import RunRecord
-
-SPEC_IS_WRONG, COMMAND_IS_WRONG = 1, 2
 
 app = typer.Typer(
     help="Compile networks that are written as recurrence equations to PyTorch, and train them.",
@@ -63,22 +57,8 @@ def errors() -> Generator[None]:
         print_errors(error)
         raise typer.Exit(SPEC_IS_WRONG) from None
     except UsageError as error:
-        print(f"error: {error.message}\n  = help: {error.help}", file=sys.stderr)
+        print_usage_error(error)
         raise typer.Exit(COMMAND_IS_WRONG) from None
-
-
-def print_errors(error: CldfError) -> None:
-    """Diagnostics to standard error, in colour on a terminal."""
-    lines = list(render(error.diagnostics))
-    if not sys.stderr.isatty():
-        sys.stderr.write(plain_text(lines))
-        return
-    from rich.console import Console
-    from rich.text import Text
-
-    console = Console(stderr=True, highlight=False)
-    for line in lines:
-        console.print(Text.assemble(*line), soft_wrap=True)
 
 
 @app.command()
@@ -90,26 +70,7 @@ def check(
 
     Example: cldfc check specs/*.cldf
     """
-    found: list[CldfError] = []
-    with errors():
-        for path in specs:
-            try:
-                inferred = analyse(read_source(path))
-            except CldfError as error:
-                found.append(error)
-                continue
-            if not as_json:
-                stored = sum(parameter.count() for parameter in inferred.parameters.values())
-                print(f"{path}: {inferred.expansion.program.model}, {stored:,} parameters")
-    if as_json:
-        import json
-
-        print(json.dumps([d.as_data() for error in found for d in error.diagnostics], ensure_ascii=False, indent=2))
-    else:
-        for error in found:
-            print_errors(error)
-    if found:
-        raise typer.Exit(SPEC_IS_WRONG)
+    raise typer.Exit(check_specs(specs, as_json))
 
 
 @app.command("compile")

@@ -171,7 +171,7 @@ class Elaboration:
         """A convolution."""
         if use is None or operand is None:
             return None
-        return self.step(Convolution.model_construct(stride=stride), (operand,), use, span)
+        return self.step(Convolution(stride), (operand,), use, span)
 
     def add(self, expression: tree.Sum, operands: list[Operand | None]) -> Operand | None:
         """A sum of values."""
@@ -179,7 +179,7 @@ class Elaboration:
         if len(known) < len(operands):
             return None
         terms = tuple(term.span for term in expression.terms)
-        return self.step(Add.model_construct(signs=expression.signs), known, None, expression.span, terms)
+        return self.step(Add(expression.signs), known, None, expression.span, terms)
 
     def step(
         self,

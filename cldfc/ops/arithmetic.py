@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import ClassVar, Literal
 
 from cldfc.ops.base import Operator
@@ -30,6 +31,7 @@ class Zero(Operator):
         raise AssertionError("the emitter writes zeros: their code depends on the shape")
 
 
+@dataclass(frozen=True)
 class Add(Operator):
     """x + y - z: terms of one shape, each with its sign."""
 

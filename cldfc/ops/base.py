@@ -4,21 +4,19 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import ClassVar
-
-from pydantic import BaseModel, ConfigDict
 
 from cldfc.ops.shapes import Form, Shape, Sized, Sizes, Solver
 
 
-class Operator(BaseModel, ABC):
+@dataclass(frozen=True)
+class Operator(ABC):
     """One kind of operation, with its static configuration.
 
     A subclass with a `keyword` is a built-in operator of the language; its docstring gives the
     formula and its source, from which the language reference is made.
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
 
     keyword: ClassVar[str | None] = None
     linear: ClassVar[bool] = False

@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import ClassVar
-
-from pydantic import PositiveInt
 
 from cldfc.ops.base import Operator
 from cldfc.ops.shapes import Form, Shape, Sized, Sizes, Solver
 
 
+@dataclass(frozen=True)
 class Convolution(Operator):
     """K * x and K *_s x: convolution with zero padding (k-1)/2 and stride s, eq. (2.1), (2.2)."""
 
     linear: ClassVar[bool] = True
-    stride: PositiveInt = 1
+    stride: int = 1
 
     def shape(self, shapes: Solver, operands: list[Form], result: Form, parameter: Sized | None) -> None:
         assert parameter is not None
