@@ -7,7 +7,7 @@ SPEC ?= preact18_Al
 RUN := runs/$(SPEC)-$(shell date +%Y%m%d-%H%M%S)
 QUIET := --quiet --disable-pip-version-check
 
-.PHONY: demo test check golden grammar seeds clean
+.PHONY: demo test check golden fuzz bench grammar seeds clean
 
 demo: $(INSTALLED)
 	@mkdir -p runs
@@ -28,7 +28,13 @@ check: $(INSTALLED)
 	@$(BIN)/lint-imports >.venv/lint-imports.log || { cat .venv/lint-imports.log; exit 1; }
 
 golden: $(INSTALLED)
-	@$(BIN)/python -m pytest --update-golden tests/test_emit.py tests/test_errors.py tests/test_show.py
+	@$(BIN)/python -m pytest --update-golden tests/test_emit.py tests/test_errors.py tests/test_format.py tests/test_operators.py tests/test_show.py
+
+fuzz: $(INSTALLED)
+	@CLDFC_FUZZ=100000 $(BIN)/python -m pytest -x tests/test_fuzz.py
+
+bench: $(INSTALLED)
+	@$(BIN)/python benchmarks/front_end.py
 
 grammar: $(INSTALLED)
 	@PYTHONHASHSEED=0 $(BIN)/python -m cldfc.syntax.build_tables

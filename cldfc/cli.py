@@ -5,18 +5,21 @@ from __future__ import annotations
 import sys
 from collections.abc import Generator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from cldfc import __version__
-from cldfc.check import COMMAND_IS_WRONG, SPEC_IS_WRONG, check_specs, print_errors, print_usage_error
-from cldfc.compiler import Task, build, compile_source
+from cldfc.check import check_specs
+from cldfc.compiler import Task, build, compile_source, whole_text
 from cldfc.diagnostics import CldfError, Source, UsageError
 from cldfc.files import write_file
+from cldfc.messages import COMMAND_IS_WRONG, exit_code, print_errors, print_usage_error
 from cldfc.syntax.read import read_source
 from cldfc.syntax.spelling import ascii_name
+from cldfc.task import read_task
 
 if TYPE_CHECKING:
     from cldfc.train.run import RunRecord
@@ -29,6 +32,16 @@ app = typer.Typer(
 )
 
 SpecPath = Annotated[Path, typer.Argument(metavar="SPEC", help="A .cldf file.", show_default=False)]
+Lets = Annotated[
+    list[str] | None, typer.Option("--let", metavar="'x = …'", help="Replace a `let` of the spec.", show_default=False)
+]
+Ties = Annotated[
+    list[str] | None, typer.Option("--tie", metavar="A@ℓ", help="Share a kernel or scalar.", show_default=False)
+]
+Input = Annotated[
+    str | None, typer.Option("--input", metavar="C×H×W", help="Replace the shape of the input.", show_default=False)
+]
+Classes = Annotated[int | None, typer.Option("--classes", help="Replace the number of classes.", show_default=False)]
 SpecPaths = Annotated[list[Path], typer.Argument(metavar="SPEC…", help="One or more .cldf files.", show_default=False)]
 
 
@@ -55,7 +68,7 @@ def errors() -> Generator[None]:
         yield
     except CldfError as error:
         print_errors(error)
-        raise typer.Exit(SPEC_IS_WRONG) from None
+        raise typer.Exit(exit_code(error)) from None
     except UsageError as error:
         print_usage_error(error)
         raise typer.Exit(COMMAND_IS_WRONG) from None
@@ -64,13 +77,54 @@ def errors() -> Generator[None]:
 @app.command()
 def check(
     specs: SpecPaths,
+    let: Lets = None,
+    tie: Ties = None,
+    input: Input = None,
+    classes: Classes = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print what is wrong as JSON.")] = False,
 ) -> None:
     """Say what is wrong with specs, if anything.
 
     Example: cldfc check specs/*.cldf
     """
-    raise typer.Exit(check_specs(specs, as_json))
+    with errors():
+        raise typer.Exit(check_specs(specs, as_json, read_task(let or (), tie or (), input, classes)))
+
+
+@app.command()
+def explain(
+    code: Annotated[
+        str | None, typer.Argument(metavar="CODE", help="Such as E0302; without it, all.", show_default=False)
+    ] = None,
+) -> None:
+    """Explain an error: what it means, with a wrong and a right example.
+
+    Example: cldfc explain E0302
+    """
+    with errors():
+        from cldfc.explain import explain_code
+
+        print(explain_code(code))
+
+
+@app.command()
+def fmt(
+    specs: SpecPaths,
+    unicode: Annotated[bool, typer.Option("--unicode", help="Write `σ ∘ A@ℓ`; the default.")] = False,
+    ascii: Annotated[bool, typer.Option("--ascii", help="Write `sigma . A@l`.")] = False,
+    latex: Annotated[bool, typer.Option("--latex", help=r"Write `\sigma \circ A^{\ell}`.")] = False,
+    check_only: Annotated[
+        bool, typer.Option("--check", help="Write nothing; exit with 1 if a spec would change.")
+    ] = False,
+) -> None:
+    """Format specs in place, in one of three spellings; `-` formats standard input.
+
+    Example: cldfc fmt specs/*.cldf
+    """
+    with errors():
+        from cldfc.fmt import choose_spelling, format_specs
+
+        raise typer.Exit(format_specs(specs, choose_spelling(unicode, ascii, latex), check_only))
 
 
 @app.command("compile")
@@ -79,6 +133,10 @@ def compile_command(
     output: Annotated[
         str | None, typer.Option("-o", "--output", metavar="FILE", help="Where to; `-` for standard output.")
     ] = None,
+    let: Lets = None,
+    tie: Ties = None,
+    input: Input = None,
+    classes: Classes = None,
 ) -> None:
     """Write the PyTorch module of a spec, by default to NAME.py in this folder.
 
@@ -88,7 +146,7 @@ def compile_command(
         from cldfc.emit.torch_module import emit_module
         from cldfc.show.summary import summary_lines
 
-        graph = build(read_source(spec))
+        graph = build(read_source(spec), read_task(let or (), tie or (), input, classes))
         code = emit_module(graph)
         if output == "-":
             sys.stdout.write(code)
@@ -112,7 +170,7 @@ def refuse_foreign(path: Path) -> None:
 
 
 @app.command()
-def show(spec: SpecPath) -> None:
+def show(spec: SpecPath, let: Lets = None, tie: Ties = None, input: Input = None, classes: Classes = None) -> None:
     """Draw a network in the terminal: levels, shared kernels, what sharing saves.
 
     Example: cldfc show specs/fbresnet.cldf
@@ -122,7 +180,8 @@ def show(spec: SpecPath) -> None:
 
         from cldfc.show.terminal import show_network
 
-        show_network(build(read_source(spec)), Console(highlight=False))
+        task = read_task(let or (), tie or (), input, classes)
+        show_network(build(read_source(spec), task), Console(highlight=False))
 
 
 @app.command()
@@ -139,6 +198,8 @@ def train(
     seed: Annotated[
         int | None, typer.Option(help="Seed of weights, order and augmentation.", show_default=False)
     ] = None,
+    let: Lets = None,
+    tie: Ties = None,
 ) -> None:
     """Train a network on a data set, which sets the input's shape and the number of classes.
 
@@ -154,7 +215,8 @@ def train(
         wanted = {"epochs": epochs, "batch": batch, "lr": lr, "seed": seed}
         recipe = change_recipe(dataset.recipe, {name: value for name, value in wanted.items() if value is not None})
         source = read_source(spec)
-        graph = build(source, Task(dataset.shape, dataset.classes))
+        task = replace(read_task(let or (), tie or ()), shape=dataset.shape, classes=dataset.classes)
+        graph = build(source, task)
         code = emit_module(graph)
 
         from cldfc.train.progress import show_progress
@@ -163,7 +225,7 @@ def train(
         command = " ".join(["cldfc", *sys.argv[1:]])
         with show_progress() as progress:
             result = train_network(
-                source.text,
+                whole_text(source, task),
                 code,
                 ascii_name(graph.program.model),
                 facts(graph),

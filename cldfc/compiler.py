@@ -5,11 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from cldfc.algebra.nonnegative import prove_constraints
+from cldfc.collector import collector_paused
 from cldfc.diagnostics import Problems, Source
 from cldfc.network.expand import expand_program
+from cldfc.network.expect import check_expectations
 from cldfc.network.resolve import Task, resolve_spec
 from cldfc.network.shapes import Inferred, infer_shapes
-from cldfc.syntax.parse import parse_spec
+from cldfc.syntax import tree
+from cldfc.syntax.extend import change_spec, read_spec
+from cldfc.syntax.lines import format_statement
 
 if TYPE_CHECKING:
     from cldfc.network.graph import Graph
@@ -20,15 +25,38 @@ SIMPLIFICATIONS: tuple[Callable[[Graph], Graph], ...] = ()
 """Rewrites of the graph, in their order; each is a function in `cldfc.algebra`."""
 
 
+@collector_paused()
 def analyse(source: Source, task: Task = AS_WRITTEN) -> Inferred:
     """Everything that can be wrong with a spec is found here. Raises CldfError."""
     problems = Problems()
-    spec = parse_spec(source, problems)
+    spec = read_spec(source, problems)
+    if task == AS_WRITTEN:
+        return analyse_spec(spec, task, problems)
+    if any(isinstance(statement, tree.Expect) for statement in spec.statements):
+        analyse_spec(spec, AS_WRITTEN, problems)
+    return analyse_spec(change_spec(spec, task.changes, problems), task, problems)
+
+
+def analyse_spec(spec: tree.Spec, task: Task, problems: Problems) -> Inferred:
+    """The network of a tree, with every shape. Raises CldfError."""
     program = resolve_spec(spec, task, problems)
     expansion = expand_program(program, problems)
-    return infer_shapes(expansion, problems)
+    prove_constraints(spec, expansion, problems)
+    inferred = infer_shapes(expansion, problems)
+    if task == AS_WRITTEN:
+        check_expectations(spec, inferred, problems)
+    problems.stop_if_any()
+    return inferred
 
 
+def whole_text(source: Source, task: Task = AS_WRITTEN) -> str:
+    """The text of a spec that stands for itself: with what it extends, and with the task's changes."""
+    spec = change_spec(read_spec(source, Problems()), task.changes, Problems())
+    is_alone = not task.changes and all(statement.span.source is source for statement in spec.statements)
+    return source.text if is_alone else "".join(f"{format_statement(statement)}\n" for statement in spec.statements)
+
+
+@collector_paused()
 def build(source: Source, task: Task = AS_WRITTEN) -> Graph:
     """The network as a graph. Raises CldfError.
 
@@ -42,6 +70,7 @@ def build(source: Source, task: Task = AS_WRITTEN) -> Graph:
     return graph
 
 
+@collector_paused()
 def compile_source(source: Source, task: Task = AS_WRITTEN) -> str:
     """The source of a PyTorch module for a spec. Raises CldfError."""
     from cldfc.emit.torch_module import emit_module

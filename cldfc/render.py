@@ -14,8 +14,8 @@ WIDEST_LINE = 140
 ERROR, PLACE, HELP, PLAIN, BOLD = "bold red", "blue", "green", "", "bold"
 
 
-def render(diagnostics: Sequence[Diagnostic]) -> Iterator[list[Piece]]:
-    """The lines of a report, each as pieces with a style."""
+def render(diagnostics: Sequence[Diagnostic], is_last: bool = True) -> Iterator[list[Piece]]:
+    """The lines of a report, each as pieces with a style; the last report of a run says where there is more."""
     for diagnostic in diagnostics:
         yield [(f"error[{diagnostic.code}]", ERROR), (f": {diagnostic.message}", BOLD)]
         yield from render_places(diagnostic.places)
@@ -24,6 +24,9 @@ def render(diagnostics: Sequence[Diagnostic]) -> Iterator[list[Piece]]:
     files = dict.fromkeys(d.places[0].span.source.name for d in diagnostics)
     count = "1 error" if len(diagnostics) == 1 else f"{len(diagnostics)} errors"
     yield [(f"{count} in {', '.join(files)}", ERROR)]
+    code = diagnostics[0].code
+    if is_last:
+        yield [(f"for more about {code}: cldfc explain {code}", PLAIN)]
 
 
 def render_places(places: Sequence[Label]) -> Iterator[list[Piece]]:

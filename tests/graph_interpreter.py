@@ -1,52 +1,131 @@
-"""Runs a graph operation by operation with the parameters of a generated module: no loops, no variables."""
+"""Runs a graph operation by operation with the parameters of a generated module: no loops, no variables.
+
+Every operator has a formula of its own here, from its definition rather than from PyTorch's function for it.
+"""
+
+import math
+from collections.abc import Callable
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.nn import functional as F
 
-from cldfc.network.graph import Graph
-from cldfc.ops import Add, AvgPool, BatchNorm, Convolution, Identity, Input, Linear, Relu, Zero
+from cldfc import ops
+from cldfc.network.graph import Graph, Node
 from cldfc.syntax.spelling import ascii_name
 
 
-def find_module(network: nn.Module, name: str, indices: tuple[int, ...]) -> nn.Module:
+def find_module(network: nn.Module, name: str, indices: tuple[int, ...]) -> nn.Module | nn.Parameter:
     spelled = ascii_name(name)
-    children = dict(network.named_children())
+    children = {**dict(network.named_children()), **dict(network.named_parameters(recurse=False))}
     found = children[spelled] if spelled in children else children[f"{spelled}_2"]
-    return found["_".join(map(str, indices))] if isinstance(found, nn.ModuleDict) else found
+    is_family = isinstance(found, nn.ModuleDict | nn.ParameterDict)
+    return found["_".join(map(str, indices))] if is_family else found
 
 
-def run_graph(graph: Graph, network: nn.Module, images: torch.Tensor) -> torch.Tensor:
-    """The output; the network's own modules are used for their tensors only."""
-    results: list[torch.Tensor] = []
+def channel_shift(result: Tensor, module: nn.Module) -> Tensor:
+    return result if module.bias is None else result + module.bias[:, None, None]
+
+
+def convolution(operator: ops.Convolution, node: Node, x: Tensor, module: nn.Module) -> Tensor:
+    """A product of matrices: a row for each channel of the result, a column for each pixel of it."""
+    out, _, size, _ = module.weight.shape
+    padding = module.dilation[0] * (size - 1) // 2
+    columns = F.unfold(x, size, module.dilation, padding, operator.stride)
+    columns = columns.unflatten(1, (module.groups, -1))
+    rows = module.weight.reshape(module.groups, out // module.groups, -1)
+    return channel_shift(torch.einsum("gok,ngkp->ngop", rows, columns).reshape(len(x), *node.shape), module)
+
+
+def prolongation(operator: ops.Prolongation, node: Node, x: Tensor, module: nn.Module) -> Tensor:
+    """The transpose of that product: every pixel adds its number times the kernel to a window of the result."""
+    size = module.weight.shape[-1]
+    excess = module.dilation[0] * (size - 1) + 1 - operator.stride
+    pixels = x.flatten(2).unflatten(1, (module.groups, -1))
+    rows = module.weight.unflatten(0, (module.groups, -1)).flatten(2)
+    columns = torch.einsum("gck,ngcp->ngkp", rows, pixels).unflatten(2, (-1, size * size)).flatten(1, 3)
+    padding = max(0, math.ceil(excess / 2))
+    return channel_shift(F.fold(columns, node.shape[1:], size, module.dilation, padding, operator.stride), module)
+
+
+def normalised(x: Tensor, over: tuple[int, ...], module: nn.Module) -> Tensor:
+    centred = x - x.mean(over, keepdim=True)
+    result = centred / (centred.square().mean(over, keepdim=True) + 1e-5).sqrt()
+    shape = [-1 if axis == 1 else 1 for axis in range(x.dim())]
+    return result * module.weight.reshape(shape) + module.bias.reshape(shape)
+
+
+def group_norm(groups: int, x: Tensor, module: nn.Module) -> Tensor:
+    parts = x.unflatten(1, (groups, -1))
+    centred = parts - parts.flatten(2).mean(2).reshape(len(x), groups, *[1] * (x.dim() - 1))
+    variance = centred.square().flatten(2).mean(2).reshape(len(x), groups, *[1] * (x.dim() - 1))
+    shape = [1, -1, *[1] * (x.dim() - 2)]
+    result = (centred / (variance + 1e-5).sqrt()).flatten(1, 2)
+    return result * module.weight.reshape(shape) + module.bias.reshape(shape)
+
+
+def windows(operator: ops.AvgPool | ops.MaxPool, x: Tensor, beyond: float) -> Tensor:
+    """The pixels of each window along the last axis."""
+    size, stride, padding = operator.window() or (None, None, None)
+    if size is None:
+        return x.flatten(2)
+    padded = F.pad(x, [padding] * 4, value=beyond)
+    return padded.unfold(2, size, stride).unfold(3, size, stride).flatten(4)
+
+
+def shrunk(x: Tensor, threshold: float) -> Tensor:
+    return torch.where(x.abs() > threshold, x - threshold * x.sign(), torch.zeros_like(x))
+
+
+# For each operator its formula, given the operator, its node, its operands and the module of its parameter.
+FORMULAS: dict[type[ops.Operator], Callable[..., Tensor]] = {
+    ops.Add: lambda o, node, given, module: sum(sign * x for sign, x in zip(o.signs, given, strict=True)),
+    ops.Total: lambda o, node, given, module: torch.stack(given).sum(0),
+    ops.Multiply: lambda o, node, given, module: math.prod(given),
+    ops.Scale: lambda o, node, given, module: given[0] * o.factor,
+    ops.ScaleBy: lambda o, node, given, module: given[0] * module.item(),
+    ops.Concat: lambda o, node, given, module: torch.hstack(given),
+    ops.Flatten: lambda o, node, given, module: given[0].reshape(len(given[0]), -1),
+    ops.Upsample: lambda o, node, given, module: torch.kron(given[0], given[0].new_ones(o.factor, o.factor)),
+    ops.Convolution: lambda o, node, given, module: convolution(o, node, given[0], module),
+    ops.Prolongation: lambda o, node, given, module: prolongation(o, node, given[0], module),
+    ops.Linear: lambda o, node, given, module: given[0] @ module.weight.T + module.bias,
+    ops.BatchNorm: lambda o, node, given, module: normalised(given[0], (0, 2, 3), module),
+    ops.GroupNorm: lambda o, node, given, module: group_norm(o.groups, given[0], module),
+    ops.LayerNorm: lambda o, node, given, module: normalised(given[0], tuple(range(1, given[0].dim())), module),
+    ops.AvgPool: lambda o, node, given, module: windows(o, given[0], 0.0).mean(-1),
+    ops.MaxPool: lambda o, node, given, module: windows(o, given[0], -math.inf).amax(-1),
+    ops.Relu: lambda o, node, given, module: given[0].clamp_min(0),
+    ops.LeakyRelu: lambda o, node, given, module: given[0].clamp_min(0) + o.slope * given[0].clamp_max(0),
+    ops.Elu: lambda o, node, given, module: given[0].clamp_min(0) + o.alpha * given[0].clamp_max(0).expm1(),
+    ops.Gelu: lambda o, node, given, module: given[0] * (1 + torch.erf(given[0] / math.sqrt(2))) / 2,
+    ops.Silu: lambda o, node, given, module: given[0] / (1 + (-given[0]).exp()),
+    ops.Tanh: lambda o, node, given, module: 2 / (1 + (-2 * given[0]).exp()) - 1,
+    ops.Sigmoid: lambda o, node, given, module: 1 / (1 + (-given[0]).exp()),
+    ops.Softplus: lambda o, node, given, module: (1 + given[0].exp()).log(),
+    ops.Abs: lambda o, node, given, module: torch.maximum(given[0], -given[0]),
+    ops.SoftThreshold: lambda o, node, given, module: shrunk(given[0], o.threshold),
+    ops.Identity: lambda o, node, given, module: given[0],
+    ops.Dropout: lambda o, node, given, module: given[0] * (1 - o.rate),
+}
+
+
+def run_graph(graph: Graph, network: nn.Module, images: Tensor) -> Tensor:
+    """The output in training mode; the network's own modules are used for their tensors only.
+
+    Dropout, which is random, takes its rate off every number here.
+    """
+    results: list[Tensor] = []
     for at, node in enumerate(graph.nodes()):
         given = [results[operand] for operand in graph.operands(at)]
         module = find_module(network, *node.parameter) if node.parameter else None
         match node.operator:
-            case Input():
+            case ops.Input():
                 result = images
-            case Zero():
-                result = torch.zeros(len(images), *node.shape, dtype=images.dtype)
-            case Add(signs=signs):
-                result = sum(sign * x for sign, x in zip(signs, given, strict=True))
-            case Convolution(stride=stride):
-                padding = module.weight.shape[-1] // 2
-                result = F.conv2d(given[0], module.weight, stride=stride, padding=padding)
-            case BatchNorm():
-                mean, var = (
-                    given[0].mean((0, 2, 3), keepdim=True),
-                    given[0].var((0, 2, 3), keepdim=True, unbiased=False),
-                )
-                scale, shift = module.weight[:, None, None], module.bias[:, None, None]
-                result = (given[0] - mean) / (var + 1e-5).sqrt() * scale + shift
-            case Relu():
-                result = given[0].clamp_min(0)
-            case Identity():
-                result = given[0]
-            case AvgPool():
-                result = given[0].mean((2, 3))
-            case Linear():
-                result = given[0] @ module.weight.T + module.bias
+            case ops.Zero():
+                result = images.new_zeros(len(images), *node.shape)
+            case operator:
+                result = FORMULAS[type(operator)](operator, node, given, module)
         assert result.shape[1:] == node.shape
         results.append(result)
     return results[graph.values[graph.program.output, ()]]

@@ -1,6 +1,6 @@
 """Compiled networks for tests, and how two networks are compared."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import torch
@@ -42,10 +42,10 @@ def copy_weights(source: nn.Module, target: nn.Module, rename: Callable[[str], s
 
 
 def randomise(network: nn.Module) -> None:
-    """Move normalisations away from 1 and 0, which would hide that two of them were swapped."""
+    """Move normalisations and scalars away from where they all start, which would hide that two were swapped."""
     generator = torch.Generator().manual_seed(7)
     for name, tensor in network.state_dict().items():
-        if tensor.dtype.is_floating_point and tensor.dim() == 1:
+        if tensor.dtype.is_floating_point and tensor.dim() < 2:
             scale = 0.5 + torch.rand(tensor.shape, generator=generator)
             tensor.copy_(scale if "var" in name or "weight" in name else scale - 1)
 
@@ -54,7 +54,13 @@ def relative_difference(a: torch.Tensor, b: torch.Tensor) -> float:
     return float((a - b).abs().max() / b.abs().max().clamp_min(1e-30))
 
 
-def compare(one: nn.Module, other: nn.Module, rename: Callable[[str], str], images: torch.Tensor) -> float:
+def compare(
+    one: nn.Module,
+    other: nn.Module,
+    rename: Callable[[str], str],
+    images: torch.Tensor,
+    modes: Sequence[bool] = (False, True),
+) -> float:
     """The largest relative difference of two networks with the same weights in float64.
 
     Outputs in eval and train mode, gradients of every parameter and of the input, and all running
@@ -64,7 +70,7 @@ def compare(one: nn.Module, other: nn.Module, rename: Callable[[str], str], imag
     randomise(other)
     copy_weights(other, one, rename)
     worst = 0.0
-    for mode in (False, True):
+    for mode in modes:
         results = []
         for network in (one, other):
             network.train(mode).zero_grad()

@@ -4,10 +4,15 @@ import json
 import os
 import subprocess
 import sys
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
-from networks import ROOT, build
+from networks import ROOT, build, compile_text
+
+from cldfc.compiler import compile_source
+from cldfc.syntax.read import read_source
+from cldfc.task import read_task
 
 SPEC = str(ROOT / "specs" / "preact18_Al.cldf")
 
@@ -160,3 +165,131 @@ def test_train_and_eval_agree(tmp_path):
     again = cldfc("train", spec, "--data", "digits", "-o", str(run))
     assert again.returncode == 2
     assert "exists" in again.stderr or "there" in again.stderr
+
+
+# Changes on the command line
+
+LINEAR, AFTER, BEFORE, BOTH = "{} *", "σ ∘ {} *", "{} * σ", "σ ∘ {} * σ"
+SCHEMES = [(a, b) for a in (LINEAR, BEFORE, AFTER, BOTH) for b in (LINEAR, AFTER, BEFORE, BOTH)]
+
+
+def spec_text(name: str, *changes: tuple[str, str]) -> str:
+    text = (ROOT / "specs" / f"{name}.cldf").read_text(encoding="utf-8")
+    for old, new in changes:
+        assert old in text
+        text = text.replace(old, new)
+    return text
+
+
+def compiled(name: str, **options) -> str:
+    """What `cldfc compile` writes, without a process of its own."""
+    path = ROOT / "specs" / f"{name}.cldf"
+    return compile_source(read_source(path), read_task(**options))
+
+
+@pytest.mark.parametrize(("a", "b"), SCHEMES, ids=str)
+def test_the_schemes_of_table_1(a, b):
+    """Every 𝒜 and ℬ; a σ on a side of a kernel has a normalisation wherever the mapping is applied."""
+    a, b = a.format("A@ℓ"), b.format("B@ℓ,i")
+    source = compiled("fbresnet", lets=[f"𝒜@ℓ = {a}", f"ℬ@ℓ,i = {b}"])
+    changes = [("let 𝒜@ℓ   = A@ℓ *", f"let 𝒜@ℓ = {a}"), ("let ℬ@ℓ,i = σ ∘ B@ℓ,i * σ", f"let ℬ@ℓ,i = {b}")]
+    assert source == compile_text(spec_text("fbresnet", *changes))
+
+    c = (64, 128, 256, 512)
+    kernels = 9 * (3 * c[0] + sum(3 * n * n for n in c) + 2 * sum(n * m for n, m in pairwise(c)))
+    norms = c[0] + b.count("σ") * sum(2 * n for n in c)
+    # 𝒜 is applied at both steps, in f - 𝒜(u) before the pooling and in 𝒜(u) after it.
+    norms += a.count("σ") * sum(n * times for n, times in zip(c, (3, 4, 4, 3), strict=True))
+    network = build(source)
+    assert sum(p.numel() for p in network.parameters()) == kernels + 2 * norms + 10 * (c[3] + 1)
+
+
+@pytest.mark.parametrize(
+    ("options", "change"),
+    [
+        ({"lets": ["ν=3,4,6,3"]}, ("let ν@ℓ = 2, 1, 1, 1", "let ν@ℓ = 3, 4, 6, 3")),
+        ({"lets": ["let nu@l = 3, 4, 6, 3"]}, ("let ν@ℓ = 2, 1, 1, 1", "let ν@ℓ = 3, 4, 6, 3")),
+        ({"lets": ["ν = 2"]}, ("let ν@ℓ = 2, 1, 1, 1", "let ν@ℓ = 2")),
+        ({"lets": ["σ = bn ∘ relu", "c = 8"]}, ("relu ∘ bn", "bn ∘ relu")),
+        ({"ties": ["B@ℓ for i >= 1"]}, ("let σ", "tie B@ℓ for i >= 1\nlet σ")),
+        ({"ties": ["tie A", "B@l for i ≥ 1"], "lets": ["c = 8"]}, ("let σ", "tie A\ntie B@ℓ for i >= 1\nlet σ")),
+        ({"input": "1x28x28"}, ("3 × 32 × 32", "1 × 28 × 28")),
+        ({"input": "1×28×28", "classes": 100}, ("3 × 32 × 32\noutput h : 10", "1 × 28 × 28\noutput h : 100")),
+    ],
+    ids=str,
+)
+def test_an_option_is_a_change_of_the_spec(options, change):
+    changes = [change] + [("64, 128, 256, 512", "8")] * ("c = 8" in options.get("lets", ()))
+    assert compiled("preact18_Al", **options) == compile_text(spec_text("preact18_Al", *changes))
+
+
+OPTIONS = ["--let", "ν=3,4,6,3", "--tie", "B@ℓ for i >= 1", "--input", "1x28x28", "--classes", "7"]
+
+
+def test_options_of_every_command():
+    expected = compiled("preact18_Al", lets=["ν=3,4,6,3"], ties=["B@ℓ for i >= 1"], input="1x28x28", classes=7)
+    count = sum(p.numel() for p in build(expected).parameters())
+    assert cldfc("compile", SPEC, *OPTIONS, "-o", "-").stdout == expected
+    assert cldfc("check", SPEC, *OPTIONS).stdout == f"{SPEC}: PreActResNet18_Al, {count:,} parameters\n"
+    shown = cldfc("show", SPEC, *OPTIONS)
+    assert shown.returncode == 0
+    assert f"{count:,}" in shown.stdout and "8,037,834" not in shown.stdout
+
+
+@pytest.mark.parametrize("command", ["check", "compile", "show"])
+@pytest.mark.parametrize(
+    ("option", "text", "code", "place"),
+    [
+        ("--let", "ν=3,4", "E0502", "3,4"),
+        ("--let", "σ = relu ∘", "E0101", "∘"),
+        ("--let", "σ = rel ∘ bn", "E0201", "rel"),
+        ("--tie", "Z@ℓ", "E0201", "Z@ℓ"),
+        ("--tie", "A@k", "E0208", "k"),
+    ],
+)
+def test_an_error_in_an_option_points_at_it(command, option, text, code, place, tmp_path):
+    result = cldfc(command, SPEC, option, text, cwd=tmp_path)
+    assert result.returncode == 2
+    assert not result.stdout and not list(tmp_path.iterdir())
+    lines = result.stderr.splitlines()
+    assert lines[0].startswith(f"error[{code}]")
+    column = lines[3].index(text) - lines[3].index("| ") - 2 + text.index(place) + 1
+    assert lines[1].split() == ["-->", f"{option}:1:{column}"]
+    marks = lines[4].index("^")
+    assert lines[3][marks:].startswith(place) and lines[4].count("^") == len(place)
+
+
+@pytest.mark.parametrize(
+    ("text", "help"),
+    [
+        ("sgma = relu", "did you mean `σ`?"),
+        ("n = 2", "the spec has `J`, `ν`, `c`, `σ`"),
+        ("ν=3\nlet c = 8", ""),
+        ("kernel A@ℓ : 3×3 → 4", ""),
+    ],
+)
+def test_only_a_let_of_the_spec_is_replaced(text, help):
+    result = cldfc("check", SPEC, "--let", text)
+    assert result.returncode == 2
+    assert "--> --let:1:" in result.stderr and help in result.stderr
+
+
+@pytest.mark.parametrize("arguments", [["--input", "3x32"], ["--input", "0x32x32"], ["--classes", "0"]], ids=" ".join)
+def test_a_wrong_size_on_the_command_line(arguments):
+    result = cldfc("check", SPEC, *arguments)
+    assert result.returncode == 2
+    assert result.stderr.startswith("error: ") and "help: " in result.stderr
+
+
+def test_expectations_are_of_the_spec_as_written(tmp_path):
+    text = Path(SPEC).read_text(encoding="utf-8")
+    path = tmp_path / "expecting.cldf"
+    path.write_text(text + "expect params = 8_037_834\n", encoding="utf-8")
+    changed = cldfc("check", str(path), "--let", "ν=3,4,6,3")
+    assert changed.returncode == 0 and "8,037,834" not in changed.stdout
+    count = changed.stdout.split(", ", 1)[1].split()[0].replace(",", "_")
+    path.write_text(text + f"expect params = {count}\n", encoding="utf-8")
+    for options in ([], ["--let", "ν=3,4,6,3"]):
+        result = cldfc("check", str(path), *options)
+        assert result.returncode == 1
+        assert "E0601" in result.stderr and "8,037,834 parameters" in result.stderr

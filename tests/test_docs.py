@@ -1,8 +1,19 @@
 """What the documents show is what the program prints."""
 
 import re
+import shlex
 
+import pytest
 from networks import ROOT
+from typer.testing import CliRunner
+
+from cldfc.cli import app
+from cldfc.compiler import analyse
+from cldfc.diagnostics import Problems, Source
+from cldfc.syntax import tree
+from cldfc.syntax.extend import merge
+from cldfc.syntax.lines import format_statement
+from cldfc.syntax.parse import parse_spec
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 
@@ -45,3 +56,59 @@ def test_files_named_exist():
         for name in re.findall(r"`((?:cldfc|specs|tests|docs|grammar|examples)/[\w./]*)`", text):
             if name != "cldfc/algebra/":  # the place for rewrites, of which there is none yet
                 assert (ROOT / name).exists(), name
+
+
+# The language reference
+
+LANGUAGE = (ROOT / "docs" / "language.md").read_text(encoding="utf-8")
+BLOCKS = re.findall(r"^```cldf\n(.*?)^```$", LANGUAGE, re.MULTILINE | re.DOTALL)
+COMMANDS = re.findall(r"^\$ cldfc (.*)\n((?:[^`$].*\n)*)", LANGUAGE, re.MULTILINE)
+
+
+def statements(text: str):
+    problems = Problems()
+    found = parse_spec(Source("language.md", text), problems).statements
+    problems.stop_if_any()
+    assert found
+    return found
+
+
+@pytest.mark.parametrize("block", BLOCKS, ids=lambda block: block.splitlines()[0][:40])
+def test_blocks_of_the_reference(block: str):
+    own = statements(block)
+    lefts = [statement.left for statement in own if isinstance(statement, tree.Equation)]
+    frame = [s for s in statements(BLOCKS[0]) if not (isinstance(s, tree.Equation) and s.left in lefts)]
+    whole = own if "model " in block else merge(frame, own)
+    analyse(Source("language.md", "".join(f"{format_statement(statement)}\n" for statement in whole)))
+
+
+def test_the_reference_has_blocks():
+    assert len(BLOCKS) > 10 and "model " in BLOCKS[0] and len(COMMANDS) == 3
+
+
+@pytest.mark.parametrize(("command", "printed"), COMMANDS, ids=lambda text: text[:30])
+def test_commands_of_the_reference(command: str, printed: str, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.chdir(ROOT)
+    result = CliRunner().invoke(app, shlex.split(command))
+    assert result.output == printed
+
+
+def test_limits_of_the_reference():
+    from cldfc.network import limits
+    from cldfc.syntax.extend import MOST_FILES
+    from cldfc.syntax.parse import MAX_NESTING
+    from cldfc.syntax.read import LARGEST_FILE
+
+    table = LANGUAGE.split("## Limits")[1].split("## Errors")[0]
+    numbers = [LARGEST_FILE // 10**6, MAX_NESTING, limits.MOST_OPERATIONS, limits.MOST_STEPS, limits.MOST_IN_A_CHAIN]
+    numbers += [limits.LONGEST_RANGE, MOST_FILES]
+    assert re.findall(r"[\d,]*\d", table.replace("2^20", "")) == [f"{number:,}" for number in numbers]
+    assert limits.MOST_NESTING == MAX_NESTING and limits.LARGEST_SIZE == 2**20
+
+
+@pytest.mark.parametrize("example", sorted((ROOT / "examples").glob("*.cldf")), ids=lambda path: path.stem)
+def test_examples_are_short_and_compile(example, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.chdir(ROOT)
+    text = example.read_text(encoding="utf-8")
+    assert len(text.splitlines()) < 25
+    analyse(Source(str(example.relative_to(ROOT)), text))

@@ -7,13 +7,14 @@ import sys
 
 import pytest
 import torch
-from graph_interpreter import run_graph
+from graph_interpreter import FORMULAS, run_graph
 from networks import ROOT, build, compile_spec, compile_text, randomise
 
 from cldfc.compiler import build as build_graph
 from cldfc.compiler import compile_source
 from cldfc.diagnostics import Source
 from cldfc.emit.identifiers import MODULE_ATTRIBUTES
+from cldfc.ops import Input, Zero, all_operators
 
 GOLDEN = ROOT / "tests" / "golden" / "compile"
 PAPER_SPECS = sorted(path.stem for path in (ROOT / "specs").glob("*.cldf"))
@@ -31,7 +32,8 @@ def test_cases_look_as_they_should(path, golden):
 
 
 @pytest.mark.parametrize("path", [*CASES, *(ROOT / "specs" / f"{n}.cldf" for n in PAPER_SPECS)], ids=lambda p: p.stem)
-def test_code_computes_the_graph(path):
+def test_code_computes_the_graph(path, monkeypatch):
+    monkeypatch.setattr(torch.nn.functional, "dropout", lambda x, rate, training: x * (1 - rate) if training else x)
     source = Source(path.name, path.read_text(encoding="utf-8"))
     graph, network = build_graph(source), build(compile_source(source)).double().train()
     torch.manual_seed(0)
@@ -40,6 +42,13 @@ def test_code_computes_the_graph(path):
     expected = run_graph(graph, network, images)
     assert (network(images) - expected).abs().max() <= 1e-11 * expected.abs().max()
     assert sum(p.numel() for p in network.parameters()) == sum(p.count() for p in graph.parameters.values())
+
+
+def test_cases_contain_every_operator():
+    sources = [Source(path.name, path.read_text(encoding="utf-8")) for path in CASES]
+    used = {type(node.operator) for source in sources for node in build_graph(source).nodes()}
+    assert used == {operator for operator in all_operators() if not operator.__subclasses__()}
+    assert used == {Input, Zero, *FORMULAS}
 
 
 @pytest.mark.parametrize("path", sorted(GOLDEN.glob("*.py")), ids=lambda path: path.stem)

@@ -102,3 +102,17 @@ def test_slots_of_the_paper():
         text = (ROOT / "specs" / f"{name}.cldf").read_text(encoding="utf-8")
         slots = choose_slots(analyse(Source(name, text)).expansion.instances)
         assert {family: slots[family] for family in expected} == expected
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.lists(st.integers(1, 3), min_size=1, max_size=5))
+def test_several_equations_for_a_step_are_one_loop(steps):
+    """Also on a level with one step alone, if another has more."""
+    text = (ROOT / "tests/golden/compile/numbers_and_gates.cldf").read_text(encoding="utf-8")
+    text = text.replace("J = 2", f"J = {len(steps)}").replace("0.3, -1.5", "0.3").replace("3 × 8 × 8", "3 × 64 × 64")
+    _, *items, _ = check(text.replace("ν@ℓ = 2, 3", f"ν@ℓ = {', '.join(map(str, steps))}"))
+    if len(steps) > 1 and max(steps) > 1:
+        (levels,) = items
+        assert isinstance(levels, Loop) and levels.variable == "ℓ"
+        (step,) = levels.body
+        assert isinstance(step, Loop) and len(step.body) == 3 and len(levels.rest) == 1

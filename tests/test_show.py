@@ -14,7 +14,7 @@ SPECS = sorted([*(ROOT / "specs").glob("*.cldf"), *(ROOT / "examples").glob("*.c
 
 
 def shown(path, width, colour=False):
-    graph = build(Source(path.name, path.read_text(encoding="utf-8")))
+    graph = build(Source(str(path), path.read_text(encoding="utf-8")))
     stream = io.StringIO()
     console = Console(
         file=stream, width=width, highlight=False, force_terminal=colour, color_system="256" if colour else None

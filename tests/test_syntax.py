@@ -1,5 +1,7 @@
 """Text → tree → text: spellings, statements, places, and the tables of the grammar."""
 
+import re
+import string
 from pathlib import Path
 
 import pytest
@@ -11,7 +13,7 @@ from cldfc.syntax import build_tables, tables, tree
 from cldfc.syntax.format import format_equation, format_expression, format_let
 from cldfc.syntax.parse import parse_spec, split_statements
 from cldfc.syntax.read import read_source
-from cldfc.syntax.spelling import ASCII, CANONICAL, ascii_name, canonical_name, look_alike
+from cldfc.syntax.spelling import ASCII, COMMANDS, LETTER, ascii_name, canonical_name, look_alike
 from cldfc.syntax.walk import children, mentions, nesting
 
 ROOT = Path(__file__).parents[1]
@@ -84,11 +86,15 @@ def test_specs_in_ascii(spec: Path):
 
 
 def test_names():
-    for spelled, letter in CANONICAL.items():
-        assert canonical_name(spelled) == letter == canonical_name(letter)
+    for command, letter in COMMANDS.items():
+        assert canonical_name(f"\\{command}") == letter == canonical_name(letter)
+    for letter, spelled in ASCII.items():
         assert ascii_name(letter) == spelled
-    assert canonical_name("theta0") == "theta0"
-    assert ascii_name("θ0") == "theta0"
+        assert canonical_name(spelled) == letter
+    assert canonical_name("theta0") == "θ0" and ascii_name("θ0") == "theta0"
+    assert canonical_name(r"\mathcal{A}") == canonical_name(r"\mathcal A") == canonical_name("cal_A") == "𝒜"
+    assert canonical_name(r"\tilde{r}") == "tilde_r" and canonical_name(r"f_{in}") == "f_in"
+    assert canonical_name(r"R_{\text{ave}}") == "R_ave" and canonical_name(r"\sigma_1") == "σ_1"
 
 
 def test_look_alikes():
@@ -316,8 +322,8 @@ def test_spans_point_at_their_text():
     assert [index.span.text for index in statement.left.tag] == ["ℓ+1", "0"]
     right = statement.right
     assert isinstance(right, tree.Sum)
-    assert right.span.text == "A@ℓ *_2 g(x)\n   - (y + 0"
-    assert [term.span.text for term in right.terms] == ["A@ℓ *_2 g(x)", "y + 0"]
+    assert right.span.text == "A@ℓ *_2 g(x)\n   - (y + 0)"
+    assert [term.span.text for term in right.terms] == ["A@ℓ *_2 g(x)", "(y + 0)"]
     star = right.terms[0]
     assert isinstance(star, tree.Star) and star.right is not None
     assert star.left.span.text == "A@ℓ" and star.right.span.text == "g(x)"
@@ -357,3 +363,8 @@ def test_walks():
 
 def test_tables_are_those_of_the_grammar():
     assert build_tables.digest() == tables.DIGEST, "run `python -m cldfc.syntax.build_tables`"
+
+
+def test_letters_of_names_are_those_with_an_ascii_spelling():
+    letters = {chr(code) for code in range(0x110000) if re.fullmatch(LETTER, chr(code))}
+    assert letters == {*string.ascii_letters, *ASCII}

@@ -10,8 +10,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 from cldfc.emit.schedule import Item, Leaf, Loop
-from cldfc.network.expand import Key
-from cldfc.network.program import Lookup, Position, Positions
+from cldfc.network.positions import Key, Lookup, Position, Positions
 from cldfc.ops import Operator
 
 Turn = dict[str, int]

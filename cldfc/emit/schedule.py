@@ -11,7 +11,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from cldfc.network.expand import Instance
-from cldfc.network.program import Constant, IndexRange, Lookup, Position, Template
+from cldfc.network.positions import Constant, IndexRange, Lookup, Position
+from cldfc.network.program import Template
 
 CANDIDATES = 4
 
@@ -50,8 +51,14 @@ def schedule(instances: Sequence[Instance], ranges: Mapping[str, IndexRange]) ->
         Leaf(i.template, tuple(i.binding), tuple(Position(None, v) for v in i.binding.values())) for i in instances
     ]
     items = roll_steps(items, ranges)
+    items = list(groups_of_one(roll_up(items, ranges, frozenset({"steps"}))))
+    return roll_up(items, ranges, frozenset({"steps", "levels"}))
+
+
+def roll_up(items: list[Item], ranges: Mapping[str, IndexRange], kinds: frozenset[str]) -> list[Item]:
+    """Repeated groups become loops over indices of these kinds, until none is left."""
     while True:
-        rolled = list(roll(items, ranges))
+        rolled = list(roll(items, ranges, kinds))
         if len(rolled) == len(items):
             return items
         items = rolled
@@ -86,7 +93,46 @@ def loop_of_one(leaf: Leaf, axes: set[tuple[int, str]]) -> Item:
     return leaf
 
 
-def roll(items: list[Item], ranges: Mapping[str, IndexRange]) -> Iterator[Item]:
+def groups_of_one(items: list[Item]) -> Iterator[Item]:
+    """Single steps of several equations as loops, when steps of these equations are loops elsewhere."""
+    known: dict[tuple[int, ...], Loop] = {}
+    for item in items:
+        if isinstance(item, Loop) and len(item.body) > 1 and not item.rest and (group := templates(item.body)):
+            known[group] = item
+    at = 0
+    while at < len(items):
+        found = (
+            only_turn(loop, items[at : at + len(group)])
+            for group, loop in known.items()
+            if templates(items[at : at + len(group)]) == group
+        )
+        loop = next((loop for loop in found if loop is not None), None)
+        yield items[at] if loop is None else loop
+        at += 1 if loop is None else len(loop.body)
+
+
+def templates(items: Sequence[Item]) -> tuple[int, ...]:
+    """The equations of some leaves; nothing if there is a loop among them."""
+    leaves = [id(item.template) for item in items if isinstance(item, Leaf)]
+    return tuple(leaves) if len(leaves) == len(items) else ()
+
+
+def only_turn(loop: Loop, group: Sequence[Item]) -> Loop | None:
+    """The loop with these leaves as its only turn, if they are one."""
+    turns: set[int] = set()
+    body: list[Item] = []
+    for leaf, model in zip(group, loop.body, strict=True):
+        if not isinstance(leaf, Leaf) or not isinstance(model, Leaf):
+            return None
+        pairs = list(zip(leaf.values, model.values, strict=True))
+        turns |= {value.offset - counting.offset for value, counting in pairs if counting.base == loop.variable}
+        values = tuple(counting if counting.base == loop.variable else value for value, counting in pairs)
+        body.append(replace(leaf, values=values))
+    only = Position(None, turns.pop())
+    return None if turns else Loop(loop.variable, only, only, 1, tuple(body))
+
+
+def roll(items: list[Item], ranges: Mapping[str, IndexRange], kinds: frozenset[str]) -> Iterator[Item]:
     """One pass that turns repeated groups of items into loops."""
     shapes = [shape(item) for item in items]
     later: dict[object, list[int]] = {}
@@ -97,7 +143,8 @@ def roll(items: list[Item], ranges: Mapping[str, IndexRange]) -> Iterator[Item]:
         same = later[shapes[at]]
         same.pop()
         found = [repeated(items, at, next_at - at, ranges) for next_at in same[: -CANDIDATES - 1 : -1]]
-        best = max((r for r in found if r is not None), key=lambda r: r.covered, default=None)
+        fit = (r for r in found if r is not None and ranges[r.variable].kind in kinds)
+        best = max(fit, key=lambda r: r.covered, default=None)
         if best is None:
             yield items[at]
             at += 1
@@ -228,14 +275,14 @@ class Fill:
         counts = column[0] != column[1] if len(column) > 1 else name == self.repeat.variable
         return Position(self.repeat.variable, column[0] - self.repeat.first) if counts else value
 
-    def bound(self, value: Position, declared: Position, known: IndexRange) -> Position:
+    def bound(self, value: Position, declared: Position | None, known: IndexRange) -> Position:
         """A bound of an inner loop: as declared if that fits, else a number, or one for each turn."""
         if value.base is not None:
             return value
         variable, first, step = self.repeat.variable, self.repeat.first, self.repeat.step
         column = next(self.columns)
         turns = [first + step * turn for turn in range(len(column))]
-        if isinstance(declared.base, Lookup) and declared.base.constant.index == variable:
+        if declared is not None and isinstance(declared.base, Lookup) and declared.base.constant.index == variable:
             if [declared.value({variable: turn}) for turn in turns] == column:
                 return declared
         if len(set(column)) == 1:

@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from cldfc.emit import layout
-from cldfc.network.program import Read, Step, Template
-from cldfc.ops import Add, Convolution
+from cldfc.network.program import Operand, Read, Reads, Step, Template
+from cldfc.ops import Add, Identity, Kernel, Total
 
 SHORT_SUM = 48
 MOST_TERMS = 4
@@ -15,7 +15,7 @@ MOST_TERMS = 4
 
 @dataclass(frozen=True, slots=True)
 class Code:
-    """An expression, whether it is a name, a call or a sum, and the temporary variables in it."""
+    """An expression, whether it is a name, a call, a product or a sum, and the temporary variables in it."""
 
     text: str
     kind: str
@@ -34,7 +34,7 @@ class Line:
 class Vocabulary:
     """How an equation's reads and steps are written, and which temporary variables are free."""
 
-    read: Callable[[Read], str]
+    read: Callable[[Read | Reads], str]
     apply: Callable[[int, Step, list[str]], str]
     temporaries: Sequence[str]
 
@@ -60,7 +60,7 @@ def kept_results(template: Template) -> set[int]:
     for step in template.steps:
         for operand in step.operands:
             if isinstance(operand, int):
-                uses[operand] += 2 if isinstance(step.operator, Convolution) else 1
+                uses[operand] += 2 if isinstance(step.operator, Kernel) else 1
     return {at for at, count in enumerate(uses) if count > 1}
 
 
@@ -104,6 +104,7 @@ class Writer:
     def write(self, target: str) -> list[Line]:
         """The lines of the equation."""
         last = self.template.result
+        assert last is not None
         for at, step in enumerate(self.template.steps):
             self.codes.append(self.step(at, step))
             self.results.append(self.codes[at])
@@ -124,8 +125,14 @@ class Writer:
         operands = [self.code(operand) for operand in step.operands]
         if isinstance(step.operator, Add):
             return self.sum(at, step.operator.signs, operands)
-        text = self.vocabulary.apply(at, step, [code.text for code in operands])
-        return Code(text, "call", frozenset[str]().union(*(code.temporaries for code in operands)))
+        if isinstance(step.operator, Identity):
+            return operands[0]
+        if isinstance(step.operator, Total):
+            return Code(f"sum({operands[0].text})", "call")
+        kind = step.operator.binds
+        texts = [bound(code, kind, place) for place, code in enumerate(operands)]
+        text = self.vocabulary.apply(at, step, texts)
+        return Code(text, kind, frozenset[str]().union(*(code.temporaries for code in operands)))
 
     def sum(self, at: int, signs: Sequence[int], operands: list[Code]) -> Code:
         """A sum; a long one in parts, for Python's own compiler is recursive."""
@@ -137,7 +144,7 @@ class Writer:
             signs, operands = (1, *signs[count:]), [part, *operands[count:]]
         return join(signs, operands)
 
-    def code(self, operand: int | Read) -> Code:
+    def code(self, operand: Operand) -> Code:
         """An operand as an expression."""
         return self.results[operand] if isinstance(operand, int) else Code(self.vocabulary.read(operand), "name")
 
@@ -153,6 +160,12 @@ class Writer:
         name = next(name for name in self.vocabulary.temporaries if name not in needed)
         self.lines.append(Line(f"{name} = {code.text}", step))
         return Code(name, "name", frozenset({name}))
+
+
+def bound(code: Code, kind: str, place: int) -> str:
+    """An operand in the parentheses that a product needs, whose own order may not change."""
+    is_loose = code.kind == "sum" or (code.kind == "product" and place > 0)
+    return f"({code.text})" if kind == "product" and is_loose else code.text
 
 
 def join(signs: Sequence[int], operands: Sequence[Code]) -> Code:

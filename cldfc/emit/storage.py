@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from itertools import combinations
 
-from cldfc.network.expand import Instance, Key
+from cldfc.network.expand import Instance
+from cldfc.network.positions import Key
 
 Family = tuple[str, int]
 Slots = dict[Family, tuple[int, ...]]
@@ -35,8 +36,7 @@ def access_order(instances: Sequence[Instance]) -> dict[Family, list[tuple[bool,
 
 def reads(instance: Instance) -> list[Key]:
     """The values that an instance reads."""
-    needed = instance.template.reads()
-    return [(read.family, tuple(p.value(instance.binding) for p in read.positions)) for read in needed]
+    return [key for read in instance.template.reads() for key in read.keys(instance.binding)]
 
 
 def fewest_indices(arity: int, accesses: list[tuple[bool, tuple[int, ...]]]) -> tuple[int, ...]:

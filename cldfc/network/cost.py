@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 
 from cldfc.network.graph import Graph
-from cldfc.ops import Convolution, Sizes
+from cldfc.ops import Kernel, Sizes
 
 
 def count_stored(graph: Graph) -> int:
@@ -38,4 +38,4 @@ def count_multiply_adds(graph: Graph) -> int:
 
 def count_convolutions(graph: Graph) -> int:
     """How many convolutions are computed."""
-    return sum(isinstance(node.operator, Convolution) for node in graph.nodes())
+    return sum(isinstance(node.operator, Kernel) for node in graph.nodes())

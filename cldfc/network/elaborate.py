@@ -2,39 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from cldfc.diagnostics import Problems, Span
+from cldfc.diagnostics import Span
+from cldfc.network.formula import Formula
 from cldfc.network.limits import MOST_IN_A_CHAIN, MOST_STEPS
-from cldfc.network.names import Names
-from cldfc.network.program import Position, Positions, Read, Step, Use
-from cldfc.network.tags import Tags
-from cldfc.ops import BUILTINS, Add, Convolution, Operator, Zero
+from cldfc.network.positions import Positions
+from cldfc.network.program import Operand, Read, Step, Use
+from cldfc.network.reductions import reduce_values, unroll
+from cldfc.network.settings import configure
+from cldfc.network.words import Scope, Words
+from cldfc.ops import (
+    BUILTINS,
+    Add,
+    Concat,
+    Convolution,
+    Kernel,
+    Multiply,
+    Operator,
+    Prolongation,
+    Scale,
+    ScaleBy,
+    Zero,
+)
 from cldfc.syntax import tree
+from cldfc.syntax.format import format_symbol
 
-Operand = int | Read
-Substitution = Mapping[str, Position]
-"""What the index names of an expression stand for, over those of the equation."""
-
-
-@dataclass
-class OwnedNames:
-    """Names for the parameters that each place of a `bn` or `linear` has for itself.
-
-    `bn_B` normalises what B gives. The equations of one family share names: their values, and so
-    the tags of these parameters, differ.
-    """
-
-    taken: dict[str, object]
-
-    def choose(self, wanted: str, family: object, here: dict[str, int]) -> str:
-        """The wanted name, or it with the first number that is free; `here` are the last numbers so far."""
-        while True:
-            here[wanted] = here.get(wanted, 0) + 1
-            name = f"{wanted}_{here[wanted]}" if here[wanted] > 1 else wanted
-            if self.taken.setdefault(name, family) == family:
-                return name
+Value = int | Read
 
 
 @dataclass
@@ -44,142 +38,218 @@ class Elaboration:
     The body of an operator is elaborated by itself to be checked; others in it are not expanded then.
     """
 
-    names: Names
-    tags: Tags
-    owned: OwnedNames
+    words: Words
+    statement: tree.Equation | None
     family: tuple[str, int]
     left: Positions
-    problems: Problems
-    is_operator: bool = False
+    indices: tuple[str, ...] = ()
     is_too_large: bool = False
     steps: list[Step] = field(default_factory=list[Step])
     heads: list[str] = field(default_factory=list[str])
     depths: list[int] = field(default_factory=list[int])
     owned_here: dict[str, int] = field(default_factory=dict[str, int])
 
-    def value(self, expression: tree.Expression, scope: Substitution) -> Operand | None:
+    def value(self, expression: tree.Expression, scope: Scope) -> Value | None:
         """The operand that an expression gives as a value."""
+        if self.is_too_large:
+            return None
         match expression:
             case tree.Symbol():
                 return self.read(expression, scope)
             case tree.Number(0):
                 return self.step(Zero(), (), None, expression.span)
-            case tree.Number() | tree.Star(_, _, None):
-                return self.names.report_kind(expression, "a value")
-            case tree.Star(left, stride, right):
-                use = self.kernel(left, scope)
-                return self.convolve(use, stride, right and self.value(right, scope), expression.span)
+            case tree.Number() | tree.Quotient() | tree.Power() | tree.Star(_, _, None):
+                return self.words.names.report_kind(expression, "a value")
+            case tree.Star(_, _, right):
+                return self.multiply(expression, right and self.value(right, scope), scope)
             case tree.Compose(function, argument) | tree.Apply(function, argument):
                 return self.apply(function, self.value(argument, scope), scope)
-            case tree.Sum(terms):
-                operands = [self.value(term, scope) for term in terms]
-                return self.add(expression, operands)
+            case tree.Sum(parts) | tree.Product(parts) | tree.Listing(_, parts):
+                return self.combine(expression, [self.value(part, scope) for part in parts])
+            case tree.Reduction():
+                return reduce_values(self, expression, scope)
 
-    def apply(self, function: tree.Expression, operand: Operand | None, scope: Substitution) -> Operand | None:
+    def apply(self, function: tree.Expression, operand: Value | None, scope: Scope) -> Value | None:
         """What an operator gives for an operand; checked even where the operand is wrong."""
+        if self.is_too_large:
+            return None
         match function:
             case tree.Symbol():
                 return self.apply_symbol(function, operand, scope)
-            case tree.Number():
-                return self.names.report_kind(function, "an operator")
-            case tree.Star(left, stride, right):
+            case tree.Number() | tree.Quotient() | tree.Power():
+                return self.words.names.report_kind(function, "an operator")
+            case tree.Star(_, _, right):
                 inner = operand if right is None else self.apply(right, operand, scope)
-                return self.convolve(self.kernel(left, scope), stride, inner, function.span)
+                return self.multiply(function, inner, scope)
             case tree.Compose(outer, inner) | tree.Apply(outer, inner):
                 return self.apply(outer, self.apply(inner, operand, scope), scope)
-            case tree.Sum(terms):
-                return self.add(function, [self.apply(term, operand, scope) for term in terms])
+            case tree.Sum(parts) | tree.Product(parts) | tree.Listing(_, parts):
+                return self.combine(function, [self.apply(part, operand, scope) for part in parts])
+            case tree.Reduction():
+                return unroll(self, function, operand, scope)
 
     # Symbols
 
-    def read(self, symbol: tree.Symbol, scope: Substitution) -> Operand | None:
+    def read(self, symbol: tree.Symbol, scope: Scope) -> Value | None:
         """A symbol that stands for a value."""
-        if self.names.is_value(symbol):
-            positions = self.positions(symbol, scope)
-            return None if positions is None else Read(symbol.name, positions, symbol.span)
-        return self.names.report_kind(symbol, "a value")
+        if not self.words.names.is_value(symbol):
+            return self.words.names.report_kind(symbol, "a value")
+        self.refuse_settings(symbol)
+        positions = self.positions(symbol, scope)
+        return None if positions is None else Read(symbol.name, positions, symbol.span)
 
-    def apply_symbol(self, symbol: tree.Symbol, operand: Operand | None, scope: Substitution) -> Operand | None:
+    def apply_symbol(self, symbol: tree.Symbol, operand: Value | None, scope: Scope) -> Value | None:
         """A symbol that stands for an operator."""
-        declaration = self.names.declared.get(symbol.name)
-        if self.names.kind(symbol) != "an operator":
-            return self.names.report_kind(symbol, "an operator")
+        declaration = self.words.names.declared.get(symbol.name)
+        if self.words.names.kind(symbol) != "an operator":
+            return self.words.names.report_kind(symbol, "an operator")
         if isinstance(declaration, tree.Let):
             return self.expand(symbol, declaration, operand, scope)
         return self.builtin(symbol, operand, scope)
 
-    def expand(
-        self, symbol: tree.Symbol, let: tree.Let, operand: Operand | None, scope: Substitution
-    ) -> Operand | None:
+    def expand(self, symbol: tree.Symbol, let: tree.Let, operand: Value | None, scope: Scope) -> Value | None:
         """The body of a `let` operator, with the tag of this use put in."""
-        if self.problems.explain(symbol.name):
+        self.refuse_settings(symbol)
+        if self.words.problems.explain(symbol.name):
             return None
         if len(let.symbol.tag) != len(symbol.tag):
-            return self.names.report_arity(symbol)
-        head, positions = self.tags.head(let.symbol), self.positions(symbol, scope)
-        if head is None or positions is None or operand is None or self.is_operator:
+            return self.words.names.report_arity(symbol)
+        head, positions = self.words.tags.head(let.symbol), self.positions(symbol, scope)
+        if head is None or positions is None or operand is None or self.statement is None:
             return None
         if len(self.steps) >= MOST_STEPS:
             return self.report_size(symbol.span)
-        return self.apply(let.values[0], operand, dict(zip(head, positions, strict=True)))
+        return self.apply(let.values[0], operand, Scope(dict(zip(head, positions, strict=True)), let.symbol.tag))
 
-    def builtin(self, symbol: tree.Symbol, operand: Operand | None, scope: Substitution) -> Operand | None:
+    def builtin(self, symbol: tree.Symbol, operand: Value | None, scope: Scope) -> Value | None:
         """A built-in operator; one with parameters has its own here, unless a tag shares them."""
-        operator = BUILTINS[symbol.name]
+        operator = configure(symbol, BUILTINS[symbol.name], self.words.tags.constants)
         positions = self.positions(symbol, scope)
-        if positions is None or operand is None:
+        if operator is None or positions is None or operand is None:
             return None
         if operator.owns is None:
             if positions:
-                return self.problems.report(
+                return self.words.problems.report(
                     "E0202",
                     f"`{symbol.name}` has no parameters, so it takes no tag",
                     symbol.span,
                     "a tag here",
                     f"write `{symbol.name}`",
                 )
-            return self.step(operator(), (operand,), None, symbol.span)
+            return self.step(operator, (operand,), None, symbol.span)
         if positions:
-            use = Use(symbol.name, positions, symbol.span)
+            use = Use(symbol.name, positions, positions, symbol.span)
         else:
             wanted = operator.owns if operator.owns == "linear" else f"{operator.owns}_{self.head(operand)}"
-            use = Use(self.owned.choose(wanted, self.family, self.owned_here), self.left, symbol.span)
-        return self.step(operator(), (operand,), use, symbol.span)
+            name = self.words.owned.choose(wanted, self.family, self.owned_here)
+            use = Use(name, self.left, self.left, symbol.span)
+        return self.step(operator, (operand,), use, symbol.span)
 
     def head(self, operand: Operand) -> str:
         """The kernel or value that an operand comes from."""
         return self.heads[operand] if isinstance(operand, int) else operand.family
 
-    def kernel(self, expression: tree.Expression, scope: Substitution) -> Use | None:
-        """The kernel on the left of a `*`."""
-        declaration = self.names.declared.get(expression.name) if isinstance(expression, tree.Symbol) else None
-        if not isinstance(expression, tree.Symbol) or not isinstance(declaration, tree.Kernel):
-            return self.names.report_kind(expression, "a kernel")
-        if len(declaration.symbol.tag) != len(expression.tag):
-            return self.names.report_arity(expression)
-        positions = self.positions(expression, scope)
-        return None if positions is None else Use(expression.name, positions, expression.span)
+    def refuse_settings(self, symbol: tree.Symbol) -> None:
+        """Report brackets after what takes none."""
+        if symbol.settings:
+            place = symbol.settings[0].span.to(symbol.settings[-1].span)
+            self.words.problems.report(
+                "E0507",
+                f"`{symbol.name}` is no built-in operator, so it takes no brackets",
+                place,
+                "not expected here",
+                f"write `{format_symbol(tree.Symbol(symbol.name, symbol.tag, symbol.span))}`",
+            )
 
-    def positions(self, symbol: tree.Symbol, scope: Substitution) -> Positions | None:
+    def positions(self, symbol: tree.Symbol, scope: Scope) -> Positions | None:
         """A tag over the index names of the equation."""
-        found = self.tags.positions(symbol, scope.keys())
-        return found and tuple(position.substitute(scope) for position in found)
+        found = self.words.tags.positions(symbol, scope.values.keys())
+        return found and tuple(position.substitute(scope.values) for position in found)
 
-    # Steps
+    # Products
 
-    def convolve(self, use: Use | None, stride: int, operand: Operand | None, span: Span) -> Operand | None:
-        """A convolution."""
+    def multiply(self, star: tree.Star, operand: Value | None, scope: Scope) -> Value | None:
+        """What stands before a `*`, applied: a kernel, a scalar or a number."""
+        kind = self.words.names.kind(star.left)
+        if kind in ("a number", "an index", "a scalar") and (star.stride > 1 or star.is_transposed):
+            return self.words.problems.report(
+                "E0212",
+                f"`{star.left.span.text}` is {kind}, which has no stride",
+                star.left.span,
+                "expected a kernel",
+                f"write `{star.left.span.text} * …`: only a kernel can have a stride",
+            )
+        if kind in ("a number", "an index"):
+            return self.scale(star, operand, scope)
+        use = self.parameter(star.left, scope)
         if use is None or operand is None:
             return None
-        return self.step(Convolution(stride), (operand,), use, span)
+        if kind == "a scalar":
+            return self.step(ScaleBy(), (operand,), use, star.span)
+        return self.step(self.convolution(star), (operand,), use, star.span)
 
-    def add(self, expression: tree.Sum, operands: list[Operand | None]) -> Operand | None:
-        """A sum of values."""
+    def convolution(self, star: tree.Star) -> Operator:
+        """`*`, `*_s` or `*^s`."""
+        return Prolongation(star.stride) if star.is_transposed else Convolution(star.stride)
+
+    def scale(self, star: tree.Star, operand: Value | None, scope: Scope) -> Value | None:
+        """A number times a value; the number may differ from instance to instance."""
+        formula = self.words.tags.constants.formula(star.left, scope.values.keys(), scope.tag)
+        if formula is None or operand is None:
+            return None
+        terms = (star.left.span,)
+        return self.step(Scale(1), (operand,), None, star.span, terms, formula.substitute(scope.values))
+
+    def parameter(self, expression: tree.Expression, scope: Scope) -> Use | None:
+        """The kernel or scalar on the left of a `*`."""
+        names = self.words.names
+        is_symbol = isinstance(expression, tree.Symbol)
+        declared = names.declared.get(expression.name) if is_symbol else None
+        if not is_symbol or not isinstance(declared, tree.Kernel | tree.Scalar):
+            return names.report_kind(expression, "a kernel")
+        self.refuse_settings(expression)
+        if self.words.problems.explain(expression.name):
+            return None
+        declaration = self.words.parameters[expression.name]
+        positions = self.positions(expression, scope)
+        if positions is not None and len(declaration.indices) == 1 and len(positions) == 2:
+            if positions[1] == positions[0].shifted(1):
+                positions = (positions[declaration.transfer],)
+        if positions is not None and len(declaration.indices) != len(positions):
+            return names.report_arity(expression)
+        return None if positions is None else self.tied(expression, positions)
+
+    def tied(self, symbol: tree.Symbol, positions: Positions) -> Use:
+        """The use of a parameter; a `tie` without clauses leaves out places of its tag at once."""
+        rule = self.words.ties.get(symbol.name)
+        kept = positions if rule is None or rule.clauses else tuple(positions[place] for place in rule.kept)
+        return Use(symbol.name, positions, kept, symbol.span)
+
+    # Sums, products, reductions
+
+    def combine(self, expression: tree.Expression, operands: list[Value | None]) -> Value | None:
+        """A sum, a pointwise product or a concatenation of values."""
         known = tuple(operand for operand in operands if operand is not None)
         if len(known) < len(operands):
             return None
-        terms = tuple(term.span for term in expression.terms)
-        return self.step(Add(expression.signs), known, None, expression.span, terms)
+        match expression:
+            case tree.Sum(parts, signs):
+                operator: Operator = Add(signs)
+            case tree.Product(parts):
+                operator = Multiply()
+            case tree.Listing("sum", parts):
+                operator = Add((1,) * len(parts))
+            case tree.Listing(_, parts):
+                operator = Concat()
+            case _:
+                raise AssertionError(expression)
+        return self.step(operator, known, None, expression.span, tuple(part.span for part in parts))
+
+    def inner(self, family: str, left: Positions, indices: tuple[str, ...]) -> Elaboration:
+        """The elaboration of a reduction's terms."""
+        return Elaboration(self.words, self.statement, (family, len(left)), left, indices)
+
+    # Steps
 
     def step(
         self,
@@ -188,24 +258,25 @@ class Elaboration:
         use: Use | None,
         span: Span,
         terms: tuple[Span, ...] = (),
-    ) -> Operand | None:
+        factor: Formula | None = None,
+    ) -> Value | None:
         """Append a step; operators that expand without bound are stopped."""
         depth = 1 + max((self.depths[at] for at in operands if isinstance(at, int)), default=0)
         if len(self.steps) >= MOST_STEPS or depth > MOST_IN_A_CHAIN:
             return self.report_size(span)
         before = self.head(operands[0]) if operands else "0"
-        self.heads.append(use.name if use is not None and isinstance(operator, Convolution) else before)
+        self.heads.append(use.name if use is not None and isinstance(operator, Kernel) else before)
         self.depths.append(depth)
-        self.steps.append(Step(operator, operands, use, span, terms))
+        self.steps.append(Step(operator, operands, use, span, terms, factor))
         return len(self.steps) - 1
 
     def report_size(self, span: Span) -> None:
         """An equation that is too large once its operators are expanded."""
         what = f"an equation for `{self.family[0]}`" if self.family[0] else "this operator"
         if not self.is_too_large:
-            self.problems.report(
+            self.words.problems.report(
                 "E0210",
-                f"{what} expands to more than {MOST_STEPS:,} operations, or {MOST_IN_A_CHAIN} in a chain",
+                f"{what} expands to more than {MOST_STEPS:,} operations, or {MOST_IN_A_CHAIN:,} in a chain",
                 span,
                 "too many from here on",
                 "use fewer nested operators, or give partial results equations of their own",

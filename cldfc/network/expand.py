@@ -3,23 +3,16 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from dataclasses import dataclass, field
-from itertools import pairwise
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
 
-from cldfc.diagnostics import Label, Problems, Span
+from cldfc.diagnostics import Problems, Span
+from cldfc.network.expansion_errors import ExpansionErrors
+from cldfc.network.formula import NoNumber
 from cldfc.network.limits import MOST_OPERATIONS, report_size
-from cldfc.network.program import Binding, OutOfRange, Position, Program, Read, Template
-from cldfc.ops import Input, Operator
-from cldfc.syntax.format import format_symbol
-
-Key = tuple[str, tuple[int, ...]]
-"""A value or a parameter: its name and the values of its tag."""
-
-
-def format_key(key: Key) -> str:
-    """`r@2,0`."""
-    name, indices = key
-    return f"{name}@{','.join(map(str, indices))}" if indices else name
+from cldfc.network.positions import Binding, IndexRange, Key, OutOfRange, Position
+from cldfc.network.program import Operand, Program, Read, Reads, Step, Template
+from cldfc.ops import Input, Operator, Scale, Zero
 
 
 @dataclass(slots=True)
@@ -29,6 +22,8 @@ class Operation:
     operator: Operator
     operands: tuple[int, ...]
     parameter: Key | None
+    tag: tuple[int, ...] | None
+    """Of the parameter, before `tie` leaves out indices."""
     instance: int
     step: int
     span: Span
@@ -56,11 +51,13 @@ class Expansion:
 
 
 def expand_program(program: Program, problems: Problems) -> Expansion:
-    """Expand a program. Raises CldfError: a value without a definition, with two, or in a circle."""
+    """Expand a program; a value without a definition, with two, or in a circle is reported and left out."""
     work = Demand(program, problems)
     work.run()
-    problems.stop_if_any()
     return work.expansion
+
+
+Asked = tuple[Read | Reads, Key, Instance | None]
 
 
 class Demand:
@@ -74,9 +71,14 @@ class Demand:
         self.exact: dict[Key, list[Template]] = defaultdict(list)
         for template in program.templates:
             self.enter(template)
-        self.open: dict[Key, Read] = {}
-        self.failed: set[Key] = set()
-        self.expansion.operations.append(Operation(Input(), (), None, -1, 0, program.input.span))
+        self.conditional = {name for name, rule in program.ties.items() if rule.clauses}
+        self.inner = {template.family for template in program.templates if template.is_inner}
+        self.variants: dict[tuple[int, tuple[bool, ...]], Template] = {}
+        self.open: dict[Key, Read | Reads] = {}
+        self.errors = ExpansionErrors(program, problems, self.open)
+        self.asked = 0
+        """Operations of the instances that were visited so far."""
+        self.expansion.operations.append(Operation(Input(), (), None, None, -1, 0, program.input.span))
         self.expansion.values[program.input.name, ()] = 0
 
     def enter(self, template: Template) -> None:
@@ -89,48 +91,55 @@ class Demand:
     def run(self) -> None:
         """Expand what the output needs."""
         program = self.program
-        stack: list[tuple[Read, Key, Instance | None]] = []
-        start = Read(program.output, (), program.output_span)
-        stack.append((start, (program.output, ()), None))
-        while stack and len(self.expansion.operations) <= MOST_OPERATIONS and len(stack) <= MOST_OPERATIONS:
+        stack: list[Asked] = [(Read(program.output, (), program.output_span), (program.output, ()), None)]
+        while stack and self.asked <= MOST_OPERATIONS:
             read, key, instance = stack.pop()
             if instance is not None:
                 del self.open[key]
                 self.finish(instance)
-            elif key in self.failed or key in self.expansion.values:
+            elif key in self.expansion.values:
                 continue
             elif key in self.open:
-                self.report_circle(read, key)
-                self.failed.add(key)
+                self.errors.circle(read, key)
+                self.fail(key, read.span)
             else:
                 self.visit(read, key, stack)
-        if stack or len(self.expansion.operations) > MOST_OPERATIONS:
+        if self.asked > MOST_OPERATIONS:
             report_size(program.output_span, self.problems)
+            self.problems.stop_if_any()
 
-    def visit(self, read: Read, key: Key, stack: list[tuple[Read, Key, Instance | None]]) -> None:
+    def fail(self, key: Key, span: Span) -> None:
+        """A value that is wrong and reported: a zero stands for it, from which no other error follows."""
+        self.expansion.values[key] = len(self.expansion.operations)
+        self.expansion.operations.append(Operation(Zero(), (), None, None, -1, 0, span))
+
+    def visit(self, read: Read | Reads, key: Key, stack: list[Asked]) -> None:
         """Find the equation for a value, and ask for what it needs first."""
         instance = self.define(read, key)
-        needs = None if instance is None else self.needs(instance)
+        needs = None if instance is None else self.asks(instance)
         if instance is None or needs is None:
-            self.failed.add(key)
+            self.fail(key, read.span)
             return
         self.open[key] = read
+        if key[0] not in self.inner:
+            self.asked += max(1, len(instance.template.steps))
         stack.append((read, key, instance))
         stack += [(need, at, None) for need, at in reversed(needs)]
 
-    def define(self, read: Read, key: Key) -> Instance | None:
-        """The one equation that defines a value."""
+    def define(self, read: Read | Reads, key: Key) -> Instance | None:
+        """The one equation that defines a value; None also when that equation is wrong itself."""
         found: list[tuple[Template, dict[str, int]]] = [(template, {}) for template in self.exact.get(key, ())]
         for template in self.families.get((key[0], len(key[1])), ()):
             binding = self.match(template, key[1])
             if binding is not None:
                 found.append((template, binding))
         if len(found) == 1:
-            return Instance(*found[0], key)
+            template, binding = found[0]
+            return None if template.result is None else Instance(self.tied(template, binding), binding, key)
         if found:
-            self.report_double(key, [template for template, _ in found])
+            self.errors.double(key, [template for template, _ in found])
         else:
-            self.report_undefined(read, key)
+            self.errors.undefined(read, key)
         return None
 
     def match(self, template: Template, indices: tuple[int, ...]) -> dict[str, int] | None:
@@ -141,125 +150,139 @@ class Demand:
                 if binding.setdefault(position.base, index - position.offset) != index - position.offset:
                     return None
         try:
-            agrees = all(p.value(binding) == index for p, index in zip(template.left, indices, strict=True))
+            for position, index in zip(template.left, indices, strict=True):
+                if not isinstance(position.base, str) and position.value(binding) != index:
+                    return None
             level = indices[template.level]
-            inside = agrees and all(self.inside(p, binding, level) for p in template.left)
+            for position in template.left:
+                if not self.inside(position, template.ranges, binding, level):
+                    return None
         except OutOfRange:
             return None
-        return binding if inside else None
+        return binding
 
-    def inside(self, position: Position, binding: Binding, level: int) -> bool:
-        """Whether an index name, and its index on the left side, stay inside the declared range."""
-        if not isinstance(position.base, str):
+    def inside(self, position: Position, ranges: Mapping[str, IndexRange], binding: Binding, level: int) -> bool:
+        """Whether an index name is in its range; without a `for`, also the index on the left side."""
+        if not isinstance(position.base, str) or position.base not in ranges:
             return True
-        range, value = self.program.ranges[position.base], binding[position.base]
-        return range.contains(value, level) and range.contains(value + position.offset, level)
+        range, value = ranges[position.base], binding[position.base]
+        if range.is_explicit:
+            return range.contains(value, binding)
+        outer = {range.level: level} if range.level else {}
+        return range.contains(value, outer) and (not position.offset or range.contains(value + position.offset, outer))
 
-    def needs(self, instance: Instance) -> list[tuple[Read, Key]] | None:
+    def tied(self, template: Template, binding: Binding) -> Template:
+        """The equation with the tags that `tie … for …` leaves at this choice of its indices."""
+        uses = [step.use for step in template.steps if step.use is not None and step.use.name in self.conditional]
+        if not uses:
+            return template
+        rules = [self.program.ties[use.name] for use in uses]
+        try:
+            tags = [tuple(position.value(binding) for position in use.tag) for use in uses]
+            holds = tuple(rule.holds(tag) for rule, tag in zip(rules, tags, strict=True))
+        except OutOfRange:
+            return template
+        if (id(template), holds) not in self.variants:
+            answers = iter(holds)
+            steps = tuple(self.tied_step(step, answers) for step in template.steps)
+            self.variants[id(template), holds] = replace(template, steps=steps) if any(holds) else template
+        return self.variants[id(template), holds]
+
+    def tied_step(self, step: Step, answers: Iterator[bool]) -> Step:
+        """A step whose parameter is tied, if the next answer says so."""
+        if step.use is None or step.use.name not in self.conditional or not next(answers):
+            return step
+        kept = tuple(step.use.tag[place] for place in self.program.ties[step.use.name].kept)
+        return replace(step, use=replace(step.use, positions=kept))
+
+    def needs(self, instance: Instance) -> list[tuple[Read | Reads, Key]] | None:
         """The values that an instance reads, each once."""
-        needed: dict[Key, Read] = {}
+        needed: dict[Key, Read | Reads] = {}
         for read in instance.template.reads():
-            key = self.key(read.family, read.positions, instance, read.span)
-            if key is None:
+            keys = self.keys(read, instance)
+            if keys is None:
                 return None
-            needed.setdefault(key, read)
+            for key in keys:
+                needed.setdefault(key, read)
         return [(read, key) for key, read in needed.items()]
 
-    def key(self, name: str, positions: tuple[Position, ...], instance: Instance, span: Span) -> Key | None:
-        """A name with its tag's values at an instance, or a report."""
+    def asks(self, instance: Instance) -> list[tuple[Read | Reads, Key]] | None:
+        """What an instance needs, in order: the terms of its reductions come last, after what they need themselves."""
+        needs = self.needs(instance)
+        if needs is None or not any(key[0] in self.inner for _, key in needs):
+            return needs
+        own = [need for need in needs if need[1][0] not in self.inner]
+        terms = [need for need in needs if need[1][0] in self.inner]
+        for read, key in terms:
+            term = self.define(read, key)
+            self.asked += len(term.template.steps) if term else 0
+            asked = None if term is None or self.asked > MOST_OPERATIONS else self.asks(term)
+            if asked is None:
+                return None
+            own += asked
+        return own + terms
+
+    def keys(self, read: Read | Reads, instance: Instance) -> list[Key] | None:
+        """The values that a read stands for at an instance, or a report."""
         try:
-            return name, tuple(position.value(instance.binding) for position in positions)
+            keys = read.keys(instance.binding)
         except OutOfRange as error:
-            self.problems.report(
-                "E0305",
-                f"`{format_key(instance.value)}` needs `{error.constant.name}@{error.position}`, which has no value",
-                span,
-                f"needs `{error.constant.name}@{error.position}`",
-                error.constant.help_for_values(),
-                Label(error.constant.span, "declared here"),
-            )
-            return None
+            return self.errors.out_of_range(error, read.span, instance.value)
+        return keys or self.errors.empty(read, instance.value, instance.binding)
 
     def finish(self, instance: Instance) -> None:
         """Append the operations of an instance whose operands are there."""
-        values, nodes = self.expansion.values, list[int]()
-        number = len(self.expansion.instances)
-
-        def resolve(operand: int | Read) -> int | None:
-            if isinstance(operand, int):
-                return nodes[operand]
-            key = self.key(operand.family, operand.positions, instance, operand.span)
-            return None if key is None else values.get(key)
-
+        operations, number = self.expansion.operations, len(self.expansion.instances)
+        start = len(operations)
         for at, step in enumerate(instance.template.steps):
-            operands = [resolve(operand) for operand in step.operands]
-            parameter = step.use and self.key(step.use.name, step.use.positions, instance, step.span)
-            if None in operands or (step.use is not None and parameter is None):
-                self.failed.add(instance.value)
+            operation = self.operation(step, at, instance, number, start)
+            if operation is None:
+                del operations[start:]
+                self.fail(instance.value, step.span)
                 return
-            known = tuple(operand for operand in operands if operand is not None)
-            nodes.append(len(self.expansion.operations))
-            self.expansion.operations.append(Operation(step.operator, known, parameter, number, at, step.span))
-        result = resolve(instance.template.result)
-        if result is None:
-            self.failed.add(instance.value)
+            operations.append(operation)
+        result = instance.template.result
+        found = None if result is None else self.resolve(result, instance, start)
+        if not found:
+            del operations[start:]
+            self.fail(instance.value, instance.template.statement.span)
             return
-        instance.result = values[instance.value] = result
+        instance.result = self.expansion.values[instance.value] = found[0]
         self.expansion.instances.append(instance)
 
-    # What can be wrong
+    def operation(self, step: Step, at: int, instance: Instance, number: int, start: int) -> Operation | None:
+        """One step of an instance; None when what it needs is wrong."""
+        operands: list[int] = []
+        for operand in step.operands:
+            found = self.resolve(operand, instance, start)
+            if not found:
+                return None
+            operands += found
+        operator, key, tag, binding = step.operator, None, None, instance.binding
+        try:
+            if step.factor is not None:
+                operator = Scale(step.factor.value(binding))
+            if step.use is not None:
+                tag = tuple([position.value(binding) for position in step.use.tag])
+                if step.use.positions is step.use.tag:
+                    key = (step.use.name, tag)
+                else:
+                    key = (step.use.name, tuple([position.value(binding) for position in step.use.positions]))
+        except OutOfRange as error:
+            return self.errors.out_of_range(error, step.span, instance.value)
+        except NoNumber as error:
+            return self.errors.no_number(error, step.terms[0] if step.terms else step.span, instance.value)
+        return Operation(operator, tuple(operands), key, tag, number, at, step.span)
 
-    def report_undefined(self, read: Read, key: Key) -> None:
-        """A value that no equation defines."""
-        name, indices = key
-        if self.problems.explain(name):
-            return
-        equations = [t for t in self.program.templates if t.family == name and len(t.left) == len(indices)]
-        places = [Label(t.statement.left.span, f"defines {self.extent(t)}") for t in equations]
-        asker = next(reversed(self.open), None)
-        self.problems.report(
-            "E0302",
-            f"nothing defines `{format_key(key)}`",
-            read.span,
-            "declared as the output" if asker is None else f"needed for `{format_key(asker)}`",
-            f"write an equation for it: `{format_key(key)} = …`",
-            *places,
-        )
-
-    def extent(self, template: Template) -> str:
-        """For which indices an equation holds, as a reader would say it."""
-        extents: list[str] = []
-        for name in dict.fromkeys(p.base for p in template.left if isinstance(p.base, str)):
-            shifts = [0, *(p.offset for p in template.left if p.base == name)]
-            range = self.program.ranges[name]
-            lower, upper = range.lower.shifted(-min(shifts)), range.upper.shifted(-max(shifts))
-            extents.append(f"{name} = {lower}" if lower == upper else f"{name} = {lower}..{upper}")
-        left = format_symbol(template.statement.left)
-        return f"`{left}`" + (f" for {', '.join(extents)}" if extents else "")
-
-    def report_double(self, key: Key, templates: list[Template]) -> None:
-        """A value that several equations define."""
-        first, second = sorted(templates, key=lambda t: t.statement.span.start)[:2]
-        self.problems.report(
-            "E0303",
-            f"`{format_key(key)}` is defined twice",
-            second.statement.left.span,
-            f"defines `{format_key(key)}`",
-            "remove one of the two, or change its indices so that only one holds there",
-            Label(first.statement.left.span, f"defines `{format_key(key)}` too"),
-        )
-
-    def report_circle(self, read: Read, key: Key) -> None:
-        """A value that needs itself."""
-        circle = list(self.open)[list(self.open).index(key) :]
-        shown = [*circle[:4], *([] if len(circle) <= 4 else [("…", ())]), key]
-        links = pairwise(circle[:4])
-        others = [Label(self.open[at].span, f"`{format_key(by)}` needs `{format_key(at)}`") for by, at in links]
-        self.problems.report(
-            "E0304",
-            f"`{format_key(key)}` needs itself: {' ← '.join(map(format_key, shown))}",
-            read.span,
-            f"`{format_key(circle[-1])}` needs `{format_key(key)}`",
-            "let one of them start from a value that is known, such as `u@1,0 = 0`",
-            *others,
-        )
+    def resolve(self, operand: Operand, instance: Instance, start: int) -> list[int] | None:
+        """The operations that an operand stands for."""
+        if isinstance(operand, int):
+            return [start + operand]
+        if isinstance(operand, Read):
+            at = self.expansion.values.get(operand.keys(instance.binding)[0])
+            return None if at is None else [at]
+        keys = self.keys(operand, instance)
+        if keys is None:
+            return None
+        found = [self.expansion.values.get(key) for key in keys]
+        return [at for at in found if at is not None] if None not in found else None

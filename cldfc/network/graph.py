@@ -9,7 +9,8 @@ from functools import cached_property
 import networkx
 from pydantic import BaseModel, ConfigDict, PositiveInt, SerializeAsAny
 
-from cldfc.network.expand import Instance, Key, format_key
+from cldfc.network.expand import Instance
+from cldfc.network.positions import Key, format_key
 from cldfc.network.program import Program
 from cldfc.network.shapes import Inferred, Stored
 from cldfc.ops import Operator

@@ -7,16 +7,19 @@ from cldfc.diagnostics import Problems, Span
 LARGEST_SIZE = 2**20
 """Of an input, of channels and of classes."""
 
+LONGEST_RANGE = 100_000
+"""Values of an index."""
+
 MOST_NESTING = 200
 """Levels of declarations and operators, one inside the other."""
 
-MOST_STEPS = 5_000
+MOST_STEPS = 20_000
 """Operations of one equation, once its operators are expanded."""
 
 MOST_IN_A_CHAIN = 500
 """Operations of one equation that need one another."""
 
-MOST_OPERATIONS = 30_000
+MOST_OPERATIONS = 200_000
 """Operations of a network, and of all its equations."""
 
 

@@ -2,19 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import re
 from dataclasses import dataclass, field
 
-from cldfc.diagnostics import Label, Problems, Span, nearest
+from cldfc.diagnostics import Label, Problems, Span
+from cldfc.network.advice import (
+    CALLED_ELSEWHERE,
+    HELP_FOR_EXPECTED,
+    HELP_FOR_KINDS,
+    count,
+    declaration_of,
+    like,
+    shorten,
+    suggest,
+)
 from cldfc.ops import BUILTINS
 from cldfc.syntax import tree
-from cldfc.syntax.errors import EXAMPLES, STATEMENTS
 from cldfc.syntax.format import format_expression, format_symbol
-from cldfc.syntax.spelling import ascii_name
+from cldfc.syntax.spelling import NAME
 
-Declaration = tree.Let | tree.Range | tree.Kernel | tree.Input
+AFTER_COMPOSE = re.compile(rf"\s*(?:∘|\.|\\circ)\s*({NAME})")
+
+Declaration = tree.Let | tree.Range | tree.Kernel | tree.Scalar | tree.Input
 Family = tuple[str, int]
-LONGEST_TEXT = 40
+NUMBERS = ("a number", "an index")
 MOST_SUGGESTIONS = 20
 
 
@@ -30,10 +41,21 @@ class Names:
     families: dict[Family, list[tree.Equation]] = field(default_factory=dict[Family, list[tree.Equation]])
     kinds: dict[str, str | None] = field(default_factory=dict[str, "str | None"])
     misused: set[Family] = field(default_factory=set[Family])
+    by_name: dict[str, list[int]] = field(default_factory=dict[str, list[int]])
+    ties: list[tree.Tie] = field(default_factory=list[tree.Tie])
+    constraints: list[tree.Constrain] = field(default_factory=list[tree.Constrain])
+    expectations: list[tree.Expect] = field(default_factory=list[tree.Expect])
 
     def arities(self, name: str) -> list[int]:
         """The numbers of indices with which equations define a name."""
-        return [arity for known, arity in self.families if known == name]
+        return self.by_name.get(name, [])
+
+    def add_equation(self, equation: tree.Equation) -> None:
+        """Enter an equation under the name and the number of indices on its left side."""
+        family = (equation.left.name, len(equation.left.tag))
+        if family not in self.families:
+            self.by_name.setdefault(equation.left.name, []).append(len(equation.left.tag))
+        self.families.setdefault(family, []).append(equation)
 
     def is_value(self, symbol: tree.Symbol) -> bool:
         """Whether a symbol is the input or is defined by equations."""
@@ -45,7 +67,8 @@ class Names:
         if len(self.problems.found) > MOST_SUGGESTIONS:
             return []
         names = [*self.declared, *(name for name, _ in self.families), *BUILTINS]
-        return [name for name in names if self.kind_of_symbol(name) == kind]
+        kinds = ("a kernel", "a scalar") if kind == "a kernel or scalar" else (kind,)
+        return [name for name in names if self.kind_of_symbol(name) in kinds]
 
     # Errors
 
@@ -54,10 +77,33 @@ class Names:
         name = symbol.name
         if self.arities(name) or name in self.declared:
             self.report_arity(symbol)
+        elif self.input is None and expected == "a value" and not symbol.tag:
+            self.problems.broken.add(name)  # perhaps the input, which is reported as missing
         elif not self.problems.explain(name):
+            tagged = None if symbol.tag else self.tagged(name)
             help = suggest(name, self.all_of(expected), declaration_of(symbol, expected))
+            if expected == "an operator" and name.lower().removesuffix("2d") in CALLED_ELSEWHERE:
+                help = CALLED_ELSEWHERE[name.lower().removesuffix("2d")]
+            help = f"did you mean `{tagged}`? an index stands behind `@`" if tagged else help
             self.problems.report("E0201", f"nothing is called `{shorten(name)}`", symbol.span, "unknown name", help)
             self.problems.broken.add(name)
+
+    def tagged(self, name: str) -> str | None:
+        """`A@i` for `A_i`, and for `Ai`: a known name with its indices, where `@` may have been forgotten."""
+        base, underscore, rest = name.partition("_")
+        indices = [part for part, range in self.declared.items() if isinstance(range, tree.Range)]
+        if not underscore:
+            rest = next((index for index in indices if name.endswith(index)), "")
+            base = name.removesuffix(rest) if rest else name
+        parts = ["ℓ" if part == "l" else part for part in re.split("[_,]", rest)]
+        if base == name or not all(part in indices or part.isdecimal() for part in parts):
+            return None
+        if base not in self.declared and not self.arities(base):
+            return None
+        head = self.head_of(base)[0]
+        if not head.tag:
+            return None
+        return f"{base}@{','.join(parts)}" if len(parts) == len(head.tag) else format_symbol(self.generic(head))
 
     def report_no_index(self, name: str, span: Span) -> None:
         """Report, once, an index that neither `levels` nor `steps` declares."""
@@ -80,9 +126,15 @@ class Names:
         self.misused.add((name, len(symbol.tag)))
         head, what = self.head_of(name)
         help = f"write `{format_symbol(head)}`" + (", with the indices of this place" if head.tag else "")
-        if isinstance(self.declared.get(name), tree.Kernel):
+        if symbol.tag and head.tag and len(symbol.tag) > len(head.tag):
+            help = f"write `{format_symbol(like(symbol, head))}`"
+        if isinstance(self.declared.get(name), tree.Kernel | tree.Scalar):
+            word = "kernel" if isinstance(self.declared[name], tree.Kernel) else "scalar"
             many = "to have one for each value of that tag" if symbol.tag else "to have one in the whole network"
-            help += f", or declare `kernel {format_symbol(symbol)}` {many}"
+            help += f", or declare `{word} {format_symbol(self.generic(symbol))}` {many}"
+        if symbol.settings and not symbol.tag and len(symbol.settings) == len(head.tag):
+            indices = ",".join("".join(setting.span.text.split()) for setting in symbol.settings)
+            help = f"did you mean `{name}@{indices}`? indices stand behind `@`"
         self.problems.report(
             "E0202",
             f"`{name}` is {what} with {count(head)}, but used here with {count(symbol)}",
@@ -91,6 +143,18 @@ class Names:
             help,
             Label(head.span, f"{what} with {count(head)}"),
         )
+
+    def generic(self, symbol: tree.Symbol) -> tree.Symbol:
+        """A symbol with the index names alone: `A@ℓ,i` for `A@ℓ+1,0`."""
+        free = [name for name, range in self.declared.items() if isinstance(range, tree.Range)]
+        names: list[str | None] = []
+        for index in symbol.tag:
+            is_index = index.name in free and index.name not in names
+            names.append(index.name if is_index else None)
+        left = [name for name in free if name not in names]
+        filled = [name or (left.pop(0) if left else "j") for name in names]
+        tag = tuple(tree.Index(name, None, 0, symbol.span) for name in filled)
+        return tree.Symbol(symbol.name, tag, symbol.span)
 
     def report_kind(self, expression: tree.Expression, expected: str) -> None:
         """Report an expression of the wrong kind, with its declaration as the second place."""
@@ -104,37 +168,51 @@ class Names:
                 return
             if expression.name in self.declared or self.arities(expression.name):
                 others = [Label(self.head_of(expression.name)[0].span, "declared here")]
-        text = shorten(format_expression(expression))
+        text = shorten(" ".join(expression.span.text.split()) or format_expression(expression))
         help = HELP_FOR_KINDS.get((found or "", expected), HELP_FOR_EXPECTED[expected])
-        if isinstance(expression, tree.Star):
+        if isinstance(expression, tree.Star) and expression.right is None:
             help = "write after `*` what it convolves: `§ …`"
         self.problems.report(
             "E0211",
             f"`{text}` is {found or 'something unknown'}, not {expected}",
             expression.span,
             f"expected {expected}",
-            help.replace("§", text),
+            self.with_next(help, expression, text) if found == "a kernel" else help.replace("§", text),
             *others,
         )
+
+    def with_next(self, help: str, expression: tree.Expression, text: str) -> str:
+        """The help for a kernel before `∘`, with the name that follows: `A * σ …`."""
+        following = AFTER_COMPOSE.match(expression.span.source.text, expression.span.end)
+        return help.replace("§ * …", f"{text} * {following[1]} …" if following else f"{text} * …").replace("§", text)
 
     def kind(self, expression: tree.Expression) -> str | None:
         """What an expression is, as a message says it."""
         match expression:
-            case tree.Number():
+            case tree.Number() | tree.Quotient() | tree.Power():
                 return "a number"
-            case tree.Star():
-                inner = expression.right
-                return "an operator" if inner is None or self.kind(inner) == "an operator" else "a value"
-            case tree.Compose(_, inner) | tree.Apply(_, inner):
+            case tree.Star(left, _, inner):
+                kind = "an operator" if inner is None else self.kind(inner)
+                if kind == "an operator":
+                    return kind
+                return "a number" if kind in NUMBERS and self.is_number(left) else "a value"
+            case tree.Compose(_, inner) | tree.Apply(_, inner) | tree.Reduction(_, _, _, _, inner):
                 return "an operator" if self.kind(inner) == "an operator" else "a value"
-            case tree.Sum(terms):
-                kinds = [self.kind(term) for term in terms]
-                other = next((kind for kind in kinds if kind not in (None, "a number")), None)
-                if other == "a kernel":
-                    return "a sum of kernels"
-                return other or ("a number" if "a number" in kinds else None)
+            case tree.Sum(parts) | tree.Product(parts) | tree.Listing(_, parts):
+                return self.kind_of_parts([self.kind(part) for part in parts])
             case tree.Symbol(name):
                 return self.kind_of_symbol(name)
+
+    def kind_of_parts(self, kinds: list[str | None]) -> str | None:
+        """What a sum or a product is, by its parts."""
+        other = next((kind for kind in kinds if kind is not None and kind not in NUMBERS), None)
+        if other == "a kernel":
+            return "a sum of kernels"
+        return other or ("a number" if any(kind in NUMBERS for kind in kinds) else None)
+
+    def is_number(self, expression: tree.Expression) -> bool:
+        """Whether an expression is a number; an index counts as one."""
+        return self.kind(expression) in NUMBERS
 
     def kind_of_symbol(self, name: str) -> str | None:
         """What a name stands for, worked out once."""
@@ -149,181 +227,35 @@ class Names:
                 return "an operator"
             case tree.Kernel():
                 return "a kernel"
+            case tree.Scalar(_, _, is_fixed):
+                return "a number" if is_fixed else "a scalar"
             case tree.Range():
                 return "an index"
             case tree.Let(_, values) if name not in self.problems.broken:
-                return "a number" if self.kind(values[0]) == "a number" else "an operator"
+                return "a number" if self.is_number(values[0]) else "an operator"
             case tree.Input():
                 return "a value"
             case _:
                 return "a value" if self.arities(name) else None
 
     def is_constant(self, name: str) -> bool:
-        """Whether a name is a `let` of numbers, not of an operator."""
-        return isinstance(self.declared.get(name), tree.Let) and self.kind_of_symbol(name) == "a number"
+        """Whether a name is a `let` of numbers, not of an operator, or a fixed scalar."""
+        is_declared = isinstance(self.declared.get(name), tree.Let | tree.Scalar)
+        return is_declared and self.kind_of_symbol(name) == "a number"
 
     def head_of(self, name: str) -> tuple[tree.Symbol, str]:
         """The symbol that introduces a name, and how it does so."""
         match self.declared.get(name):
-            case tree.Let(symbol) | tree.Kernel(symbol):
+            case tree.Let(symbol) | tree.Kernel(symbol) | tree.Scalar(symbol):
                 return symbol, "declared"
             case tree.Input(input, _, span) if not self.arities(name):
                 return tree.Symbol(input, (), span), "declared"
             case tree.Range(_, index, _, _, span):
                 return tree.Symbol(index, (), span), "declared"
             case _:
-                lefts = [e.left for (known, _), found in self.families.items() if known == name for e in found]
+                lefts = [e.left for arity in self.arities(name) for e in self.families[name, arity]]
                 return max(lefts, key=lambda left: sum(index.name is not None for index in left.tag)), "defined"
 
-
-# `§` stands for the expression; by what it is and what it should be.
-HELP_FOR_KINDS = {
-    ("a kernel", "a value"): "convolve with it: `§ * …`",
-    ("a kernel", "an operator"): "write `*` after a kernel: `§ * …`",
-    ("an operator", "a value"): "apply it: `§(…)`",
-    ("an operator", "a kernel"): "apply an operator with `∘`: `§ ∘ …`",
-    ("a value", "an operator"): "write an operator before `∘` or a parenthesis, and values inside",
-    ("an index", "a value"): "indices stand in tags only: `u@§`",
-}
-HELP_FOR_EXPECTED = {
-    "a value": "write a value such as `u@ℓ,i-1`, or `0`",
-    "an operator": "write an operator such as `relu`, or `A@ℓ *`",
-    "a kernel": "write a declared kernel before `*`: `A@ℓ * …`",
-    "a number": "write a number, or the name of a constant: `let J = 4`",
-}
-
-
-def declaration_of(symbol: tree.Symbol, expected: str) -> str:
-    """How a missing name would be declared, as the kind of thing that its place needs."""
-    names = [index.name for index in symbol.tag if index.name is not None]
-    head = symbol.name + (f"@{','.join(names)}" if len(names) == len(symbol.tag) > 0 else "")
-    match expected:
-        case "a kernel":
-            return f"declare it: `kernel {head} : 3×3 → 64`"
-        case "an operator":
-            return f"declare it: `let {head} = relu ∘ bn`"
-        case "a number":
-            return f"declare it: `let {head} = 4`"
-        case _:
-            return f"write an equation for it: `{format_symbol(symbol)} = …`"
-
-
-def suggest(name: str, known: Iterable[str], otherwise: str) -> str:
-    """`did you mean …?` with the nearest known name, in whichever spelling."""
-    spelled = {ascii_name(other): other for other in known if other != name}
-    close = nearest(ascii_name(name), spelled)
-    return f"did you mean `{spelled[close]}`?" if close else otherwise
-
-
-def shorten(text: str) -> str:
-    """The text, or its two ends."""
-    return text if len(text) <= LONGEST_TEXT else f"{text[: LONGEST_TEXT // 2]}…{text[-LONGEST_TEXT // 2 :]}"
-
-
-def count(symbol: tree.Symbol) -> str:
-    """`no index`, `one index`, `two indices`."""
-    words = ("no index", "one index", "two indices", "three indices")
-    return words[len(symbol.tag)] if len(symbol.tag) < len(words) else f"{len(symbol.tag)} indices"
-
-
-def collect_names(spec: tree.Spec, problems: Problems) -> Names:
-    """Sort the statements by what they declare; report what is declared twice or missing."""
-    names = Names(problems)
-    for statement in spec.statements:
-        match statement:
-            case tree.Model():
-                once(names, "model", names.model, statement.span)
-                names.model = names.model or statement
-            case tree.Output():
-                once(names, "output", names.output, statement.name_span)
-                names.output = names.output or statement
-            case tree.Equation(left):
-                names.families.setdefault((left.name, len(left.tag)), []).append(statement)
-            case _:
-                declare(names, statement)
-    report_clashes(names)
-    return names
-
-
-def declare(names: Names, statement: Declaration) -> None:
-    """Enter a `let`, `kernel`, `levels`, `steps` or `input`."""
-    name, span = head(statement)
-    if isinstance(statement, tree.Input):
-        once(names, "input", names.input, span)
-        names.input = names.input or statement
-    if is_taken(names, name, span):
-        return
-    if (earlier := names.declared.get(name)) is not None:
-        names.problems.report(
-            "E0203",
-            f"`{name}` is declared twice",
-            span,
-            "declared again",
-            "remove one of the two, or give it another name",
-            Label(head(earlier)[1], "declared first"),
-        )
-    else:
-        names.declared[name] = statement
-
-
-def is_taken(names: Names, name: str, span: Span) -> bool:
-    """Whether the language has a name for itself, and a report."""
-    if name not in BUILTINS and name not in STATEMENTS:
-        return False
-    what = "a built-in operator" if name in BUILTINS else "a word of the language"
-    names.problems.report("E0204", f"`{name}` is {what}", span, "already taken", "choose another name")
-    return True
-
-
-def head(statement: Declaration) -> tuple[str, Span]:
-    """The name that a declaration introduces, and where."""
-    match statement:
-        case tree.Let(symbol) | tree.Kernel(symbol):
-            return symbol.name, symbol.span
-        case tree.Range(_, name) | tree.Input(name):
-            return name, statement.name_span
-
-
-def once(names: Names, keyword: str, earlier: tree.Model | tree.Output | tree.Input | None, span: Span) -> None:
-    """Report a second `model`, `input` or `output`."""
-    if earlier is not None:
-        before = earlier.span if isinstance(earlier, tree.Model) else earlier.name_span
-        names.problems.report(
-            "E0203",
-            f"there is a second `{keyword}`",
-            span,
-            "the second",
-            "keep one of the two",
-            Label(before, "the first"),
-        )
-
-
-def report_clashes(names: Names) -> None:
-    """Equations may not define what a declaration already says."""
-    for equation in (equations[0] for equations in names.families.values()):
-        left, earlier = equation.left, names.declared.get(equation.left.name)
-        if is_taken(names, left.name, left.span):
-            continue
-        if earlier is not None and not (isinstance(earlier, tree.Input) and left.tag):
-            names.problems.report(
-                "E0203",
-                f"`{left.name}` is declared, so no equation may define it",
-                left.span,
-                "defined again",
-                "give one of the two another name",
-                Label(head(earlier)[1], "declared here"),
-            )
-
-
-def report_missing(names: Names, end: Span) -> None:
-    """Report the statements that every spec has, and this one has not."""
-    present = {"model": names.model, "input": names.input, "output": names.output}
-    missing = [word for word, found in present.items() if found is None and not names.problems.explain(word)]
-    if missing:
-        names.problems.report(
-            "E0301",
-            f"there is no {', no '.join(f'`{word}`' for word in missing)} statement",
-            end,
-            "missing",
-            f"add {', '.join(EXAMPLES[word] for word in missing)}",
-        )
+    def head_text(self, name: str) -> str:
+        """The symbol that introduces a name, as text: `A@ℓ,i`."""
+        return format_symbol(self.head_of(name)[0])

@@ -12,7 +12,7 @@ from cldfc.syntax import tree
 from cldfc.syntax.walk import mentions, nesting
 
 Mention = tree.Symbol | tree.Index
-Ordered = tree.Let | tree.Range
+Ordered = tree.Let | tree.Range | tree.Scalar
 
 
 @dataclass
@@ -44,7 +44,7 @@ class Order:
         """What the right side of a declaration, and the tag on its left, mention."""
         declaration = self.names.declared[name]
         mentioned = mentions(declaration) if isinstance(declaration, Ordered) else []
-        own = declaration.symbol if isinstance(declaration, tree.Let) else None
+        own = declaration.symbol if isinstance(declaration, tree.Let | tree.Scalar) else None
         return [found for found in mentioned if found is not own]
 
     def close(self, name: str) -> None:
@@ -63,9 +63,9 @@ class Order:
 
     def refuse(self, declaration: Ordered, code: str, message: str) -> None:
         """Report a declaration that is too large with all that it needs, and do not look into it."""
-        is_let = isinstance(declaration, tree.Let)
-        name = declaration.symbol.name if is_let else declaration.name
-        span = declaration.symbol.span if is_let else declaration.name_span
+        is_range = isinstance(declaration, tree.Range)
+        name = declaration.name if is_range else declaration.symbol.name
+        span = declaration.name_span if is_range else declaration.symbol.span
         help = "use fewer operators one inside the other, and equations for partial results"
         self.problems.report(code, f"`{name}` {message}, with the declarations that it needs", span, "too large", help)
         self.problems.broken.add(name)

@@ -9,120 +9,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from cldfc.diagnostics import Span
+from cldfc.network.formula import Formula
+from cldfc.network.positions import Binding, Constant, IndexRange, Key, Position, Positions
 from cldfc.ops import Operator
 from cldfc.syntax import tree
-
-Binding = Mapping[str, int]
-
-
-@dataclass(frozen=True, slots=True)
-class Constant:
-    """A compile-time number, or one for each value of an index, from `lower` on."""
-
-    name: str
-    index: str | None
-    lower: int
-    values: tuple[int | float, ...]
-    span: Span
-
-    def at(self, position: int) -> int | float | None:
-        """The value at a position; None outside the range."""
-        if self.index is None:
-            return self.values[0]
-        if 0 <= position - self.lower < len(self.values):
-            return self.values[position - self.lower]
-        return None
-
-    def help_for_values(self) -> str:
-        """Where it has values, as a help for those who asked elsewhere."""
-        last = self.lower + len(self.values) - 1
-        return f"`{self.name}` has values for {self.index} = {self.lower}..{last}; stay inside, or declare more levels"
-
-
-@dataclass(frozen=True, slots=True)
-class Lookup:
-    """A per-level constant at a position: `ν@ℓ+1`."""
-
-    constant: Constant
-    at: Position
-
-
-@dataclass(frozen=True, slots=True)
-class Position:
-    """One index of a tag: an index name or a constant, if any, plus an integer."""
-
-    base: str | Lookup | None
-    offset: int
-
-    def value(self, binding: Binding) -> int:
-        """The integer that it stands for. KeyError: an index name without a value.
-
-        Raises OutOfRange when a constant has no value there.
-        """
-        match self.base:
-            case None:
-                return self.offset
-            case str(name):
-                return binding[name] + self.offset
-            case Lookup(constant, at):
-                position = at.value(binding)
-                value = constant.at(position)
-                if value is None:
-                    raise OutOfRange(constant, position)
-                return int(value) + self.offset
-
-    def substitute(self, values: Mapping[str, Position]) -> Position:
-        """The same with positions put in for index names."""
-        match self.base:
-            case str(name) if name in values:
-                return values[name].shifted(self.offset)
-            case Lookup(constant, at):
-                return Position(Lookup(constant, at.substitute(values)), self.offset)
-            case _:
-                return self
-
-    def shifted(self, by: int) -> Position:
-        """The same plus an integer."""
-        return Position(self.base, self.offset + by)
-
-    def __str__(self) -> str:
-        match self.base:
-            case None:
-                return str(self.offset)
-            case str(name):
-                base = name
-            case Lookup(constant, _):
-                base = constant.name
-        return f"{base}{self.offset:+d}" if self.offset else base
-
-
-class OutOfRange(Exception):
-    """A per-level constant was asked for a level that it has no value for."""
-
-    def __init__(self, constant: Constant, position: int) -> None:
-        super().__init__(constant, position)
-        self.constant = constant
-        self.position = position
-
-
-Positions = tuple[Position, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class IndexRange:
-    """`levels ℓ = 1..J`: the values that an index name takes; they may depend on the level."""
-
-    kind: str
-    name: str
-    lower: Position
-    upper: Position
-    level: str | None
-    span: Span
-
-    def contains(self, value: int, level: int) -> bool:
-        """Whether the index takes a value at a level."""
-        binding = {self.level: level} if self.level else {}
-        return self.lower.value(binding) <= value <= self.upper.value(binding)
+from cldfc.syntax.format import format_symbol
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,57 +24,135 @@ class Read:
     positions: Positions
     span: Span
 
+    def keys(self, binding: Binding) -> list[Key]:
+        """The value that it is at a choice of indices. Raises OutOfRange."""
+        return [(self.family, tuple([position.value(binding) for position in self.positions]))]
+
+
+@dataclass(frozen=True, slots=True)
+class Reads:
+    """Several values of one family, as the operands of a reduction: `x@ℓ,j` for j = 0..i-1."""
+
+    family: str
+    positions: Positions
+    span: Span
+    name: str
+    lower: Position
+    upper: Position
+
+    def keys(self, binding: Binding) -> list[Key]:
+        """The values that they are at a choice of indices. Raises OutOfRange."""
+        turns = range(self.lower.value(binding), self.upper.value(binding) + 1)
+        inner = dict(binding)
+        keys: list[Key] = []
+        for inner[self.name] in turns:
+            keys.append((self.family, tuple([position.value(inner) for position in self.positions])))
+        return keys
+
 
 @dataclass(frozen=True, slots=True)
 class Use:
-    """A parameter where it is used: its name, and its tag over the equation's index names."""
+    """A parameter where it is used: its name, its tag over the equation's index names, and that after `tie`."""
 
     name: str
+    tag: Positions
     positions: Positions
     span: Span = tree.place()
+
+
+Operand = int | Read | Reads
 
 
 @dataclass(frozen=True, slots=True)
 class Step:
     """One operation of an equation; an integer operand is an earlier step's result.
 
-    `terms` are the places of a sum's operands.
+    `terms` are the places of a sum's operands, `factor` is the number that a scaling multiplies with; its
+    place is the only one of `terms` then.
     """
 
     operator: Operator
-    operands: tuple[int | Read, ...]
+    operands: tuple[Operand, ...]
     use: Use | None
     span: Span
     terms: tuple[Span, ...] = ()
+    factor: Formula | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Template:
-    """An equation as steps; its value is the last one's result, or a read."""
+    """An equation as steps; its value is the last one's result, or a read; None: it is wrong, and reported."""
 
     statement: tree.Equation
     family: str
     left: Positions
     level: int
+    ranges: Mapping[str, IndexRange]
     steps: tuple[Step, ...]
-    result: int | Read
+    result: int | Read | None
+    is_inner: bool = False
+    """The terms of a reduction, which have no equation of their own."""
 
-    def reads(self) -> list[Read]:
+    def reads(self) -> list[Read | Reads]:
         """The values that it needs, in the order of its steps."""
-        found = [operand for step in self.steps for operand in step.operands if isinstance(operand, Read)]
+        found = [operand for step in self.steps for operand in step.operands if not isinstance(operand, int)]
         return [*found, self.result] if isinstance(self.result, Read) else found
+
+    def label(self) -> str:
+        """The left side as the spec has it; the terms of a reduction have a tag of their own."""
+        if not self.is_inner:
+            return format_symbol(self.statement.left)
+        return f"{self.family}@{','.join(map(str, self.left))}"
 
 
 @dataclass(frozen=True, slots=True)
-class KernelDeclaration:
-    """`kernel A@ℓ : 3×3 → c@ℓ`, with positions for the numbers that may depend on the tag."""
+class Attribute:
+    """A number that a kernel's or scalar's declaration gives, which may depend on its tag."""
+
+    formula: Formula
+    role: str
+    least: float
+    most: float
+    span: Span
+
+    @property
+    def constant(self) -> int | float | None:
+        """The number, if it is written outright; whether it fits was checked at its declaration."""
+        leaf = self.formula.leaf
+        return leaf if isinstance(leaf, int | float) else None
+
+    def fits(self, value: int | float) -> bool:
+        """Whether a number can play the role."""
+        is_whole = isinstance(value, int) or self.most == float("inf")
+        return is_whole and self.least <= value <= self.most
+
+
+@dataclass(frozen=True, slots=True)
+class Declaration:
+    """`kernel A@ℓ : 3×3 → c@ℓ` or `scalar ω@ℓ = 1`: what it says of its parameters' sizes, by their names.
+
+    `transfer` says at which of two indices `R_ℓ^{ℓ+1}` is meant: 0, the lower, or 1, the upper one.
+    """
 
     name: str
     indices: tuple[str, ...]
-    size: int
-    channels_in: Position | None
-    channels_out: Position
-    statement: tree.Kernel
+    attributes: Mapping[str, Attribute]
+    statement: tree.Kernel | tree.Scalar
+    transfer: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class TieRule:
+    """`tie B@ℓ for i >= 1`: the places of the tag that stay, where each clause holds for the index at its place."""
+
+    kept: tuple[int, ...]
+    names: tuple[str, ...]
+    clauses: tuple[IndexRange, ...]
+
+    def holds(self, tag: tuple[int, ...]) -> bool:
+        """Whether a use with this tag is tied."""
+        binding = dict(zip(self.names, tag, strict=True))
+        return all(clause.contains(binding[clause.name], binding) for clause in self.clauses)
 
 
 @dataclass(frozen=True, slots=True)
@@ -199,5 +168,6 @@ class Program:
     output_span: Span
     constants: Mapping[str, Constant]
     ranges: Mapping[str, IndexRange]
-    kernels: Mapping[str, KernelDeclaration]
+    parameters: Mapping[str, Declaration]
+    ties: Mapping[str, TieRule]
     templates: tuple[Template, ...]

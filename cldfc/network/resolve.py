@@ -5,57 +5,72 @@ from __future__ import annotations
 import builtins
 import keyword
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from cldfc.diagnostics import Label, Problems, Span
+from cldfc.diagnostics import Label, Problems, Source, Span
+from cldfc.network.collect import collect_names, report_missing
 from cldfc.network.constants import Constants
-from cldfc.network.elaborate import Elaboration, OwnedNames
+from cldfc.network.declarations import resolve_clause, resolve_parameters, resolve_ties
+from cldfc.network.elaborate import Elaboration
 from cldfc.network.limits import LARGEST_SIZE, MOST_OPERATIONS, report_size
-from cldfc.network.names import Names, collect_names, report_missing
+from cldfc.network.names import Names
 from cldfc.network.order import check_order
-from cldfc.network.program import IndexRange, KernelDeclaration, Lookup, Position, Positions, Program, Read, Template
+from cldfc.network.positions import IndexRange, Lookup, Position, Positions
+from cldfc.network.program import Program, Read, Reads, Template
 from cldfc.network.tags import Tags
+from cldfc.network.words import OwnedNames, Scope, Words
 from cldfc.ops import BUILTINS
 from cldfc.syntax import tree
 from cldfc.syntax.format import format_symbol
 from cldfc.syntax.spelling import ascii_name
 from cldfc.syntax.walk import mentions
 
-LARGEST_KERNEL = 255
-IN_MODULE = frozenset({"torch", "nn", "F", "conv", "self"})
+IN_MODULE = frozenset({"torch", "nn", "F", "conv", "prolong", "self"})
 """What a generated module calls its own."""
 
 
 @dataclass(frozen=True)
 class Task:
-    """What the network is for, where that is not the spec's own input and output."""
+    """What the network is for, where that is not the spec's own input and output; and what changes in the spec."""
 
     shape: tuple[int, int, int] | None = None
     classes: int | None = None
+    changes: tuple[Source, ...] = ()
+    """Statements that take the place of the spec's own: `let ν = 3,4,6,3`, `tie A@ℓ`."""
 
 
 def resolve_spec(spec: tree.Spec, task: Task, problems: Problems) -> Program:
-    """Resolve a whole spec. Raises CldfError with everything that is wrong in it."""
+    """Resolve a whole spec; wrong equations stay in it without steps.
+
+    Raises CldfError with everything that is wrong, when there is no network to speak of.
+    """
     names = collect_names(spec, problems)
     check_model(names)
     check_indices(names)
     check_order(names, problems)
     constants = Constants(names, problems)
     tags = Tags(constants, problems)
-    ranges = {n: constants.range(n, d.name_span) for n, d in names.declared.items() if isinstance(d, tree.Range)}
-    for name in names.declared:
-        constants.constant(name)
-    kernels = [resolve_kernel(d, constants, tags) for d in names.declared.values() if isinstance(d, tree.Kernel)]
+    for name, declaration in names.declared.items():
+        if isinstance(declaration, tree.Range):
+            constants.range(name, declaration.name_span)
+    for name, declaration in names.declared.items():
+        if names.is_constant(name):
+            constants.constant(name) if isinstance(declaration, tree.Let) else constants.formula_of(name)
+    parameters = resolve_parameters(tags)
+    ties = resolve_ties(names.ties, parameters, tags)
     owned = OwnedNames(dict.fromkeys([*names.declared, *tagged_operators(spec)], ""))
-    templates = list(resolve_equations(spec, names, tags, owned, problems))
-    check_operators(names, tags, problems)
+    words = Words(names, tags, owned, parameters, ties, problems)
+    templates = [*resolve_equations(spec, words), *words.inner]
+    check_operators(words)
     sizes = names.input.shape if names.input else ()
     shape = [constants.whole(size, "a size of the input", 1, LARGEST_SIZE) for size in sizes]
     classes = constants.whole(names.output.classes, "a number of classes", 1, LARGEST_SIZE) if names.output else None
     end = len(spec.source.text.rstrip())
     report_missing(names, Span(spec.source, end, end))
-    problems.stop_if_any()
+    if names.model is None or names.input is None or names.output is None or classes is None or None in shape:
+        problems.stop_if_any()
     assert names.model and names.input and names.output and classes
+    ranges = {n: r for n, r in constants.ranges.items() if r is not None}
     return Program(
         spec=spec,
         model=names.model.name,
@@ -65,104 +80,111 @@ def resolve_spec(spec: tree.Spec, task: Task, problems: Problems) -> Program:
         classes=task.classes or classes,
         output_span=names.output.name_span,
         constants={n: c for n, c in constants.known.items() if c is not None},
-        ranges={n: r for n, r in ranges.items() if r is not None},
-        kernels={k.name: k for k in kernels if k is not None},
-        templates=tuple(t for t in templates if t is not None),
+        ranges={**{r.name: r for t in templates for r in local_ranges(t)}, **ranges},
+        parameters=parameters,
+        ties=ties,
+        templates=tuple(templates),
     )
 
 
-def resolve_kernel(kernel: tree.Kernel, constants: Constants, tags: Tags) -> KernelDeclaration | None:
-    """A declared kernel; its channels may depend on its tag."""
-    head = tags.head(kernel.symbol)
-    height = constants.whole(kernel.height, "the size of a kernel", 1, LARGEST_KERNEL)
-    width = constants.whole(kernel.width, "the size of a kernel", 1, LARGEST_KERNEL)
-    if head is None or height is None or width is None:
-        return None
-    if height != width or height % 2 == 0:
-        tags.problems.report(
-            "E0401",
-            f"`{format_symbol(kernel.symbol)}` is {height}×{width}",
-            kernel.height.span.to(kernel.width.span),
-            "expected an odd square",
-            "write an odd size, as in `3×3`: the padding (k-1)/2 is then a whole number",
-        )
-        return None
-    channels_out = channels(kernel.channels_out, head, constants, tags)
-    channels_in = kernel.channels_in and channels(kernel.channels_in, head, constants, tags)
-    if channels_out is None or (kernel.channels_in is not None and channels_in is None):
-        return None
-    return KernelDeclaration(kernel.symbol.name, head, height, channels_in, channels_out, kernel)
+def local_ranges(template: Template) -> Iterator[IndexRange]:
+    """The ranges of index names that an equation itself introduces: by `for`, or in a reduction."""
+    yield from template.ranges.values()
+    for operand in template.reads():
+        if isinstance(operand, Reads):
+            yield IndexRange("steps", operand.name, operand.lower, operand.upper, None, operand.span, is_explicit=True)
 
 
-def channels(expression: tree.Expression, head: tuple[str, ...], constants: Constants, tags: Tags) -> Position | None:
-    """A number of channels: `64`, `c@ℓ`, `c@1`."""
-    role = "a number of channels"
-    constant = constants.constant(expression.name) if isinstance(expression, tree.Symbol) else None
-    if not isinstance(expression, tree.Symbol) or constant is None or (constant.index is None and not expression.tag):
-        value = constants.whole(expression, role, 1, LARGEST_SIZE)
-        return None if value is None else Position(None, value)
-    if len(expression.tag) > 1:
-        return constants.names.report_arity(expression)
-    if not constants.all_whole(constant, expression.span, role, 1, LARGEST_SIZE):
-        return None
-    own = expression.tag[0] if expression.tag else None
-    if own is not None and tags.position(own, tree.Symbol("", (), own.span), frozenset(head)) is None:
-        return None
-    inside = tuple(tree.Index(name, None, 0, expression.span) for name in head)
-    index = tree.Index(expression.name, own, 0, expression.span)
-    return tags.constant_position(constant, index, tree.Symbol("", inside, expression.span), frozenset(head))
+# Equations
 
 
-def resolve_equations(
-    spec: tree.Spec, names: Names, tags: Tags, owned: OwnedNames, problems: Problems
-) -> Iterator[Template | None]:
+def resolve_equations(spec: tree.Spec, words: Words) -> Iterator[Template]:
     """Every equation as steps, unless there are too many of these."""
     steps = 0
     for equation in spec.statements:
         if isinstance(equation, tree.Equation):
-            template = resolve_equation(equation, names, tags, owned, problems)
-            steps += len(template.steps) if template else 0
+            template = resolve_equation(equation, words)
+            if template is None:
+                words.problems.broken.add(equation.left.name)
+                continue
+            steps += len(template.steps)
             if steps > MOST_OPERATIONS:
-                report_size(equation.left.span, problems)
+                report_size(equation.left.span, words.problems)
                 return
             yield template
 
 
-def resolve_equation(
-    equation: tree.Equation, names: Names, tags: Tags, owned: OwnedNames, problems: Problems
-) -> Template | None:
-    """An equation as steps over the index names of its left side."""
-    bound = index_names(equation.left, tags)
-    left = None if bound is None else tags.positions(equation.left, bound)
+def resolve_equation(equation: tree.Equation, words: Words) -> Template | None:
+    """An equation as steps over the index names of its left side; None when that is wrong itself."""
+    tags = words.tags
+    if report_forgotten_tag(equation, tags):
+        return None
+    bound = index_names(equation, tags)
+    left = None if bound is None else tags.positions(equation.left, frozenset(bound))
     if bound is None or left is None:
+        check_names(equation, words)
         return None
-    family = (equation.left.name, len(left))
-    work = Elaboration(names, tags, owned, family, left, problems)
-    result = work.value(equation.right, {name: Position(name, 0) for name in bound})
+    clauses = [resolve_clause(clause, frozenset(bound), equation.left.tag, tags) for clause in equation.clauses]
     level = level_position(equation, left, tags)
-    if result is None or level is None:
+    if None in clauses or level is None:
         return None
-    return Template(equation, equation.left.name, left, level, tuple(work.steps), result)
+    ranges = {clause.name: clause for clause in clauses if clause is not None}
+    ranges = {name: ranges.get(name) or tags.constants.ranges[name] for name in bound}
+    work = Elaboration(words, equation, (equation.left.name, len(left)), left, bound)
+    scope = Scope({name: Position(name, 0) for name in bound}, equation.left.tag)
+    result = work.value(equation.right, scope)
+    known = {name: range for name, range in ranges.items() if range is not None}
+    return Template(equation, equation.left.name, left, level, known, tuple(work.steps), result)
 
 
-def index_names(left: tree.Symbol, tags: Tags) -> frozenset[str] | None:
-    """The index names on a left side; None when one of them is not declared."""
+def check_names(equation: tree.Equation, words: Words) -> None:
+    """Report what is wrong on the right of an equation whose left side is wrong."""
+    names = tuple(dict.fromkeys(index.name for index in equation.left.tag if index.name))
+    alone = replace(words, owned=OwnedNames({}), inner=[])
+    scope = Scope({name: Position(name, 0) for name in names}, equation.left.tag)
+    Elaboration(alone, None, (equation.left.name, len(equation.left.tag)), (), names).value(equation.right, scope)
+
+
+def report_forgotten_tag(equation: tree.Equation, tags: Tags) -> bool:
+    """`u_i = u@i-1 + …`, where `u@i` is meant: its right side speaks of indices that the left has not; and a report."""
+    left, names = equation.left, tags.constants.names
+    meant = None if left.tag else names.tagged(left.name)
+    indices = [found.name for found in mentions(equation.right) if isinstance(found, tree.Index) and found.name]
+    free = [name for name in dict.fromkeys(indices) if isinstance(names.declared.get(name), tree.Range)]
+    if meant is None or not free:
+        return False
+    tags.problems.report(
+        "E0206",
+        f"`{left.span.text}` has no index, but its equation speaks of {' and '.join(f'`{name}`' for name in free)}",
+        left.span,
+        "no index here",
+        f"did you mean `{meant} = …`? an index stands behind `@`",
+    )
+    tags.problems.broken.add(meant.split("@")[0])
+    return True
+
+
+def index_names(equation: tree.Equation, tags: Tags) -> tuple[str, ...] | None:
+    """The index names on a left side; None when one of them is not declared, nor given a range by `for`."""
     constants = tags.constants
-    named = [index for index in left.tag if index.name is not None and not constants.names.is_constant(index.name)]
-    ranges = [constants.range(index.name or "", index.span) for index in named]
-    return None if None in ranges else frozenset(index.name or "" for index in named)
+    named = [index for index in equation.left.tag if index.name and not constants.names.is_constant(index.name)]
+    given = {clause.name for clause in equation.clauses}
+    ranges = [constants.range(index.name or "", index.span) for index in named if index.name not in given]
+    return None if None in ranges else tuple(dict.fromkeys(index.name or "" for index in named))
 
 
 def level_position(equation: tree.Equation, left: Positions, tags: Tags) -> int | None:
     """Which index of the left side is the level; a range that differs by level needs one."""
-    ranges = [tags.constants.ranges.get(p.base) if isinstance(p.base, str) else None for p in left]
+    given = {clause.name for clause in equation.clauses}
+    bases = [p.base if isinstance(p.base, str) else "" for p in left]
+    ranges = [None if base in given else tags.constants.ranges.get(base) for base in bases]
     dependent: list[IndexRange] = [range for range in ranges if range is not None and range.level is not None]
     for at, position in enumerate(left):
         if dependent and position.base == dependent[0].level:
             return at
     for at, range in enumerate(ranges):
         if range is None or range.level is None:
-            if not isinstance(left[at].base, Lookup):
+            if not isinstance(left[at].base, Lookup) and bases[at] not in given:
                 return at
     if not dependent:
         return 0
@@ -175,6 +197,9 @@ def level_position(equation: tree.Equation, left: Positions, tags: Tags) -> int 
         f"write the level into the tag: `{equation.left.name}@{dependent[0].level},{dependent[0].name}`",
         Label(dependent[0].span, "declared here"),
     )
+
+
+# Names that Python has
 
 
 def is_python(name: str) -> bool:
@@ -217,14 +242,18 @@ def check_model(names: Names) -> None:
         )
 
 
+# Operators
+
+
 def tagged_operators(spec: tree.Spec) -> set[str]:
     """The built-in operators that a tag shares somewhere; untagged ones may not take their names."""
     found = [mention for statement in spec.statements for mention in mentions(statement)]
     return {mention.name for mention in found if isinstance(mention, tree.Symbol) and mention.tag} & BUILTINS.keys()
 
 
-def check_operators(names: Names, tags: Tags, problems: Problems) -> None:
+def check_operators(words: Words) -> None:
     """Operators are checked where they stand, used or not."""
+    names, problems = words.names, words.problems
     for let in names.declared.values():
         if not isinstance(let, tree.Let) or names.is_constant(let.symbol.name) or problems.explain(let.symbol.name):
             continue
@@ -237,7 +266,8 @@ def check_operators(names: Names, tags: Tags, problems: Problems) -> None:
                 "expected the end",
                 "compose them with `∘`",
             )
-        head = tags.head(let.symbol)
+        head = words.tags.head(let.symbol)
         if head is not None:
-            work = Elaboration(names, tags, OwnedNames({}), ("", 0), (), problems, is_operator=True)
-            work.apply(first, Read("x", (), let.span), {name: Position(name, 0) for name in head})
+            alone = Words(names, words.tags, OwnedNames({}), words.parameters, words.ties, problems)
+            scope = Scope({name: Position(name, 0) for name in head}, let.symbol.tag)
+            Elaboration(alone, None, ("", 0), (), head).apply(first, Read("x", (), let.span), scope)

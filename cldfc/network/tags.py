@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from cldfc.diagnostics import Label, Problems, Span
 from cldfc.network.constants import Constants
 from cldfc.network.limits import LARGEST_SIZE
-from cldfc.network.program import Constant, Lookup, Position, Positions
+from cldfc.network.numbers import level_index
+from cldfc.network.positions import Constant, Lookup, Position, Positions
 from cldfc.syntax import tree
 from cldfc.syntax.format import format_index, format_symbol
 
@@ -29,15 +30,16 @@ class Tags:
         """One index: an integer, an index name, or a constant, plus an integer."""
         if index.name is None:
             return Position(None, index.offset)
+        if index.name in bound and index.at is None:
+            return Position(index.name, index.offset)
         if self.constants.names.is_constant(index.name):
             constant = self.constants.constant(index.name)
             return None if constant is None else self.constant_position(constant, index, symbol, bound)
         if index.at is not None and index.name in self.constants.names.declared:
             return self.report_tagged_index(index)
-        if index.name not in bound and self.constants.range(index.name, index.span) is not None:
+        if self.constants.range(index.name, index.span) is not None:
             self.report_unbound(index, symbol)
-            return None
-        return Position(index.name, index.offset) if index.name in bound else None
+        return None
 
     def constant_position(
         self, constant: Constant, index: tree.Index, symbol: tree.Symbol, bound: Set[str]
@@ -47,7 +49,7 @@ class Tags:
             return None
         if constant.index is None:
             return Position(None, int(constant.values[0]) + index.offset)
-        own = index.at or self.level_index(symbol, constant)
+        own = index.at or level_index(symbol.tag, constant.index, self.constants.is_per_level)
         if own is None:
             self.report_no_level(constant, index.span)
             return None
@@ -64,17 +66,6 @@ class Tags:
             f"write it as in `{constant.name}@{constant.index}` or `{constant.name}@{constant.lower}`",
             Label(constant.span, "declared here"),
         )
-
-    def level_index(self, symbol: tree.Symbol, constant: Constant) -> tree.Index | None:
-        """The index of a tag that says the level: the first that is no per-level constant itself."""
-        others = [index for index in symbol.tag if not self.is_per_level(index)]
-        levels = [index for index in others if index.name == constant.index]
-        return next(iter([*levels, *others]), None)
-
-    def is_per_level(self, index: tree.Index) -> bool:
-        """Whether an index is a constant that differs from level to level."""
-        constant = self.constants.constant(index.name) if index.name else None
-        return constant is not None and constant.index is not None
 
     def report_tagged_index(self, index: tree.Index) -> None:
         """An index name with a tag of its own, which only per-level constants have."""
@@ -109,3 +100,10 @@ class Tags:
                 return None
             names.append(index.name or "")
         return tuple(names)
+
+
+def is_transfer(tag: tuple[tree.Index, ...]) -> bool:
+    """Whether a head is that of a map from one level to the next: `R@ℓ,ℓ+1`, in LaTeX `R_\\ell^{\\ell+1}`."""
+    if len(tag) != 2 or tag[0].name is None or tag[0].at is not None or tag[1].at is not None:
+        return False
+    return tag[0].name == tag[1].name and tag[1].offset == tag[0].offset + 1

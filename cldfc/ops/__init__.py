@@ -7,34 +7,79 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from cldfc.ops.arithmetic import Add, Input, Zero
-from cldfc.ops.base import Operator
-from cldfc.ops.convolution import Convolution
+from cldfc.ops.arithmetic import Add, Input, Multiply, Total, Zero
+from cldfc.ops.base import Operator, Setting
+from cldfc.ops.convolution import Convolution, Kernel
+from cldfc.ops.errors import Indivisible, Mismatch, TooSmall, Unfit
 from cldfc.ops.linear import Linear
-from cldfc.ops.normalisation import BatchNorm
-from cldfc.ops.pointwise import Identity, Pointwise, Relu
-from cldfc.ops.pooling import AvgPool
-from cldfc.ops.shapes import Dim, Form, Mismatch, Shape, Sized, Sizes, Solver
+from cldfc.ops.normalisation import BatchNorm, GroupNorm, LayerNorm
+from cldfc.ops.pointwise import (
+    Abs,
+    Dropout,
+    Elu,
+    Gelu,
+    Identity,
+    LeakyRelu,
+    Pointwise,
+    Relu,
+    Sigmoid,
+    Silu,
+    Softplus,
+    SoftThreshold,
+    Tanh,
+)
+from cldfc.ops.pooling import AvgPool, MaxPool
+from cldfc.ops.prolongation import Prolongation
+from cldfc.ops.rearrange import Concat, Flatten, Upsample
+from cldfc.ops.scale import Scale, ScaleBy
+from cldfc.ops.shapes import Dim, Form, Shape, Sized, Sizes
+from cldfc.ops.solver import Solver
 
 __all__ = [
     "BUILTINS",
+    "Abs",
     "Add",
     "AvgPool",
     "BatchNorm",
+    "Concat",
     "Convolution",
     "Dim",
+    "Dropout",
+    "Elu",
+    "Flatten",
     "Form",
+    "Gelu",
+    "GroupNorm",
     "Identity",
+    "Indivisible",
     "Input",
+    "Kernel",
+    "LayerNorm",
+    "LeakyRelu",
     "Linear",
+    "MaxPool",
     "Mismatch",
+    "Multiply",
     "Operator",
     "Pointwise",
+    "Prolongation",
     "Relu",
+    "Scale",
+    "ScaleBy",
+    "Setting",
     "Shape",
+    "Sigmoid",
+    "Silu",
     "Sized",
     "Sizes",
+    "SoftThreshold",
+    "Softplus",
     "Solver",
+    "Tanh",
+    "TooSmall",
+    "Total",
+    "Unfit",
+    "Upsample",
     "Zero",
 ]
 

@@ -1,16 +1,20 @@
-"""The input, zero, sums and differences."""
+"""The input, zero, sums, differences and products."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
 from cldfc.ops.base import Operator
-from cldfc.ops.shapes import Form, Sized, Solver
+from cldfc.ops.shapes import Form, Sized
+from cldfc.ops.solver import Solver
 
 
 class Input(Operator):
     """The network's input f."""
+
+    shapes: ClassVar[str] = "as declared"
 
     def shape(self, shapes: Solver, operands: list[Form], result: Form, parameter: Sized | None) -> None:
         pass
@@ -20,9 +24,10 @@ class Input(Operator):
 
 
 class Zero(Operator):
-    """The zero tensor, of whatever shape fits: `u@1,0 = 0`, Algorithm 2."""
+    """0: the zero tensor, of whatever shape fits: `u@1,0 = 0`, Algorithm 2."""
 
     linear: ClassVar[bool] = True
+    shapes: ClassVar[str] = "whatever fits"
 
     def shape(self, shapes: Solver, operands: list[Form], result: Form, parameter: Sized | None) -> None:
         pass
@@ -30,19 +35,54 @@ class Zero(Operator):
     def torch(self, operands: list[str], module: str) -> str:
         raise AssertionError("the emitter writes zeros: their code depends on the shape")
 
+    def nonnegative(self, operands: Sequence[bool]) -> bool:
+        return True
 
-@dataclass(frozen=True)
-class Add(Operator):
-    """x + y - z: terms of one shape, each with its sign."""
 
-    linear: ClassVar[bool] = True
-    signs: tuple[Literal[1, -1], ...]
+class Alike(Operator):
+    """Several operands of one shape, which is that of the result."""
+
+    shapes: ClassVar[str] = "any, all alike → the same"
 
     def shape(self, shapes: Solver, operands: list[Form], result: Form, parameter: Sized | None) -> None:
         for operand in operands:
             shapes.same(result, operand)
 
+    def nonnegative(self, operands: Sequence[bool]) -> bool:
+        return all(operands)
+
+
+@dataclass(frozen=True)
+class Add(Alike):
+    """x + y - z: terms of one shape, each with its sign."""
+
+    linear: ClassVar[bool] = True
+    binds: ClassVar[Literal["call", "product", "sum"]] = "sum"
+    signs: tuple[Literal[1, -1], ...]
+
     def torch(self, operands: list[str], module: str) -> str:
         first = operands[0] if self.signs[0] > 0 else f"-{operands[0]}"
         rest = zip(self.signs[1:], operands[1:], strict=True)
         return first + "".join(f" {'+' if sign > 0 else '-'} {operand}" for sign, operand in rest)
+
+    def nonnegative(self, operands: Sequence[bool]) -> bool:
+        return all(operands) and all(sign > 0 for sign in self.signs)
+
+
+class Total(Alike):
+    """sum(j = a..b : x@j) = x@a + … + x@b: a sum over an index, as in dense connections."""
+
+    linear: ClassVar[bool] = True
+    binds: ClassVar[Literal["call", "product", "sum"]] = "sum"
+
+    def torch(self, operands: list[str], module: str) -> str:
+        return " + ".join(operands)
+
+
+class Multiply(Alike):
+    """x ⊙ y: the product number by number (Hadamard)."""
+
+    binds: ClassVar[Literal["call", "product", "sum"]] = "product"
+
+    def torch(self, operands: list[str], module: str) -> str:
+        return " * ".join(operands)

@@ -3,11 +3,31 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import ClassVar
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, fields
+from typing import Any, ClassVar, Literal
 
-from cldfc.ops.shapes import Form, Shape, Sized, Sizes, Solver
+from cldfc.ops.shapes import Form, Shape, Sized, Sizes
+from cldfc.ops.solver import Solver
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """What may stand in the brackets of an operator: a whole or a real number, and its limits."""
+
+    kind: Literal["whole", "real"]
+    least: float
+    most: float
+
+
+def whole(default: int | None, least: int, most: int) -> Any:
+    """A field for a whole number that users set in brackets; None stands for its absence."""
+    return field(default=default, metadata={"setting": Setting("whole", least, most)})
+
+
+def real(default: float, least: float, most: float) -> Any:
+    """A field for a real number that users set in brackets."""
+    return field(default=default, metadata={"setting": Setting("real", least, most)})
 
 
 @dataclass(frozen=True)
@@ -22,6 +42,17 @@ class Operator(ABC):
     linear: ClassVar[bool] = False
     owns: ClassVar[str | None] = None
     """The parameter that each place of the operator has for itself, if any: `bn`, `linear`."""
+    binds: ClassVar[Literal["call", "product", "sum"]] = "call"
+    """How tightly its PyTorch expression holds together: what a writer must parenthesise."""
+    shapes: ClassVar[str] = "any → the same"
+    """Operands → result, for the language reference."""
+    parameters: ClassVar[str] = "none"
+    """How many numbers it stores, for the language reference."""
+
+    @classmethod
+    def settings(cls) -> dict[str, Setting]:
+        """What users may set in brackets, in its order."""
+        return {f.name: f.metadata["setting"] for f in fields(cls) if "setting" in f.metadata}
 
     @abstractmethod
     def shape(self, shapes: Solver, operands: list[Form], result: Form, parameter: Sized | None) -> None:
@@ -30,6 +61,10 @@ class Operator(ABC):
     @abstractmethod
     def torch(self, operands: list[str], module: str) -> str:
         """The PyTorch expression, given those of the operands and of the module."""
+
+    def nonnegative(self, operands: Sequence[bool]) -> bool:
+        """Whether the result is provably ≥ 0, given which operands are."""
+        return False
 
     def stored(self, sizes: Sizes) -> int:
         """How many numbers its parameter stores."""
@@ -42,3 +77,8 @@ class Operator(ABC):
     def multiply_adds(self, operands: list[Shape], result: Shape, sizes: Sizes) -> int:
         """Multiply-adds for one image; normalisations and activations count as none."""
         return 0
+
+
+def decimal(value: float) -> str:
+    """A real number as Python writes it, whether it was given as 1 or as 1.0."""
+    return repr(float(value))

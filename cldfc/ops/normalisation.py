@@ -3,29 +3,74 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import ClassVar
 
-from cldfc.ops.base import Operator
-from cldfc.ops.shapes import Form, Sized, Sizes, Solver
+from cldfc.ops.base import Operator, whole
+from cldfc.ops.shapes import Form, Sized, Sizes, whole_size
+from cldfc.ops.solver import Solver
 
 
-class BatchNorm(Operator):
-    """bn(x): batch normalisation by channel, Ioffe and Szegedy 2015, the paper's [18]."""
+class Normalisation(Operator):
+    """A scale and a shift for each channel, after mean 0 and variance 1 over some of the numbers."""
 
-    keyword: ClassVar[str | None] = "bn"
-    owns: ClassVar[str | None] = "bn"
-
-    def shape(self, shapes: Solver, operands: list[Form], result: Form, parameter: Sized | None) -> None:
-        assert parameter is not None
-        channels, _, _ = shapes.map(operands[0])
-        shapes.equal(channels, parameter.dimension("channels"))
-        shapes.same(result, operands[0])
+    parameters: ClassVar[str] = "2·C"
 
     def torch(self, operands: list[str], module: str) -> str:
         return f"{module}({operands[0]})"
 
     def stored(self, sizes: Sizes) -> int:
-        return 2 * sizes["channels"]
+        return 2 * whole_size(sizes, "channels")
+
+
+class BatchNorm(Normalisation):
+    """bn(x): batch normalisation by channel, Ioffe and Szegedy 2015, the paper's [18]."""
+
+    keyword: ClassVar[str | None] = "bn"
+    owns: ClassVar[str | None] = "bn"
+    shapes: ClassVar[str] = "C×H×W → the same"
+
+    def shape(self, shapes: Solver, operands: list[Form], result: Form, parameter: Sized | None) -> None:
+        assert parameter is not None
+        shapes.equal(shapes.map(operands[0])[0], parameter.dimension("channels"))
+        shapes.same(result, operands[0])
 
     def module(self, sizes: Mapping[str, str]) -> str:
         return f"nn.BatchNorm2d({sizes['channels']})"
+
+
+@dataclass(frozen=True)
+class GroupNorm(Normalisation):
+    """gn(x): normalisation of each image over pixels and the channels of a group, Wu and He 2018."""
+
+    keyword: ClassVar[str | None] = "gn"
+    owns: ClassVar[str | None] = "gn"
+    shapes: ClassVar[str] = "C×H×W → the same; C → the same"
+    groups: int = whole(32, 1, 2**20)
+
+    def shape(self, shapes: Solver, operands: list[Form], result: Form, parameter: Sized | None) -> None:
+        assert parameter is not None
+        channels = parameter.dimension("channels")
+        shapes.same(result, operands[0])
+        shapes.grouped(channels, self.groups)
+        shapes.when_ranked(operands, lambda rank: shapes.equal(shapes.dims(operands[0], rank)[0], channels))
+
+    def module(self, sizes: Mapping[str, str]) -> str:
+        return f"nn.GroupNorm({self.groups}, {sizes['channels']})"
+
+
+class LayerNorm(Normalisation):
+    """ln(x): normalisation of each image over channels and pixels, affine by channel, Ba et al. 2016."""
+
+    keyword: ClassVar[str | None] = "ln"
+    owns: ClassVar[str | None] = "ln"
+    shapes: ClassVar[str] = "C×H×W → the same; C → the same"
+
+    def shape(self, shapes: Solver, operands: list[Form], result: Form, parameter: Sized | None) -> None:
+        assert parameter is not None
+        channels = parameter.dimension("channels")
+        shapes.same(result, operands[0])
+        shapes.when_ranked(operands, lambda rank: shapes.equal(shapes.dims(operands[0], rank)[0], channels))
+
+    def module(self, sizes: Mapping[str, str]) -> str:
+        return f"nn.GroupNorm(1, {sizes['channels']})"

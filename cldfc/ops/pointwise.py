@@ -2,33 +2,148 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import ClassVar, Literal
 
-from cldfc.ops.base import Operator
-from cldfc.ops.shapes import Form, Sized, Solver
+from cldfc.ops.base import Operator, decimal, real
+from cldfc.ops.shapes import Form, Sized
+from cldfc.ops.solver import Solver
 
 
 class Pointwise(Operator):
-    """Leaves the shape as it is."""
+    """Leaves the shape as it is; most give no negative number for one that is not negative."""
 
     def shape(self, shapes: Solver, operands: list[Form], result: Form, parameter: Sized | None) -> None:
         shapes.same(result, operands[0])
 
+    def nonnegative(self, operands: Sequence[bool]) -> bool:
+        return all(operands)
+
+
+class Positive(Pointwise):
+    """One whose values are never negative."""
+
+    def nonnegative(self, operands: Sequence[bool]) -> bool:
+        return True
+
 
 class Identity(Pointwise):
-    """identity(x) = x."""
+    """identity(x) = x; its PyTorch text is its operand's own, so it binds as loosely as any."""
 
     keyword: ClassVar[str | None] = "identity"
     linear: ClassVar[bool] = True
+    binds: ClassVar[Literal["call", "product", "sum"]] = "sum"
 
     def torch(self, operands: list[str], module: str) -> str:
         return operands[0]
 
 
-class Relu(Pointwise):
+class Relu(Positive):
     """relu(x) = max(0, x): the paper's σ, eq. (1.4)."""
 
     keyword: ClassVar[str | None] = "relu"
 
     def torch(self, operands: list[str], module: str) -> str:
         return f"F.relu({operands[0]})"
+
+
+@dataclass(frozen=True)
+class LeakyRelu(Pointwise):
+    """leaky_relu(x) = max(0, x) + slope · min(0, x), Maas et al. 2013."""
+
+    keyword: ClassVar[str | None] = "leaky_relu"
+    slope: float = real(0.01, 0, 1_000)
+
+    def torch(self, operands: list[str], module: str) -> str:
+        slope = "" if self.slope == 0.01 else f", {decimal(self.slope)}"
+        return f"F.leaky_relu({operands[0]}{slope})"
+
+
+@dataclass(frozen=True)
+class Elu(Pointwise):
+    """elu(x) = max(0, x) + alpha · (exp(min(0, x)) - 1), Clevert et al. 2016."""
+
+    keyword: ClassVar[str | None] = "elu"
+    alpha: float = real(1.0, 0, 1_000)
+
+    def torch(self, operands: list[str], module: str) -> str:
+        alpha = "" if self.alpha == 1 else f", {decimal(self.alpha)}"
+        return f"F.elu({operands[0]}{alpha})"
+
+
+class Gelu(Pointwise):
+    """gelu(x) = x · Φ(x), with Φ the normal distribution function, Hendrycks and Gimpel 2016."""
+
+    keyword: ClassVar[str | None] = "gelu"
+
+    def torch(self, operands: list[str], module: str) -> str:
+        return f"F.gelu({operands[0]})"
+
+
+class Silu(Pointwise):
+    """silu(x) = x · sigmoid(x), Elfwing et al. 2018."""
+
+    keyword: ClassVar[str | None] = "silu"
+
+    def torch(self, operands: list[str], module: str) -> str:
+        return f"F.silu({operands[0]})"
+
+
+class Tanh(Pointwise):
+    """tanh(x) = (exp(x) - exp(-x)) / (exp(x) + exp(-x))."""
+
+    keyword: ClassVar[str | None] = "tanh"
+
+    def torch(self, operands: list[str], module: str) -> str:
+        return f"torch.tanh({operands[0]})"
+
+
+class Sigmoid(Positive):
+    """sigmoid(x) = 1 / (1 + exp(-x))."""
+
+    keyword: ClassVar[str | None] = "sigmoid"
+
+    def torch(self, operands: list[str], module: str) -> str:
+        return f"torch.sigmoid({operands[0]})"
+
+
+class Softplus(Positive):
+    """softplus(x) = log(1 + exp(x)), Dugas et al. 2001."""
+
+    keyword: ClassVar[str | None] = "softplus"
+
+    def torch(self, operands: list[str], module: str) -> str:
+        return f"F.softplus({operands[0]})"
+
+
+class Abs(Positive):
+    """abs(x) = max(x, -x)."""
+
+    keyword: ClassVar[str | None] = "abs"
+
+    def torch(self, operands: list[str], module: str) -> str:
+        return f"torch.abs({operands[0]})"
+
+
+@dataclass(frozen=True)
+class SoftThreshold(Pointwise):
+    """soft_threshold(x) = sign(x) · max(0, |x| - threshold), Donoho 1995; the step of ISTA."""
+
+    keyword: ClassVar[str | None] = "soft_threshold"
+    threshold: float = real(0.5, 0, 1_000_000)
+
+    def torch(self, operands: list[str], module: str) -> str:
+        threshold = "" if self.threshold == 0.5 else f", {decimal(self.threshold)}"
+        return f"F.softshrink({operands[0]}{threshold})"
+
+
+@dataclass(frozen=True)
+class Dropout(Pointwise):
+    """dropout(x): in training each number is 0 with probability `rate`, else x / (1 - rate), Srivastava et al. 2014."""
+
+    keyword: ClassVar[str | None] = "dropout"
+    rate: float = real(0.5, 0, 1)
+
+    def torch(self, operands: list[str], module: str) -> str:
+        return f"F.dropout({operands[0]}, {decimal(self.rate)}, self.training)"

@@ -1,22 +1,83 @@
-"""Pooling."""
+"""Pooling, over the whole map or by windows."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import ClassVar
 
-from cldfc.ops.base import Operator
-from cldfc.ops.shapes import Form, Sized, Solver
+from cldfc.ops.base import Operator, whole
+from cldfc.ops.errors import Unfit
+from cldfc.ops.shapes import Form, Sized
+from cldfc.ops.solver import Solver
+
+LARGEST_WINDOW = 2**20
 
 
-class AvgPool(Operator):
-    """avgpool(x): the mean over the whole map, then flattened: R_ave of Algorithm 1."""
+@dataclass(frozen=True)
+class Pool(Operator):
+    """A window of size × size at every `stride`-th pixel; without a size the whole map, then flattened."""
 
-    keyword: ClassVar[str | None] = "avgpool"
-    linear: ClassVar[bool] = True
+    shapes: ClassVar[str] = "C×H×W → C; with a window C×H'×W', where H' = ⌊(H + 2·padding - size)/stride⌋ + 1"
+    kind: ClassVar[str] = ""
+    size: int | None = whole(None, 1, LARGEST_WINDOW)
+    stride: int | None = whole(None, 1, LARGEST_WINDOW)
+    padding: int | None = whole(None, 0, LARGEST_WINDOW)
+
+    def window(self) -> tuple[int, int, int] | None:
+        """Size, stride and padding with their defaults; None for the whole map."""
+        if self.size is None:
+            return None
+        stride = self.size if self.stride is None else self.stride
+        return self.size, stride, (self.size - 1) // 2 if self.padding is None else self.padding
 
     def shape(self, shapes: Solver, operands: list[Form], result: Form, parameter: Sized | None) -> None:
-        channels, _, _ = shapes.map(operands[0])
-        shapes.equal(shapes.vector(result), channels)
+        window, (channels, *before) = self.window(), shapes.map(operands[0])
+        self.check()
+        if window is None:
+            return shapes.equal(shapes.vector(result), channels)
+        channels_out, *after = shapes.map(result)
+        shapes.equal(channels_out, channels)
+        for small, large in zip(after, before, strict=True):
+            shapes.windowed(small, large, *window)
+        return None
+
+    def check(self) -> None:
+        """Raise Unfit for what PyTorch refuses."""
+        size, padding = self.size, self.padding
+        if size is None and (self.stride is not None or padding is not None):
+            raise Unfit("a window needs its size before a stride or padding")
+        if size is not None and padding is not None and 2 * padding > size:
+            raise Unfit(f"a padding of {padding} is more than half of a window of {size}")
 
     def torch(self, operands: list[str], module: str) -> str:
-        return f"F.adaptive_avg_pool2d({operands[0]}, 1).flatten(1)"
+        window = self.window()
+        if window is None:
+            return f"F.adaptive_{self.kind}_pool2d({operands[0]}, 1).flatten(1)"
+        size, stride, padding = window
+        rest = [f", stride={stride}"] * (stride != size) + [f", padding={padding}"] * (padding != 0)
+        return f"F.{self.kind}_pool2d({operands[0]}, {size}{''.join(rest)})"
+
+    def nonnegative(self, operands: Sequence[bool]) -> bool:
+        return all(operands)
+
+
+class AvgPool(Pool):
+    """avgpool(x): the mean over the whole map, then flattened: R_ave of Algorithm 1; or over windows.
+
+    With a size: stride = size and padding = ⌊(size-1)/2⌋ unless given; padding counts as zeros.
+    """
+
+    keyword: ClassVar[str | None] = "avgpool"
+    kind: ClassVar[str] = "avg"
+    linear: ClassVar[bool] = True
+
+
+class MaxPool(Pool):
+    """maxpool(x): the largest number of the whole map, then flattened; or of each window.
+
+    With a size: stride = size and padding = ⌊(size-1)/2⌋ unless given; padding counts as -∞.
+    """
+
+    keyword: ClassVar[str | None] = "maxpool"
+    kind: ClassVar[str] = "max"

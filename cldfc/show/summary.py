@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from cldfc.network.cost import count_convolutions, count_multiply_adds, count_stored, count_unshared, multiply_adds
-from cldfc.network.expand import Instance, Key
+from cldfc.network.expand import Instance
 from cldfc.network.graph import Graph
+from cldfc.network.positions import Key
 
 
 @dataclass
@@ -51,7 +52,10 @@ def name_of(graph: Graph, instance: Instance) -> str:
     level = level_of(instance)
     if level is None:
         return graph.program.output
-    index = next((name for name, range in graph.program.ranges.items() if range.kind == "levels"), instance.value[0])
+    index = next(
+        (name for name, range in graph.program.ranges.items() if range.kind == "levels"),
+        instance.template.statement.left.name,
+    )
     return f"{index}={level}"
 
 

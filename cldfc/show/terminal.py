@@ -6,13 +6,15 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from cldfc.algebra.linearity import operators_of, what_breaks_linearity
 from cldfc.network.cost import count_stored, count_uses
-from cldfc.network.expand import Instance, Key, format_key
+from cldfc.network.expand import Instance
 from cldfc.network.graph import Graph
-from cldfc.ops import Add, Convolution
+from cldfc.network.positions import Key, format_key
+from cldfc.ops import Add, Kernel, Prolongation, ScaleBy, Total
 from cldfc.show.summary import Level, level_of, summarise_levels
 from cldfc.syntax import tree
-from cldfc.syntax.format import format_equation, format_symbol
+from cldfc.syntax.format import format_equation, format_let, format_symbol
 
 COLOURS = ("dodger_blue2", "dark_orange3", "green4", "purple", "deep_pink4", "dark_cyan", "gold3", "red3")
 MOST_STEPS = 4
@@ -21,12 +23,13 @@ MOST_STEPS = 4
 def show_network(graph: Graph, console: Console) -> None:
     """Print a network: its equations, its levels, its kernels and the totals."""
     uses = count_uses(graph)
-    shared = [key for key in graph.parameters if key[0] in graph.program.kernels and uses[key] > 1]
+    shared = [key for key in graph.parameters if key[0] in graph.program.parameters and uses[key] > 1]
     colours = {key: COLOURS[at % len(COLOURS)] for at, key in enumerate(shared)}
     console.print(Text(graph.program.model, style="bold"))
     console.print()
     print_equations(graph, console)
     console.print()
+    print_facts(graph.program.spec, console)
     print_levels(graph, colours, console)
     console.print()
     print_kernels(graph, colours, console)
@@ -39,6 +42,22 @@ def print_equations(graph: Graph, console: Console) -> None:
     width = max(len(format_symbol(equation.left)) for equation in equations)
     for equation in equations:
         console.print(Text(f"  {format_equation(equation, width)}"))
+
+
+def print_facts(spec: tree.Spec, console: Console) -> None:
+    """The operators, each with what breaks its linearity, if anything; and what was proved."""
+    operators = list(operators_of(spec))
+    head = max((len(format_symbol(operator.symbol)) for operator in operators), default=0)
+    width = max((len(format_let(operator, head)) for operator in operators), default=0)
+    for operator in operators:
+        broken = what_breaks_linearity(operator, spec)
+        fact = f"not linear: {', '.join(broken)}" if broken else "linear"
+        console.print(Text.assemble(f"  {format_let(operator, head):{width}}   ", (fact, "dim")))
+    constraints = [statement for statement in spec.statements if isinstance(statement, tree.Constrain)]
+    for constraint in constraints:
+        console.print(Text.assemble(f"  {format_symbol(constraint.symbol)} ≥ 0   ", ("proved", "green4")))
+    if operators or constraints:
+        console.print()
 
 
 def print_levels(graph: Graph, colours: dict[Key, str], console: Console) -> None:
@@ -82,15 +101,16 @@ def instance_text(instance: Instance, colours: dict[Key, str]) -> Text:
     """`B1,1 A1 ⊕ r1,1`: the kernels of an equation in the order of use, then its value."""
     text = Text()
     for step in instance.template.steps:
-        if isinstance(step.operator, Convolution) and step.use is not None:
+        if isinstance(step.operator, Kernel) and step.use is not None:
             key = (step.use.name, tuple(position.value(instance.binding) for position in step.use.positions))
-            stride = f"↓{step.operator.stride}" if step.operator.stride > 1 else ""
+            arrow = "↑" if isinstance(step.operator, Prolongation) else "↓"
+            stride = f"{arrow}{step.operator.stride}" if step.operator.stride > 1 else ""
             name = format_key(key).replace("@", "")
             style = f"bold white on {colours[key]}" if key in colours else "bold"
             text.append(f" {name} " if key in colours else name, style=style)
             text.append(f"{stride} ", style="dim")
     steps = instance.template.steps
-    text.append("⊕ " if steps and isinstance(steps[-1].operator, Add) else "→ ", style="dim")
+    text.append("⊕ " if steps and isinstance(steps[-1].operator, Add | Total) else "→ ", style="dim")
     text.append(format_key(instance.value).replace("@", ""), style="gold3")
     text.append("   ")
     return text
@@ -106,12 +126,13 @@ def print_kernels(graph: Graph, colours: dict[Key, str], console: Console) -> No
     uses = count_uses(graph)
     groups: dict[object, list[Key]] = {}
     for key in sorted(graph.parameters, key=lambda key: key not in colours):
-        if key[0] in graph.program.kernels:
+        if key[0] in graph.program.parameters:
             groups.setdefault(key if key in colours else key[0], []).append(key)
     for keys in groups.values():
         stored = sum(graph.parameters[key].count() for key in keys)
         saved = sum(graph.parameters[key].count() * (uses[key] - 1) for key in keys)
-        name = format_key(keys[0]) if len(keys) == 1 else f"{keys[0][0]}, {len(keys)} kernels"
+        kind = "scalar" if isinstance(graph.parameters[keys[0]].operator, ScaleBy) else "kernel"
+        name = format_key(keys[0]) if len(keys) == 1 else f"{keys[0][0]}, {len(keys)} {kind}s"
         table.add_row(
             Text.assemble(("■ ", colours.get(keys[0], "dim")), name),
             widths_text(graph, keys),
@@ -125,11 +146,14 @@ def print_kernels(graph: Graph, colours: dict[Key, str], console: Console) -> No
 def widths_text(graph: Graph, keys: list[Key]) -> str:
     """`3×3  64 → 128`; a range of widths for several kernels."""
     sizes = [graph.parameters[key].sizes for key in keys]
+    if "init" in sizes[0]:
+        return f"scalar  from {sizes[0]['init']}"
     before, after = (
         "…".join(str(n) for n in sorted({min(w), max(w)}))
         for w in zip(*((s["in"], s["out"]) for s in sizes), strict=True)
     )
-    return f"{sizes[0]['size']}×{sizes[0]['size']}  {before} → {after}"
+    groups = f" in {sizes[0]['groups']} groups" if sizes[0].get("groups", 1) > 1 else ""
+    return f"{sizes[0]['size']}×{sizes[0]['size']}  {before} → {after}{groups}"
 
 
 def print_totals(graph: Graph, console: Console) -> None:

@@ -1,22 +1,22 @@
-"""The grammar's rules as constructors of the tree."""
+"""The grammar's rules as constructors of the tree: statements and expressions."""
 
 from __future__ import annotations
 
 import math
-import re
+from dataclasses import replace
 from typing import Literal, cast
 
 from lark import Token, Transformer
 
 from cldfc.diagnostics import Problems, Span
 from cldfc.syntax import tree
-from cldfc.syntax.spelling import NAME, canonical_name
+from cldfc.syntax.spelling import canonical_name
+from cldfc.syntax.tag import TagReader, whole_number
 
-INDEX = re.compile(rf" *(?:({NAME})(?: *@ *({NAME}|[0-9]+))?|([0-9]+)) *(?:([+-]) *([0-9]+) *)?")
-LONGEST_NUMBER = 20
 LARGEST_STRIDE = 255
 
 Parts = list[tree.Expression | Token]
+Attribute = tuple[Token, tree.Expression | None]
 
 
 class Builder(Transformer[Token, tree.Statement]):
@@ -49,13 +49,16 @@ class Builder(Transformer[Token, tree.Statement]):
     def model(self, parts: list[Token]) -> tree.Model:
         return tree.Model(str(parts[0]), self.place_of(parts[0]))
 
+    def extend(self, parts: list[Token]) -> tree.Extend:
+        return tree.Extend(parts[0][1:-1], self.place_of(parts[0]))
+
     def levels(self, parts: Parts) -> tree.Range:
-        return self.range("levels", parts)
+        return self.range_of("levels", parts)
 
     def steps(self, parts: Parts) -> tree.Range:
-        return self.range("steps", parts)
+        return self.range_of("steps", parts)
 
-    def range(self, kind: Literal["levels", "steps"], parts: Parts) -> tree.Range:
+    def range_of(self, kind: Literal["levels", "steps"], parts: Parts) -> tree.Range:
         name, lower, upper = cast("tuple[Token, tree.Expression, tree.Expression]", parts)
         return tree.Range(kind, canonical_name(name), lower, upper, self.place_of(name), self.statement)
 
@@ -70,18 +73,66 @@ class Builder(Transformer[Token, tree.Statement]):
         name, classes = cast("tuple[Token, tree.Expression]", parts)
         return tree.Output(canonical_name(name), classes, self.place_of(name), self.statement)
 
-    def kernel(self, parts: list[tree.Expression | list[tree.Expression]]) -> tree.Kernel:
+    def kernel(self, parts: list[tree.Expression | list[tree.Expression] | Attribute]) -> tree.Kernel:
         symbol, height, width, channels = cast(
-            "tuple[tree.Symbol, tree.Expression, tree.Expression, list[tree.Expression]]", parts
+            "tuple[tree.Symbol, tree.Expression, tree.Expression, list[tree.Expression]]", parts[:4]
         )
         channels_in = channels[0] if len(channels) == 2 else None
-        return tree.Kernel(symbol, height, width, channels_in, channels[-1], self.statement)
+        kernel = tree.Kernel(symbol, height, width, channels_in, channels[-1], self.statement)
+        return self.with_attributes(kernel, cast("list[Attribute]", parts[4:]))
+
+    def with_attributes(self, kernel: tree.Kernel, attributes: list[Attribute]) -> tree.Kernel:
+        """A kernel with its groups, dilation and bias, each given at most once."""
+        given: dict[str, tree.Expression | None] = {}
+        for word, value in attributes:
+            if word in given:
+                self.problems.report(
+                    "E0203", f"`{word}` is given twice", self.place_of(word), "the second", "keep one of the two"
+                )
+            given[str(word)] = value
+        return replace(kernel, groups=given.get("groups"), dilation=given.get("dilation"), has_bias="bias" in given)
+
+    def attribute(self, parts: Parts) -> Attribute:
+        return cast(Token, parts[0]), cast(tree.Expression, parts[1]) if len(parts) == 2 else None
 
     def channels(self, parts: list[tree.Expression]) -> list[tree.Expression]:
         return parts
 
-    def equation(self, parts: list[tree.Expression]) -> tree.Equation:
-        return tree.Equation(cast(tree.Symbol, parts[0]), parts[1], self.statement)
+    def scalar(self, parts: Parts) -> tree.Scalar:
+        symbol, value = cast("tuple[tree.Symbol, tree.Expression]", parts[:2])
+        return tree.Scalar(symbol, value, len(parts) == 3, self.statement)
+
+    def tie(self, parts: list[tree.Symbol | tree.Clause]) -> tree.Tie:
+        return tree.Tie(cast(tree.Symbol, parts[0]), cast("tuple[tree.Clause, ...]", tuple(parts[1:])), self.statement)
+
+    def constrain(self, parts: list[tree.Expression]) -> tree.Constrain:
+        return tree.Constrain(cast(tree.Symbol, parts[0]), cast(tree.Number, parts[1]), self.statement)
+
+    def expect(self, parts: Parts) -> tree.Expect:
+        quantity, number = cast("tuple[Token, tree.Number]", parts)
+        return tree.Expect(str(quantity), number, self.place_of(quantity), self.statement)
+
+    def equation(self, parts: list[tree.Expression | tree.Clause]) -> tree.Equation:
+        clauses = cast("tuple[tree.Clause, ...]", tuple(parts[2:]))
+        return tree.Equation(cast(tree.Symbol, parts[0]), cast(tree.Expression, parts[1]), self.statement, clauses)
+
+    def between(self, parts: Parts) -> tree.Clause:
+        return self.clause(parts, cast(tree.Expression, parts[1]), cast(tree.Expression, parts[2]))
+
+    def exactly(self, parts: Parts) -> tree.Clause:
+        return self.clause(parts, cast(tree.Expression, parts[1]), cast(tree.Expression, parts[1]))
+
+    def at_least(self, parts: Parts) -> tree.Clause:
+        return self.clause(parts, cast(tree.Expression, parts[1]), None)
+
+    def at_most(self, parts: Parts) -> tree.Clause:
+        return self.clause(parts, None, cast(tree.Expression, parts[1]))
+
+    def clause(self, parts: Parts, lower: tree.Expression | None, upper: tree.Expression | None) -> tree.Clause:
+        """What is said of one index."""
+        name = cast(Token, parts[0])
+        place = self.place_of(name)
+        return tree.Clause(canonical_name(name), lower, upper, place, place.to(self.place_of(parts[-1])))
 
     # Expressions
 
@@ -91,14 +142,25 @@ class Builder(Transformer[Token, tree.Statement]):
         signs = tuple[Literal[1, -1], ...](1 if sign == "+" else -1 for sign in signed[::2])
         return tree.Sum(terms, signs, self.place_of(parts[0]).to(terms[-1].span))
 
+    def product(self, parts: list[tree.Expression]) -> tree.Product:
+        return tree.Product(tuple(parts), parts[0].span.to(parts[-1].span))
+
+    def quotient(self, parts: list[tree.Expression]) -> tree.Quotient:
+        return tree.Quotient(parts[0], parts[1], parts[0].span.to(parts[1].span))
+
+    def power(self, parts: list[tree.Expression]) -> tree.Power:
+        return tree.Power(parts[0], parts[1], parts[0].span.to(parts[1].span))
+
     def star(self, parts: Parts) -> tree.Star:
         left, star = cast("tuple[tree.Expression, Token]", parts[:2])
         right = cast(tree.Expression, parts[2]) if len(parts) == 3 else None
-        return tree.Star(left, self.stride(star), right, left.span.to(self.place_of(parts[-1])))
+        place = left.span.to(self.place_of(parts[-1]))
+        return tree.Star(left, self.stride(star), right, place, "^" in star)
 
     def stride(self, star: Token) -> int:
-        """The stride of `*_2`; that of `*` is 1."""
-        stride = self.whole_number(star.strip("*_{ }") or "1", self.place_of(star))
+        """The stride of `*_2` and `*^2`; that of `*` is 1."""
+        digits = "".join(character for character in star if character.isdecimal())
+        stride = whole_number(digits or "1", self.place_of(star), self.problems)
         if not 1 <= stride <= LARGEST_STRIDE:
             self.problems.report(
                 "E0504",
@@ -113,80 +175,65 @@ class Builder(Transformer[Token, tree.Statement]):
         return tree.Compose(parts[0], parts[1], parts[0].span.to(parts[1].span))
 
     def apply(self, parts: Parts) -> tree.Apply:
-        function, argument = cast("tuple[tree.Expression, tree.Expression]", parts[:2])
-        return tree.Apply(function, argument, function.span.to(self.place_of(parts[2])))
+        function, _, argument, close = cast("tuple[tree.Expression, Token, tree.Expression, Token]", tuple(parts))
+        return tree.Apply(function, argument, function.span.to(self.place_of(close)))
 
     def group(self, parts: Parts) -> tree.Expression:
-        return cast(tree.Expression, parts[0])
+        opening, inner, close = cast("tuple[Token, tree.Expression, Token]", tuple(parts))
+        return replace(inner, span=self.place_of(opening).to(self.place_of(close)))
+
+    def reduction(self, parts: Parts) -> tree.Reduction:
+        word, _, name, lower, upper, body, close = parts
+        return tree.Reduction(
+            reducer(cast(Token, word)),
+            canonical_name(cast(Token, name)),
+            cast(tree.Expression, lower),
+            cast(tree.Expression, upper),
+            cast(tree.Expression, body),
+            self.place_of(name),
+            self.place_of(word).to(self.place_of(close)),
+        )
+
+    def listing(self, parts: Parts) -> tree.Listing:
+        members = cast("tuple[tree.Expression, ...]", tuple(parts[2:-1]))
+        place = self.place_of(parts[0]).to(self.place_of(parts[-1]))
+        return tree.Listing(reducer(cast(Token, parts[0])), members, place)
 
     def plain_symbol(self, parts: list[Token]) -> tree.Symbol:
-        return self.symbol(parts)
+        return tree.Symbol(canonical_name(parts[0]), (), self.place_of(parts[0]))
 
-    def symbol(self, parts: list[Token]) -> tree.Symbol:
-        name = parts[0]
-        tag = self.tag(parts[1]) if len(parts) == 2 else ()
-        return tree.Symbol(canonical_name(name), tag, self.place_of(name).to(self.place_of(parts[-1])))
+    def symbol(self, parts: list[Token | tree.Expression | tree.Setting]) -> tree.Symbol:
+        name, *others = parts
+        tag, end = (), self.place_of(cast(Token, name))
+        if others and isinstance(others[0], Token):
+            end = self.place_of(others[0])
+            tag = TagReader(self.problems, end).tag(str(others.pop(0)))
+        settings = tuple(self.as_setting(cast("tree.Expression | tree.Setting", other)) for other in others)
+        if settings:
+            end = settings[-1].span
+            close = end.source.text.find("]", end.end)
+            end = Span(end.source, end.start, close + 1) if close >= 0 else end
+        return tree.Symbol(canonical_name(cast(Token, name)), tag, self.place_of(cast(Token, name)).to(end), settings)
+
+    def as_setting(self, part: tree.Expression | tree.Setting) -> tree.Setting:
+        """A number in a configuration, with or without its name."""
+        return part if isinstance(part, tree.Setting) else tree.Setting(None, part, part.span)
+
+    def setting(self, parts: Parts) -> tree.Setting:
+        name, value = cast("tuple[Token, tree.Expression]", tuple(parts))
+        return tree.Setting(str(name), value, self.place_of(name).to(value.span))
 
     def number(self, parts: list[Token]) -> tree.Number:
         text, place = parts[0].replace("_", ""), self.place_of(parts[0])
         if text.isdecimal():
-            return tree.Number(self.whole_number(text, place), place)
+            return tree.Number(whole_number(text, place, self.problems), place)
         value = float(text)
         if math.isinf(value):
-            self.report_length(
-                "this number is larger than any that can be computed with", place, "write a smaller number"
-            )
+            message = "this number is larger than any that can be computed with"
+            self.problems.report("E0104", message, place, "too large", "write a smaller number")
         return tree.Number(value, place)
 
-    def whole_number(self, text: str, place: Span) -> int:
-        """An integer; Python itself refuses to read very long ones."""
-        if len(text) <= LONGEST_NUMBER:
-            return int(text)
-        help = f"write a number of at most {LONGEST_NUMBER} digits"
-        self.report_length(f"this number has {len(text):,} digits", place, help)
-        return 1
 
-    def report_length(self, message: str, place: Span, help: str) -> None:
-        """Report a number that is too large to be read."""
-        self.problems.report("E0104", message, place, "too large", help)
-
-    # Tags
-
-    def tag(self, token: Token) -> tuple[tree.Index, ...]:
-        """The indices of a tag; white space is free inside braces."""
-        at = cast(int, token.start_pos) + 1
-        text = token[1:]
-        if text.startswith("{"):
-            at, text = at + 1, text[1:-1]
-        indices: list[tree.Index] = []
-        for part in text.split(","):
-            indices.append(self.index(part, self.place(at, at + len(part))))
-            at += len(part) + 1
-        return tuple(indices)
-
-    def index(self, text: str, place: Span) -> tree.Index:
-        """One index: a number, a name, a name ± a number, or a constant with its own tag."""
-        match = INDEX.fullmatch(text.replace("\t", " "))
-        if match is None:
-            self.problems.report(
-                "E0106",
-                f"`{text.strip()}` is not an index" if text.strip() else "an index is missing",
-                place,
-                "expected a name, a number, or a name ± a number",
-                "write indices like `ℓ`, `i-1`, `0` or `ν@ℓ`, joined by commas",
-            )
-            return tree.Index(None, None, 0, place)
-        name, at, number, sign, shift = match.groups()
-        offset = self.whole_number(shift or "0", place) * (-1 if sign == "-" else 1)
-        if number is not None:
-            return tree.Index(None, None, self.whole_number(number, place) + offset, place)
-        if at is None:
-            return tree.Index(canonical_name(name), None, offset, place)
-        own = self.own_tag(at, offset, place)
-        return tree.Index(canonical_name(name), own, 0, place)
-
-    def own_tag(self, at: str, offset: int, place: Span) -> tree.Index:
-        """The index after a second `@`: in `ν@ℓ+1`, `ℓ+1`."""
-        if at.isdecimal():
-            return tree.Index(None, None, self.whole_number(at, place) + offset, place)
-        return tree.Index(canonical_name(at), None, offset, place)
+def reducer(word: Token) -> tree.Reducer:
+    """`concat`, `\\mathrm{concat}`."""
+    return "concat" if "concat" in word else "sum"

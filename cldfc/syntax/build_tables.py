@@ -12,17 +12,18 @@ from lark import Lark
 from lark.grammar import Rule
 from lark.lexer import TerminalDef
 
-from cldfc.syntax.spelling import INDEX, LETTER
+from cldfc.syntax.spelling import NAME, NOISE, TAG
 
 GRAMMAR = Path(__file__).parents[2] / "grammar" / "cldf.lark"
 TABLES = Path(__file__).with_name("tables.py")
 
 
 def grammar_text() -> str:
-    """The grammar with the patterns of names and indices filled in."""
+    """The grammar with the patterns of names, tags and LaTeX's noise filled in."""
     text = GRAMMAR.read_text(encoding="utf-8")
-    rules, terminals = text.split("TAG:", 1)
-    return rules + "TAG:" + terminals.replace("INDEX", INDEX).replace("LETTER", LETTER)
+    for name, pattern in (("NAME", NAME), ("TAG", TAG), ("NOISE", NOISE)):
+        text = text.replace(f"<{name}>", pattern)
+    return text
 
 
 def digest() -> str:

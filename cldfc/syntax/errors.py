@@ -4,52 +4,44 @@ from __future__ import annotations
 
 import difflib
 import re
+import unicodedata
 from typing import cast
 
 from lark import Token
 from lark.exceptions import UnexpectedCharacters, UnexpectedInput, UnexpectedToken
 
 from cldfc.diagnostics import Label, Problems, Span
-from cldfc.syntax.spelling import NAME, canonical_name, describe_character, look_alike, with_look_alikes
-
-EXAMPLES = {
-    "model": "`model PreActResNet18`",
-    "levels": "`levels ℓ = 1..J`",
-    "steps": "`steps i = 1..ν`",
-    "let": "`let σ = relu ∘ bn` or `let ν@ℓ = 2, 1, 1, 1`",
-    "input": "`input f : 3 × 32 × 32`",
-    "output": "`output h : 10`",
-    "kernel": "`kernel A@ℓ : 3×3 → c@ℓ`",
-}
-STATEMENTS = tuple(EXAMPLES)
-HELP_FOR_TAGS = "write a tag like `@ℓ,i-1` without white space, or in braces: `@{ℓ + 1, ν@ℓ}`"
-HELP_FOR_CHARACTERS = {
-    "//": "a comment starts with `#`",
-    ";": "leave it out: a statement ends with its line",
-    "@": HELP_FOR_TAGS,
-    "_": "write a stride as a number: `*_2`",
-}
-
-# What a reader calls each terminal, in the order in which a message lists them.
-WORDS = {
-    "NAME": "a name",
-    "NUMBER": "a number",
-    "TAG": "a tag such as `@ℓ,i`",
-    "EQUAL": "`=`",
-    "COLON": "`:`",
-    "COMMA": "`,`",
-    "__ANON_0": "`..`",
-    "_TIMES": "`×`",
-    "_ARROW": "`→`",
-    "SIGN": "`+`, `-`",
-    "STAR": "`*`",
-    "_COMPOSE": "`∘`",
-    "_OPEN": "`(`",
-    "CLOSE": "`)`",
-    "$END": "the end of the statement",
-}
+from cldfc.syntax.advice import (
+    HELP_FOR_CATEGORIES,
+    HELP_FOR_CHARACTERS,
+    HELP_FOR_COMMA,
+    HELP_FOR_COMMANDS,
+    HELP_FOR_PRIMES,
+    HELP_FOR_TAGS,
+    HELP_FOR_WORDS,
+    MATHEMATICAL,
+    RANGE_SIGNS,
+    WORDS,
+)
+from cldfc.syntax.keywords import EXAMPLES, STATEMENTS
+from cldfc.syntax.spelling import (
+    COMMANDS,
+    NAME,
+    TAG,
+    canonical_name,
+    describe_character,
+    look_alike,
+    look_alike_sign,
+    with_look_alikes,
+)
 
 FIRST_WORDS = re.compile(rf"\s*({NAME})(?:[ \t]+({NAME}))?")
+COMMAND = re.compile(r"\\([A-Za-z]+)")
+RANGE_WORD = re.compile(rf"(?<=\s)({NAME})[ \t]+{NAME}[ \t]*$")
+SETTINGS = re.compile(rf"({NAME})\(\s*([0-9.]+|{NAME}\s*=\s*[0-9.]+)\s*$")
+CALLED = re.compile(rf"({NAME})$")
+BRACKETS = re.compile(rf"(?P<skip>#[^\n]*|{TAG})|[()\[\]]|(?P<sign>(?<=[\w)\]}}])\s*[+-])")
+CLOSING = {"(": ")", "[": "]"}
 ENDS_IN_TAG = re.compile(r"@[^\s()*]*$")
 DEFINED = re.compile(rf"({NAME})\s*=")
 
@@ -71,6 +63,9 @@ def report_syntax(error: UnexpectedInput, statement: Span, problems: Problems) -
 
 def report_character(place: Span, statement: Span, problems: Problems) -> None:
     """A character that no part of the language contains, or not there."""
+    if command := COMMAND.match(place.source.text, place.start):
+        report_command(Span(place.source, *command.span()), command[1], problems)
+        return
     problems.report(
         "E0102",
         f"unexpected character {describe_character(place.text)}",
@@ -80,12 +75,36 @@ def report_character(place: Span, statement: Span, problems: Problems) -> None:
     )
 
 
+def report_command(place: Span, name: str, problems: Problems) -> None:
+    """A LaTeX command that is none of the language's, or not there."""
+    if name in COMMANDS or name in MATHEMATICAL:
+        message, label = f"unexpected `{place.text}`", "not expected here"
+    else:
+        message, label = f"unknown LaTeX command `{place.text}`", "not part of the language"
+    otherwise = HELP_FOR_COMMANDS.get(name, f"write a name without `\\`: `{name}`")
+    close = difflib.get_close_matches(name[:20], [*COMMANDS, *MATHEMATICAL], n=1, cutoff=0.7)
+    help = otherwise if name in HELP_FOR_COMMANDS or not close else f"did you mean `\\{close[0]}`?"
+    if label == "not expected here":
+        help = "leave it out, or write an operator or a sign before it"
+    problems.report("E0102", message, place, label, help)
+
+
 def help_for_character(place: Span, statement: Span) -> str:
     """What to write instead of a character."""
+    before = place.source.text[place.start - 1 : place.start]
+    if place.text in "'′’‘" and (before.isalnum() or before == "_"):
+        return HELP_FOR_PRIMES
+    if "SUPERSCRIPT" in unicodedata.name(place.text, "") and before != "*":
+        return "a power of a number is written `c^2`, a pointwise product `u ⊙ u`"
     if meant := look_alike(place.text):
-        return f"write the ASCII {'digit' if meant.isdecimal() else 'letter'} `{meant}`"
+        if before == "*" and meant.isdecimal():
+            return f"write the stride as `*_{meant}`"
+        kind = "digit" if meant.isdecimal() else "letters" if len(meant) > 1 else "letter"
+        return f"write the ASCII {kind} `{meant}`"
+    if sign := look_alike_sign(place.text):
+        return f"write `{sign}`"
     if not place.text.isprintable():
-        return "leave it out, or write a space"
+        return HELP_FOR_CATEGORIES.get(unicodedata.category(place.text), "leave it out")
     if not place.text.isascii():
         return "names are made of ASCII letters, Greek letters, script capitals, digits and `_`"
     two = place.source.text[place.start : place.start + 2]
@@ -94,30 +113,100 @@ def help_for_character(place: Span, statement: Span) -> str:
 
 def report_ending(last: Span, statement: Span, expected: set[str], problems: Problems) -> None:
     """A statement that stops too early, after its token `last`."""
-    label = f"expected {in_words(expected)} after this"
-    opening = open_parenthesis(statement, last.end) if "CLOSE" in expected else None
+    last = last if last.text else statement
+    opening = open_bracket(statement, last.end) if expected & {"CLOSE", "RSQB"} else None
     if opening is None:
-        problems.report("E0101", "the statement ends too early", last, label, help_for(last, statement))
+        label = f"expected {in_words(expected)} after this"
+        help = help_for_range(last, statement) if expected == RANGE_SIGNS else help_for(last, statement)
+        problems.report("E0101", "the statement ends too early", last, label, help)
     else:
-        message, other = "a parenthesis is never closed", Label(opening, "opened here")
-        problems.report("E0101", message, last, label, "close it with `)`", other)
+        what = "parenthesis" if opening.text == "(" else "bracket"
+        message, other = f"a {what} is never closed", Label(opening, "opened here")
+        label = f"expected `{CLOSING[opening.text]}` here or before"
+        problems.report("E0101", message, last, label, help_for_opening(opening, last), other)
+
+
+def help_for_range(last: Span, statement: Span) -> str:
+    """What to write where a statement ends after the index of a range."""
+    is_for = re.search(r"\bfor\s+$", last.source.text[statement.start : last.start])
+    return f"write its range: `for {last.text} = 1..ν`" if is_for else HELP_FOR_COMMA
+
+
+def help_for_opening(opening: Span, last: Span) -> str:
+    """Where a parenthesis may be closed: of several terms in it, the last is likely not meant to be."""
+    inside, depth, signs = Span(opening.source, opening.end, last.end).text, 0, list[re.Match[str]]()
+    for found in BRACKETS.finditer(inside):
+        depth += (found[0] in ("(", "[")) - (found[0] in (")", "]"))
+        if found["sign"] and depth == 0:
+            signs.append(found)
+    if opening.text == "[":
+        return f"close it with `]`: `[{inside.split('(')[0].strip()}]`"
+    if len(signs) > 1:
+        sign = signs[-1]
+        text = " ".join(f"({inside[: sign.start()].rstrip()}) {sign[0].strip()} …".split())
+        return f"close it before the last `{sign[0].strip()}`, or at the end: `{text}`"
+    return f"close it with `)`: `({' '.join(inside.split())})`"
 
 
 def report_token(place: Span, statement: Span, expected: set[str], problems: Problems) -> None:
     """A word or sign where it cannot stand."""
     first = first_word(statement)
     before = place.source.text[first.end : place.start]
-    if expected <= {"EQUAL", "TAG"} and first.text not in STATEMENTS and before and before.isspace():
-        if place.text[0].isalpha():
+    if expected <= {"EQUAL", "TAG", "LSQB"} and first.text not in STATEMENTS and before and before.isspace():
+        if place.text[0].isalpha() or place.text[0] == '"':
             report_statement(first, problems)
             return
-    if place.text == ")" and "CLOSE" not in expected and open_parenthesis(statement, place.start) is None:
+    if place.text == ")" and "CLOSE" not in expected and open_bracket(statement, place.start) is None:
         problems.report("E0101", "unexpected `)`", place, "closes no parenthesis", "leave it out, or open it with `(`")
         return
+    if place.source.text.startswith("//", place.start):
+        help = HELP_FOR_CHARACTERS["//"]
+        problems.report("E0101", "unexpected `//`", Span(place.source, place.start, place.start + 2), "no sign", help)
+        return
+    word = RANGE_WORD.search(place.source.text, first.start, place.start)
+    if word and "FOR" in expected and place.text in ("=", ">=", "<=", "≥", "≤", "in"):
+        written = Span(place.source, *word.span(1))
+        help = f"a range is written with `for`: `for {word[0].split()[-1]} {place.text} …`"
+        problems.report("E0101", f"unexpected `{written.text}`", written, "expected `for`", help)
+        return
+    to = re.search(r"\bto(?=\s*$)", before)
+    if to and "_DOTS" in expected:
+        written = Span(place.source, first.end + to.start(), first.end + to.end())
+        problems.report("E0101", "unexpected `to`", written, "expected `..`", "write a range with two dots: `1..ν`")
+        return
     in_tag = ENDS_IN_TAG.search(place.source.text[first.start : place.start]) and place.text not in "=:)"
+    in_tag = in_tag and first.text != "tie"
+    following = Span(place.source, place.end, place.end + 1)
+    if in_tag and place.text == "," and not following.text.isascii() and not re.match(NAME, following.text):
+        report_character(following, statement, problems)
+        return
     in_tag = in_tag or (place.text in "+-" and expected <= {"EQUAL"})
-    help = HELP_FOR_TAGS if in_tag else help_for(place, statement)
+    help = HELP_FOR_TAGS if in_tag else help_for_token(place, statement, expected)
     problems.report("E0101", f"unexpected `{place.text}`", place, f"expected {in_words(expected)}", help)
+
+
+def help_for_token(place: Span, statement: Span, expected: set[str]) -> str:
+    """What to write instead of a word or sign that cannot stand there."""
+    double = place.source.text[place.end - 2 : place.end]
+    for written in (place.text, double):
+        if written in HELP_FOR_WORDS:
+            return HELP_FOR_WORDS[written]
+    known = [WORDS[name].strip("`") for name in ("GROUPS", "DILATION", "BIAS", "FIXED", "FOR") if name in expected]
+    if close := difflib.get_close_matches(place.text[:20], known, n=1, cutoff=0.7):
+        return f"did you mean `{close[0]}`?"
+    before = place.source.text[statement.start : place.start]
+    if place.text == "," and first_word(statement).text == "tie":
+        return "write a `tie` of its own for each kernel"
+    if place.text in ")]" and before.endswith(("(", "[")):
+        return "leave the brackets out" if place.text == "]" else "apply it to a value: `(x)`"
+    if place.text == "," and expected == {"COLON"}:
+        return "write the terms after a colon: `sum(j = 0..i-1 : x@ℓ,j)`"
+    if place.text == "," and (settings := SETTINGS.search(before)):
+        return f"settings stand in brackets: `{settings[1]}[{settings[2]}, …](x)`"
+    opening = open_bracket(statement, place.start)
+    if place.text == "," and opening and (called := CALLED.search(place.source.text, statement.start, opening.start)):
+        return f"an operator takes one value; its settings stand in brackets: `{called[1]}[…](x)`"
+    return help_for(place, statement)
 
 
 def report_statement(first: Span, problems: Problems) -> None:
@@ -128,21 +217,22 @@ def report_statement(first: Span, problems: Problems) -> None:
     problems.report("E0103", f"`{first.text}` starts no statement", first, "unknown word", help)
 
 
-def open_parenthesis(statement: Span, end: int) -> Span | None:
-    """The innermost `(` that is open at a place of a statement."""
-    text = re.sub(r"#[^\n]*", lambda comment: " " * len(comment.group()), statement.text)
+def open_bracket(statement: Span, end: int) -> Span | None:
+    """The innermost `(` or `[` that is open at a place of a statement."""
     opened: list[int] = []
-    for at, character in enumerate(text[: end - statement.start], statement.start):
-        if character == "(":
-            opened.append(at)
-        elif character == ")" and opened:
+    for found in BRACKETS.finditer(statement.source.text, statement.start, end):
+        if found[0] in CLOSING:
+            opened.append(found.start())
+        elif found[0] in CLOSING.values() and opened:
             opened.pop()
     return Span(statement.source, opened[-1], opened[-1] + 1) if opened else None
 
 
 def keyword_meant(word: str) -> str | None:
-    """The word of the language that a word is, or is nearly."""
-    close = difflib.get_close_matches(word.lower()[:20], STATEMENTS, n=1, cutoff=0.7)
+    """The word of the language that a word is, or is nearly; two letters of a short one may be exchanged."""
+    word = word.lower()[:20]
+    close = difflib.get_close_matches(word, STATEMENTS, n=1, cutoff=0.7)
+    close = close or [known for known in STATEMENTS if len(known) == 3 and sorted(known) == sorted(word)]
     return close[0] if close else None
 
 
@@ -153,6 +243,10 @@ def first_word(statement: Span) -> Span:
 
 def in_words(expected: set[str]) -> str:
     """`a name, `(` or …`."""
+    if "SIGN" in expected:
+        expected = expected - {"STAR", "_COMPOSE", "_ODOT", "COMMA"}
+    if len(expected) > 1:
+        expected = expected - {"LSQB"}
     words = [word for name, word in WORDS.items() if name in expected] or ["a statement"]
     return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} or {words[-1]}"
 
@@ -169,12 +263,13 @@ def help_for(place: Span, statement: Span) -> str:
 
 def note_names(statement: Span, problems: Problems) -> None:
     """Note what a wrong statement would have defined, so that no error follows from its absence."""
-    first, *others = with_look_alikes(statement.text).splitlines()
+    visible = "".join(c for c in statement.text if c.isprintable() or c.isspace())
+    first, *others = with_look_alikes(visible).splitlines() or [""]
     starting = [line for line in others if line.strip() and line.split()[0] in STATEMENTS]
     names = {name for line in starting for name in names_at(line)}
     names |= names_at(first) | set(DEFINED.findall(first))
     problems.broken |= {canonical_name(name) for name in names}
-    problems.lost |= not names - set(STATEMENTS)
+    problems.lost |= not names - set(STATEMENTS) or keyword_meant((first.split() or [""])[0]) == "extend"
 
 
 def names_at(line: str) -> set[str]:

@@ -1,68 +1,270 @@
-"""Tree → text, in the canonical spelling."""
+"""Tree → text, the inverse of the parser: indices, symbols, expressions and equations.
+
+Everything is written in the canonical spelling unless another is asked for.
+"""
 
 from __future__ import annotations
 
+import re
+from dataclasses import dataclass
+from typing import cast
+
 from cldfc.syntax import tree
+from cldfc.syntax.keywords import STATEMENTS
+from cldfc.syntax.words import LETTERS, WORDS, Spelling, Words, is_subscript, spell_index_name, spell_name
 
-SUM, CHAIN, ATOM = 0, 1, 2
+# How strongly a form binds: what stands in a place that asks for more is put in parentheses.
+SUM, PRODUCT, CHAIN, QUOTIENT, POWER, ATOM, NOTHING = range(7)
+
+KEYWORD = re.compile(r"(?:for|groups|dilation|bias|fixed)(?!\w)")
+NUMBER = re.compile(r"[0-9]+(?:_[0-9]+)*(\.[0-9]+)?(e[+-]?[0-9]+)?")
 
 
-def format_index(index: tree.Index) -> str:
+def format_index(index: tree.Index, spelling: Spelling = "unicode") -> str:
     """`ℓ+1`, `0`, `ν@ℓ`."""
-    if index.name is None:
-        return str(index.offset)
-    own = f"@{format_index(index.at)}" if index.at else ""
-    return f"{index.name}{own}{index.offset:+d}" if index.offset else f"{index.name}{own}"
+    return Formatter(spelling).index(index)
 
 
-def format_symbol(symbol: tree.Symbol) -> str:
-    """`A@ℓ+1`, `σ`."""
-    return symbol.name + (f"@{','.join(map(format_index, symbol.tag))}" if symbol.tag else "")
+def format_symbol(symbol: tree.Symbol, spelling: Spelling = "unicode") -> str:
+    """`A@ℓ+1`, `σ`, `maxpool[3, stride=2]`."""
+    return Formatter(spelling).symbol(symbol)
 
 
-def format_expression(expression: tree.Expression, around: int = SUM) -> str:
-    """An expression with the parentheses that its surroundings ask for, and no others."""
-    text, own = format_parts(expression)
-    return f"({text})" if own < around else text
+def format_expression(expression: tree.Expression, spelling: Spelling = "unicode") -> str:
+    """An expression with the parentheses that it needs, and no others."""
+    return Formatter(spelling).text(expression)
 
 
-def format_parts(expression: tree.Expression) -> tuple[str, int]:
-    """The text of an expression, and how strongly its outermost sign binds."""
-    match expression:
-        case tree.Symbol():
-            return format_symbol(expression), ATOM
-        case tree.Number(value):
-            return str(value), ATOM
-        case tree.Apply(function, argument):
-            return f"{format_expression(function, ATOM)}({format_expression(argument)})", ATOM
-        case tree.Compose(outer, inner):
-            return f"{format_expression(outer, ATOM)} ∘ {format_expression(inner, CHAIN)}", CHAIN
-        case tree.Star(left, stride, right):
-            star = f"{format_expression(left, ATOM)} {format_star(stride)}"
-            return (star if right is None else f"{star} {format_expression(right, CHAIN)}"), CHAIN
-        case tree.Sum():
-            return format_sum(expression), SUM
-
-
-def format_star(stride: int) -> str:
-    """`*`, `*_2`."""
-    return "*" if stride == 1 else f"*_{stride}"
-
-
-def format_sum(expression: tree.Sum) -> str:
-    """`x + y - z`, `-x`."""
-    text = "-" if expression.signs[0] < 0 else ""
-    text += format_expression(expression.terms[0], CHAIN)
-    for sign, term in zip(expression.signs[1:], expression.terms[1:], strict=True):
-        text += f" {'+' if sign > 0 else '-'} {format_expression(term, CHAIN)}"
-    return text
-
-
-def format_equation(equation: tree.Equation, width: int = 0) -> str:
+def format_equation(equation: tree.Equation, width: int = 0, spelling: Spelling = "unicode") -> str:
     """`r@ℓ,i = …`, the left side padded to `width`."""
-    return f"{format_symbol(equation.left):{width}} = {format_expression(equation.right)}"
+    formatter = Formatter(spelling)
+    return f"{formatter.left(equation.left):{width}} = {formatter.right(equation)}"
 
 
-def format_let(let: tree.Let, width: int = 0) -> str:
+def format_let(let: tree.Let, width: int = 0, spelling: Spelling = "unicode") -> str:
     """`σ = relu ∘ bn`, without its `let`."""
-    return f"{format_symbol(let.symbol):{width}} = {', '.join(map(format_expression, let.values))}"
+    formatter = Formatter(spelling)
+    return f"{formatter.symbol(let.symbol):{width}} = {formatter.listed(let.values)}"
+
+
+def format_number(number: tree.Number) -> str:
+    """A number as it was written, `8_037_834`, if that is known."""
+    written = number.span.text.strip(" ()")
+    found = NUMBER.fullmatch(written)
+    if found and len(written) <= 40:
+        value = float(written) if found[1] or found[2] else int(written)
+        if repr(value) == repr(number.value):
+            return written
+    return repr(number.value)
+
+
+def is_open(expression: tree.Expression) -> bool:
+    """Whether an expression ends in an operator without its right side, `σ ∘ K *`."""
+    while isinstance(expression, tree.Star | tree.Compose):
+        inner = expression.right if isinstance(expression, tree.Star) else expression.inner
+        if inner is None:
+            return True
+        expression = inner
+    return False
+
+
+def is_plain(expression: tree.Expression) -> bool:
+    """Whether an expression is a number or a bare name."""
+    return isinstance(expression, tree.Number) or (
+        isinstance(expression, tree.Symbol) and not expression.tag and not expression.settings
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Formatter:
+    """Writes trees in one spelling."""
+
+    spelling: Spelling = "unicode"
+
+    @property
+    def words(self) -> Words:
+        """The signs of the spelling."""
+        return WORDS[self.spelling]
+
+    @property
+    def is_latex(self) -> bool:
+        """Whether braces and raised tags are to be written."""
+        return self.spelling == "latex"
+
+    def name(self, name: str) -> str:
+        """A name."""
+        return spell_name(name, self.spelling)
+
+    # Tags
+
+    def index(self, index: tree.Index) -> str:
+        """One index of a tag."""
+        if index.name is None:
+            return str(index.offset)
+        own = self.own_tag(index, index.at) if index.at else ""
+        return spell_index_name(index.name, self.spelling, 1) + own + shift(index.offset)
+
+    def own_tag(self, index: tree.Index, own: tree.Index) -> str:
+        """The tag of an index: in braces unless `ν@ℓ-1` can be read in one way only."""
+        text = self.inner_index(own)
+        if self.is_latex:
+            return f"^{{{text}}}" if is_subscript(text) else f"_{{{text}}}"
+        is_bare = own.at is None and not index.offset and (own.name is not None or own.offset >= 0)
+        return f"@{text}" if is_bare else f"@{{{text}}}"
+
+    def inner_index(self, index: tree.Index) -> str:
+        """What stands in the braces of an index's own tag, where there can be no others."""
+        if index.name is None:
+            return str(index.offset)
+        text, own = spell_index_name(index.name, self.spelling, 0), index.at
+        if own and own.name is None:
+            text += f"@{own.offset}" if own.offset >= 0 else f"@0{own.offset}"
+        elif own and own.name and index.offset:
+            text += f"_{LETTERS.get(own.name, own.name)}"
+        elif own and own.name:
+            text += f"@{spell_index_name(own.name, self.spelling, 0)}{shift(own.offset)}"
+        return text + shift(index.offset)
+
+    # Expressions
+
+    def symbol(self, symbol: tree.Symbol) -> str:
+        """A name with its tag and its configuration."""
+        text = self.name(symbol.name) + self.tag(symbol.tag)
+        return f"{text}[{self.configuration(symbol.settings)}]" if symbol.settings else text
+
+    def tag(self, tag: tuple[tree.Index, ...]) -> str:
+        """`@ℓ,i-1`, `^{\\ell,i-1}`."""
+        text = ",".join(map(self.index, tag))
+        return (f"^{{{text}}}" if self.is_latex else f"@{text}") if text else ""
+
+    def configuration(self, settings: tuple[tree.Setting, ...]) -> str:
+        """`3, stride=2`."""
+        texts: list[str] = []
+        for setting in settings:
+            texts.append((f"{setting.name}=" if setting.name else "") + self.text(setting.value))
+        return ", ".join(texts)
+
+    def text(self, expression: tree.Expression, around: int = SUM) -> str:
+        """An expression in a place that asks for a form at least as strong as `around`."""
+        text, own = self.parts(expression)
+        return f"({text})" if own < around else text
+
+    # Parsed trees are up to 200 levels deep: three calls for each level stay below Python's limit.
+    def parts(self, expression: tree.Expression) -> tuple[str, int]:
+        """The text of an expression, and how strongly its outermost sign binds."""
+        match expression:
+            case tree.Symbol():
+                return self.symbol(expression), ATOM
+            case tree.Number():
+                return format_number(expression), ATOM
+            case tree.Apply(function, argument):
+                return f"{self.text(function, ATOM)}({self.text(argument)})", ATOM
+            case tree.Compose(outer, inner):
+                return f"{self.text(outer, QUOTIENT)} {self.words.compose} {self.text(inner, CHAIN)}", CHAIN
+            case tree.Star(left, _, right):
+                star = f"{self.text(left, QUOTIENT)} {self.star(expression)}"
+                return (star if right is None else f"{star} {self.behind_star(right)}"), CHAIN
+            case tree.Sum():
+                return self.sum(expression), SUM
+            case tree.Product():
+                return self.product(expression), PRODUCT
+            case tree.Quotient(numerator, denominator):
+                return f"{self.text(numerator, QUOTIENT)} / {self.text(denominator, POWER)}", QUOTIENT
+            case tree.Power():
+                return self.power(expression), POWER
+            case tree.Reduction():
+                return self.reduction(expression), ATOM
+            case tree.Listing(reducer, members):
+                return f"{self.reducer(reducer)}({self.listed(members)})", ATOM
+
+    def behind_star(self, right: tree.Expression) -> str:
+        """What `K *` is applied to; `K * for i` would be read as `K *` and a range."""
+        text = self.text(right, CHAIN)
+        return f"({text})" if KEYWORD.match(text) else text
+
+    def star(self, star: tree.Star) -> str:
+        """`*`, `*_2`, `*^2`."""
+        mark, stride = "^" if star.is_transposed else "_", star.stride
+        if stride == 1 and not star.is_transposed:
+            return "*"
+        return f"*{mark}{{{stride}}}" if self.is_latex else f"*{mark}{stride}"
+
+    def sum(self, expression: tree.Sum, space: str = " ") -> str:
+        """`x + y - z`, `-x`."""
+        texts: list[str] = []
+        for sign, term in zip(expression.signs, expression.terms, strict=True):
+            texts.append(f"{space}+{space}" if sign > 0 else f"{space}-{space}")
+            # `K * + x` could be read, but not by people.
+            texts.append(self.text(term, NOTHING if is_open(term) else PRODUCT))
+        is_signed = expression.signs[0] < 0 or len(expression.terms) == 1
+        texts[0] = texts[0].strip() if is_signed else ""
+        return "".join(texts)
+
+    def product(self, expression: tree.Product) -> str:
+        """`x ⊙ y`."""
+        texts: list[str] = []
+        for factor in expression.factors:
+            texts.append(self.text(factor, NOTHING if is_open(factor) else CHAIN))
+        return f" {self.words.pointwise} ".join(texts)
+
+    def power(self, expression: tree.Power) -> str:
+        """`2^(ℓ-1)`."""
+        exponent = expression.exponent
+        base = self.text(expression.base, SUM if isinstance(expression.base, tree.Number) else NOTHING)
+        if self.is_latex:
+            return f"{base}^{{{self.bound(exponent)}}}"
+        is_bare = isinstance(exponent, tree.Number | tree.Symbol)
+        return f"{base}^{self.text(exponent)}" if is_bare else f"{base}^({self.bound(exponent)})"
+
+    def reduction(self, expression: tree.Reduction) -> str:
+        """`sum(j = 0..i-1 : x@ℓ,j)`."""
+        interval = f"{self.bound(expression.lower)}..{self.bound(expression.upper)}"
+        range_ = f"{spell_name(expression.name, self.spelling)} = {interval}"
+        return f"{self.reducer(expression.reducer)}({range_} : {self.text(expression.body)})"
+
+    def reducer(self, word: tree.Reducer) -> str:
+        """`sum`, `concat`."""
+        return rf"\mathrm{{{word}}}" if self.is_latex else word
+
+    def bound(self, expression: tree.Expression) -> str:
+        """An end of a range or an exponent: simple sums stand close together, `J-1`."""
+        if isinstance(expression, tree.Sum) and all(map(is_plain, expression.terms)):
+            return self.sum(expression, "")
+        return self.text(expression)
+
+    def listed(self, expressions: tuple[tree.Expression, ...]) -> str:
+        """`2, 1, 1, 1`."""
+        return ", ".join(map(self.text, expressions))
+
+    # Equations
+
+    def left(self, symbol: tree.Symbol) -> str:
+        """The left side of an equation; a word that starts a statement can only be written as LaTeX writes it."""
+        if symbol.name in STATEMENTS:
+            return rf"\mathrm{{{symbol.name}}}" + self.symbol(symbol)[len(self.name(symbol.name)) :]
+        return self.symbol(symbol)
+
+    def right(self, equation: tree.Equation) -> str:
+        """The right side of an equation, and its range."""
+        text = self.text(equation.right)
+        if self.is_latex:
+            return "".join([text, *(rf", \quad {self.clause(clause, ' : ')}" for clause in equation.clauses)])
+        return text + self.clauses(equation.clauses)
+
+    def clauses(self, clauses: tuple[tree.Clause, ...]) -> str:
+        """` for ℓ = 1..J-1, i ≥ 1`, or nothing."""
+        return f" for {', '.join(map(self.clause, clauses))}" if clauses else ""
+
+    def clause(self, clause: tree.Clause, to: str = "..") -> str:
+        """`i = 1..ν`, `i ≥ 1`."""
+        name, lower, upper = self.name(clause.name), clause.lower, clause.upper
+        if lower is None:
+            return f"{name} {self.words.at_most} {self.bound(cast(tree.Expression, upper))}"
+        if upper is None:
+            return f"{name} {self.words.at_least} {self.bound(lower)}"
+        return f"{name} = {self.bound(lower)}" + ("" if lower == upper else f"{to}{self.bound(upper)}")
+
+
+def shift(offset: int) -> str:
+    """`+1`, `-1`, or nothing."""
+    return f"{offset:+d}" if offset else ""

@@ -2,22 +2,30 @@
 
 from __future__ import annotations
 
-import gc
-from collections.abc import Generator, Iterator
-from contextlib import contextmanager
+import re
+from collections.abc import Iterator
 from typing import cast
 
 from lark import Lark
 from lark.exceptions import UnexpectedInput
 
+from cldfc.collector import collector_paused
 from cldfc.diagnostics import Problems, Source, Span
 from cldfc.syntax import tables, tree
 from cldfc.syntax.build import Builder
-from cldfc.syntax.errors import note_names, report_syntax
+from cldfc.syntax.keywords import STATEMENTS
+from cldfc.syntax.spelling import NOISE
 from cldfc.syntax.walk import nesting
 
 MAX_NESTING = 200
 MOST_WRONG = 20
+
+# A line that says nothing: LaTeX around an equation, or the number under it.
+BLANK = re.compile(rf"(?:[ \t\r]|{NOISE})*(?:\([0-9]+\.[0-9]+\))?[ \t\r]*(?:#.*)?")
+# What a sentence of a paper puts after an equation, its number perhaps, and LaTeX around that.
+SPACE = rf"(?:{NOISE}|[ \t\r])*"
+AFTER = re.compile(rf"(?:{SPACE}[.,;](?:{SPACE}\([0-9]+\.[0-9]+\))?)?{SPACE}$")
+LONGEST_ENDING = 200
 
 
 def parse_spec(source: Source, problems: Problems) -> tree.Spec:
@@ -36,24 +44,12 @@ def parse_spec(source: Source, problems: Problems) -> tree.Spec:
     return tree.Spec(tuple(statements), source)
 
 
-@contextmanager
-def collector_paused() -> Generator[None]:
-    """The cyclic garbage collector makes long parses three times slower, and finds nothing."""
-    was_enabled = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if was_enabled:
-            gc.enable()
-
-
 def split_statements(source: Source) -> Iterator[Span]:
     """The stretches of single statements: an indented line continues the one before."""
     start, end, offset = None, 0, 0
     for line in source.text.split("\n"):
         text = line.lstrip()
-        if text and not text.startswith("#"):
+        if text and text[0] != "#" and not (text[0] in "$\\&(~" and BLANK.fullmatch(text)):
             if start is None or text is line or line[0] not in " \t":
                 if start is not None:
                     yield Span(source, start, end)
@@ -64,6 +60,18 @@ def split_statements(source: Source) -> Iterator[Span]:
         yield Span(source, start, end)
 
 
+def without_ending(text: str) -> str:
+    """An equation without the full stop or comma that a sentence puts after it."""
+    first = text.split(None, 1)[0]
+    if first in STATEMENTS:
+        return text
+    line = text.rfind("\n") + 1
+    comment = text.find("#", line)
+    end = len(text) if comment < 0 else comment
+    ending = AFTER.search(text, max(line, end - LONGEST_ENDING), end)
+    return text[: ending.start()] if ending and ending.start() else text
+
+
 def report_many(span: Span, problems: Problems) -> None:
     """A file in which so much is wrong that it is perhaps no spec."""
     message = f"the file is not read from here on, for {MOST_WRONG} errors stand before"
@@ -71,23 +79,50 @@ def report_many(span: Span, problems: Problems) -> None:
     problems.lost = True
 
 
+def report_indented(statement: Span, problems: Problems) -> bool:
+    """A line inside a statement that starts like one of its own; False when there is none."""
+    at = statement.text.find("\n")
+    while at >= 0:
+        end = statement.text.find("\n", at + 1)
+        line = statement.text[at + 1 : end if end >= 0 else None]
+        words = line.split(None, 1)
+        if len(words) == 2 and words[0] in STATEMENTS:
+            start = statement.start + at + 1 + line.index(words[0])
+            place = Span(statement.source, start, start + len(words[0]))
+            help = "a line that starts with white space continues the one before: start statements in the first column"
+            problems.report("E0101", f"unexpected `{words[0]}`", place, "inside another statement", help)
+            return True
+        at = end
+    return False
+
+
 def parse_statement(parser: Lark, span: Span, problems: Problems) -> list[tree.Statement]:
-    """One statement, or none when it is wrong."""
+    """One statement, or none when it is wrong; what is said then is loaded only then."""
     found = len(problems.found)
-    try:
-        statement = cast(tree.Statement, parser.parse(span.text))  # pyright: ignore[reportUnknownMemberType]
-    except UnexpectedInput as error:
-        report_syntax(error, span, problems)
-    else:
-        if nesting(statement) > MAX_NESTING:
-            problems.report(
-                "E0105",
-                f"this statement nests more than {MAX_NESTING} levels deep",
-                span,
-                "too deep",
-                "name a part of it with `let`, or give a partial result an equation of its own",
-            )
-        if len(problems.found) == found:
-            return [statement]
+    if not report_indented(span, problems):
+        try:
+            statement = cast(tree.Statement, parser.parse(without_ending(span.text)))  # pyright: ignore[reportUnknownMemberType]
+        except UnexpectedInput as error:
+            from cldfc.syntax.errors import report_syntax
+
+            report_syntax(error, span, problems)
+        else:
+            if nesting(statement) > MAX_NESTING:
+                report_nesting(span, problems)
+            if len(problems.found) == found:
+                return [statement]
+    from cldfc.syntax.errors import note_names
+
     note_names(span, problems)
     return []
+
+
+def report_nesting(span: Span, problems: Problems) -> None:
+    """A statement that is too deep to be walked through."""
+    problems.report(
+        "E0105",
+        f"this statement nests more than {MAX_NESTING} levels deep",
+        span,
+        "too deep",
+        "name a part of it with `let`, or give a partial result an equation of its own",
+    )

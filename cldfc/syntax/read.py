@@ -6,7 +6,7 @@ from pathlib import Path
 
 from cldfc.diagnostics import CldfError, Diagnostic, Label, Source, Span, UsageError
 
-LARGEST_FILE = 200_000
+LARGEST_FILE = 10_000_000
 
 
 def read_source(path: Path) -> Source:
@@ -21,16 +21,21 @@ def read_source(path: Path) -> Source:
         raise UsageError(f"there is no file `{path}`", help_for_missing(path)) from None
     except OSError as error:
         raise UsageError(f"`{path}` cannot be read: {error.strerror}", "name a .cldf file") from None
+    return decode(str(path), data)
+
+
+def decode(name: str, data: bytes) -> Source:
+    """The text of what was read. Raises CldfError when it is none."""
     if len(data) > LARGEST_FILE:
-        raise refuse(path, "", "E0108", f"the file is larger than {LARGEST_FILE:,} bytes", "split the network")
+        raise refuse(name, "", "E0108", f"the file is larger than {LARGEST_FILE:,} bytes", "split the network")
     text = data.decode("utf-8-sig", errors="replace")
     try:
         data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         before = data[: error.start].decode("utf-8-sig", errors="replace")
         help = "save the file as UTF-8"
-        raise refuse(path, text, "E0107", f"byte 0x{data[error.start]:02x} is not UTF-8", help, len(before)) from None
-    return Source(str(path), text)
+        raise refuse(name, text, "E0107", f"byte 0x{data[error.start]:02x} is not UTF-8", help, len(before)) from None
+    return Source(name, text)
 
 
 def help_for_missing(path: Path) -> str:
@@ -40,7 +45,7 @@ def help_for_missing(path: Path) -> str:
     return f"in that folder: {', '.join(others[:6])}" if others else "check the path"
 
 
-def refuse(path: Path, text: str, code: str, message: str, help: str, at: int = 0) -> CldfError:
+def refuse(name: str, text: str, code: str, message: str, help: str, at: int = 0) -> CldfError:
     """The error for a file that cannot be a spec."""
-    span = Span(Source(str(path), text), at, min(at + 1, len(text)))
+    span = Span(Source(name, text), at, min(at + 1, len(text)))
     return CldfError(Diagnostic(code, message, (Label(span, "here"),), help))

@@ -21,7 +21,7 @@ def place() -> Span:
 
 @dataclass(frozen=True, slots=True)
 class Index:
-    """One index of a tag: `2`, `ℓ`, `i-1`, `ν`, `ν@ℓ+1`. A plain integer has no name."""
+    """One index of a tag: `2`, `ℓ`, `i-1`, `ν`, `ν@ℓ+1`, `ν@{ℓ}-1`. A plain integer has no name."""
 
     name: str | None
     at: Index | None
@@ -30,12 +30,22 @@ class Index:
 
 
 @dataclass(frozen=True, slots=True)
+class Setting:
+    """One number of a configuration: `3`, `stride=2`."""
+
+    name: str | None
+    value: Expression
+    span: Span = place()
+
+
+@dataclass(frozen=True, slots=True)
 class Symbol:
-    """A name, with its tag if it has one: `σ`, `A@ℓ`, `r@ℓ+1,0`."""
+    """A name, with its tag and its configuration if it has them: `σ`, `r@ℓ+1,0`, `maxpool[3, stride=2]`."""
 
     name: str
     tag: tuple[Index, ...]
     span: Span = place()
+    settings: tuple[Setting, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,12 +58,13 @@ class Number:
 
 @dataclass(frozen=True, slots=True)
 class Star:
-    """`K * x`, `K *_2 x`, and the operators `K * g` and `K *`, which has no right side."""
+    """`K * x`, `K *_2 x`, `K *^2 x`, `2 * x`, and the operators `K * g` and `K *`, which has no right side."""
 
     left: Expression
     stride: int
     right: Expression | None
     span: Span = place()
+    is_transposed: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +94,58 @@ class Sum:
     span: Span = place()
 
 
-Expression = Symbol | Number | Star | Compose | Apply | Sum
+@dataclass(frozen=True, slots=True)
+class Product:
+    """`x ⊙ y`: the pointwise product."""
+
+    factors: tuple[Expression, ...]
+    span: Span = place()
+
+
+@dataclass(frozen=True, slots=True)
+class Quotient:
+    """`a / b`, of numbers."""
+
+    numerator: Expression
+    denominator: Expression
+    span: Span = place()
+
+
+@dataclass(frozen=True, slots=True)
+class Power:
+    """`2^(ℓ-1)`, of numbers."""
+
+    base: Expression
+    exponent: Expression
+    span: Span = place()
+
+
+Reducer = Literal["sum", "concat"]
+
+
+@dataclass(frozen=True, slots=True)
+class Reduction:
+    """`sum(j = 0..i-1 : x@ℓ,j)`, `concat(j = 0..i-1 : x@ℓ,j)`."""
+
+    reducer: Reducer
+    name: str
+    lower: Expression
+    upper: Expression
+    body: Expression
+    name_span: Span = place()
+    span: Span = place()
+
+
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """`concat(x, y)`, `sum(x, y)`."""
+
+    reducer: Reducer
+    members: tuple[Expression, ...]
+    span: Span = place()
+
+
+Expression = Symbol | Number | Star | Compose | Apply | Sum | Product | Quotient | Power | Reduction | Listing
 
 
 # Statements
@@ -94,6 +156,14 @@ class Model:
     """`model NAME`."""
 
     name: str
+    span: Span = place()
+
+
+@dataclass(frozen=True, slots=True)
+class Extend:
+    """`extend "other.cldf"`."""
+
+    path: str
     span: Span = place()
 
 
@@ -140,7 +210,7 @@ class Output:
 
 @dataclass(frozen=True, slots=True)
 class Kernel:
-    """`kernel K@tag : 3×3 → c@ℓ`, or `3×3, cin → cout`."""
+    """`kernel K@tag : 3×3 → c@ℓ`, or `3×3, cin → cout`; then `groups 2`, `dilation 2`, `bias`."""
 
     symbol: Symbol
     height: Expression
@@ -148,18 +218,71 @@ class Kernel:
     channels_in: Expression | None
     channels_out: Expression
     span: Span = place()
+    groups: Expression | None = None
+    dilation: Expression | None = None
+    has_bias: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Scalar:
+    """`scalar ω@ℓ = 1.0`, trainable; with `fixed` a constant."""
+
+    symbol: Symbol
+    value: Expression
+    is_fixed: bool
+    span: Span = place()
+
+
+@dataclass(frozen=True, slots=True)
+class Clause:
+    """What `for` says of one index: `i = 1..ν`, `i >= 1`; an open end is None."""
+
+    name: str
+    lower: Expression | None
+    upper: Expression | None
+    name_span: Span = place()
+    span: Span = place()
+
+
+@dataclass(frozen=True, slots=True)
+class Tie:
+    """`tie A@ℓ`, `tie B@ℓ for i >= 1`."""
+
+    symbol: Symbol
+    clauses: tuple[Clause, ...]
+    span: Span = place()
+
+
+@dataclass(frozen=True, slots=True)
+class Constrain:
+    """`constrain u >= 0`."""
+
+    symbol: Symbol
+    bound: Number
+    span: Span = place()
+
+
+@dataclass(frozen=True, slots=True)
+class Expect:
+    """`expect params = 8_037_834`."""
+
+    quantity: str
+    number: Number
+    name_span: Span = place()
+    span: Span = place()
 
 
 @dataclass(frozen=True, slots=True)
 class Equation:
-    """`r@ℓ,i = …`."""
+    """`r@ℓ,i = …`, perhaps with its range: `for i = 1..ν`."""
 
     left: Symbol
     right: Expression
     span: Span = place()
+    clauses: tuple[Clause, ...] = ()
 
 
-Statement = Model | Range | Let | Input | Output | Kernel | Equation
+Statement = Model | Extend | Range | Let | Input | Output | Kernel | Scalar | Tie | Constrain | Expect | Equation
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,6 +8,7 @@ from xml.etree import ElementTree
 import pytest
 
 from cldfc.train.curves import Axis, Curve, draw_curves, round_step
+from cldfc.train.device import choose_device
 from cldfc.train.train import Result
 
 VOID = {"meta", "!doctype"}
@@ -65,7 +66,7 @@ def test_what_it_says(report: Reader, trained: Result) -> None:
         "<few>",
         "1,437 training and 360 test images",
         "label smoothing",
-        "cpu, float32, channels-last",
+        str(choose_device()),
         "cldfc train tiny.cldf",
         f"{trained.final.test_accuracy:.2%} after epoch {trained.final.epoch}",
         f"{trained.best.test_accuracy:.2%} after epoch {trained.best.epoch}",

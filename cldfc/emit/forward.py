@@ -1,0 +1,134 @@
+"""`forward`: the equations of a network in its loops."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Sequence
+
+from cldfc.emit.docstring import format_shapes
+from cldfc.emit.identifiers import loop_name
+from cldfc.emit.naming import Naming
+from cldfc.emit.parameters import Ownership, Place, Site, Turn, sites, turns
+from cldfc.emit.schedule import Item, Leaf, Loop
+from cldfc.emit.statements import Vocabulary, write_equation
+from cldfc.network.graph import Node
+from cldfc.network.positions import Position
+from cldfc.network.program import Read, Reads, Step
+from cldfc.ops import Convolution, Prolongation, Scale, Zero
+
+
+def is_sum(text: str) -> bool:
+    """Whether an expression in Python is a sum or a difference."""
+    expression = ast.parse(text, mode="eval").body
+    return isinstance(expression, ast.BinOp) and isinstance(expression.op, ast.Add | ast.Sub)
+
+
+class Forward:
+    """Writes `forward`."""
+
+    def __init__(self, names: Naming, ownership: Ownership, places: Sequence[Place], items: Sequence[Item]) -> None:
+        self.names = names
+        self.graph = names.graph
+        self.ownership = ownership
+        self.items = items
+        self.place_at = {(id(place.site.leaf), place.step): place for place in places}
+        self.site_of = {id(site.leaf): site for site in sites(items)}
+        self.number_of = {instance.value: number for number, instance in enumerate(self.graph.instances)}
+        self.node_of = {(node.instance, node.step): node for node in self.graph.nodes()}
+
+    def lines(self) -> list[str]:
+        """The equations in the loops of the network."""
+        kept = dict.fromkeys(family for family, slot in self.names.slots.items() if slot)
+        names = [self.names.locals.name(family, family[0]) for family in kept]
+        return [
+            *(f"{name}: dict[{self.key_type(f)}, torch.Tensor] = {{}}" for f, name in zip(kept, names, strict=True)),
+            *self.compute(self.items, 2),
+        ]
+
+    def key_type(self, family: tuple[str, int]) -> str:
+        """The type of the key under which values of a family are kept."""
+        arity = len(self.names.slots[family])
+        return "int" if arity == 1 else f"tuple[{', '.join(['int'] * arity)}]"
+
+    def compute(self, items: Sequence[Item], depth: int) -> list[str]:
+        """The lines of one container of the schedule."""
+        lines: list[str] = []
+        for item in items:
+            if isinstance(item, Loop):
+                lines += self.names.loop(item, self.compute(item.body, depth + 1), self.compute(item.rest, depth + 2))
+            else:
+                lines += self.equation(self.site_of[id(item)], depth)
+        return lines
+
+    def equation(self, site: Site, depth: int) -> list[str]:
+        """One equation, under a comment that names it and its shapes."""
+        leaf, template = site.leaf, site.leaf.template
+        left = tuple(position.substitute(leaf.binding()) for position in template.left)
+        values = [(template.family, tuple(p.value(turn) for p in left)) for turn in turns(site.route)]
+        comment = f"# {template.label()}: {format_shapes([self.graph.shape(v) for v in values])}"
+        vocabulary = Vocabulary(
+            read=lambda read: self.read(leaf, read),
+            apply=lambda at, step, operands: self.apply(site, at, step, operands),
+            temporaries=self.names.temporaries,
+        )
+        is_output = (template.family, left) == (self.graph.program.output, ())
+        target = "return " if is_output else f"{self.names.variable(template.family, left)} = "
+        lines = write_equation(template, vocabulary, target, depth)
+        return [] if lines == [target + target.removesuffix(" = ")] else [comment, *lines]
+
+    def read(self, leaf: Leaf, read: Read | Reads) -> str:
+        """Another value, or those of a reduction: `x[j] for j in range(i)`."""
+        binding = leaf.binding()
+        if isinstance(read, Read):
+            return self.names.variable(read.family, tuple(p.substitute(binding) for p in read.positions))
+        inside = {**binding, read.name: Position(read.name, 0)}
+        value = self.names.variable(read.family, tuple(p.substitute(inside) for p in read.positions))
+        first = self.names.sizes.position(read.lower.substitute(binding))
+        stop = self.names.sizes.position(read.upper.substitute(binding).shifted(1))
+        return f"{value} for {loop_name(read.name)} in range({'' if first == '0' else f'{first}, '}{stop})"
+
+    def apply(self, site: Site, at: int, step: Step, operands: list[str]) -> str:
+        """An operator, with the module that holds its parameters."""
+        if isinstance(step.operator, Zero):
+            return self.zero(site, at)
+        if isinstance(step.operator, Scale):
+            factor = self.factor(site, at)
+            return step.operator.torch(operands, f"({factor})" if is_sum(factor) else factor)
+        if step.use is None:
+            return step.operator.torch(operands, "")
+        place = self.place_at[id(site.leaf), at]
+        module = self.names.module(place.name, place.positions)
+        if isinstance(step.operator, Convolution | Prolongation) and not self.ownership.fits(place):
+            return step.operator.torch_unlike(operands, module, self.names.size_texts(place, site.route))
+        return step.operator.torch(operands, module)
+
+    def factor(self, site: Site, at: int) -> str:
+        """The number of a scaling, which may differ from turn to turn."""
+        nodes = [(turn, self.node_at(site, at, turn).operator) for turn in turns(site.route)]
+        samples = [(turn, operator.factor) for turn, operator in nodes if isinstance(operator, Scale)]
+        formula = site.leaf.template.steps[at].factor
+        own = formula and formula.substitute(site.leaf.binding())
+        return self.names.sizes.fit(f"{site.leaf.template.family}_factor", samples, own)
+
+    def node_at(self, site: Site, at: int, turn: Turn) -> Node:
+        """The operation that a step is in one turn of the loops."""
+        template, binding = site.leaf.template, site.leaf.binding()
+        value = (template.family, tuple(p.substitute(binding).value(turn) for p in template.left))
+        return self.node_of[self.number_of[value], at]
+
+    def zero(self, site: Site, at: int) -> str:
+        """Zeros for each image of the batch, on the input's device and, if they agree, of its size."""
+        argument = self.names.locals.given[self.graph.program.input.name, 0]
+        family = site.leaf.template.family
+        left = tuple(p.substitute(site.leaf.binding()) for p in site.leaf.template.left)
+        samples: list[tuple[Turn, tuple[int, ...]]] = []
+        number = 0
+        for turn in turns(site.route):
+            number = self.number_of[family, tuple(p.value(turn) for p in left)]
+            samples.append((turn, self.node_of[number, at].shape))
+        as_input = number < self.names.input_until and all(s[1:] == self.graph.program.shape[1:] for _, s in samples)
+        axes = range(1 if as_input else len(samples[0][1]))
+        by_axis = [[(turn, shape[axis]) for turn, shape in samples] for axis in axes]
+        sizes = [self.names.sizes.fit(f"{family}_zero", sample) for sample in by_axis]
+        sizes += [f"*{argument}.shape[2:]"] if as_input else []
+        return f"{argument}.new_zeros({', '.join([f'{argument}.shape[0]', *sizes])})"

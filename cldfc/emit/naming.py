@@ -1,0 +1,102 @@
+"""What a generated module calls its parameters, its variables and its tables."""
+
+from __future__ import annotations
+
+from cldfc.emit import layout
+from cldfc.emit.identifiers import MODULE_ATTRIBUTES, MODULE_NAMES, Identifiers, loop_name
+from cldfc.emit.parameters import Place, Route, turns
+from cldfc.emit.schedule import Loop
+from cldfc.emit.sizes import Sizes
+from cldfc.emit.storage import choose_slots, input_is_done
+from cldfc.network.formula import Formula
+from cldfc.network.graph import Graph
+from cldfc.network.positions import Key, Positions
+from cldfc.syntax.spelling import ascii_name
+
+
+class Naming:
+    """The names of one generated class, and expressions over its loop variables."""
+
+    def __init__(self, graph: Graph) -> None:
+        self.graph = graph
+        self.slots = choose_slots(graph.instances)
+        self.name_attributes()
+        self.name_variables()
+
+    def name_attributes(self) -> None:
+        """One attribute for each parameter name; where the spec has an index name in the tag, a dictionary."""
+        self.members: dict[str, list[Key]] = {}
+        for key in self.graph.parameters:
+            self.members.setdefault(key[0], []).append(key)
+        uses = [step.use for i in self.graph.instances for step in i.template.steps if step.use is not None]
+        indexed = {use.name for use in uses if any(position.base is not None for position in use.positions)}
+        self.single = {name for name, keys in self.members.items() if len(keys) == 1} - indexed
+        self.loops = {loop_name(name) for name in self.graph.program.ranges}
+        self.attributes = Identifiers(MODULE_ATTRIBUTES | MODULE_NAMES | self.loops)
+        for name in self.members:
+            self.attributes.name(name, name)
+        per_level = [c for c in self.graph.program.constants.values() if c.index is not None]
+        self.sizes = Sizes(per_level, lambda table, name: self.attributes.name(table, name))
+
+    def name_variables(self) -> None:
+        """One local name for each family of values; the input shares that of its own if it can."""
+        program = self.graph.program
+        given = (program.input.name, 0)
+        self.locals = Identifiers(MODULE_NAMES | self.loops)
+        for family in self.slots:
+            if family != given:
+                self.locals.name(family, family[0])
+        heirs = [f for f, slot in self.slots.items() if f[0] == given[0] and f != given and not slot]
+        self.input_until = len(self.graph.instances)
+        if heirs and input_is_done(self.graph.instances, given[0]):
+            self.locals.given[given] = self.locals.given[heirs[0]]
+            writes = (number for number, i in enumerate(self.graph.instances) if i.value[0] == given[0])
+            self.input_until = next(writes)
+        else:
+            taken = ascii_name(given[0]) in self.locals.taken
+            self.locals.name(given, f"{given[0]}_in" if taken else given[0])
+        names = ["x", "y", "z", *(f"x{number}" for number in range(1, 1000))]
+        self.temporaries = [name for name in names if name not in self.locals.taken]
+
+    def attribute(self, name: str) -> str:
+        """The attribute that holds the parameters of a name."""
+        return self.attributes.name(name, name)
+
+    def module(self, name: str, positions: Positions) -> str:
+        """`self.theta`, `self.A[f"{level + 1}"]`."""
+        attribute = f"self.{self.attribute(name)}"
+        return attribute if name in self.single else f"{attribute}[{self.sizes.key(positions)}]"
+
+    def variable(self, family: str, positions: Positions) -> str:
+        """`r`, `u[level + 1]`."""
+        slot = self.slots.get((family, len(positions)), ())
+        name = self.locals.name((family, len(positions)), family)
+        indices = ", ".join(self.sizes.position(positions[place]) for place in slot)
+        return f"{name}[{indices}]" if slot else name
+
+    def size_texts(self, place: Place, route: Route) -> dict[str, str]:
+        """An expression for each size of the parameters that a place stands for."""
+        at = turns(route)
+        stored = [self.graph.parameters[key].sizes for key in place.keys(route)]
+        samples = {name: [(t, s[name]) for t, s in zip(at, stored, strict=True)] for name in stored[0]}
+        return {n: self.sizes.fit(f"{place.name}_{n}", samples[n], self.formula(place, n)) for n in samples}
+
+    def formula(self, place: Place, name: str) -> Formula | None:
+        """What the spec says of a size, over the loop variables of a place."""
+        declaration = self.graph.program.parameters.get(place.name)
+        if declaration is None or name not in declaration.attributes:
+            return None
+        scope = dict(zip(declaration.indices, place.positions, strict=False))
+        return declaration.attributes[name].formula.substitute(scope)
+
+    def loop(self, loop: Loop, body: list[str], rest: list[str]) -> list[str]:
+        """A loop over its body; `rest` is guarded, for the last turn leaves it out."""
+        variable = loop_name(loop.variable)
+        sign = "<" if loop.step > 0 else ">"
+        guard = [f"if {variable} {sign} {self.sizes.position(loop.last)}:", *layout.indent(rest)] if rest else []
+        if not body and not guard:
+            return []
+        first, stop = self.sizes.position(loop.first), self.sizes.position(loop.last.shifted(loop.step))
+        step = "" if loop.step == 1 else f", {loop.step}"
+        start = "" if first == "0" and not step else f"{first}, "
+        return [f"for {variable} in range({start}{stop}{step}):", *layout.indent([*body, *guard])]

@@ -1,0 +1,90 @@
+"""`cldfc explain E0302`: what an error means, from the pages in `cldfc/explanations/`."""
+
+from __future__ import annotations
+
+import re
+import textwrap
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cache
+from importlib.resources import files
+from itertools import groupby
+
+from cldfc.diagnostics import UsageError, did_you_mean
+
+WIDTH = 80
+INDENT = "    "
+GROUPS = {
+    "01": "The text",
+    "02": "Names and kinds",
+    "03": "Equations",
+    "04": "Shapes",
+    "05": "Numbers",
+    "06": "What is expected and constrained",
+    "07": "Other files",
+}
+"""What the first two digits of a code stand for."""
+
+EXAMPLE = re.compile(r"^(\w+):\n\n```cldf\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+QUOTED = re.compile("`[^`]+`")
+NO_BREAK = "\N{NO-BREAK SPACE}"
+CODE = re.compile(r"[eE]?(\d{1,4})")
+
+
+@dataclass(frozen=True, slots=True)
+class Explanation:
+    """What one code means: a title, a paragraph, and examples by `Wrong` and `Right`, unless no text can show it."""
+
+    code: str
+    title: str
+    text: str
+    examples: dict[str, str]
+
+
+@cache
+def explanations() -> dict[str, Explanation]:
+    """Every explanation, in the order of the codes."""
+    pages = sorted((page for page in files("cldfc").joinpath("explanations").iterdir()), key=lambda page: page.name)
+    codes = [(page.name.removesuffix(".md"), page) for page in pages if page.name.endswith(".md")]
+    return {code: read_page(code, page.read_text(encoding="utf-8")) for code, page in codes}
+
+
+def read_page(code: str, page: str) -> Explanation:
+    """A page in its parts."""
+    title, _, rest = page.partition("\n\n")
+    text = rest.split("\n\nWrong:")[0]
+    return Explanation(code, title.removeprefix("# "), " ".join(text.split()), dict(EXAMPLE.findall(page)))
+
+
+def explain_code(code: str | None) -> str:
+    """The page of a code as text for a terminal; without one, the list of all. Raises UsageError."""
+    if code is None:
+        return "\n".join(listing())
+    known = explanations()
+    found = CODE.fullmatch(code.strip())
+    name = f"E{int(found[1]):04}" if found else code.strip()
+    if name not in known:
+        help = did_you_mean(name, known, "`cldfc explain` lists all codes")
+        raise UsageError(f"there is no error `{code}`", help)
+    return "\n".join(page_lines(known[name]))
+
+
+def page_lines(explanation: Explanation) -> Iterator[str]:
+    """An explanation, with its examples indented."""
+    yield f"{explanation.code}: {explanation.title}"
+    yield ""
+    text = QUOTED.sub(lambda code: code[0].replace(" ", NO_BREAK), explanation.text)
+    for line in textwrap.wrap(text, WIDTH, break_long_words=False, break_on_hyphens=False):
+        yield line.replace(NO_BREAK, " ")
+    for word, example in explanation.examples.items():
+        yield from ("", f"{word}:", "")
+        yield from (f"{INDENT}{line}".rstrip() for line in example.splitlines())
+
+
+def listing() -> Iterator[str]:
+    """All codes with their titles, in groups."""
+    for group, members in groupby(explanations().values(), key=lambda explanation: explanation.code[1:3]):
+        yield f"{GROUPS[group]}:"
+        yield from (f"  {explanation.code}  {explanation.title}" for explanation in members)
+        yield ""
+    yield "`cldfc explain E0302` says more about one of them."

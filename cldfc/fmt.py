@@ -1,0 +1,68 @@
+"""`cldfc fmt`: rewrites specs in one layout and one spelling."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from cldfc.diagnostics import CldfError, UsageError
+from cldfc.files import write_file
+from cldfc.messages import COMMAND_IS_WRONG, FINE, SPEC_IS_WRONG, print_errors, print_usage_error
+from cldfc.syntax.arrange import arrange
+from cldfc.syntax.read import LARGEST_FILE, decode, read_source
+from cldfc.syntax.words import Spelling
+
+STANDARD_INPUT = Path("-")
+
+
+def choose_spelling(unicode: bool, ascii: bool, latex: bool) -> Spelling:
+    """The spelling that the options ask for. Raises UsageError when they ask for several."""
+    options: dict[Spelling, bool] = {"unicode": unicode, "ascii": ascii, "latex": latex}
+    wanted: list[Spelling] = [spelling for spelling, is_given in options.items() if is_given]
+    if len(wanted) > 1:
+        given = " and ".join(f"`--{spelling}`" for spelling in wanted)
+        raise UsageError(f"{given} contradict each other", f"give one of them; `--{wanted[0]}`, for instance")
+    return wanted[0] if wanted else "unicode"
+
+
+def format_specs(paths: Sequence[Path], spelling: Spelling, check_only: bool) -> int:
+    """Format specs in place, or only say which would change; give the exit code."""
+    code = FINE
+    for path in paths:
+        try:
+            format_one = format_stream if path == STANDARD_INPUT else format_file
+            changed = format_one(path, spelling, check_only)
+        except CldfError as error:
+            print_errors(error)
+            code = max(code, SPEC_IS_WRONG)
+        except UsageError as error:
+            print_usage_error(error)
+            return COMMAND_IS_WRONG
+        else:
+            code = max(code, SPEC_IS_WRONG if check_only and changed else FINE)
+    return code
+
+
+def format_file(path: Path, spelling: Spelling, check_only: bool) -> bool:
+    """Format one file; give whether it was, or would be, changed."""
+    text = arrange(read_source(path), spelling)
+    # Bytes are compared, for a byte order mark and CRLF are no part of the text that was read.
+    changed = path.read_bytes() != text.encode()
+    if changed and not check_only:
+        write_file(path, text)
+    if changed:
+        print(f"would format {path}" if check_only else f"formatted {path}")
+    return changed
+
+
+def format_stream(_: Path, spelling: Spelling, check_only: bool) -> bool:
+    """Format standard input to standard output; give whether it was, or would be, changed."""
+    data = sys.stdin.buffer.read(LARGEST_FILE + 1)
+    text = arrange(decode("<stdin>", data), spelling).encode()
+    if not check_only:
+        sys.stdout.buffer.write(text)
+        sys.stdout.flush()
+    elif text != data:
+        print("would format <stdin>")
+    return text != data

@@ -1,0 +1,35 @@
+"""What every command prints when something is wrong, and its exit codes."""
+
+from __future__ import annotations
+
+import sys
+
+from cldfc.diagnostics import CldfError, UsageError
+from cldfc.render import plain_text, render
+
+FINE, SPEC_IS_WRONG, COMMAND_IS_WRONG = 0, 1, 2
+
+
+def exit_code(error: CldfError) -> int:
+    """1 when a spec is wrong, 2 when it is what the command line would change in it."""
+    is_command = any(diagnostic.places[0].span.source.name.startswith("--") for diagnostic in error.diagnostics)
+    return COMMAND_IS_WRONG if is_command else SPEC_IS_WRONG
+
+
+def print_usage_error(error: UsageError) -> None:
+    """What is wrong with the command line, a file or a folder."""
+    print(f"error: {error.message}\n  = help: {error.help}", file=sys.stderr)
+
+
+def print_errors(error: CldfError, is_last: bool = True) -> None:
+    """Diagnostics to standard error, in colour on a terminal."""
+    lines = list(render(error.diagnostics, is_last))
+    if not sys.stderr.isatty():
+        sys.stderr.write(plain_text(lines))
+        return
+    from rich.console import Console
+    from rich.text import Text
+
+    console = Console(stderr=True, highlight=False)
+    for line in lines:
+        console.print(Text.assemble(*line), soft_wrap=True)

@@ -1,0 +1,57 @@
+"""`expect params = 8_037_834`: what a spec says of its own size."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+from cldfc.diagnostics import Problems, did_you_mean
+from cldfc.network.shapes import Inferred
+from cldfc.ops import Kernel
+from cldfc.syntax import tree
+
+
+def count_params(inferred: Inferred) -> int:
+    """Numbers that are stored, shared ones once."""
+    return sum(stored.count() for stored in inferred.parameters.values())
+
+
+def count_macs(inferred: Inferred) -> int:
+    """Multiply-adds for one image."""
+    total = 0
+    for operation, shape in zip(inferred.expansion.operations, inferred.shapes, strict=True):
+        if operation.parameter is not None:
+            operands = [inferred.shapes[at] for at in operation.operands]
+            sizes = inferred.parameters[operation.parameter].sizes
+            total += operation.operator.multiply_adds(operands, shape, sizes)
+    return total
+
+
+def count_convs(inferred: Inferred) -> int:
+    """Convolutions that are computed."""
+    return sum(isinstance(operation.operator, Kernel) for operation in inferred.expansion.operations)
+
+
+QUANTITIES: Mapping[str, tuple[Callable[[Inferred], int], str]] = {
+    "params": (count_params, "parameters"),
+    "macs": (count_macs, "multiply-adds"),
+    "convs": (count_convs, "convolutions"),
+}
+
+
+def check_expectations(spec: tree.Spec, inferred: Inferred, problems: Problems) -> None:
+    """Report every `expect` that does not hold."""
+    for expect in spec.statements:
+        if not isinstance(expect, tree.Expect):
+            continue
+        if expect.quantity not in QUANTITIES:
+            known = ", ".join(f"`{name}`" for name in QUANTITIES)
+            help = did_you_mean(expect.quantity, QUANTITIES, f"write one of {known}")
+            message = f"`{expect.quantity}` cannot be expected"
+            problems.report("E0602", message, expect.name_span, "unknown quantity", help)
+            continue
+        count, what = QUANTITIES[expect.quantity]
+        found = count(inferred)
+        if found != expect.number.value:
+            help = f"correct the network, or write `expect {expect.quantity} = {found:_}`"
+            message = f"the network has {found:,} {what}, not {expect.number.span.text}"
+            problems.report("E0601", message, expect.number.span, f"{found:,} counted", help)

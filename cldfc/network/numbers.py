@@ -1,0 +1,249 @@
+"""Numbers in a spec: formulas over index names, and their values."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Set
+from dataclasses import dataclass, field
+
+from cldfc.diagnostics import Label, Problems, Span
+from cldfc.network.formula import Formula, NoNumber, Number, Sign
+from cldfc.network.names import Names
+from cldfc.network.positions import Constant, Lookup, OutOfRange, Position
+from cldfc.syntax import tree
+from cldfc.syntax.format import format_symbol
+
+NONE: Set[str] = frozenset()
+Tag = tuple[tree.Index, ...]
+
+
+@dataclass
+class Numbers(ABC):
+    """Builds formulas and computes them; what it cannot, it reports."""
+
+    names: Names
+    problems: Problems
+    formulas: dict[str, Formula | None] = field(default_factory=dict[str, "Formula | None"])
+
+    @abstractmethod
+    def constant(self, name: str) -> Constant | None:
+        """A constant with its values by name; None when it is none, is a formula only, or is wrong."""
+
+    def number(self, expression: tree.Expression) -> Number | None:
+        """The value of a number that depends on no index; None, and a report, when it has none."""
+        formula = self.formula(expression, NONE, ())
+        return None if formula is None else self.value(formula, {}, expression.span)
+
+    def value(self, formula: Formula, binding: dict[str, int], span: Span) -> Number | None:
+        """The value of a formula at a choice of indices, or a report."""
+        try:
+            return formula.value(binding)
+        except NoNumber as error:
+            help = "write a formula that gives a number, such as `64 * 2^(ℓ-1)`"
+            message = f"`{span.text}` is no number{describe_binding(binding)}: {error}"
+            self.problems.report("E0506", message, span, "cannot be computed", help)
+        except OutOfRange as error:
+            missing = f"`{error.constant.name}@{error.position}`"
+            self.problems.report(
+                "E0305",
+                f"`{span.text}` needs {missing}, which has no value{describe_binding(binding)}"
+                if missing != f"`{span.text}`"
+                else f"{missing} has no value",
+                span,
+                f"needs {missing}",
+                error.constant.help_for_values(),
+                Label(error.constant.span, "declared here"),
+            )
+        return None
+
+    def formula(self, expression: tree.Expression, bound: Set[str], context: Tag) -> Formula | None:
+        """A number over the bound index names; `context` is the tag that says the level."""
+        match expression:
+            case tree.Number(value):
+                return Formula(value)
+            case tree.Symbol():
+                return self.named_number(expression, bound, context)
+            case tree.Sum(terms, signs):
+                operands = self.all_formulas(terms, bound, context)
+                return (
+                    None
+                    if operands is None
+                    else Formula(
+                        None,
+                        "+",
+                        tuple(term if sign > 0 else negative(term) for sign, term in zip(signs, operands, strict=True)),
+                    )
+                )
+            case tree.Star(left, 1, right, _, False) if right is not None:
+                return self.combined("*", (left, right), bound, context)
+            case tree.Quotient(numerator, denominator):
+                return self.combined("/", (numerator, denominator), bound, context)
+            case tree.Power(base, exponent):
+                return self.combined("^", (base, exponent), bound, context)
+            case _:
+                return self.names.report_kind(expression, "a number")
+
+    def combined(self, sign: Sign, parts: tuple[tree.Expression, ...], bound: Set[str], context: Tag) -> Formula | None:
+        """Numbers with a sign between them."""
+        operands = self.all_formulas(parts, bound, context)
+        return None if operands is None else Formula(None, sign, operands)
+
+    def all_formulas(
+        self, parts: tuple[tree.Expression, ...], bound: Set[str], context: Tag
+    ) -> tuple[Formula, ...] | None:
+        """Several numbers, unless one of them is none."""
+        found = [self.formula(part, bound, context) for part in parts]
+        return tuple(f for f in found if f is not None) if None not in found else None
+
+    def named_number(self, symbol: tree.Symbol, bound: Set[str], context: Tag) -> Formula | None:
+        """An index, a constant or a fixed scalar in a formula."""
+        name = symbol.name
+        if name in bound and not symbol.tag:
+            return Formula(Position(name, 0))
+        if not self.names.is_constant(name):
+            if isinstance(self.names.declared.get(name), tree.Range):
+                return self.report_unbound(symbol)
+            return self.names.report_kind(symbol, "a number")
+        constant = self.constant(name)
+        if constant is None:
+            return self.applied(symbol, bound, context)
+        if len(symbol.tag) > 1:
+            return self.names.report_arity(symbol)
+        if constant.index is None:
+            return Formula(constant.values[0])
+        own = symbol.tag[0] if symbol.tag else level_index(context, constant.index, self.is_per_level)
+        if own is not None and symbol.tag and isinstance(self.names.declared.get(own.name or ""), tree.Range):
+            if own.name not in bound and (bound or context):
+                return self.report_unbound(tree.Symbol(own.name or "", (), own.span))
+        if own is None or (own.name is not None and own.name not in bound and not self.names.is_constant(own.name)):
+            return self.report_which(symbol, constant)
+        at = self.position_in(own, bound, context)
+        return None if at is None else Formula(Position(Lookup(constant, at), 0))
+
+    def position_in(self, index: tree.Index, bound: Set[str], context: Tag) -> Position | None:
+        """An index of a tag inside a formula: a number, a bound name, or a constant."""
+        if index.name is None:
+            return Position(None, index.offset)
+        if index.name in bound and index.at is None:
+            return Position(index.name, index.offset)
+        inner = tree.Symbol(index.name, (index.at,) if index.at else (), index.span)
+        formula = self.named_number(inner, bound, context)
+        if formula is None:
+            return None
+        if isinstance(formula.leaf, Position):
+            return formula.leaf.shifted(index.offset)
+        return Position(None, int(formula.leaf or 0) + index.offset) if formula.leaf is not None else None
+
+    def applied(self, symbol: tree.Symbol, bound: Set[str], context: Tag) -> Formula | None:
+        """A constant of several indices, or a fixed scalar, at its tag."""
+        declaration = self.names.declared[symbol.name]
+        formula = self.formula_of(symbol.name)
+        if formula is None or not isinstance(declaration, tree.Let | tree.Scalar):
+            return None
+        head = declaration.symbol.tag
+        if len(head) != len(symbol.tag):
+            return self.names.report_arity(symbol)
+        positions = [self.position_in(index, bound, context) for index in symbol.tag]
+        known = [position for position in positions if position is not None]
+        if len(known) < len(head):
+            return None
+        return formula.substitute({index.name or "": at for index, at in zip(head, known, strict=True)})
+
+    def formula_of(self, name: str) -> Formula | None:
+        """The formula of a constant of several indices, or of a fixed scalar, over the names of its head."""
+        if name not in self.formulas:
+            declaration = self.names.declared[name]
+            assert isinstance(declaration, tree.Let | tree.Scalar)
+            value = declaration.values[0] if isinstance(declaration, tree.Let) else declaration.value
+            bound = {index.name or "" for index in declaration.symbol.tag}
+            self.formulas[name] = (
+                None if name in self.problems.broken else self.formula(value, bound, declaration.symbol.tag)
+            )
+            if self.formulas[name] is None:
+                self.problems.broken.add(name)
+        return self.formulas[name]
+
+    def is_per_level(self, name: str) -> bool:
+        """Whether a name is a constant that differs from level to level."""
+        constant = self.constant(name)
+        return constant is not None and constant.index is not None
+
+    def report_unbound(self, symbol: tree.Symbol) -> None:
+        """An index as a number, where it has no value."""
+        self.problems.report(
+            "E0206",
+            f"`{symbol.name}` has no value here",
+            symbol.span,
+            "not in the tag on the left side",
+            f"put `{symbol.name}` into the tag on the left side, or write a number for it",
+        )
+
+    def report_which(self, symbol: tree.Symbol, constant: Constant) -> None:
+        """A per-level constant where nothing says the level."""
+        last = constant.lower + len(constant.values) - 1
+        self.problems.report(
+            "E0503",
+            f"`{format_symbol(symbol)}` is not one number: `{constant.name}` has one for each `{constant.index}`",
+            symbol.span,
+            "which of them?",
+            f"write a value of {constant.index} = {constant.lower}..{last}, as in `{constant.name}@{constant.lower}`",
+            Label(constant.span, "declared here"),
+        )
+
+    def whole(self, expression: tree.Expression, role: str, least: int, most: int) -> int | None:
+        """A whole number within bounds, or a report that names its role."""
+        value = self.number(expression)
+        if value is None:
+            return None
+        if isinstance(value, float) or not least <= value <= most:
+            self.report_unfit(value, expression.span, role, least, most)
+            return None
+        return value
+
+    def report_unfit(
+        self,
+        value: Number,
+        span: Span,
+        role: str,
+        least: float,
+        most: float,
+        *others: Label,
+        kind: str = "whole number",
+    ) -> None:
+        """Report a number that cannot play its role."""
+        report_unfit(self.problems, value, span, role, least, most, *others, kind=kind)
+
+
+def report_unfit(
+    problems: Problems,
+    value: Number,
+    span: Span,
+    role: str,
+    least: float,
+    most: float,
+    *others: Label,
+    kind: str = "whole number",
+) -> None:
+    """Report a number that cannot play its role."""
+    written = f"`{span.text}`" if str(value) == span.text.replace("_", "") else f"`{span.text}`, which is {value:,.6g},"
+    reason = "small" if value < least else "large"
+    verb = f"is too {reason} for" if value < least or value > most else "cannot be"
+    wanted = f"a {kind} from {least:,} to {most:,}"
+    problems.report("E0504", f"{written} {verb} {role}", span, f"expected {wanted}", f"write {wanted}", *others)
+
+
+def level_index(context: Tag, level: str, is_per_level: Callable[[str], bool]) -> tree.Index | None:
+    """The index of a tag that says the level: the first that is no per-level constant itself."""
+    others = [index for index in context if index.name is None or not is_per_level(index.name)]
+    levels = [index for index in others if index.name == level]
+    return next(iter([*levels, *others]), None)
+
+
+def negative(formula: Formula) -> Formula:
+    """A formula with its sign turned."""
+    return Formula(None, "*", (Formula(-1), formula))
+
+
+def describe_binding(binding: dict[str, int]) -> str:
+    """` at ℓ = 2`, or nothing."""
+    return f" at {', '.join(f'{name} = {value}' for name, value in binding.items())}" if binding else ""

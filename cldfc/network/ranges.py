@@ -1,0 +1,107 @@
+"""Ranges of index names and their bounds: `1..J`, `1..ν`, `0..i-1`."""
+
+from __future__ import annotations
+
+from collections.abc import Set
+from typing import TYPE_CHECKING
+
+from cldfc.network.limits import LONGEST_RANGE
+from cldfc.network.positions import IndexRange, Lookup, Position
+from cldfc.syntax import tree
+
+if TYPE_CHECKING:
+    from cldfc.network.constants import Constants
+
+Tag = tuple[tree.Index, ...]
+
+
+def declared_range(constants: Constants, range: tree.Range) -> IndexRange | None:
+    """A range with its bounds worked out; a bound may be one number for each level."""
+    lower, upper = declared_bound(constants, range.lower), declared_bound(constants, range.upper)
+    if lower is None or upper is None:
+        return None
+    levels = {b.base.constant.index for b in (lower, upper) if isinstance(b.base, Lookup)}
+    if len(levels) > 1:
+        refuse_range(
+            constants, range, "has bounds that differ by two different indices", "let both differ by one index"
+        )
+        return None
+    if not levels and upper.offset < lower.offset:
+        message = f"is empty: it goes from {lower} to {upper}"
+        refuse_range(constants, range, message, "write the smaller bound first")
+        return None
+    if not levels and upper.offset - lower.offset >= LONGEST_RANGE:
+        message = f"is longer than {LONGEST_RANGE:,}: it goes from {lower} to {upper}"
+        refuse_range(constants, range, message, f"write a range of at most {LONGEST_RANGE:,} values")
+        return None
+    return IndexRange(range.kind, range.name, lower, upper, next(iter(levels), None), range.span)
+
+
+def refuse_range(constants: Constants, range: tree.Range, message: str, help: str) -> None:
+    """Report a range that no index can take."""
+    span = range.lower.span.to(range.upper.span)
+    constants.problems.report("E0505", f"the range of `{range.name}` {message}", span, "cannot be a range", help)
+
+
+def declared_bound(constants: Constants, expression: tree.Expression) -> Position | None:
+    """A bound of `levels` or `steps`, which may be a constant that differs from level to level."""
+    symbol, _ = split_shift(expression)
+    constant = constants.constant(symbol.name) if symbol is not None else None
+    levels = [constant.index] if constant is not None and constant.index is not None else []
+    return bound_of(constants, expression, frozenset(levels), ())
+
+
+def bound_of(constants: Constants, expression: tree.Expression, bound: Set[str], context: Tag) -> Position | None:
+    """A bound of a range: an index or a constant, plus a whole number; or a whole number."""
+    role = "a bound of an index"
+    symbol, shift = split_shift(expression)
+    if symbol is not None and symbol.name in bound and not symbol.tag:
+        return Position(symbol.name, shift)
+    if symbol is not None and constants.is_per_level(symbol.name):
+        constant = constants.constant(symbol.name)
+        assert constant is not None
+        if not constants.all_whole(constant, symbol.span, role, -LONGEST_RANGE, LONGEST_RANGE):
+            return None
+        if not context and not symbol.tag and constant.index in bound:
+            return Position(Lookup(constant, Position(constant.index, 0)), shift)
+        return bound_at_level(constants, symbol, shift, bound, context)
+    formula = constants.formula(expression, bound, context)
+    if formula is None:
+        return None
+    if any(True for _ in formula.positions()):
+        help = "write an index or a constant, plus or minus a whole number, as in `i-1` or `ν@ℓ`"
+        message = f"`{expression.span.text}` is too much for a bound of an index"
+        return constants.problems.report("E0505", message, expression.span, "cannot be a bound", help)
+    value = constants.whole(expression, role, -LONGEST_RANGE, LONGEST_RANGE)
+    return None if value is None else Position(None, value)
+
+
+def bound_at_level(
+    constants: Constants, symbol: tree.Symbol, shift: int, bound: Set[str], context: Tag
+) -> Position | None:
+    """A per-level constant as a bound: `ν@ℓ`, `ν@2`."""
+    formula = constants.named_number(symbol, bound, context)
+    if formula is None or not isinstance(formula.leaf, Position):
+        return None
+    if all(not isinstance(p.base, Lookup) or p.base.at.base is None for p in formula.positions()):
+        value = constants.value(formula, {}, symbol.span)
+        return None if value is None else Position(None, int(value) + shift)
+    return formula.leaf.shifted(shift)
+
+
+def split_shift(expression: tree.Expression) -> tuple[tree.Symbol | None, int]:
+    """`i-1` as the symbol and -1; None when it is no symbol plus or minus whole numbers."""
+    if isinstance(expression, tree.Symbol):
+        return expression, 0
+    if not isinstance(expression, tree.Sum):
+        return None, 0
+    symbol: tree.Symbol | None = None
+    shift = 0
+    for sign, term in zip(expression.signs, expression.terms, strict=True):
+        if isinstance(term, tree.Symbol) and sign > 0 and symbol is None:
+            symbol = term
+        elif isinstance(term, tree.Number) and isinstance(term.value, int):
+            shift += sign * term.value
+        else:
+            return None, 0
+    return symbol, shift

@@ -1,0 +1,104 @@
+"""`sum(j = 0..i-1 : …)` and `concat(…)`: reductions over an index of their own."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from cldfc.network.limits import MOST_STEPS
+from cldfc.network.positions import Position
+from cldfc.network.program import Read, Reads, Template
+from cldfc.network.ranges import bound_of
+from cldfc.network.words import Scope
+from cldfc.ops import Concat, Total
+from cldfc.syntax import tree
+from cldfc.syntax.walk import mentions
+
+if TYPE_CHECKING:
+    from cldfc.network.elaborate import Elaboration, Value
+
+
+def reduce_values(work: Elaboration, reduction: tree.Reduction, scope: Scope) -> Value | None:
+    """`sum(j = 0..i-1 : …)`: its terms are values, if need be of an equation of their own."""
+    bounds = bounds_of(work, reduction, scope)
+    name = f"{reduction.name}_2" if reduction.name in work.indices else reduction.name
+    inside = scope.inside(reduction.name, Position(name, 0))
+    body = reduction.body
+    if isinstance(body, tree.Symbol) and work.words.names.is_value(body):
+        read = work.read(body, inside)
+    else:
+        read = terms(work, reduction, name, inside)
+    if bounds is None or not isinstance(read, Read):
+        return None
+    operand = Reads(read.family, read.positions, read.span, name, *bounds)
+    operator = Total() if reduction.reducer == "sum" else Concat()
+    return work.step(operator, (operand,), None, reduction.span)
+
+
+def terms(work: Elaboration, reduction: tree.Reduction, name: str, scope: Scope) -> Read | None:
+    """The terms of a reduction as a family: one value for each of them."""
+    left = tuple(Position(index, 0) for index in (*work.indices, name))
+    taken = {**work.words.owned.taken, **work.words.names.by_name}
+    family, number = "terms", 1
+    while family in taken:
+        number += 1
+        family = f"terms_{number}"
+    work.words.owned.taken[family] = "terms"
+    inner = work.inner(family, left, (*work.indices, name))
+    result = inner.value(reduction.body, scope)
+    if result is None or work.statement is None:
+        return None
+    steps = tuple(inner.steps)
+    work.words.inner.append(Template(work.statement, family, left, 0, {}, steps, result, is_inner=True))
+    return Read(family, left, reduction.body.span)
+
+
+def bounds_of(work: Elaboration, reduction: tree.Reduction, scope: Scope) -> tuple[Position, Position] | None:
+    """From where to where a reduction goes."""
+    if reduction.name in scope.values:
+        return work.words.problems.report(
+            "E0204",
+            f"`{reduction.name}` has a value here already",
+            reduction.name_span,
+            "already taken",
+            "choose another name for the index of the reduction",
+        )
+    constants, level = work.words.tags.constants, tag_of_terms(reduction) or scope.tag
+    found = [bound_of(constants, b, scope.values.keys(), level) for b in (reduction.lower, reduction.upper)]
+    if found[0] is None or found[1] is None:
+        return None
+    return found[0].substitute(scope.values), found[1].substitute(scope.values)
+
+
+def unroll(work: Elaboration, reduction: tree.Reduction, operand: Value | None, scope: Scope) -> Value | None:
+    """A reduction of operators, between bounds that are plain numbers."""
+    bounds = bounds_of(work, reduction, scope)
+    if bounds is None:
+        return None
+    if any(bound.base is not None for bound in bounds):
+        return work.words.problems.report(
+            "E0213",
+            "a reduction of operators has bounds that differ from place to place",
+            reduction.lower.span.to(reduction.upper.span),
+            "expected numbers",
+            "write numbers, or reduce values: apply each operator inside, as in `sum(j = 1..i : K@j * x)`",
+        )
+    turns = range(bounds[0].offset, bounds[1].offset + 1)
+    if not turns or len(turns) > MOST_STEPS:
+        return work.report_size(reduction.span) if turns else report_empty(work, reduction)
+    parts = [work.apply(reduction.body, operand, scope.inside(reduction.name, Position(None, j))) for j in turns]
+    members = (reduction.body,) * len(turns)
+    return work.combine(tree.Listing(reduction.reducer, members, reduction.span), parts)
+
+
+def report_empty(work: Elaboration, reduction: tree.Reduction) -> None:
+    """A reduction over nothing."""
+    span = reduction.lower.span.to(reduction.upper.span)
+    help = "write the smaller bound first"
+    work.words.problems.report("E0505", f"the range of `{reduction.name}` is empty", span, "no index", help)
+
+
+def tag_of_terms(reduction: tree.Reduction) -> tuple[tree.Index, ...]:
+    """The tag that says the level of `concat(j = 0..ν : x@ℓ,j)`: the first in its body that the index stands in."""
+    symbols = [found for found in mentions(reduction.body) if isinstance(found, tree.Symbol)]
+    own = (symbol.tag for symbol in symbols if any(index.name == reduction.name for index in symbol.tag))
+    return next((tag for tag in own if len(tag) > 1), ())

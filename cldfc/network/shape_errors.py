@@ -1,0 +1,225 @@
+"""What can be wrong with shapes: of terms, of operators, of parameters and their uses."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from cldfc.diagnostics import Label, Problems, Span
+from cldfc.network.expand import Expansion, Operation
+from cldfc.network.positions import Key, OutOfRange, format_key
+from cldfc.network.program import Attribute, Step
+from cldfc.ops import Concat, Dim, Form, Sized, Unfit
+from cldfc.syntax import tree
+
+
+@dataclass
+class ShapeErrors:
+    """Reports; `first` is the operation that uses each parameter first."""
+
+    expansion: Expansion
+    problems: Problems
+    first: dict[Key, Operation] = field(default_factory=dict[Key, Operation])
+    tied: set[tuple[str, str]] = field(default_factory=set[tuple[str, str]])
+    """The tied parameters, each with the size by which its uses differ, that were reported."""
+
+    def mismatch(self, at: int, operands: list[Form], parameter: Sized | None) -> None:
+        """Two shapes that do not fit: of terms, of a value and its operator, or of a parameter and its uses."""
+        operation = self.expansion.operations[at]
+        step = self.step(operation)
+        if len(operation.operands) != 1 or (step.terms and step.factor is None):
+            self.sum(operation, operands)
+        elif not self.operand(operation, operands[0]) and parameter is not None:
+            self.widths(operation, operands[0], parameter)
+
+    def sum(self, operation: Operation, operands: list[Form]) -> None:
+        """Terms, factors or members of different shapes."""
+        is_concat = isinstance(operation.operator, Concat)
+        terms = self.step(operation).terms or (operation.span,) * len(operands)
+        unlike = [at for at, form in enumerate(operands) if differ(form, operands[0], but_channels=is_concat)]
+        what = WORDS.get(type(operation.operator).__name__, "terms of this sum")
+        value = format_key(self.value(operation))
+        help = "bring them to one shape, with a kernel that has the stride and the channels"
+        if is_concat:
+            help = "bring them to one height and width: pool, prolong or `upsample` one of them"
+        if not unlike:
+            message = f"the shape of the {what}, in `{value}`, contradicts how they are used elsewhere"
+            self.problems.report("E0403", message, operation.span, "of two shapes", help)
+            return
+        at = unlike[0]
+        message = f"the {what} have different shapes, in `{value}`"
+        found = describe(operands[at])
+        others = [Label(terms[0], describe(operands[0]))]
+        if terms[0] == terms[at]:
+            found, others = f"{describe(operands[0])}, and {found}", []
+        self.problems.report("E0403", message, terms[at], found, help, *others)
+
+    def unfit(self, operation: Operation, error: Unfit) -> None:
+        """An operator that is not possible for what it is given."""
+        span, value = self.use_span(operation), format_key(self.value(operation))
+        text = str(error)
+        help = "change the number, or the channels and sizes that it is applied to"
+        if "has no middle" in text:
+            help = "write an odd size; an even kernel can only prolong, as in `K *^2 x`"
+        elif "groups" in text:
+            help = "write a number of groups that divides the channels"
+        elif "before a stride" in text:
+            help = f"write the size first: `{operation.operator.keyword}[3, stride=2]`"
+        elif "window" in text:
+            help = "pool fewer times, or with a smaller window"
+        self.problems.report("E0407", f"{text}, in `{value}`", span, "not possible here", help)
+
+    def two_ways(self, operation: Operation, first: Operation) -> None:
+        """One kernel as a convolution and as a prolongation: its numbers would mean two things."""
+        name = format_key(operation.parameter or ("", ()))
+        self.problems.report(
+            "E0408",
+            f"`{name}` is used as a convolution and as a prolongation",
+            self.use_span(operation),
+            f"in `{format_key(self.value(operation))}`",
+            "declare a second kernel for one of the two uses",
+            Label(self.use_span(first), f"the other way in `{format_key(self.value(first))}`"),
+        )
+
+    def unlike(
+        self, operation: Operation, first: Operation, name: str, before: float | None, here: float | None
+    ) -> None:
+        """A tied parameter whose declaration gives different numbers at two of its uses."""
+        key = format_key(operation.parameter or ("", ()))
+        if (key, name) in self.tied:
+            return
+        self.tied.add((key, name))
+        what = {"in": "input channels", "out": "channels", "init": "initial value"}.get(name, name)
+        self.problems.report(
+            "E0402",
+            f"`{key}` is one for uses of different {what}: {here} in `{format_key(self.value(operation))}`",
+            self.use_span(operation),
+            f"{what} {here}",
+            f"let its {what} not depend on the indices that `tie` leaves out, or tie fewer uses",
+            Label(self.use_span(first), f"{what} {before} in `{format_key(self.value(first))}`"),
+            *self.ties(operation),
+        )
+
+    def ties(self, operation: Operation) -> list[Label]:
+        """Where a parameter is tied."""
+        name = (operation.parameter or ("", ()))[0]
+        statements = self.expansion.program.spec.statements
+        ties = [tie for tie in statements if isinstance(tie, tree.Tie) and tie.symbol.name == name]
+        return [Label(tie.span, "tied here") for tie in ties]
+
+    def operand(self, operation: Operation, operand: Form) -> bool:
+        """An operator at a vector that needs a map, or the other way round; False when that is right."""
+        span, dims = self.use_span(operation), operand.root().dims
+        is_linear = operation.operator.owns == "linear"
+        if dims is None or len(dims) == (1 if is_linear else 3):
+            return False
+        self.problems.report(
+            "E0404",
+            f"`{span.text}` is applied to {describe(operand)}, in `{format_key(self.value(operation))}`",
+            span,
+            "expected a vector" if is_linear else "expected a map: channels × height × width",
+            "pool the map first: `linear ∘ avgpool(…)`" if is_linear else "apply it before the map is pooled",
+        )
+        return True
+
+    def widths(self, operation: Operation, operand: Form, parameter: Sized) -> None:
+        """A parameter at a second width, or at another than is declared."""
+        key = operation.parameter or ("", ())
+        if any(format_key(key) == tied for tied, _ in self.tied):
+            return
+        span, first, name = self.use_span(operation), self.first[key], format_key(key)
+        expected = next((d.root().size for n, d in parameter.dims.items() if n in ("in", "channels")), None)
+        here = self.width(operation, (operand.root().dims or (Dim(),))[0].root().size)
+        kernel = self.kernel(key)
+        if first is operation and kernel is not None:
+            declared = (kernel.channels_in or kernel.symbol).span
+            message = f"`{name}` is declared for another width than it is used with: {here}"
+            help = f"write {here.split()[0]} there, or leave the input channels out"
+            self.problems.report("E0402", message, span, here, help, Label(declared, "declared for this width"))
+            return
+        before = self.width(first, expected)
+        other = self.use_span(first)
+        places = [Label(other, before)]
+        if other == span:
+            lefts = [(self.left_span(first), before), (self.left_span(operation), here)]
+            places = [Label(left, text) for left, text in dict(lefts).items() if left.source is span.source]
+        self.problems.report(
+            "E0402",
+            f"`{name}` is used at two widths: with {here} and with {before}",
+            span,
+            "one parameter for both" if other == span else here,
+            "give the two uses parameters of their own, by name or by tag",
+            *places,
+        )
+
+    def width(self, operation: Operation, number: int | None) -> str:
+        """`64 channels in `r@2,0``."""
+        channels = "1 channel" if number == 1 else f"{number or 'other'} channels"
+        return f"{channels} in `{format_key(self.value(operation))}`"
+
+    def channels(self, operation: Operation, attribute: Attribute, error: OutOfRange) -> None:
+        """A number of a declaration that is taken from a level that is not there."""
+        missing, what = f"`{error.constant.name}@{error.position}`", attribute.role.removeprefix("a number of ")
+        self.problems.report(
+            "E0305",
+            f"the {what} of `{format_key(operation.parameter or ('', ()))}` need {missing}, which has no value",
+            attribute.span,
+            f"needs {missing}",
+            error.constant.help_for_values(),
+            Label(error.constant.span, "declared here"),
+            Label(self.use_span(operation), f"used here, in `{format_key(self.value(operation))}`"),
+        )
+
+    def unknown(self, operation: Operation) -> None:
+        """A shape that nothing determines; those of the values that depend on it follow from it."""
+        self.problems.report(
+            "E0406",
+            f"the shape of `{operation.span.text}` in `{format_key(self.value(operation))}` cannot be known",
+            operation.span,
+            "of unknown shape",
+            "combine it with a value whose shape is known, such as the input",
+        )
+
+    # Where an operation stands
+
+    def kernel(self, key: Key) -> tree.Kernel | None:
+        """The declaration of a kernel."""
+        declaration = self.expansion.program.parameters.get(key[0])
+        return declaration.statement if declaration and isinstance(declaration.statement, tree.Kernel) else None
+
+    def step(self, operation: Operation) -> Step:
+        """The step of an equation that an operation carries out."""
+        return self.expansion.instances[operation.instance].template.steps[operation.step]
+
+    def value(self, operation: Operation) -> Key:
+        """The value that an operation is part of."""
+        return self.expansion.instances[operation.instance].value
+
+    def left_span(self, operation: Operation) -> Span:
+        """The left side of the equation that an operation is part of."""
+        return self.expansion.instances[operation.instance].template.statement.left.span
+
+    def use_span(self, operation: Operation) -> Span:
+        """Where an operation names its parameter."""
+        use = self.step(operation).use
+        return use.span if use else operation.span
+
+
+def describe(form: Form) -> str:
+    """`a map of 64 × 32 × 32`, `a vector of 64 numbers`."""
+    dims = form.root().dims
+    if dims is None:
+        return "a value of unknown shape"
+    return f"a vector of {form} numbers" if len(dims) == 1 else f"a map of {form}"
+
+
+def differ(one: Form, other: Form, but_channels: bool = False) -> bool:
+    """Whether two shapes cannot be one, as far as they are known."""
+    first, second = one.root().dims, other.root().dims
+    if first is None or second is None:
+        return False
+    pairs = [(a.root().size, b.root().size) for a, b in zip(first, second, strict=False)][int(but_channels) :]
+    return len(first) != len(second) or any(a != b for a, b in pairs if a is not None and b is not None)
+
+
+WORDS = {"Multiply": "factors of this product", "Concat": "members of this concatenation"}
+"""What messages call the operands of an operator."""

@@ -1,0 +1,183 @@
+"""`extend "other.cldf"`: a spec that starts from another one, and what the command line changes in it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Hashable, Iterable, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from cldfc.diagnostics import CldfError, Label, Problems, Source, UsageError, nearest
+from cldfc.syntax import tree
+from cldfc.syntax.parse import parse_spec
+from cldfc.syntax.read import read_source
+from cldfc.syntax.spelling import ascii_name
+
+MOST_FILES = 100
+
+
+def read_spec(source: Source, problems: Problems) -> tree.Spec:
+    """A spec with all that it starts from. What is wrong, also with other files, goes to `problems`."""
+    spec = parse_spec(source, problems)
+    statements = Reading(problems).whole(spec, {Path(os.path.abspath(source.name)): None})
+    return tree.Spec(statements, source)
+
+
+@dataclass
+class Reading:
+    """Follows `extend` from file to file."""
+
+    problems: Problems
+    files: int = 1
+    known: dict[Path, tuple[tree.Statement, ...]] = field(default_factory=dict[Path, tuple[tree.Statement, ...]])
+
+    def whole(self, spec: tree.Spec, open: dict[Path, tree.Extend | None]) -> tuple[tree.Statement, ...]:
+        """The statements of a file after those that it starts from; its own replace inherited ones."""
+        extends = [statement for statement in spec.statements if isinstance(statement, tree.Extend)]
+        if not extends:
+            return spec.statements
+        inherited: tuple[tree.Statement, ...] = ()
+        for extend in extends:
+            inherited = merge(inherited, self.inherited(extend, open))
+        own = [statement for statement in spec.statements if not isinstance(statement, tree.Extend)]
+        return merge(inherited, own)
+
+    def inherited(self, extend: tree.Extend, open: dict[Path, tree.Extend | None]) -> tuple[tree.Statement, ...]:
+        """The statements of another file, without its expectations, which speak of that file alone."""
+        path = self.path(extend)
+        if path is None:
+            self.problems.lost = True
+            return ()
+        if path in open:
+            self.report_circle(extend, path, open)
+            return ()
+        if path not in self.known:
+            self.known[path] = self.read(extend, path, open)
+        return tuple(statement for statement in self.known[path] if not isinstance(statement, tree.Expect))
+
+    def read(self, extend: tree.Extend, path: Path, open: dict[Path, tree.Extend | None]) -> tuple[tree.Statement, ...]:
+        """The statements of a file that is not read yet."""
+        self.files += 1
+        if self.files > MOST_FILES:
+            self.refuse(extend, "E0703", f"more than {MOST_FILES} files extend one another", "extend fewer files")
+            return ()
+        try:
+            source = read_source(Path(os.path.relpath(path)))
+        except UsageError as error:
+            near = nearest(path.name, [other.name for other in path.parent.glob("*.cldf")])
+            meant = os.path.join(os.path.dirname(extend.path), near) if near and near != path.name else None
+            self.refuse(extend, "E0704", error.message, f"did you mean `{meant}`?" if meant else error.help)
+            return ()
+        except CldfError as error:
+            self.problems.found += error.diagnostics
+            self.problems.lost = True
+            return ()
+        return self.whole(parse_spec(source, self.problems), {**open, path: extend})
+
+    def path(self, extend: tree.Extend) -> Path | None:
+        """The file that is meant: inside the folder of this one, and not through a link."""
+        folder = Path(os.path.abspath(extend.span.source.name)).parent
+        written = extend.path
+        normal = os.path.normpath(written)
+        if os.path.isabs(written) or normal == ".." or normal.startswith(f"..{os.sep}") or "\0" in written:
+            help = "write a path inside the folder of this file, or move the other file there"
+            if os.path.isabs(written):
+                return self.refuse(extend, "E0701", f"`{written}` is an absolute path", help)
+            return self.refuse(extend, "E0701", f"`{written}` lies outside the folder of this file", help)
+        path = folder
+        for part in Path(normal).parts:
+            path = path / part
+            if path.is_symlink():
+                help = "write the path of the file itself"
+                return self.refuse(extend, "E0702", f"`{written}` leads through a symbolic link", help)
+        return path
+
+    def refuse(self, extend: tree.Extend, code: str, message: str, help: str) -> None:
+        """Report an `extend` that is not followed; anything may be missing then."""
+        self.problems.report(code, message, extend.span, "not read", help)
+        self.problems.lost = True
+
+    def report_circle(self, extend: tree.Extend, path: Path, open: dict[Path, tree.Extend | None]) -> None:
+        """A file that starts from itself."""
+        links = [link for file, link in open.items() if link is not None and file != path]
+        others = [Label(link.span, "extended here") for link in links[:3]]
+        self.problems.report(
+            "E0703",
+            f"`{extend.path}` extends itself",
+            extend.span,
+            "a circle",
+            "remove one of the `extend` statements",
+            *others,
+        )
+        self.problems.lost = True
+
+
+def merge(inherited: Sequence[tree.Statement], own: Iterable[tree.Statement]) -> tuple[tree.Statement, ...]:
+    """The statements with those of the same head replaced, in the place of the first of them."""
+    own = list(own)
+    replaced: dict[Hashable, list[tree.Statement]] = {}
+    for statement in own:
+        replaced.setdefault(head_of(statement), []).append(statement)
+    merged: list[tree.Statement] = []
+    done: set[Hashable] = set()
+    for statement in inherited:
+        head = head_of(statement)
+        if head not in replaced:
+            merged.append(statement)
+        elif head not in done:
+            done.add(head)
+            merged += replaced[head]
+    return (*merged, *(statement for statement in own if head_of(statement) not in done))
+
+
+def head_of(statement: tree.Statement) -> Hashable:
+    """What a later statement must share with this one to replace it."""
+    match statement:
+        case tree.Model() | tree.Input() | tree.Output() | tree.Extend():
+            return type(statement)
+        case tree.Range(_, name):
+            return "name", name
+        case tree.Let(symbol) | tree.Kernel(symbol) | tree.Scalar(symbol):
+            return "name", symbol.name
+        case tree.Tie(symbol):
+            return "tie", symbol.name
+        case tree.Constrain(symbol):
+            return "constrain", symbol
+        case tree.Expect(quantity):
+            return "expect", quantity
+        case tree.Equation(left):
+            return "equation", left, statement.clauses
+
+
+def change_spec(spec: tree.Spec, changes: Sequence[Source], problems: Problems) -> tree.Spec:
+    """A spec with the statements of the command line in the place of its own."""
+    statements = spec.statements
+    for source in changes:
+        own = parse_spec(source, problems).statements
+        for let in own:
+            if isinstance(let, tree.Let):
+                check_known(let, statements, problems)
+        statements = merge(statements, [adopt(statement, statements) for statement in own])
+    return tree.Spec(statements, spec.source)
+
+
+def check_known(let: tree.Let, statements: Sequence[tree.Statement], problems: Problems) -> None:
+    """Report a `--let` of what the spec does not have."""
+    known = [other.symbol.name for other in statements if isinstance(other, tree.Let)]
+    if let.symbol.name not in known:
+        spelled = {ascii_name(name): name for name in known}
+        close = nearest(ascii_name(let.symbol.name), spelled)
+        listed = ", ".join(f"`{name}`" for name in known)
+        help = f"did you mean `{spelled[close]}`?" if close else f"the spec has {listed}"
+        message = f"the spec has no `let {let.symbol.name}` to replace"
+        problems.report("E0201", message, let.symbol.span, "unknown name", help if known else "write it into the spec")
+
+
+def adopt(statement: tree.Statement, others: Sequence[tree.Statement]) -> tree.Statement:
+    """`let ν = 3,4,6,3` for `let ν@ℓ = …`: without a tag it takes on that of what it replaces."""
+    if not isinstance(statement, tree.Let) or statement.symbol.tag:
+        return statement
+    for other in others:
+        if isinstance(other, tree.Let) and other.symbol.name == statement.symbol.name:
+            return replace(statement, symbol=replace(statement.symbol, tag=other.symbol.tag))
+    return statement

@@ -1,0 +1,21 @@
+"""The words of the language, and how the statements that they start are written."""
+
+from __future__ import annotations
+
+EXAMPLES = {
+    "model": "`model PreActResNet18`",
+    "extend": '`extend "preact18_Al.cldf"`',
+    "levels": "`levels ℓ = 1..J`",
+    "steps": "`steps i = 1..ν`",
+    "let": "`let σ = relu ∘ bn` or `let ν@ℓ = 2, 1, 1, 1`",
+    "input": "`input f : 3 × 32 × 32`",
+    "output": "`output h : 10`",
+    "kernel": "`kernel A@ℓ : 3×3 → c@ℓ`",
+    "scalar": "`scalar ω@ℓ = 1.0`",
+    "tie": "`tie A@ℓ` or `tie B@ℓ for i >= 1`",
+    "constrain": "`constrain u >= 0`",
+    "expect": "`expect params = 8_037_834`",
+}
+STATEMENTS = tuple(EXAMPLES)
+WORDS_INSIDE = ("for", "groups", "dilation", "bias", "fixed", "sum", "concat")
+"""What the language says with words inside a statement."""

@@ -1,0 +1,84 @@
+"""The text of a tag → its indices: `@ℓ,i-1`, `^{\\ell,\\nu_{\\ell}}`, `_\\ell^{\\ell+1}`."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, replace
+
+from cldfc.diagnostics import Problems, Span
+from cldfc.syntax import tree
+from cldfc.syntax.spelling import BRACED, COMMAND, NAME, canonical_name
+
+LONGEST_NUMBER = 20
+LATEX_SPACE = re.compile(r"\\[,;:! ]")
+PART = re.compile(rf"[@^_] *(?:({BRACED})|({COMMAND}|[^{{}}^_]+))")
+INDEX = re.compile(
+    rf"(?:(?P<name>{NAME}) *(?:@ *(?P<plain>{NAME}|[0-9]+)|[@_^] *(?:(?P<braced>{BRACED})|(?P<command>{COMMAND})))?"
+    r"|(?P<number>-? *[0-9]+)) *(?:(?P<sign>[+-]) *(?P<shift>[0-9]+) *)?"
+)
+
+
+def whole_number(text: str, place: Span, problems: Problems) -> int:
+    """An integer; Python itself refuses to read very long ones."""
+    if len(text) <= LONGEST_NUMBER:
+        return int(text)
+    help = f"write a number of at most {LONGEST_NUMBER} digits"
+    problems.report("E0104", f"this number has {len(text):,} digits", place, "too large", help)
+    return 1
+
+
+@dataclass(frozen=True, slots=True)
+class TagReader:
+    """Reads one tag, which stands at `place`."""
+
+    problems: Problems
+    place: Span
+
+    def tag(self, text: str) -> tuple[tree.Index, ...]:
+        """All indices of a tag; of LaTeX's two, the lower ones come first."""
+        if text.startswith("@"):
+            return self.indices(text, 1)
+        parts = [(match.start(), match.group()) for match in PART.finditer(text)]
+        parts.sort(key=lambda part: not part[1].startswith("_"))
+        return tuple(index for start, part in parts for index in self.indices(part, 1, start))
+
+    def indices(self, text: str, skip: int, start: int = 0) -> tuple[tree.Index, ...]:
+        """The indices of a list, in braces or not."""
+        at, inner = skip, text[skip:]
+        stripped = inner.lstrip()
+        at += len(inner) - len(stripped)
+        if stripped.startswith("{"):
+            at, stripped = at + 1, stripped.rstrip()[1:-1]
+        found: list[tree.Index] = []
+        for part in stripped.split(","):
+            found.append(self.index(part, self.within(start + at, len(part))))
+            at += len(part) + 1
+        return tuple(found)
+
+    def within(self, start: int, length: int) -> Span:
+        """A stretch of the tag."""
+        return Span(self.place.source, self.place.start + start, self.place.start + start + length)
+
+    def index(self, text: str, place: Span) -> tree.Index:
+        """One index: a number, a name, a name ± a number, or a constant with its own tag."""
+        plain = LATEX_SPACE.sub(" ", text).replace("\t", " ").strip()
+        match = INDEX.fullmatch(plain)
+        if match is None:
+            self.problems.report(
+                "E0106",
+                f"`{text.strip()}` is not an index" if text.strip() else "an index is missing",
+                place,
+                "expected a name, a number, or a name ± a number",
+                "write indices like `ℓ`, `i-1`, `0` or `ν@ℓ`, joined by commas",
+            )
+            return tree.Index(None, None, 0, place)
+        offset = whole_number(match["shift"] or "0", place, self.problems) * (-1 if match["sign"] == "-" else 1)
+        if match["number"] is not None:
+            number = match["number"].replace(" ", "")
+            return tree.Index(None, None, whole_number(number, place, self.problems) + offset, place)
+        name = canonical_name(match["name"])
+        if match["plain"] is not None:
+            own = self.index(match["plain"], place)
+            return tree.Index(name, replace(own, offset=own.offset + offset), 0, place)
+        inner = match["command"] or (match["braced"] or "")[1:-1]
+        return tree.Index(name, self.index(inner, place) if inner else None, offset, place)

@@ -1,0 +1,40 @@
+"""The options that change a network on the command line: `--let`, `--tie`, `--input`, `--classes`."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+from cldfc.compiler import Task
+from cldfc.diagnostics import Source, UsageError
+from cldfc.network.limits import LARGEST_SIZE
+
+SHAPE = re.compile(r"\s*([0-9]{1,9})\s*[x×,]\s*([0-9]{1,9})\s*[x×,]\s*([0-9]{1,9})\s*")
+
+
+def read_task(
+    lets: Sequence[str] = (), ties: Sequence[str] = (), input: str | None = None, classes: int | None = None
+) -> Task:
+    """What the command line asks for instead of what the spec says. Raises UsageError."""
+    changes = [*(change("let", text) for text in lets), *(change("tie", text) for text in ties)]
+    if classes is not None and not 1 <= classes <= LARGEST_SIZE:
+        raise UsageError(f"{classes:,} classes are not possible", f"write a number from 1 to {LARGEST_SIZE:,}")
+    return Task(None if input is None else read_shape(input), classes, tuple(changes))
+
+
+def change(word: str, text: str) -> Source:
+    """One statement of the command line, on one line; it may name its first word again."""
+    statement = " ".join(text.split("\n")).strip()
+    if not statement.startswith(f"{word} "):
+        statement = f"{word} {statement}"
+    return Source(f"--{word}", statement)
+
+
+def read_shape(text: str) -> tuple[int, int, int]:
+    """`3x224x224`. Raises UsageError."""
+    found = SHAPE.fullmatch(text)
+    sizes = [int(size) for size in found.groups()] if found else []
+    if not sizes or not all(1 <= size <= LARGEST_SIZE for size in sizes):
+        raise UsageError(f"`{text}` is no shape of an input", "write channels, height and width: `--input 3x32x32`")
+    channels, height, width = sizes
+    return channels, height, width

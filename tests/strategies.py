@@ -1,0 +1,138 @@
+"""Random trees of every form that the parser can produce: `specs()`, `statements()`, `expressions()`."""
+
+from functools import cache
+
+from hypothesis import strategies as st
+
+from cldfc.diagnostics import Source, Span
+from cldfc.syntax import tree
+from cldfc.syntax.keywords import STATEMENTS
+from cldfc.syntax.spelling import COMMANDS, PLAIN_NAME, canonical_name
+
+NOWHERE = Span(Source("", ""), 0, 0)
+NAMES = (
+    "r u x f σ 𝒜 ℓ i J ν A1 bn_2 θ σ_1 tilde_r f_in 𝒜2 θ0 x_ σx hat_𝒜 tilde_ℓ tilde_l R_σ value_of_x bar_σ_in "
+    "σ_in_out 𝒜_1 cal l_ a__b tilde_ hat_x_ check_rel summary concat_2 input for bias groups relu e x1"
+).split()
+
+signs = st.sampled_from([1, -1])
+
+
+@cache
+def names() -> st.SearchStrategy[str]:
+    """Names as trees hold them, but for the two words that start reductions."""
+    spelled = st.from_regex(PLAIN_NAME, fullmatch=True).map(canonical_name)
+    return st.sampled_from(NAMES) | spelled.filter(lambda name: name not in ("sum", "concat"))
+
+
+def index(name: str | None, at: tree.Index | None, offset: int) -> tree.Index:
+    return tree.Index(name, at, offset, NOWHERE)
+
+
+@cache
+def simple_indices() -> st.SearchStrategy[tree.Index]:
+    """`3`, `-1`, `ℓ`, `i-1`."""
+    shifts = st.integers(-3, 3)
+    return st.builds(index, st.none(), st.none(), st.integers(-3, 99)) | st.builds(index, names(), st.none(), shifts)
+
+
+@cache
+def indices() -> st.SearchStrategy[tree.Index]:
+    """Indices, some with a tag of their own, a few of these with one again."""
+    commands = st.sampled_from(sorted(set(COMMANDS.values()))).map(lambda name: index(name, None, 0))
+    shifts = st.integers(-3, 3)
+    inner = st.builds(index, names(), simple_indices(), st.just(0)) | st.builds(index, names(), commands, shifts)
+    return simple_indices() | st.builds(index, names(), simple_indices() | inner, shifts)
+
+
+@cache
+def tags() -> st.SearchStrategy[tuple[tree.Index, ...]]:
+    return st.just(()) | st.lists(indices(), min_size=1, max_size=3).map(tuple)
+
+
+@cache
+def heads() -> st.SearchStrategy[tree.Symbol]:
+    """Names with tags, as they are declared."""
+    return st.builds(lambda name, tag: tree.Symbol(name, tag, NOWHERE), names(), tags())
+
+
+@cache
+def numbers() -> st.SearchStrategy[tree.Number]:
+    values = st.integers(0, 10**20 - 1) | st.integers(0, 9) | st.floats(0, allow_nan=False, allow_infinity=False)
+    return values.map(lambda value: tree.Number(abs(value), NOWHERE))
+
+
+def compounds(parts: st.SearchStrategy[tree.Expression]) -> st.SearchStrategy[tree.Expression]:
+    """Expressions made of smaller ones."""
+    terms = st.lists(st.tuples(signs, parts), min_size=1, max_size=4)
+    several = st.lists(parts, min_size=2, max_size=3).map(tuple)
+    reducers = st.sampled_from(["sum", "concat"])
+    strides = st.sampled_from([1, 2, 3, 255])
+    settings = st.lists(
+        st.builds(
+            lambda name, value: tree.Setting(name, value, NOWHERE), st.none() | st.sampled_from(["k", "stride"]), parts
+        ),
+        min_size=1,
+        max_size=3,
+    )
+    return st.one_of(
+        st.builds(lambda h, s: tree.Symbol(h.name, h.tag, NOWHERE, tuple(s)), heads(), settings),
+        st.builds(lambda k, s, x, t: tree.Star(k, s, x, NOWHERE, t), parts, strides, parts | st.none(), st.booleans()),
+        st.builds(lambda g, x: tree.Compose(g, x, NOWHERE), parts, parts),
+        st.builds(lambda g, x: tree.Apply(g, x, NOWHERE), parts, parts),
+        terms.map(lambda ts: tree.Sum(tuple(t for _, t in ts), tuple(s for s, _ in ts), NOWHERE)),
+        several.map(lambda factors: tree.Product(factors, NOWHERE)),
+        st.builds(lambda a, b: tree.Quotient(a, b, NOWHERE), parts, parts),
+        st.builds(lambda a, b: tree.Power(a, b, NOWHERE), parts, parts),
+        st.builds(lambda *p: tree.Reduction(*p, NOWHERE, NOWHERE), reducers, names(), parts, parts, parts),
+        st.builds(lambda r, m: tree.Listing(r, (m,), NOWHERE), reducers, parts),
+        st.builds(lambda r, m: tree.Listing(r, m, NOWHERE), reducers, several),
+    )
+
+
+@cache
+def expressions() -> st.SearchStrategy[tree.Expression]:
+    return st.recursive(heads() | numbers(), compounds, max_leaves=10)
+
+
+@cache
+def clauses() -> st.SearchStrategy[tuple[tree.Clause, ...]]:
+    """Ranges of indices, each with at least one end."""
+    ends = st.tuples(expressions(), expressions() | st.none()) | st.tuples(st.none(), expressions())
+    one = st.builds(lambda name, lu: tree.Clause(name, *lu, NOWHERE, NOWHERE), names(), ends)
+    return st.lists(one, max_size=2).map(tuple)
+
+
+@cache
+def statements() -> st.SearchStrategy[tree.Statement]:
+    """Statements of all kinds, equations the most often."""
+    plain = st.sampled_from(["Net", "A_1", "x"])
+    sizes = st.builds(lambda name: tree.Symbol(name, (), NOWHERE), names()) | numbers()
+    some, perhaps = expressions(), expressions() | st.none()
+    paths = st.text(st.characters(exclude_characters='"\n', exclude_categories=["Cs"]), max_size=9)
+    lefts = heads().filter(lambda symbol: symbol.name not in STATEMENTS)
+    equations = st.builds(lambda a, b, c: tree.Equation(a, b, NOWHERE, c), lefts, some, clauses())
+    keywords = st.sampled_from(["levels", "steps"])
+    return equations | st.one_of(
+        plain.map(lambda name: tree.Model(name, NOWHERE)),
+        paths.map(lambda path: tree.Extend(path, NOWHERE)),
+        st.builds(lambda *p: tree.Range(*p, NOWHERE, NOWHERE), keywords, names(), some, some),
+        st.builds(lambda s, v: tree.Let(s, tuple(v), NOWHERE), heads(), st.lists(some, min_size=1, max_size=4)),
+        st.builds(lambda n, *s: tree.Input(n, s, NOWHERE, NOWHERE), names(), sizes, sizes, sizes),
+        st.builds(lambda n, s: tree.Output(n, s, NOWHERE, NOWHERE), names(), sizes),
+        st.builds(
+            lambda s, h, w, i, o, g, d, b: tree.Kernel(s, h, w, i, o, NOWHERE, g, d, b),
+            *(heads(), sizes, sizes, perhaps, some, sizes | st.none(), perhaps, st.booleans()),
+        ),
+        st.builds(lambda s, v, f: tree.Scalar(s, v, f, NOWHERE), heads(), some, st.booleans()),
+        st.builds(lambda s, c: tree.Tie(s, c, NOWHERE), heads(), clauses()),
+        st.builds(lambda s, n: tree.Constrain(s, n, NOWHERE), heads(), numbers()),
+        st.builds(lambda q, n: tree.Expect(q, n, NOWHERE, NOWHERE), plain, numbers()),
+        equations,
+    )
+
+
+@cache
+def specs() -> st.SearchStrategy[tuple[tree.Statement, ...]]:
+    """The statements of whole files."""
+    return st.lists(statements(), max_size=6).map(tuple)

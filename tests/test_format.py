@@ -1,0 +1,234 @@
+"""Tree → text → tree in three spellings, and whole files: tests/golden/format/NAME.cldf and its three outputs."""
+
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from time import perf_counter
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from strategies import NOWHERE, specs, statements
+
+from cldfc.diagnostics import CldfError, Source
+from cldfc.syntax import tree
+from cldfc.syntax.arrange import LONGEST_LINE, arrange, comment_in, read
+from cldfc.syntax.format import format_expression
+from cldfc.syntax.lines import format_statement
+from cldfc.syntax.words import Spelling, spell_name
+
+ROOT = Path(__file__).parents[1]
+SPELLINGS: tuple[Spelling, ...] = ("unicode", "ascii", "latex")
+FOLDER = ROOT / "tests" / "golden" / "format"
+CASES = sorted(FOLDER.glob("*.cldf"))
+WRITTEN = sorted([*ROOT.glob("specs/*.cldf"), *ROOT.glob("examples/*.cldf")])
+FILES = [*WRITTEN, *sorted(ROOT.glob("tests/golden/compile/*.cldf")), *CASES]
+
+in_all_spellings = pytest.mark.parametrize("spelling", SPELLINGS)
+
+
+def statements_of(text: str) -> tuple[tree.Statement, ...]:
+    return read(Source("test.cldf", text))
+
+
+def formatted(text: str, spelling: Spelling = "unicode") -> str:
+    return arrange(Source("test.cldf", text), spelling)
+
+
+def comments_of(text: str) -> list[str]:
+    return sorted(filter(None, map(comment_in, text.split("\n"))))
+
+
+def text_of(path: Path) -> str:
+    return path.read_bytes().decode("utf-8-sig")
+
+
+# Files
+
+
+@in_all_spellings
+@pytest.mark.parametrize("case", CASES, ids=lambda path: path.stem)
+def test_golden(case: Path, spelling: Spelling, golden: Callable[[Path, str], None]):
+    golden(case.with_suffix(f".{spelling}"), formatted(text_of(case), spelling))
+
+
+@in_all_spellings
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
+def test_formatted_files_say_the_same_and_stay(path: Path, spelling: Spelling):
+    text = text_of(path)
+    once = formatted(text, spelling)
+    assert repr(statements_of(once)) == repr(statements_of(text))
+    assert formatted(once, spelling) == once
+    assert comments_of(once) == comments_of(text)
+    assert formatted(once) == formatted(text)
+
+
+@pytest.mark.parametrize("path", WRITTEN, ids=lambda path: path.stem)
+def test_our_own_files_are_formatted(path: Path):
+    assert text_of(path) in {formatted(text_of(path)), formatted(text_of(path), "ascii")}
+
+
+# Trees
+
+
+@settings(max_examples=200, deadline=None, derandomize=True)
+@given(statements())
+def test_statements_are_read_back(statement: tree.Statement):
+    texts = [format_statement(statement, spelling) for spelling in SPELLINGS]
+    for again, spelling, text in zip(statements_of("\n".join(texts)), SPELLINGS, texts, strict=True):
+        assert repr(again) == repr(statement), text
+        assert format_statement(again, spelling) == text
+
+
+@settings(max_examples=20, deadline=None, derandomize=True)
+@given(specs(), st.lists(st.sampled_from(["", "# note", "  # a = b \t", "$$ # in LaTeX", "(1.2)"]), max_size=6))
+def test_files_are_read_back(spec: tuple[tree.Statement, ...], between: list[str]):
+    lines = [format_statement(statement) for statement in spec]
+    for at, line in enumerate(between):
+        lines.insert(2 * at, line)
+    text = "\r\n".join(lines)
+    for spelling in SPELLINGS:
+        once = formatted(text, spelling)
+        assert repr(statements_of(once)) == repr(spec)
+        assert formatted(once, spelling) == once
+        assert comments_of(once) == comments_of(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "ascii", "latex"),
+    [
+        ("r@ℓ,i-1", "r@l,i-1", r"r^{\ell,i-1}"),
+        ("r@ν@ℓ-1", "r@nu@l-1", r"r^{\nu_{\ell-1}}"),
+        ("r@ν@{ℓ}-1", "r@nu@{l}-1", r"r^{\nu_{\ell}-1}"),
+        ("r@ν@J", "r@nu@J", r"r^{\nu^{J}}"),
+        ("r@ν@{-1}", "r@nu@{-1}", r"r^{\nu_{-1}}"),
+        ("r@-1", "r@-1", "r^{-1}"),
+        ("σ_1(R_in)", "sigma_1(R_in)", r"\sigma_1(R_{in})"),
+        ("tilde_r ⊙ hat_𝒜", "tilde_r .* hat_𝒜", r"\tilde{r} \odot \hat{\mathcal{A}}"),
+        ("𝒜2 * θ0", "cal_A2 * theta0", r"\mathrm{cal_A2} * \mathrm{theta0}"),
+        ("σx(x_)", "σx(x_)", r"σx(\mathrm{x_})"),
+        ("K * (for)", "K * (for)", r"K * \mathrm{for}"),
+        ("K *_2 x", "K *_2 x", r"K *_{2} x"),
+        ("K *^2 x", "K *^2 x", r"K *^{2} x"),
+        ("(A * σ) ∘ B *", "(A * sigma) . B *", r"(A * \sigma) \circ B *"),
+        ("(K *)(x)", "(K *)(x)", "(K *)(x)"),
+        ("(K *) + σ", "(K *) + sigma", r"(K *) + \sigma"),
+        ("-(-x)", "-(-x)", "-(-x)"),
+        ("-a * (-b)", "-a * (-b)", "-a * (-b)"),
+        ("2^(ℓ-1)", "2^(l-1)", r"2^{\ell-1}"),
+        ("(x / 2)^n / (a / b)", "(x / 2)^n / (a / b)", "(x / 2)^{n} / (a / b)"),
+        ("1_000 * 1e-07 * 0.50", "1_000 * 1e-07 * 0.50", "1_000 * 1e-07 * 0.50"),
+        ("sum(j = 0..i-1 : x@j)", "sum(j = 0..i-1 : x@j)", r"\mathrm{sum}(j = 0..i-1 : x^{j})"),
+        ("maxpool[3, stride=2](x)", "maxpool[3, stride=2](x)", r"\mathrm{maxpool}[3, stride=2](x)"),
+    ],
+)
+def test_expressions(text: str, ascii: str, latex: str):
+    for form in (text, ascii, latex):
+        (equation,) = statements_of(f"y = {form}")
+        assert isinstance(equation, tree.Equation)
+        assert [format_expression(equation.right, spelling) for spelling in SPELLINGS] == [text, ascii, latex]
+
+
+@pytest.mark.parametrize(
+    ("text", "canonical"),
+    [
+        ("x = ((a)) + (b * c)", "x = a + b * c"),
+        ("x = +a + b", "x = a + b"),
+        ("x = +a", "x = +a"),
+        ("x = g h * y", "x = g ∘ h * y"),
+        ("x@i = y@i, i = 1:ν", "x@i = y@i for i = 1..ν"),
+        ("x@i = y@i for i = 2..2, j <= 3", "x@i = y@i for i = 2, j ≤ 3"),
+        (r"x^{\ell} = y,\quad \ell = 1:J-1.", "x@ℓ = y for ℓ = 1..J-1"),
+        ("kernel K : n x n, 3 -> 4 bias groups 2", "kernel K : n×n, 3 → 4, groups 2, bias"),
+        ("scalar ω=1.0 fixed", "scalar ω = 1.0, fixed"),
+        ("tie B@ℓ for i>=1", "tie B@ℓ for i ≥ 1"),
+        ("constrain u >= 0", "constrain u ≥ 0"),
+        ('extend "a, b#c.cldf"# d', 'extend "a, b#c.cldf"  # d'),
+        (r"\mathrm{let} = \mathrm{relu}", r"\mathrm{let} = relu"),
+    ],
+)
+def test_statements(text: str, canonical: str):
+    assert formatted(text) == canonical + "\n"
+
+
+def test_deep_and_long_trees():
+    for deep in ("-(" * 190 + "-x" + ")" * 190, "g(" * 190 + "x" + ")" * 190, "(" * 90 + "x" + " * y)(z)" * 90):
+        assert formatted(f"x = {deep}").replace("\n    ", " ") == f"x = {deep}\n"
+    started = perf_counter()
+    text = "x = " + " + ".join(f"a_{k}" for k in range(8000))
+    lines = formatted(text).splitlines()
+    assert perf_counter() - started < 10
+    assert " ".join(line.strip() for line in lines) == text
+    assert all(len(line) <= LONGEST_LINE for line in lines) and len(lines) < 1000
+
+
+def test_trees_from_elsewhere():
+    number = tree.Number(8_037_834, NOWHERE)
+    assert format_expression(number) == "8037834"
+    assert spell_name("σ", "ascii") == "sigma"
+
+
+# The command
+
+
+def cldfc(*arguments: str, cwd: Path, given: bytes = b"") -> subprocess.CompletedProcess[str]:
+    code = "import sys; from cldfc.__main__ import main; main()"
+    result = subprocess.run(
+        [sys.executable, "-c", code, "fmt", *arguments],
+        cwd=cwd,
+        env={"PYTHONPATH": str(ROOT), "PATH": "", "PYTHONIOENCODING": "utf-8"},
+        capture_output=True,
+        input=given,
+    )
+    assert b"Traceback" not in result.stderr
+    return subprocess.CompletedProcess([], result.returncode, result.stdout.decode(), result.stderr.decode())
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    (tmp_path / "a.cldf").write_bytes(b"\xef\xbb\xbfx@l = sigma(y)\r\n")
+    (tmp_path / "b.cldf").write_text("x = y\n", encoding="utf-8")
+    (tmp_path / "c.cldf").write_text("x = = y\nz = = y", encoding="utf-8")
+    return tmp_path
+
+
+def test_command_rewrites_what_changes(folder: Path):
+    before = (folder / "b.cldf").stat().st_mtime_ns
+    result = cldfc("a.cldf", "b.cldf", cwd=folder)
+    assert (result.returncode, result.stdout, result.stderr) == (0, "formatted a.cldf\n", "")
+    assert (folder / "a.cldf").read_bytes() == "x@ℓ = σ(y)\n".encode()
+    assert (folder / "b.cldf").stat().st_mtime_ns == before
+    assert cldfc("a.cldf", "b.cldf", cwd=folder).stdout == ""
+
+
+def test_check_writes_nothing(folder: Path):
+    before = (folder / "a.cldf").read_bytes()
+    result = cldfc("--check", "a.cldf", "b.cldf", cwd=folder)
+    assert (result.returncode, result.stdout) == (1, "would format a.cldf\n")
+    assert (folder / "a.cldf").read_bytes() == before
+    assert cldfc("--check", "--ascii", "b.cldf", cwd=folder).returncode == 0
+
+
+def test_wrong_specs_are_not_touched(folder: Path):
+    result = cldfc("c.cldf", "a.cldf", cwd=folder)
+    assert result.returncode == 1
+    assert result.stderr.count("error[E0101]") == 2
+    assert result.stdout == "formatted a.cldf\n"
+    assert (folder / "c.cldf").read_text(encoding="utf-8") == "x = = y\nz = = y"
+    with pytest.raises(CldfError):
+        formatted("x = = y")
+
+
+def test_one_spelling_at_most(folder: Path):
+    result = cldfc("--ascii", "--latex", "a.cldf", cwd=folder)
+    assert result.returncode == 2
+    assert "`--ascii` and `--latex` contradict each other" in result.stderr and "help: " in result.stderr
+    assert cldfc("missing.cldf", cwd=folder).returncode == 2
+
+
+def test_standard_input(folder: Path):
+    result = cldfc("--latex", "-", cwd=folder, given="x@l=σ(y) # as it is\n".encode())
+    assert (result.returncode, result.stdout) == (0, "x^{\\ell} = \\sigma(y)  # as it is\n")
+    result = cldfc("--check", "-", cwd=folder, given=b"x=y")
+    assert (result.returncode, result.stdout) == (1, "would format <stdin>\n")

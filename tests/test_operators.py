@@ -1,0 +1,512 @@
+"""Every operator against its formula written out by hand, torch's shapes, its sizes and its claims."""
+
+import itertools
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.utils.flop_counter import FlopCounterMode
+
+from cldfc import ops
+from cldfc.emit.initialise import conv_lines, prolong_lines
+from cldfc.ops import Dim, Form, Indivisible, Mismatch, Sized, Solver, TooSmall, Unfit
+from cldfc.ops.reference import operators_page
+
+EVERYTHING = {"stride", "groups", "dilation", "bias"}
+HELPERS: dict = {"torch": torch, "nn": nn, "F": F}
+exec("\n".join(conv_lines(EVERYTHING) + prolong_lines(EVERYTHING)), HELPERS)
+
+
+@dataclass
+class Case:
+    """An operator, shapes to try it on, what is declared of its parameter, and its formula."""
+
+    operator: ops.Operator
+    formula: Callable
+    shapes: list = field(default_factory=lambda: [[(4, 5, 6)], [(7,)]])
+    dims: dict = field(default_factory=dict)
+    given: dict = field(default_factory=dict)
+
+    def __str__(self) -> str:
+        sizes = "_".join(f"{name}{size}" for name, size in (self.dims | self.given).items())
+        return f"{self.operator} {sizes}"
+
+
+def infer(case: Case, shapes) -> tuple[tuple[int, ...] | None, dict]:
+    """The result's shape and the parameter's sizes, from those of the operands."""
+    solver, result = Solver(), Form()
+    sized = Sized({name: Dim(size) for name, size in case.dims.items()}, dict(case.given))
+    case.operator.shape(solver, [Form(tuple(map(Dim, shape))) for shape in shapes], result, sized)
+    solver.settle()
+    return result.known(), sized.known()
+
+
+def make(case: Case, sizes: dict):
+    """The module that the operator's text constructs, with random parameters."""
+    try:
+        text = case.operator.module({name: str(size) for name, size in sizes.items()})
+    except AssertionError:
+        return None
+    module = eval(text, dict(HELPERS))
+    holder = nn.ParameterList([module]) if isinstance(module, nn.Parameter) else module
+    for parameter in holder.parameters():
+        parameter.data = torch.randn(parameter.shape, dtype=torch.float64)
+    return module.double() if isinstance(module, nn.Module) else module
+
+
+def numbers(module) -> int:
+    if module is None:
+        return 0
+    return module.numel() if isinstance(module, nn.Parameter) else sum(p.numel() for p in module.parameters())
+
+
+def evaluate(case: Case, module, operands: list[Tensor], training: bool = False) -> Tensor:
+    """The operator's PyTorch text on these operands."""
+    names = [f"x{at}" for at in range(len(operands))]
+    called = str(case.operator.factor) if isinstance(case.operator, ops.Scale) else "m"
+    scope = (
+        HELPERS | dict(zip(names, operands, strict=True)) | {"m": module, "self": SimpleNamespace(training=training)}
+    )
+    if isinstance(module, nn.Module):
+        module.train(training)
+    return eval(case.operator.torch(names, called), scope)
+
+
+# The formulas
+
+
+def convolve(case: Case) -> Callable:
+    """Convolution as a matrix product over patches, group by group."""
+    s, k, d, g = case.operator.stride, case.given["size"], case.given.get("dilation", 1), case.given.get("groups", 1)
+
+    def formula(x: Tensor, m) -> Tensor:
+        height, width = (-(-n // s) for n in x.shape[2:])
+        outs = []
+        for part, weight in zip(x.chunk(g, 1), m.weight.chunk(g, 0), strict=True):
+            patches = F.unfold(part, k, dilation=d, padding=d * (k - 1) // 2, stride=s)
+            outs.append((weight.flatten(1) @ patches).unflatten(2, (height, width)))
+        out = torch.cat(outs, 1)
+        return out if m.bias is None else out + m.bias[:, None, None]
+
+    return formula
+
+
+def prolong(case: Case) -> Callable:
+    """The adjoint of the strided convolution with the same numbers."""
+    s, k, d, g = case.operator.stride, case.given["size"], case.given.get("dilation", 1), case.given.get("groups", 1)
+    padding = max(0, math.ceil((d * (k - 1) + 1 - s) / 2))
+
+    def formula(x: Tensor, m) -> Tensor:
+        fine = torch.zeros(len(x), case.dims["out"], x.shape[2] * s, x.shape[3] * s, dtype=x.dtype, requires_grad=True)
+        coarse = F.conv2d(fine, m.weight, stride=s, padding=padding, dilation=d, groups=g)
+        out = torch.autograd.grad(coarse, fine, x)[0]
+        return out if m.bias is None else out + m.bias[:, None, None]
+
+    return formula
+
+
+def normalise(groups: int | None) -> Callable:
+    """Mean 0, variance 1 over each group of channels; by channel over the batch when there are no groups."""
+
+    def formula(x: Tensor, m) -> Tensor:
+        if groups is None:
+            mean, variance = x.mean((0, 2, 3), keepdim=True), x.var((0, 2, 3), unbiased=False, keepdim=True)
+            normal = (x - mean) / (variance + 1e-5).sqrt()
+        else:
+            y = x.reshape(len(x), groups, -1)
+            y = (y - y.mean(2, keepdim=True)) / (y.var(2, unbiased=False, keepdim=True) + 1e-5).sqrt()
+            normal = y.reshape(x.shape)
+        channel = (-1, *[1] * (x.dim() - 2))
+        return normal * m.weight.reshape(channel) + m.bias.reshape(channel)
+
+    return formula
+
+
+def windows(size: int, stride: int, padding: int, reduce: Callable, beyond: float) -> Callable:
+    """Each window by itself."""
+
+    def formula(x: Tensor, m) -> Tensor:
+        padded = F.pad(x, [padding] * 4, value=beyond)
+        return reduce(padded.unfold(2, size, stride).unfold(3, size, stride))
+
+    return formula
+
+
+def kernel_cases() -> list[Case]:
+    maps = [[(4, h, w)] for h, w in [(1, 1), (2, 3), (5, 4), (8, 7)]]
+    cases = []
+    for k, s, d in itertools.product((1, 2, 3, 4, 5), (1, 2, 3, 4), (1, 2)):
+        for g, bias in [(1, 0), (2, 1)]:
+            given = {"size": k, "groups": g, "dilation": d, "bias": bias}
+            if d * (k - 1) % 2 == 0:
+                cases.append(Case(ops.Convolution(s), convolve, maps, {"out": 6}, given))
+            if s > 1 or d * (k - 1) % 2 == 0:
+                cases.append(Case(ops.Prolongation(s), prolong, maps, {"out": 6}, given))
+    cases.append(Case(ops.Convolution(2), convolve, maps, {"out": 6}, {"size": 3}))
+    cases.append(Case(ops.Prolongation(2), prolong, maps, {"out": 6}, {"size": 4}))
+    for case in cases:
+        case.formula = case.formula(case)
+    return cases
+
+
+def pool_cases() -> list[Case]:
+    maps = [[(3, h, w)] for h, w in [(4, 4), (5, 7), (8, 6)]]
+    mean, largest = (lambda x: x.mean((-1, -2))), (lambda x: x.amax((-1, -2)))
+    cases = [
+        Case(ops.AvgPool(), lambda x, m: x.mean((2, 3)), maps),
+        Case(ops.MaxPool(), lambda x, m: x.amax((2, 3)), maps),
+    ]
+    for size, stride, padding in itertools.product((1, 2, 3, 4), (None, 1, 2, 3), (None, 0, 1)):
+        if padding == 1 and size == 1:
+            continue
+        used = (size, stride or size, (size - 1) // 2 if padding is None else padding)
+        cases.append(Case(ops.AvgPool(size, stride, padding), windows(*used, mean, 0.0), maps))
+        cases.append(Case(ops.MaxPool(size, stride, padding), windows(*used, largest, -math.inf), maps))
+    return cases
+
+
+def sigmoid(x: Tensor) -> Tensor:
+    return 1 / (1 + (-x).exp())
+
+
+def leaky(slope: float) -> Callable:
+    return lambda x, m: torch.where(x > 0, x, slope * x)
+
+
+def elu(alpha: float) -> Callable:
+    return lambda x, m: torch.where(x > 0, x, alpha * (x.exp() - 1))
+
+
+def shrink(threshold: float) -> Callable:
+    return lambda x, m: x.sign() * (x.abs() - threshold).clamp(min=0)
+
+
+MAPS, VECTORS = [(8, 2, 3)], [(8,)]
+PAIRS = [[(4, 5, 6)] * 2, [(7,)] * 2]
+POINTWISE = [
+    Case(ops.Identity(), lambda x, m: x),
+    Case(ops.Relu(), lambda x, m: torch.where(x > 0, x, 0.0)),
+    Case(ops.LeakyRelu(), leaky(0.01)),
+    Case(ops.LeakyRelu(0.3), leaky(0.3)),
+    Case(ops.LeakyRelu(0), leaky(0)),
+    Case(ops.Elu(), elu(1)),
+    Case(ops.Elu(2), elu(2)),
+    Case(ops.Gelu(), lambda x, m: x * (1 + torch.special.erf(x / math.sqrt(2))) / 2),
+    Case(ops.Silu(), lambda x, m: x * sigmoid(x)),
+    Case(ops.Tanh(), lambda x, m: (x.exp() - (-x).exp()) / (x.exp() + (-x).exp())),
+    Case(ops.Sigmoid(), lambda x, m: sigmoid(x)),
+    Case(ops.Softplus(), lambda x, m: (1 + x.exp()).log()),
+    Case(ops.Abs(), lambda x, m: torch.maximum(x, -x)),
+    Case(ops.SoftThreshold(), shrink(0.5)),
+    Case(ops.SoftThreshold(0.1), shrink(0.1)),
+    Case(ops.Dropout(), lambda x, m: x),
+    Case(ops.Dropout(0.2), lambda x, m: x),
+]
+OTHERS = [
+    Case(ops.Add((1, -1)), lambda x, y, m: x - y, PAIRS),
+    Case(ops.Add((-1, 1)), lambda x, y, m: y - x, PAIRS),
+    Case(ops.Add((1, 1)), lambda x, y, m: x + y, PAIRS),
+    Case(ops.Total(), lambda *xs: sum(xs[:-1]), [[(4, 5, 6)] * count for count in (1, 2, 5)] + [[(7,)] * 3]),
+    Case(
+        ops.Multiply(), lambda x, y, m: (x.log() + y.log()).exp() if (x > 0).all() and (y > 0).all() else x * y, PAIRS
+    ),
+    Case(ops.Scale(-1.5), lambda x, m: -(x + x / 2)),
+    Case(ops.Scale(2.0), lambda x, m: x + x),
+    Case(ops.ScaleBy(), lambda x, m: x * m.item(), given={"init": 1.0}),
+    Case(ops.ScaleBy(), lambda x, m: x * m.item(), given={"init": 1}),
+    Case(ops.Flatten(), lambda x, m: x.reshape(len(x), -1), [[(4, 5, 6)], [(1, 1, 1)], [(7,)]]),
+    Case(ops.Linear(), lambda x, m: torch.einsum("ni,oi->no", x, m.weight) + m.bias, [[(7,)]], {"out": 3}),
+    Case(ops.Linear(5), lambda x, m: torch.einsum("ni,oi->no", x, m.weight) + m.bias, [[(7,)], [(1,)]]),
+    Case(
+        ops.BatchNorm(), lambda x, m: x * m.weight[:, None, None] / math.sqrt(1 + 1e-5) + m.bias[:, None, None], [MAPS]
+    ),
+    Case(ops.LayerNorm(), normalise(1), [MAPS, VECTORS]),
+    *(Case(ops.GroupNorm(groups), normalise(groups), [MAPS, VECTORS]) for groups in (1, 2, 4)),
+    Case(ops.GroupNorm(), normalise(32), [[(64, 3, 2)]]),
+    *(
+        Case(ops.Upsample(s), lambda x, m, s=s: torch.kron(x, x.new_ones(s, s)), [[(2, 3, 4)], [(1, 1, 1)]])
+        for s in (1, 2, 3)
+    ),
+    Case(ops.Upsample(), lambda x, m: torch.kron(x, x.new_ones(2, 2)), [[(2, 3, 4)]]),
+    Case(
+        ops.Concat(),
+        lambda *xs: torch.stack([channel for x in xs[:-1] for channel in x.unbind(1)], 1),
+        [[(4, 5, 6)], [(1, 5, 6), (4, 5, 6), (2, 5, 6)], [(3,), (2,)]],
+    ),
+]
+CASES = [*POINTWISE, *OTHERS, *pool_cases(), *kernel_cases()]
+each = pytest.mark.parametrize("case", CASES, ids=str)
+# One case for each class and configuration of small size, for what takes random trials.
+FEW = list({repr(case.operator): case for case in CASES}.values())
+each_operator = pytest.mark.parametrize("case", FEW, ids=str)
+
+
+def random_operands(shapes, batch: int = 3) -> list[Tensor]:
+    return [torch.randn(batch, *shape, dtype=torch.float64) for shape in shapes]
+
+
+@pytest.fixture(autouse=True)
+def seed():
+    torch.manual_seed(1)
+
+
+def test_every_operator_has_a_case():
+    abstract = {"Alike", "Kernel", "Normalisation", "Pointwise", "Pool", "Positive"}
+    known = {kind.__name__ for kind in ops.all_operators() if kind.__module__.startswith("cldfc.ops.")}
+    assert known == {type(case.operator).__name__ for case in CASES} | abstract | {"Input", "Zero"}
+
+
+@each
+def test_value_shape_and_size(case):
+    for shapes in case.shapes:
+        shape, sizes = infer(case, shapes)
+        module, operands = make(case, sizes), random_operands(shapes)
+        found = evaluate(case, module, operands)
+        assert found.shape[1:] == shape
+        assert torch.allclose(found, case.formula(*operands, module), rtol=1e-10, atol=1e-10)
+        assert case.operator.stored(sizes) == numbers(module)
+
+
+def test_batch_norm_in_training():
+    case = Case(ops.BatchNorm(), normalise(None))
+    module, x = make(case, {"channels": 8}), torch.randn(3, 8, 2, 3, dtype=torch.float64)
+    assert torch.allclose(evaluate(case, module, [x], training=True), case.formula(x, module))
+
+
+def test_dropout_in_training():
+    x = torch.ones(1, 200_000)
+    found = evaluate(Case(ops.Dropout(0.2), leaky(0)), None, [x], training=True)
+    assert sorted(found.unique().tolist()) == pytest.approx([0, 1.25])
+    assert (found == 0).double().mean().item() == pytest.approx(0.2, abs=0.01)
+
+
+@pytest.mark.parametrize("case", [case for case in CASES if case.operator.linear or case.dims], ids=str)
+def test_multiply_adds(case):
+    for shapes in case.shapes:
+        shape, sizes = infer(case, shapes)
+        module, operands = make(case, sizes), random_operands(shapes, batch=1)
+        with FlopCounterMode(display=False) as counter:
+            evaluate(case, module, operands)
+        assert 2 * case.operator.multiply_adds(shapes, shape, sizes) == counter.get_total_flops()
+
+
+@each_operator
+def test_linear(case):
+    """f(a x + b y) = a f(x) + b f(y), in all operands together, for the linear operators and for no other."""
+    if case.given.get("bias"):
+        case = Case(case.operator, case.formula, case.shapes, case.dims, case.given | {"bias": 0})
+    identity = isinstance(case.operator, ops.LeakyRelu) and case.operator.slope == 1
+    shapes = case.shapes[-1]
+    module = make(case, infer(case, shapes)[1])
+    xs, ys = random_operands(shapes), random_operands(shapes)
+    combined = [1.7 * x - 0.6 * y for x, y in zip(xs, ys, strict=True)]
+    fx, fy, f = (evaluate(case, module, operands, training=True) for operands in (xs, ys, combined))
+    holds = torch.allclose(f, 1.7 * fx - 0.6 * fy, rtol=1e-9, atol=1e-9)
+    largest_of_one = isinstance(case.operator, ops.MaxPool) and case.operator.size == 1
+    assert holds == case.operator.linear or identity or largest_of_one
+
+
+@each_operator
+def test_sign(case):
+    """Where the result is said to be ≥ 0, it is."""
+    for shapes in case.shapes:
+        module = make(case, infer(case, shapes)[1])
+        for signs in itertools.product([False, True], repeat=len(shapes)):
+            if case.operator.nonnegative(signs):
+                for training in (False, True):
+                    xs = [x.abs() if sign else 3 * x for x, sign in zip(random_operands(shapes), signs, strict=True)]
+                    assert (evaluate(case, module, xs, training) >= 0).all()
+
+
+@pytest.mark.parametrize(
+    ("operator", "signs", "claim"),
+    [
+        *((ops.BUILTINS[name](), [False], True) for name in ("relu", "sigmoid", "softplus", "abs")),
+        *((ops.BUILTINS[name](), [False], False) for name in ("identity", "tanh", "gelu", "silu", "elu", "maxpool")),
+        *((ops.BUILTINS[name](), [True], True) for name in ("identity", "dropout", "avgpool", "upsample", "flatten")),
+        *(
+            (ops.BUILTINS[name](), [True], True)
+            for name in ("leaky_relu", "soft_threshold", "silu", "gelu", "tanh", "elu")
+        ),
+        *((ops.BUILTINS[name](), [True], False) for name in ("bn", "gn", "ln", "linear")),
+        (ops.Convolution(), [True], False),
+        (ops.Prolongation(2), [True], False),
+        (ops.ScaleBy(), [True], False),
+        (ops.Scale(-1.0), [True], False),
+        (ops.Scale(0.0), [True], True),
+        (ops.Add((1, -1)), [True, True], False),
+        (ops.Add((1, 1)), [True, True], True),
+        (ops.Add((1, 1)), [True, False], False),
+        (ops.Zero(), [], True),
+        (ops.Concat(), [True, False], False),
+        (ops.Multiply(), [True, True], True),
+    ],
+)
+def test_sign_claims(operator, signs, claim):
+    assert operator.nonnegative(signs) is claim
+
+
+# Kernels
+
+
+@pytest.mark.parametrize("kind", [ops.Convolution, ops.Prolongation])
+@pytest.mark.parametrize(("groups", "dilation", "bias"), [*itertools.product((1, 2), (1, 2), (0, 1))])
+def test_module_of_another_stride(kind, groups, dilation, bias):
+    given = {"size": 3, "groups": groups, "dilation": dilation, "bias": bias}
+    sizes = {name: str(size) for name, size in {"in": 4, "out": 6, **given}.items()}
+    x = torch.randn(2, 4, 5, 6, dtype=torch.float64)
+    for here, there in itertools.permutations((1, 2, 3), 2):
+        made, other = (Case(kind(s), leaky(0), dims={"out": 6}, given=given) for s in (here, there))
+        module, right = make(made, {"in": 4, "out": 6, **given}), make(other, {"in": 4, "out": 6, **given})
+        right.load_state_dict(module.state_dict())
+        assert torch.equal(eval(kind(there).torch_unlike(["x"], "m", sizes), HELPERS | {"x": x, "m": module}), right(x))
+
+
+def test_text_says_no_more_than_is_needed():
+    plain = {"in": "3", "out": "8", "size": "3"}
+    full = plain | {"groups": "1", "dilation": "1", "bias": "0"}
+    for sizes in (plain, full):
+        assert ops.Convolution().module(sizes) == "conv(3, 8, 3)"
+        assert ops.Convolution(2).module(sizes) == "conv(3, 8, 3, stride=2)"
+        assert ops.Prolongation(2).module(sizes) == "prolong(3, 8, 3, 2)"
+        unlike = ops.Convolution(2).torch_unlike(["x"], "m", sizes)
+        assert unlike == "F.conv2d(x, m.weight, stride=2, padding=m.padding)"
+    more = plain | {"groups": "g", "dilation": "2", "bias": "1"}
+    assert ops.Convolution(2).module(more) == "conv(3, 8, 3, stride=2, groups=g, dilation=2, bias=True)"
+    assert ops.MaxPool(2).torch(["x"], "") == "F.max_pool2d(x, 2)"
+    assert ops.MaxPool(3, stride=2).torch(["x"], "") == "F.max_pool2d(x, 3, stride=2, padding=1)"
+
+
+@pytest.mark.parametrize("uses", [set(), {"groups"}, {"dilation"}, {"bias"}, EVERYTHING])
+@pytest.mark.parametrize("lines", [conv_lines, prolong_lines])
+def test_start_keeps_the_second_moment(uses, lines):
+    """He et al. 2015: relu, then a kernel at its start, keeps the variance; biases start at 0."""
+    scope = dict(HELPERS)
+    exec("\n".join(lines(uses)), scope)
+    given = {"groups": 4, "dilation": 2, "bias": True}
+    kernel = scope[lines.__name__.removesuffix("_lines")](
+        64, 64, 4 if lines is prolong_lines else 3, 2, **{k: given[k] for k in uses & given.keys()}
+    )
+    x = torch.randn(8, 64, 32, 32)
+    after = kernel(x.relu())[:, :, 4:-4, 4:-4]
+    assert after.square().mean().item() == pytest.approx(1, rel=0.12)
+    assert kernel.bias is None or not kernel.bias.any()
+
+
+# Shapes in other directions, and what does not fit
+
+
+def say(operator: ops.Operator, operands: list[Form], result: Form, sized: Sized | None = None) -> list:
+    """What a solver makes of one operator."""
+    solver = Solver()
+    operator.shape(solver, operands, result, sized)
+    solver.settle()
+    return [form.known() for form in [*operands, result]]
+
+
+def form(*sizes: int | None) -> Form:
+    return Form(tuple(Dim(size) for size in sizes))
+
+
+def test_concat_in_every_direction():
+    assert say(ops.Concat(), [form(3, 4, 5), Form()], form(8, 4, None))[1] == (5, 4, 5)
+    assert say(ops.Concat(), [Form(), form(3, 4, 5)], Form())[2] is None
+    assert say(ops.Concat(), [Form(), form(3)], form(5))[0] == (2,)
+    twice = Form()
+    assert say(ops.Concat(), [twice, twice], form(8, 4, 4))[0] == (4, 4, 4)
+    with pytest.raises(Mismatch):
+        say(ops.Concat(), [form(3, 4, 5), form(3, 4, 6)], Form())
+    with pytest.raises(Mismatch):
+        say(ops.Concat(), [form(8, 4, 5), Form()], form(8, 4, 5))
+    with pytest.raises(Mismatch):
+        say(ops.Concat(), [form(3, 4, 5), form(3)], Form())
+
+
+def test_concat_hears_of_its_operands_later():
+    solver, late, result = Solver(), [Form() for _ in range(3)], Form()
+    ops.Concat().shape(solver, late, result, None)
+    for operand, channels in zip(late, (1, 2, 3), strict=True):
+        solver.same(operand, form(channels, 4, 4))
+        solver.settle()
+    assert result.known() == (6, 4, 4)
+
+
+def test_flatten_backwards():
+    assert say(ops.Flatten(), [form(None, 4, 5)], form(60))[0] == (3, 4, 5)
+    solver, operand, result = Solver(), Form(), Form()
+    ops.Flatten().shape(solver, [operand], result, None)
+    solver.same(operand, form(2, 3, 4))
+    solver.settle()
+    assert result.known() == (24,)
+    with pytest.raises(Mismatch):
+        say(ops.Flatten(), [form(None, 4, 5)], form(61))
+
+
+def test_finer_maps_backwards():
+    assert say(ops.Upsample(2), [Form()], form(3, 4, 8))[0] == (3, 2, 4)
+    assert say(ops.Prolongation(3), [Form()], form(8, 6, 9), Sized({"in": Dim(2)}, {"size": 3}))[0] == (2, 2, 3)
+    with pytest.raises(Mismatch):
+        say(ops.Upsample(2), [Form()], form(3, 5, 8))
+
+
+def test_normalisation_of_what_is_known_later():
+    solver, operand, result, sized = Solver(), Form(), Form(), Sized()
+    ops.LayerNorm().shape(solver, [operand], result, sized)
+    solver.same(result, form(7))
+    solver.settle()
+    assert sized.known() == {"channels": 7}
+
+
+def test_groups_that_do_not_divide():
+    with pytest.raises(Indivisible) as found:
+        say(ops.GroupNorm(), [form(48, 4, 4)], Form(), Sized())
+    assert (found.value.channels, found.value.groups) == (48, 32)
+    assert str(found.value) == "48 channels do not divide into 32 groups"
+    for operator in (ops.Convolution(), ops.Prolongation(2)):
+        for width, out in ((6, 8), (8, 6)):
+            with pytest.raises(Indivisible):
+                say(operator, [form(width, 4, 4)], Form(), Sized({"out": Dim(out)}, {"size": 3, "groups": 4}))
+    solver, operand = Solver(), Form()
+    ops.GroupNorm(4).shape(solver, [operand], Form(), Sized())
+    with pytest.raises(Indivisible):
+        solver.same(operand, form(6, 4, 4))
+        solver.settle()
+
+
+@pytest.mark.parametrize(
+    ("operator", "given", "error"),
+    [
+        (ops.Convolution(), {"size": 4}, Unfit),
+        (ops.Prolongation(1), {"size": 4}, Unfit),
+        (ops.MaxPool(7, padding=0), {}, TooSmall),
+        (ops.MaxPool(3, padding=2), {}, Unfit),
+        (ops.AvgPool(stride=2), {}, Unfit),
+    ],
+)
+def test_what_torch_cannot_do(operator, given, error):
+    with pytest.raises(error) as found:
+        say(operator, [form(4, 4, 4)], Form(), Sized({"out": Dim(4)}, given))
+    assert str(found.value)
+
+
+# Settings and their page
+
+
+def test_settings():
+    assert list(ops.MaxPool.settings()) == ["size", "stride", "padding"]
+    assert ops.LeakyRelu.settings()["slope"] == ops.Setting("real", 0, 1_000)
+    assert ops.Add.settings() == ops.Convolution.settings() == {}
+    for kind in ops.BUILTINS.values():
+        defaults = {name: getattr(kind(), name) for name in kind.settings()}
+        for name, setting in kind.settings().items():
+            assert defaults[name] is None or setting.least <= defaults[name] <= setting.most
+
+
+def test_page(golden):
+    golden(Path(__file__).parent.parent / "docs" / "operators.md", operators_page())
