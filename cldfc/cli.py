@@ -5,7 +5,6 @@ from __future__ import annotations
 import sys
 from collections.abc import Generator
 from contextlib import contextmanager
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -200,6 +199,8 @@ def train(
     ] = None,
     let: Lets = None,
     tie: Ties = None,
+    input: Input = None,
+    classes: Classes = None,
 ) -> None:
     """Train a network on a data set, which sets the input's shape and the number of classes.
 
@@ -215,7 +216,7 @@ def train(
         wanted = {"epochs": epochs, "batch": batch, "lr": lr, "seed": seed}
         recipe = change_recipe(dataset.recipe, {name: value for name, value in wanted.items() if value is not None})
         source = read_source(spec)
-        task = replace(read_task(let or (), tie or ()), shape=dataset.shape, classes=dataset.classes)
+        task = read_task(let or (), tie or (), input, classes).on(dataset.name, dataset.shape, dataset.classes)
         graph = build(source, task)
         code = emit_module(graph)
 

@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 from networks import ROOT, build, compile_text
 
-from cldfc.compiler import compile_source
+from cldfc.compiler import compile_source, whole_text
+from cldfc.diagnostics import Source
 from cldfc.syntax.read import read_source
 from cldfc.task import read_task
 
@@ -293,3 +294,21 @@ def test_expectations_are_of_the_spec_as_written(tmp_path):
         result = cldfc("check", str(path), *options)
         assert result.returncode == 1
         assert "E0601" in result.stderr and "8,037,834 parameters" in result.stderr
+
+
+def test_a_run_keeps_a_spec_that_stands_for_itself(monkeypatch):
+    monkeypatch.chdir(ROOT)
+    source = read_source(Path("examples/04_sharing.cldf"))
+    task = read_task(["ν = 3, 1, 2"], ["B@ℓ for i >= 2"])
+    text = whole_text(source, task)
+    assert "extend" not in text
+    assert compile_source(Source("alone.cldf", text)) == compile_source(source, task)
+    plain = read_source(Path("specs/fbresnet.cldf"))
+    assert whole_text(plain) == plain.text
+
+
+@pytest.mark.parametrize("options", [("--input", "3x32x32"), ("--classes", "100")])
+def test_training_on_other_sizes_than_the_data(options):
+    result = cldfc("train", "specs/fbresnet.cldf", "--data", "digits", *options)
+    assert result.returncode == 2
+    assert "the images of `digits` are 1×8×8, in 10 classes" in result.stderr

@@ -143,8 +143,9 @@ def test_dropout_drops_in_training_alone():
     assert torch.equal(network(images), network(images))
 
 
-# Twenty times as many steps; dilations of 2^60 are left out of that.
+# Ten or twenty times as many steps; dilations of 2^60 are left out of that.
 MORE_STEPS = {
+    "reductions": [("ν@ℓ = 3, 2", "ν@ℓ = 30, 20")],
     "mgnet_v_cycle": [("ν@ℓ = 2, 1, 2", "ν@ℓ = 40, 20, 40"), ("μ@ℓ = 3, 1, 0", "μ@ℓ = 60, 20, 0")],
     "densenet": [("ν@ℓ = 3, 2", "ν@ℓ = 60, 40")],
     "two_step": [("ν@ℓ = 3, 2", "ν@ℓ = 60, 40")],

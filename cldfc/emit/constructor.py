@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import product
 
 from cldfc.emit import layout
 from cldfc.emit.identifiers import loop_name
 from cldfc.emit.initialise import conv_lines, prolong_lines
 from cldfc.emit.naming import Naming
-from cldfc.emit.parameters import Declaration, Hop, Ownership, Route
+from cldfc.emit.parameters import Declaration, Hop, Ownership, Route, Turn
 from cldfc.emit.schedule import Item, Loop
+from cldfc.emit.sizes import Sample
 from cldfc.network.graph import Graph
 from cldfc.network.positions import Key, Position
 from cldfc.ops import Convolution, Prolongation, ScaleBy
@@ -71,35 +71,46 @@ class Constructor:
         return self.assign(self.names.module(place.name, place.positions), place.operator.module(sizes), depth)
 
     def make_alone(self, name: str, keys: list[Key]) -> list[str]:
-        """Parameters that no place of the network makes in its loops: one by one, or in a loop of their own."""
+        """Parameters that no place of the network makes in its loops: one by one, or in loops of their own."""
         declaration = self.names.graph.program.parameters.get(name)
-        axes = [sorted({key[1][place] for key in keys}) for place in range(len(keys[0][1]))]
-        is_box = len({len(key[1]) for key in keys}) == 1 and set(product(*axes)) == {key[1] for key in keys}
-        is_box = is_box and all(axis == list(range(axis[0], axis[-1] + 1)) for axis in axes)
-        if declaration is None or not is_box or len(keys) < ENOUGH_FOR_A_LOOP or len(axes) != len(declaration.indices):
-            return [line for key in keys for line in self.make_one(name, [key], (), 2)]
-        loops = [index for index, axis in zip(declaration.indices, axes, strict=True) if len(axis) > 1]
-        lines = self.make_one(name, keys, tuple(loops), 2 + len(loops))
-        for index, axis in reversed(list(zip(declaration.indices, axes, strict=True))):
-            if index in loops:
-                lines = [f"for {loop_name(index)} in range({axis[0]}, {axis[-1] + 1}):", *layout.indent(lines)]
+        axes = None if declaration is None else ranges_of([key[1] for key in keys])
+        if (
+            declaration is None
+            or axes is None
+            or len(axes) != len(declaration.indices)
+            or len(keys) < ENOUGH_FOR_A_LOOP
+        ):
+            return [line for key in keys for line in self.make_over(name, [key], ())]
+        lines = self.make_over(name, keys, declaration.indices)
+        for place in reversed(range(len(axes))):
+            turns = [dict(zip(declaration.indices, prefix, strict=False)) for prefix in axes[place]]
+            first = self.names.sizes.fit(f"{name}_first", self.bounds(turns, [r.start for r in axes[place].values()]))
+            stop = self.stop(name, self.bounds(turns, [r.stop for r in axes[place].values()]))
+            start = "" if first == "0" else f"{first}, "
+            lines = [f"for {loop_name(declaration.indices[place])} in range({start}{stop}):", *layout.indent(lines)]
         return lines
 
-    def make_one(self, name: str, keys: list[Key], loops: tuple[str, ...], depth: int) -> list[str]:
-        """The line that makes parameters over loops of their own."""
-        declaration = self.names.graph.program.parameters.get(name)
-        indices = declaration.indices if declaration is not None else ()
-        tag = keys[0][1]
-        over = [at for at in range(len(tag)) if loops and indices[at] in loops]
-        positions = tuple(Position(indices[at], 0) if at in over else Position(None, tag[at]) for at in range(len(tag)))
-        turns = [dict(zip(indices, key[1], strict=False)) if loops else {} for key in keys]
+    def bounds(self, turns: list[Turn], values: list[int]) -> list[Sample]:
+        """The ends of a loop at each turn of the loops around it."""
+        return list(zip(turns, values, strict=True))
+
+    def stop(self, name: str, samples: list[Sample]) -> str:
+        """Where a loop ends: a number, a constant, or one more than that."""
+        sizes, before = self.names.sizes, [(turn, value - 1) for turn, value in samples]
+        constant = sizes.fit_number(samples) or sizes.fit_constant(samples)
+        return constant or f"{sizes.fit(f'{name}_last', before)} + 1"
+
+    def make_over(self, name: str, keys: list[Key], loops: tuple[str, ...]) -> list[str]:
+        """The line that makes parameters over loops of their own, or a single one."""
+        positions = tuple(Position(index, 0) for index in loops) or tuple(Position(None, at) for at in keys[0][1])
+        turns = [dict(zip(loops, key[1], strict=False)) for key in keys]
         stored = [self.names.graph.parameters[key].sizes for key in keys]
         sizes = {
             size: self.names.sizes.fit(f"{name}_{size}", [(t, s[size]) for t, s in zip(turns, stored, strict=True)])
             for size in stored[0]
         }
         operator = self.ownership.made_for[keys[0]]
-        return self.assign(self.names.module(name, positions), operator.module(sizes), depth)
+        return self.assign(self.names.module(name, positions), operator.module(sizes), 2 + len(loops))
 
     def assign(self, target: str, constructor: str, depth: int) -> list[str]:
         """`target = constructor`, broken if it is too long."""
@@ -107,6 +118,22 @@ class Constructor:
         if not layout.fits(f"{target} = {function}(", depth):
             return [f"{target} = (", layout.INDENT + constructor, ")"]
         return layout.call(f"{target} = {function}", arguments.split(", "), "", depth)
+
+
+def ranges_of(tags: list[tuple[int, ...]]) -> list[dict[tuple[int, ...], range]] | None:
+    """For each place of the tags, the range of its values by the values before it; None when one has gaps."""
+    found: list[dict[tuple[int, ...], range]] = []
+    if len({len(tag) for tag in tags}) > 1:
+        return None
+    for place in range(len(tags[0])):
+        values: dict[tuple[int, ...], set[int]] = {}
+        for tag in tags:
+            values.setdefault(tag[:place], set()).add(tag[place])
+        ranges = {prefix: range(min(some), max(some) + 1) for prefix, some in values.items()}
+        if any(len(ranges[prefix]) != len(some) for prefix, some in values.items()):
+            return None
+        found.append(ranges)
+    return found
 
 
 def initialisers(graph: Graph) -> list[str]:

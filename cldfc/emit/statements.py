@@ -170,7 +170,10 @@ def bound(code: Code, kind: str, place: int) -> str:
 
 def join(signs: Sequence[int], operands: Sequence[Code]) -> Code:
     """`x + y - z`."""
+    turned = [place > 0 and code.kind == "product" and code.text.startswith("-") for place, code in enumerate(operands)]
+    signs = [-sign if turn else sign for sign, turn in zip(signs, turned, strict=True)]
     texts = [f"({code.text})" if code.kind == "sum" else code.text for code in operands]
+    texts = [text.removeprefix("-") if turn else text for text, turn in zip(texts, turned, strict=True)]
     text = texts[0] if signs[0] > 0 else f"-{texts[0]}"
     text += "".join(f" {'+' if sign > 0 else '-'} {term}" for sign, term in zip(signs[1:], texts[1:], strict=True))
     return Code(text, "sum", frozenset[str]().union(*(code.temporaries for code in operands)))

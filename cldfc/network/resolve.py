@@ -7,7 +7,7 @@ import keyword
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
-from cldfc.diagnostics import Label, Problems, Source, Span
+from cldfc.diagnostics import Label, Problems, Source, Span, UsageError
 from cldfc.network.collect import collect_names, report_missing
 from cldfc.network.constants import Constants
 from cldfc.network.declarations import resolve_clause, resolve_parameters, resolve_ties
@@ -37,6 +37,14 @@ class Task:
     classes: int | None = None
     changes: tuple[Source, ...] = ()
     """Statements that take the place of the spec's own: `let ν = 3,4,6,3`, `tie A@ℓ`."""
+
+    def on(self, data: str, shape: tuple[int, int, int], classes: int) -> Task:
+        """The same on a data set. Raises UsageError when that contradicts what is asked for."""
+        if self.shape not in (None, shape) or self.classes not in (None, classes):
+            sizes = "×".join(map(str, shape))
+            help = "leave out `--input` and `--classes`: the data set says both"
+            raise UsageError(f"the images of `{data}` are {sizes}, in {classes} classes", help)
+        return Task(shape, classes, self.changes)
 
 
 def resolve_spec(spec: tree.Spec, task: Task, problems: Problems) -> Program:

@@ -147,9 +147,22 @@ class ShapeErrors:
             f"`{name}` is used at two widths: with {here} and with {before}",
             span,
             "one parameter for both" if other == span else here,
-            "give the two uses parameters of their own, by name or by tag",
+            self.help_for_widths(operation, first),
             *places,
+            *self.ties(operation),
         )
+
+    def help_for_widths(self, operation: Operation, first: Operation) -> str:
+        """What to write where one parameter has two widths: a `tie` of fewer uses, if one has brought them together."""
+        name = (operation.parameter or ("", ()))[0]
+        rule, ties = self.expansion.program.ties.get(name), self.ties(operation)
+        if rule is not None and ties and operation.tag and first.tag:
+            for place, index in enumerate(rule.names):
+                if place not in rule.kept and operation.tag[place] != first.tag[place]:
+                    text = ties[0].span.text.split(" for ")[0].strip()
+                    least = max(operation.tag[place], first.tag[place])
+                    return f"let fewer uses share it: `{text} for {index} >= {least}`"
+        return "give the two uses parameters of their own, by name or by tag"
 
     def width(self, operation: Operation, number: int | None) -> str:
         """`64 channels in `r@2,0``."""

@@ -42,11 +42,9 @@ class Reductions(nn.Module):
             if level < 2:
                 self.R[f"{level}"] = conv(4, 4, 3, stride=2)
         self.linear = nn.Linear(12, 5)
-        self.K["1_0"] = conv(4, 4, 3)
-        self.K["1_1"] = conv(4, 4, 3)
-        self.K["1_2"] = conv(4, 4, 3)
-        self.K["2_0"] = conv(4, 4, 3)
-        self.K["2_1"] = conv(4, 4, 3)
+        for level in range(1, 3):
+            for i in range(self.nu[level]):
+                self.K[f"{level}_{i}"] = conv(4, 4, 3)
 
     def forward(self, f: torch.Tensor) -> torch.Tensor:
         x: dict[int, torch.Tensor] = {}
