@@ -170,7 +170,9 @@ class Elaboration:
 
     def multiply(self, star: tree.Star, operand: Value | None, scope: Scope) -> Value | None:
         """What stands before a `*`, applied: a kernel, a scalar or a number."""
-        kind = self.words.names.kind(star.left)
+        left = star.left
+        is_index = isinstance(left, tree.Symbol) and left.name in scope.values
+        kind = "an index" if is_index else self.words.names.kind(left)
         if kind in ("a number", "an index", "a scalar") and (star.stride > 1 or star.is_transposed):
             return self.words.problems.report(
                 "E0212",

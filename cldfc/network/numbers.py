@@ -98,8 +98,8 @@ class Numbers(ABC):
     def named_number(self, symbol: tree.Symbol, bound: Set[str], context: Tag) -> Formula | None:
         """An index, a constant or a fixed scalar in a formula."""
         name = symbol.name
-        if name in bound and not symbol.tag:
-            return Formula(Position(name, 0))
+        if name in bound:
+            return self.report_power(symbol) if symbol.tag else Formula(Position(name, 0))
         if not self.names.is_constant(name):
             if isinstance(self.names.declared.get(name), tree.Range):
                 return self.report_unbound(symbol)
@@ -110,7 +110,7 @@ class Numbers(ABC):
         if len(symbol.tag) > 1:
             return self.names.report_arity(symbol)
         if constant.index is None:
-            return Formula(constant.values[0])
+            return self.report_power(symbol) if is_power(symbol) else Formula(constant.values[0])
         own = symbol.tag[0] if symbol.tag else level_index(context, constant.index, self.is_per_level)
         if own is not None and symbol.tag and isinstance(self.names.declared.get(own.name or ""), tree.Range):
             if own.name not in bound and (bound or context):
@@ -167,6 +167,17 @@ class Numbers(ABC):
         """Whether a name is a constant that differs from level to level."""
         constant = self.constant(name)
         return constant is not None and constant.index is not None
+
+    def report_power(self, symbol: tree.Symbol) -> None:
+        """A number with a tag that was perhaps meant to be its power."""
+        tag = symbol.span.text[len(symbol.name) :] if is_power(symbol) else "^2"
+        self.problems.report(
+            "E0202",
+            f"`{symbol.name}` has no index, so it takes no tag",
+            symbol.span,
+            "a tag here, not a power",
+            f"write `{symbol.name}`, or in parentheses for a power: `({symbol.name}){tag}`",
+        )
 
     def report_unbound(self, symbol: tree.Symbol) -> None:
         """An index as a number, where it has no value."""
@@ -237,6 +248,11 @@ def level_index(context: Tag, level: str, is_per_level: Callable[[str], bool]) -
     others = [index for index in context if index.name is None or not is_per_level(index.name)]
     levels = [index for index in others if index.name == level]
     return next(iter([*levels, *others]), None)
+
+
+def is_power(symbol: tree.Symbol) -> bool:
+    """Whether a number has a tag like `^2`, which in LaTeX could as well be a power."""
+    return len(symbol.tag) == 1 and symbol.tag[0].name is None and "^" in symbol.span.text
 
 
 def negative(formula: Formula) -> Formula:

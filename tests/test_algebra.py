@@ -1,0 +1,102 @@
+"""What the compiler says of signs and linearity, against the numbers."""
+
+import pytest
+import torch
+from networks import build, compile_text, randomise
+
+from cldfc.algebra.linearity import operators_of, what_breaks_linearity
+from cldfc.compiler import analyse
+from cldfc.diagnostics import CldfError, Problems, Source
+from cldfc.syntax.parse import parse_spec
+
+HEAD = "model Tried\ninput f : 2 × 4 × 4\nkernel A : 3×3 → 2\nkernel B : 3×3 → 2, bias\nscalar w = 2\nlet σ = relu ∘ bn\n"
+
+# An expression, whether it is proved to be ≥ 0 for every f, and how many numbers it has.
+SIGNS = {
+    "relu(f)": (True, 32),
+    "relu(f) + abs(f)": (True, 32),
+    "relu(f) - softplus(f)": (False, 32),
+    "2 * relu(f)": (True, 32),
+    "-1/2 * relu(f)": (False, 32),
+    "w * relu(f)": (False, 32),
+    "relu(f) ⊙ sigmoid(f)": (True, 32),
+    "abs(f) ⊙ tanh(f)": (False, 32),
+    "maxpool[2] ∘ relu(f)": (True, 8),
+    "maxpool[2](f)": (False, 8),
+    "avgpool[2] ∘ abs(f)": (True, 8),
+    "concat(relu(f), softplus(f))": (True, 64),
+    "concat(relu(f), f)": (False, 64),
+    "A * relu(f)": (False, 32),
+    "σ ∘ A * f": (True, 32),
+    "bn ∘ relu(f)": (False, 32),
+    "sum(j = 1..2 : j * relu(f))": (True, 32),
+    "sum(j = 0..2 : (j-1) * abs(f)) - abs(f)": (False, 32),
+    "upsample ∘ relu(f)": (True, 128),
+    "leaky_relu ∘ relu(f)": (True, 32),
+    "leaky_relu(f)": (False, 32),
+    "soft_threshold ∘ relu(f)": (True, 32),
+    "silu(f)": (False, 32),
+    "dropout ∘ relu(f)": (True, 32),
+    "identity ∘ relu(f) + 0": (True, 32),
+}
+
+
+@pytest.mark.parametrize("expression", SIGNS)
+def test_signs(expression):
+    is_proved, numbers = SIGNS[expression]
+    text = f"{HEAD}output h : {numbers}\ny = {expression}\nh = flatten(y)\n"
+    network = build(compile_text(text)).double()
+    randomise(network)
+    with torch.no_grad():
+        lowest = min(network(torch.randn(8, 2, 4, 4, dtype=torch.float64)).min() for _ in range(20))
+    constrained = Source("test.cldf", f"{text}constrain y >= 0\n")
+    if is_proved:
+        analyse(constrained)
+        assert lowest >= 0
+    else:
+        with pytest.raises(CldfError) as caught:
+            analyse(constrained)
+        assert [diagnostic.code for diagnostic in caught.value.diagnostics] == ["E0603"]
+        assert lowest < 0 or expression == "w * relu(f)"  # negative when ω is, which training decides
+
+
+# An operator, and what breaks its linearity; in training mode, where bn is no affine map.
+LINEARITY = {
+    "A *": (),
+    "A *_2 A *": (),
+    "2 * A * - identity": (),
+    "w * A *": (),
+    "avgpool[2] ∘ A *": (),
+    "upsample": (),
+    "B *": ("the bias of B",),
+    "A * relu": ("relu",),
+    "relu ∘ A * relu": ("relu",),
+    "σ ∘ A *": ("relu", "bn"),
+    "bn ∘ A *": ("bn",),
+    "A * ⊙ A *": ("⊙",),
+    "A * + tanh": ("tanh",),
+    "sum(j = 1..2 : j * A *)": (),
+    "sum(j = 1..2 : j * abs)": ("abs",),
+    "maxpool[2] ∘ A *": ("maxpool",),
+}
+
+
+@pytest.mark.parametrize("operator", LINEARITY)
+def test_linearity(operator):
+    numbers = 8 if "_2" in operator or "pool" in operator else 128 if operator == "upsample" else 32
+    text = f"{HEAD}output h : {numbers}\nlet G = {operator}\nh = flatten ∘ G(f)\n"
+    spec = parse_spec(Source("test.cldf", text), Problems())
+    let = next(let for let in operators_of(spec) if let.symbol.name == "G")
+    broken = what_breaks_linearity(let, spec)
+    assert broken == LINEARITY[operator]
+    network = build(compile_text(text)).double()
+    randomise(network)
+    x, y = torch.randn(2, 4, 2, 4, 4, dtype=torch.float64)
+    with torch.no_grad():
+        difference = network(2 * x - 3 * y) - (2 * network(x) - 3 * network(y))
+    assert (difference.abs().max() < 1e-10) == (not broken)
+
+
+def test_constants_are_no_operators():
+    spec = parse_spec(Source("test.cldf", "let a = 1\nlet b@ℓ = 2 * a\nlet σ = relu\nlet 𝒜@ℓ = 2 * σ\n"), Problems())
+    assert [let.symbol.name for let in operators_of(spec)] == ["σ", "𝒜"]
