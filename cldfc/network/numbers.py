@@ -236,11 +236,18 @@ def report_unfit(
     kind: str = "whole number",
 ) -> None:
     """Report a number that cannot play its role."""
-    written = f"`{span.text}`" if str(value) == span.text.replace("_", "") else f"`{span.text}`, which is {value:,.6g},"
+    written = f"`{span.text}`" if str(value) == span.text.replace("_", "") else f"`{span.text}`, which is {describe_number(value)},"
     reason = "small" if value < least else "large"
     verb = f"is too {reason} for" if value < least or value > most else "cannot be"
     wanted = f"a {kind} from {least:,} to {most:,}"
     problems.report("E0504", f"{written} {verb} {role}", span, f"expected {wanted}", f"write {wanted}", *others)
+
+
+def describe_number(value: Number) -> str:
+    """A number in a message; of very large ones the order of magnitude."""
+    if isinstance(value, float):
+        return f"{value:,.6g}"
+    return f"{value:,}" if abs(value) < 10**15 else f"about 10^{len(str(abs(value))) - 1}"
 
 
 def level_index(context: Tag, level: str, is_per_level: Callable[[str], bool]) -> tree.Index | None:
