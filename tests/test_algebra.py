@@ -9,7 +9,13 @@ from cldfc.compiler import analyse
 from cldfc.diagnostics import CldfError, Problems, Source
 from cldfc.syntax.parse import parse_spec
 
-HEAD = "model Tried\ninput f : 2 × 4 × 4\nkernel A : 3×3 → 2\nkernel B : 3×3 → 2, bias\nscalar w = 2\nlet σ = relu ∘ bn\n"
+HEAD = """model Tried
+input f : 2 × 4 × 4
+kernel A : 3×3 → 2
+kernel B : 3×3 → 2, bias
+scalar w = 2
+let σ = relu ∘ bn
+"""
 
 # An expression, whether it is proved to be ≥ 0 for every f, and how many numbers it has.
 SIGNS = {

@@ -236,7 +236,11 @@ def report_unfit(
     kind: str = "whole number",
 ) -> None:
     """Report a number that cannot play its role."""
-    written = f"`{span.text}`" if str(value) == span.text.replace("_", "") else f"`{span.text}`, which is {describe_number(value)},"
+    written = (
+        f"`{span.text}`"
+        if str(value) == span.text.replace("_", "")
+        else f"`{span.text}`, which is {describe_number(value)},"
+    )
     reason = "small" if value < least else "large"
     verb = f"is too {reason} for" if value < least or value > most else "cannot be"
     wanted = f"a {kind} from {least:,} to {most:,}"
