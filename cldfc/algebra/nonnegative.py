@@ -88,7 +88,7 @@ class Proof:
             f"`{format_key(key)}` is not provably ≥ 0: {reason(operation.operator)}",
             subtracted(template, operation),
             "may be negative",
-            self.help(template, operation, text),
+            self.help(template, operation, text, culprit == self.expansion.instances[operation.instance].result),
             said,
         )
 
@@ -102,13 +102,16 @@ class Proof:
                 return at
             at = broken[0]
 
-    def help(self, template: Template, operation: Operation, text: str) -> str:
+    def help(self, template: Template, operation: Operation, text: str, is_last: bool) -> str:
         """The text to write: σ before what may be negative, if the spec has a σ."""
         if isinstance(operation.operator, Add):
             return f"add only what is ≥ 0, or apply `relu` to the sum: `relu({text})`"
         operator = self.activation()
-        if text == template.statement.right.span.text:
-            return f"write `{format_symbol(template.statement.left)} = {operator} ∘ {text}`"
+        right = template.statement.right
+        if is_last and not isinstance(right, tree.Sum | tree.Product):
+            return f"write `{format_symbol(template.statement.left)} = {operator} ∘ {right.span.text}`"
+        if operation.operator.keyword:
+            return f"apply `{operator}` to its result: `{operator} ∘ {text} ∘ …`"
         return f"write `{operator} ∘ {text}`"
 
     def activation(self) -> str:

@@ -114,6 +114,9 @@ class Names:
         help = f"declare it: `steps {name} = 1..2`" if has_levels else f"declare it: `levels {name} = 1..4`"
         if name in self.declared:
             help = "write an index that `levels` or `steps` declares, or a number"
+        base, _, rest = name.partition("_")
+        if rest and self.is_constant(base):
+            help = f"did you mean `{base}@{rest}`? in LaTeX that is `{base}^{{{rest}}}`"
         what = f"is {self.kind_of_symbol(name)}, not an index" if name in self.declared else "is no index"
         self.problems.report("E0205", f"`{name}` {what}", span, "unknown index", suggest(name, known, help))
         self.problems.broken.add(name)

@@ -88,13 +88,11 @@ class Tags:
         for index in symbol.tag:
             plain = index.name is not None and index.at is None and not index.offset
             if not plain or self.constants.names.is_constant(index.name or "") or index.name in names:
-                self.problems.report(
-                    "E0208",
-                    f"`{format_index(index)}` cannot stand in the head of a declaration",
-                    index.span,
-                    "expected an index name",
-                    "write index names alone, each once, as in `A@ℓ` or `B@ℓ,i`",
-                )
+                help = f"give it a name without a tag, such as `{symbol.name}{index.offset}`, here and where it is used"
+                if index.name is not None:
+                    help = "write index names alone, each once, as in `A@ℓ` or `B@ℓ,i`"
+                message = f"`{format_index(index)}` cannot stand in the head of a declaration"
+                self.problems.report("E0208", message, index.span, "expected an index name", help)
                 return None
             if self.constants.range(index.name or "", index.span) is None:
                 return None
