@@ -10,6 +10,8 @@ from cldfc.compiler import compile_source
 from cldfc.diagnostics import Source
 
 ROOT = Path(__file__).parents[1]
+SHOWN_SPECS = [ROOT / "specs" / f"{name}.cldf" for name in ("fbresnet", "preact18_Al")]
+"""The two whose code and pictures are golden files; the others are counted (`test_specs`)."""
 
 
 def compile_text(text: str) -> str:

@@ -28,8 +28,8 @@ def unroll(items: Sequence[Item], turn: dict[str, int]) -> Iterator[tuple[int, d
                 yield from unroll(item.rest, inner)
 
 
-def check(text: str) -> list[Item]:
-    expansion = analyse(Source("test.cldf", text)).expansion
+def check(text: str, name: str = "test.cldf") -> list[Item]:
+    expansion = analyse(Source(name, text)).expansion
     items = schedule(expansion.instances, expansion.program.ranges)
     assert list(unroll(items, {})) == [(id(i.template), i.binding) for i in expansion.instances]
     return items
@@ -37,7 +37,7 @@ def check(text: str) -> list[Item]:
 
 @pytest.mark.parametrize("path", SPECS, ids=lambda path: path.stem)
 def test_specs(path):
-    check(path.read_text(encoding="utf-8"))
+    check(path.read_text(encoding="utf-8"), str(path))
 
 
 # A range without any step is refused; without one on level 1, nothing says how wide u@1,0 = 0 is.

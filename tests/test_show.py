@@ -3,14 +3,14 @@
 import io
 
 import pytest
-from networks import ROOT
+from networks import ROOT, SHOWN_SPECS
 from rich.console import Console
 
 from cldfc.compiler import build
 from cldfc.diagnostics import Source
 from cldfc.show.terminal import show_network
 
-SPECS = sorted([*(ROOT / "specs").glob("*.cldf"), *(ROOT / "examples").glob("*.cldf")])
+SPECS = sorted([*SHOWN_SPECS, *(ROOT / "examples").glob("*.cldf")])
 
 
 def shown(path, width, colour=False):
