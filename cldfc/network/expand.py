@@ -57,6 +57,7 @@ def expand_program(program: Program, problems: Problems) -> Expansion:
     return work.expansion
 
 
+Need = tuple[Read | Reads, Key]
 Asked = tuple[Read | Reads, Key, Instance | None]
 
 
@@ -124,7 +125,7 @@ class Demand:
         if key[0] not in self.inner:
             self.asked += max(1, len(instance.template.steps))
         stack.append((read, key, instance))
-        stack += [(need, at, None) for need, at in reversed(needs)]
+        stack += [(need, at, None) for need, at in reversed([*needs[0], *needs[1]])]
 
     def define(self, read: Read | Reads, key: Key) -> Instance | None:
         """The one equation that defines a value; None also when that equation is wrong itself."""
@@ -206,21 +207,29 @@ class Demand:
                 needed.setdefault(key, read)
         return [(read, key) for key, read in needed.items()]
 
-    def asks(self, instance: Instance) -> list[tuple[Read | Reads, Key]] | None:
-        """What an instance needs, in order: the terms of its reductions come last, after what they need themselves."""
+    def asks(self, instance: Instance) -> tuple[list[Need], list[Need]] | None:
+        """What an instance needs: values of equations, then the terms of reductions, each after its own terms.
+
+        What the terms need themselves comes first, so that they are computed together, in loops.
+        """
         needs = self.needs(instance)
         if needs is None or not any(key[0] in self.inner for _, key in needs):
-            return needs
-        own = [need for need in needs if need[1][0] not in self.inner]
-        terms = [need for need in needs if need[1][0] in self.inner]
-        for read, key in terms:
+            return None if needs is None else (needs, [])
+        values: list[Need] = []
+        terms: list[Need] = []
+        for need in needs:
+            read, key = need
+            if key[0] not in self.inner:
+                values.append(need)
+                continue
             term = self.define(read, key)
             self.asked += len(term.template.steps) if term else 0
             asked = None if term is None or self.asked > MOST_OPERATIONS else self.asks(term)
             if asked is None:
                 return None
-            own += asked
-        return own + terms
+            values += asked[0]
+            terms += [*asked[1], need]
+        return values, terms
 
     def keys(self, read: Read | Reads, instance: Instance) -> list[Key] | None:
         """The values that a read stands for at an instance, or a report."""
