@@ -86,8 +86,8 @@ class Constructor:
             turns = [dict(zip(declaration.indices, prefix, strict=False)) for prefix in axes[place]]
             first = self.names.sizes.fit(f"{name}_first", self.bounds(turns, [r.start for r in axes[place].values()]))
             stop = self.stop(name, self.bounds(turns, [r.stop for r in axes[place].values()]))
-            start = "" if first == "0" else f"{first}, "
-            lines = [f"for {loop_name(declaration.indices[place])} in range({start}{stop}):", *layout.indent(lines)]
+            variable = loop_name(declaration.indices[place])
+            lines = [f"for {variable} in {layout.count(first, stop)}:", *layout.indent(lines)]
         return lines
 
     def bounds(self, turns: list[Turn], values: list[int]) -> list[Sample]:

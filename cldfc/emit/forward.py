@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 from collections.abc import Sequence
 
+from cldfc.emit import layout
 from cldfc.emit.docstring import format_shapes
 from cldfc.emit.identifiers import loop_name
 from cldfc.emit.naming import Naming
@@ -85,7 +86,7 @@ class Forward:
         value = self.names.variable(read.family, tuple(p.substitute(inside) for p in read.positions))
         first = self.names.sizes.position(read.lower.substitute(binding))
         stop = self.names.sizes.position(read.upper.substitute(binding).shifted(1))
-        return f"{value} for {loop_name(read.name)} in range({'' if first == '0' else f'{first}, '}{stop})"
+        return f"{value} for {loop_name(read.name)} in {layout.count(first, stop)}"
 
     def apply(self, site: Site, at: int, step: Step, operands: list[str]) -> str:
         """An operator, with the module that holds its parameters."""

@@ -62,7 +62,3 @@ def tail(uses: set[str]) -> list[str]:
     """The rest of both."""
     zeros = ["    if kernel.bias is not None:", "        nn.init.zeros_(kernel.bias)"]
     return [*(zeros if "bias" in uses else []), "    return kernel", "", ""]
-
-
-CONV = tuple(conv_lines(set()))
-PROLONG = tuple(prolong_lines(set()))

@@ -23,6 +23,12 @@ def call(start: str, arguments: Sequence[str], end: str, depth: int) -> list[str
     return [f"{start}(", *(f"{INDENT}{argument}," for argument in arguments), f"){end}"]
 
 
+def count(first: str, stop: str, step: int = 1) -> str:
+    """`range(first, stop, step)`, without what Python takes for granted."""
+    by = "" if step == 1 else f", {step}"
+    return f"range({stop})" if first == "0" and not by else f"range({first}, {stop}{by})"
+
+
 def breakable(line: str, depth: int) -> list[str]:
     """A line that stays too long because of long names: broken at its last call, if at all."""
     opening = line.rfind("](") + 1 or line.find("(")

@@ -97,6 +97,4 @@ class Naming:
         if not body and not guard:
             return []
         first, stop = self.sizes.position(loop.first), self.sizes.position(loop.last.shifted(loop.step))
-        step = "" if loop.step == 1 else f", {loop.step}"
-        start = "" if first == "0" and not step else f"{first}, "
-        return [f"for {variable} in range({start}{stop}{step}):", *layout.indent([*body, *guard])]
+        return [f"for {variable} in {layout.count(first, stop, loop.step)}:", *layout.indent([*body, *guard])]

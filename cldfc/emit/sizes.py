@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-from cldfc.emit.formulas import formula_text
+from cldfc.emit.formulas import Sample, formula_text
 from cldfc.emit.identifiers import loop_name
 from cldfc.network.formula import Formula
 from cldfc.network.positions import Constant, Lookup, Position
-
-Turn = Mapping[str, int]
-Sample = tuple[Turn, int | float]
 
 
 @dataclass

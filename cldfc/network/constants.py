@@ -103,7 +103,7 @@ class Constants(Numbers):
         if formula is None:
             return None
         name, span = let.symbol.name, let.symbol.span
-        if not any(True for _ in formula.positions()):
+        if formula.is_fixed():
             value = self.value(formula, {}, let.values[0].span)
             return None if value is None else Constant(name, None, 0, (value,), span)
         values: list[Number] = []

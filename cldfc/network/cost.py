@@ -8,11 +8,6 @@ from cldfc.network.graph import Graph
 from cldfc.ops import Kernel, Sizes
 
 
-def count_stored(graph: Graph) -> int:
-    """Parameters that are stored: a shared one once."""
-    return sum(stored.count() for stored in graph.parameters.values())
-
-
 def count_uses(graph: Graph) -> Counter[tuple[str, tuple[int, ...]]]:
     """How often each parameter is used."""
     return Counter(node.parameter for node in graph.nodes() if node.parameter is not None)

@@ -86,7 +86,7 @@ def resolve_attribute(
     formula = constants.formula(expression, names, head)
     if formula is None:
         return None
-    if not any(True for _ in formula.positions()):
+    if formula.is_fixed():
         if constants.whole(expression, role, 1, most) is None:
             return None
     if isinstance(expression, tree.Symbol) and (constant := constants.constant(expression.name)) is not None:

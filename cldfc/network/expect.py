@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 from cldfc.diagnostics import Problems, did_you_mean
-from cldfc.network.shapes import Inferred
+from cldfc.network.shapes import Inferred, count_stored
 from cldfc.ops import Kernel
 from cldfc.syntax import tree
 
 
 def count_params(inferred: Inferred) -> int:
     """Numbers that are stored, shared ones once."""
-    return sum(stored.count() for stored in inferred.parameters.values())
+    return count_stored(inferred.parameters)
 
 
 def count_macs(inferred: Inferred) -> int:

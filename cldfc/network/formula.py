@@ -63,6 +63,10 @@ class Formula:
             return Formula(self.leaf.substitute(scope))
         return Formula(self.leaf, self.sign, tuple(operand.substitute(scope) for operand in self.operands))
 
+    def is_fixed(self) -> bool:
+        """Whether it is the same number everywhere."""
+        return next(self.positions(), None) is None
+
     def positions(self) -> Iterator[Position]:
         """The indices and per-level constants in it."""
         if isinstance(self.leaf, Position):

@@ -6,13 +6,12 @@ from collections.abc import Set
 from typing import TYPE_CHECKING
 
 from cldfc.network.limits import LONGEST_RANGE
+from cldfc.network.numbers import Tag
 from cldfc.network.positions import IndexRange, Lookup, Position
 from cldfc.syntax import tree
 
 if TYPE_CHECKING:
     from cldfc.network.constants import Constants
-
-Tag = tuple[tree.Index, ...]
 
 
 def declared_range(constants: Constants, range: tree.Range) -> IndexRange | None:
@@ -68,7 +67,7 @@ def bound_of(constants: Constants, expression: tree.Expression, bound: Set[str],
     formula = constants.formula(expression, bound, context)
     if formula is None:
         return None
-    if any(True for _ in formula.positions()):
+    if not formula.is_fixed():
         help = "write an index or a constant, plus or minus a whole number, as in `i-1` or `ν@ℓ`"
         message = f"`{expression.span.text}` is too much for a bound of an index"
         return constants.problems.report("E0505", message, expression.span, "cannot be a bound", help)

@@ -37,12 +37,7 @@ def reduce_values(work: Elaboration, reduction: tree.Reduction, scope: Scope) ->
 def terms(work: Elaboration, reduction: tree.Reduction, name: str, scope: Scope) -> Read | None:
     """The terms of a reduction as a family: one value for each of them."""
     left = tuple(Position(index, 0) for index in (*work.indices, name))
-    taken = {**work.words.owned.taken, **work.words.names.by_name}
-    family, number = "terms", 1
-    while family in taken:
-        number += 1
-        family = f"terms_{number}"
-    work.words.owned.taken[family] = "terms"
+    family = work.words.families.choose("terms", reduction.span, work.words.numbers)
     inner = work.inner(family, left, (*work.indices, name))
     result = inner.value(reduction.body, scope)
     if result is None or work.statement is None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import builtins
 import keyword
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from cldfc.diagnostics import Label, Problems, Source, Span, UsageError
 from cldfc.network.collect import collect_names, report_missing
@@ -67,7 +67,8 @@ def resolve_spec(spec: tree.Spec, task: Task, problems: Problems) -> Program:
     parameters = resolve_parameters(tags)
     ties = resolve_ties(names.ties, parameters, tags)
     owned = OwnedNames(dict.fromkeys([*names.declared, *tagged_operators(spec)], ""))
-    words = Words(names, tags, owned, parameters, ties, problems)
+    families = OwnedNames(dict.fromkeys([*names.declared, *names.by_name], ""))
+    words = Words(names, tags, owned, parameters, ties, problems, families)
     templates = [*resolve_equations(spec, words), *words.inner]
     check_operators(words)
     sizes = names.input.shape if names.input else ()
@@ -148,9 +149,9 @@ def resolve_equation(equation: tree.Equation, words: Words) -> Template | None:
 def check_names(equation: tree.Equation, words: Words) -> None:
     """Report what is wrong on the right of an equation whose left side is wrong."""
     names = tuple(dict.fromkeys(index.name for index in equation.left.tag if index.name))
-    alone = replace(words, owned=OwnedNames({}), inner=[])
     scope = Scope({name: Position(name, 0) for name in names}, equation.left.tag)
-    Elaboration(alone, None, (equation.left.name, len(equation.left.tag)), (), names).value(equation.right, scope)
+    family = (equation.left.name, len(equation.left.tag))
+    Elaboration(words.alone(), None, family, (), names).value(equation.right, scope)
 
 
 def report_forgotten_tag(equation: tree.Equation, tags: Tags) -> bool:
@@ -276,6 +277,5 @@ def check_operators(words: Words) -> None:
             )
         head = words.tags.head(let.symbol)
         if head is not None:
-            alone = Words(names, words.tags, OwnedNames({}), words.parameters, words.ties, problems)
             scope = Scope({name: Position(name, 0) for name in head}, let.symbol.tag)
-            Elaboration(alone, None, ("", 0), (), head).apply(first, Read("x", (), let.span), scope)
+            Elaboration(words.alone(), None, ("", 0), (), head).apply(first, Read("x", (), let.span), scope)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from cldfc.diagnostics import Label, Problems
@@ -36,6 +37,11 @@ class Stored:
     def count(self) -> int:
         """How many numbers it stores."""
         return self.operator.stored(self.sizes)
+
+
+def count_stored(parameters: Mapping[Key, Stored]) -> int:
+    """Numbers that are stored, shared ones once."""
+    return sum(stored.count() for stored in parameters.values())
 
 
 @dataclass(frozen=True)

@@ -27,7 +27,7 @@ class Scope:
 
 @dataclass
 class OwnedNames:
-    """Names for the parameters that each place of a `bn` or `linear` has for itself.
+    """Names for what the spec has no name for, such as the parameters of each place of a `bn` or `linear`.
 
     `bn_B` normalises what B gives. The equations of one family share names: their values, and so
     the tags of these parameters, differ.
@@ -54,5 +54,12 @@ class Words:
     parameters: Mapping[str, Declaration]
     ties: Mapping[str, TieRule]
     problems: Problems
+    families: OwnedNames = field(default_factory=lambda: OwnedNames({}))
+    """Those of values, and of declarations; the terms of a reduction take one that is free."""
+    numbers: dict[str, int] = field(default_factory=dict[str, int])
     inner: list[Template] = field(default_factory=list[Template])
     """The terms of reductions, as equations of their own."""
+
+    def alone(self) -> Words:
+        """The same for an expression that is only checked: it leaves no names and no terms behind."""
+        return Words(self.names, self.tags, OwnedNames({}), self.parameters, self.ties, self.problems)

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from cldfc.network.cost import count_convolutions, count_multiply_adds, count_stored, count_unshared, multiply_adds
+from cldfc.network.cost import count_convolutions, count_multiply_adds, count_unshared, multiply_adds
 from cldfc.network.expand import Instance
 from cldfc.network.graph import Graph
 from cldfc.network.positions import Key
+from cldfc.network.shapes import count_stored
 
 
 @dataclass
@@ -66,7 +67,7 @@ def summary_lines(graph: Graph) -> list[str]:
     for level in levels:
         shapes = ", ".join("×".join(map(str, shape)) for shape in level.shapes)
         rows.append((level.name, shapes, f"{level.stored:,}", f"{level.unshared:,}", f"{level.multiply_adds:,}"))
-    totals = (count_stored(graph), count_unshared(graph), count_multiply_adds(graph))
+    totals = (count_stored(graph.parameters), count_unshared(graph), count_multiply_adds(graph))
     rows.append(("all", "", *(f"{total:,}" for total in totals)))
     widths = [max(len(row[column]) for row in rows) for column in range(5)]
     return [
@@ -78,7 +79,7 @@ def summary_lines(graph: Graph) -> list[str]:
 def facts(graph: Graph) -> dict[str, str]:
     """The figures of a network, for reports."""
     return {
-        "parameters": f"{count_stored(graph):,}",
+        "parameters": f"{count_stored(graph.parameters):,}",
         "parameters without sharing": f"{count_unshared(graph):,}",
         "multiply-adds per image": f"{count_multiply_adds(graph):,}",
         "convolutions": f"{count_convolutions(graph):,}",

@@ -7,10 +7,11 @@ from rich.table import Table
 from rich.text import Text
 
 from cldfc.algebra.linearity import operators_of, what_breaks_linearity
-from cldfc.network.cost import count_stored, count_uses
+from cldfc.network.cost import count_uses
 from cldfc.network.expand import Instance
 from cldfc.network.graph import Graph
 from cldfc.network.positions import Key, format_key
+from cldfc.network.shapes import count_stored
 from cldfc.ops import Add, Kernel, Prolongation, ScaleBy, Total
 from cldfc.show.summary import Level, level_of, summarise_levels
 from cldfc.syntax import tree
@@ -158,7 +159,7 @@ def widths_text(graph: Graph, keys: list[Key]) -> str:
 
 def print_totals(graph: Graph, console: Console) -> None:
     """What is stored, what would be without sharing of kernels."""
-    stored, uses = count_stored(graph), count_uses(graph)
+    stored, uses = count_stored(graph.parameters), count_uses(graph)
     unshared = sum(graph.parameters[key].count() * count for key, count in uses.items())
     text = Text.assemble((f"{stored:,}", "bold cyan"), " parameters stored")
     if unshared > stored:
