@@ -1,0 +1,48 @@
+"""The command line: one file for each command, with its arguments and what it prints, nothing else."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from cldfc import __version__
+from cldfc.cli.check import check
+from cldfc.cli.compile import compile_command
+from cldfc.cli.evaluate import evaluate
+from cldfc.cli.explain import explain
+from cldfc.cli.fmt import fmt
+from cldfc.cli.show import show
+from cldfc.cli.train import train
+
+app = typer.Typer(
+    help="Compile networks that are written as recurrence equations to PyTorch, and train them.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+
+def show_version(wanted: bool) -> None:
+    """Print the version and leave."""
+    if wanted:
+        print(f"cldfc {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=show_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    """Compile networks that are written as recurrence equations to PyTorch, and train them."""
+
+
+app.command()(check)
+app.command()(explain)
+app.command()(fmt)
+app.command("compile")(compile_command)
+app.command()(show)
+app.command()(train)
+app.command("eval")(evaluate)

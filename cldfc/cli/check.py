@@ -1,0 +1,27 @@
+"""`cldfc check`, with its options; without any, `cldfc.__main__` calls `check_specs` itself."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from cldfc.check import check_specs
+from cldfc.cli.options import Classes, Input, Lets, SpecPaths, Ties, errors
+from cldfc.task import read_task
+
+
+def check(
+    specs: SpecPaths,
+    let: Lets = None,
+    tie: Ties = None,
+    input: Input = None,
+    classes: Classes = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print what is wrong as JSON.")] = False,
+) -> None:
+    """Say what is wrong with specs, if anything.
+
+    Example: cldfc check specs/*.cldf
+    """
+    with errors():
+        raise typer.Exit(check_specs(specs, as_json, read_task(let or (), tie or (), input, classes)))

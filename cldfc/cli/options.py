@@ -1,0 +1,40 @@
+"""What commands have in common: their arguments, and how they leave when something is wrong."""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from cldfc.diagnostics import CldfError, UsageError
+from cldfc.messages import COMMAND_IS_WRONG, exit_code, print_errors, print_usage_error
+
+SpecPath = Annotated[Path, typer.Argument(metavar="SPEC", help="A .cldf file.", show_default=False)]
+SpecPaths = Annotated[list[Path], typer.Argument(metavar="SPEC…", help="One or more .cldf files.", show_default=False)]
+RunPath = Annotated[Path, typer.Argument(metavar="RUN", help="A run folder.", show_default=False)]
+Lets = Annotated[
+    list[str] | None, typer.Option("--let", metavar="'x = …'", help="Replace a `let` of the spec.", show_default=False)
+]
+Ties = Annotated[
+    list[str] | None, typer.Option("--tie", metavar="A@ℓ", help="Share a kernel or scalar.", show_default=False)
+]
+Input = Annotated[
+    str | None, typer.Option("--input", metavar="C×H×W", help="Replace the shape of the input.", show_default=False)
+]
+Classes = Annotated[int | None, typer.Option("--classes", help="Replace the number of classes.", show_default=False)]
+
+
+@contextmanager
+def errors() -> Generator[None]:
+    """Print what is wrong and leave with its exit code."""
+    try:
+        yield
+    except CldfError as error:
+        print_errors(error)
+        raise typer.Exit(exit_code(error)) from None
+    except UsageError as error:
+        print_usage_error(error)
+        raise typer.Exit(COMMAND_IS_WRONG) from None

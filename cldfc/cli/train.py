@@ -1,0 +1,75 @@
+"""`cldfc train`."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from cldfc.cli.options import Classes, Input, Lets, SpecPath, Ties, errors
+from cldfc.compiler import build, whole_text
+from cldfc.syntax.read import read_source
+from cldfc.syntax.spelling import ascii_name
+from cldfc.task import read_task
+
+
+def train(
+    spec: SpecPath,
+    data: Annotated[str, typer.Option(metavar="NAME", help="The data set, such as `digits`.", show_default=False)],
+    output: Annotated[
+        Path | None,
+        typer.Option("-o", "--output", metavar="FOLDER", help="The run folder; by default a new one in runs/."),
+    ] = None,
+    epochs: Annotated[int | None, typer.Option(help="Passes over the training images.", show_default=False)] = None,
+    batch: Annotated[int | None, typer.Option(help="Images in a step.", show_default=False)] = None,
+    lr: Annotated[float | None, typer.Option(help="Largest learning rate.", show_default=False)] = None,
+    seed: Annotated[
+        int | None, typer.Option(help="Seed of weights, order and augmentation.", show_default=False)
+    ] = None,
+    let: Lets = None,
+    tie: Ties = None,
+    input: Input = None,
+    classes: Classes = None,
+) -> None:
+    """Train a network on a data set, which sets the input's shape and the number of classes.
+
+    Example: cldfc train specs/fbresnet.cldf --data digits
+    """
+    with errors():
+        from cldfc.emit.torch_module import emit_module
+        from cldfc.show.summary import facts
+        from cldfc.train.catalogue import find
+        from cldfc.train.recipe import change_recipe
+
+        dataset = find(data)
+        wanted = {"epochs": epochs, "batch": batch, "lr": lr, "seed": seed}
+        recipe = change_recipe(dataset.recipe, {name: value for name, value in wanted.items() if value is not None})
+        source = read_source(spec)
+        task = read_task(let or (), tie or (), input, classes).on(dataset.name, dataset.shape, dataset.classes)
+        graph = build(source, task)
+        code = emit_module(graph)
+
+        from cldfc.train.progress import show_progress
+        from cldfc.train.train import train_network
+
+        command = " ".join(["cldfc", *sys.argv[1:]])
+        with show_progress() as progress:
+            result = train_network(
+                whole_text(source, task),
+                code,
+                ascii_name(graph.program.model),
+                facts(graph),
+                dataset,
+                recipe,
+                output,
+                progress,
+                command,
+            )
+        print(f"{dataset.name}: {dataset.split}")
+        final, best = result.final.test_accuracy, result.best.test_accuracy
+        print(f"test accuracy {final:.2%} after the last epoch, {best:.2%} at best")
+        print(f"weights  {result.folder / 'best.safetensors'}")
+        print(f"source   {result.folder / 'network.py'}")
+        print(f"report   {result.folder / 'report.html'}")
