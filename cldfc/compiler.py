@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from cldfc.algebra.nonnegative import prove_constraints
 from cldfc.collector import collector_paused
@@ -21,8 +20,8 @@ if TYPE_CHECKING:
 
 AS_WRITTEN = Task()
 
-SIMPLIFICATIONS: tuple[Callable[[Graph], Graph], ...] = ()
-"""Rewrites of the graph, in their order; each is a function in `cldfc.algebra`."""
+Form = Literal["written", "simplified"]
+"""The network as the spec writes it, or without what its equations do for nothing."""
 
 
 @collector_paused()
@@ -57,7 +56,7 @@ def whole_text(source: Source, task: Task = AS_WRITTEN) -> str:
 
 
 @collector_paused()
-def build(source: Source, task: Task = AS_WRITTEN) -> Graph:
+def build(source: Source, task: Task = AS_WRITTEN, form: Form = "simplified") -> Graph:
     """The network as a graph. Raises CldfError.
 
     networkx is loaded here, for `cldfc check` answers sooner without it.
@@ -65,14 +64,23 @@ def build(source: Source, task: Task = AS_WRITTEN) -> Graph:
     from cldfc.network.graph import build_graph
 
     graph = build_graph(analyse(source, task))
-    for simplify in SIMPLIFICATIONS:
-        graph = simplify(graph)
+    return graph if form == "written" else simplify(graph)
+
+
+def simplify(graph: Graph) -> Graph:
+    """The same network with less work, and the same bits in its forward pass."""
+    from cldfc.algebra.drop_copies import drop_copies
+    from cldfc.algebra.drop_zeros import drop_zeros
+    from cldfc.algebra.merge_equal import merge_equal
+
+    for rewrite in (drop_zeros, merge_equal, drop_copies):
+        graph = rewrite(graph)
     return graph
 
 
 @collector_paused()
-def compile_source(source: Source, task: Task = AS_WRITTEN) -> str:
+def compile_source(source: Source, task: Task = AS_WRITTEN, form: Form = "simplified") -> str:
     """The source of a PyTorch module for a spec. Raises CldfError."""
     from cldfc.emit.torch_module import emit_module
 
-    return emit_module(build(source, task))
+    return emit_module(build(source, task, form))

@@ -35,7 +35,7 @@ def test_cases_look_as_they_should(path, golden):
 def test_code_computes_the_graph(path, monkeypatch):
     monkeypatch.setattr(torch.nn.functional, "dropout", lambda x, rate, training: x * (1 - rate) if training else x)
     source = Source(path.name, path.read_text(encoding="utf-8"))
-    graph, network = build_graph(source), build(compile_source(source)).double().train()
+    graph, network = build_graph(source, form="written"), build(compile_source(source)).double().train()
     torch.manual_seed(0)
     randomise(network)
     images = torch.randn(3, *graph.program.shape, dtype=torch.float64)
@@ -46,7 +46,7 @@ def test_code_computes_the_graph(path, monkeypatch):
 
 def test_cases_contain_every_operator():
     sources = [Source(path.name, path.read_text(encoding="utf-8")) for path in CASES]
-    used = {type(node.operator) for source in sources for node in build_graph(source).nodes()}
+    used = {type(node.operator) for source in sources for node in build_graph(source, form="written").nodes()}
     assert used == {operator for operator in all_operators() if not operator.__subclasses__()}
     assert used == {Input, Zero, *FORMULAS}
 

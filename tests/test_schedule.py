@@ -9,7 +9,8 @@ from networks import ROOT
 
 from cldfc.compiler import analyse
 from cldfc.diagnostics import Source
-from cldfc.emit.schedule import Item, Leaf, Loop, schedule
+from cldfc.emit.loops import Item, Leaf, Loop
+from cldfc.emit.schedule import schedule
 from cldfc.emit.storage import choose_slots, fewest_indices
 
 SPECS = sorted([*(ROOT / "specs").glob("*.cldf"), *(ROOT / "tests/golden/compile").glob("*.cldf")])

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from cldfc.emit import layout
 from cldfc.emit.identifiers import loop_name
 from cldfc.emit.initialise import conv_lines, prolong_lines
+from cldfc.emit.loops import Hop, Item, Loop, Route, Turn
 from cldfc.emit.naming import Naming
-from cldfc.emit.parameters import Declaration, Hop, Ownership, Route, Turn
-from cldfc.emit.schedule import Item, Loop
+from cldfc.emit.parameters import Declaration, Ownership
 from cldfc.emit.sizes import Sample
 from cldfc.network.graph import Graph
 from cldfc.network.positions import Key, Position

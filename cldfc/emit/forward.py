@@ -8,9 +8,9 @@ from collections.abc import Sequence
 from cldfc.emit import layout
 from cldfc.emit.docstring import format_shapes
 from cldfc.emit.identifiers import loop_name
+from cldfc.emit.loops import Item, Loop, Site, Turn, sites, turns
 from cldfc.emit.naming import Naming
-from cldfc.emit.parameters import Ownership, Place, Site, Turn, sites, turns
-from cldfc.emit.schedule import Item, Leaf, Loop
+from cldfc.emit.parameters import Ownership, Place
 from cldfc.emit.statements import Vocabulary, write_equation
 from cldfc.network.graph import Node
 from cldfc.network.positions import Position
@@ -66,9 +66,9 @@ class Forward:
         leaf, template = site.leaf, site.leaf.template
         left = tuple(position.substitute(leaf.binding()) for position in template.left)
         values = [(template.family, tuple(p.value(turn) for p in left)) for turn in turns(site.route)]
-        comment = f"# {template.label()}: {format_shapes([self.graph.shape(v) for v in values])}"
+        comment = f"# {template.label(left)}: {format_shapes([self.graph.shape(v) for v in values])}"
         vocabulary = Vocabulary(
-            read=lambda read: self.read(leaf, read),
+            read=lambda read: self.read(site, read),
             apply=lambda at, step, operands: self.apply(site, at, step, operands),
             temporaries=self.names.temporaries,
         )
@@ -77,16 +77,18 @@ class Forward:
         lines = write_equation(template, vocabulary, target, depth)
         return [] if lines == [target + target.removesuffix(" = ")] else [comment, *lines]
 
-    def read(self, leaf: Leaf, read: Read | Reads) -> str:
+    def read(self, site: Site, read: Read | Reads) -> str:
         """Another value, or those of a reduction: `x[j] for j in range(i)`."""
-        binding = leaf.binding()
+        binding = site.leaf.binding()
         if isinstance(read, Read):
             return self.names.variable(read.family, tuple(p.substitute(binding) for p in read.positions))
-        inside = {**binding, read.name: Position(read.name, 0)}
+        around = {hop.loop.variable for hop in site.route}
+        name = next(name for name in (read.name, *"jkmnpq") if name not in around)
+        inside = {**binding, read.name: Position(name, 0)}
         value = self.names.variable(read.family, tuple(p.substitute(inside) for p in read.positions))
         first = self.names.sizes.position(read.lower.substitute(binding))
         stop = self.names.sizes.position(read.upper.substitute(binding).shifted(1))
-        return f"{value} for {loop_name(read.name)} in {layout.count(first, stop)}"
+        return f"{value} for {loop_name(name)} in {layout.count(first, stop)}"
 
     def apply(self, site: Site, at: int, step: Step, operands: list[str]) -> str:
         """An operator, with the module that holds its parameters."""

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from cldfc.emit import layout
 from cldfc.emit.identifiers import MODULE_ATTRIBUTES, MODULE_NAMES, Identifiers, loop_name
-from cldfc.emit.parameters import Place, Route, turns
-from cldfc.emit.schedule import Loop
+from cldfc.emit.loops import Loop, Route, turns
+from cldfc.emit.parameters import Place
 from cldfc.emit.sizes import Sizes
 from cldfc.emit.storage import choose_slots, input_is_done
 from cldfc.network.formula import Formula
@@ -28,7 +28,7 @@ class Naming:
         self.members: dict[str, list[Key]] = {}
         for key in self.graph.parameters:
             self.members.setdefault(key[0], []).append(key)
-        uses = [step.use for i in self.graph.instances for step in i.template.steps if step.use is not None]
+        uses = [step.use for i in self.graph.as_written.instances for step in i.template.steps if step.use is not None]
         indexed = {use.name for use in uses if any(position.base is not None for position in use.positions)}
         self.single = {name for name, keys in self.members.items() if len(keys) == 1} - indexed
         self.loops = {loop_name(name) for name in self.graph.program.ranges}

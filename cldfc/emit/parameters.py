@@ -9,58 +9,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
-from cldfc.emit.schedule import Item, Leaf, Loop
+from cldfc.emit.loops import Item, Route, Site, sites, turns
 from cldfc.network.positions import Key, Lookup, Position, Positions
 from cldfc.ops import Operator
-
-Turn = dict[str, int]
-
-
-@dataclass(frozen=True, slots=True)
-class Hop:
-    """The way into a loop: to its body, or to its `rest`, which the last turn leaves out."""
-
-    loop: Loop
-    into_rest: bool
-
-    def turns(self, outer: Turn) -> Iterator[Turn]:
-        """The values of the loop variable, with those of the loops around."""
-        loop = self.loop
-        first, last = loop.first.value(outer), loop.last.value(outer)
-        stop = last if self.into_rest else last + loop.step
-        for value in range(first, stop, loop.step):
-            yield {**outer, loop.variable: value}
-
-
-Route = tuple[Hop, ...]
-
-
-def turns(route: Route) -> list[Turn]:
-    """All values of the loop variables on a route."""
-    found: list[Turn] = [{}]
-    for hop in route:
-        found = [turn for outer in found for turn in hop.turns(outer)]
-    return found
-
-
-@dataclass(frozen=True, slots=True)
-class Site:
-    """A leaf in the schedule: the loops around it, and its index in each container on the way."""
-
-    leaf: Leaf
-    route: Route
-    indices: tuple[int, ...]
-
-
-def sites(items: Sequence[Item], route: Route = (), indices: tuple[int, ...] = ()) -> Iterator[Site]:
-    """Every leaf of a schedule, in order."""
-    for index, item in enumerate(items):
-        here = (*indices, index)
-        if isinstance(item, Leaf):
-            yield Site(item, route, here)
-        else:
-            yield from sites(item.body, (*route, Hop(item, False)), here)
-            yield from sites(item.rest, (*route, Hop(item, True)), here)
 
 
 @dataclass(frozen=True)
@@ -117,9 +68,9 @@ class Ownership:
         return all(self.made_for[key] == place.operator for key in place.keys(place.site.route))
 
 
-def assign_owners(items: Sequence[Item]) -> tuple[list[Place], Ownership]:
-    """All places of a schedule, and an owner for each parameter."""
-    places = [
+def places_of(items: Sequence[Item]) -> list[Place]:
+    """All places of a schedule."""
+    return [
         Place(
             site, at, step.operator, step.use.name, tuple(p.substitute(site.leaf.binding()) for p in step.use.positions)
         )
@@ -127,13 +78,17 @@ def assign_owners(items: Sequence[Item]) -> tuple[list[Place], Ownership]:
         for at, step in enumerate(site.leaf.template.steps)
         if step.use is not None
     ]
+
+
+def assign_owners(places: Sequence[Place]) -> Ownership:
+    """An owner for each parameter, among the places of a schedule."""
     ownership = Ownership()
     by_name: dict[str, list[Place]] = {}
     for place in places:
         by_name.setdefault(place.name, []).append(place)
     for same_name in by_name.values():
         assign(same_name, ownership)
-    return places, ownership
+    return ownership
 
 
 def assign(places: list[Place], ownership: Ownership) -> None:

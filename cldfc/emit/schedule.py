@@ -8,41 +8,15 @@ from level to level are one loop over levels. What is left over stays as it is.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
+from itertools import pairwise
 
+from cldfc.emit.loops import Hop, Item, Leaf, Loop, Route, turns
+from cldfc.emit.repeats import repeated, shape
 from cldfc.network.expand import Instance
-from cldfc.network.positions import Constant, IndexRange, Lookup, Position
-from cldfc.network.program import Template
+from cldfc.network.positions import IndexRange, Position
 
 CANDIDATES = 4
-
-
-@dataclass(frozen=True, slots=True)
-class Leaf:
-    """One equation, with a position over loop variables for each of its index names."""
-
-    template: Template
-    names: tuple[str, ...]
-    values: tuple[Position, ...]
-
-    def binding(self) -> dict[str, Position]:
-        """What each index name of the equation stands for."""
-        return dict(zip(self.names, self.values, strict=True))
-
-
-@dataclass(frozen=True, slots=True)
-class Loop:
-    """`for variable = first, first ± 1, …, last`; in the last turn, `rest` is left out."""
-
-    variable: str
-    first: Position
-    last: Position
-    step: int
-    body: tuple[Item, ...]
-    rest: tuple[Item, ...] = ()
-
-
-Item = Leaf | Loop
 
 
 def schedule(instances: Sequence[Instance], ranges: Mapping[str, IndexRange]) -> list[Item]:
@@ -50,9 +24,9 @@ def schedule(instances: Sequence[Instance], ranges: Mapping[str, IndexRange]) ->
     items: list[Item] = [
         Leaf(i.template, tuple(i.binding), tuple(Position(None, v) for v in i.binding.values())) for i in instances
     ]
-    items = roll_steps(items, ranges)
+    items = list(loops_of_none(roll_steps(items, ranges)))
     items = list(groups_of_one(roll_up(items, ranges, frozenset({"steps"}))))
-    return roll_up(items, ranges, frozenset({"steps", "levels"}))
+    return drop_empty(roll_up(items, ranges, frozenset({"steps", "levels"})), ())
 
 
 def roll_up(items: list[Item], ranges: Mapping[str, IndexRange], kinds: frozenset[str]) -> list[Item]:
@@ -80,7 +54,61 @@ def roll_steps(items: list[Item], ranges: Mapping[str, IndexRange]) -> list[Item
         for item in rolled
         if isinstance(item, Loop) and isinstance(item.body[0], Leaf) and ranges[item.variable].kind == "steps"
     }
+    for before, item in pairwise(rolled):
+        if isinstance(before, Leaf) and isinstance(item, Leaf) and (name := next_step(before, item, ranges)):
+            axes.add((id(item.template), name))
     return [loop_of_one(item, axes) if isinstance(item, Leaf) else item for item in rolled]
+
+
+def next_step(before: Leaf, leaf: Leaf, ranges: Mapping[str, IndexRange]) -> str | None:
+    """The index that counts on where a rewrite has changed the step before, such as the first after a zero."""
+    if leaf.template.is_rewritten or not before.template.is_rewritten:
+        return None
+    if before.template.statement is not leaf.template.statement:
+        return None
+    steps = zip(leaf.names, before.values, leaf.values, strict=True) if before.names == leaf.names else ()
+    moved = [(name, new.offset - old.offset) for name, old, new in steps if old != new]
+    return moved[0][0] if len(moved) == 1 and moved[0][1] == 1 and ranges[moved[0][0]].kind == "steps" else None
+
+
+def loops_of_none(items: list[Item]) -> Iterator[Item]:
+    """A loop without turns where a level has only the step before it, when other levels have one there."""
+    known: dict[int, Loop] = {}
+    for before, item in pairwise(items):
+        if isinstance(before, Leaf) and isinstance(item, Loop) and isinstance(inner := item.body[0], Leaf):
+            if inner.template.statement is before.template.statement and inner.names == before.names:
+                known[id(before.template.statement)] = item
+    for item, after in pairwise([*items, None]):
+        assert item is not None
+        yield item
+        loop = known.get(id(item.template.statement)) if isinstance(item, Leaf) else None
+        if loop is not None and isinstance(item, Leaf) and not goes_on(after, item):
+            inner = loop.body[0]
+            assert isinstance(inner, Leaf)
+            at = inner.names.index(loop.variable)
+            values = (*item.values[:at], inner.values[at], *item.values[at + 1 :])
+            body = replace(inner, values=values)
+            yield Loop(loop.variable, item.values[at].shifted(1), item.values[at], 1, (body,))
+
+
+def goes_on(item: Item | None, leaf: Leaf) -> bool:
+    """Whether an item goes on with the equation of a leaf."""
+    inner = item.body[0] if isinstance(item, Loop) else item
+    return isinstance(inner, Leaf) and inner.template.statement is leaf.template.statement
+
+
+def drop_empty(items: Sequence[Item], route: Route) -> list[Item]:
+    """The items without loops that never turn."""
+    kept: list[Item] = []
+    for item in items:
+        if isinstance(item, Leaf):
+            kept.append(item)
+        elif turns((*route, Hop(item, False))):
+            body, rest = (
+                drop_empty(part, (*route, Hop(item, into))) for part, into in ((item.body, False), (item.rest, True))
+            )
+            kept.append(replace(item, body=tuple(body), rest=tuple(rest)))
+    return kept
 
 
 def loop_of_one(leaf: Leaf, axes: set[tuple[int, str]]) -> Item:
@@ -153,142 +181,3 @@ def roll(items: list[Item], ranges: Mapping[str, IndexRange], kinds: frozenset[s
         for passed in range(at + 1, at + best.covered):
             later[shapes[passed]].pop()
         at += best.covered
-
-
-def shape(item: Item) -> object:
-    """What two items must have in common to be turns of one loop: all but plain numbers."""
-    if isinstance(item, Leaf):
-        return id(item.template), tuple(None if v.base is None else v for v in item.values)
-    inside = tuple(map(shape, item.body)), tuple(map(shape, item.rest))
-    return item.variable, item.step, inside
-
-
-def numbers(item: Item) -> Iterator[tuple[str | None, int]]:
-    """The plain numbers of an item, each with the index name that it is the value of, if any."""
-    if isinstance(item, Leaf):
-        yield from ((n, v.offset) for n, v in zip(item.names, item.values, strict=True) if v.base is None)
-        return
-    for bound in (item.first, item.last):
-        if bound.base is None:
-            yield None, bound.offset
-    for inner in (*item.body, *item.rest):
-        yield from numbers(inner)
-
-
-@dataclass(frozen=True, slots=True)
-class Repeat:
-    """A group of items that repeats while one index counts up or down."""
-
-    group: tuple[Item, ...]
-    variable: str
-    first: int
-    step: int
-    turns: int
-    tail: int
-    table: tuple[tuple[int, ...], ...]
-
-    @property
-    def covered(self) -> int:
-        """How many items it stands for."""
-        return self.turns * len(self.group) + self.tail
-
-    def loop(self, ranges: Mapping[str, IndexRange]) -> Loop:
-        """The same as a loop; a last, shorter turn is the loop's last without `rest`."""
-        last = self.first + self.step * (self.turns - (self.tail == 0))
-        columns = ([row[at] for row in self.table if at < len(row)] for at in range(len(self.table[0])))
-        fill = Fill(self, columns, ranges)
-        group = tuple(fill.item(item) for item in self.group)
-        cut = self.tail or len(group)
-        return Loop(
-            self.variable, Position(None, self.first), Position(None, last), self.step, group[:cut], group[cut:]
-        )
-
-
-def repeated(items: list[Item], at: int, period: int, ranges: Mapping[str, IndexRange]) -> Repeat | None:
-    """How often the `period` items from `at` on repeat, if they do."""
-    group = tuple(items[at : at + period])
-    shapes = [shape(item) for item in group]
-    first = [number for item in group for number in numbers(item)]
-    rows = [tuple(value for _, value in first)]
-    variable: str | None = None
-    start = step = turns = tail = 0
-    while tail == 0:
-        block = items[at + period * len(rows) : at + period * (len(rows) + 1)]
-        same = next((i for i, item in enumerate(block) if shape(item) != shapes[i]), len(block))
-        row = tuple(value for item in block[:same] for _, value in numbers(item))
-        if variable is None:
-            moved = [(n, a, b - a) for (n, a), b in zip(first, row, strict=False) if n is not None and a != b]
-            if not moved or abs(moved[0][2]) != 1 or any(inner_loops(item, moved[0][0]) for item in group):
-                return None
-            variable, start, step = moved[0]
-        while same and not fits([*rows, row], first, start, step):
-            same -= 1
-            row = tuple(value for item in block[:same] for _, value in numbers(item))
-        if same == 0:
-            break
-        rows.append(row)
-        tail = same if same < period else 0
-    turns = len(rows) - (tail > 0)
-    if variable is None or len(rows) < 2:
-        return None
-    return Repeat(group, variable, start, step, turns, tail, tuple(rows))
-
-
-def inner_loops(item: Item, variable: str) -> bool:
-    """Whether a loop over this variable stands inside."""
-    if isinstance(item, Leaf):
-        return False
-    return item.variable == variable or any(inner_loops(inner, variable) for inner in (*item.body, *item.rest))
-
-
-def fits(rows: list[tuple[int, ...]], first: list[tuple[str | None, int]], start: int, step: int) -> bool:
-    """Whether index values in the last row stay, or count with the variable; bounds are free."""
-    turn = len(rows) - 1
-    return all(
-        name is None or (value == begin and before == begin) or (value - begin == step * turn and before != begin)
-        for (name, begin), value, before in zip(first, rows[-1], rows[1], strict=False)
-    )
-
-
-@dataclass
-class Fill:
-    """Puts the loop variable of a repeat in for the numbers that count with it."""
-
-    repeat: Repeat
-    columns: Iterator[list[int]]
-    ranges: Mapping[str, IndexRange]
-
-    def item(self, item: Item) -> Item:
-        """An item of the group, over the new loop variable."""
-        if isinstance(item, Leaf):
-            return replace(item, values=tuple(map(self.index, item.names, item.values)))
-        known = self.ranges[item.variable]
-        first, last = self.bound(item.first, known.lower, known), self.bound(item.last, known.upper, known)
-        body = tuple(self.item(inner) for inner in item.body)
-        return replace(item, first=first, last=last, body=body, rest=tuple(self.item(inner) for inner in item.rest))
-
-    def index(self, name: str, value: Position) -> Position:
-        """The value of an index name: a number, or the variable plus a number."""
-        if value.base is not None:
-            return value
-        column = next(self.columns)
-        counts = column[0] != column[1] if len(column) > 1 else name == self.repeat.variable
-        return Position(self.repeat.variable, column[0] - self.repeat.first) if counts else value
-
-    def bound(self, value: Position, declared: Position | None, known: IndexRange) -> Position:
-        """A bound of an inner loop: as declared if that fits, else a number, or one for each turn."""
-        if value.base is not None:
-            return value
-        variable, first, step = self.repeat.variable, self.repeat.first, self.repeat.step
-        column = next(self.columns)
-        turns = [first + step * turn for turn in range(len(column))]
-        if declared is not None and isinstance(declared.base, Lookup) and declared.base.constant.index == variable:
-            if [declared.value({variable: turn}) for turn in turns] == column:
-                return declared
-        if len(set(column)) == 1:
-            return value
-        if all(number - turn == column[0] - first for number, turn in zip(column, turns, strict=True)):
-            return Position(variable, column[0] - first)
-        ordered = tuple(number for _, number in sorted(zip(turns, column, strict=True)))
-        table = Constant(f"turns_{known.name}", variable, min(turns), ordered, known.span)
-        return Position(Lookup(table, Position(variable, 0)), 0)

@@ -7,7 +7,7 @@ from cldfc.emit.constructor import Constructor, initialisers
 from cldfc.emit.docstring import describe
 from cldfc.emit.forward import Forward
 from cldfc.emit.naming import Naming
-from cldfc.emit.parameters import assign_owners
+from cldfc.emit.parameters import assign_owners, places_of
 from cldfc.emit.schedule import schedule
 from cldfc.network.graph import Graph
 from cldfc.syntax.spelling import ascii_name
@@ -24,19 +24,21 @@ def emit_module(graph: Graph) -> str:
 
 
 def class_lines(graph: Graph) -> list[str]:
-    """The class of a network: `__init__` and `forward` over one schedule of loops.
+    """The class of a network: `forward` in its loops, `__init__` in those of the network as it is written.
 
-    `forward` is worked out first, for it decides which tables are attributes.
+    A rewrite then has the parameters of the network as written, drawn in the same order. `forward` is worked out
+    first, for it decides which tables are attributes.
     """
-    names = Naming(graph)
+    names, written = Naming(graph), graph.as_written
     items = schedule(graph.instances, graph.program.ranges)
-    places, ownership = assign_owners(items)
+    made = items if written is graph else schedule(written.instances, graph.program.ranges)
+    ownership = assign_owners(places_of(made))
     argument = names.locals.given[graph.program.input.name, 0]
     head = layout.call("def forward", ["self", f"{argument}: torch.Tensor"], " -> torch.Tensor:", 1)
     names.sizes.in_forward = True
-    forward = Forward(names, ownership, places, items).lines()
+    forward = Forward(names, ownership, places_of(items), items).lines()
     names.sizes.in_forward = False
-    init = Constructor(names, ownership, items).lines()
+    init = Constructor(names, ownership, made).lines()
     return [
         f"class {ascii_name(graph.program.model)}(nn.Module):",
         *layout.indent(["def __init__(self) -> None:", *layout.indent(init), ""]),

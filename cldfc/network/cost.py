@@ -9,8 +9,8 @@ from cldfc.ops import Kernel, Sizes
 
 
 def count_uses(graph: Graph) -> Counter[tuple[str, tuple[int, ...]]]:
-    """How often each parameter is used."""
-    return Counter(node.parameter for node in graph.nodes() if node.parameter is not None)
+    """How often the spec uses each parameter."""
+    return Counter(node.parameter for node in graph.as_written.nodes() if node.parameter is not None)
 
 
 def count_unshared(graph: Graph) -> int:

@@ -82,7 +82,7 @@ class ExpansionErrors:
             lower = range.lower.shifted(-min(shifts)) if range.lower else ""
             upper = range.upper.shifted(-max(shifts)) if range.upper else ""
             extents.append(f"{name} = {lower}" if lower == upper else f"{name} = {lower}..{upper}")
-        return f"`{template.label()}`" + (f" for {', '.join(extents)}" if extents else "")
+        return f"`{template.label(template.left)}`" + (f" for {', '.join(extents)}" if extents else "")
 
     def double(self, key: Key, templates: list[Template]) -> None:
         """A value that several equations define."""

@@ -43,6 +43,13 @@ class Graph:
     instances: tuple[Instance, ...]
     values: dict[Key, int]
     parameters: dict[Key, Stored]
+    written: Graph | None = None
+    """The network that the spec writes, where this one is a rewrite of it; it has the same parameters."""
+
+    @property
+    def as_written(self) -> Graph:
+        """The network that the spec writes."""
+        return self.written or self
 
     def node(self, at: int) -> Node:
         """The operation at a place."""
@@ -91,11 +98,11 @@ def build_graph(inferred: Inferred) -> Graph:
 
 
 def validate_graph(graph: Graph) -> None:
-    """Raise ValueError unless operands come first and every parameter is stored once."""
+    """Raise ValueError unless operands come first and every parameter is stored; a rewrite may leave some unused."""
     for source, target in graph.net.edges():
         if source >= target:
             raise ValueError(f"operation {target} uses operation {source}, which comes later")
     used = {node.parameter for node in graph.nodes() if node.parameter is not None}
-    if used != graph.parameters.keys():
-        missing = sorted(map(format_key, used ^ graph.parameters.keys()))
-        raise ValueError(f"parameters used and stored differ: {', '.join(missing)}")
+    wrong = used - graph.parameters.keys() if graph.written else used ^ graph.parameters.keys()
+    if wrong:
+        raise ValueError(f"parameters used and stored differ: {', '.join(sorted(map(format_key, wrong)))}")

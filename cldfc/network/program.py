@@ -91,18 +91,19 @@ class Template:
     steps: tuple[Step, ...]
     result: int | Read | None
     is_inner: bool = False
-    """The terms of a reduction, which have no equation of their own."""
+    """The terms of a reduction, or what several equations share: there is no such equation in the spec."""
+    is_rewritten: bool = False
 
     def reads(self) -> list[Read | Reads]:
         """The values that it needs, in the order of its steps."""
         found = [operand for step in self.steps for operand in step.operands if not isinstance(operand, int)]
         return [*found, self.result] if isinstance(self.result, Read) else found
 
-    def label(self) -> str:
-        """The left side as the spec has it; the terms of a reduction have a tag of their own."""
-        if not self.is_inner:
+    def label(self, left: Positions) -> str:
+        """The left side as the spec has it, or as it is here, for an equation that the spec has not."""
+        if not (self.is_inner or self.is_rewritten):
             return format_symbol(self.statement.left)
-        return f"{self.family}@{','.join(map(str, self.left))}"
+        return f"{self.family}@{','.join(map(str, left))}" if left else self.family
 
 
 @dataclass(frozen=True, slots=True)

@@ -40,6 +40,10 @@ class Operator(ABC):
 
     keyword: ClassVar[str | None] = None
     linear: ClassVar[bool] = False
+    keeps_zero: ClassVar[bool] = False
+    """Whether it is not linear, but gives zero for zero all the same."""
+    repeatable: ClassVar[bool] = True
+    """Whether to compute it twice is the same as once: not if it draws, or counts its uses."""
     owns: ClassVar[str | None] = None
     """The parameter that each place of the operator has for itself, if any: `bn`, `linear`."""
     binds: ClassVar[Literal["call", "product", "sum"]] = "call"

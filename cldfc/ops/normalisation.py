@@ -27,6 +27,7 @@ class BatchNorm(Normalisation):
     """bn(x): batch normalisation by channel, Ioffe and Szegedy 2015, the paper's [18]."""
 
     keyword: ClassVar[str | None] = "bn"
+    repeatable: ClassVar[bool] = False
     owns: ClassVar[str | None] = "bn"
     shapes: ClassVar[str] = "C×H×W → the same"
 

@@ -43,6 +43,7 @@ class Relu(Positive):
     """relu(x) = max(0, x): the paper's σ, eq. (1.4)."""
 
     keyword: ClassVar[str | None] = "relu"
+    keeps_zero: ClassVar[bool] = True
 
     def torch(self, operands: list[str], module: str) -> str:
         return f"F.relu({operands[0]})"
@@ -53,6 +54,7 @@ class LeakyRelu(Pointwise):
     """leaky_relu(x) = max(0, x) + slope · min(0, x), Maas et al. 2013."""
 
     keyword: ClassVar[str | None] = "leaky_relu"
+    keeps_zero: ClassVar[bool] = True
     slope: float = real(0.01, 0, 1_000)
 
     def torch(self, operands: list[str], module: str) -> str:
@@ -65,6 +67,7 @@ class Elu(Pointwise):
     """elu(x) = max(0, x) + alpha · (exp(min(0, x)) - 1), Clevert et al. 2016."""
 
     keyword: ClassVar[str | None] = "elu"
+    keeps_zero: ClassVar[bool] = True
     alpha: float = real(1.0, 0, 1_000)
 
     def torch(self, operands: list[str], module: str) -> str:
@@ -76,6 +79,7 @@ class Gelu(Pointwise):
     """gelu(x) = x · Φ(x), with Φ the normal distribution function, Hendrycks and Gimpel 2016."""
 
     keyword: ClassVar[str | None] = "gelu"
+    keeps_zero: ClassVar[bool] = True
 
     def torch(self, operands: list[str], module: str) -> str:
         return f"F.gelu({operands[0]})"
@@ -85,6 +89,7 @@ class Silu(Pointwise):
     """silu(x) = x · sigmoid(x), Elfwing et al. 2018."""
 
     keyword: ClassVar[str | None] = "silu"
+    keeps_zero: ClassVar[bool] = True
 
     def torch(self, operands: list[str], module: str) -> str:
         return f"F.silu({operands[0]})"
@@ -94,6 +99,7 @@ class Tanh(Pointwise):
     """tanh(x) = (exp(x) - exp(-x)) / (exp(x) + exp(-x))."""
 
     keyword: ClassVar[str | None] = "tanh"
+    keeps_zero: ClassVar[bool] = True
 
     def torch(self, operands: list[str], module: str) -> str:
         return f"torch.tanh({operands[0]})"
@@ -121,6 +127,7 @@ class Abs(Positive):
     """abs(x) = max(x, -x)."""
 
     keyword: ClassVar[str | None] = "abs"
+    keeps_zero: ClassVar[bool] = True
 
     def torch(self, operands: list[str], module: str) -> str:
         return f"torch.abs({operands[0]})"
@@ -131,6 +138,7 @@ class SoftThreshold(Pointwise):
     """soft_threshold(x) = sign(x) · max(0, |x| - threshold), Donoho 1995; the step of ISTA."""
 
     keyword: ClassVar[str | None] = "soft_threshold"
+    keeps_zero: ClassVar[bool] = True
     threshold: float = real(0.5, 0, 1_000_000)
 
     def torch(self, operands: list[str], module: str) -> str:
@@ -143,6 +151,7 @@ class Dropout(Pointwise):
     """dropout(x): in training each number is 0 with probability `rate`, else x / (1 - rate), Srivastava et al. 2014."""
 
     keyword: ClassVar[str | None] = "dropout"
+    repeatable: ClassVar[bool] = False
     rate: float = real(0.5, 0, 1)
 
     def torch(self, operands: list[str], module: str) -> str:

@@ -80,4 +80,5 @@ class MaxPool(Pool):
     """
 
     keyword: ClassVar[str | None] = "maxpool"
+    keeps_zero: ClassVar[bool] = True
     kind: ClassVar[str] = "max"

@@ -55,12 +55,13 @@ class FBResNet(nn.Module):
 
     def forward(self, f: torch.Tensor) -> torch.Tensor:
         u: dict[int, torch.Tensor] = {}
-        # u@1,0: 64 × 32 × 32
-        u[1] = f.new_zeros(f.shape[0], 64, *f.shape[2:])
         # f@1: 64 × 32 × 32
         f = F.relu(self.bn_theta(self.theta(f)))
+        # u@1,1: 64 × 32 × 32
+        x = F.relu(self.bn_f["1_1"](f))
+        u[1] = F.relu(self.bn_B["1_1"](self.B["1_1"](x)))
         for level in range(1, 5):
-            for i in range(1, self.nu[level] + 1):
+            for i in range(2, self.nu[level] + 1):
                 # u@ℓ,i: 64 × 32 × 32, 128 × 16 × 16, 256 × 8 × 8, 512 × 4 × 4
                 x = F.relu(self.bn_f[f"{level}_{i}"](f - self.A[f"{level}"](u[level])))
                 x = F.relu(self.bn_B[f"{level}_{i}"](self.B[f"{level}_{i}"](x)))
@@ -68,8 +69,14 @@ class FBResNet(nn.Module):
             if level < 4:
                 # u@ℓ+1,0: 128 × 16 × 16, 256 × 8 × 8, 512 × 4 × 4
                 u[level + 1] = self.Pi[f"{level}"](u[level])
+                # A_u@ℓ+1: 128 × 16 × 16, 256 × 8 × 8, 512 × 4 × 4
+                A_u = self.A[f"{level + 1}"](u[level + 1])
                 # f@ℓ+1: 128 × 16 × 16, 256 × 8 × 8, 512 × 4 × 4
                 x = f - self.A[f"{level}"](u[level])
-                f = self.R[f"{level}"](x) + self.A[f"{level + 1}"](u[level + 1])
+                f = self.R[f"{level}"](x) + A_u
+                # u@ℓ+1,1: 128 × 16 × 16, 256 × 8 × 8, 512 × 4 × 4
+                x = F.relu(self.bn_f[f"{level + 1}_1"](f - A_u))
+                x = F.relu(self.bn_B[f"{level + 1}_1"](self.B[f"{level + 1}_1"](x)))
+                u[level + 1] = u[level + 1] + x
         # h: 10
         return self.linear(F.adaptive_avg_pool2d(u[4], 1).flatten(1))

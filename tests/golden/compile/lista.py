@@ -33,9 +33,9 @@ class Lista(nn.Module):
         self.linear = nn.Linear(6, 5)
 
     def forward(self, f: torch.Tensor) -> torch.Tensor:
-        # z@0: 6 × 8 × 8
-        z = f.new_zeros(f.shape[0], 6, *f.shape[2:])
-        for i in range(1, 5):
+        # z@1: 6 × 8 × 8
+        z = F.softshrink(self.omega["1"] * self.E["1"](f), 0.05)
+        for i in range(2, 5):
             # z@i: 6 × 8 × 8
             x = f - self.D(z)
             z = F.softshrink(z + self.omega[f"{i}"] * self.E[f"{i}"](x), 0.05)

@@ -78,15 +78,16 @@ class VCycleMgNet(nn.Module):
         self.linear = nn.Linear(4, 5)
 
     def forward(self, f_in: torch.Tensor) -> torch.Tensor:
-        u: dict[tuple[int, int], torch.Tensor] = {}
         f: dict[int, torch.Tensor] = {}
-        # u@1,0: 4 × 12 × 12
-        u[1, 0] = f_in.new_zeros(f_in.shape[0], 4, *f_in.shape[2:])
+        u: dict[tuple[int, int], torch.Tensor] = {}
         # f@1: 4 × 12 × 12
         f[1] = F.relu(self.bn_theta(self.theta(f_in)))
+        # u@1,1: 4 × 12 × 12
+        x = F.relu(self.bn_f["1_1"](f[1]))
+        u[1, 1] = F.relu(self.bn_B["1_1"](self.B["1_1"](x)))
         for level in range(1, 4):
-            for i in range(1, self.nu[level] + 1):
-                # u@ℓ,i: 4 × 12 × 12, 6 × 6 × 6, 8 × 3 × 3
+            for i in range(2, self.nu[level] + 1):
+                # u@ℓ,i: 4 × 12 × 12, 8 × 3 × 3
                 x = f[level] - self.A[f"{level}"](u[level, i - 1])
                 x = F.relu(self.bn_f[f"{level}_{i}"](x))
                 x = F.relu(self.bn_B[f"{level}_{i}"](self.B[f"{level}_{i}"](x)))
@@ -94,10 +95,15 @@ class VCycleMgNet(nn.Module):
             if level < 3:
                 # u@ℓ+1,0: 6 × 6 × 6, 8 × 3 × 3
                 u[level + 1, 0] = self.Pi[f"{level}"](u[level, self.nu[level]])
+                # A_u@ℓ+1: 6 × 6 × 6, 8 × 3 × 3
+                A_u = self.A[f"{level + 1}"](u[level + 1, 0])
                 # f@ℓ+1: 6 × 6 × 6, 8 × 3 × 3
                 x = f[level] - self.A[f"{level}"](u[level, self.nu[level]])
-                y = self.A[f"{level + 1}"](u[level + 1, 0])
-                f[level + 1] = self.R[f"{level}"](x) + y
+                f[level + 1] = self.R[f"{level}"](x) + A_u
+                # u@ℓ+1,1: 6 × 6 × 6, 8 × 3 × 3
+                x = F.relu(self.bn_f[f"{level + 1}_1"](f[level + 1] - A_u))
+                x = F.relu(self.bn_B[f"{level + 1}_1"](self.B[f"{level + 1}_1"](x)))
+                u[level + 1, 1] = u[level + 1, 0] + x
         # v@J,0: 8 × 3 × 3
         v = u[3, self.nu[3]]
         for level in range(2, 0, -1):

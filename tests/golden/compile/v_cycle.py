@@ -31,6 +31,7 @@ def conv(cin: int, cout: int, size: int, stride: int = 1) -> nn.Conv2d:
 class VCycle(nn.Module):
     def __init__(self) -> None:
         super().__init__()
+        self.turns_i = {1: 2, 2: 1, 3: 1}
         self.A = nn.ModuleDict()
         self.B = nn.ModuleDict()
         self.bn_B = nn.ModuleDict()
@@ -53,14 +54,14 @@ class VCycle(nn.Module):
         self.linear = nn.Linear(4, 5)
 
     def forward(self, f_in: torch.Tensor) -> torch.Tensor:
-        u: dict[int, torch.Tensor] = {}
         f: dict[int, torch.Tensor] = {}
-        # u@1,0: 4 × 16 × 16
-        u[1] = f_in.new_zeros(f_in.shape[0], 4, *f_in.shape[2:])
+        u: dict[int, torch.Tensor] = {}
         # f@1: 4 × 16 × 16
         f[1] = F.relu(self.bn_theta(self.theta(f_in)))
+        # u@1,1: 4 × 16 × 16
+        u[1] = F.relu(self.bn_B["1_1"](self.B["1_1"](f[1])))
         for level in range(1, 4):
-            for i in range(1, 3):
+            for i in range(self.turns_i[level], 3):
                 # u@ℓ,i: 4 × 16 × 16
                 x = f[level] - self.A[f"{level}"](u[level])
                 x = F.relu(self.bn_B[f"{level}_{i}"](self.B[f"{level}_{i}"](x)))

@@ -38,7 +38,7 @@ def prolong(cin: int, cout: int, size: int, stride: int) -> nn.ConvTranspose2d:
 class WCycle(nn.Module):
     def __init__(self) -> None:
         super().__init__()
-        self.turns_s = {1: 2, 2: 1}
+        turns_s = {1: 2, 2: 1}
         self.A = nn.ModuleDict()
         self.bn_A = nn.ModuleDict()
         self.R = nn.ModuleDict()
@@ -54,27 +54,32 @@ class WCycle(nn.Module):
             self.bn_A_2[f"3_{s}"] = nn.BatchNorm2d(8)
         for level in range(2, 0, -1):
             self.P[f"{level}"] = prolong(8, 8, 3, 2)
-            for s in range(self.turns_s[level], 3):
+            for s in range(turns_s[level], 3):
                 self.bn_A_2[f"{level}_{s}"] = nn.BatchNorm2d(8)
         self.linear = nn.Linear(8, 4)
 
     def forward(self, f: torch.Tensor) -> torch.Tensor:
         d: dict[int, torch.Tensor] = {}
-        v: dict[tuple[int, int], torch.Tensor] = {}
+        v: dict[int, torch.Tensor] = {}
         # d@1: 8 × 16 × 16
         d[1] = self.theta(f)
         for level in range(1, 3):
             # d@ℓ+1: 8 × 8 × 8, 8 × 4 × 4
             x = F.relu(self.bn_A[f"{level + 1}"](self.A[f"{level}"](d[level])))
             d[level + 1] = self.R[f"{level}"](x)
+        # A_d: 8 × 4 × 4
+        A_d = self.A["3"](d[3])
         for s in range(1, 3):
-            # v@J,s: 8 × 4 × 4
-            v[3, s] = F.relu(self.bn_A_2[f"3_{s}"](self.A["3"](d[3])))
-        for level in range(2, 0, -1):
-            for s in range(self.turns_s[level], 3):
-                # v@ℓ,s: 8 × 8 × 8, 8 × 16 × 16
-                x = self.P[f"{level}"](v[level + 1, 1])
-                x = d[level] + x + self.P[f"{level}"](v[level + 1, 2])
-                v[level, s] = F.relu(self.bn_A_2[f"{level}_{s}"](self.A[f"{level}"](x)))
+            # v@3,s: 8 × 4 × 4
+            v[s] = F.relu(self.bn_A_2[f"3_{s}"](A_d))
+        # A_add_d: 8 × 8 × 8
+        x = d[2] + self.P["2"](v[1]) + self.P["2"](v[2])
+        A_add_d = self.A["2"](x)
+        for s in range(1, 3):
+            # v@2,s: 8 × 8 × 8
+            v[s] = F.relu(self.bn_A_2[f"2_{s}"](A_add_d))
+        # v@ℓ,s: 8 × 16 × 16
+        x = d[1] + self.P["1"](v[1]) + self.P["1"](v[2])
+        v[2] = F.relu(self.bn_A_2["1_2"](self.A["1"](x)))
         # h: 4
-        return self.linear(F.adaptive_avg_pool2d(v[1, 2], 1).flatten(1))
+        return self.linear(F.adaptive_avg_pool2d(v[2], 1).flatten(1))

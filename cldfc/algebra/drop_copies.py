@@ -1,0 +1,57 @@
+"""Terms of a reduction that are only another name for a value: the reduction reads that value."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable
+from dataclasses import replace
+
+from cldfc.network.graph import Graph
+from cldfc.network.positions import Binding, Key, Positions
+from cldfc.network.program import Operand, Read, Step, Template
+from cldfc.network.rebuild import Revised, change_template, keep_needed, rebuild_graph
+
+
+def drop_copies(graph: Graph) -> Graph:
+    """The same network without them; equations of the spec stay, also those that only rename."""
+    copies = {
+        instance.value: instance.template
+        for instance in graph.instances
+        if instance.template.is_inner and isinstance(instance.template.result, Read)
+    }
+    if not copies:
+        return graph
+    known: dict[Hashable, tuple[Template, tuple[int, ...]]] = {}
+    revised: list[Revised] = []
+    for number, instance in enumerate(graph.instances):
+        template = instance.template
+        changes: dict[int, Step | Operand] = {}
+        for at, step in enumerate(template.steps):
+            operands = tuple(behind(operand, instance.binding, copies) for operand in step.operands)
+            if operands != step.operands:
+                changes[at] = replace(step, operands=operands)
+        key = id(template), tuple(changes.items())
+        if key not in known:
+            same = template, tuple(range(len(template.steps)))
+            known[key] = change_template(template, changes) if changes else same
+        changed, order = known[key]
+        origins = tuple(graph.members[number][at] for at in order)
+        revised.append(Revised(changed, instance.binding, instance.value, origins))
+    return rebuild_graph(graph, keep_needed(revised, (graph.program.output, ())))
+
+
+def behind(operand: Operand, binding: Binding, copies: dict[Key, Template]) -> Operand:
+    """What an operand is another name for, if all its values are, in one and the same way."""
+    if isinstance(operand, int):
+        return operand
+    templates = {id(copies.get(key)): copies.get(key) for key in operand.keys(binding)}
+    template = next(iter(templates.values()))
+    if len(templates) > 1 or template is None or not isinstance(template.result, Read):
+        return operand
+    positions = written_over(template.result.positions, template, operand.positions)
+    return replace(operand, family=template.result.family, positions=positions)
+
+
+def written_over(positions: Positions, template: Template, tag: Positions) -> Positions:
+    """Indices over the index names of a family, at a tag of it."""
+    scope = {at.base: index for at, index in zip(template.left, tag, strict=True) if isinstance(at.base, str)}
+    return tuple(position.substitute(scope) for position in positions)

@@ -1,0 +1,86 @@
+"""A zero that is convolved, added or subtracted disappears: `u@1,0 = 0` of Algorithm 2 costs nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable
+from dataclasses import dataclass, field, replace
+from typing import Literal
+
+from cldfc.network.expand import Instance
+from cldfc.network.graph import Graph, Node
+from cldfc.network.positions import Key
+from cldfc.network.program import Operand, Read, Step, Template
+from cldfc.network.rebuild import Revised, change_template, keep_needed, rebuild_graph
+from cldfc.ops import Add, Concat, Kernel, Total, Zero
+
+
+def drop_zeros(graph: Graph) -> Graph:
+    """The same network without sums and linear maps of zeros; what is computed keeps every bit.
+
+    A zero that something else needs, a normalisation or a concatenation, is left alone.
+    """
+    if not any(isinstance(node.operator, Zero) for node in graph.nodes()):
+        return graph
+    work = Zeros(graph)
+    revised = [work.revise(number, instance) for number, instance in enumerate(graph.instances)]
+    return rebuild_graph(graph, keep_needed(revised, (graph.program.output, ())))
+
+
+@dataclass
+class Zeros:
+    """Goes through the equations in order; `values` are those that are zero."""
+
+    graph: Graph
+    values: set[Key] = field(default_factory=set[Key])
+    known: dict[Hashable, tuple[Template, tuple[int, ...]]] = field(
+        default_factory=dict[Hashable, tuple[Template, tuple[int, ...]]]
+    )
+
+    def revise(self, number: int, instance: Instance) -> Revised:
+        """One equation without its zeros; equal ones stay equal, so that they are still one loop."""
+        template, members = instance.template, self.graph.members[number]
+        zeros: set[int] = set()
+        changes: dict[int, Step | Operand] = {}
+        for at, step in enumerate(template.steps):
+            are_zero = [self.is_zero(operand, zeros, instance) for operand in step.operands]
+            if self.gives_zero(self.graph.node(members[at]), are_zero):
+                zeros.add(at)
+                changes[at] = Step(Zero(), (), None, step.span)
+            elif isinstance(step.operator, Add) and any(are_zero):
+                changes[at] = without(step, are_zero)
+        assert template.result is not None
+        if self.is_zero(template.result, zeros, instance):
+            self.values.add(instance.value)
+        key = (id(template), tuple(changes.items()))
+        if key not in self.known:
+            same = template, tuple(range(len(template.steps)))
+            self.known[key] = change_template(template, changes) if changes else same
+        changed, order = self.known[key]
+        return Revised(changed, instance.binding, instance.value, tuple(members[at] for at in order))
+
+    def is_zero(self, operand: Operand, zeros: set[int], instance: Instance) -> bool:
+        """Whether an operand is known to be zero; of the terms of a reduction nothing is said."""
+        if isinstance(operand, int):
+            return operand in zeros
+        return isinstance(operand, Read) and operand.keys(instance.binding)[0] in self.values
+
+    def gives_zero(self, node: Node, are_zero: list[bool]) -> bool:
+        """Whether an operation gives zero, as what is linear does for zeros."""
+        operator = node.operator
+        if isinstance(operator, Kernel) and node.parameter is not None:
+            return all(are_zero) and not self.graph.parameters[node.parameter].sizes.get("bias", 0)
+        keeps = (operator.linear and not isinstance(operator, Concat | Total)) or operator.keeps_zero
+        return keeps and all(are_zero)
+
+
+def without(step: Step, are_zero: list[bool]) -> Step | Operand:
+    """A sum without the terms that are zero; what is left of it may be a single one."""
+    assert isinstance(step.operator, Add)
+    left = [at for at, is_zero in enumerate(are_zero) if not is_zero]
+    signs: tuple[Literal[1, -1], ...] = tuple(
+        sign for sign, is_zero in zip(step.operator.signs, are_zero, strict=True) if not is_zero
+    )
+    if signs == (1,):
+        return step.operands[left[0]]
+    operands, terms = (tuple(all_of[at] for at in left) for all_of in (step.operands, step.terms))
+    return replace(step, operator=Add(signs), operands=operands, terms=terms)

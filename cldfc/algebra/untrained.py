@@ -1,0 +1,54 @@
+"""Parameters that nothing trains: applied to zeros alone, or in terms that cancel."""
+
+from __future__ import annotations
+
+from cldfc.network.graph import Graph
+from cldfc.network.positions import Key
+from cldfc.ops import Add
+
+MOST_TERMS = 64
+"""Of a longer sum the terms are not followed into what it adds up."""
+
+Terms = dict[int, int]
+"""Operations with whole factors, which add up to an operation."""
+
+
+def find_untrained(graph: Graph) -> dict[Key, str]:
+    """The parameters whose gradient is zero whatever the data are, each with the reason.
+
+    `graph` has its zeros dropped and its equal operations merged. A at the last level of Algorithm 2 with ν_J = 1 is
+    one: f^J has A^J * u^{J,0} as a term, and the only step subtracts it again, (4.3) and (4.4).
+    """
+    used = {node.parameter for node in graph.nodes()}
+    alive = {graph.node(at).parameter for at in reach(graph)}
+    zeros = {key: "it is applied to nothing but zeros" for key in graph.parameters if key not in used}
+    cancelled = {key: "its terms cancel" for key in graph.parameters if key in used and key not in alive}
+    return {**zeros, **cancelled}
+
+
+def reach(graph: Graph) -> set[int]:
+    """The operations that the output depends on, once sums are added up."""
+    terms = add_up(graph)
+    reached: set[int] = set()
+    stack = [*terms[graph.values[graph.program.output, ()]]]
+    while stack:
+        at = stack.pop()
+        if at not in reached:
+            reached.add(at)
+            stack += [term for operand in graph.operands(at) for term in terms[operand]]
+    return reached
+
+
+def add_up(graph: Graph) -> list[Terms]:
+    """Each operation as a sum of others; one that adds nothing up is itself once."""
+    found: list[Terms] = []
+    for at, node in enumerate(graph.nodes()):
+        found.append({at: 1})
+        if isinstance(node.operator, Add):
+            total: Terms = {}
+            for sign, operand in zip(node.operator.signs, graph.operands(at), strict=True):
+                for term, factor in found[operand].items():
+                    total[term] = total.get(term, 0) + sign * factor
+            if len(total) <= MOST_TERMS:
+                found[at] = {term: factor for term, factor in total.items() if factor}
+    return found
