@@ -7,13 +7,13 @@ from rich.table import Table
 from rich.text import Text
 
 from cldfc.algebra.linearity import operators_of, what_breaks_linearity
-from cldfc.network.cost import count_uses
+from cldfc.network.cost import cost_of_network, count_uses
 from cldfc.network.expand import Instance
 from cldfc.network.graph import Graph
+from cldfc.network.levels import level_of, levels_of
 from cldfc.network.positions import Key, format_key
-from cldfc.network.shapes import count_stored
 from cldfc.ops import Add, Kernel, Prolongation, ScaleBy, Total
-from cldfc.show.summary import Level, level_of, summarise_levels
+from cldfc.show.summary import depth_text, shapes_text
 from cldfc.syntax import tree
 from cldfc.syntax.format import format_equation, format_let, format_symbol
 
@@ -70,14 +70,9 @@ def print_levels(graph: Graph, colours: dict[Key, str], console: Console) -> Non
     grid.add_column(no_wrap=True)
     grid.add_column(no_wrap=True, style="dim")
     grid.add_column()
-    for at, level in summarise_levels(graph).items():
-        grid.add_row(Text(f" {level.name} ", "bold reverse"), shape_text(level), row_text(rows[at], colours))
+    for at, level in levels_of(graph).items():
+        grid.add_row(Text(f" {level.name} ", "bold reverse"), shapes_text(level), row_text(rows[at], colours))
     console.print(grid)
-
-
-def shape_text(level: Level) -> str:
-    """`64×32×32`, or several."""
-    return ", ".join("×".join(map(str, shape)) for shape in level.shapes)
 
 
 def row_text(instances: list[Instance], colours: dict[Key, str]) -> Text:
@@ -158,12 +153,13 @@ def widths_text(graph: Graph, keys: list[Key]) -> str:
 
 
 def print_totals(graph: Graph, console: Console) -> None:
-    """What is stored, what would be without sharing of kernels."""
-    stored, uses = count_stored(graph.parameters), count_uses(graph)
-    unshared = sum(graph.parameters[key].count() * count for key, count in uses.items())
-    text = Text.assemble((f"{stored:,}", "bold cyan"), " parameters stored")
-    if unshared > stored:
-        text.append_text(Text.assemble(" · ", (f"{unshared:,}", "bold cyan"), " without sharing · "))
-        text.append(f"{1 - stored / unshared:.1%} saved", style="bold green")
+    """What is stored, what would be without sharing, and what the rest of a network's cost is."""
+    cost = cost_of_network(graph)
+    text = Text.assemble((f"{cost.parameters:,}", "bold cyan"), " parameters stored")
+    if cost.unshared > cost.parameters:
+        text.append_text(Text.assemble(" · ", (f"{cost.unshared:,}", "bold cyan"), " without sharing · "))
+        text.append(f"{1 - cost.parameters / cost.unshared:.1%} saved", style="bold green")
     console.print()
     console.print(text)
+    console.print(f"{cost.multiply_adds:,} multiply-adds for an image")
+    console.print(depth_text(cost))
