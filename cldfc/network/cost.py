@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from cldfc.collector import collector_paused
 from cldfc.network.memory import Memory, kept_by_operation
 from cldfc.ops import Kernel, Operator, Shape
 
@@ -54,9 +55,10 @@ def is_convolution(operator: Operator) -> bool:
 
 def cost_of_network(graph: Graph) -> Cost:
     """The cost of a whole network."""
-    return add_up(graph, cost_of_operations(graph), range(len(graph.net)))
+    return add_up(graph, cost_of_operations(graph))
 
 
+@collector_paused()
 def cost_of_operations(graph: Graph) -> list[Cost]:
     """The cost of each operation; what several share counts where it is first used."""
     known: set[Key] = set()
@@ -79,9 +81,9 @@ def cost_of_operations(graph: Graph) -> list[Cost]:
     return costs
 
 
-def add_up(graph: Graph, costs: Sequence[Cost], operations: Iterable[int]) -> Cost:
-    """The cost of some operations together, given that of each."""
-    chosen = sorted(operations)
+def add_up(graph: Graph, costs: Sequence[Cost], operations: Iterable[int] | None = None) -> Cost:
+    """The cost of some operations together, or of all, given that of each."""
+    chosen = range(len(costs)) if operations is None else sorted(operations)
     return Cost(
         parameters=sum(costs[at].parameters for at in chosen),
         unshared=sum(costs[at].unshared for at in chosen),

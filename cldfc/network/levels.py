@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-from cldfc.network.cost import Cost, add_up, cost_of_operations
+from cldfc.network.cost import Cost, add_up
 from cldfc.network.expand import Instance
 from cldfc.network.graph import Graph
 
@@ -18,15 +19,14 @@ class Level:
     cost: Cost
 
 
-def levels_of(graph: Graph) -> dict[int | None, Level]:
-    """The levels of a network, those values that have none last.
+def levels_of(graph: Graph, costs: Sequence[Cost]) -> dict[int | None, Level]:
+    """The levels of a network, given the cost of each operation; what has no level comes last.
 
     What several levels share counts where it is first used, so that all but the depths add up to the network's.
     """
     members: dict[int | None, list[int]] = {}
     for number, instance in enumerate(graph.instances):
         members.setdefault(level_of(instance), []).append(number)
-    costs = cost_of_operations(graph)
     levels: dict[int | None, Level] = {}
     for at in sorted(members, key=lambda at: (at is None, at)):
         instances = [graph.instances[number] for number in members[at]]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from cldfc.network.cost import Cost, cost_of_network
+from cldfc.network.cost import Cost, add_up, cost_of_network, cost_of_operations
 from cldfc.network.graph import Graph
 from cldfc.network.levels import Level, levels_of
 from cldfc.show.numbers import short_bytes
@@ -11,8 +11,9 @@ from cldfc.show.numbers import short_bytes
 def summary_lines(graph: Graph) -> list[str]:
     """A table of levels, and a line of totals."""
     rows: list[tuple[str, ...]] = [("level", "shape", "parameters", "without sharing", "multiply-adds")]
-    rows += [(level.name, shapes_text(level), *figures(level.cost)) for level in levels_of(graph).values()]
-    cost = cost_of_network(graph)
+    costs = cost_of_operations(graph)
+    rows += [(level.name, shapes_text(level), *figures(level.cost)) for level in levels_of(graph, costs).values()]
+    cost = add_up(graph, costs)
     rows.append(("all", "", *figures(cost)))
     widths = [max(len(row[column]) for row in rows) for column in range(5)]
     lines = [

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from cldfc.algebra.linearity import operators_of, what_breaks_linearity
-from cldfc.network.cost import cost_of_network, count_uses
+from cldfc.network.cost import Cost, add_up, cost_of_operations, count_uses
 from cldfc.network.expand import Instance
 from cldfc.network.graph import Graph
-from cldfc.network.levels import level_of, levels_of
+from cldfc.network.levels import Level, level_of, levels_of
 from cldfc.network.positions import Key, format_key
 from cldfc.ops import Add, Kernel, Prolongation, ScaleBy, Total
 from cldfc.show.summary import depth_text, shapes_text
@@ -23,7 +25,7 @@ MOST_STEPS = 4
 
 def show_network(graph: Graph, console: Console) -> None:
     """Print a network: its equations, its levels, its kernels and the totals."""
-    uses = count_uses(graph)
+    uses, costs = count_uses(graph), cost_of_operations(graph)
     shared = [key for key in graph.parameters if key[0] in graph.program.parameters and uses[key] > 1]
     colours = {key: COLOURS[at % len(COLOURS)] for at, key in enumerate(shared)}
     console.print(Text(graph.program.model, style="bold"))
@@ -31,10 +33,10 @@ def show_network(graph: Graph, console: Console) -> None:
     print_equations(graph, console)
     console.print()
     print_facts(graph.program.spec, console)
-    print_levels(graph, colours, console)
+    print_levels(graph, levels_of(graph, costs), colours, console)
     console.print()
     print_kernels(graph, colours, console)
-    print_totals(graph, console)
+    print_totals(add_up(graph, costs), console)
 
 
 def print_equations(graph: Graph, console: Console) -> None:
@@ -61,7 +63,7 @@ def print_facts(spec: tree.Spec, console: Console) -> None:
         console.print()
 
 
-def print_levels(graph: Graph, colours: dict[Key, str], console: Console) -> None:
+def print_levels(graph: Graph, levels: Mapping[int | None, Level], colours: dict[Key, str], console: Console) -> None:
     """One row per level: its values from left to right, each after the kernels that lead to it."""
     rows: dict[int | None, list[Instance]] = {}
     for instance in graph.instances:
@@ -70,7 +72,7 @@ def print_levels(graph: Graph, colours: dict[Key, str], console: Console) -> Non
     grid.add_column(no_wrap=True)
     grid.add_column(no_wrap=True, style="dim")
     grid.add_column()
-    for at, level in levels_of(graph).items():
+    for at, level in levels.items():
         grid.add_row(Text(f" {level.name} ", "bold reverse"), shapes_text(level), row_text(rows[at], colours))
     console.print(grid)
 
@@ -152,9 +154,8 @@ def widths_text(graph: Graph, keys: list[Key]) -> str:
     return f"{sizes[0]['size']}×{sizes[0]['size']}  {before} → {after}{groups}"
 
 
-def print_totals(graph: Graph, console: Console) -> None:
+def print_totals(cost: Cost, console: Console) -> None:
     """What is stored, what would be without sharing, and what the rest of a network's cost is."""
-    cost = cost_of_network(graph)
     text = Text.assemble((f"{cost.parameters:,}", "bold cyan"), " parameters stored")
     if cost.unshared > cost.parameters:
         text.append_text(Text.assemble(" · ", (f"{cost.unshared:,}", "bold cyan"), " without sharing · "))
