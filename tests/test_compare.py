@@ -186,6 +186,10 @@ def test_a_tie_and_a_shorter_tag_share_the_same(tmp_path):
     assert sharing(tied, tmp_path) == sharing(tagged, tmp_path)
 
 
+def test_a_kernel_that_is_declared_alone_is_not_shared_differently(tmp_path):
+    assert sharing(f"{BASE}kernel K@ℓ : 3×3 → 4\n", tmp_path) == {}
+
+
 def test_families_that_one_has_alone(tmp_path):
     text = BASE.replace("ω@ℓ * ", "").replace("scalar ω@ℓ = 0.5\n", "").replace("= R@1 * f", "= bn ∘ R@1 * f")
     assert sharing(text, tmp_path) == {

@@ -42,11 +42,13 @@ def per(indices: tuple[str, ...]) -> str:
 
 
 def sharing_of(graph: Graph) -> dict[str, Sharing]:
-    """How each kernel and scalar is shared, by its name; normalisations and `linear` by their kind."""
+    """How each kernel and scalar that is used is shared, by its name; normalisations and `linear` by their kind."""
     counts = Counter(name for name, _ in graph.parameters)
     clauses = {s.symbol.name: s.clauses for s in graph.program.spec.statements if isinstance(s, tree.Tie)}
     found: dict[str, Sharing] = {}
     for name, declaration in graph.program.parameters.items():
+        if not counts[name]:
+            continue
         kind = "scalar" if isinstance(declaration.statement, tree.Scalar) else "kernel"
         tie, indices = graph.program.ties.get(name), declaration.indices
         kept = indices if tie is None else tuple(indices[place] for place in tie.kept)
