@@ -56,7 +56,7 @@ def test_a_wrong_spec(wrong):
     assert "8,037,834" in result.stdout
 
 
-@pytest.mark.parametrize("command", ["compile", "show", "train"])
+@pytest.mark.parametrize("command", ["compile", "show", "compare", "train"])
 def test_every_command_refuses_a_wrong_spec(command, wrong, tmp_path):
     extra = ["--data", "digits"] if command == "train" else []
     result = cldfc(command, str(wrong), *extra, cwd=tmp_path)
@@ -81,6 +81,9 @@ def test_errors_as_data(wrong):
         ["check", "no_such_file.cldf"],
         ["check", "specs"],
         ["compile", SPEC, "--no-such-option"],
+        ["compare"],
+        ["compare", SPEC, "no_such_file.cldf"],
+        ["compare", SPEC, "--json", "--markdown"],
         ["compile", SPEC, "-o", "no_such_folder/x.py"],
         ["compile", SPEC, "-o", "specs"],
         ["train", SPEC, "--data", "digitz"],
@@ -137,7 +140,8 @@ def test_compile_does_not_overwrite_what_a_person_wrote(tmp_path):
 def test_what_is_loaded_when():
     """torch stays out of everything but training; networkx out of check."""
     code = "import sys; from cldfc.cli import app; app(sys.argv[1:], standalone_mode=False); print(*sys.modules)"
-    for command, absent in (("check", {"torch", "networkx", "sklearn"}), ("compile", {"torch"}), ("show", {"torch"})):
+    no_torch = [(command, {"torch"}) for command in ("compile", "show", "compare")]
+    for command, absent in (("check", {"torch", "networkx", "sklearn"}), *no_torch):
         extra = ["-o", "/dev/null"] if command == "compile" else []
         result = subprocess.run(
             [sys.executable, "-c", code, command, SPEC, *extra], cwd=ROOT, capture_output=True, text=True, check=True

@@ -14,7 +14,7 @@ SPECS = sorted([*SHOWN_SPECS, *(ROOT / "examples").glob("*.cldf")])
 
 
 def shown(path, width, colour=False):
-    graph = build(Source(str(path), path.read_text(encoding="utf-8")), form="written")
+    graph = build(Source(str(path), path.read_text(encoding="utf-8")))
     stream = io.StringIO()
     console = Console(
         file=stream, width=width, highlight=False, force_terminal=colour, color_system="256" if colour else None
@@ -43,7 +43,7 @@ def test_a_shared_kernel_has_one_colour_everywhere():
 
 def test_many_steps_are_folded():
     text = (ROOT / "specs" / "preact18_Al.cldf").read_text(encoding="utf-8").replace("2, 1, 1, 1", "30, 1, 1, 1")
-    graph = build(Source("many.cldf", text), form="written")
+    graph = build(Source("many.cldf", text))
     stream = io.StringIO()
     show_network(graph, Console(file=stream, width=80))
     assert len(stream.getvalue().splitlines()) < 40

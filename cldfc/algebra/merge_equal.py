@@ -8,7 +8,6 @@ from dataclasses import dataclass, field, replace
 
 from cldfc.algebra.columns import name_columns
 from cldfc.algebra.expressions import Numbers, Outline, Place, outline
-from cldfc.network.cost import multiply_adds
 from cldfc.network.graph import Graph
 from cldfc.network.positions import Key, Position
 from cldfc.network.program import Operand, Read, Step, Template, Use
@@ -119,8 +118,8 @@ def find_terms(graph: Graph, numbers: Numbers) -> list[int]:
 
 def is_costly(graph: Graph, found: Outline, place: Place) -> bool:
     """Whether there is a convolution or another matrix product in an expression."""
-    members = graph.members[place[0]]
-    return any(multiply_adds(graph, members[at]) for at in found.steps)
+    steps = graph.instances[place[0]].template.steps
+    return any(steps[at].operator.is_layer for at in found.steps)
 
 
 def wanted_name(template: Template, at: int) -> str:

@@ -8,6 +8,7 @@ import typer
 
 from cldfc import __version__
 from cldfc.cli.check import check
+from cldfc.cli.compare import compare
 from cldfc.cli.compile import compile_command
 from cldfc.cli.evaluate import evaluate
 from cldfc.cli.explain import explain
@@ -44,5 +45,6 @@ app.command()(explain)
 app.command()(fmt)
 app.command("compile")(compile_command)
 app.command()(show)
+app.command()(compare)
 app.command()(train)
 app.command("eval")(evaluate)

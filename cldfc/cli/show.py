@@ -19,4 +19,4 @@ def show(spec: SpecPath, let: Lets = None, tie: Ties = None, input: Input = None
         from cldfc.show.terminal import show_network
 
         task = read_task(let or (), tie or (), input, classes)
-        show_network(build(read_source(spec), task, "written"), Console(highlight=False))
+        show_network(build(read_source(spec), task), Console(highlight=False))

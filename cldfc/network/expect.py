@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 from cldfc.diagnostics import Problems, did_you_mean
+from cldfc.network.cost import count_multiply_adds, is_convolution
 from cldfc.network.shapes import Inferred, count_stored
-from cldfc.ops import Kernel
 from cldfc.syntax import tree
 
 
@@ -21,14 +21,14 @@ def count_macs(inferred: Inferred) -> int:
     for operation, shape in zip(inferred.expansion.operations, inferred.shapes, strict=True):
         if operation.parameter is not None:
             operands = [inferred.shapes[at] for at in operation.operands]
-            sizes = inferred.parameters[operation.parameter].sizes
-            total += operation.operator.multiply_adds(operands, shape, sizes)
+            parameter = inferred.parameters[operation.parameter]
+            total += count_multiply_adds(operation.operator, operands, shape, parameter)
     return total
 
 
 def count_convs(inferred: Inferred) -> int:
     """Convolutions that are computed."""
-    return sum(isinstance(operation.operator, Kernel) for operation in inferred.expansion.operations)
+    return sum(is_convolution(operation.operator) for operation in inferred.expansion.operations)
 
 
 QUANTITIES: Mapping[str, tuple[Callable[[Inferred], int], str]] = {

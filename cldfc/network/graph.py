@@ -61,9 +61,16 @@ class Graph:
 
     def operands(self, at: int) -> list[int]:
         """The operands of an operation, in their order."""
-        edges: Iterable[tuple[int, int, int]] = self.net.in_edges(at, data="operand")
-        places = {place: source for source, _, place in edges}
-        return [places[place] for place in range(len(places))]
+        return list(self.inputs[at])
+
+    @cached_property
+    def inputs(self) -> list[list[int]]:
+        """The operands of every operation; asking networkx for those of one takes long."""
+        places: list[dict[int, int]] = [{} for _ in range(len(self.net))]
+        edges: Iterable[tuple[int, int, int]] = self.net.edges(data="operand")
+        for source, target, place in edges:
+            places[target][place] = source
+        return [[sources[place] for place in range(len(sources))] for sources in places]
 
     @cached_property
     def members(self) -> dict[int, list[int]]:

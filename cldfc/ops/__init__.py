@@ -11,6 +11,7 @@ from cldfc.ops.arithmetic import Add, Input, Multiply, Total, Zero
 from cldfc.ops.base import Operator, Setting
 from cldfc.ops.convolution import Convolution, Kernel
 from cldfc.ops.errors import Indivisible, Mismatch, TooSmall, Unfit
+from cldfc.ops.kept import Kept
 from cldfc.ops.linear import Linear
 from cldfc.ops.normalisation import BatchNorm, GroupNorm, LayerNorm
 from cldfc.ops.pointwise import (
@@ -53,6 +54,7 @@ __all__ = [
     "Identity",
     "Indivisible",
     "Input",
+    "Kept",
     "Kernel",
     "LayerNorm",
     "LeakyRelu",

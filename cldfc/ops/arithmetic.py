@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from math import prod
 from typing import ClassVar, Literal
 
 from cldfc.ops.base import Operator
-from cldfc.ops.shapes import Form, Sized
+from cldfc.ops.kept import FLOAT, Kept
+from cldfc.ops.shapes import Form, Shape, Sized
 from cldfc.ops.solver import Solver
 
 
@@ -68,6 +70,9 @@ class Add(Alike):
     def nonnegative(self, operands: Sequence[bool]) -> bool:
         return all(operands) and all(sign > 0 for sign in self.signs)
 
+    def is_view(self) -> bool:
+        return self.signs == (1,)
+
 
 class Total(Alike):
     """sum(j = a..b : x@j) = x@a + … + x@b: a sum over an index, as in dense connections."""
@@ -86,3 +91,9 @@ class Multiply(Alike):
 
     def torch(self, operands: list[str], module: str) -> str:
         return " * ".join(operands)
+
+    def keeps(self, result: Shape, trained: Sequence[bool]) -> Kept:
+        """Of x * y * z, which is (x * y) * z, each factor whose other factor is trained."""
+        first = (0,) * trained[1]
+        others = (place for place in range(1, len(trained)) if any(trained[:place]))
+        return Kept((*first, *others), each_image=sum(trained[2:]) * FLOAT * prod(result))

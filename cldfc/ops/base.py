@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from typing import Any, ClassVar, Literal
 
+from cldfc.ops.kept import NOTHING, Kept
 from cldfc.ops.shapes import Form, Shape, Sized, Sizes
 from cldfc.ops.solver import Solver
 
@@ -46,6 +47,8 @@ class Operator(ABC):
     """Whether to compute it twice is the same as once: not if it draws, or counts its uses."""
     owns: ClassVar[str | None] = None
     """The parameter that each place of the operator has for itself, if any: `bn`, `linear`."""
+    is_layer: ClassVar[bool] = False
+    """Whether it is a layer with weights, of those that the depth of a network counts: convolutions and `linear`."""
     binds: ClassVar[Literal["call", "product", "sum"]] = "call"
     """How tightly its PyTorch expression holds together: what a writer must parenthesise."""
     shapes: ClassVar[str] = "any → the same"
@@ -81,6 +84,17 @@ class Operator(ABC):
     def multiply_adds(self, operands: list[Shape], result: Shape, sizes: Sizes) -> int:
         """Multiply-adds for one image; normalisations and activations count as none."""
         return 0
+
+    def keeps(self, result: Shape, trained: Sequence[bool]) -> Kept:
+        """What PyTorch keeps of it for the backward pass, in training, in float32 and on the CPU.
+
+        `trained` says which operands depend on parameters; it is not asked where nothing does.
+        """
+        return NOTHING
+
+    def is_view(self) -> bool:
+        """Whether the result is its operand, or the same numbers seen in another shape."""
+        return False
 
 
 def decimal(value: float) -> str:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
 from cldfc.ops.base import Operator
 from cldfc.ops.errors import Unfit
+from cldfc.ops.kept import OPERAND, Kept
 from cldfc.ops.shapes import Form, Shape, Sized, Sizes, whole_size
 from cldfc.ops.solver import Solver
 
@@ -20,6 +21,7 @@ class Kernel(Operator):
     """
 
     linear: ClassVar[bool] = True
+    is_layer: ClassVar[bool] = True
     parameters: ClassVar[str] = "C/g·C'·k², and C' with bias"
     stride: int = 1
 
@@ -32,6 +34,9 @@ class Kernel(Operator):
 
     def torch(self, operands: list[str], module: str) -> str:
         return f"{module}({operands[0]})"
+
+    def keeps(self, result: Shape, trained: Sequence[bool]) -> Kept:
+        return OPERAND
 
     def stored(self, sizes: Sizes) -> int:
         weights = self.weights(sizes) * whole_size(sizes, "in")

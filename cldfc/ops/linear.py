@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
 from cldfc.ops.base import Operator, whole
+from cldfc.ops.kept import OPERAND, Kept
 from cldfc.ops.shapes import Form, Shape, Sized, Sizes, whole_size
 from cldfc.ops.solver import Solver
 
@@ -20,6 +21,7 @@ class Linear(Operator):
 
     keyword: ClassVar[str | None] = "linear"
     owns: ClassVar[str | None] = "linear"
+    is_layer: ClassVar[bool] = True
     shapes: ClassVar[str] = "n → outputs"
     parameters: ClassVar[str] = "(n + 1)·outputs"
     outputs: int | None = whole(None, 1, 2**20)
@@ -43,3 +45,6 @@ class Linear(Operator):
 
     def multiply_adds(self, operands: list[Shape], result: Shape, sizes: Sizes) -> int:
         return whole_size(sizes, "in") * whole_size(sizes, "out")
+
+    def keeps(self, result: Shape, trained: Sequence[bool]) -> Kept:
+        return OPERAND

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
 from cldfc.ops.base import Operator, whole
-from cldfc.ops.shapes import Form, Sized, Sizes, whole_size
+from cldfc.ops.kept import FLOAT, Kept
+from cldfc.ops.shapes import Form, Shape, Sized, Sizes, whole_size
 from cldfc.ops.solver import Solver
 
 
@@ -39,6 +40,10 @@ class BatchNorm(Normalisation):
     def module(self, sizes: Mapping[str, str]) -> str:
         return f"nn.BatchNorm2d({sizes['channels']})"
 
+    def keeps(self, result: Shape, trained: Sequence[bool]) -> Kept:
+        """Its operand, and the mean and the inverse deviation of each channel over the batch."""
+        return Kept((0,), each_batch=2 * FLOAT * result[0])
+
 
 @dataclass(frozen=True)
 class GroupNorm(Normalisation):
@@ -59,6 +64,10 @@ class GroupNorm(Normalisation):
     def module(self, sizes: Mapping[str, str]) -> str:
         return f"nn.GroupNorm({self.groups}, {sizes['channels']})"
 
+    def keeps(self, result: Shape, trained: Sequence[bool]) -> Kept:
+        """Its operand, and the mean and the inverse deviation of each group of each image."""
+        return Kept((0,), each_image=2 * FLOAT * self.groups)
+
 
 class LayerNorm(Normalisation):
     """ln(x): normalisation of each image over channels and pixels, affine by channel, Ba et al. 2016."""
@@ -75,3 +84,7 @@ class LayerNorm(Normalisation):
 
     def module(self, sizes: Mapping[str, str]) -> str:
         return f"nn.GroupNorm(1, {sizes['channels']})"
+
+    def keeps(self, result: Shape, trained: Sequence[bool]) -> Kept:
+        """Its operand, and the mean and the inverse deviation of each image."""
+        return Kept((0,), each_image=2 * FLOAT)

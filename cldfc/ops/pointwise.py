@@ -4,21 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from math import prod
 from typing import ClassVar, Literal
 
 from cldfc.ops.base import Operator, decimal, real
-from cldfc.ops.shapes import Form, Sized
+from cldfc.ops.kept import FLOAT, NOTHING, OPERAND, RESULT, Kept
+from cldfc.ops.shapes import Form, Shape, Sized
 from cldfc.ops.solver import Solver
 
 
 class Pointwise(Operator):
-    """Leaves the shape as it is; most give no negative number for one that is not negative."""
+    """Leaves the shape as it is; most give no negative number for one that is not negative, and keep their operand."""
 
     def shape(self, shapes: Solver, operands: list[Form], result: Form, parameter: Sized | None) -> None:
         shapes.same(result, operands[0])
 
     def nonnegative(self, operands: Sequence[bool]) -> bool:
         return all(operands)
+
+    def keeps(self, result: Shape, trained: Sequence[bool]) -> Kept:
+        return OPERAND
 
 
 class Positive(Pointwise):
@@ -38,6 +43,12 @@ class Identity(Pointwise):
     def torch(self, operands: list[str], module: str) -> str:
         return operands[0]
 
+    def keeps(self, result: Shape, trained: Sequence[bool]) -> Kept:
+        return NOTHING
+
+    def is_view(self) -> bool:
+        return True
+
 
 class Relu(Positive):
     """relu(x) = max(0, x): the paper's σ, eq. (1.4)."""
@@ -47,6 +58,9 @@ class Relu(Positive):
 
     def torch(self, operands: list[str], module: str) -> str:
         return f"F.relu({operands[0]})"
+
+    def keeps(self, result: Shape, trained: Sequence[bool]) -> Kept:
+        return RESULT
 
 
 @dataclass(frozen=True)
@@ -104,6 +118,9 @@ class Tanh(Pointwise):
     def torch(self, operands: list[str], module: str) -> str:
         return f"torch.tanh({operands[0]})"
 
+    def keeps(self, result: Shape, trained: Sequence[bool]) -> Kept:
+        return RESULT
+
 
 class Sigmoid(Positive):
     """sigmoid(x) = 1 / (1 + exp(-x))."""
@@ -112,6 +129,9 @@ class Sigmoid(Positive):
 
     def torch(self, operands: list[str], module: str) -> str:
         return f"torch.sigmoid({operands[0]})"
+
+    def keeps(self, result: Shape, trained: Sequence[bool]) -> Kept:
+        return RESULT
 
 
 class Softplus(Positive):
@@ -156,3 +176,12 @@ class Dropout(Pointwise):
 
     def torch(self, operands: list[str], module: str) -> str:
         return f"F.dropout({operands[0]}, {decimal(self.rate)}, self.training)"
+
+    def keeps(self, result: Shape, trained: Sequence[bool]) -> Kept:
+        """Its mask, which on the CPU is of floats; of a rate of 0 nothing, of a rate of 1 the number 0."""
+        if self.rate == 1:
+            return Kept(each_batch=FLOAT)
+        return NOTHING if self.is_view() else Kept(each_image=FLOAT * prod(result))
+
+    def is_view(self) -> bool:
+        return self.rate == 0

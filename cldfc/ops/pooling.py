@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from math import prod
 from typing import ClassVar
 
 from cldfc.ops.base import Operator, whole
 from cldfc.ops.errors import Unfit
-from cldfc.ops.shapes import Form, Sized
+from cldfc.ops.kept import INDEX, NOTHING, OPERAND, Kept
+from cldfc.ops.shapes import Form, Shape, Sized
 from cldfc.ops.solver import Solver
 
 LARGEST_WINDOW = 2**20
@@ -72,6 +74,10 @@ class AvgPool(Pool):
     kind: ClassVar[str] = "avg"
     linear: ClassVar[bool] = True
 
+    def keeps(self, result: Shape, trained: Sequence[bool]) -> Kept:
+        """Its operand, though only the sizes would be needed; over the whole map it is a mean, which keeps those."""
+        return NOTHING if self.size is None else OPERAND
+
 
 class MaxPool(Pool):
     """maxpool(x): the largest number of the whole map, then flattened; or of each window.
@@ -82,3 +88,7 @@ class MaxPool(Pool):
     keyword: ClassVar[str | None] = "maxpool"
     keeps_zero: ClassVar[bool] = True
     kind: ClassVar[str] = "max"
+
+    def keeps(self, result: Shape, trained: Sequence[bool]) -> Kept:
+        """Its operand, and where in it each number of the result stands."""
+        return Kept((0,), each_image=INDEX * prod(result))

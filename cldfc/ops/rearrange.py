@@ -50,6 +50,9 @@ class Flatten(Operator):
     def torch(self, operands: list[str], module: str) -> str:
         return f"torch.flatten({operands[0]}, 1)"
 
+    def is_view(self) -> bool:
+        return True
+
     def nonnegative(self, operands: Sequence[bool]) -> bool:
         return all(operands)
 

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from typing import ClassVar, Literal
 
 from cldfc.ops.base import Operator
-from cldfc.ops.shapes import Form, Sized, Sizes
+from cldfc.ops.kept import OPERAND, Kept
+from cldfc.ops.shapes import Form, Shape, Sized, Sizes
 from cldfc.ops.solver import Solver
 
 
@@ -41,6 +42,9 @@ class ScaleBy(Operator):
 
     def torch(self, operands: list[str], module: str) -> str:
         return f"{module} * {operands[0]}"
+
+    def keeps(self, result: Shape, trained: Sequence[bool]) -> Kept:
+        return OPERAND
 
     def stored(self, sizes: Sizes) -> int:
         return 1

@@ -2,85 +2,63 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-
-from cldfc.network.cost import count_convolutions, count_multiply_adds, count_unshared, multiply_adds
-from cldfc.network.expand import Instance
+from cldfc.algebra.untrained import find_untrained
+from cldfc.network.cost import Cost, add_up, cost_of_network, cost_of_operations
 from cldfc.network.graph import Graph
-from cldfc.network.positions import Key
-from cldfc.network.shapes import count_stored
-
-
-@dataclass
-class Level:
-    """The part of a network that defines the values of one level."""
-
-    name: str
-    shapes: list[tuple[int, ...]] = field(default_factory=list[tuple[int, ...]])
-    stored: int = 0
-    unshared: int = 0
-    multiply_adds: int = 0
-
-
-def summarise_levels(graph: Graph) -> dict[int | None, Level]:
-    """Shapes and costs by level, those without a level last; a parameter counts where it is first used."""
-    levels: dict[int | None, Level] = {}
-    seen: set[Key] = set()
-    for number, instance in enumerate(graph.instances):
-        at = level_of(instance)
-        level = levels.setdefault(at, Level(name_of(graph, instance)))
-        shape = graph.node(instance.result).shape
-        level.shapes += [] if shape in level.shapes else [shape]
-        for operation in graph.members[number]:
-            level.multiply_adds += multiply_adds(graph, operation)
-            key = graph.node(operation).parameter
-            if key is not None:
-                stored = graph.parameters[key].count()
-                level.unshared += stored
-                level.stored += 0 if key in seen else stored
-                seen.add(key)
-    return dict(sorted(levels.items(), key=lambda item: (item[0] is None, item[0])))
-
-
-def level_of(instance: Instance) -> int | None:
-    """The level of the value that an instance defines; None when that has no index."""
-    indices = instance.value[1]
-    return indices[instance.template.level] if indices else None
-
-
-def name_of(graph: Graph, instance: Instance) -> str:
-    """`ℓ=2`, or the name of the output."""
-    level = level_of(instance)
-    if level is None:
-        return graph.program.output
-    index = next(
-        (name for name, range in graph.program.ranges.items() if range.kind == "levels"),
-        instance.template.statement.left.name,
-    )
-    return f"{index}={level}"
+from cldfc.network.levels import Level, levels_of
+from cldfc.network.positions import format_key
+from cldfc.show.numbers import short_bytes
 
 
 def summary_lines(graph: Graph) -> list[str]:
-    """A table of levels, and a line of totals."""
-    levels = summarise_levels(graph).values()
+    """A table of levels, a line of totals, and what is to be noted: parameters as written, work as it is done."""
     rows: list[tuple[str, ...]] = [("level", "shape", "parameters", "without sharing", "multiply-adds")]
-    for level in levels:
-        shapes = ", ".join("×".join(map(str, shape)) for shape in level.shapes)
-        rows.append((level.name, shapes, f"{level.stored:,}", f"{level.unshared:,}", f"{level.multiply_adds:,}"))
-    totals = (count_stored(graph.parameters), count_unshared(graph), count_multiply_adds(graph))
-    rows.append(("all", "", *(f"{total:,}" for total in totals)))
+    costs, written = cost_of_operations(graph), cost_of_operations(graph.as_written)
+    levels = levels_of(graph, costs)
+    for at, level in levels_of(graph.as_written, written).items():
+        rows.append((level.name, shapes_text(level), *figures(level.cost, levels[at].cost if at in levels else Cost())))
+    cost, before = add_up(graph, costs), add_up(graph.as_written, written)
+    rows.append(("all", "", *figures(before, cost)))
     widths = [max(len(row[column]) for row in rows) for column in range(5)]
-    return [
+    lines = [
         "  ".join(c.ljust(w) if n < 2 else c.rjust(w) for n, (c, w) in enumerate(zip(row, widths, strict=True)))
         for row in rows
     ]
+    return [*lines, depth_text(cost, before), *notes(graph)]
+
+
+def shapes_text(level: Level) -> str:
+    """`64×32×32`, or several."""
+    return ", ".join("×".join(map(str, shape)) for shape in level.shapes)
+
+
+def figures(written: Cost, cost: Cost) -> tuple[str, str, str]:
+    """Parameters, those without sharing, multiply-adds."""
+    return f"{written.parameters:,}", f"{written.unshared:,}", f"{cost.multiply_adds:,}"
+
+
+def depth_text(cost: Cost, written: Cost) -> str:
+    """How many convolutions are computed, how deep a network is, and what its training keeps."""
+    convolutions = f"{cost.convolutions:,} convolution{'s' * (cost.convolutions != 1)}"
+    convolutions += f" ({written.convolutions:,} as written)" * (cost.convolutions != written.convolutions)
+    layers = f"{cost.depth:,} layer{'s' * (cost.depth != 1)} deep"
+    return f"{convolutions} · {layers} · {short_bytes(cost.kept.each_image)} kept per image"
+
+
+def notes(graph: Graph) -> list[str]:
+    """Parameters that nothing trains, a line for each."""
+    found = find_untrained(graph)
+    return [f"note: nothing trains `{format_key(key)}`: {reason}" for key, reason in found.items()]
 
 
 def facts(graph: Graph) -> dict[str, str]:
     """The figures of a network, for reports."""
+    cost, written = cost_of_network(graph), cost_of_network(graph.as_written)
     return {
-        "parameters": f"{count_stored(graph.parameters):,}",
-        "parameters without sharing": f"{count_unshared(graph):,}",
-        "multiply-adds per image": f"{count_multiply_adds(graph):,}",
-        "convolutions": f"{count_convolutions(graph):,}",
+        "parameters": f"{written.parameters:,}",
+        "parameters without sharing": f"{written.unshared:,}",
+        "multiply-adds per image": f"{cost.multiply_adds:,}",
+        "convolutions": f"{cost.convolutions:,}",
+        "layers deep": f"{cost.depth:,}",
+        "activations kept per image": f"{cost.kept.each_image:,} bytes",
     }

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from cldfc.algebra.linearity import operators_of, what_breaks_linearity
-from cldfc.network.cost import count_uses
+from cldfc.network.cost import Cost, add_up, cost_of_network, cost_of_operations, count_uses
 from cldfc.network.expand import Instance
 from cldfc.network.graph import Graph
+from cldfc.network.levels import Level, level_of, levels_of
 from cldfc.network.positions import Key, format_key
-from cldfc.network.shapes import count_stored
 from cldfc.ops import Add, Kernel, Prolongation, ScaleBy, Total
-from cldfc.show.summary import Level, level_of, summarise_levels
+from cldfc.show.summary import depth_text, notes, shapes_text
 from cldfc.syntax import tree
 from cldfc.syntax.format import format_equation, format_let, format_symbol
 
@@ -22,8 +24,9 @@ MOST_STEPS = 4
 
 
 def show_network(graph: Graph, console: Console) -> None:
-    """Print a network: its equations, its levels, its kernels and the totals."""
-    uses = count_uses(graph)
+    """Print a network as it is written: its equations, its levels, its kernels and the totals; and what is computed."""
+    written, computed = graph.as_written, cost_of_network(graph)
+    uses, costs = count_uses(written), cost_of_operations(written)
     shared = [key for key in graph.parameters if key[0] in graph.program.parameters and uses[key] > 1]
     colours = {key: COLOURS[at % len(COLOURS)] for at, key in enumerate(shared)}
     console.print(Text(graph.program.model, style="bold"))
@@ -31,10 +34,12 @@ def show_network(graph: Graph, console: Console) -> None:
     print_equations(graph, console)
     console.print()
     print_facts(graph.program.spec, console)
-    print_levels(graph, colours, console)
+    print_levels(written, levels_of(written, costs), colours, console)
     console.print()
-    print_kernels(graph, colours, console)
-    print_totals(graph, console)
+    print_kernels(written, colours, console)
+    print_totals(add_up(written, costs), computed, console)
+    for note in notes(graph):
+        console.print(note)
 
 
 def print_equations(graph: Graph, console: Console) -> None:
@@ -61,7 +66,7 @@ def print_facts(spec: tree.Spec, console: Console) -> None:
         console.print()
 
 
-def print_levels(graph: Graph, colours: dict[Key, str], console: Console) -> None:
+def print_levels(graph: Graph, levels: Mapping[int | None, Level], colours: dict[Key, str], console: Console) -> None:
     """One row per level: its values from left to right, each after the kernels that lead to it."""
     rows: dict[int | None, list[Instance]] = {}
     for instance in graph.instances:
@@ -70,14 +75,9 @@ def print_levels(graph: Graph, colours: dict[Key, str], console: Console) -> Non
     grid.add_column(no_wrap=True)
     grid.add_column(no_wrap=True, style="dim")
     grid.add_column()
-    for at, level in summarise_levels(graph).items():
-        grid.add_row(Text(f" {level.name} ", "bold reverse"), shape_text(level), row_text(rows[at], colours))
+    for at, level in levels.items():
+        grid.add_row(Text(f" {level.name} ", "bold reverse"), shapes_text(level), row_text(rows[at], colours))
     console.print(grid)
-
-
-def shape_text(level: Level) -> str:
-    """`64×32×32`, or several."""
-    return ", ".join("×".join(map(str, shape)) for shape in level.shapes)
 
 
 def row_text(instances: list[Instance], colours: dict[Key, str]) -> Text:
@@ -157,13 +157,14 @@ def widths_text(graph: Graph, keys: list[Key]) -> str:
     return f"{sizes[0]['size']}×{sizes[0]['size']}  {before} → {after}{groups}"
 
 
-def print_totals(graph: Graph, console: Console) -> None:
-    """What is stored, what would be without sharing of kernels."""
-    stored, uses = count_stored(graph.parameters), count_uses(graph)
-    unshared = sum(graph.parameters[key].count() * count for key, count in uses.items())
-    text = Text.assemble((f"{stored:,}", "bold cyan"), " parameters stored")
-    if unshared > stored:
-        text.append_text(Text.assemble(" · ", (f"{unshared:,}", "bold cyan"), " without sharing · "))
-        text.append(f"{1 - stored / unshared:.1%} saved", style="bold green")
+def print_totals(cost: Cost, computed: Cost, console: Console) -> None:
+    """What is stored, what would be without sharing, and what it costs to compute the network."""
+    text = Text.assemble((f"{cost.parameters:,}", "bold cyan"), " parameters stored")
+    if cost.unshared > cost.parameters:
+        text.append_text(Text.assemble(" · ", (f"{cost.unshared:,}", "bold cyan"), " without sharing · "))
+        text.append(f"{1 - cost.parameters / cost.unshared:.1%} saved", style="bold green")
     console.print()
     console.print(text)
+    saved = f" ({cost.multiply_adds:,} as written)" * (cost.multiply_adds != computed.multiply_adds)
+    console.print(f"{computed.multiply_adds:,} multiply-adds for an image{saved}")
+    console.print(depth_text(computed, cost))

@@ -1,0 +1,59 @@
+"""`cldfc compare`."""
+
+from __future__ import annotations
+
+import json
+import sys
+from typing import Annotated
+
+import typer
+
+from cldfc.cli.options import Classes, Input, Lets, SpecPaths, Ties, errors
+from cldfc.compare import compare_specs
+from cldfc.diagnostics import UsageError
+from cldfc.task import read_task
+
+
+def compare(
+    specs: SpecPaths,
+    let: Lets = None,
+    tie: Ties = None,
+    input: Input = None,
+    classes: Classes = None,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print exact figures and all differences as JSON.", show_default=False)
+    ] = False,
+    as_markdown: Annotated[
+        bool, typer.Option("--markdown", help="Print exact figures as a table in Markdown.", show_default=False)
+    ] = False,
+) -> None:
+    """Compare networks: parameters, multiply-adds, convolutions, depth, and what training keeps in memory.
+
+    Of two specs, also the statements that differ, and what each shares. Options change every spec.
+
+    Keys of --json: `networks`, each with spec, model, parameters,
+    parameters_without_sharing, saved, multiply_adds, convolutions, depth,
+    kept_bytes_per_image, kept_bytes_per_batch; and `differences`, of each
+    network from the first, with from, to, statements (before, after, symbols)
+    and sharing (of each family of parameters: before, after).
+
+    Example: cldfc compare specs/preact18.cldf specs/preact18_Al.cldf
+    """
+    with errors():
+        if as_json and as_markdown:
+            raise UsageError("`--json` and `--markdown` contradict each other", "give one of them")
+        comparison = compare_specs(specs, read_task(let or (), tie or (), input, classes))
+        if as_json:
+            from cldfc.show.comparison import comparison_as_data
+
+            print(json.dumps(comparison_as_data(comparison), ensure_ascii=False, indent=2))
+        elif as_markdown:
+            from cldfc.show.comparison_markdown import comparison_markdown
+
+            sys.stdout.write(comparison_markdown(comparison))
+        else:
+            from rich.console import Console
+
+            from cldfc.show.comparison_terminal import show_comparison
+
+            show_comparison(comparison, Console(highlight=False))

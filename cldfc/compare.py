@@ -1,0 +1,34 @@
+"""`cldfc compare`: networks side by side."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from cldfc.compiler import Task, build
+from cldfc.diagnostics import CldfError, Diagnostic
+from cldfc.syntax.read import read_source
+
+if TYPE_CHECKING:
+    from cldfc.network.graph import Graph
+    from cldfc.show.comparison import Comparison
+
+
+def compare_specs(paths: Sequence[Path], task: Task) -> Comparison:
+    """The networks of some specs side by side, as they are written.
+
+    Raises CldfError, with what is wrong in any of them, and UsageError.
+    """
+    from cldfc.show.comparison import compare_networks
+
+    graphs: list[Graph] = []
+    wrong: dict[Diagnostic, None] = {}
+    for path in paths:
+        try:
+            graphs.append(build(read_source(path), task, "written"))
+        except CldfError as error:
+            wrong |= dict.fromkeys(error.diagnostics)
+    if wrong:
+        raise CldfError(*wrong)
+    return compare_networks([str(path) for path in paths], graphs)

@@ -1,0 +1,117 @@
+"""Networks side by side: what each costs, and what the others say and share differently from the first."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from cldfc.network.cost import Cost, cost_of_network
+from cldfc.network.graph import Graph
+from cldfc.network.sharing import Sharing, compare_sharing
+from cldfc.syntax.difference import Change, compare_trees
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One network: its spec as the command line names it, its name, its cost."""
+
+    spec: str
+    model: str
+    cost: Cost
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """What one network says, and what it shares, differently from another."""
+
+    statements: tuple[Change, ...]
+    sharing: Mapping[str, tuple[Sharing | None, Sharing | None]]
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """Some networks, and for each after the first its difference from the first."""
+
+    rows: tuple[Row, ...]
+    differences: tuple[Difference, ...]
+
+
+def compare_networks(specs: Sequence[str], graphs: Sequence[Graph]) -> Comparison:
+    """Networks side by side, with the names that their specs are shown under."""
+    rows = (Row(s, g.program.model, cost_of_network(g)) for s, g in zip(specs, graphs, strict=True))
+    return Comparison(tuple(rows), tuple(difference(graphs[0], graph) for graph in graphs[1:]))
+
+
+def difference(before: Graph, after: Graph) -> Difference:
+    """What the second network says and shares differently from the first."""
+    statements = compare_trees(before.program.spec, after.program.spec)
+    return Difference(tuple(statements), compare_sharing(before, after))
+
+
+def sharing_text(family: str, before: Sharing | None, after: Sharing | None) -> str:
+    """`A: one per (ℓ, i), 8 kernels → one per ℓ, 4 kernels`."""
+    return f"{family}: {before or 'none'} → {after or 'none'}"
+
+
+def comparison_as_data(comparison: Comparison) -> dict[str, object]:
+    """The same as plain data, for `--json`.
+
+    `networks` has for each its `spec` and `model`, the exact figures of its cost, and `saved`, what sharing saves of
+    the parameters, from 0 to 1; memory is in bytes. `differences` has for each network but the first the specs
+    `from` and `to`; `statements` with `before`, `after` (null where one has none) and `symbols`, pairs of what
+    stands for what; and `sharing`, by the name of the family of parameters.
+    """
+    first = comparison.rows[0]
+    differences = [
+        {"from": first.spec, "to": row.spec, **difference_as_data(difference)}
+        for row, difference in zip(comparison.rows[1:], comparison.differences, strict=True)
+    ]
+    return {"networks": [row_as_data(row) for row in comparison.rows], "differences": differences}
+
+
+def row_as_data(row: Row) -> dict[str, object]:
+    """One network."""
+    cost = row.cost
+    return {
+        "spec": row.spec,
+        "model": row.model,
+        "parameters": cost.parameters,
+        "parameters_without_sharing": cost.unshared,
+        "saved": saved(cost),
+        "multiply_adds": cost.multiply_adds,
+        "convolutions": cost.convolutions,
+        "depth": cost.depth,
+        "kept_bytes_per_image": cost.kept.each_image,
+        "kept_bytes_per_batch": cost.kept.each_batch,
+    }
+
+
+def saved(cost: Cost) -> float:
+    """The part of the parameters that sharing saves."""
+    return 1 - cost.parameters / cost.unshared if cost.unshared else 0.0
+
+
+def difference_as_data(difference: Difference) -> dict[str, object]:
+    """What one network says and shares differently from another."""
+    statements: list[dict[str, object]] = []
+    for change in difference.statements:
+        before, after = change.texts()
+        statements.append({"before": before, "after": after, "symbols": change.symbols()})
+    sharing = {
+        family: {"before": sharing_as_data(before), "after": sharing_as_data(after)}
+        for family, (before, after) in difference.sharing.items()
+    }
+    return {"statements": statements, "sharing": sharing}
+
+
+def sharing_as_data(sharing: Sharing | None) -> dict[str, object] | None:
+    """A family of parameters: its kind and number, the indices it depends on, and those that a `tie` leaves."""
+    if sharing is None:
+        return None
+    return {
+        "kind": sharing.kind,
+        "count": sharing.count,
+        "indices": sharing.indices,
+        "tied": sharing.tied,
+        "where": sharing.where or None,
+    }

@@ -1,0 +1,194 @@
+"""What a network costs, against what torch counts and keeps when the generated class runs."""
+
+from itertools import product
+from math import prod
+
+import networkx
+import pytest
+import torch
+from networks import ROOT, build
+from test_operators import CASES, evaluate, infer, make
+from torch import nn
+from torch.autograd.graph import saved_tensors_hooks
+from torch.utils.flop_counter import FlopCounterMode
+
+from cldfc import ops
+from cldfc.compiler import build as build_graph
+from cldfc.diagnostics import Source
+from cldfc.emit.torch_module import emit_module
+from cldfc.network.cost import cost_of_network, cost_of_operations
+from cldfc.network.levels import levels_of
+from cldfc.show.numbers import short_bytes, short_count
+from cldfc.syntax.read import read_source
+from cldfc.task import read_task
+
+SPECS = sorted((ROOT / "specs").rglob("*.cldf"))
+# Whose maps would otherwise be large; the others have an input that their levels divide.
+SMALLER = {"imagenet": "3x64x64", "vgg11": "3x32x32", "fractalnet": "3x32x32", "lenet5": "1x12x12"}
+BATCH = 2
+
+
+@pytest.fixture(autouse=True)
+def one_thread():
+    """The networks are so small here that a second thread costs more than it does."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+def graph_of(path):
+    small = SMALLER.get(path.parent.name) or SMALLER.get(path.stem) or "3x16x16"
+    return build_graph(read_source(path), read_task(input=small))
+
+
+class Saved:
+    """Counts the bytes of what autograd saves, parameters and buffers apart, each storage once."""
+
+    def __init__(self, *modules: nn.Module | nn.Parameter | None) -> None:
+        self.storages: dict[int, torch.UntypedStorage] = {}
+        self.apart = set()
+        for module in modules:
+            own = [*module.parameters(), *module.buffers()] if isinstance(module, nn.Module) else [module]
+            self.apart |= {tensor.untyped_storage().data_ptr() for tensor in own if tensor is not None}
+
+    def pack(self, tensor: torch.Tensor) -> torch.Tensor:
+        storage = tensor.untyped_storage()
+        if storage.data_ptr() not in self.apart:
+            self.storages[storage.data_ptr()] = storage
+        return tensor
+
+    def hooks(self):
+        return saved_tensors_hooks(self.pack, lambda tensor: tensor)
+
+    def bytes(self) -> int:
+        return sum(storage.nbytes() for storage in self.storages.values())
+
+
+@pytest.mark.parametrize("spec", SPECS, ids=lambda path: path.relative_to(ROOT / "specs").as_posix())
+def test_a_spec_costs_what_torch_counts_and_keeps(spec):
+    graph = graph_of(spec)
+    cost = cost_of_network(graph)
+    torch.manual_seed(0)
+    network = build(emit_module(graph)).train()
+    saved = Saved(network)
+    with FlopCounterMode(display=False) as counter, saved.hooks():
+        network(torch.randn(BATCH, *graph.program.shape))
+    assert cost.parameters == sum(parameter.numel() for parameter in network.parameters())
+    assert 2 * BATCH * cost.multiply_adds == counter.get_total_flops()
+    assert cost.kept.of(BATCH) == saved.bytes()
+
+
+OTHERS = sorted([*(ROOT / "tests" / "golden" / "compile").glob("*.cldf"), *(ROOT / "examples").glob("*.cldf")])
+
+
+@pytest.mark.parametrize("spec", OTHERS, ids=lambda path: path.stem)
+@pytest.mark.parametrize("batch", [2, 5])
+def test_what_is_kept_is_linear_in_the_batch(spec, batch):
+    graph = build_graph(read_source(spec))
+    network = build(emit_module(graph)).train()
+    saved = Saved(network)
+    with saved.hooks():
+        network(torch.randn(batch, *graph.program.shape))
+    assert cost_of_network(graph).kept.of(batch) == saved.bytes()
+
+
+@pytest.mark.parametrize("case", CASES, ids=str)
+def test_an_operator_keeps_what_torch_keeps(case):
+    """Whichever of the operands depend on parameters."""
+    for shapes in case.shapes:
+        result, sizes = infer(case, shapes)
+        for trained in product([False, True], repeat=len(shapes)):
+            module = make(case, sizes)
+            module = nn.Parameter(module.float()) if isinstance(module, nn.Parameter) else module and module.float()
+            xs = [
+                torch.randn(BATCH, *shape, requires_grad=wanted) for shape, wanted in zip(shapes, trained, strict=True)
+            ]
+            saved = Saved(module)
+            with saved.hooks():
+                found = evaluate(case, module, xs, training=True)
+            # Generated code sums with `sum(…)`, which starts at 0 and so makes a tensor of its own.
+            if not isinstance(case.operator, ops.Total):
+                assert case.operator.is_view() == any(found.data_ptr() == x.data_ptr() for x in xs)
+            kept = case.operator.keeps(result, trained) if any(trained) or module is not None else ops.Kept()
+            numbers = sum(prod(shapes[place]) for place in kept.operands) + kept.result * prod(result)
+            assert BATCH * (4 * numbers + kept.each_image) + kept.each_batch == saved.bytes()
+
+
+def test_a_tensor_that_two_operations_keep_is_counted_once():
+    """f once, though two kernels keep it; their sum, which the pooling and the last kernel keep, once."""
+    text = (
+        "model N\ninput f : 2 × 4 × 4\noutput h : 3\nkernel A : 3×3 → 2\nkernel B : 3×3 → 2\nkernel C : 1×1 → 3\n"
+        "x = A * f + B * f\ny = C * identity(x)\nh = linear ∘ flatten(concat(maxpool[2](y), maxpool[2](y)))\n"
+    )
+    kept = cost_of_network(build_graph(Source("n.cldf", text), form="written")).kept
+    f, x, y, indices, flat = 32, 32, 48, 12, 24
+    assert kept.of(1) == kept.each_image == 4 * (f + x + y + flat) + 8 * 2 * indices
+
+
+def test_without_parameters_nothing_is_kept():
+    text = "model N\ninput f : 3 × 4 × 4\noutput h : 3\nh = avgpool ∘ relu(f ⊙ f)\n"
+    assert cost_of_network(build_graph(Source("n.cldf", text))).kept.of(7) == 0
+
+
+# As the networks are called, but of Wide ResNet-28, whose name counts projections, 26 follow one another,
+# and the form of VGG-11 for CIFAR has one `linear` where the original has three.
+DEPTHS = {
+    "lenet5": 5,
+    "vgg11": 9,
+    "resnet18": 18,
+    "resnet34": 34,
+    "preact18_Al": 18,
+    "imagenet/resnet18": 18,
+    "imagenet/resnet34": 34,
+    "resnext": 29,
+    "densenet": 100,
+    "wide_resnet": 26,
+}
+
+
+@pytest.mark.parametrize("name", DEPTHS)
+def test_depth_is_what_the_name_says(name):
+    assert cost_of_network(build_graph(read_source(ROOT / "specs" / f"{name}.cldf"))).depth == DEPTHS[name]
+
+
+@pytest.mark.parametrize("spec", SPECS, ids=lambda path: path.relative_to(ROOT / "specs").as_posix())
+def test_depth_and_levels(spec):
+    """networkx finds the same longest path; the levels add up to the whole."""
+    graph = graph_of(spec)
+    cost = cost_of_network(graph)
+    levels = [level.cost for level in levels_of(graph, cost_of_operations(graph)).values()]
+    layers = {at for at, node in enumerate(graph.nodes()) if isinstance(node.operator, ops.Kernel | ops.Linear)}
+    weighted = networkx.DiGraph()
+    weighted.add_weighted_edges_from((one, other, int(other in layers)) for one, other in graph.net.edges())
+    assert cost.depth == networkx.dag_longest_path_length(weighted)
+    for figure in ("parameters", "unshared", "multiply_adds", "convolutions"):
+        assert sum(getattr(level, figure) for level in levels) == getattr(cost, figure)
+    assert sum(level.kept.of(BATCH) for level in levels) == cost.kept.of(BATCH)
+    assert max(level.depth for level in levels) <= cost.depth
+
+
+def test_the_depth_of_a_level_is_that_of_its_own_layers():
+    graph = build_graph(read_source(ROOT / "specs" / "resnet18.cldf"))
+    levels = levels_of(graph, cost_of_operations(graph)).values()
+    assert [(level.name, level.cost.depth) for level in levels] == [
+        *(("ℓ=1", 5), ("ℓ=2", 4), ("ℓ=3", 4), ("ℓ=4", 4), ("h", 1))
+    ]
+
+
+@pytest.mark.parametrize(
+    ("count", "text", "size"),
+    [
+        (0, "0", "0 B"),
+        (999, "999", "999 B"),
+        (1_000, "1.00 k", "1.00 kB"),
+        (9_994, "9.99 k", "9.99 kB"),
+        (9_996, "10.0 k", "10.0 kB"),
+        (999_499, "999 k", "999 kB"),
+        (999_501, "1.00 M", "1.00 MB"),
+        (8_037_834, "8.04 M", "8.04 MB"),
+        (1_814_073_344, "1.81 G", "1.81 GB"),
+    ],
+)
+def test_numbers_in_three_digits(count, text, size):
+    assert (short_count(count), short_bytes(count)) == (text, size)
