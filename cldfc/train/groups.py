@@ -57,6 +57,7 @@ def read_groups(weights: Mapping[str, Tensor]) -> list[Group]:
 
     Raises UsageError for what is no state dict.
     """
+    require_mapping(weights)
     tensors: dict[str, dict[str, Tensor]] = {}
     for name, tensor in weights.items():
         require_tensor(weights, name, tensor)
@@ -66,6 +67,12 @@ def read_groups(weights: Mapping[str, Tensor]) -> list[Group]:
         is_part = bool(module) and part in PARTS
         tensors.setdefault(module if is_part else name, {})[part if is_part else ""] = tensor
     return [Group(name, parts) for name, parts in tensors.items() if set(parts) != {COUNTER}]
+
+
+def require_mapping(weights: object) -> None:
+    """Raises UsageError unless the weights are a mapping, for example if they are the network itself."""
+    if not isinstance(weights, Mapping):
+        raise UsageError(f"the weights are no state dict, but of type {type(weights).__name__}", "give `….state_dict()`")
 
 
 def require_tensor(weights: Mapping[str, object], name: object, tensor: object) -> None:

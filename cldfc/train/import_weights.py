@@ -59,7 +59,7 @@ def misfit(theirs: list[Group], ours: list[Group], match: Match) -> UsageError:
         return UsageError(message, f"all {len(ours)} modules of the network have found theirs before it: leave it out")
     after = f"after {place} of its {len(ours)} modules it would take" if place else "it would first take"
     names = [group.name for group in theirs]
-    hint = "; the names are in alphabetical order: give the state dict of the module that they were saved from"
+    hint = "; the names are in alphabetical order: load them into the network that they were saved from, and give its state dict"
     return UsageError(message, f"{after} {wanted}{hint if len(names) > 2 and names == sorted(names) else ''}")
 
 
