@@ -49,11 +49,14 @@ NARROW = {
 
 
 @pytest.mark.parametrize("name", NAMES)
+@pytest.mark.usefixtures("one_thread")
 def test_every_spec_computes_its_graph(name):
     """In float64 and training mode, against an interpreter with formulas of its own."""
     source = read_source(ROOT / "specs" / f"{name}.cldf")
     text = whole_text(source)
-    lets = [f"{head} = {value}" for head, value in NARROW.items() if re.search(rf"^let {head}\s+?=", text, re.MULTILINE)]
+    lets = [
+        f"{head} = {value}" for head, value in NARROW.items() if re.search(rf"^let {head}\s+?=", text, re.MULTILINE)
+    ]
     size = "3x64x64" if "3 × 224 × 224" in text else None
     torch.manual_seed(0)
     network = build_spec(name, lets=lets, input=size).double().train()

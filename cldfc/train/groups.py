@@ -72,7 +72,9 @@ def read_groups(weights: Mapping[str, Tensor]) -> list[Group]:
 def require_mapping(weights: object) -> None:
     """Raises UsageError unless the weights are a mapping, for example if they are the network itself."""
     if not isinstance(weights, Mapping):
-        raise UsageError(f"the weights are no state dict, but of type {type(weights).__name__}", "give `….state_dict()`")
+        raise UsageError(
+            f"the weights are no state dict, but of type {type(weights).__name__}", "give `….state_dict()`"
+        )
 
 
 def require_tensor(weights: Mapping[str, object], name: object, tensor: object) -> None:

@@ -12,6 +12,9 @@ from cldfc.train.dataflow import first_uses
 from cldfc.train.groups import Group, join_groups, read_groups
 from cldfc.train.match import Match, match_order, match_tables
 
+MOST_SHOWN = 3
+"""An error names so many of the modules that might come next."""
+
 
 def import_weights(network: nn.Module, weights: Mapping[str, Tensor]) -> dict[str, str]:
     """Copy a state dict of another implementation into a generated network; return {its name: our name}.
@@ -29,7 +32,7 @@ def import_weights(network: nn.Module, weights: Mapping[str, Tensor]) -> dict[st
     ours = {group.name: group for group in read_groups(state)}
     pairs = match_tables(theirs, list(ours.values())) or in_order_of_use(network, theirs, ours)
     names = {name: own for their, our in pairs for name, own in their.names(our, aliases)}
-    refuse_empty(weights, names)
+    refuse_empty([name for name, own in names.items() if weights[name].is_meta and not state[own].is_meta])
     with torch.no_grad():
         for name, own in names.items():
             state[own].copy_(weights[name].reshape(state[own].shape))
@@ -47,26 +50,33 @@ def in_order_of_use(network: nn.Module, theirs: list[Group], ours: dict[str, Gro
 
 def misfit(theirs: list[Group], ours: list[Group], match: Match) -> UsageError:
     """The error for the first group of the state dict that fits nowhere."""
-    place, ready = match.reached, [ours[at] for at in match.ready]
-    wanted = " or ".join(map(str, ready[:3])) + (f" or {len(ready) - 3} others" if len(ready) > 3 else "")
+    place, wanted = match.reached, list_some([ours[at] for at in match.ready])
+    if not theirs:
+        return UsageError("there are no weights", f"the network would first take {wanted}")
     if place == len(theirs):
-        message = (
-            f"the weights end after {theirs[-1]}, and the network needs more" if theirs else "there are no weights"
-        )
-        return UsageError(message, f"it would take {wanted} next")
+        return UsageError(f"the weights end after {theirs[-1]}", f"the network would take {wanted} next")
     message = f"{theirs[place]} of the weights fits nowhere in the network"
-    if not ready:
+    if not wanted:
         return UsageError(message, f"all {len(ours)} modules of the network have found theirs before it: leave it out")
-    after = f"after {place} of its {len(ours)} modules it would take" if place else "it would first take"
-    names = [group.name for group in theirs]
-    hint = "; the names are in alphabetical order: load them into the network that they were saved from, and give its state dict"
-    return UsageError(message, f"{after} {wanted}{hint if len(names) > 2 and names == sorted(names) else ''}")
+    taken = f"after {place} of its {len(ours)} modules" if place else "at first"
+    return UsageError(message, f"{taken} it would take {wanted}{sorted_hint([group.name for group in theirs])}")
 
 
-def refuse_empty(weights: Mapping[str, Tensor], names: Mapping[str, str]) -> None:
-    """Raises UsageError for a tensor without numbers, which cannot be copied."""
-    empty = [name for name in names if weights[name].is_meta]
-    if empty:
-        raise UsageError(
-            f"`{empty[0]}` has a shape, but no numbers (it is on the meta device)", "load the weights first"
-        )
+def list_some(groups: list[Group]) -> str:
+    """A few groups with their shapes, and how many others there are."""
+    more = len(groups) - MOST_SHOWN
+    return " or ".join([*map(str, groups[:MOST_SHOWN]), *[f"{more} others"] * (more > 0)])
+
+
+def sorted_hint(names: list[str]) -> str:
+    """What to do about names in alphabetical order, which is how some files keep them."""
+    if len(names) < 3 or names != sorted(names):
+        return ""
+    return "; the names are in alphabetical order: load them into the network that they are of, and give its state dict"
+
+
+def refuse_empty(names: list[str]) -> None:
+    """Raises UsageError for tensors without numbers, which cannot be copied."""
+    if names:
+        message = f"`{names[0]}` has a shape, but no numbers (it is on the meta device)"
+        raise UsageError(message, "load the weights first")
