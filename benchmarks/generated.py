@@ -1,7 +1,9 @@
 """Generated networks against those of others, in alternating runs; and the time of `cldfc compile`: `make bench`.
 
-The ratios are medians over pairs of runs, two threads, float32: below 1.00 the generated network is faster. The
-promise is 1.02 against torchvision and against networks written by hand, and 1.00 against PyPI's `mgnet`
+The ratios are medians over pairs of runs, two threads, float32: below 1.00 the generated network is faster. On a busy
+machine `python benchmarks/generated.py 1` is steadier: one thread, and its processor time.
+
+The promise is 1.02 against torchvision and against networks written by hand, and 1.00 against PyPI's `mgnet`
 (`pip install 'cldfc[bench]'`), which has the same smoothing steps. Compiling the largest spec takes 0.6 s at most.
 """
 
@@ -28,7 +30,8 @@ from cldfc.train.network import build_network
 
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT / "tests"))
-PAIRS = 15
+PAIRS = 11
+THREADS = int(sys.argv[1]) if len(sys.argv) > 1 else 2
 LONGEST_COMPILE = 0.6
 
 
@@ -64,15 +67,17 @@ def training_step(network: nn.Module, images: Tensor) -> Callable[[], None]:
 
 
 def seconds(run: Callable[[], None]) -> float:
-    start = time.perf_counter()
+    """The time of a run; with one thread its processor time, which other programs do not lengthen."""
+    clock = time.thread_time if THREADS == 1 else time.perf_counter
+    start = clock()
     run()
-    return time.perf_counter() - start
+    return clock() - start
 
 
 def ratio(one: Callable[[], None], other: Callable[[], None]) -> float:
-    """Time of one over that of the other: the median over pairs, each pair in turned order, after a warm-up."""
-    for _ in range(2):
-        one(), other()
+    """Time of one over that of the other: the median over pairs, every second in turned order, after a warm-up."""
+    for run in (one, other, one, other):
+        run()
     ratios: list[float] = []
     for pair in range(PAIRS):
         if pair % 2:
@@ -137,7 +142,7 @@ def compile_time() -> None:
 
 def main() -> None:
     """Print the table."""
-    torch.set_num_threads(2)
+    torch.set_num_threads(THREADS)
     torch.manual_seed(0)
     print(f"{'generated and other, batch × image':56} {'forward':>8} {'training':>10} {'promise':>9}", flush=True)
     pair = same_weights(generate("imagenet/resnet18", "ResNet18"), torchvision.models.resnet18())
@@ -146,7 +151,7 @@ def main() -> None:
     by_hand("pre-act ResNet-18-A^ℓ and one by hand, 16 × 32²", "preact18_Al", "PreActResNet18_Al", "PreActResNet")
     against_mgnet()
     compile_time()
-    print(f"load of the machine: {os.getloadavg()[0]:.1f} on {os.cpu_count()} processors")
+    print(f"{THREADS} threads; load of the machine: {os.getloadavg()[0]:.1f} on {os.cpu_count()} processors")
 
 
 if __name__ == "__main__":
