@@ -31,20 +31,20 @@ class Group:
         """What it must have in common with another group to take its place; (1,) and (1, 1) are scalars too."""
         return tuple(sorted((p, shape_of(p, t)) for p, t in self.tensors.items() if p != COUNTER))
 
-    def full(self, part: str) -> str:
-        """The name of one of its tensors in the state dict."""
-        return f"{self.name}.{part}" if part else self.name
-
     def names(self, other: Group, aliases: Mapping[str, Sequence[str]]) -> Iterator[tuple[str, str]]:
         """The name of each tensor, under each name of the group, and that of its counterpart in another."""
         for name in (self.name, *aliases.get(self.name, ())):
-            for part in self.tensors:
-                if part in other.tensors:
-                    yield (f"{name}.{part}" if part else name), other.full(part)
+            for part in [part for part in self.tensors if part in other.tensors]:
+                yield full_name(name, part), full_name(other.name, part)
 
     def __str__(self) -> str:
         shapes = ((part, "×".join(map(str, shape)) or "a number") for part, shape in self.signature)
         return f"`{self.name}` ({', '.join(f'{part} {shape}'.strip() for part, shape in shapes)})"
+
+
+def full_name(group: str, part: str) -> str:
+    """The name of a tensor in the state dict."""
+    return f"{group}.{part}" if part else group
 
 
 def shape_of(part: str, tensor: Tensor) -> tuple[int, ...]:
