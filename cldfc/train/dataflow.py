@@ -41,7 +41,9 @@ class Tracer(torch.fx.Tracer):
 def first_uses(network: nn.Module, groups: Sequence[str]) -> list[Use]:
     """The groups of a network's tensors in the order of their first use.
 
-    A group comes after another if a value that is computed from the other goes into its first use.
+    A group comes after another if a value that is computed from the other goes into its first use. A
+    tensor that is read by itself, such as a scalar, comes after nothing: a state dict has it before
+    the modules beside it.
     Raises UsageError when the network cannot be traced or does not use a group.
     """
     known, needs, uses = set(groups), dict[torch.fx.Node, frozenset[str]](), dict[str, Use]()

@@ -157,13 +157,13 @@ def test_other_number_types_are_converted(dtype):
 
 
 def test_scalars_however_they_are_stored():
-    """One in three shapes, under names that are not those of modules."""
+    """In several shapes, before or after the kernel that they go with."""
     other = Lista()
     shapes = {"1": (), "2": (1,), "3": (1, 1), "4": (1, 1, 1)}
     weights = {"decode.weight": other.D.weight}
     for step, shape in shapes.items():
-        weights[f"encode{step}.weight"] = other.E[step].weight
-        weights[f"damping{step}"] = torch.full(shape, 1 / int(step))
+        pair = {f"encode{step}.weight": other.E[step].weight, f"damping{step}": torch.full(shape, 1 / int(step))}
+        weights |= pair if step in "12" else dict(reversed(pair.items()))
     weights |= {"head.weight": other.linear.weight, "head.bias": other.linear.bias}
     network = build(compile_text((ROOT / "tests/golden/compile/lista.cldf").read_text(encoding="utf-8")))
     names = cldfc.import_weights(network, weights)
