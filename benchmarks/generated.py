@@ -4,7 +4,7 @@ The ratios are medians over pairs of runs, two threads, float32: below 1.00 the 
 machine `python benchmarks/generated.py 1` is steadier: one thread, and its processor time.
 
 The promise is 1.02 against torchvision and against networks written by hand, and 1.00 against PyPI's `mgnet`
-(`pip install 'cldfc[bench]'`), which has the same smoothing steps. Compiling the largest spec takes 0.6 s at most.
+(`pip install '.[bench]'`), which has the same smoothing steps. Compiling the largest spec takes 0.6 s at most.
 """
 
 from __future__ import annotations
@@ -111,9 +111,9 @@ def by_hand(what: str, name: str, class_name: str, other: str) -> None:
 def against_mgnet(channels: int = 128) -> None:
     """A row against PyPI's `mgnet`, whose stem is made that of the spec: it enlarges and pools the image."""
     try:
-        from mgnet.model import mgnet  # pyright: ignore[reportMissingImports]
+        from mgnet.model import mgnet
     except ImportError:
-        print("PyPI's mgnet is not installed: pip install 'cldfc[bench]'")
+        print("PyPI's mgnet is not installed: pip install '.[bench]'")
         return
     sizes = {"n_chan_u": channels, "n_chan_f": channels, "n_iter": [2, 2, 2, 2], "in_channels": 3, "n_classes": 10}
     other = mgnet("jacobi", **sizes)
