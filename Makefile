@@ -35,6 +35,7 @@ fuzz: $(INSTALLED)
 
 bench: $(INSTALLED)
 	@$(BIN)/python benchmarks/front_end.py
+	@$(BIN)/python benchmarks/generated.py
 
 grammar: $(INSTALLED)
 	@PYTHONHASHSEED=0 $(BIN)/python -m cldfc.syntax.build_tables

@@ -21,6 +21,14 @@ def two_threads():
 
 
 @pytest.fixture
+def one_thread():
+    """For small tensors, where threads wait for one another longer than they compute."""
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(2)
+
+
+@pytest.fixture
 def golden(request) -> Callable[[Path, str], None]:
     """Compare a text with a golden file, or write it with --update-golden."""
 

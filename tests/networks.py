@@ -1,5 +1,6 @@
 """Compiled networks for tests, and how two networks are compared."""
 
+import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -8,6 +9,8 @@ from torch import nn
 
 from cldfc.compiler import compile_source
 from cldfc.diagnostics import Source
+from cldfc.syntax.read import read_source
+from cldfc.task import read_task
 
 ROOT = Path(__file__).parents[1]
 SHOWN_SPECS = [ROOT / "specs" / f"{name}.cldf" for name in ("fbresnet", "preact18_Al")]
@@ -20,11 +23,21 @@ def compile_text(text: str) -> str:
 
 def compile_spec(name: str, *changes: tuple[str, str]) -> str:
     """The generated source of a file in specs/, with parts of its text replaced."""
+    return compile_text(spec_text(name, *changes))
+
+
+def spec_text(name: str, *changes: tuple[str, str]) -> str:
+    """The text of a file in specs/; with parts of it replaced, it no longer has the expected counts."""
     text = (ROOT / "specs" / f"{name}.cldf").read_text(encoding="utf-8")
     for old, new in changes:
         assert old in text
         text = text.replace(old, new)
-    return compile_text(text)
+    return re.sub(r"^expect .*\n", "", text, flags=re.MULTILINE) if changes else text
+
+
+def build_spec(name: str, **options) -> nn.Module:
+    """An instance of the class of a file in specs/, with options of the command line: lets, ties, input, classes."""
+    return build(compile_source(read_source(ROOT / "specs" / f"{name}.cldf"), read_task(**options)))
 
 
 def build(source: str) -> nn.Module:
@@ -37,9 +50,13 @@ def build(source: str) -> nn.Module:
 
 
 def copy_weights(source: nn.Module, target: nn.Module, rename: Callable[[str], str]) -> None:
-    """Copy every tensor to the one that `rename` names; nothing may be left over."""
-    state = {rename(name): tensor.clone() for name, tensor in source.state_dict().items()}
-    assert len(state) == len(source.state_dict())
+    """Copy every tensor to the one that `rename` names; nothing may be left over.
+
+    A module that the source shares has several names in its `state_dict`, and one here.
+    """
+    tensors = [*source.named_parameters(), *source.named_buffers()]
+    state = {rename(name): tensor.detach().clone() for name, tensor in tensors}
+    assert len(state) == len(tensors)
     target.load_state_dict(state)
 
 

@@ -92,6 +92,27 @@ def test_commands_of_the_reference(command: str, printed: str, monkeypatch: pyte
     assert result.output == printed
 
 
+def blocks(language: str) -> str:
+    """The blocks of a language in the page about weights from elsewhere."""
+    page = (ROOT / "docs" / "importing.md").read_text(encoding="utf-8")
+    return "\n".join(re.findall(rf"^```{language}\n(.*?)^```$", page, re.MULTILINE | re.DOTALL))
+
+
+def test_importing(monkeypatch: pytest.MonkeyPatch, tmp_path, capsys):
+    """The page's commands, then its Python with every value that a comment states."""
+    (command,) = re.findall(r"^\$ cldfc (.*)$", blocks("console"), re.MULTILINE)
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "specs").symlink_to(ROOT / "specs")
+    assert CliRunner().invoke(app, shlex.split(command)).exit_code == 0
+    monkeypatch.syspath_prepend(tmp_path)
+    code = blocks("python")
+    stated = re.findall(r"^(names\[.*\]) +# (.*)$", code, re.MULTILINE)
+    namespace: dict[str, object] = {}
+    exec(code, namespace)
+    assert stated and [repr(eval(name, namespace)) for name, _ in stated] == [value for _, value in stated]
+    assert capsys.readouterr().out == blocks("output")
+
+
 def test_limits_of_the_reference():
     from cldfc.network import limits
     from cldfc.syntax.extend import MOST_FILES

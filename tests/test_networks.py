@@ -4,8 +4,10 @@ import re
 
 import pytest
 import torch
-from networks import build, compare, compile_spec
-from reference_networks import FeatureResNet, PreActResNet
+from networks import build, build_spec, compare, compile_spec
+from reference_networks import FeatureResNet, FeatureScheme, MgNet, PreActResNet, ResNet
+
+from cldfc import import_weights
 
 TOLERANCE = 1e-12
 
@@ -118,3 +120,56 @@ def test_kernels_start_from_he_and_follow_the_seed():
     weight = one.B["4_1"].weight
     assert weight.std().item() == pytest.approx((2 / (9 * 512)) ** 0.5, rel=0.01)
     assert weight.mean().abs().item() < 1e-4
+
+
+# Networks whose names are found by `import_weights`: were they wrong, the numbers would be, too.
+
+NARROW = (4, 6, 8, 10)
+
+
+def difference(generated, by_hand, images):
+    names = import_weights(generated, by_hand.state_dict())
+    return compare(generated, by_hand, names.__getitem__, images)
+
+
+def test_resnet_equals_the_widely_used_one():
+    torch.manual_seed(4)
+    assert difference(build_spec("resnet18"), ResNet(), torch.randn(2, 3, 32, 32)) < TOLERANCE
+
+
+@pytest.mark.parametrize(
+    ("spec", "sharing"),
+    [("resnet18", "none"), ("resnet18_Al", "A"), ("resnet18_Al_Bl_printed", "printed"), ("resnet34_Al", "A")],
+)
+@pytest.mark.usefixtures("one_thread")
+def test_sharing_in_resnet_is_calling_one_module(spec, sharing):
+    torch.manual_seed(5)
+    steps = (3, 3, 5, 2) if "34" in spec else (2, 1, 1, 1)
+    by_hand = ResNet(steps, NARROW, sharing)
+    generated = build_spec(spec, lets=["c = 4, 6, 8, 10"])
+    assert difference(generated, by_hand, torch.randn(2, 3, 32, 32)) < TOLERANCE
+
+
+@pytest.mark.parametrize(
+    ("spec", "cu", "cf"),
+    [("mgnet", 6, 6), ("mgnet_Bli", 6, 6), ("mgnet_wide_data", 4, 8), ("mgnet_Bli", 9, 5)],
+)
+@pytest.mark.usefixtures("one_thread")
+def test_mgnet_equals_the_hand_written_one(spec, cu, cf):
+    torch.manual_seed(6)
+    generated = build_spec(spec, lets=[f"cu = {cu}", f"cf = {cf}"])
+    by_hand = MgNet(cu, cf, one_b="Bli" not in spec)
+    assert difference(generated, by_hand, torch.randn(2, 3, 32, 32)) < TOLERANCE
+
+
+SIDES = {(False, False): "{} *", (True, False): "{} * σ", (False, True): "σ ∘ {} *", (True, True): "σ ∘ {} * σ"}
+
+
+@pytest.mark.parametrize("a", SIDES, ids=SIDES.get)
+@pytest.mark.parametrize("b", SIDES, ids=SIDES.get)
+@pytest.mark.usefixtures("one_thread")
+def test_the_schemes_of_table_1_equal_the_hand_written_ones(a, b):
+    torch.manual_seed(7)
+    lets = ["c = 4, 6, 8, 10", "𝒜@ℓ = " + SIDES[a].format("A@ℓ"), "ℬ@ℓ,i = " + SIDES[b].format("B@ℓ,i")]
+    by_hand = FeatureScheme(a, b, (2, 2, 2, 2), NARROW)
+    assert difference(build_spec("fbresnet", lets=lets), by_hand, torch.randn(2, 3, 32, 32)) < TOLERANCE

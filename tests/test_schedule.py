@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from networks import ROOT
+from networks import ROOT, spec_text
 
 from cldfc.compiler import analyse
 from cldfc.diagnostics import Source
@@ -50,10 +50,9 @@ FEATURES = st.tuples(st.just("fbresnet"), st.lists(st.integers(1, 4), min_size=1
 @given(PREACT | FEATURES)
 def test_any_steps(case):
     name, steps = case
-    text = (ROOT / "specs" / f"{name}.cldf").read_text(encoding="utf-8")
-    text = text.replace("let J = 4", f"let J = {len(steps)}").replace("64, 128, 256, 512", ", ".join("4" * len(steps)))
     written = {"preact18_Al": "2, 1, 1, 1", "fbresnet": "2, 2, 2, 2"}[name]
-    check(text.replace(written, ", ".join(map(str, steps))))
+    narrow = ("64, 128, 256, 512", ", ".join("4" * len(steps)))
+    check(spec_text(name, ("let J = 4", f"let J = {len(steps)}"), narrow, (written, ", ".join(map(str, steps)))))
 
 
 def test_an_iteration_is_one_loop_in_one_loop():

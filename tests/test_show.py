@@ -3,7 +3,7 @@
 import io
 
 import pytest
-from networks import ROOT, SHOWN_SPECS
+from networks import ROOT, SHOWN_SPECS, spec_text
 from rich.console import Console
 
 from cldfc.compiler import build
@@ -42,7 +42,7 @@ def test_a_shared_kernel_has_one_colour_everywhere():
 
 
 def test_many_steps_are_folded():
-    text = (ROOT / "specs" / "preact18_Al.cldf").read_text(encoding="utf-8").replace("2, 1, 1, 1", "30, 1, 1, 1")
+    text = spec_text("preact18_Al", ("2, 1, 1, 1", "30, 1, 1, 1"))
     graph = build(Source("many.cldf", text))
     stream = io.StringIO()
     show_network(graph, Console(file=stream, width=80))

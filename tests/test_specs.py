@@ -5,28 +5,67 @@ import re
 import pytest
 import torch
 import torchvision
-from networks import ROOT, build
+from graph_interpreter import run_graph
+from networks import ROOT, build_spec, randomise
 
-from cldfc.compiler import compile_source
+from cldfc.compiler import build as build_graph
+from cldfc.compiler import whole_text
 from cldfc.syntax.read import read_source
 from cldfc.task import read_task
 
-SPECS = sorted((ROOT / "specs").rglob("*.cldf"))
+NAMES = sorted(p.relative_to(ROOT / "specs").with_suffix("").as_posix() for p in (ROOT / "specs").rglob("*.cldf"))
 
 
-def count(name: str, **changes) -> int:
-    """Parameters of the generated class; on the meta device, for nothing is computed."""
-    with torch.device("meta"):
-        network = build(compile_source(read_source(ROOT / "specs" / f"{name}.cldf"), read_task(**changes)))
+def parameters(network: torch.nn.Module) -> int:
     return sum(parameter.numel() for parameter in network.parameters())
 
 
-@pytest.mark.parametrize("spec", SPECS, ids=lambda path: path.relative_to(ROOT / "specs").as_posix())
-def test_expected_counts_are_those_of_the_class(spec):
-    expected = re.search(r"^expect params = ([\d_]+)$", spec.read_text(encoding="utf-8"), re.MULTILINE)
-    if expected is not None:
-        name = spec.relative_to(ROOT / "specs").with_suffix("").as_posix()
-        assert count(name) == int(expected[1])
+def count(name: str, **options) -> int:
+    """Parameters of the generated class; on the meta device, for nothing is computed."""
+    with torch.device("meta"):
+        return parameters(build_spec(name, **options))
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_spec_states_its_count_which_is_that_of_the_class(name):
+    text = (ROOT / "specs" / f"{name}.cldf").read_text(encoding="utf-8")
+    expected = re.search(r"^expect params = ([\d_]+)$", text, re.MULTILINE)
+    assert expected is not None
+    assert count(name) == int(expected[1])
+
+
+# What makes a network narrow, where the spec says so, with other widths on every level.
+NARROW = {
+    "c@ℓ": "2 + 2 * ℓ",
+    "d@ℓ": "4 * C * ℓ",
+    "w@ℓ": "3 + ℓ",
+    "C": "2",
+    "k": "2",
+    "cu": "4",
+    "cf": "6",
+    "F6": "relu ∘ linear[7]",
+    "F7": "relu ∘ linear[6]",
+}
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.usefixtures("one_thread")
+def test_every_spec_computes_its_graph(name):
+    """In float64 and training mode, against an interpreter with formulas of its own."""
+    source = read_source(ROOT / "specs" / f"{name}.cldf")
+    text = whole_text(source)
+    lets = [
+        f"{head} = {value}" for head, value in NARROW.items() if re.search(rf"^let {head}\s+?=", text, re.MULTILINE)
+    ]
+    size = "3x64x64" if "3 × 224 × 224" in text else None
+    torch.manual_seed(0)
+    network = build_spec(name, lets=lets, input=size).double().train()
+    graph = build_graph(source, read_task(lets, input=size))
+    assert parameters(network) < 200_000
+    randomise(network)
+    images = torch.randn(3, *graph.program.shape, dtype=torch.float64)
+    expected = run_graph(graph, network, images)
+    assert (network(images) - expected).abs().max() <= 1e-11 * expected.abs().max()
 
 
 # With 10 and with 100 classes; the printed forms are a reconstruction of Table 3's counts.
@@ -63,11 +102,77 @@ def test_table_3(family, sharing):
         assert f"{millions:.{len(printed.partition('.')[2])}f}" == printed
 
 
-@pytest.mark.parametrize("depth", [18, 34])
-def test_imagenet_counts_are_those_of_torchvision(depth):
+@pytest.mark.parametrize("name", ["resnet18", "resnet34", "vgg11"])
+def test_imagenet_counts_are_those_of_torchvision(name):
     with torch.device("meta"):
-        other = getattr(torchvision.models, f"resnet{depth}")()
-    assert count(f"imagenet/resnet{depth}") == sum(parameter.numel() for parameter in other.parameters())
+        other = getattr(torchvision.models, name)()
+    assert count(f"imagenet/{name}") == parameters(other)
+
+
+@pytest.mark.parametrize("name", [name for name in NAMES if re.fullmatch("imagenet/(resnet|preact).*", name)])
+def test_imagenet_forms_have_a_larger_stem_and_more_classes(name):
+    stem, head = 64 * 3 * (7 * 7 - 3 * 3), (1000 - 10) * (512 + 1)
+    assert count(name) - count(name.removeprefix("imagenet/")) == stem + head
+
+
+def test_imagenet_has_the_four_sharings_of_each_network():
+    networks = [f"imagenet/{family}{depth}" for family in ("resnet", "preact") for depth in (18, 34)]
+    assert {f"{network}{sharing}" for network in networks for sharing in ("", "_Al", "_Bl", "_Al_Bl")} <= {*NAMES}
+
+
+def test_counts_of_the_pooling_blocks():
+    """(6.5) is that of the tables; (6.1) has a kernel more on each level from 2 on, (6.4) wider B and bn."""
+    shared = count("pooling/eq_6_5")
+    assert shared == count("preact18_Al")
+    assert count("pooling/eq_6_1") == shared + 9 * (128**2 + 256**2 + 512**2)
+    wider = 9 * (128 * 64 + 256 * 128 + 512 * 256) + 2 * (64 + 128 + 256)
+    assert count("pooling/eq_6_4") == shared + wider
+
+
+# Relatives, against torchvision
+
+
+def test_vgg_is_that_of_torchvision_with_one_linear_map():
+    with torch.device("meta"):
+        other = torchvision.models.vgg11_bn().features
+    assert count("vgg11") == parameters(other) + 512 * 10 + 10
+
+
+def test_densenet_is_that_of_torchvision_with_a_small_stem():
+    with torch.device("meta"):
+        other = torchvision.models.DenseNet(12, (16, 16, 16), 24, num_classes=10)
+    assert count("densenet") == parameters(other) - 24 * 3 * (7 * 7 - 3 * 3) - 2 * 24
+
+
+def test_resnext_at_the_size_of_imagenet_is_that_of_torchvision():
+    with torch.device("meta"):
+        other = torchvision.models.resnext50_32x4d()
+    lets = ["J = 4", "C = 32", "d@ℓ = 4 * C * 2^(ℓ-1)", "ν = 2, 3, 5, 2"]
+    stem = 64 * 3 * (7 * 7 - 3 * 3)
+    assert count("resnext", lets=lets, input="3x224x224", classes=1000) == parameters(other) - stem
+
+
+def test_published_counts():
+    """In millions: WRN-28-10, ResNeXt-29 8×64d and DenseNet-BC-100-12, as the tables of their papers have them."""
+    names = ("wide_resnet", "resnext", "densenet")
+    assert [f"{count(name) / 1e6:.1f}" for name in names] == ["36.5", "34.4", "0.8"]
+
+
+def test_lm_resnet_has_56_layers_and_a_scalar_for_every_second_step():
+    """Blocks of two kernels, each with a bn before it; beside the first of a level a 1×1 kernel with a bn before it."""
+
+    def block(cin, cout):
+        return 9 * cin * cout + 9 * cout * cout + 2 * cin + 2 * cout
+
+    level_1 = 27 * 16 + 9 * block(16, 16)
+    level_2 = block(16, 32) + 16 * 32 + 2 * 16 + 8 * block(32, 32)
+    level_3 = block(32, 64) + 32 * 64 + 2 * 32 + 8 * block(64, 64)
+    assert count("lm_resnet") == level_1 + level_2 + level_3 + 3 * 8 + 2 * 64 + 10 * (64 + 1)
+
+
+def test_unet_has_the_published_size():
+    """31,037,698 parameters with two classes: as widely used code with bn and transposed convolutions."""
+    assert count("unet", classes=2) == 31_037_698
 
 
 # Table 2 (MNIST) and Table 4 (ImageNet), in millions.
