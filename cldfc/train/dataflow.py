@@ -44,7 +44,8 @@ def first_uses(network: nn.Module, groups: Sequence[str]) -> list[Use]:
     A group comes after another if a value that is computed from the other goes into its first use. A
     tensor that is read by itself, such as a scalar, comes after nothing: a state dict has it before
     the modules beside it.
-    Raises UsageError when the network cannot be traced or does not use a group.
+    A group that the network does not use, for it stands before zeros alone, comes last and after nothing.
+    Raises UsageError when the network cannot be traced.
     """
     known, needs, uses = set(groups), dict[torch.fx.Node, frozenset[str]](), dict[str, Use]()
     for node in trace(network).nodes:
@@ -57,10 +58,7 @@ def first_uses(network: nn.Module, groups: Sequence[str]) -> list[Use]:
         else:
             uses[group] = Use(group, before)
             needs[node] = frozenset({group})
-    unused = [group for group in groups if group not in uses]
-    if unused:
-        raise UsageError(f"the network does not use its `{unused[0]}`", "give an instance of a generated class")
-    return list(uses.values())
+    return [*uses.values(), *(Use(group, frozenset()) for group in groups if group not in uses)]
 
 
 def group_of(node: torch.fx.Node, known: set[str]) -> str | None:

@@ -31,6 +31,11 @@ class Group:
         """What it must have in common with another group to take its place; (1,) and (1, 1) are scalars too."""
         return tuple(sorted((p, shape_of(p, t)) for p, t in self.tensors.items() if p != COUNTER))
 
+    @property
+    def is_kernel(self) -> bool:
+        """Whether it is a convolution without a bias."""
+        return [len(shape) for _, shape in self.signature] == [4]
+
     def names(self, other: Group, aliases: Mapping[str, Sequence[str]]) -> Iterator[tuple[str, str]]:
         """The name of each tensor, under each name of the group, and that of its counterpart in another."""
         for name in (self.name, *aliases.get(self.name, ())):

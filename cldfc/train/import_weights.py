@@ -42,10 +42,15 @@ def import_weights(network: nn.Module, weights: Mapping[str, Tensor]) -> dict[st
 def in_order_of_use(network: nn.Module, theirs: list[Group], ours: dict[str, Group]) -> list[tuple[Group, Group]]:
     """Their modules and ours along the flow of our data. Raises UsageError when they do not fit."""
     uses = first_uses(network, list(ours))
-    match = match_order([g.signature for g in theirs], [ours[use.group].signature for use in uses], uses)
+    wanted, signatures = [group.signature for group in theirs], [ours[use.group].signature for use in uses]
+    match = found = match_order(wanted, signatures, uses)
     if not match.fits:
+        # Our code applies no kernel to a zero, where theirs may use one first.
+        place = {use.group: at for at, use in enumerate(uses)}
+        found = match_order(wanted, signatures, uses, [place[name] for name, group in ours.items() if group.is_kernel])
+    if not found.fits:
         raise misfit(theirs, [ours[use.group] for use in uses], match)
-    return [(their, ours[uses[at].group]) for their, at in zip(theirs, match.taken, strict=True)]
+    return [(their, ours[uses[at].group]) for their, at in zip(theirs, found.taken, strict=True)]
 
 
 def misfit(theirs: list[Group], ours: list[Group], match: Match) -> UsageError:

@@ -29,9 +29,14 @@ class Match:
 
 
 class Flow:
-    """Our groups as they are taken: which are ready, for all that they need has been taken."""
+    """Our groups as they are taken: which are ready, for all that they need has been taken.
 
-    def __init__(self, uses: Sequence[Use]) -> None:
+    `early` are those that may also be taken before, in the order in which they are tried.
+    """
+
+    def __init__(self, uses: Sequence[Use], early: Sequence[int] = ()) -> None:
+        self.early = early
+        self.taken: set[int] = set()
         number = {use.group: at for at, use in enumerate(uses)}
         self.followers: list[list[int]] = [[] for _ in uses]
         self.missing = [len(use.after) for use in uses]
@@ -41,29 +46,38 @@ class Flow:
         self.ready = {at for at, count in enumerate(self.missing) if not count}
 
     def take(self, at: int) -> None:
-        """Take a group that is ready."""
-        self.ready.remove(at)
+        """Take a group."""
+        self.ready.discard(at)
+        self.taken.add(at)
         for follower in self.followers[at]:
             self.missing[follower] -= 1
-            if not self.missing[follower]:
+            if not self.missing[follower] and follower not in self.taken:
                 self.ready.add(follower)
 
     def put_back(self, at: int) -> None:
         """Undo the last `take`."""
         for follower in self.followers[at]:
             if not self.missing[follower]:
-                self.ready.remove(follower)
+                self.ready.discard(follower)
             self.missing[follower] += 1
-        self.ready.add(at)
+        self.taken.remove(at)
+        if not self.missing[at]:
+            self.ready.add(at)
+
+    def candidates(self) -> list[int]:
+        """What may be taken next, what is ready first."""
+        return [*sorted(self.ready), *(at for at in self.early if at not in self.taken | self.ready)]
 
 
-def match_order(theirs: Sequence[Signature], ours: Sequence[Signature], uses: Sequence[Use]) -> Match:
+def match_order(
+    theirs: Sequence[Signature], ours: Sequence[Signature], uses: Sequence[Use], early: Sequence[int] = ()
+) -> Match:
     """A topological order of our groups that has their signatures, in the order of theirs.
 
     Of several groups that are ready and alike it takes the one that is used first; where that leads
-    nowhere, it goes back and takes the next.
+    nowhere, it goes back and takes the next, and then those of `early` that are not ready.
     """
-    flow, match = Flow(uses), Match()
+    flow, match = Flow(uses, early), Match()
     choices = [open_choice(theirs, ours, flow, match)]
     for _ in range(MOST_TRIES):
         at = next(choices[-1], None)
@@ -88,7 +102,7 @@ def open_choice(theirs: Sequence[Signature], ours: Sequence[Signature], flow: Fl
     if place > match.reached:
         match.reached, match.ready = place, sorted(flow.ready)
     wanted = theirs[place] if place < len(theirs) else None
-    return iter([at for at in sorted(flow.ready) if ours[at] == wanted])
+    return iter([at for at in flow.candidates() if ours[at] == wanted])
 
 
 def match_tables(theirs: Sequence[Group], ours: Sequence[Group]) -> list[tuple[Group, Group]] | None:
