@@ -130,8 +130,9 @@ class Expressions:
                 return Unshaped()
             return map_value(x, lambda given: REARRANGING[name](given, **settings), refuse_shape)
         function = POINTWISE[name]
-        keeps_zero = float(function(torch.zeros(1), **settings)) == 0
-        return x if is_zero(x) and keeps_zero else map_value(x, lambda given: function(given, **settings))
+        if is_zero(x) and not bool(function(torch.zeros(1, device="cpu"), **settings)):
+            return x
+        return map_value(x, lambda given: function(given, **settings))
 
 
 def refuse_shape(shape: tuple[int, ...]) -> tuple[int, ...]:

@@ -98,8 +98,9 @@ class Numbers:
             head, values = let.symbol.tag, let.values
         if self.is_table(symbol.name):
             return self.entry(symbol, values, head, binding, tag)
-        own = {name.name or "": self.index(at, binding, tag) for name, at in zip(head, symbol.tag, strict=False)}
-        return self.number(values[0], own, head)
+        own = {name.name or "": at for name, at in zip(head, symbol.tag, strict=False)}
+        needed = own if self.varies(values[0]) else {}
+        return self.number(values[0], {name: self.index(at, binding, tag) for name, at in needed.items()}, head)
 
     def entry(
         self, symbol: tree.Symbol, values: tuple[tree.Expression, ...], head: Tag, binding: Binding, tag: Tag

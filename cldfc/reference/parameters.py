@@ -27,8 +27,6 @@ class Parameters:
         self.reserved = reserved
         self.attributes: dict[str, str] = {}
         self.used: set[str] = set()
-        parts = [name.split(".") for name in given]
-        self.prefixes = {".".join(part[:size]) for part in parts for size in range(1, len(part) + 1)}
 
     def attribute(self, name: str) -> str:
         """The attribute of the generated class for a name of the spec."""
@@ -44,22 +42,16 @@ class Parameters:
 
     def module(self, key: Key) -> str:
         """The name of a parameter's module. KeyError: there is none."""
-        name, indices = key
-        attribute = self.attribute(name)
-        member = f"{attribute}.{'_'.join(map(str, indices))}"
-        found = member if member in self.prefixes else attribute
-        if found not in self.prefixes:
-            raise KeyError(f"there is no parameter `{member.rstrip('.')}`")
-        return found
+        attribute, indices = self.attribute(key[0]), "_".join(map(str, key[1]))
+        for module in (f"{attribute}.{indices}", attribute):
+            if module in self.given or f"{module}.weight" in self.given:
+                return module
+        raise KeyError(f"there is no `{attribute}.{indices}`" if indices else f"there is no `{attribute}`")
 
     def tensor(self, name: str) -> Tensor:
         """A tensor by its name in the state dictionary."""
         self.used.add(name)
         return self.given[name]
-
-    def optional(self, name: str) -> Tensor | None:
-        """The same, or None where there is none."""
-        return self.tensor(name) if name in self.given else None
 
 
 def reserved_names(spec: tree.Spec, known: Declarations) -> set[str]:

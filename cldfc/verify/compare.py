@@ -14,6 +14,10 @@ from torch import Tensor
 from cldfc.verify.calls import Call
 from cldfc.verify.outcome import Outcome
 
+Place = Literal["operand", "result", "missing", "output", "statistics", "gradient"]
+"""What differs: what a parameter is applied to, what it gives, that it is used at all; the output, though no
+parameter's use differs; or, though no value does, running statistics or the gradient of a parameter."""
+
 SMALL = 1e-3
 """Gradients are compared relative to the largest of their parameter, or to this part of the largest of all."""
 
@@ -38,13 +42,12 @@ class Row:
 class FirstDifference:
     """Where a form first differs, in the order of computation.
 
-    `value` is that whose equation it stands in, `module` the parameter that is used there; `place` says whether
-    what the parameter is applied to differs already, or only its result; or that it is used too seldom.
+    `value` is that whose equation it stands in, `module` the parameter that is used there.
     """
 
     value: str
     module: str | None
-    place: Literal["operand", "result", "missing", "output"]
+    place: Place
     difference: float
 
 
@@ -55,15 +58,10 @@ def compare_outcomes(
 
     A parameter that the other side lacks must have no gradient.
     """
-    largest = max(float(gradient.abs().max()) for gradient in expected.gradients.values())
-    gradients = [
-        relative(found.gradients.get(names.get(name, name)), gradient, SMALL * largest)
-        for name, gradient in expected.gradients.items()
-        if names.get(name, name) in found.gradients or gradient.any()
-    ]
-    statistics = [relative(found.statistics.get(names.get(n, n)), t) for n, t in expected.statistics.items()]
-    moved = max(statistics, default=0.0) if mode == "train" else None
-    return Row(form, mode, relative(found.output, expected.output), max(gradients), moved)
+    gradients = of_tensors(expected.gradients, found.gradients, names, SMALL)
+    moved = of_tensors(expected.statistics, found.statistics, names, 0.0)
+    statistics = max(moved.values(), default=0.0) if mode == "train" else None
+    return Row(form, mode, relative(found.output, expected.output), max(gradients.values()), statistics)
 
 
 def relative(found: Tensor | None, expected: Tensor, floor: float = 0.0) -> float:
@@ -73,6 +71,43 @@ def relative(found: Tensor | None, expected: Tensor, floor: float = 0.0) -> floa
     difference = float((found.detach().double() - expected.detach().double()).abs().max())
     scale = max(float(expected.detach().double().abs().max()), floor, torch.finfo(torch.float64).tiny)
     return difference / scale if math.isfinite(difference) else math.inf
+
+
+def first_difference(
+    expected: Outcome, found: Outcome, names: Mapping[str, str], tolerance: float, is_literal: bool, output: str
+) -> FirstDifference | None:
+    """Where two outcomes first differ by more than the tolerance, if they do; `output` is what that is called."""
+    place = locate(expected, found, names, tolerance, is_literal)
+    if place is not None:
+        return place
+    difference = relative(found.output, expected.output)
+    if difference > tolerance:
+        return FirstDifference(output, None, "output", difference)
+    calls = {call.module: call for call in expected.calls}
+    moved = of_tensors(expected.statistics, found.statistics, names, 0.0)
+    for call in calls.values():
+        worst = max((moved[name] for name in moved if name.startswith(f"{call.module}.")), default=0.0)
+        if worst > tolerance:
+            return FirstDifference(call.value, call.module, "statistics", worst)
+    gradients = of_tensors(expected.gradients, found.gradients, names, SMALL)
+    for call in reversed(expected.calls):
+        worst = max((gradients[n] for n in gradients if module_of(n) == call.module), default=0.0)
+        if worst > tolerance:
+            return FirstDifference(call.value, call.module, "gradient", worst)
+    return None
+
+
+def of_tensors(
+    expected: Mapping[str, Tensor], found: Mapping[str, Tensor], names: Mapping[str, str], small: float
+) -> dict[str, float]:
+    """The relative difference of each tensor; those of less than `small` of the largest count as that large.
+
+    One that the other side lacks must be zero.
+    """
+    largest = max((float(tensor.double().abs().max()) for tensor in expected.values()), default=0.0)
+    pairs = {name: found.get(names.get(name, name)) for name in expected}
+    is_there = {name: pairs[name] is not None or bool(expected[name].any()) for name in expected}
+    return {n: relative(pairs[n], tensor, small * largest) for n, tensor in expected.items() if is_there[n]}
 
 
 def locate(
@@ -102,8 +137,8 @@ def locate(
 
 
 def module_of(name: str) -> str:
-    """The module of a weight, `A.1` of `A.1.weight`; a scalar is its own."""
-    return name.removesuffix(".weight")
+    """The module of a weight or bias, `A.1` of `A.1.weight`; a scalar is its own."""
+    return name.removesuffix(".weight").removesuffix(".bias")
 
 
 def difference_of_calls(expected: Call, found: Call, tolerance: float) -> FirstDifference | None:

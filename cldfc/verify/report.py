@@ -42,6 +42,10 @@ def where(first: FirstDifference) -> str:
             return f"`{first.value}`: what `{first.module}` gives {by}"
         case "missing":
             return f"`{first.value}`: `{first.module}` is not used there"
+        case "statistics":
+            return f"`{first.value}`: how `{first.module}` moves its running statistics {by}"
+        case "gradient":
+            return f"`{first.value}`, on the way back: the gradient of `{first.module}` {by}"
         case "output":
             return f"`{first.value}`, behind the last use of a parameter: it {by}"
 

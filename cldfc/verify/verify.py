@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from cldfc.diagnostics import UsageError
 from cldfc.syntax import tree
 from cldfc.train.network import build_network
-from cldfc.verify.compare import FirstDifference, Row, compare_outcomes, locate
+from cldfc.verify.compare import FirstDifference, Row, compare_outcomes, first_difference
 from cldfc.verify.outcome import Differs, Outcome, Trial, is_statistic, outcome_of_equations, outcome_of_network
 from cldfc.verify.subject import Form, Subject
 from cldfc.verify.weights import pair_weights, random_weights, renamed
@@ -125,8 +125,7 @@ class Comparison:
         self.rows.append(compare_outcomes(form, trial.mode, expected, found, names))
         if self.first is None and self.rows[-1].worst > self.tolerance:
             output = next(s.name for s in self.subject.spec.statements if isinstance(s, tree.Output))
-            behind = FirstDifference(output, None, "output", self.rows[-1].worst)
-            self.first = locate(expected, found, names, self.tolerance, is_literal) or behind
+            self.first = first_difference(expected, found, names, self.tolerance, is_literal, output)
 
 
 def network_of(source: str, class_name: str, seed: int) -> nn.Module:

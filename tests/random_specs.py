@@ -1,0 +1,286 @@
+"""Random well-formed specs: Algorithm 2 and its variations, residual, multi-step, dense and V-cycle networks.
+
+Every one of them compiles. Channels are 2 to 4 and images about 8 × 8, so that hundreds are compared in a minute.
+"""
+
+from collections.abc import Callable
+
+from hypothesis import strategies as st
+
+Draw = Callable[[st.SearchStrategy], object]
+
+ACTIVATIONS = ("relu", "relu", "relu", "tanh", "leaky_relu[0.1]", "gelu", "softplus", "elu[0.5]", "soft_threshold[0.1]")
+NORMS = ("bn", "bn", "bn", "gn[2]", "ln", "gn[1]")
+
+
+class Writer:
+    """The lines of one spec, and the choices that all its equations share."""
+
+    def __init__(self, draw: Draw, same_width: bool = False) -> None:
+        self.draw = draw
+        self.levels = self.of(1, 2, 2, 3, 3)
+        self.steps = [self.of(0, 1, 1, 2, 2, 3) for _ in range(self.levels)]
+        self.same_width = same_width or self.chance(3)
+        self.lines = ["model Random", f"let J = {self.levels}", "levels ℓ = 1..J"]
+        self.sigma_tag = ""
+
+    def of(self, *choices):
+        return self.draw(st.sampled_from(choices))
+
+    def chance(self, times: int) -> bool:
+        """True once in so many times."""
+        return self.draw(st.integers(1, times)) == 1
+
+    def add(self, *lines: str) -> None:
+        self.lines += lines
+
+    def text(self) -> str:
+        """The spec; its statements in any order, which does not matter."""
+        head, *rest = self.lines
+        return "\n".join([head, *(self.draw(st.permutations(rest)) if self.chance(4) else rest), ""])
+
+    # Declarations
+
+    def constants(self) -> None:
+        """ν, c, the input and the output."""
+        numbers = ", ".join(map(str, self.steps))
+        is_plain = len(set(self.steps)) == 1 and self.steps[0] > 0 and self.chance(2)
+        self.add(f"let ν = {self.steps[0]}" if is_plain else f"let ν@ℓ = {numbers}")
+        self.add("steps i = 1..ν")
+        widths = ["4", "2", "2 * 1"] if self.same_width else ["2 * ℓ", "2 + 2 * (ℓ-1)", "8 / 2^(3-ℓ)", self.listed()]
+        self.add(f"let c@ℓ = {self.of(*widths)}")
+        self.add(f"input f : {self.of(1, 2, 3)} × {self.of(8, 8, 8, 9)} × {self.of(8, 8, 8, 6)}", "output h : 3")
+        self.add(f"kernel θ : {self.of('1×1', '3×3')} → c@1" + self.of("", "", " bias"))
+
+    def listed(self) -> str:
+        """One even width for each level."""
+        return ", ".join(str(self.of(2, 4)) for _ in range(self.levels))
+
+    def kernel(self, head: str, channels: str = "c@ℓ", extras: bool = True, before: str = "") -> None:
+        """A kernel with whatever may be declared for one."""
+        text = f"kernel {head} : {self.of('3×3', '3×3', '1×1')}{before} → {channels}"
+        if extras and self.chance(4):
+            text += " groups 2"
+        if extras and self.chance(5):
+            text += self.of(" dilation 2", " dilation ℓ" if "ℓ" in head else " dilation 3")
+        self.add(text + (" bias" if self.chance(5) else ""))
+
+    def sigma(self) -> None:
+        """σ: an activation, a normalisation before it or not; with a tag its normalisation is shared by level."""
+        activation, norm = self.of(*ACTIVATIONS), self.of(*NORMS)
+        self.sigma_tag = "@ℓ" if self.chance(6) else ""
+        if self.sigma_tag:
+            norm = norm[:2] + self.sigma_tag + norm[2:]
+        body = self.of(activation, *[f"{activation} ∘ {norm}"] * 2)
+        self.sigma_tag = self.sigma_tag if norm in body else ""
+        self.add(f"let σ{self.sigma_tag} = {body}")
+
+    def s(self, level: str = "ℓ") -> str:
+        """σ at a level."""
+        return f"σ@{level}" if self.sigma_tag else "σ"
+
+    # Parts of equations
+
+    def factor(self, at: str = "ℓ,i") -> str:
+        """A damping: nothing, a number, a formula, or a scalar, declared here."""
+        kind = self.of("", "", "", "number", "formula", "scalar", "level", "fixed")
+        name = self.of("ω", "τ", "γ")
+        is_new = not any(line.startswith(f"scalar {name}") for line in self.lines)
+        if kind == "number":
+            return self.of("0.5 * ", "1/3 * ", "2 * ", "(1/2 - 1) * ")
+        if kind == "formula" and "i" in at:
+            return self.of("1/(i+1) * ", "1/2^i * ", "(ℓ - i/4) * ")
+        if kind == "scalar" and is_new:
+            self.add(f"scalar {name}@{at} = {self.of('0.75', '1', '1/ℓ')}")
+            return f"{name}@{at} * "
+        if kind == "level" and is_new:
+            self.add(f"scalar {name} = -0.5")
+            return f"{name} * "
+        if kind == "fixed" and is_new:
+            self.add(f"scalar {name}@ℓ = 1/(ℓ+1) fixed")
+            return f"{name}@ℓ * "
+        return ""
+
+    def head(self, value: str, level: str) -> None:
+        """The classifier."""
+        self.add(
+            "h = "
+            + self.of(
+                f"linear ∘ avgpool({value})",
+                f"linear ∘ avgpool({value})",
+                f"linear ∘ avgpool ∘ {self.s(level)}({value})",
+                f"linear ∘ maxpool({value})",
+                f"linear ∘ flatten({value})",
+                f"linear ∘ relu ∘ linear[4] ∘ avgpool({value})",
+            )
+        )
+
+
+def data_mapping(w: Writer) -> None:
+    """𝒜: linear, with one kernel or several, or one of Table 1's non-linear forms."""
+    s = w.s()
+    # Without a step nothing else says the channels of u@1,0 = 0.
+    w.kernel("A@ℓ", before=", c@ℓ" if w.steps[0] == 0 or w.chance(4) else "")
+    linear = ["A@ℓ *", "A@ℓ *", "0.5 * A@ℓ *", "ω@ℓ * A@ℓ *", "(A@ℓ *) + (K@ℓ *)", "A@ℓ * K@ℓ *", "identity - (A@ℓ *)"]
+    nonlinear = [f"A@ℓ * {s}", f"{s} ∘ A@ℓ *", f"{s} ∘ A@ℓ * {s}", "A@ℓ * abs"]
+    body = w.of(*linear, *nonlinear)
+    if "K@ℓ" in body:
+        w.kernel("K@ℓ")
+    if "ω" in body:
+        w.add("scalar ω@ℓ = 0.5")
+    w.add(f"let 𝒜@ℓ = {body}")
+
+
+def smoother(w: Writer) -> None:
+    """ℬ: Table 1's forms, by level or by step."""
+    s, tag = w.s(), w.of("ℓ,i", "ℓ,i", "ℓ")
+    w.kernel(f"B@{tag}")
+    w.add(f"let ℬ@ℓ,i = {w.of(f'{s} ∘ B@{tag} * {s}', f'{s} ∘ B@{tag} *', f'B@{tag} * {s}', f'B@{tag} *')}")
+    if tag == "ℓ,i" and w.chance(4):
+        w.add(w.of("tie B@ℓ", "tie B@ℓ for i >= 2", "tie B@ℓ for ℓ >= 2"))
+
+
+def features(w: Writer) -> None:
+    """Algorithm 2, as printed and varied."""
+    prolong = w.of("Π@ℓ *_2 u@ℓ,ν", "Π@ℓ *_2 u@ℓ,ν", "σ", "pool", "zero")
+    if w.steps[-1] == 0 and (w.levels == 1 or w.steps[0] == 0 or prolong == "zero"):
+        w.steps[-1] = 1
+    w.constants()
+    w.sigma()
+    data_mapping(w)
+    smoother(w)
+    w.kernel("Π@ℓ", "c@ℓ+1", extras=False)
+    w.kernel("R@ℓ", "c@ℓ+1", extras=False)
+    up = w.s("ℓ+1")
+    start = {"σ": f"{up} ∘ Π@ℓ *_2 u@ℓ,ν", "pool": "Π@ℓ * avgpool[3, stride=2](u@ℓ,ν)", "zero": "0"}.get(
+        prolong, prolong
+    )
+    restrict = w.of("R@ℓ *_2 ", "R@ℓ *_2 ", f"{up} ∘ R@ℓ *_2 ", "R@ℓ * maxpool[3, stride=2]")
+    w.add("f@1 = " + w.of(f"{w.s('1')} ∘ θ * f", "θ * f", "relu ∘ bn ∘ θ * f"), "u@1,0 = 0")
+    more = w.of("", "", "", " - 1/4 * u@ℓ,i-1", " + A@ℓ * u@ℓ,i-1", " + f@ℓ ⊙ u@ℓ,i-1")
+    w.add(f"u@ℓ,i = u@ℓ,i-1 + {w.factor()}ℬ@ℓ,i(f@ℓ - 𝒜@ℓ(u@ℓ,i-1)){more}")
+    w.add(f"u@ℓ+1,0 = {start}")
+    w.add(f"f@ℓ+1 = {restrict}(f@ℓ - 𝒜@ℓ(u@ℓ,ν)){w.of(' + 𝒜@ℓ+1(u@ℓ+1,0)', ' + 𝒜@ℓ+1(u@ℓ+1,0)', '')}")
+    w.head("u@J,ν", "J")
+
+
+def residual(w: Writer) -> None:
+    """Algorithm 1, with every sharing, gates and bottlenecks."""
+    w.constants()
+    w.sigma()
+    s, up = w.s(), w.s("ℓ+1")
+    one_for_all = w.same_width and w.chance(4)
+    tag, above = ("", "") if one_for_all else w.of(("@ℓ", "@ℓ+1"), ("@ℓ,i", "@ℓ+1,0"))
+    w.kernel("A" + tag)
+    w.kernel("B@ℓ,i", extras=w.same_width)
+    w.add(f"kernel R@ℓ : {w.of('1×1', '3×3')} → c@ℓ")
+    if tag == "@ℓ,i" and w.chance(2):
+        w.add(w.of("tie A@ℓ", "tie A@ℓ for ℓ >= 2", "tie A@ℓ for i >= 1", "tie A@ℓ for i <= 1"))
+    if w.chance(3):
+        w.add("tie B@ℓ for i >= 1")
+    w.add(f"r@1,0 = {w.s('1')} ∘ θ * f")
+    step = f"A{tag} * {s} ∘ B@ℓ,i * {w.of(f'{s}(r@ℓ,i-1)', 'r@ℓ,i-1')}"
+    if w.chance(5):
+        w.kernel("G@ℓ,i", extras=False)
+        step += " ⊙ sigmoid ∘ G@ℓ,i * r@ℓ,i-1"
+    body = f"r@ℓ,i-1 {w.of('+', '-')} {w.factor()}{step}"
+    w.add(f"r@ℓ,i = {w.of(body, body, f'{s}({body})')}")
+    pooled = w.of("R@ℓ+1 *_2 r@ℓ,ν", "R@ℓ+1 * avgpool[3, stride=2](r@ℓ,ν)", "bn ∘ R@ℓ+1 *_2 r@ℓ,ν")
+    if w.chance(4):
+        w.add(f"r@ℓ+1,0 = {pooled}")
+    else:
+        w.add(f"r@ℓ+1,0 = {pooled} + A{above} * {up} ∘ B@ℓ+1,0 *_2 {s}(r@ℓ,ν)")
+    w.head("r@J,ν", "J")
+
+
+def multi_step(w: Writer) -> None:
+    """Two-step iterations, in features or in residuals."""
+    w.steps[0] = max(1, w.steps[0])
+    w.constants()
+    w.sigma()
+    s = w.s()
+    w.kernel("A@ℓ")
+    w.kernel("B@ℓ,i")
+    w.kernel("R@ℓ", "c@ℓ+1", extras=False)
+    if w.chance(3):
+        w.add("tie B@ℓ for i >= 2")
+    w.add(f"f@1 = {w.s('1')} ∘ θ * f", f"u@1,-1 = {w.of('0', 'f@1')}", f"u@1,0 = {w.of('0', 'f@1', '1/2 * f@1')}")
+    step = w.of(f"{s} ∘ B@ℓ,i * {s}(f@ℓ - A@ℓ * u@ℓ,i-1)", "B@ℓ,i * relu(u@ℓ,i-1) - A@ℓ * f@ℓ")
+    w.add(f"u@ℓ,i = {w.factor()}u@ℓ,i-1 {w.of('+', '-')} {w.of('1/4 * ', '')}u@ℓ,i-2 + {step}")
+    w.add("u@ℓ+1,-1 = R@ℓ *_2 u@ℓ,ν-1", "u@ℓ+1,0 = R@ℓ *_2 u@ℓ,ν", "f@ℓ+1 = R@ℓ *_2 (f@ℓ - A@ℓ * u@ℓ,ν)")
+    if w.steps[-1] == 0:
+        w.add("h = linear ∘ avgpool(u@J,ν + f@J)")
+    else:
+        w.head("u@J,ν", "J")
+
+
+def dense(w: Writer) -> None:
+    """Reductions over the steps so far: concatenations, and sums with numbers, kernels and normalisations."""
+    w.steps = [max(1, steps) for steps in w.steps]
+    w.constants()
+    w.sigma()
+    s = w.s()
+    kind = w.of("concat", "sum", "kernels", "owned", "nested")
+    w.kernel("T@ℓ", extras=False)
+    w.add(f"x@1,0 = {w.s('1')} ∘ θ * f")
+    if kind == "concat":
+        w.kernel("K@ℓ,i", extras=False)
+        w.add(f"x@ℓ,i = K@ℓ,i * {w.of('relu ∘ bn', 'tanh', 'relu')}(concat(j = 0..i-1 : x@ℓ,j))")
+        w.add("x@ℓ+1,0 = T@ℓ+1 *_2 concat(j = 0..ν : x@ℓ,j)")
+        w.head("concat(j = 0..ν : x@J,j)", "J") if not w.sigma_tag else w.add("h = linear ∘ avgpool(x@J,ν)")
+        return
+    body = {
+        "sum": "x@ℓ,j",
+        "kernels": f"K@ℓ,j * {s}(x@ℓ,j)",
+        "owned": f"1/(i+j) * {w.of('K@ℓ,j * relu ∘ bn(x@ℓ,j)', 'relu ∘ bn ∘ K@ℓ,j * x@ℓ,j')}",
+        "nested": "K@ℓ,j * sum(k = 0..j : 1/(k+1) * relu(x@ℓ,k))",
+    }[kind]
+    w.kernel("K@ℓ,j".replace("j", "i"), extras=False)
+    w.add(f"x@ℓ,i = {w.of('', 'x@ℓ,i-1 + ')}{w.factor()}{w.of('relu', s)}(sum(j = 0..i-1 : {body}))")
+    w.add("x@ℓ+1,0 = T@ℓ+1 *_2 sum(j = 1..ν : x@ℓ,j)")
+    w.head(w.of("x@J,ν", "x@J,ν", "sum(j = 0..ν : x@J,j)"), "J")
+
+
+def v_cycle(w: Writer) -> None:
+    """Down the levels and up again, with prolongations; the way up reads what the way down has left."""
+    w.steps = [max(1, steps) for steps in w.steps]
+    w.constants()
+    w.sigma()
+    s = w.s()
+    w.lines = [line.replace("× 9 ×", "× 8 ×").replace("× 6", "× 8") for line in w.lines]
+    w.kernel("A@ℓ")
+    w.kernel("B@ℓ,i")
+    w.kernel("C@ℓ,i")
+    w.kernel("R@ℓ", "c@ℓ+1", extras=False)
+    size = w.of("2×2", "3×3", "4×4", "1×1")
+    w.add(f"kernel P@ℓ : {size} → c@ℓ" + w.of("", " bias", " groups 2"))
+    w.add(f"f@1 = {w.s('1')} ∘ θ * f", f"u@1,0 = {w.of('0', 'f@1')}")
+    w.add(f"u@ℓ,i = u@ℓ,i-1 + {w.factor()}{s} ∘ B@ℓ,i * {w.of(s, 'relu')}(f@ℓ - A@ℓ * u@ℓ,i-1)")
+    w.add("f@ℓ+1 = R@ℓ *_2 (f@ℓ - A@ℓ * u@ℓ,ν)", f"u@ℓ+1,0 = {w.of('0', 'R@ℓ *_2 u@ℓ,ν')}", "v@J,0 = u@J,ν")
+    up = w.of("P@ℓ-1 *^2 v@ℓ,ν", "1/2 * P@ℓ-1 *^2 relu(v@ℓ,ν)", "P@ℓ-1 *^2 v@ℓ,0")
+    w.add(f"v@ℓ-1,0 = u@ℓ-1,ν + {up}", f"v@ℓ,i = v@ℓ,i-1 + {s} ∘ C@ℓ,i * (f@ℓ - A@ℓ * v@ℓ,i-1)")
+    w.head("v@1,ν", "1")
+
+
+FAMILIES = (features, features, features, features, residual, residual, multi_step, dense, v_cycle)
+
+
+@st.composite
+def random_specs(draw: Draw) -> str:
+    """The text of a spec that compiles."""
+    family = draw(st.sampled_from(FAMILIES))
+    writer = Writer(draw)
+    family(writer)
+    return writer.text()
+
+
+def feature_specs() -> st.SearchStrategy[str]:
+    """Those in the shape of Algorithm 2 alone."""
+
+    @st.composite
+    def texts(draw: Draw) -> str:
+        writer = Writer(draw)
+        features(writer)
+        return writer.text()
+
+    return texts()
