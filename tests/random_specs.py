@@ -19,7 +19,7 @@ class Writer:
     def __init__(self, draw: Draw, same_width: bool = False) -> None:
         self.draw = draw
         self.levels = self.of(1, 2, 2, 3, 3)
-        self.steps = [self.of(0, 1, 1, 2, 2, 3) for _ in range(self.levels)]
+        self.steps = [self.of(*[0] * (self.levels > 1), 1, 1, 2, 2, 3) for _ in range(self.levels)]
         self.same_width = same_width or self.chance(3)
         self.lines = ["model Random", f"let J = {self.levels}", "levels ℓ = 1..J"]
         self.sigma_tag = ""
@@ -184,7 +184,19 @@ def residual(w: Writer) -> None:
         w.kernel("G@ℓ,i", extras=False)
         step += " ⊙ sigmoid ∘ G@ℓ,i * r@ℓ,i-1"
     body = f"r@ℓ,i-1 {w.of('+', '-')} {w.factor()}{step}"
-    w.add(f"r@ℓ,i = {w.of(body, body, f'{s}({body})')}")
+    body = w.of(body, body, f"{s}({body})")
+    other = f"r@ℓ,i-1 + {s} ∘ R@ℓ,ℓ+1 * relu(r@ℓ,i-1)" if w.same_width else "tanh(r@ℓ,i-1)"
+    match w.of("all", "all", "all", "first step", "last level", "from the second", "first level"):
+        case "first step":
+            w.add(f"r@ℓ,i = {body} for i >= 2", f"r@ℓ,1 = {other.replace('i-1', '0')}")
+        case "last level":
+            w.add(f"r@ℓ,i = {body} for ℓ = 1..J-1, i = 1..ν", f"r@ℓ,i = {other} for ℓ = J..J, i = 1..ν")
+        case "from the second":
+            w.add(f"r@ℓ,i = {other} for i = 1..1", f"r@ℓ,i = {body} for i = 2..ν")
+        case "first level":
+            w.add(f"r@ℓ,i = {other} for ℓ <= 1, i = 1..ν", f"r@ℓ,i = {body} for ℓ >= 2, i = 1..ν")
+        case _:
+            w.add(f"r@ℓ,i = {body}")
     pooled = w.of("R@ℓ+1 *_2 r@ℓ,ν", "R@ℓ+1 * avgpool[3, stride=2](r@ℓ,ν)", "bn ∘ R@ℓ+1 *_2 r@ℓ,ν")
     if w.chance(4):
         w.add(f"r@ℓ+1,0 = {pooled}")
