@@ -20,6 +20,14 @@ def two_threads():
     torch.set_num_threads(2)
 
 
+@pytest.fixture(scope="module")
+def one_thread(two_threads):
+    """For many tiny networks: threads that wait for one another take most of the time on a busy machine."""
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(2)
+
+
 @pytest.fixture
 def golden(request) -> Callable[[Path, str], None]:
     """Compare a text with a golden file, or write it with --update-golden."""

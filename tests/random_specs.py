@@ -119,13 +119,14 @@ class Writer:
 def data_mapping(w: Writer) -> None:
     """𝒜: linear, with one kernel or several, or one of Table 1's non-linear forms."""
     s = w.s()
-    # Without a step nothing else says the channels of u@1,0 = 0.
-    w.kernel("A@ℓ", before=", c@ℓ" if w.steps[0] == 0 or w.chance(4) else "")
+    # Where a level has no step, nothing else says the channels of its u@ℓ,0 = 0.
+    before = ", c@ℓ" if 0 in w.steps or w.chance(4) else ""
+    w.kernel("A@ℓ", before=before)
     linear = ["A@ℓ *", "A@ℓ *", "0.5 * A@ℓ *", "ω@ℓ * A@ℓ *", "(A@ℓ *) + (K@ℓ *)", "A@ℓ * K@ℓ *", "identity - (A@ℓ *)"]
     nonlinear = [f"A@ℓ * {s}", f"{s} ∘ A@ℓ *", f"{s} ∘ A@ℓ * {s}", "A@ℓ * abs"]
     body = w.of(*linear, *nonlinear)
     if "K@ℓ" in body:
-        w.kernel("K@ℓ")
+        w.kernel("K@ℓ", before=before)
     if "ω" in body:
         w.add("scalar ω@ℓ = 0.5")
     w.add(f"let 𝒜@ℓ = {body}")

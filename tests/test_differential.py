@@ -5,6 +5,7 @@
 
 import os
 
+import pytest
 from hypothesis import HealthCheck, given, settings
 from random_specs import feature_specs, random_specs
 
@@ -13,6 +14,8 @@ from cldfc.task import read_task
 from cldfc.verify.report import report_lines
 from cldfc.verify.subject import prepare
 from cldfc.verify.verify import verify_forms
+
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 COUNT = max(50, int(os.environ.get("CLDFC_FUZZ", "2000")) // 200)
 TOLERANCE = 1e-10

@@ -7,13 +7,16 @@ from pathlib import Path
 
 import pytest
 from networks import ROOT
-from test_cli import cldfc
+from typer.testing import CliRunner
 
+from cldfc.cli import app
 from cldfc.diagnostics import Source, UsageError
 from cldfc.syntax.read import read_source
 from cldfc.task import read_task
 from cldfc.verify.subject import Form, prepare
 from cldfc.verify.verify import verify_forms, verify_pair
+
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 TOLERANCE = 1e-10
 SMALL = sorted([*ROOT.glob("examples/*.cldf"), *ROOT.glob("tests/golden/compile/*.cldf")])
@@ -219,16 +222,21 @@ def test_large_maps_are_cut_down():
 # The command
 
 
+def verify(*arguments: str):
+    return CliRunner().invoke(app, ["verify", *arguments])
+
+
 @pytest.fixture
-def files(tmp_path: Path):
+def files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.chdir(tmp_path)
     for name, text in {"one": RESIDUALS, "two": AS_FEATURES}.items():
         (tmp_path / f"{name}.cldf").write_text(text, encoding="utf-8")
     return tmp_path
 
 
 def test_the_command_prints_a_table(files):
-    result = cldfc("verify", "one.cldf", cwd=files)
-    assert result.returncode == 0 and result.stderr == ""
+    result = verify("one.cldf")
+    assert result.exit_code == 0 and result.stderr == ""
     first, _, head, *rows, _, last = result.stdout.splitlines()
     assert first == "one.cldf: Residuals against the equations, at two images of 3 × 8 × 8"
     assert head.split() == ["form", "mode", "outputs", "gradients", "statistics"]
@@ -238,11 +246,11 @@ def test_the_command_prints_a_table(files):
 
 def test_the_command_compares_two_specs(files):
     maps = [argument for pair in NAMES.items() for argument in ("--map", "=".join(pair))]
-    result = cldfc("verify", "one.cldf", "two.cldf", *maps, cwd=files)
-    assert result.returncode == 0 and "AsFeatures" in result.stdout
-    result = cldfc("verify", "one.cldf", "two.cldf", *maps, "--tolerance", "1e-30", "--json", cwd=files)
+    result = verify("one.cldf", "two.cldf", *maps)
+    assert result.exit_code == 0 and "AsFeatures" in result.stdout
+    result = verify("one.cldf", "two.cldf", *maps, "--tolerance", "1e-30", "--json")
     found = json.loads(result.stdout)
-    assert result.returncode == 1 and not found["agrees"] and found["first"]["value"] and len(found["rows"]) == 2
+    assert result.exit_code == 1 and not found["agrees"] and found["first"]["value"] and len(found["rows"]) == 2
 
 
 WRONG = {
@@ -257,12 +265,12 @@ WRONG = {
 @pytest.mark.parametrize("wrong", WRONG)
 def test_a_wrong_command_line(wrong, files):
     arguments, message = WRONG[wrong]
-    result = cldfc("verify", *arguments, cwd=files)
-    assert result.returncode == 2 and result.stdout == ""
+    result = verify(*arguments)
+    assert result.exit_code == 2 and result.stdout == ""
     assert result.stderr.startswith("error: ") and message in result.stderr and "= help: " in result.stderr
 
 
 def test_a_wrong_spec_is_reported(files):
     (files / "one.cldf").write_text(RESIDUALS.replace("r@0 = θ", "r@0 = η"), encoding="utf-8")
-    result = cldfc("verify", "one.cldf", cwd=files)
-    assert result.returncode == 1 and "error[E0201]" in result.stderr
+    result = verify("one.cldf")
+    assert result.exit_code == 1 and "error[E0201]" in result.stderr
