@@ -32,7 +32,7 @@ class Writer:
         return self.draw(st.integers(1, times)) == 1
 
     def add(self, *lines: str) -> None:
-        self.lines += lines
+        self.lines += filter(None, lines)
 
     def text(self) -> str:
         """The spec; its statements in any order, which does not matter."""
@@ -275,7 +275,52 @@ def v_cycle(w: Writer) -> None:
     w.head("v@1,ν", "1")
 
 
-FAMILIES = (features, features, features, features, residual, residual, multi_step, dense, v_cycle)
+def expression(w: Writer, values: list[str], tag: str, depth: int) -> str:
+    """Any expression over some values of one shape, in parentheses if it is not a plain one."""
+
+    def inner() -> str:
+        return expression(w, values, tag, depth - 1)
+
+    if depth == 0:
+        return w.of(*values)
+    level = tag.split(",")[0]
+    forms = {
+        "sum": lambda: f"({w.of('', '-')}{inner()} {w.of('+', '-')} {inner()})",
+        "three": lambda: f"({inner()} - {inner()} {w.of('+', '-')} {inner()})",
+        "product": lambda: f"(tanh({inner()}) ⊙ {inner()})",
+        "number": lambda: f"({w.of('2', '1/3', '(1 - 3)', '-0.5', '1/(ℓ+1)' if 'ℓ' in tag else '3/4')} * {inner()})",
+        "kernel": lambda: f"({w.of('K', 'L')}@{w.of(level + ',1', tag)} * {inner()})",
+        "sigma": lambda: f"{w.s(level)}({inner()})",
+        "operators": lambda: f"({w.of('relu', 'identity')} {w.of('+', '-')} {w.of('2 * ', '')}tanh)({inner()})",
+        "chain": lambda: f"(sigmoid ∘ K@{tag} * abs)({inner()})",
+        "identity": lambda: f"identity({inner()})",
+        "listing": lambda: f"sum({inner()}, {inner()})",
+        "norm": lambda: f"bn({inner()})",
+        "pooled": lambda: f"avgpool[3, stride=1]({inner()})",
+        "value": inner,
+    }
+    return forms[w.of(*forms)]()
+
+
+def mixed(w: Writer) -> None:
+    """Two families that need one another, by arbitrary expressions; a kernel may have two strides."""
+    w.steps[0] = max(1, w.steps[0])
+    w.constants()
+    w.sigma()
+    for name in "KL":
+        w.add(f"kernel {name}@ℓ,i : {w.of('3×3', '1×1')} → c@ℓ")
+    w.add(w.of("tie K@ℓ", "tie L@ℓ for i >= 2", ""))
+    w.add(f"kernel T@ℓ : {w.of('1×1', '3×3')} → c@ℓ", "x@1,0 = θ * f", "y@1,0 = " + w.of("0", "relu(x@1,0)", "x@1,0"))
+    before = ["x@ℓ,i-1", "y@ℓ,i-1", "x@ℓ,0", "x@ℓ,i-1"]
+    w.add(f"x@ℓ,i = x@ℓ,i-1 + {expression(w, before, 'ℓ,i', w.of(1, 2, 3))}")
+    w.add(f"y@ℓ,i = {expression(w, [*before, 'x@ℓ,i'], 'ℓ,i', w.of(1, 2, 3))} - 1/2 * y@ℓ,i-1")
+    again = "K@ℓ,1" if w.same_width and w.chance(2) else "T@ℓ+1"
+    w.add(f"x@ℓ+1,0 = {again} *_2 {expression(w, ['x@ℓ,ν', 'y@ℓ,ν'], 'ℓ,1', 2)}")
+    w.add("y@ℓ+1,0 = " + w.of("0", "x@ℓ+1,0", "T@ℓ+1 *_2 y@ℓ,ν", "T@ℓ+1 * maxpool[3, stride=2](y@ℓ,ν)"))
+    w.head(w.of("x@J,ν + y@J,ν", "x@J,ν + y@J,ν", "concat(x@J,ν, y@J,ν)") if not w.sigma_tag else "x@J,ν - y@J,ν", "J")
+
+
+FAMILIES = (features, features, features, features, residual, residual, multi_step, dense, v_cycle, mixed, mixed)
 
 
 @st.composite
