@@ -156,7 +156,8 @@ def features(w: Writer) -> None:
     start = {"σ": f"{up} ∘ Π@ℓ *_2 u@ℓ,ν", "pool": "Π@ℓ * avgpool[3, stride=2](u@ℓ,ν)", "zero": "0"}.get(
         prolong, prolong
     )
-    restrict = w.of("R@ℓ *_2 ", "R@ℓ *_2 ", f"{up} ∘ R@ℓ *_2 ", "R@ℓ * maxpool[3, stride=2]")
+    again = "A@ℓ *_2 " if w.same_width else "R@ℓ *_2 "
+    restrict = w.of("R@ℓ *_2 ", "R@ℓ *_2 ", again, f"{up} ∘ R@ℓ *_2 ", "R@ℓ * maxpool[3, stride=2]")
     w.add("f@1 = " + w.of(f"{w.s('1')} ∘ θ * f", "θ * f", "relu ∘ bn ∘ θ * f"), "u@1,0 = 0")
     more = w.of("", "", "", " - 1/4 * u@ℓ,i-1", " + A@ℓ * u@ℓ,i-1", " + f@ℓ ⊙ u@ℓ,i-1")
     w.add(f"u@ℓ,i = u@ℓ,i-1 + {w.factor()}ℬ@ℓ,i(f@ℓ - 𝒜@ℓ(u@ℓ,i-1)){more}")
@@ -178,7 +179,8 @@ def residual(w: Writer) -> None:
     if tag == "@ℓ,i" and w.chance(2):
         w.add(w.of("tie A@ℓ", "tie A@ℓ for ℓ >= 2", "tie A@ℓ for i >= 1", "tie A@ℓ for i <= 1"))
     if w.chance(3):
-        w.add("tie B@ℓ for i >= 1")
+        # Without its range the tie has one B at two strides.
+        w.add(w.of("tie B@ℓ", "tie B@ℓ for i >= 1") if w.same_width else "tie B@ℓ for i >= 1")
     w.add(f"r@1,0 = {w.s('1')} ∘ θ * f")
     step = f"A{tag} * {s} ∘ B@ℓ,i * {w.of(f'{s}(r@ℓ,i-1)', 'r@ℓ,i-1')}"
     if w.chance(5):
@@ -276,7 +278,10 @@ def v_cycle(w: Writer) -> None:
 
 
 def expression(w: Writer, values: list[str], tag: str, depth: int) -> str:
-    """Any expression over some values of one shape, in parentheses if it is not a plain one."""
+    """Any expression over some values of one shape, in parentheses if it is not a plain one.
+
+    Terms have factors, so that they do not cancel but for rounding, which would be all that is compared then.
+    """
 
     def inner() -> str:
         return expression(w, values, tag, depth - 1)
@@ -285,8 +290,8 @@ def expression(w: Writer, values: list[str], tag: str, depth: int) -> str:
         return w.of(*values)
     level = tag.split(",")[0]
     forms = {
-        "sum": lambda: f"({w.of('', '-')}{inner()} {w.of('+', '-')} {inner()})",
-        "three": lambda: f"({inner()} - {inner()} {w.of('+', '-')} {inner()})",
+        "sum": lambda: f"({w.of('', '-')}{inner()} {w.of('+', '-')} 3/4 * {inner()})",
+        "three": lambda: f"({inner()} - 1/4 * ({inner()} {w.of('+', '-')} 1/3 * {inner()}))",
         "product": lambda: f"(tanh({inner()}) ⊙ {inner()})",
         "number": lambda: f"({w.of('2', '1/3', '(1 - 3)', '-0.5', '1/(ℓ+1)' if 'ℓ' in tag else '3/4')} * {inner()})",
         "kernel": lambda: f"({w.of('K', 'L')}@{w.of(level + ',1', tag)} * {inner()})",
@@ -310,13 +315,13 @@ def mixed(w: Writer) -> None:
     for name in "KL":
         w.add(f"kernel {name}@ℓ,i : {w.of('3×3', '1×1')} → c@ℓ")
     w.add(w.of("tie K@ℓ", "tie L@ℓ for i >= 2", ""))
-    w.add(f"kernel T@ℓ : {w.of('1×1', '3×3')} → c@ℓ", "x@1,0 = θ * f", "y@1,0 = " + w.of("0", "relu(x@1,0)", "x@1,0"))
+    w.add(f"kernel T@ℓ : {w.of('1×1', '3×3')} → c@ℓ", "x@1,0 = θ * f", "y@1,0 = " + w.of("relu(x@1,0)", "x@1,0"))
     before = ["x@ℓ,i-1", "y@ℓ,i-1", "x@ℓ,0", "x@ℓ,i-1"]
     w.add(f"x@ℓ,i = x@ℓ,i-1 + {expression(w, before, 'ℓ,i', w.of(1, 2, 3))}")
     w.add(f"y@ℓ,i = {expression(w, [*before, 'x@ℓ,i'], 'ℓ,i', w.of(1, 2, 3))} - 1/2 * y@ℓ,i-1")
     again = "K@ℓ,1" if w.same_width and w.chance(2) else "T@ℓ+1"
     w.add(f"x@ℓ+1,0 = {again} *_2 {expression(w, ['x@ℓ,ν', 'y@ℓ,ν'], 'ℓ,1', 2)}")
-    w.add("y@ℓ+1,0 = " + w.of("0", "x@ℓ+1,0", "T@ℓ+1 *_2 y@ℓ,ν", "T@ℓ+1 * maxpool[3, stride=2](y@ℓ,ν)"))
+    w.add("y@ℓ+1,0 = " + w.of("x@ℓ+1,0", "T@ℓ+1 *_2 y@ℓ,ν", "T@ℓ+1 * maxpool[3, stride=2](y@ℓ,ν)"))
     w.head(w.of("x@J,ν + y@J,ν", "x@J,ν + y@J,ν", "concat(x@J,ν, y@J,ν)") if not w.sigma_tag else "x@J,ν - y@J,ν", "J")
 
 

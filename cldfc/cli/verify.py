@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 def verify(
     spec: SpecPath,
     other: Annotated[
-        Path | None, typer.Argument(metavar="[OTHER]", help="Another spec of the same network.", show_default=False)
+        Path | None, typer.Argument(metavar="OTHER", help="Another spec of the same network.", show_default=False)
     ] = None,
     map: Annotated[
         list[str] | None,
