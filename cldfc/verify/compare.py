@@ -49,6 +49,8 @@ class FirstDifference:
     module: str | None
     place: Place
     difference: float
+    form: str = ""
+    mode: str = ""
 
 
 def compare_outcomes(

@@ -16,7 +16,7 @@ def report_lines(report: Report, tolerance: float) -> list[str]:
     is_fine = report.worst <= tolerance
     lines += ["", f"largest difference {number(report.worst)}, {'within' if is_fine else 'above'} {number(tolerance)}"]
     if report.first is not None:
-        lines.append(f"first in {where(report.first)}")
+        lines.append(f"first seen in {report.first.form}, {report.first.mode} mode, at {where(report.first)}")
     for name in report.unused:
         lines.append(f"`{name}` is on one side alone; it has no gradient there")
     return lines
@@ -33,8 +33,8 @@ def table(rows: tuple[Row, ...]) -> list[str]:
 
 
 def where(first: FirstDifference) -> str:
-    """`u@2,1: what A.2 gives differs by 3e-02`."""
-    by = f"differs by {number(first.difference)}"
+    """`u@2,1`: what `A.2` gives differs by 3.0e-02."""
+    by = f"differs by {number(first.difference)}" if math.isfinite(first.difference) else "has another shape"
     match first.place:
         case "operand":
             return f"`{first.value}`: what `{first.module}` is applied to {by}"
@@ -68,6 +68,8 @@ def report_data(report: Report, tolerance: float) -> dict[str, object]:
         for row in report.rows
     ]
     first = report.first and {
+        "form": report.first.form,
+        "mode": report.first.mode,
         "value": report.first.value,
         "parameter": report.first.module,
         "place": report.first.place,

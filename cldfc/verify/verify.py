@@ -125,7 +125,8 @@ class Comparison:
         self.rows.append(compare_outcomes(form, trial.mode, expected, found, names))
         if self.first is None and self.rows[-1].worst > self.tolerance:
             output = next(s.name for s in self.subject.spec.statements if isinstance(s, tree.Output))
-            self.first = first_difference(expected, found, names, self.tolerance, is_literal, output)
+            first = first_difference(expected, found, names, self.tolerance, is_literal, output)
+            self.first = first and replace(first, form=form, mode=trial.mode)
 
 
 def network_of(source: str, class_name: str, seed: int) -> nn.Module:
