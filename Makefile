@@ -31,7 +31,7 @@ golden: $(INSTALLED)
 	@$(BIN)/python -m pytest --update-golden tests/test_compare.py tests/test_emit.py tests/test_errors.py tests/test_format.py tests/test_operators.py tests/test_show.py
 
 fuzz: $(INSTALLED)
-	@CLDFC_FUZZ=100000 $(BIN)/python -m pytest -x tests/test_fuzz.py
+	@CLDFC_FUZZ=100000 $(BIN)/python -m pytest -x tests/test_fuzz.py tests/test_differential.py
 
 bench: $(INSTALLED)
 	@$(BIN)/python benchmarks/front_end.py

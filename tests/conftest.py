@@ -20,9 +20,9 @@ def two_threads():
     torch.set_num_threads(2)
 
 
-@pytest.fixture
-def one_thread():
-    """For small tensors, where threads wait for one another longer than they compute."""
+@pytest.fixture(scope="module")
+def one_thread(two_threads):
+    """For many tiny networks: threads that wait for one another take most of the time on a busy machine."""
     torch.set_num_threads(1)
     yield
     torch.set_num_threads(2)

@@ -15,6 +15,7 @@ from cldfc.cli.explain import explain
 from cldfc.cli.fmt import fmt
 from cldfc.cli.show import show
 from cldfc.cli.train import train
+from cldfc.cli.verify import verify
 
 app = typer.Typer(
     help="Compile networks that are written as recurrence equations to PyTorch, and train them.",
@@ -46,5 +47,6 @@ app.command()(fmt)
 app.command("compile")(compile_command)
 app.command()(show)
 app.command()(compare)
+app.command()(verify)
 app.command()(train)
 app.command("eval")(evaluate)

@@ -1,0 +1,91 @@
+"""`cldfc verify`."""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from cldfc.cli.options import Classes, Input, Lets, SpecPath, Ties, errors
+from cldfc.diagnostics import UsageError
+from cldfc.messages import FINE, SPEC_IS_WRONG
+from cldfc.syntax.read import read_source
+from cldfc.syntax.spelling import NAME, ascii_name, canonical_name
+from cldfc.task import read_task
+
+if TYPE_CHECKING:
+    from cldfc.verify.subject import Subject
+
+
+def verify(
+    spec: SpecPath,
+    other: Annotated[
+        Path | None, typer.Argument(metavar="OTHER", help="Another spec of the same network.", show_default=False)
+    ] = None,
+    map: Annotated[
+        list[str] | None,
+        typer.Option("--map", metavar="A=B", help="What OTHER calls a parameter of SPEC.", show_default=False),
+    ] = None,
+    tolerance: Annotated[float, typer.Option(help="The largest relative difference that is none.")] = 1e-10,
+    let: Lets = None,
+    tie: Ties = None,
+    input: Input = None,
+    classes: Classes = None,
+    seed: Annotated[int, typer.Option(help="Seed of weights and images.")] = 0,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the report as JSON.")] = False,
+) -> None:
+    """Compare generated code with the equations, or two specs with each other, in float64.
+
+    Outputs, gradients and running statistics, in eval and in train mode. The exit code is 1 where they differ.
+
+    Example: cldfc verify specs/fbresnet.cldf
+    """
+    with errors():
+        task = read_task(let or (), tie or (), input, classes)
+        names = read_map(map or ())
+        if other is None and names:
+            raise UsageError("`--map` speaks of a second spec", "name it: `cldfc verify SPEC OTHER --map A=B`")
+        if not (math.isfinite(tolerance) and tolerance > 0):
+            raise UsageError(f"a tolerance of {tolerance} is not possible", "write a small number, such as 1e-10")
+        source = read_source(spec)
+        other_source = None if other is None else read_source(other)
+
+        from cldfc.verify.report import report_data, report_lines
+        from cldfc.verify.subject import prepare
+        from cldfc.verify.verify import verify_forms, verify_pair
+
+        subject, forms = prepare(source, task)
+        if other_source is None:
+            report = verify_forms(subject, forms, tolerance, seed)
+        else:
+            report = verify_pair(subject, forms, *prepare(other_source, task), names, tolerance, seed)
+        if as_json:
+            print(json.dumps(report_data(report, tolerance), ensure_ascii=False, indent=2))
+        else:
+            print("\n".join([heading(subject, spec, other), "", *report_lines(report, tolerance)]))
+        raise typer.Exit(FINE if report.worst <= tolerance else SPEC_IS_WRONG)
+
+
+def heading(subject: Subject, spec: Path, other: Path | None) -> str:
+    """What is compared, and at which input."""
+    with_what = "the equations" if other is None else f"`{other}`"
+    shape = " × ".join(map(str, subject.shape))
+    text = f"{spec}: {subject.class_name} against {with_what}, at two images of {shape}"
+    full = " × ".join(map(str, subject.full_shape))
+    return text if full == shape else f"{text}\n(cut down from {full})"
+
+
+def read_map(texts: Sequence[str]) -> dict[str, str]:
+    """`A=K` as names of the generated classes. Raises UsageError."""
+    names: dict[str, str] = {}
+    for text in texts:
+        one, sign, two = (part.strip() for part in text.partition("="))
+        if not sign or not re.fullmatch(NAME, one) or not re.fullmatch(NAME, two):
+            raise UsageError(f"`{text}` maps no name to another", "write two names without tags: `--map A=K`")
+        names[ascii_name(canonical_name(one))] = ascii_name(canonical_name(two))
+    return names

@@ -1,0 +1,62 @@
+"""The statements of a spec by what they declare."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from dataclasses import dataclass, field
+
+from cldfc.syntax import tree
+
+Key = tuple[str, tuple[int, ...]]
+"""A value or a parameter: its name and the values of its tag."""
+
+
+@dataclass
+class Declarations:
+    """The statements of a spec by name; equations by name and number of indices, in the order of the text."""
+
+    input: str = ""
+    output: str = ""
+    classes: tree.Expression | None = None
+    lets: dict[str, tree.Let] = field(default_factory=dict[str, tree.Let])
+    ranges: dict[str, tree.Range] = field(default_factory=dict[str, tree.Range])
+    kernels: dict[str, tree.Kernel] = field(default_factory=dict[str, tree.Kernel])
+    scalars: dict[str, tree.Scalar] = field(default_factory=dict[str, tree.Scalar])
+    ties: dict[str, tree.Tie] = field(default_factory=dict[str, tree.Tie])
+    equations: dict[tuple[str, int], list[tree.Equation]] = field(
+        default_factory=lambda: defaultdict[tuple[str, int], list[tree.Equation]](list)
+    )
+
+    def names(self) -> set[str]:
+        """All that is declared, but for the values that equations define."""
+        return {self.input, *self.lets, *self.ranges, *self.kernels, *self.scalars}
+
+    def is_value(self, symbol: tree.Symbol) -> bool:
+        """Whether a symbol is the input or is defined by equations."""
+        return (symbol.name == self.input and not symbol.tag) or (symbol.name, len(symbol.tag)) in self.equations
+
+
+def sort_statements(spec: tree.Spec) -> Declarations:
+    """The declarations of a spec that has no errors."""
+    found = Declarations()
+    for statement in spec.statements:
+        match statement:
+            case tree.Let():
+                found.lets[statement.symbol.name] = statement
+            case tree.Range():
+                found.ranges[statement.name] = statement
+            case tree.Kernel():
+                found.kernels[statement.symbol.name] = statement
+            case tree.Scalar():
+                found.scalars[statement.symbol.name] = statement
+            case tree.Tie():
+                found.ties[statement.symbol.name] = statement
+            case tree.Input():
+                found.input = statement.name
+            case tree.Output():
+                found.output, found.classes = statement.name, statement.classes
+            case tree.Equation():
+                found.equations[statement.left.name, len(statement.left.tag)].append(statement)
+            case _:
+                pass
+    return found

@@ -1,0 +1,98 @@
+"""The definition executed: the equations of a spec, evaluated one by one by demand from the output."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from cldfc.reference.declarations import Key, sort_statements
+from cldfc.reference.expressions import Expressions, Scope
+from cldfc.reference.numbers import Numbers
+from cldfc.reference.parameters import Parameters, reserved_names
+from cldfc.reference.places import name_places
+from cldfc.reference.reads import reads_of
+from cldfc.reference.session import Session, Use, format_value
+from cldfc.reference.zeros import Unshaped, Value
+from cldfc.syntax import tree
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """A network at one input: all values by name, the output, and what happened to its parameters.
+
+    `statistics` are the updated ones, `uses` stand in the order of computation, `read` are the names of the
+    tensors that were needed. Values that follow from zeros alone, and whose shape nothing says, are left out.
+    """
+
+    values: Mapping[str, Tensor]
+    output: Tensor
+    statistics: Mapping[str, Tensor]
+    uses: tuple[Use, ...]
+    read: frozenset[str]
+
+
+def evaluate(
+    spec: tree.Spec, given: Mapping[str, Tensor], images: Tensor, training: bool = False, classes: int | None = None
+) -> Evaluation:
+    """The definition executed: equation by equation, in the order in which the output needs them, without a graph.
+
+    `spec` has no errors and nothing left to extend; `given` has the tensors of the generated module's state
+    dictionary, from which all shapes follow; `images` are batch × channels × height × width, float64. In
+    training `bn` takes the batch's mean and variance, and its running statistics move towards them (momentum
+    0.1, unbiased variance); `dropout` draws from torch's generator in the order of computation. Autograd leads
+    through it. Raises KeyError when a parameter is missing, ValueError when one has not the declared shape, or
+    a value not one definition.
+    """
+    known = sort_statements(spec)
+    numbers = Numbers(known)
+    parameters = Parameters(given, reserved_names(spec, known))
+    places = name_places(spec, known, numbers)
+    declared = 0 if known.classes is None else int(numbers.number(known.classes, {}, ()))
+    session = Session(known, numbers, places, parameters, classes or declared, training)
+    session.values[known.input, ()] = images
+    run(session, (known.output, ()))
+    found = {format_value(key): tensor_of(value) for key, value in session.values.items()}
+    values = {name: value for name, value in found.items() if value is not None}
+    return Evaluation(values, values[known.output], session.statistics, tuple(session.uses), frozenset(parameters.used))
+
+
+def tensor_of(value: Value) -> Tensor | None:
+    """A value as a tensor, if its shape is known."""
+    return value.known() if isinstance(value, Unshaped) else value
+
+
+def run(session: Session, output: Key) -> None:
+    """Compute what the output needs, with a stack of its own, for chains may be long."""
+    stack, open = [output], set[Key]()
+    while stack:
+        key = stack[-1]
+        if key in session.values:
+            stack.pop()
+            continue
+        equation, binding = define(session, key)
+        missing = [need for need in reads_of(equation, binding, session.numbers) if need not in session.values]
+        if missing and key in open:
+            raise ValueError(f"`{format_value(key)}` needs itself")
+        open.add(key)
+        stack += reversed(missing)
+        if not missing:
+            session.values[key] = compute(session, equation, binding, key)
+
+
+def define(session: Session, key: Key) -> tuple[tree.Equation, dict[str, int]]:
+    """The one equation that defines a value, and the values of its index names."""
+    equations = session.known.equations.get((key[0], len(key[1])), [])
+    found = [(equation, session.numbers.match(equation, key[1])) for equation in equations]
+    fitting = [(equation, binding) for equation, binding in found if binding is not None]
+    if len(fitting) != 1:
+        raise ValueError(f"`{format_value(key)}` has {len(fitting)} definitions")
+    return fitting[0]
+
+
+def compute(session: Session, equation: tree.Equation, binding: dict[str, int], key: Key) -> Value:
+    """The value that an equation defines at one choice of its index names."""
+    places = iter(session.places[id(equation)])
+    work = Expressions(session, key, key[1], tuple(binding.values()), places)
+    return work.value(equation.right, Scope(binding, equation.left.tag))

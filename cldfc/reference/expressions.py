@@ -1,0 +1,170 @@
+"""Expressions at one choice of index names: operators are expanded where they are used, and applied."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from fractions import Fraction
+from math import prod
+from typing import cast
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from cldfc.reference.declarations import Key
+from cldfc.reference.modules import apply_kernel, apply_owner, apply_scalar
+from cldfc.reference.numbers import Binding, Exact, Tag
+from cldfc.reference.operators import OWNERS, POINTWISE, REARRANGING, SETTINGS
+from cldfc.reference.places import Places, reduction_turns
+from cldfc.reference.session import Session
+from cldfc.reference.zeros import Unshaped, Value, combine_alike, concatenate, is_zero, map_value
+from cldfc.syntax import tree
+
+
+@dataclass(frozen=True)
+class Scope:
+    """The values of index names at a place, and the tag that says the level for constants without one."""
+
+    binding: Binding
+    tag: Tag
+
+
+@dataclass(frozen=True)
+class Expressions:
+    """One equation at one choice of its index names, or one term of a reduction in it.
+
+    `indices` is the tag of parameters without one of their own, `places` their names in the order of
+    computation, `turn` the values of all index names so far.
+    """
+
+    session: Session
+    key: Key
+    indices: tuple[int, ...]
+    turn: tuple[int, ...]
+    places: Iterator[str | Places]
+
+    def value(self, expression: tree.Expression, scope: Scope) -> Value:
+        """What an expression gives as a value."""
+        match expression:
+            case tree.Symbol(name):
+                return self.session.values[name, self.session.numbers.indices(expression, scope.binding)]
+            case tree.Number():
+                return Unshaped()
+            case tree.Star(_, _, right) if right is not None:
+                return self.multiply(expression, self.value(right, scope), scope)
+            case tree.Compose(function, argument) | tree.Apply(function, argument):
+                return self.apply(function, self.value(argument, scope), scope)
+            case tree.Sum(parts) | tree.Product(parts) | tree.Listing(_, parts):
+                return combine(expression, [self.value(part, scope) for part in parts])
+            case tree.Reduction(reducer):
+                return reduce(reducer, self.terms(expression, scope))
+            case _:
+                raise TypeError(f"{expression} is no value")
+
+    def terms(self, reduction: tree.Reduction, scope: Scope) -> list[Value]:
+        """The terms of a reduction; parameters without a tag are their own in each of them."""
+        turns = reduction_turns(self.session.numbers, reduction, scope.binding, scope.tag)
+        inner = cast(Places, () if isinstance(reduction.body, tree.Symbol) else next(self.places))
+        found: list[Value] = []
+        for j in turns:
+            turn = (*self.turn, j)
+            term = replace(self, indices=turn, turn=turn, places=iter(inner))
+            found.append(term.value(reduction.body, Scope({**scope.binding, reduction.name: j}, scope.tag)))
+        return found
+
+    def apply(self, function: tree.Expression, x: Value, scope: Scope) -> Value:
+        """What an operator gives."""
+        match function:
+            case tree.Symbol():
+                return self.apply_symbol(function, x, scope)
+            case tree.Star(_, _, right):
+                return self.multiply(function, x if right is None else self.apply(right, x, scope), scope)
+            case tree.Compose(outer, inner) | tree.Apply(outer, inner):
+                return self.apply(outer, self.apply(inner, x, scope), scope)
+            case tree.Sum(parts) | tree.Product(parts) | tree.Listing(_, parts):
+                return combine(function, [self.apply(part, x, scope) for part in parts])
+            case tree.Reduction(reducer, name, _, _, body):
+                turns = reduction_turns(self.session.numbers, function, scope.binding, scope.tag)
+                scopes = [Scope({**scope.binding, name: j}, scope.tag) for j in turns]
+                return reduce(reducer, [self.apply(body, x, inner) for inner in scopes])
+            case _:
+                raise TypeError(f"{function} is no operator")
+
+    def multiply(self, star: tree.Star, x: Value, scope: Scope) -> Value:
+        """A number, a scalar or a kernel times a value."""
+        left, numbers = star.left, self.session.numbers
+        if numbers.is_number(left, scope.binding):
+            factor = plain(numbers.number(left, scope.binding, scope.tag))
+            return x if is_zero(x) else map_value(x, lambda given: factor * given)
+        if isinstance(left, tree.Symbol) and left.name in self.session.known.scalars:
+            return apply_scalar(self.session, left, x, scope.binding, self.key)
+        return apply_kernel(self.session, star, x, scope.binding, self.key)
+
+    def apply_symbol(self, symbol: tree.Symbol, x: Value, scope: Scope) -> Value:
+        """A named operator: a `let`, with the tag of this use put in, or a built-in one."""
+        indices = self.session.numbers.indices(symbol, scope.binding)
+        let = self.session.known.lets.get(symbol.name)
+        if let is not None:
+            binding = {name.name or "": at for name, at in zip(let.symbol.tag, indices, strict=True)}
+            return self.apply(let.values[0], x, Scope(binding, let.symbol.tag))
+        settings = self.settings(symbol)
+        if symbol.name in OWNERS:
+            parameter = (symbol.name, indices) if symbol.tag else (cast(str, next(self.places)), self.indices)
+            return apply_owner(self.session, symbol.name, settings, parameter, x, self.key)
+        return self.apply_builtin(symbol.name, settings, x)
+
+    def settings(self, symbol: tree.Symbol) -> dict[str, int | float]:
+        """What stands in the brackets of a built-in operator, by name."""
+        names = SETTINGS.get(symbol.name, ())
+        pairs = [(setting.name or names[place], setting.value) for place, setting in enumerate(symbol.settings)]
+        return {name: plain(self.session.numbers.number(value, {}, ())) for name, value in pairs}
+
+    def apply_builtin(self, name: str, settings: dict[str, int | float], x: Value) -> Value:
+        """A built-in operator without parameters."""
+        if name == "dropout":
+            rate = settings.get("rate", 0.5)
+            return x if is_zero(x) else map_value(x, lambda given: F.dropout(given, rate, self.session.training))
+        if name in REARRANGING:
+            if is_zero(x):
+                return Unshaped()
+            return map_value(x, lambda given: REARRANGING[name](given, **settings), refuse_shape)
+        function = POINTWISE[name]
+        if is_zero(x) and not bool(function(torch.zeros(1, device="cpu"), **settings)):
+            return x
+        return map_value(x, lambda given: function(given, **settings))
+
+
+def refuse_shape(shape: tuple[int, ...]) -> tuple[int, ...]:
+    """The shape before pooling, which its result does not tell. Raises ValueError."""
+    raise ValueError(f"nothing says the shape of a zero from which {shape} is pooled")
+
+
+def combine(expression: tree.Sum | tree.Product | tree.Listing, values: Sequence[Value]) -> Value:
+    """A sum, a pointwise product or a concatenation."""
+    match expression:
+        case tree.Sum(_, signs):
+            return combine_alike(values, lambda given: sum_of(given, signs))
+        case tree.Product():
+            return combine_alike(values, lambda given: prod(given[1:], start=given[0]))
+        case tree.Listing(reducer):
+            return reduce(reducer, values)
+
+
+def reduce(reducer: tree.Reducer, values: Sequence[Value]) -> Value:
+    """`sum(…)` or `concat(…)`."""
+    if reducer == "concat":
+        return concatenate(values)
+    return combine_alike(values, lambda given: sum_of(given, [1] * len(given)))
+
+
+def sum_of(values: Sequence[Tensor], signs: Sequence[int]) -> Tensor:
+    """The sum of values, each with its sign."""
+    return sum((sign * value for sign, value in zip(signs[1:], values[1:], strict=True)), signs[0] * values[0])
+
+
+def plain(value: Exact) -> int | float:
+    """A number as Python's own."""
+    if isinstance(value, Fraction):
+        return int(value) if value.denominator == 1 else float(value)
+    return value

@@ -1,0 +1,175 @@
+"""Operators with parameters, applied: kernels, scalars, normalisations, `linear`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor
+
+from cldfc.reference.declarations import Key
+from cldfc.reference.numbers import Binding, Exact
+from cldfc.reference.operators import (
+    MOMENTUM,
+    batch_moments,
+    by_channel,
+    convolution,
+    group_norm,
+    normalise,
+    prolongation,
+)
+from cldfc.reference.session import Session
+from cldfc.reference.zeros import Shape, Unshaped, Value, is_zero, map_value, with_channels
+from cldfc.syntax import tree
+from cldfc.syntax.walk import mentions
+
+# Which parameter is meant
+
+
+def parameter_tag(session: Session, symbol: tree.Symbol, binding: Binding) -> tuple[int, ...]:
+    """The tag of a kernel or scalar where it is used; of `R@ℓ,ℓ+1` the index that its declaration speaks of."""
+    kernel = session.known.kernels.get(symbol.name)
+    indices = session.numbers.indices(symbol, binding)
+    if kernel is None:
+        head, is_lower = session.known.scalars[symbol.name].symbol.tag, False
+    else:
+        head, is_lower = own_head(kernel), starts_below(session, kernel)
+    if len(head) == 1 and len(indices) == 2:
+        return indices[:1] if is_lower else indices[1:]
+    return indices
+
+
+def own_head(kernel: tree.Kernel) -> tuple[tree.Index, ...]:
+    """The indices of a declared kernel: a map between levels, `R@ℓ,ℓ+1`, has one."""
+    return kernel.symbol.tag[:1] if is_transfer(kernel.symbol.tag) else kernel.symbol.tag
+
+
+def is_transfer(tag: tuple[tree.Index, ...]) -> bool:
+    """Whether a head is that of a map from one level to the next."""
+    return len(tag) == 2 and tag[0].name == tag[1].name and tag[1].offset == tag[0].offset + 1
+
+
+def starts_below(session: Session, kernel: tree.Kernel) -> bool:
+    """Whether a kernel's index is the level that it starts from: it is declared with two, or gives `c@ℓ+1` channels."""
+    symbols = [m for m in mentions(kernel.channels_out) if isinstance(m, tree.Symbol) and m.tag]
+    tables = [symbol.tag[0] for symbol in symbols if session.numbers.is_table(symbol.name)]
+    return is_transfer(kernel.symbol.tag) or any(index.offset == 1 for index in tables)
+
+
+def tied(session: Session, name: str, tag: tuple[int, ...]) -> Key:
+    """A parameter by its name and tag, after `tie` has left out indices."""
+    tie = session.known.ties.get(name)
+    if tie is None:
+        return name, tag
+    kernel = session.known.kernels.get(name)
+    head = own_head(kernel) if kernel is not None else session.known.scalars[name].symbol.tag
+    binding = {index.name or "": value for index, value in zip(head, tag, strict=True)}
+    if not all(session.numbers.holds(clause, binding, tie.symbol.tag) for clause in tie.clauses):
+        return name, tag
+    return name, tuple(binding[index.name or ""] for index in tie.symbol.tag)
+
+
+# Kernels and scalars
+
+
+def apply_kernel(session: Session, star: tree.Star, x: Value, binding: Binding, value: Key) -> Value:
+    """K * x, K *_s x, K *^s x."""
+    assert isinstance(star.left, tree.Symbol)
+    kernel = session.known.kernels[star.left.name]
+    tag = parameter_tag(session, star.left, binding)
+    module = session.parameters.module(tied(session, star.left.name, tag))
+    weight = session.parameters.tensor(f"{module}.weight")
+    bias = session.parameters.tensor(f"{module}.bias") if kernel.has_bias else None
+    at = {index.name or "": position for index, position in zip(own_head(kernel), tag, strict=True)}
+    groups = kernel_number(session, kernel, kernel.groups, at)
+    dilation = kernel_number(session, kernel, kernel.dilation, at)
+    check_kernel(session, kernel, module, weight, groups, star.is_transposed, at)
+    function, stride = (prolongation if star.is_transposed else convolution), star.stride
+    channels = weight.shape[0] if star.is_transposed else weight.shape[1] * groups
+
+    def before(shape: Shape) -> Shape:
+        sides = [side // stride if star.is_transposed else side * stride for side in shape[2:]]
+        return shape[0], channels, *sides
+
+    def compute(given: Tensor) -> Tensor:
+        return function(given, weight, bias, stride, dilation, groups)
+
+    # A zero may have any size here, so its own is not concluded from that of the result.
+    result = Unshaped() if is_zero(x) and bias is None else None
+    operand = Unshaped() if is_zero(x) else with_channels(x, channels)
+    return session.record(module, value, x, result or map_value(operand, compute, before))
+
+
+def kernel_number(session: Session, kernel: tree.Kernel, expression: tree.Expression | None, at: Binding) -> int:
+    """The groups, dilation or channels of a kernel at its tag; 1 where its declaration says nothing."""
+    return 1 if expression is None else int(session.numbers.number(expression, at, kernel.symbol.tag))
+
+
+def check_kernel(
+    session: Session,
+    kernel: tree.Kernel,
+    module: str,
+    weight: Tensor,
+    groups: int,
+    is_transposed: bool,
+    at: Binding,
+) -> None:
+    """Raise ValueError unless a weight has the sizes that its kernel declares."""
+    out = kernel_number(session, kernel, kernel.channels_out, at)
+    size = kernel_number(session, kernel, kernel.height, {})
+    ends = (weight.shape[0], weight.shape[1] * groups)
+    found, given = (ends[1], ends[0]) if is_transposed else ends
+    declared = given if kernel.channels_in is None else kernel_number(session, kernel, kernel.channels_in, at)
+    if (found, given) != (out, declared) or tuple(weight.shape[2:]) != (size, size):
+        raise ValueError(f"`{module}` has the shape {tuple(weight.shape)}, which is not the declared one")
+
+
+def apply_scalar(session: Session, symbol: tree.Symbol, x: Value, binding: Binding, value: Key) -> Value:
+    """ω * x, with a trainable ω."""
+    module = session.parameters.module(tied(session, symbol.name, parameter_tag(session, symbol, binding)))
+    scalar = session.parameters.tensor(module)
+    return session.record(module, value, x, x if is_zero(x) else map_value(x, lambda given: scalar * given))
+
+
+# Operators that own parameters
+
+
+def apply_owner(
+    session: Session, keyword: str, settings: Mapping[str, Exact], parameter: Key, x: Value, value: Key
+) -> Value:
+    """`bn`, `gn`, `ln` or `linear`, with the parameter of its place or its tag."""
+    module = session.parameters.module(parameter)
+    weight, bias = (session.parameters.tensor(f"{module}.{part}") for part in ("weight", "bias"))
+    if keyword == "linear":
+        if len(weight) != int(settings.get("outputs", session.classes)):
+            raise ValueError(f"`{module}` gives {len(weight)} numbers, not as many as declared")
+        result = map_value(x, lambda given: given @ weight.T + bias, lambda shape: (shape[0], weight.shape[1]))
+        return session.record(module, value, x, result)
+
+    def compute(given: Tensor) -> Tensor:
+        if keyword == "bn":
+            plain = batch_norm(session, module, given)
+        else:
+            plain = group_norm(given, int(settings.get("groups", 32)) if keyword == "gn" else 1)
+        return plain * by_channel(given, weight) + by_channel(given, bias)
+
+    return session.record(module, value, x, map_value(with_channels(x, len(weight)), compute))
+
+
+def batch_norm(session: Session, module: str, x: Tensor) -> Tensor:
+    """bn(x) before scale and shift; in training the running statistics move towards those of the batch."""
+    running = [session.statistics.get(name, session.parameters.tensor(name)) for name in statistics_of(module)]
+    if not session.training:
+        return normalise(x, by_channel(x, running[0]), by_channel(x, running[1]))
+    mean, variance = batch_moments(x)
+    count = x.numel() // x.shape[1]
+    unbiased = variance * count / (count - 1)
+    with torch.no_grad():
+        moved = [before + MOMENTUM * (now - before) for before, now in zip(running, (mean, unbiased), strict=False)]
+    session.statistics |= dict(zip(statistics_of(module), (*moved, running[2] + 1), strict=True))
+    return normalise(x, by_channel(x, mean), by_channel(x, variance))
+
+
+def statistics_of(module: str) -> list[str]:
+    """The names of a batch normalisation's statistics in the state dictionary."""
+    return [f"{module}.{part}" for part in ("running_mean", "running_var", "num_batches_tracked")]

@@ -1,0 +1,223 @@
+"""Numbers and indices of a spec at one choice of its index names, exact where the spec is."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from fractions import Fraction
+
+from cldfc.reference.declarations import Declarations
+from cldfc.syntax import tree
+from cldfc.syntax.walk import mentions
+
+Exact = int | float | Fraction
+Binding = Mapping[str, int]
+Tag = tuple[tree.Index, ...]
+"""As written; of an equation's left side or an operator's head it says the level for constants without a tag."""
+
+
+class NoValue(Exception):
+    """A constant at a level that it has no value for: what needs it does not hold there."""
+
+
+class Numbers:
+    """Computes numbers; `binding` gives the index names their values, `tag` says the level."""
+
+    def __init__(self, known: Declarations) -> None:
+        self.known = known
+        self.tables: dict[str, bool] = {}
+
+    # What is a number
+
+    def is_number(self, expression: tree.Expression, binding: Binding) -> bool:
+        """Whether an expression is a number rather than a value, an operator or a kernel."""
+        match expression:
+            case tree.Number() | tree.Quotient() | tree.Power():
+                return True
+            case tree.Symbol(name):
+                return name in binding or self.is_constant(name)
+            case tree.Star(left, _, right):
+                return right is not None and self.is_number(left, binding) and self.is_number(right, binding)
+            case tree.Sum(parts) | tree.Product(parts) | tree.Listing(_, parts):
+                return all(self.is_number(part, binding) for part in parts)
+            case _:
+                return False
+
+    def is_constant(self, name: str) -> bool:
+        """Whether a name is a `let` of numbers, or a fixed scalar."""
+        if name in self.known.scalars:
+            return self.known.scalars[name].is_fixed
+        let = self.known.lets.get(name)
+        return let is not None and self.is_number(let.values[0], dict.fromkeys(self.known.ranges, 0))
+
+    def is_table(self, name: str) -> bool:
+        """Whether a name is a constant that has one value for each value of one index."""
+        if name not in self.tables:
+            self.tables[name] = False
+            let = self.known.lets.get(name)
+            head: Tag = let.symbol.tag if let is not None and self.is_constant(name) else ()
+            if let is not None and len(head) == 1:
+                is_plain = all(self.level_of(index.name or "") is None for index in head)
+                first, *others = let.values
+                self.tables[name] = is_plain and (bool(others) or self.varies(first))
+        return self.tables[name]
+
+    def varies(self, expression: tree.Expression) -> bool:
+        """Whether a number depends on an index or on a table."""
+        return any(m.name in self.known.ranges or self.is_table(m.name or "") for m in mentions(expression))
+
+    # Numbers
+
+    def number(self, expression: tree.Expression, binding: Binding, tag: Tag) -> Exact:
+        """The value of a number. Raises NoValue."""
+        match expression:
+            case tree.Number(value):
+                return value
+            case tree.Symbol(name) if name in binding:
+                return binding[name]
+            case tree.Symbol():
+                return self.constant(expression, binding, tag)
+            case tree.Sum(terms, signs):
+                parts = zip(signs, terms, strict=True)
+                return sum(sign * self.number(term, binding, tag) for sign, term in parts)
+            case tree.Star(left, _, right) if right is not None:
+                return self.number(left, binding, tag) * self.number(right, binding, tag)
+            case tree.Quotient(numerator, denominator):
+                return exact(self.number(numerator, binding, tag)) / exact(self.number(denominator, binding, tag))
+            case tree.Power(base, exponent):
+                return exact(self.number(base, binding, tag)) ** self.number(exponent, binding, tag)
+            case _:
+                raise TypeError(f"{expression} is no number")
+
+    def constant(self, symbol: tree.Symbol, binding: Binding, tag: Tag) -> Exact:
+        """A constant or fixed scalar: at its own tag, or at the level that `tag` says. Raises NoValue."""
+        let, scalar = self.known.lets.get(symbol.name), self.known.scalars.get(symbol.name)
+        if scalar is not None:
+            head, values = scalar.symbol.tag, (scalar.value,)
+        else:
+            assert let is not None
+            head, values = let.symbol.tag, let.values
+        if self.is_table(symbol.name):
+            return self.entry(symbol, values, head, binding, tag)
+        own = {name.name or "": at for name, at in zip(head, symbol.tag, strict=False)}
+        needed = own if self.varies(values[0]) else {}
+        return self.number(values[0], {name: self.index(at, binding, tag) for name, at in needed.items()}, head)
+
+    def entry(
+        self, symbol: tree.Symbol, values: tuple[tree.Expression, ...], head: Tag, binding: Binding, tag: Tag
+    ) -> Exact:
+        """The entry of a table."""
+        name = next(index.name or "" for index in head)
+        own = next(iter(symbol.tag), None) or self.level_index(tag, name)
+        at = binding[name] if own is None else self.index(own, binding, tag)
+        lower, upper = self.range(name, 0)
+        if not lower <= at <= upper:
+            raise NoValue
+        first, *others = values
+        return self.number(values[at - lower], {}, ()) if others else self.number(first, {name: at}, head)
+
+    def level_index(self, tag: Tag, level: str) -> tree.Index | None:
+        """The index of a tag that says the level: the one with that name, or the first that is no table itself."""
+        others = [index for index in tag if not self.is_table(index.name or "")]
+        return next((index for index in others if index.name == level), others[0] if others else None)
+
+    # Indices
+
+    def index(self, index: tree.Index, binding: Binding, tag: Tag) -> int:
+        """One index of a tag. Raises NoValue; KeyError for an index name without a value."""
+        if index.name is None:
+            return index.offset
+        if index.name in binding and index.at is None:
+            return binding[index.name] + index.offset
+        if not self.is_constant(index.name):
+            raise KeyError(index.name)
+        symbol = tree.Symbol(index.name, (index.at,) if index.at else (), index.span)
+        return int(self.constant(symbol, binding, tag)) + index.offset
+
+    def indices(self, symbol: tree.Symbol, binding: Binding) -> tuple[int, ...]:
+        """The values of a whole tag: `r@ℓ+1,ν` is `r@ℓ+1,ν@ℓ+1`."""
+        return tuple([self.index(index, binding, symbol.tag) for index in symbol.tag])
+
+    def bound(self, expression: tree.Expression, binding: Binding, tag: Tag) -> int:
+        """A bound of a range. Raises NoValue."""
+        return int(self.number(expression, binding, tag))
+
+    # Ranges
+
+    def level_of(self, name: str) -> str | None:
+        """The index that the declared range of an index name depends on: the level of `1..ν`."""
+        declared = self.known.ranges.get(name)
+        if declared is None:
+            return None
+        found = [m for bound in (declared.lower, declared.upper) for m in mentions(bound)]
+        symbols = [m for m in found if isinstance(m, tree.Symbol) and self.is_table(m.name)]
+        varying = [symbol.name for symbol in symbols if not symbol.tag or symbol.tag[0].name is not None]
+        return next((index.name for name in varying for index in self.known.lets[name].symbol.tag), None)
+
+    def range(self, name: str, level: int) -> tuple[int, int]:
+        """The declared range of an index name, at a level if it depends on that. Raises NoValue."""
+        declared, over = self.known.ranges[name], self.level_of(name)
+        binding = {} if over is None else {over: level}
+        return self.bound(declared.lower, binding, ()), self.bound(declared.upper, binding, ())
+
+    # Where equations hold
+
+    def match(self, equation: tree.Equation, indices: tuple[int, ...]) -> dict[str, int] | None:
+        """The values of an equation's index names with which its left side is the value at `indices`, if any.
+
+        An index name ranges over its declared range, cut so that every index on the left stays inside
+        it, or over what `for` says.
+        """
+        tag, binding = equation.left.tag, dict[str, int]()
+        pairs = list(zip(tag, indices, strict=True))
+        free = [(index, value) for index, value in pairs if index.name and not self.is_constant(index.name)]
+        for index, value in free:
+            if binding.setdefault(index.name or "", value - index.offset) != value - index.offset:
+                return None
+        try:
+            is_there = self.indices(equation.left, binding) == indices
+            return binding if is_there and self.inside(equation, indices, free, binding) else None
+        except NoValue:
+            return None
+
+    def inside(
+        self, equation: tree.Equation, indices: tuple[int, ...], free: list[tuple[tree.Index, int]], binding: Binding
+    ) -> bool:
+        """Whether every index name is in its range."""
+        clauses = {clause.name: clause for clause in equation.clauses}
+        level = indices[self.level_place(equation, clauses)] if indices else 0
+        for index, value in free:
+            name = index.name or ""
+            if name in clauses:
+                if not self.holds(clauses[name], binding, equation.left.tag):
+                    return False
+                continue
+            lower, upper = self.range(name, level)
+            if not (lower <= binding[name] <= upper and lower <= value <= upper):
+                return False
+        return True
+
+    def holds(self, clause: tree.Clause, binding: Binding, tag: Tag) -> bool:
+        """Whether a clause of `for` holds: `i = 1..ν`, `i >= 1`."""
+        value = binding[clause.name]
+        is_above = clause.lower is None or self.bound(clause.lower, binding, tag) <= value
+        return is_above and (clause.upper is None or value <= self.bound(clause.upper, binding, tag))
+
+    def level_place(self, equation: tree.Equation, clauses: Mapping[str, tree.Clause]) -> int:
+        """Which index on the left is the level of ranges such as `1..ν`: the one with its name, or the first."""
+        tag = equation.left.tag
+        levels = {index.name: self.level_of(index.name or "") for index in tag if index.name not in clauses}
+        level = next((level for level in levels.values() if level is not None), None)
+        by_name = [at for at, index in enumerate(tag) if index.name == level and level is not None]
+        others = [at for at, index in enumerate(tag) if self.may_be_level(index, levels, clauses)]
+        return next(iter([*by_name, *others]), 0)
+
+    def may_be_level(
+        self, index: tree.Index, levels: Mapping[str | None, str | None], clauses: Mapping[str, tree.Clause]
+    ) -> bool:
+        """Whether an index on the left can be the level of the others."""
+        return levels.get(index.name) is None and index.name not in clauses and not self.is_table(index.name or "")
+
+
+def exact(value: Exact) -> Exact:
+    """A whole number as a fraction, so that quotients and powers of it are exact."""
+    return Fraction(value) if isinstance(value, int) else value

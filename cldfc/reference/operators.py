@@ -1,0 +1,162 @@
+"""The built-in operators and convolutions, from their definitions, on tensors with the batch in front."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+EPSILON = 1e-5
+"""Of all normalisations, added to the variance."""
+MOMENTUM = 0.1
+"""The weight of the newest batch in running statistics."""
+
+NORMS = ("bn", "gn", "ln")
+OWNERS = (*NORMS, "linear")
+"""The operators with parameters."""
+
+SETTINGS: Mapping[str, tuple[str, ...]] = {
+    "leaky_relu": ("slope",),
+    "elu": ("alpha",),
+    "soft_threshold": ("threshold",),
+    "dropout": ("rate",),
+    "gn": ("groups",),
+    "linear": ("outputs",),
+    "maxpool": ("size", "stride", "padding"),
+    "avgpool": ("size", "stride", "padding"),
+    "upsample": ("factor",),
+}
+"""What may stand in brackets, in this order."""
+
+
+def leaky_relu(x: Tensor, slope: float = 0.01) -> Tensor:
+    """max(0, x) + slope · min(0, x)."""
+    return torch.where(x > 0, x, slope * x)
+
+
+def elu(x: Tensor, alpha: float = 1) -> Tensor:
+    """max(0, x) + alpha · (exp(min(0, x)) - 1)."""
+    return torch.where(x > 0, x, alpha * torch.expm1(x.clamp(max=0)))
+
+
+def soft_threshold(x: Tensor, threshold: float = 0.5) -> Tensor:
+    """sign(x) · max(0, |x| - threshold)."""
+    return torch.where(x.abs() > threshold, x - threshold * x.sign(), torch.zeros_like(x))
+
+
+def gelu(x: Tensor) -> Tensor:
+    """x · Φ(x), with Φ the normal distribution function."""
+    return x * (1 + torch.erf(x / math.sqrt(2))) / 2
+
+
+def silu(x: Tensor) -> Tensor:
+    """x · sigmoid(x)."""
+    return x * torch.sigmoid(x)
+
+
+def identity(x: Tensor) -> Tensor:
+    """x."""
+    return x
+
+
+POINTWISE: Mapping[str, Callable[..., Tensor]] = {
+    "identity": identity,
+    "relu": torch.relu,
+    "leaky_relu": leaky_relu,
+    "elu": elu,
+    "gelu": gelu,
+    "silu": silu,
+    "tanh": torch.tanh,
+    "sigmoid": torch.sigmoid,
+    "softplus": F.softplus,
+    "abs": torch.abs,
+    "soft_threshold": soft_threshold,
+}
+"""The operators that act on each number for itself; their settings are keyword arguments."""
+
+
+def flatten(x: Tensor) -> Tensor:
+    """All numbers of a map as one vector."""
+    return x.reshape(len(x), -1)
+
+
+def upsample(x: Tensor, factor: int = 2) -> Tensor:
+    """Every number repeated in a square of factor × factor."""
+    return x.repeat_interleave(factor, 2).repeat_interleave(factor, 3)
+
+
+def avgpool(x: Tensor, size: int | None = None, stride: int | None = None, padding: int | None = None) -> Tensor:
+    """The mean over windows, whose padding counts as zeros; without a size over the whole map."""
+    return x.mean((2, 3)) if size is None else F.avg_pool2d(x, size, stride or size, margin(size, padding))
+
+
+def maxpool(x: Tensor, size: int | None = None, stride: int | None = None, padding: int | None = None) -> Tensor:
+    """The largest number of windows; without a size of the whole map."""
+    if size is None:
+        return F.adaptive_max_pool2d(x, 1).flatten(1)
+    return F.max_pool2d(x, size, stride or size, margin(size, padding))
+
+
+def margin(size: int, padding: int | None) -> int:
+    """The padding of a window: ⌊(size-1)/2⌋ unless given."""
+    return (size - 1) // 2 if padding is None else padding
+
+
+REARRANGING: Mapping[str, Callable[..., Tensor]] = {
+    "flatten": flatten,
+    "upsample": upsample,
+    "avgpool": avgpool,
+    "maxpool": maxpool,
+}
+"""The operators without parameters that change the shape."""
+
+
+# Convolutions
+
+
+def convolution(x: Tensor, weight: Tensor, bias: Tensor | None, stride: int, dilation: int, groups: int) -> Tensor:
+    """K *_s x: zero padding (k-1)/2 · dilation."""
+    padding = dilation * (weight.shape[-1] - 1) // 2
+    return F.conv2d(x, weight, bias, stride, padding, dilation, groups)
+
+
+def prolongation(x: Tensor, weight: Tensor, bias: Tensor | None, stride: int, dilation: int, groups: int) -> Tensor:
+    """K *^s x: every pixel adds its number times the kernel; the result is cut out, or filled up, to s times the size.
+
+    Of the e = dilation · (k-1) + 1 - s numbers too many on each axis, max(0, ⌈e/2⌉) are cut off in front.
+    """
+    whole = F.conv_transpose2d(x, weight, None, stride, 0, 0, groups, dilation)
+    height, width = x.shape[2] * stride, x.shape[3] * stride
+    front = max(0, math.ceil((dilation * (weight.shape[-1] - 1) + 1 - stride) / 2))
+    part = whole[:, :, front : front + height, front : front + width]
+    filled = F.pad(part, (0, width - part.shape[3], 0, height - part.shape[2]))
+    return filled if bias is None else filled + bias[:, None, None]
+
+
+# Normalisations
+
+
+def by_channel(x: Tensor, vector: Tensor) -> Tensor:
+    """A number for each channel, as wide as x."""
+    return vector.reshape(1, -1, *[1] * (x.dim() - 2))
+
+
+def normalise(x: Tensor, mean: Tensor, variance: Tensor) -> Tensor:
+    """Mean 0 and variance 1, nearly."""
+    return (x - mean) / (variance + EPSILON).sqrt()
+
+
+def batch_moments(x: Tensor) -> tuple[Tensor, Tensor]:
+    """Mean and variance of each channel over batch and pixels."""
+    mean = x.mean((0, 2, 3))
+    return mean, (x - by_channel(x, mean)).square().mean((0, 2, 3))
+
+
+def group_norm(x: Tensor, groups: int) -> Tensor:
+    """gn(x) before scale and shift: each image over pixels and the channels of a group; ln has one group."""
+    parts = x.reshape(len(x), groups, -1)
+    mean = parts.mean(2, keepdim=True)
+    return normalise(parts, mean, (parts - mean).square().mean(2, keepdim=True)).reshape(x.shape)

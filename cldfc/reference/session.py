@@ -1,0 +1,49 @@
+"""What the evaluation of a network knows so far: its values, its parameters, and what was done with them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from torch import Tensor
+
+from cldfc.reference.declarations import Declarations, Key
+from cldfc.reference.numbers import Numbers
+from cldfc.reference.parameters import Parameters
+from cldfc.reference.places import Places
+from cldfc.reference.zeros import Value
+
+
+@dataclass(frozen=True)
+class Use:
+    """One use of a parameter: its module's name, the value whose equation it stands in, its operand and its result."""
+
+    module: str
+    value: str
+    operand: Value
+    result: Value
+
+
+@dataclass
+class Session:
+    """One evaluation of a network."""
+
+    known: Declarations
+    numbers: Numbers
+    places: Mapping[int, Places]
+    parameters: Parameters
+    classes: int
+    training: bool
+    values: dict[Key, Value] = field(default_factory=dict[Key, Value])
+    statistics: dict[str, Tensor] = field(default_factory=dict[str, Tensor])
+    uses: list[Use] = field(default_factory=list[Use])
+
+    def record(self, module: str, value: Key, operand: Value, result: Value) -> Value:
+        """Note the use of a parameter; its result again."""
+        self.uses.append(Use(module, format_value(value), operand, result))
+        return result
+
+
+def format_value(key: Key) -> str:
+    """`u@2,1`."""
+    return f"{key[0]}@{','.join(map(str, key[1]))}" if key[1] else key[0]

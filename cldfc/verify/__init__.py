@@ -1,0 +1,1 @@
+"""Compares what the compiler generates with the definition, and two specs with each other."""

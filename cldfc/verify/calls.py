@@ -1,0 +1,53 @@
+"""Every use of a parameter while generated code runs, in order."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
+
+
+@dataclass(frozen=True)
+class Call:
+    """One use of a parameter: its module, its operand and its result; None: a zero whose shape nothing says.
+
+    `value` is the value whose equation the use stands in, where that is known: `u@2,1`.
+    """
+
+    module: str
+    operand: Tensor | None
+    result: Tensor | None
+    value: str = ""
+
+
+class CallRecorder(TorchFunctionMode):
+    """Notes the calls of torch functions that are given the weight of a module, or a scalar of the network.
+
+    Unlike hooks it also sees a kernel that is used at a second stride, by its weight.
+    """
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self.calls: list[Call] = []
+        self.modules: dict[int, str] = {}
+        for name, parameter in network.named_parameters():
+            if not name.endswith(".bias"):
+                self.modules[id(parameter)] = name.removesuffix(".weight")
+
+    def __torch_function__(
+        self,
+        func: Callable[..., Any],
+        types: Iterable[type],
+        args: tuple[Any, ...] = (),
+        kwargs: Mapping[str, Any] | None = None,
+    ) -> Any:
+        result: Any = func(*args, **(kwargs or {}))
+        given = [thing for thing in (*args, *(kwargs or {}).values()) if isinstance(thing, Tensor)]
+        known = [self.modules[id(tensor)] for tensor in given if id(tensor) in self.modules]
+        operands = [tensor for tensor in given if id(tensor) not in self.modules]
+        if known and operands and isinstance(result, Tensor):
+            self.calls.append(Call(known[0], operands[0].detach(), result.detach()))
+        return result

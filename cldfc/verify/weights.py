@@ -1,0 +1,73 @@
+"""Random weights that hide nothing, and which weights of two networks correspond."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from cldfc.diagnostics import UsageError
+
+Weights = dict[str, Tensor]
+
+
+def random_weights(network: nn.Module, seed: int) -> Weights:
+    """The state of a network, with kernels as they start and everything else moved away from where it starts.
+
+    Normalisations that are all 1 and 0, and scalars that are all alike, would hide that two were exchanged.
+    """
+    generator = torch.Generator().manual_seed(seed)
+    weights = {name: tensor.clone() for name, tensor in network.state_dict().items()}
+    for name, tensor in weights.items():
+        if tensor.is_floating_point() and tensor.dim() < 2:
+            moved = 0.5 + torch.rand(tensor.shape, generator=generator, dtype=tensor.dtype)
+            is_shift = name.endswith(("bias", "running_mean"))
+            tensor.copy_(moved - 1 if is_shift else moved)
+    return weights
+
+
+def renamed(name: str, names: Mapping[str, str]) -> str:
+    """A name of the state dictionary, with what stands before its first dot replaced."""
+    head, dot, rest = name.partition(".")
+    return f"{names.get(head, head)}{dot}{rest}"
+
+
+@dataclass(frozen=True)
+class Pairs:
+    """Which weights of two networks correspond, by name, and those of each that have no counterpart."""
+
+    names: Mapping[str, str]
+    first: Sequence[str]
+    second: Sequence[str]
+
+
+def pair_weights(weights: Weights, others: Weights, names: Mapping[str, str]) -> Pairs:
+    """Pair the weights of two networks: `names` leads from heads of the first to heads of the second.
+
+    Raises UsageError when `names` speaks of what is not there, or counterparts differ in shape.
+    """
+    refuse_unknown(names, weights, others)
+    taken = set(names.values()) - set(names)
+    pairs: dict[str, str] = {}
+    for name, tensor in weights.items():
+        head = name.split(".")[0]
+        other = renamed(name, names)
+        if other in others and (head in names or head not in taken):
+            if others[other].shape != tensor.shape:
+                shapes = f"{tuple(tensor.shape)} and {tuple(others[other].shape)}"
+                raise UsageError(f"`{name}` and `{other}` have different shapes, {shapes}", "map another parameter")
+            pairs[name] = other
+    met = set(pairs.values())
+    lonely = [name for name in weights if name not in pairs]
+    return Pairs(pairs, lonely, [name for name in others if name not in met])
+
+
+def refuse_unknown(names: Mapping[str, str], weights: Weights, others: Weights) -> None:
+    """Raises UsageError when a map speaks of a parameter that is not there."""
+    for name, known in [*((name, weights) for name in names), *((name, others) for name in names.values())]:
+        heads = list(dict.fromkeys(other.split(".")[0] for other in known))
+        if name not in heads:
+            side = "first" if known is weights else "second"
+            raise UsageError(f"the {side} spec has no parameter `{name}` to map", f"it has {', '.join(heads)}")

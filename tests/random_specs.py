@@ -1,0 +1,240 @@
+"""Random well-formed specs: Algorithm 2 and its variations, residual, multi-step, dense and V-cycle networks.
+
+Every one of them compiles. Channels are 2 to 4 and images about 8 × 8, so that hundreds are compared in a minute.
+"""
+
+from hypothesis import strategies as st
+from spec_writer import Draw, Writer
+
+
+def data_mapping(w: Writer) -> None:
+    """𝒜: linear, with one kernel or several, or one of Table 1's non-linear forms."""
+    s = w.s()
+    # Where a level has no step, nothing else says the channels of its u@ℓ,0 = 0.
+    before = ", c@ℓ" if 0 in w.steps or w.chance(4) else ""
+    w.kernel("A@ℓ", before=before)
+    linear = ["A@ℓ *", "A@ℓ *", "0.5 * A@ℓ *", "ω@ℓ * A@ℓ *", "(A@ℓ *) + (K@ℓ *)", "A@ℓ * K@ℓ *", "identity - (A@ℓ *)"]
+    nonlinear = [f"A@ℓ * {s}", f"{s} ∘ A@ℓ *", f"{s} ∘ A@ℓ * {s}", "A@ℓ * abs"]
+    body = w.of(*linear, *nonlinear)
+    if "K@ℓ" in body:
+        w.kernel("K@ℓ", before=before)
+    if "ω" in body:
+        w.add("scalar ω@ℓ = 0.5")
+    w.add(f"let 𝒜@ℓ = {body}")
+
+
+def smoother(w: Writer) -> None:
+    """ℬ: Table 1's forms, by level or by step."""
+    s, tag = w.s(), w.of("ℓ,i", "ℓ,i", "ℓ")
+    w.kernel(f"B@{tag}")
+    w.add(f"let ℬ@ℓ,i = {w.of(f'{s} ∘ B@{tag} * {s}', f'{s} ∘ B@{tag} *', f'B@{tag} * {s}', f'B@{tag} *')}")
+    if tag == "ℓ,i" and w.chance(4):
+        w.add(w.of("tie B@ℓ", "tie B@ℓ for i >= 2", "tie B@ℓ for ℓ >= 2"))
+
+
+def features(w: Writer) -> None:
+    """Algorithm 2, as printed and varied."""
+    prolong = w.of("Π@ℓ *_2 u@ℓ,ν", "Π@ℓ *_2 u@ℓ,ν", "σ", "pool", "zero")
+    if w.steps[-1] == 0 and (w.levels == 1 or w.steps[0] == 0 or prolong == "zero"):
+        w.steps[-1] = 1
+    w.constants()
+    w.sigma()
+    data_mapping(w)
+    smoother(w)
+    w.kernel("Π@ℓ", "c@ℓ+1", extras=False)
+    w.kernel("R@ℓ", "c@ℓ+1", extras=False)
+    up = w.s("ℓ+1")
+    start = {"σ": f"{up} ∘ Π@ℓ *_2 u@ℓ,ν", "pool": "Π@ℓ * avgpool[3, stride=2](u@ℓ,ν)", "zero": "0"}.get(
+        prolong, prolong
+    )
+    again = "A@ℓ *_2 " if w.same_width else "R@ℓ *_2 "
+    restrict = w.of("R@ℓ *_2 ", "R@ℓ *_2 ", again, f"{up} ∘ R@ℓ *_2 ", "R@ℓ * maxpool[3, stride=2]")
+    w.add("f@1 = " + w.of(f"{w.s('1')} ∘ θ * f", "θ * f", "relu ∘ bn ∘ θ * f"), "u@1,0 = 0")
+    more = w.of("", "", "", " - 1/4 * u@ℓ,i-1", " + A@ℓ * u@ℓ,i-1", " + f@ℓ ⊙ u@ℓ,i-1")
+    w.add(f"u@ℓ,i = u@ℓ,i-1 + {w.factor()}ℬ@ℓ,i(f@ℓ - 𝒜@ℓ(u@ℓ,i-1)){more}")
+    w.add(f"u@ℓ+1,0 = {start}")
+    w.add(f"f@ℓ+1 = {restrict}(f@ℓ - 𝒜@ℓ(u@ℓ,ν)){w.of(' + 𝒜@ℓ+1(u@ℓ+1,0)', ' + 𝒜@ℓ+1(u@ℓ+1,0)', '')}")
+    w.head("u@J,ν", "J")
+
+
+def residual(w: Writer) -> None:
+    """Algorithm 1, with every sharing, gates and bottlenecks."""
+    w.constants()
+    w.sigma()
+    s, up = w.s(), w.s("ℓ+1")
+    one_for_all = w.same_width and w.chance(4)
+    tag, above = ("", "") if one_for_all else w.of(("@ℓ", "@ℓ+1"), ("@ℓ,i", "@ℓ+1,0"))
+    w.kernel("A" + tag)
+    w.kernel("B@ℓ,i", extras=w.same_width)
+    w.add(f"kernel R@ℓ : {w.of('1×1', '3×3')} → c@ℓ")
+    if tag == "@ℓ,i" and w.chance(2):
+        w.add(w.of("tie A@ℓ", "tie A@ℓ for ℓ >= 2", "tie A@ℓ for i >= 1", "tie A@ℓ for i <= 1"))
+    if w.chance(3):
+        # Without its range the tie has one B at two strides.
+        w.add(w.of("tie B@ℓ", "tie B@ℓ for i >= 1") if w.same_width else "tie B@ℓ for i >= 1")
+    w.add(f"r@1,0 = {w.s('1')} ∘ θ * f")
+    step = f"A{tag} * {s} ∘ B@ℓ,i * {w.of(f'{s}(r@ℓ,i-1)', 'r@ℓ,i-1')}"
+    if w.chance(5):
+        w.kernel("G@ℓ,i", extras=False)
+        step += " ⊙ sigmoid ∘ G@ℓ,i * r@ℓ,i-1"
+    body = f"r@ℓ,i-1 {w.of('+', '-')} {w.factor()}{step}"
+    body = w.of(body, body, f"{s}({body})")
+    other = f"r@ℓ,i-1 + {s} ∘ R@ℓ,ℓ+1 * relu(r@ℓ,i-1)" if w.same_width else "tanh(r@ℓ,i-1)"
+    match w.of("all", "all", "all", "first step", "last level", "from the second", "first level"):
+        case "first step":
+            w.add(f"r@ℓ,i = {body} for i >= 2", f"r@ℓ,1 = {other.replace('i-1', '0')}")
+        case "last level":
+            w.add(f"r@ℓ,i = {body} for ℓ = 1..J-1, i = 1..ν", f"r@ℓ,i = {other} for ℓ = J..J, i = 1..ν")
+        case "from the second":
+            w.add(f"r@ℓ,i = {other} for i = 1..1", f"r@ℓ,i = {body} for i = 2..ν")
+        case "first level":
+            w.add(f"r@ℓ,i = {other} for ℓ <= 1, i = 1..ν", f"r@ℓ,i = {body} for ℓ >= 2, i = 1..ν")
+        case _:
+            w.add(f"r@ℓ,i = {body}")
+    pooled = w.of("R@ℓ+1 *_2 r@ℓ,ν", "R@ℓ+1 * avgpool[3, stride=2](r@ℓ,ν)", "bn ∘ R@ℓ+1 *_2 r@ℓ,ν")
+    if w.chance(4):
+        w.add(f"r@ℓ+1,0 = {pooled}")
+    else:
+        w.add(f"r@ℓ+1,0 = {pooled} + A{above} * {up} ∘ B@ℓ+1,0 *_2 {s}(r@ℓ,ν)")
+    w.head("r@J,ν", "J")
+
+
+def multi_step(w: Writer) -> None:
+    """Two-step iterations, in features or in residuals."""
+    w.steps[0] = max(1, w.steps[0])
+    w.constants()
+    w.sigma()
+    s = w.s()
+    w.kernel("A@ℓ")
+    w.kernel("B@ℓ,i")
+    w.kernel("R@ℓ", "c@ℓ+1", extras=False)
+    if w.chance(3):
+        w.add("tie B@ℓ for i >= 2")
+    w.add(f"f@1 = {w.s('1')} ∘ θ * f", f"u@1,-1 = {w.of('0', 'f@1')}", f"u@1,0 = {w.of('0', 'f@1', '1/2 * f@1')}")
+    step = w.of(f"{s} ∘ B@ℓ,i * {s}(f@ℓ - A@ℓ * u@ℓ,i-1)", "B@ℓ,i * relu(u@ℓ,i-1) - A@ℓ * f@ℓ")
+    w.add(f"u@ℓ,i = {w.factor()}u@ℓ,i-1 {w.of('+', '-')} {w.of('1/4 * ', '')}u@ℓ,i-2 + {step}")
+    w.add("u@ℓ+1,-1 = R@ℓ *_2 u@ℓ,ν-1", "u@ℓ+1,0 = R@ℓ *_2 u@ℓ,ν", "f@ℓ+1 = R@ℓ *_2 (f@ℓ - A@ℓ * u@ℓ,ν)")
+    if w.steps[-1] == 0:
+        w.add("h = linear ∘ avgpool(u@J,ν + f@J)")
+    else:
+        w.head("u@J,ν", "J")
+
+
+def dense(w: Writer) -> None:
+    """Reductions over the steps so far: concatenations, and sums with numbers, kernels and normalisations."""
+    w.steps = [max(1, steps) for steps in w.steps]
+    w.constants()
+    w.sigma()
+    s = w.s()
+    kind = w.of("concat", "sum", "kernels", "owned", "nested")
+    w.kernel("T@ℓ", extras=False)
+    w.add(f"x@1,0 = {w.s('1')} ∘ θ * f")
+    if kind == "concat":
+        w.kernel("K@ℓ,i", extras=False)
+        w.add(f"x@ℓ,i = K@ℓ,i * {w.of('relu ∘ bn', 'tanh', 'relu')}(concat(j = 0..i-1 : x@ℓ,j))")
+        w.add("x@ℓ+1,0 = T@ℓ+1 *_2 concat(j = 0..ν : x@ℓ,j)")
+        w.head("concat(j = 0..ν : x@J,j)", "J") if not w.sigma_tag else w.add("h = linear ∘ avgpool(x@J,ν)")
+        return
+    body = {
+        "sum": "x@ℓ,j",
+        "kernels": f"K@ℓ,j * {s}(x@ℓ,j)",
+        "owned": f"1/(i+j) * {w.of('K@ℓ,j * relu ∘ bn(x@ℓ,j)', 'relu ∘ bn ∘ K@ℓ,j * x@ℓ,j')}",
+        "nested": "K@ℓ,j * sum(k = 0..j : 1/(k+1) * relu(x@ℓ,k))",
+    }[kind]
+    w.kernel("K@ℓ,j".replace("j", "i"), extras=False)
+    w.add(f"x@ℓ,i = {w.of('', 'x@ℓ,i-1 + ')}{w.factor()}{w.of('relu', s)}(sum(j = 0..i-1 : {body}))")
+    w.add("x@ℓ+1,0 = T@ℓ+1 *_2 sum(j = 1..ν : x@ℓ,j)")
+    w.head(w.of("x@J,ν", "x@J,ν", "sum(j = 0..ν : x@J,j)"), "J")
+
+
+def v_cycle(w: Writer) -> None:
+    """Down the levels and up again, with prolongations; the way up reads what the way down has left."""
+    w.steps = [max(1, steps) for steps in w.steps]
+    w.constants()
+    w.sigma()
+    s = w.s()
+    w.lines = [line.replace("× 9 ×", "× 8 ×").replace("× 6", "× 8") for line in w.lines]
+    w.kernel("A@ℓ")
+    w.kernel("B@ℓ,i")
+    w.kernel("C@ℓ,i")
+    w.kernel("R@ℓ", "c@ℓ+1", extras=False)
+    size = w.of("2×2", "3×3", "4×4", "1×1")
+    w.add(f"kernel P@ℓ : {size} → c@ℓ" + w.of("", " bias", " groups 2"))
+    w.add(f"f@1 = {w.s('1')} ∘ θ * f", f"u@1,0 = {w.of('0', 'f@1')}")
+    w.add(f"u@ℓ,i = u@ℓ,i-1 + {w.factor()}{s} ∘ B@ℓ,i * {w.of(s, 'relu')}(f@ℓ - A@ℓ * u@ℓ,i-1)")
+    w.add("f@ℓ+1 = R@ℓ *_2 (f@ℓ - A@ℓ * u@ℓ,ν)", f"u@ℓ+1,0 = {w.of('0', 'R@ℓ *_2 u@ℓ,ν')}", "v@J,0 = u@J,ν")
+    up = w.of("P@ℓ-1 *^2 v@ℓ,ν", "1/2 * P@ℓ-1 *^2 relu(v@ℓ,ν)", "P@ℓ-1 *^2 v@ℓ,0")
+    w.add(f"v@ℓ-1,0 = u@ℓ-1,ν + {up}", f"v@ℓ,i = v@ℓ,i-1 + {s} ∘ C@ℓ,i * (f@ℓ - A@ℓ * v@ℓ,i-1)")
+    w.head("v@1,ν", "1")
+
+
+def expression(w: Writer, values: list[str], tag: str, depth: int) -> str:
+    """Any expression over some values of one shape, in parentheses if it is not a plain one.
+
+    Terms have factors, so that they do not cancel but for rounding, which would be all that is compared then.
+    """
+
+    def inner() -> str:
+        return expression(w, values, tag, depth - 1)
+
+    if depth == 0:
+        return w.of(*values)
+    level = tag.split(",")[0]
+    forms = {
+        "sum": lambda: f"({w.of('', '-')}{inner()} {w.of('+', '-')} 3/4 * {inner()})",
+        "three": lambda: f"({inner()} - 1/4 * ({inner()} {w.of('+', '-')} 1/3 * {inner()}))",
+        "product": lambda: f"(tanh({inner()}) ⊙ {inner()})",
+        "number": lambda: f"({w.of('2', '1/3', '(1 - 3)', '-0.5', '1/(ℓ+1)' if 'ℓ' in tag else '3/4')} * {inner()})",
+        "kernel": lambda: f"({w.of('K', 'L')}@{w.of(level + ',1', tag)} * {inner()})",
+        "sigma": lambda: f"{w.s(level)}({inner()})",
+        "operators": lambda: f"({w.of('relu', 'identity')} {w.of('+', '-')} {w.of('2 * ', '')}tanh)({inner()})",
+        "chain": lambda: f"(sigmoid ∘ K@{tag} * abs)({inner()})",
+        "identity": lambda: f"identity({inner()})",
+        "listing": lambda: f"sum({inner()}, {inner()})",
+        "norm": lambda: f"bn({inner()})",
+        "pooled": lambda: f"avgpool[3, stride=1]({inner()})",
+        "value": inner,
+    }
+    return forms[w.of(*forms)]()
+
+
+def mixed(w: Writer) -> None:
+    """Two families that need one another, by arbitrary expressions; a kernel may have two strides."""
+    w.steps[0] = max(1, w.steps[0])
+    w.constants()
+    w.sigma()
+    for name in "KL":
+        w.add(f"kernel {name}@ℓ,i : {w.of('3×3', '1×1')} → c@ℓ")
+    w.add(w.of("tie K@ℓ", "tie L@ℓ for i >= 2", ""))
+    w.add(f"kernel T@ℓ : {w.of('1×1', '3×3')} → c@ℓ", "x@1,0 = θ * f", "y@1,0 = " + w.of("relu(x@1,0)", "x@1,0"))
+    before = ["x@ℓ,i-1", "y@ℓ,i-1", "x@ℓ,0", "x@ℓ,i-1"]
+    w.add(f"x@ℓ,i = x@ℓ,i-1 + {expression(w, before, 'ℓ,i', w.of(1, 2, 3))}")
+    w.add(f"y@ℓ,i = {expression(w, [*before, 'x@ℓ,i'], 'ℓ,i', w.of(1, 2, 3))} - 1/2 * y@ℓ,i-1")
+    again = "K@ℓ,1" if w.same_width and w.chance(2) else "T@ℓ+1"
+    w.add(f"x@ℓ+1,0 = {again} *_2 {expression(w, ['x@ℓ,ν', 'y@ℓ,ν'], 'ℓ,1', 2)}")
+    w.add("y@ℓ+1,0 = " + w.of("x@ℓ+1,0", "T@ℓ+1 *_2 y@ℓ,ν", "T@ℓ+1 * maxpool[3, stride=2](y@ℓ,ν)"))
+    w.head(w.of("x@J,ν + y@J,ν", "x@J,ν + y@J,ν", "concat(x@J,ν, y@J,ν)") if not w.sigma_tag else "x@J,ν - y@J,ν", "J")
+
+
+FAMILIES = (features, features, features, features, residual, residual, multi_step, dense, v_cycle, mixed, mixed)
+
+
+@st.composite
+def random_specs(draw: Draw) -> str:
+    """The text of a spec that compiles."""
+    family = draw(st.sampled_from(FAMILIES))
+    writer = Writer(draw)
+    family(writer)
+    return writer.text()
+
+
+def feature_specs() -> st.SearchStrategy[str]:
+    """Those in the shape of Algorithm 2 alone."""
+
+    @st.composite
+    def texts(draw: Draw) -> str:
+        writer = Writer(draw)
+        features(writer)
+        return writer.text()
+
+    return texts()
