@@ -12,6 +12,7 @@ from cldfc.cli.compile import compile_command
 from cldfc.cli.evaluate import evaluate
 from cldfc.cli.explain import explain
 from cldfc.cli.fmt import fmt
+from cldfc.cli.reproduce import reproduce
 from cldfc.cli.show import show
 from cldfc.cli.train import train
 
@@ -46,3 +47,4 @@ app.command("compile")(compile_command)
 app.command()(show)
 app.command()(train)
 app.command("eval")(evaluate)
+app.command()(reproduce)
