@@ -21,6 +21,7 @@ from cldfc.reproduce.results import Accuracy, as_cells, as_text, collect
 from cldfc.reproduce.runs import Share, Wanted, accuracy_of, is_finished, list_runs, share_of
 from cldfc.reproduce.tables import TABLES, Row, Table
 from cldfc.reproduce.training import in_time, train_runs
+from cldfc.train.catalogue import find
 
 FAKE = "fake:1x8x8:3"
 NARROW = ("c = 2, 3, 4, 5",)
@@ -34,7 +35,7 @@ SMALL = Table(
 
 @pytest.fixture
 def wanted(tmp_path):
-    return Wanted((SMALL,), 2, None, False, tmp_path / "reproduction")
+    return Wanted((SMALL,), 2, {}, False, tmp_path / "reproduction")
 
 
 def train(wanted, share=Share()):  # noqa: B008
@@ -72,19 +73,19 @@ def test_schemes_have_the_norms_that_are_written():
 
 @pytest.mark.parametrize("name", ["table2", "table3", "table4"])
 def test_counts_agree_with_the_print_but_for_the_text_s_sharing_of_b(name, tmp_path):
-    results = collect(Wanted((TABLES[name],), 1, None, False, tmp_path), TABLES[name])
+    results = collect(Wanted((TABLES[name],), 1, {}, False, tmp_path), TABLES[name])
     assert [result.agrees for result in results] == [result.row.reading != "text" for result in results]
 
 
 def test_weight_decay_is_the_paper_s(tmp_path):
-    for run in list_runs(Wanted((TABLES["table3"],), 1, None, False, tmp_path)):
+    for run in list_runs(Wanted((TABLES["table3"],), 1, {}, False, tmp_path)):
         assert run.recipe.weight_decay == (1e-3 if "ResNet34" in run.row.name else 1e-4)
         assert run.recipe.epochs == 120
 
 
 def test_folders_of_runs_are_distinct(tmp_path):
     for is_miniature in (False, True):
-        runs = list_runs(Wanted(tuple(TABLES.values()), 3, None, is_miniature, tmp_path))
+        runs = list_runs(Wanted(tuple(TABLES.values()), 3, {}, is_miniature, tmp_path))
         assert len({run.folder for run in runs}) == len(runs)
 
 
@@ -121,7 +122,7 @@ def test_an_interrupted_run_is_trained_again(wanted):
 def test_a_run_with_another_recipe_or_network_is_not_mixed_in(wanted):
     train(replace(wanted, seeds=1))
     with pytest.raises(UsageError, match="was trained with another recipe"):
-        collect(replace(wanted, epochs=3), SMALL)
+        collect(replace(wanted, changes={"clip": 2.0}), SMALL)
     changed = replace(SMALL, rows=tuple(replace(row, lets=("c = 2, 3, 4, 6",)) for row in SMALL.rows))
     with pytest.raises(UsageError, match="was trained with another network"):
         collect(wanted, changed)
@@ -198,14 +199,18 @@ def test_without_data_rows_are_built_and_torch_is_not_loaded(tmp_path):
         command, cwd=tmp_path, env={"PYTHONPATH": str(ROOT)}, capture_output=True, text=True, check=True
     )
     for name in ("cifar10 (table1, table3)", "mnist (table2)", "cifar100 (table3)", "imagenet (table4)"):
-        assert f"not trained on {name}: " in result.stderr
+        assert f"not trained on {name} without `" in result.stderr
     assert "torch" not in result.stdout.splitlines()[-1].split()
     assert list(tmp_path.iterdir()) == []
 
 
 def test_an_incomplete_folder_is_named(tmp_path):
+    first, second = (tmp_path / file.name for file in find("mnist").files[:2])
+    first.parent.mkdir(parents=True)
+    first.touch()
     result = reproduce("table2", "--data-dir", str(tmp_path))
-    assert result.exit_code == 0 and "not trained on mnist (table2): " in result.stderr
+    assert result.exit_code == 0
+    assert f"not trained on mnist (table2) without `{second.relative_to(tmp_path)}`: " in result.stderr
 
 
 @pytest.mark.parametrize(
@@ -216,6 +221,7 @@ def test_an_incomplete_folder_is_named(tmp_path):
         (["everything"], "write one of table1, table2, table3, table4, all"),
         (["table1", "--json", "--markdown"], "are given both"),
         (["table1", "--epochs", "0"], "`epochs` cannot be 0"),
+        (["table1", "--clip", "-1"], "`clip` cannot be -1"),
     ],
 )
 def test_a_wrong_command_line(arguments, message):

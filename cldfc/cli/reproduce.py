@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from cldfc.cli.options import DataDir, Download, errors
+from cldfc.cli.options import Download, errors
 from cldfc.diagnostics import UsageError
 
 if TYPE_CHECKING:
@@ -21,19 +21,25 @@ def reproduce(
     table: Annotated[str, typer.Argument(metavar="TABLE", help="table1, …, table4 or all.", show_default=False)],
     seeds: Annotated[int, typer.Option(min=1, max=1000, help="Trainings of each row, with the seeds 0, 1, ….")] = 1,
     epochs: Annotated[int | None, typer.Option(help="Instead of the paper's number.", show_default=False)] = None,
+    clip: Annotated[
+        float | None, typer.Option(help="Longest gradient; the paper's is not shortened.", show_default=False)
+    ] = None,
     miniature: Annotated[bool, typer.Option("--miniature", help="Narrow networks on `digits`, in minutes.")] = False,
     output: Annotated[Path, typer.Option("-o", "--output", metavar="FOLDER", help="Where the run folders are.")] = Path(
         "reproduction"
     ),
-    data_dir: DataDir = None,
+    data_dir: Annotated[
+        Path | None,
+        typer.Option("--data-dir", metavar="DIR", help="Train on the data sets that are there.", show_default=False),
+    ] = None,
     download: Download = False,
     markdown: Annotated[bool, typer.Option("--markdown", help="Print Markdown.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """Build the rows of a table of the paper, train them, and print both beside the paper's figures.
+    """Build the rows of a table of the paper, train them, print both beside the paper's.
 
-    Rows are trained where their data set is there: with --data-dir, --download or --miniature. A finished run is
-    kept and never trained again; under torchrun the processes share the runs.
+    Rows are trained with --data-dir, --download or --miniature. A finished run
+    is never trained again. Under torchrun the processes share the runs.
 
     Example: cldfc reproduce table1 --miniature --seeds 5
     """
@@ -46,7 +52,8 @@ def reproduce(
 
         if markdown and as_json:
             raise UsageError("`--markdown` and `--json` are given both", "give one of them")
-        wanted, share = Wanted(find_tables(table), seeds, epochs, miniature, output), share_of(os.environ)
+        changes = {name: value for name, value in (("epochs", epochs), ("clip", clip)) if value is not None}
+        wanted, share = Wanted(find_tables(table), seeds, changes, miniature, output), share_of(os.environ)
         datasets = prepare_datasets(wanted, data_dir, download, share, say)
         runs = [run for run in list_runs(wanted) if run.dataset in datasets]
         train_runs(runs, share, data_dir or DATA_DIR, " ".join(["cldfc", *sys.argv[1:]]), say)

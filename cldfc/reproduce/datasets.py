@@ -24,21 +24,22 @@ def prepare_datasets(
         )
     there: list[str] = []
     for name in dict.fromkeys(name for table in wanted.tables for name in wanted.datasets(table)):
-        if is_there(find(name), data_dir, download, say):
-            there.append(name)
-        else:
+        lacking = fetch_or_look(find(name), data_dir, download, say)
+        if lacking:
             tables = ", ".join(table.name for table in wanted.tables if name in wanted.datasets(table))
-            say(f"not trained on {name} ({tables}): {how_to_get(find(name))}")
+            say(f"not trained on {name} ({tables}) without `{lacking[0]}`: {how_to_get(find(name))}")
+        else:
+            there.append(name)
     return there
 
 
-def is_there(dataset: DataSet, data_dir: Path | None, download: bool, say: Callable[[str], None]) -> bool:
-    """Whether a data set is there, after it has been fetched if that is wanted and possible.
+def fetch_or_look(dataset: DataSet, data_dir: Path | None, download: bool, say: Callable[[str], None]) -> list[str]:
+    """What a data set lacks, after it has been fetched if that is wanted and possible.
 
     Where neither a folder is named nor a download is wanted, files are not looked for: training takes days.
     """
     if download and not dataset.folders:
         fetch_missing(dataset, data_dir or DATA_DIR, say)
     if data_dir is None and not download:
-        return not (dataset.files or dataset.folders)
-    return not missing(dataset, data_dir or DATA_DIR)
+        return [*(file.name for file in dataset.files), *dataset.folders]
+    return missing(dataset, data_dir or DATA_DIR)

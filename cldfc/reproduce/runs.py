@@ -17,9 +17,6 @@ from cldfc.train.run import RunFolder, read_record
 MINIATURE = "digits"
 """The data set of the miniatures."""
 
-MINIATURE_RECIPE = change_recipe(find(MINIATURE).recipe, {"epochs": 3})
-"""That of `digits`, cut short: after its eight epochs all networks but one would be near 99 %."""
-
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
@@ -27,7 +24,8 @@ class Wanted:
 
     tables: tuple[Table, ...]
     seeds: int
-    epochs: int | None
+    changes: Mapping[str, object]
+    """Fields of the recipe that are not to be the paper's."""
     is_miniature: bool
     output: Path
 
@@ -74,10 +72,10 @@ def list_runs(wanted: Wanted) -> list[Run]:
 
 
 def run_of(wanted: Wanted, table: Table, row: Row, dataset: str, seed: int) -> Run:
-    """A run, with the paper's recipe for its row, or the one recipe of the miniatures."""
-    changes: dict[str, object] = {"seed": seed} if wanted.epochs is None else {"seed": seed, "epochs": wanted.epochs}
+    """A run, with the paper's recipe for its row, or that of `digits` for a miniature."""
+    changes = {**wanted.changes, "seed": seed}
     if wanted.is_miniature:
-        recipe = change_recipe(MINIATURE_RECIPE, changes)
+        recipe = change_recipe(find(dataset).recipe, {"epochs": table.miniature_epochs, **changes})
     else:
         recipe = change_recipe(find(dataset).recipe, {"weight_decay": row.weight_decay, **changes})
     folder = wanted.output / table.name / f"{row.folder}-{dataset}-{seed}"
