@@ -13,6 +13,7 @@ from cldfc.cli.compile import compile_command
 from cldfc.cli.evaluate import evaluate
 from cldfc.cli.explain import explain
 from cldfc.cli.fmt import fmt
+from cldfc.cli.reproduce import reproduce
 from cldfc.cli.show import show
 from cldfc.cli.train import train
 from cldfc.cli.verify import verify
@@ -50,3 +51,4 @@ app.command()(compare)
 app.command()(verify)
 app.command()(train)
 app.command("eval")(evaluate)
+app.command()(reproduce)

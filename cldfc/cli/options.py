@@ -26,6 +26,14 @@ Input = Annotated[
 ]
 Classes = Annotated[int | None, typer.Option("--classes", help="Replace the number of classes.", show_default=False)]
 
+DataDir = Annotated[
+    Path | None,
+    typer.Option(
+        "--data-dir", metavar="DIR", help="Where the files of data sets are; `data` by default.", show_default=False
+    ),
+]
+Download = Annotated[bool, typer.Option("--download", help="Fetch the files of the data set that are missing.")]
+
 
 @contextmanager
 def errors() -> Generator[None]:

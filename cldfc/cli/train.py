@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from cldfc.cli.options import Classes, Input, Lets, SpecPath, Ties, errors
+from cldfc.cli.options import Classes, DataDir, Download, Input, Lets, SpecPath, Ties, errors
 from cldfc.compiler import build, whole_text
 from cldfc.syntax.read import read_source
 from cldfc.syntax.spelling import ascii_name
@@ -25,6 +25,9 @@ def train(
     epochs: Annotated[int | None, typer.Option(help="Passes over the training images.", show_default=False)] = None,
     batch: Annotated[int | None, typer.Option(help="Images in a step.", show_default=False)] = None,
     lr: Annotated[float | None, typer.Option(help="Largest learning rate.", show_default=False)] = None,
+    weight_decay: Annotated[
+        float | None, typer.Option(help="Pull of every parameter towards 0.", show_default=False)
+    ] = None,
     seed: Annotated[
         int | None, typer.Option(help="Seed of weights, order and augmentation.", show_default=False)
     ] = None,
@@ -32,6 +35,8 @@ def train(
     tie: Ties = None,
     input: Input = None,
     classes: Classes = None,
+    data_dir: DataDir = None,
+    download: Download = False,
 ) -> None:
     """Train a network on a data set, which sets the input's shape and the number of classes.
 
@@ -40,16 +45,21 @@ def train(
     with errors():
         from cldfc.emit.torch_module import emit_module
         from cldfc.show.summary import facts
-        from cldfc.train.catalogue import find
+        from cldfc.train.catalogue import DATA_DIR, find
+        from cldfc.train.data.files import fetch_missing, require
         from cldfc.train.recipe import change_recipe
 
         dataset = find(data)
-        wanted = {"epochs": epochs, "batch": batch, "lr": lr, "seed": seed}
+        wanted = {"epochs": epochs, "batch": batch, "lr": lr, "weight_decay": weight_decay, "seed": seed}
         recipe = change_recipe(dataset.recipe, {name: value for name, value in wanted.items() if value is not None})
         source = read_source(spec)
         task = read_task(let or (), tie or (), input, classes).on(dataset.name, dataset.shape, dataset.classes)
         graph = build(source, task)
         code = emit_module(graph)
+        data_dir = data_dir or DATA_DIR
+        if download:
+            fetch_missing(dataset, data_dir, lambda line: print(line, file=sys.stderr))
+        require(dataset, data_dir)
 
         from cldfc.train.progress import show_progress
         from cldfc.train.train import train_network
@@ -66,6 +76,7 @@ def train(
                 output,
                 progress,
                 command,
+                data_dir,
             )
         print(f"{dataset.name}: {dataset.split}")
         final, best = result.final.test_accuracy, result.best.test_accuracy

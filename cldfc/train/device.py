@@ -46,6 +46,12 @@ def choose_device() -> Device:
     return Device("cpu", cpu_has_bf16())
 
 
+def use_device(number: int) -> None:
+    """Let this process use one of the machine's CUDA devices, counted from 0 and around; without any, the CPU."""
+    if torch.cuda.is_available():
+        torch.cuda.set_device(number % torch.cuda.device_count())
+
+
 def cpu_has_bf16() -> bool:
     """Whether the CPU multiplies in bfloat16; False where torch cannot tell."""
     # Older releases of torch lack the function.

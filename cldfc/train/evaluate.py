@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from cldfc.train.catalogue import find
+from cldfc.train.catalogue import DATA_DIR, find
 from cldfc.train.checkpoint import load_weights
 from cldfc.train.files import read_text
 from cldfc.train.metrics import Epoch, best_epoch, read_epochs
@@ -31,12 +31,13 @@ class Evaluation:
         return self.score.accuracy == self.best.test_accuracy
 
 
-def evaluate_run(folder: Path, source_for: Callable[[str, RunRecord], str]) -> Evaluation:
+def evaluate_run(folder: Path, source_for: Callable[[str, RunRecord], str], data_dir: Path = DATA_DIR) -> Evaluation:
     """Test the best weights of a run in the way the run did.
 
     `source_for` compiles the spec in the folder for the recorded data set: the folder may come
     from somebody else, so the source stored in it is not run. The accuracy is the recorded one
-    exactly on the same device. Raises UsageError when the folder is not that of a run.
+    exactly on the same device. Raises UsageError when the folder is not that of a run, or the data
+    set is not in `data_dir`.
     """
     run = RunFolder(folder)
     record = read_record(run)
@@ -45,6 +46,6 @@ def evaluate_run(folder: Path, source_for: Callable[[str, RunRecord], str]) -> E
     dataset = find(record.dataset)
     check_fit(network, dataset)
     load_weights(network, run.weights)
-    task = prepare(network, dataset, record.recipe)
-    score = score_network(task.network, task.split.test, dataset, record.recipe.batch, task.device)
+    task = prepare(network, dataset, record.recipe, data_dir)
+    score = score_network(task.network, task.loader.test_batches(), dataset, task.device)
     return Evaluation(record, best, score, str(task.device))

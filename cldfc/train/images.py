@@ -1,11 +1,9 @@
-"""Labelled images as tensors, and the one place that loads them by data set."""
+"""Labelled images as tensors."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
-from importlib import import_module
-from typing import NamedTuple, cast
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -43,12 +41,6 @@ class Split(NamedTuple):
     def to(self, device: torch.device) -> Split:
         """The same images on a device."""
         return Split(self.train.to(device), self.test.to(device))
-
-
-def load_images(dataset: DataSet) -> Split:
-    """The images of a data set, read by the function `load` of the file named as the data set."""
-    loader = import_module(f"cldfc.train.{dataset.name}")
-    return cast(Callable[[], Split], loader.load)()
 
 
 def standardise(pixels: Tensor, dataset: DataSet) -> Tensor:

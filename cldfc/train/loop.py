@@ -13,14 +13,18 @@ from torch.nn.functional import cross_entropy
 from torch.optim import Optimizer
 
 from cldfc.diagnostics import UsageError
-from cldfc.train.batches import epoch_batches, steps_per_epoch
 from cldfc.train.catalogue import DataSet
+from cldfc.train.data.loader import Loader
 from cldfc.train.device import Device
-from cldfc.train.images import Images, Split, standardise
+from cldfc.train.images import Images, standardise
 from cldfc.train.metrics import Epoch
 from cldfc.train.optimizer import learning_rate, make_optimizer, set_learning_rate
 from cldfc.train.recipe import Recipe
 from cldfc.train.score import Score, score_network
+
+
+class Diverged(UsageError):
+    """A training whose loss is no longer a number."""
 
 
 class Progress(Protocol):
@@ -44,7 +48,7 @@ class Task:
     """What is trained, on what, how, and where: fixed through all epochs."""
 
     network: nn.Module
-    split: Split
+    loader: Loader
     dataset: DataSet
     recipe: Recipe
     device: Device
@@ -53,15 +57,15 @@ class Task:
 def train_epochs(task: Task, progress: Progress) -> Iterator[Epoch]:
     """Train the network, and give what was measured after each epoch.
 
-    Raises UsageError when a loss is not finite.
+    Raises Diverged when a loss is not finite.
     """
     recipe = task.recipe
-    progress.start(recipe, steps_per_epoch(len(task.split.train), recipe))
+    progress.start(recipe, task.loader.steps)
     optimizer = make_optimizer(task.network, recipe)
     for number in range(1, recipe.epochs + 1):
         start = perf_counter()
         train = train_epoch(task, optimizer, number, progress)
-        test = score_network(task.network, task.split.test, task.dataset, recipe.batch, task.device)
+        test = score_network(task.network, task.loader.test_batches(), task.dataset, task.device)
         stop_unless_finite(test.loss, number, recipe)
         measured = Epoch(
             epoch=number,
@@ -77,11 +81,10 @@ def train_epochs(task: Task, progress: Progress) -> Iterator[Epoch]:
 
 def train_epoch(task: Task, optimizer: Optimizer, number: int, progress: Progress) -> Score:
     """One pass over the training images; the score is of the batches as they were trained on."""
-    images = task.split.train
-    steps = steps_per_epoch(len(images), task.recipe)
+    steps = task.loader.steps
     loss_sum, correct, shown = 0.0, 0, 0
     task.network.train()
-    for step, batch in enumerate(epoch_batches(images, task.recipe, number)):
+    for step, batch in enumerate(task.loader.train_batches(number)):
         rate = learning_rate(task.recipe, (number - 1) * steps + step, task.recipe.epochs * steps)
         loss, hits = train_step(task, optimizer, batch, rate)
         stop_unless_finite(loss, number, task.recipe)
@@ -97,15 +100,16 @@ def train_step(task: Task, optimizer: Optimizer, batch: Images, rate: float) -> 
     loss: Tensor = cross_entropy(scores, batch.labels, label_smoothing=task.recipe.label_smoothing)
     optimizer.zero_grad()
     loss.backward()  # pyright: ignore[reportUnknownMemberType]
-    nn.utils.clip_grad_norm_(task.network.parameters(), task.recipe.clip)
+    if task.recipe.clip is not None:
+        nn.utils.clip_grad_norm_(task.network.parameters(), task.recipe.clip)
     optimizer.step()  # pyright: ignore[reportUnknownMemberType]
     return loss.item(), int((scores.argmax(1) == batch.labels).sum())
 
 
 def stop_unless_finite(loss: float, epoch: int, recipe: Recipe) -> None:
-    """Raises UsageError when training has diverged."""
+    """Raises Diverged when the loss is infinite or not a number."""
     if not math.isfinite(loss):
-        raise UsageError(
+        raise Diverged(
             f"the loss is {loss} in epoch {epoch}: training has diverged",
             f"lower `lr` (now {recipe.lr:g}), for instance to {recipe.lr / 4:g}",
         )

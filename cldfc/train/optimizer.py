@@ -29,8 +29,11 @@ def set_learning_rate(optimizer: Optimizer, rate: float) -> None:
 
 
 def learning_rate(recipe: Recipe, step: int, steps: int) -> float:
-    """The rate at a step, counted from 0, of `steps` in all: a linear rise, then a half cosine."""
+    """The rate at a step, counted from 0, of `steps` in all: a linear rise, then a fall by the recipe's schedule."""
     rise = recipe.warmup * steps
     if step + 1 < rise:
         return recipe.lr * (step + 1) / rise
+    if recipe.schedule == "step":
+        drops = step * recipe.epochs // steps // recipe.drop_every
+        return recipe.lr / recipe.drop_by**drops
     return recipe.lr * (1 + math.cos(math.pi * (step - rise + 1) / (steps - rise + 1))) / 2

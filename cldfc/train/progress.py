@@ -19,8 +19,11 @@ PLAIN_LINES = 20
 
 
 @contextmanager
-def show_progress(stream: TextIO = sys.stdout) -> Generator[Progress]:
-    """Progress shown on a stream: live on a terminal, else at most 20 lines or so in a training."""
+def show_progress(stream: TextIO = sys.stdout, transient: bool = False) -> Generator[Progress]:
+    """Progress shown on a stream: live on a terminal, else at most 20 lines or so in a training.
+
+    A transient bar goes away when the training ends.
+    """
     if not stream.isatty():
         yield Lines(stream)
         return
@@ -35,7 +38,7 @@ def show_progress(stream: TextIO = sys.stdout) -> Generator[Progress]:
         TextColumn("loss {task.fields[loss]}  test accuracy {task.fields[accuracy]}"),
         TimeElapsedColumn(),
     )
-    with Bar(*columns, console=Console(file=stream)) as bar:
+    with Bar(*columns, console=Console(file=stream), transient=transient) as bar:
         yield Live(bar)
 
 

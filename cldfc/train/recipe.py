@@ -26,7 +26,16 @@ class Recipe(BaseModel):
     """Images per step; the few left over at the end of an epoch sit it out."""
 
     lr: float = Field(gt=0)
-    """Learning rate at its highest, after the warm-up; a cosine then lowers it to 0."""
+    """Learning rate at its highest, after the warm-up."""
+
+    schedule: Literal["cosine", "step"] = "cosine"
+    """How the learning rate falls after the warm-up: along a half cosine to 0, or in steps."""
+
+    drop_every: int = Field(default=30, ge=1)
+    """With the schedule `step`: epochs from one drop of the learning rate to the next."""
+
+    drop_by: float = Field(default=10.0, gt=1)
+    """With the schedule `step`: what a drop divides the learning rate by."""
 
     warmup: float = Field(default=0.2, ge=0, lt=1)
     """Share of all steps over which the learning rate rises linearly."""
@@ -40,8 +49,8 @@ class Recipe(BaseModel):
     weight_decay: float = Field(default=5e-4, ge=0)
     """Pull of every parameter towards 0, relative to the learning rate."""
 
-    clip: float = Field(default=1.0, gt=0)
-    """Largest Euclidean norm of the whole gradient; a longer one is shortened to it."""
+    clip: float | None = Field(default=1.0, gt=0)
+    """Largest Euclidean norm of the whole gradient; a longer one is shortened to it, none is without a number."""
 
     label_smoothing: float = Field(default=0.0, ge=0, lt=1)
     """Share of each training label that is spread evenly over all classes."""

@@ -106,7 +106,7 @@ def make_folder(folder: Path) -> Path:
 
 def make_numbered(record: RunRecord) -> Path:
     """Make the first free folder of `runs/<model>-<dataset>-1`, `-2`, ..."""
-    stem = f"{record.class_name}-{record.dataset}"
+    stem = f"{record.class_name}-{record.dataset.replace(':', '-')}"
     free = (path for n in count(1) if not (path := Path("runs", f"{stem}-{n}")).exists())
     return make_folder(next(free))
 

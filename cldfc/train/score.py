@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import torch
@@ -22,14 +23,10 @@ class Score:
 
 
 @torch.no_grad()
-def score_network(network: nn.Module, images: Images, dataset: DataSet, batch: int, device: Device) -> Score:
-    """The score of a network on images, taken `batch` at a time, in evaluation mode."""
+def score_network(network: nn.Module, batches: Iterable[Images], dataset: DataSet, device: Device) -> Score:
+    """The score of a network on all images of some batches, in evaluation mode."""
     network.eval()
-    scores = torch.cat(
-        [
-            device.scores(network, standardise(images.pixels[first : first + batch], dataset))
-            for first in range(0, len(images), batch)
-        ]
-    )
-    correct = int((scores.argmax(1) == images.labels).sum())
-    return Score(cross_entropy(scores, images.labels).item(), correct / len(images))
+    found = [(device.scores(network, standardise(batch.pixels, dataset)), batch.labels) for batch in batches]
+    scores, labels = (torch.cat(parts) for parts in zip(*found, strict=True))
+    correct = int((scores.argmax(1) == labels).sum())
+    return Score(cross_entropy(scores, labels).item(), correct / len(labels))

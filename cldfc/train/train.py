@@ -9,10 +9,10 @@ from pathlib import Path
 import torch
 
 from cldfc.files import write_file
-from cldfc.train.catalogue import DataSet
+from cldfc.train.catalogue import DATA_DIR, DataSet
 from cldfc.train.checkpoint import save_weights
+from cldfc.train.data.loader import open_loader
 from cldfc.train.device import choose_device
-from cldfc.train.images import load_images
 from cldfc.train.loop import Progress, Task, train_epochs
 from cldfc.train.metrics import Epoch, as_csv, best_epoch
 from cldfc.train.network import build_network, check_fit
@@ -41,18 +41,19 @@ def train_network(
     folder: Path | None,
     progress: Progress,
     command: str = "",
+    data_dir: Path = DATA_DIR,
 ) -> Result:
     """Train the class of a generated source, and write everything about it into a new folder.
 
     `facts` and `command` (what repeats the run) go into the report; without `folder` a numbered
     one is made in `runs`. With the same release of torch and number of threads, a CPU gives the
-    same weights again. Raises UsageError when the network does not fit the data set, the folder
-    exists, or training diverges.
+    same weights again. Raises UsageError when the network does not fit the data set, the data set
+    is not in `data_dir`, or the folder exists, and Diverged when training diverges.
     """
     torch.manual_seed(recipe.seed)  # pyright: ignore[reportUnknownMemberType]
     network = build_network(source, class_name)
     check_fit(network, dataset)
-    task = prepare(network, dataset, recipe)
+    task = prepare(network, dataset, recipe, data_dir)
     record = record_of(task, class_name)
     run = create_run(folder, record, spec_text, source)
     epochs = keep_epochs(task, run, progress)
@@ -60,13 +61,13 @@ def train_network(
     return Result(run.path, epochs[-1], best_epoch(epochs))
 
 
-def prepare(network: torch.nn.Module, dataset: DataSet, recipe: Recipe) -> Task:
+def prepare(network: torch.nn.Module, dataset: DataSet, recipe: Recipe, data_dir: Path) -> Task:
     """The network and the images, on the device they are trained on."""
     device = choose_device()
-    split = load_images(dataset).to(device.torch)
+    loader = open_loader(dataset, recipe, device, data_dir)
     if device.kind == "cpu":
         speed_up_pixels(network)
-    return Task(device.place(network), split, dataset, recipe, device)
+    return Task(device.place(network), loader, dataset, recipe, device)
 
 
 def record_of(task: Task, class_name: str) -> RunRecord:

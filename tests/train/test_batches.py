@@ -1,4 +1,4 @@
-"""Order and augmentation: pure functions of seed and epoch, checked image by image."""
+"""Order and augmentation: pure functions of seed, epoch and place, checked image by image."""
 
 from __future__ import annotations
 
@@ -38,6 +38,14 @@ def test_an_epoch_can_be_repeated() -> None:
     assert order(RECIPE, 3) == order(RECIPE, 3)
 
 
+@pytest.mark.parametrize("first", [1, 3, 4])
+def test_an_epoch_can_be_entered_in_its_middle(first: int) -> None:
+    whole, rest = (list(epoch_batches(numbered(35), RECIPE, 2, step)) for step in (0, first))
+    assert len(rest) == 4 - first
+    for one, other in zip(whole[first:], rest, strict=True):
+        assert torch.equal(one.pixels, other.pixels) and torch.equal(one.labels, other.labels)
+
+
 def test_epochs_and_seeds_differ() -> None:
     recipes = [change_recipe(RECIPE, {"seed": seed}) for seed in (0, 1, 4096, 65535)]
     orders = {order(recipe, epoch) for recipe in recipes for epoch in (1, 2)}
@@ -60,11 +68,11 @@ def test_the_left_over_images_change() -> None:
 
 def test_shifted_images_are_cut_out_of_a_margin_of_zeros() -> None:
     pixels = torch.randint(1, 99, (60, 3, 4, 5))
-    moved = shift(pixels, 1, 2, torch.Generator().manual_seed(1)).numpy()
+    top, left = torch.randint(0, 3, (60, 1)), torch.randint(0, 5, (60, 1))
+    moved = shift(pixels, 1, 2, top, left).numpy()
     framed = np.pad(pixels.numpy(), ((0, 0), (0, 0), (1, 1), (2, 2)))
-    for image, frame in zip(moved, framed, strict=True):
-        cuts = [frame[:, top : top + 4, left : left + 5] for top in range(3) for left in range(5)]
-        assert sum(np.array_equal(image, cut) for cut in cuts) == 1
+    for image, frame, row, column in zip(moved, framed, top.flatten(), left.flatten(), strict=True):
+        assert np.array_equal(image, frame[:, row : row + 4, column : column + 5])
 
 
 def test_every_shift_and_flip_occurs() -> None:

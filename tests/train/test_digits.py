@@ -9,15 +9,16 @@ import numpy as np
 import pytest
 import torch
 
-from cldfc.train.catalogue import find
-from cldfc.train.images import Images, Split, load_images, standardise
+from cldfc.train.catalogue import DATA_DIR, find
+from cldfc.train.data.loader import load_split
+from cldfc.train.images import Images, Split, standardise
 
 DIGITS = find("digits")
 
 
 @pytest.fixture(scope="module")
 def split() -> Split:
-    return load_images(DIGITS)
+    return load_split(DIGITS, DATA_DIR)
 
 
 def rows(images: Images) -> list[bytes]:

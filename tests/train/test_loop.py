@@ -48,6 +48,22 @@ def test_learning_rate_rises_and_falls() -> None:
     assert 0 < rates[-1] < 0.005
 
 
+def test_learning_rate_falls_in_steps() -> None:
+    # Section 5.1 of the paper: 0.1, divided by 10 every 30 epochs of 120; here with 7 steps in an epoch.
+    recipe = find("cifar10").recipe
+    rates = [learning_rate(recipe, step, 120 * 7) for step in range(120 * 7)]
+    assert rates == pytest.approx([rate for rate in (0.1, 0.01, 0.001, 0.0001) for _ in range(30 * 7)])
+
+
+def test_without_a_clip_the_gradient_is_used_as_it_is(tiny: str, tmp_path: Path) -> None:
+    recipes = [Recipe(epochs=1, batch=64, lr=0.01, clip=clip) for clip in (None, 1e9, 1e-3)]
+    losses = [
+        train_network("", tiny, "Tiny", {}, find("digits"), recipe, tmp_path / str(number), Listener()).final.test_loss
+        for number, recipe in enumerate(recipes)
+    ]
+    assert losses[0] == losses[1] != losses[2]
+
+
 @pytest.mark.parametrize("warmup", [0, 0.3, 0.99])
 def test_learning_rate_is_positive_in_short_runs(warmup: float) -> None:
     recipe = change_recipe(BASE, {"warmup": warmup})

@@ -48,6 +48,9 @@ def test_change() -> None:
         ("momentum", 1),
         ("weight_decay", -1),
         ("clip", 0),
+        ("schedule", "steps"),
+        ("drop_every", 0),
+        ("drop_by", 1),
         ("label_smoothing", 1),
         ("optimizer", "adam"),
         ("shift_rows", -1),
@@ -74,6 +77,30 @@ def test_unknown_data_set() -> None:
     with pytest.raises(UsageError) as caught:
         find("xyz")
     assert all(name in caught.value.help for name in CATALOGUE)
+
+
+@pytest.mark.parametrize(
+    ("name", "epochs", "batch", "drop_every"),
+    [("mnist", 60, 128, 30), ("cifar10", 120, 128, 30), ("cifar100", 120, 128, 30), ("imagenet", 120, 256, 40)],
+)
+def test_recipes_are_those_of_the_paper(name: str, epochs: int, batch: int, drop_every: int) -> None:
+    recipe = find(name).recipe
+    assert (recipe.epochs, recipe.batch, recipe.drop_every) == (epochs, batch, drop_every)
+    assert (recipe.optimizer, recipe.schedule, recipe.lr, recipe.drop_by) == ("sgd", "step", 0.1, 10)
+    assert (recipe.momentum, recipe.weight_decay) == (0.9, 1e-4)
+    assert (recipe.warmup, recipe.clip, recipe.label_smoothing) == (0, None, 0)
+
+
+def test_random_images_are_described_by_their_name() -> None:
+    found = find("fake:2x5x7:11")
+    assert (found.shape, found.classes, found.name) == ((2, 5, 7), 11, "fake:2x5x7:11")
+
+
+@pytest.mark.parametrize("name", ["fake", "fake:3x32x32", "fake:0x1x1:2", "fake:99x999x999:2", "fakes:1x1x1:1"])
+def test_names_that_describe_no_images(name: str) -> None:
+    with pytest.raises(UsageError, match="describes no random images") as caught:
+        find(name)
+    assert "`fake:3x32x32:10`" in caught.value.help
 
 
 def test_catalogue_names_its_entries() -> None:

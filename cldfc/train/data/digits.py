@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from importlib import import_module
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 
+from cldfc.train.catalogue import DataSet
 from cldfc.train.images import Images, Split
 
 
-def load() -> Split:
-    """The digits, pixels from 0 to 16, as 1,437 training and 360 test images.
+def load(dataset: DataSet, folder: Path) -> Split:
+    """The digits, pixels from 0 to 16, as 1,437 training and 360 test images; no folder is needed.
 
     Source: E. Alpaydin and C. Kaynak, Optical Recognition of Handwritten Digits, UCI, 1998.
     """

@@ -1,0 +1,85 @@
+"""`cldfc reproduce`."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from cldfc.cli.options import Download, errors
+from cldfc.diagnostics import UsageError
+
+if TYPE_CHECKING:
+    from cldfc.reproduce.runs import Wanted
+
+
+def reproduce(
+    table: Annotated[str, typer.Argument(metavar="TABLE", help="table1, …, table4 or all.", show_default=False)],
+    seeds: Annotated[int, typer.Option(min=1, max=1000, help="Trainings of each row, with the seeds 0, 1, ….")] = 1,
+    epochs: Annotated[int | None, typer.Option(help="Instead of the paper's number.", show_default=False)] = None,
+    clip: Annotated[
+        float | None, typer.Option(help="Longest gradient; the paper's is not shortened.", show_default=False)
+    ] = None,
+    miniature: Annotated[bool, typer.Option("--miniature", help="Narrow networks on `digits`, in minutes.")] = False,
+    output: Annotated[Path, typer.Option("-o", "--output", metavar="FOLDER", help="Where the run folders are.")] = Path(
+        "reproduction"
+    ),
+    data_dir: Annotated[
+        Path | None,
+        typer.Option("--data-dir", metavar="DIR", help="Train on the data sets that are there.", show_default=False),
+    ] = None,
+    download: Download = False,
+    markdown: Annotated[bool, typer.Option("--markdown", help="Print Markdown.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Build the rows of a table of the paper, train them, print both beside the paper's.
+
+    Rows are trained with --data-dir, --download or --miniature. A finished run
+    is never trained again. Under torchrun the processes share the runs.
+
+    Example: cldfc reproduce table1 --miniature --seeds 5
+    """
+    with errors():
+        from cldfc.reproduce.datasets import prepare_datasets
+        from cldfc.reproduce.runs import Wanted, is_finished, list_runs, share_of
+        from cldfc.reproduce.tables import find_tables
+        from cldfc.reproduce.training import train_runs
+        from cldfc.train.catalogue import DATA_DIR
+
+        if markdown and as_json:
+            raise UsageError("`--markdown` and `--json` are given both", "give one of them")
+        changes = {name: value for name, value in (("epochs", epochs), ("clip", clip)) if value is not None}
+        wanted, share = Wanted(find_tables(table), seeds, changes, miniature, output), share_of(os.environ)
+        datasets = prepare_datasets(wanted, data_dir, download, share, say)
+        runs = [run for run in list_runs(wanted) if run.dataset in datasets]
+        train_runs(runs, share, data_dir or DATA_DIR, " ".join(["cldfc", *sys.argv[1:]]), say)
+        left = sum(not is_finished(run) for run in runs)
+        if left:
+            say(f"process {share.rank} is done; {left} runs are left to others, the last of which prints the tables")
+        else:
+            print_tables(wanted, markdown, as_json)
+
+
+def say(line: str) -> None:
+    """Print a line beside the tables."""
+    print(line, file=sys.stderr, flush=True)
+
+
+def print_tables(wanted: Wanted, markdown: bool, as_json: bool) -> None:
+    """Print all tables in one of three forms."""
+    from cldfc.reproduce.results import as_cells, as_data, as_markdown, as_text, collect
+
+    results = [(table, collect(wanted, table)) for table in wanted.tables]
+    if as_json:
+        print(json.dumps([as_data(table, found) for table, found in results], indent=2, ensure_ascii=False))
+        return
+    write = as_markdown if markdown else as_text
+    parts = [
+        [f"{table.name}: {table.title}", write(as_cells(table, found, wanted.is_miniature)), table.note]
+        for table, found in results
+    ]
+    print("\n\n".join("\n\n".join(filter(None, part)) for part in parts))

@@ -1,0 +1,45 @@
+"""Which of the tables' data sets are there, and what is said of the others."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+from cldfc.diagnostics import UsageError
+from cldfc.reproduce.runs import Share, Wanted
+from cldfc.train.catalogue import DATA_DIR, DataSet, find
+from cldfc.train.data.files import fetch_missing, how_to_get, missing
+
+
+def prepare_datasets(
+    wanted: Wanted, data_dir: Path | None, download: bool, share: Share, say: Callable[[str], None]
+) -> list[str]:
+    """The names of the data sets that can be trained on; `say` hears what the others lack.
+
+    Raises UsageError when a download fails, or several processes are to do the same one.
+    """
+    if download and share.processes > 1:
+        raise UsageError(
+            "several processes cannot fetch the same files", "run the command once with `--download`, without torchrun"
+        )
+    there: list[str] = []
+    for name in dict.fromkeys(name for table in wanted.tables for name in wanted.datasets(table)):
+        lacking = fetch_or_look(find(name), data_dir, download, say)
+        if lacking:
+            tables = ", ".join(table.name for table in wanted.tables if name in wanted.datasets(table))
+            say(f"not trained on {name} ({tables}) without `{lacking[0]}`: {how_to_get(find(name))}")
+        else:
+            there.append(name)
+    return there
+
+
+def fetch_or_look(dataset: DataSet, data_dir: Path | None, download: bool, say: Callable[[str], None]) -> list[str]:
+    """What a data set lacks, after it has been fetched if that is wanted and possible.
+
+    Where neither a folder is named nor a download is wanted, files are not looked for: training takes days.
+    """
+    if download and not dataset.folders:
+        fetch_missing(dataset, data_dir or DATA_DIR, say)
+    if data_dir is None and not download:
+        return [*(file.name for file in dataset.files), *dataset.folders]
+    return missing(dataset, data_dir or DATA_DIR)

@@ -1,0 +1,130 @@
+"""The runs that a reproduction consists of: which there are, which are finished, and what came out of them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from cldfc.diagnostics import UsageError
+from cldfc.reproduce.networks import Network, network_of
+from cldfc.reproduce.tables import Row, Table
+from cldfc.train.catalogue import find
+from cldfc.train.metrics import read_epochs
+from cldfc.train.recipe import Recipe, change_recipe
+from cldfc.train.run import RunFolder, read_record
+
+MINIATURE = "digits"
+"""The data set of the miniatures."""
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What is to be reproduced, and into which folder."""
+
+    tables: tuple[Table, ...]
+    seeds: int
+    changes: Mapping[str, object]
+    """Fields of the recipe that are not to be the paper's."""
+    is_miniature: bool
+    output: Path
+
+    def datasets(self, table: Table) -> tuple[str, ...]:
+        """The data sets that a table is trained on."""
+        return (MINIATURE,) if self.is_miniature else table.datasets
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """One training of one row; its folder is there when it is finished, as a whole or not at all."""
+
+    row: Row
+    dataset: str
+    recipe: Recipe
+    is_miniature: bool
+    folder: Path
+
+    @property
+    def aside(self) -> Path:
+        """Where it is trained; what lies there was interrupted."""
+        return self.folder.with_name(f"{self.folder.name}.part")
+
+    @property
+    def divergence(self) -> Path:
+        """Says that the training diverged, where it did."""
+        return self.folder / "diverged.txt"
+
+    @property
+    def network(self) -> Network:
+        """What is trained."""
+        return network_of(self.row, self.dataset, self.is_miniature)
+
+
+def list_runs(wanted: Wanted) -> list[Run]:
+    """All runs, seed by seed, so that every row has its first before any has its second."""
+    return [
+        run_of(wanted, table, row, dataset, seed)
+        for seed in range(wanted.seeds)
+        for table in wanted.tables
+        for dataset in wanted.datasets(table)
+        for row in table.rows
+    ]
+
+
+def run_of(wanted: Wanted, table: Table, row: Row, dataset: str, seed: int) -> Run:
+    """A run, with the paper's recipe for its row, or that of `digits` for a miniature."""
+    changes = {**wanted.changes, "seed": seed}
+    if wanted.is_miniature:
+        recipe = change_recipe(find(dataset).recipe, {"epochs": table.miniature_epochs, **changes})
+    else:
+        recipe = change_recipe(find(dataset).recipe, {"weight_decay": row.weight_decay, **changes})
+    folder = wanted.output / table.name / f"{row.folder}-{dataset}-{seed}"
+    return Run(row, dataset, recipe, wanted.is_miniature, folder)
+
+
+def is_finished(run: Run) -> bool:
+    """Whether the run is there; raises UsageError when its folder holds another one."""
+    if not run.folder.is_dir():
+        return False
+    folder = RunFolder(run.folder)
+    other = "recipe" if read_record(folder).recipe != run.recipe else None
+    if folder.spec.read_text(encoding="utf-8") != run.network.text:
+        other = "network"
+    if other:
+        raise UsageError(
+            f"`{run.folder}` was trained with another {other}",
+            "give another folder with `--output`, or delete this one",
+        )
+    return True
+
+
+def accuracy_of(run: Run) -> float | None:
+    """The test accuracy of a finished run after its last epoch, in percent; None if it diverged."""
+    if run.divergence.is_file():
+        return None
+    return 100 * read_epochs(RunFolder(run.folder).metrics)[-1].test_accuracy
+
+
+@dataclass(frozen=True, slots=True)
+class Share:
+    """Which of several processes this is, and which processor it uses on its machine."""
+
+    rank: int = 0
+    processes: int = 1
+    device: int = 0
+
+    def of(self, runs: Sequence[Run]) -> list[Run]:
+        """The runs that this process trains: no other trains them."""
+        return list(runs[self.rank :: self.processes])
+
+
+def share_of(environment: Mapping[str, str]) -> Share:
+    """The share that torchrun gives by RANK, WORLD_SIZE and LOCAL_RANK; raises UsageError when they make no sense."""
+    names = {"RANK": "0", "WORLD_SIZE": "1", "LOCAL_RANK": "0"}
+    values = [environment.get(name, otherwise) for name, otherwise in names.items()]
+    if all(value.isdecimal() and len(value) < 7 for value in values):
+        rank, processes, device = map(int, values)
+        if rank < processes:
+            return Share(rank, processes, device)
+    said = ", ".join(f"{name}={value}" for name, value in zip(names, values, strict=True))
+    raise UsageError(f"the environment says {said}", "start the processes with torchrun, or unset these variables")

@@ -1,0 +1,92 @@
+"""Trains the runs that are not finished yet, one after another."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+import time
+from collections.abc import Callable, Sequence
+from contextlib import nullcontext
+from pathlib import Path
+
+from cldfc.diagnostics import UsageError
+from cldfc.files import write_file
+from cldfc.reproduce.runs import Run, Share, accuracy_of, is_finished
+from cldfc.train.catalogue import find
+
+
+def train_runs(runs: Sequence[Run], share: Share, data_dir: Path, command: str, say: Callable[[str], None]) -> None:
+    """Train the runs of a share that are not finished; `say` hears a line about each.
+
+    An interrupted run is trained again from its start. `command` goes into the reports.
+    Raises UsageError when a folder cannot be written, or a data set cannot be read.
+    """
+    own = [run for run in share.of(runs) if not is_finished(run)]
+    if own:
+        from cldfc.train.device import use_device
+
+        use_device(share.device)
+    start = time.monotonic()
+    for done, run in enumerate(own, 1):
+        began = time.monotonic()
+        train_run(run, data_dir, command)
+        now = time.monotonic()
+        left = (now - start) / done * (len(own) - done)
+        say(f"{run.folder}: {in_words(run)}, {in_time(now - began)} ({done} of {len(own)}, about {in_time(left)} left)")
+
+
+def train_run(run: Run, data_dir: Path, command: str) -> None:
+    """Train a run aside, then give it its name."""
+    from cldfc.compiler import build
+    from cldfc.emit.torch_module import emit_module
+    from cldfc.show.summary import facts
+    from cldfc.syntax.spelling import ascii_name
+    from cldfc.train.loop import Diverged
+    from cldfc.train.progress import Silence, show_progress
+    from cldfc.train.train import train_network
+
+    network = run.network
+    graph = build(network.source, network.task)
+    shutil.rmtree(run.aside, ignore_errors=True)
+    shown = show_progress(sys.stderr, transient=True) if sys.stderr.isatty() else nullcontext(Silence())
+    try:
+        with shown as progress:
+            train_network(
+                network.text,
+                emit_module(graph),
+                ascii_name(graph.program.model),
+                facts(graph),
+                find(run.dataset),
+                run.recipe,
+                run.aside,
+                progress,
+                command,
+                data_dir,
+            )
+    except Diverged as error:
+        write_file(run.aside / run.divergence.name, f"{error.message}\n")
+    give_name(run)
+
+
+def give_name(run: Run) -> None:
+    """Let the finished run stand under its name; raises UsageError when that fails."""
+    try:
+        run.aside.rename(run.folder)
+    except OSError as error:
+        raise UsageError(
+            f"`{run.aside}` cannot be renamed to `{run.folder}`: {error.strerror}",
+            "do not train into one folder from two places at once, but through torchrun",
+        ) from error
+
+
+def in_words(run: Run) -> str:
+    """What came of a finished run."""
+    accuracy = accuracy_of(run)
+    return "diverged" if accuracy is None else f"{accuracy:.2f} %"
+
+
+def in_time(seconds: float) -> str:
+    """Seconds in words: `42 s`, `12 min`, `3.5 h`."""
+    if seconds < 99.5:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 99.5 * 60 else f"{seconds / 3600:.1f} h"

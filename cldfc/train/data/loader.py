@@ -1,0 +1,73 @@
+"""Where the batches of a training come from: images that lie in memory, or files that are read as they are needed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from importlib import import_module
+from pathlib import Path
+from typing import Protocol, cast
+
+from cldfc.train.batches import epoch_batches, steps_per_epoch
+from cldfc.train.catalogue import DataSet
+from cldfc.train.device import Device
+from cldfc.train.images import Images, Split
+from cldfc.train.recipe import Recipe
+
+
+class Loader(Protocol):
+    """Gives batches of pixels in stored units, on the device where the network is."""
+
+    @property
+    def steps(self) -> int:
+        """Number of training batches in an epoch."""
+        ...
+
+    def train_batches(self, epoch: int, first: int = 0) -> Iterator[Images]:
+        """The shuffled and augmented batches of an epoch, counted from 1, from its step `first`, counted from 0.
+
+        The same at each call, whatever else has been drawn.
+        """
+        ...
+
+    def test_batches(self) -> Iterator[Images]:
+        """All test images, as they are and in their order."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Resident:
+    """Batches of images that all lie in the memory of the device."""
+
+    split: Split
+    recipe: Recipe
+
+    @property
+    def steps(self) -> int:
+        """Number of training batches in an epoch."""
+        return steps_per_epoch(len(self.split.train), self.recipe)
+
+    def train_batches(self, epoch: int, first: int = 0) -> Iterator[Images]:
+        """The batches of an epoch, drawn and augmented on the device."""
+        return epoch_batches(self.split.train, self.recipe, epoch, first)
+
+    def test_batches(self) -> Iterator[Images]:
+        """All test images."""
+        images = self.split.test
+        return (images[at : at + self.recipe.batch] for at in range(0, len(images), self.recipe.batch))
+
+
+def load_split(dataset: DataSet, folder: Path) -> Split:
+    """The images of a data set, read by the function `load` of its reader; raises UsageError if they are not there."""
+    reader = import_module(f"cldfc.train.data.{dataset.reader}")
+    return cast(Callable[[DataSet, Path], Split], reader.load)(dataset, folder)
+
+
+def open_loader(dataset: DataSet, recipe: Recipe, device: Device, folder: Path) -> Loader:
+    """The batches of a data set; raises UsageError when its files are not all there, or are not what they should be."""
+    if dataset.reader == "imagenet":
+        # torchvision's import takes as long as torch's.
+        from cldfc.train.data.imagenet import open_folders
+
+        return open_folders(dataset, recipe, device, folder)
+    return Resident(load_split(dataset, folder).to(device.torch), recipe)

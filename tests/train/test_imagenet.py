@@ -1,0 +1,114 @@
+"""A handful of JPEG files in class folders, read by worker processes."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from cldfc.diagnostics import UsageError
+from cldfc.train.catalogue import DataSet, find
+from cldfc.train.data.loader import Loader, open_loader
+from cldfc.train.device import Device
+from cldfc.train.evaluate import evaluate_run
+from cldfc.train.images import Images
+from cldfc.train.progress import Silence
+from cldfc.train.recipe import change_recipe
+from cldfc.train.train import train_network
+
+SMALL = find("imagenet").model_copy(update={"shape": (3, 28, 28), "classes": 2})
+RECIPE = change_recipe(SMALL.recipe, {"batch": 4, "epochs": 2, "lr": 0.01})
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two classes: 5 + 4 images to train on, 3 + 2 to test on, each of another size, one of them grey."""
+    root, chance = tmp_path_factory.mktemp("imagenet"), np.random.default_rng(5)
+    for part, counts in {"train": (5, 4), "val": (3, 2)}.items():
+        for name, count in zip(("n01", "n02"), counts, strict=True):
+            (root / part / name).mkdir(parents=True)
+            for number in range(count):
+                shape = (40 + number, 64 - number, 3) if number else (40, 64)
+                pixels = chance.integers(0, 256, shape).astype(np.uint8)
+                Image.fromarray(pixels).save(root / part / name / f"{number}.JPEG")
+    return root
+
+
+@pytest.fixture(scope="module")
+def loader(folder: Path) -> Loader:
+    return open_loader(SMALL, RECIPE, Device("cpu", False), folder)
+
+
+def same(one: Images, other: Images) -> bool:
+    return torch.equal(one.pixels, other.pixels) and torch.equal(one.labels, other.labels)
+
+
+def test_batches(loader: Loader) -> None:
+    batches = list(loader.train_batches(1))
+    assert len(batches) == loader.steps == 2
+    assert all(batch.pixels.shape == (4, 3, 28, 28) and batch.pixels.dtype == torch.uint8 for batch in batches)
+
+
+def test_test_images_are_the_centres_at_torchvisions_scale(loader: Loader, folder: Path) -> None:
+    functional: Any = import_module("torchvision.transforms.v2.functional")
+    paths = sorted((folder / "val").rglob("*.JPEG"))
+    found = torch.cat([batch.pixels for batch in loader.test_batches()])
+    for path, pixels in zip(paths, found, strict=True):
+        image = functional.pil_to_tensor(Image.open(path).convert("RGB"))
+        # 256 / 224 of 28 pixels are 32.
+        wanted = functional.center_crop(functional.resize(image, [32]), [28])
+        assert (pixels.int() - wanted.int()).abs().max() <= 2
+    assert [int(label) for batch in loader.test_batches() for label in batch.labels] == [0, 0, 0, 1, 1]
+
+
+def test_an_epoch_is_a_pure_function_and_can_be_entered_in_its_middle(loader: Loader) -> None:
+    state = torch.get_rng_state()
+    whole = list(loader.train_batches(1))
+    assert torch.equal(state, torch.get_rng_state())
+    torch.manual_seed(9)  # pyright: ignore[reportUnknownMemberType]
+    assert all(same(one, other) for one, other in zip(whole, loader.train_batches(1), strict=True))
+    (last,) = loader.train_batches(1, 1)
+    assert same(last, whole[1])
+    assert not same(whole[0], next(iter(loader.train_batches(2))))
+
+
+def test_it_trains_and_is_evaluated_from_the_files(
+    tiny: str, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = tiny.replace("Conv2d(1,", "Conv2d(3,").replace("512, 10", "32 * 14 * 14, 2")
+    result = train_network("", source, "Tiny", {}, SMALL, RECIPE, tmp_path / "run", Silence(), data_dir=folder)
+    assert result.final.epoch == 2
+
+    def find_small(_name: str) -> DataSet:
+        return SMALL
+
+    monkeypatch.setattr("cldfc.train.evaluate.find", find_small)
+    assert evaluate_run(tmp_path / "run", lambda _spec, _record: source, folder).agrees
+
+
+def test_an_unreadable_image(folder: Path, tmp_path: Path) -> None:
+    for part in ("train", "val"):
+        for name in ("n01", "n02"):
+            (tmp_path / part / name).mkdir(parents=True)
+            (tmp_path / part / name / "0.JPEG").write_bytes((folder / part / name / "0.JPEG").read_bytes()[:200])
+    loader = open_loader(SMALL, RECIPE, Device("cpu", False), tmp_path)
+    with pytest.raises(UsageError, match=r"cannot read the image `.*0\.JPEG`"):
+        list(loader.test_batches())
+
+
+def test_folders_that_are_not_those_of_the_data_set(folder: Path, tmp_path: Path) -> None:
+    device = Device("cpu", False)
+    with pytest.raises(UsageError, match="has 2 class folders, not 1,000"):
+        open_loader(find("imagenet"), RECIPE, device, folder)
+    with pytest.raises(UsageError, match="lacks `train` and 1 more of `imagenet`") as caught:
+        open_loader(SMALL, RECIPE, device, tmp_path)
+    assert "`DIR/val/CLASS/*.JPEG`" in caught.value.help
+    for name in ("train/n01", "train/n02", "val/n01", "val/n02"):
+        (tmp_path / name).mkdir(parents=True)
+    with pytest.raises(UsageError, match="holds no images of some class"):
+        open_loader(SMALL, RECIPE, device, tmp_path)
