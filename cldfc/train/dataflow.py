@@ -44,7 +44,6 @@ def first_uses(network: nn.Module, groups: Sequence[str]) -> list[Use]:
     A group comes after another if a value that is computed from the other goes into its first use. A
     tensor that is read by itself, such as a scalar, comes after nothing: a state dict has it before
     the modules beside it.
-    A group that the network does not use, for it stands before zeros alone, comes last and after nothing.
     Raises UsageError when the network cannot be traced.
     """
     known, needs, uses = set(groups), dict[torch.fx.Node, frozenset[str]](), dict[str, Use]()
@@ -58,7 +57,31 @@ def first_uses(network: nn.Module, groups: Sequence[str]) -> list[Use]:
         else:
             uses[group] = Use(group, before)
             needs[node] = frozenset({group})
-    return [*uses.values(), *(Use(group, frozenset()) for group in groups if group not in uses)]
+    unused = (Use(group, frozenset()) for group in groups if group not in uses)
+    return move_forward([*uses.values(), *unused], first_of_tables(groups))
+
+
+def first_of_tables(groups: Sequence[str]) -> list[str]:
+    """The first group of each table, `B.1_1` of B; tables stand in the order in which the equations use them."""
+    firsts: dict[str, str] = {}
+    for group in groups:
+        if "." in group:
+            firsts.setdefault(group.partition(".")[0], group)
+    return list(firsts.values())
+
+
+def move_forward(uses: list[Use], firsts: Sequence[str]) -> list[Use]:
+    """The uses with a group before those of later tables that are used before it, and after nothing.
+
+    The equations apply it to a zero there, which generated code leaves out: A of Algorithm 2 to u@1,0.
+    """
+    for place, group in enumerate(firsts):
+        order = [use.group for use in uses]
+        at = min((order.index(later) for later in firsts[place + 1 :]), default=len(uses))
+        if order.index(group) > at:
+            uses.pop(order.index(group))
+            uses.insert(at, Use(group, frozenset()))
+    return uses
 
 
 def group_of(node: torch.fx.Node, known: set[str]) -> str | None:
