@@ -137,13 +137,17 @@ def residual_of(
     if not any(term.word for term in form):
         return None
     steps = {read.tag[iteration.place].name or "" for read in words.reads(sum, iteration.family)}
-    refusal = next(filter(None, (changes_with_step(form, data, step, words) for step in steps)), None)
+    refusal = next(
+        filter(None, (changes_with_step(form, data, step, iteration.equation.left, words) for step in steps)), None
+    )
     if refusal is not None:
         return refusal
     return define(data, with_feature, form, iteration, words)
 
 
-def changes_with_step(form: Form, data: Sequence[Signed], step: str, words: Vocabulary) -> CldfError | None:
+def changes_with_step(
+    form: Form, data: Sequence[Signed], step: str, left: tree.Symbol, words: Vocabulary
+) -> CldfError | None:
     """Why a mapping or data that differ from step to step give no residual form."""
     for term in form:
         for letter in (*term.scalars, *term.word):
@@ -151,7 +155,7 @@ def changes_with_step(form: Form, data: Sequence[Signed], step: str, words: Voca
                 return refusals.mapping_changes(letter.written, step, words)
     for part in data:
         if step in names_in(part.term) or words.is_own(part.term):
-            return refusals.data_changes(part.term, step)
+            return refusals.data_changes(part.term, step, left)
     return None
 
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from cldfc.algebra.residual.trees import Signed, signed_terms
+from cldfc.algebra.residual.trees import Signed, signed_terms, sum_of
 from cldfc.algebra.residual.vocabulary import Vocabulary, family_of
 from cldfc.diagnostics import CldfError, Diagnostic, Label, Span
 from cldfc.syntax import tree
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
     from cldfc.algebra.residual.definition import Definition
     from cldfc.algebra.residual.find_residual import Iteration
 
-NEEDED = "Theorem 1 needs an iteration such as `u@ℓ,i = u@ℓ,i-1 + ℬ@ℓ,i(f@ℓ - 𝒜@ℓ(u@ℓ,i-1))`"
+NEEDED = "write an iteration such as `u@ℓ,i = u@ℓ,i-1 + ℬ@ℓ,i(f@ℓ - 𝒜@ℓ(u@ℓ,i-1))`, as Theorem 1 has it"
 
 
 def refuse(code: str, message: str, span: Span, label: str, help: str, *others: Label) -> CldfError:
@@ -38,9 +39,7 @@ def reads_no_data(equation: tree.Equation, words: Vocabulary) -> CldfError:
     is_sum = any(isinstance(term, tree.Symbol) and family_of(term) == family for term in terms)
     if is_sum:
         message = f"`{name}` is in residual form already: its iteration has no data"
-        return refuse(
-            "E0802", message, equation.right.span, f"no `f - 𝒜({name})` in it", f"compile it as it is; {NEEDED}"
-        )
+        return refuse("E0802", message, equation.right.span, f"no `f - 𝒜({name})` in it", "compile it as it is")
     message = f"the iteration of `{name}` has no data, so there is no residual"
     assert words.reads(equation.right, family)
     return refuse("E0802", message, equation.right.span, f"no `f - 𝒜({name})` in it", NEEDED)
@@ -49,14 +48,16 @@ def reads_no_data(equation: tree.Equation, words: Vocabulary) -> CldfError:
 def not_linear(terms: Sequence[Signed], iteration: Iteration, words: Vocabulary) -> CldfError:
     """A nonlinear 𝒜: (4.2), which can only be iterated on features."""
     function, found = next(nonlinear_operators(terms, iteration, words), (terms[0].term, ("⊙",)))
-    by = "" if function.span.text in found else f" by {listed(found)}"
+    name = function.span.text
+    verb = "makes" if len(found) == 1 else "make"
+    what = f"`{name}` is not linear" if name in found else f"{listed(found)} {verb} `{name}` nonlinear"
     is_named = isinstance(function, tree.Symbol)
     others = (
         [Label(words.lets[function.name].values[0].span, "it is this")]
         if is_named and function.name in words.lets
         else []
     )
-    message = f"`{function.span.text}` is not linear{by}: (4.2) has no residual form then"
+    message = f"{what}: (4.2) has no residual form then"
     help = "write a linear mapping, as `A@ℓ *`, or stay in feature form, as section 4.1 of the paper does"
     return refuse("E0803", message, function.span, "not linear", help, *others)
 
@@ -109,10 +110,11 @@ def without(symbol: tree.Expression, step: str) -> str:
     return format_symbol(tree.Symbol(symbol.name, tag, symbol.span))
 
 
-def data_changes(term: tree.Expression, step: str) -> CldfError:
+def data_changes(term: tree.Expression, step: str, left: tree.Symbol) -> CldfError:
     """Data that each step computes anew."""
     message = f"`{term.span.text}` differs from step to step, so the residual keeps no data"
-    help = f"give the data an equation of their own, without `{step}`: `g = {term.span.text}`"
+    own = without(replace(left, name="g"), step)
+    help = f"give the data an equation of their own, without `{step}`: `{own} = {term.span.text}`"
     if any(found.name == step for found in mentions(term)):
         help = f"write data that do not depend on `{step}`"
     return refuse("E0805", message, term.span, "one for each step", help)
@@ -124,8 +126,9 @@ def feature_stays(term: tree.Expression, found: Definition) -> CldfError:
     where = next(iter(found.words.reads(term, found.family)), None)
     span = term.span if term.span.text else (where or term).span
     text = term.span.text if term.span.text and "\n" not in term.span.text else format_expression(term)
-    message = f"`{text}` stands in the way: it cannot be expressed by `f - 𝒜({name})`"
-    help = f"let `{name}` of earlier steps stand alone, with numbers at most, and in the residual"
+    residual = format_expression(sum_of(found.at(found.head)))
+    message = f"`{text}` stands in the way: it cannot be expressed by `{residual}`"
+    help = f"let earlier values of `{name}` stand in a sum, with numbers at most, or in the residual"
     return refuse("E0806", message, span, f"`{name}` remains", help)
 
 
@@ -134,6 +137,6 @@ def data_stay(equation: tree.Equation, found: Definition) -> CldfError:
     name, data = found.family[0], " + ".join(format_expression(part.term) for part in found.data)
     reads = found.words.reads(equation.right, found.family)
     message = f"the weights of earlier values of `{name}` do not add up to 1: `{data}` stays in the way"
-    help = f"write weights that add up to 1, as in `2 * {name}@ℓ,i-1 - {name}@ℓ,i-2`"
+    help = "write weights that add up to 1, such as 2 and -1"
     assert reads and family_of(reads[0]) == found.family
     return refuse("E0807", message, equation.right.span, f"`{data}` remains", help)
