@@ -21,13 +21,14 @@ from cldfc.syntax.walk import mentions
 def residual_equations(definition: Definition, puts_data_in: bool) -> list[Entry]:
     """The equations of the residual form, in the order of the spec; raises CldfError where there is none.
 
-    Corrections are values of their own if both u and r need them. `puts_data_in` says whether f may
+    Corrections are values of their own if both u and r need them, or r several times. `puts_data_in` says whether f may
     disappear into the start of r.
     """
     words = definition.words
     wanted = [name for name in CORRECTIONS if name != definition.name]
     named = needed(list(Equations(definition, puts_data_in, free_name(words, wanted)).entries()), definition)
-    if any(family_of(entry.equation.left) == definition.family for entry in named):
+    needs_feature = any(family_of(entry.equation.left) == definition.family for entry in named)
+    if needs_feature or len(definition.mapping) > 1:
         return named
     return needed(list(Equations(definition, puts_data_in, None).entries()), definition)
 

@@ -8,10 +8,11 @@ from dataclasses import dataclass, replace
 from cldfc.algebra.residual import refusals
 from cldfc.algebra.residual.definition import Definition
 from cldfc.algebra.residual.linear_form import Form, LinearForms, Term, add, written
-from cldfc.algebra.residual.trees import Signed, negated, put_in, signed_terms
+from cldfc.algebra.residual.trees import Signed, negated, put_in, signed_terms, transform
 from cldfc.algebra.residual.vocabulary import Vocabulary, depends_on, family_of
 from cldfc.diagnostics import CldfError
 from cldfc.network.names import Family
+from cldfc.network.numbers import level_index
 from cldfc.ops import BUILTINS
 from cldfc.syntax import tree
 from cldfc.syntax.keywords import STATEMENTS, WORDS_INSIDE
@@ -125,24 +126,20 @@ def residual_of(
     with_feature = [part for part in terms if words.reads(part.term, iteration.family)]
     data = [part for part in terms if part not in with_feature]
     form = forms.total(with_feature)
-    hidden = [term for term in form if term.atom.family != iteration.family]
-    if not data:
-        mixed = {term: factor for term, factor in form.items() if term in hidden}
-        if not mixed or any(words.reads(term.atom.written, iteration.family) for term in hidden):
-            return None
-        form = add(form, mixed, -1)
-        data, with_feature = written(mixed), written(form)
-    elif hidden:
-        return refusals.not_linear(with_feature, iteration, words)
-    if not any(term.word for term in form):
+    others = {term: factor for term, factor in form.items() if term.atom.family != iteration.family}
+    hiding = [term for term in others if words.reads(term.atom.written, iteration.family)]
+    if hiding:
+        has_data = bool(data) or len(hiding) < len(others)
+        return refusals.not_linear(with_feature, iteration, words) if has_data else None
+    if others:
+        form = add(form, others, -1)
+        data, with_feature = [*data, *written(others)], written(form)
+    if not data or not any(term.word for term in form):
         return None
-    steps = {read.tag[iteration.place].name or "" for read in words.reads(sum, iteration.family)}
-    refusal = next(
-        filter(None, (changes_with_step(form, data, step, iteration.equation.left, words) for step in steps)), None
-    )
-    if refusal is not None:
-        return refusal
-    return define(data, with_feature, form, iteration, words)
+    steps = dict.fromkeys(read.tag[iteration.place].name or "" for read in words.reads(sum, iteration.family))
+    found = (changes_with_step(form, data, step, iteration.equation.left, words) for step in steps)
+    refusal = next((error for error in found if error is not None), None)
+    return refusal or define(data, with_feature, form, iteration, words)
 
 
 def changes_with_step(
@@ -180,10 +177,25 @@ def define(
     if data[0].sign < 0:
         data, mapping = negated(data), list(negated(mapping))
     placed = [Signed(part.sign, put_in(part.term, *iteration.family, lambda _: left)) for part in mapping]
-    found = Definition(words, iteration.family, left.tag, iteration.place, "", tuple(data), tuple(placed))
+    family, terms = iteration.family, (with_levels(data, left, words), with_levels(placed, left, words))
+    found = Definition(words, family, left.tag, iteration.place, "", *terms)
     known = defining_equation(found)
     name = known.left.name if known is not None else free_name(words, RESIDUALS)
     return replace(found, name=name, equation=known)
+
+
+def with_levels(terms: Sequence[Signed], left: tree.Symbol, words: Vocabulary) -> tuple[Signed, ...]:
+    """Terms in which constants of the level say which: elsewhere, another left side would say it for them."""
+
+    def change(part: object) -> object | None:
+        constants = words.tags.constants
+        if not isinstance(part, tree.Symbol) or part.tag or not constants.is_per_level(part.name):
+            return None
+        constant = constants.constant(part.name)
+        level = level_index(left.tag, constant.index or "", constants.is_per_level) if constant is not None else None
+        return None if level is None else replace(part, tag=(level,))
+
+    return tuple(Signed(part.sign, transform(part.term, change)) for part in terms)
 
 
 def at_head(form: Form, left: tree.Symbol, words: Vocabulary) -> Form:

@@ -40,7 +40,12 @@ class Rewriting:
         terms = list(signed_terms(part))
         old = self.forms.total(terms)
         new = self.shortest(old)
-        return None if new == old else sum_of(self.replaced(terms, old, new))
+        changed = {term for term in old.keys() | new.keys() if old.get(term) != new.get(term)}
+        kept = [part for part in terms if changed.isdisjoint(self.forms.value(part.term))]
+        # The order of normalisations, by which parameters are matched, stays as it is.
+        if new == old or any(self.definition.words.is_own(part.term) for part in terms if part not in kept):
+            return None
+        return sum_of(self.replaced(terms, kept, new))
 
     def shortest(self, form: Form) -> Form:
         """A combination with r put in at those values of u that make it shorter: at all of them, or one by one."""
@@ -60,10 +65,8 @@ class Rewriting:
         reads = distinct([read for atom in atoms for read in words.values(atom.written)], words)
         return [read for read in reads if self.own is None or words.positions(read) != words.positions(self.own)]
 
-    def replaced(self, terms: Sequence[Signed], old: Form, new: Form) -> list[Signed]:
+    def replaced(self, terms: Sequence[Signed], kept: Sequence[Signed], new: Form) -> list[Signed]:
         """The terms of a sum, those left as they are that have not changed."""
-        changed = {term for term in old.keys() | new.keys() if old.get(term) != new.get(term)}
-        kept = [part for part in terms if changed.isdisjoint(self.forms.value(part.term))]
         instead = written(add(new, self.forms.total(kept), -1))
         at = next(at for at, part in enumerate(terms) if part not in kept)
         before = [part for part in terms[:at] if part in kept]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from cldfc.algebra.residual.definition import Definition
 from cldfc.algebra.residual.trees import Indices, substitute
@@ -61,9 +61,13 @@ def pair(definition: Definition, feature: tree.Equation, data: tree.Equation) ->
     narrowed = match(words, part.term, data.left)
     if narrowed is None or (narrowed and feature.clauses):
         return None
+    tag = substitute(feature.left, narrowed).tag
+    # Where the level does not stand first, constants without a tag would be those of another level.
+    if words.positions(replace(data.left, tag=tag[: len(data.left.tag)])) != words.positions(data.left):
+        return None
     if feature.clauses and data.clauses and feature.clauses != data.clauses:
         return None
-    return Start(feature, substitute(feature.left, narrowed).tag, feature.clauses or data.clauses, data)
+    return Start(feature, tag, feature.clauses or data.clauses, data)
 
 
 def match(words: Vocabulary, read: tree.Expression, left: tree.Symbol) -> Indices | None:
