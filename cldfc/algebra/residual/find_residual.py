@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import chain, count
 
 from cldfc.algebra.residual import refusals
 from cldfc.algebra.residual.definition import Definition
@@ -139,26 +140,26 @@ def residual_of(
     steps = dict.fromkeys(read.tag[iteration.place].name or "" for read in words.reads(sum, iteration.family))
     found = (changes_with_step(form, data, step, iteration.equation.left, words) for step in steps)
     refusal = next((error for error in found if error is not None), None)
-    return refusal or define(data, with_feature, form, iteration, words)
+    steady = [part for part in data if not any(changes(part.term, step, words) for step in steps)]
+    return refusal or define(steady, with_feature, form, iteration, words)
 
 
 def changes_with_step(
     form: Form, data: Sequence[Signed], step: str, left: tree.Symbol, words: Vocabulary
 ) -> CldfError | None:
-    """Why a mapping or data that differ from step to step give no residual form."""
+    """Why a mapping, or data of which all differ from step to step, give no residual form."""
     for term in form:
         for letter in (*term.scalars, *term.word):
             if any(depends_on(position, step) for position in letter.positions):
                 return refusals.mapping_changes(letter.written, step, words)
-    for part in data:
-        if step in names_in(part.term) or words.is_own(part.term):
-            return refusals.data_changes(part.term, step, left)
+    if all(changes(part.term, step, words) for part in data):
+        return refusals.data_changes(data[0].term, step, left)
     return None
 
 
-def names_in(expression: tree.Expression) -> set[str | None]:
-    """The names that stand in an expression, also in its tags."""
-    return {found.name for found in mentions(expression)}
+def changes(data: tree.Expression, step: str, words: Vocabulary) -> bool:
+    """Whether data differ from step to step: by an index, or because each place computes its own."""
+    return any(found.name == step for found in mentions(data)) or words.is_own(data)
 
 
 def define(
@@ -224,5 +225,5 @@ def free_name(words: Vocabulary, wanted: Sequence[str]) -> str:
     """The first name that a spec has not taken."""
     names = words.names
     taken = {*names.declared, *names.by_name, *words.bound, *BUILTINS, *STATEMENTS, *WORDS_INSIDE}
-    numbered = (f"{wanted[0]}_{at}" for at in range(2, 10**6))
-    return next(name for name in (*wanted, *numbered) if name not in taken)
+    numbered = (f"{wanted[0]}_{at}" for at in count(2))
+    return next(name for name in chain(wanted, numbered) if name not in taken)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from cldfc.algebra.residual.trees import Signed, signed_terms, sum_of
 from cldfc.algebra.residual.vocabulary import Vocabulary, family_of
 from cldfc.diagnostics import CldfError, Diagnostic, Label, Span
+from cldfc.network.names import Family
 from cldfc.syntax import tree
 from cldfc.syntax.format import format_expression, format_symbol
 from cldfc.syntax.walk import mentions
@@ -35,14 +36,19 @@ def nothing_iterates(words: Vocabulary) -> CldfError:
 def reads_no_data(equation: tree.Equation, words: Vocabulary) -> CldfError:
     """What is in residual form already, or is none of the kind."""
     name, family = equation.left.name, family_of(equation.left)
-    terms = [part.term for part in signed_terms(equation.right)]
-    is_sum = any(isinstance(term, tree.Symbol) and family_of(term) == family for term in terms)
-    if is_sum:
+    if any(is_multiple(part.term, family) for part in signed_terms(equation.right)):
         message = f"`{name}` is in residual form already: its iteration has no data"
         return refuse("E0802", message, equation.right.span, f"no `f - 𝒜({name})` in it", "compile it as it is")
     message = f"the iteration of `{name}` has no data, so there is no residual"
     assert words.reads(equation.right, family)
     return refuse("E0802", message, equation.right.span, f"no `f - 𝒜({name})` in it", NEEDED)
+
+
+def is_multiple(term: tree.Expression, family: Family) -> bool:
+    """Whether a term is an earlier value, or a number or kernel times one."""
+    while isinstance(term, tree.Star) and term.right is not None:
+        term = term.right
+    return isinstance(term, tree.Symbol) and family_of(term) == family
 
 
 def not_linear(terms: Sequence[Signed], iteration: Iteration, words: Vocabulary) -> CldfError:

@@ -58,12 +58,16 @@ def checked(definition: Definition) -> tuple[list[Entry], tree.Spec, Inferred]:
     """The equations and their spec, which has passed all checks; f stays where its range is another than that of r."""
     for puts_data_in in (True, False):
         entries = residual_equations(definition, puts_data_in)
+        derived = write_spec(definition, entries, ())
         try:
-            inferred = infer(write_spec(definition, entries, ()))
+            inferred = infer(derived)
         except CldfError:
             continue
-        derived = write_spec(definition, entries, recomputed(definition.words.spec, inferred))
-        return entries, derived, infer(derived)
+        expects = recomputed(definition.words.spec, inferred)
+        if expects:
+            derived = write_spec(definition, entries, expects)
+            inferred = infer(derived)
+        return entries, derived, inferred
     name = definition.words.spec.source.name
     raise UsageError(f"the residual form of `{name}` cannot be written", "please report this, with the file")
 
