@@ -1,5 +1,7 @@
 """Iterations on a residual, each a few changes away from specs/fbresnet.cldf, for the tests of their residual forms."""
 
+import random
+
 from networks import ROOT
 
 ITERATION = "u@ℓ,i   = u@ℓ,i-1 + ℬ@ℓ,i(f@ℓ - 𝒜@ℓ(u@ℓ,i-1))"
@@ -241,3 +243,69 @@ VARIATIONS: dict[str, tuple[str, str]] = {
         "r@ℓ+1,0 = r@ℓ,2 - A@ℓ+1 * u@ℓ+1,0",
     ),
 }
+
+
+# Networks put together at random
+
+
+def random_network(seed: int) -> str:
+    """A mapping, corrections, weights, pooling, starts and an output, each drawn from what can be written."""
+    draw = random.Random(seed)
+    mapping = draw.choice(MAPPINGS)
+    two = draw.random() < 0.3
+    earlier = ["u@ℓ,i-1", "u@ℓ,i-2", "(2 * u@ℓ,i-1 - u@ℓ,i-2)"] if two else ["u@ℓ,i-1"]
+
+    def residual(level: str, feature: str, *others: str) -> str:
+        mapped = mapping.replace("□", feature).replace("ℓ", level)
+        return draw.choice([*RESIDUALS, *others]).replace("□", mapped).replace("f@ℓ", f"f@{level}")
+
+    def correction() -> str:
+        return draw.choice(CORRECTIONS).replace("□", residual("ℓ", draw.choice(earlier), "□ - f@ℓ", "-(f@ℓ - □)"))
+
+    corrections = [f"{draw.choice('+-')} {correction()}" for _ in range(draw.randint(1, 3))]
+    back = mapping.replace("ℓ", "ℓ+1").replace("□", "u@ℓ+1,0")
+    restriction = f"{draw.choice(RESTRICTIONS)} ({residual('ℓ', 'u@ℓ,ν')})"
+    last = residual("J", "u@J,ν")
+    feature = draw.choice(["σ ∘ Π@ℓ *_2 u@ℓ,ν", "Π@ℓ *_2 u@ℓ,ν", f"Π@ℓ *_2 (u@ℓ,ν + relu({residual('ℓ', 'u@ℓ,ν')}))"])
+    return small(
+        *(TWO_STARTS if two else []),
+        kernel("kernel C@ℓ : 3×3 → c@ℓ\nkernel T : 3×3 → c@1\nscalar ω@ℓ = 0.6\nlet κ@ℓ = 0.5, 0.25, 2"),
+        ("2, 1, 3", draw.choice(["2, 1, 3", "1, 2, 1", "3, 2, 2"])),
+        iteration(f"{draw.choice(TWO_WEIGHTS if two else WEIGHTS)} {' '.join(corrections)}"),
+        (INTERPOLATION, f"u@ℓ+1,0 = {feature}"),
+        (RESTRICTION, f"f@ℓ+1 = {restriction}{draw.choice([f' + {back}', '', ' + relu(R@ℓ *_2 f@ℓ)'])}"),
+        ("u@1,0 = 0" if two else START, f"u@1,0 = {draw.choice(['0', 'relu ∘ T * f'])}"),
+        (OUTPUT, f"h = linear ∘ avgpool({draw.choice(['u@J,ν', last, 'u@J,ν + f@J', f'u@J,ν + relu({last})'])})"),
+    )
+
+
+# □ is what stands under the mapping, then the mapping, then the residual.
+MAPPINGS = [
+    "𝒜@ℓ(□)",
+    "A@ℓ * □",
+    "A@ℓ * C@ℓ * □",
+    "(A@ℓ * + C@ℓ *)(□)",
+    "ω@ℓ * A@ℓ * □",
+    "A@ℓ * (□ + 1/2 * C@ℓ * □)",
+    "κ@ℓ * C@ℓ *^2 A@ℓ *_2 □",
+    "1/3 * A@ℓ * avgpool[3, stride=1] ∘ □",
+]
+RESIDUALS = [
+    "f@ℓ - □",
+    "-(□) + f@ℓ",
+    "f@ℓ + σ(f@ℓ) - □ - σ(f@ℓ)",
+    "2 * f@ℓ - □ - f@ℓ",
+    "f@ℓ - 1/2 * □ - 1/2 * □",
+]
+CORRECTIONS = [
+    "ℬ@ℓ,i(□)",
+    "σ ∘ B@ℓ,i * (□)",
+    "B@ℓ,i * σ(□)",
+    "ω@ℓ * ℬ@ℓ,i(□)",
+    "1/4 * B@ℓ,i * (□)",
+    "sigmoid(□) ⊙ relu(f@ℓ)",
+    "κ@ℓ * bn(□)",
+]
+RESTRICTIONS = ["R@ℓ *_2", "σ ∘ R@ℓ *_2", "R@ℓ * avgpool[2] ∘"]
+WEIGHTS = ["u@ℓ,i-1", "(1-κ@ℓ) * u@ℓ,i-1 + κ@ℓ * u@ℓ,i-1"]
+TWO_WEIGHTS = ["u@ℓ,i-1", "2 * u@ℓ,i-1 - u@ℓ,i-2", "1/2 * (u@ℓ,i-1 + u@ℓ,i-2)", "(1-κ@ℓ) * u@ℓ,i-1 + κ@ℓ * u@ℓ,i-2"]

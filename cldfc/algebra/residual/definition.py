@@ -76,6 +76,11 @@ class Definition:
                 found += [outer.name] if isinstance(outer, tree.Symbol) else []
         return found[0] if len(set(found)) == 1 else ""
 
+    @property
+    def uses(self) -> int:
+        """How often the mapping mentions what it is applied to."""
+        return sum(len(self.words.reads(part.term, self.family)) for part in self.mapping)
+
     # Rewriting of combinations
 
     def rewrite(self, forms: LinearForms, form: Form, reads: Sequence[tree.Symbol]) -> Form:

@@ -28,7 +28,7 @@ def residual_equations(definition: Definition, puts_data_in: bool) -> list[Entry
     wanted = [name for name in CORRECTIONS if name != definition.name]
     named = needed(list(Equations(definition, puts_data_in, free_name(words, wanted)).entries()), definition)
     needs_feature = any(family_of(entry.equation.left) == definition.family for entry in named)
-    if needs_feature or len(definition.mapping) > 1:
+    if needs_feature or definition.uses > 1:
         return named
     return needed(list(Equations(definition, puts_data_in, None).entries()), definition)
 
@@ -65,7 +65,7 @@ class Equations:
 
     def rewritten(self, equation: tree.Equation) -> Entry:
         """An equation with r in it."""
-        right = Rewriting(self.definition, equation.left.tag).expression(equation.right)
+        right = Rewriting(self.definition, equation.left).expression(equation.right)
         return Entry(replace(equation, right=right), (Origin(equation, {}),))
 
 

@@ -141,7 +141,9 @@ def residual_of(
     found = (changes_with_step(form, data, step, iteration.equation.left, words) for step in steps)
     refusal = next((error for error in found if error is not None), None)
     steady = [part for part in data if not any(changes(part.term, step, words) for step in steps)]
-    return refusal or define(steady, with_feature, form, iteration, words)
+    shorter = forms.total(steady)
+    steady = written(shorter) if len(shorter) < len(steady) else steady
+    return refusal or (define(steady, with_feature, form, iteration, words) if shorter else None)
 
 
 def changes_with_step(
@@ -173,7 +175,7 @@ def define(
     left = iteration.equation.left
     mapping = list(negated(with_feature))
     reads = {words.positions(read) for part in with_feature for read in words.reads(part.term, iteration.family)}
-    if len(reads) > 1 or any(len(words.reads(part.term, iteration.family)) > 1 for part in with_feature):
+    if len(reads) > 1:
         mapping = written(at_head(form, left, words))
     if data[0].sign < 0:
         data, mapping = negated(data), list(negated(mapping))

@@ -65,7 +65,7 @@ class IterationForm:
 
     def split(self) -> Split:
         """The right side with r put in, in its two parts; the weights of earlier values add up to 1."""
-        right = Rewriting(self.definition, self.equation.left.tag).expression(self.equation.right)
+        right = Rewriting(self.definition, self.equation.left).expression(self.equation.right)
         words = self.definition.words
         forms = LinearForms(words, self.equation.left.tag)
         features: list[Signed] = []

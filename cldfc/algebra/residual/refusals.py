@@ -146,3 +146,12 @@ def data_stay(equation: tree.Equation, found: Definition) -> CldfError:
     help = "write weights that add up to 1, such as 2 and -1"
     assert reads and family_of(reads[0]) == found.family
     return refuse("E0807", message, equation.right.span, f"`{data}` remains", help)
+
+
+def has_errors(error: CldfError, found: Definition) -> CldfError:
+    """A residual form that says less than the spec: the shape of a zero that only 𝒜(u) told, for instance."""
+    reason = error.diagnostics[0]
+    equation = next(e for e in found.words.equations() if family_of(e.left) == found.family)
+    message = f"the residual form would have an error: {reason.message}"
+    help = f"{reason.help}; `{found.family[0]}` is no longer under the mapping"
+    return refuse("E0808", message, equation.left.span, "of this family", help)

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from cldfc.algebra.nonnegative import prove_constraints
+from cldfc.algebra.residual import refusals
 from cldfc.algebra.residual.definition import Definition
 from cldfc.algebra.residual.derivation import Derivation, Entry
 from cldfc.algebra.residual.equations import residual_equations
@@ -13,7 +14,7 @@ from cldfc.algebra.residual.find_residual import find_residual
 from cldfc.algebra.residual.match_parameters import match_parameters
 from cldfc.algebra.residual.vocabulary import read_vocabulary
 from cldfc.algebra.residual.write_spec import left_out, recomputed, write_spec
-from cldfc.diagnostics import CldfError, Problems, UsageError
+from cldfc.diagnostics import CldfError, Problems
 from cldfc.network.expand import expand_program
 from cldfc.network.positions import Key, format_key
 from cldfc.network.resolve import Task, resolve_spec
@@ -56,20 +57,21 @@ def derive_once(spec: tree.Spec, known: Sequence[Definition]) -> tuple[Derivatio
 
 def checked(definition: Definition) -> tuple[list[Entry], tree.Spec, Inferred]:
     """The equations and their spec, which has passed all checks; f stays where its range is another than that of r."""
+    found: list[CldfError] = []
     for puts_data_in in (True, False):
         entries = residual_equations(definition, puts_data_in)
         derived = write_spec(definition, entries, ())
         try:
             inferred = infer(derived)
-        except CldfError:
+        except CldfError as error:
+            found.append(error)
             continue
         expects = recomputed(definition.words.spec, inferred)
         if expects:
             derived = write_spec(definition, entries, expects)
             inferred = infer(derived)
         return entries, derived, inferred
-    name = definition.words.spec.source.name
-    raise UsageError(f"the residual form of `{name}` cannot be written", "please report this, with the file")
+    raise refusals.has_errors(found[0], definition)
 
 
 def infer(spec: tree.Spec) -> Inferred:

@@ -39,8 +39,8 @@ class StartForm:
         """r at the start: f - 𝒜(u), without what is zero or cancels."""
         definition = self.definition
         self.note(sum_of(definition.at(self.tag)), "definition of", definition.name)
-        kept = self.cancel([*self.data(), *negated(self.mapped())])
-        right = Rewriting(definition, self.tag, definition.feature(self.tag)).expression(sum_of(kept))
+        kept = self.without_zeros(self.cancel([*self.data(), *negated(self.mapped())]))
+        right = Rewriting(definition, definition.residual(self.tag)).expression(sum_of(kept))
         self.note(right, "definition of", definition.name)
         right = self.by_another() or right
         left = definition.residual(self.tag)
@@ -81,6 +81,16 @@ class StartForm:
         if forms.total(kept) != total:
             return list(terms)
         self.note(sum_of(kept), "cancellation")
+        return kept
+
+    def without_zeros(self, terms: Sequence[Signed]) -> list[Signed]:
+        """Terms without those of u, where u is zero."""
+        forms, own = LinearForms(self.definition.words, self.tag), self.definition.feature(self.tag)
+        zero = next(iter(forms.value(own))).atom
+        kept = [part for part in terms if any(term.atom != zero for term in forms.value(part.term))]
+        if not self.is_zero:
+            return list(terms)
+        self.note(sum_of(kept), "zero")
         return kept
 
     def by_another(self) -> tree.Symbol | None:
