@@ -183,7 +183,7 @@ VARIATIONS: dict[str, tuple[str, str]] = {
         ),
         "r@ℓ+1,0 = R@ℓ *_2 r@ℓ,ν",
     ),
-    "a linear correction": (small(("σ ∘ B@ℓ,i * σ", "B@ℓ,i *")), "e@ℓ,i = B@ℓ,i * r@ℓ,i-1"),
+    "a linear correction": (small(("σ ∘ B@ℓ,i * σ", "B@ℓ,i *")), "e@ℓ,i = ℬ@ℓ,i(r@ℓ,i-1)"),
     "the input as data": (
         small(("4, 6, 8", "3, 3, 3"), ("f@1     = σ ∘ θ * f", "f@1 = f"), ("kernel θ     : 3×3 → c@1\n", "")),
         "r@1,0 = f",

@@ -22,6 +22,7 @@ from cldfc.derive import EXPLAIN, derive_source
 from cldfc.diagnostics import CldfError, Problems, Source
 from cldfc.emit.parameter_names import rename_parameters
 from cldfc.emit.torch_module import emit_module
+from cldfc.explain import explanations
 from cldfc.network.cost import count_convolutions, count_multiply_adds
 from cldfc.syntax.arrange import arrange
 from cldfc.syntax.format import format_expression, format_symbol
@@ -229,6 +230,13 @@ def test_golden(name, golden):
     golden(FOLDER / f"{name}.cldf", derivation.spec.source.text)
     for format, suffix in (("text", "txt"), ("markdown", "md"), ("latex", "tex")):
         golden(FOLDER / f"{name}.{suffix}", EXPLAIN[format](derivation))
+
+
+def test_the_document_shows_what_is_written():
+    text = (ROOT / "docs" / "residual_form.md").read_text(encoding="utf-8")
+    (equations,) = re.findall(r"^```cldf\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
+    assert (FOLDER / "fbresnet.cldf").read_text(encoding="utf-8").endswith(f"\n{equations}")
+    assert re.findall(r"^\| (E\d{4}) ", text, re.MULTILINE) == [code for code in explanations() if code > "E08"]
 
 
 def statements(text: str, *lets: str, ties: tuple[str, ...] = ()) -> list[str]:

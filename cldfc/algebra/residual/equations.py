@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
+from cldfc.algebra.residual.define_residual import free_name
 from cldfc.algebra.residual.definition import Definition
 from cldfc.algebra.residual.derivation import Entry, Origin
-from cldfc.algebra.residual.find_residual import CORRECTIONS, free_name
 from cldfc.algebra.residual.iteration import IterationForm, is_iteration
 from cldfc.algebra.residual.rewrite import Rewriting
 from cldfc.algebra.residual.start import Start, starts
@@ -16,6 +16,8 @@ from cldfc.algebra.residual.vocabulary import family_of
 from cldfc.network.names import Family
 from cldfc.syntax import tree
 from cldfc.syntax.walk import mentions
+
+CORRECTIONS = ("e", "d", "ε", "correction")
 
 
 def residual_equations(definition: Definition, puts_data_in: bool) -> list[Entry]:

@@ -116,7 +116,7 @@ class LinearForms:
                     found = add(found, self.apply(term, form, level), sign)
                 return found
             case _:
-                return prefix(Letter(function, function), form)
+                return prefix(Letter(function, function, tuple(self.words.indices(function))), form)
 
     def star(self, star: tree.Star, left: tree.Expression, form: Form) -> Form:
         """A kernel, scalar or number before a combination."""

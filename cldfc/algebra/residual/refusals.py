@@ -15,8 +15,8 @@ from cldfc.syntax.format import format_expression, format_symbol
 from cldfc.syntax.walk import mentions
 
 if TYPE_CHECKING:
+    from cldfc.algebra.residual.define_residual import Iteration
     from cldfc.algebra.residual.definition import Definition
-    from cldfc.algebra.residual.find_residual import Iteration
 
 NEEDED = "write an iteration such as `u@ℓ,i = u@ℓ,i-1 + ℬ@ℓ,i(f@ℓ - 𝒜@ℓ(u@ℓ,i-1))`, as Theorem 1 has it"
 

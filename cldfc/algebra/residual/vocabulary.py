@@ -41,6 +41,12 @@ class Vocabulary:
         assert found is not None, symbol
         return found
 
+    def indices(self, expression: tree.Expression) -> Iterator[Position]:
+        """All indices that an expression depends on."""
+        for found in mentions(expression):
+            if isinstance(found, tree.Symbol):
+                yield from [Position(found.name, 0)] if found.name in self.bound else self.positions(found)
+
     def parameter(self, symbol: tree.Symbol) -> Positions:
         """What is left of a kernel's or scalar's tag after `tie`; a `tie … for …` may leave it as it is."""
         rule, found = self.ties.get(symbol.name), self.positions(symbol)
