@@ -22,6 +22,7 @@ GROUPS = {
     "05": "Numbers",
     "06": "What is expected and constrained",
     "07": "Other files",
+    "08": "What has no residual form",
 }
 """What the first two digits of a code stand for."""
 

@@ -7,7 +7,8 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from cldfc.compiler import compile_source
+from cldfc.compiler import analyse, compile_source
+from cldfc.derive import derive_source
 from cldfc.diagnostics import Source
 from cldfc.syntax.read import read_source
 from cldfc.task import read_task
@@ -38,6 +39,11 @@ def spec_text(name: str, *changes: tuple[str, str]) -> str:
 def build_spec(name: str, **options) -> nn.Module:
     """An instance of the class of a file in specs/, with options of the command line: lets, ties, input, classes."""
     return build(compile_source(read_source(ROOT / "specs" / f"{name}.cldf"), read_task(**options)))
+
+
+def find_errors(source: Source, code: str) -> None:
+    """Do what finds an error of this code: those of the 08xx are no errors of a spec but of its derivation."""
+    derive_source(source) if code.startswith("E08") else analyse(source)
 
 
 def build(source: str) -> nn.Module:

@@ -6,6 +6,7 @@ from functools import cache
 from pathlib import Path
 
 import pytest
+from networks import find_errors
 from typer.testing import CliRunner
 
 from cldfc.cli import app
@@ -41,7 +42,7 @@ WITHOUT_FILE = {"E0108", "E0109"}
 @cache
 def errors_of(path: Path) -> tuple[Diagnostic, ...]:
     with pytest.raises(CldfError) as caught:
-        analyse(read_source(path))
+        find_errors(read_source(path), path.name)
     return caught.value.diagnostics
 
 

@@ -4,11 +4,10 @@ import re
 from pathlib import Path
 
 import pytest
-from networks import ROOT
+from networks import ROOT, find_errors
 from typer.testing import CliRunner
 
 from cldfc.cli import app
-from cldfc.compiler import analyse
 from cldfc.diagnostics import CldfError, UsageError
 from cldfc.explain import GROUPS, WIDTH, explain_code, explanations
 from cldfc.syntax.read import read_source
@@ -61,10 +60,10 @@ def in_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def check(example: str) -> None:
+def check(example: str, code: str) -> None:
     is_whole = re.search(r"^(model|extend) ", example, re.MULTILINE)
     Path("example.cldf").write_text(example if is_whole else f'extend "base.cldf"\n{example}', encoding="utf-8")
-    analyse(read_source(Path("example.cldf")))
+    find_errors(read_source(Path("example.cldf")), code)
 
 
 def test_every_code_has_a_page():
@@ -75,13 +74,13 @@ def test_every_code_has_a_page():
 @pytest.mark.parametrize("code", SHOWN)
 def test_wrong_example_raises_the_code(code: str, in_folder: Path):
     with pytest.raises(CldfError) as caught:
-        check(explanations()[code].examples["Wrong"])
+        check(explanations()[code].examples["Wrong"], code)
     assert caught.value.diagnostics[0].code == code
 
 
 @pytest.mark.parametrize("code", SHOWN)
 def test_right_example_compiles(code: str, in_folder: Path):
-    check(explanations()[code].examples["Right"])
+    check(explanations()[code].examples["Right"], code)
 
 
 @pytest.mark.parametrize("code", explanations())

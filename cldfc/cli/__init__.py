@@ -10,6 +10,7 @@ from cldfc import __version__
 from cldfc.cli.check import check
 from cldfc.cli.compare import compare
 from cldfc.cli.compile import compile_command
+from cldfc.cli.derive import derive
 from cldfc.cli.evaluate import evaluate
 from cldfc.cli.explain import explain
 from cldfc.cli.fmt import fmt
@@ -46,6 +47,7 @@ app.command()(check)
 app.command()(explain)
 app.command()(fmt)
 app.command("compile")(compile_command)
+app.command()(derive)
 app.command()(show)
 app.command()(compare)
 app.command()(verify)

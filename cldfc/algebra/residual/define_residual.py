@@ -1,0 +1,104 @@
+"""The definition of a residual from the sum in which it was found: its sign, its mapping on one u, its name."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from itertools import chain, count
+
+from cldfc.algebra.residual.definition import Definition
+from cldfc.algebra.residual.linear_form import Form, LinearForms, Term, add, written
+from cldfc.algebra.residual.trees import Signed, negated, put_in, transform
+from cldfc.algebra.residual.vocabulary import Vocabulary, family_of
+from cldfc.network.names import Family
+from cldfc.network.numbers import level_index
+from cldfc.ops import BUILTINS
+from cldfc.syntax import tree
+from cldfc.syntax.keywords import STATEMENTS, WORDS_INSIDE
+
+RESIDUALS = ("r", "s", "q", "ρ", "residual")
+
+
+@dataclass(frozen=True, slots=True)
+class Iteration:
+    """An equation that gives a family's value from that of an earlier step; `place` is that of the step in its tag."""
+
+    equation: tree.Equation
+    place: int
+
+    @property
+    def family(self) -> Family:
+        """The family that is iterated."""
+        return family_of(self.equation.left)
+
+    @property
+    def step(self) -> str:
+        """The index name of the step."""
+        return self.equation.left.tag[self.place].name or ""
+
+
+def define(
+    data: Sequence[Signed],
+    with_feature: Sequence[Signed],
+    form: Form,
+    iteration: Iteration,
+    words: Vocabulary,
+) -> Definition:
+    """The definition with f@ℓ counted as positive: for 𝒜(u) - f the residual is f - 𝒜(u) as well."""
+    left = iteration.equation.left
+    mapping = list(negated(with_feature))
+    reads = {words.positions(read) for part in with_feature for read in words.reads(part.term, iteration.family)}
+    if len(reads) > 1:
+        mapping = written(at_head(form, left, words))
+    if data[0].sign < 0:
+        data, mapping = negated(data), list(negated(mapping))
+    placed = [Signed(part.sign, put_in(part.term, *iteration.family, lambda _: left)) for part in mapping]
+    family, terms = iteration.family, (with_levels(data, left, words), with_levels(placed, left, words))
+    found = Definition(words, family, left.tag, iteration.place, "", *terms)
+    known = defining_equation(found)
+    name = known.left.name if known is not None else free_name(words, RESIDUALS)
+    return replace(found, name=name, equation=known)
+
+
+def with_levels(terms: Sequence[Signed], left: tree.Symbol, words: Vocabulary) -> tuple[Signed, ...]:
+    """Terms in which constants of the level say which: elsewhere, another left side would say it for them."""
+
+    def change(part: object) -> object | None:
+        constants = words.tags.constants
+        if not isinstance(part, tree.Symbol) or part.tag or not constants.is_per_level(part.name):
+            return None
+        constant = constants.constant(part.name)
+        level = level_index(left.tag, constant.index or "", constants.is_per_level) if constant is not None else None
+        return None if level is None else replace(part, tag=(level,))
+
+    return tuple(Signed(part.sign, transform(part.term, change)) for part in terms)
+
+
+def at_head(form: Form, left: tree.Symbol, words: Vocabulary) -> Form:
+    """The mapping of an extrapolated residual, f - A * (2 * u@i-1 - u@i-2): all that is done to u, done to one u."""
+    found: Form = {}
+    for term, factor in form.items():
+        atom = replace(term.atom, key=(left.name, words.positions(left)), written=left)
+        found = add(found, {Term(term.scalars, term.word, atom): -factor})
+    return found
+
+
+def defining_equation(found: Definition) -> tree.Equation | None:
+    """The equation by which a spec defines its residual itself, r@ℓ,i = f@ℓ - A@ℓ * u@ℓ,i, eq. (1.5), if it does."""
+    words = found.words
+    for equation in words.equations():
+        left = equation.left
+        same = [e for e in words.equations() if family_of(e.left) == family_of(left)]
+        if left.tag and words.positions(left) == words.positions(found.feature(found.head)) and len(same) == 1:
+            forms = LinearForms(words, left.tag)
+            if forms.value(equation.right) == forms.total(found.at(found.head)):
+                return equation
+    return None
+
+
+def free_name(words: Vocabulary, wanted: Sequence[str]) -> str:
+    """The first name that a spec has not taken."""
+    names = words.names
+    taken = {*names.declared, *names.by_name, *words.bound, *BUILTINS, *STATEMENTS, *WORDS_INSIDE}
+    numbered = (f"{wanted[0]}_{at}" for at in count(2))
+    return next(name for name in chain(wanted, numbered) if name not in taken)

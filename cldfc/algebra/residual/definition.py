@@ -1,0 +1,128 @@
+"""The definition r@ℓ,i := f@ℓ - 𝒜@ℓ(u@ℓ,i), eq. (1.5), and what follows from it for a combination."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+from cldfc.algebra.residual.linear_form import Form, LinearForms, Term, add, in_order
+from cldfc.algebra.residual.trees import NOWHERE, Indices, Signed, negated, put_in, substitute
+from cldfc.algebra.residual.vocabulary import Vocabulary, family_of
+from cldfc.network.names import Family
+from cldfc.network.numbers import Tag
+from cldfc.network.positions import Positions
+from cldfc.syntax import tree
+
+
+@dataclass(frozen=True)
+class Definition:
+    """What the residual `name` of a family is, over the index names of `head`.
+
+    `data` are the terms of f@ℓ, `mapping` those of 𝒜@ℓ(u@ℓ,i); `place` is that of the step in the head.
+    `equation` defines the same under this name in the spec already, if one does.
+    """
+
+    words: Vocabulary
+    family: Family
+    head: Tag
+    place: int
+    name: str
+    data: tuple[Signed, ...]
+    mapping: tuple[Signed, ...]
+    equation: tree.Equation | None = None
+    known: tuple[Definition, ...] = ()
+    """Residuals of other families, which the spec computes by now."""
+
+    def indices(self, tag: Tag) -> Indices:
+        """What the index names of the head are at a tag."""
+        return {own.name or "": index for own, index in zip(self.head, tag, strict=True)}
+
+    def residual(self, tag: Tag) -> tree.Symbol:
+        """r at a tag."""
+        return tree.Symbol(self.name, tag, NOWHERE)
+
+    def feature(self, tag: Tag) -> tree.Symbol:
+        """u at a tag."""
+        return tree.Symbol(self.family[0], tag, NOWHERE)
+
+    def data_at(self, tag: Tag) -> list[Signed]:
+        """The terms of f@ℓ at the level of a tag."""
+        return [Signed(part.sign, substitute(part.term, self.indices(tag))) for part in self.data]
+
+    def mapped(self, tag: Tag, argument: tree.Expression) -> list[Signed]:
+        """The terms of 𝒜@ℓ(argument), at the level of a tag."""
+        terms: list[Signed] = []
+        for part in self.mapping:
+            term = substitute(part.term, self.indices(tag))
+            terms.append(Signed(part.sign, put_in(term, *self.family, lambda _: argument)))
+        return terms
+
+    def at(self, tag: Tag) -> list[Signed]:
+        """The terms of f@ℓ - 𝒜@ℓ(u@ℓ,i) at a tag."""
+        return [*self.data_at(tag), *negated(self.mapped(tag, self.feature(tag)))]
+
+    @cached_property
+    def mapping_name(self) -> str:
+        """What the mapping is called: 𝒜, or A, or A and C."""
+        found: list[str] = []
+        for part in self.mapping:
+            expression = part.term
+            while isinstance(expression, tree.Star) and expression.right is not None:
+                found += [expression.left.name] if isinstance(expression.left, tree.Symbol) else []
+                expression = expression.right
+            if isinstance(expression, tree.Apply | tree.Compose):
+                outer = expression.function if isinstance(expression, tree.Apply) else expression.outer
+                found += [outer.name] if isinstance(outer, tree.Symbol) else []
+        return found[0] if len(set(found)) == 1 else ""
+
+    @property
+    def uses(self) -> int:
+        """How often the mapping mentions what it is applied to."""
+        return sum(len(self.words.reads(part.term, self.family)) for part in self.mapping)
+
+    # Rewriting of combinations
+
+    def rewrite(self, forms: LinearForms, form: Form, reads: Sequence[tree.Symbol]) -> Form:
+        """A combination with f@ℓ - r@ℓ,i put in for 𝒜@ℓ(u@ℓ,i), at each of some values of u."""
+        for read in reads:
+            mapped = forms.total(self.mapped(read.tag, self.feature(read.tag)))
+            if not mapped:
+                continue
+            leading = max(mapped, key=lambda term: len(term.word))
+            instead = forms.total([*self.data_at(read.tag), Signed(-1, self.residual(read.tag))])
+            rest = add(instead, {term: factor for term, factor in mapped.items() if term != leading}, -1)
+            for term, factor in form.items():
+                if (left := quotient(term, leading)) is not None:
+                    form = add(form, {term: -factor})
+                    form = add(form, multiplied(left, rest), factor / mapped[leading])
+        return form
+
+
+def quotient(term: Term, by: Term) -> Term | None:
+    """What stands before one term in another: in A * ω * C * u before C * u; None if it is not in it."""
+    length = len(term.word) - len(by.word)
+    if term.atom != by.atom or length < 0 or term.word[length:] != by.word:
+        return None
+    scalars = list(term.scalars)
+    for scalar in by.scalars:
+        if scalar not in scalars:
+            return None
+        scalars.remove(scalar)
+    return Term(tuple(scalars), term.word[:length], term.atom)
+
+
+def multiplied(left: Term, form: Form) -> Form:
+    """The scalars and the word of a term before a combination."""
+    return {
+        Term(in_order([*left.scalars, *term.scalars]), (*left.word, *term.word), term.atom): factor
+        for term, factor in form.items()
+    }
+
+
+def distinct(reads: Iterator[tree.Symbol] | Sequence[tree.Symbol], words: Vocabulary) -> list[tree.Symbol]:
+    """Values without repetition."""
+    found: dict[tuple[Family, Positions], tree.Symbol] = {}
+    for read in reads:
+        found.setdefault((family_of(read), words.positions(read)), read)
+    return list(found.values())

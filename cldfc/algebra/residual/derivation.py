@@ -1,0 +1,67 @@
+"""A derivation as data: the equations that it gives, each with its proof, and where their parameters come from."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+from cldfc.algebra.residual.trees import Indices
+from cldfc.network.positions import Key
+from cldfc.syntax import tree
+
+Rule = Literal["definition of", "equation for", "linearity of", "cancellation", "zero"]
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """An expression that equals the one before, and why: a rule, and the name that it is about."""
+
+    expression: tree.Expression
+    rule: Rule
+    name: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Proof:
+    """A chain of equal expressions, from the definition of a residual to its new equation.
+
+    It uses the equations `given`, and may end in a value that `named` defines.
+    """
+
+    left: tree.Symbol
+    given: tuple[tree.Equation, ...]
+    steps: tuple[Step, ...]
+    named: tuple[tree.Equation, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """An equation of the spec whose normalisations a new one has taken over, with what stands for its index names."""
+
+    equation: tree.Equation
+    indices: Indices
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """An equation of the residual form."""
+
+    equation: tree.Equation
+    origins: tuple[Origin, ...]
+    proof: Proof | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Derivation:
+    """The residual form of a spec.
+
+    `spec` stands for itself, its text is `spec.source.text`; `proofs` are in the order of its equations.
+    `parameters` leads from each parameter of the residual form to the same one of the spec that was
+    given: only normalisations change their names, for those come from what they normalise.
+    """
+
+    spec: tree.Spec
+    proofs: tuple[Proof, ...]
+    notes: tuple[str, ...]
+    parameters: Mapping[Key, Key]

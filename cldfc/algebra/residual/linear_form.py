@@ -1,0 +1,183 @@
+"""Linear combinations: coefficient · scalars · word of linear operators · atom, in which equal terms meet."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Sequence
+from dataclasses import dataclass, field
+from fractions import Fraction
+from itertools import product
+
+from cldfc.algebra.residual.trees import NOWHERE, Signed, number, opposite, substitute
+from cldfc.algebra.residual.vocabulary import Vocabulary
+from cldfc.network.names import NUMBERS, Family
+from cldfc.network.numbers import Tag
+from cldfc.network.positions import Positions
+from cldfc.ops import BUILTINS
+from cldfc.syntax import tree
+
+
+@dataclass(frozen=True, slots=True)
+class Letter:
+    """A factor that is no sum: a kernel with its stride, a pooling, a scalar, a number."""
+
+    key: Hashable
+    written: tree.Expression = field(compare=False)
+    positions: Positions = field(compare=False, default=())
+    """The indices that it depends on."""
+
+
+@dataclass(frozen=True, slots=True)
+class Atom:
+    """What a word is applied to: a value, or an expression that is not linear in anything."""
+
+    key: Hashable
+    written: tree.Expression = field(compare=False)
+    family: Family | None = field(compare=False, default=None)
+
+
+@dataclass(frozen=True, slots=True)
+class Term:
+    """Scalars, which commute, in the order of their keys, and a word of operators, the last one applied first."""
+
+    scalars: tuple[Letter, ...]
+    word: tuple[Letter, ...]
+    atom: Atom
+
+
+Form = dict[Term, Fraction]
+Multiples = dict[tuple[Letter, ...], Fraction]
+
+
+def add(form: Form, other: Form, factor: Fraction | int = 1) -> Form:
+    """form + factor · other, without what cancels."""
+    found = dict(form)
+    for term, coefficient in other.items():
+        found[term] = found.get(term, Fraction(0)) + factor * coefficient
+    return {term: coefficient for term, coefficient in found.items() if coefficient}
+
+
+def in_order(scalars: Sequence[Letter]) -> tuple[Letter, ...]:
+    """A product of scalars in the one order that all products have."""
+    return tuple(sorted(scalars, key=lambda letter: repr(letter.key)))
+
+
+@dataclass(frozen=True)
+class LinearForms:
+    """Brings expressions into normal form; `level` is the tag that says the level of constants without one."""
+
+    words: Vocabulary
+    level: Tag
+
+    def total(self, terms: Sequence[Signed]) -> Form:
+        """The normal form of a sum."""
+        found: Form = {}
+        for part in terms:
+            found = add(found, self.value(part.term), part.sign)
+        return found
+
+    def value(self, expression: tree.Expression) -> Form:
+        """The normal form of a value; what is not linear becomes an atom."""
+        match expression:
+            case tree.Number(0):
+                return {}
+            case tree.Symbol(name, tag):
+                key = (name, self.words.positions(expression))
+                return {Term((), (), Atom(key, expression, (name, len(tag)))): Fraction(1)}
+            case tree.Star(left, _, right) if right is not None:
+                return self.star(expression, left, self.value(right))
+            case tree.Compose(function, argument) | tree.Apply(function, argument) if self.words.is_linear(function):
+                return self.apply(function, self.value(argument), self.level)
+            case tree.Sum(terms, signs):
+                return self.total([Signed(sign, term) for sign, term in zip(signs, terms, strict=True)])
+            case _:
+                return {Term((), (), self.opaque(expression)): Fraction(1)}
+
+    def opaque(self, expression: tree.Expression) -> Atom:
+        """An atom that is not taken apart; where it owns parameters, each place is another one."""
+        place = (expression.span.start, id(expression)) if self.words.is_own(expression) else None
+        return Atom((expression, place), expression)
+
+    def apply(self, function: tree.Expression, form: Form, level: Tag) -> Form:
+        """A linear operator applied to a combination."""
+        match function:
+            case tree.Symbol(name, tag) if name in self.words.lets:
+                let = self.words.lets[name]
+                indices = {head.name or "": index for head, index in zip(let.symbol.tag, tag, strict=True)}
+                return LinearForms(self.words, tag).apply(substitute(let.values[0], indices), form, tag)
+            case tree.Symbol("identity"):
+                return form
+            case tree.Star(left, _, right):
+                return self.star(function, left, form if right is None else self.apply(right, form, level))
+            case tree.Compose(outer, inner) | tree.Apply(outer, inner):
+                return self.apply(outer, self.apply(inner, form, level), level)
+            case tree.Sum(terms, signs):
+                found: Form = {}
+                for sign, term in zip(signs, terms, strict=True):
+                    found = add(found, self.apply(term, form, level), sign)
+                return found
+            case _:
+                return prefix(Letter(function, function, tuple(self.words.indices(function))), form)
+
+    def star(self, star: tree.Star, left: tree.Expression, form: Form) -> Form:
+        """A kernel, scalar or number before a combination."""
+        if isinstance(left, tree.Symbol) and left.name in self.words.biased:
+            return {Term((), (), self.opaque(star)): Fraction(1)}
+        if self.words.names.kind(left) == "a kernel" and isinstance(left, tree.Symbol):
+            positions = self.words.parameter(left)
+            key = (left.name, positions, star.stride, star.is_transposed)
+            return prefix(Letter(key, tree.Star(left, star.stride, None, NOWHERE, star.is_transposed), positions), form)
+        found: Form = {}
+        for (scalars, factor), (term, coefficient) in product(self.multiples(left).items(), form.items()):
+            longer = Term(in_order([*scalars, *term.scalars]), term.word, term.atom)
+            found = add(found, {longer: factor * coefficient})
+        return found
+
+    def multiples(self, left: tree.Expression) -> Multiples:
+        """A number or scalar as a sum of products of scalars and numbers that are not known."""
+        names = self.words.names
+        match left:
+            case tree.Sum(terms, signs):
+                found: Multiples = {}
+                for sign, term in zip(signs, terms, strict=True):
+                    for scalars, factor in self.multiples(term).items():
+                        found[scalars] = found.get(scalars, Fraction(0)) + sign * factor
+                return found
+            case tree.Symbol() if names.kind(left) == "a scalar":
+                positions = self.words.parameter(left)
+                return {(Letter((left.name, positions), left, positions),): Fraction(1)}
+            case _:
+                assert names.kind(left) in NUMBERS, left
+                formula = self.words.tags.constants.formula(left, self.words.bound, self.level)
+                if formula is not None and formula.is_fixed():
+                    exact = formula.exact({})
+                    return {(): Fraction(str(exact)) if isinstance(exact, float) else Fraction(exact)}
+                positions = tuple(formula.positions()) if formula is not None else ()
+                return {(Letter(formula, left, positions),): Fraction(1)}
+
+
+def prefix(letter: Letter, form: Form) -> Form:
+    """A linear operator before every word of a combination."""
+    return {Term(term.scalars, (letter, *term.word), term.atom): factor for term, factor in form.items()}
+
+
+def written(form: Form) -> list[Signed]:
+    """A combination as the terms of a sum."""
+    return [written_term(term, coefficient) for term, coefficient in form.items()]
+
+
+def written_term(term: Term, coefficient: Fraction) -> Signed:
+    """`1/2 * ω@ℓ * A@ℓ * u@ℓ,i`, and its sign."""
+    expression = term.atom.written
+    for letter in reversed((*term.scalars, *term.word)):
+        match letter.written:
+            case tree.Star(left, stride, None, span, is_transposed):
+                expression = tree.Star(left, stride, expression, span, is_transposed)
+            case operator if isinstance(operator, tree.Symbol) and operator.name in BUILTINS:
+                expression = tree.Apply(operator, expression, NOWHERE)
+            case scalar if letter in term.scalars:
+                expression = tree.Star(scalar, 1, expression, NOWHERE)
+            case operator:
+                expression = tree.Apply(operator, expression, NOWHERE)
+    if abs(coefficient) != 1:
+        expression = tree.Star(number(abs(coefficient)), 1, expression, NOWHERE)
+    return Signed(1 if coefficient > 0 else opposite(1), expression)

@@ -1,0 +1,157 @@
+"""Why a spec has no residual form, each at its place in the spec."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from cldfc.algebra.residual.trees import Signed, signed_terms, sum_of
+from cldfc.algebra.residual.vocabulary import Vocabulary, family_of
+from cldfc.diagnostics import CldfError, Diagnostic, Label, Span
+from cldfc.network.names import Family
+from cldfc.syntax import tree
+from cldfc.syntax.format import format_expression, format_symbol
+from cldfc.syntax.walk import mentions
+
+if TYPE_CHECKING:
+    from cldfc.algebra.residual.define_residual import Iteration
+    from cldfc.algebra.residual.definition import Definition
+
+NEEDED = "write an iteration such as `u@ℓ,i = u@ℓ,i-1 + ℬ@ℓ,i(f@ℓ - 𝒜@ℓ(u@ℓ,i-1))`, as Theorem 1 has it"
+
+
+def refuse(code: str, message: str, span: Span, label: str, help: str, *others: Label) -> CldfError:
+    """One reason."""
+    return CldfError(Diagnostic(code, message, (Label(span, label), *others), help))
+
+
+def nothing_iterates(words: Vocabulary) -> CldfError:
+    """A plain chain of layers."""
+    output = next(s for s in words.spec.statements if isinstance(s, tree.Output))
+    message = "no equation gives a value from that of the step before: there is nothing to iterate on"
+    return refuse("E0801", message, output.name_span, "not computed by an iteration", NEEDED)
+
+
+def reads_no_data(equation: tree.Equation, words: Vocabulary) -> CldfError:
+    """What is in residual form already, or is none of the kind."""
+    name, family = equation.left.name, family_of(equation.left)
+    if any(is_multiple(part.term, family) for part in signed_terms(equation.right)):
+        message = f"`{name}` is in residual form already: its iteration has no data"
+        return refuse("E0802", message, equation.right.span, f"no `f - 𝒜({name})` in it", "compile it as it is")
+    message = f"the iteration of `{name}` has no data, so there is no residual"
+    assert words.reads(equation.right, family)
+    return refuse("E0802", message, equation.right.span, f"no `f - 𝒜({name})` in it", NEEDED)
+
+
+def is_multiple(term: tree.Expression, family: Family) -> bool:
+    """Whether a term is an earlier value, or a number or kernel times one."""
+    while isinstance(term, tree.Star) and term.right is not None:
+        term = term.right
+    return isinstance(term, tree.Symbol) and family_of(term) == family
+
+
+def not_linear(terms: Sequence[Signed], iteration: Iteration, words: Vocabulary) -> CldfError:
+    """A nonlinear 𝒜: (4.2), which can only be iterated on features."""
+    function, found = next(nonlinear_operators(terms, iteration, words), (terms[0].term, ("⊙",)))
+    name = function.span.text
+    verb = "makes" if len(found) == 1 else "make"
+    what = f"`{name}` is not linear" if name in found else f"{listed(found)} {verb} `{name}` nonlinear"
+    is_named = isinstance(function, tree.Symbol)
+    others = (
+        [Label(words.lets[function.name].values[0].span, "it is this")]
+        if is_named and function.name in words.lets
+        else []
+    )
+    message = f"{what}: (4.2) has no residual form then"
+    help = "write a linear mapping, as `A@ℓ *`, or stay in feature form, as section 4.1 of the paper does"
+    return refuse("E0803", message, function.span, "not linear", help, *others)
+
+
+def listed(found: Sequence[str]) -> str:
+    """`relu` and `bn`, the bias of A."""
+    return " and ".join(part if " " in part else f"`{part}`" for part in found)
+
+
+def nonlinear_operators(
+    terms: Sequence[Signed], iteration: Iteration, words: Vocabulary
+) -> Iterator[tuple[tree.Expression, tuple[str, ...]]]:
+    """The operators on the way to the iterated value that are not linear, the outermost first."""
+    for part in terms:
+        expression = part.term
+        while words.reads(expression, iteration.family):
+            match expression:
+                case tree.Compose(function, inner) | tree.Apply(function, inner):
+                    if broken := words.what_breaks(function):
+                        yield function, broken
+                    expression = inner
+                case tree.Star(left, _, inner) if inner is not None:
+                    if broken := words.what_breaks(left):
+                        yield left, broken
+                    expression = inner
+                case tree.Sum(parts):
+                    expression = next(part for part in parts if words.reads(part, iteration.family))
+                case _:
+                    break
+
+
+def mapping_changes(letter: tree.Expression, step: str, words: Vocabulary) -> CldfError:
+    """A mapping A@ℓ,i: one for each step, as in (1.7)."""
+    symbol = letter.left if isinstance(letter, tree.Star) else letter
+    name = format_expression(symbol)
+    message = f"`{name}` differs from step to step: f - 𝒜(u) is another residual for each `{step}`"
+    help = f"share it, as Theorem 1 assumes: `--tie {without(symbol, step)}`"
+    if not isinstance(symbol, tree.Symbol) or symbol.name not in words.names.declared:
+        help = f"write a mapping that does not depend on `{step}`, as Theorem 1 assumes"
+    declared = words.names.declared.get(symbol.name) if isinstance(symbol, tree.Symbol) else None
+    label = [Label(declared.symbol.span, "declared here")] if isinstance(declared, tree.Kernel | tree.Scalar) else []
+    return refuse("E0804", message, symbol.span, f"depends on `{step}`", help, *label)
+
+
+def without(symbol: tree.Expression, step: str) -> str:
+    """A symbol without the index of the step."""
+    if not isinstance(symbol, tree.Symbol):
+        return ""
+    tag = tuple(index for index in symbol.tag if index.name != step)
+    return format_symbol(tree.Symbol(symbol.name, tag, symbol.span))
+
+
+def data_changes(term: tree.Expression, step: str, left: tree.Symbol) -> CldfError:
+    """Data that each step computes anew."""
+    message = f"`{term.span.text}` differs from step to step, so the residual keeps no data"
+    own = without(replace(left, name="g"), step)
+    help = f"give the data an equation of their own, without `{step}`: `{own} = {term.span.text}`"
+    if any(found.name == step for found in mentions(term)):
+        help = f"write data that do not depend on `{step}`"
+    return refuse("E0805", message, term.span, "one for each step", help)
+
+
+def feature_stays(term: tree.Expression, found: Definition) -> CldfError:
+    """A term from which u cannot be removed."""
+    name = found.family[0]
+    where = next(iter(found.words.reads(term, found.family)), None)
+    span = term.span if term.span.text else (where or term).span
+    text = term.span.text if term.span.text and "\n" not in term.span.text else format_expression(term)
+    residual = format_expression(sum_of(found.at(found.head)))
+    message = f"`{text}` stands in the way: it cannot be expressed by `{residual}`"
+    help = f"let earlier values of `{name}` stand in a sum, with numbers at most, or in the residual"
+    return refuse("E0806", message, span, f"`{name}` remains", help)
+
+
+def data_stay(equation: tree.Equation, found: Definition) -> CldfError:
+    """Earlier values whose weights do not add up to 1."""
+    name, data = found.family[0], " + ".join(format_expression(part.term) for part in found.data)
+    reads = found.words.reads(equation.right, found.family)
+    message = f"the weights of earlier values of `{name}` do not add up to 1: `{data}` stays in the way"
+    help = "write weights that add up to 1, such as 2 and -1"
+    assert reads and family_of(reads[0]) == found.family
+    return refuse("E0807", message, equation.right.span, f"`{data}` remains", help)
+
+
+def has_errors(error: CldfError, found: Definition) -> CldfError:
+    """A residual form that says less than the spec: the shape of a zero that only 𝒜(u) told, for instance."""
+    reason = error.diagnostics[0]
+    equation = next(e for e in found.words.equations() if family_of(e.left) == found.family)
+    message = f"the residual form would have an error: {reason.message}"
+    help = f"{reason.help}; `{found.family[0]}` is no longer under the mapping"
+    return refuse("E0808", message, equation.left.span, "of this family", help)

@@ -1,0 +1,95 @@
+"""`derive_residual`: the residual form of a spec, source to source; Theorem 1, (3.4) → (3.5) and (4.2) → (4.5)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from cldfc.algebra.nonnegative import prove_constraints
+from cldfc.algebra.residual import refusals
+from cldfc.algebra.residual.definition import Definition
+from cldfc.algebra.residual.derivation import Derivation, Entry
+from cldfc.algebra.residual.equations import residual_equations
+from cldfc.algebra.residual.find_residual import find_residual
+from cldfc.algebra.residual.match_parameters import match_parameters
+from cldfc.algebra.residual.vocabulary import read_vocabulary
+from cldfc.algebra.residual.write_spec import left_out, recomputed, write_spec
+from cldfc.diagnostics import CldfError, Problems
+from cldfc.network.expand import expand_program
+from cldfc.network.positions import Key, format_key
+from cldfc.network.resolve import Task, resolve_spec
+from cldfc.network.shapes import Inferred, infer_shapes
+from cldfc.syntax import tree
+
+
+def derive_residual(spec: tree.Spec) -> Derivation:
+    """The residual form of a spec that has been checked and extends no other.
+
+    One iterated family after the other is rewritten, as long as there is one: a V-cycle has two.
+    Raises CldfError with the reason when the first has no residual form.
+    """
+    found, definition = derive_once(spec, ())
+    known = [definition]
+    while True:
+        try:
+            more, definition = derive_once(found.spec, known)
+        except CldfError as error:
+            return replace(found, notes=(*found.notes, *note_refused(error)))
+        parameters = {new: found.parameters[old] for new, old in more.parameters.items()}
+        notes = tuple(dict.fromkeys([*found.notes, *more.notes]))
+        found = Derivation(more.spec, (*found.proofs, *more.proofs), notes, parameters)
+        known.append(definition)
+
+
+def derive_once(spec: tree.Spec, known: Sequence[Definition]) -> tuple[Derivation, Definition]:
+    """The residual form of one iterated family, and what its residual is; `known` are those of others."""
+    words = read_vocabulary(spec)
+    others = tuple(replace(other, words=words) for other in known)
+    definition = replace(find_residual(words), known=others)
+    original = infer(spec)
+    entries, derived, inferred = checked(definition)
+    parameters = match_parameters(entries, inferred, original.expansion.program, words)
+    proofs = tuple(entry.proof for entry in entries if entry.proof is not None)
+    gone = original.parameters.keys() - parameters.values()
+    notes = [*left_out(definition, entries), *note_unused(gone)]
+    return Derivation(derived, proofs, tuple(notes), parameters), definition
+
+
+def checked(definition: Definition) -> tuple[list[Entry], tree.Spec, Inferred]:
+    """The equations and their spec, which has passed all checks; f stays where its range is another than that of r."""
+    found: list[CldfError] = []
+    for puts_data_in in (True, False):
+        entries = residual_equations(definition, puts_data_in)
+        derived = write_spec(definition, entries, ())
+        try:
+            inferred = infer(derived)
+        except CldfError as error:
+            found.append(error)
+            continue
+        expects = recomputed(definition.words.spec, inferred)
+        if expects:
+            derived = write_spec(definition, entries, expects)
+            inferred = infer(derived)
+        return entries, derived, inferred
+    raise refusals.has_errors(found[0], definition)
+
+
+def infer(spec: tree.Spec) -> Inferred:
+    """The network of a spec. Raises CldfError."""
+    problems = Problems()
+    expansion = expand_program(resolve_spec(spec, Task(), problems), problems)
+    prove_constraints(spec, expansion, problems)
+    inferred = infer_shapes(expansion, problems)
+    problems.stop_if_any()
+    return inferred
+
+
+def note_refused(error: CldfError) -> list[str]:
+    """A note on a second iterated family that has a residual, but no residual form."""
+    return [found.message for found in error.diagnostics if found.code not in ("E0801", "E0802")]
+
+
+def note_unused(keys: Sequence[Key] | set[Key]) -> list[str]:
+    """Notes on parameters that the residual form does without."""
+    texts = [f"`{format_key(key)}` has no part in the residual form: what it computes cancels" for key in sorted(keys)]
+    return texts if len(texts) <= 3 else [*texts[:2], f"and {len(texts) - 2} more have none"]

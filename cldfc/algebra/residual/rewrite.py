@@ -1,0 +1,77 @@
+"""r put in for f - 𝒜(u) wherever that stands, also taken apart, as in `B * f - B * A * u`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+
+from cldfc.algebra.residual.definition import Definition, distinct
+from cldfc.algebra.residual.linear_form import Form, LinearForms, add, written
+from cldfc.algebra.residual.trees import Signed, signed_terms, sum_of, transform
+from cldfc.algebra.residual.vocabulary import family_of
+from cldfc.syntax import tree
+
+
+@dataclass(frozen=True)
+class Rewriting:
+    """Writes the right side of an equation by a residual; `left` is its left side."""
+
+    definition: Definition
+    left: tree.Symbol
+
+    @cached_property
+    def forms(self) -> LinearForms:
+        """Normal forms at the level of the equation."""
+        return LinearForms(self.definition.words, self.left.tag)
+
+    def expression(self, expression: tree.Expression) -> tree.Expression:
+        """An expression with every sum rewritten that becomes shorter so."""
+        return transform(expression, self.change)
+
+    def change(self, part: object) -> object | None:
+        """What a sum of values becomes, its terms first; None when a part is none."""
+        words = self.definition.words
+        if not isinstance(part, tree.Sum) or words.names.kind(part) != "a value":
+            return None
+        inner = replace(part, terms=tuple(self.expression(term) for term in part.terms))
+        terms = list(signed_terms(inner))
+        old = self.forms.total(terms)
+        new = self.shortest(old)
+        changed = {term for term in old.keys() | new.keys() if old.get(term) != new.get(term)}
+        kept = [part for part in terms if changed.isdisjoint(self.forms.value(part.term))]
+        # The order of normalisations, by which parameters are matched, stays as it is.
+        if new == old or any(words.is_own(part.term) for part in terms if part not in kept):
+            return inner
+        return sum_of(self.replaced(terms, kept, new))
+
+    def shortest(self, form: Form) -> Form:
+        """A combination with r put in at those values of u that make it shorter, one by one or all at once."""
+        reads = self.features(form)
+        for chosen in (*([read] for read in reads), reads):
+            found = self.definition.rewrite(self.forms, form, chosen)
+            form = found if len(found) < len(form) else form
+        return form
+
+    def features(self, form: Form) -> list[tree.Symbol]:
+        """The values of u in a combination at which r can be put in."""
+        family, words = self.definition.family, self.definition.words
+        atoms = (term.atom for term in form if term.atom.family == family)
+        reads = distinct([read for atom in atoms for read in words.values(atom.written)], words)
+        return [read for read in reads if not self.is_circular(read)]
+
+    def is_circular(self, read: tree.Symbol) -> bool:
+        """Whether r at a value of u is what the equation itself is for, or is computed from that."""
+        words, own = self.definition.words, self.left
+        data = (value for part in self.definition.data_at(read.tag) for value in words.values(part.term))
+        return any(
+            family_of(value) == family_of(own) and words.positions(value) == words.positions(own)
+            for value in (self.definition.residual(read.tag), *data)
+        )
+
+    def replaced(self, terms: Sequence[Signed], kept: Sequence[Signed], new: Form) -> list[Signed]:
+        """The terms of a sum, those left as they are that have not changed."""
+        instead = written(add(new, self.forms.total(kept), -1))
+        at = next(at for at, part in enumerate(terms) if part not in kept)
+        before = [part for part in terms[:at] if part in kept]
+        return [*before, *instead, *(part for part in terms[at:] if part in kept)]

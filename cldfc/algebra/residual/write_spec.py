@@ -1,0 +1,124 @@
+"""The residual form as a spec that stands for itself: its text, formatted, and its tree."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from cldfc.algebra.residual.definition import Definition
+from cldfc.algebra.residual.derivation import Entry
+from cldfc.algebra.residual.trees import sum_of
+from cldfc.diagnostics import Problems, Source, Span
+from cldfc.network.expect import QUANTITIES
+from cldfc.network.shapes import Inferred
+from cldfc.syntax import tree
+from cldfc.syntax.arrange import arrange
+from cldfc.syntax.format import format_expression, format_symbol
+from cldfc.syntax.lines import format_statement
+from cldfc.syntax.parse import parse_spec
+from cldfc.syntax.walk import mentions
+
+DERIVED = "derived by cldfc"
+"""What the first line of a derived file says."""
+
+SUFFIX = "_residual"
+
+
+def write_spec(definition: Definition, entries: Sequence[Entry], expects: Sequence[tree.Expect]) -> tree.Spec:
+    """The spec of these equations, with the declarations that they need, and these expectations."""
+    statements = [*declarations(definition, entries), *expects]
+    lines = [*header(definition), *paragraphs(statements)]
+    name = definition.words.spec.source.name
+    text = arrange(Source(name, "".join(f"{line}\n" for line in lines)))
+    return parse_spec(Source(name, text), Problems())
+
+
+def header(definition: Definition) -> Iterator[str]:
+    """Where the file comes from, and the definition of the residual."""
+    words, head = definition.words, definition.head
+    name = "".join(c if c.isprintable() else "?" for c in Path(words.spec.source.name).name)
+    residual = f"{format_symbol(definition.residual(head))} = {format_expression(sum_of(definition.at(head)))}"
+    yield f"# Residual form of {name}, {DERIVED}: Theorem 1 with {residual}"
+
+
+def paragraphs(statements: Sequence[tree.Statement]) -> Iterator[str]:
+    """The statements, with a blank line where another kind begins."""
+    before = ""
+    for statement in statements:
+        kind = paragraph_of(statement)
+        yield from [""] * (bool(before) and kind != before)
+        yield format_statement(statement)
+        before = kind
+
+
+def paragraph_of(statement: tree.Statement) -> str:
+    """What makes statements stand together."""
+    match statement:
+        case tree.Range():
+            return "numbers"
+        case tree.Let(_, values):
+            is_number = isinstance(values[0], tree.Number | tree.Power | tree.Quotient) or len(values) > 1
+            return "numbers" if is_number else "operators"
+        case tree.Scalar():
+            return "Kernel"
+        case tree.Output():
+            return "Input"
+        case _:
+            return type(statement).__name__
+
+
+def declarations(definition: Definition, entries: Sequence[Entry]) -> Iterator[tree.Statement]:
+    """The statements of the spec that are still needed, and the equations in the place of its own."""
+    spec = definition.words.spec
+    families = {entry.equation.left.name for entry in entries}
+    used = used_names(spec, entries)
+    are_written = False
+    for statement in spec.statements:
+        match statement:
+            case tree.Equation():
+                yield from [] if are_written else [entry.equation for entry in entries]
+                are_written = True
+            case tree.Model(name):
+                yield replace(statement, name=name if name.endswith(SUFFIX) else f"{name}{SUFFIX}")
+            case tree.Let(symbol) | tree.Kernel(symbol) | tree.Scalar(symbol) | tree.Tie(symbol):
+                yield from [statement] if symbol.name in used else []
+            case tree.Constrain(symbol):
+                yield from [statement] if symbol.name in families else []
+            case tree.Expect() | tree.Extend():
+                pass
+            case _:
+                yield statement
+
+
+def used_names(spec: tree.Spec, entries: Sequence[Entry]) -> set[str]:
+    """The names that equations, ranges, input and output speak of, and those by which these are declared."""
+    declared = {s.symbol.name: s for s in spec.statements if isinstance(s, tree.Let | tree.Kernel | tree.Scalar)}
+    roots = [s for s in spec.statements if isinstance(s, tree.Range | tree.Input | tree.Output)]
+    open: list[tree.Statement] = [*roots, *(entry.equation for entry in entries)]
+    used: set[str] = set()
+    while open:
+        names = {found.name or "" for found in mentions(open.pop())} - used
+        used |= names
+        open += [declared[name] for name in names if name in declared]
+    return used
+
+
+def left_out(definition: Definition, entries: Sequence[Entry]) -> Iterator[str]:
+    """Notes on statements that have lost what they speak of."""
+    families = {entry.equation.left.name for entry in entries}
+    for statement in definition.words.spec.statements:
+        if isinstance(statement, tree.Constrain) and statement.symbol.name not in families:
+            name = statement.symbol.name
+            yield f"`{format_statement(statement)}` is left out: `{name}` is no longer computed"
+
+
+def recomputed(spec: tree.Spec, inferred: Inferred) -> list[tree.Expect]:
+    """The expectations of a spec, with what the residual form has."""
+    found: list[tree.Expect] = []
+    for statement in spec.statements:
+        if isinstance(statement, tree.Expect) and statement.quantity in QUANTITIES:
+            count = QUANTITIES[statement.quantity][0](inferred)
+            text = Source("derived", f"{count:_}")
+            found.append(replace(statement, number=tree.Number(count, Span(text, 0, len(text.text)))))
+    return found

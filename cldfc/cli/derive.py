@@ -1,0 +1,51 @@
+"""`cldfc derive`."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from cldfc.cli.compile import refuse_foreign
+from cldfc.cli.options import Lets, SpecPath, Ties, errors
+from cldfc.diagnostics import UsageError
+from cldfc.files import write_file
+from cldfc.syntax.read import read_source
+from cldfc.task import read_task
+
+
+def derive(
+    spec: SpecPath,
+    residual: Annotated[bool, typer.Option("--residual", help="The residual form, by Theorem 1.")] = False,
+    output: Annotated[
+        str | None, typer.Option("-o", "--output", metavar="FILE", help="Where to; without it, standard output.")
+    ] = None,
+    explain: Annotated[bool, typer.Option("--explain", help="Print the derivation, step by step.")] = False,
+    markdown: Annotated[bool, typer.Option("--markdown", help="Explain as Markdown.")] = False,
+    latex: Annotated[bool, typer.Option("--latex", help="Explain as LaTeX.")] = False,
+    let: Lets = None,
+    tie: Ties = None,
+) -> None:
+    """Write a spec in another form: with residuals in the place of features.
+
+    Example: cldfc derive specs/fbresnet.cldf --residual -o fbresnet_residual.cldf
+    """
+    with errors():
+        from cldfc.algebra.residual.write_spec import DERIVED
+        from cldfc.derive import EXPLAIN, choose_format, derive_source
+
+        if not residual:
+            raise UsageError("nothing says which form to derive", "write `--residual`")
+        format = choose_format(explain, markdown, latex)
+        derivation, remarks = derive_source(read_source(spec), read_task(let or (), tie or ()))
+        text = derivation.spec.source.text
+        if output is not None and output != "-":
+            refuse_foreign(Path(output), DERIVED, f"{spec.stem}_residual.cldf")
+            write_file(Path(output), text)
+        elif format is None:
+            sys.stdout.write(text)
+        if format is not None:
+            sys.stdout.write(EXPLAIN[format](derivation))
+        print("\n".join(remarks), file=sys.stderr)

@@ -1,0 +1,54 @@
+"""`cldfc derive`: a spec in another form, source to source."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import Literal
+
+from cldfc.algebra.residual.derivation import Derivation
+from cldfc.algebra.residual.explain_derivation import explain_as_latex, explain_as_markdown, explain_as_text
+from cldfc.algebra.residual.residual_form import derive_residual
+from cldfc.compiler import AS_WRITTEN, Task, analyse
+from cldfc.diagnostics import Problems, Source, UsageError
+from cldfc.network.expect import count_convs, count_macs
+from cldfc.network.shapes import Inferred
+from cldfc.syntax.extend import change_spec, read_spec
+
+Format = Literal["text", "markdown", "latex"]
+
+EXPLAIN: Mapping[Format, Callable[[Derivation], str]] = {
+    "text": explain_as_text,
+    "markdown": explain_as_markdown,
+    "latex": explain_as_latex,
+}
+
+
+def derive_source(source: Source, task: Task = AS_WRITTEN) -> tuple[Derivation, list[str]]:
+    """The residual form of a spec, and what there is to say about it. Raises CldfError."""
+    original = analyse(source, task)
+    derivation = derive_residual(change_spec(read_spec(source, Problems()), task.changes, Problems()))
+    return derivation, list(remarks(derivation, original, analyse(derivation.spec.source)))
+
+
+def remarks(derivation: Derivation, original: Inferred, derived: Inferred) -> Iterator[str]:
+    """What the residual form saves, and what it has lost."""
+    convolutions = f"{count_convs(derived):,} convolutions instead of {count_convs(original):,}"
+    yield f"{convolutions}, {millions(derived)} M multiply-adds instead of {millions(original)} M"
+    yield from derivation.notes
+
+
+def millions(inferred: Inferred) -> str:
+    """Multiply-adds for one image, in millions."""
+    return f"{count_macs(inferred) / 1e6:,.1f}"
+
+
+def choose_format(explain: bool, markdown: bool, latex: bool) -> Format | None:
+    """How the derivation is to be explained, if at all. Raises UsageError when the options contradict each other."""
+    if (markdown or latex) and not explain:
+        option = "markdown" if markdown else "latex"
+        raise UsageError(f"`--{option}` says how to explain", f"write `--explain --{option}`")
+    if markdown and latex:
+        raise UsageError("`--markdown` and `--latex` contradict each other", "give one of them")
+    if not explain:
+        return None
+    return "markdown" if markdown else "latex" if latex else "text"

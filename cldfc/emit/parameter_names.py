@@ -1,0 +1,25 @@
+"""What the parameters of a network are called in its generated module."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from cldfc.emit.naming import Naming
+from cldfc.network.graph import Graph
+from cldfc.network.positions import Key
+
+
+def parameter_names(graph: Graph) -> dict[Key, str]:
+    """`A.1`, `bn_f.1_2`, `theta`: the part of the names in `state_dict` that stands for each parameter."""
+    names = Naming(graph)
+    found: dict[Key, str] = {}
+    for key in graph.parameters:
+        attribute = names.attribute(key[0])
+        found[key] = attribute if key[0] in names.single else f"{attribute}.{'_'.join(map(str, key[1]))}"
+    return found
+
+
+def rename_parameters(parameters: Mapping[Key, Key], graph: Graph, other: Graph) -> dict[str, str]:
+    """What leads from the parameters of one network to those of another, in the names of their modules."""
+    own, others = parameter_names(graph), parameter_names(other)
+    return {own[key]: others[parameters[key]] for key in graph.parameters}

@@ -1,0 +1,311 @@
+"""Iterations on a residual, each a few changes away from specs/fbresnet.cldf, for the tests of their residual forms."""
+
+import random
+
+from networks import ROOT
+
+ITERATION = "u@ℓ,i   = u@ℓ,i-1 + ℬ@ℓ,i(f@ℓ - 𝒜@ℓ(u@ℓ,i-1))"
+INTERPOLATION = "u@ℓ+1,0 = Π@ℓ *_2 u@ℓ,ν"
+RESTRICTION = "f@ℓ+1   = R@ℓ *_2 (f@ℓ - 𝒜@ℓ(u@ℓ,ν)) + 𝒜@ℓ+1(u@ℓ+1,0)"
+OUTPUT = "h       = linear ∘ avgpool(u@J,ν)"
+MAPPING = "𝒜@ℓ   = A@ℓ *"
+START = "u@1,0   = 0"
+LAST = "output h : 10"
+
+SMALL = [
+    ("ν@ℓ = 2, 2, 2, 2", "ν@ℓ = 2, 1, 3"),
+    ("let J = 4", "let J = 3"),
+    ("c@ℓ = 64, 128, 256, 512", "c@ℓ = 4, 6, 8"),
+    ("3 × 32 × 32", "3 × 8 × 8"),
+    (LAST, "output h : 5"),
+]
+
+
+def changed(*changes: tuple[str, str], text: str | None = None) -> str:
+    text = text or (ROOT / "specs" / "fbresnet.cldf").read_text(encoding="utf-8")
+    for old, new in changes:
+        assert old in text
+        text = text.replace(old, new)
+    return text
+
+
+def small(*changes: tuple[str, str]) -> str:
+    """fbresnet with three small levels, and changes."""
+    return changed(*changes, text=changed(*SMALL))
+
+
+def kernel(declaration: str) -> tuple[str, str]:
+    return ("kernel B@", f"{declaration}\nkernel B@")
+
+
+def iteration(right: str, *others: str) -> tuple[str, str]:
+    return (ITERATION, "\n".join([f"u@ℓ,i = {right}", *others]))
+
+
+TWO_STARTS = [(START, "u@1,-1 = 0\nu@1,0 = 0"), (INTERPOLATION, f"u@ℓ+1,-1 = Π@ℓ *_2 u@ℓ,ν-1\n{INTERPOLATION}")]
+C = kernel("kernel C@ℓ : 1×1 → c@ℓ")
+
+ONE_LEVEL = """
+model OneLevel
+steps i = 1..ν
+let ν = 3
+input g : 3 × 8 × 8
+output h : 5
+kernel θ : 3×3 → 4
+kernel A : 3×3 → 4
+kernel B@i : 3×3 → 4
+let σ = relu ∘ bn
+f = σ ∘ θ * g
+u@0 = 0
+u@i = u@i-1 + B@i * (f - A * u@i-1)
+h = linear ∘ avgpool(u@ν)
+"""
+STEP_FIRST = """
+model StepFirst
+levels ℓ = 1..J
+steps i = 1..2
+let J = 2
+let κ@ℓ = 0.5, 0.25
+input f : 3 × 8 × 8
+output h : 5
+kernel θ : 3×3 → 4
+kernel A@ℓ : 3×3 → 4
+kernel B@i,ℓ : 3×3 → 4
+kernel R@ℓ : 3×3 → 4
+f@1 = relu ∘ bn ∘ θ * f
+f@ℓ+1 = κ * R@ℓ * (f@ℓ - κ@ℓ * A@ℓ * u@2,ℓ) + κ * A@ℓ+1 * u@0,ℓ+1
+u@0,1 = 0
+u@0,ℓ+1 = κ * u@2,ℓ
+u@i,ℓ = u@i-1,ℓ + relu ∘ bn ∘ B@i,ℓ * (f@ℓ - κ * A@ℓ * u@i-1,ℓ)
+h = linear ∘ avgpool(u@2,J)
+"""
+
+# A spec, and an equation of its residual form.
+VARIATIONS: dict[str, tuple[str, str]] = {
+    "as it is": (small(), "r@ℓ,i = r@ℓ,i-1 - 𝒜@ℓ(e@ℓ,i)"),
+    "two kernels": (small(C, (MAPPING, "𝒜@ℓ = A@ℓ * C@ℓ *")), "r@ℓ,i = r@ℓ,i-1 - 𝒜@ℓ(e@ℓ,i)"),
+    "a sum of kernels": (small(C, (MAPPING, "𝒜@ℓ = A@ℓ * + C@ℓ *")), "r@ℓ+1,0 = R@ℓ *_2 r@ℓ,ν"),
+    "a sum written out": (
+        small(
+            C,
+            iteration("u@ℓ,i-1 + ℬ@ℓ,i(f@ℓ - A@ℓ * u@ℓ,i-1 - C@ℓ * u@ℓ,i-1)"),
+            (RESTRICTION, "f@ℓ+1 = R@ℓ *_2 (f@ℓ - (A@ℓ * + C@ℓ *)(u@ℓ,ν)) + C@ℓ+1 * u@ℓ+1,0 + A@ℓ+1 * u@ℓ+1,0"),
+        ),
+        "r@ℓ,i = r@ℓ,i-1 - A@ℓ * e@ℓ,i - C@ℓ * e@ℓ,i",
+    ),
+    "scaled": (small(kernel("scalar ω@ℓ = 0.7"), (MAPPING, "𝒜@ℓ = ω@ℓ * A@ℓ *")), "r@1,0 = σ ∘ θ * f"),
+    "numbers in the mapping": (
+        small(
+            kernel("scalar λ@ℓ = ℓ/3, fixed\nlet κ@ℓ = 0.5, 0.25, 2"),
+            (MAPPING, "𝒜@ℓ = κ@ℓ * λ@ℓ * A@ℓ * + 1/ℓ * identity"),
+        ),
+        "r@ℓ+1,0 = R@ℓ *_2 r@ℓ,ν",
+    ),
+    "pooled and prolonged": (
+        small((MAPPING, "𝒜@ℓ = A@ℓ *^2 avgpool[2]"), ("3 × 8 × 8", "3 × 16 × 16")),
+        "r@ℓ+1,0 = R@ℓ *_2 r@ℓ,ν",
+    ),
+    "damped": (
+        small(kernel("scalar ω@ℓ,i = 0.7"), iteration("u@ℓ,i-1 + ω@ℓ,i * ℬ@ℓ,i(f@ℓ - 𝒜@ℓ(u@ℓ,i-1))")),
+        "e@ℓ,i = ω@ℓ,i * ℬ@ℓ,i(r@ℓ,i-1)",
+    ),
+    "the other sign": (
+        small(iteration("u@ℓ,i-1 - ℬ@ℓ,i(𝒜@ℓ(u@ℓ,i-1) - f@ℓ)")),
+        "r@ℓ,i = r@ℓ,i-1 + 𝒜@ℓ(e@ℓ,i)",
+    ),
+    "several corrections": (
+        small(iteration("u@ℓ,i-1 - σ(f@ℓ - 𝒜@ℓ(u@ℓ,i-1)) + 1/2 * ℬ@ℓ,i(f@ℓ - 𝒜@ℓ(u@ℓ,i-1))")),
+        "e@ℓ,i = -σ(r@ℓ,i-1) + 1/2 * ℬ@ℓ,i(r@ℓ,i-1)",
+    ),
+    "two steps": (
+        small(
+            *TWO_STARTS,
+            iteration("2 * u@ℓ,i-1 - u@ℓ,i-2 + ℬ@ℓ,i(f@ℓ - 𝒜@ℓ(u@ℓ,i-1)) - σ(f@ℓ - 𝒜@ℓ(u@ℓ,i-2))"),
+        ),
+        "r@ℓ,i = 2 * r@ℓ,i-1 - r@ℓ,i-2 - 𝒜@ℓ(e@ℓ,i)",
+    ),
+    "weights of constants and scalars": (
+        small(
+            *TWO_STARTS,
+            kernel("scalar ω = 0.3\nlet κ@ℓ = 0.5, 0.25, 2"),
+            iteration("(1-κ@ℓ) * u@ℓ,i-1 + κ@ℓ * (u@ℓ,i-2 + ω * (u@ℓ,i-1 - u@ℓ,i-2)) + ℬ@ℓ,i(f@ℓ - 𝒜@ℓ(u@ℓ,i-1))"),
+        ),
+        "r@1,0 = σ ∘ θ * f",
+    ),
+    "extrapolated": (
+        small(*TWO_STARTS, iteration("u@ℓ,i-1 + ℬ@ℓ,i(f@ℓ - 𝒜@ℓ(2 * u@ℓ,i-1 - u@ℓ,i-2))")),
+        "e@ℓ,i = ℬ@ℓ,i(2 * r@ℓ,i-1 - r@ℓ,i-2)",
+    ),
+    "a sum over the history": (
+        small(iteration("u@ℓ,i-1 + sum(j = 0..i-1 : 1/(j+1) * ℬ@ℓ,i(f@ℓ - 𝒜@ℓ(u@ℓ,j)))")),
+        "e@ℓ,i = sum(j = 0..i-1 : 1/(j+1) * ℬ@ℓ,i(r@ℓ,j))",
+    ),
+    "a pointwise product": (
+        small(iteration("u@ℓ,i-1 + sigmoid(f@ℓ - 𝒜@ℓ(u@ℓ,i-1)) ⊙ ℬ@ℓ,i(f@ℓ - 𝒜@ℓ(u@ℓ,i-1))")),
+        "e@ℓ,i = sigmoid(r@ℓ,i-1) ⊙ ℬ@ℓ,i(r@ℓ,i-1)",
+    ),
+    "a mapping tied to its level": (
+        small(
+            ("kernel A@ℓ   :", "kernel A@ℓ,i :"),
+            iteration("u@ℓ,i-1 + ℬ@ℓ,i(f@ℓ - A@ℓ,i * u@ℓ,i-1)"),
+            (RESTRICTION, "f@ℓ+1 = R@ℓ *_2 (f@ℓ - A@ℓ,ν * u@ℓ,ν) + A@ℓ+1,0 * u@ℓ+1,0\ntie A@ℓ"),
+            (f"let {MAPPING}\n", ""),
+        ),
+        "r@ℓ,i = r@ℓ,i-1 - A@ℓ,i * e@ℓ,i",
+    ),
+    "one mapping in the network": (small(("4, 6, 8", "4, 4, 4"), (OUTPUT, f"{OUTPUT}\ntie A")), "u@1,0 = 0"),
+    "σ around Π and R": (
+        small(("Π@ℓ *_2", "σ ∘ Π@ℓ *_2"), ("R@ℓ *_2 (", "σ ∘ R@ℓ *_2 (")),
+        "r@ℓ+1,0 = σ ∘ R@ℓ *_2 r@ℓ,ν",
+    ),
+    "no term of u in the restriction": (
+        small((" + 𝒜@ℓ+1(u@ℓ+1,0)", "")),
+        "r@ℓ+1,0 = R@ℓ *_2 r@ℓ,ν - 𝒜@ℓ+1(u@ℓ+1,0)",
+    ),
+    "a restriction without stride": (
+        small((INTERPOLATION, "u@ℓ+1,0 = Π@ℓ * u@ℓ,ν"), ("R@ℓ *_2", "R@ℓ * avgpool[3, stride=1] ∘")),
+        "r@ℓ+1,0 = R@ℓ * avgpool[3, stride=1] ∘ r@ℓ,ν",
+    ),
+    "a restriction taken apart": (
+        small((RESTRICTION, "f@ℓ+1 = R@ℓ *_2 f@ℓ - R@ℓ *_2 𝒜@ℓ(u@ℓ,ν) + 𝒜@ℓ+1(u@ℓ+1,0)")),
+        "r@ℓ+1,0 = R@ℓ *_2 r@ℓ,ν",
+    ),
+    "features that start from data": (
+        small(kernel("kernel P : 3×3 → c@1"), (START, "u@1,0 = relu ∘ P * f")),
+        "r@1,0 = σ ∘ θ * f - 𝒜@1(u@1,0)",
+    ),
+    "features that start from 0 everywhere": (
+        small(
+            (START, "u@ℓ,0 = 0"),
+            (f"{INTERPOLATION}\n", ""),
+            (" + 𝒜@ℓ+1(u@ℓ+1,0)", ""),
+            ("kernel Π@ℓ   : 3×3 → c@ℓ+1\n", ""),
+        ),
+        "r@ℓ+1,0 = R@ℓ *_2 r@ℓ,ν",
+    ),
+    "a linear correction": (small(("σ ∘ B@ℓ,i * σ", "B@ℓ,i *")), "e@ℓ,i = ℬ@ℓ,i(r@ℓ,i-1)"),
+    "the input as data": (
+        small(("4, 6, 8", "3, 3, 3"), ("f@1     = σ ∘ θ * f", "f@1 = f"), ("kernel θ     : 3×3 → c@1\n", "")),
+        "r@1,0 = f",
+    ),
+    "an output of the residual": (
+        small(("avgpool(u@J,ν)", "avgpool(f@J - 𝒜@J(u@J,ν))")),
+        "r@ℓ,i = r@ℓ,i-1 - 𝒜@ℓ(ℬ@ℓ,i(r@ℓ,i-1))",
+    ),
+    "an output of the data": (
+        small(("avgpool(u@J,ν)", "avgpool(u@J,ν + f@J)")),
+        "f@ℓ+1 = r@ℓ+1,0 + 𝒜@ℓ+1(u@ℓ+1,0)",
+    ),
+    "an equation for the first step": (
+        small(iteration("u@ℓ,i-1 + ℬ@ℓ,i(f@ℓ - 𝒜@ℓ(u@ℓ,i-1)) for i = 2..ν", "u@ℓ,1 = u@ℓ,0 + ℬ@ℓ,1(f@ℓ - 𝒜@ℓ(u@ℓ,0))")),
+        "r@ℓ,i = r@ℓ,i-1 - 𝒜@ℓ(e@ℓ,i) for i = 2..ν",
+    ),
+    "a correction with a name": (
+        small(iteration("u@ℓ,i-1 + d@ℓ,i", "d@ℓ,i = ℬ@ℓ,i(f@ℓ - 𝒜@ℓ(u@ℓ,i-1))")),
+        "r@ℓ,i = r@ℓ,i-1 - 𝒜@ℓ(d@ℓ,i)",
+    ),
+    "a residual with a name": (
+        small(iteration("u@ℓ,i-1 + ℬ@ℓ,i(ρ@ℓ,i-1)", "ρ@ℓ,i = f@ℓ - 𝒜@ℓ(u@ℓ,i) for i = 0..ν")),
+        "ρ@ℓ,i = ρ@ℓ,i-1 - 𝒜@ℓ(e@ℓ,i)",
+    ),
+    "r and e are taken": (
+        small(("kernel R@ℓ", "kernel r@ℓ"), ("R@ℓ *_2", "r@ℓ *_2"), ("let σ ", "let e = 1\nlet σ ")),
+        "s@ℓ,i = s@ℓ,i-1 - 𝒜@ℓ(d@ℓ,i)",
+    ),
+    "data beside the residual": (
+        small(iteration("u@ℓ,i-1 + ℬ@ℓ,i(2 * (f@ℓ - 𝒜@ℓ(u@ℓ,i-1) + σ(f@ℓ)) - σ(f@ℓ))")),
+        "e@ℓ,i = ℬ@ℓ,i(2 * (r@ℓ,i-1 + σ(f@ℓ)) - σ(f@ℓ))",
+    ),
+    "eq. (1.3), one level": (ONE_LEVEL, "r@i = r@i-1 - A * e@i"),
+    "eq. (1.4) and (1.5), one level": (
+        changed(("B@i * (f", "σ ∘ B@i * σ(f"), ("avgpool(u@ν)", "avgpool(r@ν)\nr@i = f - A * u@i"), text=ONE_LEVEL),
+        "r@i = r@i-1 - A * σ ∘ B@i * σ(r@i-1)",
+    ),
+    "the step before the level": (STEP_FIRST, "r@i,ℓ = r@i-1,ℓ - κ@ℓ * A@ℓ * e@i,ℓ"),
+    "the level before the step, constants without a tag": (
+        changed(
+            ("i,ℓ", "ℓ,i"),
+            ("i-1,ℓ", "ℓ,i-1"),
+            ("@2,ℓ", "@ℓ,2"),
+            ("@0,ℓ+1", "@ℓ+1,0"),
+            ("@0,1", "@1,0"),
+            ("@2,J", "@J,2"),
+            text=STEP_FIRST,
+        ),
+        "r@ℓ+1,0 = κ * R@ℓ * r@ℓ,2",
+    ),
+    "a V-cycle": (
+        (ROOT / "tests" / "golden" / "compile" / "mgnet_v_cycle.cldf").read_text(encoding="utf-8"),
+        "s@J,0 = r@J,ν",
+    ),
+    "a V-cycle of another kind": (
+        (ROOT / "tests" / "golden" / "compile" / "v_cycle.cldf").read_text(encoding="utf-8"),
+        "r@ℓ+1,0 = r@ℓ,2 - A@ℓ+1 * u@ℓ+1,0",
+    ),
+}
+
+
+# Networks put together at random
+
+
+def random_network(seed: int) -> str:
+    """A mapping, corrections, weights, pooling, starts and an output, each drawn from what can be written."""
+    draw = random.Random(seed)
+    mapping = draw.choice(MAPPINGS)
+    two = draw.random() < 0.3
+    earlier = ["u@ℓ,i-1", "u@ℓ,i-2", "(2 * u@ℓ,i-1 - u@ℓ,i-2)"] if two else ["u@ℓ,i-1"]
+
+    def residual(level: str, feature: str, *others: str) -> str:
+        mapped = mapping.replace("□", feature).replace("ℓ", level)
+        return draw.choice([*RESIDUALS, *others]).replace("□", mapped).replace("f@ℓ", f"f@{level}")
+
+    def correction() -> str:
+        return draw.choice(CORRECTIONS).replace("□", residual("ℓ", draw.choice(earlier), "□ - f@ℓ", "-(f@ℓ - □)"))
+
+    corrections = [f"{draw.choice('+-')} {correction()}" for _ in range(draw.randint(1, 3))]
+    back = mapping.replace("ℓ", "ℓ+1").replace("□", "u@ℓ+1,0")
+    restriction = f"{draw.choice(RESTRICTIONS)} ({residual('ℓ', 'u@ℓ,ν')})"
+    last = residual("J", "u@J,ν")
+    feature = draw.choice(["σ ∘ Π@ℓ *_2 u@ℓ,ν", "Π@ℓ *_2 u@ℓ,ν", f"Π@ℓ *_2 (u@ℓ,ν + relu({residual('ℓ', 'u@ℓ,ν')}))"])
+    return small(
+        *(TWO_STARTS if two else []),
+        kernel("kernel C@ℓ : 3×3 → c@ℓ\nkernel T : 3×3 → c@1\nscalar ω@ℓ = 0.6\nlet κ@ℓ = 0.5, 0.25, 2"),
+        ("2, 1, 3", draw.choice(["2, 1, 3", "1, 2, 1", "3, 2, 2"])),
+        iteration(f"{draw.choice(TWO_WEIGHTS if two else WEIGHTS)} {' '.join(corrections)}"),
+        (INTERPOLATION, f"u@ℓ+1,0 = {feature}"),
+        (RESTRICTION, f"f@ℓ+1 = {restriction}{draw.choice([f' + {back}', '', ' + relu(R@ℓ *_2 f@ℓ)'])}"),
+        ("u@1,0 = 0" if two else START, f"u@1,0 = {draw.choice(['0', 'relu ∘ T * f'])}"),
+        (OUTPUT, f"h = linear ∘ avgpool({draw.choice(['u@J,ν', last, 'u@J,ν + f@J', f'u@J,ν + relu({last})'])})"),
+    )
+
+
+# □ is what stands under the mapping, then the mapping, then the residual.
+MAPPINGS = [
+    "𝒜@ℓ(□)",
+    "A@ℓ * □",
+    "A@ℓ * C@ℓ * □",
+    "(A@ℓ * + C@ℓ *)(□)",
+    "ω@ℓ * A@ℓ * □",
+    "A@ℓ * (□ + 1/2 * C@ℓ * □)",
+    "κ@ℓ * C@ℓ *^2 A@ℓ *_2 □",
+    "1/3 * A@ℓ * avgpool[3, stride=1] ∘ □",
+]
+RESIDUALS = [
+    "f@ℓ - □",
+    "-(□) + f@ℓ",
+    "f@ℓ + σ(f@ℓ) - □ - σ(f@ℓ)",
+    "2 * f@ℓ - □ - f@ℓ",
+    "f@ℓ - 1/2 * □ - 1/2 * □",
+]
+CORRECTIONS = [
+    "ℬ@ℓ,i(□)",
+    "σ ∘ B@ℓ,i * (□)",
+    "B@ℓ,i * σ(□)",
+    "ω@ℓ * ℬ@ℓ,i(□)",
+    "1/4 * B@ℓ,i * (□)",
+    "sigmoid(□) ⊙ relu(f@ℓ)",
+    "κ@ℓ * bn(□)",
+]
+RESTRICTIONS = ["R@ℓ *_2", "σ ∘ R@ℓ *_2", "R@ℓ * avgpool[2] ∘"]
+WEIGHTS = ["u@ℓ,i-1", "(1-κ@ℓ) * u@ℓ,i-1 + κ@ℓ * u@ℓ,i-1"]
+TWO_WEIGHTS = ["u@ℓ,i-1", "2 * u@ℓ,i-1 - u@ℓ,i-2", "1/2 * (u@ℓ,i-1 + u@ℓ,i-2)", "(1-κ@ℓ) * u@ℓ,i-1 + κ@ℓ * u@ℓ,i-2"]

@@ -1,0 +1,376 @@
+"""Theorem 1: the residual form of a spec is the same network, and reads as a person would write it."""
+
+import os
+import re
+from functools import cache
+from pathlib import Path
+
+import pytest
+import torch
+from matplotlib import mathtext
+from networks import ROOT, build, compare, compile_text, randomise, relative_difference
+from reference_networks import FeatureResNet
+from residual_variations import VARIATIONS, changed, random_network, small
+from test_networks import feature_name
+from typer.testing import CliRunner
+
+from cldfc.algebra.residual.explain_derivation import explain_as_latex
+from cldfc.cli import app
+from cldfc.compiler import analyse
+from cldfc.compiler import build as build_graph
+from cldfc.derive import EXPLAIN, derive_source
+from cldfc.diagnostics import CldfError, Problems, Source
+from cldfc.emit.parameter_names import rename_parameters
+from cldfc.emit.torch_module import emit_module
+from cldfc.explain import explanations
+from cldfc.network.cost import count_convolutions, count_multiply_adds
+from cldfc.syntax.arrange import arrange
+from cldfc.syntax.format import format_expression, format_symbol
+from cldfc.syntax.lines import format_statement
+from cldfc.syntax.parse import parse_spec
+from cldfc.syntax.read import read_source
+from cldfc.task import read_task
+
+FOLDER = ROOT / "tests" / "golden" / "derive"
+SPEC = ROOT / "specs" / "fbresnet.cldf"
+TOLERANCE = 1e-12
+
+
+@pytest.fixture(autouse=True, scope="module")
+def one_thread():
+    """Networks this small wait for a second thread longer than they compute."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+@cache
+def derived(text: str, *lets: str, ties: tuple[str, ...] = ()):
+    return derive_source(Source("test.cldf", text), read_task(lets, ties))[0]
+
+
+def two_networks(text: str):
+    """The residual form and the network as written with the same weights, and what leads from names to names."""
+    source, derivation = Source("test.cldf", text), derived(text)
+    graphs = build_graph(derivation.spec.source), build_graph(source)
+    names = rename_parameters(derivation.parameters, *graphs)
+    one, other = (build(emit_module(graph)).double() for graph in graphs)
+
+    def rename(name: str) -> str:
+        prefix = max((known for known in names if f"{name}.".startswith(f"{known}.")), key=len)
+        return names[prefix] + name[len(prefix) :]
+
+    randomise(other)
+    state = other.state_dict()
+    one.load_state_dict({name: state[rename(name)] for name in one.state_dict()})
+    return one, other, rename, graphs
+
+
+def difference_in_training(text: str, steps: int = 3) -> float:
+    """The largest relative difference over some steps of SGD: outputs, gradients, statistics, then outputs again.
+
+    Gradients are compared with the largest of the network, for those that cancel are rounding errors.
+    """
+    one, other, rename, graphs = two_networks(text)
+    optimizers = [torch.optim.SGD(network.parameters(), lr=1e-3, momentum=0.9) for network in (one, other)]
+    generator, worst = torch.Generator().manual_seed(3), 0.0
+    for _ in range(steps):
+        images = torch.randn(4, *graphs[0].program.shape, dtype=torch.float64, generator=generator)
+        outputs = []
+        for network, optimizer in zip((one, other), optimizers, strict=True):
+            optimizer.zero_grad()
+            output = network(images)
+            weights = torch.arange(1, output.numel() + 1, dtype=torch.float64).reshape(output.shape)
+            (output * weights).sum().mul(1e-2).backward()
+            outputs.append(output.detach())
+        gradients = dict(other.named_parameters())
+        largest = max(float(p.grad.abs().max()) for p in gradients.values() if p.grad is not None)
+        apart = [(p.grad - gradients[rename(n)].grad).abs().max() for n, p in one.named_parameters()]
+        worst = max(worst, relative_difference(*outputs), float(max(apart)) / largest)
+        for optimizer in optimizers:
+            optimizer.step()
+    state = other.state_dict()
+    for name, tensor in one.state_dict().items():
+        worst = max(worst, relative_difference(tensor.double(), state[rename(name)].double()))
+    with torch.no_grad():
+        return max(worst, relative_difference(one.eval()(images), other.eval()(images)))
+
+
+# The same network
+
+
+@pytest.mark.parametrize("name", VARIATIONS)
+def test_a_residual_form_trains_as_the_network_as_written(name):
+    assert difference_in_training(VARIATIONS[name][0]) < TOLERANCE
+
+
+@pytest.mark.parametrize("seed", range(int(os.environ.get("CLDFC_RESIDUALS", "12"))))
+def test_a_network_put_together_at_random_has_a_residual_form_that_is_the_same(seed):
+    """One step, for these networks are not made to be trained; a zero may lose its shape with the mapping."""
+    try:
+        assert difference_in_training(random_network(seed), steps=1) < TOLERANCE
+    except CldfError as error:
+        assert error.diagnostics[0].code in ("E0406", "E0808")
+
+
+@pytest.mark.parametrize("name", VARIATIONS)
+def test_a_residual_form_has_the_equation_that_a_person_would_write(name):
+    text, equation = VARIATIONS[name]
+    expected = parse_spec(Source("expected.cldf", equation), Problems()).statements
+    assert expected[0] in derived(text).spec.statements
+
+
+@pytest.mark.parametrize("name", VARIATIONS)
+def test_a_residual_form_is_a_formatted_spec_that_stays_as_it_is(name):
+    source = derived(VARIATIONS[name][0]).spec.source
+    analyse(source)
+    assert arrange(source) == source.text
+    with pytest.raises(CldfError) as caught:
+        derive_source(source)
+    (problem,) = caught.value.diagnostics
+    assert problem.code == "E0802" and "in residual form already" in problem.message
+
+
+def test_fbresnet_in_residual_form_equals_the_one_written_by_hand_in_features():
+    """The second road: plain PyTorch, iterated in features, against the code that is generated from residuals."""
+    text = changed(
+        ("J = 4", "J = 2"), ("2, 2, 2, 2", "3, 2"), ("64, 128, 256, 512", "4, 6"), ("3 × 32 × 32", "3 × 16 × 16")
+    )
+    network = build(compile_text(derived(text).spec.source.text))
+
+    def rename(name: str) -> str:
+        return re.sub(r"^bn_f\b", "bn_r", feature_name(name))
+
+    torch.manual_seed(4)
+    assert compare(network, FeatureResNet((3, 2), (4, 6)), rename, torch.randn(2, 3, 16, 16)) < TOLERANCE
+
+
+RESIDUAL_BY_HAND = """
+r@1,0   = σ ∘ θ * f
+u@1,0   = 0
+d@ℓ,i   = σ ∘ B@ℓ,i * σ(r@ℓ,i-1)
+u@ℓ,i   = u@ℓ,i-1 + d@ℓ,i
+r@ℓ,i   = r@ℓ,i-1 - A@ℓ * d@ℓ,i
+u@ℓ+1,0 = Π@ℓ *_2 u@ℓ,ν
+r@ℓ+1,0 = R@ℓ *_2 r@ℓ,ν
+"""
+
+
+def test_fbresnet_in_residual_form_equals_the_residual_form_written_by_hand():
+    text = small()
+    start, end = text.index("f@1 "), text.index("h  ")
+    by_hand = build(compile_text(text[:start] + RESIDUAL_BY_HAND + text[end:]))
+    network = build(compile_text(derived(text).spec.source.text))
+    torch.manual_seed(5)
+    assert compare(network, by_hand, str, torch.randn(2, 3, 8, 8)) < TOLERANCE
+
+
+# What it costs
+
+
+@pytest.mark.parametrize(("steps", "written", "residual"), [(1, 21, 14), (2, 29, 22), (4, 45, 38), (8, 77, 70)])
+def test_convolutions(steps, written, residual):
+    source, task = read_source(SPEC), read_task([f"ν = {steps}"])
+    assert count_convolutions(build_graph(source, task)) == written
+    assert count_convolutions(build_graph(derive_source(source, task)[0].spec.source)) == residual
+
+
+def test_multiply_adds():
+    graph = build_graph(derive_source(read_source(SPEC))[0].spec.source)
+    assert count_multiply_adds(graph) == 681_251_840
+
+
+def test_the_equations_do_not_grow_with_the_steps():
+    lengths = [len(derived(small(("2, 1, 3", f"{n}, {n}, {n}"))).spec.source.text) for n in (2, 9)]
+    assert lengths[0] == lengths[1]
+
+
+# Parameters
+
+
+def test_normalisations_are_matched_by_their_places():
+    derivation = derived(small(("R@ℓ *_2 (", "σ ∘ R@ℓ *_2 ("), ("2, 1, 3", "1, 1, 1")))
+    moved = {new: old for new, old in derivation.parameters.items() if new != old}
+    assert moved == {
+        ("bn_θ", (1, 0)): ("bn_θ", (1,)),
+        **{("bn_r", (level, 1)): ("bn_f", (level, 1)) for level in (1, 2, 3)},
+        **{("bn_R", (level, 0)): ("bn_R", (level,)) for level in (2, 3)},
+    }
+
+
+def test_two_normalisations_of_one_residual_keep_their_order():
+    text, _ = VARIATIONS["several corrections"]
+    parameters = derived(text).parameters
+    assert parameters["bn_r", (1, 1)] == ("bn_f", (1, 1))
+    assert parameters["bn_r_2", (1, 1)] == ("bn_f_2", (1, 1))
+    assert parameters["bn_B", (1, 1)] == ("bn_B", (1, 1))
+
+
+def test_a_mapping_that_cancels_is_noted():
+    source = Source("test.cldf", small(("2, 1, 3", "2, 3, 1")))
+    derivation, remarks = derive_source(source)
+    assert remarks[1:] == ["`A@3` has no part in the residual form: what it computes cancels"]
+    assert ("A", (3,)) not in derivation.parameters
+    assert "kernel A@ℓ" in derivation.spec.source.text
+
+
+# The file
+
+
+def golden_case(name: str) -> str:
+    if name == "fbresnet":
+        return SPEC.read_text(encoding="utf-8")
+    return VARIATIONS[{"v_cycle": "a V-cycle", "one_level": "eq. (1.4) and (1.5), one level"}[name]][0]
+
+
+@pytest.mark.parametrize("name", ["fbresnet", "one_level", "v_cycle"])
+def test_golden(name, golden):
+    derivation, _ = derive_source(Source(f"{name}.cldf", golden_case(name)))
+    golden(FOLDER / f"{name}.cldf", derivation.spec.source.text)
+    for format, suffix in (("text", "txt"), ("markdown", "md"), ("latex", "tex")):
+        golden(FOLDER / f"{name}.{suffix}", EXPLAIN[format](derivation))
+
+
+def test_the_document_shows_what_is_written():
+    text = (ROOT / "docs" / "residual_form.md").read_text(encoding="utf-8")
+    (equations,) = re.findall(r"^```cldf\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
+    assert (FOLDER / "fbresnet.cldf").read_text(encoding="utf-8").endswith(f"\n{equations}")
+    assert re.findall(r"^\| (E\d{4}) ", text, re.MULTILINE) == [code for code in explanations() if code > "E08"]
+
+
+def statements(text: str, *lets: str, ties: tuple[str, ...] = ()) -> list[str]:
+    return [format_statement(statement) for statement in derived(text, *lets, ties=ties).spec.statements]
+
+
+def test_expectations_are_computed_anew():
+    text = small(("h       =", "expect params = 6_049\nexpect convs = 21\nh       ="), ("2, 1, 3", "2, 3, 1"))
+    found = analyse(Source("test.cldf", text.replace("expect params = 6_049\n", "")))
+    total = sum(stored.count() for stored in found.parameters.values())
+    text = text.replace("6_049", str(total))
+    mapping = 8 * 8 * 9  # A@3, which cancels
+    assert {f"expect params = {total - mapping:_}", "expect convs = 16"} <= set(statements(text))
+
+
+def test_what_is_not_needed_any_more_is_left_out():
+    text, _ = VARIATIONS["an output of the residual"]
+    found = "\n".join(statements(text))
+    assert "Π" not in found and "u@" not in found and "kernel R@ℓ" in found
+
+
+def test_a_constraint_stays_with_what_it_speaks_of():
+    text = small(("Π@ℓ *_2", "σ ∘ Π@ℓ *_2"), ("output h", "constrain u >= 0\noutput h"))
+    assert "constrain u ≥ 0" in statements(text)
+    derivation, remarks = derive_source(
+        Source(
+            "test.cldf",
+            changed(
+                ("u >= 0", "f >= 0"),
+                ("R@ℓ *_2 (f@ℓ - 𝒜@ℓ(u@ℓ,ν)) + 𝒜@ℓ+1(u@ℓ+1,0)", "σ ∘ R@ℓ *_2 (f@ℓ - 𝒜@ℓ(u@ℓ,ν))"),
+                text=text,
+            ),
+        )
+    )
+    assert remarks[1:] == ["`constrain f ≥ 0` is left out: `f` is no longer computed"]
+    assert "constrain" not in derivation.spec.source.text
+
+
+def test_a_spec_that_extends_another_stands_for_itself():
+    source = derive_source(read_source(ROOT / "specs" / "mgnet_Bli.cldf"))[0].spec.source
+    assert "extend" not in source.text and "model MgNet_Bli_residual" in source.text
+    assert "expect params = 10_638_090" in source.text
+
+
+def test_changes_of_the_command_line_are_part_of_the_file():
+    found = statements(small(), "ν = 1,2,3", ties=("B@ℓ",))
+    assert "let ν@ℓ = 1, 2, 3" in found and "tie B@ℓ" in found
+    with pytest.raises(CldfError) as caught:
+        derived(small(), "𝒜@ℓ = σ ∘ A@ℓ *")
+    assert caught.value.diagnostics[0].code == "E0803"
+
+
+# The derivation
+
+
+@pytest.mark.parametrize("name", VARIATIONS)
+def test_every_line_of_latex_can_be_typeset(name):
+    parser = mathtext.MathTextParser("path")
+    for line in filter(None, explain_as_latex(derived(VARIATIONS[name][0])).split("\n")):
+        assert line.count("$") % 2 == 0
+        parser.parse(line)
+
+
+@pytest.mark.parametrize("name", ["r@1,0", "r@ℓ,i", "r@ℓ+1,0"])
+def test_each_line_of_a_derivation_gives_the_same_numbers(name):
+    """Each expression in a proof, put in as the equation for r, gives the network; f is taken from the spec."""
+    text = small()
+    derivation = derived(text)
+    (proof,) = [proof for proof in derivation.proofs if format_symbol(proof.left) == name]
+    data = "\n".join(line for line in text.splitlines() if line.startswith("f@"))
+    images = torch.randn(2, 3, 8, 8, dtype=torch.float64)
+    outputs, kernels = [], {}
+    for step in proof.steps:
+        equation = f"{name} = {format_expression(step.expression)}"
+        lines = [line for line in derivation.spec.source.text.splitlines() if not line.startswith(f"{name} ")]
+        network = build(compile_text("\n".join([*lines, data, equation, ""]))).double().eval()
+        kernels = kernels or network.state_dict()
+        network.load_state_dict({n: t for n, t in kernels.items() if "bn_" not in n}, strict=False)
+        outputs.append(network(images).detach())
+    assert len(outputs) >= 4
+    assert all(relative_difference(output, outputs[0]) < TOLERANCE for output in outputs)
+
+
+# The command
+
+
+@pytest.fixture
+def run(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+
+    def run(*arguments: str):
+        return CliRunner().invoke(app, ["derive", *arguments])
+
+    return run
+
+
+def test_the_command_prints_the_file_and_says_what_it_saves(run):
+    result = run(str(SPEC), "--residual")
+    assert result.exit_code == 0
+    assert result.stdout == (FOLDER / "fbresnet.cldf").read_text(encoding="utf-8")
+    assert result.stderr == "22 convolutions instead of 29, 681.3 M multiply-adds instead of 945.5 M\n"
+
+
+@pytest.mark.parametrize(("option", "suffix"), [((), "txt"), (("--markdown",), "md"), (("--latex",), "tex")])
+def test_the_command_explains(run, option, suffix):
+    result = run(str(SPEC), "--residual", "--explain", *option, "-o", "out.cldf")
+    assert result.stdout == (FOLDER / f"fbresnet.{suffix}").read_text(encoding="utf-8")
+    assert Path("out.cldf").read_bytes() == (FOLDER / "fbresnet.cldf").read_bytes()
+
+
+def test_a_file_is_written_over_only_if_it_was_derived(run):
+    assert run(str(SPEC), "--residual", "-o", "out.cldf").exit_code == 0
+    assert run(str(SPEC), "--residual", "-o", "out.cldf", "--let", "ν = 1").exit_code == 0
+    assert "let ν@ℓ = 1" in Path("out.cldf").read_text(encoding="utf-8")
+    Path("mine.cldf").write_text("model Mine\n", encoding="utf-8")
+    result = run(str(SPEC), "--residual", "-o", "mine.cldf")
+    assert result.exit_code == 2 and "cldfc has not written it" in result.stderr
+    assert Path("mine.cldf").read_text(encoding="utf-8") == "model Mine\n"
+
+
+def test_a_spec_without_residual_form_leaves_no_file(run):
+    result = run(str(SPEC), "--residual", "--let", "𝒜@ℓ = relu ∘ A@ℓ *", "-o", "out.cldf")
+    assert result.exit_code == 1 and "E0803" in result.stderr
+    assert not Path("out.cldf").exists()
+
+
+@pytest.mark.parametrize(
+    ("options", "help"),
+    [
+        ((), "write `--residual`"),
+        (("--residual", "--latex"), "write `--explain --latex`"),
+        (("--residual", "--explain", "--latex", "--markdown"), "give one of them"),
+    ],
+)
+def test_options_that_say_too_little_or_too_much(run, options, help):
+    result = run(str(SPEC), *options)
+    assert result.exit_code == 2 and help in result.stderr
