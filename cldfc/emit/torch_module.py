@@ -10,17 +10,27 @@ from cldfc.emit.naming import Naming
 from cldfc.emit.parameters import assign_owners, places_of
 from cldfc.emit.schedule import schedule
 from cldfc.network.graph import Graph
+from cldfc.network.positions import Key
 from cldfc.syntax.spelling import ascii_name
 
 
-def emit_module(graph: Graph) -> str:
-    """The source of a Python module with one class, the network; it imports torch alone."""
+def emit_module(graph: Graph, *remarks: str) -> str:
+    """The source of a Python module with one class, the network; it imports torch alone.
+
+    Its docstring ends with the remarks.
+    """
     body = class_lines(graph)
     code = "\n".join(body)
-    lines = ['"""' + describe(graph)[0], *describe(graph)[1:], '"""', "", "import torch"]
+    lines = ['"""' + describe(graph)[0], *describe(graph)[1:], *remarks, '"""', "", "import torch"]
     lines += ["import torch.nn.functional as F"] if "F." in code else []
     lines += ["from torch import nn", "", "", *initialisers(graph), *body]
     return "\n".join(lines) + "\n"
+
+
+def parameter_paths(graph: Graph) -> dict[Key, str]:
+    """What the class of a network calls each of its parameters: `A.2_0`, the start of `A.2_0.weight`."""
+    names = Naming(graph)
+    return {key: names.path(key) for key in graph.parameters}
 
 
 def class_lines(graph: Graph) -> list[str]:
