@@ -7,6 +7,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from cldfc.collector import collector_paused
 from cldfc.compiler import AS_WRITTEN, Form, Task, build
 from cldfc.diagnostics import Source
 from cldfc.syntax.spelling import ascii_name
@@ -47,6 +48,7 @@ class Inference:
         return emit_module(self.folded.graph, f"for inference: {count:,} normalisation{'s' * (count != 1)} folded")
 
 
+@collector_paused()
 def fold_network(source: Source, task: Task = AS_WRITTEN, form: Form = "simplified") -> Inference:
     """The network of a spec for inference. Raises CldfError."""
     from cldfc.algebra.fold_norms import fold_norms

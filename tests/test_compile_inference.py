@@ -1,5 +1,9 @@
 """`cldfc compile --inference` and `--form`: the files that are written, what is printed, what is refused."""
 
+import re
+import shlex
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -96,6 +100,7 @@ def test_a_file_of_weights_that_is_not_there(tmp_path):
     [
         (["--weights", "best.safetensors"], "`--weights` are folded, which only `--inference` does"),
         (["--inference", "--weights", "best.safetensors", "-o", "-"], "folded weights cannot go to standard output"),
+        (["--inference", "--weights", "x", "-o", "net.safetensors"], "name the module: `-o net.py`"),
         (["--form", "simplifed"], "did you mean `simplified`?"),
         (["--form", "x"], "write `--form written` or `--form simplified`"),
     ],
@@ -105,6 +110,19 @@ def test_options_that_contradict_each_other(options, message):
     assert result.exit_code == 2
     assert message in result.stderr
     assert not result.stdout
+
+
+def test_the_page(tmp_path, monkeypatch):
+    """docs/inference.md: the command prints what stands there, and the Python below it loads the weights."""
+    page = (ROOT / "docs" / "inference.md").read_text(encoding="utf-8")
+    command, printed = re.findall(r"^\$ cldfc (.*)\n((?:[^`].*\n)*)", page, re.MULTILINE)[0]
+    (code,) = re.findall(r"^```python\n(.*?)^```$", page, re.MULTILINE | re.DOTALL)
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "specs").symlink_to(ROOT / "specs")
+    save_weights(build(compile_source(read_source(ROOT / "specs" / "mgnet.cldf"))), tmp_path / "best.safetensors")
+    result = CliRunner().invoke(app, shlex.split(command))
+    assert result.stderr + result.stdout == printed
+    subprocess.run([sys.executable, "-c", code], check=True)
 
 
 @pytest.mark.parametrize("form", ["written", "simplified"])

@@ -75,6 +75,8 @@ def check_weights(inference: bool, path: Path | None) -> None:
         )
     if path is None:
         raise UsageError("folded weights cannot go to standard output", "give a file: `-o FILE`")
+    if path.suffix == ".safetensors":
+        raise UsageError(f"`{path}` is where the weights go", f"name the module: `-o {path.with_suffix('.py')}`")
 
 
 def write_folded(network: Inference, path: Path | None, weights: Path | None) -> list[str]:
