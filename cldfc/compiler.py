@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Literal
 
 from cldfc.algebra.nonnegative import prove_constraints
 from cldfc.collector import collector_paused
-from cldfc.diagnostics import Problems, Source
+from cldfc.diagnostics import CldfError, Problems, Source
 from cldfc.network.expand import expand_program
 from cldfc.network.expect import check_expectations
 from cldfc.network.resolve import Task, resolve_spec
@@ -16,12 +16,14 @@ from cldfc.syntax.extend import change_spec, read_spec
 from cldfc.syntax.lines import format_statement
 
 if TYPE_CHECKING:
+    from cldfc.algebra.residual.derivation import Derivation
     from cldfc.network.graph import Graph
 
 AS_WRITTEN = Task()
 
-Form = Literal["written", "simplified"]
-"""The network as the spec writes it, or without what its equations do for nothing."""
+Form = Literal["written", "simplified", "residual", "auto"]
+"""The network as the spec writes it; without what its equations do for nothing; with residuals in the place of
+features, by Theorem 1; or whichever of the last two has fewer multiply-adds."""
 
 
 @collector_paused()
@@ -63,8 +65,32 @@ def build(source: Source, task: Task = AS_WRITTEN, form: Form = "simplified") ->
     """
     from cldfc.network.graph import build_graph
 
+    if form == "auto":
+        return build_cheapest(source, task)
+    if form == "residual":
+        source, task = derive(source, task).spec.source, Task(task.shape, task.classes)
     graph = build_graph(analyse(source, task))
     return graph if form == "written" else simplify(graph)
+
+
+def build_cheapest(source: Source, task: Task) -> Graph:
+    """The residual form, if there is one and it has fewer multiply-adds; else the simplified one. Raises CldfError."""
+    from cldfc.network.cost import cost_of_network
+
+    graph = build(source, task)
+    try:
+        other = build(source, task, "residual")
+    except CldfError:
+        return graph
+    return min(graph, other, key=lambda graph: cost_of_network(graph).multiply_adds)
+
+
+def derive(source: Source, task: Task = AS_WRITTEN) -> Derivation:
+    """The residual form of a spec, source to source: Theorem 1. Raises CldfError, also when it has none."""
+    from cldfc.algebra.residual.residual_form import derive_residual
+
+    analyse(source, task)
+    return derive_residual(change_spec(read_spec(source, Problems()), task.changes, Problems()))
 
 
 def simplify(graph: Graph) -> Graph:

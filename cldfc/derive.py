@@ -7,12 +7,10 @@ from typing import Literal
 
 from cldfc.algebra.residual.derivation import Derivation
 from cldfc.algebra.residual.explain_derivation import explain_as_latex, explain_as_markdown, explain_as_text
-from cldfc.algebra.residual.residual_form import derive_residual
-from cldfc.compiler import AS_WRITTEN, Task, analyse
-from cldfc.diagnostics import Problems, Source, UsageError
+from cldfc.compiler import AS_WRITTEN, Task, analyse, derive
+from cldfc.diagnostics import Source, UsageError
 from cldfc.network.expect import count_convs, count_macs
 from cldfc.network.shapes import Inferred
-from cldfc.syntax.extend import change_spec, read_spec
 
 Format = Literal["text", "markdown", "latex"]
 
@@ -25,9 +23,8 @@ EXPLAIN: Mapping[Format, Callable[[Derivation], str]] = {
 
 def derive_source(source: Source, task: Task = AS_WRITTEN) -> tuple[Derivation, list[str]]:
     """The residual form of a spec, and what there is to say about it. Raises CldfError."""
-    original = analyse(source, task)
-    derivation = derive_residual(change_spec(read_spec(source, Problems()), task.changes, Problems()))
-    return derivation, list(remarks(derivation, original, analyse(derivation.spec.source)))
+    derivation = derive(source, task)
+    return derivation, list(remarks(derivation, analyse(source, task), analyse(derivation.spec.source)))
 
 
 def remarks(derivation: Derivation, original: Inferred, derived: Inferred) -> Iterator[str]:

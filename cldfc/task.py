@@ -1,12 +1,13 @@
-"""The options that change a network on the command line: `--let`, `--tie`, `--input`, `--classes`."""
+"""The options that change a network on the command line: `--let`, `--tie`, `--input`, `--classes`, `--form`."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from typing import get_args
 
-from cldfc.compiler import Task
-from cldfc.diagnostics import Source, UsageError
+from cldfc.compiler import Form, Task
+from cldfc.diagnostics import Source, UsageError, did_you_mean
 from cldfc.network.limits import LARGEST_SIZE
 
 SHAPE = re.compile(r"\s*([0-9]{1,9})\s*[x×,]\s*([0-9]{1,9})\s*[x×,]\s*([0-9]{1,9})\s*")
@@ -28,6 +29,16 @@ def change(word: str, text: str) -> Source:
     if not statement.startswith(f"{word} "):
         statement = f"{word} {statement}"
     return Source(f"--{word}", statement)
+
+
+def read_form(text: str) -> Form:
+    """`written`, `simplified`. Raises UsageError."""
+    forms: tuple[Form, ...] = get_args(Form)
+    for form in forms:
+        if form == text:
+            return form
+    help = f"write {' or '.join(f'`--form {form}`' for form in forms)}"
+    raise UsageError(f"`{text}` is no form of a network", did_you_mean(text, forms, help))
 
 
 def read_shape(text: str) -> tuple[int, int, int]:

@@ -64,6 +64,28 @@ def test_golden_files_are_clean_python(path):
     assert {name.split(".")[0] for name in names} == {"torch"}
 
 
+def test_kernels_that_are_made_apart_keep_their_own_strides():
+    """K@4 and K@5 have stride 2; K@6 and K@7, which come next, have not."""
+    text = """model Apart
+steps i = 1..3
+let b@i = 2, 6, 7
+input f : 4 × 16 × 16
+output h : 3
+kernel K@i : 3×3 → 4
+u@0 = f
+u@i = relu ∘ K@i * u@i-1
+v@0 = u@3
+v@i = relu ∘ upsample ∘ K@i+2 *_2 v@i-1
+w@0 = v@3
+w@i = relu ∘ K@{b@i} * w@i-1
+h = linear ∘ avgpool(w@3)
+"""
+    network = build(compile_text(text)).double()
+    images = torch.randn(2, 4, 16, 16, dtype=torch.float64)
+    expected = run_graph(build_graph(Source("test.cldf", text), form="written"), network, images)
+    assert (network(images) - expected).abs().max() <= 1e-11 * expected.abs().max()
+
+
 def test_length_does_not_grow_with_the_steps():
     few = compile_spec("preact18_Al")
     many = compile_spec("preact18_Al", ("2, 1, 1, 1", "12, 11, 11, 11"))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -13,13 +13,32 @@ from cldfc.compiler import build
 from cldfc.diagnostics import UsageError
 from cldfc.files import write_file
 from cldfc.syntax.read import read_source
-from cldfc.task import read_task
+from cldfc.task import read_form, read_task
+
+if TYPE_CHECKING:
+    from cldfc.inference import Inference
+    from cldfc.network.graph import Graph
 
 
 def compile_command(
     spec: SpecPath,
     output: Annotated[
         str | None, typer.Option("-o", "--output", metavar="FILE", help="Where to; `-` for standard output.")
+    ] = None,
+    form: Annotated[
+        str,
+        typer.Option(
+            metavar="FORM",
+            help="`written`, as the spec has it; `simplified`, without needless work; `residual`, by Theorem 1; "
+            "`auto`, the cheaper of the two.",
+        ),
+    ] = "simplified",
+    inference: Annotated[
+        bool, typer.Option("--inference", help="Fold batch normalisations into kernels.", show_default=False)
+    ] = False,
+    weights: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Trained weights; folded, they go beside the module.", show_default=False),
     ] = None,
     let: Lets = None,
     tie: Ties = None,
@@ -28,22 +47,69 @@ def compile_command(
 ) -> None:
     """Write the PyTorch module of a spec, by default to NAME.py in this folder.
 
+    With --inference, for evaluation alone: a normalisation becomes part of the
+    kernel before it where it can; what stays is said, with the reason. --weights
+    takes a .safetensors file of the trained network and writes NAME.safetensors.
+
     Example: cldfc compile specs/preact18_Al.cldf -o network.py
     """
     with errors():
-        from cldfc.emit.torch_module import emit_module
-        from cldfc.show.summary import summary_lines
+        path = None if output == "-" else Path(output or f"{spec.stem}.py")
+        source, task, wanted = read_source(spec), read_task(let or (), tie or (), input, classes), read_form(form)
+        if weights is not None:
+            check_weights(inference, path)
+        if inference:
+            from cldfc.inference import fold_network
 
-        graph = build(read_source(spec), read_task(let or (), tie or (), input, classes))
-        code = emit_module(graph)
-        if output == "-":
-            sys.stdout.write(code)
+            lines = write_folded(fold_network(source, task, wanted), path, weights)
         else:
-            path = Path(output or f"{spec.stem}.py")
-            refuse_foreign(path)
-            write_file(path, code)
-            print(f"{graph.program.model} written to {path}", file=sys.stderr)
-        print("\n".join(summary_lines(graph)), file=sys.stderr if output == "-" else sys.stdout)
+            from cldfc.emit.torch_module import emit_module
+            from cldfc.show.summary import summary_lines
+
+            graph = build(source, task, wanted)
+            write_module(graph, emit_module(graph), path)
+            lines = summary_lines(graph)
+        print("\n".join(lines), file=sys.stderr if path is None else sys.stdout)
+
+
+def check_weights(inference: bool, path: Path | None) -> None:
+    """Weights are for inference, and need a place to go to. Raises UsageError."""
+    if not inference:
+        raise UsageError(
+            "`--weights` are folded, which only `--inference` does", "add `--inference`, or leave them out"
+        )
+    if path is None:
+        raise UsageError("folded weights cannot go to standard output", "give a file: `-o FILE`")
+    if path.suffix == ".safetensors":
+        raise UsageError(f"`{path}` is where the weights go", f"name the module: `-o {path.with_suffix('.py')}`")
+
+
+def write_folded(network: Inference, path: Path | None, weights: Path | None) -> list[str]:
+    """Write a module for inference, and the folded weights beside it; gives the lines to print."""
+    from cldfc.inference import fold_file
+    from cldfc.show.folding import folding_lines
+    from cldfc.show.summary import summary_lines
+
+    if weights is not None and path is not None:
+        from cldfc.train.fold_weights import save_folded
+
+        beside = path.with_suffix(".safetensors")
+        refuse_foreign(path)
+        refuse_foreign(beside)
+        save_folded(fold_file(network, weights), beside)
+        print(f"weights written to {beside}", file=sys.stderr)
+    write_module(network.folded.graph, network.source, path)
+    return [*summary_lines(network.folded.graph, is_trained=False), *folding_lines(network.folded)]
+
+
+def write_module(graph: Graph, code: str, path: Path | None) -> None:
+    """Write a module; without a path, print it."""
+    if path is None:
+        sys.stdout.write(code)
+        return
+    refuse_foreign(path)
+    write_file(path, code)
+    print(f"{graph.program.model} written to {path}", file=sys.stderr)
 
 
 def refuse_foreign(path: Path, mark: str = "generated by cldfc", name: str = "network.py") -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 
 from cldfc.emit import layout
@@ -39,10 +39,15 @@ class Constructor:
         several = [name for name in self.names.members if name not in self.names.single]
         lines = [f"self.{self.names.attribute(name)} = nn.{self.container(name)}()" for name in several]
         lines += self.declare(self.items, (), 2)
-        alone: dict[str, list[Key]] = {}
+        alone: dict[Hashable, list[Key]] = {}
         for key in self.ownership.alone:
-            alone.setdefault(key[0], []).append(key)
-        return [*lines, *(line for name, keys in alone.items() for line in self.make_alone(name, keys))]
+            alone.setdefault(self.made_alike(key), []).append(key)
+        return [*lines, *(line for keys in alone.values() for line in self.make_alone(keys[0][0], keys))]
+
+    def made_alike(self, key: Key) -> Hashable:
+        """What parameters that are made by one line have in common."""
+        has_bias = self.names.graph.parameters[key].sizes.get("bias", 0)
+        return key[0], self.ownership.made_for[key], has_bias
 
     def container(self, name: str) -> str:
         """`ModuleDict`, or for scalars `ParameterDict`."""

@@ -67,6 +67,12 @@ class Naming:
         attribute = f"self.{self.attribute(name)}"
         return attribute if name in self.single else f"{attribute}[{self.sizes.key(positions)}]"
 
+    def path(self, key: Key) -> str:
+        """What `state_dict` calls a parameter, without the last part: `theta`, `A.2_0`."""
+        name, tag = key
+        attribute = self.attribute(name)
+        return attribute if name in self.single else f"{attribute}.{'_'.join(map(str, tag))}"
+
     def variable(self, family: str, positions: Positions) -> str:
         """`r`, `u[level + 1]`."""
         slot = self.slots.get((family, len(positions)), ())

@@ -12,11 +12,7 @@ from cldfc.network.positions import Key
 def parameter_names(graph: Graph) -> dict[Key, str]:
     """`A.1`, `bn_f.1_2`, `theta`: the part of the names in `state_dict` that stands for each parameter."""
     names = Naming(graph)
-    found: dict[Key, str] = {}
-    for key in graph.parameters:
-        attribute = names.attribute(key[0])
-        found[key] = attribute if key[0] in names.single else f"{attribute}.{'_'.join(map(str, key[1]))}"
-    return found
+    return {key: names.path(key) for key in graph.parameters}
 
 
 def rename_parameters(parameters: Mapping[Key, Key], graph: Graph, other: Graph) -> dict[str, str]:

@@ -13,11 +13,14 @@ from cldfc.network.graph import Graph
 from cldfc.syntax.spelling import ascii_name
 
 
-def emit_module(graph: Graph) -> str:
-    """The source of a Python module with one class, the network; it imports torch alone."""
+def emit_module(graph: Graph, *remarks: str) -> str:
+    """The source of a Python module with one class, the network; it imports torch alone.
+
+    Its docstring ends with the remarks.
+    """
     body = class_lines(graph)
     code = "\n".join(body)
-    lines = ['"""' + describe(graph)[0], *describe(graph)[1:], '"""', "", "import torch"]
+    lines = ['"""' + describe(graph)[0], *describe(graph)[1:], *remarks, '"""', "", "import torch"]
     lines += ["import torch.nn.functional as F"] if "F." in code else []
     lines += ["from torch import nn", "", "", *initialisers(graph), *body]
     return "\n".join(lines) + "\n"

@@ -13,7 +13,7 @@ from cldfc.ops.convolution import Convolution, Kernel
 from cldfc.ops.errors import Indivisible, Mismatch, TooSmall, Unfit
 from cldfc.ops.kept import Kept
 from cldfc.ops.linear import Linear
-from cldfc.ops.normalisation import BatchNorm, GroupNorm, LayerNorm
+from cldfc.ops.normalisation import BatchNorm, GroupNorm, LayerNorm, Normalisation
 from cldfc.ops.pointwise import (
     Abs,
     Dropout,
@@ -62,6 +62,7 @@ __all__ = [
     "MaxPool",
     "Mismatch",
     "Multiply",
+    "Normalisation",
     "Operator",
     "Pointwise",
     "Prolongation",

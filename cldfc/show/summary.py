@@ -10,8 +10,11 @@ from cldfc.network.positions import format_key
 from cldfc.show.numbers import short_bytes
 
 
-def summary_lines(graph: Graph) -> list[str]:
-    """A table of levels, a line of totals, and what is to be noted: parameters as written, work as it is done."""
+def summary_lines(graph: Graph, is_trained: bool = True) -> list[str]:
+    """A table of levels, a line of totals, and what is to be noted: parameters as written, work as it is done.
+
+    Of a network that is not trained, nothing is said that matters in training alone.
+    """
     rows: list[tuple[str, ...]] = [("level", "shape", "parameters", "without sharing", "multiply-adds")]
     costs, written = cost_of_operations(graph), cost_of_operations(graph.as_written)
     levels = levels_of(graph, costs)
@@ -24,7 +27,7 @@ def summary_lines(graph: Graph) -> list[str]:
         "  ".join(c.ljust(w) if n < 2 else c.rjust(w) for n, (c, w) in enumerate(zip(row, widths, strict=True)))
         for row in rows
     ]
-    return [*lines, depth_text(cost, before), *notes(graph)]
+    return [*lines, depth_text(cost, before), *notes(graph)] if is_trained else [*lines, layers_text(cost, before)]
 
 
 def shapes_text(level: Level) -> str:
@@ -39,10 +42,14 @@ def figures(written: Cost, cost: Cost) -> tuple[str, str, str]:
 
 def depth_text(cost: Cost, written: Cost) -> str:
     """How many convolutions are computed, how deep a network is, and what its training keeps."""
+    return f"{layers_text(cost, written)} · {short_bytes(cost.kept.each_image)} kept per image"
+
+
+def layers_text(cost: Cost, written: Cost) -> str:
+    """How many convolutions are computed, and how deep a network is."""
     convolutions = f"{cost.convolutions:,} convolution{'s' * (cost.convolutions != 1)}"
     convolutions += f" ({written.convolutions:,} as written)" * (cost.convolutions != written.convolutions)
-    layers = f"{cost.depth:,} layer{'s' * (cost.depth != 1)} deep"
-    return f"{convolutions} · {layers} · {short_bytes(cost.kept.each_image)} kept per image"
+    return f"{convolutions} · {cost.depth:,} layer{'s' * (cost.depth != 1)} deep"
 
 
 def notes(graph: Graph) -> list[str]:

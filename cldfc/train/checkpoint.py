@@ -27,13 +27,18 @@ def load_weights(network: nn.Module, path: Path) -> None:
     Raises UsageError when the file is missing or no safetensors file, or when its names, shapes
     or types are not those of the network.
     """
-    data = read_file(path)
-    try:
-        tensors = load(data)
-    except SafetensorError as error:
-        raise UsageError(f"`{path}` is not a safetensors file: {error}", HELP) from error
+    tensors = read_tensors(path)
     compare(tensors, network.state_dict(), path)
     network.load_state_dict(tensors)
+
+
+def read_tensors(path: Path) -> dict[str, Tensor]:
+    """The tensors in a file; raises UsageError when it is missing or no safetensors file."""
+    data = read_file(path)
+    try:
+        return load(data)
+    except SafetensorError as error:
+        raise UsageError(f"`{path}` is not a safetensors file: {error}", HELP) from error
 
 
 def compare(found: dict[str, Tensor], wanted: dict[str, Tensor], path: Path) -> None:

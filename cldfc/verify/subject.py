@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
-from cldfc.compiler import Task, analyse, compile_source
+from cldfc.compiler import Task, analyse, build, compile_source, derive
 from cldfc.diagnostics import CldfError, Problems, Source
+from cldfc.emit.parameter_names import rename_parameters
+from cldfc.emit.torch_module import emit_module
 from cldfc.syntax import tree
 from cldfc.syntax.extend import change_spec, read_spec
 from cldfc.syntax.spelling import ascii_name
@@ -33,14 +35,16 @@ class Subject:
 class Form:
     """Generated code that should compute what a spec says, and what it calls the spec's parameters.
 
-    `names` leads from names of the spec, in ASCII and without tags, to other ones. A literal form uses each
-    parameter as often as the equations do; a rewritten one may need it less often.
+    `names` leads from names of the spec, in ASCII, with or without their tags, to other ones. A literal form uses
+    each parameter as often as the equations do; a rewritten one may need it less often. `class_name` is None where
+    the class is called as the spec.
     """
 
     name: str
     source: str
     names: Mapping[str, str] = field(default_factory=dict[str, str])
     is_literal: bool = True
+    class_name: str | None = None
 
 
 def prepare(source: Source, task: Task) -> tuple[Subject, tuple[Form, ...]]:
@@ -55,10 +59,22 @@ def prepare(source: Source, task: Task) -> tuple[Subject, tuple[Form, ...]]:
 
 def forms_of(source: Source, task: Task) -> tuple[Form, ...]:
     """The forms in which the compiler can write a network. Raises CldfError."""
-    return (
+    forms = (
         Form("written", compile_source(source, task, "written")),
         Form("simplified", compile_source(source, task), is_literal=False),
     )
+    try:
+        return *forms, residual_form(source, task)
+    except CldfError:
+        return forms
+
+
+def residual_form(source: Source, task: Task) -> Form:
+    """The residual form of a network, which calls normalisations after residuals. Raises CldfError."""
+    graph, written = build(source, task, "residual"), build(source, task, "written")
+    names = rename_parameters(derive(source, task).parameters, graph, written)
+    model = ascii_name(graph.program.model)
+    return Form("residual", emit_module(graph), {old: new for new, old in names.items()}, False, model)
 
 
 def smaller(source: Source, task: Task, shape: tuple[int, ...]) -> Task:

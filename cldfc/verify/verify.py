@@ -46,7 +46,7 @@ def verify_forms(subject: Subject, forms: Sequence[Form], tolerance: float, seed
     a batch of two random images with random weights. The first difference is that of the first form and mode
     that exceed the tolerance. Raises UsageError when generated code is no network.
     """
-    networks = [network_of(form.source, subject.class_name, seed) for form in forms]
+    networks = [network_of(form.source, form.class_name or subject.class_name, seed) for form in forms]
     comparison = Comparison(subject, tolerance)
     try:
         for trial in trials(random_weights(networks[0], seed), subject, seed):

@@ -29,9 +29,12 @@ def random_weights(network: nn.Module, seed: int) -> Weights:
 
 
 def renamed(name: str, names: Mapping[str, str]) -> str:
-    """A name of the state dictionary, with what stands before its first dot replaced."""
-    head, dot, rest = name.partition(".")
-    return f"{names.get(head, head)}{dot}{rest}"
+    """A name of the state dictionary with its start replaced: `bn_f.1_2`, or `bn_f` with every tag."""
+    path, rest = name, ""
+    while path and path not in names:
+        path, dot, part = path.rpartition(".")
+        rest = f"{dot}{part}{rest}"
+    return f"{names[path]}{rest}" if path else name
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,105 @@
+"""`bn ∘ K * x` as one convolution: in evaluation, batch normalisation is a scale and a shift for each channel."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+from cldfc.algebra.norms_after import norms_after_kernels
+from cldfc.algebra.norms_kept import Kept, explain_kept
+from cldfc.network.expand import Instance
+from cldfc.network.graph import Graph, validate_graph
+from cldfc.network.positions import Key
+from cldfc.network.program import Operand, Step, Template
+from cldfc.network.rebuild import Revised, change_template, keep_needed, rebuild_graph
+from cldfc.network.shapes import Stored
+from cldfc.ops import BatchNorm
+
+
+@dataclass(frozen=True, slots=True)
+class Folded:
+    """A network for inference.
+
+    `pairs` has the kernels that took up a normalisation, each with it; `count` says how many normalisations are
+    gone, `kept` which ones stay and why.
+    """
+
+    graph: Graph
+    pairs: Mapping[Key, Key]
+    count: int
+    kept: Sequence[Kept]
+
+
+def fold_norms(graph: Graph) -> Folded:
+    """The network in evaluation with batch normalisations folded into the kernels before them, which get a bias.
+
+    A kernel takes up a normalisation if all its uses are read by that one and by nothing else. Left alone are a
+    normalisation before a convolution, whose zero padding would lack the shift, one after a sum or an activation,
+    and `gn` and `ln`, which depend on the data. Parameters that are no longer used are gone. The mathematics:
+    γ · (K * x + b - μ) / √(σ² + ε) + β is affine in K and b, Ioffe and Szegedy 2015, Algorithm 2.
+    """
+    pairs = find_pairs(graph)
+    work = Fold(graph, pairs)
+    revised = [work.revise(number, instance) for number, instance in enumerate(graph.instances)]
+    rebuilt = rebuild_graph(graph, keep_needed(revised, (graph.program.output, ())))
+    used = {node.parameter for node in rebuilt.nodes()}
+    parameters = {
+        key: with_bias(stored) if key in pairs else stored for key, stored in graph.parameters.items() if key in used
+    }
+    folded = replace(rebuilt, parameters=parameters, written=None)
+    validate_graph(folded)
+    return Folded(folded, pairs, len(set(pairs.values()) - used), explain_kept(graph, pairs))
+
+
+def find_pairs(graph: Graph) -> dict[Key, Key]:
+    """The kernels that take up a normalisation, each with it."""
+    found: dict[Key, Key] = {}
+    for kernel, norms in norms_after_kernels(graph).items():
+        first = norms[0]
+        if first is not None and all(norm == first for norm in norms):
+            found[kernel] = first
+    return found
+
+
+def with_bias(stored: Stored) -> Stored:
+    """A kernel with a bias."""
+    return Stored(stored.operator, {**stored.sizes, "bias": 1})
+
+
+@dataclass
+class Fold:
+    """Writes the equations anew, without the normalisations that kernels take up."""
+
+    graph: Graph
+    pairs: Mapping[Key, Key]
+    known: dict[Hashable, tuple[Template, tuple[int, ...]]] = field(
+        default_factory=dict[Hashable, tuple[Template, tuple[int, ...]]]
+    )
+
+    def revise(self, number: int, instance: Instance) -> Revised:
+        """One equation; those with the same kernels folded stay equal, so that they are still one loop."""
+        template, members = instance.template, self.graph.members[number]
+        changes: dict[int, Step | Operand] = {}
+        for at, step in enumerate(template.steps):
+            if self.graph.node(members[at]).parameter in self.pairs:
+                changes[at] = step
+            elif self.is_folded(members[at]):
+                changes[at] = step.operands[0]
+        key = id(template), tuple(changes.items())
+        if key not in self.known:
+            self.known[key] = self.change(template, changes)
+        changed, order = self.known[key]
+        return Revised(changed, instance.binding, instance.value, tuple(members[at] for at in order))
+
+    def is_folded(self, at: int) -> bool:
+        """Whether an operation is a normalisation that the kernel before it takes up."""
+        if not isinstance(self.graph.node(at).operator, BatchNorm):
+            return False
+        return self.graph.node(self.graph.operands(at)[0]).parameter in self.pairs
+
+    def change(self, template: Template, changes: Mapping[int, Step | Operand]) -> tuple[Template, tuple[int, ...]]:
+        """The equation with these changes; it counts as rewritten only if it was, for its loops stay as they are."""
+        if not changes:
+            return template, tuple(range(len(template.steps)))
+        changed, order = change_template(template, changes)
+        return replace(changed, is_rewritten=template.is_rewritten), order

@@ -1,0 +1,36 @@
+"""Which normalisation follows each use of a kernel."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from cldfc.network.graph import Graph
+from cldfc.network.positions import Key
+from cldfc.ops import BatchNorm, Kernel
+
+
+def norms_after_kernels(graph: Graph) -> dict[Key, list[Key | None]]:
+    """For each use of each kernel, the batch normalisation that alone reads the result; None where others do."""
+    readers = readers_of(graph)
+    found: dict[Key, list[Key | None]] = {}
+    for at, node in enumerate(graph.nodes()):
+        if isinstance(node.operator, Kernel) and node.parameter is not None:
+            found.setdefault(node.parameter, []).append(only_norm(graph, readers[at]))
+    return found
+
+
+def only_norm(graph: Graph, readers: Sequence[int]) -> Key | None:
+    """The batch normalisation that these operations are."""
+    if len(readers) != 1:
+        return None
+    node = graph.node(readers[0])
+    return node.parameter if isinstance(node.operator, BatchNorm) else None
+
+
+def readers_of(graph: Graph) -> list[list[int]]:
+    """The operations that read each operation."""
+    found: list[list[int]] = [[] for _ in range(len(graph.net))]
+    for at in range(len(graph.net)):
+        for operand in graph.operands(at):
+            found[operand].append(at)
+    return found
