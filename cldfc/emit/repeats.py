@@ -46,6 +46,10 @@ class Repeat:
         """How many items it stands for."""
         return self.turns * len(self.group) + self.tail
 
+    def is_regular(self) -> bool:
+        """Not a single turn and the start of a second, of equations that a rewrite has changed for the first."""
+        return self.turns > 1 or not any(isinstance(i, Leaf) and i.template.is_rewritten for i in self.group)
+
     def loop(self, ranges: Mapping[str, IndexRange]) -> Loop:
         """The same as a loop; a last, shorter turn is the loop's last without `rest`."""
         last = self.first + self.step * (self.turns - (self.tail == 0))

@@ -171,7 +171,7 @@ def roll(items: list[Item], ranges: Mapping[str, IndexRange], kinds: frozenset[s
         same = later[shapes[at]]
         same.pop()
         found = [repeated(items, at, next_at - at, ranges) for next_at in same[: -CANDIDATES - 1 : -1]]
-        fit = (r for r in found if r is not None and ranges[r.variable].kind in kinds)
+        fit = (r for r in found if r is not None and ranges[r.variable].kind in kinds and r.is_regular())
         best = max(fit, key=lambda r: r.covered, default=None)
         if best is None:
             yield items[at]
