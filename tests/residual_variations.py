@@ -2,7 +2,7 @@
 
 import random
 
-from networks import ROOT
+from networks import ROOT, spec_text
 
 ITERATION = "u@ℓ,i   = u@ℓ,i-1 + ℬ@ℓ,i(f@ℓ - 𝒜@ℓ(u@ℓ,i-1))"
 INTERPOLATION = "u@ℓ+1,0 = Π@ℓ *_2 u@ℓ,ν"
@@ -22,7 +22,8 @@ SMALL = [
 
 
 def changed(*changes: tuple[str, str], text: str | None = None) -> str:
-    text = text or (ROOT / "specs" / "fbresnet.cldf").read_text(encoding="utf-8")
+    if text is None:
+        return spec_text("fbresnet", *changes)
     for old, new in changes:
         assert old in text
         text = text.replace(old, new)

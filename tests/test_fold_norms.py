@@ -128,7 +128,7 @@ def outcome(*equations: str, **more: str) -> tuple[int, list[str]]:
         ("mgnet", [], 1 + 3 + 3, {"bn_B": 8, "bn_f": 8}),
         ("mgnet", ["ν = 1"], 1 + 3 + 3 + 4, {"bn_f": 4}),
         ("resnet18_Bl", [], 20 - 2, {"bn_B": 2}),
-        ("unet", [], 14, {}),
+        ("unet", [], 18, {}),
     ],
 )
 def test_counts_by_hand(name, lets, folded, kept):

@@ -206,3 +206,19 @@ def test_untrained_parameters_are_those_without_a_gradient(lets):
 def test_every_parameter_of_the_other_networks_is_trained():
     for path in (ROOT / "specs").rglob("*.cldf"):
         assert find_untrained(compiler.build(read_source(path))) == {}, path
+
+
+def test_the_simplified_form_trains_as_the_written_one():
+    """Three steps of SGD: Algorithm 2 with ν = 2, where each path of a gradient is added up in another order."""
+    written, simplified = pair(FEATURES, read_task(["c = 4"]))
+    optimizers = [torch.optim.SGD(network.parameters(), lr=1e-3, momentum=0.9) for network in (written, simplified)]
+    for _ in range(3):
+        images, outputs = torch.randn(4, 3, 16, 16).double(), []
+        for network, optimizer in zip((written, simplified), optimizers, strict=True):
+            optimizer.zero_grad()
+            outputs.append(network(images))
+            outputs[-1].square().sum().backward()
+            optimizer.step()
+        assert relative_difference(outputs[1].detach(), outputs[0].detach()) < 1e-12
+    for name, tensor in written.state_dict().items():
+        assert relative_difference(simplified.state_dict()[name].double(), tensor.double()) < 1e-12
