@@ -133,3 +133,20 @@ def test_forms(form):
     assert CliRunner().invoke(app, arguments).stdout == expected
     assert CliRunner().invoke(app, [*arguments, "--inference"]).stdout == fold_network(source, form=form).source
     assert (expected == compile_source(source)) == (form == "simplified")
+
+
+@torch.no_grad()
+def test_weights_of_another_form_are_imported(tmp_path):
+    """The residual form calls its normalisations after residuals: bn_r for bn_f."""
+    source, task = read_source(ROOT / "specs" / "fbresnet.cldf"), read_task(["c = 4"])
+    trained = build(compile_source(source, task)).double()
+    randomise(trained)
+    save_weights(trained, tmp_path / "best.safetensors")
+    options = ["--form", "residual", "--inference", "--weights", str(tmp_path / "best.safetensors")]
+    arguments = ["compile", source.name, "--let", "c = 4", *options, "-o", str(tmp_path / "net.py")]
+    result = CliRunner().invoke(app, arguments)
+    assert result.exit_code == 0, result.output
+    folded = build((tmp_path / "net.py").read_text(encoding="utf-8")).double().eval()
+    folded.load_state_dict(load_file(tmp_path / "net.safetensors"))
+    images = torch.randn(3, 3, 16, 16, dtype=torch.float64)
+    assert relative_difference(folded(images), trained.eval()(images)) < 1e-12

@@ -8,11 +8,12 @@ from pathlib import Path
 
 import torch
 from safetensors.torch import save
-from torch import Tensor
+from torch import Tensor, nn
 
 from cldfc.diagnostics import UsageError
 from cldfc.files import write_file
 from cldfc.train.checkpoint import compare, read_tensors
+from cldfc.train.import_weights import import_weights
 from cldfc.train.network import build_network
 
 EPSILON = 1e-5
@@ -91,13 +92,31 @@ def scale_channels(weight: Tensor, scale: Tensor, is_transposed: bool) -> Tensor
 def read_trained(path: Path, source: str, class_name: str) -> dict[str, Tensor]:
     """The weights in a file for the class of a generated source, of whatever floating-point type they are.
 
-    Raises UsageError when the file is missing or no safetensors file, or when names or shapes differ.
+    Under other names, such as those of another form of the network, they are imported. Raises UsageError when the
+    file is missing or no safetensors file, or when its weights do not fit.
     """
     tensors = read_tensors(path)
     with torch.device("meta"):
         wanted = build_network(source, class_name).state_dict()
+    if wanted.keys() != tensors.keys():
+        tensors = import_foreign(tensors, build_network(source, class_name))
     compare(tensors, {name: typed_as(tensors.get(name), tensor) for name, tensor in wanted.items()}, path)
     return tensors
+
+
+def import_foreign(tensors: dict[str, Tensor], network: nn.Module) -> dict[str, Tensor]:
+    """Tensors under the names of a network; as they are, if they have some of its names but are not its own.
+
+    Raises UsageError when they are those of something else.
+    """
+    state: dict[str, Tensor] = network.state_dict()
+    try:
+        names = import_weights(network, tensors)
+    except UsageError:
+        if state.keys() & tensors.keys():
+            return tensors
+        raise
+    return {**state, **{own: tensors[name] for name, own in names.items()}}
 
 
 def typed_as(found: Tensor | None, wanted: Tensor) -> Tensor:
