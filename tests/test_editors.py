@@ -9,6 +9,7 @@ from collections.abc import Iterator
 
 import pytest
 from networks import ROOT
+from pygments.lexers import LEXERS
 from pygments.token import Comment, Error, Keyword, Name, Number, Operator, Punctuation, Token, Whitespace
 
 from cldfc.diagnostics import Source
@@ -87,6 +88,16 @@ def test_the_lexer_is_announced():
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     module, name = project["entry-points"]["pygments.lexers"]["cldf"].split(":")
     assert getattr(importlib.import_module(module), name) is CldfLexer
+
+
+def test_the_python_of_the_page_about_editors(monkeypatch: pytest.MonkeyPatch):
+    page = (ROOT / "docs" / "editors.md").read_text(encoding="utf-8")
+    (code,) = re.findall(r"^```python\n(.*?)^```$", page, re.M | re.S)
+    # The entry point is there once the package is installed; the tests may run from a checkout that is not.
+    monkeypatch.setitem(LEXERS, "CldfLexer", ("cldfc.editors.pygments_lexer", "CLDF", ("cldf",), ("*.cldf",), ()))
+    namespace: dict[str, str] = {}
+    exec(code, namespace)
+    assert '<span class="kd">let</span>' in namespace["page"] and '<span class="nb">relu</span>' in namespace["page"]
 
 
 # The VS Code extension; that the grammar is the generator's is a golden file.

@@ -8,7 +8,12 @@ let client;
 function activate() {
   const settings = workspace.getConfiguration("cldf");
   const server = { command: settings.get("command"), args: ["lsp", `--${settings.get("spelling")}`] };
-  client = new LanguageClient("cldf", "CLDF", server, { documentSelector: [{ language: "cldf" }] });
+  const options = {
+    documentSelector: [{ language: "cldf" }],
+    // A spec may extend another one, which may change outside the editor.
+    synchronize: { fileEvents: workspace.createFileSystemWatcher("**/*.cldf") },
+  };
+  client = new LanguageClient("cldf", "CLDF", server, options);
   return client.start();
 }
 
