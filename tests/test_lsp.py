@@ -13,11 +13,13 @@ from networks import ROOT
 
 from cldfc.cli.lsp import lsp
 from cldfc.diagnostics import Source
+from cldfc.lsp import figures
 from cldfc.lsp.analysis import Document, analyse_text
 from cldfc.lsp.completion import completions
 from cldfc.lsp.definition import definitions
 from cldfc.lsp.hover import hover_text
 from cldfc.lsp.positions import Positions
+from cldfc.network.expect import count_macs
 
 ERRORS = ROOT / "tests" / "golden" / "errors"
 SPEC = ROOT / "specs" / "preact18_Al.cldf"
@@ -200,6 +202,53 @@ def test_hover_while_the_document_is_broken_keeps_the_last_figures(client: Clien
     text = client.hover(*where(BROKEN, "A@ℓ * σ"))
     assert "4 kernels" in text and "36,864" in text
     assert "64 × 32 × 32" in client.hover(*where(BROKEN, "r@ℓ,i-1"))
+
+
+@pytest.mark.parametrize(
+    "path",
+    [*(ROOT / "specs").glob("*.cldf"), *(ROOT / "tests/golden/compile").glob("*.cldf")],
+    ids=lambda path: path.stem,
+)
+def test_the_multiply_adds_of_all_values_add_up(path: Path, monkeypatch: pytest.MonkeyPatch):
+    """To what `expect macs` counts, which knows nothing of equations and levels."""
+    monkeypatch.setattr(figures, "MOST_ROWS", 1_000_000)
+    analysis = analyse_text(Source(str(path), path.read_text(encoding="utf-8")))
+    assert analysis.network is not None
+    pages = [figures.family_figures(analysis.network, family) for family in analysis.names.families]
+    cells = re.findall(r"\| ([\d,]+) \|$", "\n".join(line for page in pages for line in page), re.MULTILINE)
+    assert sum(int(cell.replace(",", "")) for cell in cells) == count_macs(analysis.network.inferred)
+
+
+def test_the_terms_of_a_reduction_count_at_their_level():
+    """One 3×3 kernel from 4 to 4 channels is applied to maps of 8 × 8, twice, and of 4 × 4, three times."""
+    text = (
+        "model M\nlevels ℓ = 1..2\nsteps i = 0..2\ninput f : 3 × 8 × 8\noutput h : 4\nkernel θ : 1×1 → 4\n"
+        "kernel K : 3×3 → 4\nx@1,0 = θ * f\nx@1,1 = x@1,0\n"
+        "x@ℓ+1,0 = avgpool[2](sum(j = 0..1 : K * relu(x@ℓ,j)))\n"
+        "x@2,i = sum(j = 0..i-1 : K * relu(x@2,j)) for i = 1..2\n"
+        "h = linear ∘ avgpool(x@2,2)\n"
+    )
+    analysis = analyse_text(Source("m.cldf", text))
+    assert analysis.network is not None, analysis.errors
+    page = "\n".join(figures.family_figures(analysis.network, ("x", 2)))
+    assert f"| `x@1,0 … x@1,1` | 4 × 8 × 8 | {8 * 8 * 3 * 4:,} |" in page
+    macs = 2 * (8 * 8) * 9 * 4 * 4 + 3 * (4 * 4) * 9 * 4 * 4
+    assert f"| `x@2,0 … x@2,2` | 4 × 4 × 4 | {macs:,} |" in page
+
+
+def test_hover_says_what_the_output_does_not_need(client: Client):
+    text = TEXT + "kernel Q : 3×3 → 8\ny@ℓ = Q * r@ℓ,0\n"
+    assert client.open(SPEC, text) == []
+    assert "The output does not need `Q`" in client.hover(*where(text, "Q : 3"))
+    assert "The output does not need `y`" in client.hover(*where(text, "y@ℓ"))
+
+
+def test_hover_of_what_is_new_in_a_broken_document_has_no_figures(client: Client):
+    client.open(SPEC, TEXT)
+    text = BROKEN + "kernel Q : 3×3 → 8\ny@ℓ = Q * r@ℓ,0\n"
+    client.change(text)
+    assert client.hover(*where(text, "Q : 3")) == "```cldf\nkernel Q : 3×3 → 8\n```"
+    assert client.hover(*where(text, "y@ℓ")).endswith("a value")
 
 
 def test_hover_in_other_spellings(client: Client):

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import groupby
 
 from cldfc.lsp.analysis import Network
 from cldfc.network.cost import count_uses
 from cldfc.network.expand import Instance
-from cldfc.network.levels import level_of
 from cldfc.network.names import Family
 from cldfc.network.positions import Constant, Key, format_key
+from cldfc.network.program import Template
 from cldfc.network.shapes import Stored
 from cldfc.network.sharing import sharing_of
 
@@ -39,48 +39,47 @@ def from_to(parts: Sequence[str]) -> str:
 
 
 def family_figures(network: Network, family: Family) -> list[str]:
-    """The shapes of a family's values level by level, and what its equations cost as they are written."""
-    members = [i for i in network.graph.instances if (i.value[0], len(i.value[1])) == family]
-    if not members:
+    """The shapes of a family's values level by level, and what its equations cost as they are written.
+
+    Nothing for a family that the network, which may be older than the text, does not have.
+    """
+    templates = {id(t.statement): t for t in network.graph.program.templates if not t.is_inner}
+    if family not in {(template.family, len(template.left)) for template in templates.values()}:
+        return []
+    levels: dict[int, list[int]] = {}
+    for number, instance in enumerate(network.graph.instances):
+        template = templates[id(instance.template.statement)]
+        if (template.family, len(template.left)) == family:
+            levels.setdefault(level_in(instance, template), []).append(number)
+    if not levels:
         return [f"The output does not need `{family[0]}`."]
-    by_level = sorted(members, key=lambda i: (level_of(i) or 0, i.value))
-    groups = groupby(by_level, lambda i: (level_of(i), shape_of(network, i)))
-    rows = [values_row(network, list(same)) for _, same in groups]
-    parameters = parameters_of(network, operations_of(network, family))
-    stored = sum(network.graph.parameters[key].count() for key in parameters)
-    kinds = ", ".join(f"`{name}`" for name in dict.fromkeys(name for name, _ in parameters))
-    used = [f"{stored:,} parameters in its equations: {kinds}."] if parameters else []
-    return [*table(("values", "shape", "multiply-adds"), rows), *used]
+    rows = [level_row(network, levels[level]) for level in sorted(levels)]
+    return [*table(("values", "shape", "multiply-adds"), rows), *used_parameters(network, levels.values())]
 
 
-def shape_of(network: Network, instance: Instance) -> tuple[int, ...]:
-    """The shape of the value that an instance defines."""
-    return network.graph.node(instance.result).shape
+def level_in(instance: Instance, template: Template) -> int:
+    """The level of a value of an equation, or of the one that a term of its reductions is for; 0 without indices."""
+    return template.left[template.level].value(instance.binding) if template.left else 0
 
 
-def values_row(network: Network, instances: Sequence[Instance]) -> list[str]:
-    """The values of one level that have one shape."""
-    numbers = {id(instance) for instance in instances}
+def level_row(network: Network, numbers: Sequence[int]) -> list[str]:
+    """The values of one level, their shapes, and the multiply-adds of their equations."""
     graph = network.graph
-    operations = [at for n, i in enumerate(graph.instances) if id(i) in numbers for at in graph.members[n]]
-    macs = sum(network.costs[at].multiply_adds for at in operations)
-    return [
-        f"`{from_to([format_key(instance.value) for instance in instances])}`",
-        shape_text(shape_of(network, instances[0])),
-        f"{macs:,}",
-    ]
+    instances = [graph.instances[number] for number in numbers]
+    values = sorted(instance.value for instance in instances if not instance.template.is_inner)
+    shapes = dict.fromkeys(shape_text(graph.shape(value)) for value in values)
+    macs = sum(network.costs[at].multiply_adds for number in numbers for at in graph.members[number])
+    return [f"`{from_to([format_key(value) for value in values])}`", ", ".join(shapes), f"{macs:,}"]
 
 
-def operations_of(network: Network, family: Family) -> list[int]:
-    """The operations of a family's equations, with the terms of their reductions."""
-    lefts = [(i.template.statement.left.name, len(i.template.statement.left.tag)) for i in network.graph.instances]
-    return [at for number, left in enumerate(lefts) if left == family for at in network.graph.members[number]]
-
-
-def parameters_of(network: Network, operations: Iterable[int]) -> list[Key]:
-    """The parameters that operations use, each once."""
-    keys = (network.graph.node(at).parameter for at in operations)
-    return list(dict.fromkeys(key for key in keys if key is not None))
+def used_parameters(network: Network, levels: Iterable[Sequence[int]]) -> list[str]:
+    """The parameters in the equations of some values, each counted once."""
+    graph = network.graph
+    nodes = (graph.node(at) for numbers in levels for number in numbers for at in graph.members[number])
+    keys = list(dict.fromkeys(node.parameter for node in nodes if node.parameter is not None))
+    stored = sum(graph.parameters[key].count() for key in keys)
+    names = ", ".join(f"`{name}`" for name in dict.fromkeys(name for name, _ in keys))
+    return [f"{stored:,} parameters in its equations: {names}."] if keys else []
 
 
 # Parameters
@@ -89,22 +88,24 @@ def parameters_of(network: Network, operations: Iterable[int]) -> list[Key]:
 def parameter_figures(network: Network, name: str) -> list[str]:
     """How a kernel or scalar is shared, its sizes, how often it is used, and what it stores."""
     graph = network.graph
+    if name not in graph.program.parameters:
+        return []
     keys = sorted(key for key in graph.parameters if key[0] == name)
     if not keys:
         return [f"The output does not need `{name}`."]
-    sharing = sharing_of(graph).get(name)
     uses = count_uses(graph)
-    rows = [
-        [
-            f"`{from_to([format_key(key) for key in same])}`",
-            text,
-            f"{sum(uses[key] for key in same):,}",
-            f"{sum(graph.parameters[key].count() for key in same):,}",
-        ]
-        for text, same in ((t, list(k)) for t, k in groupby(keys, lambda key: sizes_text(graph.parameters[key])))
-    ]
+    groups = groupby(keys, lambda key: sizes_text(graph.parameters[key]))
+    rows = [parameter_row(network, uses, text, list(same)) for text, same in groups]
     total = sum(graph.parameters[key].count() for key in keys)
-    return [f"{sharing}, {total:,} parameters.", *table((f"`{name}`", "size", "uses", "parameters"), rows)]
+    shared = f"{sharing_of(graph)[name]}, {total:,} parameters."
+    return [shared, *table((f"`{name}`", "size", "uses", "parameters"), rows)]
+
+
+def parameter_row(network: Network, uses: Mapping[Key, int], text: str, keys: Sequence[Key]) -> list[str]:
+    """Parameters of one size."""
+    stored = sum(network.graph.parameters[key].count() for key in keys)
+    names = from_to([format_key(key) for key in keys])
+    return [f"`{names}`", text, f"{sum(uses[key] for key in keys):,}", f"{stored:,}"]
 
 
 def sizes_text(stored: Stored) -> str:

@@ -86,13 +86,8 @@ def about_value(names: Names, family: Family, network: Network | None) -> list[s
     """A family of values: its equations, shapes and costs."""
     is_output = names.output is not None and family == (names.output.name, 0)
     statements = [*([names.output] if names.output and is_output else []), *names.families[family]]
-    is_known = network is not None and family[0] in {name for name, _ in network.graph.values}
     said = code(*map(format_statement, statements))
-    return [
-        *said,
-        "the output" if is_output else "a value",
-        *(family_figures(network, family) if network and is_known else []),
-    ]
+    return [*said, "the output" if is_output else "a value", *(family_figures(network, family) if network else [])]
 
 
 def about_network(model: tree.Model, network: Network | None) -> list[str]:

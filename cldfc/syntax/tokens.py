@@ -9,6 +9,7 @@ from typing import Literal
 
 from cldfc.syntax import tables
 from cldfc.syntax.keywords import REDUCTIONS, STATEMENTS, WORDS_INSIDE
+from cldfc.syntax.spelling import NOISE
 
 Kind = Literal[
     "space", "comment", "string", "noise", "statement", "word", "reduction", "sign", "times", "number", "name", "tag",
@@ -45,10 +46,10 @@ SIGNS = (
 )  # fmt: skip
 BRACKETS = ("OPEN", "CLOSE", "LBRACE", "RBRACE", "LSQB", "RSQB")
 PATTERNS: dict[Kind, str] = {
-    "space": PARSER["__IGNORE_0"],
-    "comment": PARSER["__IGNORE_1"],
+    "space": r"[ \t\r\n]+",
+    "comment": r"#[^\n]*",
     "string": PARSER["STRING"],
-    "noise": PARSER["__IGNORE_2"],
+    "noise": NOISE,
     "reduction": PARSER["REDUCTION"],
     "times": r"×|\\times(?![A-Za-z])",
     "sign": "|".join(PARSER[name] for name in SIGNS),
