@@ -14,6 +14,7 @@ from cldfc.cli.derive import derive
 from cldfc.cli.evaluate import evaluate
 from cldfc.cli.explain import explain
 from cldfc.cli.fmt import fmt
+from cldfc.cli.lsp import lsp
 from cldfc.cli.reproduce import reproduce
 from cldfc.cli.show import show
 from cldfc.cli.train import train
@@ -54,3 +55,4 @@ app.command()(verify)
 app.command()(train)
 app.command("eval")(evaluate)
 app.command()(reproduce)
+app.command()(lsp)

@@ -17,5 +17,6 @@ EXAMPLES = {
     "expect": "`expect params = 8_037_834`",
 }
 STATEMENTS = tuple(EXAMPLES)
-WORDS_INSIDE = ("for", "groups", "dilation", "bias", "fixed", "sum", "concat")
+REDUCTIONS = ("sum", "concat")
+WORDS_INSIDE = ("for", "groups", "dilation", "bias", "fixed", *REDUCTIONS)
 """What the language says with words inside a statement."""

@@ -1,0 +1,33 @@
+"""`cldfc lsp`."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from cldfc import __version__
+from cldfc.cli.options import errors
+from cldfc.diagnostics import UsageError
+
+
+def lsp(
+    unicode: Annotated[bool, typer.Option("--unicode", help="Format and complete as `σ ∘ A@ℓ`; the default.")] = False,
+    ascii: Annotated[bool, typer.Option("--ascii", help="As `sigma . A@l`.")] = False,
+    latex: Annotated[bool, typer.Option("--latex", help=r"As `\sigma \circ A^{\ell}`.")] = False,
+) -> None:
+    """Answer an editor over standard input and output (Language Server Protocol).
+
+    Example: cldfc lsp
+    """
+    with errors():
+        from cldfc.fmt import choose_spelling
+
+        spelling = choose_spelling(unicode, ascii, latex)
+        try:
+            from cldfc.lsp.server import serve
+        except ModuleNotFoundError as error:
+            if (error.name or "").split(".")[0] not in ("pygls", "lsprotocol"):
+                raise
+            raise UsageError("the language server needs pygls", 'install it: pip install "cldfc[lsp]"') from None
+        serve(spelling, __version__)

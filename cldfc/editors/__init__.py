@@ -1,0 +1,1 @@
+"""What other programs need to colour a spec: Pygments, and every editor that reads TextMate grammars."""

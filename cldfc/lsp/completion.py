@@ -1,0 +1,106 @@
+"""What may be written at a place: names in scope, operators, words of the language, letters by their LaTeX names."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from lsprotocol import types
+
+from cldfc.lsp.analysis import Document
+from cldfc.lsp.positions import Positions
+from cldfc.network.names import Names
+from cldfc.ops import BUILTINS
+from cldfc.ops.reference import signature
+from cldfc.syntax import tree
+from cldfc.syntax.format import format_symbol
+from cldfc.syntax.keywords import EXAMPLES, WORDS_INSIDE
+from cldfc.syntax.lines import format_statement
+from cldfc.syntax.spelling import LETTER, ascii_name
+from cldfc.syntax.words import COMMANDS, Spelling, spell_name
+
+Kind = types.CompletionItemKind
+TYPED = re.compile(rf"(?P<command>\\[A-Za-z]*)$|(?P<name>{LETTER}(?:{LETTER}|[0-9_])*)$")
+KINDS = {
+    "a kernel": Kind.Class,
+    "a scalar": Kind.Variable,
+    "a number": Kind.Constant,
+    "an index": Kind.Variable,
+    "an operator": Kind.Function,
+    "a value": Kind.Field,
+}
+INDICES = ("an index", "a number")
+
+
+def completions(document: Document, offset: int, spelling: Spelling, encoding: str) -> list[types.CompletionItem]:
+    """What may stand at an offset; the editor chooses by what has been typed of it."""
+    text = document.current.source.text
+    line = text[text.rfind("\n", 0, offset) + 1 : offset]
+    typed = TYPED.search(line)
+    before = line[: typed.start()] if typed else line
+    if "#" in before:
+        return []
+    if typed and typed["command"]:
+        items = list(letters())
+    elif re.search(r"@(?:\{[^}]*|[^\s{}]*)$", before):
+        items = list(known_names(document, spelling, INDICES))
+    else:
+        items = [*(words_of_statements() if not before.strip() else ()), *everything(document, spelling)]
+    written = Positions(text, encoding).range(offset - (len(typed[0]) if typed else 0), offset)
+    return [put_at(item, written, typed is None or typed[0].isascii()) for item in items]
+
+
+def put_at(item: types.CompletionItem, written: types.Range, is_ascii: bool) -> types.CompletionItem:
+    """An item in the place of what has been typed, which may be the ASCII name of a letter."""
+    text = item.insert_text or item.label
+    item.text_edit = types.TextEdit(written, text)
+    item.filter_text = item.filter_text or (ascii_name(text) if is_ascii else text)
+    return item
+
+
+def letters() -> Iterator[types.CompletionItem]:
+    r"""`\sigma` → `σ`."""
+    for letter, command in COMMANDS.items():
+        plain = command.replace("mathcal{", "cal_").replace("}", "")
+        yield types.CompletionItem(letter, kind=Kind.Text, detail=command, filter_text=plain)
+
+
+def words_of_statements() -> Iterator[types.CompletionItem]:
+    """The words that start statements."""
+    for word, example in EXAMPLES.items():
+        yield types.CompletionItem(word, kind=Kind.Keyword, detail=example.replace("`", ""), insert_text=f"{word} ")
+
+
+def everything(document: Document, spelling: Spelling) -> Iterator[types.CompletionItem]:
+    """What an expression or a left side may be made of."""
+    yield from known_names(document, spelling, tuple(KINDS))
+    for keyword, operator in BUILTINS.items():
+        about = (operator.__doc__ or "").partition("\n")[0]
+        yield types.CompletionItem(keyword, kind=Kind.Function, detail=signature(operator), documentation=about)
+    for word in WORDS_INSIDE:
+        yield types.CompletionItem(word, kind=Kind.Keyword)
+
+
+def known_names(document: Document, spelling: Spelling, kinds: tuple[str, ...]) -> Iterator[types.CompletionItem]:
+    """Names that the document declares or defines, with the statements that say so."""
+    found: dict[str, Names] = {}
+    for names in (document.known.names, document.current.names):
+        found |= dict.fromkeys([*names.declared, *names.by_name], names)
+    for name, names in found.items():
+        kind = names.kind_of_symbol(name)
+        if kind in kinds:
+            yield types.CompletionItem(
+                spell_name(name, spelling),
+                kind=KINDS[kind or ""],
+                detail=f"{format_symbol(names.head_of(name)[0], spelling)}: {kind}",
+                documentation=said_of(names, name, spelling),
+                sort_text=f"0{ascii_name(name)}",
+            )
+
+
+def said_of(names: Names, name: str, spelling: Spelling) -> str:
+    """The statements that declare or define a name."""
+    declared = names.declared.get(name)
+    equations = [equation for arity in names.arities(name) for equation in names.families[name, arity]]
+    statements: list[tree.Statement] = [*([declared] if declared is not None else []), *equations]
+    return "\n".join(format_statement(statement, spelling) for statement in statements)

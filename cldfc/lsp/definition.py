@@ -1,0 +1,52 @@
+"""Where a name is declared, and the equations that define a value."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from lsprotocol import types
+
+from cldfc.diagnostics import Span
+from cldfc.lsp.analysis import Document
+from cldfc.lsp.cursor import Place, local_index, place_at
+from cldfc.lsp.diagnostics import location
+from cldfc.network.names import Names
+
+
+def definitions(document: Document, offset: int, uri: str, encoding: str) -> list[types.Location]:
+    """The places that introduce what stands at an offset; of a value, all its equations."""
+    source = document.current.source
+    place = place_at(source.text, offset)
+    if place is None:
+        return []
+    if place.token.kind == "string":
+        return extended_file(source.name, place.token.text.strip('"'))
+    return [location(span, source, uri, encoding) for span in spans_of(document, place, offset)]
+
+
+def extended_file(name: str, path: str) -> list[types.Location]:
+    """The file that an `extend` names."""
+    file = Path(name).absolute().parent / path
+    start = types.Position(0, 0)
+    return [types.Location(file.as_uri(), types.Range(start, start))] if file.is_file() else []
+
+
+def spans_of(document: Document, place: Place, offset: int) -> list[Span]:
+    """The symbols that introduce a name."""
+    local = local_index(document.current.spec, document.current.source, offset, place.name)
+    if local is not None:
+        return [local.name_span]
+    names = document.names(place.name)
+    equations = [] if place.is_index else names.families.get((place.name, place.indices), [])
+    if equations:
+        return [equation.left.span for equation in equations]
+    return declared_at(names, place.name)
+
+
+def declared_at(names: Names, name: str) -> list[Span]:
+    """The declaration of a name, or its equations, whatever their number of indices."""
+    if names.output is not None and names.output.name == name and not names.arities(name):
+        return [names.output.name_span]
+    if name in names.declared:
+        return [names.head_of(name)[0].span]
+    return [equation.left.span for arity in names.arities(name) for equation in names.families[name, arity]]

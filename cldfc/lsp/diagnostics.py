@@ -1,0 +1,55 @@
+"""What is wrong with a document, as the protocol says it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+from lsprotocol import types
+
+from cldfc.diagnostics import Diagnostic, Label, Source, Span
+from cldfc.lsp.analysis import Analysis
+from cldfc.lsp.positions import Positions
+from cldfc.syntax.parse import split_statements
+
+
+def lsp_diagnostics(analysis: Analysis, uri: str, encoding: str) -> list[types.Diagnostic]:
+    """The errors of a document, each with its code, its help and the other places that it speaks of.
+
+    An error in a file that the document extends stands at the `extend`.
+    """
+    return [lsp_diagnostic(error, analysis.source, uri, encoding) for error in analysis.errors]
+
+
+def lsp_diagnostic(error: Diagnostic, source: Source, uri: str, encoding: str) -> types.Diagnostic:
+    """One error."""
+    first, *others = error.places
+    message = f"{error.message}\nhelp: {error.help}"
+    if first.span.source is not source:
+        others, message = [first, *others], f"in {first.span.source.name}: {message}"
+        first = Label(span_of_extend(source))
+    related = [
+        types.DiagnosticRelatedInformation(location(place.span, source, uri, encoding), place.text or error.message)
+        for place in others
+    ]
+    return types.Diagnostic(
+        range=Positions(source.text, encoding).range(first.span.start, first.span.end),
+        message=message,
+        severity=types.DiagnosticSeverity.Error,
+        code=error.code,
+        source="cldfc",
+        related_information=related,
+    )
+
+
+def location(span: Span, source: Source, uri: str, encoding: str) -> types.Location:
+    """A place in the document, or in a file that it extends."""
+    target = uri if span.source.name == source.name else Path(os.path.abspath(span.source.name)).as_uri()
+    return types.Location(target, Positions(span.source.text, encoding).range(span.start, span.end))
+
+
+def span_of_extend(source: Source) -> Span:
+    """The first `extend` statement of a text."""
+    extends: Iterator[Span] = (span for span in split_statements(source) if span.text.startswith("extend"))
+    return next(extends, Span(source, 0, 0))

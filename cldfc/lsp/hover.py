@@ -1,0 +1,129 @@
+"""What a symbol means: its declaration and equations, its shapes, its parameters, what it costs."""
+
+from __future__ import annotations
+
+from inspect import getdoc
+
+from cldfc.algebra.linearity import what_breaks_linearity
+from cldfc.compiler import simplify
+from cldfc.lsp.analysis import Document, Network
+from cldfc.lsp.cursor import Place, local_index, place_at
+from cldfc.lsp.figures import constant_figures, family_figures, parameter_figures, shape_text
+from cldfc.network.names import Family, Names
+from cldfc.ops import BUILTINS, Concat, Convolution, Multiply, Operator, Prolongation, Total
+from cldfc.ops.reference import section
+from cldfc.show.summary import facts
+from cldfc.syntax import tree
+from cldfc.syntax.keywords import EXAMPLES
+from cldfc.syntax.lines import format_statement
+
+INSIDE = {
+    "for": "gives the range of an index: `for i = 1..ν`",
+    "groups": "divides the channels of a kernel: `groups 4`",
+    "dilation": "spaces out the numbers of a kernel: `dilation 2`",
+    "bias": "adds a number to each channel that a kernel gives",
+    "fixed": "makes a scalar a constant, which is not trained",
+}
+
+
+def hover_text(document: Document, offset: int) -> str | None:
+    """What stands at an offset, in Markdown; None where there is nothing to say.
+
+    While the document is broken, the figures are those of the last network without errors.
+    """
+    place = place_at(document.current.source.text, offset)
+    if place is None:
+        return None
+    lines = about_name(document, place, offset) if place.name else about_sign(place)
+    return "\n".join(lines).strip() or None
+
+
+def about_sign(place: Place) -> list[str]:
+    """A word of the language, or a sign."""
+    text, kind = place.token.text, place.token.kind
+    if kind == "statement":
+        return [f"**{text}**: {EXAMPLES[text]}"]
+    if kind == "word":
+        return [f"**{text}** {INSIDE[text]}"]
+    if kind == "reduction":
+        return about_operator(Concat if "concat" in text else Total)
+    if kind == "sign" and text.startswith(("*", "\\ast", "\\cdot")):
+        return about_operator(Prolongation if "^" in text else Convolution)
+    return about_operator(Multiply) if text in ("⊙", ".*", r"\odot") else []
+
+
+def about_operator(operator: type[Operator]) -> list[str]:
+    """A form of the notation, from its docstring."""
+    return [getdoc(operator) or ""]
+
+
+def about_name(document: Document, place: Place, offset: int) -> list[str]:
+    """A name: an index, a value, a declaration, the network itself, or a built-in operator."""
+    names = document.names(place.name)
+    local = local_index(document.current.spec, document.current.source, offset, place.name)
+    if local is not None:
+        return [*code(local.span.text), "an index"]
+    if place.name in BUILTINS:
+        return ["\n".join(section(BUILTINS[place.name])).replace("## ", "### ", 1)]
+    family = (place.name, place.indices)
+    network = document.known.network
+    if not place.is_index and family in names.families:
+        return about_value(names, family, network)
+    if names.model is not None and names.model.name == place.name:
+        return about_network(names.model, network)
+    if place.name in names.declared:
+        return about_declared(names, document, place.name, network)
+    arities = names.arities(place.name)
+    return about_value(names, (place.name, arities[0]), network) if arities else []
+
+
+def code(*lines: str) -> list[str]:
+    """Lines of a spec, set as code."""
+    return ["```cldf", *lines, "```"]
+
+
+def about_value(names: Names, family: Family, network: Network | None) -> list[str]:
+    """A family of values: its equations, shapes and costs."""
+    is_output = names.output is not None and family == (names.output.name, 0)
+    statements = [*([names.output] if names.output and is_output else []), *names.families[family]]
+    said = code(*map(format_statement, statements))
+    return [*said, "the output" if is_output else "a value", *(family_figures(network, family) if network else [])]
+
+
+def about_network(model: tree.Model, network: Network | None) -> list[str]:
+    """The whole network: its figures, as `cldfc train` reports them."""
+    figures = facts(simplify(network.graph)) if network else {}
+    return [*code(format_statement(model)), *(f"- {name}: {figure}" for name, figure in figures.items())]
+
+
+def about_declared(names: Names, document: Document, name: str, network: Network | None) -> list[str]:
+    """A kernel, scalar, constant, index, operator or the input."""
+    statement = names.declared[name]
+    return [*code(format_statement(statement)), *meaning(statement, names, document, network)]
+
+
+def meaning(
+    statement: tree.Let | tree.Range | tree.Kernel | tree.Scalar | tree.Input,
+    names: Names,
+    document: Document,
+    network: Network | None,
+) -> list[str]:
+    """What a declaration comes to in the network."""
+    program = None if network is None else network.inferred.expansion.program
+    match statement:
+        case tree.Kernel(symbol) | tree.Scalar(symbol, _, False):
+            return parameter_figures(network, symbol.name) if network else []
+        case tree.Let(symbol) if not names.is_constant(symbol.name):
+            broken = what_breaks_linearity(statement, document.known.spec)
+            return [f"an operator, not linear: {', '.join(broken)}" if broken else "an operator, linear"]
+        case tree.Let(symbol):
+            constant = program.constants.get(symbol.name) if program else None
+            return constant_figures(constant) if constant else ["a constant"]
+        case tree.Input() if program:
+            return [f"the input, {shape_text(program.shape)}"]
+        case tree.Range(kind, name):
+            found = program.ranges.get(name) if program else None
+            bounds = f", {found.lower}..{found.upper}" if found and found.level is None else ""
+            return [f"an index of {kind}{bounds}"]
+        case _:
+            return []

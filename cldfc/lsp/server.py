@@ -1,0 +1,122 @@
+"""`cldfc lsp`: answers an editor over standard input and output."""
+
+from __future__ import annotations
+
+import asyncio
+
+from lsprotocol import types
+from pygls.lsp.server import LanguageServer
+
+from cldfc.diagnostics import Source
+from cldfc.lsp.analysis import Document, Documents
+from cldfc.lsp.completion import completions
+from cldfc.lsp.definition import definitions
+from cldfc.lsp.diagnostics import lsp_diagnostics
+from cldfc.lsp.formatting import formatting
+from cldfc.lsp.hover import hover_text
+from cldfc.lsp.positions import Positions
+from cldfc.syntax.words import Spelling
+
+Question = types.HoverParams | types.DefinitionParams | types.CompletionParams
+PAUSE = 0.15
+"""Seconds without a change before errors are shown: nobody reads them while typing."""
+
+
+class CldfServer(LanguageServer):
+    """The open documents, and how names are to be spelled."""
+
+    def __init__(self, spelling: Spelling, version: str) -> None:
+        # A document comes as a whole with each change: specs are short, and line ends cannot be misunderstood.
+        sync = types.TextDocumentSyncKind.Full
+        super().__init__("cldfc", version, sync)  # pyright: ignore[reportUnknownMemberType]
+        self.spelling: Spelling = spelling
+        self.documents = Documents()
+
+    @property
+    def encoding(self) -> str:
+        """In what the editor counts characters."""
+        return self.workspace.position_encoding or types.PositionEncodingKind.Utf16
+
+    def document(self, uri: str, is_stale: bool = False) -> Document:
+        """A document as the editor has it now."""
+        text = self.workspace.get_text_document(uri)
+        return self.documents.read(uri, Source(text.path, text.source), is_stale)
+
+    def place(self, params: Question) -> tuple[Document, int]:
+        """The document and the offset that a request is about."""
+        document = self.document(params.text_document.uri)
+        return document, Positions(document.current.source.text, self.encoding).offset(params.position)
+
+    def publish(self, uri: str, is_stale: bool = False) -> None:
+        """Show what is wrong with a document."""
+        errors = lsp_diagnostics(self.document(uri, is_stale).current, uri, self.encoding)
+        version = self.workspace.get_text_document(uri).version
+        self.text_document_publish_diagnostics(types.PublishDiagnosticsParams(uri, errors, version))
+
+    def publish_all(self) -> None:
+        """Show what is wrong with every open document, now that a file has changed."""
+        for uri in list(self.documents.open):
+            self.publish(uri, is_stale=True)
+
+
+def make_server(spelling: Spelling, version: str) -> CldfServer:
+    """A server with all that it answers."""
+    server = CldfServer(spelling, version)
+    follow_documents(server)
+    answer_questions(server)
+    return server
+
+
+def follow_documents(server: CldfServer) -> None:
+    """What the server does when documents are opened, changed, saved and closed."""
+
+    @server.feature(types.TEXT_DOCUMENT_DID_OPEN)
+    def opened(params: types.DidOpenTextDocumentParams) -> None:
+        server.publish(params.text_document.uri)
+
+    @server.feature(types.TEXT_DOCUMENT_DID_CHANGE)
+    async def changed(params: types.DidChangeTextDocumentParams) -> None:
+        uri = params.text_document.uri
+        await asyncio.sleep(PAUSE)
+        document = server.workspace.text_documents.get(uri)
+        if document is not None and document.version == params.text_document.version:
+            server.publish(uri)
+
+    @server.feature(types.TEXT_DOCUMENT_DID_SAVE)
+    def saved(params: types.DidSaveTextDocumentParams) -> None:
+        server.publish_all()
+
+    @server.feature(types.WORKSPACE_DID_CHANGE_WATCHED_FILES)
+    def files_changed(params: types.DidChangeWatchedFilesParams) -> None:
+        server.publish_all()
+
+    @server.feature(types.TEXT_DOCUMENT_DID_CLOSE)
+    def closed(params: types.DidCloseTextDocumentParams) -> None:
+        server.documents.open.pop(params.text_document.uri, None)
+        server.text_document_publish_diagnostics(types.PublishDiagnosticsParams(params.text_document.uri, []))
+
+
+def answer_questions(server: CldfServer) -> None:
+    """What the server answers about a place or a document."""
+
+    @server.feature(types.TEXT_DOCUMENT_HOVER)
+    def hover(params: types.HoverParams) -> types.Hover | None:
+        text = hover_text(*server.place(params))
+        return types.Hover(types.MarkupContent(types.MarkupKind.Markdown, text)) if text else None
+
+    @server.feature(types.TEXT_DOCUMENT_DEFINITION)
+    def definition(params: types.DefinitionParams) -> list[types.Location]:
+        return definitions(*server.place(params), params.text_document.uri, server.encoding)
+
+    @server.feature(types.TEXT_DOCUMENT_COMPLETION, types.CompletionOptions(trigger_characters=["@", "\\"]))
+    def completion(params: types.CompletionParams) -> list[types.CompletionItem]:
+        return completions(*server.place(params), server.spelling, server.encoding)
+
+    @server.feature(types.TEXT_DOCUMENT_FORMATTING)
+    def format_document(params: types.DocumentFormattingParams) -> list[types.TextEdit]:
+        return formatting(server.document(params.text_document.uri).current.source, server.spelling, server.encoding)
+
+
+def serve(spelling: Spelling, version: str) -> None:
+    """Answer over standard input and output until the editor leaves."""
+    make_server(spelling, version).start_io()

@@ -1,0 +1,103 @@
+"""Text → words and signs, for what colours a spec or looks up what stands at a place; also of a text that is wrong."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Literal
+
+from cldfc.syntax import tables
+from cldfc.syntax.keywords import REDUCTIONS, STATEMENTS, WORDS_INSIDE
+from cldfc.syntax.spelling import NOISE
+
+Kind = Literal[
+    "space", "comment", "string", "noise", "statement", "word", "reduction", "sign", "times", "number", "name", "tag",
+    "bracket", "wrong",
+]  # fmt: skip
+"""`statement` is the word that starts one, `word` one inside it, `noise` LaTeX that says nothing."""
+
+
+@dataclass(frozen=True, slots=True)
+class Token:
+    """A stretch of a text, `start` to `end` (exclusive), and what it is."""
+
+    kind: Kind
+    text: str
+    start: int
+
+    @property
+    def end(self) -> int:
+        """Where it ends."""
+        return self.start + len(self.text)
+
+
+def parser_patterns() -> dict[str, str]:
+    """The regular expression of each terminal of the parser."""
+    terminals = (entry for entry in tables.MEMO.values() if "pattern" in entry)
+    patterns = {entry["name"]: entry["pattern"] for entry in terminals}
+    return {name: p["value"] if p["__type__"] == "PatternRE" else re.escape(p["value"]) for name, p in patterns.items()}
+
+
+PARSER = parser_patterns()
+SIGNS = (
+    "_DOTS", "STAR", "_ODOT", "_COMPOSE", "_ARROW", "_AT_LEAST", "_AT_MOST", "SIGN", "EQUAL", "COLON", "COMMA",
+    "SLASH", "CIRCUMFLEX",
+)  # fmt: skip
+BRACKETS = ("OPEN", "CLOSE", "LBRACE", "RBRACE", "LSQB", "RSQB")
+PATTERNS: dict[Kind, str] = {
+    "space": r"[ \t\r\n]+",
+    "comment": r"#[^\n]*",
+    "string": PARSER["STRING"],
+    "noise": NOISE,
+    "reduction": PARSER["REDUCTION"],
+    "times": r"×|\\times(?![A-Za-z])",
+    "sign": "|".join(PARSER[name] for name in SIGNS),
+    "number": PARSER["NUMBER"],
+    "name": PARSER["NAME"],
+    "bracket": "|".join(PARSER[name] for name in BRACKETS),
+    "wrong": "(?s:.)",
+}
+"""What a token of each kind looks like; the first that fits is meant."""
+
+ANY = re.compile("|".join(f"(?P<{kind}>{pattern})" for kind, pattern in PATTERNS.items()))
+TAG = re.compile(PARSER["TAG"])
+LETTER_TIMES = re.compile("x")
+SIZED = ("kernel", "input")
+
+
+def tokens_of(text: str) -> Iterator[Token]:
+    """All of a text in order, white space and what is wrong included: the texts of the tokens add up to it."""
+    statement, starts_line, before, at = "", True, Token("space", "", 0), 0
+    while at < len(text):
+        token = token_at(text, at, statement, starts_line, before)
+        yield token
+        if token.kind == "space":
+            starts_line = starts_line or "\n" in token.text
+            statement = statement if token.text[-1] != "\n" else ""
+        else:
+            starts_line, before = False, token
+            statement = token.text if token.kind == "statement" else statement
+        at = token.end
+
+
+def token_at(text: str, at: int, statement: str, starts_line: bool, before: Token) -> Token:
+    """The token at a place, given the first word of its statement and the last token that is no white space."""
+    is_size = statement in SIZED and before.kind in ("number", "name")
+    if is_size and (times := LETTER_TIMES.match(text, at)):
+        return Token("times", times[0], at)
+    if before.kind == "name" and (tag := TAG.match(text, at)) and "\n" not in text[before.end : at]:
+        return Token("tag", tag[0], at)
+    found = ANY.match(text, at)
+    assert found is not None and found.lastgroup is not None
+    kind: Kind = found.lastgroup  # pyright: ignore[reportAssignmentType]
+    return Token(kind_of_name(text, found, starts_line) if kind == "name" else kind, found[0], at)
+
+
+def kind_of_name(text: str, found: re.Match[str], starts_line: bool) -> Kind:
+    """Whether a name is a word of the language where it stands."""
+    if TAG.match(text, found.end()):
+        return "name"
+    if starts_line and found[0] in STATEMENTS:
+        return "statement"
+    return "word" if found[0] in WORDS_INSIDE and found[0] not in REDUCTIONS else "name"
