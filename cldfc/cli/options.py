@@ -26,6 +26,9 @@ Input = Annotated[
 ]
 Classes = Annotated[int | None, typer.Option("--classes", help="Replace the number of classes.", show_default=False)]
 
+Json = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.", show_default=False)]
+Markdown = Annotated[bool, typer.Option("--markdown", help="Print Markdown.", show_default=False)]
+
 DataDir = Annotated[
     Path | None,
     typer.Option(
@@ -33,6 +36,12 @@ DataDir = Annotated[
     ),
 ]
 Download = Annotated[bool, typer.Option("--download", help="Fetch the files of the data set that are missing.")]
+
+
+def refuse_both(as_json: bool, as_markdown: bool) -> None:
+    """Raises UsageError when two forms are asked for."""
+    if as_json and as_markdown:
+        raise UsageError("`--json` and `--markdown` contradict each other", "give one of them")
 
 
 @contextmanager
