@@ -14,7 +14,7 @@ def complete_code(incomplete: str) -> list[str]:
     """The codes of errors."""
     from cldfc.explain import explanations
 
-    return starting_with(incomplete.upper(), explanations())
+    return starting_with(incomplete, explanations())
 
 
 def complete_data(incomplete: str) -> list[str]:

@@ -13,7 +13,7 @@ from cldfc.diagnostics import CldfError, UsageError
 from cldfc.messages import COMMAND_IS_WRONG, exit_code, print_errors, print_usage_error
 
 SpecPath = Annotated[Path, typer.Argument(metavar="SPEC", help="A .cldf file.", show_default=False)]
-SpecPaths = Annotated[list[Path], typer.Argument(metavar="SPEC…", help="One or more .cldf files.", show_default=False)]
+SpecPaths = Annotated[list[Path], typer.Argument(metavar="SPEC", help="One or more .cldf files.", show_default=False)]
 RunPath = Annotated[Path, typer.Argument(metavar="RUN", help="A run folder.", show_default=False)]
 Lets = Annotated[
     list[str] | None, typer.Option("--let", metavar="'x = …'", help="Replace a `let` of the spec.", show_default=False)

@@ -12,7 +12,7 @@ from cldfc.syntax import tree
 from cldfc.syntax.format import ATOM, PRODUCT, Formatter
 from cldfc.syntax.lines import statement_line
 from cldfc.syntax.spelling import ACCENTS, ascii_name
-from cldfc.syntax.words import COMMANDS, Spelling, spell_name
+from cldfc.syntax.words import COMMANDS, WORDS, Spelling, Words, spell_name
 
 OPTION = re.compile(r", (groups|dilation|bias|fixed)")
 
@@ -23,6 +23,11 @@ class PaperFormatter(Formatter):
 
     spelling: Spelling = "latex"
     constants: Mapping[str, Constant] = field(default_factory=dict[str, Constant])
+
+    @property
+    def words(self) -> Words:
+        """The signs of LaTeX, in the commands that everything which typesets formulas knows."""
+        return replace(WORDS["latex"], at_least=r"\geq", at_most=r"\leq")
 
     def name(self, name: str) -> str:
         r"""`\sigma`, `\tilde{r}`, `f_{\mathrm{in}}`; a word with underscores stays one."""
