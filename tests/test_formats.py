@@ -18,7 +18,8 @@ from cldfc.cli import app
 from cldfc.diagnostics import Source, UsageError
 from cldfc.emit.dot import emit_dot
 from cldfc.emit.dot import quoted as dot_string
-from cldfc.emit.json import GraphRecord, Record, describe_graph, emit_json
+from cldfc.emit.json import describe_graph, emit_json
+from cldfc.emit.json_schema import GraphRecord, Record
 from cldfc.emit.latex import emit_latex
 from cldfc.emit.mermaid import emit_mermaid
 from cldfc.emit.mermaid import quoted as mermaid_string

@@ -82,7 +82,7 @@ def train(
         from cldfc.train.train import train_network
 
         command = " ".join(["cldfc", *sys.argv[1:]])
-        with json_lines() if as_json else show_progress() as progress:
+        with json_lines(sys.stdout) if as_json else show_progress() as progress:
             result = train_network(
                 whole_text(source, task),
                 code,

@@ -44,7 +44,7 @@ def show_progress(stream: TextIO = sys.stdout, transient: bool = False) -> Gener
 
 
 @contextmanager
-def json_lines(stream: TextIO = sys.stdout) -> Generator[Progress]:
+def json_lines(stream: TextIO) -> Generator[Progress]:
     """Progress for programs, on a stream."""
     yield JsonLines(stream)
 
