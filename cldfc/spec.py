@@ -136,9 +136,11 @@ class Spec:
 
         It maps images, batch × channels × height × width, to scores, batch × classes.
         """
+        from cldfc.emit.torch_module import emit_module
         from cldfc.train.network import build_network
 
-        return build_network(self.source(form), ascii_name(self.written.program.model))
+        graph = build(self.origin, self.task, form)
+        return build_network(emit_module(graph), ascii_name(graph.program.model))
 
     def compare(self, *others: Spec) -> Comparison:
         """What networks cost, side by side, and what the others say and share differently from this one.
