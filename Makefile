@@ -29,7 +29,7 @@ check: $(INSTALLED)
 	@$(BIN)/lint-imports >.venv/lint-imports.log || { cat .venv/lint-imports.log; exit 1; }
 
 golden: $(INSTALLED)
-	@$(BIN)/python -m pytest --update-golden tests/test_compare.py tests/test_derive.py tests/test_editors.py tests/test_emit.py tests/test_errors.py tests/test_fold_norms.py tests/test_format.py tests/test_operators.py tests/test_show.py
+	@$(BIN)/python -m pytest --update-golden tests/test_command_line.py tests/test_compare.py tests/test_derive.py tests/test_editors.py tests/test_emit.py tests/test_errors.py tests/test_fold_norms.py tests/test_format.py tests/test_formats.py tests/test_operators.py tests/test_show.py
 
 fuzz: $(INSTALLED)
 	@CLDFC_FUZZ=100000 $(BIN)/python -m pytest -x tests/test_fuzz.py tests/test_differential.py

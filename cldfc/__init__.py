@@ -6,20 +6,36 @@ Image Classification*; cldfc compiles them to a PyTorch module and trains it.
 
 from __future__ import annotations
 
+from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from cldfc.diagnostics import CldfError, UsageError
+    from cldfc.notebook import load_ipython_extension
+    from cldfc.spec import Spec, load
     from cldfc.train.import_weights import import_weights
 
-__all__ = ["__version__", "import_weights"]
+__all__ = ["CldfError", "Spec", "UsageError", "__version__", "import_weights", "load", "load_ipython_extension"]
 
 __version__ = "0.1.0"
 
+HOMES = {
+    "CldfError": "cldfc.diagnostics",
+    "Spec": "cldfc.spec",
+    "UsageError": "cldfc.diagnostics",
+    "import_weights": "cldfc.train.import_weights",
+    "load": "cldfc.spec",
+    "load_ipython_extension": "cldfc.notebook",
+}
+"""Where the public names are defined."""
+
 
 def __getattr__(name: str) -> object:
-    """`import_weights`, loaded when it is first asked for: it imports torch, `import cldfc` does not."""
-    if name != "import_weights":
+    """A public name, loaded when it is first asked for: `import cldfc` loads neither torch nor the compiler."""
+    if name not in HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from cldfc.train.import_weights import import_weights
+    return getattr(import_module(HOMES[name]), name)
 
-    return import_weights
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *HOMES})

@@ -18,7 +18,7 @@ def main() -> None:
         sys.exit(check_specs([Path(argument) for argument in arguments]))
     from cldfc.cli import app
 
-    app()
+    app(prog_name="cldfc")
 
 
 if __name__ == "__main__":

@@ -106,20 +106,36 @@ def place_as_data(place: Label) -> dict[str, object]:
 
 
 class CldfError(Exception):
-    """A spec is wrong; carries every independent error that was found."""
+    """A spec is wrong; carries every independent error that was found. Its text is what the command line prints."""
 
     def __init__(self, *diagnostics: Diagnostic) -> None:
-        super().__init__(*(f"{d.code} {d.places[0].span}: {d.message}" for d in diagnostics))
+        super().__init__(*diagnostics)
         self.diagnostics = diagnostics
+
+    def __str__(self) -> str:
+        from cldfc.render import plain_text, render
+
+        return plain_text(render(self.diagnostics)).rstrip("\n")
+
+    def _render_traceback_(self) -> list[str]:
+        """What IPython shows of it: the report alone, for the place is in the spec and not in Python."""
+        return str(self).splitlines()
 
 
 class UsageError(Exception):
     """The command line, a file or a folder is wrong, not a spec."""
 
     def __init__(self, message: str, help: str) -> None:
-        super().__init__(message)
+        super().__init__(message, help)
         self.message = message
         self.help = help
+
+    def __str__(self) -> str:
+        return f"error: {self.message}\n  = help: {self.help}"
+
+    def _render_traceback_(self) -> list[str]:
+        """What IPython shows of it."""
+        return str(self).splitlines()
 
 
 @dataclass

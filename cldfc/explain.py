@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import textwrap
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import cache
 from importlib.resources import files
 from itertools import groupby
@@ -59,15 +59,25 @@ def read_page(code: str, page: str) -> Explanation:
 
 def explain_code(code: str | None) -> str:
     """The page of a code as text for a terminal; without one, the list of all. Raises UsageError."""
-    if code is None:
-        return "\n".join(listing())
+    return "\n".join(listing() if code is None else page_lines(find_explanation(code)))
+
+
+def explanations_as_data(code: str | None) -> dict[str, object] | list[dict[str, object]]:
+    """The same as plain data, for `--json`; without a code, of all. Raises UsageError."""
+    if code is not None:
+        return asdict(find_explanation(code))
+    return [asdict(explanation) for explanation in explanations().values()]
+
+
+def find_explanation(code: str) -> Explanation:
+    """The explanation of `E0302`, also as `302` or `e302`. Raises UsageError."""
     known = explanations()
     found = CODE.fullmatch(code.strip())
     name = f"E{int(found[1]):04}" if found else code.strip()
     if name not in known:
         help = did_you_mean(name, known, "`cldfc explain` lists all codes")
         raise UsageError(f"there is no error `{code}`", help)
-    return "\n".join(page_lines(known[name]))
+    return known[name]
 
 
 def page_lines(explanation: Explanation) -> Iterator[str]:

@@ -18,7 +18,7 @@ def exit_code(error: CldfError) -> int:
 
 def print_usage_error(error: UsageError) -> None:
     """What is wrong with the command line, a file or a folder."""
-    print(f"error: {error.message}\n  = help: {error.help}", file=sys.stderr)
+    print(error, file=sys.stderr)
 
 
 def print_errors(error: CldfError, is_last: bool = True) -> None:

@@ -154,9 +154,16 @@ def test_what_is_loaded_when():
 
 
 def test_version():
+    """torch's is the one that is installed, said without loading it."""
+    import torch
+
     from cldfc import __version__
 
-    assert cldfc("--version").stdout == f"cldfc {__version__}\n"
+    code = "import sys; from cldfc.cli import app; app(['--version'], standalone_mode=False)"
+    code += "; print('torch' in sys.modules)"
+    assert cldfc("--version").stdout == f"cldfc {__version__} (torch {torch.__version__.split('+')[0]})\n"
+    result = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert result.stdout.endswith("False\n")
 
 
 def test_train_and_eval_agree(tmp_path):

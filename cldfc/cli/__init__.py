@@ -15,6 +15,7 @@ from cldfc.cli.evaluate import evaluate
 from cldfc.cli.explain import explain
 from cldfc.cli.fmt import fmt
 from cldfc.cli.lsp import lsp
+from cldfc.cli.new import new
 from cldfc.cli.reproduce import reproduce
 from cldfc.cli.show import show
 from cldfc.cli.train import train
@@ -23,27 +24,38 @@ from cldfc.cli.verify import verify
 app = typer.Typer(
     help="Compile networks that are written as recurrence equations to PyTorch, and train them.",
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
 )
 
 
 def show_version(wanted: bool) -> None:
-    """Print the version and leave."""
+    """Print the versions and leave."""
     if wanted:
-        print(f"cldfc {__version__}")
+        print(f"cldfc {__version__} (torch {torch_version()})")
         raise typer.Exit
+
+
+def torch_version() -> str:
+    """The release of torch that is installed; torch itself is not loaded for that."""
+    from importlib.metadata import PackageNotFoundError, version
+
+    try:
+        return version("torch")
+    except PackageNotFoundError:
+        return "is not installed"
 
 
 @app.callback()
 def options(
     version: Annotated[
-        bool, typer.Option("--version", callback=show_version, is_eager=True, help="Print the version.")
+        bool,
+        typer.Option("--version", callback=show_version, is_eager=True, help="Print the versions of cldfc and torch."),
     ] = False,
 ) -> None:
     """Compile networks that are written as recurrence equations to PyTorch, and train them."""
 
 
+app.command()(new)
 app.command()(check)
 app.command()(explain)
 app.command()(fmt)

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Annotated
-
 import typer
 
 from cldfc.check import check_specs
-from cldfc.cli.options import Classes, Input, Lets, SpecPaths, Ties, errors
+from cldfc.cli.options import Classes, Input, Json, Lets, SpecPaths, Ties, errors
 from cldfc.task import read_task
 
 
@@ -17,7 +15,7 @@ def check(
     tie: Ties = None,
     input: Input = None,
     classes: Classes = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print what is wrong as JSON.")] = False,
+    as_json: Json = False,
 ) -> None:
     """Say what is wrong with specs, if anything.
 

@@ -4,13 +4,9 @@ from __future__ import annotations
 
 import json
 import sys
-from typing import Annotated
 
-import typer
-
-from cldfc.cli.options import Classes, Input, Lets, SpecPaths, Ties, errors
+from cldfc.cli.options import Classes, Input, Json, Lets, Markdown, SpecPaths, Ties, errors, refuse_both
 from cldfc.compare import compare_specs
-from cldfc.diagnostics import UsageError
 from cldfc.task import read_task
 
 
@@ -20,12 +16,8 @@ def compare(
     tie: Ties = None,
     input: Input = None,
     classes: Classes = None,
-    as_json: Annotated[
-        bool, typer.Option("--json", help="Print exact figures and all differences as JSON.", show_default=False)
-    ] = False,
-    as_markdown: Annotated[
-        bool, typer.Option("--markdown", help="Print exact figures as a table in Markdown.", show_default=False)
-    ] = False,
+    as_json: Json = False,
+    as_markdown: Markdown = False,
 ) -> None:
     """Compare networks: parameters, multiply-adds, convolutions, depth, and what training keeps in memory.
 
@@ -40,8 +32,7 @@ def compare(
     Example: cldfc compare specs/preact18.cldf specs/preact18_Al.cldf
     """
     with errors():
-        if as_json and as_markdown:
-            raise UsageError("`--json` and `--markdown` contradict each other", "give one of them")
+        refuse_both(as_json, as_markdown)
         comparison = compare_specs(specs, read_task(let or (), tie or (), input, classes))
         if as_json:
             from cldfc.show.comparison import comparison_as_data

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from cldfc.cli.options import Classes, Input, Lets, SpecPath, Ties, errors
+from cldfc.cli.options import Classes, Input, Json, Lets, SpecPath, Ties, errors
 from cldfc.compiler import build
 from cldfc.diagnostics import UsageError
 from cldfc.files import write_file
@@ -44,6 +45,7 @@ def compile_command(
     tie: Ties = None,
     input: Input = None,
     classes: Classes = None,
+    as_json: Json = False,
 ) -> None:
     """Write the PyTorch module of a spec, by default to NAME.py in this folder.
 
@@ -56,12 +58,15 @@ def compile_command(
     with errors():
         path = None if output == "-" else Path(output or f"{spec.stem}.py")
         source, task, wanted = read_source(spec), read_task(let or (), tie or (), input, classes), read_form(form)
+        if path is None and as_json:
+            raise UsageError("`-o -` and `--json` contradict each other", "name a file: `-o network.py --json`")
         if weights is not None:
             check_weights(inference, path)
         if inference:
             from cldfc.inference import fold_network
 
-            lines = write_folded(fold_network(source, task, wanted), path, weights)
+            folded = fold_network(source, task, wanted)
+            graph, lines = folded.folded.graph, write_folded(folded, path, weights)
         else:
             from cldfc.emit.torch_module import emit_module
             from cldfc.show.summary import summary_lines
@@ -69,6 +74,10 @@ def compile_command(
             graph = build(source, task, wanted)
             write_module(graph, emit_module(graph), path)
             lines = summary_lines(graph)
+        if as_json:
+            from cldfc.show.summary import summary_as_data
+
+            lines = [json.dumps(summary_as_data(graph), ensure_ascii=False, indent=2)]
         print("\n".join(lines), file=sys.stderr if path is None else sys.stdout)
 
 

@@ -13,7 +13,7 @@ from cldfc.diagnostics import CldfError, UsageError
 from cldfc.messages import COMMAND_IS_WRONG, exit_code, print_errors, print_usage_error
 
 SpecPath = Annotated[Path, typer.Argument(metavar="SPEC", help="A .cldf file.", show_default=False)]
-SpecPaths = Annotated[list[Path], typer.Argument(metavar="SPEC…", help="One or more .cldf files.", show_default=False)]
+SpecPaths = Annotated[list[Path], typer.Argument(metavar="SPEC", help="One or more .cldf files.", show_default=False)]
 RunPath = Annotated[Path, typer.Argument(metavar="RUN", help="A run folder.", show_default=False)]
 Lets = Annotated[
     list[str] | None, typer.Option("--let", metavar="'x = …'", help="Replace a `let` of the spec.", show_default=False)
@@ -26,6 +26,9 @@ Input = Annotated[
 ]
 Classes = Annotated[int | None, typer.Option("--classes", help="Replace the number of classes.", show_default=False)]
 
+Json = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.", show_default=False)]
+Markdown = Annotated[bool, typer.Option("--markdown", help="Print Markdown.", show_default=False)]
+
 DataDir = Annotated[
     Path | None,
     typer.Option(
@@ -33,6 +36,12 @@ DataDir = Annotated[
     ),
 ]
 Download = Annotated[bool, typer.Option("--download", help="Fetch the files of the data set that are missing.")]
+
+
+def refuse_both(as_json: bool, as_markdown: bool) -> None:
+    """Raises UsageError when two forms are asked for."""
+    if as_json and as_markdown:
+        raise UsageError("`--json` and `--markdown` contradict each other", "give one of them")
 
 
 @contextmanager

@@ -10,15 +10,20 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from cldfc.cli.options import Download, errors
-from cldfc.diagnostics import UsageError
+from cldfc.cli.completion import complete_table
+from cldfc.cli.options import Download, Json, Markdown, errors, refuse_both
 
 if TYPE_CHECKING:
     from cldfc.reproduce.runs import Wanted
 
 
 def reproduce(
-    table: Annotated[str, typer.Argument(metavar="TABLE", help="table1, …, table4 or all.", show_default=False)],
+    table: Annotated[
+        str,
+        typer.Argument(
+            metavar="TABLE", help="table1, …, table4 or all.", autocompletion=complete_table, show_default=False
+        ),
+    ],
     seeds: Annotated[int, typer.Option(min=1, max=1000, help="Trainings of each row, with the seeds 0, 1, ….")] = 1,
     epochs: Annotated[int | None, typer.Option(help="Instead of the paper's number.", show_default=False)] = None,
     clip: Annotated[
@@ -33,8 +38,8 @@ def reproduce(
         typer.Option("--data-dir", metavar="DIR", help="Train on the data sets that are there.", show_default=False),
     ] = None,
     download: Download = False,
-    markdown: Annotated[bool, typer.Option("--markdown", help="Print Markdown.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    as_markdown: Markdown = False,
+    as_json: Json = False,
 ) -> None:
     """Build the rows of a table of the paper, train them, print both beside the paper's.
 
@@ -50,8 +55,7 @@ def reproduce(
         from cldfc.reproduce.training import train_runs
         from cldfc.train.catalogue import DATA_DIR
 
-        if markdown and as_json:
-            raise UsageError("`--markdown` and `--json` are given both", "give one of them")
+        refuse_both(as_json, as_markdown)
         changes = {name: value for name, value in (("epochs", epochs), ("clip", clip)) if value is not None}
         wanted, share = Wanted(find_tables(table), seeds, changes, miniature, output), share_of(os.environ)
         datasets = prepare_datasets(wanted, data_dir, download, share, say)
@@ -61,7 +65,7 @@ def reproduce(
         if left:
             say(f"process {share.rank} is done; {left} runs are left to others, the last of which prints the tables")
         else:
-            print_tables(wanted, markdown, as_json)
+            print_tables(wanted, as_markdown, as_json)
 
 
 def say(line: str) -> None:

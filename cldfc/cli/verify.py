@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from cldfc.cli.options import Classes, Input, Lets, SpecPath, Ties, errors
+from cldfc.cli.options import Classes, Input, Json, Lets, SpecPath, Ties, errors
 from cldfc.diagnostics import UsageError
 from cldfc.messages import FINE, SPEC_IS_WRONG
 from cldfc.syntax.read import read_source
@@ -37,7 +37,7 @@ def verify(
     input: Input = None,
     classes: Classes = None,
     seed: Annotated[int, typer.Option(help="Seed of weights and images.")] = 0,
-    as_json: Annotated[bool, typer.Option("--json", help="Print the report as JSON.")] = False,
+    as_json: Json = False,
 ) -> None:
     """Compare generated code with the equations, or two specs with each other, in float64.
 

@@ -35,6 +35,20 @@ class Comparison:
     rows: tuple[Row, ...]
     differences: tuple[Difference, ...]
 
+    def __str__(self) -> str:
+        from cldfc.show.comparison_terminal import show_comparison
+        from cldfc.show.notebook import plain_console, printed
+
+        console = plain_console()
+        show_comparison(self, console)
+        return printed(console)
+
+    def _repr_markdown_(self) -> str:
+        """What a notebook shows of it, with exact figures."""
+        from cldfc.show.comparison_markdown import comparison_markdown
+
+        return comparison_markdown(self)
+
 
 def compare_networks(specs: Sequence[str], graphs: Sequence[Graph]) -> Comparison:
     """Networks side by side, with the names that their specs are shown under."""

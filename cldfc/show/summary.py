@@ -69,3 +69,32 @@ def facts(graph: Graph) -> dict[str, str]:
         "layers deep": f"{cost.depth:,}",
         "activations kept per image": f"{cost.kept.each_image:,} bytes",
     }
+
+
+def summary_as_data(graph: Graph) -> dict[str, object]:
+    """The same as plain data, for `--json`.
+
+    Parameters are those of the spec as it is written, all else is what the generated module computes for one image;
+    memory is in bytes. `levels` has for each level its `name`, its `shapes` and the same figures.
+    """
+    costs, written = cost_of_operations(graph), cost_of_operations(graph.as_written)
+    computed = levels_of(graph, costs)
+    levels: list[dict[str, object]] = []
+    for at, level in levels_of(graph.as_written, written).items():
+        cost = computed[at].cost if at in computed else Cost()
+        levels.append({"name": level.name, "shapes": level.shapes, **cost_as_data(level.cost, cost)})
+    totals = cost_as_data(add_up(graph.as_written, written), add_up(graph, costs))
+    return {"model": graph.program.model, **totals, "levels": levels, "notes": notes(graph)}
+
+
+def cost_as_data(written: Cost, cost: Cost) -> dict[str, object]:
+    """The figures of a network or a level."""
+    return {
+        "parameters": written.parameters,
+        "parameters_without_sharing": written.unshared,
+        "multiply_adds": cost.multiply_adds,
+        "convolutions": cost.convolutions,
+        "depth": cost.depth,
+        "kept_bytes_per_image": cost.kept.each_image,
+        "kept_bytes_per_batch": cost.kept.each_batch,
+    }

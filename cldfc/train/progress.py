@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from collections.abc import Generator
 from contextlib import contextmanager
@@ -42,6 +43,12 @@ def show_progress(stream: TextIO = sys.stdout, transient: bool = False) -> Gener
         yield Live(bar)
 
 
+@contextmanager
+def json_lines(stream: TextIO) -> Generator[Progress]:
+    """Progress for programs, on a stream."""
+    yield JsonLines(stream)
+
+
 class Silence:
     """Shows nothing."""
 
@@ -71,6 +78,17 @@ class Lines(Silence):
         every = -(-self.epochs // PLAIN_LINES)
         if measured.epoch == 1 or measured.epoch == self.epochs or measured.epoch % every == 0:
             print(in_words(measured, self.epochs), file=self.stream, flush=True)
+
+
+class JsonLines(Silence):
+    """A line of JSON after each epoch, of the kind `epoch`."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self.stream = stream
+
+    def epoch(self, measured: Epoch) -> None:
+        """Print what was measured."""
+        print(json.dumps({"kind": "epoch", **measured.model_dump()}), file=self.stream, flush=True)
 
 
 class Live:

@@ -1,0 +1,24 @@
+"""`cldfc new`."""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated
+
+import typer
+
+from cldfc.cli.options import errors
+
+
+def new(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="The name of the network.", show_default=False)],
+) -> None:
+    """Write NAME.cldf, a commented spec to start from; an existing file stays as it is.
+
+    Example: cldfc new MyNet
+    """
+    with errors():
+        from cldfc.new import write_new
+
+        path = write_new(name)
+        print(f"written to {path}; next: cldfc show {path}", file=sys.stderr)

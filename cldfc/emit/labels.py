@@ -1,0 +1,107 @@
+"""What an operation, a value and a level are called, in every text that draws the graph."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, fields
+
+from cldfc.network.cost import count_uses
+from cldfc.network.graph import Graph
+from cldfc.network.levels import level_of, name_of
+from cldfc.network.positions import Key, format_key
+from cldfc.ops import Add, Input, Kernel, Multiply, Operator, Prolongation, Scale, Total, Zero
+
+PALETTE = ("#cfe2f3", "#fce5cd", "#d9ead3", "#d9d2e9", "#f4cccc", "#d0e0e3", "#fff2cc", "#ead1dc")
+"""Light enough for black letters; the colours of shared kernels, from the first on and then again."""
+
+CAPITAL = re.compile("(?<=[a-z])(?=[A-Z])")
+
+SIGNS: dict[type[Operator], str] = {Zero: "0", Add: "+", Total: "sum", Multiply: "⊙"}
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """The operations of one level, and what the level is called; None for those of no level."""
+
+    name: str | None
+    operations: tuple[int, ...]
+
+
+def operation_label(graph: Graph, at: int) -> str:
+    """An operation as the language writes it: `A@1 *_2`, `maxpool[3, stride=2]`, `+`."""
+    node = graph.node(at)
+    operator = node.operator
+    if isinstance(operator, Input):
+        return graph.program.input.name
+    if isinstance(operator, Scale):
+        return f"{operator.factor:g} *"
+    if isinstance(operator, Kernel):
+        mark = "^" if isinstance(operator, Prolongation) else "_"
+        stride = f"{mark}{operator.stride}" if operator.stride > 1 or mark == "^" else ""
+        return f"{format_key(node.parameter or ('', ()))} *{stride}"
+    if operator.keyword is None and node.parameter is not None:
+        return f"{format_key(node.parameter)} *"
+    return SIGNS.get(type(operator)) or word(operator) + configuration(operator)
+
+
+def word(operator: Operator) -> str:
+    """`relu`, `scale_by`: the keyword of an operator, or the name of its class."""
+    return operator.keyword or CAPITAL.sub("_", type(operator).__name__).lower()
+
+
+def configuration(operator: Operator) -> str:
+    """`[3, stride=2]`: the settings that are not the default, the first without its name."""
+    default = {field.name: field.default for field in fields(operator)}
+    given = {name: getattr(operator, name) for name in operator.settings() if getattr(operator, name) != default[name]}
+    first = next(iter(operator.settings()), None)
+    texts = [f"{value:g}" if name == first else f"{name}={value:g}" for name, value in given.items()]
+    return f"[{', '.join(texts)}]" if texts else ""
+
+
+def value_names(graph: Graph) -> dict[int, list[str]]:
+    """The values that each operation gives; most give none of their own."""
+    names: dict[int, list[str]] = {}
+    for value, at in graph.values.items():
+        names.setdefault(at, []).append(format_key(value))
+    return names
+
+
+def label_lines(graph: Graph) -> list[tuple[str, str]]:
+    """Of every operation what it is, `r@1,1 = +`, and the shape of its result, `64 × 32 × 32`."""
+    values = value_names(graph)
+    lines: list[tuple[str, str]] = []
+    for at, node in enumerate(graph.nodes()):
+        label = operation_label(graph, at)
+        named = [name for name in values.get(at, ()) if name != label]
+        lines.append((" = ".join([*named, label]), " × ".join(map(str, node.shape))))
+    return lines
+
+
+def groups(graph: Graph) -> Iterator[Group]:
+    """The operations by levels, in the order in which the levels are reached first."""
+    found: dict[int | None, list[int]] = {}
+    names: dict[int | None, str | None] = {None: None}
+    for at, node in enumerate(graph.nodes()):
+        instance = graph.instances[node.instance] if node.instance >= 0 else None
+        level = level_of(instance) if instance is not None else None
+        if instance is not None and level is not None:
+            names.setdefault(level, name_of(graph, instance))
+        found.setdefault(level, []).append(at)
+    for level, operations in found.items():
+        yield Group(names[level], tuple(operations))
+
+
+def edges(graph: Graph) -> Iterator[tuple[int, int, str]]:
+    """Every operand and what uses it, with the sign `-` where it is subtracted."""
+    for at, node in enumerate(graph.nodes()):
+        signs = node.operator.signs if isinstance(node.operator, Add) else ()
+        for place, operand in enumerate(graph.operands(at)):
+            yield operand, at, "-" if signs and signs[place] < 0 else ""
+
+
+def shared_colours(graph: Graph) -> dict[Key, str]:
+    """A colour for each kernel or scalar that is used more than once."""
+    uses = count_uses(graph)
+    shared = [key for key in graph.parameters if key[0] in graph.program.parameters and uses[key] > 1]
+    return {key: PALETTE[at % len(PALETTE)] for at, key in enumerate(shared)}

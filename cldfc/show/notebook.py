@@ -1,0 +1,44 @@
+"""What a notebook or a Python prompt shows of a network."""
+
+from __future__ import annotations
+
+import html
+import io
+
+from rich.console import Console
+
+from cldfc.network.graph import Graph
+from cldfc.show.terminal import show_network
+
+TEXT_WIDTH, HTML_WIDTH = 80, 110
+PRE = '<pre style="line-height: 1.2; font-family: monospace; overflow-x: auto">{code}</pre>'
+
+
+def picture_html(graph: Graph) -> str:
+    """The picture of a network for a notebook. The one place that says what it is."""
+    console = Console(file=io.StringIO(), width=HTML_WIDTH, record=True, highlight=False, force_jupyter=False)
+    show_network(graph, console)
+    return console.export_html(code_format=PRE, inline_styles=True)
+
+
+def picture_text(graph: Graph) -> str:
+    """The same as plain text, as in a terminal without colours."""
+    console = plain_console()
+    show_network(graph, console)
+    return printed(console)
+
+
+def preformatted(text: str) -> str:
+    """Text as HTML, with all that HTML would act upon escaped."""
+    return PRE.format(code=html.escape(text))
+
+
+def plain_console() -> Console:
+    """A console that prints plain text into a string."""
+    return Console(file=io.StringIO(), width=TEXT_WIDTH, highlight=False, color_system=None, force_jupyter=False)
+
+
+def printed(console: Console) -> str:
+    """What such a console has printed, without white space at the ends of lines."""
+    assert isinstance(console.file, io.StringIO)
+    return "\n".join(line.rstrip() for line in console.file.getvalue().splitlines())

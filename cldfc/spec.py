@@ -1,0 +1,202 @@
+"""The door for Python: `cldfc.load` gives a `Spec`, which answers what the command line answers."""
+
+from __future__ import annotations
+
+import os
+import unicodedata
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from cldfc.compiler import AS_WRITTEN, Form, Task, analyse, build
+from cldfc.diagnostics import CldfError, Problems, Source, UsageError
+from cldfc.files import write_file
+from cldfc.syntax import tree
+from cldfc.syntax.extend import read_spec
+from cldfc.syntax.read import decode, read_source
+from cldfc.syntax.spelling import ascii_name, canonical_name
+from cldfc.task import change, read_task
+
+if TYPE_CHECKING:
+    import networkx
+    from torch import nn
+
+    from cldfc.network.cost import Cost
+    from cldfc.network.graph import Graph
+    from cldfc.show.comparison import Comparison
+
+Value = str | float | Iterable[float]
+"""What `Spec.let` takes: the text of an expression, a number, or one number for each level."""
+
+
+def load(spec: str | os.PathLike[str]) -> Spec:
+    """A spec from a file, or from text: a string of several lines is text, any other names a file.
+
+    Only reads; `Spec.check` and all that need the network say what is wrong with it. What text extends is
+    looked for in the working folder. Raises UsageError when there is no such file, CldfError when it is not UTF-8.
+    """
+    if isinstance(spec, str) and "\n" in spec:
+        return read_text(spec)
+    return Spec(read_source(Path(spec)))
+
+
+def read_text(text: str, name: str = "<text>") -> Spec:
+    """A spec from text, and the name that errors print for it."""
+    return Spec(decode(name, text.encode(errors="surrogatepass")))
+
+
+@dataclass(frozen=True, repr=False)
+class Spec:
+    """A network as recurrence equations, with what is to be changed in it. Immutable: changes give new specs.
+
+    All but the changes raise CldfError, with everything that is wrong, unless the spec is right.
+    """
+
+    origin: Source
+    """The text, and the name of its file."""
+    task: Task = AS_WRITTEN
+    """What is changed."""
+
+    # Changes
+
+    def let(self, *statements: str, **values: Value) -> Spec:
+        """The spec with some of its `let` statements replaced: `let("ν = 3,4,6,3")`, `let(ν=[3, 4, 6, 3], σ="relu")`.
+
+        Without a tag a name takes on that of the `let` that it replaces. Names may be spelled in ASCII (`nu`,
+        `cal_A`); Python reads 𝒜 as A, which means 𝒜 where the spec has no `let A`. That there is no such `let`
+        is found by what needs the network.
+        """
+        given = [f"{self.spelled(name)} = {value_text(value)}" for name, value in values.items()]
+        return self.changed("let", [*statements, *given])
+
+    def tie(self, *statements: str) -> Spec:
+        """The spec with kernels or scalars shared: `tie("A@ℓ")`, `tie("B@ℓ for i >= 1")`, eq. (3.6)."""
+        return self.changed("tie", statements)
+
+    def input(self, channels: int, height: int, width: int) -> Spec:
+        """The spec for images of another shape. Raises UsageError for a shape that is none."""
+        shape = read_task(input=f"{channels}x{height}x{width}").shape
+        return replace(self, task=replace(self.task, shape=shape))
+
+    def classes(self, count: int) -> Spec:
+        """The spec for another number of classes. Raises UsageError for a number that is none."""
+        return replace(self, task=replace(self.task, classes=read_task(classes=count).classes))
+
+    def changed(self, word: str, statements: Iterable[str]) -> Spec:
+        """The spec with statements in the place of its own; later changes go on from earlier ones."""
+        sources = (replace(change(word, statement), name=f"{word}(…)") for statement in statements)
+        return replace(self, task=replace(self.task, changes=(*self.task.changes, *sources)))
+
+    def spelled(self, keyword: str) -> str:
+        """The name of the `let` that a Python keyword argument means."""
+        statements = read_spec(self.origin, Problems()).statements
+        names = [statement.symbol.name for statement in statements if isinstance(statement, tree.Let)]
+        if canonical_name(keyword) in names:
+            return canonical_name(keyword)
+        return next((name for name in names if unicodedata.normalize("NFKC", name) == keyword), keyword)
+
+    # Answers
+
+    def check(self) -> Spec:
+        """The spec itself, if nothing is wrong with it."""
+        analyse(self.origin, self.task)
+        return self
+
+    @cached_property
+    def written(self) -> Graph:
+        """The network as the spec writes it, with all that cldfc knows of it."""
+        return build(self.origin, self.task, "written")
+
+    @property
+    def graph(self) -> networkx.MultiDiGraph[int]:
+        """The network as the spec writes it: a node for each operation, an edge for each operand. A copy.
+
+        Nodes are numbered in an order in which they can be computed, and have under `node` the operator, the shape
+        of the result (channels, height, width) and the parameter; edges have under `operand` their place.
+        """
+        return self.written.net.copy()
+
+    @cached_property
+    def cost(self) -> Cost:
+        """Parameters, and multiply-adds, convolutions, depth and bytes kept for one image, as the spec writes it."""
+        from cldfc.network.cost import cost_of_network
+
+        return cost_of_network(self.written)
+
+    def source(self, form: Form = "simplified") -> str:
+        """The source of the PyTorch module, as `cldfc compile` writes it. It imports torch alone."""
+        from cldfc.emit.torch_module import emit_module
+
+        return emit_module(build(self.origin, self.task, form))
+
+    def build(self, form: Form = "simplified") -> nn.Module:
+        """The PyTorch module with new weights, drawn from torch's generator; loads torch.
+
+        It maps images, batch × channels × height × width, to scores, batch × classes.
+        """
+        from cldfc.emit.torch_module import emit_module
+        from cldfc.train.network import build_network
+
+        graph = build(self.origin, self.task, form)
+        return build_network(emit_module(graph), ascii_name(graph.program.model))
+
+    def compare(self, *others: Spec) -> Comparison:
+        """What networks cost, side by side, and what the others say and share differently from this one.
+
+        Print it, or let a notebook show it; `rows` and `differences` are the data.
+        """
+        from cldfc.show.comparison import compare_networks
+
+        specs = (self, *others)
+        return compare_networks([spec.name for spec in specs], [spec.written for spec in specs])
+
+    # Pictures
+
+    def show(self) -> None:
+        """Draw the network, as `cldfc show` does."""
+        from rich.console import Console
+
+        from cldfc.show.terminal import show_network
+
+        show_network(build(self.origin, self.task), Console(highlight=False))
+
+    def write(self, path: str | os.PathLike[str]) -> None:
+        """Write the network to a file whose suffix says how, as `cldfc show -o` does; a file there is replaced.
+
+        Raises UsageError when the suffix is unknown or the file cannot be written.
+        """
+        from cldfc.show.formats import writer_for
+
+        write_file(Path(path), writer_for(Path(path))(self.written))
+
+    @property
+    def name(self) -> str:
+        """The file and the changes: `specs/preact18.cldf, tie A@ℓ`."""
+        changes = [source.text for source in self.task.changes]
+        if self.task.shape is not None:
+            changes.append(f"input {' × '.join(map(str, self.task.shape))}")
+        if self.task.classes is not None:
+            changes.append(f"{self.task.classes} classes")
+        return ", ".join([self.origin.name, *changes])
+
+    def __repr__(self) -> str:
+        return f"<cldfc.Spec {self.name}>"
+
+    def _repr_mimebundle_(self, include: object = None, exclude: object = None) -> dict[str, str]:
+        """What a notebook shows: the network's picture, or what is wrong."""
+        from cldfc.show.notebook import picture_html, picture_text, preformatted
+
+        try:
+            graph = build(self.origin, self.task)
+        except (CldfError, UsageError) as error:
+            return {"text/plain": str(error), "text/html": preformatted(str(error))}
+        return {"text/plain": picture_text(graph), "text/html": picture_html(graph)}
+
+
+def value_text(value: Value) -> str:
+    """A value as the language writes it: `3, 4, 6, 3`."""
+    if isinstance(value, str) or not isinstance(value, Iterable):
+        return str(value)
+    return ", ".join(map(str, value))

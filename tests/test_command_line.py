@@ -1,0 +1,188 @@
+"""The command line's manners: help, completion, exit codes, `new`, `--json`."""
+
+import json
+import os
+import re
+import shlex
+import subprocess
+import sys
+
+import pytest
+from command_line_page import command_line_page, commands, example, is_option
+from networks import ROOT, build
+from typer.testing import CliRunner
+
+from cldfc.check import check_specs
+from cldfc.cli import app
+from cldfc.syntax.arrange import arrange
+from cldfc.syntax.read import read_source
+
+SPEC = "examples/01_one_iteration.cldf"
+
+
+@pytest.fixture(autouse=True)
+def in_the_repository(monkeypatch):
+    monkeypatch.chdir(ROOT)
+
+
+def run(*arguments):
+    return CliRunner().invoke(app, list(map(str, arguments)))
+
+
+def test_the_page(golden):
+    golden(ROOT / "docs" / "command-line.md", command_line_page())
+
+
+# Help
+
+
+@pytest.mark.parametrize("name", commands())
+def test_every_command_has_an_example_of_itself(name):
+    words = shlex.split(example(commands()[name]))
+    assert words[:2] == ["cldfc", name]
+    assert " ".join(words) in re.sub(r"[\s│]+", " ", run(name, "--help").output)
+    # The example is a command line that this release takes, though nothing is run here.
+    context = commands()[name].make_context(name, words[2:])
+    assert context.params
+
+
+MEANINGS = {
+    "--output": {"compile", "show", "train", "reproduce"},
+    "--let": {"check", "compile", "show", "compare", "verify", "train"},
+    "--json": {"check", "explain", "compile", "show", "compare", "verify", "train", "eval", "reproduce"},
+    "--markdown": {"compare", "reproduce"},
+    "--data-dir": {"train", "eval", "reproduce"},
+    "--seed": {"verify", "train"},
+}
+
+
+@pytest.mark.parametrize("option", MEANINGS)
+def test_an_option_is_spelled_alike_wherever_it_stands(option):
+    """One spelling, `-o` with every `--output`, and it takes a value or none in all of them."""
+    found = {
+        name: parameter
+        for name, command in commands().items()
+        for parameter in filter(is_option, command.params)
+        if option in parameter.opts
+    }
+    assert MEANINGS[option] <= set(found)
+    assert len({(tuple(parameter.opts), parameter.is_flag) for parameter in found.values()}) == 1
+
+
+def test_options_that_change_a_spec_come_together():
+    together = {"--let", "--tie", "--input", "--classes"}
+    for name, command in commands().items():
+        options = {opt for parameter in command.params for opt in parameter.opts}
+        if name != "derive":
+            assert options & together in (set(), together), name
+
+
+# Completion
+
+
+def completed(line):
+    environment = {
+        **os.environ,
+        "PYTHONPATH": str(ROOT),
+        "_CLDFC_COMPLETE": "complete_bash",
+        "COMP_WORDS": line,
+        "COMP_CWORD": str(len(line.split(" ")) - 1),
+    }
+    command = [sys.executable, "-m", "cldfc"]
+    return subprocess.run(command, env=environment, capture_output=True, text=True, check=True, cwd=ROOT).stdout.split()
+
+
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [
+        ("cldfc co", ["compile", "compare"]),
+        ("cldfc explain E070", ["E0701", "E0702", "E0703", "E0704"]),
+        ("cldfc train x.cldf --data cif", ["cifar10", "cifar100"]),
+        ("cldfc reproduce a", ["all"]),
+        ("cldfc compile --cl", ["--classes"]),
+    ],
+)
+def test_the_shell_completes(line, words):
+    assert completed(line) == words
+
+
+# New
+
+
+def test_a_new_spec(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert run("new", "MyNet").exit_code == 0
+    (path,) = tmp_path.iterdir()
+    assert path.name == "MyNet.cldf" and check_specs([path]) == 0
+    text = path.read_text(encoding="utf-8")
+    assert arrange(read_source(path)) == text
+    assert text.count("#") >= 6 and "model MyNet\n" in text
+    assert type(build(run("compile", "MyNet.cldf", "-o", "-").stdout)).__name__ == "MyNet"
+
+
+def test_new_never_overwrites(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "mine.cldf").write_text("mine")
+    (tmp_path / "link.cldf").symlink_to(tmp_path / "nowhere")
+    for name in ("mine", "mine.cldf", "link", tmp_path / "mine"):
+        result = run("new", name)
+        assert result.exit_code == 2 and "is there already" in result.stderr
+    assert (tmp_path / "mine.cldf").read_text() == "mine" and not (tmp_path / "nowhere").exists()
+
+
+@pytest.mark.parametrize("name", ["a b", "2nd", "ℓ", "", "no_folder/x", "model", "x.cldf.cldf", "x\ny"])
+def test_new_refuses_what_is_no_name(name, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    result = run("new", name)
+    assert result.exit_code == 2 and "help: " in result.stderr
+    assert not list(tmp_path.iterdir())
+
+
+# JSON
+
+
+def stated_keys(command):
+    """The keys of a command in the page, apart from those in parentheses."""
+    page = (ROOT / "docs" / "command-line.md").read_text(encoding="utf-8")
+    (row,) = re.findall(rf"^\| {command} \| (.*) \|$", page, re.MULTILINE)
+    return [re.findall(r"`(\w+)`", part) for part in re.sub(r"\([^)]*\)", "", row).split("; ")]
+
+
+def test_the_summary_of_compile(tmp_path):
+    spec = "specs/fbresnet.cldf"
+    data = json.loads(run("compile", spec, "-o", tmp_path / "x.py", "--json").stdout)
+    # Table 4.2's parameters; the multiply-adds that are left without the zero and with equal parts merged.
+    network = build((tmp_path / "x.py").read_text(encoding="utf-8"))
+    assert stated_keys("compile") == [list(data)]
+    assert data["model"] == type(network).__name__ == "FBResNet"
+    assert data["parameters"] == sum(parameter.numel() for parameter in network.parameters())
+    assert [level["name"] for level in data["levels"]] == ["ℓ=1", "ℓ=2", "ℓ=3", "ℓ=4", "h"]
+    for figure in ("parameters", "multiply_adds", "convolutions"):
+        assert data[figure] == sum(level[figure] for level in data["levels"])
+    assert f"{data['multiply_adds']:,}" in run("compile", spec, "-o", tmp_path / "x.py").stdout
+    both = run("compile", spec, "-o", "-", "--json")
+    assert both.exit_code == 2 and not both.stdout
+
+
+def test_explanations():
+    data = json.loads(run("explain", "--json", "302").stdout)
+    assert stated_keys("explain")[0] == list(data)
+    assert data["code"] == "E0302" and set(data["examples"]) == {"Wrong", "Right"}
+    codes = [explanation["code"] for explanation in json.loads(run("explain", "--json").stdout)]
+    assert codes == sorted(codes) and "E0302" in codes and len(codes) > 30
+    assert run("explain", "--json", "9999").exit_code == 2
+
+
+def test_a_training_and_its_test(tmp_path):
+    trained = run("train", SPEC, "--data", "digits", "--epochs", "2", "-o", tmp_path / "run", "--json")
+    assert trained.exit_code == 0
+    *epochs, last = map(json.loads, trained.stdout.splitlines())
+    assert stated_keys("train") == [list(epochs[0]), list(last)]
+    assert [(epoch["kind"], epoch["epoch"]) for epoch in epochs] == [("epoch", 1), ("epoch", 2)]
+    assert last["kind"] == "run" and last["test_accuracy"] == epochs[-1]["test_accuracy"]
+    written = (tmp_path / "run" / "metrics.csv").read_text(encoding="utf-8").splitlines()[1:]
+    assert [float(line.split(",")[4]) for line in written] == [epoch["test_accuracy"] for epoch in epochs]
+    tested = json.loads(run("eval", tmp_path / "run", "--json").stdout)
+    assert stated_keys("eval") == [list(tested)]
+    assert tested["agrees"] and tested["test_accuracy"] == last["best_test_accuracy"]
+    assert tested["recorded_epoch"] == last["best_epoch"] and tested["model"] == "OneIteration"
