@@ -308,13 +308,15 @@ def test_completion_at_the_start_of_a_line_offers_statements(client: Client):
 
 def test_completion_in_a_tag_offers_indices(client: Client):
     assert offered(client, "y@ℓ = r@").keys() == {"ℓ", "i", "J", "ν", "c"}
+    assert offered(client, "y@ℓ = r@ℓ+1,").keys() == {"ℓ", "i", "J", "ν", "c"}
+    assert "relu" in offered(client, "y@ℓ = A@ℓ*")
     assert offered(client, "y@ℓ = r@{ℓ, ").keys() == {"ℓ", "i", "J", "ν", "c"}
 
 
 def test_completion_of_a_latex_command_is_its_letter(client: Client):
     items = offered(client, r"y@ℓ = \om")
     assert items["ω"]["filterText"] == r"\omega"
-    assert items["𝒜"]["filterText"] == r"\cal_A"
+    assert items["𝒜"]["filterText"] == r"\mathcalA"
     start = items["ω"]["textEdit"]["range"]["start"]["character"]
     assert start == len("y@ℓ = ")
 
