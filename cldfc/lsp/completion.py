@@ -20,7 +20,8 @@ from cldfc.syntax.spelling import LETTER, ascii_name
 from cldfc.syntax.words import COMMANDS, Spelling, spell_name
 
 Kind = types.CompletionItemKind
-TYPED = re.compile(rf"(?P<command>\\[A-Za-z]*)$|(?P<name>{LETTER}(?:{LETTER}|[0-9_])*)$")
+TYPED = re.compile(rf"\\[A-Za-z]*$|{LETTER}(?:{LETTER}|[0-9_])*$")
+TAG = re.compile(r"@(?:\{[^}]*|(?:[\w@,]|[+-][0-9])*)$")
 KINDS = {
     "a kernel": Kind.Class,
     "a scalar": Kind.Variable,
@@ -36,18 +37,24 @@ def completions(document: Document, offset: int, spelling: Spelling, encoding: s
     """What may stand at an offset; the editor chooses by what has been typed of it."""
     text = document.current.source.text
     line = text[text.rfind("\n", 0, offset) + 1 : offset]
-    typed = TYPED.search(line)
-    before = line[: typed.start()] if typed else line
+    found = TYPED.search(line)
+    typed = found[0] if found else ""
+    before = line.removesuffix(typed)
+    written = Positions(text, encoding).range(offset - len(typed), offset)
+    return [put_at(item, written, typed.isascii()) for item in fitting(document, before, typed, spelling)]
+
+
+def fitting(document: Document, before: str, typed: str, spelling: Spelling) -> Iterator[types.CompletionItem]:
+    """What may follow what stands before on the line; nothing in a comment."""
     if "#" in before:
-        return []
-    if typed and typed["command"]:
-        items = list(letters())
-    elif re.search(r"@(?:\{[^}]*|[^\s{}]*)$", before):
-        items = list(known_names(document, spelling, INDICES))
+        return
+    if typed.startswith("\\"):
+        yield from letters(spelling)
+    elif TAG.search(before):
+        yield from known_names(document, spelling, INDICES)
     else:
-        items = [*(words_of_statements() if not before.strip() else ()), *everything(document, spelling)]
-    written = Positions(text, encoding).range(offset - (len(typed[0]) if typed else 0), offset)
-    return [put_at(item, written, typed is None or typed[0].isascii()) for item in items]
+        yield from () if before.strip() else words_of_statements()
+        yield from everything(document, spelling)
 
 
 def put_at(item: types.CompletionItem, written: types.Range, is_ascii: bool) -> types.CompletionItem:
@@ -58,11 +65,11 @@ def put_at(item: types.CompletionItem, written: types.Range, is_ascii: bool) -> 
     return item
 
 
-def letters() -> Iterator[types.CompletionItem]:
+def letters(spelling: Spelling) -> Iterator[types.CompletionItem]:
     r"""`\sigma` → `σ`."""
     for letter, command in COMMANDS.items():
-        plain = command.replace("mathcal{", "cal_").replace("}", "")
-        yield types.CompletionItem(letter, kind=Kind.Text, detail=command, filter_text=plain)
+        plain = command.replace("{", "").replace("}", "")
+        yield types.CompletionItem(spell_name(letter, spelling), kind=Kind.Text, detail=command, filter_text=plain)
 
 
 def words_of_statements() -> Iterator[types.CompletionItem]:
