@@ -1,4 +1,4 @@
-"""The tutorial runs as it is written.
+"""Pages that run as they are written, block by block.
 
 A block whose first line names a file (`# net.cldf`) is written to it. `# in net.cldf` replaces the lines that
 define the same, `# in net.py` must stand in that file. Other Python is run, and prints the `output` that
@@ -15,8 +15,11 @@ from typer.testing import CliRunner
 
 from cldfc.cli import app
 
-PAGE = (ROOT / "docs" / "tutorial.md").read_text(encoding="utf-8")
-BLOCKS = re.findall(r"^```(\w+)\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL)
+
+def blocks_of(page: str) -> list[tuple[str, str]]:
+    """The fenced blocks of a page in docs/, each with its language."""
+    text = (ROOT / "docs" / page).read_text(encoding="utf-8")
+    return re.findall(r"^```(\w+)\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
 
 
 def without_margin(text: str) -> str:
@@ -44,13 +47,14 @@ def replace_lines(path: Path, block: str) -> None:
     path.write_text("\n".join(lines) + "\n", encoding="utf-8")
 
 
-def test_the_tutorial(tmp_path, monkeypatch: pytest.MonkeyPatch, capsys):
+@pytest.mark.parametrize("page", ["tutorial.md", "related.md"])
+def test_a_page_runs_as_written(page: str, tmp_path, monkeypatch: pytest.MonkeyPatch, capsys):
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(tmp_path)
     monkeypatch.setenv("COLUMNS", "80")
     (tmp_path / "specs").symlink_to(ROOT / "specs")
     namespace: dict[str, object] = {}
-    for language, block in BLOCKS:
+    for language, block in blocks_of(page):
         first, rest = block.split("\n", 1)
         if written := re.fullmatch(r"# (\w+\.cldf)", first):
             Path(written[1]).write_text(block, encoding="utf-8")
