@@ -7,7 +7,7 @@ SPEC ?= preact18_Al
 RUN := runs/$(SPEC)-$(shell date +%Y%m%d-%H%M%S)
 QUIET := --quiet --disable-pip-version-check
 
-.PHONY: demo test check golden fuzz bench grammar seeds clean
+.PHONY: demo test check docs links golden fuzz bench grammar seeds clean
 
 demo: $(INSTALLED)
 	@mkdir -p runs
@@ -27,6 +27,15 @@ check: $(INSTALLED)
 	@$(BIN)/ruff check --quiet
 	@$(BIN)/pyright --pythonpath $(BIN)/python --warnings >.venv/pyright.log || { cat .venv/pyright.log; exit 1; }
 	@$(BIN)/lint-imports >.venv/lint-imports.log || { cat .venv/lint-imports.log; exit 1; }
+
+# The book of docs/, in build/docs. A warning is an error, and so is a link that leads nowhere.
+docs: .venv/docs
+	@$(BIN)/sphinx-build --fail-on-warning --nitpicky --quiet docs build/docs
+	@echo build/docs/index.html
+
+# Links to other sites; the only target that needs the network for more than to install.
+links: .venv/docs
+	@$(BIN)/sphinx-build --builder linkcheck --quiet docs build/links
 
 golden: $(INSTALLED)
 	@$(BIN)/python -m pytest --update-golden tests/test_command_line.py tests/test_compare.py tests/test_derive.py tests/test_editors.py tests/test_emit.py tests/test_errors.py tests/test_fold_norms.py tests/test_format.py tests/test_formats.py tests/test_operators.py tests/test_show.py
@@ -49,6 +58,10 @@ $(INSTALLED): pyproject.toml
 	@echo "making .venv (a minute or two)"
 	@$(PYTHON) -m venv .venv
 	@$(BIN)/pip install $(QUIET) --editable '.[dev]'
+	@touch $@
+
+.venv/docs: $(INSTALLED)
+	@$(BIN)/pip install $(QUIET) --editable '.[docs]'
 	@touch $@
 
 clean:

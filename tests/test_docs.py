@@ -2,6 +2,7 @@
 
 import re
 import shlex
+from pathlib import Path
 
 import pytest
 from networks import ROOT
@@ -15,7 +16,15 @@ from cldfc.syntax.extend import merge
 from cldfc.syntax.lines import format_statement
 from cldfc.syntax.parse import parse_spec
 
+DOCS = ROOT / "docs"
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted(DOCS.glob("*.md"))]
+BOOK = re.compile(r"^```\{toctree\}$(.*?)^```$", re.MULTILINE | re.DOTALL)
 README = (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+def prose(document: Path) -> str:
+    """The text of a page without its blocks."""
+    return re.sub(r"^```.*?^```$", "", document.read_text(encoding="utf-8"), flags=re.MULTILINE | re.DOTALL)
 
 
 def block_after(heading: str) -> str:
@@ -51,10 +60,23 @@ def test_commands_exist():
 
 
 def test_files_named_exist():
-    for document in ("README.md", "CONTRIBUTING.md", "docs/decisions.md"):
-        text = (ROOT / document).read_text(encoding="utf-8")
-        for name in re.findall(r"`((?:cldfc|specs|tests|docs|grammar|examples)/[\w./]*)`", text):
+    for document in PAGES:
+        for name in re.findall(r"`((?:cldfc|specs|tests|docs|grammar|examples)/[\w./]*)`", prose(document)):
             assert (ROOT / name).exists(), name
+
+
+def test_every_page_is_in_the_book():
+    listed = re.findall(
+        r"^(\w+)$", "\n".join(BOOK.findall((DOCS / "index.md").read_text(encoding="utf-8"))), re.MULTILINE
+    )
+    assert sorted([*listed, "index"]) == sorted(page.stem for page in DOCS.glob("*.md"))
+
+
+def test_links_lead_to_files():
+    """Those between pages, offline; `make docs` looks at headings, too, and `make links` at other sites."""
+    for document in PAGES:
+        for link in re.findall(r"\]\(([\w./-]+\.\w+)", prose(document)):
+            assert (document.parent / link).is_file(), f"{document.name}: {link}"
 
 
 # The language reference
