@@ -1,0 +1,194 @@
+"""A laid-out network as SVG: text for a file of its own, or for a page."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from html import escape
+
+from cldfc.network.graph import Graph
+from cldfc.network.positions import Key, format_key
+from cldfc.show.colours import colours_of
+from cldfc.show.labels import Label
+from cldfc.show.layout import LINE, Edge, Frame, Node, Picture, Point, Rectangle, lay_out
+from cldfc.show.measure import SIZE, SMALL, label_width, text_width
+
+STYLE = """
+text{font-family:"DejaVu Sans",Verdana,Helvetica,sans-serif;font-size:13px;fill:#1f2328}
+.small{font-size:9.5px}.soft{fill:#636c76}.level{font-weight:bold}.middle{text-anchor:middle}.end{text-anchor:end}
+.symbol{font-style:italic}.band{fill:#f5f7fa}.frame{fill:#fff;stroke:#d5dae1}
+.edge{fill:none;stroke:#59636e;stroke-width:1.2}.dot{fill:#59636e}
+.kernel rect{fill:#fff;stroke:#1f2328}.operator rect{fill:#eceff3;stroke:#d0d7de}
+.merge rect{fill:#fff;stroke:#59636e}.value rect{fill:#fdf3d1;stroke:#d4a72c}
+.shared rect{stroke:none}.shared text{fill:#fff}
+"""
+ROUND = 5.0
+ENTRY = 22.0
+"""Height of a line of the legend."""
+
+Attributes = Callable[[Node], str]
+
+
+def draw_svg(graph: Graph, is_full: bool = False) -> str:
+    """A network as it is given, as a file of its own with a legend of what is shared."""
+    picture = lay_out(graph, is_full)
+    entries, height = place_legend(graph, picture)
+    width = max([picture.width, *(x + w for x, _, w, _ in entries)])
+    body = [*picture_parts(picture, lambda node: ""), *legend_parts(graph, entries)]
+    return "\n".join(
+        [
+            f'<svg xmlns="http://www.w3.org/2000/svg" width="{width:.0f}" height="{height:.0f}" '
+            f'viewBox="0 0 {width:.0f} {height:.0f}" role="img">',
+            f"<title>{escape(picture.model)}</title>",
+            f"<style>{STYLE}</style>",
+            '<rect width="100%" height="100%" fill="#fff"/>',
+            *body,
+            "</svg>",
+            "",
+        ]
+    )
+
+
+def picture_parts(picture: Picture, attributes: Attributes) -> Iterator[str]:
+    """Bands, frames, edges and boxes, from the back to the front; `attributes` adds to those of a box."""
+    yield ARROW
+    for number, band in enumerate(picture.bands):
+        yield f'<g class="level-{number}">{rectangle(band.place, 8, "band")}{band_name(band.place, band.name, band.shape)}</g>'
+    for frame in picture.frames:
+        yield from frame_parts(frame)
+    for edge in picture.edges:
+        yield edge_part(edge, picture)
+    for number, node in enumerate(picture.nodes):
+        yield node_part(number, node, attributes(node))
+
+
+ARROW = (
+    '<defs><marker id="arrow" viewBox="0 0 8 8" refX="7" refY="4" markerWidth="6" markerHeight="6" orient="auto">'
+    '<path class="dot" d="M0 1L8 4L0 7z"/></marker></defs>'
+)
+
+
+def band_name(place: Rectangle, name: str, shape: str) -> str:
+    """The name of a level and the shape of its values, at the left."""
+    _, y = place.middle
+    texts = [text(14, y - (1 if shape else -4), name, "level")] if name else []
+    return "".join([*texts, text(14, y + 14, shape, "small soft") if shape else ""])
+
+
+def frame_parts(frame: Frame) -> Iterator[str]:
+    """A frame; one that stands for several steps lies on two more."""
+    p = frame.place
+    for shift in (6, 3, 0) if frame.is_folded else (0,):
+        yield rectangle(Rectangle(p.x + shift, p.y + shift, p.width, p.height), 7, f"frame in-{frame.band}")
+
+
+def edge_part(edge: Edge, picture: Picture) -> str:
+    """A line with rounded corners and an arrow at its end."""
+    bands = {picture.nodes[edge.source].band, picture.nodes[edge.target].band}
+    inside = f" in-{bands.pop()}" if len(bands) == 1 else ""
+    line = f'<path class="edge{inside}" d="{path(edge.points)}" marker-end="url(#arrow)"/>'
+    if edge.minus is None:
+        return line
+    return line + text(edge.minus[0], edge.minus[1] + 4, "−", f"middle{inside}")
+
+
+def path(points: Sequence[Point]) -> str:
+    """The commands of a line through some points, with rounded corners."""
+    commands = [f"M{number(points[0])}"]
+    for before, corner, after in zip(points, points[1:], points[2:], strict=False):
+        enter, leave = towards(corner, before), towards(corner, after)
+        commands.append(f"L{number(enter)}Q{number(corner)} {number(leave)}")
+    return "".join([*commands, f"L{number(points[-1])}"])
+
+
+def towards(corner: Point, other: Point) -> Point:
+    """A point near a corner, on the way to another."""
+    length = abs(other[0] - corner[0]) + abs(other[1] - corner[1])
+    share = min(ROUND, length / 2) / length
+    return corner[0] + share * (other[0] - corner[0]), corner[1] + share * (other[1] - corner[1])
+
+
+def number(point: Point) -> str:
+    """Two coordinates with a digit after the point."""
+    return f"{point[0]:.1f} {point[1]:.1f}"
+
+
+def node_part(number: int, node: Node, attributes: str) -> str:
+    """A box with what is written on it."""
+    classes = f"{node.kind}{' shared' if node.colour else ''} in-{node.band}"
+    x, y = node.place.middle
+    fill = f' style="fill:{node.colour}"' if node.colour else ""
+    radius = {"kernel": 4.0, "operator": 4.0}.get(node.kind, min(10.0, node.place.height / 2))
+    top = y - LINE * len(node.lines) / 2
+    texts = [label_text(x, top + 4.5, node.label, node.kind), *lines_text(x, top + 4.5, node.lines)]
+    return f'<g class="{classes}"{attributes}>{rectangle(node.place, radius, "", fill)}{"".join(texts)}</g>'
+
+
+def lines_text(x: float, y: float, lines: Sequence[str]) -> Iterator[str]:
+    """The lines below the name of a value."""
+    for at, line in enumerate(lines, 1):
+        yield text(x, y + LINE * at, line, "small soft middle")
+
+
+def label_text(x: float, y: float, label: Label, kind: str) -> str:
+    """A name with its raised tag and its mark, in the middle of a box.
+
+    The parts are texts of their own around a point, for renderers disagree about parts of a text in the middle.
+    """
+    style = "symbol" if kind in ("kernel", "value") else ""
+    if not label.tag and not label.mark:
+        return text(x, y, label.name, f"middle {style}".rstrip())
+    start = x - label_width(label) / 2 + text_width(label.name, SIZE)
+    mark = start + text_width(label.tag, SMALL)
+    parts = [text(start, y, label.name, f"end {style}".rstrip())]
+    parts += [text(start + 0.5, y - 5, label.tag, "small")] if label.tag else []
+    parts += [text(mark + 2, y + 1, label.mark, "small")] if label.mark else []
+    return "".join(parts)
+
+
+def rectangle(place: Rectangle, radius: float, classes: str, more: str = "") -> str:
+    """A rectangle with round corners."""
+    attribute = f' class="{classes}"' if classes else ""
+    return (
+        f'<rect{attribute} x="{place.x:.1f}" y="{place.y:.1f}" width="{place.width:.1f}" height="{place.height:.1f}" '
+        f'rx="{radius:g}"{more}/>'
+    )
+
+
+def text(x: float, y: float, content: str, classes: str) -> str:
+    """A text at a place."""
+    attribute = f' class="{classes}"' if classes else ""
+    return f'<text x="{x:.1f}" y="{y:.1f}"{attribute}>{escape(content)}</text>'
+
+
+# The legend
+
+Entry = tuple[float, float, float, Key]
+"""Where the entry of a shared kernel stands, and how wide it is."""
+
+
+def place_legend(graph: Graph, picture: Picture) -> tuple[list[Entry], float]:
+    """The entries of the legend below a picture, as many in a line as there is room for; and where they end."""
+    entries: list[Entry] = []
+    x, y = 14.0, picture.height + 8
+    for key in colours_of(graph):
+        width = 24 + text_width(entry_text(graph, key), SMALL) + 20
+        if x + width > picture.width and x > 14:
+            x, y = 14.0, y + ENTRY
+        entries.append((x, y, width, key))
+        x += width
+    return entries, y + ENTRY + 4 if entries else picture.height
+
+
+def entry_text(graph: Graph, key: Key) -> str:
+    """`A@1, 3 uses`."""
+    from cldfc.network.cost import count_uses
+
+    return f"{format_key(key)}, {count_uses(graph)[key]} uses"
+
+
+def legend_parts(graph: Graph, entries: Sequence[Entry]) -> Iterator[str]:
+    """Colours and the names of what has them."""
+    colours = colours_of(graph)
+    for x, y, _, key in entries:
+        yield rectangle(Rectangle(x, y + 4, 14, 14), 3, "", f' fill="{colours[key]}"')
+        yield text(x + 20, y + 14.5, entry_text(graph, key), "small")
