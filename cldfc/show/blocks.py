@@ -165,7 +165,8 @@ class Maker:
             return operator_label([self.operator(step) for step in steps], self.names)
         if part.kind == "merge":
             return merge_label(steps[0].operator)
-        assert steps[0].use is not None
+        if steps[0].use is None or not self.parameters(steps[0]):
+            return operator_label([steps[0].operator], {})
         tag = joined(steps[0].use.positions, [i.binding for i in self.instances])
         return kernel_label(steps[0].operator, steps[0].use.name, tag)
 
@@ -211,6 +212,6 @@ class Maker:
 
 def kind_of(step: Step) -> Kind:
     """How a step is drawn."""
-    if isinstance(step.operator, Kernel | ScaleBy):
+    if step.operator.is_layer or isinstance(step.operator, ScaleBy):
         return "kernel"
     return "merge" if isinstance(step.operator, Add | Total | Multiply | Concat) else "operator"

@@ -9,17 +9,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import groupby
 
 from cldfc.network.positions import Key
 from cldfc.show.blocks import Block
 from cldfc.show.columns import Columns, arrange_parts
 
-MOST_COLUMNS = 28
+MOST_COLUMNS = 26
 """In one line of a picture; longer levels go on in a second line."""
 
 Box = tuple[int, int]
 """A block and the part in it; its value is -1, the network's input (-1, -1)."""
 INPUT: Box = (-1, -1)
+Family = tuple[str, tuple[int, ...]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,8 +53,6 @@ class Grid:
     row_of: tuple[int, ...]
     """The row of each block."""
     input_row: int
-    spans: tuple[tuple[int, int], ...]
-    """The first and the last column of each block."""
     cells: Mapping[Box, tuple[int, int]]
     """The column and the slot of each box."""
 
@@ -63,26 +63,47 @@ class Grid:
 
 
 def make_grid(blocks: Sequence[Block]) -> Grid:
-    """Place the blocks of a network."""
+    """Place the blocks of a network; the last one is its output."""
     arranged = [arrange_parts(block) for block in blocks]
     levels = levels_of(blocks)
     places = place_families(blocks, arranged)
     lines = [places[block.family][0] for block in blocks]
+    lasts = [places[block.family][1] for block in blocks]
+    if len(set(levels)) > 1:
+        same = [last for at, last in enumerate(lasts[:-1]) if (levels[at], lines[at]) == (levels[-1], lines[-1])]
+        lasts[-1] = max(same, default=0) + arranged[-1].ranks
     rows = make_rows(levels, lines, arranged)
     at = {(row.level, row.line): number for number, row in enumerate(rows)}
     row_of = tuple(at[level, line] for level, line in zip(levels, lines, strict=True))
     cells: dict[Box, tuple[int, int]] = {}
-    spans: list[tuple[int, int]] = []
-    for number, (block, columns) in enumerate(zip(blocks, arranged, strict=True)):
-        row, last = rows[row_of[number]], places[block.family][1]
-        first = last - columns.ranks + 1
-        spans.append((first, last))
-        cells[number, -1] = last, row.slot(0)
+    for number, columns in enumerate(arranged):
+        row, first = rows[row_of[number]], lasts[number] - columns.ranks + 1
         for part, (rank, lane) in columns.cells.items():
             cells[number, part] = first + rank, row.slot(lane)
+        cells[number, -1] = lasts[number], row.slot(0)
+    input_row = place_input(blocks, cells, rows, row_of)
+    shift = min(column for column, _ in cells.values())
+    moved = {box: (column - shift, slot) for box, (column, slot) in cells.items()}
+    return Grid(blocks, 1 + max(column for column, _ in moved.values()), rows, row_of, input_row, moved)
+
+
+def place_input(
+    blocks: Sequence[Block], cells: dict[Box, tuple[int, int]], rows: Sequence[Row], row_of: Sequence[int]
+) -> int:
+    """Place the input before the first box that reads it, where there is room, or at the very left; give its row."""
+    values = {block.value for block in blocks}
+    for number, block in enumerate(blocks):
+        operands = [(at, o) for at, part in enumerate(block.parts) for o in part.operands]
+        operands += [(-1, block.result)] if block.result is not None else []
+        reader = next((at for at, o in operands if not values.issuperset(o.values)), None)
+        if reader is not None:
+            column, slot = cells[number, reader]
+            if slot == rows[row_of[number]].slot(0) and (column - 1, slot) not in cells.values():
+                cells[INPUT] = column - 1, slot
+                return row_of[number]
+            break
     cells[INPUT] = 0, rows[0].slot(0)
-    width = 1 + max(column for column, _ in cells.values())
-    return Grid(blocks, width, rows, row_of, 0, tuple(spans), cells)
+    return 0
 
 
 def levels_of(blocks: Sequence[Block]) -> list[int | None]:
@@ -95,30 +116,34 @@ def levels_of(blocks: Sequence[Block]) -> list[int | None]:
     return [known[block.value] for block in blocks]
 
 
-def place_families(blocks: Sequence[Block], arranged: Sequence[Columns]) -> dict[object, tuple[int, int]]:
+def place_families(blocks: Sequence[Block], arranged: Sequence[Columns]) -> dict[Family, tuple[int, int]]:
     """The line and the last column of what different levels have in common; a family has the same on all of them."""
-    widths: dict[object, int] = {}
+    widths: dict[Family, int] = {}
     for block, columns in zip(blocks, arranged, strict=True):
         widths[block.family] = max(widths.get(block.family, 0), columns.ranks)
-    places: dict[object, tuple[int, int]] = {}
+    places: dict[Family, tuple[int, int]] = {}
     line, column = 0, 1
-    for family in order_families(blocks):
-        if column + widths[family] > MOST_COLUMNS and column > 1:
-            line, column = line + 1, 1
-        column += widths[family]
-        places[family] = line, column - 1
+    for _, together in groupby(order_families(blocks), lambda family: family[0]):
+        group = list(together)
+        whole = sum(widths[family] for family in group)
+        for at, family in enumerate(group):
+            needed = whole if at == 0 and whole < MOST_COLUMNS else widths[family]
+            if column + needed > MOST_COLUMNS and column > 1:
+                line, column = line + 1, 1
+            column += widths[family]
+            places[family] = line, column - 1
     return places
 
 
-def order_families(blocks: Sequence[Block]) -> list[object]:
+def order_families(blocks: Sequence[Block]) -> list[Family]:
     """Families so that on every level those come first that others read; of a circle, what was first met."""
     family = {block.value: block.family for block in blocks}
     level = {block.value: block.level for block in blocks}
-    needs: dict[object, set[object]] = {block.family: set() for block in blocks}
+    needs: dict[Family, set[Family]] = {block.family: set() for block in blocks}
     for block in blocks:
         same = (v for v in block.values_read() if v in family and (level[v] == block.level or block.level is None))
         needs[block.family] |= {family[value] for value in same} - {block.family}
-    order: dict[object, None] = {}
+    order: dict[Family, None] = {}
     while len(order) < len(needs):
         waiting = [family for family in needs if family not in order]
         order[next((f for f in waiting if needs[f] <= order.keys()), waiting[0])] = None

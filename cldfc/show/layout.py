@@ -19,7 +19,7 @@ from cldfc.show.measure import SMALL, label_width, text_width
 from cldfc.show.routes import Way, find_ways
 from cldfc.show.tracks import Tracks, channel_tracks, gap_tracks
 
-LEFT, MARGIN, TRACK = 88.0, 12.0, 8.0
+LEFT, MARGIN, TRACK = 88.0, 14.0, 8.0
 """Room for the names of levels; around boxes; between edges that run beside each other."""
 HEIGHTS = {"kernel": 26.0, "operator": 22.0, "merge": 20.0}
 LINE = 13.0
@@ -238,8 +238,8 @@ class Drawing:
     def frame(self, number: int) -> Frame:
         """The frame around a block."""
         block, places = self.grid.blocks[number], [self.rectangle(b) for b in self.grid.cells if b[0] == number]
-        left, top = min(p.x for p in places) - 6, min(p.y for p in places) - 6
-        right, bottom = max(p.x + p.width for p in places) + 6, max(p.y + p.height for p in places) + 6
+        left, top = min(p.x for p in places) - 5, min(p.y for p in places) - 5
+        right, bottom = max(p.x + p.width for p in places) + 5, max(p.y + p.height for p in places) + 5
         band = self.bands[self.grid.row_of[number]]
         return Frame(Rectangle(left, top, right - left, bottom - top), len(block.instances) > 1, band)
 

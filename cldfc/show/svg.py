@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from html import escape
 
+from cldfc.network.cost import count_uses
 from cldfc.network.graph import Graph
-from cldfc.network.positions import Key, format_key
-from cldfc.show.colours import colours_of
-from cldfc.show.labels import Label
+from cldfc.show.labels import Label, short_names
 from cldfc.show.layout import LINE, Edge, Frame, Node, Picture, Point, Rectangle, lay_out
 from cldfc.show.measure import SIZE, SMALL, label_width, text_width
 
@@ -31,9 +30,8 @@ Attributes = Callable[[Node], str]
 def draw_svg(graph: Graph, is_full: bool = False) -> str:
     """A network as it is given, as a file of its own with a legend of what is shared."""
     picture = lay_out(graph, is_full)
-    entries, height = place_legend(graph, picture)
-    width = max([picture.width, *(x + w for x, _, w, _ in entries)])
-    body = [*picture_parts(picture, lambda node: ""), *legend_parts(graph, entries)]
+    entries, width, height = place_legend(graph, picture)
+    body = [*picture_parts(picture, lambda node: ""), *legend_parts(entries)]
     return "\n".join(
         [
             f'<svg xmlns="http://www.w3.org/2000/svg" width="{width:.0f}" height="{height:.0f}" '
@@ -77,7 +75,7 @@ def band_name(place: Rectangle, name: str, shape: str) -> str:
 def frame_parts(frame: Frame) -> Iterator[str]:
     """A frame; one that stands for several steps lies on two more."""
     p = frame.place
-    for shift in (6, 3, 0) if frame.is_folded else (0,):
+    for shift in (5, 2.5, 0) if frame.is_folded else (0,):
         yield rectangle(Rectangle(p.x + shift, p.y + shift, p.width, p.height), 7, f"frame in-{frame.band}")
 
 
@@ -162,33 +160,41 @@ def text(x: float, y: float, content: str, classes: str) -> str:
 
 # The legend
 
-Entry = tuple[float, float, float, Key]
-"""Where the entry of a shared kernel stands, and how wide it is."""
+Entry = tuple[float, float, str, str]
+"""Where an entry of the legend stands, its colour and its text; what has no colour explains a name."""
 
 
-def place_legend(graph: Graph, picture: Picture) -> tuple[list[Entry], float]:
-    """The entries of the legend below a picture, as many in a line as there is room for; and where they end."""
+def legend_texts(graph: Graph, picture: Picture) -> Iterator[tuple[str, str]]:
+    """Colours with what has them and how often it is used; then names with what they stand for."""
+    uses, seen = count_uses(graph), set[str]()
+    for node in picture.nodes:
+        if node.colour is not None and node.colour not in seen:
+            seen.add(node.colour)
+            name = f"{node.label.name}@{node.label.tag}" if node.label.tag else node.label.name
+            yield node.colour, f"{name}, {sum(uses[key] for key in node.parameters)} uses"
+    shown = {word for node in picture.nodes if node.kind == "operator" for word in node.label.name.split(" ")}
+    for chain, name in short_names(graph.program.spec).items():
+        if name in shown:
+            yield "", f"{name} = {' ∘ '.join(reversed(chain))}"
+
+
+def place_legend(graph: Graph, picture: Picture) -> tuple[list[Entry], float, float]:
+    """The entries below a picture, as many in a line as there is room for; and the size of both together."""
     entries: list[Entry] = []
-    x, y = 14.0, picture.height + 8
-    for key in colours_of(graph):
-        width = 24 + text_width(entry_text(graph, key), SMALL) + 20
+    x, y, right = 14.0, picture.height + 6, picture.width
+    for colour, content in legend_texts(graph, picture):
+        width = 20 * bool(colour) + text_width(content, SMALL)
         if x + width > picture.width and x > 14:
             x, y = 14.0, y + ENTRY
-        entries.append((x, y, width, key))
-        x += width
-    return entries, y + ENTRY + 4 if entries else picture.height
+        entries.append((x, y, colour, content))
+        x += width + 20
+        right = max(right, x)
+    return entries, right, y + ENTRY + 6 if entries else picture.height
 
 
-def entry_text(graph: Graph, key: Key) -> str:
-    """`A@1, 3 uses`."""
-    from cldfc.network.cost import count_uses
-
-    return f"{format_key(key)}, {count_uses(graph)[key]} uses"
-
-
-def legend_parts(graph: Graph, entries: Sequence[Entry]) -> Iterator[str]:
-    """Colours and the names of what has them."""
-    colours = colours_of(graph)
-    for x, y, _, key in entries:
-        yield rectangle(Rectangle(x, y + 4, 14, 14), 3, "", f' fill="{colours[key]}"')
-        yield text(x + 20, y + 14.5, entry_text(graph, key), "small")
+def legend_parts(entries: Sequence[Entry]) -> Iterator[str]:
+    """The legend."""
+    for x, y, colour, content in entries:
+        if colour:
+            yield rectangle(Rectangle(x, y + 4, 14, 14), 3, "", f' fill="{colour}"')
+        yield text(x + 20 * bool(colour), y + 14.5, content, "small")
