@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from html import escape
 
 from cldfc.network.cost import count_uses
@@ -13,7 +13,7 @@ from cldfc.show.measure import SIZE, SMALL, label_width, text_width
 
 STYLE = """
 text{font-family:"DejaVu Sans",Verdana,Helvetica,sans-serif;font-size:13px;fill:#1f2328}
-.small{font-size:9.5px}.soft{fill:#636c76}.level{font-weight:bold}.middle{text-anchor:middle}.end{text-anchor:end}
+.small{font-size:9.5px}.soft{fill:#636c76}.level{font-weight:bold}.middle,.minus{text-anchor:middle}.end{text-anchor:end}
 .symbol{font-style:italic}.band{fill:#f5f7fa}.frame{fill:#fff;stroke:#d5dae1}
 .edge{fill:none;stroke:#59636e;stroke-width:1.2}.dot{fill:#59636e}
 .kernel rect{fill:#fff;stroke:#1f2328}.operator rect{fill:#eceff3;stroke:#d0d7de}
@@ -24,14 +24,12 @@ ROUND = 5.0
 ENTRY = 22.0
 """Height of a line of the legend."""
 
-Attributes = Callable[[Node], str]
-
 
 def draw_svg(graph: Graph, is_full: bool = False) -> str:
     """A network as it is given, as a file of its own with a legend of what is shared."""
     picture = lay_out(graph, is_full)
     entries, width, height = place_legend(graph, picture)
-    body = [*picture_parts(picture, lambda node: ""), *legend_parts(entries)]
+    body = [*picture_parts(picture, [""] * len(picture.nodes), [""] * len(picture.edges)), *legend_parts(entries)]
     return "\n".join(
         [
             f'<svg xmlns="http://www.w3.org/2000/svg" width="{width:.0f}" height="{height:.0f}" '
@@ -46,17 +44,18 @@ def draw_svg(graph: Graph, is_full: bool = False) -> str:
     )
 
 
-def picture_parts(picture: Picture, attributes: Attributes) -> Iterator[str]:
-    """Bands, frames, edges and boxes, from the back to the front; `attributes` adds to those of a box."""
+def picture_parts(picture: Picture, boxes: Sequence[str], lines: Sequence[str]) -> Iterator[str]:
+    """Bands, frames, edges and boxes, from the back to the front, with more attributes for each box and each line."""
     yield ARROW
-    for number, band in enumerate(picture.bands):
-        yield f'<g class="level-{number}">{rectangle(band.place, 8, "band")}{band_name(band.place, band.name, band.shape)}</g>'
+    for band in picture.bands:
+        name = band_name(band.place, band.name, band.shape)
+        yield f'<g class="level">{rectangle(band.place, 8, "band")}{name}</g>'
     for frame in picture.frames:
         yield from frame_parts(frame)
-    for edge in picture.edges:
-        yield edge_part(edge, picture)
-    for number, node in enumerate(picture.nodes):
-        yield node_part(number, node, attributes(node))
+    for edge, more in zip(picture.edges, lines, strict=True):
+        yield from edge_parts(edge, picture, more)
+    for node, more in zip(picture.nodes, boxes, strict=True):
+        yield node_part(node, more)
 
 
 ARROW = (
@@ -79,14 +78,18 @@ def frame_parts(frame: Frame) -> Iterator[str]:
         yield rectangle(Rectangle(p.x + shift, p.y + shift, p.width, p.height), 7, f"frame in-{frame.band}")
 
 
-def edge_part(edge: Edge, picture: Picture) -> str:
+def edge_parts(edge: Edge, picture: Picture, more: str) -> Iterator[str]:
     """A line with rounded corners and an arrow at its end."""
-    bands = {picture.nodes[edge.source].band, picture.nodes[edge.target].band}
-    inside = f" in-{bands.pop()}" if len(bands) == 1 else ""
-    line = f'<path class="edge{inside}" d="{path(edge.points)}" marker-end="url(#arrow)"/>'
-    if edge.minus is None:
-        return line
-    return line + text(edge.minus[0], edge.minus[1] + 4, "−", f"middle{inside}")
+    band = picture.nodes[edge.target].band
+    where = "between" if is_between(edge, picture) else f"in-{band}"
+    yield f'<path class="edge {where}" d="{path(edge.points)}" marker-end="url(#arrow)"{more}/>'
+    if edge.minus is not None:
+        yield text(edge.minus[0], edge.minus[1] + 4, "−", f"minus in-{band}")
+
+
+def is_between(edge: Edge, picture: Picture) -> bool:
+    """Whether an edge leads from one level to another."""
+    return picture.nodes[edge.source].band != picture.nodes[edge.target].band
 
 
 def path(points: Sequence[Point]) -> str:
@@ -110,15 +113,15 @@ def number(point: Point) -> str:
     return f"{point[0]:.1f} {point[1]:.1f}"
 
 
-def node_part(number: int, node: Node, attributes: str) -> str:
+def node_part(node: Node, more: str) -> str:
     """A box with what is written on it."""
-    classes = f"{node.kind}{' shared' if node.colour else ''} in-{node.band}"
-    x, y = node.place.middle
+    classes = f"node {node.kind}{' shared' if node.colour else ''} in-{node.band}"
     fill = f' style="fill:{node.colour}"' if node.colour else ""
-    radius = {"kernel": 4.0, "operator": 4.0}.get(node.kind, min(10.0, node.place.height / 2))
-    top = y - LINE * len(node.lines) / 2
-    texts = [label_text(x, top + 4.5, node.label, node.kind), *lines_text(x, top + 4.5, node.lines)]
-    return f'<g class="{classes}"{attributes}>{rectangle(node.place, radius, "", fill)}{"".join(texts)}</g>'
+    radius = 4.0 if node.kind in ("kernel", "operator") else min(10.0, node.place.height / 2)
+    (x, y), is_symbol = node.place.middle, node.kind == "value" or bool(node.parameters)
+    first = y - LINE * len(node.lines) / 2 + 4.5
+    texts = [label_text(x, first, node.label, is_symbol), *lines_text(x, first, node.lines)]
+    return f'<g class="{classes}"{more}>{rectangle(node.place, radius, "", fill)}{"".join(texts)}</g>'
 
 
 def lines_text(x: float, y: float, lines: Sequence[str]) -> Iterator[str]:
@@ -127,12 +130,12 @@ def lines_text(x: float, y: float, lines: Sequence[str]) -> Iterator[str]:
         yield text(x, y + LINE * at, line, "small soft middle")
 
 
-def label_text(x: float, y: float, label: Label, kind: str) -> str:
+def label_text(x: float, y: float, label: Label, is_symbol: bool) -> str:
     """A name with its raised tag and its mark, in the middle of a box.
 
     The parts are texts of their own around a point, for renderers disagree about parts of a text in the middle.
     """
-    style = "symbol" if kind in ("kernel", "value") else ""
+    style = "symbol" if is_symbol else ""
     if not label.tag and not label.mark:
         return text(x, y, label.name, f"middle {style}".rstrip())
     start = x - label_width(label) / 2 + text_width(label.name, SIZE)

@@ -1,0 +1,47 @@
+"""What a picture says of a box when somebody points at it: its shape and what it costs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from cldfc.network.cost import Cost, cost_of_operations, count_uses
+from cldfc.network.graph import Graph
+from cldfc.network.positions import format_key
+from cldfc.show.kernels import widths_text
+from cldfc.show.labels import operator_word
+from cldfc.show.layout import Node
+from cldfc.syntax.format import format_equation
+
+
+def describe(graph: Graph, nodes: Sequence[Node]) -> list[str]:
+    """A few lines for each box of a picture."""
+    costs = cost_of_operations(graph)
+    return ["\n".join(filter(None, describe_node(graph, costs, node))) for node in nodes]
+
+
+def describe_node(graph: Graph, costs: Sequence[Cost], node: Node) -> Iterator[str]:
+    """What a box is, the shape of its result, its parameters and its work."""
+    yield title(graph, node)
+    results = [graph.node(at) for at in node.operations]
+    yield f"result {'×'.join(map(str, results[-1].shape))}"
+    if node.kind == "value":
+        return
+    if len(node.parameters) == 1 and (uses := count_uses(graph)[node.parameters[0]]) > 1:
+        yield f"{uses} uses in the network"
+    stored = sum({r.parameter: graph.parameters[r.parameter].count() for r in results if r.parameter}.values())
+    yield f"{stored:,} parameters" if stored else ""
+    work = sum(costs[at].multiply_adds for at in node.operations)
+    yield f"{work:,} multiply-adds for an image" if work else ""
+
+
+def title(graph: Graph, node: Node) -> str:
+    """The first line: a kernel with its widths, operators in the order of use, the equation of a value."""
+    if node.parameters:
+        name = ", ".join(map(format_key, node.parameters[:4])) + ", …" * (len(node.parameters) > 4)
+        return f"{name}: {widths_text(graph, node.parameters)}"
+    first = graph.node(node.operations[0])
+    if node.kind == "value":
+        is_given = first.instance < 0
+        return "the input" if is_given else format_equation(graph.instances[first.instance].template.statement)
+    members = [graph.node(at) for at in node.operations if graph.node(at).instance == first.instance]
+    return ", then ".join(operator_word(member.operator) for member in members)
