@@ -35,17 +35,20 @@ def draw_page(graph: Graph, is_full: bool = False) -> str:
 </head>
 <body>
 <main>
+<h1>{title}</h1>
 {interactive_svg(graph, picture)}
 <p>{HINT}</p>
 </main>
 <aside>
-<h1>{title}</h1>
-<h2>Equations</h2>
-<div class="equations">{equations_as_mathml(graph.program.spec)}</div>
-<h2>Kernels</h2>
+<section class="wide equations"><h2>Equations</h2>
+{equations_as_mathml(graph.program.spec)}
+</section>
+<section class="wide"><h2>Kernels</h2>
 {kernel_table(graph, rows)}
-<h2>In all</h2>
+</section>
+<section><h2>In all</h2>
 {totals(graph)}
+</section>
 </aside>
 <div id="tip"></div>
 <script>//<![CDATA[

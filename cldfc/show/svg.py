@@ -13,7 +13,7 @@ from cldfc.show.measure import SIZE, SMALL, label_width, text_width
 
 STYLE = """
 text{font-family:"DejaVu Sans",Verdana,Helvetica,sans-serif;font-size:13px;fill:#1f2328}
-.small{font-size:9.5px}.soft{fill:#636c76}.level{font-weight:bold}.middle,.minus{text-anchor:middle}.end{text-anchor:end}
+.small{font-size:9.5px}.soft{fill:#636c76}.name{font-weight:bold}.middle,.minus{text-anchor:middle}.end{text-anchor:end}
 .symbol{font-style:italic}.band{fill:#f5f7fa}.frame{fill:#fff;stroke:#d5dae1}
 .edge{fill:none;stroke:#59636e;stroke-width:1.2}.dot{fill:#59636e}
 .kernel rect{fill:#fff;stroke:#1f2328}.operator rect{fill:#eceff3;stroke:#d0d7de}
@@ -67,7 +67,7 @@ ARROW = (
 def band_name(place: Rectangle, name: str, shape: str) -> str:
     """The name of a level and the shape of its values, at the left."""
     _, y = place.middle
-    texts = [text(14, y - (1 if shape else -4), name, "level")] if name else []
+    texts = [text(14, y - (1 if shape else -4), name, "name")] if name else []
     return "".join([*texts, text(14, y + 14, shape, "small soft") if shape else ""])
 
 
