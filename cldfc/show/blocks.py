@@ -12,7 +12,7 @@ from typing import Literal
 from cldfc.network.expand import Instance
 from cldfc.network.graph import Graph
 from cldfc.network.positions import Key
-from cldfc.network.program import Read, Reads, Step
+from cldfc.network.program import Program, Read, Reads, Step
 from cldfc.ops import Add, Concat, Kernel, Multiply, Operator, Scale, ScaleBy, Total, Zero
 from cldfc.show.labels import Label, joined, kernel_label, merge_label, operator_label, short_names
 
@@ -100,12 +100,17 @@ def fold(graph: Graph, is_full: bool) -> list[list[int]]:
 def level_of(graph: Graph, instance: Instance) -> int | None:
     """The level of the value that an instance defines; None where there is none."""
     indices, template = instance.value[1], instance.template
-    levels = [range.name for range in graph.program.ranges.values() if range.kind == "levels"]
-    if not indices or not levels:
+    index = index_of_levels(graph.program)
+    if not indices or not index:
         return None
     base = template.left[template.level].base
-    is_step = isinstance(base, str) and base not in levels and (template.is_inner or base in graph.program.ranges)
+    is_step = isinstance(base, str) and base != index and (template.is_inner or base in graph.program.ranges)
     return None if is_step else indices[template.level]
+
+
+def index_of_levels(program: Program) -> str:
+    """The name of the index that counts levels, `ℓ`; empty where there are none."""
+    return next((range.name for range in program.ranges.values() if range.kind == "levels"), "")
 
 
 def make_block(graph: Graph, run: list[int], shown: dict[Key, Key], names: dict[tuple[str, ...], str]) -> Block:

@@ -19,8 +19,10 @@ class Label:
     mark: str = ""
     level: int = 0
 
-    def __str__(self) -> str:
-        return f"{self.name}{self.tag}{self.mark}"
+    @property
+    def plain(self) -> str:
+        """`A1`, or `terms@1` for a longer name, without the mark."""
+        return f"{self.name}{'@' * (len(self.name) > 1 and bool(self.tag))}{self.tag}"
 
 
 def joined(positions: Positions, bindings: Sequence[Binding]) -> str:

@@ -11,7 +11,7 @@ from typing import Literal
 
 from cldfc.network.graph import Graph
 from cldfc.network.positions import Key
-from cldfc.show.blocks import Block, Kind, blocks_of
+from cldfc.show.blocks import Block, Kind, blocks_of, index_of_levels
 from cldfc.show.colours import colours_of
 from cldfc.show.grid import INPUT, Box, Grid, make_grid
 from cldfc.show.labels import Label
@@ -245,7 +245,7 @@ class Drawing:
 
     def make_bands(self) -> Iterator[Band]:
         """The strips of the levels."""
-        index = next((r.name for r in self.graph.program.ranges.values() if r.kind == "levels"), "")
+        index = index_of_levels(self.graph.program)
         for band in range(self.bands[-1] + 1):
             rows = [row for row, number in zip(self.grid.rows, self.bands, strict=True) if number == band]
             top = self.tops[rows[0].top] + (BAND_GAP if band else 0.0)
