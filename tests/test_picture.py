@@ -107,7 +107,9 @@ def test_edges_start_and_end_at_their_boxes(name, is_full):
 def test_the_full_picture_has_the_edges_of_the_graph(name):
     graph = network(name)
     picture = lay_out(graph, True)
-    part_of = {at: number for number, node in enumerate(picture.nodes) if node.kind != "value" for at in node.operations}
+    part_of = {
+        at: number for number, node in enumerate(picture.nodes) if node.kind != "value" for at in node.operations
+    }
     value_of = {node.operations[0]: number for number, node in enumerate(picture.nodes) if node.kind == "value"}
     drawn = {(edge.source, edge.target) for edge in picture.edges if picture.nodes[edge.target].kind != "value"}
     wanted = set()
@@ -147,7 +149,7 @@ def test_the_svg_is_well_formed_and_has_a_group_for_each_box(name):
     assert len(boxes) == len(lay_out(graph).nodes)
     left, top, width, height = map(float, root.get("viewBox").split())
     for rect in root.iter(f"{SVG}rect"):
-        if "x" in rect.keys():
+        if rect.get("x") is not None:
             assert left <= float(rect.get("x"))
             assert float(rect.get("x")) + float(rect.get("width")) <= width + 1
             assert top <= float(rect.get("y"))
@@ -182,7 +184,9 @@ def show(*arguments):
     return CliRunner().invoke(app, ["show", *map(str, arguments)])
 
 
-@pytest.mark.parametrize(("suffix", "start"), [(".png", b"\x89PNG"), (".pdf", b"%PDF"), (".svg", b"<svg"), (".html", b"<!")])
+@pytest.mark.parametrize(
+    ("suffix", "start"), [(".png", b"\x89PNG"), (".pdf", b"%PDF"), (".svg", b"<svg"), (".html", b"<!")]
+)
 def test_the_name_of_the_file_chooses_the_format(tmp_path, suffix, start):
     if suffix in (".png", ".pdf"):
         pytest.importorskip("cairosvg")
@@ -225,7 +229,8 @@ for (const node of document.querySelectorAll(".node")) {
   const box = node.querySelector("rect").getBBox();
   for (const text of node.querySelectorAll("text")) {
     const t = text.getBBox();
-    if (t.x < box.x || t.x + t.width > box.x + box.width || t.y < box.y - 1.5 || t.y + t.height > box.y + box.height + 1.5)
+    const beside = t.x < box.x || t.x + t.width > box.x + box.width;
+    if (beside || t.y < box.y - 1.5 || t.y + t.height > box.y + box.height + 1.5)
       out.outside.push(text.textContent);
   }
 }

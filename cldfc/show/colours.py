@@ -1,4 +1,4 @@
-"""One colour for each shared kernel, the same in the terminal and in pictures; white text can be read on all of them."""
+"""One colour for each shared kernel, in the terminal and in pictures; white text can be read on all of them."""
 
 from __future__ import annotations
 

@@ -68,7 +68,8 @@ def interactive_svg(graph: Graph, picture: Picture) -> str:
     numbers = kernel_numbers(graph)
     about = describe(graph, picture.nodes)
     boxes = [
-        f' data-info="{escape(text)}"' + (f' data-kernels="{joined(numbers, node.parameters)}"' if node.parameters else "")
+        f' data-info="{escape(text)}"'
+        + (f' data-kernels="{joined(numbers, node.parameters)}"' if node.parameters else "")
         for node, text in zip(picture.nodes, about, strict=True)
     ]
     lines = [points(edge) if is_between(edge, picture) else "" for edge in picture.edges]
@@ -102,7 +103,9 @@ def kernel_table(graph: Graph, rows: Sequence[KernelRow]) -> str:
     head = "<tr><th>kernel</th><th>shape</th>" + "".join(
         f'<th class="number">{name}</th>' for name in ("uses", "parameters", "saved")
     )
-    return "\n".join(["<table><thead>", f"{head}</tr></thead><tbody>", *(row_text(r, numbers) for r in rows), "</tbody></table>"])
+    return "\n".join(
+        ["<table><thead>", f"{head}</tr></thead><tbody>", *(row_text(r, numbers) for r in rows), "</tbody></table>"]
+    )
 
 
 def row_text(row: KernelRow, numbers: dict[Key, int]) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from cldfc.network.positions import Binding, Positions
-from cldfc.ops import Concat, Kernel, Multiply, Operator, Prolongation, Scale, ScaleBy
+from cldfc.ops import Concat, Kernel, Multiply, Operator, Prolongation, Scale
 from cldfc.syntax import tree
 
 

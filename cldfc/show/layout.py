@@ -7,23 +7,19 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Literal
 
 from cldfc.network.graph import Graph
 from cldfc.network.positions import Key
-from cldfc.show.blocks import Block, Kind, blocks_of, index_of_levels
+from cldfc.show.blocks import blocks_of, index_of_levels
+from cldfc.show.boxes import Boxes, BoxKind
 from cldfc.show.colours import colours_of
 from cldfc.show.grid import INPUT, Box, Grid, make_grid
 from cldfc.show.labels import Label
-from cldfc.show.measure import SMALL, label_width, text_width
 from cldfc.show.routes import Way, find_ways
-from cldfc.show.tracks import Tracks, channel_tracks, gap_tracks
+from cldfc.show.tracks import channel_tracks, gap_tracks
 
 LEFT, MARGIN, TRACK = 88.0, 14.0, 8.0
 """Room for the names of levels; around boxes; between edges that run beside each other."""
-HEIGHTS = {"kernel": 26.0, "operator": 22.0, "merge": 20.0}
-LINE = 13.0
-"""From one line of a value to the next."""
 BAND_GAP = 8.0
 
 Point = tuple[float, float]
@@ -48,7 +44,7 @@ class Rectangle:
 class Node:
     """A box: what is written on it, below it `lines`, its colour if it is a shared kernel, and what it stands for."""
 
-    kind: Kind | Literal["value"]
+    kind: BoxKind
     place: Rectangle
     label: Label
     lines: tuple[str, ...]
@@ -115,8 +111,8 @@ class Drawing:
         self.ways = find_ways(grid)
         self.gaps, self.channels = gap_tracks(self.ways), channel_tracks(grid, self.ways)
         self.bands = self.number_bands()
-        self.ports = self.count_ports()
-        self.sizes = {box: self.size(box) for box in grid.cells}
+        self.boxes = Boxes(graph, grid, self.ways)
+        self.sizes = {box: self.boxes.size(box) for box in grid.cells}
         self.lefts, self.width = self.place_columns()
         self.tops, self.height = self.place_slots()
         self.numbers = {box: number for number, box in enumerate(grid.cells)}
@@ -133,51 +129,6 @@ class Drawing:
         """The band of each row; lines of one level are one band."""
         levels = list(dict.fromkeys(row.level for row in self.grid.rows))
         return [levels.index(row.level) for row in self.grid.rows]
-
-    def count_ports(self) -> dict[Box, int]:
-        """How many edges enter a box on the side, above or below, where most do."""
-        counts: dict[Box, int] = {}
-        for way in self.ways:
-            if way.port.side != "left":
-                counts[way.target] = max(counts.get(way.target, 0), way.port.place + 1)
-        return counts
-
-    # Sizes
-
-    def size(self, box: Box) -> tuple[float, float]:
-        """The width and height of a box."""
-        label, lines = self.label(box), self.lines(box)
-        wide = max(label_width(label), *(text_width(line, SMALL) for line in lines), 0.0)
-        if self.kind(box) == "value":
-            return wide + 18, LINE * (1 + len(lines)) + 9
-        kind = self.kind(box)
-        if kind == "merge":
-            return max(HEIGHTS[kind], 14.0 * self.ports.get(box, 1) + 8), HEIGHTS[kind]
-        return max(wide + 16, 28.0), HEIGHTS[kind]
-
-    def kind(self, box: Box) -> Kind | Literal["value"]:
-        """What a box is."""
-        return "value" if box[1] < 0 else self.block(box).parts[box[1]].kind
-
-    def block(self, box: Box) -> Block:
-        """The block of a box."""
-        return self.grid.blocks[box[0]]
-
-    def label(self, box: Box) -> Label:
-        """What is written on a box."""
-        if box == INPUT:
-            return Label(self.graph.program.input.name)
-        block = self.block(box)
-        return block.label if box[1] < 0 else block.parts[box[1]].label
-
-    def lines(self, box: Box) -> tuple[str, ...]:
-        """What is written below the name of a value: its steps where several are folded, its shape."""
-        if box[1] >= 0:
-            return ()
-        key = (self.graph.program.input.name, ()) if box == INPUT else self.block(box).value
-        shape = "×".join(map(str, self.graph.shape(key)))
-        steps = [] if box == INPUT else [self.block(box).steps, "= 0" if self.block(box).result is None else ""]
-        return (*filter(None, steps), shape)
 
     # Places
 
@@ -211,29 +162,18 @@ class Drawing:
 
     def node(self, box: Box) -> Node:
         """One box."""
-        parameters: tuple[Key, ...] = ()
-        if box[1] >= 0:
-            parameters = self.block(box).parts[box[1]].parameters
+        boxes, parameters = self.boxes, self.boxes.parameters(box)
         colours = [self.colours.get(key) for key in parameters]
-        colour = colours[0] if colours and None not in colours else None
-        band = self.bands[self.grid.input_row if box == INPUT else self.grid.row_of[box[0]]]
-        operations = tuple(self.operations(box))
         return Node(
-            self.kind(box), self.rectangle(box), self.label(box), self.lines(box), colour, parameters, operations, band
+            kind=boxes.kind(box),
+            place=self.rectangle(box),
+            label=boxes.label(box),
+            lines=boxes.lines(box),
+            colour=colours[0] if colours and None not in colours else None,
+            parameters=parameters,
+            operations=tuple(boxes.operations(box)),
+            band=self.bands[self.grid.input_row if box == INPUT else self.grid.row_of[box[0]]],
         )
-
-    def operations(self, box: Box) -> Iterator[int]:
-        """The operations of the network that a box stands for."""
-        if box == INPUT:
-            yield 0
-            return
-        block = self.block(box)
-        for instance in block.instances:
-            if box[1] < 0:
-                yield self.graph.instances[instance].result
-            else:
-                steps = set(block.parts[box[1]].steps)
-                yield from (at for at in self.graph.members[instance] if self.graph.node(at).step in steps)
 
     def frame(self, number: int) -> Frame:
         """The frame around a block."""
@@ -277,7 +217,7 @@ class Drawing:
         """The last points of an edge."""
         if way.port.side == "left":
             return [(target.x, y)]
-        count = self.ports[way.target]
+        count = self.boxes.ports[way.target]
         share = (way.port.place + 1) / (count + 1) if count > 1 else 0.5
         x = target.x + target.width * share
         return [(x, y), (x, target.y if way.port.side == "top" else target.y + target.height)]

@@ -9,7 +9,6 @@ from cldfc.algebra.linearity import operators_of
 from cldfc.syntax import tree
 from cldfc.syntax.format import format_equation, format_let
 
-
 WORD_BREAK = re.compile(r"(?<=\w)_(?=\w)")
 """The underscore of `a_{long_name}`, which LaTeX would read as a subscript of a subscript."""
 

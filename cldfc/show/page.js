@@ -57,7 +57,7 @@ for (const element of all("[data-kernels]"))
   element.addEventListener("click", () => { if (!moved && keys(element).length) light(keys(element)); });
 
 // Click a level: it collapses to a strip, and what is below moves up.
-const STRIP = 30;
+const STRIP = 36;
 const bands = all(".level").map((group) => {
   const { y, height } = group.querySelector("rect").getBBox();
   return { group, top: y, height, closed: false };

@@ -1,7 +1,7 @@
 """One block in the terminal: its chain of parts on a line, and below it what joins the chain.
 
-    r2,0 ┬ σ B2,1 σ A2 ⊕ r2,1
-         ╰─────────────╯
+r2,0 ┬ σ B2,1 σ A2 ⊕ r2,1
+     ╰─────────────╯
 """
 
 from __future__ import annotations

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from html import escape
 
-from cldfc.network.cost import count_uses
 from cldfc.network.graph import Graph
-from cldfc.show.labels import Label, short_names
-from cldfc.show.layout import LINE, Edge, Frame, Node, Picture, Point, Rectangle, lay_out
+from cldfc.show.boxes import LINE
+from cldfc.show.labels import Label
+from cldfc.show.layout import Edge, Frame, Node, Picture, Point, Rectangle, lay_out
+from cldfc.show.legend import Entry, place_legend
 from cldfc.show.measure import SIZE, SMALL, label_width, text_width
 
 STYLE = """
@@ -21,15 +22,14 @@ text{font-family:"DejaVu Sans",Verdana,Helvetica,sans-serif;font-size:13px;fill:
 .shared rect{stroke:none}.shared text{fill:#fff}
 """
 ROUND = 5.0
-ENTRY = 22.0
-"""Height of a line of the legend."""
 
 
 def draw_svg(graph: Graph, is_full: bool = False) -> str:
     """A network as it is given, as a file of its own with a legend of what is shared."""
     picture = lay_out(graph, is_full)
     entries, width, height = place_legend(graph, picture)
-    body = [*picture_parts(picture, [""] * len(picture.nodes), [""] * len(picture.edges)), *legend_parts(entries)]
+    parts = picture_parts(picture, [""] * len(picture.nodes), [""] * len(picture.edges))
+    body = [*parts, *(part for entry in entries for part in entry_parts(entry))]
     return "\n".join(
         [
             f'<svg xmlns="http://www.w3.org/2000/svg" width="{width:.0f}" height="{height:.0f}" '
@@ -161,43 +161,8 @@ def text(x: float, y: float, content: str, classes: str) -> str:
     return f'<text x="{x:.1f}" y="{y:.1f}"{attribute}>{escape(content)}</text>'
 
 
-# The legend
-
-Entry = tuple[float, float, str, str]
-"""Where an entry of the legend stands, its colour and its text; what has no colour explains a name."""
-
-
-def legend_texts(graph: Graph, picture: Picture) -> Iterator[tuple[str, str]]:
-    """Colours with what has them and how often it is used; then names with what they stand for."""
-    uses, seen = count_uses(graph), set[str]()
-    for node in picture.nodes:
-        if node.colour is not None and node.colour not in seen:
-            seen.add(node.colour)
-            name = f"{node.label.name}@{node.label.tag}" if node.label.tag else node.label.name
-            yield node.colour, f"{name}, {sum(uses[key] for key in node.parameters)} uses"
-    shown = {word for node in picture.nodes if node.kind == "operator" for word in node.label.name.split(" ")}
-    for chain, name in short_names(graph.program.spec).items():
-        if name in shown:
-            yield "", f"{name} = {' ∘ '.join(reversed(chain))}"
-
-
-def place_legend(graph: Graph, picture: Picture) -> tuple[list[Entry], float, float]:
-    """The entries below a picture, as many in a line as there is room for; and the size of both together."""
-    entries: list[Entry] = []
-    x, y, right = 14.0, picture.height + 6, picture.width
-    for colour, content in legend_texts(graph, picture):
-        width = 20 * bool(colour) + text_width(content, SMALL)
-        if x + width > picture.width and x > 14:
-            x, y = 14.0, y + ENTRY
-        entries.append((x, y, colour, content))
-        x += width + 20
-        right = max(right, x)
-    return entries, right, y + ENTRY + 6 if entries else picture.height
-
-
-def legend_parts(entries: Sequence[Entry]) -> Iterator[str]:
-    """The legend."""
-    for x, y, colour, content in entries:
-        if colour:
-            yield rectangle(Rectangle(x, y + 4, 14, 14), 3, "", f' fill="{colour}"')
-        yield text(x + 20 * bool(colour), y + 14.5, content, "small")
+def entry_parts(entry: Entry) -> Iterator[str]:
+    """An entry of the legend."""
+    if entry.colour:
+        yield rectangle(Rectangle(entry.x, entry.y + 4, 14, 14), 3, "", f' fill="{entry.colour}"')
+    yield text(entry.x + 20 * bool(entry.colour), entry.y + 14.5, entry.text, "small")

@@ -64,7 +64,7 @@ def spread(stretches: Iterable[tuple[Place, Stretch]]) -> dict[Place, Stretch]:
 
 
 def assign(stretches: Mapping[Place, Stretch]) -> Tracks:
-    """The first line that is free for each stretch, the shortest first; those that enter come after those that leave."""
+    """The first free line for each stretch: the shortest first, and what enters boxes after what leaves them."""
     taken: dict[int, list[list[Stretch]]] = {}
     lines: dict[Place, int] = {}
     firsts: dict[int, int] = {}
