@@ -14,6 +14,7 @@ from typer.testing import CliRunner
 
 from cldfc.cli import app
 from cldfc.compiler import build
+from cldfc.show.colours import colour
 from cldfc.show.html import draw_page
 from cldfc.show.layout import Rectangle, lay_out
 from cldfc.show.measure import label_width
@@ -177,6 +178,37 @@ def test_a_small_svg(path, golden):
     golden(ROOT / "tests" / "golden" / "show" / f"{path.stem}.svg", svg)
 
 
+def test_white_text_can_be_read_on_every_colour():
+    for at in range(60):
+        parts = [int(colour(at)[place : place + 2], 16) / 255 for place in (1, 3, 5)]
+        linear = [part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in parts]
+        luminance = 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+        assert 1.05 / (luminance + 0.05) >= 4.5, (at, colour(at))  # WCAG 2.2, 1.4.3
+
+
+def test_what_differs_from_another_network_is_marked():
+    before, after = (
+        build(read_source(ROOT / "specs" / f"{n}.cldf"), form="written") for n in ("preact18", "preact18_Al")
+    )
+    root = ElementTree.fromstring(draw_svg(after, before=before))
+    marked = [group for group in root.iter(f"{SVG}g") if "marked" in group.get("class", "").split()]
+    texts = ["".join(text.text for text in group.iter(f"{SVG}text")) for group in marked]
+    kernels = [text for text in texts if text[0] == "A"]
+    values = [text.split("\N{MULTIPLICATION SIGN}")[0] for text in texts if text[0] == "r"]
+    assert sorted(kernels) == ["A1", "A1", "A2", "A2", "A3", "A3", "A4", "A4"]
+    assert sorted(value[:4] for value in values) == ["r1,1", "r1,2", "r2,0", "r2,1", "r3,0", "r3,1", "r4,0", "r4,1"]
+    assert len(kernels) + len(values) == len(marked)
+    page = draw_page(after, before=before)
+    assert "<del>kernel A@ℓ,i : 3×3 → c@ℓ</del>" in page
+    assert "<ins>kernel A@ℓ : 3×3 → c@ℓ</ins>" in page
+
+
+def test_equal_networks_have_no_difference():
+    page = draw_page(network("fbresnet"), before=network("fbresnet"))
+    assert "no difference" in page
+    assert " marked" not in page
+
+
 # The command line
 
 
@@ -193,6 +225,14 @@ def test_the_name_of_the_file_chooses_the_format(tmp_path, suffix, start):
     result = show(SPECS["preact18_Al"], "-o", tmp_path / f"net{suffix}")
     assert (result.exit_code, result.output) == (0, "")
     assert (tmp_path / f"net{suffix}").read_bytes().startswith(start)
+
+
+def test_two_specs_go_into_one_file_and_not_into_the_terminal(tmp_path):
+    both = [ROOT / "specs" / "preact18.cldf", SPECS["preact18_Al"]]
+    assert show(*both, "-o", tmp_path / "net.svg").exit_code == 0
+    assert "dashed: not so in PreActResNet18" in (tmp_path / "net.svg").read_text(encoding="utf-8")
+    assert show(*both).exit_code == 2
+    assert show(*both, *both, "-o", tmp_path / "net.svg").exit_code == 2
 
 
 def test_an_unknown_format_is_refused_before_the_spec_is_read(tmp_path):

@@ -7,14 +7,17 @@ from typing import Annotated
 
 import typer
 
-from cldfc.cli.options import Classes, Input, Lets, SpecPath, Ties, errors
+from cldfc.cli.options import Classes, Input, Lets, Ties, errors
 from cldfc.compiler import build
+from cldfc.diagnostics import UsageError
 from cldfc.syntax.read import read_source
 from cldfc.task import read_task
 
 
 def show(
-    spec: SpecPath,
+    specs: Annotated[
+        list[Path], typer.Argument(metavar="SPEC [SPEC]", help="A .cldf file, or two.", show_default=False)
+    ],
     output: Annotated[
         Path | None,
         typer.Option(
@@ -31,18 +34,26 @@ def show(
 
     In the terminal, or into a file; an .html page can be zoomed, pointed at and folded.
 
+    Of two specs the second is drawn, and what differs from the first is marked.
+
     Example: cldfc show specs/fbresnet.cldf -o fbresnet.html
     """
     with errors():
         task = read_task(let or (), tie or (), input, classes)
+        if len(specs) > 2 or (len(specs) == 2 and output is None):
+            raise UsageError(
+                f"{len(specs)} specs cannot be drawn together here",
+                "give one, or two with `-o FILE`; `cldfc compare` puts many side by side",
+            )
         if output is None:
             from rich.console import Console
 
             from cldfc.show.terminal import show_network
 
-            show_network(build(read_source(spec), task), Console(highlight=False), full)
+            show_network(build(read_source(specs[0]), task), Console(highlight=False), full)
         else:
             from cldfc.show.picture import choose_format, write_picture
 
             choose_format(output)
-            write_picture(build(read_source(spec), task), output, full)
+            *others, graph = [build(read_source(spec), task, "written") for spec in specs]
+            write_picture(graph, output, full, others[0] if others else None)

@@ -24,5 +24,5 @@ def colour(at: int) -> str:
     """The colour of the shared kernel number `at`, from 0."""
     if at < len(CHOSEN):
         return CHOSEN[at]
-    red, green, blue = hls_to_rgb(at * GOLDEN % 1, 0.34, 0.55)
+    red, green, blue = hls_to_rgb(at * GOLDEN % 1, 0.3, 0.55)
     return f"#{round(255 * red):02x}{round(255 * green):02x}{round(255 * blue):02x}"

@@ -5,26 +5,29 @@ The page is well-formed XML, too. Zoom, hover, lighting up and collapsing are in
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from html import escape
 from importlib.resources import files
 
 from cldfc.network.cost import cost_of_network
 from cldfc.network.graph import Graph
 from cldfc.network.positions import Key
+from cldfc.show.comparison import Difference, difference, sharing_text
 from cldfc.show.describe import describe
 from cldfc.show.kernels import KernelRow, kernel_rows
 from cldfc.show.layout import Edge, Picture, lay_out
+from cldfc.show.marks import find_marks
 from cldfc.show.mathml import equations_as_mathml
 from cldfc.show.svg import STYLE, is_between, picture_parts
 
 HINT = "wheel: zoom · drag: move · double click: all of it · click a kernel: its uses · click a level: fold it"
 
 
-def draw_page(graph: Graph, is_full: bool = False) -> str:
-    """A network as it is given, as an HTML page."""
+def draw_page(graph: Graph, is_full: bool = False, before: Graph | None = None) -> str:
+    """A network as it is given, as an HTML page; what it has differently from the network `before` is marked."""
     picture, rows = lay_out(graph, is_full), list(kernel_rows(graph))
-    title = escape(picture.model)
+    title, found = escape(picture.model), None if before is None else difference(before, graph)
+    marked = frozenset[int]() if found is None else find_marks(found, graph, picture)
     return f"""<!DOCTYPE html>
 <html xmlns="http://www.w3.org/1999/xhtml" lang="en">
 <head>
@@ -36,17 +39,18 @@ def draw_page(graph: Graph, is_full: bool = False) -> str:
 <body>
 <main>
 <h1>{title}</h1>
-{interactive_svg(graph, picture)}
+{interactive_svg(graph, picture, marked)}
 <p>{HINT}</p>
 </main>
 <aside>
-<section class="wide equations"><h2>Equations</h2>
+{"" if before is None or found is None else changes(before.program.model, found)}
+<section class="equations"><h2>Equations</h2>
 {equations_as_mathml(graph.program.spec)}
 </section>
-<section class="wide"><h2>Kernels</h2>
+<section class="kernels"><h2>Kernels</h2>
 {kernel_table(graph, rows)}
 </section>
-<section><h2>In all</h2>
+<section class="totals"><h2>In all</h2>
 {totals(graph)}
 </section>
 </aside>
@@ -63,7 +67,19 @@ def asset(name: str) -> str:
     return files("cldfc.show").joinpath(name).read_text(encoding="utf-8")
 
 
-def interactive_svg(graph: Graph, picture: Picture) -> str:
+def changes(model: str, found: Difference) -> str:
+    """The statements that another network has differently, and what both share."""
+    lines: list[str] = []
+    for change in found.statements:
+        before, after = change.texts()
+        lines += [f"<p><del>{escape(before)}</del></p>"] if before else []
+        lines += [f"<p><ins>{escape(after)}</ins></p>"] if after else []
+    lines += [f"<p>{escape(sharing_text(family, *both))}</p>" for family, both in found.sharing.items()]
+    body = "\n".join(lines) or "<p>no difference</p>"
+    return f'<section class="changes"><h2>Not so in {escape(model)}</h2>\n{body}\n</section>'
+
+
+def interactive_svg(graph: Graph, picture: Picture, marked: Collection[int]) -> str:
     """The picture with what the page's script needs to know of boxes and edges."""
     numbers = kernel_numbers(graph)
     about = describe(graph, picture.nodes)
@@ -76,7 +92,7 @@ def interactive_svg(graph: Graph, picture: Picture) -> str:
     return "\n".join(
         [
             f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {picture.width:.0f} {picture.height:.0f}">',
-            *picture_parts(picture, boxes, lines),
+            *picture_parts(picture, boxes, lines, marked),
             "</svg>",
         ]
     )

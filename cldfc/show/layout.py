@@ -51,6 +51,8 @@ class Node:
     colour: str | None
     parameters: tuple[Key, ...]
     operations: tuple[int, ...]
+    instance: int
+    """The first instance of its equation; -1 for the input."""
     band: int
 
 
@@ -172,6 +174,7 @@ class Drawing:
             colour=colours[0] if colours and None not in colours else None,
             parameters=parameters,
             operations=tuple(boxes.operations(box)),
+            instance=-1 if box == INPUT else boxes.block(box).instances[0],
             band=self.bands[self.grid.input_row if box == INPUT else self.grid.row_of[box[0]]],
         )
 

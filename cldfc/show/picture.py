@@ -13,9 +13,12 @@ SCALE = 2.0
 """Pixels of a PNG for one of the layout."""
 
 
-def write_picture(graph: Graph, path: Path, is_full: bool = False) -> None:
-    """Draw a network as it is written. Raises UsageError: no such format, a library or the folder is missing."""
-    write_file(path, draw(graph.as_written, choose_format(path), is_full))
+def write_picture(graph: Graph, path: Path, is_full: bool = False, before: Graph | None = None) -> None:
+    """Draw a network as it is given; what it has differently from the network `before` is marked.
+
+    Raises UsageError: no such format, a library or the folder is missing.
+    """
+    write_file(path, draw(graph, choose_format(path), is_full, before))
 
 
 def choose_format(path: Path) -> str:
@@ -26,15 +29,15 @@ def choose_format(path: Path) -> str:
     return path.suffix.lower()
 
 
-def draw(graph: Graph, format: str, is_full: bool) -> str | bytes:
+def draw(graph: Graph, format: str, is_full: bool, before: Graph | None) -> str | bytes:
     """The content of the file."""
     if format == ".html":
         from cldfc.show.html import draw_page
 
-        return draw_page(graph, is_full)
+        return draw_page(graph, is_full, before)
     from cldfc.show.svg import draw_svg
 
-    svg = draw_svg(graph, is_full)
+    svg = draw_svg(graph, is_full, before)
     return svg if format == ".svg" else convert(svg, format)
 
 

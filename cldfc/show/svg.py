@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from html import escape
 
 from cldfc.network.graph import Graph
 from cldfc.show.boxes import LINE
+from cldfc.show.comparison import difference
 from cldfc.show.labels import Label
 from cldfc.show.layout import Edge, Frame, Node, Picture, Point, Rectangle, lay_out
 from cldfc.show.legend import Entry, place_legend
+from cldfc.show.marks import find_marks
 from cldfc.show.measure import SIZE, SMALL, label_width, text_width
 
 STYLE = """
@@ -20,15 +22,21 @@ text{font-family:"DejaVu Sans",Verdana,Helvetica,sans-serif;font-size:13px;fill:
 .kernel rect{fill:#fff;stroke:#1f2328}.operator rect{fill:#eceff3;stroke:#d0d7de}
 .merge rect{fill:#fff;stroke:#59636e}.value rect{fill:#fdf3d1;stroke:#d4a72c}
 .shared rect{stroke:none}.shared text{fill:#fff}
+.marked rect{stroke:#cf222e;stroke-width:2.4;stroke-dasharray:5 2.5}
 """
 ROUND = 5.0
 
 
-def draw_svg(graph: Graph, is_full: bool = False) -> str:
-    """A network as it is given, as a file of its own with a legend of what is shared."""
+def draw_svg(graph: Graph, is_full: bool = False, before: Graph | None = None) -> str:
+    """A network as it is given, as a file of its own with a legend of what is shared.
+
+    What it has differently from the network `before` is marked.
+    """
     picture = lay_out(graph, is_full)
-    entries, width, height = place_legend(graph, picture)
-    parts = picture_parts(picture, [""] * len(picture.nodes), [""] * len(picture.edges))
+    marked = frozenset[int]() if before is None else find_marks(difference(before, graph), graph, picture)
+    note = "" if before is None else f"dashed: not so in {before.program.model}"
+    entries, width, height = place_legend(graph, picture, note)
+    parts = picture_parts(picture, [""] * len(picture.nodes), [""] * len(picture.edges), marked)
     body = [*parts, *(part for entry in entries for part in entry_parts(entry))]
     return "\n".join(
         [
@@ -44,8 +52,13 @@ def draw_svg(graph: Graph, is_full: bool = False) -> str:
     )
 
 
-def picture_parts(picture: Picture, boxes: Sequence[str], lines: Sequence[str]) -> Iterator[str]:
-    """Bands, frames, edges and boxes, from the back to the front, with more attributes for each box and each line."""
+def picture_parts(
+    picture: Picture, boxes: Sequence[str], lines: Sequence[str], marked: Collection[int]
+) -> Iterator[str]:
+    """Bands, frames, edges and boxes, from the back to the front.
+
+    `boxes` and `lines` are more attributes for each box and each edge; `marked` are numbers of boxes.
+    """
     yield ARROW
     for band in picture.bands:
         name = band_name(band.place, band.name, band.shape)
@@ -54,8 +67,8 @@ def picture_parts(picture: Picture, boxes: Sequence[str], lines: Sequence[str]) 
         yield from frame_parts(frame)
     for edge, more in zip(picture.edges, lines, strict=True):
         yield from edge_parts(edge, picture, more)
-    for node, more in zip(picture.nodes, boxes, strict=True):
-        yield node_part(node, more)
+    for at, (node, more) in enumerate(zip(picture.nodes, boxes, strict=True)):
+        yield node_part(node, more, " marked" * (at in marked))
 
 
 ARROW = (
@@ -113,9 +126,9 @@ def number(point: Point) -> str:
     return f"{point[0]:.1f} {point[1]:.1f}"
 
 
-def node_part(node: Node, more: str) -> str:
+def node_part(node: Node, more: str, mark: str) -> str:
     """A box with what is written on it."""
-    classes = f"node {node.kind}{' shared' if node.colour else ''} in-{node.band}"
+    classes = f"node {node.kind}{' shared' if node.colour else ''} in-{node.band}{mark}"
     fill = f' style="fill:{node.colour}"' if node.colour else ""
     radius = 4.0 if node.kind in ("kernel", "operator") else min(10.0, node.place.height / 2)
     (x, y), is_symbol = node.place.middle, node.kind == "value" or bool(node.parameters)
@@ -163,6 +176,9 @@ def text(x: float, y: float, content: str, classes: str) -> str:
 
 def entry_parts(entry: Entry) -> Iterator[str]:
     """An entry of the legend."""
+    x, y, label = entry.x + 20 * bool(entry.colour), entry.y + 14.5, entry.label
     if entry.colour:
         yield rectangle(Rectangle(entry.x, entry.y + 4, 14, 14), 3, "", f' fill="{entry.colour}"')
-    yield text(entry.x + 20 * bool(entry.colour), entry.y + 14.5, entry.text, "small")
+    if label.name:
+        yield label_text(x + label_width(label) / 2, y, label, True)
+    yield text(x + label_width(label) + 5 * bool(label.name), y, entry.text.strip(), "small")
