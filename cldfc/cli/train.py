@@ -45,6 +45,7 @@ def train(
     with errors():
         from cldfc.emit.torch_module import emit_module
         from cldfc.show.summary import facts
+        from cldfc.show.svg import draw_svg
         from cldfc.train.catalogue import DATA_DIR, find
         from cldfc.train.data.files import fetch_missing, require
         from cldfc.train.recipe import change_recipe
@@ -77,6 +78,7 @@ def train(
                 progress,
                 command,
                 data_dir,
+                draw_svg(graph.as_written),
             )
         print(f"{dataset.name}: {dataset.split}")
         final, best = result.final.test_accuracy, result.best.test_accuracy
