@@ -5,7 +5,7 @@ Many steps of one equation are folded into one block, whose labels say `i` inste
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -51,21 +51,23 @@ class Block:
     label: Label
     steps: str
     """`i = 1:6` where several steps are folded."""
-    level: int | None
+    level_at: int | None
+    """The place of the level in its tag, if it has one."""
     instances: tuple[int, ...]
     parts: tuple[Part, ...]
     result: Operand | None
     """None for zero."""
 
     @property
-    def family(self) -> tuple[str, tuple[int, ...]]:
-        """What it has in common with the blocks of other levels."""
-        name, indices = self.value
-        return (name, indices) if self.level is None else (name, self.indices_but_level())
+    def level(self) -> int | None:
+        """The level of its value; None where it has none."""
+        return None if self.level_at is None else self.value[1][self.level_at]
 
-    def indices_but_level(self) -> tuple[int, ...]:
-        """The indices of its value, in order, with 0 for the level."""
-        return tuple(0 if at == self.label.level else index for at, index in enumerate(self.value[1]))
+    @property
+    def family(self) -> tuple[str, tuple[int, ...]]:
+        """What it has in common with the blocks of other levels: its name, and its indices with 0 for the level."""
+        name, indices = self.value
+        return name, tuple(0 if at == self.level_at else index for at, index in enumerate(indices))
 
     def values_read(self) -> Iterator[Key]:
         """The values that it needs, in the order of its parts."""
@@ -75,20 +77,21 @@ class Block:
 
 def blocks_of(graph: Graph, is_full: bool = False) -> list[Block]:
     """The blocks of a network as it is given, operands first; `is_full` draws every step."""
-    runs = fold(graph, is_full)
+    places = level_places(graph.program)
+    runs = fold(graph, places, is_full)
     shown = {graph.instances[n].value: graph.instances[run[0]].value for run in runs for n in run}
     names = short_names(graph.program.spec)
-    return [make_block(graph, run, shown, names) for run in runs]
+    return [make_block(graph, run, shown, names, places) for run in runs]
 
 
-def fold(graph: Graph, is_full: bool) -> list[list[int]]:
+def fold(graph: Graph, places: Mapping[tuple[str, int], int], is_full: bool) -> list[list[int]]:
     """The instances that are drawn as one block each.
 
     When an equation has many steps on one level, those on other levels are folded, too: levels stay alike.
     """
     together: dict[tuple[int, int | None], list[int]] = {}
     for number, instance in enumerate(graph.instances):
-        together.setdefault((id(instance.template), level_of(graph, instance)), []).append(number)
+        together.setdefault((id(instance.template), level_of(places, instance.value)), []).append(number)
     long = {id(graph.instances[run[0]].template.statement) for run in together.values() if len(run) > MOST_STEPS}
     runs: list[list[int]] = []
     for run in together.values():
@@ -97,15 +100,24 @@ def fold(graph: Graph, is_full: bool) -> list[list[int]]:
     return sorted(runs)
 
 
-def level_of(graph: Graph, instance: Instance) -> int | None:
-    """The level of the value that an instance defines; None where there is none."""
-    indices, template = instance.value[1], instance.template
-    index = index_of_levels(graph.program)
-    if not indices or not index:
-        return None
-    base = template.left[template.level].base
-    is_step = isinstance(base, str) and base != index and (template.is_inner or base in graph.program.ranges)
-    return None if is_step else indices[template.level]
+def level_places(program: Program) -> dict[tuple[str, int], int]:
+    """Which index of a family is its level, by its name and how many indices it has; one without levels has none."""
+    index, places = index_of_levels(program), dict[tuple[str, int], int]()
+    for template in program.templates:
+        bases = [position.base for position in template.left]
+        if index and index in bases:
+            places.setdefault((template.family, len(bases)), bases.index(index))
+    for template in program.templates:
+        family = template.family, len(template.left)
+        if index and template.left and not isinstance(template.left[template.level].base, str):
+            places.setdefault(family, template.level)
+    return places
+
+
+def level_of(places: Mapping[tuple[str, int], int], value: Key) -> int | None:
+    """The level of a value; None where it has none."""
+    place = places.get((value[0], len(value[1])))
+    return None if place is None else value[1][place]
 
 
 def index_of_levels(program: Program) -> str:
@@ -113,21 +125,27 @@ def index_of_levels(program: Program) -> str:
     return next((range.name for range in program.ranges.values() if range.kind == "levels"), "")
 
 
-def make_block(graph: Graph, run: list[int], shown: dict[Key, Key], names: dict[tuple[str, ...], str]) -> Block:
+def make_block(
+    graph: Graph,
+    run: list[int],
+    shown: dict[Key, Key],
+    names: dict[tuple[str, ...], str],
+    places: Mapping[tuple[str, int], int],
+) -> Block:
     """One block."""
     instances = [graph.instances[number] for number in run]
     first, template = instances[0], instances[0].template
     maker = Maker(instances, shown, names)
     parts = maker.parts()
-    label = Label(first.value[0], joined(template.left, [i.binding for i in instances]), level=template.level)
+    label = Label(first.value[0], joined(template.left, [i.binding for i in instances]))
     if isinstance(template.result, int):
         is_zero = isinstance(template.steps[template.result].operator, Zero)
         result = None if is_zero else Operand(maker.part_of[template.result])
     else:
         assert template.result is not None
         result = Operand(None, maker.values([template.result] * len(instances)))
-    level = level_of(graph, first)
-    return Block(first.value, label, steps_text(instances), level, tuple(run), parts, result)
+    at = places.get((first.value[0], len(first.value[1])))
+    return Block(first.value, label, steps_text(instances), at, tuple(run), parts, result)
 
 
 def steps_text(instances: Sequence[Instance]) -> str:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from cldfc.network.cost import Cost, cost_of_operations, count_uses
 from cldfc.network.expand import Instance
 from cldfc.network.graph import Graph
-from cldfc.network.positions import format_key
+from cldfc.network.positions import Key, format_key
 from cldfc.show.kernels import widths_text
 from cldfc.show.labels import operator_word
 from cldfc.show.layout import Node
@@ -16,19 +16,19 @@ from cldfc.syntax.format import format_equation
 
 def describe(graph: Graph, nodes: Sequence[Node]) -> list[str]:
     """A few lines for each box of a picture."""
-    costs = cost_of_operations(graph)
-    return ["\n".join(filter(None, describe_node(graph, costs, node))) for node in nodes]
+    costs, uses = cost_of_operations(graph), count_uses(graph)
+    return ["\n".join(filter(None, describe_node(graph, costs, uses, node))) for node in nodes]
 
 
-def describe_node(graph: Graph, costs: Sequence[Cost], node: Node) -> Iterator[str]:
+def describe_node(graph: Graph, costs: Sequence[Cost], uses: Mapping[Key, int], node: Node) -> Iterator[str]:
     """What a box is, the shape of its result, its parameters and its work."""
     yield title(graph, node)
     results = [graph.node(at) for at in node.operations]
     yield f"result {'×'.join(map(str, results[-1].shape))}"
     if node.kind == "value":
         return
-    if len(node.parameters) == 1 and (uses := count_uses(graph)[node.parameters[0]]) > 1:
-        yield f"{uses} uses in the network"
+    if len(node.parameters) == 1 and uses[node.parameters[0]] > 1:
+        yield f"{uses[node.parameters[0]]} uses in the network"
     stored = sum({r.parameter: graph.parameters[r.parameter].count() for r in results if r.parameter}.values())
     yield f"{stored:,} parameters" if stored else ""
     work = sum(costs[at].multiply_adds for at in node.operations)

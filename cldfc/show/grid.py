@@ -15,8 +15,8 @@ from cldfc.network.positions import Key
 from cldfc.show.blocks import Block
 from cldfc.show.columns import Columns, arrange_parts
 
-MOST_COLUMNS = 26
-"""In one line of a picture; longer levels go on in a second line."""
+MOST_COLUMNS, OVER = 26, 3
+"""In one line of a picture, and how many more the output may take; longer levels go on in a second line."""
 
 Box = tuple[int, int]
 """A block and the part in it; its value is -1, the network's input (-1, -1)."""
@@ -69,9 +69,7 @@ def make_grid(blocks: Sequence[Block]) -> Grid:
     places = place_families(blocks, arranged)
     lines = [places[block.family][0] for block in blocks]
     lasts = [places[block.family][1] for block in blocks]
-    if len(set(levels)) > 1:
-        same = [last for at, last in enumerate(lasts[:-1]) if (levels[at], lines[at]) == (levels[-1], lines[-1])]
-        lasts[-1] = max(same, default=0) + arranged[-1].ranks
+    lines[-1], lasts[-1] = place_output(levels, lines, lasts, arranged[-1].ranks)
     rows = make_rows(levels, lines, arranged)
     at = {(row.level, row.line): number for number, row in enumerate(rows)}
     row_of = tuple(at[level, line] for level, line in zip(levels, lines, strict=True))
@@ -85,6 +83,15 @@ def make_grid(blocks: Sequence[Block]) -> Grid:
     shift = min(column for column, _ in cells.values())
     moved = {box: (column - shift, slot) for box, (column, slot) in cells.items()}
     return Grid(blocks, 1 + max(column for column, _ in moved.values()), rows, row_of, input_row, moved)
+
+
+def place_output(
+    levels: Sequence[int | None], lines: Sequence[int], lasts: Sequence[int], ranks: int
+) -> tuple[int, int]:
+    """The line and the last column of the output: behind what its level has, in a line of its own if that is full."""
+    before = [(line, last) for level, line, last in zip(levels, lines, lasts, strict=True) if level == levels[-1]][:-1]
+    line, last = max(before, default=(0, 0))
+    return (line, last + ranks) if last + ranks <= MOST_COLUMNS + OVER else (line + 1, ranks)
 
 
 def place_input(

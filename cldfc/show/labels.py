@@ -12,12 +12,11 @@ from cldfc.syntax import tree
 
 @dataclass(frozen=True, slots=True)
 class Label:
-    """A name, its tag, and a mark behind it, `↓2` for a stride of 2; `level` is the place of the level in the tag."""
+    """A name, its tag, and a mark behind it, `↓2` for a stride of 2."""
 
     name: str
     tag: str = ""
     mark: str = ""
-    level: int = 0
 
     @property
     def plain(self) -> str:

@@ -109,7 +109,8 @@ def find_turns(
         if a < b and is_next and is_free(cells, s, a + 1, b):
             return (s,), ()
         return (s, t - 1 if port.side == "top" else t + 1), (first,)
-    if a < b and is_free(cells, t, a + 1, b - 1):
+    # What leaves a box beside the first gap in that lane would run on the same line for a while.
+    if a < b and is_free(cells, t, a + 1, b - 1) and (s == t or (a, t) not in cells):
         return ((s,), ()) if s == t else ((s, t), (first,))
     return (s, channel(grid, source, target), t), (first, last)
 
