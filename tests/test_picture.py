@@ -9,11 +9,14 @@ from itertools import combinations, pairwise
 from xml.etree import ElementTree
 
 import pytest
+from hypothesis import HealthCheck, given, settings
 from networks import ROOT
+from random_specs import random_specs
 from typer.testing import CliRunner
 
 from cldfc.cli import app
 from cldfc.compiler import build
+from cldfc.diagnostics import Source
 from cldfc.show.colours import colour
 from cldfc.show.html import draw_page
 from cldfc.show.layout import Rectangle, lay_out
@@ -54,31 +57,32 @@ def meets(start, end, box: Rectangle) -> bool:
     return across and top < box.y + box.height - inside and bottom > box.y + inside
 
 
-@pytest.mark.parametrize("is_full", [False, True], ids=["folded", "full"])
-@every_spec
-def test_boxes_do_not_overlap_and_labels_fit_into_them(name, is_full):
-    nodes = lay_out(network(name), is_full).nodes
-    for one, other in combinations(nodes, 2):
+def check_boxes(picture):
+    """Boxes do not overlap, and labels fit into them."""
+    for one, other in combinations(picture.nodes, 2):
         assert not overlap(one.place, other.place), (one.label, other.label)
-    for node in nodes:
+    for node in picture.nodes:
         assert label_width(node.label) <= node.place.width, node.label
 
 
-@pytest.mark.parametrize("is_full", [False, True], ids=["folded", "full"])
-@every_spec
-def test_no_edge_runs_through_a_box(name, is_full):
-    picture = lay_out(network(name), is_full)
+def check_edges(picture):
+    """Edges start and end at their boxes, and run through none."""
     for edge in picture.edges:
+        source, target = picture.nodes[edge.source].place, picture.nodes[edge.target].place
+        assert edge.points[0][0] == source.x + source.width
+        assert source.y < edge.points[0][1] < source.y + source.height
+        x, y = edge.points[-1]
+        assert (x == target.x and target.y < y < target.y + target.height) or (
+            target.x < x < target.x + target.width and y in (target.y, target.y + target.height)
+        )
         for start, end in pairwise(edge.points):
             assert start[0] == end[0] or start[1] == end[1]
             for node in picture.nodes:
                 assert not meets(start, end, node.place), (edge, node.label)
 
 
-@pytest.mark.parametrize("is_full", [False, True], ids=["folded", "full"])
-@every_spec
-def test_edges_of_different_values_do_not_run_on_one_line(name, is_full):
-    picture = lay_out(network(name), is_full)
+def check_lines(picture):
+    """Edges that have neither end in common do not run on one line."""
     pieces = [(edge, start, end) for edge in picture.edges for start, end in pairwise(edge.points)]
     for (one, a, b), (other, c, d) in combinations(pieces, 2):
         if one.source == other.source or one.target == other.target:
@@ -91,17 +95,22 @@ def test_edges_of_different_values_do_not_run_on_one_line(name, is_full):
 
 
 @pytest.mark.parametrize("is_full", [False, True], ids=["folded", "full"])
+@pytest.mark.parametrize("check", [check_boxes, check_edges, check_lines], ids=lambda check: check.__name__)
 @every_spec
-def test_edges_start_and_end_at_their_boxes(name, is_full):
-    picture = lay_out(network(name), is_full)
-    for edge in picture.edges:
-        source, target = picture.nodes[edge.source].place, picture.nodes[edge.target].place
-        assert edge.points[0][0] == source.x + source.width
-        assert source.y < edge.points[0][1] < source.y + source.height
-        x, y = edge.points[-1]
-        assert (x == target.x and target.y < y < target.y + target.height) or (
-            target.x < x < target.x + target.width and y in (target.y, target.y + target.height)
-        )
+def test_nothing_overlaps(name, check, is_full):
+    check(lay_out(network(name), is_full))
+
+
+@settings(max_examples=50, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
+@given(random_specs())
+def test_nothing_overlaps_in_the_pictures_of_random_specs(text):
+    graph = build(Source("random.cldf", text), form="written")
+    for is_full in (False, True):
+        picture = lay_out(graph, is_full)
+        for check in (check_boxes, check_edges, check_lines):
+            check(picture)
+    ElementTree.fromstring(draw_svg(graph))
+    ElementTree.fromstring(draw_page(graph))
 
 
 @pytest.mark.parametrize("name", ["preact18_Al", "fbresnet", "resnet34", "nested_reductions"])
