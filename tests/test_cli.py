@@ -174,6 +174,7 @@ def test_train_and_eval_agree(tmp_path):
     best = trained.stdout.split("last epoch, ")[1].split(" at best")[0]
     expected = {"spec.cldf", "network.py", "recipe.json", "metrics.csv", "best.safetensors", "report.html"}
     assert {path.name for path in run.iterdir()} == expected
+    assert "data:image/svg+xml;base64," in (run / "report.html").read_text(encoding="utf-8")
     assert (run / "spec.cldf").read_text(encoding="utf-8") == (ROOT / spec).read_text(encoding="utf-8")
     evaluated = cldfc("eval", str(run))
     assert evaluated.returncode == 0, evaluated.stderr

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from cldfc.cli.compile import refuse_foreign
-from cldfc.cli.options import Classes, Input, Json, Lets, SpecPath, Ties, errors
+from cldfc.cli.options import Classes, Input, Json, Lets, Ties, errors
 from cldfc.compiler import build
 from cldfc.diagnostics import UsageError
 from cldfc.files import write_file
@@ -18,39 +18,60 @@ from cldfc.task import read_task
 
 
 def show(
-    spec: SpecPath,
+    specs: Annotated[
+        list[Path], typer.Argument(metavar="SPEC [SPEC]", help="A .cldf file, or two.", show_default=False)
+    ],
     output: Annotated[
         Path | None,
-        typer.Option("-o", "--output", metavar="FILE", help="Write .dot, .mmd, .json or .tex.", show_default=False),
+        typer.Option(
+            "-o",
+            "--output",
+            metavar="FILE",
+            help="A picture, .svg, .png, .pdf or .html; or .dot, .mmd, .json, .tex.",
+            show_default=False,
+        ),
     ] = None,
+    full: Annotated[bool, typer.Option("--full", help="Draw every step, however many there are.")] = False,
     let: Lets = None,
     tie: Ties = None,
     input: Input = None,
     classes: Classes = None,
     as_json: Json = False,
 ) -> None:
-    """Draw a network: levels, shared kernels, what sharing saves; or write it as Graphviz, Mermaid, JSON or LaTeX.
+    """Draw a network: levels, steps, skip connections, shared kernels, what sharing saves.
 
-    Example: cldfc show specs/fbresnet.cldf -o fbresnet.tex
+    In the terminal, or into a file; an .html page can be zoomed, pointed at and folded.
+
+    Of two specs the second is drawn, and what differs from the first is marked.
+
+    Example: cldfc show specs/fbresnet.cldf -o fbresnet.html
     """
     with errors():
         if output is not None and as_json:
             raise UsageError("`-o` and `--json` contradict each other", "write `-o network.json`")
+        if len(specs) > 2 or (len(specs) == 2 and output is None):
+            raise UsageError(
+                f"{len(specs)} specs cannot be drawn together here",
+                "give one, or two with `-o FILE`; `cldfc compare` puts many side by side",
+            )
         task = read_task(let or (), tie or (), input, classes)
         if output is not None:
-            from cldfc.show.formats import writer_for
+            from cldfc.show.formats import WRITERS, writer_for
 
-            write = writer_for(output)
-            refuse_foreign(output, name=f"network{output.suffix}")
-            write_file(output, write(build(read_source(spec), task)))
+            writer_for(output)
+            *others, graph = [build(read_source(spec), task) for spec in specs]
+            write = writer_for(output, full, others[0] if others else None)
+            if output.suffix.lower() in WRITERS:
+                refuse_foreign(output, name=f"network{output.suffix}")
+            write_file(output, write(graph))
             print(f"written to {output}", file=sys.stderr)
         elif as_json:
             from cldfc.emit.json import emit_json
 
-            sys.stdout.write(emit_json(build(read_source(spec), task)))
+            sys.stdout.write(emit_json(build(read_source(specs[0]), task)))
         else:
             from rich.console import Console
 
             from cldfc.show.terminal import show_network
 
-            show_network(build(read_source(spec), task), Console(highlight=False))
+            show_network(build(read_source(specs[0]), task), Console(highlight=False), full)

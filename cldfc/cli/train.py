@@ -62,6 +62,7 @@ def train(
     with errors():
         from cldfc.emit.torch_module import emit_module
         from cldfc.show.summary import facts
+        from cldfc.show.svg import draw_svg
         from cldfc.train.catalogue import DATA_DIR, find
         from cldfc.train.data.files import fetch_missing, require
         from cldfc.train.recipe import change_recipe
@@ -94,6 +95,7 @@ def train(
                 progress,
                 command,
                 data_dir,
+                draw_svg(graph.as_written),
             )
         if as_json:
             print(json.dumps(result_as_data(result, dataset), ensure_ascii=False))

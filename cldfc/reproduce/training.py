@@ -40,6 +40,7 @@ def train_run(run: Run, data_dir: Path, command: str) -> None:
     from cldfc.compiler import build
     from cldfc.emit.torch_module import emit_module
     from cldfc.show.summary import facts
+    from cldfc.show.svg import draw_svg
     from cldfc.syntax.spelling import ascii_name
     from cldfc.train.loop import Diverged
     from cldfc.train.progress import Silence, show_progress
@@ -62,6 +63,7 @@ def train_run(run: Run, data_dir: Path, command: str) -> None:
                 progress,
                 command,
                 data_dir,
+                draw_svg(graph.as_written),
             )
     except Diverged as error:
         write_file(run.aside / run.divergence.name, f"{error.message}\n")

@@ -2,42 +2,41 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Sequence
 
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from cldfc.algebra.linearity import operators_of, what_breaks_linearity
-from cldfc.network.cost import Cost, add_up, cost_of_network, cost_of_operations, count_uses
-from cldfc.network.expand import Instance
+from cldfc.network.cost import Cost, cost_of_network
 from cldfc.network.graph import Graph
-from cldfc.network.levels import Level, level_of, levels_of
-from cldfc.network.positions import Key, format_key
-from cldfc.ops import Add, Kernel, Prolongation, ScaleBy, Total
-from cldfc.show.summary import depth_text, notes, shapes_text
+from cldfc.network.positions import Key
+from cldfc.show.blocks import Block, blocks_of, index_of_levels
+from cldfc.show.colours import colours_of
+from cldfc.show.grid import levels_of
+from cldfc.show.kernels import kernel_rows
+from cldfc.show.strip import Piece, Strip, Writer, first_value, length
+from cldfc.show.summary import depth_text, notes
 from cldfc.syntax import tree
 from cldfc.syntax.format import format_equation, format_let, format_symbol
 
-COLOURS = ("dodger_blue2", "dark_orange3", "green4", "purple", "deep_pink4", "dark_cyan", "gold3", "red3")
-MOST_STEPS = 4
 
+def show_network(graph: Graph, console: Console, is_full: bool = False) -> None:
+    """Print a network as it is written: its equations, its levels, its kernels and the totals; and what is computed.
 
-def show_network(graph: Graph, console: Console) -> None:
-    """Print a network as it is written: its equations, its levels, its kernels and the totals; and what is computed."""
-    written, computed = graph.as_written, cost_of_network(graph)
-    uses, costs = count_uses(written), cost_of_operations(written)
-    shared = [key for key in graph.parameters if key[0] in graph.program.parameters and uses[key] > 1]
-    colours = {key: COLOURS[at % len(COLOURS)] for at, key in enumerate(shared)}
+    `is_full` draws every step, however many there are.
+    """
+    written = graph.as_written
     console.print(Text(graph.program.model, style="bold"))
     console.print()
     print_equations(graph, console)
     console.print()
     print_facts(graph.program.spec, console)
-    print_levels(written, levels_of(written, costs), colours, console)
+    print_levels(written, console, is_full)
     console.print()
-    print_kernels(written, colours, console)
-    print_totals(add_up(written, costs), computed, console)
+    print_kernels(written, console)
+    print_totals(cost_of_network(written), cost_of_network(graph), console)
     for note in notes(graph):
         console.print(note)
 
@@ -66,95 +65,87 @@ def print_facts(spec: tree.Spec, console: Console) -> None:
         console.print()
 
 
-def print_levels(graph: Graph, levels: Mapping[int | None, Level], colours: dict[Key, str], console: Console) -> None:
-    """One row per level: its values from left to right, each after the kernels that lead to it."""
-    rows: dict[int | None, list[Instance]] = {}
-    for instance in graph.instances:
-        rows.setdefault(level_of(instance), []).append(instance)
-    grid = Table.grid(padding=(0, 2))
-    grid.add_column(no_wrap=True)
-    grid.add_column(no_wrap=True, style="dim")
-    grid.add_column()
-    for at, level in levels.items():
-        grid.add_row(Text(f" {level.name} ", "bold reverse"), shapes_text(level), row_text(rows[at], colours))
-    console.print(grid)
+def print_levels(graph: Graph, console: Console, is_full: bool) -> None:
+    """One row per level: its values from left to right, each after the parts that lead to it."""
+    blocks = blocks_of(graph, is_full)
+    rows: dict[int | None, list[Block]] = {}
+    for block, level in zip(blocks, levels_of(blocks), strict=True):
+        rows.setdefault(level, []).append(block)
+    writer, index = Writer(blocks, colours_of(graph)), index_of_levels(graph.program)
+    heads = {level: (level_name(index, level), shapes_of(graph, rows[level], level)) for level in rows}
+    widths = [max(len(head[at]) for head in heads.values()) for at in (0, 1)]
+    indent = sum(widths) + 3 * bool(widths[0]) + 2
+    for level in sorted(rows, key=lambda level: (level is not None, level)):
+        (name, shape), lines = heads[level], list(lay_strips(writer, rows[level], console.width - indent))
+        label = Text.assemble((f" {name:{widths[0]}} ", "bold reverse"), " ") if widths[0] else Text()
+        label.append(f"{shape:{widths[1]}}  ", style="dim")
+        for at, line in enumerate(lines):
+            console.print(Text.assemble(label if at == 0 else " " * indent, *line), no_wrap=True, overflow="crop")
 
 
-def row_text(instances: list[Instance], colours: dict[Key, str]) -> Text:
-    """The values of one level; many steps of one equation are drawn as the first and the last."""
-    text = Text()
-    runs: list[list[Instance]] = []
-    for instance in instances:
-        if runs and runs[-1][0].template is instance.template:
-            runs[-1].append(instance)
+def level_name(index: str, level: int | None) -> str:
+    """`ℓ=2`."""
+    return "" if level is None else f"{index}={level}"
+
+
+def shapes_of(graph: Graph, blocks: Sequence[Block], level: int | None) -> str:
+    """The shape of the values of a level; the first, where there are several."""
+    shapes = dict.fromkeys("×".join(map(str, graph.shape(b.value))) for b in blocks if b.level == level)
+    return next(iter(shapes), "")
+
+
+def lay_strips(writer: Writer, blocks: Sequence[Block], width: int) -> Iterator[list[Piece]]:
+    """The lines of one level: as many blocks side by side as there is room for."""
+    beside: list[Strip] = []
+    before: Key | None = None
+    for block in blocks:
+        follows = bool(beside) and first_value(block) == before
+        strip = writer.strip(block, not follows)
+        if beside and sum(s.width + s.gap for s in [*beside, strip]) - beside[0].gap > width:
+            yield from join(beside)
+            beside, strip = [], writer.strip(block, True)
+        if strip.width > width:
+            yield from break_line(writer.sentence(block), width)
+            before = None
         else:
-            runs.append([instance])
-    for run in runs:
-        shown = run if len(run) <= MOST_STEPS else [run[0], run[-1]]
-        for at, instance in enumerate(shown):
-            if at and len(shown) < len(run):
-                text.append(f"⋯ {len(run) - 2} more ⋯  ", style="dim")
-            text.append_text(instance_text(instance, colours))
-    return text
+            beside.append(strip)
+            before = block.value
+    yield from join(beside)
 
 
-def instance_text(instance: Instance, colours: dict[Key, str]) -> Text:
-    """`B1,1 A1 ⊕ r1,1`: the kernels of an equation in the order of use, then its value."""
-    text = Text()
-    for step in instance.template.steps:
-        if isinstance(step.operator, Kernel) and step.use is not None:
-            key = (step.use.name, tuple(position.value(instance.binding) for position in step.use.positions))
-            arrow = "↑" if isinstance(step.operator, Prolongation) else "↓"
-            stride = f"{arrow}{step.operator.stride}" if step.operator.stride > 1 else ""
-            name = format_key(key).replace("@", "")
-            style = f"bold white on {colours[key]}" if key in colours else "bold"
-            text.append(f" {name} " if key in colours else name, style=style)
-            text.append(f"{stride} ", style="dim")
-    steps = instance.template.steps
-    text.append("⊕ " if steps and isinstance(steps[-1].operator, Add | Total) else "→ ", style="dim")
-    text.append(format_key(instance.value).replace("@", ""), style="gold3")
-    text.append("   ")
-    return text
+def join(strips: Sequence[Strip]) -> Iterator[list[Piece]]:
+    """Strips side by side."""
+    for row in range(max((len(strip.lines) for strip in strips), default=0)):
+        line: list[Piece] = []
+        for strip, after in zip(strips, [*(s.gap for s in strips[1:]), 0], strict=True):
+            here = strip.lines[row] if row < len(strip.lines) else []
+            line += [*here, (" " * (strip.width - length(here) + after), "")]
+        yield line
 
 
-def print_kernels(graph: Graph, colours: dict[Key, str], console: Console) -> None:
+def break_line(pieces: Sequence[Piece], width: int) -> Iterator[list[Piece]]:
+    """Text in lines that fit."""
+    line: list[Piece] = []
+    for piece in pieces:
+        if line and length([*line, piece]) > width:
+            yield line
+            line = []
+        line.append(piece)
+    yield line
+
+
+def print_kernels(graph: Graph, console: Console) -> None:
     """Kernels that are shared, one by one; the others by name; what sharing saves."""
     table = Table(box=None, header_style="bold", padding=(0, 3, 0, 0))
     for name in ("kernel", "shape"):
         table.add_column(name)
     for name in ("uses", "parameters", "saved"):
         table.add_column(name, justify="right")
-    uses = count_uses(graph)
-    groups: dict[object, list[Key]] = {}
-    for key in sorted(graph.parameters, key=lambda key: key not in colours):
-        if key[0] in graph.program.parameters:
-            groups.setdefault(key if key in colours else key[0], []).append(key)
-    for keys in groups.values():
-        stored = sum(graph.parameters[key].count() for key in keys)
-        saved = sum(graph.parameters[key].count() * (uses[key] - 1) for key in keys)
-        kind = "scalar" if isinstance(graph.parameters[keys[0]].operator, ScaleBy) else "kernel"
-        name = format_key(keys[0]) if len(keys) == 1 else f"{keys[0][0]}, {len(keys)} {kind}s"
-        table.add_row(
-            Text.assemble(("■ ", colours.get(keys[0], "dim")), name),
-            widths_text(graph, keys),
-            str(sum(uses[key] for key in keys)),
-            f"{stored:,}",
-            f"{saved:,}" if saved else "",
-        )
+    for row in kernel_rows(graph):
+        name = Text.assemble(("■ ", row.colour or "dim"), row.name)
+        saved = f"{row.saved:,}" if row.saved else ""
+        table.add_row(name, row.shape, str(row.uses), f"{row.parameters:,}", saved)
     console.print(table)
-
-
-def widths_text(graph: Graph, keys: list[Key]) -> str:
-    """`3×3  64 → 128`; a range of widths for several kernels."""
-    sizes = [graph.parameters[key].sizes for key in keys]
-    if "init" in sizes[0]:
-        return f"scalar  from {sizes[0]['init']}"
-    before, after = (
-        "…".join(str(n) for n in sorted({min(w), max(w)}))
-        for w in zip(*((s["in"], s["out"]) for s in sizes), strict=True)
-    )
-    groups = f" in {sizes[0]['groups']} groups" if sizes[0].get("groups", 1) > 1 else ""
-    return f"{sizes[0]['size']}×{sizes[0]['size']}  {before} → {after}{groups}"
 
 
 def print_totals(cost: Cost, computed: Cost, console: Console) -> None:

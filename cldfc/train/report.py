@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from base64 import b64encode
 from collections.abc import Mapping, Sequence
 from html import escape
 
@@ -27,6 +28,7 @@ th, td { padding: .25rem 1.2rem .25rem 0; border-bottom: 1px solid var(--line); 
   vertical-align: top; }
 th { font-weight: 500; color: var(--soft); white-space: nowrap; }
 .curves { display: flex; flex-wrap: wrap; gap: 1rem; } .curves svg { flex: 1 1 24rem; }
+img.network { max-width: 100%; background: #fff; border-radius: 6px; }
 svg text { font-size: 12px; fill: var(--soft); } svg .title { font-size: 14px; fill: var(--ink); }
 svg .value, svg .legend { text-anchor: end; } svg .epoch { text-anchor: middle; }
 svg .grid { stroke: var(--line); } svg polyline { fill: none; stroke-width: 2; }
@@ -43,17 +45,19 @@ def write_report(
     facts: Mapping[str, str],
     epochs: Sequence[Epoch],
     command: str,
+    picture: str = "",
 ) -> None:
     """Write the report of a finished training into its folder.
 
     `facts` are what is known of the network, shown as they are; `command` is what repeats the
-    run, left out when empty. Raises UsageError when the file cannot be written.
+    run, `picture` is the network as SVG, both left out when empty. Raises UsageError when the
+    file cannot be written.
     """
     sections = [
         section("Result", table(results(epochs))),
         section("Curves", curves(epochs)),
         section("Equations", preformatted(spec_text)),
-        section("Network", table(facts)) if facts else "",
+        section("Network", image(picture) + table(facts)) if facts else "",
         section("Data", f"<p>{escape(record.split)}</p>"),
         section("Recipe", table(recipe_in_words(record))),
         section("Repeat it", preformatted(command)) if command else "",
@@ -125,6 +129,14 @@ def table(rows: Mapping[str, str]) -> str:
     """Names and values, a row each."""
     cells = (f"<tr><th>{escape(k)}</th><td>{escape(v)}</td></tr>" for k, v in rows.items())
     return "\n".join(["<table>", *cells, "</table>"])
+
+
+def image(svg: str) -> str:
+    """A picture that keeps its styles to itself; nothing without one."""
+    if not svg:
+        return ""
+    data = b64encode(svg.encode()).decode()
+    return f'<p><img class="network" alt="the network" src="data:image/svg+xml;base64,{data}"></p>\n'
 
 
 def preformatted(text: str) -> str:

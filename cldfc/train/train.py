@@ -42,10 +42,11 @@ def train_network(
     progress: Progress,
     command: str = "",
     data_dir: Path = DATA_DIR,
+    picture: str = "",
 ) -> Result:
     """Train the class of a generated source, and write everything about it into a new folder.
 
-    `facts` and `command` (what repeats the run) go into the report; without `folder` a numbered
+    `facts`, `command` (what repeats the run) and `picture` (SVG) go into the report; without `folder` a numbered
     one is made in `runs`. With the same release of torch and number of threads, a CPU gives the
     same weights again. Raises UsageError when the network does not fit the data set, the data set
     is not in `data_dir`, or the folder exists, and Diverged when training diverges.
@@ -57,7 +58,7 @@ def train_network(
     record = record_of(task, class_name)
     run = create_run(folder, record, spec_text, source)
     epochs = keep_epochs(task, run, progress)
-    write_report(run, record, spec_text, facts, epochs, command)
+    write_report(run, record, spec_text, facts, epochs, command, picture)
     return Result(run.path, epochs[-1], best_epoch(epochs))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from base64 import b64decode
 from html.parser import HTMLParser
 from xml.etree import ElementTree
 
@@ -9,6 +10,7 @@ import pytest
 
 from cldfc.train.curves import Axis, Curve, draw_curves, round_step
 from cldfc.train.device import choose_device
+from cldfc.train.report import image
 from cldfc.train.train import Result
 
 VOID = {"meta", "!doctype"}
@@ -32,6 +34,7 @@ class Reader(HTMLParser):
 
     def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         self.seen.add(tag)
+        self.addresses += [value for name, value in attrs if name in ("src", "href")]
 
     def handle_endtag(self, tag: str) -> None:
         assert self.open.pop() == tag
@@ -72,6 +75,16 @@ def test_what_it_says(report: Reader, trained: Result) -> None:
         f"{trained.best.test_accuracy:.2%} after epoch {trained.best.epoch}",
     ):
         assert expected in words
+
+
+def test_a_picture_keeps_its_styles_to_itself() -> None:
+    svg = '<svg xmlns="http://www.w3.org/2000/svg"><style>p{color:red}</style></svg>'
+    reader = Reader()
+    reader.feed(image(svg).replace("></p>", "/></p>"))
+    assert reader.seen == {"p", "img"} and not reader.words[:-1]
+    kind, data = str(reader.addresses[0]).split(",")
+    assert kind == "data:image/svg+xml;base64" and b64decode(data).decode() == svg
+    assert image("") == ""
 
 
 def test_curve_passes_through_its_values() -> None:

@@ -1,0 +1,240 @@
+"""What pictures show: for each equation at each choice of its indices a block, a chain of parts that ends in a value.
+
+Many steps of one equation are folded into one block, whose labels say `i` instead of a number.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Literal
+
+from cldfc.network.expand import Instance
+from cldfc.network.graph import Graph
+from cldfc.network.positions import Key
+from cldfc.network.program import Program, Read, Reads, Step
+from cldfc.ops import Add, Concat, Kernel, Multiply, Operator, Scale, ScaleBy, Total, Zero
+from cldfc.show.labels import Label, joined, kernel_label, merge_label, operator_label, short_names
+
+Kind = Literal["kernel", "operator", "merge"]
+MOST_STEPS = 3
+"""Of one equation on one level that are drawn one by one."""
+
+
+@dataclass(frozen=True, slots=True)
+class Operand:
+    """Where a part gets an operand from: an earlier part of its block, or values (several where steps are folded)."""
+
+    part: int | None
+    values: tuple[Key, ...] = ()
+    sign: Literal[1, -1] = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """One box of a picture: a kernel, a chain of other operators, or a place where operands are joined."""
+
+    kind: Kind
+    label: Label
+    operands: tuple[Operand, ...]
+    steps: tuple[int, ...]
+    """The places in the equation that it stands for."""
+    parameters: tuple[Key, ...] = ()
+    """Kernels and scalars of the spec: one for each of the folded steps, unless they share it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """A value, or several steps of one, with the parts that lead to it; `result` is what it is given by."""
+
+    value: Key
+    label: Label
+    steps: str
+    """`i = 1:6` where several steps are folded."""
+    level_at: int | None
+    """The place of the level in its tag, if it has one."""
+    instances: tuple[int, ...]
+    parts: tuple[Part, ...]
+    result: Operand | None
+    """None for zero."""
+
+    @property
+    def level(self) -> int | None:
+        """The level of its value; None where it has none."""
+        return None if self.level_at is None else self.value[1][self.level_at]
+
+    @property
+    def family(self) -> tuple[str, tuple[int, ...]]:
+        """What it has in common with the blocks of other levels: its name, and its indices with 0 for the level."""
+        name, indices = self.value
+        return name, tuple(0 if at == self.level_at else index for at, index in enumerate(indices))
+
+    def values_read(self) -> Iterator[Key]:
+        """The values that it needs, in the order of its parts."""
+        for operand in [*(o for part in self.parts for o in part.operands), *([self.result] if self.result else [])]:
+            yield from operand.values
+
+
+def blocks_of(graph: Graph, is_full: bool = False) -> list[Block]:
+    """The blocks of a network as it is given, operands first; `is_full` draws every step."""
+    places = level_places(graph.program)
+    runs = fold(graph, places, is_full)
+    shown = {graph.instances[n].value: graph.instances[run[0]].value for run in runs for n in run}
+    names = short_names(graph.program.spec)
+    return [make_block(graph, run, shown, names, places) for run in runs]
+
+
+def fold(graph: Graph, places: Mapping[tuple[str, int], int], is_full: bool) -> list[list[int]]:
+    """The instances that are drawn as one block each.
+
+    When an equation has many steps on one level, those on other levels are folded, too: levels stay alike.
+    """
+    together: dict[tuple[int, int | None], list[int]] = {}
+    for number, instance in enumerate(graph.instances):
+        together.setdefault((id(instance.template), level_of(places, instance.value)), []).append(number)
+    long = {id(graph.instances[run[0]].template.statement) for run in together.values() if len(run) > MOST_STEPS}
+    runs: list[list[int]] = []
+    for run in together.values():
+        template = graph.instances[run[0]].template
+        runs += [run] if id(template.statement) in long and not is_full else [[number] for number in run]
+    return sorted(runs)
+
+
+def level_places(program: Program) -> dict[tuple[str, int], int]:
+    """Which index of a family is its level, by its name and how many indices it has; one without levels has none."""
+    index, places = index_of_levels(program), dict[tuple[str, int], int]()
+    for template in program.templates:
+        bases = [position.base for position in template.left]
+        if index and index in bases:
+            places.setdefault((template.family, len(bases)), bases.index(index))
+    for template in program.templates:
+        family = template.family, len(template.left)
+        if index and template.left and not isinstance(template.left[template.level].base, str):
+            places.setdefault(family, template.level)
+    return places
+
+
+def level_of(places: Mapping[tuple[str, int], int], value: Key) -> int | None:
+    """The level of a value; None where it has none."""
+    place = places.get((value[0], len(value[1])))
+    return None if place is None else value[1][place]
+
+
+def index_of_levels(program: Program) -> str:
+    """The name of the index that counts levels, `ℓ`; empty where there are none."""
+    return next((range.name for range in program.ranges.values() if range.kind == "levels"), "")
+
+
+def make_block(
+    graph: Graph,
+    run: list[int],
+    shown: dict[Key, Key],
+    names: dict[tuple[str, ...], str],
+    places: Mapping[tuple[str, int], int],
+) -> Block:
+    """One block."""
+    instances = [graph.instances[number] for number in run]
+    first, template = instances[0], instances[0].template
+    maker = Maker(instances, shown, names)
+    parts = maker.parts()
+    label = Label(first.value[0], joined(template.left, [i.binding for i in instances]))
+    if isinstance(template.result, int):
+        is_zero = isinstance(template.steps[template.result].operator, Zero)
+        result = None if is_zero else Operand(maker.part_of[template.result])
+    else:
+        assert template.result is not None
+        result = Operand(None, maker.values([template.result] * len(instances)))
+    at = places.get((first.value[0], len(first.value[1])))
+    return Block(first.value, label, steps_text(instances), at, tuple(run), parts, result)
+
+
+def steps_text(instances: Sequence[Instance]) -> str:
+    """`i = 1:6`, for each index that takes several values."""
+    names = [name for name in instances[0].binding if len({i.binding[name] for i in instances}) > 1]
+    ends = [(min(i.binding[name] for i in instances), max(i.binding[name] for i in instances)) for name in names]
+    return ", ".join(f"{name} = {low}:{high}" for name, (low, high) in zip(names, ends, strict=True))
+
+
+class Maker:
+    """Makes the parts of one block."""
+
+    def __init__(self, instances: list[Instance], shown: dict[Key, Key], names: dict[tuple[str, ...], str]) -> None:
+        self.instances = instances
+        self.shown = shown
+        self.names = names
+        self.made: list[Part] = []
+        self.part_of: dict[int, int] = {}
+
+    def parts(self) -> tuple[Part, ...]:
+        """All parts, operands first; a chain of operators without kernels is one."""
+        for place, step in enumerate(self.instances[0].template.steps):
+            if isinstance(step.operator, Zero):
+                continue
+            kind, operands = kind_of(step), tuple(self.operands(step))
+            before = operands[0].part if operands else None
+            if kind == "operator" and before is not None and self.made[before].kind == "operator":
+                whole = self.made[before]
+                self.made[before] = replace(whole, steps=(*whole.steps, place))
+                self.part_of[place] = before
+            else:
+                self.part_of[place] = len(self.made)
+                self.made.append(Part(kind, Label(""), operands, (place,), tuple(self.parameters(step))))
+        return tuple(replace(part, label=self.label(part)) for part in self.made)
+
+    def label(self, part: Part) -> Label:
+        """What is written on a part."""
+        steps = [self.instances[0].template.steps[place] for place in part.steps]
+        if part.kind == "operator":
+            return operator_label([self.operator(step) for step in steps], self.names)
+        if part.kind == "merge":
+            return merge_label(steps[0].operator)
+        if steps[0].use is None or not self.parameters(steps[0]):
+            return operator_label([steps[0].operator], {})
+        tag = joined(steps[0].use.positions, [i.binding for i in self.instances])
+        return kernel_label(steps[0].operator, steps[0].use.name, tag)
+
+    def operator(self, step: Step) -> Operator:
+        """The operator of a step; a number that it multiplies with is that of the first of folded steps."""
+        if isinstance(step.operator, Scale) and step.factor is not None:
+            return Scale(float(step.factor.value(self.instances[0].binding)))
+        return step.operator
+
+    def operands(self, step: Step) -> Iterator[Operand]:
+        """Where a step gets its operands from; zeros are left out."""
+        signs = step.operator.signs if isinstance(step.operator, Add) else (1,) * len(step.operands)
+        template = self.instances[0].template
+        for place, operand in enumerate(step.operands):
+            sign = signs[place] if place < len(signs) else 1
+            if not isinstance(operand, int):
+                yield from self.read(operand, sign)
+            elif not isinstance(template.steps[operand].operator, Zero):
+                yield Operand(self.part_of[operand], (), sign)
+
+    def read(self, operand: Read | Reads, sign: Literal[1, -1]) -> Iterator[Operand]:
+        """The values of a read; those of a reduction are an operand each, unless steps are folded."""
+        values = self.values([operand] * len(self.instances))
+        if len(self.instances) > 1:
+            yield Operand(None, values, sign)
+        else:
+            yield from (Operand(None, (value,), sign) for value in values)
+
+    def values(self, reads: Iterable[Read | Reads]) -> tuple[Key, ...]:
+        """The values that a read stands for in any of the steps, as they are drawn, each once."""
+        found: dict[Key, None] = {}
+        for read, instance in zip(reads, self.instances, strict=True):
+            found |= dict.fromkeys(self.shown.get(key, key) for key in read.keys(instance.binding))
+        return tuple(found)
+
+    def parameters(self, step: Step) -> list[Key]:
+        """The kernels or scalars that a step uses, each once."""
+        if step.use is None or not isinstance(step.operator, Kernel | ScaleBy):
+            return []
+        keys = ((step.use.name, tuple(p.value(i.binding) for p in step.use.positions)) for i in self.instances)
+        return list(dict.fromkeys(keys))
+
+
+def kind_of(step: Step) -> Kind:
+    """How a step is drawn."""
+    if step.operator.is_layer or isinstance(step.operator, ScaleBy):
+        return "kernel"
+    return "merge" if isinstance(step.operator, Add | Total | Multiply | Concat) else "operator"

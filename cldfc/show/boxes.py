@@ -1,0 +1,90 @@
+"""What the boxes of a picture are and say, and how large they are."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Literal
+
+from cldfc.network.graph import Graph
+from cldfc.network.positions import Key
+from cldfc.show.blocks import Block, Kind
+from cldfc.show.grid import INPUT, Box, Grid
+from cldfc.show.labels import Label
+from cldfc.show.measure import SMALL, label_width, text_width
+from cldfc.show.routes import Way
+
+BoxKind = Kind | Literal["value"]
+HEIGHTS = {"kernel": 26.0, "operator": 22.0, "merge": 20.0}
+LINE = 13.0
+"""From one line of a value to the next."""
+PORT = 14.0
+"""From one edge that enters a box from above or below to the next."""
+
+
+class Boxes:
+    """The boxes of one network."""
+
+    def __init__(self, graph: Graph, grid: Grid, ways: Sequence[Way]) -> None:
+        self.graph = graph
+        self.grid = grid
+        self.ports = count_ports(ways)
+
+    def size(self, box: Box) -> tuple[float, float]:
+        """The width and height of a box."""
+        kind, lines = self.kind(box), self.lines(box)
+        wide = max(label_width(self.label(box)), *(text_width(line, SMALL) for line in lines), 0.0)
+        if kind == "value":
+            return wide + 18, LINE * (1 + len(lines)) + 9
+        if kind == "merge":
+            return max(HEIGHTS[kind], PORT * self.ports.get(box, 1) + 8), HEIGHTS[kind]
+        return max(wide + 16, 28.0), HEIGHTS[kind]
+
+    def kind(self, box: Box) -> BoxKind:
+        """What a box is."""
+        return "value" if box[1] < 0 else self.block(box).parts[box[1]].kind
+
+    def block(self, box: Box) -> Block:
+        """The block of a box."""
+        return self.grid.blocks[box[0]]
+
+    def label(self, box: Box) -> Label:
+        """What is written on a box."""
+        if box == INPUT:
+            return Label(self.graph.program.input.name)
+        block = self.block(box)
+        return block.label if box[1] < 0 else block.parts[box[1]].label
+
+    def lines(self, box: Box) -> tuple[str, ...]:
+        """What is written below the name of a value: its steps where several are folded, its shape."""
+        if box[1] >= 0:
+            return ()
+        key = (self.graph.program.input.name, ()) if box == INPUT else self.block(box).value
+        shape = "×".join(map(str, self.graph.shape(key)))
+        steps = [] if box == INPUT else [self.block(box).steps, "= 0" if self.block(box).result is None else ""]
+        return (*filter(None, steps), shape)
+
+    def parameters(self, box: Box) -> tuple[Key, ...]:
+        """The kernels and scalars that a box stands for."""
+        return () if box[1] < 0 else self.block(box).parts[box[1]].parameters
+
+    def operations(self, box: Box) -> Iterator[int]:
+        """The operations of the network that a box stands for."""
+        if box == INPUT:
+            yield 0
+            return
+        block = self.block(box)
+        for instance in block.instances:
+            if box[1] < 0:
+                yield self.graph.instances[instance].result
+            else:
+                steps = set(block.parts[box[1]].steps)
+                yield from (at for at in self.graph.members[instance] if self.graph.node(at).step in steps)
+
+
+def count_ports(ways: Sequence[Way]) -> dict[Box, int]:
+    """How many edges enter a box on the side, above or below, where most do."""
+    counts: dict[Box, int] = {}
+    for way in ways:
+        if way.port.side != "left":
+            counts[way.target] = max(counts.get(way.target, 0), way.port.place + 1)
+    return counts

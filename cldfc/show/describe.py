@@ -1,0 +1,52 @@
+"""What a picture says of a box when somebody points at it: its shape and what it costs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+
+from cldfc.network.cost import Cost, cost_of_operations, count_uses
+from cldfc.network.expand import Instance
+from cldfc.network.graph import Graph
+from cldfc.network.positions import Key, format_key
+from cldfc.show.kernels import widths_text
+from cldfc.show.labels import operator_word
+from cldfc.show.layout import Node
+from cldfc.syntax.format import format_equation
+
+
+def describe(graph: Graph, nodes: Sequence[Node]) -> list[str]:
+    """A few lines for each box of a picture."""
+    costs, uses = cost_of_operations(graph), count_uses(graph)
+    return ["\n".join(filter(None, describe_node(graph, costs, uses, node))) for node in nodes]
+
+
+def describe_node(graph: Graph, costs: Sequence[Cost], uses: Mapping[Key, int], node: Node) -> Iterator[str]:
+    """What a box is, the shape of its result, its parameters and its work."""
+    yield title(graph, node)
+    results = [graph.node(at) for at in node.operations]
+    yield f"result {'×'.join(map(str, results[-1].shape))}"
+    if node.kind == "value":
+        return
+    if len(node.parameters) == 1 and uses[node.parameters[0]] > 1:
+        yield f"{uses[node.parameters[0]]} uses in the network"
+    stored = sum({r.parameter: graph.parameters[r.parameter].count() for r in results if r.parameter}.values())
+    yield f"{stored:,} parameters" if stored else ""
+    work = sum(costs[at].multiply_adds for at in node.operations)
+    yield f"{work:,} multiply-adds for an image" if work else ""
+
+
+def title(graph: Graph, node: Node) -> str:
+    """The first line: a kernel with its widths, operators in the order of use, the equation of a value."""
+    if node.parameters:
+        name = ", ".join(map(format_key, node.parameters[:4])) + ", …" * (len(node.parameters) > 4)
+        return f"{name}: {widths_text(graph, node.parameters)}"
+    if node.kind == "value":
+        return "the input" if node.instance < 0 else equation_text(graph.instances[node.instance])
+    members = [graph.node(at) for at in node.operations if graph.node(at).instance == node.instance]
+    return ", then ".join(operator_word(member.operator) for member in members)
+
+
+def equation_text(instance: Instance) -> str:
+    """The equation that defines a value; the terms of a reduction have none of their own."""
+    template = instance.template
+    return "a term of " * template.is_inner + format_equation(template.statement)

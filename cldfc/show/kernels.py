@@ -1,0 +1,54 @@
+"""The table of kernels: those that are shared one by one, the others by name, with what sharing saves."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from cldfc.network.cost import count_uses
+from cldfc.network.graph import Graph
+from cldfc.network.positions import Key, format_key
+from cldfc.ops import ScaleBy
+from cldfc.show.colours import colours_of
+
+
+@dataclass(frozen=True, slots=True)
+class KernelRow:
+    """A shared kernel or scalar with its colour, or all of one name that are not shared."""
+
+    name: str
+    shape: str
+    keys: tuple[Key, ...]
+    uses: int
+    parameters: int
+    saved: int
+    colour: str | None
+
+
+def kernel_rows(graph: Graph) -> Iterator[KernelRow]:
+    """The rows of the table, shared kernels first."""
+    uses, colours = count_uses(graph), colours_of(graph)
+    groups: dict[object, list[Key]] = {}
+    for key in sorted(graph.parameters, key=lambda key: key not in colours):
+        if key[0] in graph.program.parameters:
+            groups.setdefault(key if key in colours else key[0], []).append(key)
+    for keys in groups.values():
+        stored = sum(graph.parameters[key].count() for key in keys)
+        saved = sum(graph.parameters[key].count() * (uses[key] - 1) for key in keys)
+        kind = "scalar" if isinstance(graph.parameters[keys[0]].operator, ScaleBy) else "kernel"
+        name = format_key(keys[0]) if len(keys) == 1 else f"{keys[0][0]}, {len(keys)} {kind}s"
+        total, colour = sum(uses[key] for key in keys), colours.get(keys[0])
+        yield KernelRow(name, widths_text(graph, keys), tuple(keys), total, stored, saved, colour)
+
+
+def widths_text(graph: Graph, keys: Sequence[Key]) -> str:
+    """`3×3  64 → 128`; a range of widths for several kernels."""
+    sizes = [graph.parameters[key].sizes for key in keys]
+    if "init" in sizes[0]:
+        return f"scalar  from {sizes[0]['init']}"
+    before, after = (
+        "…".join(str(n) for n in sorted({min(w), max(w)}))
+        for w in zip(*((s["in"], s["out"]) for s in sizes), strict=True)
+    )
+    groups = f" in {sizes[0]['groups']} groups" if sizes[0].get("groups", 1) > 1 else ""
+    return f"{sizes[0]['size']}×{sizes[0]['size']}  {before} → {after}{groups}"

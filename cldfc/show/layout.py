@@ -1,0 +1,263 @@
+"""A network laid out by level and step: boxes, labels and edges with their coordinates, for any renderer.
+
+Coordinates are pixels from the upper left corner. Boxes do not overlap, and no edge runs through a box.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from cldfc.network.graph import Graph
+from cldfc.network.positions import Key
+from cldfc.show.blocks import blocks_of, index_of_levels
+from cldfc.show.boxes import Boxes, BoxKind
+from cldfc.show.colours import colours_of
+from cldfc.show.grid import INPUT, Box, Grid, make_grid
+from cldfc.show.labels import Label
+from cldfc.show.routes import Way, find_ways
+from cldfc.show.tracks import channel_tracks, gap_tracks
+
+LEFT, MARGIN, TRACK = 88.0, 14.0, 8.0
+"""Room for the names of levels; around boxes; between edges that run beside each other."""
+BAND_GAP = 8.0
+
+Point = tuple[float, float]
+
+
+@dataclass(frozen=True, slots=True)
+class Rectangle:
+    """A place in the picture."""
+
+    x: float
+    y: float
+    width: float
+    height: float
+
+    @property
+    def middle(self) -> Point:
+        """The middle of it."""
+        return self.x + self.width / 2, self.y + self.height / 2
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    """A box: what is written on it, below it `lines`, its colour if it is a shared kernel, and what it stands for."""
+
+    kind: BoxKind
+    place: Rectangle
+    label: Label
+    lines: tuple[str, ...]
+    colour: str | None
+    parameters: tuple[Key, ...]
+    operations: tuple[int, ...]
+    instance: int
+    """The first instance of its equation; -1 for the input."""
+    band: int
+
+
+@dataclass(frozen=True, slots=True)
+class Edge:
+    """A line from node to node with right angles, and where its minus sign stands, if it has one."""
+
+    source: int
+    target: int
+    points: tuple[Point, ...]
+    minus: Point | None
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """What belongs to one value, or to several steps of one, which are drawn once."""
+
+    place: Rectangle
+    is_folded: bool
+    band: int
+
+
+@dataclass(frozen=True, slots=True)
+class Band:
+    """The strip of one level, with its name and the shapes of its values."""
+
+    place: Rectangle
+    name: str
+    shape: str
+
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """A network with coordinates."""
+
+    model: str
+    width: float
+    height: float
+    bands: tuple[Band, ...]
+    frames: tuple[Frame, ...]
+    nodes: tuple[Node, ...]
+    edges: tuple[Edge, ...]
+
+
+def lay_out(graph: Graph, is_full: bool = False) -> Picture:
+    """Lay a network out as it is given; `is_full` draws every one of many steps."""
+    grid = make_grid(blocks_of(graph, is_full))
+    return Drawing(graph, grid).picture()
+
+
+class Drawing:
+    """Turns columns and slots into coordinates."""
+
+    def __init__(self, graph: Graph, grid: Grid) -> None:
+        self.graph = graph
+        self.grid = grid
+        self.colours = colours_of(graph)
+        self.ways = find_ways(grid)
+        self.gaps, self.channels = gap_tracks(self.ways), channel_tracks(grid, self.ways)
+        self.bands = self.number_bands()
+        self.boxes = Boxes(graph, grid, self.ways)
+        self.sizes = {box: self.boxes.size(box) for box in grid.cells}
+        self.lefts, self.width = self.place_columns()
+        self.tops, self.height = self.place_slots()
+        self.numbers = {box: number for number, box in enumerate(grid.cells)}
+
+    def picture(self) -> Picture:
+        """The whole picture."""
+        nodes = tuple(self.node(box) for box in self.grid.cells)
+        edges = tuple(self.edge(way) for way in self.ways)
+        frames = tuple(self.frame(number) for number, block in enumerate(self.grid.blocks) if block.parts)
+        model = self.graph.program.model
+        return Picture(model, self.width, self.height, tuple(self.make_bands()), frames, nodes, edges)
+
+    def number_bands(self) -> list[int]:
+        """The band of each row; lines of one level are one band."""
+        levels = list(dict.fromkeys(row.level for row in self.grid.rows))
+        return [levels.index(row.level) for row in self.grid.rows]
+
+    # Places
+
+    def place_columns(self) -> tuple[list[float], float]:
+        """Where each slot across begins, and where the last one ends."""
+        widths = [0.0] * (2 * self.grid.columns + 1)
+        for box, (column, _) in self.grid.cells.items():
+            widths[2 * column + 1] = max(widths[2 * column + 1], self.sizes[box][0])
+        for gap in range(0, len(widths), 2):
+            widths[gap] = 2 * MARGIN + TRACK * max(0, self.gaps.counts.get(gap, 0) - 1)
+        return add_up(widths, LEFT)
+
+    def place_slots(self) -> tuple[list[float], float]:
+        """Where each slot down begins, and where the last one ends."""
+        heights = [0.0] * self.grid.slots
+        for box, (_, slot) in self.grid.cells.items():
+            heights[slot] = max(heights[slot], self.sizes[box][1])
+        for number, row in enumerate(self.grid.rows):
+            for slot in range(row.top, row.bottom + 1, 2):
+                heights[slot] = MARGIN + TRACK * self.channels.counts.get(slot, 0)
+            if number and self.bands[number] != self.bands[number - 1]:
+                heights[row.top] += BAND_GAP
+        return add_up(heights, 0.0)
+
+    def rectangle(self, box: Box) -> Rectangle:
+        """The place of a box, in the middle of its cell."""
+        (column, slot), (width, height) = self.grid.cells[box], self.sizes[box]
+        left, top = self.lefts[2 * column + 1], self.tops[slot]
+        x = left + (self.lefts[2 * column + 2] - left - width) / 2
+        return Rectangle(x, top + (self.tops[slot + 1] - top - height) / 2, width, height)
+
+    def node(self, box: Box) -> Node:
+        """One box."""
+        boxes, parameters = self.boxes, self.boxes.parameters(box)
+        colours = [self.colours.get(key) for key in parameters]
+        return Node(
+            kind=boxes.kind(box),
+            place=self.rectangle(box),
+            label=boxes.label(box),
+            lines=boxes.lines(box),
+            colour=colours[0] if colours and None not in colours else None,
+            parameters=parameters,
+            operations=tuple(boxes.operations(box)),
+            instance=-1 if box == INPUT else boxes.block(box).instances[0],
+            band=self.bands[self.grid.input_row if box == INPUT else self.grid.row_of[box[0]]],
+        )
+
+    def frame(self, number: int) -> Frame:
+        """The frame around a block."""
+        block, places = self.grid.blocks[number], [self.rectangle(b) for b in self.grid.cells if b[0] == number]
+        left, top = min(p.x for p in places) - 5, min(p.y for p in places) - 5
+        right, bottom = max(p.x + p.width for p in places) + 5, max(p.y + p.height for p in places) + 5
+        band = self.bands[self.grid.row_of[number]]
+        return Frame(Rectangle(left, top, right - left, bottom - top), len(block.instances) > 1, band)
+
+    def make_bands(self) -> Iterator[Band]:
+        """The strips of the levels."""
+        index = index_of_levels(self.graph.program)
+        for band in range(self.bands[-1] + 1):
+            rows = [row for row, number in zip(self.grid.rows, self.bands, strict=True) if number == band]
+            top = self.tops[rows[0].top] + (BAND_GAP if band else 0.0)
+            bottom = self.tops[rows[-1].bottom + 1]
+            level = rows[0].level
+            name = "" if level is None or not index else f"{index} = {level}"
+            yield Band(Rectangle(0, top, self.width, bottom - top), name, self.band_shape(level))
+
+    def band_shape(self, level: int | None) -> str:
+        """The shape of most values of a level."""
+        shapes = ["×".join(map(str, self.graph.shape(b.value))) for b in self.grid.blocks if b.level == level]
+        return max(dict.fromkeys(shapes), key=shapes.count, default="") if level is not None else ""
+
+    # Edges
+
+    def edge(self, way: Way) -> Edge:
+        """The line of a way."""
+        source, target = self.rectangle(way.source), self.rectangle(way.target)
+        across = [self.across(way, slot) for slot in way.across]
+        points = [(source.x + source.width, across[0])]
+        for at, gap in enumerate(way.down):
+            x = self.down(way, gap, at > 0)
+            points += [(x, across[at]), (x, across[at + 1])]
+        points += self.entry(way, target, across[-1])
+        minus = self.minus(way, points[-1]) if way.sign < 0 else None
+        return Edge(self.numbers[way.source], self.numbers[way.target], tuple(simplify(points)), minus)
+
+    def entry(self, way: Way, target: Rectangle, y: float) -> list[Point]:
+        """The last points of an edge."""
+        if way.port.side == "left":
+            return [(target.x, y)]
+        count = self.boxes.ports[way.target]
+        share = (way.port.place + 1) / (count + 1) if count > 1 else 0.5
+        x = target.x + target.width * share
+        return [(x, y), (x, target.y if way.port.side == "top" else target.y + target.height)]
+
+    def across(self, way: Way, slot: int) -> float:
+        """Where an edge runs along a lane or a channel."""
+        line = self.channels.lines.get((slot, way.source, False))
+        if line is None:
+            return (self.tops[slot] + self.tops[slot + 1]) / 2
+        row = next(row for row in self.grid.rows if row.top <= slot <= row.bottom)
+        if slot == row.bottom:
+            return self.tops[slot] + MARGIN - 3 + TRACK * line
+        return self.tops[slot + 1] - (MARGIN - 3) - TRACK * line
+
+    def down(self, way: Way, gap: int, enters: bool) -> float:
+        """Where an edge runs along a gap."""
+        return self.lefts[gap] + MARGIN - 2 + TRACK * self.gaps.lines[gap, way.source, enters]
+
+    def minus(self, way: Way, end: Point) -> Point:
+        """Where the minus sign of an edge stands, beside its end."""
+        x, y = end
+        return {"left": (x - 7, y - 5), "top": (x + 7, y - 6), "bottom": (x + 7, y + 6)}[way.port.side]
+
+
+def add_up(sizes: list[float], start: float) -> tuple[list[float], float]:
+    """Where each of some neighbours begins, with the end of the last; and that end."""
+    places = [start]
+    for size in sizes:
+        places.append(places[-1] + size)
+    return places, places[-1]
+
+
+def simplify(points: list[Point]) -> Iterator[Point]:
+    """The corners of a line, without points that lie on the way."""
+    for at, point in enumerate(points):
+        if 0 < at < len(points) - 1:
+            before, after = points[at - 1], points[at + 1]
+            if (before[0] == point[0] == after[0]) or (before[1] == point[1] == after[1]):
+                continue
+        yield point

@@ -1,0 +1,26 @@
+"""What is marked in the picture of a network that is compared with another: the boxes that differ."""
+
+from __future__ import annotations
+
+from cldfc.network.graph import Graph
+from cldfc.show.comparison import Difference
+from cldfc.show.layout import Node, Picture
+from cldfc.syntax import tree
+
+
+def find_marks(difference: Difference, after: Graph, picture: Picture) -> frozenset[int]:
+    """The boxes of a picture of the second network that differ from the first.
+
+    Kernels and scalars that are declared or shared differently, and values that another equation defines.
+    """
+    changed = [change.after for change in difference.statements if change.after is not None]
+    names = {s.symbol.name for s in changed if isinstance(s, tree.Kernel | tree.Scalar)} | set(difference.sharing)
+    equations = {statement for statement in changed if isinstance(statement, tree.Equation)}
+    return frozenset(at for at, node in enumerate(picture.nodes) if differs(after, node, names, equations))
+
+
+def differs(graph: Graph, node: Node, names: set[str], equations: set[tree.Equation]) -> bool:
+    """Whether a box stands for one of some kernels, or for a value of one of some equations."""
+    if node.kind != "value":
+        return any(name in names for name, _ in node.parameters)
+    return node.instance >= 0 and graph.instances[node.instance].template.statement in equations

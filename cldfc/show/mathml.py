@@ -1,0 +1,29 @@
+"""The equations of a spec in MathML, which browsers set as mathematics."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from cldfc.algebra.linearity import operators_of
+from cldfc.syntax import tree
+from cldfc.syntax.format import format_equation, format_let
+
+WORD_BREAK = re.compile(r"(?<=\w)_(?=\w)")
+"""The underscore of `a_{long_name}`, which LaTeX would read as a subscript of a subscript."""
+
+
+def equations_as_mathml(spec: tree.Spec) -> str:
+    """Equations, then the operators that they use, a formula each."""
+    from latex2mathml.converter import convert  # pyright: ignore[reportMissingTypeStubs]
+
+    return "\n".join(convert(WORD_BREAK.sub(r"\_", latex)) for latex in formulas(spec))
+
+
+def formulas(spec: tree.Spec) -> Iterator[str]:
+    """Equations and operators in LaTeX."""
+    for statement in spec.statements:
+        if isinstance(statement, tree.Equation):
+            yield format_equation(statement, 0, "latex")
+    for operator in operators_of(spec):
+        yield format_let(operator, 0, "latex")
