@@ -67,7 +67,7 @@ def test_files_named_exist():
 
 def test_every_page_is_in_the_book():
     listed = re.findall(
-        r"^(\w+)$", "\n".join(BOOK.findall((DOCS / "index.md").read_text(encoding="utf-8"))), re.MULTILINE
+        r"^([\w-]+)$", "\n".join(BOOK.findall((DOCS / "index.md").read_text(encoding="utf-8"))), re.MULTILINE
     )
     assert sorted([*listed, "index"]) == sorted(page.stem for page in DOCS.glob("*.md"))
 
