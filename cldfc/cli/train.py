@@ -3,24 +3,36 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Generator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from cldfc.cli.options import Classes, DataDir, Download, Input, Lets, SpecPath, Ties, errors
-from cldfc.compiler import build, whole_text
-from cldfc.syntax.read import read_source
-from cldfc.syntax.spelling import ascii_name
+from cldfc.cli.options import Classes, DataDir, Download, Input, Lets, Ties, errors
+from cldfc.diagnostics import UsageError
 from cldfc.task import read_task
+
+if TYPE_CHECKING:
+    from cldfc.train.train import Result
+
+Given = Mapping[str, object]
+"""The options that stand on the command line, by name."""
 
 
 def train(
-    spec: SpecPath,
-    data: Annotated[str, typer.Option(metavar="NAME", help="The data set, such as `digits`.", show_default=False)],
+    spec: Annotated[Path | None, typer.Argument(metavar="SPEC", help="A .cldf file.", show_default=False)] = None,
+    data: Annotated[
+        str | None, typer.Option(metavar="NAME", help="The data set, such as `digits`.", show_default=False)
+    ] = None,
     output: Annotated[
         Path | None,
         typer.Option("-o", "--output", metavar="FOLDER", help="The run folder; by default a new one in runs/."),
+    ] = None,
+    resume: Annotated[
+        Path | None,
+        typer.Option("--resume", metavar="RUN", help="Go on with an interrupted run, instead of a SPEC."),
     ] = None,
     epochs: Annotated[int | None, typer.Option(help="Passes over the training images.", show_default=False)] = None,
     batch: Annotated[int | None, typer.Option(help="Images in a step.", show_default=False)] = None,
@@ -37,50 +49,62 @@ def train(
     classes: Classes = None,
     data_dir: DataDir = None,
     download: Download = False,
+    save_minutes: Annotated[
+        float, typer.Option(min=0, help="Minutes within an epoch after which the state is saved.")
+    ] = 10,
 ) -> None:
     """Train a network on a data set, which sets the input's shape and the number of classes.
 
     Example: cldfc train specs/fbresnet.cldf --data digits
     """
-    with errors():
-        from cldfc.emit.torch_module import emit_module
-        from cldfc.show.summary import facts
-        from cldfc.train.catalogue import DATA_DIR, find
-        from cldfc.train.data.files import fetch_missing, require
-        from cldfc.train.recipe import change_recipe
+    fields = {"epochs": epochs, "batch": batch, "lr": lr, "weight_decay": weight_decay, "seed": seed}
+    recipe = {name: value for name, value in fields.items() if value is not None}
+    made_with = {"SPEC": spec, "--output": output, "--let": let, "--tie": tie, "--input": input, "--classes": classes}
+    with errors(), stopping():
+        from cldfc.training import Surroundings, resume_run, start_run
 
-        dataset = find(data)
-        wanted = {"epochs": epochs, "batch": batch, "lr": lr, "weight_decay": weight_decay, "seed": seed}
-        recipe = change_recipe(dataset.recipe, {name: value for name, value in wanted.items() if value is not None})
-        source = read_source(spec)
-        task = read_task(let or (), tie or (), input, classes).on(dataset.name, dataset.shape, dataset.classes)
-        graph = build(source, task)
-        code = emit_module(graph)
-        data_dir = data_dir or DATA_DIR
-        if download:
-            fetch_missing(dataset, data_dir, lambda line: print(line, file=sys.stderr))
-        require(dataset, data_dir)
+        around = Surroundings(data_dir, download, save_minutes, say)
+        if resume:
+            refuse(made_with)
+            result = resume_run(resume, recipe if data is None else {**recipe, "dataset": data}, around)
+        else:
+            if spec is None or data is None:
+                raise UsageError("SPEC or `--data` is missing", "`cldfc train SPEC --data NAME`, or `--resume RUN`")
+            task = read_task(let or (), tie or (), input, classes)
+            command = " ".join(["cldfc", *sys.argv[1:]])
+            result = start_run(spec, data, task, recipe, output, command, around)
+        report(result)
 
-        from cldfc.train.progress import show_progress
-        from cldfc.train.train import train_network
 
-        command = " ".join(["cldfc", *sys.argv[1:]])
-        with show_progress() as progress:
-            result = train_network(
-                whole_text(source, task),
-                code,
-                ascii_name(graph.program.model),
-                facts(graph),
-                dataset,
-                recipe,
-                output,
-                progress,
-                command,
-                data_dir,
-            )
-        print(f"{dataset.name}: {dataset.split}")
-        final, best = result.final.test_accuracy, result.best.test_accuracy
-        print(f"test accuracy {final:.2%} after the last epoch, {best:.2%} at best")
-        print(f"weights  {result.folder / 'best.safetensors'}")
-        print(f"source   {result.folder / 'network.py'}")
-        print(f"report   {result.folder / 'report.html'}")
+def refuse(made_with: Given) -> None:
+    """Raises UsageError for an option that a run is made with: its folder holds them all."""
+    for name, value in made_with.items():
+        if value:
+            raise UsageError(f"{name} cannot stand beside `--resume`", "leave it out: the run folder holds the spec")
+
+
+@contextmanager
+def stopping() -> Generator[None]:
+    """Say how to go on when a training was asked to stop, and leave with the signal's exit code."""
+    from cldfc.train.stop import Stopped
+
+    try:
+        yield
+    except Stopped as stopped:
+        print(f"stopped and saved; go on with `cldfc train --resume {stopped.folder}`", file=sys.stderr)
+        raise typer.Exit(stopped.exit_code) from None
+
+
+def say(line: str) -> None:
+    """Print a line that is no result."""
+    print(line, file=sys.stderr)
+
+
+def report(result: Result) -> None:
+    """Print what came of a training."""
+    print(f"{result.dataset.name}: {result.dataset.split}")
+    final, best = result.final.test_accuracy, result.best.test_accuracy
+    print(f"test accuracy {final:.2%} after the last epoch, {best:.2%} at best")
+    print(f"weights  {result.folder / 'best.safetensors'}")
+    print(f"source   {result.folder / 'network.py'}")
+    print(f"report   {result.folder / 'report.html'}")
