@@ -7,7 +7,7 @@ SPEC ?= preact18_Al
 RUN := runs/$(SPEC)-$(shell date +%Y%m%d-%H%M%S)
 QUIET := --quiet --disable-pip-version-check
 
-.PHONY: demo test check golden fuzz bench grammar seeds clean
+.PHONY: demo test check golden fuzz torture bench grammar seeds clean
 
 demo: $(INSTALLED)
 	@mkdir -p runs
@@ -32,6 +32,9 @@ golden: $(INSTALLED)
 
 fuzz: $(INSTALLED)
 	@CLDFC_FUZZ=100000 $(BIN)/python -m pytest -x tests/test_fuzz.py tests/test_differential.py
+
+torture: $(INSTALLED)
+	@CLDFC_TORTURE=30 $(BIN)/python -m pytest -x tests/train/test_stop.py tests/train/test_damage.py
 
 bench: $(INSTALLED)
 	@$(BIN)/python benchmarks/front_end.py
