@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -17,6 +18,8 @@ from cldfc.train.recipe import change_recipe
 from cldfc.train.stop import listen
 
 if TYPE_CHECKING:
+    from cldfc.train.loop import Progress
+    from cldfc.train.processes import Processes
     from cldfc.train.train import Result
 
 
@@ -42,26 +45,25 @@ def start_run(
     output: Path | None,
     command: str,
     around: Surroundings,
-) -> Result:
+) -> Result | None:
     """Train the network of a spec on a data set, with changes to its recipe, into a new folder.
 
-    Raises CldfError, and what `train_network` raises.
+    Gives nothing in a process that is not the first. Raises CldfError, and what `train_network` raises.
     """
     dataset = find(data)
     recipe = change_recipe(dataset.recipe, changes)
     source = read_source(spec)
     task = task.on(dataset.name, dataset.shape, dataset.classes)
     graph = build(source, task)
-    data_dir = at_hand(dataset, around)
 
     from cldfc.emit.torch_module import emit_module
     from cldfc.show.summary import facts
     from cldfc.train.keep import Saving
-    from cldfc.train.progress import show_progress
+    from cldfc.train.processes import together
     from cldfc.train.train import train_network
 
-    with listen() as request, show_progress() as progress:
-        return train_network(
+    with together() as processes, listen(processes.count == 1) as request, shown(processes) as progress:
+        result = train_network(
             whole_text(source, task),
             emit_module(graph),
             ascii_name(graph.program.model),
@@ -71,40 +73,53 @@ def start_run(
             output,
             progress,
             command,
-            data_dir,
+            at_hand(dataset, around, processes),
             Saving(around.save_minutes, request),
+            processes,
         )
+    return result if processes.is_first else None
 
 
-def resume_run(folder: Path, changes: Mapping[str, object], around: Surroundings) -> Result:
+def resume_run(folder: Path, changes: Mapping[str, object], around: Surroundings) -> Result | None:
     """Train the run in a folder from its newest checkpoint to its end.
 
-    `changes` are what the command line says of it. Raises CldfError, and what `read_interrupted` and
-    `resume_network` raise.
+    `changes` are what the command line says of it. Gives nothing in a process that is not the first.
+    Raises CldfError, and what `read_interrupted` and `resume_network` raise.
     """
     from cldfc.train.resume import read_interrupted, resume_network
 
     run = read_interrupted(folder, changes)
     graph = build(Source("spec.cldf", run.spec_text), Task(run.record.input_shape, run.record.classes))
-    data_dir = at_hand(find(run.record.dataset), around)
 
     from cldfc.emit.torch_module import emit_module
     from cldfc.show.summary import facts
     from cldfc.train.keep import Saving
-    from cldfc.train.progress import show_progress
+    from cldfc.train.processes import together
 
-    def warn(line: str) -> None:
-        around.say(f"warning: {line}")
+    with together() as processes, listen(processes.count == 1) as request, shown(processes) as progress:
 
-    with listen() as request, show_progress() as progress:
+        def warn(line: str) -> None:
+            if processes.is_first:
+                around.say(f"warning: {line}")
+
+        data_dir = at_hand(find(run.record.dataset), around, processes)
         saving = Saving(around.save_minutes, request)
-        return resume_network(run, emit_module(graph), facts(graph), progress, warn, data_dir, saving)
+        result = resume_network(run, emit_module(graph), facts(graph), progress, warn, data_dir, saving, processes)
+    return result if processes.is_first else None
 
 
-def at_hand(dataset: DataSet, around: Surroundings) -> Path:
+def shown(processes: Processes) -> AbstractContextManager[Progress]:
+    """Progress that the first process shows."""
+    from cldfc.train.progress import Silence, show_progress
+
+    return show_progress() if processes.is_first else nullcontext(Silence())
+
+
+def at_hand(dataset: DataSet, around: Surroundings, processes: Processes) -> Path:
     """The folder with the files of a data set; raises UsageError when one is missing there."""
     data_dir = around.data_dir or DATA_DIR
-    if around.download:
+    if around.download and processes.is_first:
         fetch_missing(dataset, data_dir, around.say)
+    processes.gather(None)
     require(dataset, data_dir)
     return data_dir

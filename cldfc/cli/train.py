@@ -43,6 +43,9 @@ def train(
     seed: Annotated[
         int | None, typer.Option(help="Seed of weights, order and augmentation.", show_default=False)
     ] = None,
+    sync_bn: Annotated[
+        bool, typer.Option("--sync-bn", help="Under torchrun: batch norm over the batch of all processes.")
+    ] = False,
     let: Lets = None,
     tie: Ties = None,
     input: Input = None,
@@ -58,7 +61,9 @@ def train(
     Example: cldfc train specs/fbresnet.cldf --data digits
     """
     fields = {"epochs": epochs, "batch": batch, "lr": lr, "weight_decay": weight_decay, "seed": seed}
-    recipe = {name: value for name, value in fields.items() if value is not None}
+    recipe: dict[str, object] = {name: value for name, value in fields.items() if value is not None}
+    if sync_bn:
+        recipe["sync_bn"] = True
     made_with = {"SPEC": spec, "--output": output, "--let": let, "--tie": tie, "--input": input, "--classes": classes}
     with errors(), stopping():
         from cldfc.training import Surroundings, resume_run, start_run
@@ -73,7 +78,8 @@ def train(
             task = read_task(let or (), tie or (), input, classes)
             command = " ".join(["cldfc", *sys.argv[1:]])
             result = start_run(spec, data, task, recipe, output, command, around)
-        report(result)
+        if result is not None:
+            report(result)
 
 
 def refuse(made_with: Given) -> None:
@@ -91,7 +97,8 @@ def stopping() -> Generator[None]:
     try:
         yield
     except Stopped as stopped:
-        print(f"stopped and saved; go on with `cldfc train --resume {stopped.folder}`", file=sys.stderr)
+        if stopped.is_first:
+            print(f"stopped and saved; go on with `cldfc train --resume {stopped.folder}`", file=sys.stderr)
         raise typer.Exit(stopped.exit_code) from None
 
 

@@ -39,14 +39,15 @@ def train_and_save(
     """
     position, saved = start, monotonic()
     for position in train_from(task, optimizer, start, progress):
-        epoch_is_done, is_asked = position.step == 0, saving.request.number != 0
-        if epoch_is_done:
+        is_due = position.step == 0 or monotonic() - saved > 60 * saving.minutes
+        asked, due = task.processes.highest(saving.request.number, is_due)
+        if position.step == 0 and task.processes.is_first:
             keep_epoch(task, run, position)
-        if epoch_is_done or is_asked or monotonic() - saved > 60 * saving.minutes:
+        if asked or due:
             save_state(task, optimizer, run, position)
             saved = monotonic()
-        if is_asked and position.epoch <= task.recipe.epochs:
-            raise Stopped(run.path, saving.request.number)
+        if asked and position.epoch <= task.recipe.epochs:
+            raise Stopped(run.path, int(asked), task.processes.is_first)
     return position.epochs
 
 
@@ -63,4 +64,6 @@ def save_state(task: Task, optimizer: Optimizer, run: RunFolder, position: Posit
     for name, tensor in tensors.items():
         if not is_finite(tensor):
             raise diverged(f"`{name}` is no longer finite in epoch {position.epoch}", task.recipe)
-    write_checkpoint(run.checkpoints, tensors, saved_at(position))
+    saved = saved_at(position, task.processes)
+    if task.processes.is_first:
+        write_checkpoint(run.checkpoints, tensors, saved)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from time import perf_counter
 from typing import Protocol
@@ -22,8 +22,9 @@ from cldfc.train.metrics import Epoch
 from cldfc.train.optimizer import learning_rate, set_learning_rate
 from cldfc.train.origin import find_origin
 from cldfc.train.position import Position, after_epoch, after_step
+from cldfc.train.processes import ALONE, Processes
 from cldfc.train.recipe import Recipe
-from cldfc.train.score import score_network
+from cldfc.train.score import Score, score_network
 
 
 class Diverged(UsageError):
@@ -48,13 +49,18 @@ class Progress(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """What is trained, on what, how, and where: fixed through all epochs."""
+    """What is trained, on what, how, where, and by how many processes: fixed through all epochs.
+
+    `network` holds the weights; `trained` is the same, or what shares its gradient with other processes.
+    """
 
     network: nn.Module
     loader: Loader
     dataset: DataSet
     recipe: Recipe
     device: Device
+    trained: nn.Module
+    processes: Processes = ALONE
 
 
 def train_from(task: Task, optimizer: Optimizer, start: Position, progress: Progress) -> Iterator[Position]:
@@ -79,10 +85,11 @@ def train_epoch(task: Task, optimizer: Optimizer, start: Position, progress: Pro
     task.network.train()
     for batch in task.loader.train_batches(start.epoch, start.step):
         loss, hits = train_step(task, optimizer, batch, rate_at(task, position))
+        shown = len(batch) * task.processes.count
         if not math.isfinite(loss):
-            origin = find_origin(task.network, partial(forward, task, batch))
+            origin = find_origin(task.network, partial(forward, replace(task, trained=task.network), batch))
             raise diverged(f"the loss is {loss} in epoch {start.epoch}", task.recipe, origin)
-        position = after_step(position, loss, hits, len(batch), perf_counter() - began)
+        position = after_step(position, loss, hits, shown, perf_counter() - began)
         progress.step(position.epoch, position.step, loss)
         yield position
 
@@ -100,15 +107,15 @@ def train_step(task: Task, optimizer: Optimizer, batch: Images, rate: float) -> 
     loss: Tensor = cross_entropy(scores, batch.labels, label_smoothing=task.recipe.label_smoothing)
     optimizer.zero_grad()
     loss.backward()  # pyright: ignore[reportUnknownMemberType]
-    value = loss.item()
-    if math.isfinite(value):
+    total = task.processes.total(loss.item())[0] / task.processes.count
+    if math.isfinite(total):
         descend(task, optimizer)
-    return value, int((scores.argmax(1) == batch.labels).sum())
+    return total, int(task.processes.total(int((scores.argmax(1) == batch.labels).sum()))[0])
 
 
 def forward(task: Task, batch: Images) -> Tensor:
     """What the network says of a batch."""
-    return task.device.scores(task.network, standardise(batch.pixels, task.dataset))
+    return task.device.scores(task.trained, standardise(batch.pixels, task.dataset))
 
 
 def descend(task: Task, optimizer: Optimizer) -> None:
@@ -121,7 +128,7 @@ def descend(task: Task, optimizer: Optimizer) -> None:
 def finish_epoch(task: Task, position: Position) -> Position:
     """Test the network after the last step of an epoch. Raises Diverged when the loss is not finite."""
     start = perf_counter()
-    test = score_network(task.network, task.loader.test_batches(), task.dataset, task.device)
+    test = score_together(task)
     if not math.isfinite(test.loss):
         raise diverged(f"the test loss is {test.loss} in epoch {position.epoch}", task.recipe)
     measured = Epoch(
@@ -133,6 +140,16 @@ def finish_epoch(task: Task, position: Position) -> Position:
         seconds=position.seconds + perf_counter() - start,
     )
     return after_epoch(position, measured)
+
+
+def score_together(task: Task) -> Score:
+    """The score on all test images, of which each process sees its share."""
+    task.processes.agree(task.network)
+    own = score_network(task.network, task.loader.test_batches(), task.dataset, task.device)
+    if task.processes.count == 1:
+        return own
+    sums = task.processes.total(own.loss * own.images, own.accuracy * own.images, own.images)
+    return Score(sums[0] / sums[2], round(sums[1]) / sums[2], int(sums[2]))
 
 
 def diverged(found: str, recipe: Recipe, origin: str = "") -> Diverged:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,6 +22,7 @@ from cldfc.train.loop import Progress, Task
 from cldfc.train.metrics import as_csv, best_epoch
 from cldfc.train.optimizer import make_optimizer
 from cldfc.train.position import BEGINNING, Position
+from cldfc.train.processes import ALONE, Processes
 from cldfc.train.recipe import Recipe, change_recipe
 from cldfc.train.report import write_report
 from cldfc.train.run import RunFolder, RunRecord, read_record, write_record
@@ -85,6 +87,7 @@ def resume_network(
     warn: Warn,
     data_dir: Path = DATA_DIR,
     saving: Saving | None = None,
+    processes: Processes = ALONE,
 ) -> Result:
     """Go on with a run as if it had never been interrupted: on the same machine, with the same bits on a CPU.
 
@@ -94,15 +97,17 @@ def resume_network(
     checkpoint is that of another network, or another process trains in the folder.
     """
     run, record = interrupted.run, interrupted.record
-    with locked(run):
+    with locked(run) if processes.is_first else nullcontext():
         torch.manual_seed(record.recipe.seed)  # pyright: ignore[reportUnknownMemberType]
         dataset = find(record.dataset)
-        task = prepare(build_fitting(source, record.class_name, dataset), dataset, record.recipe, data_dir)
+        task = prepare(build_fitting(source, record.class_name, dataset), dataset, record.recipe, data_dir, processes)
         optimizer = make_optimizer(task.network, record.recipe)
         start = go_back(task, optimizer, run, record, warn)
-        write_record(run, record)
+        if processes.is_first:
+            write_kept(run, record, start, warn)
         epochs = train_and_save(task, optimizer, run, start, progress, saving or Saving())
-    write_report(run, record, interrupted.spec_text, facts, epochs, record.command)
+    if processes.is_first:
+        write_report(run, record, interrupted.spec_text, facts, epochs, record.command)
     return Result(run.path, task.dataset, epochs[-1], best_epoch(epochs))
 
 
@@ -114,12 +119,17 @@ def go_back(task: Task, optimizer: Optimizer, run: RunFolder, record: RunRecord,
         return BEGINNING
     warn_of_differences(task, record, checkpoint, warn)
     restore_tensors(task.network, optimizer, checkpoint.tensors, checkpoint.path)
-    restore_generators(checkpoint.saved.generators)
-    position = checkpoint.saved.position
+    if len(checkpoint.saved.generators) == task.processes.count:
+        restore_generators(checkpoint.saved.generators[task.processes.rank])
+    return checkpoint.saved.position
+
+
+def write_kept(run: RunFolder, record: RunRecord, position: Position, warn: Warn) -> None:
+    """Let the files of a run be those up to a position."""
+    write_record(run, record)
     if position.epochs:
         write_file(run.metrics, as_csv(position.epochs))
         restore_best(run, position, warn)
-    return position
 
 
 def warn_of_differences(task: Task, record: RunRecord, checkpoint: Checkpoint, warn: Warn) -> None:
@@ -127,6 +137,7 @@ def warn_of_differences(task: Task, record: RunRecord, checkpoint: Checkpoint, w
     pairs = (
         ("torch", record.torch, torch.__version__),
         ("device", record.device, str(task.device)),
+        ("number of processes", str(len(checkpoint.saved.generators)), str(task.processes.count)),
         ("number of threads", str(checkpoint.saved.threads), str(torch.get_num_threads())),
     )
     for name, before, now in pairs:

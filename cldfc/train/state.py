@@ -14,6 +14,7 @@ from torch.optim import Optimizer
 from cldfc.diagnostics import UsageError
 from cldfc.train.checkpoint import HELP, compare
 from cldfc.train.position import Position
+from cldfc.train.processes import Processes
 
 NETWORK, OPTIMIZER = "network.", "optimizer."
 
@@ -29,8 +30,8 @@ class Saved(BaseModel):
     position: Position
     """Where the training stood."""
 
-    generators: dict[str, str]
-    """The states of torch's generators, as hexadecimal digits, by the kind of the device."""
+    generators: list[dict[str, str]]
+    """For each process the states of torch's generators, as hexadecimal digits, by the kind of the device."""
 
     threads: int = Field(ge=1)
     """Threads that torch used; sums in float32 depend on them."""
@@ -94,6 +95,7 @@ def restore_generators(states: Mapping[str, str]) -> None:
         raise ValueError(f"no state of a generator: {error}") from error
 
 
-def saved_at(position: Position) -> Saved:
+def saved_at(position: Position, processes: Processes) -> Saved:
     """What is saved beside the tensors at a position."""
-    return Saved(position=position, generators=generators(), threads=torch.get_num_threads())
+    states = processes.gather(generators())
+    return Saved(position=position, generators=states, threads=torch.get_num_threads())

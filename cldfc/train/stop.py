@@ -18,10 +18,11 @@ ASKED = {signal.SIGINT: "Ctrl-C", signal.SIGTERM: "SIGTERM"}
 class Stopped(Exception):
     """A training that stopped because it was asked to, after it had saved its state."""
 
-    def __init__(self, folder: Path, number: int) -> None:
-        super().__init__(folder, number)
+    def __init__(self, folder: Path, number: int, is_first: bool = True) -> None:
+        super().__init__(folder, number, is_first)
         self.folder = folder
         self.number = number
+        self.is_first = is_first
 
     @property
     def exit_code(self) -> int:
@@ -37,12 +38,17 @@ class Request:
 
 
 @contextmanager
-def listen() -> Generator[Request]:
-    """Note the first SIGINT or SIGTERM; after it, SIGINT ends the process at once. Only for the main thread."""
+def listen(is_alone: bool = True) -> Generator[Request]:
+    """Note the first SIGINT or SIGTERM; after it, SIGINT ends the process at once, if it is alone: torchrun repeats it.
+
+    Only for the main thread.
+    """
     request = Request()
 
     def note(number: int, _frame: FrameType | None) -> None:
         request.number = request.number or number
+        if not is_alone:
+            return
         signal.signal(signal.SIGINT, signal.SIG_DFL)
         cursor = SHOW_CURSOR if sys.stderr.isatty() else ""
         said = f"{ASKED[signal.Signals(number)]}: this step is finished and saved; Ctrl-C leaves at once"

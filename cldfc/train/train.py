@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 
+from cldfc.diagnostics import UsageError
 from cldfc.train.catalogue import DATA_DIR, DataSet
 from cldfc.train.data.loader import open_loader
 from cldfc.train.device import choose_device
@@ -19,9 +21,11 @@ from cldfc.train.network import build_network, check_fit
 from cldfc.train.optimizer import make_optimizer
 from cldfc.train.pixel import speed_up_pixels
 from cldfc.train.position import BEGINNING
-from cldfc.train.recipe import Recipe
+from cldfc.train.processes import ALONE, Processes, Shared
+from cldfc.train.recipe import EPOCH_LIMIT, Recipe
 from cldfc.train.report import write_report
-from cldfc.train.run import RunRecord, create_run
+from cldfc.train.run import RunFolder, RunRecord, create_run
+from cldfc.train.synchronise import synchronise_norms
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,11 +50,13 @@ def train_network(
     command: str = "",
     data_dir: Path = DATA_DIR,
     saving: Saving | None = None,
+    processes: Processes = ALONE,
 ) -> Result:
     """Train the class of a generated source, and write everything about it into a new folder.
 
     `facts` and `command` (what repeats the run) go into the report; without `folder` a numbered
-    one is made in `runs`; `saving` says how often the state is saved. With the same release of
+    one is made in `runs`; `saving` says how often the state is saved; of several `processes` the
+    first one writes. With the same release of
     torch and number of threads, a CPU gives the same weights again.
 
     Raises UsageError when the network does not fit the data set, the data set is not in
@@ -58,13 +64,14 @@ def train_network(
     Stopped when it was asked to stop and has saved its state.
     """
     torch.manual_seed(recipe.seed)  # pyright: ignore[reportUnknownMemberType]
-    task = prepare(build_fitting(source, class_name, dataset), dataset, recipe, data_dir)
+    task = prepare(build_fitting(source, class_name, dataset), dataset, recipe, data_dir, processes)
     record = record_of(task, class_name, command)
-    run = create_run(folder, record, spec_text, source)
-    with locked(run):
+    run = create_run(folder, record, spec_text, source) if processes.is_first else RunFolder(folder or Path())
+    with locked(run) if processes.is_first else nullcontext():
         optimizer = make_optimizer(task.network, recipe)
         epochs = train_and_save(task, optimizer, run, BEGINNING, progress, saving or Saving())
-    write_report(run, record, spec_text, facts, epochs, command)
+    if processes.is_first:
+        write_report(run, record, spec_text, facts, epochs, command)
     return Result(run.path, dataset, epochs[-1], best_epoch(epochs))
 
 
@@ -75,13 +82,34 @@ def build_fitting(source: str, class_name: str, dataset: DataSet) -> torch.nn.Mo
     return network
 
 
-def prepare(network: torch.nn.Module, dataset: DataSet, recipe: Recipe, data_dir: Path) -> Task:
-    """The network and the images, on the device they are trained on."""
+def prepare(
+    network: torch.nn.Module, dataset: DataSet, recipe: Recipe, data_dir: Path, processes: Processes = ALONE
+) -> Task:
+    """The network and the images, on the device they are trained on. Raises UsageError."""
     device = choose_device()
     loader = open_loader(dataset, recipe, device, data_dir)
     if device.kind == "cpu":
         speed_up_pixels(network)
-    return Task(device.place(network), loader, dataset, recipe, device)
+    network = device.place(network)
+    if processes is ALONE:
+        return Task(network, loader, dataset, recipe, device, network)
+    check_shares(recipe, processes)
+    # What is drawn within the network, such as by dropout, is to differ.
+    torch.manual_seed(recipe.seed + EPOCH_LIMIT * processes.rank)  # pyright: ignore[reportUnknownMemberType]
+    if recipe.sync_bn:
+        synchronise_norms(network)
+    shared = Shared(loader, processes)
+    trained = processes.spread(network, torch.zeros(1, *dataset.shape, device=device.torch))
+    return Task(network, shared, dataset, recipe, device, trained, processes)
+
+
+def check_shares(recipe: Recipe, processes: Processes) -> None:
+    """Raises UsageError unless all processes get as many images of a batch."""
+    if recipe.batch % processes.count:
+        raise UsageError(
+            f"a batch of {recipe.batch} images cannot be shared by {processes.count} processes",
+            f"give a `--batch` that is a multiple of {processes.count}: it is that of all processes together",
+        )
 
 
 def record_of(task: Task, class_name: str, command: str) -> RunRecord:

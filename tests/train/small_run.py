@@ -12,6 +12,7 @@ from cldfc.train.catalogue import find
 from cldfc.train.checkpoint_folder import list_checkpoints
 from cldfc.train.keep import Saving
 from cldfc.train.loop import Progress
+from cldfc.train.processes import ALONE, Processes
 from cldfc.train.progress import Silence
 from cldfc.train.recipe import Recipe
 from cldfc.train.resume import read_interrupted, resume_network
@@ -48,11 +49,14 @@ def train(
     progress: Progress | None = None,
     saving: Saving | None = None,
     source: str = SMALL,
+    processes: Processes = ALONE,
 ) -> Result:
     """A new run."""
     saving = saving or Saving(NEVER)
     progress = progress or Silence()
-    return train_network("", source, "Small", {}, find(IMAGES), recipe, folder, progress, saving=saving)
+    return train_network(
+        "", source, "Small", {}, find(IMAGES), recipe, folder, progress, saving=saving, processes=processes
+    )
 
 
 def resume(
