@@ -7,7 +7,7 @@ SPEC ?= preact18_Al
 RUN := runs/$(SPEC)-$(shell date +%Y%m%d-%H%M%S)
 QUIET := --quiet --disable-pip-version-check
 
-.PHONY: demo test check docs links golden fuzz bench grammar seeds clean
+.PHONY: demo test check docs links golden fuzz torture bench grammar seeds clean
 
 demo: $(INSTALLED)
 	@mkdir -p runs
@@ -42,6 +42,9 @@ golden: $(INSTALLED)
 
 fuzz: $(INSTALLED)
 	@CLDFC_FUZZ=100000 $(BIN)/python -m pytest -x tests/test_fuzz.py tests/test_differential.py
+
+torture: $(INSTALLED)
+	@CLDFC_TORTURE=30 $(BIN)/python -m pytest -x tests/train/test_stop.py tests/train/test_damage.py
 
 bench: $(INSTALLED)
 	@$(BIN)/python benchmarks/front_end.py

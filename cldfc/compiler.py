@@ -51,10 +51,16 @@ def analyse_spec(spec: tree.Spec, task: Task, problems: Problems) -> Inferred:
 
 
 def whole_text(source: Source, task: Task = AS_WRITTEN) -> str:
-    """The text of a spec that stands for itself: with what it extends, and with the task's changes."""
+    """The text of a spec that stands for itself: with what it extends, and with the task's changes.
+
+    What a spec expects, it expects of the network that it writes: a changed one has no `expect`.
+    """
     spec = change_spec(read_spec(source, Problems()), task.changes, Problems())
     is_alone = not task.changes and all(statement.span.source is source for statement in spec.statements)
-    return source.text if is_alone else "".join(f"{format_statement(statement)}\n" for statement in spec.statements)
+    if is_alone:
+        return source.text
+    kept = [s for s in spec.statements if not (task.changes and isinstance(s, tree.Expect))]
+    return "".join(f"{format_statement(statement)}\n" for statement in kept)
 
 
 @collector_paused()

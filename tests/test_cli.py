@@ -90,6 +90,11 @@ def test_errors_as_data(wrong):
         ["train", SPEC, "--data", "digits", "--epochs", "0"],
         ["train", SPEC, "--data", "digits", "--epochs", "many"],
         ["train", SPEC],
+        ["train", SPEC, "--data", "digits", "--save-minutes", "-1"],
+        ["train", "--data", "digits"],
+        ["train", "--resume", "no_such_run"],
+        ["train", SPEC, "--resume", "no_such_run"],
+        ["train", "--resume", "no_such_run", "--let", "J = 2"],
         ["eval", "no_such_run"],
         ["nonsense"],
     ],
@@ -172,7 +177,15 @@ def test_train_and_eval_agree(tmp_path):
     trained = cldfc("train", spec, "--data", "digits", "--epochs", "2", "-o", str(run))
     assert trained.returncode == 0, trained.stderr
     best = trained.stdout.split("last epoch, ")[1].split(" at best")[0]
-    expected = {"spec.cldf", "network.py", "recipe.json", "metrics.csv", "best.safetensors", "report.html"}
+    expected = {
+        "spec.cldf",
+        "network.py",
+        "recipe.json",
+        "metrics.csv",
+        "best.safetensors",
+        "report.html",
+        "checkpoints",
+    }
     assert {path.name for path in run.iterdir()} == expected
     assert "data:image/svg+xml;base64," in (run / "report.html").read_text(encoding="utf-8")
     assert (run / "spec.cldf").read_text(encoding="utf-8") == (ROOT / spec).read_text(encoding="utf-8")
@@ -320,3 +333,13 @@ def test_training_on_other_sizes_than_the_data(options):
     result = cldfc("train", "specs/fbresnet.cldf", "--data", "digits", *options)
     assert result.returncode == 2
     assert "the images of `digits` are 1×8×8, in 10 classes" in result.stderr
+
+
+def test_a_changed_network_is_trained_and_evaluated(tmp_path):
+    """What the spec expects of the network that it writes is not asked of another one."""
+    run = str(tmp_path / "run")
+    changes = ["--let", "J = 2", "--let", "ν@ℓ = 1, 1", "--let", "c@ℓ = 4, 8"]
+    trained = cldfc("train", "specs/fbresnet.cldf", "--data", "digits", "--epochs", "1", "-o", run, *changes)
+    assert trained.returncode == 0, trained.stderr
+    tested = cldfc("eval", run)
+    assert "as recorded" in tested.stdout, tested.stderr

@@ -4,37 +4,44 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Generator, Mapping
+from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from cldfc.cli.completion import complete_data
-from cldfc.cli.options import Classes, DataDir, Download, Input, Json, Lets, SpecPath, Ties, errors
-from cldfc.compiler import build, whole_text
-from cldfc.syntax.read import read_source
-from cldfc.syntax.spelling import ascii_name
+from cldfc.cli.options import Classes, DataDir, Download, Input, Json, Lets, Ties, errors
+from cldfc.diagnostics import UsageError
 from cldfc.task import read_task
 
 if TYPE_CHECKING:
-    from cldfc.train.catalogue import DataSet
     from cldfc.train.train import Result
+
+Given = Mapping[str, object]
+"""The options that stand on the command line, by name."""
 
 
 def train(
-    spec: SpecPath,
+    spec: Annotated[Path | None, typer.Argument(metavar="SPEC", help="A .cldf file.", show_default=False)] = None,
     data: Annotated[
-        str,
+        str | None,
         typer.Option(
             metavar="NAME",
             help="The data set, such as `digits`.",
             autocompletion=complete_data,
             show_default=False,
         ),
-    ],
+    ] = None,
     output: Annotated[
         Path | None,
         typer.Option("-o", "--output", metavar="FOLDER", help="The run folder; by default a new one in runs/."),
+    ] = None,
+    resume: Annotated[
+        Path | None,
+        typer.Option("--resume", metavar="RUN", help="Go on with an interrupted run, instead of a SPEC."),
     ] = None,
     epochs: Annotated[int | None, typer.Option(help="Passes over the training images.", show_default=False)] = None,
     batch: Annotated[int | None, typer.Option(help="Images in a step.", show_default=False)] = None,
@@ -45,12 +52,18 @@ def train(
     seed: Annotated[
         int | None, typer.Option(help="Seed of weights, order and augmentation.", show_default=False)
     ] = None,
+    sync_bn: Annotated[
+        bool, typer.Option("--sync-bn", help="Under torchrun: batch norm over the batch of all processes.")
+    ] = False,
     let: Lets = None,
     tie: Ties = None,
     input: Input = None,
     classes: Classes = None,
     data_dir: DataDir = None,
     download: Download = False,
+    save_minutes: Annotated[
+        float, typer.Option(min=0, help="Minutes within an epoch after which the state is saved.")
+    ] = 10,
     as_json: Json = False,
 ) -> None:
     """Train a network on a data set, which sets the input's shape and the number of classes.
@@ -59,61 +72,71 @@ def train(
 
     Example: cldfc train specs/fbresnet.cldf --data digits
     """
-    with errors():
-        from cldfc.emit.torch_module import emit_module
-        from cldfc.show.summary import facts
-        from cldfc.show.svg import draw_svg
-        from cldfc.train.catalogue import DATA_DIR, find
-        from cldfc.train.data.files import fetch_missing, require
-        from cldfc.train.recipe import change_recipe
-
-        dataset = find(data)
-        wanted = {"epochs": epochs, "batch": batch, "lr": lr, "weight_decay": weight_decay, "seed": seed}
-        recipe = change_recipe(dataset.recipe, {name: value for name, value in wanted.items() if value is not None})
-        source = read_source(spec)
-        task = read_task(let or (), tie or (), input, classes).on(dataset.name, dataset.shape, dataset.classes)
-        graph = build(source, task)
-        code = emit_module(graph)
-        data_dir = data_dir or DATA_DIR
-        if download:
-            fetch_missing(dataset, data_dir, lambda line: print(line, file=sys.stderr))
-        require(dataset, data_dir)
-
+    fields = {"epochs": epochs, "batch": batch, "lr": lr, "weight_decay": weight_decay, "seed": seed}
+    recipe: dict[str, object] = {name: value for name, value in fields.items() if value is not None}
+    if sync_bn:
+        recipe["sync_bn"] = True
+    made_with = {"SPEC": spec, "--output": output, "--let": let, "--tie": tie, "--input": input, "--classes": classes}
+    with errors(), stopping():
         from cldfc.train.progress import json_lines, show_progress
-        from cldfc.train.train import train_network
+        from cldfc.training import Surroundings, resume_run, start_run
 
-        command = " ".join(["cldfc", *sys.argv[1:]])
-        with json_lines(sys.stdout) if as_json else show_progress() as progress:
-            result = train_network(
-                whole_text(source, task),
-                code,
-                ascii_name(graph.program.model),
-                facts(graph),
-                dataset,
-                recipe,
-                output,
-                progress,
-                command,
-                data_dir,
-                draw_svg(graph.as_written),
-            )
-        if as_json:
-            print(json.dumps(result_as_data(result, dataset), ensure_ascii=False))
-            return
-        print(f"{dataset.name}: {dataset.split}")
-        final, best = result.final.test_accuracy, result.best.test_accuracy
-        print(f"test accuracy {final:.2%} after the last epoch, {best:.2%} at best")
-        print(f"weights  {result.folder / 'best.safetensors'}")
-        print(f"source   {result.folder / 'network.py'}")
-        print(f"report   {result.folder / 'report.html'}")
+        show = partial(json_lines, sys.stdout) if as_json else show_progress
+        around = Surroundings(data_dir, download, save_minutes, say, show)
+        if resume:
+            refuse(made_with)
+            result = resume_run(resume, recipe if data is None else {**recipe, "dataset": data}, around)
+        else:
+            if spec is None or data is None:
+                raise UsageError("SPEC or `--data` is missing", "`cldfc train SPEC --data NAME`, or `--resume RUN`")
+            task = read_task(let or (), tie or (), input, classes)
+            command = " ".join(["cldfc", *sys.argv[1:]])
+            result = start_run(spec, data, task, recipe, output, command, around)
+        if result is not None:
+            print(json.dumps(result_as_data(result), ensure_ascii=False)) if as_json else report(result)
 
 
-def result_as_data(result: Result, dataset: DataSet) -> dict[str, object]:
+def refuse(made_with: Given) -> None:
+    """Raises UsageError for an option that a run is made with: its folder holds them all."""
+    for name, value in made_with.items():
+        if value:
+            raise UsageError(f"{name} cannot stand beside `--resume`", "leave it out: the run folder holds the spec")
+
+
+@contextmanager
+def stopping() -> Generator[None]:
+    """Say how to go on when a training was asked to stop, and leave with the signal's exit code."""
+    from cldfc.train.stop import Stopped
+
+    try:
+        yield
+    except Stopped as stopped:
+        if stopped.is_first:
+            print(f"stopped and saved; go on with `cldfc train --resume {stopped.folder}`", file=sys.stderr)
+        raise typer.Exit(stopped.exit_code) from None
+
+
+def say(line: str) -> None:
+    """Print a line that is no result."""
+    print(line, file=sys.stderr)
+
+
+def report(result: Result) -> None:
+    """Print what came of a training."""
+    print(f"{result.dataset.name}: {result.dataset.split}")
+    final, best = result.final.test_accuracy, result.best.test_accuracy
+    print(f"test accuracy {final:.2%} after the last epoch, {best:.2%} at best")
+    print(f"weights  {result.folder / 'best.safetensors'}")
+    print(f"source   {result.folder / 'network.py'}")
+    print(f"report   {result.folder / 'report.html'}")
+
+
+def result_as_data(result: Result) -> dict[str, object]:
     """What came of a training, as plain data; accuracies are shares, from 0 to 1."""
     return {
         "kind": "run",
-        "data": dataset.name,
-        "split": dataset.split,
+        "data": result.dataset.name,
+        "split": result.dataset.split,
         "test_accuracy": result.final.test_accuracy,
         "best_test_accuracy": result.best.test_accuracy,
         "best_epoch": result.best.epoch,

@@ -13,6 +13,7 @@ from cldfc.diagnostics import UsageError
 from cldfc.files import write_file
 from cldfc.reproduce.runs import Run, Share, accuracy_of, is_finished
 from cldfc.train.catalogue import find
+from cldfc.train.run import RunFolder
 
 
 def train_runs(runs: Sequence[Run], share: Share, data_dir: Path, command: str, say: Callable[[str], None]) -> None:
@@ -63,10 +64,11 @@ def train_run(run: Run, data_dir: Path, command: str) -> None:
                 progress,
                 command,
                 data_dir,
-                draw_svg(graph.as_written),
+                picture=draw_svg(graph.as_written),
             )
     except Diverged as error:
         write_file(run.aside / run.divergence.name, f"{error.message}\n")
+    shutil.rmtree(RunFolder(run.aside).checkpoints, ignore_errors=True)
     give_name(run)
 
 

@@ -1,10 +1,11 @@
-"""The epoch loop: takes a network through the epochs of a recipe, and measures each."""
+"""The epoch loop: takes a network through the epochs of a recipe, step by step, and measures each."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from time import perf_counter
 from typing import Protocol
 
@@ -18,7 +19,10 @@ from cldfc.train.data.loader import Loader
 from cldfc.train.device import Device
 from cldfc.train.images import Images, standardise
 from cldfc.train.metrics import Epoch
-from cldfc.train.optimizer import learning_rate, make_optimizer, set_learning_rate
+from cldfc.train.optimizer import learning_rate, set_learning_rate
+from cldfc.train.origin import find_origin
+from cldfc.train.position import Position, after_epoch, after_step
+from cldfc.train.processes import ALONE, Processes
 from cldfc.train.recipe import Recipe
 from cldfc.train.score import Score, score_network
 
@@ -45,71 +49,112 @@ class Progress(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """What is trained, on what, how, and where: fixed through all epochs."""
+    """What is trained, on what, how, where, and by how many processes: fixed through all epochs.
+
+    `network` holds the weights; `trained` is the same, or what shares its gradient with other processes.
+    """
 
     network: nn.Module
     loader: Loader
     dataset: DataSet
     recipe: Recipe
     device: Device
+    trained: nn.Module
+    processes: Processes = ALONE
 
 
-def train_epochs(task: Task, progress: Progress) -> Iterator[Epoch]:
-    """Train the network, and give what was measured after each epoch.
+def train_from(task: Task, optimizer: Optimizer, start: Position, progress: Progress) -> Iterator[Position]:
+    """Train the network on from a position, and give the position after each step and after each epoch.
 
-    Raises Diverged when a loss is not finite.
+    Raises Diverged when a loss is not finite; the weights are then those before the step.
     """
-    recipe = task.recipe
-    progress.start(recipe, task.loader.steps)
-    optimizer = make_optimizer(task.network, recipe)
-    for number in range(1, recipe.epochs + 1):
-        start = perf_counter()
-        train = train_epoch(task, optimizer, number, progress)
-        test = score_network(task.network, task.loader.test_batches(), task.dataset, task.device)
-        stop_unless_finite(test.loss, number, recipe)
-        measured = Epoch(
-            epoch=number,
-            train_loss=train.loss,
-            train_accuracy=train.accuracy,
-            test_loss=test.loss,
-            test_accuracy=test.accuracy,
-            seconds=perf_counter() - start,
-        )
-        progress.epoch(measured)
-        yield measured
+    progress.start(task.recipe, task.loader.steps)
+    position = start
+    while position.epoch <= task.recipe.epochs:
+        for stepped in train_epoch(task, optimizer, position, progress):
+            position = stepped
+            yield position
+        position = finish_epoch(task, position)
+        progress.epoch(position.epochs[-1])
+        yield position
 
 
-def train_epoch(task: Task, optimizer: Optimizer, number: int, progress: Progress) -> Score:
-    """One pass over the training images; the score is of the batches as they were trained on."""
-    steps = task.loader.steps
-    loss_sum, correct, shown = 0.0, 0, 0
+def train_epoch(task: Task, optimizer: Optimizer, start: Position, progress: Progress) -> Iterator[Position]:
+    """The rest of a pass over the training images, step by step."""
+    position, began = start, perf_counter() - start.seconds
     task.network.train()
-    for step, batch in enumerate(task.loader.train_batches(number)):
-        rate = learning_rate(task.recipe, (number - 1) * steps + step, task.recipe.epochs * steps)
-        loss, hits = train_step(task, optimizer, batch, rate)
-        stop_unless_finite(loss, number, task.recipe)
-        loss_sum, correct, shown = loss_sum + loss * len(batch), correct + hits, shown + len(batch)
-        progress.step(number, step + 1, loss)
-    return Score(loss_sum / shown, correct / shown)
+    for batch in task.loader.train_batches(start.epoch, start.step):
+        loss, hits = train_step(task, optimizer, batch, rate_at(task, position))
+        shown = len(batch) * task.processes.count
+        if not math.isfinite(loss):
+            origin = find_origin(task.network, partial(forward, replace(task, trained=task.network), batch))
+            raise diverged(f"the loss is {loss} in epoch {start.epoch}", task.recipe, origin)
+        position = after_step(position, loss, hits, shown, perf_counter() - began)
+        progress.step(position.epoch, position.step, loss)
+        yield position
+
+
+def rate_at(task: Task, position: Position) -> float:
+    """The learning rate of the next step."""
+    steps = task.loader.steps
+    return learning_rate(task.recipe, (position.epoch - 1) * steps + position.step, task.recipe.epochs * steps)
 
 
 def train_step(task: Task, optimizer: Optimizer, batch: Images, rate: float) -> tuple[float, int]:
-    """One step of descent; gives the loss, and how many images were classified correctly."""
+    """One step of descent, unless the loss is not finite; gives the loss, and how many images were recognised."""
     set_learning_rate(optimizer, rate)
-    scores = task.device.scores(task.network, standardise(batch.pixels, task.dataset))
+    scores = forward(task, batch)
     loss: Tensor = cross_entropy(scores, batch.labels, label_smoothing=task.recipe.label_smoothing)
     optimizer.zero_grad()
     loss.backward()  # pyright: ignore[reportUnknownMemberType]
+    total = task.processes.total(loss.item())[0] / task.processes.count
+    if math.isfinite(total):
+        descend(task, optimizer)
+    return total, int(task.processes.total(int((scores.argmax(1) == batch.labels).sum()))[0])
+
+
+def forward(task: Task, batch: Images) -> Tensor:
+    """What the network says of a batch."""
+    return task.device.scores(task.trained, standardise(batch.pixels, task.dataset))
+
+
+def descend(task: Task, optimizer: Optimizer) -> None:
+    """Follow the gradient, shortened where the recipe says so."""
     if task.recipe.clip is not None:
         nn.utils.clip_grad_norm_(task.network.parameters(), task.recipe.clip)
     optimizer.step()  # pyright: ignore[reportUnknownMemberType]
-    return loss.item(), int((scores.argmax(1) == batch.labels).sum())
 
 
-def stop_unless_finite(loss: float, epoch: int, recipe: Recipe) -> None:
-    """Raises Diverged when the loss is infinite or not a number."""
-    if not math.isfinite(loss):
-        raise Diverged(
-            f"the loss is {loss} in epoch {epoch}: training has diverged",
-            f"lower `lr` (now {recipe.lr:g}), for instance to {recipe.lr / 4:g}",
-        )
+def finish_epoch(task: Task, position: Position) -> Position:
+    """Test the network after the last step of an epoch. Raises Diverged when the loss is not finite."""
+    start = perf_counter()
+    test = score_together(task)
+    if not math.isfinite(test.loss):
+        raise diverged(f"the test loss is {test.loss} in epoch {position.epoch}", task.recipe)
+    measured = Epoch(
+        epoch=position.epoch,
+        train_loss=position.loss_sum / position.shown,
+        train_accuracy=position.hits / position.shown,
+        test_loss=test.loss,
+        test_accuracy=test.accuracy,
+        seconds=position.seconds + perf_counter() - start,
+    )
+    return after_epoch(position, measured)
+
+
+def score_together(task: Task) -> Score:
+    """The score on all test images, of which each process sees its share."""
+    task.processes.agree(task.network)
+    own = score_network(task.network, task.loader.test_batches(), task.dataset, task.device)
+    if task.processes.count == 1:
+        return own
+    sums = task.processes.total(own.loss * own.images, own.accuracy * own.images, own.images)
+    return Score(sums[0] / sums[2], round(sums[1]) / sums[2], int(sums[2]))
+
+
+def diverged(found: str, recipe: Recipe, origin: str = "") -> Diverged:
+    """The error for what was found not to be finite; `origin` says where that came from, if it is known."""
+    return Diverged(
+        f"{found}: training has diverged{origin and f', {origin}'}",
+        f"lower `lr` (now {recipe.lr:g}), for instance to {recipe.lr / 4:g}",
+    )

@@ -96,18 +96,19 @@ class Live:
 
     def __init__(self, bar: Bar) -> None:
         self.bar = bar
-        self.epochs = 1
+        self.epochs = self.steps = 1
         self.task = bar.add_task("training", start=False, epoch="1", loss="–", accuracy="–")
 
     def start(self, recipe: Recipe, steps: int) -> None:
         """Start the clock."""
-        self.epochs = recipe.epochs
+        self.epochs, self.steps = recipe.epochs, steps
         self.bar.update(self.task, total=recipe.epochs * steps)
         self.bar.start_task(self.task)
 
     def step(self, epoch: int, step: int, loss: float) -> None:
-        """Move the bar by one step."""
-        self.bar.update(self.task, advance=1, epoch=f"{epoch}/{self.epochs}", loss=f"{loss:.4f}")
+        """Move the bar to a step."""
+        done = (epoch - 1) * self.steps + step
+        self.bar.update(self.task, completed=done, epoch=f"{epoch}/{self.epochs}", loss=f"{loss:.4f}")
 
     def epoch(self, measured: Epoch) -> None:
         """Show the accuracy."""

@@ -64,6 +64,9 @@ class Recipe(BaseModel):
     flip: bool = False
     """Whether a training image is mirrored left to right half of the time."""
 
+    sync_bn: bool = False
+    """Whether batch norm takes its statistics over the whole batch where several processes share it."""
+
     seed: int = Field(default=0, ge=0, lt=2**16)
     """Where the initial weights, the batch order and the augmentation are drawn from."""
 

@@ -43,6 +43,9 @@ class RunRecord(BaseModel):
     torch: str
     """The release of torch."""
 
+    command: str = ""
+    """What repeats the run on a command line, if it was started on one."""
+
 
 @dataclass(frozen=True, slots=True)
 class RunFolder:
@@ -76,6 +79,16 @@ class RunFolder:
         return self.path / "best.safetensors"
 
     @property
+    def checkpoints(self) -> Path:
+        """What a training is resumed from."""
+        return self.path / "checkpoints"
+
+    @property
+    def lock(self) -> Path:
+        """Held by the process that trains here."""
+        return self.checkpoints / "lock"
+
+    @property
     def report(self) -> Path:
         """The run at a glance, for a browser."""
         return self.path / "report.html"
@@ -89,8 +102,13 @@ def create_run(folder: Path | None, record: RunRecord, spec_text: str, source: s
     run = RunFolder(make_folder(folder) if folder else make_numbered(record))
     write_file(run.spec, spec_text)
     write_file(run.source, source)
-    write_file(run.record, record.model_dump_json(indent=2) + "\n")
+    write_record(run, record)
     return run
+
+
+def write_record(run: RunFolder, record: RunRecord) -> None:
+    """Write down how a run is made. Raises UsageError when that fails."""
+    write_file(run.record, record.model_dump_json(indent=2) + "\n")
 
 
 def make_folder(folder: Path) -> Path:

@@ -16,10 +16,11 @@ from cldfc.train.images import Images, standardise
 
 @dataclass(frozen=True, slots=True)
 class Score:
-    """Mean cross-entropy, and share of images classified correctly (0 to 1)."""
+    """Mean cross-entropy, share of images classified correctly (0 to 1), and number of images."""
 
     loss: float
     accuracy: float
+    images: int
 
 
 @torch.no_grad()
@@ -29,4 +30,4 @@ def score_network(network: nn.Module, batches: Iterable[Images], dataset: DataSe
     found = [(device.scores(network, standardise(batch.pixels, dataset)), batch.labels) for batch in batches]
     scores, labels = (torch.cat(parts) for parts in zip(*found, strict=True))
     correct = int((scores.argmax(1) == labels).sum())
-    return Score(cross_entropy(scores, labels).item(), correct / len(labels))
+    return Score(cross_entropy(scores, labels).item(), correct / len(labels), len(labels))

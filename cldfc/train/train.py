@@ -3,23 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 
-from cldfc.files import write_file
+from cldfc.diagnostics import UsageError
 from cldfc.train.catalogue import DATA_DIR, DataSet
-from cldfc.train.checkpoint import save_weights
 from cldfc.train.data.loader import open_loader
 from cldfc.train.device import choose_device
-from cldfc.train.loop import Progress, Task, train_epochs
-from cldfc.train.metrics import Epoch, as_csv, best_epoch
+from cldfc.train.keep import Saving, train_and_save
+from cldfc.train.lock import locked
+from cldfc.train.loop import Progress, Task
+from cldfc.train.metrics import Epoch, best_epoch
 from cldfc.train.network import build_network, check_fit
+from cldfc.train.optimizer import make_optimizer
 from cldfc.train.pixel import speed_up_pixels
-from cldfc.train.recipe import Recipe
+from cldfc.train.position import BEGINNING
+from cldfc.train.processes import ALONE, Processes, Shared
+from cldfc.train.recipe import EPOCH_LIMIT, Recipe
 from cldfc.train.report import write_report
 from cldfc.train.run import RunFolder, RunRecord, create_run
+from cldfc.train.synchronise import synchronise_norms
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +33,7 @@ class Result:
     """What came of a training."""
 
     folder: Path
+    dataset: DataSet
     final: Epoch
     best: Epoch
 
@@ -42,36 +49,71 @@ def train_network(
     progress: Progress,
     command: str = "",
     data_dir: Path = DATA_DIR,
+    saving: Saving | None = None,
+    processes: Processes = ALONE,
     picture: str = "",
 ) -> Result:
     """Train the class of a generated source, and write everything about it into a new folder.
 
     `facts`, `command` (what repeats the run) and `picture` (SVG) go into the report; without `folder` a numbered
-    one is made in `runs`. With the same release of torch and number of threads, a CPU gives the
-    same weights again. Raises UsageError when the network does not fit the data set, the data set
-    is not in `data_dir`, or the folder exists, and Diverged when training diverges.
+    one is made in `runs`; `saving` says how often the state is saved; of several `processes` the
+    first one writes. With the same release of
+    torch and number of threads, a CPU gives the same weights again.
+
+    Raises UsageError when the network does not fit the data set, the data set is not in
+    `data_dir`, or the folder exists or cannot be written, Diverged when training diverges, and
+    Stopped when it was asked to stop and has saved its state.
     """
     torch.manual_seed(recipe.seed)  # pyright: ignore[reportUnknownMemberType]
+    task = prepare(build_fitting(source, class_name, dataset), dataset, recipe, data_dir, processes)
+    record = record_of(task, class_name, command)
+    run = create_run(folder, record, spec_text, source) if processes.is_first else RunFolder(folder or Path())
+    with locked(run) if processes.is_first else nullcontext():
+        optimizer = make_optimizer(task.network, recipe)
+        epochs = train_and_save(task, optimizer, run, BEGINNING, progress, saving or Saving())
+    if processes.is_first:
+        write_report(run, record, spec_text, facts, epochs, command, picture)
+    return Result(run.path, dataset, epochs[-1], best_epoch(epochs))
+
+
+def build_fitting(source: str, class_name: str, dataset: DataSet) -> torch.nn.Module:
+    """The network of a source. Raises UsageError when it does not fit the data set."""
     network = build_network(source, class_name)
     check_fit(network, dataset)
-    task = prepare(network, dataset, recipe, data_dir)
-    record = record_of(task, class_name)
-    run = create_run(folder, record, spec_text, source)
-    epochs = keep_epochs(task, run, progress)
-    write_report(run, record, spec_text, facts, epochs, command, picture)
-    return Result(run.path, epochs[-1], best_epoch(epochs))
+    return network
 
 
-def prepare(network: torch.nn.Module, dataset: DataSet, recipe: Recipe, data_dir: Path) -> Task:
-    """The network and the images, on the device they are trained on."""
+def prepare(
+    network: torch.nn.Module, dataset: DataSet, recipe: Recipe, data_dir: Path, processes: Processes = ALONE
+) -> Task:
+    """The network and the images, on the device they are trained on. Raises UsageError."""
     device = choose_device()
     loader = open_loader(dataset, recipe, device, data_dir)
     if device.kind == "cpu":
         speed_up_pixels(network)
-    return Task(device.place(network), loader, dataset, recipe, device)
+    network = device.place(network)
+    if processes is ALONE:
+        return Task(network, loader, dataset, recipe, device, network)
+    check_shares(recipe, processes)
+    # What is drawn within the network, such as by dropout, is to differ.
+    torch.manual_seed(recipe.seed + EPOCH_LIMIT * processes.rank)  # pyright: ignore[reportUnknownMemberType]
+    if recipe.sync_bn:
+        synchronise_norms(network)
+    shared = Shared(loader, processes)
+    trained = processes.spread(network, torch.zeros(1, *dataset.shape, device=device.torch))
+    return Task(network, shared, dataset, recipe, device, trained, processes)
 
 
-def record_of(task: Task, class_name: str) -> RunRecord:
+def check_shares(recipe: Recipe, processes: Processes) -> None:
+    """Raises UsageError unless all processes get as many images of a batch."""
+    if recipe.batch % processes.count:
+        raise UsageError(
+            f"a batch of {recipe.batch} images cannot be shared by {processes.count} processes",
+            f"give a `--batch` that is a multiple of {processes.count}: it is that of all processes together",
+        )
+
+
+def record_of(task: Task, class_name: str, command: str) -> RunRecord:
     """How a run is made."""
     return RunRecord(
         class_name=class_name,
@@ -82,15 +124,5 @@ def record_of(task: Task, class_name: str) -> RunRecord:
         recipe=task.recipe,
         device=str(task.device),
         torch=torch.__version__,
+        command=command,
     )
-
-
-def keep_epochs(task: Task, run: RunFolder, progress: Progress) -> list[Epoch]:
-    """Train; keep the measurements after every epoch and the weights of the best one."""
-    epochs: list[Epoch] = []
-    for epoch in train_epochs(task, progress):
-        epochs.append(epoch)
-        if best_epoch(epochs) is epoch:
-            save_weights(task.network, run.weights)
-        write_file(run.metrics, as_csv(epochs))
-    return epochs

@@ -47,6 +47,7 @@ def test_files(trained: Result, tiny: str) -> None:
         "metrics.csv",
         "best.safetensors",
         "report.html",
+        "checkpoints",
     }
     assert (trained.folder / "spec.cldf").read_text() == "model Tiny  # 1 < 2 & 3\n"
     assert (trained.folder / "network.py").read_text() == tiny
@@ -77,10 +78,10 @@ def test_metrics_are_read_back_exactly(tmp_path: Path) -> None:
 
 
 def test_a_given_folder_is_not_overwritten(trained: Result, tiny: str, recipe: Recipe) -> None:
-    before = {path: path.read_bytes() for path in trained.folder.iterdir()}
+    before = {path: path.read_bytes() for path in trained.folder.rglob("*") if path.is_file()}
     with pytest.raises(UsageError, match="exists already"):
         train_network("", tiny, "Tiny", {}, find("digits"), recipe, trained.folder, Silence())
-    assert {path: path.read_bytes() for path in trained.folder.iterdir()} == before
+    assert {path: path.read_bytes() for path in trained.folder.rglob("*") if path.is_file()} == before
 
 
 def test_folders_are_numbered(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, tiny: str, recipe: Recipe) -> None:

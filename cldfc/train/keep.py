@@ -1,0 +1,69 @@
+"""Keeps what a training reaches: measurements and best weights after every epoch, its state now and then."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from time import monotonic
+
+from torch.optim import Optimizer
+
+from cldfc.files import write_file
+from cldfc.train.checkpoint import save_weights
+from cldfc.train.checkpoint_folder import write_checkpoint
+from cldfc.train.loop import Progress, Task, diverged, train_from
+from cldfc.train.metrics import Epoch, as_csv, best_epoch
+from cldfc.train.origin import is_finite
+from cldfc.train.position import Position
+from cldfc.train.run import RunFolder
+from cldfc.train.state import saved_at, tensors_of
+from cldfc.train.stop import Request, Stopped
+
+
+@dataclass(frozen=True, slots=True)
+class Saving:
+    """When the state of a training is saved, beside after every epoch."""
+
+    minutes: float = 10
+    """After this many minutes within an epoch."""
+    request: Request = field(default_factory=Request)
+    """When it is asked to stop."""
+
+
+def train_and_save(
+    task: Task, optimizer: Optimizer, run: RunFolder, start: Position, progress: Progress, saving: Saving
+) -> tuple[Epoch, ...]:
+    """Train from a position to the end, and keep what is reached; gives what was measured in all epochs.
+
+    Raises Diverged, UsageError when a file cannot be written, and Stopped; the last checkpoint is
+    then intact.
+    """
+    position, saved = start, monotonic()
+    for position in train_from(task, optimizer, start, progress):
+        is_due = position.step == 0 or monotonic() - saved > 60 * saving.minutes
+        asked, due = task.processes.highest(saving.request.number, is_due)
+        if position.step == 0 and task.processes.is_first:
+            keep_epoch(task, run, position)
+        if asked or due:
+            save_state(task, optimizer, run, position)
+            saved = monotonic()
+        if asked and position.epoch <= task.recipe.epochs:
+            raise Stopped(run.path, int(asked), task.processes.is_first)
+    return position.epochs
+
+
+def keep_epoch(task: Task, run: RunFolder, position: Position) -> None:
+    """Write the measurements, and the weights if they are the best so far."""
+    if best_epoch(position.epochs) is position.epochs[-1]:
+        save_weights(task.network, run.weights)
+    write_file(run.metrics, as_csv(position.epochs))
+
+
+def save_state(task: Task, optimizer: Optimizer, run: RunFolder, position: Position) -> None:
+    """Write a checkpoint. Raises Diverged when a tensor is not finite; the checkpoint before it stays the last."""
+    tensors = tensors_of(task.network, optimizer)
+    for name, tensor in tensors.items():
+        if not is_finite(tensor):
+            raise diverged(f"`{name}` is no longer finite in epoch {position.epoch}", task.recipe)
+    saved = saved_at(position, task.processes)
+    if task.processes.is_first:
+        write_checkpoint(run.checkpoints, tensors, saved)

@@ -1,0 +1,49 @@
+"""One process at a time trains in a run folder."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from collections.abc import Generator
+from contextlib import contextmanager
+
+from cldfc.diagnostics import UsageError
+from cldfc.train.run import RunFolder
+
+
+@contextmanager
+def locked(run: RunFolder) -> Generator[None]:
+    """Hold the lock of a run; the kernel frees it when the process ends, however it ends.
+
+    Raises UsageError when another process holds it, or it cannot be written.
+    """
+    try:
+        run.lock.parent.mkdir(exist_ok=True)
+        handle = os.open(run.lock, os.O_RDWR | os.O_CREAT, 0o644)
+    except OSError as error:
+        help = "let the run folder be written"
+        raise UsageError(f"`{run.lock}` cannot be written: {error.strerror}", help) from error
+    try:
+        take(run, handle)
+        yield
+    finally:
+        os.close(handle)
+
+
+def take(run: RunFolder, handle: int) -> None:
+    """Lock the file and write into it who holds it. Raises UsageError when another process does."""
+    try:
+        # A lock of this kind is not inherited: processes that read images do not keep it when the trainer is killed.
+        fcntl.lockf(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except (BlockingIOError, PermissionError):
+        raise in_use(run, handle) from None
+    os.ftruncate(handle, 0)
+    os.write(handle, f"{os.getpid()}\n".encode())
+
+
+def in_use(run: RunFolder, handle: int) -> UsageError:
+    """The error for a folder in which another process trains."""
+    holder = os.pread(handle, 20, 0).decode(errors="replace").strip() or "unknown"
+    return UsageError(
+        f"`{run.path}` is in use: process {holder} trains there", "wait for it to end, or give another folder"
+    )

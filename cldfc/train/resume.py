@@ -1,0 +1,158 @@
+"""Goes on with a training that was stopped, from the newest intact checkpoint of its folder."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from contextlib import nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from safetensors.torch import save
+from torch.optim import Optimizer
+
+from cldfc.diagnostics import UsageError
+from cldfc.files import write_file
+from cldfc.train.catalogue import DATA_DIR, find
+from cldfc.train.checkpoint_folder import Checkpoint, Damaged, name_of_best, newest_checkpoint, read_checkpoint
+from cldfc.train.files import read_text
+from cldfc.train.keep import Saving, train_and_save
+from cldfc.train.lock import locked
+from cldfc.train.loop import Progress, Task
+from cldfc.train.metrics import as_csv, best_epoch
+from cldfc.train.optimizer import make_optimizer
+from cldfc.train.position import BEGINNING, Position
+from cldfc.train.processes import ALONE, Processes
+from cldfc.train.recipe import Recipe, change_recipe
+from cldfc.train.report import write_report
+from cldfc.train.run import RunFolder, RunRecord, read_record, write_record
+from cldfc.train.state import restore_generators, restore_tensors, weights_of
+from cldfc.train.train import Result, build_fitting, prepare
+
+Warn = Callable[[str], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Interrupted:
+    """A run to go on with: its folder, what it records, and its spec."""
+
+    run: RunFolder
+    record: RunRecord
+    spec_text: str
+
+
+def read_interrupted(folder: Path, changes: Mapping[str, object]) -> Interrupted:
+    """The run in a folder. Raises UsageError when there is none, or a change contradicts it.
+
+    `changes` are fields of the recipe, and `dataset`. Only `epochs` may differ, and only grow, and only
+    where the learning rate of a step does not depend on how many epochs there are.
+    """
+    run = RunFolder(folder)
+    record = read_record(run)
+    for name, value in changes.items():
+        recorded = record.dataset if name == "dataset" else getattr(record.recipe, name)
+        if value != recorded and name != "epochs":
+            raise contradiction(run, name, value, recorded)
+    recipe = more_epochs(record.recipe, changes.get("epochs", record.recipe.epochs))
+    return Interrupted(run, record.model_copy(update={"recipe": recipe}), read_text(run.spec))
+
+
+def contradiction(run: RunFolder, name: str, value: object, recorded: object) -> UsageError:
+    """The error for an option that is not what the run was started with."""
+    return UsageError(
+        f"`{run.path}` was started with {name.replace('_', ' ')} {recorded}, not {value}",
+        "leave the option out, or start another run",
+    )
+
+
+def more_epochs(recipe: Recipe, epochs: object) -> Recipe:
+    """The recipe with more epochs. Raises UsageError when that would change the steps already done."""
+    changed = change_recipe(recipe, {"epochs": epochs})
+    if changed.epochs < recipe.epochs:
+        raise UsageError(f"the run has {recipe.epochs} epochs, not {epochs}", "epochs can only be added")
+    if changed != recipe and (recipe.schedule != "step" or recipe.warmup):
+        raise UsageError(
+            f"a run of {recipe.epochs} epochs cannot become one of {epochs}: "
+            "its learning rate depends on the number of epochs from the first step on",
+            "leave `--epochs` out, or start another run",
+        )
+    return changed
+
+
+def resume_network(
+    interrupted: Interrupted,
+    source: str,
+    facts: Mapping[str, str],
+    progress: Progress,
+    warn: Warn,
+    data_dir: Path = DATA_DIR,
+    saving: Saving | None = None,
+    processes: Processes = ALONE,
+    picture: str = "",
+) -> Result:
+    """Go on with a run as if it had never been interrupted: on the same machine, with the same bits on a CPU.
+
+    `source` is compiled from the spec in the folder: what is stored beside it is not run. Without
+    an intact checkpoint it starts from the beginning. `warn` hears of damaged checkpoints, and of
+    whatever may change bits. Raises what `train_network` raises, and UsageError when the
+    checkpoint is that of another network, or another process trains in the folder.
+    """
+    run, record = interrupted.run, interrupted.record
+    with locked(run) if processes.is_first else nullcontext():
+        torch.manual_seed(record.recipe.seed)  # pyright: ignore[reportUnknownMemberType]
+        dataset = find(record.dataset)
+        task = prepare(build_fitting(source, record.class_name, dataset), dataset, record.recipe, data_dir, processes)
+        optimizer = make_optimizer(task.network, record.recipe)
+        start = go_back(task, optimizer, run, record, warn)
+        if processes.is_first:
+            write_kept(run, record, start, warn)
+        epochs = train_and_save(task, optimizer, run, start, progress, saving or Saving())
+    if processes.is_first:
+        write_report(run, record, interrupted.spec_text, facts, epochs, record.command, picture)
+    return Result(run.path, task.dataset, epochs[-1], best_epoch(epochs))
+
+
+def go_back(task: Task, optimizer: Optimizer, run: RunFolder, record: RunRecord, warn: Warn) -> Position:
+    """Bring everything into the state of the newest intact checkpoint."""
+    checkpoint = newest_checkpoint(run.checkpoints, warn)
+    if checkpoint is None:
+        warn(f"`{run.path}` has no intact checkpoint: it is trained from the beginning")
+        return BEGINNING
+    warn_of_differences(task, record, checkpoint, warn)
+    restore_tensors(task.network, optimizer, checkpoint.tensors, checkpoint.path)
+    if len(checkpoint.saved.generators) == task.processes.count:
+        restore_generators(checkpoint.saved.generators[task.processes.rank])
+    return checkpoint.saved.position
+
+
+def write_kept(run: RunFolder, record: RunRecord, position: Position, warn: Warn) -> None:
+    """Let the files of a run be those up to a position."""
+    write_record(run, record)
+    if position.epochs:
+        write_file(run.metrics, as_csv(position.epochs))
+        restore_best(run, position, warn)
+
+
+def warn_of_differences(task: Task, record: RunRecord, checkpoint: Checkpoint, warn: Warn) -> None:
+    """Say what is not as it was, and may change the last bits of sums."""
+    pairs = (
+        ("torch", record.torch, torch.__version__),
+        ("device", record.device, str(task.device)),
+        ("number of processes", str(len(checkpoint.saved.generators)), str(task.processes.count)),
+        ("number of threads", str(checkpoint.saved.threads), str(torch.get_num_threads())),
+    )
+    for name, before, now in pairs:
+        if before != now:
+            warn(f"the {name} was {before} and is {now} now: the weights may differ in their last bits")
+
+
+def restore_best(run: RunFolder, position: Position, warn: Warn) -> None:
+    """Let the weights of the best epoch be those up to the position."""
+    path = run.checkpoints / str(name_of_best(position))
+    try:
+        weights = save(weights_of(read_checkpoint(path).tensors))
+    except Damaged as error:
+        warn(f"`{run.weights}` cannot be compared with `{path}`: {error}")
+        return
+    if not run.weights.is_file() or run.weights.read_bytes() != weights:
+        write_file(run.weights, weights)

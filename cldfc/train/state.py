@@ -1,0 +1,101 @@
+"""The state of a training as tensors and JSON, there and back."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Literal
+
+import torch
+from pydantic import BaseModel, ConfigDict, Field
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+from cldfc.diagnostics import UsageError
+from cldfc.train.checkpoint import HELP, compare
+from cldfc.train.position import Position
+from cldfc.train.processes import Processes
+
+NETWORK, OPTIMIZER = "network.", "optimizer."
+
+
+class Saved(BaseModel):
+    """What a checkpoint holds beside the tensors."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+    format: Literal[1] = 1
+    """Of this file and of the names of the tensors."""
+
+    position: Position
+    """Where the training stood."""
+
+    generators: list[dict[str, str]]
+    """For each process the states of torch's generators, as hexadecimal digits, by the kind of the device."""
+
+    threads: int = Field(ge=1)
+    """Threads that torch used; sums in float32 depend on them."""
+
+
+def tensors_of(network: nn.Module, optimizer: Optimizer) -> dict[str, Tensor]:
+    """Every tensor of a training: `network.NAME`, and `optimizer.NAME.KEY` for what is kept for a parameter."""
+    tensors = {f"{NETWORK}{name}": tensor for name, tensor in network.state_dict().items()}
+    for name, parameter in network.named_parameters():
+        for key, value in optimizer.state.get(parameter, {}).items():
+            if isinstance(value, Tensor):
+                tensors[f"{OPTIMIZER}{name}.{key}"] = value
+    return {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+
+
+def restore_tensors(network: nn.Module, optimizer: Optimizer, tensors: Mapping[str, Tensor], where: Path) -> None:
+    """Put the tensors of a training back. Raises UsageError when they are those of another network."""
+    weights = weights_of(tensors)
+    compare(weights, network.state_dict(), where)
+    network.load_state_dict(weights)
+    parameters = dict(network.named_parameters())
+    optimizer.state.clear()
+    for name, value in tensors.items():
+        if name.startswith(OPTIMIZER):
+            owner, _, key = name.removeprefix(OPTIMIZER).rpartition(".")
+            if owner not in parameters or value.shape not in (parameters[owner].shape, ()):
+                raise UsageError(f"the network has no parameter for `{name}` of `{where}`", HELP)
+            optimizer.state[parameters[owner]][key] = laid_out(value, parameters[owner])
+
+
+def laid_out(value: Tensor, parameter: nn.Parameter) -> Tensor:
+    """A tensor of the optimizer, on the device of its parameter; of the same shape, it lies in memory as that does."""
+    if value.shape != parameter.shape:
+        return value.to(parameter.device)
+    return torch.empty_like(parameter, dtype=value.dtype, requires_grad=False).copy_(value)
+
+
+def weights_of(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The parameters and buffers among the tensors of a training, by their own names."""
+    return {name.removeprefix(NETWORK): value for name, value in tensors.items() if name.startswith(NETWORK)}
+
+
+def generators() -> dict[str, str]:
+    """The states of the generators that a training draws from."""
+    states = {"cpu": torch.get_rng_state()}
+    if torch.cuda.is_available():
+        states["cuda"] = torch.cuda.get_rng_state()
+    return {kind: bytes(state.numpy()).hex() for kind, state in states.items()}
+
+
+def restore_generators(states: Mapping[str, str]) -> None:
+    """Let the generators go on from these states. Raises ValueError when they are none."""
+    try:
+        for kind, state in states.items():
+            tensor = torch.frombuffer(bytearray.fromhex(state), dtype=torch.uint8)
+            if kind == "cpu":
+                torch.set_rng_state(tensor)
+            elif torch.cuda.is_available():
+                torch.cuda.set_rng_state(tensor)
+    except (RuntimeError, TypeError) as error:
+        raise ValueError(f"no state of a generator: {error}") from error
+
+
+def saved_at(position: Position, processes: Processes) -> Saved:
+    """What is saved beside the tensors at a position."""
+    states = processes.gather(generators())
+    return Saved(position=position, generators=states, threads=torch.get_num_threads())

@@ -1,0 +1,134 @@
+"""From a spec, or from the folder of an interrupted run, to a training: what `cldfc train` does."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from cldfc.compiler import Task, build, whole_text
+from cldfc.diagnostics import Source
+from cldfc.syntax.read import read_source
+from cldfc.syntax.spelling import ascii_name
+from cldfc.train.catalogue import DATA_DIR, DataSet, find
+from cldfc.train.data.files import fetch_missing, require
+from cldfc.train.recipe import change_recipe
+from cldfc.train.stop import listen
+
+if TYPE_CHECKING:
+    from cldfc.train.loop import Progress
+    from cldfc.train.processes import Processes
+    from cldfc.train.train import Result
+
+
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """What a training has to do with, but does not depend on."""
+
+    data_dir: Path | None
+    """Where the files of data sets are; None for the usual folder."""
+    download: bool
+    """Whether missing ones are fetched."""
+    save_minutes: float
+    """How long it goes on within an epoch until its state is saved."""
+    say: Callable[[str], None]
+    """Hears a line of what is done, or is not as it should be."""
+    show: Callable[[], AbstractContextManager[Progress]]
+    """Shows how the training goes."""
+
+
+def start_run(
+    spec: Path,
+    data: str,
+    task: Task,
+    changes: Mapping[str, object],
+    output: Path | None,
+    command: str,
+    around: Surroundings,
+) -> Result | None:
+    """Train the network of a spec on a data set, with changes to its recipe, into a new folder.
+
+    Gives nothing in a process that is not the first. Raises CldfError, and what `train_network` raises.
+    """
+    dataset = find(data)
+    recipe = change_recipe(dataset.recipe, changes)
+    source = read_source(spec)
+    task = task.on(dataset.name, dataset.shape, dataset.classes)
+    graph = build(source, task)
+
+    from cldfc.emit.torch_module import emit_module
+    from cldfc.show.summary import facts, notes
+    from cldfc.show.svg import draw_svg
+    from cldfc.train.keep import Saving
+    from cldfc.train.processes import together
+    from cldfc.train.train import train_network
+
+    with together() as processes, listen(processes.count == 1) as request, shown(around, processes) as progress:
+        for note in notes(graph) if processes.is_first else ():
+            around.say(note)
+        result = train_network(
+            whole_text(source, task),
+            emit_module(graph),
+            ascii_name(graph.program.model),
+            facts(graph),
+            dataset,
+            recipe,
+            output,
+            progress,
+            command,
+            at_hand(dataset, around, processes),
+            Saving(around.save_minutes, request),
+            processes,
+            draw_svg(graph.as_written),
+        )
+    return result if processes.is_first else None
+
+
+def resume_run(folder: Path, changes: Mapping[str, object], around: Surroundings) -> Result | None:
+    """Train the run in a folder from its newest checkpoint to its end.
+
+    `changes` are what the command line says of it. Gives nothing in a process that is not the first.
+    Raises CldfError, and what `read_interrupted` and `resume_network` raise.
+    """
+    from cldfc.train.resume import read_interrupted, resume_network
+
+    run = read_interrupted(folder, changes)
+    graph = build(Source("spec.cldf", run.spec_text), Task(run.record.input_shape, run.record.classes))
+
+    from cldfc.emit.torch_module import emit_module
+    from cldfc.show.summary import facts
+    from cldfc.show.svg import draw_svg
+    from cldfc.train.keep import Saving
+    from cldfc.train.processes import together
+
+    with together() as processes, listen(processes.count == 1) as request, shown(around, processes) as progress:
+
+        def warn(line: str) -> None:
+            if processes.is_first:
+                around.say(f"warning: {line}")
+
+        data_dir = at_hand(find(run.record.dataset), around, processes)
+        saving, picture = Saving(around.save_minutes, request), draw_svg(graph.as_written)
+        result = resume_network(
+            run, emit_module(graph), facts(graph), progress, warn, data_dir, saving, processes, picture
+        )
+    return result if processes.is_first else None
+
+
+def shown(around: Surroundings, processes: Processes) -> AbstractContextManager[Progress]:
+    """Progress that the first process shows."""
+    from cldfc.train.progress import Silence
+
+    return around.show() if processes.is_first else nullcontext(Silence())
+
+
+def at_hand(dataset: DataSet, around: Surroundings, processes: Processes) -> Path:
+    """The folder with the files of a data set; raises UsageError when one is missing there."""
+    data_dir = around.data_dir or DATA_DIR
+    if around.download and processes.is_first:
+        fetch_missing(dataset, data_dir, around.say)
+    processes.gather(None)
+    require(dataset, data_dir)
+    return data_dir

@@ -1,0 +1,87 @@
+"""A network of a few hundred weights: runs of it, here and in forked processes, and what they have reached."""
+
+from __future__ import annotations
+
+import json
+import multiprocessing
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from cldfc.train.catalogue import find
+from cldfc.train.checkpoint_folder import list_checkpoints
+from cldfc.train.keep import Saving
+from cldfc.train.loop import Progress
+from cldfc.train.processes import ALONE, Processes
+from cldfc.train.progress import Silence
+from cldfc.train.recipe import Recipe
+from cldfc.train.resume import read_interrupted, resume_network
+from cldfc.train.train import Result, train_network
+
+# It draws from a generator in every step, keeps statistics, and owns a parameter that never gets a gradient.
+SMALL = """
+from torch import nn
+
+
+class Small(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.first, self.norm = nn.Conv2d(1, 4, 3, padding=1), nn.BatchNorm2d(4)
+        self.second = nn.Conv2d(4, 8, 3, stride=2, padding=1)
+        self.idle = nn.Conv2d(4, 4, 3)
+        self.drop, self.last = nn.Dropout(0.1), nn.Linear(128, 10)
+
+    def forward(self, x):
+        x = self.norm(self.first(x)).relu()
+        return self.last(self.drop(self.second(x).flatten(1)))
+"""
+IMAGES = "fake:1x8x8:10"
+RECIPE = Recipe(epochs=4, batch=128, lr=0.02, shift_rows=1, flip=True)
+STEPS = 8
+"""Steps in an epoch: 1,024 images in batches of 128."""
+EVERY_STEP = 0
+NEVER = 1e9
+
+
+def train(
+    folder: Path,
+    recipe: Recipe = RECIPE,
+    progress: Progress | None = None,
+    saving: Saving | None = None,
+    source: str = SMALL,
+    processes: Processes = ALONE,
+) -> Result:
+    """A new run."""
+    saving = saving or Saving(NEVER)
+    progress = progress or Silence()
+    return train_network(
+        "", source, "Small", {}, find(IMAGES), recipe, folder, progress, saving=saving, processes=processes
+    )
+
+
+def resume(
+    folder: Path,
+    warn: Callable[[str], None] = lambda line: None,
+    progress: Progress | None = None,
+    saving: Saving | None = None,
+    **changes: object,
+) -> Result:
+    """The rest of a run."""
+    run = read_interrupted(folder, changes)
+    return resume_network(run, SMALL, {}, progress or Silence(), warn, saving=saving or Saving(NEVER))
+
+
+def reached(folder: Path) -> tuple[bytes, dict[str, Any], bytes]:
+    """Everything that a run has reached, without times: all tensors, its place and generators, and its best weights."""
+    last = list_checkpoints(folder / "checkpoints")[-1]
+    state = json.loads((last / "state.json").read_text())
+    for timed in (state["position"], *state["position"]["epochs"]):
+        del timed["seconds"]
+    return (last / "tensors.safetensors").read_bytes(), state, (folder / "best.safetensors").read_bytes()
+
+
+def start_forked(work: Callable[..., object], *arguments: object) -> Any:
+    """A process that has torch loaded and does some work."""
+    process = multiprocessing.get_context("fork").Process(target=work, args=arguments)
+    process.start()
+    return process

@@ -1,0 +1,162 @@
+"""Signals, kill -9 at random moments, and two trainers in one folder: real processes, which the kernel ends."""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from networks import ROOT
+from small_run import EVERY_STEP, IMAGES, reached, resume, start_forked, train
+
+from cldfc.cli import app
+from cldfc.diagnostics import UsageError
+from cldfc.train.checkpoint_folder import list_checkpoints
+from cldfc.train.keep import Saving
+from cldfc.train.progress import Silence
+from cldfc.train.stop import listen
+
+pytestmark = [
+    pytest.mark.usefixtures("one_thread"),
+    pytest.mark.skipif(torch.cuda.is_available(), reason="CUDA does not survive a fork"),
+]
+KILLS = int(os.environ.get("CLDFC_TORTURE", "5"))
+SPEC = ["--let", "J = 2", "--let", "ν@ℓ = 1, 1", "--let", "c@ℓ = 4, 8"]
+OPTIONS = [*SPEC, "--data", IMAGES, "--epochs", "6", "--lr", "0.01", "--save-minutes", "0"]
+PATIENCE = 30
+
+
+def go_on(folder: Path) -> None:
+    """Start a run, or go on with it."""
+    if (folder / "recipe.json").exists():
+        resume(folder, saving=Saving(EVERY_STEP))
+    else:
+        train(folder, saving=Saving(EVERY_STEP))
+
+
+def test_kill_9_at_random_moments(tmp_path: Path) -> None:
+    """With CLDFC_TORTURE as many times as it says."""
+    seed = random.randrange(2**32)
+    print("seed", seed)
+    chance, run = random.Random(seed), tmp_path / "run"
+    start = time.monotonic()
+    train(tmp_path / "whole", saving=Saving(EVERY_STEP))
+    most = 0.6 * (time.monotonic() - start)
+    for _ in range(KILLS):
+        process = start_forked(go_on, run)
+        process.join(chance.uniform(0, most))
+        process.kill()
+        process.join()
+        if run.exists() and not (run / "recipe.json").exists():
+            run.rename(tmp_path / f"killed-before-it-began-{chance.random()}")
+        elif process.exitcode == 0:
+            assert reached(run) == reached(tmp_path / "whole")
+            run.rename(tmp_path / f"finished-{chance.random()}")
+    go_on(run)
+    assert reached(run) == reached(tmp_path / "whole")
+
+
+def wait_for(condition: Callable[[], Any]) -> None:
+    """Wait until something has happened."""
+    end = time.monotonic() + PATIENCE
+    while not condition():
+        assert time.monotonic() < end
+        time.sleep(0.01)
+
+
+def has_steps(folder: Path) -> bool:
+    """Whether a run has saved a step."""
+    return bool(list_checkpoints(folder / "checkpoints"))
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_signal_lets_the_step_finish_and_saves(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], number: int, code: int
+) -> None:
+    monkeypatch.chdir(ROOT)
+    whole, run = str(tmp_path / "whole"), tmp_path / "run"
+    start_forked(app, ["train", "specs/fbresnet.cldf", *OPTIONS, "-o", whole]).join()
+    capfd.readouterr()
+    process = start_forked(app, ["train", "specs/fbresnet.cldf", *OPTIONS, "-o", str(run)])
+    wait_for(lambda: has_steps(run))
+    os.kill(process.pid, number)
+    process.join()
+    assert process.exitcode == code
+    said = capfd.readouterr().err
+    assert "this step is finished and saved; Ctrl-C leaves at once" in said
+    assert f"stopped and saved; go on with `cldfc train --resume {run}`" in said
+    assert not (run / "report.html").exists()
+    start_forked(app, ["train", "--resume", str(run)]).join()
+    assert reached(run) == reached(tmp_path / "whole")
+    assert (run / "report.html").exists()
+
+
+class Sleeper(Silence):
+    """Stays in the second step for long, and says so by a file."""
+
+    def __init__(self, sign: Path) -> None:
+        self.sign = sign
+
+    def step(self, epoch: int, step: int, loss: float) -> None:
+        if step == 2:
+            self.sign.touch()
+            time.sleep(PATIENCE)
+
+
+def sleep_in_a_step(folder: Path) -> None:
+    """A training that hangs in its second step."""
+    with listen() as request:
+        train(folder / "run", progress=Sleeper(folder / "sleeps"), saving=Saving(EVERY_STEP, request))
+
+
+@pytest.fixture
+def sleeping(tmp_path: Path) -> Iterator[Any]:
+    """Such a training, in a process, in its second step."""
+    process = start_forked(sleep_in_a_step, tmp_path)
+    wait_for((tmp_path / "sleeps").exists)
+    yield process
+    process.kill()
+    process.join()
+
+
+def test_a_second_sigint_leaves_at_once(sleeping: Any) -> None:
+    os.kill(sleeping.pid, signal.SIGINT)
+    sleeping.join(0.5)
+    assert sleeping.is_alive()
+    os.kill(sleeping.pid, signal.SIGINT)
+    sleeping.join(PATIENCE / 2)
+    assert sleeping.exitcode == -signal.SIGINT
+
+
+def test_a_second_trainer_is_refused_until_the_first_is_gone(sleeping: Any, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=f"is in use: process {sleeping.pid} trains there"):
+        resume(tmp_path / "run")
+    sleeping.kill()
+    sleeping.join()
+    resume(tmp_path / "run")
+    assert reached(tmp_path / "run") == reached(train(tmp_path / "whole").folder)
+
+
+def test_the_program_goes_on_where_kill_9_left_it(tmp_path: Path) -> None:
+    """Processes that share nothing: the folder is all that is needed."""
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    arguments = [sys.executable, "-m", "cldfc", "train"]
+    run, whole = tmp_path / "run", tmp_path / "whole"
+    made = [*arguments, "specs/fbresnet.cldf", *OPTIONS]
+    subprocess.run([*made, "-o", whole], cwd=ROOT, env=environment, check=True, capture_output=True)
+    with subprocess.Popen([*made, "-o", run], cwd=ROOT, env=environment, stdout=subprocess.DEVNULL) as process:
+        wait_for(lambda: len(list_checkpoints(run / "checkpoints")) > 1)
+        process.kill()
+    resumed = subprocess.run(
+        [*arguments, "--resume", run], cwd=ROOT, env=environment, capture_output=True, text=True, check=False
+    )
+    assert resumed.returncode == 0, resumed.stderr
+    assert reached(run) == reached(whole)
