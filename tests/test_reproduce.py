@@ -219,7 +219,7 @@ def test_an_incomplete_folder_is_named(tmp_path):
         (["tabel1"], "did you mean `table1`?"),
         (["table5"], "did you mean"),
         (["everything"], "write one of table1, table2, table3, table4, all"),
-        (["table1", "--json", "--markdown"], "are given both"),
+        (["table1", "--json", "--markdown"], "contradict each other"),
         (["table1", "--epochs", "0"], "`epochs` cannot be 0"),
         (["table1", "--clip", "-1"], "`clip` cannot be -1"),
     ],
