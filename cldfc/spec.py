@@ -152,6 +152,12 @@ class Spec:
         specs = (self, *others)
         return compare_networks([spec.name for spec in specs], [spec.written for spec in specs])
 
+    def derive(self) -> Spec:
+        """The spec with residuals in the place of features, by Theorem 1. Raises CldfError also when it has none."""
+        from cldfc.compiler import derive
+
+        return Spec(derive(self.origin, self.task).spec.source, Task(self.task.shape, self.task.classes))
+
     # Pictures
 
     def show(self) -> None:
@@ -187,12 +193,14 @@ class Spec:
     def _repr_mimebundle_(self, include: object = None, exclude: object = None) -> dict[str, str]:
         """What a notebook shows: the network's picture, or what is wrong."""
         from cldfc.show.notebook import picture_html, picture_text, preformatted
+        from cldfc.show.svg import draw_svg
 
         try:
             graph = build(self.origin, self.task)
         except (CldfError, UsageError) as error:
             return {"text/plain": str(error), "text/html": preformatted(str(error))}
-        return {"text/plain": picture_text(graph), "text/html": picture_html(graph)}
+        svg = draw_svg(graph.as_written)
+        return {"text/plain": picture_text(graph), "image/svg+xml": svg, "text/html": picture_html(graph, svg)}
 
 
 def value_text(value: Value) -> str:

@@ -55,7 +55,21 @@ def test_the_page():
 
 def test_the_page_names_every_answer():
     page = (ROOT / "docs" / "python.md").read_text(encoding="utf-8")
-    public = {"check", "cost", "graph", "source", "build", "show", "write", "compare", "let", "tie", "input", "classes"}
+    public = {
+        "check",
+        "cost",
+        "graph",
+        "source",
+        "build",
+        "show",
+        "write",
+        "compare",
+        "derive",
+        "let",
+        "tie",
+        "input",
+        "classes",
+    }
     assert all(f"`{name}" in page for name in public)
     others = {"changed", "spelled", "written", "name", "origin", "task"}
     assert {name for name in vars(Spec) if not name.startswith("_")} <= public | others
@@ -286,3 +300,10 @@ def test_a_wrong_cell_shows_its_report_alone(cells):
 def test_the_name_of_text_is_said():
     with pytest.raises(CldfError, match="--> <text>:1:1"):
         read_text("modl X\n").check()
+
+
+def test_the_residual_form_is_a_spec():
+    features = cldfc.load(ROOT / "specs" / "fbresnet.cldf").let(c=4).input(3, 16, 16)
+    residual = features.derive()
+    assert (features.cost.convolutions, residual.cost.convolutions) == (29, 22)
+    assert residual.build()(torch.zeros(2, 3, 16, 16)).shape == (2, 10)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import html
 import io
 
@@ -14,11 +15,17 @@ TEXT_WIDTH, HTML_WIDTH = 80, 110
 PRE = '<pre style="line-height: 1.2; font-family: monospace; overflow-x: auto">{code}</pre>'
 
 
-def picture_html(graph: Graph) -> str:
-    """The picture of a network for a notebook. The one place that says what it is."""
+def picture_html(graph: Graph, svg: str) -> str:
+    """A network for a notebook: its picture, an image so that styles stay apart, and what the terminal prints."""
+    image = f'<img alt="{html.escape(graph.program.model)}" src="data:image/svg+xml;base64,{encoded(svg)}"/>'
     console = Console(file=io.StringIO(), width=HTML_WIDTH, record=True, highlight=False, force_jupyter=False)
     show_network(graph, console)
-    return console.export_html(code_format=PRE, inline_styles=True)
+    return f"<div>{image}\n{console.export_html(code_format=PRE, inline_styles=True)}</div>"
+
+
+def encoded(text: str) -> str:
+    """Text as base64."""
+    return base64.b64encode(text.encode()).decode()
 
 
 def picture_text(graph: Graph) -> str:
