@@ -94,6 +94,9 @@ def train(
             result = start_run(spec, data, task, recipe, output, command, around)
         if result is not None:
             print(json.dumps(result_as_data(result), ensure_ascii=False)) if as_json else report(result)
+        from cldfc.train.processes import leave
+
+        leave()
 
 
 def refuse(made_with: Given) -> None:
