@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable
 from dataclasses import replace
 
 from cldfc.network.graph import Graph
 from cldfc.network.positions import Binding, Key, Positions
 from cldfc.network.program import Operand, Read, Step, Template
-from cldfc.network.rebuild import Revised, change_template, keep_needed, rebuild_graph
+from cldfc.network.rebuild import Changed, Revised, keep_needed, rebuild_graph
 
 
 def drop_copies(graph: Graph) -> Graph:
@@ -20,8 +19,7 @@ def drop_copies(graph: Graph) -> Graph:
     }
     if not copies:
         return graph
-    known: dict[Hashable, tuple[Template, tuple[int, ...]]] = {}
-    revised: list[Revised] = []
+    equations, revised = Changed(), list[Revised]()
     for number, instance in enumerate(graph.instances):
         template = instance.template
         changes: dict[int, Step | Operand] = {}
@@ -29,11 +27,7 @@ def drop_copies(graph: Graph) -> Graph:
             operands = tuple(behind(operand, instance.binding, copies) for operand in step.operands)
             if operands != step.operands:
                 changes[at] = replace(step, operands=operands)
-        key = id(template), tuple(changes.items())
-        if key not in known:
-            same = template, tuple(range(len(template.steps)))
-            known[key] = change_template(template, changes) if changes else same
-        changed, order = known[key]
+        changed, order = equations.change(template, changes)
         origins = tuple(graph.members[number][at] for at in order)
         revised.append(Revised(changed, instance.binding, instance.value, origins))
     return rebuild_graph(graph, keep_needed(revised, (graph.program.output, ())))

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from cldfc.network.expand import Instance
 from cldfc.network.graph import Graph, Node
 from cldfc.network.positions import Key
-from cldfc.network.program import Operand, Read, Step, Template
-from cldfc.network.rebuild import Revised, change_template, keep_needed, rebuild_graph
+from cldfc.network.program import Operand, Read, Step
+from cldfc.network.rebuild import Changed, Revised, keep_needed, rebuild_graph
 from cldfc.ops import Add, Concat, Kernel, Total, Zero
 
 
@@ -32,12 +31,10 @@ class Zeros:
 
     graph: Graph
     values: set[Key] = field(default_factory=set[Key])
-    known: dict[Hashable, tuple[Template, tuple[int, ...]]] = field(
-        default_factory=dict[Hashable, tuple[Template, tuple[int, ...]]]
-    )
+    equations: Changed = field(default_factory=Changed)
 
     def revise(self, number: int, instance: Instance) -> Revised:
-        """One equation without its zeros; equal ones stay equal, so that they are still one loop."""
+        """One equation without its zeros."""
         template, members = instance.template, self.graph.members[number]
         zeros: set[int] = set()
         changes: dict[int, Step | Operand] = {}
@@ -51,11 +48,7 @@ class Zeros:
         assert template.result is not None
         if self.is_zero(template.result, zeros, instance):
             self.values.add(instance.value)
-        key = (id(template), tuple(changes.items()))
-        if key not in self.known:
-            same = template, tuple(range(len(template.steps)))
-            self.known[key] = change_template(template, changes) if changes else same
-        changed, order = self.known[key]
+        changed, order = self.equations.change(template, changes)
         return Revised(changed, instance.binding, instance.value, tuple(members[at] for at in order))
 
     def is_zero(self, operand: Operand, zeros: set[int], instance: Instance) -> bool:

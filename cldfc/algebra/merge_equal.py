@@ -11,7 +11,7 @@ from cldfc.algebra.expressions import Numbers, Outline, Place, outline
 from cldfc.network.graph import Graph
 from cldfc.network.positions import Key, Position
 from cldfc.network.program import Operand, Read, Step, Template, Use
-from cldfc.network.rebuild import Revised, change_template, rebuild_graph
+from cldfc.network.rebuild import Changed, Revised, rebuild_graph
 
 
 def merge_equal(graph: Graph) -> Graph:
@@ -153,9 +153,8 @@ class Merge:
     block: list[Revised] = field(default_factory=list[Revised])
     """The terms of a reduction, in front of which goes what they share."""
     written: set[int] = field(default_factory=set[int])
-    templates: dict[Hashable, tuple[Template, tuple[int, ...]]] = field(
-        default_factory=dict[Hashable, tuple[Template, tuple[int, ...]]]
-    )
+    families: dict[str, Template] = field(default_factory=dict[str, Template])
+    equations: Changed = field(default_factory=Changed)
 
     def revise(self, number: int) -> None:
         """An equation that reads what is shared instead of computing it."""
@@ -163,7 +162,7 @@ class Merge:
         template, result = instance.template, instance.template.result
         roots = [result] if isinstance(result, int) else []
         changes = self.changes(template, roots, lambda at: self.numbers.at[number, at])
-        changed, order = self.change(template, changes)
+        changed, order = self.equations.change(template, changes)
         origins = tuple(members[at] for at in order)
         self.block.append(Revised(changed, instance.binding, instance.value, origins))
         if not template.is_inner:
@@ -181,7 +180,7 @@ class Merge:
         changes = self.changes(
             template, template.steps[-1].operands, lambda at: self.numbers.at[number, found.steps[at]]
         )
-        changed, order = self.change(template, changes)
+        changed, order = self.equations.change(template, changes)
         origins = tuple(self.graph.members[number][found.steps[at]] for at in order)
         needed = {key for read in changed.reads() for key in read.keys(own.binding)}
         is_inside = any(equation.value in needed for equation in self.block)
@@ -190,7 +189,7 @@ class Merge:
     def inner(self, template: Template, own: Shared, found: Outline) -> Template:
         """The equation of a family: the expression, over the index names of the family."""
         key = own.family
-        if key not in self.templates:
+        if key not in self.families:
             columns = iter(own.columns)
             steps = tuple(
                 over(template.steps[at], operands, columns)
@@ -209,8 +208,8 @@ class Merge:
                 result=len(steps) - 1,
                 is_inner=True,
             )
-            self.templates[key] = whole, ()
-        return self.templates[key][0]
+            self.families[key] = whole
+        return self.families[key]
 
     def changes(
         self, template: Template, roots: Iterable[Operand], number_of: Callable[[int], int]
@@ -236,15 +235,6 @@ class Merge:
             else:
                 stack += template.steps[at].operands
         return changes
-
-    def change(self, template: Template, changes: dict[int, Step | Operand]) -> tuple[Template, tuple[int, ...]]:
-        """The equation with these changes; equal ones stay one, so that they are still one loop."""
-        if not changes:
-            return template, tuple(range(len(template.steps)))
-        key = id(template), tuple(changes.items())
-        if key not in self.templates:
-            self.templates[key] = change_template(template, changes)
-        return self.templates[key]
 
 
 def over(step: Step, operands: tuple[int | Read, ...], columns: Iterable[Position]) -> Step:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Hashable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import cast
 
 import networkx
@@ -97,6 +97,24 @@ def change_template(template: Template, changes: Mapping[int, Step | Operand]) -
     result = renumber(template.result)
     assert not isinstance(result, Reads)
     return replace(template, steps=steps, result=result, is_rewritten=True), tuple(order)
+
+
+@dataclass
+class Changed:
+    """Equations as a rewrite changes them: one that is changed twice in the same way stays one, and so one loop."""
+
+    known: dict[Hashable, tuple[Template, tuple[int, ...]]] = field(
+        default_factory=dict[Hashable, tuple[Template, tuple[int, ...]]]
+    )
+
+    def change(self, template: Template, changes: Mapping[int, Step | Operand]) -> tuple[Template, tuple[int, ...]]:
+        """The equation with these changes, and the number that each of its steps had before."""
+        if not changes:
+            return template, tuple(range(len(template.steps)))
+        key = id(template), tuple(changes.items())
+        if key not in self.known:
+            self.known[key] = change_template(template, changes)
+        return self.known[key]
 
 
 def keep_needed(revised: Sequence[Revised], output: Key) -> list[Revised]:
