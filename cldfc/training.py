@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Generator, Mapping
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,13 +13,16 @@ from cldfc.diagnostics import Source
 from cldfc.syntax.read import read_source
 from cldfc.syntax.spelling import ascii_name
 from cldfc.train.catalogue import DATA_DIR, DataSet, find
+from cldfc.train.compiled import Compiled
 from cldfc.train.data.files import fetch_missing, require
 from cldfc.train.recipe import change_recipe
 from cldfc.train.stop import listen
 
 if TYPE_CHECKING:
+    from cldfc.network.graph import Graph
     from cldfc.train.loop import Progress
     from cldfc.train.processes import Processes
+    from cldfc.train.setting import Setting
     from cldfc.train.train import Result
 
 
@@ -58,32 +61,14 @@ def start_run(
     task = task.on(dataset.name, dataset.shape, dataset.classes)
     graph = build(source, task)
 
-    from cldfc.emit.torch_module import emit_module
-    from cldfc.show.summary import facts, notes
-    from cldfc.show.svg import draw_svg
-    from cldfc.train.keep import Saving
-    from cldfc.train.processes import together
+    from cldfc.show.summary import notes
     from cldfc.train.train import train_network
 
-    with together() as processes, listen(processes.count == 1) as request, shown(around, processes) as progress:
-        for note in notes(graph) if processes.is_first else ():
+    with entered(dataset, around, command) as setting:
+        for note in notes(graph) if setting.processes.is_first else ():
             around.say(note)
-        result = train_network(
-            whole_text(source, task),
-            emit_module(graph),
-            ascii_name(graph.program.model),
-            facts(graph),
-            dataset,
-            recipe,
-            output,
-            progress,
-            command,
-            at_hand(dataset, around, processes),
-            Saving(around.save_minutes, request),
-            processes,
-            draw_svg(graph.as_written),
-        )
-    return result if processes.is_first else None
+        result = train_network(compiled_from(graph, whole_text(source, task)), dataset, recipe, output, setting)
+    return result if setting.processes.is_first else None
 
 
 def resume_run(folder: Path, changes: Mapping[str, object], around: Surroundings) -> Result | None:
@@ -96,25 +81,35 @@ def resume_run(folder: Path, changes: Mapping[str, object], around: Surroundings
 
     run = read_interrupted(folder, changes)
     graph = build(Source("spec.cldf", run.spec_text), Task(run.record.input_shape, run.record.classes))
+    with entered(find(run.record.dataset), around, run.record.command) as setting:
 
+        def warn(line: str) -> None:
+            if setting.processes.is_first:
+                around.say(f"warning: {line}")
+
+        result = resume_network(run, compiled_from(graph, run.spec_text), warn, setting)
+    return result if setting.processes.is_first else None
+
+
+def compiled_from(graph: Graph, text: str) -> Compiled:
+    """What a training needs of a network, and its report shows of it."""
     from cldfc.emit.torch_module import emit_module
     from cldfc.show.summary import facts
     from cldfc.show.svg import draw_svg
+
+    return Compiled(text, emit_module(graph), ascii_name(graph.program.model), facts(graph), draw_svg(graph.as_written))
+
+
+@contextmanager
+def entered(dataset: DataSet, around: Surroundings, command: str) -> Generator[Setting]:
+    """What a training has around it, until it ends. Raises UsageError when the data set is not at hand."""
     from cldfc.train.keep import Saving
     from cldfc.train.processes import together
+    from cldfc.train.setting import Setting
 
     with together() as processes, listen(processes.count == 1) as request, shown(around, processes) as progress:
-
-        def warn(line: str) -> None:
-            if processes.is_first:
-                around.say(f"warning: {line}")
-
-        data_dir = at_hand(find(run.record.dataset), around, processes)
-        saving, picture = Saving(around.save_minutes, request), draw_svg(graph.as_written)
-        result = resume_network(
-            run, emit_module(graph), facts(graph), progress, warn, data_dir, saving, processes, picture
-        )
-    return result if processes.is_first else None
+        data_dir = at_hand(dataset, around, processes)
+        yield Setting(progress, data_dir, Saving(around.save_minutes, request), processes, command)
 
 
 def shown(around: Surroundings, processes: Processes) -> AbstractContextManager[Progress]:

@@ -39,33 +39,20 @@ def train_runs(runs: Sequence[Run], share: Share, data_dir: Path, command: str, 
 def train_run(run: Run, data_dir: Path, command: str) -> None:
     """Train a run aside, then give it its name."""
     from cldfc.compiler import build
-    from cldfc.emit.torch_module import emit_module
-    from cldfc.show.summary import facts
-    from cldfc.show.svg import draw_svg
-    from cldfc.syntax.spelling import ascii_name
     from cldfc.train.loop import Diverged
     from cldfc.train.progress import Silence, show_progress
+    from cldfc.train.setting import Setting
     from cldfc.train.train import train_network
+    from cldfc.training import compiled_from
 
     network = run.network
-    graph = build(network.source, network.task)
+    compiled = compiled_from(build(network.source, network.task), network.text)
     shutil.rmtree(run.aside, ignore_errors=True)
     shown = show_progress(sys.stderr, transient=True) if sys.stderr.isatty() else nullcontext(Silence())
     try:
         with shown as progress:
-            train_network(
-                network.text,
-                emit_module(graph),
-                ascii_name(graph.program.model),
-                facts(graph),
-                find(run.dataset),
-                run.recipe,
-                run.aside,
-                progress,
-                command,
-                data_dir,
-                picture=draw_svg(graph.as_written),
-            )
+            setting = Setting(progress, data_dir, command=command)
+            train_network(compiled, find(run.dataset), run.recipe, run.aside, setting)
     except Diverged as error:
         write_file(run.aside / run.divergence.name, f"{error.message}\n")
     shutil.rmtree(RunFolder(run.aside).checkpoints, ignore_errors=True)

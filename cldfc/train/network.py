@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from cldfc.diagnostics import UsageError
 from cldfc.train.catalogue import DataSet
+from cldfc.train.compiled import Compiled
 
 
 def build_network(source: str, class_name: str) -> nn.Module:
@@ -33,6 +34,13 @@ def broken(class_name: str, reason: str) -> UsageError:
         f"the source does not give a network `{class_name}`: {reason}",
         "the compiler wrote this source: please report the spec",
     )
+
+
+def build_fitting(compiled: Compiled, dataset: DataSet) -> nn.Module:
+    """The network. Raises UsageError when it does not fit the data set."""
+    network = build_network(compiled.source, compiled.class_name)
+    check_fit(network, dataset)
+    return network
 
 
 def check_fit(network: nn.Module, dataset: DataSet) -> None:

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from html import escape
 
 from cldfc.files import write_file
+from cldfc.train.compiled import Compiled
 from cldfc.train.curves import Curve, draw_curves
 from cldfc.train.metrics import Epoch, best_epoch
 from cldfc.train.run import RunFolder, RunRecord
@@ -38,26 +39,14 @@ svg circle.test, svg text.test { fill: var(--test); stroke: none; }
 """
 
 
-def write_report(
-    run: RunFolder,
-    record: RunRecord,
-    spec_text: str,
-    facts: Mapping[str, str],
-    epochs: Sequence[Epoch],
-    command: str,
-    picture: str = "",
-) -> None:
-    """Write the report of a finished training into its folder.
-
-    `facts` are what is known of the network, shown as they are; `command` is what repeats the
-    run, `picture` is the network as SVG, both left out when empty. Raises UsageError when the
-    file cannot be written.
-    """
+def write_report(run: RunFolder, record: RunRecord, compiled: Compiled, epochs: Sequence[Epoch]) -> None:
+    """Write the report of a finished training into its folder; raises UsageError when that fails."""
+    facts, command = compiled.facts, record.command
     sections = [
         section("Result", table(results(epochs))),
         section("Curves", curves(epochs)),
-        section("Equations", preformatted(spec_text)),
-        section("Network", image(picture) + table(facts)) if facts else "",
+        section("Equations", preformatted(compiled.spec_text)),
+        section("Network", image(compiled.picture) + table(facts)) if facts else "",
         section("Data", f"<p>{escape(record.split)}</p>"),
         section("Recipe", table(recipe_in_words(record))),
         section("Repeat it", preformatted(command)) if command else "",

@@ -13,21 +13,23 @@ from torch.optim import Optimizer
 
 from cldfc.diagnostics import UsageError
 from cldfc.files import write_file
-from cldfc.train.catalogue import DATA_DIR, find
+from cldfc.train.catalogue import find
 from cldfc.train.checkpoint_folder import Checkpoint, Damaged, name_of_best, newest_checkpoint, read_checkpoint
+from cldfc.train.compiled import Compiled
 from cldfc.train.files import read_text
-from cldfc.train.keep import Saving, train_and_save
+from cldfc.train.keep import train_and_save
 from cldfc.train.lock import locked
-from cldfc.train.loop import Progress, Task
+from cldfc.train.loop import Task
 from cldfc.train.metrics import as_csv, best_epoch
+from cldfc.train.network import build_fitting
 from cldfc.train.optimizer import make_optimizer
 from cldfc.train.position import BEGINNING, Position
-from cldfc.train.processes import ALONE, Processes
 from cldfc.train.recipe import Recipe, change_recipe
 from cldfc.train.report import write_report
 from cldfc.train.run import RunFolder, RunRecord, read_record, write_record
+from cldfc.train.setting import Setting
 from cldfc.train.state import restore_generators, restore_tensors, weights_of
-from cldfc.train.train import Result, build_fitting, prepare
+from cldfc.train.train import Result, prepare
 
 Warn = Callable[[str], None]
 
@@ -79,36 +81,28 @@ def more_epochs(recipe: Recipe, epochs: object) -> Recipe:
     return changed
 
 
-def resume_network(
-    interrupted: Interrupted,
-    source: str,
-    facts: Mapping[str, str],
-    progress: Progress,
-    warn: Warn,
-    data_dir: Path = DATA_DIR,
-    saving: Saving | None = None,
-    processes: Processes = ALONE,
-    picture: str = "",
-) -> Result:
+def resume_network(interrupted: Interrupted, compiled: Compiled, warn: Warn, setting: Setting | None = None) -> Result:
     """Go on with a run as if it had never been interrupted: on the same machine, with the same bits on a CPU.
 
-    `source` is compiled from the spec in the folder: what is stored beside it is not run. Without
-    an intact checkpoint it starts from the beginning. `warn` hears of damaged checkpoints, and of
-    whatever may change bits. Raises what `train_network` raises, and UsageError when the
-    checkpoint is that of another network, or another process trains in the folder.
+    `compiled` comes from the spec in the folder: what is stored beside it is not run. Without an intact
+    checkpoint it starts from the beginning. `warn` hears of damaged checkpoints, and of whatever may
+    change bits. Raises what `train_network` raises, and UsageError when the checkpoint is that of
+    another network, or another process trains in the folder.
     """
     run, record = interrupted.run, interrupted.record
+    setting = setting or Setting()
+    processes = setting.processes
     with locked(run) if processes.is_first else nullcontext():
         torch.manual_seed(record.recipe.seed)  # pyright: ignore[reportUnknownMemberType]
         dataset = find(record.dataset)
-        task = prepare(build_fitting(source, record.class_name, dataset), dataset, record.recipe, data_dir, processes)
+        task = prepare(build_fitting(compiled, dataset), dataset, record.recipe, setting.data_dir, processes)
         optimizer = make_optimizer(task.network, record.recipe)
         start = go_back(task, optimizer, run, record, warn)
         if processes.is_first:
             write_kept(run, record, start, warn)
-        epochs = train_and_save(task, optimizer, run, start, progress, saving or Saving())
+        epochs = train_and_save(task, optimizer, run, start, setting.progress, setting.saving)
     if processes.is_first:
-        write_report(run, record, interrupted.spec_text, facts, epochs, record.command, picture)
+        write_report(run, record, compiled, epochs)
     return Result(run.path, task.dataset, epochs[-1], best_epoch(epochs))
 
 

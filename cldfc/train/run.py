@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from cldfc.diagnostics import UsageError
 from cldfc.files import write_file
+from cldfc.train.compiled import Compiled
 from cldfc.train.files import read_text
 from cldfc.train.recipe import Recipe
 
@@ -94,14 +95,14 @@ class RunFolder:
         return self.path / "report.html"
 
 
-def create_run(folder: Path | None, record: RunRecord, spec_text: str, source: str) -> RunFolder:
+def create_run(folder: Path | None, record: RunRecord, compiled: Compiled) -> RunFolder:
     """A new run folder with spec, source and record; numbered in `runs` when none is given.
 
     Raises UsageError when the folder exists or cannot be made.
     """
     run = RunFolder(make_folder(folder) if folder else make_numbered(record))
-    write_file(run.spec, spec_text)
-    write_file(run.source, source)
+    write_file(run.spec, compiled.spec_text)
+    write_file(run.source, compiled.source)
     write_record(run, record)
     return run
 

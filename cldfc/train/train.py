@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,14 +9,15 @@ from pathlib import Path
 import torch
 
 from cldfc.diagnostics import UsageError
-from cldfc.train.catalogue import DATA_DIR, DataSet
+from cldfc.train.catalogue import DataSet
+from cldfc.train.compiled import Compiled
 from cldfc.train.data.loader import open_loader
 from cldfc.train.device import choose_device
-from cldfc.train.keep import Saving, train_and_save
+from cldfc.train.keep import train_and_save
 from cldfc.train.lock import locked
-from cldfc.train.loop import Progress, Task
+from cldfc.train.loop import Task
 from cldfc.train.metrics import Epoch, best_epoch
-from cldfc.train.network import build_network, check_fit
+from cldfc.train.network import build_fitting
 from cldfc.train.optimizer import make_optimizer
 from cldfc.train.pixel import speed_up_pixels
 from cldfc.train.position import BEGINNING
@@ -25,6 +25,7 @@ from cldfc.train.processes import ALONE, Processes, Shared
 from cldfc.train.recipe import EPOCH_LIMIT, Recipe
 from cldfc.train.report import write_report
 from cldfc.train.run import RunFolder, RunRecord, create_run
+from cldfc.train.setting import Setting
 from cldfc.train.synchronise import synchronise_norms
 
 
@@ -39,48 +40,29 @@ class Result:
 
 
 def train_network(
-    spec_text: str,
-    source: str,
-    class_name: str,
-    facts: Mapping[str, str],
-    dataset: DataSet,
-    recipe: Recipe,
-    folder: Path | None,
-    progress: Progress,
-    command: str = "",
-    data_dir: Path = DATA_DIR,
-    saving: Saving | None = None,
-    processes: Processes = ALONE,
-    picture: str = "",
+    compiled: Compiled, dataset: DataSet, recipe: Recipe, folder: Path | None, setting: Setting | None = None
 ) -> Result:
-    """Train the class of a generated source, and write everything about it into a new folder.
+    """Train a network on a data set, and write everything about it into a new folder.
 
-    `facts`, `command` (what repeats the run) and `picture` (SVG) go into the report; without `folder` a numbered
-    one is made in `runs`; `saving` says how often the state is saved; of several `processes` the
-    first one writes. With the same release of
-    torch and number of threads, a CPU gives the same weights again.
+    Without `folder` a numbered one is made in `runs`. With the same release of torch and number of
+    threads, a CPU gives the same weights again.
 
-    Raises UsageError when the network does not fit the data set, the data set is not in
-    `data_dir`, or the folder exists or cannot be written, Diverged when training diverges, and
-    Stopped when it was asked to stop and has saved its state.
+    Raises UsageError when the network does not fit the data set, the data set is not at hand,
+    or the folder exists or cannot be written, Diverged when training diverges, and Stopped when
+    it was asked to stop and has saved its state.
     """
+    setting = setting or Setting()
+    processes = setting.processes
     torch.manual_seed(recipe.seed)  # pyright: ignore[reportUnknownMemberType]
-    task = prepare(build_fitting(source, class_name, dataset), dataset, recipe, data_dir, processes)
-    record = record_of(task, class_name, command)
-    run = create_run(folder, record, spec_text, source) if processes.is_first else RunFolder(folder or Path())
+    task = prepare(build_fitting(compiled, dataset), dataset, recipe, setting.data_dir, processes)
+    record = record_of(task, compiled.class_name, setting.command)
+    run = create_run(folder, record, compiled) if processes.is_first else RunFolder(folder or Path())
     with locked(run) if processes.is_first else nullcontext():
         optimizer = make_optimizer(task.network, recipe)
-        epochs = train_and_save(task, optimizer, run, BEGINNING, progress, saving or Saving())
+        epochs = train_and_save(task, optimizer, run, BEGINNING, setting.progress, setting.saving)
     if processes.is_first:
-        write_report(run, record, spec_text, facts, epochs, command, picture)
+        write_report(run, record, compiled, epochs)
     return Result(run.path, dataset, epochs[-1], best_epoch(epochs))
-
-
-def build_fitting(source: str, class_name: str, dataset: DataSet) -> torch.nn.Module:
-    """The network of a source. Raises UsageError when it does not fit the data set."""
-    network = build_network(source, class_name)
-    check_fit(network, dataset)
-    return network
 
 
 def prepare(

@@ -6,8 +6,9 @@ import pytest
 import torch
 
 from cldfc.train.catalogue import find
-from cldfc.train.progress import Silence
+from cldfc.train.compiled import Compiled
 from cldfc.train.recipe import Recipe
+from cldfc.train.setting import Setting
 from cldfc.train.train import Result, train_network
 
 SOURCE = """
@@ -45,14 +46,6 @@ def recipe() -> Recipe:
 @pytest.fixture(scope="session")
 def trained(tmp_path_factory: pytest.TempPathFactory, tiny: str, recipe: Recipe) -> Result:
     """A finished run; not to be changed."""
-    return train_network(
-        "model Tiny  # 1 < 2 & 3\n",
-        tiny,
-        "Tiny",
-        {"weights": "<few>"},
-        find("digits"),
-        recipe,
-        tmp_path_factory.mktemp("runs") / "tiny",
-        Silence(),
-        "cldfc train tiny.cldf",
-    )
+    compiled = Compiled("model Tiny  # 1 < 2 & 3\n", tiny, "Tiny", {"weights": "<few>"})
+    setting = Setting(command="cldfc train tiny.cldf")
+    return train_network(compiled, find("digits"), recipe, tmp_path_factory.mktemp("runs") / "tiny", setting)

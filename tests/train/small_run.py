@@ -10,12 +10,14 @@ from typing import Any
 
 from cldfc.train.catalogue import find
 from cldfc.train.checkpoint_folder import list_checkpoints
+from cldfc.train.compiled import Compiled
 from cldfc.train.keep import Saving
 from cldfc.train.loop import Progress
 from cldfc.train.processes import ALONE, Processes
 from cldfc.train.progress import Silence
 from cldfc.train.recipe import Recipe
 from cldfc.train.resume import read_interrupted, resume_network
+from cldfc.train.setting import Setting
 from cldfc.train.train import Result, train_network
 
 # It draws from a generator in every step, keeps statistics, and owns a parameter that never gets a gradient.
@@ -54,9 +56,8 @@ def train(
     """A new run."""
     saving = saving or Saving(NEVER)
     progress = progress or Silence()
-    return train_network(
-        "", source, "Small", {}, find(IMAGES), recipe, folder, progress, saving=saving, processes=processes
-    )
+    setting = Setting(progress, saving=saving, processes=processes)
+    return train_network(Compiled("", source, "Small"), find(IMAGES), recipe, folder, setting)
 
 
 def resume(
@@ -68,7 +69,8 @@ def resume(
 ) -> Result:
     """The rest of a run."""
     run = read_interrupted(folder, changes)
-    return resume_network(run, SMALL, {}, progress or Silence(), warn, saving=saving or Saving(NEVER))
+    setting = Setting(progress or Silence(), saving=saving or Saving(NEVER))
+    return resume_network(run, Compiled("", SMALL, "Small"), warn, setting)
 
 
 def reached(folder: Path) -> tuple[bytes, dict[str, Any], bytes]:

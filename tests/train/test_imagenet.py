@@ -13,12 +13,13 @@ from PIL import Image
 
 from cldfc.diagnostics import UsageError
 from cldfc.train.catalogue import DataSet, find
+from cldfc.train.compiled import Compiled
 from cldfc.train.data.loader import Loader, open_loader
 from cldfc.train.device import Device
 from cldfc.train.evaluate import evaluate_run
 from cldfc.train.images import Images
-from cldfc.train.progress import Silence
 from cldfc.train.recipe import change_recipe
+from cldfc.train.setting import Setting
 from cldfc.train.train import train_network
 
 SMALL = find("imagenet").model_copy(update={"shape": (3, 28, 28), "classes": 2})
@@ -81,7 +82,7 @@ def test_it_trains_and_is_evaluated_from_the_files(
     tiny: str, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     source = tiny.replace("Conv2d(1,", "Conv2d(3,").replace("512, 10", "32 * 14 * 14, 2")
-    result = train_network("", source, "Tiny", {}, SMALL, RECIPE, tmp_path / "run", Silence(), data_dir=folder)
+    result = train_network(Compiled("", source, "Tiny"), SMALL, RECIPE, tmp_path / "run", Setting(data_dir=folder))
     assert result.final.epoch == 2
 
     def find_small(_name: str) -> DataSet:

@@ -11,9 +11,11 @@ from torch import nn
 
 from cldfc.diagnostics import UsageError
 from cldfc.train.catalogue import find
+from cldfc.train.compiled import Compiled
 from cldfc.train.metrics import Epoch
 from cldfc.train.optimizer import learning_rate, make_optimizer
 from cldfc.train.recipe import Recipe, change_recipe
+from cldfc.train.setting import Setting
 from cldfc.train.train import Result, train_network
 
 BASE = Recipe(epochs=1, batch=2, lr=0.5)
@@ -58,7 +60,9 @@ def test_learning_rate_falls_in_steps() -> None:
 def test_without_a_clip_the_gradient_is_used_as_it_is(tiny: str, tmp_path: Path) -> None:
     recipes = [Recipe(epochs=1, batch=64, lr=0.01, clip=clip) for clip in (None, 1e9, 1e-3)]
     losses = [
-        train_network("", tiny, "Tiny", {}, find("digits"), recipe, tmp_path / str(number), Listener()).final.test_loss
+        train_network(
+            Compiled("", tiny, "Tiny"), find("digits"), recipe, tmp_path / str(number), Setting(Listener())
+        ).final.test_loss
         for number, recipe in enumerate(recipes)
     ]
     assert losses[0] == losses[1] != losses[2]
@@ -91,13 +95,13 @@ def test_a_small_network_learns_the_digits(trained: Result) -> None:
 def test_progress_hears_every_step(tiny: str, recipe: Recipe, tmp_path: Path) -> None:
     heard = Listener()
     short = change_recipe(recipe, {"epochs": 2})
-    result = train_network("", tiny, "Tiny", {}, find("digits"), short, tmp_path / "run", heard)
+    result = train_network(Compiled("", tiny, "Tiny"), find("digits"), short, tmp_path / "run", Setting(heard))
     assert heard.steps == heard.expected and len(heard.steps) == 2 * (1437 // recipe.batch)
     assert heard.epochs[-1] == result.final
 
 
 def test_the_same_recipe_gives_the_same_weights(trained: Result, tiny: str, recipe: Recipe, tmp_path: Path) -> None:
-    again = train_network("", tiny, "Tiny", {}, find("digits"), recipe, tmp_path / "run", Listener())
+    again = train_network(Compiled("", tiny, "Tiny"), find("digits"), recipe, tmp_path / "run")
     stored = [result.folder / "best.safetensors" for result in (trained, again)]
     assert stored[0].read_bytes() == stored[1].read_bytes()
     assert again.final.test_loss == trained.final.test_loss
@@ -106,6 +110,6 @@ def test_the_same_recipe_gives_the_same_weights(trained: Result, tiny: str, reci
 def test_divergence_stops_the_training(tiny: str, recipe: Recipe, tmp_path: Path) -> None:
     broken = tiny + "    def forward(self, x):\n        return super().forward(x) * float('nan')\n"
     with pytest.raises(UsageError, match="the loss is nan in epoch 1") as caught:
-        train_network("", broken, "Tiny", {}, find("digits"), recipe, tmp_path / "run", Listener())
+        train_network(Compiled("", broken, "Tiny"), find("digits"), recipe, tmp_path / "run")
     assert "lower `lr` (now 0.05), for instance to 0.0125" in caught.value.help
     assert not (tmp_path / "run" / "best.safetensors").exists()

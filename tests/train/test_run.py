@@ -10,10 +10,10 @@ import pytest
 
 from cldfc.diagnostics import UsageError
 from cldfc.train.catalogue import find
+from cldfc.train.compiled import Compiled
 from cldfc.train.evaluate import evaluate_run
 from cldfc.train.metrics import Epoch, as_csv, best_epoch, read_epochs
 from cldfc.train.network import build_network, check_fit
-from cldfc.train.progress import Silence
 from cldfc.train.recipe import Recipe, change_recipe
 from cldfc.train.run import RunFolder, RunRecord, read_record
 from cldfc.train.train import Result, train_network
@@ -80,14 +80,14 @@ def test_metrics_are_read_back_exactly(tmp_path: Path) -> None:
 def test_a_given_folder_is_not_overwritten(trained: Result, tiny: str, recipe: Recipe) -> None:
     before = {path: path.read_bytes() for path in trained.folder.rglob("*") if path.is_file()}
     with pytest.raises(UsageError, match="exists already"):
-        train_network("", tiny, "Tiny", {}, find("digits"), recipe, trained.folder, Silence())
+        train_network(Compiled("", tiny, "Tiny"), find("digits"), recipe, trained.folder)
     assert {path: path.read_bytes() for path in trained.folder.rglob("*") if path.is_file()} == before
 
 
 def test_folders_are_numbered(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, tiny: str, recipe: Recipe) -> None:
     monkeypatch.chdir(tmp_path)
     short = change_recipe(recipe, {"epochs": 1})
-    results = [train_network("", tiny, "Tiny", {}, find("digits"), short, None, Silence()) for _ in range(2)]
+    results = [train_network(Compiled("", tiny, "Tiny"), find("digits"), short, None) for _ in range(2)]
     assert [str(r.folder) for r in results] == ["runs/Tiny-digits-1", "runs/Tiny-digits-2"]
 
 

@@ -1,0 +1,32 @@
+"""What a training has around it: nothing here changes what it reaches."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from cldfc.train.catalogue import DATA_DIR
+from cldfc.train.keep import Saving
+from cldfc.train.loop import Progress
+from cldfc.train.processes import ALONE, Processes
+from cldfc.train.progress import Silence
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """Who listens to a training, where its images are, when it is saved, and who takes part."""
+
+    progress: Progress = field(default_factory=Silence)
+    """Hears how it goes."""
+
+    data_dir: Path = DATA_DIR
+    """Where the files of data sets are."""
+
+    saving: Saving = field(default_factory=Saving)
+    """When its state is saved."""
+
+    processes: Processes = ALONE
+    """Which process this is; of several, the first one writes."""
+
+    command: str = ""
+    """What repeats the run on a command line, if it was started on one."""
