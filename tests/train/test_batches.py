@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from cldfc.train.batches import epoch_batches, shift, steps_per_epoch
+from cldfc.train.batches import Draw, cut, draw_epoch, epoch_batches, frame, steps_per_epoch
 from cldfc.train.images import Images
 from cldfc.train.recipe import Recipe, change_recipe
 
@@ -21,12 +21,12 @@ def numbered(count: int) -> Images:
 
 def drawn(recipe: Recipe, epoch: int, count: int = 35) -> torch.Tensor:
     """The pixels of all batches of an epoch."""
-    return torch.cat([batch.pixels for batch in epoch_batches(numbered(count), recipe, epoch)])
+    return torch.cat([batch.pixels for batch in epoch_batches(frame(numbered(count), recipe), recipe, epoch)])
 
 
 def order(recipe: Recipe, epoch: int, count: int = 35) -> tuple[int, ...]:
     """The numbers of the images in all batches of an epoch."""
-    batches = epoch_batches(numbered(count), recipe, epoch)
+    batches = epoch_batches(frame(numbered(count), recipe), recipe, epoch)
     return tuple(int(label) for batch in batches for label in batch.labels)
 
 
@@ -40,7 +40,7 @@ def test_an_epoch_can_be_repeated() -> None:
 
 @pytest.mark.parametrize("first", [1, 3, 4])
 def test_an_epoch_can_be_entered_in_its_middle(first: int) -> None:
-    whole, rest = (list(epoch_batches(numbered(35), RECIPE, 2, step)) for step in (0, first))
+    whole, rest = (list(epoch_batches(frame(numbered(35), RECIPE), RECIPE, 2, step)) for step in (0, first))
     assert len(rest) == 4 - first
     for one, other in zip(whole[first:], rest, strict=True):
         assert torch.equal(one.pixels, other.pixels) and torch.equal(one.labels, other.labels)
@@ -54,7 +54,7 @@ def test_epochs_and_seeds_differ() -> None:
 
 @pytest.mark.parametrize(("count", "steps"), [(35, 4), (33, 4), (32, 4), (8, 1), (5, 1)])
 def test_batches_are_whole(count: int, steps: int) -> None:
-    batches = list(epoch_batches(numbered(count), RECIPE, 1))
+    batches = list(epoch_batches(frame(numbered(count), RECIPE), RECIPE, 1))
     assert len(batches) == steps_per_epoch(count, RECIPE) == steps
     assert {len(batch) for batch in batches} == {min(count, 8)}
     shown = order(RECIPE, 1, count)
@@ -66,13 +66,24 @@ def test_the_left_over_images_change() -> None:
     assert left[0] != left[1]
 
 
-def test_shifted_images_are_cut_out_of_a_margin_of_zeros() -> None:
-    pixels = torch.randint(1, 99, (60, 3, 4, 5))
-    top, left = torch.randint(0, 3, (60, 1)), torch.randint(0, 5, (60, 1))
-    moved = shift(pixels, 1, 2, top, left).numpy()
+def test_images_are_cut_out_of_a_margin_of_zeros_then_mirrored() -> None:
+    """By numpy, image by image."""
+    pixels = torch.randint(1, 99, (60, 3, 4, 5), dtype=torch.uint8)
+    draw = Draw(*(torch.randint(0, most, (60,)) for most in (60, 3, 5)), torch.rand(60) < 0.5)
+    shown = draw.order[:33]
     framed = np.pad(pixels.numpy(), ((0, 0), (0, 0), (1, 1), (2, 2)))
-    for image, frame, row, column in zip(moved, framed, top.flatten(), left.flatten(), strict=True):
-        assert np.array_equal(image, frame[:, row : row + 4, column : column + 5])
+    moved = cut(frame(Images(pixels, torch.arange(60)), RECIPE), shown, draw)
+    assert moved.is_contiguous(memory_format=torch.channels_last)
+    for image, number in zip(moved.numpy(), shown.tolist(), strict=True):
+        row, column = int(draw.top[number]), int(draw.left[number])
+        wanted = framed[number, :, row : row + 4, column : column + 5]
+        assert np.array_equal(image, wanted[:, :, ::-1] if draw.mirrored[number] else wanted)
+
+
+def test_the_size_of_a_batch_changes_no_image() -> None:
+    """What is drawn belongs to the image and the epoch, not to the batch."""
+    one, other = (draw_epoch(35, change_recipe(RECIPE, {"batch": batch}), 2) for batch in (8, 3))
+    assert all(torch.equal(getattr(one, name), getattr(other, name)) for name in Draw.__slots__)
 
 
 def test_every_shift_and_flip_occurs() -> None:

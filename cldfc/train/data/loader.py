@@ -8,7 +8,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Protocol, cast
 
-from cldfc.train.batches import epoch_batches, steps_per_epoch
+from cldfc.train.batches import Framed, epoch_batches, frame, steps_per_epoch
 from cldfc.train.catalogue import DataSet
 from cldfc.train.device import Device
 from cldfc.train.images import Images, Split
@@ -39,22 +39,22 @@ class Loader(Protocol):
 class Resident:
     """Batches of images that all lie in the memory of the device."""
 
-    split: Split
+    train: Framed
+    test: Images
     recipe: Recipe
 
     @property
     def steps(self) -> int:
         """Number of training batches in an epoch."""
-        return steps_per_epoch(len(self.split.train), self.recipe)
+        return steps_per_epoch(len(self.train), self.recipe)
 
     def train_batches(self, epoch: int, first: int = 0) -> Iterator[Images]:
         """The batches of an epoch, drawn and augmented on the device."""
-        return epoch_batches(self.split.train, self.recipe, epoch, first)
+        return epoch_batches(self.train, self.recipe, epoch, first)
 
     def test_batches(self) -> Iterator[Images]:
         """All test images."""
-        images = self.split.test
-        return (images[at : at + self.recipe.batch] for at in range(0, len(images), self.recipe.batch))
+        return (self.test[at : at + self.recipe.batch] for at in range(0, len(self.test), self.recipe.batch))
 
 
 def load_split(dataset: DataSet, folder: Path) -> Split:
@@ -70,4 +70,5 @@ def open_loader(dataset: DataSet, recipe: Recipe, device: Device, folder: Path) 
         from cldfc.train.data.imagenet import open_folders
 
         return open_folders(dataset, recipe, device, folder)
-    return Resident(load_split(dataset, folder).to(device.torch), recipe)
+    split = load_split(dataset, folder).to(device.torch)
+    return Resident(frame(split.train, recipe), split.test, recipe)
