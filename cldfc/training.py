@@ -67,6 +67,8 @@ def start_run(
     with entered(dataset, around, command) as setting:
         for note in notes(graph) if setting.processes.is_first else ():
             around.say(note)
+        if recipe.compile and setting.processes.is_first:
+            around.say("torch.compile: the first step takes half a minute or more")
         result = train_network(compiled_from(graph, whole_text(source, task)), dataset, recipe, output, setting)
     return result if setting.processes.is_first else None
 

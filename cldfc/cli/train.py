@@ -55,6 +55,12 @@ def train(
     sync_bn: Annotated[
         bool, typer.Option("--sync-bn", help="Under torchrun: batch norm over the batch of all processes.")
     ] = False,
+    precise: Annotated[
+        bool, typer.Option("--precise", help="Compute in float32 by deterministic algorithms; slower.")
+    ] = False,
+    compile: Annotated[
+        bool, typer.Option("--compile", help="Train through torch.compile, which takes a while at the start.")
+    ] = False,
     let: Lets = None,
     tie: Ties = None,
     input: Input = None,
@@ -74,8 +80,8 @@ def train(
     """
     fields = {"epochs": epochs, "batch": batch, "lr": lr, "weight_decay": weight_decay, "seed": seed}
     recipe: dict[str, object] = {name: value for name, value in fields.items() if value is not None}
-    if sync_bn:
-        recipe["sync_bn"] = True
+    switches = {"sync_bn": sync_bn, "precise": precise, "compile": compile}
+    recipe |= {name: True for name, is_on in switches.items() if is_on}
     made_with = {"SPEC": spec, "--output": output, "--let": let, "--tie": tie, "--input": input, "--classes": classes}
     with errors(), stopping():
         from cldfc.train.progress import json_lines, show_progress

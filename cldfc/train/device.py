@@ -2,23 +2,30 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Generator
+from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import cast
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
 
+# torch.backends carries few types.
+cudnn: Any = torch.backends.cudnn
+
 
 @dataclass(frozen=True, slots=True)
 class Device:
-    """A processor, and whether it multiplies in bfloat16; tensors lie channels-last."""
+    """A processor, and whether it multiplies in bfloat16 or computes precisely; tensors lie channels-last."""
 
     kind: str
     bf16: bool
+    precise: bool = False
 
     def __str__(self) -> str:
         precision = "bfloat16 autocast" if self.bf16 else "float32"
-        return f"{self.kind}, {precision}, channels-last"
+        return f"{self.kind}, {precision}{', deterministic' * self.precise}, channels-last"
 
     @property
     def torch(self) -> torch.device:
@@ -38,12 +45,34 @@ class Device:
             scores: Tensor = network(pixels.contiguous(memory_format=torch.channels_last))
         return scores.float()
 
+    @contextmanager
+    def switches(self) -> Generator[None]:
+        """Set torch's switches as this device needs them; afterwards they are what they were.
 
-def choose_device() -> Device:
-    """CUDA where there is one, else the CPU; bfloat16 where the processor really has it."""
+        Precise is: no algorithm that adds up in an order of its own, no products in TensorFloat-32.
+        """
+        before = torch.are_deterministic_algorithms_enabled(), cudnn.benchmark, cudnn.allow_tf32
+        # cuBLAS reads it when it is first used.
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+        try:
+            switch(self.precise, not self.precise, not self.precise)
+            yield
+        finally:
+            switch(*before)
+
+
+def switch(deterministic: bool, tries: bool, tf32: bool) -> None:
+    """Set whether algorithms are deterministic, whether cuDNN tries which is fastest, and whether it may use TF32."""
+    torch.use_deterministic_algorithms(deterministic)
+    cudnn.benchmark = tries
+    cudnn.allow_tf32 = tf32
+
+
+def choose_device(precise: bool = False) -> Device:
+    """CUDA where there is one, else the CPU; bfloat16 where the processor really has it, unless that is too coarse."""
     if torch.cuda.is_available():
-        return Device("cuda", torch.cuda.is_bf16_supported(including_emulation=False))
-    return Device("cpu", cpu_has_bf16())
+        return Device("cuda", not precise and torch.cuda.is_bf16_supported(including_emulation=False), precise)
+    return Device("cpu", not precise and cpu_has_bf16(), precise)
 
 
 def use_device(number: int) -> None:

@@ -14,6 +14,7 @@ from cldfc.train.loop import Progress, Task, diverged, train_from
 from cldfc.train.metrics import Epoch, as_csv, best_epoch
 from cldfc.train.origin import is_finite
 from cldfc.train.position import Position
+from cldfc.train.refusals import refusals
 from cldfc.train.run import RunFolder
 from cldfc.train.state import saved_at, tensors_of
 from cldfc.train.stop import Request, Stopped
@@ -37,6 +38,14 @@ def train_and_save(
     Raises Diverged, UsageError when a file cannot be written, and Stopped; the last checkpoint is
     then intact.
     """
+    with task.device.switches(), refusals():
+        return go_on(task, optimizer, run, start, progress, saving)
+
+
+def go_on(
+    task: Task, optimizer: Optimizer, run: RunFolder, start: Position, progress: Progress, saving: Saving
+) -> tuple[Epoch, ...]:
+    """The same, with torch's switches set."""
     position, saved = start, monotonic()
     for position in train_from(task, optimizer, start, progress):
         is_due = position.step == 0 or monotonic() - saved > 60 * saving.minutes

@@ -9,6 +9,7 @@ from functools import partial
 from time import perf_counter
 from typing import Protocol
 
+import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 from torch.optim import Optimizer
@@ -107,10 +108,13 @@ def train_step(task: Task, optimizer: Optimizer, batch: Images, rate: float) -> 
     loss: Tensor = cross_entropy(scores, batch.labels, label_smoothing=task.recipe.label_smoothing)
     optimizer.zero_grad()
     loss.backward()  # pyright: ignore[reportUnknownMemberType]
-    total = task.processes.total(loss.item())[0] / task.processes.count
-    if math.isfinite(total):
+    hits = (scores.argmax(1) == batch.labels).sum()
+    # Both at once: on CUDA it is here that the program waits for the device.
+    measured = torch.stack([loss.detach().double(), hits.double()]).cpu()
+    losses, all_hits = task.processes.total(*map(float, measured))
+    if math.isfinite(losses):
         descend(task, optimizer)
-    return total, int(task.processes.total(int((scores.argmax(1) == batch.labels).sum()))[0])
+    return losses / task.processes.count, int(all_hits)
 
 
 def forward(task: Task, batch: Images) -> Tensor:

@@ -67,6 +67,12 @@ class Recipe(BaseModel):
     sync_bn: bool = False
     """Whether batch norm takes its statistics over the whole batch where several processes share it."""
 
+    precise: bool = False
+    """Whether everything is computed in float32 by deterministic algorithms, and not as fast as the device can."""
+
+    compile: bool = False
+    """Whether the training step goes through torch.compile, which takes a while at the start."""
+
     seed: int = Field(default=0, ge=0, lt=2**16)
     """Where the initial weights, the batch order and the augmentation are drawn from."""
 

@@ -5,10 +5,12 @@ from __future__ import annotations
 from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 
 from cldfc.diagnostics import UsageError
+from cldfc.train.allocator import keep_freed_memory
 from cldfc.train.catalogue import DataSet
 from cldfc.train.compiled import Compiled
 from cldfc.train.data.loader import open_loader
@@ -69,13 +71,14 @@ def prepare(
     network: torch.nn.Module, dataset: DataSet, recipe: Recipe, data_dir: Path, processes: Processes = ALONE
 ) -> Task:
     """The network and the images, on the device they are trained on. Raises UsageError."""
-    device = choose_device()
+    device = choose_device(recipe.precise)
     loader = open_loader(dataset, recipe, device, data_dir)
     if device.kind == "cpu":
         speed_up_pixels(network)
+        keep_freed_memory()
     network = device.place(network)
     if processes is ALONE:
-        return Task(network, loader, dataset, recipe, device, network)
+        return Task(network, loader, dataset, recipe, device, compiled_if_asked(network, recipe))
     check_shares(recipe, processes)
     # What is drawn within the network, such as by dropout, is to differ.
     torch.manual_seed(recipe.seed + EPOCH_LIMIT * processes.rank)  # pyright: ignore[reportUnknownMemberType]
@@ -83,7 +86,15 @@ def prepare(
         synchronise_norms(network)
     shared = Shared(loader, processes)
     trained = processes.spread(network, torch.zeros(1, *dataset.shape, device=device.torch))
-    return Task(network, shared, dataset, recipe, device, trained, processes)
+    return Task(network, shared, dataset, recipe, device, compiled_if_asked(trained, recipe), processes)
+
+
+def compiled_if_asked(network: torch.nn.Module, recipe: Recipe) -> torch.nn.Module:
+    """The network as it is trained: through torch.compile, if the recipe says so; parameters stay those they are."""
+    if not recipe.compile:
+        return network
+    compile: Any = torch.compile
+    return compile(network, dynamic=False)
 
 
 def check_shares(recipe: Recipe, processes: Processes) -> None:

@@ -48,6 +48,25 @@ def test_choice_in_words(monkeypatch: pytest.MonkeyPatch, cuda: bool, bf16: bool
     assert str(choose_device()) == words
 
 
+def test_precise_is_float32_and_deterministic(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"avx512_bf16": True}, raising=False)
+    assert choose_device().bf16 and not choose_device(precise=True).bf16
+    assert str(Device("cpu", False, True)) == "cpu, float32, deterministic, channels-last"
+
+
+@pytest.mark.parametrize("precise", [True, False])
+def test_switches_are_set_and_set_back(precise: bool) -> None:
+    def state() -> tuple[bool, bool, bool]:
+        cudnn = torch.backends.cudnn
+        return torch.are_deterministic_algorithms_enabled(), cudnn.benchmark, cudnn.allow_tf32
+
+    before = state()
+    with pytest.raises(KeyError), Device("cpu", False, precise).switches():
+        assert state() == (precise, not precise, not precise)
+        raise KeyError
+    assert state() == before
+
+
 def test_scores_are_float32_in_either_precision() -> None:
     network = nn.Sequential(nn.Conv2d(3, 8, 3), nn.Flatten(), nn.Linear(8 * 36, 5))
     pixels = torch.randn(4, 3, 8, 8)

@@ -7,12 +7,17 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import load_file
 from torch import nn
+from torch.nn.functional import cross_entropy
 
 from cldfc.diagnostics import UsageError
+from cldfc.train.batches import epoch_batches, frame
 from cldfc.train.catalogue import find
 from cldfc.train.compiled import Compiled
+from cldfc.train.data.digits import load
 from cldfc.train.metrics import Epoch
+from cldfc.train.network import build_network
 from cldfc.train.optimizer import learning_rate, make_optimizer
 from cldfc.train.recipe import Recipe, change_recipe
 from cldfc.train.setting import Setting
@@ -105,6 +110,31 @@ def test_the_same_recipe_gives_the_same_weights(trained: Result, tiny: str, reci
     stored = [result.folder / "best.safetensors" for result in (trained, again)]
     assert stored[0].read_bytes() == stored[1].read_bytes()
     assert again.final.test_loss == trained.final.test_loss
+
+
+def test_the_loop_is_the_one_a_person_writes(tiny: str, recipe: Recipe, tmp_path: Path) -> None:
+    """A hand-written loop, with the formula of momentum instead of torch's optimizer, reaches the same weights."""
+    precise = change_recipe(recipe, {"precise": True, "epochs": 2, "clip": None, "label_smoothing": 0.1})
+    train_network(Compiled("", tiny, "Tiny"), find("digits"), precise, tmp_path / "run")
+    dataset = find("digits")
+    split = load(dataset, Path())
+    torch.manual_seed(precise.seed)  # pyright: ignore[reportUnknownMemberType]
+    network = build_network(tiny, "Tiny").to(memory_format=torch.channels_last).train()
+    parameters = list(network.parameters())
+    velocities = [torch.zeros_like(parameter) for parameter in parameters]
+    steps = 2 * (len(split.train) // precise.batch)
+    images = [batch for epoch in (1, 2) for batch in epoch_batches(frame(split.train, precise), precise, epoch)]
+    for step, batch in enumerate(images):
+        pixels = (batch.pixels.float() - dataset.mean[0]) / dataset.std[0]
+        loss = cross_entropy(network(pixels), batch.labels, label_smoothing=0.1)
+        gradients = torch.autograd.grad(loss, parameters)
+        with torch.no_grad():
+            for parameter, velocity, gradient in zip(parameters, velocities, gradients, strict=True):
+                velocity.mul_(precise.momentum).add_(gradient + precise.weight_decay * parameter)
+                parameter -= learning_rate(precise, step, steps) * velocity
+    reached = load_file(sorted((tmp_path / "run" / "checkpoints").glob("epoch-*"))[-1] / "tensors.safetensors")
+    for name, parameter in network.named_parameters():
+        assert torch.allclose(reached[f"network.{name}"], parameter, rtol=1e-5, atol=1e-6), name
 
 
 def test_divergence_stops_the_training(tiny: str, recipe: Recipe, tmp_path: Path) -> None:
