@@ -53,10 +53,15 @@ def trace(classifier: Classifier, about: About) -> Any:
 
 
 def simplify(model: Any) -> None:
-    """Compute what does not depend on the images: the shapes that torch writes around every normalisation."""
+    """Compute what does not depend on the images, such as shapes, and leave out the zeros added where no bias is."""
     from onnxscript import optimizer
 
+    weights = set(model.graph.initializers)
     optimizer.fold_constants(model)  # pyright: ignore[reportUnknownMemberType]
+    for node in model.graph:
+        is_convolution = node.op_type in ("Conv", "ConvTranspose")
+        if is_convolution and len(node.inputs) == 3 and node.inputs[2].name not in weights:
+            node.resize_inputs(2)
     optimizer.remove_unused_nodes(model)
 
 
