@@ -14,12 +14,12 @@ from cldfc.diagnostics import UsageError
 def write_file(path: Path, content: str | bytes) -> None:
     """Write a file as a whole or not at all; a link is followed. Raises UsageError."""
     data = content.encode() if isinstance(content, str) else content
-    if path.exists() and not path.is_file():
-        with writing(path):
+    with writing(path):
+        if path.exists() and not path.is_file():
             path.write_bytes(data)
-    else:
-        with written_aside(path, data):
-            pass
+        else:
+            with written_aside(path, data):
+                pass
 
 
 @contextmanager

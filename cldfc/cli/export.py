@@ -14,6 +14,7 @@ import typer
 from cldfc.cli.compile import refuse_foreign
 from cldfc.cli.options import Json, RunPath, errors
 from cldfc.diagnostics import UsageError
+from cldfc.files import writing
 
 if TYPE_CHECKING:
     from cldfc.export import Exported, Format
@@ -45,11 +46,11 @@ def export(
 ) -> None:
     """Write the network of a run, with its best weights, for other programs.
 
-    The file is read back and compared with the network before it gets its name.
-    With --onnx and --torch-export it takes any number of images as they are, uint8
-    pixels in the units of the data set, and standardises them itself. The weights
-    of --safetensors are for images that are standardised already, by the mean and
-    std in its metadata.
+    The file is read back, and its scores compared with the network's, before it
+    gets its name. With --onnx and --torch-export it takes any number of images as
+    uint8 pixels in the units of the data set, and standardises them itself. The
+    weights of --safetensors are for images that are standardised already, with
+    the mean and std in the file's metadata.
 
     Example: cldfc export runs/FBResNet-digits-1 --onnx
     """
@@ -78,10 +79,11 @@ def refuse_place(format: Format, path: Path) -> None:
     """What is there stays, unless it is an earlier export. Raises UsageError."""
     from cldfc.export import SUFFIXES
 
-    if path.exists() and not path.is_file() and not path.is_dir():
-        raise UsageError(f"`{path}` is no file", "the network is read back from it: name a file with `-o FILE`")
-    if not is_exported_program(path):
-        refuse_foreign(path, name=f"network{SUFFIXES[format]}")
+    with writing(path):
+        if path.exists() and not path.is_file() and not path.is_dir():
+            raise UsageError(f"`{path}` is no file", "the network is read back from it: name a file with `-o FILE`")
+        if not is_exported_program(path):
+            refuse_foreign(path, name=f"network{SUFFIXES[format]}")
 
 
 def is_exported_program(path: Path) -> bool:
@@ -91,7 +93,7 @@ def is_exported_program(path: Path) -> bool:
     try:
         with ZipFile(path) as archive:
             return any(name.endswith("/cldfc.json") for name in archive.namelist())
-    except (BadZipFile, OSError):
+    except BadZipFile:
         return False
 
 

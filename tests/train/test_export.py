@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections import Counter
 from importlib import util
 from pathlib import Path
@@ -12,7 +13,7 @@ import onnx
 import onnxruntime
 import pytest
 import torch
-from networks import build, randomise
+from networks import ROOT, build, randomise
 from onnx import numpy_helper
 from onnx.reference import ReferenceEvaluator
 from safetensors import safe_open
@@ -33,6 +34,7 @@ from cldfc.train.run import RunFolder, RunRecord
 FORMATS = ["--onnx", "--torch-export", "--safetensors"]
 IMAGES = "fake:2x8x8:5"
 DATASET = find(IMAGES)
+PAGES = {page.stem: page.read_text(encoding="utf-8") for page in (ROOT / "docs").glob("*.md")}
 COUNTS = (1, 2, 7)
 """Of images."""
 
@@ -218,6 +220,18 @@ def test_onnx_without_its_runtime_is_checked_by_onnx(run: RunFolder, monkeypatch
     assert close(torch.from_numpy(scores), expected(run, images(2)))
 
 
+def test_the_page(run: RunFolder, monkeypatch: pytest.MonkeyPatch) -> None:
+    """docs/export.md: its two programs, each with the files beside it."""
+    blocks = re.findall(r"^```python\n(.*?)^```$", PAGES["export"], re.MULTILINE | re.DOTALL)
+    monkeypatch.chdir(run.path)
+    assert len(blocks) == 2
+    for option, block in zip(["--onnx", "--torch-export"], blocks, strict=True):
+        assert export(run.path, option).exit_code == 0
+        namespace: dict[str, object] = {"pixels": images(3).numpy()}
+        exec(block, namespace)
+        assert close(torch.as_tensor(namespace["scores"]), expected(run, images(3)))
+
+
 # What is printed
 
 
@@ -241,8 +255,7 @@ def test_what_is_printed(run: RunFolder) -> None:
 def test_json(run: RunFolder, tmp_path: Path, format: str) -> None:
     result = export(run.path, format, "--json", "-o", tmp_path / "file")
     data = json.loads(result.stdout)
-    page = (Path(__file__).parents[2] / "docs" / "command-line.md").read_text(encoding="utf-8")
-    (row,) = [line for line in page.splitlines() if line.startswith("| export |")]
+    (row,) = [line for line in PAGES["command-line"].splitlines() if line.startswith("| export |")]
     assert [part.strip(" `|") for part in row.removeprefix("| export |").split(",")] == list(data)
     assert data["format"] == format.removeprefix("--") and data["file"] == str(tmp_path / "file")
     # K 2·6·9, its bias 6, A 6·6·9, two norms 24, the layer 6·5 + 5; as trained another norm in place of the bias.
@@ -299,6 +312,10 @@ def test_places_that_stay_as_they_are(run: RunFolder, tmp_path: Path, format: st
 
 def test_a_folder_that_is_not_there(run: RunFolder, tmp_path: Path) -> None:
     refused(export(run.path, "--safetensors", "-o", tmp_path / "no" / "file"), run, "cannot be written")
+
+
+def test_a_name_that_is_too_long(run: RunFolder, tmp_path: Path) -> None:
+    refused(export(run.path, "--safetensors", "-o", tmp_path / ("a" * 300)), run, "cannot be written: File name too")
 
 
 def test_an_archive_of_somebody_else_stays(run: RunFolder, tmp_path: Path) -> None:
