@@ -67,7 +67,8 @@ def simplify(model: Any) -> None:
 
 def describe(model: Any, about: About) -> None:
     """Say what the model is, and not how torch made it: that is longer than a small network."""
-    for part in (model.graph, *model.graph, *model.graph.initializers.values(), *model.graph.inputs):
+    graph = model.graph
+    for part in (graph, *graph, *graph.initializers.values(), *graph.inputs, *graph.outputs):
         part.metadata_props.clear()
     model.doc_string = f"{about.about}: {about.model}, trained on {about.data}; takes {about.takes}"
     model.metadata_props[KEY] = about.model_dump_json()
