@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import tempfile
+from collections.abc import Generator
+from contextlib import contextmanager
 from pathlib import Path
 
 from cldfc.diagnostics import UsageError
@@ -12,27 +14,42 @@ from cldfc.diagnostics import UsageError
 def write_file(path: Path, content: str | bytes) -> None:
     """Write a file as a whole or not at all; a link is followed. Raises UsageError."""
     data = content.encode() if isinstance(content, str) else content
-    try:
+    with writing(path):
         if path.exists() and not path.is_file():
             path.write_bytes(data)
         else:
-            replace_file(path.resolve(), data)
+            with written_aside(path, data):
+                pass
+
+
+@contextmanager
+def written_aside(path: Path, data: bytes) -> Generator[Path]:
+    """The data in a file beside its place, on the disk: it gets its name when the block ends, or is gone if that fails.
+
+    A link is followed. Raises UsageError.
+    """
+    with writing(path):
+        path = path.resolve()
+        handle, aside = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
+        try:
+            with os.fdopen(handle, "wb") as file:
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
+            os.chmod(aside, 0o644)
+            yield Path(aside)
+            os.replace(aside, path)
+        except BaseException:
+            os.unlink(aside)
+            raise
+
+
+@contextmanager
+def writing(path: Path) -> Generator[None]:
+    """Raises UsageError for what keeps a file from being written."""
+    try:
+        yield
     except OSError as error:
         raise UsageError(
             f"`{path}` cannot be written: {error.strerror}", "name a file in a folder that exists and may be written"
         ) from None
-
-
-def replace_file(path: Path, data: bytes) -> None:
-    """Write beside the place, onto the disk, and rename."""
-    handle, aside = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        os.chmod(aside, 0o644)
-        os.replace(aside, path)
-    except BaseException:
-        os.unlink(aside)
-        raise

@@ -21,7 +21,7 @@ def is_option(parameter):
 
 def flag(parameter):
     """`-o`, `--output` FILE."""
-    names = ", ".join(f"`{name}`" for name in parameter.opts)
+    names = ", ".join(f"`{name}`" for name in [*parameter.opts, *parameter.secondary_opts])
     if not is_option(parameter):
         return f"`{parameter.metavar}`" + ("…" if parameter.nargs == -1 else "")
     value = "" if parameter.is_flag else f" {parameter.metavar or 'N'}".replace("|", r"\|")

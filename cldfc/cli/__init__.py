@@ -13,6 +13,7 @@ from cldfc.cli.compile import compile_command
 from cldfc.cli.derive import derive
 from cldfc.cli.evaluate import evaluate
 from cldfc.cli.explain import explain
+from cldfc.cli.export import export
 from cldfc.cli.fmt import fmt
 from cldfc.cli.lsp import lsp
 from cldfc.cli.new import new
@@ -66,5 +67,6 @@ app.command()(compare)
 app.command()(verify)
 app.command()(train)
 app.command("eval")(evaluate)
+app.command()(export)
 app.command()(reproduce)
 app.command()(lsp)

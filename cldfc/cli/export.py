@@ -1,0 +1,129 @@
+"""`cldfc export`."""
+
+from __future__ import annotations
+
+import json
+import sys
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+from zipfile import BadZipFile, ZipFile, is_zipfile
+
+import typer
+
+from cldfc.cli.compile import refuse_foreign
+from cldfc.cli.options import Json, RunPath, errors
+from cldfc.diagnostics import UsageError
+from cldfc.files import writing
+
+if TYPE_CHECKING:
+    from cldfc.export import Exported, Format
+
+
+def export(
+    run: RunPath,
+    onnx: Annotated[bool, typer.Option("--onnx", help="A .onnx file: onnxruntime and many others.")] = False,
+    torch_export: Annotated[
+        bool, typer.Option("--torch-export", help="A .pt2 file: torch without the class, and without cldfc.")
+    ] = False,
+    safetensors: Annotated[
+        bool, typer.Option("--safetensors", help="A .safetensors file: the weights alone, by name.")
+    ] = False,
+    output: Annotated[
+        Path | None,
+        typer.Option("-o", "--output", metavar="FILE", help="Where to; by default NAME.* in the run folder."),
+    ] = None,
+    as_trained: Annotated[
+        bool | None,
+        typer.Option(
+            "--as-trained/--fold",
+            help="Normalisations as they are trained, or folded into kernels where they can be. "
+            "By default folded; in --safetensors as trained, so that names are those of the class.",
+            show_default=False,
+        ),
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Write the network of a run, with its best weights, for other programs.
+
+    The file is read back, and its scores compared with the network's, before it
+    gets its name. With --onnx and --torch-export it takes any number of images as
+    uint8 pixels in the units of the data set, and standardises them itself. The
+    weights of --safetensors are for images that are standardised already, with
+    the mean and std in the file's metadata.
+
+    Example: cldfc export runs/FBResNet-digits-1 --onnx
+    """
+    with errors():
+        format = choose(onnx, torch_export, safetensors)
+        is_folded = format != "safetensors" if as_trained is None else not as_trained
+
+        from cldfc.export import export_run
+
+        exported = export_run(run, format, is_folded, output, partial(refuse_place, format), say)
+        if as_json:
+            print(json.dumps(exported_as_data(exported, format), ensure_ascii=False, indent=2))
+        else:
+            print("\n".join(exported_lines(exported, is_folded)))
+
+
+def choose(onnx: bool, torch_export: bool, safetensors: bool) -> Format:
+    """The format that is asked for. Raises UsageError unless it is exactly one."""
+    if onnx + torch_export + safetensors != 1:
+        wrong = "formats contradict each other" if onnx or torch_export else "no format is given"
+        raise UsageError(wrong, "give one of `--onnx`, `--torch-export` and `--safetensors`")
+    return "onnx" if onnx else "torch_export" if torch_export else "safetensors"
+
+
+def refuse_place(format: Format, path: Path) -> None:
+    """What is there stays, unless it is an earlier export. Raises UsageError."""
+    from cldfc.export import SUFFIXES
+
+    with writing(path):
+        if path.exists() and not path.is_file() and not path.is_dir():
+            raise UsageError(f"`{path}` is no file", "the network is read back from it: name a file with `-o FILE`")
+        if not is_exported_program(path):
+            refuse_foreign(path, name=f"network{SUFFIXES[format]}")
+
+
+def is_exported_program(path: Path) -> bool:
+    """Whether a file is an archive of `torch.export` that cldfc has written."""
+    if not path.is_file() or not is_zipfile(path):
+        return False
+    try:
+        with ZipFile(path) as archive:
+            return any(name.endswith("/cldfc.json") for name in archive.namelist())
+    except BadZipFile:
+        return False
+
+
+def say(line: str) -> None:
+    """Print what is being done."""
+    print(line, file=sys.stderr)
+
+
+def exported_lines(exported: Exported, is_folded: bool) -> list[str]:
+    """What was written, and how it agrees with the network."""
+    from cldfc.show.folding import folding_lines
+
+    about, difference = exported.about, exported.difference
+    lines = [
+        f"{about.model} written to {exported.path}: {exported.parameters:,} parameters",
+        f"takes {about.takes}",
+        f"gives n × {about.classes} scores; largest difference {difference.largest:.2g}, "
+        f"of scores up to {difference.largest_score:.2g}",
+    ]
+    return [*lines, *folding_lines(exported.inference.folded)] if is_folded else lines
+
+
+def exported_as_data(exported: Exported, format: Format) -> dict[str, object]:
+    """The same as plain data: what the file says of itself, and how it agrees with the network."""
+    return {
+        "file": str(exported.path),
+        "format": format.replace("_", "-"),
+        **exported.about.model_dump(),
+        "parameters": exported.parameters,
+        "difference": exported.difference.largest,
+        "largest_score": exported.difference.largest_score,
+        "compared_by": exported.reader,
+    }

@@ -1,0 +1,135 @@
+"""From a run folder to a file that other programs read, compared with the network: what `cldfc export` does."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib import import_module
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal, Protocol, cast
+
+from cldfc.compiler import Task
+from cldfc.diagnostics import Source
+from cldfc.files import written_aside
+from cldfc.inference import Inference, fold_network, origins_of
+from cldfc.train.catalogue import DataSet, find
+from cldfc.train.files import read_text
+from cldfc.train.run import RunFolder, read_record
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from cldfc.train.export.about import About
+    from cldfc.train.export.classifier import Classifier
+    from cldfc.train.export.difference import Difference, Scores
+
+Format = Literal["onnx", "torch_export", "safetensors"]
+"""Each is a file of `cldfc/train/export`."""
+
+SUFFIXES: dict[Format, str] = {"onnx": ".onnx", "torch_export": ".pt2", "safetensors": ".safetensors"}
+
+
+class Formatter(Protocol):
+    """What a file of `cldfc/train/export` defines."""
+
+    def write(self, classifier: Classifier, about: About) -> bytes:
+        """The file. Raises UsageError when it cannot be made."""
+        ...
+
+    def read(self, data: bytes, classifier: Classifier) -> Scores:
+        """What a file computes; `classifier` is the one that it was written from."""
+        ...
+
+    def reader(self) -> str:
+        """The program that reads a file back, with its release."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """The trained network of a run folder, with its best weights, and its data set."""
+
+    dataset: DataSet
+    inference: Inference
+    network: nn.Module
+
+
+@dataclass(frozen=True, slots=True)
+class Exported:
+    """A file that was written, read back by `reader`, and compared."""
+
+    path: Path
+    about: About
+    parameters: int
+    difference: Difference
+    reader: str
+    inference: Inference
+
+
+def export_run(
+    folder: Path,
+    format: Format,
+    is_folded: bool,
+    output: Path | None,
+    allow: Callable[[Path], None],
+    say: Callable[[str], None],
+) -> Exported:
+    """Write the network of a run in another form, read the file back and compare; by default into the run folder.
+
+    `allow` raises UsageError for a place that must stay as it is, `say` hears what is being done. The source in the
+    folder is not run: the spec is compiled again. Raises CldfError and UsageError; the place is then as it was.
+    """
+    run = read_run(folder)
+    path = output or folder / f"{run.inference.class_name}{SUFFIXES[format]}"
+    allow(path)
+
+    from cldfc.train.export.about import describe_network
+    from cldfc.train.export.classifier import Classifier
+
+    classifier = Classifier(fold(run) if is_folded else run.network, run.dataset)
+    count = run.inference.folded.count if is_folded else 0
+    about = describe_network(run.inference.class_name, run.dataset, format != "safetensors", count)
+    formatter = cast(Formatter, import_module(f"cldfc.train.export.{format}"))
+    difference = write_compared(path, formatter, classifier, about, run, say)
+    parameters = sum(parameter.numel() for parameter in classifier.network.parameters())
+    return Exported(path, about, parameters, difference, formatter.reader(), run.inference)
+
+
+def read_run(folder: Path) -> Run:
+    """The network of a run folder. Raises CldfError and UsageError."""
+    files = RunFolder(folder)
+    record = read_record(files)
+    dataset = find(record.dataset)
+    inference = fold_network(Source("spec.cldf", read_text(files.spec)), Task(record.input_shape, record.classes))
+
+    from cldfc.train.checkpoint import load_weights
+    from cldfc.train.network import build_network, check_fit
+
+    network = build_network(inference.trained_source, inference.class_name)
+    check_fit(network, dataset)
+    load_weights(network, files.weights)
+    return Run(dataset, inference, network)
+
+
+def fold(run: Run) -> nn.Module:
+    """The network with its normalisations folded where they can be. Raises UsageError when a weight overflows."""
+    from cldfc.train.fold_weights import fold_weights
+    from cldfc.train.network import build_network
+
+    network = build_network(run.inference.source, run.inference.class_name)
+    network.load_state_dict(fold_weights(run.network.state_dict(), origins_of(run.inference)))
+    return network
+
+
+def write_compared(
+    path: Path, formatter: Formatter, classifier: Classifier, about: About, run: Run, say: Callable[[str], None]
+) -> Difference:
+    """Write a network; the file gets its name when it has been read back, and computes what the trained one does."""
+    from cldfc.train.export.classifier import Classifier
+    from cldfc.train.export.difference import compare_scores
+
+    say(f"exporting {about.model} to {path}")
+    with written_aside(path, formatter.write(classifier, about)) as aside:
+        say(f"comparing the file with the network by {formatter.reader()}")
+        written = formatter.read(aside.read_bytes(), classifier)
+        return compare_scores(written, Classifier(run.network, run.dataset), run.dataset)
