@@ -16,7 +16,9 @@ from cldfc.cli.explain import explain
 from cldfc.cli.fmt import fmt
 from cldfc.cli.lsp import lsp
 from cldfc.cli.new import new
+from cldfc.cli.predict import predict
 from cldfc.cli.reproduce import reproduce
+from cldfc.cli.runs import runs
 from cldfc.cli.show import show
 from cldfc.cli.train import train
 from cldfc.cli.verify import verify
@@ -66,5 +68,7 @@ app.command()(compare)
 app.command()(verify)
 app.command()(train)
 app.command("eval")(evaluate)
+app.command()(predict)
+app.command()(runs)
 app.command()(reproduce)
 app.command()(lsp)
