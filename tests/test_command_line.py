@@ -49,8 +49,9 @@ def test_every_command_has_an_example_of_itself(name):
 MEANINGS = {
     "--output": {"compile", "show", "train", "reproduce"},
     "--let": {"check", "compile", "show", "compare", "verify", "train"},
-    "--json": {"check", "explain", "compile", "show", "compare", "verify", "train", "eval", "reproduce"},
+    "--json": {"check", "explain", "compile", "show", "compare", "verify", "train", "eval", "predict", "runs", "reproduce"},
     "--markdown": {"compare", "reproduce"},
+    "--data": {"train", "eval"},
     "--data-dir": {"train", "eval", "reproduce"},
     "--seed": {"verify", "train"},
 }
@@ -182,7 +183,7 @@ def test_a_training_and_its_test(tmp_path):
     assert last["kind"] == "run" and last["test_accuracy"] == epochs[-1]["test_accuracy"]
     written = (tmp_path / "run" / "metrics.csv").read_text(encoding="utf-8").splitlines()[1:]
     assert [float(line.split(",")[4]) for line in written] == [epoch["test_accuracy"] for epoch in epochs]
-    tested = json.loads(run("eval", tmp_path / "run", "--json").stdout)
+    tested = json.loads(run("eval", tmp_path / "run", "--as-trained", "--json").stdout)
     assert stated_keys("eval") == [list(tested)]
     assert tested["agrees"] and tested["test_accuracy"] == last["best_test_accuracy"]
     assert tested["recorded_epoch"] == last["best_epoch"] and tested["model"] == "OneIteration"
