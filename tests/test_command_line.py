@@ -49,7 +49,7 @@ def test_every_command_has_an_example_of_itself(name):
 MEANINGS = {
     "--output": {"compile", "show", "train", "reproduce"},
     "--let": {"check", "compile", "show", "compare", "verify", "train"},
-    "--json": {"check", "explain", "compile", "show", "compare", "verify", "train", "eval", "predict", "runs", "reproduce"},
+    "--json": {"check", "explain", "compile", "show", "compare", "verify", "train", "eval", "predict", "runs"},
     "--markdown": {"compare", "reproduce"},
     "--data": {"train", "eval"},
     "--data-dir": {"train", "eval", "reproduce"},

@@ -75,7 +75,10 @@ def list_runs(folder: Path) -> list[Run]:
     try:
         inside = [path for path in folder.iterdir() if is_run(path)]
     except OSError as error:
-        raise UsageError(f"cannot look into `{folder}`: {error.strerror}", "name a folder with runs; `cldfc train` makes them in `runs`") from error
+        raise UsageError(
+            f"cannot look into `{folder}`: {error.strerror}",
+            "name a folder with runs; `cldfc train` makes them in `runs`",
+        ) from error
     return sorted(map(read_run, inside), key=lambda run: run.order)
 
 
