@@ -10,6 +10,7 @@ import sys
 import pytest
 from command_line_page import command_line_page, commands, example, is_option
 from networks import ROOT, build
+from PIL import Image
 from typer.testing import CliRunner
 
 from cldfc.check import check_specs
@@ -187,3 +188,12 @@ def test_a_training_and_its_test(tmp_path):
     assert stated_keys("eval") == [list(tested)]
     assert tested["agrees"] and tested["test_accuracy"] == last["best_test_accuracy"]
     assert tested["recorded_epoch"] == last["best_epoch"] and tested["model"] == "OneIteration"
+    (listed,) = json.loads(run("runs", tmp_path, "--json").stdout)
+    assert stated_keys("runs") == [list(listed)] and listed["folder"] == last["folder"]
+    Image.new("L", (8, 8)).save(tmp_path / "black.png")
+    (predicted,) = json.loads(run("predict", tmp_path / "run", tmp_path / "black.png", "--json").stdout)
+    assert stated_keys("predict") == [list(predicted)] and list(predicted["classes"][0]) == [
+        "class",
+        "name",
+        "probability",
+    ]
