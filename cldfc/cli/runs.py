@@ -27,8 +27,8 @@ def runs(
 ) -> None:
     """List the runs in a folder: data set by data set, the best first.
 
-    How far each has come, its test accuracy at best and after the last epoch, and its
-    state: finished, running, interrupted (it can be resumed) or broken.
+    How far each has come, its test accuracy at best and after the last epoch,
+    and its state: finished, running, interrupted (can be resumed) or broken.
 
     Example: cldfc runs
     """

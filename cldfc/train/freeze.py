@@ -51,12 +51,12 @@ def freeze(network: nn.Module, device: Device, batch: int, shape: tuple[int, int
         except RuntimeError as error:
             raise UsageError(
                 f"torch.compile fails: {reason_of(error)}",
-                "it needs a C++ compiler such as g++; everything else works without `--compile`",
+                "it needs a C++ compiler such as g++, and Python's headers; without `--compile` neither is used",
             ) from error
     return frozen
 
 
 def reason_of(error: RuntimeError) -> str:
-    """The first line of what went wrong within torch.compile."""
+    """What went wrong within torch.compile, in a line: what the C++ compiler says, if it says something."""
     lines = str(error).strip().splitlines() or [type(error).__name__]
-    return lines[0]
+    return next((line for line in lines if "fatal error" in line), lines[0])

@@ -15,6 +15,7 @@ from cldfc.diagnostics import UsageError
 from cldfc.train.catalogue import DataSet
 from cldfc.train.device import Device, choose_device
 from cldfc.train.images import standardise
+from cldfc.train.network import check_fit
 
 AT_ONCE = 64
 """Images in a batch."""
@@ -50,10 +51,16 @@ def predict_files(
     """The `top` most probable classes of each image that can be read; and of each other file, why it cannot.
 
     The network is evaluated in float32, whatever the device: the same image has the same probabilities in any
-    company, up to rounding. Raises UsageError when there are not so many classes.
+    company, up to rounding. Raises UsageError when there are not so many classes, or the network does not take images.
     """
     if top > dataset.classes:
         raise UsageError(f"there are {dataset.classes:,} classes, not {top:,}", "give a smaller `--top`")
+    if dataset.shape[0] not in MODES:
+        raise UsageError(
+            f"`{dataset.name}` has {dataset.shape[0]:,} channels, and image files have one or three",
+            "give a run of another data set",
+        )
+    check_fit(network, dataset)
     device = Device(choose_device().kind, bf16=False)
     network = device.place(network).eval()
     found: list[Prediction] = []

@@ -120,10 +120,24 @@ def test_a_compiled_network_says_the_same_of_full_and_of_smaller_batches() -> No
     assert counters["stats"]["unique_graphs"] == compiled
 
 
-def test_without_a_compiler_there_is_a_kind_error(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture
+def broken_compiler(tmp_path: Path) -> str:
+    """A compiler that lacks Python's headers."""
+    script = tmp_path / "broken-compiler"
+    fails = "echo 'x.cpp:1:10: fatal error: Python.h: No such file or directory' >&2; exit 1"
+    script.write_text(f'#!/bin/sh\ncase "$*" in *--version*) echo g++ 12;; *) {fails};; esac\n')
+    script.chmod(0o755)
+    return str(script)
+
+
+@pytest.mark.parametrize(("is_there", "reason"), [(False, "No working C.. compiler"), (True, "fatal error: Python.h")])
+def test_without_a_compiler_that_works_there_is_a_kind_error(broken_compiler: str, is_there: bool, reason: str) -> None:
     config: Any = import_module("torch._inductor.config")
-    with config.patch({"cpp.cxx": ("no-such-compiler",), "force_disable_caches": True}):
-        import_module("torch._inductor.cpp_builder").cpp_compiler_search.cache_clear()
-        with pytest.raises(UsageError, match=r"torch\.compile fails: .*compiler") as caught:
+    search: Any = import_module("torch._inductor.cpp_builder").cpp_compiler_search
+    compiler = broken_compiler if is_there else "no-such-compiler"
+    with config.patch({"cpp.cxx": (compiler,), "force_disable_caches": True}):
+        search.cache_clear()
+        with pytest.raises(UsageError, match=rf"torch\.compile fails: .*{reason}") as caught:
             freeze(CPU.place(small_network()), CPU, 8, (3, 4, 4))
-    assert "`--compile`" in caught.value.help
+    search.cache_clear()
+    assert "`--compile`" in str(caught.value)

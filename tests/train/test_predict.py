@@ -15,6 +15,7 @@ from PIL import Image
 from torch import nn
 from torch.nn.functional import interpolate
 
+from cldfc.diagnostics import UsageError
 from cldfc.train.catalogue import find
 from cldfc.train.predict import Unreadable, predict_files, read_image
 
@@ -78,6 +79,11 @@ def test_what_cannot_be_read_is_named_and_the_rest_is_predicted(run: Path, files
 def test_there_are_not_so_many_classes(run: Path, files: list[Path]) -> None:
     result = cldfc("predict", run, files[0], "--top", 11)
     assert result.exit_code == 2 and "there are 10 classes, not 11" in result.stderr
+
+
+def test_images_of_two_channels_come_from_no_file(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="has 2 channels"):
+        predict_files(nn.Linear(2, 2), find("fake:2x8x8:10"), [tmp_path / "none.png"], 1)
 
 
 def test_classes_have_names(tmp_path: Path) -> None:
