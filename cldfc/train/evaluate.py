@@ -25,7 +25,7 @@ from cldfc.train.score import Score, score_network
 from cldfc.train.train import prepare
 
 BATCH = 128
-"""Images at a time where nothing has to be as in training: on a CPU, maps of more images leave its caches."""
+"""Images at a time, where nothing has to be as in training; on a CPU more are not faster."""
 
 NetworkOf = Callable[[RunFolder, RunRecord], nn.Module]
 """Gives the network of a run, with its best weights."""
