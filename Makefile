@@ -51,6 +51,7 @@ bench: $(INSTALLED)
 	@$(BIN)/python benchmarks/generated.py
 	@$(BIN)/python benchmarks/forms.py
 	@$(BIN)/python benchmarks/trainer.py
+	@$(BIN)/python benchmarks/inference.py
 
 grammar: $(INSTALLED)
 	@PYTHONHASHSEED=0 $(BIN)/python -m cldfc.syntax.build_tables

@@ -8,13 +8,11 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, Protocol, cast
 
-from cldfc.compiler import Task
-from cldfc.diagnostics import Source
 from cldfc.files import written_aside
-from cldfc.inference import Inference, fold_network, origins_of
+from cldfc.inference import Inference, load_folded
 from cldfc.train.catalogue import DataSet, find
-from cldfc.train.files import read_text
 from cldfc.train.run import RunFolder, read_record
+from cldfc.trained import read_inference
 
 if TYPE_CHECKING:
     from torch import nn
@@ -49,6 +47,7 @@ class Formatter(Protocol):
 class Run:
     """The trained network of a run folder, with its best weights, and its data set."""
 
+    files: RunFolder
     dataset: DataSet
     inference: Inference
     network: nn.Module
@@ -86,7 +85,8 @@ def export_run(
     from cldfc.train.export.about import describe_network
     from cldfc.train.export.classifier import Classifier
 
-    classifier = Classifier(fold(run) if is_folded else run.network, run.dataset)
+    network = load_folded(run.inference, run.files.weights) if is_folded else run.network
+    classifier = Classifier(network, run.dataset)
     count = run.inference.folded.count if is_folded else 0
     about = describe_network(run.inference.class_name, run.dataset, format != "safetensors", count)
     formatter = cast(Formatter, import_module(f"cldfc.train.export.{format}"))
@@ -100,7 +100,7 @@ def read_run(folder: Path) -> Run:
     files = RunFolder(folder)
     record = read_record(files)
     dataset = find(record.dataset)
-    inference = fold_network(Source("spec.cldf", read_text(files.spec)), Task(record.input_shape, record.classes))
+    inference = read_inference(files, record)
 
     from cldfc.train.checkpoint import load_weights
     from cldfc.train.network import build_network, check_fit
@@ -108,17 +108,7 @@ def read_run(folder: Path) -> Run:
     network = build_network(inference.trained_source, inference.class_name)
     check_fit(network, dataset)
     load_weights(network, files.weights)
-    return Run(dataset, inference, network)
-
-
-def fold(run: Run) -> nn.Module:
-    """The network with its normalisations folded where they can be. Raises UsageError when a weight overflows."""
-    from cldfc.train.fold_weights import fold_weights
-    from cldfc.train.network import build_network
-
-    network = build_network(run.inference.source, run.inference.class_name)
-    network.load_state_dict(fold_weights(run.network.state_dict(), origins_of(run.inference)))
-    return network
+    return Run(files, dataset, inference, network)
 
 
 def write_compared(

@@ -13,7 +13,7 @@ from cldfc.diagnostics import Source
 from cldfc.syntax.spelling import ascii_name
 
 if TYPE_CHECKING:
-    from torch import Tensor
+    from torch import Tensor, nn
 
     from cldfc.algebra.fold_norms import Folded
     from cldfc.network.graph import Graph
@@ -66,6 +66,15 @@ def fold_file(inference: Inference, path: Path) -> dict[str, Tensor]:
 
     tensors = read_trained(path, inference.trained_source, inference.class_name)
     return fold_weights(tensors, origins_of(inference))
+
+
+def load_folded(inference: Inference, path: Path) -> nn.Module:
+    """The folded network with weights from a file with those of the trained one; raises what `fold_file` raises."""
+    from cldfc.train.network import build_network
+
+    network = build_network(inference.source, inference.class_name)
+    network.load_state_dict(fold_file(inference, path))
+    return network
 
 
 def origins_of(inference: Inference) -> dict[str, Origin]:

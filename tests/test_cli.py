@@ -189,7 +189,7 @@ def test_train_and_eval_agree(tmp_path):
     assert {path.name for path in run.iterdir()} == expected
     assert "data:image/svg+xml;base64," in (run / "report.html").read_text(encoding="utf-8")
     assert (run / "spec.cldf").read_text(encoding="utf-8") == (ROOT / spec).read_text(encoding="utf-8")
-    evaluated = cldfc("eval", str(run))
+    evaluated = cldfc("eval", str(run), "--as-trained")
     assert evaluated.returncode == 0, evaluated.stderr
     assert f"test accuracy {best}, as recorded" in evaluated.stdout
     again = cldfc("train", spec, "--data", "digits", "-o", str(run))
@@ -341,5 +341,5 @@ def test_a_changed_network_is_trained_and_evaluated(tmp_path):
     changes = ["--let", "J = 2", "--let", "ν@ℓ = 1, 1", "--let", "c@ℓ = 4, 8"]
     trained = cldfc("train", "specs/fbresnet.cldf", "--data", "digits", "--epochs", "1", "-o", run, *changes)
     assert trained.returncode == 0, trained.stderr
-    tested = cldfc("eval", run)
+    tested = cldfc("eval", run, "--as-trained")
     assert "as recorded" in tested.stdout, tested.stderr

@@ -10,6 +10,7 @@ import sys
 import pytest
 from command_line_page import command_line_page, commands, example, is_option
 from networks import ROOT, build
+from PIL import Image
 from typer.testing import CliRunner
 
 from cldfc.check import check_specs
@@ -49,8 +50,9 @@ def test_every_command_has_an_example_of_itself(name):
 MEANINGS = {
     "--output": {"compile", "show", "train", "reproduce"},
     "--let": {"check", "compile", "show", "compare", "verify", "train"},
-    "--json": {"check", "explain", "compile", "show", "compare", "verify", "train", "eval", "reproduce"},
+    "--json": {"check", "explain", "compile", "show", "compare", "verify", "train", "eval", "predict", "runs"},
     "--markdown": {"compare", "reproduce"},
+    "--data": {"train", "eval"},
     "--data-dir": {"train", "eval", "reproduce"},
     "--seed": {"verify", "train"},
 }
@@ -182,7 +184,16 @@ def test_a_training_and_its_test(tmp_path):
     assert last["kind"] == "run" and last["test_accuracy"] == epochs[-1]["test_accuracy"]
     written = (tmp_path / "run" / "metrics.csv").read_text(encoding="utf-8").splitlines()[1:]
     assert [float(line.split(",")[4]) for line in written] == [epoch["test_accuracy"] for epoch in epochs]
-    tested = json.loads(run("eval", tmp_path / "run", "--json").stdout)
+    tested = json.loads(run("eval", tmp_path / "run", "--as-trained", "--json").stdout)
     assert stated_keys("eval") == [list(tested)]
     assert tested["agrees"] and tested["test_accuracy"] == last["best_test_accuracy"]
     assert tested["recorded_epoch"] == last["best_epoch"] and tested["model"] == "OneIteration"
+    (listed,) = json.loads(run("runs", tmp_path, "--json").stdout)
+    assert stated_keys("runs") == [list(listed)] and listed["folder"] == last["folder"]
+    Image.new("L", (8, 8)).save(tmp_path / "black.png")
+    (predicted,) = json.loads(run("predict", tmp_path / "run", tmp_path / "black.png", "--json").stdout)
+    assert stated_keys("predict") == [list(predicted)] and list(predicted["classes"][0]) == [
+        "class",
+        "name",
+        "probability",
+    ]

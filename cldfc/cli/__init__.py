@@ -17,7 +17,9 @@ from cldfc.cli.export import export
 from cldfc.cli.fmt import fmt
 from cldfc.cli.lsp import lsp
 from cldfc.cli.new import new
+from cldfc.cli.predict import predict
 from cldfc.cli.reproduce import reproduce
+from cldfc.cli.runs import runs
 from cldfc.cli.show import show
 from cldfc.cli.train import train
 from cldfc.cli.verify import verify
@@ -68,5 +70,7 @@ app.command()(verify)
 app.command()(train)
 app.command("eval")(evaluate)
 app.command()(export)
+app.command()(predict)
+app.command()(runs)
 app.command()(reproduce)
 app.command()(lsp)

@@ -63,6 +63,12 @@ class DataSet(BaseModel):
     recipe: Recipe
     """The recipe that is used unless another one is given."""
 
+    brightest: float = 255
+    """The full brightness in stored units."""
+
+    class_names: tuple[str, ...] = ()
+    """What the classes are called, in their order; without names, by their numbers."""
+
     files: tuple[DataFile, ...] = ()
     """The published files that must lie in the data folder."""
 
@@ -74,6 +80,8 @@ def bytes_of(*shares: float) -> tuple[float, ...]:
     """Shares of the full brightness as stored units, of which 255 are full."""
     return tuple(255 * share for share in shares)
 
+
+FIGURES = tuple("0123456789")
 
 # Section 5.1 of the paper, for ResNet18 types; for ResNet34 types the weight decay is 1e-3.
 PAPER = Recipe(epochs=120, batch=128, lr=0.1, warmup=0, schedule="step", weight_decay=1e-4, clip=None)
@@ -89,6 +97,8 @@ DIGITS = DataSet(
     split="The 1,797 handwritten digits of scikit-learn, divided at random (state 0) with "
     "equal shares of each class into 1,437 training and 360 test images.",
     recipe=Recipe(epochs=8, batch=64, lr=0.05, label_smoothing=0.1, shift_columns=1),
+    brightest=16,
+    class_names=FIGURES,
 )
 
 MNIST_SHA256 = {
@@ -107,6 +117,7 @@ MNIST = DataSet(
     std=bytes_of(0.3081),
     split="The 70,000 handwritten digits of MNIST, as published: 60,000 training and 10,000 test images.",
     recipe=change_recipe(PAPER, {"epochs": 60, "shift_rows": 2, "shift_columns": 2}),
+    class_names=FIGURES,
     files=tuple(
         DataFile(name=f"MNIST/raw/{name}", url=f"https://ossci-datasets.s3.amazonaws.com/mnist/{name}", sha256=sha256)
         for name, sha256 in MNIST_SHA256.items()
@@ -122,6 +133,7 @@ CIFAR10 = DataSet(
     std=bytes_of(0.2470, 0.2435, 0.2616),
     split="The 60,000 images of CIFAR-10, as published: 50,000 training and 10,000 test images.",
     recipe=CIFAR,
+    class_names=("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"),
     files=(
         DataFile(
             name="cifar-10-python.tar.gz",

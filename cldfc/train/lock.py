@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import fcntl
 import os
+import struct
+import sys
 from collections.abc import Generator
 from contextlib import contextmanager
 
 from cldfc.diagnostics import UsageError
 from cldfc.train.run import RunFolder
+
+# The C struct `flock`: kind of lock, whence, start, length, process; on macOS the kind is the fourth.
+FLOCK, KIND = ("qqihh", 3) if sys.platform == "darwin" else ("hhqqi4x", 0)
 
 
 @contextmanager
@@ -47,3 +52,21 @@ def in_use(run: RunFolder, handle: int) -> UsageError:
     return UsageError(
         f"`{run.path}` is in use: process {holder} trains there", "wait for it to end, or give another folder"
     )
+
+
+def is_locked(run: RunFolder) -> bool:
+    """Whether another process holds the lock of a run; the question takes it from nobody, not even for a moment.
+
+    A process that holds it must not ask: it would lose it.
+    """
+    try:
+        handle = os.open(run.lock, os.O_RDONLY)
+    except OSError:
+        return False
+    fields = [0] * 5
+    fields[KIND] = fcntl.F_WRLCK
+    try:
+        answer = fcntl.fcntl(handle, fcntl.F_GETLK, struct.pack(FLOCK, *fields))
+    finally:
+        os.close(handle)
+    return struct.unpack(FLOCK, answer)[KIND] != fcntl.F_UNLCK

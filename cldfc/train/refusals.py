@@ -25,12 +25,13 @@ def refusals() -> Generator[None]:
             ) from error
         if type(error).__module__.startswith(("torch._dynamo", "torch._inductor")):
             raise UsageError(
-                f"torch.compile cannot compile the network: {first_line(getattr(error, 'inner_exception', error))}",
-                "leave `--compile` out; on a CPU it needs a C++ compiler",
+                f"torch.compile cannot compile the network: {reason_of(getattr(error, 'inner_exception', error))}",
+                "leave `--compile` out; on a CPU it needs a C++ compiler such as g++, and Python's headers",
             ) from error
         raise
 
 
-def first_line(error: Exception) -> str:
-    """The first line of an error that says something."""
-    return next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
+def reason_of(error: Exception) -> str:
+    """What went wrong, in a line: what the C++ compiler says, if it says something."""
+    lines = str(error).strip().splitlines() or [type(error).__name__]
+    return next((line for line in lines if "fatal error" in line), lines[0])

@@ -1,0 +1,136 @@
+"""`cldfc runs`."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from cldfc.cli.options import Json, errors
+
+if TYPE_CHECKING:
+    from cldfc.train.metrics import Epoch
+    from cldfc.train.runs import Run
+
+HEADS = ("run", "model", "data", "params", "epochs", "best", "last", "time", "state")
+TEXTS = ("run", "model", "data", "state")
+"""Columns to the left; figures stand to the right."""
+
+
+def runs(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="Where the run folders are.")] = Path("runs"),
+    as_json: Json = False,
+) -> None:
+    """List the runs in a folder: data set by data set, the best first.
+
+    How far each has come, its test accuracy at best and after the last epoch,
+    and its state: finished, running, interrupted (can be resumed) or broken.
+
+    Example: cldfc runs
+    """
+    with errors():
+        from cldfc.train.runs import list_runs
+
+        found = list_runs(folder)
+        if as_json:
+            print(json.dumps([run_as_data(run) for run in found], ensure_ascii=False, indent=2))
+        elif not found:
+            print(f"there are no runs in {folder}", file=sys.stderr)
+        elif sys.stdout.isatty():
+            print_table(found)
+        else:
+            print("\n".join(aligned([HEADS, *map(cells, found)])))
+        if not as_json:
+            print_remarks(found)
+
+
+def cells(run: Run) -> Sequence[str]:
+    """What the table says of a run."""
+    from cldfc.show.numbers import short_count
+
+    name = run.path.resolve().name
+    if run.record is None:
+        return (name, *[""] * (len(HEADS) - 2), run.state)
+    return (
+        name,
+        run.record.class_name,
+        run.record.dataset,
+        "" if run.parameters is None else short_count(run.parameters),
+        f"{len(run.epochs)}/{run.record.recipe.epochs}",
+        percent(run.best),
+        percent(run.epochs[-1] if run.epochs else None),
+        short_time(run.seconds),
+        run.state,
+    )
+
+
+def percent(epoch: Epoch | None) -> str:
+    """The test accuracy of an epoch."""
+    return "" if epoch is None else f"{epoch.test_accuracy:.2%}"
+
+
+def short_time(seconds: float) -> str:
+    """`36 s`, `12 min`, `3.1 h`."""
+    if seconds < 60:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 3600 else f"{seconds / 3600:.1f} h"
+
+
+def print_table(found: Sequence[Run]) -> None:
+    """The table on a terminal, as wide as that is."""
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(box=None, header_style="bold", padding=(0, 1, 0, 0), pad_edge=False)
+    for head in HEADS:
+        is_folded = head in ("run", "model", "data")
+        justify = "left" if head in TEXTS else "right"
+        table.add_column(head, justify=justify, overflow="fold", no_wrap=not is_folded)
+    for run in found:
+        table.add_row(*cells(run))
+    Console(highlight=False, markup=False).print(table)
+
+
+def aligned(rows: Sequence[Sequence[str]]) -> list[str]:
+    """Columns of text, for a pipe."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return [
+        "  ".join(
+            cell.ljust(width) if head in TEXTS else cell.rjust(width)
+            for head, cell, width in zip(HEADS, row, widths, strict=True)
+        ).rstrip()
+        for row in rows
+    ]
+
+
+def print_remarks(found: Sequence[Run]) -> None:
+    """What is wrong with broken runs, and how interrupted ones go on."""
+    for run in found:
+        if run.problem:
+            print(f"{run.path} is broken: {run.problem}", file=sys.stderr)
+    interrupted = [run for run in found if run.state == "interrupted"]
+    if interrupted:
+        print(f"an interrupted run goes on with `cldfc train --resume {interrupted[0].path}`", file=sys.stderr)
+
+
+def run_as_data(run: Run) -> dict[str, object]:
+    """The same as plain data; accuracies are shares, from 0 to 1, what is not known is null."""
+    record, best = run.record, run.best
+    return {
+        "folder": str(run.path),
+        "state": run.state,
+        "problem": run.problem or None,
+        "model": record.class_name if record else None,
+        "data": record.dataset if record else None,
+        "parameters": run.parameters,
+        "epochs": len(run.epochs),
+        "planned_epochs": record.recipe.epochs if record else None,
+        "best_test_accuracy": best.test_accuracy if best else None,
+        "best_epoch": best.epoch if best else None,
+        "test_accuracy": run.epochs[-1].test_accuracy if run.epochs else None,
+        "seconds": run.seconds,
+    }

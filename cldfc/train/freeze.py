@@ -1,0 +1,50 @@
+"""`torch.compile` for a network that is only evaluated: its weights become constants of the code."""
+
+from __future__ import annotations
+
+import logging
+from importlib import import_module
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import pad
+
+from cldfc.train.device import Device
+from cldfc.train.refusals import refusals
+
+# It carries no types.
+config: Any = import_module("torch._inductor.config")
+
+
+class Frozen(nn.Module):
+    """A compiled network. Another size of batch would be compiled anew, so a smaller batch is filled up."""
+
+    def __init__(self, network: nn.Module, batch: int) -> None:
+        super().__init__()
+        self.compiled: Any = torch.compile(network, dynamic=False)
+        self.batch = batch
+
+    def forward(self, pixels: Tensor) -> Tensor:
+        """What the network says of at most `batch` images, n × channels × height × width."""
+        images = len(pixels)
+        if images < self.batch:
+            filled = pad(pixels, (0, 0, 0, 0, 0, 0, 0, self.batch - images))
+            pixels = filled.contiguous(memory_format=torch.channels_last)
+        scores: Tensor = self.compiled(pixels)
+        return scores[:images]
+
+
+@torch.inference_mode()
+def freeze(network: nn.Module, device: Device, batch: int, shape: tuple[int, int, int]) -> nn.Module:
+    """The network, compiled for batches of images of a shape: at once, for it takes a while.
+
+    Raises UsageError when that fails, for instance without a C++ compiler.
+    """
+    frozen = Frozen(network.eval(), batch)
+    # It warns on a machine without CUDA, where nobody has asked for it.
+    logging.getLogger("torch.utils.cpp_extension").setLevel(logging.ERROR)
+    # `torch.compile(options={"freezing": True})` would do nothing.
+    with config.patch(freezing=True), refusals():
+        device.scores(frozen, torch.zeros(batch, *shape, device=device.torch))
+    return frozen

@@ -1,0 +1,118 @@
+"""The runs in a folder: how far each has come, and what it has reached. Nothing of torch is loaded for that."""
+
+from __future__ import annotations
+
+import json
+import struct
+from collections.abc import Sequence
+from dataclasses import dataclass
+from math import prod
+from pathlib import Path
+from typing import Literal
+
+from cldfc.diagnostics import UsageError
+from cldfc.train.files import read_text
+from cldfc.train.lock import is_locked
+from cldfc.train.metrics import Epoch, best_epoch, read_epochs
+from cldfc.train.run import RunFolder, RunRecord, read_record
+
+State = Literal["finished", "running", "interrupted", "broken"]
+
+STATISTICS = (".running_mean", ".running_var", ".num_batches_tracked")
+"""What the names of tensors end with that are no parameters."""
+
+LARGEST_HEADER = 100_000_000
+"""Bytes, as safetensors has it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """A run as its folder shows it."""
+
+    path: Path
+    """Its folder."""
+
+    state: State
+    """What can be done with it: a run that is interrupted can be resumed."""
+
+    record: RunRecord | None = None
+    """How it was made; None where that cannot be read."""
+
+    epochs: Sequence[Epoch] = ()
+    """What was measured up to now."""
+
+    parameters: int | None = None
+    """Number of its parameters; None before there are weights."""
+
+    problem: str = ""
+    """Why it is broken."""
+
+    @property
+    def best(self) -> Epoch | None:
+        """The best epoch up to now."""
+        return best_epoch(self.epochs) if self.epochs else None
+
+    @property
+    def seconds(self) -> float:
+        """Wall-clock time of its epochs."""
+        return sum(epoch.seconds for epoch in self.epochs)
+
+    @property
+    def order(self) -> tuple[bool, str, bool, float, float, str]:
+        """Sorts runs: by data set, the best first; broken ones last."""
+        accuracy, loss = self.best.rank if self.best else (0.0, 0.0)
+        dataset = self.record.dataset if self.record else ""
+        return self.state == "broken", dataset, not self.epochs, -accuracy, -loss, self.path.name
+
+
+def list_runs(folder: Path) -> list[Run]:
+    """The runs in a folder, in the order of `Run.order`; or the run whose folder it is.
+
+    Other folders are passed over. Raises UsageError when there is no such folder.
+    """
+    if is_run(folder):
+        return [read_run(folder)]
+    try:
+        inside = [path for path in folder.iterdir() if is_run(path)]
+    except OSError as error:
+        raise UsageError(
+            f"cannot look into `{folder}`: {error.strerror}",
+            "name a folder with runs; `cldfc train` makes them in `runs`",
+        ) from error
+    return sorted(map(read_run, inside), key=lambda run: run.order)
+
+
+def is_run(path: Path) -> bool:
+    """Whether a folder holds what a training leaves behind."""
+    run = RunFolder(path)
+    return run.record.is_file() or run.metrics.is_file()
+
+
+def read_run(path: Path) -> Run:
+    """A run, however damaged it is."""
+    run = RunFolder(path)
+    try:
+        record = read_record(run)
+        read_text(run.spec)
+        epochs = read_epochs(run.metrics) if run.metrics.exists() else []
+        parameters = count_parameters(run.weights) if epochs else None
+    except UsageError as error:
+        return Run(path, "broken", problem=error.message)
+    if is_locked(run):
+        return Run(path, "running", record, epochs, parameters)
+    is_done = bool(epochs) and epochs[-1].epoch >= record.recipe.epochs
+    return Run(path, "finished" if is_done else "interrupted", record, epochs, parameters)
+
+
+def count_parameters(path: Path) -> int:
+    """The numbers in a safetensors file that training changes by descent, from its header alone. Raises UsageError."""
+    try:
+        with path.open("rb") as file:
+            (length,) = struct.unpack("<Q", file.read(8))
+            header = json.loads(file.read(min(length, LARGEST_HEADER)))
+        shapes = {name: tensor["shape"] for name, tensor in header.items() if name != "__metadata__"}
+        return sum(prod(shape) for name, shape in shapes.items() if not name.endswith(STATISTICS))
+    except OSError as error:
+        raise UsageError(f"cannot read `{path}`: {error.strerror}", "the weights are missing") from error
+    except (ValueError, struct.error, TypeError, KeyError, AttributeError, RecursionError) as error:
+        raise UsageError(f"`{path}` is not a safetensors file", "the weights are damaged") from error

@@ -1,0 +1,179 @@
+"""`cldfc runs`: what the folders of runs show, finished, running, interrupted and broken."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+from finished_run import cldfc
+from networks import ROOT
+from small_run import SMALL, start_forked, train
+
+from cldfc.diagnostics import UsageError
+from cldfc.train.lock import is_locked, locked
+from cldfc.train.metrics import as_csv, read_epochs
+from cldfc.train.network import build_network
+from cldfc.train.run import RunFolder
+from cldfc.train.runs import list_runs, read_run
+from cldfc.train.train import Result
+
+pytestmark = pytest.mark.usefixtures("one_thread")
+forking = pytest.mark.skipif(torch.cuda.is_available(), reason="CUDA does not survive a fork")
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run of four epochs; not to be changed."""
+    return train(tmp_path_factory.mktemp("finished") / "run").folder
+
+
+@pytest.fixture
+def folder(finished: Path, trained: Result, tmp_path: Path) -> Path:
+    """Runs in all states, and what is none."""
+    for name in ("done", "half", "fresh", "edited", "emptied"):
+        shutil.copytree(finished, tmp_path / name)
+    shutil.copytree(trained.folder, tmp_path / "digits")
+    first, second, *_ = read_epochs(finished / "metrics.csv")
+    best = second.model_copy(update={"test_accuracy": 0.9})
+    (tmp_path / "half" / "metrics.csv").write_text(as_csv([first, best]))
+    (tmp_path / "fresh" / "metrics.csv").unlink()
+    (tmp_path / "edited" / "recipe.json").write_text('{"epochs": 4}')
+    (tmp_path / "emptied" / "best.safetensors").write_bytes(b"")
+    (tmp_path / "other").mkdir()
+    (tmp_path / "file").touch()
+    return tmp_path
+
+
+def test_runs_come_by_data_set_the_best_first_and_broken_ones_last(folder: Path) -> None:
+    states = [(run.path.name, run.state) for run in list_runs(folder)]
+    assert states == [
+        ("digits", "finished"),
+        ("half", "interrupted"),
+        ("done", "finished"),
+        ("fresh", "interrupted"),
+        ("edited", "broken"),
+        ("emptied", "broken"),
+    ]
+
+
+def test_what_is_said_of_a_run(finished: Path) -> None:
+    (found,) = json.loads(cldfc("runs", finished, "--json").stdout)
+    epochs = read_epochs(finished / "metrics.csv")
+    wanted = {
+        "folder": str(finished),
+        "state": "finished",
+        "problem": None,
+        "model": "Small",
+        "data": "fake:1x8x8:10",
+        "parameters": sum(parameter.numel() for parameter in build_network(SMALL, "Small").parameters()),
+        "epochs": 4,
+        "planned_epochs": 4,
+        "best_test_accuracy": max(epoch.test_accuracy for epoch in epochs),
+        "test_accuracy": epochs[-1].test_accuracy,
+        "seconds": pytest.approx(sum(epoch.seconds for epoch in epochs)),
+    }
+    assert found.pop("best_epoch") in (1, 2, 3, 4)
+    assert found == wanted
+
+
+def test_the_table_and_the_remarks(folder: Path) -> None:
+    result = cldfc("runs", folder)
+    assert result.exit_code == 0
+    head, first, second, *_, last = result.stdout.splitlines()
+    assert head.split() == ["run", "model", "data", "params", "epochs", "best", "last", "time", "state"]
+    assert first.split()[:3] == ["digits", "Tiny", "digits"]
+    assert "2/4  90.00%  90.00%" in second and second.endswith("interrupted")
+    assert last.split() == ["emptied", "broken"]
+    assert f"{folder / 'edited'} is broken: " in result.stderr and "class_name: Field required" in result.stderr
+    assert f"`cldfc train --resume {folder / 'half'}`" in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("recipe.json", b"\xff"),
+        ("metrics.csv", b"epoch\n"),
+        ("best.safetensors", None),
+        ("best.safetensors", b"\x08\0\0\0\0\0\0\0[1, 2  ]"),
+        ("best.safetensors", b"\xff" * 8 + b"{"),
+        ("best.safetensors", b"\x0f\0\0\0\0\0\0\0" + b'{"x": "shape" }'),
+        ("spec.cldf", None),
+    ],
+)
+def test_a_damaged_run_is_a_row_that_names_the_file(
+    finished: Path, tmp_path: Path, name: str, content: bytes | None
+) -> None:
+    shutil.copytree(finished, tmp_path / "run")
+    damaged = tmp_path / "run" / name
+    damaged.unlink() if content is None else damaged.write_bytes(content)
+    (found,) = list_runs(tmp_path)
+    assert found.state == "broken" and name in found.problem
+
+
+def test_folders_without_runs(tmp_path: Path) -> None:
+    assert list_runs(tmp_path) == []
+    result = cldfc("runs", tmp_path)
+    assert result.exit_code == 0 and not result.stdout and "there are no runs in" in result.stderr
+    assert json.loads(cldfc("runs", tmp_path, "--json").stdout) == []
+    with pytest.raises(UsageError, match="No such file"):
+        list_runs(tmp_path / "nowhere")
+    assert cldfc("runs", tmp_path / "nowhere").exit_code == 2
+
+
+def hold(run: RunFolder, ready: Path) -> None:
+    """Hold the lock of a run until the process is killed, or a minute has passed."""
+    with locked(run):
+        ready.touch()
+        time.sleep(60)
+
+
+@forking
+def test_a_run_whose_lock_is_held_is_running_until_its_process_ends(finished: Path, tmp_path: Path) -> None:
+    run = RunFolder(shutil.copytree(finished, tmp_path / "run"))
+    assert read_run(run.path).state == "finished"
+    process = start_forked(hold, run, tmp_path / "ready")
+    while not (tmp_path / "ready").exists():
+        assert process.is_alive()
+        time.sleep(0.01)
+    assert read_run(run.path).state == "running"
+    # The question has not taken it away.
+    with pytest.raises(UsageError, match="in use"), locked(run):
+        pass
+    process.kill()
+    process.join()
+    assert read_run(run.path).state == "finished"
+
+
+def ask(run: RunFolder) -> None:
+    """Ask for ever."""
+    while True:
+        is_locked(run)
+
+
+@forking
+def test_asking_never_keeps_a_trainer_out(tmp_path: Path) -> None:
+    run = RunFolder(tmp_path)
+    with locked(run):
+        pass
+    process = start_forked(ask, run)
+    try:
+        for _ in range(2000):
+            with locked(run):
+                pass
+        assert process.is_alive()
+    finally:
+        process.kill()
+        process.join()
+
+
+def test_nothing_of_torch_is_loaded(finished: Path) -> None:
+    code = "import sys; from cldfc.cli import app; app(sys.argv[1:], standalone_mode=False); print(*sys.modules)"
+    command = [sys.executable, "-c", code, "runs", str(finished)]
+    result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
+    assert not {"torch", "safetensors", "sklearn", "networkx"} & set(result.stdout.splitlines()[-1].split())
