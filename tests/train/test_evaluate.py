@@ -137,7 +137,7 @@ def test_without_a_compiler_that_works_there_is_a_kind_error(broken_compiler: st
     compiler = broken_compiler if is_there else "no-such-compiler"
     with config.patch({"cpp.cxx": (compiler,), "force_disable_caches": True}):
         search.cache_clear()
-        with pytest.raises(UsageError, match=rf"torch\.compile fails: .*{reason}") as caught:
+        with pytest.raises(UsageError, match=rf"torch\.compile cannot compile the network: .*{reason}") as caught:
             freeze(CPU.place(small_network()), CPU, 8, (3, 4, 4))
     search.cache_clear()
     assert "`--compile`" in str(caught.value)
