@@ -7,13 +7,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from cldfc.train.catalogue import DATA_DIR, find
-from cldfc.train.checkpoint import load_weights
 from cldfc.train.files import read_text
 from cldfc.train.metrics import Epoch, best_epoch, read_epochs
 from cldfc.train.network import build_network, check_fit
 from cldfc.train.run import RunFolder, RunRecord, read_record
 from cldfc.train.score import Score, score_network
 from cldfc.train.train import prepare
+from cldfc.train.weights import load_weights
 
 
 @dataclass(frozen=True, slots=True)
