@@ -6,8 +6,7 @@ import os
 import sys
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
-from datetime import timedelta
+from dataclasses import dataclass, field
 from typing import Any, TypeVar, cast
 
 import torch
@@ -19,23 +18,22 @@ from cldfc.diagnostics import UsageError
 from cldfc.train.data.loader import Loader
 from cldfc.train.device import use_device
 from cldfc.train.images import Images
+from cldfc.train.job import PATIENCE, Job, this_job
+from cldfc.train.launch import Launch, read_launch
 
 # torch.distributed has the stores, but does not say so to type checkers.
 stores: Any = dist
-
-PATIENCE = timedelta(minutes=10)
-"""How long a process waits for the others; the first one may be saving."""
-
 
 Value = TypeVar("Value")
 
 
 @dataclass(frozen=True, slots=True)
 class Processes:
-    """Which of how many processes this is."""
+    """Which of how many processes this is, and of which job."""
 
     rank: int = 0
     count: int = 1
+    job: Job = field(default_factory=Job)
 
     @property
     def is_first(self) -> bool:
@@ -115,40 +113,22 @@ class Shared:
         return filter(len, map(self.processes.share, self.whole.test_batches()))
 
 
-def this_process() -> Processes:
-    """The place that torchrun gives this process; raises UsageError when the environment makes no sense."""
-    names = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "MASTER_PORT")
-    if int_of("WORLD_SIZE", "1") == 1:
-        return ALONE
-    rank, count, _, _ = (int_of(name) for name in names)
-    return Processes(rank, count)
-
-
-def int_of(name: str, otherwise: str = "") -> int:
-    """A number in the environment. Raises UsageError."""
-    value = os.environ.get(name, otherwise)
-    if not value.isdecimal():
-        raise UsageError(f"the environment says {name}={value}", "start the processes with torchrun, or unset it")
-    return int(value)
-
-
 @contextmanager
 def together() -> Generator[Processes]:
     """Join the processes that torchrun has started; without it this process is alone.
 
-    Raises UsageError when the environment makes no sense, or another process has ended.
+    Raises UsageError when the environment makes no sense, or another process has ended, and what ended an
+    attempt before a restart.
     """
-    processes = this_process()
-    if processes is ALONE:
-        yield processes
-        return
-    use_device(int_of("LOCAL_RANK"))
+    launch = read_launch()
+    job = this_job(launch)
+    job.raise_end()
     try:
-        join(processes)
-        yield processes
+        join(launch)
+        with job.noting_end():
+            yield Processes(launch.rank, launch.count, job)
     except RuntimeError as error:
-        # What gloo raises has no type of its own.
-        if "onnection" not in str(error):
+        if not is_of_others(error):
             raise
         raise UsageError("another process has ended", "what it says is the reason") from error
     finally:
@@ -156,15 +136,24 @@ def together() -> Generator[Processes]:
             dist.destroy_process_group()
 
 
-def join(processes: Processes) -> None:
-    """Meet the other processes."""
-    hosts = os.environ.get("TORCHELASTIC_USE_AGENT_STORE") != "True" and processes.is_first
-    address, port = os.environ.get("MASTER_ADDR", "localhost"), int_of("MASTER_PORT")
-    store = stores.TCPStore(address, port, processes.count, hosts, PATIENCE)
+def is_of_others(error: RuntimeError) -> bool:
+    """Whether an error says that another process cannot be reached; what gloo raises has no type of its own."""
+    return isinstance(error, stores.DistError) or any(
+        word in str(error) for word in ("onnection", "gloo", "Broken pipe")
+    )
+
+
+def join(launch: Launch) -> None:
+    """Meet the other processes, if there are any."""
+    if launch.count == 1:
+        return
+    use_device(launch.device)
+    hosts = launch.rank == 0 and not launch.has_agent_store
+    store = stores.TCPStore(launch.address, launch.port, launch.count, hosts, PATIENCE)
     # Keys that an attempt before a restart has left behind would let this one hang.
-    attempt = stores.PrefixStore(f"attempt-{os.environ.get('TORCHELASTIC_RESTART_COUNT', '0')}", store)
+    attempt = stores.PrefixStore(f"attempt-{launch.restarts}", store)
     backend = "nccl" if torch.cuda.is_available() else "gloo"
-    dist.init_process_group(backend, None, PATIENCE, processes.count, processes.rank, attempt)
+    dist.init_process_group(backend, None, PATIENCE, launch.count, launch.rank, attempt)
 
 
 def leave() -> None:
@@ -172,7 +161,7 @@ def leave() -> None:
 
     Threads of gloo live on after the group is gone, and abort now and then a process that takes itself apart.
     """
-    if this_process() is not ALONE:
+    if read_launch().count > 1:
         sys.stdout.flush()
         sys.stderr.flush()
         os._exit(0)

@@ -67,7 +67,9 @@ def train_network(
     torch.manual_seed(recipe.seed)  # pyright: ignore[reportUnknownMemberType]
     task = prepare(build_fitting(source, class_name, dataset), dataset, recipe, data_dir, processes)
     record = record_of(task, class_name, command)
-    run = create_run(folder, record, spec_text, source) if processes.is_first else RunFolder(folder or Path())
+    note = processes.job.note_run
+    made = create_run(folder, record, spec_text, source, note).path if processes.is_first else None
+    run = RunFolder(processes.gather(made or Path())[0])
     with locked(run) if processes.is_first else nullcontext():
         optimizer = make_optimizer(task.network, recipe)
         epochs = train_and_save(task, optimizer, run, BEGINNING, progress, saving or Saving())
@@ -92,7 +94,7 @@ def prepare(
     if device.kind == "cpu":
         speed_up_pixels(network)
     network = device.place(network)
-    if processes is ALONE:
+    if processes.count == 1:
         return Task(network, loader, dataset, recipe, device, network)
     check_shares(recipe, processes)
     # What is drawn within the network, such as by dropout, is to differ.

@@ -20,8 +20,9 @@ from cldfc.train import device
 from cldfc.train.checkpoint_folder import list_checkpoints
 from cldfc.train.images import Images
 from cldfc.train.keep import Saving
+from cldfc.train.launch import read_launch
 from cldfc.train.metrics import read_epochs
-from cldfc.train.processes import Processes, Shared, this_process, together
+from cldfc.train.processes import Processes, Shared, together
 from cldfc.train.recipe import Recipe, change_recipe
 
 pytestmark = [
@@ -122,7 +123,7 @@ def test_an_environment_that_makes_no_sense(monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setenv("WORLD_SIZE", "2")
     monkeypatch.setenv("RANK", "first")
     with pytest.raises(UsageError, match="the environment says RANK=first"):
-        this_process()
+        read_launch()
 
 
 def test_torchrun(tmp_path: Path) -> None:
