@@ -71,7 +71,12 @@ class Processes:
     def spread(self, network: nn.Module, images: Tensor) -> nn.Module:
         """The network as all processes train it, on images like these: the gradient is the mean of theirs."""
         # A kernel that is applied to zeros alone never gets a gradient, and would be waited for.
-        return DistributedDataParallel(network, find_unused_parameters=has_idle(network, images))
+        trained = DistributedDataParallel(network, find_unused_parameters=has_idle(network, images))
+        # After the first of all backward passes torch orders the gradients anew; from three processes on, they are then
+        # added up in another order. The first one is done here, so a resumed run does not differ in its first step.
+        trained(images).sum().backward()
+        network.zero_grad()
+        return trained
 
     def agree(self, network: nn.Module) -> None:
         """Let all have the statistics of the first, which are those that it saves."""

@@ -111,7 +111,7 @@ def check_shares(recipe: Recipe, processes: Processes) -> None:
     if recipe.batch % processes.count:
         raise UsageError(
             f"a batch of {recipe.batch} images cannot be shared by {processes.count} processes",
-            f"give a `--batch` that is a multiple of {processes.count}: it is that of all processes together",
+            "start as many processes as divide it, or give another `--batch`: it is that of all processes together",
         )
 
 
