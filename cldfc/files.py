@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import tempfile
 from pathlib import Path
@@ -18,9 +19,9 @@ def write_file(path: Path, content: str | bytes) -> None:
         else:
             replace_file(path.resolve(), data)
     except OSError as error:
-        raise UsageError(
-            f"`{path}` cannot be written: {error.strerror}", "name a file in a folder that exists and may be written"
-        ) from None
+        is_full = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+        help = "make room" if is_full else "name a file in a folder that exists and may be written"
+        raise UsageError(f"`{path}` cannot be written: {error.strerror}", help) from None
 
 
 def replace_file(path: Path, data: bytes) -> None:

@@ -54,8 +54,11 @@ def start_run(
     Gives nothing in a process that is not the first. After a restart by torchrun it goes on with the run that was
     begun before. Raises CldfError, and what `train_network` and `resume_run` raise.
     """
-    begun = this_job().begun_run()
+    job = this_job()
+    begun = job.begun_run()
     if begun:
+        if job.launch.rank == 0:
+            around.say(f"the processes were started again: they go on with `{begun}`")
         return resume_run(begun, changes, around)
     dataset = find(data)
     recipe = change_recipe(dataset.recipe, changes)

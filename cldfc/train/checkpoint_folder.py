@@ -71,10 +71,10 @@ def write_checkpoint(folder: Path, tensors: dict[str, Tensor], saved: Saved) -> 
 def cannot_save(path: Path, error: OSError | UsageError) -> UsageError:
     """The error for a checkpoint that cannot be written."""
     reason = error.message if isinstance(error, UsageError) else f"{error.strerror}"
+    kept = "the one before it is intact; " if list_checkpoints(path.parent) else ""
     return UsageError(
         f"the checkpoint `{path}` cannot be saved: {reason}",
-        "the one before it is intact; make room, or let the folder be written, "
-        f"then `cldfc train --resume {path.parents[1]}`",
+        f"{kept}make room, or let the folder be written, then `cldfc train --resume {path.parents[1]}`",
     )
 
 

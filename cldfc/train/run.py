@@ -134,9 +134,9 @@ def write_aside(folder: Path, record: RunRecord, spec_text: str, source: str) ->
         write_record(run, record)
     except OSError as error:
         raise cannot_make(folder, error) from error
-    except UsageError:
+    except UsageError as error:
         rmtree(run.path, ignore_errors=True)
-        raise
+        raise UsageError(f"cannot make the folder `{folder}`: {error.message}", error.help) from error
     return run.path
 
 
