@@ -56,7 +56,9 @@ def write_checkpoint(folder: Path, tensors: dict[str, Tensor], saved: Saved) -> 
     path = folder / name_of(saved.position)
     contents = {TENSORS: save(tensors), STATE: (saved.model_dump_json(indent=2) + "\n").encode()}
     try:
-        path.mkdir(parents=True, exist_ok=True)
+        # What is there by this name was being written when a process was killed.
+        shutil.rmtree(path, ignore_errors=True)
+        path.mkdir(parents=True)
         for name, content in contents.items():
             write_file(path / name, content)
         write_file(path / SUMS, sums(contents))

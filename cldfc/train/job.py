@@ -35,7 +35,11 @@ class Job:
             self.store.set(RUN, str(folder or ""))
 
     def begun_run(self) -> Path | None:
-        """The folder of the run that an earlier attempt has begun; raises UsageError when nobody can know."""
+        """The folder of the run that an earlier attempt has begun, if there was one.
+
+        Raises what ended that attempt, and UsageError when nobody can know.
+        """
+        self.raise_end()
         if self.store is None and self.launch.restarts:
             raise UsageError(
                 "torchrun has started the processes again, but keeps no store that says which run is theirs",
