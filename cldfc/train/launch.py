@@ -40,7 +40,7 @@ def read_launch(environment: Mapping[str, str] = os.environ) -> Launch:
         has_agent_store = environment.get("TORCHELASTIC_USE_AGENT_STORE") == "True"
         rank, count, device, restarts, port = map(int, said.values())
         launch = Launch(rank, count, device, restarts, port, address, has_agent_store)
-        if launch.rank < launch.count and (launch.count == 1 or launch.port):
+        if launch.rank < launch.count:
             return launch
     shown = ", ".join(f"{name}={value}" for name, value in said.items() if name in environment)
     raise UsageError(f"the environment says {shown}", "start the processes with torchrun, or unset these variables")

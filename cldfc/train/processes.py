@@ -149,9 +149,11 @@ def is_of_others(error: RuntimeError) -> bool:
 
 
 def join(launch: Launch) -> None:
-    """Meet the other processes, if there are any."""
+    """Meet the other processes, if there are any. Raises UsageError when nothing says where."""
     if launch.count == 1:
         return
+    if not launch.port:
+        raise UsageError("the environment says no MASTER_PORT", "start the processes with torchrun")
     use_device(launch.device)
     hosts = launch.rank == 0 and not launch.has_agent_store
     store = stores.TCPStore(launch.address, launch.port, launch.count, hosts, PATIENCE)
