@@ -25,7 +25,7 @@ KILLS = 20 if "CLDFC_TORTURE" in os.environ else 2
 PATIENCE = 120
 ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
 NARROW = ["--let", "J = 2", "--let", "ν@ℓ = 1, 1", "--let", "c@ℓ = 4, 8"]
-NEW = [str(ROOT / "specs/fbresnet.cldf"), "--data", IMAGES, *NARROW, "--lr", "0.01", "--epochs", "12", "--sync-bn"]
+NEW = [str(ROOT / "specs/fbresnet.cldf"), "--data", IMAGES, *NARROW, "--lr", "0.01", "--epochs", "8", "--sync-bn"]
 
 
 def program(*arguments: str) -> list[str]:
@@ -89,10 +89,12 @@ class Started:
         """The checkpoints of whatever run there is."""
         return [path for found in self.folder.glob("**/checkpoints") for path in list_checkpoints(found)]
 
-    def signal(self, number: int, rank: int) -> None:
+    def signal(self, number: int, rank: int) -> bool:
         """Send a signal to one of them, if they are still there."""
-        for process in self.trainers()[rank:][:1]:
-            os.kill(process, number)
+        trainers = self.trainers()[rank:]
+        if trainers:
+            os.kill(trainers[0], number)
+        return bool(trainers)
 
     def end(self) -> tuple[int, str, str]:
         """Wait for their end: exit code, and what was printed."""
@@ -120,23 +122,20 @@ def test_processes_that_are_killed_at_random_moments(whole: Path, tmp_path: Path
     chance = random.Random(seed)
     with started(tmp_path, *torchrun(KILLS, *NEW)) as found:
         for kill in range(KILLS):
-            began = time.monotonic()
             found.wait_for_trainers()
-            if kill % 4:
+            if kill % 2:
                 time.sleep(chance.uniform(0, 4))
             else:
                 found.wait_for_checkpoint()
-                time.sleep(chance.uniform(0, 0.5))
-            print(f"kill {kill} after {time.monotonic() - began:.2f} s")
-            found.signal(signal.SIGKILL, chance.randrange(2))
+                time.sleep(chance.uniform(0, 0.3))
+            killed = found.signal(signal.SIGKILL, chance.randrange(2))
+            print("kill", kill, killed)
         code, printed, said = found.end()
     assert code == 0, said
-    assert "the processes were started again" in said or not found.newest()
     assert printed.count("test accuracy") == 1
-    assert [path.name for path in (tmp_path / "runs").iterdir() if path.suffix != ".part"] == [
-        f"FBResNet-{IMAGES.replace(':', '-')}-1"
-    ]
-    assert reached(tmp_path / f"runs/FBResNet-{IMAGES.replace(':', '-')}-1") == reached(whole)
+    runs = [path for path in (tmp_path / "runs").iterdir() if path.suffix != ".part"]
+    assert len(runs) == 1
+    assert reached(runs[0]) == reached(whole)
 
 
 def test_a_stop_is_no_death_and_resume_survives_one(whole: Path, tmp_path: Path) -> None:
@@ -167,14 +166,3 @@ def test_one_process_goes_on_with_what_two_have_begun(whole: Path, tmp_path: Pat
     assert again.stderr == (
         "warning: the number of processes was 2 and is 1 now: the weights may differ in their last bits\n"
     )
-
-
-def test_a_folder_of_somebody_else_is_not_gone_on_with(whole: Path, tmp_path: Path) -> None:
-    """Not even in the second attempt."""
-    shutil.copytree(whole, tmp_path / "run")
-    (tmp_path / "run/report.html").unlink()
-    with started(tmp_path, *torchrun(1, *NEW, "-o", "run")) as found:
-        code, printed, said = found.end()
-    assert code == 1 and not printed
-    assert "`run` exists already" in said and "started again" not in said
-    assert not (tmp_path / "run/report.html").exists()
