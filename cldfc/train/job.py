@@ -14,8 +14,8 @@ from cldfc.diagnostics import UsageError
 from cldfc.train.launch import Launch, read_launch
 from cldfc.train.stop import Stopped
 
-PATIENCE = timedelta(minutes=10)
-"""How long a process waits for the others; the first one may be saving."""
+PATIENCE = timedelta(minutes=1)
+"""How long torchrun's store may take to answer."""
 RUN, END = "run", "end"
 
 
@@ -89,5 +89,11 @@ def this_job(launch: Launch | None = None) -> Job:
 
     # torch.distributed has the stores, but does not say so to type checkers.
     stores: Any = dist
-    store = stores.TCPStore(launch.address, launch.port, None, False, PATIENCE)
+    try:
+        store = stores.TCPStore(launch.address, launch.port, None, False, PATIENCE)
+    except RuntimeError as error:
+        where = f"{launch.address}:{launch.port}"
+        raise UsageError(
+            f"torchrun's store at {where} cannot be reached", "start the processes with torchrun"
+        ) from error
     return Job(launch, stores.PrefixStore("cldfc", store))

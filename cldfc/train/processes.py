@@ -7,6 +7,7 @@ import sys
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from datetime import timedelta
 from typing import Any, TypeVar, cast
 
 import torch
@@ -18,11 +19,17 @@ from cldfc.diagnostics import UsageError
 from cldfc.train.data.loader import Loader
 from cldfc.train.device import use_device
 from cldfc.train.images import Images
-from cldfc.train.job import PATIENCE, Job, this_job
+from cldfc.train.job import Job, this_job
 from cldfc.train.launch import Launch, read_launch
 
 # torch.distributed has the stores, but does not say so to type checkers.
 stores: Any = dist
+
+PATIENCE = timedelta(minutes=10)
+"""How long a process waits for the others; the first one may be saving."""
+
+SIGNS_OF_AN_END = ("onnection", "roken pipe", "reset by peer", "Timed out", "remote process")
+"""What an error says when another process has ended."""
 
 Value = TypeVar("Value")
 
@@ -133,7 +140,7 @@ def together() -> Generator[Processes]:
         with job.noting_end():
             yield Processes(launch.rank, launch.count, job)
     except RuntimeError as error:
-        if not is_of_others(error):
+        if launch.count == 1 or not is_of_others(error):
             raise
         raise UsageError("another process has ended", "what it says is the reason") from error
     finally:
@@ -142,10 +149,8 @@ def together() -> Generator[Processes]:
 
 
 def is_of_others(error: RuntimeError) -> bool:
-    """Whether an error says that another process cannot be reached; what gloo raises has no type of its own."""
-    return isinstance(error, stores.DistError) or any(
-        word in str(error) for word in ("onnection", "gloo", "Broken pipe")
-    )
+    """Whether an error says that another process cannot be reached; what gloo and nccl raise has no type of its own."""
+    return any(words in str(error) for words in SIGNS_OF_AN_END)
 
 
 def join(launch: Launch) -> None:

@@ -68,8 +68,8 @@ def train_network(
     task = prepare(build_fitting(source, class_name, dataset), dataset, recipe, data_dir, processes)
     record = record_of(task, class_name, command)
     note = processes.job.note_run
-    made = create_run(folder, record, spec_text, source, note).path if processes.is_first else None
-    run = RunFolder(processes.gather(made or Path())[0])
+    made = create_run(folder, record, spec_text, source, note).path if processes.is_first else Path()
+    run = RunFolder(processes.gather(made)[0])
     with locked(run) if processes.is_first else nullcontext():
         optimizer = make_optimizer(task.network, recipe)
         epochs = train_and_save(task, optimizer, run, BEGINNING, progress, saving or Saving())

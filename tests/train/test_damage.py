@@ -203,7 +203,7 @@ def go_on(folder: Path) -> None:
 @pytest.mark.skipif(torch.cuda.is_available(), reason="CUDA does not survive a fork")
 def test_a_death_before_any_operation_on_files_loses_nothing(tmp_path: Path) -> None:
     """Twice in each run; with CLDFC_TORTURE before every operation, else before 20 of them."""
-    start_forked(train_until, tmp_path / "whole", sys.maxsize).join(60)
+    start_forked(train_until, tmp_path / "whole", sys.maxsize).join(240)
     operations = range(1, int((tmp_path / "operations").read_text()) + 1)
     seed = random.randrange(2**32)
     print("seed", seed, operations)
@@ -212,7 +212,7 @@ def test_a_death_before_any_operation_on_files_loses_nothing(tmp_path: Path) -> 
         run = tmp_path / "runs" / str(operation)
         for place in (operation, chance.randrange(1, 30)):
             process = start_forked(train_until, run, place)
-            process.join(60)
+            process.join(240)
             assert process.exitcode in (0, 9), (operation, place)
         go_on(run)
         assert reached(run) == reached(tmp_path / "whole"), operation

@@ -36,7 +36,7 @@ pytestmark = [
 PLAIN = SMALL.replace("nn.Dropout(0.1)", "nn.Identity()")
 WITHOUT_IDLE = SMALL.replace("self.idle = nn.Conv2d(4, 4, 3)", "self.idle = nn.Identity()")
 WITHOUT_NORM = PLAIN.replace("self.norm(self.first(x))", "self.first(x)").replace("nn.BatchNorm2d(4)", "nn.Identity()")
-PATIENCE = 60
+PATIENCE = 240
 Work = Callable[[Processes], None]
 SHORT = change_recipe(RECIPE, {"epochs": 2})
 

@@ -22,7 +22,7 @@ from cldfc.train.checkpoint_folder import list_checkpoints
 
 pytestmark = pytest.mark.skipif(torch.cuda.is_available(), reason="two processes would share a device")
 KILLS = 20 if "CLDFC_TORTURE" in os.environ else 2
-PATIENCE = 120
+PATIENCE = 300
 ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
 NARROW = ["--let", "J = 2", "--let", "ν@ℓ = 1, 1", "--let", "c@ℓ = 4, 8"]
 NEW = [str(ROOT / "specs/fbresnet.cldf"), "--data", IMAGES, *NARROW, "--lr", "0.01", "--epochs", "8", "--sync-bn"]
