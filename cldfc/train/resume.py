@@ -14,7 +14,14 @@ from torch.optim import Optimizer
 from cldfc.diagnostics import UsageError
 from cldfc.files import write_file
 from cldfc.train.catalogue import DATA_DIR, find
-from cldfc.train.checkpoint_folder import Checkpoint, Damaged, name_of_best, newest_checkpoint, read_checkpoint
+from cldfc.train.checkpoint_folder import (
+    Checkpoint,
+    Damaged,
+    name_of_best,
+    newest_checkpoint,
+    read_checkpoint,
+    remove_old,
+)
 from cldfc.train.files import read_text
 from cldfc.train.keep import Saving, train_and_save
 from cldfc.train.lock import locked
@@ -133,9 +140,14 @@ def go_back(task: Task, optimizer: Optimizer, run: RunFolder, record: RunRecord,
 
 
 def write_kept(run: RunFolder, record: RunRecord, position: Position, warn: Warn) -> None:
-    """Let the files of a run be those up to a position; what a killed process was just writing goes."""
-    for part in run.path.glob(".*.part"):
-        part.unlink(missing_ok=True)
+    """Let the files of a run be those up to a position; what a killed process was just writing or removing goes."""
+    try:
+        for part in run.path.glob(".*.part"):
+            part.unlink()
+        if position != BEGINNING:
+            remove_old(run.checkpoints, position)
+    except OSError as error:
+        warn(f"`{error.filename}` is no longer needed, but cannot be removed: {error.strerror}")
     write_record(run, record)
     if position.epochs:
         write_file(run.metrics, as_csv(position.epochs))
