@@ -44,7 +44,7 @@ fuzz: $(INSTALLED)
 	@CLDFC_FUZZ=100000 $(BIN)/python -m pytest -x tests/test_fuzz.py tests/test_differential.py
 
 torture: $(INSTALLED)
-	@CLDFC_TORTURE=30 $(BIN)/python -m pytest -x tests/train/test_stop.py tests/train/test_damage.py
+	@CLDFC_TORTURE=30 $(BIN)/python -m pytest -x tests/train/test_stop.py tests/train/test_damage.py tests/train/test_torchrun.py
 
 bench: $(INSTALLED)
 	@$(BIN)/python benchmarks/front_end.py

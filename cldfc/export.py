@@ -102,8 +102,8 @@ def read_run(folder: Path) -> Run:
     dataset = find(record.dataset)
     inference = read_inference(files, record)
 
-    from cldfc.train.checkpoint import load_weights
     from cldfc.train.network import build_network, check_fit
+    from cldfc.train.weights import load_weights
 
     network = build_network(inference.trained_source, inference.class_name)
     check_fit(network, dataset)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import tempfile
 from collections.abc import Generator
@@ -50,6 +51,6 @@ def writing(path: Path) -> Generator[None]:
     try:
         yield
     except OSError as error:
-        raise UsageError(
-            f"`{path}` cannot be written: {error.strerror}", "name a file in a folder that exists and may be written"
-        ) from None
+        is_full = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+        help = "make room" if is_full else "name a file in a folder that exists and may be written"
+        raise UsageError(f"`{path}` cannot be written: {error.strerror}", help) from None

@@ -15,6 +15,7 @@ from cldfc.syntax.spelling import ascii_name
 from cldfc.train.catalogue import DATA_DIR, DataSet, find
 from cldfc.train.compiled import Compiled
 from cldfc.train.data.files import fetch_missing, require
+from cldfc.train.job import this_job
 from cldfc.train.recipe import change_recipe
 from cldfc.train.stop import listen
 
@@ -53,8 +54,15 @@ def start_run(
 ) -> Result | None:
     """Train the network of a spec on a data set, with changes to its recipe, into a new folder.
 
-    Gives nothing in a process that is not the first. Raises CldfError, and what `train_network` raises.
+    Gives nothing in a process that is not the first. After a restart by torchrun it goes on with the run that was
+    begun before. Raises CldfError, and what `train_network` and `resume_run` raise.
     """
+    job = this_job()
+    begun = job.begun_run()
+    if begun:
+        if job.launch.rank == 0:
+            around.say(f"the processes were started again: they go on with `{begun}`")
+        return resume_run(begun, changes, around)
     dataset = find(data)
     recipe = change_recipe(dataset.recipe, changes)
     source = read_source(spec)

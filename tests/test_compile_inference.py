@@ -17,7 +17,7 @@ from cldfc.compiler import compile_source
 from cldfc.inference import fold_network
 from cldfc.syntax.read import read_source
 from cldfc.task import read_task
-from cldfc.train.checkpoint import save_weights
+from cldfc.train.weights import save_weights
 
 SPEC = ROOT / "specs" / "resnet18_Bl.cldf"
 NARROW = ["--let", "c = 4", "--input", "3x8x8"]

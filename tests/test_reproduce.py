@@ -18,10 +18,12 @@ from cldfc.diagnostics import UsageError
 from cldfc.reproduce import networks
 from cldfc.reproduce.networks import network_of, specs_folder
 from cldfc.reproduce.results import Accuracy, as_cells, as_text, collect
-from cldfc.reproduce.runs import Share, Wanted, accuracy_of, is_finished, list_runs, share_of
+from cldfc.reproduce.runs import Wanted, accuracy_of, is_finished, list_runs, share_of
 from cldfc.reproduce.tables import TABLES, Row, Table
 from cldfc.reproduce.training import in_time, train_runs
 from cldfc.train.catalogue import find
+from cldfc.train.keep import keep_epoch
+from cldfc.train.launch import Launch, read_launch
 
 FAKE = "fake:1x8x8:3"
 NARROW = ("c = 2, 3, 4, 5",)
@@ -40,7 +42,7 @@ def wanted(tmp_path):
 
 def train(wanted):
     said = []
-    train_runs(list_runs(wanted), Share(), wanted.output, "cldfc reproduce small", said.append)
+    train_runs(list_runs(wanted), Launch(), wanted.output, "cldfc reproduce small", said.append)
     return said
 
 
@@ -108,15 +110,38 @@ def test_runs_are_trained_once_and_their_accuracies_collected(wanted):
     assert "cldfc reproduce small" in (folders[1] / "report.html").read_text()
 
 
-def test_an_interrupted_run_is_trained_again(wanted):
+def test_an_interrupted_run_goes_on_from_its_checkpoint(wanted, tmp_path, monkeypatch):
+    """The bits of the run that was not interrupted, from its middle on."""
+    wanted = replace(wanted, seeds=1, changes={"epochs": 3})
+    train(wanted)
+    whole, other = list_runs(wanted)[0], replace(wanted, output=tmp_path / "other")
+    kept, epochs = keep_epoch, []
+
+    def keep(task, run, position):
+        kept(task, run, position)
+        epochs.append(position.epoch)
+        if len(epochs) == 2:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr("cldfc.train.keep.keep_epoch", keep)
+    with pytest.raises(KeyboardInterrupt):
+        train(other)
+    assert len(train(other)) == 2
+    assert epochs[:3] == [2, 3, 3]
+    for name in ("best.safetensors", "recipe.json"):
+        assert (list_runs(other)[0].folder / name).read_bytes() == (whole.folder / name).read_bytes()
+
+
+def test_what_is_left_of_another_run_is_not_gone_on_with(wanted):
     train(replace(wanted, seeds=1))
     first = list_runs(wanted)[0]
-    before = (first.folder / "metrics.csv").read_text().split(",")[-2]
-    first.folder.rename(first.aside)
-    (first.aside / "metrics.csv").unlink()
-    assert len(train(replace(wanted, seeds=1))) == 1
-    assert not first.aside.exists() and is_finished(first)
-    assert (first.folder / "metrics.csv").read_text().split(",")[-2] == before
+    before = (first.folder / "best.safetensors").read_bytes()
+    for change in ("spec.cldf", "recipe.json"):
+        first.folder.rename(first.aside)
+        (first.aside / change).write_text("")
+        assert len(train(replace(wanted, seeds=1))) == 1
+        assert not first.aside.exists() and is_finished(first)
+        assert (first.folder / "best.safetensors").read_bytes() == before
 
 
 def test_a_run_with_another_recipe_or_network_is_not_mixed_in(wanted):
@@ -159,17 +184,17 @@ def test_time_in_words(seconds, words):
 
 def test_every_run_has_one_process():
     runs = list(range(17))
-    shares = [Share(rank, 5).of(runs) for rank in range(5)]
+    shares = [share_of(Launch(rank, 5), runs) for rank in range(5)]
     assert sorted([run for share in shares for run in share]) == runs
     assert max(map(len, shares)) - min(map(len, shares)) <= 1
 
 
 def test_the_environment_of_torchrun():
-    assert share_of({}) == Share(0, 1, 0)
-    assert share_of({"RANK": "5", "WORLD_SIZE": "8", "LOCAL_RANK": "1"}) == Share(5, 8, 1)
+    assert read_launch({}) == Launch()
+    assert read_launch({"RANK": "5", "WORLD_SIZE": "8", "LOCAL_RANK": "1"}) == Launch(5, 8, 1)
     for wrong in ({"RANK": "2"}, {"RANK": "x", "WORLD_SIZE": "3"}, {"WORLD_SIZE": "-1"}, {"WORLD_SIZE": "0"}):
-        with pytest.raises(UsageError, match="the environment says RANK="):
-            share_of(wrong)
+        with pytest.raises(UsageError, match=r"the environment says (RANK|WORLD_SIZE)="):
+            read_launch(wrong)
 
 
 def test_the_last_process_prints_the_table(tmp_path, monkeypatch):

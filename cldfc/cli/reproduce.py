@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -50,20 +49,21 @@ def reproduce(
     """
     with errors():
         from cldfc.reproduce.datasets import prepare_datasets
-        from cldfc.reproduce.runs import Wanted, is_finished, list_runs, share_of
+        from cldfc.reproduce.runs import Wanted, is_finished, list_runs
         from cldfc.reproduce.tables import find_tables
         from cldfc.reproduce.training import train_runs
         from cldfc.train.catalogue import DATA_DIR
+        from cldfc.train.launch import read_launch
 
         refuse_both(as_json, as_markdown)
         changes = {name: value for name, value in (("epochs", epochs), ("clip", clip)) if value is not None}
-        wanted, share = Wanted(find_tables(table), seeds, changes, miniature, output), share_of(os.environ)
-        datasets = prepare_datasets(wanted, data_dir, download, share, say)
+        wanted, launch = Wanted(find_tables(table), seeds, changes, miniature, output), read_launch()
+        datasets = prepare_datasets(wanted, data_dir, download, launch, say)
         runs = [run for run in list_runs(wanted) if run.dataset in datasets]
-        train_runs(runs, share, data_dir or DATA_DIR, " ".join(["cldfc", *sys.argv[1:]]), say)
+        train_runs(runs, launch, data_dir or DATA_DIR, " ".join(["cldfc", *sys.argv[1:]]), say)
         left = sum(not is_finished(run) for run in runs)
         if left:
-            say(f"process {share.rank} is done; {left} runs are left to others, the last of which prints the tables")
+            say(f"process {launch.rank} is done; {left} runs are left to others, the last of which prints the tables")
         else:
             print_tables(wanted, as_markdown, as_json)
 

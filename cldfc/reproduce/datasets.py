@@ -6,19 +6,20 @@ from collections.abc import Callable
 from pathlib import Path
 
 from cldfc.diagnostics import UsageError
-from cldfc.reproduce.runs import Share, Wanted
+from cldfc.reproduce.runs import Wanted
 from cldfc.train.catalogue import DATA_DIR, DataSet, find
 from cldfc.train.data.files import fetch_missing, how_to_get, missing
+from cldfc.train.launch import Launch
 
 
 def prepare_datasets(
-    wanted: Wanted, data_dir: Path | None, download: bool, share: Share, say: Callable[[str], None]
+    wanted: Wanted, data_dir: Path | None, download: bool, launch: Launch, say: Callable[[str], None]
 ) -> list[str]:
     """The names of the data sets that can be trained on; `say` hears what the others lack.
 
     Raises UsageError when a download fails, or several processes are to do the same one.
     """
-    if download and share.processes > 1:
+    if download and launch.count > 1:
         raise UsageError(
             "several processes cannot fetch the same files", "run the command once with `--download`, without torchrun"
         )

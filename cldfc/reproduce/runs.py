@@ -10,6 +10,8 @@ from cldfc.diagnostics import UsageError
 from cldfc.reproduce.networks import Network, network_of
 from cldfc.reproduce.tables import Row, Table
 from cldfc.train.catalogue import find
+from cldfc.train.files import read_text
+from cldfc.train.launch import Launch
 from cldfc.train.metrics import read_epochs
 from cldfc.train.recipe import Recipe, change_recipe
 from cldfc.train.run import RunFolder, read_record
@@ -86,16 +88,28 @@ def is_finished(run: Run) -> bool:
     """Whether the run is there; raises UsageError when its folder holds another one."""
     if not run.folder.is_dir():
         return False
-    folder = RunFolder(run.folder)
-    other = "recipe" if read_record(folder).recipe != run.recipe else None
-    if folder.spec.read_text(encoding="utf-8") != run.network.text:
-        other = "network"
+    other = difference(run, RunFolder(run.folder))
     if other:
         raise UsageError(
             f"`{run.folder}` was trained with another {other}",
             "give another folder with `--output`, or delete this one",
         )
     return True
+
+
+def is_begun(run: Run) -> bool:
+    """Whether the run was interrupted, and can go on from where it was."""
+    try:
+        return difference(run, RunFolder(run.aside)) is None
+    except UsageError:
+        return False
+
+
+def difference(run: Run, folder: RunFolder) -> str | None:
+    """What a folder holds another one of than the run, `network` or `recipe`; raises UsageError when it holds none."""
+    if read_text(folder.spec) != run.network.text:
+        return "network"
+    return "recipe" if read_record(folder).recipe != run.recipe else None
 
 
 def accuracy_of(run: Run) -> float | None:
@@ -105,26 +119,6 @@ def accuracy_of(run: Run) -> float | None:
     return 100 * read_epochs(RunFolder(run.folder).metrics)[-1].test_accuracy
 
 
-@dataclass(frozen=True, slots=True)
-class Share:
-    """Which of several processes this is, and which processor it uses on its machine."""
-
-    rank: int = 0
-    processes: int = 1
-    device: int = 0
-
-    def of(self, runs: Sequence[Run]) -> list[Run]:
-        """The runs that this process trains: no other trains them."""
-        return list(runs[self.rank :: self.processes])
-
-
-def share_of(environment: Mapping[str, str]) -> Share:
-    """The share that torchrun gives by RANK, WORLD_SIZE and LOCAL_RANK; raises UsageError when they make no sense."""
-    names = {"RANK": "0", "WORLD_SIZE": "1", "LOCAL_RANK": "0"}
-    values = [environment.get(name, otherwise) for name, otherwise in names.items()]
-    if all(value.isdecimal() and len(value) < 7 for value in values):
-        rank, processes, device = map(int, values)
-        if rank < processes:
-            return Share(rank, processes, device)
-    said = ", ".join(f"{name}={value}" for name, value in zip(names, values, strict=True))
-    raise UsageError(f"the environment says {said}", "start the processes with torchrun, or unset these variables")
+def share_of(launch: Launch, runs: Sequence[Run]) -> list[Run]:
+    """The runs that a process trains: no other trains them."""
+    return list(runs[launch.rank :: launch.count])

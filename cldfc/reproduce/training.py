@@ -11,52 +11,58 @@ from pathlib import Path
 
 from cldfc.diagnostics import UsageError
 from cldfc.files import write_file
-from cldfc.reproduce.runs import Run, Share, accuracy_of, is_finished
+from cldfc.reproduce.runs import Run, accuracy_of, is_begun, is_finished, share_of
 from cldfc.train.catalogue import find
+from cldfc.train.launch import Launch
 from cldfc.train.run import RunFolder
 
 
-def train_runs(runs: Sequence[Run], share: Share, data_dir: Path, command: str, say: Callable[[str], None]) -> None:
-    """Train the runs of a share that are not finished; `say` hears a line about each.
+def train_runs(runs: Sequence[Run], launch: Launch, data_dir: Path, command: str, say: Callable[[str], None]) -> None:
+    """Train the runs of a process that are not finished; `say` hears a line about each.
 
-    An interrupted run is trained again from its start. `command` goes into the reports.
+    An interrupted run goes on from its newest checkpoint. `command` goes into the reports.
     Raises UsageError when a folder cannot be written, or a data set cannot be read.
     """
-    own = [run for run in share.of(runs) if not is_finished(run)]
+    own = [run for run in share_of(launch, runs) if not is_finished(run)]
     if own:
         from cldfc.train.device import use_device
 
-        use_device(share.device)
+        use_device(launch.device)
     start = time.monotonic()
     for done, run in enumerate(own, 1):
         began = time.monotonic()
-        train_run(run, data_dir, command)
+        train_run(run, data_dir, command, say)
         now = time.monotonic()
         left = (now - start) / done * (len(own) - done)
         say(f"{run.folder}: {in_words(run)}, {in_time(now - began)} ({done} of {len(own)}, about {in_time(left)} left)")
 
 
-def train_run(run: Run, data_dir: Path, command: str) -> None:
+def train_run(run: Run, data_dir: Path, command: str, say: Callable[[str], None]) -> None:
     """Train a run aside, then give it its name."""
     from cldfc.compiler import build
     from cldfc.train.loop import Diverged
     from cldfc.train.progress import Silence, show_progress
+    from cldfc.train.resume import read_interrupted, resume_network
     from cldfc.train.setting import Setting
     from cldfc.train.train import train_network
     from cldfc.training import compiled_from
 
     network = run.network
     compiled = compiled_from(build(network.source, network.task), network.text)
-    shutil.rmtree(run.aside, ignore_errors=True)
     shown = show_progress(sys.stderr, transient=True) if sys.stderr.isatty() else nullcontext(Silence())
     try:
         with shown as progress:
             setting = Setting(progress, data_dir, command=command)
-            train_network(compiled, find(run.dataset), run.recipe, run.aside, setting)
+            if is_begun(run):
+                begun = read_interrupted(run.aside, {})
+                resume_network(begun, compiled, lambda line: say(f"warning: {line}"), setting)
+            else:
+                shutil.rmtree(run.aside, ignore_errors=True)
+                train_network(compiled, find(run.dataset), run.recipe, run.aside, setting)
     except Diverged as error:
         write_file(run.aside / run.divergence.name, f"{error.message}\n")
-    shutil.rmtree(RunFolder(run.aside).checkpoints, ignore_errors=True)
     give_name(run)
+    shutil.rmtree(RunFolder(run.folder).checkpoints, ignore_errors=True)
 
 
 def give_name(run: Run) -> None:

@@ -56,7 +56,9 @@ def write_checkpoint(folder: Path, tensors: dict[str, Tensor], saved: Saved) -> 
     path = folder / name_of(saved.position)
     contents = {TENSORS: save(tensors), STATE: (saved.model_dump_json(indent=2) + "\n").encode()}
     try:
-        path.mkdir(parents=True, exist_ok=True)
+        # What is there by this name was being written when a process was killed.
+        shutil.rmtree(path, ignore_errors=True)
+        path.mkdir(parents=True)
         for name, content in contents.items():
             write_file(path / name, content)
         write_file(path / SUMS, sums(contents))
@@ -71,10 +73,10 @@ def write_checkpoint(folder: Path, tensors: dict[str, Tensor], saved: Saved) -> 
 def cannot_save(path: Path, error: OSError | UsageError) -> UsageError:
     """The error for a checkpoint that cannot be written."""
     reason = error.message if isinstance(error, UsageError) else f"{error.strerror}"
+    kept = "the one before it is intact; " if list_checkpoints(path.parent) else ""
     return UsageError(
         f"the checkpoint `{path}` cannot be saved: {reason}",
-        "the one before it is intact; make room, or let the folder be written, "
-        f"then `cldfc train --resume {path.parents[1]}`",
+        f"{kept}make room, or let the folder be written, then `cldfc train --resume {path.parents[1]}`",
     )
 
 

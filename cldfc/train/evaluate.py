@@ -12,7 +12,6 @@ from torch import nn
 
 from cldfc.diagnostics import UsageError
 from cldfc.train.catalogue import DATA_DIR, DataSet, find
-from cldfc.train.checkpoint import load_weights
 from cldfc.train.files import read_text
 from cldfc.train.freeze import freeze
 from cldfc.train.images import standardise
@@ -23,6 +22,7 @@ from cldfc.train.recipe import change_recipe
 from cldfc.train.run import RunFolder, RunRecord, read_record
 from cldfc.train.score import Score, score_network
 from cldfc.train.train import prepare
+from cldfc.train.weights import load_weights
 
 BATCH = 128
 """Images at a time, where nothing has to be as in training; on a CPU more are not faster."""

@@ -12,9 +12,9 @@ from torch import Tensor, nn
 
 from cldfc.diagnostics import UsageError
 from cldfc.files import write_file
-from cldfc.train.checkpoint import compare, read_tensors
 from cldfc.train.import_weights import import_weights
 from cldfc.train.network import build_network
+from cldfc.train.weights import compare, read_tensors
 
 EPSILON = 1e-5
 """What a generated class adds to variances: torch's default."""

@@ -8,7 +8,6 @@ from time import monotonic
 from torch.optim import Optimizer
 
 from cldfc.files import write_file
-from cldfc.train.checkpoint import save_weights
 from cldfc.train.checkpoint_folder import write_checkpoint
 from cldfc.train.loop import Progress, Task, diverged, train_from
 from cldfc.train.metrics import Epoch, as_csv, best_epoch
@@ -18,6 +17,7 @@ from cldfc.train.refusals import refusals
 from cldfc.train.run import RunFolder
 from cldfc.train.state import saved_at, tensors_of
 from cldfc.train.stop import Request, Stopped
+from cldfc.train.weights import save_weights
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,14 +20,13 @@ FLOCK, KIND = ("qqihh", 3) if sys.platform == "darwin" else ("hhqqi4x", 0)
 def locked(run: RunFolder) -> Generator[None]:
     """Hold the lock of a run; the kernel frees it when the process ends, however it ends.
 
-    Raises UsageError when another process holds it, or it cannot be written.
+    Raises UsageError when another process holds it, or it cannot be taken.
     """
     try:
         run.lock.parent.mkdir(exist_ok=True)
         handle = os.open(run.lock, os.O_RDWR | os.O_CREAT, 0o644)
     except OSError as error:
-        help = "let the run folder be written"
-        raise UsageError(f"`{run.lock}` cannot be written: {error.strerror}", help) from error
+        raise cannot_lock(run, error) from error
     try:
         take(run, handle)
         yield
@@ -36,14 +35,22 @@ def locked(run: RunFolder) -> Generator[None]:
 
 
 def take(run: RunFolder, handle: int) -> None:
-    """Lock the file and write into it who holds it. Raises UsageError when another process does."""
+    """Lock the file and write into it who holds it. Raises UsageError when another process does, or that fails."""
     try:
         # A lock of this kind is not inherited: processes that read images do not keep it when the trainer is killed.
         fcntl.lockf(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        os.ftruncate(handle, 0)
+        os.write(handle, f"{os.getpid()}\n".encode())
     except (BlockingIOError, PermissionError):
         raise in_use(run, handle) from None
-    os.ftruncate(handle, 0)
-    os.write(handle, f"{os.getpid()}\n".encode())
+    except OSError as error:
+        raise cannot_lock(run, error) from error
+
+
+def cannot_lock(run: RunFolder, error: OSError) -> UsageError:
+    """The error for a lock that cannot be taken, such as on a full disk."""
+    help = "let the run folder be written, on a file system that has room and knows locks"
+    return UsageError(f"`{run.lock}` cannot be locked: {error.strerror}", help)
 
 
 def in_use(run: RunFolder, handle: int) -> UsageError:

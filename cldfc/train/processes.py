@@ -6,7 +6,7 @@ import os
 import sys
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any, TypeVar, cast
 
@@ -19,6 +19,8 @@ from cldfc.diagnostics import UsageError
 from cldfc.train.data.loader import Loader
 from cldfc.train.device import use_device
 from cldfc.train.images import Images
+from cldfc.train.job import Job, this_job
+from cldfc.train.launch import Launch, read_launch
 
 # torch.distributed has the stores, but does not say so to type checkers.
 stores: Any = dist
@@ -26,16 +28,19 @@ stores: Any = dist
 PATIENCE = timedelta(minutes=10)
 """How long a process waits for the others; the first one may be saving."""
 
+SIGNS_OF_AN_END = ("onnection", "roken pipe", "reset by peer", "Timed out", "remote process")
+"""What an error says when another process has ended."""
 
 Value = TypeVar("Value")
 
 
 @dataclass(frozen=True, slots=True)
 class Processes:
-    """Which of how many processes this is."""
+    """Which of how many processes this is, and of which job."""
 
     rank: int = 0
     count: int = 1
+    job: Job = field(default_factory=Job)
 
     @property
     def is_first(self) -> bool:
@@ -73,7 +78,12 @@ class Processes:
     def spread(self, network: nn.Module, images: Tensor) -> nn.Module:
         """The network as all processes train it, on images like these: the gradient is the mean of theirs."""
         # A kernel that is applied to zeros alone never gets a gradient, and would be waited for.
-        return DistributedDataParallel(network, find_unused_parameters=has_idle(network, images))
+        trained = DistributedDataParallel(network, find_unused_parameters=has_idle(network, images))
+        # After the first of all backward passes torch orders the gradients anew; from three processes on, they are then
+        # added up in another order. The first one is done here, so a resumed run does not differ in its first step.
+        trained(images).sum().backward()
+        network.zero_grad()
+        return trained
 
     def agree(self, network: nn.Module) -> None:
         """Let all have the statistics of the first, which are those that it saves."""
@@ -115,40 +125,22 @@ class Shared:
         return filter(len, map(self.processes.share, self.whole.test_batches()))
 
 
-def this_process() -> Processes:
-    """The place that torchrun gives this process; raises UsageError when the environment makes no sense."""
-    names = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "MASTER_PORT")
-    if int_of("WORLD_SIZE", "1") == 1:
-        return ALONE
-    rank, count, _, _ = (int_of(name) for name in names)
-    return Processes(rank, count)
-
-
-def int_of(name: str, otherwise: str = "") -> int:
-    """A number in the environment. Raises UsageError."""
-    value = os.environ.get(name, otherwise)
-    if not value.isdecimal():
-        raise UsageError(f"the environment says {name}={value}", "start the processes with torchrun, or unset it")
-    return int(value)
-
-
 @contextmanager
 def together() -> Generator[Processes]:
     """Join the processes that torchrun has started; without it this process is alone.
 
-    Raises UsageError when the environment makes no sense, or another process has ended.
+    Raises UsageError when the environment makes no sense, or another process has ended, and what ended an
+    attempt before a restart.
     """
-    processes = this_process()
-    if processes is ALONE:
-        yield processes
-        return
-    use_device(int_of("LOCAL_RANK"))
+    launch = read_launch()
+    job = this_job(launch)
+    job.raise_end()
     try:
-        join(processes)
-        yield processes
+        join(launch)
+        with job.noting_end():
+            yield Processes(launch.rank, launch.count, job)
     except RuntimeError as error:
-        # What gloo raises has no type of its own.
-        if "onnection" not in str(error):
+        if launch.count == 1 or not is_of_others(error):
             raise
         raise UsageError("another process has ended", "what it says is the reason") from error
     finally:
@@ -156,15 +148,24 @@ def together() -> Generator[Processes]:
             dist.destroy_process_group()
 
 
-def join(processes: Processes) -> None:
-    """Meet the other processes."""
-    hosts = os.environ.get("TORCHELASTIC_USE_AGENT_STORE") != "True" and processes.is_first
-    address, port = os.environ.get("MASTER_ADDR", "localhost"), int_of("MASTER_PORT")
-    store = stores.TCPStore(address, port, processes.count, hosts, PATIENCE)
+def is_of_others(error: RuntimeError) -> bool:
+    """Whether an error says that another process cannot be reached; what gloo and nccl raise has no type of its own."""
+    return any(words in str(error) for words in SIGNS_OF_AN_END)
+
+
+def join(launch: Launch) -> None:
+    """Meet the other processes, if there are any. Raises UsageError when nothing says where."""
+    if launch.count == 1:
+        return
+    if not launch.port:
+        raise UsageError("the environment says no MASTER_PORT", "start the processes with torchrun")
+    use_device(launch.device)
+    hosts = launch.rank == 0 and not launch.has_agent_store
+    store = stores.TCPStore(launch.address, launch.port, launch.count, hosts, PATIENCE)
     # Keys that an attempt before a restart has left behind would let this one hang.
-    attempt = stores.PrefixStore(f"attempt-{os.environ.get('TORCHELASTIC_RESTART_COUNT', '0')}", store)
+    attempt = stores.PrefixStore(f"attempt-{launch.restarts}", store)
     backend = "nccl" if torch.cuda.is_available() else "gloo"
-    dist.init_process_group(backend, None, PATIENCE, processes.count, processes.rank, attempt)
+    dist.init_process_group(backend, None, PATIENCE, launch.count, launch.rank, attempt)
 
 
 def leave() -> None:
@@ -172,7 +173,7 @@ def leave() -> None:
 
     Threads of gloo live on after the group is gone, and abort now and then a process that takes itself apart.
     """
-    if this_process() is not ALONE:
+    if read_launch().count > 1:
         sys.stdout.flush()
         sys.stderr.flush()
         os._exit(0)

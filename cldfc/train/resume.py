@@ -14,7 +14,14 @@ from torch.optim import Optimizer
 from cldfc.diagnostics import UsageError
 from cldfc.files import write_file
 from cldfc.train.catalogue import find
-from cldfc.train.checkpoint_folder import Checkpoint, Damaged, name_of_best, newest_checkpoint, read_checkpoint
+from cldfc.train.checkpoint_folder import (
+    Checkpoint,
+    Damaged,
+    name_of_best,
+    newest_checkpoint,
+    read_checkpoint,
+    remove_old,
+)
 from cldfc.train.compiled import Compiled
 from cldfc.train.files import read_text
 from cldfc.train.keep import train_and_save
@@ -30,6 +37,7 @@ from cldfc.train.run import RunFolder, RunRecord, read_record, write_record
 from cldfc.train.setting import Setting
 from cldfc.train.state import restore_generators, restore_tensors, weights_of
 from cldfc.train.train import Result, prepare
+from cldfc.train.weights import HELP
 
 Warn = Callable[[str], None]
 
@@ -107,20 +115,33 @@ def resume_network(interrupted: Interrupted, compiled: Compiled, warn: Warn, set
 
 
 def go_back(task: Task, optimizer: Optimizer, run: RunFolder, record: RunRecord, warn: Warn) -> Position:
-    """Bring everything into the state of the newest intact checkpoint."""
+    """Bring everything into the state of the newest intact checkpoint, in all processes the same. Raises UsageError."""
     checkpoint = newest_checkpoint(run.checkpoints, warn)
+    if len(set(task.processes.gather(checkpoint and checkpoint.path.name))) > 1:
+        help = "the run folder must be the same for all of them, on a file system that all machines share"
+        raise UsageError(f"the processes do not find the same checkpoint in `{run.path}`", help)
     if checkpoint is None:
         warn(f"`{run.path}` has no intact checkpoint: it is trained from the beginning")
         return BEGINNING
     warn_of_differences(task, record, checkpoint, warn)
     restore_tensors(task.network, optimizer, checkpoint.tensors, checkpoint.path)
     if len(checkpoint.saved.generators) == task.processes.count:
-        restore_generators(checkpoint.saved.generators[task.processes.rank])
+        try:
+            restore_generators(checkpoint.saved.generators[task.processes.rank])
+        except ValueError as error:
+            raise UsageError(f"`{checkpoint.path}` holds {error}", HELP) from error
     return checkpoint.saved.position
 
 
 def write_kept(run: RunFolder, record: RunRecord, position: Position, warn: Warn) -> None:
-    """Let the files of a run be those up to a position."""
+    """Let the files of a run be those up to a position; what a killed process was just writing or removing goes."""
+    try:
+        for part in run.path.glob(".*.part"):
+            part.unlink()
+        if position != BEGINNING:
+            remove_old(run.checkpoints, position)
+    except OSError as error:
+        warn(f"`{error.filename}` is no longer needed, but cannot be removed: {error.strerror}")
     write_record(run, record)
     if position.epochs:
         write_file(run.metrics, as_csv(position.epochs))

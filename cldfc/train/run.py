@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
+from secrets import token_hex
+from shutil import rmtree
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
@@ -13,6 +16,8 @@ from cldfc.files import write_file
 from cldfc.train.compiled import Compiled
 from cldfc.train.files import read_text
 from cldfc.train.recipe import Recipe
+
+Note = Callable[[Path | None], None]
 
 
 class RunRecord(BaseModel):
@@ -95,39 +100,67 @@ class RunFolder:
         return self.path / "report.html"
 
 
-def create_run(folder: Path | None, record: RunRecord, compiled: Compiled) -> RunFolder:
-    """A new run folder with spec, source and record; numbered in `runs` when none is given.
+def create_run(
+    folder: Path | None, record: RunRecord, compiled: Compiled, note: Note = lambda folder: None
+) -> RunFolder:
+    """A new run folder with spec, source and record, which appears as a whole; numbered in `runs` when none is given.
 
+    `note` hears its name before it is there, and None where somebody else was faster.
     Raises UsageError when the folder exists or cannot be made.
     """
-    run = RunFolder(make_folder(folder) if folder else make_numbered(record))
-    write_file(run.spec, compiled.spec_text)
-    write_file(run.source, compiled.source)
-    write_record(run, record)
-    return run
+    for path in [folder] if folder else numbered(record):
+        if path.exists():
+            continue
+        note(path)
+        aside = write_aside(path, record, compiled)
+        if give_name(aside, path):
+            return RunFolder(path)
+        note(None)
+    raise UsageError(f"`{folder}` exists already", "a run is never overwritten: give another folder")
+
+
+def numbered(record: RunRecord) -> Iterator[Path]:
+    """The folders `runs/<model>-<dataset>-1`, `-2`, ..."""
+    stem = f"{record.class_name}-{record.dataset.replace(':', '-')}"
+    return (Path("runs", f"{stem}-{number}") for number in count(1))
+
+
+def write_aside(folder: Path, record: RunRecord, compiled: Compiled) -> Path:
+    """Write a new run into a folder beside its own, under a name that is free. Raises UsageError."""
+    run = RunFolder(folder.with_name(f".{folder.name}.{token_hex(4)}.part"))
+    try:
+        run.path.mkdir(parents=True)
+        write_file(run.spec, compiled.spec_text)
+        write_file(run.source, compiled.source)
+        write_record(run, record)
+    except OSError as error:
+        raise cannot_make(folder, error) from error
+    except UsageError as error:
+        rmtree(run.path, ignore_errors=True)
+        raise UsageError(f"cannot make the folder `{folder}`: {error.message}", error.help) from error
+    return run.path
+
+
+def give_name(aside: Path, folder: Path) -> bool:
+    """Rename a folder, unless another one of that name has come up: whether that was done. Raises UsageError."""
+    try:
+        aside.rename(folder)
+    except OSError as error:
+        rmtree(aside, ignore_errors=True)
+        if not folder.exists():
+            raise cannot_make(folder, error) from error
+        return False
+    return True
+
+
+def cannot_make(folder: Path, error: OSError) -> UsageError:
+    """The error for a run folder that cannot be made."""
+    return UsageError(f"cannot make the folder `{folder}`: {error.strerror}", "give another folder")
 
 
 def write_record(run: RunFolder, record: RunRecord) -> None:
     """Write down how a run is made. Raises UsageError when that fails."""
     write_file(run.record, record.model_dump_json(indent=2) + "\n")
-
-
-def make_folder(folder: Path) -> Path:
-    """Make a folder that must not exist yet."""
-    try:
-        folder.mkdir(parents=True)
-    except FileExistsError as error:
-        raise UsageError(f"`{folder}` exists already", "a run is never overwritten: give another folder") from error
-    except OSError as error:
-        raise UsageError(f"cannot make the folder `{folder}`: {error.strerror}", "give another folder") from error
-    return folder
-
-
-def make_numbered(record: RunRecord) -> Path:
-    """Make the first free folder of `runs/<model>-<dataset>-1`, `-2`, ..."""
-    stem = f"{record.class_name}-{record.dataset.replace(':', '-')}"
-    free = (path for n in count(1) if not (path := Path("runs", f"{stem}-{n}")).exists())
-    return make_folder(next(free))
 
 
 def read_record(run: RunFolder) -> RunRecord:

@@ -12,9 +12,9 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from cldfc.diagnostics import UsageError
-from cldfc.train.checkpoint import HELP, compare
 from cldfc.train.position import Position
 from cldfc.train.processes import Processes
+from cldfc.train.weights import HELP, compare
 
 NETWORK, OPTIMIZER = "network.", "optimizer."
 

@@ -59,5 +59,7 @@ def listen(is_alone: bool = True) -> Generator[Request]:
     try:
         yield request
     finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+        # torchrun ends the others of several with SIGTERM as soon as one is gone: they have yet to say what was saved.
+        if is_alone or not request.number:
+            for number, handler in before.items():
+                signal.signal(number, handler)

@@ -57,8 +57,9 @@ def train_network(
     processes = setting.processes
     torch.manual_seed(recipe.seed)  # pyright: ignore[reportUnknownMemberType]
     task = prepare(build_fitting(compiled, dataset), dataset, recipe, setting.data_dir, processes)
-    record = record_of(task, compiled.class_name, setting.command)
-    run = create_run(folder, record, compiled) if processes.is_first else RunFolder(folder or Path())
+    record, note = record_of(task, compiled.class_name, setting.command), processes.job.note_run
+    made = create_run(folder, record, compiled, note).path if processes.is_first else Path()
+    run = RunFolder(processes.gather(made)[0])
     with locked(run) if processes.is_first else nullcontext():
         optimizer = make_optimizer(task.network, recipe)
         epochs = train_and_save(task, optimizer, run, BEGINNING, setting.progress, setting.saving)
@@ -77,7 +78,7 @@ def prepare(
         speed_up_pixels(network)
         keep_freed_memory()
     network = device.place(network)
-    if processes is ALONE:
+    if processes.count == 1:
         return Task(network, loader, dataset, recipe, device, compiled_if_asked(network, recipe))
     check_shares(recipe, processes)
     # What is drawn within the network, such as by dropout, is to differ.
@@ -102,7 +103,7 @@ def check_shares(recipe: Recipe, processes: Processes) -> None:
     if recipe.batch % processes.count:
         raise UsageError(
             f"a batch of {recipe.batch} images cannot be shared by {processes.count} processes",
-            f"give a `--batch` that is a multiple of {processes.count}: it is that of all processes together",
+            "start as many processes as divide it, or give another `--batch`: it is that of all processes together",
         )
 
 

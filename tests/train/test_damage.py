@@ -7,13 +7,16 @@ import os
 import random
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
-from small_run import EVERY_STEP, RECIPE, SMALL, reached, resume, train
+import torch
+from small_run import EVERY_STEP, RECIPE, SMALL, reached, resume, start_forked, train
 from test_resume import kill
 
 from cldfc.diagnostics import UsageError
+from cldfc.train import checkpoint_folder
 from cldfc.train.checkpoint_folder import Damaged, list_checkpoints, read_checkpoint
 from cldfc.train.keep import Saving
 from cldfc.train.loop import Diverged
@@ -124,6 +127,97 @@ def test_a_full_disk_leaves_the_last_checkpoint_intact(
     assert not list((run / "checkpoints").rglob("*.part"))
     resume(run)
     assert reached(run) == reached(tmp_path / "whole")
+
+
+def test_a_full_disk_before_the_first_checkpoint_promises_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write = checkpoint_folder.write_file
+
+    def write_file(path: Path, content: str | bytes) -> None:
+        if path.name == "SHA256SUMS":
+            raise UsageError(f"`{path}` cannot be written: {os.strerror(errno.ENOSPC)}", "make room")
+        write(path, content)
+
+    monkeypatch.setattr(checkpoint_folder, "write_file", write_file)
+    with pytest.raises(UsageError, match="cannot be saved") as caught:
+        train(tmp_path / "run", saving=Saving(EVERY_STEP))
+    assert caught.value.help.startswith("make room, ")
+
+
+@pytest.mark.parametrize(("name", "number"), [("write", errno.ENOSPC), ("open", errno.EROFS)])
+def test_a_lock_that_cannot_be_written(run: Path, monkeypatch: pytest.MonkeyPatch, name: str, number: int) -> None:
+    def fail(*arguments: object) -> None:
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(f"cldfc.train.lock.os.{name}", fail)
+    with pytest.raises(UsageError, match=f"checkpoints/lock` cannot be locked: {os.strerror(number)}"):
+        resume(run)
+
+
+def test_a_file_system_without_locks(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*arguments: object) -> None:
+        raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
+
+    monkeypatch.setattr("fcntl.lockf", fail)
+    with pytest.raises(UsageError, match=f"cannot be locked: {os.strerror(errno.ENOLCK)}"):
+        resume(run)
+
+
+OPERATIONS = ("os.mkdir", "os.rename", "os.remove", "os.rmdir", "os.chmod")
+"""What changes a folder, as Python's audit hooks name it; files are made by `open` and synced."""
+
+
+def train_until(folder: Path, operation: int) -> None:
+    """Train, or go on, and die before an operation on files, counted from 1; else say how many there were."""
+    left = operation
+
+    def count() -> None:
+        nonlocal left
+        left -= 1
+        if left == 0:
+            os._exit(9)
+
+    def hook(event: str, arguments: tuple[object, ...]) -> None:
+        if event in OPERATIONS and str(folder.parent) in str(arguments[0]):
+            count()
+
+    sync = os.fsync
+
+    def fsync(handle: int) -> None:
+        count()
+        sync(handle)
+
+    os.fsync = fsync
+    sys.addaudithook(hook)
+    go_on(folder)
+    (folder.parent / "operations").write_text(str(operation - left))
+
+
+def go_on(folder: Path) -> None:
+    """Train for three epochs of two steps, or go on."""
+    if folder.exists():
+        resume(folder, saving=Saving(EVERY_STEP))
+    else:
+        train(folder, change_recipe(RECIPE, {"epochs": 3, "batch": 512}), saving=Saving(EVERY_STEP))
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="CUDA does not survive a fork")
+def test_a_death_before_any_operation_on_files_loses_nothing(tmp_path: Path) -> None:
+    """Twice in each run; with CLDFC_TORTURE before every operation, else before 20 of them."""
+    start_forked(train_until, tmp_path / "whole", sys.maxsize).join(240)
+    operations = range(1, int((tmp_path / "operations").read_text()) + 1)
+    seed = random.randrange(2**32)
+    print("seed", seed, operations)
+    chance = random.Random(seed)
+    for operation in operations if "CLDFC_TORTURE" in os.environ else chance.sample(operations, 20):
+        run = tmp_path / "runs" / str(operation)
+        for place in (operation, chance.randrange(1, 30)):
+            process = start_forked(train_until, run, place)
+            process.join(240)
+            assert process.exitcode in (0, 9), (operation, place)
+        go_on(run)
+        assert reached(run) == reached(tmp_path / "whole"), operation
+        assert not list(run.rglob("*.part")), operation
+        assert all(read_checkpoint(path) for path in list_checkpoints(run / "checkpoints")), operation
 
 
 def spoiled(old: str, new: str) -> str:

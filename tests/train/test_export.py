@@ -27,9 +27,9 @@ from cldfc.diagnostics import Source
 from cldfc.task import read_task
 from cldfc.train import fold_weights
 from cldfc.train.catalogue import find
-from cldfc.train.checkpoint import save_weights
 from cldfc.train.export import safetensors
 from cldfc.train.run import RunFolder, RunRecord
+from cldfc.train.weights import save_weights
 
 FORMATS = ["--onnx", "--torch-export", "--safetensors"]
 IMAGES = "fake:2x8x8:5"

@@ -11,8 +11,8 @@ from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_weights
 
 from cldfc.diagnostics import UsageError
-from cldfc.train.checkpoint import read_tensors, save_weights
 from cldfc.train.fold_weights import EPSILON, Origin, fold_weights, read_trained, save_folded
+from cldfc.train.weights import read_tensors, save_weights
 
 SOURCE = """
 import torch

@@ -1,35 +1,45 @@
-"""Two processes that share every batch train as one does."""
+"""Several processes that share every batch train as one does, and are resumed bit for bit."""
 
 from __future__ import annotations
 
 import os
+import shutil
+import signal
 import socket
-import sys
+from collections.abc import Callable
 from pathlib import Path
-from subprocess import run
 
 import pytest
 import torch
-from networks import ROOT
 from safetensors.torch import load_file
-from small_run import EVERY_STEP, IMAGES, RECIPE, SMALL, start_forked, train
+from small_run import EVERY_STEP, IMAGES, RECIPE, SMALL, reached, start_forked, train
 from torch import Tensor
 
 from cldfc.diagnostics import UsageError
 from cldfc.train import device
-from cldfc.train.checkpoint_folder import list_checkpoints
+from cldfc.train.catalogue import find
+from cldfc.train.checkpoint_folder import list_checkpoints, read_checkpoint
+from cldfc.train.compiled import Compiled
 from cldfc.train.images import Images
 from cldfc.train.keep import Saving
+from cldfc.train.launch import read_launch
+from cldfc.train.loop import Progress
 from cldfc.train.metrics import read_epochs
-from cldfc.train.processes import Processes, Shared, this_process, together
+from cldfc.train.processes import Processes, Shared, together
+from cldfc.train.progress import Silence
 from cldfc.train.recipe import Recipe, change_recipe
+from cldfc.train.resume import read_interrupted, resume_network
+from cldfc.train.setting import Setting
 
 pytestmark = [
     pytest.mark.usefixtures("one_thread"),
     pytest.mark.skipif(torch.cuda.is_available(), reason="CUDA does not survive a fork"),
 ]
 PLAIN = SMALL.replace("nn.Dropout(0.1)", "nn.Identity()")
+WITHOUT_IDLE = SMALL.replace("self.idle = nn.Conv2d(4, 4, 3)", "self.idle = nn.Identity()")
 WITHOUT_NORM = PLAIN.replace("self.norm(self.first(x))", "self.first(x)").replace("nn.BatchNorm2d(4)", "nn.Identity()")
+PATIENCE = 240
+Work = Callable[[Processes], None]
 SHORT = change_recipe(RECIPE, {"epochs": 2})
 
 
@@ -45,28 +55,79 @@ def free_port() -> int:
         return int(found.getsockname()[1])
 
 
-def train_share(rank: int, port: int, folder: Path, recipe: Recipe, source: str) -> None:
-    """What one of two processes does."""
-    places = {"RANK": rank, "LOCAL_RANK": rank, "WORLD_SIZE": 2, "MASTER_PORT": port}
+def work_together(rank: int, count: int, port: int, work: Work) -> None:
+    """What one of several processes does."""
+    places = {"RANK": rank, "LOCAL_RANK": rank, "WORLD_SIZE": count, "MASTER_PORT": port}
     os.environ.update({name: str(value) for name, value in places.items()})
     os.environ["MASTER_ADDR"] = "localhost"
     with together() as processes:
-        train(folder, recipe, saving=Saving(EVERY_STEP), source=source, processes=processes)
+        work(processes)
+
+
+def exit_codes(count: int, work: Work) -> list[int]:
+    """How several processes end that work together."""
+    port = free_port()
+    started = [start_forked(work_together, rank, count, port, work) for rank in range(count)]
+    for process in started:
+        process.join(PATIENCE)
+        process.kill()
+        process.join()
+    return [process.exitcode for process in started]
+
+
+def train_by(
+    count: int, folder: Path, recipe: Recipe = RECIPE, source: str = SMALL, progress: Progress | None = None
+) -> list[int]:
+    """Train a new run by several processes, which save after every step; gives how they end."""
+
+    def work(processes: Processes) -> None:
+        train(folder, recipe, progress, Saving(EVERY_STEP), source, processes)
+
+    return exit_codes(count, work)
+
+
+def resume_by(count: int, folder: Path, source: str = SMALL, **changes: object) -> list[str]:
+    """Go on with a run by several processes; gives the warnings of the first one."""
+    heard = folder.parent / "heard"
+    heard.touch()
+
+    def work(processes: Processes) -> None:
+        def warn(line: str) -> None:
+            if processes.is_first:
+                heard.write_text(f"{heard.read_text()}{line}\n")
+
+        run = read_interrupted(folder, changes)
+        setting = Setting(saving=Saving(EVERY_STEP), processes=processes)
+        resume_network(run, Compiled("", source, "Small"), warn, setting)
+
+    assert exit_codes(count, work) == [0] * count
+    return heard.read_text().splitlines()
 
 
 def train_by_two(folder: Path, recipe: Recipe, source: str) -> dict[str, Tensor]:
     """The last state of a training by two processes."""
-    port = free_port()
-    started = [start_forked(train_share, rank, port, folder, recipe, source) for rank in range(2)]
-    for process in started:
-        process.join(60)
-    assert [process.exitcode for process in started] == [0, 0]
+    assert train_by(2, folder, recipe, source) == [0, 0]
     return last_state(folder)
 
 
 def last_state(folder: Path) -> dict[str, Tensor]:
     """All tensors of the last checkpoint of a run."""
     return load_file(list_checkpoints(folder / "checkpoints")[-1] / "tensors.safetensors")
+
+
+def assert_close(one: dict[str, Tensor], other: dict[str, Tensor]) -> None:
+    """Equal up to rounding."""
+    assert one.keys() == other.keys()
+    for name, tensor in one.items():
+        assert torch.allclose(tensor, other[name], rtol=1e-5, atol=1e-5), name
+
+
+def assert_measured_alike(one: Path, other: Path) -> None:
+    """Two runs have measured the same in every epoch, up to rounding, which may recognise one test image more."""
+    for mine, theirs in zip(*(read_epochs(folder / "metrics.csv") for folder in (one, other)), strict=True):
+        assert mine.train_loss == pytest.approx(theirs.train_loss, rel=1e-5)
+        assert mine.test_loss == pytest.approx(theirs.test_loss, rel=1e-5)
+        assert mine.test_accuracy == pytest.approx(theirs.test_accuracy, abs=1 / 256)
 
 
 @pytest.mark.parametrize(
@@ -77,13 +138,8 @@ def test_two_processes_train_as_one(tmp_path: Path, source: str, sync_bn: bool) 
     recipe = change_recipe(SHORT, {"sync_bn": sync_bn})
     train(tmp_path / "one", recipe, source=source)
     one, two = last_state(tmp_path / "one"), train_by_two(tmp_path / "two", recipe, source)
-    assert one.keys() == two.keys()
-    for name, tensor in one.items():
-        assert torch.allclose(tensor, two[name], rtol=1e-5, atol=1e-5), name
-    for mine, other in zip(*(read_epochs(tmp_path / name / "metrics.csv") for name in ("one", "two")), strict=True):
-        assert mine.train_loss == pytest.approx(other.train_loss, rel=1e-5)
-        assert mine.test_loss == pytest.approx(other.test_loss, rel=1e-5)
-        assert mine.test_accuracy == pytest.approx(other.test_accuracy, abs=1 / 256)
+    assert_close(one, two)
+    assert_measured_alike(tmp_path / "one", tmp_path / "two")
 
 
 def test_norms_of_their_own_are_something_else(tmp_path: Path) -> None:
@@ -113,6 +169,68 @@ def test_every_test_image_is_seen_once(count: int) -> None:
     assert sorted(seen) == list(range(25))
 
 
+class Killer(Silence):
+    """Ends the last process in a step, as `kill -9` does."""
+
+    def __init__(self, epoch: int, step: int) -> None:
+        self.place = epoch, step
+
+    def step(self, epoch: int, step: int, loss: float) -> None:
+        if (epoch, step) == self.place and int(os.environ["RANK"]) == int(os.environ["WORLD_SIZE"]) - 1:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+
+@pytest.mark.parametrize(
+    ("count", "source"), [(2, SMALL), (3, SMALL), (3, WITHOUT_IDLE)], ids=["2", "3", "3 without idle"]
+)
+def test_kill_9_and_resume_is_the_whole_run(tmp_path: Path, count: int, source: str) -> None:
+    """From three on sums depend on the order of the gradients, which torch changes where no parameter is idle."""
+    recipe = change_recipe(SHORT, {"batch": 120})
+    assert train_by(count, tmp_path / "whole", recipe, source) == [0] * count
+    killed = train_by(count, tmp_path / "run", recipe, source, Killer(2, 3))
+    assert killed == [*[1] * (count - 1), -signal.SIGKILL]
+    assert resume_by(count, tmp_path / "run", source) == []
+    assert reached(tmp_path / "run") == reached(tmp_path / "whole")
+
+
+def test_three_and_three_epochs_are_six_by_two(tmp_path: Path) -> None:
+    three, six = (
+        change_recipe(find(IMAGES).recipe, {"epochs": epochs, "lr": 0.01, "drop_every": 2}) for epochs in (3, 6)
+    )
+    assert train_by(2, tmp_path / "six", six) == train_by(2, tmp_path / "run", three) == [0, 0]
+    resume_by(2, tmp_path / "run", epochs=6)
+    assert reached(tmp_path / "run") == reached(tmp_path / "six")
+
+
+@pytest.mark.parametrize(("before", "after"), [(1, 2), (2, 1), (2, 3), (3, 2)])
+def test_another_number_of_processes_goes_on(tmp_path: Path, before: int, after: int) -> None:
+    """256 test images cannot be shared evenly by three."""
+    recipe, place = change_recipe(SHORT, {"batch": 120, "sync_bn": True}), (1, 5)
+    train(tmp_path / "whole", recipe, source=PLAIN)
+    train_by(before, tmp_path / "run", recipe, PLAIN, Killer(*place))
+    assert read_checkpoint(list_checkpoints(tmp_path / "run" / "checkpoints")[-1]).saved.position.epoch == 1
+    assert resume_by(after, tmp_path / "run", PLAIN) == [
+        f"the number of processes was {before} and is {after} now: the weights may differ in their last bits"
+    ]
+    assert_close(last_state(tmp_path / "whole"), last_state(tmp_path / "run"))
+    assert_measured_alike(tmp_path / "whole", tmp_path / "run")
+
+
+def test_processes_that_find_different_checkpoints_end(tmp_path: Path) -> None:
+    """As they do where the run folder lies on the disk of one machine."""
+    train_by(2, tmp_path / "run", SHORT, SMALL, Killer(2, 3))
+
+    shutil.copytree(tmp_path / "run", tmp_path / "copy")
+    shutil.rmtree(list_checkpoints(tmp_path / "copy" / "checkpoints")[-1])
+
+    def work_apart(processes: Processes) -> None:
+        run = read_interrupted(tmp_path / ("run" if processes.is_first else "copy"), {})
+        with pytest.raises(UsageError, match="the processes do not find the same checkpoint"):
+            resume_network(run, Compiled("", SMALL, "Small"), print, Setting(processes=processes))
+
+    assert exit_codes(2, work_apart) == [0, 0]
+
+
 def test_a_batch_that_cannot_be_shared_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="a batch of 128 images cannot be shared by 3 processes"):
         train(tmp_path / "run", processes=Processes(0, 3))
@@ -122,28 +240,4 @@ def test_an_environment_that_makes_no_sense(monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setenv("WORLD_SIZE", "2")
     monkeypatch.setenv("RANK", "first")
     with pytest.raises(UsageError, match="the environment says RANK=first"):
-        this_process()
-
-
-def test_torchrun(tmp_path: Path) -> None:
-    """The program under torchrun prints once, and one process goes on with what two have begun."""
-    changes = ["--let", "J = 2", "--let", "ν@ℓ = 1, 1", "--let", "c@ℓ = 4, 8", "--lr", "0.01", "--sync-bn"]
-    torchrun = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "--standalone"]
-    made = ["-m", "cldfc", "train", "specs/fbresnet.cldf", "--data", IMAGES, *changes, "-o", str(tmp_path / "run")]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    trained = run([*torchrun, *made], cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
-    assert trained.returncode == 0, trained.stderr
-    assert trained.stdout.count("test accuracy") == 1 and trained.stdout.count("report ") == 1
-    assert "Warning" not in trained.stderr
-    again = run(
-        [sys.executable, "-m", "cldfc", "train", "--resume", str(tmp_path / "run")],
-        cwd=ROOT,
-        env=environment,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert again.returncode == 0
-    assert again.stderr == (
-        "warning: the number of processes was 2 and is 1 now: the weights may differ in their last bits\n"
-    )
+        read_launch()

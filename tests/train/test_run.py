@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 import shutil
 from pathlib import Path
 
@@ -15,7 +17,7 @@ from cldfc.train.evaluate import evaluate_run
 from cldfc.train.metrics import Epoch, as_csv, best_epoch, read_epochs
 from cldfc.train.network import build_network, check_fit
 from cldfc.train.recipe import Recipe, change_recipe
-from cldfc.train.run import RunFolder, RunRecord, read_record
+from cldfc.train.run import RunFolder, RunRecord, create_run, read_record
 from cldfc.train.train import Result, train_network
 
 
@@ -89,6 +91,44 @@ def test_folders_are_numbered(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, t
     short = change_recipe(recipe, {"epochs": 1})
     results = [train_network(Compiled("", tiny, "Tiny"), find("digits"), short, None) for _ in range(2)]
     assert [str(r.folder) for r in results] == ["runs/Tiny-digits-1", "runs/Tiny-digits-2"]
+
+
+def test_somebody_else_was_faster(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, trained: Result) -> None:
+    """Between the look at the folder and its name another training may take it."""
+    monkeypatch.chdir(tmp_path)
+    record, heard = read_record(RunFolder(trained.folder)), list[Path | None]()
+
+    def note(folder: Path | None) -> None:
+        heard.append(folder)
+        if len(heard) == 1 and folder is not None:
+            folder.mkdir(parents=True)
+            (folder / "recipe.json").touch()
+
+    assert create_run(None, record, Compiled("model M\n", "", "M"), note).path == Path("runs/Tiny-digits-2")
+    assert heard == [Path("runs/Tiny-digits-1"), None, Path("runs/Tiny-digits-2")]
+    heard.clear()
+    with pytest.raises(UsageError, match="`run` exists already"):
+        create_run(Path("run"), record, Compiled("model M\n", "", "M"), note)
+    assert heard == [Path("run"), None]
+    assert sorted(path.name for path in tmp_path.glob("*/*")) == ["Tiny-digits-1", "Tiny-digits-2", "recipe.json"]
+
+
+def test_a_folder_that_cannot_be_made(tmp_path: Path, trained: Result) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(UsageError, match=r"cannot make the folder `.*/file/run`: Not a directory"):
+        create_run(tmp_path / "file" / "run", read_record(RunFolder(trained.folder)), Compiled("", "", "M"))
+
+
+def test_a_folder_that_cannot_be_written_whole_is_not_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, trained: Result
+) -> None:
+    def fsync(handle: int) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    with pytest.raises(UsageError, match=r"cannot make the folder `.*/run`: .*No space left") as caught:
+        create_run(tmp_path / "run", read_record(RunFolder(trained.folder)), Compiled("", "", "M"))
+    assert caught.value.help == "make room" and not list(tmp_path.iterdir())
 
 
 def test_evaluation_gives_the_recorded_accuracy(trained: Result, tiny: str) -> None:

@@ -1,0 +1,99 @@
+"""What a job of torchrun knows of its earlier attempts: when a process dies, torchrun starts all of them again."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Generator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+from cldfc.diagnostics import UsageError
+from cldfc.train.launch import Launch, read_launch
+from cldfc.train.stop import Stopped
+
+PATIENCE = timedelta(minutes=1)
+"""How long torchrun's store may take to answer."""
+RUN, END = "run", "end"
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """All attempts of torchrun at one training; without torchrun there is one, and nothing to know.
+
+    The store is torchrun's own: it outlives the processes and ends with the job, so no other job meets what is in it.
+    """
+
+    launch: Launch = Launch()
+    store: Any = None
+
+    def note_run(self, folder: Path | None) -> None:
+        """Let the next attempt know which folder this one is about to make; None when it could not."""
+        if self.store is not None:
+            self.store.set(RUN, str(folder or ""))
+
+    def begun_run(self) -> Path | None:
+        """The folder of the run that an earlier attempt has begun, if there was one.
+
+        Raises what ended that attempt, and UsageError when nobody can know.
+        """
+        self.raise_end()
+        if self.store is None and self.launch.restarts:
+            raise UsageError(
+                "torchrun has started the processes again, but keeps no store that says which run is theirs",
+                "unset TORCH_DISABLE_SHARE_RDZV_TCP_STORE, or go on with `cldfc train --resume RUN`",
+            )
+        noted = self.noted(RUN)
+        return Path(noted) if noted and Path(noted).exists() else None
+
+    @contextmanager
+    def noting_end(self) -> Generator[None]:
+        """Let the next attempt know when this one ends in a way that another one cannot mend."""
+        try:
+            yield
+        except Stopped as stopped:
+            self.note_end({"folder": str(stopped.folder), "number": stopped.number})
+            raise
+        except UsageError as error:
+            self.note_end({"message": error.message, "help": error.help})
+            raise
+
+    def note_end(self, end: dict[str, object]) -> None:
+        """Write down how this attempt ended; of several processes the first one says it."""
+        if self.store is not None:
+            # Where torchrun is gone, there is no next attempt.
+            with suppress(RuntimeError):
+                self.store.compare_set(END, "", json.dumps({**end, "restarts": self.launch.restarts}))
+
+    def raise_end(self) -> None:
+        """Raise what ended an earlier attempt, if it was an error or a signal that was heard, not a death."""
+        end = json.loads(self.noted(END) or "{}")
+        if end.get("restarts", self.launch.restarts) < self.launch.restarts:
+            if "number" in end:
+                raise Stopped(Path(end["folder"]), end["number"], self.launch.rank == 0)
+            raise UsageError(end["message"], end["help"])
+
+    def noted(self, key: str) -> str:
+        """What was noted, or nothing."""
+        return self.store.get(key).decode() if self.store is not None and self.store.check([key]) else ""
+
+
+def this_job(launch: Launch | None = None) -> Job:
+    """The job that this process belongs to. Raises UsageError when the environment makes no sense."""
+    launch = launch or read_launch()
+    if not launch.has_agent_store:
+        return Job(launch)
+    import torch.distributed as dist
+
+    # torch.distributed has the stores, but does not say so to type checkers.
+    stores: Any = dist
+    try:
+        store = stores.TCPStore(launch.address, launch.port, None, False, PATIENCE)
+    except RuntimeError as error:
+        where = f"{launch.address}:{launch.port}"
+        raise UsageError(
+            f"torchrun's store at {where} cannot be reached", "start the processes with torchrun"
+        ) from error
+    return Job(launch, stores.PrefixStore("cldfc", store))
