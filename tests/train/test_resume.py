@@ -18,6 +18,7 @@ from cldfc.train.keep import Saving
 from cldfc.train.metrics import read_epochs
 from cldfc.train.network import build_network
 from cldfc.train.optimizer import make_optimizer
+from cldfc.train.position import Position
 from cldfc.train.progress import Silence
 from cldfc.train.recipe import Recipe, change_recipe
 from cldfc.train.state import restore_tensors
@@ -36,8 +37,8 @@ class Killer(Silence):
     def __init__(self, epoch: int, step: int) -> None:
         self.place = epoch, step
 
-    def step(self, epoch: int, step: int, loss: float) -> None:
-        if (epoch, step) == self.place:
+    def step(self, position: Position) -> None:
+        if (position.epoch, position.step) == self.place:
             raise Killed
 
 

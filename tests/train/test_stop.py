@@ -21,6 +21,7 @@ from cldfc.cli import app
 from cldfc.diagnostics import UsageError
 from cldfc.train.checkpoint_folder import list_checkpoints
 from cldfc.train.keep import Saving
+from cldfc.train.position import Position
 from cldfc.train.progress import Silence
 from cldfc.train.stop import listen
 
@@ -105,8 +106,8 @@ class Sleeper(Silence):
     def __init__(self, sign: Path) -> None:
         self.sign = sign
 
-    def step(self, epoch: int, step: int, loss: float) -> None:
-        if step == 2:
+    def step(self, position: Position) -> None:
+        if position.step == 2:
             self.sign.touch()
             time.sleep(PATIENCE)
 
