@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from time import monotonic
+from typing import TYPE_CHECKING
 
 from torch.optim import Optimizer
 
@@ -18,6 +19,9 @@ from cldfc.train.run import RunFolder
 from cldfc.train.state import saved_at, tensors_of
 from cldfc.train.stop import Request, Stopped
 
+if TYPE_CHECKING:
+    from cldfc.train.journal import Journal
+
 
 @dataclass(frozen=True, slots=True)
 class Saving:
@@ -30,10 +34,17 @@ class Saving:
 
 
 def train_and_save(
-    task: Task, optimizer: Optimizer, run: RunFolder, start: Position, progress: Progress, saving: Saving
+    task: Task,
+    optimizer: Optimizer,
+    run: RunFolder,
+    start: Position,
+    progress: Progress,
+    saving: Saving,
+    journal: Journal | None = None,
 ) -> tuple[Epoch, ...]:
     """Train from a position to the end, and keep what is reached; gives what was measured in all epochs.
 
+    A journal tells of each epoch when it is safe.
     Raises Diverged, UsageError when a file cannot be written, and Stopped; the last checkpoint is
     then intact.
     """
@@ -46,6 +57,8 @@ def train_and_save(
         if asked or due:
             save_state(task, optimizer, run, position)
             saved = monotonic()
+        if position.step == 0 and journal is not None:
+            journal.add(position.epochs)
         if asked and position.epoch <= task.recipe.epochs:
             raise Stopped(run.path, int(asked), task.processes.is_first)
     return position.epochs

@@ -13,6 +13,7 @@ from cldfc.train.catalogue import DataSet
 from cldfc.train.compiled import Compiled
 from cldfc.train.data.loader import open_loader
 from cldfc.train.device import choose_device
+from cldfc.train.journal import journal
 from cldfc.train.keep import train_and_save
 from cldfc.train.lock import locked
 from cldfc.train.loop import Task
@@ -23,7 +24,6 @@ from cldfc.train.pixel import speed_up_pixels
 from cldfc.train.position import BEGINNING
 from cldfc.train.processes import ALONE, Processes, Shared
 from cldfc.train.recipe import EPOCH_LIMIT, Recipe
-from cldfc.train.report import write_report
 from cldfc.train.run import RunFolder, RunRecord, create_run
 from cldfc.train.setting import Setting
 from cldfc.train.synchronise import synchronise_norms
@@ -59,9 +59,8 @@ def train_network(
     run = create_run(folder, record, compiled) if processes.is_first else RunFolder(folder or Path())
     with locked(run) if processes.is_first else nullcontext():
         optimizer = make_optimizer(task.network, recipe)
-        epochs = train_and_save(task, optimizer, run, BEGINNING, setting.progress, setting.saving)
-    if processes.is_first:
-        write_report(run, record, compiled, epochs)
+        with journal(run, record, compiled, task, BEGINNING, setting) as kept:
+            epochs = train_and_save(task, optimizer, run, BEGINNING, setting.progress, setting.saving, kept)
     return Result(run.path, dataset, epochs[-1], best_epoch(epochs))
 
 

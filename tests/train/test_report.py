@@ -10,7 +10,7 @@ import pytest
 
 from cldfc.train.curves import Axis, Curve, draw_curves, round_step
 from cldfc.train.device import choose_device
-from cldfc.train.report import image
+from cldfc.train.page import image
 from cldfc.train.train import Result
 
 VOID = {"meta", "!doctype"}
