@@ -95,19 +95,17 @@ def session_now(position: Position, device: str, kind: str, processes: int, comm
     )
 
 
-def add_session(path: Path, session: Session) -> Environment:
-    """Add a session to those in a file, if there is one; gives all of them.
-
-    Raises UsageError when the file holds anything else, or cannot be written.
-    """
-    before = read_environment(path).sessions if path.exists() else ()
-    environment = Environment(sessions=(*before, session))
+def add_session(path: Path, before: Environment, session: Session) -> Environment:
+    """Write a session after those before; gives all of them. Raises UsageError when that fails."""
+    environment = Environment(sessions=(*before.sessions, session))
     write_file(path, environment.model_dump_json(indent=2) + "\n")
     return environment
 
 
 def read_environment(path: Path) -> Environment:
-    """The sessions in a file. Raises UsageError when it holds anything else."""
+    """The sessions in a file, none where it is missing. Raises UsageError when it holds anything else."""
+    if not path.exists():
+        return Environment()
     try:
         return Environment.model_validate_json(read_text(path))
     except ValidationError as error:

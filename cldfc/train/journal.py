@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from cldfc.diagnostics import UsageError
 from cldfc.train.commit import find_commit
 from cldfc.train.compiled import Compiled
-from cldfc.train.environment import add_session, session_now
+from cldfc.train.environment import Environment, add_session, read_environment, session_now
 from cldfc.train.loop import Diverged, Task
 from cldfc.train.metrics import Epoch
 from cldfc.train.position import Position
@@ -51,9 +51,7 @@ def journal(
     if not task.processes.is_first:
         yield None
         return
-    commit = find_commit(setting.spec_files)
-    session = session_now(start, str(task.device), task.device.kind, task.processes.count, commit)
-    account = Account(record, compiled, add_session(run.environment, session), start.epochs)
+    account = Account(record, compiled, environment_of(run, task, start, setting), start.epochs)
     has_board = setting.tensorboard or run.tensorboard.exists()
     board = open_board(run.tensorboard, start.epochs) if has_board else None
     kept = Journal(run, account, board)
@@ -66,3 +64,13 @@ def journal(
             kept.write("stopped" if isinstance(end, Stopped) else end.message)
         raise
     kept.write("finished")
+
+
+def environment_of(run: RunFolder, task: Task, start: Position, setting: Setting) -> Environment:
+    """The sessions of a run with the one that begins now; of a finished run, which goes no further, those before."""
+    before = read_environment(run.environment)
+    if start.epoch > task.recipe.epochs:
+        return before
+    commit = find_commit(setting.spec_files)
+    session = session_now(start, str(task.device), task.device.kind, task.processes.count, commit)
+    return add_session(run.environment, before, session)

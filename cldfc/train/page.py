@@ -45,7 +45,9 @@ def image(svg: str) -> str:
     if not svg:
         return ""
     data = b64encode(svg.encode()).decode()
-    return f'<p class="wide"><img class="network" alt="the network" src="data:image/svg+xml;base64,{data}"></p>\n'
+    return (
+        f'<p class="wide picture"><img class="network" alt="the network" src="data:image/svg+xml;base64,{data}"></p>\n'
+    )
 
 
 def preformatted(text: str, kind: str = "text") -> str:

@@ -150,7 +150,7 @@ def environment_table(environment: Environment) -> str:
     first, *_ = environment.sessions
     rows = {"started": in_utc(first.started), **session_in_words(first)}
     for number, (before, session) in enumerate(pairwise(environment.sessions), 1):
-        rows[f"went on, {number}"] = resumed_in_words(before, session)
+        rows[f"resumed, {number}"] = resumed_in_words(before, session)
     return table(rows)
 
 

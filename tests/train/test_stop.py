@@ -94,10 +94,11 @@ def test_a_signal_lets_the_step_finish_and_saves(
     said = capfd.readouterr().err
     assert "this step is finished and saved; Ctrl-C leaves at once" in said
     assert f"stopped and saved; go on with `cldfc train --resume {run}`" in said
-    assert not (run / "report.html").exists()
+    assert "stopped: " in (run / "report.html").read_text()
     start_forked(app, ["train", "--resume", str(run)]).join()
     assert reached(run) == reached(tmp_path / "whole")
-    assert (run / "report.html").exists()
+    report = (run / "report.html").read_text()
+    assert "finished: " in report and "<th>resumed, 1</th>" in report
 
 
 class Sleeper(Silence):
