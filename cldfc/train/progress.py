@@ -24,11 +24,12 @@ UPDATES = 4
 
 
 @contextmanager
-def show_progress(stream: TextIO = sys.stdout, transient: bool = False) -> Generator[Progress]:
-    """Progress shown on a stream: live on a terminal, else in lines.
+def show_progress(stream: TextIO | None = None, transient: bool = False) -> Generator[Progress]:
+    """Progress shown on a stream, or on what is the standard output now: live on a terminal, else in lines.
 
     Transient bars go away when the training ends.
     """
+    stream = stream or sys.stdout
     if not stream.isatty():
         yield Lines(stream)
         return
