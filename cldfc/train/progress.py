@@ -29,9 +29,9 @@ def show_progress(stream: TextIO | None = None, transient: bool = False) -> Gene
 
     Transient bars go away when the training ends.
     """
-    stream = stream or sys.stdout
-    if not stream.isatty():
-        yield Lines(stream)
+    shown: TextIO = sys.stdout if stream is None else stream
+    if not shown.isatty():
+        yield Lines(shown)
         return
     # Only a terminal needs it, and it takes a tenth of a second to import.
     from rich.console import Console
@@ -40,7 +40,7 @@ def show_progress(stream: TextIO | None = None, transient: bool = False) -> Gene
     from cldfc.train.bars import Bars
 
     bars = Bars()
-    with Live(bars, console=Console(file=stream), transient=transient, refresh_per_second=UPDATES):
+    with Live(bars, console=Console(file=shown), transient=transient, refresh_per_second=UPDATES):
         yield bars
 
 
