@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +13,7 @@ from cldfc.diagnostics import Source
 from cldfc.syntax.read import read_source
 from cldfc.syntax.spelling import ascii_name
 from cldfc.train.catalogue import DATA_DIR, DataSet, find
-from cldfc.train.compiled import Compiled
+from cldfc.train.compiled import Compiled, Parameter
 from cldfc.train.data.files import fetch_missing, require
 from cldfc.train.job import this_job
 from cldfc.train.recipe import change_recipe
@@ -38,9 +38,13 @@ class Surroundings:
     save_minutes: float
     """How long it goes on within an epoch until its state is saved."""
     say: Callable[[str], None]
-    """Hears a line of what is done, or is not as it should be."""
+    """Hears a line of what is done, or worth knowing."""
+    warn: Callable[[str], None]
+    """Hears a line of what is not as it should be."""
     show: Callable[[], AbstractContextManager[Progress]]
     """Shows how the training goes."""
+    tensorboard: bool = False
+    """Whether measurements are written for TensorBoard, too."""
 
 
 def start_run(
@@ -72,7 +76,9 @@ def start_run(
     from cldfc.show.summary import notes
     from cldfc.train.train import train_network
 
-    with entered(dataset, around, command) as setting:
+    if "seed" not in changes:
+        command = f"{command} --seed {recipe.seed}"
+    with entered(dataset, around, command, files_of(spec, graph)) as setting:
         for note in notes(graph) if setting.processes.is_first else ():
             around.say(note)
         if recipe.compile and setting.processes.is_first:
@@ -95,7 +101,7 @@ def resume_run(folder: Path, changes: Mapping[str, object], around: Surroundings
 
         def warn(line: str) -> None:
             if setting.processes.is_first:
-                around.say(f"warning: {line}")
+                around.warn(f"warning: {line}")
 
         result = resume_network(run, compiled_from(graph, run.spec_text), warn, setting)
     return result if setting.processes.is_first else None
@@ -104,14 +110,32 @@ def resume_run(folder: Path, changes: Mapping[str, object], around: Surroundings
 def compiled_from(graph: Graph, text: str) -> Compiled:
     """What a training needs of a network, and its report shows of it."""
     from cldfc.emit.torch_module import emit_module
+    from cldfc.show.kernels import parameter_rows
+    from cldfc.show.mathml import equations_as_mathml
     from cldfc.show.summary import facts
     from cldfc.show.svg import draw_svg
 
-    return Compiled(text, emit_module(graph), ascii_name(graph.program.model), facts(graph), draw_svg(graph.as_written))
+    return Compiled(
+        text,
+        emit_module(graph),
+        ascii_name(graph.program.model),
+        facts(graph),
+        draw_svg(graph.as_written),
+        equations_as_mathml(graph.program.spec),
+        [Parameter(r.name, r.shape, r.uses, r.parameters, r.saved, r.colour) for r in parameter_rows(graph)],
+    )
+
+
+def files_of(spec: Path, graph: Graph) -> list[Path]:
+    """The file of a spec, then those that it extends; what the command line changes is in none."""
+    names = [statement.span.source.name for statement in graph.program.spec.statements]
+    return [path for path in dict.fromkeys([spec, *map(Path, names)]) if path.is_file()]
 
 
 @contextmanager
-def entered(dataset: DataSet, around: Surroundings, command: str) -> Generator[Setting]:
+def entered(
+    dataset: DataSet, around: Surroundings, command: str, spec_files: Sequence[Path] = ()
+) -> Generator[Setting]:
     """What a training has around it, until it ends. Raises UsageError when the data set is not at hand."""
     from cldfc.train.keep import Saving
     from cldfc.train.processes import together
@@ -119,7 +143,10 @@ def entered(dataset: DataSet, around: Surroundings, command: str) -> Generator[S
 
     with together() as processes, listen(processes.count == 1) as request, shown(around, processes) as progress:
         data_dir = at_hand(dataset, around, processes)
-        yield Setting(progress, data_dir, Saving(around.save_minutes, request), processes, command)
+        if dataset.files or dataset.folders:
+            progress.status(f"reading {dataset.name}")
+        saving = Saving(around.save_minutes, request)
+        yield Setting(progress, data_dir, saving, processes, command, spec_files, around.tensorboard)
 
 
 def shown(around: Surroundings, processes: Processes) -> AbstractContextManager[Progress]:

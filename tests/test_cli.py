@@ -181,6 +181,7 @@ def test_train_and_eval_agree(tmp_path):
         "spec.cldf",
         "network.py",
         "recipe.json",
+        "environment.json",
         "metrics.csv",
         "best.safetensors",
         "report.html",

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
-from collections.abc import Generator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Generator, Mapping
+from contextlib import AbstractContextManager, contextmanager
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -18,6 +19,7 @@ from cldfc.diagnostics import UsageError
 from cldfc.task import read_task
 
 if TYPE_CHECKING:
+    from cldfc.train.loop import Progress
     from cldfc.train.train import Result
 
 Given = Mapping[str, object]
@@ -70,6 +72,12 @@ def train(
     save_minutes: Annotated[
         float, typer.Option(min=0, help="Minutes within an epoch after which the state is saved.")
     ] = 10,
+    tensorboard: Annotated[
+        bool, typer.Option("--tensorboard", help="Write what is measured for TensorBoard, too, in RUN/tensorboard.")
+    ] = False,
+    quiet: Annotated[
+        bool, typer.Option("--quiet", help="Print the run folder at the end, and before it only warnings and errors.")
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """Train a network on a data set, which sets the input's shape and the number of classes.
@@ -84,11 +92,16 @@ def train(
     recipe |= {name: True for name, is_on in switches.items() if is_on}
     made_with = {"SPEC": spec, "--output": output, "--let": let, "--tie": tie, "--input": input, "--classes": classes}
     with errors(), stopping():
-        from cldfc.train.progress import json_lines, show_progress
+        if quiet and as_json:
+            raise UsageError("`--quiet` and `--json` contradict each other", "give one of them")
+        from cldfc.train.command import command_line
+        from cldfc.train.tensorboard import require_tensorboard
         from cldfc.training import Surroundings, resume_run, start_run
 
-        show = partial(json_lines, sys.stdout) if as_json else show_progress
-        around = Surroundings(data_dir, download, save_minutes, say, show)
+        if tensorboard:
+            require_tensorboard()
+        show = shown(quiet, as_json)
+        around = Surroundings(data_dir, download, save_minutes, ignore if quiet else say, say, show, tensorboard)
         if resume:
             refuse(made_with)
             result = resume_run(resume, recipe if data is None else {**recipe, "dataset": data}, around)
@@ -96,10 +109,12 @@ def train(
             if spec is None or data is None:
                 raise UsageError("SPEC or `--data` is missing", "`cldfc train SPEC --data NAME`, or `--resume RUN`")
             task = read_task(let or (), tie or (), input, classes)
-            command = " ".join(["cldfc", *sys.argv[1:]])
-            result = start_run(spec, data, task, recipe, output, command, around)
+            result = start_run(spec, data, task, recipe, output, command_line(sys.argv[1:], os.environ), around)
         if result is not None:
-            print(json.dumps(result_as_data(result), ensure_ascii=False)) if as_json else report(result)
+            if quiet:
+                print(result.folder)
+            else:
+                print(json.dumps(result_as_data(result), ensure_ascii=False)) if as_json else report(result)
         from cldfc.train.processes import leave
 
         leave()
@@ -123,6 +138,19 @@ def stopping() -> Generator[None]:
         if stopped.is_first:
             print(f"stopped and saved; go on with `cldfc train --resume {stopped.folder}`", file=sys.stderr)
         raise typer.Exit(stopped.exit_code) from None
+
+
+def shown(quiet: bool, as_json: bool) -> Callable[[], AbstractContextManager[Progress]]:
+    """How progress is shown."""
+    from cldfc.train.progress import json_lines, show_progress, silent
+
+    if quiet:
+        return silent
+    return partial(json_lines, sys.stdout) if as_json else show_progress
+
+
+def ignore(line: str) -> None:
+    """Print nothing."""
 
 
 def say(line: str) -> None:

@@ -2,8 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True, slots=True)
+class Parameter:
+    """A shared parameter of a network, or several of one name that are not shared, for the report."""
+
+    name: str
+    """In the symbols of the spec."""
+
+    shape: str
+    """Its size and channels."""
+
+    uses: int
+    """How often the equations use it."""
+
+    numbers: int
+    """How many numbers it stores."""
+
+    saved: int = 0
+    """How many more there would be without sharing."""
+
+    colour: str | None = None
+    """That of a shared kernel in the picture."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,3 +47,9 @@ class Compiled:
 
     picture: str = ""
     """The network as SVG, for the report; empty where there is none."""
+
+    equations: str = ""
+    """The equations as MathML, for the report."""
+
+    parameters: Sequence[Parameter] = ()
+    """Everything that the network stores, for the report."""

@@ -6,20 +6,20 @@ from pathlib import Path
 
 from cldfc.diagnostics import UsageError
 
-HELP = "give the folder of a run that has finished at least one epoch"
+HELP = "give the folder of a run, as `cldfc train` leaves it behind"
 
 
-def read_file(path: Path) -> bytes:
-    """The content of a file; raises UsageError when it cannot be read."""
+def read_file(path: Path, help: str = HELP) -> bytes:
+    """The content of a file; raises UsageError, with a help, when it cannot be read."""
     try:
         return path.read_bytes()
     except OSError as error:
-        raise UsageError(f"cannot read `{path}`: {error.strerror}", HELP) from error
+        raise UsageError(f"cannot read `{path}`: {error.strerror}", help) from error
 
 
-def read_text(path: Path) -> str:
-    """The text of a file; raises UsageError when it cannot be read or is not UTF-8."""
+def read_text(path: Path, help: str = HELP) -> str:
+    """The text of a file; raises UsageError, with a help, when it cannot be read or is not UTF-8."""
     try:
-        return read_file(path).decode()
+        return read_file(path, help).decode()
     except UnicodeDecodeError as error:
-        raise UsageError(f"cannot read `{path}`: it is not UTF-8 text", HELP) from error
+        raise UsageError(f"cannot read `{path}`: it is not UTF-8 text", help) from error

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from time import monotonic
+from typing import TYPE_CHECKING
 
 from torch.optim import Optimizer
 
@@ -13,11 +14,13 @@ from cldfc.train.loop import Progress, Task, diverged, train_from
 from cldfc.train.metrics import Epoch, as_csv, best_epoch
 from cldfc.train.origin import is_finite
 from cldfc.train.position import Position
-from cldfc.train.refusals import refusals
 from cldfc.train.run import RunFolder
 from cldfc.train.state import saved_at, tensors_of
 from cldfc.train.stop import Request, Stopped
 from cldfc.train.weights import save_weights
+
+if TYPE_CHECKING:
+    from cldfc.train.journal import Journal
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,21 +34,20 @@ class Saving:
 
 
 def train_and_save(
-    task: Task, optimizer: Optimizer, run: RunFolder, start: Position, progress: Progress, saving: Saving
+    task: Task,
+    optimizer: Optimizer,
+    run: RunFolder,
+    start: Position,
+    progress: Progress,
+    saving: Saving,
+    journal: Journal | None = None,
 ) -> tuple[Epoch, ...]:
     """Train from a position to the end, and keep what is reached; gives what was measured in all epochs.
 
+    A journal tells of each epoch when it is safe.
     Raises Diverged, UsageError when a file cannot be written, and Stopped; the last checkpoint is
     then intact.
     """
-    with task.device.switches(), refusals():
-        return go_on(task, optimizer, run, start, progress, saving)
-
-
-def go_on(
-    task: Task, optimizer: Optimizer, run: RunFolder, start: Position, progress: Progress, saving: Saving
-) -> tuple[Epoch, ...]:
-    """The same, with torch's switches set."""
     position, saved = start, monotonic()
     for position in train_from(task, optimizer, start, progress):
         is_due = position.step == 0 or monotonic() - saved > 60 * saving.minutes
@@ -55,6 +57,8 @@ def go_on(
         if asked or due:
             save_state(task, optimizer, run, position)
             saved = monotonic()
+        if position.step == 0 and journal is not None:
+            journal.add(position.epochs)
         if asked and position.epoch <= task.recipe.epochs:
             raise Stopped(run.path, int(asked), task.processes.is_first)
     return position.epochs

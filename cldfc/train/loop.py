@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from functools import partial
 from time import perf_counter
@@ -22,6 +22,7 @@ from cldfc.train.images import Images, standardise
 from cldfc.train.metrics import Epoch
 from cldfc.train.optimizer import learning_rate, set_learning_rate
 from cldfc.train.origin import find_origin
+from cldfc.train.pace import images_per_second
 from cldfc.train.position import Position, after_epoch, after_step
 from cldfc.train.processes import ALONE, Processes
 from cldfc.train.recipe import Recipe
@@ -35,12 +36,20 @@ class Diverged(UsageError):
 class Progress(Protocol):
     """Hears how a training goes."""
 
+    def status(self, what: str) -> None:
+        """Something begins that may take long, such as reading images; it ends with the next thing heard."""
+        ...
+
     def start(self, recipe: Recipe, steps: int) -> None:
         """Training begins: `steps` steps in each epoch."""
         ...
 
-    def step(self, epoch: int, step: int, loss: float) -> None:
-        """A step is done; both count from 1."""
+    def step(self, position: Position) -> None:
+        """A step is done, and this is the position after it."""
+        ...
+
+    def test(self, images: int) -> None:
+        """So many images of the running test are done."""
         ...
 
     def epoch(self, measured: Epoch) -> None:
@@ -75,7 +84,7 @@ def train_from(task: Task, optimizer: Optimizer, start: Position, progress: Prog
         for stepped in train_epoch(task, optimizer, position, progress):
             position = stepped
             yield position
-        position = finish_epoch(task, position)
+        position = finish_epoch(task, position, progress)
         progress.epoch(position.epochs[-1])
         yield position
 
@@ -91,7 +100,7 @@ def train_epoch(task: Task, optimizer: Optimizer, start: Position, progress: Pro
             origin = find_origin(task.network, partial(forward, replace(task, trained=task.network), batch))
             raise diverged(f"the loss is {loss} in epoch {start.epoch}", task.recipe, origin)
         position = after_step(position, loss, hits, shown, perf_counter() - began)
-        progress.step(position.epoch, position.step, loss)
+        progress.step(position)
         yield position
 
 
@@ -129,10 +138,10 @@ def descend(task: Task, optimizer: Optimizer) -> None:
     optimizer.step()  # pyright: ignore[reportUnknownMemberType]
 
 
-def finish_epoch(task: Task, position: Position) -> Position:
+def finish_epoch(task: Task, position: Position, progress: Progress) -> Position:
     """Test the network after the last step of an epoch. Raises Diverged when the loss is not finite."""
     start = perf_counter()
-    test = score_together(task)
+    test = score_together(task, progress)
     if not math.isfinite(test.loss):
         raise diverged(f"the test loss is {test.loss} in epoch {position.epoch}", task.recipe)
     measured = Epoch(
@@ -142,18 +151,30 @@ def finish_epoch(task: Task, position: Position) -> Position:
         test_loss=test.loss,
         test_accuracy=test.accuracy,
         seconds=position.seconds + perf_counter() - start,
+        lr=rate_at(task, position.model_copy(update={"step": position.step - 1})),
+        images_per_second=images_per_second(position),
     )
     return after_epoch(position, measured)
 
 
-def score_together(task: Task) -> Score:
+def score_together(task: Task, progress: Progress) -> Score:
     """The score on all test images, of which each process sees its share."""
     task.processes.agree(task.network)
-    own = score_network(task.network, task.loader.test_batches(), task.dataset, task.device)
+    batches = heard(task.loader.test_batches(), progress)
+    own = score_network(task.network, batches, task.dataset, task.device)
     if task.processes.count == 1:
         return own
     sums = task.processes.total(own.loss * own.images, own.accuracy * own.images, own.images)
     return Score(sums[0] / sums[2], round(sums[1]) / sums[2], int(sums[2]))
+
+
+def heard(batches: Iterable[Images], progress: Progress) -> Iterator[Images]:
+    """Batches of a test, of which the progress hears when they are done."""
+    done = 0
+    for batch in batches:
+        yield batch
+        done += len(batch)
+        progress.test(done)
 
 
 def diverged(found: str, recipe: Recipe, origin: str = "") -> Diverged:

@@ -6,11 +6,17 @@ import csv
 import io
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError
 
 from cldfc.diagnostics import UsageError
-from cldfc.train.files import HELP, read_text
+from cldfc.train.files import read_text
+
+HELP = "give the folder of a run that has finished at least one epoch"
+
+MaybeNumber = Annotated[float | None, BeforeValidator(lambda value: None if value == "" else value)]
+"""A number that releases of cldfc before this one did not write; CSV has nothing in its place."""
 
 
 class Epoch(BaseModel):
@@ -35,6 +41,12 @@ class Epoch(BaseModel):
 
     seconds: float
     """Wall-clock time of the epoch, with its test."""
+
+    lr: MaybeNumber = None
+    """The learning rate of its last step."""
+
+    images_per_second: MaybeNumber = None
+    """Training images, over the wall-clock time of the epoch without its test."""
 
     @property
     def rank(self) -> tuple[float, float]:
@@ -61,7 +73,7 @@ def read_epochs(path: Path) -> list[Epoch]:
 
     Raises UsageError when the file is missing, holds none, or anything else.
     """
-    rows = csv.DictReader(read_text(path).splitlines())
+    rows = csv.DictReader(read_text(path, HELP).splitlines())
     try:
         epochs = [Epoch.model_validate(row) for row in rows]
     except (ValidationError, csv.Error) as error:

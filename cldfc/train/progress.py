@@ -1,4 +1,4 @@
-"""Shows how a training goes: a live bar on a terminal, plain lines elsewhere."""
+"""Shows how a training goes: live bars on a terminal, plain lines elsewhere, JSON for programs, or nothing."""
 
 from __future__ import annotations
 
@@ -6,41 +6,42 @@ import json
 import sys
 from collections.abc import Generator
 from contextlib import contextmanager
+from time import monotonic
 from typing import TYPE_CHECKING, TextIO
 
 from cldfc.train.metrics import Epoch
+from cldfc.train.pace import Pace, images_per_second, left_in_words, speed_in_words
+from cldfc.train.position import Position
 from cldfc.train.recipe import Recipe
 
 if TYPE_CHECKING:
-    from rich.progress import Progress as Bar
-
     from cldfc.train.loop import Progress
 
 PLAIN_LINES = 20
+MINUTE = 60.0
+UPDATES = 4
+"""Of a terminal, in a second."""
 
 
 @contextmanager
-def show_progress(stream: TextIO = sys.stdout, transient: bool = False) -> Generator[Progress]:
-    """Progress shown on a stream: live on a terminal, else at most 20 lines or so in a training.
+def show_progress(stream: TextIO | None = None, transient: bool = False) -> Generator[Progress]:
+    """Progress shown on a stream, or on what is the standard output now: live on a terminal, else in lines.
 
-    A transient bar goes away when the training ends.
+    Transient bars go away when the training ends.
     """
-    if not stream.isatty():
-        yield Lines(stream)
+    shown: TextIO = sys.stdout if stream is None else stream
+    if not shown.isatty():
+        yield Lines(shown)
         return
     # Only a terminal needs it, and it takes a tenth of a second to import.
     from rich.console import Console
-    from rich.progress import BarColumn, TextColumn, TimeElapsedColumn
-    from rich.progress import Progress as Bar
+    from rich.live import Live
 
-    columns = (
-        TextColumn("epoch {task.fields[epoch]}"),
-        BarColumn(),
-        TextColumn("loss {task.fields[loss]}  test accuracy {task.fields[accuracy]}"),
-        TimeElapsedColumn(),
-    )
-    with Bar(*columns, console=Console(file=stream), transient=transient) as bar:
-        yield Live(bar)
+    from cldfc.train.bars import Bars
+
+    bars = Bars()
+    with Live(bars, console=Console(file=shown), transient=transient, refresh_per_second=UPDATES):
+        yield bars
 
 
 @contextmanager
@@ -49,13 +50,25 @@ def json_lines(stream: TextIO) -> Generator[Progress]:
     yield JsonLines(stream)
 
 
+@contextmanager
+def silent() -> Generator[Progress]:
+    """Progress that nobody sees."""
+    yield Silence()
+
+
 class Silence:
     """Shows nothing."""
+
+    def status(self, what: str) -> None:
+        """Nothing."""
 
     def start(self, recipe: Recipe, steps: int) -> None:
         """Nothing."""
 
-    def step(self, epoch: int, step: int, loss: float) -> None:
+    def step(self, position: Position) -> None:
+        """Nothing."""
+
+    def test(self, images: int) -> None:
         """Nothing."""
 
     def epoch(self, measured: Epoch) -> None:
@@ -63,21 +76,45 @@ class Silence:
 
 
 class Lines(Silence):
-    """A line after some epochs, always after the first and the last."""
+    """A line after some epochs, 20 or so in a training, always after the first and the last.
+
+    Within an epoch that takes more than a minute there are lines, too: a minute after the last one at first,
+    later after a twentieth of the time that the training has taken.
+    """
 
     def __init__(self, stream: TextIO) -> None:
         self.stream = stream
-        self.epochs = 1
+        self.pace = Pace()
+        self.began = self.said = monotonic()
+
+    def status(self, what: str) -> None:
+        """Print what begins."""
+        self.say(what)
 
     def start(self, recipe: Recipe, steps: int) -> None:
-        """Remember how many epochs there will be."""
-        self.epochs = recipe.epochs
+        """Start the clock."""
+        self.pace.start(recipe, steps)
+        self.began = self.said = monotonic()
+
+    def step(self, position: Position) -> None:
+        """Print how far a long epoch is, if it is time."""
+        self.pace.step(position)
+        if position.seconds < MINUTE:
+            return
+        now = monotonic()
+        if now - self.said >= max(MINUTE, (now - self.began) / PLAIN_LINES):
+            self.say(step_in_words(position, self.pace))
 
     def epoch(self, measured: Epoch) -> None:
         """Print the epoch, if it is its turn."""
-        every = -(-self.epochs // PLAIN_LINES)
-        if measured.epoch == 1 or measured.epoch == self.epochs or measured.epoch % every == 0:
-            print(in_words(measured, self.epochs), file=self.stream, flush=True)
+        every = -(-self.pace.epochs // PLAIN_LINES)
+        if measured.epoch == 1 or measured.epoch == self.pace.epochs or measured.epoch % every == 0:
+            self.say(epoch_in_words(measured, self.pace))
+
+    def say(self, line: str) -> None:
+        """Print a line."""
+        print(line, file=self.stream, flush=True)
+        self.said = monotonic()
 
 
 class JsonLines(Silence):
@@ -91,35 +128,32 @@ class JsonLines(Silence):
         print(json.dumps({"kind": "epoch", **measured.model_dump()}), file=self.stream, flush=True)
 
 
-class Live:
-    """A bar over all steps, with the last loss and the last accuracy."""
-
-    def __init__(self, bar: Bar) -> None:
-        self.bar = bar
-        self.epochs = self.steps = 1
-        self.task = bar.add_task("training", start=False, epoch="1", loss="–", accuracy="–")
-
-    def start(self, recipe: Recipe, steps: int) -> None:
-        """Start the clock."""
-        self.epochs, self.steps = recipe.epochs, steps
-        self.bar.update(self.task, total=recipe.epochs * steps)
-        self.bar.start_task(self.task)
-
-    def step(self, epoch: int, step: int, loss: float) -> None:
-        """Move the bar to a step."""
-        done = (epoch - 1) * self.steps + step
-        self.bar.update(self.task, completed=done, epoch=f"{epoch}/{self.epochs}", loss=f"{loss:.4f}")
-
-    def epoch(self, measured: Epoch) -> None:
-        """Show the accuracy."""
-        self.bar.update(self.task, accuracy=f"{measured.test_accuracy:.2%}")
-
-
-def in_words(measured: Epoch, epochs: int) -> str:
-    """An epoch on one line."""
-    return (
-        f"epoch {measured.epoch:>{len(str(epochs))}}/{epochs}"
-        f"  train loss {measured.train_loss:.4f}  accuracy {measured.train_accuracy:.2%}"
-        f"  test loss {measured.test_loss:.4f}  accuracy {measured.test_accuracy:.2%}"
-        f"  {measured.seconds:.1f} s"
+def step_in_words(position: Position, pace: Pace) -> str:
+    """A place within an epoch on one line."""
+    parts = (
+        counted("epoch", position.epoch, pace.epochs),
+        counted("step", position.step, pace.steps),
+        f"train loss {position.loss_sum / position.shown:.4f}",
+        f"accuracy {position.hits / position.shown:.2%}",
+        speed_in_words(images_per_second(position)),
+        left_in_words(pace.left),
     )
+    return "  ".join(filter(None, parts))
+
+
+def epoch_in_words(measured: Epoch, pace: Pace) -> str:
+    """An epoch on one line."""
+    parts = (
+        counted("epoch", measured.epoch, pace.epochs),
+        f"train loss {measured.train_loss:.4f}  accuracy {measured.train_accuracy:.2%}",
+        f"test loss {measured.test_loss:.4f}  accuracy {measured.test_accuracy:.2%}",
+        f"{measured.seconds:.1f} s",
+        speed_in_words(measured.images_per_second),
+        left_in_words(pace.left if measured.epoch < pace.epochs else None),
+    )
+    return "  ".join(filter(None, parts))
+
+
+def counted(name: str, number: int, of: int) -> str:
+    """`epoch  3/20`."""
+    return f"{name} {number:>{len(str(of))}}/{of}"

@@ -2,91 +2,89 @@
 
 from __future__ import annotations
 
-from base64 import b64encode
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
 from html import escape
+from itertools import pairwise
+from shlex import quote
 
 from cldfc.files import write_file
-from cldfc.train.compiled import Compiled
+from cldfc.train.compiled import Compiled, Parameter
 from cldfc.train.curves import Curve, draw_curves
+from cldfc.train.environment import Environment, Session
 from cldfc.train.metrics import Epoch, best_epoch
+from cldfc.train.pace import clock, speed_in_words
+from cldfc.train.page import folded, image, page, preformatted, section, table
 from cldfc.train.run import RunFolder, RunRecord
 
-STYLE = """
-:root { color-scheme: light dark; --ink: #1f2328; --soft: #667; --line: #d5d9e0; --paper: #fff;
-  --train: #c2570c; --test: #1f6feb; }
-@media (prefers-color-scheme: dark) {
-  :root { --ink: #e6e6e6; --soft: #9aa; --line: #3a3f47; --paper: #15181c;
-    --train: #f0883e; --test: #6cb0ff; } }
-body { max-width: 62rem; margin: 2rem auto; padding: 0 1rem; color: var(--ink);
-  background: var(--paper); font: 16px/1.5 system-ui, sans-serif; }
-h1 { margin-bottom: 0; } h2 { margin-top: 2.2rem; font-size: 1.15rem; }
-p.about { margin-top: 0; color: var(--soft); }
-pre { padding: .8rem 1rem; border: 1px solid var(--line); border-radius: 6px; overflow-x: auto;
-  line-height: 1.4; }
-table { border-collapse: collapse; }
-th, td { padding: .25rem 1.2rem .25rem 0; border-bottom: 1px solid var(--line); text-align: left;
-  vertical-align: top; }
-th { font-weight: 500; color: var(--soft); white-space: nowrap; }
-.curves { display: flex; flex-wrap: wrap; gap: 1rem; } .curves svg { flex: 1 1 24rem; }
-img.network { max-width: 100%; background: #fff; border-radius: 6px; }
-svg text { font-size: 12px; fill: var(--soft); } svg .title { font-size: 14px; fill: var(--ink); }
-svg .value, svg .legend { text-anchor: end; } svg .epoch { text-anchor: middle; }
-svg .grid { stroke: var(--line); } svg polyline { fill: none; stroke-width: 2; }
-svg .train { stroke: var(--train); } svg .test { stroke: var(--test); }
-svg circle.train, svg text.train { fill: var(--train); stroke: none; }
-svg circle.test, svg text.test { fill: var(--test); stroke: none; }
-"""
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """What is known of a run at some time: what it was made from, and what it has reached."""
+
+    record: RunRecord
+    compiled: Compiled
+    environment: Environment
+    epochs: Sequence[Epoch] = ()
+    state: str = "running"
+    """How it stands, in words: `running`, `finished`, …"""
+
+    @property
+    def can_go_on(self) -> bool:
+        """Whether it may be resumed."""
+        return self.state in ("running", "stopped")
 
 
-def write_report(run: RunFolder, record: RunRecord, compiled: Compiled, epochs: Sequence[Epoch]) -> None:
-    """Write the report of a finished training into its folder; raises UsageError when that fails."""
-    facts, command = compiled.facts, record.command
+def write_report(run: RunFolder, account: Account) -> None:
+    """Write the report of a run into its folder; raises UsageError when that fails."""
+    record, compiled = account.record, account.compiled
+    resume = f"cldfc train --resume {quote(str(run.path))}" if account.can_go_on else ""
     sections = [
-        section("Result", table(results(epochs))),
-        section("Curves", curves(epochs)),
-        section("Equations", preformatted(compiled.spec_text)),
-        section("Network", image(compiled.picture) + table(facts)) if facts else "",
+        section("Result", results(account.epochs)),
+        section("Curves", curves(account.epochs)),
+        section("Equations", equations(compiled)),
+        section("Network", image(compiled.picture) + table(compiled.facts) if compiled.facts else ""),
+        section("Parameters", parameter_table(compiled.parameters)),
         section("Data", f"<p>{escape(record.split)}</p>"),
-        section("Recipe", table(recipe_in_words(record))),
-        section("Repeat it", preformatted(command)) if command else "",
+        section("Recipe", table({name.replace("_", " "): str(value) for name, value in record.recipe})),
+        section("Environment", environment_table(account.environment)),
+        section("Go on", preformatted(resume, "command")),
+        section("Repeat it", preformatted(record.command, "command")),
     ]
-    write_file(run.report, page(record, "\n".join(filter(None, sections))))
-
-
-def page(record: RunRecord, body: str) -> str:
-    """The whole document."""
     title = f"{record.class_name} on {record.dataset}"
-    return f"""<!doctype html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<title>{escape(title)}</title>
-<style>{STYLE}</style>
-</head>
-<body>
-<h1>{escape(title)}</h1>
-<p class="about">trained with torch {escape(record.torch)} on {escape(record.device)}</p>
-{body}
-</body>
-</html>
-"""
+    write_file(run.report, page(title, about(account), "\n".join(filter(None, sections))))
 
 
-def results(epochs: Sequence[Epoch]) -> dict[str, str]:
-    """What the training reached, in words."""
-    best, seconds = best_epoch(epochs), sum(epoch.seconds for epoch in epochs)
-    return {
-        "final test accuracy": f"{epochs[-1].test_accuracy:.2%} after epoch {epochs[-1].epoch}",
+def about(account: Account) -> tuple[str, str]:
+    """How the run stands, and when that was so."""
+    record, done, all_epochs = account.record, len(account.epochs), account.record.recipe.epochs
+    now = in_utc(datetime.now(UTC))
+    return (
+        f"{account.state}: {done} of {all_epochs} epoch{'s' * (all_epochs > 1)} done, as of {now}",
+        f"trained with torch {record.torch} on {record.device}",
+    )
+
+
+def results(epochs: Sequence[Epoch]) -> str:
+    """What the training has reached, in words."""
+    if not epochs:
+        return "<p>no epoch is finished yet</p>"
+    last, best, seconds = epochs[-1], best_epoch(epochs), sum(epoch.seconds for epoch in epochs)
+    rows = {
+        "last test accuracy": f"{last.test_accuracy:.2%} after epoch {last.epoch}",
         "best test accuracy": f"{best.test_accuracy:.2%} after epoch {best.epoch}; chosen by its "
-        "test accuracy, so quote the final one",
-        "training time": f"{seconds:.1f} s",
+        "test accuracy, so quote the last one",
+        "training time": f"{clock(seconds)}, {seconds / len(epochs):.1f} s for an epoch with its test",
+        "speed": speed_in_words(last.images_per_second),
     }
+    return table({name: value for name, value in rows.items() if value})
 
 
 def curves(epochs: Sequence[Epoch]) -> str:
-    """The loss and the accuracy over the epochs."""
+    """The loss, the accuracy and the learning rate over the epochs."""
+    if not epochs:
+        return ""
     losses = (
         Curve("train", [epoch.train_loss for epoch in epochs]),
         Curve("test", [epoch.test_loss for epoch in epochs]),
@@ -97,37 +95,89 @@ def curves(epochs: Sequence[Epoch]) -> str:
     )
     highest = max(max(curve.values) for curve in losses)
     lowest = min(min(curve.values) for curve in accuracies)
-    pictures = (
+    pictures = [
         draw_curves("Loss", losses, 0, max(highest, 1e-6)),
         draw_curves("Accuracy, %", accuracies, min(lowest, 99), 100),
-    )
+    ]
+    rates = [epoch.lr for epoch in epochs if epoch.lr is not None]
+    if len(rates) == len(epochs):
+        pictures.append(draw_curves("Learning rate at the end of an epoch", [Curve("rate", rates)], 0, max(rates)))
     return "\n".join(['<div class="curves">', *pictures, "</div>"])
 
 
-def recipe_in_words(record: RunRecord) -> dict[str, str]:
-    """The fields of the recipe, as they are set."""
-    return {name.replace("_", " "): str(value) for name, value in record.recipe}
+def equations(compiled: Compiled) -> str:
+    """The equations as mathematics, and the spec that they are written in."""
+    if not compiled.equations:
+        return preformatted(compiled.spec_text)
+    return f'<div class="wide">\n{compiled.equations}\n</div>\n' + folded(
+        "as they are written", preformatted(compiled.spec_text)
+    )
 
 
-def section(title: str, body: str) -> str:
-    """A heading and what stands below it."""
-    return f"<section>\n<h2>{escape(title)}</h2>\n{body}\n</section>"
-
-
-def table(rows: Mapping[str, str]) -> str:
-    """Names and values, a row each."""
-    cells = (f"<tr><th>{escape(k)}</th><td>{escape(v)}</td></tr>" for k, v in rows.items())
-    return "\n".join(["<table>", *cells, "</table>"])
-
-
-def image(svg: str) -> str:
-    """A picture that keeps its styles to itself; nothing without one."""
-    if not svg:
+def parameter_table(parameters: Sequence[Parameter]) -> str:
+    """Everything that the network stores, with what sharing saves, and the sums."""
+    if not parameters:
         return ""
-    data = b64encode(svg.encode()).decode()
-    return f'<p><img class="network" alt="the network" src="data:image/svg+xml;base64,{data}"></p>\n'
+    names = ("uses", "numbers", "saved by sharing")
+    head = "<tr><th>parameter</th><th>shape</th>" + "".join(f'<th class="number">{name}</th>' for name in names)
+    numbers, saved = sum(p.numbers for p in parameters), sum(p.saved for p in parameters)
+    foot = f"<tr><td>in all</td><td></td><td></td>{figure(numbers)}{figure(saved)}</tr>"
+    return "\n".join(
+        [
+            f'<div class="wide">\n<table class="parameters">\n<thead>{head}</tr></thead>\n<tbody>',
+            *map(parameter_row, parameters),
+            f"</tbody>\n<tfoot>{foot}</tfoot>\n</table>\n</div>",
+        ]
+    )
 
 
-def preformatted(text: str) -> str:
-    """Text as it is."""
-    return f"<pre>{escape(text)}</pre>"
+def parameter_row(parameter: Parameter) -> str:
+    """One row; a shared kernel has the colour that it has in the picture."""
+    mark = f'<i style="background:{parameter.colour}"></i>' if parameter.colour else ""
+    figures = "".join(map(figure, (parameter.uses, parameter.numbers, parameter.saved)))
+    return f"<tr><td>{mark}{escape(parameter.name)}</td><td>{escape(parameter.shape)}</td>{figures}</tr>"
+
+
+def figure(number: int) -> str:
+    """A cell with a number; an empty one for 0."""
+    return f'<td class="number">{number:,}</td>' if number else "<td></td>"
+
+
+def environment_table(environment: Environment) -> str:
+    """What the run was started with, and for each time that it went on, when and what was different then."""
+    if not environment.sessions:
+        return ""
+    first, *_ = environment.sessions
+    rows = {"started": in_utc(first.started), **session_in_words(first)}
+    for number, (before, session) in enumerate(pairwise(environment.sessions), 1):
+        rows[f"resumed, {number}"] = resumed_in_words(before, session)
+    return table(rows)
+
+
+def resumed_in_words(before: Session, session: Session) -> str:
+    """When and where a run went on, and what was not as it had been before."""
+    was, now = session_in_words(before), session_in_words(session)
+    changed = [f"{name} {now[name]} (was {was[name]})" for name in now if name in was and now[name] != was[name]]
+    place = f"in epoch {session.epoch}" + f" after step {session.step}" * (session.step > 0)
+    return "; ".join([f"{in_utc(session.started)}, {place}", *changed])
+
+
+def session_in_words(session: Session) -> dict[str, str]:
+    """The fields of a session."""
+    rows = {
+        "commit of the spec": session.commit.in_words() if session.commit else "",
+        "device": session.device,
+        "processor": f"{session.processor}, {session.processors} in use",
+        "platform": session.platform,
+        "threads": str(session.threads),
+        "processes": str(session.processes),
+        "Python": session.python,
+        "CUDA": session.cuda or "",
+        **session.packages,
+    }
+    return {name: value for name, value in rows.items() if value}
+
+
+def in_utc(time: datetime) -> str:
+    """`2026-11-24 14:19 UTC`."""
+    return f"{time.astimezone(UTC):%Y-%m-%d %H:%M} UTC"

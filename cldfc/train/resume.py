@@ -24,6 +24,7 @@ from cldfc.train.checkpoint_folder import (
 )
 from cldfc.train.compiled import Compiled
 from cldfc.train.files import read_text
+from cldfc.train.journal import journal
 from cldfc.train.keep import train_and_save
 from cldfc.train.lock import locked
 from cldfc.train.loop import Task
@@ -32,7 +33,7 @@ from cldfc.train.network import build_fitting
 from cldfc.train.optimizer import make_optimizer
 from cldfc.train.position import BEGINNING, Position
 from cldfc.train.recipe import Recipe, change_recipe
-from cldfc.train.report import write_report
+from cldfc.train.refusals import refusals
 from cldfc.train.run import RunFolder, RunRecord, read_record, write_record
 from cldfc.train.setting import Setting
 from cldfc.train.state import restore_generators, restore_tensors, weights_of
@@ -108,9 +109,8 @@ def resume_network(interrupted: Interrupted, compiled: Compiled, warn: Warn, set
         start = go_back(task, optimizer, run, record, warn)
         if processes.is_first:
             write_kept(run, record, start, warn)
-        epochs = train_and_save(task, optimizer, run, start, setting.progress, setting.saving)
-    if processes.is_first:
-        write_report(run, record, compiled, epochs)
+        with journal(run, record, compiled, task, start, setting) as kept, task.device.switches(), refusals():
+            epochs = train_and_save(task, optimizer, run, start, setting.progress, setting.saving, kept)
     return Result(run.path, task.dataset, epochs[-1], best_epoch(epochs))
 
 

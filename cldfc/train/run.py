@@ -75,6 +75,11 @@ class RunFolder:
         return self.path / "recipe.json"
 
     @property
+    def environment(self) -> Path:
+        """What it was trained with, an Environment."""
+        return self.path / "environment.json"
+
+    @property
     def metrics(self) -> Path:
         """What was measured, a row for each epoch."""
         return self.path / "metrics.csv"
@@ -96,8 +101,13 @@ class RunFolder:
 
     @property
     def report(self) -> Path:
-        """The run at a glance, for a browser."""
+        """The run at a glance, for a browser; written anew after every epoch."""
         return self.path / "report.html"
+
+    @property
+    def tensorboard(self) -> Path:
+        """What was measured, for TensorBoard, where that was asked for."""
+        return self.path / "tensorboard"
 
 
 def create_run(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -30,3 +31,9 @@ class Setting:
 
     command: str = ""
     """What repeats the run on a command line, if it was started on one."""
+
+    spec_files: Sequence[Path] = ()
+    """Where the spec was read from, if it was in files; the commit that they belong to is recorded."""
+
+    tensorboard: bool = False
+    """Whether measurements are written for TensorBoard, too."""

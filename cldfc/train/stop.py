@@ -12,6 +12,8 @@ from pathlib import Path
 from types import FrameType
 
 SHOW_CURSOR = "\x1b[?25h"
+BARS = 3
+"""Lines of the live view, which draws itself over the lines above the cursor."""
 ASKED = {signal.SIGINT: "Ctrl-C", signal.SIGTERM: "SIGTERM"}
 
 
@@ -50,10 +52,10 @@ def listen(is_alone: bool = True) -> Generator[Request]:
         if not is_alone:
             return
         signal.signal(signal.SIGINT, signal.SIG_DFL)
-        cursor = SHOW_CURSOR if sys.stderr.isatty() else ""
+        cursor, room = (SHOW_CURSOR, "\n" * BARS) if sys.stderr.isatty() else ("", "\n")
         said = f"{ASKED[signal.Signals(number)]}: this step is finished and saved; Ctrl-C leaves at once"
         # `print` must not be entered again in its own midst.
-        os.write(2, f"{cursor}\n{said}\n".encode())
+        os.write(2, f"{cursor}\n{said}{room}".encode())
 
     before = {number: signal.signal(number, note) for number in ASKED}
     try:

@@ -15,6 +15,7 @@ from cldfc.train.catalogue import DataSet
 from cldfc.train.compiled import Compiled
 from cldfc.train.data.loader import open_loader
 from cldfc.train.device import choose_device
+from cldfc.train.journal import journal
 from cldfc.train.keep import train_and_save
 from cldfc.train.lock import locked
 from cldfc.train.loop import Task
@@ -25,7 +26,7 @@ from cldfc.train.pixel import speed_up_pixels
 from cldfc.train.position import BEGINNING
 from cldfc.train.processes import ALONE, Processes, Shared
 from cldfc.train.recipe import EPOCH_LIMIT, Recipe
-from cldfc.train.report import write_report
+from cldfc.train.refusals import refusals
 from cldfc.train.run import RunFolder, RunRecord, create_run
 from cldfc.train.setting import Setting
 from cldfc.train.synchronise import synchronise_norms
@@ -62,9 +63,8 @@ def train_network(
     run = RunFolder(processes.gather(made)[0])
     with locked(run) if processes.is_first else nullcontext():
         optimizer = make_optimizer(task.network, recipe)
-        epochs = train_and_save(task, optimizer, run, BEGINNING, setting.progress, setting.saving)
-    if processes.is_first:
-        write_report(run, record, compiled, epochs)
+        with journal(run, record, compiled, task, BEGINNING, setting) as kept, task.device.switches(), refusals():
+            epochs = train_and_save(task, optimizer, run, BEGINNING, setting.progress, setting.saving, kept)
     return Result(run.path, dataset, epochs[-1], best_epoch(epochs))
 
 

@@ -79,6 +79,7 @@ def reached(folder: Path) -> tuple[bytes, dict[str, Any], bytes]:
     state = json.loads((last / "state.json").read_text())
     for timed in (state["position"], *state["position"]["epochs"]):
         del timed["seconds"]
+        timed.pop("images_per_second", None)
     return (last / "tensors.safetensors").read_bytes(), state, (folder / "best.safetensors").read_bytes()
 
 

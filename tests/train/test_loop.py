@@ -19,6 +19,8 @@ from cldfc.train.data.digits import load
 from cldfc.train.metrics import Epoch
 from cldfc.train.network import build_network
 from cldfc.train.optimizer import learning_rate, make_optimizer
+from cldfc.train.position import Position
+from cldfc.train.progress import Silence
 from cldfc.train.recipe import Recipe, change_recipe
 from cldfc.train.setting import Setting
 from cldfc.train.train import Result, train_network
@@ -26,7 +28,7 @@ from cldfc.train.train import Result, train_network
 BASE = Recipe(epochs=1, batch=2, lr=0.5)
 
 
-class Listener:
+class Listener(Silence):
     """Notes what a progress hears."""
 
     def __init__(self) -> None:
@@ -37,9 +39,9 @@ class Listener:
     def start(self, recipe: Recipe, steps: int) -> None:
         self.expected = [(e, s) for e in range(1, recipe.epochs + 1) for s in range(1, steps + 1)]
 
-    def step(self, epoch: int, step: int, loss: float) -> None:
-        assert math.isfinite(loss)
-        self.steps.append((epoch, step))
+    def step(self, position: Position) -> None:
+        assert math.isfinite(position.loss_sum)
+        self.steps.append((position.epoch, position.step))
 
     def epoch(self, measured: Epoch) -> None:
         self.epochs.append(measured)

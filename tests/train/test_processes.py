@@ -25,6 +25,7 @@ from cldfc.train.keep import Saving
 from cldfc.train.launch import read_launch
 from cldfc.train.loop import Progress
 from cldfc.train.metrics import read_epochs
+from cldfc.train.position import Position
 from cldfc.train.processes import Processes, Shared, together
 from cldfc.train.progress import Silence
 from cldfc.train.recipe import Recipe, change_recipe
@@ -175,8 +176,10 @@ class Killer(Silence):
     def __init__(self, epoch: int, step: int) -> None:
         self.place = epoch, step
 
-    def step(self, epoch: int, step: int, loss: float) -> None:
-        if (epoch, step) == self.place and int(os.environ["RANK"]) == int(os.environ["WORLD_SIZE"]) - 1:
+    def step(self, position: Position) -> None:
+        if (position.epoch, position.step) == self.place and int(os.environ["RANK"]) == int(
+            os.environ["WORLD_SIZE"]
+        ) - 1:
             os.kill(os.getpid(), signal.SIGKILL)
 
 

@@ -3,17 +3,41 @@
 from __future__ import annotations
 
 from base64 import b64decode
+from collections.abc import Sequence
+from functools import cache
 from html.parser import HTMLParser
+from pathlib import Path
 from xml.etree import ElementTree
 
 import pytest
+from networks import ROOT, build, spec_text
 
+from cldfc.compiler import Task
+from cldfc.compiler import build as build_graph
+from cldfc.diagnostics import Source
+from cldfc.network.cost import cost_of_network
+from cldfc.show.kernels import parameter_rows
+from cldfc.syntax.read import read_source
+from cldfc.train.catalogue import find
+from cldfc.train.compiled import Compiled
 from cldfc.train.curves import Axis, Curve, draw_curves, round_step
 from cldfc.train.device import choose_device
-from cldfc.train.report import image
-from cldfc.train.train import Result
+from cldfc.train.environment import Environment, session_now
+from cldfc.train.loop import Diverged
+from cldfc.train.metrics import Epoch
+from cldfc.train.page import image
+from cldfc.train.position import BEGINNING
+from cldfc.train.recipe import Recipe
+from cldfc.train.report import Account, resumed_in_words, write_report
+from cldfc.train.run import RunFolder, RunRecord
+from cldfc.train.train import Result, train_network
+from cldfc.training import compiled_from
 
-VOID = {"meta", "!doctype"}
+VOID = {"meta", "!doctype", "img"}
+EPOCHS = [
+    Epoch(epoch=n, train_loss=1 / n, train_accuracy=0.5, test_loss=1, test_accuracy=0.5, seconds=60, lr=0.1)
+    for n in (1, 2)
+]
 
 
 class Reader(HTMLParser):
@@ -25,12 +49,18 @@ class Reader(HTMLParser):
         self.seen: set[str] = set()
         self.addresses: list[str | None] = []
         self.words: list[str] = []
+        self.rows: list[list[str]] = []
+        """The texts of the cells of each row."""
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         self.seen.add(tag)
         self.addresses += [value for name, value in attrs if name in ("src", "href")]
         if tag not in VOID:
             self.open.append(tag)
+        if tag == "tr":
+            self.rows.append([])
+        if tag in ("td", "th"):
+            self.rows[-1].append("")
 
     def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         self.seen.add(tag)
@@ -41,6 +71,8 @@ class Reader(HTMLParser):
 
     def handle_data(self, data: str) -> None:
         self.words.append(data)
+        if {"td", "th"} & set(self.open):
+            self.rows[-1][-1] += data
 
 
 @pytest.fixture(scope="module")
@@ -85,6 +117,115 @@ def test_a_picture_keeps_its_styles_to_itself() -> None:
     kind, data = str(reader.addresses[0]).split(",")
     assert kind == "data:image/svg+xml;base64" and b64decode(data).decode() == svg
     assert image("") == ""
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> tuple[Reader, Compiled]:
+    """The report of a run of FB-ResNet that has finished two epochs, and the network."""
+    run, told = RunFolder(tmp_path_factory.mktemp("run")), account(EPOCHS)
+    return read_report(run, told), told.compiled
+
+
+@cache
+def compile_for_digits() -> Compiled:
+    """FB-ResNet, as a training gets it."""
+    source = read_source(ROOT / "specs" / "fbresnet.cldf")
+    return compiled_from(build_graph(source, Task((1, 8, 8), 10)), source.text)
+
+
+def account(epochs: Sequence[Epoch], state: str = "running") -> Account:
+    """What is told of a run of FB-ResNet."""
+    digits = find("digits")
+    record = RunRecord(
+        class_name="FBResNet",
+        dataset=digits.name,
+        split=digits.split,
+        input_shape=digits.shape,
+        classes=digits.classes,
+        recipe=digits.recipe,
+        device="cpu",
+        torch="2.14.1",
+    )
+    session = session_now(BEGINNING, "cpu", "cpu", 1)
+    return Account(record, compile_for_digits(), Environment(sessions=(session,)), epochs, state)
+
+
+def read_report(run: RunFolder, told: Account) -> Reader:
+    """What a report says."""
+    write_report(run, told)
+    reader = Reader()
+    reader.feed(run.report.read_text(encoding="utf-8"))
+    return reader
+
+
+def test_the_equations_are_typeset(whole: tuple[Reader, Compiled]) -> None:
+    reader, compiled = whole
+    assert not reader.open and {"math", "msup", "details"} <= reader.seen
+    # Six equations, three operators.
+    assert compiled.equations.count("<math") == 9
+    assert compiled.spec_text in "".join(reader.words)
+
+
+def test_only_the_picture_has_an_address(whole: tuple[Reader, Compiled]) -> None:
+    (address,) = whole[0].addresses
+    assert address and address.startswith("data:image/svg+xml;base64,")
+    assert not whole[0].seen & {"script", "link", "iframe"}
+
+
+def test_the_parameters_add_up_to_those_of_the_module(whole: tuple[Reader, Compiled]) -> None:
+    reader, compiled = whole
+    stored = sum(parameter.numel() for parameter in build(compiled.source).parameters())
+    assert sum(parameter.numbers for parameter in compiled.parameters) == stored
+    rows = {row[0]: row[1:] for row in reader.rows}
+    saved = sum(int(row[4].replace(",", "") or 0) for row in reader.rows if len(row) == 5 and "×" in row[1])
+    assert rows["in all"] == ["", "", f"{stored:,}", f"{saved:,}"]
+    # A@2 stands in u@2,1, u@2,2, f@2 and f@3.
+    assert rows["A@2"] == ["3×3  128 → 128", "4", "147,456", "442,368"]
+    assert rows["bn_B, 8 norms"] == ["64…512 channels", "8", "3,840", ""]
+
+
+@pytest.mark.parametrize("spec", sorted((ROOT / "specs").glob("*.cldf")), ids=lambda path: path.stem)
+def test_every_parameter_of_a_spec_is_in_the_table(spec: Path) -> None:
+    graph = build_graph(read_source(spec))
+    cost = cost_of_network(graph.as_written)
+    rows = list(parameter_rows(graph))
+    assert sum(row.parameters for row in rows) == cost.parameters
+    assert sum(row.parameters + row.saved for row in rows) == cost.unshared
+
+
+def test_a_shared_norm_has_a_row_of_its_own() -> None:
+    text = spec_text("preact18_Al", ("A@ℓ * σ ∘ B@ℓ,i * σ", "A@ℓ * relu ∘ bn@ℓ ∘ B@ℓ,i * σ"))
+    rows = {row.name: row for row in parameter_rows(build_graph(Source("shared.cldf", text)))}
+    assert (rows["bn@1"].uses, rows["bn@1"].parameters, rows["bn@1"].saved) == (2, 128, 128)
+
+
+@pytest.mark.parametrize(
+    ("state", "epochs", "goes_on"),
+    [("running", 0, True), ("stopped", 2, True), ("finished", 2, False), ("the loss is nan <in> epoch 2", 1, False)],
+)
+def test_how_a_run_stands(tmp_path: Path, state: str, epochs: int, goes_on: bool) -> None:
+    run = RunFolder(tmp_path / "a b")
+    run.path.mkdir()
+    words = "".join(read_report(run, account(EPOCHS[:epochs], state)).words)
+    assert f"{state}: {epochs} of 8 epochs done, as of 20" in words
+    assert (f"cldfc train --resume '{run.path}'" in words) == goes_on
+    assert ("no epoch is finished yet" in words) == (epochs == 0)
+
+
+def test_what_was_different_when_a_run_went_on() -> None:
+    first = session_now(BEGINNING, "cpu", "cpu", 2)
+    packages = {**first.packages, "torch": "9.9.9"}
+    later = first.model_copy(update={"processes": 1, "packages": packages, "epoch": 3})
+    assert resumed_in_words(first, later).partition(", in ")[2] == (
+        f"epoch 3; processes 1 (was 2); torch 9.9.9 (was {first.packages['torch']})"
+    )
+
+
+def test_a_divergence_is_told(tiny: str, recipe: Recipe, tmp_path: Path) -> None:
+    broken = tiny.replace("nn.Flatten()", "nn.Flatten(), nn.Threshold(1e30, float('nan'))")
+    with pytest.raises(Diverged):
+        train_network(Compiled("", broken, "Tiny"), find("digits"), recipe, tmp_path / "run")
+    assert "the loss is nan in epoch 1: training has diverged" in (tmp_path / "run" / "report.html").read_text()
 
 
 def test_curve_passes_through_its_values() -> None:

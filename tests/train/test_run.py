@@ -16,6 +16,7 @@ from cldfc.train.compiled import Compiled
 from cldfc.train.evaluate import evaluate_run
 from cldfc.train.metrics import Epoch, as_csv, best_epoch, read_epochs
 from cldfc.train.network import build_network, check_fit
+from cldfc.train.optimizer import learning_rate
 from cldfc.train.recipe import Recipe, change_recipe
 from cldfc.train.run import RunFolder, RunRecord, create_run, read_record
 from cldfc.train.train import Result, train_network
@@ -46,6 +47,7 @@ def test_files(trained: Result, tiny: str) -> None:
         "spec.cldf",
         "network.py",
         "recipe.json",
+        "environment.json",
         "metrics.csv",
         "best.safetensors",
         "report.html",
@@ -77,6 +79,30 @@ def test_metrics_are_read_back_exactly(tmp_path: Path) -> None:
     epochs = [measured(n, n / 360, 1 / n) for n in range(1, 360)]
     (tmp_path / "metrics.csv").write_text(as_csv(epochs))
     assert read_epochs(tmp_path / "metrics.csv") == epochs
+
+
+def test_metrics_of_an_older_release(tmp_path: Path) -> None:
+    names = "epoch,train_loss,train_accuracy,test_loss,test_accuracy,seconds"
+    (tmp_path / "metrics.csv").write_text(f"{names}\n1,{1 / 3},0.1,1,0.5,1e-9\n")
+    assert read_epochs(tmp_path / "metrics.csv") == [measured(1, 0.5, 1)]
+
+
+def test_the_rate_and_the_speed_of_every_epoch(trained: Result, recipe: Recipe) -> None:
+    epochs, steps = read_epochs(trained.folder / "metrics.csv"), 1437 // recipe.batch
+    last = [learning_rate(recipe, steps * epoch - 1, steps * recipe.epochs) for epoch in range(1, recipe.epochs + 1)]
+    assert [epoch.lr for epoch in epochs] == last
+    for epoch in epochs:
+        # The test is part of an epoch's seconds, but not of its training.
+        assert epoch.images_per_second and epoch.images_per_second > steps * recipe.batch / epoch.seconds
+
+
+def test_a_run_without_an_epoch_has_no_measurements(tmp_path: Path) -> None:
+    with pytest.raises(UsageError) as caught:
+        read_epochs(tmp_path / "metrics.csv")
+    assert "finished at least one epoch" in caught.value.help
+    with pytest.raises(UsageError) as caught:
+        read_record(RunFolder(tmp_path))
+    assert "epoch" not in caught.value.help
 
 
 def test_a_given_folder_is_not_overwritten(trained: Result, tiny: str, recipe: Recipe) -> None:

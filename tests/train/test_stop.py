@@ -21,6 +21,7 @@ from cldfc.cli import app
 from cldfc.diagnostics import UsageError
 from cldfc.train.checkpoint_folder import list_checkpoints
 from cldfc.train.keep import Saving
+from cldfc.train.position import Position
 from cldfc.train.progress import Silence
 from cldfc.train.stop import listen
 
@@ -93,10 +94,11 @@ def test_a_signal_lets_the_step_finish_and_saves(
     said = capfd.readouterr().err
     assert "this step is finished and saved; Ctrl-C leaves at once" in said
     assert f"stopped and saved; go on with `cldfc train --resume {run}`" in said
-    assert not (run / "report.html").exists()
+    assert "stopped: " in (run / "report.html").read_text()
     start_forked(app, ["train", "--resume", str(run)]).join()
     assert reached(run) == reached(tmp_path / "whole")
-    assert (run / "report.html").exists()
+    report = (run / "report.html").read_text()
+    assert "finished: " in report and "<th>resumed, 1</th>" in report
 
 
 class Sleeper(Silence):
@@ -105,8 +107,8 @@ class Sleeper(Silence):
     def __init__(self, sign: Path) -> None:
         self.sign = sign
 
-    def step(self, epoch: int, step: int, loss: float) -> None:
-        if step == 2:
+    def step(self, position: Position) -> None:
+        if position.step == 2:
             self.sign.touch()
             time.sleep(PATIENCE)
 
