@@ -6,12 +6,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from cldfc.train.catalogue import DATA_DIR, find
+from cldfc.train.catalogue import DATA_DIR
 from cldfc.train.checkpoint import load_weights
 from cldfc.train.files import read_text
 from cldfc.train.metrics import Epoch, best_epoch, read_epochs
 from cldfc.train.network import build_network, check_fit
-from cldfc.train.run import RunFolder, RunRecord, read_record
+from cldfc.train.run import RunFolder, RunRecord, read_record, recorded_dataset
 from cldfc.train.score import Score, score_network
 from cldfc.train.train import prepare
 
@@ -43,7 +43,7 @@ def evaluate_run(folder: Path, source_for: Callable[[str, RunRecord], str], data
     record = read_record(run)
     best = best_epoch(read_epochs(run.metrics))
     network = build_network(source_for(read_text(run.spec), record), record.class_name)
-    dataset = find(record.dataset)
+    dataset = recorded_dataset(record)
     check_fit(network, dataset)
     load_weights(network, run.weights)
     task = prepare(network, dataset, record.recipe, data_dir)

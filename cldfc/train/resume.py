@@ -13,7 +13,6 @@ from torch.optim import Optimizer
 
 from cldfc.diagnostics import UsageError
 from cldfc.files import write_file
-from cldfc.train.catalogue import find
 from cldfc.train.checkpoint_folder import Checkpoint, Damaged, name_of_best, newest_checkpoint, read_checkpoint
 from cldfc.train.compiled import Compiled
 from cldfc.train.files import read_text
@@ -26,7 +25,7 @@ from cldfc.train.optimizer import make_optimizer
 from cldfc.train.position import BEGINNING, Position
 from cldfc.train.recipe import Recipe, change_recipe
 from cldfc.train.report import write_report
-from cldfc.train.run import RunFolder, RunRecord, read_record, write_record
+from cldfc.train.run import RunFolder, RunRecord, read_record, recorded_dataset, write_record
 from cldfc.train.setting import Setting
 from cldfc.train.state import restore_generators, restore_tensors, weights_of
 from cldfc.train.train import Result, prepare
@@ -94,7 +93,7 @@ def resume_network(interrupted: Interrupted, compiled: Compiled, warn: Warn, set
     processes = setting.processes
     with locked(run) if processes.is_first else nullcontext():
         torch.manual_seed(record.recipe.seed)  # pyright: ignore[reportUnknownMemberType]
-        dataset = find(record.dataset)
+        dataset = recorded_dataset(record)
         task = prepare(build_fitting(compiled, dataset), dataset, record.recipe, setting.data_dir, processes)
         optimizer = make_optimizer(task.network, record.recipe)
         start = go_back(task, optimizer, run, record, warn)
@@ -135,6 +134,8 @@ def warn_of_differences(task: Task, record: RunRecord, checkpoint: Checkpoint, w
         ("number of processes", str(len(checkpoint.saved.generators)), str(task.processes.count)),
         ("number of threads", str(checkpoint.saved.threads), str(torch.get_num_threads())),
     )
+    if record.split != task.dataset.split:
+        warn(f"the images are others: {record.split} Now: {task.dataset.split}")
     for name, before, now in pairs:
         if before != now:
             warn(f"the {name} was {before} and is {now} now: the weights may differ in their last bits")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
@@ -10,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from cldfc.diagnostics import UsageError
 from cldfc.files import write_file
+from cldfc.train.catalogue import FOLDER, DataSet, find, is_folder
 from cldfc.train.compiled import Compiled
 from cldfc.train.files import read_text
 from cldfc.train.recipe import Recipe
@@ -46,6 +48,15 @@ class RunRecord(BaseModel):
 
     command: str = ""
     """What repeats the run on a command line, if it was started on one."""
+
+    class_names: tuple[str, ...] = ()
+    """What the classes are called; empty where they have numbers."""
+
+    mean: tuple[float, ...] = ()
+    """What was subtracted from each channel; empty in records that leave it to the data set."""
+
+    std: tuple[float, ...] = ()
+    """What each channel was then divided by; empty with `mean`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +111,7 @@ def create_run(folder: Path | None, record: RunRecord, compiled: Compiled) -> Ru
 
     Raises UsageError when the folder exists or cannot be made.
     """
-    run = RunFolder(make_folder(folder) if folder else make_numbered(record))
+    run = RunFolder(make_folder(folder or free_folder(record.class_name, record.dataset)))
     write_file(run.spec, compiled.spec_text)
     write_file(run.source, compiled.source)
     write_record(run, record)
@@ -123,11 +134,11 @@ def make_folder(folder: Path) -> Path:
     return folder
 
 
-def make_numbered(record: RunRecord) -> Path:
-    """Make the first free folder of `runs/<model>-<dataset>-1`, `-2`, ..."""
-    stem = f"{record.class_name}-{record.dataset.replace(':', '-')}"
-    free = (path for n in count(1) if not (path := Path("runs", f"{stem}-{n}")).exists())
-    return make_folder(next(free))
+def free_folder(class_name: str, dataset: str) -> Path:
+    """The first of `runs/<model>-<dataset>-1`, `-2`, ... that is not there; of a path its last name is taken."""
+    name = Path(dataset.removeprefix(FOLDER)).absolute().name if is_folder(dataset) else dataset
+    stem = re.sub(r"[^\w.-]+", "-", f"{class_name}-{name}")
+    return next(path for number in count(1) if not (path := Path("runs", f"{stem}-{number}")).exists())
 
 
 def read_record(run: RunFolder) -> RunRecord:
@@ -142,3 +153,19 @@ def read_record(run: RunFolder) -> RunRecord:
             f"`{run.record}` is not the record of a run: {where}: {first['msg']}",
             "it may have been edited, or written by another release of cldfc",
         ) from error
+
+
+def recorded_dataset(record: RunRecord) -> DataSet:
+    """The data set that a run was trained on, standardised as it was then.
+
+    Raises UsageError when it is no longer there, or has other classes now.
+    """
+    dataset = find(record.dataset, record.input_shape)
+    if record.class_names and dataset.class_names != record.class_names:
+        other = sorted({*dataset.class_names} ^ {*record.class_names})
+        raise UsageError(
+            f"`{record.dataset}` has other classes now than when the run was trained: {', '.join(other)}",
+            "make its class folders what they were, or start another run",
+        )
+    standard = {"mean": record.mean, "std": record.std}
+    return dataset.model_copy(update=standard) if record.mean else dataset

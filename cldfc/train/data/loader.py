@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
-from importlib import import_module
 from pathlib import Path
-from typing import Protocol, cast
+from typing import Protocol
 
 from cldfc.train.batches import epoch_batches, steps_per_epoch
 from cldfc.train.catalogue import DataSet
+from cldfc.train.data.reader import load_images
 from cldfc.train.device import Device
-from cldfc.train.images import Images, Split
+from cldfc.train.images import ImageFiles, Images, Split
 from cldfc.train.recipe import Recipe
 
 
@@ -57,17 +57,12 @@ class Resident:
         return (images[at : at + self.recipe.batch] for at in range(0, len(images), self.recipe.batch))
 
 
-def load_split(dataset: DataSet, folder: Path) -> Split:
-    """The images of a data set, read by the function `load` of its reader; raises UsageError if they are not there."""
-    reader = import_module(f"cldfc.train.data.{dataset.reader}")
-    return cast(Callable[[DataSet, Path], Split], reader.load)(dataset, folder)
-
-
 def open_loader(dataset: DataSet, recipe: Recipe, device: Device, folder: Path) -> Loader:
     """The batches of a data set; raises UsageError when its files are not all there, or are not what they should be."""
-    if dataset.reader == "imagenet":
+    found = load_images(dataset, folder)
+    if isinstance(found, ImageFiles):
         # torchvision's import takes as long as torch's.
-        from cldfc.train.data.imagenet import open_folders
+        from cldfc.train.data.stream import Stream
 
-        return open_folders(dataset, recipe, device, folder)
-    return Resident(load_split(dataset, folder).to(device.torch), recipe)
+        return Stream(found, dataset, recipe, device)
+    return Resident(found.to(device.torch), recipe)
