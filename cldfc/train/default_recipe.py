@@ -29,7 +29,8 @@ def default_recipe(dataset: DataSet, convolutions: int) -> Recipe:
 def origin_of(name: str, dataset: DataSet, convolutions: int) -> str:
     """Where the value of a field comes from, if nobody has changed it."""
     if not dataset.is_of_paper or name not in STATED:
-        return f"default of {dataset.name}"
+        is_usual = getattr(dataset.recipe, name) == Recipe.model_fields[name].default
+        return "default of cldfc" if is_usual else f"default of {dataset.name}"
     if name != "weight_decay":
         return "section 5.1 of the paper"
     if convolutions == CONVOLUTIONS_34:

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import textwrap
 from dataclasses import dataclass
 from importlib.metadata import EntryPoint, entry_points
 
 from cldfc.diagnostics import UsageError
 
 GROUP = "cldfc.data_sets"
+
+LONGEST_REASON = 300
+"""Characters of a foreign error that are shown."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +51,12 @@ def load_plugin(name: str) -> Plugin | None:
     try:
         return Plugin(plugin.name, plugin.distribution, plugin.target, point.load())
     except (Exception, SystemExit) as error:
-        raise plugin.broken(f"`{plugin.target}` cannot be loaded: {type(error).__name__}: {error}") from error
+        raise plugin.broken(f"`{plugin.target}` cannot be loaded: {in_one_line(error)}") from error
+
+
+def in_one_line(error: BaseException) -> str:
+    """An error of foreign code, by its type and what it says."""
+    return textwrap.shorten(f"{type(error).__name__}: {error}", LONGEST_REASON, placeholder=" …")
 
 
 def described(point: EntryPoint) -> Plugin:

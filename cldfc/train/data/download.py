@@ -16,7 +16,7 @@ from urllib.request import urlopen
 from cldfc.diagnostics import UsageError
 from cldfc.train.catalogue import DataSet
 from cldfc.train.data.bytes_progress import Heard, show_bytes
-from cldfc.train.data.files import check_size, check_sum, how_to_get, is_packed, is_unpacked, missing
+from cldfc.train.data.files import check_sum, how_to_get, is_packed, is_unpacked, missing
 from cldfc.train.published import DataFile
 
 PATIENCE = 60
@@ -50,8 +50,9 @@ def fetch(file: DataFile, path: Path, heard: Heard) -> None:
             digest.update(block)
             size += len(block)
             heard(size)
-        help = f"try again, or put the published file at `{path}`"
-        check_size(file.url, size, file.size, help)
+        if size < file.size:
+            raise failed(file, path, f"the server stopped after {size:,} of {file.size:,} bytes", "try again")
+        help = f"put the published file at `{path}`"
         check_sum(file.url, size, "SHA-256", digest.hexdigest(), file.sha256, help)
 
 

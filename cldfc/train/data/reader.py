@@ -11,6 +11,7 @@ import torch
 from cldfc.diagnostics import UsageError
 from cldfc.train.catalogue import DataSet
 from cldfc.train.images import ImageFiles, Images, Split
+from cldfc.train.plugins import in_one_line
 
 
 def load_images(dataset: DataSet, folder: Path) -> Split | ImageFiles:
@@ -24,7 +25,7 @@ def load_images(dataset: DataSet, folder: Path) -> Split | ImageFiles:
     except (UsageError, MemoryError):
         raise
     except Exception as error:
-        raise broken(dataset, f"{type(error).__name__}: {error}") from error
+        raise broken(dataset, in_one_line(error)) from error
     if isinstance(found, Split):
         for images in found:
             check_images(images, dataset)
