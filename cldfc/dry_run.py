@@ -5,6 +5,7 @@ As text it is a recipe file: `--recipe` reads it again.
 
 from __future__ import annotations
 
+import os
 import textwrap
 from collections.abc import Mapping
 from pathlib import Path
@@ -58,7 +59,7 @@ def plan_as_data(plan: Plan, given: Mapping[str, str], output: Path | None, data
 def plan_as_text(plan: Plan, given: Mapping[str, str], output: Path | None, data_dir: Path | None) -> str:
     """The same as a recipe file, with all else in its comments."""
     data = plan_as_data(plan, given, output, data_dir)
-    there = " (exists already: give another one)" if output and output.exists() else ""
+    there = " (exists already: give another one)" if output and os.path.lexists(output) else ""
     network = (
         f"{data['model']}: {data['parameters']:,} parameters, {data['multiply_adds']:,} multiply-adds, "
         f"{data['convolutions']:,} convolutions as written, {data['depth']:,} layers deep"

@@ -35,7 +35,7 @@ def test_the_text(tmp_path):
     assert all(len(line) <= 80 for line in result.output.splitlines())
     text = re.sub(r"\n#\s+", " ", result.output.replace("\n# nothing", ""))
     assert "PreActResNet34: 21,279,434 parameters, 1,159,402,496 multiply-adds, 36 convolutions" in text
-    assert "`data` lacks `cifar-10-python.tar.gz`: `--download` fetches it" in text
+    assert "`data` lacks `cifar-10-python.tar.gz`: `--download` fetches it from https://www.cs" in text
     # 50,000 images in batches of 128, nine times.
     assert "390 in an epoch, 3,510 in all" in text
     for line in (

@@ -76,8 +76,9 @@ def train(
 ) -> None:
     """Train a network on a data set, which sets the input's shape and the number of classes.
 
-    With --json a line for each epoch, then one for the run; `kind` says which. The recipe is the data set's, with what
-    --recipe sets, with what the other options set.
+    With --json a line for each epoch, then one for the run; `kind` says which.
+
+    The recipe is that of the data set, changed by --recipe, then by the other options.
 
     Example: cldfc train specs/fbresnet.cldf --data digits
     """

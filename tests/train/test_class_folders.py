@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from collections.abc import Callable
 from importlib import import_module
@@ -232,7 +233,29 @@ def test_what_is_no_data_set(flowers: Path, change: Callable[[Path], object], me
     assert message in caught.value.message and help in caught.value.help
 
 
-def test_without_a_path_or_a_size() -> None:
-    for name, shape in (("folder:", (3, 8, 8)), ("folder:x", None)):
-        with pytest.raises(UsageError):
-            find(name, shape)
+@pytest.mark.parametrize(
+    ("name", "shape", "message"),
+    [
+        ("folder:", (3, 8, 8), "there is no folder ``"),
+        ("folder:x", None, "the images of `folder:x` have no size of their own"),
+        ("folder:~nobody-of-this-name/x", (3, 8, 8), "there is no folder"),
+        (f"folder:{'x' * 300}", (3, 8, 8), "cannot read `x.*: File name too long"),
+    ],
+)
+def test_a_name_that_means_no_folder(name: str, shape: tuple[int, int, int] | None, message: str) -> None:
+    with pytest.raises(UsageError, match=message):
+        find(name, shape)
+
+
+def test_a_folder_that_may_not_be_read(flowers: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As for somebody who is not root."""
+    scandir = os.scandir
+
+    def forbidden(path: str) -> Any:
+        if str(path).endswith("rose"):
+            raise PermissionError(13, "Permission denied", str(path))
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", forbidden)
+    with pytest.raises(UsageError, match=r"cannot read `flowers/train/rose`: Permission denied"):
+        dataset()

@@ -121,7 +121,8 @@ def test_batches_of_a_loader_are_its_images(mnist: tuple[DataSet, list[Bytes]], 
 def test_a_folder_is_missing(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"there is no folder `.*nowhere` with the data set `mnist`") as caught:
         load_images(find("mnist"), tmp_path / "nowhere")
-    assert "`--download`" in caught.value.help and "`--data-dir DIR`" in caught.value.help
+    address = "https://ossci-datasets.s3.amazonaws.com/mnist/"
+    assert f"`--download` fetches it from {address};" in caught.value.help and "`--data-dir DIR`" in caught.value.help
 
 
 def test_a_file_is_missing(mnist: tuple[DataSet, list[Bytes]], tmp_path: Path) -> None:

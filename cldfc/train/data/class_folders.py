@@ -37,7 +37,13 @@ class ClassFolders(NamedTuple):
     train: Path
     test: Path
     classes: tuple[str, ...]
-    images: tuple[int, int]
+    train_samples: Sequence[Sample]
+    test_samples: Sequence[Sample]
+
+    @property
+    def images(self) -> tuple[int, int]:
+        """Number of training images, and of test images."""
+        return len(self.train_samples), len(self.test_samples)
 
     @property
     def split(self) -> str:
@@ -49,10 +55,19 @@ class ClassFolders(NamedTuple):
 def look_at_folder(name: str) -> ClassFolders:
     """The class folders in a folder; a relative one lies in the working directory.
 
-    Raises UsageError when it is not there, or holds no classes, only one, other ones to test on than to
-    train on, a class without images, or a file that is no image.
+    Raises UsageError when it is not there or cannot be read, or holds no classes, only one, other ones to
+    test on than to train on, a class without images, or a file that is no image.
     """
-    folder = Path(name).expanduser()
+    try:
+        return class_folders_in(Path(os.path.expanduser(name)), name)
+    except OSError as error:
+        raise UsageError(
+            f"cannot read `{error.filename}`: {error.strerror}", "give a folder that may be read"
+        ) from error
+
+
+def class_folders_in(folder: Path, name: str) -> ClassFolders:
+    """The class folders in a folder of that name. Raises UsageError, OSError."""
     if not name or not folder.is_dir():
         where = "" if folder.is_absolute() else f"; the working directory is `{Path.cwd()}`"
         raise UsageError(f"there is no folder `{name}`{where}", f"name one with {LAYOUT.format('PATH')}")
@@ -63,7 +78,7 @@ def look_at_folder(name: str) -> ClassFolders:
     train, test = folder / TRAIN, tests[0]
     classes = class_names(train)
     check_classes(train, test, classes)
-    return ClassFolders(train, test, classes, (len(list_samples(train)), len(list_samples(test))))
+    return ClassFolders(train, test, classes, list_samples(train), list_samples(test))
 
 
 def check_classes(train: Path, test: Path, classes: Sequence[str]) -> None:
@@ -81,15 +96,15 @@ def check_classes(train: Path, test: Path, classes: Sequence[str]) -> None:
 
 
 def class_names(folder: Path) -> tuple[str, ...]:
-    """The folders in a folder, in their order; hidden ones are passed over. Raises UsageError."""
-    try:
-        return tuple(sorted(path.name for path in folder.iterdir() if path.is_dir() and path.name[0] != "."))
-    except OSError as error:
-        raise UsageError(f"cannot read `{folder}`: {error.strerror}", "give a folder that may be read") from error
+    """The folders in a folder, in their order; hidden ones are passed over. Raises OSError."""
+    return tuple(sorted(path.name for path in folder.iterdir() if path.is_dir() and path.name[0] != "."))
 
 
 def list_samples(folder: Path) -> list[Sample]:
-    """All images of a folder with class folders. Raises UsageError when a class has none, or a file is no image."""
+    """All images of a folder with class folders.
+
+    Raises UsageError when a class has none, or a file is no image; OSError when a folder cannot be read.
+    """
     samples: list[Sample] = []
     for label, name in enumerate(class_names(folder)):
         own = [Sample(path, label) for path in image_files(folder / name)]
@@ -102,7 +117,7 @@ def list_samples(folder: Path) -> list[Sample]:
 
 def image_files(folder: Path) -> Iterator[str]:
     """The image files of a class, also those in folders within it. Raises UsageError for a file that is none."""
-    for root, _, names in sorted(os.walk(folder, followlinks=True)):
+    for root, _, names in sorted(os.walk(folder, onerror=fail, followlinks=True)):
         for name in sorted(names):
             if name.startswith(".") or name.lower() in PASSED_OVER:
                 continue
@@ -110,3 +125,8 @@ def image_files(folder: Path) -> Iterator[str]:
                 endings = ", ".join(IMAGES)
                 raise UsageError(f"`{Path(root, name)}` is no image file", f"take it away; images end in {endings}")
             yield os.path.join(root, name)
+
+
+def fail(error: OSError) -> None:
+    """Raise an error that `os.walk` would pass over."""
+    raise error

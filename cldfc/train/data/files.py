@@ -45,7 +45,9 @@ def how_to_get(dataset: DataSet) -> str:
     if dataset.folders:
         places = " and ".join(f"`DIR/{name}/CLASS/*.JPEG`" for name in dataset.folders)
         return f"name a folder with {places} by `--data-dir DIR`"
-    return "`--download` fetches it; `--data-dir DIR` looks in another folder"
+    first, *others = (file.url for file in dataset.files)
+    address = f"{first.rpartition('/')[0]}/" if others else first
+    return f"`--download` fetches it from {address}; `--data-dir DIR` looks in another folder"
 
 
 def read_published(file: DataFile, folder: Path) -> bytes:

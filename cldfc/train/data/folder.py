@@ -11,7 +11,7 @@ from PIL import Image
 
 from cldfc.diagnostics import UsageError
 from cldfc.train.catalogue import FOLDER, DataSet
-from cldfc.train.data.class_folders import Sample, list_samples, look_at_folder
+from cldfc.train.data.class_folders import Sample, look_at_folder
 from cldfc.train.data.pictures import UNREADABLE, open_picture
 from cldfc.train.images import ImageFiles, Images, Split
 
@@ -25,7 +25,7 @@ def load(dataset: DataSet, folder: Path) -> Split | ImageFiles:
     No data folder is needed. Raises UsageError when the folder is not there, or a file is no image.
     """
     found = look_at_folder(dataset.name.removeprefix(FOLDER))
-    train, test = list_samples(found.train), list_samples(found.test)
+    train, test = found.train_samples, found.test_samples
     if fits(dataset, [*train, *test]):
         return Split(read_images(train, dataset), read_images(test, dataset))
     return ImageFiles(train, test)

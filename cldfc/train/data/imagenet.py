@@ -24,7 +24,12 @@ def load(dataset: DataSet, folder: Path) -> ImageFiles:
 
 def list_files(folder: Path, dataset: DataSet) -> Sequence[Sample]:
     """The image files of a folder of class folders, in the order of their names."""
-    count = len(class_names(folder))
-    if count != dataset.classes:
-        raise UsageError(f"`{folder}` has {count:,} class folders, not {dataset.classes:,}", how_to_get(dataset))
-    return list_samples(folder)
+    try:
+        count = len(class_names(folder))
+        if count == dataset.classes:
+            return list_samples(folder)
+    except OSError as error:
+        raise UsageError(
+            f"cannot read `{error.filename}`: {error.strerror}", "give a folder that may be read"
+        ) from error
+    raise UsageError(f"`{folder}` has {count:,} class folders, not {dataset.classes:,}", how_to_get(dataset))
