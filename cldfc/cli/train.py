@@ -91,7 +91,7 @@ def train(
         from cldfc.train.progress import json_lines, show_progress
         from cldfc.training import Surroundings, plan_run, resume_run, start_run
 
-        show = partial(json_lines, sys.stdout) if as_json else show_progress
+        show = partial(json_lines if as_json else show_progress, sys.stdout)
         around = Surroundings(data_dir, download, save_minutes, say, show)
         recipe, given = merged(recipe_file, options)
         if resume:
