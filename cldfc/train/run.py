@@ -161,7 +161,7 @@ def recorded_dataset(record: RunRecord) -> DataSet:
     Raises UsageError when it is no longer there, or has other classes now.
     """
     dataset = find(record.dataset, record.input_shape)
-    if record.class_names and dataset.class_names != record.class_names:
+    if is_folder(record.dataset) and dataset.class_names != record.class_names:
         other = sorted({*dataset.class_names} ^ {*record.class_names})
         raise UsageError(
             f"`{record.dataset}` has other classes now than when the run was trained: {', '.join(other)}",
