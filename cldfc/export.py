@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Literal, Protocol, cast
 
 from cldfc.files import written_aside
 from cldfc.inference import Inference, load_folded
-from cldfc.train.catalogue import DataSet, find
-from cldfc.train.run import RunFolder, read_record
+from cldfc.train.catalogue import DataSet
+from cldfc.train.run import RunFolder, described_dataset, read_record
 from cldfc.trained import read_inference
 
 if TYPE_CHECKING:
@@ -99,7 +99,7 @@ def read_run(folder: Path) -> Run:
     """The network of a run folder. Raises CldfError and UsageError."""
     files = RunFolder(folder)
     record = read_record(files)
-    dataset = find(record.dataset)
+    dataset = described_dataset(record)
     inference = read_inference(files, record)
 
     from cldfc.train.network import build_network, check_fit

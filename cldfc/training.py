@@ -8,15 +8,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from cldfc.compiler import Task, build, whole_text
+from cldfc.compiler import Task, analyse, build, whole_text
 from cldfc.diagnostics import Source
 from cldfc.syntax.read import read_source
 from cldfc.syntax.spelling import ascii_name
-from cldfc.train.catalogue import DATA_DIR, DataSet, find
+from cldfc.train.catalogue import DATA_DIR, DataSet, Shape, find, is_folder
 from cldfc.train.compiled import Compiled, Parameter
-from cldfc.train.data.files import fetch_missing, require
+from cldfc.train.data.download import fetch_missing
+from cldfc.train.data.files import require
+from cldfc.train.default_recipe import default_recipe
 from cldfc.train.job import this_job
-from cldfc.train.recipe import change_recipe
+from cldfc.train.recipe import Recipe, change_recipe
+from cldfc.train.run import recorded_dataset
 from cldfc.train.stop import listen
 
 if TYPE_CHECKING:
@@ -47,6 +50,38 @@ class Surroundings:
     """Whether measurements are written for TensorBoard, too."""
 
 
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """A training before anything of it is done: the network, the images, the recipe."""
+
+    graph: Graph
+    spec_text: str
+    dataset: DataSet
+    recipe: Recipe
+    convolutions: int
+    """Those of the network as it is written."""
+
+
+def plan_run(spec: Path, data: str, task: Task, changes: Mapping[str, object]) -> Plan:
+    """What `start_run` would train. Raises CldfError, and UsageError when spec, data set and recipe do not fit."""
+    source = read_source(spec)
+    dataset = find(data, input_of(source, task) if is_folder(data) else None)
+    task = task.on(dataset.name, dataset.shape, dataset.classes)
+    graph = build(source, task)
+
+    from cldfc.network.cost import cost_of_network
+
+    convolutions = cost_of_network(graph.as_written).convolutions
+    recipe = change_recipe(default_recipe(dataset, convolutions), changes)
+    return Plan(graph, whole_text(source, task), dataset, recipe, convolutions)
+
+
+def input_of(source: Source, task: Task) -> Shape:
+    """The shape of the input that a task or else the spec asks for. Raises CldfError."""
+    channels, height, width = task.shape or analyse(source, task).expansion.program.shape
+    return channels, height, width
+
+
 def start_run(
     spec: Path,
     data: str,
@@ -67,23 +102,20 @@ def start_run(
         if job.launch.rank == 0:
             around.say(f"the processes were started again: they go on with `{begun}`")
         return resume_run(begun, changes, around)
-    dataset = find(data)
-    recipe = change_recipe(dataset.recipe, changes)
-    source = read_source(spec)
-    task = task.on(dataset.name, dataset.shape, dataset.classes)
-    graph = build(source, task)
+    plan = plan_run(spec, data, task, changes)
 
     from cldfc.show.summary import notes
     from cldfc.train.train import train_network
 
     if "seed" not in changes:
-        command = f"{command} --seed {recipe.seed}"
-    with entered(dataset, around, command, files_of(spec, graph)) as setting:
-        for note in notes(graph) if setting.processes.is_first else ():
+        command = f"{command} --seed {plan.recipe.seed}"
+    with entered(plan.dataset, around, command, files_of(spec, plan.graph)) as setting:
+        for note in notes(plan.graph) if setting.processes.is_first else ():
             around.say(note)
-        if recipe.compile and setting.processes.is_first:
+        if plan.recipe.compile and setting.processes.is_first:
             around.say("torch.compile: the first step takes half a minute or more")
-        result = train_network(compiled_from(graph, whole_text(source, task)), dataset, recipe, output, setting)
+        compiled = compiled_from(plan.graph, plan.spec_text)
+        result = train_network(compiled, plan.dataset, plan.recipe, output, setting)
     return result if setting.processes.is_first else None
 
 
@@ -97,7 +129,7 @@ def resume_run(folder: Path, changes: Mapping[str, object], around: Surroundings
 
     run = read_interrupted(folder, changes)
     graph = build(Source("spec.cldf", run.spec_text), Task(run.record.input_shape, run.record.classes))
-    with entered(find(run.record.dataset), around, run.record.command) as setting:
+    with entered(recorded_dataset(run.record), around, run.record.command) as setting:
 
         def warn(line: str) -> None:
             if setting.processes.is_first:
@@ -141,12 +173,14 @@ def entered(
     from cldfc.train.processes import together
     from cldfc.train.setting import Setting
 
-    with together() as processes, listen(processes.count == 1) as request, shown(around, processes) as progress:
+    with together() as processes:
+        # Ctrl-C ends a download at once.
         data_dir = at_hand(dataset, around, processes)
-        if dataset.files or dataset.folders:
-            progress.status(f"reading {dataset.name}")
-        saving = Saving(around.save_minutes, request)
-        yield Setting(progress, data_dir, saving, processes, command, spec_files, around.tensorboard)
+        with listen(processes.count == 1) as request, shown(around, processes) as progress:
+            if dataset.files or dataset.folders:
+                progress.status(f"reading {dataset.name}")
+            saving = Saving(around.save_minutes, request)
+            yield Setting(progress, data_dir, saving, processes, command, spec_files, around.tensorboard)
 
 
 def shown(around: Surroundings, processes: Processes) -> AbstractContextManager[Progress]:

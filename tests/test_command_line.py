@@ -184,6 +184,8 @@ def test_a_training_and_its_test(tmp_path):
     assert last["kind"] == "run" and last["test_accuracy"] == epochs[-1]["test_accuracy"]
     written = (tmp_path / "run" / "metrics.csv").read_text(encoding="utf-8").splitlines()[1:]
     assert [float(line.split(",")[4]) for line in written] == [epoch["test_accuracy"] for epoch in epochs]
+    planned = json.loads(run("train", SPEC, "--data", "digits", "--dry-run", "--json").stdout)
+    assert stated_keys("train --dry-run") == [list(planned)]
     tested = json.loads(run("eval", tmp_path / "run", "--as-trained", "--json").stdout)
     assert stated_keys("eval") == [list(tested)]
     assert tested["agrees"] and tested["test_accuracy"] == last["best_test_accuracy"]

@@ -19,9 +19,9 @@ def complete_code(incomplete: str) -> list[str]:
 
 def complete_data(incomplete: str) -> list[str]:
     """The names of data sets."""
-    from cldfc.train.catalogue import CATALOGUE
+    from cldfc.train.catalogue import names
 
-    return starting_with(incomplete, CATALOGUE)
+    return starting_with(incomplete, names())
 
 
 def complete_table(incomplete: str) -> list[str]:

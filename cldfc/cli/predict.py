@@ -24,21 +24,20 @@ def predict(
     """Say what a trained network takes images for: the class and its probability.
 
     An image is put into grey or colours, scaled to the size of the network's
-    input and standardised, as the data set of the run is; for ImageNet it is
-    scaled and cut in its centre, as in testing. `digits` and `mnist` are light
+    input and standardised, as the data set of the run is; for ImageNet and class
+    folders it is scaled and cut in its centre, as in testing. `digits` and `mnist` are light
     ink on a dark ground.
 
     Example: cldfc predict runs/FBResNet-digits-1 seven.png
     """
     with errors():
-        from cldfc.train.catalogue import find
         from cldfc.train.predict import predict_files
-        from cldfc.train.run import RunFolder, read_record
+        from cldfc.train.run import RunFolder, described_dataset, read_record
         from cldfc.trained import folded_network
 
         folder = RunFolder(run)
         record = read_record(folder)
-        found, unreadable = predict_files(folded_network(folder, record), find(record.dataset), images, top)
+        found, unreadable = predict_files(folded_network(folder, record), described_dataset(record), images, top)
         if as_json:
             print(json.dumps([prediction_as_data(each) for each in found], ensure_ascii=False, indent=2))
         elif found:

@@ -21,6 +21,7 @@ from cldfc.task import read_task
 if TYPE_CHECKING:
     from cldfc.train.loop import Progress
     from cldfc.train.train import Result
+    from cldfc.training import Plan
 
 Given = Mapping[str, object]
 """The options that stand on the command line, by name."""
@@ -32,7 +33,7 @@ def train(
         str | None,
         typer.Option(
             metavar="NAME",
-            help="The data set, such as `digits`.",
+            help="The data set, such as `digits`, or `folder:PATH`.",
             autocompletion=complete_data,
             show_default=False,
         ),
@@ -63,6 +64,13 @@ def train(
     compile: Annotated[
         bool, typer.Option("--compile", help="Train through torch.compile, which takes a while at the start.")
     ] = False,
+    recipe_file: Annotated[
+        Path | None,
+        typer.Option("--recipe", metavar="FILE", help="A TOML file with fields of the recipe.", show_default=False),
+    ] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Print what would be trained and how, as a recipe file, and stop.")
+    ] = False,
     let: Lets = None,
     tie: Ties = None,
     input: Input = None,
@@ -84,31 +92,37 @@ def train(
 
     With --json a line for each epoch, then one for the run; `kind` says which.
 
+    The recipe is that of the data set, changed by --recipe, then by the other options.
+
     Example: cldfc train specs/fbresnet.cldf --data digits
     """
     fields = {"epochs": epochs, "batch": batch, "lr": lr, "weight_decay": weight_decay, "seed": seed}
-    recipe: dict[str, object] = {name: value for name, value in fields.items() if value is not None}
+    options: dict[str, object] = {name: value for name, value in fields.items() if value is not None}
     switches = {"sync_bn": sync_bn, "precise": precise, "compile": compile}
-    recipe |= {name: True for name, is_on in switches.items() if is_on}
+    options |= {name: True for name, is_on in switches.items() if is_on}
     made_with = {"SPEC": spec, "--output": output, "--let": let, "--tie": tie, "--input": input, "--classes": classes}
     with errors(), stopping():
         if quiet and as_json:
             raise UsageError("`--quiet` and `--json` contradict each other", "give one of them")
         from cldfc.train.command import command_line
         from cldfc.train.tensorboard import require_tensorboard
-        from cldfc.training import Surroundings, resume_run, start_run
+        from cldfc.training import Surroundings, plan_run, resume_run, start_run
 
         if tensorboard:
             require_tensorboard()
         show = shown(quiet, as_json)
         around = Surroundings(data_dir, download, save_minutes, ignore if quiet else say, say, show, tensorboard)
+        recipe, given = merged(recipe_file, options)
         if resume:
-            refuse(made_with)
+            refuse({**made_with, "--dry-run": dry_run})
             result = resume_run(resume, recipe if data is None else {**recipe, "dataset": data}, around)
         else:
             if spec is None or data is None:
                 raise UsageError("SPEC or `--data` is missing", "`cldfc train SPEC --data NAME`, or `--resume RUN`")
             task = read_task(let or (), tie or (), input, classes)
+            if dry_run:
+                show_plan(plan_run(spec, data, task, recipe), given, output, data_dir, as_json)
+                return
             result = start_run(spec, data, task, recipe, output, command_line(sys.argv[1:], os.environ), around)
         if result is not None:
             if quiet:
@@ -120,11 +134,32 @@ def train(
         leave()
 
 
+def merged(file: Path | None, options: Given) -> tuple[dict[str, object], dict[str, str]]:
+    """The fields of the recipe that a file or the command line sets, and where each comes from. Raises UsageError."""
+    from cldfc.train.recipe_file import read_recipe
+
+    found = read_recipe(file) if file else None
+    changes = {**(found.changes if found else {}), **options}
+    return changes, {**(found.places if found else {}), **dict.fromkeys(options, "command line")}
+
+
+def show_plan(plan: Plan, given: Mapping[str, str], output: Path | None, data_dir: Path | None, as_json: bool) -> None:
+    """Print what would be trained."""
+    from cldfc.dry_run import plan_as_data, plan_as_text
+
+    if as_json:
+        print(json.dumps(plan_as_data(plan, given, output, data_dir), ensure_ascii=False, indent=2))
+    else:
+        print(plan_as_text(plan, given, output, data_dir), end="")
+
+
 def refuse(made_with: Given) -> None:
     """Raises UsageError for an option that a run is made with: its folder holds them all."""
     for name, value in made_with.items():
         if value:
-            raise UsageError(f"{name} cannot stand beside `--resume`", "leave it out: the run folder holds the spec")
+            raise UsageError(
+                f"{name} cannot stand beside `--resume`", "leave it out: the run folder holds spec and recipe"
+            )
 
 
 @contextmanager

@@ -8,7 +8,8 @@ from pathlib import Path
 from cldfc.diagnostics import UsageError
 from cldfc.reproduce.runs import Wanted
 from cldfc.train.catalogue import DATA_DIR, DataSet, find
-from cldfc.train.data.files import fetch_missing, how_to_get, missing
+from cldfc.train.data.download import fetch_missing
+from cldfc.train.data.files import how_to_get, missing
 from cldfc.train.launch import Launch
 
 

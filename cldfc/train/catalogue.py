@@ -1,6 +1,6 @@
 """The data sets a network can be trained on: what is known of each without loading it.
 
-A data set is one entry here; the file of `cldfc/train/data` that `reader` names reads it.
+A data set is one entry here; the module that its `reader` names reads it.
 """
 
 from __future__ import annotations
@@ -8,30 +8,23 @@ from __future__ import annotations
 import re
 from math import prod
 from pathlib import Path
-from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
 
 from cldfc.diagnostics import UsageError, did_you_mean
+from cldfc.train.data.class_folders import look_at_folder
+from cldfc.train.plugins import load_plugin, plugin_names
+from cldfc.train.published import CIFAR10_FILES, CIFAR100_FILES, MNIST_FILES, DataFile
 from cldfc.train.recipe import Recipe, change_recipe
+
+UNKNOWN = 0, 0
+"""Numbers of images that nobody has counted."""
 
 DATA_DIR = Path("data")
 """Where files of data sets are looked for unless the command line names another folder."""
 
-
-class DataFile(BaseModel):
-    """A file of a data set, as it is published."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
-
-    name: str
-    """Its place in the data folder."""
-
-    url: str
-    """Where it is published."""
-
-    sha256: str
-    """The SHA-256 of its bytes, as 64 hexadecimal digits."""
+Shape = tuple[int, int, int]
+"""Channels, height and width of an image, in pixels."""
 
 
 class DataSet(BaseModel):
@@ -42,14 +35,21 @@ class DataSet(BaseModel):
     name: str
     """What the command line calls it."""
 
-    reader: Literal["digits", "mnist", "cifar", "imagenet", "fake"]
-    """The file of `cldfc/train/data` that reads it."""
+    reader: str
+    """The dotted name of the module that reads it: its function `load` takes this entry and the data folder, and
+    gives the images (`Split`) or where their files are (`ImageFiles`), both of `cldfc.train.images`."""
 
-    shape: tuple[int, int, int]
+    shape: Shape
     """Channels, height and width of an image, in pixels."""
 
     classes: int
     """Number of classes; labels count from 0."""
+
+    class_names: tuple[str, ...] = ()
+    """What the classes are called, in their order; without names, by their numbers."""
+
+    images: tuple[int, int]
+    """Number of training images, and of test images; UNKNOWN where nobody has counted."""
 
     mean: tuple[float, ...]
     """Mean of each channel over the training images, in the stored units."""
@@ -66,14 +66,14 @@ class DataSet(BaseModel):
     brightest: float = 255
     """The full brightness in stored units."""
 
-    class_names: tuple[str, ...] = ()
-    """What the classes are called, in their order; without names, by their numbers."""
+    is_of_paper: bool = False
+    """Whether section 5.1 of the paper states the recipe."""
 
     files: tuple[DataFile, ...] = ()
     """The published files that must lie in the data folder."""
 
     folders: tuple[str, ...] = ()
-    """The folders that must lie there."""
+    """The folders of class folders that must lie there."""
 
 
 def bytes_of(*shares: float) -> tuple[float, ...]:
@@ -83,15 +83,20 @@ def bytes_of(*shares: float) -> tuple[float, ...]:
 
 FIGURES = tuple("0123456789")
 
-# Section 5.1 of the paper, for ResNet18 types; for ResNet34 types the weight decay is 1e-3.
+# ImageNet's, of its colours and of their mean: an image file may be of anything.
+MEANS = {1: bytes_of(0.449), 3: bytes_of(0.485, 0.456, 0.406)}
+STDS = {1: bytes_of(0.226), 3: bytes_of(0.229, 0.224, 0.225)}
+
+# Section 5.1 of the paper; of ResNet34 types the weight decay is another one (`default_recipe`).
 PAPER = Recipe(epochs=120, batch=128, lr=0.1, warmup=0, schedule="step", weight_decay=1e-4, clip=None)
 CIFAR = change_recipe(PAPER, {"shift_rows": 4, "shift_columns": 4, "flip": True})
 
 DIGITS = DataSet(
     name="digits",
-    reader="digits",
+    reader="cldfc.train.data.digits",
     shape=(1, 8, 8),
     classes=10,
+    images=(1_437, 360),
     mean=(4.8861,),
     std=(6.0179,),
     split="The 1,797 handwritten digits of scikit-learn, divided at random (state 0) with "
@@ -101,76 +106,62 @@ DIGITS = DataSet(
     class_names=FIGURES,
 )
 
-MNIST_SHA256 = {
-    "train-images-idx3-ubyte.gz": "440fcabf73cc546fa21475e81ea370265605f56be210a4024d2ca8f203523609",
-    "train-labels-idx1-ubyte.gz": "3552534a0a558bbed6aed32b30c495cca23d567ec52cac8be1a0730e8010255c",
-    "t10k-images-idx3-ubyte.gz": "8d422c7b0a1c1c79245a5bcf07fe86e33eeafee792b84584aec276f5a2dbc4e6",
-    "t10k-labels-idx1-ubyte.gz": "f7ae60f92e00ec6debd23a6088c31dbd2371eca3ffa0defaefb259924204aec6",
-}
-
 MNIST = DataSet(
     name="mnist",
-    reader="mnist",
+    reader="cldfc.train.data.mnist",
     shape=(1, 28, 28),
     classes=10,
+    images=(60_000, 10_000),
     mean=bytes_of(0.1307),
     std=bytes_of(0.3081),
     split="The 70,000 handwritten digits of MNIST, as published: 60,000 training and 10,000 test images.",
     recipe=change_recipe(PAPER, {"epochs": 60, "shift_rows": 2, "shift_columns": 2}),
     class_names=FIGURES,
-    files=tuple(
-        DataFile(name=f"MNIST/raw/{name}", url=f"https://ossci-datasets.s3.amazonaws.com/mnist/{name}", sha256=sha256)
-        for name, sha256 in MNIST_SHA256.items()
-    ),
+    is_of_paper=True,
+    files=MNIST_FILES,
 )
 
 CIFAR10 = DataSet(
     name="cifar10",
-    reader="cifar",
+    reader="cldfc.train.data.cifar",
     shape=(3, 32, 32),
     classes=10,
+    images=(50_000, 10_000),
     mean=bytes_of(0.4914, 0.4822, 0.4465),
     std=bytes_of(0.2470, 0.2435, 0.2616),
     split="The 60,000 images of CIFAR-10, as published: 50,000 training and 10,000 test images.",
     recipe=CIFAR,
     class_names=("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"),
-    files=(
-        DataFile(
-            name="cifar-10-python.tar.gz",
-            url="https://www.cs.toronto.edu/~kriz/cifar-10-python.tar.gz",
-            sha256="6d958be074577803d12ecdefd02955f39262c83c16fe9348329d7fe0b5c001ce",
-        ),
-    ),
+    is_of_paper=True,
+    files=CIFAR10_FILES,
 )
 
 CIFAR100 = DataSet(
     name="cifar100",
-    reader="cifar",
+    reader="cldfc.train.data.cifar",
     shape=(3, 32, 32),
     classes=100,
+    images=(50_000, 10_000),
     mean=bytes_of(0.5071, 0.4865, 0.4409),
     std=bytes_of(0.2673, 0.2564, 0.2762),
     split="The 60,000 images of CIFAR-100, fine labels, as published: 50,000 training and 10,000 test images.",
     recipe=CIFAR,
-    files=(
-        DataFile(
-            name="cifar-100-python.tar.gz",
-            url="https://www.cs.toronto.edu/~kriz/cifar-100-python.tar.gz",
-            sha256="85cd44d02ba6437773c5bbd22e183051d648de2e7d6b014e1ef29b855ba677a7",
-        ),
-    ),
+    is_of_paper=True,
+    files=CIFAR100_FILES,
 )
 
 IMAGENET = DataSet(
     name="imagenet",
-    reader="imagenet",
+    reader="cldfc.train.data.imagenet",
     shape=(3, 224, 224),
     classes=1000,
-    mean=bytes_of(0.485, 0.456, 0.406),
-    std=bytes_of(0.229, 0.224, 0.225),
+    images=(1_281_167, 50_000),
+    mean=MEANS[3],
+    std=STDS[3],
     split="ImageNet (ILSVRC 2012) in class folders, trained on `train`, cut and scaled at random, and tested on the "
     "centres of the images of `val`.",
     recipe=change_recipe(PAPER, {"batch": 256, "drop_every": 40, "flip": True}),
+    is_of_paper=True,
     folders=("train", "val"),
 )
 
@@ -180,16 +171,50 @@ FAKE = re.compile(r"fake:([1-9]\d{0,4})[x×]([1-9]\d{0,4})[x×]([1-9]\d{0,4}):([
 EXAMPLE_OF_FAKE = "fake:3x32x32:10"
 LARGEST_FAKE = 2**20
 """Numbers in a random image."""
+FAKE_IMAGES = 1_024, 256
+"""Random images to train on, and to test on."""
+
+CLASS_FOLDERS = "cldfc.train.data.folder"
+"""The reader of class folders."""
+FOLDER = "folder:"
+EXAMPLE_OF_FOLDER = "folder:PATH"
 
 
-def find(name: str) -> DataSet:
-    """The data set of that name; raises UsageError when there is none."""
+def is_folder(name: str) -> bool:
+    """Whether a name means class folders, whose images are made as large as the network's input."""
+    return name.startswith(FOLDER)
+
+
+def names() -> list[str]:
+    """The names of all data sets that have one; those of other distributions are not loaded for it."""
+    return list(dict.fromkeys((*CATALOGUE, *plugin_names())))
+
+
+def find(name: str, shape: Shape | None = None) -> DataSet:
+    """The data set of that name; raises UsageError when there is none.
+
+    `shape` is that of the network's input, which images in class folders are made to fit.
+    """
+    if name in CATALOGUE:
+        return CATALOGUE[name]
+    if is_folder(name):
+        return class_folders(name, shape)
     if name.startswith("fake"):
         return fake(name)
-    if name not in CATALOGUE:
-        known = f"the data sets are: {', '.join(CATALOGUE)}, {EXAMPLE_OF_FAKE}"
-        raise UsageError(f"there is no data set `{name}`", did_you_mean(name, CATALOGUE, known))
-    return CATALOGUE[name]
+    return plugin(name)
+
+
+def plugin(name: str) -> DataSet:
+    """The data set of another distribution; raises UsageError when there is none, or none that can be used."""
+    found = load_plugin(name)
+    if found is None:
+        known = f"the data sets are: {', '.join([*names(), EXAMPLE_OF_FOLDER, EXAMPLE_OF_FAKE])}"
+        raise UsageError(f"there is no data set `{name}`", did_you_mean(name, names(), known))
+    if not isinstance(found.value, DataSet):
+        raise found.broken(f"`{found.target}` is no cldfc.train.catalogue.DataSet")
+    if found.value.name != name:
+        raise found.broken(f"the data set calls itself `{found.value.name}`")
+    return found.value
 
 
 def fake(name: str) -> DataSet:
@@ -200,13 +225,43 @@ def fake(name: str) -> DataSet:
         help = f"write channels × height × width (at most {LARGEST_FAKE:,}) and classes: `{EXAMPLE_OF_FAKE}`"
         raise UsageError(f"`{name}` describes no random images", help)
     channels, height, width, classes = sizes
+    train, test = FAKE_IMAGES
     return DataSet(
         name=name,
-        reader="fake",
+        reader="cldfc.train.data.fake",
         shape=(channels, height, width),
         classes=classes,
+        images=FAKE_IMAGES,
         mean=bytes_of(0.5) * channels,
         std=bytes_of(12**-0.5) * channels,
-        split="Random images with random labels, for tests and timing: 1,024 training and 256 test images.",
+        split=f"Random images with random labels, for tests and timing: {train:,} training and {test:,} test images.",
         recipe=change_recipe(CIFAR, {"epochs": 1}),
+    )
+
+
+def class_folders(name: str, shape: Shape | None) -> DataSet:
+    """The images in the class folders of `folder:PATH`, as large as the network's input.
+
+    Raises UsageError when there are no such folders, or they hold no data set.
+    """
+    if shape is None:
+        raise UsageError(f"the images of `{name}` have no size of their own", "name a data set that has one")
+    channels = shape[0]
+    if channels not in MEANS:
+        raise UsageError(
+            f"images from files have 1 or 3 channels, and the network wants {channels}",
+            "change its input, for instance by `--input 3x32x32`",
+        )
+    found = look_at_folder(name.removeprefix(FOLDER))
+    return DataSet(
+        name=name,
+        reader=CLASS_FOLDERS,
+        shape=shape,
+        classes=len(found.classes),
+        class_names=found.classes,
+        images=found.images,
+        mean=MEANS[channels],
+        std=STDS[channels],
+        split=found.split,
+        recipe=CIFAR,
     )

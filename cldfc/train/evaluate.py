@@ -19,7 +19,7 @@ from cldfc.train.loop import Task
 from cldfc.train.metrics import Epoch, best_epoch, read_epochs
 from cldfc.train.network import build_network, check_fit
 from cldfc.train.recipe import change_recipe
-from cldfc.train.run import RunFolder, RunRecord, read_record
+from cldfc.train.run import RunFolder, RunRecord, read_record, recorded_dataset
 from cldfc.train.score import Score, score_network
 from cldfc.train.train import prepare
 from cldfc.train.weights import load_weights
@@ -112,10 +112,10 @@ def evaluate_fast(
 
 def tested_on(run: RunFolder, record: RunRecord, data: str | None) -> tuple[DataSet, Epoch | None]:
     """The data set of a test, and the run's best epoch if it is the run's own."""
-    trained = find(record.dataset)
+    trained = recorded_dataset(record)
     if data is None or data == record.dataset:
         return trained, best_epoch(read_epochs(run.metrics))
-    return standardised_as(trained, find(data)), None
+    return standardised_as(trained, find(data, record.input_shape)), None
 
 
 def standardised_as(trained: DataSet, tested: DataSet) -> DataSet:

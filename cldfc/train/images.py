@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -9,6 +10,7 @@ import torch
 from torch import Tensor
 
 from cldfc.train.catalogue import DataSet
+from cldfc.train.data.class_folders import Sample
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +43,13 @@ class Split(NamedTuple):
     def to(self, device: torch.device) -> Split:
         """The same images on a device."""
         return Split(self.train.to(device), self.test.to(device))
+
+
+class ImageFiles(NamedTuple):
+    """The files of the images to train on, and of those to test on: read, and cut to size, as they are needed."""
+
+    train: Sequence[Sample]
+    test: Sequence[Sample]
 
 
 def standardise(pixels: Tensor, dataset: DataSet) -> Tensor:

@@ -12,7 +12,7 @@ from PIL import Image, UnidentifiedImageError
 from torch import Tensor, nn
 
 from cldfc.diagnostics import UsageError
-from cldfc.train.catalogue import DataSet
+from cldfc.train.catalogue import CLASS_FOLDERS, DataSet
 from cldfc.train.device import Device, choose_device
 from cldfc.train.images import standardise
 from cldfc.train.network import check_fit
@@ -39,6 +39,10 @@ class Prediction:
 
     path: Path
     guesses: tuple[Guess, ...]
+
+
+IMAGENET = "cldfc.train.data.imagenet"
+"""Its reader."""
 
 
 class Unreadable(Exception):
@@ -83,8 +87,8 @@ def read_images(paths: Sequence[Path], dataset: DataSet, unreadable: dict[Path, 
 def read_image(path: Path, dataset: DataSet) -> Tensor:
     """The image in a file as one of a data set: channels × height × width, uint8, in stored units.
 
-    Of ImageNet as in testing, the centre; else the whole image, in grey or in colours as the data set is,
-    scaled to its size and to its range of brightness. Raises Unreadable.
+    Of ImageNet and of class folders as in testing, the centre; else the whole image, in grey or in
+    colours as the data set is, scaled to its size and to its range of brightness. Raises Unreadable.
     """
     try:
         with Image.open(path) as image:
@@ -97,13 +101,19 @@ def read_image(path: Path, dataset: DataSet) -> Tensor:
         raise Unreadable(error.strerror or str(error)) from error
     except (SyntaxError, ValueError, Image.DecompressionBombError) as error:
         raise Unreadable(str(error)) from error
-    return cut_centre(image, dataset) if dataset.reader == "imagenet" else scale_whole(image, dataset)
+    return cut_centre(image, dataset) if is_cut(image, dataset) else scale_whole(image, dataset)
+
+
+def is_cut(image: Image.Image, dataset: DataSet) -> bool:
+    """Whether an image is tested by its centre; those of class folders that have the input's size are left whole."""
+    fits = image.size == (dataset.shape[2], dataset.shape[1])
+    return dataset.reader == IMAGENET or (dataset.reader == CLASS_FOLDERS and not fits)
 
 
 def cut_centre(image: Image.Image, dataset: DataSet) -> Tensor:
     """The centre of an image, as ImageNet is tested."""
     # torchvision's import takes as long as torch's.
-    from cldfc.train.data.imagenet import centre_cut
+    from cldfc.train.data.stream import centre_cut
 
     return centre_cut(dataset)(image)
 

@@ -79,8 +79,13 @@ class Recipe(BaseModel):
 
 def change_recipe(recipe: Recipe, changes: Mapping[str, object]) -> Recipe:
     """The recipe with some fields changed; raises UsageError for a wrong name or value."""
+    return check_recipe({**recipe.model_dump(), **changes})
+
+
+def check_recipe(fields: Mapping[str, object], is_strict: bool = False) -> Recipe:
+    """The recipe of these fields, strictly of their types or of what reads as such; raises UsageError."""
     try:
-        return Recipe.model_validate({**recipe.model_dump(), **changes})
+        return Recipe.model_validate(fields, strict=is_strict)
     except ValidationError as error:
         first: Any = error.errors()[0]
         name = ".".join(map(str, first["loc"]))

@@ -13,7 +13,6 @@ from torch.optim import Optimizer
 
 from cldfc.diagnostics import UsageError
 from cldfc.files import write_file
-from cldfc.train.catalogue import find
 from cldfc.train.checkpoint_folder import (
     Checkpoint,
     Damaged,
@@ -34,7 +33,7 @@ from cldfc.train.optimizer import make_optimizer
 from cldfc.train.position import BEGINNING, Position
 from cldfc.train.recipe import Recipe, change_recipe
 from cldfc.train.refusals import refusals
-from cldfc.train.run import RunFolder, RunRecord, read_record, write_record
+from cldfc.train.run import RunFolder, RunRecord, read_record, recorded_dataset, write_record
 from cldfc.train.setting import Setting
 from cldfc.train.state import restore_generators, restore_tensors, weights_of
 from cldfc.train.train import Result, prepare
@@ -103,7 +102,7 @@ def resume_network(interrupted: Interrupted, compiled: Compiled, warn: Warn, set
     processes = setting.processes
     with locked(run) if processes.is_first else nullcontext():
         torch.manual_seed(record.recipe.seed)  # pyright: ignore[reportUnknownMemberType]
-        dataset = find(record.dataset)
+        dataset = recorded_dataset(record)
         task = prepare(build_fitting(compiled, dataset), dataset, record.recipe, setting.data_dir, processes)
         optimizer = make_optimizer(task.network, record.recipe)
         start = go_back(task, optimizer, run, record, warn)
@@ -156,6 +155,8 @@ def warn_of_differences(task: Task, record: RunRecord, checkpoint: Checkpoint, w
         ("number of processes", str(len(checkpoint.saved.generators)), str(task.processes.count)),
         ("number of threads", str(checkpoint.saved.threads), str(torch.get_num_threads())),
     )
+    if record.split != task.dataset.split:
+        warn(f"the images are others: {record.split} Now: {task.dataset.split}")
     for name, before, now in pairs:
         if before != now:
             warn(f"the {name} was {before} and is {now} now: the weights may differ in their last bits")

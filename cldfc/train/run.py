@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import count
@@ -13,6 +14,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from cldfc.diagnostics import UsageError
 from cldfc.files import write_file
+from cldfc.train.catalogue import CLASS_FOLDERS, FOLDER, UNKNOWN, DataSet, find, is_folder
 from cldfc.train.compiled import Compiled
 from cldfc.train.files import read_text
 from cldfc.train.recipe import Recipe
@@ -51,6 +53,15 @@ class RunRecord(BaseModel):
 
     command: str = ""
     """What repeats the run on a command line, if it was started on one."""
+
+    class_names: tuple[str, ...] = ()
+    """What the classes are called; empty where they have numbers."""
+
+    mean: tuple[float, ...] = ()
+    """What was subtracted from each channel; empty in records that leave it to the data set."""
+
+    std: tuple[float, ...] = ()
+    """What each channel was then divided by; empty with `mean`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,7 +129,7 @@ def create_run(
     `note` hears its name before it is there, and None where somebody else was faster.
     Raises UsageError when the folder exists or cannot be made.
     """
-    for path in [folder] if folder else numbered(record):
+    for path in [folder] if folder else numbered(record.class_name, record.dataset):
         if path.exists():
             continue
         note(path)
@@ -129,9 +140,10 @@ def create_run(
     raise UsageError(f"`{folder}` exists already", "a run is never overwritten: give another folder")
 
 
-def numbered(record: RunRecord) -> Iterator[Path]:
-    """The folders `runs/<model>-<dataset>-1`, `-2`, ..."""
-    stem = f"{record.class_name}-{record.dataset.replace(':', '-')}"
+def numbered(class_name: str, dataset: str) -> Iterator[Path]:
+    """The folders `runs/<model>-<dataset>-1`, `-2`, ...; of a path its last name is taken."""
+    name = Path(dataset.removeprefix(FOLDER)).absolute().name if is_folder(dataset) else dataset
+    stem = re.sub(r"[^\w.-]+", "-", f"{class_name}-{name}")
     return (Path("runs", f"{stem}-{number}") for number in count(1))
 
 
@@ -173,6 +185,11 @@ def write_record(run: RunFolder, record: RunRecord) -> None:
     write_file(run.record, record.model_dump_json(indent=2) + "\n")
 
 
+def free_folder(class_name: str, dataset: str) -> Path:
+    """The first folder of `numbered` that is not there."""
+    return next(path for path in numbered(class_name, dataset) if not path.exists())
+
+
 def read_record(run: RunFolder) -> RunRecord:
     """How a run was made; raises UsageError when the file is missing or holds anything else."""
     text = read_text(run.record)
@@ -185,3 +202,41 @@ def read_record(run: RunFolder) -> RunRecord:
             f"`{run.record}` is not the record of a run: {where}: {first['msg']}",
             "it may have been edited, or written by another release of cldfc",
         ) from error
+
+
+def described_dataset(record: RunRecord) -> DataSet:
+    """The data set that a run was trained on, as it was then; its class folders need not be there any more.
+
+    Raises UsageError when nothing is known of it.
+    """
+    standard = {"mean": record.mean, "std": record.std} if record.mean else {}
+    if not is_folder(record.dataset):
+        return find(record.dataset).model_copy(update=standard)
+    return DataSet(
+        name=record.dataset,
+        reader=CLASS_FOLDERS,
+        shape=record.input_shape,
+        classes=record.classes,
+        images=UNKNOWN,
+        class_names=record.class_names,
+        mean=record.mean,
+        std=record.std,
+        split=record.split,
+        recipe=record.recipe,
+    )
+
+
+def recorded_dataset(record: RunRecord) -> DataSet:
+    """The data set that a run was trained on, standardised as it was then.
+
+    Raises UsageError when it is no longer there, or has other classes now.
+    """
+    dataset = find(record.dataset, record.input_shape)
+    if is_folder(record.dataset) and dataset.class_names != record.class_names:
+        other = sorted({*dataset.class_names} ^ {*record.class_names})
+        raise UsageError(
+            f"`{record.dataset}` has other classes now than when the run was trained: {', '.join(other)}",
+            "make its class folders what they were, or start another run",
+        )
+    standard = {"mean": record.mean, "std": record.std}
+    return dataset.model_copy(update=standard) if record.mean else dataset

@@ -119,4 +119,7 @@ def record_of(task: Task, class_name: str, command: str) -> RunRecord:
         device=str(task.device),
         torch=torch.__version__,
         command=command,
+        class_names=task.dataset.class_names,
+        mean=task.dataset.mean,
+        std=task.dataset.std,
     )

@@ -4,75 +4,27 @@ from __future__ import annotations
 
 import gzip
 import hashlib
-import io
 import pickle
-import struct
 import tarfile
-from collections.abc import Callable, Iterator
-from functools import partial
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from collections.abc import Callable
 from importlib import import_module
 from pathlib import Path
-from threading import Thread
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 import pytest
-from numpy.typing import NDArray
+import torch
+from published_files import CHANCE, Bytes, archive, idx, pickled, put
 
 from cldfc.diagnostics import UsageError
-from cldfc.train.catalogue import DataFile, DataSet, find
-from cldfc.train.data.files import fetch_missing, missing
-from cldfc.train.data.loader import load_split, open_loader
+from cldfc.train.catalogue import DataSet, find
+from cldfc.train.data.files import missing
+from cldfc.train.data.loader import open_loader
+from cldfc.train.data.reader import load_images
 from cldfc.train.device import Device
+from cldfc.train.images import Split
+from cldfc.train.published import DataFile, Part
 from cldfc.train.recipe import change_recipe
-
-Bytes = NDArray[np.uint8]
-CHANCE = np.random.default_rng(3)
-
-
-def put(folder: Path, dataset: DataSet, contents: list[bytes], url: str = "http://127.0.0.1:9/") -> DataSet:
-    """The contents as the files of a data set, and the data set with their checksums."""
-    files: list[DataFile] = []
-    for file, content in zip(dataset.files, contents, strict=True):
-        (folder / file.name).parent.mkdir(parents=True, exist_ok=True)
-        (folder / file.name).write_bytes(content)
-        files.append(DataFile(name=file.name, url=url + file.name, sha256=hashlib.sha256(content).hexdigest()))
-    return dataset.model_copy(update={"files": tuple(files)})
-
-
-def idx(array: Bytes) -> bytes:
-    """A gzipped IDX file, as Y. LeCun describes the format."""
-    return gzip.compress(bytes([0, 0, 8, array.ndim]) + struct.pack(f">{array.ndim}I", *array.shape) + array.tobytes())
-
-
-class PythonTwo(pickle._Pickler):  # pyright: ignore[reportPrivateUsage]
-    """Pickles as Python 2 did, whose strings are bytes; the published batches are such."""
-
-    dispatch: ClassVar[dict[type, Any]] = dict(pickle._Pickler.dispatch)  # pyright: ignore
-
-    def save_string(self, value: str | bytes) -> None:
-        data = value.encode("latin1") if isinstance(value, str) else value
-        self.write(pickle.BINSTRING + struct.pack("<i", len(data)) + data)  # pyright: ignore
-        self.memoize(value)  # pyright: ignore
-
-    dispatch[str] = dispatch[bytes] = save_string
-
-
-def pickled(batch: dict[str, Any]) -> bytes:
-    file = io.BytesIO()
-    PythonTwo(file, 2).dump(batch)
-    return file.getvalue()
-
-
-def archive(members: dict[str, bytes]) -> bytes:
-    file = io.BytesIO()
-    with tarfile.open(fileobj=file, mode="w:gz") as tar:
-        for name, content in members.items():
-            info = tarfile.TarInfo(name)
-            info.size = len(content)
-            tar.addfile(info, io.BytesIO(content))
-    return file.getvalue()
 
 
 @pytest.fixture
@@ -104,7 +56,7 @@ def cifar(request: pytest.FixtureRequest, tmp_path: Path) -> tuple[DataSet, list
 
 def test_mnist_is_read(mnist: tuple[DataSet, list[Bytes]], tmp_path: Path) -> None:
     dataset, arrays = mnist
-    train, test = load_split(dataset, tmp_path)
+    train, test = load_images(dataset, tmp_path)
     found = [train.pixels.squeeze(1), train.labels, test.pixels.squeeze(1), test.labels]
     assert all(np.array_equal(one.numpy(), other) for one, other in zip(found, arrays, strict=True))
     assert train.pixels.shape == (5, 1, 28, 28)
@@ -112,7 +64,7 @@ def test_mnist_is_read(mnist: tuple[DataSet, list[Bytes]], tmp_path: Path) -> No
 
 def test_cifar_is_read(cifar: tuple[DataSet, list[tuple[Bytes, list[int]]]], tmp_path: Path) -> None:
     dataset, batches = cifar
-    train, test = load_split(dataset, tmp_path)
+    train, test = load_images(dataset, tmp_path)
     pixels, labels = zip(*batches, strict=True)
     assert np.array_equal(train.pixels.numpy(), np.concatenate(pixels[:-1]).reshape(-1, 3, 32, 32))
     assert np.array_equal(test.pixels.numpy(), pixels[-1].reshape(-1, 3, 32, 32))
@@ -132,7 +84,7 @@ def test_torchvision_reads_the_same_batches(
     reader = getattr(torchvision, dataset.name.upper())
     monkeypatch.setattr(reader, "_check_integrity", lambda _self: True)
     monkeypatch.setattr(reader, "_load_meta", lambda _self: None)
-    for own, part in zip((True, False), load_split(dataset, tmp_path), strict=True):
+    for own, part in zip((True, False), load_images(dataset, tmp_path), strict=True):
         other = reader(tmp_path, train=own)
         assert np.array_equal(other.data, part.pixels.permute(0, 2, 3, 1).numpy())
         assert other.targets == part.labels.tolist()
@@ -149,7 +101,7 @@ def test_addresses_are_those_of_torchvision() -> None:
 
 def test_random_images_are_the_same_at_each_call(tmp_path: Path) -> None:
     dataset = find("fake:2x5x7:11")
-    one, other = (load_split(dataset, tmp_path) for _ in range(2))
+    one, other = (load_images(dataset, tmp_path) for _ in range(2))
     assert one.train.pixels.shape == (1024, 2, 5, 7) and one.test.pixels.shape == (256, 2, 5, 7)
     assert bool((one.train.pixels == other.train.pixels).all()) and int(one.train.labels.max()) == 10
 
@@ -168,8 +120,9 @@ def test_batches_of_a_loader_are_its_images(mnist: tuple[DataSet, list[Bytes]], 
 
 def test_a_folder_is_missing(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"there is no folder `.*nowhere` with the data set `mnist`") as caught:
-        load_split(find("mnist"), tmp_path / "nowhere")
-    assert "`--download`" in caught.value.help and "`--data-dir DIR`" in caught.value.help
+        load_images(find("mnist"), tmp_path / "nowhere")
+    address = "https://ossci-datasets.s3.amazonaws.com/mnist/"
+    assert f"`--download` fetches it from {address};" in caught.value.help and "`--data-dir DIR`" in caught.value.help
 
 
 def test_a_file_is_missing(mnist: tuple[DataSet, list[Bytes]], tmp_path: Path) -> None:
@@ -179,18 +132,118 @@ def test_a_file_is_missing(mnist: tuple[DataSet, list[Bytes]], tmp_path: Path) -
         (tmp_path / name).unlink()
     assert missing(dataset, tmp_path) == names[1:3]
     with pytest.raises(UsageError, match=r"lacks `MNIST/raw/train-labels-idx1-ubyte.gz` and 1 more of `mnist`"):
-        load_split(dataset, tmp_path)
+        load_images(dataset, tmp_path)
 
 
-@pytest.mark.parametrize("damage", [lambda data: data[:-1], lambda data: b"x" + data[1:], lambda _: b""])
+@pytest.mark.parametrize(
+    ("damage", "said"),
+    [
+        (lambda data: data[:-1], r"is cut off: it has [\d,]+ of [\d,]+ bytes"),
+        (lambda _: b"", r"is cut off: it has 0 of"),
+        (lambda data: b"x" + data[1:], r"is damaged or another file: .* the SHA-256"),
+        (lambda data: data + b"x", r"is damaged or another file: .* the SHA-256"),
+    ],
+)
 def test_a_file_is_cut_off_or_damaged(
-    mnist: tuple[DataSet, list[Bytes]], tmp_path: Path, damage: Callable[[bytes], bytes]
+    mnist: tuple[DataSet, list[Bytes]], tmp_path: Path, damage: Callable[[bytes], bytes], said: str
 ) -> None:
     dataset, _ = mnist
     path = tmp_path / dataset.files[2].name
     path.write_bytes(damage(path.read_bytes()))
-    with pytest.raises(UsageError, match=r"t10k-images-idx3-ubyte.gz` is cut off, damaged or another file"):
-        load_split(dataset, tmp_path)
+    with pytest.raises(UsageError, match=rf"t10k-images-idx3-ubyte.gz` {said}") as caught:
+        load_images(dataset, tmp_path)
+    assert dataset.files[2].url in caught.value.help and "`--download`" in caught.value.help
+
+
+# Unpacked by torchvision
+
+
+def unpack_mnist(dataset: DataSet, folder: Path) -> DataSet:
+    """The same data set, of which only the unpacked files are left."""
+    files: list[DataFile] = []
+    for file in dataset.files:
+        content = gzip.decompress((folder / file.name).read_bytes())
+        (part,) = file.parts
+        (folder / part.name).write_bytes(content)
+        (folder / file.name).unlink()
+        files.append(file.model_copy(update={"parts": (Part(name=part.name, size=len(content)),)}))
+    return dataset.model_copy(update={"files": tuple(files)})
+
+
+def unpack_cifar(dataset: DataSet, folder: Path) -> DataSet:
+    """The same, of which only the unpacked batches are left."""
+    (file,) = dataset.files
+    with tarfile.open(folder / file.name) as tar:
+        tar.extractall(folder, filter="data")
+    (folder / file.name).unlink()
+    md5 = {part.name: hashlib.md5((folder / part.name).read_bytes()).hexdigest() for part in file.parts}
+    parts = tuple(Part(name=name, md5=md5[name]) for name in md5)
+    return dataset.model_copy(update={"files": (file.model_copy(update={"parts": parts}),)})
+
+
+def same(one: Split, other: Split) -> bool:
+    return all(
+        torch.equal(a.pixels, b.pixels) and torch.equal(a.labels, b.labels) for a, b in zip(one, other, strict=True)
+    )
+
+
+def test_unpacked_files_are_read_like_the_archives(
+    mnist: tuple[DataSet, list[Bytes]], cifar: tuple[DataSet, list[tuple[Bytes, list[int]]]], tmp_path: Path
+) -> None:
+    for (dataset, _), unpack in ((mnist, unpack_mnist), (cifar, unpack_cifar)):
+        packed = load_images(dataset, tmp_path)
+        unpacked = unpack(dataset, tmp_path)
+        assert missing(unpacked, tmp_path) == []
+        assert same(packed, load_images(unpacked, tmp_path))
+
+
+def test_checksums_of_unpacked_batches_are_those_of_torchvision() -> None:
+    torchvision: Any = import_module("torchvision.datasets")
+    for name, other in (("cifar10", torchvision.CIFAR10), ("cifar100", torchvision.CIFAR100)):
+        (file,) = find(name).files
+        found = [(part.name, part.md5) for part in file.parts]
+        assert found == [(f"{other.base_folder}/{name}", md5) for name, md5 in [*other.train_list, *other.test_list]]
+
+
+def test_an_unpacked_batch_is_damaged_or_missing(
+    cifar: tuple[DataSet, list[tuple[Bytes, list[int]]]], tmp_path: Path
+) -> None:
+    dataset = unpack_cifar(cifar[0], tmp_path)
+    path = tmp_path / dataset.files[0].parts[-1].name
+    path.write_bytes(path.read_bytes() + b"x")
+    with pytest.raises(UsageError, match=rf"{path.name}` is damaged or another file: .* the MD5") as caught:
+        load_images(dataset, tmp_path)
+    assert dataset.files[0].url in caught.value.help
+    path.unlink()
+    with pytest.raises(UsageError, match=f"lacks `{dataset.files[0].name}` of"):
+        load_images(dataset, tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("damage", "said"),
+    [
+        (lambda data: data[:-1], "is cut off"),
+        (lambda data: data + b"x", "is another file: it has"),
+        (lambda data: b"\0\0\x08\x01" + data[4:], "is no IDX file with 3 axes of bytes: it begins with 00 00 08 01"),
+        (lambda data: b"\0\0\x0d\x03" + data[4:], "is no IDX file with 3 axes of bytes"),
+        (lambda data: data[:7] + b"\x09" + data[8:], "says that it holds 9 × 28 × 28 bytes"),
+    ],
+)
+def test_an_unpacked_idx_file_is_another_one(
+    mnist: tuple[DataSet, list[Bytes]], tmp_path: Path, damage: Callable[[bytes], bytes], said: str
+) -> None:
+    dataset = unpack_mnist(mnist[0], tmp_path)
+    path = tmp_path / dataset.files[0].parts[0].name
+    path.write_bytes(damage(path.read_bytes()))
+    with pytest.raises(UsageError, match=said):
+        load_images(dataset, tmp_path)
+
+
+def test_sizes_of_the_unpacked_idx_files_are_those_of_their_heads() -> None:
+    """16 and 8 bytes of head, then a byte for each of the published numbers."""
+    sizes = [file.parts[0].size for file in find("mnist").files]
+    train, test = find("mnist").images
+    assert sizes == [16 + train * 784, 8 + train, 16 + test * 784, 8 + test]
 
 
 def test_a_pickle_that_would_run_code_is_not_read(tmp_path: Path) -> None:
@@ -198,57 +251,12 @@ def test_a_pickle_that_would_run_code_is_not_read(tmp_path: Path) -> None:
         def __reduce__(self) -> tuple[Callable[[str], object], tuple[str]]:
             return eval, (f"__import__('pathlib').Path({str(tmp_path / 'ran')!r}).touch()",)
 
-    dataset = put(tmp_path, find("cifar100"), [archive({"cifar-100-python/train": pickle.dumps(Evil(), 2)})])
+    harmless = pickled({"data": np.zeros((1, 3072), np.uint8), "fine_labels": [0]})
+    members = {"cifar-100-python/train": pickle.dumps(Evil(), 2), "cifar-100-python/test": harmless}
+    dataset = put(tmp_path, find("cifar100"), [archive(members)])
     with pytest.raises(UsageError, match=r"wants to run `.*eval`"):
-        load_split(dataset, tmp_path)
+        load_images(dataset, tmp_path)
+    unpacked = unpack_cifar(dataset, tmp_path)
+    with pytest.raises(UsageError, match=r"wants to run `.*eval`"):
+        load_images(unpacked, tmp_path)
     assert not (tmp_path / "ran").exists()
-
-
-# Download
-
-
-@pytest.fixture
-def server(tmp_path: Path) -> Iterator[str]:
-    """The address of a server of the folder `published`."""
-    (tmp_path / "published").mkdir()
-    handler = partial(SimpleHTTPRequestHandler, directory=str(tmp_path / "published"))
-    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as http:
-        Thread(target=http.serve_forever, daemon=True).start()
-        yield f"http://127.0.0.1:{http.server_port}/"
-        http.shutdown()
-
-
-def test_only_missing_files_are_fetched(tmp_path: Path, server: str) -> None:
-    contents = [f"file {number}".encode() for number in range(4)]
-    dataset = put(tmp_path / "published", find("mnist"), contents, server)
-    names = [file.name for file in dataset.files]
-    (tmp_path / "MNIST" / "raw").mkdir(parents=True)
-    (tmp_path / names[0]).write_bytes(b"already there")
-    said: list[str] = []
-    fetch_missing(dataset, tmp_path, said.append)
-    assert said == [f"fetching {file.url}" for file in dataset.files[1:]]
-    found = [(tmp_path / name).read_bytes() for name in names]
-    assert found == [b"already there", *contents[1:]]
-
-
-def test_another_file_is_not_kept(tmp_path: Path, server: str) -> None:
-    dataset = put(tmp_path / "published", find("cifar10"), [b"the archive"], server)
-    (tmp_path / "published" / dataset.files[0].name).write_bytes(b"a page that asks to log in")
-    with pytest.raises(UsageError, match=r"cifar-10-python.tar.gz` is cut off, damaged or another file"):
-        fetch_missing(dataset, tmp_path / "data", lambda _: None)
-    assert not (tmp_path / "data").exists()
-
-
-def test_a_server_that_has_not_the_file_or_is_not_there(tmp_path: Path, server: str) -> None:
-    for address in (server, "http://127.0.0.1:9/"):
-        file = DataFile(name="x", url=f"{address}x", sha256="")
-        dataset = find("cifar10").model_copy(update={"files": (file,)})
-        with pytest.raises(UsageError, match=r"cannot fetch http://127.0.0.1:\d+/x: .*(404|refused)") as caught:
-            fetch_missing(dataset, tmp_path, lambda _: None)
-        assert "`DIR/x`" in caught.value.help
-
-
-def test_imagenet_is_not_fetched(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="cannot be downloaded freely") as caught:
-        fetch_missing(find("imagenet"), tmp_path, lambda _: None)
-    assert "`DIR/train/CLASS/*.JPEG`" in caught.value.help

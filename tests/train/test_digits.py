@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from cldfc.train.catalogue import DATA_DIR, find
-from cldfc.train.data.loader import load_split
+from cldfc.train.data.reader import load_images
 from cldfc.train.images import Images, Split, standardise
 
 DIGITS = find("digits")
@@ -18,7 +18,7 @@ DIGITS = find("digits")
 
 @pytest.fixture(scope="module")
 def split() -> Split:
-    return load_split(DIGITS, DATA_DIR)
+    return load_images(DIGITS, DATA_DIR)
 
 
 def rows(images: Images) -> list[bytes]:
@@ -31,6 +31,7 @@ def test_sizes(split: Split) -> None:
     assert split.train.pixels.shape == (1437, *DIGITS.shape)
     assert split.test.pixels.shape == (360, *DIGITS.shape)
     assert split.train.pixels.dtype == torch.uint8
+    assert DIGITS.images == (len(split.train), len(split.test))
 
 
 def test_every_digit_stands_in_exactly_one_part(split: Split) -> None:

@@ -19,6 +19,7 @@ from cldfc.train.device import Device
 from cldfc.train.evaluate import evaluate_run
 from cldfc.train.images import Images
 from cldfc.train.recipe import change_recipe
+from cldfc.train.run import RunRecord
 from cldfc.train.setting import Setting
 from cldfc.train.train import train_network
 
@@ -85,10 +86,10 @@ def test_it_trains_and_is_evaluated_from_the_files(
     result = train_network(Compiled("", source, "Tiny"), SMALL, RECIPE, tmp_path / "run", Setting(data_dir=folder))
     assert result.final.epoch == 2
 
-    def find_small(_name: str) -> DataSet:
+    def small(_record: RunRecord) -> DataSet:
         return SMALL
 
-    monkeypatch.setattr("cldfc.train.evaluate.find", find_small)
+    monkeypatch.setattr("cldfc.train.evaluate.recorded_dataset", small)
     assert evaluate_run(tmp_path / "run", lambda _spec, _record: source, folder).agrees
 
 
@@ -111,5 +112,5 @@ def test_folders_that_are_not_those_of_the_data_set(folder: Path, tmp_path: Path
     assert "`DIR/val/CLASS/*.JPEG`" in caught.value.help
     for name in ("train/n01", "train/n02", "val/n01", "val/n02"):
         (tmp_path / name).mkdir(parents=True)
-    with pytest.raises(UsageError, match="holds no images of some class"):
+    with pytest.raises(UsageError, match=r"train/n01` holds no images"):
         open_loader(SMALL, RECIPE, device, tmp_path)

@@ -1,4 +1,4 @@
-"""CIFAR-10 and CIFAR-100: pickled batches in a gzipped archive."""
+"""CIFAR-10 and CIFAR-100: pickled batches, in a gzipped archive or unpacked from it."""
 
 from __future__ import annotations
 
@@ -7,33 +7,16 @@ import pickle
 import tarfile
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import torch
 
 from cldfc.diagnostics import UsageError
 from cldfc.train.catalogue import DataSet
-from cldfc.train.data.files import read_published, require
+from cldfc.train.data.files import is_packed, read_part, read_published, require
 from cldfc.train.images import Images, Split
-
-
-class Layout(NamedTuple):
-    """The members of an archive with training and with test images, and the key of their labels."""
-
-    train: Sequence[str]
-    test: Sequence[str]
-    labels: str
-
-
-LAYOUTS = {
-    "cifar10": Layout(
-        [f"cifar-10-batches-py/data_batch_{number}" for number in range(1, 6)],
-        ["cifar-10-batches-py/test_batch"],
-        "labels",
-    ),
-    "cifar100": Layout(["cifar-100-python/train"], ["cifar-100-python/test"], "fine_labels"),
-}
+from cldfc.train.published import DataFile
 
 ALLOWED = {
     ("numpy", "ndarray"),
@@ -45,32 +28,46 @@ ALLOWED = {
 
 
 def load(dataset: DataSet, folder: Path) -> Split:
-    """The images, pixels from 0 to 255, read out of the archive in memory.
+    """The images, pixels from 0 to 255; an archive is read in memory.
 
-    Raises UsageError when the archive is missing or not the published one.
+    Raises UsageError when the archive is missing or not the published one, and no batches have been unpacked.
     Source: A. Krizhevsky, Learning multiple layers of features from tiny images, 2009.
     """
     require(dataset, folder)
-    layout = LAYOUTS[dataset.name]
-    data = read_published(dataset.files[0], folder)
+    (file,) = dataset.files
+    if is_packed(file, folder):
+        *train, test = read_archive(file, folder)
+    else:
+        *train, test = (read_part(part, file, folder) for part in file.parts)
+    return Split(read_batches(train), read_batches([test]))
+
+
+def read_archive(file: DataFile, folder: Path) -> list[bytes]:
+    """The batches in an archive."""
+    data = read_published(file, folder)
     with tarfile.open(fileobj=io.BytesIO(data), mode="r:gz") as archive:
-        return Split(*(read_members(archive, names, layout.labels) for names in (layout.train, layout.test)))
+        return [read_member(archive, part.name) for part in file.parts]
 
 
-def read_members(archive: tarfile.TarFile, names: Sequence[str], labels: str) -> Images:
-    """The images of some members of an archive, in the order of their names."""
-    batches = [read_batch(archive, name) for name in names]
-    pixels = np.concatenate([np.asarray(batch["data"], np.uint8).reshape(-1, 3, 32, 32) for batch in batches])
-    classes = [label for batch in batches for label in batch[labels]]
-    return Images(torch.tensor(pixels), torch.tensor(classes))
-
-
-def read_batch(archive: tarfile.TarFile, name: str) -> dict[str, Any]:
-    """The dictionary that a member of an archive holds."""
+def read_member(archive: tarfile.TarFile, name: str) -> bytes:
+    """What a member of an archive holds."""
     file = archive.extractfile(name)
     assert file is not None
+    return file.read()
+
+
+def read_batches(batches: Sequence[bytes]) -> Images:
+    """The images of some batches, in their order, by their fine labels where there are two."""
+    found = [read_batch(batch) for batch in batches]
+    pixels = np.concatenate([np.asarray(batch["data"], np.uint8).reshape(-1, 3, 32, 32) for batch in found])
+    labels = [batch["labels" if "labels" in batch else "fine_labels"] for batch in found]
+    return Images(torch.tensor(pixels), torch.tensor([label for part in labels for label in part]))
+
+
+def read_batch(batch: bytes) -> dict[str, Any]:
+    """The dictionary that a batch holds."""
     # Python 2 wrote the batches; its strings are bytes.
-    return Batches(file, encoding="latin1").load()
+    return Batches(io.BytesIO(batch), encoding="latin1").load()
 
 
 class Batches(pickle.Unpickler):

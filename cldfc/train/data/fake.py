@@ -7,14 +7,14 @@ from pathlib import Path
 import torch
 from torch import Generator
 
-from cldfc.train.catalogue import DataSet
+from cldfc.train.catalogue import FAKE_IMAGES, DataSet
 from cldfc.train.images import Images, Split
 
 
 def load(dataset: DataSet, folder: Path) -> Split:
-    """The same 1,024 training and 256 test images at each call, pixels from 0 to 255; no folder is needed."""
+    """The same training and test images at each call, pixels from 0 to 255; no folder is needed."""
     draw = Generator().manual_seed(0)
-    return Split(make_images(dataset, 1024, draw), make_images(dataset, 256, draw))
+    return Split(*(make_images(dataset, count, draw) for count in FAKE_IMAGES))
 
 
 def make_images(dataset: DataSet, count: int, draw: Generator) -> Images:

@@ -1,167 +1,35 @@
-"""ImageNet: JPEG files in class folders, read and cut by worker processes as they are needed."""
+"""ImageNet: JPEG files in class folders."""
 
 from __future__ import annotations
 
-import hashlib
-import os
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
-from importlib import import_module
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, cast
-
-import torch
-from PIL import Image
-from torch import Generator, Tensor
-from torch.utils.data import DataLoader, Dataset
 
 from cldfc.diagnostics import UsageError
-from cldfc.train.batches import steps_per_epoch
 from cldfc.train.catalogue import DataSet
+from cldfc.train.data.class_folders import Sample, class_names, list_samples
 from cldfc.train.data.files import how_to_get, require
-from cldfc.train.device import Device
-from cldfc.train.images import Images
-from cldfc.train.recipe import EPOCH_LIMIT, Recipe
-
-# torchvision carries no types.
-datasets: Any = import_module("torchvision.datasets")
-v2: Any = import_module("torchvision.transforms.v2")
-
-MOST_WORKERS = 16
-PATIENCE = 300
-"""Seconds that a worker may take for a batch; without an end a dead worker would be waited for for ever."""
-
-Sample = tuple[str, int]
-"""The path of an image file, and its class."""
-
-Cut = Callable[[Image.Image], Tensor]
-"""Makes an image as large as the network's input; the result is channels × height × width, uint8."""
+from cldfc.train.images import ImageFiles
 
 
-@dataclass(frozen=True, slots=True)
-class Stream:
-    """Batches of images that worker processes read from files."""
-
-    train: Sequence[Sample]
-    test: Sequence[Sample]
-    dataset: DataSet
-    recipe: Recipe
-    device: Device
-
-    @property
-    def steps(self) -> int:
-        """Number of training batches in an epoch."""
-        return steps_per_epoch(len(self.train), self.recipe)
-
-    def train_batches(self, epoch: int, first: int = 0) -> Iterator[Images]:
-        """The batches of an epoch: images cut at a random place and scale, and mirrored half of the time."""
-        chance = Generator().manual_seed(self.recipe.seed * EPOCH_LIMIT + epoch)
-        order = torch.randperm(len(self.train), generator=chance)[: self.steps * self.recipe.batch]
-        shown = [int(place) for place in order[first * self.recipe.batch :]]
-        cut = random_cut(self.dataset, self.recipe)
-        return self.read(Files(self.train, shown, cut, (self.recipe.seed, epoch)))
-
-    def test_batches(self) -> Iterator[Images]:
-        """All test images: scaled, and cut in the centre."""
-        return self.read(Files(self.test, range(len(self.test)), centre_cut(self.dataset), (0, 0)))
-
-    def read(self, files: Files) -> Iterator[Images]:
-        """The batches of some files, on the device. Raises UsageError when one cannot be read."""
-        for pixels, labels, unreadable in batches(files, self.recipe.batch, self.device.kind == "cuda"):
-            if unreadable:
-                raise UsageError(f"cannot read the image {unreadable}", "mend or delete the file")
-            yield Images(*(part.to(self.device.torch, non_blocking=True) for part in (pixels, labels)))
-
-
-@dataclass(frozen=True, slots=True)
-class Files(Dataset[tuple[Tensor, int, str]]):
-    """Images as they are cut: a pure function of the seeds and of which file it is, in whichever process."""
-
-    samples: Sequence[Sample]
-    shown: Sequence[int]
-    cut: Cut
-    seeds: tuple[int, int]
-
-    def __len__(self) -> int:
-        return len(self.shown)
-
-    def __getitem__(self, place: int) -> tuple[Tensor, int, str]:
-        """Pixels, class, and what is wrong with the file, if anything."""
-        path, label = self.samples[self.shown[place]]
-        try:
-            image = Image.open(path).convert("RGB")
-        except (OSError, SyntaxError, Image.DecompressionBombError) as error:
-            return torch.empty(0), label, f"`{path}`: {error}"
-        # The transforms draw from the generator of the process.
-        with torch.random.fork_rng(devices=[]):  # pyright: ignore[reportUnknownMemberType]
-            torch.manual_seed(seed_of(*self.seeds, self.shown[place]))  # pyright: ignore[reportUnknownMemberType]
-            return self.cut(image), label, ""
-
-
-def seed_of(*numbers: int) -> int:
-    """A seed of 32 bits for the numbers; those of neighbours have nothing in common."""
-    digest = hashlib.blake2b(repr(numbers).encode(), digest_size=4).digest()
-    return int.from_bytes(digest)
-
-
-def collate(samples: Sequence[tuple[Tensor, int, str]]) -> tuple[Tensor, Tensor, str]:
-    """A batch of samples, or what is wrong with the first that could not be read."""
-    unreadable = next((error for _, _, error in samples if error), "")
-    pixels = torch.empty(0) if unreadable else torch.stack([pixels for pixels, _, _ in samples])
-    return pixels, torch.tensor([label for _, label, _ in samples]), unreadable
-
-
-def batches(files: Files, batch: int, pinned: bool) -> Iterator[tuple[Tensor, Tensor, str]]:
-    """The batches of some files, read by as many processes as there are processors; raises UsageError when one dies."""
-    workers = min(os.cpu_count() or 1, MOST_WORKERS, -(-len(files) // batch))
-    loader: Any = DataLoader(
-        files,
-        batch,
-        num_workers=workers,
-        collate_fn=collate,
-        pin_memory=pinned,
-        timeout=PATIENCE,
-        generator=Generator(),
-    )
-    try:
-        yield from loader
-    except RuntimeError as error:
-        raise UsageError(
-            f"a process that reads images has failed: {error}", "it may lack memory: use less `--batch`"
-        ) from error
-
-
-def random_cut(dataset: DataSet, recipe: Recipe) -> Cut:
-    """A part of 8 % to all of the area, of any shape from 3:4 to 4:3, scaled to the size of the network's input."""
-    size = dataset.shape[1:]
-    mirrored = [v2.RandomHorizontalFlip()] if recipe.flip else []
-    return v2.Compose([v2.RandomResizedCrop(size, antialias=True), *mirrored, v2.PILToTensor()])
-
-
-def centre_cut(dataset: DataSet) -> Cut:
-    """The centre of the image, scaled so that its shorter side is 8/7 of the input's: 256 for 224."""
-    size = dataset.shape[1:]
-    return v2.Compose([v2.Resize(max(size) * 8 // 7, antialias=True), v2.CenterCrop(size), v2.PILToTensor()])
-
-
-def open_folders(dataset: DataSet, recipe: Recipe, device: Device, folder: Path) -> Stream:
+def load(dataset: DataSet, folder: Path) -> ImageFiles:
     """The files of the class folders in `train` and `val`; classes are numbered by the order of their names.
 
     Raises UsageError when there are other classes than the data set has, or one is empty.
+    Source: O. Russakovsky et al., ImageNet large scale visual recognition challenge, 2015.
     """
     require(dataset, folder)
-    train, test = (list_files(folder / name, dataset) for name in dataset.folders)
-    return Stream(train, test, dataset, recipe, device)
+    return ImageFiles(*(list_files(folder / name, dataset) for name in dataset.folders))
 
 
 def list_files(folder: Path, dataset: DataSet) -> Sequence[Sample]:
     """The image files of a folder of class folders, in the order of their names."""
     try:
-        found = datasets.ImageFolder(folder)
-    except FileNotFoundError as error:
-        raise UsageError(f"`{folder}` holds no images of some class: {error}", how_to_get(dataset)) from error
-    if len(found.classes) != dataset.classes:
+        count = len(class_names(folder))
+        if count == dataset.classes:
+            return list_samples(folder)
+    except OSError as error:
         raise UsageError(
-            f"`{folder}` has {len(found.classes):,} class folders, not {dataset.classes:,}", how_to_get(dataset)
-        )
-    return cast(Sequence[Sample], found.samples)
+            f"cannot read `{error.filename}`: {error.strerror}", "give a folder that may be read"
+        ) from error
+    raise UsageError(f"`{folder}` has {count:,} class folders, not {dataset.classes:,}", how_to_get(dataset))

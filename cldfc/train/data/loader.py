@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
-from importlib import import_module
 from pathlib import Path
-from typing import Protocol, cast
+from typing import Protocol
 
 from cldfc.train.batches import Framed, epoch_batches, frame, steps_per_epoch
 from cldfc.train.catalogue import DataSet
+from cldfc.train.data.reader import load_images
 from cldfc.train.device import Device
-from cldfc.train.images import Images, Split
+from cldfc.train.images import ImageFiles, Images
 from cldfc.train.recipe import Recipe
 
 
@@ -57,18 +57,13 @@ class Resident:
         return (self.test[at : at + self.recipe.batch] for at in range(0, len(self.test), self.recipe.batch))
 
 
-def load_split(dataset: DataSet, folder: Path) -> Split:
-    """The images of a data set, read by the function `load` of its reader; raises UsageError if they are not there."""
-    reader = import_module(f"cldfc.train.data.{dataset.reader}")
-    return cast(Callable[[DataSet, Path], Split], reader.load)(dataset, folder)
-
-
 def open_loader(dataset: DataSet, recipe: Recipe, device: Device, folder: Path) -> Loader:
     """The batches of a data set; raises UsageError when its files are not all there, or are not what they should be."""
-    if dataset.reader == "imagenet":
+    found = load_images(dataset, folder)
+    if isinstance(found, ImageFiles):
         # torchvision's import takes as long as torch's.
-        from cldfc.train.data.imagenet import open_folders
+        from cldfc.train.data.stream import Stream
 
-        return open_folders(dataset, recipe, device, folder)
-    split = load_split(dataset, folder).to(device.torch)
+        return Stream(found, dataset, recipe, device)
+    split = found.to(device.torch)
     return Resident(frame(split.train, recipe), split.test, recipe)

@@ -1,17 +1,24 @@
-"""MNIST: gzipped IDX files."""
+"""MNIST: IDX files, gzipped or unpacked."""
 
 from __future__ import annotations
 
 import gzip
+import math
 import struct
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
-from cldfc.train.catalogue import DataFile, DataSet
-from cldfc.train.data.files import read_published, require
+from cldfc.diagnostics import UsageError
+from cldfc.train.catalogue import DataSet
+from cldfc.train.data.files import is_packed, read_part, read_published, require
 from cldfc.train.images import Images, Split
+from cldfc.train.published import DataFile
+
+AXES_OF_IMAGES, AXES_OF_LABELS = 3, 1
+BYTES = 8
+"""How an IDX file says that its numbers are bytes."""
 
 
 def load(dataset: DataSet, folder: Path) -> Split:
@@ -21,20 +28,36 @@ def load(dataset: DataSet, folder: Path) -> Split:
     Source: Y. LeCun, C. Cortes and C. Burges, The MNIST database of handwritten digits, 1998.
     """
     require(dataset, folder)
-    parts = [read_idx(read_zipped(file, folder)) for file in dataset.files]
+    axes = (AXES_OF_IMAGES, AXES_OF_LABELS) * 2
+    parts = [read_array(file, folder, count) for file, count in zip(dataset.files, axes, strict=True)]
     return Split(labelled(parts[0], parts[1]), labelled(parts[2], parts[3]))
 
 
-def read_zipped(file: DataFile, folder: Path) -> bytes:
-    """What a gzipped file holds."""
-    return gzip.decompress(read_published(file, folder))
+def read_array(file: DataFile, folder: Path, axes: int) -> Tensor:
+    """The array in a published file, or in what has been unpacked from it."""
+    if is_packed(file, folder):
+        return read_idx(gzip.decompress(read_published(file, folder)), axes, str(folder / file.name))
+    (part,) = file.parts
+    return read_idx(read_part(part, file, folder), axes, str(folder / part.name))
 
 
-def read_idx(data: bytes) -> Tensor:
-    """The array of an IDX file of bytes: its number of axes, its sizes, its numbers."""
-    axes = data[3]
+def read_idx(data: bytes, axes: int, where: str) -> Tensor:
+    """The array of an IDX file of bytes: its number of axes, its sizes, its numbers.
+
+    Raises UsageError unless the head says that, and the file is as long as the sizes make it.
+    """
     first = 4 + 4 * axes
+    if len(data) < first or data[:4] != bytes([0, 0, BYTES, axes]):
+        raise UsageError(
+            f"`{where}` is no IDX file with {axes} axes of bytes: it begins with {data[:4].hex(' ')}",
+            "delete it, then fetch it again with `--download`",
+        )
     sizes: tuple[int, ...] = struct.unpack(f">{axes}I", data[4:first])
+    if first + math.prod(sizes) != len(data):
+        raise UsageError(
+            f"`{where}` says that it holds {' × '.join(map(str, sizes))} bytes, and holds {len(data) - first:,}",
+            "delete it, then fetch it again with `--download`",
+        )
     return torch.frombuffer(bytearray(data[first:]), dtype=torch.uint8).view(sizes)
 
 

@@ -1,0 +1,92 @@
+"""What a training would do, without doing it: `cldfc train --dry-run`.
+
+As text it is a recipe file: `--recipe` reads it again.
+"""
+
+from __future__ import annotations
+
+import os
+import textwrap
+from collections.abc import Mapping
+from pathlib import Path
+
+from cldfc.network.cost import cost_of_network
+from cldfc.syntax.spelling import ascii_name
+from cldfc.train.catalogue import DATA_DIR
+from cldfc.train.data.files import how_to_get, missing
+from cldfc.train.default_recipe import origin_of
+from cldfc.train.recipe_file import as_toml
+from cldfc.train.run import free_folder
+from cldfc.training import Plan
+
+WIDTH = 80
+MARGIN = 10
+
+
+def origins_of(plan: Plan, given: Mapping[str, str]) -> dict[str, str]:
+    """For each field of the recipe where its value comes from; `given` says it of those that somebody has set."""
+    fields = plan.recipe.model_dump()
+    return {name: given.get(name) or origin_of(name, plan.dataset, plan.convolutions) for name in fields}
+
+
+def plan_as_data(plan: Plan, given: Mapping[str, str], output: Path | None, data_dir: Path | None) -> dict[str, object]:
+    """A training as plain data; `folder` is the run folder that it would make. torch is loaded here."""
+    from cldfc.train.batches import steps_per_epoch
+    from cldfc.train.device import choose_device
+
+    steps = steps_per_epoch(plan.dataset.images[0], plan.recipe)
+    written, cost = cost_of_network(plan.graph.as_written), cost_of_network(plan.graph)
+    model = ascii_name(plan.graph.program.model)
+    return {
+        "kind": "dry_run",
+        "model": model,
+        "parameters": written.parameters,
+        "multiply_adds": cost.multiply_adds,
+        "convolutions": plan.convolutions,
+        "depth": cost.depth,
+        "data": plan.dataset.name,
+        "split": plan.dataset.split,
+        "missing": missing(plan.dataset, data_dir or DATA_DIR),
+        "steps_per_epoch": steps,
+        "steps": steps * plan.recipe.epochs,
+        "device": str(choose_device(plan.recipe.precise)),
+        "folder": str(output or free_folder(model, plan.dataset.name)),
+        "recipe": plan.recipe.model_dump(),
+        "origins": origins_of(plan, given),
+    }
+
+
+def plan_as_text(plan: Plan, given: Mapping[str, str], output: Path | None, data_dir: Path | None) -> str:
+    """The same as a recipe file, with all else in its comments."""
+    data = plan_as_data(plan, given, output, data_dir)
+    there = " (exists already: give another one)" if output and os.path.lexists(output) else ""
+    network = (
+        f"{data['model']}: {data['parameters']:,} parameters, {data['multiply_adds']:,} multiply-adds, "
+        f"{data['convolutions']:,} convolutions as written, {data['depth']:,} layers deep"
+    )
+    lines = {
+        "network": network,
+        "data": f"{plan.dataset.name}: {plan.dataset.split}{lacking(plan, data_dir)}",
+        "steps": f"{data['steps_per_epoch']:,} in an epoch, {data['steps']:,} in all",
+        "device": data["device"],
+        "folder": f"{data['folder']}{there}",
+    }
+    head = "".join(f"{comment(name, str(text))}\n" for name, text in lines.items())
+    return f"# nothing has been trained or written\n{head}\n{as_toml(plan.recipe, origins_of(plan, given))}"
+
+
+def comment(name: str, text: str) -> str:
+    """A name and what is said about it, as a comment in lines of at most 80 columns."""
+    first, rest = f"# {name:<{MARGIN - 2}}", "#".ljust(MARGIN)
+    return textwrap.fill(
+        text, WIDTH, initial_indent=first, subsequent_indent=rest, break_long_words=False, break_on_hyphens=False
+    )
+
+
+def lacking(plan: Plan, data_dir: Path | None) -> str:
+    """What of the data set is not at hand, and what to do; nothing where all is."""
+    folder = data_dir or DATA_DIR
+    lacks = missing(plan.dataset, folder)
+    if not lacks:
+        return ""
+    return f" `{folder}` lacks {', '.join(f'`{name}`' for name in lacks)}: {how_to_get(plan.dataset)}."

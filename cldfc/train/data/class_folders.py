@@ -1,0 +1,132 @@
+"""Image files in class folders, `train/CLASS/*` and `test/CLASS/*`: which there are; none is opened.
+
+The order of classes and files is that of torchvision's `ImageFolder`.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from cldfc.diagnostics import UsageError
+
+TRAIN, TESTS = "train", ("test", "val")
+"""The folders with training images, and with test images: the first of them that is there."""
+
+IMAGES = (".jpg", ".jpeg", ".png", ".ppm", ".bmp", ".pgm", ".tif", ".tiff", ".webp")
+"""Endings of image files, in small or capital letters."""
+
+PASSED_OVER = {"thumbs.db", "desktop.ini"}
+"""Files that file managers leave behind; hidden ones are passed over, too."""
+
+LAYOUT = "`{0}/train/CLASS/*.png` and `{0}/test/CLASS/*.png`, or `val` in the place of `test`"
+
+
+class Sample(NamedTuple):
+    """The path of an image file, and its class."""
+
+    path: str
+    label: int
+
+
+class ClassFolders(NamedTuple):
+    """A folder with training and test images in class folders."""
+
+    train: Path
+    test: Path
+    classes: tuple[str, ...]
+    train_samples: Sequence[Sample]
+    test_samples: Sequence[Sample]
+
+    @property
+    def images(self) -> tuple[int, int]:
+        """Number of training images, and of test images."""
+        return len(self.train_samples), len(self.test_samples)
+
+    @property
+    def split(self) -> str:
+        """Which images are trained on and which are tested on, in one sentence."""
+        train, test = self.images
+        return f"Class folders: {train:,} training images of `{self.train}`, {test:,} test images of `{self.test}`."
+
+
+def look_at_folder(name: str) -> ClassFolders:
+    """The class folders in a folder; a relative one lies in the working directory.
+
+    Raises UsageError when it is not there or cannot be read, or holds no classes, only one, other ones to
+    test on than to train on, a class without images, or a file that is no image.
+    """
+    try:
+        return class_folders_in(Path(os.path.expanduser(name)), name)
+    except OSError as error:
+        raise UsageError(
+            f"cannot read `{error.filename}`: {error.strerror}", "give a folder that may be read"
+        ) from error
+
+
+def class_folders_in(folder: Path, name: str) -> ClassFolders:
+    """The class folders in a folder of that name. Raises UsageError, OSError."""
+    if not name or not folder.is_dir():
+        where = "" if folder.is_absolute() else f"; the working directory is `{Path.cwd()}`"
+        raise UsageError(f"there is no folder `{name}`{where}", f"name one with {LAYOUT.format('PATH')}")
+    tests = [folder / part for part in TESTS if (folder / part).is_dir()]
+    if not (folder / TRAIN).is_dir() or not tests:
+        lacking = TRAIN if tests else TESTS[0]
+        raise UsageError(f"`{name}` has no folder `{lacking}`", f"lay the images out as {LAYOUT.format(name)}")
+    train, test = folder / TRAIN, tests[0]
+    classes = class_names(train)
+    check_classes(train, test, classes)
+    return ClassFolders(train, test, classes, list_samples(train), list_samples(test))
+
+
+def check_classes(train: Path, test: Path, classes: Sequence[str]) -> None:
+    """Raises UsageError unless there are two classes or more, and the same to test on as to train on."""
+    if len(classes) < 2:
+        count = f"only the class `{classes[0]}`" if classes else "no class folders"
+        raise UsageError(f"`{train}` has {count}", "make a folder for each class, at least two, with its images in it")
+    tested = class_names(test)
+    for name in sorted({*classes} ^ {*tested}):
+        has, lacks = (train, test) if name in classes else (test, train)
+        raise UsageError(
+            f"the class `{name}` is in `{has}` and not in `{lacks}`",
+            f"make the folder `{lacks / name}` with images of that class, or take the class away",
+        )
+
+
+def class_names(folder: Path) -> tuple[str, ...]:
+    """The folders in a folder, in their order; hidden ones are passed over. Raises OSError."""
+    return tuple(sorted(path.name for path in folder.iterdir() if path.is_dir() and path.name[0] != "."))
+
+
+def list_samples(folder: Path) -> list[Sample]:
+    """All images of a folder with class folders.
+
+    Raises UsageError when a class has none, or a file is no image; OSError when a folder cannot be read.
+    """
+    samples: list[Sample] = []
+    for label, name in enumerate(class_names(folder)):
+        own = [Sample(path, label) for path in image_files(folder / name)]
+        if not own:
+            endings = ", ".join(IMAGES)
+            raise UsageError(f"`{folder / name}` holds no images", f"put files into it that end in one of {endings}")
+        samples += own
+    return samples
+
+
+def image_files(folder: Path) -> Iterator[str]:
+    """The image files of a class, also those in folders within it. Raises UsageError for a file that is none."""
+    for root, _, names in sorted(os.walk(folder, onerror=fail, followlinks=True)):
+        for name in sorted(names):
+            if name.startswith(".") or name.lower() in PASSED_OVER:
+                continue
+            if not name.lower().endswith(IMAGES):
+                endings = ", ".join(IMAGES)
+                raise UsageError(f"`{Path(root, name)}` is no image file", f"take it away; images end in {endings}")
+            yield os.path.join(root, name)
+
+
+def fail(error: OSError) -> None:
+    """Raise an error that `os.walk` would pass over."""
+    raise error

@@ -1,0 +1,118 @@
+"""Fetches the files of data sets: written aside, hashed on the way, and named when they are the published ones."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import tempfile
+from collections.abc import Callable, Generator, Iterator
+from contextlib import contextmanager
+from http.client import HTTPException
+from pathlib import Path
+from typing import BinaryIO
+from urllib.error import HTTPError, URLError
+from urllib.request import urlopen
+
+from cldfc.diagnostics import UsageError
+from cldfc.train.catalogue import DataSet
+from cldfc.train.data.bytes_progress import Heard, show_bytes
+from cldfc.train.data.files import check_sum, how_to_get, is_packed, is_unpacked, missing
+from cldfc.train.published import DataFile
+
+PATIENCE = 60
+"""Seconds that a server may stay silent."""
+
+BLOCK = 2**18
+"""Bytes that are read at a time."""
+
+
+def fetch_missing(dataset: DataSet, folder: Path, say: Callable[[str], None]) -> None:
+    """Fetch the files of a data set that the folder lacks; `say` hears each address, and how far it is.
+
+    Raises UsageError when a data set is not offered for download, a server cannot be reached, or
+    what it sends is not the published file, which is then not kept.
+    """
+    if dataset.folders and missing(dataset, folder):
+        raise UsageError(f"`{dataset.name}` cannot be downloaded freely", how_to_get(dataset))
+    for file in dataset.files:
+        if not (is_packed(file, folder) or is_unpacked(file, folder)):
+            say(f"fetching {file.url}")
+            with show_bytes(file.size, say) as heard:
+                fetch(file, folder / file.name, heard)
+
+
+def fetch(file: DataFile, path: Path, heard: Heard) -> None:
+    """Bring a file to its place. Raises UsageError when that fails; the place is then left as it was."""
+    with answer(file, path) as response, opened_aside(path) as aside:
+        digest, size = hashlib.sha256(), 0
+        for block in blocks(response, file, path):
+            aside.write(block)
+            digest.update(block)
+            size += len(block)
+            heard(size)
+        if size < file.size:
+            raise failed(file, path, f"the server stopped after {size:,} of {file.size:,} bytes", "try again")
+        help = f"put the published file at `{path}`"
+        check_sum(file.url, size, "SHA-256", digest.hexdigest(), file.sha256, help)
+
+
+@contextmanager
+def answer(file: DataFile, path: Path) -> Generator[BinaryIO]:
+    """What a server answers. Raises UsageError when there is no server, or it has not the file."""
+    try:
+        response = urlopen(file.url, timeout=PATIENCE)
+    except HTTPError as error:
+        reason = f"the server answers {error.code} {error.reason}"
+        raise failed(file, path, reason, "the address may have changed") from error
+    except (OSError, HTTPException) as error:
+        raise failed(file, path, reason_of(error), "see whether the server can be reached") from error
+    with response:
+        yield response
+
+
+def blocks(response: BinaryIO, file: DataFile, path: Path) -> Iterator[bytes]:
+    """What a server sends, at most a block more than is published. Raises UsageError when it stops in the middle."""
+    left = file.size + BLOCK
+    try:
+        while left > 0 and (block := response.read(min(BLOCK, left))):
+            left -= len(block)
+            yield block
+    except (OSError, HTTPException) as error:
+        got = file.size + BLOCK - left
+        reason = f"{reason_of(error)} after {got:,} of {file.size:,} bytes"
+        raise failed(file, path, reason, "try again") from error
+
+
+def reason_of(error: Exception) -> str:
+    """Why a server could not be reached, or no longer."""
+    reason = error.reason if type(error) is URLError else error
+    if isinstance(reason, TimeoutError):
+        return f"the server was silent for {PATIENCE} seconds"
+    return str(reason) or type(reason).__name__
+
+
+def failed(file: DataFile, path: Path, reason: str, first: str) -> UsageError:
+    """The error for a file that could not be fetched."""
+    return UsageError(f"cannot fetch {file.url}: {reason}", f"{first}, or copy the file to `{path}`")
+
+
+@contextmanager
+def opened_aside(path: Path) -> Generator[BinaryIO]:
+    """A file beside its place, which gets its name when the block ends, or is gone if that fails. Raises UsageError."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, aside = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
+        try:
+            with os.fdopen(handle, "wb") as file:
+                yield file
+                file.flush()
+                os.fsync(file.fileno())
+            os.chmod(aside, 0o644)
+            os.replace(aside, path)
+        except BaseException:
+            os.unlink(aside)
+            raise
+    except OSError as error:
+        raise UsageError(
+            f"`{path}` cannot be written: {error.strerror}", "give another folder by `--data-dir DIR`, or make room"
+        ) from error

@@ -1,0 +1,141 @@
+"""Images that do not lie in memory: worker processes read and cut their files as they are needed."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from importlib import import_module
+from typing import Any
+
+import torch
+from PIL import Image
+from torch import Generator, Tensor
+from torch.utils.data import DataLoader, Dataset
+
+from cldfc.diagnostics import UsageError
+from cldfc.train.batches import steps_per_epoch
+from cldfc.train.catalogue import DataSet
+from cldfc.train.data.class_folders import Sample
+from cldfc.train.data.pictures import UNREADABLE, open_picture
+from cldfc.train.device import Device
+from cldfc.train.images import ImageFiles, Images
+from cldfc.train.recipe import EPOCH_LIMIT, Recipe
+
+# torchvision carries no types.
+v2: Any = import_module("torchvision.transforms.v2")
+
+MOST_WORKERS = 16
+PATIENCE = 300
+"""Seconds that a worker may take for a batch; without an end a dead worker would be waited for for ever."""
+
+Cut = Callable[[Image.Image], Tensor]
+"""Makes an image as large as the network's input; the result is channels × height × width, uint8."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stream:
+    """Batches of images that worker processes read from files."""
+
+    files: ImageFiles
+    dataset: DataSet
+    recipe: Recipe
+    device: Device
+
+    @property
+    def steps(self) -> int:
+        """Number of training batches in an epoch."""
+        return steps_per_epoch(len(self.files.train), self.recipe)
+
+    def train_batches(self, epoch: int, first: int = 0) -> Iterator[Images]:
+        """The batches of an epoch: images cut at a random place and scale, and mirrored half of the time."""
+        chance = Generator().manual_seed(self.recipe.seed * EPOCH_LIMIT + epoch)
+        order = torch.randperm(len(self.files.train), generator=chance)[: self.steps * self.recipe.batch]
+        shown = [int(place) for place in order[first * self.recipe.batch :]]
+        cut = random_cut(self.dataset, self.recipe)
+        return self.read(Files(self.files.train, shown, cut, (self.recipe.seed, epoch), self.dataset.shape[0]))
+
+    def test_batches(self) -> Iterator[Images]:
+        """All test images: scaled, and cut in the centre."""
+        shown, cut = range(len(self.files.test)), centre_cut(self.dataset)
+        return self.read(Files(self.files.test, shown, cut, (0, 0), self.dataset.shape[0]))
+
+    def read(self, files: Files) -> Iterator[Images]:
+        """The batches of some files, on the device. Raises UsageError when one cannot be read."""
+        for pixels, labels, unreadable in batches(files, self.recipe.batch, self.device.kind == "cuda"):
+            if unreadable:
+                raise UsageError(f"cannot read the image {unreadable}", "mend or delete the file")
+            yield Images(*(part.to(self.device.torch, non_blocking=True) for part in (pixels, labels)))
+
+
+@dataclass(frozen=True, slots=True)
+class Files(Dataset[tuple[Tensor, int, str]]):
+    """Images as they are cut: a pure function of the seeds and of which file it is, in whichever process."""
+
+    samples: Sequence[Sample]
+    shown: Sequence[int]
+    cut: Cut
+    seeds: tuple[int, int]
+    channels: int
+
+    def __len__(self) -> int:
+        return len(self.shown)
+
+    def __getitem__(self, place: int) -> tuple[Tensor, int, str]:
+        """Pixels, class, and what is wrong with the file, if anything."""
+        path, label = self.samples[self.shown[place]]
+        try:
+            image = open_picture(path, self.channels)
+        except UNREADABLE as error:
+            return torch.empty(0), label, f"`{path}`: {error}"
+        # The transforms draw from the generator of the process.
+        with torch.random.fork_rng(devices=[]):  # pyright: ignore[reportUnknownMemberType]
+            torch.manual_seed(seed_of(*self.seeds, self.shown[place]))  # pyright: ignore[reportUnknownMemberType]
+            return self.cut(image), label, ""
+
+
+def seed_of(*numbers: int) -> int:
+    """A seed of 32 bits for the numbers; those of neighbours have nothing in common."""
+    digest = hashlib.blake2b(repr(numbers).encode(), digest_size=4).digest()
+    return int.from_bytes(digest)
+
+
+def collate(samples: Sequence[tuple[Tensor, int, str]]) -> tuple[Tensor, Tensor, str]:
+    """A batch of samples, or what is wrong with the first that could not be read."""
+    unreadable = next((error for _, _, error in samples if error), "")
+    pixels = torch.empty(0) if unreadable else torch.stack([pixels for pixels, _, _ in samples])
+    return pixels, torch.tensor([label for _, label, _ in samples]), unreadable
+
+
+def batches(files: Files, batch: int, pinned: bool) -> Iterator[tuple[Tensor, Tensor, str]]:
+    """The batches of some files, read by as many processes as there are processors; raises UsageError when one dies."""
+    workers = min(os.cpu_count() or 1, MOST_WORKERS, -(-len(files) // batch))
+    loader: Any = DataLoader(
+        files,
+        batch,
+        num_workers=workers,
+        collate_fn=collate,
+        pin_memory=pinned,
+        timeout=PATIENCE,
+        generator=Generator(),
+    )
+    try:
+        yield from loader
+    except RuntimeError as error:
+        raise UsageError(
+            f"a process that reads images has failed: {error}", "it may lack memory: use less `--batch`"
+        ) from error
+
+
+def random_cut(dataset: DataSet, recipe: Recipe) -> Cut:
+    """A part of 8 % to all of the area, of any shape from 3:4 to 4:3, scaled to the size of the network's input."""
+    size = dataset.shape[1:]
+    mirrored = [v2.RandomHorizontalFlip()] if recipe.flip else []
+    return v2.Compose([v2.RandomResizedCrop(size, antialias=True), *mirrored, v2.PILToTensor()])
+
+
+def centre_cut(dataset: DataSet) -> Cut:
+    """The centre of the image, scaled so that its shorter side is 8/7 of the input's: 256 for 224."""
+    size = dataset.shape[1:]
+    return v2.Compose([v2.Resize(max(size) * 8 // 7, antialias=True), v2.CenterCrop(size), v2.PILToTensor()])

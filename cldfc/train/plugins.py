@@ -1,0 +1,64 @@
+"""Data sets that other distributions bring, by entry points of the group `cldfc.data_sets`."""
+
+from __future__ import annotations
+
+import textwrap
+from dataclasses import dataclass
+from importlib.metadata import EntryPoint, entry_points
+
+from cldfc.diagnostics import UsageError
+
+GROUP = "cldfc.data_sets"
+
+LONGEST_REASON = 300
+"""Characters of a foreign error that are shown."""
+
+
+@dataclass(frozen=True, slots=True)
+class Plugin:
+    """What an entry point leads to, and where it comes from."""
+
+    name: str
+    distribution: str
+    target: str
+    value: object = None
+
+    def broken(self, reason: str) -> UsageError:
+        """The error for one that cannot be used."""
+        return UsageError(
+            f"the data set `{self.name}` of the distribution `{self.distribution}` cannot be used: {reason}",
+            f"mend it or remove it: `pip uninstall {self.distribution}`",
+        )
+
+
+def plugin_names() -> list[str]:
+    """The names of all entry points, sorted; nothing is loaded."""
+    return sorted({point.name for point in entry_points(group=GROUP)})
+
+
+def load_plugin(name: str) -> Plugin | None:
+    """What the entry point of that name leads to; None where there is none.
+
+    Raises UsageError when there are several, or it cannot be loaded.
+    """
+    found = [described(point) for point in entry_points(group=GROUP, name=name)]
+    if not found:
+        return None
+    if len({(plugin.distribution, plugin.target) for plugin in found}) > 1:
+        others = " and ".join(sorted({f"`{plugin.distribution}`" for plugin in found}))
+        raise UsageError(f"several data sets are called `{name}`: they come with {others}", "uninstall all but one")
+    plugin, point = found[0], next(iter(entry_points(group=GROUP, name=name)))
+    try:
+        return Plugin(plugin.name, plugin.distribution, plugin.target, point.load())
+    except (Exception, SystemExit) as error:
+        raise plugin.broken(f"`{plugin.target}` cannot be loaded: {in_one_line(error)}") from error
+
+
+def in_one_line(error: BaseException) -> str:
+    """An error of foreign code, by its type and what it says."""
+    return textwrap.shorten(f"{type(error).__name__}: {error}", LONGEST_REASON, placeholder=" …")
+
+
+def described(point: EntryPoint) -> Plugin:
+    """What is known of an entry point without loading it."""
+    return Plugin(point.name, point.dist.name if point.dist else "unknown", point.value)

@@ -1,0 +1,66 @@
+"""Small files in the formats of the published ones, with checksums of their own."""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import io
+import pickle
+import struct
+import tarfile
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cldfc.train.catalogue import DataSet
+from cldfc.train.published import DataFile
+
+Bytes = NDArray[np.uint8]
+CHANCE = np.random.default_rng(3)
+
+
+def put(folder: Path, dataset: DataSet, contents: list[bytes], url: str = "http://127.0.0.1:9/") -> DataSet:
+    """The contents as the files of a data set, and the data set with their checksums."""
+    files: list[DataFile] = []
+    for file, content in zip(dataset.files, contents, strict=True):
+        (folder / file.name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / file.name).write_bytes(content)
+        sums = {"size": len(content), "sha256": hashlib.sha256(content).hexdigest()}
+        files.append(file.model_copy(update={"url": url + file.name, **sums}))
+    return dataset.model_copy(update={"files": tuple(files)})
+
+
+def idx(array: Bytes) -> bytes:
+    """A gzipped IDX file, as Y. LeCun describes the format."""
+    return gzip.compress(bytes([0, 0, 8, array.ndim]) + struct.pack(f">{array.ndim}I", *array.shape) + array.tobytes())
+
+
+class PythonTwo(pickle._Pickler):  # pyright: ignore[reportPrivateUsage]
+    """Pickles as Python 2 did, whose strings are bytes; the published batches are such."""
+
+    dispatch: ClassVar[dict[type, Any]] = dict(pickle._Pickler.dispatch)  # pyright: ignore
+
+    def save_string(self, value: str | bytes) -> None:
+        data = value.encode("latin1") if isinstance(value, str) else value
+        self.write(pickle.BINSTRING + struct.pack("<i", len(data)) + data)  # pyright: ignore
+        self.memoize(value)  # pyright: ignore
+
+    dispatch[str] = dispatch[bytes] = save_string
+
+
+def pickled(batch: dict[str, Any]) -> bytes:
+    file = io.BytesIO()
+    PythonTwo(file, 2).dump(batch)
+    return file.getvalue()
+
+
+def archive(members: dict[str, bytes]) -> bytes:
+    file = io.BytesIO()
+    with tarfile.open(fileobj=file, mode="w:gz") as tar:
+        for name, content in members.items():
+            info = tarfile.TarInfo(name)
+            info.size = len(content)
+            tar.addfile(info, io.BytesIO(content))
+    return file.getvalue()

@@ -1,0 +1,261 @@
+"""`folder:PATH`: images in class folders, what is made of them, and what is said when they are no data set."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Callable
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from click.testing import Result
+from networks import ROOT
+from PIL import Image
+from typer.testing import CliRunner
+
+from cldfc.cli import app
+from cldfc.diagnostics import UsageError
+from cldfc.train.catalogue import DataSet, find
+from cldfc.train.data import folder as folder_reader
+from cldfc.train.data.class_folders import list_samples, look_at_folder
+from cldfc.train.data.loader import Resident, open_loader
+from cldfc.train.data.reader import load_images
+from cldfc.train.data.stream import Stream
+from cldfc.train.device import Device
+from cldfc.train.images import ImageFiles, Split
+
+pytestmark = pytest.mark.usefixtures("one_thread")
+CPU = Device("cpu", False)
+SMALL = ["--let", "J = 2", "--let", "ν@ℓ = 1, 1", "--let", "c@ℓ = 4, 8"]
+TRAIN = ["train", str(ROOT / "specs" / "fbresnet.cldf"), *SMALL, "--data", "folder:flowers", "--batch", "4"]
+
+
+@pytest.fixture
+def flowers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Two classes in the working directory: 5 + 4 coloured images of 8 × 8 to train on, 3 + 2 to test on."""
+    monkeypatch.chdir(tmp_path)
+    chance = np.random.default_rng(7)
+    for part, counts in {"train": (5, 4), "test": (3, 2)}.items():
+        for name, count in zip(("rose", "Aster"), counts, strict=True):
+            (tmp_path / "flowers" / part / name).mkdir(parents=True)
+            for number in range(count):
+                pixels = chance.integers(0, 256, (8, 8, 3)).astype(np.uint8)
+                Image.fromarray(pixels).save(tmp_path / "flowers" / part / name / f"{number}.png")
+    return tmp_path / "flowers"
+
+
+def dataset(channels: int = 3) -> DataSet:
+    return find("folder:flowers", (channels, 8, 8))
+
+
+def run(*arguments: str) -> Result:
+    return CliRunner().invoke(app, [str(argument) for argument in arguments])
+
+
+# What is read
+
+
+def test_the_folders_are_the_classes(flowers: Path) -> None:
+    found = dataset()
+    assert (found.classes, found.class_names, found.images) == (2, ("Aster", "rose"), (9, 5))
+    assert found.split == ("Class folders: 9 training images of `flowers/train`, 5 test images of `flowers/test`.")
+
+
+def test_the_order_is_that_of_torchvision(flowers: Path) -> None:
+    (flowers / "train" / "rose" / "more").mkdir()
+    shutil.copy(flowers / "train" / "rose" / "0.png", flowers / "train" / "rose" / "more" / "a.PNG")
+    (flowers / "train" / "rose" / ".DS_Store").write_bytes(b"")
+    other: Any = import_module("torchvision.datasets").ImageFolder(flowers / "train")
+    assert [tuple(sample) for sample in list_samples(flowers / "train")] == other.samples
+    assert list(look_at_folder(str(flowers)).classes) == other.classes
+
+
+@pytest.mark.parametrize(("channels", "mode"), [(3, "RGB"), (1, "L")])
+def test_images_of_the_size_of_the_input_lie_in_memory_as_they_are(flowers: Path, channels: int, mode: str) -> None:
+    Image.open(flowers / "train" / "rose" / "0.png").convert("L").save(flowers / "train" / "rose" / "0.png")
+    Image.open(flowers / "train" / "rose" / "1.png").convert("P").save(flowers / "train" / "rose" / "1.png")
+    split = load_images(dataset(channels), Path())
+    assert isinstance(split, Split)
+    for images, part in zip(split, ("train", "test"), strict=True):
+        paths = [*sorted((flowers / part / "Aster").iterdir()), *sorted((flowers / part / "rose").iterdir())]
+        pixels = [np.array(Image.open(path).convert(mode)).reshape(8, 8, channels) for path in paths]
+        assert np.array_equal(images.pixels.permute(0, 2, 3, 1).numpy(), np.stack(pixels))
+        assert images.labels.tolist() == [int(path.parent.name == "rose") for path in paths]
+    assert isinstance(open_loader(dataset(channels), dataset().recipe, CPU, Path()), Resident)
+
+
+@pytest.mark.parametrize("channels", [3, 1])
+def test_images_of_another_size_are_read_and_cut_as_they_are_needed(flowers: Path, channels: int) -> None:
+    Image.new("RGB", (20, 12), (255, 0, 0)).save(flowers / "test" / "rose" / "9.png")
+    loader = open_loader(dataset(channels), dataset().recipe, CPU, Path())
+    assert isinstance(loader, Stream)
+    (test,) = loader.test_batches()
+    assert test.pixels.shape == (6, channels, 8, 8) and test.labels.tolist() == [0, 0, 1, 1, 1, 1]
+    # A red square is 255, 0, 0, or its luminance 0.299 · 255.
+    wanted = [255, 0, 0] if channels == 3 else [76]
+    assert test.pixels[-1].float().mean((1, 2)).tolist() == wanted
+    (train,) = loader.train_batches(1)
+    assert train.pixels.shape == (9, channels, 8, 8)
+
+
+def test_images_that_would_fill_the_memory_are_read_as_they_are_needed(
+    flowers: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bytes_of_all = 14 * 3 * 8 * 8
+    monkeypatch.setattr(folder_reader, "MOST_BYTES", bytes_of_all)
+    assert isinstance(load_images(dataset(), Path()), Split)
+    monkeypatch.setattr(folder_reader, "MOST_BYTES", bytes_of_all - 1)
+    assert isinstance(load_images(dataset(), Path()), ImageFiles)
+
+
+def test_test_images_may_lie_in_val(flowers: Path) -> None:
+    split = load_images(dataset(), Path())
+    (flowers / "test").rename(flowers / "val")
+    again = load_images(dataset(), Path())
+    assert torch.equal(split.test.pixels, again.test.pixels)
+    shutil.copytree(flowers / "val", flowers / "test")
+    assert "`flowers/test`" in dataset().split
+
+
+# From the command line
+
+
+def test_it_trains_is_evaluated_and_goes_on(flowers: Path) -> None:
+    """The spec's input is 3 × 32 × 32; what is compiled is for the folder's number of classes."""
+    trained = run(*TRAIN, "--input", "3x8x8", "--epochs", "1", "-o", "runs/a")
+    assert trained.exit_code == 0, trained.output
+    record = json.loads(Path("runs/a/recipe.json").read_text())
+    assert record["dataset"] == "folder:flowers" and record["class_names"] == ["Aster", "rose"]
+    assert (record["input_shape"], record["classes"]) == ([3, 8, 8], 2)
+    assert record["mean"] == list(find("imagenet").mean) and record["std"] == list(find("imagenet").std)
+    assert "as recorded" in run("eval", "runs/a").output
+    resumed = run("train", "--resume", "runs/a", "--epochs", "2")
+    assert resumed.exit_code == 0, resumed.output
+    whole = run(*TRAIN, "--input", "3x8x8", "--epochs", "2", "-o", "runs/b")
+    assert whole.exit_code == 0, whole.output
+    one, other = (Path(f"runs/{name}/metrics.csv").read_text().splitlines() for name in "ab")
+    assert [line.rsplit(",", 1)[0] for line in one] == [line.rsplit(",", 1)[0] for line in other]
+
+
+def test_the_input_of_the_spec_is_the_size(flowers: Path) -> None:
+    planned = json.loads(run(*TRAIN, "--dry-run", "--json").output)
+    assert planned["data"] == "folder:flowers" and planned["missing"] == []
+    assert planned["folder"] == "runs/FBResNet-flowers-1"
+    assert planned["steps_per_epoch"] == 2
+    refused = run(*TRAIN, "--classes", "3")
+    assert refused.exit_code == 2 and "the images of `folder:flowers` are 3×32×32, in 2 classes" in refused.output
+    refused = run(*TRAIN, "--input", "2x8x8")
+    assert refused.exit_code == 2 and "have 1 or 3 channels, and the network wants 2" in refused.output
+
+
+def test_a_folder_that_has_changed_since_it_was_trained_on(flowers: Path) -> None:
+    assert run(*TRAIN, "--input", "3x8x8", "--epochs", "1", "-o", "run").exit_code == 0
+    shutil.copy(flowers / "train" / "rose" / "0.png", flowers / "train" / "rose" / "another.png")
+    resumed = run("train", "--resume", "run", "--epochs", "2")
+    assert "warning: the images are others: Class folders: 9 training images" in resumed.output
+    for part in ("train", "test"):
+        shutil.copytree(flowers / part / "rose", flowers / part / "tulip")
+    for command in (["eval", "run"], ["train", "--resume", "run"]):
+        refused = run(*command)
+        assert refused.exit_code == 2 and "has other classes now than when the run was trained: tulip" in refused.output
+    shutil.rmtree(flowers)
+    for command in (["eval", "run"], ["train", "--resume", "run"]):
+        refused = run(*command)
+        assert refused.exit_code == 2 and "there is no folder `flowers`; the working directory is" in refused.output
+
+
+# What is no data set
+
+
+def remove_images(folder: Path) -> None:
+    for path in (folder / "train" / "rose").iterdir():
+        path.unlink()
+
+
+def deep(folder: Path) -> None:
+    Image.fromarray(np.full((8, 8), 40_000, np.uint16)).save(folder / "train" / "rose" / "0.png")
+
+
+WRONG: list[tuple[Callable[[Path], object], str, str]] = [
+    (shutil.rmtree, "there is no folder `flowers`", "`PATH/train/CLASS/*.png`"),
+    (lambda f: shutil.rmtree(f / "train"), "`flowers` has no folder `train`", "`flowers/train/CLASS/*.png`"),
+    (lambda f: shutil.rmtree(f / "test"), "`flowers` has no folder `test`", "or `val` in the place of `test`"),
+    (
+        lambda f: [shutil.rmtree(f / "train" / name) for name in ("rose", "Aster")],
+        "`flowers/train` has no class folders",
+        "a folder for each class",
+    ),
+    (
+        lambda f: [shutil.rmtree(f / part / "rose") for part in ("train", "test")],
+        "`flowers/train` has only the class `Aster`",
+        "at least two",
+    ),
+    (
+        lambda f: shutil.rmtree(f / "test" / "rose"),
+        "the class `rose` is in `flowers/train` and not in `flowers/test`",
+        "make the folder `flowers/test/rose`",
+    ),
+    (
+        lambda f: shutil.copytree(f / "test" / "rose", f / "test" / "tulip"),
+        "the class `tulip` is in `flowers/test` and not in `flowers/train`",
+        "make the folder `flowers/train/tulip`",
+    ),
+    (remove_images, "`flowers/train/rose` holds no images", ".png"),
+    (
+        lambda f: (f / "train" / "rose" / "notes.txt").write_text("red"),
+        "`flowers/train/rose/notes.txt` is no image file",
+        "take it away",
+    ),
+    (
+        lambda f: (f / "train" / "rose" / "0.png").write_text("red"),
+        "cannot read the image `flowers/train/rose/0.png`",
+        "mend or delete",
+    ),
+    (
+        lambda f: (f / "test" / "rose" / "0.png").write_bytes((f / "test" / "rose" / "0.png").read_bytes()[:80]),
+        "cannot read the image `flowers/test/rose/0.png`",
+        "mend or delete",
+    ),
+    (deep, "`flowers/train/rose/0.png`: it has more than 8 bits in a channel", "mend or delete"),
+]
+
+
+@pytest.mark.parametrize(("change", "message", "help"), WRONG)
+def test_what_is_no_data_set(flowers: Path, change: Callable[[Path], object], message: str, help: str) -> None:
+    change(flowers)
+    with pytest.raises(UsageError) as caught:
+        load_images(dataset(), Path())
+    assert message in caught.value.message and help in caught.value.help
+
+
+@pytest.mark.parametrize(
+    ("name", "shape", "message"),
+    [
+        ("folder:", (3, 8, 8), "there is no folder ``"),
+        ("folder:x", None, "the images of `folder:x` have no size of their own"),
+        ("folder:~nobody-of-this-name/x", (3, 8, 8), "there is no folder"),
+        (f"folder:{'x' * 300}", (3, 8, 8), "cannot read `x.*: File name too long"),
+    ],
+)
+def test_a_name_that_means_no_folder(name: str, shape: tuple[int, int, int] | None, message: str) -> None:
+    with pytest.raises(UsageError, match=message):
+        find(name, shape)
+
+
+def test_a_folder_that_may_not_be_read(flowers: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As for somebody who is not root."""
+    scandir = os.scandir
+
+    def forbidden(path: str) -> Any:
+        if str(path).endswith("rose"):
+            raise PermissionError(13, "Permission denied", str(path))
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", forbidden)
+    with pytest.raises(UsageError, match=r"cannot read `flowers/train/rose`: Permission denied"):
+        dataset()
