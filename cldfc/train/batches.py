@@ -11,6 +11,7 @@ from torch.nn.functional import pad
 
 from cldfc.train.images import Images
 from cldfc.train.recipe import EPOCH_LIMIT, Recipe
+from cldfc.train.share import WHOLE, Share
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,15 +61,15 @@ def frame(images: Images, recipe: Recipe) -> Framed:
     return Framed(framed, images.labels, rows, columns)
 
 
-def epoch_batches(images: Framed, recipe: Recipe, epoch: int, first: int = 0) -> Iterator[Images]:
-    """The shuffled and augmented batches of an epoch, counted from 1, from its step `first`, counted from 0.
+def epoch_batches(images: Framed, recipe: Recipe, epoch: int, first: int = 0, share: Share = WHOLE) -> Iterator[Images]:
+    """A share of the shuffled and augmented batches of an epoch, counted from 1, from its step `first`, counted from 0.
 
     All are of one size, so batch norm never meets a batch of one; the images left over, other
     ones in every epoch, are not shown.
     """
     draw = draw_epoch(len(images), recipe, epoch).to(images.labels.device)
     for step in range(first, steps_per_epoch(len(images), recipe)):
-        shown = draw.order[step * recipe.batch : (step + 1) * recipe.batch]
+        shown = share.even(draw.order[step * recipe.batch : (step + 1) * recipe.batch])
         yield Images(cut(images, shown, draw), images.labels[shown])
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -16,11 +16,10 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from cldfc.diagnostics import UsageError
-from cldfc.train.data.loader import Loader
 from cldfc.train.device import use_device
-from cldfc.train.images import Images
 from cldfc.train.job import Job, this_job
 from cldfc.train.launch import Launch, read_launch
+from cldfc.train.share import Share
 
 # torch.distributed has the stores, but does not say so to type checkers.
 stores: Any = dist
@@ -47,9 +46,10 @@ class Processes:
         """Whether this is the process that writes and prints."""
         return self.rank == 0
 
-    def share(self, images: Images) -> Images:
-        """The images of a batch that this process sees: every image is seen by exactly one."""
-        return images[slice(self.rank, None, self.count)]
+    @property
+    def share(self) -> Share:
+        """The images of every batch that this process sees."""
+        return Share(self.rank, self.count)
 
     def total(self, *numbers: float) -> list[float]:
         """Numbers, summed over all processes."""
@@ -100,29 +100,6 @@ def has_idle(network: nn.Module, images: Tensor) -> bool:
     scores: Tensor = network.eval()(images)
     gradients = torch.autograd.grad(scores.sum(), list(network.parameters()), allow_unused=True)
     return any(gradient is None for gradient in cast(Sequence[Tensor | None], gradients))
-
-
-@dataclass(frozen=True, slots=True)
-class Shared:
-    """A loader of which this process sees its share."""
-
-    whole: Loader
-    processes: Processes
-
-    @property
-    def steps(self) -> int:
-        """Number of training batches in an epoch, which all processes see together."""
-        return self.whole.steps
-
-    def train_batches(self, epoch: int, first: int = 0) -> Iterator[Images]:
-        """The shares of the batches of an epoch, all of one size: of fewer images than a batch has, some sit out."""
-        for batch in self.whole.train_batches(epoch, first):
-            even = len(batch) // self.processes.count * self.processes.count
-            yield self.processes.share(batch[slice(even)])
-
-    def test_batches(self) -> Iterator[Images]:
-        """The shares of the test images; a batch of which this process sees nothing is left out."""
-        return filter(len, map(self.processes.share, self.whole.test_batches()))
 
 
 @contextmanager

@@ -24,7 +24,7 @@ from cldfc.train.network import build_fitting
 from cldfc.train.optimizer import make_optimizer
 from cldfc.train.pixel import speed_up_pixels
 from cldfc.train.position import BEGINNING
-from cldfc.train.processes import ALONE, Processes, Shared
+from cldfc.train.processes import ALONE, Processes
 from cldfc.train.recipe import EPOCH_LIMIT, Recipe
 from cldfc.train.refusals import refusals
 from cldfc.train.run import RunFolder, RunRecord, create_run
@@ -73,21 +73,20 @@ def prepare(
 ) -> Task:
     """The network and the images, on the device they are trained on. Raises UsageError."""
     device = choose_device(recipe.precise)
-    loader = open_loader(dataset, recipe, device, data_dir)
+    check_shares(recipe, processes)
+    loader = open_loader(dataset, recipe, device, data_dir, processes.share)
     if device.kind == "cpu":
         speed_up_pixels(network)
         keep_freed_memory()
     network = device.place(network)
     if processes.count == 1:
         return Task(network, loader, dataset, recipe, device, compiled_if_asked(network, recipe))
-    check_shares(recipe, processes)
     # What is drawn within the network, such as by dropout, is to differ.
     torch.manual_seed(recipe.seed + EPOCH_LIMIT * processes.rank)  # pyright: ignore[reportUnknownMemberType]
     if recipe.sync_bn:
         synchronise_norms(network)
-    shared = Shared(loader, processes)
     trained = processes.spread(network, torch.zeros(1, *dataset.shape, device=device.torch))
-    return Task(network, shared, dataset, recipe, device, compiled_if_asked(trained, recipe), processes)
+    return Task(network, loader, dataset, recipe, device, compiled_if_asked(trained, recipe), processes)
 
 
 def compiled_if_asked(network: torch.nn.Module, recipe: Recipe) -> torch.nn.Module:

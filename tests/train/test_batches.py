@@ -9,6 +9,7 @@ import torch
 from cldfc.train.batches import Draw, cut, draw_epoch, epoch_batches, frame, steps_per_epoch
 from cldfc.train.images import Images
 from cldfc.train.recipe import Recipe, change_recipe
+from cldfc.train.share import Share
 
 RECIPE = Recipe(epochs=9, batch=8, lr=0.1, shift_rows=1, shift_columns=2, flip=True)
 
@@ -59,6 +60,21 @@ def test_batches_are_whole(count: int, steps: int) -> None:
     assert {len(batch) for batch in batches} == {min(count, 8)}
     shown = order(RECIPE, 1, count)
     assert len(set(shown)) == len(shown)
+
+
+@pytest.mark.parametrize("count", [2, 4])
+def test_processes_see_the_batches_of_one_together(count: int) -> None:
+    images = frame(numbered(35), RECIPE)
+    shares = [epoch_batches(images, RECIPE, 2, share=Share(rank, count)) for rank in range(count)]
+    for whole, *parts in zip(epoch_batches(images, RECIPE, 2), *shares, strict=True):
+        for rank, part in enumerate(parts):
+            assert torch.equal(part.labels, whole.labels[rank::count])
+            assert torch.equal(part.pixels, whole.pixels[rank::count])
+
+
+def test_a_batch_that_is_too_small_to_share_evenly_loses_some() -> None:
+    (batch,) = epoch_batches(frame(numbered(5), RECIPE), RECIPE, 1, share=Share(1, 2))
+    assert len(batch) == 2
 
 
 def test_the_left_over_images_change() -> None:

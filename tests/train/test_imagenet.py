@@ -21,6 +21,7 @@ from cldfc.train.images import Images
 from cldfc.train.recipe import change_recipe
 from cldfc.train.run import RunRecord
 from cldfc.train.setting import Setting
+from cldfc.train.share import Share
 from cldfc.train.train import train_network
 
 SMALL = find("imagenet").model_copy(update={"shape": (3, 28, 28), "classes": 2})
@@ -66,6 +67,14 @@ def test_test_images_are_the_centres_at_torchvisions_scale(loader: Loader, folde
         wanted = functional.center_crop(functional.resize(image, [32]), [28])
         assert (pixels.int() - wanted.int()).abs().max() <= 2
     assert [int(label) for batch in loader.test_batches() for label in batch.labels] == [0, 0, 0, 1, 1]
+
+
+def test_processes_read_their_shares_alone(loader: Loader, folder: Path) -> None:
+    shares = [open_loader(SMALL, RECIPE, Device("cpu", False), folder, Share(rank, 2)) for rank in range(2)]
+    for whole, one, other in zip(loader.train_batches(1), *(share.train_batches(1) for share in shares), strict=True):
+        assert same(one, whole[0::2]) and same(other, whole[1::2])
+    tested = [label for share in shares for batch in share.test_batches() for label in batch.labels.tolist()]
+    assert sorted(tested) == [0, 0, 0, 1, 1]
 
 
 def test_an_epoch_is_a_pure_function_and_can_be_entered_in_its_middle(loader: Loader) -> None:

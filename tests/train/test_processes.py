@@ -17,20 +17,23 @@ from torch import Tensor
 
 from cldfc.diagnostics import UsageError
 from cldfc.train import device
+from cldfc.train.batches import frame
 from cldfc.train.catalogue import find
 from cldfc.train.checkpoint_folder import list_checkpoints, read_checkpoint
 from cldfc.train.compiled import Compiled
+from cldfc.train.data.loader import Resident
 from cldfc.train.images import Images
 from cldfc.train.keep import Saving
 from cldfc.train.launch import read_launch
 from cldfc.train.loop import Progress
 from cldfc.train.metrics import read_epochs
 from cldfc.train.position import Position
-from cldfc.train.processes import Processes, Shared, together
+from cldfc.train.processes import Processes, together
 from cldfc.train.progress import Silence
 from cldfc.train.recipe import Recipe, change_recipe
 from cldfc.train.resume import read_interrupted, resume_network
 from cldfc.train.setting import Setting
+from cldfc.train.share import Share
 
 pytestmark = [
     pytest.mark.usefixtures("one_thread"),
@@ -150,22 +153,11 @@ def test_norms_of_their_own_are_something_else(tmp_path: Path) -> None:
     assert not torch.allclose(one["network.norm.running_var"], two["network.norm.running_var"], rtol=1e-5, atol=1e-5)
 
 
-class Numbered:
-    """A loader of numbered images."""
-
-    steps = 3
-
-    def train_batches(self, epoch: int, first: int = 0) -> list[Images]:
-        return self.test_batches()[first:3]
-
-    def test_batches(self) -> list[Images]:
-        numbers = torch.arange(25)
-        return [Images(part.view(-1, 1, 1, 1), part) for part in numbers.split(8)]
-
-
 @pytest.mark.parametrize("count", [1, 2, 3, 8])
 def test_every_test_image_is_seen_once(count: int) -> None:
-    shares = [Shared(Numbered(), Processes(rank, count)) for rank in range(count)]  # pyright: ignore[reportArgumentType]
+    numbered = Images(torch.zeros(25, 1, 4, 4, dtype=torch.uint8), torch.arange(25))
+    recipe = change_recipe(SHORT, {"batch": 8})
+    shares = [Resident(frame(numbered, recipe), numbered, recipe, Share(rank, count)) for rank in range(count)]
     seen = [int(label) for share in shares for batch in share.test_batches() for label in batch.labels]
     assert sorted(seen) == list(range(25))
 

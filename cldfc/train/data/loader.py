@@ -13,14 +13,15 @@ from cldfc.train.data.reader import load_images
 from cldfc.train.device import Device
 from cldfc.train.images import ImageFiles, Images
 from cldfc.train.recipe import Recipe
+from cldfc.train.share import WHOLE, Share
 
 
 class Loader(Protocol):
-    """Gives batches of pixels in stored units, on the device where the network is."""
+    """Gives batches of pixels in stored units, or a process's share of them, on the device where the network is."""
 
     @property
     def steps(self) -> int:
-        """Number of training batches in an epoch."""
+        """Number of training batches in an epoch, which all processes see together."""
         ...
 
     def train_batches(self, epoch: int, first: int = 0) -> Iterator[Images]:
@@ -31,7 +32,7 @@ class Loader(Protocol):
         ...
 
     def test_batches(self) -> Iterator[Images]:
-        """All test images, as they are and in their order."""
+        """All test images of the share, as they are and in their order; no batch is empty."""
         ...
 
 
@@ -42,6 +43,7 @@ class Resident:
     train: Framed
     test: Images
     recipe: Recipe
+    share: Share = WHOLE
 
     @property
     def steps(self) -> int:
@@ -50,20 +52,24 @@ class Resident:
 
     def train_batches(self, epoch: int, first: int = 0) -> Iterator[Images]:
         """The batches of an epoch, drawn and augmented on the device."""
-        return epoch_batches(self.train, self.recipe, epoch, first)
+        return epoch_batches(self.train, self.recipe, epoch, first, self.share)
 
     def test_batches(self) -> Iterator[Images]:
-        """All test images."""
-        return (self.test[at : at + self.recipe.batch] for at in range(0, len(self.test), self.recipe.batch))
+        """All test images of the share."""
+        starts = range(0, len(self.test), self.recipe.batch)
+        return filter(len, (self.share.of(self.test[at : at + self.recipe.batch]) for at in starts))
 
 
-def open_loader(dataset: DataSet, recipe: Recipe, device: Device, folder: Path) -> Loader:
-    """The batches of a data set; raises UsageError when its files are not all there, or are not what they should be."""
+def open_loader(dataset: DataSet, recipe: Recipe, device: Device, folder: Path, share: Share = WHOLE) -> Loader:
+    """A share of the batches of a data set.
+
+    Raises UsageError when its files are not all there, or are not what they should be.
+    """
     found = load_images(dataset, folder)
     if isinstance(found, ImageFiles):
         # torchvision's import takes as long as torch's.
         from cldfc.train.data.stream import Stream
 
-        return Stream(found, dataset, recipe, device)
+        return Stream(found, dataset, recipe, device, share)
     split = found.to(device.torch)
-    return Resident(frame(split.train, recipe), split.test, recipe)
+    return Resident(frame(split.train, recipe), split.test, recipe, share)

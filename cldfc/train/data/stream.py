@@ -22,6 +22,7 @@ from cldfc.train.data.pictures import UNREADABLE, open_picture
 from cldfc.train.device import Device
 from cldfc.train.images import ImageFiles, Images
 from cldfc.train.recipe import EPOCH_LIMIT, Recipe
+from cldfc.train.share import WHOLE, Share
 
 # torchvision carries no types.
 v2: Any = import_module("torchvision.transforms.v2")
@@ -42,6 +43,7 @@ class Stream:
     dataset: DataSet
     recipe: Recipe
     device: Device
+    share: Share = WHOLE
 
     @property
     def steps(self) -> int:
@@ -51,19 +53,25 @@ class Stream:
     def train_batches(self, epoch: int, first: int = 0) -> Iterator[Images]:
         """The batches of an epoch: images cut at a random place and scale, and mirrored half of the time."""
         chance = Generator().manual_seed(self.recipe.seed * EPOCH_LIMIT + epoch)
-        order = torch.randperm(len(self.files.train), generator=chance)[: self.steps * self.recipe.batch]
-        shown = [int(place) for place in order[first * self.recipe.batch :]]
+        order = torch.randperm(len(self.files.train), generator=chance)
+        shown = [self.share.even(part) for part in self.batches_of(list(map(int, order)))[first : self.steps]]
         cut = random_cut(self.dataset, self.recipe)
-        return self.read(Files(self.files.train, shown, cut, (self.recipe.seed, epoch), self.dataset.shape[0]))
+        return self.read(Files(self.files.train, cut, (self.recipe.seed, epoch), self.dataset.shape[0]), shown)
 
     def test_batches(self) -> Iterator[Images]:
-        """All test images: scaled, and cut in the centre."""
-        shown, cut = range(len(self.files.test)), centre_cut(self.dataset)
-        return self.read(Files(self.files.test, shown, cut, (0, 0), self.dataset.shape[0]))
+        """All test images of the share: scaled, and cut in the centre."""
+        shown = filter(len, map(self.share.of, self.batches_of(range(len(self.files.test)))))
+        files = Files(self.files.test, centre_cut(self.dataset), (0, 0), self.dataset.shape[0])
+        return self.read(files, list(shown))
 
-    def read(self, files: Files) -> Iterator[Images]:
-        """The batches of some files, on the device. Raises UsageError when one cannot be read."""
-        for pixels, labels, unreadable in batches(files, self.recipe.batch, self.device.kind == "cuda"):
+    def batches_of(self, order: Sequence[int]) -> list[Sequence[int]]:
+        """The numbers of images, batch by batch."""
+        return [order[at : at + self.recipe.batch] for at in range(0, len(order), self.recipe.batch)]
+
+    def read(self, files: Files, shown: Sequence[Sequence[int]]) -> Iterator[Images]:
+        """Batches of some files by their numbers, on the device. Raises UsageError when one cannot be read."""
+        workers = min((os.cpu_count() or 1) // self.share.count, MOST_WORKERS, len(shown))
+        for pixels, labels, unreadable in batches(files, shown, max(1, workers), self.device.kind == "cuda"):
             if unreadable:
                 raise UsageError(f"cannot read the image {unreadable}", "mend or delete the file")
             yield Images(*(part.to(self.device.torch, non_blocking=True) for part in (pixels, labels)))
@@ -74,24 +82,23 @@ class Files(Dataset[tuple[Tensor, int, str]]):
     """Images as they are cut: a pure function of the seeds and of which file it is, in whichever process."""
 
     samples: Sequence[Sample]
-    shown: Sequence[int]
     cut: Cut
     seeds: tuple[int, int]
     channels: int
 
     def __len__(self) -> int:
-        return len(self.shown)
+        return len(self.samples)
 
-    def __getitem__(self, place: int) -> tuple[Tensor, int, str]:
+    def __getitem__(self, number: int) -> tuple[Tensor, int, str]:
         """Pixels, class, and what is wrong with the file, if anything."""
-        path, label = self.samples[self.shown[place]]
+        path, label = self.samples[number]
         try:
             image = open_picture(path, self.channels)
         except UNREADABLE as error:
             return torch.empty(0), label, f"`{path}`: {error}"
         # The transforms draw from the generator of the process.
         with torch.random.fork_rng(devices=[]):  # pyright: ignore[reportUnknownMemberType]
-            torch.manual_seed(seed_of(*self.seeds, self.shown[place]))  # pyright: ignore[reportUnknownMemberType]
+            torch.manual_seed(seed_of(*self.seeds, number))  # pyright: ignore[reportUnknownMemberType]
             return self.cut(image), label, ""
 
 
@@ -108,12 +115,13 @@ def collate(samples: Sequence[tuple[Tensor, int, str]]) -> tuple[Tensor, Tensor,
     return pixels, torch.tensor([label for _, label, _ in samples]), unreadable
 
 
-def batches(files: Files, batch: int, pinned: bool) -> Iterator[tuple[Tensor, Tensor, str]]:
-    """The batches of some files, read by as many processes as there are processors; raises UsageError when one dies."""
-    workers = min(os.cpu_count() or 1, MOST_WORKERS, -(-len(files) // batch))
+def batches(
+    files: Files, shown: Sequence[Sequence[int]], workers: int, pinned: bool
+) -> Iterator[tuple[Tensor, Tensor, str]]:
+    """Batches of some files by their numbers, read by other processes; raises UsageError when one dies."""
     loader: Any = DataLoader(
         files,
-        batch,
+        batch_sampler=list(map(list, shown)),
         num_workers=workers,
         collate_fn=collate,
         pin_memory=pinned,
