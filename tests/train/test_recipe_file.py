@@ -57,7 +57,11 @@ def test_every_field_has_its_place(file: Path) -> None:
     [
         ("epoch = 3", "my.toml, line 2: a recipe has no field `epoch`", "did you mean `epochs`?"),
         ("[batch]\nsize = 3", "my.toml, line 2: `batch` cannot be {'size': 3}", "`batch`: Images per step"),
-        ("recipe.lr = 1", "my.toml, line 2: a recipe has no field `recipe`", "a recipe has the fields epochs, batch"),
+        (
+            "settings.lr = 1",
+            "my.toml, line 2: a recipe has no field `settings`",
+            "a recipe has the fields epochs, batch",
+        ),
         ('lr = "0.1"', "my.toml, line 2: `lr` cannot be '0.1': Input should be a valid number", "`lr`: Learning rate"),
         ("epochs = 3.0", "my.toml, line 2: `epochs` cannot be 3.0: Input should be a valid integer", "Passes over"),
         ("epochs = 1\nflip = 1", "my.toml, line 3: `flip` cannot be 1: Input should be a valid boolean", "mirrored"),
