@@ -21,6 +21,7 @@ from cldfc.train.device import Device
 from cldfc.train.evaluate import evaluate_fast
 from cldfc.train.freeze import freeze
 from cldfc.train.metrics import as_csv, best_epoch, read_epochs
+from cldfc.train.run import RunFolder, RunRecord
 from cldfc.trained import folded_network
 
 CPU = Device("cpu", False)
@@ -67,9 +68,30 @@ def test_what_differs_from_the_record_is_said(run: Path, tmp_path: Path, more: i
     recorded = epoch.model_copy(update={"test_accuracy": now + more / 360})
     (copied / "metrics.csv").write_text(as_csv([recorded]))
     lines = cldfc("eval", copied).stdout.splitlines()
-    assert lines[1] == f"test accuracy {now:.2%}, recorded was {now + more / 360:.2%} in epoch 1"
-    assert lines[2] == f"{words}; `--as-trained` gives the recorded accuracy"
-    assert lines[3].endswith(" images/s")
+    assert lines[1] == f"test accuracy {now:.2%}, recorded was {now + more / 360:.2%} in epoch 1: {words}"
+    assert lines[2] == f"folded {now:.2%}: {words}"
+    assert lines[3].endswith(" images/s folded")
+
+
+def test_where_folding_changes_a_class_the_recorded_accuracy_is_found_all_the_same(
+    run: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As if folding had turned the last layer around."""
+
+    def upside_down(folder: RunFolder, record: RunRecord) -> nn.Module:
+        network = folded_network(folder, record)
+        with torch.no_grad():
+            for parameter in list(network.parameters())[-2:]:
+                parameter.neg_()
+        return network
+
+    monkeypatch.setattr("cldfc.trained.folded_network", upside_down)
+    best = best_epoch(read_epochs(run / "metrics.csv"))
+    lines = cldfc("eval", run).stdout.splitlines()
+    assert lines[1] == f"test accuracy {best.test_accuracy:.2%}, as recorded in epoch {best.epoch}"
+    assert lines[2].startswith("folded ") and lines[2].endswith(" images fewer are right")
+    found = json.loads(cldfc("eval", run, "--json").stdout)
+    assert found["agrees"] and found["test_accuracy"] == best.test_accuracy > found["folded_test_accuracy"]
 
 
 @pytest.mark.usefixtures("in_float32")
