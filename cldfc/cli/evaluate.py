@@ -83,7 +83,7 @@ def evaluation_lines(exact: Evaluation | None, fast: Evaluation | None) -> list[
     ]
     if exact and fast:
         lines.append(f"folded {fast.score.accuracy:.2%}: {difference(fast)}")
-    return [*lines, f"{speed_of(fast or found):,.0f} images/s{' folded' if exact and fast else ''}"]
+    return [*lines, f"{speed_of(fast or found):,.0f} images/s"]
 
 
 def beside(found: Evaluation) -> str:

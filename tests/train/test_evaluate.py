@@ -70,7 +70,7 @@ def test_what_differs_from_the_record_is_said(run: Path, tmp_path: Path, more: i
     lines = cldfc("eval", copied).stdout.splitlines()
     assert lines[1] == f"test accuracy {now:.2%}, recorded was {now + more / 360:.2%} in epoch 1: {words}"
     assert lines[2] == f"folded {now:.2%}: {words}"
-    assert lines[3].endswith(" images/s folded")
+    assert lines[3].endswith(" images/s")
 
 
 def test_where_folding_changes_a_class_the_recorded_accuracy_is_found_all_the_same(
