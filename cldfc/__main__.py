@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 from pathlib import Path
 
@@ -16,9 +17,22 @@ def main() -> None:
         from cldfc.check import check_specs
 
         sys.exit(check_specs([Path(argument) for argument in arguments]))
+    catches = signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    end_at_ctrl_c(catches)
     from cldfc.cli import app
 
-    app(prog_name="cldfc")
+    if catches:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        app(prog_name="cldfc")
+    finally:
+        end_at_ctrl_c(signal.getsignal(signal.SIGINT) is signal.default_int_handler)
+
+
+def end_at_ctrl_c(catches: bool) -> None:
+    """Let Ctrl-C end the process without a traceback, while modules load and when all is done, if it is caught now."""
+    if catches:
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import subprocess
 import sys
 from itertools import pairwise
@@ -344,3 +345,31 @@ def test_a_changed_network_is_trained_and_evaluated(tmp_path):
     assert trained.returncode == 0, trained.stderr
     tested = cldfc("eval", run, "--as-trained")
     assert "as recorded" in tested.stdout, tested.stderr
+
+
+AT_CTRL_C = """
+import atexit, os, signal, sys
+from cldfc.__main__ import main
+
+def press(name="", *_):
+    if name in ("", "cldfc.cli"):
+        os.kill(os.getpid(), signal.SIGINT)
+
+class Finder:
+    find_spec = staticmethod(press)
+
+sys.argv = ["cldfc", "--version"]
+if {is_early}:
+    sys.meta_path.insert(0, Finder)
+else:
+    atexit.register(press)
+main()
+"""
+
+
+@pytest.mark.parametrize("is_early", [True, False], ids=["while modules load", "when all is done"])
+def test_ctrl_c_shows_no_traceback(is_early):
+    code = AT_CTRL_C.replace("{is_early}", str(is_early))
+    result = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
+    assert result.returncode == -signal.SIGINT
+    assert result.stderr == ""
