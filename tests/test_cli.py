@@ -383,8 +383,8 @@ def in_shell(line: str, cwd: Path) -> subprocess.CompletedProcess[str]:
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no full device")
 @pytest.mark.parametrize("command", ["check", "compile"])
-def test_output_on_a_full_disk_is_an_error(command):
-    result = in_shell(f"cldfc {command} specs/fbresnet.cldf > /dev/full", ROOT)
+def test_output_on_a_full_disk_is_an_error(command, tmp_path):
+    result = in_shell(f"cldfc {command} {SPEC} > /dev/full", tmp_path)
     assert result.returncode == 2
     assert result.stderr.splitlines()[-2:] == [
         "error: the output cannot be written: No space left on device",
@@ -393,8 +393,8 @@ def test_output_on_a_full_disk_is_an_error(command):
 
 
 @pytest.mark.parametrize("command", ["check", "compile"])
-def test_nobody_needs_to_read_the_output(command):
-    result = in_shell(f"(cldfc {command} specs/fbresnet.cldf; echo $? >&2) | true", ROOT)
+def test_nobody_needs_to_read_the_output(command, tmp_path):
+    result = in_shell(f"(cldfc {command} {SPEC}; echo $? >&2) | true", tmp_path)
     assert result.stderr.splitlines()[-1] in "01"
     assert "Error" not in result.stderr
 
