@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import signal
 import sys
+from collections.abc import Generator
+from contextlib import contextmanager
 from pathlib import Path
 
 
@@ -11,14 +15,63 @@ def main() -> None:
     """Run the command line; a plain `cldfc check SPEC…` without typer, which takes as long as all the rest of it."""
     # pydantic looks through every installed package for plugins, 15 ms at each start; cldfc has none.
     os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
-    command, *arguments = sys.argv[1:] or [""]
-    if command == "check" and arguments and not any(argument.startswith("-") for argument in arguments):
-        from cldfc.check import check_specs
+    with output_told():
+        command, *arguments = sys.argv[1:] or [""]
+        if command == "check" and arguments and not any(argument.startswith("-") for argument in arguments):
+            from cldfc.check import check_specs
 
-        sys.exit(check_specs([Path(argument) for argument in arguments]))
+            sys.exit(check_specs([Path(argument) for argument in arguments]))
+        run_app()
+
+
+def run_app() -> None:
+    """Run the command line; Ctrl-C shows no traceback, neither while modules load nor when all is done."""
+    catches = end_at_ctrl_c()
     from cldfc.cli import app
 
-    app(prog_name="cldfc")
+    if catches:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        app(prog_name="cldfc")
+    finally:
+        end_at_ctrl_c()
+
+
+def end_at_ctrl_c() -> bool:
+    """Let Ctrl-C end the process at once, if Python would raise an exception: whether it would."""
+    catches = signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    if catches:
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+    return catches
+
+
+@contextmanager
+def output_told() -> Generator[None]:
+    """Leave with an error when the output cannot be written, as on a full disk; quietly when nobody reads it."""
+    open_what_is_closed()
+    try:
+        try:
+            yield
+        finally:
+            sys.stdout.flush()
+    except OSError as error:
+        if error.filename is not None:
+            raise
+        # Python tries again at its end.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        if error.errno == errno.EPIPE:
+            sys.exit(1)
+        print(f"error: the output cannot be written: {error.strerror}", file=sys.stderr)
+        print("  = help: make room, or write it elsewhere", file=sys.stderr)
+        sys.exit(2)
+
+
+def open_what_is_closed() -> None:
+    """Let output that the shell has closed go nowhere, and no file that is opened later be taken for it."""
+    for number, name in ((1, "stdout"), (2, "stderr")):
+        if getattr(sys, name) is None:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), number)
+            setattr(sys, name, os.fdopen(number, "w"))
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import subprocess
 import sys
 from itertools import pairwise
@@ -344,3 +345,61 @@ def test_a_changed_network_is_trained_and_evaluated(tmp_path):
     assert trained.returncode == 0, trained.stderr
     tested = cldfc("eval", run, "--as-trained")
     assert "as recorded" in tested.stdout, tested.stderr
+
+
+AT_CTRL_C = """
+import atexit, os, signal, sys
+from cldfc.__main__ import main
+
+def press(name="", *_):
+    if name in ("", "cldfc.cli"):
+        os.kill(os.getpid(), signal.SIGINT)
+
+class Finder:
+    find_spec = staticmethod(press)
+
+sys.argv = ["cldfc", "--version"]
+if {is_early}:
+    sys.meta_path.insert(0, Finder)
+else:
+    atexit.register(press)
+main()
+"""
+
+
+@pytest.mark.parametrize("is_early", [True, False], ids=["while modules load", "when all is done"])
+def test_ctrl_c_shows_no_traceback(is_early):
+    code = AT_CTRL_C.replace("{is_early}", str(is_early))
+    result = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
+    assert result.returncode == -signal.SIGINT
+    assert result.stderr == ""
+
+
+def in_shell(line: str, cwd: Path) -> subprocess.CompletedProcess[str]:
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": ""}
+    line = line.replace("cldfc", f"{sys.executable} -m cldfc")
+    return subprocess.run(["bash", "-c", line], cwd=cwd, env=environment, capture_output=True, text=True)
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no full device")
+@pytest.mark.parametrize("command", ["check", "compile"])
+def test_output_on_a_full_disk_is_an_error(command, tmp_path):
+    result = in_shell(f"cldfc {command} {SPEC} > /dev/full", tmp_path)
+    assert result.returncode == 2
+    assert result.stderr.splitlines()[-2:] == [
+        "error: the output cannot be written: No space left on device",
+        "  = help: make room, or write it elsewhere",
+    ]
+
+
+@pytest.mark.parametrize("command", ["check", "compile"])
+def test_nobody_needs_to_read_the_output(command, tmp_path):
+    result = in_shell(f"(cldfc {command} {SPEC}; echo $? >&2) | true", tmp_path)
+    assert result.stderr.splitlines()[-1] in "01"
+    assert "Error" not in result.stderr
+
+
+@pytest.mark.parametrize("closed", [">&-", "2>&-", ">&- 2>&-"])
+def test_output_may_be_closed(tmp_path, closed):
+    assert in_shell(f"cldfc new Net {closed} && cldfc show Net.cldf -o net.svg {closed}", tmp_path).returncode == 0
+    assert "</svg>" in (tmp_path / "net.svg").read_text(encoding="utf-8")

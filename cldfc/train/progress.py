@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Generator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from time import monotonic
 from typing import TYPE_CHECKING, TextIO
 
@@ -75,7 +75,25 @@ class Silence:
         """Nothing."""
 
 
-class Lines(Silence):
+class Printing(Silence):
+    """Prints lines. When that fails, as in a pipe that nobody reads, a warning says so and the training goes on."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self.stream: TextIO | None = stream
+
+    def say(self, line: str) -> None:
+        """Print a line."""
+        if self.stream is None:
+            return
+        try:
+            print(line, file=self.stream, flush=True)
+        except OSError as error:
+            self.stream = None
+            with suppress(OSError):
+                print(f"warning: the progress is shown no more: {error.strerror}; training goes on", file=sys.stderr)
+
+
+class Lines(Printing):
     """A line after some epochs, 20 or so in a training, always after the first and the last.
 
     Within an epoch that takes more than a minute there are lines, too: a minute after the last one at first,
@@ -83,7 +101,7 @@ class Lines(Silence):
     """
 
     def __init__(self, stream: TextIO) -> None:
-        self.stream = stream
+        super().__init__(stream)
         self.pace = Pace()
         self.began = self.said = monotonic()
 
@@ -112,20 +130,17 @@ class Lines(Silence):
             self.say(epoch_in_words(measured, self.pace))
 
     def say(self, line: str) -> None:
-        """Print a line."""
-        print(line, file=self.stream, flush=True)
+        """Print a line, and note the time."""
+        super().say(line)
         self.said = monotonic()
 
 
-class JsonLines(Silence):
+class JsonLines(Printing):
     """A line of JSON after each epoch, of the kind `epoch`."""
-
-    def __init__(self, stream: TextIO) -> None:
-        self.stream = stream
 
     def epoch(self, measured: Epoch) -> None:
         """Print what was measured."""
-        print(json.dumps({"kind": "epoch", **measured.model_dump()}), file=self.stream, flush=True)
+        self.say(json.dumps({"kind": "epoch", **measured.model_dump()}))
 
 
 def step_in_words(position: Position, pace: Pace) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import json
 from collections.abc import Callable
@@ -127,6 +128,24 @@ def test_a_json_line_has_everything_that_is_measured() -> None:
     JsonLines(stream).epoch(measured(3).model_copy(update={"images_per_second": 12.5}))
     found = json.loads(stream.getvalue())
     assert found["kind"] == "epoch" and found["lr"] == 0.1 and found["images_per_second"] == 12.5
+
+
+class Full(io.StringIO):
+    """A stream on a full disk."""
+
+    def flush(self) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+
+@pytest.mark.parametrize("kind", [Lines, JsonLines])
+def test_training_goes_on_when_progress_cannot_be_printed(
+    kind: type[Lines | JsonLines], capsys: pytest.CaptureFixture[str]
+) -> None:
+    shown = kind(Full())
+    go_through(shown, 3, lambda seconds: None)
+    assert capsys.readouterr().err == (
+        "warning: the progress is shown no more: No space left on device; training goes on\n"
+    )
 
 
 def test_live_bars(monkeypatch: pytest.MonkeyPatch) -> None:
