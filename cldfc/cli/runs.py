@@ -129,6 +129,7 @@ def run_as_data(run: Run) -> dict[str, object]:
         "parameters": run.parameters,
         "epochs": len(run.epochs),
         "planned_epochs": record.recipe.epochs if record else None,
+        "seed": record.recipe.seed if record else None,
         "best_test_accuracy": best.test_accuracy if best else None,
         "best_epoch": best.epoch if best else None,
         "test_accuracy": run.epochs[-1].test_accuracy if run.epochs else None,

@@ -33,7 +33,7 @@ def train(
         str | None,
         typer.Option(
             metavar="NAME",
-            help="The data set, such as `digits`, or `folder:PATH`.",
+            help="`digits`, `mnist`, `cifar10`, `cifar100`, `imagenet`, or `folder:PATH` with images in class folders.",
             autocompletion=complete_data,
             show_default=False,
         ),

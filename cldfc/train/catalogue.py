@@ -209,6 +209,8 @@ def plugin(name: str) -> DataSet:
     found = load_plugin(name)
     if found is None:
         known = f"the data sets are: {', '.join([*names(), EXAMPLE_OF_FOLDER, EXAMPLE_OF_FAKE])}"
+        if Path(name, "train").is_dir():
+            raise UsageError(f"there is no data set `{name}`", f"for the folder of that name: `{FOLDER}{name}`")
         raise UsageError(f"there is no data set `{name}`", did_you_mean(name, names(), known))
     if not isinstance(found.value, DataSet):
         raise found.broken(f"`{found.target}` is no cldfc.train.catalogue.DataSet")

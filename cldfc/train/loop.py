@@ -179,7 +179,8 @@ def heard(batches: Iterable[Images], progress: Progress) -> Iterator[Images]:
 
 def diverged(found: str, recipe: Recipe, origin: str = "") -> Diverged:
     """The error for what was found not to be finite; `origin` says where that came from, if it is known."""
+    clip = ", or with `clip = 1.0` in a recipe file" if recipe.clip is None else ""
     return Diverged(
         f"{found}: training has diverged{origin and f', {origin}'}",
-        f"lower `lr` (now {recipe.lr:g}), for instance to {recipe.lr / 4:g}",
+        f"start another run with a lower `--lr` (now {recipe.lr:g}), for instance {recipe.lr / 4:g}{clip}",
     )

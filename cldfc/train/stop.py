@@ -53,7 +53,7 @@ def listen(is_alone: bool = True) -> Generator[Request]:
             return
         signal.signal(signal.SIGINT, signal.SIG_DFL)
         cursor, room = (SHOW_CURSOR, "\n" * BARS) if sys.stderr.isatty() else ("", "\n")
-        said = f"{ASKED[signal.Signals(number)]}: this step is finished and saved; Ctrl-C leaves at once"
+        said = f"{ASKED[signal.Signals(number)]}: this step will be finished and saved; another Ctrl-C leaves at once"
         # `print` must not be entered again in its own midst.
         os.write(2, f"{cursor}\n{said}{room}".encode())
 

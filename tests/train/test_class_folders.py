@@ -229,6 +229,12 @@ WRONG: list[tuple[Callable[[Path], object], str, str]] = [
 ]
 
 
+def test_a_folder_named_without_its_prefix_is_recognised(flowers: Path) -> None:
+    with pytest.raises(UsageError) as caught:
+        find("flowers")
+    assert "there is no data set `flowers`" in caught.value.message and "`folder:flowers`" in caught.value.help
+
+
 @pytest.mark.parametrize(("change", "message", "help"), WRONG)
 def test_what_is_no_data_set(flowers: Path, change: Callable[[Path], object], message: str, help: str) -> None:
     change(flowers)

@@ -239,7 +239,7 @@ def test_divergence_names_the_layer_and_keeps_the_last_finite_checkpoint(
     message = f"in epoch 2: training has diverged, what `{layer}` is given is the first value that is not finite"
     with pytest.raises(Diverged, match=message) as caught:
         train(tmp_path / "run", saving=Saving(EVERY_STEP), source=spoiled(old, new))
-    assert "lower `lr` (now 0.02), for instance to 0.005" in caught.value.help
+    assert "a lower `--lr` (now 0.02), for instance 0.005" in caught.value.help
     position = read_checkpoint(newest(tmp_path / "run")).saved.position
     assert (position.epoch, position.step) == (2, 4)
 

@@ -74,6 +74,7 @@ def test_what_is_said_of_a_run(finished: Path) -> None:
         "parameters": sum(parameter.numel() for parameter in build_network(SMALL, "Small").parameters()),
         "epochs": 4,
         "planned_epochs": 4,
+        "seed": 0,
         "best_test_accuracy": max(epoch.test_accuracy for epoch in epochs),
         "test_accuracy": epochs[-1].test_accuracy,
         "seconds": pytest.approx(sum(epoch.seconds for epoch in epochs)),

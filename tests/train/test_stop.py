@@ -92,7 +92,7 @@ def test_a_signal_lets_the_step_finish_and_saves(
     process.join()
     assert process.exitcode == code
     said = capfd.readouterr().err
-    assert "this step is finished and saved; Ctrl-C leaves at once" in said
+    assert "this step will be finished and saved; another Ctrl-C leaves at once" in said
     assert f"stopped and saved; go on with `cldfc train --resume {run}`" in said
     assert "stopped: " in (run / "report.html").read_text()
     start_forked(app, ["train", "--resume", str(run)]).join()
