@@ -28,7 +28,8 @@ def runs(
     """List the runs in a folder: data set by data set, the best first.
 
     How far each has come, its test accuracy at best and after the last epoch,
-    and its state: finished, running, interrupted (can be resumed) or broken.
+    and its state: finished, running, interrupted (can be resumed), diverged or
+    broken.
 
     Example: cldfc runs
     """
@@ -108,10 +109,12 @@ def aligned(rows: Sequence[Sequence[str]]) -> list[str]:
 
 
 def print_remarks(found: Sequence[Run]) -> None:
-    """What is wrong with broken runs, and how interrupted ones go on."""
+    """What is wrong with broken and diverged runs, and how interrupted ones go on."""
     for run in found:
         if run.problem:
-            print(f"{run.path} is broken: {run.problem}", file=sys.stderr)
+            print(
+                f"{run.path} {'is broken' if run.state == 'broken' else 'has diverged'}: {run.problem}", file=sys.stderr
+            )
     interrupted = [run for run in found if run.state == "interrupted"]
     if interrupted:
         print(f"an interrupted run goes on with `cldfc train --resume {interrupted[0].path}`", file=sys.stderr)

@@ -52,11 +52,6 @@ class Run:
         return self.folder.with_name(f"{self.folder.name}.part")
 
     @property
-    def divergence(self) -> Path:
-        """Says that the training diverged, where it did."""
-        return self.folder / "diverged.txt"
-
-    @property
     def network(self) -> Network:
         """What is trained."""
         return network_of(self.row, self.dataset, self.is_miniature)
@@ -114,7 +109,7 @@ def difference(run: Run, folder: RunFolder) -> str | None:
 
 def accuracy_of(run: Run) -> float | None:
     """The test accuracy of a finished run after its last epoch, in percent; None if it diverged."""
-    if run.divergence.is_file():
+    if RunFolder(run.folder).divergence.is_file():
         return None
     return 100 * read_epochs(RunFolder(run.folder).metrics)[-1].test_accuracy
 

@@ -10,7 +10,6 @@ from contextlib import nullcontext
 from pathlib import Path
 
 from cldfc.diagnostics import UsageError
-from cldfc.files import write_file
 from cldfc.reproduce.runs import Run, accuracy_of, is_begun, is_finished, share_of
 from cldfc.train.catalogue import find
 from cldfc.train.launch import Launch
@@ -59,8 +58,9 @@ def train_run(run: Run, data_dir: Path, command: str, say: Callable[[str], None]
             else:
                 shutil.rmtree(run.aside, ignore_errors=True)
                 train_network(compiled, find(run.dataset), run.recipe, run.aside, setting)
-    except Diverged as error:
-        write_file(run.aside / run.divergence.name, f"{error.message}\n")
+    except Diverged:
+        # Its folder says so.
+        pass
     give_name(run)
     shutil.rmtree(RunFolder(run.folder).checkpoints, ignore_errors=True)
 

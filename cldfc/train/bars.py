@@ -11,7 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from cldfc.train.metrics import Epoch
-from cldfc.train.pace import Pace, clock, images_per_second, left_in_words, speed_in_words
+from cldfc.train.pace import Pace, clock, images_per_second, left_in_words, loss_in_words, speed_in_words
 from cldfc.train.position import BEGINNING, Position
 from cldfc.train.recipe import Recipe
 
@@ -92,5 +92,5 @@ class Bars:
         """Loss and accuracy of the running epoch so far, and the accuracy of the last test."""
         shown, measured = self.position.shown or 1, self.measured
         loss, hits = self.position.loss_sum / shown, self.position.hits / shown
-        parts = [f"loss {loss:.4f}", f"{train} {hits:.2%}"]
+        parts = [f"loss {loss_in_words(loss)}", f"{train} {hits:.2%}"]
         return "  ".join([*parts, f"{test} {measured.test_accuracy:.2%}"] if measured else parts)

@@ -7,6 +7,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 
 from cldfc.diagnostics import UsageError
+from cldfc.files import write_file
 from cldfc.train.commit import find_commit
 from cldfc.train.compiled import Compiled
 from cldfc.train.environment import Environment, add_session, read_environment, session_now
@@ -51,6 +52,7 @@ def journal(
     if not task.processes.is_first:
         yield None
         return
+    run.divergence.unlink(missing_ok=True)
     account = Account(record, compiled, environment_of(run, task, start, setting), start.epochs)
     has_board = setting.tensorboard or run.tensorboard.exists()
     board = open_board(run.tensorboard, start.epochs) if has_board else None
@@ -59,8 +61,10 @@ def journal(
     try:
         yield kept
     except (Stopped, Diverged) as end:
-        # What ended the training is what is to be heard of, even where the report cannot be written.
+        # What ended the training is what is to be heard of, even where nothing can be written.
         with suppress(UsageError):
+            if isinstance(end, Diverged):
+                write_file(run.divergence, f"{end.message}\n")
             kept.write("stopped" if isinstance(end, Stopped) else end.message)
         raise
     kept.write("finished")

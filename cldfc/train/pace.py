@@ -50,6 +50,11 @@ def speed_in_words(speed: float | None) -> str:
     return "" if speed is None else f"{speed:,.{0 if speed >= 10 else 1}f} images/s"
 
 
+def loss_in_words(loss: float) -> str:
+    """`0.4321`; on the way to divergence `1.928e+23`."""
+    return f"{loss:.4f}" if loss < 1e4 else f"{loss:.3e}"
+
+
 def left_in_words(seconds: float | None) -> str:
     """`1:23:45 left`; nothing for None."""
     return "" if seconds is None else f"{clock(seconds)} left"

@@ -10,7 +10,7 @@ from time import monotonic
 from typing import TYPE_CHECKING, TextIO
 
 from cldfc.train.metrics import Epoch
-from cldfc.train.pace import Pace, images_per_second, left_in_words, speed_in_words
+from cldfc.train.pace import Pace, images_per_second, left_in_words, loss_in_words, speed_in_words
 from cldfc.train.position import Position
 from cldfc.train.recipe import Recipe
 
@@ -148,7 +148,7 @@ def step_in_words(position: Position, pace: Pace) -> str:
     parts = (
         counted("epoch", position.epoch, pace.epochs),
         counted("step", position.step, pace.steps),
-        f"train loss {position.loss_sum / position.shown:.4f}",
+        f"train loss {loss_in_words(position.loss_sum / position.shown)}",
         f"accuracy {position.hits / position.shown:.2%}",
         speed_in_words(images_per_second(position)),
         left_in_words(pace.left),
@@ -160,8 +160,8 @@ def epoch_in_words(measured: Epoch, pace: Pace) -> str:
     """An epoch on one line."""
     parts = (
         counted("epoch", measured.epoch, pace.epochs),
-        f"train loss {measured.train_loss:.4f}  accuracy {measured.train_accuracy:.2%}",
-        f"test loss {measured.test_loss:.4f}  accuracy {measured.test_accuracy:.2%}",
+        f"train loss {loss_in_words(measured.train_loss)}  accuracy {measured.train_accuracy:.2%}",
+        f"test loss {loss_in_words(measured.test_loss)}  accuracy {measured.test_accuracy:.2%}",
         f"{measured.seconds:.1f} s",
         speed_in_words(measured.images_per_second),
         left_in_words(pace.left if measured.epoch < pace.epochs else None),

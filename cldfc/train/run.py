@@ -116,6 +116,11 @@ class RunFolder:
         return self.path / "report.html"
 
     @property
+    def divergence(self) -> Path:
+        """Says that the training has diverged, and where, if it has."""
+        return self.path / "diverged.txt"
+
+    @property
     def tensorboard(self) -> Path:
         """What was measured, for TensorBoard, where that was asked for."""
         return self.path / "tensorboard"

@@ -16,7 +16,7 @@ from cldfc.train.lock import is_locked
 from cldfc.train.metrics import Epoch, best_epoch, read_epochs
 from cldfc.train.run import RunFolder, RunRecord, read_record
 
-State = Literal["finished", "running", "interrupted", "broken"]
+State = Literal["finished", "running", "interrupted", "diverged", "broken"]
 
 STATISTICS = (".running_mean", ".running_var", ".num_batches_tracked")
 """What the names of tensors end with that are no parameters."""
@@ -45,7 +45,7 @@ class Run:
     """Number of its parameters; None before there are weights."""
 
     problem: str = ""
-    """Why it is broken."""
+    """Why it is broken, or where it has diverged."""
 
     @property
     def best(self) -> Epoch | None:
@@ -100,6 +100,8 @@ def read_run(path: Path) -> Run:
         return Run(path, "broken", problem=error.message)
     if is_locked(run):
         return Run(path, "running", record, epochs, parameters)
+    if run.divergence.is_file():
+        return Run(path, "diverged", record, epochs, parameters, read_text(run.divergence).strip())
     is_done = bool(epochs) and epochs[-1].epoch >= record.recipe.epochs
     return Run(path, "finished" if is_done else "interrupted", record, epochs, parameters)
 

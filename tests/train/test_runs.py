@@ -36,13 +36,15 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def folder(finished: Path, trained: Result, tmp_path: Path) -> Path:
     """Runs in all states, and what is none."""
-    for name in ("done", "half", "fresh", "edited", "emptied"):
+    for name in ("done", "half", "fresh", "blown", "edited", "emptied"):
         shutil.copytree(finished, tmp_path / name)
     shutil.copytree(trained.folder, tmp_path / "digits")
     first, second, *_ = read_epochs(finished / "metrics.csv")
     best = second.model_copy(update={"test_accuracy": 0.9})
     (tmp_path / "half" / "metrics.csv").write_text(as_csv([first, best]))
     (tmp_path / "fresh" / "metrics.csv").unlink()
+    (tmp_path / "blown" / "metrics.csv").unlink()
+    (tmp_path / "blown" / "diverged.txt").write_text("the loss is nan in epoch 1\n")
     (tmp_path / "edited" / "recipe.json").write_text('{"epochs": 4}')
     (tmp_path / "emptied" / "best.safetensors").write_bytes(b"")
     (tmp_path / "other").mkdir()
@@ -56,6 +58,7 @@ def test_runs_come_by_data_set_the_best_first_and_broken_ones_last(folder: Path)
         ("digits", "finished"),
         ("half", "interrupted"),
         ("done", "finished"),
+        ("blown", "diverged"),
         ("fresh", "interrupted"),
         ("edited", "broken"),
         ("emptied", "broken"),
@@ -92,6 +95,7 @@ def test_the_table_and_the_remarks(folder: Path) -> None:
     assert "2/4  90.00%  90.00%" in second and second.endswith("interrupted")
     assert last.split() == ["emptied", "broken"]
     assert f"{folder / 'edited'} is broken: " in result.stderr and "class_name: Field required" in result.stderr
+    assert f"{folder / 'blown'} has diverged: the loss is nan in epoch 1\n" in result.stderr
     assert f"`cldfc train --resume {folder / 'half'}`" in result.stderr
 
 
