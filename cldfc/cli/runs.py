@@ -112,9 +112,8 @@ def print_remarks(found: Sequence[Run]) -> None:
     """What is wrong with broken and diverged runs, and how interrupted ones go on."""
     for run in found:
         if run.problem:
-            print(
-                f"{run.path} {'is broken' if run.state == 'broken' else 'has diverged'}: {run.problem}", file=sys.stderr
-            )
+            state = "is broken" if run.state == "broken" else "has diverged"
+            print(f"{run.path} {state}: {run.problem}", file=sys.stderr)
     interrupted = [run for run in found if run.state == "interrupted"]
     if interrupted:
         print(f"an interrupted run goes on with `cldfc train --resume {interrupted[0].path}`", file=sys.stderr)
