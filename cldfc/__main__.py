@@ -53,7 +53,9 @@ def output_told() -> Generator[None]:
         try:
             yield
         finally:
-            sys.stdout.flush()
+            # The language server closes it at its end.
+            if not sys.stdout.closed:
+                sys.stdout.flush()
     except OSError as error:
         if error.filename is not None:
             raise

@@ -104,7 +104,7 @@ DIGITS = DataSet(
     std=(6.0179,),
     split="The 1,797 handwritten digits of scikit-learn, divided at random (state 0) with "
     "equal shares of each class into 1,437 training and 360 test images.",
-    recipe=Recipe(epochs=8, batch=64, lr=0.05, label_smoothing=0.1, shift_columns=1),
+    recipe=Recipe(epochs=12, batch=64, lr=0.05, label_smoothing=0.1, shift_columns=1),
     brightest=16,
     class_names=FIGURES,
 )
