@@ -67,7 +67,7 @@ def test_the_data():
     network = build_spec("preact34", input="1x8x8")
     assert found["kind"] == "dry_run" and found["model"] == "PreActResNet34"
     assert found["parameters"] == sum(parameter.numel() for parameter in network.parameters())
-    assert (found["steps_per_epoch"], found["steps"]) == (44, 8 * 44)
+    assert (found["steps_per_epoch"], found["steps"]) == (44, 12 * 44)
     assert found["missing"] == [] and found["folder"] == "runs/PreActResNet34-digits-1"
     assert set(found["recipe"]) == set(found["origins"])
 
