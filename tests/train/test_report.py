@@ -207,7 +207,7 @@ def test_how_a_run_stands(tmp_path: Path, state: str, epochs: int, goes_on: bool
     run = RunFolder(tmp_path / "a b")
     run.path.mkdir()
     words = "".join(read_report(run, account(EPOCHS[:epochs], state)).words)
-    assert f"{state}: {epochs} of 8 epochs done, as of 20" in words
+    assert f"{state}: {epochs} of 12 epochs done, as of 20" in words
     assert (f"cldfc train --resume '{run.path}'" in words) == goes_on
     assert ("no epoch is finished yet" in words) == (epochs == 0)
 
