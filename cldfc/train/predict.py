@@ -13,15 +13,13 @@ from torch import Tensor, nn
 
 from cldfc.diagnostics import UsageError
 from cldfc.train.catalogue import CLASS_FOLDERS, DataSet
+from cldfc.train.data.pictures import MODES, open_picture
 from cldfc.train.device import Device, choose_device
 from cldfc.train.images import standardise
 from cldfc.train.network import check_fit
 
 AT_ONCE = 64
 """Images in a batch."""
-
-MODES = {1: "L", 3: "RGB"}
-"""How Pillow calls images of so many channels, of a byte each."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,10 +89,7 @@ def read_image(path: Path, dataset: DataSet) -> Tensor:
     colours as the data set is, scaled to its size and to its range of brightness. Raises Unreadable.
     """
     try:
-        with Image.open(path) as image:
-            if image.mode.startswith(("I", "F")):
-                raise Unreadable("its pixels have more than 8 bits in a channel")
-            image = image.convert(MODES[dataset.shape[0]])
+        image = open_picture(str(path), dataset.shape[0])
     except UnidentifiedImageError as error:
         raise Unreadable("it is no image, or of an unknown format") from error
     except OSError as error:
