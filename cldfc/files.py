@@ -8,6 +8,7 @@ import tempfile
 from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import BinaryIO
 
 from cldfc.diagnostics import UsageError
 
@@ -29,20 +30,35 @@ def written_aside(path: Path, data: bytes) -> Generator[Path]:
 
     A link is followed. Raises UsageError.
     """
-    with writing(path):
-        path = path.resolve()
-        handle, aside = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
-        try:
-            with os.fdopen(handle, "wb") as file:
-                file.write(data)
-                file.flush()
-                os.fsync(file.fileno())
-            os.chmod(aside, 0o644)
-            yield Path(aside)
-            os.replace(aside, path)
-        except BaseException:
-            os.unlink(aside)
-            raise
+    with writing(path), aside_of(path.resolve()) as (handle, aside):
+        with synced(handle) as file:
+            file.write(data)
+        yield aside
+
+
+@contextmanager
+def aside_of(path: Path) -> Generator[tuple[int, Path]]:
+    """A new file beside a place, open for writing: it gets the name when the block ends, or is gone if that fails.
+
+    Raises OSError.
+    """
+    handle, aside = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
+    try:
+        yield handle, Path(aside)
+        os.chmod(aside, 0o644)
+        os.replace(aside, path)
+    except BaseException:
+        os.unlink(aside)
+        raise
+
+
+@contextmanager
+def synced(handle: int) -> Generator[BinaryIO]:
+    """An open file, which lies on the disk and is closed when the block ends. Raises OSError."""
+    with os.fdopen(handle, "wb") as file:
+        yield file
+        file.flush()
+        os.fsync(file.fileno())
 
 
 @contextmanager

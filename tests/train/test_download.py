@@ -151,7 +151,7 @@ def test_a_full_disk(tmp_path: Path, server: str, monkeypatch: pytest.MonkeyPatc
     def full(_handle: int) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(download.os, "fsync", full)
+    monkeypatch.setattr("os.fsync", full)
     assert "cannot be written: No space left on device" in refusal(dataset, tmp_path / "data").message
 
 

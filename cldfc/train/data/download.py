@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
-import tempfile
 from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
 from http.client import HTTPException
@@ -14,6 +12,7 @@ from urllib.error import HTTPError, URLError
 from urllib.request import urlopen
 
 from cldfc.diagnostics import UsageError
+from cldfc.files import aside_of, synced
 from cldfc.train.catalogue import DataSet
 from cldfc.train.data.bytes_progress import Heard, show_bytes
 from cldfc.train.data.files import check_sum, how_to_get, is_packed, is_unpacked, missing
@@ -43,7 +42,7 @@ def fetch_missing(dataset: DataSet, folder: Path, say: Callable[[str], None]) ->
 
 def fetch(file: DataFile, path: Path, heard: Heard) -> None:
     """Bring a file to its place. Raises UsageError when that fails; the place is then left as it was."""
-    with answer(file, path) as response, opened_aside(path) as aside:
+    with answer(file, path) as response, placed(path) as aside:
         digest, size = hashlib.sha256(), 0
         for block in blocks(response, file, path):
             aside.write(block)
@@ -97,21 +96,12 @@ def failed(file: DataFile, path: Path, reason: str, first: str) -> UsageError:
 
 
 @contextmanager
-def opened_aside(path: Path) -> Generator[BinaryIO]:
-    """A file beside its place, which gets its name when the block ends, or is gone if that fails. Raises UsageError."""
+def placed(path: Path) -> Generator[BinaryIO]:
+    """A file beside its place, in a folder that is made for it, which gets its name in the end. Raises UsageError."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, aside = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
-        try:
-            with os.fdopen(handle, "wb") as file:
-                yield file
-                file.flush()
-                os.fsync(file.fileno())
-            os.chmod(aside, 0o644)
-            os.replace(aside, path)
-        except BaseException:
-            os.unlink(aside)
-            raise
+        with aside_of(path) as (handle, _), synced(handle) as file:
+            yield file
     except OSError as error:
         raise UsageError(
             f"`{path}` cannot be written: {error.strerror}", "give another folder by `--data-dir DIR`, or make room"
