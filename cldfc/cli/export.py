@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -12,7 +11,7 @@ from zipfile import BadZipFile, ZipFile, is_zipfile
 import typer
 
 from cldfc.cli.compile import refuse_foreign
-from cldfc.cli.options import Json, RunPath, errors
+from cldfc.cli.options import Json, RunPath, errors, say
 from cldfc.diagnostics import UsageError
 from cldfc.files import writing
 
@@ -95,11 +94,6 @@ def is_exported_program(path: Path) -> bool:
             return any(name.endswith("/cldfc.json") for name in archive.namelist())
     except BadZipFile:
         return False
-
-
-def say(line: str) -> None:
-    """Print what is being done."""
-    print(line, file=sys.stderr)
 
 
 def exported_lines(exported: Exported, is_folded: bool) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
@@ -42,6 +43,11 @@ def refuse_both(as_json: bool, as_markdown: bool) -> None:
     """Raises UsageError when two forms are asked for."""
     if as_json and as_markdown:
         raise UsageError("`--json` and `--markdown` contradict each other", "give one of them")
+
+
+def say(line: str) -> None:
+    """Print a line that is no result, at once."""
+    print(line, file=sys.stderr, flush=True)
 
 
 @contextmanager

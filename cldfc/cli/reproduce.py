@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from cldfc.cli.completion import complete_table
-from cldfc.cli.options import Download, Json, Markdown, errors, refuse_both
+from cldfc.cli.options import Download, Json, Markdown, errors, refuse_both, say
 
 if TYPE_CHECKING:
     from cldfc.reproduce.runs import Wanted
@@ -66,11 +66,6 @@ def reproduce(
             say(f"process {launch.rank} is done; {left} runs are left to others, the last of which prints the tables")
         else:
             print_tables(wanted, as_markdown, as_json)
-
-
-def say(line: str) -> None:
-    """Print a line beside the tables."""
-    print(line, file=sys.stderr, flush=True)
 
 
 def print_tables(wanted: Wanted, markdown: bool, as_json: bool) -> None:

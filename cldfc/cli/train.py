@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from cldfc.cli.completion import complete_data
-from cldfc.cli.options import Classes, DataDir, Download, Input, Json, Lets, Ties, errors
+from cldfc.cli.options import Classes, DataDir, Download, Input, Json, Lets, Ties, errors, say
 from cldfc.diagnostics import UsageError
 from cldfc.task import read_task
 
@@ -186,11 +186,6 @@ def shown(quiet: bool, as_json: bool) -> Callable[[], AbstractContextManager[Pro
 
 def ignore(line: str) -> None:
     """Print nothing."""
-
-
-def say(line: str) -> None:
-    """Print a line that is no result."""
-    print(line, file=sys.stderr)
 
 
 def report(result: Result) -> None:
