@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -53,6 +54,7 @@ def reproduce(
         from cldfc.reproduce.tables import find_tables
         from cldfc.reproduce.training import train_runs
         from cldfc.train.catalogue import DATA_DIR
+        from cldfc.train.command import command_line
         from cldfc.train.launch import read_launch
 
         refuse_both(as_json, as_markdown)
@@ -60,7 +62,7 @@ def reproduce(
         wanted, launch = Wanted(find_tables(table), seeds, changes, miniature, output), read_launch()
         datasets = prepare_datasets(wanted, data_dir, download, launch, say)
         runs = [run for run in list_runs(wanted) if run.dataset in datasets]
-        train_runs(runs, launch, data_dir or DATA_DIR, " ".join(["cldfc", *sys.argv[1:]]), say)
+        train_runs(runs, launch, data_dir or DATA_DIR, command_line(sys.argv[1:], os.environ), say)
         left = sum(not is_finished(run) for run in runs)
         if left:
             say(f"process {launch.rank} is done; {left} runs are left to others, the last of which prints the tables")
