@@ -19,7 +19,6 @@ from cldfc.train.data.files import require
 from cldfc.train.default_recipe import default_recipe
 from cldfc.train.job import this_job
 from cldfc.train.recipe import Recipe, change_recipe
-from cldfc.train.run import recorded_dataset
 from cldfc.train.stop import listen
 
 if TYPE_CHECKING:
@@ -129,7 +128,7 @@ def resume_run(folder: Path, changes: Mapping[str, object], around: Surroundings
 
     run = read_interrupted(folder, changes)
     graph = build(Source("spec.cldf", run.spec_text), Task(run.record.input_shape, run.record.classes))
-    with entered(recorded_dataset(run.record), around, run.record.command) as setting:
+    with entered(run.dataset, around, run.record.command) as setting:
 
         def warn(line: str) -> None:
             if setting.processes.is_first:

@@ -13,6 +13,7 @@ from torch.optim import Optimizer
 
 from cldfc.diagnostics import UsageError
 from cldfc.files import write_file
+from cldfc.train.catalogue import DataSet
 from cldfc.train.checkpoint_folder import (
     Checkpoint,
     Damaged,
@@ -44,10 +45,11 @@ Warn = Callable[[str], None]
 
 @dataclass(frozen=True, slots=True)
 class Interrupted:
-    """A run to go on with: its folder, what it records, and its spec."""
+    """A run to go on with: its folder, what it records, its data set, and its spec."""
 
     run: RunFolder
     record: RunRecord
+    dataset: DataSet
     spec_text: str
 
 
@@ -64,7 +66,8 @@ def read_interrupted(folder: Path, changes: Mapping[str, object]) -> Interrupted
         if value != recorded and name != "epochs":
             raise contradiction(run, name, value, recorded)
     recipe = more_epochs(record.recipe, changes.get("epochs", record.recipe.epochs))
-    return Interrupted(run, record.model_copy(update={"recipe": recipe}), read_text(run.spec))
+    changed = record.model_copy(update={"recipe": recipe})
+    return Interrupted(run, changed, recorded_dataset(record), read_text(run.spec))
 
 
 def contradiction(run: RunFolder, name: str, value: object, recorded: object) -> UsageError:
@@ -97,12 +100,11 @@ def resume_network(interrupted: Interrupted, compiled: Compiled, warn: Warn, set
     change bits. Raises what `train_network` raises, and UsageError when the checkpoint is that of
     another network, or another process trains in the folder.
     """
-    run, record = interrupted.run, interrupted.record
+    run, record, dataset = interrupted.run, interrupted.record, interrupted.dataset
     setting = setting or Setting()
     processes = setting.processes
     with locked(run) if processes.is_first else nullcontext():
         torch.manual_seed(record.recipe.seed)  # pyright: ignore[reportUnknownMemberType]
-        dataset = recorded_dataset(record)
         task = prepare(build_fitting(compiled, dataset), dataset, record.recipe, setting.data_dir, processes)
         optimizer = make_optimizer(task.network, record.recipe)
         start = go_back(task, optimizer, run, record, warn)

@@ -214,9 +214,8 @@ def described_dataset(record: RunRecord) -> DataSet:
 
     Raises UsageError when nothing is known of it.
     """
-    standard = {"mean": record.mean, "std": record.std} if record.mean else {}
     if not is_folder(record.dataset):
-        return find(record.dataset).model_copy(update=standard)
+        return standardised_as_recorded(find(record.dataset), record)
     return DataSet(
         name=record.dataset,
         reader=CLASS_FOLDERS,
@@ -243,5 +242,9 @@ def recorded_dataset(record: RunRecord) -> DataSet:
             f"`{record.dataset}` has other classes now than when the run was trained: {', '.join(other)}",
             "make its class folders what they were, or start another run",
         )
-    standard = {"mean": record.mean, "std": record.std}
-    return dataset.model_copy(update=standard) if record.mean else dataset
+    return standardised_as_recorded(dataset, record)
+
+
+def standardised_as_recorded(dataset: DataSet, record: RunRecord) -> DataSet:
+    """A data set with the means and deviations that a run was trained with; older runs do not record them."""
+    return dataset.model_copy(update={"mean": record.mean, "std": record.std}) if record.mean else dataset
