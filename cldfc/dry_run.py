@@ -26,7 +26,7 @@ MARGIN = 10
 def origins_of(plan: Plan, given: Mapping[str, str]) -> dict[str, str]:
     """For each field of the recipe where its value comes from; `given` says it of those that somebody has set."""
     fields = plan.recipe.model_dump()
-    return {name: given.get(name) or origin_of(name, plan.dataset, plan.convolutions) for name in fields}
+    return {name: given.get(name) or origin_of(name, plan.dataset, plan.written.convolutions) for name in fields}
 
 
 def plan_as_data(plan: Plan, given: Mapping[str, str], output: Path | None, data_dir: Path | None) -> dict[str, object]:
@@ -35,14 +35,14 @@ def plan_as_data(plan: Plan, given: Mapping[str, str], output: Path | None, data
     from cldfc.train.device import choose_device
 
     steps = steps_per_epoch(plan.dataset.images[0], plan.recipe)
-    written, cost = cost_of_network(plan.graph.as_written), cost_of_network(plan.graph)
+    written, cost = plan.written, cost_of_network(plan.graph)
     model = ascii_name(plan.graph.program.model)
     return {
         "kind": "dry_run",
         "model": model,
         "parameters": written.parameters,
         "multiply_adds": cost.multiply_adds,
-        "convolutions": plan.convolutions,
+        "convolutions": plan.written.convolutions,
         "depth": cost.depth,
         "data": plan.dataset.name,
         "split": plan.dataset.split,

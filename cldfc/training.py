@@ -22,6 +22,7 @@ from cldfc.train.recipe import Recipe, change_recipe
 from cldfc.train.stop import listen
 
 if TYPE_CHECKING:
+    from cldfc.network.cost import Cost
     from cldfc.network.graph import Graph
     from cldfc.train.loop import Progress
     from cldfc.train.processes import Processes
@@ -57,8 +58,8 @@ class Plan:
     spec_text: str
     dataset: DataSet
     recipe: Recipe
-    convolutions: int
-    """Those of the network as it is written."""
+    written: Cost
+    """What the network costs as it is written."""
 
 
 def plan_run(spec: Path, data: str, task: Task, changes: Mapping[str, object]) -> Plan:
@@ -70,9 +71,9 @@ def plan_run(spec: Path, data: str, task: Task, changes: Mapping[str, object]) -
 
     from cldfc.network.cost import cost_of_network
 
-    convolutions = cost_of_network(graph.as_written).convolutions
-    recipe = change_recipe(default_recipe(dataset, convolutions), changes)
-    return Plan(graph, whole_text(source, task), dataset, recipe, convolutions)
+    written = cost_of_network(graph.as_written)
+    recipe = change_recipe(default_recipe(dataset, written.convolutions), changes)
+    return Plan(graph, whole_text(source, task), dataset, recipe, written)
 
 
 def input_of(source: Source, task: Task) -> Shape:

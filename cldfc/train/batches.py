@@ -73,9 +73,14 @@ def epoch_batches(images: Framed, recipe: Recipe, epoch: int, first: int = 0, sh
         yield Images(cut(images, shown, draw), images.labels[shown])
 
 
+def chance_of(recipe: Recipe, epoch: int) -> Generator:
+    """What an epoch is drawn from: no two epochs of any two seeds share it."""
+    return Generator().manual_seed(recipe.seed * EPOCH_LIMIT + epoch)
+
+
 def draw_epoch(images: int, recipe: Recipe, epoch: int) -> Draw:
     """What chance decides in an epoch; it is drawn on the CPU, so it does not depend on the device."""
-    chance = Generator().manual_seed(recipe.seed * EPOCH_LIMIT + epoch)
+    chance = chance_of(recipe, epoch)
     order = torch.randperm(images, generator=chance)
     top, left = (
         torch.randint(0, 2 * most + 1, (images,), generator=chance)

@@ -52,8 +52,6 @@ class Device:
         Precise is: no algorithm that adds up in an order of its own, no products in TensorFloat-32.
         """
         before = torch.are_deterministic_algorithms_enabled(), cudnn.benchmark, cudnn.allow_tf32
-        # cuBLAS reads it when it is first used.
-        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
         try:
             switch(self.precise, not self.precise, not self.precise)
             yield
@@ -70,6 +68,9 @@ def switch(deterministic: bool, tries: bool, tf32: bool) -> None:
 
 def choose_device(precise: bool = False) -> Device:
     """CUDA where there is one, else the CPU; bfloat16 where the processor really has it, unless that is too coarse."""
+    if precise:
+        # cuBLAS reads it when it is first used: by several processes, before the training.
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     if torch.cuda.is_available():
         return Device("cuda", not precise and torch.cuda.is_bf16_supported(including_emulation=False), precise)
     return Device("cpu", not precise and cpu_has_bf16(), precise)

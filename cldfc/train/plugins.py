@@ -41,13 +41,14 @@ def load_plugin(name: str) -> Plugin | None:
 
     Raises UsageError when there are several, or it cannot be loaded.
     """
-    found = [described(point) for point in entry_points(group=GROUP, name=name)]
+    points = list(entry_points(group=GROUP, name=name))
+    found = [described(point) for point in points]
     if not found:
         return None
     if len({(plugin.distribution, plugin.target) for plugin in found}) > 1:
         others = " and ".join(sorted({f"`{plugin.distribution}`" for plugin in found}))
         raise UsageError(f"several data sets are called `{name}`: they come with {others}", "uninstall all but one")
-    plugin, point = found[0], next(iter(entry_points(group=GROUP, name=name)))
+    plugin, point = found[0], points[0]
     try:
         return Plugin(plugin.name, plugin.distribution, plugin.target, point.load())
     except (Exception, SystemExit) as error:

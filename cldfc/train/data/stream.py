@@ -15,13 +15,13 @@ from torch import Generator, Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from cldfc.diagnostics import UsageError
-from cldfc.train.batches import steps_per_epoch
+from cldfc.train.batches import chance_of, steps_per_epoch
 from cldfc.train.catalogue import DataSet
 from cldfc.train.data.class_folders import Sample
 from cldfc.train.data.pictures import UNREADABLE, open_picture
 from cldfc.train.device import Device
 from cldfc.train.images import ImageFiles, Images
-from cldfc.train.recipe import EPOCH_LIMIT, Recipe
+from cldfc.train.recipe import Recipe
 from cldfc.train.share import WHOLE, Share
 
 # torchvision carries no types.
@@ -52,8 +52,7 @@ class Stream:
 
     def train_batches(self, epoch: int, first: int = 0) -> Iterator[Images]:
         """The batches of an epoch: images cut at a random place and scale, and mirrored half of the time."""
-        chance = Generator().manual_seed(self.recipe.seed * EPOCH_LIMIT + epoch)
-        order = torch.randperm(len(self.files.train), generator=chance)
+        order = torch.randperm(len(self.files.train), generator=chance_of(self.recipe, epoch))
         shown = [self.share.even(part) for part in self.batches_of(list(map(int, order)))[first : self.steps]]
         cut = random_cut(self.dataset, self.recipe)
         return self.read(Files(self.files.train, cut, (self.recipe.seed, epoch), self.dataset.shape[0]), shown)
