@@ -9,6 +9,7 @@ from cldfc.collector import collector_paused
 from cldfc.diagnostics import CldfError, Problems, Source
 from cldfc.network.expand import expand_program
 from cldfc.network.expect import check_expectations
+from cldfc.network.renames import check_renamed
 from cldfc.network.resolve import Task, resolve_spec
 from cldfc.network.shapes import Inferred, infer_shapes
 from cldfc.syntax import tree
@@ -42,6 +43,7 @@ def analyse_spec(spec: tree.Spec, task: Task, problems: Problems) -> Inferred:
     """The network of a tree, with every shape. Raises CldfError."""
     program = resolve_spec(spec, task, problems)
     expansion = expand_program(program, problems)
+    check_renamed(expansion, problems)
     prove_constraints(spec, expansion, problems)
     inferred = infer_shapes(expansion, problems)
     if task == AS_WRITTEN:

@@ -14,13 +14,13 @@ from residual_variations import VARIATIONS, changed, random_network, small
 from test_networks import feature_name
 from typer.testing import CliRunner
 
+import cldfc
 from cldfc.algebra.residual.explain_derivation import explain_as_latex
 from cldfc.cli import app
 from cldfc.compiler import analyse
 from cldfc.compiler import build as build_graph
 from cldfc.derive import EXPLAIN, derive_source
 from cldfc.diagnostics import CldfError, Problems, Source
-from cldfc.emit.parameter_names import rename_parameters
 from cldfc.emit.torch_module import emit_module
 from cldfc.explain import explanations
 from cldfc.network.cost import cost_of_network
@@ -51,20 +51,13 @@ def derived(text: str, *lets: str, ties: tuple[str, ...] = ()):
 
 
 def two_networks(text: str):
-    """The residual form and the network as written with the same weights, and what leads from names to names."""
-    source, derivation = Source("test.cldf", text), derived(text)
-    graphs = build_graph(derivation.spec.source), build_graph(source, form="written")
-    names = rename_parameters(derivation.parameters, *graphs)
+    """The residual form and the network as written with the same weights; what the other lacks, cancels."""
+    source = Source("test.cldf", text)
+    graphs = build_graph(derived(text).spec.source), build_graph(source, form="written")
     one, other = (build(emit_module(graph)).double() for graph in graphs)
-
-    def rename(name: str) -> str:
-        prefix = max((known for known in names if f"{name}.".startswith(f"{known}.")), key=len)
-        return names[prefix] + name[len(prefix) :]
-
     randomise(other)
-    state = other.state_dict()
-    one.load_state_dict({name: state[rename(name)] for name in one.state_dict()})
-    return one, other, rename, graphs
+    assert one.load_state_dict(other.state_dict(), strict=False).missing_keys == []
+    return one, other, graphs
 
 
 def difference_in_training(text: str, steps: int = 3) -> float:
@@ -72,7 +65,7 @@ def difference_in_training(text: str, steps: int = 3) -> float:
 
     Gradients are compared with the largest of the network, for those that cancel are rounding errors.
     """
-    one, other, rename, graphs = two_networks(text)
+    one, other, graphs = two_networks(text)
     optimizers = [torch.optim.SGD(network.parameters(), lr=1e-3, momentum=0.9) for network in (one, other)]
     generator, worst = torch.Generator().manual_seed(3), 0.0
     for _ in range(steps):
@@ -86,13 +79,13 @@ def difference_in_training(text: str, steps: int = 3) -> float:
             outputs.append(output.detach())
         gradients = dict(other.named_parameters())
         largest = max(float(p.grad.abs().max()) for p in gradients.values() if p.grad is not None)
-        apart = [(p.grad - gradients[rename(n)].grad).abs().max() for n, p in one.named_parameters()]
+        apart = [(p.grad - gradients[n].grad).abs().max() for n, p in one.named_parameters()]
         worst = max(worst, relative_difference(*outputs), float(max(apart)) / largest)
         for optimizer in optimizers:
             optimizer.step()
     state = other.state_dict()
     for name, tensor in one.state_dict().items():
-        worst = max(worst, relative_difference(tensor.double(), state[rename(name)].double()))
+        worst = max(worst, relative_difference(tensor.double(), state[name].double()))
     with torch.no_grad():
         return max(worst, relative_difference(one.eval()(images), other.eval()(images)))
 
@@ -138,12 +131,8 @@ def test_fbresnet_in_residual_form_equals_the_one_written_by_hand_in_features():
         ("J = 4", "J = 2"), ("2, 2, 2, 2", "3, 2"), ("64, 128, 256, 512", "4, 6"), ("3 × 32 × 32", "3 × 16 × 16")
     )
     network = build(compile_text(derived(text).spec.source.text))
-
-    def rename(name: str) -> str:
-        return re.sub(r"^bn_f\b", "bn_r", feature_name(name))
-
     torch.manual_seed(4)
-    assert compare(network, FeatureResNet((3, 2), (4, 6)), rename, torch.randn(2, 3, 16, 16)) < TOLERANCE
+    assert compare(network, FeatureResNet((3, 2), (4, 6)), feature_name, torch.randn(2, 3, 16, 16)) < TOLERANCE
 
 
 RESIDUAL_BY_HAND = """
@@ -163,7 +152,11 @@ def test_fbresnet_in_residual_form_equals_the_residual_form_written_by_hand():
     by_hand = build(compile_text(text[:start] + RESIDUAL_BY_HAND + text[end:]))
     network = build(compile_text(derived(text).spec.source.text))
     torch.manual_seed(5)
-    assert compare(network, by_hand, str, torch.randn(2, 3, 8, 8)) < TOLERANCE
+
+    def rename(name: str) -> str:
+        return re.sub(r"^bn_r\b", "bn_f", name)
+
+    assert compare(network, by_hand, rename, torch.randn(2, 3, 8, 8)) < TOLERANCE
 
 
 # What it costs
@@ -189,29 +182,55 @@ def test_the_equations_do_not_grow_with_the_steps():
 # Parameters
 
 
-def test_normalisations_are_matched_by_their_places():
-    derivation = derived(small(("R@ℓ *_2 (", "σ ∘ R@ℓ *_2 ("), ("2, 1, 3", "1, 1, 1")))
-    moved = {new: old for new, old in derivation.parameters.items() if new != old}
-    assert moved == {
-        ("bn_θ", (1, 0)): ("bn_θ", (1,)),
-        **{("bn_r", (level, 1)): ("bn_f", (level, 1)) for level in (1, 2, 3)},
-        **{("bn_R", (level, 0)): ("bn_R", (level,)) for level in (2, 3)},
-    }
+def renames(text: str) -> list[str]:
+    return [line for line in statements(text) if line.startswith("rename")]
+
+
+def test_normalisations_keep_their_names():
+    assert renames(small(("R@ℓ *_2 (", "σ ∘ R@ℓ *_2 ("), ("2, 1, 3", "1, 1, 1"))) == [
+        "rename bn_θ@1,0 → bn_θ@1",
+        "rename bn_r@ℓ,i → bn_f@ℓ,i",
+        "rename bn_R@ℓ+1,0 → bn_R@ℓ+1",
+    ]
 
 
 def test_two_normalisations_of_one_residual_keep_their_order():
-    text, _ = VARIATIONS["several corrections"]
-    parameters = derived(text).parameters
-    assert parameters["bn_r", (1, 1)] == ("bn_f", (1, 1))
-    assert parameters["bn_r_2", (1, 1)] == ("bn_f_2", (1, 1))
-    assert parameters["bn_B", (1, 1)] == ("bn_B", (1, 1))
+    assert {"rename bn_r@ℓ,i → bn_f@ℓ,i", "rename bn_r_2@ℓ,i → bn_f_2@ℓ,i"} < set(
+        renames(VARIATIONS["several corrections"][0])
+    )
+
+
+@pytest.mark.parametrize("name", VARIATIONS)
+def test_trained_weights_load_with_nothing_else(name):
+    """Every parameter has its name in the spec, in any spelling; what the residual form lacks, it says."""
+    text = VARIATIONS[name][0]
+    derivation = derived(text)
+    known, found = (analyse(source).parameters for source in (Source("test.cldf", text), derivation.spec.source))
+    assert found.keys() <= known.keys()
+    assert bool(derivation.notes) == (found.keys() != known.keys())
+    for spelling in ("ascii", "latex"):
+        spelled = Source("spelled.cldf", arrange(derivation.spec.source, spelling))
+        assert analyse(spelled).parameters.keys() == found.keys()
+
+
+def test_names_are_kept_for_other_steps_and_by_what_extends(tmp_path):
+    text = small()
+    (tmp_path / "residual.cldf").write_text(derived(text).spec.source.text, encoding="utf-8")
+    other = tmp_path / "other.cldf"
+    other.write_text('extend "residual.cldf"\nmodel Other\nlet ν@ℓ = 3, 3, 3\n', encoding="utf-8")
+    network = cldfc.load(other)
+    wanted = cldfc.load(text).let(ν=[3, 3, 3]).build().state_dict()
+    assert network.build().state_dict().keys() == wanted.keys()
+    assert network.let(ν=[2, 1, 3]).build().state_dict().keys() == cldfc.load(text).build().state_dict().keys()
+    # Another σ has other parameters, or none: nothing is left to be renamed.
+    assert not any("bn" in name for name in network.let(σ="relu").build().state_dict())
 
 
 def test_a_mapping_that_cancels_is_noted():
     source = Source("test.cldf", small(("2, 1, 3", "2, 3, 1")))
     derivation, remarks = derive_source(source)
     assert remarks[1:] == ["`A@3` has no part in the residual form: what it computes cancels"]
-    assert ("A", (3,)) not in derivation.parameters
+    assert not any(name.startswith("A.3") for name in build(compile_text(derivation.spec.source.text)).state_dict())
     assert "kernel A@ℓ" in derivation.spec.source.text
 
 
@@ -313,7 +332,8 @@ def test_each_line_of_a_derivation_gives_the_same_numbers(name):
     outputs, kernels = [], {}
     for step in proof.steps:
         equation = f"{name} = {format_expression(step.expression)}"
-        lines = [line for line in derivation.spec.source.text.splitlines() if not line.startswith(f"{name} ")]
+        left_out = (f"{name} ", "rename ")
+        lines = [line for line in derivation.spec.source.text.splitlines() if not line.startswith(left_out)]
         network = build(compile_text("\n".join([*lines, data, equation, ""]))).double().eval()
         kernels = kernels or network.state_dict()
         network.load_state_dict({n: t for n, t in kernels.items() if "bn_" not in n}, strict=False)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 from cldfc.emit.naming import Naming
 from cldfc.network.graph import Graph
 from cldfc.network.positions import Key
@@ -13,9 +11,3 @@ def parameter_names(graph: Graph) -> dict[Key, str]:
     """`A.1`, `bn_f.1_2`, `theta`: the part of the names in `state_dict` that stands for each parameter."""
     names = Naming(graph)
     return {key: names.path(key) for key in graph.parameters}
-
-
-def rename_parameters(parameters: Mapping[Key, Key], graph: Graph, other: Graph) -> dict[str, str]:
-    """What leads from the parameters of one network to those of another, in the names of their modules."""
-    own, others = parameter_names(graph), parameter_names(other)
-    return {own[key]: others[parameters[key]] for key in graph.parameters}

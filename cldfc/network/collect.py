@@ -24,6 +24,8 @@ def collect_names(spec: tree.Spec, problems: Problems) -> Names:
                 names.add_equation(statement)
             case tree.Tie():
                 names.ties.append(statement)
+            case tree.Rename():
+                names.renames.append(statement)
             case tree.Constrain():
                 names.constraints.append(statement)
             case tree.Expect():

@@ -43,6 +43,7 @@ class Names:
     misused: set[Family] = field(default_factory=set[Family])
     by_name: dict[str, list[int]] = field(default_factory=dict[str, list[int]])
     ties: list[tree.Tie] = field(default_factory=list[tree.Tie])
+    renames: list[tree.Rename] = field(default_factory=list[tree.Rename])
     constraints: list[tree.Constrain] = field(default_factory=list[tree.Constrain])
     expectations: list[tree.Expect] = field(default_factory=list[tree.Expect])
 

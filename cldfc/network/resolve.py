@@ -17,6 +17,7 @@ from cldfc.network.names import Names
 from cldfc.network.order import check_order
 from cldfc.network.positions import IndexRange, Lookup, Position, Positions
 from cldfc.network.program import Program, Read, Reads, Template
+from cldfc.network.renames import rename_uses
 from cldfc.network.tags import Tags
 from cldfc.network.words import OwnedNames, Scope, Words
 from cldfc.ops import BUILTINS
@@ -69,7 +70,7 @@ def resolve_spec(spec: tree.Spec, task: Task, problems: Problems) -> Program:
     owned = OwnedNames(dict.fromkeys([*names.declared, *tagged_operators(spec)], ""))
     families = OwnedNames(dict.fromkeys([*names.declared, *names.by_name], ""))
     words = Words(names, tags, owned, parameters, ties, problems, families)
-    templates = [*resolve_equations(spec, words), *words.inner]
+    templates = rename_uses([*resolve_equations(spec, words), *words.inner], words)
     check_operators(words)
     sizes = names.input.shape if names.input else ()
     shape = [constants.whole(size, "a size of the input", 1, LARGEST_SIZE) for size in sizes]

@@ -23,6 +23,7 @@ class Declarations:
     kernels: dict[str, tree.Kernel] = field(default_factory=dict[str, tree.Kernel])
     scalars: dict[str, tree.Scalar] = field(default_factory=dict[str, tree.Scalar])
     ties: dict[str, tree.Tie] = field(default_factory=dict[str, tree.Tie])
+    renames: list[tree.Rename] = field(default_factory=list[tree.Rename])
     equations: dict[tuple[str, int], list[tree.Equation]] = field(
         default_factory=lambda: defaultdict[tuple[str, int], list[tree.Equation]](list)
     )
@@ -51,6 +52,8 @@ def sort_statements(spec: tree.Spec) -> Declarations:
                 found.scalars[statement.symbol.name] = statement
             case tree.Tie():
                 found.ties[statement.symbol.name] = statement
+            case tree.Rename():
+                found.renames.append(statement)
             case tree.Input():
                 found.input = statement.name
             case tree.Output():

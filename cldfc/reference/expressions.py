@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from cldfc.reference.declarations import Key
-from cldfc.reference.modules import apply_kernel, apply_owner, apply_scalar
+from cldfc.reference.modules import apply_kernel, apply_owner, apply_scalar, renamed
 from cldfc.reference.numbers import Binding, Exact, Tag
 from cldfc.reference.operators import OWNERS, POINTWISE, REARRANGING, SETTINGS
 from cldfc.reference.places import Places, reduction_turns
@@ -111,7 +111,7 @@ class Expressions:
         settings = self.settings(symbol)
         if symbol.name in OWNERS:
             parameter = (symbol.name, indices) if symbol.tag else (cast(str, next(self.places)), self.indices)
-            return apply_owner(self.session, symbol.name, settings, parameter, x, self.key)
+            return apply_owner(self.session, symbol.name, settings, renamed(self.session, parameter), x, self.key)
         return self.apply_builtin(symbol.name, settings, x)
 
     def settings(self, symbol: tree.Symbol) -> dict[str, int | float]:

@@ -69,6 +69,21 @@ def tied(session: Session, name: str, tag: tuple[int, ...]) -> Key:
     return name, tuple(binding[index.name or ""] for index in tie.symbol.tag)
 
 
+def renamed(session: Session, parameter: Key) -> Key:
+    """A parameter under the name that `rename` gives it, if one does."""
+    for rename in sorted(session.known.renames, key=lambda rename: count_names(session, rename.old)):
+        if (rename.old.name, len(rename.old.tag)) == (parameter[0], len(parameter[1])):
+            binding = session.numbers.solve(rename.old, parameter[1])
+            if binding is not None:
+                return rename.new.name, session.numbers.indices(rename.new, binding)
+    return parameter
+
+
+def count_names(session: Session, symbol: tree.Symbol) -> int:
+    """How many indices of a tag are not numbers."""
+    return sum(index.name is not None and not session.numbers.is_constant(index.name) for index in symbol.tag)
+
+
 # Kernels and scalars
 
 

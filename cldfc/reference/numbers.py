@@ -167,25 +167,33 @@ class Numbers:
         An index name ranges over its declared range, cut so that every index on the left stays inside
         it, or over what `for` says.
         """
-        tag, binding = equation.left.tag, dict[str, int]()
-        pairs = list(zip(tag, indices, strict=True))
-        free = [(index, value) for index, value in pairs if index.name and not self.is_constant(index.name)]
-        for index, value in free:
-            if binding.setdefault(index.name or "", value - index.offset) != value - index.offset:
-                return None
+        binding = self.solve(equation.left, indices)
         try:
-            is_there = self.indices(equation.left, binding) == indices
-            return binding if is_there and self.inside(equation, indices, free, binding) else None
+            return None if binding is None or not self.inside(equation, indices, binding) else binding
         except NoValue:
             return None
 
-    def inside(
-        self, equation: tree.Equation, indices: tuple[int, ...], free: list[tuple[tree.Index, int]], binding: Binding
-    ) -> bool:
+    def solve(self, symbol: tree.Symbol, indices: tuple[int, ...]) -> dict[str, int] | None:
+        """The values of the index names in a tag with which it is `indices`, if any."""
+        binding: dict[str, int] = {}
+        for index, value in self.free(symbol.tag, indices):
+            if binding.setdefault(index.name or "", value - index.offset) != value - index.offset:
+                return None
+        try:
+            return binding if self.indices(symbol, binding) == indices else None
+        except NoValue:
+            return None
+
+    def free(self, tag: Tag, indices: tuple[int, ...]) -> list[tuple[tree.Index, int]]:
+        """The indices of a tag that are index names, each with its value."""
+        pairs = zip(tag, indices, strict=True)
+        return [(index, value) for index, value in pairs if index.name and not self.is_constant(index.name)]
+
+    def inside(self, equation: tree.Equation, indices: tuple[int, ...], binding: Binding) -> bool:
         """Whether every index name is in its range."""
         clauses = {clause.name: clause for clause in equation.clauses}
         level = indices[self.level_place(equation, clauses)] if indices else 0
-        for index, value in free:
+        for index, value in self.free(equation.left.tag, indices):
             name = index.name or ""
             if name in clauses:
                 if not self.holds(clauses[name], binding, equation.left.tag):

@@ -105,6 +105,9 @@ class Builder(Transformer[Token, tree.Statement]):
     def tie(self, parts: list[tree.Symbol | tree.Clause]) -> tree.Tie:
         return tree.Tie(cast(tree.Symbol, parts[0]), cast("tuple[tree.Clause, ...]", tuple(parts[1:])), self.statement)
 
+    def rename(self, parts: list[tree.Symbol]) -> tree.Rename:
+        return tree.Rename(parts[0], parts[1], self.statement)
+
     def constrain(self, parts: list[tree.Expression]) -> tree.Constrain:
         return tree.Constrain(cast(tree.Symbol, parts[0]), cast(tree.Number, parts[1]), self.statement)
 

@@ -141,6 +141,8 @@ def head_of(statement: tree.Statement) -> Hashable:
             return "name", symbol.name
         case tree.Tie(symbol):
             return "tie", symbol.name
+        case tree.Rename(old):
+            return "rename", old
         case tree.Constrain(symbol):
             return "constrain", symbol
         case tree.Expect(quantity):

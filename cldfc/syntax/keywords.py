@@ -13,6 +13,7 @@ EXAMPLES = {
     "kernel": "`kernel A@ℓ : 3×3 → c@ℓ`",
     "scalar": "`scalar ω@ℓ = 1.0`",
     "tie": "`tie A@ℓ` or `tie B@ℓ for i >= 1`",
+    "rename": "`rename bn_r@ℓ,i → bn_f@ℓ,i`",
     "constrain": "`constrain u >= 0`",
     "expect": "`expect params = 8_037_834`",
 }

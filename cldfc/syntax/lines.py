@@ -54,6 +54,8 @@ def statement_line(statement: tree.Statement, formatter: Formatter) -> Line:
             return Line("scalar", "scalar", formatter.symbol(symbol), "=", text)
         case tree.Tie(symbol, clauses):
             return Line("", "tie", formatter.symbol(symbol) + formatter.clauses(clauses))
+        case tree.Rename(old, new):
+            return Line("rename", "rename", formatter.symbol(old), formatter.words.arrow, formatter.symbol(new))
         case tree.Constrain(symbol, bound):
             sign = formatter.words.at_least
             return Line("constrain", "constrain", formatter.symbol(symbol), sign, format_number(bound))

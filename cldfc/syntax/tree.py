@@ -254,6 +254,15 @@ class Tie:
 
 
 @dataclass(frozen=True, slots=True)
+class Rename:
+    """`rename bn_r@ℓ,i → bn_f@ℓ,i`: another name for a parameter that is named after its place."""
+
+    old: Symbol
+    new: Symbol
+    span: Span = place()
+
+
+@dataclass(frozen=True, slots=True)
 class Constrain:
     """`constrain u >= 0`."""
 
@@ -282,7 +291,7 @@ class Equation:
     clauses: tuple[Clause, ...] = ()
 
 
-Statement = Model | Extend | Range | Let | Input | Output | Kernel | Scalar | Tie | Constrain | Expect | Equation
+Statement = Model | Extend | Range | Let | Input | Output | Kernel | Scalar | Tie | Rename | Constrain | Expect | Equation
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
-from cldfc.compiler import Task, analyse, build, compile_source, derive
+from cldfc.compiler import Task, analyse, build, compile_source
 from cldfc.diagnostics import CldfError, Problems, Source
-from cldfc.emit.parameter_names import rename_parameters
 from cldfc.emit.torch_module import emit_module
 from cldfc.syntax import tree
 from cldfc.syntax.extend import change_spec, read_spec
@@ -70,11 +69,9 @@ def forms_of(source: Source, task: Task) -> tuple[Form, ...]:
 
 
 def residual_form(source: Source, task: Task) -> Form:
-    """The residual form of a network, which calls normalisations after residuals. Raises CldfError."""
-    graph, written = build(source, task, "residual"), build(source, task, "written")
-    names = rename_parameters(derive(source, task).parameters, graph, written)
-    model = ascii_name(graph.program.model)
-    return Form("residual", emit_module(graph), {old: new for new, old in names.items()}, False, model)
+    """The residual form of a network. Raises CldfError."""
+    graph = build(source, task, "residual")
+    return Form("residual", emit_module(graph), is_literal=False, class_name=ascii_name(graph.program.model))
 
 
 def smaller(source: Source, task: Task, shape: tuple[int, ...]) -> Task:

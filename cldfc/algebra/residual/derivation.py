@@ -1,13 +1,11 @@
-"""A derivation as data: the equations that it gives, each with its proof, and where their parameters come from."""
+"""A derivation as data: the equations that it gives, each with its proof and with the equations it comes from."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
 from cldfc.algebra.residual.trees import Indices
-from cldfc.network.positions import Key
 from cldfc.syntax import tree
 
 Rule = Literal["definition of", "equation for", "linearity of", "cancellation", "zero"]
@@ -56,12 +54,10 @@ class Entry:
 class Derivation:
     """The residual form of a spec.
 
-    `spec` stands for itself, its text is `spec.source.text`; `proofs` are in the order of its equations.
-    `parameters` leads from each parameter of the residual form to the same one of the spec that was
-    given: only normalisations change their names, for those come from what they normalise.
+    `spec` stands for itself, its text is `spec.source.text`; its parameters have the names that they have in the
+    spec that was given. `proofs` are in the order of its equations.
     """
 
     spec: tree.Spec
     proofs: tuple[Proof, ...]
     notes: tuple[str, ...]
-    parameters: Mapping[Key, Key]

@@ -11,12 +11,14 @@ from cldfc.algebra.residual.definition import Definition
 from cldfc.algebra.residual.derivation import Derivation, Entry
 from cldfc.algebra.residual.equations import residual_equations
 from cldfc.algebra.residual.find_residual import find_residual
-from cldfc.algebra.residual.match_parameters import match_parameters
+from cldfc.algebra.residual.keep_names import keep_names
 from cldfc.algebra.residual.vocabulary import read_vocabulary
 from cldfc.algebra.residual.write_spec import left_out, recomputed, write_spec
 from cldfc.diagnostics import CldfError, Problems
 from cldfc.network.expand import expand_program
 from cldfc.network.positions import Key, format_key
+from cldfc.network.program import Program
+from cldfc.network.renames import check_renamed
 from cldfc.network.resolve import Task, resolve_spec
 from cldfc.network.shapes import Inferred, infer_shapes
 from cldfc.syntax import tree
@@ -35,9 +37,8 @@ def derive_residual(spec: tree.Spec) -> Derivation:
             more, definition = derive_once(found.spec, known)
         except CldfError as error:
             return replace(found, notes=(*found.notes, *note_refused(error)))
-        parameters = {new: found.parameters[old] for new, old in more.parameters.items()}
         notes = tuple(dict.fromkeys([*found.notes, *more.notes]))
-        found = Derivation(more.spec, (*found.proofs, *more.proofs), notes, parameters)
+        found = Derivation(more.spec, (*found.proofs, *more.proofs), notes)
         known.append(definition)
 
 
@@ -47,28 +48,31 @@ def derive_once(spec: tree.Spec, known: Sequence[Definition]) -> tuple[Derivatio
     others = tuple(replace(other, words=words) for other in known)
     definition = replace(find_residual(words), known=others)
     original = infer(spec)
-    entries, derived, inferred = checked(definition)
-    parameters = match_parameters(entries, inferred, original.expansion.program, words)
+    entries, derived, inferred = checked(definition, original.expansion.program)
     proofs = tuple(entry.proof for entry in entries if entry.proof is not None)
-    gone = original.parameters.keys() - parameters.values()
+    gone = original.parameters.keys() - inferred.parameters.keys()
     notes = [*left_out(definition, entries), *note_unused(gone)]
-    return Derivation(derived, proofs, tuple(notes), parameters), definition
+    return Derivation(derived, proofs, tuple(notes)), definition
 
 
-def checked(definition: Definition) -> tuple[list[Entry], tree.Spec, Inferred]:
-    """The equations and their spec, which has passed all checks; f stays where its range is another than that of r."""
+def checked(definition: Definition, program: Program) -> tuple[list[Entry], tree.Spec, Inferred]:
+    """The equations and their spec, which has passed all checks; f stays where its range is another than that of r.
+
+    `program` is that of the spec whose names the parameters keep.
+    """
     found: list[CldfError] = []
     for puts_data_in in (True, False):
         entries = residual_equations(definition, puts_data_in)
-        derived = write_spec(definition, entries, ())
+        derived = write_spec(definition, entries)
         try:
             inferred = infer(derived)
         except CldfError as error:
             found.append(error)
             continue
+        renames = keep_names(entries, inferred.expansion.program, program)
         expects = recomputed(definition.words.spec, inferred)
-        if expects:
-            derived = write_spec(definition, entries, expects)
+        if renames or expects:
+            derived = write_spec(definition, entries, renames, expects)
             inferred = infer(derived)
         return entries, derived, inferred
     raise refusals.has_errors(found[0], definition)
@@ -78,6 +82,7 @@ def infer(spec: tree.Spec) -> Inferred:
     """The network of a spec. Raises CldfError."""
     problems = Problems()
     expansion = expand_program(resolve_spec(spec, Task(), problems), problems)
+    check_renamed(expansion, problems)
     prove_constraints(spec, expansion, problems)
     inferred = infer_shapes(expansion, problems)
     problems.stop_if_any()

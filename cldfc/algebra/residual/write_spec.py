@@ -25,9 +25,14 @@ DERIVED = "derived by cldfc"
 SUFFIX = "_residual"
 
 
-def write_spec(definition: Definition, entries: Sequence[Entry], expects: Sequence[tree.Expect]) -> tree.Spec:
-    """The spec of these equations, with the declarations that they need, and these expectations."""
-    statements = [*declarations(definition, entries), *expects]
+def write_spec(
+    definition: Definition,
+    entries: Sequence[Entry],
+    renames: Sequence[tree.Rename] = (),
+    expects: Sequence[tree.Expect] = (),
+) -> tree.Spec:
+    """The spec of these equations, with the declarations that they need, and these names and expectations."""
+    statements = [*declarations(definition, entries, renames), *expects]
     lines = [*header(definition), *paragraphs(statements)]
     name = definition.words.spec.source.name
     text = arrange(Source(name, "".join(f"{line}\n" for line in lines)))
@@ -68,7 +73,9 @@ def paragraph_of(statement: tree.Statement) -> str:
             return type(statement).__name__
 
 
-def declarations(definition: Definition, entries: Sequence[Entry]) -> Iterator[tree.Statement]:
+def declarations(
+    definition: Definition, entries: Sequence[Entry], renames: Sequence[tree.Rename]
+) -> Iterator[tree.Statement]:
     """The statements of the spec that are still needed, and the equations in the place of its own."""
     spec = definition.words.spec
     families = {entry.equation.left.name for entry in entries}
@@ -77,7 +84,7 @@ def declarations(definition: Definition, entries: Sequence[Entry]) -> Iterator[t
     for statement in spec.statements:
         match statement:
             case tree.Equation():
-                yield from [] if are_written else [entry.equation for entry in entries]
+                yield from [] if are_written else [*renames, *(entry.equation for entry in entries)]
                 are_written = True
             case tree.Model(name):
                 yield replace(statement, name=name if name.endswith(SUFFIX) else f"{name}{SUFFIX}")
@@ -85,7 +92,7 @@ def declarations(definition: Definition, entries: Sequence[Entry]) -> Iterator[t
                 yield from [statement] if symbol.name in used else []
             case tree.Constrain(symbol):
                 yield from [statement] if symbol.name in families else []
-            case tree.Expect() | tree.Extend():
+            case tree.Expect() | tree.Extend() | tree.Rename():
                 pass
             case _:
                 yield statement
