@@ -25,11 +25,16 @@ if TYPE_CHECKING:
 def verify(
     spec: SpecPath,
     other: Annotated[
-        Path | None, typer.Argument(metavar="OTHER", help="Another spec of the same network.", show_default=False)
+        Path | None,
+        typer.Argument(
+            metavar="OTHER",
+            help="Another spec of the same network, or a .py file with it, which is run.",
+            show_default=False,
+        ),
     ] = None,
     map: Annotated[
         list[str] | None,
-        typer.Option("--map", metavar="A=B", help="What OTHER calls a parameter of SPEC.", show_default=False),
+        typer.Option("--map", metavar="A=B", help="A parameter of SPEC, and what OTHER calls it.", show_default=False),
     ] = None,
     tolerance: Annotated[float, typer.Option(help="The largest relative difference that is none.")] = 1e-10,
     let: Lets = None,
@@ -39,9 +44,11 @@ def verify(
     seed: Annotated[int, typer.Option(help="Seed of weights and images.")] = 0,
     as_json: Json = False,
 ) -> None:
-    """Compare generated code with the equations, or two specs with each other, in float64.
+    """Compare generated code with the equations, or a spec with another network, in float64.
 
-    Outputs, gradients and running statistics, in eval and in train mode. The exit code is 1 where they differ.
+    Outputs, gradients and running statistics, in eval and in train mode. The exit code is 1 where they differ by more
+    than rounding. OTHER is a spec, or a Python file with the network, such as an edited or an older generated one: it
+    is run as any program is, so name only files that you trust.
 
     Example: cldfc verify specs/fbresnet.cldf
     """
@@ -49,26 +56,29 @@ def verify(
         task = read_task(let or (), tie or (), input, classes)
         names = read_map(map or ())
         if other is None and names:
-            raise UsageError("`--map` speaks of a second spec", "name it: `cldfc verify SPEC OTHER --map A=B`")
+            raise UsageError("`--map` speaks of a second network", "name it: `cldfc verify SPEC OTHER --map A=B`")
         if not (math.isfinite(tolerance) and tolerance > 0):
             raise UsageError(f"a tolerance of {tolerance} is not possible", "write a small number, such as 1e-10")
         source = read_source(spec)
-        other_source = None if other is None else read_source(other)
+        is_python = other is not None and other.suffix == ".py"
+        other_source = None if other is None or is_python else read_source(other)
 
         from cldfc.verify.report import report_data, report_lines
         from cldfc.verify.subject import prepare
-        from cldfc.verify.verify import verify_forms, verify_pair
+        from cldfc.verify.verify import verify_file, verify_forms, verify_specs
 
-        subject, forms = prepare(source, task)
-        if other_source is None:
+        subject, forms = prepare(source, task, is_small=not is_python)
+        if other is None:
             report = verify_forms(subject, forms, tolerance, seed)
+        elif other_source is None:
+            report = verify_file(subject, forms, other, names, tolerance, seed)
         else:
-            report = verify_pair(subject, forms, *prepare(other_source, task), names, tolerance, seed)
+            report = verify_specs(subject, forms, *prepare(other_source, task), names, tolerance, seed)
         if as_json:
             print(json.dumps(report_data(report, tolerance), ensure_ascii=False, indent=2))
         else:
             print("\n".join([heading(subject, spec, other), "", *report_lines(report, tolerance)]))
-        raise typer.Exit(FINE if report.worst <= tolerance else SPEC_IS_WRONG)
+        raise typer.Exit(FINE if report.agrees else SPEC_IS_WRONG)
 
 
 def heading(subject: Subject, spec: Path, other: Path | None) -> str:

@@ -63,7 +63,7 @@ def rename_uses(templates: Sequence[Template], words: Words) -> list[Template]:
 def renamed_step(step: Step, renamings: Mapping[tuple[str, int], Sequence[Renaming]], problems: Problems) -> Step:
     """A step whose parameter has its new name, if it is given one."""
     use = step.use
-    mine = [] if use is None else renamings.get((use.name, len(use.positions)), [])
+    mine: Sequence[Renaming] = () if use is None else renamings.get((use.name, len(use.positions)), ())
     if use is None or not mine:
         return step
     found = [new for new in (renaming.apply(use) for renaming in mine) if new is not None]
@@ -102,8 +102,7 @@ def resolve_renames(words: Words) -> list[Renaming]:
         if new.name in declared or new.name in BUILTINS:
             refuse(problems, new, f"`{new.name}` is the name of something else", "already taken", "choose another name")
             continue
-        bound = {i.name for i in old.tag if i.name is not None and not words.names.is_constant(i.name)}
-        names = frozenset(name for name in bound if name is not None)
+        names = frozenset(i.name for i in old.tag if i.name and not words.names.is_constant(i.name))
         positions = words.tags.positions(old, names), words.tags.positions(new, names)
         if positions[0] is None or positions[1] is None:
             continue
@@ -134,8 +133,6 @@ def check_renamed(expansion: Expansion, problems: Problems) -> None:
             problems.stop_if_any()
 
 
-def refuse(
-    problems: Problems, symbol: tree.Symbol, message: str, label: str, help: str, *others: Label
-) -> None:
+def refuse(problems: Problems, symbol: tree.Symbol, message: str, label: str, help: str, *others: Label) -> None:
     """A `rename` that cannot be."""
     problems.report("E0220", message, symbol.span, label, help, *others)

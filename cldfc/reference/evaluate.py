@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from torch import Tensor
@@ -34,7 +34,12 @@ class Evaluation:
 
 
 def evaluate(
-    spec: tree.Spec, given: Mapping[str, Tensor], images: Tensor, training: bool = False, classes: int | None = None
+    spec: tree.Spec,
+    given: Mapping[str, Tensor],
+    images: Tensor,
+    training: bool = False,
+    classes: int | None = None,
+    disturb: Callable[[Tensor], Tensor] | None = None,
 ) -> Evaluation:
     """The definition executed: equation by equation, in the order in which the output needs them, without a graph.
 
@@ -42,15 +47,15 @@ def evaluate(
     dictionary, from which all shapes follow; `images` are batch × channels × height × width, float64. In
     training `bn` takes the batch's mean and variance, and its running statistics move towards them (momentum
     0.1, unbiased variance); `dropout` draws from torch's generator in the order of computation. Autograd leads
-    through it. Raises KeyError when a parameter is missing, ValueError when one has not the declared shape, or
-    a value not one definition.
+    through it. `disturb` is applied to the result of each parameter and to each value. Raises KeyError when a
+    parameter is missing, ValueError when one has not the declared shape, or a value not one definition.
     """
     known = sort_statements(spec)
     numbers = Numbers(known)
     parameters = Parameters(given, reserved_names(spec, known))
     places = name_places(spec, known, numbers)
     declared = 0 if known.classes is None else int(numbers.number(known.classes, {}, ()))
-    session = Session(known, numbers, places, parameters, classes or declared, training)
+    session = Session(known, numbers, places, parameters, classes or declared, training, disturb)
     session.values[known.input, ()] = images
     run(session, (known.output, ()))
     found = {format_value(key): tensor_of(value) for key, value in session.values.items()}
@@ -78,7 +83,7 @@ def run(session: Session, output: Key) -> None:
         open.add(key)
         stack += reversed(missing)
         if not missing:
-            session.values[key] = compute(session, equation, binding, key)
+            session.values[key] = session.disturbed(compute(session, equation, binding, key))
 
 
 def define(session: Session, key: Key) -> tuple[tree.Equation, dict[str, int]]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from torch import Tensor
@@ -11,7 +11,7 @@ from cldfc.reference.declarations import Declarations, Key
 from cldfc.reference.numbers import Numbers
 from cldfc.reference.parameters import Parameters
 from cldfc.reference.places import Places
-from cldfc.reference.zeros import Value
+from cldfc.reference.zeros import Unshaped, Value
 
 
 @dataclass(frozen=True)
@@ -34,14 +34,21 @@ class Session:
     parameters: Parameters
     classes: int
     training: bool
+    disturb: Callable[[Tensor], Tensor] | None = None
+    """What is done to each result, to see what rounding could make of the network."""
     values: dict[Key, Value] = field(default_factory=dict[Key, Value])
     statistics: dict[str, Tensor] = field(default_factory=dict[str, Tensor])
     uses: list[Use] = field(default_factory=list[Use])
 
     def record(self, module: str, value: Key, operand: Value, result: Value) -> Value:
         """Note the use of a parameter; its result again."""
+        result = self.disturbed(result)
         self.uses.append(Use(module, format_value(value), operand, result))
         return result
+
+    def disturbed(self, value: Value) -> Value:
+        """A result as it is, or as it could be with other rounding."""
+        return value if self.disturb is None or isinstance(value, Unshaped) else self.disturb(value)
 
 
 def format_value(key: Key) -> str:

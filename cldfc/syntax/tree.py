@@ -291,7 +291,9 @@ class Equation:
     clauses: tuple[Clause, ...] = ()
 
 
-Statement = Model | Extend | Range | Let | Input | Output | Kernel | Scalar | Tie | Rename | Constrain | Expect | Equation
+Statement = (
+    Model | Extend | Range | Let | Input | Output | Kernel | Scalar | Tie | Rename | Constrain | Expect | Equation
+)
 
 
 @dataclass(frozen=True, slots=True)

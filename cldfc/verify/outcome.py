@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
@@ -47,7 +47,9 @@ def is_statistic(name: str) -> bool:
     return name.endswith(STATISTICS)
 
 
-def outcome_of_equations(spec: tree.Spec, trial: Trial, classes: int | None = None) -> Outcome:
+def outcome_of_equations(
+    spec: tree.Spec, trial: Trial, classes: int | None = None, disturb: Callable[[Tensor], Tensor] | None = None
+) -> Outcome:
     """What the equations say. Raises Differs unless they have exactly these weights."""
     given = {name: tensor.detach().clone() for name, tensor in trial.weights.items()}
     for name, tensor in given.items():
@@ -55,7 +57,7 @@ def outcome_of_equations(spec: tree.Spec, trial: Trial, classes: int | None = No
     images = trial.images.clone().requires_grad_()
     torch.manual_seed(trial.seed)  # pyright: ignore[reportUnknownMemberType]
     try:
-        found = evaluate(spec, given, images, trial.mode == "train", classes)
+        found = evaluate(spec, given, images, trial.mode == "train", classes, disturb)
     except (KeyError, ValueError) as error:
         raise Differs(f"the generated code has other parameters than the equations: {error.args[0]}") from error
     unread = [name for name in given if name not in found.read and not is_statistic(name)]
@@ -75,9 +77,11 @@ def outcome_of_network(network: nn.Module, trial: Trial) -> Outcome:
     torch.manual_seed(trial.seed)  # pyright: ignore[reportUnknownMemberType]
     try:
         with CallRecorder(network) as recorder:
-            output: Tensor = network(images)
+            output: object = network(images)
     except Exception as error:
         raise Differs(f"the generated code stops in {trial.mode} mode: {error}") from error
+    if not isinstance(output, Tensor):
+        raise Differs(f"the generated code gives no tensor, but {type(output).__name__}")
     gradients = gradients_of(output, {INPUT: images, **dict(network.named_parameters())})
     statistics = {name: tensor.clone() for name, tensor in network.state_dict().items() if is_statistic(name)}
     return Outcome(output.detach(), gradients, statistics, tuple(recorder.calls))

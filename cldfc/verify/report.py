@@ -7,19 +7,37 @@ import math
 from cldfc.verify.compare import FirstDifference, Row
 from cldfc.verify.verify import Report
 
+MOST_CONTRASTS = 12
+"""Lines about what differs; a network that differs everywhere fills the screen otherwise."""
+
 
 def report_lines(report: Report, tolerance: float) -> list[str]:
     """A table of the largest differences, where the first one appears, and whether all stay below the tolerance."""
     lines = [] if not report.rows else table(report.rows)
+    contrasts = [f"  {line}" for line in report.contrasts[:MOST_CONTRASTS]]
+    if len(report.contrasts) > MOST_CONTRASTS:
+        contrasts.append(f"  and {len(report.contrasts) - MOST_CONTRASTS} more")
     if report.problem:
-        return [*lines, report.problem]
-    is_fine = report.worst <= tolerance
-    lines += ["", f"largest difference {number(report.worst)}, {'within' if is_fine else 'above'} {number(tolerance)}"]
+        return [*lines, report.problem, *contrasts]
+    lines += ["", verdict(report, tolerance)]
+    if contrasts:
+        lines += ["what the two say differently:", *contrasts]
     if report.first is not None:
         lines.append(f"first seen in {report.first.form}, {report.first.mode} mode, at {where(report.first)}")
     for name in report.unused:
         lines.append(f"`{name}` is on one side alone; it has no gradient there")
     return lines
+
+
+def verdict(report: Report, tolerance: float) -> str:
+    """How large the largest difference is, and whether that is too much; what rounding has to do with it."""
+    largest = f"largest difference {number(report.worst)}"
+    if report.worst <= tolerance:
+        return f"{largest}, within {number(tolerance)}"
+    rounding = max(row.rounding or 0.0 for row in report.rows)
+    if report.agrees:
+        return f"{largest}, which is rounding: it may move this network by {number(rounding)}"
+    return f"{largest}, above {number(tolerance)}, and more than rounding makes"
 
 
 def table(rows: tuple[Row, ...]) -> list[str]:
@@ -64,6 +82,8 @@ def report_data(report: Report, tolerance: float) -> dict[str, object]:
             "outputs": finite(row.outputs),
             "gradients": finite(row.gradients),
             "statistics": finite(row.statistics),
+            "rounding": finite(row.rounding),
+            "agrees": row.agrees,
         }
         for row in report.rows
     ]
@@ -76,13 +96,14 @@ def report_data(report: Report, tolerance: float) -> dict[str, object]:
         "difference": finite(report.first.difference),
     }
     return {
-        "agrees": report.worst <= tolerance,
+        "agrees": report.agrees,
         "tolerance": tolerance,
         "largest": finite(report.worst),
         "rows": rows,
         "first": first,
         "unused": list(report.unused),
         "problem": report.problem,
+        "contrasts": list(report.contrasts),
     }
 
 

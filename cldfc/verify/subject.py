@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from cldfc.compiler import Task, analyse, build, compile_source
 from cldfc.diagnostics import CldfError, Problems, Source
 from cldfc.emit.torch_module import emit_module
+from cldfc.network.program import Program
 from cldfc.syntax import tree
 from cldfc.syntax.extend import change_spec, read_spec
 from cldfc.syntax.spelling import ascii_name
@@ -24,6 +25,7 @@ class Subject:
     """
 
     spec: tree.Spec
+    program: Program
     class_name: str
     shape: tuple[int, ...]
     classes: int
@@ -46,13 +48,13 @@ class Form:
     class_name: str | None = None
 
 
-def prepare(source: Source, task: Task) -> tuple[Subject, tuple[Form, ...]]:
-    """A spec and its forms, on small maps. Raises CldfError."""
+def prepare(source: Source, task: Task, is_small: bool = True) -> tuple[Subject, tuple[Form, ...]]:
+    """A spec and its forms, on small maps unless that is not wanted. Raises CldfError."""
     program = analyse(source, task).expansion.program
-    small = smaller(source, task, program.shape)
+    small = smaller(source, task, program.shape) if is_small else task
     spec = change_spec(read_spec(source, Problems()), task.changes, Problems())
     shape = small.shape or program.shape
-    subject = Subject(spec, ascii_name(program.model), shape, program.classes, program.shape)
+    subject = Subject(spec, program, ascii_name(program.model), shape, program.classes, program.shape)
     return subject, forms_of(source, small)
 
 

@@ -1,19 +1,33 @@
-"""Generated code against the equations, and one spec against another, in float64."""
+"""Generated code against the equations, and one network against another, in float64."""
 
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import redirect_stdout
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 
-from cldfc.diagnostics import UsageError
 from cldfc.syntax import tree
 from cldfc.train.network import build_network
-from cldfc.verify.compare import FirstDifference, Row, compare_outcomes, first_difference
+from cldfc.verify.compare import (
+    SMALL,
+    Allowed,
+    Differences,
+    FirstDifference,
+    Row,
+    differences,
+    first_difference,
+    row_of,
+)
+from cldfc.verify.contrast import alone, contrast_networks, contrast_specs, suggest_map
 from cldfc.verify.outcome import Differs, Outcome, Trial, is_statistic, outcome_of_equations, outcome_of_network
+from cldfc.verify.python_file import network_of_file
+from cldfc.verify.rounding import rounding_of
 from cldfc.verify.subject import Form, Subject
 from cldfc.verify.weights import pair_weights, random_weights, renamed
 
@@ -25,13 +39,19 @@ class Report:
     """What was compared and found.
 
     `unused` are parameters that only one side has, and whose gradient is zero there. `problem` says why there
-    is nothing to compare, if that is so.
+    is nothing to compare, if that is so. `contrasts` say what differs between two networks that are not the same.
     """
 
     rows: tuple[Row, ...]
     first: FirstDifference | None = None
     unused: tuple[str, ...] = ()
     problem: str | None = None
+    contrasts: tuple[str, ...] = ()
+
+    @property
+    def agrees(self) -> bool:
+        """Whether the two are the same network, but for rounding."""
+        return self.problem is None and all(row.agrees for row in self.rows)
 
     @property
     def worst(self) -> float:
@@ -39,14 +59,24 @@ class Report:
         return math.inf if self.problem else max(row.worst for row in self.rows)
 
 
+@dataclass(frozen=True)
+class Other:
+    """The network that a spec is compared with: that of another spec, or one that a file defines; what it is called."""
+
+    name: str
+    network: nn.Module
+    subject: Subject | None = None
+
+
 def verify_forms(subject: Subject, forms: Sequence[Form], tolerance: float, seed: int = 0) -> Report:
     """Compare generated code with the equations, in eval and in train mode.
 
     Outputs, gradients of every parameter and of the input, and running statistics are compared, in float64, on
     a batch of two random images with random weights. The first difference is that of the first form and mode
-    that exceed the tolerance. Raises UsageError when generated code is no network.
+    that exceed the tolerance, and what rounding makes of the equations. Raises UsageError when generated code is no
+    network.
     """
-    networks = [network_of(form.source, form.class_name or subject.class_name, seed) for form in forms]
+    networks = [network_of(form, subject, seed) for form in forms]
     comparison = Comparison(subject, tolerance)
     try:
         for trial in trials(random_weights(networks[0], seed), subject, seed):
@@ -60,7 +90,7 @@ def verify_forms(subject: Subject, forms: Sequence[Form], tolerance: float, seed
     return Report(tuple(sorted(comparison.rows, key=lambda row: order.index(row.form))), comparison.first)
 
 
-def verify_pair(
+def verify_specs(
     subject: Subject,
     forms: Sequence[Form],
     other: Subject,
@@ -69,41 +99,87 @@ def verify_pair(
     tolerance: float,
     seed: int = 0,
 ) -> Report:
-    """Compare two specs with the same weights, in eval and in train mode.
+    """Compare the equations of a spec with the code of another, which has the same parameters but for `names`."""
+    network = network_of(other_forms[0], other, seed)
+    return verify_pair(subject, forms, Other(other.class_name, network, other), names, tolerance, seed)
+
+
+def verify_file(
+    subject: Subject, forms: Sequence[Form], path: Path, names: Mapping[str, str], tolerance: float, seed: int = 0
+) -> Report:
+    """Compare the equations of a spec with a Python file, which is run. Raises UsageError when it has no network."""
+    torch.manual_seed(seed)  # pyright: ignore[reportUnknownMemberType]
+    try:
+        network = network_of_file(path, subject.class_name)
+    except Differs as difference:
+        return Report((), problem=str(difference))
+    with redirect_stdout(sys.stderr):
+        return verify_pair(subject, forms, Other(path.name, network), names, tolerance, seed)
+
+
+def verify_pair(
+    subject: Subject,
+    forms: Sequence[Form],
+    other: Other,
+    names: Mapping[str, str],
+    tolerance: float,
+    seed: int = 0,
+) -> Report:
+    """Compare a spec with another network, given the same weights, in eval and in train mode.
 
     `names` leads from parameters of the first, in ASCII and without tags, to those of the second; others have
-    the same name. The first spec is evaluated by its equations, the second is the first of its forms. Raises
-    UsageError when the two have different inputs or outputs, when a parameter that matters has no counterpart,
-    or one of another shape.
+    the same name. The spec is evaluated by its equations. Raises UsageError when `names` speaks of what is not there.
     """
-    refuse_other_task(subject, other)
-    one = network_of(forms[0].source, subject.class_name, seed)
-    two = network_of(other_forms[0].source, other.class_name, seed)
-    weights, others = random_weights(one, seed), random_weights(two, seed)
+    one = network_of(forms[0], subject, seed)
+    weights, others = random_weights(one, seed), random_weights(other.network, seed)
     pairs = pair_weights(weights, others, names)
+    contrasts = [*(contrast_specs(subject, other.subject) if other.subject is not None else ())]
+    contrasts += contrast_networks(one, other.network, pairs)
+    if contrasts and other.subject is not None and not is_same_task(subject, other.subject):
+        return Report((), problem="these are different networks:", contrasts=tuple(contrasts))
     comparison = Comparison(subject, tolerance)
+    matters: list[str] = []
     try:
         for trial in trials(weights, subject, seed):
             expected = outcome_of_equations(subject.spec, trial, subject.classes)
-            refuse_lonely(pairs.first, expected, subject.class_name, other.class_name)
             own = replace(trial, weights=others | {pairs.names[name]: weights[name] for name in pairs.names})
-            refuse_lonely(pairs.second, outcome_of_network(two, own), other.class_name, subject.class_name)
+            found = outcome_of_network(other.network, own)
+            matters += comparison.mattering(pairs.first, trial, expected, expected)
+            matters += comparison.mattering(pairs.second, trial, found, expected)
+            if pairs.misfits or matters:
+                break
             expected = without(expected, pairs.first)
-            comparison.add(other.class_name, trial, expected, two, pairs.names, False, others)
+            comparison.add(other.name, trial, expected, other.network, pairs.names, False, others)
     except Differs as difference:
-        return Report(tuple(comparison.rows), problem=str(difference))
+        return Report(tuple(comparison.rows), problem=str(difference), contrasts=tuple(contrasts))
+    if pairs.misfits or matters:
+        contrasts += alone(pairs, matters)
+        contrasts += suggest_map(pairs, weights, others)
+        return Report((), problem="these are different networks:", contrasts=tuple(contrasts))
     unused = tuple(name for name in (*pairs.first, *pairs.second) if not is_statistic(name))
-    return Report(tuple(comparison.rows), comparison.first, unused)
+    report = Report(tuple(comparison.rows), comparison.first, unused)
+    return report if report.agrees else replace(report, contrasts=tuple(contrasts))
+
+
+def gradient_of(name: str, outcome: Outcome) -> float:
+    """The gradient of a parameter, relative to a part of the largest, as gradients are compared; 0 of a statistic."""
+    gradient = outcome.gradients.get(name)
+    if gradient is None or not gradient.numel():
+        return 0.0
+    largest = max(float(tensor.abs().max()) for tensor in outcome.gradients.values())
+    return float(gradient.abs().max()) / (SMALL * largest) if largest else 0.0
 
 
 @dataclass
 class Comparison:
-    """The rows of a report as they come, and the first difference above the tolerance."""
+    """The rows of a report as they come, and the first difference that is more than rounding."""
 
     subject: Subject
     tolerance: float
     rows: list[Row] = field(default_factory=list[Row])
     first: FirstDifference | None = None
+    known: dict[str, Differences] = field(default_factory=dict[str, Differences])
+    """What rounding makes of the equations, by mode."""
 
     def add(
         self,
@@ -122,17 +198,32 @@ class Comparison:
         wanted = set(network.state_dict())
         own = {names[name]: tensor for name, tensor in trial.weights.items() if names.get(name) in wanted}
         found = outcome_of_network(network, replace(trial, weights={**(others or {}), **own}))
-        self.rows.append(compare_outcomes(form, trial.mode, expected, found, names))
-        if self.first is None and self.rows[-1].worst > self.tolerance:
+        apart, allowed = differences(expected, found, names), Allowed(self.tolerance)
+        if not allowed.hold(apart):
+            allowed = self.allowed(trial, expected)
+        self.rows.append(row_of(form, trial.mode, apart, allowed))
+        if self.first is None and not self.rows[-1].agrees:
             output = next(s.name for s in self.subject.spec.statements if isinstance(s, tree.Output))
-            first = first_difference(expected, found, names, self.tolerance, is_literal, output)
+            first = first_difference(expected, found, names, allowed, is_literal, output)
             self.first = first and replace(first, form=form, mode=trial.mode)
 
+    def mattering(self, names: Sequence[str], trial: Trial, outcome: Outcome, expected: Outcome) -> list[str]:
+        """Those of some parameters of an outcome without which it would be another: their gradient is not zero."""
+        found = [name for name in names if gradient_of(name, outcome) > self.tolerance]
+        rounding = max(self.allowed(trial, expected).gradients(), default=0.0) if found else 0.0
+        return [name for name in found if gradient_of(name, outcome) > rounding]
 
-def network_of(source: str, class_name: str, seed: int) -> nn.Module:
+    def allowed(self, trial: Trial, expected: Outcome) -> Allowed:
+        """How far anything may differ in a trial, with what rounding makes of the equations."""
+        if trial.mode not in self.known:
+            self.known[trial.mode] = rounding_of(self.subject, trial, expected)
+        return Allowed(self.tolerance, self.known[trial.mode])
+
+
+def network_of(form: Form, subject: Subject, seed: int) -> nn.Module:
     """The network that generated code defines, in float64."""
     torch.manual_seed(seed)  # pyright: ignore[reportUnknownMemberType]
-    return build_network(source, class_name).double()
+    return build_network(form.source, form.class_name or subject.class_name).double()
 
 
 def trials(weights: Mapping[str, Tensor], subject: Subject, seed: int) -> Iterator[Trial]:
@@ -150,21 +241,6 @@ def without(outcome: Outcome, names: Sequence[str]) -> Outcome:
     return Outcome(outcome.output, gradients, statistics, outcome.calls)
 
 
-def refuse_other_task(subject: Subject, other: Subject) -> None:
-    """Two specs can be compared at one input only. Raises UsageError."""
-    if (subject.shape, subject.classes) != (other.shape, other.classes):
-        sizes = [f"{' × '.join(map(str, s.shape))} → {s.classes}" for s in (subject, other)]
-        help = "give both the same: `--input 3x32x32 --classes 10`"
-        raise UsageError(f"the two networks are for different inputs and outputs, {sizes[0]} and {sizes[1]}", help)
-
-
-def refuse_lonely(names: Sequence[str], outcome: Outcome, owner: str, other: str) -> None:
-    """A parameter without counterpart must not matter: its gradient is zero. Raises UsageError."""
-    for name in names:
-        gradient = outcome.gradients.get(name)
-        if gradient is not None and bool(gradient.any()):
-            head = name.split(".")[0]
-            raise UsageError(
-                f"`{owner}` has the parameter `{name}`, and `{other}` has none that corresponds to it",
-                f"say which it is: `--map {head}=…`, with the name in the first spec on the left",
-            )
+def is_same_task(subject: Subject, other: Subject) -> bool:
+    """Whether two networks have the same input and the same outputs: others cannot be given the same images."""
+    return (subject.shape, subject.classes) == (other.shape, other.classes)

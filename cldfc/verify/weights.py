@@ -39,38 +39,48 @@ def renamed(name: str, names: Mapping[str, str]) -> str:
 
 @dataclass(frozen=True)
 class Pairs:
-    """Which weights of two networks correspond, by name, and those of each that have no counterpart."""
+    """Which weights of two networks correspond, by name, and those of each that have no counterpart.
+
+    `misfits` would correspond, but have different shapes.
+    """
 
     names: Mapping[str, str]
     first: Sequence[str]
     second: Sequence[str]
+    misfits: Sequence[tuple[str, str]] = ()
+
+
+def head_of(name: str) -> str:
+    """The attribute of a network that a weight belongs to: `bn_f` of `bn_f.1_2.weight`."""
+    return name.split(".")[0]
 
 
 def pair_weights(weights: Weights, others: Weights, names: Mapping[str, str]) -> Pairs:
     """Pair the weights of two networks: `names` leads from heads of the first to heads of the second.
 
-    Raises UsageError when `names` speaks of what is not there, or counterparts differ in shape.
+    Raises UsageError when `names` speaks of what is not there.
     """
     refuse_unknown(names, weights, others)
     taken = set(names.values()) - set(names)
     pairs: dict[str, str] = {}
+    misfits: list[tuple[str, str]] = []
     for name, tensor in weights.items():
-        head = name.split(".")[0]
+        head = head_of(name)
         other = renamed(name, names)
         if other in others and (head in names or head not in taken):
-            if others[other].shape != tensor.shape:
-                shapes = f"{tuple(tensor.shape)} and {tuple(others[other].shape)}"
-                raise UsageError(f"`{name}` and `{other}` have different shapes, {shapes}", "map another parameter")
-            pairs[name] = other
-    met = set(pairs.values())
-    lonely = [name for name in weights if name not in pairs]
-    return Pairs(pairs, lonely, [name for name in others if name not in met])
+            if others[other].shape == tensor.shape:
+                pairs[name] = other
+            else:
+                misfits.append((name, other))
+    paired, met = {*pairs, *(name for name, _ in misfits)}, {*pairs.values(), *(other for _, other in misfits)}
+    lonely = [name for name in weights if name not in paired]
+    return Pairs(pairs, lonely, [name for name in others if name not in met], misfits)
 
 
 def refuse_unknown(names: Mapping[str, str], weights: Weights, others: Weights) -> None:
     """Raises UsageError when a map speaks of a parameter that is not there."""
     for name, known in [*((name, weights) for name in names), *((name, others) for name in names.values())]:
-        heads = list(dict.fromkeys(other.split(".")[0] for other in known))
+        heads = list(dict.fromkeys(map(head_of, known)))
         if name not in heads:
             side = "first" if known is weights else "second"
-            raise UsageError(f"the {side} spec has no parameter `{name}` to map", f"it has {', '.join(heads)}")
+            raise UsageError(f"the {side} network has no parameter `{name}` to map", f"it has {', '.join(heads)}")

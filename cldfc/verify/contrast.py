@@ -1,0 +1,194 @@
+"""What differs between two networks, in words: `here` is the first, `there` the second."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from itertools import groupby
+from typing import cast
+
+from torch import Tensor, nn
+
+from cldfc.network.positions import IndexRange, OutOfRange
+from cldfc.network.program import Program
+from cldfc.verify.compare import module_of
+from cldfc.verify.outcome import is_statistic
+from cldfc.verify.subject import Subject
+from cldfc.verify.weights import Pairs, head_of
+
+SETTINGS: Mapping[type[nn.Module], Sequence[tuple[str, str]]] = {
+    nn.Conv2d: (
+        ("kernel_size", "size"),
+        ("in_channels", "input channels"),
+        ("out_channels", "output channels"),
+        ("groups", "groups"),
+        ("dilation", "dilation"),
+        ("bias", "bias"),
+    ),
+    nn.BatchNorm2d: (("num_features", "channels"), ("eps", "epsilon"), ("momentum", "momentum")),
+    nn.GroupNorm: (("num_channels", "channels"), ("num_groups", "groups"), ("eps", "epsilon")),
+    nn.Linear: (("in_features", "inputs"), ("out_features", "outputs"), ("bias", "bias")),
+}
+"""What is compared of a module: its attribute, and what it is called."""
+
+
+# Two specs
+
+
+def contrast_specs(one: Subject, two: Subject) -> Iterator[str]:
+    """Inputs, outputs, levels and steps that differ."""
+    if one.shape != two.shape:
+        yield f"the input is {shape_text(one.shape)} here, {shape_text(two.shape)} there"
+    if one.classes != two.classes:
+        yield f"the output has {one.classes} numbers here, {two.classes} there"
+    for name, range in one.program.ranges.items():
+        other = two.program.ranges.get(name)
+        if other is not None and not range.is_explicit and not other.is_explicit:
+            yield from contrast_ranges(range, other, one.program, two.program)
+
+
+def contrast_ranges(one: IndexRange, two: IndexRange, here: Program, there: Program) -> Iterator[str]:
+    """`level 2 has 3 steps here, 2 there`."""
+    levels = sorted({*levels_of(one, here), *levels_of(two, there)}, key=lambda level: (level is None, level))
+    for level in levels:
+        counts = [count_of(range, level, program) for range, program in ((one, here), (two, there))]
+        if counts[0] == counts[1]:
+            continue
+        if None in counts:
+            continue  # a level that is on one side alone, which the range of levels says
+        what = "levels" if one.kind == "levels" else "steps"
+        if level is None:
+            yield f"{counts[0]} {what} here, {counts[1]} there"
+        else:
+            yield f"level {level} has {counts[0]} {what} here, {counts[1]} there"
+
+
+def levels_of(range: IndexRange, program: Program) -> list[int | None]:
+    """The levels at which a range may differ."""
+    declared = program.ranges.get(range.level or "")
+    if declared is None or declared.lower is None or declared.upper is None:
+        return [None]
+    return [*numbers(declared.lower.value({}), declared.upper.value({}))]
+
+
+def numbers(lower: int, upper: int) -> range:
+    """From the lower to the upper one."""
+    return range(lower, upper + 1)
+
+
+def count_of(range: IndexRange, level: int | None, program: Program) -> int | None:
+    """How many values an index takes at a level; None where there is no such level."""
+    if range.level is not None and level not in levels_of(range, program):
+        return None
+    binding = {} if range.level is None or level is None else {range.level: level}
+    try:
+        ends = [None if end is None else end.value(binding) for end in (range.lower, range.upper)]
+    except (OutOfRange, KeyError):
+        return None
+    return None if ends[0] is None or ends[1] is None else len(numbers(ends[0], ends[1]))
+
+
+def shape_text(shape: Sequence[int]) -> str:
+    """`3 × 32 × 32`."""
+    return " × ".join(map(str, shape))
+
+
+# Two networks
+
+
+def contrast_networks(one: nn.Module, two: nn.Module, pairs: Pairs) -> list[str]:
+    """Modules that have the same name, or are mapped to each other, and differ; those of one name together."""
+    modules, others = modules_of(one), modules_of(two)
+    names = {n.rpartition(".")[0]: other.rpartition(".")[0] for n, other in [*pairs.names.items(), *pairs.misfits]}
+    found: list[tuple[str, str, str]] = []
+    for name, other in names.items():
+        if name in modules and other in others:
+            found += [(head_of(name), name, text) for text in contrast_modules(modules[name], others[other])]
+    lines: list[str] = []
+    for (head, text), same in groupby(sorted(found, key=lambda line: (line[0], line[2])), lambda it: (it[0], it[2])):
+        members = [name for _, name, _ in same]
+        lines.append(f"`{members[0] if len(members) == 1 else head}`: {text}")
+    return lines
+
+
+def modules_of(network: nn.Module) -> dict[str, nn.Module]:
+    """The modules of a network by name."""
+    return dict(cast("Iterator[tuple[str, nn.Module]]", network.named_modules()))  # pyright: ignore[reportUnknownMemberType]
+
+
+def contrast_modules(one: nn.Module, two: nn.Module) -> Iterator[str]:
+    """`2 groups here, 1 there`."""
+    if type(one) is not type(two):
+        yield f"{type(one).__name__} here, {type(two).__name__} there"
+        return
+    for kind, settings in SETTINGS.items():
+        if isinstance(one, kind):
+            for attribute, text in settings:
+                here, there = (setting_text(getattr(module, attribute)) for module in (one, two))
+                if here != there:
+                    yield f"{text} {here} here, {there} there"
+
+
+def setting_text(value: object) -> str:
+    """A setting of a module: `3×3`, a number, whether there is a bias."""
+    match value:
+        case Tensor():
+            return "yes"
+        case None:
+            return "none"
+        case tuple():
+            return "×".join(map(str, cast("tuple[int, ...]", value)))
+        case _:
+            return str(value)
+
+
+def alone(pairs: Pairs, matters: Sequence[str]) -> Iterator[str]:
+    """What one side alone has; `matters` are names that cannot be left out."""
+    paired = {module_of(name) for name in pairs.names} | {module_of(name) for name in pairs.names.values()}
+    mine, theirs = keys_of(pairs.first, paired), keys_of(pairs.second, paired)
+    needed = {head_of(name) for name in matters}
+    for head in (head for head in dict.fromkeys([*mine, *theirs]) if head in needed):
+        here, there = mine.get(head, []), theirs.get(head, [])
+        if here and there and here[0].count("_") != there[0].count("_"):
+            yield f"`{head}` is shared in another way: {listed(here)} here, {listed(there)} there"
+            continue
+        for names, side in ((here, "here"), (there, "there")):
+            if names:
+                yield f"{listed(names)} {'is' if len(names) == 1 else 'are'} {side} alone"
+
+
+def keys_of(names: Sequence[str], paired: Collection[str]) -> dict[str, list[str]]:
+    """The modules that some weights belong to, by their heads, without those of which the other side has a part."""
+    found: dict[str, list[str]] = {}
+    for name in names:
+        module = module_of(name)
+        known = found.setdefault(head_of(name), [])
+        if module not in paired and module not in known and not is_statistic(name):
+            known.append(module)
+    return {head: modules for head, modules in found.items() if modules}
+
+
+def listed(names: Sequence[str]) -> str:
+    """`B.1_1`, `B.1_2` and 6 more."""
+    shown = ", ".join(f"`{name}`" for name in names[:2])
+    return shown if len(names) <= 2 else f"{shown} and {len(names) - 2} more"
+
+
+def suggest_map(pairs: Pairs, weights: Mapping[str, Tensor], others: Mapping[str, Tensor]) -> Iterator[str]:
+    """A `--map` to try: what one side alone has under one name, and the other in the same shapes under another."""
+    mine, theirs = shapes_of(pairs.first, weights), shapes_of(pairs.second, others)
+    maps = [
+        f"--map {head}={other}"
+        for head, shapes in mine.items()
+        for other in [next((other for other, found in theirs.items() if found == shapes), None)]
+        if other is not None and other not in mine
+    ]
+    if maps:
+        yield f"if one is called otherwise there, say so: `{' '.join(dict.fromkeys(maps))}`"
+
+
+def shapes_of(names: Sequence[str], weights: Mapping[str, Tensor]) -> dict[str, dict[str, tuple[int, ...]]]:
+    """The shapes of the tensors under each name, by what follows it."""
+    found: dict[str, dict[str, tuple[int, ...]]] = {}
+    for name in names:
+        found.setdefault(head_of(name), {})[name.removeprefix(head_of(name))] = tuple(weights[name].shape)
+    return found
