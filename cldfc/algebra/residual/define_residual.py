@@ -2,39 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Collection, Sequence
+from dataclasses import replace
 from itertools import chain, count
 
 from cldfc.algebra.residual.definition import Definition
+from cldfc.algebra.residual.iterations import Iteration
 from cldfc.algebra.residual.linear_form import Form, LinearForms, Term, add, written
 from cldfc.algebra.residual.trees import Signed, negated, put_in, transform
 from cldfc.algebra.residual.vocabulary import Vocabulary, family_of
-from cldfc.network.names import Family
+from cldfc.algebra.residual.weights import partners
 from cldfc.network.numbers import level_index
 from cldfc.ops import BUILTINS
 from cldfc.syntax import tree
 from cldfc.syntax.keywords import STATEMENTS, WORDS_INSIDE
 
 RESIDUALS = ("r", "s", "q", "ρ", "residual")
-
-
-@dataclass(frozen=True, slots=True)
-class Iteration:
-    """An equation that gives a family's value from that of an earlier step; `place` is that of the step in its tag."""
-
-    equation: tree.Equation
-    place: int
-
-    @property
-    def family(self) -> Family:
-        """The family that is iterated."""
-        return family_of(self.equation.left)
-
-    @property
-    def step(self) -> str:
-        """The index name of the step."""
-        return self.equation.left.tag[self.place].name or ""
+CORRECTIONS = ("e", "d", "ε", "correction")
 
 
 def define(
@@ -43,9 +27,13 @@ def define(
     form: Form,
     iteration: Iteration,
     words: Vocabulary,
+    known: Sequence[Definition] = (),
 ) -> Definition:
-    """The definition with f@ℓ counted as positive: for 𝒜(u) - f the residual is f - 𝒜(u) as well."""
-    left = iteration.equation.left
+    """The definition with f@ℓ counted as positive: for 𝒜(u) - f the residual is f - 𝒜(u) as well.
+
+    Other values that take part in the iteration, such as those of half a step, have residuals of their own.
+    """
+    left = iteration.left
     mapping = list(negated(with_feature))
     reads = {words.positions(read) for part in with_feature for read in words.reads(part.term, iteration.family)}
     if len(reads) > 1:
@@ -54,10 +42,24 @@ def define(
         data, mapping = negated(data), list(negated(mapping))
     placed = [Signed(part.sign, put_in(part.term, *iteration.family, lambda _: left)) for part in mapping]
     family, terms = iteration.family, (with_levels(data, left, words), with_levels(placed, left, words))
-    found = Definition(words, family, left.tag, iteration.place, "", *terms)
-    known = defining_equation(found)
-    name = known.left.name if known is not None else free_name(words, RESIDUALS)
-    return replace(found, name=name, equation=known)
+    found = Definition(words, family, left.tag, iteration.place, "", *terms, known=tuple(known))
+    found = named(found, ())
+    taken = [found]
+    for partner in partners(found):
+        placed = [Signed(p.sign, put_in(p.term, *family, lambda u: replace(u, name=partner[0]))) for p in found.mapping]  # noqa: B023
+        taken.append(named(replace(found, family=partner, mapping=tuple(placed), equation=None), taken))
+    return replace(found, partners=tuple(taken[1:]))
+
+
+def named(found: Definition, taken: Sequence[Definition]) -> Definition:
+    """A definition with the names of its residual and its corrections; those of another level are the same."""
+    same = next((other for other in found.known if other.family == found.family), None)
+    if same is not None and not found.covers(same.head):
+        return replace(found, name=same.name, correction=same.correction)
+    words, names = found.words, [name for other in taken for name in (other.name, other.correction)]
+    equation = defining_equation(found)
+    name = equation.left.name if equation is not None else free_name(words, RESIDUALS, names)
+    return replace(found, name=name, correction=free_name(words, CORRECTIONS, [*names, name]), equation=equation)
 
 
 def with_levels(terms: Sequence[Signed], left: tree.Symbol, words: Vocabulary) -> tuple[Signed, ...]:
@@ -96,9 +98,9 @@ def defining_equation(found: Definition) -> tree.Equation | None:
     return None
 
 
-def free_name(words: Vocabulary, wanted: Sequence[str]) -> str:
-    """The first name that a spec has not taken."""
+def free_name(words: Vocabulary, wanted: Sequence[str], besides: Collection[str] = ()) -> str:
+    """The first name that neither a spec nor what is given besides has taken."""
     names = words.names
-    taken = {*names.declared, *names.by_name, *words.bound, *BUILTINS, *STATEMENTS, *WORDS_INSIDE}
+    taken = {*names.declared, *names.by_name, *words.bound, *BUILTINS, *STATEMENTS, *WORDS_INSIDE, *besides}
     numbered = (f"{wanted[0]}_{at}" for at in count(2))
     return next(name for name in chain(wanted, numbered) if name not in taken)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 from cldfc.algebra.residual.linear_form import Form, LinearForms, Term, add, in_order
@@ -17,10 +17,11 @@ from cldfc.syntax import tree
 
 @dataclass(frozen=True)
 class Definition:
-    """What the residual `name` of a family is, over the index names of `head`.
+    """What the residual `name` of a family is, over the index names of `head`; other indices in it stand for themselves.
 
     `data` are the terms of f@ℓ, `mapping` those of 𝒜@ℓ(u@ℓ,i); `place` is that of the step in the head.
-    `equation` defines the same under this name in the spec already, if one does.
+    `equation` defines the same under this name in the spec already, if one does. `correction` is what corrections of
+    u are called where they have a name. `partners` are the residuals of other families that take part in the iteration.
     """
 
     words: Vocabulary
@@ -31,12 +32,59 @@ class Definition:
     data: tuple[Signed, ...]
     mapping: tuple[Signed, ...]
     equation: tree.Equation | None = None
+    correction: str = ""
+    partners: tuple[Definition, ...] = ()
     known: tuple[Definition, ...] = ()
     """Residuals of other families, which the spec computes by now."""
 
+    @property
+    def every(self) -> tuple[Definition, ...]:
+        """The definitions of the iteration: this one and its partners."""
+        return (self, *self.partners)
+
+    @property
+    def families(self) -> tuple[Family, ...]:
+        """The families that are iterated together."""
+        return tuple(definition.family for definition in self.every)
+
+    def of(self, value: tree.Symbol) -> Definition | None:
+        """The definition that speaks of a value, if one does."""
+        mine = (definition for definition in self.every if definition.family == family_of(value))
+        return next((definition for definition in mine if definition.covers(value.tag)), None)
+
+    def covers(self, tag: Tag) -> bool:
+        """Whether it speaks of the value at a tag: that of level 1 does not speak of another one."""
+        words = self.words
+        found, own = words.positions(self.feature(tag)), words.positions(self.feature(self.head))
+        pairs = zip(self.head, found, own, strict=True)
+        return all(index.name in words.bound or given == wanted for index, given, wanted in pairs)
+
+    def narrowed(self, equation: tree.Equation) -> Indices | None:
+        """What has to stand for index names of an equation for u, so that it gives what this speaks of, if it does.
+
+        u@ℓ,0 = 0 holds at level 1, too.
+        """
+        words, found = self.words, dict[str, tree.Index]()
+        places = [at for at, index in enumerate(self.head) if index.name not in words.bound]
+        own = words.positions(self.feature(self.head))
+        for at in places:
+            index, given = equation.left.tag[at], words.positions(equation.left)[at]
+            if isinstance(given.base, str):
+                found[given.base] = replace(self.head[at], offset=self.head[at].offset - index.offset)
+            elif given != own[at]:
+                return None
+        if not found:
+            return found
+        wanted = {at: own[at].value({}) for at in places}
+        bindings = words.bindings.get(id(equation), ())
+        values = [words.positions(equation.left)[at] for at in places]
+        there = ([position.value(binding) for position in values] for binding in bindings)
+        return found if list(wanted.values()) in there else None
+
     def indices(self, tag: Tag) -> Indices:
         """What the index names of the head are at a tag."""
-        return {own.name or "": index for own, index in zip(self.head, tag, strict=True)}
+        bound = self.words.bound
+        return {own.name or "": index for own, index in zip(self.head, tag, strict=True) if own.name in bound}
 
     def residual(self, tag: Tag) -> tree.Symbol:
         """r at a tag."""

@@ -5,20 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
-from cldfc.algebra.residual.define_residual import free_name
 from cldfc.algebra.residual.definition import Definition
 from cldfc.algebra.residual.derivation import Entry, Origin
-from cldfc.algebra.residual.iteration import IterationForm, is_iteration
+from cldfc.algebra.residual.iteration import IterationForm, iteration_of
 from cldfc.algebra.residual.rewrite import Rewriting
-from cldfc.algebra.residual.start import Start, starts
+from cldfc.algebra.residual.start import Start, data_equations, starts
 from cldfc.algebra.residual.start_form import StartForm
 from cldfc.algebra.residual.vocabulary import family_of
 from cldfc.network.names import Family
 from cldfc.syntax import tree
 from cldfc.syntax.walk import mentions
-
-CORRECTIONS = ("e", "d", "ε", "correction")
-
 
 def residual_equations(definition: Definition, puts_data_in: bool) -> list[Entry]:
     """The equations of the residual form, in the order of the spec; raises CldfError where there is none.
@@ -26,13 +22,11 @@ def residual_equations(definition: Definition, puts_data_in: bool) -> list[Entry
     Corrections are values of their own if both u and r need them, or r several times. `puts_data_in` says whether f may
     disappear into the start of r.
     """
-    words = definition.words
-    wanted = [name for name in CORRECTIONS if name != definition.name]
-    named = needed(list(Equations(definition, puts_data_in, free_name(words, wanted)).entries()), definition)
-    needs_feature = any(family_of(entry.equation.left) == definition.family for entry in named)
+    named = needed(list(Equations(definition, puts_data_in, True).entries()), definition)
+    needs_feature = any(definition.of(entry.equation.left) is not None for entry in named)
     if needs_feature or definition.uses > 1:
         return named
-    return needed(list(Equations(definition, puts_data_in, None).entries()), definition)
+    return needed(list(Equations(definition, puts_data_in, False).entries()), definition)
 
 
 @dataclass(frozen=True)
@@ -41,29 +35,36 @@ class Equations:
 
     definition: Definition
     puts_data_in: bool
-    correction: str | None
+    is_named: bool
 
     def entries(self) -> Iterator[Entry]:
         """The equations in the order of the spec: r behind u."""
-        found = self.starts()
-        replaced = {id(start.data): start for start in found if start.data is not None}
-        for equation in self.definition.words.equations():
-            if equation is self.definition.equation:
+        whole = self.definition
+        found = list(self.starts())
+        replaced = {id(start.data): (definition, start) for definition, start in found if start.data is not None}
+        for equation in whole.words.equations():
+            if any(equation is definition.equation for definition in whole.every):
                 continue
             if id(equation) in replaced:
-                yield StartForm(self.definition, replaced[id(equation)]).replacement()
-            elif is_iteration(equation, self.definition):
-                yield from IterationForm(self.definition, equation, self.correction).entries()
+                yield StartForm(*replaced[id(equation)], whole).replacement()
+            elif (definition := iteration_of(equation, whole)) is not None:
+                yield from IterationForm(whole, definition, equation, self.is_named).entries()
             else:
                 yield self.rewritten(equation)
-                mine = (start for start in found if start.feature is equation)
-                yield from (StartForm(self.definition, start).entry() for start in mine)
+                for definition, start in found:
+                    if start.feature is equation:
+                        yield StartForm(definition, start, whole).entry()
 
-    def starts(self) -> list[Start]:
-        """Where the residual starts."""
-        of_feature = [e for e in self.definition.words.equations() if family_of(e.left) == self.definition.family]
-        plain = [equation for equation in of_feature if not is_iteration(equation, self.definition)]
-        return starts(self.definition, plain, self.puts_data_in)
+    def starts(self) -> Iterator[tuple[Definition, Start]]:
+        """Where residuals start, each with its definition; an equation for f is put in once only."""
+        used: list[tree.Equation] = []
+        for definition in self.definition.every:
+            of_feature = [e for e in definition.words.equations() if family_of(e.left) == definition.family]
+            plain = [equation for equation in of_feature if iteration_of(equation, self.definition) is None]
+            data = [e for e in data_equations(definition) if self.puts_data_in and e not in used]
+            for start in starts(definition, plain, data):
+                used += [] if start.data is None else [start.data]
+                yield definition, start
 
     def rewritten(self, equation: tree.Equation) -> Entry:
         """An equation with r in it."""

@@ -2,70 +2,65 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Hashable, Iterator, Sequence
 
 from cldfc.algebra.residual import refusals
-from cldfc.algebra.residual.define_residual import Iteration, define
+from cldfc.algebra.residual.define_residual import define
 from cldfc.algebra.residual.definition import Definition
-from cldfc.algebra.residual.linear_form import Form, LinearForms, add, written
-from cldfc.algebra.residual.trees import Signed, signed_terms
+from cldfc.algebra.residual.iterations import Iteration, is_general, iterations, reachable
+from cldfc.algebra.residual.linear_form import Form, LinearForms, Term, add, written
+from cldfc.algebra.residual.trees import NOWHERE, Signed, signed_terms
 from cldfc.algebra.residual.vocabulary import Vocabulary, depends_on, family_of
 from cldfc.diagnostics import CldfError
 from cldfc.syntax import tree
 from cldfc.syntax.walk import mentions
 
 
-def iterations(words: Vocabulary) -> Iterator[Iteration]:
-    """The iterations of a spec, with index names alone on their left sides."""
-    for equation in words.equations():
-        tag = equation.left.tag
-        if not tag or any(i.name not in words.bound or i.offset or i.at for i in tag):
-            continue
-        for read in words.reads(equation.right, family_of(equation.left)):
-            place = step_place(equation.left, read, words)
-            if place is not None:
-                yield Iteration(equation, place)
-                break
+def find_residuals(words: Vocabulary, known: Sequence[Definition] = ()) -> Iterator[Definition]:
+    """The residuals on which a spec may iterate. Raises CldfError behind the last one: that there is none, and why.
 
-
-def step_place(left: tree.Symbol, read: tree.Symbol, words: Vocabulary) -> int | None:
-    """The one place at which a value that is read lies before the left side; None if it lies elsewhere."""
-    pairs = list(zip(words.positions(left), words.positions(read), strict=True))
-    differing = [place for place, (own, other) in enumerate(pairs) if own != other]
-    if len(differing) != 1:
-        return None
-    own, other = pairs[differing[0]]
-    return differing[0] if own.base == other.base and other.offset < own.offset else None
-
-
-def find_residual(words: Vocabulary) -> Definition:
-    """The residual of the first iteration that has one. Raises CldfError: there is none, and why."""
+    `known` are those that have been found before, which the spec computes by now.
+    """
     found = list(iterations(words))
     if not found:
         raise refusals.nothing_iterates(words)
     reasons: list[CldfError] = []
+    seen: set[Hashable] = set()
+    done = {(other.family, words.positions(other.feature(other.head))) for other in known}
+    derived = {name for other in known for name in (other.name, other.correction)}
     for iteration in found:
+        is_known = is_general(iteration.left, words) and any(iteration.family == other.family for other in known)
+        if is_known or (iteration.family, words.positions(iteration.left)) in done or iteration.family[0] in derived:
+            continue
         elsewhere = [e for e in words.equations() if family_of(e.left) != iteration.family]
         for equation in (iteration.equation, *elsewhere):
-            for candidate in candidates(equation, iteration, words):
+            for candidate in candidates(equation, iteration, words, known):
                 if isinstance(candidate, CldfError):
                     reasons.append(candidate)
-                else:
-                    return candidate
-    smallest = min(found, key=lambda iteration: len(words.needs(iteration.family)))
-    raise (reasons[0] if reasons else refusals.reads_no_data(smallest.equation, words))
+                elif (key := (candidate.family, candidate.head, candidate.data, candidate.mapping)) not in seen:
+                    seen.add(key)
+                    yield candidate
+    raise (reasons[0] if reasons else refusals.reads_no_data(found, words))
 
 
-def candidates(equation: tree.Equation, iteration: Iteration, words: Vocabulary) -> Iterator[Definition | CldfError]:
+def candidates(
+    equation: tree.Equation, iteration: Iteration, words: Vocabulary, known: Sequence[Definition]
+) -> Iterator[Definition | CldfError]:
     """The residuals that an equation computes, or why what looks like one is none."""
-    forms = LinearForms(words, equation.left.tag)
-    is_definition = equation is not iteration.equation and not words.is_own(equation.right)
-    for sum in arguments(equation.right, words, is_argument=is_definition):
-        reads = words.reads(sum, iteration.family)
-        if reads and all(is_iterated(read, iteration, words) for read in reads):
-            found = residual_of(sum, forms, iteration, words)
-            if found is not None:
-                yield found
+    forms = LinearForms(words, iteration.left.tag)
+    is_own = equation is iteration.equation
+    is_definition = not is_own and not words.is_own(equation.right)
+    for right in dict.fromkeys((iteration.over_left(equation.right), equation.right)):
+        if right is equation.right and is_own and iteration.left != equation.left:
+            continue
+        sums = list(arguments(right, words, is_argument=is_definition))
+        for sum, is_guess in [(sum, False) for sum in sums] + [(sum, True) for sum in apart(right, forms, iteration)]:
+            reads = [read for read in words.reads(sum, iteration.family) if is_iterated(read, iteration, words)]
+            others = [read for read in words.reads(sum, iteration.family) if read not in reads]
+            if reads and all(is_fixed(read, iteration, words) for read in others):
+                found = residual_of(sum, forms, iteration, words, known)
+                if found is not None and not (is_guess and isinstance(found, CldfError)):
+                    yield found
 
 
 def arguments(expression: tree.Expression, words: Vocabulary, is_argument: bool) -> Iterator[tree.Sum]:
@@ -87,35 +82,103 @@ def arguments(expression: tree.Expression, words: Vocabulary, is_argument: bool)
             return
 
 
+def apart(right: tree.Expression, forms: LinearForms, iteration: Iteration) -> Iterator[tree.Sum]:
+    """Residuals that stand taken apart in a sum: f - A * u in `u + f - A * u` and in `u + ω * B * f - ω * B * A * u`."""
+    if not isinstance(right, tree.Sum):
+        return
+    form = forms.value(right)
+    mapped = [term for term in form if term.atom.family == iteration.family and term.word]
+    prefixes = dict.fromkeys(
+        Term(scalars, term.word[:length], term.atom)
+        for term in mapped
+        for scalars in dict.fromkeys((term.scalars, ()))
+        for length in range(len(term.word) - 1, -1, -1)
+    )
+    for prefix in prefixes:
+        rest: Form = {}
+        for term, factor in form.items():
+            found = without_prefix(term, prefix)
+            if found is not None and not (term.atom.family == iteration.family and not found.word):
+                rest = add(rest, {found: factor})
+        terms = written(rest)
+        if len(terms) > 1:
+            yield tree.Sum(tuple(part.term for part in terms), tuple(part.sign for part in terms), NOWHERE)
+
+
+def without_prefix(term: Term, prefix: Term) -> Term | None:
+    """A term without the scalars and the operators that stand first in another; None if it has not all of them."""
+    scalars = list(term.scalars)
+    for scalar in prefix.scalars:
+        if scalar not in scalars:
+            return None
+        scalars.remove(scalar)
+    length = len(prefix.word)
+    return Term(tuple(scalars), term.word[length:], term.atom) if term.word[:length] == prefix.word else None
+
+
 def is_iterated(read: tree.Symbol, iteration: Iteration, words: Vocabulary) -> bool:
     """Whether a value of the iterated family has the tag of the iteration, at a step that varies."""
-    pairs = enumerate(zip(words.positions(read), words.positions(iteration.equation.left), strict=True))
+    pairs = enumerate(zip(words.positions(read), words.positions(iteration.left), strict=True))
     return all(isinstance(own.base, str) if at == iteration.place else own == head for at, (own, head) in pairs)
 
 
+def is_fixed(read: tree.Symbol, iteration: Iteration, words: Vocabulary) -> bool:
+    """Whether a value of the iterated family is that of one step, such as u@ℓ,0: it is the same in every step."""
+    pairs = enumerate(zip(words.positions(read), words.positions(iteration.left), strict=True))
+    return all(own.base is None if at == iteration.place else own == head for at, (own, head) in pairs)
+
+
 def residual_of(
-    sum: tree.Sum, forms: LinearForms, iteration: Iteration, words: Vocabulary
+    sum: tree.Sum, forms: LinearForms, iteration: Iteration, words: Vocabulary, known: Sequence[Definition]
 ) -> Definition | CldfError | None:
     """The definition of the residual that a sum is; None when it has no data, or no mapping."""
+
+    def features(expression: tree.Expression) -> list[tree.Symbol]:
+        return [read for read in words.reads(expression, iteration.family) if is_iterated(read, iteration, words)]
+
+    def is_feature(term: Term) -> bool:
+        return term.atom.family == iteration.family and bool(features(term.atom.written))
+
     terms = list(signed_terms(sum))
-    with_feature = [part for part in terms if words.reads(part.term, iteration.family)]
+    with_feature = [part for part in terms if features(part.term)]
     data = [part for part in terms if part not in with_feature]
     form = forms.total(with_feature)
-    others = {term: factor for term, factor in form.items() if term.atom.family != iteration.family}
-    hiding = [term for term in others if words.reads(term.atom.written, iteration.family)]
+    others = {term: factor for term, factor in form.items() if not is_feature(term)}
+    hiding = [term for term in others if features(term.atom.written)]
     if hiding:
         has_data = bool(data) or len(hiding) < len(others)
-        return refusals.not_linear(with_feature, iteration, words) if has_data else None
+        return refusals.hides(with_feature, iteration, words) if has_data else None
     if others:
         form = add(form, others, -1)
         data, with_feature = [*data, *written(others)], written(form)
-    if not data or not any(term.word for term in form):
+    if not data or not form:
         return None
-    steps = dict.fromkeys(read.tag[iteration.place].name or "" for read in words.reads(sum, iteration.family))
-    found = (changes_with_step(form, data, step, iteration.equation.left, words) for step in steps)
+    is_identity = not any(term.word for term in form)
+    if is_identity and any(factor * data[0].sign > 0 for factor in form.values()):
+        return None
+    steps = dict.fromkeys([iteration.step, *(read.tag[iteration.place].name or "" for read in features(sum))])
+    found = (changes_with_step(form, data, step, iteration.left, words) for step in steps)
     refusal = next((error for error in found if error is not None), None)
+    if refusal is not None:
+        has_data = any(not is_of_iteration(part.term, iteration, words) for part in data)
+        return refusal if has_data and not is_identity else None
     steady = shortest([part for part in data if not any(changes(part.term, step, words) for step in steps)], forms)
-    return refusal or (define(steady, with_feature, form, iteration, words) if steady else None)
+    if is_identity and steady and any(factor * steady[0].sign > 0 for factor in form.values()):
+        return None
+    if is_numbered(iteration, words) and any(is_of_iteration(part.term, iteration, words) for part in steady):
+        return None
+    return define(steady, with_feature, form, iteration, words, known) if steady else None
+
+
+def is_of_iteration(term: tree.Expression, iteration: Iteration, words: Vocabulary) -> bool:
+    """Whether a term is computed from the iterated values themselves, step by step: such a term is no data."""
+    reached = reachable(words)
+    return any(iteration.family in reached.get(family_of(value), {}) for value in words.values(term))
+
+
+def is_numbered(iteration: Iteration, words: Vocabulary) -> bool:
+    """Whether the equation speaks of one step alone: u@2 = u@1 + …"""
+    return iteration.equation.left.tag[iteration.place].name not in words.bound
 
 
 def shortest(terms: Sequence[Signed], forms: LinearForms) -> Sequence[Signed]:

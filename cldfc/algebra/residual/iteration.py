@@ -4,17 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from fractions import Fraction
 from typing import Literal
 
 from cldfc.algebra.residual import refusals
 from cldfc.algebra.residual.definition import Definition
 from cldfc.algebra.residual.derivation import Entry, Origin, Proof, Step
-from cldfc.algebra.residual.linear_form import LinearForms
 from cldfc.algebra.residual.rewrite import Rewriting
-from cldfc.algebra.residual.trees import NOWHERE, Signed, negated, opposite, put_in, signed_terms, sum_of
-from cldfc.algebra.residual.vocabulary import family_of
-from cldfc.network.names import NUMBERS
+from cldfc.algebra.residual.trees import NOWHERE, Signed, negated, put_in, sum_of
+from cldfc.algebra.residual.weights import Weights, distributed, is_same_level, multiple_of
 from cldfc.syntax import tree
 
 
@@ -30,25 +27,28 @@ class Split:
 class IterationForm:
     """One iteration u@ℓ,i = u@ℓ,i-1 + correction, and the equations that it becomes.
 
-    `correction` is the name of the family that holds the corrections; None: u is not needed, and
-    they are written where the residual needs them.
+    `definition` is that of the residual of u itself, with the iteration's `whole`. `is_named`: corrections are values of
+    their own; else u is not needed, and they are written where the residual needs them.
     """
 
+    whole: Definition
     definition: Definition
     equation: tree.Equation
-    correction: str | None
+    is_named: bool
 
     def entries(self) -> Iterator[Entry]:
         """The correction, u and r. Raises CldfError: u or f cannot be removed."""
         split, origin = self.split(), (Origin(self.equation, {}),)
         sign, whole = one_sign(split.correction)
-        if self.correction is None:
+        if not self.is_named or isinstance(whole, tree.Number):
+            feature = replace(self.equation, right=sum_of(split.features))
+            yield from [Entry(feature, ())] if self.is_named else []
             residual = self.residual(split.features, sign, whole)
             yield Entry(replace(self.equation, left=self.left, right=residual), origin, self.proof(split, residual))
             return
         named: list[tree.Equation] = []
         if not isinstance(whole, tree.Symbol):
-            symbol = tree.Symbol(self.correction, self.equation.left.tag, NOWHERE)
+            symbol = tree.Symbol(self.definition.correction, self.equation.left.tag, NOWHERE)
             named = [replace(self.equation, left=symbol, right=whole)]
             yield Entry(named[0], origin)
             whole = symbol
@@ -64,41 +64,40 @@ class IterationForm:
         return self.definition.residual(self.equation.left.tag)
 
     def split(self) -> Split:
-        """The right side with r put in, in its two parts; the weights of earlier values add up to 1."""
-        right = Rewriting(self.definition, self.equation.left).expression(self.equation.right)
-        words = self.definition.words
-        forms = LinearForms(words, self.equation.left.tag)
-        features: list[Signed] = []
-        correction: list[Signed] = []
-        for part in distributed(right, self.definition):
-            is_feature = any(self.is_same_level(read) for read in words.reads(part.term, self.definition.family))
-            if is_feature and not self.is_multiple(part.term, forms):
+        """The right side with r put in, in its two parts; the weights of earlier values add up to 1.
+
+        A value of one step, such as u@ℓ,0, is the same in every step: it may be part of the correction as well.
+        """
+        right = Rewriting(self.whole, self.equation.left).expression(self.equation.right)
+        words, left, place = self.definition.words, self.equation.left, self.definition.place
+        parts = list(distributed(right, self.whole.families, words))
+        features = [part for part in parts if self.reads(part.term, is_steady=False)]
+        for part in features:
+            if multiple_of(part.term, left, place, words) not in self.whole.families:
                 raise refusals.feature_stays(part.term, self.definition)
-            (features if is_feature else correction).append(part)
-        weights: dict[tuple[object, ...], Fraction] = {}
-        for term, factor in forms.total(features).items():
-            weights[term.scalars] = weights.get(term.scalars, Fraction(0)) + factor
-        if {scalars: weight for scalars, weight in weights.items() if weight} != {(): 1}:
-            raise refusals.data_stay(self.equation, self.definition)
-        return Split(tuple(features), tuple(correction))
+        steady = [part for part in parts if part not in features and self.reads(part.term, is_steady=True)]
+        multiples = [p for p in steady if multiple_of(p.term, left, place, words) in self.whole.families]
+        for chosen in ([*features, *multiples], features):
+            if Weights(self.equation, words).are_one(chosen):
+                kept = [part for part in parts if part in chosen]
+                return Split(tuple(kept), tuple(part for part in parts if part not in chosen))
+        raise refusals.data_stay(self.equation, self.definition)
 
-    def is_multiple(self, term: tree.Expression, forms: LinearForms) -> bool:
-        """Whether a term is a multiple of a value of u on the same level."""
-        for found in forms.value(term):
-            if found.word or found.atom.family != self.definition.family:
-                return False
-            if not isinstance(found.atom.written, tree.Symbol) or not self.is_same_level(found.atom.written):
-                return False
-        return True
-
-    def is_same_level(self, read: tree.Symbol) -> bool:
-        """Whether a value of u differs from the left side at the step alone."""
-        return is_same_level(self.equation.left, read, self.definition)
+    def reads(self, term: tree.Expression, is_steady: bool) -> bool:
+        """Whether a term reads u or a partner on the same level: at a step that is the same always, or at another."""
+        found = [read for family in self.whole.families for read in self.definition.words.reads(term, family)]
+        place, words = self.definition.place, self.definition.words
+        same = [read for read in found if is_same_level(self.equation.left, read, place, words)]
+        steps = [words.positions(read)[place] for read in same]
+        is_numbered = words.positions(self.equation.left)[place].base is None
+        return any((step.base is None and not is_numbered) == is_steady for step in steps)
 
     def residual(self, features: Sequence[Signed], sign: int, correction: tree.Expression) -> tree.Expression:
         """r@ℓ,i-1 - 𝒜@ℓ(correction)."""
-        family, residual = self.definition.family, self.definition.residual
-        kept = [Signed(part.sign, put_in(part.term, *family, lambda read: residual(read.tag))) for part in features]
+        kept = list(features)
+        for definition in self.whole.every:
+            residual = definition.residual
+            kept = [Signed(p.sign, put_in(p.term, *definition.family, lambda u: residual(u.tag))) for p in kept]  # noqa: B023
         if isinstance(correction, tree.Number):
             return sum_of(kept)
         mapped = self.definition.mapped(self.equation.left.tag, correction)
@@ -112,7 +111,7 @@ class IterationForm:
         name, feature = definition.name, definition.family[0]
         data = definition.data_at(tag)
         apart = list(data)
-        for part in distributed(equation.right, definition):
+        for part in distributed(equation.right, self.whole.families, definition.words):
             mapped = definition.mapped(tag, part.term)
             apart += negated(mapped) if part.sign > 0 else mapped
         unnamed = self.residual(split.features, *one_sign(split.correction))
@@ -134,30 +133,12 @@ def one_sign(terms: Sequence[Signed]) -> tuple[Literal[1, -1], tree.Expression]:
     return 1, sum_of(terms)
 
 
-def distributed(expression: tree.Expression, definition: Definition) -> Iterator[Signed]:
-    """The terms of a sum, those of u one by one: `1/2 * (u@i-1 + u@i-2)` has two."""
-    words = definition.words
-    for part in signed_terms(expression):
-        match part.term:
-            case tree.Star(left, 1, tree.Sum() as right) if words.reads(right, definition.family) and words.names.kind(
-                left
-            ) in (*NUMBERS, "a scalar"):
-                for inner in distributed(right, definition):
-                    sign = inner.sign if part.sign > 0 else opposite(inner.sign)
-                    yield Signed(sign, tree.Star(left, 1, inner.term, part.term.span))
-            case _:
-                yield part
-
-
-def is_iteration(equation: tree.Equation, definition: Definition) -> bool:
-    """Whether an equation for u reads u at another step of the same level."""
-    if family_of(equation.left) != definition.family:
-        return False
-    reads = definition.words.reads(equation.right, definition.family)
-    return any(is_same_level(equation.left, read, definition) for read in reads)
-
-
-def is_same_level(left: tree.Symbol, read: tree.Symbol, definition: Definition) -> bool:
-    """Whether two values of u differ at the step alone."""
-    pairs = enumerate(zip(definition.words.positions(left), definition.words.positions(read), strict=True))
-    return all(own == other for at, (own, other) in pairs if at != definition.place)
+def iteration_of(equation: tree.Equation, whole: Definition) -> Definition | None:
+    """The residual of an equation for u that reads u or a partner at another step of the same level; None for others."""
+    definition = whole.of(equation.left)
+    if definition is None:
+        return None
+    words = whole.words
+    reads = (read for family in whole.families for read in words.reads(equation.right, family))
+    found = any(is_same_level(equation.left, read, definition.place, words) for read in reads)
+    return definition if found else None

@@ -146,7 +146,7 @@ class LinearForms:
                 positions = self.words.parameter(left)
                 return {(Letter((left.name, positions), left, positions),): Fraction(1)}
             case _:
-                assert names.kind(left) in NUMBERS, left
+                assert names.kind(left) in NUMBERS or (isinstance(left, tree.Symbol) and left.name in self.words.bound)
                 formula = self.words.tags.constants.formula(left, self.words.bound, self.level)
                 if formula is not None and formula.is_fixed():
                     exact = formula.exact({})

@@ -6,8 +6,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from cldfc.algebra.residual.trees import Signed, signed_terms, sum_of
-from cldfc.algebra.residual.vocabulary import Vocabulary, family_of
+from cldfc.algebra.residual.iterations import Iteration, reachable
+from cldfc.algebra.residual.trees import Signed, sum_of
+from cldfc.algebra.residual.vocabulary import Vocabulary, family_of, reductions
+from cldfc.algebra.residual.weights import distributed, multiple_of
 from cldfc.diagnostics import CldfError, Diagnostic, Label, Span
 from cldfc.network.names import Family
 from cldfc.syntax import tree
@@ -15,7 +17,6 @@ from cldfc.syntax.format import format_expression, format_symbol
 from cldfc.syntax.walk import mentions
 
 if TYPE_CHECKING:
-    from cldfc.algebra.residual.define_residual import Iteration
     from cldfc.algebra.residual.definition import Definition
 
 NEEDED = "write an iteration such as `u@ℓ,i = u@ℓ,i-1 + ℬ@ℓ,i(f@ℓ - 𝒜@ℓ(u@ℓ,i-1))`, as Theorem 1 has it"
@@ -33,22 +34,66 @@ def nothing_iterates(words: Vocabulary) -> CldfError:
     return refuse("E0801", message, output.name_span, "not computed by an iteration", NEEDED)
 
 
-def reads_no_data(equation: tree.Equation, words: Vocabulary) -> CldfError:
+def reads_no_data(found: Sequence[Iteration], words: Vocabulary) -> CldfError:
     """What is in residual form already, or is none of the kind."""
-    name, family = equation.left.name, family_of(equation.left)
-    if any(is_multiple(part.term, family) for part in signed_terms(equation.right)):
-        message = f"`{name}` is in residual form already: its iteration has no data"
-        return refuse("E0802", message, equation.right.span, f"no `f - 𝒜({name})` in it", "compile it as it is")
+    smallest = sorted(found, key=lambda iteration: len(words.needs(iteration.family)))
+    keeping = [iteration for iteration in smallest if keeps(iteration, words)]
+    iteration = next(iter([*keeping, *smallest]))
+    name, equation = iteration.equation.left.name, iteration.equation
+    label = f"no `f - 𝒜({name})` in it"
+    no_difference = f"is a difference of data and a linear mapping of `{name}`"
+    data = next(data_of(iteration, words), None)
+    if keeping:
+        message = f"`{name}` is in residual form already"
+        message += f", or in none: nothing in its iteration {no_difference}" if data else ": its iteration has no data"
+        return refuse("E0802", message, equation.right.span, label, "compile it as it is")
     message = f"the iteration of `{name}` has no data, so there is no residual"
-    assert words.reads(equation.right, family)
-    return refuse("E0802", message, equation.right.span, f"no `f - 𝒜({name})` in it", NEEDED)
+    if data:
+        message = f"nothing in the iteration of `{name}` {no_difference}, so there is no residual"
+    return refuse("E0802", message, equation.right.span, label, NEEDED)
 
 
-def is_multiple(term: tree.Expression, family: Family) -> bool:
-    """Whether a term is an earlier value, or a number or kernel times one."""
-    while isinstance(term, tree.Star) and term.right is not None:
-        term = term.right
-    return isinstance(term, tree.Symbol) and family_of(term) == family
+def keeps(iteration: Iteration, words: Vocabulary) -> bool:
+    """Whether an iteration adds to an earlier value, or to a sum of such, what it computes."""
+    left, cycle = iteration.equation.left, cycle_of(iteration, words)
+    parts = distributed(iteration.equation.right, cycle, words)
+    return any(multiple_of(part.term, left, iteration.place, words) in cycle for part in parts)
+
+
+def data_of(iteration: Iteration, words: Vocabulary) -> Iterator[tree.Symbol]:
+    """What the equations of an iteration read besides the values that are iterated."""
+    cycle = cycle_of(iteration, words)
+    for equation in words.equations():
+        steps = words.positions(equation.left)[iteration.place : iteration.place + 1]
+        if family_of(equation.left) in cycle and any(step.base is not None for step in steps):
+            yield from (read for read in words.values(equation.right) if family_of(read) not in cycle)
+
+
+def cycle_of(iteration: Iteration, words: Vocabulary) -> set[Family]:
+    """The families that are computed from each other, step by step, the iterated one among them."""
+    reached, own = reachable(words), iteration.family
+    return {own, *(other for other in reached.get(own, {}) if own in reached.get(other, {}))}
+
+
+def hides(terms: Sequence[Signed], iteration: Iteration, words: Vocabulary) -> CldfError:
+    """A mapping of features that is not known to be linear, or of a sum over the history that has no name."""
+    for part in terms:
+        for found in reductions(part.term):
+            if words.reads(found, iteration.family) and found.reducer == "sum":
+                name = free_letter(words)
+                left = format_symbol(replace(iteration.left, name=name))
+                text = found.span.text or format_expression(found)
+                message = f"`{text}` stands under the mapping, and has no residual without a name"
+                help = f"give it one: `{left} = {text}`, and write `{left}` for it"
+                return refuse("E0806", message, found.span, "a sum over the history", help)
+    return not_linear(terms, iteration, words)
+
+
+def free_letter(words: Vocabulary) -> str:
+    """A letter that a spec does not use."""
+    names = words.names
+    taken = {*names.declared, *names.by_name, *words.bound}
+    return next((letter for letter in "yzwv" if letter not in taken), "y_2")
 
 
 def not_linear(terms: Sequence[Signed], iteration: Iteration, words: Vocabulary) -> CldfError:

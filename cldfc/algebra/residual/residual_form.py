@@ -10,7 +10,7 @@ from cldfc.algebra.residual import refusals
 from cldfc.algebra.residual.definition import Definition
 from cldfc.algebra.residual.derivation import Derivation, Entry
 from cldfc.algebra.residual.equations import residual_equations
-from cldfc.algebra.residual.find_residual import find_residual
+from cldfc.algebra.residual.find_residual import find_residuals
 from cldfc.algebra.residual.keep_names import keep_names
 from cldfc.algebra.residual.vocabulary import read_vocabulary
 from cldfc.algebra.residual.write_spec import left_out, recomputed, write_spec
@@ -31,7 +31,7 @@ def derive_residual(spec: tree.Spec) -> Derivation:
     Raises CldfError with the reason when the first has no residual form.
     """
     found, definition = derive_once(spec, ())
-    known = [definition]
+    known = list(definition.every)
     while True:
         try:
             more, definition = derive_once(found.spec, known)
@@ -39,20 +39,36 @@ def derive_residual(spec: tree.Spec) -> Derivation:
             return replace(found, notes=(*found.notes, *note_refused(error)))
         notes = tuple(dict.fromkeys([*found.notes, *more.notes]))
         found = Derivation(more.spec, (*found.proofs, *more.proofs), notes)
-        known.append(definition)
+        known += definition.every
 
 
 def derive_once(spec: tree.Spec, known: Sequence[Definition]) -> tuple[Derivation, Definition]:
-    """The residual form of one iterated family, and what its residual is; `known` are those of others."""
-    words = read_vocabulary(spec)
-    others = tuple(replace(other, words=words) for other in known)
-    definition = replace(find_residual(words), known=others)
+    """The residual form of one iterated family, and what its residual is; `known` are those of others.
+
+    Of what may be a residual the first is taken that gives a residual form.
+    """
     original = infer(spec)
+    words = read_vocabulary(spec, original.expansion.instances)
+    others = [replace(other, words=words) for other in known]
+    reasons: list[CldfError] = []
+    try:
+        for definition in find_residuals(words, others):
+            try:
+                return derive_by(definition, original), definition
+            except CldfError as error:
+                reasons.append(error)
+    except CldfError as error:
+        reasons.append(error)
+    raise reasons[0]
+
+
+def derive_by(definition: Definition, original: Inferred) -> Derivation:
+    """The residual form of a spec by one residual. Raises CldfError."""
     entries, derived, inferred = checked(definition, original.expansion.program)
     proofs = tuple(entry.proof for entry in entries if entry.proof is not None)
     gone = original.parameters.keys() - inferred.parameters.keys()
     notes = [*left_out(definition, entries), *note_unused(gone)]
-    return Derivation(derived, proofs, tuple(notes)), definition
+    return Derivation(derived, proofs, tuple(notes))
 
 
 def checked(definition: Definition, program: Program) -> tuple[list[Entry], tree.Spec, Inferred]:

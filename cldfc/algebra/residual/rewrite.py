@@ -49,24 +49,27 @@ class Rewriting:
         """A combination with r put in at those values of u that make it shorter, one by one or all at once."""
         reads = self.features(form)
         for chosen in (*([read] for read in reads), reads):
-            found = self.definition.rewrite(self.forms, form, chosen)
+            found = form
+            for definition, read in chosen:
+                found = definition.rewrite(self.forms, found, [read])
             form = found if len(found) < len(form) else form
         return form
 
-    def features(self, form: Form) -> list[tree.Symbol]:
-        """The values of u in a combination at which r can be put in."""
-        family, words = self.definition.family, self.definition.words
-        atoms = (term.atom for term in form if term.atom.family == family)
+    def features(self, form: Form) -> list[tuple[Definition, tree.Symbol]]:
+        """The values of u and its partners in a combination at which r can be put in."""
+        words, families = self.definition.words, self.definition.families
+        atoms = (term.atom for term in form if term.atom.family in families)
         reads = distinct([read for atom in atoms for read in words.values(atom.written)], words)
-        return [read for read in reads if not self.is_circular(read)]
+        found = [(definition, read) for read in reads if (definition := self.definition.of(read)) is not None]
+        return [(definition, read) for definition, read in found if not self.is_circular(definition, read)]
 
-    def is_circular(self, read: tree.Symbol) -> bool:
+    def is_circular(self, definition: Definition, read: tree.Symbol) -> bool:
         """Whether r at a value of u is what the equation itself is for, or is computed from that."""
-        words, own = self.definition.words, self.left
-        data = (value for part in self.definition.data_at(read.tag) for value in words.values(part.term))
+        words, own = definition.words, self.left
+        data = (value for part in definition.data_at(read.tag) for value in words.values(part.term))
         return any(
             family_of(value) == family_of(own) and words.positions(value) == words.positions(own)
-            for value in (self.definition.residual(read.tag), *data)
+            for value in (definition.residual(read.tag), *data)
         )
 
     def replaced(self, terms: Sequence[Signed], kept: Sequence[Signed], new: Form) -> list[Signed]:

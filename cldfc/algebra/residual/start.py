@@ -14,24 +14,32 @@ from cldfc.syntax import tree
 
 @dataclass(frozen=True, slots=True)
 class Start:
-    """An equation for u that is no iteration, at a tag; `data` is the equation for f there, if it is put in."""
+    """An equation for u that is no iteration, at a tag; `data` is the equation for f there, if it is put in.
+
+    `indices` stand for those of its index names that are narrowed to what the residual speaks of.
+    """
 
     feature: tree.Equation
     tag: Tag
     clauses: tuple[tree.Clause, ...]
     data: tree.Equation | None
+    indices: Indices
 
 
-def starts(definition: Definition, equations: Sequence[tree.Equation], puts_data_in: bool) -> list[Start]:
-    """Where the residual starts; each equation for f is put in at one start only, for it may own parameters."""
-    pairs = [pair(definition, e, data) for e in equations for data in data_equations(definition) if puts_data_in]
+def starts(
+    definition: Definition, equations: Sequence[tree.Equation], data: Sequence[tree.Equation]
+) -> list[Start]:
+    """Where the residual starts; each equation for f, in `data`, is put in at one start only: it may own parameters."""
+    narrowed = [(e, indices) for e in equations if (indices := definition.narrowed(e)) is not None]
+    pairs = [pair(definition, e, indices, equation) for e, indices in narrowed for equation in data]
     known = [start for start in pairs if start is not None]
     chosen = [start for start in known if best(definition, start.data, known) is start]
     partly = {id(start.feature) for start in known if start not in chosen}
     found: list[Start] = []
-    for equation in equations:
+    for equation, indices in narrowed:
         mine = [start for start in chosen if start.feature is equation and id(equation) not in partly]
-        found += mine or [Start(equation, equation.left.tag, equation.clauses, None)]
+        clauses = tuple(clause for clause in equation.clauses if clause.name not in indices)
+        found += mine or [Start(equation, substitute(equation.left, indices).tag, clauses, None, indices)]
     return found
 
 
@@ -54,20 +62,21 @@ def data_equations(definition: Definition) -> list[tree.Equation]:
     return [e for e in words.equations() if family_of(e.left) == family_of(part.term)]
 
 
-def pair(definition: Definition, feature: tree.Equation, data: tree.Equation) -> Start | None:
+def pair(definition: Definition, feature: tree.Equation, indices: Indices, data: tree.Equation) -> Start | None:
     """An equation for u and one for f on the same level, if they are; u@ℓ,0 = 0 is narrowed to the level of f."""
     words = definition.words
-    (part,) = definition.data_at(feature.left.tag)
+    left = substitute(feature.left, indices)
+    (part,) = definition.data_at(left.tag)
     narrowed = match(words, part.term, data.left)
-    if narrowed is None or (narrowed and feature.clauses):
+    if narrowed is None or ((narrowed or indices) and feature.clauses):
         return None
-    tag = substitute(feature.left, narrowed).tag
+    tag = substitute(left, narrowed).tag
     # Where the level does not stand first, constants without a tag would be those of another level.
     if words.positions(replace(data.left, tag=tag[: len(data.left.tag)])) != words.positions(data.left):
         return None
     if feature.clauses and data.clauses and feature.clauses != data.clauses:
         return None
-    return Start(feature, tag, feature.clauses or data.clauses, data)
+    return Start(feature, tag, feature.clauses or data.clauses, data, {**indices, **narrowed})
 
 
 def match(words: Vocabulary, read: tree.Expression, left: tree.Symbol) -> Indices | None:

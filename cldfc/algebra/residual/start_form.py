@@ -10,7 +10,7 @@ from cldfc.algebra.residual.derivation import Entry, Origin, Proof, Rule, Step
 from cldfc.algebra.residual.linear_form import Form, LinearForms
 from cldfc.algebra.residual.rewrite import Rewriting
 from cldfc.algebra.residual.start import Start
-from cldfc.algebra.residual.trees import Signed, negated, signed_terms, sum_of
+from cldfc.algebra.residual.trees import Signed, negated, signed_terms, substitute, sum_of
 from cldfc.algebra.residual.vocabulary import family_of
 from cldfc.network.numbers import Tag
 from cldfc.syntax import tree
@@ -22,6 +22,7 @@ class StartForm:
 
     definition: Definition
     start: Start
+    whole: Definition
     given: list[tree.Equation] = field(default_factory=list[tree.Equation])
     steps: list[Step] = field(default_factory=list[Step])
 
@@ -40,7 +41,7 @@ class StartForm:
         definition = self.definition
         self.note(sum_of(definition.at(self.tag)), "definition of", definition.name)
         kept = self.without_zeros(self.cancel([*self.data(), *negated(self.mapped())]))
-        right = Rewriting(definition, definition.residual(self.tag)).expression(sum_of(kept))
+        right = Rewriting(self.whole, definition.residual(self.tag)).expression(sum_of(kept))
         self.note(right, "definition of", definition.name)
         right = self.by_another() or right
         left = definition.residual(self.tag)
@@ -95,7 +96,7 @@ class StartForm:
 
     def by_another(self) -> tree.Symbol | None:
         """The residual of another family, where u starts from that: s@J,0 = r@J,ν where v@J,0 = u@J,ν."""
-        right, definition = self.start.feature.right, self.definition
+        right, definition = substitute(self.start.feature.right, self.start.indices), self.definition
         if self.start.data is not None or not isinstance(right, tree.Symbol):
             return None
         forms = LinearForms(definition.words, self.tag)

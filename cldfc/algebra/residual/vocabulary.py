@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 from cldfc.algebra.linearity import breaks, lets_of
 from cldfc.diagnostics import Problems
 from cldfc.network.collect import collect_names
 from cldfc.network.constants import Constants
 from cldfc.network.declarations import resolve_parameters, resolve_ties
+from cldfc.network.expand import Instance
 from cldfc.network.names import Family, Names
-from cldfc.network.positions import Lookup, Position, Positions
+from cldfc.network.positions import Binding, Lookup, Position, Positions
 from cldfc.network.program import TieRule
 from cldfc.network.tags import Tags
 from cldfc.ops import BUILTINS
@@ -21,7 +23,10 @@ from cldfc.syntax.walk import children, mentions
 
 @dataclass(frozen=True)
 class Vocabulary:
-    """The names of a spec that has been checked; `bound` are all its index names."""
+    """The names of a spec that has been checked; `bound` are all its index names.
+
+    `bindings` are the choices of their indices at which the network needs equations, by `id`.
+    """
 
     spec: tree.Spec
     names: Names
@@ -30,6 +35,13 @@ class Vocabulary:
     lets: dict[str, tree.Let]
     biased: set[str]
     bound: frozenset[str]
+    bindings: Mapping[int, Sequence[Binding]]
+
+    @cached_property
+    def summed(self) -> frozenset[str]:
+        """The index names of sums over the history."""
+        found = (reduction.name for equation in self.equations() for reduction in reductions(equation.right))
+        return frozenset(found) - {s.name for s in self.spec.statements if isinstance(s, tree.Range)}
 
     def equations(self) -> list[tree.Equation]:
         """The equations in their order."""
@@ -94,8 +106,8 @@ class Vocabulary:
         return False
 
 
-def read_vocabulary(spec: tree.Spec) -> Vocabulary:
-    """The vocabulary of a spec, which has been checked."""
+def read_vocabulary(spec: tree.Spec, instances: Sequence[Instance]) -> Vocabulary:
+    """The vocabulary of a spec, which has been checked and expanded."""
     problems = Problems()
     names = collect_names(spec, problems)
     tags = Tags(Constants(names, problems), problems)
@@ -104,7 +116,11 @@ def read_vocabulary(spec: tree.Spec) -> Vocabulary:
             tags.constants.range(name, declaration.name_span)
     ties = resolve_ties(names.ties, resolve_parameters(tags), tags)
     biased = {s.symbol.name for s in spec.statements if isinstance(s, tree.Kernel) and s.has_bias}
-    return Vocabulary(spec, names, tags, ties, lets_of(spec), biased, frozenset(index_names(names)))
+    bindings: dict[int, list[Binding]] = {}
+    for instance in instances:
+        if not instance.template.is_inner:
+            bindings.setdefault(id(instance.template.statement), []).append(instance.binding)
+    return Vocabulary(spec, names, tags, ties, lets_of(spec), biased, frozenset(index_names(names)), bindings)
 
 
 def index_names(names: Names) -> Iterator[str]:

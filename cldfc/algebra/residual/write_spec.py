@@ -43,8 +43,10 @@ def header(definition: Definition) -> Iterator[str]:
     """Where the file comes from, and the definition of the residual."""
     words, head = definition.words, definition.head
     name = "".join(c if c.isprintable() else "?" for c in Path(words.spec.source.name).name)
-    residual = f"{format_symbol(definition.residual(head))} = {format_expression(sum_of(definition.at(head)))}"
-    yield f"# Residual form of {name}, {DERIVED}: Theorem 1 with {residual}"
+    residuals = (
+        f"{format_symbol(each.residual(head))} = {format_expression(sum_of(each.at(head)))}" for each in definition.every
+    )
+    yield f"# Residual form of {name}, {DERIVED}: Theorem 1 with {', '.join(residuals)}"
 
 
 def paragraphs(statements: Sequence[tree.Statement]) -> Iterator[str]:
