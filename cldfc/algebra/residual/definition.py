@@ -59,6 +59,10 @@ class Definition:
         pairs = zip(self.head, found, own, strict=True)
         return all(index.name in words.bound or given == wanted for index, given, wanted in pairs)
 
+    def is_numbered(self, equation: tree.Equation) -> bool:
+        """Whether an equation for u speaks of one step alone, such as u@ℓ,0."""
+        return self.words.positions(equation.left)[self.place].base is None
+
     def narrowed(self, equation: tree.Equation) -> Indices | None:
         """What has to stand for index names of an equation for u, so that it gives what this speaks of, if it does.
 

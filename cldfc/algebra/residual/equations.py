@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
+from cldfc.algebra.residual import refusals
 from cldfc.algebra.residual.definition import Definition
 from cldfc.algebra.residual.derivation import Entry, Origin
 from cldfc.algebra.residual.iteration import IterationForm, iteration_of
@@ -12,6 +13,7 @@ from cldfc.algebra.residual.rewrite import Rewriting
 from cldfc.algebra.residual.start import Start, data_equations, starts
 from cldfc.algebra.residual.start_form import StartForm
 from cldfc.algebra.residual.vocabulary import family_of
+from cldfc.diagnostics import CldfError
 from cldfc.network.names import Family
 from cldfc.syntax import tree
 from cldfc.syntax.walk import mentions
@@ -47,20 +49,37 @@ class Equations:
                 continue
             if id(equation) in replaced:
                 yield StartForm(*replaced[id(equation)], whole).replacement()
-            elif (definition := iteration_of(equation, whole)) is not None:
-                yield from IterationForm(whole, definition, equation, self.is_named).entries()
+            elif (form := self.iteration(equation)) is not None:
+                yield from form.entries()
             else:
                 yield self.rewritten(equation)
                 for definition, start in found:
                     if start.feature is equation:
                         yield StartForm(definition, start, whole).entry()
 
+    def iteration(self, equation: tree.Equation) -> IterationForm | None:
+        """An equation as an iteration, if it is one; that of one step, u@ℓ,1 = …, may as well be a start."""
+        whole = self.definition
+        definition = iteration_of(equation, whole)
+        if definition is None:
+            return None
+        form = IterationForm(whole, definition, equation, self.is_named)
+        if definition.is_numbered(equation):
+            try:
+                form.split()
+            except CldfError:
+                return None
+        return form
+
     def starts(self) -> Iterator[tuple[Definition, Start]]:
         """Where residuals start, each with its definition; an equation for f is put in once only."""
         used: list[tree.Equation] = []
         for definition in self.definition.every:
             of_feature = [e for e in definition.words.equations() if family_of(e.left) == definition.family]
-            plain = [equation for equation in of_feature if iteration_of(equation, self.definition) is None]
+            plain = [equation for equation in of_feature if self.iteration(equation) is None]
+            for equation in plain:
+                if definition.covers(equation.left.tag) and not definition.is_numbered(equation):
+                    raise refusals.feature_stays(equation.right, definition)
             data = [e for e in data_equations(definition) if self.puts_data_in and e not in used]
             for start in starts(definition, plain, data):
                 used += [] if start.data is None else [start.data]

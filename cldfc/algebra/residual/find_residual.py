@@ -12,6 +12,7 @@ from cldfc.algebra.residual.linear_form import Form, LinearForms, Term, add, wri
 from cldfc.algebra.residual.trees import NOWHERE, Signed, signed_terms
 from cldfc.algebra.residual.vocabulary import Vocabulary, depends_on, family_of
 from cldfc.diagnostics import CldfError
+from cldfc.network.names import Family
 from cldfc.syntax import tree
 from cldfc.syntax.walk import mentions
 
@@ -32,7 +33,8 @@ def find_residuals(words: Vocabulary, known: Sequence[Definition] = ()) -> Itera
         is_known = is_general(iteration.left, words) and any(iteration.family == other.family for other in known)
         if is_known or (iteration.family, words.positions(iteration.left)) in done or iteration.family[0] in derived:
             continue
-        elsewhere = [e for e in words.equations() if family_of(e.left) != iteration.family]
+        others = [e for e in words.equations() if family_of(e.left) != iteration.family]
+        elsewhere = [] if is_numbered(iteration, words) else others
         for equation in (iteration.equation, *elsewhere):
             for candidate in candidates(equation, iteration, words, known):
                 if isinstance(candidate, CldfError):
@@ -146,7 +148,8 @@ def residual_of(
     others = {term: factor for term, factor in form.items() if not is_feature(term)}
     hiding = [term for term in others if features(term.atom.written)]
     if hiding:
-        has_data = bool(data) or len(hiding) < len(others)
+        seen = [*(part.term for part in data), *(term.atom.written for term in others if term not in hiding)]
+        has_data = any(not is_of_iteration(term, iteration, words) for term in seen)
         return refusals.hides(with_feature, iteration, words) if has_data else None
     if others:
         form = add(form, others, -1)
@@ -154,7 +157,9 @@ def residual_of(
     if not data or not form:
         return None
     is_identity = not any(term.word for term in form)
-    if is_identity and any(factor * data[0].sign > 0 for factor in form.values()):
+    if is_identity and (
+        is_numbered(iteration, words) or any(factor * data[0].sign > 0 for factor in form.values())
+    ):
         return None
     steps = dict.fromkeys([iteration.step, *(read.tag[iteration.place].name or "" for read in features(sum))])
     found = (changes_with_step(form, data, step, iteration.left, words) for step in steps)
@@ -165,15 +170,21 @@ def residual_of(
     steady = shortest([part for part in data if not any(changes(part.term, step, words) for step in steps)], forms)
     if is_identity and steady and any(factor * steady[0].sign > 0 for factor in form.values()):
         return None
-    if is_numbered(iteration, words) and any(is_of_iteration(part.term, iteration, words) for part in steady):
+    if any(is_of_iteration(part.term, iteration, words, besides=not is_numbered(iteration, words)) for part in steady):
         return None
     return define(steady, with_feature, form, iteration, words, known) if steady else None
 
 
-def is_of_iteration(term: tree.Expression, iteration: Iteration, words: Vocabulary) -> bool:
-    """Whether a term is computed from the iterated values themselves, step by step: such a term is no data."""
+def is_of_iteration(
+    term: tree.Expression, iteration: Iteration, words: Vocabulary, besides: bool = False
+) -> bool:
+    """Whether a term is computed from the iterated values themselves, step by step: such a term is no data.
+
+    `besides`: a value of u itself, such as u@ℓ,0, may be.
+    """
     reached = reachable(words)
-    return any(iteration.family in reached.get(family_of(value), {}) for value in words.values(term))
+    families = {family_of(value) for value in words.values(term)} - ({iteration.family} if besides else set[Family]())
+    return any(iteration.family in reached.get(family, {}) for family in families)
 
 
 def is_numbered(iteration: Iteration, words: Vocabulary) -> bool:

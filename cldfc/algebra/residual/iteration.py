@@ -81,7 +81,7 @@ class IterationForm:
             if Weights(self.equation, words).are_one(chosen):
                 kept = [part for part in parts if part in chosen]
                 return Split(tuple(kept), tuple(part for part in parts if part not in chosen))
-        raise refusals.data_stay(self.equation, self.definition)
+        raise refusals.data_stay(self.equation, self.whole)
 
     def reads(self, term: tree.Expression, is_steady: bool) -> bool:
         """Whether a term reads u or a partner on the same level: at a step that is the same always, or at another."""
@@ -89,7 +89,7 @@ class IterationForm:
         place, words = self.definition.place, self.definition.words
         same = [read for read in found if is_same_level(self.equation.left, read, place, words)]
         steps = [words.positions(read)[place] for read in same]
-        is_numbered = words.positions(self.equation.left)[place].base is None
+        is_numbered = self.definition.is_numbered(self.equation)
         return any((step.base is None and not is_numbered) == is_steady for step in steps)
 
     def residual(self, features: Sequence[Signed], sign: int, correction: tree.Expression) -> tree.Expression:

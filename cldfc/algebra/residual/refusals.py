@@ -185,11 +185,11 @@ def feature_stays(term: tree.Expression, found: Definition) -> CldfError:
 
 def data_stay(equation: tree.Equation, found: Definition) -> CldfError:
     """Earlier values whose weights do not add up to 1."""
-    name, data = found.family[0], " + ".join(format_expression(part.term) for part in found.data)
-    reads = found.words.reads(equation.right, found.family)
-    message = f"the weights of earlier values of `{name}` do not add up to 1: `{data}` stays in the way"
+    data = " + ".join(format_expression(part.term) for part in found.data)
+    reads = dict.fromkeys(read.name for each in found.every for read in found.words.reads(equation.right, each.family))
+    names = " and ".join(f"`{name}`" for name in reads)
+    message = f"the weights of earlier values of {names} do not add up to 1: `{data}` stays in the way"
     help = "write weights that add up to 1, such as 2 and -1"
-    assert reads and family_of(reads[0]) == found.family
     return refuse("E0807", message, equation.right.span, f"`{data}` remains", help)
 
 
