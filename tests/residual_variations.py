@@ -1,6 +1,7 @@
 """Iterations on a residual, each a few changes away from specs/fbresnet.cldf, for the tests of their residual forms."""
 
 import random
+import re
 
 from networks import ROOT, spec_text
 
@@ -43,8 +44,22 @@ def iteration(right: str, *others: str) -> tuple[str, str]:
     return (ITERATION, "\n".join([f"u@ℓ,i = {right}", *others]))
 
 
+def by_level(*equations: str) -> tuple[str, str]:
+    """The iteration written out for each of the three levels."""
+    return iteration_lines(*(equation.replace("ℓ", str(level)) for level in (1, 2, 3) for equation in equations))
+
+
+def iteration_lines(*equations: str) -> tuple[str, str]:
+    return (ITERATION, "\n".join(equations))
+
+
 TWO_STARTS = [(START, "u@1,-1 = 0\nu@1,0 = 0"), (INTERPOLATION, f"u@ℓ+1,-1 = Π@ℓ *_2 u@ℓ,ν-1\n{INTERPOLATION}")]
 C = kernel("kernel C@ℓ : 1×1 → c@ℓ")
+C_OF_STEPS = kernel("kernel C@ℓ,i : 3×3 → c@ℓ")
+FROM_DATA = [kernel("kernel P : 3×3 → c@1"), (START, "u@1,0 = relu ∘ P * f")]
+HALF = "t@ℓ,i = u@ℓ,i-1 + ℬ@ℓ,i(f@ℓ - 𝒜@ℓ(u@ℓ,i-1))"
+OTHER_HALF = "u@ℓ,i = t@ℓ,i + σ ∘ C@ℓ,i * (f@ℓ - 𝒜@ℓ(t@ℓ,i))"
+WITHOUT_MAPPING = [(f"let {MAPPING}\n", ""), ("kernel A@ℓ   : 3×3 → c@ℓ\n", "")]
 
 ONE_LEVEL = """
 model OneLevel
@@ -235,6 +250,184 @@ VARIATIONS: dict[str, tuple[str, str]] = {
         ),
         "r@ℓ+1,0 = κ * R@ℓ * r@ℓ,2",
     ),
+    "level by level": (small(by_level(ITERATION)), "r@ℓ+1,0 = R@ℓ *_2 r@ℓ,ν"),
+    "level by level, all of it": (
+        small(
+            by_level(ITERATION),
+            (INTERPOLATION, "u@2,0 = Π@1 *_2 u@1,ν\nu@3,0 = Π@2 *_2 u@2,ν"),
+            (
+                RESTRICTION,
+                "f@2 = R@1 *_2 (f@1 - 𝒜@1(u@1,ν)) + 𝒜@2(u@2,0)\nf@3 = R@2 *_2 (f@2 - 𝒜@2(u@2,ν)) + 𝒜@3(u@3,0)",
+            ),
+        ),
+        "r@3,0 = R@2 *_2 r@2,ν",
+    ),
+    "level by level, a mapping with a name on each": (
+        small(
+            by_level("u@ℓ,i = u@ℓ,i-1 + ℬ@ℓ,i(f@ℓ - Aℓ * u@ℓ,i-1)"),
+            (f"let {MAPPING}\n", ""),
+            ("kernel A@ℓ   : 3×3 → c@ℓ", "kernel A1 : 3×3 → c@1\nkernel A2 : 3×3 → c@2\nkernel A3 : 3×3 → c@3"),
+            (
+                RESTRICTION,
+                "f@2 = R@1 *_2 (f@1 - A1 * u@1,ν) + A2 * u@2,0\nf@3 = R@2 *_2 (f@2 - A2 * u@2,ν) + A3 * u@3,0",
+            ),
+        ),
+        "r@2,i = r@2,i-1 - A2 * e@2,i",
+    ),
+    "the last level by itself": (
+        small(
+            iteration_lines(
+                f"{ITERATION} for ℓ = 1..J-1, i = 1..ν", "u@J,i = u@J,i-1 + ℬ@J,i(f@J - 𝒜@J(u@J,i-1)) for i = 1..ν@J"
+            )
+        ),
+        "r@J,i = r@J,i-1 - 𝒜@J(e@J,i) for i = 1..ν@J",
+    ),
+    "the next step on the left": (
+        small(iteration_lines("u@ℓ,i+1 = u@ℓ,i + ℬ@ℓ,i(f@ℓ - 𝒜@ℓ(u@ℓ,i)) for i = 0..ν-1")),
+        "r@ℓ,i+1 = r@ℓ,i - 𝒜@ℓ(e@ℓ,i+1) for i = 0..ν-1",
+    ),
+    "step by step": (
+        changed(
+            (
+                "u@i = u@i-1 + B@i * (f - A * u@i-1)",
+                "\n".join(f"u@{i} = u@{i - 1} + B@{i} * (f - A * u@{i - 1})" for i in (1, 2, 3)),
+            ),
+            text=ONE_LEVEL,
+        ),
+        "r@2 = r@1 - A * e@2",
+    ),
+    "two half-steps": (small(C_OF_STEPS, iteration_lines(HALF, OTHER_HALF)), "s@ℓ,i = r@ℓ,i-1 - 𝒜@ℓ(d@ℓ,i)"),
+    "two half-steps, level by level": (
+        small(C_OF_STEPS, by_level(HALF, OTHER_HALF)),
+        "s@2,i = r@2,i-1 - 𝒜@2(d@2,i)",
+    ),
+    "two half-steps with named residuals": (
+        small(
+            C_OF_STEPS,
+            iteration_lines(
+                "t@ℓ,i = u@ℓ,i-1 + ℬ@ℓ,i(ρ@ℓ,i-1)",
+                "u@ℓ,i = t@ℓ,i + σ ∘ C@ℓ,i * q@ℓ,i",
+                "ρ@ℓ,i = f@ℓ - 𝒜@ℓ(u@ℓ,i) for i = 0..ν",
+                "q@ℓ,i = f@ℓ - 𝒜@ℓ(t@ℓ,i)",
+            ),
+        ),
+        "ρ@ℓ,i = q@ℓ,i - 𝒜@ℓ(e@ℓ,i)",
+    ),
+    "a half-step between two whole ones": (
+        small(
+            C_OF_STEPS,
+            iteration_lines(
+                HALF,
+                "u@ℓ,i = 1/2 * (t@ℓ,i + u@ℓ,i-1) + σ ∘ C@ℓ,i * (f@ℓ - 𝒜@ℓ(1/2 * t@ℓ,i + 1/2 * u@ℓ,i-1))",
+            ),
+        ),
+        "e@ℓ,i = σ ∘ C@ℓ,i * (1/2 * s@ℓ,i + 1/2 * r@ℓ,i-1)",
+    ),
+    "Nesterov": (
+        small(
+            *TWO_STARTS,
+            iteration_lines("y@ℓ,i = u@ℓ,i-1 + 1/2 * (u@ℓ,i-1 - u@ℓ,i-2)", "u@ℓ,i = y@ℓ,i + ℬ@ℓ,i(f@ℓ - 𝒜@ℓ(y@ℓ,i))"),
+        ),
+        "s@ℓ,i = r@ℓ,i - 𝒜@ℓ(d@ℓ,i)",
+    ),
+    "Nesterov with trained weights, on one level": (
+        changed(
+            (
+                "u@i = u@i-1 + B@i * (f - A * u@i-1)",
+                "y@i = u@i-1 + β@i * (u@i-1 - u@i-2)\nu@i = y@i + B@i * (f - A * y@i)",
+            ),
+            ("u@0 = 0", "u@0 = 0\nu@-1 = 0"),
+            ("kernel θ", "scalar β@i = 0.5\nkernel θ"),
+            text=ONE_LEVEL,
+        ),
+        "s@i = r@i - A * d@i",
+    ),
+    "an average of the history": (
+        small(
+            *FROM_DATA,
+            iteration_lines("u@ℓ,i = sum(j = 0..i-1 : 1/i * u@ℓ,j) + ℬ@ℓ,i(f@ℓ - 𝒜@ℓ(u@ℓ,i-1))"),
+        ),
+        "r@ℓ,i = sum(j = 0..i-1 : 1/i * r@ℓ,j) - 𝒜@ℓ(e@ℓ,i)",
+    ),
+    "an average of corrected values": (
+        small(
+            *FROM_DATA,
+            iteration_lines("u@ℓ,i = 1/i * sum(j = 0..i-1 : u@ℓ,j + ℬ@ℓ,i(f@ℓ - 𝒜@ℓ(u@ℓ,j)))"),
+        ),
+        "e@ℓ,i = 1/i * sum(j = 0..i-1 : ℬ@ℓ,i(r@ℓ,j))",
+    ),
+    "an average under the mapping, by its name": (
+        small(
+            *FROM_DATA,
+            iteration_lines("y@ℓ,i = sum(j = 0..i-1 : 1/i * u@ℓ,j)", "u@ℓ,i = u@ℓ,i-1 + ℬ@ℓ,i(f@ℓ - 𝒜@ℓ(y@ℓ,i))"),
+        ),
+        "r@ℓ,i = sum(j = 0..i-1 : 1/i * s@ℓ,j)",
+    ),
+    "weights that differ from step to step": (
+        small(
+            *TWO_STARTS,
+            iteration_lines("u@ℓ,i = (i-1)/i * u@ℓ,i-1 + 1/i * u@ℓ,i-2 + ℬ@ℓ,i(f@ℓ - 𝒜@ℓ(u@ℓ,i-1))"),
+        ),
+        "r@ℓ,i = (i-1)/i * r@ℓ,i-1 + 1/i * r@ℓ,i-2 - 𝒜@ℓ(e@ℓ,i)",
+    ),
+    "data with the first feature": (
+        small(*FROM_DATA, iteration("u@ℓ,i-1 + ℬ@ℓ,i(f@ℓ + u@ℓ,0 - 𝒜@ℓ(u@ℓ,i-1))")),
+        "r@ℓ,i = r@ℓ,i-1 - 𝒜@ℓ(e@ℓ,i)",
+    ),
+    "the first feature in each step": (
+        small(*FROM_DATA, iteration("1/2 * u@ℓ,i-1 + 1/2 * u@ℓ,0 + ℬ@ℓ,i(f@ℓ - 𝒜@ℓ(u@ℓ,i-1))")),
+        "r@ℓ,i = 1/2 * r@ℓ,i-1 + 1/2 * r@ℓ,0 - 𝒜@ℓ(e@ℓ,i)",
+    ),
+    "the first feature added in each step": (
+        small(*FROM_DATA, iteration("u@ℓ,i-1 + relu(u@ℓ,0) + ℬ@ℓ,i(f@ℓ - 𝒜@ℓ(u@ℓ,i-1))")),
+        "e@ℓ,i = relu(u@ℓ,0) + ℬ@ℓ,i(r@ℓ,i-1)",
+    ),
+    "data with a term of other values": (
+        small(iteration("u@ℓ,i-1 + ℬ@ℓ,i(f@ℓ + g@ℓ - 𝒜@ℓ(u@ℓ,i-1))", "g@ℓ = tanh(f@ℓ)")),
+        "r@1,0 = f@1 + g@1",
+    ),
+    "the identity as mapping": (
+        small(("𝒜@ℓ   = A@ℓ *", "𝒜@ℓ   = identity"), WITHOUT_MAPPING[1]),
+        "r@ℓ,i = r@ℓ,i-1 - 𝒜@ℓ(e@ℓ,i)",
+    ),
+    "f - u": (
+        small(
+            *WITHOUT_MAPPING,
+            iteration("u@ℓ,i-1 + ℬ@ℓ,i(f@ℓ - u@ℓ,i-1)"),
+            (RESTRICTION, "f@ℓ+1 = R@ℓ *_2 (f@ℓ - u@ℓ,ν) + u@ℓ+1,0"),
+        ),
+        "r@ℓ,i = r@ℓ,i-1 - e@ℓ,i",
+    ),
+    "f - ω * u": (
+        changed(("f - A * u@i-1", "f - ω * u@i-1"), ("kernel A : 3×3 → 4", "scalar ω = 0.3"), text=ONE_LEVEL),
+        "r@i = r@i-1 - ω * e@i",
+    ),
+    "the residual itself as correction": (
+        changed(("B@i * (f - A * u@i-1)", "f - A * u@i-1"), ("kernel B@i : 3×3 → 4\n", ""), text=ONE_LEVEL),
+        "r@i = r@i-1 - A * r@i-1",
+    ),
+    "a residual taken apart": (
+        changed(
+            ("B@i * (f - A * u@i-1)", "ω * B@i * f - ω * B@i * A * u@i-1"),
+            ("kernel B", "scalar ω = 0.3\nkernel B"),
+            text=ONE_LEVEL,
+        ),
+        "r@i = r@i-1 - A * e@i",
+    ),
+    "a first step of its own kind": (
+        small(iteration_lines(f"{ITERATION} for i = 2..ν", "u@ℓ,1 = relu(u@ℓ,0 + ℬ@ℓ,1(f@ℓ))")),
+        "r@ℓ,1 = f@ℓ - 𝒜@ℓ(u@ℓ,1)",
+    ),
+    "momentum": (
+        changed(
+            (
+                "u@i = u@i-1 + B@i * (f - A * u@i-1)",
+                "v@i = 1/2 * v@i-1 + B@i * (f - A * u@i-1)\nu@i = u@i-1 + v@i\nv@0 = 0",
+            ),
+            text=ONE_LEVEL,
+        ),
+        "r@i = r@i-1 - A * v@i",
+    ),
     "a V-cycle": (
         (ROOT / "tests" / "golden" / "compile" / "mgnet_v_cycle.cldf").read_text(encoding="utf-8"),
         "s@J,0 = r@J,ν",
@@ -260,10 +453,26 @@ def random_network(seed: int) -> str:
         mapped = mapping.replace("□", feature).replace("ℓ", level)
         return draw.choice([*RESIDUALS, *others]).replace("□", mapped).replace("f@ℓ", f"f@{level}")
 
-    def correction() -> str:
-        return draw.choice(CORRECTIONS).replace("□", residual("ℓ", draw.choice(earlier), "□ - f@ℓ", "-(f@ℓ - □)"))
+    def corrected(weights: str, *features: str) -> str:
+        """Earlier values and their corrections, which read one feature or another."""
+        found = [weights]
+        for _ in range(draw.randint(1, 3)):
+            inner = residual("ℓ", draw.choice(features), "□ - f@ℓ", "-(f@ℓ - □)")
+            found.append(f"{draw.choice('+-')} {draw.choice(CORRECTIONS).replace('□', inner)}")
+        return " ".join(found)
 
-    corrections = [f"{draw.choice('+-')} {correction()}" for _ in range(draw.randint(1, 3))]
+    equations = [f"u@ℓ,i = {corrected(draw.choice(TWO_WEIGHTS if two else WEIGHTS), *earlier)}"]
+    match draw.choice(["", "", "half-steps", "level by level", "both", "the next step on the left"]):
+        case "half-steps" | "both" as shape:
+            equations = [equations[0].replace("u@ℓ,i =", "t@ℓ,i ="), f"u@ℓ,i = {corrected('t@ℓ,i', 't@ℓ,i')}"]
+            lines = by_level(*equations) if shape == "both" else iteration_lines(*equations)
+        case "level by level":
+            lines = by_level(*equations)
+        case "the next step on the left":
+            ahead = re.sub(r"ℓ,i(-\d)?", lambda tag: f"ℓ,i{int(tag[1] or 0) + 1:+d}".removesuffix("+0"), equations[0])
+            lines = iteration_lines(f"{ahead} for i = 0..ν-1")
+        case _:
+            lines = iteration_lines(*equations)
     back = mapping.replace("ℓ", "ℓ+1").replace("□", "u@ℓ+1,0")
     restriction = f"{draw.choice(RESTRICTIONS)} ({residual('ℓ', 'u@ℓ,ν')})"
     last = residual("J", "u@J,ν")
@@ -272,7 +481,7 @@ def random_network(seed: int) -> str:
         *(TWO_STARTS if two else []),
         kernel("kernel C@ℓ : 3×3 → c@ℓ\nkernel T : 3×3 → c@1\nscalar ω@ℓ = 0.6\nlet κ@ℓ = 0.5, 0.25, 2"),
         ("2, 1, 3", draw.choice(["2, 1, 3", "1, 2, 1", "3, 2, 2"])),
-        iteration(f"{draw.choice(TWO_WEIGHTS if two else WEIGHTS)} {' '.join(corrections)}"),
+        lines,
         (INTERPOLATION, f"u@ℓ+1,0 = {feature}"),
         (RESTRICTION, f"f@ℓ+1 = {restriction}{draw.choice([f' + {back}', '', ' + relu(R@ℓ *_2 f@ℓ)'])}"),
         ("u@1,0 = 0" if two else START, f"u@1,0 = {draw.choice(['0', 'relu ∘ T * f'])}"),

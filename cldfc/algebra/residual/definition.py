@@ -17,7 +17,7 @@ from cldfc.syntax import tree
 
 @dataclass(frozen=True)
 class Definition:
-    """What the residual `name` of a family is, over the index names of `head`; other indices in it stand for themselves.
+    """What the residual `name` of a family is, over the index names of `head`; what else is in it stands for itself.
 
     `data` are the terms of f@ℓ, `mapping` those of 𝒜@ℓ(u@ℓ,i); `place` is that of the step in the head.
     `equation` defines the same under this name in the spec already, if one does. `correction` is what corrections of

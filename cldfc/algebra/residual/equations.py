@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from cldfc.algebra.residual import refusals
 from cldfc.algebra.residual.definition import Definition
 from cldfc.algebra.residual.derivation import Entry, Origin
-from cldfc.algebra.residual.iteration import IterationForm, iteration_of
+from cldfc.algebra.residual.iteration_form import IterationForm, iteration_of
 from cldfc.algebra.residual.rewrite import Rewriting
 from cldfc.algebra.residual.start import Start, data_equations, starts
 from cldfc.algebra.residual.start_form import StartForm
@@ -17,6 +17,7 @@ from cldfc.diagnostics import CldfError
 from cldfc.network.names import Family
 from cldfc.syntax import tree
 from cldfc.syntax.walk import mentions
+
 
 def residual_equations(definition: Definition, puts_data_in: bool) -> list[Entry]:
     """The equations of the residual form, in the order of the spec; raises CldfError where there is none.

@@ -85,7 +85,7 @@ def arguments(expression: tree.Expression, words: Vocabulary, is_argument: bool)
 
 
 def apart(right: tree.Expression, forms: LinearForms, iteration: Iteration) -> Iterator[tree.Sum]:
-    """Residuals that stand taken apart in a sum: f - A * u in `u + f - A * u` and in `u + ω * B * f - ω * B * A * u`."""
+    """Residuals that stand taken apart in a sum: f - A * u in `u + f - A * u`, and in `u + B * f - B * A * u`."""
     if not isinstance(right, tree.Sum):
         return
     form = forms.value(right)
@@ -157,9 +157,7 @@ def residual_of(
     if not data or not form:
         return None
     is_identity = not any(term.word for term in form)
-    if is_identity and (
-        is_numbered(iteration, words) or any(factor * data[0].sign > 0 for factor in form.values())
-    ):
+    if is_identity and (is_numbered(iteration, words) or any(factor * data[0].sign > 0 for factor in form.values())):
         return None
     steps = dict.fromkeys([iteration.step, *(read.tag[iteration.place].name or "" for read in features(sum))])
     found = (changes_with_step(form, data, step, iteration.left, words) for step in steps)
@@ -175,9 +173,7 @@ def residual_of(
     return define(steady, with_feature, form, iteration, words, known) if steady else None
 
 
-def is_of_iteration(
-    term: tree.Expression, iteration: Iteration, words: Vocabulary, besides: bool = False
-) -> bool:
+def is_of_iteration(term: tree.Expression, iteration: Iteration, words: Vocabulary, besides: bool = False) -> bool:
     """Whether a term is computed from the iterated values themselves, step by step: such a term is no data.
 
     `besides`: a value of u itself, such as u@ℓ,0, may be.

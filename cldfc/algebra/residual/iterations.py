@@ -58,7 +58,7 @@ class Iteration:
 
 
 def iterations(words: Vocabulary) -> Iterator[Iteration]:
-    """The iterations of a spec: those with index names alone on their left sides first, and direct ones before others."""
+    """The iterations of a spec: first those with index names alone on their left sides; direct ones before others."""
     found = [(equation, place) for equation in words.equations() for place in direct_places(equation, words)[:1]]
     direct = {id(equation) for equation, _ in found}
     reached = reachable(words)
@@ -135,7 +135,7 @@ def reachable(words: Vocabulary) -> dict[Family, dict[Family, int]]:
 
 
 def links_of(equation: tree.Equation, words: Vocabulary) -> Iterator[tuple[tree.Symbol, int | None]]:
-    """The values that an equation reads on its own level: at its own step, or, with the place of that, an earlier one."""
+    """The values that an equation reads on its level: at its own step, or, with the place of that, an earlier one."""
     for read in words.values(equation.right):
         if len(read.tag) == len(equation.left.tag) > 0:
             place = step_place(equation.left, read, words)

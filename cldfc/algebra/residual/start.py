@@ -26,9 +26,7 @@ class Start:
     indices: Indices
 
 
-def starts(
-    definition: Definition, equations: Sequence[tree.Equation], data: Sequence[tree.Equation]
-) -> list[Start]:
+def starts(definition: Definition, equations: Sequence[tree.Equation], data: Sequence[tree.Equation]) -> list[Start]:
     """Where the residual starts; each equation for f, in `data`, is put in at one start only: it may own parameters."""
     narrowed = [(e, indices) for e in equations if (indices := definition.narrowed(e)) is not None]
     pairs = [pair(definition, e, indices, equation) for e, indices in narrowed for equation in data]

@@ -44,7 +44,8 @@ def header(definition: Definition) -> Iterator[str]:
     words, head = definition.words, definition.head
     name = "".join(c if c.isprintable() else "?" for c in Path(words.spec.source.name).name)
     residuals = (
-        f"{format_symbol(each.residual(head))} = {format_expression(sum_of(each.at(head)))}" for each in definition.every
+        f"{format_symbol(each.residual(head))} = {format_expression(sum_of(each.at(head)))}"
+        for each in definition.every
     )
     yield f"# Residual form of {name}, {DERIVED}: Theorem 1 with {', '.join(residuals)}"
 

@@ -27,8 +27,8 @@ class Split:
 class IterationForm:
     """One iteration u@ℓ,i = u@ℓ,i-1 + correction, and the equations that it becomes.
 
-    `definition` is that of the residual of u itself, with the iteration's `whole`. `is_named`: corrections are values of
-    their own; else u is not needed, and they are written where the residual needs them.
+    `definition` is that of the residual of u itself, `whole` that of the iteration. `is_named`: corrections are values
+    of their own; else u is not needed, and they are written where the residual needs them.
     """
 
     whole: Definition
@@ -134,7 +134,7 @@ def one_sign(terms: Sequence[Signed]) -> tuple[Literal[1, -1], tree.Expression]:
 
 
 def iteration_of(equation: tree.Equation, whole: Definition) -> Definition | None:
-    """The residual of an equation for u that reads u or a partner at another step of the same level; None for others."""
+    """The residual of u, for an equation that gives u from u or a partner at another step of the same level."""
     definition = whole.of(equation.left)
     if definition is None:
         return None
