@@ -164,8 +164,8 @@ def test_deep_and_long_trees():
 
 
 def test_trees_from_elsewhere():
-    number = tree.Number(8_037_834, NOWHERE)
-    assert format_expression(number) == "8037834"
+    number = tree.Number(8_038_858, NOWHERE)
+    assert format_expression(number) == "8038858"
     assert spell_name("σ", "ascii") == "sigma"
 
 

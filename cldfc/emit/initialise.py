@@ -8,14 +8,20 @@ DEFAULTS = {"stride": "int = 1", "groups": "int = 1", "dilation": "int = 1", "bi
 
 
 def conv_lines(uses: set[str]) -> list[str]:
-    """`conv`: He initialisation, 2 over the number of terms, which is torch's fan_in; the bias starts at 0."""
+    """`conv`: He initialisation with the fan of the output; the bias starts at 0.
+
+    torch's own fan_out does not divide by the groups.
+    """
+    start = ["nn.init.kaiming_normal_(kernel.weight, mode=\"fan_out\", nonlinearity=\"relu\")"]
+    if "groups" in uses:
+        start = ["fan = cout // groups * size**2", "nn.init.normal_(kernel.weight, std=(2 / fan) ** 0.5)"]
     padding = "dilation * (size - 1) // 2" if "dilation" in uses else "size // 2"
     about = "zero padding (size - 1) / 2" + " * dilation" * ("dilation" in uses)
     return [
         *head("conv", ["stride", *extras(uses)], "nn.Conv2d"),
         f'    """A kernel{"" if "bias" in uses else " without bias"}; {about}; He initialisation."""',
         *kernel("nn.Conv2d", uses, [f"padding={padding}"]),
-        '    nn.init.kaiming_normal_(kernel.weight, nonlinearity="relu")',
+        *(f"    {line}" for line in start),
         *tail(uses),
     ]
 

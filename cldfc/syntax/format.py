@@ -48,7 +48,7 @@ def format_let(let: tree.Let, width: int = 0, spelling: Spelling = "unicode") ->
 
 
 def format_number(number: tree.Number) -> str:
-    """A number as it was written, `8_037_834`, if that is known."""
+    """A number as it was written, `8_038_858`, if that is known."""
     written = number.span.text.strip(" ()")
     found = NUMBER.fullmatch(written)
     if found and len(written) <= 40:

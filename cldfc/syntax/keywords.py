@@ -14,7 +14,7 @@ EXAMPLES = {
     "scalar": "`scalar ω@ℓ = 1.0`",
     "tie": "`tie A@ℓ` or `tie B@ℓ for i >= 1`",
     "constrain": "`constrain u >= 0`",
-    "expect": "`expect params = 8_037_834`",
+    "expect": "`expect params = 8_038_858`",
 }
 STATEMENTS = tuple(EXAMPLES)
 REDUCTIONS = ("sum", "concat")
