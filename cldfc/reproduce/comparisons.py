@@ -15,8 +15,8 @@ from cldfc.reproduce.tables import Comparison, Row, Table
 CONFIDENCE = 0.95
 
 EXPLAINED = (
-    "differences of the test accuracy after the last epoch, in percentage points, between trainings that differ in\n"
-    "nothing else, seed by seed; the interval is Student's t over the pairs, as if they were independent"
+    "differences of the test accuracy after the last epoch, in percentage points, over pairs of trainings with\n"
+    "the same seed; the interval is Student's t, as if the pairs were independent"
 )
 
 

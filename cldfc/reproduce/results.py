@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import statistics
+import textwrap
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -13,6 +14,9 @@ from cldfc.reproduce.runs import Wanted, accuracy_of, is_finished, run_of
 from cldfc.reproduce.tables import Row, Table
 
 NONE = "–"
+
+WIDTH = 118
+"""Of a line that says how rows were trained."""
 
 Write = Callable[[Sequence[Sequence[str]]], str]
 """Turns rows of cells into text."""
@@ -125,18 +129,24 @@ def how_trained(wanted: Wanted, table: Table, dataset: str) -> str:
     """What a reader has to know of trainings that are not the paper's: what is common to all rows."""
     recipes = [run_of(wanted, table, row, dataset, 0).recipe for row in table.rows]
     recipe, known = recipes[0], find_dataset(dataset).images
-    drops = f", divided by {recipe.drop_by:g} every {recipe.drop_every}" if recipe.schedule == "step" else ""
+    is_stepwise = recipe.schedule == "step" and recipe.drop_every < recipe.epochs
+    drops = f", divided by {recipe.drop_by:g} every {epochs_in_words(recipe.drop_every)}" if is_stepwise else ""
     decays = " or ".join(f"{decay:g}" for decay in dict.fromkeys(recipe.weight_decay for recipe in recipes))
     said = [
         *([f"{widths_of(dataset)} channels"] if wanted.is_miniature else []),
-        f"{recipe.epochs} epochs, learning rate {recipe.lr:g}{drops}",
+        f"{epochs_in_words(recipe.epochs)}, learning rate {recipe.lr:g}{drops}",
         f"batches of {recipe.batch}, weight decay {decays}",
         f"warm-up over {recipe.warmup:.0%} of the steps" if recipe.warmup else "no warm-up",
         "no clipping" if recipe.clip is None else f"gradients clipped at {recipe.clip:g}",
     ]
     if recipe.images:
         said.append(f"{recipe.images:,} of {known[0]:,} training images, drawn once with equal shares of each class")
-    return f"{dataset}: {'; '.join(said)}"
+    return textwrap.fill(f"{dataset}: {'; '.join(said)}", WIDTH, break_long_words=False, break_on_hyphens=False)
+
+
+def epochs_in_words(count: int) -> str:
+    """`1 epoch`, `30 epochs`."""
+    return f"{count} epoch{'s' * (count != 1)}"
 
 
 def as_markdown(cells: Sequence[Sequence[str]]) -> str:
