@@ -32,9 +32,13 @@ def origins_of(plan: Plan, given: Mapping[str, str]) -> dict[str, str]:
 def plan_as_data(plan: Plan, given: Mapping[str, str], output: Path | None, data_dir: Path | None) -> dict[str, object]:
     """A training as plain data; `folder` is the run folder that it would make. torch is loaded here."""
     from cldfc.train.batches import steps_per_epoch
+    from cldfc.train.data.subset import told_of, too_many
     from cldfc.train.device import choose_device
 
-    steps = steps_per_epoch(plan.dataset.images[0], plan.recipe)
+    there, used = plan.dataset.images[0], plan.recipe.images or plan.dataset.images[0]
+    if there and used > there:
+        raise too_many(used, there, plan.dataset)
+    steps = steps_per_epoch(used, plan.recipe)
     written, cost = plan.written, cost_of_network(plan.graph)
     model = ascii_name(plan.graph.program.model)
     return {
@@ -45,7 +49,7 @@ def plan_as_data(plan: Plan, given: Mapping[str, str], output: Path | None, data
         "convolutions": plan.written.convolutions,
         "depth": cost.depth,
         "data": plan.dataset.name,
-        "split": plan.dataset.split,
+        "split": told_of(plan.dataset, plan.recipe).split,
         "missing": missing(plan.dataset, data_dir or DATA_DIR),
         "steps_per_epoch": steps,
         "steps": steps * plan.recipe.epochs,
@@ -66,7 +70,7 @@ def plan_as_text(plan: Plan, given: Mapping[str, str], output: Path | None, data
     )
     lines = {
         "network": network,
-        "data": f"{plan.dataset.name}: {plan.dataset.split}{lacking(plan, data_dir)}",
+        "data": f"{plan.dataset.name}: {data['split']}{lacking(plan, data_dir)}",
         "steps": f"{data['steps_per_epoch']:,} in an epoch, {data['steps']:,} in all",
         "device": data["device"],
         "folder": f"{data['folder']}{there}",

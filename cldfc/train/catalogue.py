@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict
 from cldfc.diagnostics import UsageError, did_you_mean
 from cldfc.train.data.class_folders import look_at_folder
 from cldfc.train.plugins import load_plugin, plugin_names
-from cldfc.train.published import CIFAR10_FILES, CIFAR100_FILES, MNIST_FILES, DataFile
+from cldfc.train.published import CIFAR10_FILES, CIFAR100_FILES, FASHION_MNIST_FILES, MNIST_FILES, DataFile
 from cldfc.train.recipe import Recipe, change_recipe
 
 UNKNOWN = 0, 0
@@ -68,6 +68,9 @@ class DataSet(BaseModel):
 
     is_of_paper: bool = False
     """Whether section 5.1 of the paper states the recipe."""
+
+    recipe_of: str = ""
+    """The data set of the paper whose recipe this one borrows."""
 
     files: tuple[DataFile, ...] = ()
     """The published files that must lie in the data folder."""
@@ -124,6 +127,24 @@ MNIST = DataSet(
     files=MNIST_FILES,
 )
 
+FASHION_MNIST = DataSet(
+    name="fashion_mnist",
+    reader="cldfc.train.data.mnist",
+    shape=(1, 28, 28),
+    classes=10,
+    images=(60_000, 10_000),
+    mean=bytes_of(0.2860),
+    std=bytes_of(0.3530),
+    split="The 70,000 images of clothes of Fashion-MNIST, as published: 60,000 training and 10,000 test images.",
+    recipe=change_recipe(MNIST.recipe, {"flip": True}),
+    class_names=(
+        *("T-shirt/top", "Trouser", "Pullover", "Dress", "Coat"),
+        *("Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot"),
+    ),
+    recipe_of="MNIST",
+    files=FASHION_MNIST_FILES,
+)
+
 CIFAR10 = DataSet(
     name="cifar10",
     reader="cldfc.train.data.cifar",
@@ -168,7 +189,7 @@ IMAGENET = DataSet(
     folders=("train", "val"),
 )
 
-CATALOGUE = {dataset.name: dataset for dataset in (DIGITS, MNIST, CIFAR10, CIFAR100, IMAGENET)}
+CATALOGUE = {dataset.name: dataset for dataset in (DIGITS, MNIST, FASHION_MNIST, CIFAR10, CIFAR100, IMAGENET)}
 
 FAKE = re.compile(r"fake:([1-9]\d{0,4})[x×]([1-9]\d{0,4})[x×]([1-9]\d{0,4}):([1-9]\d{0,4})", re.ASCII)
 EXAMPLE_OF_FAKE = "fake:3x32x32:10"

@@ -18,7 +18,7 @@ from cldfc.train.images import standardise
 from cldfc.train.loop import Task
 from cldfc.train.metrics import Epoch, best_epoch, read_epochs
 from cldfc.train.network import build_network, check_fit
-from cldfc.train.recipe import change_recipe
+from cldfc.train.recipe import Recipe, change_recipe
 from cldfc.train.run import RunFolder, RunRecord, read_record, recorded_dataset
 from cldfc.train.score import Score, score_network
 from cldfc.train.train import prepare
@@ -82,7 +82,7 @@ def evaluate_run(
     network = build_network(source_for(read_text(run.spec), record), record.class_name)
     check_fit(network, dataset)
     load_weights(network, run.weights)
-    task = prepare(network, dataset, record.recipe, data_dir)
+    task = prepare(network, dataset, tested_with(record, recorded), data_dir)
     return measure(task, record, recorded, f"{task.device}")
 
 
@@ -103,7 +103,7 @@ def evaluate_fast(
     dataset, recorded = tested_on(run, record, data)
     network = network_of(run, record)
     check_fit(network, dataset)
-    task = prepare(network, dataset, change_recipe(record.recipe, {"batch": BATCH}), data_dir)
+    task = prepare(network, dataset, change_recipe(tested_with(record, recorded), {"batch": BATCH}), data_dir)
     how = f"{task.device}, folded"
     if not is_compiled:
         return measure(task, record, recorded, how)
@@ -116,6 +116,11 @@ def tested_on(run: RunFolder, record: RunRecord, data: str | None) -> tuple[Data
     if data is None or data == record.dataset:
         return trained, best_epoch(read_epochs(run.metrics))
     return standardised_as(trained, find(data, record.input_shape)), None
+
+
+def tested_with(record: RunRecord, recorded: Epoch | None) -> Recipe:
+    """The recipe of a test; of another data set than the run's all images are taken."""
+    return record.recipe if recorded else change_recipe(record.recipe, {"images": None})
 
 
 def standardised_as(trained: DataSet, tested: DataSet) -> DataSet:

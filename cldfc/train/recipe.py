@@ -49,6 +49,9 @@ class Recipe(BaseModel):
     weight_decay: float = Field(default=5e-4, ge=0)
     """Pull of every parameter towards 0, relative to the learning rate."""
 
+    images: int | None = Field(default=None, ge=1)
+    """Training images that are used: so many, drawn once with equal shares of each class; all without a number."""
+
     clip: float | None = Field(default=1.0, gt=0)
     """Largest Euclidean norm of the whole gradient; a longer one is shortened to it, none is without a number."""
 

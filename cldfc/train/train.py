@@ -14,6 +14,7 @@ from cldfc.train.allocator import keep_freed_memory
 from cldfc.train.catalogue import DataSet
 from cldfc.train.compiled import Compiled
 from cldfc.train.data.loader import open_loader
+from cldfc.train.data.subset import told_of
 from cldfc.train.device import choose_device
 from cldfc.train.journal import journal
 from cldfc.train.keep import train_and_save
@@ -65,7 +66,7 @@ def train_network(
         optimizer = make_optimizer(task.network, recipe)
         with journal(run, record, compiled, task, BEGINNING, setting) as kept, task.device.switches(), refusals():
             epochs = train_and_save(task, optimizer, run, BEGINNING, setting.progress, setting.saving, kept)
-    return Result(run.path, dataset, epochs[-1], best_epoch(epochs))
+    return Result(run.path, task.dataset, epochs[-1], best_epoch(epochs))
 
 
 def prepare(
@@ -73,6 +74,7 @@ def prepare(
 ) -> Task:
     """The network and the images, on the device they are trained on. Raises UsageError."""
     device = choose_device(recipe.precise)
+    dataset = told_of(dataset, recipe)
     check_shares(recipe, processes)
     loader = open_loader(dataset, recipe, device, data_dir, processes.share)
     if device.kind == "cpu":

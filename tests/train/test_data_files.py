@@ -115,6 +115,15 @@ def test_batches_of_a_loader_are_its_images(mnist: tuple[DataSet, list[Bytes]], 
     assert [int(label) for batch in loader.test_batches() for label in batch.labels] == arrays[3].tolist()
 
 
+def test_fashion_mnist_is_the_real_one(fashion_mnist_dir: Path) -> None:
+    """60,000 and 10,000 images, as many of each class, with the mean and the deviation of the entry."""
+    dataset = find("fashion_mnist")
+    train, test = load_images(dataset, fashion_mnist_dir)
+    assert train.labels.bincount().tolist() == [6000] * 10 and test.labels.bincount().tolist() == [1000] * 10
+    pixels = train.pixels.double()
+    assert abs(float(pixels.mean()) - dataset.mean[0]) < 0.02 and abs(float(pixels.std()) - dataset.std[0]) < 0.02
+
+
 # What is refused
 
 
@@ -177,7 +186,7 @@ def unpack_cifar(dataset: DataSet, folder: Path) -> DataSet:
         tar.extractall(folder, filter="data")
     (folder / file.name).unlink()
     md5 = {part.name: hashlib.md5((folder / part.name).read_bytes()).hexdigest() for part in file.parts}
-    parts = tuple(Part(name=name, md5=md5[name]) for name in md5)
+    parts = tuple(Part(name=name, checksum=md5[name]) for name in md5)
     return dataset.model_copy(update={"files": (file.model_copy(update={"parts": parts}),)})
 
 
@@ -201,7 +210,7 @@ def test_checksums_of_unpacked_batches_are_those_of_torchvision() -> None:
     torchvision: Any = import_module("torchvision.datasets")
     for name, other in (("cifar10", torchvision.CIFAR10), ("cifar100", torchvision.CIFAR100)):
         (file,) = find(name).files
-        found = [(part.name, part.md5) for part in file.parts]
+        found = [(part.name, part.checksum) for part in file.parts]
         assert found == [(f"{other.base_folder}/{name}", md5) for name, md5 in [*other.train_list, *other.test_list]]
 
 

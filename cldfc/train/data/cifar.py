@@ -14,7 +14,7 @@ import torch
 
 from cldfc.diagnostics import UsageError
 from cldfc.train.catalogue import DataSet
-from cldfc.train.data.files import is_packed, read_part, read_published, require
+from cldfc.train.data.files import packed, read_part, read_published, require
 from cldfc.train.images import Images, Split
 from cldfc.train.published import DataFile
 
@@ -35,7 +35,7 @@ def load(dataset: DataSet, folder: Path) -> Split:
     """
     require(dataset, folder)
     (file,) = dataset.files
-    if is_packed(file, folder):
+    if packed(file, folder):
         *train, test = read_archive(file, folder)
     else:
         *train, test = (read_part(part, file, folder) for part in file.parts)

@@ -15,7 +15,7 @@ from cldfc.diagnostics import UsageError
 from cldfc.files import aside_of, synced
 from cldfc.train.catalogue import DataSet
 from cldfc.train.data.bytes_progress import Heard, show_bytes
-from cldfc.train.data.files import check_sum, how_to_get, is_packed, is_unpacked, missing
+from cldfc.train.data.files import check_sum, how_to_get, is_there, missing
 from cldfc.train.published import DataFile
 
 PATIENCE = 60
@@ -34,7 +34,7 @@ def fetch_missing(dataset: DataSet, folder: Path, say: Callable[[str], None]) ->
     if dataset.folders and missing(dataset, folder):
         raise UsageError(f"`{dataset.name}` cannot be downloaded freely", how_to_get(dataset))
     for file in dataset.files:
-        if not (is_packed(file, folder) or is_unpacked(file, folder)):
+        if not is_there(file, folder):
             say(f"fetching {file.url}")
             with show_bytes(file.size, say) as heard:
                 fetch(file, folder / file.name, heard)

@@ -10,6 +10,7 @@ from typing import Protocol
 from cldfc.train.batches import Framed, epoch_batches, frame, steps_per_epoch
 from cldfc.train.catalogue import DataSet
 from cldfc.train.data.reader import load_images
+from cldfc.train.data.subset import used_for_training
 from cldfc.train.device import Device
 from cldfc.train.images import ImageFiles, Images
 from cldfc.train.recipe import Recipe
@@ -65,7 +66,7 @@ def open_loader(dataset: DataSet, recipe: Recipe, device: Device, folder: Path, 
 
     Raises UsageError when its files are not all there, or are not what they should be.
     """
-    found = load_images(dataset, folder)
+    found = used_for_training(load_images(dataset, folder), dataset, recipe)
     if isinstance(found, ImageFiles):
         # torchvision's import takes as long as torch's.
         from cldfc.train.data.stream import Stream

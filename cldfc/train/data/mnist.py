@@ -1,8 +1,7 @@
-"""MNIST: IDX files, gzipped or unpacked."""
+"""MNIST and its relatives: IDX files, gzipped or unpacked."""
 
 from __future__ import annotations
 
-import gzip
 import math
 import struct
 from pathlib import Path
@@ -12,7 +11,7 @@ from torch import Tensor
 
 from cldfc.diagnostics import UsageError
 from cldfc.train.catalogue import DataSet
-from cldfc.train.data.files import is_packed, read_part, read_published, require
+from cldfc.train.data.files import read_unzipped, require
 from cldfc.train.images import Images, Split
 from cldfc.train.published import DataFile
 
@@ -22,10 +21,11 @@ BYTES = 8
 
 
 def load(dataset: DataSet, folder: Path) -> Split:
-    """The digits, pixels from 0 to 255: training images, training labels, test images, test labels in four files.
+    """The images, pixels from 0 to 255: training images, training labels, test images, test labels in four files.
 
     Raises UsageError when a file is missing or not the published one.
-    Source: Y. LeCun, C. Cortes and C. Burges, The MNIST database of handwritten digits, 1998.
+    Sources: Y. LeCun, C. Cortes and C. Burges, The MNIST database of handwritten digits, 1998; H. Xiao, K. Rasul and
+    R. Vollgraf, Fashion-MNIST: a novel image dataset for benchmarking machine learning algorithms, 2017.
     """
     require(dataset, folder)
     axes = (AXES_OF_IMAGES, AXES_OF_LABELS) * 2
@@ -35,13 +35,10 @@ def load(dataset: DataSet, folder: Path) -> Split:
 
 def read_array(file: DataFile, folder: Path, axes: int) -> Tensor:
     """The array in a published file, or in what has been unpacked from it."""
-    if is_packed(file, folder):
-        return read_idx(gzip.decompress(read_published(file, folder)), axes, str(folder / file.name))
-    (part,) = file.parts
-    return read_idx(read_part(part, file, folder), axes, str(folder / part.name))
+    return read_idx(*read_unzipped(file, folder), axes)
 
 
-def read_idx(data: bytes, axes: int, where: str) -> Tensor:
+def read_idx(data: bytes, where: str, axes: int) -> Tensor:
     """The array of an IDX file of bytes: its number of axes, its sizes, its numbers.
 
     Raises UsageError unless the head says that, and the file is as long as the sizes make it.

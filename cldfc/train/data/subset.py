@@ -1,0 +1,58 @@
+"""Which of the training images are used, where a recipe asks for fewer than there are."""
+
+from __future__ import annotations
+
+import torch
+from torch import Generator, Tensor
+
+from cldfc.diagnostics import UsageError
+from cldfc.train.catalogue import DataSet
+from cldfc.train.images import ImageFiles, Split
+from cldfc.train.recipe import Recipe
+
+
+def used_for_training(found: Split | ImageFiles, dataset: DataSet, recipe: Recipe) -> Split | ImageFiles:
+    """The images of a data set, of those to train on only as many as the recipe uses.
+
+    Raises UsageError when there are fewer.
+    """
+    if recipe.images is None:
+        return found
+    if recipe.images > len(found.train):
+        raise too_many(recipe.images, len(found.train), dataset)
+    if isinstance(found, Split):
+        return found._replace(train=found.train[draw_stratified(found.train.labels, recipe.images)])
+    numbers = draw_stratified(torch.tensor([sample.label for sample in found.train]), recipe.images)
+    return found._replace(train=[found.train[int(number)] for number in numbers])
+
+
+def told_of(dataset: DataSet, recipe: Recipe) -> DataSet:
+    """The data set, whose sentence on its images says how many of them the recipe uses, if not all."""
+    if recipe.images is None:
+        return dataset
+    used = f"Of the training images {recipe.images:,} are used, drawn once with equal shares of each class."
+    return dataset.model_copy(update={"split": f"{dataset.split} {used}"})
+
+
+def draw_stratified(labels: Tensor, count: int) -> Tensor:
+    """The numbers of `count` images in ascending order: of each class its share, to within one image.
+
+    The same at each call; of two draws the smaller one is part of the larger one. Shapes: `labels` n, result `count`.
+    """
+    order = torch.randperm(len(labels), generator=Generator().manual_seed(0))
+    shuffled = labels[order]
+    sizes = torch.bincount(shuffled)
+    by_class = shuffled.argsort(stable=True)
+    rank = torch.empty_like(by_class)
+    rank[by_class] = torch.arange(len(labels)) - (sizes.cumsum(0) - sizes)[shuffled[by_class]]
+    # The middle of each image's place in its class, from 0 to 1.
+    place = (rank + 0.5) / sizes[shuffled]
+    return order[place.argsort(stable=True)[:count]].sort().values
+
+
+def too_many(wanted: int, there: int, dataset: DataSet) -> UsageError:
+    """The error for a recipe that uses more images than there are."""
+    return UsageError(
+        f"recipe: `images` is {wanted:,}, but `{dataset.name}` has {there:,} images to train on",
+        "write a smaller number, or leave `images` out to use them all",
+    )
