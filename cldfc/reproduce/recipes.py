@@ -20,7 +20,7 @@ WIDTHS = "c = 8, 16, 32, 64"
 EPOCHS = 12
 """Epochs of these."""
 
-IMAGES = 10_000
+IMAGES = 6_000
 """Training images of these, where there are more; they are tested on all test images."""
 
 CLASS_FOLDERS = (3, 32, 32)
