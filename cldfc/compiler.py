@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Literal
 
 from cldfc.algebra.nonnegative import prove_constraints
+from cldfc.algebra.unbounded_head import remark_unbounded_head
 from cldfc.collector import collector_paused
-from cldfc.diagnostics import CldfError, Problems, Source
+from cldfc.diagnostics import CldfError, Diagnostic, Problems, Source
 from cldfc.network.expand import expand_program
 from cldfc.network.expect import check_expectations
 from cldfc.network.resolve import Task, resolve_spec
@@ -48,6 +49,15 @@ def analyse_spec(spec: tree.Spec, task: Task, problems: Problems) -> Inferred:
         check_expectations(spec, inferred, problems)
     problems.stop_if_any()
     return inferred
+
+
+REMARKS = (remark_unbounded_head,)
+"""What is worth a remark in a spec that is not wrong."""
+
+
+def remarks_on(inferred: Inferred) -> list[Diagnostic]:
+    """Remarks on a network whose spec is not wrong."""
+    return [remark for find in REMARKS for remark in find(inferred.expansion)]
 
 
 def whole_text(source: Source, task: Task = AS_WRITTEN) -> str:

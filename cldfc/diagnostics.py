@@ -7,6 +7,7 @@ from bisect import bisect_right
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from functools import cached_property
+from typing import Literal
 
 LONGEST_WORD = 40
 """Of longer words the start is compared with known ones."""
@@ -73,9 +74,9 @@ class Label:
 
 @dataclass(frozen=True, slots=True)
 class Diagnostic:
-    """One error: a stable code, what is wrong, where, and what to write instead.
+    """An error, or a remark on what is allowed: a stable code, what is wrong, where, and what to write instead.
 
-    `places[0]` is the primary place, the others are what it conflicts with.
+    `places[0]` is the primary place, the others are what it conflicts with. Codes of remarks begin with R.
     """
 
     code: str
@@ -83,9 +84,15 @@ class Diagnostic:
     places: tuple[Label, ...]
     help: str
 
+    @property
+    def severity(self) -> Literal["error", "remark"]:
+        """An error stops the compiler, a remark does not."""
+        return "remark" if self.code.startswith("R") else "error"
+
     def as_data(self) -> dict[str, object]:
         """The same as plain data, for `--json`."""
         return {
+            "severity": self.severity,
             "code": self.code,
             "message": self.message,
             "help": self.help,

@@ -8,12 +8,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from cldfc.algebra.unbounded_head import unbounded_heads
 from cldfc.compiler import Task, analyse, build, whole_text
 from cldfc.diagnostics import Source
+from cldfc.network.positions import format_key
 from cldfc.syntax.read import read_source
 from cldfc.syntax.spelling import ascii_name
 from cldfc.train.catalogue import DATA_DIR, DataSet, Shape, find, is_folder
-from cldfc.train.compiled import Compiled, Parameter
+from cldfc.train.compiled import Compiled, Head, Parameter
 from cldfc.train.data.download import fetch_missing
 from cldfc.train.data.files import require
 from cldfc.train.default_recipe import default_recipe
@@ -155,7 +157,27 @@ def compiled_from(graph: Graph, text: str) -> Compiled:
         draw_svg(graph.as_written),
         equations_as_mathml(graph.program.spec),
         [Parameter(r.name, r.shape, r.uses, r.parameters, r.saved, r.colour) for r in parameter_rows(graph)],
+        values_of_modules(graph),
+        unbounded_head(text),
     )
+
+
+def values_of_modules(graph: Graph) -> dict[str, list[str]]:
+    """For each module of a generated class the values that its calls help to compute."""
+    from cldfc.emit.parameter_names import parameter_names
+
+    names = parameter_names(graph)
+    found: dict[str, list[str]] = {name: [] for name in names.values()}
+    for node in graph.nodes():
+        if node.parameter is not None:
+            found[names[node.parameter]].append(format_key(graph.instances[node.instance].value))
+    return found
+
+
+def unbounded_head(text: str) -> Head | None:
+    """The output head of a spec that stands for itself, if no normalisation bounds it."""
+    heads = unbounded_heads(analyse(Source("spec.cldf", text)).expansion)
+    return next((Head(head.value, head.mended) for head in heads), None)
 
 
 def files_of(spec: Path, graph: Graph) -> list[Path]:

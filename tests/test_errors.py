@@ -64,7 +64,7 @@ def test_data_agrees_with_text(case: Path):
     for diagnostic in errors_of(Path(case.name)):
         lines = plain_text(render([diagnostic])).splitlines()
         data = diagnostic.as_data()
-        assert lines[0] == f"error[{data['code']}]: {data['message']}"
+        assert lines[0] == f"{data['severity']}[{data['code']}]: {data['message']}"
         assert f"  = help: {data['help']}" in lines
         places = data["places"]
         assert isinstance(places, list)
@@ -86,7 +86,7 @@ def test_wording(case: Path):
 
 def test_every_code_has_a_case():
     in_source = {
-        code for path in ROOT.glob("cldfc/**/*.py") for code in re.findall(r'"(E\d{4})"', path.read_text("utf-8"))
+        code for path in ROOT.glob("cldfc/**/*.py") for code in re.findall(r'"([ER]\d{4})"', path.read_text("utf-8"))
     }
     assert in_source == {path.name[:5] for path in CASES} | WITHOUT_FILE
 

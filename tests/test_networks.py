@@ -1,6 +1,5 @@
 """Generated networks equal networks written by hand, and have the counts of the issue's table."""
 
-import re
 
 import pytest
 import torch

@@ -49,8 +49,9 @@ def train(
     epochs: Annotated[int | None, typer.Option(help="Passes over the training images.", show_default=False)] = None,
     batch: Annotated[int | None, typer.Option(help="Images in a step.", show_default=False)] = None,
     lr: Annotated[float | None, typer.Option(help="Largest learning rate.", show_default=False)] = None,
-    weight_decay: Annotated[
-        float | None, typer.Option(help="Pull of every parameter towards 0.", show_default=False)
+    weight_decay: Annotated[float | None, typer.Option(help="Weight decay.", show_default=False)] = None,
+    clip: Annotated[
+        float | None, typer.Option(help="Largest norm of the gradient; a longer one is shortened.", show_default=False)
     ] = None,
     seed: Annotated[
         int | None, typer.Option(help="Seed of weights, order and augmentation.", show_default=False)
@@ -96,7 +97,7 @@ def train(
 
     Example: cldfc train specs/fbresnet.cldf --data digits
     """
-    fields = {"epochs": epochs, "batch": batch, "lr": lr, "weight_decay": weight_decay, "seed": seed}
+    fields = {"epochs": epochs, "batch": batch, "lr": lr, "weight_decay": weight_decay, "clip": clip, "seed": seed}
     options: dict[str, object] = {name: value for name, value in fields.items() if value is not None}
     switches = {"sync_bn": sync_bn, "precise": precise, "compile": compile}
     options |= {name: True for name, is_on in switches.items() if is_on}

@@ -12,7 +12,7 @@ def conv_lines(uses: set[str]) -> list[str]:
 
     torch's own fan_out does not divide by the groups.
     """
-    start = ["nn.init.kaiming_normal_(kernel.weight, mode=\"fan_out\", nonlinearity=\"relu\")"]
+    start = ['nn.init.kaiming_normal_(kernel.weight, mode="fan_out", nonlinearity="relu")']
     if "groups" in uses:
         start = ["fan = cout // groups * size**2", "nn.init.normal_(kernel.weight, std=(2 / fan) ** 0.5)"]
     padding = "dilation * (size - 1) // 2" if "dilation" in uses else "size // 2"

@@ -15,6 +15,7 @@ from cldfc.ops.solver import Solver
 class Normalisation(Operator):
     """A scale and a shift for each channel, after mean 0 and variance 1 over some of the numbers."""
 
+    bounded: ClassVar[bool] = True
     parameters: ClassVar[str] = "2·C"
 
     def torch(self, operands: list[str], module: str) -> str:

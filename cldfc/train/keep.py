@@ -76,7 +76,7 @@ def save_state(task: Task, optimizer: Optimizer, run: RunFolder, position: Posit
     tensors = tensors_of(task.network, optimizer)
     for name, tensor in tensors.items():
         if not is_finite(tensor):
-            raise diverged(f"`{name}` is no longer finite in epoch {position.epoch}", task.recipe)
+            raise diverged(f"`{name}` is no longer finite in epoch {position.epoch}", task)
     saved = saved_at(position, task.processes)
     if task.processes.is_first:
         write_checkpoint(run.checkpoints, tensors, saved)

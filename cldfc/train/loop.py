@@ -16,6 +16,7 @@ from torch.optim import Optimizer
 
 from cldfc.diagnostics import UsageError
 from cldfc.train.catalogue import DataSet
+from cldfc.train.compiled import Compiled
 from cldfc.train.data.loader import Loader
 from cldfc.train.device import Device
 from cldfc.train.images import Images, standardise
@@ -71,6 +72,8 @@ class Task:
     device: Device
     trained: nn.Module
     processes: Processes = ALONE
+    compiled: Compiled | None = None
+    """What the compiler knows of the network, for words about it."""
 
 
 def train_from(task: Task, optimizer: Optimizer, start: Position, progress: Progress) -> Iterator[Position]:
@@ -97,8 +100,9 @@ def train_epoch(task: Task, optimizer: Optimizer, start: Position, progress: Pro
         loss, hits = train_step(task, optimizer, batch, rate_at(task, position))
         shown = len(batch) * task.processes.count
         if not math.isfinite(loss):
-            origin = find_origin(task.network, partial(forward, replace(task, trained=task.network), batch))
-            raise diverged(f"the loss is {loss} in epoch {start.epoch}", task.recipe, origin)
+            again = partial(forward, replace(task, trained=task.network), batch)
+            origin = find_origin(task.network, again, task.compiled.values if task.compiled else {})
+            raise diverged(f"the loss is {loss} in step {position.step + 1} of epoch {start.epoch}", task, origin)
         position = after_step(position, loss, hits, shown, perf_counter() - began)
         progress.step(position)
         yield position
@@ -143,7 +147,7 @@ def finish_epoch(task: Task, position: Position, progress: Progress) -> Position
     start = perf_counter()
     test = score_together(task, progress)
     if not math.isfinite(test.loss):
-        raise diverged(f"the test loss is {test.loss} in epoch {position.epoch}", task.recipe)
+        raise diverged(f"the test loss is {test.loss} in epoch {position.epoch}", task)
     measured = Epoch(
         epoch=position.epoch,
         train_loss=position.loss_sum / position.shown,
@@ -177,10 +181,13 @@ def heard(batches: Iterable[Images], progress: Progress) -> Iterator[Images]:
         progress.test(done)
 
 
-def diverged(found: str, recipe: Recipe, origin: str = "") -> Diverged:
+def diverged(found: str, task: Task, origin: str = "") -> Diverged:
     """The error for what was found not to be finite; `origin` says where that came from, if it is known."""
-    clip = ", or with `clip = 1.0` in a recipe file" if recipe.clip is None else ""
+    recipe, head = task.recipe, task.compiled.head if task.compiled else None
+    clip = ", or with `--clip 1`" if recipe.clip is None else ""
+    unbounded = f"; no normalisation stands between `{head.value}` and `linear`" if head else ""
+    spec = f"write `{head.mended}` in the spec, or " if head else ""
     return Diverged(
-        f"{found}: training has diverged{origin and f', {origin}'}",
-        f"start another run with a lower `--lr` (now {recipe.lr:g}), for instance {recipe.lr / 4:g}{clip}",
+        f"{found}: training has diverged{origin and f', {origin}'}{unbounded}",
+        f"{spec}start another run with a lower `--lr` (now {recipe.lr:g}), for instance {recipe.lr / 4:g}{clip}",
     )

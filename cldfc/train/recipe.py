@@ -47,7 +47,7 @@ class Recipe(BaseModel):
     """How much of the mean gradient is kept from step to step; the first β of Adam."""
 
     weight_decay: float = Field(default=5e-4, ge=0)
-    """Pull of every parameter towards 0, relative to the learning rate."""
+    """Weight decay of every parameter, relative to the learning rate."""
 
     images: int | None = Field(default=None, ge=1)
     """Training images that are used: so many, drawn once with equal shares of each class; all without a number."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -106,6 +106,7 @@ def resume_network(interrupted: Interrupted, compiled: Compiled, warn: Warn, set
     with locked(run) if processes.is_first else nullcontext():
         torch.manual_seed(record.recipe.seed)  # pyright: ignore[reportUnknownMemberType]
         task = prepare(build_fitting(compiled, dataset), dataset, record.recipe, setting.data_dir, processes)
+        task = replace(task, compiled=compiled)
         optimizer = make_optimizer(task.network, record.recipe)
         start = go_back(task, optimizer, run, record, warn)
         if processes.is_first:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -59,6 +59,7 @@ def train_network(
     processes = setting.processes
     torch.manual_seed(recipe.seed)  # pyright: ignore[reportUnknownMemberType]
     task = prepare(build_fitting(compiled, dataset), dataset, recipe, setting.data_dir, processes)
+    task = replace(task, compiled=compiled)
     record, note = record_of(task, compiled.class_name, setting.command), processes.job.note_run
     made = create_run(folder, record, compiled, note).path if processes.is_first else Path()
     run = RunFolder(processes.gather(made)[0])
