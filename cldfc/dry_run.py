@@ -26,7 +26,10 @@ MARGIN = 10
 def origins_of(plan: Plan, given: Mapping[str, str]) -> dict[str, str]:
     """For each field of the recipe where its value comes from; `given` says it of those that somebody has set."""
     fields = plan.recipe.model_dump()
-    return {name: given.get(name) or origin_of(name, plan.dataset, plan.written.convolutions) for name in fields}
+    origins = {name: given.get(name) or origin_of(name, plan.dataset, plan.written.convolutions) for name in fields}
+    if "drop_every" not in given and plan.recipe.drop_every != plan.dataset.recipe.drop_every:
+        origins["drop_every"] = "in proportion to the epochs"
+    return origins
 
 
 def plan_as_data(plan: Plan, given: Mapping[str, str], output: Path | None, data_dir: Path | None) -> dict[str, object]:

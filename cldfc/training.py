@@ -18,9 +18,9 @@ from cldfc.train.catalogue import DATA_DIR, DataSet, Shape, find, is_folder
 from cldfc.train.compiled import Compiled, Head, Parameter
 from cldfc.train.data.download import fetch_missing
 from cldfc.train.data.files import require
-from cldfc.train.default_recipe import default_recipe
+from cldfc.train.default_recipe import changed_recipe, default_recipe
 from cldfc.train.job import this_job
-from cldfc.train.recipe import Recipe, change_recipe
+from cldfc.train.recipe import Recipe
 from cldfc.train.stop import listen
 
 if TYPE_CHECKING:
@@ -74,7 +74,7 @@ def plan_run(spec: Path, data: str, task: Task, changes: Mapping[str, object]) -
     from cldfc.network.cost import cost_of_network
 
     written = cost_of_network(graph.as_written)
-    recipe = change_recipe(default_recipe(dataset, written.convolutions), changes)
+    recipe = changed_recipe(default_recipe(dataset, written.convolutions), changes)
     return Plan(graph, whole_text(source, task), dataset, recipe, written)
 
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 from cldfc.reproduce.tables import Row, Table
 from cldfc.train.catalogue import DataSet, find, is_folder
+from cldfc.train.default_recipe import changed_recipe
 from cldfc.train.recipe import Recipe, change_recipe
 
 DIGITS = "digits"
@@ -51,12 +52,6 @@ def recipe_of(table: Table, row: Row, name: str, is_miniature: bool, changes: Ma
         defaults["epochs"] = EPOCHS
         # Of a data set that nobody has counted, too many may be asked for, which is refused where it is read.
         defaults["images"] = IMAGES if not 0 < dataset.images[0] <= IMAGES else None
-    return in_proportion(dataset.recipe, change_recipe(dataset.recipe, {**defaults, **changes}))
+    return changed_recipe(dataset.recipe, {**defaults, **changes})
 
 
-def in_proportion(paper: Recipe, recipe: Recipe) -> Recipe:
-    """A recipe that drops the learning rate at the same shares of all epochs as the paper's, to whole epochs."""
-    if paper.schedule != "step":
-        return recipe
-    every = max(1, round(paper.drop_every * recipe.epochs / paper.epochs))
-    return change_recipe(recipe, {"drop_every": every})

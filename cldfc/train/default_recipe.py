@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from cldfc.train.catalogue import DataSet
 from cldfc.train.recipe import Recipe, change_recipe
 
@@ -24,6 +26,20 @@ def default_recipe(dataset: DataSet, convolutions: int) -> Recipe:
     if (dataset.is_of_paper or dataset.recipe_of) and convolutions == CONVOLUTIONS_34:
         return change_recipe(dataset.recipe, {"weight_decay": DECAY_34})
     return dataset.recipe
+
+
+def changed_recipe(default: Recipe, changes: Mapping[str, object]) -> Recipe:
+    """The default recipe with changes; with other epochs, its learning rate drops in proportion. Raises UsageError."""
+    recipe = change_recipe(default, changes)
+    return recipe if "drop_every" in changes else in_proportion(default, recipe)
+
+
+def in_proportion(usual: Recipe, recipe: Recipe) -> Recipe:
+    """A recipe that drops the learning rate at the same shares of all epochs as another one, to whole epochs."""
+    if usual.schedule != "step":
+        return recipe
+    every = max(1, round(usual.drop_every * recipe.epochs / usual.epochs))
+    return change_recipe(recipe, {"drop_every": every})
 
 
 def origin_of(name: str, dataset: DataSet, convolutions: int) -> str:
