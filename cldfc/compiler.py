@@ -57,7 +57,7 @@ REMARKS = (remark_unbounded_head,)
 
 def remarks_on(inferred: Inferred) -> list[Diagnostic]:
     """Remarks on a network whose spec is not wrong."""
-    return [remark for find in REMARKS for remark in find(inferred.expansion)]
+    return [remark for find in REMARKS for remark in find(inferred)]
 
 
 def whole_text(source: Source, task: Task = AS_WRITTEN) -> str:

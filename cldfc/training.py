@@ -176,8 +176,8 @@ def values_of_modules(graph: Graph) -> dict[str, list[str]]:
 
 def unbounded_head(text: str) -> Head | None:
     """The output head of a spec that stands for itself, if no normalisation bounds it."""
-    heads = unbounded_heads(analyse(Source("spec.cldf", text)).expansion)
-    return next((Head(head.value, head.mended) for head in heads), None)
+    heads = unbounded_heads(analyse(Source("spec.cldf", text)))
+    return next((Head(head.value, head.help) for head in heads), None)
 
 
 def files_of(spec: Path, graph: Graph) -> list[Path]:

@@ -1,6 +1,5 @@
 """Generated networks equal networks written by hand, and have the counts of the issue's table."""
 
-
 import pytest
 import torch
 from networks import build, build_spec, compare, compile_spec

@@ -36,7 +36,7 @@ def codes(text: str) -> list[str]:
         ("h = linear ∘ avgpool(concat(f, f + K * relu ∘ bn(f)))", True),
         ("h = linear ∘ avgpool(sum(i = 1..2 : K * f))", True),
         ("h = linear ∘ avgpool ∘ bn(f + K * f)", False),
-        ("h = linear ∘ avgpool ∘ relu ∘ gn(f + K * f)", False),
+        ("h = linear ∘ avgpool ∘ relu ∘ gn[1](f + K * f)", False),
         ("h = linear ∘ avgpool ∘ tanh(f + K * f)", False),
         ("h = linear ∘ avgpool(f + relu ∘ bn ∘ K * f)", False),
         # Chains of kernels, as in LeNet-5 and VGG.
@@ -45,6 +45,28 @@ def codes(text: str) -> list[str]:
 )
 def test_head(equations: str, remarked: bool):
     assert codes(HEAD + equations) == ["R0901"] * remarked
+
+
+@pytest.mark.parametrize(
+    ("equations", "help"),
+    [
+        (
+            "h = 0.1 * linear ∘ flatten ∘ maxpool[2] ∘ u",
+            "write `h = 0.1 * linear ∘ flatten ∘ maxpool[2] ∘ relu ∘ bn(u)`",
+        ),
+        ("v = avgpool(u)\nh = linear(v)", "apply `relu ∘ bn` to `u` before `linear`"),
+        ("h = linear ∘ avgpool(u) + linear ∘ flatten ∘ bn(u)", "apply `relu ∘ bn` to `u` before `linear`"),
+        ("let F = linear ∘ avgpool\nh = F(u)", "write `h = F ∘ relu ∘ bn(u)`"),
+        ("let s = relu ∘ gn[3]\nh = linear ∘ avgpool ∘ relu(u)", "write `h = linear ∘ avgpool ∘ relu ∘ s(u)`"),
+    ],
+)
+def test_help_is_right(equations: str, help: str):
+    """What is proposed is said of the network, and has no remark itself."""
+    text = f"{HEAD}u = f + K * f\n{equations}"
+    (remark,) = remarks_on(analyse(Source("test.cldf", text)))
+    assert remark.help == help
+    if help.startswith("write"):
+        assert not codes(text.replace(equations.splitlines()[-1], help.removeprefix("write `").rstrip("`")))
 
 
 PRINTED = {"fbresnet_as_printed", "preact18_as_printed", "preact18_Al_as_printed"}

@@ -53,5 +53,3 @@ def recipe_of(table: Table, row: Row, name: str, is_miniature: bool, changes: Ma
         # Of a data set that nobody has counted, too many may be asked for, which is refused where it is read.
         defaults["images"] = IMAGES if not 0 < dataset.images[0] <= IMAGES else None
     return changed_recipe(dataset.recipe, {**defaults, **changes})
-
-

@@ -36,8 +36,8 @@ class Head:
     value: str
     """The value that can grow, in the symbols of the spec."""
 
-    mended: str
-    """The equation of the output with that value normalised."""
+    help: str
+    """What to write instead."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -186,7 +186,7 @@ def diverged(found: str, task: Task, origin: str = "") -> Diverged:
     recipe, head = task.recipe, task.compiled.head if task.compiled else None
     clip = ", or with `--clip 1`" if recipe.clip is None else ""
     unbounded = f"; no normalisation stands between `{head.value}` and `linear`" if head else ""
-    spec = f"write `{head.mended}` in the spec, or " if head else ""
+    spec = f"{head.help}, or " if head else ""
     return Diverged(
         f"{found}: training has diverged{origin and f', {origin}'}{unbounded}",
         f"{spec}start another run with a lower `--lr` (now {recipe.lr:g}), for instance {recipe.lr / 4:g}{clip}",
