@@ -42,13 +42,13 @@ def build_spec(name: str, **options) -> nn.Module:
 
 
 def find_errors(source: Source, code: str) -> None:
-    """Raise the errors of a spec, or else the remarks on it; the errors 08xx are those of its derivation."""
+    """Raise the errors of a spec, of its derivation if the code is one of the 08xx, or the remarks on it."""
     if code.startswith("E08"):
         derive_source(source)
-    else:
-        found = remarks_on(analyse(source))
-        if found:
-            raise CldfError(*found)
+        return
+    inferred = analyse(source)
+    if code.startswith("R") and (found := remarks_on(inferred)):
+        raise CldfError(*found)
 
 
 def build(source: str) -> nn.Module:
