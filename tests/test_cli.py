@@ -224,6 +224,7 @@ def test_the_schemes_of_table_1(a, b):
     norms = c[0] + b.count("σ") * sum(2 * n for n in c)
     # 𝒜 is applied at both steps, in f - 𝒜(u) before the pooling and in 𝒜(u) after it.
     norms += a.count("σ") * sum(n * times for n, times in zip(c, (3, 4, 4, 3), strict=True))
+    norms += c[3]  # before the average
     network = build(source)
     assert sum(p.numel() for p in network.parameters()) == kernels + 2 * norms + 10 * (c[3] + 1)
 

@@ -77,7 +77,7 @@ def test_diagnostics_are_what_check_prints(client: Client, path: Path):
     """The golden report of the terminal, which another renderer wrote, has the same codes, texts and places."""
     text = path.read_bytes().decode("utf-8-sig")
     report = path.with_suffix(".txt").read_text(encoding="utf-8")
-    printed = re.findall(r"^error\[(E\d+)\]: (.*)\n +--> .*:(\d+):(\d+)$", report, re.MULTILINE)
+    printed = re.findall(r"^(?:error|remark)\[([ER]\d+)\]: (.*)\n +--> .*:(\d+):(\d+)$", report, re.MULTILINE)
     helps = re.findall(r"^  = help: (.*)$", report, re.MULTILINE)
     found = client.open(path, text)
     lines = text.split("\n")
@@ -171,7 +171,7 @@ HOVERS = {
     "a convolution": ("*_2", ["convolution with zero padding"]),
     "a word": ("steps", ["steps i = 1..ν"]),
     "the input": ("f\n", ["input f : 3 × 32 × 32", "the input, 3 × 32 × 32"]),
-    "the output": ("h       =", ["output h : 10", "| `h` | 10 | 5,120 |", "5,130 parameters"]),
+    "the output": ("h       =", ["output h : 10", "| `h` | 10 | 5,120 |", "6,154 parameters"]),
 }
 
 
