@@ -14,6 +14,7 @@ from cldfc.network.cost import cost_of_network
 from cldfc.syntax.spelling import ascii_name
 from cldfc.train.catalogue import DATA_DIR
 from cldfc.train.data.files import how_to_get, missing
+from cldfc.train.data.holdout import count_training_images, with_holdout
 from cldfc.train.default_recipe import origin_of
 from cldfc.train.recipe_file import as_toml
 from cldfc.train.run import free_folder
@@ -41,7 +42,7 @@ def plan_as_data(plan: Plan, given: Mapping[str, str], output: Path | None, data
     there, used = plan.dataset.images[0], plan.recipe.images or plan.dataset.images[0]
     if there and used > there:
         raise too_many(used, there, plan.dataset)
-    steps = steps_per_epoch(used, plan.recipe)
+    steps = steps_per_epoch(count_training_images(plan.dataset, plan.recipe), plan.recipe)
     written, cost = plan.written, cost_of_network(plan.graph)
     model = ascii_name(plan.graph.program.model)
     return {
@@ -52,7 +53,7 @@ def plan_as_data(plan: Plan, given: Mapping[str, str], output: Path | None, data
         "convolutions": plan.written.convolutions,
         "depth": cost.depth,
         "data": plan.dataset.name,
-        "split": told_of(plan.dataset, plan.recipe).split,
+        "split": with_holdout(told_of(plan.dataset, plan.recipe), plan.recipe).split,
         "missing": missing(plan.dataset, data_dir or DATA_DIR),
         "steps_per_epoch": steps,
         "steps": steps * plan.recipe.epochs,

@@ -18,6 +18,7 @@ from cldfc.train.catalogue import DATA_DIR, DataSet, Shape, find, is_folder
 from cldfc.train.compiled import Compiled, Head, Parameter
 from cldfc.train.data.download import fetch_missing
 from cldfc.train.data.files import require
+from cldfc.train.data.holdout import check_validation
 from cldfc.train.default_recipe import changed_recipe, default_recipe
 from cldfc.train.job import this_job
 from cldfc.train.recipe import Recipe
@@ -75,6 +76,7 @@ def plan_run(spec: Path, data: str, task: Task, changes: Mapping[str, object]) -
 
     written = cost_of_network(graph.as_written)
     recipe = changed_recipe(default_recipe(dataset, written.convolutions), changes)
+    check_validation(dataset, recipe)
     return Plan(graph, whole_text(source, task), dataset, recipe, written)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -27,6 +27,10 @@ def evaluate(
             show_default=False,
         ),
     ] = None,
+    part: Annotated[
+        Literal["test", "validation"],
+        typer.Option("--on", help="Which images: those to test on, or those that the epoch was chosen by."),
+    ] = "test",
     as_trained: Annotated[
         bool, typer.Option("--as-trained", help="The module of the training: exactly the recorded accuracy.")
     ] = False,
@@ -36,7 +40,7 @@ def evaluate(
     data_dir: DataDir = None,
     as_json: Json = False,
 ) -> None:
-    """Test the best weights of a run again, from its folder alone.
+    """Test the weights of a run again, from its folder alone.
 
     At full speed: normalisations are folded into kernels where they can be, so
     that the last bits differ, and with them now and then the class of an image.
@@ -55,9 +59,9 @@ def evaluate(
         if compiled:
             print("torch.compile takes about half a minute", file=sys.stderr)
         folder = data_dir or DATA_DIR
-        fast = None if as_trained else evaluate_fast(run, folded_network, folder, data, compiled)
+        fast = None if as_trained else evaluate_fast(run, folded_network, folder, data, compiled, part)
         differs = fast is None or not (fast.recorded is None or fast.agrees)
-        exact = evaluate_run(run, recompile, folder, data) if differs else None
+        exact = evaluate_run(run, recompile, folder, data, part) if differs else None
         if as_json:
             print(json.dumps(evaluation_as_data(exact, fast), ensure_ascii=False, indent=2))
         else:
@@ -79,7 +83,7 @@ def evaluation_lines(exact: Evaluation | None, fast: Evaluation | None) -> list[
         name += f", trained on {found.record.dataset},"
     lines = [
         f"{name} on {tested} ({found.device}): {found.dataset.split}",
-        f"test accuracy {found.score.accuracy:.2%}{beside(found)}",
+        f"{found.part} accuracy {found.score.accuracy:.2%}{beside(found)}",
     ]
     if exact and fast:
         lines.append(f"folded {fast.score.accuracy:.2%}: {difference(fast)}")
@@ -88,12 +92,13 @@ def evaluation_lines(exact: Evaluation | None, fast: Evaluation | None) -> list[
 
 def beside(found: Evaluation) -> str:
     """How an accuracy compares with the recorded one."""
-    if found.recorded is None:
+    if found.recorded is None or found.recorded_accuracy is None:
         return ""
-    epoch = f"in epoch {found.recorded.epoch}"
+    by = {"validation": ", which validation has chosen", "test": ", which the test has chosen", "last": ""}
+    epoch = f"in epoch {found.recorded.epoch}{by[found.record.chosen_by]}"
     if found.agrees:
         return f", as recorded {epoch}"
-    return f", recorded was {found.recorded.test_accuracy:.2%} {epoch}: {difference(found)}"
+    return f", recorded was {found.recorded_accuracy:.2%} {epoch}: {difference(found)}"
 
 
 def difference(found: Evaluation) -> str:
@@ -111,7 +116,7 @@ def speed_of(found: Evaluation) -> float:
 def evaluation_as_data(exact: Evaluation | None, fast: Evaluation | None) -> dict[str, object]:
     """The same as plain data; accuracies are shares, from 0 to 1."""
     found = either(exact, fast)
-    recorded = found.recorded
+    part, recorded = found.part, found.recorded
     return {
         "model": found.record.class_name,
         "trained_on": found.record.dataset,
@@ -120,10 +125,12 @@ def evaluation_as_data(exact: Evaluation | None, fast: Evaluation | None) -> dic
         "device": found.device,
         "images": found.score.images,
         "images_per_second": speed_of(fast or found),
-        "test_accuracy": found.score.accuracy,
-        "test_loss": found.score.loss,
-        "folded_test_accuracy": fast.score.accuracy if fast else None,
-        "recorded_test_accuracy": recorded.test_accuracy if recorded else None,
+        "part": part,
+        f"{part}_accuracy": found.score.accuracy,
+        f"{part}_loss": found.score.loss,
+        f"folded_{part}_accuracy": fast.score.accuracy if fast else None,
+        f"recorded_{part}_accuracy": found.recorded_accuracy,
         "recorded_epoch": recorded.epoch if recorded else None,
+        "chosen_by": found.record.chosen_by,
         "agrees": found.agrees if recorded else None,
     }

@@ -43,7 +43,7 @@ def export(
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """Write the network of a run, with its best weights, for other programs.
+    """Write the network of a run, with its weights, for other programs.
 
     The file is read back, and its scores compared with the network's, before it
     gets its name. With --onnx and --torch-export it takes any number of images as

@@ -63,6 +63,12 @@ class DataSet(BaseModel):
     recipe: Recipe
     """The recipe that is used unless another one is given."""
 
+    has_validation: bool = False
+    """Whether there are images for validation, too."""
+
+    fingerprint: str = ""
+    """Of images that chance divides by the names of their files: another one for other files."""
+
     brightest: float = 255
     """The full brightness in stored units."""
 
@@ -233,7 +239,7 @@ def plugin(name: str) -> DataSet:
     found = load_plugin(name)
     if found is None:
         known = f"the data sets are: {', '.join([*names(), EXAMPLE_OF_FOLDER, EXAMPLE_OF_FAKE])}"
-        if Path(name, "train").is_dir():
+        if name and Path(name).is_dir():
             raise UsageError(f"there is no data set `{name}`", f"for the folder of that name: `{FOLDER}{name}`")
         raise UsageError(f"there is no data set `{name}`", did_you_mean(name, names(), known))
     if not isinstance(found.value, DataSet):
@@ -290,4 +296,6 @@ def class_folders(name: str, shape: Shape | None) -> DataSet:
         std=STDS[channels],
         split=found.split,
         recipe=FOLDER_RECIPE,
+        has_validation=found.validation_samples is not None,
+        fingerprint=found.fingerprint if found.is_drawn else "",
     )

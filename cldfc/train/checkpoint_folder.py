@@ -1,4 +1,4 @@
-"""Checkpoints on the disk: the last two and that of the best epoch, each whole or found to be damaged.
+"""Checkpoints on the disk: the last two and that of the chosen epoch, each whole or found to be damaged.
 
 A checkpoint is a folder: `tensors.safetensors`, `state.json`, and `SHA256SUMS` of both, which is written
 last and which `sha256sum --check` reads. No file is code.
@@ -20,7 +20,7 @@ from torch import Tensor
 
 from cldfc.diagnostics import UsageError
 from cldfc.files import write_file
-from cldfc.train.metrics import best_epoch
+from cldfc.train.metrics import Choice, chosen_epoch
 from cldfc.train.position import Position
 from cldfc.train.state import Saved
 
@@ -46,12 +46,14 @@ def name_of(position: Position) -> str:
     return f"epoch-{position.epoch:05}-step-{position.step:07}"
 
 
-def name_of_best(position: Position) -> str | None:
-    """The name of the checkpoint after the best epoch up to a position; None where there is no epoch yet."""
-    return name_of(Position.model_construct(epoch=best_epoch(position.epochs).epoch + 1)) if position.epochs else None
+def name_of_chosen(position: Position, choice: Choice) -> str | None:
+    """The name of the checkpoint after the chosen epoch up to a position; None where there is no epoch yet."""
+    if not position.epochs:
+        return None
+    return name_of(Position.model_construct(epoch=chosen_epoch(position.epochs, choice).epoch + 1))
 
 
-def write_checkpoint(folder: Path, tensors: dict[str, Tensor], saved: Saved) -> None:
+def write_checkpoint(folder: Path, tensors: dict[str, Tensor], saved: Saved, choice: Choice) -> None:
     """Write a checkpoint, then remove those that are no longer needed. Raises UsageError when that fails."""
     path = folder / name_of(saved.position)
     contents = {TENSORS: save(tensors), STATE: (saved.model_dump_json(indent=2) + "\n").encode()}
@@ -64,7 +66,7 @@ def write_checkpoint(folder: Path, tensors: dict[str, Tensor], saved: Saved) -> 
         write_file(path / SUMS, sums(contents))
         for changed in (path, folder):
             sync_folder(changed)
-        remove_old(folder, saved.position)
+        remove_old(folder, saved.position, choice)
     except (OSError, UsageError) as error:
         shutil.rmtree(path, ignore_errors=True)
         raise cannot_save(path, error) from error
@@ -94,12 +96,12 @@ def sync_folder(folder: Path) -> None:
         os.close(handle)
 
 
-def remove_old(folder: Path, position: Position) -> None:
-    """Keep the last two checkpoints up to a position, and that of the best epoch; later ones were damaged."""
+def remove_old(folder: Path, position: Position, choice: Choice) -> None:
+    """Keep the last two checkpoints up to a position, and that of the chosen epoch; later ones were damaged."""
     names = [path.name for path in list_checkpoints(folder)]
     kept = [name for name in names if name <= name_of(position)][-LAST_KEPT:]
     for name in names:
-        if name not in kept and name != name_of_best(position):
+        if name not in kept and name != name_of_chosen(position, choice):
             shutil.rmtree(folder / name)
 
 

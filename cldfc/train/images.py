@@ -39,10 +39,13 @@ class Split(NamedTuple):
 
     train: Images
     test: Images
+    validation: Images | None = None
+    """Those that epochs are chosen by, if there are any."""
 
     def to(self, device: torch.device) -> Split:
         """The same images on a device."""
-        return Split(self.train.to(device), self.test.to(device))
+        validation = None if self.validation is None else self.validation.to(device)
+        return Split(self.train.to(device), self.test.to(device), validation)
 
 
 class ImageFiles(NamedTuple):
@@ -50,6 +53,8 @@ class ImageFiles(NamedTuple):
 
     train: Sequence[Sample]
     test: Sequence[Sample]
+    validation: Sequence[Sample] | None = None
+    """Those that epochs are chosen by, if there are any."""
 
 
 def standardise(pixels: Tensor, dataset: DataSet) -> Tensor:

@@ -1,4 +1,4 @@
-"""Keeps what a training reaches: measurements and best weights after every epoch, its state now and then."""
+"""Keeps what a training reaches: measurements and chosen weights after every epoch, its state now and then."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from torch.optim import Optimizer
 from cldfc.files import write_file
 from cldfc.train.checkpoint_folder import write_checkpoint
 from cldfc.train.loop import Progress, Task, diverged, train_from
-from cldfc.train.metrics import Epoch, as_csv, best_epoch
+from cldfc.train.metrics import Epoch, as_csv, chosen_epoch, is_complete
 from cldfc.train.origin import is_finite
 from cldfc.train.position import Position
 from cldfc.train.run import RunFolder
@@ -59,14 +59,14 @@ def train_and_save(
             saved = monotonic()
         if position.step == 0 and journal is not None:
             journal.add(position.epochs)
-        if asked and position.epoch <= task.recipe.epochs:
+        if asked and not is_complete(position.epochs, task.recipe):
             raise Stopped(run.path, int(asked), task.processes.is_first)
     return position.epochs
 
 
 def keep_epoch(task: Task, run: RunFolder, position: Position) -> None:
-    """Write the measurements, and the weights if they are the best so far."""
-    if best_epoch(position.epochs) is position.epochs[-1]:
+    """Write the measurements, and the weights if their epoch is the chosen one so far."""
+    if chosen_epoch(position.epochs, task.choice) is position.epochs[-1]:
         save_weights(task.network, run.weights)
     write_file(run.metrics, as_csv(position.epochs))
 
@@ -79,4 +79,4 @@ def save_state(task: Task, optimizer: Optimizer, run: RunFolder, position: Posit
             raise diverged(f"`{name}` is no longer finite in epoch {position.epoch}", task)
     saved = saved_at(position, task.processes)
     if task.processes.is_first:
-        write_checkpoint(run.checkpoints, tensors, saved)
+        write_checkpoint(run.checkpoints, tensors, saved, task.choice)

@@ -20,7 +20,7 @@ from cldfc.train.compiled import Compiled
 from cldfc.train.data.loader import Loader
 from cldfc.train.device import Device
 from cldfc.train.images import Images, standardise
-from cldfc.train.metrics import Epoch
+from cldfc.train.metrics import Choice, Epoch, Part, is_complete
 from cldfc.train.optimizer import learning_rate, set_learning_rate
 from cldfc.train.origin import find_origin
 from cldfc.train.pace import images_per_second
@@ -50,7 +50,7 @@ class Progress(Protocol):
         ...
 
     def test(self, images: int) -> None:
-        """So many images of the running test are done."""
+        """So many images of the running test, of all parts that are tested, are done."""
         ...
 
     def epoch(self, measured: Epoch) -> None:
@@ -75,6 +75,11 @@ class Task:
     compiled: Compiled | None = None
     """What the compiler knows of the network, for words about it."""
 
+    @property
+    def choice(self) -> Choice:
+        """How the epoch is chosen whose weights are saved."""
+        return "validation" if "validation" in self.loader.parts else "last"
+
 
 def train_from(task: Task, optimizer: Optimizer, start: Position, progress: Progress) -> Iterator[Position]:
     """Train the network on from a position, and give the position after each step and after each epoch.
@@ -83,7 +88,7 @@ def train_from(task: Task, optimizer: Optimizer, start: Position, progress: Prog
     """
     progress.start(task.recipe, task.loader.steps)
     position = start
-    while position.epoch <= task.recipe.epochs:
+    while not is_complete(position.epochs, task.recipe):
         for stepped in train_epoch(task, optimizer, position, progress):
             position = stepped
             yield position
@@ -145,13 +150,17 @@ def descend(task: Task, optimizer: Optimizer) -> None:
 def finish_epoch(task: Task, position: Position, progress: Progress) -> Position:
     """Test the network after the last step of an epoch. Raises Diverged when the loss is not finite."""
     start = perf_counter()
-    test = score_together(task, progress)
-    if not math.isfinite(test.loss):
-        raise diverged(f"the test loss is {test.loss} in epoch {position.epoch}", task)
+    scores = score_parts(task, progress)
+    for part, score in scores.items():
+        if not math.isfinite(score.loss):
+            raise diverged(f"the {part} loss is {score.loss} in epoch {position.epoch}", task)
+    test, validation = scores["test"], scores.get("validation")
     measured = Epoch(
         epoch=position.epoch,
         train_loss=position.loss_sum / position.shown,
         train_accuracy=position.hits / position.shown,
+        validation_loss=validation and validation.loss,
+        validation_accuracy=validation and validation.accuracy,
         test_loss=test.loss,
         test_accuracy=test.accuracy,
         seconds=position.seconds + perf_counter() - start,
@@ -161,20 +170,27 @@ def finish_epoch(task: Task, position: Position, progress: Progress) -> Position
     return after_epoch(position, measured)
 
 
-def score_together(task: Task, progress: Progress) -> Score:
-    """The score on all test images, of which each process sees its share."""
+def score_parts(task: Task, progress: Progress) -> dict[Part, Score]:
+    """The scores on all images of each part that is tested, of which each process sees its share."""
     task.processes.agree(task.network)
-    batches = heard(task.loader.test_batches(), progress)
-    own = score_network(task.network, batches, task.dataset, task.device)
-    if task.processes.count == 1:
-        return own
-    sums = task.processes.total(own.loss * own.images, own.accuracy * own.images, own.images)
+    found: dict[Part, Score] = {}
+    done = 0
+    for part in task.loader.parts:
+        batches = heard(task.loader.test_batches(part), progress, done)
+        own = score_network(task.network, batches, task.dataset, task.device)
+        found[part] = own if task.processes.count == 1 else sum_up(own, task.processes)
+        done += own.images
+    return found
+
+
+def sum_up(own: Score, processes: Processes) -> Score:
+    """The score on the images of all processes, from that on each one's own."""
+    sums = processes.total(own.loss * own.images, own.accuracy * own.images, own.images)
     return Score(sums[0] / sums[2], round(sums[1]) / sums[2], int(sums[2]))
 
 
-def heard(batches: Iterable[Images], progress: Progress) -> Iterator[Images]:
-    """Batches of a test, of which the progress hears when they are done."""
-    done = 0
+def heard(batches: Iterable[Images], progress: Progress, done: int) -> Iterator[Images]:
+    """Batches of a test, of which the progress hears when they are done; `done` images were tested before them."""
     for batch in batches:
         yield batch
         done += len(batch)

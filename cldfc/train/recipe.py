@@ -67,6 +67,12 @@ class Recipe(BaseModel):
     flip: bool = False
     """Whether a training image is mirrored left to right half of the time."""
 
+    holdout: float = Field(default=0.0, ge=0, lt=1)
+    """Share of the training images that is kept for validation, which chooses the epoch whose weights are saved."""
+
+    patience: int = Field(default=0, ge=0, lt=EPOCH_LIMIT)
+    """Epochs without a better validation accuracy after which training stops; 0 for never."""
+
     sync_bn: bool = False
     """Whether batch norm takes its statistics over the whole batch where several processes share it."""
 
@@ -77,7 +83,7 @@ class Recipe(BaseModel):
     """Whether the training step goes through torch.compile, which takes a while at the start."""
 
     seed: int = Field(default=0, ge=0, lt=2**16)
-    """Where the initial weights, the batch order and the augmentation are drawn from."""
+    """Where the initial weights, the hold-out, the batch order and the augmentation are drawn from."""
 
 
 def change_recipe(recipe: Recipe, changes: Mapping[str, object]) -> Recipe:

@@ -17,7 +17,7 @@ from cldfc.train.catalogue import DataSet
 from cldfc.train.checkpoint_folder import (
     Checkpoint,
     Damaged,
-    name_of_best,
+    name_of_chosen,
     newest_checkpoint,
     read_checkpoint,
     remove_old,
@@ -28,7 +28,7 @@ from cldfc.train.journal import journal
 from cldfc.train.keep import train_and_save
 from cldfc.train.lock import locked
 from cldfc.train.loop import Task
-from cldfc.train.metrics import as_csv, best_epoch
+from cldfc.train.metrics import Choice, as_csv, is_complete
 from cldfc.train.network import build_fitting
 from cldfc.train.optimizer import make_optimizer
 from cldfc.train.position import BEGINNING, Position
@@ -109,11 +109,12 @@ def resume_network(interrupted: Interrupted, compiled: Compiled, warn: Warn, set
         task = replace(task, compiled=compiled)
         optimizer = make_optimizer(task.network, record.recipe)
         start = go_back(task, optimizer, run, record, warn)
+        record = with_choice(record, task, start, warn)
         if processes.is_first:
             write_kept(run, record, start, warn)
         with journal(run, record, compiled, task, start, setting) as kept, task.device.switches(), refusals():
             epochs = train_and_save(task, optimizer, run, start, setting.progress, setting.saving, kept)
-    return Result(run.path, task.dataset, epochs[-1], best_epoch(epochs))
+    return Result(run.path, task.dataset, record, epochs)
 
 
 def go_back(task: Task, optimizer: Optimizer, run: RunFolder, record: RunRecord, warn: Warn) -> Position:
@@ -135,19 +136,37 @@ def go_back(task: Task, optimizer: Optimizer, run: RunFolder, record: RunRecord,
     return checkpoint.saved.position
 
 
+def with_choice(record: RunRecord, task: Task, start: Position, warn: Warn) -> RunRecord:
+    """The record of a run, of which no further epoch is chosen by its test, as earlier releases did.
+
+    Raises UsageError when images for validation have come or gone.
+    """
+    if record.chosen_by == task.choice or is_complete(start.epochs, record.recipe):
+        return record
+    if record.chosen_by != "test":
+        had, has = ("", "none") if record.chosen_by == "validation" else ("out", "some")
+        raise UsageError(
+            f"the run was trained with{had} images for validation, and `{record.dataset}` has {has} now",
+            "make the data set what it was, or start another run",
+        )
+    kept = "those of the last epoch" if task.choice == "last" else "chosen by validation"
+    warn(f"an earlier release chose the weights of this run by the test images: from now on they are {kept}")
+    return record.model_copy(update={"chosen_by": task.choice})
+
+
 def write_kept(run: RunFolder, record: RunRecord, position: Position, warn: Warn) -> None:
     """Let the files of a run be those up to a position; what a killed process was just writing or removing goes."""
     try:
         for part in run.path.glob(".*.part"):
             part.unlink()
         if position != BEGINNING:
-            remove_old(run.checkpoints, position)
+            remove_old(run.checkpoints, position, record.chosen_by)
     except OSError as error:
         warn(f"`{error.filename}` is no longer needed, but cannot be removed: {error.strerror}")
     write_record(run, record)
     if position.epochs:
         write_file(run.metrics, as_csv(position.epochs))
-        restore_best(run, position, warn)
+        restore_chosen(run, position, record.chosen_by, warn)
 
 
 def warn_of_differences(task: Task, record: RunRecord, checkpoint: Checkpoint, warn: Warn) -> None:
@@ -165,9 +184,9 @@ def warn_of_differences(task: Task, record: RunRecord, checkpoint: Checkpoint, w
             warn(f"the {name} was {before} and is {now} now: the weights may differ in their last bits")
 
 
-def restore_best(run: RunFolder, position: Position, warn: Warn) -> None:
-    """Let the weights of the best epoch be those up to the position."""
-    path = run.checkpoints / str(name_of_best(position))
+def restore_chosen(run: RunFolder, position: Position, choice: Choice, warn: Warn) -> None:
+    """Let the weights of the chosen epoch be those up to the position."""
+    path = run.checkpoints / str(name_of_chosen(position, choice))
     try:
         weights = save(weights_of(read_checkpoint(path).tensors))
     except Damaged as error:

@@ -16,7 +16,9 @@ from cldfc.diagnostics import UsageError
 from cldfc.files import write_file
 from cldfc.train.catalogue import CLASS_FOLDERS, FOLDER, UNKNOWN, DataSet, find, is_folder
 from cldfc.train.compiled import Compiled
+from cldfc.train.data.holdout import with_holdout
 from cldfc.train.files import read_text
+from cldfc.train.metrics import Choice
 from cldfc.train.recipe import Recipe
 
 Note = Callable[[Path | None], None]
@@ -63,6 +65,12 @@ class RunRecord(BaseModel):
     std: tuple[float, ...] = ()
     """What each channel was then divided by; empty with `mean`."""
 
+    chosen_by: Choice = "test"
+    """How the epoch is chosen whose weights are saved; earlier releases, which do not say it, looked at the test."""
+
+    fingerprint: str = ""
+    """That of the images, where the names of their files say how they are divided."""
+
 
 @dataclass(frozen=True, slots=True)
 class RunFolder:
@@ -97,7 +105,7 @@ class RunFolder:
 
     @property
     def weights(self) -> Path:
-        """The weights of the best epoch."""
+        """The weights of the chosen epoch."""
         return self.path / "best.safetensors"
 
     @property
@@ -241,6 +249,12 @@ def recorded_dataset(record: RunRecord) -> DataSet:
         raise UsageError(
             f"`{record.dataset}` has other classes now than when the run was trained: {', '.join(other)}",
             "make its class folders what they were, or start another run",
+        )
+    if with_holdout(dataset, record.recipe).fingerprint != record.fingerprint:
+        raise UsageError(
+            f"`{record.dataset}` holds other images now than when the run was trained, and chance would divide them "
+            "otherwise: the run would be tested on images that it was trained on",
+            "put the images back as they were, or start another run",
         )
     return standardised_as_recorded(dataset, record)
 

@@ -13,7 +13,7 @@ from typing import Literal
 from cldfc.diagnostics import UsageError
 from cldfc.train.files import read_text
 from cldfc.train.lock import is_locked
-from cldfc.train.metrics import Epoch, best_epoch, read_epochs
+from cldfc.train.metrics import Epoch, chosen_epoch, is_complete, read_epochs, stopped_early
 from cldfc.train.run import RunFolder, RunRecord, read_record
 
 State = Literal["finished", "running", "interrupted", "diverged", "broken"]
@@ -48,9 +48,14 @@ class Run:
     """Why it is broken, or where it has diverged."""
 
     @property
-    def best(self) -> Epoch | None:
-        """The best epoch up to now."""
-        return best_epoch(self.epochs) if self.epochs else None
+    def chosen(self) -> Epoch | None:
+        """The epoch whose weights are saved, up to now."""
+        return chosen_epoch(self.epochs, self.record.chosen_by) if self.record and self.epochs else None
+
+    @property
+    def stopped_early(self) -> bool:
+        """Whether it has ended for want of a better validation accuracy."""
+        return self.record is not None and stopped_early(self.epochs, self.record.recipe)
 
     @property
     def seconds(self) -> float:
@@ -58,11 +63,15 @@ class Run:
         return sum(epoch.seconds for epoch in self.epochs)
 
     @property
-    def order(self) -> tuple[bool, str, bool, float, float, str]:
-        """Sorts runs: by data set, the best first; broken ones last."""
-        accuracy, loss = self.best.rank if self.best else (0.0, 0.0)
+    def order(self) -> tuple[bool, str, bool, float, float, float, float, str]:
+        """Sorts runs by data set, the best by validation first, then by their tests those without; broken ones last."""
         dataset = self.record.dataset if self.record else ""
-        return self.state == "broken", dataset, not self.epochs, -accuracy, -loss, self.path.name
+        chosen = self.chosen
+        (valid, valid_loss), (test, test_loss) = (
+            (chosen.rank("validation"), chosen.rank("test")) if chosen else ((0.0, 0.0), (0.0, 0.0))
+        )
+        head = self.state == "broken", dataset, not self.epochs
+        return *head, -valid, -valid_loss, -test, -test_loss, self.path.name
 
 
 def list_runs(folder: Path) -> list[Run]:
@@ -102,8 +111,7 @@ def read_run(path: Path) -> Run:
         return Run(path, "running", record, epochs, parameters)
     if run.divergence.is_file():
         return Run(path, "diverged", record, epochs, parameters, read_text(run.divergence).strip())
-    is_done = bool(epochs) and epochs[-1].epoch >= record.recipe.epochs
-    return Run(path, "finished" if is_done else "interrupted", record, epochs, parameters)
+    return Run(path, "finished" if is_complete(epochs, record.recipe) else "interrupted", record, epochs, parameters)
 
 
 def count_parameters(path: Path) -> int:

@@ -78,8 +78,10 @@ def scalars(epoch: Epoch) -> dict[str, float]:
     """The names under which TensorBoard shows what was measured; what stands before `/` is a group."""
     found = {
         "loss/train": epoch.train_loss,
+        "loss/validation": epoch.validation_loss,
         "loss/test": epoch.test_loss,
         "accuracy/train": epoch.train_accuracy,
+        "accuracy/validation": epoch.validation_accuracy,
         "accuracy/test": epoch.test_accuracy,
         "learning rate": epoch.lr,
         "images per second": epoch.images_per_second,

@@ -25,10 +25,11 @@ def load(dataset: DataSet, folder: Path) -> Split | ImageFiles:
     No data folder is needed. Raises UsageError when the folder is not there, or a file is no image.
     """
     found = look_at_folder(dataset.name.removeprefix(FOLDER))
-    train, test = found.train_samples, found.test_samples
-    if fits(dataset, [*train, *test]):
-        return Split(read_images(train, dataset), read_images(test, dataset))
-    return ImageFiles(train, test)
+    train, test, validation = found.train_samples, found.test_samples, found.validation_samples
+    if not fits(dataset, [*train, *test, *(validation or ())]):
+        return ImageFiles(train, test, validation)
+    kept = None if validation is None else read_images(validation, dataset)
+    return Split(read_images(train, dataset), read_images(test, dataset), kept)
 
 
 def fits(dataset: DataSet, samples: Sequence[Sample]) -> bool:

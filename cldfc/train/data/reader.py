@@ -26,13 +26,16 @@ def load_images(dataset: DataSet, folder: Path) -> Split | ImageFiles:
         raise
     except Exception as error:
         raise broken(dataset, in_one_line(error)) from error
+    if not isinstance(found, Split | ImageFiles):
+        raise broken(dataset, f"`load` gives a {type(found).__name__}, neither a Split nor ImageFiles")
+    if (found.validation is not None) != dataset.has_validation:
+        has, says = ("images", "none") if found.validation is not None else ("no images", "some")
+        raise broken(dataset, f"`load` gives {has} for validation, and the entry says that there are {says}")
     if isinstance(found, Split):
         for images in found:
-            check_images(images, dataset)
-        return found
-    if isinstance(found, ImageFiles):
-        return found
-    raise broken(dataset, f"`load` gives a {type(found).__name__}, neither a Split nor ImageFiles")
+            if images is not None:
+                check_images(images, dataset)
+    return found
 
 
 def check_images(images: Images, dataset: DataSet) -> None:

@@ -21,6 +21,7 @@ from cldfc.train.data.class_folders import Sample
 from cldfc.train.data.pictures import UNREADABLE, open_picture
 from cldfc.train.device import Device
 from cldfc.train.images import ImageFiles, Images
+from cldfc.train.metrics import Part, tested_parts
 from cldfc.train.recipe import Recipe
 from cldfc.train.share import WHOLE, Share
 
@@ -57,10 +58,17 @@ class Stream:
         cut = random_cut(self.dataset, self.recipe)
         return self.read(Files(self.files.train, cut, (self.recipe.seed, epoch), self.dataset.shape[0]), shown)
 
-    def test_batches(self) -> Iterator[Images]:
-        """All test images of the share: scaled, and cut in the centre."""
-        shown = filter(len, map(self.share.of, self.batches_of(range(len(self.files.test)))))
-        files = Files(self.files.test, centre_cut(self.dataset), (0, 0), self.dataset.shape[0])
+    @property
+    def parts(self) -> Sequence[Part]:
+        """The parts that a network is tested on."""
+        return tested_parts(self.files.validation is not None)
+
+    def test_batches(self, part: Part = "test") -> Iterator[Images]:
+        """All images of a part, of the share: scaled, and cut in the centre."""
+        samples = self.files.validation if part == "validation" else self.files.test
+        assert samples is not None
+        shown = filter(len, map(self.share.of, self.batches_of(range(len(samples)))))
+        files = Files(samples, centre_cut(self.dataset), (0, 0), self.dataset.shape[0])
         return self.read(files, list(shown))
 
     def batches_of(self, order: Sequence[int]) -> list[Sequence[int]]:
@@ -69,6 +77,8 @@ class Stream:
 
     def read(self, files: Files, shown: Sequence[Sequence[int]]) -> Iterator[Images]:
         """Batches of some files by their numbers, on the device. Raises UsageError when one cannot be read."""
+        if not shown:
+            return
         workers = min((os.cpu_count() or 1) // self.share.count, MOST_WORKERS, len(shown))
         for pixels, labels, unreadable in batches(files, shown, max(1, workers), self.device.kind == "cuda"):
             if unreadable:

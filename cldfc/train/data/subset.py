@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import torch
 from torch import Generator, Tensor
 
@@ -21,9 +23,9 @@ def used_for_training(found: Split | ImageFiles, dataset: DataSet, recipe: Recip
     if recipe.images > len(found.train):
         raise too_many(recipe.images, len(found.train), dataset)
     if isinstance(found, Split):
-        return found._replace(train=found.train[draw_stratified(found.train.labels, recipe.images)])
+        return replace(found, train=found.train[draw_stratified(found.train.labels, recipe.images)])
     numbers = draw_stratified(torch.tensor([sample.label for sample in found.train]), recipe.images)
-    return found._replace(train=[found.train[int(number)] for number in numbers])
+    return replace(found, train=[found.train[int(number)] for number in numbers])
 
 
 def told_of(dataset: DataSet, recipe: Recipe) -> DataSet:

@@ -1,0 +1,59 @@
+"""The part of the training images that a recipe keeps for validation."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from cldfc.diagnostics import UsageError
+from cldfc.train.catalogue import FOLDER, DataSet, is_folder
+from cldfc.train.data.class_folders import look_at_folder
+from cldfc.train.data.stratify import draw_part
+from cldfc.train.recipe import Recipe
+
+
+def check_validation(dataset: DataSet, recipe: Recipe) -> None:
+    """Raises UsageError for a hold-out beside images for validation, and for patience without any."""
+    if recipe.holdout and dataset.has_validation:
+        raise UsageError(
+            f"`{dataset.name}` has images for validation already, so none are held out",
+            "leave `--holdout` out",
+        )
+    if recipe.patience and not (recipe.holdout or dataset.has_validation):
+        raise UsageError(
+            f"`--patience` looks at images for validation, and there are none in `{dataset.name}`",
+            "give `--holdout 0.1`, too: a tenth of the training images is then kept for validation",
+        )
+
+
+def with_holdout(dataset: DataSet, recipe: Recipe) -> DataSet:
+    """A data set that says which of its training images a recipe keeps for validation."""
+    if not recipe.holdout:
+        return dataset
+    share = f"{100 * recipe.holdout:g} %"
+    sentence = (
+        f"Of the training images {share} of each class, drawn at random (seed {recipe.seed}), are for validation."
+    )
+    changes = {"split": f"{dataset.split} {sentence}"}
+    if is_folder(dataset.name):
+        changes["fingerprint"] = look_at_folder(dataset.name.removeprefix(FOLDER)).fingerprint
+    return dataset.model_copy(update=changes)
+
+
+def held_out(labels: Sequence[int], dataset: DataSet, recipe: Recipe) -> list[int]:
+    """The numbers of the training images, of these classes, that are kept for validation. Raises UsageError."""
+    names = dataset.class_names or tuple(map(str, range(dataset.classes)))
+    return draw_part(labels, names, recipe.holdout, recipe.seed, f"the training images of `{dataset.name}`")
+
+
+def count_training_images(dataset: DataSet, recipe: Recipe) -> int:
+    """How many images there are to train on, without reading any; raises UsageError when none can be held out.
+
+    Of data sets other than class folders the classes are taken to be large enough for the share.
+    """
+    count = dataset.images[0]
+    if not recipe.holdout or not count:
+        return count
+    if is_folder(dataset.name):
+        samples = look_at_folder(dataset.name.removeprefix(FOLDER)).train_samples
+        return count - len(held_out([sample.label for sample in samples], dataset, recipe))
+    return count - max(round(recipe.holdout * count), dataset.classes)
