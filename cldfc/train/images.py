@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -34,27 +33,34 @@ class Images:
         return Images(self.pixels.to(device), self.labels.to(device))
 
 
-class Split(NamedTuple):
-    """The images of a data set to train on, and those to test on."""
+@dataclass(frozen=True, slots=True)
+class Split:
+    """The images of a data set to train on, those to test on, and those that epochs are chosen by, if there are any."""
 
     train: Images
     test: Images
     validation: Images | None = None
-    """Those that epochs are chosen by, if there are any."""
+
+    def __iter__(self) -> Iterator[Images]:
+        """The parts that there are."""
+        return iter([self.train, self.test] if self.validation is None else [self.train, self.test, self.validation])
 
     def to(self, device: torch.device) -> Split:
         """The same images on a device."""
-        validation = None if self.validation is None else self.validation.to(device)
-        return Split(self.train.to(device), self.test.to(device), validation)
+        return Split(*(images.to(device) for images in self))
 
 
-class ImageFiles(NamedTuple):
-    """The files of the images to train on, and of those to test on: read, and cut to size, as they are needed."""
+@dataclass(frozen=True, slots=True)
+class ImageFiles:
+    """The files of the images of a data set: read, and cut to size, as they are needed."""
 
     train: Sequence[Sample]
     test: Sequence[Sample]
     validation: Sequence[Sample] | None = None
-    """Those that epochs are chosen by, if there are any."""
+
+    def __iter__(self) -> Iterator[Sequence[Sample]]:
+        """The parts that there are."""
+        return iter([self.train, self.test] if self.validation is None else [self.train, self.test, self.validation])
 
 
 def standardise(pixels: Tensor, dataset: DataSet) -> Tensor:

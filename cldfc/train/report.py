@@ -60,7 +60,7 @@ def about(account: Account) -> tuple[str, str]:
     """How the run stands, and when that was so."""
     record, done, all_epochs = account.record, len(account.epochs), account.record.recipe.epochs
     now = in_utc(datetime.now(UTC))
-    early = " early" if account.state == "finished" and done < all_epochs else ""
+    early = " early" if stopped_early(account.epochs, record.recipe) else ""
     return (
         f"{account.state}{early}: {done} of {all_epochs} epoch{'s' * (all_epochs > 1)} done, as of {now}",
         f"trained with torch {record.torch} on {record.device}",

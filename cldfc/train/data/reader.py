@@ -33,8 +33,7 @@ def load_images(dataset: DataSet, folder: Path) -> Split | ImageFiles:
         raise broken(dataset, f"`load` gives {has} for validation, and the entry says that there are {says}")
     if isinstance(found, Split):
         for images in found:
-            if images is not None:
-                check_images(images, dataset)
+            check_images(images, dataset)
     return found
 
 
