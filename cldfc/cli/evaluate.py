@@ -29,7 +29,7 @@ def evaluate(
     ] = None,
     part: Annotated[
         Literal["test", "validation"],
-        typer.Option("--on", help="Which images: those to test on, or those that the epoch was chosen by."),
+        typer.Option("--on", metavar="PART", help="`test`, or `validation`: the images that the epoch was chosen by."),
     ] = "test",
     as_trained: Annotated[
         bool, typer.Option("--as-trained", help="The module of the training: exactly the recorded accuracy.")
@@ -60,7 +60,7 @@ def evaluate(
             print("torch.compile takes about half a minute", file=sys.stderr)
         folder = data_dir or DATA_DIR
         fast = None if as_trained else evaluate_fast(run, folded_network, folder, data, compiled, part)
-        differs = fast is None or not (fast.recorded is None or fast.agrees)
+        differs = fast is None or not (fast.recorded_accuracy is None or fast.agrees)
         exact = evaluate_run(run, recompile, folder, data, part) if differs else None
         if as_json:
             print(json.dumps(evaluation_as_data(exact, fast), ensure_ascii=False, indent=2))
@@ -132,5 +132,5 @@ def evaluation_as_data(exact: Evaluation | None, fast: Evaluation | None) -> dic
         f"recorded_{part}_accuracy": found.recorded_accuracy,
         "recorded_epoch": recorded.epoch if recorded else None,
         "chosen_by": found.record.chosen_by,
-        "agrees": found.agrees if recorded else None,
+        "agrees": None if found.recorded_accuracy is None else found.agrees,
     }

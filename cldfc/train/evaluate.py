@@ -58,7 +58,7 @@ class Evaluation:
 
     @property
     def recorded_accuracy(self) -> float | None:
-        """The accuracy that the run recorded; None on images of another data set."""
+        """The accuracy that the run recorded; None on images that it was not tested on."""
         return self.recorded and self.recorded.accuracy_on(self.part)
 
     @property

@@ -96,7 +96,7 @@ def test_the_table_and_the_remarks(folder: Path) -> None:
     head, first, second, *_, last = result.stdout.splitlines()
     assert head.split() == ["run", "model", "data", "params", "epochs", "validation", "test", "time", "state"]
     assert first.split()[:3] == ["digits", "Tiny", "digits"]
-    assert second.split()[:7] == ["half", "Small", "fake:1x8x8:10", "1.82", "k", "2/4", "90.00%"]
+    assert second.split()[:3] == ["half", "Small", "fake:1x8x8:10"] and "2/4              90.00%  " in second
     assert second.endswith("interrupted")
     assert last.split() == ["emptied", "broken"]
     assert f"{folder / 'edited'} is broken: " in result.stderr and "class_name: Field required" in result.stderr

@@ -29,10 +29,8 @@ def with_holdout(dataset: DataSet, recipe: Recipe) -> DataSet:
     """A data set that says which of its training images a recipe keeps for validation."""
     if not recipe.holdout:
         return dataset
-    share = f"{100 * recipe.holdout:g} %"
-    sentence = (
-        f"Of the training images {share} of each class, drawn at random (seed {recipe.seed}), are for validation."
-    )
+    whole, share = "them" if recipe.images else "the training images", f"{100 * recipe.holdout:g} %"
+    sentence = f"Of {whole} {share} of each class, drawn at random (seed {recipe.seed}), are for validation."
     changes = {"split": f"{dataset.split} {sentence}"}
     if is_folder(dataset.name):
         changes["fingerprint"] = look_at_folder(dataset.name.removeprefix(FOLDER)).fingerprint
@@ -48,12 +46,12 @@ def held_out(labels: Sequence[int], dataset: DataSet, recipe: Recipe) -> list[in
 def count_training_images(dataset: DataSet, recipe: Recipe) -> int:
     """How many images there are to train on, without reading any; raises UsageError when none can be held out.
 
-    Of data sets other than class folders the classes are taken to be large enough for the share.
+    Other classes than those of folders, and where only some images are used, are taken to be large enough for the share.
     """
-    count = dataset.images[0]
+    count = recipe.images or dataset.images[0]
     if not recipe.holdout or not count:
         return count
-    if is_folder(dataset.name):
+    if is_folder(dataset.name) and not recipe.images:
         samples = look_at_folder(dataset.name.removeprefix(FOLDER)).train_samples
         return count - len(held_out([sample.label for sample in samples], dataset, recipe))
     return count - max(round(recipe.holdout * count), dataset.classes)
