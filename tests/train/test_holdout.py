@@ -25,11 +25,12 @@ from cldfc.diagnostics import UsageError
 from cldfc.train.catalogue import DataSet, find
 from cldfc.train.checkpoint_folder import list_checkpoints
 from cldfc.train.compiled import Compiled
-from cldfc.train.data.holdout import check_validation, count_training_images
+from cldfc.train.data.holdout import check_validation, count_training_images, with_holdout
 from cldfc.train.data.loader import Resident, open_loader
 from cldfc.train.data.reader import load_images
 from cldfc.train.data.stratify import draw_part
 from cldfc.train.data.stream import Stream
+from cldfc.train.data.subset import told_of
 from cldfc.train.device import Device
 from cldfc.train.evaluate import evaluate_run
 from cldfc.train.images import ImageFiles, Split
@@ -99,6 +100,15 @@ def test_digits_held_out_are_training_digits() -> None:
     assert torch.equal(loader.test.pixels, split.test.pixels)
     batches = [batch.labels for batch in loader.test_batches("validation")]
     assert torch.equal(torch.cat(batches), loader.validation.labels)
+
+
+def test_of_the_images_that_are_used_some_are_held_out() -> None:
+    dataset, recipe = find("digits"), change_recipe(find("digits").recipe, {"images": 500, "holdout": 0.2})
+    loader = open_loader(dataset, recipe, CPU, Path())
+    assert isinstance(loader, Resident) and loader.validation is not None
+    assert (len(loader.train), len(loader.validation)) == (400, 100) and count_training_images(dataset, recipe) == 400
+    told = with_holdout(told_of(dataset, recipe), recipe).split
+    assert told.endswith("of each class. Of them 20 % of each class, drawn at random (seed 0), are for validation.")
 
 
 def test_what_does_not_go_together() -> None:

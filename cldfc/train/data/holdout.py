@@ -46,7 +46,7 @@ def held_out(labels: Sequence[int], dataset: DataSet, recipe: Recipe) -> list[in
 def count_training_images(dataset: DataSet, recipe: Recipe) -> int:
     """How many images there are to train on, without reading any; raises UsageError when none can be held out.
 
-    Other classes than those of folders, and where only some images are used, are taken to be large enough for the share.
+    Of class folders the images are counted; classes of other data sets are taken to be large enough for the share.
     """
     count = recipe.images or dataset.images[0]
     if not recipe.holdout or not count:
