@@ -22,6 +22,7 @@ OTHER = Recipe(
     optimizer="adamw",
     momentum=0.5,
     weight_decay=1e-20,
+    images=5,
     clip=None,
     label_smoothing=0.3,
     shift_rows=1,
@@ -41,7 +42,7 @@ def file(tmp_path: Path) -> Path:
 def test_there_and_back(recipe: Recipe, file: Path) -> None:
     """Read on top of another recipe, of which nothing is left."""
     file.write_text(as_toml(recipe, dict.fromkeys(Recipe.model_fields, "as it is")), encoding="utf-8")
-    base = Recipe(epochs=1, batch=9, lr=9, clip=9)
+    base = Recipe(epochs=1, batch=9, lr=9, images=9, clip=9)
     assert change_recipe(base, read_recipe(file).changes) == recipe
 
 
