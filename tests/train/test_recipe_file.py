@@ -68,7 +68,7 @@ def test_every_field_has_its_place(file: Path) -> None:
         ("epochs = 1\nflip = 1", "my.toml, line 3: `flip` cannot be 1: Input should be a valid boolean", "mirrored"),
         ("seed = true", "my.toml, line 2: `seed` cannot be True: Input should be a valid integer", "`seed`: Where"),
         ("lr = nan", "my.toml, line 2: `lr` cannot be nan", "`lr`: Learning rate"),
-        ("weight_decay = inf", "my.toml, line 2: `weight_decay` cannot be inf", "`weight_decay`: Pull"),
+        ("weight_decay = inf", "my.toml, line 2: `weight_decay` cannot be inf", "`weight_decay`: Weight decay"),
         ("clip = -inf", "my.toml, line 2: `clip` cannot be -inf", "`clip`: Largest"),
         ("batch = 1", "my.toml, line 2: `batch` cannot be 1: Input should be greater", "`batch`: Images per step"),
         ("lr = 1979-05-27", "my.toml, line 2: `lr` cannot be datetime.date", "`lr`: Learning rate"),
