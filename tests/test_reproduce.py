@@ -160,8 +160,9 @@ def test_the_tables_on_another_data_set(tmp_path, monkeypatch):
     assert result.exit_code == 0
     text = result.stdout
     assert re.search(rf"network +parameters +{FAKE} +paper, cifar10 +paper, cifar100\n", text)
-    said = "c = 2, 2, 2, 2 channels; 1 epoch, learning rate 0.1; batches of 128, weight decay 0.0001; no warm-up"
-    assert f"{FAKE}: {said}" in text and "256 of 1,024 training images" in text
+    said = "channels c = 2, 2, 2, 2; 1 epoch, learning rate 0.1; batches of 128, weight decay 0.0001; no warm-up"
+    in_one_line = " ".join(text.split())
+    assert f"{FAKE}: {said}" in in_one_line and "256 of 1,024 training images" in in_one_line
     (table,) = json.loads(reproduce(*arguments, "--json").stdout)
     accuracies = [row["accuracies"][FAKE]["values"] for row in table["rows"]]
     both = [value["comparison"] for value in table["comparisons"]]
