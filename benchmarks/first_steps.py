@@ -50,7 +50,7 @@ NARROW = "c = 16, 32, 64, 128"
 FULL_WIDTH = ("preact18_Al", "fbresnet-A-sBs", "preact34_Al")
 STEPS, STEPS_FULL_WIDTH = 300, 100
 LAST = 50
-HEADS = ("network", "scores at the start", f"loss, last {LAST} steps", f"accuracy, last {LAST} steps")
+HEADS = ("network", "scores", f"loss, last {LAST} steps", f"accuracy, last {LAST} steps")
 
 Result = dict[str, object]
 

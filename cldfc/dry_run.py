@@ -36,12 +36,12 @@ def origins_of(plan: Plan, given: Mapping[str, str]) -> dict[str, str]:
 def plan_as_data(plan: Plan, given: Mapping[str, str], output: Path | None, data_dir: Path | None) -> dict[str, object]:
     """A training as plain data; `folder` is the run folder that it would make. torch is loaded here."""
     from cldfc.train.batches import steps_per_epoch
-    from cldfc.train.data.subset import told_of, too_many
+    from cldfc.train.data.subset import check_used, told_of
     from cldfc.train.device import choose_device
 
-    there, used = plan.dataset.images[0], plan.recipe.images or plan.dataset.images[0]
-    if there and used > there:
-        raise too_many(used, there, plan.dataset)
+    there, used = plan.dataset.images[0], plan.recipe.images
+    if used is not None and there:
+        check_used(used, there, plan.dataset)
     steps = steps_per_epoch(count_training_images(plan.dataset, plan.recipe), plan.recipe)
     written, cost = plan.written, cost_of_network(plan.graph)
     model = ascii_name(plan.graph.program.model)

@@ -44,7 +44,7 @@ def reproduce(
         typer.Option(
             "--rows",
             metavar="PATTERN",
-            help="Only the rows whose spec matches, such as 'resnet18*'; may be repeated.",
+            help="Only the rows whose spec matches, such as 'resnet18*'.",
             show_default=False,
         ),
     ] = None,

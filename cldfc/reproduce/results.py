@@ -12,6 +12,7 @@ from cldfc.reproduce.networks import network_of
 from cldfc.reproduce.recipes import find_dataset, widths_of
 from cldfc.reproduce.runs import Wanted, accuracy_of, is_finished, run_of
 from cldfc.reproduce.tables import Row, Table
+from cldfc.train.recipe import Recipe
 
 NONE = "–"
 
@@ -129,19 +130,26 @@ def how_trained(wanted: Wanted, table: Table, dataset: str) -> str:
     """What a reader has to know of trainings that are not the paper's: what is common to all rows."""
     recipes = [run_of(wanted, table, row, dataset, 0).recipe for row in table.rows]
     recipe, known = recipes[0], find_dataset(dataset).images
-    is_stepwise = recipe.schedule == "step" and recipe.drop_every < recipe.epochs
-    drops = f", divided by {recipe.drop_by:g} every {epochs_in_words(recipe.drop_every)}" if is_stepwise else ""
     decays = " or ".join(f"{decay:g}" for decay in dict.fromkeys(recipe.weight_decay for recipe in recipes))
     said = [
-        *([f"{widths_of(dataset)} channels"] if wanted.is_miniature else []),
-        f"{epochs_in_words(recipe.epochs)}, learning rate {recipe.lr:g}{drops}",
+        *([f"channels {widths_of(dataset)}"] if wanted.is_miniature else []),
+        f"{epochs_in_words(recipe.epochs)}, learning rate {recipe.lr:g}{fall_of(recipe)}",
         f"batches of {recipe.batch}, weight decay {decays}",
-        f"warm-up over {recipe.warmup:.0%} of the steps" if recipe.warmup else "no warm-up",
+        f"warm-up over {100 * recipe.warmup:g} % of the steps" if recipe.warmup else "no warm-up",
         "no clipping" if recipe.clip is None else f"gradients clipped at {recipe.clip:g}",
     ]
     if recipe.images:
         said.append(f"{recipe.images:,} of {known[0]:,} training images, drawn once with equal shares of each class")
     return textwrap.fill(f"{dataset}: {'; '.join(said)}", WIDTH, break_long_words=False, break_on_hyphens=False)
+
+
+def fall_of(recipe: Recipe) -> str:
+    """How the learning rate of a recipe falls, if it does."""
+    if recipe.schedule == "cosine":
+        return ", to 0 along half a cosine"
+    if recipe.drop_every >= recipe.epochs:
+        return ""
+    return f", divided by {recipe.drop_by:g} every {epochs_in_words(recipe.drop_every)}"
 
 
 def epochs_in_words(count: int) -> str:

@@ -82,7 +82,8 @@ def train_at_once(
 
 def begin_work(jobs: int) -> None:
     """Prepare a process that trains for another one, and ends with it or at Ctrl-C."""
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
     Thread(target=end_with_parent, daemon=True).start()
     import torch
 

@@ -50,7 +50,7 @@ class Recipe(BaseModel):
     """Weight decay of every parameter, relative to the learning rate."""
 
     images: int | None = Field(default=None, ge=1)
-    """Training images that are used: so many, drawn once with equal shares of each class; all without a number."""
+    """Training images that are used, drawn once with equal shares of each class; all are without a number."""
 
     clip: float | None = Field(default=1.0, gt=0)
     """Largest Euclidean norm of the whole gradient; a longer one is shortened to it, none is without a number."""

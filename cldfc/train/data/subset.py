@@ -16,12 +16,11 @@ from cldfc.train.recipe import Recipe
 def used_for_training(found: Split | ImageFiles, dataset: DataSet, recipe: Recipe) -> Split | ImageFiles:
     """The images of a data set, of those to train on only as many as the recipe uses.
 
-    Raises UsageError when there are fewer.
+    Raises UsageError when there are fewer, or more classes.
     """
     if recipe.images is None:
         return found
-    if recipe.images > len(found.train):
-        raise too_many(recipe.images, len(found.train), dataset)
+    check_used(recipe.images, len(found.train), dataset)
     if isinstance(found, Split):
         return replace(found, train=found.train[draw_stratified(found.train.labels, recipe.images)])
     numbers = draw_stratified(torch.tensor([sample.label for sample in found.train]), recipe.images)
@@ -52,9 +51,15 @@ def draw_stratified(labels: Tensor, count: int) -> Tensor:
     return order[place.argsort(stable=True)[:count]].sort().values
 
 
-def too_many(wanted: int, there: int, dataset: DataSet) -> UsageError:
-    """The error for a recipe that uses more images than there are."""
-    return UsageError(
-        f"recipe: `images` is {wanted:,}, but `{dataset.name}` has {there:,} images to train on",
-        "write a smaller number, or leave `images` out to use them all",
-    )
+def check_used(wanted: int, there: int, dataset: DataSet) -> None:
+    """Raises UsageError when fewer images are there to train on than are wanted, or fewer are wanted than classes."""
+    if wanted > there:
+        raise UsageError(
+            f"recipe: `images` is {wanted:,}, but `{dataset.name}` has {there:,} images to train on",
+            "write a smaller number, or leave `images` out to use them all",
+        )
+    if wanted < dataset.classes:
+        raise UsageError(
+            f"recipe: `images` is {wanted:,}, but `{dataset.name}` has {dataset.classes:,} classes",
+            "write a number that has room for an image of each class",
+        )
