@@ -7,7 +7,7 @@ SPEC ?= preact18_Al
 RUN := runs/$(SPEC)-$(shell date +%Y%m%d-%H%M%S)
 QUIET := --quiet --disable-pip-version-check
 
-.PHONY: demo test check docs links golden fuzz torture bench grammar seeds clean
+.PHONY: demo test check data docs links golden fuzz torture bench grammar seeds clean
 
 demo: $(INSTALLED)
 	@mkdir -p runs
@@ -27,6 +27,10 @@ check: $(INSTALLED)
 	@$(BIN)/ruff check --quiet
 	@$(BIN)/pyright --pythonpath $(BIN)/python --warnings >.venv/pyright.log || { cat .venv/pyright.log; exit 1; }
 	@$(BIN)/lint-imports >.venv/lint-imports.log || { cat .venv/lint-imports.log; exit 1; }
+
+# Fashion-MNIST, 31 MB: copied from Debian's package, which root installs where there is one, else fetched.
+data: $(INSTALLED)
+	@$(BIN)/python -m cldfc.train.data.obtain
 
 # The book of docs/, in build/docs. A warning is an error, and so is a link that leads nowhere.
 docs: .venv/docs

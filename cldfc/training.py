@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -51,6 +51,8 @@ class Surroundings:
     """Shows how the training goes."""
     tensorboard: bool = False
     """Whether measurements are written for TensorBoard, too."""
+    trust_files: bool = False
+    """Whether files are read that are not the published ones."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +80,13 @@ def plan_run(spec: Path, data: str, task: Task, changes: Mapping[str, object]) -
     recipe = changed_recipe(default_recipe(dataset, written.convolutions), changes)
     check_validation(dataset, recipe)
     return Plan(graph, whole_text(source, task), dataset, recipe, written)
+
+
+def trusting_plan(plan: Plan, around: Surroundings) -> Plan:
+    """The plan with the data set that trusts the files that are there. Raises UsageError when they cannot be read."""
+    from cldfc.train.data.trust import trust_files
+
+    return replace(plan, dataset=trust_files(plan.dataset, around.data_dir or DATA_DIR))
 
 
 def input_of(source: Source, task: Task) -> Shape:
@@ -118,6 +127,8 @@ def start_run(
             around.say(note)
         if plan.recipe.compile and setting.processes.is_first:
             around.say("torch.compile: the first step takes half a minute or more")
+        if around.trust_files:
+            plan = trusting_plan(plan, around)
         compiled = compiled_from(plan.graph, plan.spec_text)
         result = train_network(compiled, plan.dataset, plan.recipe, output, setting)
     return result if setting.processes.is_first else None

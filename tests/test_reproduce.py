@@ -420,7 +420,7 @@ def test_without_data_rows_are_built_and_torch_is_not_loaded(tmp_path):
 
 
 def test_an_incomplete_folder_is_named(tmp_path):
-    first, second = (tmp_path / file.name for file in find("mnist").files[:2])
+    first, second = (tmp_path / file.place for file in find("mnist").files[:2])
     first.parent.mkdir(parents=True)
     first.touch()
     result = reproduce("table2", "--data-dir", str(tmp_path))

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from cldfc.cli.completion import complete_data
-from cldfc.cli.options import DataDir, Json, RunPath, errors
+from cldfc.cli.options import DataDir, Json, RunPath, TrustFiles, errors
 from cldfc.diagnostics import UsageError
 
 if TYPE_CHECKING:
@@ -38,6 +38,7 @@ def evaluate(
         bool, typer.Option("--compile", help="With torch.compile, which takes half a minute first.")
     ] = False,
     data_dir: DataDir = None,
+    trust_files: TrustFiles = False,
     as_json: Json = False,
 ) -> None:
     """Test the weights of a run again, from its folder alone.
@@ -59,9 +60,9 @@ def evaluate(
         if compiled:
             print("torch.compile takes about half a minute", file=sys.stderr)
         folder = data_dir or DATA_DIR
-        fast = None if as_trained else evaluate_fast(run, folded_network, folder, data, compiled, part)
+        fast = None if as_trained else evaluate_fast(run, folded_network, folder, data, compiled, part, trust_files)
         differs = fast is None or not (fast.recorded_accuracy is None or fast.agrees)
-        exact = evaluate_run(run, recompile, folder, data, part) if differs else None
+        exact = evaluate_run(run, recompile, folder, data, part, trust_files) if differs else None
         if as_json:
             print(json.dumps(evaluation_as_data(exact, fast), ensure_ascii=False, indent=2))
         else:

@@ -36,6 +36,9 @@ DataDir = Annotated[
         "--data-dir", metavar="DIR", help="Where the files of data sets are; `data` by default.", show_default=False
     ),
 ]
+TrustFiles = Annotated[
+    bool, typer.Option("--trust-files", help="Read files that are not the published ones, and record it.")
+]
 Download = Annotated[bool, typer.Option("--download", help="Fetch the files of the data set that are missing.")]
 
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from cldfc.cli.completion import complete_data
-from cldfc.cli.options import Classes, DataDir, Download, Input, Json, Lets, Ties, errors, say
+from cldfc.cli.options import Classes, DataDir, Download, Input, Json, Lets, Ties, TrustFiles, errors, say
 from cldfc.diagnostics import UsageError
 from cldfc.task import read_task
 
@@ -34,7 +34,8 @@ def train(
         str | None,
         typer.Option(
             metavar="NAME",
-            help="`digits`, `mnist`, `cifar10`, `cifar100`, `imagenet`, or `folder:PATH` with images in class folders.",
+            help="`digits`, `mnist`, `fashion_mnist`, `kmnist`, `svhn`, `cifar10`, `cifar100`, `imagenet`; "
+            "or `folder:PATH` with images in class folders, or `idx:PATH` with IDX files.",
             autocompletion=complete_data,
             show_default=False,
         ),
@@ -91,6 +92,7 @@ def train(
     classes: Classes = None,
     data_dir: DataDir = None,
     download: Download = False,
+    trust_files: TrustFiles = False,
     save_minutes: Annotated[
         float, typer.Option(min=0, help="Minutes within an epoch after which the state is saved.")
     ] = 10,
@@ -121,22 +123,24 @@ def train(
             raise UsageError("`--quiet` and `--json` contradict each other", "give one of them")
         from cldfc.train.command import command_line
         from cldfc.train.tensorboard import require_tensorboard
-        from cldfc.training import Surroundings, plan_run, resume_run, start_run
+        from cldfc.training import Surroundings, plan_run, resume_run, start_run, trusting_plan
 
         if tensorboard:
             require_tensorboard()
         show = shown(quiet, as_json)
-        around = Surroundings(data_dir, download, save_minutes, ignore if quiet else say, say, show, tensorboard)
+        heard = ignore if quiet else say
+        around = Surroundings(data_dir, download, save_minutes, heard, say, show, tensorboard, trust_files)
         recipe, given = merged(recipe_file, options)
         if resume:
-            refuse({**made_with, "--dry-run": dry_run})
+            refuse({**made_with, "--dry-run": dry_run, "--trust-files": trust_files})
             result = resume_run(resume, recipe if data is None else {**recipe, "dataset": data}, around)
         else:
             if spec is None or data is None:
                 raise UsageError("SPEC or `--data` is missing", "`cldfc train SPEC --data NAME`, or `--resume RUN`")
             task = read_task(let or (), tie or (), input, classes)
             if dry_run:
-                show_plan(plan_run(spec, data, task, recipe), given, output, data_dir, as_json)
+                plan = plan_run(spec, data, task, recipe)
+                show_plan(trusting_plan(plan, around) if trust_files else plan, given, output, data_dir, as_json)
                 return
             result = start_run(spec, data, task, recipe, output, command_line(sys.argv[1:], os.environ), around)
         if result is not None:

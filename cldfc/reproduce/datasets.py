@@ -46,5 +46,5 @@ def fetch_or_look(
     if download and not dataset.folders:
         fetch_missing(dataset, data_dir or DATA_DIR, say)
     if data_dir is None and not download and not is_named:
-        return [*(file.name for file in dataset.files), *dataset.folders]
+        return [*(file.place for file in dataset.files), *dataset.folders]
     return missing(dataset, data_dir or DATA_DIR)

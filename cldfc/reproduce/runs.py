@@ -85,7 +85,7 @@ def is_finished(run: Run) -> bool:
     if other:
         raise UsageError(
             f"`{run.folder}` was trained with another {other}",
-            "give another folder with `--output`, or delete this one",
+            "give another folder with `--output`",
         )
     return True
 

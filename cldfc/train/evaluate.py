@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from time import perf_counter
 
@@ -12,6 +12,7 @@ from torch import nn
 
 from cldfc.diagnostics import UsageError
 from cldfc.train.catalogue import DATA_DIR, DataSet, find
+from cldfc.train.data.trust import trust_files
 from cldfc.train.files import read_text
 from cldfc.train.freeze import freeze
 from cldfc.train.images import standardise
@@ -93,17 +94,21 @@ def evaluate_run(
     data_dir: Path = DATA_DIR,
     data: str | None = None,
     part: Part = "test",
+    is_trusting: bool = False,
 ) -> Evaluation:
     """Test the weights of a run in the way the run did, on its data set unless `data` names another one.
 
     `source_for` compiles the spec in the folder for the recorded data set: the folder may come
     from somebody else, so the source stored in it is not run. The accuracy is the recorded one
-    exactly on the same device. Raises UsageError when the folder is not that of a run, or the data
-    set does not fit, is not in `data_dir`, or does not have the part.
+    exactly on the same device. With `is_trusting`, files are read that are not the published
+    ones. Raises UsageError when the folder is not that of a run, or the data set does not fit, is
+    not in `data_dir`, or does not have the part.
     """
     run = RunFolder(folder)
     record = read_record(run)
     tested = tested_on(run, record, data, part)
+    if is_trusting:
+        tested = replace(tested, dataset=trust_files(tested.dataset, data_dir))
     network = build_network(source_for(read_text(run.spec), record), record.class_name)
     check_fit(network, tested.dataset)
     load_weights(network, run.weights)
@@ -118,6 +123,7 @@ def evaluate_fast(
     data: str | None = None,
     is_compiled: bool = False,
     part: Part = "test",
+    is_trusting: bool = False,
 ) -> Evaluation:
     """The same with a folded network, as fast as the device allows; the last bits, and so a few images, may differ.
 
@@ -127,6 +133,8 @@ def evaluate_fast(
     run = RunFolder(folder)
     record = read_record(run)
     tested = tested_on(run, record, data, part)
+    if is_trusting:
+        tested = replace(tested, dataset=trust_files(tested.dataset, data_dir))
     network = network_of(run, record)
     check_fit(network, tested.dataset)
     task = prepare(network, tested.dataset, change_recipe(tested.recipe, {"batch": BATCH}), data_dir)

@@ -14,9 +14,10 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from cldfc.diagnostics import UsageError
 from cldfc.files import write_file
-from cldfc.train.catalogue import CLASS_FOLDERS, FOLDER, UNKNOWN, DataSet, find, is_folder
+from cldfc.train.catalogue import find, is_own, path_of, reader_of
 from cldfc.train.compiled import Compiled
 from cldfc.train.data.holdout import with_holdout
+from cldfc.train.data_set import UNKNOWN, DataSet, trusting
 from cldfc.train.files import read_text
 from cldfc.train.metrics import Choice
 from cldfc.train.recipe import Recipe
@@ -70,6 +71,9 @@ class RunRecord(BaseModel):
 
     fingerprint: str = ""
     """That of the images, where the names of their files say how they are divided."""
+
+    trusted_files: tuple[str, ...] = ()
+    """The SHA-256 of files that are not the published ones, and were read all the same: `--trust-files`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,7 +159,7 @@ def create_run(
 
 def numbered(class_name: str, dataset: str) -> Iterator[Path]:
     """The folders `runs/<model>-<dataset>-1`, `-2`, ...; of a path its last name is taken."""
-    name = Path(dataset.removeprefix(FOLDER)).absolute().name if is_folder(dataset) else dataset
+    name = Path(path_of(dataset)).absolute().name if is_own(dataset) else dataset
     stem = re.sub(r"[^\w.-]+", "-", f"{class_name}-{name}")
     return (Path("runs", f"{stem}-{number}") for number in count(1))
 
@@ -222,11 +226,11 @@ def described_dataset(record: RunRecord) -> DataSet:
 
     Raises UsageError when nothing is known of it.
     """
-    if not is_folder(record.dataset):
-        return standardised_as_recorded(find(record.dataset), record)
+    if not is_own(record.dataset):
+        return as_recorded(find(record.dataset), record)
     return DataSet(
         name=record.dataset,
-        reader=CLASS_FOLDERS,
+        reader=reader_of(record.dataset),
         shape=record.input_shape,
         classes=record.classes,
         images=UNKNOWN,
@@ -244,11 +248,11 @@ def recorded_dataset(record: RunRecord) -> DataSet:
     Raises UsageError when it is no longer there, or has other classes now.
     """
     dataset = find(record.dataset, record.input_shape)
-    if is_folder(record.dataset) and dataset.class_names != record.class_names:
-        other = sorted({*dataset.class_names} ^ {*record.class_names})
+    if is_own(record.dataset) and (dataset.classes, dataset.class_names) != (record.classes, record.class_names):
+        other = sorted({*dataset.class_names} ^ {*record.class_names}) or [f"{dataset.classes}, not {record.classes}"]
         raise UsageError(
             f"`{record.dataset}` has other classes now than when the run was trained: {', '.join(other)}",
-            "make its class folders what they were, or start another run",
+            "make the images what they were, or start another run",
         )
     if with_holdout(dataset, record.recipe).fingerprint != record.fingerprint:
         raise UsageError(
@@ -256,9 +260,11 @@ def recorded_dataset(record: RunRecord) -> DataSet:
             "otherwise: the run would be tested on images that it was trained on",
             "put the images back as they were, or start another run",
         )
-    return standardised_as_recorded(dataset, record)
+    return as_recorded(dataset, record)
 
 
-def standardised_as_recorded(dataset: DataSet, record: RunRecord) -> DataSet:
-    """A data set with the means and deviations that a run was trained with; older runs do not record them."""
+def as_recorded(dataset: DataSet, record: RunRecord) -> DataSet:
+    """A data set standardised as a run records it, which trusts the files that were trusted then."""
+    dataset = trusting(dataset, record.trusted_files)
+    # Older runs leave it to the data set.
     return dataset.model_copy(update={"mean": record.mean, "std": record.std}) if record.mean else dataset

@@ -144,4 +144,5 @@ def record_of(task: Task, class_name: str, command: str) -> RunRecord:
         std=task.dataset.std,
         chosen_by=task.choice,
         fingerprint=task.dataset.fingerprint,
+        trusted_files=task.dataset.trusted,
     )

@@ -213,19 +213,19 @@ WRONG: list[tuple[Callable[[Path], object], str, str]] = [
     (
         lambda f: (f / "train" / "rose" / "notes.txt").write_text("red"),
         "`flowers/train/rose/notes.txt` is no image file",
-        "take it away",
+        "keep it elsewhere",
     ),
     (
         lambda f: (f / "train" / "rose" / "0.png").write_text("red"),
         "cannot read the image `flowers/train/rose/0.png`",
-        "mend or delete",
+        "mend the file, or keep it elsewhere",
     ),
     (
         lambda f: (f / "test" / "rose" / "0.png").write_bytes((f / "test" / "rose" / "0.png").read_bytes()[:80]),
         "cannot read the image `flowers/test/rose/0.png`",
-        "mend or delete",
+        "mend the file, or keep it elsewhere",
     ),
-    (deep, "`flowers/train/rose/0.png`: it has more than 8 bits in a channel", "mend or delete"),
+    (deep, "`flowers/train/rose/0.png`: it has more than 8 bits in a channel", "mend the file, or keep it elsewhere"),
 ]
 
 

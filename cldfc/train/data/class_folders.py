@@ -149,7 +149,7 @@ def check_classes(train: Path, test: Path, classes: Sequence[str]) -> None:
         has, lacks = (train, test) if name in classes else (test, train)
         raise UsageError(
             f"the class `{name}` is in `{has}` and not in `{lacks}`",
-            f"make the folder `{lacks / name}` with images of that class, or take the class away",
+            f"make the folder `{lacks / name}` with images of that class, or keep `{has / name}` elsewhere",
         )
 
 
@@ -181,7 +181,10 @@ def image_files(folder: Path) -> Iterator[str]:
                 continue
             if not name.lower().endswith(IMAGES):
                 endings = ", ".join(IMAGES)
-                raise UsageError(f"`{Path(root, name)}` is no image file", f"take it away; images end in {endings}")
+                raise UsageError(
+                    f"`{Path(root, name)}` is no image file",
+                    f"keep it elsewhere; images end in {endings}",
+                )
             yield os.path.join(root, name)
 
 

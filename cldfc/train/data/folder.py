@@ -10,7 +10,7 @@ import torch
 from PIL import Image
 
 from cldfc.diagnostics import UsageError
-from cldfc.train.catalogue import FOLDER, DataSet
+from cldfc.train.catalogue import DataSet, path_of
 from cldfc.train.data.class_folders import Sample, look_at_folder
 from cldfc.train.data.pictures import UNREADABLE, open_picture
 from cldfc.train.images import ImageFiles, Images, Split
@@ -24,7 +24,7 @@ def load(dataset: DataSet, folder: Path) -> Split | ImageFiles:
 
     No data folder is needed. Raises UsageError when the folder is not there, or a file is no image.
     """
-    found = look_at_folder(dataset.name.removeprefix(FOLDER))
+    found = look_at_folder(path_of(dataset.name))
     train, test, validation = found.train_samples, found.test_samples, found.validation_samples
     if not fits(dataset, [*train, *test, *(validation or ())]):
         return ImageFiles(train, test, validation)
@@ -63,4 +63,4 @@ def read_images(samples: Sequence[Sample], dataset: DataSet) -> Images:
 
 def unreadable(path: str, error: Exception) -> UsageError:
     """The error for a file that cannot be read as an image."""
-    return UsageError(f"cannot read the image `{path}`: {error}", "mend or delete the file")
+    return UsageError(f"cannot read the image `{path}`: {error}", "mend the file, or keep it elsewhere")

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from cldfc.diagnostics import UsageError
-from cldfc.train.catalogue import FOLDER, DataSet, is_folder
+from cldfc.train.catalogue import DataSet, is_folder, is_own, path_of
 from cldfc.train.data.class_folders import look_at_folder
+from cldfc.train.data.idx_files import find_idx, measure
 from cldfc.train.data.stratify import draw_part
 from cldfc.train.recipe import Recipe
 
@@ -33,7 +34,9 @@ def with_holdout(dataset: DataSet, recipe: Recipe) -> DataSet:
     sentence = f"Of {whole} {share} of each class, drawn at random (seed {recipe.seed}), are for validation."
     changes = {"split": f"{dataset.split} {sentence}"}
     if is_folder(dataset.name):
-        changes["fingerprint"] = look_at_folder(dataset.name.removeprefix(FOLDER)).fingerprint
+        changes["fingerprint"] = look_at_folder(path_of(dataset.name)).fingerprint
+    elif is_own(dataset.name):
+        changes["fingerprint"] = measure(find_idx(path_of(dataset.name))).fingerprint
     return dataset.model_copy(update=changes)
 
 
@@ -46,12 +49,12 @@ def held_out(labels: Sequence[int], dataset: DataSet, recipe: Recipe) -> list[in
 def count_training_images(dataset: DataSet, recipe: Recipe) -> int:
     """How many images there are to train on, without reading any; raises UsageError when none can be held out.
 
-    Of class folders the images are counted; classes of other data sets are taken to be large enough for the share.
+    Other classes than those of folders, and where only some images are used, are taken to be large enough for it.
     """
     count = recipe.images or dataset.images[0]
     if not recipe.holdout or not count:
         return count
     if is_folder(dataset.name) and not recipe.images:
-        samples = look_at_folder(dataset.name.removeprefix(FOLDER)).train_samples
+        samples = look_at_folder(path_of(dataset.name)).train_samples
         return count - len(held_out([sample.label for sample in samples], dataset, recipe))
     return count - max(round(recipe.holdout * count), dataset.classes)

@@ -82,7 +82,7 @@ class Stream:
         workers = min((os.cpu_count() or 1) // self.share.count, MOST_WORKERS, len(shown))
         for pixels, labels, unreadable in batches(files, shown, max(1, workers), self.device.kind == "cuda"):
             if unreadable:
-                raise UsageError(f"cannot read the image {unreadable}", "mend or delete the file")
+                raise UsageError(f"cannot read the image {unreadable}", "mend the file, or keep it elsewhere")
             yield Images(*(part.to(self.device.torch, non_blocking=True) for part in (pixels, labels)))
 
 
