@@ -178,7 +178,8 @@ def measure(task: Task, record: RunRecord, tested: Tested, device: str, network:
     network = (network or task.network).eval()
     first = torch.zeros(task.recipe.batch, *task.dataset.shape, device=task.device.torch)
     with task.device.switches():
-        task.device.scores(network, standardise(first, task.dataset))
+        # On CUDA it is done when its result is at hand.
+        task.device.scores(network, standardise(first, task.dataset)).cpu()
         began = perf_counter()
         score = score_network(network, task.loader.test_batches(tested.part), task.dataset, task.device)
     seconds = perf_counter() - began
