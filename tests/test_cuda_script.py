@@ -1,4 +1,4 @@
-"""`make cuda` without a CUDA device: what is skipped, a rehearsal on the CPU, and parts that crash, hang or take too long."""
+"""`make cuda` without a CUDA device: what is skipped, a rehearsal, and parts that crash, hang or take too long."""
 
 from __future__ import annotations
 
