@@ -4,26 +4,27 @@ from __future__ import annotations
 
 import os
 import platform
-from importlib.util import find_spec
+from collections.abc import Iterable
+from importlib import import_module
 from typing import Any
 
-NEEDED = ("lark", "pydantic", "networkx", "safetensors", "numpy", "PIL")
-"""What compiling and training import beside torch."""
+NEEDED = ("torch", "lark", "pydantic_core", "annotated_types", "pydantic", "networkx", "safetensors", "numpy", "PIL")
+"""What compiling and training import; typer, rich and others are for the command line, reports and other data sets."""
 OF_PARTS = {"tests": ("pytest",), "speed": ("torchvision",)}
 
 
 def look() -> dict[str, Any]:
     """The device, the releases, and the missing packages of each part; torch and cldfc need not be there."""
-    missing = [name for name in NEEDED if find_spec(name) is None]
     found: dict[str, Any] = {
         "python": platform.python_version(),
         "platform": platform.platform(),
         "processors": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
-        "missing": missing,
-        "missing_of": {part: [n for n in names if find_spec(n) is None] for part, names in OF_PARTS.items()},
+        "missing": missing_of(NEEDED),
+        "missing_of": {part: missing_of(names) for part, names in OF_PARTS.items()},
+        "cuda": False,
     }
-    if find_spec("torch") is None:
-        return {**found, "missing": ["torch", *missing], "cuda": False}
+    if "torch" in found["missing"]:
+        return found
     import torch
 
     found |= {"torch": torch.__version__, "cuda": torch.cuda.is_available(), "cuda_release": torch.version.cuda}
@@ -40,3 +41,14 @@ def look() -> dict[str, Any]:
             "bf16": torch.cuda.is_bf16_supported(including_emulation=False),
         }
     return found
+
+
+def missing_of(names: Iterable[str]) -> list[str]:
+    """The packages that cannot be imported, or what they lack."""
+    missing: dict[str, None] = {}
+    for name in names:
+        try:
+            import_module(name)
+        except ImportError as error:
+            missing[error.name or name] = None
+    return list(missing)

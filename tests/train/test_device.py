@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
+
 import pytest
 import torch
 from test_export import EVERYTHING
@@ -13,6 +16,7 @@ from cldfc.diagnostics import Source, UsageError
 from cldfc.train.batches import epoch_batches, frame
 from cldfc.train.catalogue import find
 from cldfc.train.device import Device, choose_device, cpu_has_bf16, no_tries
+from cldfc.train.freeze import freeze
 from cldfc.train.images import Images, of_channels, standardise
 from cldfc.train.network import build_network
 from cldfc.train.processes import require_device
@@ -157,6 +161,24 @@ def test_a_test_tries_no_algorithms() -> None:
         score_network(Watch(), [images], dataset, device)
         assert torch.backends.cudnn.benchmark
     assert seen == [False]
+
+
+@pytest.mark.parametrize("precise", [True, False])
+def test_a_frozen_network_is_compiled_once(monkeypatch: pytest.MonkeyPatch, precise: bool) -> None:
+    """With the switches that it will meet, or its weights would be constants no more."""
+    graphs: list[object] = []
+
+    def note(graph: Callable[..., object], _: object) -> Callable[..., object]:
+        graphs.append(graph)
+        return graph
+
+    monkeypatch.setattr(torch, "compile", partial(torch.compile, backend=note))
+    device = Device("cpu", False, precise)
+    network = device.place(nn.Sequential(nn.Conv2d(3, 4, 3), nn.Flatten()))
+    frozen = freeze(network, device, 4, (3, 8, 8))
+    with device.switches(), no_tries(), torch.inference_mode():
+        assert device.scores(frozen, torch.zeros(2, 3, 8, 8)).shape == (2, 144)
+    assert len(graphs) == 1
 
 
 def test_cublas_that_was_used_too_early_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
