@@ -31,7 +31,7 @@ from cldfc.compiler import AS_WRITTEN, analyse, build
 from cldfc.emit.torch_module import emit_module
 from cldfc.syntax.read import read_source
 from cldfc.syntax.spelling import ascii_name
-from cldfc.train.device import Device, no_tries
+from cldfc.train.device import Device
 from cldfc.train.network import build_network
 from cldfc.verify.compare import SMALL, relative
 from cldfc.verify.subject import smaller
@@ -92,8 +92,9 @@ def compare_spec(spec: Prepared, kind: str, found: dict[str, Any]) -> None:
     found["float64"] = largest_differences(exact, spec.expected)
     has_bf16 = kind == "cpu" or torch.cuda.is_bf16_supported(including_emulation=False)
     for device in (Device(kind, bf16=False), *([Device(kind, bf16=True)] if has_bf16 else [])):
-        # Trying algorithms takes longer than one step.
-        with device.switches(), no_tries():
+        with device.switches():
+            # To try them takes longer than one step.
+            torch.backends.cudnn.benchmark = False
             rounded = outcome(device.place(copy.deepcopy(spec.network)), spec.images.to(kind), device.scores)
         found["bfloat16" if device.bf16 else "float32"] = rounded_differences(rounded, spec.expected)
     check(found)

@@ -70,13 +70,17 @@ def switch(deterministic: bool, tries: bool, tf32: bool, products: str) -> None:
 
 
 @contextmanager
-def no_tries() -> Generator[None]:
-    """Let cuDNN choose algorithms without trying them: the same ones, and so the same bits, at each call."""
-    before, cudnn.benchmark = cudnn.benchmark, False
+def settled() -> Generator[None]:
+    """Let cuDNN choose algorithms without trying them: the same ones in every process, and so the same bits.
+
+    What a training has tried it remembers, but not for algorithms that have to be deterministic.
+    """
+    before = cudnn.benchmark, cudnn.deterministic
     try:
+        cudnn.benchmark, cudnn.deterministic = False, True
         yield
     finally:
-        cudnn.benchmark = before
+        cudnn.benchmark, cudnn.deterministic = before
 
 
 def choose_device(precise: bool = False) -> Device:

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from cldfc.diagnostics import UsageError
 from cldfc.train.catalogue import CLASS_FOLDERS, DataSet
 from cldfc.train.data.pictures import MODES, open_picture
-from cldfc.train.device import Device, choose_device, no_tries
+from cldfc.train.device import Device, choose_device, settled
 from cldfc.train.images import standardise
 from cldfc.train.network import check_fit
 
@@ -67,7 +67,7 @@ def predict_files(
     network = device.place(network).eval()
     found: list[Prediction] = []
     unreadable: dict[Path, str] = {}
-    with device.switches(), no_tries():
+    with device.switches(), settled():
         for start in range(0, len(paths), AT_ONCE):
             images = list(read_images(paths[start : start + AT_ONCE], dataset, unreadable))
             found += predict(network, dataset, device, images, top) if images else []

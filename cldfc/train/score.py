@@ -10,7 +10,7 @@ from torch import nn
 from torch.nn.functional import cross_entropy
 
 from cldfc.train.catalogue import DataSet
-from cldfc.train.device import Device, no_tries
+from cldfc.train.device import Device, settled
 from cldfc.train.images import Images, standardise
 
 
@@ -27,7 +27,7 @@ class Score:
 def score_network(network: nn.Module, batches: Iterable[Images], dataset: DataSet, device: Device) -> Score:
     """The score of a network on all images of some batches, in evaluation mode; without images there are only zeros."""
     network.eval()
-    with no_tries():
+    with settled():
         found = [(device.scores(network, standardise(batch.pixels, dataset)), batch.labels) for batch in batches]
     if not found:
         return Score(0.0, 0.0, 0)

@@ -15,7 +15,7 @@ from cldfc.compiler import compile_source
 from cldfc.diagnostics import Source, UsageError
 from cldfc.train.batches import epoch_batches, frame
 from cldfc.train.catalogue import find
-from cldfc.train.device import Device, choose_device, cpu_has_bf16, no_tries
+from cldfc.train.device import Device, choose_device, cpu_has_bf16, settled
 from cldfc.train.freeze import freeze
 from cldfc.train.images import Images, of_channels, standardise
 from cldfc.train.network import build_network
@@ -85,6 +85,7 @@ def test_switches_are_set_and_set_back(device: Device, inside: tuple[object, ...
     def state() -> tuple[object, ...]:
         cudnn = torch.backends.cudnn
         precision = torch.get_float32_matmul_precision()
+        assert not cudnn.deterministic
         return torch.are_deterministic_algorithms_enabled(), cudnn.benchmark, cudnn.allow_tf32, precision
 
     was = torch.get_float32_matmul_precision()
@@ -93,8 +94,8 @@ def test_switches_are_set_and_set_back(device: Device, inside: tuple[object, ...
         before = state()
         with pytest.raises(KeyError), device.switches():
             assert state() == inside
-            with no_tries():
-                assert not torch.backends.cudnn.benchmark
+            with settled():
+                assert not torch.backends.cudnn.benchmark and torch.backends.cudnn.deterministic
             assert state() == inside
             raise KeyError
         assert state() == before
@@ -148,19 +149,19 @@ def test_standardising_is_the_formula_in_and_after_inference() -> None:
 
 def test_a_test_tries_no_algorithms() -> None:
     """Or the accuracy of a run could be another one each time that it is measured."""
-    seen: list[bool] = []
+    seen: list[tuple[bool, bool]] = []
 
     class Watch(nn.Flatten):
         def forward(self, input: torch.Tensor) -> torch.Tensor:
-            seen.append(torch.backends.cudnn.benchmark)
+            seen.append((torch.backends.cudnn.benchmark, torch.backends.cudnn.deterministic))
             return super().forward(input)
 
     dataset, device = find("fake:1x2x2:4"), Device("cpu", bf16=False)
     images = Images(torch.zeros(3, 1, 2, 2, dtype=torch.uint8), torch.zeros(3, dtype=torch.int64))
     with device.switches():
         score_network(Watch(), [images], dataset, device)
-        assert torch.backends.cudnn.benchmark
-    assert seen == [False]
+        assert torch.backends.cudnn.benchmark and not torch.backends.cudnn.deterministic
+    assert seen == [(False, True)]
 
 
 @pytest.mark.parametrize("precise", [True, False])
@@ -176,7 +177,7 @@ def test_a_frozen_network_is_compiled_once(monkeypatch: pytest.MonkeyPatch, prec
     device = Device("cpu", False, precise)
     network = device.place(nn.Sequential(nn.Conv2d(3, 4, 3), nn.Flatten()))
     frozen = freeze(network, device, 4, (3, 8, 8))
-    with device.switches(), no_tries(), torch.inference_mode():
+    with device.switches(), settled(), torch.inference_mode():
         assert device.scores(frozen, torch.zeros(2, 3, 8, 8)).shape == (2, 144)
     assert len(graphs) == 1
 
