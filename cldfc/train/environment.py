@@ -6,6 +6,7 @@ import os
 import platform
 import sys
 from datetime import UTC, datetime
+from importlib import import_module
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
@@ -18,7 +19,7 @@ from cldfc.train.commit import Commit
 from cldfc.train.files import read_text
 from cldfc.train.position import Position
 
-PACKAGES = ("cldfc", "torch", "torchvision", "numpy", "scikit-learn", "safetensors", "pydantic")
+PACKAGES = ("torch", "torchvision", "numpy", "scikit-learn", "safetensors", "pydantic")
 """What the images, the weights and the arithmetic come from, as they are installed."""
 
 
@@ -116,8 +117,9 @@ def read_environment(path: Path) -> Environment:
 
 
 def releases() -> dict[str, str]:
-    """The releases of cldfc and of what it computes with."""
-    found: dict[str, str] = {}
+    """The releases of cldfc, which need not be installed, and of what it computes with."""
+    # The names that the package offers lead to all of it; its release alone is wanted.
+    found: dict[str, str] = {"cldfc": import_module("cldfc").__version__}
     for name in PACKAGES:
         try:
             found[name] = version(name)

@@ -13,6 +13,7 @@ from torch import nn
 from cldfc.diagnostics import UsageError
 from cldfc.train.catalogue import DATA_DIR, DataSet, find
 from cldfc.train.data.trust import trust_files
+from cldfc.train.device import settled
 from cldfc.train.files import read_text
 from cldfc.train.freeze import freeze
 from cldfc.train.images import standardise
@@ -185,8 +186,9 @@ def measure(task: Task, record: RunRecord, tested: Tested, device: str, network:
     """The score of a network on the tested images of a task, and the time that takes."""
     network = (network or task.network).eval()
     first = torch.zeros(task.recipe.batch, *task.dataset.shape, device=task.device.torch)
-    with task.device.switches():
-        task.device.scores(network, standardise(first, task.dataset))
+    with task.device.switches(), settled():
+        # On CUDA it is done when its result is at hand.
+        task.device.scores(network, standardise(first, task.dataset)).cpu()
         began = perf_counter()
         score = score_network(network, task.loader.test_batches(tested.part), task.dataset, task.device)
     seconds = perf_counter() - began

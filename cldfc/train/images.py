@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cache
 
 import torch
 from torch import Tensor
@@ -68,5 +69,12 @@ def standardise(pixels: Tensor, dataset: DataSet) -> Tensor:
 
     Shapes: `pixels` and the result n × channels × height × width.
     """
-    mean, std = (torch.tensor(values, device=pixels.device).view(-1, 1, 1) for values in (dataset.mean, dataset.std))
-    return (pixels - mean) / std
+    return (pixels - of_channels(dataset.mean, pixels.device)) / of_channels(dataset.std, pixels.device)
+
+
+# A number that is brought to a CUDA device lets the program wait for all that the device has yet to do.
+@cache
+@torch.inference_mode(False)
+def of_channels(values: tuple[float, ...], device: torch.device) -> Tensor:
+    """A number for each channel, channels × 1 × 1, not to be changed."""
+    return torch.tensor(values, device=device).view(-1, 1, 1)

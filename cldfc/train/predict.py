@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from cldfc.diagnostics import UsageError
 from cldfc.train.catalogue import CLASS_FOLDERS, DataSet
 from cldfc.train.data.pictures import MODES, open_picture
-from cldfc.train.device import Device, choose_device
+from cldfc.train.device import Device, choose_device, settled
 from cldfc.train.images import standardise
 from cldfc.train.network import check_fit
 
@@ -67,9 +67,10 @@ def predict_files(
     network = device.place(network).eval()
     found: list[Prediction] = []
     unreadable: dict[Path, str] = {}
-    for start in range(0, len(paths), AT_ONCE):
-        images = list(read_images(paths[start : start + AT_ONCE], dataset, unreadable))
-        found += predict(network, dataset, device, images, top) if images else []
+    with device.switches(), settled():
+        for start in range(0, len(paths), AT_ONCE):
+            images = list(read_images(paths[start : start + AT_ONCE], dataset, unreadable))
+            found += predict(network, dataset, device, images, top) if images else []
     return found, unreadable
 
 
@@ -127,7 +128,7 @@ def predict(
 ) -> list[Prediction]:
     """The most probable classes of some images."""
     pixels = torch.stack([pixels for _, pixels in images]).to(device.torch)
-    shares = device.scores(network, standardise(pixels, dataset)).softmax(1)
+    shares = device.scores(network, standardise(pixels, dataset)).softmax(1).cpu()
     return [Prediction(path, most_probable(row, dataset, top)) for (path, _), row in zip(images, shares, strict=True)]
 
 
