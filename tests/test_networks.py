@@ -133,7 +133,7 @@ NARROW = (4, 6, 8, 10)
 
 
 def difference(generated, by_hand, images):
-    names = import_weights(generated, by_hand.state_dict())
+    names = import_weights(generated, by_hand, example=images)
     return compare(generated, by_hand, names.__getitem__, images)
 
 
