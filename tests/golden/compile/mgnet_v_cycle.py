@@ -46,7 +46,7 @@ class VCycleMgNet(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         self.nu = {1: 2, 2: 1, 3: 2}
-        self.turns_i = {1: 3, 2: 1}
+        self.mu = {1: 3, 2: 1, 3: 0}
         c = {1: 4, 2: 6, 3: 8}
         self.A = nn.ModuleDict()
         self.bn_f = nn.ModuleDict()
@@ -71,7 +71,7 @@ class VCycleMgNet(nn.Module):
                 self.R[f"{level}"] = conv(c[level], c[level + 1], 3, stride=2)
         for level in range(2, 0, -1):
             self.P[f"{level}"] = prolong(c[level + 1], c[level], 3, 2)
-            for i in range(1, self.turns_i[level] + 1):
+            for i in range(1, self.mu[level] + 1):
                 self.bn_f_2[f"{level}_{i}"] = nn.BatchNorm2d(c[level])
                 self.C[f"{level}_{i}"] = conv(c[level], c[level], 3)
                 self.bn_C[f"{level}_{i}"] = nn.BatchNorm2d(c[level])
@@ -110,7 +110,7 @@ class VCycleMgNet(nn.Module):
             # v@ℓ,0: 6 × 6 × 6, 4 × 12 × 12
             x = v - u[level + 1, 0]
             v = u[level, self.nu[level]] + self.P[f"{level}"](x)
-            for i in range(1, self.turns_i[level] + 1):
+            for i in range(1, self.mu[level] + 1):
                 # v@ℓ,i: 6 × 6 × 6, 4 × 12 × 12
                 x = f[level] - self.A[f"{level}"](v)
                 x = F.relu(self.bn_f_2[f"{level}_{i}"](x))
