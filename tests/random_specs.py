@@ -205,6 +205,19 @@ def history(w: Writer) -> None:
     w.head("y@J,ν", "J")
 
 
+def chain(w: Writer) -> None:
+    """Layer after layer from the input itself, by level, or dense; widths may differ from step to step."""
+    w.constants()
+    w.sigma()
+    width = w.of("c@ℓ", "c@ℓ", "2 * i", "c@ℓ + 2 * i")
+    w.add(f"kernel K@ℓ,i : {w.of('3×3', '1×1')} → {width}" + w.of("", " bias"))
+    w.add("x@1,0 = " + w.of("f", "f", "relu(f)", "θ * f"))
+    step = f"{w.of('relu', 'relu ∘ bn', 'tanh')} ∘ K@ℓ,i * {w.of('x@ℓ,i-1', 'x@ℓ,i-1', 'relu ∘ bn(x@ℓ,i-1)')}"
+    w.add(f"x@ℓ,i = {w.of(step, step, f'concat(x@ℓ,i-1, {step})')}")
+    w.add(f"x@ℓ+1,0 = {w.of('maxpool[3, stride=2]', 'avgpool[3, stride=2] ∘ tanh')}(x@ℓ,ν)")
+    w.add(f"h = linear ∘ {w.of('avgpool', 'flatten', 'avgpool ∘ relu ∘ bn')}(x@J,ν)")
+
+
 def v_cycle(w: Writer) -> None:
     """Down the levels and up again, with prolongations; the way up reads what the way down has left."""
     w.steps = [max(1, steps) for steps in w.steps]
@@ -274,7 +287,7 @@ def mixed(w: Writer) -> None:
     w.head(w.of("x@J,ν + y@J,ν", "x@J,ν + y@J,ν", "concat(x@J,ν, y@J,ν)") if not w.sigma_tag else "x@J,ν - y@J,ν", "J")
 
 
-FAMILIES = (features, features, features, features, residual, residual, multi_step, dense, v_cycle, mixed, mixed)
+FAMILIES = (*[features] * 4, *[residual] * 2, multi_step, dense, *[history] * 3, chain, v_cycle, *[mixed] * 2)
 
 
 @st.composite

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Literal
 
 from cldfc.emit.loops import Item, Leaf, Loop
 from cldfc.network.positions import Constant, IndexRange, Lookup, OutOfRange, Position
@@ -24,15 +25,15 @@ def outline(position: Position) -> Position | None:
 
 @dataclass(frozen=True, slots=True)
 class Number:
-    """A plain number of an item: the value of an index name, or a bound of the loop over one.
+    """A plain number of an item: the value of an index name, or the bound of a loop over one.
 
-    `known` is the range of that name, `declared` what the spec says of a bound.
+    `known` is the range of that name, `declared` what the spec says of the bound.
     """
 
     value: int
     name: str
     known: IndexRange
-    is_bound: bool = False
+    bound: Literal["", "first", "last"] = ""
     declared: Position | None = None
 
     def laws(self, variable: str, turn: int) -> list[Position]:
@@ -46,7 +47,8 @@ class Number:
 
     def looked_up(self, variable: str, turn: int) -> Iterator[Position]:
         """The constants in the range of the name, at the turn or a neighbour: `ν@ℓ`, `ν@ℓ-1`, plus a number."""
-        bases = [bound.base for bound in (self.known.upper, self.known.lower) if bound is not None]
+        bounds = (self.declared,) if self.bound else (self.known.upper, self.known.lower)
+        bases = [bound.base for bound in bounds if bound is not None]
         found = [base for base in bases if isinstance(base, Lookup)]
         for constant in dict.fromkeys(b.constant for b in found if variable in (b.constant.index, b.at.base)):
             for shift in (0, -1, 1):
@@ -64,9 +66,10 @@ def numbers(item: Item, ranges: Mapping[str, IndexRange]) -> Iterator[Number]:
                 yield Number(value.offset, name, known.get(name) or ranges[name])
         return
     known = range_of(item, ranges)
-    for bound, declared in ((item.first, known.lower), (item.last, known.upper)):
-        if bound.base is None:
-            yield Number(bound.offset, item.variable, known, True, declared)
+    if item.first.base is None:
+        yield Number(item.first.offset, item.variable, known, "first", known.lower)
+    if item.last.base is None:
+        yield Number(item.last.offset, item.variable, known, "last", known.upper)
     for inner in (*item.body, *item.rest):
         yield from numbers(inner, ranges)
 
@@ -130,7 +133,7 @@ class Column:
         turns = [repeat.first + repeat.step * turn for turn in range(len(self.values))]
         ordered = tuple(value for _, value in sorted(zip(turns, self.values, strict=True)))
         known = self.number.known
-        table = Constant(f"turns_{known.name}", repeat.variable, min(turns), ordered, known.span)
+        table = Constant(f"{self.number.bound}_{known.name}", repeat.variable, min(turns), ordered, known.span)
         return Position(Lookup(table, Position(repeat.variable, 0)), 0)
 
 
@@ -175,7 +178,7 @@ def counting(
         if shape(item) != shape(other):
             return None
         for one, two in zip(numbers(item, ranges), numbers(other, ranges), strict=True):
-            if not one.is_bound and one.value != two.value:
+            if not one.bound and one.value != two.value:
                 step = two.value - one.value
                 return (one.name, one.value, step) if abs(step) == 1 else None
     return None
@@ -189,7 +192,7 @@ def go_on(part: Sequence[Column], item: Item, variable: str, turn: int, ranges: 
     values = [number.value for number in numbers(item, ranges)]
     laws = [column.goes_on(variable, turn, value) for column, value in zip(part, values, strict=True)]
     may_have_table = ranges[variable].kind == "levels"
-    if not all(kept or (column.number.is_bound and may_have_table) for column, kept in zip(part, laws, strict=True)):
+    if not all(kept or (column.number.bound and may_have_table) for column, kept in zip(part, laws, strict=True)):
         return False
     for column, kept, value in zip(part, laws, values, strict=True):
         column.laws = kept

@@ -47,13 +47,13 @@ def roll_steps(items: list[Item], ranges: Mapping[str, IndexRange]) -> list[Item
         rolled.append(items[at] if repeat is None else repeat.loop())
         at += 1 if repeat is None else repeat.turns
     axes = {
-        (id(item.body[0].template), item.variable)
+        (variant(item.body[0]), item.variable)
         for item in rolled
         if isinstance(item, Loop) and isinstance(item.body[0], Leaf) and ranges[item.variable].kind == "steps"
     }
     for before, item in pairwise(rolled):
         if isinstance(before, Leaf) and isinstance(item, Leaf) and (name := next_step(before, item, ranges)):
-            axes.add((id(item.template), name))
+            axes.add((variant(item), name))
     return [loop_of_one(item, axes) if isinstance(item, Leaf) else item for item in rolled]
 
 
@@ -113,10 +113,15 @@ def drop_empty(items: Sequence[Item], route: Route) -> list[Item]:
     return kept
 
 
-def loop_of_one(leaf: Leaf, axes: set[tuple[int, str]]) -> Item:
+def variant(leaf: Leaf) -> object:
+    """An equation, with what a rewrite has made of it; a `tie` alone makes no difference."""
+    return id(leaf.template) if leaf.template.is_rewritten else equation(leaf)
+
+
+def loop_of_one(leaf: Leaf, axes: set[tuple[object, str]]) -> Item:
     """A single step as a loop, when steps of its equation are loops elsewhere."""
     for at, name in enumerate(leaf.names):
-        if (id(leaf.template), name) in axes:
+        if (variant(leaf), name) in axes:
             only = leaf.values[at]
             values = (*leaf.values[:at], Position(name, 0), *leaf.values[at + 1 :])
             return Loop(name, only, only, 1, (replace(leaf, values=values),))
