@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from fractions import Fraction
+from math import isclose
 
 from cldfc.network.formula import Formula
 from cldfc.network.positions import Lookup, Position
@@ -14,12 +15,15 @@ PYTHON = {"+": (" + ", SUM), "*": (" * ", PRODUCT), "/": (" / ", PRODUCT), "^": 
 
 
 def formula_text(formula: Formula, samples: Sequence[Sample], position: Callable[[Position], str]) -> str | None:
-    """The formula in Python, if that computes the very number of each sample."""
+    """The formula in Python, if that computes the number of each sample; decimal numbers but for rounding."""
     if formula.sign == "+" and not formula.operands:
         return None
     try:
         is_whole = all(isinstance(value, int) for _, value in samples)
-        agrees = all(computed(formula, turn, is_whole) == value for turn, value in samples)
+        given = ((computed(formula, turn, is_whole), value) for turn, value in samples)
+        agrees = all(
+            found == value or (not is_whole and isclose(found, value, rel_tol=1e-14)) for found, value in given
+        )
     except (ArithmeticError, KeyError, ValueError):
         return None
     return write(formula, position, is_whole)[0] if agrees else None

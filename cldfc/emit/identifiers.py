@@ -29,6 +29,12 @@ class Identifiers:
         self.taken = set(reserved)
         self.given: dict[object, str] = {}
 
+    def keep(self, names: Iterable[str]) -> None:
+        """Give each of these names to what is called so, unless it is taken, whatever asks first."""
+        free = {name: ascii_name(name) for name in names}
+        self.given.update((n, own) for n, own in free.items() if own not in self.taken and not keyword.iskeyword(own))
+        self.taken.update(self.given[name] for name in free if name in self.given)
+
     def name(self, thing: object, wanted: str) -> str:
         """The name of a thing; the same each time it is asked for."""
         if thing not in self.given:

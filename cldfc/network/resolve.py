@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import builtins
 import keyword
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 
 from cldfc.diagnostics import Label, Problems, Source, Span, UsageError
 from cldfc.network.collect import collect_names, report_missing
@@ -16,7 +16,7 @@ from cldfc.network.limits import LARGEST_SIZE, MOST_OPERATIONS, report_size
 from cldfc.network.names import Names
 from cldfc.network.order import check_order
 from cldfc.network.positions import IndexRange, Lookup, Position, Positions
-from cldfc.network.program import Program, Read, Reads, Template
+from cldfc.network.program import Operand, Program, Read, Reads, Step, Template
 from cldfc.network.tags import Tags
 from cldfc.network.words import OwnedNames, Scope, Words
 from cldfc.ops import BUILTINS
@@ -66,10 +66,10 @@ def resolve_spec(spec: tree.Spec, task: Task, problems: Problems) -> Program:
             constants.constant(name) if isinstance(declaration, tree.Let) else constants.formula_of(name)
     parameters = resolve_parameters(tags)
     ties = resolve_ties(names.ties, parameters, tags)
-    owned = OwnedNames(dict.fromkeys([*names.declared, *tagged_operators(spec)], ""))
-    families = OwnedNames(dict.fromkeys([*names.declared, *names.by_name], ""))
+    owned = OwnedNames(frozenset({*names.declared, *tagged_operators(spec)}))
+    families = OwnedNames(frozenset({*names.declared, *names.by_name}))
     words = Words(names, tags, owned, parameters, ties, problems, families)
-    templates = [*resolve_equations(spec, words), *words.inner]
+    templates = list(settle_names([*resolve_equations(spec, words), *words.inner], words))
     check_operators(words)
     sizes = names.input.shape if names.input else ()
     shape = [constants.whole(size, "a size of the input", 1, LARGEST_SIZE) for size in sizes]
@@ -139,11 +139,39 @@ def resolve_equation(equation: tree.Equation, words: Words) -> Template | None:
         return None
     ranges = {clause.name: clause for clause in clauses if clause is not None}
     ranges = {name: ranges.get(name) or tags.constants.ranges[name] for name in bound}
-    work = Elaboration(words, equation, (equation.left.name, len(left)), left, bound)
+    known = {name: range for name, range in ranges.items() if range is not None}
+    work = Elaboration(words, equation, (equation.left.name, len(left)), left, bound, known, level)
     scope = Scope({name: Position(name, 0) for name in bound}, equation.left.tag)
     result = work.value(equation.right, scope)
-    known = {name: range for name, range in ranges.items() if range is not None}
     return Template(equation, equation.left.name, left, level, known, tuple(work.steps), result)
+
+
+def settle_names(templates: Sequence[Template], words: Words) -> Iterator[Template]:
+    """The equations with their final names for what the spec has no name for."""
+    families = words.families.settle({})
+    parameters = words.owned.settle(families)
+
+    def settled(operand: Operand) -> Operand:
+        return (
+            operand
+            if isinstance(operand, int)
+            else replace(operand, family=families.get(operand.family, operand.family))
+        )
+
+    for template in templates:
+        uses = [step.use.name for step in template.steps if step.use is not None]
+        named = [template.family, *uses, *(read.family for read in template.reads())]
+        if parameters.keys().isdisjoint(named) and families.keys().isdisjoint(named):
+            yield template
+            continue
+        steps: list[Step] = []
+        for step in template.steps:
+            use = step.use and replace(step.use, name=parameters.get(step.use.name, step.use.name))
+            steps.append(replace(step, operands=tuple(map(settled, step.operands)), use=use))
+        result = None if template.result is None else settled(template.result)
+        assert not isinstance(result, Reads)
+        family = families.get(template.family, template.family)
+        yield replace(template, family=family, steps=tuple(steps), result=result)
 
 
 def check_names(equation: tree.Equation, words: Words) -> None:

@@ -35,13 +35,12 @@ class Expressions:
     """One equation at one choice of its index names, or one term of a reduction in it.
 
     `indices` is the tag of parameters without one of their own, `places` their names in the order of
-    computation, `turn` the values of all index names so far.
+    computation.
     """
 
     session: Session
     key: Key
     indices: tuple[int, ...]
-    turn: tuple[int, ...]
     places: Iterator[str | Places]
 
     def value(self, expression: tree.Expression, scope: Scope) -> Value:
@@ -68,8 +67,7 @@ class Expressions:
         inner = cast(Places, () if isinstance(reduction.body, tree.Symbol) else next(self.places))
         found: list[Value] = []
         for j in turns:
-            turn = (*self.turn, j)
-            term = replace(self, indices=turn, turn=turn, places=iter(inner))
+            term = replace(self, indices=(*self.indices, j), places=iter(inner))
             found.append(term.value(reduction.body, Scope({**scope.binding, reduction.name: j}, scope.tag)))
         return found
 

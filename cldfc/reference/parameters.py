@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import keyword
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from itertools import count
 
 from torch import Tensor, nn
 
@@ -19,26 +20,22 @@ IN_MODULE = {"torch", "nn", "F", "conv", "self", "super", "range", "dict", "tupl
 class Parameters:
     """Finds the tensors of a parameter such as B@2,1: `B.2_1.weight`, or `B.weight` where B is one module.
 
-    A name that torch or Python has for itself gets a number: `forward_2`.
+    A name that torch or Python has for itself gets a number, the first that no other parameter has: `forward_2`.
     """
 
-    def __init__(self, given: Mapping[str, Tensor], reserved: set[str]) -> None:
+    def __init__(self, given: Mapping[str, Tensor], reserved: set[str], names: Iterable[str]) -> None:
         self.given = given
         self.reserved = reserved
-        self.attributes: dict[str, str] = {}
+        self.names = {ascii_name(name) for name in names}
         self.used: set[str] = set()
 
     def attribute(self, name: str) -> str:
         """The attribute of the generated class for a name of the spec."""
-        if name not in self.attributes:
-            wanted = attribute = ascii_name(name)
-            number = 1
-            while attribute in self.reserved or keyword.iskeyword(attribute):
-                number += 1
-                attribute = f"{wanted}_{number}"
-            self.reserved.add(attribute)
-            self.attributes[name] = attribute
-        return self.attributes[name]
+        wanted = ascii_name(name)
+        if wanted not in self.reserved and not keyword.iskeyword(wanted):
+            return wanted
+        numbered = (f"{wanted}_{number}" for number in count(2))
+        return next(other for other in numbered if other not in self.reserved | self.names)
 
     def module(self, key: Key) -> str:
         """The name of a parameter's module. KeyError: there is none."""

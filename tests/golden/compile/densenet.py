@@ -39,7 +39,7 @@ class DenseNet(nn.Module):
             for i in range(1, self.nu[level] + 1):
                 self.bn_x[f"{level}_{i}"] = nn.BatchNorm2d(bn_x_channels[level] + 4 * i)
                 self.K[f"{level}_{i}"] = conv(K_in[level] + 4 * i, 4, 3)
-        self.bn_x_2 = nn.BatchNorm2d(18)
+        self.bn_x_h = nn.BatchNorm2d(18)
         self.linear = nn.Linear(18, 5)
 
     def forward(self, f: torch.Tensor) -> torch.Tensor:
@@ -57,6 +57,6 @@ class DenseNet(nn.Module):
                 y = F.relu(self.bn_x["2_0"](torch.cat([x[j] for j in range(4)], 1)))
                 x[0] = F.avg_pool2d(self.T(y), 2)
         # h: 5
-        y = F.relu(self.bn_x_2(torch.cat([x[j] for j in range(3)], 1)))
+        y = F.relu(self.bn_x_h(torch.cat([x[j] for j in range(3)], 1)))
         y = F.adaptive_avg_pool2d(y, 1).flatten(1)
         return self.linear(y)
