@@ -50,7 +50,6 @@ class Evidence:
         shared = Counter(group.signature for at, group in enumerate(theirs) if self.is_shared[at])
         used_often = Counter(our.signature for our, use in zip(ours, uses, strict=True) if use.count > 1)
         self.told_by_sharing = {signature for signature, count in shared.items() if used_often[signature] == count}
-
         self.counts = Counter(group.signature for group in theirs)
 
     def how_many_like(self, their: int) -> int:

@@ -90,6 +90,7 @@ def test_preact_resnet_in_the_community_style():
     other = community_preact(4, 6, 8, 10)
     changes = [("r@1,0   = σ ∘ θ * f", "r@1,0   = θ * f"), ("R@ℓ+1 *_2 r@ℓ,ν", "R@ℓ+1 *_2 p@ℓ+1")]
     changes += [("*_2 σ(r@ℓ,ν)", "*_2 p@ℓ+1\np@ℓ+1 = σ(r@ℓ,ν)"), ("64, 128, 256, 512", "4, 6, 8, 10")]
+    changes += [("avgpool ∘ σ(r@J,ν)", "avgpool(r@J,ν)")]
     network = build(compile_text(spec_text("preact18", *changes)))
     names = cldfc.import_weights(network, other.state_dict())
     assert compare(network, other, names.__getitem__, torch.randn(2, 3, 32, 32)) < 1e-12
