@@ -267,7 +267,7 @@ def measured(files: IdxFiles, ages: tuple[tuple[int, int], ...]) -> Measured:
         tuple(map(int, np.unique(train.labels))),
         tuple(mean for mean, _ in moments),
         tuple(std for _, std in moments),
-        hashlib.sha256(train.labels).hexdigest(),
+        hashlib.sha256(train.labels.tobytes()).hexdigest(),
     )
 
 
