@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import pairwise
 
-from cldfc.emit.loops import Hop, Item, Leaf, Loop, Route, turns
+from cldfc.emit.loops import Hop, Item, Leaf, Loop, Route, sites, turns
 from cldfc.emit.repeats import repeated, shape
 from cldfc.network.expand import Instance
 from cldfc.network.positions import IndexRange, Position
@@ -20,11 +20,26 @@ CANDIDATES = 4
 
 
 def schedule(instances: Sequence[Instance], ranges: Mapping[str, IndexRange]) -> list[Item]:
-    """The instances as a sequence of leaves and loops. Covers each instance once, in the order given."""
-    items: list[Item] = [
+    """The instances as a sequence of leaves and loops. Covers each instance once, in the order given.
+
+    Steps of one equation are rolled up before those of several; unless it is shorter to begin with the latter.
+    """
+    leaves: list[Item] = [
         Leaf(i.template, tuple(i.binding), tuple(Position(None, v) for v in i.binding.values())) for i in instances
     ]
-    items = list(loops_of_none(roll_steps(items, ranges)))
+    items = roll_levels(list(loops_of_none(roll_steps(leaves, ranges))), ranges)
+    if length(items) == len({id(instance.template) for instance in instances}):
+        return items
+    return min(items, roll_levels(leaves, ranges), key=length)
+
+
+def length(items: Sequence[Item]) -> int:
+    """How many equations are written out."""
+    return sum(1 for _ in sites(items))
+
+
+def roll_levels(items: list[Item], ranges: Mapping[str, IndexRange]) -> list[Item]:
+    """Groups of steps become loops, then groups of levels."""
     items = list(groups_of_one(roll_up(items, ranges, frozenset({"steps"}))))
     return drop_empty(roll_up(items, ranges, frozenset({"steps", "levels"})), ())
 
