@@ -60,12 +60,14 @@ class Number:
 def numbers(item: Item, ranges: Mapping[str, IndexRange]) -> Iterator[Number]:
     """The plain numbers of an item."""
     if isinstance(item, Leaf):
-        known = item.template.ranges
         for name, value in zip(item.names, item.values, strict=True):
             if value.base is None:
-                yield Number(value.offset, name, known.get(name) or ranges[name])
+                yield Number(value.offset, name, range_in(item, name, ranges))
         return
-    known = range_of(item, ranges)
+    inner: Item = item
+    while isinstance(inner, Loop):
+        inner = (*inner.body, *inner.rest)[0]
+    known = range_in(inner, item.variable, ranges)
     if item.first.base is None:
         yield Number(item.first.offset, item.variable, known, "first", known.lower)
     if item.last.base is None:
@@ -74,12 +76,15 @@ def numbers(item: Item, ranges: Mapping[str, IndexRange]) -> Iterator[Number]:
         yield from numbers(inner, ranges)
 
 
-def range_of(loop: Loop, ranges: Mapping[str, IndexRange]) -> IndexRange:
-    """The range of a loop's variable, as the equations inside have it."""
-    inner: Item = loop
-    while isinstance(inner, Loop):
-        inner = (*inner.body, *inner.rest)[0]
-    return inner.template.ranges.get(loop.variable) or ranges[loop.variable]
+def range_in(leaf: Leaf, name: str, ranges: Mapping[str, IndexRange]) -> IndexRange:
+    """The range of an index name in an equation; an end that a `for` leaves open is the declared one."""
+    known, declared = leaf.template.ranges.get(name), ranges[name]
+    if known is None:
+        return declared
+    if known.lower is not None and known.upper is not None:
+        return known
+    lower = declared.lower if known.lower is None else known.lower
+    return replace(known, lower=lower, upper=declared.upper if known.upper is None else known.upper)
 
 
 @dataclass(frozen=True, slots=True)

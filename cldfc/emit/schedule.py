@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import pairwise
 
-from cldfc.emit.loops import Hop, Item, Leaf, Loop, Route, turns
+from cldfc.emit.loops import Hop, Item, Leaf, Loop, Route, sites, turns
 from cldfc.emit.repeats import repeated, shape
 from cldfc.network.expand import Instance
 from cldfc.network.positions import IndexRange, Position
@@ -20,11 +20,26 @@ CANDIDATES = 4
 
 
 def schedule(instances: Sequence[Instance], ranges: Mapping[str, IndexRange]) -> list[Item]:
-    """The instances as a sequence of leaves and loops. Covers each instance once, in the order given."""
-    items: list[Item] = [
+    """The instances as a sequence of leaves and loops. Covers each instance once, in the order given.
+
+    Steps of one equation are rolled up before those of several; unless it is shorter to begin with the latter.
+    """
+    leaves: list[Item] = [
         Leaf(i.template, tuple(i.binding), tuple(Position(None, v) for v in i.binding.values())) for i in instances
     ]
-    items = list(loops_of_none(roll_steps(items, ranges)))
+    items = roll_levels(list(loops_of_none(roll_steps(leaves, ranges))), ranges)
+    if length(items) == len({id(instance.template) for instance in instances}):
+        return items
+    return min(items, roll_levels(leaves, ranges), key=length)
+
+
+def length(items: Sequence[Item]) -> int:
+    """How many equations are written out."""
+    return sum(1 for _ in sites(items))
+
+
+def roll_levels(items: list[Item], ranges: Mapping[str, IndexRange]) -> list[Item]:
+    """Groups of steps become loops, then groups of levels."""
     items = list(groups_of_one(roll_up(items, ranges, frozenset({"steps"}))))
     return drop_empty(roll_up(items, ranges, frozenset({"steps", "levels"})), ())
 
@@ -46,15 +61,23 @@ def roll_steps(items: list[Item], ranges: Mapping[str, IndexRange]) -> list[Item
         repeat = repeated(items, at, 1, ranges)
         rolled.append(items[at] if repeat is None else repeat.loop())
         at += 1 if repeat is None else repeat.turns
-    axes = {
-        (variant(item.body[0]), item.variable)
-        for item in rolled
-        if isinstance(item, Loop) and isinstance(item.body[0], Leaf) and ranges[item.variable].kind == "steps"
-    }
+    axes: set[tuple[object, str]] = set()
+    for item in rolled:
+        if isinstance(item, Loop) and isinstance(leaf := item.body[0], Leaf) and ranges[item.variable].kind == "steps":
+            axes |= {(id(leaf.template), item.variable), (tied(leaf), item.variable)}
     for before, item in pairwise(rolled):
         if isinstance(before, Leaf) and isinstance(item, Leaf) and (name := next_step(before, item, ranges)):
-            axes.add((variant(item), name))
-    return [loop_of_one(item, axes) if isinstance(item, Leaf) else item for item in rolled]
+            axes.add((id(item.template), name))
+    around = zip([None, *rolled], rolled, [*rolled[1:], None], strict=False)
+    return [
+        loop_of_one(item, axes, not (goes_on(before, item) or goes_on(after, item))) if isinstance(item, Leaf) else item
+        for before, item, after in around
+    ]
+
+
+def tied(leaf: Leaf) -> object:
+    """An equation as written, with whatever parameters a `tie` leaves it."""
+    return None if leaf.template.is_rewritten else equation(leaf)
 
 
 def next_step(before: Leaf, leaf: Leaf, ranges: Mapping[str, IndexRange]) -> str | None:
@@ -113,15 +136,10 @@ def drop_empty(items: Sequence[Item], route: Route) -> list[Item]:
     return kept
 
 
-def variant(leaf: Leaf) -> object:
-    """An equation, with what a rewrite has made of it; a `tie` alone makes no difference."""
-    return id(leaf.template) if leaf.template.is_rewritten else equation(leaf)
-
-
-def loop_of_one(leaf: Leaf, axes: set[tuple[object, str]]) -> Item:
+def loop_of_one(leaf: Leaf, axes: set[tuple[object, str]], is_alone: bool) -> Item:
     """A single step as a loop, when steps of its equation are loops elsewhere."""
     for at, name in enumerate(leaf.names):
-        if (variant(leaf), name) in axes:
+        if (id(leaf.template), name) in axes or (is_alone and tied(leaf) and (tied(leaf), name) in axes):
             only = leaf.values[at]
             values = (*leaf.values[:at], Position(name, 0), *leaf.values[at + 1 :])
             return Loop(name, only, only, 1, (replace(leaf, values=values),))
