@@ -122,7 +122,7 @@ def outcome(*equations: str, **more: str) -> tuple[int, list[str]]:
         # θ; A and B in 5 steps; A, B and R in 3 changes of level.
         ("resnet18", [], 1 + 2 * 5 + 3 * 3, {}),
         # θ and B in the 8 places; before A, before B and before the average stand sums, but for the first.
-        ("preact18_Al", [], 1 + 8, {"bn_r": 8, "bn_r_2": 1}),
+        ("preact18_Al", [], 1 + 8, {"bn_r": 8, "bn_r_h": 1}),
         ("fbresnet", [], 1 + 8, {"bn_f": 8, "bn_u": 1}),
         # θ, Π and R; B is shared by two steps on each level.
         ("mgnet", [], 1 + 3 + 3, {"bn_B": 8, "bn_f": 8}),

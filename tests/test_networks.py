@@ -30,7 +30,7 @@ def preact_name(name: str) -> str:
             inner, *rest = rest
             return ".".join([{"norm1": "bn_r", "b": "B", "norm2": "bn_B"}[inner], f"{level}_0", *rest])
         return ".".join([{"a": "A", "shortcut": "R"}[part], str(level), *rest])
-    return whole_name(name, "bn_r_2")
+    return whole_name(name, "bn_r_h")
 
 
 def feature_name(name: str) -> str:
@@ -100,7 +100,7 @@ def test_ablation_by_one_character():
     changes = [("A@ℓ   :", "A@ℓ,i :"), ("+ A@ℓ *", "+ A@ℓ,i *"), ("+ A@ℓ+1 *", "+ A@ℓ+1,0 *")]
     network = build(compile_spec("preact18_Al", *changes))
     unshared = sum(p.numel() for p in network.parameters())
-    assert unshared == 11_171_274
+    assert unshared == 11_172_298
     a = [name for name, _ in network.named_parameters() if name.startswith("A.")]
     assert len(a) == 8
 
