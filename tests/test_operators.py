@@ -165,7 +165,8 @@ def pool_cases() -> list[Case]:
     for size, stride, padding in itertools.product((1, 2, 3, 4), (None, 1, 2, 3), (None, 0, 1)):
         if padding == 1 and size == 1:
             continue
-        used = (size, stride or size, (size - 1) // 2 if padding is None else padding)
+        overlap = stride is not None and stride < size
+        used = (size, stride or size, (size - 1) // 2 * overlap if padding is None else padding)
         cases.append(Case(ops.AvgPool(size, stride, padding), windows(*used, mean, 0.0), maps))
         cases.append(Case(ops.MaxPool(size, stride, padding), windows(*used, largest, -math.inf), maps))
     return cases
@@ -271,6 +272,18 @@ def test_value_shape_and_size(case):
         assert found.shape[1:] == shape
         assert torch.allclose(found, case.formula(*operands, module), rtol=1e-10, atol=1e-10)
         assert case.operator.stored(sizes) == numbers(module)
+
+
+@pytest.mark.parametrize("size", range(1, 9))
+@pytest.mark.parametrize("beyond", [None, 0, 1])
+def test_windows_that_do_not_overlap_are_torchs(size, beyond):
+    """`avgpool[4]`, the customary head of a network, is nn.AvgPool2d(4): all 16 pixels of a 4 × 4 map."""
+    x, stride = torch.randn(2, 3, 16, 17), None if beyond is None else size + beyond
+    for ours, torchs in ((ops.AvgPool, nn.AvgPool2d), (ops.MaxPool, nn.MaxPool2d)):
+        operator = ours(size, stride)
+        (shape, _), found = infer(Case(operator, leaky(0)), [(3, 16, 17)]), torchs(size, stride)(x)
+        assert torch.equal(eval(operator.torch(["x"], ""), {"F": F, "x": x}), found)
+        assert found.shape[1:] == shape
 
 
 def test_batch_norm_in_training():
