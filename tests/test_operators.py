@@ -14,13 +14,13 @@ from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from cldfc import ops
-from cldfc.emit.initialise import conv_lines, prolong_lines
+from cldfc.emit.initialise import conv_lines, prolong_lines, shared_norm_lines
 from cldfc.ops import Dim, Form, Indivisible, Mismatch, Sized, Solver, TooSmall, Unfit
 from cldfc.ops.reference import operators_page
 
 EVERYTHING = {"stride", "groups", "dilation", "bias"}
 HELPERS: dict = {"torch": torch, "nn": nn, "F": F}
-exec("\n".join(conv_lines(EVERYTHING) + prolong_lines(EVERYTHING)), HELPERS)
+exec("\n".join(conv_lines(EVERYTHING) + prolong_lines(EVERYTHING) + shared_norm_lines()), HELPERS)
 
 
 @dataclass
@@ -75,6 +75,9 @@ def evaluate(case: Case, module, operands: list[Tensor], training: bool = False)
     )
     if isinstance(module, nn.Module):
         module.train(training)
+    if isinstance(case.operator, ops.SharedBatchNorm):
+        names.append("use")
+        scope["use"] = nn.BatchNorm2d(len(module.weight), affine=False, dtype=torch.float64).train(training)
     return eval(case.operator.torch(names, called), scope)
 
 
@@ -224,9 +227,11 @@ OTHERS = [
     Case(ops.Flatten(), lambda x, m: x.reshape(len(x), -1), [[(4, 5, 6)], [(1, 1, 1)], [(7,)]]),
     Case(ops.Linear(), lambda x, m: torch.einsum("ni,oi->no", x, m.weight) + m.bias, [[(7,)]], {"out": 3}),
     Case(ops.Linear(5), lambda x, m: torch.einsum("ni,oi->no", x, m.weight) + m.bias, [[(7,)], [(1,)]]),
-    Case(
-        ops.BatchNorm(), lambda x, m: x * m.weight[:, None, None] / math.sqrt(1 + 1e-5) + m.bias[:, None, None], [MAPS]
+    *(
+        Case(norm(), lambda x, m: x * m.weight[:, None, None] / math.sqrt(1 + 1e-5) + m.bias[:, None, None], [MAPS])
+        for norm in (ops.BatchNorm, ops.SharedBatchNorm)
     ),
+    Case(ops.Statistics(), lambda x, m: x / math.sqrt(1 + 1e-5), [MAPS]),
     Case(ops.LayerNorm(), normalise(1), [MAPS, VECTORS]),
     *(Case(ops.GroupNorm(groups), normalise(groups), [MAPS, VECTORS]) for groups in (1, 2, 4)),
     Case(ops.GroupNorm(), normalise(32), [[(64, 3, 2)]]),
@@ -286,8 +291,9 @@ def test_windows_that_do_not_overlap_are_torchs(size, beyond):
         assert found.shape[1:] == shape
 
 
-def test_batch_norm_in_training():
-    case = Case(ops.BatchNorm(), normalise(None))
+@pytest.mark.parametrize("norm", [ops.BatchNorm, ops.SharedBatchNorm])
+def test_batch_norm_in_training(norm):
+    case = Case(norm(), normalise(None))
     module, x = make(case, {"channels": 8}), torch.randn(3, 8, 2, 3, dtype=torch.float64)
     assert torch.allclose(evaluate(case, module, [x], training=True), case.formula(x, module))
 

@@ -27,6 +27,7 @@ class Operation:
     instance: int
     step: int
     span: Span
+    statistics: Key | None = None
 
 
 @dataclass(slots=True)
@@ -267,7 +268,7 @@ class Demand:
             if not found:
                 return None
             operands += found
-        operator, key, tag, binding = step.operator, None, None, instance.binding
+        operator, key, tag, statistics, binding = step.operator, None, None, None, instance.binding
         try:
             if step.factor is not None:
                 operator = Scale(step.factor.value(binding))
@@ -277,11 +278,13 @@ class Demand:
                     key = (step.use.name, tag)
                 else:
                     key = (step.use.name, tuple([position.value(binding) for position in step.use.positions]))
+            if step.statistics is not None:
+                statistics = (step.statistics.name, tuple([p.value(binding) for p in step.statistics.positions]))
         except OutOfRange as error:
             return self.errors.out_of_range(error, step.span, instance.value)
         except NoNumber as error:
             return self.errors.no_number(error, step.terms[0] if step.terms else step.span, instance.value)
-        return Operation(operator, tuple(operands), key, tag, number, at, step.span)
+        return Operation(operator, tuple(operands), key, tag, number, at, step.span, statistics)
 
     def resolve(self, operand: Operand, instance: Instance, start: int) -> list[int] | None:
         """The operations that an operand stands for."""

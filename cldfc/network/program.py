@@ -68,7 +68,7 @@ class Step:
     """One operation of an equation; an integer operand is an earlier step's result.
 
     `terms` are the places of a sum's operands, `factor` is the number that a scaling multiplies with; its
-    place is the only one of `terms` then.
+    place is the only one of `terms` then. `statistics` are the running ones of this use of a shared normalisation.
     """
 
     operator: Operator
@@ -77,6 +77,11 @@ class Step:
     span: Span
     terms: tuple[Span, ...] = ()
     factor: Formula | None = None
+    statistics: Use | None = None
+
+    def uses(self) -> list[Use]:
+        """What it stores: its parameter, and its statistics."""
+        return [use for use in (self.use, self.statistics) if use is not None]
 
 
 @dataclass(frozen=True, slots=True)

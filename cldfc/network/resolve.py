@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import builtins
-import keyword
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
@@ -22,11 +20,9 @@ from cldfc.network.words import OwnedNames, Scope, Words
 from cldfc.ops import BUILTINS
 from cldfc.syntax import tree
 from cldfc.syntax.format import format_symbol
+from cldfc.syntax.reserved import is_reserved
 from cldfc.syntax.spelling import ascii_name
 from cldfc.syntax.walk import mentions
-
-IN_MODULE = frozenset({"torch", "nn", "F", "conv", "prolong", "self"})
-"""What a generated module calls its own."""
 
 
 @dataclass(frozen=True)
@@ -159,15 +155,17 @@ def settle_names(templates: Sequence[Template], words: Words) -> Iterator[Templa
         )
 
     for template in templates:
-        uses = [step.use.name for step in template.steps if step.use is not None]
+        uses = [use.name for step in template.steps for use in step.uses()]
         named = [template.family, *uses, *(read.family for read in template.reads())]
         if parameters.keys().isdisjoint(named) and families.keys().isdisjoint(named):
             yield template
             continue
         steps: list[Step] = []
         for step in template.steps:
-            use = step.use and replace(step.use, name=parameters.get(step.use.name, step.use.name))
-            steps.append(replace(step, operands=tuple(map(settled, step.operands)), use=use))
+            use, statistics = (
+                use and replace(use, name=parameters.get(use.name, use.name)) for use in (step.use, step.statistics)
+            )
+            steps.append(replace(step, operands=tuple(map(settled, step.operands)), use=use, statistics=statistics))
         result = None if template.result is None else settled(template.result)
         assert not isinstance(result, Reads)
         family = families.get(template.family, template.family)
@@ -239,11 +237,6 @@ def level_position(equation: tree.Equation, left: Positions, tags: Tags) -> int 
 # Names that Python has
 
 
-def is_python(name: str) -> bool:
-    """Whether Python, or what a generated module imports, has a name for itself."""
-    return keyword.iskeyword(name) or hasattr(builtins, name) or name in IN_MODULE
-
-
 def check_indices(names: Names) -> None:
     """The generated loops have the names of the indices, each its own."""
     taken: dict[str, tree.Range] = {}
@@ -252,7 +245,7 @@ def check_indices(names: Names) -> None:
             continue
         name = "level" if range.name == "ℓ" else ascii_name(range.name)
         earlier = taken.setdefault(name, range)
-        if is_python(name) or earlier is not range:
+        if is_reserved(name) or earlier is not range:
             names.problems.report(
                 "E0204",
                 f"no index can be called `{range.name}`: its loop in Python would be over `{name}`, which is taken",
@@ -269,7 +262,7 @@ def check_model(names: Names) -> None:
     if model is None:
         return
     name = ascii_name(model.name)
-    if is_python(name):
+    if is_reserved(name):
         names.problems.report(
             "E0204",
             f"no network can be called `{model.name}`: its class in Python would be `{name}`, which is taken",

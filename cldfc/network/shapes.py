@@ -23,6 +23,7 @@ from cldfc.ops import (
     Sized,
     Sizes,
     Solver,
+    Statistics,
     Unfit,
 )
 
@@ -67,6 +68,7 @@ class Inference:
         self.solver = Solver()
         self.forms = [Form() for _ in expansion.operations]
         self.parameters: dict[Key, Sized] = {}
+        self.statistics: set[Key] = set()
         self.errors = ShapeErrors(expansion, problems)
         self.first = self.errors.first
         self.forms[0].dims = tuple(Dim(size) for size in expansion.program.shape)
@@ -82,8 +84,12 @@ class Inference:
             self.errors.unknown(self.expansion.operations[shapes.index(None)])
         self.problems.stop_if_any()
         known = [shape for shape in shapes if shape is not None]
-        stored = {key: Stored(self.first[key].operator, sized.known()) for key, sized in self.parameters.items()}
+        stored = {key: Stored(self.stored_for(key), sized.known()) for key, sized in self.parameters.items()}
         return Inferred(self.expansion, known, stored)
+
+    def stored_for(self, key: Key) -> Operator:
+        """The operator that something is stored for."""
+        return Statistics() if key in self.statistics else self.first[key].operator
 
     def hear(self, at: int, operation: Operation) -> None:
         """What one operation says about shapes; a contradiction is reported at its place."""
@@ -92,6 +98,8 @@ class Inference:
         parameter = None if operation.parameter is None else self.parameter(operation, operation.parameter)
         try:
             operation.operator.shape(self.solver, operands, forms[at], parameter)
+            if operation.statistics is not None:
+                self.keep_statistics(operation.statistics, operands, forms[at])
             if self.solver.ready:
                 self.solver.settle()
         except Unfit as error:
@@ -100,6 +108,12 @@ class Inference:
         except Mismatch:
             self.solver.ready.clear()
             self.errors.mismatch(at, operands, parameter)
+
+    def keep_statistics(self, key: Key, operands: list[Form], result: Form) -> None:
+        """The running statistics of one use of a shared normalisation, which has them for itself."""
+        sized = self.parameters[key] = Sized()
+        self.statistics.add(key)
+        Statistics().shape(self.solver, operands, result, sized)
 
     def parameter(self, operation: Operation, key: Key) -> Sized:
         """The parameter of an operation, with what its declaration says about its sizes."""

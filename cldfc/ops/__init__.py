@@ -13,7 +13,14 @@ from cldfc.ops.convolution import Convolution, Kernel
 from cldfc.ops.errors import Indivisible, Mismatch, TooSmall, Unfit
 from cldfc.ops.kept import Kept
 from cldfc.ops.linear import Linear
-from cldfc.ops.normalisation import BatchNorm, GroupNorm, LayerNorm, Normalisation
+from cldfc.ops.normalisation import (
+    BatchNorm,
+    GroupNorm,
+    LayerNorm,
+    Normalisation,
+    SharedBatchNorm,
+    Statistics,
+)
 from cldfc.ops.pointwise import (
     Abs,
     Dropout,
@@ -71,6 +78,7 @@ __all__ = [
     "ScaleBy",
     "Setting",
     "Shape",
+    "SharedBatchNorm",
     "Sigmoid",
     "Silu",
     "Sized",
@@ -78,6 +86,7 @@ __all__ = [
     "SoftThreshold",
     "Softplus",
     "Solver",
+    "Statistics",
     "Tanh",
     "TooSmall",
     "Total",
@@ -94,4 +103,8 @@ def all_operators(above: type[Operator] = Operator) -> Iterator[type[Operator]]:
         yield from all_operators(operator)
 
 
-BUILTINS = {operator.keyword: operator for operator in all_operators() if operator.keyword is not None}
+BUILTINS: dict[str, type[Operator]] = {
+    operator.keyword: operator
+    for operator in all_operators()
+    if operator.keyword is not None and "keyword" in vars(operator)
+}
