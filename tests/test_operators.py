@@ -291,6 +291,15 @@ def test_windows_that_do_not_overlap_are_torchs(size, beyond):
         assert found.shape[1:] == shape
 
 
+@pytest.mark.parametrize("size", [1, 2, 3, 4, 5])
+def test_rows_that_no_window_reaches_are_those_without_a_gradient(size):
+    for rows, stride, padding in itertools.product(range(size, 13), (None, 1, 2, 3, 6), (None, 0, size // 2)):
+        operator = ops.AvgPool(size, stride, padding)
+        x = torch.zeros(1, 1, rows, rows, requires_grad=True)
+        (found,) = torch.autograd.grad(eval(operator.torch(["x"], ""), {"F": F, "x": x}).sum(), x)
+        assert operator.left_out(rows) == int((found[0, 0].sum(1) == 0).sum()), (rows, stride, padding)
+
+
 @pytest.mark.parametrize("norm", [ops.BatchNorm, ops.SharedBatchNorm])
 def test_batch_norm_in_training(norm):
     case = Case(norm(), normalise(None))

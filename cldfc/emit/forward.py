@@ -85,7 +85,8 @@ class Forward:
         if isinstance(read, Read):
             return self.names.variable(read.family, tuple(p.substitute(binding) for p in read.positions))
         around = {hop.loop.variable for hop in site.route}
-        name = next(name for name in (read.name, *"jkmnpq") if name not in around)
+        free = (letter for letter in "jkmnpq" if letter not in self.names.locals.taken)
+        name = next(name for name in (read.name, *free) if name not in around)
         inside = {**binding, read.name: Position(name, 0)}
         value = self.names.variable(read.family, tuple(p.substitute(inside) for p in read.positions))
         first = self.names.sizes.position(read.lower.substitute(binding))

@@ -36,7 +36,7 @@ from cldfc.ops.pointwise import (
     SoftThreshold,
     Tanh,
 )
-from cldfc.ops.pooling import AvgPool, MaxPool
+from cldfc.ops.pooling import AvgPool, MaxPool, Pool
 from cldfc.ops.prolongation import Prolongation
 from cldfc.ops.rearrange import Concat, Flatten, Upsample
 from cldfc.ops.scale import Scale, ScaleBy
@@ -72,6 +72,7 @@ __all__ = [
     "Normalisation",
     "Operator",
     "Pointwise",
+    "Pool",
     "Prolongation",
     "Relu",
     "Scale",

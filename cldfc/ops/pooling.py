@@ -53,6 +53,16 @@ class Pool(Operator):
         if size is not None and padding is not None and 2 * padding > size:
             raise Unfit(f"a padding of {padding} is more than half of a window of {size}")
 
+    def left_out(self, rows: int) -> int:
+        """How many of so many rows no window reaches: beyond the last one, or in between."""
+        window = self.window()
+        if window is None:
+            return 0
+        size, stride, padding = window
+        starts = range(-padding, rows + padding - size + 1, stride)
+        reached = starts[-1] + size if stride <= size else sum(min(at + size, rows) - max(at, 0) for at in starts)
+        return max(0, rows - reached)
+
     def torch(self, operands: list[str], module: str) -> str:
         window = self.window()
         if window is None:

@@ -11,7 +11,7 @@ import keyword
 MODULE_NAMES = frozenset("torch nn F conv prolong shared_norm".split())
 """What it imports and defines beside its class."""
 
-BUILTIN_NAMES = frozenset("bool dict float int max range str sum super tuple".split())
+BUILTIN_NAMES = frozenset("bool dict int max range sum super tuple".split())
 """What it uses of Python's own."""
 
 CLASS_NAMES = frozenset(
