@@ -110,7 +110,8 @@ class Numbers(ABC):
         if len(symbol.tag) > 1:
             return self.names.report_arity(symbol)
         if constant.index is None:
-            return self.report_power(symbol) if is_power(symbol) else Formula(constant.values[0])
+            is_plain = not isinstance(declared := self.names.declared[name], tree.Let) or not declared.symbol.tag
+            return self.report_power(symbol) if is_plain and is_power(symbol) else Formula(constant.values[0])
         own = symbol.tag[0] if symbol.tag else level_index(context, constant.index, self.is_per_level)
         if own is not None and symbol.tag and isinstance(self.names.declared.get(own.name or ""), tree.Range):
             if own.name not in bound and (bound or context):

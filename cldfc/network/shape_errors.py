@@ -80,6 +80,20 @@ class ShapeErrors:
             Label(self.use_span(first), f"the other way in `{format_key(self.value(first))}`"),
         )
 
+    def two_settings(
+        self, operation: Operation, first: Operation, name: str, before: float | None, here: float | None
+    ) -> None:
+        """A parameter that a tag shares, with other settings at another use."""
+        key = format_key(operation.parameter or ("", ()))
+        self.problems.report(
+            "E0409",
+            f"`{key}` is one parameter with two settings: {name} {before} and {name} {here}",
+            self.use_span(operation),
+            f"{name} {here} in `{format_key(self.value(operation))}`",
+            "write the same in both brackets, or give the two uses tags of their own",
+            Label(self.use_span(first), f"{name} {before} in `{format_key(self.value(first))}`"),
+        )
+
     def unlike(
         self, operation: Operation, first: Operation, name: str, before: float | None, here: float | None
     ) -> None:

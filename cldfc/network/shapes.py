@@ -69,6 +69,7 @@ class Inference:
         self.forms = [Form() for _ in expansion.operations]
         self.parameters: dict[Key, Sized] = {}
         self.statistics: set[Key] = set()
+        self.unlike: set[Key | None] = set()
         self.errors = ShapeErrors(expansion, problems)
         self.first = self.errors.first
         self.forms[0].dims = tuple(Dim(size) for size in expansion.program.shape)
@@ -97,7 +98,7 @@ class Inference:
         operands = [forms[operand] for operand in operation.operands]
         parameter = None if operation.parameter is None else self.parameter(operation, operation.parameter)
         try:
-            operation.operator.shape(self.solver, operands, forms[at], parameter)
+            self.operator(operation).shape(self.solver, operands, forms[at], parameter)
             if operation.statistics is not None:
                 self.keep_statistics(operation.statistics, operands, forms[at])
             if self.solver.ready:
@@ -108,6 +109,11 @@ class Inference:
         except Mismatch:
             self.solver.ready.clear()
             self.errors.mismatch(at, operands, parameter)
+
+    def operator(self, operation: Operation) -> Operator:
+        """Its operator, or, where that has other settings than the first of its parameter, the first one."""
+        key = operation.parameter
+        return self.first[key].operator if key is not None and key in self.unlike else operation.operator
 
     def keep_statistics(self, key: Key, operands: list[Form], result: Form) -> None:
         """The running statistics of one use of a shared normalisation, which has them for itself."""
@@ -121,6 +127,8 @@ class Inference:
         if sized is None:
             self.first[key] = operation
             sized = self.parameters[key] = self.declared(operation)
+        elif operation.operator.owns is not None:
+            self.check_settings(operation, self.first[key])
         elif operation.tag != self.first[key].tag or type(operation.operator) is not type(self.first[key].operator):
             self.check_again(operation, key, sized)
         return sized
@@ -175,6 +183,19 @@ class Inference:
         for name, value in again.given.items():
             if sized.given.get(name) != value:
                 self.errors.unlike(operation, first, name, sized.given.get(name), value)
+
+    def check_settings(self, operation: Operation, first: Operation) -> None:
+        """A parameter that a tag shares has the same settings at each of its uses."""
+        for name in operation.operator.settings():
+            before, here = (self.setting(used.operator, name) for used in (first, operation))
+            if before != here:
+                self.unlike.add(operation.parameter)
+                self.errors.two_settings(operation, first, name, before, here)
+
+    def setting(self, operator: Operator, name: str) -> float | None:
+        """A setting of an operator; `linear` without one gives as many numbers as there are classes."""
+        value = getattr(operator, name)
+        return self.expansion.program.classes if value is None and isinstance(operator, Linear) else value
 
     def check_output(self) -> None:
         """The output has as many numbers as there are classes."""
