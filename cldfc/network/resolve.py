@@ -89,6 +89,7 @@ def resolve_spec(spec: tree.Spec, task: Task, problems: Problems) -> Program:
         parameters=parameters,
         ties=ties,
         templates=tuple(templates),
+        constraints=tuple((c, at) for c in names.constraints if (at := constrained(c, tags)) is not None),
     )
 
 
@@ -131,7 +132,7 @@ def resolve_equation(equation: tree.Equation, words: Words) -> Template | None:
         return None
     clauses = [resolve_clause(clause, frozenset(bound), equation.left.tag, tags) for clause in equation.clauses]
     level = level_position(equation, left, tags)
-    if None in clauses or level is None:
+    if None in clauses or level is None or any(report_nothing_left(clause, tags) for clause in clauses if clause):
         return None
     ranges = {clause.name: clause for clause in clauses if clause is not None}
     ranges = {name: ranges.get(name) or tags.constants.ranges[name] for name in bound}
@@ -170,6 +171,38 @@ def settle_names(templates: Sequence[Template], words: Words) -> Iterator[Templa
         assert not isinstance(result, Reads)
         family = families.get(template.family, template.family)
         yield replace(template, family=family, steps=tuple(steps), result=result)
+
+
+def report_nothing_left(clause: IndexRange, tags: Tags) -> bool:
+    """`for i <= 0` of i = 1..ν: where an end is open, the declared range ends it; and a report."""
+    declared = tags.constants.ranges.get(clause.name)
+    lower = clause.lower or (declared and declared.lower)
+    upper = clause.upper or (declared and declared.upper)
+    if declared is None or lower is None or upper is None or (clause.lower and clause.upper):
+        return False
+    if lower.base is not None or upper.base is not None or lower.offset <= upper.offset:
+        return False
+    ends = f"{clause.name} = {declared.lower}..{declared.upper}"
+    other = upper.offset if clause.lower is None else lower.offset
+    tags.problems.report(
+        "E0505",
+        f"`{clause.span.text}` leaves nothing of {ends}",
+        clause.span,
+        "no value of the index",
+        f"write other values outright, as in `for {clause.name} = {other}`",
+        Label(declared.span, "declared here"),
+    )
+    return True
+
+
+def constrained(constraint: tree.Constrain, tags: Tags) -> Positions | None:
+    """The positions of a constraint's tag over index names, which stand for all their values; or a report."""
+    indices = [
+        index for index in constraint.symbol.tag if index.name and not tags.constants.names.is_constant(index.name)
+    ]
+    if None in [tags.constants.range(index.name or "", index.span) for index in indices]:
+        return None
+    return tags.positions(constraint.symbol, frozenset(index.name or "" for index in indices))
 
 
 def check_names(equation: tree.Equation, words: Words) -> None:

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 from cldfc.diagnostics import Label, Problems, Span
 from cldfc.network.expand import Expansion, Operation
+from cldfc.network.limits import LARGEST_SIZE, LARGEST_VALUE
 from cldfc.network.positions import Key, OutOfRange, format_key
 from cldfc.network.program import Attribute, Step
 from cldfc.ops import Concat, Dim, Form, Sized, Unfit
@@ -67,6 +68,18 @@ class ShapeErrors:
         elif "window" in text:
             help = "pool fewer times, or with a smaller window"
         self.problems.report("E0407", f"{text}, in `{value}`", span, "not possible here", help)
+
+    def too_large(self, operation: Operation, what: str) -> None:
+        """A value or a parameter that is larger than any that could be computed."""
+        is_input = operation.instance < 0
+        value = self.expansion.program.input.name if is_input else format_key(self.value(operation))
+        self.problems.report(
+            "E0410",
+            f"{what} is too large, in `{value}`",
+            operation.span if is_input else self.use_span(operation),
+            "too large",
+            f"stay within {LARGEST_SIZE:,} channels, rows and columns, and within {LARGEST_VALUE:,} numbers",
+        )
 
     def two_ways(self, operation: Operation, first: Operation) -> None:
         """One kernel as a convolution and as a prolongation: its numbers would mean two things."""

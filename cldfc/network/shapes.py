@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from math import prod
 
 from cldfc.diagnostics import Label, Problems
 from cldfc.network.expand import Expansion, Operation
 from cldfc.network.formula import NoNumber
+from cldfc.network.limits import LARGEST_SIZE, LARGEST_VALUE
 from cldfc.network.numbers import report_unfit
 from cldfc.network.positions import Key, OutOfRange, format_key
 from cldfc.network.program import Attribute, Declaration
@@ -24,6 +26,7 @@ from cldfc.ops import (
     Sizes,
     Solver,
     Statistics,
+    TooLarge,
     Unfit,
 )
 
@@ -52,6 +55,11 @@ class Inferred:
     expansion: Expansion
     shapes: list[Shape]
     parameters: dict[Key, Stored]
+
+
+def in_words(shape: Shape) -> str:
+    """`64 × 32 × 32`."""
+    return " × ".join(f"{size:,}" for size in shape)
 
 
 def infer_shapes(expansion: Expansion, problems: Problems) -> Inferred:
@@ -86,7 +94,19 @@ class Inference:
         self.problems.stop_if_any()
         known = [shape for shape in shapes if shape is not None]
         stored = {key: Stored(self.stored_for(key), sized.known()) for key, sized in self.parameters.items()}
+        self.check_sizes(known, stored)
+        self.problems.stop_if_any()
         return Inferred(self.expansion, known, stored)
+
+    def check_sizes(self, shapes: Sequence[Shape], stored: Mapping[Key, Stored]) -> None:
+        """What is inferred has the limits of what is declared; others follow from the first value that has not."""
+        for operation, shape in zip(self.expansion.operations, shapes, strict=True):
+            if len(shape) == 3 and max(shape) > LARGEST_SIZE or prod(shape) > LARGEST_VALUE:
+                self.errors.too_large(operation, f"a {'map' if len(shape) == 3 else 'vector'} of {in_words(shape)}")
+                break
+        for key, parameter in stored.items():
+            if parameter.count() > LARGEST_VALUE:
+                self.errors.too_large(self.first[key], f"`{format_key(key)}` of {parameter.count():,} numbers")
 
     def stored_for(self, key: Key) -> Operator:
         """The operator that something is stored for."""
@@ -106,6 +126,9 @@ class Inference:
         except Unfit as error:
             self.solver.ready.clear()
             self.errors.unfit(operation, error)
+        except TooLarge as error:
+            self.solver.ready.clear()
+            self.errors.too_large(operation, f"a size of {error.size:,}")
         except Mismatch:
             self.solver.ready.clear()
             self.errors.mismatch(at, operands, parameter)
@@ -168,7 +191,8 @@ class Inference:
         if attribute.fits(value):
             return value
         used = Label(self.errors.use_span(operation), f"used here, in `{format_key(self.errors.value(operation))}`")
-        report_unfit(self.problems, value, attribute.span, attribute.role, attribute.least, attribute.most, used)
+        limits, kind = (attribute.least, attribute.most), "number" if attribute.is_real else "whole number"
+        report_unfit(self.problems, value, attribute.span, attribute.role, *limits, used, kind=kind)
         return None
 
     def check_again(self, operation: Operation, key: Key, sized: Sized) -> None:

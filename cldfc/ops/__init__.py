@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from cldfc.ops.arithmetic import Add, Input, Multiply, Total, Zero
 from cldfc.ops.base import Operator, Setting
 from cldfc.ops.convolution import Convolution, Kernel
-from cldfc.ops.errors import Indivisible, Mismatch, TooSmall, Unfit
+from cldfc.ops.errors import Indivisible, Mismatch, TooLarge, TooSmall, Unfit
 from cldfc.ops.kept import Kept
 from cldfc.ops.linear import Linear
 from cldfc.ops.normalisation import (
@@ -89,6 +89,7 @@ __all__ = [
     "Solver",
     "Statistics",
     "Tanh",
+    "TooLarge",
     "TooSmall",
     "Total",
     "Unfit",

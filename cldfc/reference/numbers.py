@@ -187,12 +187,15 @@ class Numbers:
         level = indices[self.level_place(equation, clauses)] if indices else 0
         for index, value in free:
             name = index.name or ""
-            if name in clauses:
-                if not self.holds(clauses[name], binding, equation.left.tag):
-                    return False
+            clause = clauses.get(name)
+            if clause is not None and not self.holds(clause, binding, equation.left.tag):
+                return False
+            if clause is not None and name not in self.known.ranges:
                 continue
-            lower, upper = self.range(name, level)
-            if not (lower <= binding[name] <= upper and lower <= value <= upper):
+            lower, upper = self.range(name, level) if clause is None or None in (clause.lower, clause.upper) else (0, 0)
+            is_above = (clause is not None and clause.lower is not None) or lower <= min(binding[name], value)
+            is_below = (clause is not None and clause.upper is not None) or max(binding[name], value) <= upper
+            if not (is_above and is_below):
                 return False
         return True
 
