@@ -41,6 +41,7 @@ class Numbers(ABC):
         """The value of a formula at a choice of indices, or a report."""
         self.work += formula.parts
         if self.work > MOST_WORK:
+            self.work = 0
             help = "write shorter formulas, or for fewer values of an index"
             return self.problems.report(
                 "E0210", "the formulas take too long to compute", span, "too many by here", help

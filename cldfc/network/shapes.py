@@ -101,7 +101,7 @@ class Inference:
     def check_sizes(self, shapes: Sequence[Shape], stored: Mapping[Key, Stored]) -> None:
         """What is inferred has the limits of what is declared; others follow from the first value that has not."""
         for operation, shape in zip(self.expansion.operations, shapes, strict=True):
-            if len(shape) == 3 and max(shape) > LARGEST_SIZE or prod(shape) > LARGEST_VALUE:
+            if (len(shape) == 3 and max(shape) > LARGEST_SIZE) or prod(shape) > LARGEST_VALUE:
                 self.errors.too_large(operation, f"a {'map' if len(shape) == 3 else 'vector'} of {in_words(shape)}")
                 break
         for key, parameter in stored.items():

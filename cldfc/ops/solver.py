@@ -8,7 +8,6 @@ from cldfc.ops.errors import Indivisible, Mismatch, TooLarge, TooSmall
 from cldfc.ops.relations import Product, Relation, Sum
 from cldfc.ops.shapes import Dim, Form, Rule
 
-
 LARGEST = 2**40
 """No size is larger: a chain of concatenations may double it at each step."""
 
