@@ -99,7 +99,7 @@ CONSTANTS = {
 }
 PLACES = {
     "channels": "{c}",
-    "groups": ", groups {c}",
+    "groups": ", groups {c} / 1, dilation ({c} + 1)",
     "more": "let d@ℓ = {c} + 1\nlet e = 2^{c}",
     "factor": "1/({c} + ({c})^2) * {c} * ",
     "setting": "leaky_relu[1/{c}] ∘ ",
