@@ -35,8 +35,7 @@ def check_specs(paths: Sequence[Path], as_json: bool = False, task: Task = AS_WR
     if as_json:
         print_json([*(d for error in found for d in error.diagnostics), *remarks])
     else:
-        if remarks:
-            print_diagnostics(remarks, is_last=not found)
+        print_diagnostics(remarks, is_last=not found)
         for error in found:
             print_errors(error, is_last=error is found[-1])
     return max((exit_code(error) for error in found), default=FINE)

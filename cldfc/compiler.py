@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Literal
 
+from cldfc.algebra.left_out import remark_left_out
 from cldfc.algebra.nonnegative import prove_constraints
 from cldfc.algebra.unbounded_head import remark_unbounded_head
 from cldfc.collector import collector_paused
@@ -51,7 +52,7 @@ def analyse_spec(spec: tree.Spec, task: Task, problems: Problems) -> Inferred:
     return inferred
 
 
-REMARKS = (remark_unbounded_head,)
+REMARKS = (remark_unbounded_head, remark_left_out)
 """What is worth a remark in a spec that is not wrong."""
 
 

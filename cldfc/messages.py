@@ -28,8 +28,8 @@ def print_errors(error: CldfError, is_last: bool = True) -> None:
 
 
 def print_diagnostics(diagnostics: Sequence[Diagnostic], is_last: bool = True) -> None:
-    """Errors or remarks to standard error, in colour on a terminal."""
-    lines = list(render(diagnostics, is_last))
+    """Errors or remarks to standard error, in colour on a terminal; nothing where there are none."""
+    lines = list(render(diagnostics, is_last)) if diagnostics else []
     if not sys.stderr.isatty():
         sys.stderr.write(plain_text(lines))
         return

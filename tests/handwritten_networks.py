@@ -372,7 +372,7 @@ class Operators(nn.Module):
         e = self.N(d).exp().log1p() + d.abs() - shrink(d, 0.1)
         pool = nn.AvgPool2d(3, stride=2)
         g = pool(e) * pool(d).sigmoid()
-        corner = nn.MaxPool2d(4, padding=1)(g).flatten(1)
+        corner = nn.MaxPool2d(4)(g).flatten(1)
         k = torch.cat((g.amax((2, 3)), g.mean((2, 3)), corner), dim=1)
         return self.linear_3(self.ln_k(shrink(self.linear_2(self.gn_k(self.linear(k))), 0.5)))
 

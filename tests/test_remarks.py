@@ -69,6 +69,27 @@ def test_help_is_right(equations: str, help: str):
         assert not codes(text.replace(equations.splitlines()[-1], help.removeprefix("write `").rstrip("`")))
 
 
+@pytest.mark.parametrize(
+    ("pool", "message", "help"),
+    [
+        ("maxpool[2]", "leaves 1 of 7 columns out", "padding=1"),
+        ("avgpool[7]", None, None),
+        ("maxpool[3, stride=2]", None, None),
+        ("avgpool[3]", "2 of 14 rows and 1 of 7 columns", "padding=1"),
+        ("maxpool[5]", "4 of 14 rows and 2 of 7 columns", "that fit into the map"),
+        ("avgpool[2, stride=3]", "4 of 14 rows and 3 of 7 columns", "at most 2"),
+        ("maxpool[2, padding=1]", None, None),
+    ],
+)
+def test_pools_that_leave_something_out(pool: str, message: str | None, help: str | None):
+    equation = f"h = linear ∘ flatten ∘ {pool} ∘ relu ∘ K * f"
+    text = (HEAD + equation).replace("8 × 8", "14 × 7")
+    remarks = remarks_on(analyse(Source("test.cldf", text)))
+    assert [remark.code for remark in remarks] == ["R0902"] * (message is not None)
+    for remark in remarks:
+        assert message in remark.message and help in remark.help
+
+
 PRINTED = {"fbresnet_as_printed", "preact18_as_printed", "preact18_Al_as_printed"}
 
 
@@ -81,6 +102,14 @@ def test_specs(path: Path):
 @pytest.mark.parametrize("path", sorted((ROOT / "examples").glob("*.cldf")), ids=lambda path: path.stem)
 def test_examples_have_no_remarks(path: Path):
     assert not remarks_on(analyse(read_source(path)))
+
+
+def test_compile_remarks_without_failing(tmp_path: Path):
+    path = tmp_path / "net.cldf"
+    path.write_text(HEAD + "h = linear ∘ flatten ∘ maxpool[3] ∘ relu ∘ K * f\n", encoding="utf-8")
+    result = CliRunner().invoke(app, ["compile", str(path), "-o", str(tmp_path / "net.py")])
+    assert result.exit_code == 0 and ", 3), 1)" in (tmp_path / "net.py").read_text(encoding="utf-8")
+    assert "remark[R0902]: `maxpool[3]` leaves 2 of 8 rows and 2 of 8 columns out, in `h`" in result.stderr
 
 
 def test_check_remarks_without_failing(tmp_path: Path):

@@ -7,14 +7,14 @@ from dataclasses import dataclass
 
 from cldfc.emit import layout
 from cldfc.emit.identifiers import loop_name
-from cldfc.emit.initialise import conv_lines, prolong_lines
+from cldfc.emit.initialise import conv_lines, prolong_lines, shared_norm_lines
 from cldfc.emit.loops import Hop, Item, Loop, Route, Turn
 from cldfc.emit.naming import Naming
 from cldfc.emit.parameters import Declaration, Ownership
 from cldfc.emit.sizes import Sample
 from cldfc.network.graph import Graph
 from cldfc.network.positions import Key, Position
-from cldfc.ops import Convolution, Prolongation, ScaleBy
+from cldfc.ops import Convolution, Prolongation, ScaleBy, SharedBatchNorm
 
 ENOUGH_FOR_A_LOOP = 3
 
@@ -144,13 +144,15 @@ def ranges_of(tags: list[tuple[int, ...]]) -> list[dict[tuple[int, ...], range]]
 
 
 def initialisers(graph: Graph) -> list[str]:
-    """The functions that make kernels, with the parameters that a network needs."""
+    """What a generated module defines beside its class: how kernels are made, with the parameters that are needed."""
     lines: list[str] = []
     for operator, write in ((Convolution, conv_lines), (Prolongation, prolong_lines)):
         sizes = [s.sizes for s in graph.parameters.values() if isinstance(s.operator, operator)]
         plain = {"groups": 1, "dilation": 1, "bias": 0}
         uses = {name for s in sizes for name, default in plain.items() if s.get(name, default) != default}
         lines += write(uses) if sizes else []
+    if any(isinstance(stored.operator, SharedBatchNorm) for stored in graph.parameters.values()):
+        lines += shared_norm_lines()
     return lines
 
 

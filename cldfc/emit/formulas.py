@@ -11,12 +11,16 @@ from cldfc.network.positions import Lookup, Position
 
 Sample = tuple[Mapping[str, int], int | float]
 SUM, PRODUCT, POWER, ATOM = range(4)
+LARGEST_WHOLE = 2**63
+"""torch takes no larger whole number, so it is written as a decimal one."""
 PYTHON = {"+": (" + ", SUM), "*": (" * ", PRODUCT), "/": (" / ", PRODUCT), "^": ("**", POWER)}
 
 
 def formula_text(formula: Formula, samples: Sequence[Sample], position: Callable[[Position], str]) -> str | None:
     """The formula in Python, if that computes the number of each sample; decimal numbers but for rounding."""
     if formula.sign == "+" and not formula.operands:
+        return None
+    if any(abs(value) >= LARGEST_WHOLE for _, value in samples):
         return None
     try:
         is_whole = all(isinstance(value, int) for _, value in samples)
@@ -27,6 +31,11 @@ def formula_text(formula: Formula, samples: Sequence[Sample], position: Callable
     except (ArithmeticError, KeyError, ValueError):
         return None
     return write(formula, position, is_whole)[0] if agrees else None
+
+
+def number_text(value: int | float) -> str:
+    """A number in Python."""
+    return str(float(value) if abs(value) >= LARGEST_WHOLE else value)
 
 
 def computed(formula: Formula, turn: Mapping[str, int], is_whole: bool) -> int | float:

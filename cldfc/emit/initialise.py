@@ -1,4 +1,4 @@
-"""The two functions of a generated module that make kernels, with as many parameters as it needs."""
+"""What a generated module defines beside its class: functions that make kernels, and one that normalises."""
 
 from __future__ import annotations
 
@@ -68,3 +68,23 @@ def tail(uses: set[str]) -> list[str]:
     """The rest of both."""
     zeros = ["    if kernel.bias is not None:", "        nn.init.zeros_(kernel.bias)"]
     return [*(zeros if "bias" in uses else []), "    return kernel", "", ""]
+
+
+def shared_norm_lines() -> list[str]:
+    """`shared_norm`, for `bn@ℓ`. Statistics that several uses share would be those of none of them."""
+    return [
+        *layout.call(
+            "def shared_norm",
+            ["x: torch.Tensor", "shared: nn.BatchNorm2d", "use: nn.BatchNorm2d"],
+            " -> torch.Tensor:",
+            0,
+        ),
+        '    """Batch normalisation with a shared scale and shift, and the statistics of one use."""',
+        "    if use.training:",
+        "        use.num_batches_tracked.add_(1)",
+        "    statistics = use.running_mean, use.running_var",
+        "    affine = shared.weight, shared.bias",
+        "    return F.batch_norm(x, *statistics, *affine, use.training, use.momentum, use.eps)",
+        "",
+        "",
+    ]

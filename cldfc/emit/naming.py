@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from cldfc.emit import layout
-from cldfc.emit.identifiers import MODULE_ATTRIBUTES, MODULE_NAMES, Identifiers, loop_name
+from cldfc.emit.identifiers import Identifiers, loop_name
 from cldfc.emit.loops import Loop, Route, Turn, turns
 from cldfc.emit.parameters import Place
 from cldfc.emit.sizes import Sizes
@@ -13,6 +13,7 @@ from cldfc.emit.storage import choose_slots, input_is_done
 from cldfc.network.formula import Formula
 from cldfc.network.graph import Graph
 from cldfc.network.positions import Key, Positions
+from cldfc.syntax import reserved
 from cldfc.syntax.spelling import ascii_name
 
 
@@ -30,11 +31,11 @@ class Naming:
         self.members: dict[str, list[Key]] = {}
         for key in self.graph.parameters:
             self.members.setdefault(key[0], []).append(key)
-        uses = [step.use for i in self.graph.as_written.instances for step in i.template.steps if step.use is not None]
+        uses = [use for i in self.graph.as_written.instances for step in i.template.steps for use in step.uses()]
         indexed = {use.name for use in uses if any(position.base is not None for position in use.positions)}
         self.single = {name for name, keys in self.members.items() if len(keys) == 1} - indexed
         self.loops = {loop_name(name) for name in self.graph.program.ranges}
-        self.attributes = Identifiers(MODULE_ATTRIBUTES | MODULE_NAMES | self.loops)
+        self.attributes = Identifiers(reserved.ATTRIBUTES | self.loops)
         self.attributes.keep([*self.members, *self.graph.program.parameters])
         for name in self.members:
             self.attributes.name(name, name)
@@ -47,7 +48,7 @@ class Naming:
         """One local name for each family of values; the input shares that of its own if it can."""
         program = self.graph.program
         given = (program.input.name, 0)
-        self.locals = Identifiers(MODULE_NAMES | self.loops)
+        self.locals = Identifiers(reserved.LOCALS | self.loops)
         for family in self.slots:
             if family != given:
                 self.locals.name(family, family[0])

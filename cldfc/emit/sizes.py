@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 
-from cldfc.emit.formulas import Sample, formula_text
+from cldfc.emit.formulas import Sample, formula_text, number_text
 from cldfc.emit.identifiers import loop_name
 from cldfc.network.formula import Formula
 from cldfc.network.positions import Constant, Lookup, Position
@@ -43,7 +43,7 @@ class Sizes:
 
     def table(self, constant: Constant) -> str:
         """The attribute that holds a constant's values."""
-        entries = [f"{at}: {value}" for at, value in enumerate(constant.values, constant.lower)]
+        entries = [f"{at}: {number_text(value)}" for at, value in enumerate(constant.values, constant.lower)]
         return self.note(constant.name, entries)
 
     def note(self, wanted: str, entries: list[str]) -> str:
@@ -109,7 +109,7 @@ class Sizes:
 
     def fit_number(self, samples: Sequence[Sample]) -> str | None:
         """One number."""
-        return str(samples[0][1]) if len({value for _, value in samples}) == 1 else None
+        return number_text(samples[0][1]) if len({value for _, value in samples}) == 1 else None
 
     def fit_constant(self, samples: Sequence[Sample]) -> str | None:
         """A constant of the spec."""
@@ -177,7 +177,7 @@ class Sizes:
         for variable in variables:
             values = {turn[variable]: value for turn, value in samples}
             if all(values[turn[variable]] == value for turn, value in samples):
-                table = self.note(wanted, [f"{at}: {value}" for at, value in values.items()])
+                table = self.note(wanted, [f"{at}: {number_text(value)}" for at, value in values.items()])
                 return f"{table}[{loop_name(variable)}]"
         entries = [f"({', '.join(str(turn[v]) for v in variables)}): {value}" for turn, value in samples]
         return f"{self.note(wanted, entries)}[{', '.join(map(loop_name, variables))}]"

@@ -18,11 +18,11 @@ def emit_module(graph: Graph, *remarks: str) -> str:
 
     Its docstring ends with the remarks.
     """
-    body = class_lines(graph)
+    body = [*initialisers(graph), *class_lines(graph)]
     code = "\n".join(body)
     lines = ['"""' + describe(graph)[0], *describe(graph)[1:], *remarks, '"""', "", "import torch"]
     lines += ["import torch.nn.functional as F"] if "F." in code else []
-    lines += ["from torch import nn", "", "", *initialisers(graph), *body]
+    lines += ["from torch import nn", "", "", *body]
     return "\n".join(lines) + "\n"
 
 

@@ -16,6 +16,7 @@ from cldfc.network.words import Scope, Words
 from cldfc.ops import (
     BUILTINS,
     Add,
+    BatchNorm,
     Concat,
     Convolution,
     Kernel,
@@ -24,6 +25,7 @@ from cldfc.ops import (
     Prolongation,
     Scale,
     ScaleBy,
+    SharedBatchNorm,
     Zero,
 )
 from cldfc.syntax import tree
@@ -142,12 +144,20 @@ class Elaboration:
                 )
             return self.step(operator, (operand,), None, symbol.span)
         if positions:
-            use = Use(symbol.name, positions, positions, symbol.span)
-        else:
-            head = "" if operator.owns == "linear" else self.head(operand)
-            name = self.words.owned.claim(operator.owns, head, self.family, self.owned_here)
-            use = Use(name, self.left, self.left, symbol.span)
+            return self.shared(symbol, operator, operand, Use(symbol.name, positions, positions, symbol.span))
+        use = self.own(operator.owns, "" if operator.owns == "linear" else self.head(operand), symbol.span)
         return self.step(operator, (operand,), use, symbol.span)
+
+    def own(self, kind: str, head: str, span: Span) -> Use:
+        """What this place of the equation has for itself in each instance."""
+        return Use(self.words.owned.claim(kind, head, self.family, self.owned_here), self.left, self.left, span)
+
+    def shared(self, symbol: tree.Symbol, operator: Operator, operand: Value, use: Use) -> Value | None:
+        """An operator whose parameter is shared by a tag; running statistics are never shared."""
+        if not isinstance(operator, BatchNorm):
+            return self.step(operator, (operand,), use, symbol.span)
+        statistics = self.own("stats", self.head(operand), symbol.span)
+        return self.step(SharedBatchNorm(), (operand,), use, symbol.span, statistics=statistics)
 
     def head(self, operand: Operand) -> str:
         """The kernel or value that an operand comes from."""
@@ -269,6 +279,7 @@ class Elaboration:
         span: Span,
         terms: tuple[Span, ...] = (),
         factor: Formula | None = None,
+        statistics: Use | None = None,
     ) -> Value | None:
         """Append a step; operators that expand without bound are stopped."""
         depth = 1 + max((self.depths[at] for at in operands if isinstance(at, int)), default=0)
@@ -277,7 +288,7 @@ class Elaboration:
         before = self.head(operands[0]) if operands else "0"
         self.heads.append(use.name if use is not None and isinstance(operator, Kernel) else before)
         self.depths.append(depth)
-        self.steps.append(Step(operator, operands, use, span, terms, factor))
+        self.steps.append(Step(operator, operands, use, span, terms, factor, statistics))
         return len(self.steps) - 1
 
     def report_size(self, span: Span) -> None:

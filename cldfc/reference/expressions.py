@@ -108,8 +108,9 @@ class Expressions:
             return self.apply(let.values[0], x, Scope(binding, let.symbol.tag))
         settings = self.settings(symbol)
         if symbol.name in OWNERS:
-            parameter = (symbol.name, indices) if symbol.tag else (cast(str, next(self.places)), self.indices)
-            return apply_owner(self.session, symbol.name, settings, parameter, x, self.key)
+            own = None if symbol.tag and symbol.name != "bn" else (cast(str, next(self.places)), self.indices)
+            parameter = (symbol.name, indices) if symbol.tag or own is None else own
+            return apply_owner(self.session, symbol.name, settings, parameter, own or parameter, x, self.key)
         return self.apply_builtin(symbol.name, settings, x)
 
     def settings(self, symbol: tree.Symbol) -> dict[str, int | float]:

@@ -6,15 +6,12 @@ import keyword
 from collections.abc import Iterable, Mapping
 from itertools import count
 
-from torch import Tensor, nn
+from torch import Tensor
 
 from cldfc.reference.declarations import Declarations, Key
-from cldfc.syntax import tree
+from cldfc.syntax import reserved, tree
 from cldfc.syntax.spelling import ascii_name
 from cldfc.syntax.walk import children
-
-IN_MODULE = {"torch", "nn", "F", "conv", "self", "super", "range", "dict", "tuple", "int", "float", "str"}
-"""What generated code calls its own."""
 
 
 class Parameters:
@@ -41,7 +38,7 @@ class Parameters:
         """The name of a parameter's module. KeyError: there is none."""
         attribute, indices = self.attribute(key[0]), "_".join(map(str, key[1]))
         for module in (f"{attribute}.{indices}", attribute):
-            if module in self.given or f"{module}.weight" in self.given:
+            if any(name in self.given for name in (module, f"{module}.weight", f"{module}.running_mean")):
                 return module
         raise KeyError(f"there is no `{attribute}.{indices}`" if indices else f"there is no `{attribute}`")
 
@@ -55,8 +52,7 @@ def reserved_names(spec: tree.Spec, known: Declarations) -> set[str]:
     """Attributes that a generated class cannot give to a parameter: torch's own, and its loop variables."""
     equations = [statement for statement in spec.statements if isinstance(statement, tree.Equation)]
     loops = {*known.ranges, *(name for equation in equations for name in own_indices(equation))}
-    public = {name for name in dir(nn.Module()) if not name.startswith("_")}
-    return public | IN_MODULE | {"level" if name == "ℓ" else ascii_name(name) for name in loops}
+    return set(reserved.ATTRIBUTES) | {"level" if name == "ℓ" else ascii_name(name) for name in loops}
 
 
 def own_indices(equation: tree.Equation) -> set[str]:

@@ -1,5 +1,7 @@
 """What parameters without a tag are called: `bn`, `gn`, `ln`, `linear` own theirs at each place in an equation.
 
+So do the running statistics of each use of a `bn@ℓ`, which shares scale and shift alone: `stats_B` after B * x.
+
 A normalisation is named by what it normalises, `bn_B` after B * x and `bn_r` before r; the second such place
 of an equation, in the order of computation, is `bn_B_2`. Equations of one family share names, for their
 values, which are the tags of these parameters, differ. Where several families want a name, it is that of the
@@ -192,10 +194,15 @@ class Walk:
             return self.apply(let.values[0], head, inner, let.symbol.tag)
         if symbol.name in OWNERS and not symbol.tag:
             name = symbol.name if symbol.name == "linear" else f"{symbol.name}_{head}"
-            wish = Wish(name, head if name != symbol.name else "", self.owner)
-            self.places.append(Place(wish, self.here[wish]))
-            self.here[wish] += 1
+            self.claim(Wish(name, head if name != symbol.name else "", self.owner))
+        elif symbol.name == "bn":
+            self.claim(Wish(f"stats_{head}", head, self.owner))
         return head
+
+    def claim(self, wish: Wish) -> None:
+        """The next place that wants a name."""
+        self.places.append(Place(wish, self.here[wish]))
+        self.here[wish] += 1
 
     def times(self, left: tree.Expression, head: str) -> str:
         """The head of a product: a kernel becomes it."""

@@ -83,8 +83,15 @@ def own_groups(node: torch.fx.Node, known: set[str]) -> Groups:
 
 
 def trace(network: nn.Module) -> torch.fx.Graph:
-    """The flow of a network's data. Raises UsageError."""
+    """The flow of a network's data, in evaluation: in training, shared normalisations would count it as a batch.
+
+    Raises UsageError.
+    """
+    training = [module for module in network.modules() if module.training]
     try:
-        return Tracer().trace(network)
+        return Tracer().trace(network.eval())
     except Exception as error:
         raise UsageError(f"the network cannot be traced: {error}", "give an instance of a generated class") from error
+    finally:
+        for module in training:
+            module.training = True

@@ -64,7 +64,7 @@ def match_places(templates: Sequence[Template], entry: Entry, program: Program, 
 
 
 def owned(template: Template) -> Iterator[Use]:
-    """The normalisations and linear layers of an equation, in their order."""
+    """What the normalisations and linear layers of an equation store, in their order."""
     for step in template.steps:
-        if step.use is not None and not isinstance(step.operator, Kernel | ScaleBy):
-            yield step.use
+        if not isinstance(step.operator, Kernel | ScaleBy):
+            yield from step.uses()

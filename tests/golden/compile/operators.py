@@ -58,8 +58,8 @@ class Operators(nn.Module):
         g = F.avg_pool2d(e, 3, stride=2) * x
         # k: 48
         x = F.adaptive_max_pool2d(g, 1).flatten(1)
-        y = torch.flatten(F.max_pool2d(g, 4, padding=1), 1)
-        x = torch.cat([x, F.adaptive_avg_pool2d(g, 1).flatten(1), y], 1)
+        y = F.adaptive_avg_pool2d(g, 1).flatten(1)
+        x = torch.cat([x, y, torch.flatten(F.max_pool2d(g, 4), 1)], 1)
         k = F.dropout(x, 0.25, self.training)
         # h: 5
         x = F.dropout(self.linear_2(self.gn_k(self.linear(k))), 0.5, self.training)
