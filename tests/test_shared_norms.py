@@ -29,7 +29,7 @@ x@0 = θ * f
 x@i = x@i-1 + relu ∘ bn@1 ∘ A * tanh ∘ bn@1(x@i-1)
 h = linear ∘ avgpool ∘ bn@1(x@3)
 """
-USES = [name for i in (1, 2, 3) for name in (f"stats_x.{i}", f"stats_A.{i}")] + ["stats_x_2"]
+USES = [name for i in (1, 2, 3) for name in (f"stats_x.{i}", f"stats_A.{i}")] + ["stats_x_h"]
 """The statistics, in the order of use."""
 
 
