@@ -8,12 +8,12 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 from torch import Tensor, nn
 
 from cldfc.diagnostics import UsageError
 from cldfc.train.catalogue import CLASS_FOLDERS, DataSet
-from cldfc.train.data.pictures import MODES, open_picture
+from cldfc.train.data.pictures import MODES, Unreadable, open_picture
 from cldfc.train.device import Device, choose_device, settled
 from cldfc.train.images import standardise
 from cldfc.train.network import check_fit
@@ -41,10 +41,6 @@ class Prediction:
 
 IMAGENET = "cldfc.train.data.imagenet"
 """Its reader."""
-
-
-class Unreadable(Exception):
-    """A file that is no image, or one that cannot be read; says why."""
 
 
 def predict_files(
@@ -89,14 +85,7 @@ def read_image(path: Path, dataset: DataSet) -> Tensor:
     Of ImageNet and of class folders as in testing, the centre; else the whole image, in grey or in
     colours as the data set is, scaled to its size and to its range of brightness. Raises Unreadable.
     """
-    try:
-        image = open_picture(str(path), dataset.shape[0])
-    except UnidentifiedImageError as error:
-        raise Unreadable("it is no image, or of an unknown format") from error
-    except OSError as error:
-        raise Unreadable(error.strerror or str(error)) from error
-    except (SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        raise Unreadable(str(error)) from error
+    image = open_picture(str(path), dataset.shape[0])
     return cut_centre(image, dataset) if is_cut(image, dataset) else scale_whole(image, dataset)
 
 

@@ -108,7 +108,7 @@ def test_an_unreadable_image(folder: Path, tmp_path: Path) -> None:
             (tmp_path / part / name).mkdir(parents=True)
             (tmp_path / part / name / "0.JPEG").write_bytes((folder / part / name / "0.JPEG").read_bytes()[:200])
     loader = open_loader(SMALL, RECIPE, Device("cpu", False), tmp_path)
-    with pytest.raises(UsageError, match=r"cannot read the image `.*0\.JPEG`"):
+    with pytest.raises(UsageError, match=r"cannot read 2 images:\n  `.*n01.0\.JPEG`: .*\n  `.*n02.0\.JPEG`: "):
         list(loader.test_batches())
 
 

@@ -18,7 +18,7 @@ from cldfc.diagnostics import UsageError
 from cldfc.train.batches import chance_of, steps_per_epoch
 from cldfc.train.catalogue import DataSet
 from cldfc.train.data.class_folders import Sample
-from cldfc.train.data.pictures import UNREADABLE, open_picture
+from cldfc.train.data.pictures import Unreadable, cannot_read, open_picture
 from cldfc.train.device import Device
 from cldfc.train.images import ImageFiles, Images
 from cldfc.train.metrics import Part, tested_parts
@@ -82,12 +82,12 @@ class Stream:
         workers = min((os.cpu_count() or 1) // self.share.count, MOST_WORKERS, len(shown))
         for pixels, labels, unreadable in batches(files, shown, max(1, workers), self.device.kind == "cuda"):
             if unreadable:
-                raise UsageError(f"cannot read the image {unreadable}", "mend the file, or keep it elsewhere")
+                raise cannot_read(unreadable, "mend the file, or keep it elsewhere")
             yield Images(*(part.to(self.device.torch, non_blocking=True) for part in (pixels, labels)))
 
 
 @dataclass(frozen=True, slots=True)
-class Files(Dataset[tuple[Tensor, int, str]]):
+class Files(Dataset[tuple[Tensor, int, str, str]]):
     """Images as they are cut: a pure function of the seeds and of which file it is, in whichever process."""
 
     samples: Sequence[Sample]
@@ -98,17 +98,17 @@ class Files(Dataset[tuple[Tensor, int, str]]):
     def __len__(self) -> int:
         return len(self.samples)
 
-    def __getitem__(self, number: int) -> tuple[Tensor, int, str]:
-        """Pixels, class, and what is wrong with the file, if anything."""
+    def __getitem__(self, number: int) -> tuple[Tensor, int, str, str]:
+        """Pixels, class, path, and what is wrong with the file, if anything; pixels are empty then."""
         path, label = self.samples[number]
         try:
             image = open_picture(path, self.channels)
-        except UNREADABLE as error:
-            return torch.empty(0), label, f"`{path}`: {error}"
+        except Unreadable as error:
+            return torch.empty(0), label, path, str(error)
         # The transforms draw from the generator of the process.
         with torch.random.fork_rng(devices=[]):  # pyright: ignore[reportUnknownMemberType]
             torch.manual_seed(seed_of(*self.seeds, number))  # pyright: ignore[reportUnknownMemberType]
-            return self.cut(image), label, ""
+            return self.cut(image), label, path, ""
 
 
 def seed_of(*numbers: int) -> int:
@@ -117,16 +117,16 @@ def seed_of(*numbers: int) -> int:
     return int.from_bytes(digest)
 
 
-def collate(samples: Sequence[tuple[Tensor, int, str]]) -> tuple[Tensor, Tensor, str]:
-    """A batch of samples, or what is wrong with the first that could not be read."""
-    unreadable = next((error for _, _, error in samples if error), "")
-    pixels = torch.empty(0) if unreadable else torch.stack([pixels for pixels, _, _ in samples])
-    return pixels, torch.tensor([label for _, label, _ in samples]), unreadable
+def collate(samples: Sequence[tuple[Tensor, int, str, str]]) -> tuple[Tensor, Tensor, dict[str, str]]:
+    """A batch of samples; or what is wrong with those that could not be read, by their paths."""
+    unreadable = {path: error for _, _, path, error in samples if error}
+    pixels = torch.empty(0) if unreadable else torch.stack([pixels for pixels, *_ in samples])
+    return pixels, torch.tensor([label for _, label, *_ in samples]), unreadable
 
 
 def batches(
     files: Files, shown: Sequence[Sequence[int]], workers: int, pinned: bool
-) -> Iterator[tuple[Tensor, Tensor, str]]:
+) -> Iterator[tuple[Tensor, Tensor, dict[str, str]]]:
     """Batches of some files by their numbers, read by other processes; raises UsageError when one dies."""
     loader: Any = DataLoader(
         files,
