@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from math import prod
 from pathlib import Path
 
@@ -138,6 +139,15 @@ def class_folders(name: str, shape: Shape | None) -> DataSet:
         has_validation=found.validation_samples is not None,
         fingerprint=found.fingerprint if found.is_drawn else "",
     )
+
+
+def skipping(dataset: DataSet, names: Iterable[str]) -> DataSet:
+    """Class folders of which some images are left out. Raises UsageError when they are not there."""
+    skipped = tuple(names)
+    if not skipped:
+        return dataset
+    found = look_at_folder(path_of(dataset.name)).without(frozenset(skipped))
+    return dataset.model_copy(update={"skipped": skipped, "images": found.images, "split": found.split})
 
 
 def idx_files(name: str) -> DataSet:

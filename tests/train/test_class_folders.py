@@ -173,6 +173,73 @@ def test_a_folder_that_has_changed_since_it_was_trained_on(flowers: Path) -> Non
         assert refused.exit_code == 2 and "there is no folder `flowers`; the working directory is" in refused.output
 
 
+def spoil(flowers: Path) -> None:
+    """Three bad files: no image, one without its end, and one that is damaged within."""
+    (flowers / "train" / "rose" / "0.png").write_text("red")
+    whole = (flowers / "train" / "Aster" / "1.png").read_bytes()
+    (flowers / "train" / "Aster" / "1.png").write_bytes(whole[:80])
+    (flowers / "test" / "rose" / "2.png").write_bytes(whole[:60] + bytes(60) + whole[120:])
+
+
+def test_all_bad_files_are_named_before_the_first_step(flowers: Path) -> None:
+    spoil(flowers)
+    refused = run(*TRAIN, "--input", "3x8x8", "--epochs", "1", "-o", "runs/a")
+    assert refused.exit_code == 2 and not Path("runs/a").exists()
+    assert "cannot read 2 images:\n  `flowers/train/Aster/1.png`: " in refused.output
+    assert "\n  `flowers/train/rose/0.png`: it is no image" in refused.output
+    assert "`--skip-unreadable` trains without such files" in refused.output
+    (flowers / "train" / "rose" / "0.png").unlink()
+    (flowers / "train" / "Aster" / "1.png").unlink()
+    # What is damaged within is found when it is decoded.
+    refused = run(*TRAIN, "--input", "3x8x8", "--epochs", "1", "-o", "runs/a")
+    assert refused.exit_code == 2 and "cannot read the image `flowers/test/rose/2.png`" in refused.output
+
+
+def test_a_training_goes_on_without_bad_files(flowers: Path) -> None:
+    spoil(flowers)
+    train = [*TRAIN, "--input", "3x8x8", "--epochs", "1", "--skip-unreadable"]
+    planned = json.loads(run(*train, "--dry-run", "--json").stdout)
+    sentence = (
+        "Class folders: 9 training images of `flowers/train`, 5 test images of `flowers/test`. Left out, for they "
+        "cannot be read: 3, `test/rose/2.png`, `train/Aster/1.png`, `train/rose/0.png`."
+    )
+    assert planned["split"] == sentence
+    trained = run(*train, "-o", "runs/a")
+    assert trained.exit_code == 0, trained.output
+    assert "left out: `flowers/train/rose/0.png`: it is no image" in trained.output
+    record = json.loads(Path("runs/a/recipe.json").read_text())
+    assert record["split"] == sentence
+    assert record["skipped_files"] == ["train/Aster/1.png", "train/rose/0.png", "test/rose/2.png"]
+    assert "as recorded" in run("eval", "runs/a").output
+    resumed = run("train", "--resume", "runs/a", "--epochs", "2")
+    assert resumed.exit_code == 0 and "the images are others" not in resumed.output, resumed.output
+    for path in (flowers / "test" / "Aster").iterdir():
+        path.write_text("blue")
+    refused = run(*train, "-o", "runs/b")
+    assert refused.exit_code == 2 and "no image of the class `Aster` that is to test on can be read" in refused.output
+    refused = run(*TRAIN[:-4], "--data", "digits", "--skip-unreadable")
+    assert refused.exit_code == 2 and "`digits` has no class folders" in refused.output
+
+
+def test_hidden_folders_are_passed_over_and_a_link_that_leads_back_is_refused(flowers: Path) -> None:
+    before = dataset().images
+    for name in (".ipynb_checkpoints", "@eaDir", "__MACOSX"):
+        shutil.copytree(flowers / "test" / "rose", flowers / "train" / "rose" / name)
+        shutil.copytree(flowers / "test" / "rose", flowers / "train" / "rose" / "more" / name)
+        shutil.copytree(flowers / "test" / "rose", flowers / "train" / name)
+    assert dataset().images == before and dataset().classes == 2
+    (flowers / "train" / "rose" / "more" / "again").symlink_to(flowers / "train", target_is_directory=True)
+    with pytest.raises(UsageError, match="`flowers/train/rose/more/again` is a link to a folder that it lies in"):
+        dataset()
+
+
+def test_all_files_that_are_no_images_by_their_names_are_named(flowers: Path) -> None:
+    for number in range(7):
+        (flowers / "train" / "rose" / f"{number}.txt").write_text("red")
+    with pytest.raises(UsageError, match=r"rose/0.txt` is no image file, nor are 6 more: `.*1.txt`, .*4.txt`, …"):
+        dataset()
+
+
 # What is no data set
 
 

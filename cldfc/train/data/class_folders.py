@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -60,6 +60,31 @@ class ClassFolders(NamedTuple):
     def images(self) -> tuple[int, int]:
         """Number of training images, and of test images."""
         return len(self.train_samples), len(self.test_samples)
+
+    def without(self, names: Collection[str]) -> ClassFolders:
+        """The same but for some files, by their paths within the folder; the sentence counts and names them.
+
+        Raises UsageError when nothing is left of a class.
+        """
+        if not names:
+            return self
+        train, test, kept = (
+            part if part is None else [sample for sample in part if self.path_within(sample) not in names]
+            for part in (self.train_samples, self.test_samples, self.validation_samples)
+        )
+        assert train is not None and test is not None
+        for what, part in {"to train on": train, "to test on": test}.items():
+            for label in sorted({*range(len(self.classes))} - {sample.label for sample in part}):
+                raise UsageError(
+                    f"no image of the class `{self.classes[label]}` that is {what} can be read",
+                    "mend the files, or keep the class elsewhere",
+                )
+        split = f"{self.split} Left out, for they cannot be read: {len(names):,}, {in_words(sorted(names))}."
+        return self._replace(split=split, train_samples=train, test_samples=test, validation_samples=kept)
+
+    def path_within(self, sample: Sample) -> str:
+        """The path of an image within the folder."""
+        return os.path.relpath(sample.path, self.folder)
 
     @property
     def fingerprint(self) -> str:

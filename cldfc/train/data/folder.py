@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
 import torch
 
-from cldfc.train.catalogue import DataSet, path_of
+from cldfc.diagnostics import UsageError
+from cldfc.train.catalogue import DataSet, is_folder, path_of, skipping
 from cldfc.train.data.class_folders import Sample, look_at_folder
 from cldfc.train.data.pictures import Unreadable, cannot_read, has_size, open_picture
 from cldfc.train.images import ImageFiles, Images, Split
@@ -16,7 +17,25 @@ from cldfc.train.images import ImageFiles, Images, Split
 MOST_BYTES = 2 * 2**30
 """Images of more bytes than that are not held in memory."""
 
-HELP = "mend the file, or keep it elsewhere"
+HELP = "mend the file, or keep it elsewhere; `--skip-unreadable` trains without such files"
+
+
+def skip_unreadable(dataset: DataSet, say: Callable[[str], None]) -> DataSet:
+    """The data set without the images that cannot be read: each is decoded once. Raises UsageError.
+
+    `say` hears how far that is, if it takes longer than a glance.
+    """
+    if not is_folder(dataset.name):
+        raise UsageError(f"`{dataset.name}` has no class folders", "leave `--skip-unreadable` out")
+    # torchvision's import takes as long as torch's.
+    from cldfc.train.data.stream import find_unreadable
+
+    found = look_at_folder(path_of(dataset.name))
+    samples = [*found.train_samples, *found.test_samples, *(found.validation_samples or ())]
+    unreadable = find_unreadable([sample.path for sample in samples], say)
+    for path, reason in unreadable.items():
+        say(f"left out: `{path}`: {reason}")
+    return skipping(dataset, [found.path_within(sample) for sample in samples if sample.path in unreadable])
 
 
 def load(dataset: DataSet, folder: Path) -> Split | ImageFiles:
@@ -24,7 +43,7 @@ def load(dataset: DataSet, folder: Path) -> Split | ImageFiles:
 
     No data folder is needed. Raises UsageError when the folder is not there, or files are no images.
     """
-    found = look_at_folder(path_of(dataset.name))
+    found = look_at_folder(path_of(dataset.name)).without(frozenset(dataset.skipped))
     train, test, validation = found.train_samples, found.test_samples, found.validation_samples
     if not fits(dataset, [*train, *test, *(validation or ())]):
         return ImageFiles(train, test, validation)

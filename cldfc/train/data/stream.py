@@ -7,6 +7,7 @@ import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from importlib import import_module
+from time import monotonic
 from typing import Any
 
 import torch
@@ -17,6 +18,7 @@ from torch.utils.data import DataLoader, Dataset
 from cldfc.diagnostics import UsageError
 from cldfc.train.batches import chance_of, steps_per_epoch
 from cldfc.train.catalogue import DataSet
+from cldfc.train.data.bytes_progress import EVERY, QUICK
 from cldfc.train.data.class_folders import Sample
 from cldfc.train.data.pictures import Unreadable, cannot_read, open_picture
 from cldfc.train.device import Device
@@ -29,6 +31,9 @@ from cldfc.train.share import WHOLE, Share
 v2: Any = import_module("torchvision.transforms.v2")
 
 MOST_WORKERS = 16
+FEW, CHECKED_AT_ONCE = 1_000, 64
+"""So few images are checked in this process; and of more, so many at a time in another one."""
+
 PATIENCE = 300
 """Seconds that a worker may take for a batch; without an end a dead worker would be waited for for ever."""
 
@@ -143,6 +148,43 @@ def batches(
         raise UsageError(
             f"a process that reads images has failed: {error}", "it may lack memory: use less `--batch`"
         ) from error
+
+
+@dataclass(frozen=True, slots=True)
+class Check(Dataset[str]):
+    """Why each of some image files cannot be read; empty where it can."""
+
+    paths: Sequence[str]
+
+    def __len__(self) -> int:
+        return len(self.paths)
+
+    def __getitem__(self, number: int) -> str:
+        try:
+            open_picture(self.paths[number], 3)
+        except Unreadable as error:
+            return str(error)
+        return ""
+
+
+def find_unreadable(paths: Sequence[str], say: Callable[[str], None]) -> dict[str, str]:
+    """The files that cannot be decoded, and why. `say` hears how far it is, if it takes longer than a glance."""
+    workers = min(os.cpu_count() or 1, MOST_WORKERS) if len(paths) > FEW else 0
+    loader: Any = DataLoader(
+        Check(paths),
+        batch_size=CHECKED_AT_ONCE,
+        num_workers=workers,
+        collate_fn=list,
+        timeout=PATIENCE if workers else 0,
+    )
+    found: list[str] = []
+    wait, said = QUICK, monotonic()
+    for reasons in loader:
+        found += reasons
+        if monotonic() - said > wait:
+            say(f"looked at {len(found):,} of {len(paths):,} images")
+            wait, said = EVERY, monotonic()
+    return {path: reason for path, reason in zip(paths, found, strict=True) if reason}
 
 
 def random_cut(dataset: DataSet, recipe: Recipe) -> Cut:
