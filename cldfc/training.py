@@ -101,6 +101,10 @@ def plan_by_files(plan: Plan, around: Surroundings) -> Plan:
     return replace(plan, dataset=dataset)
 
 
+def unheard(line: str) -> None:
+    """Say nothing: the first process does."""
+
+
 def input_of(source: Source, task: Task) -> Shape:
     """The shape of the input that a task or else the spec asks for. Raises CldfError."""
     channels, height, width = task.shape or analyse(source, task).expansion.program.shape
@@ -139,7 +143,7 @@ def start_run(
             around.say(note)
         if plan.recipe.compile and setting.processes.is_first:
             around.say("torch.compile: the first step takes half a minute or more")
-        plan = plan_by_files(plan, around)
+        plan = plan_by_files(plan, around if setting.processes.is_first else replace(around, warn=unheard))
         compiled = compiled_from(plan.graph, plan.spec_text)
         result = train_network(compiled, plan.dataset, plan.recipe, output, setting)
     return result if setting.processes.is_first else None

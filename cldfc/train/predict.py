@@ -82,25 +82,19 @@ def read_images(paths: Sequence[Path], dataset: DataSet, unreadable: dict[Path, 
 def read_image(path: Path, dataset: DataSet) -> Tensor:
     """The image in a file as one of a data set: channels × height × width, uint8, in stored units.
 
-    Of ImageNet and of class folders as in testing, the centre; else the whole image, in grey or in
+    Of ImageNet and of class folders exactly as it is tested; else the whole image, in grey or in
     colours as the data set is, scaled to its size and to its range of brightness. Raises Unreadable.
     """
     image = open_picture(str(path), dataset.shape[0])
-    return cut_centre(image, dataset) if is_cut(image, dataset) else scale_whole(image, dataset)
+    return cut(image, dataset) if dataset.reader in (IMAGENET, CLASS_FOLDERS) else scale_whole(image, dataset)
 
 
-def is_cut(image: Image.Image, dataset: DataSet) -> bool:
-    """Whether an image is tested by its centre; those of class folders that have the input's size are left whole."""
-    fits = image.size == (dataset.shape[2], dataset.shape[1])
-    return dataset.reader == IMAGENET or (dataset.reader == CLASS_FOLDERS and not fits)
-
-
-def cut_centre(image: Image.Image, dataset: DataSet) -> Tensor:
-    """The centre of an image, as ImageNet is tested."""
+def cut(image: Image.Image, dataset: DataSet) -> Tensor:
+    """An image as those of the data set are cut to be tested."""
     # torchvision's import takes as long as torch's.
-    from cldfc.train.data.stream import centre_cut
+    from cldfc.train.data.stream import tested_cut
 
-    return centre_cut(dataset)(image)
+    return tested_cut(dataset)(image)
 
 
 def scale_whole(image: Image.Image, dataset: DataSet) -> Tensor:

@@ -27,8 +27,9 @@ from cldfc.train.data.loader import Resident, open_loader
 from cldfc.train.data.reader import load_images
 from cldfc.train.data.stream import Stream
 from cldfc.train.device import Device
-from cldfc.train.images import ImageFiles, Split
+from cldfc.train.images import ImageFiles, Images, Split
 from cldfc.train.metrics import read_epochs
+from cldfc.train.predict import read_image
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 CPU = Device("cpu", False)
@@ -103,6 +104,43 @@ def test_images_of_another_size_are_read_and_cut_as_they_are_needed(flowers: Pat
     assert test.pixels[-1].float().mean((1, 2)).tolist() == wanted
     (train,) = loader.train_batches(1)
     assert train.pixels.shape == (9, channels, 8, 8)
+
+
+def test_each_image_is_prepared_by_its_own_size(flowers: Path) -> None:
+    """One image of another size changes nothing for the others: they are shifted and mirrored, and tested whole."""
+    resident = open_loader(dataset(), dataset().recipe, CPU, Path())
+    (before,) = resident.test_batches()
+    shifts = {tuple(pixels.flatten().tolist()) for pixels in all_shifts(load_images(dataset(), Path()).train)}
+    Image.new("RGB", (20, 12), (255, 0, 0)).save(flowers / "test" / "rose" / "9.png")
+    Image.new("RGB", (20, 12), (255, 0, 0)).save(flowers / "train" / "rose" / "9.png")
+    loader = open_loader(dataset(), dataset().recipe, CPU, Path())
+    assert isinstance(loader, Stream)
+    (test,) = loader.test_batches()
+    assert torch.equal(test.pixels[:-1], before.pixels)
+    for epoch in (1, 2):
+        (train,) = loader.train_batches(epoch)
+        seen = [tuple(pixels.flatten().tolist()) for pixels in train.pixels]
+        assert sum(pixels in shifts for pixels in seen) == 9 and len(seen) == 10
+
+
+def all_shifts(images: Images) -> list[torch.Tensor]:
+    """The images by up to four pixels in each direction, in a frame of zeros, and their mirror images."""
+    framed = torch.nn.functional.pad(images.pixels, (4, 4, 4, 4))
+    parts = [framed[:, :, y : y + 8, x : x + 8] for y in range(9) for x in range(9)]
+    return [image for part in parts for each in (part, part.flip(3)) for image in each]
+
+
+@pytest.mark.parametrize("shape", [(3, 8, 8), (1, 8, 8), (3, 16, 24), (3, 9, 5)])
+def test_an_image_is_predicted_as_it_is_tested(flowers: Path, shape: tuple[int, int, int]) -> None:
+    for number, size in enumerate([(20, 12), (5, 50), (24, 16), (5, 9), (9, 5)]):
+        pixels = np.random.default_rng(number).integers(0, 256, (*size, 4)).astype(np.uint8)
+        Image.fromarray(pixels, "RGBA").save(flowers / "test" / "rose" / f"{5 + number}.png")
+    found = find("folder:flowers", shape)
+    (test,) = open_loader(found, found.recipe, CPU, Path()).test_batches()
+    samples = list_samples(flowers / "test")
+    assert len(samples) == len(test.pixels) == 10
+    for sample, pixels in zip(samples, test.pixels, strict=True):
+        assert torch.equal(read_image(Path(sample.path), found), pixels)
 
 
 def test_images_that_would_fill_the_memory_are_read_as_they_are_needed(

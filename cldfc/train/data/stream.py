@@ -17,7 +17,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from cldfc.diagnostics import UsageError
 from cldfc.train.batches import chance_of, steps_per_epoch
-from cldfc.train.catalogue import DataSet
+from cldfc.train.catalogue import CLASS_FOLDERS, DataSet
 from cldfc.train.data.bytes_progress import EVERY, QUICK
 from cldfc.train.data.class_folders import Sample
 from cldfc.train.data.pictures import Unreadable, cannot_read, open_picture
@@ -33,6 +33,9 @@ v2: Any = import_module("torchvision.transforms.v2")
 MOST_WORKERS = 16
 FEW, CHECKED_AT_ONCE = 1_000, 64
 """So few images are checked in this process; and of more, so many at a time in another one."""
+
+LONGEST = 16
+"""An image that is longer than so many of its cuts is shortened first."""
 
 PATIENCE = 300
 """Seconds that a worker may take for a batch; without an end a dead worker would be waited for for ever."""
@@ -57,7 +60,7 @@ class Stream:
         return steps_per_epoch(len(self.files.train), self.recipe)
 
     def train_batches(self, epoch: int, first: int = 0) -> Iterator[Images]:
-        """The batches of an epoch: images cut at a random place and scale, and mirrored half of the time."""
+        """The batches of an epoch: images as `random_cut` cuts them."""
         order = torch.randperm(len(self.files.train), generator=chance_of(self.recipe, epoch))
         shown = [self.share.even(part) for part in self.batches_of(list(map(int, order)))[first : self.steps]]
         cut = random_cut(self.dataset, self.recipe)
@@ -69,11 +72,11 @@ class Stream:
         return tested_parts(self.files.validation is not None)
 
     def test_batches(self, part: Part = "test") -> Iterator[Images]:
-        """All images of a part, of the share: scaled, and cut in the centre."""
+        """All images of a part, of the share: scaled, and cut in the centre; see `tested_cut`."""
         samples = self.files.validation if part == "validation" else self.files.test
         assert samples is not None
         shown = filter(len, map(self.share.of, self.batches_of(range(len(samples)))))
-        files = Files(samples, centre_cut(self.dataset), (0, 0), self.dataset.shape[0])
+        files = Files(samples, tested_cut(self.dataset), (0, 0), self.dataset.shape[0])
         return self.read(files, list(shown))
 
     def batches_of(self, order: Sequence[int]) -> list[Sequence[int]]:
@@ -187,14 +190,63 @@ def find_unreadable(paths: Sequence[str], say: Callable[[str], None]) -> dict[st
     return {path: reason for path, reason in zip(paths, found, strict=True) if reason}
 
 
+@dataclass(frozen=True, slots=True)
+class BySize:
+    """A cut for images of exactly the size of the input, and another one for all others."""
+
+    size: tuple[int, int]
+    """Width and height."""
+    fitting: Cut
+    other: Cut
+
+    def __call__(self, image: Image.Image) -> Tensor:
+        return (self.fitting if image.size == self.size else self.other)(image)
+
+
+@dataclass(frozen=True, slots=True)
+class CentreCut:
+    """The centre of the image, scaled so that it is 8/7 of the input in the direction where less of it is left over."""
+
+    height: int
+    width: int
+
+    def __call__(self, image: Image.Image) -> Tensor:
+        image = shortened(image, self.height, self.width)
+        width, height = image.size
+        high, wide = self.height * 8 // 7, self.width * 8 // 7
+        # The other side is rounded down as by torchvision, and is never too short.
+        scaled = [high, high * width // height] if width * high >= height * wide else [wide * height // width, wide]
+        large = v2.functional.resize(image, scaled, antialias=True)
+        return v2.functional.pil_to_tensor(v2.functional.center_crop(large, [self.height, self.width]))
+
+
+def shortened(image: Image.Image, height: int, width: int) -> Image.Image:
+    """The middle of an image that is very much longer than it will be cut: all of it, scaled, would fill the memory."""
+    long, high = LONGEST * image.height * width // height, LONGEST * image.width * height // width
+    if image.width <= long and image.height <= high:
+        return image
+    return v2.functional.center_crop(image, [min(image.height, max(high, 1)), min(image.width, max(long, 1))])
+
+
 def random_cut(dataset: DataSet, recipe: Recipe) -> Cut:
-    """A part of 8 % to all of the area, of any shape from 3:4 to 4:3, scaled to the size of the network's input."""
-    size = dataset.shape[1:]
+    """A part of 8 % to all of the area, scaled to the size of the network's input, mirrored half of the time.
+
+    Its shape is that of the input, stretched by 4:3 at most. Images of class folders that have the size of the
+    input are shifted and mirrored, as if they lay in memory.
+    """
+    height, width = dataset.shape[1:]
     mirrored = [v2.RandomHorizontalFlip()] if recipe.flip else []
-    return v2.Compose([v2.RandomResizedCrop(size, antialias=True), *mirrored, v2.PILToTensor()])
+    ratio = (3 / 4 * width / height, 4 / 3 * width / height)
+    part = v2.Compose([v2.RandomResizedCrop((height, width), ratio=ratio, antialias=True), *mirrored, v2.PILToTensor()])
+    if dataset.reader != CLASS_FOLDERS:
+        return part
+    margin = (recipe.shift_columns, recipe.shift_rows)
+    shifted = v2.Compose([v2.RandomCrop((height, width), padding=margin), *mirrored, v2.PILToTensor()])
+    return BySize((width, height), shifted, part)
 
 
-def centre_cut(dataset: DataSet) -> Cut:
-    """The centre of the image, scaled so that its shorter side is 8/7 of the input's: 256 for 224."""
-    size = dataset.shape[1:]
-    return v2.Compose([v2.Resize(max(size) * 8 // 7, antialias=True), v2.CenterCrop(size), v2.PILToTensor()])
+def tested_cut(dataset: DataSet) -> Cut:
+    """The centre of an image; of class folders an image of exactly the size of the input is left whole."""
+    height, width = dataset.shape[1:]
+    cut = CentreCut(height, width)
+    return BySize((width, height), v2.PILToTensor(), cut) if dataset.reader == CLASS_FOLDERS else cut
