@@ -128,6 +128,7 @@ def class_folders(name: str, shape: Shape | None) -> DataSet:
     return DataSet(
         name=name,
         reader=CLASS_FOLDERS,
+        from_files=True,
         shape=shape,
         classes=len(found.classes),
         class_names=found.classes,

@@ -12,7 +12,7 @@ from PIL import Image
 from torch import Tensor, nn
 
 from cldfc.diagnostics import UsageError
-from cldfc.train.catalogue import CLASS_FOLDERS, DataSet
+from cldfc.train.catalogue import DataSet
 from cldfc.train.data.pictures import MODES, Unreadable, open_picture
 from cldfc.train.device import Device, choose_device, settled
 from cldfc.train.images import standardise
@@ -37,10 +37,6 @@ class Prediction:
 
     path: Path
     guesses: tuple[Guess, ...]
-
-
-IMAGENET = "cldfc.train.data.imagenet"
-"""Its reader."""
 
 
 def predict_files(
@@ -82,19 +78,19 @@ def read_images(paths: Sequence[Path], dataset: DataSet, unreadable: dict[Path, 
 def read_image(path: Path, dataset: DataSet) -> Tensor:
     """The image in a file as one of a data set: channels × height × width, uint8, in stored units.
 
-    Of ImageNet and of class folders exactly as it is tested; else the whole image, in grey or in
+    Of ImageNet, class folders and other image files exactly as it is tested; else the whole image, in grey or in
     colours as the data set is, scaled to its size and to its range of brightness. Raises Unreadable.
     """
     image = open_picture(str(path), dataset.shape[0])
-    return cut(image, dataset) if dataset.reader in (IMAGENET, CLASS_FOLDERS) else scale_whole(image, dataset)
+    return cut(image, dataset) if dataset.from_files else scale_whole(image, dataset)
 
 
 def cut(image: Image.Image, dataset: DataSet) -> Tensor:
     """An image as those of the data set are cut to be tested."""
     # torchvision's import takes as long as torch's.
-    from cldfc.train.data.stream import tested_cut
+    from cldfc.train.data.stream import centre_cut
 
-    return tested_cut(dataset)(image)
+    return centre_cut(dataset)(image)
 
 
 def scale_whole(image: Image.Image, dataset: DataSet) -> Tensor:

@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from cldfc.diagnostics import UsageError
 from cldfc.files import write_file
-from cldfc.train.catalogue import find, is_own, path_of, reader_of, skipping
+from cldfc.train.catalogue import find, is_folder, is_own, path_of, reader_of, skipping
 from cldfc.train.compiled import Compiled
 from cldfc.train.data.holdout import with_holdout
 from cldfc.train.data_set import UNKNOWN, DataSet, trusting
@@ -234,6 +234,7 @@ def described_dataset(record: RunRecord) -> DataSet:
     return DataSet(
         name=record.dataset,
         reader=reader_of(record.dataset),
+        from_files=is_folder(record.dataset),
         shape=record.input_shape,
         classes=record.classes,
         images=UNKNOWN,

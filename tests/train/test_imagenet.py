@@ -15,7 +15,7 @@ from cldfc.diagnostics import UsageError
 from cldfc.train.catalogue import DataSet, find
 from cldfc.train.compiled import Compiled
 from cldfc.train.data.loader import Loader, open_loader
-from cldfc.train.data.stream import random_cut, tested_cut
+from cldfc.train.data.stream import random_cut, centre_cut
 from cldfc.train.device import Device
 from cldfc.train.evaluate import evaluate_run
 from cldfc.train.images import Images
@@ -77,7 +77,7 @@ def test_the_centre_is_seven_eighths_of_what_fits(shape: tuple[int, int, int], s
     (_, height, width), (rows, columns) = shape, size
     across, down = np.meshgrid(np.linspace(0, 255, columns), np.linspace(0, 255, rows))
     image = Image.fromarray(np.stack([across, down, down], 2).astype(np.uint8))
-    pixels = tested_cut(SMALL.model_copy(update={"shape": shape}))(image).float() / 255
+    pixels = centre_cut(SMALL.model_copy(update={"shape": shape}))(image).float() / 255
     assert tuple(pixels.shape) == shape
     seen = [float(band.max() - band.min()) for band in pixels[:2]]
     scale = max(height / rows, width / columns) * 8 / 7
@@ -106,7 +106,7 @@ def test_parts_for_training_have_the_shape_of_the_input() -> None:
 
 def test_a_very_long_image_fits_into_memory() -> None:
     image = Image.new("RGB", (3_000_000, 2), "red")
-    assert tuple(tested_cut(SMALL)(image)[:, 5, 5]) == (255, 0, 0)
+    assert tuple(centre_cut(SMALL)(image)[:, 5, 5]) == (255, 0, 0)
 
 
 def test_processes_read_their_shares_alone(loader: Loader, folder: Path) -> None:

@@ -72,11 +72,11 @@ class Stream:
         return tested_parts(self.files.validation is not None)
 
     def test_batches(self, part: Part = "test") -> Iterator[Images]:
-        """All images of a part, of the share: scaled, and cut in the centre; see `tested_cut`."""
+        """All images of a part, of the share: scaled, and cut in the centre; see `centre_cut`."""
         samples = self.files.validation if part == "validation" else self.files.test
         assert samples is not None
         shown = filter(len, map(self.share.of, self.batches_of(range(len(samples)))))
-        files = Files(samples, tested_cut(self.dataset), (0, 0), self.dataset.shape[0])
+        files = Files(samples, centre_cut(self.dataset), (0, 0), self.dataset.shape[0])
         return self.read(files, list(shown))
 
     def batches_of(self, order: Sequence[int]) -> list[Sequence[int]]:
@@ -245,7 +245,7 @@ def random_cut(dataset: DataSet, recipe: Recipe) -> Cut:
     return BySize((width, height), shifted, part)
 
 
-def tested_cut(dataset: DataSet) -> Cut:
+def centre_cut(dataset: DataSet) -> Cut:
     """The centre of an image; of class folders an image of exactly the size of the input is left whole."""
     height, width = dataset.shape[1:]
     cut = CentreCut(height, width)
