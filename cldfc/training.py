@@ -53,6 +53,8 @@ class Surroundings:
     """Whether measurements are written for TensorBoard, too."""
     trust_files: bool = False
     """Whether files are read that are not the published ones."""
+    skip_unreadable: bool = False
+    """Whether images that cannot be read are left out."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,11 +84,25 @@ def plan_run(spec: Path, data: str, task: Task, changes: Mapping[str, object]) -
     return Plan(graph, whole_text(source, task), dataset, recipe, written)
 
 
-def trusting_plan(plan: Plan, around: Surroundings) -> Plan:
-    """The plan with the data set that trusts the files that are there. Raises UsageError when they cannot be read."""
-    from cldfc.train.data.trust import trust_files
+def plan_by_files(plan: Plan, around: Surroundings) -> Plan:
+    """The plan with a data set that, if asked to, trusts the files that are there, or leaves out unreadable ones.
 
-    return replace(plan, dataset=trust_files(plan.dataset, around.data_dir or DATA_DIR))
+    Raises UsageError when that cannot be done.
+    """
+    dataset = plan.dataset
+    if around.trust_files:
+        from cldfc.train.data.trust import trust_files
+
+        dataset = trust_files(dataset, around.data_dir or DATA_DIR)
+    if around.skip_unreadable:
+        from cldfc.train.data.folder import skip_unreadable
+
+        dataset = skip_unreadable(dataset, around.warn)
+    return replace(plan, dataset=dataset)
+
+
+def unheard(line: str) -> None:
+    """Say nothing: the first process does."""
 
 
 def input_of(source: Source, task: Task) -> Shape:
@@ -127,8 +143,7 @@ def start_run(
             around.say(note)
         if plan.recipe.compile and setting.processes.is_first:
             around.say("torch.compile: the first step takes half a minute or more")
-        if around.trust_files:
-            plan = trusting_plan(plan, around)
+        plan = plan_by_files(plan, around if setting.processes.is_first else replace(around, warn=unheard))
         compiled = compiled_from(plan.graph, plan.spec_text)
         result = train_network(compiled, plan.dataset, plan.recipe, output, setting)
     return result if setting.processes.is_first else None
@@ -212,7 +227,7 @@ def entered(
         # Ctrl-C ends a download at once.
         data_dir = at_hand(dataset, around, processes)
         with listen(processes.count == 1) as request, shown(around, processes) as progress:
-            if dataset.files or dataset.folders:
+            if dataset.files or dataset.folders or is_folder(dataset.name):
                 progress.status(f"reading {dataset.name}")
             saving = Saving(around.save_minutes, request)
             yield Setting(progress, data_dir, saving, processes, command, spec_files, around.tensorboard)

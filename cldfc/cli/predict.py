@@ -25,7 +25,7 @@ def predict(
 
     An image is put into grey or colours, scaled to the size of the network's
     input and standardised, as the data set of the run is; for ImageNet and class
-    folders it is scaled and cut in its centre, as in testing. `digits` and
+    folders it is prepared exactly as in testing. `digits` and
     `mnist` are light ink on a dark ground.
 
     Example: cldfc predict runs/FBResNet-digits-1 seven.png

@@ -93,6 +93,9 @@ def train(
     data_dir: DataDir = None,
     download: Download = False,
     trust_files: TrustFiles = False,
+    skip_unreadable: Annotated[
+        bool, typer.Option("--skip-unreadable", help="Train without the images of a folder that cannot be read.")
+    ] = False,
     save_minutes: Annotated[
         float, typer.Option(min=0, help="Minutes within an epoch after which the state is saved.")
     ] = 10,
@@ -123,16 +126,19 @@ def train(
             raise UsageError("`--quiet` and `--json` contradict each other", "give one of them")
         from cldfc.train.command import command_line
         from cldfc.train.tensorboard import require_tensorboard
-        from cldfc.training import Surroundings, plan_run, resume_run, start_run, trusting_plan
+        from cldfc.training import Surroundings, plan_by_files, plan_run, resume_run, start_run
 
         if tensorboard:
             require_tensorboard()
         show = shown(quiet, as_json)
         heard = ignore if quiet else say
-        around = Surroundings(data_dir, download, save_minutes, heard, say, show, tensorboard, trust_files)
+        around = Surroundings(
+            data_dir, download, save_minutes, heard, say, show, tensorboard, trust_files, skip_unreadable
+        )
         recipe, given = merged(recipe_file, options)
         if resume:
             refuse({**made_with, "--dry-run": dry_run, "--trust-files": trust_files})
+            refuse({"--skip-unreadable": skip_unreadable})
             result = resume_run(resume, recipe if data is None else {**recipe, "dataset": data}, around)
         else:
             if spec is None or data is None:
@@ -140,7 +146,7 @@ def train(
             task = read_task(let or (), tie or (), input, classes)
             if dry_run:
                 plan = plan_run(spec, data, task, recipe)
-                show_plan(trusting_plan(plan, around) if trust_files else plan, given, output, data_dir, as_json)
+                show_plan(plan_by_files(plan, around), given, output, data_dir, as_json)
                 return
             result = start_run(spec, data, task, recipe, output, command_line(sys.argv[1:], os.environ), around)
         if result is not None:

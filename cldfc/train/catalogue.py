@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from math import prod
 from pathlib import Path
 
@@ -127,6 +128,7 @@ def class_folders(name: str, shape: Shape | None) -> DataSet:
     return DataSet(
         name=name,
         reader=CLASS_FOLDERS,
+        from_files=True,
         shape=shape,
         classes=len(found.classes),
         class_names=found.classes,
@@ -138,6 +140,15 @@ def class_folders(name: str, shape: Shape | None) -> DataSet:
         has_validation=found.validation_samples is not None,
         fingerprint=found.fingerprint if found.is_drawn else "",
     )
+
+
+def skipping(dataset: DataSet, names: Iterable[str]) -> DataSet:
+    """Class folders of which some images are left out. Raises UsageError when they are not there."""
+    skipped = tuple(names)
+    if not skipped:
+        return dataset
+    found = look_at_folder(path_of(dataset.name)).without(frozenset(skipped))
+    return dataset.model_copy(update={"skipped": skipped, "images": found.images, "split": found.split})
 
 
 def idx_files(name: str) -> DataSet:

@@ -76,6 +76,12 @@ class DataSet(BaseModel):
     trusted: tuple[str, ...] = ()
     """The SHA-256 of files that are read although they are not the published ones."""
 
+    from_files: bool = False
+    """Whether `load` may give ImageFiles: images are then cut to size, also those of `cldfc predict`."""
+
+    skipped: tuple[str, ...] = ()
+    """The images of class folders that are left out because they cannot be read, by their paths within the folder."""
+
     folders: tuple[str, ...] = ()
     """The folders of class folders that must lie there."""
 

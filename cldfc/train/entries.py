@@ -148,6 +148,7 @@ CIFAR100 = DataSet(
 IMAGENET = DataSet(
     name="imagenet",
     reader="cldfc.train.data.imagenet",
+    from_files=True,
     shape=(3, 224, 224),
     classes=1000,
     images=(1_281_167, 50_000),

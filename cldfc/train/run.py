@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from cldfc.diagnostics import UsageError
 from cldfc.files import write_file
-from cldfc.train.catalogue import find, is_own, path_of, reader_of
+from cldfc.train.catalogue import find, is_folder, is_own, path_of, reader_of, skipping
 from cldfc.train.compiled import Compiled
 from cldfc.train.data.holdout import with_holdout
 from cldfc.train.data_set import UNKNOWN, DataSet, trusting
@@ -71,6 +71,9 @@ class RunRecord(BaseModel):
 
     fingerprint: str = ""
     """That of the images, where the names of their files say how they are divided."""
+
+    skipped_files: tuple[str, ...] = ()
+    """Images in class folders that could not be read, and were left out: `--skip-unreadable`."""
 
     trusted_files: tuple[str, ...] = ()
     """The SHA-256 of files that are not the published ones, and were read all the same: `--trust-files`."""
@@ -231,6 +234,7 @@ def described_dataset(record: RunRecord) -> DataSet:
     return DataSet(
         name=record.dataset,
         reader=reader_of(record.dataset),
+        from_files=is_folder(record.dataset),
         shape=record.input_shape,
         classes=record.classes,
         images=UNKNOWN,
@@ -260,7 +264,7 @@ def recorded_dataset(record: RunRecord) -> DataSet:
             "otherwise: the run would be tested on images that it was trained on",
             "put the images back as they were, or start another run",
         )
-    return as_recorded(dataset, record)
+    return as_recorded(skipping(dataset, record.skipped_files), record)
 
 
 def as_recorded(dataset: DataSet, record: RunRecord) -> DataSet:

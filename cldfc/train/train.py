@@ -144,5 +144,6 @@ def record_of(task: Task, class_name: str, command: str) -> RunRecord:
         std=task.dataset.std,
         chosen_by=task.choice,
         fingerprint=task.dataset.fingerprint,
+        skipped_files=task.dataset.skipped,
         trusted_files=task.dataset.trusted,
     )

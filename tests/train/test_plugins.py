@@ -128,6 +128,10 @@ def test_two_distributions_with_one_name(site: Path) -> None:
 READERS = [
     ("", "AttributeError: module 'own_data' has no attribute 'load'"),
     ("def load(dataset, folder): return 3", "`load` gives a int, neither a Split nor ImageFiles"),
+    (
+        "from cldfc.train.images import ImageFiles\ndef load(dataset, folder): return ImageFiles([], [])",
+        "`load` gives ImageFiles, and the entry lacks `from_files=True`",
+    ),
     ("def load(dataset, folder): raise KeyError('x')", "KeyError: 'x'"),
     ("def load(dataset, folder): return made(float)", "pixels and labels are torch.float32 and torch.int64"),
     ("def load(dataset, folder): return made(rows=9)", r"the shapes \(4, 1, 9, 8\) and \(4,\)"),

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -21,11 +21,14 @@ for validation."""
 TEST_SHARE, SEED = 0.2, 0
 """Of class folders that are not divided, the share of the images to test on, and the seed that they are drawn by."""
 
-IMAGES = (".jpg", ".jpeg", ".png", ".ppm", ".bmp", ".pgm", ".tif", ".tiff", ".webp")
+IMAGES = (".jpg", ".jpeg", ".png", ".ppm", ".bmp", ".pgm", ".tif", ".tiff", ".webp", ".gif")
 """Endings of image files, in small or capital letters."""
 
-PASSED_OVER = {"thumbs.db", "desktop.ini"}
-"""Files that file managers leave behind; hidden ones are passed over, too."""
+PASSED_OVER = {"thumbs.db", "desktop.ini", "__macosx", "@eadir"}
+"""Files and folders that file managers leave behind; hidden ones are passed over, too."""
+
+NAMED = 4
+"""Of more files the others are not named."""
 
 LAYOUT = (
     "`{0}/train/CLASS/*.png` and `{0}/test/CLASS/*.png`, or `val` in the place of `test`; "
@@ -57,6 +60,31 @@ class ClassFolders(NamedTuple):
     def images(self) -> tuple[int, int]:
         """Number of training images, and of test images."""
         return len(self.train_samples), len(self.test_samples)
+
+    def without(self, names: Collection[str]) -> ClassFolders:
+        """The same but for some files, by their paths within the folder; the sentence counts and names them.
+
+        Raises UsageError when nothing is left of a class.
+        """
+        if not names:
+            return self
+        train, test, kept = (
+            part if part is None else [sample for sample in part if self.path_within(sample) not in names]
+            for part in (self.train_samples, self.test_samples, self.validation_samples)
+        )
+        assert train is not None and test is not None
+        for what, part in {"to train on": train, "to test on": test}.items():
+            for label in sorted({*range(len(self.classes))} - {sample.label for sample in part}):
+                raise UsageError(
+                    f"no image of the class `{self.classes[label]}` that is {what} can be read",
+                    "mend the files, or keep the class elsewhere",
+                )
+        split = f"{self.split} Left out, for they cannot be read: {len(names):,}, {in_words(sorted(names))}."
+        return self._replace(split=split, train_samples=train, test_samples=test, validation_samples=kept)
+
+    def path_within(self, sample: Sample) -> str:
+        """The path of an image within the folder."""
+        return os.path.relpath(sample.path, self.folder)
 
     @property
     def fingerprint(self) -> str:
@@ -155,7 +183,12 @@ def check_classes(train: Path, test: Path, classes: Sequence[str]) -> None:
 
 def class_names(folder: Path) -> tuple[str, ...]:
     """The folders in a folder, in their order; hidden ones are passed over. Raises OSError."""
-    return tuple(sorted(path.name for path in folder.iterdir() if path.is_dir() and path.name[0] != "."))
+    return tuple(sorted(path.name for path in folder.iterdir() if path.is_dir() and not is_passed_over(path.name)))
+
+
+def is_passed_over(name: str) -> bool:
+    """Whether a file or folder is hidden, or left behind by a file manager."""
+    return name.startswith(".") or name.lower() in PASSED_OVER
 
 
 def list_samples(folder: Path) -> list[Sample]:
@@ -164,28 +197,46 @@ def list_samples(folder: Path) -> list[Sample]:
     Raises UsageError when a class has none, or a file is no image; OSError when a folder cannot be read.
     """
     samples: list[Sample] = []
+    strange: list[str] = []
+    empty: list[Path] = []
     for label, name in enumerate(class_names(folder)):
-        own = [Sample(path, label) for path in image_files(folder / name)]
-        if not own:
-            endings = ", ".join(IMAGES)
-            raise UsageError(f"`{folder / name}` holds no images", f"put files into it that end in one of {endings}")
-        samples += own
+        files = files_of(folder / name)
+        images = [path for path in files if path.lower().endswith(IMAGES)]
+        strange += [path for path in files if not path.lower().endswith(IMAGES)]
+        empty += [] if images else [folder / name]
+        samples += [Sample(path, label) for path in images]
+    check_strange(strange)
+    if empty:
+        raise UsageError(f"`{empty[0]}` holds no images", f"put files into it that end in one of {', '.join(IMAGES)}")
     return samples
 
 
-def image_files(folder: Path) -> Iterator[str]:
-    """The image files of a class, also those in folders within it. Raises UsageError for a file that is none."""
-    for root, _, names in sorted(os.walk(folder, onerror=fail, followlinks=True)):
-        for name in sorted(names):
-            if name.startswith(".") or name.lower() in PASSED_OVER:
-                continue
-            if not name.lower().endswith(IMAGES):
-                endings = ", ".join(IMAGES)
-                raise UsageError(
-                    f"`{Path(root, name)}` is no image file",
-                    f"keep it elsewhere; images end in {endings}",
-                )
-            yield os.path.join(root, name)
+def files_of(folder: Path) -> list[str]:
+    """The files of a class, also those in folders within it. Raises UsageError where a link leads back, OSError."""
+    found: list[tuple[str, list[str]]] = []
+    for root, folders, names in os.walk(folder, onerror=fail, followlinks=True):
+        folders[:] = [name for name in folders if not is_passed_over(name)]
+        for name in folders:
+            path = os.path.join(root, name)
+            if os.path.islink(path) and Path(root).resolve().is_relative_to(Path(path).resolve()):
+                raise UsageError(f"`{path}` is a link to a folder that it lies in", "remove the link")
+        found.append((root, names))
+    return [
+        os.path.join(root, name) for root, names in sorted(found) for name in sorted(names) if not is_passed_over(name)
+    ]
+
+
+def check_strange(paths: Sequence[str]) -> None:
+    """Raises UsageError for files that are no images by their names."""
+    if not paths:
+        return
+    others = f", nor are {len(paths) - 1:,} more: {in_words(paths[1:])}" if len(paths) > 1 else ""
+    raise UsageError(f"`{paths[0]}` is no image file{others}", f"keep it elsewhere; images end in {', '.join(IMAGES)}")
+
+
+def in_words(paths: Sequence[str]) -> str:
+    """The first few paths."""
+    return ", ".join([*(f"`{path}`" for path in paths[:NAMED]), *(["…"] if len(paths) > NAMED else [])])
 
 
 def fail(error: OSError) -> None:

@@ -55,6 +55,6 @@ def count_training_images(dataset: DataSet, recipe: Recipe) -> int:
     if not recipe.holdout or not count:
         return count
     if is_folder(dataset.name) and not recipe.images:
-        samples = look_at_folder(path_of(dataset.name)).train_samples
+        samples = look_at_folder(path_of(dataset.name)).without(frozenset(dataset.skipped)).train_samples
         return count - len(held_out([sample.label for sample in samples], dataset, recipe))
     return count - max(round(recipe.holdout * count), dataset.classes)
