@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 from torch.optim import Optimizer
 
-from cldfc.files import write_file
 from cldfc.train.checkpoint_folder import write_checkpoint
+from cldfc.train.files import write_run_file
 from cldfc.train.loop import Progress, Task, diverged, train_from
 from cldfc.train.metrics import Epoch, as_csv, chosen_epoch, is_complete
 from cldfc.train.origin import is_finite
@@ -52,11 +52,12 @@ def train_and_save(
     for position in train_from(task, optimizer, start, progress):
         is_due = position.step == 0 or monotonic() - saved > 60 * saving.minutes
         asked, due = task.processes.highest(saving.request.number, is_due)
-        if position.step == 0 and task.processes.is_first:
-            keep_epoch(task, run, position)
+        # The checkpoint comes first: metrics and weights can be written again from it.
         if asked or due:
             save_state(task, optimizer, run, position)
             saved = monotonic()
+        if position.step == 0 and task.processes.is_first:
+            keep_epoch(task, run, position)
         if position.step == 0 and journal is not None:
             journal.add(position.epochs)
         if asked and not is_complete(position.epochs, task.recipe):
@@ -68,7 +69,7 @@ def keep_epoch(task: Task, run: RunFolder, position: Position) -> None:
     """Write the measurements, and the weights if their epoch is the chosen one so far."""
     if chosen_epoch(position.epochs, task.choice) is position.epochs[-1]:
         save_weights(task.network, run.weights)
-    write_file(run.metrics, as_csv(position.epochs))
+    write_run_file(run.metrics, as_csv(position.epochs))
 
 
 def save_state(task: Task, optimizer: Optimizer, run: RunFolder, position: Position) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -10,25 +11,30 @@ from pathlib import Path
 from secrets import token_hex
 from shutil import rmtree
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from cldfc.diagnostics import UsageError
-from cldfc.files import write_file
 from cldfc.train.catalogue import find, is_own, path_of, reader_of
 from cldfc.train.compiled import Compiled
 from cldfc.train.data.holdout import with_holdout
 from cldfc.train.data_set import UNKNOWN, DataSet, trusting
-from cldfc.train.files import read_text
+from cldfc.train.files import check_format, read_text, refuse_link, write_run_file
 from cldfc.train.metrics import Choice
 from cldfc.train.recipe import Recipe
 
 Note = Callable[[Path | None], None]
+
+FORMAT = 1
+"""Of a run folder; one whose record does not say it has the first."""
 
 
 class RunRecord(BaseModel):
     """How a run was made: with the spec beside it, enough to evaluate the run again."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+    format: int = Field(default=FORMAT, ge=1, le=FORMAT)
+    """Of the run folder."""
 
     class_name: str
     """The class of the network in the generated source; also the name of the model."""
@@ -147,7 +153,7 @@ def create_run(
     Raises UsageError when the folder exists or cannot be made.
     """
     for path in [folder] if folder else numbered(record.class_name, record.dataset):
-        if path.exists():
+        if os.path.lexists(path):
             continue
         note(path)
         aside = write_aside(path, record, compiled)
@@ -169,8 +175,8 @@ def write_aside(folder: Path, record: RunRecord, compiled: Compiled) -> Path:
     run = RunFolder(folder.with_name(f".{folder.name}.{token_hex(4)}.part"))
     try:
         run.path.mkdir(parents=True)
-        write_file(run.spec, compiled.spec_text)
-        write_file(run.source, compiled.source)
+        write_run_file(run.spec, compiled.spec_text)
+        write_run_file(run.source, compiled.source)
         write_record(run, record)
     except OSError as error:
         raise cannot_make(folder, error) from error
@@ -186,7 +192,7 @@ def give_name(aside: Path, folder: Path) -> bool:
         aside.rename(folder)
     except OSError as error:
         rmtree(aside, ignore_errors=True)
-        if not folder.exists():
+        if not os.path.lexists(folder):
             raise cannot_make(folder, error) from error
         return False
     return True
@@ -197,19 +203,30 @@ def cannot_make(folder: Path, error: OSError) -> UsageError:
     return UsageError(f"cannot make the folder `{folder}`: {error.strerror}", "give another folder")
 
 
+def refuse_links(run: RunFolder) -> None:
+    """Raises UsageError when anything that a training writes in a run folder is a link, or no file."""
+    files = (run.spec, run.source, run.record, run.environment, run.metrics, run.weights, run.report, run.divergence)
+    for path in files:
+        refuse_link(path)
+    for folder in (run.checkpoints, run.tensorboard):
+        refuse_link(folder, is_folder=True)
+    refuse_link(run.lock)
+
+
 def write_record(run: RunFolder, record: RunRecord) -> None:
     """Write down how a run is made. Raises UsageError when that fails."""
-    write_file(run.record, record.model_dump_json(indent=2) + "\n")
+    write_run_file(run.record, record.model_dump_json(indent=2) + "\n")
 
 
 def free_folder(class_name: str, dataset: str) -> Path:
     """The first folder of `numbered` that is not there."""
-    return next(path for path in numbered(class_name, dataset) if not path.exists())
+    return next(path for path in numbered(class_name, dataset) if not os.path.lexists(path))
 
 
 def read_record(run: RunFolder) -> RunRecord:
     """How a run was made; raises UsageError when the file is missing or holds anything else."""
     text = read_text(run.record)
+    check_format(text, FORMAT, run.record)
     try:
         return RunRecord.model_validate_json(text)
     except ValidationError as error:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Literal
 
 import torch
 from pydantic import BaseModel, ConfigDict, Field
@@ -17,6 +16,8 @@ from cldfc.train.processes import Processes
 from cldfc.train.weights import HELP, compare
 
 NETWORK, OPTIMIZER = "network.", "optimizer."
+FORMAT = 1
+"""Of a checkpoint: of its state, and of the names of its tensors."""
 
 
 class Saved(BaseModel):
@@ -24,7 +25,7 @@ class Saved(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
-    format: Literal[1] = 1
+    format: int = Field(default=FORMAT, ge=1, le=FORMAT)
     """Of this file and of the names of the tensors."""
 
     position: Position
