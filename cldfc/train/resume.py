@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -30,7 +30,7 @@ from cldfc.train.checkpoint_folder import (
     remove_old,
 )
 from cldfc.train.compiled import Compiled
-from cldfc.train.files import LARGEST_TENSORS, read_file, read_text, write_run_file
+from cldfc.train.files import LARGEST_TENSORS, read_file, read_text
 from cldfc.train.journal import journal
 from cldfc.train.keep import train_and_save
 from cldfc.train.lock import locked
@@ -42,8 +42,9 @@ from cldfc.train.position import BEGINNING, Position
 from cldfc.train.recipe import Recipe, change_recipe
 from cldfc.train.refusals import refusals
 from cldfc.train.run import RunFolder, RunRecord, read_record, recorded_dataset, write_record
+from cldfc.train.seal import DECISIVE, check_seal, seal_run, write_sealed
 from cldfc.train.setting import Setting
-from cldfc.train.state import restore_generators, restore_tensors, weights_of
+from cldfc.train.state import digest, other_recipe, restore_generators, restore_tensors, weights_of
 from cldfc.train.train import Result, prepare
 from cldfc.train.weights import HELP
 
@@ -58,12 +59,13 @@ PART = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class Interrupted:
-    """A run to go on with: its folder, what it records, its data set, and its spec."""
+    """A run to go on with: its folder, what it records, its data set, its spec, and what is to be said of its files."""
 
     run: RunFolder
     record: RunRecord
     dataset: DataSet
     spec_text: str
+    remarks: Sequence[str] = ()
 
 
 def read_interrupted(folder: Path, changes: Mapping[str, object]) -> Interrupted:
@@ -74,13 +76,15 @@ def read_interrupted(folder: Path, changes: Mapping[str, object]) -> Interrupted
     """
     run = RunFolder(folder)
     record = read_record(run)
+    # The weights of a checkpoint replace those beside it.
+    remarks = check_seal(folder, [name for name in DECISIVE if name != run.weights.name])
     for name, value in changes.items():
         recorded = record.dataset if name == "dataset" else getattr(record.recipe, name)
         if value != recorded and name != "epochs":
             raise contradiction(run, name, value, recorded)
     recipe = more_epochs(record.recipe, changes.get("epochs", record.recipe.epochs))
     changed = record.model_copy(update={"recipe": recipe})
-    return Interrupted(run, changed, recorded_dataset(record), read_text(run.spec))
+    return Interrupted(run, changed, recorded_dataset(record), read_text(run.spec), remarks)
 
 
 def contradiction(run: RunFolder, name: str, value: object, recorded: object) -> UsageError:
@@ -122,6 +126,8 @@ def resume_network(
     run, record, dataset = interrupted.run, interrupted.record, interrupted.dataset
     setting = setting or Setting()
     processes = setting.processes
+    for remark in interrupted.remarks:
+        warn(remark)
     with locked(run) if processes.is_first else nullcontext():
         torch.manual_seed(record.recipe.seed)  # pyright: ignore[reportUnknownMemberType]
         task = prepare(build_fitting(compiled, dataset), dataset, record.recipe, setting.data_dir, processes)
@@ -152,6 +158,7 @@ def go_back(task: Task, optimizer: Optimizer, run: RunFolder, record: RunRecord,
     if checkpoint is None:
         warn(f"`{run.path}` has no checkpoint yet: it is trained from the beginning")
         return BEGINNING
+    refuse_other_origin(task, checkpoint)
     warn_of_differences(task, record, checkpoint, warn)
     restore_tensors(task.network, optimizer, checkpoint.tensors, checkpoint.path)
     if len(checkpoint.saved.generators) == task.processes.count:
@@ -160,6 +167,20 @@ def go_back(task: Task, optimizer: Optimizer, run: RunFolder, record: RunRecord,
         except ValueError as error:
             raise UsageError(f"`{checkpoint.path}` holds {error}", HELP) from error
     return checkpoint.saved.position
+
+
+def refuse_other_origin(task: Task, checkpoint: Checkpoint) -> None:
+    """Raises UsageError when a checkpoint is from the training of another spec, or by another recipe."""
+    saved = checkpoint.saved
+    spec = task.compiled.spec_text if task.compiled else ""
+    others = other_recipe(saved, task.recipe)
+    if saved.spec and saved.spec != digest(spec):
+        others = ["another `spec.cldf`", *others]
+    if others:
+        raise UsageError(
+            f"the checkpoint `{checkpoint.path}` is from a training with {'; '.join(others)}",
+            "make `spec.cldf` and `recipe.json` what they were, or start another run",
+        )
 
 
 def refuse_loss(run: RunFolder, found: Found) -> None:
@@ -235,9 +256,11 @@ def write_kept(run: RunFolder, record: RunRecord, position: Position, warn: Warn
             remove_old(run.checkpoints, position, record.chosen_by)
     except OSError as error:
         warn(f"`{error.filename}` is no longer needed, but cannot be removed: {error.strerror}")
+    if not run.seal.exists():
+        seal_run(run.path)
     write_record(run, record)
     if position.epochs:
-        write_run_file(run.metrics, as_csv(position.epochs))
+        write_sealed(run.path, {run.metrics.name: as_csv(position.epochs).encode()})
         restore_chosen(run, position, record.chosen_by, warn)
 
 
@@ -265,4 +288,4 @@ def restore_chosen(run: RunFolder, position: Position, choice: Choice, warn: War
         warn(f"`{run.weights}` cannot be compared with `{path}`: {error}")
         return
     if not run.weights.exists() or read_file(run.weights, largest=LARGEST_TENSORS) != weights:
-        write_run_file(run.weights, weights)
+        write_sealed(run.path, {run.weights.name: weights})

@@ -18,9 +18,10 @@ from cldfc.train.catalogue import find, is_own, path_of, reader_of
 from cldfc.train.compiled import Compiled
 from cldfc.train.data.holdout import with_holdout
 from cldfc.train.data_set import UNKNOWN, DataSet, trusting
-from cldfc.train.files import check_format, read_text, refuse_link, write_run_file
+from cldfc.train.files import check_format, read_text, refuse_link
 from cldfc.train.metrics import Choice
 from cldfc.train.recipe import Recipe
+from cldfc.train.seal import SEAL, write_sealed
 
 Note = Callable[[Path | None], None]
 
@@ -129,6 +130,11 @@ class RunFolder:
         return self.checkpoints / "lock"
 
     @property
+    def seal(self) -> Path:
+        """The SHA-256 of what decides what the run is, and of its metrics."""
+        return self.path / SEAL
+
+    @property
     def report(self) -> Path:
         """The run at a glance, for a browser; written anew after every epoch."""
         return self.path / "report.html"
@@ -175,9 +181,8 @@ def write_aside(folder: Path, record: RunRecord, compiled: Compiled) -> Path:
     run = RunFolder(folder.with_name(f".{folder.name}.{token_hex(4)}.part"))
     try:
         run.path.mkdir(parents=True)
-        write_run_file(run.spec, compiled.spec_text)
-        write_run_file(run.source, compiled.source)
-        write_record(run, record)
+        texts = {run.spec: compiled.spec_text, run.source: compiled.source, run.record: record_as_text(record)}
+        write_sealed(run.path, {path.name: text.encode() for path, text in texts.items()})
     except OSError as error:
         raise cannot_make(folder, error) from error
     except UsageError as error:
@@ -205,7 +210,17 @@ def cannot_make(folder: Path, error: OSError) -> UsageError:
 
 def refuse_links(run: RunFolder) -> None:
     """Raises UsageError when anything that a training writes in a run folder is a link, or no file."""
-    files = (run.spec, run.source, run.record, run.environment, run.metrics, run.weights, run.report, run.divergence)
+    files = (
+        run.spec,
+        run.source,
+        run.record,
+        run.environment,
+        run.metrics,
+        run.weights,
+        run.report,
+        run.divergence,
+        run.seal,
+    )
     for path in files:
         refuse_link(path)
     for folder in (run.checkpoints, run.tensorboard):
@@ -215,7 +230,12 @@ def refuse_links(run: RunFolder) -> None:
 
 def write_record(run: RunFolder, record: RunRecord) -> None:
     """Write down how a run is made. Raises UsageError when that fails."""
-    write_run_file(run.record, record.model_dump_json(indent=2) + "\n")
+    write_sealed(run.path, {run.record.name: record_as_text(record).encode()})
+
+
+def record_as_text(record: RunRecord) -> str:
+    """What stands in the file of a record."""
+    return record.model_dump_json(indent=2) + "\n"
 
 
 def free_folder(class_name: str, dataset: str) -> Path:

@@ -14,6 +14,7 @@ from cldfc.train.files import read_header, read_text
 from cldfc.train.lock import is_locked
 from cldfc.train.metrics import Epoch, chosen_epoch, is_complete, read_epochs, stopped_early
 from cldfc.train.run import RunFolder, RunRecord, read_record
+from cldfc.train.seal import changed_files
 
 State = Literal["finished", "running", "interrupted", "diverged", "broken"]
 
@@ -41,7 +42,7 @@ class Run:
     """Number of its parameters; None before there are weights."""
 
     problem: str = ""
-    """Why it is broken, or where it has diverged."""
+    """Why it is broken, where it has diverged, or what of its files was changed."""
 
     @property
     def chosen(self) -> Epoch | None:
@@ -101,16 +102,21 @@ def read_run(path: Path) -> Run:
         read_text(run.spec)
         epochs = read_epochs(run.metrics) if run.metrics.exists() else []
         parameters = count_parameters(run.weights) if epochs else None
+        changed = changed_files(path, (run.spec.name, run.record.name, run.metrics.name)) or []
         divergence = read_text(run.divergence).strip() if run.divergence.exists() else None
     except UsageError as error:
         return Run(path, "broken", problem=error.message)
     except OSError as error:
         return Run(path, "broken", problem=f"cannot read `{error.filename}`: {error.strerror}")
+    problem = " and ".join(f"`{name}`" for name in changed) + " changed since the training wrote it" if changed else ""
+    if not {*changed} <= {run.metrics.name}:
+        return Run(path, "broken", record, epochs, parameters, problem)
     if is_locked(run):
-        return Run(path, "running", record, epochs, parameters)
+        return Run(path, "running", record, epochs, parameters, problem)
     if divergence is not None:
-        return Run(path, "diverged", record, epochs, parameters, divergence)
-    return Run(path, "finished" if is_complete(epochs, record.recipe) else "interrupted", record, epochs, parameters)
+        return Run(path, "diverged", record, epochs, parameters, "; ".join(filter(None, [divergence, problem])))
+    state = "finished" if is_complete(epochs, record.recipe) else "interrupted"
+    return Run(path, state, record, epochs, parameters, problem)
 
 
 def count_parameters(path: Path) -> int:

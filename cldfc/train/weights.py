@@ -16,8 +16,12 @@ HELP = "weights belong to the spec, and to the release of cldfc, that they were 
 
 def save_weights(network: nn.Module, path: Path) -> None:
     """Write the parameters and buffers of a network; raises UsageError if that fails."""
-    tensors = {name: tensor.cpu().contiguous() for name, tensor in network.state_dict().items()}
-    write_run_file(path, save(tensors))
+    write_run_file(path, as_bytes(network))
+
+
+def as_bytes(network: nn.Module) -> bytes:
+    """The parameters and buffers of a network as a safetensors file."""
+    return save({name: tensor.cpu().contiguous() for name, tensor in network.state_dict().items()})
 
 
 def load_weights(network: nn.Module, path: Path) -> None:

@@ -114,7 +114,7 @@ def all_damaged(run: Path) -> None:
 
 def of_a_later_release(run: Path) -> None:
     for path in list_checkpoints(run / "checkpoints"):
-        rewrite(path, "state.json", (path / "state.json").read_bytes().replace(b'"format": 1', b'"format": 99'))
+        rewrite(path, "state.json", (path / "state.json").read_bytes().replace(b'"format": 2', b'"format": 99'))
 
 
 def newest_of_another_release(run: Path) -> None:
@@ -388,7 +388,9 @@ def spoiled(old: str, new: str) -> str:
 def test_divergence_names_the_layer_and_keeps_the_last_finite_checkpoint(
     tmp_path: Path, old: str, new: str, layer: str
 ) -> None:
-    message = f"in step 5 of epoch 2: training has diverged, what `{layer}` is given is the first value that is not finite"
+    message = (
+        f"in step 5 of epoch 2: training has diverged, what `{layer}` is given is the first value that is not finite"
+    )
     with pytest.raises(Diverged, match=message) as caught:
         train(tmp_path / "run", saving=Saving(EVERY_STEP), source=spoiled(old, new))
     assert "a lower `--lr` (now 0.02), for instance 0.005" in caught.value.help
@@ -413,5 +415,7 @@ def test_weights_that_are_no_longer_finite_are_not_saved(tmp_path: Path) -> None
         train(tmp_path / "run", recipe, saving=Saving(EVERY_STEP), source=source)
     position = read_checkpoint(newest(tmp_path / "run")).saved.position
     assert (position.epoch, position.step) == (2, 4)
-    with pytest.raises(Diverged, match=r"the loss is nan in step \d+ of epoch 2: .*, `last.weight` is no longer finite"):
+    with pytest.raises(
+        Diverged, match=r"the loss is nan in step \d+ of epoch 2: .*, `last.weight` is no longer finite"
+    ):
         train(tmp_path / "other", recipe, source=source)

@@ -48,6 +48,7 @@ def test_files(trained: Result, tiny: str) -> None:
         "spec.cldf",
         "network.py",
         "recipe.json",
+        "SHA256SUMS",
         "environment.json",
         "metrics.csv",
         "best.safetensors",
