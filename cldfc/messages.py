@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from cldfc.diagnostics import CldfError, Diagnostic, UsageError
 from cldfc.render import plain_text, render
 
-FINE, SPEC_IS_WRONG, COMMAND_IS_WRONG = 0, 1, 2
+FINE, SPEC_IS_WRONG, COMMAND_IS_WRONG, RESULT_DIFFERS = 0, 1, 2, 3
 
 
 def exit_code(error: CldfError) -> int:

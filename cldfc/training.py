@@ -149,8 +149,10 @@ def start_run(
     return result if setting.processes.is_first else None
 
 
-def resume_run(folder: Path, changes: Mapping[str, object], around: Surroundings) -> Result | None:
-    """Train the run in a folder from its newest checkpoint to its end.
+def resume_run(
+    folder: Path, changes: Mapping[str, object], around: Surroundings, from_start: bool = False
+) -> Result | None:
+    """Train the run in a folder from its newest checkpoint, or from the start, to its end.
 
     `changes` are what the command line says of it. Gives nothing in a process that is not the first.
     Raises CldfError, and what `read_interrupted` and `resume_network` raise.
@@ -165,7 +167,9 @@ def resume_run(folder: Path, changes: Mapping[str, object], around: Surroundings
             if setting.processes.is_first:
                 around.warn(f"warning: {line}")
 
-        result = resume_network(run, compiled_from(graph, run.spec_text), warn, setting)
+        # What torchrun starts again goes on with what it has begun.
+        anew = from_start and not this_job().launch.restarts
+        result = resume_network(run, compiled_from(graph, run.spec_text), warn, setting, anew)
     return result if setting.processes.is_first else None
 
 

@@ -182,6 +182,7 @@ def test_train_and_eval_agree(tmp_path):
         "spec.cldf",
         "network.py",
         "recipe.json",
+        "SHA256SUMS",
         "environment.json",
         "metrics.csv",
         "best.safetensors",

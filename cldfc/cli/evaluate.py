@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from cldfc.cli.completion import complete_data
-from cldfc.cli.options import DataDir, Json, RunPath, TrustFiles, errors
+from cldfc.cli.options import DataDir, Json, RunPath, TrustFiles, errors, warn_of_changes
 from cldfc.diagnostics import UsageError
+from cldfc.messages import RESULT_DIFFERS
 
 if TYPE_CHECKING:
     from cldfc.train.evaluate import Evaluation
@@ -46,7 +47,7 @@ def evaluate(
     At full speed: normalisations are folded into kernels where they can be, so
     that the last bits differ, and with them now and then the class of an image.
     Where the accuracy is not the recorded one, the module of the training is
-    tested as well.
+    tested as well; where that misses it, too, the exit code is 3.
 
     Example: cldfc eval runs/FBResNet-digits-1
     """
@@ -55,8 +56,11 @@ def evaluate(
             raise UsageError("`--as-trained` and `--compile` contradict each other", "give one of them")
         from cldfc.train.catalogue import DATA_DIR
         from cldfc.train.evaluate import evaluate_fast, evaluate_run
+        from cldfc.train.run import RunFolder, read_record
         from cldfc.trained import folded_network, recompile
 
+        read_record(RunFolder(run))
+        warn_of_changes(run)
         if compiled:
             print("torch.compile takes about half a minute", file=sys.stderr)
         folder = data_dir or DATA_DIR
@@ -67,6 +71,9 @@ def evaluate(
             print(json.dumps(evaluation_as_data(exact, fast), ensure_ascii=False, indent=2))
         else:
             print("\n".join(evaluation_lines(exact, fast)))
+        found = either(exact, fast)
+        if found.recorded_accuracy is not None and not found.agrees:
+            raise typer.Exit(RESULT_DIFFERS)
 
 
 def either(exact: Evaluation | None, fast: Evaluation | None) -> Evaluation:

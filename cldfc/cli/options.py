@@ -53,6 +53,14 @@ def say(line: str) -> None:
     print(line, file=sys.stderr, flush=True)
 
 
+def warn_of_changes(run: Path) -> None:
+    """Say what of a run is not what its training has written. Raises UsageError where it is not to be used."""
+    from cldfc.train.seal import check_seal
+
+    for remark in check_seal(run):
+        say(f"warning: {remark}")
+
+
 @contextmanager
 def errors() -> Generator[None]:
     """Print what is wrong and leave with its exit code."""

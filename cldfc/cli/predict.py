@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from cldfc.cli.options import Json, RunPath, errors
+from cldfc.cli.options import Json, RunPath, errors, warn_of_changes
 from cldfc.diagnostics import UsageError
 
 if TYPE_CHECKING:
@@ -37,6 +37,7 @@ def predict(
 
         folder = RunFolder(run)
         record = read_record(folder)
+        warn_of_changes(run)
         found, unreadable = predict_files(folded_network(folder, record), described_dataset(record), images, top)
         if as_json:
             print(json.dumps([prediction_as_data(each) for each in found], ensure_ascii=False, indent=2))

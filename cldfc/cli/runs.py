@@ -121,8 +121,8 @@ def print_remarks(found: Sequence[Run]) -> None:
     """What is wrong with broken and diverged runs, and how interrupted ones go on."""
     for run in found:
         if run.problem:
-            state = "is broken" if run.state == "broken" else "has diverged"
-            print(f"{run.path} {state}: {run.problem}", file=sys.stderr)
+            state = {"broken": " is broken", "diverged": " has diverged"}.get(run.state, "")
+            print(f"{run.path}{state}: {run.problem}", file=sys.stderr)
     if any(map(is_chosen_by_test, found)):
         print("* chosen by the test images, as earlier releases did: too good to be quoted", file=sys.stderr)
     interrupted = [run for run in found if run.state == "interrupted"]

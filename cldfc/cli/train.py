@@ -48,6 +48,10 @@ def train(
         Path | None,
         typer.Option("--resume", metavar="RUN", help="Go on with an interrupted run, instead of a SPEC."),
     ] = None,
+    from_start: Annotated[
+        bool,
+        typer.Option("--from-start", help="With --resume: from the first epoch; what there is is moved aside."),
+    ] = False,
     epochs: Annotated[int | None, typer.Option(help="Passes over the training images.", show_default=False)] = None,
     batch: Annotated[int | None, typer.Option(help="Images in a step.", show_default=False)] = None,
     lr: Annotated[float | None, typer.Option(help="Largest learning rate.", show_default=False)] = None,
@@ -139,8 +143,11 @@ def train(
         if resume:
             refuse({**made_with, "--dry-run": dry_run, "--trust-files": trust_files})
             refuse({"--skip-unreadable": skip_unreadable})
-            result = resume_run(resume, recipe if data is None else {**recipe, "dataset": data}, around)
+            changes = recipe if data is None else {**recipe, "dataset": data}
+            result = resume_run(resume, changes, around, from_start)
         else:
+            if from_start:
+                raise UsageError("`--from-start` stands beside `--resume`", "leave it out: a new run starts there")
             if spec is None or data is None:
                 raise UsageError("SPEC or `--data` is missing", "`cldfc train SPEC --data NAME`, or `--resume RUN`")
             task = read_task(let or (), tie or (), input, classes)

@@ -14,9 +14,8 @@ import torch
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from cldfc.diagnostics import UsageError
-from cldfc.files import write_file
 from cldfc.train.commit import Commit
-from cldfc.train.files import read_text
+from cldfc.train.files import read_text, write_run_file
 from cldfc.train.position import Position
 
 PACKAGES = ("torch", "torchvision", "numpy", "scikit-learn", "safetensors", "pydantic")
@@ -99,7 +98,7 @@ def session_now(position: Position, device: str, kind: str, processes: int, comm
 def add_session(path: Path, before: Environment, session: Session) -> Environment:
     """Write a session after those before; gives all of them. Raises UsageError when that fails."""
     environment = Environment(sessions=(*before.sessions, session))
-    write_file(path, environment.model_dump_json(indent=2) + "\n")
+    write_run_file(path, environment.model_dump_json(indent=2) + "\n")
     return environment
 
 

@@ -108,6 +108,12 @@ def predict(
     """The most probable classes of some images."""
     pixels = torch.stack([pixels for _, pixels in images]).to(device.torch)
     shares = device.scores(network, standardise(pixels, dataset)).softmax(1).cpu()
+    for (path, _), row in zip(images, shares, strict=True):
+        if not row.isfinite().all():
+            raise UsageError(
+                f"the network's scores of `{path}` are not finite",
+                "its weights are damaged, or are those of a training that diverged",
+            )
     return [Prediction(path, most_probable(row, dataset, top)) for (path, _), row in zip(images, shares, strict=True)]
 
 

@@ -9,10 +9,10 @@ from html import escape
 from itertools import pairwise
 from shlex import quote
 
-from cldfc.files import write_file
 from cldfc.train.compiled import Compiled, Parameter
 from cldfc.train.curves import Curve, draw_curves
 from cldfc.train.environment import Environment, Session
+from cldfc.train.files import write_run_file
 from cldfc.train.metrics import Epoch, chosen_epoch, stopped_early
 from cldfc.train.pace import clock, speed_in_words
 from cldfc.train.page import folded, image, page, preformatted, section, table
@@ -53,7 +53,7 @@ def write_report(run: RunFolder, account: Account) -> None:
         section("Repeat it", preformatted(record.command, "command")),
     ]
     title = f"{record.class_name} on {record.dataset}"
-    write_file(run.report, page(title, about(account), "\n".join(filter(None, sections))))
+    write_run_file(run.report, page(title, about(account), "\n".join(filter(None, sections))))
 
 
 def about(account: Account) -> tuple[str, str]:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import json
-import struct
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from math import prod
@@ -11,18 +10,16 @@ from pathlib import Path
 from typing import Literal
 
 from cldfc.diagnostics import UsageError
-from cldfc.train.files import read_text
+from cldfc.train.files import read_header, read_text
 from cldfc.train.lock import is_locked
 from cldfc.train.metrics import Epoch, chosen_epoch, is_complete, read_epochs, stopped_early
 from cldfc.train.run import RunFolder, RunRecord, read_record
+from cldfc.train.seal import changed_files
 
 State = Literal["finished", "running", "interrupted", "diverged", "broken"]
 
 STATISTICS = (".running_mean", ".running_var", ".num_batches_tracked")
 """What the names of tensors end with that are no parameters."""
-
-LARGEST_HEADER = 100_000_000
-"""Bytes, as safetensors has it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +42,7 @@ class Run:
     """Number of its parameters; None before there are weights."""
 
     problem: str = ""
-    """Why it is broken, or where it has diverged."""
+    """Why it is broken, where it has diverged, or what of its files was changed."""
 
     @property
     def chosen(self) -> Epoch | None:
@@ -94,7 +91,7 @@ def list_runs(folder: Path) -> list[Run]:
 def is_run(path: Path) -> bool:
     """Whether a folder holds what a training leaves behind."""
     run = RunFolder(path)
-    return run.record.is_file() or run.metrics.is_file()
+    return os.path.lexists(run.record) or os.path.lexists(run.metrics)
 
 
 def read_run(path: Path) -> Run:
@@ -105,24 +102,23 @@ def read_run(path: Path) -> Run:
         read_text(run.spec)
         epochs = read_epochs(run.metrics) if run.metrics.exists() else []
         parameters = count_parameters(run.weights) if epochs else None
+        changed = changed_files(path, (run.spec.name, run.record.name, run.metrics.name)) or []
+        divergence = read_text(run.divergence).strip() if run.divergence.exists() else None
     except UsageError as error:
         return Run(path, "broken", problem=error.message)
+    except OSError as error:
+        return Run(path, "broken", problem=f"cannot read `{error.filename}`: {error.strerror}")
+    problem = " and ".join(f"`{name}`" for name in changed) + " changed since the training wrote it" if changed else ""
+    if not {*changed} <= {run.metrics.name}:
+        return Run(path, "broken", record, epochs, parameters, problem)
     if is_locked(run):
-        return Run(path, "running", record, epochs, parameters)
-    if run.divergence.is_file():
-        return Run(path, "diverged", record, epochs, parameters, read_text(run.divergence).strip())
-    return Run(path, "finished" if is_complete(epochs, record.recipe) else "interrupted", record, epochs, parameters)
+        return Run(path, "running", record, epochs, parameters, problem)
+    if divergence is not None:
+        return Run(path, "diverged", record, epochs, parameters, "; ".join(filter(None, [divergence, problem])))
+    state = "finished" if is_complete(epochs, record.recipe) else "interrupted"
+    return Run(path, state, record, epochs, parameters, problem)
 
 
 def count_parameters(path: Path) -> int:
     """The numbers in a safetensors file that training changes by descent, from its header alone. Raises UsageError."""
-    try:
-        with path.open("rb") as file:
-            (length,) = struct.unpack("<Q", file.read(8))
-            header = json.loads(file.read(min(length, LARGEST_HEADER)))
-        shapes = {name: tensor["shape"] for name, tensor in header.items() if name != "__metadata__"}
-        return sum(prod(shape) for name, shape in shapes.items() if not name.endswith(STATISTICS))
-    except OSError as error:
-        raise UsageError(f"cannot read `{path}`: {error.strerror}", "the weights are missing") from error
-    except (ValueError, struct.error, TypeError, KeyError, AttributeError, RecursionError) as error:
-        raise UsageError(f"`{path}` is not a safetensors file", "the weights are damaged") from error
+    return sum(prod(shape) for name, shape in read_header(path).items() if not name.endswith(STATISTICS))

@@ -48,6 +48,7 @@ def test_files(trained: Result, tiny: str) -> None:
         "spec.cldf",
         "network.py",
         "recipe.json",
+        "SHA256SUMS",
         "environment.json",
         "metrics.csv",
         "best.safetensors",
@@ -236,6 +237,16 @@ def test_record_with_an_unknown_key(copied: RunFolder) -> None:
     record = json.loads(copied.record.read_text())
     copied.record.write_text(json.dumps({**record, "epoch": 3}))
     with pytest.raises(UsageError, match="is not the record of a run: epoch: Extra"):
+        read_record(copied)
+
+
+def test_record_of_an_older_and_of_a_later_release(copied: RunFolder) -> None:
+    record = read_record(copied)
+    fields = json.loads(copied.record.read_text())
+    copied.record.write_text(json.dumps({name: value for name, value in fields.items() if name != "format"}))
+    assert read_record(copied).recipe == record.recipe
+    copied.record.write_text(json.dumps({**fields, "format": 99, "new": 1}))
+    with pytest.raises(UsageError, match="has format 99, of a later release of cldfc; this one reads formats up to"):
         read_record(copied)
 
 
