@@ -107,7 +107,9 @@ def resolve_scalar(scalar: tree.Scalar, tags: Tags) -> Declaration | None:
         if value is None or abs(value) > LARGEST_FLOAT:
             limits = (-LARGEST_FLOAT, LARGEST_FLOAT)
             span, role = scalar.value.span, "an initial value"
-            return value and tags.constants.report_unfit(value, span, role, *limits, kind="number")
+            if value is not None:
+                tags.constants.report_unfit(value, span, role, *limits, kind="number")
+            return None
     attribute = Attribute(formula, "an initial value", -LARGEST_FLOAT, LARGEST_FLOAT, scalar.value.span)
     return Declaration(scalar.symbol.name, head, {"init": attribute}, scalar)
 

@@ -9,9 +9,10 @@ import stat
 import struct
 from collections.abc import Generator
 from contextlib import contextmanager
+from io import BufferedReader
 from math import prod
 from pathlib import Path
-from typing import Any, BinaryIO, cast
+from typing import Any, cast
 
 from cldfc.diagnostics import UsageError
 from cldfc.files import aside_of, synced, writing
@@ -26,7 +27,7 @@ LARGEST_HEADER = 100_000_000
 
 
 @contextmanager
-def opened(path: Path, largest: int) -> Generator[BinaryIO]:
+def opened(path: Path, largest: int) -> Generator[BufferedReader]:
     """A file, open for reading, unless it is a pipe, a device, or larger than that. Raises OSError."""
     # Whoever opens a pipe otherwise waits for somebody to write into it.
     handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
@@ -37,7 +37,8 @@ class CallRecorder(TorchFunctionMode):
         for name, parameter in network.named_parameters():
             if not name.endswith(".bias"):
                 self.modules[id(parameter)] = name.removesuffix(".weight")
-        for name, module in network.named_modules():
+        modules = cast(Iterable[tuple[str, nn.Module]], network.named_modules())
+        for name, module in modules:
             if isinstance(module, nn.BatchNorm2d) and module.running_mean is not None and not module.affine:
                 self.modules[id(module.running_mean)] = name
 
