@@ -15,7 +15,7 @@ from cldfc.diagnostics import UsageError
 from cldfc.train.catalogue import DataSet, find
 from cldfc.train.compiled import Compiled
 from cldfc.train.data.loader import Loader, open_loader
-from cldfc.train.data.stream import random_cut, centre_cut
+from cldfc.train.data.stream import centre_cut, random_cut
 from cldfc.train.device import Device
 from cldfc.train.evaluate import evaluate_run
 from cldfc.train.images import Images
