@@ -17,7 +17,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from cldfc.diagnostics import UsageError
 from cldfc.train.batches import chance_of, steps_per_epoch
-from cldfc.train.catalogue import CLASS_FOLDERS, DataSet
+from cldfc.train.catalogue import CLASS_FOLDERS, DataSet, is_folder
 from cldfc.train.data.bytes_progress import EVERY, QUICK
 from cldfc.train.data.class_folders import Sample
 from cldfc.train.data.pictures import Unreadable, cannot_read, open_picture
@@ -83,6 +83,11 @@ class Stream:
         """The numbers of images, batch by batch."""
         return [order[at : at + self.recipe.batch] for at in range(0, len(order), self.recipe.batch)]
 
+    @property
+    def without(self) -> str:
+        """How a training goes on without images that cannot be read, if it can."""
+        return "; `--skip-unreadable` trains without such files" if is_folder(self.dataset.name) else ""
+
     def read(self, files: Files, shown: Sequence[Sequence[int]]) -> Iterator[Images]:
         """Batches of some files by their numbers, on the device. Raises UsageError when one cannot be read."""
         if not shown:
@@ -90,7 +95,7 @@ class Stream:
         workers = min((os.cpu_count() or 1) // self.share.count, MOST_WORKERS, len(shown))
         for pixels, labels, unreadable in batches(files, shown, max(1, workers), self.device.kind == "cuda"):
             if unreadable:
-                raise cannot_read(unreadable, "mend the file, or keep it elsewhere")
+                raise cannot_read(unreadable, f"mend the file, or keep it elsewhere{self.without}")
             yield Images(*(part.to(self.device.torch, non_blocking=True) for part in (pixels, labels)))
 
 
