@@ -24,6 +24,7 @@ from itertools import islice
 from pathlib import Path
 
 import torch
+from torch import nn
 from torch.nn.functional import pad
 
 from cldfc.compiler import build
@@ -76,10 +77,10 @@ def network_of(row: Row, width: str) -> Network:
     return Network(read_source(specs_folder() / f"{row.spec}.cldf"), task)
 
 
-def first_steps(row: Row, width: str, steps: int, seed: int, dataset: DataSet, split: Split) -> Result:
+def first_steps(row: Row, width: str, steps: int, seed: int, fan: str, dataset: DataSet, split: Split) -> Result:
     """What becomes of a network in its first steps."""
     recipe = change_recipe(dataset.recipe, {"weight_decay": row.weight_decay, "seed": seed})
-    task = prepare(network_of(row, width), dataset, split, recipe)
+    task = prepare(network_of(row, width), dataset, split, recipe, fan)
     result: Result = {"scores": scores_at_the_start(task), "device": str(task.device)}
     losses, hits, began = [0.0], [0], time.monotonic()
     with task.device.switches():
@@ -100,12 +101,15 @@ def first_steps(row: Row, width: str, steps: int, seed: int, dataset: DataSet, s
     return result | {"seconds": round(time.monotonic() - began, 1)}
 
 
-def prepare(network: Network, dataset: DataSet, split: Split, recipe: Recipe) -> Task:
+def prepare(network: Network, dataset: DataSet, split: Split, recipe: Recipe, fan: str) -> Task:
     """The network with its start, as `cldfc train` would make it, and the images."""
     device = choose_device()
     graph = build(network.source, network.task)
     torch.manual_seed(recipe.seed)
     module = device.place(build_network(emit_module(graph), ascii_name(graph.program.model)))
+    for layer in module.modules() if fan == "input" else ():
+        if isinstance(layer, nn.Conv2d):
+            nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
     there = split.to(device.torch)
     return Task(module, Resident(frame(there.train, recipe), there.test, recipe), dataset, recipe, device, module)
 
@@ -143,6 +147,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--full-width", action="store_true", help="the paper's channels")
     parser.add_argument("--part", default="1/1", metavar="K/N", help="every N-th network from the K-th on")
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--fan", choices=["output", "input"], default="output", help="of He's initialisation")
     parser.add_argument("--data-dir", type=Path, default=DATA_DIR)
     parser.add_argument(
         "--file", type=Path, default=Path("first_steps.jsonl"), help="what is done, and to be done no more"
@@ -179,13 +184,13 @@ def main() -> None:
     for row in rows_wanted(arguments):
         key: Result = {
             **{"network": row.title, "spec": row.spec, "let": [*row.lets, *filter(None, [width])]},
-            **{"steps": arguments.steps, "seed": arguments.seed},
+            **{"steps": arguments.steps, "seed": arguments.seed, "fan": arguments.fan},
             "sha256": sha256(network_of(row, width).text.encode()).hexdigest(),
         }
         result = next((done for done in read_done(arguments.file) if key.items() <= done.items()), None)
         if result is None:
             data = data or read_data(arguments.data_dir)
-            result = first_steps(row, width, arguments.steps, arguments.seed, *data)
+            result = first_steps(row, width, arguments.steps, arguments.seed, arguments.fan, *data)
             with arguments.file.open("a", encoding="utf-8") as file:
                 file.write(json.dumps({**key, **result}, ensure_ascii=False) + "\n")
             print(f"{row.title}: {result['seconds']} s on {result['device']}", file=sys.stderr)

@@ -48,7 +48,7 @@ class PreActResNet18_Al(nn.Module):
                 self.B[f"{level + 1}_0"] = conv(c[level], c[level + 1], 3, stride=2)
                 self.bn_B[f"{level + 1}_0"] = nn.BatchNorm2d(c[level + 1])
                 self.R[f"{level + 1}"] = conv(c[level], c[level + 1], 1, stride=2)
-        self.bn_r_2 = nn.BatchNorm2d(512)
+        self.bn_r_h = nn.BatchNorm2d(512)
         self.linear = nn.Linear(512, 10)
 
     def forward(self, f: torch.Tensor) -> torch.Tensor:
@@ -66,4 +66,4 @@ class PreActResNet18_Al(nn.Module):
                 x = F.relu(self.bn_B[f"{level + 1}_0"](self.B[f"{level + 1}_0"](x)))
                 r = self.R[f"{level + 1}"](r) + self.A[f"{level + 1}"](x)
         # h: 10
-        return self.linear(F.adaptive_avg_pool2d(F.relu(self.bn_r_2(r)), 1).flatten(1))
+        return self.linear(F.adaptive_avg_pool2d(F.relu(self.bn_r_h(r)), 1).flatten(1))
