@@ -5,9 +5,10 @@ BIN := .venv/bin
 INSTALLED := .venv/installed
 SPEC ?= preact18_Al
 RUN := runs/$(SPEC)-$(shell date +%Y%m%d-%H%M%S)
+MINUTES ?= 8
 QUIET := --quiet --disable-pip-version-check
 
-.PHONY: demo test check docs links golden fuzz torture bench grammar seeds clean
+.PHONY: demo test check data docs links golden fuzz torture bench cuda grammar seeds clean
 
 demo: $(INSTALLED)
 	@mkdir -p runs
@@ -27,6 +28,10 @@ check: $(INSTALLED)
 	@$(BIN)/ruff check --quiet
 	@$(BIN)/pyright --pythonpath $(BIN)/python --warnings >.venv/pyright.log || { cat .venv/pyright.log; exit 1; }
 	@$(BIN)/lint-imports >.venv/lint-imports.log || { cat .venv/lint-imports.log; exit 1; }
+
+# Fashion-MNIST, 31 MB: copied from Debian's package, which root installs where there is one, else fetched.
+data: $(INSTALLED)
+	@$(BIN)/python -m cldfc.train.data.obtain
 
 # The book of docs/, in build/docs. A warning is an error, and so is a link that leads nowhere.
 docs: .venv/docs
@@ -52,6 +57,13 @@ bench: $(INSTALLED)
 	@$(BIN)/python benchmarks/forms.py
 	@$(BIN)/python benchmarks/trainer.py
 	@$(BIN)/python benchmarks/inference.py
+
+# A machine with a CUDA device has a torch of its own, and need have no network to make .venv with.
+cuda:
+	@if [ -e $(INSTALLED) ]; then python=$(BIN)/python; \
+	elif $(PYTHON) -c 'import torch' 2>/dev/null; then python=$(PYTHON); \
+	else $(MAKE) --no-print-directory $(INSTALLED) && python=$(BIN)/python || exit; fi; \
+	"$$python" benchmarks/cuda.py --minutes $(MINUTES) $(if $(WHEELS),--wheels '$(WHEELS)') $(if $(DATA),--data-dir '$(DATA)')
 
 grammar: $(INSTALLED)
 	@PYTHONHASHSEED=0 $(BIN)/python -m cldfc.syntax.build_tables

@@ -1,20 +1,24 @@
-"""`cldfc check`: says what is wrong with specs. The command that an editor runs at every save."""
+"""`cldfc check`: says what is wrong with specs, and remarks on what may go wrong. An editor runs it at every save."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
 
-from cldfc.compiler import AS_WRITTEN, Task, analyse
-from cldfc.diagnostics import CldfError, UsageError
-from cldfc.messages import COMMAND_IS_WRONG, FINE, exit_code, print_errors, print_usage_error
+from cldfc.compiler import AS_WRITTEN, Task, analyse, remarks_on
+from cldfc.diagnostics import CldfError, Diagnostic, UsageError
+from cldfc.messages import COMMAND_IS_WRONG, FINE, exit_code, print_diagnostics, print_errors, print_usage_error
 from cldfc.network.expect import count_params
 from cldfc.syntax.read import read_source
 
 
 def check_specs(paths: Sequence[Path], as_json: bool = False, task: Task = AS_WRITTEN) -> int:
-    """Check specs, print a line for each that is fine and a report on the others; give the exit code."""
+    """Check specs, print a line for each that is fine and a report on the others; give the exit code.
+
+    Remarks change no exit code.
+    """
     found: list[CldfError] = []
+    remarks: list[Diagnostic] = []
     try:
         for path in paths:
             try:
@@ -24,19 +28,21 @@ def check_specs(paths: Sequence[Path], as_json: bool = False, task: Task = AS_WR
                 continue
             if not as_json:
                 print(f"{path}: {inferred.expansion.program.model}, {count_params(inferred):,} parameters")
+            remarks += remarks_on(inferred)
     except UsageError as error:
         print_usage_error(error)
         return COMMAND_IS_WRONG
     if as_json:
-        print_json(found)
+        print_json([*(d for error in found for d in error.diagnostics), *remarks])
     else:
+        print_diagnostics(remarks, is_last=not found)
         for error in found:
             print_errors(error, is_last=error is found[-1])
     return max((exit_code(error) for error in found), default=FINE)
 
 
-def print_json(found: Sequence[CldfError]) -> None:
-    """All diagnostics as a JSON list."""
+def print_json(found: Sequence[Diagnostic]) -> None:
+    """Errors and remarks as a JSON list."""
     import json
 
-    print(json.dumps([d.as_data() for error in found for d in error.diagnostics], ensure_ascii=False, indent=2))
+    print(json.dumps([diagnostic.as_data() for diagnostic in found], ensure_ascii=False, indent=2))

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Literal
 
+from cldfc.algebra.left_out import remark_left_out
 from cldfc.algebra.nonnegative import prove_constraints
+from cldfc.algebra.unbounded_head import remark_unbounded_head
 from cldfc.collector import collector_paused
-from cldfc.diagnostics import CldfError, Problems, Source
+from cldfc.diagnostics import CldfError, Diagnostic, Problems, Source
 from cldfc.network.expand import expand_program
 from cldfc.network.expect import check_expectations
 from cldfc.network.renames import check_renamed
@@ -50,6 +52,15 @@ def analyse_spec(spec: tree.Spec, task: Task, problems: Problems) -> Inferred:
         check_expectations(spec, inferred, problems)
     problems.stop_if_any()
     return inferred
+
+
+REMARKS = (remark_unbounded_head, remark_left_out)
+"""What is worth a remark in a spec that is not wrong."""
+
+
+def remarks_on(inferred: Inferred) -> list[Diagnostic]:
+    """Remarks on a network whose spec is not wrong."""
+    return [remark for find in REMARKS for remark in find(inferred)]
 
 
 def whole_text(source: Source, task: Task = AS_WRITTEN) -> str:

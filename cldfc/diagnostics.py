@@ -7,9 +7,16 @@ from bisect import bisect_right
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from functools import cached_property
+from typing import Literal
 
 LONGEST_WORD = 40
 """Of longer words the start is compared with known ones."""
+
+LONGEST_TEXT = 500
+"""Of a longer message, label or help the two ends are shown."""
+
+MOST_ERRORS = 100
+"""Of more errors the number is told."""
 
 
 @dataclass(frozen=True)
@@ -73,9 +80,9 @@ class Label:
 
 @dataclass(frozen=True, slots=True)
 class Diagnostic:
-    """One error: a stable code, what is wrong, where, and what to write instead.
+    """An error, or a remark on what is allowed: a stable code, what is wrong, where, and what to write instead.
 
-    `places[0]` is the primary place, the others are what it conflicts with.
+    `places[0]` is the primary place, the others are what it conflicts with. Codes of remarks begin with R.
     """
 
     code: str
@@ -83,14 +90,32 @@ class Diagnostic:
     places: tuple[Label, ...]
     help: str
 
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "message", clipped(self.message))
+        object.__setattr__(self, "help", clipped(self.help))
+        if any(len(place.text) > LONGEST_TEXT for place in self.places):
+            places = tuple(Label(place.span, clipped(place.text)) for place in self.places)
+            object.__setattr__(self, "places", places)
+
+    @property
+    def severity(self) -> Literal["error", "remark"]:
+        """An error stops the compiler, a remark does not."""
+        return "remark" if self.code.startswith("R") else "error"
+
     def as_data(self) -> dict[str, object]:
         """The same as plain data, for `--json`."""
         return {
+            "severity": self.severity,
             "code": self.code,
             "message": self.message,
             "help": self.help,
             "places": [place_as_data(place) for place in self.places],
         }
+
+
+def clipped(text: str) -> str:
+    """The text, or its two ends: what it quotes from a spec may be long."""
+    return text if len(text) <= LONGEST_TEXT else f"{text[: LONGEST_TEXT // 2]}…{text[-LONGEST_TEXT // 2 :]}"
 
 
 def place_as_data(place: Label) -> dict[str, object]:
@@ -151,10 +176,15 @@ class Problems:
     broken: set[str] = field(default_factory=set[str])
     lost: bool = False
     places: set[tuple[str, Span]] = field(default_factory=set[tuple[str, Span]])
+    untold: int = 0
+    """Errors beyond those that are told."""
 
     def report(self, code: str, message: str, span: Span, label: str, help: str, *others: Label) -> None:
         """Note an error, unless the same code already stands at the same place."""
         if (code, span) in self.places:
+            return
+        if len(self.found) > MOST_ERRORS:
+            self.untold += 1
             return
         self.places.add((code, span))
         self.found.append(Diagnostic(code, message, (Label(span, label), *others), help))
@@ -167,7 +197,14 @@ class Problems:
         """Raise what has been found, in the order of the text."""
         if self.found:
             order = sorted(self.found, key=lambda d: (d.places[0].span.source.name, d.places[0].span.start))
-            raise CldfError(*order)
+            raise CldfError(*(self.cut_off(order) if self.untold else order))
+
+    def cut_off(self, errors: list[Diagnostic]) -> list[Diagnostic]:
+        """The errors that are told, and how many others there are."""
+        *told, last = errors
+        message = f"{self.untold + 1:,} more errors are not listed"
+        help = "correct the errors before, or check that this is a spec"
+        return [*told, Diagnostic("E0109", message, (Label(last.places[0].span, "one of them"),), help)]
 
 
 def nearest(word: str, known: Iterable[str]) -> str | None:

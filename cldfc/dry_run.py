@@ -14,6 +14,7 @@ from cldfc.network.cost import cost_of_network
 from cldfc.syntax.spelling import ascii_name
 from cldfc.train.catalogue import DATA_DIR
 from cldfc.train.data.files import how_to_get, missing
+from cldfc.train.data.holdout import count_training_images, with_holdout
 from cldfc.train.default_recipe import origin_of
 from cldfc.train.recipe_file import as_toml
 from cldfc.train.run import free_folder
@@ -26,15 +27,22 @@ MARGIN = 10
 def origins_of(plan: Plan, given: Mapping[str, str]) -> dict[str, str]:
     """For each field of the recipe where its value comes from; `given` says it of those that somebody has set."""
     fields = plan.recipe.model_dump()
-    return {name: given.get(name) or origin_of(name, plan.dataset, plan.written.convolutions) for name in fields}
+    origins = {name: given.get(name) or origin_of(name, plan.dataset, plan.written.convolutions) for name in fields}
+    if "drop_every" not in given and plan.recipe.drop_every != plan.dataset.recipe.drop_every:
+        origins["drop_every"] = "in proportion to the epochs"
+    return origins
 
 
 def plan_as_data(plan: Plan, given: Mapping[str, str], output: Path | None, data_dir: Path | None) -> dict[str, object]:
     """A training as plain data; `folder` is the run folder that it would make. torch is loaded here."""
     from cldfc.train.batches import steps_per_epoch
+    from cldfc.train.data.subset import check_used, told_of
     from cldfc.train.device import choose_device
 
-    steps = steps_per_epoch(plan.dataset.images[0], plan.recipe)
+    there, used = plan.dataset.images[0], plan.recipe.images
+    if used is not None and there:
+        check_used(used, there, plan.dataset)
+    steps = steps_per_epoch(count_training_images(plan.dataset, plan.recipe), plan.recipe)
     written, cost = plan.written, cost_of_network(plan.graph)
     model = ascii_name(plan.graph.program.model)
     return {
@@ -45,7 +53,7 @@ def plan_as_data(plan: Plan, given: Mapping[str, str], output: Path | None, data
         "convolutions": plan.written.convolutions,
         "depth": cost.depth,
         "data": plan.dataset.name,
-        "split": plan.dataset.split,
+        "split": with_holdout(told_of(plan.dataset, plan.recipe), plan.recipe).split,
         "missing": missing(plan.dataset, data_dir or DATA_DIR),
         "steps_per_epoch": steps,
         "steps": steps * plan.recipe.epochs,
@@ -66,7 +74,7 @@ def plan_as_text(plan: Plan, given: Mapping[str, str], output: Path | None, data
     )
     lines = {
         "network": network,
-        "data": f"{plan.dataset.name}: {plan.dataset.split}{lacking(plan, data_dir)}",
+        "data": f"{plan.dataset.name}: {data['split']}{lacking(plan, data_dir)}",
         "steps": f"{data['steps_per_epoch']:,} in an epoch, {data['steps']:,} in all",
         "device": data["device"],
         "folder": f"{data['folder']}{there}",

@@ -23,13 +23,14 @@ GROUPS = {
     "06": "What is expected and constrained",
     "07": "Other files",
     "08": "What has no residual form",
+    "09": "Remarks",
 }
 """What the first two digits of a code stand for."""
 
 EXAMPLE = re.compile(r"^(\w+):\n\n```cldf\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 QUOTED = re.compile("`[^`]+`")
 NO_BREAK = "\N{NO-BREAK SPACE}"
-CODE = re.compile(r"[eE]?(\d{1,4})")
+CODE = re.compile(r"[eErR]?(\d{1,4})")
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +74,8 @@ def find_explanation(code: str) -> Explanation:
     """The explanation of `E0302`, also as `302` or `e302`. Raises UsageError."""
     known = explanations()
     found = CODE.fullmatch(code.strip())
-    name = f"E{int(found[1]):04}" if found else code.strip()
+    number = f"{int(found[1]):04}" if found else ""
+    name = next((known_code for known_code in known if known_code[1:] == number), code.strip())
     if name not in known:
         help = did_you_mean(name, known, "`cldfc explain` lists all codes")
         raise UsageError(f"there is no error `{code}`", help)

@@ -45,7 +45,7 @@ class Formatter(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """The trained network of a run folder, with its best weights, and its data set."""
+    """The trained network of a run folder, with its weights, and its data set."""
 
     files: RunFolder
     dataset: DataSet

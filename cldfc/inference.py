@@ -87,6 +87,7 @@ def origins_of(inference: Inference) -> dict[str, Origin]:
     before, after = parameter_names(inference.trained), parameter_names(graph)
     origins: dict[str, Origin] = {}
     for key, stored in graph.parameters.items():
-        norm = before[pairs[key]] if key in pairs else None
-        origins[after[key]] = Origin(before[key], norm, isinstance(stored.operator, Prolongation))
+        norm, is_transposed = pairs.get(key), isinstance(stored.operator, Prolongation)
+        names = (None, None) if norm is None else (before[norm.scale], before[norm.statistics])
+        origins[after[key]] = Origin(before[key], names[0], is_transposed, names[1])
     return origins

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 
-from cldfc.diagnostics import CldfError, UsageError
+from cldfc.diagnostics import CldfError, Diagnostic, UsageError
 from cldfc.render import plain_text, render
 
-FINE, SPEC_IS_WRONG, COMMAND_IS_WRONG = 0, 1, 2
+FINE, SPEC_IS_WRONG, COMMAND_IS_WRONG, RESULT_DIFFERS = 0, 1, 2, 3
 
 
 def exit_code(error: CldfError) -> int:
@@ -22,8 +23,13 @@ def print_usage_error(error: UsageError) -> None:
 
 
 def print_errors(error: CldfError, is_last: bool = True) -> None:
-    """Diagnostics to standard error, in colour on a terminal."""
-    lines = list(render(error.diagnostics, is_last))
+    """Errors to standard error, in colour on a terminal."""
+    print_diagnostics(error.diagnostics, is_last)
+
+
+def print_diagnostics(diagnostics: Sequence[Diagnostic], is_last: bool = True) -> None:
+    """Errors or remarks to standard error, in colour on a terminal; nothing where there are none."""
+    lines = list(render(diagnostics, is_last)) if diagnostics else []
     if not sys.stderr.isatty():
         sys.stderr.write(plain_text(lines))
         return

@@ -11,19 +11,24 @@ Piece = tuple[str, str]
 """Text and the style that a terminal gives it."""
 
 WIDEST_LINE = 140
-ERROR, PLACE, HELP, PLAIN, BOLD = "bold red", "blue", "green", "", "bold"
+ERROR, REMARK, PLACE, HELP, PLAIN, BOLD = "bold red", "bold yellow", "blue", "green", "", "bold"
 
 
 def render(diagnostics: Sequence[Diagnostic], is_last: bool = True) -> Iterator[list[Piece]]:
-    """The lines of a report, each as pieces with a style; the last report of a run says where there is more."""
+    """The lines of a report on errors or on remarks, each as pieces with a style.
+
+    The last report of a run says where there is more.
+    """
     for diagnostic in diagnostics:
-        yield [(f"error[{diagnostic.code}]", ERROR), (f": {diagnostic.message}", BOLD)]
+        style = ERROR if diagnostic.severity == "error" else REMARK
+        yield [(f"{diagnostic.severity}[{diagnostic.code}]", style), (f": {diagnostic.message}", BOLD)]
         yield from render_places(diagnostic.places)
         yield [("  = ", PLACE), ("help: ", HELP), (diagnostic.help, PLAIN)]
         yield []
     files = dict.fromkeys(d.places[0].span.source.name for d in diagnostics)
-    count = "1 error" if len(diagnostics) == 1 else f"{len(diagnostics)} errors"
-    yield [(f"{count} in {', '.join(files)}", ERROR)]
+    what = diagnostics[0].severity
+    count = f"1 {what}" if len(diagnostics) == 1 else f"{len(diagnostics)} {what}s"
+    yield [(f"{count} in {', '.join(files)}", ERROR if what == "error" else REMARK)]
     code = diagnostics[0].code
     if is_last:
         yield [(f"for more about {code}: cldfc explain {code}", PLAIN)]

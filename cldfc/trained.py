@@ -24,7 +24,7 @@ def recompile(text: str, record: RunRecord) -> str:
 
 
 def folded_network(run: RunFolder, record: RunRecord) -> nn.Module:
-    """The network of a run with its best weights, normalisations folded where that is possible.
+    """The network of a run with its weights, normalisations folded where that is possible.
 
     Raises CldfError, and UsageError when the weights are missing or do not fit. torch is loaded here.
     """

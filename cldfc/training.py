@@ -4,21 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from cldfc.algebra.unbounded_head import unbounded_heads
 from cldfc.compiler import Task, analyse, build, whole_text
 from cldfc.diagnostics import Source
+from cldfc.network.positions import format_key
 from cldfc.syntax.read import read_source
 from cldfc.syntax.spelling import ascii_name
 from cldfc.train.catalogue import DATA_DIR, DataSet, Shape, find, is_folder
-from cldfc.train.compiled import Compiled, Parameter
+from cldfc.train.compiled import Compiled, Head, Parameter
 from cldfc.train.data.download import fetch_missing
 from cldfc.train.data.files import require
-from cldfc.train.default_recipe import default_recipe
+from cldfc.train.data.holdout import check_validation
+from cldfc.train.default_recipe import changed_recipe, default_recipe
 from cldfc.train.job import this_job
-from cldfc.train.recipe import Recipe, change_recipe
+from cldfc.train.recipe import Recipe
 from cldfc.train.stop import listen
 
 if TYPE_CHECKING:
@@ -48,6 +51,10 @@ class Surroundings:
     """Shows how the training goes."""
     tensorboard: bool = False
     """Whether measurements are written for TensorBoard, too."""
+    trust_files: bool = False
+    """Whether files are read that are not the published ones."""
+    skip_unreadable: bool = False
+    """Whether images that cannot be read are left out."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,8 +79,30 @@ def plan_run(spec: Path, data: str, task: Task, changes: Mapping[str, object]) -
     from cldfc.network.cost import cost_of_network
 
     written = cost_of_network(graph.as_written)
-    recipe = change_recipe(default_recipe(dataset, written.convolutions), changes)
+    recipe = changed_recipe(default_recipe(dataset, written.convolutions), changes)
+    check_validation(dataset, recipe)
     return Plan(graph, whole_text(source, task), dataset, recipe, written)
+
+
+def plan_by_files(plan: Plan, around: Surroundings) -> Plan:
+    """The plan with a data set that, if asked to, trusts the files that are there, or leaves out unreadable ones.
+
+    Raises UsageError when that cannot be done.
+    """
+    dataset = plan.dataset
+    if around.trust_files:
+        from cldfc.train.data.trust import trust_files
+
+        dataset = trust_files(dataset, around.data_dir or DATA_DIR)
+    if around.skip_unreadable:
+        from cldfc.train.data.folder import skip_unreadable
+
+        dataset = skip_unreadable(dataset, around.warn)
+    return replace(plan, dataset=dataset)
+
+
+def unheard(line: str) -> None:
+    """Say nothing: the first process does."""
 
 
 def input_of(source: Source, task: Task) -> Shape:
@@ -114,13 +143,16 @@ def start_run(
             around.say(note)
         if plan.recipe.compile and setting.processes.is_first:
             around.say("torch.compile: the first step takes half a minute or more")
+        plan = plan_by_files(plan, around if setting.processes.is_first else replace(around, warn=unheard))
         compiled = compiled_from(plan.graph, plan.spec_text)
         result = train_network(compiled, plan.dataset, plan.recipe, output, setting)
     return result if setting.processes.is_first else None
 
 
-def resume_run(folder: Path, changes: Mapping[str, object], around: Surroundings) -> Result | None:
-    """Train the run in a folder from its newest checkpoint to its end.
+def resume_run(
+    folder: Path, changes: Mapping[str, object], around: Surroundings, from_start: bool = False
+) -> Result | None:
+    """Train the run in a folder from its newest checkpoint, or from the start, to its end.
 
     `changes` are what the command line says of it. Gives nothing in a process that is not the first.
     Raises CldfError, and what `read_interrupted` and `resume_network` raise.
@@ -135,7 +167,9 @@ def resume_run(folder: Path, changes: Mapping[str, object], around: Surroundings
             if setting.processes.is_first:
                 around.warn(f"warning: {line}")
 
-        result = resume_network(run, compiled_from(graph, run.spec_text), warn, setting)
+        # What torchrun starts again goes on with what it has begun.
+        anew = from_start and not this_job().launch.restarts
+        result = resume_network(run, compiled_from(graph, run.spec_text), warn, setting, anew)
     return result if setting.processes.is_first else None
 
 
@@ -155,7 +189,27 @@ def compiled_from(graph: Graph, text: str) -> Compiled:
         draw_svg(graph.as_written),
         equations_as_mathml(graph.program.spec),
         [Parameter(r.name, r.shape, r.uses, r.parameters, r.saved, r.colour) for r in parameter_rows(graph)],
+        values_of_modules(graph),
+        unbounded_head(text),
     )
+
+
+def values_of_modules(graph: Graph) -> dict[str, list[str]]:
+    """For each module of a generated class the values that its calls help to compute."""
+    from cldfc.emit.parameter_names import parameter_names
+
+    names = parameter_names(graph)
+    found: dict[str, list[str]] = {name: [] for name in names.values()}
+    for node in graph.nodes():
+        if node.parameter is not None:
+            found[names[node.parameter]].append(format_key(graph.instances[node.instance].value))
+    return found
+
+
+def unbounded_head(text: str) -> Head | None:
+    """The output head of a spec that stands for itself, if no normalisation bounds it."""
+    heads = unbounded_heads(analyse(Source("spec.cldf", text)))
+    return next((Head(head.value, head.help) for head in heads), None)
 
 
 def files_of(spec: Path, graph: Graph) -> list[Path]:
@@ -177,7 +231,7 @@ def entered(
         # Ctrl-C ends a download at once.
         data_dir = at_hand(dataset, around, processes)
         with listen(processes.count == 1) as request, shown(around, processes) as progress:
-            if dataset.files or dataset.folders:
+            if dataset.files or dataset.folders or is_folder(dataset.name):
                 progress.status(f"reading {dataset.name}")
             saving = Saving(around.save_minutes, request)
             yield Setting(progress, data_dir, saving, processes, command, spec_files, around.tensorboard)

@@ -1,6 +1,7 @@
 """What all tests share: golden files, and the number of threads."""
 
 import difflib
+import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -9,6 +10,9 @@ import pytest
 import torch
 
 sys.path.insert(0, str(Path(__file__).parent))
+
+# cuBLAS reads it when it is first used, and tests of `--precise` come after others.
+os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
 
 
 def pytest_addoption(parser):

@@ -91,6 +91,7 @@ FORMULAS: dict[type[ops.Operator], Callable[..., Tensor]] = {
     ops.Prolongation: lambda o, node, given, module: prolongation(o, node, given[0], module),
     ops.Linear: lambda o, node, given, module: given[0] @ module.weight.T + module.bias,
     ops.BatchNorm: lambda o, node, given, module: normalised(given[0], (0, 2, 3), module),
+    ops.SharedBatchNorm: lambda o, node, given, module: normalised(given[0], (0, 2, 3), module),
     ops.GroupNorm: lambda o, node, given, module: group_norm(o.groups, given[0], module),
     ops.LayerNorm: lambda o, node, given, module: normalised(given[0], tuple(range(1, given[0].dim())), module),
     ops.AvgPool: lambda o, node, given, module: windows(o, given[0], 0.0).mean(-1),

@@ -48,10 +48,10 @@ class VCycleMgNet(nn.Module):
         self.theta, self.bn_theta = kernel(3, 4), nn.BatchNorm2d(4)
         self.A = table(c, lambda level: kernel(c[level], c[level]))
         self.B = table(steps(self.before), lambda level, i: kernel(c[level], c[level]))
-        self.bn_f = table(steps(self.before), lambda level, i: nn.BatchNorm2d(c[level]))
+        self.bn_f_u = table(steps(self.before), lambda level, i: nn.BatchNorm2d(c[level]))
         self.bn_B = table(steps(self.before), lambda level, i: nn.BatchNorm2d(c[level]))
         self.C = table(steps(self.after), lambda level, i: kernel(c[level], c[level]))
-        self.bn_f_2 = table(steps(self.after), lambda level, i: nn.BatchNorm2d(c[level]))
+        self.bn_f_v = table(steps(self.after), lambda level, i: nn.BatchNorm2d(c[level]))
         self.bn_C = table(steps(self.after), lambda level, i: nn.BatchNorm2d(c[level]))
         self.Pi = table([1, 2], lambda level: kernel(c[level], c[level + 1], stride=2))
         self.R = table([1, 2], lambda level: kernel(c[level], c[level + 1], stride=2))
@@ -67,7 +67,7 @@ class VCycleMgNet(nn.Module):
             u = start[level]
             for i in range(1, self.before[level] + 1):
                 residual = f[level] - of(self.A, level)(u)
-                inner = of(self.B, level, i)(of(self.bn_f, level, i)(residual).relu())
+                inner = of(self.B, level, i)(of(self.bn_f_u, level, i)(residual).relu())
                 u = u + of(self.bn_B, level, i)(inner).relu()
             end[level] = u
             if level < 3:
@@ -79,7 +79,7 @@ class VCycleMgNet(nn.Module):
             v = end[level] + of(self.P, level)(v - start[level + 1])
             for i in range(1, self.after[level] + 1):
                 residual = f[level] - of(self.A, level)(v)
-                inner = of(self.C, level, i)(of(self.bn_f_2, level, i)(residual).relu())
+                inner = of(self.C, level, i)(of(self.bn_f_v, level, i)(residual).relu())
                 v = v + of(self.bn_C, level, i)(inner).relu()
         return self.linear(v.mean((2, 3)))
 
@@ -98,7 +98,7 @@ class DenseNet(nn.Module):
         self.K = table(steps(self.counts), lambda level, i: kernel(width(level, i), 4))
         self.bn_x = table([*steps(self.counts), (2, 0)], lambda level, i: nn.BatchNorm2d(width(level, i) if i else 20))
         self.T = kernel(8 + 3 * 4, 10, 1)
-        self.bn_x_2 = nn.BatchNorm2d(10 + 2 * 4)
+        self.bn_x_h = nn.BatchNorm2d(10 + 2 * 4)
         self.linear = nn.Linear(10 + 2 * 4, 5)
 
     def forward(self, image):
@@ -110,7 +110,7 @@ class DenseNet(nn.Module):
 
         x = block(1, self.theta(image))
         x = nn.functional.avg_pool2d(self.T(of(self.bn_x, 2, 0)(x).relu()), 2)
-        return self.linear(self.bn_x_2(block(2, x)).relu().mean((2, 3)))
+        return self.linear(self.bn_x_h(block(2, x)).relu().mean((2, 3)))
 
 
 class TwoStep(nn.Module):
@@ -372,7 +372,7 @@ class Operators(nn.Module):
         e = self.N(d).exp().log1p() + d.abs() - shrink(d, 0.1)
         pool = nn.AvgPool2d(3, stride=2)
         g = pool(e) * pool(d).sigmoid()
-        corner = nn.MaxPool2d(4, padding=1)(g).flatten(1)
+        corner = nn.MaxPool2d(4)(g).flatten(1)
         k = torch.cat((g.amax((2, 3)), g.mean((2, 3)), corner), dim=1)
         return self.linear_3(self.ln_k(shrink(self.linear_2(self.gn_k(self.linear(k))), 0.5)))
 

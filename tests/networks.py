@@ -7,9 +7,9 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from cldfc.compiler import analyse, compile_source
+from cldfc.compiler import analyse, compile_source, remarks_on
 from cldfc.derive import derive_source
-from cldfc.diagnostics import Source
+from cldfc.diagnostics import CldfError, Source
 from cldfc.syntax.read import read_source
 from cldfc.task import read_task
 
@@ -42,8 +42,13 @@ def build_spec(name: str, **options) -> nn.Module:
 
 
 def find_errors(source: Source, code: str) -> None:
-    """Do what finds an error of this code: those of the 08xx are no errors of a spec but of its derivation."""
-    derive_source(source) if code.startswith("E08") else analyse(source)
+    """Raise the errors of a spec, of its derivation if the code is one of the 08xx, or the remarks on it."""
+    if code.startswith("E08"):
+        derive_source(source)
+        return
+    inferred = analyse(source)
+    if code.startswith("R") and (found := remarks_on(inferred)):
+        raise CldfError(*found)
 
 
 def build(source: str) -> nn.Module:

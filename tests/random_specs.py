@@ -147,6 +147,77 @@ def dense(w: Writer) -> None:
     w.head(w.of("x@J,ν", "x@J,ν", "sum(j = 0..ν : x@J,j)"), "J")
 
 
+def history(w: Writer) -> None:
+    """Reductions over the steps so far, of data and values that may start from zero, beside a second family."""
+    w.steps = [max(1, steps) for steps in w.steps]
+    w.constants()
+    w.sigma()
+    s, zero = w.s(), w.chance(2)
+    w.kernel("A@ℓ", before=", c@ℓ", extras=False)
+    w.kernel("B@ℓ,i", before=", c@ℓ", extras=False)
+    w.kernel("T@ℓ", "c@ℓ+1", extras=False)
+    w.add(w.of("", "tie B@ℓ", "tie B@ℓ for i >= 2", "tie B@ℓ for ℓ >= 2"))
+    w.add(f"f@1 = {w.s('1')} ∘ θ * f", f"f@ℓ+1 = {w.of('T@ℓ *_2 f@ℓ', 'T@ℓ *_2 (f@ℓ - A@ℓ * x@ℓ,ν)')}")
+    w.add(f"x@1,0 = {'0' if zero else w.of('f@1', 'relu(f@1)')}")
+
+    def term(j: str) -> str:
+        plain = [f"x@ℓ,{j}", f"A@ℓ * x@ℓ,{j}", f"{w.s()}(x@ℓ,{j})", f"1/({j}+1) * x@ℓ,{j}", f"bn(x@ℓ,{j})"]
+        data = [f"relu(f@ℓ - A@ℓ * x@ℓ,{j})", f"{s} ∘ B@ℓ,{j} * (f@ℓ + x@ℓ,{j})", f"f@ℓ ⊙ tanh(f@ℓ - x@ℓ,{j})"]
+        return w.of(*data, *([] if zero else plain))
+
+    def total(upper: str = "i-1", lower: str = "0", least: str = "0") -> str:
+        """A reduction up to `upper`, which is never less than `least`."""
+        body = term("j")
+        match w.of("sum", "sum", "sum", "nested", "concat", "recent", "first"):
+            case "nested":
+                body = f"{w.of('', 'B@ℓ,j * ')}sum(k = 0..j : {w.of('', '1/(j+k+1) * ')}{term('k')})"
+            case "concat":
+                name = f"G{len(w.lines)}@ℓ,i"
+                w.add(f"kernel {name} : 1×1 → c@ℓ")
+                return f"{name} * {w.of('', 'relu ∘ ', 'relu ∘ bn ∘ ')}concat(j = {lower}..{upper} : {body})"
+            case "recent":
+                lower = upper
+            case "first":
+                upper = least
+        return f"sum(j = {lower}..{upper} : {body})"
+
+    def step(least: str = "0") -> str:
+        before = w.of("", "", "x@ℓ,i-1 + ")
+        after = w.of("", "", f" - 1/4 * {total(least=least)}", " + f@ℓ", f" + 1/2 * {s}(f@ℓ)")
+        return f"{before}{w.factor()}{w.of('', 'relu', s, 'B@ℓ,i * ')}({total(least=least)}){after}"
+
+    match w.of("all", "all", "first", "last level", "halves"):
+        case "first":
+            w.add(f"x@ℓ,1 = {w.of('f@ℓ', 'relu(f@ℓ - A@ℓ * x@ℓ,0)')}", f"x@ℓ,i = {step('1')} for i >= 2")
+        case "last level":
+            w.add(f"x@ℓ,i = {step()} for ℓ = 1..J-1, i = 1..ν", f"x@ℓ,i = {step()} for ℓ = J..J, i = 1..ν")
+        case "halves":
+            w.add(f"x@ℓ,i = {step()} for i = 1..2", f"x@ℓ,i = {step('2')} for i >= 3")
+        case _:
+            w.add(f"x@ℓ,i = {step()}")
+    kept = w.of("x@ℓ,ν", "sum(j = 1..ν : x@ℓ,j)", "sum(j = 0..ν : relu(x@ℓ,j))")
+    w.add(f"x@ℓ+1,0 = {w.of('0', f'T@ℓ *_2 {kept}') if zero else f'T@ℓ *_2 {kept}'}")
+    if w.chance(2):
+        w.head(w.of("x@J,ν", "sum(j = 1..ν : x@J,j)", "sum(j = 0..ν : tanh(x@J,j))"), "J")
+        return
+    w.add("y@1,0 = f@1", f"y@ℓ,i = y@ℓ,i-1 {w.of('+ x@ℓ,i-1', f'- {s}(x@ℓ,i)', f'+ 1/2 * tanh({total()})')}")
+    w.add(f"y@ℓ+1,0 = T@ℓ *_2 y@ℓ,ν{w.of('', ' + x@ℓ+1,0')}")
+    w.head("y@J,ν", "J")
+
+
+def chain(w: Writer) -> None:
+    """Layer after layer from the input itself, by level, or dense; widths may differ from step to step."""
+    w.constants()
+    w.sigma()
+    width = w.of("c@ℓ", "c@ℓ", "2 * i", "c@ℓ + 2 * i")
+    w.add(f"kernel K@ℓ,i : {w.of('3×3', '1×1')} → {width}" + w.of("", " bias"))
+    w.add("x@1,0 = " + w.of("f", "f", "relu(f)", "θ * f"))
+    step = f"{w.of('relu', 'relu ∘ bn', 'tanh')} ∘ K@ℓ,i * {w.of('x@ℓ,i-1', 'x@ℓ,i-1', 'relu ∘ bn(x@ℓ,i-1)')}"
+    w.add(f"x@ℓ,i = {w.of(step, step, f'concat(x@ℓ,i-1, {step})')}")
+    w.add(f"x@ℓ+1,0 = {w.of('maxpool[3, stride=2]', 'avgpool[3, stride=2] ∘ tanh')}(x@ℓ,ν)")
+    w.add(f"h = linear ∘ {w.of('avgpool', 'flatten', 'avgpool ∘ relu ∘ bn')}(x@J,ν)")
+
+
 def v_cycle(w: Writer) -> None:
     """Down the levels and up again, with prolongations; the way up reads what the way down has left."""
     w.steps = [max(1, steps) for steps in w.steps]
@@ -216,7 +287,7 @@ def mixed(w: Writer) -> None:
     w.head(w.of("x@J,ν + y@J,ν", "x@J,ν + y@J,ν", "concat(x@J,ν, y@J,ν)") if not w.sigma_tag else "x@J,ν - y@J,ν", "J")
 
 
-FAMILIES = (features, features, features, features, residual, residual, multi_step, dense, v_cycle, mixed, mixed)
+FAMILIES = (*[features] * 4, *[residual] * 2, multi_step, dense, *[history] * 3, chain, v_cycle, *[mixed] * 2)
 
 
 @st.composite

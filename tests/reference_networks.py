@@ -39,7 +39,7 @@ class PreActLevel(nn.Module):
 
 
 class PreActResNet(nn.Module):
-    """Algorithm 1 with one A per level, (3.6)."""
+    """Algorithm 1 with one A per level, (3.6), and the last σ of the paper's [14]."""
 
     def __init__(self, steps=(2, 1, 1, 1), widths=(64, 128, 256, 512), channels=3, classes=10) -> None:
         super().__init__()
@@ -47,11 +47,12 @@ class PreActResNet(nn.Module):
         self.stem_norm = nn.BatchNorm2d(widths[0])
         before = (None, *widths[:-1])
         self.levels = nn.Sequential(*(PreActLevel(*sizes) for sizes in zip(before, widths, steps, strict=True)))
+        self.last_norm = nn.BatchNorm2d(widths[-1])
         self.head = nn.Linear(widths[-1], classes)
 
     def forward(self, f):
         r = self.levels(torch.relu(self.stem_norm(self.stem(f))))
-        return self.head(r.mean(dim=(2, 3)))
+        return self.head(torch.relu(self.last_norm(r)).mean(dim=(2, 3)))
 
 
 class FeatureLevel(nn.Module):
@@ -67,7 +68,7 @@ class FeatureLevel(nn.Module):
 
 
 class FeatureResNet(nn.Module):
-    """Algorithm 2 with a linear 𝒜 and ℬ = σ ∘ B * σ."""
+    """Algorithm 2 with a linear 𝒜 and ℬ = σ ∘ B * σ, and σ before the average."""
 
     def __init__(self, steps=(2, 2, 2, 2), widths=(64, 128, 256, 512), channels=3, classes=10) -> None:
         super().__init__()
@@ -75,6 +76,7 @@ class FeatureResNet(nn.Module):
         self.stem_norm = nn.BatchNorm2d(widths[0])
         after = (*widths[1:], None)
         self.levels = nn.ModuleList([FeatureLevel(*sizes) for sizes in zip(widths, steps, after, strict=True)])
+        self.last_norm = nn.BatchNorm2d(widths[-1])
         self.head = nn.Linear(widths[-1], classes)
 
     def forward(self, image):
@@ -87,7 +89,7 @@ class FeatureResNet(nn.Module):
                 residual = f - level.a(u)
                 u = level.prolong(u)
                 f = level.restrict(residual) + self.levels[number + 1].a(u)
-        return self.head(u.mean(dim=(2, 3)))
+        return self.head(F.relu(self.last_norm(u)).mean(dim=(2, 3)))
 
 
 class Mapping(nn.Module):
@@ -149,6 +151,7 @@ class FeatureScheme(nn.Module):
                 self.parts.append(FeaturePooling(Mapping(before, *a), Mapping(kernel, *a)))
             for _ in range(count):
                 self.parts.append(FeatureStep(Mapping(kernel, *a), Mapping(conv3(width, width), *b)))
+        self.last_norm = nn.BatchNorm2d(widths[-1])
         self.head = nn.Linear(widths[-1], classes)
 
     def forward(self, image):
@@ -156,7 +159,7 @@ class FeatureScheme(nn.Module):
         u = torch.zeros_like(f)
         for part in self.parts:
             u, f = part(u, f)
-        return self.head(u.mean(dim=(2, 3)))
+        return self.head(F.relu(self.last_norm(u)).mean(dim=(2, 3)))
 
 
 class BasicBlock(nn.Module):

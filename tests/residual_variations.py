@@ -8,7 +8,7 @@ from networks import ROOT, spec_text
 ITERATION = "u@ℓ,i   = u@ℓ,i-1 + ℬ@ℓ,i(f@ℓ - 𝒜@ℓ(u@ℓ,i-1))"
 INTERPOLATION = "u@ℓ+1,0 = Π@ℓ *_2 u@ℓ,ν"
 RESTRICTION = "f@ℓ+1   = R@ℓ *_2 (f@ℓ - 𝒜@ℓ(u@ℓ,ν)) + 𝒜@ℓ+1(u@ℓ+1,0)"
-OUTPUT = "h       = linear ∘ avgpool(u@J,ν)"
+OUTPUT = "h       = linear ∘ avgpool ∘ σ(u@J,ν)"
 MAPPING = "𝒜@ℓ   = A@ℓ *"
 START = "u@1,0   = 0"
 LAST = "output h : 10"
@@ -205,11 +205,11 @@ VARIATIONS: dict[str, tuple[str, str]] = {
         "r@1,0 = f",
     ),
     "an output of the residual": (
-        small(("avgpool(u@J,ν)", "avgpool(f@J - 𝒜@J(u@J,ν))")),
+        small(("avgpool ∘ σ(u@J,ν)", "avgpool ∘ σ(f@J - 𝒜@J(u@J,ν))")),
         "r@ℓ,i = r@ℓ,i-1 - 𝒜@ℓ(ℬ@ℓ,i(r@ℓ,i-1))",
     ),
     "an output of the data": (
-        small(("avgpool(u@J,ν)", "avgpool(u@J,ν + f@J)")),
+        small(("avgpool ∘ σ(u@J,ν)", "avgpool(u@J,ν + f@J)")),
         "f@ℓ+1 = r@ℓ+1,0 + 𝒜@ℓ+1(u@ℓ+1,0)",
     ),
     "an equation for the first step": (

@@ -122,7 +122,7 @@ def statements() -> st.SearchStrategy[tree.Statement]:
         st.builds(lambda n, s: tree.Output(n, s, NOWHERE, NOWHERE), names(), sizes),
         st.builds(
             lambda s, h, w, i, o, g, d, b: tree.Kernel(s, h, w, i, o, NOWHERE, g, d, b),
-            *(heads(), sizes, sizes, perhaps, some, sizes | st.none(), perhaps, st.booleans()),
+            *(heads(), sizes, sizes, perhaps, some, perhaps, perhaps, st.booleans()),
         ),
         st.builds(lambda s, v, f: tree.Scalar(s, v, f, NOWHERE), heads(), some, st.booleans()),
         st.builds(lambda s, c: tree.Tie(s, c, NOWHERE), heads(), clauses()),

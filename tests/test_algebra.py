@@ -106,3 +106,38 @@ def test_linearity(operator):
 def test_constants_are_no_operators():
     spec = parse_spec(Source("test.cldf", "let a = 1\nlet b@ℓ = 2 * a\nlet σ = relu\nlet 𝒜@ℓ = 2 * σ\n"), Problems())
     assert [let.symbol.name for let in operators_of(spec)] == ["σ", "𝒜"]
+
+
+@pytest.mark.parametrize(
+    ("tag", "breaks"),
+    [
+        ("", True),
+        ("@ℓ,i", True),
+        ("@1,i", False),
+        ("@ℓ,0", False),
+        ("@2,0", False),
+        ("@2,1", True),
+        ("@2,i", True),
+        ("@ℓ,ν", True),
+        ("@1,ν", False),
+        ("@ℓ,i-1", True),
+        ("@i,i", True),
+        ("@ℓ,ℓ-1", False),
+    ],
+)
+def test_a_constraint_speaks_of_the_values_of_its_tag(tag, breaks):
+    """Level 1 adds relu ∘ A * u, level 2 adds A * u; a name stands for every index, twice for the same."""
+    lines = ["model M", "levels ℓ = 1..2", "steps i = 1..ν", "let ν@ℓ = 2, 2", "input f : 3 × 8 × 8", "output h : 2"]
+    lines += ["kernel A@ℓ,i : 3×3 → 3", "u@1,0 = relu(f)", "u@1,i = u@1,i-1 + relu ∘ A@1,i * u@1,i-1", "u@2,0 = u@1,2"]
+    if tag == "@ℓ,ℓ-1":
+        lines.append("u@2,i = u@2,i-1 + relu(A@2,i * u@2,i-1) for i <= 1")
+        lines.append("u@2,i = u@2,i-1 + A@2,i * u@2,i-1 for i >= 2")
+    else:
+        lines.append("u@2,i = u@2,i-1 + A@2,i * u@2,i-1")
+    source = Source("test.cldf", "\n".join([*lines, "h = linear ∘ avgpool(u@2,2)", f"constrain u{tag} >= 0"]))
+    if breaks:
+        with pytest.raises(CldfError) as caught:
+            analyse(source)
+        assert [found.code for found in caught.value.diagnostics] == ["E0603"]
+    else:
+        analyse(source)

@@ -188,8 +188,8 @@ def test_a_training_and_its_test(tmp_path):
     assert stated_keys("train --dry-run") == [list(planned)]
     tested = json.loads(run("eval", tmp_path / "run", "--as-trained", "--json").stdout)
     assert stated_keys("eval") == [list(tested)]
-    assert tested["agrees"] and tested["test_accuracy"] == last["best_test_accuracy"]
-    assert tested["recorded_epoch"] == last["best_epoch"] and tested["model"] == "OneIteration"
+    assert tested["agrees"] and tested["test_accuracy"] == last["chosen_test_accuracy"]
+    assert tested["recorded_epoch"] == last["chosen_epoch"] and tested["model"] == "OneIteration"
     (listed,) = json.loads(run("runs", tmp_path, "--json").stdout)
     assert stated_keys("runs") == [list(listed)] and listed["folder"] == last["folder"]
     Image.new("L", (8, 8)).save(tmp_path / "black.png")

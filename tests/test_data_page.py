@@ -28,5 +28,5 @@ def row(dataset: DataSet) -> str:
 
 
 def test_the_table_is_the_catalogue():
-    page = (ROOT / "docs" / "data.md").read_text(encoding="utf-8")
-    assert re.findall(r"^\| `\w.*$", page, re.MULTILINE) == [row(dataset) for dataset in CATALOGUE.values()]
+    first = (ROOT / "docs" / "data.md").read_text(encoding="utf-8").partition("\n## ")[0]
+    assert re.findall(r"^\| `\w.*$", first, re.MULTILINE) == [row(dataset) for dataset in CATALOGUE.values()]

@@ -255,9 +255,11 @@ def test_the_document_shows_what_is_written():
     text = (ROOT / "docs" / "residual_form.md").read_text(encoding="utf-8")
     (equations,) = re.findall(r"^```cldf\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
     assert (
-        (FOLDER / "fbresnet.cldf").read_text(encoding="utf-8").endswith(f"\n{equations}\nexpect params = 12_511_562\n")
+        (FOLDER / "fbresnet.cldf").read_text(encoding="utf-8").endswith(f"\n{equations}\nexpect params = 12_512_586\n")
     )
-    assert re.findall(r"^\| (E\d{4}) ", text, re.MULTILINE) == [code for code in explanations() if code > "E08"]
+    assert re.findall(r"^\| (E\d{4}) ", text, re.MULTILINE) == [
+        code for code in explanations() if code.startswith("E08")
+    ]
 
 
 def statements(text: str, *lets: str, ties: tuple[str, ...] = ()) -> list[str]:

@@ -34,7 +34,7 @@ def test_the_text(tmp_path):
     assert result.exit_code == 0 and not result.stderr
     assert all(len(line) <= 80 for line in result.output.splitlines())
     text = re.sub(r"\n#\s+", " ", result.output.replace("\n# nothing", ""))
-    assert "PreActResNet34: 21,279,434 parameters, 1,159,402,496 multiply-adds, 36 convolutions" in text
+    assert "PreActResNet34: 21,280,458 parameters, 1,159,402,496 multiply-adds, 36 convolutions" in text
     assert "`data` lacks `cifar-10-python.tar.gz`: `--download` fetches it from https://www.cs" in text
     # 50,000 images in batches of 128, nine times.
     assert "390 in an epoch, 3,510 in all" in text

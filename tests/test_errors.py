@@ -1,5 +1,6 @@
 """Every error with its report: tests/golden/errors/<code>_<name>.cldf and .txt; --update-golden rewrites."""
 
+import os
 import re
 from collections.abc import Callable
 from functools import cache
@@ -64,7 +65,7 @@ def test_data_agrees_with_text(case: Path):
     for diagnostic in errors_of(Path(case.name)):
         lines = plain_text(render([diagnostic])).splitlines()
         data = diagnostic.as_data()
-        assert lines[0] == f"error[{data['code']}]: {data['message']}"
+        assert lines[0] == f"{data['severity']}[{data['code']}]: {data['message']}"
         assert f"  = help: {data['help']}" in lines
         places = data["places"]
         assert isinstance(places, list)
@@ -86,7 +87,7 @@ def test_wording(case: Path):
 
 def test_every_code_has_a_case():
     in_source = {
-        code for path in ROOT.glob("cldfc/**/*.py") for code in re.findall(r'"(E\d{4})"', path.read_text("utf-8"))
+        code for path in ROOT.glob("cldfc/**/*.py") for code in re.findall(r'"([ER]\d{4})"', path.read_text("utf-8"))
     }
     assert in_source == {path.name[:5] for path in CASES} | WITHOUT_FILE
 
@@ -101,6 +102,58 @@ def test_file_too_large(tmp_path: Path):
     (error,) = errors_of(path)
     assert error.code == "E0108"
     assert error.message == f"the file is larger than {LARGEST_FILE:,} bytes"
+
+
+LONG = 20_000
+HEAD = "model M\nlevels ℓ = 1..2\nsteps i = 1..3\ninput f : 2 × 4 × 4\noutput h : 3\nkernel K : 3×3 → 4\n"
+LONG_LINES = {
+    "one name": "x = " + "a" * LONG,
+    "many names": "x = " + " + ".join(f"v{at}" for at in range(LONG // 8)),
+    "many kernels": "x = " + " + ".join(f"L{at} * f" for at in range(LONG // 12)),
+    "many values of one family": "v@1 = f\nx = " + " + ".join(f"v@{at}" for at in range(2, LONG // 8)),
+    "many shapes": "x = " + " + ".join(["f ⊙ (K * f)"] * (LONG // 14)),
+    "many clauses": "x@i = f for " + ", ".join(["j = 1..2"] * (LONG // 10)),
+    "many indices": "x = v@" + ",".join(["ℓ"] * (LONG // 2)),
+    "a long formula": "x = (1/0" + " + 1" * 500 + ") * f",
+    "a long constraint": "constrain " + "u" * LONG + " >= 1",
+    "a long path": 'extend "' + "a/" * (LONG // 2) + '"',
+    "a long file name": 'extend "' + "a" * 300 + '.cldf"',
+    "a long model": "model " + "M" * LONG,
+}
+
+
+@pytest.mark.parametrize("case", LONG_LINES)
+def test_reports_on_long_lines_are_short(case: str):
+    """Each error quotes the ends of what it speaks of, and of many errors the first hundred are listed."""
+    with pytest.raises(CldfError) as caught:
+        analyse(Source("long.cldf", f"{HEAD}{LONG_LINES[case]}\nh = linear ∘ avgpool(x)\n"))
+    errors = caught.value.diagnostics
+    assert len(errors) <= 101 and len(plain_text(render(errors))) < 60_000
+    if len(errors) > 100:
+        assert errors[-1].code == "E0109" and errors[-1].message.endswith("more errors are not listed")
+
+
+def test_all_errors_are_counted():
+    names = " + ".join(f"v{at}" for at in range(1_234))
+    with pytest.raises(CldfError) as caught:
+        analyse(Source("many.cldf", f"{HEAD}h = linear ∘ avgpool({names})\n"))
+    assert caught.value.diagnostics[-1].message == "1,134 more errors are not listed"
+
+
+@pytest.mark.parametrize("place", ["spec", "extended"])
+def test_a_pipe_is_not_opened(tmp_path: Path, place: str):
+    """Nobody writes to it, so reading would never end."""
+    os.mkfifo(tmp_path / "base.cldf")
+    own = tmp_path / "own.cldf"
+    own.write_text('extend "base.cldf"\n', encoding="utf-8")
+    result = CliRunner().invoke(app, ["check", str(own if place == "extended" else tmp_path / "base.cldf")])
+    assert result.exit_code == (1 if place == "extended" else 2)
+    assert "base.cldf` is no regular file" in result.stderr
+
+
+def test_a_long_name_of_a_file():
+    result = CliRunner().invoke(app, ["check", "a" * 300 + ".cldf"])
+    assert result.exit_code == 2 and "File name too long" in result.stderr
 
 
 def test_reading_stops_after_many_errors():

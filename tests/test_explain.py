@@ -35,7 +35,7 @@ let σ = relu ∘ bn
 r@1,0   = σ ∘ θ * f
 r@ℓ,i   = r@ℓ,i-1 + A@ℓ * σ ∘ B@ℓ,i * σ(r@ℓ,i-1)
 r@ℓ+1,0 = R@ℓ+1 *_2 r@ℓ,ν + A@ℓ+1 * σ ∘ B@ℓ+1,0 *_2 σ(r@ℓ,ν)
-h       = linear ∘ avgpool(r@J,ν)
+h       = linear ∘ avgpool ∘ σ(r@J,ν)
 """
 
 WITHOUT_EXAMPLES = {
@@ -49,7 +49,7 @@ SHOWN = [code for code in explanations() if code not in WITHOUT_EXAMPLES]
 
 def codes_in_source() -> set[str]:
     texts = [path.read_text(encoding="utf-8") for path in (ROOT / "cldfc").glob("**/*.py")]
-    return {code for text in texts for code in re.findall(r'"(E\d{4})"', text)}
+    return {code for text in texts for code in re.findall(r'"([ER]\d{4})"', text)}
 
 
 @pytest.fixture

@@ -267,7 +267,7 @@ def test_the_algorithm_is_that_of_the_paper():
         r"\State $r^{1,0} = \sigma \circ \theta * f$",
         *(r"\For{$\ell = 1 : J$}", r"\For{$i = 1 : \nu_{\ell}$}", r"\State", basic, r"\EndFor"),
         *(r"\If{$\ell < J$}", r"\State", pooling, r"\EndIf", r"\EndFor"),
-        r"\State $h = \mathrm{linear} \circ \mathrm{avgpool}(r^{J,\nu_{J}})$",
+        r"\State $h = \mathrm{linear} \circ \mathrm{avgpool} \circ \sigma(r^{J,\nu_{J}})$",
     ]
     assert r"\caption{$h = \mathrm{PreActResNet18\_Al}(f; J, \nu_{1}, \cdots, \nu_{J})$}" in text
 

@@ -77,7 +77,7 @@ def test_diagnostics_are_what_check_prints(client: Client, path: Path):
     """The golden report of the terminal, which another renderer wrote, has the same codes, texts and places."""
     text = path.read_bytes().decode("utf-8-sig")
     report = path.with_suffix(".txt").read_text(encoding="utf-8")
-    printed = re.findall(r"^error\[(E\d+)\]: (.*)\n +--> .*:(\d+):(\d+)$", report, re.MULTILINE)
+    printed = re.findall(r"^(?:error|remark)\[([ER]\d+)\]: (.*)\n +--> .*:(\d+):(\d+)$", report, re.MULTILINE)
     helps = re.findall(r"^  = help: (.*)$", report, re.MULTILINE)
     found = client.open(path, text)
     lines = text.split("\n")
@@ -163,7 +163,7 @@ HOVERS = {
         "B@ℓ,i *",
         ["one per (ℓ, i), 8 kernels", "| `B@1,1 … B@1,2` | 3×3, 64 → 64 | 2 | 73,728 |"],
     ),
-    "the network": ("PreAct", ["parameters: 8,037,834", "without sharing: 11,171,274", "image: 555,422,720"]),
+    "the network": ("PreAct", ["parameters: 8,038,858", "without sharing: 11,172,298", "image: 555,422,720"]),
     "a constant": ("c@ℓ = 64", ["| 1 | 64 |", "| 4 | 512 |"]),
     "an index": ("ℓ = 1..J", ["levels ℓ = 1..J", "an index of levels, 1..4"]),
     "an operator": ("σ = relu", ["let σ = relu ∘ bn", "not linear: relu, bn"]),
@@ -171,7 +171,7 @@ HOVERS = {
     "a convolution": ("*_2", ["convolution with zero padding"]),
     "a word": ("steps", ["steps i = 1..ν"]),
     "the input": ("f\n", ["input f : 3 × 32 × 32", "the input, 3 × 32 × 32"]),
-    "the output": ("h       =", ["output h : 10", "| `h` | 10 | 5,120 |", "5,130 parameters"]),
+    "the output": ("h       =", ["output h : 10", "| `h` | 10 | 5,120 |", "6,154 parameters"]),
 }
 
 
@@ -378,7 +378,7 @@ assert "torch" not in sys.modules
 
 def test_the_server_does_without_torch():
     done = subprocess.run([sys.executable, "-c", ASK], input=TEXT, capture_output=True, text=True, check=True)
-    assert "parameters: 8,037,834" in done.stdout
+    assert "parameters: 8,038,858" in done.stdout
 
 
 def test_without_pygls_the_command_says_what_to_install(monkeypatch: pytest.MonkeyPatch, capsys):

@@ -14,13 +14,13 @@ from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from cldfc import ops
-from cldfc.emit.initialise import conv_lines, prolong_lines
+from cldfc.emit.initialise import conv_lines, prolong_lines, shared_norm_lines
 from cldfc.ops import Dim, Form, Indivisible, Mismatch, Sized, Solver, TooSmall, Unfit
 from cldfc.ops.reference import operators_page
 
 EVERYTHING = {"stride", "groups", "dilation", "bias"}
 HELPERS: dict = {"torch": torch, "nn": nn, "F": F}
-exec("\n".join(conv_lines(EVERYTHING) + prolong_lines(EVERYTHING)), HELPERS)
+exec("\n".join(conv_lines(EVERYTHING) + prolong_lines(EVERYTHING) + shared_norm_lines()), HELPERS)
 
 
 @dataclass
@@ -75,6 +75,9 @@ def evaluate(case: Case, module, operands: list[Tensor], training: bool = False)
     )
     if isinstance(module, nn.Module):
         module.train(training)
+    if isinstance(case.operator, ops.SharedBatchNorm):
+        names.append("use")
+        scope["use"] = nn.BatchNorm2d(len(module.weight), affine=False, dtype=torch.float64).train(training)
     return eval(case.operator.torch(names, called), scope)
 
 
@@ -165,7 +168,8 @@ def pool_cases() -> list[Case]:
     for size, stride, padding in itertools.product((1, 2, 3, 4), (None, 1, 2, 3), (None, 0, 1)):
         if padding == 1 and size == 1:
             continue
-        used = (size, stride or size, (size - 1) // 2 if padding is None else padding)
+        overlap = stride is not None and stride < size
+        used = (size, stride or size, (size - 1) // 2 * overlap if padding is None else padding)
         cases.append(Case(ops.AvgPool(size, stride, padding), windows(*used, mean, 0.0), maps))
         cases.append(Case(ops.MaxPool(size, stride, padding), windows(*used, largest, -math.inf), maps))
     return cases
@@ -223,9 +227,11 @@ OTHERS = [
     Case(ops.Flatten(), lambda x, m: x.reshape(len(x), -1), [[(4, 5, 6)], [(1, 1, 1)], [(7,)]]),
     Case(ops.Linear(), lambda x, m: torch.einsum("ni,oi->no", x, m.weight) + m.bias, [[(7,)]], {"out": 3}),
     Case(ops.Linear(5), lambda x, m: torch.einsum("ni,oi->no", x, m.weight) + m.bias, [[(7,)], [(1,)]]),
-    Case(
-        ops.BatchNorm(), lambda x, m: x * m.weight[:, None, None] / math.sqrt(1 + 1e-5) + m.bias[:, None, None], [MAPS]
+    *(
+        Case(norm(), lambda x, m: x * m.weight[:, None, None] / math.sqrt(1 + 1e-5) + m.bias[:, None, None], [MAPS])
+        for norm in (ops.BatchNorm, ops.SharedBatchNorm)
     ),
+    Case(ops.Statistics(), lambda x, m: x / math.sqrt(1 + 1e-5), [MAPS]),
     Case(ops.LayerNorm(), normalise(1), [MAPS, VECTORS]),
     *(Case(ops.GroupNorm(groups), normalise(groups), [MAPS, VECTORS]) for groups in (1, 2, 4)),
     Case(ops.GroupNorm(), normalise(32), [[(64, 3, 2)]]),
@@ -273,8 +279,30 @@ def test_value_shape_and_size(case):
         assert case.operator.stored(sizes) == numbers(module)
 
 
-def test_batch_norm_in_training():
-    case = Case(ops.BatchNorm(), normalise(None))
+@pytest.mark.parametrize("size", range(1, 9))
+@pytest.mark.parametrize("beyond", [None, 0, 1])
+def test_windows_that_do_not_overlap_are_torchs(size, beyond):
+    """`avgpool[4]`, the customary head of a network, is nn.AvgPool2d(4): all 16 pixels of a 4 × 4 map."""
+    x, stride = torch.randn(2, 3, 16, 17), None if beyond is None else size + beyond
+    for ours, torchs in ((ops.AvgPool, nn.AvgPool2d), (ops.MaxPool, nn.MaxPool2d)):
+        operator = ours(size, stride)
+        (shape, _), found = infer(Case(operator, leaky(0)), [(3, 16, 17)]), torchs(size, stride)(x)
+        assert torch.equal(eval(operator.torch(["x"], ""), {"F": F, "x": x}), found)
+        assert found.shape[1:] == shape
+
+
+@pytest.mark.parametrize("size", [1, 2, 3, 4, 5])
+def test_rows_that_no_window_reaches_are_those_without_a_gradient(size):
+    for rows, stride, padding in itertools.product(range(size, 13), (None, 1, 2, 3, 6), (None, 0, size // 2)):
+        operator = ops.AvgPool(size, stride, padding)
+        x = torch.zeros(1, 1, rows, rows, requires_grad=True)
+        (found,) = torch.autograd.grad(eval(operator.torch(["x"], ""), {"F": F, "x": x}).sum(), x)
+        assert operator.left_out(rows) == int((found[0, 0].sum(1) == 0).sum()), (rows, stride, padding)
+
+
+@pytest.mark.parametrize("norm", [ops.BatchNorm, ops.SharedBatchNorm])
+def test_batch_norm_in_training(norm):
+    case = Case(norm(), normalise(None))
     module, x = make(case, {"channels": 8}), torch.randn(3, 8, 2, 3, dtype=torch.float64)
     assert torch.allclose(evaluate(case, module, [x], training=True), case.formula(x, module))
 

@@ -196,9 +196,9 @@ def test_pictures(capsys, monkeypatch, tmp_path):
     bundle = spec._repr_mimebundle_()
     assert bundle["text/plain"] == shown == printed("show", FEATURES)
     text = "".join(ElementTree.fromstring(bundle["text/html"]).itertext())
-    assert "u@ℓ,i   = u@ℓ,i-1 + ℬ@ℓ,i(f@ℓ - 𝒜@ℓ(u@ℓ,i-1))" in text and "12,511,562 parameters stored" in text
+    assert "u@ℓ,i   = u@ℓ,i-1 + ℬ@ℓ,i(f@ℓ - 𝒜@ℓ(u@ℓ,i-1))" in text and "12,512,586 parameters stored" in text
     spec.write(tmp_path / "x.json")
-    assert json.loads((tmp_path / "x.json").read_text(encoding="utf-8"))["graph"]["cost"]["parameters"] == 12_511_562
+    assert json.loads((tmp_path / "x.json").read_text(encoding="utf-8"))["graph"]["cost"]["parameters"] == 12_512_586
     with pytest.raises(UsageError, match="format"):
         spec.write(tmp_path / "x.doc")
 

@@ -2,6 +2,7 @@
 
 import json
 import math
+import pickle
 import re
 import shutil
 import statistics
@@ -11,15 +12,17 @@ from dataclasses import replace
 
 import pytest
 from networks import ROOT
+from scipy.stats import ttest_rel
 from typer.testing import CliRunner
 
 from cldfc.cli import app
 from cldfc.diagnostics import UsageError
-from cldfc.reproduce import networks
+from cldfc.reproduce import comparisons, networks, recipes
+from cldfc.reproduce.comparisons import Difference, compare_rows, comparison_cells
 from cldfc.reproduce.networks import network_of, specs_folder
 from cldfc.reproduce.results import Accuracy, as_cells, as_text, collect
 from cldfc.reproduce.runs import Wanted, accuracy_of, is_finished, list_runs, share_of
-from cldfc.reproduce.tables import TABLES, Row, Table
+from cldfc.reproduce.tables import TABLES, Comparison, Row, Table, select_rows
 from cldfc.reproduce.training import in_time, train_runs
 from cldfc.train.catalogue import find
 from cldfc.train.keep import keep_epoch
@@ -67,10 +70,11 @@ def test_schemes_have_the_norms_that_are_written():
     in_b = 2 * 2 * sum(channels)
     # 𝒜 in the same steps, once more where a level is left and where one is entered.
     in_a = 2 * (2 * sum(channels) + sum(channels[:-1]) + sum(channels[1:]))
-    kernels = 12_503_882
+    # Kernels, and the norm before the average.
+    others = 12_503_882 + 2 * 512
     for row in TABLES["table1"].rows:
         a, b = (let.partition("=")[2].count("σ") for let in row.lets)
-        assert network_of(row, "cifar10", False).count() == kernels + a * in_a + b * in_b
+        assert network_of(row, "cifar10", False).count() == others + a * in_a + b * in_b
 
 
 @pytest.mark.parametrize("name", ["table2", "table3", "table4"])
@@ -89,6 +93,178 @@ def test_folders_of_runs_are_distinct(tmp_path):
     for is_miniature in (False, True):
         runs = list_runs(Wanted(tuple(TABLES.values()), 3, {}, is_miniature, tmp_path))
         assert len({run.folder for run in runs}) == len(runs)
+
+
+def test_rows_are_chosen_by_pattern():
+    tables = (TABLES["table1"], TABLES["table3"])
+    (table,) = select_rows(tables, ["resnet18*", "preact18*"])
+    assert table.name == "table3" and len(table.rows) == 12
+    assert all("ResNet18" in row.name for row in table.rows)
+    both = select_rows(tables, ["resnet18", "fbresnet-A-*B"])
+    assert [row.folder for table in both for row in table.rows] == ["fbresnet-A-B", "fbresnet-A-sB", "resnet18"]
+    (imagenet,) = select_rows((TABLES["table4"],), ["imagenet/*_Al"])
+    assert [row.spec for row in imagenet.rows] == ["imagenet/resnet18_Al", "imagenet/preact18_Al"]
+    assert select_rows(tables, []) == tables
+
+
+# Another data set, and miniatures of it
+
+
+def recipe_of(table, spec, data, is_miniature, **changes):
+    table = select_rows((TABLES[table],), [spec])[0]
+    (run,) = list_runs(Wanted((table,), 1, changes, is_miniature, ROOT, data))
+    return run.recipe
+
+
+def test_another_data_set_is_trained_by_the_paper_s_recipe():
+    recipe = recipe_of("table3", "preact34_Al", "fashion_mnist", False)
+    assert (recipe.epochs, recipe.batch, recipe.lr, recipe.momentum, recipe.weight_decay) == (60, 128, 0.1, 0.9, 1e-3)
+    assert (recipe.schedule, recipe.drop_every, recipe.drop_by, recipe.warmup) == ("step", 30, 10, 0)
+    assert recipe.clip is None and recipe.images is None
+    assert recipe_of("table1", "fbresnet-A-B", "fashion_mnist", False).weight_decay == 1e-4
+
+
+@pytest.mark.parametrize("data", ["fashion_mnist", "cifar10"])
+def test_the_miniature_keeps_the_recipe_but_for_its_length(data):
+    full, small = (recipe_of("table3", "resnet34", data, is_miniature) for is_miniature in (False, True))
+    assert small.drop_every / small.epochs == full.drop_every / full.epochs and small.epochs < full.epochs
+    assert 0 < small.images < find(data).images[0]
+    kept = {"epochs": full.epochs, "drop_every": full.drop_every, "images": None}
+    assert small.model_copy(update=kept) == full
+
+
+def test_drops_are_in_proportion_to_other_epochs():
+    drops = [
+        recipe_of("table3", "resnet18", "cifar10", False, epochs=epochs).drop_every for epochs in (1, 60, 120, 240)
+    ]
+    assert drops == [1, 15, 30, 60]
+
+
+def test_the_miniature_on_digits_is_what_it_was():
+    recipe = recipe_of("table3", "resnet34", None, True)
+    assert recipe == find("digits").recipe.model_copy(update={"epochs": 8})
+    assert recipe == recipe_of("table3", "resnet34", "digits", True)
+
+
+def test_a_small_data_set_is_used_whole():
+    assert recipe_of("table3", "resnet18", FAKE, True).images is None
+
+
+def test_the_tables_on_another_data_set(tmp_path, monkeypatch):
+    """Columns, recipe and comparison, in all three forms; a network that was not trained has no part in it."""
+    monkeypatch.setattr(recipes, "WIDTHS", "c = 2, 2, 2, 2")
+    monkeypatch.setattr(recipes, "IMAGES", 256)
+    arguments = ("table3", "--data", FAKE, "--miniature", "--epochs", "1", "--rows", "preact18", "-o", str(tmp_path))
+    arguments += ("--seeds", "2", "--rows", "preact18_Al")
+    result = reproduce(*arguments)
+    assert result.exit_code == 0
+    text = result.stdout
+    assert re.search(rf"network +parameters +{FAKE} +paper, cifar10 +paper, cifar100\n", text)
+    said = "channels c = 2, 2, 2, 2; 1 epoch, learning rate 0.1; batches of 128, weight decay 0.0001; no warm-up"
+    in_one_line = " ".join(text.split())
+    assert f"{FAKE}: {said}" in in_one_line and "256 of 1,024 training images" in in_one_line
+    (table,) = json.loads(reproduce(*arguments, "--json").stdout)
+    accuracies = [row["accuracies"][FAKE]["values"] for row in table["rows"]]
+    both = [value["comparison"] for value in table["comparisons"]]
+    assert both == ["A^ℓ − A^ℓ,i", "A^ℓ − A^ℓ,i, pre-act ResNet18, B^ℓ,i"]
+    expected = ttest_rel(accuracies[1], accuracies[0]).confidence_interval(0.95)
+    for found in table["comparisons"]:
+        assert found["interval"] == pytest.approx([expected.low, expected.high])
+        assert found["values"] == pytest.approx([one - other for one, other in zip(*reversed(accuracies), strict=True)])
+    shown = reproduce(*arguments, "--markdown").stdout
+    assert "| comparison | data | difference | 95 % interval | pairs |\n| --- | ---: | ---: | ---: | ---: |" in shown
+    record = json.loads((tmp_path / "table3" / f"preact18-{FAKE}-1" / "recipe.json").read_text())
+    assert record["recipe"]["images"] == 256 and "256 are used" in record["split"]
+
+
+def test_a_path_is_a_data_set(tmp_path):
+    from PIL import Image
+
+    for part in ("train", "test"):
+        for label in ("dark", "light"):
+            folder = tmp_path / "images" / part / label
+            folder.mkdir(parents=True)
+            Image.new("RGB", (9, 7)).save(folder / "one.png")
+    wanted = Wanted((TABLES["table2"],), 1, {}, False, tmp_path, f"folder:{tmp_path}/images")
+    folders = {run.folder for run in list_runs(wanted)}
+    assert len(folders) == 4 and {folder.parent for folder in folders} == {tmp_path / "table2"}
+    # One channel more than MNIST has makes 2 · 9 · 64 weights more, eight classes less 8 · 513 fewer.
+    assert collect(wanted, TABLES["table2"])[0].parameters == 11_172_810 + 2 * 9 * 64 - 8 * 513
+
+
+# Comparisons
+
+
+def with_accuracies(monkeypatch, found):
+    """As if runs were finished: accuracies by the name of a row and a seed; None of one that diverged."""
+    monkeypatch.setattr(comparisons, "is_finished", lambda run: (run.row.folder, run.recipe.seed) in found)
+    monkeypatch.setattr(comparisons, "accuracy_of", lambda run: found[run.row.folder, run.recipe.seed])
+
+
+def test_the_interval_is_that_of_the_paired_t_test(wanted, monkeypatch):
+    one, other = (50.25, 51.5, 49.75), (49.5, 51.75, 47.0)
+    found = {(name, seed): v for name, values in (("a", one), ("b", other)) for seed, v in enumerate(values)}
+    with_accuracies(monkeypatch, found)
+    rows = tuple(replace(row, key=key) for row, key in zip(SMALL.rows, "ab", strict=True))
+    table = replace(SMALL, rows=rows, comparisons=(Comparison("a − b", (("a", "b"),)),))
+    (difference,) = compare_rows(replace(wanted, seeds=3), table)
+    expected = ttest_rel(one, other).confidence_interval(0.95)
+    assert difference.interval == pytest.approx((expected.low, expected.high))
+    assert difference.mean == pytest.approx((0.75 - 0.25 + 2.75) / 3)
+    # Of degrees of freedom there are 2, for which tables give 4.303; the deviation is √(7/3).
+    reach = 4.303 * math.sqrt(7 / 3) / math.sqrt(3)
+    assert comparison_cells([difference])[1][2:] == ["+1.08", f"−{reach - 13 / 12:.2f} to +{reach + 13 / 12:.2f}", "3"]
+
+
+def test_diverged_runs_are_left_out_and_counted_and_unfinished_ones_are_none(wanted, monkeypatch):
+    found = {
+        ("a", 0): 50.0,
+        ("b", 0): 49.0,
+        ("a", 1): None,
+        ("b", 1): 49.0,
+        ("a", 2): None,
+        ("b", 2): None,
+        ("a", 3): 1.0,
+    }
+    with_accuracies(monkeypatch, found)
+    rows = tuple(replace(row, key=key) for row, key in zip(SMALL.rows, "ab", strict=True))
+    questions = Comparison("a − b", (("a", "b"),)), Comparison("a − c", (("a", "c"),))
+    (difference,) = compare_rows(replace(wanted, seeds=4), replace(SMALL, rows=rows, comparisons=questions))
+    assert difference == Difference("a − b", FAKE, (1.0,), 2)
+    assert comparison_cells([difference])[1] == ["a − b", FAKE, "+1.00", "–", "1, 2 diverged"]
+    assert comparison_cells([Difference("a − b", FAKE, (), 1)])[1][2:] == ["–", "–", "0, 1 diverged"]
+
+
+@pytest.mark.parametrize("name", ["table2", "table3", "table4"])
+def test_pairs_differ_in_one_sharing_only(name):
+    """By the printed names: the one has A^ℓ or B^ℓ where the other has A^ℓ,i or B^ℓ,i."""
+    rows = TABLES[name].rows
+    for comparison in TABLES[name].comparisons:
+        kernel, _, asked = comparison.title.partition("^ℓ")
+        family = re.search(r"A\^ℓ,i, (.*), B\^ℓ,i$", comparison.title)
+        expected = {
+            (one.folder, other.folder)
+            for one in rows
+            for other in rows
+            if re.search(rf"-{kernel}\^ℓ(-|$)", one.name)
+            and re.sub(rf"-{kernel}\^ℓ(?=-|$)", f"-{kernel}^ℓ,i", one.name) == other.name
+            and (one.reading == other.reading if kernel == "A" else one.reading == asked.split()[0])
+            and (not family or other.name == f"{family[1]}-A^ℓ,i-B^ℓ,i")
+        }
+        assert expected and sorted(comparison.pairs) == sorted(expected)
+
+
+def test_the_schemes_that_are_compared():
+    """A linear 𝒜 against each nonlinear one, with each nonlinear ℬ: by the printed names."""
+    rows = {row.folder: row.name for row in TABLES["table1"].rows}
+    for comparison in TABLES["table1"].comparisons:
+        form = re.fullmatch(r"𝒜 = A@ℓ \* − (.*), ℬ nonlinear", comparison.title)[1]
+        assert "σ" in form and len(comparison.pairs) == 3
+        for one, other in comparison.pairs:
+            a, b = rows[one].split(", ", 1)
+            assert a == "𝒜 = A@ℓ *" and "σ" in b
+            assert rows[other] == f"𝒜 = {form}, {b}"
+    assert len({comparison.title for comparison in TABLES["table1"].comparisons}) == 3
 
 
 # Runs
@@ -155,7 +331,8 @@ def test_a_run_with_another_recipe_or_network_is_not_mixed_in(wanted):
 
 def test_divergence_is_a_result(wanted, monkeypatch):
     monkeypatch.setattr(
-        "cldfc.reproduce.runs.change_recipe", lambda recipe, changes: recipe.model_copy(update={**changes, "lr": 1e30})
+        "cldfc.reproduce.recipes.changed_recipe",
+        lambda recipe, changes: recipe.model_copy(update={**changes, "lr": 1e30}),
     )
     assert all("diverged" in line for line in train(wanted))
     assert train(wanted) == []
@@ -182,6 +359,19 @@ def test_time_in_words(seconds, words):
 # Several processes
 
 
+def test_several_at_a_time(wanted):
+    said = []
+    train_runs(list_runs(wanted), Launch(), wanted.output, "cldfc reproduce small", said.append, 2)
+    assert sorted(line.partition(": ")[0] for line in said) == sorted(str(run.folder) for run in list_runs(wanted))
+    assert "(4 of 4, about 0 s left)" in said[-1] and train(wanted) == []
+    assert all(result.accuracies[FAKE].mean is not None for result in collect(wanted, SMALL))
+
+
+def test_an_error_comes_whole_from_another_process():
+    error = pickle.loads(pickle.dumps(UsageError("it is wrong", "mend it")))
+    assert (error.message, error.help) == ("it is wrong", "mend it")
+
+
 def test_every_run_has_one_process():
     runs = list(range(17))
     shares = [share_of(Launch(rank, 5), runs) for rank in range(5)]
@@ -198,7 +388,7 @@ def test_the_environment_of_torchrun():
 
 
 def test_the_last_process_prints_the_table(tmp_path, monkeypatch):
-    monkeypatch.setattr(networks, "MINIATURE_WIDTHS", "c = 2, 2, 2, 2")
+    monkeypatch.setattr(recipes, "DIGITS_WIDTHS", "c = 2, 2, 2, 2")
     monkeypatch.setenv("WORLD_SIZE", "2")
     arguments = ("table2", "--miniature", "--epochs", "1", "-o", str(tmp_path))
     for rank in ("0", "1"):
@@ -230,7 +420,7 @@ def test_without_data_rows_are_built_and_torch_is_not_loaded(tmp_path):
 
 
 def test_an_incomplete_folder_is_named(tmp_path):
-    first, second = (tmp_path / file.name for file in find("mnist").files[:2])
+    first, second = (tmp_path / file.place for file in find("mnist").files[:2])
     first.parent.mkdir(parents=True)
     first.touch()
     result = reproduce("table2", "--data-dir", str(tmp_path))
@@ -247,6 +437,10 @@ def test_an_incomplete_folder_is_named(tmp_path):
         (["table1", "--json", "--markdown"], "contradict each other"),
         (["table1", "--epochs", "0"], "`epochs` cannot be 0"),
         (["table1", "--clip", "-1"], "`clip` cannot be -1"),
+        (["table3", "--rows", "resnet_18"], "did you mean `resnet18`?"),
+        (["table2", "--rows", "x*"], "rows are: resnet18, resnet18_Al, preact18, preact18_Al"),
+        (["table1", "--data", "fashion-mnist"], "did you mean `fashion_mnist`?"),
+        (["table1", "--data", "folder:nowhere"], "there is no folder `nowhere`"),
     ],
 )
 def test_a_wrong_command_line(arguments, message):

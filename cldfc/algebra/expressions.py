@@ -99,6 +99,7 @@ def outline(template: Template, root: int, number_of: Callable[[int], int]) -> O
         inside = [order[number_of(o)] if isinstance(o, int) else o for o in step.operands]
         operands.append(tuple(o for o in inside if not isinstance(o, Reads)))
         kind = tuple(o if isinstance(o, int) else (o.family, len(o.positions)) for o in inside)
-        kinds.append((type(step.operator), step.operator, step.factor, step.use and step.use.name, kind))
+        parameter = step.use and (step.use.name, len(step.use.positions))
+        kinds.append((type(step.operator), step.operator, step.factor, parameter, kind))
     is_plain = not any(isinstance(o, Reads) for at in steps for o in template.steps[at].operands)
     return Outline(tuple(kinds) if is_plain else None, tuple(steps), tuple(positions), tuple(operands))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from cldfc.algebra.norms_after import norms_after_kernels
+from cldfc.algebra.norms_after import Norm, norm_of, norms_after_kernels
 from cldfc.algebra.norms_kept import Kept, explain_kept
 from cldfc.network.expand import Instance
 from cldfc.network.graph import Graph, validate_graph
@@ -25,7 +25,7 @@ class Folded:
     """
 
     graph: Graph
-    pairs: Mapping[Key, Key]
+    pairs: Mapping[Key, Norm]
     count: int
     kept: Sequence[Kept]
 
@@ -42,18 +42,19 @@ def fold_norms(graph: Graph) -> Folded:
     work = Fold(graph, pairs)
     revised = [work.revise(number, instance) for number, instance in enumerate(graph.instances)]
     rebuilt = rebuild_graph(graph, keep_needed(revised, (graph.program.output, ())))
-    used = {node.parameter for node in rebuilt.nodes()}
+    used = {key for node in rebuilt.nodes() for key in node.stored}
+    norms = {norm_of(node) for node in rebuilt.nodes()}
     parameters = {
         key: with_bias(stored) if key in pairs else stored for key, stored in graph.parameters.items() if key in used
     }
     folded = replace(rebuilt, parameters=parameters, written=None)
     validate_graph(folded)
-    return Folded(folded, pairs, len(set(pairs.values()) - used), explain_kept(graph, pairs))
+    return Folded(folded, pairs, len(set(pairs.values()) - norms), explain_kept(graph, pairs))
 
 
-def find_pairs(graph: Graph) -> dict[Key, Key]:
+def find_pairs(graph: Graph) -> dict[Key, Norm]:
     """The kernels that take up a normalisation, each with it."""
-    found: dict[Key, Key] = {}
+    found: dict[Key, Norm] = {}
     for kernel, norms in norms_after_kernels(graph).items():
         first = norms[0]
         if first is not None and all(norm == first for norm in norms):
@@ -71,7 +72,7 @@ class Fold:
     """Writes the equations anew, without the normalisations that kernels take up."""
 
     graph: Graph
-    pairs: Mapping[Key, Key]
+    pairs: Mapping[Key, Norm]
     known: dict[Hashable, tuple[Template, tuple[int, ...]]] = field(
         default_factory=dict[Hashable, tuple[Template, tuple[int, ...]]]
     )

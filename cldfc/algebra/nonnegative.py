@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from cldfc.diagnostics import Label, Problems, Span, did_you_mean
 from cldfc.network.expand import Expansion, Operation
-from cldfc.network.positions import Key, format_key
+from cldfc.network.positions import Key, Positions, bind, format_key
 from cldfc.network.program import Template
 from cldfc.ops import BUILTINS, Add, Kernel, Operator
 from cldfc.syntax import tree
@@ -18,7 +20,7 @@ def prove_constraints(spec: tree.Spec, expansion: Expansion, problems: Problems)
     by themselves when their result is ≥ 0 (`Operator.nonnegative`). What was refused once is
     taken for granted afterwards, so that one mistake is reported once.
     """
-    constraints = [statement for statement in spec.statements if isinstance(statement, tree.Constrain)]
+    constraints = expansion.program.constraints
     if constraints:
         Proof(spec, expansion, problems).run(constraints)
 
@@ -33,43 +35,48 @@ class Proof:
         self.holds: list[bool] = []
         self.refused: set[int] = set()
 
-    def run(self, constraints: list[tree.Constrain]) -> None:
+    def run(self, constraints: Sequence[tuple[tree.Constrain, Positions]]) -> None:
         """Go through the network once; at each constrained value, look."""
-        families = {name for constraint in constraints if (name := self.family(constraint))}
-        wanted = {c.symbol.name: c for c in constraints if c.symbol.name in families}
-        tagged = {key[0] for key in self.expansion.values if key[1]}
-        results: dict[int, list[Key]] = {}
-        for key, at in self.expansion.values.items():
-            if key[0] in wanted and (key[1] or key[0] not in tagged):
-                results.setdefault(at, []).append(key)
+        results: dict[int, dict[Key, tree.Constrain]] = {}
+        for constraint, positions in constraints:
+            for key in self.constrained(constraint, positions):
+                results.setdefault(self.expansion.values[key], {}).setdefault(key, constraint)
         for at, operation in enumerate(self.expansion.operations):
             holds = operation.operator.nonnegative([self.holds[operand] for operand in operation.operands])
             self.holds.append(holds)
-            for key in results.get(at, ()) if not holds else ():
-                self.refuse(wanted[key[0]], key, at)
+            for key, constraint in results.get(at, {}).items() if not holds else ():
+                self.refuse(constraint, key, at)
                 self.holds[at] = True
 
-    def family(self, constraint: tree.Constrain) -> str | None:
-        """The family that a constraint speaks of, or a report."""
-        name, bound = constraint.symbol.name, constraint.bound
+    def constrained(self, constraint: tree.Constrain, positions: Positions) -> list[Key]:
+        """The values that a constraint speaks of, or a report."""
+        symbol, bound, known = constraint.symbol, constraint.bound, self.expansion.values
         if bound.value != 0:
-            help = f"write `constrain {name} >= 0`"
-            message = f"`{name} >= {bound.span.text}` cannot be proved: only 0 is a bound that operators keep"
-            self.problems.report("E0604", message, bound.span, "expected 0", help)
-            return None
-        known = {key[0] for key in self.expansion.values}
-        if name not in known:
-            help = did_you_mean(name, known, f"write one of {', '.join(f'`{other}`' for other in sorted(known)[:6])}")
-            message = f"the network has no value called `{name}`"
-            self.problems.report("E0604", message, constraint.symbol.span, "nothing to constrain", help)
-            return None
-        return name
+            help = f"write `constrain {symbol.span.text} >= 0`"
+            message = (
+                f"`{symbol.span.text} >= {bound.span.text}` cannot be proved: only 0 is a bound that operators keep"
+            )
+            return self.problems.report("E0604", message, bound.span, "expected 0", help) or []
+        family = [key for key in known if key[0] == symbol.name]
+        if positions:
+            found = [key for key in family if len(key[1]) == len(positions) and bind(positions, key[1]) is not None]
+        else:
+            found = [key for key in family if key[1]] or family
+        if not found:
+            names = {key[0] for key in known}
+            listed = ", ".join(f"`{other}`" for other in [*map(format_key, family), *sorted(names)][:6])
+            help = f"write one of {listed}" if family else did_you_mean(symbol.name, names, f"write one of {listed}")
+            message = f"the network has no value called `{symbol.span.text}`"
+            self.problems.report("E0604", message, symbol.span, "nothing to constrain", help)
+        return found
 
     def refuse(self, constraint: tree.Constrain, key: Key, at: int) -> None:
         """A value that may be negative, with the operation that makes it so."""
         culprit = self.culprit(at)
         operation = self.expansion.operations[culprit]
-        said = Label(constraint.span, "to hold for every value of the family")
+        said = Label(
+            constraint.span, "to hold here" if constraint.symbol.tag else "to hold for every value of the family"
+        )
         if operation.instance < 0:
             message = f"`{format_key(key)}` is not provably ≥ 0: the input may be negative"
             name = self.expansion.program.input.name

@@ -3,28 +3,44 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
-from cldfc.network.graph import Graph
+from cldfc.network.graph import Graph, Node
 from cldfc.network.positions import Key
-from cldfc.ops import BatchNorm, Kernel
+from cldfc.ops import BatchNorm, Kernel, Normalisation
 
 
-def norms_after_kernels(graph: Graph) -> dict[Key, list[Key | None]]:
+@dataclass(frozen=True, slots=True)
+class Norm:
+    """One normalisation: where its scale and shift are stored, which may be shared, and where its statistics are."""
+
+    scale: Key
+    statistics: Key
+
+
+def norm_of(node: Node) -> Norm | None:
+    """The normalisation that an operation is, if it is one."""
+    if not isinstance(node.operator, Normalisation) or node.parameter is None:
+        return None
+    return Norm(node.parameter, node.statistics or node.parameter)
+
+
+def norms_after_kernels(graph: Graph) -> dict[Key, list[Norm | None]]:
     """For each use of each kernel, the batch normalisation that alone reads the result; None where others do."""
     readers = readers_of(graph)
-    found: dict[Key, list[Key | None]] = {}
+    found: dict[Key, list[Norm | None]] = {}
     for at, node in enumerate(graph.nodes()):
         if isinstance(node.operator, Kernel) and node.parameter is not None:
             found.setdefault(node.parameter, []).append(only_norm(graph, readers[at]))
     return found
 
 
-def only_norm(graph: Graph, readers: Sequence[int]) -> Key | None:
+def only_norm(graph: Graph, readers: Sequence[int]) -> Norm | None:
     """The batch normalisation that these operations are."""
     if len(readers) != 1:
         return None
     node = graph.node(readers[0])
-    return node.parameter if isinstance(node.operator, BatchNorm) else None
+    return norm_of(node) if isinstance(node.operator, BatchNorm) else None
 
 
 def readers_of(graph: Graph) -> list[list[int]]:

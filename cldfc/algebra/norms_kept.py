@@ -5,17 +5,17 @@ from __future__ import annotations
 from collections.abc import Container
 from dataclasses import dataclass
 
-from cldfc.algebra.norms_after import norms_after_kernels, readers_of
+from cldfc.algebra.norms_after import Norm, norm_of, norms_after_kernels, readers_of
 from cldfc.network.graph import Graph
 from cldfc.network.positions import Key
-from cldfc.ops import Add, BatchNorm, Kernel, Multiply, Normalisation, Operator, Scale, ScaleBy, Total
+from cldfc.ops import Add, BatchNorm, Kernel, Multiply, Operator, Scale, ScaleBy, Total
 
 
 @dataclass(frozen=True, slots=True)
 class Kept:
     """A normalisation that stays, with its keyword, the kernel right before it if there is one, and the reason."""
 
-    norm: Key
+    norm: Norm
     keyword: str
     kernel: Key | None
     reason: str
@@ -26,7 +26,8 @@ def explain_kept(graph: Graph, folded: Container[Key]) -> list[Kept]:
     readers, norms = readers_of(graph), norms_after_kernels(graph)
     found: dict[Kept, None] = {}
     for at, node in enumerate(graph.nodes()):
-        if not isinstance(node.operator, Normalisation) or node.parameter is None:
+        norm = norm_of(node)
+        if norm is None:
             continue
         before = graph.operands(at)[0]
         kernel = graph.node(before).parameter if isinstance(graph.node(before).operator, Kernel) else None
@@ -40,7 +41,7 @@ def explain_kept(graph: Graph, folded: Container[Key]) -> list[Kept]:
             continue
         else:
             reason = why_not(norms[kernel], len(readers[before]))
-        found[Kept(node.parameter, keyword, kernel, reason)] = None
+        found[Kept(norm, keyword, kernel, reason)] = None
     return list(found)
 
 
@@ -58,7 +59,7 @@ def in_words(operator: Operator) -> str:
             return f"`{operator.keyword}`" if operator.keyword else f"the {type(operator).__name__.lower()}"
 
 
-def why_not(norms: list[Key | None], readers: int) -> str:
+def why_not(norms: list[Norm | None], readers: int) -> str:
     """Why a kernel does not take up the normalisation after it, given those after each of its uses."""
     if readers > 1:
         return "the result of the convolution is used elsewhere too"

@@ -21,8 +21,9 @@ def find_untrained(graph: Graph) -> dict[Key, str]:
     """
     used = {node.parameter for node in graph.nodes()}
     alive = {graph.node(at).parameter for at in reach(graph)}
-    zeros = {key: "it is applied to nothing but zeros" for key in graph.parameters if key not in used}
-    cancelled = {key: "its terms cancel" for key in graph.parameters if key in used and key not in alive}
+    trained = [key for key, stored in graph.parameters.items() if stored.count()]
+    zeros = {key: "it is applied to nothing but zeros" for key in trained if key not in used}
+    cancelled = {key: "its terms cancel" for key in trained if key in used and key not in alive}
     return {**zeros, **cancelled}
 
 

@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from cldfc.cli.options import Classes, Input, Json, Lets, SpecPath, Ties, errors
-from cldfc.compiler import build
+from cldfc.compiler import analyse, build, remarks_on
 from cldfc.diagnostics import UsageError
 from cldfc.files import write_file, writing
+from cldfc.messages import print_diagnostics
 from cldfc.syntax.read import read_source
 from cldfc.task import read_form, read_task
 
@@ -79,6 +80,7 @@ def compile_command(
 
             lines = [json.dumps(summary_as_data(graph), ensure_ascii=False, indent=2)]
         print("\n".join(lines), file=sys.stderr if path is None else sys.stdout)
+        print_diagnostics(remarks_on(analyse(source, task)))
 
 
 def check_weights(inference: bool, path: Path | None) -> None:

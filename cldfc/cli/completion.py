@@ -18,10 +18,10 @@ def complete_code(incomplete: str) -> list[str]:
 
 
 def complete_data(incomplete: str) -> list[str]:
-    """The names of data sets."""
-    from cldfc.train.catalogue import names
+    """The names of data sets, and how those begin that end in a path."""
+    from cldfc.train.catalogue import FOLDER, IDX, names
 
-    return starting_with(incomplete, names())
+    return starting_with(incomplete, [*names(), FOLDER, IDX])
 
 
 def complete_table(incomplete: str) -> list[str]:

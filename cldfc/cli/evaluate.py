@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import sys
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
 from cldfc.cli.completion import complete_data
-from cldfc.cli.options import DataDir, Json, RunPath, errors
+from cldfc.cli.options import DataDir, Json, RunPath, TrustFiles, errors, warn_of_changes
 from cldfc.diagnostics import UsageError
+from cldfc.messages import RESULT_DIFFERS
 
 if TYPE_CHECKING:
     from cldfc.train.evaluate import Evaluation
@@ -27,6 +28,10 @@ def evaluate(
             show_default=False,
         ),
     ] = None,
+    part: Annotated[
+        Literal["test", "validation"],
+        typer.Option("--on", metavar="PART", help="`test`, or `validation`: the images that the epoch was chosen by."),
+    ] = "test",
     as_trained: Annotated[
         bool, typer.Option("--as-trained", help="The module of the training: exactly the recorded accuracy.")
     ] = False,
@@ -34,14 +39,15 @@ def evaluate(
         bool, typer.Option("--compile", help="With torch.compile, which takes half a minute first.")
     ] = False,
     data_dir: DataDir = None,
+    trust_files: TrustFiles = False,
     as_json: Json = False,
 ) -> None:
-    """Test the best weights of a run again, from its folder alone.
+    """Test the weights of a run again, from its folder alone.
 
     At full speed: normalisations are folded into kernels where they can be, so
     that the last bits differ, and with them now and then the class of an image.
     Where the accuracy is not the recorded one, the module of the training is
-    tested as well.
+    tested as well; where that misses it, too, the exit code is 3.
 
     Example: cldfc eval runs/FBResNet-digits-1
     """
@@ -50,18 +56,24 @@ def evaluate(
             raise UsageError("`--as-trained` and `--compile` contradict each other", "give one of them")
         from cldfc.train.catalogue import DATA_DIR
         from cldfc.train.evaluate import evaluate_fast, evaluate_run
+        from cldfc.train.run import RunFolder, read_record
         from cldfc.trained import folded_network, recompile
 
+        read_record(RunFolder(run))
+        warn_of_changes(run)
         if compiled:
             print("torch.compile takes about half a minute", file=sys.stderr)
         folder = data_dir or DATA_DIR
-        fast = None if as_trained else evaluate_fast(run, folded_network, folder, data, compiled)
-        differs = fast is None or not (fast.recorded is None or fast.agrees)
-        exact = evaluate_run(run, recompile, folder, data) if differs else None
+        fast = None if as_trained else evaluate_fast(run, folded_network, folder, data, compiled, part, trust_files)
+        differs = fast is None or not (fast.recorded_accuracy is None or fast.agrees)
+        exact = evaluate_run(run, recompile, folder, data, part, trust_files) if differs else None
         if as_json:
             print(json.dumps(evaluation_as_data(exact, fast), ensure_ascii=False, indent=2))
         else:
             print("\n".join(evaluation_lines(exact, fast)))
+        found = either(exact, fast)
+        if found.recorded_accuracy is not None and not found.agrees:
+            raise typer.Exit(RESULT_DIFFERS)
 
 
 def either(exact: Evaluation | None, fast: Evaluation | None) -> Evaluation:
@@ -79,7 +91,7 @@ def evaluation_lines(exact: Evaluation | None, fast: Evaluation | None) -> list[
         name += f", trained on {found.record.dataset},"
     lines = [
         f"{name} on {tested} ({found.device}): {found.dataset.split}",
-        f"test accuracy {found.score.accuracy:.2%}{beside(found)}",
+        f"{found.part} accuracy {found.score.accuracy:.2%}{beside(found)}",
     ]
     if exact and fast:
         lines.append(f"folded {fast.score.accuracy:.2%}: {difference(fast)}")
@@ -88,12 +100,13 @@ def evaluation_lines(exact: Evaluation | None, fast: Evaluation | None) -> list[
 
 def beside(found: Evaluation) -> str:
     """How an accuracy compares with the recorded one."""
-    if found.recorded is None:
+    if found.recorded is None or found.recorded_accuracy is None:
         return ""
-    epoch = f"in epoch {found.recorded.epoch}"
+    by = {"validation": ", which validation has chosen", "test": ", which the test has chosen", "last": ""}
+    epoch = f"in epoch {found.recorded.epoch}{by[found.record.chosen_by]}"
     if found.agrees:
         return f", as recorded {epoch}"
-    return f", recorded was {found.recorded.test_accuracy:.2%} {epoch}: {difference(found)}"
+    return f", recorded was {found.recorded_accuracy:.2%} {epoch}: {difference(found)}"
 
 
 def difference(found: Evaluation) -> str:
@@ -111,7 +124,7 @@ def speed_of(found: Evaluation) -> float:
 def evaluation_as_data(exact: Evaluation | None, fast: Evaluation | None) -> dict[str, object]:
     """The same as plain data; accuracies are shares, from 0 to 1."""
     found = either(exact, fast)
-    recorded = found.recorded
+    part, recorded = found.part, found.recorded
     return {
         "model": found.record.class_name,
         "trained_on": found.record.dataset,
@@ -120,10 +133,12 @@ def evaluation_as_data(exact: Evaluation | None, fast: Evaluation | None) -> dic
         "device": found.device,
         "images": found.score.images,
         "images_per_second": speed_of(fast or found),
-        "test_accuracy": found.score.accuracy,
-        "test_loss": found.score.loss,
-        "folded_test_accuracy": fast.score.accuracy if fast else None,
-        "recorded_test_accuracy": recorded.test_accuracy if recorded else None,
+        "part": part,
+        f"{part}_accuracy": found.score.accuracy,
+        f"{part}_loss": found.score.loss,
+        f"folded_{part}_accuracy": fast.score.accuracy if fast else None,
+        f"recorded_{part}_accuracy": found.recorded_accuracy,
         "recorded_epoch": recorded.epoch if recorded else None,
-        "agrees": found.agrees if recorded else None,
+        "chosen_by": found.record.chosen_by,
+        "agrees": None if found.recorded_accuracy is None else found.agrees,
     }

@@ -11,7 +11,7 @@ from zipfile import BadZipFile, ZipFile, is_zipfile
 import typer
 
 from cldfc.cli.compile import refuse_foreign
-from cldfc.cli.options import Json, RunPath, errors, say
+from cldfc.cli.options import Json, RunPath, errors, say, warn_of_changes
 from cldfc.diagnostics import UsageError
 from cldfc.files import writing
 
@@ -43,7 +43,7 @@ def export(
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """Write the network of a run, with its best weights, for other programs.
+    """Write the network of a run, with its weights, for other programs.
 
     The file is read back, and its scores compared with the network's, before it
     gets its name. With --onnx and --torch-export it takes any number of images as
@@ -58,7 +58,10 @@ def export(
         is_folded = format != "safetensors" if as_trained is None else not as_trained
 
         from cldfc.export import export_run
+        from cldfc.train.run import RunFolder, read_record
 
+        read_record(RunFolder(run))
+        warn_of_changes(run)
         exported = export_run(run, format, is_folded, output, partial(refuse_place, format), say)
         if as_json:
             print(json.dumps(exported_as_data(exported, format), ensure_ascii=False, indent=2))

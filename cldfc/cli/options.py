@@ -36,6 +36,9 @@ DataDir = Annotated[
         "--data-dir", metavar="DIR", help="Where the files of data sets are; `data` by default.", show_default=False
     ),
 ]
+TrustFiles = Annotated[
+    bool, typer.Option("--trust-files", help="Read files that are not the published ones, and record it.")
+]
 Download = Annotated[bool, typer.Option("--download", help="Fetch the files of the data set that are missing.")]
 
 
@@ -48,6 +51,14 @@ def refuse_both(as_json: bool, as_markdown: bool) -> None:
 def say(line: str) -> None:
     """Print a line that is no result, at once."""
     print(line, file=sys.stderr, flush=True)
+
+
+def warn_of_changes(run: Path) -> None:
+    """Say what of a run is not what its training has written. Raises UsageError where it is not to be used."""
+    from cldfc.train.seal import check_seal
+
+    for remark in check_seal(run):
+        say(f"warning: {remark}")
 
 
 @contextmanager

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from cldfc.cli.options import Json, RunPath, errors
+from cldfc.cli.options import Json, RunPath, errors, warn_of_changes
 from cldfc.diagnostics import UsageError
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ def predict(
 
     An image is put into grey or colours, scaled to the size of the network's
     input and standardised, as the data set of the run is; for ImageNet and class
-    folders it is scaled and cut in its centre, as in testing. `digits` and
+    folders it is prepared exactly as in testing. `digits` and
     `mnist` are light ink on a dark ground.
 
     Example: cldfc predict runs/FBResNet-digits-1 seven.png
@@ -37,6 +37,7 @@ def predict(
 
         folder = RunFolder(run)
         record = read_record(folder)
+        warn_of_changes(run)
         found, unreadable = predict_files(folded_network(folder, record), described_dataset(record), images, top)
         if as_json:
             print(json.dumps([prediction_as_data(each) for each in found], ensure_ascii=False, indent=2))

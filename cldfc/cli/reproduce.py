@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from cldfc.cli.completion import complete_table
+from cldfc.cli.completion import complete_data, complete_table
 from cldfc.cli.options import Download, Json, Markdown, errors, refuse_both, say
 
 if TYPE_CHECKING:
@@ -25,11 +25,39 @@ def reproduce(
         ),
     ],
     seeds: Annotated[int, typer.Option(min=1, max=1000, help="Trainings of each row, with the seeds 0, 1, ….")] = 1,
-    epochs: Annotated[int | None, typer.Option(help="Instead of the paper's number.", show_default=False)] = None,
+    epochs: Annotated[
+        int | None,
+        typer.Option(help="Instead of the paper's number; the learning rate drops in proportion.", show_default=False),
+    ] = None,
+    data: Annotated[
+        str | None,
+        typer.Option(
+            "--data",
+            metavar="NAME",
+            help="Train on this data set instead of the table's.",
+            autocompletion=complete_data,
+            show_default=False,
+        ),
+    ] = None,
+    rows: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--rows",
+            metavar="PATTERN",
+            help="Only the rows whose spec matches, such as 'resnet18*'.",
+            show_default=False,
+        ),
+    ] = None,
     clip: Annotated[
         float | None, typer.Option(help="Longest gradient; the paper's is not shortened.", show_default=False)
     ] = None,
-    miniature: Annotated[bool, typer.Option("--miniature", help="Narrow networks on `digits`, in minutes.")] = False,
+    miniature: Annotated[
+        bool,
+        typer.Option("--miniature", help="Narrow networks and few epochs, on `digits` unless --data says otherwise."),
+    ] = False,
+    jobs: Annotated[
+        int, typer.Option(min=1, max=256, help="Trainings at the same time, on as many shares of the cores.")
+    ] = 1,
     output: Annotated[Path, typer.Option("-o", "--output", metavar="FOLDER", help="Where the run folders are.")] = Path(
         "reproduction"
     ),
@@ -43,15 +71,16 @@ def reproduce(
 ) -> None:
     """Build the rows of a table of the paper, train them, print both beside the paper's.
 
-    Rows are trained with --data-dir, --download or --miniature. A finished run
-    is never trained again. Under torchrun the processes share the runs.
+    Rows are trained with --data, --data-dir, --download or --miniature. A run
+    that was interrupted goes on, a finished one is never trained again. Under
+    torchrun the processes share the runs.
 
     Example: cldfc reproduce table1 --miniature --seeds 5
     """
     with errors():
         from cldfc.reproduce.datasets import prepare_datasets
         from cldfc.reproduce.runs import Wanted, is_finished, list_runs
-        from cldfc.reproduce.tables import find_tables
+        from cldfc.reproduce.tables import find_tables, select_rows
         from cldfc.reproduce.training import train_runs
         from cldfc.train.catalogue import DATA_DIR
         from cldfc.train.command import command_line
@@ -59,10 +88,12 @@ def reproduce(
 
         refuse_both(as_json, as_markdown)
         changes = {name: value for name, value in (("epochs", epochs), ("clip", clip)) if value is not None}
-        wanted, launch = Wanted(find_tables(table), seeds, changes, miniature, output), read_launch()
+        tables = select_rows(find_tables(table), rows or ())
+        wanted, launch = Wanted(tables, seeds, changes, miniature, output, data), read_launch()
         datasets = prepare_datasets(wanted, data_dir, download, launch, say)
         runs = [run for run in list_runs(wanted) if run.dataset in datasets]
-        train_runs(runs, launch, data_dir or DATA_DIR, command_line(sys.argv[1:], os.environ), say)
+        command = command_line(sys.argv[1:], os.environ)
+        train_runs(runs, launch, data_dir or DATA_DIR, command, say, jobs)
         left = sum(not is_finished(run) for run in runs)
         if left:
             say(f"process {launch.rank} is done; {left} runs are left to others, the last of which prints the tables")
@@ -72,15 +103,11 @@ def reproduce(
 
 def print_tables(wanted: Wanted, markdown: bool, as_json: bool) -> None:
     """Print all tables in one of three forms."""
-    from cldfc.reproduce.results import as_cells, as_data, as_markdown, as_text, collect
+    from cldfc.reproduce.results import as_data, as_markdown, as_shown, as_text, collect
 
     results = [(table, collect(wanted, table)) for table in wanted.tables]
     if as_json:
-        print(json.dumps([as_data(table, found) for table, found in results], indent=2, ensure_ascii=False))
+        print(json.dumps([as_data(wanted, table, found) for table, found in results], indent=2, ensure_ascii=False))
         return
     write = as_markdown if markdown else as_text
-    parts = [
-        [f"{table.name}: {table.title}", write(as_cells(table, found, wanted.is_miniature)), table.note]
-        for table, found in results
-    ]
-    print("\n\n".join("\n\n".join(filter(None, part)) for part in parts))
+    print("\n\n".join(as_shown(wanted, table, found, write) for table, found in results))

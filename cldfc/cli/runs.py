@@ -13,10 +13,10 @@ import typer
 from cldfc.cli.options import Json, errors
 
 if TYPE_CHECKING:
-    from cldfc.train.metrics import Epoch
+    from cldfc.train.metrics import Part
     from cldfc.train.runs import Run
 
-HEADS = ("run", "model", "data", "params", "epochs", "best", "last", "time", "state")
+HEADS = ("run", "model", "data", "params", "epochs", "validation", "test", "time", "state")
 TEXTS = ("run", "model", "data", "state")
 """Columns to the left; figures stand to the right."""
 
@@ -25,11 +25,13 @@ def runs(
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="Where the run folders are.")] = Path("runs"),
     as_json: Json = False,
 ) -> None:
-    """List the runs in a folder: data set by data set, the best first.
+    """List the runs in a folder, data set by data set, the best first.
 
-    How far each has come, its test accuracy at best and after the last epoch,
-    and its state: finished, running, interrupted (can be resumed), diverged or
-    broken.
+    How far each has come, the accuracies of its saved weights on the images
+    for validation and for testing, and its state: finished, running,
+    interrupted (can be resumed), diverged or broken. The best are those of the
+    highest validation accuracy; runs without validation come after them, by
+    their test accuracy.
 
     Example: cldfc runs
     """
@@ -62,16 +64,23 @@ def cells(run: Run) -> Sequence[str]:
         run.record.dataset,
         "" if run.parameters is None else short_count(run.parameters),
         f"{len(run.epochs)}/{run.record.recipe.epochs}",
-        percent(run.best),
-        percent(run.epochs[-1] if run.epochs else None),
+        percent(run, "validation"),
+        percent(run, "test"),
         short_time(run.seconds),
         run.state,
     )
 
 
-def percent(epoch: Epoch | None) -> str:
-    """The test accuracy of an epoch."""
-    return "" if epoch is None else f"{epoch.test_accuracy:.2%}"
+def percent(run: Run, part: Part) -> str:
+    """The accuracy of the saved weights on a part; a star where they were chosen by it, and it is the test."""
+    accuracy = run.chosen.accuracy_on(part) if run.chosen else None
+    star = "*" if part == "test" and is_chosen_by_test(run) else ""
+    return "" if accuracy is None else f"{accuracy:.2%}{star}"
+
+
+def is_chosen_by_test(run: Run) -> bool:
+    """Whether it has weights that an earlier release has chosen by their test accuracy."""
+    return run.record is not None and run.record.chosen_by == "test" and bool(run.epochs)
 
 
 def short_time(seconds: float) -> str:
@@ -112,8 +121,10 @@ def print_remarks(found: Sequence[Run]) -> None:
     """What is wrong with broken and diverged runs, and how interrupted ones go on."""
     for run in found:
         if run.problem:
-            state = "is broken" if run.state == "broken" else "has diverged"
-            print(f"{run.path} {state}: {run.problem}", file=sys.stderr)
+            state = {"broken": " is broken", "diverged": " has diverged"}.get(run.state, "")
+            print(f"{run.path}{state}: {run.problem}", file=sys.stderr)
+    if any(map(is_chosen_by_test, found)):
+        print("* chosen by the test images, as earlier releases did: too good to be quoted", file=sys.stderr)
     interrupted = [run for run in found if run.state == "interrupted"]
     if interrupted:
         print(f"an interrupted run goes on with `cldfc train --resume {interrupted[0].path}`", file=sys.stderr)
@@ -121,7 +132,7 @@ def print_remarks(found: Sequence[Run]) -> None:
 
 def run_as_data(run: Run) -> dict[str, object]:
     """The same as plain data; accuracies are shares, from 0 to 1, what is not known is null."""
-    record, best = run.record, run.best
+    record, chosen, last = run.record, run.chosen, run.epochs[-1] if run.epochs else None
     return {
         "folder": str(run.path),
         "state": run.state,
@@ -132,8 +143,12 @@ def run_as_data(run: Run) -> dict[str, object]:
         "epochs": len(run.epochs),
         "planned_epochs": record.recipe.epochs if record else None,
         "seed": record.recipe.seed if record else None,
-        "best_test_accuracy": best.test_accuracy if best else None,
-        "best_epoch": best.epoch if best else None,
-        "test_accuracy": run.epochs[-1].test_accuracy if run.epochs else None,
+        "stopped_early": run.stopped_early,
+        "test_accuracy": last.test_accuracy if last else None,
+        "validation_accuracy": last.validation_accuracy if last else None,
+        "chosen_by": record.chosen_by if record else None,
+        "chosen_epoch": chosen.epoch if chosen else None,
+        "chosen_test_accuracy": chosen.test_accuracy if chosen else None,
+        "chosen_validation_accuracy": chosen.validation_accuracy if chosen else None,
         "seconds": run.seconds,
     }

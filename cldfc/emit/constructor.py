@@ -7,14 +7,14 @@ from dataclasses import dataclass
 
 from cldfc.emit import layout
 from cldfc.emit.identifiers import loop_name
-from cldfc.emit.initialise import conv_lines, prolong_lines
+from cldfc.emit.initialise import conv_lines, prolong_lines, shared_norm_lines
 from cldfc.emit.loops import Hop, Item, Loop, Route, Turn
 from cldfc.emit.naming import Naming
 from cldfc.emit.parameters import Declaration, Ownership
 from cldfc.emit.sizes import Sample
 from cldfc.network.graph import Graph
 from cldfc.network.positions import Key, Position
-from cldfc.ops import Convolution, Prolongation, ScaleBy
+from cldfc.ops import Convolution, Prolongation, ScaleBy, SharedBatchNorm
 
 ENOUGH_FOR_A_LOOP = 3
 
@@ -32,7 +32,8 @@ class Constructor:
         parameters = self.parameter_lines()
         sizes = self.names.sizes
         tables = [line for n, e in sizes.tables.items() for line in layout.table(sizes.assignment(n), e, 2)]
-        return ["super().__init__()", *tables, *parameters]
+        starts = [f"{name} = {value}" for name, value in sizes.starts.items()]
+        return ["super().__init__()", *tables, *starts, *parameters]
 
     def parameter_lines(self) -> list[str]:
         """What makes the parameters."""
@@ -47,7 +48,7 @@ class Constructor:
     def made_alike(self, key: Key) -> Hashable:
         """What parameters that are made by one line have in common."""
         has_bias = self.names.graph.parameters[key].sizes.get("bias", 0)
-        return key[0], self.ownership.made_for[key], has_bias
+        return key[0], len(key[1]), self.ownership.made_for[key], has_bias
 
     def container(self, name: str) -> str:
         """`ModuleDict`, or for scalars `ParameterDict`."""
@@ -73,27 +74,31 @@ class Constructor:
         """The line that makes the parameters of one declaration."""
         place = declaration.place
         sizes = self.names.size_texts(place, declaration.route)
-        return self.assign(self.names.module(place.name, place.positions), place.operator.module(sizes), depth)
+        lines = self.assign(self.names.module(place.name, place.positions), place.operator.module(sizes), depth)
+        return [*lines, *self.names.sizes.take_updates()]
 
     def make_alone(self, name: str, keys: list[Key]) -> list[str]:
         """Parameters that no place of the network makes in its loops: one by one, or in loops of their own."""
-        declaration = self.names.graph.program.parameters.get(name)
-        axes = None if declaration is None else ranges_of([key[1] for key in keys])
-        if (
-            declaration is None
-            or axes is None
-            or len(axes) != len(declaration.indices)
-            or len(keys) < ENOUGH_FOR_A_LOOP
-        ):
+        indices = self.indices_of(name, len(keys[0][1]))
+        axes = ranges_of([key[1] for key in keys])
+        if axes is None or len(axes) != len(indices) or len(keys) < ENOUGH_FOR_A_LOOP:
             return [line for key in keys for line in self.make_over(name, [key], ())]
-        lines = self.make_over(name, keys, declaration.indices)
+        lines = self.make_over(name, sorted(keys), indices)
         for place in reversed(range(len(axes))):
-            turns = [dict(zip(declaration.indices, prefix, strict=False)) for prefix in axes[place]]
+            turns = [dict(zip(indices, prefix, strict=False)) for prefix in axes[place]]
             first = self.names.sizes.fit(f"{name}_first", self.bounds(turns, [r.start for r in axes[place].values()]))
             stop = self.stop(name, self.bounds(turns, [r.stop for r in axes[place].values()]))
-            variable = loop_name(declaration.indices[place])
-            lines = [f"for {variable} in {layout.count(first, stop)}:", *layout.indent(lines)]
+            lines = [f"for {loop_name(indices[place])} in {layout.count(first, stop)}:", *layout.indent(lines)]
         return lines
+
+    def indices_of(self, name: str, arity: int) -> tuple[str, ...]:
+        """The index names of a kernel or scalar, after `tie`; nothing for parameters that are not declared."""
+        program = self.names.graph.program
+        declaration, rule = program.parameters.get(name), program.ties.get(name)
+        indices = () if declaration is None else declaration.indices
+        if rule is not None and len(indices) != arity:
+            return tuple(indices[place] for place in rule.kept)
+        return indices
 
     def bounds(self, turns: list[Turn], values: list[int]) -> list[Sample]:
         """The ends of a loop at each turn of the loops around it."""
@@ -109,13 +114,10 @@ class Constructor:
         """The line that makes parameters over loops of their own, or a single one."""
         positions = tuple(Position(index, 0) for index in loops) or tuple(Position(None, at) for at in keys[0][1])
         turns = [dict(zip(loops, key[1], strict=False)) for key in keys]
-        stored = [self.names.graph.parameters[key].sizes for key in keys]
-        sizes = {
-            size: self.names.sizes.fit(f"{name}_{size}", [(t, s[size]) for t, s in zip(turns, stored, strict=True)])
-            for size in stored[0]
-        }
+        sizes = self.names.texts_of_sizes(name, turns, keys, lambda _: None)
         operator = self.ownership.made_for[keys[0]]
-        return self.assign(self.names.module(name, positions), operator.module(sizes), 2 + len(loops))
+        lines = self.assign(self.names.module(name, positions), operator.module(sizes), 2 + len(loops))
+        return [*lines, *self.names.sizes.take_updates()]
 
     def assign(self, target: str, constructor: str, depth: int) -> list[str]:
         """`target = constructor`, broken if it is too long."""
@@ -142,13 +144,15 @@ def ranges_of(tags: list[tuple[int, ...]]) -> list[dict[tuple[int, ...], range]]
 
 
 def initialisers(graph: Graph) -> list[str]:
-    """The functions that make kernels, with the parameters that a network needs."""
+    """What a generated module defines beside its class: how kernels are made, with the parameters that are needed."""
     lines: list[str] = []
     for operator, write in ((Convolution, conv_lines), (Prolongation, prolong_lines)):
         sizes = [s.sizes for s in graph.parameters.values() if isinstance(s.operator, operator)]
         plain = {"groups": 1, "dilation": 1, "bias": 0}
         uses = {name for s in sizes for name, default in plain.items() if s.get(name, default) != default}
         lines += write(uses) if sizes else []
+    if any(isinstance(stored.operator, SharedBatchNorm) for stored in graph.parameters.values()):
+        lines += shared_norm_lines()
     return lines
 
 

@@ -4,25 +4,38 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from fractions import Fraction
+from math import isclose
 
 from cldfc.network.formula import Formula
 from cldfc.network.positions import Lookup, Position
 
 Sample = tuple[Mapping[str, int], int | float]
 SUM, PRODUCT, POWER, ATOM = range(4)
+LARGEST_WHOLE = 2**63
+"""torch takes no larger whole number, so it is written as a decimal one."""
 PYTHON = {"+": (" + ", SUM), "*": (" * ", PRODUCT), "/": (" / ", PRODUCT), "^": ("**", POWER)}
 
 
 def formula_text(formula: Formula, samples: Sequence[Sample], position: Callable[[Position], str]) -> str | None:
-    """The formula in Python, if that computes the very number of each sample."""
+    """The formula in Python, if that computes the number of each sample; decimal numbers but for rounding."""
     if formula.sign == "+" and not formula.operands:
+        return None
+    if any(abs(value) >= LARGEST_WHOLE for _, value in samples):
         return None
     try:
         is_whole = all(isinstance(value, int) for _, value in samples)
-        agrees = all(computed(formula, turn, is_whole) == value for turn, value in samples)
+        given = ((computed(formula, turn, is_whole), value) for turn, value in samples)
+        agrees = all(
+            found == value or (not is_whole and isclose(found, value, rel_tol=1e-14)) for found, value in given
+        )
     except (ArithmeticError, KeyError, ValueError):
         return None
     return write(formula, position, is_whole)[0] if agrees else None
+
+
+def number_text(value: int | float) -> str:
+    """A number in Python."""
+    return str(float(value) if abs(value) >= LARGEST_WHOLE else value)
 
 
 def computed(formula: Formula, turn: Mapping[str, int], is_whole: bool) -> int | float:

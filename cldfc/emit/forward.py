@@ -15,7 +15,7 @@ from cldfc.emit.statements import Vocabulary, write_equation
 from cldfc.network.graph import Node
 from cldfc.network.positions import Position
 from cldfc.network.program import Read, Reads, Step
-from cldfc.ops import Convolution, Prolongation, Scale, Zero
+from cldfc.ops import Convolution, Prolongation, Scale, Statistics, Zero
 
 
 def is_sum(text: str) -> bool:
@@ -32,7 +32,9 @@ class Forward:
         self.graph = names.graph
         self.ownership = ownership
         self.items = items
-        self.place_at = {(id(place.site.leaf), place.step): place for place in places}
+        self.place_at = {
+            (id(place.site.leaf), place.step, isinstance(place.operator, Statistics)): place for place in places
+        }
         self.site_of = {id(site.leaf): site for site in sites(items)}
         self.number_of = {instance.value: number for number, instance in enumerate(self.graph.instances)}
         self.node_of = {(node.instance, node.step): node for node in self.graph.nodes()}
@@ -83,7 +85,8 @@ class Forward:
         if isinstance(read, Read):
             return self.names.variable(read.family, tuple(p.substitute(binding) for p in read.positions))
         around = {hop.loop.variable for hop in site.route}
-        name = next(name for name in (read.name, *"jkmnpq") if name not in around)
+        free = (letter for letter in "jkmnpq" if letter not in self.names.locals.taken)
+        name = next(name for name in (read.name, *free) if name not in around)
         inside = {**binding, read.name: Position(name, 0)}
         value = self.names.variable(read.family, tuple(p.substitute(inside) for p in read.positions))
         first = self.names.sizes.position(read.lower.substitute(binding))
@@ -99,8 +102,11 @@ class Forward:
             return step.operator.torch(operands, f"({factor})" if is_sum(factor) else factor)
         if step.use is None:
             return step.operator.torch(operands, "")
-        place = self.place_at[id(site.leaf), at]
+        place = self.place_at[id(site.leaf), at, False]
         module = self.names.module(place.name, place.positions)
+        if step.statistics is not None:
+            own = self.place_at[id(site.leaf), at, True]
+            operands = [*operands, self.names.module(own.name, own.positions)]
         if isinstance(step.operator, Convolution | Prolongation) and not self.ownership.fits(place):
             return step.operator.torch_unlike(operands, module, self.names.size_texts(place, site.route))
         return step.operator.torch(operands, module)

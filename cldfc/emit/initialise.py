@@ -1,4 +1,4 @@
-"""The two functions of a generated module that make kernels, with as many parameters as it needs."""
+"""What a generated module defines beside its class: functions that make kernels, and one that normalises."""
 
 from __future__ import annotations
 
@@ -8,14 +8,20 @@ DEFAULTS = {"stride": "int = 1", "groups": "int = 1", "dilation": "int = 1", "bi
 
 
 def conv_lines(uses: set[str]) -> list[str]:
-    """`conv`: He initialisation, 2 over the number of terms, which is torch's fan_in; the bias starts at 0."""
+    """`conv`: He initialisation with the fan of the output; the bias starts at 0.
+
+    torch's own fan_out does not divide by the groups.
+    """
+    start = ['nn.init.kaiming_normal_(kernel.weight, mode="fan_out", nonlinearity="relu")']
+    if "groups" in uses:
+        start = ["fan = cout // groups * size**2", "nn.init.normal_(kernel.weight, std=(2 / fan) ** 0.5)"]
     padding = "dilation * (size - 1) // 2" if "dilation" in uses else "size // 2"
     about = "zero padding (size - 1) / 2" + " * dilation" * ("dilation" in uses)
     return [
         *head("conv", ["stride", *extras(uses)], "nn.Conv2d"),
         f'    """A kernel{"" if "bias" in uses else " without bias"}; {about}; He initialisation."""',
         *kernel("nn.Conv2d", uses, [f"padding={padding}"]),
-        '    nn.init.kaiming_normal_(kernel.weight, nonlinearity="relu")',
+        *(f"    {line}" for line in start),
         *tail(uses),
     ]
 
@@ -62,3 +68,23 @@ def tail(uses: set[str]) -> list[str]:
     """The rest of both."""
     zeros = ["    if kernel.bias is not None:", "        nn.init.zeros_(kernel.bias)"]
     return [*(zeros if "bias" in uses else []), "    return kernel", "", ""]
+
+
+def shared_norm_lines() -> list[str]:
+    """`shared_norm`, for `bn@ℓ`. Statistics that several uses share would be those of none of them."""
+    return [
+        *layout.call(
+            "def shared_norm",
+            ["x: torch.Tensor", "shared: nn.BatchNorm2d", "use: nn.BatchNorm2d"],
+            " -> torch.Tensor:",
+            0,
+        ),
+        '    """Batch normalisation with a shared scale and shift, and the statistics of one use."""',
+        "    if use.training:",
+        "        use.num_batches_tracked.add_(1)",
+        "    statistics = use.running_mean, use.running_var",
+        "    affine = shared.weight, shared.bias",
+        "    return F.batch_norm(x, *statistics, *affine, use.training, use.momentum, use.eps)",
+        "",
+        "",
+    ]

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+
 from cldfc.emit import layout
-from cldfc.emit.identifiers import MODULE_ATTRIBUTES, MODULE_NAMES, Identifiers, loop_name
-from cldfc.emit.loops import Loop, Route, turns
+from cldfc.emit.identifiers import Identifiers, loop_name
+from cldfc.emit.loops import Loop, Route, Turn, turns
 from cldfc.emit.parameters import Place
 from cldfc.emit.sizes import Sizes
 from cldfc.emit.storage import choose_slots, input_is_done
 from cldfc.network.formula import Formula
 from cldfc.network.graph import Graph
 from cldfc.network.positions import Key, Positions
+from cldfc.syntax import reserved
 from cldfc.syntax.spelling import ascii_name
 
 
@@ -28,21 +31,24 @@ class Naming:
         self.members: dict[str, list[Key]] = {}
         for key in self.graph.parameters:
             self.members.setdefault(key[0], []).append(key)
-        uses = [step.use for i in self.graph.as_written.instances for step in i.template.steps if step.use is not None]
+        uses = [use for i in self.graph.as_written.instances for step in i.template.steps for use in step.uses()]
         indexed = {use.name for use in uses if any(position.base is not None for position in use.positions)}
         self.single = {name for name, keys in self.members.items() if len(keys) == 1} - indexed
         self.loops = {loop_name(name) for name in self.graph.program.ranges}
-        self.attributes = Identifiers(MODULE_ATTRIBUTES | MODULE_NAMES | self.loops)
+        self.attributes = Identifiers(reserved.ATTRIBUTES | self.loops)
+        self.attributes.keep([*self.members, *self.graph.program.parameters])
         for name in self.members:
             self.attributes.name(name, name)
-        per_level = [c for c in self.graph.program.constants.values() if c.index is not None]
-        self.sizes = Sizes(per_level, lambda table, name: self.attributes.name(table, name))
+        constants = sorted(self.graph.program.constants.items())
+        per_level = [constant for _, constant in constants if constant.index is not None]
+        levels = frozenset(name for name, known in self.graph.program.ranges.items() if known.kind == "levels")
+        self.sizes = Sizes(per_level, levels, lambda table, name: self.attributes.name(table, name))
 
     def name_variables(self) -> None:
         """One local name for each family of values; the input shares that of its own if it can."""
         program = self.graph.program
         given = (program.input.name, 0)
-        self.locals = Identifiers(MODULE_NAMES | self.loops)
+        self.locals = Identifiers(reserved.LOCALS | self.loops)
         for family in self.slots:
             if family != given:
                 self.locals.name(family, family[0])
@@ -82,10 +88,25 @@ class Naming:
 
     def size_texts(self, place: Place, route: Route) -> dict[str, str]:
         """An expression for each size of the parameters that a place stands for."""
-        at = turns(route)
-        stored = [self.graph.parameters[key].sizes for key in place.keys(route)]
-        samples = {name: [(t, s[name]) for t, s in zip(at, stored, strict=True)] for name in stored[0]}
-        return {n: self.sizes.fit(f"{place.name}_{n}", samples[n], self.formula(place, n)) for n in samples}
+        return self.texts_of_sizes(place.name, turns(route), place.keys(route), lambda name: self.formula(place, name))
+
+    def texts_of_sizes(
+        self, name: str, at: Sequence[Turn], keys: Sequence[Key], formula: Callable[[str], Formula | None]
+    ) -> dict[str, str]:
+        """An expression for each size of the parameters that are made at these turns.
+
+        One that follows no rule of its own may follow from those of the turn before.
+        """
+        stored = [self.graph.parameters[key].sizes for key in keys]
+        samples = {size: [(t, s[size]) for t, s in zip(at, stored, strict=True)] for size in stored[0]}
+        rules = {n: self.sizes.fit_rule(f"{name}_{n}", samples[n], formula(n)) for n in samples}
+        known = {text: samples[n] for n, text in rules.items() if text is not None}
+        return {
+            n: rule
+            or (None if self.sizes.in_forward else self.sizes.fit_running(f"{name}_{n}", samples[n], known))
+            or self.sizes.fit_table(f"{name}_{n}", samples[n])
+            for n, rule in rules.items()
+        }
 
     def formula(self, place: Place, name: str) -> Formula | None:
         """What the spec says of a size, over the loop variables of a place."""

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 from cldfc.emit.loops import Item, Route, Site, sites, turns
 from cldfc.network.positions import Key, Lookup, Position, Positions
-from cldfc.ops import Operator
+from cldfc.ops import Operator, Statistics
 
 
 @dataclass(frozen=True)
@@ -71,12 +71,11 @@ class Ownership:
 def places_of(items: Sequence[Item]) -> list[Place]:
     """All places of a schedule."""
     return [
-        Place(
-            site, at, step.operator, step.use.name, tuple(p.substitute(site.leaf.binding()) for p in step.use.positions)
-        )
+        Place(site, at, operator, use.name, tuple(p.substitute(site.leaf.binding()) for p in use.positions))
         for site in sites(items)
         for at, step in enumerate(site.leaf.template.steps)
-        if step.use is not None
+        for operator, use in ((step.operator, step.use), (Statistics(), step.statistics))
+        if use is not None
     ]
 
 

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import pairwise
 
-from cldfc.emit.loops import Hop, Item, Leaf, Loop, Route, turns
+from cldfc.emit.loops import Hop, Item, Leaf, Loop, Route, sites, turns
 from cldfc.emit.repeats import repeated, shape
 from cldfc.network.expand import Instance
 from cldfc.network.positions import IndexRange, Position
@@ -20,11 +20,26 @@ CANDIDATES = 4
 
 
 def schedule(instances: Sequence[Instance], ranges: Mapping[str, IndexRange]) -> list[Item]:
-    """The instances as a sequence of leaves and loops. Covers each instance once, in the order given."""
-    items: list[Item] = [
+    """The instances as a sequence of leaves and loops. Covers each instance once, in the order given.
+
+    Steps of one equation are rolled up before those of several; unless it is shorter to begin with the latter.
+    """
+    leaves: list[Item] = [
         Leaf(i.template, tuple(i.binding), tuple(Position(None, v) for v in i.binding.values())) for i in instances
     ]
-    items = list(loops_of_none(roll_steps(items, ranges)))
+    items = roll_levels(list(loops_of_none(roll_steps(leaves, ranges))), ranges)
+    if length(items) == len({id(instance.template) for instance in instances}):
+        return items
+    return min(items, roll_levels(leaves, ranges), key=length)
+
+
+def length(items: Sequence[Item]) -> int:
+    """How many equations are written out."""
+    return sum(1 for _ in sites(items))
+
+
+def roll_levels(items: list[Item], ranges: Mapping[str, IndexRange]) -> list[Item]:
+    """Groups of steps become loops, then groups of levels."""
     items = list(groups_of_one(roll_up(items, ranges, frozenset({"steps"}))))
     return drop_empty(roll_up(items, ranges, frozenset({"steps", "levels"})), ())
 
@@ -41,30 +56,35 @@ def roll_up(items: list[Item], ranges: Mapping[str, IndexRange], kinds: frozense
 def roll_steps(items: list[Item], ranges: Mapping[str, IndexRange]) -> list[Item]:
     """Runs of one equation become loops; then so does a run of one, where others were longer."""
     rolled: list[Item] = []
-    while items:
-        repeat = repeated(items, 0, 1, ranges)
-        if repeat is None or repeat.turns < 2:
-            rolled.append(items[0])
-            items = items[1:]
-        else:
-            rolled.append(repeat.loop(ranges))
-            items = items[repeat.turns :]
-    axes = {
-        (id(item.body[0].template), item.variable)
-        for item in rolled
-        if isinstance(item, Loop) and isinstance(item.body[0], Leaf) and ranges[item.variable].kind == "steps"
-    }
+    at = 0
+    while at < len(items):
+        repeat = repeated(items, at, 1, ranges)
+        rolled.append(items[at] if repeat is None else repeat.loop())
+        at += 1 if repeat is None else repeat.turns
+    axes: set[tuple[object, str]] = set()
+    for item in rolled:
+        if isinstance(item, Loop) and isinstance(leaf := item.body[0], Leaf) and ranges[item.variable].kind == "steps":
+            axes |= {(id(leaf.template), item.variable), (tied(leaf), item.variable)}
     for before, item in pairwise(rolled):
         if isinstance(before, Leaf) and isinstance(item, Leaf) and (name := next_step(before, item, ranges)):
             axes.add((id(item.template), name))
-    return [loop_of_one(item, axes) if isinstance(item, Leaf) else item for item in rolled]
+    around = zip([None, *rolled], rolled, [*rolled[1:], None], strict=False)
+    return [
+        loop_of_one(item, axes, not (goes_on(before, item) or goes_on(after, item))) if isinstance(item, Leaf) else item
+        for before, item, after in around
+    ]
+
+
+def tied(leaf: Leaf) -> object:
+    """An equation as written, with whatever parameters a `tie` leaves it."""
+    return None if leaf.template.is_rewritten else equation(leaf)
 
 
 def next_step(before: Leaf, leaf: Leaf, ranges: Mapping[str, IndexRange]) -> str | None:
     """The index that counts on where a rewrite has changed the step before, such as the first after a zero."""
     if leaf.template.is_rewritten or not before.template.is_rewritten:
         return None
-    if before.template.statement is not leaf.template.statement:
+    if equation(before) != equation(leaf):
         return None
     steps = zip(leaf.names, before.values, leaf.values, strict=True) if before.names == leaf.names else ()
     moved = [(name, new.offset - old.offset) for name, old, new in steps if old != new]
@@ -73,15 +93,15 @@ def next_step(before: Leaf, leaf: Leaf, ranges: Mapping[str, IndexRange]) -> str
 
 def loops_of_none(items: list[Item]) -> Iterator[Item]:
     """A loop without turns where a level has only the step before it, when other levels have one there."""
-    known: dict[int, Loop] = {}
+    known: dict[tuple[int, str], Loop] = {}
     for before, item in pairwise(items):
         if isinstance(before, Leaf) and isinstance(item, Loop) and isinstance(inner := item.body[0], Leaf):
-            if inner.template.statement is before.template.statement and inner.names == before.names:
-                known[id(before.template.statement)] = item
+            if equation(inner) == equation(before) and inner.names == before.names:
+                known[equation(before)] = item
     for item, after in pairwise([*items, None]):
         assert item is not None
         yield item
-        loop = known.get(id(item.template.statement)) if isinstance(item, Leaf) else None
+        loop = known.get(equation(item)) if isinstance(item, Leaf) else None
         if loop is not None and isinstance(item, Leaf) and not goes_on(after, item):
             inner = loop.body[0]
             assert isinstance(inner, Leaf)
@@ -94,7 +114,12 @@ def loops_of_none(items: list[Item]) -> Iterator[Item]:
 def goes_on(item: Item | None, leaf: Leaf) -> bool:
     """Whether an item goes on with the equation of a leaf."""
     inner = item.body[0] if isinstance(item, Loop) else item
-    return isinstance(inner, Leaf) and inner.template.statement is leaf.template.statement
+    return isinstance(inner, Leaf) and equation(inner) == equation(leaf)
+
+
+def equation(leaf: Leaf) -> tuple[int, str]:
+    """The equation of a leaf, however a rewrite has changed it; terms of its reductions are none of it."""
+    return id(leaf.template.statement), leaf.template.family
 
 
 def drop_empty(items: Sequence[Item], route: Route) -> list[Item]:
@@ -111,10 +136,10 @@ def drop_empty(items: Sequence[Item], route: Route) -> list[Item]:
     return kept
 
 
-def loop_of_one(leaf: Leaf, axes: set[tuple[int, str]]) -> Item:
+def loop_of_one(leaf: Leaf, axes: set[tuple[object, str]], is_alone: bool) -> Item:
     """A single step as a loop, when steps of its equation are loops elsewhere."""
     for at, name in enumerate(leaf.names):
-        if (id(leaf.template), name) in axes:
+        if (id(leaf.template), name) in axes or (is_alone and tied(leaf) and (tied(leaf), name) in axes):
             only = leaf.values[at]
             values = (*leaf.values[:at], Position(name, 0), *leaf.values[at + 1 :])
             return Loop(name, only, only, 1, (replace(leaf, values=values),))
@@ -177,7 +202,7 @@ def roll(items: list[Item], ranges: Mapping[str, IndexRange], kinds: frozenset[s
             yield items[at]
             at += 1
             continue
-        yield best.loop(ranges)
+        yield best.loop()
         for passed in range(at + 1, at + best.covered):
             later[shapes[passed]].pop()
         at += best.covered

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 
-from cldfc.emit.formulas import Sample, formula_text
+from cldfc.emit.formulas import Sample, formula_text, number_text
 from cldfc.emit.identifiers import loop_name
 from cldfc.network.formula import Formula
 from cldfc.network.positions import Constant, Lookup, Position
@@ -15,12 +16,16 @@ from cldfc.network.positions import Constant, Lookup, Position
 class Sizes:
     """Writes positions and sizes; notes the tables that they need, with their entries.
 
-    Tables that `forward` needs are attributes, others are local to `__init__`.
+    Tables that `forward` needs are attributes, others are local to `__init__`. `starts` are the first values of
+    the variables that change from turn to turn there.
     """
 
     constants: Sequence[Constant]
+    levels: frozenset[str]
     name: Callable[[object, str], str]
     tables: dict[str, list[str]] = field(default_factory=dict[str, list[str]])
+    starts: dict[str, str] = field(default_factory=dict[str, str])
+    updates: list[str] = field(default_factory=list[str])
     attributes: set[str] = field(default_factory=set[str])
     in_forward: bool = False
 
@@ -38,7 +43,7 @@ class Sizes:
 
     def table(self, constant: Constant) -> str:
         """The attribute that holds a constant's values."""
-        entries = [f"{at}: {value}" for at, value in enumerate(constant.values, constant.lower)]
+        entries = [f"{at}: {number_text(value)}" for at, value in enumerate(constant.values, constant.lower)]
         return self.note(constant.name, entries)
 
     def note(self, wanted: str, entries: list[str]) -> str:
@@ -64,55 +69,107 @@ class Sizes:
         """An expression that has the given value at each turn of the loops.
 
         Tried in this order: one number; the formula of the spec; a constant of the spec, at this
-        level or a neighbour; a number of times a loop variable, added to such; a table of its own,
+        level or a neighbour; a multiple of a loop variable, added to such; a table of its own,
         called `name`.
         """
+        return self.fit_rule(name, samples, formula) or self.fit_table(name, samples)
+
+    def fit_rule(self, name: str, samples: Sequence[Sample], formula: Formula | None = None) -> str | None:
+        """The same, but for a table with an entry for each step."""
         return (
             self.fit_number(samples)
             or (formula and formula_text(formula, samples, self.position))
             or self.fit_constant(samples)
             or self.fit_counting(name, samples)
-            or self.fit_table(name, samples)
+            or self.fit_levels(name, samples)
         )
+
+    def fit_running(self, name: str, samples: Sequence[Sample], others: Mapping[str, Sequence[Sample]]) -> str | None:
+        """A variable that each turn sets for the next, where such a rule gives the value; `others` have texts already.
+
+        What sets it stands in `updates`, until they are taken.
+        """
+        if not all(isinstance(value, int) for _, value in samples):
+            return None
+        turns, values = [turn for turn, _ in samples[:-1]], [int(value) for _, value in samples]
+        for sign, new in (("=", values[1:]), ("+=", [after - before for before, after in pairwise(values)])):
+            known = [text for text, other in others.items() if [value for _, value in other[:-1]] == new]
+            text = known[0] if known else self.fit_rule(name, list(zip(turns, new, strict=True)))
+            if text is not None:
+                variable = self.name((name, tuple(values)), name)
+                self.starts[variable] = str(values[0])
+                self.updates.append(f"{variable} {sign} {text}")
+                return variable
+        return None
+
+    def take_updates(self) -> list[str]:
+        """The lines that set variables for the next turn; each is taken once."""
+        taken, self.updates = self.updates, []
+        return taken
 
     def fit_number(self, samples: Sequence[Sample]) -> str | None:
         """One number."""
-        return str(samples[0][1]) if len({value for _, value in samples}) == 1 else None
+        return number_text(samples[0][1]) if len({value for _, value in samples}) == 1 else None
 
     def fit_constant(self, samples: Sequence[Sample]) -> str | None:
         """A constant of the spec."""
+        found = (
+            at for at, values in self.looked_up(samples) if all(v == s[1] for v, s in zip(values, samples, strict=True))
+        )
+        return next(map(self.position, found), None)
+
+    def looked_up(self, samples: Sequence[Sample]) -> Iterator[tuple[Position, list[int | float | None]]]:
+        """The constants of the spec, at this level or a neighbour, and their values at each turn."""
         for constant in self.constants:
-            for shift in (0, 1, -1):
-                index = constant.index or ""
-                if all(index in turn and constant.at(turn[index] + shift) == value for turn, value in samples):
-                    return self.position(Position(Lookup(constant, Position(index, shift)), 0))
-        return None
+            index = constant.index or ""
+            if index in samples[0][0]:
+                for shift in (0, 1, -1):
+                    values = [constant.at(turn[index] + shift) for turn, _ in samples]
+                    yield Position(Lookup(constant, Position(index, shift)), 0), values
 
     def fit_counting(self, name: str, samples: Sequence[Sample]) -> str | None:
-        """`self.c[level] + 12 * i`: a multiple of one loop variable, and something simpler."""
+        """`c[level] + 12 * i`, `c[level] * i`: a multiple of a loop variable, and something simpler."""
         if not all(isinstance(value, int) for _, value in samples):
             return None
         for variable in [*samples[0][0]][::-1]:  # the inner one first: a table for each step grows with the steps
-            slope = find_slope(variable, samples)
+            slope, often = find_slope(variable, samples), counts_often(variable, samples)
             if slope:
-                rest = [(turn, value - slope * turn[variable]) for turn, value in samples]
+                start = self.fit_rest(name, variable, samples, [slope] * len(samples))
                 factor = loop_name(variable) if abs(slope) == 1 else f"{abs(slope)} * {loop_name(variable)}"
-                start = self.fit_rest(name, variable, rest)
                 if start == "0" and slope > 0:
                     return factor
-                if start is not None and (start.isdecimal() is False or counts_often(variable, samples)):
+                if start is not None and (often or not start.removeprefix("-").isdecimal()):
                     return f"{start} {'+' if slope > 0 else '-'} {factor}"
+            for at, slopes in self.looked_up(samples) if often else ():
+                start = None if None in slopes else self.fit_rest(name, variable, samples, slopes)
+                if start is not None:
+                    factor = f"{self.position(at)} * {loop_name(variable)}"
+                    return factor if start == "0" else f"{start} + {factor}"
         return None
 
-    def fit_rest(self, name: str, variable: str, rest: Sequence[Sample]) -> str | None:
-        """What is left beside a multiple of a loop variable: a number, a constant, or a table by another one."""
-        simple = self.fit_number(rest) or self.fit_constant(rest)
-        others = [other for other in rest[0][0] if other != variable]
-        for other in others if simple is None else ():
-            values = {turn[other]: value for turn, value in rest}
-            if len(values) < len(rest) and all(values[turn[other]] == value for turn, value in rest):
-                return self.fit_table(name, [({other: at}, value) for at, value in values.items()])
-        return simple
+    def fit_rest(
+        self, name: str, variable: str, samples: Sequence[Sample], slopes: Sequence[int | float | None]
+    ) -> str | None:
+        """What is left beside a multiple of a loop variable: a number, or what other ones give."""
+        rest = [(t, value - (slope or 0) * t[variable]) for (t, value), slope in zip(samples, slopes, strict=True)]
+        values: dict[tuple[tuple[str, int], ...], int | float] = {}
+        for turn, value in rest:
+            others = tuple((name, at) for name, at in turn.items() if name != variable)
+            if values.setdefault(others, value) != value:
+                return None
+        fewer = [(dict(others), value) for others, value in values.items()]
+        return self.fit_number(fewer) or (
+            self.fit_rule(name, fewer) if len(fewer) < len(rest) else self.fit_constant(fewer)
+        )
+
+    def fit_levels(self, name: str, samples: Sequence[Sample]) -> str | None:
+        """A table with an entry for each level."""
+        levels = [variable for variable in samples[0][0] if variable in self.levels]
+        values: dict[tuple[int, ...], int | float] = {}
+        for turn, value in samples:
+            if values.setdefault(tuple(turn[variable] for variable in levels), value) != value:
+                return None
+        return self.fit_table(name, [(dict(zip(levels, at, strict=True)), value) for at, value in values.items()])
 
     def fit_table(self, wanted: str, samples: Sequence[Sample]) -> str:
         """The values written out, by the first loop variable that tells them apart, or by all."""
@@ -120,7 +177,7 @@ class Sizes:
         for variable in variables:
             values = {turn[variable]: value for turn, value in samples}
             if all(values[turn[variable]] == value for turn, value in samples):
-                table = self.note(wanted, [f"{at}: {value}" for at, value in values.items()])
+                table = self.note(wanted, [f"{at}: {number_text(value)}" for at, value in values.items()])
                 return f"{table}[{loop_name(variable)}]"
         entries = [f"({', '.join(str(turn[v]) for v in variables)}): {value}" for turn, value in samples]
         return f"{self.note(wanted, entries)}[{', '.join(map(loop_name, variables))}]"

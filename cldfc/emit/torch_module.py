@@ -7,8 +7,8 @@ from cldfc.emit.constructor import Constructor, initialisers
 from cldfc.emit.docstring import describe
 from cldfc.emit.forward import Forward
 from cldfc.emit.naming import Naming
+from cldfc.emit.order import arrange
 from cldfc.emit.parameters import assign_owners, places_of
-from cldfc.emit.schedule import schedule
 from cldfc.network.graph import Graph
 from cldfc.syntax.spelling import ascii_name
 
@@ -18,11 +18,11 @@ def emit_module(graph: Graph, *remarks: str) -> str:
 
     Its docstring ends with the remarks.
     """
-    body = class_lines(graph)
+    body = [*initialisers(graph), *class_lines(graph)]
     code = "\n".join(body)
     lines = ['"""' + describe(graph)[0], *describe(graph)[1:], *remarks, '"""', "", "import torch"]
     lines += ["import torch.nn.functional as F"] if "F." in code else []
-    lines += ["from torch import nn", "", "", *initialisers(graph), *body]
+    lines += ["from torch import nn", "", "", *body]
     return "\n".join(lines) + "\n"
 
 
@@ -32,9 +32,9 @@ def class_lines(graph: Graph) -> list[str]:
     A rewrite then has the parameters of the network as written, drawn in the same order. `forward` is worked out
     first, for it decides which tables are attributes.
     """
-    names, written = Naming(graph), graph.as_written
-    items = schedule(graph.instances, graph.program.ranges)
-    made = items if written is graph else schedule(written.instances, graph.program.ranges)
+    graph, items = arrange(graph)
+    names = Naming(graph)
+    made = items if graph.written is None else arrange(graph.written)[1]
     ownership = assign_owners(places_of(made))
     argument = names.locals.given[graph.program.input.name, 0]
     head = layout.call("def forward", ["self", f"{argument}: torch.Tensor"], " -> torch.Tensor:", 1)

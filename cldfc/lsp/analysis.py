@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 
 from cldfc.collector import collector_paused
-from cldfc.compiler import AS_WRITTEN, analyse_spec
+from cldfc.compiler import AS_WRITTEN, analyse_spec, remarks_on
 from cldfc.diagnostics import CldfError, Diagnostic, Problems, Source
 from cldfc.network.collect import collect_names
 from cldfc.network.cost import Cost, cost_of_operations
@@ -37,11 +37,14 @@ class Network:
 
 @dataclass(frozen=True)
 class Analysis:
-    """A text with its statements, also those that it extends, and its errors; without these it has a network."""
+    """A text with its statements, also those that it extends, and what is to be said of it.
+
+    Without errors it has a network, on which there may be remarks.
+    """
 
     source: Source
     spec: tree.Spec
-    errors: tuple[Diagnostic, ...]
+    diagnostics: tuple[Diagnostic, ...]
     network: Network | None
 
     @cached_property
@@ -61,7 +64,7 @@ def analyse_text(source: Source) -> Analysis:
         inferred = analyse_spec(spec, AS_WRITTEN, problems)
     except CldfError as error:
         return Analysis(source, spec, error.diagnostics, None)
-    return Analysis(source, spec, (), Network(inferred))
+    return Analysis(source, spec, tuple(remarks_on(inferred)), Network(inferred))
 
 
 @dataclass

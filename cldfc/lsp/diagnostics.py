@@ -13,31 +13,33 @@ from cldfc.lsp.analysis import Analysis
 from cldfc.lsp.positions import Positions
 from cldfc.syntax.parse import split_statements
 
+SEVERITIES = {"error": types.DiagnosticSeverity.Error, "remark": types.DiagnosticSeverity.Information}
+
 
 def lsp_diagnostics(analysis: Analysis, uri: str, encoding: str) -> list[types.Diagnostic]:
-    """The errors of a document, each with its code, its help and the other places that it speaks of.
+    """The errors of a document, or the remarks on it, each with its code, its help and all places that it speaks of.
 
-    An error in a file that the document extends stands at the `extend`.
+    What is to be said of a file that the document extends stands at the `extend`.
     """
-    return [lsp_diagnostic(error, analysis.source, uri, encoding) for error in analysis.errors]
+    return [lsp_diagnostic(found, analysis.source, uri, encoding) for found in analysis.diagnostics]
 
 
-def lsp_diagnostic(error: Diagnostic, source: Source, uri: str, encoding: str) -> types.Diagnostic:
-    """One error."""
-    first, *others = error.places
-    message = f"{error.message}\nhelp: {error.help}"
+def lsp_diagnostic(found: Diagnostic, source: Source, uri: str, encoding: str) -> types.Diagnostic:
+    """One error or remark."""
+    first, *others = found.places
+    message = f"{found.message}\nhelp: {found.help}"
     if first.span.source is not source:
         others, message = [first, *others], f"in {first.span.source.name}: {message}"
         first = Label(span_of_extend(source))
     related = [
-        types.DiagnosticRelatedInformation(location(place.span, source, uri, encoding), place.text or error.message)
+        types.DiagnosticRelatedInformation(location(place.span, source, uri, encoding), place.text or found.message)
         for place in others
     ]
     return types.Diagnostic(
         range=Positions(source.text, encoding).range(first.span.start, first.span.end),
         message=message,
-        severity=types.DiagnosticSeverity.Error,
-        code=error.code,
+        severity=SEVERITIES[found.severity],
+        code=found.code,
         source="cldfc",
         related_information=related,
     )

@@ -22,6 +22,8 @@ class Constants(Numbers):
 
     known: dict[str, Constant | None] = field(default_factory=dict[str, "Constant | None"])
     ranges: dict[str, IndexRange | None] = field(default_factory=dict[str, "IndexRange | None"])
+    whole_within: set[tuple[str, int, int]] = field(default_factory=set[tuple[str, int, int]])
+    """Constants whose values are known to be whole numbers within bounds."""
 
     # Constants
 
@@ -120,6 +122,8 @@ class Constants(Numbers):
 
     def all_whole(self, constant: Constant, use: Span, role: str, least: int, most: int) -> bool:
         """Whether each value of a constant is a whole number within bounds, or a report at that value."""
+        if (constant.name, least, most) in self.whole_within:
+            return True
         declaration = self.names.declared[constant.name]
         assert isinstance(declaration, tree.Let)
         for at, value in enumerate(constant.values):
@@ -129,6 +133,7 @@ class Constants(Numbers):
                 self.problems.broken.add(constant.name)
                 self.known[constant.name] = None
                 return False
+        self.whole_within.add((constant.name, least, most))
         return True
 
     # Ranges

@@ -35,7 +35,7 @@ class Cost:
 
 def count_uses(graph: Graph) -> Counter[Key]:
     """How often the spec uses each parameter."""
-    return Counter(node.parameter for node in graph.as_written.nodes() if node.parameter is not None)
+    return Counter(key for node in graph.as_written.nodes() for key in node.stored)
 
 
 def count_unshared(graph: Graph) -> int:

@@ -8,7 +8,7 @@ from itertools import groupby
 from cldfc.diagnostics import Label
 from cldfc.network.constants import Constants
 from cldfc.network.formula import Formula
-from cldfc.network.limits import LARGEST_SIZE
+from cldfc.network.limits import LARGEST_FLOAT, LARGEST_SIZE
 from cldfc.network.positions import IndexRange, Lookup
 from cldfc.network.program import Attribute, Declaration, TieRule
 from cldfc.network.ranges import bound_of
@@ -102,7 +102,15 @@ def resolve_scalar(scalar: tree.Scalar, tags: Tags) -> Declaration | None:
     formula = None if head is None else tags.constants.formula(scalar.value, bound, scalar.symbol.tag)
     if head is None or formula is None:
         return None
-    attribute = Attribute(formula, "an initial value", float("-inf"), float("inf"), scalar.value.span)
+    if formula.is_fixed():
+        value = tags.constants.number(scalar.value)
+        if value is None or abs(value) > LARGEST_FLOAT:
+            limits = (-LARGEST_FLOAT, LARGEST_FLOAT)
+            span, role = scalar.value.span, "an initial value"
+            if value is not None:
+                tags.constants.report_unfit(value, span, role, *limits, kind="number")
+            return None
+    attribute = Attribute(formula, "an initial value", -LARGEST_FLOAT, LARGEST_FLOAT, scalar.value.span)
     return Declaration(scalar.symbol.name, head, {"init": attribute}, scalar)
 
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from cldfc.diagnostics import Span
 from cldfc.network.formula import Formula
 from cldfc.network.limits import MOST_IN_A_CHAIN, MOST_STEPS
-from cldfc.network.positions import Positions
+from cldfc.network.positions import IndexRange, Position, Positions
 from cldfc.network.program import Operand, Read, Step, Use
 from cldfc.network.reductions import reduce_values, unroll
 from cldfc.network.settings import configure
@@ -15,6 +16,7 @@ from cldfc.network.words import Scope, Words
 from cldfc.ops import (
     BUILTINS,
     Add,
+    BatchNorm,
     Concat,
     Convolution,
     Kernel,
@@ -23,6 +25,7 @@ from cldfc.ops import (
     Prolongation,
     Scale,
     ScaleBy,
+    SharedBatchNorm,
     Zero,
 )
 from cldfc.syntax import tree
@@ -43,11 +46,14 @@ class Elaboration:
     family: tuple[str, int]
     left: Positions
     indices: tuple[str, ...] = ()
+    ranges: Mapping[str, IndexRange] = field(default_factory=dict[str, IndexRange])
+    level: int = 0
     is_too_large: bool = False
     steps: list[Step] = field(default_factory=list[Step])
     heads: list[str] = field(default_factory=list[str])
     depths: list[int] = field(default_factory=list[int])
     owned_here: dict[str, int] = field(default_factory=dict[str, int])
+    reductions: dict[str, int] = field(default_factory=dict[str, int])
 
     def value(self, expression: tree.Expression, scope: Scope) -> Value | None:
         """The operand that an expression gives as a value."""
@@ -138,16 +144,24 @@ class Elaboration:
                 )
             return self.step(operator, (operand,), None, symbol.span)
         if positions:
-            use = Use(symbol.name, positions, positions, symbol.span)
-        else:
-            wanted = operator.owns if operator.owns == "linear" else f"{operator.owns}_{self.head(operand)}"
-            name = self.words.owned.choose(wanted, self.family, self.owned_here)
-            use = Use(name, self.left, self.left, symbol.span)
+            return self.shared(symbol, operator, operand, Use(symbol.name, positions, positions, symbol.span))
+        use = self.own(operator.owns, "" if operator.owns == "linear" else self.head(operand), symbol.span)
         return self.step(operator, (operand,), use, symbol.span)
+
+    def own(self, kind: str, head: str, span: Span) -> Use:
+        """What this place of the equation has for itself in each instance."""
+        return Use(self.words.owned.claim(kind, head, self.family, self.owned_here), self.left, self.left, span)
+
+    def shared(self, symbol: tree.Symbol, operator: Operator, operand: Value, use: Use) -> Value | None:
+        """An operator whose parameter is shared by a tag; running statistics are never shared."""
+        if not isinstance(operator, BatchNorm):
+            return self.step(operator, (operand,), use, symbol.span)
+        statistics = self.own("stats", self.head(operand), symbol.span)
+        return self.step(SharedBatchNorm(), (operand,), use, symbol.span, statistics=statistics)
 
     def head(self, operand: Operand) -> str:
         """The kernel or value that an operand comes from."""
-        return self.heads[operand] if isinstance(operand, int) else operand.family
+        return self.heads[operand] if isinstance(operand, int) else self.words.families.wanted(operand.family)
 
     def refuse_settings(self, symbol: tree.Symbol) -> None:
         """Report brackets after what takes none."""
@@ -247,9 +261,13 @@ class Elaboration:
                 raise AssertionError(expression)
         return self.step(operator, known, None, expression.span, tuple(part.span for part in parts))
 
-    def inner(self, family: str, left: Positions, indices: tuple[str, ...]) -> Elaboration:
-        """The elaboration of a reduction's terms."""
-        return Elaboration(self.words, self.statement, (family, len(left)), left, indices)
+    def inner(self, family: str, known: IndexRange) -> Elaboration:
+        """The elaboration of a reduction's terms: values with the tag of the equation's and the reduction's index."""
+        left = (*self.left, Position(known.name, 0))
+        indices, ranges = (*self.indices, known.name), {**self.ranges, known.name: known}
+        work = Elaboration(self.words, self.statement, (family, len(left)), left, indices, ranges, self.level)
+        work.reductions = self.reductions
+        return work
 
     # Steps
 
@@ -261,6 +279,7 @@ class Elaboration:
         span: Span,
         terms: tuple[Span, ...] = (),
         factor: Formula | None = None,
+        statistics: Use | None = None,
     ) -> Value | None:
         """Append a step; operators that expand without bound are stopped."""
         depth = 1 + max((self.depths[at] for at in operands if isinstance(at, int)), default=0)
@@ -269,12 +288,13 @@ class Elaboration:
         before = self.head(operands[0]) if operands else "0"
         self.heads.append(use.name if use is not None and isinstance(operator, Kernel) else before)
         self.depths.append(depth)
-        self.steps.append(Step(operator, operands, use, span, terms, factor))
+        self.steps.append(Step(operator, operands, use, span, terms, factor, statistics))
         return len(self.steps) - 1
 
     def report_size(self, span: Span) -> None:
         """An equation that is too large once its operators are expanded."""
-        what = f"an equation for `{self.family[0]}`" if self.family[0] else "this operator"
+        name = self.statement.left.name if self.statement else self.family[0]
+        what = f"an equation for `{name}`" if name else "this operator"
         if not self.is_too_large:
             self.words.problems.report(
                 "E0210",

@@ -8,9 +8,9 @@ from dataclasses import dataclass, field, replace
 
 from cldfc.diagnostics import Problems, Span
 from cldfc.network.expansion_errors import ExpansionErrors
-from cldfc.network.formula import NoNumber
-from cldfc.network.limits import MOST_OPERATIONS, report_size
-from cldfc.network.positions import Binding, IndexRange, Key, OutOfRange, Position
+from cldfc.network.formula import Formula, NoNumber, Number
+from cldfc.network.limits import LARGEST_FLOAT, MOST_OPERATIONS, PARTS_FOR_FREE, report_size
+from cldfc.network.positions import Binding, IndexRange, Key, OutOfRange, Position, bind
 from cldfc.network.program import Operand, Program, Read, Reads, Step, Template
 from cldfc.ops import Input, Operator, Scale, Zero
 
@@ -27,6 +27,7 @@ class Operation:
     instance: int
     step: int
     span: Span
+    statistics: Key | None = None
 
 
 @dataclass(slots=True)
@@ -75,6 +76,7 @@ class Demand:
         self.conditional = {name for name, rule in program.ties.items() if rule.clauses}
         self.inner = {template.family for template in program.templates if template.is_inner}
         self.variants: dict[tuple[int, tuple[bool, ...]], Template] = {}
+        self.weights: dict[int, int] = {}
         self.open: dict[Key, Read | Reads] = {}
         self.errors = ExpansionErrors(program, problems, self.open)
         self.asked = 0
@@ -109,6 +111,21 @@ class Demand:
             report_size(program.output_span, self.problems)
             self.problems.stop_if_any()
 
+    def weight(self, template: Template) -> int:
+        """The operations of an equation; those with long formulas count as several."""
+        if id(template) not in self.weights:
+            parts = sum(formula.parts // PARTS_FOR_FREE for step in template.steps for formula in self.formulas(step))
+            self.weights[id(template)] = len(template.steps) + parts
+        return self.weights[id(template)]
+
+    def formulas(self, step: Step) -> Iterator[Formula]:
+        """What is computed for a step at each choice of indices."""
+        if step.factor is not None:
+            yield step.factor
+        declaration = self.program.parameters.get(step.use.name) if step.use is not None else None
+        if declaration is not None:
+            yield from (attribute.formula for attribute in declaration.attributes.values())
+
     def fail(self, key: Key, span: Span) -> None:
         """A value that is wrong and reported: a zero stands for it, from which no other error follows."""
         self.expansion.values[key] = len(self.expansion.operations)
@@ -123,7 +140,7 @@ class Demand:
             return
         self.open[key] = read
         if key[0] not in self.inner:
-            self.asked += max(1, len(instance.template.steps))
+            self.asked += max(1, self.weight(instance.template))
         stack.append((read, key, instance))
         stack += [(need, at, None) for need, at in reversed([*needs[0], *needs[1]])]
 
@@ -145,15 +162,10 @@ class Demand:
 
     def match(self, template: Template, indices: tuple[int, ...]) -> dict[str, int] | None:
         """The values of an equation's index names for which its left side is a value, if any."""
-        binding: dict[str, int] = {}
-        for position, index in zip(template.left, indices, strict=True):
-            if isinstance(position.base, str):
-                if binding.setdefault(position.base, index - position.offset) != index - position.offset:
-                    return None
+        binding = bind(template.left, indices)
+        if binding is None:
+            return None
         try:
-            for position, index in zip(template.left, indices, strict=True):
-                if not isinstance(position.base, str) and position.value(binding) != index:
-                    return None
             level = indices[template.level]
             for position in template.left:
                 if not self.inside(position, template.ranges, binding, level):
@@ -163,12 +175,23 @@ class Demand:
         return binding
 
     def inside(self, position: Position, ranges: Mapping[str, IndexRange], binding: Binding, level: int) -> bool:
-        """Whether an index name is in its range; without a `for`, also the index on the left side."""
+        """Whether an index name is in its range; without a `for`, also the index on the left side.
+
+        Where a `for` leaves an end open, the declared range ends it.
+        """
         if not isinstance(position.base, str) or position.base not in ranges:
             return True
         range, value = ranges[position.base], binding[position.base]
-        if range.is_explicit:
-            return range.contains(value, binding)
+        if not range.is_explicit:
+            return self.covers(range, position, value, level)
+        declared = self.program.ranges.get(position.base)
+        if range.contains(value, binding) and declared is not None and not declared.is_explicit:
+            ends = (declared.lower if range.lower is None else None, declared.upper if range.upper is None else None)
+            return self.covers(replace(declared, lower=ends[0], upper=ends[1]), position, value, level)
+        return range.contains(value, binding)
+
+    def covers(self, range: IndexRange, position: Position, value: int, level: int) -> bool:
+        """Whether a declared range has an index at this level, and what stands on the left side for it."""
         outer = {range.level: level} if range.level else {}
         return range.contains(value, outer) and (not position.offset or range.contains(value + position.offset, outer))
 
@@ -223,7 +246,7 @@ class Demand:
                 values.append(need)
                 continue
             term = self.define(read, key)
-            self.asked += len(term.template.steps) if term else 0
+            self.asked += self.weight(term.template) if term else 0
             asked = None if term is None or self.asked > MOST_OPERATIONS else self.asks(term)
             if asked is None:
                 return None
@@ -267,21 +290,23 @@ class Demand:
             if not found:
                 return None
             operands += found
-        operator, key, tag, binding = step.operator, None, None, instance.binding
+        operator, key, tag, statistics, binding = step.operator, None, None, None, instance.binding
         try:
             if step.factor is not None:
-                operator = Scale(step.factor.value(binding))
+                operator = Scale(as_factor(step.factor.value(binding)))
             if step.use is not None:
                 tag = tuple([position.value(binding) for position in step.use.tag])
                 if step.use.positions is step.use.tag:
                     key = (step.use.name, tag)
                 else:
                     key = (step.use.name, tuple([position.value(binding) for position in step.use.positions]))
+            if step.statistics is not None:
+                statistics = (step.statistics.name, tuple([p.value(binding) for p in step.statistics.positions]))
         except OutOfRange as error:
             return self.errors.out_of_range(error, step.span, instance.value)
         except NoNumber as error:
             return self.errors.no_number(error, step.terms[0] if step.terms else step.span, instance.value)
-        return Operation(operator, tuple(operands), key, tag, number, at, step.span)
+        return Operation(operator, tuple(operands), key, tag, number, at, step.span, statistics)
 
     def resolve(self, operand: Operand, instance: Instance, start: int) -> list[int] | None:
         """The operations that an operand stands for."""
@@ -295,3 +320,13 @@ class Demand:
             return None
         found = [self.expansion.values.get(key) for key in keys]
         return [at for at in found if at is not None] if None not in found else None
+
+
+def as_factor(value: Number) -> Number:
+    """A number that tensors can be multiplied with. Raises NoNumber.
+
+    torch takes whole numbers of 64 bits, and float32 has a largest number.
+    """
+    if abs(value) > LARGEST_FLOAT:
+        raise NoNumber("it is larger than any that float32 has")
+    return float(value) if abs(value) >= 2**63 else value

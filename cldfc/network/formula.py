@@ -28,6 +28,13 @@ class Formula:
     leaf: Exact | Position | None
     sign: Sign = "+"
     operands: tuple[Formula, ...] = ()
+    parts: int = 1
+    """Of how many it is made: what its value takes to compute."""
+
+    @staticmethod
+    def of(sign: Sign, operands: tuple[Formula, ...]) -> Formula:
+        """Formulas with a sign between them."""
+        return Formula(None, sign, operands, 1 + sum(operand.parts for operand in operands))
 
     def value(self, binding: Binding) -> Number:
         """The number at a choice of indices. Raises NoNumber, OutOfRange."""
@@ -61,7 +68,8 @@ class Formula:
         """The same with positions put in for index names."""
         if isinstance(self.leaf, Position):
             return Formula(self.leaf.substitute(scope))
-        return Formula(self.leaf, self.sign, tuple(operand.substitute(scope) for operand in self.operands))
+        operands = tuple(operand.substitute(scope) for operand in self.operands)
+        return Formula(self.leaf, self.sign, operands, self.parts)
 
     def is_fixed(self) -> bool:
         """Whether it is the same number everywhere."""

@@ -28,6 +28,13 @@ class Node(BaseModel):
     """The equation at one choice of its indices; -1 for the input."""
     step: int
     """The place in that equation."""
+    statistics: tuple[str, tuple[int, ...]] | None = None
+    """The running statistics of this use of a shared normalisation."""
+
+    @property
+    def stored(self) -> list[Key]:
+        """What it stores: its parameter, and its statistics."""
+        return [key for key in (self.parameter, self.statistics) if key is not None]
 
 
 @dataclass(frozen=True)
@@ -96,6 +103,7 @@ def build_graph(inferred: Inferred) -> Graph:
             parameter=operation.parameter,
             instance=operation.instance,
             step=operation.step,
+            statistics=operation.statistics,
         )
         net.add_node(at, node=node)
         net.add_edges_from((operand, at, {"operand": place}) for place, operand in enumerate(operation.operands))
@@ -109,7 +117,7 @@ def validate_graph(graph: Graph) -> None:
     for source, target in graph.net.edges():
         if source >= target:
             raise ValueError(f"operation {target} uses operation {source}, which comes later")
-    used = {node.parameter for node in graph.nodes() if node.parameter is not None}
+    used = {key for node in graph.nodes() for key in node.stored}
     wrong = used - graph.parameters.keys() if graph.written else used ^ graph.parameters.keys()
     if wrong:
         raise ValueError(f"parameters used and stored differ: {', '.join(sorted(map(format_key, wrong)))}")

@@ -5,7 +5,13 @@ from __future__ import annotations
 from cldfc.diagnostics import Problems, Span
 
 LARGEST_SIZE = 2**20
-"""Of an input, of channels and of classes."""
+"""Of an input, of channels and of classes; of the height and the width of each map."""
+
+LARGEST_VALUE = 2**40
+"""Numbers of one value, for one image, and of one parameter."""
+
+LARGEST_FLOAT = (2 - 2**-23) * 2.0**127
+"""The largest number of float32."""
 
 LONGEST_RANGE = 100_000
 """Values of an index."""
@@ -18,6 +24,15 @@ MOST_STEPS = 20_000
 
 MOST_IN_A_CHAIN = 500
 """Operations of one equation that need one another."""
+
+MOST_IN_A_FORMULA = 1_000
+"""Numbers and signs of one formula, once the formulas that it names are put in."""
+
+MOST_WORK = 1_000_000
+"""Numbers and signs that are computed before the network is expanded."""
+
+PARTS_FOR_FREE = 8
+"""Numbers and signs of a factor that take no longer than its operation; more count as further operations."""
 
 MOST_OPERATIONS = 200_000
 """Operations of a network, and of all its equations."""

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 
 from cldfc.diagnostics import Label, Problems, Span
 from cldfc.network.formula import Formula, NoNumber, Number, Sign
+from cldfc.network.limits import MOST_IN_A_FORMULA, MOST_WORK
 from cldfc.network.names import Names
 from cldfc.network.positions import Constant, Lookup, OutOfRange, Position
 from cldfc.syntax import tree
@@ -24,6 +25,8 @@ class Numbers(ABC):
     names: Names
     problems: Problems
     formulas: dict[str, Formula | None] = field(default_factory=dict[str, "Formula | None"])
+    work: int = 0
+    """Numbers and signs that have been computed."""
 
     @abstractmethod
     def constant(self, name: str) -> Constant | None:
@@ -36,6 +39,13 @@ class Numbers(ABC):
 
     def value(self, formula: Formula, binding: dict[str, int], span: Span) -> Number | None:
         """The value of a formula at a choice of indices, or a report."""
+        self.work += formula.parts
+        if self.work > MOST_WORK:
+            self.work = 0
+            help = "write shorter formulas, or for fewer values of an index"
+            return self.problems.report(
+                "E0210", "the formulas take too long to compute", span, "too many by here", help
+            )
         try:
             return formula.value(binding)
         except NoNumber as error:
@@ -65,28 +75,38 @@ class Numbers(ABC):
                 return self.named_number(expression, bound, context)
             case tree.Sum(terms, signs):
                 operands = self.all_formulas(terms, bound, context)
-                return (
-                    None
-                    if operands is None
-                    else Formula(
-                        None,
-                        "+",
-                        tuple(term if sign > 0 else negative(term) for sign, term in zip(signs, operands, strict=True)),
-                    )
-                )
+                if operands is None:
+                    return None
+                signed = zip(signs, operands, strict=True)
+                summed = Formula.of("+", tuple(term if sign > 0 else negative(term) for sign, term in signed))
+                return self.within_limits(summed, expression.span)
             case tree.Star(left, 1, right, _, False) if right is not None:
-                return self.combined("*", (left, right), bound, context)
+                return self.combined("*", (left, right), bound, context, expression.span)
             case tree.Quotient(numerator, denominator):
-                return self.combined("/", (numerator, denominator), bound, context)
+                return self.combined("/", (numerator, denominator), bound, context, expression.span)
             case tree.Power(base, exponent):
-                return self.combined("^", (base, exponent), bound, context)
+                return self.combined("^", (base, exponent), bound, context, expression.span)
             case _:
                 return self.names.report_kind(expression, "a number")
 
-    def combined(self, sign: Sign, parts: tuple[tree.Expression, ...], bound: Set[str], context: Tag) -> Formula | None:
+    def combined(
+        self, sign: Sign, parts: tuple[tree.Expression, ...], bound: Set[str], context: Tag, span: Span
+    ) -> Formula | None:
         """Numbers with a sign between them."""
         operands = self.all_formulas(parts, bound, context)
-        return None if operands is None else Formula(None, sign, operands)
+        return None if operands is None else self.within_limits(Formula.of(sign, operands), span)
+
+    def within_limits(self, formula: Formula, span: Span) -> Formula | None:
+        """The formula, unless it has become too large to be computed at each use; that is reported."""
+        if formula.parts <= MOST_IN_A_FORMULA:
+            return formula
+        return self.problems.report(
+            "E0210",
+            f"this formula expands to more than {MOST_IN_A_FORMULA:,} numbers and signs",
+            span,
+            "too many here",
+            "write its values, as in `let c@ℓ = 64, 128`, or a shorter formula",
+        )
 
     def all_formulas(
         self, parts: tuple[tree.Expression, ...], bound: Set[str], context: Tag
@@ -110,7 +130,8 @@ class Numbers(ABC):
         if len(symbol.tag) > 1:
             return self.names.report_arity(symbol)
         if constant.index is None:
-            return self.report_power(symbol) if is_power(symbol) else Formula(constant.values[0])
+            is_plain = not isinstance(declared := self.names.declared[name], tree.Let) or not declared.symbol.tag
+            return self.report_power(symbol) if is_plain and is_power(symbol) else Formula(constant.values[0])
         own = symbol.tag[0] if symbol.tag else level_index(context, constant.index, self.is_per_level)
         if own is not None and symbol.tag and isinstance(self.names.declared.get(own.name or ""), tree.Range):
             if own.name not in bound and (bound or context):
@@ -268,7 +289,7 @@ def is_power(symbol: tree.Symbol) -> bool:
 
 def negative(formula: Formula) -> Formula:
     """A formula with its sign turned."""
-    return Formula(None, "*", (Formula(-1), formula))
+    return Formula.of("*", (Formula(-1), formula))
 
 
 def describe_binding(binding: dict[str, int]) -> str:

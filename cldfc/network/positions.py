@@ -102,6 +102,22 @@ class OutOfRange(Exception):
 Positions = tuple[Position, ...]
 
 
+def bind(positions: Positions, indices: tuple[int, ...]) -> dict[str, int] | None:
+    """The values of the index names for which positions stand for these indices, if there are any."""
+    binding: dict[str, int] = {}
+    for position, index in zip(positions, indices, strict=True):
+        if isinstance(position.base, str):
+            if binding.setdefault(position.base, index - position.offset) != index - position.offset:
+                return None
+    try:
+        for position, index in zip(positions, indices, strict=True):
+            if not isinstance(position.base, str) and position.value(binding) != index:
+                return None
+    except OutOfRange:
+        return None
+    return binding
+
+
 Key = tuple[str, tuple[int, ...]]
 """A value or a parameter: its name and the values of its tag."""
 

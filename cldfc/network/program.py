@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from cldfc.diagnostics import Span
 from cldfc.network.formula import Formula
+from cldfc.network.limits import LARGEST_FLOAT
 from cldfc.network.positions import Binding, Constant, IndexRange, Key, Position, Positions
 from cldfc.ops import Operator
 from cldfc.syntax import tree
@@ -68,7 +69,7 @@ class Step:
     """One operation of an equation; an integer operand is an earlier step's result.
 
     `terms` are the places of a sum's operands, `factor` is the number that a scaling multiplies with; its
-    place is the only one of `terms` then.
+    place is the only one of `terms` then. `statistics` are the running ones of this use of a shared normalisation.
     """
 
     operator: Operator
@@ -77,6 +78,11 @@ class Step:
     span: Span
     terms: tuple[Span, ...] = ()
     factor: Formula | None = None
+    statistics: Use | None = None
+
+    def uses(self) -> list[Use]:
+        """What it stores: its parameter, and its statistics."""
+        return [use for use in (self.use, self.statistics) if use is not None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,10 +128,14 @@ class Attribute:
         leaf = self.formula.leaf
         return leaf if isinstance(leaf, int | float) else None
 
+    @property
+    def is_real(self) -> bool:
+        """Whether it need not be a whole number."""
+        return self.most == LARGEST_FLOAT
+
     def fits(self, value: int | float) -> bool:
         """Whether a number can play the role."""
-        is_whole = isinstance(value, int) or self.most == float("inf")
-        return is_whole and self.least <= value <= self.most
+        return (isinstance(value, int) or self.is_real) and self.least <= value <= self.most
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,3 +182,5 @@ class Program:
     parameters: Mapping[str, Declaration]
     ties: Mapping[str, TieRule]
     templates: tuple[Template, ...]
+    constraints: tuple[tuple[tree.Constrain, Positions], ...] = ()
+    """Each with the positions of its tag: it speaks of the values that these stand for, or of all without a tag."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Set
+from collections.abc import Iterator, Set
 from typing import TYPE_CHECKING
 
 from cldfc.network.limits import LONGEST_RANGE
@@ -25,15 +25,31 @@ def declared_range(constants: Constants, range: tree.Range) -> IndexRange | None
             constants, range, "has bounds that differ by two different indices", "let both differ by one index"
         )
         return None
-    if not levels and upper.offset < lower.offset:
-        message = f"is empty: it goes from {lower} to {upper}"
+    found = IndexRange(range.kind, range.name, lower, upper, next(iter(levels), None), range.span)
+    backwards = next((ends for ends in ends_of(found) if is_backwards(range, *ends)), None)
+    if backwards is not None:
+        message = f"is empty: it goes from {backwards[0]} to {backwards[1]}"
         refuse_range(constants, range, message, "write the smaller bound first")
         return None
     if not levels and upper.offset - lower.offset >= LONGEST_RANGE:
         message = f"is longer than {LONGEST_RANGE:,}: it goes from {lower} to {upper}"
         refuse_range(constants, range, message, f"write a range of at most {LONGEST_RANGE:,} values")
         return None
-    return IndexRange(range.kind, range.name, lower, upper, next(iter(levels), None), range.span)
+    return found
+
+
+def ends_of(range: IndexRange) -> Iterator[tuple[int, int]]:
+    """From where to where a range goes, at each level that it depends on."""
+    assert range.lower is not None and range.upper is not None
+    tables = [end.base.constant for end in (range.lower, range.upper) if isinstance(end.base, Lookup)]
+    for at, _ in enumerate(tables[0].values, tables[0].lower) if tables else [(0, 0)]:
+        binding = {range.level or "": at}
+        yield range.lower.value(binding), range.upper.value(binding)
+
+
+def is_backwards(range: tree.Range, lower: int, upper: int) -> bool:
+    """Whether a range ends before it starts. Steps 1..0 are none at all, as with `let ν = 0`; levels there are some."""
+    return upper < lower - (range.kind == "steps" and not isinstance(range.upper, tree.Number))
 
 
 def refuse_range(constants: Constants, range: tree.Range, message: str, help: str) -> None:

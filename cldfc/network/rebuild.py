@@ -52,8 +52,14 @@ def rebuild_graph(graph: Graph, revised: Sequence[Revised]) -> Graph:
 def renew(node: Node, step: Step, instance: int, at: int) -> Node:
     """An old operation at its new place; a number that it multiplies with differs from instance to instance."""
     operator = node.operator if step.factor is not None else step.operator
-    parameter = None if step.use is None else node.parameter
-    return Node(operator=operator, shape=node.shape, parameter=parameter, instance=instance, step=at)
+    return Node(
+        operator=operator,
+        shape=node.shape,
+        parameter=None if step.use is None else node.parameter,
+        instance=instance,
+        step=at,
+        statistics=None if step.statistics is None else node.statistics,
+    )
 
 
 def sources_of(operand: Operand, binding: Mapping[str, int], start: int, values: Mapping[Key, int]) -> list[int]:

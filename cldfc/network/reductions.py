@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from cldfc.network.limits import MOST_STEPS
-from cldfc.network.positions import Position
+from cldfc.network.positions import IndexRange, Position
 from cldfc.network.program import Read, Reads, Template
 from cldfc.network.ranges import bound_of
 from cldfc.network.words import Scope
@@ -26,7 +26,9 @@ def reduce_values(work: Elaboration, reduction: tree.Reduction, scope: Scope) ->
     if isinstance(body, tree.Symbol) and work.words.names.is_value(body):
         read = work.read(body, inside)
     else:
-        read = terms(work, reduction, name, inside)
+        lower, upper = bounds or (None, None)
+        known = IndexRange("steps", name, lower, upper, None, reduction.name_span, is_explicit=True)
+        read = terms(work, reduction, known, inside)
     if bounds is None or not isinstance(read, Read):
         return None
     operand = Reads(read.family, read.positions, read.span, name, *bounds)
@@ -34,16 +36,18 @@ def reduce_values(work: Elaboration, reduction: tree.Reduction, scope: Scope) ->
     return work.step(operator, (operand,), None, reduction.span)
 
 
-def terms(work: Elaboration, reduction: tree.Reduction, name: str, scope: Scope) -> Read | None:
-    """The terms of a reduction as a family: one value for each of them."""
-    left = tuple(Position(index, 0) for index in (*work.indices, name))
-    family = work.words.families.choose("terms", reduction.span, work.words.numbers)
-    inner = work.inner(family, left, (*work.indices, name))
+def terms(work: Elaboration, reduction: tree.Reduction, known: IndexRange, scope: Scope) -> Read | None:
+    """The terms of a reduction as a family of the equation: one value for each of them."""
+    owner = (work.statement.left.name, len(work.statement.left.tag)) if work.statement else ("", 0)
+    family = work.words.families.claim("terms", "", owner, work.reductions)
+    inner = work.inner(family, known)
     result = inner.value(reduction.body, scope)
     if result is None or work.statement is None:
         return None
-    steps = tuple(inner.steps)
-    work.words.inner.append(Template(work.statement, family, left, 0, {}, steps, result, is_inner=True))
+    steps, left = tuple(inner.steps), inner.left
+    work.words.inner.append(
+        Template(work.statement, family, left, work.level, inner.ranges, steps, result, is_inner=True)
+    )
     return Read(family, left, reduction.body.span)
 
 

@@ -61,14 +61,19 @@ def rename_uses(templates: Sequence[Template], words: Words) -> list[Template]:
 
 
 def renamed_step(step: Step, renamings: Mapping[tuple[str, int], Sequence[Renaming]], problems: Problems) -> Step:
-    """A step whose parameter has its new name, if it is given one."""
-    use = step.use
-    mine: Sequence[Renaming] = () if use is None else renamings.get((use.name, len(use.positions)), ())
-    if use is None or not mine:
-        return step
+    """A step whose parameter, and whose statistics, have their new names, if they are given any."""
+    use, statistics = (use and renamed_use(use, renamings, problems) for use in (step.use, step.statistics))
+    return replace(step, use=use, statistics=statistics)
+
+
+def renamed_use(use: Use, renamings: Mapping[tuple[str, int], Sequence[Renaming]], problems: Problems) -> Use:
+    """A use under its new name, if it is given one."""
+    mine = renamings.get((use.name, len(use.positions)), ())
+    if not mine:
+        return use
     found = [new for new in (renaming.apply(use) for renaming in mine) if new is not None]
     if found:
-        return replace(step, use=found[0])
+        return found[0]
     for renaming in mine:
         if may_meet(renaming.old, use.positions):
             where = ",".join(map(str, use.positions))
@@ -80,7 +85,7 @@ def renamed_step(step: Step, renamings: Mapping[tuple[str, int], Sequence[Renami
                 f"rename them together: `rename {use.name}@{where} → …`",
                 Label(use.span, "they stand here"),
             )
-    return step
+    return use
 
 
 def may_meet(one: Positions, other: Positions) -> bool:

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import builtins
-import keyword
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 
 from cldfc.diagnostics import Label, Problems, Source, Span, UsageError
 from cldfc.network.collect import collect_names, report_missing
@@ -16,18 +14,16 @@ from cldfc.network.limits import LARGEST_SIZE, MOST_OPERATIONS, report_size
 from cldfc.network.names import Names
 from cldfc.network.order import check_order
 from cldfc.network.positions import IndexRange, Lookup, Position, Positions
-from cldfc.network.program import Program, Read, Reads, Template
+from cldfc.network.program import Operand, Program, Read, Reads, Step, Template
 from cldfc.network.renames import rename_uses
 from cldfc.network.tags import Tags
 from cldfc.network.words import OwnedNames, Scope, Words
 from cldfc.ops import BUILTINS
 from cldfc.syntax import tree
 from cldfc.syntax.format import format_symbol
+from cldfc.syntax.reserved import is_reserved
 from cldfc.syntax.spelling import ascii_name
 from cldfc.syntax.walk import mentions
-
-IN_MODULE = frozenset({"torch", "nn", "F", "conv", "prolong", "self"})
-"""What a generated module calls its own."""
 
 
 @dataclass(frozen=True)
@@ -67,10 +63,11 @@ def resolve_spec(spec: tree.Spec, task: Task, problems: Problems) -> Program:
             constants.constant(name) if isinstance(declaration, tree.Let) else constants.formula_of(name)
     parameters = resolve_parameters(tags)
     ties = resolve_ties(names.ties, parameters, tags)
-    owned = OwnedNames(dict.fromkeys([*names.declared, *tagged_operators(spec)], ""))
-    families = OwnedNames(dict.fromkeys([*names.declared, *names.by_name], ""))
+    owned = OwnedNames(frozenset({*names.declared, *tagged_operators(spec)}))
+    families = OwnedNames(frozenset({*names.declared, *names.by_name}))
     words = Words(names, tags, owned, parameters, ties, problems, families)
-    templates = rename_uses([*resolve_equations(spec, words), *words.inner], words)
+    settled = settle_names([*resolve_equations(spec, words), *words.inner], words)
+    templates = rename_uses(list(settled), words)
     check_operators(words)
     sizes = names.input.shape if names.input else ()
     shape = [constants.whole(size, "a size of the input", 1, LARGEST_SIZE) for size in sizes]
@@ -94,6 +91,7 @@ def resolve_spec(spec: tree.Spec, task: Task, problems: Problems) -> Program:
         parameters=parameters,
         ties=ties,
         templates=tuple(templates),
+        constraints=tuple((c, at) for c in names.constraints if (at := constrained(c, tags)) is not None),
     )
 
 
@@ -136,15 +134,77 @@ def resolve_equation(equation: tree.Equation, words: Words) -> Template | None:
         return None
     clauses = [resolve_clause(clause, frozenset(bound), equation.left.tag, tags) for clause in equation.clauses]
     level = level_position(equation, left, tags)
-    if None in clauses or level is None:
+    if None in clauses or level is None or any(report_nothing_left(clause, tags) for clause in clauses if clause):
         return None
     ranges = {clause.name: clause for clause in clauses if clause is not None}
     ranges = {name: ranges.get(name) or tags.constants.ranges[name] for name in bound}
-    work = Elaboration(words, equation, (equation.left.name, len(left)), left, bound)
+    known = {name: range for name, range in ranges.items() if range is not None}
+    work = Elaboration(words, equation, (equation.left.name, len(left)), left, bound, known, level)
     scope = Scope({name: Position(name, 0) for name in bound}, equation.left.tag)
     result = work.value(equation.right, scope)
-    known = {name: range for name, range in ranges.items() if range is not None}
     return Template(equation, equation.left.name, left, level, known, tuple(work.steps), result)
+
+
+def settle_names(templates: Sequence[Template], words: Words) -> Iterator[Template]:
+    """The equations with their final names for what the spec has no name for."""
+    families = words.families.settle({})
+    parameters = words.owned.settle(families)
+
+    def settled(operand: Operand) -> Operand:
+        return (
+            operand
+            if isinstance(operand, int)
+            else replace(operand, family=families.get(operand.family, operand.family))
+        )
+
+    for template in templates:
+        uses = [use.name for step in template.steps for use in step.uses()]
+        named = [template.family, *uses, *(read.family for read in template.reads())]
+        if parameters.keys().isdisjoint(named) and families.keys().isdisjoint(named):
+            yield template
+            continue
+        steps: list[Step] = []
+        for step in template.steps:
+            use, statistics = (
+                use and replace(use, name=parameters.get(use.name, use.name)) for use in (step.use, step.statistics)
+            )
+            steps.append(replace(step, operands=tuple(map(settled, step.operands)), use=use, statistics=statistics))
+        result = None if template.result is None else settled(template.result)
+        assert not isinstance(result, Reads)
+        family = families.get(template.family, template.family)
+        yield replace(template, family=family, steps=tuple(steps), result=result)
+
+
+def report_nothing_left(clause: IndexRange, tags: Tags) -> bool:
+    """`for i <= 0` of i = 1..ν: where an end is open, the declared range ends it; and a report."""
+    declared = tags.constants.ranges.get(clause.name)
+    lower = clause.lower or (declared and declared.lower)
+    upper = clause.upper or (declared and declared.upper)
+    if declared is None or lower is None or upper is None or (clause.lower and clause.upper):
+        return False
+    if lower.base is not None or upper.base is not None or lower.offset <= upper.offset:
+        return False
+    ends = f"{clause.name} = {declared.lower}..{declared.upper}"
+    other = upper.offset if clause.lower is None else lower.offset
+    tags.problems.report(
+        "E0505",
+        f"`{clause.span.text}` leaves nothing of {ends}",
+        clause.span,
+        "no value of the index",
+        f"write other values outright, as in `for {clause.name} = {other}`",
+        Label(declared.span, "declared here"),
+    )
+    return True
+
+
+def constrained(constraint: tree.Constrain, tags: Tags) -> Positions | None:
+    """The positions of a constraint's tag over index names, which stand for all their values; or a report."""
+    indices = [
+        index for index in constraint.symbol.tag if index.name and not tags.constants.names.is_constant(index.name)
+    ]
+    if None in [tags.constants.range(index.name or "", index.span) for index in indices]:
+        return None
+    return tags.positions(constraint.symbol, frozenset(index.name or "" for index in indices))
 
 
 def check_names(equation: tree.Equation, words: Words) -> None:
@@ -212,11 +272,6 @@ def level_position(equation: tree.Equation, left: Positions, tags: Tags) -> int 
 # Names that Python has
 
 
-def is_python(name: str) -> bool:
-    """Whether Python, or what a generated module imports, has a name for itself."""
-    return keyword.iskeyword(name) or hasattr(builtins, name) or name in IN_MODULE
-
-
 def check_indices(names: Names) -> None:
     """The generated loops have the names of the indices, each its own."""
     taken: dict[str, tree.Range] = {}
@@ -225,7 +280,7 @@ def check_indices(names: Names) -> None:
             continue
         name = "level" if range.name == "ℓ" else ascii_name(range.name)
         earlier = taken.setdefault(name, range)
-        if is_python(name) or earlier is not range:
+        if is_reserved(name) or earlier is not range:
             names.problems.report(
                 "E0204",
                 f"no index can be called `{range.name}`: its loop in Python would be over `{name}`, which is taken",
@@ -242,7 +297,7 @@ def check_model(names: Names) -> None:
     if model is None:
         return
     name = ascii_name(model.name)
-    if is_python(name):
+    if is_reserved(name):
         names.problems.report(
             "E0204",
             f"no network can be called `{model.name}`: its class in Python would be `{name}`, which is taken",

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 from cldfc.diagnostics import Label, Problems, Span
 from cldfc.network.expand import Expansion, Operation
+from cldfc.network.limits import LARGEST_SIZE, LARGEST_VALUE
 from cldfc.network.positions import Key, OutOfRange, format_key
 from cldfc.network.program import Attribute, Step
 from cldfc.ops import Concat, Dim, Form, Sized, Unfit
@@ -68,6 +69,18 @@ class ShapeErrors:
             help = "pool fewer times, or with a smaller window"
         self.problems.report("E0407", f"{text}, in `{value}`", span, "not possible here", help)
 
+    def too_large(self, operation: Operation, what: str) -> None:
+        """A value or a parameter that is larger than any that could be computed."""
+        is_input = operation.instance < 0
+        value = self.expansion.program.input.name if is_input else format_key(self.value(operation))
+        self.problems.report(
+            "E0410",
+            f"{what} is too large, in `{value}`",
+            operation.span if is_input else self.use_span(operation),
+            "too large",
+            f"stay within {LARGEST_SIZE:,} channels, rows and columns, and within {LARGEST_VALUE:,} numbers",
+        )
+
     def two_ways(self, operation: Operation, first: Operation) -> None:
         """One kernel as a convolution and as a prolongation: its numbers would mean two things."""
         name = format_key(operation.parameter or ("", ()))
@@ -78,6 +91,20 @@ class ShapeErrors:
             f"in `{format_key(self.value(operation))}`",
             "declare a second kernel for one of the two uses",
             Label(self.use_span(first), f"the other way in `{format_key(self.value(first))}`"),
+        )
+
+    def two_settings(
+        self, operation: Operation, first: Operation, name: str, before: float | None, here: float | None
+    ) -> None:
+        """A parameter that a tag shares, with other settings at another use."""
+        key = format_key(operation.parameter or ("", ()))
+        self.problems.report(
+            "E0409",
+            f"`{key}` is one parameter with two settings: {name} {before} and {name} {here}",
+            self.use_span(operation),
+            f"{name} {here} in `{format_key(self.value(operation))}`",
+            "write the same in both brackets, or give the two uses tags of their own",
+            Label(self.use_span(first), f"{name} {before} in `{format_key(self.value(first))}`"),
         )
 
     def unlike(

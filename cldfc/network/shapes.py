@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from math import prod
 
 from cldfc.diagnostics import Label, Problems
 from cldfc.network.expand import Expansion, Operation
 from cldfc.network.formula import NoNumber
+from cldfc.network.limits import LARGEST_SIZE, LARGEST_VALUE
 from cldfc.network.numbers import report_unfit
 from cldfc.network.positions import Key, OutOfRange, format_key
 from cldfc.network.program import Attribute, Declaration
@@ -23,6 +25,8 @@ from cldfc.ops import (
     Sized,
     Sizes,
     Solver,
+    Statistics,
+    TooLarge,
     Unfit,
 )
 
@@ -53,6 +57,11 @@ class Inferred:
     parameters: dict[Key, Stored]
 
 
+def in_words(shape: Shape) -> str:
+    """`64 × 32 × 32`."""
+    return " × ".join(f"{size:,}" for size in shape)
+
+
 def infer_shapes(expansion: Expansion, problems: Problems) -> Inferred:
     """Infer every shape. Raises CldfError: shapes that do not fit, or that nothing determines."""
     return Inference(expansion, problems).run()
@@ -67,6 +76,8 @@ class Inference:
         self.solver = Solver()
         self.forms = [Form() for _ in expansion.operations]
         self.parameters: dict[Key, Sized] = {}
+        self.statistics: set[Key] = set()
+        self.unlike: set[Key | None] = set()
         self.errors = ShapeErrors(expansion, problems)
         self.first = self.errors.first
         self.forms[0].dims = tuple(Dim(size) for size in expansion.program.shape)
@@ -82,8 +93,24 @@ class Inference:
             self.errors.unknown(self.expansion.operations[shapes.index(None)])
         self.problems.stop_if_any()
         known = [shape for shape in shapes if shape is not None]
-        stored = {key: Stored(self.first[key].operator, sized.known()) for key, sized in self.parameters.items()}
+        stored = {key: Stored(self.stored_for(key), sized.known()) for key, sized in self.parameters.items()}
+        self.check_sizes(known, stored)
+        self.problems.stop_if_any()
         return Inferred(self.expansion, known, stored)
+
+    def check_sizes(self, shapes: Sequence[Shape], stored: Mapping[Key, Stored]) -> None:
+        """What is inferred has the limits of what is declared; others follow from the first value that has not."""
+        for operation, shape in zip(self.expansion.operations, shapes, strict=True):
+            if (len(shape) == 3 and max(shape) > LARGEST_SIZE) or prod(shape) > LARGEST_VALUE:
+                self.errors.too_large(operation, f"a {'map' if len(shape) == 3 else 'vector'} of {in_words(shape)}")
+                break
+        for key, parameter in stored.items():
+            if parameter.count() > LARGEST_VALUE:
+                self.errors.too_large(self.first[key], f"`{format_key(key)}` of {parameter.count():,} numbers")
+
+    def stored_for(self, key: Key) -> Operator:
+        """The operator that something is stored for."""
+        return Statistics() if key in self.statistics else self.first[key].operator
 
     def hear(self, at: int, operation: Operation) -> None:
         """What one operation says about shapes; a contradiction is reported at its place."""
@@ -91,15 +118,31 @@ class Inference:
         operands = [forms[operand] for operand in operation.operands]
         parameter = None if operation.parameter is None else self.parameter(operation, operation.parameter)
         try:
-            operation.operator.shape(self.solver, operands, forms[at], parameter)
+            self.operator(operation).shape(self.solver, operands, forms[at], parameter)
+            if operation.statistics is not None:
+                self.keep_statistics(operation.statistics, operands, forms[at])
             if self.solver.ready:
                 self.solver.settle()
         except Unfit as error:
             self.solver.ready.clear()
             self.errors.unfit(operation, error)
+        except TooLarge as error:
+            self.solver.ready.clear()
+            self.errors.too_large(operation, f"a size of {error.size:,}")
         except Mismatch:
             self.solver.ready.clear()
             self.errors.mismatch(at, operands, parameter)
+
+    def operator(self, operation: Operation) -> Operator:
+        """Its operator, or, where that has other settings than the first of its parameter, the first one."""
+        key = operation.parameter
+        return self.first[key].operator if key is not None and key in self.unlike else operation.operator
+
+    def keep_statistics(self, key: Key, operands: list[Form], result: Form) -> None:
+        """The running statistics of one use of a shared normalisation, which has them for itself."""
+        sized = self.parameters[key] = Sized()
+        self.statistics.add(key)
+        Statistics().shape(self.solver, operands, result, sized)
 
     def parameter(self, operation: Operation, key: Key) -> Sized:
         """The parameter of an operation, with what its declaration says about its sizes."""
@@ -107,6 +150,8 @@ class Inference:
         if sized is None:
             self.first[key] = operation
             sized = self.parameters[key] = self.declared(operation)
+        elif operation.operator.owns is not None:
+            self.check_settings(operation, self.first[key])
         elif operation.tag != self.first[key].tag or type(operation.operator) is not type(self.first[key].operator):
             self.check_again(operation, key, sized)
         return sized
@@ -146,7 +191,8 @@ class Inference:
         if attribute.fits(value):
             return value
         used = Label(self.errors.use_span(operation), f"used here, in `{format_key(self.errors.value(operation))}`")
-        report_unfit(self.problems, value, attribute.span, attribute.role, attribute.least, attribute.most, used)
+        limits, kind = (attribute.least, attribute.most), "number" if attribute.is_real else "whole number"
+        report_unfit(self.problems, value, attribute.span, attribute.role, *limits, used, kind=kind)
         return None
 
     def check_again(self, operation: Operation, key: Key, sized: Sized) -> None:
@@ -161,6 +207,19 @@ class Inference:
         for name, value in again.given.items():
             if sized.given.get(name) != value:
                 self.errors.unlike(operation, first, name, sized.given.get(name), value)
+
+    def check_settings(self, operation: Operation, first: Operation) -> None:
+        """A parameter that a tag shares has the same settings at each of its uses."""
+        for name in operation.operator.settings():
+            before, here = (self.setting(used.operator, name) for used in (first, operation))
+            if before != here:
+                self.unlike.add(operation.parameter)
+                self.errors.two_settings(operation, first, name, before, here)
+
+    def setting(self, operator: Operator, name: str) -> float | None:
+        """A setting of an operator; `linear` without one gives as many numbers as there are classes."""
+        value = getattr(operator, name)
+        return self.expansion.program.classes if value is None and isinstance(operator, Linear) else value
 
     def check_output(self) -> None:
         """The output has as many numbers as there are classes."""

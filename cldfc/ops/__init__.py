@@ -10,10 +10,17 @@ from collections.abc import Iterator
 from cldfc.ops.arithmetic import Add, Input, Multiply, Total, Zero
 from cldfc.ops.base import Operator, Setting
 from cldfc.ops.convolution import Convolution, Kernel
-from cldfc.ops.errors import Indivisible, Mismatch, TooSmall, Unfit
+from cldfc.ops.errors import Indivisible, Mismatch, TooLarge, TooSmall, Unfit
 from cldfc.ops.kept import Kept
 from cldfc.ops.linear import Linear
-from cldfc.ops.normalisation import BatchNorm, GroupNorm, LayerNorm, Normalisation
+from cldfc.ops.normalisation import (
+    BatchNorm,
+    GroupNorm,
+    LayerNorm,
+    Normalisation,
+    SharedBatchNorm,
+    Statistics,
+)
 from cldfc.ops.pointwise import (
     Abs,
     Dropout,
@@ -29,7 +36,7 @@ from cldfc.ops.pointwise import (
     SoftThreshold,
     Tanh,
 )
-from cldfc.ops.pooling import AvgPool, MaxPool
+from cldfc.ops.pooling import AvgPool, MaxPool, Pool
 from cldfc.ops.prolongation import Prolongation
 from cldfc.ops.rearrange import Concat, Flatten, Upsample
 from cldfc.ops.scale import Scale, ScaleBy
@@ -65,12 +72,14 @@ __all__ = [
     "Normalisation",
     "Operator",
     "Pointwise",
+    "Pool",
     "Prolongation",
     "Relu",
     "Scale",
     "ScaleBy",
     "Setting",
     "Shape",
+    "SharedBatchNorm",
     "Sigmoid",
     "Silu",
     "Sized",
@@ -78,7 +87,9 @@ __all__ = [
     "SoftThreshold",
     "Softplus",
     "Solver",
+    "Statistics",
     "Tanh",
+    "TooLarge",
     "TooSmall",
     "Total",
     "Unfit",
@@ -94,4 +105,8 @@ def all_operators(above: type[Operator] = Operator) -> Iterator[type[Operator]]:
         yield from all_operators(operator)
 
 
-BUILTINS = {operator.keyword: operator for operator in all_operators() if operator.keyword is not None}
+BUILTINS: dict[str, type[Operator]] = {
+    operator.keyword: operator
+    for operator in all_operators()
+    if operator.keyword is not None and "keyword" in vars(operator)
+}

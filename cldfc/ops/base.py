@@ -43,6 +43,8 @@ class Operator(ABC):
     linear: ClassVar[bool] = False
     keeps_zero: ClassVar[bool] = False
     """Whether it is not linear, but gives zero for zero all the same."""
+    bounded: ClassVar[bool] = False
+    """Whether its result stays within bounds however large its operand is."""
     repeatable: ClassVar[bool] = True
     """Whether to compute it twice is the same as once: not if it draws, or counts its uses."""
     owns: ClassVar[str | None] = None

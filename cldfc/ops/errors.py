@@ -20,6 +20,14 @@ class Indivisible(Unfit):
         self.groups = groups
 
 
+class TooLarge(Mismatch):
+    """A size that no tensor has."""
+
+    def __init__(self, size: int) -> None:
+        super().__init__(size)
+        self.size = size
+
+
 class TooSmall(Unfit):
     """A map that is smaller than the window on it, padding included."""
 

@@ -15,6 +15,7 @@ from cldfc.ops.solver import Solver
 class Normalisation(Operator):
     """A scale and a shift for each channel, after mean 0 and variance 1 over some of the numbers."""
 
+    bounded: ClassVar[bool] = True
     parameters: ClassVar[str] = "2·C"
 
     def torch(self, operands: list[str], module: str) -> str:
@@ -25,7 +26,10 @@ class Normalisation(Operator):
 
 
 class BatchNorm(Normalisation):
-    """bn(x): batch normalisation by channel, Ioffe and Szegedy 2015, the paper's [18]."""
+    """bn(x): batch normalisation by channel, Ioffe and Szegedy 2015, the paper's [18].
+
+    `bn@ℓ` shares scale and shift by its tag; each use keeps running statistics of its own.
+    """
 
     keyword: ClassVar[str | None] = "bn"
     repeatable: ClassVar[bool] = False
@@ -43,6 +47,35 @@ class BatchNorm(Normalisation):
     def keeps(self, result: Shape, trained: Sequence[bool]) -> Kept:
         """Its operand, and the mean and the inverse deviation of each channel over the batch."""
         return Kept((0,), each_batch=2 * FLOAT * result[0])
+
+
+class SharedBatchNorm(BatchNorm):
+    """bn@ℓ(x): batch normalisation whose scale and shift several uses share; each use has statistics of its own."""
+
+    def module(self, sizes: Mapping[str, str]) -> str:
+        return f"nn.BatchNorm2d({sizes['channels']}, track_running_stats=False)"
+
+    def torch(self, operands: list[str], module: str) -> str:
+        """The operands are x and the module of the statistics."""
+        return f"shared_norm({', '.join([operands[0], module, *operands[1:]])})"
+
+
+class Statistics(Operator):
+    """The running statistics of one use of a shared batch normalisation: its mean and variance, no parameters."""
+
+    repeatable: ClassVar[bool] = False
+    shapes: ClassVar[str] = BatchNorm.shapes
+
+    def shape(self, shapes: Solver, operands: list[Form], result: Form, parameter: Sized | None) -> None:
+        assert parameter is not None
+        shapes.equal(shapes.map(operands[0])[0], parameter.dimension("channels"))
+        shapes.same(result, operands[0])
+
+    def module(self, sizes: Mapping[str, str]) -> str:
+        return f"nn.BatchNorm2d({sizes['channels']}, affine=False)"
+
+    def torch(self, operands: list[str], module: str) -> str:
+        return f"{module}({operands[0]})"
 
 
 @dataclass(frozen=True)

@@ -113,6 +113,7 @@ class Tanh(Pointwise):
     """tanh(x) = (exp(x) - exp(-x)) / (exp(x) + exp(-x))."""
 
     keyword: ClassVar[str | None] = "tanh"
+    bounded: ClassVar[bool] = True
     keeps_zero: ClassVar[bool] = True
 
     def torch(self, operands: list[str], module: str) -> str:
@@ -126,6 +127,7 @@ class Sigmoid(Positive):
     """sigmoid(x) = 1 / (1 + exp(-x))."""
 
     keyword: ClassVar[str | None] = "sigmoid"
+    bounded: ClassVar[bool] = True
 
     def torch(self, operands: list[str], module: str) -> str:
         return f"torch.sigmoid({operands[0]})"

@@ -31,7 +31,8 @@ class Pool(Operator):
         if self.size is None:
             return None
         stride = self.size if self.stride is None else self.stride
-        return self.size, stride, (self.size - 1) // 2 if self.padding is None else self.padding
+        customary = (self.size - 1) // 2 if stride < self.size else 0
+        return self.size, stride, customary if self.padding is None else self.padding
 
     def shape(self, shapes: Solver, operands: list[Form], result: Form, parameter: Sized | None) -> None:
         window, (channels, *before) = self.window(), shapes.map(operands[0])
@@ -52,6 +53,16 @@ class Pool(Operator):
         if size is not None and padding is not None and 2 * padding > size:
             raise Unfit(f"a padding of {padding} is more than half of a window of {size}")
 
+    def left_out(self, rows: int) -> int:
+        """How many of so many rows no window reaches: beyond the last one, or in between."""
+        window = self.window()
+        if window is None:
+            return 0
+        size, stride, padding = window
+        starts = range(-padding, rows + padding - size + 1, stride)
+        reached = starts[-1] + size if stride <= size else sum(min(at + size, rows) - max(at, 0) for at in starts)
+        return max(0, rows - reached)
+
     def torch(self, operands: list[str], module: str) -> str:
         window = self.window()
         if window is None:
@@ -67,7 +78,8 @@ class Pool(Operator):
 class AvgPool(Pool):
     """avgpool(x): the mean over the whole map, then flattened: R_ave of Algorithm 1; or over windows.
 
-    With a size: stride = size and padding = ⌊(size-1)/2⌋ unless given; padding counts as zeros.
+    With a size: stride = size unless given. Padding, unless given: none; ⌊(size-1)/2⌋ where windows overlap,
+    that is, where stride < size. It counts as zeros.
     """
 
     keyword: ClassVar[str | None] = "avgpool"
@@ -82,7 +94,8 @@ class AvgPool(Pool):
 class MaxPool(Pool):
     """maxpool(x): the largest number of the whole map, then flattened; or of each window.
 
-    With a size: stride = size and padding = ⌊(size-1)/2⌋ unless given; padding counts as -∞.
+    With a size: stride = size unless given. Padding, unless given: none; ⌊(size-1)/2⌋ where windows overlap,
+    that is, where stride < size. It counts as -∞.
     """
 
     keyword: ClassVar[str | None] = "maxpool"

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from cldfc.ops.errors import Indivisible, Mismatch, TooSmall
+from cldfc.ops.errors import Indivisible, Mismatch, TooLarge, TooSmall
 from cldfc.ops.relations import Product, Relation, Sum
 from cldfc.ops.shapes import Dim, Form, Rule
+
+LARGEST = 2**40
+"""No size is larger: a chain of concatenations may double it at each step."""
 
 
 class Solver:
@@ -119,6 +122,8 @@ class Solver:
             if root.size != size:
                 raise Mismatch
             return
+        if size > LARGEST:
+            raise TooLarge(size)
         root.size = size
         if root.waiting:
             self.ready += root.waiting

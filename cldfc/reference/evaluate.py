@@ -52,7 +52,7 @@ def evaluate(
     """
     known = sort_statements(spec)
     numbers = Numbers(known)
-    parameters = Parameters(given, reserved_names(spec, known))
+    parameters = Parameters(given, reserved_names(spec, known), [*known.kernels, *known.scalars])
     places = name_places(spec, known, numbers)
     declared = 0 if known.classes is None else int(numbers.number(known.classes, {}, ()))
     session = Session(known, numbers, places, parameters, classes or declared, training, disturb)
@@ -99,5 +99,5 @@ def define(session: Session, key: Key) -> tuple[tree.Equation, dict[str, int]]:
 def compute(session: Session, equation: tree.Equation, binding: dict[str, int], key: Key) -> Value:
     """The value that an equation defines at one choice of its index names."""
     places = iter(session.places[id(equation)])
-    work = Expressions(session, key, key[1], tuple(binding.values()), places)
+    work = Expressions(session, key, key[1], places)
     return work.value(equation.right, Scope(binding, equation.left.tag))

@@ -35,13 +35,12 @@ class Expressions:
     """One equation at one choice of its index names, or one term of a reduction in it.
 
     `indices` is the tag of parameters without one of their own, `places` their names in the order of
-    computation, `turn` the values of all index names so far.
+    computation.
     """
 
     session: Session
     key: Key
     indices: tuple[int, ...]
-    turn: tuple[int, ...]
     places: Iterator[str | Places]
 
     def value(self, expression: tree.Expression, scope: Scope) -> Value:
@@ -68,8 +67,7 @@ class Expressions:
         inner = cast(Places, () if isinstance(reduction.body, tree.Symbol) else next(self.places))
         found: list[Value] = []
         for j in turns:
-            turn = (*self.turn, j)
-            term = replace(self, indices=turn, turn=turn, places=iter(inner))
+            term = replace(self, indices=(*self.indices, j), places=iter(inner))
             found.append(term.value(reduction.body, Scope({**scope.binding, reduction.name: j}, scope.tag)))
         return found
 
@@ -110,8 +108,10 @@ class Expressions:
             return self.apply(let.values[0], x, Scope(binding, let.symbol.tag))
         settings = self.settings(symbol)
         if symbol.name in OWNERS:
-            parameter = (symbol.name, indices) if symbol.tag else (cast(str, next(self.places)), self.indices)
-            return apply_owner(self.session, symbol.name, settings, renamed(self.session, parameter), x, self.key)
+            is_shared = bool(symbol.tag) and symbol.name != "bn"
+            own = None if is_shared else renamed(self.session, (cast(str, next(self.places)), self.indices))
+            parameter = (symbol.name, indices) if symbol.tag or own is None else own
+            return apply_owner(self.session, symbol.name, settings, parameter, own or parameter, x, self.key)
         return self.apply_builtin(symbol.name, settings, x)
 
     def settings(self, symbol: tree.Symbol) -> dict[str, int | float]:

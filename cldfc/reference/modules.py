@@ -150,9 +150,9 @@ def apply_scalar(session: Session, symbol: tree.Symbol, x: Value, binding: Bindi
 
 
 def apply_owner(
-    session: Session, keyword: str, settings: Mapping[str, Exact], parameter: Key, x: Value, value: Key
+    session: Session, keyword: str, settings: Mapping[str, Exact], parameter: Key, own: Key, x: Value, value: Key
 ) -> Value:
-    """`bn`, `gn`, `ln` or `linear`, with the parameter of its place or its tag."""
+    """`bn`, `gn`, `ln` or `linear`, with the parameter of its place or its tag, and statistics of its own."""
     module = session.parameters.module(parameter)
     weight, bias = (session.parameters.tensor(f"{module}.{part}") for part in ("weight", "bias"))
     if keyword == "linear":
@@ -163,12 +163,15 @@ def apply_owner(
 
     def compute(given: Tensor) -> Tensor:
         if keyword == "bn":
-            plain = batch_norm(session, module, given)
+            plain = batch_norm(session, session.parameters.module(own), given)
         else:
             plain = group_norm(given, int(settings.get("groups", 32)) if keyword == "gn" else 1)
         return plain * by_channel(given, weight) + by_channel(given, bias)
 
-    return session.record(module, value, x, map_value(with_channels(x, len(weight)), compute))
+    result = map_value(with_channels(x, len(weight)), compute)
+    if keyword == "bn" and own != parameter:
+        session.record(session.parameters.module(own), value, x, result)
+    return session.record(module, value, x, result)
 
 
 def batch_norm(session: Session, module: str, x: Tensor) -> Tensor:

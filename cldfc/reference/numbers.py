@@ -25,6 +25,9 @@ class Numbers:
     def __init__(self, known: Declarations) -> None:
         self.known = known
         self.tables: dict[str, bool] = {}
+        self.constants: dict[str, bool] = {}
+        self.values: dict[tuple[str, tuple[tuple[str, int], ...]], Exact] = {}
+        """Constants at their indices: each may need the one before it twice."""
 
     # What is a number
 
@@ -47,7 +50,10 @@ class Numbers:
         if name in self.known.scalars:
             return self.known.scalars[name].is_fixed
         let = self.known.lets.get(name)
-        return let is not None and self.is_number(let.values[0], dict.fromkeys(self.known.ranges, 0))
+        if name not in self.constants:
+            ranges = dict.fromkeys(self.known.ranges, 0)
+            self.constants[name] = let is not None and self.is_number(let.values[0], ranges)
+        return self.constants[name]
 
     def is_table(self, name: str) -> bool:
         """Whether a name is a constant that has one value for each value of one index."""
@@ -100,7 +106,11 @@ class Numbers:
             return self.entry(symbol, values, head, binding, tag)
         own = {name.name or "": at for name, at in zip(head, symbol.tag, strict=False)}
         needed = own if self.varies(values[0]) else {}
-        return self.number(values[0], {name: self.index(at, binding, tag) for name, at in needed.items()}, head)
+        at = {name: self.index(index, binding, tag) for name, index in needed.items()}
+        key = (symbol.name, tuple(at.items()))
+        if key not in self.values:
+            self.values[key] = self.number(values[0], at, head)
+        return self.values[key]
 
     def entry(
         self, symbol: tree.Symbol, values: tuple[tree.Expression, ...], head: Tag, binding: Binding, tag: Tag
@@ -195,12 +205,15 @@ class Numbers:
         level = indices[self.level_place(equation, clauses)] if indices else 0
         for index, value in self.free(equation.left.tag, indices):
             name = index.name or ""
-            if name in clauses:
-                if not self.holds(clauses[name], binding, equation.left.tag):
-                    return False
+            clause = clauses.get(name)
+            if clause is not None and not self.holds(clause, binding, equation.left.tag):
+                return False
+            if clause is not None and name not in self.known.ranges:
                 continue
-            lower, upper = self.range(name, level)
-            if not (lower <= binding[name] <= upper and lower <= value <= upper):
+            lower, upper = self.range(name, level) if clause is None or None in (clause.lower, clause.upper) else (0, 0)
+            is_above = (clause is not None and clause.lower is not None) or lower <= min(binding[name], value)
+            is_below = (clause is not None and clause.upper is not None) or max(binding[name], value) <= upper
+            if not (is_above and is_below):
                 return False
         return True
 

@@ -90,19 +90,21 @@ def upsample(x: Tensor, factor: int = 2) -> Tensor:
 
 def avgpool(x: Tensor, size: int | None = None, stride: int | None = None, padding: int | None = None) -> Tensor:
     """The mean over windows, whose padding counts as zeros; without a size over the whole map."""
-    return x.mean((2, 3)) if size is None else F.avg_pool2d(x, size, stride or size, margin(size, padding))
+    return x.mean((2, 3)) if size is None else F.avg_pool2d(x, size, stride or size, margin(size, stride, padding))
 
 
 def maxpool(x: Tensor, size: int | None = None, stride: int | None = None, padding: int | None = None) -> Tensor:
     """The largest number of windows; without a size of the whole map."""
     if size is None:
         return F.adaptive_max_pool2d(x, 1).flatten(1)
-    return F.max_pool2d(x, size, stride or size, margin(size, padding))
+    return F.max_pool2d(x, size, stride or size, margin(size, stride, padding))
 
 
-def margin(size: int, padding: int | None) -> int:
-    """The padding of a window: ⌊(size-1)/2⌋ unless given."""
-    return (size - 1) // 2 if padding is None else padding
+def margin(size: int, stride: int | None, padding: int | None) -> int:
+    """The padding of a window, unless given: ⌊(size-1)/2⌋ where windows overlap, else none."""
+    if padding is not None:
+        return padding
+    return 0 if stride is None or stride >= size else (size - 1) // 2
 
 
 REARRANGING: Mapping[str, Callable[..., Tensor]] = {

@@ -3,48 +3,42 @@
 from __future__ import annotations
 
 import keyword
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from itertools import count
 
-from torch import Tensor, nn
+from torch import Tensor
 
 from cldfc.reference.declarations import Declarations, Key
-from cldfc.syntax import tree
+from cldfc.syntax import reserved, tree
 from cldfc.syntax.spelling import ascii_name
 from cldfc.syntax.walk import children
-
-IN_MODULE = {"torch", "nn", "F", "conv", "self", "super", "range", "dict", "tuple", "int", "float", "str"}
-"""What generated code calls its own."""
 
 
 class Parameters:
     """Finds the tensors of a parameter such as B@2,1: `B.2_1.weight`, or `B.weight` where B is one module.
 
-    A name that torch or Python has for itself gets a number: `forward_2`.
+    A name that torch or Python has for itself gets a number, the first that no other parameter has: `forward_2`.
     """
 
-    def __init__(self, given: Mapping[str, Tensor], reserved: set[str]) -> None:
+    def __init__(self, given: Mapping[str, Tensor], reserved: set[str], names: Iterable[str]) -> None:
         self.given = given
         self.reserved = reserved
-        self.attributes: dict[str, str] = {}
+        self.names = {ascii_name(name) for name in names}
         self.used: set[str] = set()
 
     def attribute(self, name: str) -> str:
         """The attribute of the generated class for a name of the spec."""
-        if name not in self.attributes:
-            wanted = attribute = ascii_name(name)
-            number = 1
-            while attribute in self.reserved or keyword.iskeyword(attribute):
-                number += 1
-                attribute = f"{wanted}_{number}"
-            self.reserved.add(attribute)
-            self.attributes[name] = attribute
-        return self.attributes[name]
+        wanted = ascii_name(name)
+        if wanted not in self.reserved and not keyword.iskeyword(wanted):
+            return wanted
+        numbered = (f"{wanted}_{number}" for number in count(2))
+        return next(other for other in numbered if other not in self.reserved | self.names)
 
     def module(self, key: Key) -> str:
         """The name of a parameter's module. KeyError: there is none."""
         attribute, indices = self.attribute(key[0]), "_".join(map(str, key[1]))
         for module in (f"{attribute}.{indices}", attribute):
-            if module in self.given or f"{module}.weight" in self.given:
+            if any(name in self.given for name in (module, f"{module}.weight", f"{module}.running_mean")):
                 return module
         raise KeyError(f"there is no `{attribute}.{indices}`" if indices else f"there is no `{attribute}`")
 
@@ -58,8 +52,7 @@ def reserved_names(spec: tree.Spec, known: Declarations) -> set[str]:
     """Attributes that a generated class cannot give to a parameter: torch's own, and its loop variables."""
     equations = [statement for statement in spec.statements if isinstance(statement, tree.Equation)]
     loops = {*known.ranges, *(name for equation in equations for name in own_indices(equation))}
-    public = {name for name in dir(nn.Module()) if not name.startswith("_")}
-    return public | IN_MODULE | {"level" if name == "ℓ" else ascii_name(name) for name in loops}
+    return set(reserved.ATTRIBUTES) | {"level" if name == "ℓ" else ascii_name(name) for name in loops}
 
 
 def own_indices(equation: tree.Equation) -> set[str]:

@@ -8,13 +8,10 @@ from pathlib import Path
 from cldfc.compiler import Task, analyse, whole_text
 from cldfc.diagnostics import Source
 from cldfc.network.expect import count_params
+from cldfc.reproduce.recipes import find_dataset, widths_of
 from cldfc.reproduce.tables import Row
 from cldfc.syntax.read import read_source
 from cldfc.task import read_task
-from cldfc.train.catalogue import find
-
-MINIATURE_WIDTHS = "c = 16, 32, 64, 128"
-"""Channels of the miniatures on the four levels: a quarter of the paper's."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,8 +33,8 @@ class Network:
 
 def network_of(row: Row, dataset: str, is_miniature: bool) -> Network:
     """The network of a row for a data set. Raises UsageError when the spec cannot be read."""
-    images = find(dataset)
-    lets = (*row.lets, MINIATURE_WIDTHS) if is_miniature else row.lets
+    images = find_dataset(dataset)
+    lets = (*row.lets, widths_of(dataset)) if is_miniature else row.lets
     task = read_task(lets).on(images.name, images.shape, images.classes)
     return Network(read_source(specs_folder() / f"{row.spec}.cldf"), task)
 

@@ -3,14 +3,24 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Mapping, Sequence
+import textwrap
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
+from cldfc.reproduce.comparisons import EXPLAINED, compare_rows, comparison_cells, differences_as_data
 from cldfc.reproduce.networks import network_of
+from cldfc.reproduce.recipes import find_dataset, widths_of
 from cldfc.reproduce.runs import Wanted, accuracy_of, is_finished, run_of
 from cldfc.reproduce.tables import Row, Table
+from cldfc.train.recipe import Recipe
 
 NONE = "–"
+
+WIDTH = 118
+"""Of a line that says how rows were trained."""
+
+Write = Callable[[Sequence[Sequence[str]]], str]
+"""Turns rows of cells into text."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,24 +82,28 @@ def result_of(wanted: Wanted, table: Table, row: Row) -> Result:
 
 def as_cells(table: Table, results: Sequence[Result], is_miniature: bool) -> list[list[str]]:
     """A table as it is shown: a row of headings, then a row for each network."""
-    has_counts = any(row.parameters for row in table.rows) and not is_miniature
+    trained = list(results[0].accuracies)
+    # The printed counts are those of the table's last data set; a miniature is no network of the paper.
+    has_counts = any(row.parameters for row in table.rows) and not is_miniature and trained[-1] == table.datasets[-1]
+    is_beside = not is_miniature and set(trained) <= set(table.datasets)
     heads = ["network", "parameters", *(["paper"] if has_counts else [])]
-    if is_miniature:
-        heads += [*results[0].accuracies, *(f"paper, {dataset}" for dataset in table.datasets)]
+    if is_beside:
+        heads += [head for dataset in trained for head in (dataset, "paper")]
     else:
-        heads += [head for dataset in table.datasets for head in (dataset, "paper")]
-    return [heads, *(cells_of(result, has_counts, is_miniature) for result in results)]
+        heads += [*trained, *(f"paper, {dataset}" for dataset in table.datasets)]
+    return [heads, *(cells_of(table, result, has_counts, is_beside) for result in results)]
 
 
-def cells_of(result: Result, has_counts: bool, is_miniature: bool) -> list[str]:
-    """The row of a network."""
-    printed = [f"{accuracy:.2f}" for accuracy in result.row.accuracies]
-    own = [str(accuracy) for accuracy in result.accuracies.values()]
+def cells_of(table: Table, result: Result, has_counts: bool, is_beside: bool) -> list[str]:
+    """The row of a network; each printed accuracy beside the own one, or all of them after the own ones."""
+    printed = {name: f"{accuracy:.2f}" for name, accuracy in zip(table.datasets, result.row.accuracies, strict=True)}
+    own = {name: str(accuracy) for name, accuracy in result.accuracies.items()}
     cells = [result.row.title, f"{result.parameters:,}"]
     if has_counts:
         cells.append(f"{'=' if result.agrees else '≠'} {result.row.parameters}")
-    pairs = [*own, *printed] if is_miniature else [cell for pair in zip(own, printed, strict=True) for cell in pair]
-    return cells + pairs
+    if is_beside:
+        return cells + [cell for name in own for cell in (own[name], printed[name])]
+    return [*cells, *own.values(), *printed.values()]
 
 
 def as_text(cells: Sequence[Sequence[str]]) -> str:
@@ -101,6 +115,48 @@ def as_text(cells: Sequence[Sequence[str]]) -> str:
     )
 
 
+def as_shown(wanted: Wanted, table: Table, results: Sequence[Result], write: Write) -> str:
+    """A table with all that is said about it, in one of the forms of `as_text` and `as_markdown`."""
+    parts = [f"{table.name}: {table.title}", write(as_cells(table, results, wanted.is_miniature)), table.note]
+    if wanted.is_miniature or wanted.data:
+        parts += [how_trained(wanted, table, dataset) for dataset in wanted.datasets(table)]
+    differences = compare_rows(wanted, table)
+    if differences:
+        parts += [write(comparison_cells(differences)), EXPLAINED]
+    return "\n\n".join(filter(None, parts))
+
+
+def how_trained(wanted: Wanted, table: Table, dataset: str) -> str:
+    """What a reader has to know of trainings that are not the paper's: what is common to all rows."""
+    recipes = [run_of(wanted, table, row, dataset, 0).recipe for row in table.rows]
+    recipe, known = recipes[0], find_dataset(dataset).images
+    decays = " or ".join(f"{decay:g}" for decay in dict.fromkeys(recipe.weight_decay for recipe in recipes))
+    said = [
+        *([f"channels {widths_of(dataset)}"] if wanted.is_miniature else []),
+        f"{epochs_in_words(recipe.epochs)}, learning rate {recipe.lr:g}{fall_of(recipe)}",
+        f"batches of {recipe.batch}, weight decay {decays}",
+        f"warm-up over {100 * recipe.warmup:g} % of the steps" if recipe.warmup else "no warm-up",
+        "no clipping" if recipe.clip is None else f"gradients clipped at {recipe.clip:g}",
+    ]
+    if recipe.images:
+        said.append(f"{recipe.images:,} of {known[0]:,} training images, drawn once with equal shares of each class")
+    return textwrap.fill(f"{dataset}: {'; '.join(said)}", WIDTH, break_long_words=False, break_on_hyphens=False)
+
+
+def fall_of(recipe: Recipe) -> str:
+    """How the learning rate of a recipe falls, if it does."""
+    if recipe.schedule == "cosine":
+        return ", to 0 along half a cosine"
+    if recipe.drop_every >= recipe.epochs:
+        return ""
+    return f", divided by {recipe.drop_by:g} every {epochs_in_words(recipe.drop_every)}"
+
+
+def epochs_in_words(count: int) -> str:
+    """`1 epoch`, `30 epochs`."""
+    return f"{count} epoch{'s' * (count != 1)}"
+
+
 def as_markdown(cells: Sequence[Sequence[str]]) -> str:
     """The same in Markdown; names of networks as code, for they hold asterisks."""
     heads, *rows = cells
@@ -108,9 +164,14 @@ def as_markdown(cells: Sequence[Sequence[str]]) -> str:
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
-def as_data(table: Table, results: Sequence[Result]) -> dict[str, object]:
-    """The same as plain data."""
-    return {"table": table.name, "title": table.title, "rows": [row_as_data(table, result) for result in results]}
+def as_data(wanted: Wanted, table: Table, results: Sequence[Result]) -> dict[str, object]:
+    """The same as plain data, with the comparisons."""
+    return {
+        "table": table.name,
+        "title": table.title,
+        "rows": [row_as_data(table, result) for result in results],
+        "comparisons": differences_as_data(compare_rows(wanted, table)),
+    }
 
 
 def row_as_data(table: Table, result: Result) -> dict[str, object]:

@@ -8,16 +8,13 @@ from pathlib import Path
 
 from cldfc.diagnostics import UsageError
 from cldfc.reproduce.networks import Network, network_of
+from cldfc.reproduce.recipes import DIGITS, recipe_of
 from cldfc.reproduce.tables import Row, Table
-from cldfc.train.catalogue import find
 from cldfc.train.files import read_text
 from cldfc.train.launch import Launch
 from cldfc.train.metrics import read_epochs
-from cldfc.train.recipe import Recipe, change_recipe
+from cldfc.train.recipe import Recipe
 from cldfc.train.run import RunFolder, read_record
-
-MINIATURE = "digits"
-"""The data set of the miniatures."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,10 +27,14 @@ class Wanted:
     """Fields of the recipe that are not to be the paper's."""
     is_miniature: bool
     output: Path
+    data: str | None = None
+    """The data set to train on, if it is not to be the tables'."""
 
     def datasets(self, table: Table) -> tuple[str, ...]:
         """The data sets that a table is trained on."""
-        return (MINIATURE,) if self.is_miniature else table.datasets
+        if self.data:
+            return (self.data,)
+        return (DIGITS,) if self.is_miniature else table.datasets
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,13 +70,10 @@ def list_runs(wanted: Wanted) -> list[Run]:
 
 
 def run_of(wanted: Wanted, table: Table, row: Row, dataset: str, seed: int) -> Run:
-    """A run, with the paper's recipe for its row, or that of `digits` for a miniature."""
-    changes = {**wanted.changes, "seed": seed}
-    if wanted.is_miniature:
-        recipe = change_recipe(find(dataset).recipe, {"epochs": table.miniature_epochs, **changes})
-    else:
-        recipe = change_recipe(find(dataset).recipe, {"weight_decay": row.weight_decay, **changes})
-    folder = wanted.output / table.name / f"{row.folder}-{dataset}-{seed}"
+    """The training of a row on a data set with a seed. Raises UsageError for a change that is not possible."""
+    recipe = recipe_of(table, row, dataset, wanted.is_miniature, {**wanted.changes, "seed": seed})
+    # The name of a data set may be a path.
+    folder = wanted.output / table.name / f"{row.folder}-{dataset.replace('/', '-')}-{seed}"
     return Run(row, dataset, recipe, wanted.is_miniature, folder)
 
 
@@ -87,7 +85,7 @@ def is_finished(run: Run) -> bool:
     if other:
         raise UsageError(
             f"`{run.folder}` was trained with another {other}",
-            "give another folder with `--output`, or delete this one",
+            "give another folder with `--output`",
         )
     return True
 
@@ -101,10 +99,13 @@ def is_begun(run: Run) -> bool:
 
 
 def difference(run: Run, folder: RunFolder) -> str | None:
-    """What a folder holds another one of than the run, `network` or `recipe`; raises UsageError when it holds none."""
+    """What a folder holds another one of than the run, if any; raises UsageError when it holds no run."""
     if read_text(folder.spec) != run.network.text:
         return "network"
-    return "recipe" if read_record(folder).recipe != run.recipe else None
+    record = read_record(folder)
+    if record.dataset != run.dataset:
+        return "data set"
+    return "recipe" if record.recipe != run.recipe else None
 
 
 def accuracy_of(run: Run) -> float | None:

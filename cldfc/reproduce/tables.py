@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from fnmatch import fnmatchcase
 from itertools import product
 
 from cldfc.diagnostics import UsageError, did_you_mean
@@ -51,6 +53,17 @@ class Row:
 
 
 @dataclass(frozen=True, slots=True)
+class Comparison:
+    """A question that is answered by differences of accuracy between two networks with the same seed."""
+
+    title: str
+    """The one minus the other."""
+
+    pairs: tuple[tuple[str, str], ...]
+    """The one and the other, as `Row.folder` names them."""
+
+
+@dataclass(frozen=True, slots=True)
 class Table:
     """A table of the paper."""
 
@@ -70,6 +83,8 @@ class Table:
 
     note: str = ""
     """What a reader has to know about its readings."""
+
+    comparisons: tuple[Comparison, ...] = ()
 
 
 FORMS = ("K *", "σ ∘ K *", "K * σ", "σ ∘ K * σ")
@@ -95,9 +110,25 @@ def scheme(form_a: str, form_b: str, accuracy: float) -> Row:
         spec="fbresnet",
         accuracies=(accuracy,),
         lets=(f"𝒜@ℓ = {a}", f"ℬ@ℓ,i = {b}"),
-        key="fbresnet-" + KEYS[form_a].replace("K", "A") + "-" + KEYS[form_b].replace("K", "B"),
+        key=folder_of(form_a, form_b),
     )
 
+
+def folder_of(form_a: str, form_b: str) -> str:
+    """What runs of a scheme are called."""
+    return "fbresnet-" + KEYS[form_a].replace("K", "A") + "-" + KEYS[form_b].replace("K", "B")
+
+
+LINEAR, *NONLINEAR = FORMS
+
+# With both linear, the scheme has one normalisation in all and would outweigh the rest.
+LINEAR_A = tuple(
+    Comparison(
+        f"𝒜 = {LINEAR.replace('K', 'A@ℓ')} − {form.replace('K', 'A@ℓ')}, ℬ nonlinear",
+        tuple((folder_of(LINEAR, b), folder_of(form, b)) for b in NONLINEAR),
+    )
+    for form in NONLINEAR
+)
 
 TABLE_1 = Table(
     "table1",
@@ -106,7 +137,33 @@ TABLE_1 = Table(
     tuple(scheme(a, b, accuracy) for (a, b), accuracy in zip(SCHEMES, SCHEME_ACCURACIES, strict=True)),
     # After 8 epochs all schemes are near 99 %, and nothing can be told.
     miniature_epochs=3,
+    comparisons=LINEAR_A,
 )
+
+FAMILIES = {
+    "ResNet18": "resnet18",
+    "pre-act ResNet18": "preact18",
+    "ResNet34": "resnet34",
+    "pre-act ResNet34": "preact34",
+}
+
+
+def sharing_a(folder: str, endings: Sequence[str], families: Sequence[str]) -> tuple[Comparison, ...]:
+    """A^ℓ against A^ℓ,i: over all families and all sharings of B, then with B^ℓ,i in each family by itself."""
+    specs = {family: folder + FAMILIES[family] for family in families}
+    pairs = tuple((f"{spec}_Al{ending}", f"{spec}{ending}") for spec in specs.values() for ending in endings)
+    title = "A^ℓ − A^ℓ,i"
+    return (
+        Comparison(title, pairs),
+        *(Comparison(f"{title}, {family}, B^ℓ,i", ((f"{spec}_Al", spec),)) for family, spec in specs.items()),
+    )
+
+
+def sharing_b(reading: str, ending: str) -> Comparison:
+    """B^ℓ in one of its readings against B^ℓ,i, over all families and both sharings of A."""
+    pairs = tuple((f"{spec}{a}_Bl{ending}", f"{spec}{a}") for spec in FAMILIES.values() for a in ("", "_Al"))
+    return Comparison(f"B^ℓ {reading} − B^ℓ,i", pairs)
+
 
 TABLE_2 = Table(
     "table2",
@@ -118,6 +175,7 @@ TABLE_2 = Table(
         Row("pre-act ResNet18-A^ℓ,i-B^ℓ,i", "preact18", (99.61,), "11M"),
         Row("pre-act ResNet18-A^ℓ-B^ℓ,i", "preact18_Al", (99.64,), "8.0M"),
     ),
+    comparisons=sharing_a("", ("",), ("ResNet18", "pre-act ResNet18")),
 )
 
 
@@ -154,6 +212,11 @@ TABLE_3 = Table(
     ),
     note="text: B^ℓ,i is shared for i = 1..ν_ℓ, as section 5.2 says; counted: a reconstruction by counting,\n"
     "in which pooling applies R first and the shared B^ℓ after it, (6.4), and level 1 is not shared",
+    comparisons=(
+        *sharing_a("", ("", "_Bl", "_Bl_printed"), tuple(FAMILIES)),
+        sharing_b("text", ""),
+        sharing_b("counted", "_printed"),
+    ),
 )
 
 TABLE_4 = Table(
@@ -166,6 +229,7 @@ TABLE_4 = Table(
         Row("pre-act ResNet18-A^ℓ,i-B^ℓ,i", "imagenet/preact18", (70.46,), "11.7M"),
         Row("pre-act ResNet18-A^ℓ-B^ℓ,i", "imagenet/preact18_Al", (69.78,), "8.6M"),
     ),
+    comparisons=sharing_a("imagenet-", ("",), ("ResNet18", "pre-act ResNet18")),
 )
 
 TABLES = {table.name: table for table in (TABLE_1, TABLE_2, TABLE_3, TABLE_4)}
@@ -179,3 +243,26 @@ def find_tables(name: str) -> tuple[Table, ...]:
         known = f"write one of {', '.join(TABLES)}, all"
         raise UsageError(f"there is no table `{name}`", did_you_mean(name, [*TABLES, "all"], known))
     return (TABLES[name],)
+
+
+def select_rows(tables: Sequence[Table], patterns: Sequence[str]) -> tuple[Table, ...]:
+    """The tables with only those rows that a pattern such as `resnet18*` matches, and without those left empty.
+
+    A pattern stands for names of specs, or of folders of runs. Raises UsageError for one that matches nothing.
+    """
+    if not patterns:
+        return tuple(tables)
+    rows = [row for table in tables for row in table.rows]
+    for pattern in patterns:
+        if not any(is_meant(row, [pattern]) for row in rows):
+            known = [row.folder for row in rows]
+            raise UsageError(
+                f"`--rows {pattern}` matches no row", did_you_mean(pattern, known, f"rows are: {', '.join(known)}")
+            )
+    selected = (replace(table, rows=tuple(r for r in table.rows if is_meant(r, patterns))) for table in tables)
+    return tuple(table for table in selected if table.rows)
+
+
+def is_meant(row: Row, patterns: Sequence[str]) -> bool:
+    """Whether a pattern matches the name of a row."""
+    return any(fnmatchcase(name, pattern) for name in (row.spec, row.folder) for pattern in patterns)

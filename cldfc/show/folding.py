@@ -16,7 +16,7 @@ def folding_lines(folded: Folded) -> list[str]:
     """How many there are, then a line for each family and reason."""
     groups: dict[tuple[str, str, str, bool, int], dict[Key, None]] = defaultdict(dict)
     for kept in folded.kept:
-        key = kept.kernel or kept.norm
+        key = kept.kernel or kept.norm.scale
         arity = len(key[1]) if kept.kernel else 0
         groups[key[0], kept.reason, kept.keyword, kept.kernel is not None, arity][key] = None
     total = folded.count + len({kept.norm for kept in folded.kept})

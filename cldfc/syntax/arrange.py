@@ -39,7 +39,7 @@ Item = Entry | str
 def arrange(source: Source, spelling: Spelling = "unicode") -> str:
     """Format a file. Raises CldfError when it has syntax errors."""
     statements = read(source)
-    items = list(items_of(source, statements, Formatter(spelling)))
+    items = list(items_of(source, statements, Formatter(spelling, tagged_names(statements))))
     lines = [line for kind, group in groupby(items, kind_of) for line in block(kind, list(group))]
     paragraphs = [line for before, line in pairwise(["", *lines]) if before or line]
     text = "".join(f"{line}\n" for line in paragraphs).rstrip("\n")
@@ -47,6 +47,18 @@ def arrange(source: Source, spelling: Spelling = "unicode") -> str:
     if read(Source(source.name, text)) != statements:
         raise UsageError(f"`{source.name}` stays as it is: formatted, it would not say the same", "please report this")
     return text
+
+
+def tagged_names(statements: Sequence[tree.Statement]) -> set[str]:
+    """The names that have a tag where they are declared."""
+    heads: list[tree.Symbol] = []
+    for statement in statements:
+        match statement:
+            case tree.Let(symbol) | tree.Kernel(symbol) | tree.Scalar(symbol) | tree.Equation(symbol):
+                heads.append(symbol)
+            case _:
+                pass
+    return {head.name for head in heads if head.tag}
 
 
 def read(source: Source) -> tuple[tree.Statement, ...]:

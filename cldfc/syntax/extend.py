@@ -87,7 +87,13 @@ class Reading:
         path = folder
         for part in Path(normal).parts:
             path = path / part
-            if path.is_symlink():
+            try:
+                is_link = path.is_symlink()
+            except OSError as error:
+                return self.refuse(
+                    extend, "E0704", f"`{written}` cannot be read: {error.strerror}", "name a .cldf file"
+                )
+            if is_link:
                 help = "write the path of the file itself"
                 return self.refuse(extend, "E0702", f"`{written}` leads through a symbolic link", help)
         return path

@@ -6,6 +6,7 @@ Everything is written in the canonical spelling unless another is asked for.
 from __future__ import annotations
 
 import re
+from collections.abc import Container
 from dataclasses import dataclass
 from typing import cast
 
@@ -48,7 +49,7 @@ def format_let(let: tree.Let, width: int = 0, spelling: Spelling = "unicode") ->
 
 
 def format_number(number: tree.Number) -> str:
-    """A number as it was written, `8_037_834`, if that is known."""
+    """A number as it was written, `8_038_858`, if that is known."""
     written = number.span.text.strip(" ()")
     found = NUMBER.fullmatch(written)
     if found and len(written) <= 40:
@@ -77,9 +78,14 @@ def is_plain(expression: tree.Expression) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Formatter:
-    """Writes trees in one spelling."""
+    """Writes trees in one spelling.
+
+    `tagged` are the names that a file declares with a tag: in LaTeX, `c^{1}` of another one could be a power of c,
+    so it is written `c@1`. Without a file, all names are taken for such.
+    """
 
     spelling: Spelling = "unicode"
+    tagged: Container[str] | None = None
 
     @property
     def words(self) -> Words:
@@ -129,7 +135,8 @@ class Formatter:
 
     def symbol(self, symbol: tree.Symbol) -> str:
         """A name with its tag and its configuration."""
-        text = self.name(symbol.name) + self.tag(symbol.tag)
+        is_clear = self.tagged is None or symbol.name in self.tagged or not is_number(symbol.tag)
+        text = self.name(symbol.name) + (self.tag(symbol.tag) if is_clear else f"@{symbol.tag[0].offset}")
         return f"{text}[{self.configuration(symbol.settings)}]" if symbol.settings else text
 
     def tag(self, tag: tuple[tree.Index, ...]) -> str:
@@ -263,6 +270,11 @@ class Formatter:
         if upper is None:
             return f"{name} {self.words.at_least} {self.bound(lower)}"
         return f"{name} = {self.bound(lower)}" + ("" if lower == upper else f"{to}{self.bound(upper)}")
+
+
+def is_number(tag: tuple[tree.Index, ...]) -> bool:
+    """Whether a tag is one plain number."""
+    return len(tag) == 1 and tag[0].name is None
 
 
 def shift(offset: int) -> str:

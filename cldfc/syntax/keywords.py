@@ -15,7 +15,7 @@ EXAMPLES = {
     "tie": "`tie A@ℓ` or `tie B@ℓ for i >= 1`",
     "rename": "`rename bn_r@ℓ,i → bn_f@ℓ,i`",
     "constrain": "`constrain u >= 0`",
-    "expect": "`expect params = 8_037_834`",
+    "expect": "`expect params = 8_038_858`",
 }
 STATEMENTS = tuple(EXAMPLES)
 REDUCTIONS = ("sum", "concat")

@@ -72,7 +72,7 @@ def kernel_body(kernel: tree.Kernel, formatter: Formatter) -> str:
         text += f", {formatter.text(kernel.channels_in)}"
     text += f" {formatter.words.arrow} {formatter.text(kernel.channels_out)}"
     if kernel.groups is not None:
-        text += f", groups {formatter.text(kernel.groups)}"
+        text += f", groups {formatter.text(kernel.groups, QUOTIENT)}"
     if kernel.dilation is not None:
         text += f", dilation {formatter.text(kernel.dilation, QUOTIENT)}"
     return text + (", bias" if kernel.has_bias else "")

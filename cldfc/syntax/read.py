@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from stat import S_ISDIR, S_ISREG
 
 from cldfc.diagnostics import CldfError, Diagnostic, Label, Source, Span, UsageError
 
@@ -12,15 +13,20 @@ LARGEST_FILE = 10_000_000
 def read_source(path: Path) -> Source:
     """The text of a spec: UTF-8, with or without byte order mark, LF or CRLF.
 
-    Raises UsageError when the file cannot be read, CldfError when it is no text.
+    Raises UsageError when the file cannot be read, CldfError when it is no text. Pipes and devices, which may never
+    end, are not opened.
     """
     try:
+        mode = path.stat().st_mode
+        if not S_ISREG(mode) and not S_ISDIR(mode):
+            raise UsageError(f"`{path}` is no regular file", "name a .cldf file")
         with path.open("rb") as file:
             data = file.read(LARGEST_FILE + 1)
     except FileNotFoundError:
         raise UsageError(f"there is no file `{path}`", help_for_missing(path)) from None
-    except OSError as error:
-        raise UsageError(f"`{path}` cannot be read: {error.strerror}", "name a .cldf file") from None
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) else error
+        raise UsageError(f"`{path}` cannot be read: {reason}", "name a .cldf file") from None
     return decode(str(path), data)
 
 

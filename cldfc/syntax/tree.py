@@ -273,7 +273,7 @@ class Constrain:
 
 @dataclass(frozen=True, slots=True)
 class Expect:
-    """`expect params = 8_037_834`."""
+    """`expect params = 8_038_858`."""
 
     quantity: str
     number: Number

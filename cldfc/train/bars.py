@@ -65,7 +65,7 @@ class Bars:
         grid.add_row(*self.whole())
         grid.add_row(*(self.running_test() if self.is_long_test() else self.running_epoch()))
         yield grid
-        wide, narrow = self.results("train accuracy", "test accuracy"), self.results("train", "test")
+        wide, narrow = self.results(" accuracy"), self.results("")
         yield Text(wide if len(wide) <= options.max_width else narrow, no_wrap=True, overflow="ellipsis")
 
     def whole(self) -> tuple[str, ProgressBar, str]:
@@ -88,9 +88,13 @@ class Bars:
         """The running test; how many images there are is known from the one before."""
         return "test", ProgressBar(total=self.to_test or None, completed=self.tested), f"{self.tested:,} images"
 
-    def results(self, train: str, test: str) -> str:
-        """Loss and accuracy of the running epoch so far, and the accuracy of the last test."""
+    def results(self, word: str) -> str:
+        """Loss and accuracy of the running epoch so far, and the accuracies of the last test; `word` follows names."""
         shown, measured = self.position.shown or 1, self.measured
         loss, hits = self.position.loss_sum / shown, self.position.hits / shown
-        parts = [f"loss {loss_in_words(loss)}", f"{train} {hits:.2%}"]
-        return "  ".join([*parts, f"{test} {measured.test_accuracy:.2%}"] if measured else parts)
+        parts = [f"loss {loss_in_words(loss)}", f"train{word} {hits:.2%}"]
+        if measured and measured.validation_accuracy is not None:
+            parts.append(f"validation{word} {measured.validation_accuracy:.2%}")
+        if measured:
+            parts.append(f"test{word} {measured.test_accuracy:.2%}")
+        return "  ".join(parts)

@@ -1,4 +1,4 @@
-"""Checkpoints on the disk: the last two and that of the best epoch, each whole or found to be damaged.
+"""Checkpoints on the disk: the last two and that of the chosen epoch, each whole or found to be damaged.
 
 A checkpoint is a folder: `tensors.safetensors`, `state.json`, and `SHA256SUMS` of both, which is written
 last and which `sha256sum --check` reads. No file is code.
@@ -8,23 +8,28 @@ from __future__ import annotations
 
 import hashlib
 import os
-import shutil
-from collections.abc import Callable, Mapping
+import re
+from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from pydantic import ValidationError
 from safetensors import SafetensorError
 from safetensors.torch import load, save
 from torch import Tensor
 
 from cldfc.diagnostics import UsageError
-from cldfc.files import write_file
-from cldfc.train.metrics import best_epoch
+from cldfc.train.files import LARGEST_TENSORS, LARGEST_TEXT, check_format, opened, refuse_link, write_run_file
+from cldfc.train.metrics import Choice, chosen_epoch
 from cldfc.train.position import Position
-from cldfc.train.state import Saved
+from cldfc.train.state import FORMAT, Saved
 
 TENSORS, STATE, SUMS = "tensors.safetensors", "state.json", "SHA256SUMS"
+FILES = (SUMS, TENSORS, STATE)
+"""In the order in which they are removed: without sums it is no checkpoint any more."""
+NAME = re.compile(r"epoch-\d{5,}-step-\d{7,}")
+PART = re.compile(r"\.(SHA256SUMS|tensors\.safetensors|state\.json)\.[a-z0-9_]{8}\.part")
+"""A file that a process was writing when it was killed."""
 LAST_KEPT = 2
 
 
@@ -41,39 +46,55 @@ class Damaged(Exception):
     """A checkpoint that is not what was written."""
 
 
+class Torn(Damaged):
+    """A checkpoint that was being written, or removed, when its process was killed."""
+
+
+class Unreadable(Damaged):
+    """A checkpoint that cannot be read now, or not by this release, and may be whole."""
+
+
 def name_of(position: Position) -> str:
     """The name of a checkpoint's folder; names sort by time."""
     return f"epoch-{position.epoch:05}-step-{position.step:07}"
 
 
-def name_of_best(position: Position) -> str | None:
-    """The name of the checkpoint after the best epoch up to a position; None where there is no epoch yet."""
-    return name_of(Position.model_construct(epoch=best_epoch(position.epochs).epoch + 1)) if position.epochs else None
+def name_of_chosen(position: Position, choice: Choice) -> str | None:
+    """The name of the checkpoint after the chosen epoch up to a position; None where there is no epoch yet."""
+    if not position.epochs:
+        return None
+    return name_of(Position.model_construct(epoch=chosen_epoch(position.epochs, choice).epoch + 1))
 
 
-def write_checkpoint(folder: Path, tensors: dict[str, Tensor], saved: Saved) -> None:
+def write_checkpoint(folder: Path, tensors: dict[str, Tensor], saved: Saved, choice: Choice) -> None:
     """Write a checkpoint, then remove those that are no longer needed. Raises UsageError when that fails."""
     path = folder / name_of(saved.position)
     contents = {TENSORS: save(tensors), STATE: (saved.model_dump_json(indent=2) + "\n").encode()}
     try:
+        refuse_link(folder, is_folder=True)
+        refuse_link(path, is_folder=True)
         # What is there by this name was being written when a process was killed.
-        shutil.rmtree(path, ignore_errors=True)
-        path.mkdir(parents=True)
+        remove_checkpoint(path)
+        path.mkdir(parents=True, exist_ok=True)
+        (path / SUMS).unlink(missing_ok=True)
         for name, content in contents.items():
-            write_file(path / name, content)
-        write_file(path / SUMS, sums(contents))
+            write_run_file(path / name, content)
+        write_run_file(path / SUMS, sums(contents))
         for changed in (path, folder):
             sync_folder(changed)
-        remove_old(folder, saved.position)
     except (OSError, UsageError) as error:
-        shutil.rmtree(path, ignore_errors=True)
+        with suppress(OSError):
+            remove_checkpoint(path)
         raise cannot_save(path, error) from error
+    remove_old(folder, saved.position, choice)
 
 
 def cannot_save(path: Path, error: OSError | UsageError) -> UsageError:
     """The error for a checkpoint that cannot be written."""
     reason = error.message if isinstance(error, UsageError) else f"{error.strerror}"
-    kept = "the one before it is intact; " if list_checkpoints(path.parent) else ""
+    kept = ""
+    with suppress(UsageError):
+        kept = "the one before it is intact; " if list_checkpoints(path.parent) else ""
     return UsageError(
         f"the checkpoint `{path}` cannot be saved: {reason}",
         f"{kept}make room, or let the folder be written, then `cldfc train --resume {path.parents[1]}`",
@@ -94,41 +115,106 @@ def sync_folder(folder: Path) -> None:
         os.close(handle)
 
 
-def remove_old(folder: Path, position: Position) -> None:
-    """Keep the last two checkpoints up to a position, and that of the best epoch; later ones were damaged."""
-    names = [path.name for path in list_checkpoints(folder)]
-    kept = [name for name in names if name <= name_of(position)][-LAST_KEPT:]
-    for name in names:
-        if name not in kept and name != name_of_best(position):
-            shutil.rmtree(folder / name)
+def remove_old(folder: Path, position: Position, choice: Choice) -> None:
+    """Keep the last two checkpoints up to a position, that of the chosen epoch, and what cannot be removed."""
+    names = [path.name for path in list_checkpoints(folder) if path.name <= name_of(position)]
+    for name in names[:-LAST_KEPT]:
+        if name != name_of_chosen(position, choice):
+            # A checkpoint too many does no harm, and what was just saved is safe.
+            with suppress(OSError):
+                remove_checkpoint(folder / name)
+
+
+def remove_checkpoint(path: Path) -> None:
+    """Remove the folder of a checkpoint, unless it holds anything that no training has written. Raises OSError."""
+    if path.is_symlink() or not path.is_dir():
+        return
+    names = os.listdir(path)
+    parts = [name for name in names if PART.fullmatch(name)]
+    if set(names) <= {*FILES, *parts}:
+        for name in (*FILES, *parts):
+            (path / name).unlink(missing_ok=True)
+        path.rmdir()
+
+
+def put_later_ones_away(folder: Path, position: Position) -> None:
+    """Remove checkpoints after a position that are torn, and call the others, which are damaged, so. Raises OSError."""
+    for path in list_checkpoints(folder):
+        if path.name > name_of(position):
+            if (path / SUMS).exists():
+                path.rename(free_name(path.with_name(f"{path.name}.damaged")))
+            else:
+                remove_checkpoint(path)
+
+
+def free_name(path: Path) -> Path:
+    """The path, or the first of `PATH-2`, `PATH-3`, ... that is not there."""
+    number = 1
+    free = path
+    while os.path.lexists(free):
+        number += 1
+        free = path.with_name(f"{path.name}-{number}")
+    return free
 
 
 def list_checkpoints(folder: Path) -> list[Path]:
-    """The folders of the checkpoints, the oldest first, whether intact or not."""
-    return sorted(path for path in folder.glob("epoch-*-step-*") if path.is_dir())
+    """What has the name of a checkpoint, the oldest first, whether intact or not. Raises UsageError."""
+    try:
+        return sorted(folder / name for name in os.listdir(folder) if NAME.fullmatch(name))
+    except FileNotFoundError:
+        return []
+    except OSError as error:
+        raise UsageError(f"cannot look into `{folder}`: {error.strerror}", "let it be read") from error
 
 
-def newest_checkpoint(folder: Path, warn: Callable[[str], None]) -> Checkpoint | None:
-    """The newest intact checkpoint, if there is one; `warn` hears of each damaged one."""
+@dataclass(frozen=True, slots=True)
+class Found:
+    """The newest intact checkpoint of a folder, and what is wrong with each of those that come after it."""
+
+    newest: Checkpoint | None
+    wrong: Mapping[Path, Damaged]
+
+
+def find_checkpoint(folder: Path) -> Found:
+    """The newest intact checkpoint, if there is one. Raises UsageError when the folder cannot be read."""
+    wrong: dict[Path, Damaged] = {}
     for path in reversed(list_checkpoints(folder)):
         try:
-            return read_checkpoint(path)
+            return Found(read_checkpoint(path), wrong)
         except Damaged as error:
-            warn(f"the checkpoint `{path}` is damaged: {error}; the one before it is used")
-    return None
+            wrong[path] = error
+    return Found(None, wrong)
 
 
 def read_checkpoint(path: Path) -> Checkpoint:
-    """A checkpoint; raises Damaged when it is not what was written."""
+    """A checkpoint. Raises Torn, Unreadable, and Damaged when it is not what was written."""
+    if path.is_symlink() or not path.is_dir():
+        raise Unreadable("it is a link" if path.is_symlink() else "it is no folder")
+    written = read(path / SUMS, LARGEST_TEXT, Torn)
+    contents = {
+        TENSORS: read(path / TENSORS, LARGEST_TENSORS, Damaged),
+        STATE: read(path / STATE, LARGEST_TEXT, Damaged),
+    }
+    if written != sums(contents):
+        raise Damaged(f"`{SUMS}` does not agree with the files")
     try:
-        contents = {name: (path / name).read_bytes() for name in (TENSORS, STATE)}
-        if (path / SUMS).read_bytes() != sums(contents):
-            raise Damaged(f"`{SUMS}` does not agree with the files")
+        check_format(contents[STATE], FORMAT, path / STATE)
         found = Checkpoint(path, load(contents[TENSORS]), Saved.model_validate_json(contents[STATE]))
-    except OSError as error:
-        raise Damaged(f"cannot read `{error.filename}`: {error.strerror}") from error
-    except (SafetensorError, ValidationError) as error:
-        raise Damaged(f"it is none of this release: {str(error).splitlines()[0]}") from error
+    except UsageError as error:
+        raise Unreadable(error.message) from error
+    except (SafetensorError, ValueError, KeyError, TypeError, OverflowError) as error:
+        first = str(error).splitlines() or [type(error).__name__]
+        raise Unreadable(f"it is none of this release: {first[0]}") from error
     if name_of(found.saved.position) != path.name:
-        raise Damaged("it was made under another name")
+        raise Unreadable("it was made under another name")
     return found
+
+
+def read(path: Path, largest: int, missing: type[Damaged]) -> bytes:
+    """A file of a checkpoint. Raises `missing` when it is not there, and Unreadable when it cannot be read."""
+    try:
+        with opened(path, largest) as file:
+            return file.read()
+    except OSError as error:
+        kind = missing if isinstance(error, FileNotFoundError) else Unreadable
+        raise kind(f"cannot read `{path}`: {error.strerror}") from error

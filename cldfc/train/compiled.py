@@ -30,6 +30,17 @@ class Parameter:
 
 
 @dataclass(frozen=True, slots=True)
+class Head:
+    """An output head that no normalisation bounds."""
+
+    value: str
+    """The value that can grow, in the symbols of the spec."""
+
+    help: str
+    """What to write instead."""
+
+
+@dataclass(frozen=True, slots=True)
 class Compiled:
     """A generated module, and what is shown of it."""
 
@@ -53,3 +64,9 @@ class Compiled:
 
     parameters: Sequence[Parameter] = ()
     """Everything that the network stores, for the report."""
+
+    values: Mapping[str, Sequence[str]] = field(default_factory=dict[str, Sequence[str]])
+    """For each module of parameters the values that it helps to compute, such as `r@4,1`, in the order of its calls."""
+
+    head: Head | None = None
+    """What lets the scores grow without limit, if anything does."""

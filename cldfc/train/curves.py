@@ -9,6 +9,8 @@ from html import escape
 
 WIDTH, HEIGHT = 480, 260
 LEFT, RIGHT, TOP, BOTTOM = 44, 16, 34, 36
+LETTER, GAP = 6, 22
+"""Pixels that a letter of the legend takes at most, on average, and pixels between two names."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +58,7 @@ def draw_curves(title: str, curves: Sequence[Curve], low: float, high: float) ->
         *(grid_line(up.at(value), f"{value:.4g}") for value in up.marks(0)),
         *(epoch_mark(across.at(epoch), f"{epoch:.0f}") for epoch in across.marks(1)),
         *(draw_curve(curve, across, up) for curve in curves),
-        *(legend(curve.name, place) for place, curve in enumerate(reversed(curves))),
+        *legend([curve.name for curve in curves]),
     ]
     return "\n".join([f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img">', *parts, "</svg>"])
 
@@ -81,7 +83,11 @@ def draw_curve(curve: Curve, across: Axis, up: Axis) -> str:
     return f'<polyline class="{curve.name}" points="{line}"/><circle class="{curve.name}" cx="{x}" cy="{y}" r="3"/>'
 
 
-def legend(name: str, place: int) -> str:
-    """The name of a curve in its colour at the top, `place` names from the right."""
-    x = WIDTH - RIGHT - 50 * place
-    return f'<text class="legend {name}" x="{x}" y="18">{name}</text>'
+def legend(names: Sequence[str]) -> list[str]:
+    """The names of the curves in their colours at the top, the last one on the right."""
+    texts: list[str] = []
+    x = WIDTH - RIGHT
+    for name in reversed(names):
+        texts.append(f'<text class="legend {name}" x="{x}" y="18">{name}</text>')
+        x -= LETTER * len(name) + GAP
+    return texts

@@ -11,13 +11,16 @@ from torch import nn
 
 from cldfc.diagnostics import UsageError
 
+Groups = frozenset[str]
+
 
 @dataclass(frozen=True)
 class Use:
-    """The first use of a group of tensors, and the groups that must have been used before it."""
+    """The first use of a group of tensors, the groups that must have been used before it, and how often it is used."""
 
     group: str
-    after: frozenset[str]
+    after: Groups
+    count: int = 1
 
 
 class Traced(torch.fx.Proxy):
@@ -39,63 +42,56 @@ class Tracer(torch.fx.Tracer):
 
 
 def first_uses(network: nn.Module, groups: Sequence[str]) -> list[Use]:
-    """The groups of a network's tensors in the order of their first use.
+    """The groups of a network's tensors in the order of their first use; those that are not used come last.
 
-    A group comes after another if a value that is computed from the other goes into its first use. A
-    tensor that is read by itself, such as a scalar, comes after nothing: a state dict has it before
-    the modules beside it.
+    A group comes after all others from which the values of its first use are computed. A tensor that is a group of
+    its own, such as a scalar, comes after its like alone, and nothing comes after it: a state dict has it before or
+    after the modules beside it.
     Raises UsageError when the network cannot be traced.
     """
-    known, needs, uses = set(groups), dict[torch.fx.Node, frozenset[str]](), dict[str, Use]()
+    known, alone = set(groups), Groups(name for name in groups if is_alone(network, name))
+    parameters, before = dict[torch.fx.Node, Groups](), dict[torch.fx.Node, Groups]()
+    first, counts = dict[str, Groups](), dict.fromkeys(groups, 0)
     for node in trace(network).nodes:
-        before = frozenset[str]().union(*(needs[operand] for operand in node.all_input_nodes))
-        group = group_of(node, known)
-        if group is None:
-            needs[node] = before
-        elif group in uses:
-            needs[node] = before | {group}
-        else:
-            uses[group] = Use(group, before)
-            needs[node] = frozenset({group})
-    unused = (Use(group, frozenset()) for group in groups if group not in uses)
-    return move_forward([*uses.values(), *unused], first_of_tables(groups))
+        used = own_groups(node, known)
+        values = [operand for operand in node.all_input_nodes if operand not in parameters]
+        read = used.union(*(parameters.get(operand, ()) for operand in node.all_input_nodes))
+        if node.op == "get_attr" or (read and not values):
+            parameters[node] = read  # a parameter, or what is computed from parameters alone
+            continue
+        needs = Groups().union(*(before[operand] for operand in values))
+        for group in sorted(read):
+            first.setdefault(group, needs & alone if group in alone else needs - alone)
+            counts[group] += 1
+        before[node] = needs | read
+    used_first = [Use(group, after, counts[group]) for group, after in first.items()]
+    return [*used_first, *(Use(group, Groups(), 0) for group in groups if group not in first)]
 
 
-def first_of_tables(groups: Sequence[str]) -> list[str]:
-    """The first group of each table, `B.1_1` of B; tables stand in the order in which the equations use them."""
-    firsts: dict[str, str] = {}
-    for group in groups:
-        if "." in group:
-            firsts.setdefault(group.partition(".")[0], group)
-    return list(firsts.values())
+def is_alone(network: nn.Module, group: str) -> bool:
+    """Whether a group is a tensor without a module of its own."""
+    holder, _, name = group.rpartition(".")
+    return name not in dict(network.get_submodule(holder).named_children())
 
 
-def move_forward(uses: list[Use], firsts: Sequence[str]) -> list[Use]:
-    """The uses with a group before those of later tables that are used before it, and after nothing.
-
-    The equations apply it to a zero there, which generated code leaves out: A of Algorithm 2 to u@1,0.
-    """
-    for place, group in enumerate(firsts):
-        order = [use.group for use in uses]
-        at = min((order.index(later) for later in firsts[place + 1 :]), default=len(uses))
-        if order.index(group) > at:
-            uses.pop(order.index(group))
-            uses.insert(at, Use(group, frozenset()))
-    return uses
-
-
-def group_of(node: torch.fx.Node, known: set[str]) -> str | None:
+def own_groups(node: torch.fx.Node, known: set[str]) -> Groups:
     """The group whose module a node calls, or whose tensor it reads."""
     if node.op not in ("call_module", "get_attr"):
-        return None
+        return Groups()
     name = str(node.target)
-    module = name.rpartition(".")[0]
-    return name if name in known else module if module in known else None
+    return Groups({name, name.rpartition(".")[0]} & known)
 
 
 def trace(network: nn.Module) -> torch.fx.Graph:
-    """The flow of a network's data. Raises UsageError."""
+    """The flow of a network's data, in evaluation: in training, shared normalisations would count it as a batch.
+
+    Raises UsageError.
+    """
+    training = [module for module in network.modules() if module.training]
     try:
-        return Tracer().trace(network)
+        return Tracer().trace(network.eval())
     except Exception as error:
         raise UsageError(f"the network cannot be traced: {error}", "give an instance of a generated class") from error
+    finally:
+        for module in training:
+            module.training = True

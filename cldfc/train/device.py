@@ -49,21 +49,38 @@ class Device:
     def switches(self) -> Generator[None]:
         """Set torch's switches as this device needs them; afterwards they are what they were.
 
-        Precise is: no algorithm that adds up in an order of its own, no products in TensorFloat-32.
+        Precise is: no algorithm that adds up in an order of its own. Products in TensorFloat-32 go with bfloat16:
+        float32 is float32.
         """
-        before = torch.are_deterministic_algorithms_enabled(), cudnn.benchmark, cudnn.allow_tf32
+        deterministic, precision = torch.are_deterministic_algorithms_enabled(), torch.get_float32_matmul_precision()
+        before = deterministic, cudnn.benchmark, cudnn.allow_tf32, precision
         try:
-            switch(self.precise, not self.precise, not self.precise)
+            switch(self.precise, not self.precise, self.bf16, precision if self.bf16 else "highest")
             yield
         finally:
             switch(*before)
 
 
-def switch(deterministic: bool, tries: bool, tf32: bool) -> None:
-    """Set whether algorithms are deterministic, whether cuDNN tries which is fastest, and whether it may use TF32."""
+def switch(deterministic: bool, tries: bool, tf32: bool, products: str) -> None:
+    """Set whether algorithms are deterministic, whether cuDNN tries which is fastest, and where TF32 may be used."""
     torch.use_deterministic_algorithms(deterministic)
     cudnn.benchmark = tries
     cudnn.allow_tf32 = tf32
+    torch.set_float32_matmul_precision(products)
+
+
+@contextmanager
+def settled() -> Generator[None]:
+    """Let cuDNN choose algorithms without trying them: the same ones in every process, and so the same bits.
+
+    What a training has tried it remembers, but not for algorithms that have to be deterministic.
+    """
+    before = cudnn.benchmark, cudnn.deterministic
+    try:
+        cudnn.benchmark, cudnn.deterministic = False, True
+        yield
+    finally:
+        cudnn.benchmark, cudnn.deterministic = before
 
 
 def choose_device(precise: bool = False) -> Device:

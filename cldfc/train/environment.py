@@ -6,6 +6,7 @@ import os
 import platform
 import sys
 from datetime import UTC, datetime
+from importlib import import_module
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
@@ -13,12 +14,11 @@ import torch
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from cldfc.diagnostics import UsageError
-from cldfc.files import write_file
 from cldfc.train.commit import Commit
-from cldfc.train.files import read_text
+from cldfc.train.files import read_text, write_run_file
 from cldfc.train.position import Position
 
-PACKAGES = ("cldfc", "torch", "torchvision", "numpy", "scikit-learn", "safetensors", "pydantic")
+PACKAGES = ("torch", "torchvision", "numpy", "scikit-learn", "safetensors", "pydantic")
 """What the images, the weights and the arithmetic come from, as they are installed."""
 
 
@@ -98,7 +98,7 @@ def session_now(position: Position, device: str, kind: str, processes: int, comm
 def add_session(path: Path, before: Environment, session: Session) -> Environment:
     """Write a session after those before; gives all of them. Raises UsageError when that fails."""
     environment = Environment(sessions=(*before.sessions, session))
-    write_file(path, environment.model_dump_json(indent=2) + "\n")
+    write_run_file(path, environment.model_dump_json(indent=2) + "\n")
     return environment
 
 
@@ -116,8 +116,9 @@ def read_environment(path: Path) -> Environment:
 
 
 def releases() -> dict[str, str]:
-    """The releases of cldfc and of what it computes with."""
-    found: dict[str, str] = {}
+    """The releases of cldfc, which need not be installed, and of what it computes with."""
+    # The names that the package offers lead to all of it; its release alone is wanted.
+    found: dict[str, str] = {"cldfc": import_module("cldfc").__version__}
     for name in PACKAGES:
         try:
             found[name] = version(name)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from time import perf_counter
 
@@ -12,13 +12,15 @@ from torch import nn
 
 from cldfc.diagnostics import UsageError
 from cldfc.train.catalogue import DATA_DIR, DataSet, find
+from cldfc.train.data.trust import trust_files
+from cldfc.train.device import settled
 from cldfc.train.files import read_text
 from cldfc.train.freeze import freeze
 from cldfc.train.images import standardise
 from cldfc.train.loop import Task
-from cldfc.train.metrics import Epoch, best_epoch, read_epochs
+from cldfc.train.metrics import Epoch, Part, chosen_epoch, read_epochs
 from cldfc.train.network import build_network, check_fit
-from cldfc.train.recipe import change_recipe
+from cldfc.train.recipe import Recipe, change_recipe
 from cldfc.train.run import RunFolder, RunRecord, read_record, recorded_dataset
 from cldfc.train.score import Score, score_network
 from cldfc.train.train import prepare
@@ -28,21 +30,24 @@ BATCH = 128
 """Images at a time, where nothing has to be as in training; on a CPU more are not faster."""
 
 NetworkOf = Callable[[RunFolder, RunRecord], nn.Module]
-"""Gives the network of a run, with its best weights."""
+"""Gives the network of a run, with its weights."""
 
 
 @dataclass(frozen=True, slots=True)
 class Evaluation:
-    """The score of the best weights of a run on test images, and what the run recorded."""
+    """The score of the weights of a run on the images of a part, and what the run recorded."""
 
     record: RunRecord
     """How the run was made."""
 
     dataset: DataSet
-    """Whose test images they are."""
+    """Whose images they are."""
+
+    part: Part
+    """Which of its images."""
 
     recorded: Epoch | None
-    """The best epoch; None on test images of another data set."""
+    """The epoch that the weights are from; None on images of another data set."""
 
     score: Score
     """What was found."""
@@ -54,36 +59,62 @@ class Evaluation:
     """Wall-clock time of the test; compiling, and the first batch, come before it."""
 
     @property
+    def recorded_accuracy(self) -> float | None:
+        """The accuracy that the run recorded; None on images that it was not tested on."""
+        return self.recorded and self.recorded.accuracy_on(self.part)
+
+    @property
     def agrees(self) -> bool:
         """Whether the accuracy is exactly the recorded one."""
-        return self.recorded is not None and self.score.accuracy == self.recorded.test_accuracy
+        return self.score.accuracy == self.recorded_accuracy
 
     @property
     def gained(self) -> int:
         """How many more images are classified correctly than the run recorded; negative where they are fewer."""
-        if self.recorded is None:
+        if self.recorded_accuracy is None:
             return 0
-        return round((self.score.accuracy - self.recorded.test_accuracy) * self.score.images)
+        return round((self.score.accuracy - self.recorded_accuracy) * self.score.images)
+
+
+@dataclass(frozen=True, slots=True)
+class Tested:
+    """What a network is tested on."""
+
+    dataset: DataSet
+    recipe: Recipe
+    """That of the run, as far as it says which images are tested."""
+
+    part: Part
+    recorded: Epoch | None
+    """The epoch that the weights are from, if it was tested on the same images."""
 
 
 def evaluate_run(
-    folder: Path, source_for: Callable[[str, RunRecord], str], data_dir: Path = DATA_DIR, data: str | None = None
+    folder: Path,
+    source_for: Callable[[str, RunRecord], str],
+    data_dir: Path = DATA_DIR,
+    data: str | None = None,
+    part: Part = "test",
+    is_trusting: bool = False,
 ) -> Evaluation:
-    """Test the best weights of a run in the way the run did, on its data set unless `data` names another one.
+    """Test the weights of a run in the way the run did, on its data set unless `data` names another one.
 
     `source_for` compiles the spec in the folder for the recorded data set: the folder may come
     from somebody else, so the source stored in it is not run. The accuracy is the recorded one
-    exactly on the same device. Raises UsageError when the folder is not that of a run, or the data
-    set does not fit or is not in `data_dir`.
+    exactly on the same device. With `is_trusting`, files are read that are not the published
+    ones. Raises UsageError when the folder is not that of a run, or the data set does not fit, is
+    not in `data_dir`, or does not have the part.
     """
     run = RunFolder(folder)
     record = read_record(run)
-    dataset, recorded = tested_on(run, record, data)
+    tested = tested_on(run, record, data, part)
+    if is_trusting:
+        tested = replace(tested, dataset=trust_files(tested.dataset, data_dir))
     network = build_network(source_for(read_text(run.spec), record), record.class_name)
-    check_fit(network, dataset)
+    check_fit(network, tested.dataset)
     load_weights(network, run.weights)
-    task = prepare(network, dataset, record.recipe, data_dir)
-    return measure(task, record, recorded, f"{task.device}")
+    task = prepare(network, tested.dataset, tested.recipe, data_dir)
+    return measure(task, record, tested, f"{task.device}")
 
 
 def evaluate_fast(
@@ -92,6 +123,8 @@ def evaluate_fast(
     data_dir: Path = DATA_DIR,
     data: str | None = None,
     is_compiled: bool = False,
+    part: Part = "test",
+    is_trusting: bool = False,
 ) -> Evaluation:
     """The same with a folded network, as fast as the device allows; the last bits, and so a few images, may differ.
 
@@ -100,22 +133,35 @@ def evaluate_fast(
     """
     run = RunFolder(folder)
     record = read_record(run)
-    dataset, recorded = tested_on(run, record, data)
+    tested = tested_on(run, record, data, part)
+    if is_trusting:
+        tested = replace(tested, dataset=trust_files(tested.dataset, data_dir))
     network = network_of(run, record)
-    check_fit(network, dataset)
-    task = prepare(network, dataset, change_recipe(record.recipe, {"batch": BATCH}), data_dir)
+    check_fit(network, tested.dataset)
+    task = prepare(network, tested.dataset, change_recipe(tested.recipe, {"batch": BATCH}), data_dir)
     how = f"{task.device}, folded"
     if not is_compiled:
-        return measure(task, record, recorded, how)
-    return measure(task, record, recorded, f"{how}, compiled", freeze(task.network, task.device, BATCH, dataset.shape))
+        return measure(task, record, tested, how)
+    frozen = freeze(task.network, task.device, BATCH, tested.dataset.shape)
+    return measure(task, record, tested, f"{how}, compiled", frozen)
 
 
-def tested_on(run: RunFolder, record: RunRecord, data: str | None) -> tuple[DataSet, Epoch | None]:
-    """The data set of a test, and the run's best epoch if it is the run's own."""
+def tested_on(run: RunFolder, record: RunRecord, data: str | None, part: Part) -> Tested:
+    """The images of a test. Raises UsageError when there is no such part."""
     trained = recorded_dataset(record)
     if data is None or data == record.dataset:
-        return trained, best_epoch(read_epochs(run.metrics))
-    return standardised_as(trained, find(data, record.input_shape)), None
+        recorded = chosen_epoch(read_epochs(run.metrics), record.chosen_by)
+        tested = Tested(trained, record.recipe, part, recorded)
+    else:
+        # What a run uses and holds out are parts of its own data set.
+        recipe = change_recipe(record.recipe, {"images": None, "holdout": 0})
+        tested = Tested(standardised_as(trained, find(data, record.input_shape)), recipe, part, None)
+    if part == "validation" and not (tested.recipe.holdout or tested.dataset.has_validation):
+        raise UsageError(
+            f"there are no images for validation in `{tested.dataset.name}`, and the run has held none of them out",
+            "leave `--on validation` out; `cldfc train` holds images out with `--holdout 0.1`",
+        )
+    return tested
 
 
 def standardised_as(trained: DataSet, tested: DataSet) -> DataSet:
@@ -136,14 +182,14 @@ def in_words(dataset: DataSet) -> str:
 
 
 @torch.inference_mode()
-def measure(
-    task: Task, record: RunRecord, recorded: Epoch | None, device: str, network: nn.Module | None = None
-) -> Evaluation:
-    """The score of a network on the test images of a task, and the time that takes."""
+def measure(task: Task, record: RunRecord, tested: Tested, device: str, network: nn.Module | None = None) -> Evaluation:
+    """The score of a network on the tested images of a task, and the time that takes."""
     network = (network or task.network).eval()
     first = torch.zeros(task.recipe.batch, *task.dataset.shape, device=task.device.torch)
-    with task.device.switches():
-        task.device.scores(network, standardise(first, task.dataset))
+    with task.device.switches(), settled():
+        # On CUDA it is done when its result is at hand.
+        task.device.scores(network, standardise(first, task.dataset)).cpu()
         began = perf_counter()
-        score = score_network(network, task.loader.test_batches(), task.dataset, task.device)
-    return Evaluation(record, task.dataset, recorded, score, device, perf_counter() - began)
+        score = score_network(network, task.loader.test_batches(tested.part), task.dataset, task.device)
+    seconds = perf_counter() - began
+    return Evaluation(record, task.dataset, tested.part, tested.recorded, score, device, seconds)

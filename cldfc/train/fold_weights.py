@@ -28,12 +28,13 @@ class Origin:
     """Where a module of the folded network has its weights from: modules of the trained network, by their names.
 
     `norm` is the normalisation after a kernel `source` that is folded into it, `is_transposed` says how a
-    kernel's weight is laid out.
+    kernel's weight is laid out, `statistics` is the module of the normalisation's statistics where that is another.
     """
 
     source: str
     norm: str | None = None
     is_transposed: bool = False
+    statistics: str | None = None
 
 
 def fold_weights(tensors: Mapping[str, Tensor], origins: Mapping[str, Origin]) -> dict[str, Tensor]:
@@ -48,20 +49,21 @@ def fold_weights(tensors: Mapping[str, Tensor], origins: Mapping[str, Origin]) -
             folded |= {name + part: tensors[origin.source + part] for part in parts}
         else:
             folded[f"{name}.weight"], folded[f"{name}.bias"] = fold_norm(
-                tensors, origin.source, origin.norm, origin.is_transposed
+                tensors, origin.source, origin.norm, origin.statistics or origin.norm, origin.is_transposed
             )
     return folded
 
 
-def fold_norm(tensors: Mapping[str, Tensor], kernel: str, norm: str, is_transposed: bool) -> tuple[Tensor, Tensor]:
+def fold_norm(
+    tensors: Mapping[str, Tensor], kernel: str, norm: str, statistics: str, is_transposed: bool
+) -> tuple[Tensor, Tensor]:
     """W' = W · γ/√(σ² + ε) and b' = β + (b - μ) · γ/√(σ² + ε) by output channel, computed in float64.
 
     W is out × in/groups × k × k, or in × out/groups × k × k if it is transposed.
     """
     weight = tensors[f"{kernel}.weight"]
-    gamma, beta, mean, variance = (
-        tensors[f"{norm}.{part}"].double() for part in ("weight", "bias", "running_mean", "running_var")
-    )
+    gamma, beta = (tensors[f"{norm}.{part}"].double() for part in ("weight", "bias"))
+    mean, variance = (tensors[f"{statistics}.{part}"].double() for part in ("running_mean", "running_var"))
     bias = tensors.get(f"{kernel}.bias", torch.zeros_like(beta)).double()
     scale = gamma / (variance + EPSILON).sqrt()
     scaled = scale_channels(weight.double(), scale, is_transposed)

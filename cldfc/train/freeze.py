@@ -44,7 +44,7 @@ def freeze(network: nn.Module, device: Device, batch: int, shape: tuple[int, int
     frozen = Frozen(network.eval(), batch)
     # It warns on a machine without CUDA, where nobody has asked for it.
     logging.getLogger("torch.utils.cpp_extension").setLevel(logging.ERROR)
-    # `torch.compile(options={"freezing": True})` would do nothing.
-    with config.patch(freezing=True), refusals():
+    # `torch.compile(options={"freezing": True})` would do nothing, and with other switches it would compile anew.
+    with config.patch(freezing=True), refusals(), device.switches():
         device.scores(frozen, torch.zeros(batch, *shape, device=device.torch))
     return frozen

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 from torch import Tensor
 
@@ -26,15 +27,25 @@ class Group:
     name: str
     tensors: Mapping[str, Tensor]
 
-    @property
+    @cached_property
     def signature(self) -> Signature:
         """What it must have in common with another group to take its place; (1,) and (1, 1) are scalars too."""
         return tuple(sorted((p, shape_of(p, t)) for p, t in self.tensors.items() if p != COUNTER))
 
     @property
     def is_kernel(self) -> bool:
-        """Whether it is a convolution without a bias."""
-        return [len(shape) for _, shape in self.signature] == [4]
+        """Whether it is a convolution without a bias, which makes zeros of zeros."""
+        return [(part, len(shape) > 2) for part, shape in self.signature] == [("weight", True)]
+
+    @property
+    def parent(self) -> str:
+        """The module that it stands in."""
+        return self.name.rpartition(".")[0]
+
+    @property
+    def leaf(self) -> str:
+        """Its name there."""
+        return self.name.rpartition(".")[2]
 
     def names(self, other: Group, aliases: Mapping[str, Sequence[str]]) -> Iterator[tuple[str, str]]:
         """The name of each tensor, under each name of the group, and that of its counterpart in another."""

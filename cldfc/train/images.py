@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from functools import cache
 
 import torch
 from torch import Tensor
@@ -34,22 +34,34 @@ class Images:
         return Images(self.pixels.to(device), self.labels.to(device))
 
 
-class Split(NamedTuple):
-    """The images of a data set to train on, and those to test on."""
+@dataclass(frozen=True, slots=True)
+class Split:
+    """The images of a data set to train on, those to test on, and those that epochs are chosen by, if there are any."""
 
     train: Images
     test: Images
+    validation: Images | None = None
+
+    def __iter__(self) -> Iterator[Images]:
+        """The parts that there are."""
+        return iter([self.train, self.test] if self.validation is None else [self.train, self.test, self.validation])
 
     def to(self, device: torch.device) -> Split:
         """The same images on a device."""
-        return Split(self.train.to(device), self.test.to(device))
+        return Split(*(images.to(device) for images in self))
 
 
-class ImageFiles(NamedTuple):
-    """The files of the images to train on, and of those to test on: read, and cut to size, as they are needed."""
+@dataclass(frozen=True, slots=True)
+class ImageFiles:
+    """The files of the images of a data set: read, and cut to size, as they are needed."""
 
     train: Sequence[Sample]
     test: Sequence[Sample]
+    validation: Sequence[Sample] | None = None
+
+    def __iter__(self) -> Iterator[Sequence[Sample]]:
+        """The parts that there are."""
+        return iter([self.train, self.test] if self.validation is None else [self.train, self.test, self.validation])
 
 
 def standardise(pixels: Tensor, dataset: DataSet) -> Tensor:
@@ -57,5 +69,12 @@ def standardise(pixels: Tensor, dataset: DataSet) -> Tensor:
 
     Shapes: `pixels` and the result n × channels × height × width.
     """
-    mean, std = (torch.tensor(values, device=pixels.device).view(-1, 1, 1) for values in (dataset.mean, dataset.std))
-    return (pixels - mean) / std
+    return (pixels - of_channels(dataset.mean, pixels.device)) / of_channels(dataset.std, pixels.device)
+
+
+# A number that is brought to a CUDA device lets the program wait for all that the device has yet to do.
+@cache
+@torch.inference_mode(False)
+def of_channels(values: tuple[float, ...], device: torch.device) -> Tensor:
+    """A number for each channel, channels × 1 × 1, not to be changed."""
+    return torch.tensor(values, device=device).view(-1, 1, 1)

@@ -1,83 +1,160 @@
-"""Weights of another implementation, put into a generated network by order of use and shape."""
+"""Weights of another implementation, put into a generated network."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from math import inf, isnan
+from typing import cast
 
 import torch
 from torch import Tensor, nn
 
 from cldfc.diagnostics import UsageError
 from cldfc.train.dataflow import first_uses
-from cldfc.train.groups import Group, join_groups, read_groups
-from cldfc.train.match import Match, match_order, match_tables
+from cldfc.train.groups import Group, Signature, join_groups, read_groups
+from cldfc.train.match import Evidence, Pair, match_order
+from cldfc.train.match_tables import match_tables
+from cldfc.train.match_values import Match, compare_outputs, match_values, percent
+from cldfc.train.search_orders import Place
 
-MOST_SHOWN = 3
-"""An error names so many of the modules that might come next."""
+CHANGED_NOTHING = "nothing is loaded; compare strides, padding and ε there, and what comes before"
 
 
-def import_weights(network: nn.Module, weights: Mapping[str, Tensor]) -> dict[str, str]:
-    """Copy a state dict of another implementation into a generated network; return {its name: our name}.
+class Imported(dict[str, str]):
+    """{name of a tensor of theirs: our name}; `how` says how each was decided, `str` shows it for each module.
 
-    Names are not compared. The tensors of one module of the state dict are taken together, and its
-    modules are taken to stand in an order in which they may be used: they are matched with ours, one
-    after the other, along the flow of our data, by the shapes of their tensors. The state dict of a
+    `difference` is how far apart the outputs of both networks were, relative to the largest; None if they were not run.
+    """
+
+    def __init__(
+        self, pairs: Sequence[Pair], aliases: Mapping[str, Sequence[str]], difference: float | None = None
+    ) -> None:
+        names = [(name, own, pair.how) for pair in pairs for name, own in pair.their.names(pair.our, aliases)]
+        super().__init__((name, own) for name, own, _ in names)
+        self.how = {name: how for name, _, how in names}
+        self.pairs, self.difference = tuple(pairs), difference
+
+    def __str__(self) -> str:
+        width = max((len(pair.their.name) for pair in self.pairs), default=0)
+        own_width = max((len(pair.our.name) for pair in self.pairs), default=0)
+        lines = [f"{p.their.name:{width}}  {p.our.name:{own_width}}  {p.how}" for p in self.pairs]
+        if self.difference is not None:
+            lines.append(f"outputs differ by {self.difference:.1e} of the largest")
+        return "\n".join(lines)
+
+
+def import_weights(
+    network: nn.Module, weights: Mapping[str, Tensor] | nn.Module, *, example: object = None
+) -> Imported:
+    """Copy the weights of another implementation into a generated network; return {its name: our name}.
+
+    `weights` is its state dict, or the module itself with an `example` of its input, a tensor or a tuple of them. A
+    module is run beside ours: each of its modules is the one of ours that is given the same values, and the outputs
+    must be equal. A state dict shows less: the tensors of one module belong together, and modules stand in an order in
+    which they may be used. Where that leaves several pairings, shared modules and names decide. The state dict of a
     generated class, whose order is another, is matched by the tags in its names.
 
     Other number types and devices are converted, prefixes make no difference, counters may be
-    missing. Raises UsageError, and changes nothing, unless every tensor of both sides finds its place.
+    missing. Raises UsageError, and changes nothing, unless every tensor of both sides has one place.
     """
-    theirs, aliases = join_groups(read_groups(weights))
+    found = import_module(network, weights, example) if isinstance(weights, nn.Module) else None
+    if found is None and example is not None:
+        raise UsageError("an example goes with a module, not with a state dict", "give the module itself")
+    tensors: Mapping[str, Tensor] = weights.state_dict() if isinstance(weights, nn.Module) else weights
+    if found is None:
+        theirs, aliases = join_groups(read_groups(tensors))
+        found = Imported(match_names(network, tensors, theirs, aliases), aliases)
     state: dict[str, Tensor] = network.state_dict()
-    ours = {group.name: group for group in read_groups(state)}
-    pairs = match_tables(theirs, list(ours.values())) or in_order_of_use(network, theirs, ours)
-    names = {name: own for their, our in pairs for name, own in their.names(our, aliases)}
-    refuse_empty([name for name, own in names.items() if weights[name].is_meta and not state[own].is_meta])
+    refuse_empty([name for name, own in found.items() if tensors[name].is_meta and not state[own].is_meta])
     with torch.no_grad():
-        for name, own in names.items():
-            state[own].copy_(weights[name].reshape(state[own].shape))
-    return names
+        for name, own in found.items():
+            state[own].copy_(tensors[name].reshape(state[own].shape))
+    return found
 
 
-def in_order_of_use(network: nn.Module, theirs: list[Group], ours: dict[str, Group]) -> list[tuple[Group, Group]]:
-    """Their modules and ours along the flow of our data. Raises UsageError when they do not fit."""
+def match_names(
+    network: nn.Module, tensors: Mapping[str, Tensor], theirs: list[Group], aliases: Mapping[str, Sequence[str]]
+) -> list[Pair]:
+    """Pairs from what a state dict shows. Raises UsageError."""
+    ours = {group.name: group for group in read_groups(network.state_dict())}
+    if pairs := match_tables(theirs, list(ours.values())):
+        return pairs
     uses = first_uses(network, list(ours))
-    wanted, signatures = [group.signature for group in theirs], [ours[use.group].signature for use in uses]
-    match = found = match_order(wanted, signatures, uses)
-    if not match.fits:
-        # Our code applies no kernel to a zero, where theirs may use one first.
-        place = {use.group: at for at, use in enumerate(uses)}
-        found = match_order(wanted, signatures, uses, [place[name] for name, group in ours.items() if group.is_kernel])
-    if not found.fits:
-        raise misfit(theirs, [ours[use.group] for use in uses], match)
-    return [(their, ours[uses[at].group]) for their, at in zip(theirs, found.taken, strict=True)]
+    numbers = {name: at for at, group in enumerate(theirs) for name in (group.name, *aliases[group.name])}
+    places = [Place(numbers[group.name], at, group.parent) for at, group in enumerate(read_groups(tensors))]
+    return match_order(Evidence(theirs, aliases, [ours[use.group] for use in uses], uses), places)
 
 
-def misfit(theirs: list[Group], ours: list[Group], match: Match) -> UsageError:
-    """The error for the first group of the state dict that fits nowhere."""
-    place, wanted = match.reached, list_some([ours[at] for at in match.ready])
-    if not theirs:
-        return UsageError("there are no weights", f"the network would first take {wanted}")
-    if place == len(theirs):
-        return UsageError(f"the weights end after {theirs[-1]}", f"the network would take {wanted} next")
-    message = f"{theirs[place]} of the weights fits nowhere in the network"
-    if not wanted:
-        return UsageError(message, f"all {len(ours)} modules of the network have found theirs before it: leave it out")
-    taken = f"after {place} of its {len(ours)} modules" if place else "at first"
-    return UsageError(message, f"{taken} it would take {wanted}{sorted_hint([group.name for group in theirs])}")
+def import_module(network: nn.Module, module: nn.Module, example: object) -> Imported:
+    """Pairs that make a module and our network the same function. Raises UsageError."""
+    if example is None:
+        raise UsageError(
+            f"the weights are no state dict, but of type {type(module).__name__}",
+            "give `….state_dict()`, or an example of the input, too: `import_weights(network, module, example=images)`",
+        )
+    arguments = cast("tuple[object, ...]", example) if isinstance(example, tuple) else (example,)
+    tensors = module.state_dict()
+    theirs, aliases = join_groups(read_groups(tensors))
+    ours = read_groups(network.state_dict())
+    refuse_empty([name for name, tensor in tensors.items() if tensor.is_meta])
+    refuse_counts(theirs, ours)
+    match = match_values(network, module, arguments)
+    pairs = match.pairs or guess(network, tensors, theirs, aliases, match)
+    originals = {group.name: group for group in theirs}, {group.name: group for group in ours}
+    pairs = [Pair(originals[0][pair.their.name], originals[1][pair.our.name], pair.how) for pair in pairs]
+    difference = compare_outputs(network, module, arguments, match.both.way, pairs)
+    refuse_disagreement(difference, match, pairs)
+    return Imported(sorted(pairs, key=lambda pair: list(originals[0]).index(pair.their.name)), aliases, difference)
 
 
-def list_some(groups: list[Group]) -> str:
-    """A few groups with their shapes, and how many others there are."""
-    more = len(groups) - MOST_SHOWN
-    return " or ".join([*map(str, groups[:MOST_SHOWN]), *[f"{more} others"] * (more > 0)])
+def guess(
+    network: nn.Module,
+    tensors: Mapping[str, Tensor],
+    theirs: list[Group],
+    aliases: Mapping[str, Sequence[str]],
+    match: Match,
+) -> list[Pair]:
+    """Pairs from the module's state dict, to be proved. Raises UsageError."""
+    try:
+        return match_names(network, tensors, theirs, aliases)
+    except UsageError:
+        raise UsageError(
+            f"no pairing of the modules makes the outputs equal: {match.both.apart}",
+            CHANGED_NOTHING,
+        ) from None
 
 
-def sorted_hint(names: list[str]) -> str:
-    """What to do about names in alphabetical order, which is how some files keep them."""
-    if len(names) < 3 or names != sorted(names):
-        return ""
-    return "; the names are in alphabetical order: load them into the network that they are of, and give its state dict"
+def refuse_disagreement(difference: float, match: Match, pairs: Sequence[Pair]) -> None:
+    """Raises UsageError unless the outputs are equal: on the example, and with any weights."""
+    tolerance = match.both.way.tolerance
+    is_equal = match.pairs is not None or match.difference(pairs) < tolerance
+    if difference < tolerance and is_equal:
+        return
+    if isnan(difference):
+        raise UsageError(
+            "the outputs on the example are not finite", "give an example, and weights, without inf and nan"
+        )
+    if difference == inf:
+        message = "the outputs of the two networks have different shapes"
+    elif difference < tolerance:
+        message = f"with other weights the outputs differ by {percent(match.difference(pairs))} of the largest"
+    else:
+        message = f"the outputs of the two networks differ by {percent(difference)} of the largest"
+    raise UsageError(f"{message}; {match.both.apart}" if not is_equal else message, CHANGED_NOTHING)
+
+
+def refuse_counts(theirs: Sequence[Group], ours: Sequence[Group]) -> None:
+    """Raises UsageError unless both sides have equally many modules of each shape."""
+    counts = Counter[Signature](group.signature for group in theirs), Counter[Signature](g.signature for g in ours)
+    for groups, here, there, words in (
+        (theirs, *counts, "the module has {} like {}, the network {}"),
+        (ours, *reversed(counts), "the network has {} like {}, the module {}"),
+    ):
+        for group in groups:
+            if here[group.signature] > there[group.signature]:
+                message = words.format(here[group.signature], group, there[group.signature])
+                raise UsageError(message, "the networks are not the same, or the one shares what the other does not")
 
 
 def refuse_empty(names: list[str]) -> None:

@@ -7,12 +7,12 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 
 from cldfc.diagnostics import UsageError
-from cldfc.files import write_file
 from cldfc.train.commit import find_commit
 from cldfc.train.compiled import Compiled
 from cldfc.train.environment import Environment, add_session, read_environment, session_now
+from cldfc.train.files import write_run_file
 from cldfc.train.loop import Diverged, Task
-from cldfc.train.metrics import Epoch
+from cldfc.train.metrics import Epoch, is_complete
 from cldfc.train.position import Position
 from cldfc.train.report import Account, write_report
 from cldfc.train.run import RunFolder, RunRecord
@@ -64,7 +64,7 @@ def journal(
         # What ended the training is what is to be heard of, even where nothing can be written.
         with suppress(UsageError):
             if isinstance(end, Diverged):
-                write_file(run.divergence, f"{end.message}\n")
+                write_run_file(run.divergence, f"{end.message}\n")
             kept.write("stopped" if isinstance(end, Stopped) else end.message)
         raise
     kept.write("finished")
@@ -73,7 +73,7 @@ def journal(
 def environment_of(run: RunFolder, task: Task, start: Position, setting: Setting) -> Environment:
     """The sessions of a run with the one that begins now; of a finished run, which goes no further, those before."""
     before = read_environment(run.environment)
-    if start.epoch > task.recipe.epochs:
+    if is_complete(start.epochs, task.recipe):
         return before
     commit = find_commit(setting.spec_files)
     session = session_now(start, str(task.device), task.device.kind, task.processes.count, commit)

@@ -1,4 +1,4 @@
-"""Keeps what a training reaches: measurements and best weights after every epoch, its state now and then."""
+"""Keeps what a training reaches: measurements and chosen weights after every epoch, its state now and then."""
 
 from __future__ import annotations
 
@@ -8,16 +8,16 @@ from typing import TYPE_CHECKING
 
 from torch.optim import Optimizer
 
-from cldfc.files import write_file
 from cldfc.train.checkpoint_folder import write_checkpoint
 from cldfc.train.loop import Progress, Task, diverged, train_from
-from cldfc.train.metrics import Epoch, as_csv, best_epoch
+from cldfc.train.metrics import Epoch, as_csv, chosen_epoch, is_complete
 from cldfc.train.origin import is_finite
 from cldfc.train.position import Position
 from cldfc.train.run import RunFolder
+from cldfc.train.seal import write_sealed
 from cldfc.train.state import saved_at, tensors_of
 from cldfc.train.stop import Request, Stopped
-from cldfc.train.weights import save_weights
+from cldfc.train.weights import as_bytes
 
 if TYPE_CHECKING:
     from cldfc.train.journal import Journal
@@ -52,23 +52,25 @@ def train_and_save(
     for position in train_from(task, optimizer, start, progress):
         is_due = position.step == 0 or monotonic() - saved > 60 * saving.minutes
         asked, due = task.processes.highest(saving.request.number, is_due)
-        if position.step == 0 and task.processes.is_first:
-            keep_epoch(task, run, position)
+        # The checkpoint comes first: metrics and weights can be written again from it.
         if asked or due:
             save_state(task, optimizer, run, position)
             saved = monotonic()
+        if position.step == 0 and task.processes.is_first:
+            keep_epoch(task, run, position)
         if position.step == 0 and journal is not None:
             journal.add(position.epochs)
-        if asked and position.epoch <= task.recipe.epochs:
+        if asked and not is_complete(position.epochs, task.recipe):
             raise Stopped(run.path, int(asked), task.processes.is_first)
     return position.epochs
 
 
 def keep_epoch(task: Task, run: RunFolder, position: Position) -> None:
-    """Write the measurements, and the weights if they are the best so far."""
-    if best_epoch(position.epochs) is position.epochs[-1]:
-        save_weights(task.network, run.weights)
-    write_file(run.metrics, as_csv(position.epochs))
+    """Write the measurements, and the weights if their epoch is the chosen one so far."""
+    contents = {run.metrics.name: as_csv(position.epochs).encode()}
+    if chosen_epoch(position.epochs, task.choice) is position.epochs[-1]:
+        contents[run.weights.name] = as_bytes(task.network)
+    write_sealed(run.path, contents)
 
 
 def save_state(task: Task, optimizer: Optimizer, run: RunFolder, position: Position) -> None:
@@ -76,7 +78,8 @@ def save_state(task: Task, optimizer: Optimizer, run: RunFolder, position: Posit
     tensors = tensors_of(task.network, optimizer)
     for name, tensor in tensors.items():
         if not is_finite(tensor):
-            raise diverged(f"`{name}` is no longer finite in epoch {position.epoch}", task.recipe)
-    saved = saved_at(position, task.processes)
+            raise diverged(f"`{name}` is no longer finite in epoch {position.epoch}", task)
+    spec = task.compiled.spec_text if task.compiled else ""
+    saved = saved_at(position, task.processes, spec, task.recipe)
     if task.processes.is_first:
-        write_checkpoint(run.checkpoints, tensors, saved)
+        write_checkpoint(run.checkpoints, tensors, saved, task.choice)

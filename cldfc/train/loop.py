@@ -16,10 +16,11 @@ from torch.optim import Optimizer
 
 from cldfc.diagnostics import UsageError
 from cldfc.train.catalogue import DataSet
+from cldfc.train.compiled import Compiled
 from cldfc.train.data.loader import Loader
 from cldfc.train.device import Device
 from cldfc.train.images import Images, standardise
-from cldfc.train.metrics import Epoch
+from cldfc.train.metrics import Choice, Epoch, Part, is_complete
 from cldfc.train.optimizer import learning_rate, set_learning_rate
 from cldfc.train.origin import find_origin
 from cldfc.train.pace import images_per_second
@@ -49,7 +50,7 @@ class Progress(Protocol):
         ...
 
     def test(self, images: int) -> None:
-        """So many images of the running test are done."""
+        """So many images of the running test, of all parts that are tested, are done."""
         ...
 
     def epoch(self, measured: Epoch) -> None:
@@ -71,6 +72,13 @@ class Task:
     device: Device
     trained: nn.Module
     processes: Processes = ALONE
+    compiled: Compiled | None = None
+    """What the compiler knows of the network, for words about it."""
+
+    @property
+    def choice(self) -> Choice:
+        """How the epoch is chosen whose weights are saved."""
+        return "validation" if "validation" in self.loader.parts else "last"
 
 
 def train_from(task: Task, optimizer: Optimizer, start: Position, progress: Progress) -> Iterator[Position]:
@@ -80,7 +88,7 @@ def train_from(task: Task, optimizer: Optimizer, start: Position, progress: Prog
     """
     progress.start(task.recipe, task.loader.steps)
     position = start
-    while position.epoch <= task.recipe.epochs:
+    while not is_complete(position.epochs, task.recipe):
         for stepped in train_epoch(task, optimizer, position, progress):
             position = stepped
             yield position
@@ -97,8 +105,9 @@ def train_epoch(task: Task, optimizer: Optimizer, start: Position, progress: Pro
         loss, hits = train_step(task, optimizer, batch, rate_at(task, position))
         shown = len(batch) * task.processes.count
         if not math.isfinite(loss):
-            origin = find_origin(task.network, partial(forward, replace(task, trained=task.network), batch))
-            raise diverged(f"the loss is {loss} in epoch {start.epoch}", task.recipe, origin)
+            again = partial(forward, replace(task, trained=task.network), batch)
+            origin = find_origin(task.network, again, task.compiled.values if task.compiled else {})
+            raise diverged(f"the loss is {loss} in step {position.step + 1} of epoch {start.epoch}", task, origin)
         position = after_step(position, loss, hits, shown, perf_counter() - began)
         progress.step(position)
         yield position
@@ -141,13 +150,17 @@ def descend(task: Task, optimizer: Optimizer) -> None:
 def finish_epoch(task: Task, position: Position, progress: Progress) -> Position:
     """Test the network after the last step of an epoch. Raises Diverged when the loss is not finite."""
     start = perf_counter()
-    test = score_together(task, progress)
-    if not math.isfinite(test.loss):
-        raise diverged(f"the test loss is {test.loss} in epoch {position.epoch}", task.recipe)
+    scores = score_parts(task, progress)
+    for part, score in scores.items():
+        if not math.isfinite(score.loss):
+            raise diverged(f"the {part} loss is {score.loss} in epoch {position.epoch}", task)
+    test, validation = scores["test"], scores.get("validation")
     measured = Epoch(
         epoch=position.epoch,
         train_loss=position.loss_sum / position.shown,
         train_accuracy=position.hits / position.shown,
+        validation_loss=validation and validation.loss,
+        validation_accuracy=validation and validation.accuracy,
         test_loss=test.loss,
         test_accuracy=test.accuracy,
         seconds=position.seconds + perf_counter() - start,
@@ -157,30 +170,40 @@ def finish_epoch(task: Task, position: Position, progress: Progress) -> Position
     return after_epoch(position, measured)
 
 
-def score_together(task: Task, progress: Progress) -> Score:
-    """The score on all test images, of which each process sees its share."""
+def score_parts(task: Task, progress: Progress) -> dict[Part, Score]:
+    """The scores on all images of each part that is tested, of which each process sees its share."""
     task.processes.agree(task.network)
-    batches = heard(task.loader.test_batches(), progress)
-    own = score_network(task.network, batches, task.dataset, task.device)
-    if task.processes.count == 1:
-        return own
-    sums = task.processes.total(own.loss * own.images, own.accuracy * own.images, own.images)
+    found: dict[Part, Score] = {}
+    done = 0
+    for part in task.loader.parts:
+        batches = heard(task.loader.test_batches(part), progress, done)
+        own = score_network(task.network, batches, task.dataset, task.device)
+        found[part] = own if task.processes.count == 1 else sum_up(own, task.processes)
+        done += own.images
+    return found
+
+
+def sum_up(own: Score, processes: Processes) -> Score:
+    """The score on the images of all processes, from that on each one's own."""
+    sums = processes.total(own.loss * own.images, own.accuracy * own.images, own.images)
     return Score(sums[0] / sums[2], round(sums[1]) / sums[2], int(sums[2]))
 
 
-def heard(batches: Iterable[Images], progress: Progress) -> Iterator[Images]:
-    """Batches of a test, of which the progress hears when they are done."""
-    done = 0
+def heard(batches: Iterable[Images], progress: Progress, done: int) -> Iterator[Images]:
+    """Batches of a test, of which the progress hears when they are done; `done` images were tested before them."""
     for batch in batches:
         yield batch
         done += len(batch)
         progress.test(done)
 
 
-def diverged(found: str, recipe: Recipe, origin: str = "") -> Diverged:
+def diverged(found: str, task: Task, origin: str = "") -> Diverged:
     """The error for what was found not to be finite; `origin` says where that came from, if it is known."""
-    clip = ", or with `clip = 1.0` in a recipe file" if recipe.clip is None else ""
+    recipe, head = task.recipe, task.compiled.head if task.compiled else None
+    clip = ", or with `--clip 1`" if recipe.clip is None else ""
+    unbounded = f"; no normalisation stands between `{head.value}` and `linear`" if head else ""
+    spec = f"{head.help}, or " if head else ""
     return Diverged(
-        f"{found}: training has diverged{origin and f', {origin}'}",
-        f"start another run with a lower `--lr` (now {recipe.lr:g}), for instance {recipe.lr / 4:g}{clip}",
+        f"{found}: training has diverged{origin and f', {origin}'}{unbounded}",
+        f"{spec}start another run with a lower `--lr` (now {recipe.lr:g}), for instance {recipe.lr / 4:g}{clip}",
     )

@@ -1,140 +1,274 @@
-"""Which group of another state dict is which of ours."""
+"""Which module of a state dict is which of ours, and what says so: shapes, the order of use, names and aliases."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence, Set
+from dataclasses import dataclass
 
+from cldfc.diagnostics import UsageError
 from cldfc.train.dataflow import Use
 from cldfc.train.groups import Group, Signature
+from cldfc.train.name_rules import Rule, numbered_pairs, read_rules
+from cldfc.train.search_orders import Block, Pairing, Place, Search, TooManyOrdersError, read_blocks
 
-MOST_TRIES = 200_000
-"""After so many the search gives up; a network that fits takes about one for each group."""
-TAG = re.compile(r"[0-9]+(?:_[0-9]+)*")
+BY_SHAPE, BY_ORDER, BY_ALIAS, BY_NAME = "by shape", "by order of use", "by alias", "by name"
+
+MOST_SHOWN = 3
+"""An error names so many of the modules that might come next."""
+CALL = "`import_weights(network, module, example=images)`"
+GIVE_MODULE = f"give the module instead: {CALL} runs both and finds out"
+
+Options = list[frozenset[int]]
+"""For each group of theirs the numbers of ours that it may be."""
 
 
-@dataclass
-class Match:
-    """An order of our groups, by number, in which they are theirs one after the other.
+@dataclass(frozen=True)
+class Pair:
+    """A group of theirs, the one of ours that it is, and how that was decided."""
 
-    When there is none, `reached` is how many of theirs found a place at best, and `ready` which of
-    ours could have come next.
+    their: Group
+    our: Group
+    how: str
+
+
+class Evidence:
+    """What is known of both sides: our groups in the order of use, theirs with all their names."""
+
+    def __init__(
+        self, theirs: Sequence[Group], aliases: Mapping[str, Sequence[str]], ours: Sequence[Group], uses: Sequence[Use]
+    ) -> None:
+        self.theirs, self.ours, self.uses = theirs, ours, uses
+        self.is_shared = [bool(aliases.get(group.name)) for group in theirs]
+        alike: dict[Signature, list[int]] = {}
+        for at, our in enumerate(ours):
+            alike.setdefault(our.signature, []).append(at)
+        self.alike = [alike.get(group.signature, []) for group in theirs]
+        alone = {at: group for at, group in enumerate(theirs) if not self.is_shared[at]}
+        self.rules = read_rules(alone)
+        shared = Counter(group.signature for at, group in enumerate(theirs) if self.is_shared[at])
+        used_often = Counter(our.signature for our, use in zip(ours, uses, strict=True) if use.count > 1)
+        self.told_by_sharing = {signature for signature, count in shared.items() if used_often[signature] == count}
+        self.counts = Counter(group.signature for group in theirs)
+
+    def how_many_like(self, their: int) -> int:
+        """How many of theirs have its shape."""
+        return self.counts[self.theirs[their].signature]
+
+    def by_shape(self, their: int) -> list[int]:
+        """Ours of its shape."""
+        return self.alike[their]
+
+    def by_alias(self, their: int) -> list[int]:
+        """Ours of its shape; those that are used several times for a shared one, if the numbers of both agree."""
+        alike = self.alike[their]
+        if self.theirs[their].signature not in self.told_by_sharing:
+            return alike
+        return [at for at in alike if (self.uses[at].count > 1) == self.is_shared[their]]
+
+    def by_name(self, their: int) -> list[int]:
+        """Those of the same name, without regard to case, if there are any."""
+        words = [word for word in self.theirs[their].name.casefold().split(".") if not word.isdigit()]
+        likely = self.by_alias(their)
+        named = [at for at in likely if words and self.ours[at].name.casefold().split(".")[0] == words[-1]]
+        return named or likely
+
+
+def match_order(evidence: Evidence, places: Sequence[Place]) -> list[Pair]:
+    """The one pairing in which their modules stand in an order in which ours may be used.
+
+    If no order fits, modules of a shape of their own may stand anywhere; if none fits yet, kernels may stand anywhere
+    in their blocks. What is left open is decided by what is shared, and then by names. Raises UsageError when no
+    pairing fits, when several do, and when names speak against it.
     """
-
-    taken: list[int] = field(default_factory=list[int])
-    fits: bool = False
-    reached: int = -1
-    ready: list[int] = field(default_factory=list[int])
-
-
-class Flow:
-    """Our groups as they are taken: which are ready, for all that they need has been taken.
-
-    `early` are those that may also be taken before, in the order in which they are tried.
-    """
-
-    def __init__(self, uses: Sequence[Use], early: Sequence[int] = ()) -> None:
-        self.early = early
-        self.taken: set[int] = set()
-        number = {use.group: at for at, use in enumerate(uses)}
-        self.followers: list[list[int]] = [[] for _ in uses]
-        self.missing = [len(use.after) for use in uses]
-        for at, use in enumerate(uses):
-            for group in use.after:
-                self.followers[number[group]].append(at)
-        self.ready = {at for at, count in enumerate(self.missing) if not count}
-
-    def take(self, at: int) -> None:
-        """Take a group."""
-        self.ready.discard(at)
-        self.taken.add(at)
-        for follower in self.followers[at]:
-            self.missing[follower] -= 1
-            if not self.missing[follower] and follower not in self.taken:
-                self.ready.add(follower)
-
-    def put_back(self, at: int) -> None:
-        """Undo the last `take`."""
-        for follower in self.followers[at]:
-            if not self.missing[follower]:
-                self.ready.discard(follower)
-            self.missing[follower] += 1
-        self.taken.remove(at)
-        if not self.missing[at]:
-            self.ready.add(at)
-
-    def candidates(self) -> list[int]:
-        """What may be taken next, what is ready first."""
-        return [*sorted(self.ready), *(at for at in self.early if at not in self.taken | self.ready)]
+    refuse_disorder(evidence.theirs)
+    may_wait, strict = waits(evidence, places), Limits(read_blocks(places, evidence.theirs))
+    alone = {at for at, alike in enumerate(evidence.alike) if len(alike) == 1 == evidence.how_many_like(at)}
+    placed = [place for place in places if place.group not in alone]
+    limits = [
+        strict,
+        Limits(read_blocks(placed, evidence.theirs), alone),
+        Limits(read_blocks(placed, evidence.theirs, any_order=True), alone, is_strict=False),
+    ]
+    if is_alphabetical([group.name for group in evidence.theirs]):
+        limits = limits[: 1 if placed else 2]
+    fitting = Counter(g.signature for g in evidence.theirs) == Counter(g.signature for g in evidence.ours)
+    for limit in limits if fitting else ():
+        if options := find_options(search(evidence, limit, may_wait, evidence.by_shape)):
+            return decide(evidence, limit, may_wait, options)
+    failed = search(evidence, strict, may_wait, evidence.by_shape)
+    find_options(failed)
+    raise misfit(evidence, failed)
 
 
-def match_order(
-    theirs: Sequence[Signature], ours: Sequence[Signature], uses: Sequence[Use], early: Sequence[int] = ()
-) -> Match:
-    """A topological order of our groups that has their signatures, in the order of theirs.
+@dataclass(frozen=True)
+class Limits:
+    """In which order their modules may be used: blocks of them, and those that may be used at any time."""
 
-    Of several groups that are ready and alike it takes the one that is used first; where that leads
-    nowhere, it goes back and takes the next, and then those of `early` that are not ready.
-    """
-    flow, match = Flow(uses, early), Match()
-    choices = [open_choice(theirs, ours, flow, match)]
-    for _ in range(MOST_TRIES):
-        at = next(choices[-1], None)
-        if at is not None:
-            flow.take(at)
-            match.taken.append(at)
-            choices.append(open_choice(theirs, ours, flow, match))
-        elif len(match.taken) == len(theirs) == len(ours):
-            match.fits = True
+    blocks: Sequence[Block]
+    anywhere: Set[int] = frozenset()
+    is_strict: bool = True
+
+
+def decide(evidence: Evidence, limits: Limits, may_wait: Callable[[Place], bool], options: Options) -> list[Pair]:
+    """The one pairing; `options` is what the order leaves open. Raises UsageError."""
+    rules = [rule for rule in evidence.rules if limits.is_strict or rule.says != "follows"]
+    how = [BY_ORDER if len(option) == 1 else "" for option in options]
+    for name, likely, among in ((BY_ALIAS, evidence.by_alias, []), (BY_NAME, evidence.by_name, rules)):
+        if all(how):
             break
-        elif match.taken:
-            choices.pop()
-            flow.put_back(match.taken.pop())
-        else:
-            break
-    return match
+        found = find_options(search(evidence, limits, may_wait, likely, among))
+        options = found or options
+        how = [
+            known or (name if found and len(option) == 1 else "") for known, option in zip(how, options, strict=True)
+        ]
+    if not all(how):
+        raise ambiguous(evidence, options)
+    pairing = tuple(next(iter(option)) for option in options)
+    refuse_contradiction(evidence, rules, pairing)
+    return [
+        Pair(group, evidence.ours[at], BY_SHAPE if len(evidence.alike[number]) == 1 else how[number])
+        for number, (group, at) in enumerate(zip(evidence.theirs, pairing, strict=True))
+    ]
 
 
-def open_choice(theirs: Sequence[Signature], ours: Sequence[Signature], flow: Flow, match: Match) -> Iterator[int]:
-    """Which of our groups may stand for the next of theirs; notes how far the search has come."""
-    place = len(match.taken)
-    if place > match.reached:
-        match.reached, match.ready = place, sorted(flow.ready)
-    wanted = theirs[place] if place < len(theirs) else None
-    return iter([at for at in flow.candidates() if ours[at] == wanted])
+def waits(evidence: Evidence, places: Sequence[Place]) -> Callable[[Place], bool]:
+    """Whether the group of a place may be used for the first time in a later one: a kernel, applied to a zero here."""
+    last = {place.group: place.number for place in places}
+    return lambda place: evidence.theirs[place.group].is_kernel and place.number < last[place.group]
 
 
-def match_tables(theirs: Sequence[Group], ours: Sequence[Group]) -> list[tuple[Group, Group]] | None:
-    """Pairs by the tags of generated names, `B.2_1`; None unless every table of theirs is one of ours.
+def search(
+    evidence: Evidence,
+    limits: Limits,
+    may_wait: Callable[[Place], bool],
+    likely: Callable[[int], list[int]],
+    rules: Sequence[Rule] = (),
+) -> Search:
+    """The search for pairings within limits; `likely` and `rules` say what else is asked of them."""
+    by_group: dict[int, list[Rule]] = {}
+    for rule in rules:
+        by_group.setdefault(rule.first, []).append(rule)
+        by_group.setdefault(rule.second, []).append(rule)
+    partners = [
+        frozenset({at for rule in by_group.get(number, ()) for at in (rule.first, rule.second)} - {number})
+        for number in range(len(evidence.theirs))
+    ]
 
-    A table is what has one name: B for all its tags. Two tables are the same if their tags and
-    shapes are; of several that are, the one of the same name, or the only one that is left.
-    """
-    tables, own_tables = read_tables(theirs), read_tables(ours)
-    if tables is None or own_tables is None or len(tables) != len(own_tables):
-        return None
-    chosen = {name: name for name in tables if alike(tables[name], own_tables.get(name))}
-    for name in [name for name in tables if name not in chosen]:
-        left = [n for n in own_tables if n not in chosen.values() and alike(tables[name], own_tables[n])]
-        if len(left) != 1:
-            return None
-        chosen[name] = left[0]
-    return [(group, own_tables[chosen[name]][tag]) for name in tables for tag, group in tables[name].items()]
+    def allowed(their: int, our: int, pairs: Sequence[int]) -> bool:
+        for rule in by_group.get(their, ()):
+            first, second = (our if at == their else pairs[at] for at in (rule.first, rule.second))
+            if first >= 0 and second >= 0 and not rule.holds(evidence.uses, first, second):
+                return False
+        return True
+
+    known = {at: evidence.alike[at][0] for at in limits.anywhere}
+    pairs = [known.get(at, -1) for at in range(len(evidence.theirs))]
+    return Search(limits.blocks, evidence.uses, pairs, likely, may_wait, allowed, partners if rules else ())
 
 
-def read_tables(groups: Sequence[Group]) -> dict[str, dict[str, Group]] | None:
-    """Groups by the last word and the tag of their names; None if that is no name for one of them alone."""
-    tables: dict[str, dict[str, Group]] = {}
-    for group in groups:
-        *_, name, last = ("", "", *group.name.split("."))
-        name, tag = (name, last) if name and TAG.fullmatch(last) else (last, "")
-        if tag in tables.setdefault(name, {}):
-            return None
-        tables[name][tag] = group
-    return tables
+def find_options(search: Search) -> Options:
+    """For each of theirs all of ours that it is in some pairing; nothing if there is no pairing. Raises UsageError."""
+    options: list[set[int]] = []
+    try:
+        for pairing in search.pairings():
+            options = options or [set() for _ in pairing]
+            for option, at in zip(options, pairing, strict=True):
+                option.add(at)
+    except TooManyOrdersError:
+        raise UsageError("the weights fit the network in too many orders to try", GIVE_MODULE) from None
+    return [frozenset(option) for option in options]
 
 
-def alike(one: dict[str, Group], other: dict[str, Group] | None) -> bool:
-    """Whether two tables have the same tags, and the same shapes under each."""
-    return other is not None and {t: g.signature for t, g in one.items()} == {t: g.signature for t, g in other.items()}
+def refuse_contradiction(evidence: Evidence, rules: Sequence[Rule], pairing: Pairing) -> None:
+    """Raises UsageError where the order says one thing, and a name or an alias another that the shapes allow."""
+    for number, at in enumerate(pairing):
+        for likely, what in ((evidence.by_alias, "how often it is used"), (evidence.by_name, "its name")):
+            if at not in likely(number):
+                raise contradiction(evidence, number, at, likely(number), what)
+    for rule in rules:
+        if rule.says == "later tag" or rule.holds(evidence.uses, pairing[rule.first], pairing[rule.second]):
+            continue
+        for number, at in ((n, pairing[n]) for n in (rule.first, rule.second)):
+            for other, group in enumerate(evidence.theirs):
+                in_block = group.name.startswith(f"{evidence.theirs[number].parent}.")
+                if not in_block or other == number or pairing[other] not in evidence.alike[number]:
+                    continue
+                swapped = {number: pairing[other], other: at}
+                first, second = (swapped.get(n, pairing[n]) for n in (rule.first, rule.second))
+                if rule.holds(evidence.uses, first, second):
+                    raise contradiction(evidence, number, at, [pairing[other]], "its name")
+
+
+# What does not fit
+
+
+def contradiction(evidence: Evidence, number: int, at: int, others: Sequence[int], what: str) -> UsageError:
+    """The error for two kinds of evidence that disagree."""
+    wanted = " or ".join(f"`{evidence.ours[other].name}`" for other in others[:MOST_SHOWN])
+    return UsageError(
+        f"`{evidence.theirs[number].name}` of the weights is `{evidence.ours[at].name}` by the order of the weights, "
+        f"but {wanted} by {what}",
+        GIVE_MODULE,
+    )
+
+
+def ambiguous(evidence: Evidence, options: Options) -> UsageError:
+    """The error for groups that several pairings give different ones of ours."""
+    open_ones = [(evidence.theirs[n].name, option) for n, option in enumerate(options) if len(option) > 1]
+    lines = [
+        f"`{name}` may be {' or '.join(f'`{evidence.ours[at].name}`' for at in sorted(option))}"
+        for name, option in open_ones[:MOST_SHOWN]
+    ]
+    more = [f"{len(open_ones) - MOST_SHOWN} others are open, too"] * (len(open_ones) > MOST_SHOWN)
+    hint = misfit_hint([group.name for group in evidence.theirs])
+    return UsageError(f"the weights fit the network in several ways: {'; '.join([*lines, *more])}", hint)
+
+
+def misfit(evidence: Evidence, search: Search) -> UsageError:
+    """The error for the first group of the state dict that fits nowhere."""
+    theirs, ours = evidence.theirs, evidence.ours
+    wanted = list_some([ours[at] for at in search.ready])
+    if not theirs:
+        return UsageError("there are no weights", f"the network would first take {list_some(first_ones(evidence))}")
+    if search.stuck is None:
+        return UsageError(f"the weights end after {theirs[-1]}", f"the network would take {wanted} next")
+    message = f"{theirs[search.stuck]} of the weights fits nowhere in the network"
+    if not wanted:
+        return UsageError(message, f"all {len(ours)} modules of the network have found theirs before it: leave it out")
+    taken = f"after {search.reached} of its {len(ours)} modules" if search.reached else "at first"
+    return UsageError(message, f"{taken} it would take {wanted}; {misfit_hint([group.name for group in theirs])}")
+
+
+def first_ones(evidence: Evidence) -> list[Group]:
+    """Ours that need no others."""
+    return [our for our, use in zip(evidence.ours, evidence.uses, strict=True) if not use.after]
+
+
+def list_some(groups: list[Group]) -> str:
+    """A few groups with their shapes, and how many others there are."""
+    more = len(groups) - MOST_SHOWN
+    return " or ".join([*map(str, groups[:MOST_SHOWN]), *[f"{more} others"] * (more > 0)])
+
+
+def refuse_disorder(theirs: Sequence[Group]) -> None:
+    """Raises UsageError where modules of one shape do not stand in the order of the numbers in their names."""
+    for first, second in numbered_pairs(dict(enumerate(theirs))):
+        if second < first and theirs[first].signature == theirs[second].signature:
+            message = f"`{theirs[second].name}` of the weights stands before `{theirs[first].name}`"
+            hint = misfit_hint([group.name for group in theirs])
+            raise UsageError(f"{message}: the order of the numbers is not that of the weights", hint)
+
+
+def misfit_hint(names: list[str]) -> str:
+    """What to do about an order that does not fit."""
+    if not is_alphabetical(names):
+        return GIVE_MODULE
+    return f"the names are in alphabetical order: load them into the module that they are of, and give that: {CALL}"
+
+
+def is_alphabetical(names: list[str]) -> bool:
+    """Whether names are in alphabetical order, which is how some files keep them; 10 may come before 2 or after it."""
+    natural = [[part.zfill(9) if part.isdigit() else part for part in re.split(r"([0-9]+)", name)] for name in names]
+    return len(names) > 2 and (names == sorted(names) or natural == sorted(natural))

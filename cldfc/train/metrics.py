@@ -4,14 +4,22 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError
 
 from cldfc.diagnostics import UsageError
 from cldfc.train.files import read_text
+from cldfc.train.recipe import Recipe
+
+Part = Literal["validation", "test"]
+"""A part of a data set that a network is tested on."""
+
+Choice = Literal["validation", "last", "test"]
+"""How the epoch is chosen whose weights are saved: by its validation accuracy, or it is the last one. Only earlier
+releases of cldfc chose it by the test images."""
 
 HELP = "give the folder of a run that has finished at least one epoch"
 
@@ -40,23 +48,51 @@ class Epoch(BaseModel):
     """Share of the test images that were classified correctly, 0 to 1."""
 
     seconds: float
-    """Wall-clock time of the epoch, with its test."""
+    """Wall-clock time of the epoch, with its tests."""
 
     lr: MaybeNumber = None
     """The learning rate of its last step."""
 
     images_per_second: MaybeNumber = None
-    """Training images, over the wall-clock time of the epoch without its test."""
+    """Training images, over the wall-clock time of the epoch without its tests."""
 
-    @property
-    def rank(self) -> tuple[float, float]:
-        """Greater is better: test accuracy, then lower test loss."""
-        return self.test_accuracy, -self.test_loss
+    validation_loss: MaybeNumber = None
+    """On the images for validation, after the epoch, if there are any."""
+
+    validation_accuracy: MaybeNumber = None
+    """Share of the images for validation that were classified correctly, 0 to 1."""
+
+    def accuracy_on(self, part: Part) -> float | None:
+        """The accuracy on a part; None for validation where there is none."""
+        return self.test_accuracy if part == "test" else self.validation_accuracy
+
+    def rank(self, part: Part) -> tuple[float, float]:
+        """Greater is better: the accuracy on a part, then the lower loss. An epoch without that part is the worst."""
+        accuracy, loss = self.accuracy_on(part), self.test_loss if part == "test" else self.validation_loss
+        return (-1.0, 0.0) if accuracy is None or loss is None else (accuracy, -loss)
 
 
-def best_epoch(epochs: Iterable[Epoch]) -> Epoch:
-    """The epoch of the highest test accuracy; among equals the lowest test loss decides."""
-    return max(epochs, key=lambda epoch: epoch.rank)
+def tested_parts(has_validation: bool) -> Sequence[Part]:
+    """The parts that a network is tested on, in the order in which that is done."""
+    return ("validation", "test") if has_validation else ("test",)
+
+
+def chosen_epoch(epochs: Sequence[Epoch], choice: Choice) -> Epoch:
+    """The epoch whose weights are saved, of all up to now; the first of equals."""
+    return epochs[-1] if choice == "last" else max(epochs, key=lambda epoch: epoch.rank(choice))
+
+
+def stopped_early(epochs: Sequence[Epoch], recipe: Recipe) -> bool:
+    """Whether a training has ended for want of a better validation accuracy, before all its epochs."""
+    if not recipe.patience or not 0 < len(epochs) < recipe.epochs:
+        return False
+    accuracies = [epoch.rank("validation")[0] for epoch in epochs]
+    return len(epochs) - 1 - accuracies.index(max(accuracies)) >= recipe.patience
+
+
+def is_complete(epochs: Sequence[Epoch], recipe: Recipe) -> bool:
+    """Whether a training has ended, with all its epochs or early."""
+    return len(epochs) >= recipe.epochs or stopped_early(epochs, recipe)
 
 
 def as_csv(epochs: Sequence[Epoch]) -> str:

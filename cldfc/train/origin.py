@@ -2,24 +2,36 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
 
+LARGE = 1e4
+"""Numbers that a network whose values are normalised does not reach."""
 
-def find_origin(network: nn.Module, forward: Callable[[], Tensor]) -> str:
+
+def find_origin(network: nn.Module, forward: Callable[[], Tensor], values: Mapping[str, Sequence[str]]) -> str:
     """The layer that first gives a number that is not finite when `forward` runs again, in words.
 
-    Empty where none does: the loss itself may overflow, and dropout draws anew.
+    Where all are finite, the value that has grown the most. `values` are those that the calls of each layer help
+    to compute, in the symbols of the spec. Empty where nothing has grown: dropout draws anew.
     """
     found: list[str] = []
+    calls: Counter[str] = Counter()
+    sizes: dict[str, float] = {}
 
     def watch(name: str) -> Callable[[nn.Module, tuple[Any, ...], Any], None]:
         def look(layer: nn.Module, inputs: tuple[Any, ...], output: Any) -> None:
+            own = values.get(name, ())
+            value = own[calls[name]] if calls[name] < len(own) else ""
+            calls[name] += 1
             if not found and not is_finite(output):
-                found.append(describe(name, layer, inputs))
+                found.append(describe(name, layer, inputs) + (value and f", in `{value}`"))
+            elif value and isinstance(output, Tensor):
+                sizes[value] = max(sizes.get(value, 0), float(output.abs().max()))
 
         return look
 
@@ -30,7 +42,13 @@ def find_origin(network: nn.Module, forward: Callable[[], Tensor]) -> str:
         forward()
     for hook in hooks:
         hook.remove()
-    return found[0] if found else ""
+    return found[0] if found else grown(sizes)
+
+
+def grown(sizes: Mapping[str, float]) -> str:
+    """The value that has the largest numbers, if they are large."""
+    value = max(sizes, key=lambda value: sizes[value], default="")
+    return f"`{value}` has grown to {sizes[value]:.1e}" if value and sizes[value] > LARGE else ""
 
 
 def describe(name: str, layer: nn.Module, inputs: tuple[Any, ...]) -> str:

@@ -27,7 +27,7 @@ class Plugin:
         """The error for one that cannot be used."""
         return UsageError(
             f"the data set `{self.name}` of the distribution `{self.distribution}` cannot be used: {reason}",
-            f"mend it or remove it: `pip uninstall {self.distribution}`",
+            f"mend it, or do without it: `pip uninstall {self.distribution}`",
         )
 
 

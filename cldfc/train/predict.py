@@ -8,13 +8,13 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 from torch import Tensor, nn
 
 from cldfc.diagnostics import UsageError
-from cldfc.train.catalogue import CLASS_FOLDERS, DataSet
-from cldfc.train.data.pictures import MODES, open_picture
-from cldfc.train.device import Device, choose_device
+from cldfc.train.catalogue import DataSet
+from cldfc.train.data.pictures import MODES, Unreadable, open_picture
+from cldfc.train.device import Device, choose_device, settled
 from cldfc.train.images import standardise
 from cldfc.train.network import check_fit
 
@@ -39,14 +39,6 @@ class Prediction:
     guesses: tuple[Guess, ...]
 
 
-IMAGENET = "cldfc.train.data.imagenet"
-"""Its reader."""
-
-
-class Unreadable(Exception):
-    """A file that is no image, or one that cannot be read; says why."""
-
-
 def predict_files(
     network: nn.Module, dataset: DataSet, paths: Sequence[Path], top: int
 ) -> tuple[list[Prediction], dict[Path, str]]:
@@ -67,9 +59,10 @@ def predict_files(
     network = device.place(network).eval()
     found: list[Prediction] = []
     unreadable: dict[Path, str] = {}
-    for start in range(0, len(paths), AT_ONCE):
-        images = list(read_images(paths[start : start + AT_ONCE], dataset, unreadable))
-        found += predict(network, dataset, device, images, top) if images else []
+    with device.switches(), settled():
+        for start in range(0, len(paths), AT_ONCE):
+            images = list(read_images(paths[start : start + AT_ONCE], dataset, unreadable))
+            found += predict(network, dataset, device, images, top) if images else []
     return found, unreadable
 
 
@@ -85,28 +78,15 @@ def read_images(paths: Sequence[Path], dataset: DataSet, unreadable: dict[Path, 
 def read_image(path: Path, dataset: DataSet) -> Tensor:
     """The image in a file as one of a data set: channels × height × width, uint8, in stored units.
 
-    Of ImageNet and of class folders as in testing, the centre; else the whole image, in grey or in
+    Of ImageNet, class folders and other image files exactly as it is tested; else the whole image, in grey or in
     colours as the data set is, scaled to its size and to its range of brightness. Raises Unreadable.
     """
-    try:
-        image = open_picture(str(path), dataset.shape[0])
-    except UnidentifiedImageError as error:
-        raise Unreadable("it is no image, or of an unknown format") from error
-    except OSError as error:
-        raise Unreadable(error.strerror or str(error)) from error
-    except (SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        raise Unreadable(str(error)) from error
-    return cut_centre(image, dataset) if is_cut(image, dataset) else scale_whole(image, dataset)
+    image = open_picture(str(path), dataset.shape[0])
+    return cut(image, dataset) if dataset.from_files else scale_whole(image, dataset)
 
 
-def is_cut(image: Image.Image, dataset: DataSet) -> bool:
-    """Whether an image is tested by its centre; those of class folders that have the input's size are left whole."""
-    fits = image.size == (dataset.shape[2], dataset.shape[1])
-    return dataset.reader == IMAGENET or (dataset.reader == CLASS_FOLDERS and not fits)
-
-
-def cut_centre(image: Image.Image, dataset: DataSet) -> Tensor:
-    """The centre of an image, as ImageNet is tested."""
+def cut(image: Image.Image, dataset: DataSet) -> Tensor:
+    """An image as those of the data set are cut to be tested."""
     # torchvision's import takes as long as torch's.
     from cldfc.train.data.stream import centre_cut
 
@@ -127,7 +107,13 @@ def predict(
 ) -> list[Prediction]:
     """The most probable classes of some images."""
     pixels = torch.stack([pixels for _, pixels in images]).to(device.torch)
-    shares = device.scores(network, standardise(pixels, dataset)).softmax(1)
+    shares = device.scores(network, standardise(pixels, dataset)).softmax(1).cpu()
+    for (path, _), row in zip(images, shares, strict=True):
+        if not row.isfinite().all():
+            raise UsageError(
+                f"the network's scores of `{path}` are not finite",
+                "its weights are damaged, or are those of a training that diverged",
+            )
     return [Prediction(path, most_probable(row, dataset, top)) for (path, _), row in zip(images, shares, strict=True)]
 
 

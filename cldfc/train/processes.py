@@ -136,6 +136,7 @@ def join(launch: Launch) -> None:
         return
     if not launch.port:
         raise UsageError("the environment says no MASTER_PORT", "start the processes with torchrun")
+    require_device(launch.device)
     use_device(launch.device)
     hosts = launch.rank == 0 and not launch.has_agent_store
     store = stores.TCPStore(launch.address, launch.port, launch.count, hosts, PATIENCE)
@@ -143,6 +144,17 @@ def join(launch: Launch) -> None:
     attempt = stores.PrefixStore(f"attempt-{launch.restarts}", store)
     backend = "nccl" if torch.cuda.is_available() else "gloo"
     dist.init_process_group(backend, None, PATIENCE, launch.count, launch.rank, attempt)
+
+
+def require_device(number: int) -> None:
+    """Raises UsageError where there are CUDA devices, but none for the process of this number: nccl needs one each."""
+    devices = torch.cuda.device_count() if torch.cuda.is_available() else number + 1
+    if number >= devices:
+        there = f"there {'is' if devices == 1 else 'are'} {devices}"
+        raise UsageError(
+            f"process {number + 1} of this machine has no CUDA device of its own: {there}",
+            f"start at most {devices} by `torchrun --nproc-per-node`, or all on the CPU by `CUDA_VISIBLE_DEVICES=`",
+        )
 
 
 def leave() -> None:

@@ -161,12 +161,21 @@ def epoch_in_words(measured: Epoch, pace: Pace) -> str:
     parts = (
         counted("epoch", measured.epoch, pace.epochs),
         f"train loss {loss_in_words(measured.train_loss)}  accuracy {measured.train_accuracy:.2%}",
+        validation_in_words(measured),
         f"test loss {loss_in_words(measured.test_loss)}  accuracy {measured.test_accuracy:.2%}",
         f"{measured.seconds:.1f} s",
         speed_in_words(measured.images_per_second),
         left_in_words(pace.left if measured.epoch < pace.epochs else None),
     )
     return "  ".join(filter(None, parts))
+
+
+def validation_in_words(measured: Epoch) -> str:
+    """What the images for validation say of an epoch; nothing without any."""
+    loss, accuracy = measured.validation_loss, measured.validation_accuracy
+    if loss is None or accuracy is None:
+        return ""
+    return f"validation loss {loss_in_words(loss)}  accuracy {accuracy:.2%}"
 
 
 def counted(name: str, number: int, of: int) -> str:

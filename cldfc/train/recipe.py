@@ -47,7 +47,10 @@ class Recipe(BaseModel):
     """How much of the mean gradient is kept from step to step; the first β of Adam."""
 
     weight_decay: float = Field(default=5e-4, ge=0)
-    """Pull of every parameter towards 0, relative to the learning rate."""
+    """Weight decay of every parameter, relative to the learning rate."""
+
+    images: int | None = Field(default=None, ge=1)
+    """Training images that are used, drawn once with equal shares of each class; all are without a number."""
 
     clip: float | None = Field(default=1.0, gt=0)
     """Largest Euclidean norm of the whole gradient; a longer one is shortened to it, none is without a number."""
@@ -64,6 +67,12 @@ class Recipe(BaseModel):
     flip: bool = False
     """Whether a training image is mirrored left to right half of the time."""
 
+    holdout: float = Field(default=0.0, ge=0, lt=1)
+    """Share of the training images that is kept for validation, which chooses the epoch whose weights are saved."""
+
+    patience: int = Field(default=0, ge=0, lt=EPOCH_LIMIT)
+    """Epochs without a better validation accuracy after which training stops; 0 for never."""
+
     sync_bn: bool = False
     """Whether batch norm takes its statistics over the whole batch where several processes share it."""
 
@@ -74,7 +83,7 @@ class Recipe(BaseModel):
     """Whether the training step goes through torch.compile, which takes a while at the start."""
 
     seed: int = Field(default=0, ge=0, lt=2**16)
-    """Where the initial weights, the batch order and the augmentation are drawn from."""
+    """Where the initial weights, the hold-out, the batch order and the augmentation are drawn from."""
 
 
 def change_recipe(recipe: Recipe, changes: Mapping[str, object]) -> Recipe:

@@ -16,8 +16,10 @@ from cldfc.train.recipe import Recipe, check_recipe, help_for
 BASE: Mapping[str, object] = {"epochs": 1, "batch": 2, "lr": 1.0}
 """A recipe to check a single field in."""
 
-NO_CLIP = math.inf
+NO_BOUND = math.inf
 """TOML has no word for nothing: a gradient that is never clipped may be infinitely long."""
+BOUNDS = {"clip", "images"}
+"""Fields that may have none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +61,7 @@ def checked(name: str, value: object, place: str) -> object:
     """The value of a field, as a recipe has it. Raises UsageError when there is no such field or no such value."""
     if name not in Recipe.model_fields:
         raise UsageError(f"{place}: a recipe has no field `{name}`", help_for(name))
-    if name == "clip" and value == NO_CLIP:
+    if name in BOUNDS and value == NO_BOUND:
         return None
     try:
         return getattr(check_recipe({**BASE, name: value}, is_strict=True), name)

@@ -23,6 +23,11 @@ def refusals() -> Generator[None]:
                 f"torch has no deterministic algorithm for `{refused[1]}` on this device",
                 "leave `--precise` out, or train on the CPU",
             ) from error
+        if "CUBLAS_WORKSPACE_CONFIG" in str(error):
+            raise UsageError(
+                "torch has multiplied matrices in this process before, by algorithms that are not deterministic",
+                "set CUBLAS_WORKSPACE_CONFIG=:4096:8 before the process starts, or train in a new one",
+            ) from error
         if type(error).__module__.startswith(("torch._dynamo", "torch._inductor")):
             raise UsageError(
                 f"torch.compile cannot compile the network: {reason_of(getattr(error, 'inner_exception', error))}",

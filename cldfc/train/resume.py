@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import os
+import re
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -12,45 +14,58 @@ from safetensors.torch import save
 from torch.optim import Optimizer
 
 from cldfc.diagnostics import UsageError
-from cldfc.files import write_file
 from cldfc.train.catalogue import DataSet
 from cldfc.train.checkpoint_folder import (
     Checkpoint,
     Damaged,
-    name_of_best,
-    newest_checkpoint,
+    Found,
+    Torn,
+    Unreadable,
+    find_checkpoint,
+    free_name,
+    list_checkpoints,
+    name_of_chosen,
+    put_later_ones_away,
     read_checkpoint,
     remove_old,
 )
 from cldfc.train.compiled import Compiled
-from cldfc.train.files import read_text
+from cldfc.train.files import LARGEST_TENSORS, read_file, read_text
 from cldfc.train.journal import journal
 from cldfc.train.keep import train_and_save
 from cldfc.train.lock import locked
 from cldfc.train.loop import Task
-from cldfc.train.metrics import as_csv, best_epoch
+from cldfc.train.metrics import Choice, as_csv, is_complete
 from cldfc.train.network import build_fitting
 from cldfc.train.optimizer import make_optimizer
 from cldfc.train.position import BEGINNING, Position
 from cldfc.train.recipe import Recipe, change_recipe
 from cldfc.train.refusals import refusals
 from cldfc.train.run import RunFolder, RunRecord, read_record, recorded_dataset, write_record
+from cldfc.train.seal import DECISIVE, check_seal, seal_run, write_sealed
 from cldfc.train.setting import Setting
-from cldfc.train.state import restore_generators, restore_tensors, weights_of
+from cldfc.train.state import digest, other_recipe, restore_generators, restore_tensors, weights_of
 from cldfc.train.train import Result, prepare
 from cldfc.train.weights import HELP
 
 Warn = Callable[[str], None]
 
+PART = re.compile(
+    r"\.(spec\.cldf|network\.py|recipe\.json|environment\.json|metrics\.csv|best\.safetensors|report\.html"
+    r"|diverged\.txt|SHA256SUMS)\.[a-z0-9_]{8}\.part"
+)
+"""A file that a process was writing when it was killed."""
+
 
 @dataclass(frozen=True, slots=True)
 class Interrupted:
-    """A run to go on with: its folder, what it records, its data set, and its spec."""
+    """A run to go on with: its folder, what it records, its data set, its spec, and what is to be said of its files."""
 
     run: RunFolder
     record: RunRecord
     dataset: DataSet
     spec_text: str
+    remarks: Sequence[str] = ()
 
 
 def read_interrupted(folder: Path, changes: Mapping[str, object]) -> Interrupted:
@@ -61,13 +76,15 @@ def read_interrupted(folder: Path, changes: Mapping[str, object]) -> Interrupted
     """
     run = RunFolder(folder)
     record = read_record(run)
+    # The weights of a checkpoint replace those beside it.
+    remarks = check_seal(folder, [name for name in DECISIVE if name != run.weights.name])
     for name, value in changes.items():
         recorded = record.dataset if name == "dataset" else getattr(record.recipe, name)
         if value != recorded and name != "epochs":
             raise contradiction(run, name, value, recorded)
     recipe = more_epochs(record.recipe, changes.get("epochs", record.recipe.epochs))
     changed = record.model_copy(update={"recipe": recipe})
-    return Interrupted(run, changed, recorded_dataset(record), read_text(run.spec))
+    return Interrupted(run, changed, recorded_dataset(record), read_text(run.spec), remarks)
 
 
 def contradiction(run: RunFolder, name: str, value: object, recorded: object) -> UsageError:
@@ -92,38 +109,56 @@ def more_epochs(recipe: Recipe, epochs: object) -> Recipe:
     return changed
 
 
-def resume_network(interrupted: Interrupted, compiled: Compiled, warn: Warn, setting: Setting | None = None) -> Result:
+def resume_network(
+    interrupted: Interrupted,
+    compiled: Compiled,
+    warn: Warn,
+    setting: Setting | None = None,
+    from_start: bool = False,
+) -> Result:
     """Go on with a run as if it had never been interrupted: on the same machine, with the same bits on a CPU.
 
-    `compiled` comes from the spec in the folder: what is stored beside it is not run. Without an intact
-    checkpoint it starts from the beginning. `warn` hears of damaged checkpoints, and of whatever may
-    change bits. Raises what `train_network` raises, and UsageError when the checkpoint is that of
-    another network, or another process trains in the folder.
+    `compiled` comes from the spec in the folder: what is stored beside it is not run. `warn` hears of damaged
+    checkpoints, and of whatever may change bits. With `from_start` it is trained from the beginning, and what it
+    had reached is moved into a folder `before` of the run. Raises what `train_network` raises, and UsageError
+    when no checkpoint can be read or it is that of another network, or another process trains in the folder.
     """
     run, record, dataset = interrupted.run, interrupted.record, interrupted.dataset
     setting = setting or Setting()
     processes = setting.processes
+    for remark in interrupted.remarks:
+        warn(remark)
     with locked(run) if processes.is_first else nullcontext():
         torch.manual_seed(record.recipe.seed)  # pyright: ignore[reportUnknownMemberType]
         task = prepare(build_fitting(compiled, dataset), dataset, record.recipe, setting.data_dir, processes)
+        task = replace(task, compiled=compiled)
         optimizer = make_optimizer(task.network, record.recipe)
+        if from_start and processes.is_first:
+            set_aside(run, warn)
+        processes.gather(None)
         start = go_back(task, optimizer, run, record, warn)
+        record = with_choice(record, task, start, warn)
         if processes.is_first:
             write_kept(run, record, start, warn)
         with journal(run, record, compiled, task, start, setting) as kept, task.device.switches(), refusals():
             epochs = train_and_save(task, optimizer, run, start, setting.progress, setting.saving, kept)
-    return Result(run.path, task.dataset, epochs[-1], best_epoch(epochs))
+    return Result(run.path, task.dataset, record, epochs)
 
 
 def go_back(task: Task, optimizer: Optimizer, run: RunFolder, record: RunRecord, warn: Warn) -> Position:
     """Bring everything into the state of the newest intact checkpoint, in all processes the same. Raises UsageError."""
-    checkpoint = newest_checkpoint(run.checkpoints, warn)
+    found = find_checkpoint(run.checkpoints)
+    refuse_loss(run, found)
+    for path, error in found.wrong.items():
+        warn(f"the checkpoint `{path}` is damaged: {error}; the one before it is used")
+    checkpoint = found.newest
     if len(set(task.processes.gather(checkpoint and checkpoint.path.name))) > 1:
         help = "the run folder must be the same for all of them, on a file system that all machines share"
         raise UsageError(f"the processes do not find the same checkpoint in `{run.path}`", help)
     if checkpoint is None:
-        warn(f"`{run.path}` has no intact checkpoint: it is trained from the beginning")
+        warn(f"`{run.path}` has no checkpoint yet: it is trained from the beginning")
         return BEGINNING
+    refuse_other_origin(task, checkpoint)
     warn_of_differences(task, record, checkpoint, warn)
     restore_tensors(task.network, optimizer, checkpoint.tensors, checkpoint.path)
     if len(checkpoint.saved.generators) == task.processes.count:
@@ -134,19 +169,99 @@ def go_back(task: Task, optimizer: Optimizer, run: RunFolder, record: RunRecord,
     return checkpoint.saved.position
 
 
+def refuse_other_origin(task: Task, checkpoint: Checkpoint) -> None:
+    """Raises UsageError when a checkpoint is from the training of another spec, or by another recipe."""
+    saved = checkpoint.saved
+    spec = task.compiled.spec_text if task.compiled else ""
+    others = other_recipe(saved, task.recipe)
+    if saved.spec and saved.spec != digest(spec):
+        others = ["another `spec.cldf`", *others]
+    if others:
+        raise UsageError(
+            f"the checkpoint `{checkpoint.path}` is from a training with {'; '.join(others)}",
+            "make `spec.cldf` and `recipe.json` what they were, or start another run",
+        )
+
+
+def refuse_loss(run: RunFolder, found: Found) -> None:
+    """Raises UsageError where going on would throw away what a run has reached.
+
+    That is so when a checkpoint after the newest intact one cannot be read now, and when there is none.
+    """
+    unreadable = {path: error for path, error in found.wrong.items() if isinstance(error, Unreadable)}
+    anew = f"`cldfc train --resume {run.path} --from-start` trains from the beginning and moves what is there aside"
+    if unreadable:
+        raise UsageError(
+            f"`{run.path}` has checkpoints that cannot be read: {listed(unreadable)}",
+            f"let them be read, by the release of cldfc that wrote them, or move them away; {anew}",
+        )
+    if found.newest is not None:
+        return
+    damaged = {path: error for path, error in found.wrong.items() if not isinstance(error, Torn)}
+    if damaged:
+        raise UsageError(f"`{run.path}` has no intact checkpoint: {listed(damaged)}", anew)
+    reached = [path.name for path in (run.metrics, run.weights) if path.exists()]
+    if reached:
+        raise UsageError(f"`{run.path}` has no checkpoint, but has reached `{reached[0]}`", anew)
+
+
+def listed(wrong: Mapping[Path, Damaged]) -> str:
+    """A line for each checkpoint that says what is wrong with it."""
+    return "".join(f"\n  {path.name}: {error}" for path, error in wrong.items())
+
+
+def set_aside(run: RunFolder, warn: Warn) -> None:
+    """Move what a run has reached into a folder of its own. Raises UsageError."""
+    reached = [run.metrics, run.weights, run.report, run.divergence, *list_checkpoints(run.checkpoints)]
+    there = [path for path in reached if path.is_symlink() or path.exists()]
+    if not there:
+        return
+    folder = free_name(run.path / "before")
+    try:
+        folder.mkdir()
+        for path in there:
+            path.rename(folder / path.name)
+    except OSError as error:
+        raise UsageError(
+            f"what `{run.path}` has reached cannot be moved to `{folder}`: {error.strerror}", "let it be written"
+        ) from error
+    warn(f"what `{run.path}` had reached was moved to `{folder}`")
+
+
+def with_choice(record: RunRecord, task: Task, start: Position, warn: Warn) -> RunRecord:
+    """The record of a run, of which no further epoch is chosen by its test, as earlier releases did.
+
+    Raises UsageError when images for validation have come or gone.
+    """
+    if record.chosen_by == task.choice or is_complete(start.epochs, record.recipe):
+        return record
+    if record.chosen_by != "test":
+        had, has = ("", "none") if record.chosen_by == "validation" else ("out", "some")
+        raise UsageError(
+            f"the run was trained with{had} images for validation, and `{record.dataset}` has {has} now",
+            "make the data set what it was, or start another run",
+        )
+    kept = "those of the last epoch" if task.choice == "last" else "chosen by validation"
+    warn(f"an earlier release chose the weights of this run by the test images: from now on they are {kept}")
+    return record.model_copy(update={"chosen_by": task.choice})
+
+
 def write_kept(run: RunFolder, record: RunRecord, position: Position, warn: Warn) -> None:
     """Let the files of a run be those up to a position; what a killed process was just writing or removing goes."""
     try:
-        for part in run.path.glob(".*.part"):
-            part.unlink()
+        for name in filter(PART.fullmatch, os.listdir(run.path)):
+            (run.path / name).unlink()
+        put_later_ones_away(run.checkpoints, position)
         if position != BEGINNING:
-            remove_old(run.checkpoints, position)
+            remove_old(run.checkpoints, position, record.chosen_by)
     except OSError as error:
         warn(f"`{error.filename}` is no longer needed, but cannot be removed: {error.strerror}")
+    if not run.seal.exists():
+        seal_run(run.path)
     write_record(run, record)
     if position.epochs:
-        write_file(run.metrics, as_csv(position.epochs))
-        restore_best(run, position, warn)
+        write_sealed(run.path, {run.metrics.name: as_csv(position.epochs).encode()})
+        restore_chosen(run, position, record.chosen_by, warn)
 
 
 def warn_of_differences(task: Task, record: RunRecord, checkpoint: Checkpoint, warn: Warn) -> None:
@@ -164,13 +279,13 @@ def warn_of_differences(task: Task, record: RunRecord, checkpoint: Checkpoint, w
             warn(f"the {name} was {before} and is {now} now: the weights may differ in their last bits")
 
 
-def restore_best(run: RunFolder, position: Position, warn: Warn) -> None:
-    """Let the weights of the best epoch be those up to the position."""
-    path = run.checkpoints / str(name_of_best(position))
+def restore_chosen(run: RunFolder, position: Position, choice: Choice, warn: Warn) -> None:
+    """Let the weights of the chosen epoch be those up to the position."""
+    path = run.checkpoints / str(name_of_chosen(position, choice))
     try:
         weights = save(weights_of(read_checkpoint(path).tensors))
     except Damaged as error:
         warn(f"`{run.weights}` cannot be compared with `{path}`: {error}")
         return
-    if not run.weights.is_file() or run.weights.read_bytes() != weights:
-        write_file(run.weights, weights)
+    if not run.weights.exists() or read_file(run.weights, largest=LARGEST_TENSORS) != weights:
+        write_sealed(run.path, {run.weights.name: weights})

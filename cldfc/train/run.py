@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -10,22 +11,31 @@ from pathlib import Path
 from secrets import token_hex
 from shutil import rmtree
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from cldfc.diagnostics import UsageError
-from cldfc.files import write_file
-from cldfc.train.catalogue import CLASS_FOLDERS, FOLDER, UNKNOWN, DataSet, find, is_folder
+from cldfc.train.catalogue import find, is_folder, is_own, path_of, reader_of, skipping
 from cldfc.train.compiled import Compiled
-from cldfc.train.files import read_text
+from cldfc.train.data.holdout import with_holdout
+from cldfc.train.data_set import UNKNOWN, DataSet, trusting
+from cldfc.train.files import check_format, read_text, refuse_link
+from cldfc.train.metrics import Choice
 from cldfc.train.recipe import Recipe
+from cldfc.train.seal import SEAL, write_sealed
 
 Note = Callable[[Path | None], None]
+
+FORMAT = 1
+"""Of a run folder; one whose record does not say it has the first."""
 
 
 class RunRecord(BaseModel):
     """How a run was made: with the spec beside it, enough to evaluate the run again."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+    format: int = Field(default=FORMAT, ge=1, le=FORMAT)
+    """Of the run folder."""
 
     class_name: str
     """The class of the network in the generated source; also the name of the model."""
@@ -63,6 +73,18 @@ class RunRecord(BaseModel):
     std: tuple[float, ...] = ()
     """What each channel was then divided by; empty with `mean`."""
 
+    chosen_by: Choice = "test"
+    """How the epoch is chosen whose weights are saved; earlier releases, which do not say it, looked at the test."""
+
+    fingerprint: str = ""
+    """That of the images, where the names of their files say how they are divided."""
+
+    skipped_files: tuple[str, ...] = ()
+    """Images in class folders that could not be read, and were left out: `--skip-unreadable`."""
+
+    trusted_files: tuple[str, ...] = ()
+    """The SHA-256 of files that are not the published ones, and were read all the same: `--trust-files`."""
+
 
 @dataclass(frozen=True, slots=True)
 class RunFolder:
@@ -97,7 +119,7 @@ class RunFolder:
 
     @property
     def weights(self) -> Path:
-        """The weights of the best epoch."""
+        """The weights of the chosen epoch."""
         return self.path / "best.safetensors"
 
     @property
@@ -109,6 +131,11 @@ class RunFolder:
     def lock(self) -> Path:
         """Held by the process that trains here."""
         return self.checkpoints / "lock"
+
+    @property
+    def seal(self) -> Path:
+        """The SHA-256 of what decides what the run is, and of its metrics."""
+        return self.path / SEAL
 
     @property
     def report(self) -> Path:
@@ -135,7 +162,7 @@ def create_run(
     Raises UsageError when the folder exists or cannot be made.
     """
     for path in [folder] if folder else numbered(record.class_name, record.dataset):
-        if path.exists():
+        if os.path.lexists(path):
             continue
         note(path)
         aside = write_aside(path, record, compiled)
@@ -147,7 +174,7 @@ def create_run(
 
 def numbered(class_name: str, dataset: str) -> Iterator[Path]:
     """The folders `runs/<model>-<dataset>-1`, `-2`, ...; of a path its last name is taken."""
-    name = Path(dataset.removeprefix(FOLDER)).absolute().name if is_folder(dataset) else dataset
+    name = Path(path_of(dataset)).absolute().name if is_own(dataset) else dataset
     stem = re.sub(r"[^\w.-]+", "-", f"{class_name}-{name}")
     return (Path("runs", f"{stem}-{number}") for number in count(1))
 
@@ -157,9 +184,8 @@ def write_aside(folder: Path, record: RunRecord, compiled: Compiled) -> Path:
     run = RunFolder(folder.with_name(f".{folder.name}.{token_hex(4)}.part"))
     try:
         run.path.mkdir(parents=True)
-        write_file(run.spec, compiled.spec_text)
-        write_file(run.source, compiled.source)
-        write_record(run, record)
+        texts = {run.spec: compiled.spec_text, run.source: compiled.source, run.record: record_as_text(record)}
+        write_sealed(run.path, {path.name: text.encode() for path, text in texts.items()})
     except OSError as error:
         raise cannot_make(folder, error) from error
     except UsageError as error:
@@ -174,7 +200,7 @@ def give_name(aside: Path, folder: Path) -> bool:
         aside.rename(folder)
     except OSError as error:
         rmtree(aside, ignore_errors=True)
-        if not folder.exists():
+        if not os.path.lexists(folder):
             raise cannot_make(folder, error) from error
         return False
     return True
@@ -185,19 +211,45 @@ def cannot_make(folder: Path, error: OSError) -> UsageError:
     return UsageError(f"cannot make the folder `{folder}`: {error.strerror}", "give another folder")
 
 
+def refuse_links(run: RunFolder) -> None:
+    """Raises UsageError when anything that a training writes in a run folder is a link, or no file."""
+    files = (
+        run.spec,
+        run.source,
+        run.record,
+        run.environment,
+        run.metrics,
+        run.weights,
+        run.report,
+        run.divergence,
+        run.seal,
+    )
+    for path in files:
+        refuse_link(path)
+    for folder in (run.checkpoints, run.tensorboard):
+        refuse_link(folder, is_folder=True)
+    refuse_link(run.lock)
+
+
 def write_record(run: RunFolder, record: RunRecord) -> None:
     """Write down how a run is made. Raises UsageError when that fails."""
-    write_file(run.record, record.model_dump_json(indent=2) + "\n")
+    write_sealed(run.path, {run.record.name: record_as_text(record).encode()})
+
+
+def record_as_text(record: RunRecord) -> str:
+    """What stands in the file of a record."""
+    return record.model_dump_json(indent=2) + "\n"
 
 
 def free_folder(class_name: str, dataset: str) -> Path:
     """The first folder of `numbered` that is not there."""
-    return next(path for path in numbered(class_name, dataset) if not path.exists())
+    return next(path for path in numbered(class_name, dataset) if not os.path.lexists(path))
 
 
 def read_record(run: RunFolder) -> RunRecord:
     """How a run was made; raises UsageError when the file is missing or holds anything else."""
     text = read_text(run.record)
+    check_format(text, FORMAT, run.record)
     try:
         return RunRecord.model_validate_json(text)
     except ValidationError as error:
@@ -214,11 +266,12 @@ def described_dataset(record: RunRecord) -> DataSet:
 
     Raises UsageError when nothing is known of it.
     """
-    if not is_folder(record.dataset):
-        return standardised_as_recorded(find(record.dataset), record)
+    if not is_own(record.dataset):
+        return as_recorded(find(record.dataset), record)
     return DataSet(
         name=record.dataset,
-        reader=CLASS_FOLDERS,
+        reader=reader_of(record.dataset),
+        from_files=is_folder(record.dataset),
         shape=record.input_shape,
         classes=record.classes,
         images=UNKNOWN,
@@ -236,15 +289,23 @@ def recorded_dataset(record: RunRecord) -> DataSet:
     Raises UsageError when it is no longer there, or has other classes now.
     """
     dataset = find(record.dataset, record.input_shape)
-    if is_folder(record.dataset) and dataset.class_names != record.class_names:
-        other = sorted({*dataset.class_names} ^ {*record.class_names})
+    if is_own(record.dataset) and (dataset.classes, dataset.class_names) != (record.classes, record.class_names):
+        other = sorted({*dataset.class_names} ^ {*record.class_names}) or [f"{dataset.classes}, not {record.classes}"]
         raise UsageError(
             f"`{record.dataset}` has other classes now than when the run was trained: {', '.join(other)}",
-            "make its class folders what they were, or start another run",
+            "make the images what they were, or start another run",
         )
-    return standardised_as_recorded(dataset, record)
+    if with_holdout(dataset, record.recipe).fingerprint != record.fingerprint:
+        raise UsageError(
+            f"`{record.dataset}` holds other images now than when the run was trained, and chance would divide them "
+            "otherwise: the run would be tested on images that it was trained on",
+            "put the images back as they were, or start another run",
+        )
+    return as_recorded(skipping(dataset, record.skipped_files), record)
 
 
-def standardised_as_recorded(dataset: DataSet, record: RunRecord) -> DataSet:
-    """A data set with the means and deviations that a run was trained with; older runs do not record them."""
+def as_recorded(dataset: DataSet, record: RunRecord) -> DataSet:
+    """A data set standardised as a run records it, which trusts the files that were trusted then."""
+    dataset = trusting(dataset, record.trusted_files)
+    # Older runs leave it to the data set.
     return dataset.model_copy(update={"mean": record.mean, "std": record.std}) if record.mean else dataset

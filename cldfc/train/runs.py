@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import json
-import struct
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from math import prod
@@ -11,18 +10,16 @@ from pathlib import Path
 from typing import Literal
 
 from cldfc.diagnostics import UsageError
-from cldfc.train.files import read_text
+from cldfc.train.files import read_header, read_text
 from cldfc.train.lock import is_locked
-from cldfc.train.metrics import Epoch, best_epoch, read_epochs
+from cldfc.train.metrics import Epoch, chosen_epoch, is_complete, read_epochs, stopped_early
 from cldfc.train.run import RunFolder, RunRecord, read_record
+from cldfc.train.seal import changed_files
 
 State = Literal["finished", "running", "interrupted", "diverged", "broken"]
 
 STATISTICS = (".running_mean", ".running_var", ".num_batches_tracked")
 """What the names of tensors end with that are no parameters."""
-
-LARGEST_HEADER = 100_000_000
-"""Bytes, as safetensors has it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,12 +42,17 @@ class Run:
     """Number of its parameters; None before there are weights."""
 
     problem: str = ""
-    """Why it is broken, or where it has diverged."""
+    """Why it is broken, where it has diverged, or what of its files was changed."""
 
     @property
-    def best(self) -> Epoch | None:
-        """The best epoch up to now."""
-        return best_epoch(self.epochs) if self.epochs else None
+    def chosen(self) -> Epoch | None:
+        """The epoch whose weights are saved, up to now."""
+        return chosen_epoch(self.epochs, self.record.chosen_by) if self.record and self.epochs else None
+
+    @property
+    def stopped_early(self) -> bool:
+        """Whether it has ended for want of a better validation accuracy."""
+        return self.record is not None and stopped_early(self.epochs, self.record.recipe)
 
     @property
     def seconds(self) -> float:
@@ -58,11 +60,15 @@ class Run:
         return sum(epoch.seconds for epoch in self.epochs)
 
     @property
-    def order(self) -> tuple[bool, str, bool, float, float, str]:
-        """Sorts runs: by data set, the best first; broken ones last."""
-        accuracy, loss = self.best.rank if self.best else (0.0, 0.0)
+    def order(self) -> tuple[bool, str, bool, float, float, float, float, str]:
+        """Sorts runs by data set, the best by validation first, then by their tests those without; broken ones last."""
         dataset = self.record.dataset if self.record else ""
-        return self.state == "broken", dataset, not self.epochs, -accuracy, -loss, self.path.name
+        chosen = self.chosen
+        (valid, valid_loss), (test, test_loss) = (
+            (chosen.rank("validation"), chosen.rank("test")) if chosen else ((0.0, 0.0), (0.0, 0.0))
+        )
+        head = self.state == "broken", dataset, not self.epochs
+        return *head, -valid, -valid_loss, -test, -test_loss, self.path.name
 
 
 def list_runs(folder: Path) -> list[Run]:
@@ -85,7 +91,7 @@ def list_runs(folder: Path) -> list[Run]:
 def is_run(path: Path) -> bool:
     """Whether a folder holds what a training leaves behind."""
     run = RunFolder(path)
-    return run.record.is_file() or run.metrics.is_file()
+    return os.path.lexists(run.record) or os.path.lexists(run.metrics)
 
 
 def read_run(path: Path) -> Run:
@@ -96,25 +102,23 @@ def read_run(path: Path) -> Run:
         read_text(run.spec)
         epochs = read_epochs(run.metrics) if run.metrics.exists() else []
         parameters = count_parameters(run.weights) if epochs else None
+        changed = changed_files(path, (run.spec.name, run.record.name, run.metrics.name)) or []
+        divergence = read_text(run.divergence).strip() if run.divergence.exists() else None
     except UsageError as error:
         return Run(path, "broken", problem=error.message)
+    except OSError as error:
+        return Run(path, "broken", problem=f"cannot read `{error.filename}`: {error.strerror}")
+    problem = " and ".join(f"`{name}`" for name in changed) + " changed since the training wrote it" if changed else ""
+    if not {*changed} <= {run.metrics.name}:
+        return Run(path, "broken", record, epochs, parameters, problem)
     if is_locked(run):
-        return Run(path, "running", record, epochs, parameters)
-    if run.divergence.is_file():
-        return Run(path, "diverged", record, epochs, parameters, read_text(run.divergence).strip())
-    is_done = bool(epochs) and epochs[-1].epoch >= record.recipe.epochs
-    return Run(path, "finished" if is_done else "interrupted", record, epochs, parameters)
+        return Run(path, "running", record, epochs, parameters, problem)
+    if divergence is not None:
+        return Run(path, "diverged", record, epochs, parameters, "; ".join(filter(None, [divergence, problem])))
+    state = "finished" if is_complete(epochs, record.recipe) else "interrupted"
+    return Run(path, state, record, epochs, parameters, problem)
 
 
 def count_parameters(path: Path) -> int:
     """The numbers in a safetensors file that training changes by descent, from its header alone. Raises UsageError."""
-    try:
-        with path.open("rb") as file:
-            (length,) = struct.unpack("<Q", file.read(8))
-            header = json.loads(file.read(min(length, LARGEST_HEADER)))
-        shapes = {name: tensor["shape"] for name, tensor in header.items() if name != "__metadata__"}
-        return sum(prod(shape) for name, shape in shapes.items() if not name.endswith(STATISTICS))
-    except OSError as error:
-        raise UsageError(f"cannot read `{path}`: {error.strerror}", "the weights are missing") from error
-    except (ValueError, struct.error, TypeError, KeyError, AttributeError, RecursionError) as error:
-        raise UsageError(f"`{path}` is not a safetensors file", "the weights are damaged") from error
+    return sum(prod(shape) for name, shape in read_header(path).items() if not name.endswith(STATISTICS))

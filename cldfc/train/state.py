@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from hashlib import sha256
 from pathlib import Path
-from typing import Literal
+from typing import Any
 
 import torch
 from pydantic import BaseModel, ConfigDict, Field
@@ -14,9 +15,12 @@ from torch.optim import Optimizer
 from cldfc.diagnostics import UsageError
 from cldfc.train.position import Position
 from cldfc.train.processes import Processes
+from cldfc.train.recipe import Recipe
 from cldfc.train.weights import HELP, compare
 
 NETWORK, OPTIMIZER = "network.", "optimizer."
+FORMAT = 2
+"""Of a checkpoint: of its state, and of the names of its tensors."""
 
 
 class Saved(BaseModel):
@@ -24,7 +28,7 @@ class Saved(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
-    format: Literal[1] = 1
+    format: int = Field(default=FORMAT, ge=1, le=FORMAT)
     """Of this file and of the names of the tensors."""
 
     position: Position
@@ -35,6 +39,12 @@ class Saved(BaseModel):
 
     threads: int = Field(ge=1)
     """Threads that torch used; sums in float32 depend on them."""
+
+    spec: str = ""
+    """The SHA-256 of the spec; earlier releases do not say it."""
+
+    recipe: dict[str, Any] = {}
+    """The recipe, by field; earlier releases do not say it."""
 
 
 def tensors_of(network: nn.Module, optimizer: Optimizer) -> dict[str, Tensor]:
@@ -95,7 +105,25 @@ def restore_generators(states: Mapping[str, str]) -> None:
         raise ValueError(f"no state of a generator: {error}") from error
 
 
-def saved_at(position: Position, processes: Processes) -> Saved:
-    """What is saved beside the tensors at a position."""
+def saved_at(position: Position, processes: Processes, spec: str, recipe: Recipe) -> Saved:
+    """What is saved beside the tensors at a position, in the training of a spec by a recipe."""
     states = processes.gather(generators())
-    return Saved(position=position, generators=states, threads=torch.get_num_threads())
+    return Saved(
+        position=position,
+        generators=states,
+        threads=torch.get_num_threads(),
+        spec=digest(spec),
+        recipe=recipe.model_dump(mode="json"),
+    )
+
+
+def digest(spec: str) -> str:
+    """The SHA-256 of a spec."""
+    return sha256(spec.encode()).hexdigest()
+
+
+def other_recipe(saved: Saved, recipe: Recipe) -> list[str]:
+    """`lr 0.1, not 0.2`: fields in which the recipe of a checkpoint is another one; epochs may have been added."""
+    now = recipe.model_dump(mode="json")
+    names = (name for name in saved.recipe if name in now and name != "epochs" and saved.recipe[name] != now[name])
+    return [f"{name.replace('_', ' ')} {saved.recipe[name]}, not {now[name]}" for name in names]

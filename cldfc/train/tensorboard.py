@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import os
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
@@ -11,11 +13,13 @@ from time import time
 from typing import Any
 
 from cldfc.diagnostics import UsageError
-from cldfc.files import write_file
+from cldfc.train.files import refuse_link, write_run_file
 from cldfc.train.metrics import Epoch
 
 PREFIX = "events.out.tfevents."
 """By which TensorBoard knows its files."""
+WRITTEN = re.compile(r"events\.out\.tfevents\.\d+\.cldfc")
+"""A file of an earlier session."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +31,7 @@ class Board:
     def add(self, epoch: Epoch) -> None:
         """Append what was measured in an epoch. Raises UsageError when that fails."""
         try:
+            refuse_link(self.path)
             with self.path.open("ab") as file:
                 file.write(as_records([event(epoch, time())]))
         except OSError as error:
@@ -52,12 +57,13 @@ def open_board(folder: Path, epochs: Sequence[Epoch]) -> Board:
     # The hours at which earlier epochs ended are not known, but how long each took.
     ends = [now - sum(later.seconds for later in epochs[at:]) for at in range(1, len(epochs) + 1)]
     events = [event(epoch, end) for epoch, end in zip(epochs, ends, strict=True)]
+    refuse_link(folder, is_folder=True)
     try:
         folder.mkdir(exist_ok=True)
-        write_file(path, as_records([Event(wall_time=now, file_version="brain.Event:2"), *events]))
-        for other in folder.glob(f"{PREFIX}*"):
-            if other != path:
-                other.unlink()
+        write_run_file(path, as_records([Event(wall_time=now, file_version="brain.Event:2"), *events]))
+        for name in filter(WRITTEN.fullmatch, os.listdir(folder)):
+            if name != path.name:
+                (folder / name).unlink()
     except OSError as error:
         raise UsageError(f"`{folder}` cannot be written: {error.strerror}", "see that it can be") from error
     return Board(path)
@@ -78,8 +84,10 @@ def scalars(epoch: Epoch) -> dict[str, float]:
     """The names under which TensorBoard shows what was measured; what stands before `/` is a group."""
     found = {
         "loss/train": epoch.train_loss,
+        "loss/validation": epoch.validation_loss,
         "loss/test": epoch.test_loss,
         "accuracy/train": epoch.train_accuracy,
+        "accuracy/validation": epoch.validation_accuracy,
         "accuracy/test": epoch.test_accuracy,
         "learning rate": epoch.lr,
         "images per second": epoch.images_per_second,

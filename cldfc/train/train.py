@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,13 +14,15 @@ from cldfc.diagnostics import UsageError
 from cldfc.train.allocator import keep_freed_memory
 from cldfc.train.catalogue import DataSet
 from cldfc.train.compiled import Compiled
+from cldfc.train.data.holdout import check_validation, with_holdout
 from cldfc.train.data.loader import open_loader
+from cldfc.train.data.subset import told_of
 from cldfc.train.device import choose_device
 from cldfc.train.journal import journal
 from cldfc.train.keep import train_and_save
 from cldfc.train.lock import locked
 from cldfc.train.loop import Task
-from cldfc.train.metrics import Epoch, best_epoch
+from cldfc.train.metrics import Epoch, chosen_epoch, stopped_early
 from cldfc.train.network import build_fitting
 from cldfc.train.optimizer import make_optimizer
 from cldfc.train.pixel import speed_up_pixels
@@ -38,8 +41,23 @@ class Result:
 
     folder: Path
     dataset: DataSet
-    final: Epoch
-    best: Epoch
+    record: RunRecord
+    epochs: Sequence[Epoch]
+
+    @property
+    def final(self) -> Epoch:
+        """The last epoch."""
+        return self.epochs[-1]
+
+    @property
+    def chosen(self) -> Epoch:
+        """The epoch whose weights are saved."""
+        return chosen_epoch(self.epochs, self.record.chosen_by)
+
+    @property
+    def stopped_early(self) -> bool:
+        """Whether there were epochs left when training ended."""
+        return stopped_early(self.epochs, self.record.recipe)
 
 
 def train_network(
@@ -50,14 +68,16 @@ def train_network(
     Without `folder` a numbered one is made in `runs`. With the same release of torch and number of
     threads, a CPU gives the same weights again.
 
-    Raises UsageError when the network does not fit the data set, the data set is not at hand,
+    Raises UsageError when the network or the recipe does not fit the data set, the data set is not at hand,
     or the folder exists or cannot be written, Diverged when training diverges, and Stopped when
     it was asked to stop and has saved its state.
     """
     setting = setting or Setting()
     processes = setting.processes
+    check_validation(dataset, recipe)
     torch.manual_seed(recipe.seed)  # pyright: ignore[reportUnknownMemberType]
     task = prepare(build_fitting(compiled, dataset), dataset, recipe, setting.data_dir, processes)
+    task = replace(task, compiled=compiled)
     record, note = record_of(task, compiled.class_name, setting.command), processes.job.note_run
     made = create_run(folder, record, compiled, note).path if processes.is_first else Path()
     run = RunFolder(processes.gather(made)[0])
@@ -65,7 +85,7 @@ def train_network(
         optimizer = make_optimizer(task.network, recipe)
         with journal(run, record, compiled, task, BEGINNING, setting) as kept, task.device.switches(), refusals():
             epochs = train_and_save(task, optimizer, run, BEGINNING, setting.progress, setting.saving, kept)
-    return Result(run.path, dataset, epochs[-1], best_epoch(epochs))
+    return Result(run.path, task.dataset, record, epochs)
 
 
 def prepare(
@@ -73,6 +93,7 @@ def prepare(
 ) -> Task:
     """The network and the images, on the device they are trained on. Raises UsageError."""
     device = choose_device(recipe.precise)
+    dataset = with_holdout(told_of(dataset, recipe), recipe)
     check_shares(recipe, processes)
     loader = open_loader(dataset, recipe, device, data_dir, processes.share)
     if device.kind == "cpu":
@@ -121,4 +142,8 @@ def record_of(task: Task, class_name: str, command: str) -> RunRecord:
         class_names=task.dataset.class_names,
         mean=task.dataset.mean,
         std=task.dataset.std,
+        chosen_by=task.choice,
+        fingerprint=task.dataset.fingerprint,
+        skipped_files=task.dataset.skipped,
+        trusted_files=task.dataset.trusted,
     )

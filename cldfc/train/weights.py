@@ -9,16 +9,19 @@ from safetensors.torch import load, save
 from torch import Tensor, nn
 
 from cldfc.diagnostics import UsageError
-from cldfc.files import write_file
-from cldfc.train.files import read_file
+from cldfc.train.files import LARGEST_TENSORS, read_file, read_header, write_run_file
 
 HELP = "weights belong to the spec, and to the release of cldfc, that they were trained with"
 
 
 def save_weights(network: nn.Module, path: Path) -> None:
     """Write the parameters and buffers of a network; raises UsageError if that fails."""
-    tensors = {name: tensor.cpu().contiguous() for name, tensor in network.state_dict().items()}
-    write_file(path, save(tensors))
+    write_run_file(path, as_bytes(network))
+
+
+def as_bytes(network: nn.Module) -> bytes:
+    """The parameters and buffers of a network as a safetensors file."""
+    return save({name: tensor.cpu().contiguous() for name, tensor in network.state_dict().items()})
 
 
 def load_weights(network: nn.Module, path: Path) -> None:
@@ -34,7 +37,8 @@ def load_weights(network: nn.Module, path: Path) -> None:
 
 def read_tensors(path: Path) -> dict[str, Tensor]:
     """The tensors in a file; raises UsageError when it is missing or no safetensors file."""
-    data = read_file(path)
+    read_header(path)
+    data = read_file(path, largest=LARGEST_TENSORS)
     try:
         return load(data)
     except SafetensorError as error:

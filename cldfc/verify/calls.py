@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
@@ -26,7 +26,8 @@ class Call:
 class CallRecorder(TorchFunctionMode):
     """Notes the calls of torch functions that are given the weight of a module, or a scalar of the network.
 
-    Unlike hooks it also sees a kernel that is used at a second stride, by its weight.
+    Unlike hooks it also sees a kernel that is used at a second stride, by its weight. Modules of running statistics
+    alone, those of a use of `bn@ℓ`, are noted too.
     """
 
     def __init__(self, network: nn.Module) -> None:
@@ -36,6 +37,10 @@ class CallRecorder(TorchFunctionMode):
         for name, parameter in network.named_parameters():
             if not name.endswith(".bias"):
                 self.modules[id(parameter)] = name.removesuffix(".weight")
+        modules = cast(Iterable[tuple[str, nn.Module]], network.named_modules())
+        for name, module in modules:
+            if isinstance(module, nn.BatchNorm2d) and module.running_mean is not None and not module.affine:
+                self.modules[id(module.running_mean)] = name
 
     def __torch_function__(
         self,
@@ -48,6 +53,6 @@ class CallRecorder(TorchFunctionMode):
         given = [thing for thing in (*args, *(kwargs or {}).values()) if isinstance(thing, Tensor)]
         known = [self.modules[id(tensor)] for tensor in given if id(tensor) in self.modules]
         operands = [tensor for tensor in given if id(tensor) not in self.modules]
-        if known and operands and isinstance(result, Tensor):
-            self.calls.append(Call(known[0], operands[0].detach(), result.detach()))
+        if operands and isinstance(result, Tensor):
+            self.calls += [Call(module, operands[0].detach(), result.detach()) for module in known]
         return result

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 import torch
 
-from cldfc.train.catalogue import find
+from cldfc.train.catalogue import DATA_DIR, find
 from cldfc.train.compiled import Compiled
+from cldfc.train.data.files import how_to_get, missing
 from cldfc.train.recipe import Recipe
 from cldfc.train.setting import Setting
 from cldfc.train.train import Result, train_network
@@ -49,3 +52,12 @@ def trained(tmp_path_factory: pytest.TempPathFactory, tiny: str, recipe: Recipe)
     compiled = Compiled("model Tiny  # 1 < 2 & 3\n", tiny, "Tiny", {"weights": "<few>"})
     setting = Setting(command="cldfc train tiny.cldf")
     return train_network(compiled, find("digits"), recipe, tmp_path_factory.mktemp("runs") / "tiny", setting)
+
+
+@pytest.fixture(scope="session")
+def fashion_mnist_dir() -> Path:
+    """A data folder with which `fashion_mnist` is at hand; the test is skipped where it is not."""
+    folder = Path(__file__).parents[2] / DATA_DIR
+    if missing(find("fashion_mnist"), folder):
+        pytest.skip(f"Fashion-MNIST is not at hand: `make data` gets it ({how_to_get(find('fashion_mnist'))})")
+    return folder

@@ -8,6 +8,7 @@ import io
 import pickle
 import struct
 import tarfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -15,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cldfc.train.catalogue import DataSet
-from cldfc.train.published import DataFile
+from cldfc.train.published import DataFile, Part
 
 Bytes = NDArray[np.uint8]
 CHANCE = np.random.default_rng(3)
@@ -25,16 +26,55 @@ def put(folder: Path, dataset: DataSet, contents: list[bytes], url: str = "http:
     """The contents as the files of a data set, and the data set with their checksums."""
     files: list[DataFile] = []
     for file, content in zip(dataset.files, contents, strict=True):
-        (folder / file.name).parent.mkdir(parents=True, exist_ok=True)
-        (folder / file.name).write_bytes(content)
-        sums = {"size": len(content), "sha256": hashlib.sha256(content).hexdigest()}
-        files.append(file.model_copy(update={"url": url + file.name, **sums}))
+        (folder / file.place).parent.mkdir(parents=True, exist_ok=True)
+        (folder / file.place).write_bytes(content)
+        sums = {"size": len(content), "sha256": sha256(content), "parts": parts_of(file, content)}
+        files.append(file.model_copy(update={"url": url + file.place, "folders": inside(file.folders), **sums}))
     return dataset.model_copy(update={"files": tuple(files)})
 
 
+def sha256(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()
+
+
+def inside(folders: tuple[str, ...]) -> tuple[str, ...]:
+    """The folders in the data folder: what the machine has elsewhere is not to be found."""
+    return tuple(folder for folder in folders if not folder.startswith("/"))
+
+
+def parts_of(file: DataFile, content: bytes) -> tuple[Part, ...]:
+    """The parts of a file, with the checksums of what it holds."""
+    found = dict(members(content)) if ".tar" in file.name else {}
+    if file.name.endswith("ubyte.gz") and content[:2] == b"\x1f\x8b":
+        found = {file.parts[0].name: gzip.decompress(content)}
+    return tuple(
+        Part(name=part.name, checksum=sha256(found[part.name]), size=len(found[part.name]))
+        if part.name in found
+        else part
+        for part in file.parts
+    )
+
+
+def members(content: bytes) -> Iterator[tuple[str, bytes]]:
+    """The files in an archive, by their names without folders."""
+    try:
+        with tarfile.open(fileobj=io.BytesIO(content)) as tar:
+            for info in tar:
+                file = tar.extractfile(info)
+                if file:
+                    yield Path(info.name).name, file.read()
+    except tarfile.TarError:
+        return
+
+
 def idx(array: Bytes) -> bytes:
-    """A gzipped IDX file, as Y. LeCun describes the format."""
-    return gzip.compress(bytes([0, 0, 8, array.ndim]) + struct.pack(f">{array.ndim}I", *array.shape) + array.tobytes())
+    """A gzipped IDX file."""
+    return gzip.compress(plain(array))
+
+
+def plain(array: Bytes) -> bytes:
+    """An IDX file, as Y. LeCun describes the format."""
+    return bytes([0, 0, 8, array.ndim]) + struct.pack(f">{array.ndim}I", *array.shape) + array.tobytes()
 
 
 class PythonTwo(pickle._Pickler):  # pyright: ignore[reportPrivateUsage]

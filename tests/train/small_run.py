@@ -65,12 +65,13 @@ def resume(
     warn: Callable[[str], None] = lambda line: None,
     progress: Progress | None = None,
     saving: Saving | None = None,
+    from_start: bool = False,
     **changes: object,
 ) -> Result:
     """The rest of a run."""
     run = read_interrupted(folder, changes)
     setting = Setting(progress or Silence(), saving=saving or Saving(NEVER))
-    return resume_network(run, Compiled("", SMALL, "Small"), warn, setting)
+    return resume_network(run, Compiled("", SMALL, "Small"), warn, setting, from_start)
 
 
 def reached(folder: Path) -> tuple[bytes, dict[str, Any], bytes]:

@@ -27,8 +27,9 @@ from cldfc.train.data.loader import Resident, open_loader
 from cldfc.train.data.reader import load_images
 from cldfc.train.data.stream import Stream
 from cldfc.train.device import Device
-from cldfc.train.images import ImageFiles, Split
+from cldfc.train.images import ImageFiles, Images, Split
 from cldfc.train.metrics import read_epochs
+from cldfc.train.predict import read_image
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 CPU = Device("cpu", False)
@@ -105,6 +106,43 @@ def test_images_of_another_size_are_read_and_cut_as_they_are_needed(flowers: Pat
     assert train.pixels.shape == (9, channels, 8, 8)
 
 
+def test_each_image_is_prepared_by_its_own_size(flowers: Path) -> None:
+    """One image of another size changes nothing for the others: they are shifted and mirrored, and tested whole."""
+    resident = open_loader(dataset(), dataset().recipe, CPU, Path())
+    (before,) = resident.test_batches()
+    shifts = {tuple(pixels.flatten().tolist()) for pixels in all_shifts(load_images(dataset(), Path()).train)}
+    Image.new("RGB", (20, 12), (255, 0, 0)).save(flowers / "test" / "rose" / "9.png")
+    Image.new("RGB", (20, 12), (255, 0, 0)).save(flowers / "train" / "rose" / "9.png")
+    loader = open_loader(dataset(), dataset().recipe, CPU, Path())
+    assert isinstance(loader, Stream)
+    (test,) = loader.test_batches()
+    assert torch.equal(test.pixels[:-1], before.pixels)
+    for epoch in (1, 2):
+        (train,) = loader.train_batches(epoch)
+        seen = [tuple(pixels.flatten().tolist()) for pixels in train.pixels]
+        assert sum(pixels in shifts for pixels in seen) == 9 and len(seen) == 10
+
+
+def all_shifts(images: Images) -> list[torch.Tensor]:
+    """The images by up to four pixels in each direction, in a frame of zeros, and their mirror images."""
+    framed = torch.nn.functional.pad(images.pixels, (4, 4, 4, 4))
+    parts = [framed[:, :, y : y + 8, x : x + 8] for y in range(9) for x in range(9)]
+    return [image for part in parts for each in (part, part.flip(3)) for image in each]
+
+
+@pytest.mark.parametrize("shape", [(3, 8, 8), (1, 8, 8), (3, 16, 24), (3, 9, 5)])
+def test_an_image_is_predicted_as_it_is_tested(flowers: Path, shape: tuple[int, int, int]) -> None:
+    for number, size in enumerate([(20, 12), (5, 50), (24, 16), (5, 9), (9, 5)]):
+        pixels = np.random.default_rng(number).integers(0, 256, (*size, 4)).astype(np.uint8)
+        Image.fromarray(pixels, "RGBA").save(flowers / "test" / "rose" / f"{5 + number}.png")
+    found = find("folder:flowers", shape)
+    (test,) = open_loader(found, found.recipe, CPU, Path()).test_batches()
+    samples = list_samples(flowers / "test")
+    assert len(samples) == len(test.pixels) == 10
+    for sample, pixels in zip(samples, test.pixels, strict=True):
+        assert torch.equal(read_image(Path(sample.path), found), pixels)
+
+
 def test_images_that_would_fill_the_memory_are_read_as_they_are_needed(
     flowers: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -173,6 +211,73 @@ def test_a_folder_that_has_changed_since_it_was_trained_on(flowers: Path) -> Non
         assert refused.exit_code == 2 and "there is no folder `flowers`; the working directory is" in refused.output
 
 
+def spoil(flowers: Path) -> None:
+    """Three bad files: no image, one without its end, and one that is damaged within."""
+    (flowers / "train" / "rose" / "0.png").write_text("red")
+    whole = (flowers / "train" / "Aster" / "1.png").read_bytes()
+    (flowers / "train" / "Aster" / "1.png").write_bytes(whole[:80])
+    (flowers / "test" / "rose" / "2.png").write_bytes(whole[:60] + bytes(60) + whole[120:])
+
+
+def test_all_bad_files_are_named_before_the_first_step(flowers: Path) -> None:
+    spoil(flowers)
+    refused = run(*TRAIN, "--input", "3x8x8", "--epochs", "1", "-o", "runs/a")
+    assert refused.exit_code == 2 and not Path("runs/a").exists()
+    assert "cannot read 2 images:\n  `flowers/train/Aster/1.png`: " in refused.output
+    assert "\n  `flowers/train/rose/0.png`: it is no image" in refused.output
+    assert "`--skip-unreadable` trains without such files" in refused.output
+    (flowers / "train" / "rose" / "0.png").unlink()
+    (flowers / "train" / "Aster" / "1.png").unlink()
+    # What is damaged within is found when it is decoded.
+    refused = run(*TRAIN, "--input", "3x8x8", "--epochs", "1", "-o", "runs/a")
+    assert refused.exit_code == 2 and "cannot read the image `flowers/test/rose/2.png`" in refused.output
+
+
+def test_a_training_goes_on_without_bad_files(flowers: Path) -> None:
+    spoil(flowers)
+    train = [*TRAIN, "--input", "3x8x8", "--epochs", "1", "--skip-unreadable"]
+    planned = json.loads(run(*train, "--dry-run", "--json").stdout)
+    sentence = (
+        "Class folders: 9 training images of `flowers/train`, 5 test images of `flowers/test`. Left out, for they "
+        "cannot be read: 3, `test/rose/2.png`, `train/Aster/1.png`, `train/rose/0.png`."
+    )
+    assert planned["split"] == sentence
+    trained = run(*train, "-o", "runs/a")
+    assert trained.exit_code == 0, trained.output
+    assert "left out: `flowers/train/rose/0.png`: it is no image" in trained.output
+    record = json.loads(Path("runs/a/recipe.json").read_text())
+    assert record["split"] == sentence
+    assert record["skipped_files"] == ["train/Aster/1.png", "train/rose/0.png", "test/rose/2.png"]
+    assert "as recorded" in run("eval", "runs/a").output
+    resumed = run("train", "--resume", "runs/a", "--epochs", "2")
+    assert resumed.exit_code == 0 and "the images are others" not in resumed.output, resumed.output
+    for path in (flowers / "test" / "Aster").iterdir():
+        path.write_text("blue")
+    refused = run(*train, "-o", "runs/b")
+    assert refused.exit_code == 2 and "no image of the class `Aster` that is to test on can be read" in refused.output
+    refused = run(*TRAIN[:-4], "--data", "digits", "--skip-unreadable")
+    assert refused.exit_code == 2 and "`digits` has no class folders" in refused.output
+
+
+def test_hidden_folders_are_passed_over_and_a_link_that_leads_back_is_refused(flowers: Path) -> None:
+    before = dataset().images
+    for name in (".ipynb_checkpoints", "@eaDir", "__MACOSX"):
+        shutil.copytree(flowers / "test" / "rose", flowers / "train" / "rose" / name)
+        shutil.copytree(flowers / "test" / "rose", flowers / "train" / "rose" / "more" / name)
+        shutil.copytree(flowers / "test" / "rose", flowers / "train" / name)
+    assert dataset().images == before and dataset().classes == 2
+    (flowers / "train" / "rose" / "more" / "again").symlink_to(flowers / "train", target_is_directory=True)
+    with pytest.raises(UsageError, match="`flowers/train/rose/more/again` is a link to a folder that it lies in"):
+        dataset()
+
+
+def test_all_files_that_are_no_images_by_their_names_are_named(flowers: Path) -> None:
+    for number in range(7):
+        (flowers / "train" / "rose" / f"{number}.txt").write_text("red")
+    with pytest.raises(UsageError, match=r"rose/0.txt` is no image file, nor are 6 more: `.*1.txt`, .*4.txt`, …"):
+        dataset()
+
+
 # What is no data set
 
 
@@ -213,19 +318,19 @@ WRONG: list[tuple[Callable[[Path], object], str, str]] = [
     (
         lambda f: (f / "train" / "rose" / "notes.txt").write_text("red"),
         "`flowers/train/rose/notes.txt` is no image file",
-        "take it away",
+        "keep it elsewhere",
     ),
     (
         lambda f: (f / "train" / "rose" / "0.png").write_text("red"),
         "cannot read the image `flowers/train/rose/0.png`",
-        "mend or delete",
+        "mend the file, or keep it elsewhere",
     ),
     (
         lambda f: (f / "test" / "rose" / "0.png").write_bytes((f / "test" / "rose" / "0.png").read_bytes()[:80]),
         "cannot read the image `flowers/test/rose/0.png`",
-        "mend or delete",
+        "mend the file, or keep it elsewhere",
     ),
-    (deep, "`flowers/train/rose/0.png`: it has more than 8 bits in a channel", "mend or delete"),
+    (deep, "`flowers/train/rose/0.png`: it has more than 8 bits in a channel", "mend the file, or keep it elsewhere"),
 ]
 
 

@@ -8,6 +8,7 @@ import random
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -76,7 +77,7 @@ def test_the_sums_are_what_sha256sum_reads(run: Path) -> None:
     assert checked.stdout == "tensors.safetensors: OK\nstate.json: OK\n"
 
 
-@pytest.mark.parametrize("damaged", [1, 2, 3])
+@pytest.mark.parametrize("damaged", [1, 2])
 def test_the_checkpoint_before_a_damaged_one_is_used(run: Path, tmp_path: Path, damaged: int) -> None:
     train(tmp_path / "whole")
     heard: list[str] = []
@@ -88,13 +89,160 @@ def test_the_checkpoint_before_a_damaged_one_is_used(run: Path, tmp_path: Path, 
     assert all(read_checkpoint(path) for path in list_checkpoints(run / "checkpoints"))
 
 
-def test_without_any_checkpoint_it_starts_from_the_beginning(run: Path, tmp_path: Path) -> None:
+def test_before_the_first_checkpoint_it_starts_from_the_beginning(tmp_path: Path) -> None:
     train(tmp_path / "whole")
-    shutil.rmtree(run / "checkpoints")
-    heard: list[str] = []
+    run, heard = kill(tmp_path / "run", 1, 3, minutes=10), list[str]()
     resume(run, heard.append)
     assert reached(run) == reached(tmp_path / "whole")
-    assert heard == [f"`{run}` has no intact checkpoint: it is trained from the beginning"]
+    assert heard == [f"`{run}` has no checkpoint yet: it is trained from the beginning"]
+
+
+def everything(folder: Path) -> dict[str, bytes]:
+    """The contents of all files in a folder, but for the lock."""
+    files = (path for path in folder.rglob("*") if path.is_file() and path.name != "lock")
+    return {str(path.relative_to(folder)): path.read_bytes() for path in files}
+
+
+def without_checkpoints(run: Path) -> None:
+    shutil.rmtree(run / "checkpoints")
+
+
+def all_damaged(run: Path) -> None:
+    for path in list_checkpoints(run / "checkpoints"):
+        (path / "tensors.safetensors").write_bytes(b"")
+
+
+def of_a_later_release(run: Path) -> None:
+    for path in list_checkpoints(run / "checkpoints"):
+        rewrite(path, "state.json", (path / "state.json").read_bytes().replace(b'"format": 2', b'"format": 99'))
+
+
+def newest_of_another_release(run: Path) -> None:
+    rewrite(newest(run), "state.json", b'{"place": 3}')
+
+
+def newest_renamed(run: Path) -> None:
+    newest(run).rename(run / "checkpoints" / "epoch-00009-step-0000000")
+
+
+def newest_a_link(run: Path) -> None:
+    path = newest(run)
+    path.symlink_to(path.rename(run / "elsewhere"))
+
+
+def newest_with_a_pipe(run: Path) -> None:
+    (newest(run) / "state.json").unlink()
+    os.mkfifo(newest(run) / "state.json")
+
+
+def rewrite(path: Path, name: str, content: bytes) -> None:
+    """Give a checkpoint another file, and the sums that belong to it."""
+    (path / name).write_bytes(content)
+    names = ("tensors.safetensors", "state.json")
+    (path / "SHA256SUMS").write_bytes(checkpoint_folder.sums({name: (path / name).read_bytes() for name in names}))
+
+
+@pytest.mark.parametrize(
+    ("spoil", "reason"),
+    [
+        (without_checkpoints, "has no checkpoint, but has reached `metrics.csv`"),
+        (all_damaged, "has no intact checkpoint: (\n  epoch-.*does not agree with the files){3}\n  ="),
+        (of_a_later_release, "cannot be read: (\n  epoch-.*has format 99, of a later release of cldfc.*){3}\n  ="),
+        (newest_of_another_release, "cannot be read: \n  epoch-.*it is none of this release"),
+        (newest_renamed, "cannot be read: \n  epoch-00009-step-0000000: it was made under another name"),
+        (newest_a_link, "cannot be read: \n  epoch-.*it is a link"),
+        (newest_with_a_pipe, "cannot be read: \n  epoch-.*state.json`: it is not a regular file"),
+    ],
+)
+def test_nothing_that_a_run_has_reached_is_thrown_away(
+    run: Path, tmp_path: Path, spoil: Callable[[Path], None], reason: str
+) -> None:
+    spoil(run)
+    if spoil is newest_with_a_pipe:
+        with pytest.raises(UsageError, match=reason):
+            resume(run)
+        return
+    before = everything(run)
+    with pytest.raises(UsageError, match=reason) as caught:
+        resume(run)
+    assert f"`cldfc train --resume {run} --from-start`" in caught.value.help
+    assert everything(run) == before
+    heard: list[str] = []
+    resume(run, heard.append, from_start=True)
+    train(tmp_path / "whole")
+    assert reached(run) == reached(tmp_path / "whole")
+    assert f"what `{run}` had reached was moved to `{run / 'before'}`" in heard
+    kept = everything(run)
+    assert all(
+        kept[f"before/{name.removeprefix('checkpoints/')}"] == before[name] for name in before if reachable(name)
+    )
+
+
+def reachable(name: str) -> bool:
+    """Whether a file is one that a training reaches, by its path in the run folder."""
+    return name in ("metrics.csv", "best.safetensors") or name.startswith("checkpoints/")
+
+
+@pytest.mark.parametrize("number", [errno.EIO, errno.EACCES])
+@pytest.mark.parametrize("name", FILES)
+def test_what_cannot_be_read_now_is_not_lost(
+    run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int, name: str
+) -> None:
+    train(tmp_path / "whole")
+    before, bad, real = everything(run), newest(run) / name, os.open
+
+    def fail(path: str | Path, flags: int, *rest: int) -> int:
+        if Path(path) == bad:
+            raise OSError(number, os.strerror(number), str(path))
+        return real(path, flags, *rest)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "open", fail)
+        with pytest.raises(UsageError, match=f"cannot be read: \n  {bad.parent.name}: .*{os.strerror(number)}\n  ="):
+            resume(run)
+    assert everything(run) == before
+    resume(run)
+    assert reached(run) == reached(tmp_path / "whole")
+
+
+def test_what_the_trainer_did_not_write_stays(run: Path, tmp_path: Path) -> None:
+    copies, oldest = run / "checkpoints", list_checkpoints(run / "checkpoints")[0]
+    shutil.copytree(oldest, copies / f"{oldest.name}-good")
+    (copies / "epoch-notes-step-by-step").mkdir()
+    (copies / "epoch-notes-step-by-step" / "notes.txt").write_text("good\n")
+    (oldest / "why.txt").write_text("the best one\n")
+    for name in (".notes.part", ".spec.cldf.part", ".metrics.csv.old.part"):
+        (run / name).write_text("mine\n")
+    mine = {name: content for name, content in everything(run).items() if "good" in name or "notes" in name}
+    mine |= {f"checkpoints/{oldest.name}/{name}": (oldest / name).read_bytes() for name in os.listdir(oldest)}
+    resume(run)
+    train(tmp_path / "whole")
+    assert reached(run) == reached(tmp_path / "whole")
+    assert mine.items() <= everything(run).items()
+    assert (run / ".spec.cldf.part").exists() and (run / ".metrics.csv.old.part").exists()
+
+
+def test_damaged_checkpoints_are_kept_under_another_name(run: Path) -> None:
+    path = newest(run)
+    (path / "tensors.safetensors").write_bytes(b"torn")
+    resume(run)
+    assert (path.with_name(f"{path.name}.damaged") / "tensors.safetensors").read_bytes() == b"torn"
+
+
+def test_an_old_checkpoint_that_cannot_be_removed_does_not_harm_the_new_one(
+    run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    oldest, real = list_checkpoints(run / "checkpoints")[0], os.unlink
+
+    def unlink(path: str | Path, **rest: int | None) -> None:
+        if Path(path).parent == oldest:
+            raise OSError(errno.EACCES, os.strerror(errno.EACCES), str(path))
+        real(path, **rest)
+
+    monkeypatch.setattr(os, "unlink", unlink)
+    resume(run)
+    train(tmp_path / "whole")
+    assert reached(run) == reached(tmp_path / "whole") and read_checkpoint(oldest)
 
 
 def test_a_renamed_checkpoint_is_not_believed(run: Path) -> None:
@@ -130,25 +278,29 @@ def test_a_full_disk_leaves_the_last_checkpoint_intact(
 
 
 def test_a_full_disk_before_the_first_checkpoint_promises_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    write = checkpoint_folder.write_file
+    write = checkpoint_folder.write_run_file
 
     def write_file(path: Path, content: str | bytes) -> None:
         if path.name == "SHA256SUMS":
             raise UsageError(f"`{path}` cannot be written: {os.strerror(errno.ENOSPC)}", "make room")
         write(path, content)
 
-    monkeypatch.setattr(checkpoint_folder, "write_file", write_file)
+    monkeypatch.setattr(checkpoint_folder, "write_run_file", write_file)
     with pytest.raises(UsageError, match="cannot be saved") as caught:
         train(tmp_path / "run", saving=Saving(EVERY_STEP))
     assert caught.value.help.startswith("make room, ")
 
 
-@pytest.mark.parametrize(("name", "number"), [("write", errno.ENOSPC), ("open", errno.EROFS)])
+@pytest.mark.parametrize(("name", "number"), [("ftruncate", errno.ENOSPC), ("open", errno.EROFS)])
 def test_a_lock_that_cannot_be_written(run: Path, monkeypatch: pytest.MonkeyPatch, name: str, number: int) -> None:
-    def fail(*arguments: object) -> None:
+    real = getattr(os, name)
+
+    def fail(where: str | Path | int, *arguments: int) -> int:
+        if name == "open" and Path(str(where)).name != "lock":
+            return real(where, *arguments)
         raise OSError(number, os.strerror(number))
 
-    monkeypatch.setattr(f"cldfc.train.lock.os.{name}", fail)
+    monkeypatch.setattr(os, name, fail)
     with pytest.raises(UsageError, match=f"checkpoints/lock` cannot be locked: {os.strerror(number)}"):
         resume(run)
 
@@ -236,7 +388,9 @@ def spoiled(old: str, new: str) -> str:
 def test_divergence_names_the_layer_and_keeps_the_last_finite_checkpoint(
     tmp_path: Path, old: str, new: str, layer: str
 ) -> None:
-    message = f"in epoch 2: training has diverged, what `{layer}` is given is the first value that is not finite"
+    message = (
+        f"in step 5 of epoch 2: training has diverged, what `{layer}` is given is the first value that is not finite"
+    )
     with pytest.raises(Diverged, match=message) as caught:
         train(tmp_path / "run", saving=Saving(EVERY_STEP), source=spoiled(old, new))
     assert "a lower `--lr` (now 0.02), for instance 0.005" in caught.value.help
@@ -261,5 +415,7 @@ def test_weights_that_are_no_longer_finite_are_not_saved(tmp_path: Path) -> None
         train(tmp_path / "run", recipe, saving=Saving(EVERY_STEP), source=source)
     position = read_checkpoint(newest(tmp_path / "run")).saved.position
     assert (position.epoch, position.step) == (2, 4)
-    with pytest.raises(Diverged, match=r"the loss is nan in epoch 2: .*, `last.weight` is no longer finite"):
+    with pytest.raises(
+        Diverged, match=r"the loss is nan in step \d+ of epoch 2: .*, `last.weight` is no longer finite"
+    ):
         train(tmp_path / "other", recipe, source=source)

@@ -2,11 +2,27 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
+
 import pytest
 import torch
+from test_export import EVERYTHING
 from torch import nn
+from torch._subclasses.fake_tensor import FakeTensorMode
 
-from cldfc.train.device import Device, choose_device, cpu_has_bf16
+from cldfc.compiler import compile_source
+from cldfc.diagnostics import Source, UsageError
+from cldfc.train.batches import epoch_batches, frame
+from cldfc.train.catalogue import find
+from cldfc.train.device import Device, choose_device, cpu_has_bf16, settled
+from cldfc.train.freeze import freeze
+from cldfc.train.images import Images, of_channels, standardise
+from cldfc.train.network import build_network
+from cldfc.train.processes import require_device
+from cldfc.train.recipe import change_recipe
+from cldfc.train.refusals import refusals
+from cldfc.train.score import score_network
 
 
 @pytest.mark.parametrize(
@@ -54,17 +70,37 @@ def test_precise_is_float32_and_deterministic(monkeypatch: pytest.MonkeyPatch) -
     assert str(Device("cpu", False, True)) == "cpu, float32, deterministic, channels-last"
 
 
-@pytest.mark.parametrize("precise", [True, False])
-def test_switches_are_set_and_set_back(precise: bool) -> None:
-    def state() -> tuple[bool, bool, bool]:
-        cudnn = torch.backends.cudnn
-        return torch.are_deterministic_algorithms_enabled(), cudnn.benchmark, cudnn.allow_tf32
+@pytest.mark.parametrize(
+    ("device", "inside"),
+    [
+        (Device("cpu", bf16=True), (False, True, True, "medium")),
+        (Device("cpu", bf16=False), (False, True, False, "highest")),
+        (Device("cpu", bf16=False, precise=True), (True, False, False, "highest")),
+    ],
+    ids=str,
+)
+def test_switches_are_set_and_set_back(device: Device, inside: tuple[object, ...]) -> None:
+    """Also where somebody has asked for coarser products before: float32 is float32."""
 
-    before = state()
-    with pytest.raises(KeyError), Device("cpu", False, precise).switches():
-        assert state() == (precise, not precise, not precise)
-        raise KeyError
-    assert state() == before
+    def state() -> tuple[object, ...]:
+        cudnn = torch.backends.cudnn
+        precision = torch.get_float32_matmul_precision()
+        assert not cudnn.deterministic
+        return torch.are_deterministic_algorithms_enabled(), cudnn.benchmark, cudnn.allow_tf32, precision
+
+    was = torch.get_float32_matmul_precision()
+    torch.set_float32_matmul_precision("medium")
+    try:
+        before = state()
+        with pytest.raises(KeyError), device.switches():
+            assert state() == inside
+            with settled():
+                assert not torch.backends.cudnn.benchmark and torch.backends.cudnn.deterministic
+            assert state() == inside
+            raise KeyError
+        assert state() == before
+    finally:
+        torch.set_float32_matmul_precision(was)
 
 
 def test_scores_are_float32_in_either_precision() -> None:
@@ -76,3 +112,88 @@ def test_scores_are_float32_in_either_precision() -> None:
     assert exact.dtype == rounded.dtype == torch.float32
     assert not torch.equal(exact, rounded)
     assert torch.allclose(exact, rounded, atol=0.05)
+
+
+def test_everything_lies_on_one_device() -> None:
+    """On a CUDA device that torch pretends: tensors have shapes and places, and no numbers.
+
+    Every operator, and what is done to images on the way to the loss; torch refuses what would mix devices.
+    """
+    dataset = find("fake:2x8x8:5")
+    recipe = change_recipe(dataset.recipe, {"batch": 16})
+    source = compile_source(Source("everything.cldf", EVERYTHING))
+    of_channels.cache_clear()
+    with FakeTensorMode(), torch.device("cuda"):
+        network, device = build_network(source, "Everything"), Device("cuda", bf16=False)
+        images = Images(torch.zeros(35, 2, 8, 8, dtype=torch.uint8), torch.zeros(35, dtype=torch.int64))
+        for batch in epoch_batches(frame(images, recipe), recipe, 1):
+            scores = device.scores(network, standardise(batch.pixels, dataset))
+            loss = nn.functional.cross_entropy(scores, batch.labels, label_smoothing=0.1)
+            assert (scores.device.type, loss.device.type, batch.pixels.device.type) == ("cuda",) * 3
+    of_channels.cache_clear()
+
+
+def test_standardising_is_the_formula_in_and_after_inference() -> None:
+    dataset = find("fake:2x8x8:5")
+    pixels = torch.randint(0, 256, (3, 2, 8, 8), dtype=torch.uint8)
+    wanted = (pixels.double() - 127.5) / (255 / 12**0.5)
+    of_channels.cache_clear()
+    with torch.inference_mode():
+        first = standardise(pixels, dataset)
+    weights = torch.ones(2, 1, 1, requires_grad=True)
+    second = standardise(pixels, dataset) * weights
+    second.sum().backward()  # pyright: ignore[reportUnknownMemberType]
+    assert torch.allclose(first.double(), wanted, atol=1e-6) and torch.equal(first, second.detach())
+    assert weights.grad is not None
+
+
+def test_a_test_tries_no_algorithms() -> None:
+    """Or the accuracy of a run could be another one each time that it is measured."""
+    seen: list[tuple[bool, bool]] = []
+
+    class Watch(nn.Flatten):
+        def forward(self, input: torch.Tensor) -> torch.Tensor:
+            seen.append((torch.backends.cudnn.benchmark, torch.backends.cudnn.deterministic))
+            return super().forward(input)
+
+    dataset, device = find("fake:1x2x2:4"), Device("cpu", bf16=False)
+    images = Images(torch.zeros(3, 1, 2, 2, dtype=torch.uint8), torch.zeros(3, dtype=torch.int64))
+    with device.switches():
+        score_network(Watch(), [images], dataset, device)
+        assert torch.backends.cudnn.benchmark and not torch.backends.cudnn.deterministic
+    assert seen == [(False, True)]
+
+
+@pytest.mark.parametrize("precise", [True, False])
+def test_a_frozen_network_is_compiled_once(monkeypatch: pytest.MonkeyPatch, precise: bool) -> None:
+    """With the switches that it will meet, or its weights would be constants no more."""
+    graphs: list[object] = []
+
+    def note(graph: Callable[..., object], _: object) -> Callable[..., object]:
+        graphs.append(graph)
+        return graph
+
+    monkeypatch.setattr(torch, "compile", partial(torch.compile, backend=note))
+    device = Device("cpu", False, precise)
+    network = device.place(nn.Sequential(nn.Conv2d(3, 4, 3), nn.Flatten()))
+    frozen = freeze(network, device, 4, (3, 8, 8))
+    with device.switches(), settled(), torch.inference_mode():
+        assert device.scores(frozen, torch.zeros(2, 3, 8, 8)).shape == (2, 144)
+    assert len(graphs) == 1
+
+
+def test_cublas_that_was_used_too_early_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    said = "this operation is not deterministic: set CUBLAS_WORKSPACE_CONFIG=:4096:8 (torch's own words, shortened)"
+    with pytest.raises(UsageError, match="multiplied matrices in this process before") as caught, refusals():
+        raise RuntimeError(said)
+    assert "CUBLAS_WORKSPACE_CONFIG=:4096:8" in str(caught.value.help)
+
+
+@pytest.mark.parametrize(("devices", "words"), [(1, "there is 1"), (2, "there are 2")])
+def test_as_many_processes_as_devices(monkeypatch: pytest.MonkeyPatch, devices: int, words: str) -> None:
+    require_device(7)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: devices)
+    require_device(devices - 1)
+    with pytest.raises(UsageError, match=f"process {devices + 1} of this machine has no CUDA device.*{words}"):
+        require_device(devices)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import socket
 from collections.abc import Iterator
 from functools import partial
@@ -9,12 +10,13 @@ from http.server import BaseHTTPRequestHandler, SimpleHTTPRequestHandler, Thread
 from pathlib import Path
 from threading import Event, Thread
 
+import numpy as np
 import pytest
-from published_files import put
+from published_files import idx, put
 
 from cldfc.diagnostics import UsageError
 from cldfc.train.catalogue import DataSet, find
-from cldfc.train.data import bytes_progress, download
+from cldfc.train.data import bytes_progress, download, obtain
 from cldfc.train.data.bytes_progress import Lines
 from cldfc.train.data.download import fetch_missing
 from cldfc.train.published import DataFile
@@ -34,7 +36,7 @@ def server(tmp_path: Path) -> Iterator[str]:
 def test_only_missing_files_are_fetched(tmp_path: Path, server: str) -> None:
     contents = [f"file {number}".encode() for number in range(4)]
     dataset = put(tmp_path / "published", find("mnist"), contents, server)
-    names = [file.name for file in dataset.files]
+    names = [file.place for file in dataset.files]
     (tmp_path / "MNIST" / "raw").mkdir(parents=True)
     (tmp_path / names[0]).write_bytes(b"already there")
     said: list[str] = []
@@ -44,10 +46,22 @@ def test_only_missing_files_are_fetched(tmp_path: Path, server: str) -> None:
     assert found == [b"already there", *contents[1:]]
 
 
+def test_what_lies_elsewhere_is_not_fetched_if_it_is_the_published_file(tmp_path: Path, server: str) -> None:
+    """Files of one name have many contents: only what is in its own place is left to the reader."""
+    contents = [f"file {number}".encode() for number in range(4)]
+    dataset = put(tmp_path / "published", find("mnist"), contents, server)
+    for file, content in zip(dataset.files, [contents[0], b"of another data set"], strict=False):
+        (tmp_path / file.name).write_bytes(content)
+    said: list[str] = []
+    fetch_missing(dataset, tmp_path, said.append)
+    assert said == [f"fetching {file.url}" for file in dataset.files[1:]]
+    assert (tmp_path / dataset.files[1].name).read_bytes() == b"of another data set"
+
+
 def test_another_file_is_not_kept(tmp_path: Path, server: str) -> None:
     dataset = put(tmp_path / "published", find("cifar10"), [b"the archive"], server)
     (tmp_path / "published" / dataset.files[0].name).write_bytes(b"a page that asks to log in")
-    with pytest.raises(UsageError, match=r"cifar-10-python.tar.gz` is damaged or another file") as caught:
+    with pytest.raises(UsageError, match=r"what the server sends is a text that begins with `a page that") as caught:
         fetch_missing(dataset, tmp_path / "data", lambda _: None)
     assert f"`{tmp_path / 'data' / 'cifar-10-python.tar.gz'}`" in caught.value.help
     assert not list((tmp_path / "data").iterdir())
@@ -134,7 +148,7 @@ def test_a_server_that_never_ends_fills_no_disk(tmp_path: Path) -> None:
         Thread(target=http.serve_forever, daemon=True).start()
         error = refusal(one_file(f"http://127.0.0.1:{http.server_port}/x", 1000), tmp_path / "data")
         http.shutdown()
-    assert "is damaged or another file: its 263,144 bytes" in error.message
+    assert "its 263,144 bytes have the SHA-256" in error.message
 
 
 def test_a_folder_that_cannot_be_made(tmp_path: Path, server: str) -> None:
@@ -174,3 +188,82 @@ def test_imagenet_is_not_fetched(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="cannot be downloaded freely") as caught:
         fetch_missing(find("imagenet"), tmp_path, lambda _: None)
     assert "`DIR/train/CLASS/*.JPEG`" in caught.value.help
+
+
+# `make data`
+
+
+@pytest.fixture
+def small(tmp_path: Path, server: str) -> DataSet:
+    """A small Fashion-MNIST, which the folder `published` and its server have."""
+    contents = [idx(np.zeros(shape, np.uint8)) for shape in ((3, 28, 28), (3,), (2, 28, 28), (2,))]
+    return put(tmp_path / "published", find("fashion_mnist"), contents, server)
+
+
+def places(dataset: DataSet, folder: Path) -> list[bool]:
+    """Which files lie where a download puts them, as they were published."""
+    published = folder.parent / "published"
+    return [
+        (folder / file.place).is_file() and (folder / file.place).read_bytes() == (published / file.place).read_bytes()
+        for file in dataset.files
+    ]
+
+
+def elsewhere(dataset: DataSet, folder: Path) -> DataSet:
+    """The data set, whose files are looked for in another folder of the machine, too."""
+    files = [file.model_copy(update={"folders": (*file.folders, str(folder))}) for file in dataset.files]
+    return dataset.model_copy(update={"files": tuple(files)})
+
+
+def test_data_are_copied_from_a_package(small: DataSet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    raw = tmp_path / "published" / "FashionMNIST" / "raw"
+    dataset = elsewhere(small, raw)
+    monkeypatch.setattr(obtain, "fetch_missing", lambda *_: None)
+    said: list[str] = []
+    for _ in range(2):
+        obtain.obtain(dataset, tmp_path / "data", said.append)
+        assert all(places(dataset, tmp_path / "data"))
+    assert said == [f"`fashion_mnist` is in `{tmp_path / 'data'}`"] * 2
+
+
+@pytest.mark.parametrize("fails", [False, True])
+def test_root_installs_the_package(
+    small: DataSet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fails: bool
+) -> None:
+    """Where that fails, the files are fetched."""
+    system = tmp_path / "system"
+    dataset = elsewhere(small, system)
+    commands: list[list[str]] = []
+
+    def install(command: list[str], **_: object) -> None:
+        commands.append(command)
+        if fails:
+            raise OSError(2, "no such program")
+        shutil.copytree(tmp_path / "published" / "FashionMNIST" / "raw", system)
+
+    monkeypatch.setattr("os.geteuid", lambda: 0)
+    monkeypatch.setattr(obtain.shutil, "which", lambda _: "/usr/bin/apt-get")
+    monkeypatch.setattr(obtain.subprocess, "run", install)
+    said: list[str] = []
+    obtain.obtain(dataset, tmp_path / "data", said.append)
+    assert commands == [["apt-get", "install", "--yes", "--no-install-recommends", "dataset-fashion-mnist"]]
+    assert all(places(dataset, tmp_path / "data"))
+    assert any(line.startswith("fetching ") for line in said) == fails
+
+
+def test_others_fetch_without_asking(small: DataSet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("os.geteuid", lambda: 1000)
+    monkeypatch.setattr(obtain.subprocess, "run", lambda *_, **__: pytest.fail("nobody is asked for a password"))
+    obtain.obtain(small, tmp_path / "data", lambda _: None)
+    assert all(places(small, tmp_path / "data"))
+
+
+def test_data_that_cannot_be_had(
+    small: DataSet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    files = [file.model_copy(update={"url": "http://127.0.0.1:9/x"}) for file in small.files]
+    monkeypatch.setattr(obtain, "find", lambda _: small.model_copy(update={"files": tuple(files)}))
+    monkeypatch.setattr("os.geteuid", lambda: 1000)
+    monkeypatch.chdir(tmp_path)
+    assert obtain.main() == 1
+    assert "error: cannot fetch http://127.0.0.1:9/x" in capsys.readouterr().err

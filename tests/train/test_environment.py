@@ -15,6 +15,7 @@ import torch
 from small_run import EVERY_STEP, resume, train
 from test_resume import kill
 
+import cldfc
 from cldfc.diagnostics import UsageError
 from cldfc.train import commit
 from cldfc.train.checkpoint_folder import list_checkpoints
@@ -121,6 +122,7 @@ def test_a_run_says_what_it_was_trained_with(tmp_path: Path) -> None:
     assert (session.epoch, session.step, session.processes, session.threads) == (1, 0, 1, 1)
     assert session.python == platform.python_version() and session.platform == platform.platform()
     assert session.packages["torch"] == torch.__version__.partition("+")[0]
+    assert session.packages["cldfc"] == cldfc.__version__
     assert session.commit is None
 
 

@@ -29,6 +29,7 @@ from cldfc.train import fold_weights
 from cldfc.train.catalogue import find
 from cldfc.train.export import safetensors
 from cldfc.train.run import RunFolder, RunRecord
+from cldfc.train.seal import seal_run
 from cldfc.train.weights import save_weights
 
 FORMATS = ["--onnx", "--torch-export", "--safetensors"]
@@ -236,6 +237,7 @@ def test_the_page(run: RunFolder, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_what_is_printed(run: RunFolder) -> None:
+    seal_run(run.path)
     result = export(run.path, "--onnx")
     assert result.stderr == (
         f"exporting Net to {run.path / 'Net.onnx'}\n"

@@ -15,6 +15,7 @@ from cldfc.diagnostics import UsageError
 from cldfc.train.catalogue import DataSet, find
 from cldfc.train.compiled import Compiled
 from cldfc.train.data.loader import Loader, open_loader
+from cldfc.train.data.stream import centre_cut, random_cut
 from cldfc.train.device import Device
 from cldfc.train.evaluate import evaluate_run
 from cldfc.train.images import Images
@@ -69,6 +70,45 @@ def test_test_images_are_the_centres_at_torchvisions_scale(loader: Loader, folde
     assert [int(label) for batch in loader.test_batches() for label in batch.labels] == [0, 0, 0, 1, 1]
 
 
+@pytest.mark.parametrize("size", [(64, 128), (200, 90), (64, 64), (40, 300)])
+@pytest.mark.parametrize("shape", [(3, 32, 64), (3, 64, 32), (3, 35, 35)])
+def test_the_centre_is_seven_eighths_of_what_fits(shape: tuple[int, int, int], size: tuple[int, int]) -> None:
+    """Pixels that say where they are: the first of red is its column, that of green its row."""
+    (_, height, width), (rows, columns) = shape, size
+    across, down = np.meshgrid(np.linspace(0, 255, columns), np.linspace(0, 255, rows))
+    image = Image.fromarray(np.stack([across, down, down], 2).astype(np.uint8))
+    pixels = centre_cut(SMALL.model_copy(update={"shape": shape}))(image).float() / 255
+    assert tuple(pixels.shape) == shape
+    seen = [float(band.max() - band.min()) for band in pixels[:2]]
+    scale = max(height / rows, width / columns) * 8 / 7
+    for share, part in zip(seen, (width / columns / scale, height / rows / scale), strict=True):
+        assert share == pytest.approx(part, abs=0.05)
+    # Seven eighths of the direction in which less is left over.
+    assert max(seen) == pytest.approx(7 / 8, abs=0.05)
+    for band, axis in zip(pixels[:2], (1, 0), strict=True):
+        middle = band.mean(1 - axis)
+        assert float(middle[0] + middle[-1]) == pytest.approx(1, abs=0.05)
+
+
+def test_parts_for_training_have_the_shape_of_the_input() -> None:
+    """A disc stays round but for 4:3, though the input is twice as wide as high."""
+    across, down = np.meshgrid(np.arange(400), np.arange(200))
+    image = Image.fromarray(np.stack([across * 255 / 400, down * 255 / 200, down], 2).astype(np.uint8))
+    cut = random_cut(SMALL.model_copy(update={"shape": (3, 32, 64)}), change_recipe(RECIPE, {"flip": False}))
+    torch.manual_seed(0)  # pyright: ignore[reportUnknownMemberType]
+    for _ in range(50):
+        pixels = cut(image).float() / 255
+        # Pixels of the image in one of the input, across and down.
+        wide = 400 * float(pixels[0].max() - pixels[0].min()) / 63
+        high = 200 * float(pixels[1].max() - pixels[1].min()) / 31
+        assert 0.65 < wide / high < 1.5
+
+
+def test_a_very_long_image_fits_into_memory() -> None:
+    image = Image.new("RGB", (3_000_000, 2), "red")
+    assert tuple(centre_cut(SMALL)(image)[:, 5, 5]) == (255, 0, 0)
+
+
 def test_processes_read_their_shares_alone(loader: Loader, folder: Path) -> None:
     shares = [open_loader(SMALL, RECIPE, Device("cpu", False), folder, Share(rank, 2)) for rank in range(2)]
     for whole, one, other in zip(loader.train_batches(1), *(share.train_batches(1) for share in shares), strict=True):
@@ -108,7 +148,7 @@ def test_an_unreadable_image(folder: Path, tmp_path: Path) -> None:
             (tmp_path / part / name).mkdir(parents=True)
             (tmp_path / part / name / "0.JPEG").write_bytes((folder / part / name / "0.JPEG").read_bytes()[:200])
     loader = open_loader(SMALL, RECIPE, Device("cpu", False), tmp_path)
-    with pytest.raises(UsageError, match=r"cannot read the image `.*0\.JPEG`"):
+    with pytest.raises(UsageError, match=r"cannot read 2 images:\n  `.*n01.0\.JPEG`: .*\n  `.*n02.0\.JPEG`: "):
         list(loader.test_batches())
 
 

@@ -1,17 +1,23 @@
-"""Weights of other implementations in generated networks: by order of use and shape, without names."""
+"""Weights of other implementations in generated networks, from their state dicts."""
+
+import random
+from itertools import combinations, permutations
 
 import pytest
 import torch
 import torchvision
 from handwritten_networks import Lista
 from networks import ROOT, build, build_spec, compare, compile_text, randomise, relative_difference, spec_text
-from reference_networks import BasicBlock, MgNet, ResNet
+from reference_networks import BasicBlock, MgNet, ResNet, conv3
 from torch import nn
 from torch.nn import functional as F
 
 import cldfc
 from cldfc.diagnostics import UsageError
-from cldfc.train.match import match_order
+from cldfc.train.dataflow import Use, first_uses
+from cldfc.train.groups import read_groups
+from cldfc.train.match import find_options
+from cldfc.train.search_orders import Block, Place, Search
 
 NARROW = ["c = 4, 6, 8, 10"]
 
@@ -84,6 +90,7 @@ def test_preact_resnet_in_the_community_style():
     other = community_preact(4, 6, 8, 10)
     changes = [("r@1,0   = σ ∘ θ * f", "r@1,0   = θ * f"), ("R@ℓ+1 *_2 r@ℓ,ν", "R@ℓ+1 *_2 p@ℓ+1")]
     changes += [("*_2 σ(r@ℓ,ν)", "*_2 p@ℓ+1\np@ℓ+1 = σ(r@ℓ,ν)"), ("64, 128, 256, 512", "4, 6, 8, 10")]
+    changes += [("avgpool ∘ σ(r@J,ν)", "avgpool(r@J,ν)")]
     network = build(compile_text(spec_text("preact18", *changes)))
     names = cldfc.import_weights(network, other.state_dict())
     assert compare(network, other, names.__getitem__, torch.randn(2, 3, 32, 32)) < 1e-12
@@ -200,7 +207,8 @@ def test_a_missing_module():
     state = {name: tensor for name, tensor in by_hand.state_dict().items() if "layers.1.0.conv2" not in name}
     message, help = refused(network, state)
     assert message.startswith("`layers.1.0.bn2` (bias 6, running_mean 6, running_var 6, weight 6) of the weights fits")
-    assert help == "after 12 of its 41 modules it would take `A.2_0` (weight 6×6×3×3) or `R.2` (weight 6×4×1×1)"
+    wanted = "after 12 of its 41 modules it would take `A.2_0` (weight 6×6×3×3) or `R.2` (weight 6×4×1×1)"
+    assert help.startswith(f"{wanted}; give the module instead: `import_weights(network, module, example=images)`")
 
 
 def test_a_missing_end():
@@ -230,14 +238,24 @@ def test_too_many():
 
 
 def test_names_in_alphabetical_order():
+    """As files keep them: it is no order of use, even where shapes would let it pass for one."""
     network, by_hand = narrow_pair()
     _, help = refused(network, dict(sorted(by_hand.state_dict().items())))
+    assert "alphabetical order" in help
+    by_hand = ResNet((12, 1, 1, 1), (4, 6, 8, 10))
+    message, help = refused(
+        build_spec("resnet18", lets=[*NARROW, "ν = 12, 1, 1, 1"]), dict(sorted(by_hand.state_dict().items()))
+    )
+    assert message.startswith("`layers.0.10.bn1` of the weights stands before `layers.0.9.bn1`")
     assert "alphabetical order" in help
 
 
 def test_what_is_no_state_dict():
     network, by_hand = narrow_pair()
-    assert refused(network, by_hand) == ("the weights are no state dict, but of type ResNet", "give `….state_dict()`")
+    message, help = refused(network, by_hand)
+    assert message == "the weights are no state dict, but of type ResNet"
+    assert help.startswith("give `….state_dict()`, or an example of the input, too")
+    assert refused(network, 3)[1] == "give `….state_dict()`"
     message, help = refused(network, {"epoch": 3, "model": by_hand.state_dict()})
     assert "`epoch` of the weights is no tensor, but of type int" in message and "`weights['model']`" in help
     message, _ = refused(network, {n: t.to("meta") for n, t in by_hand.state_dict().items()})
@@ -257,23 +275,115 @@ def test_a_network_that_cannot_be_traced():
     assert message.startswith("the network cannot be traced") and "generated class" in help
 
 
+def test_names_that_speak_against_the_order():
+    """A and B of one shape, A registered first: by the order it is the first kernel, which is our B."""
+
+    class Block(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.A, self.norm, self.B = conv3(4, 4), nn.BatchNorm2d(4), conv3(4, 4)
+            self.fc = nn.Linear(4, 10)
+
+        def forward(self, f):
+            return self.fc((f + self.B(F.relu(self.norm(self.A(f))))).mean((2, 3)))
+
+    text = "model One\ninput f : 4 × 8 × 8\noutput h : 10\nkernel A : 3×3 → 4\nkernel B : 3×3 → 4\n"
+    network = build(compile_text(text + "h = linear ∘ avgpool(f + A * relu ∘ bn ∘ B * f)\n"))
+    message, _ = refused(network, Block().state_dict())
+    assert message == "`A` of the weights is `B` by the order of the weights, but `A` by its name"
+    names = cldfc.import_weights(network, Block(), example=torch.randn(2, 4, 8, 8))
+    assert names["A.weight"] == "B.weight"
+
+
 # The search
 
 
-def test_the_search_goes_back():
-    """Two branches that look alike until their last step: only one of the two first choices leads to the end."""
-    from cldfc.train.dataflow import Use
-
-    uses = [
-        Use("a1", frozenset()),
-        Use("a2", frozenset({"a1"})),
-        Use("b1", frozenset()),
-        Use("b2", frozenset({"b1"})),
+def brute_force(uses: list[Use], likely: list[list[int]], blocks: list[Block]) -> list[set[int]]:
+    """For each of theirs what it is in some pairing: all orders of theirs with all orders of ours."""
+    places = [[*block.ordered, *block.free] for block in blocks]
+    numbers = [place.group for block in places for place in block]
+    orders = [
+        order
+        for order in permutations(numbers)
+        if all(
+            order.index(a.group) < order.index(b.group)
+            for block, later in combinations(places, 2)
+            for a in block
+            for b in later
+        )
+        and all(
+            order.index(a.group) < order.index(b.group) for block in blocks for a, b in combinations(block.ordered, 2)
+        )
     ]
-    same, left, right = (("weight", (1,)),), (("weight", (2,)),), (("weight", (3,)),)
-    match = match_order([same, right, same, left], [same, left, same, right], uses)
-    assert match.fits and match.taken == [2, 3, 0, 1]
-    assert not match_order([same, right, left, same], [same, left, same, right], uses).fits
+    options: list[set[int]] = [set() for _ in numbers]
+    names = [use.group for use in uses]
+    for own in permutations(range(len(uses))):
+        if all(names.index(g) in own[: own.index(at)] for at in own for g in uses[at].after):
+            for order in orders:
+                if all(our in likely[their] for their, our in zip(order, own, strict=True)):
+                    for their, our in zip(order, own, strict=True):
+                        options[their].add(our)
+    return options
+
+
+@pytest.mark.parametrize("seed", range(60))
+def test_the_search_finds_all_pairings_and_no_others(seed):
+    draw = random.Random(seed)
+    count = 5
+    before: list[frozenset[str]] = []
+    for at in range(count):
+        near = [str(n) for n in range(at) if draw.random() < 0.35]
+        before.append(frozenset(near).union(*(before[int(n)] for n in near)))
+    uses = [Use(str(at), after) for at, after in enumerate(before)]
+    kinds = [draw.randrange(2) for _ in uses]
+    theirs = draw.sample(kinds, count) if draw.random() < 0.3 else kinds
+    likely = [[at for at, kind in enumerate(kinds) if kind == wanted] for wanted in theirs]
+    places = [Place(at, at, "") for at in range(count)]
+    cut, is_free = draw.randrange(count), [draw.random() < 0.5 for _ in places]
+    blocks = [
+        Block(tuple(p for p in part if not is_free[p.group]), tuple(p for p in part if is_free[p.group]))
+        for part in (places[:cut], places[cut:])
+    ]
+    search = Search(blocks, uses, [-1] * count, likely.__getitem__, lambda _: False)
+    found = [set(option) for option in find_options(search)]
+    expected = brute_force(uses, likely, blocks)
+    assert found == ([] if set() in expected else expected)
+
+
+@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize(
+    ("spec", "lets"),
+    [
+        ("fbresnet", ["c = 4, 4, 4, 4"]),
+        ("mgnet", ["cu = 4", "cf = 4"]),
+        ("fractalnet", ["c = 4, 4, 4, 4, 4"]),
+        ("preact18", ["c = 4, 4, 4, 4"]),
+        ("lm_resnet", ["c = 4, 4, 4", "ν = 3, 2, 2"]),
+        ("densenet", ["k = 2", "ν = 2, 2, 2", "w = 4, 4, 4"]),
+        ("unet", ["J = 3", "c = 4, 4, 4"]),
+    ],
+)
+def test_in_any_order_of_use_it_is_right_or_refused(spec, lets, seed):
+    """Names say nothing, all widths are equal, and the state dict is in an order of use drawn at random."""
+    network, draw = build_spec(spec, lets=lets), random.Random(seed)
+    state = network.state_dict()
+    groups = {group.name: group for group in read_groups(state)}
+    uses = {use.group: use for use in first_uses(network, list(groups))}
+    order: list[str] = []
+    while len(order) < len(uses):
+        order.append(draw.choice([name for name in uses if name not in order and uses[name].after <= set(order)]))
+    letters = ["".join(draw.choices("abcdefgh", k=9)) for _ in order]
+    theirs = {
+        f"{word}.{part}".rstrip("."): tensor
+        for word, name in zip(letters, order, strict=True)
+        for part, tensor in groups[name].tensors.items()
+    }
+    try:
+        names = cldfc.import_weights(build_spec(spec, lets=lets), theirs)
+    except UsageError as error:
+        assert "may be" in error.message
+    else:
+        assert all(state[own] is theirs[name] for name, own in names.items())
 
 
 def test_a_long_network_is_matched_in_a_moment():

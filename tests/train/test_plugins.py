@@ -66,7 +66,7 @@ def test_the_example_of_the_page(site: Path, monkeypatch: pytest.MonkeyPatch, tm
     options = ["--let", "J = 2", "--let", "ν@ℓ = 1, 1", "--let", "c@ℓ = 4, 8", "--data", "shapes", "-o", "run"]
     trained = CliRunner().invoke(app, ["train", str(ROOT / "specs" / "fbresnet.cldf"), *options])
     assert trained.exit_code == 0, trained.output
-    assert "100.00% at best" in trained.output
+    assert "test accuracy 100.00% after the last epoch" in trained.output
     assert "as recorded" in CliRunner().invoke(app, ["eval", "run"]).output
 
 
@@ -128,6 +128,10 @@ def test_two_distributions_with_one_name(site: Path) -> None:
 READERS = [
     ("", "AttributeError: module 'own_data' has no attribute 'load'"),
     ("def load(dataset, folder): return 3", "`load` gives a int, neither a Split nor ImageFiles"),
+    (
+        "from cldfc.train.images import ImageFiles\ndef load(dataset, folder): return ImageFiles([], [])",
+        "`load` gives ImageFiles, and the entry lacks `from_files=True`",
+    ),
     ("def load(dataset, folder): raise KeyError('x')", "KeyError: 'x'"),
     ("def load(dataset, folder): return made(float)", "pixels and labels are torch.float32 and torch.int64"),
     ("def load(dataset, folder): return made(rows=9)", r"the shapes \(4, 1, 9, 8\) and \(4,\)"),

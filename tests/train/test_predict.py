@@ -17,7 +17,8 @@ from torch.nn.functional import interpolate
 
 from cldfc.diagnostics import UsageError
 from cldfc.train.catalogue import find
-from cldfc.train.predict import Unreadable, predict_files, read_image
+from cldfc.train.data.pictures import Unreadable
+from cldfc.train.predict import predict_files, read_image
 
 
 @pytest.fixture(scope="module")

@@ -16,7 +16,7 @@ from cldfc.train.loop import Progress
 from cldfc.train.metrics import Epoch
 from cldfc.train.pace import Pace, clock, speed_in_words
 from cldfc.train.position import Position
-from cldfc.train.progress import JsonLines, Lines, show_progress
+from cldfc.train.progress import JsonLines, Lines, epoch_in_words, show_progress
 from cldfc.train.recipe import Recipe
 
 STEPS, BATCH = 3, 100
@@ -94,6 +94,17 @@ def test_plain_lines(time: Clock, epochs: int, lines: int) -> None:
     assert shown[-1] == (
         f"epoch {epochs}/{epochs}  train loss 0.2500  accuracy 50.00%  test loss 0.1250  accuracy 75.00%  2.0 s"
     )
+
+
+def test_what_validation_says_is_shown() -> None:
+    epoch = measured(1).model_copy(update={"validation_loss": 0.5, "validation_accuracy": 0.625})
+    assert "  validation loss 0.5000  accuracy 62.50%  test loss 0.1250  accuracy 75.00%  " in epoch_in_words(
+        epoch, Pace()
+    )
+    shown = Bars()
+    shown.epoch(epoch)
+    shown.position = position(1, 2, 1)
+    assert shown.results("") == "loss 0.2500  train 50.00%  validation 62.50%  test 75.00%"
 
 
 def test_a_line_says_how_long_it_still_takes(time: Clock) -> None:

@@ -22,6 +22,7 @@ OTHER = Recipe(
     optimizer="adamw",
     momentum=0.5,
     weight_decay=1e-20,
+    images=5,
     clip=None,
     label_smoothing=0.3,
     shift_rows=1,
@@ -41,7 +42,7 @@ def file(tmp_path: Path) -> Path:
 def test_there_and_back(recipe: Recipe, file: Path) -> None:
     """Read on top of another recipe, of which nothing is left."""
     file.write_text(as_toml(recipe, dict.fromkeys(Recipe.model_fields, "as it is")), encoding="utf-8")
-    base = Recipe(epochs=1, batch=9, lr=9, clip=9)
+    base = Recipe(epochs=1, batch=9, lr=9, images=9, clip=9)
     assert change_recipe(base, read_recipe(file).changes) == recipe
 
 
@@ -67,7 +68,7 @@ def test_every_field_has_its_place(file: Path) -> None:
         ("epochs = 1\nflip = 1", "my.toml, line 3: `flip` cannot be 1: Input should be a valid boolean", "mirrored"),
         ("seed = true", "my.toml, line 2: `seed` cannot be True: Input should be a valid integer", "`seed`: Where"),
         ("lr = nan", "my.toml, line 2: `lr` cannot be nan", "`lr`: Learning rate"),
-        ("weight_decay = inf", "my.toml, line 2: `weight_decay` cannot be inf", "`weight_decay`: Pull"),
+        ("weight_decay = inf", "my.toml, line 2: `weight_decay` cannot be inf", "`weight_decay`: Weight decay"),
         ("clip = -inf", "my.toml, line 2: `clip` cannot be -inf", "`clip`: Largest"),
         ("batch = 1", "my.toml, line 2: `batch` cannot be 1: Input should be greater", "`batch`: Images per step"),
         ("lr = 1979-05-27", "my.toml, line 2: `lr` cannot be datetime.date", "`lr`: Learning rate"),

@@ -6,6 +6,7 @@ import errno
 import json
 import os
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -14,7 +15,7 @@ from cldfc.diagnostics import UsageError
 from cldfc.train.catalogue import find
 from cldfc.train.compiled import Compiled
 from cldfc.train.evaluate import evaluate_run
-from cldfc.train.metrics import Epoch, as_csv, best_epoch, read_epochs
+from cldfc.train.metrics import Epoch, as_csv, chosen_epoch, read_epochs, stopped_early
 from cldfc.train.network import build_network, check_fit
 from cldfc.train.optimizer import learning_rate
 from cldfc.train.recipe import Recipe, change_recipe
@@ -47,6 +48,7 @@ def test_files(trained: Result, tiny: str) -> None:
         "spec.cldf",
         "network.py",
         "recipe.json",
+        "SHA256SUMS",
         "environment.json",
         "metrics.csv",
         "best.safetensors",
@@ -67,12 +69,48 @@ def test_record(trained: Result, recipe: Recipe) -> None:
 def test_metrics(trained: Result, recipe: Recipe) -> None:
     epochs = read_epochs(trained.folder / "metrics.csv")
     assert [epoch.epoch for epoch in epochs] == list(range(1, recipe.epochs + 1))
-    assert epochs[-1] == trained.final and best_epoch(epochs) == trained.best
+    assert epochs[-1] == trained.final == trained.chosen
 
 
-def test_best_epoch() -> None:
-    epochs = [measured(1, 0.8, 1), measured(2, 0.9, 3), measured(3, 0.9, 2), measured(4, 0.9, 2)]
-    assert best_epoch(epochs).epoch == 3
+VALIDATED = [(0.8, 1), (0.9, 3), (0.9, 2), (0.9, 2), (0.7, 1)]
+"""Accuracies and losses of epochs."""
+
+
+def validated(results: Sequence[tuple[float, float]]) -> list[Epoch]:
+    """Epochs with these results in validation; the tests would say the opposite."""
+    return [
+        measured(number, 1 - accuracy, 1).model_copy(
+            update={"validation_accuracy": accuracy, "validation_loss": float(loss)}
+        )
+        for number, (accuracy, loss) in enumerate(results, 1)
+    ]
+
+
+def test_the_chosen_epoch() -> None:
+    """The highest accuracy, then the lowest loss, then the first; of earlier releases by the test."""
+    assert chosen_epoch(validated(VALIDATED), "validation").epoch == 3
+    assert chosen_epoch(validated(VALIDATED), "last").epoch == 5
+    epochs = [measured(number, accuracy, loss) for number, (accuracy, loss) in enumerate(VALIDATED, 1)]
+    assert chosen_epoch(epochs, "test").epoch == 3
+    assert chosen_epoch(epochs, "last").epoch == 5
+
+
+@pytest.mark.parametrize(
+    ("patience", "accuracies", "ends"),
+    [
+        (2, [0.5, 0.6, 0.6, 0.6], [4]),
+        (1, [0.5, 0.6, 0.6], [3]),
+        (3, [0.5, 0.4, 0.3, 0.6, 0.5, 0.6, 0.6], [7]),
+        (3, [0.5, 0.4, 0.3, 0.5001, 0.4, 0.3], []),
+        (0, [0.5] * 9, []),
+        # The last epoch of all does not come early.
+        (2, [0.5] * 10, [3, 4, 5, 6, 7, 8, 9]),
+    ],
+)
+def test_when_a_training_stops_early(patience: int, accuracies: list[float], ends: list[int]) -> None:
+    recipe = Recipe(epochs=10, batch=2, lr=1, holdout=0.1, patience=patience)
+    epochs = validated([(accuracy, 1) for accuracy in accuracies])
+    assert [n for n in range(len(epochs) + 1) if stopped_early(epochs[:n], recipe)] == ends
 
 
 def test_metrics_are_read_back_exactly(tmp_path: Path) -> None:
@@ -165,9 +203,9 @@ def test_evaluation_gives_the_recorded_accuracy(trained: Result, tiny: str) -> N
         return tiny
 
     evaluation = evaluate_run(trained.folder, source_for)
-    assert evaluation.agrees and evaluation.recorded == trained.best
-    assert evaluation.score.accuracy == trained.best.test_accuracy
-    assert evaluation.score.loss == trained.best.test_loss
+    assert evaluation.agrees and evaluation.recorded == trained.chosen
+    assert evaluation.score.accuracy == trained.chosen.test_accuracy
+    assert evaluation.score.loss == trained.chosen.test_loss
     assert asked == [("model Tiny  # 1 < 2 & 3\n", read_record(RunFolder(trained.folder)))]
 
 
@@ -199,6 +237,16 @@ def test_record_with_an_unknown_key(copied: RunFolder) -> None:
     record = json.loads(copied.record.read_text())
     copied.record.write_text(json.dumps({**record, "epoch": 3}))
     with pytest.raises(UsageError, match="is not the record of a run: epoch: Extra"):
+        read_record(copied)
+
+
+def test_record_of_an_older_and_of_a_later_release(copied: RunFolder) -> None:
+    record = read_record(copied)
+    fields = json.loads(copied.record.read_text())
+    copied.record.write_text(json.dumps({name: value for name, value in fields.items() if name != "format"}))
+    assert read_record(copied).recipe == record.recipe
+    copied.record.write_text(json.dumps({**fields, "format": 99, "new": 1}))
+    with pytest.raises(UsageError, match="has format 99, of a later release of cldfc; this one reads formats up to"):
         read_record(copied)
 
 

@@ -78,11 +78,15 @@ def test_what_is_said_of_a_run(finished: Path) -> None:
         "epochs": 4,
         "planned_epochs": 4,
         "seed": 0,
-        "best_test_accuracy": max(epoch.test_accuracy for epoch in epochs),
+        "stopped_early": False,
         "test_accuracy": epochs[-1].test_accuracy,
+        "validation_accuracy": None,
+        "chosen_by": "last",
+        "chosen_epoch": 4,
+        "chosen_test_accuracy": epochs[-1].test_accuracy,
+        "chosen_validation_accuracy": None,
         "seconds": pytest.approx(sum(epoch.seconds for epoch in epochs)),
     }
-    assert found.pop("best_epoch") in (1, 2, 3, 4)
     assert found == wanted
 
 
@@ -90,9 +94,10 @@ def test_the_table_and_the_remarks(folder: Path) -> None:
     result = cldfc("runs", folder)
     assert result.exit_code == 0
     head, first, second, *_, last = result.stdout.splitlines()
-    assert head.split() == ["run", "model", "data", "params", "epochs", "best", "last", "time", "state"]
+    assert head.split() == ["run", "model", "data", "params", "epochs", "validation", "test", "time", "state"]
     assert first.split()[:3] == ["digits", "Tiny", "digits"]
-    assert "2/4  90.00%  90.00%" in second and second.endswith("interrupted")
+    assert second.split()[:3] == ["half", "Small", "fake:1x8x8:10"] and "2/4              90.00%  " in second
+    assert second.endswith("interrupted")
     assert last.split() == ["emptied", "broken"]
     assert f"{folder / 'edited'} is broken: " in result.stderr and "class_name: Field required" in result.stderr
     assert f"{folder / 'blown'} has diverged: the loss is nan in epoch 1\n" in result.stderr

@@ -96,5 +96,5 @@ def test_a_board_that_cannot_be_written(tmp_path: Path) -> None:
     board.path.unlink()
     board.path.mkdir()
     train(tmp_path / "run", Silence())
-    with pytest.raises(UsageError, match="cannot be written: Is a directory"):
+    with pytest.raises(UsageError, match="cannot be written: it is not a regular file"):
         board.add(read_epochs(tmp_path / "run" / "metrics.csv")[0])

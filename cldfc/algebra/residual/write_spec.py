@@ -94,7 +94,7 @@ def declarations(
             case tree.Let(symbol) | tree.Kernel(symbol) | tree.Scalar(symbol) | tree.Tie(symbol):
                 yield from [statement] if symbol.name in used else []
             case tree.Constrain(symbol):
-                yield from [statement] if symbol.name in families else []
+                yield from [statement] if symbol.name in families and not symbol.tag else []
             case tree.Expect() | tree.Extend() | tree.Rename():
                 pass
             case _:
@@ -118,9 +118,13 @@ def left_out(definition: Definition, entries: Sequence[Entry]) -> Iterator[str]:
     """Notes on statements that have lost what they speak of."""
     families = {entry.equation.left.name for entry in entries}
     for statement in definition.words.spec.statements:
-        if isinstance(statement, tree.Constrain) and statement.symbol.name not in families:
-            name = statement.symbol.name
+        if not isinstance(statement, tree.Constrain):
+            continue
+        name = statement.symbol.name
+        if name not in families:
             yield f"`{format_statement(statement)}` is left out: `{name}` is no longer computed"
+        elif statement.symbol.tag:
+            yield f"`{format_statement(statement)}` is left out: `{name}` is computed for other indices here"
 
 
 def recomputed(spec: tree.Spec, inferred: Inferred) -> list[tree.Expect]:

@@ -1,82 +1,141 @@
-"""CIFAR-10 and CIFAR-100: pickled batches, in a gzipped archive or unpacked from it."""
+"""CIFAR-10 and CIFAR-100: pickled batches or binary ones, in an archive or unpacked from it."""
 
 from __future__ import annotations
 
 import io
 import pickle
-import tarfile
+import pickletools
+import re
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from cldfc.diagnostics import UsageError
 from cldfc.train.catalogue import DataSet
-from cldfc.train.data.files import is_packed, read_part, read_published, require
+from cldfc.train.data.files import read_content, require
+from cldfc.train.data.identify import help_for
 from cldfc.train.images import Images, Split
-from cldfc.train.published import DataFile
 
-ALLOWED = {
+
+def latin1(text: str, encoding: str) -> bytes:
+    """Bytes that Python 3 has pickled as text, as it does for Python 2."""
+    if encoding != "latin1":
+        raise Foreign(f"wants to encode by `{encoding}`")
+    return text.encode("latin1")
+
+
+class Foreign(ValueError):
+    """A pickle wants something that no batch needs."""
+
+
+OWN = {("_codecs", "encode"): latin1, ("__builtin__", "bytes"): lambda: b""}
+ARRAYS = {
     ("numpy", "ndarray"),
     ("numpy", "dtype"),
-    ("numpy.core.multiarray", "_reconstruct"),
-    ("numpy._core.multiarray", "_reconstruct"),
+    ("multiarray", "_reconstruct"),
+    ("multiarray", "scalar"),
+    ("numeric", "_frombuffer"),
 }
 """All that a batch needs; anything else in a pickle could run foreign code."""
 
+PIXELS = 3 * 32 * 32
+
+
+class Batch(NamedTuple):
+    """Pixels, n × 3072 bytes, and labels."""
+
+    pixels: NDArray[np.uint8]
+    labels: NDArray[np.int64]
+
 
 def load(dataset: DataSet, folder: Path) -> Split:
-    """The images, pixels from 0 to 255; an archive is read in memory.
+    """The images, pixels from 0 to 255; an archive is read in memory. The last batch is the one to test on.
 
-    Raises UsageError when the archive is missing or not the published one, and no batches have been unpacked.
+    Raises UsageError when the files are missing, or are neither published nor trusted.
     Source: A. Krizhevsky, Learning multiple layers of features from tiny images, 2009.
     """
     require(dataset, folder)
     (file,) = dataset.files
-    if is_packed(file, folder):
-        *train, test = read_archive(file, folder)
-    else:
-        *train, test = (read_part(part, file, folder) for part in file.parts)
-    return Split(read_batches(train), read_batches([test]))
+    content = read_content(dataset, file, folder)
+    batches: list[Batch] = []
+    for data, part, path in zip(content.parts, content.file.parts, content.paths, strict=True):
+        try:
+            batch = read_binary(data, dataset) if part.name.endswith(".bin") else read_pickled(data)
+            check_labels(batch, dataset)
+        except ValueError as error:
+            raise UsageError(f"`{part.name}` of `{path}` {error}", help_for(file)) from error
+        batches.append(batch)
+    *train, test = batches
+    return Split(joined(train), joined([test]))
 
 
-def read_archive(file: DataFile, folder: Path) -> list[bytes]:
-    """The batches in an archive."""
-    data = read_published(file, folder)
-    with tarfile.open(fileobj=io.BytesIO(data), mode="r:gz") as archive:
-        return [read_member(archive, part.name) for part in file.parts]
+def joined(batches: Sequence[Batch]) -> Images:
+    """The images of some batches, in their order."""
+    pixels = np.concatenate([batch.pixels for batch in batches]).reshape(-1, 3, 32, 32)
+    return Images(torch.tensor(pixels), torch.tensor(np.concatenate([batch.labels for batch in batches])))
 
 
-def read_member(archive: tarfile.TarFile, name: str) -> bytes:
-    """What a member of an archive holds."""
-    file = archive.extractfile(name)
-    assert file is not None
-    return file.read()
+def check_labels(batch: Batch, dataset: DataSet) -> None:
+    """Raises ValueError unless there are images, and all labels are those of the data set."""
+    if not len(batch.labels):
+        raise ValueError("holds no images")
+    least, most = int(batch.labels.min()), int(batch.labels.max())
+    if least < 0 or most >= dataset.classes:
+        raise ValueError(f"has labels from {least} to {most}, and `{dataset.name}` has {dataset.classes} classes")
 
 
-def read_batches(batches: Sequence[bytes]) -> Images:
-    """The images of some batches, in their order, by their fine labels where there are two."""
-    found = [read_batch(batch) for batch in batches]
-    pixels = np.concatenate([np.asarray(batch["data"], np.uint8).reshape(-1, 3, 32, 32) for batch in found])
-    labels = [batch["labels" if "labels" in batch else "fine_labels"] for batch in found]
-    return Images(torch.tensor(pixels), torch.tensor([label for part in labels for label in part]))
+def read_binary(data: bytes, dataset: DataSet) -> Batch:
+    """A batch of records: the label, or a coarse and a fine one, and the pixels. Raises ValueError."""
+    labels = 1 if dataset.classes == 10 else 2
+    records = np.frombuffer(data, np.uint8)
+    if len(records) % (labels + PIXELS):
+        raise ValueError(f"has {len(data):,} bytes, which is no multiple of {labels + PIXELS:,}: a record of an image")
+    records = records.reshape(-1, labels + PIXELS)
+    return Batch(records[:, labels:], records[:, labels - 1].astype(np.int64))
 
 
-def read_batch(batch: bytes) -> dict[str, Any]:
-    """The dictionary that a batch holds."""
-    # Python 2 wrote the batches; its strings are bytes.
-    return Batches(io.BytesIO(batch), encoding="latin1").load()
+def read_pickled(data: bytes) -> Batch:
+    """A batch that Python has pickled, by its fine labels where there are two. Raises ValueError."""
+    batch = unpickle(data)
+    found = cast("dict[object, object]", batch) if isinstance(batch, dict) else {}
+    labels = found.get("labels", found.get("fine_labels"))
+    try:
+        pixels = np.asarray(found["data"])
+        numbers = np.asarray(labels, np.int64)
+    except (KeyError, TypeError, ValueError, OverflowError) as error:
+        raise ValueError("holds no batch of images and labels") from error
+    if pixels.dtype != np.uint8 or numbers.ndim != 1 or pixels.shape != (len(numbers), PIXELS):
+        raise ValueError(f"holds no batch of {PIXELS:,} bytes for each label")
+    return Batch(pixels, numbers)
+
+
+def unpickle(data: bytes) -> object:
+    """What a pickle holds. Raises ValueError where it is damaged, or would run foreign code or fill the memory."""
+    try:
+        # A memo is made as long as its largest number says.
+        if any("PUT" in code.name and int(place or 0) > len(data) for code, place, _ in pickletools.genops(data)):
+            raise Foreign("numbers more values than it can hold")
+        # Python 2 wrote the batches; its strings are bytes.
+        return Batches(io.BytesIO(data), encoding="latin1").load()
+    except (MemoryError, Foreign):
+        raise
+    except Exception as error:
+        raise ValueError(f"cannot be read as a batch: {error}") from error
 
 
 class Batches(pickle.Unpickler):
     """Reads dictionaries of numbers, text and arrays, and nothing else."""
 
     def find_class(self, module_name: str, global_name: str, /) -> Any:
-        """One of the few functions that arrays need; raises UsageError for any other."""
-        if (module_name, global_name) not in ALLOWED:
-            raise UsageError(
-                f"the archive wants to run `{module_name}.{global_name}`", "it is not a CIFAR archive: delete it"
-            )
+        """One of the few functions that arrays need; raises Foreign for any other."""
+        own = OWN.get((module_name, global_name))
+        if own:
+            return own
+        # numpy 2 has put an underscore before `core`.
+        if (re.sub(r"^numpy\._?core\.", "", module_name), global_name) not in ARRAYS:
+            raise Foreign(f"wants to run `{module_name}.{global_name}`: it is no batch of CIFAR")
         return super().find_class(module_name, global_name)

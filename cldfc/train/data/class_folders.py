@@ -1,27 +1,39 @@
-"""Image files in class folders, `train/CLASS/*` and `test/CLASS/*`: which there are; none is opened.
+"""Image files in class folders, `train/CLASS/*` and `test/CLASS/*`, or `CLASS/*`: which there are; none is opened.
 
 The order of classes and files is that of torchvision's `ImageFolder`.
 """
 
 from __future__ import annotations
 
+import hashlib
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 from cldfc.diagnostics import UsageError
+from cldfc.train.data.stratify import draw_part
 
 TRAIN, TESTS = "train", ("test", "val")
-"""The folders with training images, and with test images: the first of them that is there."""
+"""The folders with training images, and with test images: the first of them that is there. `val` beside `test` is
+for validation."""
 
-IMAGES = (".jpg", ".jpeg", ".png", ".ppm", ".bmp", ".pgm", ".tif", ".tiff", ".webp")
+TEST_SHARE, SEED = 0.2, 0
+"""Of class folders that are not divided, the share of the images to test on, and the seed that they are drawn by."""
+
+IMAGES = (".jpg", ".jpeg", ".png", ".ppm", ".bmp", ".pgm", ".tif", ".tiff", ".webp", ".gif")
 """Endings of image files, in small or capital letters."""
 
-PASSED_OVER = {"thumbs.db", "desktop.ini"}
-"""Files that file managers leave behind; hidden ones are passed over, too."""
+PASSED_OVER = {"thumbs.db", "desktop.ini", "__macosx", "@eadir"}
+"""Files and folders that file managers leave behind; hidden ones are passed over, too."""
 
-LAYOUT = "`{0}/train/CLASS/*.png` and `{0}/test/CLASS/*.png`, or `val` in the place of `test`"
+NAMED = 4
+"""Of more files the others are not named."""
+
+LAYOUT = (
+    "`{0}/train/CLASS/*.png` and `{0}/test/CLASS/*.png`, or `val` in the place of `test`; "
+    "or all as `{0}/CLASS/*.png`, to be divided at random"
+)
 
 
 class Sample(NamedTuple):
@@ -32,31 +44,61 @@ class Sample(NamedTuple):
 
 
 class ClassFolders(NamedTuple):
-    """A folder with training and test images in class folders."""
+    """A folder with training and test images in class folders, and perhaps images for validation."""
 
-    train: Path
-    test: Path
+    folder: Path
     classes: tuple[str, ...]
+    split: str
+    """Which images are trained on and which are tested on, in one sentence."""
     train_samples: Sequence[Sample]
     test_samples: Sequence[Sample]
+    validation_samples: Sequence[Sample] | None = None
+    is_drawn: bool = False
+    """Whether they were divided here, at random."""
 
     @property
     def images(self) -> tuple[int, int]:
         """Number of training images, and of test images."""
         return len(self.train_samples), len(self.test_samples)
 
+    def without(self, names: Collection[str]) -> ClassFolders:
+        """The same but for some files, by their paths within the folder; the sentence counts and names them.
+
+        Raises UsageError when nothing is left of a class.
+        """
+        if not names:
+            return self
+        train, test, kept = (
+            part if part is None else [sample for sample in part if self.path_within(sample) not in names]
+            for part in (self.train_samples, self.test_samples, self.validation_samples)
+        )
+        assert train is not None and test is not None
+        for what, part in {"to train on": train, "to test on": test}.items():
+            for label in sorted({*range(len(self.classes))} - {sample.label for sample in part}):
+                raise UsageError(
+                    f"no image of the class `{self.classes[label]}` that is {what} can be read",
+                    "mend the files, or keep the class elsewhere",
+                )
+        split = f"{self.split} Left out, for they cannot be read: {len(names):,}, {in_words(sorted(names))}."
+        return self._replace(split=split, train_samples=train, test_samples=test, validation_samples=kept)
+
+    def path_within(self, sample: Sample) -> str:
+        """The path of an image within the folder."""
+        return os.path.relpath(sample.path, self.folder)
+
     @property
-    def split(self) -> str:
-        """Which images are trained on and which are tested on, in one sentence."""
-        train, test = self.images
-        return f"Class folders: {train:,} training images of `{self.train}`, {test:,} test images of `{self.test}`."
+    def fingerprint(self) -> str:
+        """Another one when a file has come, gone, or changed its name or its part."""
+        parts = (self.train_samples, self.test_samples, self.validation_samples or ())
+        names = [[sample.path.removeprefix(str(self.folder)) for sample in part] for part in parts]
+        return hashlib.sha256(repr(names).encode()).hexdigest()[:16]
 
 
 def look_at_folder(name: str) -> ClassFolders:
     """The class folders in a folder; a relative one lies in the working directory.
 
     Raises UsageError when it is not there or cannot be read, or holds no classes, only one, other ones to
-    test on than to train on, a class without images, or a file that is no image.
+    test on than to train on, a class without images or with too few to be divided, or a file that is no image.
     """
     try:
         return class_folders_in(Path(os.path.expanduser(name)), name)
@@ -71,33 +113,82 @@ def class_folders_in(folder: Path, name: str) -> ClassFolders:
     if not name or not folder.is_dir():
         where = "" if folder.is_absolute() else f"; the working directory is `{Path.cwd()}`"
         raise UsageError(f"there is no folder `{name}`{where}", f"name one with {LAYOUT.format('PATH')}")
-    tests = [folder / part for part in TESTS if (folder / part).is_dir()]
-    if not (folder / TRAIN).is_dir() or not tests:
-        lacking = TRAIN if tests else TESTS[0]
+    train, tests = folder / TRAIN, [folder / part for part in TESTS if (folder / part).is_dir()]
+    if not train.is_dir() and not tests and class_names(folder):
+        return drawn_from(folder)
+    if not train.is_dir() or not tests:
+        lacking = TRAIN if tests or not train.is_dir() else TESTS[0]
         raise UsageError(f"`{name}` has no folder `{lacking}`", f"lay the images out as {LAYOUT.format(name)}")
-    train, test = folder / TRAIN, tests[0]
     classes = class_names(train)
-    check_classes(train, test, classes)
-    return ClassFolders(train, test, classes, list_samples(train), list_samples(test))
+    check_count(train, classes)
+    for tested in tests:
+        check_classes(train, tested, classes)
+    return divided_into(folder, classes, train, *tests)
+
+
+def divided_into(
+    folder: Path, classes: tuple[str, ...], train: Path, test: Path, validation: Path | None = None
+) -> ClassFolders:
+    """The images of folders that are divided already. Raises UsageError, OSError."""
+    folders = {"training": train, "test": test} | ({"validation": validation} if validation else {})
+    samples = {part: list_samples(path) for part, path in folders.items()}
+    counted = ", ".join(f"{len(samples[part]):,} {part} images of `{path}`" for part, path in folders.items())
+    split = f"Class folders: {counted}."
+    return ClassFolders(folder, classes, split, samples["training"], samples["test"], samples.get("validation"))
+
+
+def drawn_from(folder: Path) -> ClassFolders:
+    """The images of class folders that are not divided, divided at random. Raises UsageError, OSError."""
+    classes = class_names(folder)
+    check_count(folder, classes)
+    for name in classes:
+        check_flat(folder, name)
+    samples = list_samples(folder)
+    tested = set(draw_part([sample.label for sample in samples], classes, TEST_SHARE, SEED, f"`{folder}`"))
+    train, test = ([s for n, s in enumerate(samples) if (n in tested) == is_test] for is_test in (False, True))
+    split = (
+        f"Class folders of `{folder}`, divided at random (seed {SEED}) with equal shares of each class into "
+        f"{len(train):,} training and {len(test):,} test images."
+    )
+    return ClassFolders(folder, classes, split, train, test, is_drawn=True)
+
+
+def check_count(folder: Path, classes: Sequence[str]) -> None:
+    """Raises UsageError unless there are two classes or more."""
+    if len(classes) < 2:
+        count = f"only the class `{classes[0]}`" if classes else "no class folders"
+        raise UsageError(f"`{folder}` has {count}", "make a folder for each class, at least two, with its images in it")
+
+
+def check_flat(folder: Path, name: str) -> None:
+    """Raises UsageError when a folder holds folders and no image: it is no class, but perhaps called `training`."""
+    inside = list((folder / name).iterdir())
+    if class_names(folder / name) and not any(path.name.lower().endswith(IMAGES) for path in inside):
+        raise UsageError(
+            f"`{folder}` has no folder `{TRAIN}`, and `{folder / name}` is no class: it holds folders alone",
+            f"lay the images out as {LAYOUT.format(folder)}",
+        )
 
 
 def check_classes(train: Path, test: Path, classes: Sequence[str]) -> None:
-    """Raises UsageError unless there are two classes or more, and the same to test on as to train on."""
-    if len(classes) < 2:
-        count = f"only the class `{classes[0]}`" if classes else "no class folders"
-        raise UsageError(f"`{train}` has {count}", "make a folder for each class, at least two, with its images in it")
+    """Raises UsageError unless there are the same classes to test on as to train on."""
     tested = class_names(test)
     for name in sorted({*classes} ^ {*tested}):
         has, lacks = (train, test) if name in classes else (test, train)
         raise UsageError(
             f"the class `{name}` is in `{has}` and not in `{lacks}`",
-            f"make the folder `{lacks / name}` with images of that class, or take the class away",
+            f"make the folder `{lacks / name}` with images of that class, or keep `{has / name}` elsewhere",
         )
 
 
 def class_names(folder: Path) -> tuple[str, ...]:
     """The folders in a folder, in their order; hidden ones are passed over. Raises OSError."""
-    return tuple(sorted(path.name for path in folder.iterdir() if path.is_dir() and path.name[0] != "."))
+    return tuple(sorted(path.name for path in folder.iterdir() if path.is_dir() and not is_passed_over(path.name)))
+
+
+def is_passed_over(name: str) -> bool:
+    """Whether a file or folder is hidden, or left behind by a file manager."""
+    return name.startswith(".") or name.lower() in PASSED_OVER
 
 
 def list_samples(folder: Path) -> list[Sample]:
@@ -106,25 +197,46 @@ def list_samples(folder: Path) -> list[Sample]:
     Raises UsageError when a class has none, or a file is no image; OSError when a folder cannot be read.
     """
     samples: list[Sample] = []
+    strange: list[str] = []
+    empty: list[Path] = []
     for label, name in enumerate(class_names(folder)):
-        own = [Sample(path, label) for path in image_files(folder / name)]
-        if not own:
-            endings = ", ".join(IMAGES)
-            raise UsageError(f"`{folder / name}` holds no images", f"put files into it that end in one of {endings}")
-        samples += own
+        files = files_of(folder / name)
+        images = [path for path in files if path.lower().endswith(IMAGES)]
+        strange += [path for path in files if not path.lower().endswith(IMAGES)]
+        empty += [] if images else [folder / name]
+        samples += [Sample(path, label) for path in images]
+    check_strange(strange)
+    if empty:
+        raise UsageError(f"`{empty[0]}` holds no images", f"put files into it that end in one of {', '.join(IMAGES)}")
     return samples
 
 
-def image_files(folder: Path) -> Iterator[str]:
-    """The image files of a class, also those in folders within it. Raises UsageError for a file that is none."""
-    for root, _, names in sorted(os.walk(folder, onerror=fail, followlinks=True)):
-        for name in sorted(names):
-            if name.startswith(".") or name.lower() in PASSED_OVER:
-                continue
-            if not name.lower().endswith(IMAGES):
-                endings = ", ".join(IMAGES)
-                raise UsageError(f"`{Path(root, name)}` is no image file", f"take it away; images end in {endings}")
-            yield os.path.join(root, name)
+def files_of(folder: Path) -> list[str]:
+    """The files of a class, also those in folders within it. Raises UsageError where a link leads back, OSError."""
+    found: list[tuple[str, list[str]]] = []
+    for root, folders, names in os.walk(folder, onerror=fail, followlinks=True):
+        folders[:] = [name for name in folders if not is_passed_over(name)]
+        for name in folders:
+            path = os.path.join(root, name)
+            if os.path.islink(path) and Path(root).resolve().is_relative_to(Path(path).resolve()):
+                raise UsageError(f"`{path}` is a link to a folder that it lies in", "remove the link")
+        found.append((root, names))
+    return [
+        os.path.join(root, name) for root, names in sorted(found) for name in sorted(names) if not is_passed_over(name)
+    ]
+
+
+def check_strange(paths: Sequence[str]) -> None:
+    """Raises UsageError for files that are no images by their names."""
+    if not paths:
+        return
+    others = f", nor are {len(paths) - 1:,} more: {in_words(paths[1:])}" if len(paths) > 1 else ""
+    raise UsageError(f"`{paths[0]}` is no image file{others}", f"keep it elsewhere; images end in {', '.join(IMAGES)}")
+
+
+def in_words(paths: Sequence[str]) -> str:
+    """The first few paths."""
+    return ", ".join([*(f"`{path}`" for path in paths[:NAMED]), *(["…"] if len(paths) > NAMED else [])])
 
 
 def fail(error: OSError) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
 from http.client import HTTPException
@@ -13,9 +14,10 @@ from urllib.request import urlopen
 
 from cldfc.diagnostics import UsageError
 from cldfc.files import aside_of, synced
-from cldfc.train.catalogue import DataSet
 from cldfc.train.data.bytes_progress import Heard, show_bytes
-from cldfc.train.data.files import check_sum, how_to_get, is_packed, is_unpacked, missing
+from cldfc.train.data.files import copies, how_to_get, missing, read_content
+from cldfc.train.data.identify import text_or_none
+from cldfc.train.data_set import DataSet
 from cldfc.train.published import DataFile
 
 PATIENCE = 60
@@ -34,25 +36,41 @@ def fetch_missing(dataset: DataSet, folder: Path, say: Callable[[str], None]) ->
     if dataset.folders and missing(dataset, folder):
         raise UsageError(f"`{dataset.name}` cannot be downloaded freely", how_to_get(dataset))
     for file in dataset.files:
-        if not (is_packed(file, folder) or is_unpacked(file, folder)):
+        if is_wanted(dataset, file, folder):
             say(f"fetching {file.url}")
             with show_bytes(file.size, say) as heard:
-                fetch(file, folder / file.name, heard)
+                fetch(file, folder / file.place, heard)
+
+
+def is_wanted(dataset: DataSet, file: DataFile, folder: Path) -> bool:
+    """Whether a file is to be fetched: what lies in its place stays, and what lies elsewhere may be another one."""
+    if os.path.lexists(folder / file.place):
+        return False
+    try:
+        return not (copies(file, folder) and read_content(dataset, file, folder))
+    except UsageError:
+        return True
 
 
 def fetch(file: DataFile, path: Path, heard: Heard) -> None:
     """Bring a file to its place. Raises UsageError when that fails; the place is then left as it was."""
     with answer(file, path) as response, placed(path) as aside:
-        digest, size = hashlib.sha256(), 0
+        digest, size, start = hashlib.sha256(), 0, b""
         for block in blocks(response, file, path):
             aside.write(block)
             digest.update(block)
             size += len(block)
+            start = start or block
             heard(size)
+        if digest.hexdigest() == file.sha256:
+            return
+        text = text_or_none(start) if size == len(start) else None
+        if text:
+            raise failed(file, path, f"what the server sends {text.words}", "see what it offers")
         if size < file.size:
             raise failed(file, path, f"the server stopped after {size:,} of {file.size:,} bytes", "try again")
-        help = f"put the published file at `{path}`"
-        check_sum(file.url, size, "SHA-256", digest.hexdigest(), file.sha256, help)
+        reason = f"its {size:,} bytes have the SHA-256 {digest.hexdigest()[:12]}…, not {file.sha256[:12]}…"
+        raise failed(file, path, reason, "the file may have changed")
 
 
 @contextmanager

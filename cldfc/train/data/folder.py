@@ -2,64 +2,85 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
 import torch
-from PIL import Image
 
 from cldfc.diagnostics import UsageError
-from cldfc.train.catalogue import FOLDER, DataSet
+from cldfc.train.catalogue import DataSet, is_folder, path_of, skipping
 from cldfc.train.data.class_folders import Sample, look_at_folder
-from cldfc.train.data.pictures import UNREADABLE, open_picture
+from cldfc.train.data.pictures import Unreadable, cannot_read, has_size, open_picture
 from cldfc.train.images import ImageFiles, Images, Split
 
 MOST_BYTES = 2 * 2**30
 """Images of more bytes than that are not held in memory."""
 
+HELP = "mend the file, or keep it elsewhere; `--skip-unreadable` trains without such files"
+
+
+def skip_unreadable(dataset: DataSet, say: Callable[[str], None]) -> DataSet:
+    """The data set without the images that cannot be read: each is decoded once. Raises UsageError.
+
+    `say` hears how far that is, if it takes longer than a glance.
+    """
+    if not is_folder(dataset.name):
+        raise UsageError(f"`{dataset.name}` has no class folders", "leave `--skip-unreadable` out")
+    # torchvision's import takes as long as torch's.
+    from cldfc.train.data.stream import find_unreadable
+
+    found = look_at_folder(path_of(dataset.name))
+    samples = [*found.train_samples, *found.test_samples, *(found.validation_samples or ())]
+    unreadable = find_unreadable([sample.path for sample in samples], say)
+    for path, reason in unreadable.items():
+        say(f"left out: `{path}`: {reason}")
+    return skipping(dataset, [found.path_within(sample) for sample in samples if sample.path in unreadable])
+
 
 def load(dataset: DataSet, folder: Path) -> Split | ImageFiles:
     """Images in memory where all have the size of the input and they fill at most 2 GiB; else their files.
 
-    No data folder is needed. Raises UsageError when the folder is not there, or a file is no image.
+    No data folder is needed. Raises UsageError when the folder is not there, or files are no images.
     """
-    found = look_at_folder(dataset.name.removeprefix(FOLDER))
-    train, test = found.train_samples, found.test_samples
-    if fits(dataset, [*train, *test]):
-        return Split(read_images(train, dataset), read_images(test, dataset))
-    return ImageFiles(train, test)
+    found = look_at_folder(path_of(dataset.name)).without(frozenset(dataset.skipped))
+    train, test, validation = found.train_samples, found.test_samples, found.validation_samples
+    if not fits(dataset, [*train, *test, *(validation or ())]):
+        return ImageFiles(train, test, validation)
+    unreadable: dict[str, str] = {}
+    kept = None if validation is None else read_images(validation, dataset, unreadable)
+    split = Split(read_images(train, dataset, unreadable), read_images(test, dataset, unreadable), kept)
+    if unreadable:
+        raise cannot_read(unreadable, HELP)
+    return split
 
 
 def fits(dataset: DataSet, samples: Sequence[Sample]) -> bool:
-    """Whether all images have the size of the input, and are few enough to lie in memory."""
+    """Whether all images have the size of the input, and are few enough to lie in memory.
+
+    Raises UsageError that names all files whose head is no image's, or whose end is missing.
+    """
     channels, height, width = dataset.shape
-    if len(samples) * channels * height * width > MOST_BYTES:
-        return False
-    return all(size_of(sample.path) == (width, height) for sample in samples)
+    unreadable: dict[str, str] = {}
+    others = 0
+    for sample in samples:
+        try:
+            others += not has_size(sample.path, (width, height))
+        except Unreadable as error:
+            unreadable[sample.path] = str(error)
+    if unreadable:
+        raise cannot_read(unreadable, HELP)
+    return not others and len(samples) * channels * height * width <= MOST_BYTES
 
 
-def size_of(path: str) -> tuple[int, int]:
-    """Width and height of an image, from the head of its file. Raises UsageError when it cannot be read."""
-    try:
-        with Image.open(path) as image:
-            return image.size
-    except UNREADABLE as error:
-        raise unreadable(path, error) from error
-
-
-def read_images(samples: Sequence[Sample], dataset: DataSet) -> Images:
-    """Images of exactly the size of the input. Raises UsageError when one cannot be read."""
+def read_images(samples: Sequence[Sample], dataset: DataSet, unreadable: dict[str, str]) -> Images:
+    """Images of exactly the size of the input; `unreadable` is told of files that are none."""
     pixels = torch.empty(len(samples), *dataset.shape, dtype=torch.uint8)
     for place, sample in enumerate(samples):
         try:
             picture = np.array(open_picture(sample.path, dataset.shape[0]))
-        except UNREADABLE as error:
-            raise unreadable(sample.path, error) from error
-        pixels[place] = torch.tensor(picture).view(*dataset.shape[1:], -1).permute(2, 0, 1)
+        except Unreadable as error:
+            unreadable[sample.path] = str(error)
+        else:
+            pixels[place] = torch.tensor(picture).view(*dataset.shape[1:], -1).permute(2, 0, 1)
     return Images(pixels, torch.tensor([sample.label for sample in samples]))
-
-
-def unreadable(path: str, error: Exception) -> UsageError:
-    """The error for a file that cannot be read as an image."""
-    return UsageError(f"cannot read the image `{path}`: {error}", "mend or delete the file")

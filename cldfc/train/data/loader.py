@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+import torch
+
 from cldfc.train.batches import Framed, epoch_batches, frame, steps_per_epoch
 from cldfc.train.catalogue import DataSet
+from cldfc.train.data.holdout import held_out
 from cldfc.train.data.reader import load_images
+from cldfc.train.data.subset import used_for_training
 from cldfc.train.device import Device
-from cldfc.train.images import ImageFiles, Images
+from cldfc.train.images import ImageFiles, Images, Split
+from cldfc.train.metrics import Part, tested_parts
 from cldfc.train.recipe import Recipe
 from cldfc.train.share import WHOLE, Share
 
@@ -31,8 +36,13 @@ class Loader(Protocol):
         """
         ...
 
-    def test_batches(self) -> Iterator[Images]:
-        """All test images of the share, as they are and in their order; no batch is empty."""
+    @property
+    def parts(self) -> Sequence[Part]:
+        """The parts that a network is tested on: the test images, and those for validation if there are any."""
+        ...
+
+    def test_batches(self, part: Part = "test") -> Iterator[Images]:
+        """All images of a part, of the share, as they are and in their order; no batch is empty."""
         ...
 
 
@@ -44,6 +54,7 @@ class Resident:
     test: Images
     recipe: Recipe
     share: Share = WHOLE
+    validation: Images | None = None
 
     @property
     def steps(self) -> int:
@@ -54,22 +65,46 @@ class Resident:
         """The batches of an epoch, drawn and augmented on the device."""
         return epoch_batches(self.train, self.recipe, epoch, first, self.share)
 
-    def test_batches(self) -> Iterator[Images]:
-        """All test images of the share."""
-        starts = range(0, len(self.test), self.recipe.batch)
-        return filter(len, (self.share.of(self.test[at : at + self.recipe.batch]) for at in starts))
+    @property
+    def parts(self) -> Sequence[Part]:
+        """The parts that a network is tested on."""
+        return tested_parts(self.validation is not None)
+
+    def test_batches(self, part: Part = "test") -> Iterator[Images]:
+        """All images of a part, of the share."""
+        images = self.validation if part == "validation" else self.test
+        assert images is not None
+        starts = range(0, len(images), self.recipe.batch)
+        return filter(len, (self.share.of(images[at : at + self.recipe.batch]) for at in starts))
 
 
 def open_loader(dataset: DataSet, recipe: Recipe, device: Device, folder: Path, share: Share = WHOLE) -> Loader:
     """A share of the batches of a data set.
 
-    Raises UsageError when its files are not all there, or are not what they should be.
+    Raises UsageError when its files are not all there, or are not what they should be, or no image of each class can
+    be kept for validation.
     """
-    found = load_images(dataset, folder)
+    found = used_for_training(load_images(dataset, folder), dataset, recipe)
+    if recipe.holdout:
+        found = hold_out(found, dataset, recipe)
     if isinstance(found, ImageFiles):
         # torchvision's import takes as long as torch's.
         from cldfc.train.data.stream import Stream
 
         return Stream(found, dataset, recipe, device, share)
     split = found.to(device.torch)
-    return Resident(frame(split.train, recipe), split.test, recipe, share)
+    return Resident(frame(split.train, recipe), split.test, recipe, share, split.validation)
+
+
+def hold_out(found: Split | ImageFiles, dataset: DataSet, recipe: Recipe) -> Split | ImageFiles:
+    """The same images, some of those to train on kept for validation. Raises UsageError."""
+    if isinstance(found, Split):
+        is_held = torch.zeros(len(found.train), dtype=torch.bool)
+        is_held[held_out([int(label) for label in found.train.labels], dataset, recipe)] = True
+        return Split(found.train[~is_held], found.test, found.train[is_held])
+    held = set(held_out([sample.label for sample in found.train], dataset, recipe))
+    train, validation = (
+        [sample for number, sample in enumerate(found.train) if (number in held) == is_held]
+        for is_held in (False, True)
+    )
+    return ImageFiles(train, found.test, validation)

@@ -1,22 +1,170 @@
-"""Opens image files as grey or coloured pictures."""
+"""Opens image files as grey or coloured pictures: the one place where a file from elsewhere meets Pillow."""
 
 from __future__ import annotations
 
-from PIL import Image
+import logging
+import os
+import stat
+import warnings
+from collections.abc import Generator, Mapping
+from contextlib import contextmanager
+from typing import BinaryIO
+
+from PIL import Image, UnidentifiedImageError
+
+from cldfc.diagnostics import UsageError
 
 MODES = {1: "L", 3: "RGB"}
 """Pillow's names for one and for three channels."""
 
+FORMATS = "PNG", "JPEG", "PPM", "BMP", "TIFF", "WEBP", "GIF"
+"""What is read. Pillow knows more formats, and starts other programs for some of them."""
+
 DEEP = ("I", "F")
 """Pillow's names for more than 8 bits in a channel start so; it would cut them off at 255."""
 
-UNREADABLE = (OSError, SyntaxError, ValueError, Image.DecompressionBombError)
-"""What is raised for files that are no images, damaged, or monstrous."""
+MOST_PIXELS = 100_000_000
+"""A larger image is not decoded: a file of a few bytes can claim any size."""
+
+ORIENTATION = 0x0112
+"""The tag of EXIF that says how the camera was held."""
+
+TURNS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+"""What makes an image upright, for each orientation but the upright one."""
+
+ENDS = {"PNG": b"IEND\xaeB`\x82", "JPEG": b"\xff\xd9", "GIF": b"\x3b"}
+"""How a file ends that is not cut off."""
+
+NO_WAITING: int = getattr(os, "O_NONBLOCK", 0)
+"""Without it the opening of a pipe waits for somebody who writes."""
+
+NAMED = 5
+"""Of more files that cannot be read the others are counted."""
+
+# What Pillow logs would otherwise reach the terminal.
+logging.getLogger("PIL").addHandler(logging.NullHandler())
+
+
+class Unreadable(Exception):
+    """A file that is no image, or one that cannot be read; says why."""
 
 
 def open_picture(path: str, channels: int) -> Image.Image:
-    """The image in a file, grey or in colours as the network wants it. Raises one of UNREADABLE."""
-    with Image.open(path) as image:
-        if image.mode.startswith(DEEP):
-            raise ValueError("it has more than 8 bits in a channel")
-        return image.convert(MODES[channels])
+    """The image in a file, upright, grey or in colours as the network wants it; of several, the first.
+
+    What is transparent becomes white. Raises Unreadable.
+    """
+    with opened(path) as (_, image):
+        return on_white(upright(image)).convert(MODES[channels])
+
+
+def has_size(path: str, size: tuple[int, int]) -> bool:
+    """Whether an upright image has this width and height. Raises Unreadable.
+
+    A file that is whole at its end is decoded only where its head does not settle that.
+    """
+    with opened(path) as (file, image):
+        if not is_whole(file, image):
+            image.load()
+        if sorted(image.size) != sorted(size):
+            return False
+        return size[0] == size[1] or upright(image).size == size
+
+
+@contextmanager
+def opened(path: str) -> Generator[tuple[BinaryIO, Image.Image]]:
+    """A file and its image, of which only the head has been read. Raises Unreadable, for errors in the block, too."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            with open(path, "rb", opener=lambda name, flags: os.open(name, flags | NO_WAITING)) as file:
+                if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+                    raise Unreadable("it is no regular file")
+                with Image.open(file, formats=FORMATS) as image:
+                    check_head(image)
+                    yield file, image
+        except Unreadable:
+            raise
+        # Pillow's readers raise whatever they run into in a damaged file.
+        except Exception as error:
+            raise Unreadable(reason_of(error)) from error
+
+
+def check_head(image: Image.Image) -> None:
+    """Raises Unreadable for an image that is too large or too deep."""
+    width, height = image.size
+    if width * height > MOST_PIXELS:
+        raise Unreadable(f"it has {width:,} × {height:,} pixels, and {MOST_PIXELS:,} is the most that is read")
+    if image.mode.startswith(DEEP):
+        raise Unreadable("it has more than 8 bits in a channel")
+
+
+def reason_of(error: Exception) -> str:
+    """Why an image cannot be read, in a line of printable characters."""
+    if isinstance(error, UnidentifiedImageError):
+        return f"it is no image, or of another format than {', '.join(FORMATS[:-1])} and {FORMATS[-1]}"
+    if isinstance(error, Image.DecompressionBombError):
+        return f"it claims to have more pixels than {MOST_PIXELS:,}, the most that is read"
+    if isinstance(error, MemoryError):
+        return "there is not enough memory for it"
+    said = (error.strerror if isinstance(error, OSError) else None) or str(error) or type(error).__name__
+    return "".join(letter if letter.isprintable() else " " for letter in said)
+
+
+def is_whole(file: BinaryIO, image: Image.Image) -> bool:
+    """Whether a file ends as one of its format does; of a format without an end of its own that is not known."""
+    end = ENDS.get(image.format or "")
+    if end is None:
+        return False
+    place = file.tell()
+    length = file.seek(0, os.SEEK_END)
+    file.seek(max(0, length - len(end)))
+    found = file.read()
+    file.seek(place)
+    return found == end
+
+
+def upright(image: Image.Image) -> Image.Image:
+    """The image, decoded, as the camera's note on its orientation says it is to be seen."""
+    # Pillow turns a TIFF itself, here.
+    image.load()
+    turn = TURNS.get(orientation_of(image))
+    return image if turn is None else image.transpose(turn)
+
+
+def orientation_of(image: Image.Image) -> int:
+    """The orientation that the file states; 1, upright, where it states none that can be read."""
+    try:
+        return int(image.getexif().get(ORIENTATION, 1))
+    # A damaged note does not make the image unreadable.
+    except Exception:
+        return 1
+
+
+def on_white(image: Image.Image) -> Image.Image:
+    """The image with white behind what is transparent. Raises Unreadable where nothing of it would be seen there."""
+    if not image.has_transparency_data:
+        return image
+    ink = image.convert("RGBA")
+    seen = Image.alpha_composite(Image.new("RGBA", ink.size, "white"), ink).convert("RGB")
+    low, high = ink.getchannel("A").getextrema()
+    if low != high and all(band == (255, 255) for band in seen.getextrema()):
+        raise Unreadable("it is white on a transparent ground: nothing of it is left on white, which is put behind it")
+    return seen
+
+
+def cannot_read(reasons: Mapping[str, str], help: str) -> UsageError:
+    """The error for image files that cannot be read, by their paths: the first few are named, the others counted."""
+    named = [f"`{path}`: {reason}" for path, reason in reasons.items()]
+    if len(named) == 1:
+        return UsageError(f"cannot read the image {named[0]}", help)
+    more = [f"and {len(named) - NAMED:,} more"] if len(named) > NAMED else []
+    return UsageError("\n  ".join([f"cannot read {len(named):,} images:", *named[:NAMED], *more]), help)

@@ -26,13 +26,17 @@ def load_images(dataset: DataSet, folder: Path) -> Split | ImageFiles:
         raise
     except Exception as error:
         raise broken(dataset, in_one_line(error)) from error
+    if not isinstance(found, Split | ImageFiles):
+        raise broken(dataset, f"`load` gives a {type(found).__name__}, neither a Split nor ImageFiles")
+    if isinstance(found, ImageFiles) and not dataset.from_files:
+        raise broken(dataset, "`load` gives ImageFiles, and the entry lacks `from_files=True`")
+    if (found.validation is not None) != dataset.has_validation:
+        has, says = ("images", "none") if found.validation is not None else ("no images", "some")
+        raise broken(dataset, f"`load` gives {has} for validation, and the entry says that there are {says}")
     if isinstance(found, Split):
         for images in found:
             check_images(images, dataset)
-        return found
-    if isinstance(found, ImageFiles):
-        return found
-    raise broken(dataset, f"`load` gives a {type(found).__name__}, neither a Split nor ImageFiles")
+    return found
 
 
 def check_images(images: Images, dataset: DataSet) -> None:

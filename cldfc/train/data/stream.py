@@ -7,6 +7,7 @@ import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from importlib import import_module
+from time import monotonic
 from typing import Any
 
 import torch
@@ -16,11 +17,13 @@ from torch.utils.data import DataLoader, Dataset
 
 from cldfc.diagnostics import UsageError
 from cldfc.train.batches import chance_of, steps_per_epoch
-from cldfc.train.catalogue import DataSet
+from cldfc.train.catalogue import CLASS_FOLDERS, DataSet, is_folder
+from cldfc.train.data.bytes_progress import EVERY, QUICK
 from cldfc.train.data.class_folders import Sample
-from cldfc.train.data.pictures import UNREADABLE, open_picture
+from cldfc.train.data.pictures import Unreadable, cannot_read, open_picture
 from cldfc.train.device import Device
 from cldfc.train.images import ImageFiles, Images
+from cldfc.train.metrics import Part, tested_parts
 from cldfc.train.recipe import Recipe
 from cldfc.train.share import WHOLE, Share
 
@@ -28,6 +31,12 @@ from cldfc.train.share import WHOLE, Share
 v2: Any = import_module("torchvision.transforms.v2")
 
 MOST_WORKERS = 16
+FEW, CHECKED_AT_ONCE = 1_000, 64
+"""So few images are checked in this process; and of more, so many at a time in another one."""
+
+LONGEST = 16
+"""An image that is longer than so many of its cuts is shortened first."""
+
 PATIENCE = 300
 """Seconds that a worker may take for a batch; without an end a dead worker would be waited for for ever."""
 
@@ -51,33 +60,47 @@ class Stream:
         return steps_per_epoch(len(self.files.train), self.recipe)
 
     def train_batches(self, epoch: int, first: int = 0) -> Iterator[Images]:
-        """The batches of an epoch: images cut at a random place and scale, and mirrored half of the time."""
+        """The batches of an epoch: images as `random_cut` cuts them."""
         order = torch.randperm(len(self.files.train), generator=chance_of(self.recipe, epoch))
         shown = [self.share.even(part) for part in self.batches_of(list(map(int, order)))[first : self.steps]]
         cut = random_cut(self.dataset, self.recipe)
         return self.read(Files(self.files.train, cut, (self.recipe.seed, epoch), self.dataset.shape[0]), shown)
 
-    def test_batches(self) -> Iterator[Images]:
-        """All test images of the share: scaled, and cut in the centre."""
-        shown = filter(len, map(self.share.of, self.batches_of(range(len(self.files.test)))))
-        files = Files(self.files.test, centre_cut(self.dataset), (0, 0), self.dataset.shape[0])
+    @property
+    def parts(self) -> Sequence[Part]:
+        """The parts that a network is tested on."""
+        return tested_parts(self.files.validation is not None)
+
+    def test_batches(self, part: Part = "test") -> Iterator[Images]:
+        """All images of a part, of the share: scaled, and cut in the centre; see `centre_cut`."""
+        samples = self.files.validation if part == "validation" else self.files.test
+        assert samples is not None
+        shown = filter(len, map(self.share.of, self.batches_of(range(len(samples)))))
+        files = Files(samples, centre_cut(self.dataset), (0, 0), self.dataset.shape[0])
         return self.read(files, list(shown))
 
     def batches_of(self, order: Sequence[int]) -> list[Sequence[int]]:
         """The numbers of images, batch by batch."""
         return [order[at : at + self.recipe.batch] for at in range(0, len(order), self.recipe.batch)]
 
+    @property
+    def without(self) -> str:
+        """How a training goes on without images that cannot be read, if it can."""
+        return "; `--skip-unreadable` trains without such files" if is_folder(self.dataset.name) else ""
+
     def read(self, files: Files, shown: Sequence[Sequence[int]]) -> Iterator[Images]:
         """Batches of some files by their numbers, on the device. Raises UsageError when one cannot be read."""
+        if not shown:
+            return
         workers = min((os.cpu_count() or 1) // self.share.count, MOST_WORKERS, len(shown))
         for pixels, labels, unreadable in batches(files, shown, max(1, workers), self.device.kind == "cuda"):
             if unreadable:
-                raise UsageError(f"cannot read the image {unreadable}", "mend or delete the file")
+                raise cannot_read(unreadable, f"mend the file, or keep it elsewhere{self.without}")
             yield Images(*(part.to(self.device.torch, non_blocking=True) for part in (pixels, labels)))
 
 
 @dataclass(frozen=True, slots=True)
-class Files(Dataset[tuple[Tensor, int, str]]):
+class Files(Dataset[tuple[Tensor, int, str, str]]):
     """Images as they are cut: a pure function of the seeds and of which file it is, in whichever process."""
 
     samples: Sequence[Sample]
@@ -88,17 +111,17 @@ class Files(Dataset[tuple[Tensor, int, str]]):
     def __len__(self) -> int:
         return len(self.samples)
 
-    def __getitem__(self, number: int) -> tuple[Tensor, int, str]:
-        """Pixels, class, and what is wrong with the file, if anything."""
+    def __getitem__(self, number: int) -> tuple[Tensor, int, str, str]:
+        """Pixels, class, path, and what is wrong with the file, if anything; pixels are empty then."""
         path, label = self.samples[number]
         try:
             image = open_picture(path, self.channels)
-        except UNREADABLE as error:
-            return torch.empty(0), label, f"`{path}`: {error}"
+        except Unreadable as error:
+            return torch.empty(0), label, path, str(error)
         # The transforms draw from the generator of the process.
         with torch.random.fork_rng(devices=[]):  # pyright: ignore[reportUnknownMemberType]
             torch.manual_seed(seed_of(*self.seeds, number))  # pyright: ignore[reportUnknownMemberType]
-            return self.cut(image), label, ""
+            return self.cut(image), label, path, ""
 
 
 def seed_of(*numbers: int) -> int:
@@ -107,16 +130,16 @@ def seed_of(*numbers: int) -> int:
     return int.from_bytes(digest)
 
 
-def collate(samples: Sequence[tuple[Tensor, int, str]]) -> tuple[Tensor, Tensor, str]:
-    """A batch of samples, or what is wrong with the first that could not be read."""
-    unreadable = next((error for _, _, error in samples if error), "")
-    pixels = torch.empty(0) if unreadable else torch.stack([pixels for pixels, _, _ in samples])
-    return pixels, torch.tensor([label for _, label, _ in samples]), unreadable
+def collate(samples: Sequence[tuple[Tensor, int, str, str]]) -> tuple[Tensor, Tensor, dict[str, str]]:
+    """A batch of samples; or what is wrong with those that could not be read, by their paths."""
+    unreadable = {path: error for _, _, path, error in samples if error}
+    pixels = torch.empty(0) if unreadable else torch.stack([pixels for pixels, *_ in samples])
+    return pixels, torch.tensor([label for _, label, *_ in samples]), unreadable
 
 
 def batches(
     files: Files, shown: Sequence[Sequence[int]], workers: int, pinned: bool
-) -> Iterator[tuple[Tensor, Tensor, str]]:
+) -> Iterator[tuple[Tensor, Tensor, dict[str, str]]]:
     """Batches of some files by their numbers, read by other processes; raises UsageError when one dies."""
     loader: Any = DataLoader(
         files,
@@ -135,14 +158,100 @@ def batches(
         ) from error
 
 
+@dataclass(frozen=True, slots=True)
+class Check(Dataset[str]):
+    """Why each of some image files cannot be read; empty where it can."""
+
+    paths: Sequence[str]
+
+    def __len__(self) -> int:
+        return len(self.paths)
+
+    def __getitem__(self, number: int) -> str:
+        try:
+            open_picture(self.paths[number], 3)
+        except Unreadable as error:
+            return str(error)
+        return ""
+
+
+def find_unreadable(paths: Sequence[str], say: Callable[[str], None]) -> dict[str, str]:
+    """The files that cannot be decoded, and why. `say` hears how far it is, if it takes longer than a glance."""
+    workers = min(os.cpu_count() or 1, MOST_WORKERS) if len(paths) > FEW else 0
+    loader: Any = DataLoader(
+        Check(paths),
+        batch_size=CHECKED_AT_ONCE,
+        num_workers=workers,
+        collate_fn=list,
+        timeout=PATIENCE if workers else 0,
+    )
+    found: list[str] = []
+    wait, said = QUICK, monotonic()
+    for reasons in loader:
+        found += reasons
+        if monotonic() - said > wait:
+            say(f"looked at {len(found):,} of {len(paths):,} images")
+            wait, said = EVERY, monotonic()
+    return {path: reason for path, reason in zip(paths, found, strict=True) if reason}
+
+
+@dataclass(frozen=True, slots=True)
+class BySize:
+    """A cut for images of exactly the size of the input, and another one for all others."""
+
+    size: tuple[int, int]
+    """Width and height."""
+    fitting: Cut
+    other: Cut
+
+    def __call__(self, image: Image.Image) -> Tensor:
+        return (self.fitting if image.size == self.size else self.other)(image)
+
+
+@dataclass(frozen=True, slots=True)
+class CentreCut:
+    """The centre of the image, scaled so that it is 8/7 of the input in the direction where less of it is left over."""
+
+    height: int
+    width: int
+
+    def __call__(self, image: Image.Image) -> Tensor:
+        image = shortened(image, self.height, self.width)
+        width, height = image.size
+        high, wide = self.height * 8 // 7, self.width * 8 // 7
+        # The other side is rounded down as by torchvision, and is never too short.
+        scaled = [high, high * width // height] if width * high >= height * wide else [wide * height // width, wide]
+        large = v2.functional.resize(image, scaled, antialias=True)
+        return v2.functional.pil_to_tensor(v2.functional.center_crop(large, [self.height, self.width]))
+
+
+def shortened(image: Image.Image, height: int, width: int) -> Image.Image:
+    """The middle of an image that is very much longer than it will be cut: all of it, scaled, would fill the memory."""
+    long, high = LONGEST * image.height * width // height, LONGEST * image.width * height // width
+    if image.width <= long and image.height <= high:
+        return image
+    return v2.functional.center_crop(image, [min(image.height, max(high, 1)), min(image.width, max(long, 1))])
+
+
 def random_cut(dataset: DataSet, recipe: Recipe) -> Cut:
-    """A part of 8 % to all of the area, of any shape from 3:4 to 4:3, scaled to the size of the network's input."""
-    size = dataset.shape[1:]
+    """A part of 8 % to all of the area, scaled to the size of the network's input, mirrored half of the time.
+
+    Its shape is that of the input, stretched by 4:3 at most. Images of class folders that have the size of the
+    input are shifted and mirrored, as if they lay in memory.
+    """
+    height, width = dataset.shape[1:]
     mirrored = [v2.RandomHorizontalFlip()] if recipe.flip else []
-    return v2.Compose([v2.RandomResizedCrop(size, antialias=True), *mirrored, v2.PILToTensor()])
+    ratio = (3 / 4 * width / height, 4 / 3 * width / height)
+    part = v2.Compose([v2.RandomResizedCrop((height, width), ratio=ratio, antialias=True), *mirrored, v2.PILToTensor()])
+    if dataset.reader != CLASS_FOLDERS:
+        return part
+    margin = (recipe.shift_columns, recipe.shift_rows)
+    shifted = v2.Compose([v2.RandomCrop((height, width), padding=margin), *mirrored, v2.PILToTensor()])
+    return BySize((width, height), shifted, part)
 
 
 def centre_cut(dataset: DataSet) -> Cut:
-    """The centre of the image, scaled so that its shorter side is 8/7 of the input's: 256 for 224."""
-    size = dataset.shape[1:]
-    return v2.Compose([v2.Resize(max(size) * 8 // 7, antialias=True), v2.CenterCrop(size), v2.PILToTensor()])
+    """The centre of an image; of class folders an image of exactly the size of the input is left whole."""
+    height, width = dataset.shape[1:]
+    cut = CentreCut(height, width)
+    return BySize((width, height), v2.PILToTensor(), cut) if dataset.reader == CLASS_FOLDERS else cut

@@ -20,7 +20,7 @@ from torch import nn
 def conv(cin: int, cout: int, size: int, stride: int = 1) -> nn.Conv2d:
     """A kernel without bias; zero padding (size - 1) / 2; He initialisation."""
     kernel = nn.Conv2d(cin, cout, size, stride, padding=size // 2, bias=False)
-    nn.init.kaiming_normal_(kernel.weight, nonlinearity="relu")
+    nn.init.kaiming_normal_(kernel.weight, mode="fan_out", nonlinearity="relu")
     return kernel
 
 
@@ -39,7 +39,7 @@ class DenseNet(nn.Module):
             for i in range(1, self.nu[level] + 1):
                 self.bn_x[f"{level}_{i}"] = nn.BatchNorm2d(bn_x_channels[level] + 4 * i)
                 self.K[f"{level}_{i}"] = conv(K_in[level] + 4 * i, 4, 3)
-        self.bn_x_2 = nn.BatchNorm2d(18)
+        self.bn_x_h = nn.BatchNorm2d(18)
         self.linear = nn.Linear(18, 5)
 
     def forward(self, f: torch.Tensor) -> torch.Tensor:
@@ -57,6 +57,6 @@ class DenseNet(nn.Module):
                 y = F.relu(self.bn_x["2_0"](torch.cat([x[j] for j in range(4)], 1)))
                 x[0] = F.avg_pool2d(self.T(y), 2)
         # h: 5
-        y = F.relu(self.bn_x_2(torch.cat([x[j] for j in range(3)], 1)))
+        y = F.relu(self.bn_x_h(torch.cat([x[j] for j in range(3)], 1)))
         y = F.adaptive_avg_pool2d(y, 1).flatten(1)
         return self.linear(y)

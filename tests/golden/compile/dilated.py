@@ -35,7 +35,8 @@ def conv(
         groups=groups,
         bias=bias,
     )
-    nn.init.kaiming_normal_(kernel.weight, nonlinearity="relu")
+    fan = cout // groups * size**2
+    nn.init.normal_(kernel.weight, std=(2 / fan) ** 0.5)
     if kernel.bias is not None:
         nn.init.zeros_(kernel.bias)
     return kernel

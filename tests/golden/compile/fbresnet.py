@@ -8,13 +8,13 @@
     u@ℓ,i   = u@ℓ,i-1 + ℬ@ℓ,i(f@ℓ - 𝒜@ℓ(u@ℓ,i-1))
     u@ℓ+1,0 = Π@ℓ *_2 u@ℓ,ν
     f@ℓ+1   = R@ℓ *_2 (f@ℓ - 𝒜@ℓ(u@ℓ,ν)) + 𝒜@ℓ+1(u@ℓ+1,0)
-    h       = linear ∘ avgpool(u@J,ν)
+    h       = linear ∘ avgpool ∘ σ(u@J,ν)
 
 J = 4
 ν@ℓ = 2, 2, 2, 2
 c@ℓ = 64, 128, 256, 512
 f: 3 × 32 × 32 → h: 10
-12,511,562 parameters, 19,515,722 without sharing
+12,512,586 parameters, 19,516,746 without sharing
 """
 
 import torch
@@ -25,7 +25,7 @@ from torch import nn
 def conv(cin: int, cout: int, size: int, stride: int = 1) -> nn.Conv2d:
     """A kernel without bias; zero padding (size - 1) / 2; He initialisation."""
     kernel = nn.Conv2d(cin, cout, size, stride, padding=size // 2, bias=False)
-    nn.init.kaiming_normal_(kernel.weight, nonlinearity="relu")
+    nn.init.kaiming_normal_(kernel.weight, mode="fan_out", nonlinearity="relu")
     return kernel
 
 
@@ -51,6 +51,7 @@ class FBResNet(nn.Module):
             if level < 4:
                 self.Pi[f"{level}"] = conv(c[level], c[level + 1], 3, stride=2)
                 self.R[f"{level}"] = conv(c[level], c[level + 1], 3, stride=2)
+        self.bn_u = nn.BatchNorm2d(512)
         self.linear = nn.Linear(512, 10)
 
     def forward(self, f: torch.Tensor) -> torch.Tensor:
@@ -79,4 +80,4 @@ class FBResNet(nn.Module):
                 x = F.relu(self.bn_B[f"{level + 1}_1"](self.B[f"{level + 1}_1"](x)))
                 u[level + 1] = u[level + 1] + x
         # h: 10
-        return self.linear(F.adaptive_avg_pool2d(u[4], 1).flatten(1))
+        return self.linear(F.adaptive_avg_pool2d(F.relu(self.bn_u(u[4])), 1).flatten(1))

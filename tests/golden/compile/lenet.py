@@ -18,7 +18,7 @@ def conv(
 ) -> nn.Conv2d:
     """A kernel; zero padding (size - 1) / 2; He initialisation."""
     kernel = nn.Conv2d(cin, cout, size, stride, padding=size // 2, bias=bias)
-    nn.init.kaiming_normal_(kernel.weight, nonlinearity="relu")
+    nn.init.kaiming_normal_(kernel.weight, mode="fan_out", nonlinearity="relu")
     if kernel.bias is not None:
         nn.init.zeros_(kernel.bias)
     return kernel

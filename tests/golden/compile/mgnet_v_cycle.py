@@ -27,7 +27,7 @@ from torch import nn
 def conv(cin: int, cout: int, size: int, stride: int = 1) -> nn.Conv2d:
     """A kernel without bias; zero padding (size - 1) / 2; He initialisation."""
     kernel = nn.Conv2d(cin, cout, size, stride, padding=size // 2, bias=False)
-    nn.init.kaiming_normal_(kernel.weight, nonlinearity="relu")
+    nn.init.kaiming_normal_(kernel.weight, mode="fan_out", nonlinearity="relu")
     return kernel
 
 
@@ -46,16 +46,16 @@ class VCycleMgNet(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         self.nu = {1: 2, 2: 1, 3: 2}
-        self.turns_i = {1: 3, 2: 1}
+        self.mu = {1: 3, 2: 1, 3: 0}
         c = {1: 4, 2: 6, 3: 8}
         self.A = nn.ModuleDict()
-        self.bn_f = nn.ModuleDict()
+        self.bn_f_u = nn.ModuleDict()
         self.B = nn.ModuleDict()
         self.bn_B = nn.ModuleDict()
         self.Pi = nn.ModuleDict()
         self.R = nn.ModuleDict()
         self.P = nn.ModuleDict()
-        self.bn_f_2 = nn.ModuleDict()
+        self.bn_f_v = nn.ModuleDict()
         self.C = nn.ModuleDict()
         self.bn_C = nn.ModuleDict()
         self.theta = conv(3, 4, 3)
@@ -63,7 +63,7 @@ class VCycleMgNet(nn.Module):
         for level in range(1, 4):
             self.A[f"{level}"] = conv(c[level], c[level], 3)
             for i in range(1, self.nu[level] + 1):
-                self.bn_f[f"{level}_{i}"] = nn.BatchNorm2d(c[level])
+                self.bn_f_u[f"{level}_{i}"] = nn.BatchNorm2d(c[level])
                 self.B[f"{level}_{i}"] = conv(c[level], c[level], 3)
                 self.bn_B[f"{level}_{i}"] = nn.BatchNorm2d(c[level])
             if level < 3:
@@ -71,8 +71,8 @@ class VCycleMgNet(nn.Module):
                 self.R[f"{level}"] = conv(c[level], c[level + 1], 3, stride=2)
         for level in range(2, 0, -1):
             self.P[f"{level}"] = prolong(c[level + 1], c[level], 3, 2)
-            for i in range(1, self.turns_i[level] + 1):
-                self.bn_f_2[f"{level}_{i}"] = nn.BatchNorm2d(c[level])
+            for i in range(1, self.mu[level] + 1):
+                self.bn_f_v[f"{level}_{i}"] = nn.BatchNorm2d(c[level])
                 self.C[f"{level}_{i}"] = conv(c[level], c[level], 3)
                 self.bn_C[f"{level}_{i}"] = nn.BatchNorm2d(c[level])
         self.linear = nn.Linear(4, 5)
@@ -83,13 +83,13 @@ class VCycleMgNet(nn.Module):
         # f@1: 4 × 12 × 12
         f[1] = F.relu(self.bn_theta(self.theta(f_in)))
         # u@1,1: 4 × 12 × 12
-        x = F.relu(self.bn_f["1_1"](f[1]))
+        x = F.relu(self.bn_f_u["1_1"](f[1]))
         u[1, 1] = F.relu(self.bn_B["1_1"](self.B["1_1"](x)))
         for level in range(1, 4):
             for i in range(2, self.nu[level] + 1):
                 # u@ℓ,i: 4 × 12 × 12, 8 × 3 × 3
                 x = f[level] - self.A[f"{level}"](u[level, i - 1])
-                x = F.relu(self.bn_f[f"{level}_{i}"](x))
+                x = F.relu(self.bn_f_u[f"{level}_{i}"](x))
                 x = F.relu(self.bn_B[f"{level}_{i}"](self.B[f"{level}_{i}"](x)))
                 u[level, i] = u[level, i - 1] + x
             if level < 3:
@@ -101,7 +101,7 @@ class VCycleMgNet(nn.Module):
                 x = f[level] - self.A[f"{level}"](u[level, self.nu[level]])
                 f[level + 1] = self.R[f"{level}"](x) + A_u
                 # u@ℓ+1,1: 6 × 6 × 6, 8 × 3 × 3
-                x = F.relu(self.bn_f[f"{level + 1}_1"](f[level + 1] - A_u))
+                x = F.relu(self.bn_f_u[f"{level + 1}_1"](f[level + 1] - A_u))
                 x = F.relu(self.bn_B[f"{level + 1}_1"](self.B[f"{level + 1}_1"](x)))
                 u[level + 1, 1] = u[level + 1, 0] + x
         # v@J,0: 8 × 3 × 3
@@ -110,10 +110,10 @@ class VCycleMgNet(nn.Module):
             # v@ℓ,0: 6 × 6 × 6, 4 × 12 × 12
             x = v - u[level + 1, 0]
             v = u[level, self.nu[level]] + self.P[f"{level}"](x)
-            for i in range(1, self.turns_i[level] + 1):
+            for i in range(1, self.mu[level] + 1):
                 # v@ℓ,i: 6 × 6 × 6, 4 × 12 × 12
                 x = f[level] - self.A[f"{level}"](v)
-                x = F.relu(self.bn_f_2[f"{level}_{i}"](x))
+                x = F.relu(self.bn_f_v[f"{level}_{i}"](x))
                 v = v + F.relu(self.bn_C[f"{level}_{i}"](self.C[f"{level}_{i}"](x)))
         # h: 5
         return self.linear(F.adaptive_avg_pool2d(v, 1).flatten(1))

@@ -19,7 +19,7 @@ from torch import nn
 def conv(cin: int, cout: int, size: int, stride: int = 1) -> nn.Conv2d:
     """A kernel without bias; zero padding (size - 1) / 2; He initialisation."""
     kernel = nn.Conv2d(cin, cout, size, stride, padding=size // 2, bias=False)
-    nn.init.kaiming_normal_(kernel.weight, nonlinearity="relu")
+    nn.init.kaiming_normal_(kernel.weight, mode="fan_out", nonlinearity="relu")
     return kernel
 
 
@@ -42,9 +42,9 @@ class Nested(nn.Module):
     def forward(self, f: torch.Tensor) -> torch.Tensor:
         x: dict[int, torch.Tensor] = {}
         K_relu_x: dict[int, torch.Tensor] = {}
-        terms_2: dict[int, torch.Tensor] = {}
-        terms: dict[int, torch.Tensor] = {}
-        terms_3: dict[int, torch.Tensor] = {}
+        terms_x_2: dict[int, torch.Tensor] = {}
+        terms_x: dict[int, torch.Tensor] = {}
+        terms_h: dict[int, torch.Tensor] = {}
         # x@ℓ,0: 4 × 8 × 8
         x[0] = self.theta(f)
         for level in range(1, 3):
@@ -54,58 +54,58 @@ class Nested(nn.Module):
                     y = F.relu(x[k])
                     K_relu_x[k] = self.K[f"{level}_{i}"](y)
                 for k in range(1):
-                    # terms_2@ℓ,i,0,k: 4 × 8 × 8, 4 × 4 × 4
-                    terms_2[k] = 1 * K_relu_x[k]
-                # terms@ℓ,i,0: 4 × 8 × 8, 4 × 4 × 4
-                y = sum(terms_2[k] for k in range(1))
-                terms[0] = self.W["0"](y)
+                    # terms_x_2@ℓ,i,0,k: 4 × 8 × 8, 4 × 4 × 4
+                    terms_x_2[k] = 1 * K_relu_x[k]
+                # terms_x@ℓ,i,0: 4 × 8 × 8, 4 × 4 × 4
+                y = sum(terms_x_2[k] for k in range(1))
+                terms_x[0] = self.W["0"](y)
                 if i < 2:
                     # x@ℓ,i: 4 × 8 × 8, 4 × 4 × 4
                     y = torch.cat([x[j] for j in range(1)], 1)
-                    x[i] = sum(terms[j] for j in range(i)) + y
+                    x[i] = sum(terms_x[j] for j in range(i)) + y
             if level < 2:
                 for k in range(2):
-                    # terms_2@ℓ,2,1,k: 4 × 8 × 8
-                    terms_2[k] = 1 / (k + 1) * K_relu_x[k]
-                # terms@ℓ,2,1: 4 × 8 × 8
-                y = sum(terms_2[k] for k in range(2))
-                terms[1] = self.W["1"](y)
+                    # terms_x_2@ℓ,2,1,k: 4 × 8 × 8
+                    terms_x_2[k] = 1 / (k + 1) * K_relu_x[k]
+                # terms_x@ℓ,2,1: 4 × 8 × 8
+                y = sum(terms_x_2[k] for k in range(2))
+                terms_x[1] = self.W["1"](y)
                 # x@ℓ,i: 4 × 8 × 8
                 y = torch.cat([x[j] for j in range(1)], 1)
-                x[2] = sum(terms[j] for j in range(2)) + y
+                x[2] = sum(terms_x[j] for j in range(2)) + y
                 # x@2,0: 4 × 4 × 4
                 x[0] = F.avg_pool2d(x[self.nu[1]], 2)
         for i in range(2, 4):
             for k in range(i):
-                # terms_2@2,i,i-1,k: 4 × 4 × 4
-                terms_2[k] = 1 / (k + 1) * K_relu_x[k]
-            # terms@2,i,i-1: 4 × 4 × 4
-            y = sum(terms_2[k] for k in range(i))
-            terms[i - 1] = self.W[f"{i - 1}"](y)
+                # terms_x_2@2,i,i-1,k: 4 × 4 × 4
+                terms_x_2[k] = 1 / (k + 1) * K_relu_x[k]
+            # terms_x@2,i,i-1: 4 × 4 × 4
+            y = sum(terms_x_2[k] for k in range(i))
+            terms_x[i - 1] = self.W[f"{i - 1}"](y)
             # x@ℓ,i: 4 × 4 × 4
             y = torch.cat([x[j] for j in range(1)], 1)
-            x[i] = sum(terms[j] for j in range(i)) + y
+            x[i] = sum(terms_x[j] for j in range(i)) + y
             if i < 3:
                 for k in range(3):
                     # K_relu_x@2,k,i+1: 4 × 4 × 4
                     y = F.relu(x[k])
                     K_relu_x[k] = self.K[f"2_{i + 1}"](y)
                 for k in range(1):
-                    # terms_2@2,i+1,0,k: 4 × 4 × 4
-                    terms_2[k] = 1 * K_relu_x[k]
-                # terms@2,i+1,0: 4 × 4 × 4
-                y = sum(terms_2[k] for k in range(1))
-                terms[0] = self.W["0"](y)
+                    # terms_x_2@2,i+1,0,k: 4 × 4 × 4
+                    terms_x_2[k] = 1 * K_relu_x[k]
+                # terms_x@2,i+1,0: 4 × 4 × 4
+                y = sum(terms_x_2[k] for k in range(1))
+                terms_x[0] = self.W["0"](y)
                 for k in range(2):
-                    # terms_2@2,i+1,1,k: 4 × 4 × 4
-                    terms_2[k] = 1 / (k + 1) * K_relu_x[k]
-                # terms@2,i+1,1: 4 × 4 × 4
-                y = sum(terms_2[k] for k in range(2))
-                terms[1] = self.W["1"](y)
+                    # terms_x_2@2,i+1,1,k: 4 × 4 × 4
+                    terms_x_2[k] = 1 / (k + 1) * K_relu_x[k]
+                # terms_x@2,i+1,1: 4 × 4 × 4
+                y = sum(terms_x_2[k] for k in range(2))
+                terms_x[1] = self.W["1"](y)
         for j in range(1, 4):
-            # terms_3@j: 4 × 4 × 4
-            terms_3[j] = torch.tanh(x[j])
+            # terms_h@j: 4 × 4 × 4
+            terms_h[j] = torch.tanh(x[j])
         # h: 4
-        y = sum(x[j] for j in range(4)) * sum(terms_3[j] for j in range(1, 4))
+        y = sum(x[j] for j in range(4)) * sum(terms_h[j] for j in range(1, 4))
         y = 1 * self.W["1"](y) + 2 * self.W["2"](y)
         return self.linear(F.adaptive_avg_pool2d(y, 1).flatten(1))

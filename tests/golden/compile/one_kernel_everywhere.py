@@ -17,18 +17,32 @@ from torch import nn
 def conv(cin: int, cout: int, size: int, stride: int = 1) -> nn.Conv2d:
     """A kernel without bias; zero padding (size - 1) / 2; He initialisation."""
     kernel = nn.Conv2d(cin, cout, size, stride, padding=size // 2, bias=False)
-    nn.init.kaiming_normal_(kernel.weight, nonlinearity="relu")
+    nn.init.kaiming_normal_(kernel.weight, mode="fan_out", nonlinearity="relu")
     return kernel
+
+
+def shared_norm(
+    x: torch.Tensor, shared: nn.BatchNorm2d, use: nn.BatchNorm2d
+) -> torch.Tensor:
+    """Batch normalisation with a shared scale and shift, and the statistics of one use."""
+    if use.training:
+        use.num_batches_tracked.add_(1)
+    statistics = use.running_mean, use.running_var
+    affine = shared.weight, shared.bias
+    return F.batch_norm(x, *statistics, *affine, use.training, use.momentum, use.eps)
 
 
 class OneKernel(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         self.bn = nn.ModuleDict()
+        self.stats_r = nn.ModuleDict()
         self.theta = conv(3, 6, 3)
         self.A = conv(6, 6, 3)
         for level in range(1, 4):
-            self.bn[f"{level}"] = nn.BatchNorm2d(6)
+            self.bn[f"{level}"] = nn.BatchNorm2d(6, track_running_stats=False)
+            for i in range(1, 3):
+                self.stats_r[f"{level}_{i}"] = nn.BatchNorm2d(6, affine=False)
         self.linear = nn.Linear(6, 5)
 
     def forward(self, f: torch.Tensor) -> torch.Tensor:
@@ -37,7 +51,8 @@ class OneKernel(nn.Module):
         for level in range(1, 4):
             for i in range(1, 3):
                 # r@ℓ,i: 6 × 16 × 16, 6 × 8 × 8, 6 × 4 × 4
-                x = F.relu(self.bn[f"{level}"](r))
+                x = shared_norm(r, self.bn[f"{level}"], self.stats_r[f"{level}_{i}"])
+                x = F.relu(x)
                 r = r - self.A(x)
             if level < 3:
                 # r@ℓ+1,0: 6 × 8 × 8, 6 × 4 × 4

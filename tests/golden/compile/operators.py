@@ -21,7 +21,7 @@ from torch import nn
 def conv(cin: int, cout: int, size: int, stride: int = 1) -> nn.Conv2d:
     """A kernel without bias; zero padding (size - 1) / 2; He initialisation."""
     kernel = nn.Conv2d(cin, cout, size, stride, padding=size // 2, bias=False)
-    nn.init.kaiming_normal_(kernel.weight, nonlinearity="relu")
+    nn.init.kaiming_normal_(kernel.weight, mode="fan_out", nonlinearity="relu")
     return kernel
 
 
@@ -58,8 +58,8 @@ class Operators(nn.Module):
         g = F.avg_pool2d(e, 3, stride=2) * x
         # k: 48
         x = F.adaptive_max_pool2d(g, 1).flatten(1)
-        y = torch.flatten(F.max_pool2d(g, 4, padding=1), 1)
-        x = torch.cat([x, F.adaptive_avg_pool2d(g, 1).flatten(1), y], 1)
+        y = F.adaptive_avg_pool2d(g, 1).flatten(1)
+        x = torch.cat([x, y, torch.flatten(F.max_pool2d(g, 4), 1)], 1)
         k = F.dropout(x, 0.25, self.training)
         # h: 5
         x = F.dropout(self.linear_2(self.gn_k(self.linear(k))), 0.5, self.training)

@@ -20,7 +20,7 @@ from torch import nn
 def conv(cin: int, cout: int, size: int, stride: int = 1) -> nn.Conv2d:
     """A kernel without bias; zero padding (size - 1) / 2; He initialisation."""
     kernel = nn.Conv2d(cin, cout, size, stride, padding=size // 2, bias=False)
-    nn.init.kaiming_normal_(kernel.weight, nonlinearity="relu")
+    nn.init.kaiming_normal_(kernel.weight, mode="fan_out", nonlinearity="relu")
     return kernel
 
 
@@ -48,32 +48,32 @@ class Reductions(nn.Module):
 
     def forward(self, f: torch.Tensor) -> torch.Tensor:
         x: dict[int, torch.Tensor] = {}
-        terms: dict[int, torch.Tensor] = {}
-        terms_2: dict[int, torch.Tensor] = {}
-        terms_3: dict[int, torch.Tensor] = {}
+        terms_x: dict[int, torch.Tensor] = {}
+        terms_x_2: dict[int, torch.Tensor] = {}
+        terms_h: dict[int, torch.Tensor] = {}
         # x@1,0: 4 × 8 × 8
         x[0] = self.theta(f)
         for level in range(1, 3):
             for i in range(1, self.nu[level] + 1):
                 for j in range(i):
-                    # terms@ℓ,i,j: 4 × 8 × 8, 4 × 4 × 4
+                    # terms_x@ℓ,i,j: 4 × 8 × 8, 4 × 4 × 4
                     y = F.relu(self.bn_x[f"{level}_{i}_{j}"](x[j]))
-                    terms[j] = self.K[f"{level}_{j}"](y)
+                    terms_x[j] = self.K[f"{level}_{j}"](y)
                 for j in range(i):
-                    # terms_2@ℓ,i,j: 4 × 8 × 8, 4 × 4 × 4
+                    # terms_x_2@ℓ,i,j: 4 × 8 × 8, 4 × 4 × 4
                     y = torch.tanh(x[j])
-                    terms_2[j] = 1 / (i + j) * self.W[f"{level}_{i}_{j}"](y)
+                    terms_x_2[j] = 1 / (i + j) * self.W[f"{level}_{i}_{j}"](y)
                 # x@ℓ,i: 4 × 8 × 8, 4 × 4 × 4
-                y = sum(terms_2[j] for j in range(i))
-                x[i] = sum(terms[j] for j in range(i)) - y
+                y = sum(terms_x_2[j] for j in range(i))
+                x[i] = sum(terms_x[j] for j in range(i)) - y
             if level < 2:
                 # x@ℓ+1,0: 4 × 4 × 4
                 y = sum(x[j] for j in range(1, self.nu[level] + 1))
                 x[0] = self.R[f"{level}"](y)
         for j in range(3):
-            # terms_3@j: 4 × 4 × 4
-            terms_3[j] = F.relu(x[j])
+            # terms_h@j: 4 × 4 × 4
+            terms_h[j] = F.relu(x[j])
         # h: 5
-        y = torch.cat([terms_3[j] for j in range(3)], 1)
+        y = torch.cat([terms_h[j] for j in range(3)], 1)
         y = F.adaptive_avg_pool2d(y, 1).flatten(1)
         return self.linear(y)

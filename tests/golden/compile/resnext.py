@@ -25,7 +25,8 @@ def conv(cin: int, cout: int, size: int, stride: int = 1, groups: int = 1) -> nn
     kernel = nn.Conv2d(
         cin, cout, size, stride, padding=size // 2, groups=groups, bias=False
     )
-    nn.init.kaiming_normal_(kernel.weight, nonlinearity="relu")
+    fan = cout // groups * size**2
+    nn.init.normal_(kernel.weight, std=(2 / fan) ** 0.5)
     return kernel
 
 

@@ -20,14 +20,14 @@ from torch import nn
 def conv(cin: int, cout: int, size: int, stride: int = 1) -> nn.Conv2d:
     """A kernel without bias; zero padding (size - 1) / 2; He initialisation."""
     kernel = nn.Conv2d(cin, cout, size, stride, padding=size // 2, bias=False)
-    nn.init.kaiming_normal_(kernel.weight, nonlinearity="relu")
+    nn.init.kaiming_normal_(kernel.weight, mode="fan_out", nonlinearity="relu")
     return kernel
 
 
 class Tied(nn.Module):
     def __init__(self) -> None:
         super().__init__()
-        self.turns_i = {1: 3, 2: 2}
+        self.nu = {1: 2, 2: 3, 3: 2}
         self.bn_r = nn.ModuleDict()
         self.B = nn.ModuleDict()
         self.bn_B = nn.ModuleDict()
@@ -48,7 +48,7 @@ class Tied(nn.Module):
             self.A[f"{level + 1}"] = conv(4, 4, 3)
             self.R[f"{level + 1}"] = conv(4, 4, 1, stride=2)
             self.B[f"{level + 1}"] = conv(4, 4, 3)
-            for i in range(1, self.turns_i[level] + 1):
+            for i in range(1, self.nu[level + 1] + 1):
                 self.bn_r[f"{level + 1}_{i}"] = nn.BatchNorm2d(4)
                 self.bn_B[f"{level + 1}_{i}"] = nn.BatchNorm2d(4)
         self.linear = nn.Linear(4, 5)
@@ -66,7 +66,7 @@ class Tied(nn.Module):
             x = F.relu(self.bn_r[f"{level + 1}_0"](r))
             x = F.relu(self.bn_B[f"{level + 1}_0"](self.B[f"{level + 1}_0"](x)))
             r = self.R[f"{level + 1}"](r) + self.A[f"{level + 1}"](x)
-            for i in range(1, self.turns_i[level] + 1):
+            for i in range(1, self.nu[level + 1] + 1):
                 # r@ℓ,i: 4 × 4 × 4, 4 × 2 × 2
                 x = F.relu(self.bn_r[f"{level + 1}_{i}"](r))
                 x = F.relu(self.bn_B[f"{level + 1}_{i}"](self.B[f"{level + 1}"](x)))

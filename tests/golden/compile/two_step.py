@@ -24,14 +24,14 @@ from torch import nn
 def conv(cin: int, cout: int, size: int, stride: int = 1) -> nn.Conv2d:
     """A kernel without bias; zero padding (size - 1) / 2; He initialisation."""
     kernel = nn.Conv2d(cin, cout, size, stride, padding=size // 2, bias=False)
-    nn.init.kaiming_normal_(kernel.weight, nonlinearity="relu")
+    nn.init.kaiming_normal_(kernel.weight, mode="fan_out", nonlinearity="relu")
     return kernel
 
 
 class TwoStep(nn.Module):
     def __init__(self) -> None:
         super().__init__()
-        self.turns_i = {1: 3, 2: 1}
+        self.first_i = {1: 3, 2: 1}
         self.nu = {1: 3, 2: 2}
         c = {1: 4, 2: 6}
         self.omega = nn.ParameterDict()
@@ -64,7 +64,7 @@ class TwoStep(nn.Module):
         x = F.relu(f - self.A["1"](u[1]))
         u[2] = self.omega["1_2"] * u[1] + F.relu(self.bn_B["1_2"](self.B["1_2"](x)))
         for level in range(1, 3):
-            for i in range(self.turns_i[level], self.nu[level] + 1):
+            for i in range(self.first_i[level], self.nu[level] + 1):
                 # u@ℓ,i: 4 × 8 × 8, 6 × 4 × 4
                 x = F.relu(f - self.A[f"{level}"](u[i - 1]))
                 x = F.relu(self.bn_B[f"{level}_{i}"](self.B[f"{level}_{i}"](x)))

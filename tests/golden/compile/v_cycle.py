@@ -24,14 +24,14 @@ from torch import nn
 def conv(cin: int, cout: int, size: int, stride: int = 1) -> nn.Conv2d:
     """A kernel without bias; zero padding (size - 1) / 2; He initialisation."""
     kernel = nn.Conv2d(cin, cout, size, stride, padding=size // 2, bias=False)
-    nn.init.kaiming_normal_(kernel.weight, nonlinearity="relu")
+    nn.init.kaiming_normal_(kernel.weight, mode="fan_out", nonlinearity="relu")
     return kernel
 
 
 class VCycle(nn.Module):
     def __init__(self) -> None:
         super().__init__()
-        self.turns_i = {1: 2, 2: 1, 3: 1}
+        self.first_i = {1: 2, 2: 1, 3: 1}
         self.A = nn.ModuleDict()
         self.B = nn.ModuleDict()
         self.bn_B = nn.ModuleDict()
@@ -61,7 +61,7 @@ class VCycle(nn.Module):
         # u@1,1: 4 × 16 × 16
         u[1] = F.relu(self.bn_B["1_1"](self.B["1_1"](f[1])))
         for level in range(1, 4):
-            for i in range(self.turns_i[level], 3):
+            for i in range(self.first_i[level], 3):
                 # u@ℓ,i: 4 × 16 × 16
                 x = f[level] - self.A[f"{level}"](u[level])
                 x = F.relu(self.bn_B[f"{level}_{i}"](self.B[f"{level}_{i}"](x)))

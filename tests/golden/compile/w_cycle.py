@@ -20,7 +20,7 @@ from torch import nn
 def conv(cin: int, cout: int, size: int, stride: int = 1) -> nn.Conv2d:
     """A kernel without bias; zero padding (size - 1) / 2; He initialisation."""
     kernel = nn.Conv2d(cin, cout, size, stride, padding=size // 2, bias=False)
-    nn.init.kaiming_normal_(kernel.weight, nonlinearity="relu")
+    nn.init.kaiming_normal_(kernel.weight, mode="fan_out", nonlinearity="relu")
     return kernel
 
 
@@ -38,24 +38,24 @@ def prolong(cin: int, cout: int, size: int, stride: int) -> nn.ConvTranspose2d:
 class WCycle(nn.Module):
     def __init__(self) -> None:
         super().__init__()
-        turns_s = {1: 2, 2: 1}
+        first_s = {1: 2, 2: 1}
         self.A = nn.ModuleDict()
-        self.bn_A = nn.ModuleDict()
+        self.bn_A_d = nn.ModuleDict()
         self.R = nn.ModuleDict()
-        self.bn_A_2 = nn.ModuleDict()
+        self.bn_A_v = nn.ModuleDict()
         self.P = nn.ModuleDict()
         self.theta = conv(3, 8, 3)
         for level in range(1, 3):
             self.A[f"{level}"] = conv(8, 8, 3)
-            self.bn_A[f"{level + 1}"] = nn.BatchNorm2d(8)
+            self.bn_A_d[f"{level + 1}"] = nn.BatchNorm2d(8)
             self.R[f"{level}"] = conv(8, 8, 3, stride=2)
         self.A["3"] = conv(8, 8, 3)
         for s in range(1, 3):
-            self.bn_A_2[f"3_{s}"] = nn.BatchNorm2d(8)
+            self.bn_A_v[f"3_{s}"] = nn.BatchNorm2d(8)
         for level in range(2, 0, -1):
             self.P[f"{level}"] = prolong(8, 8, 3, 2)
-            for s in range(turns_s[level], 3):
-                self.bn_A_2[f"{level}_{s}"] = nn.BatchNorm2d(8)
+            for s in range(first_s[level], 3):
+                self.bn_A_v[f"{level}_{s}"] = nn.BatchNorm2d(8)
         self.linear = nn.Linear(8, 4)
 
     def forward(self, f: torch.Tensor) -> torch.Tensor:
@@ -65,21 +65,21 @@ class WCycle(nn.Module):
         d[1] = self.theta(f)
         for level in range(1, 3):
             # d@ℓ+1: 8 × 8 × 8, 8 × 4 × 4
-            x = F.relu(self.bn_A[f"{level + 1}"](self.A[f"{level}"](d[level])))
+            x = F.relu(self.bn_A_d[f"{level + 1}"](self.A[f"{level}"](d[level])))
             d[level + 1] = self.R[f"{level}"](x)
         # A_d: 8 × 4 × 4
         A_d = self.A["3"](d[3])
         for s in range(1, 3):
             # v@3,s: 8 × 4 × 4
-            v[s] = F.relu(self.bn_A_2[f"3_{s}"](A_d))
+            v[s] = F.relu(self.bn_A_v[f"3_{s}"](A_d))
         # A_add_d: 8 × 8 × 8
         x = d[2] + self.P["2"](v[1]) + self.P["2"](v[2])
         A_add_d = self.A["2"](x)
         for s in range(1, 3):
             # v@2,s: 8 × 8 × 8
-            v[s] = F.relu(self.bn_A_2[f"2_{s}"](A_add_d))
+            v[s] = F.relu(self.bn_A_v[f"2_{s}"](A_add_d))
         # v@ℓ,s: 8 × 16 × 16
         x = d[1] + self.P["1"](v[1]) + self.P["1"](v[2])
-        v[2] = F.relu(self.bn_A_2["1_2"](self.A["1"](x)))
+        v[2] = F.relu(self.bn_A_v["1_2"](self.A["1"](x)))
         # h: 4
         return self.linear(F.adaptive_avg_pool2d(v[2], 1).flatten(1))

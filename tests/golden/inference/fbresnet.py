@@ -8,13 +8,13 @@
     u@ℓ,i   = u@ℓ,i-1 + ℬ@ℓ,i(f@ℓ - 𝒜@ℓ(u@ℓ,i-1))
     u@ℓ+1,0 = Π@ℓ *_2 u@ℓ,ν
     f@ℓ+1   = R@ℓ *_2 (f@ℓ - 𝒜@ℓ(u@ℓ,ν)) + 𝒜@ℓ+1(u@ℓ+1,0)
-    h       = linear ∘ avgpool(u@J,ν)
+    h       = linear ∘ avgpool ∘ σ(u@J,ν)
 
 J = 4
 ν@ℓ = 2, 2, 2, 2
 c@ℓ = 64, 128, 256, 512
 f: 3 × 32 × 32 → h: 10
-12,509,578 parameters, 16,380,298 without sharing
+12,510,602 parameters, 16,381,322 without sharing
 for inference: 9 normalisations folded
 """
 
@@ -28,7 +28,7 @@ def conv(
 ) -> nn.Conv2d:
     """A kernel; zero padding (size - 1) / 2; He initialisation."""
     kernel = nn.Conv2d(cin, cout, size, stride, padding=size // 2, bias=bias)
-    nn.init.kaiming_normal_(kernel.weight, nonlinearity="relu")
+    nn.init.kaiming_normal_(kernel.weight, mode="fan_out", nonlinearity="relu")
     if kernel.bias is not None:
         nn.init.zeros_(kernel.bias)
     return kernel
@@ -59,6 +59,7 @@ class FBResNet(nn.Module):
                 self.B[f"{level + 1}_1"] = conv(
                     c[level + 1], c[level + 1], 3, bias=True
                 )
+        self.bn_u = nn.BatchNorm2d(512)
         self.linear = nn.Linear(512, 10)
 
     def forward(self, f: torch.Tensor) -> torch.Tensor:
@@ -85,4 +86,4 @@ class FBResNet(nn.Module):
                 x = F.relu(self.bn_f[f"{level + 1}_1"](f - A_u))
                 u[level + 1] = u[level + 1] + F.relu(self.B[f"{level + 1}_1"](x))
         # h: 10
-        return self.linear(F.adaptive_avg_pool2d(u[4], 1).flatten(1))
+        return self.linear(F.adaptive_avg_pool2d(F.relu(self.bn_u(u[4])), 1).flatten(1))

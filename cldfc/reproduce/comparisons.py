@@ -1,0 +1,118 @@
+"""Differences of accuracy between two networks, seed by seed, and how sure their mean is."""
+
+from __future__ import annotations
+
+import math
+import statistics
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from importlib import import_module
+from typing import Any
+
+from cldfc.reproduce.runs import Wanted, accuracy_of, is_finished, run_of
+from cldfc.reproduce.tables import Comparison, Row, Table
+
+CONFIDENCE = 0.95
+
+EXPLAINED = (
+    "differences of the test accuracy after the last epoch, in percentage points, over pairs of trainings with\n"
+    "the same seed; the interval is Student's t, as if the pairs were independent"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """What two kinds of networks differ by on a data set: one value for each pair of trainings, in points."""
+
+    title: str
+    dataset: str
+    values: tuple[float, ...]
+    diverged: int
+    """Pairs left out, because one of the two has no accuracy."""
+
+    @property
+    def mean(self) -> float | None:
+        """Their mean."""
+        return statistics.fmean(self.values) if self.values else None
+
+    @property
+    def interval(self) -> tuple[float, float] | None:
+        """The 95 % confidence interval of the mean; one pair has none."""
+        count = len(self.values)
+        if count < 2:
+            return None
+        # scipy, which comes with scikit-learn, carries no types.
+        special: Any = import_module("scipy.special")
+        quantile = float(special.stdtrit(count - 1, (1 + CONFIDENCE) / 2))
+        mean, reach = statistics.fmean(self.values), quantile * statistics.stdev(self.values) / math.sqrt(count)
+        return mean - reach, mean + reach
+
+
+def compare_rows(wanted: Wanted, table: Table) -> list[Difference]:
+    """The comparisons of a table on each data set, as far as both of a pair are finished. Raises UsageError."""
+    found = [
+        difference_of(wanted, table, dataset, comparison)
+        for dataset in wanted.datasets(table)
+        for comparison in table.comparisons
+    ]
+    return [difference for difference in found if difference.values or difference.diverged]
+
+
+def difference_of(wanted: Wanted, table: Table, dataset: str, comparison: Comparison) -> Difference:
+    """A comparison on a data set, over all pairs of trainings of which both are finished."""
+    rows = {row.folder: row for row in table.rows}
+    pairs = [
+        pair
+        for one, other in comparison.pairs
+        if one in rows and other in rows
+        for pair in accuracies_of(wanted, table, dataset, (rows[one], rows[other]))
+    ]
+    values = tuple(one - other for one, other in pairs if one is not None and other is not None)
+    return Difference(comparison.title, dataset, values, len(pairs) - len(values))
+
+
+def accuracies_of(
+    wanted: Wanted, table: Table, dataset: str, rows: tuple[Row, Row]
+) -> Iterator[tuple[float | None, float | None]]:
+    """The accuracies of two rows seed by seed, where both are finished; None of a training that diverged."""
+    for seed in range(wanted.seeds):
+        one, other = (run_of(wanted, table, row, dataset, seed) for row in rows)
+        if is_finished(one) and is_finished(other):
+            yield accuracy_of(one), accuracy_of(other)
+
+
+def comparison_cells(differences: Sequence[Difference]) -> list[list[str]]:
+    """The comparisons as they are shown: a row of headings, then a row for each."""
+    return [["comparison", "data", "difference", "95 % interval", "pairs"], *map(cells_of, differences)]
+
+
+def cells_of(difference: Difference) -> list[str]:
+    """The row of a comparison."""
+    mean, interval = difference.mean, difference.interval
+    return [
+        difference.title,
+        difference.dataset,
+        "–" if mean is None else signed(mean),
+        "–" if interval is None else f"{signed(interval[0])} to {signed(interval[1])}",
+        f"{len(difference.values)}{f', {difference.diverged} diverged' * bool(difference.diverged)}",
+    ]
+
+
+def signed(points: float) -> str:
+    """`+0.12`, `−0.40`."""
+    return f"{points:+.2f}".replace("-", "−")
+
+
+def differences_as_data(differences: Sequence[Difference]) -> list[dict[str, object]]:
+    """The same as plain data, in percentage points."""
+    return [
+        {
+            "comparison": difference.title,
+            "data": difference.dataset,
+            "difference": difference.mean,
+            "interval": difference.interval,
+            "values": list(difference.values),
+            "diverged": difference.diverged,
+        }
+        for difference in differences
+    ]

@@ -1,0 +1,77 @@
+"""`make data`: brings Fashion-MNIST into a folder, from Debian's package, or from where it is published."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+from cldfc.diagnostics import UsageError
+from cldfc.files import write_file
+from cldfc.train.catalogue import DATA_DIR, find
+from cldfc.train.data.bounded import read_bytes
+from cldfc.train.data.download import fetch_missing
+from cldfc.train.data.files import copies, missing, read_copy
+from cldfc.train.data_set import DataSet
+from cldfc.train.published import DataFile
+
+PATIENCE = 300
+"""Seconds that an installation may take."""
+
+
+def obtain(dataset: DataSet, folder: Path, say: Callable[[str], None]) -> None:
+    """Let the files of a data set lie in the folder; what lies there stays as it is.
+
+    Raises UsageError when they are neither on this machine, nor in a package that may be installed, nor published
+    where they can be fetched from.
+    """
+    if missing(dataset, folder) and dataset.package:
+        install(dataset.package, say)
+    for file in dataset.files:
+        copy_here(dataset, file, folder)
+    fetch_missing(dataset, folder, say)
+    say(f"`{dataset.name}` is in `{folder}`")
+
+
+def install(package: str, say: Callable[[str], None]) -> None:
+    """Install a package of Debian, if that needs no password; nothing is said where it fails."""
+    if os.geteuid() != 0 or not shutil.which("apt-get"):
+        return
+    say(f"apt-get install {package}")
+    command = ["apt-get", "install", "--yes", "--no-install-recommends", package]
+    environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
+    try:
+        subprocess.run(command, env=environment, stdin=subprocess.DEVNULL, capture_output=True, timeout=PATIENCE)
+    except (OSError, subprocess.TimeoutExpired) as error:
+        say(f"cannot install {package}: {error}")
+
+
+def copy_here(dataset: DataSet, file: DataFile, folder: Path) -> None:
+    """Copy a file that this machine has outside of the folder, unless one is in its place. Raises UsageError."""
+    if os.path.lexists(folder / file.place):
+        return
+    for copy in copies(file, folder):
+        if not copy.is_far(folder):
+            return
+        if copy.is_packed:
+            read_copy(dataset, copy)
+            (folder / file.place).parent.mkdir(parents=True, exist_ok=True)
+            write_file(folder / file.place, read_bytes(copy.paths[0]))
+            return
+
+
+def main() -> int:
+    """Bring Fashion-MNIST into `data`; the exit code is 1 where that fails."""
+    try:
+        obtain(find("fashion_mnist"), DATA_DIR, lambda line: print(line, file=sys.stderr))
+    except UsageError as error:
+        print(error, file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

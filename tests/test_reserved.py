@@ -1,0 +1,127 @@
+"""Names that a generated module needs for itself: one list, and every entry of it as a name of a spec."""
+
+import builtins
+import keyword
+import symtable
+
+import pytest
+import torch
+from networks import ROOT, build, compile_text
+from torch import nn
+
+from cldfc.compiler import analyse, compile_source
+from cldfc.diagnostics import CldfError, Source
+from cldfc.emit.initialise import conv_lines, prolong_lines, shared_norm_lines
+from cldfc.ops import BUILTINS
+from cldfc.syntax import reserved
+from cldfc.syntax.keywords import STATEMENTS, WORDS_INSIDE
+from cldfc.syntax.read import read_source
+
+PYTHON = {name for name in [*dir(builtins), *keyword.kwlist] if not name.startswith("_")}
+NAMES = sorted(reserved.ATTRIBUTES | PYTHON | {"x", "y", "z", "x1", "f", "level", "i", "j", "k"})
+FREE = [name for name in NAMES if name not in {*BUILTINS, *STATEMENTS, *WORDS_INSIDE}]
+"""All but those that have a meaning in the language."""
+
+
+def test_what_torch_keeps_for_itself():
+    assert {name for name in dir(nn.Module()) if not name.startswith("_")} <= reserved.ATTRIBUTES
+
+
+def names_of_module(source: str) -> set[str]:
+    """What the functions of a module read that is not theirs: imports, functions, Python's own."""
+    found: set[str] = set()
+    tables = [symtable.symtable(source, "generated", "exec")]
+    for table in tables:
+        tables += table.get_children()
+        found |= {symbol.get_name() for symbol in table.get_symbols() if symbol.is_global() and symbol.is_referenced()}
+    return found
+
+
+def test_what_generated_code_reads():
+    """The golden sources contain every operator."""
+    everything = {"stride", "groups", "dilation", "bias"}
+    helpers = "\n".join([*conv_lines(everything), *prolong_lines(everything), *shared_norm_lines()])
+    paths = sorted([*(ROOT / "tests/golden/compile").glob("*.cldf"), *(ROOT / "examples").glob("*.cldf")])
+    found = set().union(*map(names_of_module, [helpers, *(compile_source(read_source(path)) for path in paths)]))
+    assert found == reserved.MODULE_NAMES | reserved.BUILTIN_NAMES
+
+
+ROLES = ("constant", "kernel", "scalar", "operator", "family")
+AT_ONCE = 12
+
+
+def spec_of(names: dict[str, list[str]]) -> str:
+    """A spec in which every name plays its role, in code that has a table, a dictionary or a variable for it."""
+    lines = ["model M", "levels ℓ = 1..2", "steps n = 1..2", "input g : 2 × 4 × 4", "output h : 3"]
+    members = [dict(zip(names, row, strict=True)) for row in zip(*names.values(), strict=True)]
+    for at, own in enumerate(members):
+        constant, kernel, scalar, operator, family = (own[role] for role in ROLES)
+        lines += [
+            f"let {constant}@ℓ = 2, {at + 3}",
+            f"kernel {kernel}@ℓ : 3×3 → 2",
+            f"scalar {scalar}@ℓ = 0.5",
+            f"let {operator} = {'tanh' if at % 2 else 'relu'}",
+            f"{family}@1,0 = g",
+            f"{family}@ℓ,n = {family}@ℓ,n-1"
+            f" + {scalar}@ℓ * {kernel}@ℓ * {operator} ∘ bn(1/{constant}@ℓ * {family}@ℓ,n-1)",
+            f"{family}@ℓ+1,0 = {family}@ℓ,2 - {family}@ℓ,1",
+        ]
+    total = " + ".join(f"{own['family']}@2,2" for own in members)
+    return "\n".join([*lines, f"h = linear ∘ avgpool({total})"])
+
+
+@pytest.mark.parametrize("turn", range(len(ROLES)))
+@pytest.mark.parametrize("start", range(0, len(FREE), AT_ONCE * len(ROLES)))
+def test_every_name_in_every_role(start, turn):
+    """It computes what the same spec with other names does, under names that say which is which."""
+    some = FREE[start : start + AT_ONCE * len(ROLES)]
+    some += [f"extra{number}" for number in range(-len(some) % len(ROLES))]
+    count = len(some) // len(ROLES)
+    names = {role: some[at * count : (at + 1) * count] for at, role in enumerate((*ROLES[turn:], *ROLES[:turn]))}
+    names = {role: names[role] for role in ROLES}
+    plain = {role: [f"{role}{number}" for number in range(count)] for role in ROLES}
+    torch.manual_seed(1)
+    ours, theirs = (build(compile_text(spec_of(each))).double() for each in (names, plain))
+    translation = {}
+    for own, other in zip(ours.named_parameters(), theirs.named_parameters(), strict=True):
+        translation[other[0].split(".")[0]] = own[0].split(".")[0]
+        other[1].data.copy_(own[1].data)
+    images = torch.randn(2, 2, 4, 4, dtype=torch.float64)
+    assert torch.equal(ours(images), theirs(images))
+    for role in ("kernel", "scalar"):
+        for name, neutral in zip(names[role], plain[role], strict=True):
+            assert translation[neutral].removesuffix("_2") == name
+    assert not {name for name in ours.state_dict() if name.split(".")[0] in reserved.ATTRIBUTES}
+
+
+def test_the_name_inside_a_sum_is_nothing_else():
+    """v is computed in the loop over i, so its sum is over another letter: not j, which is what it adds up."""
+    lines = ["model M", "steps i = 1..3", "steps n = 1..3", "input f : 2 × 4 × 4", "output h : 3"]
+    lines += ["kernel K@i : 3×3 → 2", "v@0 = f", "j@i = K@i * v@i-1", "v@n = relu(sum(i = 1..n : j@i))"]
+    source = compile_text("\n".join([*lines, "h = linear ∘ avgpool(v@3)"]))
+    assert "j[k] for k in range" in source
+    network, images = build(source), torch.randn(2, 2, 4, 4)
+    values, v = [], images
+    for i in (1, 2, 3):
+        values.append(network.K[f"{i}"](v))
+        v = sum(values).relu()
+    assert torch.allclose(network(images), network.linear(v.mean((2, 3))), atol=1e-5)
+
+
+@pytest.mark.parametrize(("word", "place"), [("model {}", "class"), ("steps {} = 1..2", "loop")])
+def test_names_that_no_class_and_no_loop_can_have(word, place):
+    """Refused exactly where Python or the module has the name; as they are read, else."""
+    for name in [name for name in FREE if name in reserved.ATTRIBUTES or len(name) < 4]:
+        head = ["model M", "steps q = 1..2"]
+        head[place == "loop"] = word.format(name)
+        index = name if place == "loop" else "q"
+        text = "\n".join([*head, "input g : 2 × 4 × 4", "output h : 3", "u@0 = g", f"u@{index} = relu(u@{index}-1)"])
+        text += "\nh = linear ∘ avgpool(u@2)"
+        try:
+            analyse(Source("test.cldf", text))
+            assert not reserved.is_reserved(name)
+            if name not in ("h", "u"):
+                build(compile_text(text))(torch.randn(1, 2, 4, 4))
+        except CldfError as error:
+            assert [found.code for found in error.diagnostics] == ["E0204"]
+            assert reserved.is_reserved(name), name

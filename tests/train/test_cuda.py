@@ -1,0 +1,356 @@
+"""The training on a CUDA device: `pytest -m cuda`, one of the parts of `make cuda`.
+
+With CLDFC_CUDA_REHEARSAL=1 the CPU stands for the device, so that a mistake of a test shows before there is one.
+"""
+
+from __future__ import annotations
+
+import os
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from safetensors.torch import load_file
+from small_run import IMAGES, RECIPE, SMALL, STEPS, reached, resume, train
+from test_resume import kill
+
+from cldfc.compiler import compile_source
+from cldfc.diagnostics import Source, UsageError
+from cldfc.export import Format, export_run
+from cldfc.task import read_task
+from cldfc.train.batches import epoch_batches, frame
+from cldfc.train.catalogue import CATALOGUE, DataSet, find
+from cldfc.train.checkpoint_folder import list_checkpoints
+from cldfc.train.compiled import Compiled
+from cldfc.train.data.loader import open_loader
+from cldfc.train.data.stream import Stream
+from cldfc.train.device import Device, choose_device
+from cldfc.train.environment import read_environment
+from cldfc.train.evaluate import evaluate_fast, evaluate_run
+from cldfc.train.images import Images, Split
+from cldfc.train.loop import Diverged, train_step
+from cldfc.train.network import build_network
+from cldfc.train.optimizer import make_optimizer
+from cldfc.train.predict import predict_files
+from cldfc.train.recipe import change_recipe
+from cldfc.train.resume import read_interrupted, resume_network
+from cldfc.train.run import RunFolder, read_record
+from cldfc.train.state import generators, restore_generators
+from cldfc.train.train import prepare, train_network
+from cldfc.trained import folded_network, read_inference, recompile
+
+REHEARSAL = os.environ.get("CLDFC_CUDA_REHEARSAL") == "1"
+HAS_CUDA = torch.cuda.is_available()
+pytestmark = [
+    pytest.mark.cuda,
+    pytest.mark.skipif(not (HAS_CUDA or REHEARSAL), reason="torch finds no CUDA device"),
+    pytest.mark.usefixtures("one_thread"),
+]
+cuda_alone = pytest.mark.skipif(not HAS_CUDA, reason="only a CUDA device can show it")
+
+SPEC = """
+model Net
+input f : 1 × 8 × 8
+output h : 10
+kernel K : 3×3 → 16
+kernel A : 3×3 → 16
+a = relu ∘ bn ∘ K * f
+b = a + relu ∘ bn ∘ A * a
+h = linear ∘ flatten(b)
+"""
+PRECISE = change_recipe(RECIPE, {"precise": True})
+WITHOUT_DROPOUT = SMALL.replace("nn.Dropout(0.1)", "nn.Identity()")
+BARS = find(IMAGES).model_copy(update={"name": "bars", "reader": __name__, "images": (1_024, 256)})
+FEW = 0.02
+"""Share of images whose class may change with the last bits."""
+
+
+def load(dataset: DataSet, folder: Path) -> Split:
+    """Noise with a bright row: the class is its number, or with a bright column; the reader of `bars`."""
+    draw = torch.Generator().manual_seed(0)
+    return Split(*(bars(count, draw) for count in dataset.images))
+
+
+def bars(count: int, draw: torch.Generator) -> Images:
+    labels = torch.randint(0, 10, (count,), generator=draw)
+    pixels = torch.randint(0, 128, (count, 1, 8, 8), generator=draw)
+    for image, label in zip(pixels, labels.tolist(), strict=True):
+        (image[0, label] if label < 5 else image[0, :, label - 5])[:] = 255
+    return Images(pixels.to(torch.uint8), labels)
+
+
+def learn(folder: Path, **changes: object) -> Path:
+    """A run of the spec on images that can be learnt."""
+    recipe = change_recipe(RECIPE, {"flip": False, "shift_rows": 0, "lr": 0.05, **changes})
+    source = compile_source(Source("net.cldf", SPEC), read_task())
+    return train_network(Compiled(SPEC, source, "Net"), BARS, recipe, folder).folder
+
+
+@pytest.fixture(autouse=True)
+def has_bars(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(CATALOGUE, "bars", BARS)
+
+
+@pytest.fixture(scope="module")
+def learnt(tmp_path_factory: pytest.TempPathFactory, one_thread: None) -> Path:
+    """A finished run; not to be changed."""
+    return learn(tmp_path_factory.mktemp("runs") / "bars")
+
+
+@pytest.fixture
+def cpu_alone(monkeypatch: pytest.MonkeyPatch) -> Iterator[pytest.MonkeyPatch]:
+    """A switch: with `hide` there is no CUDA device."""
+    with monkeypatch.context() as context:
+        yield context
+
+
+def hide(context: pytest.MonkeyPatch) -> None:
+    context.setattr(torch.cuda, "is_available", lambda: False)
+
+
+# The loop
+
+
+@cuda_alone
+def test_the_device_is_chosen() -> None:
+    device = choose_device()
+    assert device.kind == "cuda" and choose_device(precise=True) == Device("cuda", False, True)
+    assert device.bf16 == (torch.cuda.get_device_capability() >= (8, 0))
+
+
+def test_the_loop_learns(learnt: Path) -> None:
+    (session,) = read_environment(learnt / "environment.json").sessions
+    assert evaluate_run(learnt, recompile).score.accuracy > 0.9
+    assert session.device == str(choose_device()) and (learnt / "report.html").is_file()
+    if HAS_CUDA:
+        assert session.processor == torch.cuda.get_device_name()
+
+
+def test_it_learns_in_float32(tmp_path: Path) -> None:
+    assert evaluate_run(learn(tmp_path / "run", precise=True), recompile).score.accuracy > 0.9
+
+
+@cuda_alone
+def test_a_step_waits_for_the_device_once(tmp_path: Path) -> None:
+    """Each other wait leaves the device idle while the next step is put together."""
+    dataset, recipe = find("fake:3x16x16:10"), change_recipe(RECIPE, {"clip": 1.0, "label_smoothing": 0.1})
+    source = SMALL.replace("nn.Conv2d(1, 4", "nn.Conv2d(3, 4").replace("128, 10", "512, 10")
+    task = prepare(build_network(source, "Small"), dataset, recipe, Path())
+    optimizer, batches = make_optimizer(task.network, recipe), task.loader.train_batches(1)
+    task.network.train()
+    train_step(task, optimizer, next(batches), 0.01)
+    torch.cuda.synchronize()
+    try:
+        torch.cuda.set_sync_debug_mode("warn")
+        with warnings.catch_warnings(record=True) as waits:
+            warnings.simplefilter("always")
+            train_step(task, optimizer, next(batches), 0.01)
+    finally:
+        torch.cuda.set_sync_debug_mode("default")
+    places = [f"{wait.filename}:{wait.lineno}" for wait in waits if "synchroniz" in str(wait.message)]
+    assert len(places) == 1, places
+
+
+def test_the_first_number_that_is_not_finite_is_named(tmp_path: Path) -> None:
+    with pytest.raises(Diverged) as caught:
+        train(tmp_path / "run", change_recipe(RECIPE, {"lr": 1e30, "clip": None}))
+    assert any(f"`{layer}" in caught.value.message for layer in ("first", "norm", "second", "last"))
+    assert (tmp_path / "run" / "diverged.txt").is_file()
+
+
+@cuda_alone
+def test_what_cannot_be_precise_is_refused_in_words(tmp_path: Path) -> None:
+    pooled = SMALL.replace("self.norm(self.first(x)).relu()", "nn.functional.max_pool2d(self.first(x), 3, 1, 1)")
+    with pytest.raises(UsageError, match="no deterministic algorithm for `max_pool2d"):
+        train(tmp_path / "run", PRECISE, source=pooled)
+    train(tmp_path / "fast", change_recipe(RECIPE, {"epochs": 1}), source=pooled)
+
+
+# Images
+
+
+def test_augmentation_is_that_of_the_cpu() -> None:
+    dataset = find("fake:3x9x7:10")
+    recipe = change_recipe(RECIPE, {"shift_rows": 2, "shift_columns": 3, "batch": 100})
+    here, cpu = (open_loader(dataset, recipe, device, Path()) for device in (choose_device(), Device("cpu", False)))
+    for epoch in (1, 2):
+        pairs = list(zip(here.train_batches(epoch), cpu.train_batches(epoch), strict=True))
+        assert len(pairs) == here.steps == cpu.steps
+        for one, other in pairs:
+            assert one.pixels.device.type == choose_device().kind and one.pixels.dtype == torch.uint8
+            assert torch.equal(one.pixels.cpu(), other.pixels) and torch.equal(one.labels.cpu(), other.labels)
+            assert one.pixels.stride() == other.pixels.stride()
+
+
+def test_a_share_of_the_images_is_that_of_the_cpu() -> None:
+    """What is cut does not depend on where it is cut, nor where the draws are made."""
+    images = Images(torch.arange(60 * 20, dtype=torch.uint8).view(60, 1, 4, 5), torch.arange(60))
+    there = images.to(choose_device().torch)
+    for one, other in zip(*(epoch_batches(frame(i, RECIPE), RECIPE, 3) for i in (images, there)), strict=True):
+        assert torch.equal(one.pixels, other.pixels.cpu()) and torch.equal(one.labels, other.labels.cpu())
+
+
+def test_images_from_files_reach_the_device(tmp_path: Path) -> None:
+    """Processes that read them are forked from one that uses CUDA."""
+    chance = np.random.default_rng(7)
+    for part, count in {"train": 12, "test": 4}.items():
+        for name in ("rose", "aster"):
+            (tmp_path / "flowers" / part / name).mkdir(parents=True)
+            for number in range(count):
+                pixels = chance.integers(0, 256, (12, 10, 3)).astype(np.uint8)
+                Image.fromarray(pixels).save(tmp_path / "flowers" / part / name / f"{number}.png")
+    dataset = find(f"folder:{tmp_path / 'flowers'}", (3, 8, 8))
+    recipe = change_recipe(RECIPE, {"batch": 8, "epochs": 2})
+    torch.zeros(1, device=choose_device().torch)
+    assert isinstance(open_loader(dataset, recipe, choose_device(), Path()), Stream)
+    source = SMALL.replace("nn.Conv2d(1, 4", "nn.Conv2d(3, 4").replace("128, 10", "128, 2")
+    result = train_network(Compiled("", source, "Small"), dataset, recipe, tmp_path / "run")
+    assert result.final.epoch == 2
+
+
+# Interruptions
+
+
+@pytest.mark.parametrize(("epoch", "step"), [(1, 2), (2, 5), (3, STEPS)])
+@pytest.mark.parametrize("optimizer", ["sgd", "adamw"])
+def test_a_precise_run_is_resumed_bit_for_bit(tmp_path: Path, epoch: int, step: int, optimizer: str) -> None:
+    """With dropout, which draws from the generator of the device."""
+    recipe = change_recipe(PRECISE, {"optimizer": optimizer})
+    train(tmp_path / "whole", recipe)
+    kill(tmp_path / "run", epoch, step, recipe=recipe)
+    torch.manual_seed(99)  # pyright: ignore[reportUnknownMemberType]
+    resume(tmp_path / "run")
+    assert reached(tmp_path / "run") == reached(tmp_path / "whole")
+
+
+def test_a_precise_run_can_be_repeated(tmp_path: Path) -> None:
+    one, other = (learn(tmp_path / name, precise=True) for name in ("one", "other"))
+    assert (one / "best.safetensors").read_bytes() == (other / "best.safetensors").read_bytes()
+
+
+def more_epochs(folder: Path, epochs: int) -> list[str]:
+    """Resume a run without dropout, whose draws differ from device to device; gives the warnings."""
+    said: list[str] = []
+    resume_network(read_interrupted(folder, {"epochs": epochs}), Compiled("", WITHOUT_DROPOUT, "Small"), said.append)
+    return said
+
+
+def test_a_run_goes_to_the_cpu_and_back(tmp_path: Path) -> None:
+    folder, kind = tmp_path / "run", choose_device().kind
+    two, four = (change_recipe(PRECISE, {"epochs": epochs, "schedule": "step", "warmup": 0}) for epochs in (2, 4))
+    train(tmp_path / "whole", four, source=WITHOUT_DROPOUT)
+    train(folder, two, source=WITHOUT_DROPOUT)
+    with pytest.MonkeyPatch.context() as context:
+        hide(context)
+        moved = more_epochs(folder, 3)
+    assert any("the device was cuda" in line for line in moved) == (kind == "cuda")
+    assert not any("the device" in line for line in more_epochs(folder, 4)), "it is where it began"
+    sessions = read_environment(folder / "environment.json").sessions
+    assert [session.device.split(",")[0] for session in sessions] == [kind, "cpu", kind]
+    one, other = (load_file(newest(run) / "tensors.safetensors") for run in (folder, tmp_path / "whole"))
+    assert newest(folder).name == newest(tmp_path / "whole").name and one.keys() == other.keys()
+    for name, tensor in other.items():
+        torch.testing.assert_close(one[name], tensor, rtol=1e-3, atol=1e-3)
+
+
+def newest(folder: Path) -> Path:
+    """The last checkpoint of a run."""
+    return list_checkpoints(folder / "checkpoints")[-1]
+
+
+def test_generators_go_on() -> None:
+    device = choose_device().torch
+    states = generators()
+    first = torch.rand(5, device=device)
+    restore_generators(states)
+    assert torch.equal(first, torch.rand(5, device=device)) and device.type in states
+
+
+# Trained networks
+
+
+def test_eval_as_trained_gives_the_recorded_accuracy(learnt: Path, tmp_path: Path) -> None:
+    assert evaluate_run(learnt, recompile).agrees
+    assert evaluate_run(learn(tmp_path / "run", precise=True, epochs=2), recompile).agrees
+
+
+def test_eval_at_full_speed(learnt: Path) -> None:
+    found = evaluate_fast(learnt, folded_network)
+    assert found.device.startswith(choose_device().kind) and abs(found.gained) <= FEW * found.score.images
+
+
+def test_a_run_is_evaluated_on_the_cpu(learnt: Path, cpu_alone: pytest.MonkeyPatch) -> None:
+    hide(cpu_alone)
+    found = evaluate_run(learnt, recompile)
+    assert found.device.startswith("cpu") and abs(found.gained) <= FEW * found.score.images
+
+
+def test_predict_says_what_the_cpu_says(learnt: Path, tmp_path: Path, cpu_alone: pytest.MonkeyPatch) -> None:
+    images = load(BARS, Path()).test
+    paths = [tmp_path / f"{number:03}.png" for number in range(70)]
+    for path, pixels in zip(paths, images.pixels, strict=False):
+        Image.fromarray(pixels[0].numpy()).save(path)
+    run, record = RunFolder(learnt), read_record(RunFolder(learnt))
+    here, unreadable = predict_files(folded_network(run, record), BARS, paths, 10)
+    hide(cpu_alone)
+    there, _ = predict_files(folded_network(run, record), BARS, paths, 10)
+    assert not unreadable and [each.path for each in here] == paths
+    for one, other in zip(here, there, strict=True):
+        shares = [{guess.number: guess.probability for guess in each.guesses} for each in (one, other)]
+        assert shares[0] == pytest.approx(shares[1], abs=1e-5)
+    right = [each.guesses[0].number == int(label) for each, label in zip(here, images.labels, strict=False)]
+    assert sum(right) > 0.9 * len(paths)
+
+
+@pytest.mark.parametrize("format", ["torch_export", "safetensors"])
+def test_a_run_is_exported(learnt: Path, tmp_path: Path, format: Format) -> None:
+    """What is written is compared with the network on the way; others load it without CUDA."""
+    made = export_run(learnt, format, False, tmp_path / "net", lambda path: None, lambda line: None)
+    assert made.difference.largest <= 1e-4 * made.difference.largest_score
+    pixels = load(BARS, Path()).test.pixels
+    run, record = RunFolder(learnt), read_record(RunFolder(learnt))
+    inference = read_inference(run, record)
+    network = build_network(inference.trained_source, "Net").eval()
+    if format == "safetensors":
+        assert all(tensor.device.type == "cpu" for tensor in load_file(made.path).values())
+        network.load_state_dict(load_file(made.path))
+    else:
+        network.load_state_dict(load_file(run.weights))
+    with torch.no_grad():
+        wanted = network((pixels - BARS.mean[0]) / BARS.std[0])
+        if format == "torch_export":
+            torch.testing.assert_close(torch.export.load(made.path).module()(pixels), wanted)
+    right = (wanted.argmax(1) == load(BARS, Path()).test.labels).float().mean()
+    assert right > 0.9
+
+
+def test_weights_lie_in_files_without_a_device(learnt: Path) -> None:
+    held = load_file(learnt / "best.safetensors")
+    task = prepare(build_network((learnt / "network.py").read_text(), "Net"), BARS, RECIPE, Path())
+    assert {t.device.type for t in task.network.state_dict().values()} == {choose_device().kind}
+    assert {t.device.type for t in held.values()} == {"cpu"}
+
+
+# Through torch.compile, which takes a while, and on a CPU longer
+
+
+@cuda_alone
+def test_a_training_is_compiled(tmp_path: Path) -> None:
+    try:
+        run = learn(tmp_path / "run", compile=True)
+    except UsageError as error:
+        pytest.skip(f"torch.compile has no compiler here: {error.message}")
+    assert evaluate_run(run, recompile).score.accuracy > 0.9
+
+
+@cuda_alone
+def test_an_evaluation_is_compiled(learnt: Path) -> None:
+    try:
+        found = evaluate_fast(learnt, folded_network, is_compiled=True)
+    except UsageError as error:
+        pytest.skip(f"torch.compile has no compiler here: {error.message}")
+    assert abs(found.gained) <= FEW * found.score.images
