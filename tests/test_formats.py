@@ -156,7 +156,8 @@ def test_json_is_the_same_graph_for_networkx(path):
     network = build(compiler.compile_source(read_source(path), form="written"))
     assert stored == about["cost"]["parameters"] == sum(p.numel() for p in network.parameters())
     assert sum(node["multiply_adds"] for node in data["nodes"]) == about["cost"]["multiply_adds"]
-    uses = Counter(node["parameter"] for node in data["nodes"] if node["parameter"] is not None)
+    stored_by = [node[part] for node in data["nodes"] for part in ("parameter", "statistics")]
+    uses = Counter(name for name in stored_by if name is not None)
     assert uses == {parameter["name"]: parameter["uses"] for parameter in about["parameters"]}
 
 

@@ -103,6 +103,7 @@ def describe_operations(graph: Graph) -> list[OperationRecord]:
                 label=operation_label(graph, at),
                 shape=list(node.shape),
                 parameter=None if node.parameter is None else format_key(node.parameter),
+                statistics=None if node.statistics is None else format_key(node.statistics),
                 values=values.get(at, []),
                 equation=None if instance is None else format_symbol(instance.template.statement.left),
                 indices={} if instance is None else dict(instance.binding),

@@ -35,6 +35,9 @@ class OperationRecord(Record):
     parameter: str | None
     """The parameter that it uses, `A@1`, a `name` in `parameters`."""
 
+    statistics: str | None = None
+    """The running statistics of this use of a shared `bn@ℓ`, a `name` in `parameters`."""
+
     values: list[str]
     """The values of the spec that it gives, `r@1,0`; often none."""
 
