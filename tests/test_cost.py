@@ -93,7 +93,7 @@ def test_what_is_kept_is_linear_in_the_batch(spec, batch):
     assert cost_of_network(graph).kept.of(batch) == saved.bytes()
 
 
-@pytest.mark.parametrize("case", CASES, ids=str)
+@pytest.mark.parametrize("case", [case for case in CASES if not isinstance(case.operator, ops.Statistics)], ids=str)
 def test_an_operator_keeps_what_torch_keeps(case):
     """Whichever of the operands depend on parameters."""
     for shapes in case.shapes:

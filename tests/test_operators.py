@@ -57,6 +57,8 @@ def make(case: Case, sizes: dict):
     holder = nn.ParameterList([module]) if isinstance(module, nn.Parameter) else module
     for parameter in holder.parameters():
         parameter.data = torch.randn(parameter.shape, dtype=torch.float64)
+    if isinstance(case.operator, ops.SharedBatchNorm):
+        module.use = nn.BatchNorm2d(len(module.weight), affine=False)
     return module.double() if isinstance(module, nn.Module) else module
 
 
@@ -77,7 +79,7 @@ def evaluate(case: Case, module, operands: list[Tensor], training: bool = False)
         module.train(training)
     if isinstance(case.operator, ops.SharedBatchNorm):
         names.append("use")
-        scope["use"] = nn.BatchNorm2d(len(module.weight), affine=False, dtype=torch.float64).train(training)
+        scope["use"] = module.use
     return eval(case.operator.torch(names, called), scope)
 
 

@@ -212,7 +212,7 @@ let 𝒜@ℓ = A@ℓ *
 let ℬ@ℓ,i = σ ∘ B@ℓ,i * σ
 f@1 = σ ∘ θ * g
 u@1,0 = 0
-h = linear ∘ avgpool(u@J,ν)
+h = linear ∘ avgpool ∘ σ(u@J,ν)
 """
 FEATURE_POOLING = """
 u@ℓ+1,0 = Π@ℓ+1 *_2 u@ℓ,ν
@@ -220,7 +220,7 @@ f@ℓ+1 = R@ℓ+1 *_2 (f@ℓ - A@ℓ * u@ℓ,ν) + A@ℓ+1 * u@ℓ+1,0
 """
 RESIDUAL = """
 r@1,0 = σ ∘ θ * g
-h = linear ∘ avgpool(r@J,ν)
+h = linear ∘ avgpool ∘ σ(r@J,ν)
 """
 A = "kernel A@ℓ : 3×3 → c@ℓ\n"
 A_I = "kernel A@ℓ,i : 3×3 → c@ℓ\n"
