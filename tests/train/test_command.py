@@ -32,10 +32,13 @@ def test_quiet_prints_the_folder_alone(tmp_path: Path) -> None:
 def test_quiet_lets_warnings_and_errors_through(tmp_path: Path) -> None:
     run = tmp_path / "run"
     assert train(SPEC, *DATA, "-o", run, "--quiet").exit_code == 0
+    (run / "network.py").write_text("# changed\n")
+    done = train("--resume", run, "--quiet")
+    assert done.stdout == f"{run}\n" and "warning: " in done.stderr
     for damaged in (run / "checkpoints").glob("*/tensors.safetensors"):
         damaged.write_bytes(b"")
     done = train("--resume", run, "--quiet")
-    assert done.stdout == f"{run}\n" and "warning: " in done.stderr
+    assert (done.exit_code, done.stdout) == (2, "") and "error: " in done.stderr
     done = train(SPEC, *DATA, "-o", run, "--quiet")
     assert (done.exit_code, done.stdout) == (2, "") and "exists already" in done.stderr
 
