@@ -68,8 +68,8 @@ def members(content: bytes) -> Iterator[tuple[str, bytes]]:
 
 
 def idx(array: Bytes) -> bytes:
-    """A gzipped IDX file."""
-    return gzip.compress(plain(array))
+    """A gzipped IDX file, the same bytes in every second."""
+    return gzip.compress(plain(array), mtime=0)
 
 
 def plain(array: Bytes) -> bytes:
