@@ -7,7 +7,7 @@ from pathlib import Path
 
 from cldfc.compiler import AS_WRITTEN, Task, analyse, remarks_on
 from cldfc.diagnostics import CldfError, Diagnostic, UsageError
-from cldfc.messages import COMMAND_IS_WRONG, FINE, exit_code, print_diagnostics, print_errors, print_usage_error
+from cldfc.messages import FINE, print_diagnostics, print_errors, print_usage_error
 from cldfc.network.expect import count_params
 from cldfc.syntax.read import read_source
 
@@ -31,14 +31,14 @@ def check_specs(paths: Sequence[Path], as_json: bool = False, task: Task = AS_WR
             remarks += remarks_on(inferred)
     except UsageError as error:
         print_usage_error(error)
-        return COMMAND_IS_WRONG
+        return error.exit_code
     if as_json:
         print_json([*(d for error in found for d in error.diagnostics), *remarks])
     else:
         print_diagnostics(remarks, is_last=not found)
         for error in found:
             print_errors(error, is_last=error is found[-1])
-    return max((exit_code(error) for error in found), default=FINE)
+    return max((error.exit_code for error in found), default=FINE)
 
 
 def print_json(found: Sequence[Diagnostic]) -> None:

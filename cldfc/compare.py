@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from cldfc.compiler import Task, build
-from cldfc.diagnostics import CldfError, Diagnostic
+from cldfc.diagnostics import CldfError, Diagnostic, error_of
 from cldfc.syntax.read import read_source
 
 if TYPE_CHECKING:
@@ -30,5 +30,5 @@ def compare_specs(paths: Sequence[Path], task: Task) -> Comparison:
         except CldfError as error:
             wrong |= dict.fromkeys(error.diagnostics)
     if wrong:
-        raise CldfError(*wrong)
+        raise error_of([*wrong])
     return compare_networks([str(path) for path in paths], graphs)

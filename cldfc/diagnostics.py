@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import difflib
 from bisect import bisect_right
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Literal
+from typing import ClassVar, Literal
 
 LONGEST_WORD = 40
 """Of longer words the start is compared with known ones."""
@@ -25,6 +25,8 @@ class Source:
 
     name: str
     text: str
+    is_command: bool = False
+    """Whether it stands on the command line and changes a spec: `--let`, `--tie`."""
 
     @cached_property
     def line_starts(self) -> list[int]:
@@ -133,6 +135,8 @@ def place_as_data(place: Label) -> dict[str, object]:
 class CldfError(Exception):
     """A spec is wrong; carries every independent error that was found. Its text is what the command line prints."""
 
+    exit_code: ClassVar[int] = 1
+
     def __init__(self, *diagnostics: Diagnostic) -> None:
         super().__init__(*diagnostics)
         self.diagnostics = diagnostics
@@ -147,8 +151,22 @@ class CldfError(Exception):
         return str(self).splitlines()
 
 
+class ChangeError(CldfError):
+    """What the command line would change in a spec is wrong; perhaps the spec is, too."""
+
+    exit_code: ClassVar[int] = 2
+
+
+def error_of(diagnostics: Sequence[Diagnostic]) -> CldfError:
+    """The error that carries them."""
+    is_change = any(diagnostic.places[0].span.source.is_command for diagnostic in diagnostics)
+    return ChangeError(*diagnostics) if is_change else CldfError(*diagnostics)
+
+
 class UsageError(Exception):
     """The command line, a file or a folder is wrong, not a spec."""
+
+    exit_code: ClassVar[int] = 2
 
     def __init__(self, message: str, help: str) -> None:
         super().__init__(message, help)
@@ -197,7 +215,7 @@ class Problems:
         """Raise what has been found, in the order of the text."""
         if self.found:
             order = sorted(self.found, key=lambda d: (d.places[0].span.source.name, d.places[0].span.start))
-            raise CldfError(*(self.cut_off(order) if self.untold else order))
+            raise error_of(self.cut_off(order) if self.untold else order)
 
     def cut_off(self, errors: list[Diagnostic]) -> list[Diagnostic]:
         """The errors that are told, and how many others there are."""

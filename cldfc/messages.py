@@ -8,13 +8,7 @@ from collections.abc import Sequence
 from cldfc.diagnostics import CldfError, Diagnostic, UsageError
 from cldfc.render import plain_text, render
 
-FINE, SPEC_IS_WRONG, COMMAND_IS_WRONG, RESULT_DIFFERS = 0, 1, 2, 3
-
-
-def exit_code(error: CldfError) -> int:
-    """1 when a spec is wrong, 2 when it is what the command line would change in it."""
-    is_command = any(diagnostic.places[0].span.source.name.startswith("--") for diagnostic in error.diagnostics)
-    return COMMAND_IS_WRONG if is_command else SPEC_IS_WRONG
+FINE, SPEC_IS_WRONG, COMMAND_IS_WRONG, RESULT_DIFFERS = 0, CldfError.exit_code, UsageError.exit_code, 3
 
 
 def print_usage_error(error: UsageError) -> None:

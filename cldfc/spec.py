@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from cldfc.compiler import AS_WRITTEN, Form, Task, analyse, build
 from cldfc.diagnostics import CldfError, Problems, Source, UsageError
-from cldfc.files import write_file
+from cldfc.files import refuse_foreign, write_file
 from cldfc.syntax import tree
 from cldfc.syntax.extend import read_spec
 from cldfc.syntax.read import decode, read_source
@@ -169,13 +169,15 @@ class Spec:
         show_network(build(self.origin, self.task), Console(highlight=False))
 
     def write(self, path: str | os.PathLike[str]) -> None:
-        """Write the network to a file whose suffix says how, as `cldfc show -o` does; a file there is replaced.
+        """Write the network to a file whose suffix says how, as `cldfc show -o` does.
 
-        Raises UsageError when the suffix is unknown or the file cannot be written.
+        Raises UsageError when the suffix is unknown, the file cannot be written, or is there and not cldfc's.
         """
         from cldfc.show.formats import writer_for
 
-        write_file(Path(path), writer_for(Path(path))(self.written))
+        write = writer_for(Path(path))
+        refuse_foreign(Path(path), name=f"network{Path(path).suffix}")
+        write_file(Path(path), write(self.written))
 
     @property
     def name(self) -> str:

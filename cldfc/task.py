@@ -28,7 +28,7 @@ def change(word: str, text: str) -> Source:
     statement = " ".join(text.split("\n")).strip()
     if not statement.startswith(f"{word} "):
         statement = f"{word} {statement}"
-    return Source(f"--{word}", statement)
+    return Source(f"--{word}", statement, is_command=True)
 
 
 def read_form(text: str) -> Form:

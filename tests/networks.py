@@ -4,6 +4,7 @@ import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+import pytest
 import torch
 from torch import nn
 
@@ -49,6 +50,14 @@ def find_errors(source: Source, code: str) -> None:
     inferred = analyse(source)
     if code.startswith("R") and (found := remarks_on(inferred)):
         raise CldfError(*found)
+
+
+def need_cairo() -> None:
+    """Skip where CairoSVG is missing, or the library that it draws with."""
+    try:
+        import cairosvg  # noqa: F401
+    except (ImportError, OSError) as error:
+        pytest.skip(f"CairoSVG cannot be used here: {error}")
 
 
 def build(source: str) -> nn.Module:

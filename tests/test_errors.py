@@ -198,3 +198,18 @@ def test_positions_count_characters():
 
 def test_did_you_mean_is_quick_for_long_words():
     assert did_you_mean("x" * 1_000_000, ["relu"], "no") == "no"
+
+
+@pytest.mark.parametrize("name", ["--let", "--let.cldf", "--tie"])
+def test_the_exit_code_does_not_come_from_the_name_of_a_file(tmp_path, monkeypatch, name):
+    """1 where a spec is wrong, whatever it is called; 2 where what the command line changes is wrong."""
+    monkeypatch.chdir(tmp_path)
+    text = (ROOT / "examples" / "01_one_iteration.cldf").read_text(encoding="utf-8")
+    Path(name).write_text(text, encoding="utf-8")
+    assert CliRunner().invoke(app, ["check", "--", name]).exit_code == 0
+    assert CliRunner().invoke(app, ["check", "--let", "nothing = 3", "--", name]).exit_code == 2
+    assert CliRunner().invoke(app, ["derive", "--residual", "--let", "nothing = 3", "--", name]).exit_code == 2
+    assert CliRunner().invoke(app, ["compare", "--let", "nothing = 3", "--", name, name]).exit_code == 2
+    Path(name).write_text(text + "v = w\nh = v\n", encoding="utf-8")
+    assert CliRunner().invoke(app, ["check", "--", name]).exit_code == 1
+    assert CliRunner().invoke(app, ["derive", "--residual", "--", name]).exit_code == 1

@@ -10,7 +10,7 @@ from xml.etree import ElementTree
 
 import pytest
 from hypothesis import HealthCheck, given, settings
-from networks import ROOT
+from networks import ROOT, need_cairo
 from random_specs import random_specs
 from typer.testing import CliRunner
 
@@ -219,14 +219,6 @@ def test_equal_networks_have_no_difference():
 
 
 # The command line
-
-
-def need_cairo() -> None:
-    """Skip where CairoSVG is missing, or the library that it draws with."""
-    try:
-        import cairosvg  # noqa: F401
-    except (ImportError, OSError) as error:
-        pytest.skip(f"CairoSVG cannot be used here: {error}")
 
 
 def show(*arguments):

@@ -8,10 +8,9 @@ from typing import Annotated
 
 import typer
 
-from cldfc.cli.compile import refuse_foreign
 from cldfc.cli.options import Lets, SpecPath, Ties, errors
 from cldfc.diagnostics import UsageError
-from cldfc.files import write_file
+from cldfc.files import refuse_foreign, write_file
 from cldfc.syntax.read import read_source
 from cldfc.task import read_task
 

@@ -10,10 +10,9 @@ from zipfile import BadZipFile, ZipFile, is_zipfile
 
 import typer
 
-from cldfc.cli.compile import refuse_foreign
 from cldfc.cli.options import Json, RunPath, errors, say, warn_of_changes
 from cldfc.diagnostics import UsageError
-from cldfc.files import writing
+from cldfc.files import refuse_foreign, writing
 
 if TYPE_CHECKING:
     from cldfc.export import Exported, Format

@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 
 from cldfc.diagnostics import CldfError, UsageError
-from cldfc.messages import COMMAND_IS_WRONG, exit_code, print_errors, print_usage_error
+from cldfc.messages import print_errors, print_usage_error
 
 SpecPath = Annotated[Path, typer.Argument(metavar="SPEC", help="A .cldf file.", show_default=False)]
 SpecPaths = Annotated[list[Path], typer.Argument(metavar="SPEC", help="One or more .cldf files.", show_default=False)]
@@ -68,7 +68,7 @@ def errors() -> Generator[None]:
         yield
     except CldfError as error:
         print_errors(error)
-        raise typer.Exit(exit_code(error)) from None
+        raise typer.Exit(error.exit_code) from None
     except UsageError as error:
         print_usage_error(error)
-        raise typer.Exit(COMMAND_IS_WRONG) from None
+        raise typer.Exit(error.exit_code) from None

@@ -8,11 +8,10 @@ from typing import Annotated
 
 import typer
 
-from cldfc.cli.compile import refuse_foreign
 from cldfc.cli.options import Classes, Input, Json, Lets, Ties, errors
 from cldfc.compiler import build
 from cldfc.diagnostics import UsageError
-from cldfc.files import write_file
+from cldfc.files import refuse_foreign, write_file
 from cldfc.syntax.read import read_source
 from cldfc.task import read_task
 
@@ -56,13 +55,12 @@ def show(
             )
         task = read_task(let or (), tie or (), input, classes)
         if output is not None:
-            from cldfc.show.formats import WRITERS, writer_for
+            from cldfc.show.formats import writer_for
 
             writer_for(output)
+            refuse_foreign(output, name=f"network{output.suffix}")
             *others, graph = [build(read_source(spec), task) for spec in specs]
             write = writer_for(output, full, others[0] if others else None)
-            if output.suffix.lower() in WRITERS:
-                refuse_foreign(output, name=f"network{output.suffix}")
             write_file(output, write(graph))
             print(f"written to {output}", file=sys.stderr)
         elif as_json:

@@ -2,29 +2,58 @@
 
 from __future__ import annotations
 
+import zlib
+from collections.abc import Callable
+from typing import Any
+
 from cldfc.diagnostics import UsageError
+from cldfc.files import MARK
 from cldfc.network.graph import Graph
 
-FORMATS = (".svg", ".png", ".pdf", ".html")
 SCALE = 2.0
 """Pixels of a PNG for one of the layout."""
 
 
 def draw(graph: Graph, format: str, is_full: bool, before: Graph | None) -> str | bytes:
     """The content of the file: the network as it is written; what `before` has not is marked. Raises UsageError."""
-    graph, before = graph.as_written, before and before.as_written
-    if format == ".html":
-        from cldfc.show.html import draw_page
+    return FORMATS[format](graph.as_written, is_full, before and before.as_written)
 
-        return draw_page(graph, is_full, before)
+
+def svg(graph: Graph, is_full: bool, before: Graph | None) -> str:
+    """A comment inside says that cldfc has written it."""
+    return bare_svg(graph, is_full, before).replace(">", f"><!-- {MARK} -->", 1)
+
+
+def bare_svg(graph: Graph, is_full: bool, before: Graph | None) -> str:
+    """The picture itself."""
     from cldfc.show.svg import draw_svg
 
-    svg = draw_svg(graph, is_full, before)
-    return svg if format == ".svg" else convert(svg, format)
+    return draw_svg(graph, is_full, before)
 
 
-def convert(svg: str, format: str) -> bytes:
-    """The same picture as PNG or PDF. Raises UsageError where CairoSVG, or the cairo that it needs, is missing."""
+def html(graph: Graph, is_full: bool, before: Graph | None) -> str:
+    """So does one on the second line of a page."""
+    from cldfc.show.html import draw_page
+
+    return draw_page(graph, is_full, before).replace("\n", f"\n<!-- {MARK} -->\n", 1)
+
+
+def png(graph: Graph, is_full: bool, before: Graph | None) -> bytes:
+    """Text that stands behind the head of the image, 8 + 25 bytes."""
+    image = cairo(".png").svg2png(bytestring=bare_svg(graph, is_full, before).encode(), scale=SCALE)
+    text = b"tEXt" + f"Software\0{MARK}".encode()
+    chunk = (len(text) - 4).to_bytes(4, "big") + text + zlib.crc32(text).to_bytes(4, "big")
+    return image[:33] + chunk + image[33:]
+
+
+def pdf(graph: Graph, is_full: bool, before: Graph | None) -> bytes:
+    """A comment behind the end, where it moves nothing."""
+    page: bytes = cairo(".pdf").svg2pdf(bytestring=bare_svg(graph, is_full, before).encode())
+    return page.rstrip(b"\n") + f"\n% {MARK}\n".encode()
+
+
+def cairo(format: str) -> Any:
+    """CairoSVG. Raises UsageError where it, or the cairo library that it needs, is missing."""
     try:
         import cairosvg  # pyright: ignore[reportMissingTypeStubs]
     except (ImportError, OSError):
@@ -32,6 +61,13 @@ def convert(svg: str, format: str) -> bytes:
             f"`{format}` needs CairoSVG and the cairo library",
             "install them: `pip install 'cldfc[picture]'`, and `libcairo2` from your system; `.svg` needs neither",
         ) from None
-    if format == ".pdf":
-        return cairosvg.svg2pdf(bytestring=svg.encode())  # pyright: ignore
-    return cairosvg.svg2png(bytestring=svg.encode(), scale=SCALE)  # pyright: ignore
+    return cairosvg
+
+
+FORMATS: dict[str, Callable[[Graph, bool, Graph | None], str | bytes]] = {
+    ".svg": svg,
+    ".png": png,
+    ".pdf": pdf,
+    ".html": html,
+}
+"""What draws a picture, by suffix; each says in its way that cldfc has written the file."""

@@ -10,7 +10,7 @@ from cldfc.algebra.residual.iterations import Iteration, reachable
 from cldfc.algebra.residual.trees import Signed, sum_of
 from cldfc.algebra.residual.vocabulary import Vocabulary, family_of, reductions
 from cldfc.algebra.residual.weights import distributed, multiple_of
-from cldfc.diagnostics import CldfError, Diagnostic, Label, Span
+from cldfc.diagnostics import CldfError, Diagnostic, Label, Span, error_of
 from cldfc.network.names import Family
 from cldfc.syntax import tree
 from cldfc.syntax.format import format_expression, format_symbol
@@ -24,7 +24,7 @@ NEEDED = "write an iteration such as `u@ℓ,i = u@ℓ,i-1 + ℬ@ℓ,i(f@ℓ - �
 
 def refuse(code: str, message: str, span: Span, label: str, help: str, *others: Label) -> CldfError:
     """One reason."""
-    return CldfError(Diagnostic(code, message, (Label(span, label), *others), help))
+    return error_of([Diagnostic(code, message, (Label(span, label), *others), help)])
 
 
 def nothing_iterates(words: Vocabulary) -> CldfError:
