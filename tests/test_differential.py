@@ -1,31 +1,51 @@
 """Random specs: what is generated computes what the equations say, gradients and running statistics included.
 
-`make test` compares 50 specs, `make fuzz` 500 (CLDFC_FUZZ).
+`make test` compares 50 specs, `make fuzz` 2,000 (CLDFC_FUZZ / 50).
 """
 
 import os
+from dataclasses import replace
 
 import pytest
+import torch
 from hypothesis import HealthCheck, given, settings
+from networks import build, randomise
 from random_specs import feature_specs, random_specs
 
 from cldfc.diagnostics import Source
+from cldfc.inference import fold_network, origins_of
 from cldfc.task import read_task
+from cldfc.train.fold_weights import fold_weights
 from cldfc.verify.report import report_lines
 from cldfc.verify.subject import prepare
 from cldfc.verify.verify import verify_forms
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
-COUNT = max(50, int(os.environ.get("CLDFC_FUZZ", "2000")) // 200)
+COUNT = max(50, int(os.environ.get("CLDFC_FUZZ", "0")) // 50)
 TOLERANCE = 1e-10
 
 
 def agree(text: str) -> None:
     """Fail unless all forms of a spec agree with its equations."""
-    subject, forms = prepare(Source("random.cldf", text), read_task())
+    source = Source("random.cldf", text)
+    subject, forms = prepare(source, read_task())
     report = verify_forms(subject, forms, TOLERANCE)
     assert report.agrees, "\n".join(["", text, *report_lines(report, TOLERANCE)])
+    folded_agrees(source)
+
+
+@torch.no_grad()
+def folded_agrees(source: Source) -> None:
+    """Fail unless the network for inference gives what the trained one gives, as far as rounding allows."""
+    inference = fold_network(source)
+    torch.manual_seed(3)
+    trained, folded = build(inference.trained_source).double().eval(), build(inference.source).double().eval()
+    randomise(trained)
+    folded.load_state_dict(fold_weights(trained.state_dict(), origins_of(inference)))
+    images = torch.randn(3, *inference.trained.program.shape, dtype=torch.float64)
+    expected, found = trained(images), folded(images)
+    assert (found - expected).abs().max() <= TOLERANCE * max(1, float(expected.abs().max())), source.text
 
 
 @settings(max_examples=COUNT * 3 // 5, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
@@ -38,3 +58,56 @@ def test_every_kind_of_network(text: str):
 @given(feature_specs())
 def test_variations_of_algorithm_2(text: str):
     agree(text)
+
+
+# Faults in generated code are found
+
+PLANTED = """\
+model Planted
+let J = 2
+levels ℓ = 1..J
+let ν@ℓ = 3, 2
+steps i = 1..ν
+let c@ℓ = 4, 6
+input f : 3 × 9 × 9
+output h : 3
+let σ = relu ∘ bn
+kernel θ : 3×3 → c@1
+kernel A@ℓ : 3×3 → c@ℓ
+kernel B@ℓ,i : 3×3 → c@ℓ groups 2
+kernel R@ℓ : 3×3 → c@ℓ bias
+scalar ω@ℓ = 0.5
+u@1,0 = σ ∘ θ * f
+u@ℓ,i = u@ℓ,i-1 + ω@ℓ * σ ∘ B@ℓ,i * tanh(u@ℓ,0 - A@ℓ * u@ℓ,i-1) + 1/(i+1) * sum(j = 0..i-1 : relu(u@ℓ,j))
+u@ℓ+1,0 = R@ℓ+1 *_2 maxpool[3, stride=1](u@ℓ,ν)
+h = linear ∘ avgpool ∘ σ(u@J,ν)
+"""
+
+
+@pytest.mark.parametrize(
+    ("right", "wrong"),
+    [
+        ("u[0] - self.A", "u[0] + self.A"),
+        ("u[i] = u[i - 1] + x", "u[i] = u[0] + x"),
+        ("x + 1 / (i + 1)", "x + 1 / i"),
+        ("for j in range(i))", "for j in range(1, i + 1))"),
+        ("x = torch.tanh(u[0]", "x = torch.relu(u[0]"),
+        ('x = self.omega[f"{level}"] * x', 'x = self.omega["1"] * x'),
+        ('F.relu(self.bn_B[f"{level}_{i}"](self.B', 'F.relu(self.bn_B[f"{level}_1"](self.B'),
+        ('(self.B[f"{level}_{i}"](x))', '(self.B[f"{level}_1"](x))'),
+        ("F.relu(self.bn_theta(self.theta(f)))", "self.bn_theta(F.relu(self.theta(f)))"),
+        # Wrong in eval mode alone, in the gradients alone, in the running statistics alone.
+        ("self.bn_u = nn.BatchNorm2d(6)", "self.bn_u = nn.BatchNorm2d(6, track_running_stats=False)"),
+        ("+ x + 1 / (i + 1)", "+ x.detach() + 1 / (i + 1)"),
+        ("self.bn_u = nn.BatchNorm2d(6)", "self.bn_u = nn.BatchNorm2d(6, momentum=0.01)"),
+        ("F.max_pool2d(u[self.nu[level]], 3, stride=1, padding=1)", "F.avg_pool2d(u[self.nu[level]], 3, 1, 1)"),
+        ("padding=size // 2,", "padding=size // 2, padding_mode='circular',"),
+        ("(u[self.nu[2]])), 1)", "(u[self.nu[2] - 1])), 1)"),
+    ],
+)
+def test_a_fault_in_generated_code_is_found(right: str, wrong: str):
+    subject, forms = prepare(Source("planted.cldf", PLANTED), read_task())
+    form = next(form for form in forms if form.name == "simplified")
+    assert verify_forms(subject, (form,), TOLERANCE).agrees
+    assert form.source.count(right) == 1
+    assert not verify_forms(subject, (replace(form, source=form.source.replace(right, wrong)),), TOLERANCE).agrees
