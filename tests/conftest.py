@@ -1,4 +1,4 @@
-"""What all tests share: golden files, and the number of threads."""
+"""What all tests share: golden files, and one thread."""
 
 import difflib
 import os
@@ -8,6 +8,10 @@ from pathlib import Path
 
 import pytest
 import torch
+
+# Tests run side by side, and sums in float32 depend on the number of threads.
+os.environ["OMP_NUM_THREADS"] = "1"
+torch.set_num_threads(1)
 
 sys.path.insert(0, str(Path(__file__).parent))
 
@@ -19,17 +23,9 @@ def pytest_addoption(parser):
     parser.addoption("--update-golden", action="store_true", help="write the golden files anew")
 
 
-@pytest.fixture(autouse=True, scope="session")
-def two_threads():
-    torch.set_num_threads(2)
-
-
 @pytest.fixture(scope="module")
-def one_thread(two_threads):
-    """For many tiny networks: threads that wait for one another take most of the time on a busy machine."""
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(2)
+def one_thread():
+    pass
 
 
 @pytest.fixture

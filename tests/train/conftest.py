@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-import torch
 
 from cldfc.train.catalogue import DATA_DIR, find
 from cldfc.train.compiled import Compiled
@@ -26,12 +25,6 @@ class Tiny(nn.Sequential):
             nn.Flatten(), nn.Linear(512, 10),
         )
 """
-
-
-@pytest.fixture(autouse=True, scope="session")
-def two_threads() -> None:
-    """Sums in float32 depend on the number of threads."""
-    torch.set_num_threads(2)
 
 
 @pytest.fixture(scope="session")

@@ -68,8 +68,13 @@ def members(content: bytes) -> Iterator[tuple[str, bytes]]:
 
 
 def idx(array: Bytes) -> bytes:
-    """A gzipped IDX file, the same bytes in every second."""
-    return gzip.compress(plain(array), mtime=0)
+    """A gzipped IDX file."""
+    return gzipped(plain(array))
+
+
+def gzipped(data: bytes, level: int = 9) -> bytes:
+    """What `gzip` makes of data, the same bytes whenever it runs."""
+    return gzip.compress(data, level, mtime=0)
 
 
 def plain(array: Bytes) -> bytes:
@@ -98,9 +103,9 @@ def pickled(batch: dict[str, Any]) -> bytes:
 
 def archive(members: dict[str, bytes]) -> bytes:
     file = io.BytesIO()
-    with tarfile.open(fileobj=file, mode="w:gz") as tar:
+    with tarfile.open(fileobj=file, mode="w") as tar:
         for name, content in members.items():
             info = tarfile.TarInfo(name)
             info.size = len(content)
             tar.addfile(info, io.BytesIO(content))
-    return file.getvalue()
+    return gzipped(file.getvalue())

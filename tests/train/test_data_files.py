@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from published_files import CHANCE, Bytes, idx, inside, plain, put, sha256
+from published_files import CHANCE, Bytes, gzipped, idx, inside, plain, put, sha256
 
 from cldfc.diagnostics import UsageError
 from cldfc.train.catalogue import CATALOGUE, DataSet, find
@@ -166,7 +166,7 @@ def test_other_places(mnist: tuple[DataSet, list[Bytes]], tmp_path: Path, place:
     assert missing(dataset, tmp_path) == [] and same(dataset, tmp_path, arrays)
 
 
-@pytest.mark.parametrize("change", [lambda data: gzip.compress(gzip.decompress(data), 1), gzip.decompress])
+@pytest.mark.parametrize("change", [lambda data: gzipped(gzip.decompress(data), 1), gzip.decompress])
 def test_what_is_packed_anew_is_as_good(
     mnist: tuple[DataSet, list[Bytes]], tmp_path: Path, change: Callable[[bytes], bytes]
 ) -> None:
@@ -238,9 +238,9 @@ SAID = [
     (lambda _: b"t-shirt,0,0\n", "is a text that begins with `t-shirt,0,0`", "`--data folder:PATH`"),
     (zipped, "is a zip archive", "`--data idx:PATH`"),
     (lambda _: b"\x89PNG\r\n\x1a\n", "is a PNG image", "`--data folder:PATH`"),
-    (lambda _: gzip.compress(b"abc"), "is gzipped, but holds no IDX file", "`--data folder:PATH`"),
+    (lambda _: gzipped(b"abc"), "is gzipped, but holds no IDX file", "`--data folder:PATH`"),
     (lambda _: idx(np.zeros((2, 28, 28), np.uint8)), "holds an IDX file of 1,584 bytes that is not", "--trust-files"),
-    (lambda _: gzip.compress(bytes(10**7)), "is gzipped, but holds no IDX file", "`--data folder:PATH`"),
+    (lambda _: gzipped(bytes(10**7)), "is gzipped, but holds no IDX file", "`--data folder:PATH`"),
 ]
 
 
@@ -326,9 +326,9 @@ def test_trusted_files_must_be_images(mnist: tuple[DataSet, list[Bytes]], tmp_pa
         (PAGE, "is an HTML page"),
         (b"\x89PNG\r\n\x1a\n", "is no IDX file with 3 axes of bytes: it begins with 89 50"),
         (idx(np.zeros(5, np.uint8)), "is no IDX file with 3 axes of bytes: it begins with 00 00 08 01"),
-        (gzip.compress(b"\0\0\x0d\x03" + bytes(12)), "holds float32"),
-        (gzip.compress(b"\0\0\x08\x03\0\0\0\x09" + bytes(8)), "says that it holds 9 × 0 × 0 bytes"),
-        (gzip.compress(idx(np.zeros((2, 2, 2), np.uint8))), "is no IDX file"),
+        (gzipped(b"\0\0\x0d\x03" + bytes(12)), "holds float32"),
+        (gzipped(b"\0\0\x08\x03\0\0\0\x09" + bytes(8)), "says that it holds 9 × 0 × 0 bytes"),
+        (gzipped(idx(np.zeros((2, 2, 2), np.uint8))), "is no IDX file"),
         (idx(np.zeros((2, 28, 28), np.uint8))[:-9], "is cut off: its gzipped data do not end"),
     ):
         path.write_bytes(content)

@@ -366,8 +366,8 @@ def test_scores_that_are_not_finite(run: RunFolder) -> None:
     refused(export(run.path, "--safetensors"), run, "scores that are not finite")
 
 
-@pytest.mark.parametrize("missing", [{"onnx"}, {"onnxscript"}, {"onnx", "onnxscript"}], ids=str)
-def test_onnx_is_not_installed(run: RunFolder, missing: set[str], monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("missing", [["onnx"], ["onnxscript"], ["onnx", "onnxscript"]], ids="+".join)
+def test_onnx_is_not_installed(run: RunFolder, missing: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
     found = util.find_spec
     monkeypatch.setattr("cldfc.train.export.onnx.find_spec", lambda name: None if name in missing else found(name))
     result = export(run.path, "--onnx")

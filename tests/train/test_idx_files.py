@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gzip
 import json
 import os
 import struct
@@ -13,7 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 from networks import ROOT
-from published_files import CHANCE, Bytes, plain
+from published_files import CHANCE, Bytes, gzipped, plain
 from typer.testing import CliRunner
 
 from cldfc.cli import app
@@ -45,7 +44,7 @@ def write(folder: Path, arrays: dict[str, Bytes]) -> None:
     """Files of the arrays; gzipped, where the name ends so."""
     folder.mkdir(parents=True, exist_ok=True)
     for name, array in arrays.items():
-        (folder / name).write_bytes(gzip.compress(plain(array)) if name.endswith(".gz") else plain(array))
+        (folder / name).write_bytes(gzipped(plain(array)) if name.endswith(".gz") else plain(array))
 
 
 @pytest.fixture
@@ -185,13 +184,13 @@ def head(*sizes: int, kind: int = 8) -> bytes:
 IMAGES = "train-images-idx3-ubyte"
 HOSTILE: list[tuple[str, bytes, str]] = [
     (IMAGES, head(10**9, 10**3, 1), "says that it holds 1000000000 × 1000 × 1 bytes; at least 1 and at most"),
-    (IMAGES, gzip.compress(head(2**32 - 1, 2**32 - 1, 2**32 - 1)), "says that it holds 4294967295 × 4294967295 ×"),
+    (IMAGES, gzipped(head(2**32 - 1, 2**32 - 1, 2**32 - 1)), "says that it holds 4294967295 × 4294967295 ×"),
     (IMAGES, head(8, 6, 5) + bytes(239), "says that it holds 8 × 6 × 5 bytes, and holds 239"),
     (IMAGES, head(8, 6, 5) + bytes(241), "says that it holds 8 × 6 × 5 bytes, and holds more"),
-    (IMAGES, gzip.compress(head(8, 6, 5) + bytes(10**8)), "says that it holds 8 × 6 × 5 bytes, and holds more"),
-    (IMAGES, gzip.compress(head(20_000, 300, 300) + bytes(10**3)), "20000 × 300 × 300 bytes, and holds 1,000"),
-    (IMAGES, gzip.compress(head(8, 6, 5) + bytes(240))[:-12], "is cut off or damaged"),
-    (IMAGES, gzip.compress(head(8, 6, 5) + bytes(240)) + b"x", "is cut off or damaged"),
+    (IMAGES, gzipped(head(8, 6, 5) + bytes(10**8)), "says that it holds 8 × 6 × 5 bytes, and holds more"),
+    (IMAGES, gzipped(head(20_000, 300, 300) + bytes(10**3)), "20000 × 300 × 300 bytes, and holds 1,000"),
+    (IMAGES, gzipped(head(8, 6, 5) + bytes(240))[:-12], "is cut off or damaged"),
+    (IMAGES, gzipped(head(8, 6, 5) + bytes(240)) + b"x", "is cut off or damaged"),
     (IMAGES, head(0, 6, 5), "says that it holds 0 × 6 × 5 bytes; at least 1"),
     (IMAGES, head(8, 6, 5)[:-1], "is cut off within its head"),
     (IMAGES, b"", "is no IDX file with 3 or 4 axes of bytes: it is empty"),
