@@ -56,12 +56,16 @@ def remark_on(path: Path) -> str | None:
 
 def like(path: Path) -> str | None:
     """What may be meant by a path that leads nowhere: a spec beside it, or one that comes with cldfc."""
-    beside = [str(other) for other in sorted(path.parent.glob(f"*{SUFFIX}"))] if path.parent.is_dir() else []
-    by_name = {Path(other).stem: other for other in beside}
+    by_name = {other.stem: str(other) for other in specs_beside(path)}
     if close := nearest(path.name.removesuffix(SUFFIX), by_name):
         return by_name[close]
     stem = path.with_suffix("") if path.suffix == SUFFIX else path
     return nearest(stem.as_posix(), names()) or nearest(stem.name, names())
+
+
+def specs_beside(path: Path) -> list[Path]:
+    """The specs in the folder of a path."""
+    return sorted(path.parent.glob(f"*{SUFFIX}")) if path.parent.is_dir() else []
 
 
 def specs_in(path: Path) -> Iterator[Path]:

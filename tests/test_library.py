@@ -62,7 +62,8 @@ def test_names_and_counts_are_whole_however_narrow(columns, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    "arguments", [["check"], ["show"], ["compile"], ["compare", "preact18"], ["show", "--json"], ["derive", "--residual"]]
+    "arguments",
+    [["check"], ["show"], ["compile"], ["compare", "preact18"], ["show", "--json"], ["derive", "--residual"]],
 )
 def test_commands_take_names(arguments):
     name = "fbresnet" if arguments[0] == "derive" else "preact18_Al"

@@ -8,7 +8,7 @@ from pathlib import Path
 from stat import S_ISDIR, S_ISREG
 
 from cldfc.diagnostics import CldfError, Diagnostic, Label, Source, Span, UsageError
-from cldfc.library import find_spec, like
+from cldfc.library import find_spec, like, specs_beside
 
 LARGEST_FILE = 10_000_000
 
@@ -61,8 +61,13 @@ def standard_input() -> bytes:
 
 def missing(path: Path) -> UsageError:
     """The error for a path and name that leads nowhere."""
-    meant = like(path)
-    help = f"did you mean `{meant}`?" if meant else "check the path; `cldfc specs` lists those that come with cldfc"
+    meant, others = like(path), [str(other) for other in specs_beside(path)]
+    if meant:
+        help = f"did you mean `{meant}`?"
+    elif others:
+        help = f"in that folder: {', '.join(others[:6])}{', …' * (len(others) > 6)}"
+    else:
+        help = "check the path; `cldfc specs` lists those that come with cldfc"
     return UsageError(f"there is no file `{path}`", help)
 
 
