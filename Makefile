@@ -2,28 +2,40 @@
 
 PYTHON ?= python3
 BIN := .venv/bin
+# What a user needs, and what those who change cldfc need beside it.
 INSTALLED := .venv/installed
+DEVELOPING := .venv/developing
+# Without a GPU the much smaller torch for processors alone, where its index can be reached.
+TORCH := $(if $(shell command -v nvidia-smi),,--extra-index-url https://download.pytorch.org/whl/cpu)
 SPEC ?= preact18_Al
 RUN := runs/$(SPEC)-$(shell date +%Y%m%d-%H%M%S)
 MINUTES ?= 8
-QUIET := --quiet --disable-pip-version-check
+JOBS ?= auto
+QUICK := tests/test_syntax.py tests/test_errors.py tests/test_format.py tests/test_library.py tests/test_emit.py tests/test_cost.py tests/train/test_recipe.py
+# Threads that wait asleep: on a busy machine those that spin take most of the time.
+PYTEST := OMP_WAIT_POLICY=PASSIVE $(BIN)/python -m pytest -n $(JOBS) --maxprocesses 4 --dist loadfile
 
-.PHONY: demo test check data docs links golden fuzz torture bench cuda grammar seeds clean
+.PHONY: demo test quick check data docs links golden fuzz torture bench cuda grammar seeds clean
 
 demo: $(INSTALLED)
 	@mkdir -p runs
-	@$(BIN)/cldfc compile specs/$(SPEC).cldf -o runs/$(SPEC).py
+	@$(BIN)/cldfc compile $(SPEC) -o runs/$(SPEC).py
 	@echo
-	@$(BIN)/cldfc show specs/$(SPEC).cldf
+	@$(BIN)/cldfc show $(SPEC)
 	@echo
-	@$(BIN)/cldfc train specs/$(SPEC).cldf --data digits -o $(RUN)
+	@$(BIN)/cldfc train $(SPEC) --data digits -o $(RUN)
 	@$(BIN)/cldfc eval $(RUN)
 
-# Threads that wait asleep: on a busy machine those that spin take most of the time.
 test: check
-	@OMP_WAIT_POLICY=PASSIVE $(BIN)/python -m pytest
+	@echo "pytest: all tests, some minutes"
+	@$(PYTEST)
 
-check: $(INSTALLED)
+# A part of the tests that takes half a minute.
+quick: $(DEVELOPING)
+	@$(PYTEST) $(QUICK)
+
+check: $(DEVELOPING)
+	@echo "ruff, pyright, import-linter: a minute or two"
 	@$(BIN)/ruff format --check --quiet
 	@$(BIN)/ruff check --quiet
 	@$(BIN)/pyright --pythonpath $(BIN)/python --warnings >.venv/pyright.log || { cat .venv/pyright.log; exit 1; }
@@ -42,16 +54,16 @@ docs: .venv/docs
 links: .venv/docs
 	@$(BIN)/sphinx-build --builder linkcheck --quiet docs build/links
 
-golden: $(INSTALLED)
+golden: $(DEVELOPING)
 	@$(BIN)/python -m pytest --update-golden tests/test_command_line.py tests/test_compare.py tests/test_derive.py tests/test_editors.py tests/test_emit.py tests/test_errors.py tests/test_fold_norms.py tests/test_format.py tests/test_formats.py tests/test_operators.py tests/test_show.py
 
-fuzz: $(INSTALLED)
+fuzz: $(DEVELOPING)
 	@CLDFC_FUZZ=100000 $(BIN)/python -m pytest -x tests/test_fuzz.py tests/test_differential.py
 
-torture: $(INSTALLED)
+torture: $(DEVELOPING)
 	@CLDFC_TORTURE=30 $(BIN)/python -m pytest -x tests/train/test_stop.py tests/train/test_damage.py tests/train/test_torchrun.py
 
-bench: $(INSTALLED)
+bench: $(DEVELOPING)
 	@$(BIN)/python benchmarks/front_end.py
 	@$(BIN)/python benchmarks/generated.py
 	@$(BIN)/python benchmarks/forms.py
@@ -65,20 +77,25 @@ cuda:
 	else $(MAKE) --no-print-directory $(INSTALLED) && python=$(BIN)/python || exit; fi; \
 	"$$python" benchmarks/cuda.py --minutes $(MINUTES) $(if $(WHEELS),--wheels '$(WHEELS)') $(if $(DATA),--data-dir '$(DATA)')
 
-grammar: $(INSTALLED)
+grammar: $(DEVELOPING)
 	@PYTHONHASHSEED=0 $(BIN)/python -m cldfc.syntax.build_tables
 
-seeds: $(INSTALLED)
+seeds: $(DEVELOPING)
 	@$(BIN)/python benchmarks/seeds.py
 
 $(INSTALLED): pyproject.toml
-	@echo "making .venv (a minute or two)"
+	@echo "making .venv: torch and what else cldfc needs, a minute or two"
 	@$(PYTHON) -m venv .venv
-	@$(BIN)/pip install $(QUIET) --editable '.[dev]'
+	@$(BIN)/pip install --disable-pip-version-check $(TORCH) --editable .
 	@touch $@
 
-.venv/docs: $(INSTALLED)
-	@$(BIN)/pip install $(QUIET) --editable '.[docs]'
+$(DEVELOPING): $(INSTALLED)
+	@echo "making .venv: the tools for tests and checks, a minute"
+	@$(BIN)/pip install --disable-pip-version-check $(TORCH) --editable '.[dev]'
+	@touch $@
+
+.venv/docs: $(DEVELOPING)
+	@$(BIN)/pip install --disable-pip-version-check $(TORCH) --editable '.[docs]'
 	@touch $@
 
 clean:

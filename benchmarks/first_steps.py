@@ -29,7 +29,8 @@ from torch.nn.functional import pad
 
 from cldfc.compiler import build
 from cldfc.emit.torch_module import emit_module
-from cldfc.reproduce.networks import Network, specs_folder
+from cldfc.library import folder
+from cldfc.reproduce.networks import Network
 from cldfc.reproduce.tables import TABLES, Row, select_rows
 from cldfc.syntax.read import read_source
 from cldfc.syntax.spelling import ascii_name
@@ -74,7 +75,7 @@ def network_of(row: Row, width: str) -> Network:
     """The network of a row for CIFAR-10, with the channels that are asked for, or the paper's."""
     cifar = find("cifar10")
     task = read_task((*row.lets, width) if width else row.lets).on(cifar.name, cifar.shape, cifar.classes)
-    return Network(read_source(specs_folder() / f"{row.spec}.cldf"), task)
+    return Network(read_source(folder() / f"{row.spec}.cldf"), task)
 
 
 def first_steps(row: Row, width: str, steps: int, seed: int, fan: str, dataset: DataSet, split: Split) -> Result:

@@ -12,10 +12,19 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from cldfc.diagnostics import CldfError, UsageError
     from cldfc.notebook import load_ipython_extension
-    from cldfc.spec import Spec, load
+    from cldfc.spec import Spec, load, specs
     from cldfc.train.import_weights import import_weights
 
-__all__ = ["CldfError", "Spec", "UsageError", "__version__", "import_weights", "load", "load_ipython_extension"]
+__all__ = [
+    "CldfError",
+    "Spec",
+    "UsageError",
+    "__version__",
+    "import_weights",
+    "load",
+    "load_ipython_extension",
+    "specs",
+]
 
 __version__ = "0.1.0"
 
@@ -26,6 +35,7 @@ HOMES = {
     "import_weights": "cldfc.train.import_weights",
     "load": "cldfc.spec",
     "load_ipython_extension": "cldfc.notebook",
+    "specs": "cldfc.spec",
 }
 """Where the public names are defined."""
 
@@ -38,4 +48,4 @@ def __getattr__(name: str) -> object:
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *HOMES})
+    return sorted(__all__)

@@ -7,7 +7,8 @@ from pathlib import Path
 
 from cldfc.compiler import AS_WRITTEN, Task, analyse, remarks_on
 from cldfc.diagnostics import CldfError, Diagnostic, UsageError
-from cldfc.messages import FINE, print_diagnostics, print_errors, print_usage_error
+from cldfc.library import path_of, remark_on, specs_in
+from cldfc.messages import FINE, print_diagnostics, print_errors, print_usage_error, say
 from cldfc.network.expect import count_params
 from cldfc.syntax.read import read_source
 
@@ -20,13 +21,15 @@ def check_specs(paths: Sequence[Path], as_json: bool = False, task: Task = AS_WR
     found: list[CldfError] = []
     remarks: list[Diagnostic] = []
     try:
-        for path in paths:
+        for path in all_specs(paths):
             try:
                 inferred = analyse(read_source(path), task)
             except CldfError as error:
                 found.append(error)
                 continue
             if not as_json:
+                if remark := remark_on(path):
+                    say(f"remark: {remark}")
                 print(f"{path}: {inferred.expansion.program.model}, {count_params(inferred):,} parameters")
             remarks += remarks_on(inferred)
     except UsageError as error:
@@ -39,6 +42,19 @@ def check_specs(paths: Sequence[Path], as_json: bool = False, task: Task = AS_WR
         for error in found:
             print_errors(error, is_last=error is found[-1])
     return max((error.exit_code for error in found), default=FINE)
+
+
+def all_specs(paths: Sequence[Path]) -> list[Path]:
+    """The specs that are meant, in folders all. Raises UsageError for a folder without any."""
+    specs: list[Path] = []
+    for path in paths:
+        if not path.is_dir() or path_of(path.as_posix()):
+            specs.append(path)
+        elif found := list(specs_in(path)):
+            specs += found
+        else:
+            raise UsageError(f"there are no specs in `{path}`", "name a .cldf file, or a folder with such files")
+    return specs
 
 
 def print_json(found: Sequence[Diagnostic]) -> None:

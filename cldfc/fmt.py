@@ -8,12 +8,11 @@ from pathlib import Path
 
 from cldfc.diagnostics import CldfError, UsageError
 from cldfc.files import write_file
+from cldfc.library import path_of
 from cldfc.messages import COMMAND_IS_WRONG, FINE, SPEC_IS_WRONG, print_errors, print_usage_error
 from cldfc.syntax.arrange import arrange
-from cldfc.syntax.read import LARGEST_FILE, decode, read_source
+from cldfc.syntax.read import STANDARD_INPUT, read_source, standard_input
 from cldfc.syntax.words import Spelling
-
-STANDARD_INPUT = Path("-")
 
 
 def choose_spelling(unicode: bool, ascii: bool, latex: bool) -> Spelling:
@@ -46,6 +45,8 @@ def format_specs(paths: Sequence[Path], spelling: Spelling, check_only: bool) ->
 
 def format_file(path: Path, spelling: Spelling, check_only: bool) -> bool:
     """Format one file; give whether it was, or would be, changed."""
+    if path_of(path.as_posix()) and not path.exists():
+        raise UsageError(f"`{path}` comes with cldfc, and stays as it is", "name a file of your own")
     text = arrange(read_source(path), spelling)
     # Bytes are compared, for a byte order mark and CRLF are no part of the text that was read.
     changed = path.read_bytes() != text.encode()
@@ -58,8 +59,8 @@ def format_file(path: Path, spelling: Spelling, check_only: bool) -> bool:
 
 def format_stream(_: Path, spelling: Spelling, check_only: bool) -> bool:
     """Format standard input to standard output; give whether it was, or would be, changed."""
-    data = sys.stdin.buffer.read(LARGEST_FILE + 1)
-    text = arrange(decode("<stdin>", data), spelling).encode()
+    data = standard_input()
+    text = arrange(read_source(STANDARD_INPUT), spelling).encode()
     if not check_only:
         sys.stdout.buffer.write(text)
         sys.stdout.flush()

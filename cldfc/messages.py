@@ -11,6 +11,11 @@ from cldfc.render import plain_text, render
 FINE, SPEC_IS_WRONG, COMMAND_IS_WRONG, RESULT_DIFFERS = 0, CldfError.exit_code, UsageError.exit_code, 3
 
 
+def say(line: str) -> None:
+    """Print a line that is no result, at once."""
+    print(line, file=sys.stderr, flush=True)
+
+
 def print_usage_error(error: UsageError) -> None:
     """What is wrong with the command line, a file or a folder."""
     print(error, file=sys.stderr)

@@ -7,14 +7,17 @@ import unicodedata
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from functools import cached_property
+from itertools import takewhile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from cldfc.compiler import AS_WRITTEN, Form, Task, analyse, build
 from cldfc.diagnostics import CldfError, Problems, Source, UsageError
 from cldfc.files import refuse_foreign, write_file
+from cldfc.library import SUFFIX, folder, names
 from cldfc.syntax import tree
 from cldfc.syntax.extend import read_spec
+from cldfc.syntax.parse import parse_spec
 from cldfc.syntax.read import decode, read_source
 from cldfc.syntax.spelling import ascii_name, canonical_name
 from cldfc.task import change, read_task
@@ -32,7 +35,7 @@ Value = str | float | Iterable[float]
 
 
 def load(spec: str | os.PathLike[str]) -> Spec:
-    """A spec from a file, or from text: a string of several lines is text, any other names a file.
+    """A spec from a file, by the name of one that comes with cldfc, or from text, which is a string of several lines.
 
     Only reads; `Spec.check` and all that need the network say what is wrong with it. What text extends is
     looked for in the working folder. Raises UsageError when there is no such file, CldfError when it is not UTF-8.
@@ -40,6 +43,30 @@ def load(spec: str | os.PathLike[str]) -> Spec:
     if isinstance(spec, str) and "\n" in spec:
         return read_text(spec)
     return Spec(read_source(Path(spec)))
+
+
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """A spec that comes with cldfc: its name, what it is in a line, and its parameters, shared ones once."""
+
+    name: str
+    about: str
+    params: int
+
+
+def specs() -> tuple[Listed, ...]:
+    """The specs that come with cldfc; `load` takes their names."""
+    return tuple(map(listed, names()))
+
+
+def listed(name: str) -> Listed:
+    """One of them: what the comment at its head says, and the parameters that it expects, which `make test` checks."""
+    source = read_source(folder() / f"{name}{SUFFIX}")
+    expected = [one for one in parse_spec(source, Problems()).statements if isinstance(one, tree.Expect)]
+    params = next(int(one.number.value) for one in expected if one.quantity == "params")
+    comment = takewhile(lambda line: line.startswith("#"), source.text.splitlines())
+    about = " ".join(line.removeprefix("#").strip() for line in comment)
+    return Listed(name, about, params)
 
 
 def read_text(text: str, name: str = "<text>") -> Spec:

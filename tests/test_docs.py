@@ -9,12 +9,14 @@ from networks import ROOT
 from typer.testing import CliRunner
 
 from cldfc.cli import app
-from cldfc.compiler import analyse
+from cldfc.compiler import analyse, build
 from cldfc.diagnostics import Problems, Source
+from cldfc.show.formats import writer_for
 from cldfc.syntax import tree
 from cldfc.syntax.extend import merge
 from cldfc.syntax.lines import format_statement
 from cldfc.syntax.parse import parse_spec
+from cldfc.syntax.read import read_source
 
 DOCS = ROOT / "docs"
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted(DOCS.glob("*.md"))]
@@ -50,6 +52,25 @@ def test_the_error():
     reports = [path.read_text(encoding="utf-8") for path in (ROOT / "tests" / "golden" / "errors").glob("*.txt")]
     shown = block_after("When something is wrong").strip()
     assert any(shown in report for report in reports)
+
+
+def test_the_picture():
+    path = DOCS / "preact18_Al.svg"
+    assert path.read_text(encoding="utf-8") == writer_for(path)(build(read_source(Path("preact18_Al")), form="written"))
+
+
+def test_the_first_screen():
+    """A picture, the equation in two spellings of one meaning, one command to install and four to use it."""
+    screen = README.split("## From this")[0]
+    unicode, ascii = (line.split(" #")[0].strip() for line in re.findall(r"^r@.*$", screen, re.MULTILINE))
+    assert statements(f"{unicode}\n") == statements(f"{ascii}\n")
+    assert unicode in (ROOT / "specs" / "preact18_Al.cldf").read_text(encoding="utf-8").replace("r@ℓ,i   =", "r@ℓ,i =")
+    assert [line.split()[1] for line in re.findall(r"^cldfc .*$", screen, re.MULTILINE)] == [
+        "show",
+        "train",
+        "compile",
+        "verify",
+    ]
 
 
 def test_commands_exist():

@@ -4,7 +4,6 @@ import json
 import math
 import pickle
 import re
-import shutil
 import statistics
 import subprocess
 import sys
@@ -17,9 +16,9 @@ from typer.testing import CliRunner
 
 from cldfc.cli import app
 from cldfc.diagnostics import UsageError
-from cldfc.reproduce import comparisons, networks, recipes
+from cldfc.reproduce import comparisons, recipes
 from cldfc.reproduce.comparisons import Difference, compare_rows, comparison_cells
-from cldfc.reproduce.networks import network_of, specs_folder
+from cldfc.reproduce.networks import network_of
 from cldfc.reproduce.results import Accuracy, as_cells, as_text, collect
 from cldfc.reproduce.runs import Wanted, accuracy_of, is_finished, list_runs, share_of
 from cldfc.reproduce.tables import TABLES, Comparison, Row, Table, select_rows
@@ -453,13 +452,6 @@ def test_several_processes_do_not_download(monkeypatch):
     monkeypatch.setenv("WORLD_SIZE", "2")
     result = reproduce("table2", "--download")
     assert result.exit_code == 2 and "without torchrun" in result.stderr
-
-
-def test_specs_beside_the_package_or_in_it(tmp_path, monkeypatch):
-    assert specs_folder() == ROOT / "specs"
-    shutil.copytree(ROOT / "specs", tmp_path / "cldfc" / "specs")
-    monkeypatch.setattr(networks, "__file__", str(tmp_path / "cldfc" / "reproduce" / "networks.py"))
-    assert specs_folder() == tmp_path / "cldfc" / "specs"
 
 
 # The document

@@ -21,6 +21,7 @@ from cldfc.cli.predict import predict
 from cldfc.cli.reproduce import reproduce
 from cldfc.cli.runs import runs
 from cldfc.cli.show import show
+from cldfc.cli.specs import specs
 from cldfc.cli.train import train
 from cldfc.cli.verify import verify
 
@@ -59,6 +60,7 @@ def options(
 
 
 app.command()(new)
+app.command()(specs)
 app.command()(check)
 app.command()(explain)
 app.command()(fmt)

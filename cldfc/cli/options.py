@@ -2,20 +2,39 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
+from cldfc.cli.completion import complete_run, complete_spec
 from cldfc.diagnostics import CldfError, UsageError
-from cldfc.messages import print_errors, print_usage_error
+from cldfc.library import remark_on
+from cldfc.messages import print_errors, print_usage_error, say
 
-SpecPath = Annotated[Path, typer.Argument(metavar="SPEC", help="A .cldf file.", show_default=False)]
-SpecPaths = Annotated[list[Path], typer.Argument(metavar="SPEC", help="One or more .cldf files.", show_default=False)]
-RunPath = Annotated[Path, typer.Argument(metavar="RUN", help="A run folder.", show_default=False)]
+
+def tell_names(specs: Path | list[Path] | None) -> Path | list[Path] | None:
+    """Say which names are taken for files of one's own."""
+    for path in specs if isinstance(specs, list) else [specs]:
+        if path is not None and (remark := remark_on(path)):
+            say(f"remark: {remark}")
+    return specs
+
+
+def spec_argument(help: str, metavar: str = "SPEC") -> Any:
+    """An argument for specs; the shell completes paths and names."""
+    return typer.Argument(
+        metavar=metavar, help=help, show_default=False, callback=tell_names, autocompletion=complete_spec
+    )
+
+
+SpecPath = Annotated[Path, spec_argument("A .cldf file, or a name from `cldfc specs`.")]
+SpecPaths = Annotated[list[Path], spec_argument("One or more .cldf files, or names from `cldfc specs`.")]
+RunPath = Annotated[
+    Path, typer.Argument(metavar="RUN", help="A run folder.", show_default=False, autocompletion=complete_run)
+]
 Lets = Annotated[
     list[str] | None, typer.Option("--let", metavar="'x = …'", help="Replace a `let` of the spec.", show_default=False)
 ]
@@ -46,11 +65,6 @@ def refuse_both(as_json: bool, as_markdown: bool) -> None:
     """Raises UsageError when two forms are asked for."""
     if as_json and as_markdown:
         raise UsageError("`--json` and `--markdown` contradict each other", "give one of them")
-
-
-def say(line: str) -> None:
-    """Print a line that is no result, at once."""
-    print(line, file=sys.stderr, flush=True)
 
 
 def warn_of_changes(run: Path) -> None:

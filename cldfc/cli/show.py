@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from cldfc.cli.options import Classes, Input, Json, Lets, Ties, errors
+from cldfc.cli.options import Classes, Input, Json, Lets, Ties, errors, spec_argument
 from cldfc.compiler import build
 from cldfc.diagnostics import UsageError
 from cldfc.files import refuse_foreign, write_file
@@ -17,9 +17,7 @@ from cldfc.task import read_task
 
 
 def show(
-    specs: Annotated[
-        list[Path], typer.Argument(metavar="SPEC [SPEC]", help="A .cldf file, or two.", show_default=False)
-    ],
+    specs: Annotated[list[Path], spec_argument("A .cldf file, or a name from `cldfc specs`; or two.", "SPEC [SPEC]")],
     output: Annotated[
         Path | None,
         typer.Option(

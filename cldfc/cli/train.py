@@ -14,7 +14,19 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from cldfc.cli.completion import complete_data
-from cldfc.cli.options import Classes, DataDir, Download, Input, Json, Lets, Ties, TrustFiles, errors, say
+from cldfc.cli.options import (
+    Classes,
+    DataDir,
+    Download,
+    Input,
+    Json,
+    Lets,
+    Ties,
+    TrustFiles,
+    errors,
+    say,
+    spec_argument,
+)
 from cldfc.diagnostics import UsageError
 from cldfc.task import read_task
 
@@ -29,7 +41,7 @@ Given = Mapping[str, object]
 
 
 def train(
-    spec: Annotated[Path | None, typer.Argument(metavar="SPEC", help="A .cldf file.", show_default=False)] = None,
+    spec: Annotated[Path | None, spec_argument("A .cldf file, or a name from `cldfc specs`.")] = None,
     data: Annotated[
         str | None,
         typer.Option(

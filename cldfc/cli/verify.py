@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from cldfc.cli.options import Classes, Input, Json, Lets, SpecPath, Ties, errors
+from cldfc.cli.options import Classes, Input, Json, Lets, SpecPath, Ties, errors, spec_argument
 from cldfc.diagnostics import UsageError
 from cldfc.messages import FINE, SPEC_IS_WRONG
 from cldfc.syntax.read import read_source
@@ -26,11 +26,7 @@ def verify(
     spec: SpecPath,
     other: Annotated[
         Path | None,
-        typer.Argument(
-            metavar="OTHER",
-            help="Another spec of the same network, or a .py file with it, which is run.",
-            show_default=False,
-        ),
+        spec_argument("Another spec of the same network, or a .py file with it, which is run.", "OTHER"),
     ] = None,
     map: Annotated[
         list[str] | None,

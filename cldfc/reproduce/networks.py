@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 
 from cldfc.compiler import Task, analyse, whole_text
 from cldfc.diagnostics import Source
+from cldfc.library import folder
 from cldfc.network.expect import count_params
 from cldfc.reproduce.recipes import find_dataset, widths_of
 from cldfc.reproduce.tables import Row
@@ -36,11 +36,4 @@ def network_of(row: Row, dataset: str, is_miniature: bool) -> Network:
     images = find_dataset(dataset)
     lets = (*row.lets, widths_of(dataset)) if is_miniature else row.lets
     task = read_task(lets).on(images.name, images.shape, images.classes)
-    return Network(read_source(specs_folder() / f"{row.spec}.cldf"), task)
-
-
-def specs_folder() -> Path:
-    """Where the specs are: in the installed package, or beside it in a checkout."""
-    package = Path(__file__).parents[1]
-    installed = package / "specs"
-    return installed if installed.is_dir() else package.parent / "specs"
+    return Network(read_source(folder() / f"{row.spec}.cldf"), task)

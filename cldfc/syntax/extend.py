@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from cldfc.diagnostics import CldfError, Label, Problems, Source, UsageError, nearest
+from cldfc.library import names, path_of
 from cldfc.syntax import tree
 from cldfc.syntax.parse import parse_spec
 from cldfc.syntax.read import read_source
@@ -66,6 +67,7 @@ class Reading:
         except UsageError as error:
             near = nearest(path.name, [other.name for other in path.parent.glob("*.cldf")])
             meant = os.path.join(os.path.dirname(extend.path), near) if near and near != path.name else None
+            meant = meant or nearest(extend.path, names())
             self.refuse(extend, "E0704", error.message, f"did you mean `{meant}`?" if meant else error.help)
             return ()
         except CldfError as error:
@@ -85,6 +87,8 @@ class Reading:
                 return self.refuse(extend, "E0701", f"`{written}` is an absolute path", help)
             return self.refuse(extend, "E0701", f"`{written}` lies outside the folder of this file", help)
         path = folder
+        if (theirs := self.by_name(extend, folder)) is not None:
+            return theirs
         for part in Path(normal).parts:
             path = path / part
             try:
@@ -97,6 +101,11 @@ class Reading:
                 help = "write the path of the file itself"
                 return self.refuse(extend, "E0702", f"`{written}` leads through a symbolic link", help)
         return path
+
+    def by_name(self, extend: tree.Extend, folder: Path) -> Path | None:
+        """The spec that comes with cldfc, unless a file of that name is in the folder."""
+        found = path_of(extend.path)
+        return None if found is None or os.path.lexists(folder / extend.path) else Path(os.path.abspath(found))
 
     def refuse(self, extend: tree.Extend, code: str, message: str, help: str) -> None:
         """Report an `extend` that is not followed; anything may be missing then."""

@@ -2,20 +2,29 @@
 
 from __future__ import annotations
 
+import sys
+from functools import cache
 from pathlib import Path
 from stat import S_ISDIR, S_ISREG
 
 from cldfc.diagnostics import CldfError, Diagnostic, Label, Source, Span, UsageError
+from cldfc.library import find_spec, like, specs_beside
 
 LARGEST_FILE = 10_000_000
 
 
-def read_source(path: Path) -> Source:
-    """The text of a spec: UTF-8, with or without byte order mark, LF or CRLF.
+STANDARD_INPUT = Path("-")
 
-    Raises UsageError when the file cannot be read, CldfError when it is no text. Pipes and devices, which may never
-    end, are not opened.
+
+def read_source(path: Path) -> Source:
+    """The text of a spec, found by path or name: UTF-8, with or without byte order mark, LF or CRLF.
+
+    `-` is standard input. Raises UsageError when the file cannot be read, CldfError when it is no text. Pipes and
+    devices, which may never end, are not opened.
     """
+    if path == STANDARD_INPUT:
+        return decode("<stdin>", standard_input())
+    path = find_spec(path)
     try:
         mode = path.stat().st_mode
         if not S_ISREG(mode) and not S_ISDIR(mode):
@@ -23,7 +32,7 @@ def read_source(path: Path) -> Source:
         with path.open("rb") as file:
             data = file.read(LARGEST_FILE + 1)
     except FileNotFoundError:
-        raise UsageError(f"there is no file `{path}`", help_for_missing(path)) from None
+        raise missing(path) from None
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) else error
         raise UsageError(f"`{path}` cannot be read: {reason}", "name a .cldf file") from None
@@ -44,11 +53,22 @@ def decode(name: str, data: bytes) -> Source:
     return Source(name, text)
 
 
-def help_for_missing(path: Path) -> str:
-    """The specs that do lie in the folder."""
-    folder = path.parent
-    others = sorted(str(other) for other in folder.glob("*.cldf")) if folder.is_dir() else []
-    return f"in that folder: {', '.join(others[:6])}" if others else "check the path"
+@cache
+def standard_input() -> bytes:
+    """What is piped into the command; it can be read once."""
+    return sys.stdin.buffer.read(LARGEST_FILE + 1)
+
+
+def missing(path: Path) -> UsageError:
+    """The error for a path and name that leads nowhere."""
+    meant, others = like(path), [str(other) for other in specs_beside(path)]
+    if meant:
+        help = f"did you mean `{meant}`?"
+    elif others:
+        help = f"in that folder: {', '.join(others[:6])}{', …' * (len(others) > 6)}"
+    else:
+        help = "check the path; `cldfc specs` lists those that come with cldfc"
+    return UsageError(f"there is no file `{path}`", help)
 
 
 def refuse(name: str, text: str, code: str, message: str, help: str, at: int = 0) -> CldfError:

@@ -1,0 +1,172 @@
+"""Specs by name: those that come with cldfc, from the command line, from Python, from another spec."""
+
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from networks import ROOT
+from typer.testing import CliRunner, Result
+
+import cldfc
+from cldfc import library
+from cldfc.cli import app
+from cldfc.cli.completion import complete_run, complete_spec
+
+SPECS = ROOT / "specs"
+OWN = "model Own\ninput f : 3 × 8 × 8\noutput h : 2\nh = linear ∘ avgpool(f)\n"
+
+
+@pytest.fixture(autouse=True)
+def elsewhere(tmp_path, monkeypatch) -> Path:
+    """Another folder than the checkout."""
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def run(*arguments: str, given: str | None = None) -> Result:
+    return CliRunner().invoke(app, arguments, input=given)
+
+
+def test_names_are_those_of_the_files():
+    files = {str(path.relative_to(SPECS).with_suffix("")) for path in SPECS.rglob("*.cldf")}
+    assert set(library.names()) == files and len(library.names()) == len(files)
+
+
+def test_specs_beside_the_package_or_in_it(tmp_path, monkeypatch):
+    assert library.folder() == SPECS
+    shutil.copytree(SPECS, tmp_path / "cldfc" / "specs")
+    monkeypatch.setattr(library, "__file__", str(tmp_path / "cldfc" / "library.py"))
+    assert library.folder() == tmp_path / "cldfc" / "specs"
+
+
+def test_all_are_listed_with_their_counts():
+    listed = {one["name"]: one for one in json.loads(run("specs", "--json").stdout)}
+    assert set(listed) == set(library.names())
+    assert listed["imagenet/resnet18"]["params"] == 11_689_512  # torchvision's resnet18
+    assert listed["preact18_Al"]["about"].startswith("Pre-act ResNet-18 with one data-feature mapping A per level")
+    assert [one.name for one in cldfc.specs()] == list(library.names())
+    for one in cldfc.specs():
+        if one.name in ("preact18_Al", "mgnet_Bli", "pooling/eq_6_4"):
+            assert one.params == cldfc.load(one.name).cost.parameters
+
+
+@pytest.mark.parametrize("columns", ["60", "100", "200"])
+def test_names_and_counts_are_whole_however_narrow(columns, monkeypatch):
+    monkeypatch.setenv("COLUMNS", columns)
+    lines = run("specs").stdout.splitlines()
+    assert [line.split()[:2] for line in lines] == [[one.name, f"{one.params:,}"] for one in cldfc.specs()]
+    assert max(map(len, lines)) <= int(columns)
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [["check"], ["show"], ["compile"], ["compare", "preact18"], ["show", "--json"], ["derive", "--residual"]],
+)
+def test_commands_take_names(arguments):
+    name = "fbresnet" if arguments[0] == "derive" else "preact18_Al"
+    result = run(*arguments, name)
+    assert result.exit_code == 0, result.output
+    assert result.stdout == run(*arguments, str(SPECS / f"{name}.cldf")).stdout.replace(
+        str(SPECS / f"{name}.cldf"), name
+    )
+
+
+def test_a_plain_check_takes_names_too(elsewhere):
+    result = subprocess.run([sys.executable, "-m", "cldfc", "check", "preact18_Al"], capture_output=True, text=True)
+    assert (result.returncode, result.stdout) == (0, "preact18_Al: PreActResNet18_Al, 8,038,858 parameters\n")
+
+
+def test_from_python(elsewhere):
+    assert cldfc.load("preact18_Al").cost.parameters == 8_038_858
+    with pytest.raises(cldfc.UsageError, match="did you mean `preact18_Al`"):
+        cldfc.load("preact18_AI")
+    assert "specs" in dir(cldfc) and not {"annotations", "import_module", "TYPE_CHECKING"} & set(dir(cldfc))
+
+
+def test_a_file_of_that_name_wins(elsewhere):
+    (elsewhere / "preact18.cldf").write_text(OWN)
+    result = run("check", "preact18")
+    assert result.stdout == "preact18: Own, 8 parameters\n"
+    assert "remark: `preact18` is the file `preact18.cldf`" in result.stderr
+    assert "remark" not in run("check", "preact18.cldf").stderr
+    (elsewhere / "fbresnet").mkdir()
+    assert "FBResNet" in run("check", "fbresnet").stdout
+
+
+def test_extend_by_name(elsewhere):
+    (elsewhere / "mine.cldf").write_text('extend "imagenet/resnet34"\nmodel Mine\nlet ν = 1\n')
+    assert run("check", "mine").exit_code == 0
+    assert cldfc.load("mine").cost.parameters < cldfc.load("imagenet/resnet18").cost.parameters
+    (elsewhere / "mine.cldf").write_text('extend "preact18_AI"\nmodel Mine\n')
+    result = run("check", "mine")
+    assert result.exit_code == 1 and "did you mean `preact18_Al`?" in result.stderr
+
+
+def test_a_circle_through_a_name(elsewhere):
+    """A spec of cldfc reads its neighbours, whatever lies in the folder of the one that extends it."""
+    (elsewhere / "preact18.cldf").write_text('extend "preact18_Al"\nmodel Mine\n')
+    assert run("check", "preact18.cldf").stdout == "preact18.cldf: Mine, 8,038,858 parameters\n"
+
+
+@pytest.mark.parametrize(
+    ("name", "meant"),
+    [
+        ("preact18_AI", "preact18_Al"),
+        ("specs/preact18_Al.cldf", "preact18_Al"),
+        ("preact18_Al.cldf", "preact18_Al"),
+        ("imagenet/resnet43", "imagenet/resnet34"),
+        ("mien", "mine.cldf"),
+    ],
+)
+def test_what_may_be_meant(name, meant, elsewhere):
+    (elsewhere / "mine.cldf").write_text(OWN)
+    for command in (["check"], ["show"], ["compile"], ["train", "--data", "digits"]):
+        result = run(*command, name)
+        assert result.exit_code == 2
+        assert f"there is no file `{name}`" in result.stderr and f"did you mean `{meant}`?" in result.stderr
+
+
+def test_nothing_similar():
+    assert "`cldfc specs` lists those that come with cldfc" in run("check", "zzzzzz").stderr
+
+
+def test_a_folder_is_checked_whole(elsewhere):
+    (elsewhere / "a" / "b").mkdir(parents=True)
+    (elsewhere / "a" / ".hidden").mkdir()
+    for path in ("a/one.cldf", "a/b/two.cldf", "a/.hidden/three.cldf"):
+        (elsewhere / path).write_text(OWN)
+    (elsewhere / "a" / "notes.txt").write_text("no spec")
+    result = run("check", "a")
+    assert result.stdout == "a/one.cldf: Own, 8 parameters\na/b/two.cldf: Own, 8 parameters\n"
+    (elsewhere / "a" / "b" / "two.cldf").write_text("model Own\nh = q\n")
+    result = run("check", "a")
+    assert result.exit_code == 1 and "a/b/two.cldf" in result.stderr and "a/one.cldf: Own" in result.stdout
+    (elsewhere / "empty").mkdir()
+    assert run("check", "empty").exit_code == 2
+
+
+@pytest.mark.parametrize("command", ["check", "show", "compile"])
+def test_standard_input(command, elsewhere, monkeypatch):
+    (elsewhere / "own.cldf").write_text(OWN)
+    library_of_own = run(command, "own.cldf").stdout
+    result = subprocess.run([sys.executable, "-m", "cldfc", command, "-"], input=OWN, capture_output=True, text=True)
+    assert result.returncode == 0, result.stderr
+    assert result.stdout.splitlines()[1:] == library_of_own.splitlines()[1:]
+
+
+def test_names_are_not_formatted():
+    before = (SPECS / "preact18.cldf").read_bytes()
+    result = run("fmt", "--ascii", "preact18")
+    assert result.exit_code == 2 and "comes with cldfc, and stays as it is" in result.stderr
+    assert (SPECS / "preact18.cldf").read_bytes() == before
+
+
+def test_completion(elsewhere):
+    (elsewhere / "own.cldf").write_text(OWN)
+    (elsewhere / "runs" / "own-1").mkdir(parents=True)
+    assert complete_spec("preact18_Al_") == [name for name in library.names() if name.startswith("preact18_Al_")]
+    assert complete_spec("o") == ["own.cldf"]
+    assert complete_run("ow") == complete_run("runs/o") == ["runs/own-1"]
