@@ -1,7 +1,10 @@
 """`cldfc.load` and what a `Spec` answers."""
 
 import ast
+import copy
 import doctest
+import gc
+import inspect
 import json
 import os
 import pickle
@@ -307,3 +310,48 @@ def test_the_residual_form_is_a_spec():
     residual = features.derive()
     assert (features.cost.convolutions, residual.cost.convolutions) == (29, 22)
     assert residual.build()(torch.zeros(2, 3, 16, 16)).shape == (2, 10)
+
+
+# Networks are like any other
+
+
+def network_and_images():
+    network = load("preact18_Al").let("c@ℓ=2,4,6,8").build().double().eval()
+    return network, torch.randn(2, 3, 32, 32, dtype=torch.float64)
+
+
+@pytest.mark.parametrize("again", [copy.copy, copy.deepcopy, lambda network: pickle.loads(pickle.dumps(network))])
+def test_a_network_is_copied_and_pickled(again):
+    network, images = network_and_images()
+    other = again(network)
+    assert type(other) is type(network) and torch.equal(other(images), network(images))
+    assert list(other.state_dict()) == list(network.state_dict())
+
+
+def test_a_pickled_network_is_read_by_another_process(tmp_path):
+    network, images = network_and_images()
+    torch.save((network, images, network(images)), tmp_path / "network.pt")
+    code = "import torch; n, x, y = torch.load('network.pt', weights_only=False); assert torch.equal(n(x), y)"
+    assert subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True).returncode == 0
+
+
+def test_a_network_is_traced_and_exported():
+    network, images = network_and_images()
+    expected = network(images)
+    assert torch.equal(torch.fx.symbolic_trace(network)(images), expected)
+    assert torch.equal(torch.export.export(network, (images,)).module()(images), expected)
+
+
+def test_a_network_shows_its_source():
+    spec = load("preact18_Al")
+    shown = inspect.getsource(type(spec.build()))
+    assert shown.startswith("class PreActResNet18_Al(nn.Module):") and spec.source().endswith(shown)
+
+
+def test_a_class_that_is_not_used_any_more_is_forgotten():
+    network, _ = network_and_images()
+    name = type(network).__module__
+    assert name in sys.modules
+    del network
+    gc.collect()
+    assert name not in sys.modules

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import linecache
+import sys
+from hashlib import sha256
 from types import ModuleType
+from weakref import WeakValueDictionary, finalize
 
 import torch
 from torch import Tensor, nn
@@ -15,17 +19,57 @@ from cldfc.train.compiled import Compiled
 def build_network(source: str, class_name: str) -> nn.Module:
     """An instance of a class that the source defines; runs the source, so it must be trusted.
 
-    Raises UsageError when the source cannot be run or has no such class.
+    It can be copied and pickled, and `inspect.getsource` shows the source. Raises UsageError when the source cannot be
+    run or has no such class.
     """
-    module = ModuleType("network")
     try:
-        exec(compile(source, "network.py", "exec"), module.__dict__)
-        network: object = getattr(module, class_name)()
+        network: object = network_class(source, class_name)()
     except Exception as error:
         raise broken(class_name, f"{type(error).__name__}: {error}") from error
     if not isinstance(network, nn.Module):
         raise broken(class_name, "it is not a torch module")
     return network
+
+
+CLASSES: WeakValueDictionary[tuple[str, str], type[object]] = WeakValueDictionary()
+
+
+def network_class(source: str, class_name: str) -> type[object]:
+    """The class, one for each source, with a pickled form that carries the source."""
+    key = source, class_name
+    if (known := CLASSES.get(key)) is not None:
+        return known
+    name = f"cldfc_{class_name}_{sha256(source.encode()).hexdigest()[:12]}"
+    file = f"<{name}.py>"
+    scope: dict[str, object] = {"__name__": name, "__file__": file}
+    exec(compile(source, file, "exec"), scope)
+    found = scope[class_name]
+    if not isinstance(found, type):
+        raise TypeError("it is no class")
+
+    def reduced(network: object) -> tuple[object, ...]:
+        return bare_network, (source, class_name), network.__dict__
+
+    type.__setattr__(found, "__reduce__", reduced)
+    # `inspect` looks for a module, which must not keep the class.
+    sys.modules[name] = ModuleType(name)
+    sys.modules[name].__file__ = file
+    linecache.cache[file] = (len(source), None, source.splitlines(keepends=True), file)
+    finalize(found, forget, name, file)
+    CLASSES[key] = found
+    return found
+
+
+def forget(name: str, file: str) -> None:
+    """Drop the source of a class that nothing uses any more."""
+    sys.modules.pop(name, None)
+    linecache.cache.pop(file, None)
+
+
+def bare_network(source: str, class_name: str) -> object:
+    """An instance without parameters; a copy or a pickle fills it."""
+    found = network_class(source, class_name)
+    return object.__new__(found)
 
 
 def broken(class_name: str, reason: str) -> UsageError:
