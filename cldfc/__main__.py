@@ -49,6 +49,9 @@ def end_at_ctrl_c() -> bool:
 def output_told() -> Generator[None]:
     """Leave with an error when the output cannot be written, as on a full disk; quietly when nobody reads it."""
     open_what_is_closed()
+    from cldfc.output import say, spell_what_is_lacking
+
+    spell_what_is_lacking()
     try:
         try:
             yield
@@ -63,8 +66,7 @@ def output_told() -> Generator[None]:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         if error.errno == errno.EPIPE:
             sys.exit(1)
-        print(f"error: the output cannot be written: {error.strerror}", file=sys.stderr)
-        print("  = help: make room, or write it elsewhere", file=sys.stderr)
+        say(f"error: the output cannot be written: {error.strerror}", "  = help: make room, or write it elsewhere")
         sys.exit(2)
 
 

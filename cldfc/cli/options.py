@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,6 +11,7 @@ import typer
 
 from cldfc.diagnostics import CldfError, UsageError
 from cldfc.messages import print_errors, print_usage_error
+from cldfc.output import say
 
 SpecPath = Annotated[Path, typer.Argument(metavar="SPEC", help="A .cldf file.", show_default=False)]
 SpecPaths = Annotated[list[Path], typer.Argument(metavar="SPEC", help="One or more .cldf files.", show_default=False)]
@@ -46,11 +46,6 @@ def refuse_both(as_json: bool, as_markdown: bool) -> None:
     """Raises UsageError when two forms are asked for."""
     if as_json and as_markdown:
         raise UsageError("`--json` and `--markdown` contradict each other", "give one of them")
-
-
-def say(line: str) -> None:
-    """Print a line that is no result, at once."""
-    print(line, file=sys.stderr, flush=True)
 
 
 def warn_of_changes(run: Path) -> None:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from cldfc.diagnostics import UsageError, did_you_mean
+from cldfc.validation import first_error
 
 # A batch order is drawn from the number `seed * EPOCH_LIMIT + epoch`. torch keeps 32 bits of it, so
 # both stay below 2**16: no two epochs of any two seeds then share their draws.
@@ -96,9 +97,8 @@ def check_recipe(fields: Mapping[str, object], is_strict: bool = False) -> Recip
     try:
         return Recipe.model_validate(fields, strict=is_strict)
     except ValidationError as error:
-        first: Any = error.errors()[0]
-        name = ".".join(map(str, first["loc"]))
-        raise UsageError(f"recipe: `{name}` cannot be {first['input']!r}: {first['msg']}", help_for(name)) from None
+        name, value, reason = first_error(error)
+        raise UsageError(f"recipe: `{name}` cannot be {value!r}: {reason}", help_for(name)) from None
 
 
 def help_for(name: str) -> str:

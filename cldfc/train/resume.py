@@ -192,22 +192,23 @@ def refuse_loss(run: RunFolder, found: Found) -> None:
     anew = f"`cldfc train --resume {run.path} --from-start` trains from the beginning and moves what is there aside"
     if unreadable:
         raise UsageError(
-            f"`{run.path}` has checkpoints that cannot be read: {listed(unreadable)}",
+            f"`{run.path}` has checkpoints that cannot be read:",
             f"let them be read, by the release of cldfc that wrote them, or move them away; {anew}",
+            listed(unreadable),
         )
     if found.newest is not None:
         return
     damaged = {path: error for path, error in found.wrong.items() if not isinstance(error, Torn)}
     if damaged:
-        raise UsageError(f"`{run.path}` has no intact checkpoint: {listed(damaged)}", anew)
+        raise UsageError(f"`{run.path}` has no intact checkpoint:", anew, listed(damaged))
     reached = [path.name for path in (run.metrics, run.weights) if path.exists()]
     if reached:
         raise UsageError(f"`{run.path}` has no checkpoint, but has reached `{reached[0]}`", anew)
 
 
-def listed(wrong: Mapping[Path, Damaged]) -> str:
+def listed(wrong: Mapping[Path, Damaged]) -> list[str]:
     """A line for each checkpoint that says what is wrong with it."""
-    return "".join(f"\n  {path.name}: {error}" for path, error in wrong.items())
+    return [f"{path.name}: {error}" for path, error in wrong.items()]
 
 
 def set_aside(run: RunFolder, warn: Warn) -> None:

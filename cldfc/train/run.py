@@ -22,6 +22,7 @@ from cldfc.train.files import check_format, read_text, refuse_link
 from cldfc.train.metrics import Choice
 from cldfc.train.recipe import Recipe
 from cldfc.train.seal import SEAL, write_sealed
+from cldfc.validation import first_error
 
 Note = Callable[[Path | None], None]
 
@@ -253,10 +254,9 @@ def read_record(run: RunFolder) -> RunRecord:
     try:
         return RunRecord.model_validate_json(text)
     except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(map(str, first["loc"])) or "the file"
+        where, _, reason = first_error(error)
         raise UsageError(
-            f"`{run.record}` is not the record of a run: {where}: {first['msg']}",
+            f"`{run.record}` is not the record of a run: {where and f'`{where}`: '}{reason}",
             "it may have been edited, or written by another release of cldfc",
         ) from error
 
