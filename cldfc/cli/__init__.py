@@ -66,7 +66,7 @@ def in_own_words(error: Any) -> UsageError:
         name = error.param.metavar if error.param.param_type_name == "argument" else max(error.param.opts, key=len)
         message = f"`{name}` cannot be {value!r}: {reason}"
     context = getattr(error, "ctx", None)
-    command = context.command_path if context else "cldfc"
+    command = " ".join(["cldfc", *context.command_path.split()[1:]]) if context else "cldfc"
     return UsageError(message, f"`{command} --help` says what can be given")
 
 

@@ -41,7 +41,7 @@ def verify(
     tie: Ties = None,
     input: Input = None,
     classes: Classes = None,
-    seed: Annotated[int, typer.Option(help="Seed of weights and images.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, max=2**63 - 1, help="Seed of weights and images.")] = 0,
     as_json: Json = False,
 ) -> None:
     """Compare generated code with the equations, or a spec with another network, in float64.

@@ -45,7 +45,7 @@ from cldfc.train.run import RunFolder, RunRecord, read_record, recorded_dataset,
 from cldfc.train.seal import DECISIVE, check_seal, seal_run, write_sealed
 from cldfc.train.setting import Setting
 from cldfc.train.state import digest, other_recipe, restore_generators, restore_tensors, weights_of
-from cldfc.train.train import Result, prepare
+from cldfc.train.train import Result, prepare, step_of
 from cldfc.train.weights import HELP
 
 Warn = Callable[[str], None]
@@ -140,7 +140,11 @@ def resume_network(
         record = with_choice(record, task, start, warn)
         if processes.is_first:
             write_kept(run, record, start, warn)
-        with journal(run, record, compiled, task, start, setting) as kept, task.device.switches(), refusals():
+        with (
+            journal(run, record, compiled, task, start, setting) as kept,
+            task.device.switches(),
+            refusals(step_of(record.recipe)),
+        ):
             epochs = train_and_save(task, optimizer, run, start, setting.progress, setting.saving, kept)
     return Result(run.path, task.dataset, record, epochs)
 

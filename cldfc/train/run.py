@@ -10,14 +10,15 @@ from itertools import count
 from pathlib import Path
 from secrets import token_hex
 from shutil import rmtree
+from typing import Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from cldfc.diagnostics import UsageError
 from cldfc.train.catalogue import find, is_folder, is_own, path_of, reader_of, skipping
 from cldfc.train.compiled import Compiled
 from cldfc.train.data.holdout import with_holdout
-from cldfc.train.data_set import UNKNOWN, DataSet, trusting
+from cldfc.train.data_set import UNKNOWN, DataSet, check_figures, check_shape, trusting
 from cldfc.train.files import check_format, read_text, refuse_link
 from cldfc.train.metrics import Choice
 from cldfc.train.recipe import Recipe
@@ -50,7 +51,7 @@ class RunRecord(BaseModel):
     input_shape: tuple[int, int, int]
     """Channels, height and width that the network was compiled for, in pixels."""
 
-    classes: int
+    classes: int = Field(ge=1)
     """Number of classes that the network was compiled for."""
 
     recipe: Recipe
@@ -85,6 +86,16 @@ class RunRecord(BaseModel):
 
     trusted_files: tuple[str, ...] = ()
     """The SHA-256 of files that are not the published ones, and were read all the same: `--trust-files`."""
+
+    @model_validator(mode="after")
+    def is_of_one_piece(self) -> Self:
+        """Images can be standardised by the figures, where there are any, and each class has a name, or none has."""
+        check_shape(self.input_shape)
+        if self.mean or self.std:
+            check_figures(self.mean, self.std, self.input_shape[0])
+        if len(self.class_names) not in (0, self.classes):
+            raise ValueError(f"there are {self.classes:,} classes and {len(self.class_names):,} names of classes")
+        return self
 
 
 @dataclass(frozen=True, slots=True)
