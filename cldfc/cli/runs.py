@@ -13,6 +13,7 @@ from cldfc.cli.options import Json, errors
 from cldfc.output import printed, say, show, show_json
 
 if TYPE_CHECKING:
+    from cldfc.console import Column
     from cldfc.train.metrics import Part
     from cldfc.train.runs import Run
 
@@ -44,7 +45,10 @@ def runs(
         elif not found:
             say(f"there are no runs in {folder}")
         elif sys.stdout.isatty():
-            print_table(found)
+            from cldfc.console import console, print_table
+
+            with console() as shown:
+                print_table(shown, {head: kind_of(head) for head in HEADS}, list(map(cells, found)))
         else:
             show(*aligned([HEADS, *map(cells, found)]))
         if not as_json:
@@ -90,21 +94,9 @@ def short_time(seconds: float) -> str:
     return f"{seconds / 60:.0f} min" if seconds < 3600 else f"{seconds / 3600:.1f} h"
 
 
-def print_table(found: Sequence[Run]) -> None:
-    """The table on a terminal, as wide as that is."""
-    from rich.table import Table
-
-    from cldfc.console import console
-
-    table = Table(box=None, header_style="bold", padding=(0, 1, 0, 0), pad_edge=False)
-    for head in HEADS:
-        is_folded = head in ("run", "model", "data")
-        justify = "left" if head in TEXTS else "right"
-        table.add_column(head, justify=justify, overflow="fold", no_wrap=not is_folded)
-    for run in found:
-        table.add_row(*cells(run))
-    with console() as shown:
-        shown.print(table)
+def kind_of(head: str) -> Column:
+    """What the column under a head holds."""
+    return "figure" if head not in TEXTS else "word" if head == "state" else "text"
 
 
 def aligned(rows: Sequence[Sequence[str]]) -> list[str]:
