@@ -2,13 +2,27 @@
 
 from __future__ import annotations
 
-import errno
 import os
 import signal
 import sys
-from collections.abc import Generator
-from contextlib import contextmanager
-from pathlib import Path
+
+
+def leave(*_: object) -> None:
+    """End the process at once, as Ctrl-C does."""
+    os._exit(INTERRUPTED)
+
+
+INTERRUPTED = 128 + signal.SIGINT
+catches_ctrl_c = signal.getsignal(signal.SIGINT) is signal.default_int_handler
+"""Whether Ctrl-C would raise an exception; a shell lets what runs in the background ignore it."""
+# Ctrl-C shows no traceback while modules load, so this comes before they do.
+if catches_ctrl_c:
+    signal.signal(signal.SIGINT, leave)
+
+import errno  # noqa: E402
+from collections.abc import Generator  # noqa: E402
+from contextlib import contextmanager  # noqa: E402
+from pathlib import Path  # noqa: E402
 
 
 def main() -> None:
@@ -25,30 +39,36 @@ def main() -> None:
 
 
 def run_app() -> None:
-    """Run the command line; Ctrl-C shows no traceback, neither while modules load nor when all is done."""
-    catches = end_at_ctrl_c()
+    """Run the command line. Ctrl-C ends it by an exception, for files to be tidied up, but shows no traceback."""
     from cldfc.cli import app
 
-    if catches:
-        signal.signal(signal.SIGINT, signal.default_int_handler)
+    pressed: list[int] = []
+
+    def interrupt(number: int, _frame: object) -> None:
+        pressed.append(number)
+        raise KeyboardInterrupt
+
+    if catches_ctrl_c:
+        signal.signal(signal.SIGINT, interrupt)
     try:
         app(prog_name="cldfc")
+    except (Exception, KeyboardInterrupt):
+        # A module that is interrupted while it loads may say something else.
+        if not pressed:
+            raise
+        sys.exit(INTERRUPTED)
     finally:
-        end_at_ctrl_c()
-
-
-def end_at_ctrl_c() -> bool:
-    """Let Ctrl-C end the process at once, if Python would raise an exception: whether it would."""
-    catches = signal.getsignal(signal.SIGINT) is signal.default_int_handler
-    if catches:
-        signal.signal(signal.SIGINT, signal.SIG_DFL)
-    return catches
+        if catches_ctrl_c:
+            signal.signal(signal.SIGINT, leave)
 
 
 @contextmanager
 def output_told() -> Generator[None]:
     """Leave with an error when the output cannot be written, as on a full disk; quietly when nobody reads it."""
     open_what_is_closed()
+    from cldfc.output import say, spell_what_is_lacking
+
+    spell_what_is_lacking()
     try:
         try:
             yield
@@ -63,8 +83,7 @@ def output_told() -> Generator[None]:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         if error.errno == errno.EPIPE:
             sys.exit(1)
-        print(f"error: the output cannot be written: {error.strerror}", file=sys.stderr)
-        print("  = help: make room, or write it elsewhere", file=sys.stderr)
+        say(f"error: the output cannot be written: {error.strerror}", "  = help: make room, or write it elsewhere")
         sys.exit(2)
 
 

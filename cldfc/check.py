@@ -8,8 +8,9 @@ from pathlib import Path
 from cldfc.compiler import AS_WRITTEN, Task, analyse, remarks_on
 from cldfc.diagnostics import CldfError, Diagnostic, UsageError
 from cldfc.library import path_of, remark_on, specs_in
-from cldfc.messages import FINE, print_diagnostics, print_errors, print_usage_error, say
+from cldfc.messages import FINE, print_diagnostics, print_errors, print_usage_error
 from cldfc.network.expect import count_params
+from cldfc.output import say, show, show_json
 from cldfc.syntax.read import read_source
 
 
@@ -30,13 +31,14 @@ def check_specs(paths: Sequence[Path], as_json: bool = False, task: Task = AS_WR
             if not as_json:
                 if remark := remark_on(path):
                     say(f"remark: {remark}")
-                print(f"{path}: {inferred.expansion.program.model}, {count_params(inferred):,} parameters")
+                show(f"{path}: {inferred.expansion.program.model}, {count_params(inferred):,} parameters")
             remarks += remarks_on(inferred)
     except UsageError as error:
         print_usage_error(error)
         return error.exit_code
     if as_json:
-        print_json([*(d for error in found for d in error.diagnostics), *remarks])
+        errors = [diagnostic for error in found for diagnostic in error.diagnostics]
+        show_json([diagnostic.as_data() for diagnostic in (*errors, *remarks)])
     else:
         print_diagnostics(remarks, is_last=not found)
         for error in found:
@@ -55,10 +57,3 @@ def all_specs(paths: Sequence[Path]) -> list[Path]:
         else:
             raise UsageError(f"there are no specs in `{path}`", "name a .cldf file, or a folder with such files")
     return specs
-
-
-def print_json(found: Sequence[Diagnostic]) -> None:
-    """Errors and remarks as a JSON list."""
-    import json
-
-    print(json.dumps([diagnostic.as_data() for diagnostic in found], ensure_ascii=False, indent=2))

@@ -9,6 +9,8 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import ClassVar, Literal
 
+from cldfc.output import printable
+
 LONGEST_WORD = 40
 """Of longer words the start is compared with known ones."""
 
@@ -168,13 +170,19 @@ class UsageError(Exception):
 
     exit_code: ClassVar[int] = 2
 
-    def __init__(self, message: str, help: str) -> None:
-        super().__init__(message, help)
+    def __init__(self, message: str, help: str, details: Sequence[str] = ()) -> None:
+        super().__init__(message, help, details)
         self.message = message
         self.help = help
+        self.details = details
+
+    @property
+    def lines(self) -> Sequence[str]:
+        """What the command line prints; `details` have a line each."""
+        return [f"error: {self.message}", *(f"  {detail}" for detail in self.details), f"  = help: {self.help}"]
 
     def __str__(self) -> str:
-        return f"error: {self.message}\n  = help: {self.help}"
+        return "\n".join(map(printable, self.lines))
 
     def _render_traceback_(self) -> list[str]:
         """What IPython shows of it."""

@@ -10,6 +10,7 @@ from cldfc.diagnostics import CldfError, UsageError
 from cldfc.files import write_file
 from cldfc.library import path_of
 from cldfc.messages import COMMAND_IS_WRONG, FINE, SPEC_IS_WRONG, print_errors, print_usage_error
+from cldfc.output import show
 from cldfc.syntax.arrange import arrange
 from cldfc.syntax.read import STANDARD_INPUT, read_source, standard_input
 from cldfc.syntax.words import Spelling
@@ -53,7 +54,7 @@ def format_file(path: Path, spelling: Spelling, check_only: bool) -> bool:
     if changed and not check_only:
         write_file(path, text)
     if changed:
-        print(f"would format {path}" if check_only else f"formatted {path}")
+        show(f"would format {path}" if check_only else f"formatted {path}")
     return changed
 
 
@@ -65,5 +66,5 @@ def format_stream(_: Path, spelling: Spelling, check_only: bool) -> bool:
         sys.stdout.buffer.write(text)
         sys.stdout.flush()
     elif text != data:
-        print("would format <stdin>")
+        show("would format <stdin>")
     return text != data

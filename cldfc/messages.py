@@ -6,19 +6,15 @@ import sys
 from collections.abc import Sequence
 
 from cldfc.diagnostics import CldfError, Diagnostic, UsageError
+from cldfc.output import encoding_of, say
 from cldfc.render import plain_text, render
 
 FINE, SPEC_IS_WRONG, COMMAND_IS_WRONG, RESULT_DIFFERS = 0, CldfError.exit_code, UsageError.exit_code, 3
 
 
-def say(line: str) -> None:
-    """Print a line that is no result, at once."""
-    print(line, file=sys.stderr, flush=True)
-
-
 def print_usage_error(error: UsageError) -> None:
     """What is wrong with the command line, a file or a folder."""
-    print(error, file=sys.stderr)
+    say(*error.lines)
 
 
 def print_errors(error: CldfError, is_last: bool = True) -> None:
@@ -28,13 +24,14 @@ def print_errors(error: CldfError, is_last: bool = True) -> None:
 
 def print_diagnostics(diagnostics: Sequence[Diagnostic], is_last: bool = True) -> None:
     """Errors or remarks to standard error, in colour on a terminal; nothing where there are none."""
-    lines = list(render(diagnostics, is_last)) if diagnostics else []
+    lines = list(render(diagnostics, is_last, encoding_of(sys.stderr))) if diagnostics else []
     if not sys.stderr.isatty():
-        sys.stderr.write(plain_text(lines))
+        say(*plain_text(lines).splitlines())
         return
-    from rich.console import Console
     from rich.text import Text
 
-    console = Console(stderr=True, highlight=False)
+    from cldfc.console import Console
+
+    console = Console(sys.stderr)
     for line in lines:
         console.print(Text.assemble(*line), soft_wrap=True)

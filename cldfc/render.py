@@ -6,6 +6,7 @@ import unicodedata
 from collections.abc import Iterable, Iterator, Sequence
 
 from cldfc.diagnostics import Diagnostic, Label, Source, Span
+from cldfc.output import UTF8, printable
 
 Piece = tuple[str, str]
 """Text and the style that a terminal gives it."""
@@ -14,15 +15,21 @@ WIDEST_LINE = 140
 ERROR, REMARK, PLACE, HELP, PLAIN, BOLD = "bold red", "bold yellow", "blue", "green", "", "bold"
 
 
-def render(diagnostics: Sequence[Diagnostic], is_last: bool = True) -> Iterator[list[Piece]]:
-    """The lines of a report on errors or on remarks, each as pieces with a style.
+def render(diagnostics: Sequence[Diagnostic], is_last: bool = True, encoding: str = UTF8) -> Iterator[list[Piece]]:
+    """The lines of a report on errors or on remarks, each as pieces with a style, for a terminal of an encoding.
 
     The last report of a run says where there is more.
     """
+    for line in lines_of(diagnostics, is_last, encoding):
+        yield [(printable(text, encoding), style) for text, style in line]
+
+
+def lines_of(diagnostics: Sequence[Diagnostic], is_last: bool, encoding: str) -> Iterator[list[Piece]]:
+    """The same, with names as they are."""
     for diagnostic in diagnostics:
         style = ERROR if diagnostic.severity == "error" else REMARK
         yield [(f"{diagnostic.severity}[{diagnostic.code}]", style), (f": {diagnostic.message}", BOLD)]
-        yield from render_places(diagnostic.places)
+        yield from render_places(diagnostic.places, encoding)
         yield [("  = ", PLACE), ("help: ", HELP), (diagnostic.help, PLAIN)]
         yield []
     files = dict.fromkeys(d.places[0].span.source.name for d in diagnostics)
@@ -34,7 +41,7 @@ def render(diagnostics: Sequence[Diagnostic], is_last: bool = True) -> Iterator[
         yield [(f"for more about {code}: cldfc explain {code}", PLAIN)]
 
 
-def render_places(places: Sequence[Label]) -> Iterator[list[Piece]]:
+def render_places(places: Sequence[Label], encoding: str) -> Iterator[list[Piece]]:
     """The lines of the sources that a diagnostic speaks of, in the order of the text."""
     margin = max(len(str(place.span.line)) for place in places)
     primary = places[0].span.source
@@ -49,22 +56,24 @@ def render_places(places: Sequence[Label]) -> Iterator[list[Piece]]:
             line = place.span.line
             if before and line > before + 1:
                 yield [(f"{'':{margin}} ⋮", PLACE)]
-            yield from render_place(source, place, place is places[0], margin, line != before)
+            yield from render_place(source, place, place is places[0], margin, line != before, encoding)
             before = line
 
 
-def render_place(source: Source, place: Label, is_primary: bool, margin: int, with_line: bool) -> Iterator[list[Piece]]:
+def render_place(
+    source: Source, place: Label, is_primary: bool, margin: int, with_line: bool, encoding: str
+) -> Iterator[list[Piece]]:
     """One source line with the place underlined and labelled."""
     number, column = source.position(place.span.start)
-    text = source.line(number)
+    text = source.line(number).replace("\t", " ")
     cut = max(0, min(column - 1, len(text)) - WIDEST_LINE // 2)
     shown, marked = text[cut : cut + WIDEST_LINE], text[column - 1 : column - 1 + length(place.span)]
     if with_line:
         before, after = "…" * (cut > 0), "…" * (cut + WIDEST_LINE < len(text))
-        yield [(f"{number:{margin}} | ", PLACE), (before + printable(shown) + after, PLAIN)]
-    indent = " " * (cells(text[cut : column - 1]) + (cut > 0))
+        yield [(f"{number:{margin}} | ", PLACE), (before + shown + after, PLAIN)]
+    indent = " " * cells("…" * (cut > 0) + text[cut : column - 1], encoding)
     mark = "^" if is_primary else "-"
-    under = mark * max(1, min(cells(marked), WIDEST_LINE // 2))
+    under = mark * max(1, min(cells(marked, encoding), WIDEST_LINE // 2))
     yield [(f"{'':{margin}} | ", PLACE), (f"{indent}{under} {place.text}".rstrip(), ERROR if is_primary else PLACE)]
 
 
@@ -73,14 +82,9 @@ def length(span: Span) -> int:
     return len(span.text.split("\n", 1)[0].rstrip())
 
 
-def printable(text: str) -> str:
-    """The text with one visible sign for each character that a terminal would act upon."""
-    return "".join(" " if c == "\t" else c if c.isprintable() else "\ufffd" for c in text)
-
-
-def cells(text: str) -> int:
+def cells(text: str, encoding: str) -> int:
     """How many columns a text takes in a terminal."""
-    return sum(character_cells(character) for character in printable(text))
+    return sum(character_cells(character) for character in printable(text, encoding))
 
 
 def character_cells(character: str) -> int:

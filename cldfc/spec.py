@@ -189,11 +189,11 @@ class Spec:
 
     def show(self) -> None:
         """Draw the network, as `cldfc show` does."""
-        from rich.console import Console
-
+        from cldfc.console import console
         from cldfc.show.terminal import show_network
 
-        show_network(build(self.origin, self.task), Console(highlight=False))
+        with console() as shown:
+            show_network(build(self.origin, self.task), shown)
 
     def write(self, path: str | os.PathLike[str]) -> None:
         """Write the network to a file whose suffix says how, as `cldfc show -o` does.

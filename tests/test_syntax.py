@@ -10,11 +10,12 @@ from hypothesis import strategies as st
 from networks import SHOWN_SPECS
 
 from cldfc.diagnostics import Problems, Source, Span
+from cldfc.letters import ASCII
 from cldfc.syntax import build_tables, tables, tree
 from cldfc.syntax.format import format_equation, format_expression, format_let
 from cldfc.syntax.parse import parse_spec, split_statements
 from cldfc.syntax.read import read_source
-from cldfc.syntax.spelling import ASCII, COMMANDS, LETTER, ascii_name, canonical_name, look_alike
+from cldfc.syntax.spelling import COMMANDS, LETTER, ascii_name, canonical_name, look_alike
 from cldfc.syntax.walk import children, mentions, nesting
 
 ROOT = Path(__file__).parents[1]

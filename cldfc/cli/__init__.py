@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+import sys
+from collections.abc import Callable
+from typing import Annotated, Any
 
 import typer
+from typer.core import TyperGroup
 
 from cldfc import __version__
 from cldfc.cli.check import check
@@ -20,22 +23,68 @@ from cldfc.cli.new import new
 from cldfc.cli.predict import predict
 from cldfc.cli.reproduce import reproduce
 from cldfc.cli.runs import runs
-from cldfc.cli.show import show
+from cldfc.cli.show import show as show_command
 from cldfc.cli.specs import specs
 from cldfc.cli.train import train
 from cldfc.cli.verify import verify
+from cldfc.diagnostics import UsageError
+from cldfc.messages import FINE, print_usage_error
+from cldfc.output import say, show
+from cldfc.validation import first_error
+
+# Where click has it depends on the release of typer.
+ClickException: type[Any] = typer.BadParameter.__mro__[2]
+
+
+class Commands(TyperGroup):
+    """The command line, which says in the words of all other errors what is wrong with it."""
+
+    def main(self, *arguments: Any, standalone_mode: bool = True, **options: Any) -> Any:
+        """Run a command, and leave with its exit code where that is not left to the caller."""
+        try:
+            code = super().main(*arguments, standalone_mode=False, **options)
+        except Exception as error:
+            if not isinstance(error, ClickException):
+                raise
+            code = UsageError.exit_code
+            if type(error).__name__ == "NoArgsIsHelpError":
+                say(*str(error).splitlines())
+            else:
+                print_usage_error(in_own_words(error))
+        if not standalone_mode:
+            return code
+        sys.exit(code if isinstance(code, int) else FINE)
+
+
+def in_own_words(error: Any) -> UsageError:
+    """What is wrong with a command line."""
+    from pydantic import ValidationError
+
+    message = str(error.format_message()).rstrip(".")
+    message = message[:1].lower() + message[1:].replace("'", "`")
+    if isinstance(error.__cause__, ValidationError):
+        _, value, reason = first_error(error.__cause__)
+        name = error.param.metavar if error.param.param_type_name == "argument" else max(error.param.opts, key=len)
+        message = f"`{name}` cannot be {value!r}: {reason}"
+    context = getattr(error, "ctx", None)
+    command = " ".join(["cldfc", *context.command_path.split()[1:]]) if context else "cldfc"
+    return UsageError(message, f"`{command} --help` says what can be given")
+
 
 app = typer.Typer(
+    cls=Commands,
     help="Compile networks that are written as recurrence equations to PyTorch, and train them.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    context_settings={"max_content_width": 100},
 )
 
 
 def show_version(wanted: bool) -> None:
     """Print the versions and leave."""
     if wanted:
-        print(f"cldfc {__version__} (torch {torch_version()})")
+        show(f"cldfc {__version__} (torch {torch_version()})")
         raise typer.Exit
 
 
@@ -59,20 +108,25 @@ def options(
     """Compile networks that are written as recurrence equations to PyTorch, and train them."""
 
 
-app.command()(new)
-app.command()(specs)
-app.command()(check)
-app.command()(explain)
-app.command()(fmt)
-app.command("compile")(compile_command)
-app.command()(derive)
-app.command()(show)
-app.command()(compare)
-app.command()(verify)
-app.command()(train)
-app.command("eval")(evaluate)
-app.command()(export)
-app.command()(predict)
-app.command()(runs)
-app.command()(reproduce)
-app.command()(lsp)
+COMMANDS: dict[str, Callable[..., None]] = {
+    "new": new,
+    "specs": specs,
+    "check": check,
+    "explain": explain,
+    "fmt": fmt,
+    "compile": compile_command,
+    "derive": derive,
+    "show": show_command,
+    "compare": compare,
+    "verify": verify,
+    "train": train,
+    "eval": evaluate,
+    "export": export,
+    "predict": predict,
+    "runs": runs,
+    "reproduce": reproduce,
+    "lsp": lsp,
+}
+for name, command in COMMANDS.items():
+    paragraph = (command.__doc__ or "").split("\n\n")[0]
+    app.command(name, short_help=" ".join(paragraph.split()))(command)

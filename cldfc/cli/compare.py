@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import json
-import sys
-
 from cldfc.cli.options import Classes, Input, Json, Lets, Markdown, SpecPaths, Ties, errors, refuse_both
 from cldfc.compare import compare_specs
+from cldfc.output import show_document, show_json
 from cldfc.task import read_task
 
 
@@ -37,14 +35,14 @@ def compare(
         if as_json:
             from cldfc.show.comparison import comparison_as_data
 
-            print(json.dumps(comparison_as_data(comparison), ensure_ascii=False, indent=2))
+            show_json(comparison_as_data(comparison))
         elif as_markdown:
             from cldfc.show.comparison_markdown import comparison_markdown
 
-            sys.stdout.write(comparison_markdown(comparison))
+            show_document(comparison_markdown(comparison))
         else:
-            from rich.console import Console
-
+            from cldfc.console import console
             from cldfc.show.comparison_terminal import show_comparison
 
-            show_comparison(comparison, Console(highlight=False))
+            with console() as shown:
+                show_comparison(comparison, shown)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -14,6 +12,7 @@ from cldfc.compiler import analyse, build, remarks_on
 from cldfc.diagnostics import UsageError
 from cldfc.files import refuse_foreign, write_file
 from cldfc.messages import print_diagnostics
+from cldfc.output import say, show, show_document, show_json
 from cldfc.syntax.read import read_source
 from cldfc.task import read_form, read_task
 
@@ -78,8 +77,11 @@ def compile_command(
         if as_json:
             from cldfc.show.summary import summary_as_data
 
-            lines = [json.dumps(summary_as_data(graph), ensure_ascii=False, indent=2)]
-        print("\n".join(lines), file=sys.stderr if path is None else sys.stdout)
+            show_json(summary_as_data(graph))
+        elif path is None:
+            say(*lines)
+        else:
+            show(*lines)
         print_diagnostics(remarks_on(analyse(source, task)))
 
 
@@ -108,7 +110,7 @@ def write_folded(network: Inference, path: Path | None, weights: Path | None) ->
         refuse_foreign(path)
         refuse_foreign(beside)
         save_folded(fold_file(network, weights), beside)
-        print(f"weights written to {beside}", file=sys.stderr)
+        say(f"weights written to {beside}")
     write_module(network.folded.graph, network.source, path)
     return [*summary_lines(network.folded.graph, is_trained=False), *folding_lines(network.folded)]
 
@@ -116,8 +118,8 @@ def write_folded(network: Inference, path: Path | None, weights: Path | None) ->
 def write_module(graph: Graph, code: str, path: Path | None) -> None:
     """Write a module; without a path, print it."""
     if path is None:
-        sys.stdout.write(code)
+        show_document(code)
         return
     refuse_foreign(path)
     write_file(path, code)
-    print(f"{graph.program.model} written to {path}", file=sys.stderr)
+    say(f"{graph.program.model} written to {path}")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -11,6 +10,7 @@ import typer
 from cldfc.cli.options import Lets, SpecPath, Ties, errors
 from cldfc.diagnostics import UsageError
 from cldfc.files import refuse_foreign, write_file
+from cldfc.output import say, show_document
 from cldfc.syntax.read import read_source
 from cldfc.task import read_task
 
@@ -44,7 +44,7 @@ def derive(
             refuse_foreign(Path(output), DERIVED, f"{spec.stem}_residual.cldf")
             write_file(Path(output), text)
         elif format is None:
-            sys.stdout.write(text)
+            show_document(text)
         if format is not None:
-            sys.stdout.write(EXPLAIN[format](derivation))
-        print("\n".join(remarks), file=sys.stderr)
+            show_document(EXPLAIN[format](derivation))
+        say(*remarks)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import sys
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
@@ -12,6 +10,7 @@ from cldfc.cli.completion import complete_data
 from cldfc.cli.options import DataDir, Json, RunPath, TrustFiles, errors, warn_of_changes
 from cldfc.diagnostics import UsageError
 from cldfc.messages import RESULT_DIFFERS
+from cldfc.output import say, show, show_json
 
 if TYPE_CHECKING:
     from cldfc.train.evaluate import Evaluation
@@ -62,15 +61,15 @@ def evaluate(
         read_record(RunFolder(run))
         warn_of_changes(run)
         if compiled:
-            print("torch.compile takes about half a minute", file=sys.stderr)
+            say("torch.compile takes about half a minute")
         folder = data_dir or DATA_DIR
         fast = None if as_trained else evaluate_fast(run, folded_network, folder, data, compiled, part, trust_files)
         differs = fast is None or not (fast.recorded_accuracy is None or fast.agrees)
         exact = evaluate_run(run, recompile, folder, data, part, trust_files) if differs else None
         if as_json:
-            print(json.dumps(evaluation_as_data(exact, fast), ensure_ascii=False, indent=2))
+            show_json(evaluation_as_data(exact, fast))
         else:
-            print("\n".join(evaluation_lines(exact, fast)))
+            show(*evaluation_lines(exact, fast))
         found = either(exact, fast)
         if found.recorded_accuracy is not None and not found.agrees:
             raise typer.Exit(RESULT_DIFFERS)

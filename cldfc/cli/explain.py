@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from typing import Annotated
 
 import typer
 
 from cldfc.cli.completion import complete_code
 from cldfc.cli.options import Json, errors
+from cldfc.output import show_document, show_json
 
 
 def explain(
@@ -28,6 +28,6 @@ def explain(
         from cldfc.explain import explain_code, explanations_as_data
 
         if as_json:
-            print(json.dumps(explanations_as_data(code), ensure_ascii=False, indent=2))
+            show_json(explanations_as_data(code))
         else:
-            print(explain_code(code))
+            show_document(explain_code(code) + "\n")

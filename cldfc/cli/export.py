@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -10,9 +9,10 @@ from zipfile import BadZipFile, ZipFile, is_zipfile
 
 import typer
 
-from cldfc.cli.options import Json, RunPath, errors, say, warn_of_changes
+from cldfc.cli.options import Json, RunPath, errors, warn_of_changes
 from cldfc.diagnostics import UsageError
 from cldfc.files import refuse_foreign, writing
+from cldfc.output import say, show, show_json
 
 if TYPE_CHECKING:
     from cldfc.export import Exported, Format
@@ -63,9 +63,9 @@ def export(
         warn_of_changes(run)
         exported = export_run(run, format, is_folded, output, partial(refuse_place, format), say)
         if as_json:
-            print(json.dumps(exported_as_data(exported, format), ensure_ascii=False, indent=2))
+            show_json(exported_as_data(exported, format))
         else:
-            print("\n".join(exported_lines(exported, is_folded)))
+            show(*exported_lines(exported, is_folded))
 
 
 def choose(onnx: bool, torch_export: bool, safetensors: bool) -> Format:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import sys
 from typing import Annotated
 
 import typer
 
 from cldfc.cli.options import errors
+from cldfc.output import say
 
 
 def new(
@@ -21,4 +21,4 @@ def new(
         from cldfc.new import write_new
 
         path = write_new(name)
-        print(f"written to {path}; next: cldfc show {path}", file=sys.stderr)
+        say(f"written to {path}; next: cldfc show {path}")

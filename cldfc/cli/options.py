@@ -12,7 +12,8 @@ import typer
 from cldfc.cli.completion import complete_run, complete_spec
 from cldfc.diagnostics import CldfError, UsageError
 from cldfc.library import remark_on
-from cldfc.messages import print_errors, print_usage_error, say
+from cldfc.messages import print_errors, print_usage_error
+from cldfc.output import say
 
 
 def tell_names(specs: Path | list[Path] | None) -> Path | list[Path] | None:
@@ -86,3 +87,11 @@ def errors() -> Generator[None]:
     except UsageError as error:
         print_usage_error(error)
         raise typer.Exit(error.exit_code) from None
+    except (MemoryError, RuntimeError) as error:
+        from cldfc.train.refusals import amount_of, lacks_memory
+
+        if not lacks_memory(error):
+            raise
+        message = f"memory does not suffice{amount_of(error)}"
+        print_usage_error(UsageError(message, "make the network or the batch smaller, or use a larger machine"))
+        raise typer.Exit(UsageError.exit_code) from None

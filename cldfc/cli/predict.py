@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -10,6 +9,7 @@ import typer
 
 from cldfc.cli.options import Json, RunPath, errors, warn_of_changes
 from cldfc.diagnostics import UsageError
+from cldfc.output import printed, show, show_json
 
 if TYPE_CHECKING:
     from cldfc.train.predict import Prediction
@@ -40,24 +40,28 @@ def predict(
         warn_of_changes(run)
         found, unreadable = predict_files(folded_network(folder, record), described_dataset(record), images, top)
         if as_json:
-            print(json.dumps([prediction_as_data(each) for each in found], ensure_ascii=False, indent=2))
+            show_json([prediction_as_data(each) for each in found])
         elif found:
-            print("\n".join(prediction_lines(found)))
+            show(*prediction_lines(found))
         if unreadable:
-            reasons = "".join(f"\n  {path}: {reason}" for path, reason in unreadable.items())
+            reasons = [f"{path}: {reason}" for path, reason in unreadable.items()]
             count = f"{len(unreadable)} of {len(images)} images"
-            raise UsageError(f"{count} cannot be read:{reasons}", "give image files, such as .png or .jpg")
+            raise UsageError(f"{count} cannot be read:", "give image files, such as .png or .jpg", reasons)
 
 
 def prediction_lines(found: list[Prediction]) -> list[str]:
     """A line for each image, in columns: its file, then classes and their probabilities."""
-    width = max(len(str(each.path)) for each in found)
-    longest = max(len(guess.name) for each in found for guess in each.guesses)
+    rows = [[str(each.path), *(guess.name for guess in each.guesses)] for each in found]
+    paths, *names = zip(*map(printed, rows), strict=True)
+    width, longest = max(map(len, paths)), max(len(name) for column in names for name in column)
     return [
         "  ".join(
-            [f"{each.path!s:{width}}", *(f"{guess.name:{longest}}  {guess.probability:7.2%}" for guess in each.guesses)]
+            [
+                f"{path:{width}}",
+                *(f"{n:{longest}}  {g.probability:7.2%}" for n, g in zip(row, each.guesses, strict=True)),
+            ]
         )
-        for each in found
+        for path, row, each in zip(paths, zip(*names, strict=True), found, strict=True)
     ]
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import sys
 from pathlib import Path
@@ -11,7 +10,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from cldfc.cli.completion import complete_data, complete_table
-from cldfc.cli.options import Download, Json, Markdown, errors, refuse_both, say
+from cldfc.cli.options import Download, Json, Markdown, errors, refuse_both
+from cldfc.output import say, show_document, show_json
 
 if TYPE_CHECKING:
     from cldfc.reproduce.runs import Wanted
@@ -107,7 +107,7 @@ def print_tables(wanted: Wanted, markdown: bool, as_json: bool) -> None:
 
     results = [(table, collect(wanted, table)) for table in wanted.tables]
     if as_json:
-        print(json.dumps([as_data(wanted, table, found) for table, found in results], indent=2, ensure_ascii=False))
+        show_json([as_data(wanted, table, found) for table, found in results])
         return
     write = as_markdown if markdown else as_text
-    print("\n\n".join(as_shown(wanted, table, found, write) for table, found in results))
+    show_document("\n\n".join(as_shown(wanted, table, found, write) for table, found in results) + "\n")

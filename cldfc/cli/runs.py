@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,8 +10,10 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from cldfc.cli.options import Json, errors
+from cldfc.output import printed, say, show, show_json
 
 if TYPE_CHECKING:
+    from cldfc.console import Column
     from cldfc.train.metrics import Part
     from cldfc.train.runs import Run
 
@@ -40,13 +41,16 @@ def runs(
 
         found = list_runs(folder)
         if as_json:
-            print(json.dumps([run_as_data(run) for run in found], ensure_ascii=False, indent=2))
+            show_json([run_as_data(run) for run in found])
         elif not found:
-            print(f"there are no runs in {folder}", file=sys.stderr)
+            say(f"there are no runs in {folder}")
         elif sys.stdout.isatty():
-            print_table(found)
+            from cldfc.console import console, print_table
+
+            with console() as shown:
+                print_table(shown, {head: kind_of(head) for head in HEADS}, list(map(cells, found)))
         else:
-            print("\n".join(aligned([HEADS, *map(cells, found)])))
+            show(*aligned([HEADS, *map(cells, found)]))
         if not as_json:
             print_remarks(found)
 
@@ -90,23 +94,14 @@ def short_time(seconds: float) -> str:
     return f"{seconds / 60:.0f} min" if seconds < 3600 else f"{seconds / 3600:.1f} h"
 
 
-def print_table(found: Sequence[Run]) -> None:
-    """The table on a terminal, as wide as that is."""
-    from rich.console import Console
-    from rich.table import Table
-
-    table = Table(box=None, header_style="bold", padding=(0, 1, 0, 0), pad_edge=False)
-    for head in HEADS:
-        is_folded = head in ("run", "model", "data")
-        justify = "left" if head in TEXTS else "right"
-        table.add_column(head, justify=justify, overflow="fold", no_wrap=not is_folded)
-    for run in found:
-        table.add_row(*cells(run))
-    Console(highlight=False, markup=False).print(table)
+def kind_of(head: str) -> Column:
+    """What the column under a head holds."""
+    return "figure" if head not in TEXTS else "word" if head == "state" else "text"
 
 
 def aligned(rows: Sequence[Sequence[str]]) -> list[str]:
     """Columns of text, for a pipe."""
+    rows = [printed(row) for row in rows]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     return [
         "  ".join(
@@ -122,12 +117,12 @@ def print_remarks(found: Sequence[Run]) -> None:
     for run in found:
         if run.problem:
             state = {"broken": " is broken", "diverged": " has diverged"}.get(run.state, "")
-            print(f"{run.path}{state}: {run.problem}", file=sys.stderr)
+            say(f"{run.path}{state}: {run.problem}")
     if any(map(is_chosen_by_test, found)):
-        print("* chosen by the test images, as earlier releases did: too good to be quoted", file=sys.stderr)
+        say("* chosen by the test images, as earlier releases did: too good to be quoted")
     interrupted = [run for run in found if run.state == "interrupted"]
     if interrupted:
-        print(f"an interrupted run goes on with `cldfc train --resume {interrupted[0].path}`", file=sys.stderr)
+        say(f"an interrupted run goes on with `cldfc train --resume {interrupted[0].path}`")
 
 
 def run_as_data(run: Run) -> dict[str, object]:

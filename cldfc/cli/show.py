@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -12,6 +11,7 @@ from cldfc.cli.options import Classes, Input, Json, Lets, Ties, errors, spec_arg
 from cldfc.compiler import build
 from cldfc.diagnostics import UsageError
 from cldfc.files import refuse_foreign, write_file
+from cldfc.output import say, show_json_text
 from cldfc.syntax.read import read_source
 from cldfc.task import read_task
 
@@ -60,14 +60,15 @@ def show(
             *others, graph = [build(read_source(spec), task) for spec in specs]
             write = writer_for(output, full, others[0] if others else None)
             write_file(output, write(graph))
-            print(f"written to {output}", file=sys.stderr)
+            say(f"written to {output}")
         elif as_json:
             from cldfc.emit.json import emit_json
 
-            sys.stdout.write(emit_json(build(read_source(specs[0]), task)))
+            show_json_text(emit_json(build(read_source(specs[0]), task)))
         else:
-            from rich.console import Console
-
+            from cldfc.console import console
             from cldfc.show.terminal import show_network
 
-            show_network(build(read_source(specs[0]), task), Console(highlight=False), full)
+            graph = build(read_source(specs[0]), task)
+            with console() as shown:
+                show_network(graph, shown, full)

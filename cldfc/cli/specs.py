@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import json
+import sys
 from dataclasses import asdict
 
 from cldfc.cli.options import Json, errors
+from cldfc.output import printed, show, show_json
 
 
 def specs(as_json: Json = False) -> None:
@@ -18,15 +19,13 @@ def specs(as_json: Json = False) -> None:
 
         listed = all_specs()
         if as_json:
-            print(json.dumps([asdict(one) for one in listed], ensure_ascii=False, indent=2))
+            show_json([asdict(one) for one in listed])
             return
-        from rich.console import Console
-        from rich.table import Table
+        from cldfc.console import Console
 
-        table = Table.grid(padding=(0, 2))
-        table.add_column(no_wrap=True, min_width=max(len(one.name) for one in listed))
-        table.add_column(no_wrap=True, min_width=max(len(f"{one.params:,}") for one in listed), justify="right")
-        table.add_column(no_wrap=True, overflow="ellipsis")
-        for one in listed:
-            table.add_row(one.name, f"{one.params:,}", one.about)
-        Console(highlight=False).print(table)
+        names, counts = [one.name for one in listed], [f"{one.params:,}" for one in listed]
+        widths = max(map(len, names)), max(map(len, counts))
+        room = max(Console(sys.stdout).width - sum(widths) - 4, 1)
+        for name, count, about in zip(names, counts, printed(one.about for one in listed), strict=True):
+            clipped = about if len(about) <= room else f"{about[: room - 1]}…"
+            show(f"{name:{widths[0]}}  {count:>{widths[1]}}  {clipped}")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import sys
 from collections.abc import Callable, Generator, Mapping
@@ -14,20 +13,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from cldfc.cli.completion import complete_data
-from cldfc.cli.options import (
-    Classes,
-    DataDir,
-    Download,
-    Input,
-    Json,
-    Lets,
-    Ties,
-    TrustFiles,
-    errors,
-    say,
-    spec_argument,
-)
+from cldfc.cli.options import Classes, DataDir, Download, Input, Json, Lets, Ties, TrustFiles, errors, spec_argument
 from cldfc.diagnostics import UsageError
+from cldfc.output import say, show, show_document, show_json
 from cldfc.task import read_task
 
 if TYPE_CHECKING:
@@ -146,10 +134,10 @@ def train(
 
         if tensorboard:
             require_tensorboard()
-        show = shown(quiet, as_json)
+        progress = shown(quiet, as_json)
         heard = ignore if quiet else say
         around = Surroundings(
-            data_dir, download, save_minutes, heard, say, show, tensorboard, trust_files, skip_unreadable
+            data_dir, download, save_minutes, heard, say, progress, tensorboard, trust_files, skip_unreadable
         )
         recipe, given = merged(recipe_file, options)
         if resume:
@@ -170,9 +158,9 @@ def train(
             result = start_run(spec, data, task, recipe, output, command_line(sys.argv[1:], os.environ), around)
         if result is not None:
             if quiet:
-                print(result.folder)
+                show(str(result.folder))
             else:
-                print(json.dumps(result_as_data(result), ensure_ascii=False)) if as_json else report(result)
+                show_json(result_as_data(result), indent=None) if as_json else report(result)
         from cldfc.train.processes import leave
 
         leave()
@@ -192,9 +180,9 @@ def show_plan(plan: Plan, given: Mapping[str, str], output: Path | None, data_di
     from cldfc.dry_run import plan_as_data, plan_as_text
 
     if as_json:
-        print(json.dumps(plan_as_data(plan, given, output, data_dir), ensure_ascii=False, indent=2))
+        show_json(plan_as_data(plan, given, output, data_dir))
     else:
-        print(plan_as_text(plan, given, output, data_dir), end="")
+        show_document(plan_as_text(plan, given, output, data_dir))
 
 
 def refuse(made_with: Given) -> None:
@@ -215,7 +203,7 @@ def stopping() -> Generator[None]:
         yield
     except Stopped as stopped:
         if stopped.is_first:
-            print(f"stopped and saved; go on with `cldfc train --resume {stopped.folder}`", file=sys.stderr)
+            say(f"stopped and saved; go on with `cldfc train --resume {stopped.folder}`")
         raise typer.Exit(stopped.exit_code) from None
 
 
@@ -234,21 +222,21 @@ def ignore(line: str) -> None:
 
 def report(result: Result) -> None:
     """Print what came of a training."""
-    print(f"{result.dataset.name}: {result.dataset.split}")
+    show(f"{result.dataset.name}: {result.dataset.split}")
     final, chosen, recipe = result.final, result.chosen, result.record.recipe
     if result.stopped_early:
-        print(
+        show(
             f"stopped early, after epoch {final.epoch} of {recipe.epochs}: "
             f"no better validation accuracy in {recipe.patience} epoch{'s' * (recipe.patience > 1)}"
         )
-    print(f"{accuracies(final)} after the last epoch")
+    show(f"{accuracies(final)} after the last epoch")
     if result.record.chosen_by == "validation":
-        print(f"{accuracies(chosen)} after epoch {chosen.epoch}, which validation has chosen")
+        show(f"{accuracies(chosen)} after epoch {chosen.epoch}, which validation has chosen")
     if result.record.chosen_by == "test":
-        print(f"{accuracies(chosen)} after epoch {chosen.epoch}, which the test has chosen, in an earlier release")
-    print(f"weights  {result.folder / 'best.safetensors'}")
-    print(f"source   {result.folder / 'network.py'}")
-    print(f"report   {result.folder / 'report.html'}")
+        show(f"{accuracies(chosen)} after epoch {chosen.epoch}, which the test has chosen, in an earlier release")
+    show(f"weights  {result.folder / 'best.safetensors'}")
+    show(f"source   {result.folder / 'network.py'}")
+    show(f"report   {result.folder / 'report.html'}")
 
 
 def accuracies(epoch: Epoch) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 import re
 from collections.abc import Sequence
@@ -14,6 +13,7 @@ import typer
 from cldfc.cli.options import Classes, Input, Json, Lets, SpecPath, Ties, errors, spec_argument
 from cldfc.diagnostics import UsageError
 from cldfc.messages import FINE, SPEC_IS_WRONG
+from cldfc.output import show, show_json
 from cldfc.syntax.read import read_source
 from cldfc.syntax.spelling import NAME, ascii_name, canonical_name
 from cldfc.task import read_task
@@ -37,7 +37,7 @@ def verify(
     tie: Ties = None,
     input: Input = None,
     classes: Classes = None,
-    seed: Annotated[int, typer.Option(help="Seed of weights and images.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, max=2**63 - 1, help="Seed of weights and images.")] = 0,
     as_json: Json = False,
 ) -> None:
     """Compare generated code with the equations, or a spec with another network, in float64.
@@ -71,19 +71,19 @@ def verify(
         else:
             report = verify_specs(subject, forms, *prepare(other_source, task), names, tolerance, seed)
         if as_json:
-            print(json.dumps(report_data(report, tolerance), ensure_ascii=False, indent=2))
+            show_json(report_data(report, tolerance))
         else:
-            print("\n".join([heading(subject, spec, other), "", *report_lines(report, tolerance)]))
+            show(*heading(subject, spec, other), "", *report_lines(report, tolerance))
         raise typer.Exit(FINE if report.agrees else SPEC_IS_WRONG)
 
 
-def heading(subject: Subject, spec: Path, other: Path | None) -> str:
+def heading(subject: Subject, spec: Path, other: Path | None) -> list[str]:
     """What is compared, and at which input."""
     with_what = "the equations" if other is None else f"`{other}`"
     shape = " × ".join(map(str, subject.shape))
     text = f"{spec}: {subject.class_name} against {with_what}, at two images of {shape}"
     full = " × ".join(map(str, subject.full_shape))
-    return text if full == shape else f"{text}\n(cut down from {full})"
+    return [text] if full == shape else [text, f"(cut down from {full})"]
 
 
 def read_map(texts: Sequence[str]) -> dict[str, str]:

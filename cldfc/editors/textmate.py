@@ -39,7 +39,7 @@ def textmate_grammar() -> str:
     repository = {"sized": sized(), "statement": statement(), "expression": {"patterns": expression()}}
     included = [{"include": f"#{name}"} for name in repository]
     grammar: Rule = {"name": "CLDF", "scopeName": "source.cldf", "fileTypes": ["cldf"], "patterns": included}
-    return json.dumps(grammar | {"repository": repository}, ensure_ascii=False, indent=2) + "\n"
+    return json.dumps(grammar | {"repository": repository}, ensure_ascii=False, indent=2, allow_nan=False) + "\n"
 
 
 def words(known: Iterable[str]) -> str:

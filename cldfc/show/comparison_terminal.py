@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 
-from rich.console import Console
+from rich.console import Console, RenderableType
 from rich.padding import Padding
 from rich.table import Table
-from rich.text import Text
 
+from cldfc.console import Column, Text, print_table
 from cldfc.show.comparison import Comparison, Difference, Row, saved, sharing_text
 from cldfc.show.numbers import short_bytes, short_count
 from cldfc.syntax.difference import Change, Piece
@@ -20,22 +20,13 @@ BEFORE, AFTER = "red", "green4"
 
 def show_comparison(comparison: Comparison, console: Console) -> None:
     """Print a table of networks; for two, also their difference."""
-    console.print(costs_table(comparison.rows))
+    heads: dict[str, Column] = {"model": "text"}
+    heads |= dict.fromkeys(HEADS, "figure")
+    print_table(console, heads, [[row.model, *short_figures(row)] for row in comparison.rows])
     console.print(Text(LEGEND, style="dim"))
     if len(comparison.rows) == 2:
         console.print()
         show_difference(comparison.rows, comparison.differences[0], console)
-
-
-def costs_table(rows: Iterable[Row]) -> Table:
-    """One row for each network, its figures in three digits."""
-    table = Table(box=None, header_style="bold", padding=(0, 1, 0, 0), pad_edge=False)
-    table.add_column("model", overflow="fold")
-    for head in HEADS:
-        table.add_column(head, justify="right", no_wrap=True)
-    for row in rows:
-        table.add_row(row.model, *short_figures(row))
-    return table
 
 
 def short_figures(row: Row) -> Iterator[str]:
@@ -81,7 +72,7 @@ def statements_grid(changes: Iterable[Change], in_colour: bool) -> Table:
     return grid
 
 
-def marked(pieces: Iterable[Piece], style: str) -> Text:
+def marked(pieces: Iterable[Piece], style: str) -> RenderableType:
     """A statement with what differs in bold and underlined."""
     return Text.assemble(*((text, f"bold underline {style}" if differs else style) for text, differs in pieces))
 

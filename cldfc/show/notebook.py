@@ -6,8 +6,7 @@ import base64
 import html
 import io
 
-from rich.console import Console
-
+from cldfc.console import Console
 from cldfc.network.graph import Graph
 from cldfc.show.terminal import show_network
 
@@ -18,7 +17,7 @@ PRE = '<pre style="line-height: 1.2; font-family: monospace; overflow-x: auto">{
 def picture_html(graph: Graph, svg: str) -> str:
     """A network for a notebook: its picture, an image so that styles stay apart, and what the terminal prints."""
     image = f'<img alt="{html.escape(graph.program.model)}" src="data:image/svg+xml;base64,{encoded(svg)}"/>'
-    console = Console(file=io.StringIO(), width=HTML_WIDTH, record=True, highlight=False, force_jupyter=False)
+    console = Console(io.StringIO(), width=HTML_WIDTH, record=True, force_jupyter=False)
     show_network(graph, console)
     return f"<div>{image}\n{console.export_html(code_format=PRE, inline_styles=True)}</div>"
 
@@ -42,7 +41,7 @@ def preformatted(text: str) -> str:
 
 def plain_console() -> Console:
     """A console that prints plain text into a string."""
-    return Console(file=io.StringIO(), width=TEXT_WIDTH, highlight=False, color_system=None, force_jupyter=False)
+    return Console(io.StringIO(), width=TEXT_WIDTH, color_system=None, force_jupyter=False)
 
 
 def printed(console: Console) -> str:

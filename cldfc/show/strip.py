@@ -8,8 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from cldfc.network.positions import Key
+from cldfc.output import UTF8, printable
 from cldfc.show.blocks import Block, Operand, Part
 from cldfc.show.columns import arrange_parts
 
@@ -45,20 +47,22 @@ class Strip:
 class Writer:
     """Writes the blocks of one network."""
 
-    def __init__(self, blocks: Sequence[Block], colours: Mapping[Key, str]) -> None:
+    def __init__(self, blocks: Sequence[Block], colours: Mapping[Key, str], encoding: str = UTF8) -> None:
         self.colours = colours
+        self.spell = partial(printable, encoding=encoding)
         self.names = {block.value: block.label.plain for block in blocks}
+        self.arrow = self.spell("→ ")
 
     def name(self, value: Key) -> str:
         """A value, `r1,0`."""
-        return self.names.get(value, value[0])
+        return self.spell(self.names.get(value, value[0]))
 
     def strip(self, block: Block, is_named: bool) -> Strip:
         """The lines of a block; `is_named` writes the value that it starts from, for it does not stand before it."""
         chain, start = self.chain(block), first_value(block)
         head: list[Piece] = [(f"{self.name(start)} ", VALUE)] if is_named and start is not None else []
         at = length(head)
-        line, branches = [*head, *([("→ ", DIM)] if start is not None and chain else [])], list[Branch]()
+        line, branches = [*head, *([(self.arrow, DIM)] if start is not None and chain else [])], list[Branch]()
         for place in chain:
             main, others = split(block, place, chain)
             if main is not None and main.sign < 0:
@@ -66,7 +70,7 @@ class Writer:
             branches += [self.branch(block, operand, start, length(line)) for operand in others]
             line += self.part(block.parts[place])
         if any(branch.from_start for branch in branches):
-            line[len(head)] = ("┬ ", DIM)
+            line[len(head)] = ("┬".ljust(len(self.arrow)), DIM)
         line += self.value(block)
         return Strip([line, *draw_branches(branches, at)], 3 if is_named else 1)
 
@@ -79,25 +83,25 @@ class Writer:
         """The value of a block, with its steps if it stands for several; no arrow is needed behind `⊕`."""
         result = block.result
         if result is not None and (result.part is None or block.parts[result.part].kind != "merge"):
-            yield "→ ", DIM
-        yield block.label.plain, VALUE
+            yield self.arrow, DIM
+        yield self.spell(block.label.plain), VALUE
         if block.result is None:
             yield " = 0", DIM
         if block.steps:
-            yield f" {block.steps}".replace(" = ", "="), DIM
+            yield self.spell(f" {block.steps}".replace(" = ", "=")), DIM
 
     def part(self, part: Part) -> Iterator[Piece]:
         """A part; a shared kernel has its colour behind it."""
-        name = part.label.plain
+        name = self.spell(part.label.plain)
         if part.kind == "merge":
-            yield f"{SIGNS.get(name, name)} ", ""
+            yield self.spell(f"{SIGNS.get(part.label.plain, name)} "), ""
             return
         shared = [self.colours.get(key) for key in part.parameters]
         if shared and shared[0] is not None and None not in shared:
             yield f" {name} ", f"bold white on {shared[0]}"
         else:
             yield name, BOLD if part.kind == "kernel" else ""
-        yield f"{part.label.mark} ", DIM
+        yield self.spell(f"{part.label.mark} "), DIM
 
     def branch(self, block: Block, operand: Operand, start: Key | None, column: int) -> Branch:
         """What an operand is, where it is not the chain itself."""
@@ -121,7 +125,7 @@ class Writer:
         yield "(", DIM
         for at, inner in enumerate(part.operands):
             if at or inner.sign < 0:
-                yield ("− " if inner.sign < 0 else f"{part.label.name} "), DIM
+                yield self.spell("− " if inner.sign < 0 else f"{part.label.name} "), DIM
             *pieces, (text, style) = self.inline(block, inner)
             yield from [*pieces, (text if inner is not part.operands[-1] else text.rstrip(), style)]
         yield ") ", DIM

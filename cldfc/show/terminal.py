@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from rich.console import Console
-from rich.table import Table
-from rich.text import Text
+from rich.console import Console, RenderableType
 
 from cldfc.algebra.linearity import operators_of, what_breaks_linearity
+from cldfc.console import Column, Text, print_table
 from cldfc.network.cost import Cost, cost_of_network
 from cldfc.network.graph import Graph
 from cldfc.network.positions import Key
+from cldfc.output import printable
 from cldfc.show.blocks import Block, blocks_of, index_of_levels
 from cldfc.show.colours import colours_of
 from cldfc.show.grid import levels_of
@@ -53,11 +53,12 @@ def print_facts(spec: tree.Spec, console: Console) -> None:
     """The operators, each with what breaks its linearity, if anything; and what was proved."""
     operators = list(operators_of(spec))
     head = max((len(format_symbol(operator.symbol)) for operator in operators), default=0)
-    width = max((len(format_let(operator, head)) for operator in operators), default=0)
-    for operator in operators:
+    texts = [printable(format_let(operator, head), console.encoding) for operator in operators]
+    width = max(map(len, texts), default=0)
+    for operator, text in zip(operators, texts, strict=True):
         broken = what_breaks_linearity(operator, spec)
         fact = f"not linear: {', '.join(broken)}" if broken else "linear"
-        console.print(Text.assemble(f"  {format_let(operator, head):{width}}   ", (fact, "dim")))
+        console.print(Text.assemble(f"  {text:{width}}   ", (fact, "dim")))
     constraints = [statement for statement in spec.statements if isinstance(statement, tree.Constrain)]
     for constraint in constraints:
         console.print(Text.assemble(f"  {format_symbol(constraint.symbol)} ≥ 0   ", ("proved", "green4")))
@@ -71,7 +72,8 @@ def print_levels(graph: Graph, console: Console, is_full: bool) -> None:
     rows: dict[int | None, list[Block]] = {}
     for block, level in zip(blocks, levels_of(blocks), strict=True):
         rows.setdefault(level, []).append(block)
-    writer, index = Writer(blocks, colours_of(graph)), index_of_levels(graph.program)
+    writer = Writer(blocks, colours_of(graph), console.encoding)
+    index = printable(index_of_levels(graph.program), console.encoding)
     heads = {level: (level_name(index, level), shapes_of(graph, rows[level], level)) for level in rows}
     widths = [max(len(head[at]) for head in heads.values()) for at in (0, 1)]
     indent = sum(widths) + 3 * bool(widths[0]) + 2
@@ -136,16 +138,14 @@ def break_line(pieces: Sequence[Piece], width: int) -> Iterator[list[Piece]]:
 
 def print_kernels(graph: Graph, console: Console) -> None:
     """Kernels that are shared, one by one; the others by name; what sharing saves."""
-    table = Table(box=None, header_style="bold", padding=(0, 3, 0, 0))
-    for name in ("kernel", "shape"):
-        table.add_column(name)
-    for name in ("uses", "parameters", "saved"):
-        table.add_column(name, justify="right")
+    rows: list[list[RenderableType]] = []
     for row in kernel_rows(graph):
         name = Text.assemble(("■ ", row.colour or "dim"), row.name)
         saved = f"{row.saved:,}" if row.saved else ""
-        table.add_row(name, row.shape, str(row.uses), f"{row.parameters:,}", saved)
-    console.print(table)
+        rows.append([name, row.shape, str(row.uses), f"{row.parameters:,}", saved])
+    heads: dict[str, Column] = {"kernel": "text", "shape": "word"}
+    heads |= dict.fromkeys(("uses", "parameters", "saved"), "figure")
+    print_table(console, heads, rows, gap=3)
 
 
 def print_totals(cost: Cost, computed: Cost, console: Console) -> None:

@@ -6,24 +6,11 @@ import re
 import unicodedata
 from functools import lru_cache
 
-# The Greek letters that LaTeX has a command for: exactly those that no Latin letter looks like.
-GREEK: dict[str, str] = dict(
-    zip(
-        "alpha beta gamma delta epsilon zeta eta theta iota kappa lambda mu nu xi pi rho sigma tau "
-        "upsilon phi chi psi omega Gamma Delta Theta Lambda Xi Pi Sigma Phi Psi Omega".split(),
-        "αβγδεζηθικλμνξπρστυφχψωΓΔΘΛΞΠΣΦΨΩ",
-        strict=True,
-    )
-)
-SCRIPT: dict[str, str] = dict(zip("ABCDEFGHIJKLMNOPQRSTUVWXYZ", "𝒜ℬ𝒞𝒟ℰℱ𝒢ℋℐ𝒥𝒦ℒℳ𝒩𝒪𝒫𝒬ℛ𝒮𝒯𝒰𝒱𝒲𝒳𝒴𝒵", strict=True))
+from cldfc.letters import ASCII, GREEK, SCRIPT
+
 VARIANTS = {"varepsilon": "ε", "vartheta": "θ", "varphi": "φ", "varrho": "ρ", "varsigma": "σ"}
 ACCENTS = ("tilde", "hat", "bar", "check")
 COMMANDS = {**GREEK, **VARIANTS, "ell": "ℓ"}
-ASCII = {
-    **{letter: spelled for spelled, letter in GREEK.items()},
-    **{script: f"cal_{letter}" for letter, script in SCRIPT.items()},
-    "ℓ": "l",
-}
 
 # The patterns of the grammar.
 

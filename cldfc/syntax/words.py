@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Literal
 
-from cldfc.syntax.spelling import ACCENTS, GREEK, NAME, SCRIPT, SUBSCRIPT, ascii_name, canonical_name
+from cldfc.letters import GREEK, SCRIPT
+from cldfc.syntax.spelling import ACCENTS, NAME, SUBSCRIPT, ascii_name, canonical_name
 
 Spelling = Literal["unicode", "ascii", "latex"]
 

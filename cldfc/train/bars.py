@@ -15,6 +15,9 @@ from cldfc.train.pace import Pace, clock, images_per_second, left_in_words, loss
 from cldfc.train.position import BEGINNING, Position
 from cldfc.train.recipe import Recipe
 
+SHORTEST_BAR = 8
+"""Columns of a bar with a space on each side."""
+
 LONG_TEST = 2.0
 """Seconds after which a test gets a bar of its own."""
 
@@ -62,11 +65,13 @@ class Bars:
         grid.add_column(no_wrap=True)
         grid.add_column(ratio=1)
         grid.add_column(no_wrap=True)
-        grid.add_row(*self.whole())
-        grid.add_row(*(self.running_test() if self.is_long_test() else self.running_epoch()))
+        rows = self.whole(), self.running_test() if self.is_long_test() else self.running_epoch()
+        is_wide = max(len(name) + len(said) for name, _, said in rows) + SHORTEST_BAR <= options.max_width
+        for name, bar, said in rows:
+            grid.add_row(name, bar, said if is_wide else "")
         yield grid
         wide, narrow = self.results(" accuracy"), self.results("")
-        yield Text(wide if len(wide) <= options.max_width else narrow, no_wrap=True, overflow="ellipsis")
+        yield Text("  ".join(wide if len("  ".join(wide)) <= options.max_width else last_of(narrow, options.max_width)))
 
     def whole(self) -> tuple[str, ProgressBar, str]:
         """The whole training, and how long it still takes."""
@@ -88,7 +93,7 @@ class Bars:
         """The running test; how many images there are is known from the one before."""
         return "test", ProgressBar(total=self.to_test or None, completed=self.tested), f"{self.tested:,} images"
 
-    def results(self, word: str) -> str:
+    def results(self, word: str) -> list[str]:
         """Loss and accuracy of the running epoch so far, and the accuracies of the last test; `word` follows names."""
         shown, measured = self.position.shown or 1, self.measured
         loss, hits = self.position.loss_sum / shown, self.position.hits / shown
@@ -97,4 +102,11 @@ class Bars:
             parts.append(f"validation{word} {measured.validation_accuracy:.2%}")
         if measured:
             parts.append(f"test{word} {measured.test_accuracy:.2%}")
-        return "  ".join(parts)
+        return parts
+
+
+def last_of(parts: list[str], width: int) -> list[str]:
+    """The last parts of a line that there is room for: no figure is cut."""
+    while len(parts) > 1 and len("  ".join(parts)) > width:
+        parts = parts[1:]
+    return parts

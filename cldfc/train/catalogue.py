@@ -8,6 +8,7 @@ from math import prod
 from pathlib import Path
 
 from cldfc.diagnostics import UsageError, did_you_mean
+from cldfc.output import is_unicode
 from cldfc.train.data.class_folders import look_at_folder
 from cldfc.train.data_set import DataSet, Shape
 from cldfc.train.entries import CIFAR, ENTRIES, FOLDER_RECIPE, MEANS, MNIST, STDS, bytes_of
@@ -65,6 +66,8 @@ def find(name: str, shape: Shape | None = None) -> DataSet:
     """
     if name in CATALOGUE:
         return CATALOGUE[name]
+    if is_own(name):
+        require_utf8(path_of(name), "folder")
     if is_folder(name):
         return class_folders(name, shape)
     if is_own(name):
@@ -111,6 +114,12 @@ def fake(name: str) -> DataSet:
     )
 
 
+def require_utf8(name: str, what: str) -> None:
+    """Raises UsageError for a name that no record can hold."""
+    if not is_unicode(name):
+        raise UsageError(f"the name of the {what} `{name}` is not UTF-8", "rename it: a run folder records the name")
+
+
 def class_folders(name: str, shape: Shape | None) -> DataSet:
     """The images in the class folders of `folder:PATH`, as large as the network's input.
 
@@ -125,6 +134,8 @@ def class_folders(name: str, shape: Shape | None) -> DataSet:
             "change its input, for instance by `--input 3x32x32`",
         )
     found = look_at_folder(path_of(name))
+    for label in found.classes:
+        require_utf8(label, "class folder")
     return DataSet(
         name=name,
         reader=CLASS_FOLDERS,
@@ -147,6 +158,8 @@ def skipping(dataset: DataSet, names: Iterable[str]) -> DataSet:
     skipped = tuple(names)
     if not skipped:
         return dataset
+    for path in skipped:
+        require_utf8(path, "file")
     found = look_at_folder(path_of(dataset.name)).without(frozenset(skipped))
     return dataset.model_copy(update={"skipped": skipped, "images": found.images, "split": found.split})
 

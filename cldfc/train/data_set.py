@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import math
+from collections.abc import Iterable, Sequence
+from typing import Self
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from cldfc.train.published import DataFile
 from cldfc.train.recipe import Recipe
@@ -31,7 +33,7 @@ class DataSet(BaseModel):
     shape: Shape
     """Channels, height and width of an image, in pixels."""
 
-    classes: int
+    classes: int = Field(ge=1)
     """Number of classes; labels count from 0."""
 
     class_names: tuple[str, ...] = ()
@@ -84,6 +86,32 @@ class DataSet(BaseModel):
 
     folders: tuple[str, ...] = ()
     """The folders of class folders that must lie there."""
+
+    @model_validator(mode="after")
+    def is_of_one_piece(self) -> Self:
+        """There is a name for each class, and a mean and a standard deviation for each channel."""
+        check_shape(self.shape)
+        check_figures(self.mean, self.std, self.shape[0])
+        if len(self.class_names) not in (0, self.classes):
+            raise ValueError(f"there are {self.classes:,} classes and {len(self.class_names):,} names of classes")
+        return self
+
+
+def check_shape(shape: Shape) -> None:
+    """Raises ValueError for an image without pixels."""
+    if min(shape) < 1:
+        raise ValueError(f"images of {' × '.join(map(str, shape))} have no pixels")
+
+
+def check_figures(mean: Sequence[float], std: Sequence[float], channels: int) -> None:
+    """Raises ValueError unless images of so many channels can be standardised by these figures."""
+    for name, figures in (("mean", mean), ("std", std)):
+        if len(figures) != channels:
+            raise ValueError(f"`{name}` holds {len(figures):,} numbers, not {channels:,}: one for each channel")
+        if not all(map(math.isfinite, figures)):
+            raise ValueError(f"`{name}` holds a number that is not finite")
+    if min(std) <= 0:
+        raise ValueError("`std` holds a number that is not above 0")
 
 
 def trusting(dataset: DataSet, checksums: Iterable[str]) -> DataSet:

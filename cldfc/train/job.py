@@ -57,7 +57,7 @@ class Job:
             self.note_end({"folder": str(stopped.folder), "number": stopped.number})
             raise
         except UsageError as error:
-            self.note_end({"message": error.message, "help": error.help})
+            self.note_end({"message": error.message, "help": error.help, "details": [*error.details]})
             raise
 
     def note_end(self, end: dict[str, object]) -> None:
@@ -65,7 +65,7 @@ class Job:
         if self.store is not None:
             # Where torchrun is gone, there is no next attempt.
             with suppress(RuntimeError):
-                self.store.compare_set(END, "", json.dumps({**end, "restarts": self.launch.restarts}))
+                self.store.compare_set(END, "", json.dumps({**end, "restarts": self.launch.restarts}, allow_nan=False))
 
     def raise_end(self) -> None:
         """Raise what ended an earlier attempt, if it was an error or a signal that was heard, not a death."""
@@ -73,7 +73,7 @@ class Job:
         if end.get("restarts", self.launch.restarts) < self.launch.restarts:
             if "number" in end:
                 raise Stopped(Path(end["folder"]), end["number"], self.launch.rank == 0)
-            raise UsageError(end["message"], end["help"])
+            raise UsageError(end["message"], end["help"], end["details"])
 
     def noted(self, key: str) -> str:
         """What was noted, or nothing."""

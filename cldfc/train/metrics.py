@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Literal
@@ -27,6 +28,10 @@ MaybeNumber = Annotated[float | None, BeforeValidator(lambda value: None if valu
 """A number that releases of cldfc before this one did not write; CSV has nothing in its place."""
 
 
+Number = Annotated[float, BeforeValidator(lambda value: math.nan if value is None else value)]
+"""A number that need not be finite: in JSON it is then null."""
+
+
 class Epoch(BaseModel):
     """What was measured in one epoch; losses are means of the cross-entropy over images."""
 
@@ -35,19 +40,19 @@ class Epoch(BaseModel):
     epoch: int
     """Its number, from 1."""
 
-    train_loss: float
+    train_loss: Number
     """On the augmented training images, with smoothed labels, while the weights changed."""
 
-    train_accuracy: float
+    train_accuracy: Number
     """Share of the same images that were classified correctly, 0 to 1."""
 
-    test_loss: float
+    test_loss: Number
     """On the test images, after the epoch."""
 
-    test_accuracy: float
+    test_accuracy: Number
     """Share of the test images that were classified correctly, 0 to 1."""
 
-    seconds: float
+    seconds: Number
     """Wall-clock time of the epoch, with its tests."""
 
     lr: MaybeNumber = None

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from cldfc.diagnostics import UsageError
 from cldfc.train.catalogue import DataSet
 from cldfc.train.compiled import Compiled
+from cldfc.train.refusals import fitting
 
 
 def build_network(source: str, class_name: str) -> nn.Module:
@@ -23,7 +24,10 @@ def build_network(source: str, class_name: str) -> nn.Module:
     run or has no such class.
     """
     try:
-        network: object = network_class(source, class_name)()
+        with fitting("the network"):
+            network: object = network_class(source, class_name)()
+    except UsageError:
+        raise
     except Exception as error:
         raise broken(class_name, f"{type(error).__name__}: {error}") from error
     if not isinstance(network, nn.Module):
@@ -83,6 +87,11 @@ def broken(class_name: str, reason: str) -> UsageError:
 def build_fitting(compiled: Compiled, dataset: DataSet) -> nn.Module:
     """The network. Raises UsageError when it does not fit the data set."""
     network = build_network(compiled.source, compiled.class_name)
+    if not any(parameter.requires_grad for parameter in network.parameters()):
+        raise UsageError(
+            f"`{compiled.class_name}` has no parameters: there is nothing to train",
+            "use a kernel, a `bn` or `linear` in its equations",
+        )
     check_fit(network, dataset)
     return network
 
@@ -91,9 +100,11 @@ def check_fit(network: nn.Module, dataset: DataSet) -> None:
     """Raises UsageError unless the network maps images of the data set to one score a class."""
     wanted = (2, dataset.classes)
     try:
-        with torch.no_grad():
+        with torch.no_grad(), fitting(f"the network for two images of `{dataset.name}`"):
             scores: Tensor = network.eval()(torch.zeros(2, *dataset.shape))
         found = f"it gives {tuple(scores.shape)} for two images, not {wanted}"
+    except UsageError:
+        raise
     except Exception as error:
         raise misfit(dataset, str(error)) from error
     if tuple(scores.shape) != wanted:

@@ -6,7 +6,10 @@ import textwrap
 from dataclasses import dataclass
 from importlib.metadata import EntryPoint, entry_points
 
+from pydantic import ValidationError
+
 from cldfc.diagnostics import UsageError
+from cldfc.validation import first_error
 
 GROUP = "cldfc.data_sets"
 
@@ -51,6 +54,9 @@ def load_plugin(name: str) -> Plugin | None:
     plugin, point = found[0], points[0]
     try:
         return Plugin(plugin.name, plugin.distribution, plugin.target, point.load())
+    except ValidationError as error:
+        name, _, reason = first_error(error)
+        raise plugin.broken(f"`{plugin.target}`{name and f': `{name}`'}: {reason}") from error
     except (Exception, SystemExit) as error:
         raise plugin.broken(f"`{plugin.target}` cannot be loaded: {in_one_line(error)}") from error
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Generator
 from contextlib import contextmanager, suppress
 from time import monotonic
 from typing import TYPE_CHECKING, TextIO
 
+from cldfc.output import as_json, say, write_lines
 from cldfc.train.metrics import Epoch
 from cldfc.train.pace import Pace, images_per_second, left_in_words, loss_in_words, speed_in_words
 from cldfc.train.position import Position
@@ -34,13 +34,13 @@ def show_progress(stream: TextIO | None = None, transient: bool = False) -> Gene
         yield Lines(shown)
         return
     # Only a terminal needs it, and it takes a tenth of a second to import.
-    from rich.console import Console
     from rich.live import Live
 
+    from cldfc.console import Console
     from cldfc.train.bars import Bars
 
     bars = Bars()
-    with Live(bars, console=Console(file=shown), transient=transient, refresh_per_second=UPDATES):
+    with Live(bars, console=Console(shown), transient=transient, refresh_per_second=UPDATES):
         yield bars
 
 
@@ -86,11 +86,11 @@ class Printing(Silence):
         if self.stream is None:
             return
         try:
-            print(line, file=self.stream, flush=True)
+            write_lines([line], self.stream)
         except OSError as error:
             self.stream = None
             with suppress(OSError):
-                print(f"warning: the progress is shown no more: {error.strerror}; training goes on", file=sys.stderr)
+                say(f"warning: the progress is shown no more: {error.strerror}; training goes on")
 
 
 class Lines(Printing):
@@ -140,7 +140,7 @@ class JsonLines(Printing):
 
     def epoch(self, measured: Epoch) -> None:
         """Print what was measured."""
-        self.say(json.dumps({"kind": "epoch", **measured.model_dump()}))
+        self.say(as_json({"kind": "epoch", **measured.model_dump()}))
 
 
 def step_in_words(position: Position, pace: Pace) -> str:

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from cldfc.diagnostics import UsageError, did_you_mean
+from cldfc.validation import first_error
 
 # A batch order is drawn from the number `seed * EPOCH_LIMIT + epoch`. torch keeps 32 bits of it, so
 # both stay below 2**16: no two epochs of any two seeds then share their draws.
 EPOCH_LIMIT = 2**16
+
+MOST_DIGITS = 300
+"""By which a learning rate may fall; Python's numbers have little more."""
 
 
 class Recipe(BaseModel):
@@ -25,7 +30,7 @@ class Recipe(BaseModel):
     batch: int = Field(ge=2, le=65_536)
     """Images per step; the few left over at the end of an epoch sit it out."""
 
-    lr: float = Field(gt=0)
+    lr: float = Field(gt=0, ge=1e-37)
     """Learning rate at its highest, after the warm-up."""
 
     schedule: Literal["cosine", "step"] = "cosine"
@@ -85,6 +90,14 @@ class Recipe(BaseModel):
     seed: int = Field(default=0, ge=0, lt=2**16)
     """Where the initial weights, the hold-out, the batch order and the augmentation are drawn from."""
 
+    @model_validator(mode="after")
+    def keeps_learning(self) -> Self:
+        """The drops of the learning rate leave something of it."""
+        drops = (self.epochs - 1) // self.drop_every
+        if self.schedule == "step" and drops * math.log10(self.drop_by) > MOST_DIGITS:
+            raise ValueError(f"after {drops:,} drops by {self.drop_by:g} the learning rate would be 0")
+        return self
+
 
 def change_recipe(recipe: Recipe, changes: Mapping[str, object]) -> Recipe:
     """The recipe with some fields changed; raises UsageError for a wrong name or value."""
@@ -96,14 +109,16 @@ def check_recipe(fields: Mapping[str, object], is_strict: bool = False) -> Recip
     try:
         return Recipe.model_validate(fields, strict=is_strict)
     except ValidationError as error:
-        first: Any = error.errors()[0]
-        name = ".".join(map(str, first["loc"]))
-        raise UsageError(f"recipe: `{name}` cannot be {first['input']!r}: {first['msg']}", help_for(name)) from None
+        name, value, reason = first_error(error)
+        cannot = f"`{name}` cannot be {value!r}: " if name else ""
+        raise UsageError(f"recipe: {cannot}{reason}", help_for(name)) from None
 
 
 def help_for(name: str) -> str:
     """What a field means, or the field that was perhaps meant."""
     fields = Recipe.model_fields
+    if not name:
+        return "make `drop_by` smaller, or `drop_every` larger"
     if name in fields:
         return f"`{name}`: {fields[name].description}"
     return did_you_mean(name, fields, f"a recipe has the fields {', '.join(fields)}")

@@ -82,4 +82,4 @@ def toml_value(value: object) -> str:
         return "inf"
     if isinstance(value, bool):
         return str(value).lower()
-    return json.dumps(value, ensure_ascii=False) if isinstance(value, str) else repr(value)
+    return json.dumps(value, ensure_ascii=False, allow_nan=False) if isinstance(value, str) else repr(value)

@@ -11,11 +11,52 @@ from cldfc.diagnostics import UsageError
 NOT_DETERMINISTIC = re.compile(r"(\w+) does not have a deterministic implementation")
 
 
+NO_MEMORY = (
+    "out of memory",
+    "allocate memory",
+    "not enough memory",
+    "calculation overflowed",
+    "multiplication overflow",
+)
+"""What torch says when memory does not suffice, on all kinds of devices, or could not anywhere."""
+AMOUNT = re.compile(r"allocate ([\d.]+ ?[kKMGTP]?i?B(?:ytes)?|\d+ bytes)", re.IGNORECASE)
+
+
+def lacks_memory(error: BaseException) -> bool:
+    """Whether an error means that memory does not suffice."""
+    said = str(error).lower()
+    return isinstance(error, MemoryError) or (
+        isinstance(error, RuntimeError) and any(words in said for words in NO_MEMORY)
+    )
+
+
 @contextmanager
-def refusals() -> Generator[None]:
-    """Raises UsageError where torch has no deterministic algorithm, or cannot compile."""
+def fitting(what: str, help: str = "make the network smaller, for instance by `--let`") -> Generator[None]:
+    """Raises UsageError, which says what did not fit, where memory does not suffice."""
     try:
         yield
+    except (MemoryError, RuntimeError) as error:
+        if not lacks_memory(error):
+            raise
+        raise UsageError(f"{what} does not fit into memory{amount_of(error)}", help) from error
+
+
+def amount_of(error: BaseException) -> str:
+    """How much was asked for, if that is known."""
+    found = AMOUNT.search(str(error))
+    if found is None:
+        return ""
+    number, _, unit = found[1].partition(" ")
+    asked = f"{int(number) / 1e9:,.1f} GB" if unit == "bytes" else found[1]
+    return f": {asked} were asked for at once"
+
+
+@contextmanager
+def refusals(what: str = "the network") -> Generator[None]:
+    """Raises UsageError where torch has no deterministic algorithm, or cannot compile, or memory does not suffice."""
+    try:
+        with fitting(what, "give a smaller `--batch`, or make the network smaller"):
+            yield
     except RuntimeError as error:
         refused = NOT_DETERMINISTIC.search(str(error))
         if refused:

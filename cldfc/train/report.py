@@ -15,7 +15,7 @@ from cldfc.train.environment import Environment, Session
 from cldfc.train.files import write_run_file
 from cldfc.train.metrics import Epoch, chosen_epoch, stopped_early
 from cldfc.train.pace import clock, speed_in_words
-from cldfc.train.page import folded, image, page, preformatted, section, table
+from cldfc.train.page import folded, image, in_html, page, preformatted, section, table
 from cldfc.train.run import RunFolder, RunRecord
 
 
@@ -46,7 +46,7 @@ def write_report(run: RunFolder, account: Account) -> None:
         section("Equations", equations(compiled)),
         section("Network", image(compiled.picture) + table(compiled.facts) if compiled.facts else ""),
         section("Parameters", parameter_table(compiled.parameters)),
-        section("Data", f"<p>{escape(record.split)}</p>"),
+        section("Data", f"<p>{in_html(record.split)}</p>"),
         section("Recipe", table({name.replace("_", " "): str(value) for name, value in record.recipe})),
         section("Environment", environment_table(account.environment)),
         section("Go on", preformatted(resume, "command")),

@@ -45,7 +45,7 @@ from cldfc.train.run import RunFolder, RunRecord, read_record, recorded_dataset,
 from cldfc.train.seal import DECISIVE, check_seal, seal_run, write_sealed
 from cldfc.train.setting import Setting
 from cldfc.train.state import digest, other_recipe, restore_generators, restore_tensors, weights_of
-from cldfc.train.train import Result, prepare
+from cldfc.train.train import Result, prepare, step_of
 from cldfc.train.weights import HELP
 
 Warn = Callable[[str], None]
@@ -140,7 +140,11 @@ def resume_network(
         record = with_choice(record, task, start, warn)
         if processes.is_first:
             write_kept(run, record, start, warn)
-        with journal(run, record, compiled, task, start, setting) as kept, task.device.switches(), refusals():
+        with (
+            journal(run, record, compiled, task, start, setting) as kept,
+            task.device.switches(),
+            refusals(step_of(record.recipe)),
+        ):
             epochs = train_and_save(task, optimizer, run, start, setting.progress, setting.saving, kept)
     return Result(run.path, task.dataset, record, epochs)
 
@@ -192,22 +196,23 @@ def refuse_loss(run: RunFolder, found: Found) -> None:
     anew = f"`cldfc train --resume {run.path} --from-start` trains from the beginning and moves what is there aside"
     if unreadable:
         raise UsageError(
-            f"`{run.path}` has checkpoints that cannot be read: {listed(unreadable)}",
+            f"`{run.path}` has checkpoints that cannot be read:",
             f"let them be read, by the release of cldfc that wrote them, or move them away; {anew}",
+            listed(unreadable),
         )
     if found.newest is not None:
         return
     damaged = {path: error for path, error in found.wrong.items() if not isinstance(error, Torn)}
     if damaged:
-        raise UsageError(f"`{run.path}` has no intact checkpoint: {listed(damaged)}", anew)
+        raise UsageError(f"`{run.path}` has no intact checkpoint:", anew, listed(damaged))
     reached = [path.name for path in (run.metrics, run.weights) if path.exists()]
     if reached:
         raise UsageError(f"`{run.path}` has no checkpoint, but has reached `{reached[0]}`", anew)
 
 
-def listed(wrong: Mapping[Path, Damaged]) -> str:
+def listed(wrong: Mapping[Path, Damaged]) -> list[str]:
     """A line for each checkpoint that says what is wrong with it."""
-    return "".join(f"\n  {path.name}: {error}" for path, error in wrong.items())
+    return [f"{path.name}: {error}" for path, error in wrong.items()]
 
 
 def set_aside(run: RunFolder, warn: Warn) -> None:

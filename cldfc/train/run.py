@@ -10,18 +10,20 @@ from itertools import count
 from pathlib import Path
 from secrets import token_hex
 from shutil import rmtree
+from typing import Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from cldfc.diagnostics import UsageError
 from cldfc.train.catalogue import find, is_folder, is_own, path_of, reader_of, skipping
 from cldfc.train.compiled import Compiled
 from cldfc.train.data.holdout import with_holdout
-from cldfc.train.data_set import UNKNOWN, DataSet, trusting
+from cldfc.train.data_set import UNKNOWN, DataSet, check_figures, check_shape, trusting
 from cldfc.train.files import check_format, read_text, refuse_link
 from cldfc.train.metrics import Choice
 from cldfc.train.recipe import Recipe
 from cldfc.train.seal import SEAL, write_sealed
+from cldfc.validation import first_error
 
 Note = Callable[[Path | None], None]
 
@@ -49,7 +51,7 @@ class RunRecord(BaseModel):
     input_shape: tuple[int, int, int]
     """Channels, height and width that the network was compiled for, in pixels."""
 
-    classes: int
+    classes: int = Field(ge=1)
     """Number of classes that the network was compiled for."""
 
     recipe: Recipe
@@ -84,6 +86,16 @@ class RunRecord(BaseModel):
 
     trusted_files: tuple[str, ...] = ()
     """The SHA-256 of files that are not the published ones, and were read all the same: `--trust-files`."""
+
+    @model_validator(mode="after")
+    def is_of_one_piece(self) -> Self:
+        """Images can be standardised by the figures, where there are any, and each class has a name, or none has."""
+        check_shape(self.input_shape)
+        if self.mean or self.std:
+            check_figures(self.mean, self.std, self.input_shape[0])
+        if len(self.class_names) not in (0, self.classes):
+            raise ValueError(f"there are {self.classes:,} classes and {len(self.class_names):,} names of classes")
+        return self
 
 
 @dataclass(frozen=True, slots=True)
@@ -253,10 +265,9 @@ def read_record(run: RunFolder) -> RunRecord:
     try:
         return RunRecord.model_validate_json(text)
     except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(map(str, first["loc"])) or "the file"
+        where, _, reason = first_error(error)
         raise UsageError(
-            f"`{run.record}` is not the record of a run: {where}: {first['msg']}",
+            f"`{run.record}` is not the record of a run: {where and f'`{where}`: '}{reason}",
             "it may have been edited, or written by another release of cldfc",
         ) from error
 

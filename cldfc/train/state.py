@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor, nn
-from torch.optim import Optimizer
+from torch.optim import SGD, AdamW, Optimizer
 
 from cldfc.diagnostics import UsageError
 from cldfc.train.position import Position
@@ -19,6 +19,8 @@ from cldfc.train.recipe import Recipe
 from cldfc.train.weights import HELP, compare
 
 NETWORK, OPTIMIZER = "network.", "optimizer."
+KEPT: Mapping[type[Optimizer], set[str]] = {SGD: {"momentum_buffer"}, AdamW: {"step", "exp_avg", "exp_avg_sq"}}
+"""What optimizers keep for each parameter."""
 FORMAT = 2
 """Of a checkpoint: of its state, and of the names of its tensors."""
 
@@ -67,6 +69,11 @@ def restore_tensors(network: nn.Module, optimizer: Optimizer, tensors: Mapping[s
     for name, value in tensors.items():
         if name.startswith(OPTIMIZER):
             owner, _, key = name.removeprefix(OPTIMIZER).rpartition(".")
+            if key not in KEPT[type(optimizer)]:
+                raise UsageError(
+                    f"`{where}` holds `{key}`, the state of another optimizer than {type(optimizer).__name__}",
+                    "make `optimizer` in `recipe.json` what it was, or start another run",
+                )
             if owner not in parameters or value.shape not in (parameters[owner].shape, ()):
                 raise UsageError(f"the network has no parameter for `{name}` of `{where}`", HELP)
             optimizer.state[parameters[owner]][key] = laid_out(value, parameters[owner])

@@ -83,7 +83,11 @@ def train_network(
     run = RunFolder(processes.gather(made)[0])
     with locked(run) if processes.is_first else nullcontext():
         optimizer = make_optimizer(task.network, recipe)
-        with journal(run, record, compiled, task, BEGINNING, setting) as kept, task.device.switches(), refusals():
+        with (
+            journal(run, record, compiled, task, BEGINNING, setting) as kept,
+            task.device.switches(),
+            refusals(step_of(recipe)),
+        ):
             epochs = train_and_save(task, optimizer, run, BEGINNING, setting.progress, setting.saving, kept)
     return Result(run.path, task.dataset, record, epochs)
 
@@ -116,6 +120,11 @@ def compiled_if_asked(network: torch.nn.Module, recipe: Recipe) -> torch.nn.Modu
         return network
     compile: Any = torch.compile
     return compile(network, dynamic=False)
+
+
+def step_of(recipe: Recipe) -> str:
+    """What has to fit into memory, in words."""
+    return f"a step with a batch of {recipe.batch:,} images"
 
 
 def check_shares(recipe: Recipe, processes: Processes) -> None:

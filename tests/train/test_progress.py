@@ -104,7 +104,7 @@ def test_what_validation_says_is_shown() -> None:
     shown = Bars()
     shown.epoch(epoch)
     shown.position = position(1, 2, 1)
-    assert shown.results("") == "loss 0.2500  train 50.00%  validation 62.50%  test 75.00%"
+    assert "  ".join(shown.results("")) == "loss 0.2500  train 50.00%  validation 62.50%  test 75.00%"
 
 
 def test_a_line_says_how_long_it_still_takes(time: Clock) -> None:

@@ -99,7 +99,7 @@ def test_the_table_and_the_remarks(folder: Path) -> None:
     assert second.split()[:3] == ["half", "Small", "fake:1x8x8:10"] and "2/4              90.00%  " in second
     assert second.endswith("interrupted")
     assert last.split() == ["emptied", "broken"]
-    assert f"{folder / 'edited'} is broken: " in result.stderr and "class_name: Field required" in result.stderr
+    assert f"{folder / 'edited'} is broken: " in result.stderr and "`class_name`: it is missing" in result.stderr
     assert f"{folder / 'blown'} has diverged: the loss is nan in epoch 1\n" in result.stderr
     assert f"`cldfc train --resume {folder / 'half'}`" in result.stderr
 

@@ -25,11 +25,12 @@ def show_bytes(size: int, say: Callable[[str], None]) -> Generator[Heard]:
         yield Lines(size, say)
         return
     # Only a terminal needs it, and it takes a tenth of a second to import.
-    from rich.console import Console
     from rich.progress import BarColumn, DownloadColumn, Progress, TimeRemainingColumn, TransferSpeedColumn
 
+    from cldfc.console import Console
+
     columns = (BarColumn(), DownloadColumn(), TransferSpeedColumn(), TimeRemainingColumn())
-    bar = Progress(*columns, console=Console(stderr=True), transient=True)
+    bar = Progress(*columns, console=Console(sys.stderr), transient=True)
     task, began = bar.add_task("", total=size), monotonic()
 
     def move(done: int) -> None:

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from cldfc.diagnostics import UsageError
 from cldfc.files import write_file
+from cldfc.output import say
 from cldfc.train.catalogue import DATA_DIR, find
 from cldfc.train.data.bounded import read_bytes
 from cldfc.train.data.download import fetch_missing
@@ -22,31 +23,31 @@ PATIENCE = 300
 """Seconds that an installation may take."""
 
 
-def obtain(dataset: DataSet, folder: Path, say: Callable[[str], None]) -> None:
+def obtain(dataset: DataSet, folder: Path, heard: Callable[[str], None]) -> None:
     """Let the files of a data set lie in the folder; what lies there stays as it is.
 
     Raises UsageError when they are neither on this machine, nor in a package that may be installed, nor published
     where they can be fetched from.
     """
     if missing(dataset, folder) and dataset.package:
-        install(dataset.package, say)
+        install(dataset.package, heard)
     for file in dataset.files:
         copy_here(dataset, file, folder)
-    fetch_missing(dataset, folder, say)
-    say(f"`{dataset.name}` is in `{folder}`")
+    fetch_missing(dataset, folder, heard)
+    heard(f"`{dataset.name}` is in `{folder}`")
 
 
-def install(package: str, say: Callable[[str], None]) -> None:
+def install(package: str, heard: Callable[[str], None]) -> None:
     """Install a package of Debian, if that needs no password; nothing is said where it fails."""
     if os.geteuid() != 0 or not shutil.which("apt-get"):
         return
-    say(f"apt-get install {package}")
+    heard(f"apt-get install {package}")
     command = ["apt-get", "install", "--yes", "--no-install-recommends", package]
     environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
     try:
         subprocess.run(command, env=environment, stdin=subprocess.DEVNULL, capture_output=True, timeout=PATIENCE)
     except (OSError, subprocess.TimeoutExpired) as error:
-        say(f"cannot install {package}: {error}")
+        heard(f"cannot install {package}: {error}")
 
 
 def copy_here(dataset: DataSet, file: DataFile, folder: Path) -> None:
@@ -66,9 +67,9 @@ def copy_here(dataset: DataSet, file: DataFile, folder: Path) -> None:
 def main() -> int:
     """Bring Fashion-MNIST into `data`; the exit code is 1 where that fails."""
     try:
-        obtain(find("fashion_mnist"), DATA_DIR, lambda line: print(line, file=sys.stderr))
+        obtain(find("fashion_mnist"), DATA_DIR, say)
     except UsageError as error:
-        print(error, file=sys.stderr)
+        say(*error.lines)
         return 1
     return 0
 

@@ -167,4 +167,4 @@ def cannot_read(reasons: Mapping[str, str], help: str) -> UsageError:
     if len(named) == 1:
         return UsageError(f"cannot read the image {named[0]}", help)
     more = [f"and {len(named) - NAMED:,} more"] if len(named) > NAMED else []
-    return UsageError("\n  ".join([f"cannot read {len(named):,} images:", *named[:NAMED], *more]), help)
+    return UsageError(f"cannot read {len(named):,} images:", help, [*named[:NAMED], *more])

@@ -1,0 +1,155 @@
+"""All that cldfc prints goes through here: nothing that a name contains acts on the terminal or adds a line.
+
+A letter that the terminal's encoding lacks is spelled in ASCII, as in the language.
+"""
+
+from __future__ import annotations
+
+import codecs
+import io
+import json
+import math
+import sys
+from collections.abc import Iterable, Mapping
+from functools import lru_cache
+from typing import Any, TextIO, cast
+
+from cldfc.letters import ASCII, SIGNS
+
+UTF8 = "utf-8"
+NAMED = {"\n": r"\n", "\r": r"\r", "\t": r"\t"}
+LOST_BYTES = range(0xDC80, 0xDD00)
+"""What Python makes of the bytes of a file name that is not UTF-8."""
+HANDLER = "cldfc.ascii"
+
+
+def printable(text: str, encoding: str = UTF8) -> str:
+    """The text on one line: what is no visible character is escaped, what the encoding lacks is spelled in ASCII."""
+    if text.isascii() and text.isprintable():
+        return text
+    return "".join(shown(character, encoding) for character in text)
+
+
+@lru_cache(maxsize=4096)
+def shown(character: str, encoding: str) -> str:
+    """What stands for a character."""
+    if not character.isprintable():
+        return escaped(character)
+    try:
+        character.encode(encoding)
+    except UnicodeEncodeError:
+        return ASCII.get(character) or SIGNS.get(character) or escaped(character)
+    return character
+
+
+def escaped(character: str) -> str:
+    r"""`\x1b`, `\n`, `\u202e`; `\xff` for a byte that is not UTF-8."""
+    code = ord(character)
+    if character in NAMED:
+        return NAMED[character]
+    if code < 0x80 or code in LOST_BYTES:
+        return f"\\x{code & 0xFF:02x}"
+    return f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"
+
+
+def say(*lines: str) -> None:
+    """Print lines that are no result to standard error, at once."""
+    write_lines(lines, sys.stderr)
+
+
+def show(*lines: str) -> None:
+    """Print the lines of a result to standard output."""
+    write_lines(lines, sys.stdout, is_flushed=False)
+
+
+def write_lines(lines: Iterable[str], stream: TextIO, is_flushed: bool = True) -> None:
+    """Print lines to a stream; a line break within one is escaped. Raises OSError."""
+    encoding = encoding_of(stream)
+    stream.write("".join(f"{printable(line, encoding)}\n" for line in lines))
+    if is_flushed:
+        stream.flush()
+
+
+def show_document(text: str) -> None:
+    """Print a text of many lines to standard output: code, a spec, Markdown.
+
+    A pipe gets it as it is; in another encoding than UTF-8, in ASCII, which every program reads alike.
+    """
+    encoding = encoding_of(sys.stdout)
+    if is_utf8(encoding) and not sys.stdout.isatty() and is_unicode(text):
+        sys.stdout.write(text)
+        return
+    encoding = encoding if is_utf8(encoding) or sys.stdout.isatty() else "ascii"
+    lines = text.split("\n")
+    sys.stdout.write("\n".join("\t".join(printable(part, encoding) for part in line.split("\t")) for line in lines))
+
+
+def printed(cells: Iterable[str]) -> list[str]:
+    """The cells of a table on standard output, whose widths are then known."""
+    return [printable(cell, encoding_of(sys.stdout)) for cell in cells]
+
+
+def show_json(data: object, indent: int | None = 2) -> None:
+    """Print data as JSON to standard output."""
+    show_json_text(as_json(data, indent) + "\n")
+
+
+def show_json_text(text: str) -> None:
+    """Print JSON to standard output."""
+    sys.stdout.write(json_for(sys.stdout, text))
+
+
+def json_for(stream: TextIO, text: str) -> str:
+    """JSON with all that is not visible, or not in the stream's encoding, in JSON's own escapes."""
+    is_all = is_utf8(encoding_of(stream))
+    return "".join(
+        c if c == "\n" or (c.isprintable() and (is_all or c.isascii())) else json.dumps(c)[1:-1] for c in text
+    )
+
+
+def as_json(data: object, indent: int | None = None) -> str:
+    """Data as JSON, which has no NaN and no infinity: they become null."""
+    return json.dumps(finite(data), ensure_ascii=False, allow_nan=False, indent=indent)
+
+
+def finite(data: object) -> object:
+    """The same data with None for numbers that are not finite."""
+    if isinstance(data, Mapping):
+        return {key: finite(value) for key, value in cast("Mapping[Any, object]", data).items()}
+    if isinstance(data, list | tuple):
+        return [finite(value) for value in cast("list[object]", data)]
+    return None if isinstance(data, float) and not math.isfinite(data) else data
+
+
+def encoding_of(stream: TextIO) -> str:
+    """How a stream writes letters as bytes; a stream without bytes takes them all."""
+    return getattr(stream, "encoding", None) or UTF8
+
+
+def is_utf8(encoding: str) -> bool:
+    """Whether an encoding is UTF-8, and so has every letter."""
+    return codecs.lookup(encoding).name == UTF8
+
+
+def is_unicode(text: str) -> bool:
+    """Whether a text can be written in UTF-8."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def spell_what_is_lacking() -> None:
+    """Let the standard streams spell letters that their encoding lacks, whoever prints them."""
+    codecs.register_error(HANDLER, spelled)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors=HANDLER)
+
+
+def spelled(error: UnicodeError) -> tuple[str, int]:
+    """What is printed in the place of letters that cannot be."""
+    if not isinstance(error, UnicodeEncodeError):
+        raise error
+    return "".join(printable(c, "ascii") for c in error.object[error.start : error.end]), error.end
