@@ -75,7 +75,9 @@ def write_checkpoint(folder: Path, tensors: dict[str, Tensor], saved: Saved, cho
         refuse_link(path, is_folder=True)
         # What is there by this name was being written when a process was killed.
         remove_checkpoint(path)
-        path.mkdir(parents=True, exist_ok=True)
+        # A run that was deleted meanwhile is not made again.
+        folder.mkdir(exist_ok=True)
+        path.mkdir(exist_ok=True)
         (path / SUMS).unlink(missing_ok=True)
         for name, content in contents.items():
             write_run_file(path / name, content)

@@ -128,7 +128,7 @@ def resume_network(
     processes = setting.processes
     for remark in interrupted.remarks:
         warn(remark)
-    with locked(run) if processes.is_first else nullcontext():
+    with locked(run) if processes.is_first else nullcontext() as lock:
         torch.manual_seed(record.recipe.seed)  # pyright: ignore[reportUnknownMemberType]
         task = prepare(build_fitting(compiled, dataset), dataset, record.recipe, setting.data_dir, processes)
         task = replace(task, compiled=compiled)
@@ -141,7 +141,7 @@ def resume_network(
         if processes.is_first:
             write_kept(run, record, start, warn)
         with journal(run, record, compiled, task, start, setting) as kept, task.device.switches(), refusals():
-            epochs = train_and_save(task, optimizer, run, start, setting.progress, setting.saving, kept)
+            epochs = train_and_save(task, optimizer, run, start, setting.progress, setting.saving, kept, lock)
     return Result(run.path, task.dataset, record, epochs)
 
 

@@ -81,10 +81,10 @@ def train_network(
     record, note = record_of(task, compiled.class_name, setting.command), processes.job.note_run
     made = create_run(folder, record, compiled, note).path if processes.is_first else Path()
     run = RunFolder(processes.gather(made)[0])
-    with locked(run) if processes.is_first else nullcontext():
+    with locked(run) if processes.is_first else nullcontext() as lock:
         optimizer = make_optimizer(task.network, recipe)
         with journal(run, record, compiled, task, BEGINNING, setting) as kept, task.device.switches(), refusals():
-            epochs = train_and_save(task, optimizer, run, BEGINNING, setting.progress, setting.saving, kept)
+            epochs = train_and_save(task, optimizer, run, BEGINNING, setting.progress, setting.saving, kept, lock)
     return Result(run.path, task.dataset, record, epochs)
 
 
