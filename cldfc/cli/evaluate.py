@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from cldfc.cli.completion import complete_data
-from cldfc.cli.options import DataDir, Json, RunPath, TrustFiles, errors, warn_of_changes
+from cldfc.cli.options import DataDir, Json, RunPath, TrustFiles, errors, warn_of_changes, warn_of_data
 from cldfc.diagnostics import UsageError
 from cldfc.messages import RESULT_DIFFERS
 
@@ -59,7 +59,7 @@ def evaluate(
         from cldfc.train.run import RunFolder, read_record
         from cldfc.trained import folded_network, recompile
 
-        read_record(RunFolder(run))
+        record = read_record(RunFolder(run))
         warn_of_changes(run)
         if compiled:
             print("torch.compile takes about half a minute", file=sys.stderr)
@@ -67,6 +67,7 @@ def evaluate(
         fast = None if as_trained else evaluate_fast(run, folded_network, folder, data, compiled, part, trust_files)
         differs = fast is None or not (fast.recorded_accuracy is None or fast.agrees)
         exact = evaluate_run(run, recompile, folder, data, part, trust_files) if differs else None
+        warn_of_data(record, data)
         if as_json:
             print(json.dumps(evaluation_as_data(exact, fast), ensure_ascii=False, indent=2))
         else:

@@ -6,12 +6,15 @@ import sys
 from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from cldfc.diagnostics import CldfError, UsageError
 from cldfc.messages import print_errors, print_usage_error
+
+if TYPE_CHECKING:
+    from cldfc.train.run import RunRecord
 
 SpecPath = Annotated[Path, typer.Argument(metavar="SPEC", help="A .cldf file.", show_default=False)]
 SpecPaths = Annotated[list[Path], typer.Argument(metavar="SPEC", help="One or more .cldf files.", show_default=False)]
@@ -61,6 +64,14 @@ def warn_of_changes(run: Path) -> None:
         say(f"warning: {remark}")
 
 
+def warn_of_data(record: RunRecord, name: str | None = None) -> None:
+    """Say that the images of a run, or of another data set like it, are not those that it was trained on."""
+    from cldfc.train.recorded_data import remarks_on
+
+    for remark in remarks_on(record, name):
+        say(f"warning: {remark}")
+
+
 @contextmanager
 def errors() -> Generator[None]:
     """Print what is wrong and leave with its exit code."""
@@ -72,3 +83,16 @@ def errors() -> Generator[None]:
     except UsageError as error:
         print_usage_error(error)
         raise typer.Exit(error.exit_code) from None
+
+
+@contextmanager
+def stopping(again: str = "") -> Generator[None]:
+    """Say how to go on when a training was asked to stop, and leave with the signal's exit code."""
+    from cldfc.train.stop import Stopped
+
+    try:
+        yield
+    except Stopped as stopped:
+        if stopped.is_first:
+            say(f"stopped and saved; {again or f'go on with `cldfc train --resume {stopped.folder}`'}")
+        raise typer.Exit(stopped.exit_code) from None

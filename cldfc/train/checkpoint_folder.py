@@ -139,6 +139,15 @@ def remove_checkpoint(path: Path) -> None:
         path.rmdir()
 
 
+def remove_all(folder: Path) -> None:
+    """Remove all checkpoints of a run that needs them no more, and their folder if there is nothing else in it."""
+    with suppress(OSError, UsageError):
+        for path in list_checkpoints(folder):
+            remove_checkpoint(path)
+        (folder / "lock").unlink(missing_ok=True)
+        folder.rmdir()
+
+
 def put_later_ones_away(folder: Path, position: Position) -> None:
     """Remove checkpoints after a position that are torn, and call the others, which are damaged, so. Raises OSError."""
     for path in list_checkpoints(folder):

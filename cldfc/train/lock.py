@@ -181,6 +181,12 @@ def in_use(run: RunFolder) -> UsageError:
     return UsageError(f"`{run.path}` is in use: {holder} trains there", "wait for it to end, or give another folder")
 
 
+def refuse_in_use(run: RunFolder) -> None:
+    """Raises UsageError when another process holds the lock of a run; this one must not hold it."""
+    if is_locked(run):
+        raise in_use(run)
+
+
 def is_locked(run: RunFolder) -> bool:
     """Whether another process holds the lock of a run; the question takes it from nobody, not even for a moment.
 

@@ -53,6 +53,7 @@ class OwnRequest:
 class SharedRequest(Structure):
     """One to the trainings of several processes, which have it in common as `RawValue(SharedRequest)`."""
 
+    number: int
     _fields_ = (("number", c_int),)
 
 

@@ -29,6 +29,7 @@ from cldfc.train.pixel import speed_up_pixels
 from cldfc.train.position import BEGINNING
 from cldfc.train.processes import ALONE, Processes
 from cldfc.train.recipe import EPOCH_LIMIT, Recipe
+from cldfc.train.recorded_data import digests_of
 from cldfc.train.refusals import refusals
 from cldfc.train.run import RunFolder, RunRecord, create_run
 from cldfc.train.setting import Setting
@@ -144,6 +145,7 @@ def record_of(task: Task, class_name: str, command: str) -> RunRecord:
         std=task.dataset.std,
         chosen_by=task.choice,
         fingerprint=task.dataset.fingerprint,
+        digests=digests_of(task.dataset.name),
         skipped_files=task.dataset.skipped,
         trusted_files=task.dataset.trusted,
     )
