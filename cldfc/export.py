@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Literal, Protocol, cast
 from cldfc.files import written_aside
 from cldfc.inference import Inference, load_folded
 from cldfc.train.catalogue import DataSet
-from cldfc.train.run import RunFolder, described_dataset, read_record
+from cldfc.train.recorded_data import described_dataset
+from cldfc.train.run import RunFolder, read_record
 from cldfc.trained import read_inference
 
 if TYPE_CHECKING:

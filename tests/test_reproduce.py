@@ -2,12 +2,17 @@
 
 import json
 import math
+import os
 import pickle
 import re
+import shutil
+import signal
 import statistics
 import subprocess
 import sys
+import time
 from dataclasses import replace
+from multiprocessing import Event, get_context
 
 import pytest
 from networks import ROOT
@@ -20,12 +25,14 @@ from cldfc.reproduce import comparisons, recipes
 from cldfc.reproduce.comparisons import Difference, compare_rows, comparison_cells
 from cldfc.reproduce.networks import network_of
 from cldfc.reproduce.results import Accuracy, as_cells, as_text, collect
-from cldfc.reproduce.runs import Wanted, accuracy_of, is_finished, list_runs, share_of
+from cldfc.reproduce.runs import Wanted, accuracy_of, list_runs, share_of
 from cldfc.reproduce.tables import TABLES, Comparison, Row, Table, select_rows
 from cldfc.reproduce.training import in_time, train_runs
 from cldfc.train.catalogue import find
 from cldfc.train.keep import keep_epoch
 from cldfc.train.launch import Launch, read_launch
+from cldfc.train.lock import locked
+from cldfc.train.run import RunFolder
 
 FAKE = "fake:1x8x8:3"
 NARROW = ("c = 2, 3, 4, 5",)
@@ -308,25 +315,100 @@ def test_an_interrupted_run_goes_on_from_its_checkpoint(wanted, tmp_path, monkey
         assert (list_runs(other)[0].folder / name).read_bytes() == (whole.folder / name).read_bytes()
 
 
-def test_what_is_left_of_another_run_is_not_gone_on_with(wanted):
-    train(replace(wanted, seeds=1))
-    first = list_runs(wanted)[0]
-    before = (first.folder / "best.safetensors").read_bytes()
-    for change in ("spec.cldf", "recipe.json"):
-        first.folder.rename(first.aside)
-        (first.aside / change).write_text("")
-        assert len(train(replace(wanted, seeds=1))) == 1
-        assert not first.aside.exists() and is_finished(first)
-        assert (first.folder / "best.safetensors").read_bytes() == before
+def contents(folder):
+    return {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def test_what_is_left_of_another_run_is_refused_and_kept(wanted, monkeypatch):
+    monkeypatch.setattr("cldfc.train.keep.keep_epoch", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        train(wanted)
+    monkeypatch.undo()
+    aside = list_runs(wanted)[0].aside
+    before = contents(aside)
+    narrower = replace(SMALL, rows=tuple(replace(row, lets=("c = 2, 3, 4, 6",)) for row in SMALL.rows))
+    on_other_data = aside.with_name(aside.name.replace("x8x8", "x9x9"))
+    shutil.copytree(aside, on_other_data)
+    for other, what in (
+        (replace(wanted, changes={"epochs": 3}), "epochs 1, not 3; drop every 30, not 90"),
+        (replace(wanted, changes={"clip": 2.0}), "clip None, not 2.0"),
+        (replace(wanted, tables=(narrower,)), "another network: `let c@ℓ = 2, 3, 4, 5`, not `let c@ℓ = 2, 3, 4, 6`"),
+        (replace(wanted, data="fake:1x9x9:3"), f"data `{FAKE}`, not `fake:1x9x9:3`"),
+    ):
+        with pytest.raises(UsageError) as caught:
+            train(other)
+        assert f"was begun with {what}" in caught.value.message and "another folder with `-o`" in caught.value.help
+        assert contents(aside) == before
+    for path in aside.iterdir():
+        path.rename(path.with_suffix(".mine")) if path.is_file() else shutil.rmtree(path)
+    with pytest.raises(UsageError, match="is there, and is no run"):
+        train(wanted)
+    assert (aside / "spec.mine").exists()
+
+
+def interrupt(*_):
+    raise KeyboardInterrupt
+
+
+def test_a_run_in_use_is_refused(wanted, monkeypatch):
+    """Before anything else is trained."""
+    monkeypatch.setattr("cldfc.train.keep.keep_epoch", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        train(replace(wanted, seeds=1))
+    monkeypatch.undo()
+    second = list_runs(wanted)[3]
+    aside = list_runs(wanted)[0].aside.rename(second.aside)
+    held, go = Event(), Event()
+    process = get_context("fork").Process(target=hold_lock, args=(aside, held, go))
+    process.start()
+    assert held.wait(30)
+    before = contents(second.aside)
+    with pytest.raises(UsageError, match=f"`{second.aside}` is in use: process {process.pid} trains there"):
+        train(wanted)
+    go.set()
+    process.join()
+    assert contents(second.aside) == before and not list_runs(wanted)[1].aside.exists()
+
+
+def hold_lock(aside, held, go):
+    with locked(RunFolder(aside)):
+        held.set()
+        go.wait(30)
 
 
 def test_a_run_with_another_recipe_or_network_is_not_mixed_in(wanted):
     train(replace(wanted, seeds=1))
-    with pytest.raises(UsageError, match="was trained with another recipe"):
+    with pytest.raises(UsageError, match=r"was trained with clip None, not 2\.0"):
         collect(replace(wanted, changes={"clip": 2.0}), SMALL)
     changed = replace(SMALL, rows=tuple(replace(row, lets=("c = 2, 3, 4, 6",)) for row in SMALL.rows))
-    with pytest.raises(UsageError, match="was trained with another network"):
+    with pytest.raises(UsageError, match="was trained with another network: `let c"):
         collect(wanted, changed)
+
+
+def test_figures_that_were_changed_are_not_believed(wanted):
+    """All of them are named, and nothing is trained; what the figures do not depend on is said."""
+    wanted = replace(wanted, seeds=1)
+    train(wanted)
+    runs = list_runs(wanted)
+    for run, name in zip(runs, ("metrics.csv", "recipe.json"), strict=True):
+        path = run.folder / name
+        path.write_text(path.read_text() + "\n")
+    for ask in (train, lambda wanted: collect(wanted, SMALL)):
+        with pytest.raises(UsageError, match=r"metrics\.csv` is not what the training has written") as caught:
+            ask(wanted)
+    with pytest.raises(UsageError) as caught:
+        train(wanted)
+    assert all(str(run.folder) in caught.value.message for run in runs)
+    for run, name in zip(runs, ("metrics.csv", "recipe.json"), strict=True):
+        path = run.folder / name
+        path.write_text(path.read_text()[:-1])
+    (runs[0].folder / "network.py").write_text("")
+    (runs[1].folder / "SHA256SUMS").unlink()
+    said = train(wanted)
+    assert len(said) == 2 and "network.py` is not what" in said[0] and "has no `SHA256SUMS`" in said[1]
+    (runs[0].folder / "metrics.csv").unlink()
+    with pytest.raises(UsageError, match="has not all its epochs"):
+        collect(wanted, SMALL)
 
 
 def test_divergence_is_a_result(wanted, monkeypatch):
@@ -365,6 +447,59 @@ def test_several_at_a_time(wanted):
     assert sorted(line.partition(": ")[0] for line in said) == sorted(str(run.folder) for run in list_runs(wanted))
     assert "(4 of 4, about 0 s left)" in said[-1] and train(wanted) == []
     assert all(result.accuracies[FAKE].mean is not None for result in collect(wanted, SMALL))
+    assert not list(wanted.output.rglob("checkpoints"))
+
+
+@pytest.fixture(scope="module")
+def begin(tmp_path_factory):
+    """Starts the command in a process of its own, with networks as narrow as in the other tests."""
+    folder = tmp_path_factory.mktemp("narrow")
+    (folder / "sitecustomize.py").write_text("import cldfc.reproduce.recipes as r; r.WIDTHS = 'c = 2, 3, 4, 5'\n")
+    environment = {**os.environ, "PYTHONPATH": f"{folder}{os.pathsep}{ROOT}", "OMP_NUM_THREADS": "1"}
+    rows = ["--rows", "preact18", "--rows", "preact18_Al"]
+    options = ["--miniature", "--data", FAKE, "--epochs", "2", "--jobs", "2", "-o"]
+    command = [sys.executable, "-m", "cldfc", "reproduce", "table2", *rows, *options]
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True, "start_new_session": True}
+    return lambda output, *more: subprocess.Popen([*command, str(output), *more], env=environment, **pipes)
+
+
+@pytest.fixture(scope="module")
+def whole(begin, tmp_path_factory):
+    """Runs that were never stopped."""
+    folder = tmp_path_factory.mktemp("whole")
+    process = begin(folder)
+    assert process.communicate()[0] and process.returncode == 0
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("number", "code", "jobs", "is_group"), [(signal.SIGINT, 130, 1, False), (signal.SIGTERM, 143, 2, True)]
+)
+def test_a_signal_saves_what_is_trained(begin, whole, tmp_path, number, code, jobs, is_group):
+    """The same command goes on, to the bits of what was never stopped."""
+    process = begin(tmp_path, "--jobs", str(jobs))
+    folder, end = tmp_path / "table2", time.monotonic() + 120
+    while len(list(folder.glob("*.part/checkpoints/lock"))) < jobs:
+        assert time.monotonic() < end and process.poll() is None
+        time.sleep(0.01)
+    (os.killpg if is_group else os.kill)(process.pid, number)
+    printed, said = process.communicate(timeout=120)
+    assert (process.returncode, printed) == (code, ""), said
+    assert said.endswith("\nstopped and saved; the same command goes on\n") and "Traceback" not in said
+    assert len(list(folder.glob("*.part/checkpoints/epoch-*"))) >= jobs
+    process = begin(tmp_path)
+    assert "warning" not in process.communicate(timeout=240)[1] and process.returncode == 0
+    weights = [sorted(path.rglob("best.safetensors")) for path in (tmp_path, whole)]
+    assert [len(paths) for paths in weights] == [2, 2]
+    assert all(one.read_bytes() == other.read_bytes() for one, other in zip(*weights, strict=True))
+
+
+def test_a_process_that_dies_is_told_of_its_run(wanted, monkeypatch):
+    # A function that fails at once, whatever it is given.
+    monkeypatch.setattr("cldfc.reproduce.training.help_training", math.sqrt)
+    with pytest.raises(UsageError, match=r"that was training `.*preact18.*` has died") as caught:
+        train_runs(list_runs(wanted), Launch(), wanted.output, "cldfc reproduce small", print, 2)
+    assert "fewer `--jobs`" in caught.value.help
 
 
 def test_an_error_comes_whole_from_another_process():
@@ -420,12 +555,16 @@ def test_without_data_rows_are_built_and_torch_is_not_loaded(tmp_path):
 
 
 def test_an_incomplete_folder_is_named(tmp_path):
+    """And so are the rows that have no accuracy for that; what can be printed is."""
     first, second = (tmp_path / file.place for file in find("mnist").files[:2])
     first.parent.mkdir(parents=True)
     first.touch()
-    result = reproduce("table2", "--data-dir", str(tmp_path))
-    assert result.exit_code == 0
+    result = reproduce("table2", "--data-dir", str(tmp_path), "--rows", "preact18*")
+    assert result.exit_code == 2 and "11,171,146" in result.stdout
     assert f"not trained on mnist (table2) without `{second.relative_to(tmp_path)}`: " in result.stderr
+    assert "no accuracy, for their data are not there: table2 preact18 on mnist, table2 preact18_Al on mnist\n" in (
+        result.stderr
+    )
 
 
 @pytest.mark.parametrize(
@@ -441,6 +580,7 @@ def test_an_incomplete_folder_is_named(tmp_path):
         (["table2", "--rows", "x*"], "rows are: resnet18, resnet18_Al, preact18, preact18_Al"),
         (["table1", "--data", "fashion-mnist"], "did you mean `fashion_mnist`?"),
         (["table1", "--data", "folder:nowhere"], "there is no folder `nowhere`"),
+        (["table1", "--data-dir", "nowhere"], "there is no folder `nowhere`"),
     ],
 )
 def test_a_wrong_command_line(arguments, message):

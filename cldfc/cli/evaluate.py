@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from cldfc.cli.completion import complete_data
-from cldfc.cli.options import DataDir, Json, RunPath, TrustFiles, errors, warn_of_changes
+from cldfc.cli.options import DataDir, Json, RunPath, TrustFiles, errors, warn_of_changes, warn_of_data
 from cldfc.diagnostics import UsageError
 from cldfc.messages import RESULT_DIFFERS
 from cldfc.output import say, show, show_json
@@ -58,7 +58,7 @@ def evaluate(
         from cldfc.train.run import RunFolder, read_record
         from cldfc.trained import folded_network, recompile
 
-        read_record(RunFolder(run))
+        record = read_record(RunFolder(run))
         warn_of_changes(run)
         if compiled:
             say("torch.compile takes about half a minute")
@@ -66,6 +66,7 @@ def evaluate(
         fast = None if as_trained else evaluate_fast(run, folded_network, folder, data, compiled, part, trust_files)
         differs = fast is None or not (fast.recorded_accuracy is None or fast.agrees)
         exact = evaluate_run(run, recompile, folder, data, part, trust_files) if differs else None
+        warn_of_data(record, data)
         if as_json:
             show_json(evaluation_as_data(exact, fast))
         else:

@@ -9,7 +9,7 @@ from zipfile import BadZipFile, ZipFile, is_zipfile
 
 import typer
 
-from cldfc.cli.options import Json, RunPath, errors, warn_of_changes
+from cldfc.cli.options import Json, RunPath, errors, warn_of_changes, warn_of_data
 from cldfc.diagnostics import UsageError
 from cldfc.files import refuse_foreign, writing
 from cldfc.output import say, show, show_json
@@ -59,8 +59,9 @@ def export(
         from cldfc.export import export_run
         from cldfc.train.run import RunFolder, read_record
 
-        read_record(RunFolder(run))
+        record = read_record(RunFolder(run))
         warn_of_changes(run)
+        warn_of_data(record)
         exported = export_run(run, format, is_folded, output, partial(refuse_place, format), say)
         if as_json:
             show_json(exported_as_data(exported, format))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -14,6 +14,9 @@ from cldfc.diagnostics import CldfError, UsageError
 from cldfc.library import remark_on
 from cldfc.messages import print_errors, print_usage_error
 from cldfc.output import say
+
+if TYPE_CHECKING:
+    from cldfc.train.run import RunRecord
 
 
 def tell_names(specs: Path | list[Path] | None) -> Path | list[Path] | None:
@@ -76,6 +79,14 @@ def warn_of_changes(run: Path) -> None:
         say(f"warning: {remark}")
 
 
+def warn_of_data(record: RunRecord, name: str | None = None) -> None:
+    """Say that the images of a run, or of another data set like it, are not those that it was trained on."""
+    from cldfc.train.recorded_data import remarks_on
+
+    for remark in remarks_on(record, name):
+        say(f"warning: {remark}")
+
+
 @contextmanager
 def errors() -> Generator[None]:
     """Print what is wrong and leave with its exit code."""
@@ -95,3 +106,16 @@ def errors() -> Generator[None]:
         message = f"memory does not suffice{amount_of(error)}"
         print_usage_error(UsageError(message, "make the network or the batch smaller, or use a larger machine"))
         raise typer.Exit(UsageError.exit_code) from None
+
+
+@contextmanager
+def stopping(again: str = "") -> Generator[None]:
+    """Say how to go on when a training was asked to stop, and leave with the signal's exit code."""
+    from cldfc.train.stop import Stopped
+
+    try:
+        yield
+    except Stopped as stopped:
+        if stopped.is_first:
+            say(f"stopped and saved; {again or f'go on with `cldfc train --resume {stopped.folder}`'}")
+        raise typer.Exit(stopped.exit_code) from None

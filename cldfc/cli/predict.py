@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from cldfc.cli.options import Json, RunPath, errors, warn_of_changes
+from cldfc.cli.options import Json, RunPath, errors, warn_of_changes, warn_of_data
 from cldfc.diagnostics import UsageError
 from cldfc.output import printed, show, show_json
 
@@ -32,12 +32,14 @@ def predict(
     """
     with errors():
         from cldfc.train.predict import predict_files
-        from cldfc.train.run import RunFolder, described_dataset, read_record
+        from cldfc.train.recorded_data import described_dataset
+        from cldfc.train.run import RunFolder, read_record
         from cldfc.trained import folded_network
 
         folder = RunFolder(run)
         record = read_record(folder)
         warn_of_changes(run)
+        warn_of_data(record)
         found, unreadable = predict_files(folded_network(folder, record), described_dataset(record), images, top)
         if as_json:
             show_json([prediction_as_data(each) for each in found])

@@ -10,11 +10,14 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from cldfc.cli.completion import complete_data, complete_table
-from cldfc.cli.options import Download, Json, Markdown, errors, refuse_both
+from cldfc.cli.options import Download, Json, Markdown, errors, refuse_both, stopping
+from cldfc.diagnostics import UsageError
 from cldfc.output import say, show_document, show_json
 
 if TYPE_CHECKING:
-    from cldfc.reproduce.runs import Wanted
+    from collections.abc import Sequence
+
+    from cldfc.reproduce.runs import Run, Wanted
 
 
 def reproduce(
@@ -72,12 +75,13 @@ def reproduce(
     """Build the rows of a table of the paper, train them, print both beside the paper's.
 
     Rows are trained with --data, --data-dir, --download or --miniature. A run
-    that was interrupted goes on, a finished one is never trained again. Under
-    torchrun the processes share the runs.
+    that was interrupted goes on, a finished one is never trained again. Ctrl-C
+    and SIGTERM save what is trained. Under torchrun the processes share the runs.
+    Where data, and so accuracies, are missing, the exit code is 2.
 
     Example: cldfc reproduce table1 --miniature --seeds 5
     """
-    with errors():
+    with errors(), stopping("the same command goes on"):
         from cldfc.reproduce.datasets import prepare_datasets
         from cldfc.reproduce.runs import Wanted, is_finished, list_runs
         from cldfc.reproduce.tables import find_tables, select_rows
@@ -91,7 +95,8 @@ def reproduce(
         tables = select_rows(find_tables(table), rows or ())
         wanted, launch = Wanted(tables, seeds, changes, miniature, output, data), read_launch()
         datasets = prepare_datasets(wanted, data_dir, download, launch, say)
-        runs = [run for run in list_runs(wanted) if run.dataset in datasets]
+        wished = list_runs(wanted)
+        runs = [run for run in wished if run.dataset in datasets]
         command = command_line(sys.argv[1:], os.environ)
         train_runs(runs, launch, data_dir or DATA_DIR, command, say, jobs)
         left = sum(not is_finished(run) for run in runs)
@@ -99,6 +104,18 @@ def reproduce(
             say(f"process {launch.rank} is done; {left} runs are left to others, the last of which prints the tables")
         else:
             print_tables(wanted, as_markdown, as_json)
+            if data or data_dir or download or miniature:
+                refuse_gaps([run for run in wished if run.dataset not in datasets])
+
+
+def refuse_gaps(missing: Sequence[Run]) -> None:
+    """Raises UsageError that names the rows which were to be trained, and have no accuracy."""
+    if missing:
+        names = dict.fromkeys(f"{run.folder.parent.name} {run.row.folder} on {run.dataset}" for run in missing)
+        raise UsageError(
+            f"these rows have no accuracy, for their data are not there: {', '.join(names)}",
+            "get the data as said above, or name other tables or rows",
+        )
 
 
 def print_tables(wanted: Wanted, markdown: bool, as_json: bool) -> None:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Generator, Mapping
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -13,7 +13,19 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from cldfc.cli.completion import complete_data
-from cldfc.cli.options import Classes, DataDir, Download, Input, Json, Lets, Ties, TrustFiles, errors, spec_argument
+from cldfc.cli.options import (
+    Classes,
+    DataDir,
+    Download,
+    Input,
+    Json,
+    Lets,
+    Ties,
+    TrustFiles,
+    errors,
+    spec_argument,
+    stopping,
+)
 from cldfc.diagnostics import UsageError
 from cldfc.output import say, show, show_document, show_json
 from cldfc.task import read_task
@@ -192,19 +204,6 @@ def refuse(made_with: Given) -> None:
             raise UsageError(
                 f"{name} cannot stand beside `--resume`", "leave it out: the run folder holds spec and recipe"
             )
-
-
-@contextmanager
-def stopping() -> Generator[None]:
-    """Say how to go on when a training was asked to stop, and leave with the signal's exit code."""
-    from cldfc.train.stop import Stopped
-
-    try:
-        yield
-    except Stopped as stopped:
-        if stopped.is_first:
-            say(f"stopped and saved; go on with `cldfc train --resume {stopped.folder}`")
-        raise typer.Exit(stopped.exit_code) from None
 
 
 def shown(quiet: bool, as_json: bool) -> Callable[[], AbstractContextManager[Progress]]:

@@ -19,8 +19,12 @@ def prepare_datasets(
 ) -> list[str]:
     """The names of the data sets that can be trained on; `say` hears what the others lack.
 
-    Raises UsageError when a download fails, or several processes are to do the same one.
+    Raises UsageError when the folder is not there, a download fails, or several processes are to do the same one.
     """
+    if data_dir is not None and not download and not data_dir.exists():
+        raise UsageError(
+            f"there is no folder `{data_dir}`", "name the one with the data, or fetch them by `--download`"
+        )
     if download and launch.count > 1:
         raise UsageError(
             "several processes cannot fetch the same files", "run the command once with `--download`, without torchrun"

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import os
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,9 +13,14 @@ from cldfc.reproduce.recipes import DIGITS, recipe_of
 from cldfc.reproduce.tables import Row, Table
 from cldfc.train.files import read_text
 from cldfc.train.launch import Launch
-from cldfc.train.metrics import read_epochs
-from cldfc.train.recipe import Recipe
+from cldfc.train.lock import refuse_in_use
+from cldfc.train.metrics import is_complete, read_epochs
+from cldfc.train.recipe import Recipe, other_fields
 from cldfc.train.run import RunFolder, read_record
+from cldfc.train.seal import check_seal
+
+FIGURES = ("spec.cldf", "recipe.json", "metrics.csv")
+"""What must be as the training wrote it, for a figure to be believed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,42 +83,77 @@ def run_of(wanted: Wanted, table: Table, row: Row, dataset: str, seed: int) -> R
     return Run(row, dataset, recipe, wanted.is_miniature, folder)
 
 
+def check_runs(runs: Sequence[Run], warn: Callable[[str], None]) -> None:
+    """See that each run is finished, or can be begun or gone on with, and nobody else trains it; nothing is changed.
+
+    `warn` hears what else is wrong with finished ones. Raises UsageError that names every run of which that is not so.
+    """
+    wrong: list[UsageError] = []
+    for run in runs:
+        try:
+            if is_finished(run):
+                for remark in check_seal(run.folder, FIGURES):
+                    warn(remark)
+            elif os.path.lexists(run.aside):
+                refuse_in_use(RunFolder(run.aside))
+                refuse_other(run, run.aside, "begun")
+        except UsageError as error:
+            wrong.append(error)
+    if len(wrong) > 1:
+        named = "".join(f"\n  {error.message}" for error in wrong)
+        raise UsageError(f"{len(wrong)} runs stand in the way:{named}", wrong[0].help)
+    if wrong:
+        raise wrong[0]
+
+
 def is_finished(run: Run) -> bool:
-    """Whether the run is there; raises UsageError when its folder holds another one."""
-    if not run.folder.is_dir():
+    """Whether the run is there; raises UsageError when its folder holds another one, or its figures were changed."""
+    if not os.path.lexists(run.folder):
         return False
-    other = difference(run, RunFolder(run.folder))
-    if other:
-        raise UsageError(
-            f"`{run.folder}` was trained with another {other}",
-            "give another folder with `--output`",
-        )
+    refuse_other(run, run.folder, "trained")
+    check_seal(run.folder, FIGURES, FIGURES)
     return True
 
 
-def is_begun(run: Run) -> bool:
-    """Whether the run was interrupted, and can go on from where it was."""
-    try:
-        return difference(run, RunFolder(run.aside)) is None
-    except UsageError:
-        return False
+def refuse_other(run: Run, folder: Path, what: str) -> None:
+    """Raises UsageError when a folder holds no run, or one that was trained otherwise than this one is to be."""
+    if not os.path.lexists(RunFolder(folder).record):
+        raise UsageError(f"`{folder}` is there, and is no run", "move it away, or give another folder with `-o`")
+    others = differences(run, RunFolder(folder))
+    if others:
+        raise UsageError(
+            f"`{folder}` was {what} with {'; '.join(others)}",
+            "give another folder with `-o`, or the options that it was begun with",
+        )
 
 
-def difference(run: Run, folder: RunFolder) -> str | None:
-    """What a folder holds another one of than the run, if any; raises UsageError when it holds no run."""
-    if read_text(folder.spec) != run.network.text:
-        return "network"
-    record = read_record(folder)
-    if record.dataset != run.dataset:
-        return "data set"
-    return "recipe" if record.recipe != run.recipe else None
+def differences(run: Run, folder: RunFolder) -> list[str]:
+    """What is otherwise in a folder than in a run: `epochs 20, not 1`. Raises UsageError when it holds no run."""
+    there, record = read_text(folder.spec), read_record(folder)
+    data = [] if record.dataset == run.dataset else [f"data `{record.dataset}`, not `{run.dataset}`"]
+    network = [] if there == run.network.text else [f"another network: {other_line(there, run.network.text)}"]
+    return [*data, *other_fields(record.recipe.model_dump(mode="json"), run.recipe), *network]
+
+
+def other_line(there: str, wanted: str) -> str:
+    """The first line that only one spec has, beside that which the other has for it."""
+    lines, others = there.splitlines(), wanted.splitlines()
+    has, lacks = (
+        next((line.strip() for line in of if line not in not_of), "no such line")
+        for of, not_of in ((lines, others), (others, lines))
+    )
+    return f"`{has}`, not `{lacks}`"
 
 
 def accuracy_of(run: Run) -> float | None:
-    """The test accuracy of a finished run after its last epoch, in percent; None if it diverged."""
-    if RunFolder(run.folder).divergence.is_file():
+    """The test accuracy of a finished run after its last epoch, in percent; None if it diverged. Raises UsageError."""
+    folder = RunFolder(run.folder)
+    epochs = read_epochs(folder.metrics) if folder.metrics.exists() else []
+    if is_complete(epochs, run.recipe):
+        return 100 * epochs[-1].test_accuracy
+    if folder.divergence.is_file():
         return None
-    return 100 * read_epochs(RunFolder(run.folder).metrics)[-1].test_accuracy
+    raise UsageError(f"`{run.folder}` has not all its epochs", "move it away: the run is then trained again")
 
 
 def share_of(launch: Launch, runs: Sequence[Run]) -> list[Run]:

@@ -3,24 +3,25 @@
 from __future__ import annotations
 
 import os
-import shutil
 import signal
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
-from concurrent.futures.process import BrokenProcessPool
-from contextlib import nullcontext
+from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import contextmanager, nullcontext, suppress
+from dataclasses import dataclass
 from functools import partial
-from multiprocessing import active_children, get_context, parent_process
+from multiprocessing import get_context, parent_process
+from multiprocessing.connection import Connection, wait
+from multiprocessing.context import SpawnProcess
+from multiprocessing.sharedctypes import RawValue
 from pathlib import Path
-from threading import Thread
 
-from cldfc.diagnostics import UsageError
+from cldfc.diagnostics import CldfError, UsageError
 from cldfc.reproduce.recipes import find_dataset
-from cldfc.reproduce.runs import Run, accuracy_of, is_begun, is_finished, share_of
+from cldfc.reproduce.runs import Run, accuracy_of, check_runs, is_finished, refuse_other, share_of
 from cldfc.train.launch import Launch
 from cldfc.train.run import RunFolder
+from cldfc.train.stop import OwnRequest, Request, SharedRequest, Stopped, deaf, listen, obey_parent
 
 
 def train_runs(
@@ -29,85 +30,159 @@ def train_runs(
     """Train the runs of a process that are not finished, `jobs` at a time; `say` hears a line about each.
 
     An interrupted run goes on from its newest checkpoint. `command` goes into the reports.
-    Raises UsageError when a folder cannot be written, or a data set cannot be read.
+    Raises UsageError when a run stands in the way (`check_runs`), a folder cannot be written, or a data set cannot be
+    read; and Stopped when a signal has asked for it, and what was trained is saved.
     """
-    own = [run for run in share_of(launch, runs) if not is_finished(run)]
-    train = train_in_turn if jobs == 1 or len(own) < 2 else partial(train_at_once, jobs=min(jobs, len(own)))
+    own = share_of(launch, runs)
+    check_runs(own, lambda line: say(f"warning: {line}"))
+    own = [run for run in own if not is_finished(run)]
+    jobs = min(jobs, len(own))
+    request = RawValue(SharedRequest) if jobs > 1 else OwnRequest()
+    work = Work(launch, data_dir, command, request, max(1, jobs))
     start = time.monotonic()
-    for done, (run, seconds) in enumerate(train(own, launch, data_dir, command, say), 1):
-        left = (time.monotonic() - start) / done * (len(own) - done)
-        say(f"{run.folder}: {in_words(run)}, {in_time(seconds)} ({done} of {len(own)}, about {in_time(left)} left)")
+    with listen(launch.count == 1, request):
+        trained = train_at_once(own, work, say) if jobs > 1 else train_in_turn(own, work, say)
+        for done, (run, seconds) in enumerate(trained, 1):
+            left = (time.monotonic() - start) / done * (len(own) - done)
+            say(f"{run.folder}: {in_words(run)}, {in_time(seconds)} ({done} of {len(own)}, about {in_time(left)} left)")
 
 
-def train_in_turn(
-    runs: Sequence[Run], launch: Launch, data_dir: Path, command: str, say: Callable[[str], None]
-) -> Iterator[tuple[Run, float]]:
+@dataclass(frozen=True, slots=True)
+class Work:
+    """What all runs have in common that are trained."""
+
+    launch: Launch
+    data_dir: Path
+    command: str
+    request: Request
+    """When all of them stop."""
+    jobs: int
+    """How many are trained at a time."""
+
+
+def train_in_turn(runs: Sequence[Run], work: Work, say: Callable[[str], None]) -> Iterator[tuple[Run, float]]:
     """Train runs in this process, one after another; gives each, and the seconds that it took."""
     if runs:
         from cldfc.train.device import use_device
 
-        use_device(launch.device)
+        use_device(work.launch.device)
     for run in runs:
+        if work.request.number:
+            raise Stopped(run.aside, work.request.number)
         began = time.monotonic()
-        train_run(run, data_dir, command, say)
+        train_run(run, work, say)
         yield run, time.monotonic() - began
 
 
-def train_at_once(
-    runs: Sequence[Run], launch: Launch, data_dir: Path, command: str, say: Callable[[str], None], jobs: int
-) -> Iterator[tuple[Run, float]]:
-    """The same in so many processes, each of which takes the next run that nobody has; given is who ends first.
+def train_at_once(runs: Sequence[Run], work: Work, say: Callable[[str], None]) -> Iterator[tuple[Run, float]]:
+    """The same in several processes, each of which takes the next run that nobody has; given is who ends first.
 
-    Networks as narrow as a miniature's gain nothing from a second thread. Raises UsageError when a process dies.
+    Networks as narrow as a miniature's gain nothing from a second thread. However it ends, what is being trained is
+    saved. Raises UsageError when a process dies.
     """
-    pool = ProcessPoolExecutor(jobs, get_context("spawn"), begin_work, (jobs,))
+    waiting = list(reversed(runs))
+    helpers: list[tuple[SpawnProcess, Connection]] = []
+    running: dict[Connection, Run] = {}
     try:
-        running = {pool.submit(train_apart, run, launch, data_dir, command): run for run in runs}
-        for done in as_completed(running):
-            seconds, lines = done.result()
-            for line in lines:
-                say(line)
-            yield running[done], seconds
-    except BrokenProcessPool as error:
+        for _ in range(work.jobs):
+            helpers.append(start_helper(work))
+            end, run = helpers[-1][1], waiting.pop()
+            running[end] = run
+            with hearing_of_death(run):
+                end.send(run)
+        while running:
+            ready = wait(list(running))
+            for end in [end for end in running if end in ready]:
+                run = running.pop(end)
+                with hearing_of_death(run):
+                    outcome: Outcome = end.recv()
+                for line in outcome.lines:
+                    say(line)
+                if outcome.error:
+                    raise outcome.error
+                yield run, outcome.seconds
+                if waiting:
+                    running[end] = waiting.pop()
+                    with hearing_of_death(running[end]):
+                        end.send(running[end])
+    finally:
+        work.request.number = work.request.number or signal.SIGTERM
+        for _, end in helpers:
+            end.close()
+        for process, _ in helpers:
+            process.join()
+
+
+def start_helper(work: Work) -> tuple[SpawnProcess, Connection]:
+    """A process that trains runs, and where they are sent."""
+    context = get_context("spawn")
+    end, other = context.Pipe()
+    process = context.Process(target=help_training, args=(other, work))
+    with deaf():
+        process.start()
+    other.close()
+    return process, end
+
+
+@contextmanager
+def hearing_of_death(run: Run) -> Generator[None]:
+    """Raises UsageError when the process that trains a run cannot be reached."""
+    try:
+        yield
+    except (EOFError, OSError) as error:
         raise UsageError(
-            "a process that was training has died",
+            f"the process that was training `{run.folder}` has died",
             "it may have lacked memory: the same command with fewer `--jobs` goes on from what is there",
         ) from error
-    finally:
-        # Whoever still trains is not waited for: its run goes on from a checkpoint another time.
-        pool.shutdown(wait=False, cancel_futures=True)
-        for process in active_children():
-            process.terminate()
 
 
-def begin_work(jobs: int) -> None:
-    """Prepare a process that trains for another one, and ends with it or at Ctrl-C."""
-    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
-        signal.signal(signal.SIGINT, signal.SIG_DFL)
-    Thread(target=end_with_parent, daemon=True).start()
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What came of a run that another process has trained."""
+
+    seconds: float
+    lines: Sequence[str]
+    """What is to be said of it."""
+    error: Exception | None = None
+    """What ended it."""
+
+
+def help_training(end: Connection, work: Work) -> None:
+    """Train the runs that the parent sends, until there are no more."""
+    obey_parent()
     import torch
 
-    torch.set_num_threads(max(1, torch.get_num_threads() // jobs))
+    torch.set_num_threads(max(1, torch.get_num_threads() // work.jobs))
+    for run in iter(partial(next_run, end), None):
+        outcome = outcome_of(run, work)
+        # The parent may have ended.
+        with suppress(OSError):
+            end.send(outcome)
 
 
-def end_with_parent() -> None:
-    """End this process as soon as the one that started it has ended, however that came about."""
-    parent = parent_process()
-    if parent:
-        parent.join()
-        os._exit(1)
+def next_run(end: Connection) -> Run | None:
+    """The next run that the parent sends; None when there are no more."""
+    try:
+        return end.recv()
+    except (EOFError, OSError):
+        return None
 
 
-def train_apart(run: Run, launch: Launch, data_dir: Path, command: str) -> tuple[float, list[str]]:
-    """Train a run; gives the seconds that it took, and what is to be said of it."""
+def outcome_of(run: Run, work: Work) -> Outcome:
+    """Train a run, and tell what came of it."""
     lines: list[str] = []
-    ((_, seconds),) = train_in_turn([run], launch, data_dir, command, lines.append)
-    return seconds, lines
+    try:
+        ((_, seconds),) = train_in_turn([run], work, lines.append)
+    except (CldfError, UsageError, Stopped) as error:
+        return Outcome(0, lines, error)
+    return Outcome(seconds, lines)
 
 
-def train_run(run: Run, data_dir: Path, command: str, say: Callable[[str], None]) -> None:
-    """Train a run aside, then give it its name."""
+def train_run(run: Run, work: Work, say: Callable[[str], None]) -> None:
+    """Train a run aside, then give it its name. Raises UsageError when what lies aside is another run, or in use."""
     from cldfc.compiler import build
+    from cldfc.train.checkpoint_folder import remove_all
+    from cldfc.train.keep import Saving
     from cldfc.train.loop import Diverged
     from cldfc.train.progress import Silence, show_progress
     from cldfc.train.resume import read_interrupted, resume_network
@@ -121,18 +196,19 @@ def train_run(run: Run, data_dir: Path, command: str, say: Callable[[str], None]
     shown = show_progress(sys.stderr, transient=True) if is_shown else nullcontext(Silence())
     try:
         with shown as progress:
-            setting = Setting(progress, data_dir, command=command)
-            if is_begun(run):
+            saving = Saving(request=work.request)
+            setting = Setting(progress, work.data_dir, saving, command=work.command)
+            if os.path.lexists(run.aside):
+                refuse_other(run, run.aside, "begun")
                 begun = read_interrupted(run.aside, {})
                 resume_network(begun, compiled, lambda line: say(f"warning: {line}"), setting)
             else:
-                shutil.rmtree(run.aside, ignore_errors=True)
                 train_network(compiled, find_dataset(run.dataset), run.recipe, run.aside, setting)
     except Diverged:
         # Its folder says so.
         pass
     give_name(run)
-    shutil.rmtree(RunFolder(run.folder).checkpoints, ignore_errors=True)
+    remove_all(RunFolder(run.folder).checkpoints)
 
 
 def give_name(run: Run) -> None:

@@ -75,7 +75,9 @@ def write_checkpoint(folder: Path, tensors: dict[str, Tensor], saved: Saved, cho
         refuse_link(path, is_folder=True)
         # What is there by this name was being written when a process was killed.
         remove_checkpoint(path)
-        path.mkdir(parents=True, exist_ok=True)
+        # A run that was deleted meanwhile is not made again.
+        folder.mkdir(exist_ok=True)
+        path.mkdir(exist_ok=True)
         (path / SUMS).unlink(missing_ok=True)
         for name, content in contents.items():
             write_run_file(path / name, content)
@@ -135,6 +137,15 @@ def remove_checkpoint(path: Path) -> None:
         for name in (*FILES, *parts):
             (path / name).unlink(missing_ok=True)
         path.rmdir()
+
+
+def remove_all(folder: Path) -> None:
+    """Remove all checkpoints of a run that needs them no more, and their folder if there is nothing else in it."""
+    with suppress(OSError, UsageError):
+        for path in list_checkpoints(folder):
+            remove_checkpoint(path)
+        (folder / "lock").unlink(missing_ok=True)
+        folder.rmdir()
 
 
 def put_later_ones_away(folder: Path, position: Position) -> None:

@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from cldfc.diagnostics import UsageError
-from cldfc.train.catalogue import DATA_DIR, DataSet, find
+from cldfc.train.catalogue import DATA_DIR, DataSet, find, path_of
 from cldfc.train.data.trust import trust_files
 from cldfc.train.device import settled
 from cldfc.train.files import read_text
@@ -21,7 +21,15 @@ from cldfc.train.loop import Task
 from cldfc.train.metrics import Epoch, Part, chosen_epoch, read_epochs
 from cldfc.train.network import build_network, check_fit
 from cldfc.train.recipe import Recipe, change_recipe
-from cldfc.train.run import RunFolder, RunRecord, read_record, recorded_dataset
+from cldfc.train.recorded_data import (
+    changes_since,
+    described_dataset,
+    digests_of,
+    may_have_moved,
+    recorded_dataset,
+    refuse_other_classes,
+)
+from cldfc.train.run import RunFolder, RunRecord, read_record
 from cldfc.train.score import Score, score_network
 from cldfc.train.train import prepare
 from cldfc.train.weights import load_weights
@@ -148,20 +156,45 @@ def evaluate_fast(
 
 def tested_on(run: RunFolder, record: RunRecord, data: str | None, part: Part) -> Tested:
     """The images of a test. Raises UsageError when there is no such part."""
-    trained = recorded_dataset(record)
-    if data is None or data == record.dataset:
+    if data is None or data == record.dataset or has_moved_to(record, data):
         recorded = chosen_epoch(read_epochs(run.metrics), record.chosen_by)
-        tested = Tested(trained, record.recipe, part, recorded)
+        tested = Tested(recorded_dataset(record, data), record.recipe, part, recorded)
     else:
         # What a run uses and holds out are parts of its own data set.
         recipe = change_recipe(record.recipe, {"images": None, "holdout": 0})
-        tested = Tested(standardised_as(trained, find(data, record.input_shape)), recipe, part, None)
+        trained = described_dataset(record) if record.mean else recorded_dataset(record)
+        tested = Tested(standardised_as(trained, other_dataset(record, data)), recipe, part, None)
     if part == "validation" and not (tested.recipe.holdout or tested.dataset.has_validation):
         raise UsageError(
             f"there are no images for validation in `{tested.dataset.name}`, and the run has held none of them out",
             "leave `--on validation` out; `cldfc train` holds images out with `--holdout 0.1`",
         )
     return tested
+
+
+def has_moved_to(record: RunRecord, data: str) -> bool:
+    """Whether a name means the images of a run in another place. Raises UsageError when they cannot be read."""
+    return may_have_moved(record, data) and bool(record.digests) and digests_of(data) == record.digests
+
+
+def other_dataset(record: RunRecord, data: str) -> DataSet:
+    """Another data set than that of a run. Raises UsageError when it may hold images that the run was trained on."""
+    dataset = find(data, record.input_shape)
+    if may_have_moved(record, data):
+        refuse_other_classes(record, dataset)
+        exchanged = changes_since(record, dataset).exchanged
+        if exchanged:
+            raise UsageError(
+                f"`{data}` has the images that the run was trained on in other classes: {'; '.join(exchanged)}",
+                "make the images what they were",
+            )
+    if may_have_moved(record, data) and dataset.fingerprint:
+        raise UsageError(
+            f"`{data}` holds other images than the run was trained on, and chance divides them: the run may be tested "
+            "on images that it was trained on",
+            f"lay those to test on out in `{path_of(data)}/test`, and others in `{path_of(data)}/train`",
+        )
+    return dataset
 
 
 def standardised_as(trained: DataSet, tested: DataSet) -> DataSet:

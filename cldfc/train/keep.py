@@ -16,11 +16,12 @@ from cldfc.train.position import Position
 from cldfc.train.run import RunFolder
 from cldfc.train.seal import write_sealed
 from cldfc.train.state import saved_at, tensors_of
-from cldfc.train.stop import Request, Stopped
+from cldfc.train.stop import OwnRequest, Request, Stopped
 from cldfc.train.weights import as_bytes
 
 if TYPE_CHECKING:
     from cldfc.train.journal import Journal
+    from cldfc.train.lock import Lock
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +30,7 @@ class Saving:
 
     minutes: float = 10
     """After this many minutes within an epoch."""
-    request: Request = field(default_factory=Request)
+    request: Request = field(default_factory=OwnRequest)
     """When it is asked to stop."""
 
 
@@ -41,10 +42,11 @@ def train_and_save(
     progress: Progress,
     saving: Saving,
     journal: Journal | None = None,
+    lock: Lock | None = None,
 ) -> tuple[Epoch, ...]:
     """Train from a position to the end, and keep what is reached; gives what was measured in all epochs.
 
-    A journal tells of each epoch when it is safe.
+    A journal tells of each epoch when it is safe. The lock is that of the run, in the process that writes.
     Raises Diverged, UsageError when a file cannot be written, and Stopped; the last checkpoint is
     then intact.
     """
@@ -53,6 +55,8 @@ def train_and_save(
         is_due = position.step == 0 or monotonic() - saved > 60 * saving.minutes
         asked, due = task.processes.highest(saving.request.number, is_due)
         # The checkpoint comes first: metrics and weights can be written again from it.
+        if lock is not None and (asked or due):
+            lock.check()
         if asked or due:
             save_state(task, optimizer, run, position)
             saved = monotonic()

@@ -114,6 +114,13 @@ def check_recipe(fields: Mapping[str, object], is_strict: bool = False) -> Recip
         raise UsageError(f"recipe: {cannot}{reason}", help_for(name)) from None
 
 
+def other_fields(before: Mapping[str, object], recipe: Recipe) -> list[str]:
+    """`lr 0.1, not 0.2`: the fields in which a recipe is another one than it was; as far as they are known."""
+    now = recipe.model_dump(mode="json")
+    names = (name for name in before if name in now and before[name] != now[name])
+    return [f"{name.replace('_', ' ')} {before[name]}, not {now[name]}" for name in names]
+
+
 def help_for(name: str) -> str:
     """What a field means, or the field that was perhaps meant."""
     fields = Recipe.model_fields

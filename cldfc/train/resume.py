@@ -39,12 +39,13 @@ from cldfc.train.metrics import Choice, as_csv, is_complete
 from cldfc.train.network import build_fitting
 from cldfc.train.optimizer import make_optimizer
 from cldfc.train.position import BEGINNING, Position
-from cldfc.train.recipe import Recipe, change_recipe
+from cldfc.train.recipe import Recipe, change_recipe, other_fields
+from cldfc.train.recorded_data import may_have_moved, recorded_dataset, remarks_on, split_of
 from cldfc.train.refusals import refusals
-from cldfc.train.run import RunFolder, RunRecord, read_record, recorded_dataset, write_record
+from cldfc.train.run import RunFolder, RunRecord, read_record, write_record
 from cldfc.train.seal import DECISIVE, check_seal, seal_run, write_sealed
 from cldfc.train.setting import Setting
-from cldfc.train.state import digest, other_recipe, restore_generators, restore_tensors, weights_of
+from cldfc.train.state import digest, restore_generators, restore_tensors, weights_of
 from cldfc.train.train import Result, prepare, step_of
 from cldfc.train.weights import HELP
 
@@ -72,19 +73,27 @@ def read_interrupted(folder: Path, changes: Mapping[str, object]) -> Interrupted
     """The run in a folder. Raises UsageError when there is none, or a change contradicts it.
 
     `changes` are fields of the recipe, and `dataset`. Only `epochs` may differ, and only grow, and only
-    where the learning rate of a step does not depend on how many epochs there are.
+    where the learning rate of a step does not depend on how many epochs there are; and `dataset` may name images of
+    one's own that have moved.
     """
     run = RunFolder(folder)
     record = read_record(run)
     # The weights of a checkpoint replace those beside it.
     remarks = check_seal(folder, [name for name in DECISIVE if name != run.weights.name])
-    for name, value in changes.items():
-        recorded = record.dataset if name == "dataset" else getattr(record.recipe, name)
-        if value != recorded and name != "epochs":
-            raise contradiction(run, name, value, recorded)
+    name = str(changes.get("dataset", record.dataset))
+    for field, value in changes.items():
+        recorded = record.dataset if field == "dataset" else getattr(record.recipe, field)
+        if value != recorded and field != "epochs" and not (field == "dataset" and may_have_moved(record, name)):
+            raise contradiction(run, field, value, recorded)
+    dataset = recorded_dataset(record, name)
+    remarks += remarks_on(record, name)
+    if name != record.dataset:
+        record = record.model_copy(update={"dataset": name, "split": split_of(record, dataset)})
+        if not record.digests:
+            remarks.append(f"that `{name}` holds the images the run was trained on is not known, only their classes")
     recipe = more_epochs(record.recipe, changes.get("epochs", record.recipe.epochs))
     changed = record.model_copy(update={"recipe": recipe})
-    return Interrupted(run, changed, recorded_dataset(record), read_text(run.spec), remarks)
+    return Interrupted(run, changed, dataset, read_text(run.spec), remarks)
 
 
 def contradiction(run: RunFolder, name: str, value: object, recorded: object) -> UsageError:
@@ -128,7 +137,7 @@ def resume_network(
     processes = setting.processes
     for remark in interrupted.remarks:
         warn(remark)
-    with locked(run) if processes.is_first else nullcontext():
+    with locked(run) if processes.is_first else nullcontext() as lock:
         torch.manual_seed(record.recipe.seed)  # pyright: ignore[reportUnknownMemberType]
         task = prepare(build_fitting(compiled, dataset), dataset, record.recipe, setting.data_dir, processes)
         task = replace(task, compiled=compiled)
@@ -145,7 +154,7 @@ def resume_network(
             task.device.switches(),
             refusals(step_of(record.recipe)),
         ):
-            epochs = train_and_save(task, optimizer, run, start, setting.progress, setting.saving, kept)
+            epochs = train_and_save(task, optimizer, run, start, setting.progress, setting.saving, kept, lock)
     return Result(run.path, task.dataset, record, epochs)
 
 
@@ -177,7 +186,8 @@ def refuse_other_origin(task: Task, checkpoint: Checkpoint) -> None:
     """Raises UsageError when a checkpoint is from the training of another spec, or by another recipe."""
     saved = checkpoint.saved
     spec = task.compiled.spec_text if task.compiled else ""
-    others = other_recipe(saved, task.recipe)
+    # Epochs may have been added.
+    others = other_fields({**saved.recipe, "epochs": task.recipe.epochs}, task.recipe)
     if saved.spec and saved.spec != digest(spec):
         others = ["another `spec.cldf`", *others]
     if others:
@@ -277,7 +287,7 @@ def warn_of_differences(task: Task, record: RunRecord, checkpoint: Checkpoint, w
         ("number of processes", str(len(checkpoint.saved.generators)), str(task.processes.count)),
         ("number of threads", str(checkpoint.saved.threads), str(torch.get_num_threads())),
     )
-    if record.split != task.dataset.split:
+    if record.split != task.dataset.split and not record.digests:
         warn(f"the images are others: {record.split} Now: {task.dataset.split}")
     for name, before, now in pairs:
         if before != now:

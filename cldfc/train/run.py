@@ -15,10 +15,9 @@ from typing import Self
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from cldfc.diagnostics import UsageError
-from cldfc.train.catalogue import find, is_folder, is_own, path_of, reader_of, skipping
+from cldfc.train.catalogue import is_own, path_of
 from cldfc.train.compiled import Compiled
-from cldfc.train.data.holdout import with_holdout
-from cldfc.train.data_set import UNKNOWN, DataSet, check_figures, check_shape, trusting
+from cldfc.train.data_set import check_figures, check_shape
 from cldfc.train.files import check_format, read_text, refuse_link
 from cldfc.train.metrics import Choice
 from cldfc.train.recipe import Recipe
@@ -80,6 +79,9 @@ class RunRecord(BaseModel):
 
     fingerprint: str = ""
     """That of the images, where the names of their files say how they are divided."""
+
+    digests: tuple[str, ...] = ()
+    """What images of one's own are known by, wherever they lie: one for each class folder, one for IDX files."""
 
     skipped_files: tuple[str, ...] = ()
     """Images in class folders that could not be read, and were left out: `--skip-unreadable`."""
@@ -270,53 +272,3 @@ def read_record(run: RunFolder) -> RunRecord:
             f"`{run.record}` is not the record of a run: {where and f'`{where}`: '}{reason}",
             "it may have been edited, or written by another release of cldfc",
         ) from error
-
-
-def described_dataset(record: RunRecord) -> DataSet:
-    """The data set that a run was trained on, as it was then; its class folders need not be there any more.
-
-    Raises UsageError when nothing is known of it.
-    """
-    if not is_own(record.dataset):
-        return as_recorded(find(record.dataset), record)
-    return DataSet(
-        name=record.dataset,
-        reader=reader_of(record.dataset),
-        from_files=is_folder(record.dataset),
-        shape=record.input_shape,
-        classes=record.classes,
-        images=UNKNOWN,
-        class_names=record.class_names,
-        mean=record.mean,
-        std=record.std,
-        split=record.split,
-        recipe=record.recipe,
-    )
-
-
-def recorded_dataset(record: RunRecord) -> DataSet:
-    """The data set that a run was trained on, standardised as it was then.
-
-    Raises UsageError when it is no longer there, or has other classes now.
-    """
-    dataset = find(record.dataset, record.input_shape)
-    if is_own(record.dataset) and (dataset.classes, dataset.class_names) != (record.classes, record.class_names):
-        other = sorted({*dataset.class_names} ^ {*record.class_names}) or [f"{dataset.classes}, not {record.classes}"]
-        raise UsageError(
-            f"`{record.dataset}` has other classes now than when the run was trained: {', '.join(other)}",
-            "make the images what they were, or start another run",
-        )
-    if with_holdout(dataset, record.recipe).fingerprint != record.fingerprint:
-        raise UsageError(
-            f"`{record.dataset}` holds other images now than when the run was trained, and chance would divide them "
-            "otherwise: the run would be tested on images that it was trained on",
-            "put the images back as they were, or start another run",
-        )
-    return as_recorded(skipping(dataset, record.skipped_files), record)
-
-
-def as_recorded(dataset: DataSet, record: RunRecord) -> DataSet:
-    """A data set standardised as a run records it, which trusts the files that were trusted then."""
-    dataset = trusting(dataset, record.trusted_files)
-    # Older runs leave it to the data set.
-    return dataset.model_copy(update={"mean": record.mean, "std": record.std}) if record.mean else dataset

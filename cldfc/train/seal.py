@@ -76,12 +76,12 @@ def digest_of(path: Path) -> str:
         raise UsageError(f"cannot read `{path}`: {error.strerror}", "let it be read") from error
 
 
-def check_seal(folder: Path, decisive: Iterable[str] = DECISIVE) -> list[str]:
+def check_seal(folder: Path, decisive: Iterable[str] = DECISIVE, names: Iterable[str] = SEALED) -> list[str]:
     """What is to be said of the files of a run before it is used.
 
     Raises UsageError when one of those that are decisive is not what was written.
     """
-    changed = changed_files(folder)
+    changed = changed_files(folder, names)
     if changed is None:
         return [f"`{folder}` has no `{SEAL}`, as of an earlier release: a change of its files would not be found"]
     refused = [name for name in changed if name in decisive]

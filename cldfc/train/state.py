@@ -127,10 +127,3 @@ def saved_at(position: Position, processes: Processes, spec: str, recipe: Recipe
 def digest(spec: str) -> str:
     """The SHA-256 of a spec."""
     return sha256(spec.encode()).hexdigest()
-
-
-def other_recipe(saved: Saved, recipe: Recipe) -> list[str]:
-    """`lr 0.1, not 0.2`: fields in which the recipe of a checkpoint is another one; epochs may have been added."""
-    now = recipe.model_dump(mode="json")
-    names = (name for name in saved.recipe if name in now and name != "epochs" and saved.recipe[name] != now[name])
-    return [f"{name.replace('_', ' ')} {saved.recipe[name]}, not {now[name]}" for name in names]

@@ -7,9 +7,13 @@ import signal
 import sys
 from collections.abc import Generator
 from contextlib import contextmanager
+from ctypes import Structure, c_int
 from dataclasses import dataclass
+from multiprocessing import parent_process
 from pathlib import Path
+from threading import Thread
 from types import FrameType
+from typing import Protocol
 
 SHOW_CURSOR = "\x1b[?25h"
 BARS = 3
@@ -32,20 +36,34 @@ class Stopped(Exception):
         return 128 + self.number
 
 
+class Request(Protocol):
+    """Whether a training has been asked to stop."""
+
+    number: int
+    """Of the signal, or 0."""
+
+
 @dataclass(slots=True)
-class Request:
-    """Whether a training has been asked to stop: the number of the signal, or 0."""
+class OwnRequest:
+    """A request to the training of this process."""
 
     number: int = 0
 
 
+class SharedRequest(Structure):
+    """One to the trainings of several processes, which have it in common as `RawValue(SharedRequest)`."""
+
+    number: int
+    _fields_ = (("number", c_int),)
+
+
 @contextmanager
-def listen(is_alone: bool = True) -> Generator[Request]:
+def listen(is_alone: bool = True, request: Request | None = None) -> Generator[Request]:
     """Note the first SIGINT or SIGTERM; after it, SIGINT ends the process at once, if it is alone: torchrun repeats it.
 
     Only for the main thread.
     """
-    request = Request()
+    request = OwnRequest() if request is None else request
 
     def note(number: int, _frame: FrameType | None) -> None:
         request.number = request.number or number
@@ -65,3 +83,45 @@ def listen(is_alone: bool = True) -> Generator[Request]:
         if is_alone or not request.number:
             for number, handler in before.items():
                 signal.signal(number, handler)
+
+
+@contextmanager
+def deaf() -> Generator[None]:
+    """Hold back SIGINT and SIGTERM, in this thread and in processes that are started, until they obey it."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, ASKED)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def obey_parent() -> None:
+    """Let this process serve the one that started it: that alone ends it, and it never outlives that one.
+
+    `timeout`, systemd and Slurm send SIGTERM to all processes of a program, a terminal sends SIGINT: the parent
+    decides what they mean.
+    """
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    if sys.platform == "darwin":
+        # It does not tell who has sent a signal.
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    else:
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
+        Thread(target=end_when_told, daemon=True).start()
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
+    Thread(target=end_with_parent, daemon=True).start()
+
+
+def end_when_told() -> None:
+    """End this process at a SIGTERM of its parent; one of anybody else is passed over."""
+    while signal.sigwaitinfo({signal.SIGTERM}).si_pid != os.getppid():
+        pass
+    os._exit(0)
+
+
+def end_with_parent() -> None:
+    """End this process as soon as the one that started it has ended, however that came about."""
+    parent = parent_process()
+    if parent:
+        parent.join()
+        os._exit(1)

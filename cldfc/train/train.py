@@ -29,6 +29,7 @@ from cldfc.train.pixel import speed_up_pixels
 from cldfc.train.position import BEGINNING
 from cldfc.train.processes import ALONE, Processes
 from cldfc.train.recipe import EPOCH_LIMIT, Recipe
+from cldfc.train.recorded_data import digests_of
 from cldfc.train.refusals import refusals
 from cldfc.train.run import RunFolder, RunRecord, create_run
 from cldfc.train.setting import Setting
@@ -81,14 +82,14 @@ def train_network(
     record, note = record_of(task, compiled.class_name, setting.command), processes.job.note_run
     made = create_run(folder, record, compiled, note).path if processes.is_first else Path()
     run = RunFolder(processes.gather(made)[0])
-    with locked(run) if processes.is_first else nullcontext():
+    with locked(run) if processes.is_first else nullcontext() as lock:
         optimizer = make_optimizer(task.network, recipe)
         with (
             journal(run, record, compiled, task, BEGINNING, setting) as kept,
             task.device.switches(),
             refusals(step_of(recipe)),
         ):
-            epochs = train_and_save(task, optimizer, run, BEGINNING, setting.progress, setting.saving, kept)
+            epochs = train_and_save(task, optimizer, run, BEGINNING, setting.progress, setting.saving, kept, lock)
     return Result(run.path, task.dataset, record, epochs)
 
 
@@ -153,6 +154,7 @@ def record_of(task: Task, class_name: str, command: str) -> RunRecord:
         std=task.dataset.std,
         chosen_by=task.choice,
         fingerprint=task.dataset.fingerprint,
+        digests=digests_of(task.dataset.name),
         skipped_files=task.dataset.skipped,
         trusted_files=task.dataset.trusted,
     )

@@ -7,6 +7,7 @@ import os
 import shutil
 from collections.abc import Callable
 from importlib import import_module
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -199,7 +200,9 @@ def test_a_folder_that_has_changed_since_it_was_trained_on(flowers: Path) -> Non
     assert run(*TRAIN, "--input", "3x8x8", "--epochs", "1", "-o", "run").exit_code == 0
     shutil.copy(flowers / "train" / "rose" / "0.png", flowers / "train" / "rose" / "another.png")
     resumed = run("train", "--resume", "run", "--epochs", "2")
-    assert "warning: the images are others: Class folders: 9 training images" in resumed.output
+    said = "warning: `folder:flowers` holds other images than the run was trained on: there are other files in `rose`\n"
+    assert resumed.exit_code == 0 and said in resumed.stderr
+    assert said in run("eval", "run").stderr
     for part in ("train", "test"):
         shutil.copytree(flowers / part / "rose", flowers / part / "tulip")
     for command in (["eval", "run"], ["train", "--resume", "run"]):
@@ -209,6 +212,95 @@ def test_a_folder_that_has_changed_since_it_was_trained_on(flowers: Path) -> Non
     for command in (["eval", "run"], ["train", "--resume", "run"]):
         refused = run(*command)
         assert refused.exit_code == 2 and "there is no folder `flowers`; the working directory is" in refused.output
+
+
+def exchange(folder: Path, one: str, other: str) -> None:
+    """Let two class folders change their names."""
+    for part in ("train", "test"):
+        (folder / part / one).rename(folder / part / "between")
+        (folder / part / other).rename(folder / part / one)
+        (folder / part / "between").rename(folder / part / other)
+
+
+def test_classes_that_were_exchanged_or_renamed_are_noticed(flowers: Path) -> None:
+    """Also where all files have the same names and sizes."""
+    for part, (number, name) in product(("train", "test"), enumerate(("rose", "Aster"))):
+        for path in (flowers / part / name).iterdir():
+            path.unlink()
+        for place in range(3):
+            pixels = np.random.default_rng((number, place)).integers(0, 256, (8, 8, 3)).astype(np.uint8)
+            Image.fromarray(pixels).save(flowers / part / name / f"{place}.bmp")
+    assert run(*TRAIN, "--input", "3x8x8", "--epochs", "1", "-o", "run").exit_code == 0
+    before = {path: path.read_bytes() for path in Path("run").rglob("*.*")}
+    exchange(flowers, "rose", "Aster")
+    image = str(flowers / "test" / "rose" / "0.bmp")
+    said = "`Aster` holds what `rose` held; `rose` holds what `Aster` held\n"
+    for command in (["eval", "run"], ["train", "--resume", "run"], ["eval", "run", "--data", f"folder:{flowers}"]):
+        refused = run(*command)
+        assert refused.exit_code == 2 and said in refused.stderr and not refused.stdout
+    for command in (["predict", "run", image], ["export", "run", "--safetensors"]):
+        warned = run(*command)
+        assert (
+            warned.exit_code == 0 and f"warning: `folder:flowers` holds other images {OTHERS}: {said}" in warned.stderr
+        )
+    exchange(flowers, "rose", "Aster")
+    for command in (["eval", "run"], ["predict", "run", image]):
+        assert run(*command).exit_code == 0 and not run(*command).stderr
+    for part in ("train", "test"):
+        (flowers / part / "rose").rename(flowers / part / "tulip")
+    for command in (["eval", "run"], ["train", "--resume", "run"]):
+        refused = run(*command)
+        assert refused.exit_code == 2 and "has other classes now than when the run was trained: rose, tulip" in (
+            refused.stderr
+        )
+    assert "`tulip` holds what `rose` held" in run("predict", "run", image.replace("rose", "tulip")).stderr
+    assert before == {path: path.read_bytes() for path in before}
+
+
+OTHERS = "than the run was trained on"
+
+
+def test_images_that_have_moved_are_named_anew(flowers: Path) -> None:
+    train = [*TRAIN, "--input", "3x8x8", "--epochs", "1", "-o"]
+    assert run(*train, "run").exit_code == run(*train, "whole").exit_code == 0
+    flowers.rename("petals")
+    for command in (["eval", "run"], ["train", "--resume", "run", "--epochs", "2"]):
+        refused = run(*command)
+        assert refused.exit_code == 2 and "`--data folder:PATH` says where they are" in refused.stderr
+        again = run(*command, "--data", "folder:petals")
+        assert again.exit_code == 0 and "warning" not in again.stderr
+        assert command[0] == "train" or "as recorded in epoch 1" in again.stdout
+    # It is now recorded, and nothing else is another than without the move.
+    assert "`petals/train`" in run("eval", "run").stdout and run("eval", "run").exit_code == 0
+    Path("petals").rename("flowers")
+    assert run("train", "--resume", "whole", "--epochs", "2").exit_code == 0
+    assert Path("run/best.safetensors").read_bytes() == Path("whole/best.safetensors").read_bytes()
+    records = [json.loads(Path(name, "recipe.json").read_text()) for name in ("run", "whole")]
+    assert {name for name in records[0] if records[0][name] != records[1][name]} == {"dataset", "split"}
+    shutil.copytree("flowers", "others")
+    (Path("others") / "train" / "rose" / "0.png").unlink()
+    refused = run("train", "--resume", "whole", "--data", "folder:others")
+    assert refused.exit_code == 2
+    assert "`folder:others` does not hold the images that the run was trained on: there are other files in `rose`" in (
+        refused.stderr
+    )
+    # To be tested on, they are another data set.
+    tested = run("eval", "whole", "--data", "folder:others")
+    assert tested.exit_code == 0 and f"`folder:others` holds other images {OTHERS}" in tested.stderr
+    assert "recorded" not in tested.stdout
+    exchange(Path("others"), "rose", "Aster")
+    refused = run("eval", "whole", "--data", "folder:others")
+    assert refused.exit_code == 2 and "in other classes: `rose` holds what `Aster` held" in refused.stderr
+    shutil.copytree(Path("flowers", "train"), "undivided")
+    refused = run("eval", "whole", "--data", "folder:undivided")
+    assert refused.exit_code == 2 and "chance divides them" in refused.stderr
+    exchange(Path("others"), "rose", "Aster")
+    for part in ("train", "test"):
+        Path("others", part, "rose").rename(Path("others", part, "tulip"))
+    refused = run("eval", "whole", "--data", "folder:others")
+    assert refused.exit_code == 2 and "has other classes now than when the run was trained: rose, tulip" in (
+        refused.stderr
+    )
 
 
 def spoil(flowers: Path) -> None:

@@ -144,6 +144,14 @@ def test_a_run_from_training_to_prediction(small: Path) -> None:
     assert tested.exit_code == 0 and "as recorded" in tested.output, tested.output
     resumed = CliRunner().invoke(app, ["train", "--resume", "runs/FBResNet-small-1", "--epochs", "2"])
     assert resumed.exit_code == 0, resumed.output
+    small.rename("elsewhere")
+    moved = CliRunner().invoke(app, ["eval", "runs/FBResNet-small-1", "--data", "idx:elsewhere"])
+    assert moved.exit_code == 0 and "as recorded" in moved.output and not moved.stderr
+    Path("elsewhere").rename(small)
+    whole = (small / "t10k-images-idx3-ubyte").read_bytes()
+    (small / "t10k-images-idx3-ubyte").write_bytes(whole[:-1] + bytes([whole[-1] ^ 255]))
+    changed = CliRunner().invoke(app, ["predict", "runs/FBResNet-small-1", "nowhere.png"])
+    assert "warning: `idx:small` holds other images than the run was trained on" in changed.stderr
     write(small, {"train-labels-idx1-ubyte": labels(0, 1, 2, 3, 1, 2, 0, 1)})
     other = CliRunner().invoke(app, ["eval", "runs/FBResNet-small-1"])
     assert other.exit_code == 2 and "has other classes now than when the run was trained: 4, not 3" in other.output

@@ -135,7 +135,7 @@ def test_it_trains_and_is_evaluated_from_the_files(
     result = train_network(Compiled("", source, "Tiny"), SMALL, RECIPE, tmp_path / "run", Setting(data_dir=folder))
     assert result.final.epoch == 2
 
-    def small(_record: RunRecord) -> DataSet:
+    def small(_record: RunRecord, _name: str | None) -> DataSet:
         return SMALL
 
     monkeypatch.setattr("cldfc.train.evaluate.recorded_dataset", small)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -15,14 +16,16 @@ from typing import Any
 import pytest
 import torch
 from networks import ROOT
-from small_run import EVERY_STEP, IMAGES, reached, resume, start_forked, train
+from small_run import EVERY_STEP, IMAGES, STEPS, reached, resume, start_forked, train
 
 from cldfc.cli import app
 from cldfc.diagnostics import UsageError
 from cldfc.train.checkpoint_folder import list_checkpoints
 from cldfc.train.keep import Saving
+from cldfc.train.lock import is_locked
 from cldfc.train.position import Position
 from cldfc.train.progress import Silence
+from cldfc.train.run import RunFolder
 from cldfc.train.stop import listen
 
 pytestmark = [
@@ -162,3 +165,94 @@ def test_the_program_goes_on_where_kill_9_left_it(tmp_path: Path) -> None:
     )
     assert resumed.returncode == 0, resumed.stderr
     assert reached(run) == reached(whole)
+
+
+def train_slowly(folder: Path) -> None:
+    """A training that saves each step, and is slow."""
+    train(folder, progress=Slow(), saving=Saving(EVERY_STEP))
+
+
+class Slow(Silence):
+    """Takes a while for a step."""
+
+    def step(self, position: Position) -> None:
+        time.sleep(0.03)
+
+
+def test_a_lock_that_is_removed_lets_nobody_in_and_comes_back(tmp_path: Path) -> None:
+    run = RunFolder(tmp_path / "run")
+    process = start_forked(train_slowly, run.path)
+    wait_for(lambda: has_steps(run.path))
+    run.lock.unlink()
+    with pytest.raises(UsageError, match=r"is in use: (another )?process"):
+        resume(run.path)
+    wait_for(lambda: is_locked(run))
+    process.join()
+    assert process.exitcode == 0
+    assert reached(run.path) == reached(train(tmp_path / "whole").folder)
+
+
+def moved(run: Path) -> None:
+    run.rename(run.with_name("elsewhere"))
+
+
+def replaced(run: Path) -> None:
+    run.rename(run.with_name("elsewhere"))
+    run.mkdir()
+
+
+def deleted(run: Path) -> None:
+    shutil.rmtree(run.rename(run.with_name("deleted")))
+
+
+def half_deleted(run: Path) -> None:
+    (run / "recipe.json").unlink()
+
+
+def taken(run: Path) -> None:
+    """As by a machine that shares the folder, but not its lock."""
+    (run / "checkpoints" / "lock").unlink()
+    (run / "checkpoints" / "lock").touch()
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (moved, "run` was moved or deleted while it was trained"),
+        (replaced, "run` was moved or deleted while it was trained"),
+        (deleted, "run` was moved or deleted while it was trained"),
+        (half_deleted, "recipe.json` was deleted while the run was trained"),
+        (taken, "run` is in use: another process trains there"),
+    ],
+)
+@pytest.mark.parametrize("step", [3, STEPS])
+def test_a_run_that_is_not_in_its_place_any_more(
+    tmp_path: Path, change: Callable[[Path], None], message: str, step: int
+) -> None:
+    """Nothing is written where it was, nor where it is now."""
+    run = tmp_path / "run"
+    after: dict[Path, bytes] = {}
+
+    class Meddler(Silence):
+        def step(self, position: Position) -> None:
+            if (position.epoch, position.step) == (2, step):
+                change(run)
+                after.update(contents(tmp_path))
+
+    with pytest.raises(UsageError, match=message):
+        train(run, progress=Meddler(), saving=Saving(EVERY_STEP))
+    assert contents(tmp_path) == after and (change is deleted or after)
+
+
+def contents(folder: Path) -> dict[Path, bytes]:
+    return {path: path.read_bytes() if path.is_file() else b"" for path in folder.rglob("*")}
+
+
+def test_a_training_whose_folder_goes_does_not_end_well(tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    command = ["train", str(ROOT / "specs/fbresnet.cldf"), *OPTIONS[:-4], "--epochs", "60", "-o", str(run)]
+    process = start_forked(app, command)
+    wait_for((run / "metrics.csv").exists)
+    deleted(run)
+    process.join()
+    assert process.exitcode == 2 and list(tmp_path.iterdir()) == []

@@ -7,12 +7,15 @@ from __future__ import annotations
 
 import hashlib
 import os
+import sys
 from collections.abc import Collection, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
 from cldfc.diagnostics import UsageError
 from cldfc.train.data.stratify import draw_part
+from cldfc.train.files import opened
 
 TRAIN, TESTS = "train", ("test", "val")
 """The folders with training images, and with test images: the first of them that is there. `val` beside `test` is
@@ -26,6 +29,9 @@ IMAGES = (".jpg", ".jpeg", ".png", ".ppm", ".bmp", ".pgm", ".tif", ".tiff", ".we
 
 PASSED_OVER = {"thumbs.db", "desktop.ini", "__macosx", "@eadir"}
 """Files and folders that file managers leave behind; hidden ones are passed over, too."""
+
+LOOKED_AT = 2**16
+"""Bytes of the first file of a class, which tell it from others with files of the same names and sizes."""
 
 NAMED = 4
 """Of more files the others are not named."""
@@ -92,6 +98,39 @@ class ClassFolders(NamedTuple):
         parts = (self.train_samples, self.test_samples, self.validation_samples or ())
         names = [[sample.path.removeprefix(str(self.folder)) for sample in part] for part in parts]
         return hashlib.sha256(repr(names).encode()).hexdigest()[:16]
+
+    @property
+    def digests(self) -> tuple[str, ...]:
+        """One for each class, which depends neither on its name nor on where the folder lies.
+
+        It is another one when a file has come, gone, or changed its name, its size or its part, or the first one its
+        content: no other file is opened.
+        """
+        files: list[list[tuple[str, str]]] = [[] for _ in self.classes]
+        for part in (self.train_samples, self.test_samples, self.validation_samples or ()):
+            for path, label in part:
+                pieces = path.removeprefix(str(self.folder)).strip(os.sep).split(os.sep)
+                del pieces[0 if self.is_drawn else 1]
+                files[label].append((os.sep.join(pieces), path))
+        return tuple(map(digest_of, files))
+
+
+def digest_of(files: list[tuple[str, str]]) -> str:
+    """A digest of the files of a class, given by their names within it and their paths; unreadable ones count, too."""
+    found = hashlib.sha256()
+    for name, path in sorted(files):
+        found.update(b"%s\0%d\n" % (os.fsencode(name), size_of(path)))
+    with suppress(OSError), opened(Path(min(files)[1]), sys.maxsize) as file:
+        found.update(file.read(LOOKED_AT))
+    return found.hexdigest()[:16]
+
+
+def size_of(path: str) -> int:
+    """The bytes of a file; -1 where there is none."""
+    try:
+        return os.stat(path).st_size
+    except OSError:
+        return -1
 
 
 def look_at_folder(name: str) -> ClassFolders:

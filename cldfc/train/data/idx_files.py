@@ -214,6 +214,8 @@ class Measured(NamedTuple):
     std: tuple[float, ...]
     fingerprint: str
     """Another one for other labels to train on, by which images are held out."""
+    digest: str
+    """Another one for any other image or label."""
 
     @property
     def class_names(self) -> tuple[str, ...]:
@@ -268,7 +270,18 @@ def measured(files: IdxFiles, ages: tuple[tuple[int, int], ...]) -> Measured:
         tuple(mean for mean, _ in moments),
         tuple(std for _, std in moments),
         hashlib.sha256(train.labels.tobytes()).hexdigest(),
+        digest_of(train, test),
     )
+
+
+def digest_of(*parts: Part) -> str:
+    """A digest of images and labels, as they are read."""
+    found = hashlib.sha256()
+    for part in parts:
+        for array in part:
+            found.update(repr(array.shape).encode())
+            found.update(np.ascontiguousarray(array).data)
+    return found.hexdigest()[:16]
 
 
 def mean_and_std(pixels: Bytes) -> tuple[float, float]:

@@ -26,6 +26,7 @@ from cldfc.train.images import ImageFiles, Images
 from cldfc.train.metrics import Part, tested_parts
 from cldfc.train.recipe import Recipe
 from cldfc.train.share import WHOLE, Share
+from cldfc.train.stop import deaf, obey_parent
 
 # torchvision carries no types.
 v2: Any = import_module("torchvision.transforms.v2")
@@ -149,13 +150,21 @@ def batches(
         pin_memory=pinned,
         timeout=PATIENCE,
         generator=Generator(),
+        worker_init_fn=obey,
     )
     try:
-        yield from loader
+        with deaf():
+            iterator = iter(loader)
+        yield from iterator
     except RuntimeError as error:
         raise UsageError(
             f"a process that reads images has failed: {error}", "it may lack memory: use less `--batch`"
         ) from error
+
+
+def obey(_worker: int) -> None:
+    """Prepare a process that reads images."""
+    obey_parent()
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,10 +193,13 @@ def find_unreadable(paths: Sequence[str], say: Callable[[str], None]) -> dict[st
         num_workers=workers,
         collate_fn=list,
         timeout=PATIENCE if workers else 0,
+        worker_init_fn=obey,
     )
     found: list[str] = []
     wait, said = QUICK, monotonic()
-    for reasons in loader:
+    with deaf():
+        iterator = iter(loader)
+    for reasons in iterator:
         found += reasons
         if monotonic() - said > wait:
             say(f"looked at {len(found):,} of {len(paths):,} images")
