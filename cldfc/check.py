@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -50,7 +51,7 @@ def all_specs(paths: Sequence[Path]) -> list[Path]:
     """The specs that are meant, in folders all. Raises UsageError for a folder without any."""
     specs: list[Path] = []
     for path in paths:
-        if not path.is_dir() or path_of(path.as_posix()):
+        if not os.path.isdir(path) or path_of(path.as_posix()):
             specs.append(path)
         elif found := list(specs_in(path)):
             specs += found

@@ -65,7 +65,7 @@ def like(path: Path) -> str | None:
 
 def specs_beside(path: Path) -> list[Path]:
     """The specs in the folder of a path."""
-    return sorted(path.parent.glob(f"*{SUFFIX}")) if path.parent.is_dir() else []
+    return sorted(path.parent.glob(f"*{SUFFIX}")) if os.path.isdir(path.parent) else []
 
 
 def specs_in(path: Path) -> Iterator[Path]:
@@ -77,7 +77,4 @@ def specs_in(path: Path) -> Iterator[Path]:
 
 def is_file(path: Path) -> bool:
     """Whether there is something that is no folder."""
-    try:
-        return path.exists() and not path.is_dir()
-    except (OSError, ValueError):
-        return False
+    return os.path.exists(path) and not os.path.isdir(path)

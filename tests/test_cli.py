@@ -80,7 +80,7 @@ def test_errors_as_data(wrong):
     [
         ["check"],
         ["check", "no_such_file.cldf"],
-        ["check", "specs"],
+        ["check", "cldfc/explanations"],
         ["compile", SPEC, "--no-such-option"],
         ["compare"],
         ["compare", SPEC, "no_such_file.cldf"],
