@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from cldfc.network.cost import cost_of_network
+from cldfc.output import printable
 from cldfc.syntax.spelling import ascii_name
 from cldfc.train.catalogue import DATA_DIR
 from cldfc.train.data.files import how_to_get, missing
@@ -87,7 +88,12 @@ def comment(name: str, text: str) -> str:
     """A name and what is said about it, as a comment in lines of at most 80 columns."""
     first, rest = f"# {name:<{MARGIN - 2}}", "#".ljust(MARGIN)
     return textwrap.fill(
-        text, WIDTH, initial_indent=first, subsequent_indent=rest, break_long_words=False, break_on_hyphens=False
+        printable(text),
+        WIDTH,
+        initial_indent=first,
+        subsequent_indent=rest,
+        break_long_words=False,
+        break_on_hyphens=False,
     )
 
 

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Annotated, Any
 
 import typer
-from typer.core import TyperGroup
+from typer.core import TyperCommand, TyperGroup
 
 from cldfc import __version__
 from cldfc.cli.check import check
@@ -29,11 +29,19 @@ from cldfc.cli.train import train
 from cldfc.cli.verify import verify
 from cldfc.diagnostics import UsageError
 from cldfc.messages import FINE, print_usage_error
-from cldfc.output import say, show
+from cldfc.output import printed, say, show
 from cldfc.validation import first_error
 
 # Where click has it depends on the release of typer.
 ClickException: type[Any] = typer.BadParameter.__mro__[2]
+
+
+class Command(TyperCommand):
+    """A command whose help can be read on every terminal."""
+
+    def get_help(self, ctx: Any) -> str:
+        """The help, in letters that the terminal has."""
+        return "\n".join(printed(super().get_help(ctx).split("\n")))
 
 
 class Commands(TyperGroup):
@@ -129,4 +137,4 @@ COMMANDS: dict[str, Callable[..., None]] = {
 }
 for name, command in COMMANDS.items():
     paragraph = (command.__doc__ or "").split("\n\n")[0]
-    app.command(name, short_help=" ".join(paragraph.split()))(command)
+    app.command(name, cls=Command, short_help=" ".join(paragraph.split()))(command)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
@@ -98,6 +99,13 @@ def errors() -> Generator[None]:
     except UsageError as error:
         print_usage_error(error)
         raise typer.Exit(error.exit_code) from None
+    except OSError as error:
+        # What has no name is the output.
+        if error.filename is None:
+            raise
+        message = f"`{os.fspath(error.filename)}` cannot be used: {error.strerror}"
+        print_usage_error(UsageError(message, "give another path"))
+        raise typer.Exit(UsageError.exit_code) from None
     except (MemoryError, RuntimeError) as error:
         from cldfc.train.refusals import amount_of, lacks_memory
 

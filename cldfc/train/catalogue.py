@@ -116,6 +116,8 @@ def fake(name: str) -> DataSet:
 
 def require_utf8(name: str, what: str) -> None:
     """Raises UsageError for a name that no record can hold."""
+    if "\0" in name:
+        raise UsageError(f"`{name}` cannot be the name of a {what}", "leave the NUL out")
     if not is_unicode(name):
         raise UsageError(f"the name of the {what} `{name}` is not UTF-8", "rename it: a run folder records the name")
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from cldfc.diagnostics import UsageError
+from cldfc.output import printable
 from cldfc.train.recipe import Recipe, check_recipe, help_for
 
 BASE: Mapping[str, object] = {"epochs": 1, "batch": 2, "lr": 1.0}
@@ -73,7 +74,7 @@ def as_toml(recipe: Recipe, comments: Mapping[str, str]) -> str:
     """A recipe as a file that `read_recipe` reads, with a comment after each field."""
     lines = {name: f"{name} = {toml_value(value)}" for name, value in recipe.model_dump().items()}
     width = max(map(len, lines.values()))
-    return "".join(f"{line:<{width}}  # {comments[name]}\n" for name, line in lines.items())
+    return "".join(f"{line:<{width}}  # {printable(comments[name])}\n" for name, line in lines.items())
 
 
 def toml_value(value: object) -> str:

@@ -104,7 +104,7 @@ def test_a_name_of_cldfc_cannot_be_taken(site: Path) -> None:
         (
             "own_data:OWN",
             "from cldfc.train.catalogue import DataSet\nOWN = DataSet(name='own')",
-            "`own_data:OWN` cannot be loaded: ValidationError",
+            "`own_data:OWN`: `reader`: it is missing",
         ),
     ],
 )
