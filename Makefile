@@ -61,7 +61,7 @@ fuzz: $(DEVELOPING)
 	@CLDFC_FUZZ=100000 $(BIN)/python -m pytest -x tests/test_fuzz.py tests/test_differential.py
 
 torture: $(DEVELOPING)
-	@CLDFC_TORTURE=30 $(BIN)/python -m pytest -x tests/train/test_stop.py tests/train/test_damage.py tests/train/test_torchrun.py
+	@CLDFC_TORTURE=30 $(BIN)/python -m pytest -x tests/train/test_stop.py tests/train/test_groups.py tests/train/test_damage.py tests/train/test_spoiled.py tests/train/test_torchrun.py
 
 bench: $(DEVELOPING)
 	@$(BIN)/python benchmarks/front_end.py

@@ -22,7 +22,7 @@ def evaluate(
         str | None,
         typer.Option(
             metavar="NAME",
-            help="Test on another data set, of the same shape and classes.",
+            help="Test on another data set, of the same shape and classes; or say where the run's own images are now.",
             autocompletion=complete_data,
             show_default=False,
         ),

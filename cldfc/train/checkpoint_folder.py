@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import os
 import re
+import stat
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
@@ -133,7 +134,8 @@ def remove_checkpoint(path: Path) -> None:
         return
     names = os.listdir(path)
     parts = [name for name in names if PART.fullmatch(name)]
-    if set(names) <= {*FILES, *parts}:
+    are_written = all(stat.S_ISREG((path / name).lstat().st_mode) for name in names)
+    if are_written and set(names) <= {*FILES, *parts}:
         for name in (*FILES, *parts):
             (path / name).unlink(missing_ok=True)
         path.rmdir()
@@ -149,13 +151,16 @@ def remove_all(folder: Path) -> None:
 
 
 def put_later_ones_away(folder: Path, position: Position) -> None:
-    """Remove checkpoints after a position that are torn, and call the others, which are damaged, so. Raises OSError."""
+    """Remove checkpoints after a position that are torn, and call the others, which are damaged, so. Raises OSError.
+
+    One that is torn, and holds what no training has written, counts as damaged.
+    """
     for path in list_checkpoints(folder):
         if path.name > name_of(position):
-            if (path / SUMS).exists():
-                path.rename(free_name(path.with_name(f"{path.name}.damaged")))
-            else:
+            if not os.path.lexists(path / SUMS):
                 remove_checkpoint(path)
+            if os.path.lexists(path):
+                path.rename(free_name(path.with_name(f"{path.name}.damaged")))
 
 
 def free_name(path: Path) -> Path:

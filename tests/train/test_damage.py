@@ -229,6 +229,17 @@ def test_damaged_checkpoints_are_kept_under_another_name(run: Path) -> None:
     assert (path.with_name(f"{path.name}.damaged") / "tensors.safetensors").read_bytes() == b"torn"
 
 
+def test_a_torn_checkpoint_with_a_folder_in_it_is_out_of_the_way(run: Path, tmp_path: Path) -> None:
+    path = newest(run)
+    (path / "SHA256SUMS").unlink()
+    (path / "state.json").unlink()
+    (path / "state.json").mkdir()
+    resume(run, saving=Saving(EVERY_STEP))
+    train(tmp_path / "whole")
+    assert reached(run) == reached(tmp_path / "whole")
+    assert (path.with_name(f"{path.name}.damaged") / "state.json").is_dir()
+
+
 def test_an_old_checkpoint_that_cannot_be_removed_does_not_harm_the_new_one(
     run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
