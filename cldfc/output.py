@@ -11,6 +11,7 @@ import json
 import math
 import sys
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from functools import lru_cache
 from typing import Any, TextIO, cast
 
@@ -53,7 +54,9 @@ def escaped(character: str) -> str:
 
 
 def say(*lines: str) -> None:
-    """Print lines that are no result to standard error, at once."""
+    """Print lines that are no result to standard error, at once, and after the results so far."""
+    with suppress(OSError, ValueError):
+        sys.stdout.flush()
     write_lines(lines, sys.stderr)
 
 

@@ -47,7 +47,9 @@ def network_class(source: str, class_name: str) -> type[object]:
     file = f"<{name}.py>"
     scope: dict[str, object] = {"__name__": name, "__file__": file}
     exec(compile(source, file, "exec"), scope)
-    found = scope[class_name]
+    found = scope.get(class_name)
+    if found is None:
+        raise AttributeError(f"it has no attribute {class_name!r}")
     if not isinstance(found, type):
         raise TypeError("it is no class")
 

@@ -116,9 +116,9 @@ def test_whatever_is_damaged_is_an_unreadable_image_and_pillow_says_nothing(
 
 def test_the_first_few_are_named_and_the_others_counted() -> None:
     error = cannot_read({f"{number}.png": "it is no image" for number in range(1_234)}, "mend them")
-    first, *named, last = error.message.split("\n")
-    assert first == "cannot read 1,234 images:" and last == "  and 1,229 more"
-    assert named == [f"  `{number}.png`: it is no image" for number in range(5)]
+    first, *named, last = error.message, *error.details
+    assert first == "cannot read 1,234 images:" and last == "and 1,229 more"
+    assert named == [f"`{number}.png`: it is no image" for number in range(5)]
 
 
 @pytest.mark.parametrize("name", ["PNG", "JPEG", "TIFF", "WEBP"])

@@ -236,7 +236,7 @@ def test_metrics_are_something_else(copied: RunFolder, content: str) -> None:
 def test_record_with_an_unknown_key(copied: RunFolder) -> None:
     record = json.loads(copied.record.read_text())
     copied.record.write_text(json.dumps({**record, "epoch": 3}))
-    with pytest.raises(UsageError, match="is not the record of a run: epoch: Extra"):
+    with pytest.raises(UsageError, match="is not the record of a run: `epoch`: there is no such field"):
         read_record(copied)
 
 
@@ -263,7 +263,8 @@ def test_record_is_something_else(copied: RunFolder, content: bytes) -> None:
         ("class Tiny(", "SyntaxError"),
         ("import torch", "has no attribute 'Tiny'"),
         ("class Tiny: pass", "not a torch module"),
-        ("def Tiny(): raise ValueError('no')", "ValueError: no"),
+        ("class Tiny:\n    def __init__(self): raise ValueError('no')", "ValueError: no"),
+        ("Tiny = 3", "it is no class"),
     ],
 )
 def test_source_without_a_network(source: str, reason: str) -> None:
