@@ -5,8 +5,8 @@ BIN := .venv/bin
 # What a user needs, and what those who change cldfc need beside it.
 INSTALLED := .venv/installed
 DEVELOPING := .venv/developing
-# Without a GPU the much smaller torch for processors alone, where its index can be reached.
-TORCH := $(if $(shell command -v nvidia-smi),,--extra-index-url https://download.pytorch.org/whl/cpu)
+# For the much smaller torch without CUDA: make demo TORCH='--extra-index-url https://download.pytorch.org/whl/cpu'
+TORCH ?=
 SPEC ?= preact18_Al
 RUN := runs/$(SPEC)-$(shell date +%Y%m%d-%H%M%S)
 MINUTES ?= 8
