@@ -33,8 +33,11 @@ def main() -> None:
         command, *arguments = sys.argv[1:] or [""]
         if command == "check" and arguments and not any(argument.startswith("-") for argument in arguments):
             from cldfc.check import check_specs
+            from cldfc.messages import tell_names
 
-            sys.exit(check_specs([Path(argument) for argument in arguments]))
+            specs = [Path(argument) for argument in arguments]
+            tell_names(specs)
+            sys.exit(check_specs(specs))
         run_app()
 
 

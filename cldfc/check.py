@@ -8,10 +8,10 @@ from pathlib import Path
 
 from cldfc.compiler import AS_WRITTEN, Task, analyse, remarks_on
 from cldfc.diagnostics import CldfError, Diagnostic, UsageError
-from cldfc.library import path_of, remark_on, specs_in
+from cldfc.library import path_of, specs_in
 from cldfc.messages import FINE, print_diagnostics, print_errors, print_usage_error
 from cldfc.network.expect import count_params
-from cldfc.output import say, show, show_json
+from cldfc.output import show, show_json
 from cldfc.syntax.read import read_source
 
 
@@ -30,8 +30,6 @@ def check_specs(paths: Sequence[Path], as_json: bool = False, task: Task = AS_WR
                 found.append(error)
                 continue
             if not as_json:
-                if remark := remark_on(path):
-                    say(f"remark: {remark}")
                 show(f"{path}: {inferred.expansion.program.model}, {count_params(inferred):,} parameters")
             remarks += remarks_on(inferred)
     except UsageError as error:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from cldfc.diagnostics import CldfError, UsageError
 from cldfc.files import write_file
-from cldfc.library import path_of
+from cldfc.library import find_spec, path_of
 from cldfc.messages import COMMAND_IS_WRONG, FINE, SPEC_IS_WRONG, print_errors, print_usage_error
 from cldfc.output import show
 from cldfc.syntax.arrange import arrange
@@ -46,8 +46,9 @@ def format_specs(paths: Sequence[Path], spelling: Spelling, check_only: bool) ->
 
 def format_file(path: Path, spelling: Spelling, check_only: bool) -> bool:
     """Format one file; give whether it was, or would be, changed."""
-    if path_of(path.as_posix()) and not path.exists():
-        raise UsageError(f"`{path}` comes with cldfc, and stays as it is", "name a file of your own")
+    name, path = path, find_spec(path)
+    if path != name and path == path_of(name.as_posix()):
+        raise UsageError(f"`{name}` comes with cldfc, and stays as it is", "name a file of your own")
     text = arrange(read_source(path), spelling)
     # Bytes are compared, for a byte order mark and CRLF are no part of the text that was read.
     changed = path.read_bytes() != text.encode()

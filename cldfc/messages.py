@@ -3,13 +3,22 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from pathlib import Path
 
 from cldfc.diagnostics import CldfError, Diagnostic, UsageError
+from cldfc.library import remark_on
 from cldfc.output import encoding_of, say
 from cldfc.render import plain_text, render
 
 FINE, SPEC_IS_WRONG, COMMAND_IS_WRONG, RESULT_DIFFERS = 0, CldfError.exit_code, UsageError.exit_code, 3
+
+
+def tell_names(specs: Iterable[Path]) -> None:
+    """Say which names are taken for files of one's own."""
+    for path in specs:
+        if remark := remark_on(path):
+            say(f"remark: {remark}")
 
 
 def print_usage_error(error: UsageError) -> None:

@@ -23,11 +23,6 @@ def pytest_addoption(parser):
     parser.addoption("--update-golden", action="store_true", help="write the golden files anew")
 
 
-@pytest.fixture(scope="module")
-def one_thread():
-    pass
-
-
 @pytest.fixture
 def golden(request) -> Callable[[Path, str], None]:
     """Compare a text with a golden file, or write it with --update-golden."""

@@ -11,8 +11,10 @@ from torch import nn
 from cldfc.compiler import analyse, compile_source, remarks_on
 from cldfc.derive import derive_source
 from cldfc.diagnostics import CldfError, Source
+from cldfc.inference import Inference, origins_of
 from cldfc.syntax.read import read_source
 from cldfc.task import read_task
+from cldfc.train.fold_weights import fold_weights
 
 ROOT = Path(__file__).parents[1]
 SHOWN_SPECS = [ROOT / "specs" / f"{name}.cldf" for name in ("fbresnet", "preact18_Al")]
@@ -50,6 +52,15 @@ def find_errors(source: Source, code: str) -> None:
     inferred = analyse(source)
     if code.startswith("R") and (found := remarks_on(inferred)):
         raise CldfError(*found)
+
+
+def trained_and_folded(inference: Inference) -> tuple[nn.Module, nn.Module]:
+    """The trained network with its normalisations moved, and the folded one with its weights, in float64."""
+    torch.manual_seed(3)
+    trained, folded = build(inference.trained_source).double().eval(), build(inference.source).double().eval()
+    randomise(trained)
+    folded.load_state_dict(fold_weights(trained.state_dict(), origins_of(inference)))
+    return trained, folded
 
 
 def need_cairo() -> None:

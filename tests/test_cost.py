@@ -28,15 +28,6 @@ SMALLER = {"imagenet": "3x64x64", "vgg11": "3x32x32", "fractalnet": "3x32x32", "
 BATCH = 2
 
 
-@pytest.fixture(autouse=True)
-def one_thread():
-    """The networks are so small here that a second thread costs more than it does."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
-
-
 def graph_of(path):
     small = SMALLER.get(path.parent.name) or SMALLER.get(path.stem) or "3x16x16"
     return build_graph(read_source(path), read_task(input=small))

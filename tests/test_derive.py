@@ -36,15 +36,6 @@ SPEC = ROOT / "specs" / "fbresnet.cldf"
 TOLERANCE = 1e-12
 
 
-@pytest.fixture(autouse=True, scope="module")
-def one_thread():
-    """Networks this small wait for a second thread longer than they compute."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
-
-
 @cache
 def derived(text: str, *lets: str, ties: tuple[str, ...] = ()):
     return derive_source(Source("test.cldf", text), read_task(lets, ties))[0]

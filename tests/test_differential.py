@@ -9,18 +9,15 @@ from dataclasses import replace
 import pytest
 import torch
 from hypothesis import HealthCheck, given, settings
-from networks import build, randomise
+from networks import trained_and_folded
 from random_specs import feature_specs, random_specs
 
 from cldfc.diagnostics import Source
-from cldfc.inference import fold_network, origins_of
+from cldfc.inference import fold_network
 from cldfc.task import read_task
-from cldfc.train.fold_weights import fold_weights
 from cldfc.verify.report import report_lines
 from cldfc.verify.subject import prepare
 from cldfc.verify.verify import verify_forms
-
-pytestmark = pytest.mark.usefixtures("one_thread")
 
 COUNT = max(50, int(os.environ.get("CLDFC_FUZZ", "0")) // 50)
 TOLERANCE = 1e-10
@@ -39,10 +36,7 @@ def agree(text: str) -> None:
 def folded_agrees(source: Source) -> None:
     """Fail unless the network for inference gives what the trained one gives, as far as rounding allows."""
     inference = fold_network(source)
-    torch.manual_seed(3)
-    trained, folded = build(inference.trained_source).double().eval(), build(inference.source).double().eval()
-    randomise(trained)
-    folded.load_state_dict(fold_weights(trained.state_dict(), origins_of(inference)))
+    trained, folded = trained_and_folded(inference)
     images = torch.randn(3, *inference.trained.program.shape, dtype=torch.float64)
     expected, found = trained(images), folded(images)
     assert (found - expected).abs().max() <= TOLERANCE * max(1, float(expected.abs().max())), source.text

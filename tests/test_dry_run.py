@@ -9,7 +9,6 @@ from typer.testing import CliRunner
 
 from cldfc.cli import app
 
-pytestmark = pytest.mark.usefixtures("one_thread")
 SPEC = str(ROOT / "specs" / "preact34.cldf")
 
 

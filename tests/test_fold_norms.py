@@ -8,16 +8,15 @@ from pathlib import Path
 
 import pytest
 import torch
-from networks import ROOT, build, randomise, relative_difference
+from networks import ROOT, relative_difference, trained_and_folded
 from torch import nn
 
 from cldfc.compiler import AS_WRITTEN, Task
 from cldfc.diagnostics import Source
-from cldfc.inference import Inference, fold_network, origins_of
+from cldfc.inference import Inference, fold_network
 from cldfc.show.folding import folding_lines
 from cldfc.syntax.read import read_source
 from cldfc.task import read_task
-from cldfc.train.fold_weights import fold_weights
 
 GOLDEN = ROOT / "tests" / "golden"
 SHOWN = ("resnet18", "preact18_Al", "fbresnet", "mgnet")
@@ -46,18 +45,9 @@ def spec(*equations: str, kernels: str = "kernel A : 3×3 → 4\nkernel B : 3×3
     return Source("test.cldf", "\n".join([head + kernels, *equations]))
 
 
-def networks(inference: Inference) -> tuple[nn.Module, nn.Module]:
-    """The trained network with its normalisations moved, and the folded one with its weights, in float64."""
-    torch.manual_seed(3)
-    trained, folded = build(inference.trained_source).double().eval(), build(inference.source).double().eval()
-    randomise(trained)
-    folded.load_state_dict(fold_weights(trained.state_dict(), origins_of(inference)))
-    return trained, folded
-
-
 @torch.no_grad()
 def difference(inference: Inference) -> float:
-    trained, folded = networks(inference)
+    trained, folded = trained_and_folded(inference)
     images = torch.randn(2, *inference.trained.program.shape, dtype=torch.float64)
     assert count_norms(folded) == len({kept.norm for kept in inference.folded.kept})
     assert count_norms(folded) + inference.folded.count == count_norms(trained)
@@ -275,7 +265,7 @@ def test_weights_that_are_not_used_are_left_out_and_others_keep_their_place():
     """Simplified, K@1 is applied to nothing but zeros; K@2 alone is then `K`, not `K.2`."""
     kernels = "kernel K@ℓ : 3×3, 4 → 4\nlevels ℓ = 1..2"
     inference = fold_network(spec("u = 0", "h = linear ∘ avgpool ∘ relu(K@1 * u + bn ∘ K@2 * f)", kernels=kernels))
-    trained, folded = networks(inference)
+    trained, folded = trained_and_folded(inference)
     assert {"K.1.weight", "K.2.weight"} <= trained.state_dict().keys()
     assert {name for name in folded.state_dict() if name.startswith("K")} == {"K.weight", "K.bias"}
     assert difference(inference) < 1e-12

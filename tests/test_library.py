@@ -54,9 +54,10 @@ def test_all_are_listed_with_their_counts():
 
 
 @pytest.mark.parametrize("columns", ["60", "100", "200"])
-def test_names_and_counts_are_whole_however_narrow(columns, monkeypatch):
+@pytest.mark.parametrize("charset", ["utf-8", "ascii"])
+def test_names_and_counts_are_whole_however_narrow(columns, charset, monkeypatch):
     monkeypatch.setenv("COLUMNS", columns)
-    lines = run("specs").stdout.splitlines()
+    lines = CliRunner(charset=charset).invoke(app, ["specs"]).stdout.splitlines()
     assert [line.split()[:2] for line in lines] == [[one.name, f"{one.params:,}"] for one in cldfc.specs()]
     assert max(map(len, lines)) <= int(columns)
 
@@ -90,7 +91,9 @@ def test_a_file_of_that_name_wins(elsewhere):
     (elsewhere / "preact18.cldf").write_text(OWN)
     result = run("check", "preact18")
     assert result.stdout == "preact18: Own, 8 parameters\n"
-    assert "remark: `preact18` is the file `preact18.cldf`" in result.stderr
+    assert result.stderr.count("remark: `preact18` is the file `preact18.cldf`") == 1
+    plain = subprocess.run([sys.executable, "-m", "cldfc", "check", "preact18"], capture_output=True, text=True)
+    assert (plain.stdout, plain.stderr) == (result.stdout, result.stderr)
     assert "remark" not in run("check", "preact18.cldf").stderr
     (elsewhere / "fbresnet").mkdir()
     assert "FBResNet" in run("check", "fbresnet").stdout
@@ -162,6 +165,14 @@ def test_names_are_not_formatted():
     result = run("fmt", "--ascii", "preact18")
     assert result.exit_code == 2 and "comes with cldfc, and stays as it is" in result.stderr
     assert (SPECS / "preact18.cldf").read_bytes() == before
+
+
+def test_a_file_of_ones_own_is_formatted_by_its_name(elsewhere):
+    for name in ("mine", "preact18"):
+        (elsewhere / f"{name}.cldf").write_text(OWN.replace("h = ", "h   =   "))
+        result = run("fmt", name)
+        assert (result.exit_code, result.stdout) == (0, f"formatted {name}.cldf\n")
+        assert "h = linear" in (elsewhere / f"{name}.cldf").read_text()
 
 
 def test_completion(elsewhere):

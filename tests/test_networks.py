@@ -146,7 +146,6 @@ def test_resnet_equals_the_widely_used_one():
     ("spec", "sharing"),
     [("resnet18", "none"), ("resnet18_Al", "A"), ("resnet18_Al_Bl_printed", "printed"), ("resnet34_Al", "A")],
 )
-@pytest.mark.usefixtures("one_thread")
 def test_sharing_in_resnet_is_calling_one_module(spec, sharing):
     torch.manual_seed(5)
     steps = (3, 3, 5, 2) if "34" in spec else (2, 1, 1, 1)
@@ -159,7 +158,6 @@ def test_sharing_in_resnet_is_calling_one_module(spec, sharing):
     ("spec", "cu", "cf"),
     [("mgnet", 6, 6), ("mgnet_Bli", 6, 6), ("mgnet_wide_data", 4, 8), ("mgnet_Bli", 9, 5)],
 )
-@pytest.mark.usefixtures("one_thread")
 def test_mgnet_equals_the_hand_written_one(spec, cu, cf):
     torch.manual_seed(6)
     generated = build_spec(spec, lets=[f"cu = {cu}", f"cf = {cf}"])
@@ -172,7 +170,6 @@ SIDES = {(False, False): "{} *", (True, False): "{} * σ", (False, True): "σ �
 
 @pytest.mark.parametrize("a", SIDES, ids=SIDES.get)
 @pytest.mark.parametrize("b", SIDES, ids=SIDES.get)
-@pytest.mark.usefixtures("one_thread")
 def test_the_schemes_of_table_1_equal_the_hand_written_ones(a, b):
     torch.manual_seed(7)
     lets = ["c = 4, 6, 8, 10", "𝒜@ℓ = " + SIDES[a].format("A@ℓ"), "ℬ@ℓ,i = " + SIDES[b].format("B@ℓ,i")]

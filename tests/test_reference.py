@@ -11,8 +11,6 @@ from cldfc.reference.evaluate import evaluate
 from cldfc.syntax.extend import read_spec
 from cldfc.syntax.read import read_source
 
-pytestmark = pytest.mark.usefixtures("one_thread")
-
 SPECS = sorted(
     [*ROOT.glob("specs/**/*.cldf"), *ROOT.glob("examples/*.cldf"), *ROOT.glob("tests/golden/compile/*.cldf")]
 )

@@ -398,7 +398,8 @@ def test_figures_that_were_changed_are_not_believed(wanted):
             ask(wanted)
     with pytest.raises(UsageError) as caught:
         train(wanted)
-    assert all(str(run.folder) in caught.value.message for run in runs)
+    details = caught.value.details
+    assert all(str(run.folder) in detail for run, detail in zip(runs, details, strict=True))
     for run, name in zip(runs, ("metrics.csv", "recipe.json"), strict=True):
         path = run.folder / name
         path.write_text(path.read_text()[:-1])

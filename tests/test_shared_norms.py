@@ -150,7 +150,6 @@ h = linear ∘ avgpool ∘ relu ∘ bn@J(u@J,6)
 """
 
 
-@pytest.mark.usefixtures("one_thread")
 def test_evaluation_is_as_good_as_training():
     """Within 2 points of what the statistics of the batch give; pooled over the steps, they gave chance."""
     digits = load_digits()

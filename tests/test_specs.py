@@ -49,7 +49,6 @@ NARROW = {
 
 
 @pytest.mark.parametrize("name", NAMES)
-@pytest.mark.usefixtures("one_thread")
 def test_every_spec_computes_its_graph(name):
     """In float64 and training mode, against an interpreter with formulas of its own."""
     source = read_source(ROOT / "specs" / f"{name}.cldf")

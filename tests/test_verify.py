@@ -19,8 +19,6 @@ from cldfc.verify.report import report_lines
 from cldfc.verify.subject import Form, prepare
 from cldfc.verify.verify import verify_file, verify_forms, verify_specs
 
-pytestmark = pytest.mark.usefixtures("one_thread")
-
 FORMS = ("written", "simplified")
 TOLERANCE = 1e-10
 SMALL = sorted([*ROOT.glob("examples/*.cldf"), *ROOT.glob("tests/golden/compile/*.cldf")])

@@ -12,27 +12,22 @@ import typer
 
 from cldfc.cli.completion import complete_run, complete_spec
 from cldfc.diagnostics import CldfError, UsageError
-from cldfc.library import remark_on
-from cldfc.messages import print_errors, print_usage_error
+from cldfc.messages import print_errors, print_usage_error, tell_names
 from cldfc.output import say
 
 if TYPE_CHECKING:
     from cldfc.train.run import RunRecord
 
 
-def tell_names(specs: Path | list[Path] | None) -> Path | list[Path] | None:
-    """Say which names are taken for files of one's own."""
-    for path in specs if isinstance(specs, list) else [specs]:
-        if path is not None and (remark := remark_on(path)):
-            say(f"remark: {remark}")
+def told(specs: Path | list[Path] | None) -> Path | list[Path] | None:
+    """The specs of an argument, after what is to be said of their names."""
+    tell_names(specs if isinstance(specs, list) else [specs] if specs else [])
     return specs
 
 
 def spec_argument(help: str, metavar: str = "SPEC") -> Any:
     """An argument for specs; the shell completes paths and names."""
-    return typer.Argument(
-        metavar=metavar, help=help, show_default=False, callback=tell_names, autocompletion=complete_spec
-    )
+    return typer.Argument(metavar=metavar, help=help, show_default=False, callback=told, autocompletion=complete_spec)
 
 
 SpecPath = Annotated[Path, spec_argument("A .cldf file, or a name from `cldfc specs`.")]

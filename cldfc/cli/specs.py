@@ -26,6 +26,7 @@ def specs(as_json: Json = False) -> None:
         names, counts = [one.name for one in listed], [f"{one.params:,}" for one in listed]
         widths = max(map(len, names)), max(map(len, counts))
         room = max(Console(sys.stdout).width - sum(widths) - 4, 1)
-        for name, count, about in zip(names, counts, printed(one.about for one in listed), strict=True):
-            clipped = about if len(about) <= room else f"{about[: room - 1]}…"
+        abouts, (end,) = printed(one.about for one in listed), printed("…")
+        for name, count, about in zip(names, counts, abouts, strict=True):
+            clipped = about if len(about) <= room else about[: max(room - len(end), 0)] + end
             show(f"{name:{widths[0]}}  {count:>{widths[1]}}  {clipped}")

@@ -83,27 +83,30 @@ def run_of(wanted: Wanted, table: Table, row: Row, dataset: str, seed: int) -> R
     return Run(row, dataset, recipe, wanted.is_miniature, folder)
 
 
-def check_runs(runs: Sequence[Run], warn: Callable[[str], None]) -> None:
-    """See that each run is finished, or can be begun or gone on with, and nobody else trains it; nothing is changed.
+def unfinished(runs: Sequence[Run], warn: Callable[[str], None]) -> list[Run]:
+    """The runs that are not finished; each can be begun or gone on with, and nobody else trains it. Nothing is changed.
 
     `warn` hears what else is wrong with finished ones. Raises UsageError that names every run of which that is not so.
     """
+    left: list[Run] = []
     wrong: list[UsageError] = []
     for run in runs:
         try:
             if is_finished(run):
                 for remark in check_seal(run.folder, FIGURES):
                     warn(remark)
-            elif os.path.lexists(run.aside):
+                continue
+            left.append(run)
+            if os.path.lexists(run.aside):
                 refuse_in_use(RunFolder(run.aside))
                 refuse_other(run, run.aside, "begun")
         except UsageError as error:
             wrong.append(error)
     if len(wrong) > 1:
-        named = "".join(f"\n  {error.message}" for error in wrong)
-        raise UsageError(f"{len(wrong)} runs stand in the way:{named}", wrong[0].help)
+        raise UsageError(f"{len(wrong)} runs stand in the way:", wrong[0].help, [error.message for error in wrong])
     if wrong:
         raise wrong[0]
+    return left
 
 
 def is_finished(run: Run) -> bool:

@@ -18,7 +18,7 @@ from pathlib import Path
 
 from cldfc.diagnostics import CldfError, UsageError
 from cldfc.reproduce.recipes import find_dataset
-from cldfc.reproduce.runs import Run, accuracy_of, check_runs, is_finished, refuse_other, share_of
+from cldfc.reproduce.runs import Run, accuracy_of, refuse_other, share_of, unfinished
 from cldfc.train.launch import Launch
 from cldfc.train.run import RunFolder
 from cldfc.train.stop import OwnRequest, Request, SharedRequest, Stopped, deaf, listen, obey_parent
@@ -30,12 +30,10 @@ def train_runs(
     """Train the runs of a process that are not finished, `jobs` at a time; `say` hears a line about each.
 
     An interrupted run goes on from its newest checkpoint. `command` goes into the reports.
-    Raises UsageError when a run stands in the way (`check_runs`), a folder cannot be written, or a data set cannot be
+    Raises UsageError when a run stands in the way (`unfinished`), a folder cannot be written, or a data set cannot be
     read; and Stopped when a signal has asked for it, and what was trained is saved.
     """
-    own = share_of(launch, runs)
-    check_runs(own, lambda line: say(f"warning: {line}"))
-    own = [run for run in own if not is_finished(run)]
+    own = unfinished(share_of(launch, runs), lambda line: say(f"warning: {line}"))
     jobs = min(jobs, len(own))
     request = RawValue(SharedRequest) if jobs > 1 else OwnRequest()
     work = Work(launch, data_dir, command, request, max(1, jobs))
@@ -138,7 +136,7 @@ def hearing_of_death(run: Run) -> Generator[None]:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What came of a run that another process has trained."""
+    """How a run went that another process trained."""
 
     seconds: float
     lines: Sequence[str]
@@ -169,7 +167,7 @@ def next_run(end: Connection) -> Run | None:
 
 
 def outcome_of(run: Run, work: Work) -> Outcome:
-    """Train a run, and tell what came of it."""
+    """Train a run and report how it went."""
     lines: list[str] = []
     try:
         ((_, seconds),) = train_in_turn([run], work, lines.append)

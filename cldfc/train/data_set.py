@@ -92,8 +92,7 @@ class DataSet(BaseModel):
         """There is a name for each class, and a mean and a standard deviation for each channel."""
         check_shape(self.shape)
         check_figures(self.mean, self.std, self.shape[0])
-        if len(self.class_names) not in (0, self.classes):
-            raise ValueError(f"there are {self.classes:,} classes and {len(self.class_names):,} names of classes")
+        check_names(self.class_names, self.classes)
         return self
 
 
@@ -101,6 +100,12 @@ def check_shape(shape: Shape) -> None:
     """Raises ValueError for an image without pixels."""
     if min(shape) < 1:
         raise ValueError(f"images of {' × '.join(map(str, shape))} have no pixels")
+
+
+def check_names(names: Sequence[str], classes: int) -> None:
+    """Raises ValueError unless each class has a name, or none has."""
+    if len(names) not in (0, classes):
+        raise ValueError(f"there are {classes:,} classes and {len(names):,} names of classes")
 
 
 def check_figures(mean: Sequence[float], std: Sequence[float], channels: int) -> None:

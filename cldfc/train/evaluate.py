@@ -188,12 +188,12 @@ def other_dataset(record: RunRecord, data: str) -> DataSet:
                 f"`{data}` has the images that the run was trained on in other classes: {'; '.join(exchanged)}",
                 "make the images what they were",
             )
-    if may_have_moved(record, data) and dataset.fingerprint:
-        raise UsageError(
-            f"`{data}` holds other images than the run was trained on, and chance divides them: the run may be tested "
-            "on images that it was trained on",
-            f"lay those to test on out in `{path_of(data)}/test`, and others in `{path_of(data)}/train`",
-        )
+        if dataset.fingerprint:
+            raise UsageError(
+                f"`{data}` holds other images than the run was trained on, and chance divides them: the run may be "
+                "tested on images that it was trained on",
+                f"lay those to test on out in `{path_of(data)}/test`, and others in `{path_of(data)}/train`",
+            )
     return dataset
 
 

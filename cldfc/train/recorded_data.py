@@ -136,7 +136,7 @@ def find_again(record: RunRecord, name: str) -> DataSet:
         if not is_own(name):
             raise
         help = f"{error.help}; if the images have moved, `--data {name.partition(':')[0]}:PATH` says where they are"
-        raise UsageError(error.message, help) from error
+        raise UsageError(error.message, help, error.details) from error
 
 
 def refuse_other_classes(record: RunRecord, dataset: DataSet) -> None:

@@ -17,7 +17,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from cldfc.diagnostics import UsageError
 from cldfc.train.catalogue import is_own, path_of
 from cldfc.train.compiled import Compiled
-from cldfc.train.data_set import check_figures, check_shape
+from cldfc.train.data_set import check_figures, check_names, check_shape
 from cldfc.train.files import check_format, read_text, refuse_link
 from cldfc.train.metrics import Choice
 from cldfc.train.recipe import Recipe
@@ -95,8 +95,7 @@ class RunRecord(BaseModel):
         check_shape(self.input_shape)
         if self.mean or self.std:
             check_figures(self.mean, self.std, self.input_shape[0])
-        if len(self.class_names) not in (0, self.classes):
-            raise ValueError(f"there are {self.classes:,} classes and {len(self.class_names):,} names of classes")
+        check_names(self.class_names, self.classes)
         return self
 
 

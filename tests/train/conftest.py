@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from small_run import kill
 
 from cldfc.train.catalogue import DATA_DIR, find
 from cldfc.train.compiled import Compiled
@@ -45,6 +46,12 @@ def trained(tmp_path_factory: pytest.TempPathFactory, tiny: str, recipe: Recipe)
     compiled = Compiled("model Tiny  # 1 < 2 & 3\n", tiny, "Tiny", {"weights": "<few>"})
     setting = Setting(command="cldfc train tiny.cldf")
     return train_network(compiled, find("digits"), recipe, tmp_path_factory.mktemp("runs") / "tiny", setting)
+
+
+@pytest.fixture(scope="session")
+def interrupted(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run of the smallest network that was killed in its third epoch; not to be changed."""
+    return kill(tmp_path_factory.mktemp("interrupted") / "run", 3, 3)
 
 
 @pytest.fixture(scope="session")

@@ -8,11 +8,14 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from cldfc.train.catalogue import find
 from cldfc.train.checkpoint_folder import list_checkpoints
 from cldfc.train.compiled import Compiled
 from cldfc.train.keep import Saving
 from cldfc.train.loop import Progress
+from cldfc.train.position import Position
 from cldfc.train.processes import ALONE, Processes
 from cldfc.train.progress import Silence
 from cldfc.train.recipe import Recipe
@@ -45,6 +48,21 @@ EVERY_STEP = 0
 NEVER = 1e9
 
 
+class Killed(Exception):
+    """Stands for whatever ends a process without a word."""
+
+
+class Killer(Silence):
+    """Ends a training in a step, which is not saved any more."""
+
+    def __init__(self, epoch: int, step: int) -> None:
+        self.place = epoch, step
+
+    def step(self, position: Position) -> None:
+        if (position.epoch, position.step) == self.place:
+            raise Killed
+
+
 def train(
     folder: Path,
     recipe: Recipe = RECIPE,
@@ -58,6 +76,13 @@ def train(
     progress = progress or Silence()
     setting = Setting(progress, saving=saving, processes=processes)
     return train_network(Compiled("", source, "Small"), find(IMAGES), recipe, folder, setting)
+
+
+def kill(folder: Path, epoch: int, step: int, minutes: float = EVERY_STEP, recipe: Recipe = RECIPE) -> Path:
+    """A run that was killed in a step."""
+    with pytest.raises(Killed):
+        train(folder, recipe, Killer(epoch, step), Saving(minutes))
+    return folder
 
 
 def resume(

@@ -32,7 +32,6 @@ from cldfc.train.images import ImageFiles, Images, Split
 from cldfc.train.metrics import read_epochs
 from cldfc.train.predict import read_image
 
-pytestmark = pytest.mark.usefixtures("one_thread")
 CPU = Device("cpu", False)
 SMALL = ["--let", "J = 2", "--let", "ν@ℓ = 1, 1", "--let", "c@ℓ = 4, 8"]
 TIMED = {"seconds", "images_per_second"}

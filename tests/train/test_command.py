@@ -13,8 +13,6 @@ from typer.testing import CliRunner, Result
 from cldfc.cli import app
 from cldfc.train.command import command_line
 
-pytestmark = pytest.mark.usefixtures("one_thread")
-
 SPEC = str(ROOT / "examples" / "01_one_iteration.cldf")
 DATA = ["--data", "fake:1x8x8:10", "--epochs", "1"]
 

@@ -15,8 +15,7 @@ import pytest
 import torch
 from PIL import Image
 from safetensors.torch import load_file
-from small_run import IMAGES, RECIPE, SMALL, STEPS, reached, resume, train
-from test_resume import kill
+from small_run import IMAGES, RECIPE, SMALL, STEPS, kill, reached, resume, train
 
 from cldfc.compiler import compile_source
 from cldfc.diagnostics import Source, UsageError
@@ -48,7 +47,6 @@ HAS_CUDA = torch.cuda.is_available()
 pytestmark = [
     pytest.mark.cuda,
     pytest.mark.skipif(not (HAS_CUDA or REHEARSAL), reason="torch finds no CUDA device"),
-    pytest.mark.usefixtures("one_thread"),
 ]
 cuda_alone = pytest.mark.skipif(not HAS_CUDA, reason="only a CUDA device can show it")
 
@@ -96,7 +94,7 @@ def has_bars(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture(scope="module")
-def learnt(tmp_path_factory: pytest.TempPathFactory, one_thread: None) -> Path:
+def learnt(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A finished run; not to be changed."""
     return learn(tmp_path_factory.mktemp("runs") / "bars")
 

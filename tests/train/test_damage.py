@@ -13,8 +13,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from small_run import EVERY_STEP, RECIPE, SMALL, reached, resume, start_forked, train
-from test_resume import kill
+from small_run import EVERY_STEP, RECIPE, SMALL, kill, reached, resume, start_forked, train
 
 from cldfc.diagnostics import UsageError
 from cldfc.train import checkpoint_folder
@@ -23,15 +22,8 @@ from cldfc.train.keep import Saving
 from cldfc.train.loop import Diverged
 from cldfc.train.recipe import change_recipe
 
-pytestmark = pytest.mark.usefixtures("one_thread")
 FILES = ("tensors.safetensors", "state.json", "SHA256SUMS")
 PLACES = 100
-
-
-@pytest.fixture(scope="module")
-def interrupted(tmp_path_factory: pytest.TempPathFactory, one_thread: None) -> Path:
-    """A run that was killed in its third epoch."""
-    return kill(tmp_path_factory.mktemp("interrupted") / "run", 3, 3)
 
 
 @pytest.fixture

@@ -2,7 +2,6 @@
 
 from pathlib import Path
 
-import pytest
 import torch
 from torch import nn
 from typer.testing import CliRunner
@@ -32,7 +31,6 @@ def train(folder: Path, text: str, *options: str) -> str:
     return result.stderr
 
 
-@pytest.mark.usefixtures("one_thread")
 def test_a_head_without_normalisation_is_named(tmp_path: Path):
     said = train(tmp_path, SPEC, "--lr", "1e6")
     assert "in step " in said and "training has diverged" in said
@@ -40,7 +38,6 @@ def test_a_head_without_normalisation_is_named(tmp_path: Path):
     assert "write `h = linear ∘ avgpool ∘ σ(r@3)`, or start another run with a lower `--lr` (now 1e+06)" in said
 
 
-@pytest.mark.usefixtures("one_thread")
 def test_with_a_normalisation_nothing_is_said_of_the_head(tmp_path: Path):
     text = SPEC.replace("avgpool(r@3)", "avgpool ∘ σ(r@3)")
     said = train(tmp_path, text, "--lr", "1e30", "--clip", "1e30")

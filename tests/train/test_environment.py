@@ -12,8 +12,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from small_run import EVERY_STEP, resume, train
-from test_resume import kill
+from small_run import EVERY_STEP, kill, resume, train
 
 import cldfc
 from cldfc.diagnostics import UsageError
@@ -22,8 +21,6 @@ from cldfc.train.checkpoint_folder import list_checkpoints
 from cldfc.train.commit import find_commit
 from cldfc.train.environment import read_environment
 from cldfc.train.metrics import read_epochs
-
-pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def git(folder: Path, *words: str) -> str:

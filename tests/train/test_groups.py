@@ -28,10 +28,7 @@ from cldfc.train.setting import Setting
 from cldfc.train.stop import Stopped, listen
 from cldfc.train.train import train_network
 
-pytestmark = [
-    pytest.mark.usefixtures("one_thread"),
-    pytest.mark.skipif(torch.cuda.is_available(), reason="CUDA does not survive a fork"),
-]
+pytestmark = pytest.mark.skipif(torch.cuda.is_available(), reason="CUDA does not survive a fork")
 KILLS = int(os.environ.get("CLDFC_TORTURE", "3"))
 
 

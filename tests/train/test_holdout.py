@@ -17,9 +17,8 @@ from finished_run import cldfc
 from networks import ROOT
 from PIL import Image
 from safetensors.torch import load_file
-from small_run import EVERY_STEP, RECIPE, SMALL, reached, resume, train
+from small_run import EVERY_STEP, RECIPE, SMALL, Killed, Killer, reached, resume, train
 from test_processes import exit_codes
-from test_resume import Killed, Killer
 
 from cldfc.diagnostics import UsageError
 from cldfc.train.catalogue import DataSet, find
@@ -44,7 +43,6 @@ from cldfc.train.run import RunFolder, read_record, write_record
 from cldfc.train.tensorboard import scalars
 from cldfc.train.train import train_network
 
-pytestmark = pytest.mark.usefixtures("one_thread")
 CPU = Device("cpu", False)
 HELD = change_recipe(RECIPE, {"holdout": 0.2})
 SMALL_SPEC = [ROOT / "specs" / "fbresnet.cldf", *"--let J=2 --let ν=1 --let c@ℓ=4,8".split()]
@@ -128,7 +126,7 @@ def test_what_does_not_go_together() -> None:
 
 
 @pytest.fixture(scope="module")
-def held(tmp_path_factory: pytest.TempPathFactory, one_thread: None) -> Path:
+def held(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run of random images, of which a fifth is held out; not to be changed."""
     return train(tmp_path_factory.mktemp("held") / "run", HELD).folder
 

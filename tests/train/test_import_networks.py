@@ -16,8 +16,6 @@ from torch.nn import functional as F
 import cldfc
 from cldfc.diagnostics import UsageError
 
-pytestmark = pytest.mark.usefixtures("one_thread")
-
 
 def mix(network: nn.Module) -> nn.Module:
     """Other numbers in every tensor: no two modules alike, no normalisation that does nothing."""

@@ -12,15 +12,13 @@ import pytest
 import torch
 import torch.distributed as dist
 from networks import ROOT
-from small_run import IMAGES, reached
-from test_resume import Killed
+from small_run import IMAGES, Killed, reached
 from typer.testing import CliRunner, Result
 
 from cldfc.cli import app
 from cldfc.train import keep
 from cldfc.train.job import this_job
 
-pytestmark = pytest.mark.usefixtures("one_thread")
 NARROW = ["--let", "J = 2", "--let", "ν@ℓ = 1, 1", "--let", "c@ℓ = 4, 8"]
 NEW = [str(ROOT / "specs/fbresnet.cldf"), "--data", IMAGES, *NARROW, "--epochs", "2", "--save-minutes", "0"]
 stores: Any = dist

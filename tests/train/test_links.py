@@ -12,23 +12,15 @@ import pytest
 import torch
 from safetensors.torch import save_file
 from small_run import SMALL, resume, train
-from test_resume import kill
 
 from cldfc.diagnostics import UsageError
 from cldfc.train.evaluate import evaluate_run
 from cldfc.train.runs import list_runs
 from cldfc.train.weights import read_tensors
 
-pytestmark = pytest.mark.usefixtures("one_thread")
 FILES = ("spec.cldf", "recipe.json", "metrics.csv", "best.safetensors")
 """What is read of a run."""
 WRITTEN = (*FILES, "network.py", "report.html", "environment.json", "diverged.txt", "checkpoints", "checkpoints/lock")
-
-
-@pytest.fixture(scope="module")
-def interrupted(tmp_path_factory: pytest.TempPathFactory, one_thread: None) -> Path:
-    """A run that was killed in its third epoch."""
-    return kill(tmp_path_factory.mktemp("interrupted") / "run", 3, 3)
 
 
 @pytest.fixture

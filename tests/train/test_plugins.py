@@ -19,7 +19,6 @@ from cldfc.train.data.reader import load_images
 from cldfc.train.images import Split
 from cldfc.train.plugins import plugin_names
 
-pytestmark = pytest.mark.usefixtures("one_thread")
 PAGE = (ROOT / "docs" / "data.md").read_text(encoding="utf-8")
 ENTRY = """
 from cldfc.train.catalogue import find

@@ -35,10 +35,7 @@ from cldfc.train.resume import read_interrupted, resume_network
 from cldfc.train.setting import Setting
 from cldfc.train.share import Share
 
-pytestmark = [
-    pytest.mark.usefixtures("one_thread"),
-    pytest.mark.skipif(torch.cuda.is_available(), reason="CUDA does not survive a fork"),
-]
+pytestmark = pytest.mark.skipif(torch.cuda.is_available(), reason="CUDA does not survive a fork")
 PLAIN = SMALL.replace("nn.Dropout(0.1)", "nn.Identity()")
 WITHOUT_IDLE = SMALL.replace("self.idle = nn.Conv2d(4, 4, 3)", "self.idle = nn.Identity()")
 WITHOUT_NORM = PLAIN.replace("self.norm(self.first(x))", "self.first(x)").replace("nn.BatchNorm2d(4)", "nn.Identity()")

@@ -9,51 +9,24 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors.torch import load_file
-from small_run import EVERY_STEP, IMAGES, RECIPE, SMALL, STEPS, reached, resume, train
+from small_run import EVERY_STEP, IMAGES, RECIPE, SMALL, STEPS, Killed, Killer, kill, reached, resume, train
 
 from cldfc.diagnostics import UsageError
 from cldfc.train.catalogue import find
 from cldfc.train.checkpoint_folder import list_checkpoints, read_checkpoint
 from cldfc.train.evaluate import evaluate_run
-from cldfc.train.keep import Saving
 from cldfc.train.metrics import read_epochs
 from cldfc.train.network import build_network
 from cldfc.train.optimizer import make_optimizer
-from cldfc.train.position import Position
-from cldfc.train.progress import Silence
-from cldfc.train.recipe import Recipe, change_recipe
+from cldfc.train.recipe import change_recipe
 from cldfc.train.state import restore_tensors
 from cldfc.train.train import prepare
 
-pytestmark = pytest.mark.usefixtures("one_thread")
-
-
-class Killed(Exception):
-    """Stands for whatever ends a process without a word."""
-
-
-class Killer(Silence):
-    """Ends a training in a step, which is not saved any more."""
-
-    def __init__(self, epoch: int, step: int) -> None:
-        self.place = epoch, step
-
-    def step(self, position: Position) -> None:
-        if (position.epoch, position.step) == self.place:
-            raise Killed
-
 
 @pytest.fixture(scope="module")
-def whole(tmp_path_factory: pytest.TempPathFactory, one_thread: None) -> Path:
+def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run that was never interrupted."""
     return train(tmp_path_factory.mktemp("whole") / "run").folder
-
-
-def kill(folder: Path, epoch: int, step: int, minutes: float = EVERY_STEP, recipe: Recipe = RECIPE) -> Path:
-    """A run that was killed in a step."""
-    with pytest.raises(Killed):
-        train(folder, recipe, Killer(epoch, step), Saving(minutes))
-    return folder
 
 
 @pytest.mark.parametrize(("epoch", "step"), [(1, 1), (1, 2), (2, 1), (2, 5), (3, STEPS), (4, STEPS)])

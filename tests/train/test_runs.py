@@ -23,7 +23,6 @@ from cldfc.train.run import RunFolder
 from cldfc.train.runs import list_runs, read_run
 from cldfc.train.train import Result
 
-pytestmark = pytest.mark.usefixtures("one_thread")
 forking = pytest.mark.skipif(torch.cuda.is_available(), reason="CUDA does not survive a fork")
 
 

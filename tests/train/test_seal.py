@@ -11,8 +11,7 @@ import pytest
 import torch
 from finished_run import cldfc, train_small
 from safetensors.torch import load_file, save_file
-from small_run import EVERY_STEP, RECIPE, reached, resume, train
-from test_resume import kill
+from small_run import EVERY_STEP, RECIPE, kill, reached, resume, train
 
 from cldfc.diagnostics import UsageError
 from cldfc.files import write_file
@@ -22,8 +21,6 @@ from cldfc.train.checkpoint_folder import list_checkpoints
 from cldfc.train.keep import Saving
 from cldfc.train.recipe import change_recipe
 from cldfc.train.seal import changed_files, seal_run
-
-pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 @pytest.fixture(scope="module")

@@ -12,7 +12,6 @@ from pathlib import Path
 
 import pytest
 from small_run import EVERY_STEP, SMALL, reached, resume, train
-from test_resume import kill
 
 from cldfc.diagnostics import UsageError
 from cldfc.train.evaluate import evaluate_run
@@ -20,19 +19,12 @@ from cldfc.train.keep import Saving
 from cldfc.train.runs import list_runs
 from cldfc.train.seal import check_seal
 
-pytestmark = pytest.mark.usefixtures("one_thread")
 RUNS = 10 * int(os.environ["CLDFC_TORTURE"]) if "CLDFC_TORTURE" in os.environ else 12
 Chance = random.Random
 
 
 @pytest.fixture(scope="module")
-def interrupted(tmp_path_factory: pytest.TempPathFactory, one_thread: None) -> Path:
-    """A run that was killed in its third epoch."""
-    return kill(tmp_path_factory.mktemp("interrupted") / "run", 3, 3)
-
-
-@pytest.fixture(scope="module")
-def whole(tmp_path_factory: pytest.TempPathFactory, one_thread: None) -> Path:
+def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run that was never interrupted."""
     return train(tmp_path_factory.mktemp("whole") / "run", saving=Saving(EVERY_STEP)).folder
 

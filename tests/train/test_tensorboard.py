@@ -8,9 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from small_run import EVERY_STEP, IMAGES, RECIPE, SMALL, resume
+from small_run import EVERY_STEP, IMAGES, RECIPE, SMALL, Killed, Killer, resume
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
-from test_resume import Killed, Killer
 
 from cldfc.diagnostics import UsageError
 from cldfc.train.catalogue import find
@@ -22,8 +21,6 @@ from cldfc.train.progress import Silence
 from cldfc.train.setting import Setting
 from cldfc.train.tensorboard import open_board, require_tensorboard
 from cldfc.train.train import train_network
-
-pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def train(folder: Path, progress: Progress) -> None:
