@@ -94,9 +94,7 @@ class Reading:
             try:
                 is_link = path.is_symlink()
             except OSError as error:
-                return self.refuse(
-                    extend, "E0704", f"`{written}` cannot be read: {error.strerror}", "name a .cldf file"
-                )
+                return self.refuse(extend, "E0704", f"cannot read `{written}`: {error.strerror}", "name a .cldf file")
             if is_link:
                 help = "write the path of the file itself"
                 return self.refuse(extend, "E0702", f"`{written}` leads through a symbolic link", help)

@@ -35,7 +35,7 @@ def read_source(path: Path) -> Source:
         raise missing(path) from None
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) else error
-        raise UsageError(f"`{path}` cannot be read: {reason}", "name a .cldf file") from None
+        raise UsageError(f"cannot read `{path}`: {reason}", "name a .cldf file") from None
     return decode(str(path), data)
 
 

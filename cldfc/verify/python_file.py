@@ -43,7 +43,7 @@ def read_bytes(path: Path) -> bytes:
         with path.open("rb") as file:
             data = file.read(LARGEST_FILE + 1)
     except OSError as error:
-        raise UsageError(f"`{path}` cannot be read: {error.strerror}", "name a file that can be read") from None
+        raise UsageError(f"cannot read `{path}`: {error.strerror}", "name a file that can be read") from None
     if len(data) > LARGEST_FILE:
         raise UsageError(f"`{path}` is larger than {LARGEST_FILE:,} bytes", "name the file with the network alone")
     return data
