@@ -451,46 +451,43 @@ def test_several_at_a_time(wanted):
     assert not list(wanted.output.rglob("checkpoints"))
 
 
-@pytest.fixture(scope="module")
-def begin(tmp_path_factory):
-    """Starts the command in a process of its own, with networks as narrow as in the other tests."""
-    folder = tmp_path_factory.mktemp("narrow")
-    (folder / "sitecustomize.py").write_text("import cldfc.reproduce.recipes as r; r.WIDTHS = 'c = 2, 3, 4, 5'\n")
-    environment = {**os.environ, "PYTHONPATH": f"{folder}{os.pathsep}{ROOT}", "OMP_NUM_THREADS": "1"}
-    rows = ["--rows", "preact18", "--rows", "preact18_Al"]
-    options = ["--miniature", "--data", FAKE, "--epochs", "2", "--jobs", "2", "-o"]
-    command = [sys.executable, "-m", "cldfc", "reproduce", "table2", *rows, *options]
-    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True, "start_new_session": True}
-    return lambda output, *more: subprocess.Popen([*command, str(output), *more], env=environment, **pipes)
-
-
-@pytest.fixture(scope="module")
-def whole(begin, tmp_path_factory):
-    """Runs that were never stopped."""
-    folder = tmp_path_factory.mktemp("whole")
-    process = begin(folder)
-    assert process.communicate()[0] and process.returncode == 0
-    return folder
+NARROW_WIDTHS, FEW_IMAGES = "c = 2, 3, 4, 5", 256
+PROGRAM = f"""
+import sys
+import cldfc.reproduce.recipes as recipes
+from cldfc.cli import app
+recipes.WIDTHS, recipes.IMAGES = "{NARROW_WIDTHS}", {FEW_IMAGES}
+if __name__ == "__main__":
+    app(sys.argv[1:])
+"""
+OPTIONS = ["table2", "--rows", "preact18", "--rows", "preact18_Al", "--miniature", "--data", FAKE, "--epochs", "3"]
 
 
 @pytest.mark.parametrize(
     ("number", "code", "jobs", "is_group"), [(signal.SIGINT, 130, 1, False), (signal.SIGTERM, 143, 2, True)]
 )
-def test_a_signal_saves_what_is_trained(begin, whole, tmp_path, number, code, jobs, is_group):
+def test_a_signal_saves_what_is_trained(tmp_path, monkeypatch, one_thread, number, code, jobs, is_group):
     """The same command goes on, to the bits of what was never stopped."""
-    process = begin(tmp_path, "--jobs", str(jobs))
-    folder, end = tmp_path / "table2", time.monotonic() + 120
-    while len(list(folder.glob("*.part/checkpoints/lock"))) < jobs:
+    (tmp_path / "program.py").write_text(PROGRAM, encoding="utf-8")
+    command = [sys.executable, tmp_path / "program.py", "reproduce", *OPTIONS, "--jobs", str(jobs), "-o"]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True, "start_new_session": True}
+    process = subprocess.Popen([*command, tmp_path / "stopped"], env=environment, **pipes)
+    folder, end = tmp_path / "stopped" / "table2", time.monotonic() + 120
+    while not list(folder.glob("*.part/checkpoints/lock")):
         assert time.monotonic() < end and process.poll() is None
         time.sleep(0.01)
     (os.killpg if is_group else os.kill)(process.pid, number)
     printed, said = process.communicate(timeout=120)
     assert (process.returncode, printed) == (code, ""), said
     assert said.endswith("\nstopped and saved; the same command goes on\n") and "Traceback" not in said
-    assert len(list(folder.glob("*.part/checkpoints/epoch-*"))) >= jobs
-    process = begin(tmp_path)
-    assert "warning" not in process.communicate(timeout=240)[1] and process.returncode == 0
-    weights = [sorted(path.rglob("best.safetensors")) for path in (tmp_path, whole)]
+    assert list(folder.glob("*.part/checkpoints/epoch-*"))
+    monkeypatch.setattr(recipes, "WIDTHS", NARROW_WIDTHS)
+    monkeypatch.setattr(recipes, "IMAGES", FEW_IMAGES)
+    for name in ("stopped", "whole"):
+        result = reproduce(*OPTIONS, "-o", str(tmp_path / name))
+        assert result.exit_code == 0 and "warning" not in result.stderr
+    weights = [sorted((tmp_path / name).rglob("best.safetensors")) for name in ("stopped", "whole")]
     assert [len(paths) for paths in weights] == [2, 2]
     assert all(one.read_bytes() == other.read_bytes() for one, other in zip(*weights, strict=True))
 
