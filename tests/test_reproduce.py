@@ -466,7 +466,7 @@ OPTIONS = ["table2", "--rows", "preact18", "--rows", "preact18_Al", "--miniature
 @pytest.mark.parametrize(
     ("number", "code", "jobs", "is_group"), [(signal.SIGINT, 130, 1, False), (signal.SIGTERM, 143, 2, True)]
 )
-def test_a_signal_saves_what_is_trained(tmp_path, monkeypatch, one_thread, number, code, jobs, is_group):
+def test_a_signal_saves_what_is_trained(tmp_path, monkeypatch, number, code, jobs, is_group):
     """The same command goes on, to the bits of what was never stopped."""
     (tmp_path / "program.py").write_text(PROGRAM, encoding="utf-8")
     command = [sys.executable, tmp_path / "program.py", "reproduce", *OPTIONS, "--jobs", str(jobs), "-o"]
