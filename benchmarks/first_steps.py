@@ -27,13 +27,10 @@ import torch
 from torch import nn
 from torch.nn.functional import pad
 
-from cldfc.compiler import build
-from cldfc.emit.torch_module import emit_module
+from cldfc.compilation import Compilation
 from cldfc.library import folder
-from cldfc.reproduce.networks import Network
 from cldfc.reproduce.tables import TABLES, Row, select_rows
 from cldfc.syntax.read import read_source
-from cldfc.syntax.spelling import ascii_name
 from cldfc.task import read_task
 from cldfc.train.batches import frame
 from cldfc.train.catalogue import DATA_DIR, DataSet, find
@@ -71,11 +68,11 @@ def read_data(data_dir: Path) -> tuple[DataSet, Split]:
     return cifar.model_copy(update=changes), Split(resized(found.train), resized(found.test))
 
 
-def network_of(row: Row, width: str) -> Network:
+def network_of(row: Row, width: str) -> Compilation:
     """The network of a row for CIFAR-10, with the channels that are asked for, or the paper's."""
     cifar = find("cifar10")
     task = read_task((*row.lets, width) if width else row.lets).on(cifar.name, cifar.shape, cifar.classes)
-    return Network(read_source(folder() / f"{row.spec}.cldf"), task)
+    return Compilation(read_source(folder() / f"{row.spec}.cldf"), task)
 
 
 def first_steps(row: Row, width: str, steps: int, seed: int, fan: str, dataset: DataSet, split: Split) -> Result:
@@ -102,12 +99,11 @@ def first_steps(row: Row, width: str, steps: int, seed: int, fan: str, dataset: 
     return result | {"seconds": round(time.monotonic() - began, 1)}
 
 
-def prepare(network: Network, dataset: DataSet, split: Split, recipe: Recipe, fan: str) -> Task:
+def prepare(network: Compilation, dataset: DataSet, split: Split, recipe: Recipe, fan: str) -> Task:
     """The network with its start, as `cldfc train` would make it, and the images."""
     device = choose_device()
-    graph = build(network.source, network.task)
     torch.manual_seed(recipe.seed)
-    module = device.place(build_network(emit_module(graph), ascii_name(graph.program.model)))
+    module = device.place(build_network(network.code(), network.class_name))
     for layer in module.modules() if fan == "input" else ():
         if isinstance(layer, nn.Conv2d):
             nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")

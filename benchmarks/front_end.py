@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable
 
 from cldfc.collector import collector_paused
-from cldfc.compiler import analyse
+from cldfc.compilation import Compilation
 from cldfc.diagnostics import Problems, Source
 from cldfc.network.expand import expand_program
 from cldfc.network.resolve import Task, resolve_spec
@@ -40,7 +40,7 @@ def expand(text: str) -> None:
 
 def check(text: str) -> None:
     """All that `cldfc check` does."""
-    analyse(Source("big.cldf", text))
+    Compilation(Source("big.cldf", text)).check()
 
 
 def measure(what: str, run: Callable[[str], None], spec: Callable[[int], str], small: int, large: int) -> None:

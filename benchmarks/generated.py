@@ -23,7 +23,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from cldfc import import_weights
-from cldfc.compiler import analyse, compile_source
+from cldfc.compilation import Compilation
 from cldfc.syntax.read import read_source
 from cldfc.task import read_task
 from cldfc.train.network import build_network
@@ -37,7 +37,7 @@ LONGEST_COMPILE = 0.6
 
 def generate(name: str, class_name: str, *lets: str) -> nn.Module:
     """An instance of the class of a spec."""
-    source = compile_source(read_source(ROOT / "specs" / f"{name}.cldf"), read_task(lets))
+    source = Compilation(read_source(ROOT / "specs" / f"{name}.cldf"), read_task(lets)).code()
     return build_network(source, class_name)
 
 
@@ -126,7 +126,7 @@ def against_mgnet(channels: int = 128) -> None:
 def compile_time() -> None:
     """Print the processor time of `cldfc compile`, whole process, for the spec with most operations."""
     paths = sorted((ROOT / "specs").rglob("*.cldf"))
-    operations = {path: len(analyse(read_source(path)).shapes) for path in paths}
+    operations = {path: len(Compilation(read_source(path)).shapes.shapes) for path in paths}
     largest = max(paths, key=lambda path: operations[path])
     command = [sys.executable, "-m", "cldfc", "compile", str(largest), "-o", os.devnull]
     times: list[float] = []

@@ -21,7 +21,8 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from cldfc.inference import fold_network, origins_of
+from cldfc.compilation import Compilation
+from cldfc.inference import folded_code, origins_of
 from cldfc.syntax.read import read_source
 from cldfc.train.catalogue import find
 from cldfc.train.fold_weights import fold_weights
@@ -44,14 +45,14 @@ Pass = Callable[[], Tensor]
 def networks() -> tuple[nn.Module, nn.Module]:
     """ResNet18 as it is trained, and folded with the same weights."""
     torch.manual_seed(0)
-    inference = fold_network(SPEC)
-    trained = build_network(inference.trained_source, inference.class_name).eval()
+    network = Compilation(SPEC)
+    trained = build_network(network.code(), network.class_name).eval()
     for module in trained.modules():
         if isinstance(module, nn.BatchNorm2d):
             module.running_mean.normal_(0, 0.1)
             module.running_var.uniform_(0.5, 1.5)
-    folded = build_network(inference.source, inference.class_name).eval()
-    folded.load_state_dict(fold_weights(trained.state_dict(), origins_of(inference)))
+    folded = build_network(folded_code(network.folded()), network.class_name).eval()
+    folded.load_state_dict(fold_weights(trained.state_dict(), origins_of(network.folded())))
     return trained, folded
 
 

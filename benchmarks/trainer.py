@@ -26,7 +26,7 @@ from torch.nn import functional as F
 from torch.utils.data import DataLoader, Dataset
 from torchvision.transforms import v2
 
-from cldfc.compiler import compile_source
+from cldfc.compilation import Compilation
 from cldfc.syntax.read import read_source
 from cldfc.task import read_task
 from cldfc.train.catalogue import find
@@ -52,7 +52,7 @@ Steps = Iterator[object]
 
 def network(*lets: str) -> nn.Module:
     """ResNet-18, or a narrower one."""
-    return build_network(compile_source(read_source(ROOT / "specs" / "resnet18.cldf"), read_task(lets)), "ResNet18")
+    return build_network(Compilation(read_source(ROOT / "specs" / "resnet18.cldf"), read_task(lets)).code(), "ResNet18")
 
 
 class Pictures(Dataset[tuple[Tensor, int]]):

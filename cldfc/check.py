@@ -6,7 +6,7 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
-from cldfc.compiler import AS_WRITTEN, Task, analyse, remarks_on
+from cldfc.compilation import AS_WRITTEN, Compilation, Task
 from cldfc.diagnostics import CldfError, Diagnostic, UsageError
 from cldfc.library import path_of, specs_in
 from cldfc.messages import FINE, print_diagnostics, print_errors, print_usage_error
@@ -25,13 +25,14 @@ def check_specs(paths: Sequence[Path], as_json: bool = False, task: Task = AS_WR
     try:
         for path in all_specs(paths):
             try:
-                inferred = analyse(read_source(path), task)
+                network = Compilation(read_source(path), task)
+                inferred = network.shapes
             except CldfError as error:
                 found.append(error)
                 continue
             if not as_json:
                 show(f"{path}: {inferred.expansion.program.model}, {count_params(inferred):,} parameters")
-            remarks += remarks_on(inferred)
+            remarks += network.diagnostics
     except UsageError as error:
         print_usage_error(error)
         return error.exit_code

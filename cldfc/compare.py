@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from cldfc.compiler import Task, build
+from cldfc.compilation import Compilation, Task
 from cldfc.diagnostics import CldfError, Diagnostic, error_of
 from cldfc.syntax.read import read_source
 
@@ -26,7 +26,7 @@ def compare_specs(paths: Sequence[Path], task: Task) -> Comparison:
     wrong: dict[Diagnostic, None] = {}
     for path in paths:
         try:
-            graphs.append(build(read_source(path), task, "written"))
+            graphs.append(Compilation(read_source(path), task).written)
         except CldfError as error:
             wrong |= dict.fromkeys(error.diagnostics)
     if wrong:

@@ -7,8 +7,8 @@ from typing import Literal
 
 from cldfc.algebra.residual.derivation import Derivation
 from cldfc.algebra.residual.explain_derivation import explain_as_latex, explain_as_markdown, explain_as_text
-from cldfc.compiler import AS_WRITTEN, Task, analyse, derive
-from cldfc.diagnostics import Source, UsageError
+from cldfc.compilation import Compilation
+from cldfc.diagnostics import UsageError
 from cldfc.network.expect import count_convs, count_macs
 from cldfc.network.shapes import Inferred
 
@@ -21,17 +21,12 @@ EXPLAIN: Mapping[Format, Callable[[Derivation], str]] = {
 }
 
 
-def derive_source(source: Source, task: Task = AS_WRITTEN) -> tuple[Derivation, list[str]]:
-    """The residual form of a spec, and what there is to say about it. Raises CldfError."""
-    derivation = derive(source, task)
-    return derivation, list(remarks(derivation, analyse(source, task), analyse(derivation.spec.source)))
-
-
-def remarks(derivation: Derivation, original: Inferred, derived: Inferred) -> Iterator[str]:
-    """What the residual form saves, and what it has lost."""
+def remarks_on_derivation(network: Compilation) -> Iterator[str]:
+    """What the residual form of a spec saves, and what it has lost. Raises CldfError also when there is none."""
+    original, derived = network.shapes, network.residual.shapes
     convolutions = f"{count_convs(derived):,} convolutions instead of {count_convs(original):,}"
     yield f"{convolutions}, {millions(derived)} M multiply-adds instead of {millions(original)} M"
-    yield from derivation.notes
+    yield from network.derivation.notes
 
 
 def millions(inferred: Inferred) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 from bisect import bisect_right
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import ClassVar, Literal
 
@@ -214,6 +214,10 @@ class Problems:
             return
         self.places.add((code, span))
         self.found.append(Diagnostic(code, message, (Label(span, label), *others), help))
+
+    def copy(self) -> Problems:
+        """The same problems, to which others may be added."""
+        return replace(self, found=[*self.found], broken={*self.broken}, places={*self.places})
 
     def explain(self, name: str) -> bool:
         """Whether an error that is already known explains that a name is missing."""

@@ -12,7 +12,6 @@ from pathlib import Path
 
 from cldfc.network.cost import cost_of_network
 from cldfc.output import printable
-from cldfc.syntax.spelling import ascii_name
 from cldfc.train.catalogue import DATA_DIR
 from cldfc.train.data.files import how_to_get, missing
 from cldfc.train.data.holdout import count_training_images, with_holdout
@@ -28,7 +27,9 @@ MARGIN = 10
 def origins_of(plan: Plan, given: Mapping[str, str]) -> dict[str, str]:
     """For each field of the recipe where its value comes from; `given` says it of those that somebody has set."""
     fields = plan.recipe.model_dump()
-    origins = {name: given.get(name) or origin_of(name, plan.dataset, plan.written.convolutions) for name in fields}
+    origins = {
+        name: given.get(name) or origin_of(name, plan.dataset, plan.network.cost.convolutions) for name in fields
+    }
     if "drop_every" not in given and plan.recipe.drop_every != plan.dataset.recipe.drop_every:
         origins["drop_every"] = "in proportion to the epochs"
     return origins
@@ -44,14 +45,14 @@ def plan_as_data(plan: Plan, given: Mapping[str, str], output: Path | None, data
     if used is not None and there:
         check_used(used, there, plan.dataset)
     steps = steps_per_epoch(count_training_images(plan.dataset, plan.recipe), plan.recipe)
-    written, cost = plan.written, cost_of_network(plan.graph)
-    model = ascii_name(plan.graph.program.model)
+    written, cost = plan.network.cost, cost_of_network(plan.network.simplified)
+    model = plan.network.class_name
     return {
         "kind": "dry_run",
         "model": model,
         "parameters": written.parameters,
         "multiply_adds": cost.multiply_adds,
-        "convolutions": plan.written.convolutions,
+        "convolutions": plan.network.cost.convolutions,
         "depth": cost.depth,
         "data": plan.dataset.name,
         "split": with_holdout(told_of(plan.dataset, plan.recipe), plan.recipe).split,

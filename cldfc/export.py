@@ -9,15 +9,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal, Protocol, cast
 
 from cldfc.files import written_aside
-from cldfc.inference import Inference, load_folded
+from cldfc.inference import load_folded
 from cldfc.train.catalogue import DataSet
+from cldfc.train.files import read_text
 from cldfc.train.recorded_data import described_dataset
 from cldfc.train.run import RunFolder, read_record
-from cldfc.trained import read_inference
+from cldfc.trained import recompile
 
 if TYPE_CHECKING:
     from torch import nn
 
+    from cldfc.compilation import Compilation
     from cldfc.train.export.about import About
     from cldfc.train.export.classifier import Classifier
     from cldfc.train.export.difference import Difference, Scores
@@ -50,7 +52,7 @@ class Run:
 
     files: RunFolder
     dataset: DataSet
-    inference: Inference
+    compilation: Compilation
     network: nn.Module
 
 
@@ -63,7 +65,7 @@ class Exported:
     parameters: int
     difference: Difference
     reader: str
-    inference: Inference
+    compilation: Compilation
 
 
 def export_run(
@@ -80,20 +82,20 @@ def export_run(
     folder is not run: the spec is compiled again. Raises CldfError and UsageError; the place is then as it was.
     """
     run = read_run(folder)
-    path = output or folder / f"{run.inference.class_name}{SUFFIXES[format]}"
+    path = output or folder / f"{run.compilation.class_name}{SUFFIXES[format]}"
     allow(path)
 
     from cldfc.train.export.about import describe_network
     from cldfc.train.export.classifier import Classifier
 
-    network = load_folded(run.inference, run.files.weights) if is_folded else run.network
+    network = load_folded(run.compilation.folded(), run.files.weights) if is_folded else run.network
     classifier = Classifier(network, run.dataset)
-    count = run.inference.folded.count if is_folded else 0
-    about = describe_network(run.inference.class_name, run.dataset, format != "safetensors", count)
+    count = run.compilation.folded().count if is_folded else 0
+    about = describe_network(run.compilation.class_name, run.dataset, format != "safetensors", count)
     formatter = cast(Formatter, import_module(f"cldfc.train.export.{format}"))
     difference = write_compared(path, formatter, classifier, about, run, say)
     parameters = sum(parameter.numel() for parameter in classifier.network.parameters())
-    return Exported(path, about, parameters, difference, formatter.reader(), run.inference)
+    return Exported(path, about, parameters, difference, formatter.reader(), run.compilation)
 
 
 def read_run(folder: Path) -> Run:
@@ -101,15 +103,15 @@ def read_run(folder: Path) -> Run:
     files = RunFolder(folder)
     record = read_record(files)
     dataset = described_dataset(record)
-    inference = read_inference(files, record)
+    compilation = recompile(read_text(files.spec), record)
 
     from cldfc.train.network import build_network, check_fit
     from cldfc.train.weights import load_weights
 
-    network = build_network(inference.trained_source, inference.class_name)
+    network = build_network(compilation.code(), compilation.class_name)
     check_fit(network, dataset)
     load_weights(network, files.weights)
-    return Run(files, dataset, inference, network)
+    return Run(files, dataset, compilation, network)
 
 
 def write_compared(

@@ -1,90 +1,55 @@
-"""A trained network as one for inference: its source, its weights, and what could not be folded."""
+"""A trained network as one for inference: its source and its weights."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from cldfc.collector import collector_paused
-from cldfc.compiler import AS_WRITTEN, Form, Task, build
-from cldfc.diagnostics import Source
 from cldfc.syntax.spelling import ascii_name
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
     from cldfc.algebra.fold_norms import Folded
-    from cldfc.network.graph import Graph
     from cldfc.train.fold_weights import Origin
 
 
-@dataclass(frozen=True)
-class Inference:
-    """A network as it is trained, and with its normalisations folded where that is possible."""
+def folded_code(folded: Folded) -> str:
+    """The module for inference."""
+    from cldfc.emit.torch_module import emit_module
 
-    trained: Graph
-    folded: Folded
-
-    @property
-    def class_name(self) -> str:
-        """The class of both sources."""
-        return ascii_name(self.trained.program.model)
-
-    @cached_property
-    def trained_source(self) -> str:
-        """The module that is trained."""
-        from cldfc.emit.torch_module import emit_module
-
-        return emit_module(self.trained)
-
-    @cached_property
-    def source(self) -> str:
-        """The module for inference."""
-        from cldfc.emit.torch_module import emit_module
-
-        count = self.folded.count
-        return emit_module(self.folded.graph, f"for inference: {count:,} normalisation{'s' * (count != 1)} folded")
+    return emit_module(folded.graph, f"for inference: {folded.count:,} normalisation{'s' * (folded.count != 1)} folded")
 
 
-@collector_paused()
-def fold_network(source: Source, task: Task = AS_WRITTEN, form: Form = "simplified") -> Inference:
-    """The network of a spec for inference. Raises CldfError."""
-    from cldfc.algebra.fold_norms import fold_norms
-
-    graph = build(source, task, form)
-    return Inference(graph, fold_norms(graph))
-
-
-def fold_file(inference: Inference, path: Path) -> dict[str, Tensor]:
+def fold_file(folded: Folded, path: Path) -> dict[str, Tensor]:
     """The weights of the folded class from a safetensors file with those of the trained one, in the file's type.
 
     Raises UsageError when the file is missing, or does not fit. torch is loaded here.
     """
+    from cldfc.emit.torch_module import emit_module
     from cldfc.train.fold_weights import fold_weights, read_trained
 
-    tensors = read_trained(path, inference.trained_source, inference.class_name)
-    return fold_weights(tensors, origins_of(inference))
+    tensors = read_trained(path, emit_module(folded.trained), ascii_name(folded.trained.program.model))
+    return fold_weights(tensors, origins_of(folded))
 
 
-def load_folded(inference: Inference, path: Path) -> nn.Module:
+def load_folded(folded: Folded, path: Path) -> nn.Module:
     """The folded network with weights from a file with those of the trained one; raises what `fold_file` raises."""
     from cldfc.train.network import build_network
 
-    network = build_network(inference.source, inference.class_name)
-    network.load_state_dict(fold_file(inference, path))
+    network = build_network(folded_code(folded), ascii_name(folded.graph.program.model))
+    network.load_state_dict(fold_file(folded, path))
     return network
 
 
-def origins_of(inference: Inference) -> dict[str, Origin]:
+def origins_of(folded: Folded) -> dict[str, Origin]:
     """For each module of the folded class, where its weights come from."""
     from cldfc.emit.parameter_names import parameter_names
     from cldfc.ops import Prolongation
     from cldfc.train.fold_weights import Origin
 
-    graph, pairs = inference.folded.graph, inference.folded.pairs
-    before, after = parameter_names(inference.trained), parameter_names(graph)
+    graph, pairs = folded.graph, folded.pairs
+    before, after = parameter_names(folded.trained), parameter_names(graph)
     origins: dict[str, Origin] = {}
     for key, stored in graph.parameters.items():
         norm, is_transposed = pairs.get(key), isinstance(stored.operator, Prolongation)

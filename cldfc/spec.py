@@ -11,7 +11,7 @@ from itertools import takewhile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from cldfc.compiler import AS_WRITTEN, Form, Task, analyse, build
+from cldfc.compilation import AS_WRITTEN, Compilation, Form, Task
 from cldfc.diagnostics import CldfError, Problems, Source, UsageError
 from cldfc.files import refuse_foreign, write_file
 from cldfc.library import SUFFIX, folder, names
@@ -126,15 +126,20 @@ class Spec:
 
     # Answers
 
+    @cached_property
+    def _compilation(self) -> Compilation:
+        """What becomes of it, stage by stage."""
+        return Compilation(self.origin, self.task)
+
     def check(self) -> Spec:
         """The spec itself, if nothing is wrong with it."""
-        analyse(self.origin, self.task)
+        self._compilation.check()
         return self
 
-    @cached_property
+    @property
     def written(self) -> Graph:
         """The network as the spec writes it, with all that cldfc knows of it."""
-        return build(self.origin, self.task, "written")
+        return self._compilation.written
 
     @property
     def graph(self) -> networkx.MultiDiGraph[int]:
@@ -145,29 +150,24 @@ class Spec:
         """
         return self.written.net.copy()
 
-    @cached_property
+    @property
     def cost(self) -> Cost:
         """Parameters, and multiply-adds, convolutions, depth and bytes kept for one image, as the spec writes it."""
-        from cldfc.network.cost import cost_of_network
-
-        return cost_of_network(self.written)
+        return self._compilation.cost
 
     def source(self, form: Form = "simplified") -> str:
         """The source of the PyTorch module, as `cldfc compile` writes it. It imports torch alone."""
-        from cldfc.emit.torch_module import emit_module
-
-        return emit_module(build(self.origin, self.task, form))
+        return self._compilation.code(form)
 
     def build(self, form: Form = "simplified") -> nn.Module:
         """The PyTorch module with new weights, drawn from torch's generator; loads torch.
 
         It maps images, batch × channels × height × width, to scores, batch × classes.
         """
-        from cldfc.emit.torch_module import emit_module
         from cldfc.train.network import build_network
 
-        graph = build(self.origin, self.task, form)
-        return build_network(emit_module(graph), ascii_name(graph.program.model))
+        name = self._compilation.graph(form).program.model
+        return build_network(self._compilation.code(form), ascii_name(name))
 
     def compare(self, *others: Spec) -> Comparison:
         """What networks cost, side by side, and what the others say and share differently from this one.
@@ -181,9 +181,8 @@ class Spec:
 
     def derive(self) -> Spec:
         """The spec with residuals in the place of features, by Theorem 1. Raises CldfError also when it has none."""
-        from cldfc.compiler import derive
-
-        return Spec(derive(self.origin, self.task).spec.source, Task(self.task.shape, self.task.classes))
+        residual = self._compilation.residual
+        return Spec(residual.source, residual.task)
 
     # Pictures
 
@@ -193,7 +192,7 @@ class Spec:
         from cldfc.show.terminal import show_network
 
         with console() as shown:
-            show_network(build(self.origin, self.task), shown)
+            show_network(self._compilation.simplified, shown)
 
     def write(self, path: str | os.PathLike[str]) -> None:
         """Write the network to a file whose suffix says how, as `cldfc show -o` does.
@@ -225,7 +224,7 @@ class Spec:
         from cldfc.show.svg import draw_svg
 
         try:
-            graph = build(self.origin, self.task)
+            graph = self._compilation.simplified
         except (CldfError, UsageError) as error:
             return {"text/plain": str(error), "text/html": preformatted(str(error))}
         svg = draw_svg(graph.as_written)

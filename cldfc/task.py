@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 from typing import get_args
 
-from cldfc.compiler import Form, Task
+from cldfc.compilation import Form, Task
 from cldfc.diagnostics import Source, UsageError, did_you_mean
 from cldfc.network.limits import LARGEST_SIZE
 

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from cldfc.compiler import Task, compile_source
+from cldfc.compilation import Compilation, Task
 from cldfc.diagnostics import Source
-from cldfc.inference import Inference, fold_network, load_folded
+from cldfc.inference import load_folded
 from cldfc.train.files import read_text
 
 if TYPE_CHECKING:
@@ -18,9 +18,14 @@ if TYPE_CHECKING:
     from cldfc.train.run import RunFolder, RunRecord
 
 
-def recompile(text: str, record: RunRecord) -> str:
+def recompile(text: str, record: RunRecord) -> Compilation:
+    """A run's network, from the spec in its folder."""
+    return Compilation(Source("spec.cldf", text), Task(record.input_shape, record.classes))
+
+
+def trained_code(text: str, record: RunRecord) -> str:
     """The source of a run's network as it was trained, from the spec in its folder. Raises CldfError."""
-    return compile_source(Source("spec.cldf", text), Task(record.input_shape, record.classes))
+    return recompile(text, record).code()
 
 
 def folded_network(run: RunFolder, record: RunRecord) -> nn.Module:
@@ -28,9 +33,4 @@ def folded_network(run: RunFolder, record: RunRecord) -> nn.Module:
 
     Raises CldfError, and UsageError when the weights are missing or do not fit. torch is loaded here.
     """
-    return load_folded(read_inference(run, record), run.weights)
-
-
-def read_inference(run: RunFolder, record: RunRecord) -> Inference:
-    """The network of a run for inference, without weights. Raises CldfError."""
-    return fold_network(Source("spec.cldf", read_text(run.spec)), Task(record.input_shape, record.classes))
+    return load_folded(recompile(read_text(run.spec), record).folded(), run.weights)

@@ -9,11 +9,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from cldfc.algebra.unbounded_head import unbounded_heads
-from cldfc.compiler import Task, analyse, build, whole_text
+from cldfc.compilation import Compilation, Task
 from cldfc.diagnostics import Source
 from cldfc.network.positions import format_key
 from cldfc.syntax.read import read_source
-from cldfc.syntax.spelling import ascii_name
 from cldfc.train.catalogue import DATA_DIR, DataSet, Shape, find, is_folder
 from cldfc.train.compiled import Compiled, Head, Parameter
 from cldfc.train.data.download import fetch_missing
@@ -25,7 +24,6 @@ from cldfc.train.recipe import Recipe
 from cldfc.train.stop import listen
 
 if TYPE_CHECKING:
-    from cldfc.network.cost import Cost
     from cldfc.network.graph import Graph
     from cldfc.train.loop import Progress
     from cldfc.train.processes import Processes
@@ -61,27 +59,19 @@ class Surroundings:
 class Plan:
     """A training before anything of it is done: the network, the images, the recipe."""
 
-    graph: Graph
-    spec_text: str
+    network: Compilation
     dataset: DataSet
     recipe: Recipe
-    written: Cost
-    """What the network costs as it is written."""
 
 
 def plan_run(spec: Path, data: str, task: Task, changes: Mapping[str, object]) -> Plan:
     """What `start_run` would train. Raises CldfError, and UsageError when spec, data set and recipe do not fit."""
-    source = read_source(spec)
-    dataset = find(data, input_of(source, task) if is_folder(data) else None)
-    task = task.on(dataset.name, dataset.shape, dataset.classes)
-    graph = build(source, task)
-
-    from cldfc.network.cost import cost_of_network
-
-    written = cost_of_network(graph.as_written)
-    recipe = changed_recipe(default_recipe(dataset, written.convolutions), changes)
+    network = Compilation(read_source(spec), task)
+    dataset = find(data, input_of(network) if is_folder(data) else None)
+    network = network.sized(*task.on(dataset.name, dataset.shape, dataset.classes).sizes)
+    recipe = changed_recipe(default_recipe(dataset, network.cost.convolutions), changes)
     check_validation(dataset, recipe)
-    return Plan(graph, whole_text(source, task), dataset, recipe, written)
+    return Plan(network, dataset, recipe)
 
 
 def plan_by_files(plan: Plan, around: Surroundings) -> Plan:
@@ -105,9 +95,9 @@ def unheard(line: str) -> None:
     """Say nothing: the first process does."""
 
 
-def input_of(source: Source, task: Task) -> Shape:
-    """The shape of the input that a task or else the spec asks for. Raises CldfError."""
-    channels, height, width = task.shape or analyse(source, task).expansion.program.shape
+def input_of(network: Compilation) -> Shape:
+    """The shape of a network's input. Raises CldfError."""
+    channels, height, width = network.task.shape or network.program.shape
     return channels, height, width
 
 
@@ -138,13 +128,13 @@ def start_run(
 
     if "seed" not in changes:
         command = f"{command} --seed {plan.recipe.seed}"
-    with entered(plan.dataset, around, command, files_of(spec, plan.graph)) as setting:
-        for note in notes(plan.graph) if setting.processes.is_first else ():
+    with entered(plan.dataset, around, command, files_of(spec, plan.network)) as setting:
+        for note in notes(plan.network.simplified) if setting.processes.is_first else ():
             around.say(note)
         if plan.recipe.compile and setting.processes.is_first:
             around.say("torch.compile: the first step takes half a minute or more")
         plan = plan_by_files(plan, around if setting.processes.is_first else replace(around, warn=unheard))
-        compiled = compiled_from(plan.graph, plan.spec_text)
+        compiled = compiled_from(plan.network)
         result = train_network(compiled, plan.dataset, plan.recipe, output, setting)
     return result if setting.processes.is_first else None
 
@@ -160,7 +150,8 @@ def resume_run(
     from cldfc.train.resume import read_interrupted, resume_network
 
     run = read_interrupted(folder, changes)
-    graph = build(Source("spec.cldf", run.spec_text), Task(run.record.input_shape, run.record.classes))
+    network = Compilation(Source("spec.cldf", run.spec_text), Task(run.record.input_shape, run.record.classes))
+    compiled = compiled_from(network)
     with entered(run.dataset, around, run.record.command) as setting:
 
         def warn(line: str) -> None:
@@ -169,28 +160,28 @@ def resume_run(
 
         # What torchrun starts again goes on with what it has begun.
         anew = from_start and not this_job().launch.restarts
-        result = resume_network(run, compiled_from(graph, run.spec_text), warn, setting, anew)
+        result = resume_network(run, compiled, warn, setting, anew)
     return result if setting.processes.is_first else None
 
 
-def compiled_from(graph: Graph, text: str) -> Compiled:
-    """What a training needs of a network, and its report shows of it."""
-    from cldfc.emit.torch_module import emit_module
+def compiled_from(network: Compilation) -> Compiled:
+    """What a training needs of a network, and its report shows of it. Raises CldfError."""
     from cldfc.show.kernels import parameter_rows
     from cldfc.show.mathml import equations_as_mathml
     from cldfc.show.summary import facts
     from cldfc.show.svg import draw_svg
 
+    graph = network.simplified
     return Compiled(
-        text,
-        emit_module(graph),
-        ascii_name(graph.program.model),
+        network.text,
+        network.code(),
+        network.class_name,
         facts(graph),
         draw_svg(graph.as_written),
         equations_as_mathml(graph.program.spec),
         [Parameter(r.name, r.shape, r.uses, r.parameters, r.saved, r.colour) for r in parameter_rows(graph)],
         values_of_modules(graph),
-        unbounded_head(text),
+        unbounded_head(network),
     )
 
 
@@ -206,15 +197,15 @@ def values_of_modules(graph: Graph) -> dict[str, list[str]]:
     return found
 
 
-def unbounded_head(text: str) -> Head | None:
-    """The output head of a spec that stands for itself, if no normalisation bounds it."""
-    heads = unbounded_heads(analyse(Source("spec.cldf", text)))
+def unbounded_head(network: Compilation) -> Head | None:
+    """The output head of a network, if no normalisation bounds it."""
+    heads = unbounded_heads(network.shapes)
     return next((Head(head.value, head.help) for head in heads), None)
 
 
-def files_of(spec: Path, graph: Graph) -> list[Path]:
+def files_of(spec: Path, network: Compilation) -> list[Path]:
     """The file of a spec, then those that it extends; what the command line changes is in none."""
-    names = [statement.span.source.name for statement in graph.program.spec.statements]
+    names = [statement.span.source.name for statement in network.tree.statements]
     return [path for path in dict.fromkeys([spec, *map(Path, names)]) if path.is_file()]
 
 

@@ -8,10 +8,11 @@ import pytest
 import torch
 from torch import nn
 
-from cldfc.compiler import analyse, compile_source, remarks_on
-from cldfc.derive import derive_source
+from cldfc.algebra.fold_norms import Folded
+from cldfc.compilation import Compilation
 from cldfc.diagnostics import CldfError, Source
-from cldfc.inference import Inference, origins_of
+from cldfc.emit.torch_module import emit_module
+from cldfc.inference import folded_code, origins_of
 from cldfc.syntax.read import read_source
 from cldfc.task import read_task
 from cldfc.train.fold_weights import fold_weights
@@ -22,7 +23,7 @@ SHOWN_SPECS = [ROOT / "specs" / f"{name}.cldf" for name in ("fbresnet", "preact1
 
 
 def compile_text(text: str) -> str:
-    return compile_source(Source("test.cldf", text))
+    return Compilation(Source("test.cldf", text)).code()
 
 
 def compile_spec(name: str, *changes: tuple[str, str]) -> str:
@@ -41,25 +42,25 @@ def spec_text(name: str, *changes: tuple[str, str]) -> str:
 
 def build_spec(name: str, **options) -> nn.Module:
     """An instance of the class of a file in specs/, with options of the command line: lets, ties, input, classes."""
-    return build(compile_source(read_source(ROOT / "specs" / f"{name}.cldf"), read_task(**options)))
+    return build(Compilation(read_source(ROOT / "specs" / f"{name}.cldf"), read_task(**options)).code())
 
 
 def find_errors(source: Source, code: str) -> None:
     """Raise the errors of a spec, of its derivation if the code is one of the 08xx, or the remarks on it."""
     if code.startswith("E08"):
-        derive_source(source)
+        Compilation(source).residual.check()
         return
-    inferred = analyse(source)
-    if code.startswith("R") and (found := remarks_on(inferred)):
-        raise CldfError(*found)
+    network = Compilation(source).check()
+    if code.startswith("R") and network.diagnostics:
+        raise CldfError(*network.diagnostics)
 
 
-def trained_and_folded(inference: Inference) -> tuple[nn.Module, nn.Module]:
+def trained_and_folded(network: Folded) -> tuple[nn.Module, nn.Module]:
     """The trained network with its normalisations moved, and the folded one with its weights, in float64."""
     torch.manual_seed(3)
-    trained, folded = build(inference.trained_source).double().eval(), build(inference.source).double().eval()
+    trained, folded = (build(code).double().eval() for code in (emit_module(network.trained), folded_code(network)))
     randomise(trained)
-    folded.load_state_dict(fold_weights(trained.state_dict(), origins_of(inference)))
+    folded.load_state_dict(fold_weights(trained.state_dict(), origins_of(network)))
     return trained, folded
 
 

@@ -5,7 +5,7 @@ import torch
 from networks import build, compile_text, randomise
 
 from cldfc.algebra.linearity import operators_of, what_breaks_linearity
-from cldfc.compiler import analyse
+from cldfc.compilation import Compilation
 from cldfc.diagnostics import CldfError, Problems, Source
 from cldfc.syntax.parse import parse_spec
 
@@ -57,11 +57,11 @@ def test_signs(expression):
         lowest = min(network(torch.randn(8, 2, 4, 4, dtype=torch.float64)).min() for _ in range(20))
     constrained = Source("test.cldf", f"{text}constrain y >= 0\n")
     if is_proved:
-        analyse(constrained)
+        Compilation(constrained).check()
         assert lowest >= 0
     else:
         with pytest.raises(CldfError) as caught:
-            analyse(constrained)
+            Compilation(constrained).check()
         assert [diagnostic.code for diagnostic in caught.value.diagnostics] == ["E0603"]
         assert lowest < 0 or expression == "w * relu(f)"  # negative when ω is, which training decides
 
@@ -137,7 +137,7 @@ def test_a_constraint_speaks_of_the_values_of_its_tag(tag, breaks):
     source = Source("test.cldf", "\n".join([*lines, "h = linear ∘ avgpool(u@2,2)", f"constrain u{tag} >= 0"]))
     if breaks:
         with pytest.raises(CldfError) as caught:
-            analyse(source)
+            Compilation(source).check()
         assert [found.code for found in caught.value.diagnostics] == ["E0603"]
     else:
-        analyse(source)
+        Compilation(source).check()

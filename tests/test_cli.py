@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from networks import ROOT, build, compile_text, spec_text
 
-from cldfc.compiler import compile_source, whole_text
+from cldfc.compilation import Compilation
 from cldfc.diagnostics import Source
 from cldfc.syntax.read import read_source
 from cldfc.task import read_task
@@ -209,7 +209,7 @@ SCHEMES = [(a, b) for a in (LINEAR, BEFORE, AFTER, BOTH) for b in (LINEAR, AFTER
 def compiled(name: str, **options) -> str:
     """What `cldfc compile` writes, without a process of its own."""
     path = ROOT / "specs" / f"{name}.cldf"
-    return compile_source(read_source(path), read_task(**options))
+    return Compilation(read_source(path), read_task(**options)).code()
 
 
 @pytest.mark.parametrize(("a", "b"), SCHEMES, ids=str)
@@ -325,11 +325,11 @@ def test_a_run_keeps_a_spec_that_stands_for_itself(monkeypatch):
     monkeypatch.chdir(ROOT)
     source = read_source(Path("examples/04_sharing.cldf"))
     task = read_task(["ν = 3, 1, 2"], ["B@ℓ for i >= 2"])
-    text = whole_text(source, task)
+    text = Compilation(source, task).text
     assert "extend" not in text
-    assert compile_source(Source("alone.cldf", text)) == compile_source(source, task)
+    assert Compilation(Source("alone.cldf", text)).code() == Compilation(source, task).code()
     plain = read_source(Path("specs/fbresnet.cldf"))
-    assert whole_text(plain) == plain.text
+    assert Compilation(plain).text == plain.text
 
 
 @pytest.mark.parametrize("options", [("--input", "3x32x32"), ("--classes", "100")])

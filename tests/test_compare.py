@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 
 from cldfc.cli import app
 from cldfc.compare import compare_specs
-from cldfc.compiler import AS_WRITTEN
+from cldfc.compilation import AS_WRITTEN
 from cldfc.diagnostics import CldfError, Problems, Source
 from cldfc.network.sharing import Sharing
 from cldfc.show.comparison import comparison_as_data

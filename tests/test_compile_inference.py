@@ -13,8 +13,8 @@ from safetensors.torch import load_file, save_file
 from typer.testing import CliRunner, Result
 
 from cldfc.cli import app
-from cldfc.compiler import compile_source
-from cldfc.inference import fold_network
+from cldfc.compilation import Compilation
+from cldfc.inference import folded_code
 from cldfc.syntax.read import read_source
 from cldfc.task import read_task
 from cldfc.train.weights import save_weights
@@ -31,7 +31,7 @@ def compile_spec(*options: str | Path) -> Result:
 @pytest.fixture
 def weights(tmp_path) -> Path:
     """Weights of the trained network, in a folder of their own."""
-    network = build(compile_source(read_source(SPEC), TASK)).double()
+    network = build(Compilation(read_source(SPEC), TASK).code()).double()
     randomise(network)
     (tmp_path / "run").mkdir()
     save_weights(network, tmp_path / "run" / "best.safetensors")
@@ -50,7 +50,7 @@ def test_module_and_weights_are_written(weights, tmp_path):
     assert "kept per image" not in result.stdout
     folded = build((tmp_path / "net.py").read_text(encoding="utf-8")).double().eval()
     folded.load_state_dict(load_file(tmp_path / "net.safetensors"))
-    trained = build(compile_source(read_source(SPEC), TASK)).double().eval()
+    trained = build(Compilation(read_source(SPEC), TASK).code()).double().eval()
     trained.load_state_dict(load_file(weights))
     images = torch.randn(3, 3, 8, 8, dtype=torch.float64)
     assert relative_difference(folded(images), trained(images)) < 1e-12
@@ -119,7 +119,7 @@ def test_the_page(tmp_path, monkeypatch):
     (code,) = re.findall(r"^```python\n(.*?)^```$", page, re.MULTILINE | re.DOTALL)
     monkeypatch.chdir(tmp_path)
     (tmp_path / "specs").symlink_to(ROOT / "specs")
-    save_weights(build(compile_source(read_source(ROOT / "specs" / "mgnet.cldf"))), tmp_path / "best.safetensors")
+    save_weights(build(Compilation(read_source(ROOT / "specs" / "mgnet.cldf")).code()), tmp_path / "best.safetensors")
     result = CliRunner().invoke(app, shlex.split(command))
     assert result.stderr + result.stdout == printed
     subprocess.run([sys.executable, "-c", code], check=True)
@@ -128,18 +128,18 @@ def test_the_page(tmp_path, monkeypatch):
 @pytest.mark.parametrize("form", ["written", "simplified"])
 def test_forms(form):
     source = read_source(ROOT / "specs" / "fbresnet.cldf")
-    expected = compile_source(source, form=form)
+    expected = Compilation(source).code(form)
     arguments = ["compile", source.name, "--form", form, "-o", "-"]
     assert CliRunner().invoke(app, arguments).stdout == expected
-    assert CliRunner().invoke(app, [*arguments, "--inference"]).stdout == fold_network(source, form=form).source
-    assert (expected == compile_source(source)) == (form == "simplified")
+    assert CliRunner().invoke(app, [*arguments, "--inference"]).stdout == folded_code(Compilation(source).folded(form))
+    assert (expected == Compilation(source).code()) == (form == "simplified")
 
 
 @torch.no_grad()
 def test_weights_of_another_form_are_imported(tmp_path):
     """The residual form calls its normalisations after residuals: bn_r for bn_f."""
     source, task = read_source(ROOT / "specs" / "fbresnet.cldf"), read_task(["c = 4"])
-    trained = build(compile_source(source, task)).double()
+    trained = build(Compilation(source, task).code()).double()
     randomise(trained)
     save_weights(trained, tmp_path / "best.safetensors")
     options = ["--form", "residual", "--inference", "--weights", str(tmp_path / "best.safetensors")]

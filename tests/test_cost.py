@@ -13,7 +13,7 @@ from torch.autograd.graph import saved_tensors_hooks
 from torch.utils.flop_counter import FlopCounterMode
 
 from cldfc import ops
-from cldfc.compiler import build as build_graph
+from cldfc.compilation import Compilation
 from cldfc.diagnostics import Source
 from cldfc.emit.torch_module import emit_module
 from cldfc.network.cost import cost_of_network, cost_of_operations
@@ -30,7 +30,7 @@ BATCH = 2
 
 def graph_of(path):
     small = SMALLER.get(path.parent.name) or SMALLER.get(path.stem) or "3x16x16"
-    return build_graph(read_source(path), read_task(input=small))
+    return Compilation(read_source(path), read_task(input=small)).simplified
 
 
 class Saved:
@@ -76,7 +76,7 @@ OTHERS = sorted([*(ROOT / "tests" / "golden" / "compile").glob("*.cldf"), *(ROOT
 @pytest.mark.parametrize("spec", OTHERS, ids=lambda path: path.stem)
 @pytest.mark.parametrize("batch", [2, 5])
 def test_what_is_kept_is_linear_in_the_batch(spec, batch):
-    graph = build_graph(read_source(spec))
+    graph = Compilation(read_source(spec)).simplified
     network = build(emit_module(graph)).train()
     saved = Saved(network)
     with saved.hooks():
@@ -112,14 +112,14 @@ def test_a_tensor_that_two_operations_keep_is_counted_once():
         "model N\ninput f : 2 × 4 × 4\noutput h : 3\nkernel A : 3×3 → 2\nkernel B : 3×3 → 2\nkernel C : 1×1 → 3\n"
         "x = A * f + B * f\ny = C * identity(x)\nh = linear ∘ flatten(concat(maxpool[2](y), maxpool[2](y)))\n"
     )
-    kept = cost_of_network(build_graph(Source("n.cldf", text), form="written")).kept
+    kept = cost_of_network(Compilation(Source("n.cldf", text)).written).kept
     f, x, y, indices, flat = 32, 32, 48, 12, 24
     assert kept.of(1) == kept.each_image == 4 * (f + x + y + flat) + 8 * 2 * indices
 
 
 def test_without_parameters_nothing_is_kept():
     text = "model N\ninput f : 3 × 4 × 4\noutput h : 3\nh = avgpool ∘ relu(f ⊙ f)\n"
-    assert cost_of_network(build_graph(Source("n.cldf", text))).kept.of(7) == 0
+    assert cost_of_network(Compilation(Source("n.cldf", text)).simplified).kept.of(7) == 0
 
 
 # As the networks are called, but of Wide ResNet-28, whose name counts projections, 26 follow one another,
@@ -140,7 +140,7 @@ DEPTHS = {
 
 @pytest.mark.parametrize("name", DEPTHS)
 def test_depth_is_what_the_name_says(name):
-    assert cost_of_network(build_graph(read_source(ROOT / "specs" / f"{name}.cldf"))).depth == DEPTHS[name]
+    assert cost_of_network(Compilation(read_source(ROOT / "specs" / f"{name}.cldf")).simplified).depth == DEPTHS[name]
 
 
 @pytest.mark.parametrize("spec", SPECS, ids=lambda path: path.relative_to(ROOT / "specs").as_posix())
@@ -160,7 +160,7 @@ def test_depth_and_levels(spec):
 
 
 def test_the_depth_of_a_level_is_that_of_its_own_layers():
-    graph = build_graph(read_source(ROOT / "specs" / "resnet18.cldf"))
+    graph = Compilation(read_source(ROOT / "specs" / "resnet18.cldf")).simplified
     levels = levels_of(graph, cost_of_operations(graph)).values()
     assert [(level.name, level.cost.depth) for level in levels] == [
         *(("ℓ=1", 5), ("ℓ=2", 4), ("ℓ=3", 4), ("ℓ=4", 4), ("h", 1))

@@ -17,9 +17,8 @@ from typer.testing import CliRunner
 import cldfc
 from cldfc.algebra.residual.explain_derivation import explain_as_latex
 from cldfc.cli import app
-from cldfc.compiler import analyse
-from cldfc.compiler import build as build_graph
-from cldfc.derive import EXPLAIN, derive_source
+from cldfc.compilation import Compilation
+from cldfc.derive import EXPLAIN, remarks_on_derivation
 from cldfc.diagnostics import CldfError, Problems, Source
 from cldfc.emit.torch_module import emit_module
 from cldfc.explain import explanations
@@ -38,13 +37,13 @@ TOLERANCE = 1e-12
 
 @cache
 def derived(text: str, *lets: str, ties: tuple[str, ...] = ()):
-    return derive_source(Source("test.cldf", text), read_task(lets, ties))[0]
+    return Compilation(Source("test.cldf", text), read_task(lets, ties)).derivation
 
 
 def two_networks(text: str):
     """The residual form and the network as written with the same weights; what the other lacks, cancels."""
     source = Source("test.cldf", text)
-    graphs = build_graph(derived(text).spec.source), build_graph(source, form="written")
+    graphs = Compilation(derived(text).spec.source).simplified, Compilation(source).written
     one, other = (build(emit_module(graph)).double() for graph in graphs)
     randomise(other)
     assert one.load_state_dict(other.state_dict(), strict=False).missing_keys == []
@@ -108,10 +107,10 @@ def test_a_residual_form_has_the_equation_that_a_person_would_write(name):
 @pytest.mark.parametrize("name", VARIATIONS)
 def test_a_residual_form_is_a_formatted_spec_that_stays_as_it_is(name):
     source = derived(VARIATIONS[name][0]).spec.source
-    analyse(source)
+    Compilation(source).check()
     assert arrange(source) == source.text
     with pytest.raises(CldfError) as caught:
-        derive_source(source)
+        Compilation(source).residual.check()
     (problem,) = caught.value.diagnostics
     assert problem.code == "E0802" and "in residual form already" in problem.message
 
@@ -156,12 +155,12 @@ def test_fbresnet_in_residual_form_equals_the_residual_form_written_by_hand():
 @pytest.mark.parametrize(("steps", "written", "residual"), [(1, 21, 14), (2, 29, 22), (4, 45, 38), (8, 77, 70)])
 def test_convolutions(steps, written, residual):
     source, task = read_source(SPEC), read_task([f"ν = {steps}"])
-    assert cost_of_network(build_graph(source, task, "written")).convolutions == written
-    assert cost_of_network(build_graph(source, task, "residual")).convolutions == residual
+    assert cost_of_network(Compilation(source, task).written).convolutions == written
+    assert cost_of_network(Compilation(source, task).graph("residual")).convolutions == residual
 
 
 def test_multiply_adds():
-    graph = build_graph(derive_source(read_source(SPEC))[0].spec.source)
+    graph = Compilation(Compilation(read_source(SPEC)).derivation.spec.source).simplified
     assert cost_of_network(graph).multiply_adds == 681_251_840
 
 
@@ -196,12 +195,14 @@ def test_trained_weights_load_with_nothing_else(name):
     """Every parameter has its name in the spec, in any spelling; what the residual form lacks, it says."""
     text = VARIATIONS[name][0]
     derivation = derived(text)
-    known, found = (analyse(source).parameters for source in (Source("test.cldf", text), derivation.spec.source))
+    known, found = (
+        Compilation(source).shapes.parameters for source in (Source("test.cldf", text), derivation.spec.source)
+    )
     assert found.keys() <= known.keys()
     assert bool(derivation.notes) == (found.keys() != known.keys())
     for spelling in ("ascii", "latex"):
         spelled = Source("spelled.cldf", arrange(derivation.spec.source, spelling))
-        assert analyse(spelled).parameters.keys() == found.keys()
+        assert Compilation(spelled).shapes.parameters.keys() == found.keys()
 
 
 def test_names_are_kept_for_other_steps_and_by_what_extends(tmp_path):
@@ -219,7 +220,8 @@ def test_names_are_kept_for_other_steps_and_by_what_extends(tmp_path):
 
 def test_a_mapping_that_cancels_is_noted():
     source = Source("test.cldf", small(("2, 1, 3", "2, 3, 1")))
-    derivation, remarks = derive_source(source)
+    network = Compilation(source)
+    derivation, remarks = network.derivation, list(remarks_on_derivation(network))
     assert remarks[1:] == ["`A@3` has no part in the residual form: what it computes cancels"]
     assert not any(name.startswith("A.3") for name in build(compile_text(derivation.spec.source.text)).state_dict())
     assert "kernel A@ℓ" in derivation.spec.source.text
@@ -236,7 +238,7 @@ def golden_case(name: str) -> str:
 
 @pytest.mark.parametrize("name", ["fbresnet", "one_level", "v_cycle"])
 def test_golden(name, golden):
-    derivation, _ = derive_source(Source(f"{name}.cldf", golden_case(name)))
+    derivation = Compilation(Source(f"{name}.cldf", golden_case(name))).derivation
     golden(FOLDER / f"{name}.cldf", derivation.spec.source.text)
     for format, suffix in (("text", "txt"), ("markdown", "md"), ("latex", "tex")):
         golden(FOLDER / f"{name}.{suffix}", EXPLAIN[format](derivation))
@@ -259,7 +261,7 @@ def statements(text: str, *lets: str, ties: tuple[str, ...] = ()) -> list[str]:
 
 def test_expectations_are_computed_anew():
     text = small(("h       =", "expect params = 6_049\nexpect convs = 21\nh       ="), ("2, 1, 3", "2, 3, 1"))
-    found = analyse(Source("test.cldf", text.replace("expect params = 6_049\n", "")))
+    found = Compilation(Source("test.cldf", text.replace("expect params = 6_049\n", ""))).shapes
     total = sum(stored.count() for stored in found.parameters.values())
     text = text.replace("6_049", str(total))
     mapping = 8 * 8 * 9  # A@3, which cancels
@@ -275,7 +277,7 @@ def test_what_is_not_needed_any_more_is_left_out():
 def test_a_constraint_stays_with_what_it_speaks_of():
     text = small(("Π@ℓ *_2", "σ ∘ Π@ℓ *_2"), ("output h", "constrain u >= 0\noutput h"))
     assert "constrain u ≥ 0" in statements(text)
-    derivation, remarks = derive_source(
+    network = Compilation(
         Source(
             "test.cldf",
             changed(
@@ -285,12 +287,13 @@ def test_a_constraint_stays_with_what_it_speaks_of():
             ),
         )
     )
+    derivation, remarks = network.derivation, list(remarks_on_derivation(network))
     assert remarks[1:] == ["`constrain f ≥ 0` is left out: `f` is no longer computed"]
     assert "constrain" not in derivation.spec.source.text
 
 
 def test_a_spec_that_extends_another_stands_for_itself():
-    source = derive_source(read_source(ROOT / "specs" / "mgnet_Bli.cldf"))[0].spec.source
+    source = Compilation(read_source(ROOT / "specs" / "mgnet_Bli.cldf")).derivation.spec.source
     assert "extend" not in source.text and "model MgNet_Bli_residual" in source.text
     assert "expect params = 10_638_090" in source.text
 

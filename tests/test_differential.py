@@ -12,11 +12,10 @@ from hypothesis import HealthCheck, given, settings
 from networks import trained_and_folded
 from random_specs import feature_specs, random_specs
 
+from cldfc.compilation import Compilation
 from cldfc.diagnostics import Source
-from cldfc.inference import fold_network
-from cldfc.task import read_task
+from cldfc.verify.candidates import candidates_of, smaller
 from cldfc.verify.report import report_lines
-from cldfc.verify.subject import prepare
 from cldfc.verify.verify import verify_forms
 
 COUNT = max(50, int(os.environ.get("CLDFC_FUZZ", "0")) // 50)
@@ -26,8 +25,9 @@ TOLERANCE = 1e-10
 def agree(text: str) -> None:
     """Fail unless all forms of a spec agree with its equations."""
     source = Source("random.cldf", text)
-    subject, forms = prepare(source, read_task())
-    report = verify_forms(subject, forms, TOLERANCE)
+    network = smaller(Compilation(source))
+    forms = candidates_of(network)
+    report = verify_forms(network, forms, TOLERANCE)
     assert report.agrees, "\n".join(["", text, *report_lines(report, TOLERANCE)])
     folded_agrees(source)
 
@@ -35,7 +35,7 @@ def agree(text: str) -> None:
 @torch.no_grad()
 def folded_agrees(source: Source) -> None:
     """Fail unless the network for inference gives what the trained one gives, as far as rounding allows."""
-    inference = fold_network(source)
+    inference = Compilation(source).folded()
     trained, folded = trained_and_folded(inference)
     images = torch.randn(3, *inference.trained.program.shape, dtype=torch.float64)
     expected, found = trained(images), folded(images)
@@ -100,8 +100,9 @@ h = linear ∘ avgpool ∘ σ(u@J,ν)
     ],
 )
 def test_a_fault_in_generated_code_is_found(right: str, wrong: str):
-    subject, forms = prepare(Source("planted.cldf", PLANTED), read_task())
+    network = Compilation(Source("planted.cldf", PLANTED))
+    forms = candidates_of(network)
     form = next(form for form in forms if form.name == "simplified")
-    assert verify_forms(subject, (form,), TOLERANCE).agrees
+    assert verify_forms(network, (form,), TOLERANCE).agrees
     assert form.source.count(right) == 1
-    assert not verify_forms(subject, (replace(form, source=form.source.replace(right, wrong)),), TOLERANCE).agrees
+    assert not verify_forms(network, (replace(form, code=form.code.replace(right, wrong)),), TOLERANCE).agrees

@@ -9,7 +9,7 @@ from networks import ROOT
 from typer.testing import CliRunner
 
 from cldfc.cli import app
-from cldfc.compiler import analyse, build
+from cldfc.compilation import Compilation
 from cldfc.diagnostics import Problems, Source
 from cldfc.show.formats import writer_for
 from cldfc.syntax import tree
@@ -56,7 +56,7 @@ def test_the_error():
 
 def test_the_picture():
     path = DOCS / "preact18_Al.svg"
-    assert path.read_text(encoding="utf-8") == writer_for(path)(build(read_source(Path("preact18_Al")), form="written"))
+    assert path.read_text(encoding="utf-8") == writer_for(path)(Compilation(read_source(Path("preact18_Al"))).written)
 
 
 def test_the_first_screen():
@@ -121,7 +121,7 @@ def test_blocks_of_the_reference(block: str):
     lefts = [statement.left for statement in own if isinstance(statement, tree.Equation)]
     frame = [s for s in statements(BLOCKS[0]) if not (isinstance(s, tree.Equation) and s.left in lefts)]
     whole = own if "model " in block else merge(frame, own)
-    analyse(Source("language.md", "".join(f"{format_statement(statement)}\n" for statement in whole)))
+    Compilation(Source("language.md", "".join(f"{format_statement(statement)}\n" for statement in whole))).check()
 
 
 def test_the_reference_has_blocks():
@@ -176,4 +176,4 @@ def test_examples_are_short_and_compile(example, monkeypatch: pytest.MonkeyPatch
     monkeypatch.chdir(ROOT)
     text = example.read_text(encoding="utf-8")
     assert len(text.splitlines()) < 25
-    analyse(Source(str(example.relative_to(ROOT)), text))
+    Compilation(Source(str(example.relative_to(ROOT)), text)).check()

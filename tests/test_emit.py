@@ -10,8 +10,7 @@ import torch
 from graph_interpreter import FORMULAS, run_graph
 from networks import ROOT, SHOWN_SPECS, build, compile_spec, compile_text, randomise
 
-from cldfc.compiler import build as build_graph
-from cldfc.compiler import compile_source
+from cldfc.compilation import Compilation
 from cldfc.diagnostics import Source
 from cldfc.ops import BatchNorm, Input, Statistics, Zero, all_operators
 
@@ -34,7 +33,7 @@ def test_cases_look_as_they_should(path, golden):
 def test_code_computes_the_graph(path, monkeypatch):
     monkeypatch.setattr(torch.nn.functional, "dropout", lambda x, rate, training: x * (1 - rate) if training else x)
     source = Source(path.name, path.read_text(encoding="utf-8"))
-    graph, network = build_graph(source, form="written"), build(compile_source(source)).double().train()
+    graph, network = Compilation(source).written, build(Compilation(source).code()).double().train()
     torch.manual_seed(0)
     randomise(network)
     images = torch.randn(3, *graph.program.shape, dtype=torch.float64)
@@ -45,7 +44,7 @@ def test_code_computes_the_graph(path, monkeypatch):
 
 def test_cases_contain_every_operator():
     sources = [Source(path.name, path.read_text(encoding="utf-8")) for path in CASES]
-    used = {type(node.operator) for source in sources for node in build_graph(source, form="written").nodes()}
+    used = {type(node.operator) for source in sources for node in Compilation(source).written.nodes()}
     concrete = {operator for operator in all_operators() if not operator.__subclasses__()}
     assert used == (concrete | {BatchNorm}) - {Statistics}  # what is stored for each use of a SharedBatchNorm
     assert used == {Input, Zero, *FORMULAS}
@@ -82,7 +81,7 @@ h = linear ∘ avgpool(w@3)
 """
     network = build(compile_text(text)).double()
     images = torch.randn(2, 4, 16, 16, dtype=torch.float64)
-    expected = run_graph(build_graph(Source("test.cldf", text), form="written"), network, images)
+    expected = run_graph(Compilation(Source("test.cldf", text)).written, network, images)
     assert (network(images) - expected).abs().max() <= 1e-11 * expected.abs().max()
 
 

@@ -11,7 +11,7 @@ from networks import find_errors
 from typer.testing import CliRunner
 
 from cldfc.cli import app
-from cldfc.compiler import analyse
+from cldfc.compilation import Compilation
 from cldfc.diagnostics import CldfError, Diagnostic, Source, Span, did_you_mean
 from cldfc.render import plain_text, render
 from cldfc.syntax.parse import MOST_WRONG
@@ -126,7 +126,7 @@ LONG_LINES = {
 def test_reports_on_long_lines_are_short(case: str):
     """Each error quotes the ends of what it speaks of, and of many errors the first hundred are listed."""
     with pytest.raises(CldfError) as caught:
-        analyse(Source("long.cldf", f"{HEAD}{LONG_LINES[case]}\nh = linear ∘ avgpool(x)\n"))
+        Compilation(Source("long.cldf", f"{HEAD}{LONG_LINES[case]}\nh = linear ∘ avgpool(x)\n")).check()
     errors = caught.value.diagnostics
     assert len(errors) <= 101 and len(plain_text(render(errors))) < 60_000
     if len(errors) > 100:
@@ -136,7 +136,7 @@ def test_reports_on_long_lines_are_short(case: str):
 def test_all_errors_are_counted():
     names = " + ".join(f"v{at}" for at in range(1_234))
     with pytest.raises(CldfError) as caught:
-        analyse(Source("many.cldf", f"{HEAD}h = linear ∘ avgpool({names})\n"))
+        Compilation(Source("many.cldf", f"{HEAD}h = linear ∘ avgpool({names})\n")).check()
     assert caught.value.diagnostics[-1].message == "1,134 more errors are not listed"
 
 
@@ -158,7 +158,7 @@ def test_a_long_name_of_a_file():
 
 def test_reading_stops_after_many_errors():
     with pytest.raises(CldfError) as caught:
-        analyse(Source("numbers.cldf", "1,2,3\n" * 1000))
+        Compilation(Source("numbers.cldf", "1,2,3\n" * 1000)).check()
     *before, last = caught.value.diagnostics
     assert {error.code for error in before} == {"E0101"} and len(before) == MOST_WRONG
     assert last.code == "E0109" and last.places[0].span.line == MOST_WRONG + 1

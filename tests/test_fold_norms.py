@@ -11,9 +11,10 @@ import torch
 from networks import ROOT, relative_difference, trained_and_folded
 from torch import nn
 
-from cldfc.compiler import AS_WRITTEN, Task
+from cldfc.algebra.fold_norms import Folded
+from cldfc.compilation import AS_WRITTEN, Compilation, Task
 from cldfc.diagnostics import Source
-from cldfc.inference import Inference, fold_network
+from cldfc.inference import folded_code
 from cldfc.show.folding import folding_lines
 from cldfc.syntax.read import read_source
 from cldfc.task import read_task
@@ -46,11 +47,11 @@ def spec(*equations: str, kernels: str = "kernel A : 3×3 → 4\nkernel B : 3×3
 
 
 @torch.no_grad()
-def difference(inference: Inference) -> float:
+def difference(inference: Folded) -> float:
     trained, folded = trained_and_folded(inference)
     images = torch.randn(2, *inference.trained.program.shape, dtype=torch.float64)
-    assert count_norms(folded) == len({kept.norm for kept in inference.folded.kept})
-    assert count_norms(folded) + inference.folded.count == count_norms(trained)
+    assert count_norms(folded) == len({kept.norm for kept in inference.kept})
+    assert count_norms(folded) + inference.count == count_norms(trained)
     return relative_difference(folded(images), trained(images))
 
 
@@ -67,7 +68,7 @@ def count_norms(network: nn.Module) -> int:
 @pytest.mark.parametrize("form", ["written", "simplified"])
 @pytest.mark.parametrize("path", PATHS, ids=lambda path: f"{path.parent.name}-{path.stem}")
 def test_outputs_are_those_of_the_trained_network(path, form):
-    assert difference(fold_network(read_source(path), spec_task(path), form)) < 1e-12
+    assert difference(Compilation(read_source(path), spec_task(path)).folded(form)) < 1e-12
 
 
 @pytest.mark.parametrize("steps", ["2, 1, 1, 1", "1, 2, 1, 2", "1", "3, 1, 1, 2"])
@@ -76,7 +77,7 @@ def test_outputs_are_those_of_the_trained_network(path, form):
 )
 def test_families_of_which_some_members_fold(steps, ties):
     task = read_task([f"ν = {steps}", "c = 4"], ties, "3x8x8")
-    assert difference(fold_network(read_source(ROOT / "specs/resnet18.cldf"), task)) < 1e-12
+    assert difference(Compilation(read_source(ROOT / "specs/resnet18.cldf"), task).folded()) < 1e-12
 
 
 @pytest.mark.parametrize(
@@ -92,8 +93,10 @@ def test_families_of_which_some_members_fold(steps, ties):
     ],
 )
 def test_all_kinds_of_kernels(kernel, convolve):
-    inference = fold_network(spec(f"h = linear ∘ avgpool ∘ relu ∘ bn ∘ {convolve} f", kernels=f"kernel K : {kernel}"))
-    assert inference.folded.count == 1
+    inference = Compilation(
+        spec(f"h = linear ∘ avgpool ∘ relu ∘ bn ∘ {convolve} f", kernels=f"kernel K : {kernel}")
+    ).folded()
+    assert inference.count == 1
     assert difference(inference) < 1e-12
 
 
@@ -102,11 +105,11 @@ def test_all_kinds_of_kernels(kernel, convolve):
 
 def outcome(*equations: str, **more: str) -> tuple[int, list[str]]:
     """How many normalisations are folded, and the lines for the others; outputs are compared on the way."""
-    inference = fold_network(spec(*equations, **more))
+    inference = Compilation(spec(*equations, **more)).folded()
     assert difference(inference) < 1e-12
-    first, *lines = folding_lines(inference.folded)
-    assert first.startswith(f"{inference.folded.count} of ")
-    return inference.folded.count, lines
+    first, *lines = folding_lines(inference)
+    assert first.startswith(f"{inference.count} of ")
+    return inference.count, lines
 
 
 @pytest.mark.parametrize(
@@ -125,7 +128,7 @@ def outcome(*equations: str, **more: str) -> tuple[int, list[str]]:
     ],
 )
 def test_counts_by_hand(name, lets, folded, kept):
-    found = fold_network(read_source(ROOT / f"specs/{name}.cldf"), read_task(lets)).folded
+    found = Compilation(read_source(ROOT / f"specs/{name}.cldf"), read_task(lets)).folded()
     assert (found.count, len(found.pairs)) == (folded, folded)
     assert Counter(one.norm.scale[0] for one in found.kept) == kept
 
@@ -138,9 +141,9 @@ def test_a_shared_kernel_with_a_normalisation_each():
 
 def test_members_that_stay_are_named():
     path = ROOT / "specs/resnet18_Bl.cldf"
-    lines = folding_lines(fold_network(read_source(path)).folded)
+    lines = folding_lines(Compilation(read_source(path)).folded())
     assert lines[1:] == ["B@1 keeps its bn: the kernel is shared by 2 uses with a bn each"]
-    lines = folding_lines(fold_network(read_source(path), read_task(["ν = 2, 3, 2, 3"])).folded)
+    lines = folding_lines(Compilation(read_source(path), read_task(["ν = 2, 3, 2, 3"])).folded())
     assert lines[1:] == [
         "B@1, B@3 keep their bn: the kernel is shared by 2 uses with a bn each",
         "B@2, B@4 keep their bn: the kernel is shared by 3 uses with a bn each",
@@ -156,19 +159,19 @@ def test_a_family_is_named_by_what_it_depends_on():
             kernels="kernel B@ℓ,i : 3×3 → 4",
             before=LEVELS,
         )
-        lines = folding_lines(fold_network(source, read_task((), ties)).folded)
+        lines = folding_lines(Compilation(source, read_task((), ties)).folded())
         assert lines[1:] == [f"{name} keeps its bn: the kernel is shared by 2 uses with a bn each"]
 
 
 def test_many_normalisations_are_one_line():
     task = read_task(["σ = relu ∘ gn[4]"])
-    lines = folding_lines(fold_network(read_source(ROOT / "specs/preact18_Al.cldf"), task).folded)
+    lines = folding_lines(Compilation(read_source(ROOT / "specs/preact18_Al.cldf"), task).folded())
     assert lines[0] == "0 of 18 normalisations folded into kernels"
     assert "gn_B stays, 8 times: it depends on the data" in lines
 
 
 def test_nothing_to_fold():
-    assert folding_lines(fold_network(spec("h = linear ∘ avgpool ∘ relu ∘ A * f")).folded) == [
+    assert folding_lines(Compilation(spec("h = linear ∘ avgpool ∘ relu ∘ A * f")).folded()) == [
         "there is no normalisation to fold"
     ]
 
@@ -235,7 +238,7 @@ def test_a_tagged_normalisation_stays_where_no_kernel_takes_it_up():
 @pytest.mark.parametrize("name", SHOWN)
 def test_code_looks_as_it_should(name, golden):
     path = GOLDEN / "inference" / f"{name}.py"
-    golden(path, fold_network(read_source(ROOT / f"specs/{name}.cldf")).source)
+    golden(path, folded_code(Compilation(read_source(ROOT / f"specs/{name}.cldf")).folded()))
     for command in (["format", "--check", "-q"], ["check", "-q"]):
         result = subprocess.run([sys.executable, "-m", "ruff", *command, "--isolated", str(path)], capture_output=True)
         assert result.returncode == 0, result.stdout
@@ -245,15 +248,17 @@ def test_code_looks_as_it_should(name, golden):
 def test_code_is_as_long_for_many_steps_as_for_few(name):
     def lines(steps: int) -> int:
         each = f"ν = {steps}, {steps + 1}, {steps}, {steps + 2}"
-        return len(fold_network(read_source(ROOT / f"specs/{name}.cldf"), read_task([each])).source.splitlines())
+        return len(
+            folded_code(Compilation(read_source(ROOT / f"specs/{name}.cldf"), read_task([each])).folded()).splitlines()
+        )
 
     assert lines(2) == lines(3) == lines(40)
 
 
 def test_docstring_says_how_many():
-    lines = (ast.get_docstring(ast.parse(fold_network(spec("h = linear ∘ avgpool ∘ σ ∘ A * f")).source)) or "").split(
-        "\n"
-    )
+    lines = (
+        ast.get_docstring(ast.parse(folded_code(Compilation(spec("h = linear ∘ avgpool ∘ σ ∘ A * f")).folded()))) or ""
+    ).split("\n")
     assert lines[-1] == "for inference: 1 normalisation folded"
     assert lines[0].startswith("Test: generated by cldfc")
 
@@ -264,7 +269,9 @@ def test_docstring_says_how_many():
 def test_weights_that_are_not_used_are_left_out_and_others_keep_their_place():
     """Simplified, K@1 is applied to nothing but zeros; K@2 alone is then `K`, not `K.2`."""
     kernels = "kernel K@ℓ : 3×3, 4 → 4\nlevels ℓ = 1..2"
-    inference = fold_network(spec("u = 0", "h = linear ∘ avgpool ∘ relu(K@1 * u + bn ∘ K@2 * f)", kernels=kernels))
+    inference = Compilation(
+        spec("u = 0", "h = linear ∘ avgpool ∘ relu(K@1 * u + bn ∘ K@2 * f)", kernels=kernels)
+    ).folded()
     trained, folded = trained_and_folded(inference)
     assert {"K.1.weight", "K.2.weight"} <= trained.state_dict().keys()
     assert {name for name in folded.state_dict() if name.startswith("K")} == {"K.weight", "K.bias"}

@@ -13,7 +13,7 @@ from networks import compile_text
 from random_specs import random_specs
 from strategies import NOWHERE, specs, statements
 
-from cldfc.compiler import compile_source
+from cldfc.compilation import Compilation
 from cldfc.diagnostics import CldfError, Source
 from cldfc.syntax import tree
 from cldfc.syntax.arrange import LONGEST_LINE, arrange, comment_in, read
@@ -129,20 +129,20 @@ def test_a_constant_of_another_file(tmp_path: Path):
     """What it is declared with is not seen here."""
     (tmp_path / "base.cldf").write_text(HEAD.format(constant="let c = 2", **PLAIN), encoding="utf-8")
     own, path = 'extend "base.cldf"\nx@2 = 1/c@1 * K@2 * x@1\n', tmp_path / "own.cldf"
-    expected = compile_source(Source(str(path), own))
+    expected = Compilation(Source(str(path), own)).code()
     for spelling in SPELLINGS:
         text = arrange(Source(str(path), own), spelling)
-        assert compile_source(Source(str(path), text)) == expected, text
+        assert Compilation(Source(str(path), text)).code() == expected, text
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
 def test_formatted_files_compile_to_the_same_bytes(path: Path):
     try:
-        expected = compile_source(read_source(path))
+        expected = Compilation(read_source(path)).code()
     except CldfError:
         pytest.skip("a file that shows forms, and is no network")
     for spelling in SPELLINGS:
-        assert compile_source(Source(str(path), formatted(text_of(path), spelling))) == expected
+        assert Compilation(Source(str(path), formatted(text_of(path), spelling))).code() == expected
 
 
 @settings(max_examples=25, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))

@@ -15,8 +15,8 @@ from networks import ROOT, build, compile_text, need_cairo, spec_text
 from PIL import Image
 from typer.testing import CliRunner
 
-from cldfc import compiler
 from cldfc.cli import app
+from cldfc.compilation import Compilation
 from cldfc.diagnostics import Source, UsageError
 from cldfc.emit.dot import emit_dot
 from cldfc.emit.dot import quoted as dot_string
@@ -48,17 +48,17 @@ GOLDEN = [
 
 
 def graph_of(path):
-    return compiler.build(read_source(path), form="written")
+    return Compilation(read_source(path)).written
 
 
 def graph_of_text(text):
-    return compiler.build(Source("test.cldf", text))
+    return Compilation(Source("test.cldf", text)).simplified
 
 
 @pytest.mark.parametrize(("name", "suffix"), GOLDEN, ids="".join)
 def test_what_is_written(name, suffix, golden):
     path = ROOT / f"{name}.cldf"
-    golden(FOLDER / f"{path.stem}{suffix}", WRITERS[suffix](compiler.build(read_source(path))))
+    golden(FOLDER / f"{path.stem}{suffix}", WRITERS[suffix](Compilation(read_source(path)).simplified))
 
 
 def edges_of(graph):
@@ -157,7 +157,7 @@ def test_json_is_the_same_graph_for_networkx(path):
     # What the parts add up to, and what a torch module of the same spec stores.
     about = data["graph"]
     stored = sum(parameter["numbers"] for parameter in about["parameters"])
-    network = build(compiler.compile_source(read_source(path), form="written"))
+    network = build(Compilation(read_source(path)).code("written"))
     assert stored == about["cost"]["parameters"] == sum(p.numel() for p in network.parameters())
     assert sum(node["multiply_adds"] for node in data["nodes"]) == about["cost"]["multiply_adds"]
     stored_by = [node[part] for node in data["nodes"] for part in ("parameter", "statistics")]

@@ -14,7 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from strategies import specs
 
-from cldfc.compiler import analyse, build
+from cldfc.compilation import Compilation
 from cldfc.diagnostics import CldfError, Source, UsageError
 from cldfc.emit.torch_module import emit_module
 from cldfc.render import plain_text, render
@@ -78,7 +78,7 @@ def seconds(text: str) -> float:
     source = Source("fuzz.cldf", text)
     start = time.process_time()
     try:
-        inferred = analyse(source)
+        inferred = Compilation(source).shapes
     except CldfError as error:
         assert error.diagnostics
         plain_text(render(error.diagnostics))
@@ -86,7 +86,7 @@ def seconds(text: str) -> float:
         pass
     else:
         if len(inferred.expansion.operations) < LARGEST_EMITTED:
-            compile(emit_module(build(source)), "generated", "exec")
+            compile(emit_module(Compilation(source).simplified), "generated", "exec")
     return time.process_time() - start
 
 

@@ -12,11 +12,12 @@ from language_client import Client
 from networks import ROOT
 
 from cldfc.cli.lsp import lsp
+from cldfc.compilation import Compilation
 from cldfc.diagnostics import Source
 from cldfc.lsp import figures
-from cldfc.lsp.analysis import Document, analyse_text
 from cldfc.lsp.completion import completions
 from cldfc.lsp.definition import definitions
+from cldfc.lsp.documents import Document
 from cldfc.lsp.hover import hover_text
 from cldfc.lsp.positions import Positions
 from cldfc.network.expect import count_macs
@@ -213,11 +214,10 @@ def test_hover_while_the_document_is_broken_keeps_the_last_figures(client: Clien
 def test_the_multiply_adds_of_all_values_add_up(path: Path, monkeypatch: pytest.MonkeyPatch):
     """To what `expect macs` counts, which knows nothing of equations and levels."""
     monkeypatch.setattr(figures, "MOST_ROWS", 1_000_000)
-    analysis = analyse_text(Source(str(path), path.read_text(encoding="utf-8")))
-    assert analysis.network is not None
-    pages = [figures.family_figures(analysis.network, family) for family in analysis.names.families]
+    network = Compilation(Source(str(path), path.read_text(encoding="utf-8")))
+    pages = [figures.family_figures(network, family) for family in network.names.families]
     cells = re.findall(r"\| ([\d,]+) \|$", "\n".join(line for page in pages for line in page), re.MULTILINE)
-    assert sum(int(cell.replace(",", "")) for cell in cells) == count_macs(analysis.network.inferred)
+    assert sum(int(cell.replace(",", "")) for cell in cells) == count_macs(network.shapes)
 
 
 def test_the_terms_of_a_reduction_count_at_their_level():
@@ -229,9 +229,8 @@ def test_the_terms_of_a_reduction_count_at_their_level():
         "x@2,i = sum(j = 0..i-1 : K * relu(x@2,j)) for i = 1..2\n"
         "h = linear ∘ avgpool(x@2,2)\n"
     )
-    analysis = analyse_text(Source("m.cldf", text))
-    assert analysis.network is not None, analysis.errors
-    page = "\n".join(figures.family_figures(analysis.network, ("x", 2)))
+    network = Compilation(Source("m.cldf", text)).check()
+    page = "\n".join(figures.family_figures(network, ("x", 2)))
     assert f"| `x@1,0 … x@1,1` | 4 × 8 × 8 | {8 * 8 * 3 * 4:,} |" in page
     macs = 2 * (8 * 8) * 9 * 4 * 4 + 3 * (4 * 4) * 9 * 4 * 4
     assert f"| `x@2,0 … x@2,2` | 4 × 4 × 4 | {macs:,} |" in page
@@ -353,10 +352,10 @@ def test_formatting_in_the_spelling_that_was_asked_for():
 
 
 def test_no_question_fails_on_a_broken_document():
-    good = analyse_text(Source("good.cldf", TEXT))
+    good = Compilation(Source("good.cldf", TEXT))
     for path in sorted(ERRORS.glob("*.cldf")):
         text = path.read_bytes().decode("utf-8-sig", errors="replace")
-        document = Document(analyse_text(Source(str(path), text)), good)
+        document = Document(Compilation(Source(str(path), text)), good)
         for offset in range(0, min(len(text), 2000) + 1, 97):
             hover_text(document, offset)
             definitions(document, offset, "file:///u", "utf-16")
@@ -368,7 +367,7 @@ import sys
 from cldfc.cli import app
 from cldfc.diagnostics import Source
 from cldfc.lsp import server
-from cldfc.lsp.analysis import Documents
+from cldfc.lsp.documents import Documents
 from cldfc.lsp.hover import hover_text
 text = sys.stdin.read()
 print(hover_text(Documents().read("u", Source("m.cldf", text)), text.index("PreAct")))

@@ -19,7 +19,7 @@ from rich.text import Text as RichText
 from typer.testing import CliRunner
 
 from cldfc.cli import app
-from cldfc.compiler import build, compile_source
+from cldfc.compilation import Compilation
 from cldfc.console import Console, Text, print_table
 from cldfc.diagnostics import Source, UsageError
 from cldfc.output import as_json, printable
@@ -332,8 +332,8 @@ def test_what_is_written_is_utf8_and_what_is_printed_is_the_same_network(workpla
     assert derived.isascii()
     result = run("derive", "net.cldf", "--residual")
     assert (
-        compile_source(Source("x", derived)).split('"""')[2]
-        == compile_source(Source("x", result.stdout)).split('"""')[2]
+        Compilation(Source("x", derived)).code().split('"""')[2]
+        == Compilation(Source("x", result.stdout)).code().split('"""')[2]
     )
 
 
@@ -369,7 +369,7 @@ def test_a_picture_in_ascii_is_in_line(width):
 
     stream = io.StringIO()
     console = Console(stream, "ascii", width=width)
-    show_network(build(read_source(ROOT / "specs" / "preact18_Al.cldf")), console)
+    show_network(Compilation(read_source(ROOT / "specs" / "preact18_Al.cldf")).simplified, console)
     lines = stream.getvalue().splitlines()
     assert all(line.isascii() for line in lines)
     pictures = [at for at, line in enumerate(lines) if re.search(r"\+-+\+", line)]

@@ -15,7 +15,7 @@ from random_specs import random_specs
 from typer.testing import CliRunner
 
 from cldfc.cli import app
-from cldfc.compiler import build
+from cldfc.compilation import Compilation
 from cldfc.diagnostics import Source
 from cldfc.show.colours import colour
 from cldfc.show.html import draw_page
@@ -37,7 +37,7 @@ SVG = "{http://www.w3.org/2000/svg}"
 
 
 def network(name):
-    return build(read_source(SPECS[name]), form="written")
+    return Compilation(read_source(SPECS[name])).written
 
 
 def overlap(one: Rectangle, other: Rectangle) -> bool:
@@ -104,7 +104,7 @@ def test_nothing_overlaps(name, check, is_full):
 @settings(max_examples=50, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
 @given(random_specs())
 def test_nothing_overlaps_in_the_pictures_of_random_specs(text):
-    graph = build(Source("random.cldf", text), form="written")
+    graph = Compilation(Source("random.cldf", text)).written
     for is_full in (False, True):
         picture = lay_out(graph, is_full)
         for check in (check_boxes, check_edges, check_lines):
@@ -183,7 +183,7 @@ def test_the_page_is_well_formed_small_and_asks_for_nothing_from_outside(name):
 
 @pytest.mark.parametrize("path", SMALL, ids=lambda path: path.stem)
 def test_a_small_svg(path, golden):
-    svg = draw_svg(build(read_source(path), form="written"))
+    svg = draw_svg(Compilation(read_source(path)).written)
     golden(ROOT / "tests" / "golden" / "show" / f"{path.stem}.svg", svg)
 
 
@@ -197,7 +197,7 @@ def test_white_text_can_be_read_on_every_colour():
 
 def test_what_differs_from_another_network_is_marked():
     before, after = (
-        build(read_source(ROOT / "specs" / f"{n}.cldf"), form="written") for n in ("preact18", "preact18_Al")
+        Compilation(read_source(ROOT / "specs" / f"{n}.cldf")).written for n in ("preact18", "preact18_Al")
     )
     root = ElementTree.fromstring(draw_svg(after, before=before))
     marked = [group for group in root.iter(f"{SVG}g") if "marked" in group.get("class", "").split()]

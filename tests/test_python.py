@@ -21,7 +21,7 @@ from typer.testing import CliRunner
 import cldfc
 from cldfc import CldfError, Spec, UsageError, load
 from cldfc.cli import app
-from cldfc.compiler import compile_source
+from cldfc.compilation import Compilation
 from cldfc.spec import read_text
 from cldfc.syntax.read import read_source
 from cldfc.task import read_task
@@ -132,7 +132,7 @@ def test_text_extends_files_of_the_working_folder():
 def test_changes_are_those_of_the_command_line(change, options):
     spec = load(PREACT)
     before = spec.source()
-    assert change(spec).source() == compile_source(read_source(Path(PREACT)), read_task(**options))
+    assert change(spec).source() == Compilation(read_source(Path(PREACT)), read_task(**options)).code()
     assert spec.source() == before == load(PREACT).source()
 
 

@@ -5,7 +5,7 @@ import torch
 from networks import ROOT, build
 from torch.nn import functional as F
 
-from cldfc.compiler import analyse, compile_source
+from cldfc.compilation import Compilation
 from cldfc.diagnostics import Problems, Source
 from cldfc.reference.evaluate import evaluate
 from cldfc.syntax.extend import read_spec
@@ -18,8 +18,8 @@ SPECS = sorted(
 
 def prepared(source):
     """The tree, the generated network and random images of a spec."""
-    network = build(compile_source(source))
-    images = torch.randn(2, *analyse(source).expansion.program.shape, dtype=torch.float64)
+    network = build(Compilation(source).code())
+    images = torch.randn(2, *Compilation(source).shapes.expansion.program.shape, dtype=torch.float64)
     return read_spec(source, Problems()), network.double(), images
 
 

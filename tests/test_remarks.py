@@ -8,7 +8,7 @@ from networks import ROOT
 from typer.testing import CliRunner
 
 from cldfc.cli import app
-from cldfc.compiler import analyse, remarks_on
+from cldfc.compilation import Compilation
 from cldfc.diagnostics import Source
 from cldfc.syntax.read import read_source
 
@@ -23,7 +23,7 @@ kernel L : 3×3 → 3
 
 
 def codes(text: str) -> list[str]:
-    return [remark.code for remark in remarks_on(analyse(Source("test.cldf", text)))]
+    return [remark.code for remark in Compilation(Source("test.cldf", text)).diagnostics]
 
 
 @pytest.mark.parametrize(
@@ -63,7 +63,7 @@ def test_head(equations: str, remarked: bool):
 def test_help_is_right(equations: str, help: str):
     """What is proposed is said of the network, and has no remark itself."""
     text = f"{HEAD}u = f + K * f\n{equations}"
-    (remark,) = remarks_on(analyse(Source("test.cldf", text)))
+    (remark,) = Compilation(Source("test.cldf", text)).diagnostics
     assert remark.help == help
     if help.startswith("write"):
         assert not codes(text.replace(equations.splitlines()[-1], help.removeprefix("write `").rstrip("`")))
@@ -84,7 +84,7 @@ def test_help_is_right(equations: str, help: str):
 def test_pools_that_leave_something_out(pool: str, message: str | None, help: str | None):
     equation = f"h = linear ∘ flatten ∘ {pool} ∘ relu ∘ K * f"
     text = (HEAD + equation).replace("8 × 8", "14 × 7")
-    remarks = remarks_on(analyse(Source("test.cldf", text)))
+    remarks = Compilation(Source("test.cldf", text)).diagnostics
     assert [remark.code for remark in remarks] == ["R0902"] * (message is not None)
     for remark in remarks:
         assert message in remark.message and help in remark.help
@@ -96,12 +96,12 @@ PRINTED = {"fbresnet_as_printed", "preact18_as_printed", "preact18_Al_as_printed
 @pytest.mark.parametrize("path", sorted((ROOT / "specs").rglob("*.cldf")), ids=lambda path: path.stem)
 def test_specs(path: Path):
     """Those that are as the paper prints them have no normalisation before `linear`, all others have one."""
-    assert [remark.code for remark in remarks_on(analyse(read_source(path)))] == ["R0901"] * (path.stem in PRINTED)
+    assert [remark.code for remark in Compilation(read_source(path)).diagnostics] == ["R0901"] * (path.stem in PRINTED)
 
 
 @pytest.mark.parametrize("path", sorted((ROOT / "examples").glob("*.cldf")), ids=lambda path: path.stem)
 def test_examples_have_no_remarks(path: Path):
-    assert not remarks_on(analyse(read_source(path)))
+    assert not Compilation(read_source(path)).diagnostics
 
 
 def test_compile_remarks_without_failing(tmp_path: Path):

@@ -9,7 +9,7 @@ import torch
 from networks import ROOT, build, compile_text
 from torch import nn
 
-from cldfc.compiler import analyse, compile_source
+from cldfc.compilation import Compilation
 from cldfc.diagnostics import CldfError, Source
 from cldfc.emit.initialise import conv_lines, prolong_lines, shared_norm_lines
 from cldfc.ops import BUILTINS
@@ -42,7 +42,7 @@ def test_what_generated_code_reads():
     everything = {"stride", "groups", "dilation", "bias"}
     helpers = "\n".join([*conv_lines(everything), *prolong_lines(everything), *shared_norm_lines()])
     paths = sorted([*(ROOT / "tests/golden/compile").glob("*.cldf"), *(ROOT / "examples").glob("*.cldf")])
-    found = set().union(*map(names_of_module, [helpers, *(compile_source(read_source(path)) for path in paths)]))
+    found = set().union(*map(names_of_module, [helpers, *(Compilation(read_source(path)).code() for path in paths)]))
     assert found == reserved.MODULE_NAMES | reserved.BUILTIN_NAMES
 
 
@@ -118,7 +118,7 @@ def test_names_that_no_class_and_no_loop_can_have(word, place):
         text = "\n".join([*head, "input g : 2 × 4 × 4", "output h : 3", "u@0 = g", f"u@{index} = relu(u@{index}-1)"])
         text += "\nh = linear ∘ avgpool(u@2)"
         try:
-            analyse(Source("test.cldf", text))
+            Compilation(Source("test.cldf", text)).check()
             assert not reserved.is_reserved(name)
             if name not in ("h", "u"):
                 build(compile_text(text))(torch.randn(1, 2, 4, 4))

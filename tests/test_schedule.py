@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from networks import ROOT, spec_text
 
-from cldfc.compiler import analyse
+from cldfc.compilation import Compilation
 from cldfc.diagnostics import Source
 from cldfc.emit.loops import Item, Leaf, Loop
 from cldfc.emit.schedule import schedule
@@ -30,7 +30,7 @@ def unroll(items: Sequence[Item], turn: dict[str, int]) -> Iterator[tuple[int, d
 
 
 def check(text: str, name: str = "test.cldf") -> list[Item]:
-    expansion = analyse(Source(name, text)).expansion
+    expansion = Compilation(Source(name, text)).shapes.expansion
     items = schedule(expansion.instances, expansion.program.ranges)
     assert list(unroll(items, {})) == [(id(i.template), i.binding) for i in expansion.instances]
     return items
@@ -100,7 +100,7 @@ def test_slots_of_the_paper():
         ("fbresnet", {("u", 2): (0,), ("f", 1): ()}),
     ):
         text = (ROOT / "specs" / f"{name}.cldf").read_text(encoding="utf-8")
-        slots = choose_slots(analyse(Source(name, text)).expansion.instances)
+        slots = choose_slots(Compilation(Source(name, text)).shapes.expansion.instances)
         assert {family: slots[family] for family in expected} == expected
 
 

@@ -9,13 +9,12 @@ from sklearn.datasets import load_digits
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from cldfc.compiler import AS_WRITTEN
-from cldfc.compiler import build as build_graph
+from cldfc.compilation import Compilation
 from cldfc.diagnostics import Source
 from cldfc.network.cost import cost_of_network
 from cldfc.train.import_weights import import_weights
 from cldfc.train.synchronise import synchronise_norms
-from cldfc.verify.subject import Form, prepare
+from cldfc.verify.candidates import Candidate, candidates_of
 from cldfc.verify.verify import verify_forms
 
 STEPS = """
@@ -80,7 +79,7 @@ def test_what_is_stored_and_counted():
     assert [name for name, _ in network.named_parameters() if "bn" in name] == ["bn.weight", "bn.bias"]
     state = network.state_dict()
     assert len({tensor.data_ptr() for tensor in state.values()}) == len(state)
-    cost = cost_of_network(build_graph(Source("test.cldf", STEPS)))
+    cost = cost_of_network(Compilation(Source("test.cldf", STEPS)).simplified)
     assert cost.parameters == sum(tensor.numel() for tensor in network.parameters())
     assert cost.unshared - cost.parameters == 2 * 4 * 6 + 2 * 9 * 4 * 4
 
@@ -120,10 +119,11 @@ FAULTS = {
 
 @pytest.mark.parametrize("fault", FAULTS)
 def test_verify_finds_statistics_that_are_not_those_of_the_use(fault):
-    subject, (written, *_) = prepare(Source("test.cldf", STEPS), AS_WRITTEN)
+    network = Compilation(Source("test.cldf", STEPS))
+    written = candidates_of(network)[0]
     old, new, expected = FAULTS[fault]
-    assert old in written.source
-    report = verify_forms(subject, [written, Form("faulty", written.source.replace(old, new))], 1e-10)
+    assert old in written.code
+    report = verify_forms(network, [written, Candidate("faulty", written.code.replace(old, new))], 1e-10)
     assert {row.form for row in report.rows if row.worst > 1e-10} == {"faulty"}
     assert (report.first.value, report.first.module) == expected
 

@@ -6,7 +6,7 @@ import pytest
 from networks import ROOT, SHOWN_SPECS, spec_text
 from rich.console import Console
 
-from cldfc.compiler import build
+from cldfc.compilation import Compilation
 from cldfc.diagnostics import Source
 from cldfc.show.terminal import show_network
 
@@ -14,7 +14,7 @@ SPECS = sorted([*SHOWN_SPECS, *(ROOT / "examples").glob("*.cldf")])
 
 
 def shown(path, width, colour=False):
-    graph = build(Source(str(path), path.read_text(encoding="utf-8")))
+    graph = Compilation(Source(str(path), path.read_text(encoding="utf-8"))).simplified
     stream = io.StringIO()
     console = Console(
         file=stream, width=width, highlight=False, force_terminal=colour, color_system="256" if colour else None
@@ -43,7 +43,7 @@ def test_a_shared_kernel_has_one_colour_everywhere():
 
 def test_many_steps_are_folded():
     text = spec_text("preact18_Al", ("2, 1, 1, 1", "30, 1, 1, 1"))
-    graph = build(Source("many.cldf", text))
+    graph = Compilation(Source("many.cldf", text)).simplified
     stream = io.StringIO()
     show_network(graph, Console(file=stream, width=80))
     assert len(stream.getvalue().splitlines()) < 40

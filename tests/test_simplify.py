@@ -5,10 +5,9 @@ import torch
 from networks import ROOT, build, gradient, randomise, relative_difference
 from torch import nn
 
-from cldfc import compiler
 from cldfc.algebra.drop_zeros import drop_zeros
 from cldfc.algebra.untrained import find_untrained
-from cldfc.compiler import Task, compile_source
+from cldfc.compilation import Compilation, Task
 from cldfc.diagnostics import Source
 from cldfc.network.cost import cost_of_network
 from cldfc.network.graph import Graph
@@ -31,13 +30,14 @@ def pair(source: Source, task: Task) -> tuple[nn.Module, nn.Module]:
     networks = []
     for form in ("written", "simplified"):
         torch.manual_seed(1)
-        networks.append(build(compile_source(source, task, form)).double())
+        networks.append(build(Compilation(source, task).code(form)).double())
     return networks[0], networks[1]
 
 
 def graphs(text: str) -> tuple[Graph, Graph]:
     source = Source("test.cldf", text)
-    return compiler.build(source, form="written"), compiler.build(source)
+    network = Compilation(source)
+    return network.written, network.simplified
 
 
 def spec(*equations: str, kernels: str = "kernel A : 3×3 → 4\nkernel B : 3×3 → 4") -> str:
@@ -64,7 +64,7 @@ def test_not_a_bit_changes_in_the_forward_pass(path, monkeypatch):
     assert all(torch.equal(start[0][name], start[1][name]) for name in start[0])
     randomise(written)
     simplified.load_state_dict(written.state_dict())
-    images = torch.randn(2, *compiler.build(source, task, "written").program.shape).double()
+    images = torch.randn(2, *Compilation(source, task).program.shape).double()
     for mode in (False, True):
         outputs = [network.train(mode)(images) for network in (written, simplified)]
         assert torch.equal(*outputs)
@@ -80,13 +80,14 @@ def test_not_a_bit_changes_in_the_forward_pass(path, monkeypatch):
 @pytest.mark.parametrize(("steps", "convolutions"), [(1, (21, 17)), (2, (29, 25)), (4, (45, 41)), (8, (77, 73))])
 def test_convolutions_of_algorithm_2(steps, convolutions):
     task = read_task([f"ν = {steps}"])
-    written, simplified = compiler.build(FEATURES, task, "written"), compiler.build(FEATURES, task)
+    network = Compilation(FEATURES, task)
+    written, simplified = network.written, network.simplified
     assert tuple(cost_of_network(graph).convolutions for graph in (written, simplified)) == convolutions
 
 
 def test_multiply_adds_of_algorithm_2():
-    assert round(cost_of_network(compiler.build(FEATURES, form="written")).multiply_adds / 1e6, 1) == 945.5
-    assert round(cost_of_network(compiler.build(FEATURES)).multiply_adds / 1e6, 1) == 794.5
+    assert round(cost_of_network(Compilation(FEATURES).written).multiply_adds / 1e6, 1) == 945.5
+    assert round(cost_of_network(Compilation(FEATURES).simplified).multiply_adds / 1e6, 1) == 794.5
 
 
 @pytest.mark.parametrize("levels", [1, 2, 5])
@@ -95,7 +96,7 @@ def test_code_is_as_long_for_many_steps_as_for_few(levels, mixed):
     def lines(steps: int) -> int:
         each = [str(1 if mixed and level % 2 else steps + level * mixed) for level in range(levels)]
         lets = [f"J = {levels}", "c = 4", f"ν = {', '.join(each)}"]
-        return len(compile_source(FEATURES, read_task(lets)).splitlines())
+        return len(Compilation(FEATURES, read_task(lets)).code().splitlines())
 
     assert lines(2) == lines(3) == lines(60)
 
@@ -126,7 +127,7 @@ def test_minus_alone_stays():
 
 
 def test_a_network_without_zeros_is_left_as_it_is():
-    graph = compiler.build(read_source(ROOT / "specs/preact18_Al.cldf"), form="written")
+    graph = Compilation(read_source(ROOT / "specs/preact18_Al.cldf")).written
     assert drop_zeros(graph) is graph
 
 
@@ -194,7 +195,8 @@ def test_terms_of_sums_that_grow_are_computed_once():
 def test_untrained_parameters_are_those_without_a_gradient(lets):
     lets = ["c = 4", *lets]
     reported = {
-        f"{name}.{'_'.join(map(str, tag))}" for name, tag in find_untrained(compiler.build(FEATURES, read_task(lets)))
+        f"{name}.{'_'.join(map(str, tag))}"
+        for name, tag in find_untrained(Compilation(FEATURES, read_task(lets)).simplified)
     }
     for network in pair(FEATURES, read_task(lets)):
         randomise(network)
@@ -205,7 +207,7 @@ def test_untrained_parameters_are_those_without_a_gradient(lets):
 
 def test_every_parameter_of_the_other_networks_is_trained():
     for path in (ROOT / "specs").rglob("*.cldf"):
-        assert find_untrained(compiler.build(read_source(path))) == {}, path
+        assert find_untrained(Compilation(read_source(path)).simplified) == {}, path
 
 
 def test_the_simplified_form_trains_as_the_written_one():

@@ -8,8 +8,7 @@ import torchvision
 from graph_interpreter import run_graph
 from networks import ROOT, build_spec, randomise
 
-from cldfc.compiler import build as build_graph
-from cldfc.compiler import whole_text
+from cldfc.compilation import Compilation
 from cldfc.syntax.read import read_source
 from cldfc.task import read_task
 
@@ -52,14 +51,14 @@ NARROW = {
 def test_every_spec_computes_its_graph(name):
     """In float64 and training mode, against an interpreter with formulas of its own."""
     source = read_source(ROOT / "specs" / f"{name}.cldf")
-    text = whole_text(source)
+    text = Compilation(source).text
     lets = [
         f"{head} = {value}" for head, value in NARROW.items() if re.search(rf"^let {head}\s+?=", text, re.MULTILINE)
     ]
     size = "3x64x64" if "3 × 224 × 224" in text else None
     torch.manual_seed(0)
     network = build_spec(name, lets=lets, input=size).double().train()
-    graph = build_graph(source, read_task(lets, input=size))
+    graph = Compilation(source, read_task(lets, input=size)).simplified
     assert parameters(network) < 200_000
     randomise(network)
     images = torch.randn(3, *graph.program.shape, dtype=torch.float64)

@@ -11,12 +11,11 @@ from residual_variations import VARIATIONS
 from typer.testing import CliRunner
 
 from cldfc.cli import app
-from cldfc.derive import derive_source
+from cldfc.compilation import Compilation
 from cldfc.diagnostics import Source, UsageError
 from cldfc.syntax.read import read_source
-from cldfc.task import read_task
+from cldfc.verify.candidates import Candidate, candidates_of, smaller
 from cldfc.verify.report import report_lines
-from cldfc.verify.subject import Form, prepare
 from cldfc.verify.verify import verify_file, verify_forms, verify_specs
 
 FORMS = ("written", "simplified")
@@ -46,13 +45,15 @@ h = linear ∘ avgpool(u@2,2)
 
 
 def small(text=FEATURES, name="test.cldf"):
-    return prepare(Source(name, text), read_task())
+    network = smaller(Compilation(Source(name, text)))
+    return network, candidates_of(network)
 
 
 @pytest.mark.parametrize("path", SMALL, ids=lambda path: path.stem)
 def test_generated_code_computes_the_equations(path):
-    subject, forms = prepare(read_source(path), read_task())
-    assert verify_forms(subject, forms, TOLERANCE).worst < TOLERANCE
+    network = smaller(Compilation(read_source(path)))
+    forms = candidates_of(network)
+    assert verify_forms(network, forms, TOLERANCE).worst < TOLERANCE
 
 
 BLOCK = 'x = F.relu(self.bn_B[f"{level}_{i}"](self.B[f"{level}_{i}"](x)))'
@@ -112,40 +113,40 @@ FAULTS = {
 @pytest.mark.parametrize("fault", FAULTS)
 def test_a_fault_is_found_where_it_is(fault):
     changes, expected = FAULTS[fault]
-    subject, (written, *_) = small()
-    source = written.source
+    network, (written, *_) = small()
+    source = written.code
     for old, new in changes.items():
         assert old in source
         source = source.replace(old, new)
-    report = verify_forms(subject, [written, Form("faulty", source)], TOLERANCE)
+    report = verify_forms(network, [written, Candidate("faulty", source)], TOLERANCE)
     assert {row.form for row in report.rows if row.worst > TOLERANCE} == {"faulty"}
     assert (report.first.value, report.first.module, report.first.place) == expected
 
 
 def test_parameters_that_are_not_the_same_are_a_problem():
-    subject, (written, *_) = small()
-    more = written.source.replace("self.linear = ", "self.extra = nn.Linear(2, 2)\n        self.linear = ")
-    assert "`extra.weight`" in verify_forms(subject, [Form("more", more)], TOLERANCE).problem
-    other = written.source.replace("self.theta", "self.vartheta")
-    assert "`theta`" in verify_forms(subject, [Form("other", other)], TOLERANCE).problem
-    stops = written.source.replace("return self.linear(", "return self.linear(1 / 0 + ")
-    report = verify_forms(subject, [Form("stops", stops)], TOLERANCE)
+    network, (written, *_) = small()
+    more = written.code.replace("self.linear = ", "self.extra = nn.Linear(2, 2)\n        self.linear = ")
+    assert "`extra.weight`" in verify_forms(network, [Candidate("more", more)], TOLERANCE).problem
+    other = written.code.replace("self.theta", "self.vartheta")
+    assert "`theta`" in verify_forms(network, [Candidate("other", other)], TOLERANCE).problem
+    stops = written.code.replace("return self.linear(", "return self.linear(1 / 0 + ")
+    report = verify_forms(network, [Candidate("stops", stops)], TOLERANCE)
     assert "division by zero" in report.problem and report.worst == math.inf
 
 
 def test_a_rewritten_form_may_use_a_parameter_less_often():
     """A@1 * u@1,0 is zero; the written form computes it, another need not. A form may have other names."""
-    subject, (written, *_) = small()
+    network, (written, *_) = small()
     x = 'f - self.A[f"{level}"](u[level])))'
-    assert x in written.source
-    fewer = written.source.replace(x, '(f if (level, i) == (1, 1) else f - self.A[f"{level}"](u[level]))))')
-    assert fewer != written.source
-    form = Form("fewer", fewer.replace("omega", "damping"), {"omega": "damping"}, is_literal=False)
-    assert verify_forms(subject, [written, form], TOLERANCE).worst < TOLERANCE
-    wrong = replace(form, source=form.source.replace("return self.linear(", "return 2 * self.linear("))
-    report = verify_forms(subject, [written, wrong], TOLERANCE)
+    assert x in written.code
+    fewer = written.code.replace(x, '(f if (level, i) == (1, 1) else f - self.A[f"{level}"](u[level]))))')
+    assert fewer != written.code
+    form = Candidate("fewer", fewer.replace("omega", "damping"), {"omega": "damping"}, is_literal=False)
+    assert verify_forms(network, [written, form], TOLERANCE).worst < TOLERANCE
+    wrong = replace(form, code=form.code.replace("return self.linear(", "return 2 * self.linear("))
+    report = verify_forms(network, [written, wrong], TOLERANCE)
     assert report.first.place == "output"
-    assert verify_forms(subject, [written, replace(wrong, is_literal=True)], TOLERANCE).first.place == "operand"
+    assert verify_forms(network, [written, replace(wrong, is_literal=True)], TOLERANCE).first.place == "operand"
 
 
 # Theorem 1: with one linear A in each level the features and the residuals are one network.
@@ -230,7 +231,7 @@ def test_what_cannot_be_mapped():
 )
 def test_the_residual_form_is_the_network_it_is_derived_from(name):
     text = VARIATIONS[name][0]
-    source = derive_source(Source("test.cldf", text))[0].spec.source
+    source = Compilation(Source("test.cldf", text)).derivation.spec.source
     for one, two in ((text, source.text), (source.text, text)):
         report = pair(one, two, {})
         assert report.agrees and report.worst < 1e-12
@@ -289,16 +290,16 @@ def test_what_differs_is_said(name):
 
 
 def test_a_generated_file_is_compared(tmp_path):
-    subject, forms = small(LOOP)
+    network, forms = small(LOOP)
     file = tmp_path / "net.py"
 
     def verify(*changes: tuple[str, str], names: dict[str, str] | None = None):
-        text = forms[1].source
+        text = forms[1].code
         for old, new in changes:
             assert old in text
             text = text.replace(old, new)
         file.write_text(text, encoding="utf-8")
-        return verify_file(subject, forms, file, names or {}, TOLERANCE)
+        return verify_file(network, forms, file, names or {}, TOLERANCE)
 
     assert verify().agrees
     assert verify(("class Loop", "class Edited")).agrees
@@ -311,7 +312,7 @@ def test_a_generated_file_is_compared(tmp_path):
     assert "does not run: SystemExit: 3" in verify(("import torch\n", "import torch\nraise SystemExit(3)\n")).problem
     assert "gives no tensor, but tuple" in verify(("return self.linear(", "return 1, self.linear(")).problem
     with pytest.raises(UsageError, match="defines no torch module"):
-        verify((forms[1].source, "x = 1"))
+        verify((forms[1].code, "x = 1"))
 
 
 # Rounding
@@ -332,23 +333,23 @@ h = linear ∘ avgpool(u@3)
 
 def test_rounding_alone_is_no_difference():
     """bn divides by the deviation of a nearly constant map, three times over; a small fault is still found there."""
-    subject, (written, *_) = small(NEARLY_CONSTANT)
-    turned = written.source.replace("self.A(u) + self.B(u)", "self.B(u) + self.A(u)")
+    network, (written, *_) = small(NEARLY_CONSTANT)
+    turned = written.code.replace("self.A(u) + self.B(u)", "self.B(u) + self.A(u)")
     faulty = turned.replace("self.B(u) + self.A(u)", "self.B(u) + 1.000001 * self.A(u)")
-    assert len({written.source, turned, faulty}) == 3
-    report = verify_forms(subject, [written, Form("turned", turned)], TOLERANCE)
+    assert len({written.code, turned, faulty}) == 3
+    report = verify_forms(network, [written, Candidate("turned", turned)], TOLERANCE)
     assert report.worst > TOLERANCE and report.agrees and report.first is None
     assert "which is rounding" in "\n".join(report_lines(report, TOLERANCE))
-    report = verify_forms(subject, [written, Form("faulty", faulty)], TOLERANCE)
+    report = verify_forms(network, [written, Candidate("faulty", faulty)], TOLERANCE)
     assert {row.form for row in report.rows if not row.agrees} == {"faulty"}
     assert (report.first.value, report.first.module, report.first.place) == ("u@1", "bn_A.1", "operand")
 
 
 def test_large_maps_are_cut_down():
-    subject, _ = small(RESIDUALS.replace("8 × 8", "400 × 70"))
-    assert subject.shape == (3, 64, 64) and subject.full_shape == (3, 400, 70)
+    network, _ = small(RESIDUALS.replace("8 × 8", "400 × 70"))
+    assert network.program.shape == (3, 64, 64)
     text = RESIDUALS.replace("8 × 8", "400 × 70").replace("avgpool(r@3)", "flatten ∘ avgpool[66, padding=0](r@3)")
-    assert small(text)[0].shape == (3, 400, 70)
+    assert small(text)[0].program.shape == (3, 400, 70)
 
 
 # The command

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TextIO
 
-from cldfc.compiler import build
+from cldfc.compilation import Compilation
 from cldfc.emit.torch_module import emit_module
 from cldfc.network.graph import Graph
 from cldfc.syntax.read import read_source
@@ -114,7 +114,7 @@ def leave_with(parent: int) -> None:
 def graph_of(spec: str, dataset: DataSet, *lets: str) -> Graph:
     """The network of a file in specs/ for a data set."""
     task = read_task(lets).on(dataset.name, dataset.shape, dataset.classes)
-    return build(read_source(ROOT / "specs" / f"{spec}.cldf"), task)
+    return Compilation(read_source(ROOT / "specs" / f"{spec}.cldf"), task).simplified
 
 
 def compiled_from(graph: Graph) -> Compiled:

@@ -27,14 +27,12 @@ import torch
 from torch import Tensor, nn
 
 from benchmarks.cuda_parts.job import ROOT, Job
-from cldfc.compiler import AS_WRITTEN, analyse, build
-from cldfc.emit.torch_module import emit_module
+from cldfc.compilation import Compilation
 from cldfc.syntax.read import read_source
-from cldfc.syntax.spelling import ascii_name
 from cldfc.train.device import Device
 from cldfc.train.network import build_network
+from cldfc.verify.candidates import smaller
 from cldfc.verify.compare import SMALL, relative
-from cldfc.verify.subject import smaller
 from cldfc.verify.weights import random_weights
 
 BATCH = 4
@@ -77,12 +75,11 @@ def work(job: Job) -> None:
 
 def prepare_spec(path: Path) -> Prepared:
     """The network of a spec with random weights, and what it does by the reference."""
-    source = read_source(path)
-    graph = build(source, smaller(source, AS_WRITTEN, analyse(source).expansion.program.shape))
+    spec = smaller(Compilation(read_source(path)))
     torch.manual_seed(0)
-    network = build_network(emit_module(graph), ascii_name(graph.program.model))
+    network = build_network(spec.code(), spec.class_name)
     network.load_state_dict(random_weights(network, 0))
-    images = torch.randn(BATCH, *graph.program.shape, generator=torch.Generator().manual_seed(0))
+    images = torch.randn(BATCH, *spec.program.shape, generator=torch.Generator().manual_seed(0))
     return Prepared(network, images, outcome(copy.deepcopy(network).double(), images.double(), plainly))
 
 

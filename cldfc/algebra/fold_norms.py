@@ -20,10 +20,11 @@ from cldfc.ops import BatchNorm
 class Folded:
     """A network for inference.
 
-    `pairs` has the kernels that took up a normalisation, each with it; `count` says how many normalisations are
-    gone, `kept` which ones stay and why.
+    `trained` is the network before. `pairs` has the kernels that took up a normalisation, each with it; `count` says
+    how many normalisations are gone, `kept` which ones stay and why.
     """
 
+    trained: Graph
     graph: Graph
     pairs: Mapping[Key, Norm]
     count: int
@@ -49,7 +50,7 @@ def fold_norms(graph: Graph) -> Folded:
     }
     folded = replace(rebuilt, parameters=parameters, written=None)
     validate_graph(folded)
-    return Folded(folded, pairs, len(set(pairs.values()) - norms), explain_kept(graph, pairs))
+    return Folded(graph, folded, pairs, len(set(pairs.values()) - norms), explain_kept(graph, pairs))
 
 
 def find_pairs(graph: Graph) -> dict[Key, Norm]:

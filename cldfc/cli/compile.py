@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from cldfc.cli.options import Classes, Input, Json, Lets, SpecPath, Ties, errors
-from cldfc.compiler import analyse, build, remarks_on
+from cldfc.compilation import Compilation
 from cldfc.diagnostics import UsageError
 from cldfc.files import refuse_foreign, write_file
 from cldfc.messages import print_diagnostics
@@ -17,7 +17,7 @@ from cldfc.syntax.read import read_source
 from cldfc.task import read_form, read_task
 
 if TYPE_CHECKING:
-    from cldfc.inference import Inference
+    from cldfc.algebra.fold_norms import Folded
     from cldfc.network.graph import Graph
 
 
@@ -57,22 +57,20 @@ def compile_command(
     """
     with errors():
         path = None if output == "-" else Path(output or f"{spec.stem}.py")
-        source, task, wanted = read_source(spec), read_task(let or (), tie or (), input, classes), read_form(form)
+        network = Compilation(read_source(spec), read_task(let or (), tie or (), input, classes))
+        wanted = read_form(form)
         if path is None and as_json:
             raise UsageError("`-o -` and `--json` contradict each other", "name a file: `-o network.py --json`")
         if weights is not None:
             check_weights(inference, path)
         if inference:
-            from cldfc.inference import fold_network
-
-            folded = fold_network(source, task, wanted)
-            graph, lines = folded.folded.graph, write_folded(folded, path, weights)
+            folded = network.folded(wanted)
+            graph, lines = folded.graph, write_folded(folded, path, weights)
         else:
-            from cldfc.emit.torch_module import emit_module
             from cldfc.show.summary import summary_lines
 
-            graph = build(source, task, wanted)
-            write_module(graph, emit_module(graph), path)
+            graph = network.graph(wanted)
+            write_module(graph, network.code(wanted), path)
             lines = summary_lines(graph)
         if as_json:
             from cldfc.show.summary import summary_as_data
@@ -82,7 +80,7 @@ def compile_command(
             say(*lines)
         else:
             show(*lines)
-        print_diagnostics(remarks_on(analyse(source, task)))
+        print_diagnostics(network.diagnostics)
 
 
 def check_weights(inference: bool, path: Path | None) -> None:
@@ -97,9 +95,9 @@ def check_weights(inference: bool, path: Path | None) -> None:
         raise UsageError(f"`{path}` is where the weights go", f"name the module: `-o {path.with_suffix('.py')}`")
 
 
-def write_folded(network: Inference, path: Path | None, weights: Path | None) -> list[str]:
+def write_folded(folded: Folded, path: Path | None, weights: Path | None) -> list[str]:
     """Write a module for inference, and the folded weights beside it; gives the lines to print."""
-    from cldfc.inference import fold_file
+    from cldfc.inference import fold_file, folded_code
     from cldfc.show.folding import folding_lines
     from cldfc.show.summary import summary_lines
 
@@ -109,10 +107,10 @@ def write_folded(network: Inference, path: Path | None, weights: Path | None) ->
         beside = path.with_suffix(".safetensors")
         refuse_foreign(path)
         refuse_foreign(beside)
-        save_folded(fold_file(network, weights), beside)
+        save_folded(fold_file(folded, weights), beside)
         say(f"weights written to {beside}")
-    write_module(network.folded.graph, network.source, path)
-    return [*summary_lines(network.folded.graph, is_trained=False), *folding_lines(network.folded)]
+    write_module(folded.graph, folded_code(folded), path)
+    return [*summary_lines(folded.graph, is_trained=False), *folding_lines(folded)]
 
 
 def write_module(graph: Graph, code: str, path: Path | None) -> None:

@@ -33,18 +33,19 @@ def derive(
     """
     with errors():
         from cldfc.algebra.residual.write_spec import DERIVED
-        from cldfc.derive import EXPLAIN, choose_format, derive_source
+        from cldfc.compilation import Compilation
+        from cldfc.derive import EXPLAIN, choose_format, remarks_on_derivation
 
         if not residual:
             raise UsageError("nothing says which form to derive", "write `--residual`")
         format = choose_format(explain, markdown, latex)
-        derivation, remarks = derive_source(read_source(spec), read_task(let or (), tie or ()))
-        text = derivation.spec.source.text
+        network = Compilation(read_source(spec), read_task(let or (), tie or ()))
+        text, remarks = network.residual.source.text, list(remarks_on_derivation(network))
         if output is not None and output != "-":
             refuse_foreign(Path(output), DERIVED, f"{spec.stem}_residual.cldf")
             write_file(Path(output), text)
         elif format is None:
             show_document(text)
         if format is not None:
-            show_document(EXPLAIN[format](derivation))
+            show_document(EXPLAIN[format](network.derivation))
         say(*remarks)

@@ -56,7 +56,7 @@ def evaluate(
         from cldfc.train.catalogue import DATA_DIR
         from cldfc.train.evaluate import evaluate_fast, evaluate_run
         from cldfc.train.run import RunFolder, read_record
-        from cldfc.trained import folded_network, recompile
+        from cldfc.trained import folded_network, trained_code
 
         record = read_record(RunFolder(run))
         warn_of_changes(run)
@@ -65,7 +65,7 @@ def evaluate(
         folder = data_dir or DATA_DIR
         fast = None if as_trained else evaluate_fast(run, folded_network, folder, data, compiled, part, trust_files)
         differs = fast is None or not (fast.recorded_accuracy is None or fast.agrees)
-        exact = evaluate_run(run, recompile, folder, data, part, trust_files) if differs else None
+        exact = evaluate_run(run, trained_code, folder, data, part, trust_files) if differs else None
         warn_of_data(record, data)
         if as_json:
             show_json(evaluation_as_data(exact, fast))

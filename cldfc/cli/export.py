@@ -110,7 +110,7 @@ def exported_lines(exported: Exported, is_folded: bool) -> list[str]:
         f"gives n × {about.classes} scores; largest difference {difference.largest:.2g}, "
         f"of scores up to {difference.largest_score:.2g}",
     ]
-    return [*lines, *folding_lines(exported.inference.folded)] if is_folded else lines
+    return [*lines, *folding_lines(exported.compilation.folded())] if is_folded else lines
 
 
 def exported_as_data(exported: Exported, format: Format) -> dict[str, object]:

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from cldfc.cli.options import Classes, Input, Json, Lets, Ties, errors, spec_argument
-from cldfc.compiler import build
+from cldfc.compilation import Compilation
 from cldfc.diagnostics import UsageError
 from cldfc.files import refuse_foreign, write_file
 from cldfc.output import say, show_json_text
@@ -57,18 +57,18 @@ def show(
 
             writer_for(output)
             refuse_foreign(output, name=f"network{output.suffix}")
-            *others, graph = [build(read_source(spec), task) for spec in specs]
+            *others, graph = [Compilation(read_source(spec), task).simplified for spec in specs]
             write = writer_for(output, full, others[0] if others else None)
             write_file(output, write(graph))
             say(f"written to {output}")
         elif as_json:
             from cldfc.emit.json import emit_json
 
-            show_json_text(emit_json(build(read_source(specs[0]), task)))
+            show_json_text(emit_json(Compilation(read_source(specs[0]), task).simplified))
         else:
             from cldfc.console import console
             from cldfc.show.terminal import show_network
 
-            graph = build(read_source(specs[0]), task)
+            graph = Compilation(read_source(specs[0]), task).simplified
             with console() as shown:
                 show_network(graph, shown, full)

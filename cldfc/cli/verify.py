@@ -19,7 +19,7 @@ from cldfc.syntax.spelling import NAME, ascii_name, canonical_name
 from cldfc.task import read_task
 
 if TYPE_CHECKING:
-    from cldfc.verify.subject import Subject
+    from cldfc.compilation import Compilation
 
 
 def verify(
@@ -59,30 +59,34 @@ def verify(
         is_python = other is not None and other.suffix == ".py"
         other_source = None if other is None or is_python else read_source(other)
 
+        from cldfc.compilation import Compilation
+        from cldfc.verify.candidates import candidates_of, smaller
         from cldfc.verify.report import report_data, report_lines
-        from cldfc.verify.subject import prepare
         from cldfc.verify.verify import verify_file, verify_forms, verify_specs
 
-        subject, forms = prepare(source, task, is_small=not is_python)
+        whole = Compilation(source, task)
+        network = whole if is_python else smaller(whole)
+        candidates = candidates_of(network)
         if other is None:
-            report = verify_forms(subject, forms, tolerance, seed)
+            report = verify_forms(network, candidates, tolerance, seed)
         elif other_source is None:
-            report = verify_file(subject, forms, other, names, tolerance, seed)
+            report = verify_file(network, candidates, other, names, tolerance, seed)
         else:
-            report = verify_specs(subject, forms, *prepare(other_source, task), names, tolerance, seed)
+            second = smaller(Compilation(other_source, task))
+            report = verify_specs(network, candidates, second, candidates_of(second), names, tolerance, seed)
         if as_json:
             show_json(report_data(report, tolerance))
         else:
-            show(*heading(subject, spec, other), "", *report_lines(report, tolerance))
+            show(*heading(network, whole, spec, other), "", *report_lines(report, tolerance))
         raise typer.Exit(FINE if report.agrees else SPEC_IS_WRONG)
 
 
-def heading(subject: Subject, spec: Path, other: Path | None) -> list[str]:
+def heading(network: Compilation, whole: Compilation, spec: Path, other: Path | None) -> list[str]:
     """What is compared, and at which input."""
     with_what = "the equations" if other is None else f"`{other}`"
-    shape = " × ".join(map(str, subject.shape))
-    text = f"{spec}: {subject.class_name} against {with_what}, at two images of {shape}"
-    full = " × ".join(map(str, subject.full_shape))
+    shape = " × ".join(map(str, network.program.shape))
+    text = f"{spec}: {network.class_name} against {with_what}, at two images of {shape}"
+    full = " × ".join(map(str, whole.program.shape))
     return [text] if full == shape else [text, f"(cut down from {full})"]
 
 

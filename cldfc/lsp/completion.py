@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from lsprotocol import types
 
-from cldfc.lsp.analysis import Document
+from cldfc.lsp.documents import Document
 from cldfc.lsp.positions import Positions
 from cldfc.network.names import Names
 from cldfc.ops import BUILTINS

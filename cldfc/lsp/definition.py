@@ -7,9 +7,9 @@ from pathlib import Path
 from lsprotocol import types
 
 from cldfc.diagnostics import Span
-from cldfc.lsp.analysis import Document
 from cldfc.lsp.cursor import Place, local_index, place_at
 from cldfc.lsp.diagnostics import location
+from cldfc.lsp.documents import Document
 from cldfc.network.names import Names
 
 
@@ -33,7 +33,7 @@ def extended_file(name: str, path: str) -> list[types.Location]:
 
 def spans_of(document: Document, place: Place, offset: int) -> list[Span]:
     """The symbols that introduce a name."""
-    local = local_index(document.current.spec, document.current.source, offset, place.name)
+    local = local_index(document.current.tree, document.current.source, offset, place.name)
     if local is not None:
         return [local.name_span]
     names = document.names(place.name)

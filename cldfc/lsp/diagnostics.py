@@ -8,20 +8,20 @@ from pathlib import Path
 
 from lsprotocol import types
 
+from cldfc.compilation import Compilation
 from cldfc.diagnostics import Diagnostic, Label, Source, Span
-from cldfc.lsp.analysis import Analysis
 from cldfc.lsp.positions import Positions
 from cldfc.syntax.parse import split_statements
 
 SEVERITIES = {"error": types.DiagnosticSeverity.Error, "remark": types.DiagnosticSeverity.Information}
 
 
-def lsp_diagnostics(analysis: Analysis, uri: str, encoding: str) -> list[types.Diagnostic]:
+def lsp_diagnostics(network: Compilation, uri: str, encoding: str) -> list[types.Diagnostic]:
     """The errors of a document, or the remarks on it, each with its code, its help and all places that it speaks of.
 
     What is to be said of a file that the document extends stands at the `extend`.
     """
-    return [lsp_diagnostic(found, analysis.source, uri, encoding) for found in analysis.diagnostics]
+    return [lsp_diagnostic(found, network.source, uri, encoding) for found in network.diagnostics]
 
 
 def lsp_diagnostic(found: Diagnostic, source: Source, uri: str, encoding: str) -> types.Diagnostic:

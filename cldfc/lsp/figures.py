@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import groupby
 
-from cldfc.lsp.analysis import Network
+from cldfc.compilation import Compilation
 from cldfc.network.cost import count_uses
 from cldfc.network.expand import Instance
 from cldfc.network.names import Family
@@ -38,16 +38,16 @@ def from_to(parts: Sequence[str]) -> str:
 # Values
 
 
-def family_figures(network: Network, family: Family) -> list[str]:
+def family_figures(network: Compilation, family: Family) -> list[str]:
     """The shapes of a family's values level by level, and what its equations cost as they are written.
 
     Nothing for a family that the network, which may be older than the text, does not have.
     """
-    templates = {id(t.statement): t for t in network.graph.program.templates if not t.is_inner}
+    templates = {id(t.statement): t for t in network.written.program.templates if not t.is_inner}
     if family not in {(template.family, len(template.left)) for template in templates.values()}:
         return []
     levels: dict[int, list[int]] = {}
-    for number, instance in enumerate(network.graph.instances):
+    for number, instance in enumerate(network.written.instances):
         template = templates[id(instance.template.statement)]
         if (template.family, len(template.left)) == family:
             levels.setdefault(level_in(instance, template), []).append(number)
@@ -62,9 +62,9 @@ def level_in(instance: Instance, template: Template) -> int:
     return template.left[template.level].value(instance.binding) if template.left else 0
 
 
-def level_row(network: Network, numbers: Sequence[int]) -> list[str]:
+def level_row(network: Compilation, numbers: Sequence[int]) -> list[str]:
     """The values of one level, their shapes, and the multiply-adds of their equations."""
-    graph = network.graph
+    graph = network.written
     instances = [graph.instances[number] for number in numbers]
     values = sorted(instance.value for instance in instances if not instance.template.is_inner)
     shapes = dict.fromkeys(shape_text(graph.shape(value)) for value in values)
@@ -72,9 +72,9 @@ def level_row(network: Network, numbers: Sequence[int]) -> list[str]:
     return [f"`{from_to([format_key(value) for value in values])}`", ", ".join(shapes), f"{macs:,}"]
 
 
-def used_parameters(network: Network, levels: Iterable[Sequence[int]]) -> list[str]:
+def used_parameters(network: Compilation, levels: Iterable[Sequence[int]]) -> list[str]:
     """The parameters in the equations of some values, each counted once."""
-    graph = network.graph
+    graph = network.written
     nodes = (graph.node(at) for numbers in levels for number in numbers for at in graph.members[number])
     keys = list(dict.fromkeys(node.parameter for node in nodes if node.parameter is not None))
     stored = sum(graph.parameters[key].count() for key in keys)
@@ -85,9 +85,9 @@ def used_parameters(network: Network, levels: Iterable[Sequence[int]]) -> list[s
 # Parameters
 
 
-def parameter_figures(network: Network, name: str) -> list[str]:
+def parameter_figures(network: Compilation, name: str) -> list[str]:
     """How a kernel or scalar is shared, its sizes, how often it is used, and what it stores."""
-    graph = network.graph
+    graph = network.written
     if name not in graph.program.parameters:
         return []
     keys = sorted(key for key in graph.parameters if key[0] == name)
@@ -101,9 +101,9 @@ def parameter_figures(network: Network, name: str) -> list[str]:
     return [shared, *table((f"`{name}`", "size", "uses", "parameters"), rows)]
 
 
-def parameter_row(network: Network, uses: Mapping[Key, int], text: str, keys: Sequence[Key]) -> list[str]:
+def parameter_row(network: Compilation, uses: Mapping[Key, int], text: str, keys: Sequence[Key]) -> list[str]:
     """Parameters of one size."""
-    stored = sum(network.graph.parameters[key].count() for key in keys)
+    stored = sum(network.written.parameters[key].count() for key in keys)
     names = from_to([format_key(key) for key in keys])
     return [f"`{names}`", text, f"{sum(uses[key] for key in keys):,}", f"{stored:,}"]
 

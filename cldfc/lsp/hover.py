@@ -5,9 +5,9 @@ from __future__ import annotations
 from inspect import getdoc
 
 from cldfc.algebra.linearity import what_breaks_linearity
-from cldfc.compiler import simplify
-from cldfc.lsp.analysis import Document, Network
+from cldfc.compilation import Compilation
 from cldfc.lsp.cursor import Place, local_index, place_at
+from cldfc.lsp.documents import Document
 from cldfc.lsp.figures import constant_figures, family_figures, parameter_figures, shape_text
 from cldfc.network.names import Family, Names
 from cldfc.ops import BUILTINS, Concat, Convolution, Multiply, Operator, Prolongation, Total
@@ -60,13 +60,13 @@ def about_operator(operator: type[Operator]) -> list[str]:
 def about_name(document: Document, place: Place, offset: int) -> list[str]:
     """A name: an index, a value, a declaration, the network itself, or a built-in operator."""
     names = document.names(place.name)
-    local = local_index(document.current.spec, document.current.source, offset, place.name)
+    local = local_index(document.current.tree, document.current.source, offset, place.name)
     if local is not None:
         return [*code(local.span.text), "an index"]
     if place.name in BUILTINS:
         return ["\n".join(section(BUILTINS[place.name])).replace("## ", "### ", 1)]
     family = (place.name, place.indices)
-    network = document.known.network
+    network = document.good
     if not place.is_index and family in names.families:
         return about_value(names, family, network)
     if names.model is not None and names.model.name == place.name:
@@ -82,7 +82,7 @@ def code(*lines: str) -> list[str]:
     return ["```cldf", *lines, "```"]
 
 
-def about_value(names: Names, family: Family, network: Network | None) -> list[str]:
+def about_value(names: Names, family: Family, network: Compilation | None) -> list[str]:
     """A family of values: its equations, shapes and costs."""
     is_output = names.output is not None and family == (names.output.name, 0)
     statements = [*([names.output] if names.output and is_output else []), *names.families[family]]
@@ -90,13 +90,13 @@ def about_value(names: Names, family: Family, network: Network | None) -> list[s
     return [*said, "the output" if is_output else "a value", *(family_figures(network, family) if network else [])]
 
 
-def about_network(model: tree.Model, network: Network | None) -> list[str]:
+def about_network(model: tree.Model, network: Compilation | None) -> list[str]:
     """The whole network: its figures, as `cldfc train` reports them."""
-    figures = facts(simplify(network.graph)) if network else {}
+    figures = facts(network.simplified) if network else {}
     return [*code(format_statement(model)), *(f"- {name}: {figure}" for name, figure in figures.items())]
 
 
-def about_declared(names: Names, document: Document, name: str, network: Network | None) -> list[str]:
+def about_declared(names: Names, document: Document, name: str, network: Compilation | None) -> list[str]:
     """A kernel, scalar, constant, index, operator or the input."""
     statement = names.declared[name]
     return [*code(format_statement(statement)), *meaning(statement, names, document, network)]
@@ -106,15 +106,15 @@ def meaning(
     statement: tree.Let | tree.Range | tree.Kernel | tree.Scalar | tree.Input,
     names: Names,
     document: Document,
-    network: Network | None,
+    network: Compilation | None,
 ) -> list[str]:
     """What a declaration comes to in the network."""
-    program = None if network is None else network.inferred.expansion.program
+    program = None if network is None else network.program
     match statement:
         case tree.Kernel(symbol) | tree.Scalar(symbol, _, False):
             return parameter_figures(network, symbol.name) if network else []
         case tree.Let(symbol) if not names.is_constant(symbol.name):
-            broken = what_breaks_linearity(statement, document.known.spec)
+            broken = what_breaks_linearity(statement, document.known.tree)
             return [f"an operator, not linear: {', '.join(broken)}" if broken else "an operator, linear"]
         case tree.Let(symbol):
             constant = program.constants.get(symbol.name) if program else None

@@ -8,10 +8,10 @@ from lsprotocol import types
 from pygls.lsp.server import LanguageServer
 
 from cldfc.diagnostics import Source
-from cldfc.lsp.analysis import Document, Documents
 from cldfc.lsp.completion import completions
 from cldfc.lsp.definition import definitions
 from cldfc.lsp.diagnostics import lsp_diagnostics
+from cldfc.lsp.documents import Document, Documents
 from cldfc.lsp.formatting import formatting
 from cldfc.lsp.hover import hover_text
 from cldfc.lsp.positions import Positions

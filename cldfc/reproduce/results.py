@@ -7,6 +7,7 @@ import textwrap
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
+from cldfc.network.expect import count_params
 from cldfc.reproduce.comparisons import EXPLAINED, compare_rows, comparison_cells, differences_as_data
 from cldfc.reproduce.networks import network_of
 from cldfc.reproduce.recipes import find_dataset, widths_of
@@ -77,7 +78,7 @@ def result_of(wanted: Wanted, table: Table, row: Row) -> Result:
         found = [accuracy_of(run) for run in runs if is_finished(run)]
         values = tuple(value for value in found if value is not None)
         accuracies[dataset] = Accuracy(values, len(found) - len(values))
-    return Result(row, network_of(row, datasets[-1], wanted.is_miniature).count(), accuracies)
+    return Result(row, count_params(network_of(row, datasets[-1], wanted.is_miniature).shapes), accuracies)
 
 
 def as_cells(table: Table, results: Sequence[Result], is_miniature: bool) -> list[list[str]]:

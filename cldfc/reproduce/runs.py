@@ -7,8 +7,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from cldfc.compilation import Compilation
 from cldfc.diagnostics import UsageError
-from cldfc.reproduce.networks import Network, network_of
+from cldfc.reproduce.networks import network_of
 from cldfc.reproduce.recipes import DIGITS, recipe_of
 from cldfc.reproduce.tables import Row, Table
 from cldfc.train.files import read_text
@@ -59,7 +60,7 @@ class Run:
         return self.folder.with_name(f"{self.folder.name}.part")
 
     @property
-    def network(self) -> Network:
+    def network(self) -> Compilation:
         """What is trained."""
         return network_of(self.row, self.dataset, self.is_miniature)
 

@@ -178,7 +178,6 @@ def outcome_of(run: Run, work: Work) -> Outcome:
 
 def train_run(run: Run, work: Work, say: Callable[[str], None]) -> None:
     """Train a run aside, then give it its name. Raises UsageError when what lies aside is another run, or in use."""
-    from cldfc.compiler import build
     from cldfc.train.checkpoint_folder import remove_all
     from cldfc.train.keep import Saving
     from cldfc.train.loop import Diverged
@@ -188,8 +187,7 @@ def train_run(run: Run, work: Work, say: Callable[[str], None]) -> None:
     from cldfc.train.train import train_network
     from cldfc.training import compiled_from
 
-    network = run.network
-    compiled = compiled_from(build(network.source, network.task), network.text)
+    compiled = compiled_from(run.network)
     is_shown = sys.stderr.isatty() and parent_process() is None
     shown = show_progress(sys.stderr, transient=True) if is_shown else nullcontext(Silence())
     try:

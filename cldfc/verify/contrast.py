@@ -8,11 +8,11 @@ from typing import cast
 
 from torch import Tensor, nn
 
+from cldfc.compilation import Compilation
 from cldfc.network.positions import IndexRange, OutOfRange
 from cldfc.network.program import Program
 from cldfc.verify.compare import module_of
 from cldfc.verify.outcome import is_statistic
-from cldfc.verify.subject import Subject
 from cldfc.verify.weights import Pairs, head_of
 
 SETTINGS: Mapping[type[nn.Module], Sequence[tuple[str, str]]] = {
@@ -34,16 +34,17 @@ SETTINGS: Mapping[type[nn.Module], Sequence[tuple[str, str]]] = {
 # Two specs
 
 
-def contrast_specs(one: Subject, two: Subject) -> Iterator[str]:
+def contrast_specs(here: Compilation, there: Compilation) -> Iterator[str]:
     """Inputs, outputs, levels and steps that differ."""
+    one, two = here.program, there.program
     if one.shape != two.shape:
         yield f"the input is {shape_text(one.shape)} here, {shape_text(two.shape)} there"
     if one.classes != two.classes:
         yield f"the output has {one.classes} numbers here, {two.classes} there"
-    for name, range in one.program.ranges.items():
-        other = two.program.ranges.get(name)
+    for name, range in one.ranges.items():
+        other = two.ranges.get(name)
         if other is not None and not range.is_explicit and not other.is_explicit:
-            yield from contrast_ranges(range, other, one.program, two.program)
+            yield from contrast_ranges(range, other, one, two)
 
 
 def contrast_ranges(one: IndexRange, two: IndexRange, here: Program, there: Program) -> Iterator[str]:

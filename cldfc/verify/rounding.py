@@ -12,9 +12,9 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
+from cldfc.compilation import Compilation
 from cldfc.verify.compare import Differences, differences
 from cldfc.verify.outcome import Outcome, Trial, outcome_of_equations
-from cldfc.verify.subject import Subject
 
 DRAWS = 3
 UNITS = 16
@@ -25,9 +25,9 @@ MOST = 1e-3
 """No difference of this size is called rounding: a network that turns 16 units into so much cannot be verified."""
 
 
-def rounding_of(subject: Subject, trial: Trial, expected: Outcome) -> Differences:
+def rounding_of(network: Compilation, trial: Trial, expected: Outcome) -> Differences:
     """The relative differences that rounding may make of each thing in an outcome."""
-    found = [disturbed_outcome(subject, trial, expected, seed) for seed in range(DRAWS)]
+    found = [disturbed_outcome(network, trial, expected, seed) for seed in range(DRAWS)]
     names = {name: name for name in trial.weights}
     drawn = [differences(expected, outcome, names, with_calls=True) for outcome in found]
     calls = zip(*(one.calls for one in drawn), strict=True)
@@ -39,12 +39,12 @@ def rounding_of(subject: Subject, trial: Trial, expected: Outcome) -> Difference
     )
 
 
-def disturbed_outcome(subject: Subject, trial: Trial, expected: Outcome, seed: int) -> Outcome:
+def disturbed_outcome(network: Compilation, trial: Trial, expected: Outcome, seed: int) -> Outcome:
     """What the equations say when every number is a little different."""
     disturb = disturber(torch.Generator().manual_seed(seed))
     weights = {n: disturb(t) if t.is_floating_point() else t for n, t in trial.weights.items()}
     other = replace(trial, weights=weights, images=disturb(trial.images))
-    return outcome_of_equations(subject.spec, other, subject.classes, disturb)
+    return outcome_of_equations(network.tree, other, network.program.classes, disturb)
 
 
 def disturber(generator: torch.Generator) -> Callable[[Tensor], Tensor]:

@@ -12,8 +12,10 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
+from cldfc.compilation import Compilation
 from cldfc.syntax import tree
 from cldfc.train.network import build_network
+from cldfc.verify.candidates import Candidate
 from cldfc.verify.compare import (
     SMALL,
     Allowed,
@@ -28,7 +30,6 @@ from cldfc.verify.contrast import alone, contrast_networks, contrast_specs, sugg
 from cldfc.verify.outcome import Differs, Outcome, Trial, is_statistic, outcome_of_equations, outcome_of_network
 from cldfc.verify.python_file import network_of_file
 from cldfc.verify.rounding import rounding_of
-from cldfc.verify.subject import Form, Subject
 from cldfc.verify.weights import pair_weights, random_weights, renamed
 
 BATCH = 2
@@ -65,10 +66,10 @@ class Other:
 
     name: str
     network: nn.Module
-    subject: Subject | None = None
+    spec: Compilation | None = None
 
 
-def verify_forms(subject: Subject, forms: Sequence[Form], tolerance: float, seed: int = 0) -> Report:
+def verify_forms(spec: Compilation, candidates: Sequence[Candidate], tolerance: float, seed: int = 0) -> Report:
     """Compare generated code with the equations, in eval and in train mode.
 
     Outputs, gradients of every parameter and of the input, and running statistics are compared, in float64, on
@@ -76,50 +77,55 @@ def verify_forms(subject: Subject, forms: Sequence[Form], tolerance: float, seed
     that exceed the tolerance, and what rounding makes of the equations. Raises UsageError when generated code is no
     network.
     """
-    networks = [network_of(form, subject, seed) for form in forms]
-    comparison = Comparison(subject, tolerance)
+    networks = [network_of(candidate, spec, seed) for candidate in candidates]
+    comparison = Comparison(spec, tolerance)
     try:
-        for trial in trials(random_weights(networks[0], seed), subject, seed):
-            expected = outcome_of_equations(subject.spec, trial, subject.classes)
-            for form, network in zip(forms, networks, strict=True):
-                names = {name: renamed(name, form.names) for name in trial.weights}
-                comparison.add(form.name, trial, expected, network, names, form.is_literal)
+        for trial in trials(random_weights(networks[0], seed), spec, seed):
+            expected = outcome_of_equations(spec.tree, trial, spec.program.classes)
+            for candidate, network in zip(candidates, networks, strict=True):
+                names = {name: renamed(name, candidate.names) for name in trial.weights}
+                comparison.add(candidate.name, trial, expected, network, names, candidate.is_literal)
     except Differs as difference:
         return Report(tuple(comparison.rows), problem=str(difference))
-    order = [form.name for form in forms]
+    order = [candidate.name for candidate in candidates]
     return Report(tuple(sorted(comparison.rows, key=lambda row: order.index(row.form))), comparison.first)
 
 
 def verify_specs(
-    subject: Subject,
-    forms: Sequence[Form],
-    other: Subject,
-    other_forms: Sequence[Form],
+    spec: Compilation,
+    candidates: Sequence[Candidate],
+    other: Compilation,
+    theirs: Sequence[Candidate],
     names: Mapping[str, str],
     tolerance: float,
     seed: int = 0,
 ) -> Report:
     """Compare the equations of a spec with the code of another, which has the same parameters but for `names`."""
-    network = network_of(other_forms[0], other, seed)
-    return verify_pair(subject, forms, Other(other.class_name, network, other), names, tolerance, seed)
+    network = network_of(theirs[0], other, seed)
+    return verify_pair(spec, candidates, Other(other.class_name, network, other), names, tolerance, seed)
 
 
 def verify_file(
-    subject: Subject, forms: Sequence[Form], path: Path, names: Mapping[str, str], tolerance: float, seed: int = 0
+    spec: Compilation,
+    candidates: Sequence[Candidate],
+    path: Path,
+    names: Mapping[str, str],
+    tolerance: float,
+    seed: int = 0,
 ) -> Report:
     """Compare the equations of a spec with a Python file, which is run. Raises UsageError when it has no network."""
     torch.manual_seed(seed)  # pyright: ignore[reportUnknownMemberType]
     try:
-        network = network_of_file(path, subject.class_name)
+        network = network_of_file(path, spec.class_name)
     except Differs as difference:
         return Report((), problem=str(difference))
     with redirect_stdout(sys.stderr):
-        return verify_pair(subject, forms, Other(path.name, network), names, tolerance, seed)
+        return verify_pair(spec, candidates, Other(path.name, network), names, tolerance, seed)
 
 
 def verify_pair(
-    subject: Subject,
-    forms: Sequence[Form],
+    spec: Compilation,
+    candidates: Sequence[Candidate],
     other: Other,
     names: Mapping[str, str],
     tolerance: float,
@@ -130,18 +136,18 @@ def verify_pair(
     `names` leads from parameters of the first, in ASCII and without tags, to those of the second; others have
     the same name. The spec is evaluated by its equations. Raises UsageError when `names` speaks of what is not there.
     """
-    one = network_of(forms[0], subject, seed)
+    one = network_of(candidates[0], spec, seed)
     weights, others = random_weights(one, seed), random_weights(other.network, seed)
     pairs = pair_weights(weights, others, names)
-    contrasts = [*(contrast_specs(subject, other.subject) if other.subject is not None else ())]
+    contrasts = [*(contrast_specs(spec, other.spec) if other.spec is not None else ())]
     contrasts += contrast_networks(one, other.network, pairs)
-    if contrasts and other.subject is not None and not is_same_task(subject, other.subject):
+    if contrasts and other.spec is not None and not is_same_task(spec, other.spec):
         return Report((), problem="these are different networks:", contrasts=tuple(contrasts))
-    comparison = Comparison(subject, tolerance)
+    comparison = Comparison(spec, tolerance)
     matters: list[str] = []
     try:
-        for trial in trials(weights, subject, seed):
-            expected = outcome_of_equations(subject.spec, trial, subject.classes)
+        for trial in trials(weights, spec, seed):
+            expected = outcome_of_equations(spec.tree, trial, spec.program.classes)
             own = replace(trial, weights=others | {pairs.names[name]: weights[name] for name in pairs.names})
             found = outcome_of_network(other.network, own)
             matters += comparison.mattering(pairs.first, trial, expected, expected)
@@ -174,7 +180,7 @@ def gradient_of(name: str, outcome: Outcome) -> float:
 class Comparison:
     """The rows of a report as they come, and the first difference that is more than rounding."""
 
-    subject: Subject
+    spec: Compilation
     tolerance: float
     rows: list[Row] = field(default_factory=list[Row])
     first: FirstDifference | None = None
@@ -203,7 +209,7 @@ class Comparison:
             allowed = self.allowed(trial, expected)
         self.rows.append(row_of(form, trial.mode, apart, allowed))
         if self.first is None and not self.rows[-1].agrees:
-            output = next(s.name for s in self.subject.spec.statements if isinstance(s, tree.Output))
+            output = next(s.name for s in self.spec.tree.statements if isinstance(s, tree.Output))
             first = first_difference(expected, found, names, allowed, is_literal, output)
             self.first = first and replace(first, form=form, mode=trial.mode)
 
@@ -216,20 +222,20 @@ class Comparison:
     def allowed(self, trial: Trial, expected: Outcome) -> Allowed:
         """How far anything may differ in a trial, with what rounding makes of the equations."""
         if trial.mode not in self.known:
-            self.known[trial.mode] = rounding_of(self.subject, trial, expected)
+            self.known[trial.mode] = rounding_of(self.spec, trial, expected)
         return Allowed(self.tolerance, self.known[trial.mode])
 
 
-def network_of(form: Form, subject: Subject, seed: int) -> nn.Module:
+def network_of(candidate: Candidate, spec: Compilation, seed: int) -> nn.Module:
     """The network that generated code defines, in float64."""
     torch.manual_seed(seed)  # pyright: ignore[reportUnknownMemberType]
-    return build_network(form.source, form.class_name or subject.class_name).double()
+    return build_network(candidate.code, candidate.class_name or spec.class_name).double()
 
 
-def trials(weights: Mapping[str, Tensor], subject: Subject, seed: int) -> Iterator[Trial]:
+def trials(weights: Mapping[str, Tensor], spec: Compilation, seed: int) -> Iterator[Trial]:
     """The comparisons that are made: the same images and weights in both modes."""
     generator = torch.Generator().manual_seed(seed)
-    images = torch.randn(BATCH, *subject.shape, generator=generator, dtype=torch.float64)
+    images = torch.randn(BATCH, *spec.program.shape, generator=generator, dtype=torch.float64)
     yield Trial(weights, images, "eval", seed)
     yield Trial(weights, images, "train", seed)
 
@@ -241,6 +247,6 @@ def without(outcome: Outcome, names: Sequence[str]) -> Outcome:
     return Outcome(outcome.output, gradients, statistics, outcome.calls)
 
 
-def is_same_task(subject: Subject, other: Subject) -> bool:
+def is_same_task(spec: Compilation, other: Compilation) -> bool:
     """Whether two networks have the same input and the same outputs: others cannot be given the same images."""
-    return (subject.shape, subject.classes) == (other.shape, other.classes)
+    return (spec.program.shape, spec.program.classes) == (other.program.shape, other.program.classes)

@@ -17,7 +17,7 @@ from PIL import Image
 from safetensors.torch import load_file
 from small_run import IMAGES, RECIPE, SMALL, STEPS, kill, reached, resume, train
 
-from cldfc.compiler import compile_source
+from cldfc.compilation import Compilation
 from cldfc.diagnostics import Source, UsageError
 from cldfc.export import Format, export_run
 from cldfc.task import read_task
@@ -40,7 +40,7 @@ from cldfc.train.resume import read_interrupted, resume_network
 from cldfc.train.run import RunFolder, read_record
 from cldfc.train.state import generators, restore_generators
 from cldfc.train.train import prepare, train_network
-from cldfc.trained import folded_network, read_inference, recompile
+from cldfc.trained import folded_network, trained_code
 
 REHEARSAL = os.environ.get("CLDFC_CUDA_REHEARSAL") == "1"
 HAS_CUDA = torch.cuda.is_available()
@@ -84,7 +84,7 @@ def bars(count: int, draw: torch.Generator) -> Images:
 def learn(folder: Path, **changes: object) -> Path:
     """A run of the spec on images that can be learnt."""
     recipe = change_recipe(RECIPE, {"flip": False, "shift_rows": 0, "lr": 0.05, **changes})
-    source = compile_source(Source("net.cldf", SPEC), read_task())
+    source = Compilation(Source("net.cldf", SPEC), read_task()).code()
     return train_network(Compiled(SPEC, source, "Net"), BARS, recipe, folder).folder
 
 
@@ -122,14 +122,14 @@ def test_the_device_is_chosen() -> None:
 
 def test_the_loop_learns(learnt: Path) -> None:
     (session,) = read_environment(learnt / "environment.json").sessions
-    assert evaluate_run(learnt, recompile).score.accuracy > 0.9
+    assert evaluate_run(learnt, trained_code).score.accuracy > 0.9
     assert session.device == str(choose_device()) and (learnt / "report.html").is_file()
     if HAS_CUDA:
         assert session.processor == torch.cuda.get_device_name()
 
 
 def test_it_learns_in_float32(tmp_path: Path) -> None:
-    assert evaluate_run(learn(tmp_path / "run", precise=True), recompile).score.accuracy > 0.9
+    assert evaluate_run(learn(tmp_path / "run", precise=True), trained_code).score.accuracy > 0.9
 
 
 @cuda_alone
@@ -272,8 +272,8 @@ def test_generators_go_on() -> None:
 
 
 def test_eval_as_trained_gives_the_recorded_accuracy(learnt: Path, tmp_path: Path) -> None:
-    assert evaluate_run(learnt, recompile).agrees
-    assert evaluate_run(learn(tmp_path / "run", precise=True, epochs=2), recompile).agrees
+    assert evaluate_run(learnt, trained_code).agrees
+    assert evaluate_run(learn(tmp_path / "run", precise=True, epochs=2), trained_code).agrees
 
 
 def test_eval_at_full_speed(learnt: Path) -> None:
@@ -283,7 +283,7 @@ def test_eval_at_full_speed(learnt: Path) -> None:
 
 def test_a_run_is_evaluated_on_the_cpu(learnt: Path, cpu_alone: pytest.MonkeyPatch) -> None:
     hide(cpu_alone)
-    found = evaluate_run(learnt, recompile)
+    found = evaluate_run(learnt, trained_code)
     assert found.device.startswith("cpu") and abs(found.gained) <= FEW * found.score.images
 
 
@@ -311,8 +311,7 @@ def test_a_run_is_exported(learnt: Path, tmp_path: Path, format: Format) -> None
     assert made.difference.largest <= 1e-4 * made.difference.largest_score
     pixels = load(BARS, Path()).test.pixels
     run, record = RunFolder(learnt), read_record(RunFolder(learnt))
-    inference = read_inference(run, record)
-    network = build_network(inference.trained_source, "Net").eval()
+    network = build_network(trained_code(run.spec.read_text(encoding="utf-8"), record), "Net").eval()
     if format == "safetensors":
         assert all(tensor.device.type == "cpu" for tensor in load_file(made.path).values())
         network.load_state_dict(load_file(made.path))
@@ -342,7 +341,7 @@ def test_a_training_is_compiled(tmp_path: Path) -> None:
         run = learn(tmp_path / "run", compile=True)
     except UsageError as error:
         pytest.skip(f"torch.compile has no compiler here: {error.message}")
-    assert evaluate_run(run, recompile).score.accuracy > 0.9
+    assert evaluate_run(run, trained_code).score.accuracy > 0.9
 
 
 @cuda_alone

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from networks import ROOT
 
-from cldfc.compiler import analyse
+from cldfc.compilation import Compilation
 from cldfc.network.expect import count_convs
 from cldfc.reproduce.networks import network_of
 from cldfc.reproduce.tables import TABLES, Row
@@ -21,7 +21,7 @@ FOREIGN = ["densenet", "fbresnet", "fractalnet", "lenet5", "lm_resnet", "mgnet",
 @pytest.mark.parametrize(("row", "dataset"), ROWS, ids=lambda part: getattr(part, "folder", part))
 def test_rows_of_the_tables_get_the_weight_decay_of_the_paper(row: Row, dataset: str) -> None:
     network = network_of(row, dataset, False)
-    convolutions = count_convs(analyse(network.source, network.task))
+    convolutions = count_convs(Compilation(network.source, network.task).shapes)
     recipe = default_recipe(find(dataset), convolutions)
     assert recipe.weight_decay == row.weight_decay
     assert recipe.model_copy(update={"weight_decay": 1e-4}) == find(dataset).recipe
@@ -31,7 +31,7 @@ def test_rows_of_the_tables_get_the_weight_decay_of_the_paper(row: Row, dataset:
 
 @pytest.mark.parametrize("name", FOREIGN)
 def test_other_networks_get_that_of_the_data_set(name: str) -> None:
-    convolutions = count_convs(analyse(read_source(ROOT / "specs" / f"{name}.cldf")))
+    convolutions = count_convs(Compilation(read_source(ROOT / "specs" / f"{name}.cldf")).shapes)
     for data in ("cifar10", "digits"):
         assert default_recipe(find(data), convolutions) == find(data).recipe
 

@@ -11,7 +11,7 @@ from test_export import EVERYTHING
 from torch import nn
 from torch._subclasses.fake_tensor import FakeTensorMode
 
-from cldfc.compiler import compile_source
+from cldfc.compilation import Compilation
 from cldfc.diagnostics import Source, UsageError
 from cldfc.train.batches import epoch_batches, frame
 from cldfc.train.catalogue import find
@@ -121,7 +121,7 @@ def test_everything_lies_on_one_device() -> None:
     """
     dataset = find("fake:2x8x8:5")
     recipe = change_recipe(dataset.recipe, {"batch": 16})
-    source = compile_source(Source("everything.cldf", EVERYTHING))
+    source = Compilation(Source("everything.cldf", EVERYTHING)).code()
     of_channels.cache_clear()
     with FakeTensorMode(), torch.device("cuda"):
         network, device = build_network(source, "Everything"), Device("cuda", bf16=False)

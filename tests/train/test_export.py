@@ -22,7 +22,7 @@ from torch import Tensor
 from typer.testing import CliRunner
 
 from cldfc.cli import app
-from cldfc.compiler import compile_source
+from cldfc.compilation import Compilation
 from cldfc.diagnostics import Source
 from cldfc.task import read_task
 from cldfc.train import fold_weights
@@ -57,7 +57,7 @@ def make_run(folder: Path, spec: str = SPEC, name: str = "Net") -> RunFolder:
     """A run folder as a training leaves it, with weights that are all different."""
     folder.mkdir()
     run = RunFolder(folder)
-    network = build(compile_source(Source("net.cldf", spec), read_task((), (), "2x8x8", 5)))
+    network = build(Compilation(Source("net.cldf", spec), read_task((), (), "2x8x8", 5)).code())
     randomise(network)
     save_weights(network, run.weights)
     run.spec.write_text(spec, encoding="utf-8")
@@ -87,7 +87,7 @@ def export(*arguments: object):
 
 def expected(run: RunFolder, pixels: Tensor, spec: str = SPEC) -> Tensor:
     """The scores of the network as trained, standardised here."""
-    network = build(compile_source(Source("net.cldf", spec), read_task((), (), "2x8x8", 5))).eval()
+    network = build(Compilation(Source("net.cldf", spec), read_task((), (), "2x8x8", 5)).code()).eval()
     network.load_state_dict(load_file(run.weights))
     with torch.no_grad():
         return network((pixels.float() - 127.5) / (255 / 12**0.5))

@@ -12,8 +12,7 @@ from xml.etree import ElementTree
 import pytest
 from networks import ROOT, build, spec_text
 
-from cldfc.compiler import Task
-from cldfc.compiler import build as build_graph
+from cldfc.compilation import Compilation, Task
 from cldfc.diagnostics import Source
 from cldfc.network.cost import cost_of_network
 from cldfc.show.kernels import parameter_rows
@@ -130,7 +129,7 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> tuple[Reader, Compiled]:
 def compile_for_digits() -> Compiled:
     """FB-ResNet, as a training gets it."""
     source = read_source(ROOT / "specs" / "fbresnet.cldf")
-    return compiled_from(build_graph(source, Task((1, 8, 8), 10)), source.text)
+    return compiled_from(Compilation(source, Task((1, 8, 8), 10)))
 
 
 def account(epochs: Sequence[Epoch], state: str = "running") -> Account:
@@ -186,7 +185,7 @@ def test_the_parameters_add_up_to_those_of_the_module(whole: tuple[Reader, Compi
 
 @pytest.mark.parametrize("spec", sorted((ROOT / "specs").glob("*.cldf")), ids=lambda path: path.stem)
 def test_every_parameter_of_a_spec_is_in_the_table(spec: Path) -> None:
-    graph = build_graph(read_source(spec))
+    graph = Compilation(read_source(spec)).simplified
     cost = cost_of_network(graph.as_written)
     rows = list(parameter_rows(graph))
     assert sum(row.parameters for row in rows) == cost.parameters
@@ -195,7 +194,7 @@ def test_every_parameter_of_a_spec_is_in_the_table(spec: Path) -> None:
 
 def test_a_shared_norm_has_a_row_of_its_own() -> None:
     text = spec_text("preact18_Al", ("A@ℓ * σ ∘ B@ℓ,i * σ", "A@ℓ * relu ∘ bn@ℓ ∘ B@ℓ,i * σ"))
-    rows = {row.name: row for row in parameter_rows(build_graph(Source("shared.cldf", text)))}
+    rows = {row.name: row for row in parameter_rows(Compilation(Source("shared.cldf", text)).simplified)}
     assert (rows["bn@1"].uses, rows["bn@1"].parameters, rows["bn@1"].saved) == (2, 128, 128)
 
 

@@ -20,7 +20,8 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 from torch.overrides import TorchFunctionMode
 
-from cldfc.inference import fold_network, origins_of
+from cldfc.compilation import Compilation
+from cldfc.inference import folded_code, origins_of
 from cldfc.syntax.read import read_source
 from cldfc.task import Task, read_task
 from cldfc.train.catalogue import find
@@ -52,7 +53,7 @@ def make(name: str) -> Made:
     """A network whose tensors are all different, and the name of its A."""
     spec, task, kernel = NETWORKS[name]
     torch.manual_seed(1)
-    network = build(fold_network(read_source(ROOT / "specs" / f"{spec}.cldf"), task).trained_source)
+    network = build(Compilation(read_source(ROOT / "specs" / f"{spec}.cldf"), task).code())
     randomise(network)
     return network, kernel
 
@@ -172,8 +173,8 @@ def as_trained(name: str) -> Made:
 def folded(name: str) -> Made:
     """The same for inference, with the folded weights."""
     spec, task, kernel = NETWORKS[name]
-    inference = fold_network(read_source(ROOT / "specs" / f"{spec}.cldf"), task)
-    network = build(inference.source)
+    inference = Compilation(read_source(ROOT / "specs" / f"{spec}.cldf"), task).folded()
+    network = build(folded_code(inference))
     network.load_state_dict(fold_weights(make(name)[0].state_dict(), origins_of(inference)))
     return network, kernel
 

@@ -13,7 +13,7 @@ from cldfc.algebra.residual.equations import residual_equations
 from cldfc.algebra.residual.find_residual import find_residuals
 from cldfc.algebra.residual.keep_names import keep_names
 from cldfc.algebra.residual.vocabulary import read_vocabulary
-from cldfc.algebra.residual.write_spec import left_out, recomputed, write_spec
+from cldfc.algebra.residual.write_spec import left_out, outline, recomputed, write_spec
 from cldfc.diagnostics import CldfError, Problems
 from cldfc.network.expand import expand_program
 from cldfc.network.positions import Key, format_key
@@ -24,17 +24,17 @@ from cldfc.network.shapes import Inferred, infer_shapes
 from cldfc.syntax import tree
 
 
-def derive_residual(spec: tree.Spec) -> Derivation:
-    """The residual form of a spec that has been checked and extends no other.
+def derive_residual(spec: tree.Spec, original: Inferred) -> Derivation:
+    """The residual form of a spec that extends no other; `original` is its network.
 
     One iterated family after the other is rewritten, as long as there is one: a V-cycle has two.
     Raises CldfError with the reason when the first has no residual form.
     """
-    found, definition = derive_once(spec, ())
+    found, definition = derive_once(spec, original, ())
     known = list(definition.every)
     while True:
         try:
-            more, definition = derive_once(found.spec, known)
+            more, definition = derive_once(found.spec, infer(found.spec), known)
         except CldfError as error:
             return replace(found, notes=(*found.notes, *note_refused(error)))
         notes = tuple(dict.fromkeys([*found.notes, *more.notes]))
@@ -42,12 +42,11 @@ def derive_residual(spec: tree.Spec) -> Derivation:
         known += definition.every
 
 
-def derive_once(spec: tree.Spec, known: Sequence[Definition]) -> tuple[Derivation, Definition]:
+def derive_once(spec: tree.Spec, original: Inferred, known: Sequence[Definition]) -> tuple[Derivation, Definition]:
     """The residual form of one iterated family, and what its residual is; `known` are those of others.
 
     Of what may be a residual the first is taken that gives a residual form.
     """
-    original = infer(spec)
     words = read_vocabulary(spec, original.expansion.instances)
     others = [replace(other, words=words) for other in known]
     reasons: list[CldfError] = []
@@ -79,17 +78,18 @@ def checked(definition: Definition, program: Program) -> tuple[list[Entry], tree
     found: list[CldfError] = []
     for puts_data_in in (True, False):
         entries = residual_equations(definition, puts_data_in)
-        derived = write_spec(definition, entries)
         try:
-            inferred = infer(derived)
-        except CldfError as error:
-            found.append(error)
-            continue
+            inferred = infer(outline(definition, entries))
+        except CldfError:
+            # Once more, with the places of the derived text.
+            try:
+                inferred = infer(write_spec(definition, entries))
+            except CldfError as error:
+                found.append(error)
+                continue
         renames = keep_names(entries, inferred.expansion.program, program)
-        expects = recomputed(definition.words.spec, inferred)
-        if renames or expects:
-            derived = write_spec(definition, entries, renames, expects)
-            inferred = infer(derived)
+        derived = write_spec(definition, entries, renames, recomputed(definition.words.spec, inferred))
+        inferred = infer(derived)
         return entries, derived, inferred
     raise refusals.has_errors(found[0], definition)
 

@@ -32,11 +32,16 @@ def write_spec(
     expects: Sequence[tree.Expect] = (),
 ) -> tree.Spec:
     """The spec of these equations, with the declarations that they need, and these names and expectations."""
-    statements = [*declarations(definition, entries, renames), *expects]
+    statements = [*outline(definition, entries, renames).statements, *expects]
     lines = [*header(definition), *paragraphs(statements)]
     name = definition.words.spec.source.name
     text = arrange(Source(name, "".join(f"{line}\n" for line in lines)))
     return parse_spec(Source(name, text), Problems())
+
+
+def outline(definition: Definition, entries: Sequence[Entry], renames: Sequence[tree.Rename] = ()) -> tree.Spec:
+    """The same before it is written: its places are those of the spec that it is derived from."""
+    return tree.Spec(tuple(declarations(definition, entries, renames)), definition.words.spec.source)
 
 
 def header(definition: Definition) -> Iterator[str]:

@@ -1,0 +1,22 @@
+"""Graph rewrites that leave the bits of the forward pass as they are."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from cldfc.algebra.drop_copies import drop_copies
+from cldfc.algebra.drop_zeros import drop_zeros
+from cldfc.algebra.merge_equal import merge_equal
+from cldfc.network.graph import Graph
+
+Rewrite = Callable[[Graph], Graph]
+
+REWRITES: tuple[Rewrite, ...] = (drop_zeros, merge_equal, drop_copies)
+"""In their order: a dropped zero leaves equal operations behind, and both leave copies."""
+
+
+def simplify(graph: Graph) -> Graph:
+    """The same network with less work."""
+    for rewrite in REWRITES:
+        graph = rewrite(graph)
+    return graph

@@ -1,0 +1,266 @@
+"""The compiler on one page: text → tree → program → operations → shapes → graph → code.
+
+    network = Compilation(read_source(Path("specs/fbresnet.cldf")))
+    network.shapes                  # raises CldfError with everything that is wrong
+    network.graph("simplified")
+    network.code()
+
+Each stage is computed when it is first asked for, and once. networkx and pydantic are loaded with the first graph,
+for `cldfc check` answers sooner without them.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import TYPE_CHECKING, Literal
+
+from cldfc.algebra.left_out import remark_left_out
+from cldfc.algebra.nonnegative import prove_constraints
+from cldfc.algebra.unbounded_head import remark_unbounded_head
+from cldfc.collector import collector_paused
+from cldfc.diagnostics import CldfError, Diagnostic, Problems, Source
+from cldfc.network.collect import collect_names
+from cldfc.network.expand import expand_program
+from cldfc.network.expect import check_expectations
+from cldfc.network.order import check_order
+from cldfc.network.renames import check_renamed
+from cldfc.network.resolve import Task, resolve_spec
+from cldfc.network.shapes import Inferred, infer_shapes
+from cldfc.syntax import tree
+from cldfc.syntax.extend import change_spec, read_spec
+from cldfc.syntax.lines import format_statement
+from cldfc.syntax.spelling import ascii_name
+
+if TYPE_CHECKING:
+    from cldfc.algebra.fold_norms import Folded
+    from cldfc.algebra.residual.derivation import Derivation
+    from cldfc.network.cost import Cost
+    from cldfc.network.graph import Graph
+    from cldfc.network.names import Names
+    from cldfc.network.program import Program
+
+AS_WRITTEN = Task()
+
+Form = Literal["written", "simplified", "residual", "auto"]
+"""The network as the spec writes it; without what its equations do for nothing; with residuals in the place of
+features, by Theorem 1; or whichever of the last two has fewer multiply-adds."""
+
+REMARKS = (remark_unbounded_head, remark_left_out)
+"""What is worth a remark in a spec that is not wrong."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """The tree of a text, right or wrong, and what is wrong so far."""
+
+    tree: tree.Spec
+    problems: Problems
+
+
+@dataclass(frozen=True, eq=False)
+class Compilation:
+    """A spec, what is changed in it, and all that becomes of it. Stages raise CldfError unless the spec is right."""
+
+    source: Source
+    task: Task = AS_WRITTEN
+
+    # Text → tree
+
+    @cached_property
+    @collector_paused()
+    def own(self) -> Reading:
+        """The statements of the text after those that it extends."""
+        problems = Problems()
+        return Reading(read_spec(self.source, problems), problems)
+
+    @cached_property
+    def changed(self) -> Reading:
+        """The statements with the changes in their place."""
+        problems = self.own.problems.copy()
+        return Reading(change_spec(self.own.tree, self.task.changes, problems), problems)
+
+    @property
+    def tree(self) -> tree.Spec:
+        """The statements, right or wrong: with what they extend, and with the changes."""
+        return self.changed.tree
+
+    @cached_property
+    def names(self) -> Names:
+        """What names stand for, right or wrong; those that need themselves stand for nothing."""
+        names = collect_names(self.tree, Problems())
+        check_order(names, names.problems)
+        return names
+
+    @property
+    def text(self) -> str:
+        """The text of a spec that stands for itself: with what it extends, and with the changes.
+
+        What a spec expects, it expects of the network that it writes: a changed one has no `expect`.
+        """
+        is_changed = bool(self.task.changes)
+        if not is_changed and all(statement.span.source is self.source for statement in self.tree.statements):
+            return self.source.text
+        kept = [s for s in self.tree.statements if not (is_changed and isinstance(s, tree.Expect))]
+        return "".join(f"{format_statement(statement)}\n" for statement in kept)
+
+    # Tree → program → operations → shapes
+
+    @cached_property
+    @collector_paused()
+    def shapes(self) -> Inferred:
+        """The operations with their shapes. Everything that can be wrong with a spec is found here."""
+        if self.as_written is not self and any(isinstance(s, tree.Expect) for s in self.own.tree.statements):
+            # What the spec expects, it expects of itself.
+            self.as_written.check()
+        return infer(self.changed, self.task)
+
+    def check(self) -> Compilation:
+        """The same, if nothing is wrong with it. Raises CldfError."""
+        _ = self.shapes
+        return self
+
+    @property
+    def program(self) -> Program:
+        """The equations with their names resolved."""
+        return self.shapes.expansion.program
+
+    @property
+    def class_name(self) -> str:
+        """What the generated class is called."""
+        return ascii_name(self.program.model)
+
+    @cached_property
+    def diagnostics(self) -> tuple[Diagnostic, ...]:
+        """What is wrong; or, of a spec that is right, what may go wrong."""
+        try:
+            return tuple(remark for find in REMARKS for remark in find(self.shapes))
+        except CldfError as error:
+            return error.diagnostics
+
+    @cached_property
+    def is_right(self) -> bool:
+        """Whether nothing is wrong with it."""
+        try:
+            return bool(self.check())
+        except CldfError:
+            return False
+
+    # Shapes → graph → code
+
+    @cached_property
+    @collector_paused()
+    def written(self) -> Graph:
+        """The network as the spec writes it."""
+        from cldfc.network.graph import build_graph
+
+        return build_graph(self.shapes)
+
+    @cached_property
+    @collector_paused()
+    def simplified(self) -> Graph:
+        """The same network with less work, and the same bits in its forward pass."""
+        from cldfc.algebra.simplify import simplify
+
+        return simplify(self.written)
+
+    @cached_property
+    @collector_paused()
+    def derivation(self) -> Derivation:
+        """The residual form, source to source: Theorem 1. Raises CldfError also when there is none."""
+        from cldfc.algebra.residual.residual_form import derive_residual
+
+        return derive_residual(self.check().tree, self.sized(None, None).shapes)
+
+    @cached_property
+    def residual(self) -> Compilation:
+        """The spec with residuals in the place of features. Raises CldfError also when there is none."""
+        spec = self.derivation.spec
+        return read_already(spec.source, replace(self.task, changes=()), Reading(spec, Problems()))
+
+    @cached_property
+    def costs(self) -> list[Cost]:
+        """What each operation costs, as the spec writes it."""
+        from cldfc.network.cost import cost_of_operations
+
+        return cost_of_operations(self.written)
+
+    @cached_property
+    def cost(self) -> Cost:
+        """Parameters, and multiply-adds, convolutions, depth and bytes kept for one image, as the spec writes it."""
+        from cldfc.network.cost import cost_of_network
+
+        return cost_of_network(self.written)
+
+    def graph(self, form: Form = "simplified") -> Graph:
+        """The network in one of its forms; `residual` raises CldfError also when there is none."""
+        match form:
+            case "written":
+                return self.written
+            case "simplified":
+                return self.simplified
+            case "residual":
+                return self.residual.simplified
+            case "auto":
+                return self.cheapest
+
+    @cached_property
+    def cheapest(self) -> Graph:
+        """The residual form, if there is one and it has fewer multiply-adds; else the simplified one."""
+        from cldfc.network.cost import cost_of_network
+
+        graph = self.simplified
+        try:
+            other = self.residual.simplified
+        except CldfError:
+            return graph
+        return min(graph, other, key=lambda graph: cost_of_network(graph).multiply_adds)
+
+    @collector_paused()
+    def code(self, form: Form = "simplified") -> str:
+        """The source of a PyTorch module, which imports torch alone."""
+        from cldfc.emit.torch_module import emit_module
+
+        return emit_module(self.graph(form))
+
+    @collector_paused()
+    def folded(self, form: Form = "simplified") -> Folded:
+        """The network for inference: with normalisations folded into kernels where that is possible."""
+        from cldfc.algebra.fold_norms import fold_norms
+
+        return fold_norms(self.graph(form))
+
+    # The same text, otherwise
+
+    @cached_property
+    def as_written(self) -> Compilation:
+        """The spec without changes."""
+        return self if self.task == AS_WRITTEN else read_already(self.source, AS_WRITTEN, self.own)
+
+    def sized(self, shape: tuple[int, int, int] | None, classes: int | None) -> Compilation:
+        """The same spec for images of another shape, and another number of classes; None is the spec's own."""
+        task = replace(self.task, shape=shape, classes=classes)
+        if task == self.task:
+            return self
+        return self.as_written if task == AS_WRITTEN else read_already(self.source, task, self.own)
+
+
+def read_already(source: Source, task: Task, own: Reading) -> Compilation:
+    """A compilation of a text whose tree is known."""
+    compilation = Compilation(source, task)
+    compilation.__dict__["own"] = own
+    return compilation
+
+
+def infer(reading: Reading, task: Task) -> Inferred:
+    """The operations of a tree with their shapes. Raises CldfError."""
+    problems = reading.problems.copy()
+    spec = reading.tree
+    expansion = expand_program(resolve_spec(spec, task, problems), problems)
+    check_renamed(expansion, problems)
+    prove_constraints(spec, expansion, problems)
+    inferred = infer_shapes(expansion, problems)
+    if task == AS_WRITTEN:
+        check_expectations(spec, inferred, problems)
+    problems.stop_if_any()
+    return inferred
