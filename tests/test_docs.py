@@ -86,6 +86,26 @@ def test_files_named_exist():
             assert (ROOT / name).exists(), name
 
 
+def test_the_glossary_names_what_is_there():
+    rows = re.findall(r"^\| (.+) \|$", (DOCS / "glossary.md").read_text(encoding="utf-8"), re.MULTILINE)[2:]
+    assert len(rows) >= 20
+    for row in rows:
+        *_, code = row.split(" | ")
+        file, *names = re.findall(r"`([^`]+)`", code)
+        path = ROOT / "cldfc" / file
+        assert path.is_dir() if file.endswith("/") else path.is_file(), file
+        for name in names:
+            assert re.search(rf"^(class )?{name}\b", path.read_text(encoding="utf-8"), re.MULTILINE), (file, name)
+
+
+def test_workflows_run_what_runs_here():
+    """CI and releases call the script that anybody can call, and a tag is published by PyPI's trusted publisher."""
+    for workflow in (ROOT / ".github" / "workflows").glob("*.yml"):
+        text = workflow.read_text(encoding="utf-8")
+        assert "- run: .ci/run\n" in text, workflow.name
+        assert "secrets." not in text, workflow.name
+
+
 def test_every_page_is_in_the_book():
     listed = re.findall(
         r"^([\w-]+)$", "\n".join(BOOK.findall((DOCS / "index.md").read_text(encoding="utf-8"))), re.MULTILINE
