@@ -1,0 +1,126 @@
+"""How large the house is, and how often a name in it means two things.
+
+    python tools/house.py            # files, lines, names that occur twice, parses of each command
+    python tools/house.py --names    # and which names they are, with their files
+"""
+
+from __future__ import annotations
+
+import argparse
+import ast
+import contextlib
+import io
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+from unittest import mock
+
+ROOT = Path(__file__).resolve().parents[1]
+HOUSE = ROOT / "cldfc"
+GENERATED = {HOUSE / "syntax" / "tables.py"}
+
+COMMANDS: Mapping[str, int] = {
+    "check fbresnet": 1,
+    "show fbresnet": 1,
+    "compile fbresnet --form auto -o -": 2,
+    "derive fbresnet --residual": 2,
+    "verify lista": 1,
+    "verify preact18 preact18 --input 3x8x8": 2,
+}
+"""How often a command may parse: once for each spec that is given, and once for one that it derives."""
+
+
+def files() -> list[Path]:
+    """The Python files of the package that somebody has written."""
+    return sorted(set(HOUSE.rglob("*.py")) - GENERATED)
+
+
+def definitions(kind: type[ast.ClassDef] | type[ast.FunctionDef]) -> dict[str, list[str]]:
+    """Where each class, or each function at the top of a file, is defined."""
+    found: dict[str, list[str]] = defaultdict(list)
+    for path in files():
+        for node in ast.parse(path.read_text(encoding="utf-8")).body:
+            if isinstance(node, kind):
+                found[node.name].append(str(path.relative_to(HOUSE)))
+    return found
+
+
+def stems() -> dict[str, list[str]]:
+    """The files of each name; a package's own file has no name of its own."""
+    found: dict[str, list[str]] = defaultdict(list)
+    for path in files():
+        if path.stem not in ("__init__", "__main__"):
+            found[path.stem].append(str(path.relative_to(HOUSE)))
+    return found
+
+
+def twice(names: Mapping[str, list[str]]) -> dict[str, list[str]]:
+    """The names that stand for several things."""
+    return {name: places for name, places in sorted(names.items()) if len(places) > 1}
+
+
+def circles() -> list[list[str]]:
+    """Circles among the files that import one another, those for the type checker alone included."""
+    import networkx
+
+    graph: Any = networkx.DiGraph()
+    modules = {".".join(path.relative_to(ROOT).with_suffix("").parts): path for path in files()}
+    for module, path in modules.items():
+        for target in imported(ast.parse(path.read_text(encoding="utf-8"))):
+            if target in modules:
+                graph.add_edge(module, target)
+    return [sorted(part) for part in networkx.strongly_connected_components(graph) if len(part) > 1]
+
+
+def imported(tree: ast.Module) -> Iterator[str]:
+    """The modules that a file imports, wherever in it; `from a import b` may mean the module `a.b`."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            yield node.module
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+def parses(command: str) -> int:
+    """How often a command parses a text."""
+    from cldfc.__main__ import main
+    from cldfc.algebra.residual import write_spec
+    from cldfc.syntax import extend, parse
+
+    parse_spec: Callable[..., object] = parse.parse_spec
+    counted = mock.Mock(side_effect=parse_spec)
+    with contextlib.ExitStack() as stack:
+        for module in (parse, extend, write_spec):
+            stack.enter_context(mock.patch.object(module, "parse_spec", counted))
+        stack.enter_context(mock.patch("sys.argv", ["cldfc", *command.split()]))
+        for stream in (contextlib.redirect_stdout, contextlib.redirect_stderr):
+            stack.enter_context(stream(io.StringIO()))
+        stack.enter_context(contextlib.suppress(SystemExit))
+        main()
+    return counted.call_count
+
+
+def main() -> None:
+    """Print the figures."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--names", action="store_true", help="print the names, too")
+    shows_names = parser.parse_args().names
+    lines = sum(len(path.read_text(encoding="utf-8").splitlines()) for path in files())
+    print(f"{len(files())} files, {lines:,} lines")
+    kinds = {"class": definitions(ast.ClassDef), "function": definitions(ast.FunctionDef), "file": stems()}
+    for kind, names in kinds.items():
+        print(f"{len(twice(names))} {kind} names stand for several things")
+        for name, places in twice(names).items() if shows_names else ():
+            print(f"  {name}: {', '.join(places)}")
+    print(f"{len(circles())} circles among files")
+    for part in circles() if shows_names else ():
+        print(f"  {', '.join(part)}")
+    counts = Counter({command: parses(command) for command in COMMANDS})
+    for command, allowed in COMMANDS.items():
+        print(f"cldfc {command}: {counts[command]} parses, of {allowed} needed")
+
+
+if __name__ == "__main__":
+    main()
