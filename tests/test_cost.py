@@ -43,14 +43,14 @@ class Saved:
             own = [*module.parameters(), *module.buffers()] if isinstance(module, nn.Module) else [module]
             self.apart |= {tensor.untyped_storage().data_ptr() for tensor in own if tensor is not None}
 
-    def pack(self, tensor: torch.Tensor) -> torch.Tensor:
+    def pack(self, tensor: torch.Tensor) -> None:
+        """Keeps the tensor's storage; the tensor itself would keep its network alive, and nothing runs backward."""
         storage = tensor.untyped_storage()
         if storage.data_ptr() not in self.apart:
             self.storages[storage.data_ptr()] = storage
-        return tensor
 
     def hooks(self):
-        return saved_tensors_hooks(self.pack, lambda tensor: tensor)
+        return saved_tensors_hooks(self.pack, lambda nothing: nothing)
 
     def bytes(self) -> int:
         return sum(storage.nbytes() for storage in self.storages.values())
