@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from cldfc.cli.completion import complete_data
+from cldfc.cli.completion import complete_data, complete_part
 from cldfc.cli.options import DataDir, Json, RunPath, TrustFiles, errors, warn_of_changes, warn_of_data
 from cldfc.diagnostics import UsageError
 from cldfc.messages import RESULT_DIFFERS
@@ -27,9 +27,14 @@ def evaluate(
             show_default=False,
         ),
     ] = None,
-    part: Annotated[
-        Literal["test", "validation"],
-        typer.Option("--on", metavar="PART", help="`test`, or `validation`: the images that the epoch was chosen by."),
+    on: Annotated[
+        str,
+        typer.Option(
+            "--on",
+            metavar="PART",
+            help="`test`, or `validation`: the images that the epoch was chosen by.",
+            autocompletion=complete_part,
+        ),
     ] = "test",
     as_trained: Annotated[
         bool, typer.Option("--as-trained", help="The module of the training: exactly the recorded accuracy.")

@@ -52,7 +52,7 @@ def reproduce(
         ),
     ] = None,
     clip: Annotated[
-        float | None, typer.Option(help="Longest gradient; the paper's is not shortened.", show_default=False)
+        float | None, typer.Option(metavar="NUMBER", help="Longest gradient; the paper's is not shortened.", show_default=False)
     ] = None,
     miniature: Annotated[
         bool,

@@ -54,6 +54,8 @@ class Stream:
     recipe: Recipe
     device: Device
     share: Share = WHOLE
+    workers: int | None = None
+    """Processes that read; none for this one, without a number as many as there are processors."""
 
     @property
     def steps(self) -> int:
@@ -93,8 +95,9 @@ class Stream:
         """Batches of some files by their numbers, on the device. Raises UsageError when one cannot be read."""
         if not shown:
             return
-        workers = min((os.cpu_count() or 1) // self.share.count, MOST_WORKERS, len(shown))
-        for pixels, labels, unreadable in batches(files, shown, max(1, workers), self.device.kind == "cuda"):
+        usual = max(1, min((os.cpu_count() or 1) // self.share.count, MOST_WORKERS))
+        workers = min(usual if self.workers is None else self.workers, len(shown))
+        for pixels, labels, unreadable in batches(files, shown, workers, self.device.kind == "cuda"):
             if unreadable:
                 raise cannot_read(unreadable, f"mend the file, or keep it elsewhere{self.without}")
             yield Images(*(part.to(self.device.torch, non_blocking=True) for part in (pixels, labels)))
@@ -148,7 +151,7 @@ def batches(
         num_workers=workers,
         collate_fn=collate,
         pin_memory=pinned,
-        timeout=PATIENCE,
+        timeout=PATIENCE if workers else 0,
         generator=Generator(),
         worker_init_fn=obey,
     )
