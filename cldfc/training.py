@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
 
 LARGE, MANY = 128, 3
-"""Pixels of a large image, and convolutions on all of them of which the first cannot be a stem that is pooled at once."""
+"""Rows or columns of a large image; so many convolutions on all its pixels are more than a stem has."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,7 +169,7 @@ def start_run(
     from cldfc.show.summary import notes
     from cldfc.train.train import train_network
 
-    if "seed" not in changes:
+    if command and "seed" not in changes:
         command = f"{command} --seed {plan.recipe.seed}"
     with entered(plan.dataset, around, command, files_of(source, plan.graph)) as setting:
         for note in (*notes(plan.graph), *stem_remarks(plan)) if setting.processes.is_first else ():

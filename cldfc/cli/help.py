@@ -83,7 +83,9 @@ def value_of(parameter: Any) -> str:
 def help_of(parameter: Any) -> str:
     """What a parameter does, its default and its bounds."""
     default = parameter.default
-    is_said = default is not None and default is not False and not callable(default) and parameter.show_default is not False
+    is_said = (
+        default is not None and default is not False and not callable(default) and parameter.show_default is not False
+    )
     said = [f"default: {default}"] if is_said else []
     low, high = (bound_of(parameter, name) for name in ("min", "max"))
     if low is not None and high is not None:

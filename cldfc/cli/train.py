@@ -78,10 +78,17 @@ def train(
     ] = False,
     epochs: Annotated[int | None, typer.Option(help="Passes over the training images.", show_default=False)] = None,
     batch: Annotated[int | None, typer.Option(help="Images in a step.", show_default=False)] = None,
-    lr: Annotated[float | None, typer.Option(metavar="NUMBER", help="Largest learning rate.", show_default=False)] = None,
-    weight_decay: Annotated[float | None, typer.Option(metavar="NUMBER", help="Weight decay.", show_default=False)] = None,
+    lr: Annotated[
+        float | None, typer.Option(metavar="NUMBER", help="Largest learning rate.", show_default=False)
+    ] = None,
+    weight_decay: Annotated[
+        float | None, typer.Option(metavar="NUMBER", help="Weight decay.", show_default=False)
+    ] = None,
     clip: Annotated[
-        float | None, typer.Option(metavar="NUMBER", help="Largest norm of the gradient; a longer one is shortened.", show_default=False)
+        float | None,
+        typer.Option(
+            metavar="NUMBER", help="Largest norm of the gradient; a longer one is shortened.", show_default=False
+        ),
     ] = None,
     holdout: Annotated[
         float | None,
@@ -156,6 +163,7 @@ def train(
         if quiet and as_json:
             raise UsageError("`--quiet` and `--json` contradict each other", "give one of them")
         from cldfc.train.command import command_line
+        from cldfc.train.run import folder_of
         from cldfc.train.tensorboard import require_tensorboard
         from cldfc.training import Surroundings, plan_by_files, plan_run, resume_run, start_run, stem_remarks
 
@@ -213,17 +221,6 @@ def merged(file: Path | None, options: Given) -> tuple[dict[str, object], dict[s
     found = read_recipe(file) if file else None
     changes = {**(found.changes if found else {}), **options}
     return changes, {**(found.places if found else {}), **dict.fromkeys(options, "command line")}
-
-
-def folder_of(output: Path | None, name: str | None) -> Path | None:
-    """The run folder that is asked for, by its path or its name. Raises UsageError."""
-    from cldfc.train.run import named
-
-    if name is None:
-        return output
-    if output is not None:
-        raise UsageError("`--name` and `--output` both say where the run goes", "give one of them")
-    return named(name)
 
 
 def newest(say: Callable[[str], None]) -> Path:

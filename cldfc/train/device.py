@@ -93,7 +93,7 @@ def settled() -> Generator[None]:
 def choose_device(precise: bool = False, wished: str | None = None) -> Device:
     """The device that is wished for: `cpu`, `cuda`, `cuda:1`; else CUDA where there is one, else the CPU.
 
-    bfloat16 where the processor really has it, unless that is too coarse. Raises UsageError when there is no such device.
+    bfloat16 where the processor really has it, unless that is too coarse. Raises UsageError when there is no such one.
     """
     if precise:
         # cuBLAS reads it when it is first used: by several processes, before the training.
@@ -107,7 +107,7 @@ def choose_device(precise: bool = False, wished: str | None = None) -> Device:
 
 
 def number_of(wished: str | None) -> int | None:
-    """The number of the CUDA device that is wished for, if it has one. Raises UsageError when there is no such device."""
+    """The number of the CUDA device that is wished for, if any. Raises UsageError when there is no such device."""
     found = CUDA.fullmatch(wished or "cpu")
     if wished == "cpu" or wished is None:
         return None

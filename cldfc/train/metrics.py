@@ -83,7 +83,9 @@ def read_part(text: str) -> Part:
     for part in parts:
         if part == text:
             return part
-    raise UsageError(f"`{text}` is no part of a data set that a network is tested on", choices(text, parts, "write"))
+    raise UsageError(
+        f"`{text}` is no part of a data set that a network is tested on", choices(text, parts, "the parts are")
+    )
 
 
 def tested_parts(has_validation: bool) -> Sequence[Part]:

@@ -135,7 +135,7 @@ def is_of_others(error: RuntimeError) -> bool:
 
 
 def join(launch: Launch, is_cuda: bool) -> None:
-    """Meet the other processes, if there are any, on CUDA devices or the CPU. Raises UsageError when nothing says where."""
+    """Meet the other processes, if there are any. Raises UsageError when nothing says where, or a device is missing."""
     if launch.count == 1:
         return
     if not launch.port:

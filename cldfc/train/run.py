@@ -205,6 +205,15 @@ def taken(folder: Path | None) -> UsageError:
     return UsageError(f"`{folder}` exists already", "a run is never overwritten: give another folder or `--name`")
 
 
+def folder_of(output: Path | None, name: str | None) -> Path | None:
+    """The run folder that is asked for, by its path or its name. Raises UsageError."""
+    if name is None:
+        return output
+    if output is not None:
+        raise UsageError("`name` and `output` both say where the run goes", "give one of them")
+    return named(name)
+
+
 def named(name: str) -> Path:
     """The folder of a run by its name. Raises UsageError when that is no name of a folder."""
     if not name or name in (".", "..") or len(name.encode(errors="replace")) > LONGEST_NAME:
@@ -215,7 +224,6 @@ def named(name: str) -> Path:
     if name[0] in ".-":
         raise UsageError(f"`{name}` cannot be the name of a run", f"let it begin with another sign than `{name[0]}`")
     return Path(RUNS, name)
-
 
 
 def numbered(class_name: str, dataset: str) -> Iterator[Path]:
@@ -307,15 +315,16 @@ def no_run(path: Path) -> UsageError:
         beside = {other.name: str(other) for other in runs_in(path.parent)}
         close = nearest(path.name, beside)
         help = f"did you mean `{beside[close]}`?" if close else HELP
-        return UsageError(f"there is no folder `{path}`", f"{help}{'; `cldfc runs` lists those in `runs`' * (not close)}")
+        return UsageError(
+            f"there is no folder `{path}`", f"{help}{'; `cldfc runs` lists those in `runs`' * (not close)}"
+        )
     if not path.is_dir():
         return UsageError(f"`{path}` is no folder of a run", HELP)
     inside = [str(run) for run in runs_in(path)]
     if inside:
         some = ", ".join(f"`{run}`" for run in inside[:SOME])
-        return UsageError(
-            f"`{path}` is not the folder of a run, but of {len(inside)}", f"give one: {some}{', …' * (len(inside) > SOME)}"
-        )
+        held = f"it holds {len(inside):,} run{'s' * (len(inside) > 1)}"
+        return UsageError(f"`{path}` is not the folder of a run: {held}", f"give {some}{', …' * (len(inside) > SOME)}")
     return UsageError(f"`{path}` is not the folder of a run: it has no `{RunFolder(path).record.name}`", HELP)
 
 

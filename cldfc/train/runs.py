@@ -102,7 +102,10 @@ def newest_interrupted(folder: Path) -> Path:
     waiting = sorted((run.path for run in found if run.state == "interrupted"), key=last_written, reverse=True)
     if not waiting:
         in_use = next((f": `{run.path}` is in use, another process trains there" for run in found), "")
-        raise UsageError(f"`{folder}` has no interrupted run{in_use}", "name a run: `--resume RUN`; `cldfc runs` lists them")
+        raise UsageError(
+            f"`{folder}` has no interrupted run{in_use}",
+            "name one: `--resume RUN`; `cldfc runs DIR` lists those in a folder",
+        )
     if len(waiting) > 1 and last_written(waiting[0]) - last_written(waiting[1]) < TOGETHER:
         raise UsageError(
             f"`{waiting[0]}` and `{waiting[1]}` were stopped at the same time", f"name one: `--resume {waiting[0]}`"

@@ -103,7 +103,7 @@ def prepare(
     wished: str | None = None,
     workers: int | None = None,
 ) -> Task:
-    """The network and the images, on the device they are trained on; `workers` processes read files. Raises UsageError."""
+    """The network and the images, on the device they are trained on; `workers` read files. Raises UsageError."""
     device = choose_device(recipe.precise, wished)
     dataset = with_holdout(told_of(dataset, recipe), recipe)
     check_shares(recipe, processes)
