@@ -50,9 +50,9 @@ def printed(*arguments):
     return "\n".join(line.rstrip() for line in result.stdout.splitlines())
 
 
-def test_the_page():
+def test_the_page(tmp_path):
     page = (ROOT / "docs" / "python.md").read_text(encoding="utf-8").replace("```", "")
-    test = doctest.DocTestParser().get_doctest(page, {}, "python.md", "docs/python.md", 0)
+    test = doctest.DocTestParser().get_doctest(page, {"folder": tmp_path / "run"}, "python.md", "docs/python.md", 0)
     assert len(test.examples) > 15
     results = doctest.DocTestRunner(verbose=False).run(test)
     assert results.failed == 0
@@ -310,9 +310,9 @@ def test_a_wrong_cell_shows_its_report_alone(cells):
 
 def test_show_is_one_output_of_a_notebook_and_draws_once(cells):
     assert "(['text/html', 'text/plain'], 1, '', 1) success: True" in cells[7]
-    html = load(PREACT)._repr_mimebundle_()["text/html"]
-    # Levels are rows of the terminal's picture alone.
-    assert "8,038,858 parameters stored" in html and "ℓ=2" not in html and "ℓ=2" in printed("show", PREACT)
+    html = "".join(ElementTree.fromstring(load(PREACT)._repr_mimebundle_()["text/html"]).itertext())
+    # Rows of levels are the terminal's picture alone.
+    assert "8,038,858 parameters stored" in html and "ℓ=2 " not in html and "ℓ=2 " in printed("show", PREACT)
 
 
 def test_the_name_of_text_is_said():

@@ -92,7 +92,7 @@ def test_an_interrupted_run_goes_on(run, tmp_path, monkeypatch):
         raise cldfc.Stopped(tmp_path / "run", 2)
 
     given = {"epochs": 2, "lr": 0.1, "seed": 3, "output": tmp_path / "run", "quiet": True}
-    with monkeypatch.context() as patch, pytest.raises(cldfc.Stopped, match="cldfc train --resume .*run` goes on"):
+    with monkeypatch.context() as patch, pytest.raises(cldfc.Stopped, match=r"cldfc train --resume .*run` goes on"):
         patch.setattr("cldfc.train.keep.keep_epoch", stop)
         load(SPEC).train("digits", **given)
     begun = load_run(tmp_path / "run")
@@ -205,7 +205,8 @@ def test_what_decides_nothing_is_a_warning(copied):
 
 def test_a_run_is_loaded_without_torch(run):
     code = (
-        f"import sys, cldfc; r = cldfc.load_run({str(run.path)!r}); r.metrics, r.recipe, r.spec.cost, r.state, repr(r)\n"
+        f"import sys, cldfc; r = cldfc.load_run({str(run.path)!r})\n"
+        "r.metrics, r.recipe, r.spec.cost, r.state, repr(r)\n"
         "assert 'torch' not in sys.modules"
     )
     subprocess.run([sys.executable, "-c", code], check=True, cwd=ROOT)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from importlib import import_module
@@ -145,16 +146,19 @@ def batches(
     files: Files, shown: Sequence[Sequence[int]], workers: int, pinned: bool
 ) -> Iterator[tuple[Tensor, Tensor, dict[str, str]]]:
     """Batches of some files by their numbers, read by other processes; raises UsageError when one dies."""
-    loader: Any = DataLoader(
-        files,
-        batch_sampler=list(map(list, shown)),
-        num_workers=workers,
-        collate_fn=collate,
-        pin_memory=pinned,
-        timeout=PATIENCE if workers else 0,
-        generator=Generator(),
-        worker_init_fn=obey,
-    )
+    with warnings.catch_warnings():
+        # Who asks for more workers than processors is not to be asked why.
+        warnings.simplefilter("ignore", UserWarning)
+        loader: Any = DataLoader(
+            files,
+            batch_sampler=list(map(list, shown)),
+            num_workers=workers,
+            collate_fn=collate,
+            pin_memory=pinned,
+            timeout=PATIENCE if workers else 0,
+            generator=Generator(),
+            worker_init_fn=obey,
+        )
     try:
         with deaf():
             iterator = iter(loader)
