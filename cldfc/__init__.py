@@ -11,18 +11,22 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from cldfc.diagnostics import CldfError, UsageError
-    from cldfc.notebook import load_ipython_extension
+    from cldfc.notebook import load_ipython_extension as load_ipython_extension
+    from cldfc.run import Run, load_run
     from cldfc.spec import Spec, load, specs
     from cldfc.train.import_weights import import_weights
+    from cldfc.train.stop import Stopped
 
 __all__ = [
     "CldfError",
+    "Run",
     "Spec",
+    "Stopped",
     "UsageError",
     "__version__",
     "import_weights",
     "load",
-    "load_ipython_extension",
+    "load_run",
     "specs",
 ]
 
@@ -30,14 +34,17 @@ __version__ = "0.1.0"
 
 HOMES = {
     "CldfError": "cldfc.diagnostics",
+    "Run": "cldfc.run",
     "Spec": "cldfc.spec",
+    "Stopped": "cldfc.train.stop",
     "UsageError": "cldfc.diagnostics",
     "import_weights": "cldfc.train.import_weights",
     "load": "cldfc.spec",
     "load_ipython_extension": "cldfc.notebook",
+    "load_run": "cldfc.run",
     "specs": "cldfc.spec",
 }
-"""Where the public names are defined."""
+"""Where the public names are defined, and what IPython looks for."""
 
 
 def __getattr__(name: str) -> object:

@@ -244,6 +244,21 @@ def nearest(word: str, known: Iterable[str]) -> str | None:
     return by_spelling[close[0]] if close else None
 
 
+def choices(word: str, known: Iterable[str], which: str, more: str = "") -> str:
+    """`did you mean `a`? WHICH are `a`, `b`, `c`MORE`: all words that can stand there, after the nearest, if one is."""
+    known = list(known)
+    listed = f"{which} {', '.join(f'`{name}`' for name in known)}{more}"
+    close = nearest(word, known)
+    # Of `table9` no table is nearer than another.
+    others = [name for name in known if close and name != close and likeness(word, name) == likeness(word, close)]
+    return f"did you mean `{close}`? {listed}" if close and not others else listed
+
+
+def likeness(word: str, other: str) -> float:
+    """How much two words have in common, from 0 to 1; capitals make no difference."""
+    return difflib.SequenceMatcher(None, word.lower()[:LONGEST_WORD], other.lower()).ratio()
+
+
 def did_you_mean(word: str, known: Iterable[str], otherwise: str) -> str:
     """`did you mean …?` with the nearest known word, or `otherwise`."""
     close = nearest(word, known)

@@ -18,7 +18,7 @@ from cldfc.train.data.holdout import count_training_images, with_holdout
 from cldfc.train.default_recipe import origin_of
 from cldfc.train.recipe_file import as_toml
 from cldfc.train.run import free_folder
-from cldfc.training import Plan
+from cldfc.training import Plan, Surroundings
 
 WIDTH = 80
 MARGIN = 10
@@ -35,7 +35,7 @@ def origins_of(plan: Plan, given: Mapping[str, str]) -> dict[str, str]:
     return origins
 
 
-def plan_as_data(plan: Plan, given: Mapping[str, str], output: Path | None, data_dir: Path | None) -> dict[str, object]:
+def plan_as_data(plan: Plan, given: Mapping[str, str], output: Path | None, around: Surroundings) -> dict[str, object]:
     """A training as plain data; `folder` is the run folder that it would make. torch is loaded here."""
     from cldfc.train.batches import steps_per_epoch
     from cldfc.train.data.subset import check_used, told_of
@@ -56,19 +56,19 @@ def plan_as_data(plan: Plan, given: Mapping[str, str], output: Path | None, data
         "depth": cost.depth,
         "data": plan.dataset.name,
         "split": with_holdout(told_of(plan.dataset, plan.recipe), plan.recipe).split,
-        "missing": missing(plan.dataset, data_dir or DATA_DIR),
+        "missing": missing(plan.dataset, around.data_dir or DATA_DIR),
         "steps_per_epoch": steps,
         "steps": steps * plan.recipe.epochs,
-        "device": str(choose_device(plan.recipe.precise)),
+        "device": str(choose_device(plan.recipe.precise, around.device)),
         "folder": str(output or free_folder(model, plan.dataset.name)),
         "recipe": plan.recipe.model_dump(),
         "origins": origins_of(plan, given),
     }
 
 
-def plan_as_text(plan: Plan, given: Mapping[str, str], output: Path | None, data_dir: Path | None) -> str:
+def plan_as_text(plan: Plan, given: Mapping[str, str], output: Path | None, around: Surroundings) -> str:
     """The same as a recipe file, with all else in its comments."""
-    data = plan_as_data(plan, given, output, data_dir)
+    data = plan_as_data(plan, given, output, around)
     there = " (exists already: give another one)" if output and os.path.lexists(output) else ""
     network = (
         f"{data['model']}: {data['parameters']:,} parameters, {data['multiply_adds']:,} multiply-adds, "
@@ -76,7 +76,7 @@ def plan_as_text(plan: Plan, given: Mapping[str, str], output: Path | None, data
     )
     lines = {
         "network": network,
-        "data": f"{plan.dataset.name}: {data['split']}{lacking(plan, data_dir)}",
+        "data": f"{plan.dataset.name}: {data['split']}{lacking(plan, around.data_dir)}",
         "steps": f"{data['steps_per_epoch']:,} in an epoch, {data['steps']:,} in all",
         "device": data["device"],
         "folder": f"{data['folder']}{there}",

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Literal, Protocol, cast
 from cldfc.files import written_aside
 from cldfc.inference import load_folded
 from cldfc.train.catalogue import DataSet
-from cldfc.train.files import read_text
 from cldfc.train.recorded_data import described_dataset
 from cldfc.train.run import RunFolder, read_record
 from cldfc.trained import recompile
@@ -103,7 +102,7 @@ def read_run(folder: Path) -> Run:
     files = RunFolder(folder)
     record = read_record(files)
     dataset = described_dataset(record)
-    compilation = recompile(read_text(files.spec), record)
+    compilation = recompile(files, record)
 
     from cldfc.train.network import build_network, check_fit
     from cldfc.train.weights import load_weights

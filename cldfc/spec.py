@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import unicodedata
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import takewhile
@@ -20,7 +20,7 @@ from cldfc.syntax.extend import read_spec
 from cldfc.syntax.parse import parse_spec
 from cldfc.syntax.read import decode, read_source
 from cldfc.syntax.spelling import ascii_name, canonical_name
-from cldfc.task import change, read_task
+from cldfc.task import change, read_form, read_task
 
 if TYPE_CHECKING:
     import networkx
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
     from cldfc.network.cost import Cost
     from cldfc.network.graph import Graph
+    from cldfc.run import Run
     from cldfc.show.comparison import Comparison
 
 Value = str | float | Iterable[float]
@@ -157,7 +158,7 @@ class Spec:
 
     def source(self, form: Form = "simplified") -> str:
         """The source of the PyTorch module, as `cldfc compile` writes it. It imports torch alone."""
-        return self._compilation.code(form)
+        return self._compilation.code(read_form(form))
 
     def build(self, form: Form = "simplified") -> nn.Module:
         """The PyTorch module with new weights, drawn from torch's generator; loads torch.
@@ -166,8 +167,8 @@ class Spec:
         """
         from cldfc.train.network import build_network
 
-        name = self._compilation.graph(form).program.model
-        return build_network(self._compilation.code(form), ascii_name(name))
+        name = self._compilation.graph(read_form(form)).program.model
+        return build_network(self._compilation.code(read_form(form)), ascii_name(name))
 
     def compare(self, *others: Spec) -> Comparison:
         """What networks cost, side by side, and what the others say and share differently from this one.
@@ -184,15 +185,66 @@ class Spec:
         residual = self._compilation.residual
         return Spec(residual.source, residual.task)
 
+    # Training
+
+    def train(
+        self,
+        data: str,
+        *,
+        output: str | os.PathLike[str] | None = None,
+        name: str | None = None,
+        epochs: int | None = None,
+        batch: int | None = None,
+        lr: float | None = None,
+        weight_decay: float | None = None,
+        clip: float | None = None,
+        holdout: float | None = None,
+        patience: int | None = None,
+        seed: int | None = None,
+        precise: bool = False,
+        compile: bool = False,
+        recipe: str | os.PathLike[str] | Mapping[str, object] | None = None,
+        device: str | None = None,
+        workers: int | None = None,
+        data_dir: str | os.PathLike[str] | None = None,
+        download: bool = False,
+        trust_files: bool = False,
+        skip_unreadable: bool = False,
+        save_minutes: float = 10,
+        tensorboard: bool = False,
+        quiet: bool = False,
+    ) -> Run:
+        """Train the network on a data set as `cldfc train` does, whose options the keywords are; gives the run.
+
+        A recipe is a TOML file or a mapping of fields to values; the other keywords come before it. Ctrl-C raises
+        `Stopped` when the state is saved. torch's generators are afterwards what they were. Raises CldfError, and
+        UsageError when network, data set and recipe do not fit, files are missing, or the training diverges.
+        """
+        from cldfc.run import surroundings, train_spec
+
+        options = {"epochs": epochs, "batch": batch, "lr": lr, "weight_decay": weight_decay, "clip": clip}
+        options |= {"holdout": holdout, "patience": patience, "seed": seed}
+        options |= {"precise": precise or None, "compile": compile or None}
+        around = surroundings(
+            quiet, data_dir, download, save_minutes, tensorboard, trust_files, skip_unreadable, device, workers
+        )
+        given = {name: value for name, value in options.items() if value is not None}
+        return train_spec(self.origin, self.task, data, recipe, given, output, name, around)
+
     # Pictures
 
     def show(self) -> None:
-        """Draw the network, as `cldfc show` does."""
+        """Draw the network, as `cldfc show` does; in a notebook, as a spec at the end of a cell."""
         from cldfc.console import console
+        from cldfc.show.notebook import is_notebook, put_out
         from cldfc.show.terminal import show_network
 
+        graph = self._compilation.simplified
+        if is_notebook():
+            put_out(self)
+            return
         with console() as shown:
-            show_network(self._compilation.simplified, shown)
+            show_network(graph, shown)
 
     def write(self, path: str | os.PathLike[str]) -> None:
         """Write the network to a file whose suffix says how, as `cldfc show -o` does.
@@ -228,7 +280,7 @@ class Spec:
         except (CldfError, UsageError) as error:
             return {"text/plain": str(error), "text/html": preformatted(str(error))}
         svg = draw_svg(graph.as_written)
-        return {"text/plain": picture_text(graph), "image/svg+xml": svg, "text/html": picture_html(graph, svg)}
+        return {"text/plain": picture_text(graph), "text/html": picture_html(graph, svg)}
 
 
 def value_text(value: Value) -> str:

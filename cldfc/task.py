@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import get_args
 
 from cldfc.compilation import Form, Task
-from cldfc.diagnostics import Source, UsageError, did_you_mean
+from cldfc.diagnostics import Source, UsageError, choices
 from cldfc.network.limits import LARGEST_SIZE
 
 SHAPE = re.compile(r"\s*([0-9]{1,9})\s*[x×,]\s*([0-9]{1,9})\s*[x×,]\s*([0-9]{1,9})\s*")
@@ -37,8 +37,7 @@ def read_form(text: str) -> Form:
     for form in forms:
         if form == text:
             return form
-    help = f"write {' or '.join(f'`--form {form}`' for form in forms)}"
-    raise UsageError(f"`{text}` is no form of a network", did_you_mean(text, forms, help))
+    raise UsageError(f"`{text}` is no form of a network", choices(text, forms, "the forms are"))
 
 
 def read_shape(text: str) -> tuple[int, int, int]:

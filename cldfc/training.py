@@ -11,8 +11,10 @@ from typing import TYPE_CHECKING
 from cldfc.algebra.unbounded_head import unbounded_heads
 from cldfc.compilation import Compilation, Task
 from cldfc.diagnostics import Source
+from cldfc.library import path_of
 from cldfc.network.positions import format_key
-from cldfc.syntax.read import read_source
+from cldfc.ops.convolution import Convolution
+from cldfc.show.numbers import short_count
 from cldfc.train.catalogue import DATA_DIR, DataSet, Shape, find, is_folder
 from cldfc.train.compiled import Compiled, Head, Parameter
 from cldfc.train.data.download import fetch_missing
@@ -21,6 +23,7 @@ from cldfc.train.data.holdout import check_validation
 from cldfc.train.default_recipe import changed_recipe, default_recipe
 from cldfc.train.job import this_job
 from cldfc.train.recipe import Recipe
+from cldfc.train.run import refuse_taken
 from cldfc.train.stop import listen
 
 if TYPE_CHECKING:
@@ -29,6 +32,10 @@ if TYPE_CHECKING:
     from cldfc.train.processes import Processes
     from cldfc.train.setting import Setting
     from cldfc.train.train import Result
+
+
+LARGE, MANY = 128, 3
+"""Rows or columns of a large image; so many convolutions on all its pixels are more than a stem has."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +60,10 @@ class Surroundings:
     """Whether files are read that are not the published ones."""
     skip_unreadable: bool = False
     """Whether images that cannot be read are left out."""
+    device: str | None = None
+    """What is computed on, where that is wished for: `cpu`, `cuda`, `cuda:1`."""
+    workers: int | None = None
+    """How many processes read image files, where that is wished for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,9 +75,9 @@ class Plan:
     recipe: Recipe
 
 
-def plan_run(spec: Path, data: str, task: Task, changes: Mapping[str, object]) -> Plan:
+def plan_run(source: Source, data: str, task: Task, changes: Mapping[str, object]) -> Plan:
     """What `start_run` would train. Raises CldfError, and UsageError when spec, data set and recipe do not fit."""
-    network = Compilation(read_source(spec), task)
+    network = Compilation(source, task)
     dataset = find(data, input_of(network) if is_folder(data) else None)
     network = network.sized(*task.on(dataset.name, dataset.shape, dataset.classes).sizes)
     recipe = changed_recipe(default_recipe(dataset, network.cost.convolutions), changes)
@@ -91,6 +102,27 @@ def plan_by_files(plan: Plan, around: Surroundings) -> Plan:
     return replace(plan, dataset=dataset)
 
 
+def stem_remarks(plan: Plan) -> list[str]:
+    """That a network for large images works at their full size, as those for CIFAR do; a line, or none."""
+    graph, (_, height, width) = plan.network.written, plan.dataset.shape
+    kernels = [node for node in graph.nodes() if isinstance(node.operator, Convolution)]
+    at_full_size = [node for node in kernels if node.shape[1:] == (height, width)]
+    first = kernels[0] if kernels else None
+    if min(height, width) < LARGE or len(at_full_size) < MANY or first is None or first is not at_full_size[0]:
+        return []
+    assert first.parameter is not None
+    if graph.parameters[first.parameter].sizes["size"] != 3:
+        return []
+    name = f"imagenet/{Path(plan.network.source.name).stem}"
+    like = f"`{name}`" if path_of(name) else "`imagenet/resnet18`"
+    return [
+        f"remark: `{graph.program.model}` begins as networks for CIFAR do, with a 3×3 kernel at stride 1: "
+        f"{len(at_full_size)} convolutions work on all {height} × {width} pixels, and an image takes "
+        f"{short_count(plan.network.cost.multiply_adds)} multiply-adds; `specs/imagenet/` has networks that begin with "
+        f"7×7 at stride 2 and a pooling, such as {like}"
+    ]
+
+
 def unheard(line: str) -> None:
     """Say nothing: the first process does."""
 
@@ -102,7 +134,7 @@ def input_of(network: Compilation) -> Shape:
 
 
 def start_run(
-    spec: Path,
+    source: Source,
     data: str,
     task: Task,
     changes: Mapping[str, object],
@@ -121,15 +153,16 @@ def start_run(
         if job.launch.rank == 0:
             around.say(f"the processes were started again: they go on with `{begun}`")
         return resume_run(begun, changes, around)
-    plan = plan_run(spec, data, task, changes)
+    refuse_taken(output)
+    plan = plan_run(source, data, task, changes)
 
     from cldfc.show.summary import notes
     from cldfc.train.train import train_network
 
-    if "seed" not in changes:
+    if command and "seed" not in changes:
         command = f"{command} --seed {plan.recipe.seed}"
-    with entered(plan.dataset, around, command, files_of(spec, plan.network)) as setting:
-        for note in notes(plan.network.simplified) if setting.processes.is_first else ():
+    with entered(plan.dataset, around, command, files_of(plan.network)) as setting:
+        for note in (*notes(plan.network.simplified), *stem_remarks(plan)) if setting.processes.is_first else ():
             around.say(note)
         if plan.recipe.compile and setting.processes.is_first:
             around.say("torch.compile: the first step takes half a minute or more")
@@ -203,10 +236,10 @@ def unbounded_head(network: Compilation) -> Head | None:
     return next((Head(head.value, head.help) for head in heads), None)
 
 
-def files_of(spec: Path, network: Compilation) -> list[Path]:
+def files_of(network: Compilation) -> list[Path]:
     """The file of a spec, then those that it extends; what the command line changes is in none."""
-    names = [statement.span.source.name for statement in network.tree.statements]
-    return [path for path in dict.fromkeys([spec, *map(Path, names)]) if path.is_file()]
+    names = [network.source.name, *(statement.span.source.name for statement in network.tree.statements)]
+    return [path for path in dict.fromkeys(map(Path, names)) if path.is_file()]
 
 
 @contextmanager
@@ -218,14 +251,26 @@ def entered(
     from cldfc.train.processes import together
     from cldfc.train.setting import Setting
 
-    with together() as processes:
+    with together(around.device) as processes:
         # Ctrl-C ends a download at once.
         data_dir = at_hand(dataset, around, processes)
         with listen(processes.count == 1) as request, shown(around, processes) as progress:
+            if around.workers is not None and not dataset.from_files and processes.is_first:
+                around.say(f"remark: `--workers` changes nothing: the images of `{dataset.name}` lie in memory")
             if dataset.files or dataset.folders or is_folder(dataset.name):
                 progress.status(f"reading {dataset.name}")
             saving = Saving(around.save_minutes, request)
-            yield Setting(progress, data_dir, saving, processes, command, spec_files, around.tensorboard)
+            yield Setting(
+                progress,
+                data_dir,
+                saving,
+                processes,
+                command,
+                spec_files,
+                around.device,
+                around.workers,
+                around.tensorboard,
+            )
 
 
 def shown(around: Surroundings, processes: Processes) -> AbstractContextManager[Progress]:

@@ -30,7 +30,8 @@ def flag(parameter):
 
 def help_of(parameter):
     default = parameter.default
-    said = default not in (None, False) and not callable(default) and parameter.show_default is not False
+    is_there = default is not None and default is not False and not callable(default)
+    said = is_there and parameter.show_default is not False
     needed = " Must be given." if parameter.required and is_option(parameter) else ""
     return parameter.help + needed + (f" By default {default}." if said else "")
 

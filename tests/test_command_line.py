@@ -47,6 +47,59 @@ def test_every_command_has_an_example_of_itself(name):
     assert context.params
 
 
+@pytest.mark.parametrize("name", ["", *commands()])
+def test_help_is_in_own_words_and_fits(name):
+    """In 80 columns: no type of Python, nothing in the notation of click, every option with what it takes."""
+    result = CliRunner(env={"COLUMNS": "80", "TERMINAL_WIDTH": "80"}).invoke(app, [*([name] if name else []), "--help"])
+    lines = result.output.splitlines()
+    assert result.exit_code == 0 and max(map(len, lines)) <= 80
+    assert not re.search(r"<\w|x>=|<=x|\brange\b|Usage.*[{}]|list\[|\bTEXT\b|INTEGER|FLOAT|\brequired\]", result.output)
+    assert not any(line.endswith(" ") for line in lines)
+    for parameter in commands()[name].params if name else ():
+        if is_option(parameter) and not parameter.is_flag:
+            assert re.search(rf"{parameter.opts[-1]} {re.escape(parameter.metavar or 'N')}(  |\n|$)", result.output)
+
+
+def test_numbers_say_their_default_and_their_bounds():
+    shown = " ".join(run("reproduce", "--help").output.split())
+    assert "with the seeds 0, 1, …. [default: 1; 1 to 1,000]" in shown
+    assert "Seed of weights and images. [default: 0; at least 0]" in " ".join(run("verify", "--help").output.split())
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message", "help"),
+    [
+        (["trian"], "there is no command `trian`", "did you mean `train`? the commands are `new`, `specs`, `check`"),
+        (["bogus"], "there is no command `bogus`", "the commands are `new`"),
+        (
+            ["train", "--epoch", "3"],
+            "`cldfc train` has no option `--epoch`",
+            "`--epochs`? `cldfc train --help`",
+        ),
+        (["eval", "-q"], "`cldfc eval` has no option `-q`", "`cldfc eval --help` lists its options"),
+        (["train", SPEC, "--data", "ImageNette"], "no data set `ImageNette`", "class folders"),
+        (["train", SPEC, "--data", "Cifar10"], "no data set `Cifar10`", "did you mean `cifar10`? the data sets are"),
+        (["reproduce", "table9"], "no table `table9`", "the tables are `table1`, `table2`, `table3`, `table4`, `all`"),
+        (["reproduce", "al"], "no table `al`", "did you mean `all`? the tables are `table1`"),
+        (["compile", SPEC, "--form", "simple"], "`simple` is no form", "`simplified`? the forms are `written`, `simpl"),
+        (
+            ["eval", "runs", "--on", "tset"],
+            "`tset` is no part",
+            "`test`? the parts are `validation`, `test`",
+        ),
+        (["explain", "E0320"], "there is no error `E0320`", "did you mean `E03"),
+        (["train", SPEC, "--data", "digits", "--device", "gpu"], "`gpu` is no device", "this machine has `cpu`"),
+        (["show", SPEC, "-o", "x.svgz"], "names no format", "`.svg`, `.png`, `.pdf`"),
+        (["train", SPEC, "--data", "digits", "--epochs", "x"], "`--epochs` cannot be 'x'", "`cldfc train --help`"),
+    ],
+)
+def test_a_wrong_word_is_answered_by_the_right_ones(arguments, message, help):
+    result = run(*arguments)
+    assert result.exit_code == 2 and not result.stdout
+    error, advice = result.stderr.splitlines()
+    assert message in error and help in advice
+
+
 MEANINGS = {
     "--output": {"compile", "show", "train", "reproduce"},
     "--let": {"check", "compile", "show", "compare", "verify", "train"},
@@ -55,6 +108,8 @@ MEANINGS = {
     "--data": {"train", "eval"},
     "--data-dir": {"train", "eval", "reproduce"},
     "--seed": {"verify", "train"},
+    "--device": {"train", "eval", "predict", "reproduce"},
+    "--workers": {"train", "eval", "reproduce"},
 }
 
 
@@ -101,6 +156,9 @@ def completed(line):
         ("cldfc explain E070", ["E0701", "E0702", "E0703", "E0704"]),
         ("cldfc train x.cldf --data cif", ["cifar10", "cifar100"]),
         ("cldfc reproduce a", ["all"]),
+        ("cldfc eval x --on v", ["validation"]),
+        ("cldfc compile x --form s", ["simplified"]),
+        ("cldfc train x --device cud", ["cuda", "cuda:0", "cuda:1"]),
         ("cldfc compile --cl", ["--classes"]),
     ],
 )

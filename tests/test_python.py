@@ -6,10 +6,12 @@ import doctest
 import gc
 import inspect
 import json
+import linecache
 import os
 import pickle
 import subprocess
 import sys
+import traceback
 import xml.etree.ElementTree as ElementTree
 from pathlib import Path
 
@@ -48,9 +50,9 @@ def printed(*arguments):
     return "\n".join(line.rstrip() for line in result.stdout.splitlines())
 
 
-def test_the_page():
+def test_the_page(tmp_path):
     page = (ROOT / "docs" / "python.md").read_text(encoding="utf-8").replace("```", "")
-    test = doctest.DocTestParser().get_doctest(page, {}, "python.md", "docs/python.md", 0)
+    test = doctest.DocTestParser().get_doctest(page, {"folder": tmp_path / "run"}, "python.md", "docs/python.md", 0)
     assert len(test.examples) > 15
     results = doctest.DocTestRunner(verbose=False).run(test)
     assert results.failed == 0
@@ -68,6 +70,7 @@ def test_the_page_names_every_answer():
         "write",
         "compare",
         "derive",
+        "train",
         "let",
         "tie",
         "input",
@@ -253,7 +256,7 @@ def test_the_package_is_typed():
 SHELL = """
 import os, sys
 from IPython.core.interactiveshell import InteractiveShell
-shell = InteractiveShell()
+shell = InteractiveShell.instance()
 for cell in sys.stdin.read().split("=====\\n"):
     result = shell.run_cell(cell)
     print("result:", result.result, "success:", result.success)
@@ -271,6 +274,11 @@ def cells(tmp_path_factory):
         f"%%cldf\n{PLAIN.replace('A * f', 'B * f')}",
         f"%%cldf two words\n{PLAIN}",
         "import cldfc\ncldfc.load('no_such.cldf')\n",
+        "from IPython.utils.capture import capture_output\nimport cldfc.show.notebook\n"
+        "cldfc.show.notebook.is_notebook = lambda: True\n"
+        "with capture_output() as shown:\n    net.show()\n"
+        "data = shown.outputs[0].data\n"
+        "sorted(data), len(shown.outputs), shown.stdout, data['text/html'].count('<img')",
     ]
     folder = tmp_path_factory.mktemp("ipython")
     environment = {**os.environ, "IPYTHONDIR": str(folder), "PYTHONPATH": str(ROOT), "COLUMNS": "80"}
@@ -297,7 +305,14 @@ def test_a_wrong_cell_shows_its_report_alone(cells):
     assert "error: `two words` is no name for a variable" in cells[4]
     assert "error: there is no file `no_such.cldf`" in cells[5]
     assert not any("Traceback" in cell for cell in cells)
-    assert [("success: False" in cell) for cell in cells[4:]] == [True, True, True]
+    assert [("success: False" in cell) for cell in cells[4:7]] == [True, True, True]
+
+
+def test_show_is_one_output_of_a_notebook_and_draws_once(cells):
+    assert "(['text/html', 'text/plain'], 1, '', 1) success: True" in cells[7]
+    html = "".join(ElementTree.fromstring(load(PREACT)._repr_mimebundle_()["text/html"]).itertext())
+    # Rows of levels are the terminal's picture alone.
+    assert "8,038,858 parameters stored" in html and "ℓ=2 " not in html and "ℓ=2 " in printed("show", PREACT)
 
 
 def test_the_name_of_text_is_said():
@@ -339,6 +354,8 @@ def test_a_network_is_traced_and_exported():
     network, images = network_and_images()
     expected = network(images)
     assert torch.equal(torch.fx.symbolic_trace(network)(images), expected)
+    more = torch.cat([images, images.flip(0)])
+    assert torch.equal(torch.jit.trace(network, images)(more), network(more))
     assert torch.equal(torch.export.export(network, (images,)).module()(images), expected)
 
 
@@ -346,6 +363,18 @@ def test_a_network_shows_its_source():
     spec = load("preact18_Al")
     shown = inspect.getsource(type(spec.build()))
     assert shown.startswith("class PreActResNet18_Al(nn.Module):") and spec.source().endswith(shown)
+
+
+def test_a_traceback_shows_the_line():
+    """As of any file, also after others have been looked at."""
+    network, images = network_and_images()
+    with pytest.raises(RuntimeError) as error:
+        network(images[:, :2])
+    linecache.checkcache()
+    lines = [
+        frame for frame in traceback.extract_tb(error.value.__traceback__) if "PreActResNet18_Al" in frame.filename
+    ]
+    assert [frame.line for frame in lines] == ["r = F.relu(self.bn_theta(self.theta(f)))"]
 
 
 def test_a_class_that_is_not_used_any_more_is_forgotten():

@@ -1,7 +1,7 @@
 """How large the house is, and how often a name in it means two things.
 
-    python tools/house.py            # files, lines, names that occur twice, parses of each command
-    python tools/house.py --names    # and which names they are, with their files
+python tools/house.py            # files, lines, names that occur twice, parses of each command
+python tools/house.py --names    # and which names they are, with their files
 """
 
 from __future__ import annotations

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
-from typer.core import TyperCommand, TyperGroup
 
 from cldfc import __version__
 from cldfc.cli.check import check
@@ -18,6 +16,7 @@ from cldfc.cli.evaluate import evaluate
 from cldfc.cli.explain import explain
 from cldfc.cli.export import export
 from cldfc.cli.fmt import fmt
+from cldfc.cli.help import Command, Commands
 from cldfc.cli.lsp import lsp
 from cldfc.cli.new import new
 from cldfc.cli.predict import predict
@@ -27,57 +26,7 @@ from cldfc.cli.show import show as show_command
 from cldfc.cli.specs import specs
 from cldfc.cli.train import train
 from cldfc.cli.verify import verify
-from cldfc.diagnostics import UsageError
-from cldfc.messages import FINE, print_usage_error
-from cldfc.output import printed, say, show
-from cldfc.validation import first_error
-
-# Where click has it depends on the release of typer.
-ClickException: type[Any] = typer.BadParameter.__mro__[2]
-
-
-class Command(TyperCommand):
-    """A command whose help can be read on every terminal."""
-
-    def get_help(self, ctx: Any) -> str:
-        """The help, in letters that the terminal has."""
-        return "\n".join(printed(super().get_help(ctx).split("\n")))
-
-
-class Commands(TyperGroup):
-    """The command line, which says in the words of all other errors what is wrong with it."""
-
-    def main(self, *arguments: Any, standalone_mode: bool = True, **options: Any) -> Any:
-        """Run a command, and leave with its exit code where that is not left to the caller."""
-        try:
-            code = super().main(*arguments, standalone_mode=False, **options)
-        except Exception as error:
-            if not isinstance(error, ClickException):
-                raise
-            code = UsageError.exit_code
-            if type(error).__name__ == "NoArgsIsHelpError":
-                say(*str(error).splitlines())
-            else:
-                print_usage_error(in_own_words(error))
-        if not standalone_mode:
-            return code
-        sys.exit(code if isinstance(code, int) else FINE)
-
-
-def in_own_words(error: Any) -> UsageError:
-    """What is wrong with a command line."""
-    from pydantic import ValidationError
-
-    message = str(error.format_message()).rstrip(".")
-    message = message[:1].lower() + message[1:].replace("'", "`")
-    if isinstance(error.__cause__, ValidationError):
-        _, value, reason = first_error(error.__cause__)
-        name = error.param.metavar if error.param.param_type_name == "argument" else max(error.param.opts, key=len)
-        message = f"`{name}` cannot be {value!r}: {reason}"
-    context = getattr(error, "ctx", None)
-    command = " ".join(["cldfc", *context.command_path.split()[1:]]) if context else "cldfc"
-    return UsageError(message, f"`{command} --help` says what can be given")
-
+from cldfc.output import show
 
 app = typer.Typer(
     cls=Commands,

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from cldfc.cli.completion import complete_form
 from cldfc.cli.options import Classes, Input, Json, Lets, SpecPath, Ties, errors
 from cldfc.compilation import Compilation
 from cldfc.diagnostics import UsageError
@@ -32,6 +33,7 @@ def compile_command(
             metavar="FORM",
             help="`written`, as the spec has it; `simplified`, without needless work; `residual`, by Theorem 1; "
             "`auto`, the cheaper of the two.",
+            autocompletion=complete_form,
         ),
     ] = "simplified",
     inference: Annotated[

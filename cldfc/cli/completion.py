@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from pathlib import Path
+from typing import get_args
 
 
 def starting_with(start: str, words: Iterable[str]) -> list[str]:
@@ -49,3 +50,22 @@ def complete_table(incomplete: str) -> list[str]:
     from cldfc.reproduce.tables import TABLES
 
     return starting_with(incomplete, [*TABLES, "all"])
+
+
+def complete_device(incomplete: str) -> list[str]:
+    """Devices; torch, which knows those of this machine, would take too long."""
+    return starting_with(incomplete, ["cpu", "cuda", "cuda:0", "cuda:1"])
+
+
+def complete_part(incomplete: str) -> list[str]:
+    """The parts of a data set that a network is tested on."""
+    from cldfc.train.metrics import Part
+
+    return starting_with(incomplete, get_args(Part))
+
+
+def complete_form(incomplete: str) -> list[str]:
+    """The forms of a network."""
+    from cldfc.compilation import Form
+
+    return starting_with(incomplete, get_args(Form))

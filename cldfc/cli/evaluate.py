@@ -2,12 +2,22 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from cldfc.cli.completion import complete_data
-from cldfc.cli.options import DataDir, Json, RunPath, TrustFiles, errors, warn_of_changes, warn_of_data
+from cldfc.cli.completion import complete_data, complete_part
+from cldfc.cli.options import (
+    DataDir,
+    DeviceName,
+    Json,
+    RunPath,
+    TrustFiles,
+    Workers,
+    errors,
+    warn_of_changes,
+    warn_of_data,
+)
 from cldfc.diagnostics import UsageError
 from cldfc.messages import RESULT_DIFFERS
 from cldfc.output import say, show, show_json
@@ -27,9 +37,14 @@ def evaluate(
             show_default=False,
         ),
     ] = None,
-    part: Annotated[
-        Literal["test", "validation"],
-        typer.Option("--on", metavar="PART", help="`test`, or `validation`: the images that the epoch was chosen by."),
+    on: Annotated[
+        str,
+        typer.Option(
+            "--on",
+            metavar="PART",
+            help="`test`, or `validation`: the images that the epoch was chosen by.",
+            autocompletion=complete_part,
+        ),
     ] = "test",
     as_trained: Annotated[
         bool, typer.Option("--as-trained", help="The module of the training: exactly the recorded accuracy.")
@@ -37,6 +52,8 @@ def evaluate(
     compiled: Annotated[
         bool, typer.Option("--compile", help="With torch.compile, which takes half a minute first.")
     ] = False,
+    device: DeviceName = None,
+    workers: Workers = None,
     data_dir: DataDir = None,
     trust_files: TrustFiles = False,
     as_json: Json = False,
@@ -53,19 +70,15 @@ def evaluate(
     with errors():
         if as_trained and compiled:
             raise UsageError("`--as-trained` and `--compile` contradict each other", "give one of them")
-        from cldfc.train.catalogue import DATA_DIR
-        from cldfc.train.evaluate import evaluate_fast, evaluate_run
+        from cldfc.train.metrics import read_part
         from cldfc.train.run import RunFolder, read_record
-        from cldfc.trained import folded_network, trained_code
+        from cldfc.trained import evaluate_again
 
-        record = read_record(RunFolder(run))
+        part, record = read_part(on), read_record(RunFolder(run))
         warn_of_changes(run)
         if compiled:
             say("torch.compile takes about half a minute")
-        folder = data_dir or DATA_DIR
-        fast = None if as_trained else evaluate_fast(run, folded_network, folder, data, compiled, part, trust_files)
-        differs = fast is None or not (fast.recorded_accuracy is None or fast.agrees)
-        exact = evaluate_run(run, trained_code, folder, data, part, trust_files) if differs else None
+        exact, fast = evaluate_again(run, data_dir, data, part, as_trained, compiled, trust_files, device, workers)
         warn_of_data(record, data)
         if as_json:
             show_json(evaluation_as_data(exact, fast))

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from cldfc.cli.completion import complete_run, complete_spec
+from cldfc.cli.completion import complete_device, complete_run, complete_spec
 from cldfc.diagnostics import CldfError, UsageError
 from cldfc.messages import print_errors, print_usage_error, tell_names
 from cldfc.output import say
@@ -45,6 +45,27 @@ Input = Annotated[
     str | None, typer.Option("--input", metavar="C×H×W", help="Replace the shape of the input.", show_default=False)
 ]
 Classes = Annotated[int | None, typer.Option("--classes", help="Replace the number of classes.", show_default=False)]
+
+DeviceName = Annotated[
+    str | None,
+    typer.Option(
+        "--device",
+        metavar="DEVICE",
+        help="`cpu`, `cuda` or `cuda:N`; by default CUDA where there is one.",
+        autocompletion=complete_device,
+        show_default=False,
+    ),
+]
+Workers = Annotated[
+    int | None,
+    typer.Option(
+        "--workers",
+        min=0,
+        max=256,
+        help="Processes that read image files, 0 for none; by default one for each processor, at most 16.",
+        show_default=False,
+    ),
+]
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.", show_default=False)]
 Markdown = Annotated[bool, typer.Option("--markdown", help="Print Markdown.", show_default=False)]

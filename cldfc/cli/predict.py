@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from cldfc.cli.options import Json, RunPath, errors, warn_of_changes, warn_of_data
+from cldfc.cli.options import DeviceName, Json, RunPath, errors, warn_of_changes, warn_of_data
 from cldfc.diagnostics import UsageError
 from cldfc.output import printed, show, show_json
 
@@ -19,6 +19,7 @@ def predict(
     run: RunPath,
     images: Annotated[list[Path], typer.Argument(metavar="IMAGE", help="One or more image files.", show_default=False)],
     top: Annotated[int, typer.Option(min=1, metavar="K", help="The K most probable classes of each image.")] = 1,
+    device: DeviceName = None,
     as_json: Json = False,
 ) -> None:
     """Say what a trained network takes images for: the class and its probability.
@@ -40,7 +41,8 @@ def predict(
         record = read_record(folder)
         warn_of_changes(run)
         warn_of_data(record)
-        found, unreadable = predict_files(folded_network(folder, record), described_dataset(record), images, top)
+        network, dataset = folded_network(folder, record), described_dataset(record)
+        found, unreadable = predict_files(network, dataset, images, top, device)
         if as_json:
             show_json([prediction_as_data(each) for each in found])
         elif found:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from cldfc.cli.completion import complete_data, complete_table
-from cldfc.cli.options import Download, Json, Markdown, errors, refuse_both, stopping
+from cldfc.cli.options import DeviceName, Download, Json, Markdown, Workers, errors, refuse_both, stopping
 from cldfc.diagnostics import UsageError
 from cldfc.output import say, show_document, show_json
 
@@ -52,7 +52,8 @@ def reproduce(
         ),
     ] = None,
     clip: Annotated[
-        float | None, typer.Option(help="Longest gradient; the paper's is not shortened.", show_default=False)
+        float | None,
+        typer.Option(metavar="NUMBER", help="Longest gradient; the paper's is not shortened.", show_default=False),
     ] = None,
     miniature: Annotated[
         bool,
@@ -64,6 +65,8 @@ def reproduce(
     output: Annotated[Path, typer.Option("-o", "--output", metavar="FOLDER", help="Where the run folders are.")] = Path(
         "reproduction"
     ),
+    device: DeviceName = None,
+    workers: Workers = None,
     data_dir: Annotated[
         Path | None,
         typer.Option("--data-dir", metavar="DIR", help="Train on the data sets that are there.", show_default=False),
@@ -98,7 +101,7 @@ def reproduce(
         wished = list_runs(wanted)
         runs = [run for run in wished if run.dataset in datasets]
         command = command_line(sys.argv[1:], os.environ)
-        train_runs(runs, launch, data_dir or DATA_DIR, command, say, jobs)
+        train_runs(runs, launch, data_dir or DATA_DIR, command, say, jobs, device, workers)
         left = sum(not is_finished(run) for run in runs)
         if left:
             say(f"process {launch.rank} is done; {left} runs are left to others, the last of which prints the tables")

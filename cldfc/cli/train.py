@@ -12,29 +12,32 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from cldfc.cli.completion import complete_data
+from cldfc.cli.completion import complete_data, complete_run
 from cldfc.cli.options import (
     Classes,
     DataDir,
+    DeviceName,
     Download,
     Input,
     Json,
     Lets,
     Ties,
     TrustFiles,
+    Workers,
     errors,
     spec_argument,
     stopping,
 )
 from cldfc.diagnostics import UsageError
 from cldfc.output import say, show, show_document, show_json
+from cldfc.syntax.read import read_source
 from cldfc.task import read_task
 
 if TYPE_CHECKING:
     from cldfc.train.loop import Progress
     from cldfc.train.metrics import Epoch
     from cldfc.train.train import Result
-    from cldfc.training import Plan
+    from cldfc.training import Plan, Surroundings
 
 Given = Mapping[str, object]
 """The options that stand on the command line, by name."""
@@ -57,9 +60,17 @@ def train(
         Path | None,
         typer.Option("-o", "--output", metavar="FOLDER", help="The run folder; by default a new one in runs/."),
     ] = None,
+    name: Annotated[
+        str | None, typer.Option(metavar="NAME", help="What the run folder in runs/ is called.", show_default=False)
+    ] = None,
     resume: Annotated[
-        Path | None,
-        typer.Option("--resume", metavar="RUN", help="Go on with an interrupted run, instead of a SPEC."),
+        str | None,
+        typer.Option(
+            "--resume",
+            metavar="[RUN]",
+            help="Go on with an interrupted run, instead of a SPEC; without RUN, with the newest one in runs/.",
+            autocompletion=complete_run,
+        ),
     ] = None,
     from_start: Annotated[
         bool,
@@ -67,10 +78,17 @@ def train(
     ] = False,
     epochs: Annotated[int | None, typer.Option(help="Passes over the training images.", show_default=False)] = None,
     batch: Annotated[int | None, typer.Option(help="Images in a step.", show_default=False)] = None,
-    lr: Annotated[float | None, typer.Option(help="Largest learning rate.", show_default=False)] = None,
-    weight_decay: Annotated[float | None, typer.Option(help="Weight decay.", show_default=False)] = None,
+    lr: Annotated[
+        float | None, typer.Option(metavar="NUMBER", help="Largest learning rate.", show_default=False)
+    ] = None,
+    weight_decay: Annotated[
+        float | None, typer.Option(metavar="NUMBER", help="Weight decay.", show_default=False)
+    ] = None,
     clip: Annotated[
-        float | None, typer.Option(help="Largest norm of the gradient; a longer one is shortened.", show_default=False)
+        float | None,
+        typer.Option(
+            metavar="NUMBER", help="Largest norm of the gradient; a longer one is shortened.", show_default=False
+        ),
     ] = None,
     holdout: Annotated[
         float | None,
@@ -103,6 +121,8 @@ def train(
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Print what would be trained and how, as a recipe file, and stop.")
     ] = False,
+    device: DeviceName = None,
+    workers: Workers = None,
     let: Lets = None,
     tie: Ties = None,
     input: Input = None,
@@ -114,7 +134,7 @@ def train(
         bool, typer.Option("--skip-unreadable", help="Train without the images of a folder that cannot be read.")
     ] = False,
     save_minutes: Annotated[
-        float, typer.Option(min=0, help="Minutes within an epoch after which the state is saved.")
+        float, typer.Option(metavar="NUMBER", min=0, help="Minutes within an epoch after which the state is saved.")
     ] = 10,
     tensorboard: Annotated[
         bool, typer.Option("--tensorboard", help="Write what is measured for TensorBoard, too, in RUN/tensorboard.")
@@ -137,38 +157,53 @@ def train(
     options: dict[str, object] = {name: value for name, value in fields.items() if value is not None}
     switches = {"sync_bn": sync_bn, "precise": precise, "compile": compile}
     options |= {name: True for name, is_on in switches.items() if is_on}
-    made_with = {"SPEC": spec, "--output": output, "--let": let, "--tie": tie, "--input": input, "--classes": classes}
+    made_with = {"SPEC": spec, "--output": output, "--name": name, "--let": let, "--tie": tie}
+    made_with |= {"--input": input, "--classes": classes}
     with errors(), stopping():
         if quiet and as_json:
             raise UsageError("`--quiet` and `--json` contradict each other", "give one of them")
         from cldfc.train.command import command_line
+        from cldfc.train.run import folder_of
         from cldfc.train.tensorboard import require_tensorboard
-        from cldfc.training import Surroundings, plan_by_files, plan_run, resume_run, start_run
+        from cldfc.training import Surroundings, plan_by_files, plan_run, resume_run, start_run, stem_remarks
 
         if tensorboard:
             require_tensorboard()
         progress = shown(quiet, as_json)
         heard = ignore if quiet else say
         around = Surroundings(
-            data_dir, download, save_minutes, heard, say, progress, tensorboard, trust_files, skip_unreadable
+            data_dir,
+            download,
+            save_minutes,
+            heard,
+            say,
+            progress,
+            tensorboard,
+            trust_files,
+            skip_unreadable,
+            device,
+            workers,
         )
         recipe, given = merged(recipe_file, options)
-        if resume:
+        if resume is not None:
             refuse({**made_with, "--dry-run": dry_run, "--trust-files": trust_files})
             refuse({"--skip-unreadable": skip_unreadable})
             changes = recipe if data is None else {**recipe, "dataset": data}
-            result = resume_run(resume, changes, around, from_start)
+            result = resume_run(Path(resume) if resume else newest(say), changes, around, from_start)
         else:
             if from_start:
                 raise UsageError("`--from-start` stands beside `--resume`", "leave it out: a new run starts there")
             if spec is None or data is None:
                 raise UsageError("SPEC or `--data` is missing", "`cldfc train SPEC --data NAME`, or `--resume RUN`")
-            task = read_task(let or (), tie or (), input, classes)
+            source, task = read_source(spec), read_task(let or (), tie or (), input, classes)
+            folder = folder_of(output, name)
             if dry_run:
-                plan = plan_run(spec, data, task, recipe)
-                show_plan(plan_by_files(plan, around), given, output, data_dir, as_json)
+                plan = plan_run(source, data, task, recipe)
+                for remark in stem_remarks(plan):
+                    heard(remark)
+                show_plan(plan_by_files(plan, around), given, folder, around, as_json)
                 return
-            result = start_run(spec, data, task, recipe, output, command_line(sys.argv[1:], os.environ), around)
+            result = start_run(source, data, task, recipe, folder, command_line(sys.argv[1:], os.environ), around)
         if result is not None:
             if quiet:
                 show(str(result.folder))
@@ -188,14 +223,27 @@ def merged(file: Path | None, options: Given) -> tuple[dict[str, object], dict[s
     return changes, {**(found.places if found else {}), **dict.fromkeys(options, "command line")}
 
 
-def show_plan(plan: Plan, given: Mapping[str, str], output: Path | None, data_dir: Path | None, as_json: bool) -> None:
+def newest(say: Callable[[str], None]) -> Path:
+    """The newest interrupted run; says which that is. Raises UsageError."""
+    from cldfc.train.launch import read_launch
+    from cldfc.train.run import RUNS
+    from cldfc.train.runs import newest_interrupted
+
+    if read_launch().count > 1:
+        raise UsageError("several processes cannot look for a run", "name it: `--resume RUN`")
+    found = newest_interrupted(Path(RUNS))
+    say(f"going on with {found}")
+    return found
+
+
+def show_plan(plan: Plan, given: Mapping[str, str], output: Path | None, around: Surroundings, as_json: bool) -> None:
     """Print what would be trained."""
     from cldfc.dry_run import plan_as_data, plan_as_text
 
     if as_json:
-        show_json(plan_as_data(plan, given, output, data_dir))
+        show_json(plan_as_data(plan, given, output, around))
     else:
-        show_document(plan_as_text(plan, given, output, data_dir))
+        show_document(plan_as_text(plan, given, output, around))
 
 
 def refuse(made_with: Given) -> None:

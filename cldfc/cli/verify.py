@@ -32,7 +32,9 @@ def verify(
         list[str] | None,
         typer.Option("--map", metavar="A=B", help="A parameter of SPEC, and what OTHER calls it.", show_default=False),
     ] = None,
-    tolerance: Annotated[float, typer.Option(help="The largest relative difference that is none.")] = 1e-10,
+    tolerance: Annotated[
+        float, typer.Option(metavar="NUMBER", help="The largest relative difference that is none.")
+    ] = 1e-10,
     let: Lets = None,
     tie: Ties = None,
     input: Input = None,

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from itertools import product
 
-from cldfc.diagnostics import UsageError, did_you_mean
+from cldfc.diagnostics import UsageError, choices
 
 DECAY_18, DECAY_34 = 1e-4, 1e-3
 """Weight decay of ResNet18 and of ResNet34 types, section 5.1."""
@@ -240,8 +240,7 @@ def find_tables(name: str) -> tuple[Table, ...]:
     if name == "all":
         return tuple(TABLES.values())
     if name not in TABLES:
-        known = f"write one of {', '.join(TABLES)}, all"
-        raise UsageError(f"there is no table `{name}`", did_you_mean(name, [*TABLES, "all"], known))
+        raise UsageError(f"there is no table `{name}`", choices(name, [*TABLES, "all"], "the tables are"))
     return (TABLES[name],)
 
 
@@ -256,9 +255,7 @@ def select_rows(tables: Sequence[Table], patterns: Sequence[str]) -> tuple[Table
     for pattern in patterns:
         if not any(is_meant(row, [pattern]) for row in rows):
             known = [row.folder for row in rows]
-            raise UsageError(
-                f"`--rows {pattern}` matches no row", did_you_mean(pattern, known, f"rows are: {', '.join(known)}")
-            )
+            raise UsageError(f"`--rows {pattern}` matches no row", choices(pattern, known, "the rows are"))
     selected = (replace(table, rows=tuple(r for r in table.rows if is_meant(r, patterns))) for table in tables)
     return tuple(table for table in selected if table.rows)
 

@@ -25,7 +25,14 @@ from cldfc.train.stop import OwnRequest, Request, SharedRequest, Stopped, deaf, 
 
 
 def train_runs(
-    runs: Sequence[Run], launch: Launch, data_dir: Path, command: str, say: Callable[[str], None], jobs: int = 1
+    runs: Sequence[Run],
+    launch: Launch,
+    data_dir: Path,
+    command: str,
+    say: Callable[[str], None],
+    jobs: int = 1,
+    device: str | None = None,
+    workers: int | None = None,
 ) -> None:
     """Train the runs of a process that are not finished, `jobs` at a time; `say` hears a line about each.
 
@@ -36,7 +43,7 @@ def train_runs(
     own = unfinished(share_of(launch, runs), lambda line: say(f"warning: {line}"))
     jobs = min(jobs, len(own))
     request = RawValue(SharedRequest) if jobs > 1 else OwnRequest()
-    work = Work(launch, data_dir, command, request, max(1, jobs))
+    work = Work(launch, data_dir, command, request, max(1, jobs), device, workers)
     start = time.monotonic()
     with listen(launch.count == 1, request):
         trained = train_at_once(own, work, say) if jobs > 1 else train_in_turn(own, work, say)
@@ -56,14 +63,19 @@ class Work:
     """When all of them stop."""
     jobs: int
     """How many are trained at a time."""
+    device: str | None = None
+    """What is computed on, where that is wished for."""
+    workers: int | None = None
+    """How many processes read image files, where that is wished for."""
 
 
 def train_in_turn(runs: Sequence[Run], work: Work, say: Callable[[str], None]) -> Iterator[tuple[Run, float]]:
     """Train runs in this process, one after another; gives each, and the seconds that it took."""
     if runs:
-        from cldfc.train.device import use_device
+        from cldfc.train.device import number_of, use_device
 
-        use_device(work.launch.device)
+        number = number_of(work.device)
+        use_device(work.launch.device if number is None else number)
     for run in runs:
         if work.request.number:
             raise Stopped(run.aside, work.request.number)
@@ -193,7 +205,9 @@ def train_run(run: Run, work: Work, say: Callable[[str], None]) -> None:
     try:
         with shown as progress:
             saving = Saving(request=work.request)
-            setting = Setting(progress, work.data_dir, saving, command=work.command)
+            setting = Setting(
+                progress, work.data_dir, saving, command=work.command, device=work.device, workers=work.workers
+            )
             if os.path.lexists(run.aside):
                 refuse_other(run, run.aside, "begun")
                 begun = read_interrupted(run.aside, {})

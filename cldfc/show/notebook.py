@@ -5,6 +5,8 @@ from __future__ import annotations
 import base64
 import html
 import io
+from importlib import import_module
+from typing import Any
 
 from cldfc.console import Console
 from cldfc.network.graph import Graph
@@ -15,10 +17,10 @@ PRE = '<pre style="line-height: 1.2; font-family: monospace; overflow-x: auto">{
 
 
 def picture_html(graph: Graph, svg: str) -> str:
-    """A network for a notebook: its picture, an image so that styles stay apart, and what the terminal prints."""
+    """A network for a notebook: its picture, an image so that styles stay apart, and what else the terminal prints."""
     image = f'<img alt="{html.escape(graph.program.model)}" src="data:image/svg+xml;base64,{encoded(svg)}"/>'
     console = Console(io.StringIO(), width=HTML_WIDTH, record=True, force_jupyter=False)
-    show_network(graph, console)
+    show_network(graph, console, is_drawn=False)
     return f"<div>{image}\n{console.export_html(code_format=PRE, inline_styles=True)}</div>"
 
 
@@ -48,3 +50,14 @@ def printed(console: Console) -> str:
     """What such a console has printed, without white space at the ends of lines."""
     assert isinstance(console.file, io.StringIO)
     return "\n".join(line.rstrip() for line in console.file.getvalue().splitlines())
+
+
+def is_notebook() -> bool:
+    """Whether this process computes the cells of a notebook."""
+    return Console(io.StringIO()).is_jupyter
+
+
+def put_out(value: object) -> None:
+    """Show a value below the cell, as one output."""
+    display: Any = import_module("IPython.display")
+    display.display(value)

@@ -22,10 +22,10 @@ from cldfc.syntax import tree
 from cldfc.syntax.format import format_equation, format_let, format_symbol
 
 
-def show_network(graph: Graph, console: Console, is_full: bool = False) -> None:
+def show_network(graph: Graph, console: Console, is_full: bool = False, is_drawn: bool = True) -> None:
     """Print a network as it is written: its equations, its levels, its kernels and the totals; and what is computed.
 
-    `is_full` draws every step, however many there are.
+    `is_full` draws every step, however many there are; beside another picture nothing is drawn.
     """
     written = graph.as_written
     console.print(Text(graph.program.model, style="bold"))
@@ -33,8 +33,9 @@ def show_network(graph: Graph, console: Console, is_full: bool = False) -> None:
     print_equations(graph, console)
     console.print()
     print_facts(graph.program.spec, console)
-    print_levels(written, console, is_full)
-    console.print()
+    if is_drawn:
+        print_levels(written, console, is_full)
+        console.print()
     print_kernels(written, console)
     print_totals(cost_of_network(written), cost_of_network(graph), console)
     for note in notes(graph):

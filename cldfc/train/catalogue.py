@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from math import prod
 from pathlib import Path
 
-from cldfc.diagnostics import UsageError, did_you_mean
+from cldfc.diagnostics import UsageError, choices
 from cldfc.output import is_unicode
 from cldfc.train.data.class_folders import look_at_folder
 from cldfc.train.data_set import DataSet, Shape
@@ -28,7 +28,6 @@ FAKE_IMAGES = 1_024, 256
 """Random images to train on, and to test on."""
 
 FOLDER, IDX = "folder:", "idx:"
-EXAMPLES_OF_OWN = f"{FOLDER}PATH", f"{IDX}PATH"
 READERS = {FOLDER: "cldfc.train.data.folder", IDX: "cldfc.train.data.idx"}
 """The readers of images of one's own."""
 CLASS_FOLDERS = READERS[FOLDER]
@@ -81,10 +80,11 @@ def plugin(name: str) -> DataSet:
     """The data set of another distribution; raises UsageError when there is none, or none that can be used."""
     found = load_plugin(name)
     if found is None:
-        known = f"the data sets are: {', '.join([*names(), *EXAMPLES_OF_OWN, EXAMPLE_OF_FAKE])}"
         if name and Path(name).is_dir():
             raise UsageError(f"there is no data set `{name}`", f"for the folder of that name: `{FOLDER}{name}`")
-        raise UsageError(f"there is no data set `{name}`", did_you_mean(name, names(), known))
+        own = f"; images of your own are `{FOLDER}PATH` in class folders and `{IDX}PATH` in IDX files"
+        known = choices(name, names(), "the data sets are", f"{own}, random ones `{EXAMPLE_OF_FAKE}`")
+        raise UsageError(f"there is no data set `{name}`", known)
     if not isinstance(found.value, DataSet):
         raise found.broken(f"`{found.target}` is no cldfc.train.catalogue.DataSet")
     if found.value.name != name:

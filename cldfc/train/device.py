@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Generator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
 
+from cldfc.diagnostics import UsageError, choices
+
 # torch.backends carries few types.
 cudnn: Any = torch.backends.cudnn
+
+CUDA = re.compile(r"cuda(?::(0|[1-9][0-9]{0,3}))?")
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,15 +27,17 @@ class Device:
     kind: str
     bf16: bool
     precise: bool = False
+    number: int | None = None
+    """Of a CUDA device that was asked for by its number; None for the current one."""
 
     def __str__(self) -> str:
         precision = "bfloat16 autocast" if self.bf16 else "float32"
-        return f"{self.kind}, {precision}{', deterministic' * self.precise}, channels-last"
+        return f"{self.torch}, {precision}{', deterministic' * self.precise}, channels-last"
 
     @property
     def torch(self) -> torch.device:
         """The same as torch knows it."""
-        return torch.device(self.kind)
+        return torch.device(self.kind) if self.number is None else torch.device(self.kind, self.number)
 
     def place(self, network: nn.Module) -> nn.Module:
         """The network, moved here."""
@@ -83,14 +90,46 @@ def settled() -> Generator[None]:
         cudnn.benchmark, cudnn.deterministic = before
 
 
-def choose_device(precise: bool = False) -> Device:
-    """CUDA where there is one, else the CPU; bfloat16 where the processor really has it, unless that is too coarse."""
+def choose_device(precise: bool = False, wished: str | None = None) -> Device:
+    """The device that is wished for: `cpu`, `cuda`, `cuda:1`; else CUDA where there is one, else the CPU.
+
+    bfloat16 where the processor really has it, unless that is too coarse. Raises UsageError when there is no such one.
+    """
     if precise:
         # cuBLAS reads it when it is first used: by several processes, before the training.
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
-    if torch.cuda.is_available():
-        return Device("cuda", not precise and torch.cuda.is_bf16_supported(including_emulation=False), precise)
-    return Device("cpu", not precise and cpu_has_bf16(), precise)
+    number = number_of(wished)
+    if wished == "cpu" or not torch.cuda.is_available():
+        return Device("cpu", not precise and cpu_has_bf16(), precise)
+    with on_device(wished):
+        bf16 = not precise and torch.cuda.is_bf16_supported(including_emulation=False)
+    return Device("cuda", bf16, precise, number)
+
+
+def number_of(wished: str | None) -> int | None:
+    """The number of the CUDA device that is wished for, if any. Raises UsageError when there is no such device."""
+    found = CUDA.fullmatch(wished or "cpu")
+    if wished == "cpu" or wished is None:
+        return None
+    there = [f"cuda:{number}" for number in range(torch.cuda.device_count() if torch.cuda.is_available() else 0)]
+    known = choices(wished, ["cpu", *["cuda"] * bool(there), *there], "this machine has")
+    if found is None:
+        raise UsageError(f"`{wished}` is no device that cldfc computes on", known)
+    if not there or (found[1] and wished not in there):
+        reason = "" if there else ": torch finds no CUDA device"
+        raise UsageError(f"there is no device `{wished}` here{reason}", known)
+    return int(found[1]) if found[1] else None
+
+
+@contextmanager
+def on_device(wished: str | None) -> Generator[None]:
+    """Let a CUDA device that is wished for by its number be the current one, whose generator is saved, until the end.
+
+    Raises UsageError when there is no such device.
+    """
+    number = number_of(wished)
+    with nullcontext() if number is None else torch.cuda.device(number):
+        yield
 
 
 def use_device(number: int) -> None:

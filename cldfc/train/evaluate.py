@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from time import perf_counter
@@ -13,13 +13,14 @@ from torch import nn
 from cldfc.diagnostics import UsageError
 from cldfc.train.catalogue import DATA_DIR, DataSet, find, path_of
 from cldfc.train.data.trust import trust_files
-from cldfc.train.device import settled
+from cldfc.train.device import on_device, settled
 from cldfc.train.files import read_text
 from cldfc.train.freeze import freeze
 from cldfc.train.images import standardise
 from cldfc.train.loop import Task
 from cldfc.train.metrics import Epoch, Part, chosen_epoch, read_epochs
 from cldfc.train.network import build_network, check_fit
+from cldfc.train.processes import ALONE
 from cldfc.train.recipe import Recipe, change_recipe
 from cldfc.train.recorded_data import (
     changes_since,
@@ -31,6 +32,7 @@ from cldfc.train.recorded_data import (
 )
 from cldfc.train.run import RunFolder, RunRecord, read_record
 from cldfc.train.score import Score, score_network
+from cldfc.train.seal import check_seal
 from cldfc.train.train import prepare
 from cldfc.train.weights import load_weights
 
@@ -65,6 +67,19 @@ class Evaluation:
 
     seconds: float
     """Wall-clock time of the test; compiling, and the first batch, come before it."""
+
+    remarks: Sequence[str] = ()
+    """What of the run is not what its training has written, without deciding what it is."""
+
+    @property
+    def accuracy(self) -> float:
+        """Share of the images that are classified correctly, from 0 to 1."""
+        return self.score.accuracy
+
+    @property
+    def loss(self) -> float:
+        """Mean of the cross-entropy over the images."""
+        return self.score.loss
 
     @property
     def recorded_accuracy(self) -> float | None:
@@ -104,25 +119,28 @@ def evaluate_run(
     data: str | None = None,
     part: Part = "test",
     is_trusting: bool = False,
+    device: str | None = None,
+    workers: int | None = None,
 ) -> Evaluation:
     """Test the weights of a run in the way the run did, on its data set unless `data` names another one.
 
     `source_for` compiles the spec in the folder for the recorded data set: the folder may come
     from somebody else, so the source stored in it is not run. The accuracy is the recorded one
     exactly on the same device. With `is_trusting`, files are read that are not the published
-    ones. Raises UsageError when the folder is not that of a run, or the data set does not fit, is
-    not in `data_dir`, or does not have the part.
+    ones. Raises UsageError when the folder is not that of a run, or a file that decides what the run is
+    is not what the training has written; and when the data set does not fit, is not in `data_dir`, or does not have
+    the part.
     """
-    run = RunFolder(folder)
-    record = read_record(run)
+    run, record, remarks = opened_run(folder)
     tested = tested_on(run, record, data, part)
     if is_trusting:
         tested = replace(tested, dataset=trust_files(tested.dataset, data_dir))
     network = build_network(source_for(read_text(run.spec), record), record.class_name)
     check_fit(network, tested.dataset)
     load_weights(network, run.weights)
-    task = prepare(network, tested.dataset, tested.recipe, data_dir)
-    return measure(task, record, tested, f"{task.device}")
+    with on_device(device):
+        task = prepare(network, tested.dataset, tested.recipe, data_dir, ALONE, device, workers)
+        return measure(task, record, tested, f"{task.device}", remarks)
 
 
 def evaluate_fast(
@@ -133,25 +151,37 @@ def evaluate_fast(
     is_compiled: bool = False,
     part: Part = "test",
     is_trusting: bool = False,
+    device: str | None = None,
+    workers: int | None = None,
 ) -> Evaluation:
     """The same with a folded network, as fast as the device allows; the last bits, and so a few images, may differ.
 
     With `is_compiled`, torch.compile takes half a minute first. Raises what `evaluate_run` does, and UsageError
     when torch.compile fails.
     """
-    run = RunFolder(folder)
-    record = read_record(run)
+    run, record, remarks = opened_run(folder)
     tested = tested_on(run, record, data, part)
     if is_trusting:
         tested = replace(tested, dataset=trust_files(tested.dataset, data_dir))
     network = network_of(run, record)
     check_fit(network, tested.dataset)
-    task = prepare(network, tested.dataset, change_recipe(tested.recipe, {"batch": BATCH}), data_dir)
-    how = f"{task.device}, folded"
-    if not is_compiled:
-        return measure(task, record, tested, how)
-    frozen = freeze(task.network, task.device, BATCH, tested.dataset.shape)
-    return measure(task, record, tested, f"{how}, compiled", frozen)
+    recipe = change_recipe(tested.recipe, {"batch": BATCH})
+    with on_device(device):
+        task = prepare(network, tested.dataset, recipe, data_dir, ALONE, device, workers)
+        how = f"{task.device}, folded"
+        if not is_compiled:
+            return measure(task, record, tested, how, remarks)
+        frozen = freeze(task.network, task.device, BATCH, tested.dataset.shape)
+        return measure(task, record, tested, f"{how}, compiled", remarks, frozen)
+
+
+def opened_run(folder: Path) -> tuple[RunFolder, RunRecord, Sequence[str]]:
+    """A run, how it was made, and what is to be said of its files.
+
+    Raises UsageError when there is none, or one of the files that decide what it is was changed.
+    """
+    run = RunFolder(folder)
+    return run, read_record(run), check_seal(folder)
 
 
 def tested_on(run: RunFolder, record: RunRecord, data: str | None, part: Part) -> Tested:
@@ -215,7 +245,14 @@ def in_words(dataset: DataSet) -> str:
 
 
 @torch.inference_mode()
-def measure(task: Task, record: RunRecord, tested: Tested, device: str, network: nn.Module | None = None) -> Evaluation:
+def measure(
+    task: Task,
+    record: RunRecord,
+    tested: Tested,
+    device: str,
+    remarks: Sequence[str] = (),
+    network: nn.Module | None = None,
+) -> Evaluation:
     """The score of a network on the tested images of a task, and the time that takes."""
     network = (network or task.network).eval()
     first = torch.zeros(task.recipe.batch, *task.dataset.shape, device=task.device.torch)
@@ -225,4 +262,4 @@ def measure(task: Task, record: RunRecord, tested: Tested, device: str, network:
         began = perf_counter()
         score = score_network(network, task.loader.test_batches(tested.part), task.dataset, task.device)
     seconds = perf_counter() - began
-    return Evaluation(record, task.dataset, tested.part, tested.recorded, score, device, seconds)
+    return Evaluation(record, task.dataset, tested.part, tested.recorded, score, device, seconds, remarks)

@@ -7,11 +7,11 @@ import io
 import math
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, get_args
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError
 
-from cldfc.diagnostics import UsageError
+from cldfc.diagnostics import UsageError, choices
 from cldfc.train.files import read_text
 from cldfc.train.recipe import Recipe
 
@@ -75,6 +75,17 @@ class Epoch(BaseModel):
         """Greater is better: the accuracy on a part, then the lower loss. An epoch without that part is the worst."""
         accuracy, loss = self.accuracy_on(part), self.test_loss if part == "test" else self.validation_loss
         return (-1.0, 0.0) if accuracy is None or loss is None else (accuracy, -loss)
+
+
+def read_part(text: str) -> Part:
+    """`test` or `validation`. Raises UsageError."""
+    parts: tuple[Part, ...] = get_args(Part)
+    for part in parts:
+        if part == text:
+            return part
+    raise UsageError(
+        f"`{text}` is no part of a data set that a network is tested on", choices(text, parts, "the parts are")
+    )
 
 
 def tested_parts(has_validation: bool) -> Sequence[Part]:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+import os
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -13,13 +16,16 @@ from torch import Tensor, nn
 
 from cldfc.diagnostics import UsageError
 from cldfc.train.catalogue import DataSet
-from cldfc.train.data.pictures import MODES, Unreadable, open_picture
-from cldfc.train.device import Device, choose_device, settled
+from cldfc.train.data.pictures import MODES, Unreadable, as_picture, cannot_read, open_picture
+from cldfc.train.device import choose_device, on_device, settled
 from cldfc.train.images import standardise
 from cldfc.train.network import check_fit
 
 AT_ONCE = 64
 """Images in a batch."""
+
+Shares = Callable[[Tensor, Sequence[object]], Tensor]
+"""Gives the probabilities of all classes for some pixels, n × classes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +46,7 @@ class Prediction:
 
 
 def predict_files(
-    network: nn.Module, dataset: DataSet, paths: Sequence[Path], top: int
+    network: nn.Module, dataset: DataSet, paths: Sequence[Path], top: int, wished: str | None = None
 ) -> tuple[list[Prediction], dict[Path, str]]:
     """The `top` most probable classes of each image that can be read; and of each other file, why it cannot.
 
@@ -49,21 +55,143 @@ def predict_files(
     """
     if top > dataset.classes:
         raise UsageError(f"there are {dataset.classes:,} classes, not {top:,}", "give a smaller `--top`")
+    refuse_channels(dataset)
+    found: list[Prediction] = []
+    unreadable: dict[Path, str] = {}
+    with classifying(network, dataset, wished) as shares_of:
+        for start in range(0, len(paths), AT_ONCE):
+            images = list(read_images(paths[start : start + AT_ONCE], dataset, unreadable))
+            if images:
+                names, pixels = zip(*images, strict=True)
+                shares = shares_of(torch.stack(pixels), names)
+                found += [
+                    Prediction(path, most_probable(row, dataset, top)) for path, row in zip(names, shares, strict=True)
+                ]
+    return found, unreadable
+
+
+def predict_pixels(network: nn.Module, dataset: DataSet, pixels: Tensor, wished: str | None = None) -> Tensor:
+    """The probabilities of all classes for images in stored units, on the CPU: n × classes.
+
+    Raises UsageError when the network does not take such images, or its scores are not finite.
+    """
+    names = [f"image {number}" for number in range(len(pixels))]
+    found = [torch.empty(0, dataset.classes)]
+    with classifying(network, dataset, wished) as shares_of:
+        for start in range(0, len(pixels), AT_ONCE):
+            part = slice(start, start + AT_ONCE)
+            found.append(shares_of(pixels[part], names[part]))
+    return torch.cat(found)
+
+
+def pixels_of(images: object, dataset: DataSet) -> Tensor:
+    """Images as those of a data set, n × channels × height × width, uint8, in stored units.
+
+    They are given in just this way, as a tensor or an array; or as image files and Pillow's images, one or several,
+    which are prepared as by `read_image`. Raises UsageError for anything else.
+    """
+    if isinstance(images, np.ndarray):
+        return checked_pixels(as_tensor(cast(np.ndarray[Any, Any], images), dataset), dataset)
+    if isinstance(images, Tensor):
+        return checked_pixels(images.cpu(), dataset)
+    refuse_channels(dataset)
+    found: list[Tensor] = []
+    unreadable: dict[str, str] = {}
+    for number, each in enumerate(one_by_one(images)):
+        if not isinstance(each, Image.Image | str | Path):
+            raise wrong_images(each, dataset)
+        name = f"image {number}" if isinstance(each, Image.Image) else str(each)
+        try:
+            found.append(read_image(each if isinstance(each, Image.Image) else Path(name), dataset))
+        except Unreadable as error:
+            unreadable[name] = str(error)
+    if unreadable:
+        raise cannot_read(unreadable, "give image files, such as .png or .jpg")
+    return torch.stack(found) if found else torch.empty(0, *dataset.shape, dtype=torch.uint8)
+
+
+def one_by_one(images: object) -> Iterable[object]:
+    """Images, of which there may be one alone; paths are strings or of pathlib."""
+    is_single = isinstance(images, Image.Image | str | os.PathLike) or not isinstance(images, Iterable)
+    for each in [cast(object, images)] if is_single else cast(Iterable[object], images):
+        yield Path(cast(os.PathLike[str], each)) if isinstance(each, os.PathLike) else each
+
+
+def as_tensor(images: np.ndarray[Any, Any], dataset: DataSet) -> Tensor:
+    """An array of whole numbers as a tensor, however it lies in memory. Raises UsageError for any other."""
+    if images.dtype.kind not in "iu":
+        raise wrong_units(str(images.dtype), dataset)
+    return torch.as_tensor(images.astype(np.uint8 if images.dtype == np.uint8 else np.int64, order="C"))
+
+
+def wrong_units(kind: str, dataset: DataSet) -> UsageError:
+    """The error for numbers that may have been scaled."""
+    return UsageError(
+        f"images of {kind} are not pixels in the units of `{dataset.name}`",
+        f"give whole numbers from 0 to {dataset.brightest:g}, such as uint8; they are standardised here",
+    )
+
+
+def checked_pixels(pixels: Tensor, dataset: DataSet) -> Tensor:
+    """The same images, if they are some of a data set in stored units. Raises UsageError."""
+    shape = " × ".join(["n", *map(str, dataset.shape)])
+    if tuple(pixels.shape[1:]) != dataset.shape:
+        given = " × ".join(map(str, pixels.shape)) or "one number"
+        raise UsageError(f"images of {given} are not {shape}", "put images, channels, rows and columns in this order")
+    if pixels.is_floating_point() or pixels.is_complex() or pixels.dtype == torch.bool:
+        raise wrong_units(str(pixels.dtype).removeprefix("torch."), dataset)
+    if pixels.dtype != torch.uint8:
+        pixels = pixels.long()
+    low, high = (int(pixels.min()), int(pixels.max())) if len(pixels) else (0, 0)
+    if low < 0 or high > dataset.brightest:
+        raise UsageError(
+            f"images with values from {low} to {high} are not in the units of `{dataset.name}`",
+            f"its pixels go from 0 to {dataset.brightest:g}",
+        )
+    return pixels.to(torch.uint8)
+
+
+def wrong_images(images: object, dataset: DataSet) -> UsageError:
+    """The error for what are no images."""
+    shape = " × ".join(["n", *map(str, dataset.shape)])
+    return UsageError(
+        f"{type(images).__name__} is no image",
+        f"give an array of {shape} whole numbers, or image files or Pillow images",
+    )
+
+
+def refuse_channels(dataset: DataSet) -> None:
+    """Raises UsageError where image files have other channels than the images of a data set."""
     if dataset.shape[0] not in MODES:
         raise UsageError(
             f"`{dataset.name}` has {dataset.shape[0]:,} channels, and image files have one or three",
             "give a run of another data set",
         )
+
+
+@contextmanager
+def classifying(network: nn.Module, dataset: DataSet, wished: str | None) -> Generator[Shares]:
+    """What gives the probabilities of the classes of some pixels; the second argument says what the images are called.
+
+    Raises UsageError when the network does not take images of the data set, or its scores are not finite.
+    """
     check_fit(network, dataset)
-    device = Device(choose_device().kind, bf16=False)
-    network = device.place(network).eval()
-    found: list[Prediction] = []
-    unreadable: dict[Path, str] = {}
-    with device.switches(), settled():
-        for start in range(0, len(paths), AT_ONCE):
-            images = list(read_images(paths[start : start + AT_ONCE], dataset, unreadable))
-            found += predict(network, dataset, device, images, top) if images else []
-    return found, unreadable
+    device = replace(choose_device(wished=wished), bf16=False)
+    placed = device.place(network).eval()
+
+    @torch.inference_mode()
+    def shares_of(pixels: Tensor, names: Sequence[object]) -> Tensor:
+        shares = device.scores(placed, standardise(pixels.to(device.torch), dataset)).softmax(1).cpu()
+        for name, row in zip(names, shares, strict=True):
+            if not row.isfinite().all():
+                raise UsageError(
+                    f"the network's scores of `{name}` are not finite",
+                    "its weights are damaged, or are those of a training that diverged",
+                )
+        return shares.clone()
+
+    with on_device(wished), device.switches(), settled():
+        yield shares_of
 
 
 def read_images(paths: Sequence[Path], dataset: DataSet, unreadable: dict[Path, str]) -> Iterator[tuple[Path, Tensor]]:
@@ -75,13 +203,14 @@ def read_images(paths: Sequence[Path], dataset: DataSet, unreadable: dict[Path, 
             unreadable[path] = str(error)
 
 
-def read_image(path: Path, dataset: DataSet) -> Tensor:
-    """The image in a file as one of a data set: channels × height × width, uint8, in stored units.
+def read_image(image: Path | Image.Image, dataset: DataSet) -> Tensor:
+    """An image, or that in a file, as one of a data set: channels × height × width, uint8, in stored units.
 
     Of ImageNet, class folders and other image files exactly as it is tested; else the whole image, in grey or in
     colours as the data set is, scaled to its size and to its range of brightness. Raises Unreadable.
     """
-    image = open_picture(str(path), dataset.shape[0])
+    channels = dataset.shape[0]
+    image = as_picture(image, channels) if isinstance(image, Image.Image) else open_picture(str(image), channels)
     return cut(image, dataset) if dataset.from_files else scale_whole(image, dataset)
 
 
@@ -99,22 +228,6 @@ def scale_whole(image: Image.Image, dataset: DataSet) -> Tensor:
     pixels = np.asarray(image.resize((width, height), Image.Resampling.BILINEAR), np.float64)
     stored = (pixels * (dataset.brightest / 255)).round().astype(np.uint8)
     return torch.tensor(stored).view(height, width, channels).permute(2, 0, 1)
-
-
-@torch.inference_mode()
-def predict(
-    network: nn.Module, dataset: DataSet, device: Device, images: Sequence[tuple[Path, Tensor]], top: int
-) -> list[Prediction]:
-    """The most probable classes of some images."""
-    pixels = torch.stack([pixels for _, pixels in images]).to(device.torch)
-    shares = device.scores(network, standardise(pixels, dataset)).softmax(1).cpu()
-    for (path, _), row in zip(images, shares, strict=True):
-        if not row.isfinite().all():
-            raise UsageError(
-                f"the network's scores of `{path}` are not finite",
-                "its weights are damaged, or are those of a training that diverged",
-            )
-    return [Prediction(path, most_probable(row, dataset, top)) for (path, _), row in zip(images, shares, strict=True)]
 
 
 def most_probable(shares: Tensor, dataset: DataSet, top: int) -> tuple[Guess, ...]:

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from cldfc.diagnostics import UsageError
-from cldfc.train.device import use_device
+from cldfc.train.device import choose_device, on_device, use_device
 from cldfc.train.job import Job, this_job
 from cldfc.train.launch import Launch, read_launch
 from cldfc.train.share import Share
@@ -103,18 +103,22 @@ def has_idle(network: nn.Module, images: Tensor) -> bool:
 
 
 @contextmanager
-def together() -> Generator[Processes]:
-    """Join the processes that torchrun has started; without it this process is alone.
+def together(device: str | None = None) -> Generator[Processes]:
+    """Join the processes that torchrun has started; without it this process is alone, on the device that it wishes for.
 
-    Raises UsageError when the environment makes no sense, or another process has ended, and what ended an
-    attempt before a restart.
+    Raises UsageError when the environment makes no sense, there is no such device, or another process has ended, and
+    what ended an attempt before a restart.
     """
     launch = read_launch()
+    if launch.count > 1 and device not in (None, "cpu", "cuda"):
+        help = "leave `--device` out, or write `--device cpu`; CUDA_VISIBLE_DEVICES says which ones there are"
+        raise UsageError(f"{launch.count} processes cannot share `{device}`: each has a device of its own", help)
     job = this_job(launch)
     job.raise_end()
     try:
-        join(launch)
-        with job.noting_end():
+        is_cuda = choose_device(wished=device).kind == "cuda"
+        join(launch, is_cuda)
+        with on_device(device), job.noting_end():
             yield Processes(launch.rank, launch.count, job)
     except RuntimeError as error:
         if launch.count == 1 or not is_of_others(error):
@@ -130,19 +134,20 @@ def is_of_others(error: RuntimeError) -> bool:
     return any(words in str(error) for words in SIGNS_OF_AN_END)
 
 
-def join(launch: Launch) -> None:
-    """Meet the other processes, if there are any. Raises UsageError when nothing says where."""
+def join(launch: Launch, is_cuda: bool) -> None:
+    """Meet the other processes, if there are any. Raises UsageError when nothing says where, or a device is missing."""
     if launch.count == 1:
         return
     if not launch.port:
         raise UsageError("the environment says no MASTER_PORT", "start the processes with torchrun")
-    require_device(launch.device)
-    use_device(launch.device)
+    if is_cuda:
+        require_device(launch.device)
+        use_device(launch.device)
     hosts = launch.rank == 0 and not launch.has_agent_store
     store = stores.TCPStore(launch.address, launch.port, launch.count, hosts, PATIENCE)
     # Keys that an attempt before a restart has left behind would let this one hang.
     attempt = stores.PrefixStore(f"attempt-{launch.restarts}", store)
-    backend = "nccl" if torch.cuda.is_available() else "gloo"
+    backend = "nccl" if is_cuda else "gloo"
     dist.init_process_group(backend, None, PATIENCE, launch.count, launch.rank, attempt)
 
 

@@ -8,7 +8,7 @@ from typing import Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from cldfc.diagnostics import UsageError, did_you_mean
+from cldfc.diagnostics import UsageError, choices
 from cldfc.validation import first_error
 
 # A batch order is drawn from the number `seed * EPOCH_LIMIT + epoch`. torch keeps 32 bits of it, so
@@ -128,4 +128,4 @@ def help_for(name: str) -> str:
         return "make `drop_by` smaller, or `drop_every` larger"
     if name in fields:
         return f"`{name}`: {fields[name].description}"
-    return did_you_mean(name, fields, f"a recipe has the fields {', '.join(fields)}")
+    return choices(name, fields, "a recipe has the fields")

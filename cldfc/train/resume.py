@@ -139,7 +139,8 @@ def resume_network(
         warn(remark)
     with locked(run) if processes.is_first else nullcontext() as lock:
         torch.manual_seed(record.recipe.seed)  # pyright: ignore[reportUnknownMemberType]
-        task = prepare(build_fitting(compiled, dataset), dataset, record.recipe, setting.data_dir, processes)
+        network, wishes = build_fitting(compiled, dataset), (setting.device, setting.workers)
+        task = prepare(network, dataset, record.recipe, setting.data_dir, processes, *wishes)
         task = replace(task, compiled=compiled)
         optimizer = make_optimizer(task.network, record.recipe)
         if from_start and processes.is_first:

@@ -14,11 +14,11 @@ from typing import Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from cldfc.diagnostics import UsageError
+from cldfc.diagnostics import UsageError, nearest
 from cldfc.train.catalogue import is_own, path_of
 from cldfc.train.compiled import Compiled
 from cldfc.train.data_set import check_figures, check_names, check_shape
-from cldfc.train.files import check_format, read_text, refuse_link
+from cldfc.train.files import HELP, check_format, read_text, refuse_link
 from cldfc.train.metrics import Choice
 from cldfc.train.recipe import Recipe
 from cldfc.train.seal import SEAL, write_sealed
@@ -28,6 +28,15 @@ Note = Callable[[Path | None], None]
 
 FORMAT = 1
 """Of a run folder; one whose record does not say it has the first."""
+
+RUNS = "runs"
+"""Where runs are, unless another folder is named."""
+
+LONGEST_NAME = 200
+"""Bytes of a name; file systems allow 255, and a new folder has a longer one for a moment."""
+
+SOME = 3
+"""Runs that a help names."""
 
 
 class RunRecord(BaseModel):
@@ -182,14 +191,46 @@ def create_run(
         if give_name(aside, path):
             return RunFolder(path)
         note(None)
-    raise UsageError(f"`{folder}` exists already", "a run is never overwritten: give another folder")
+    raise taken(folder)
+
+
+def refuse_taken(folder: Path | None) -> None:
+    """Raises UsageError when the folder that a run is to have is there."""
+    if folder is not None and os.path.lexists(folder):
+        raise taken(folder)
+
+
+def taken(folder: Path | None) -> UsageError:
+    """The error for a run that would overwrite something."""
+    return UsageError(f"`{folder}` exists already", "a run is never overwritten: give another folder or `--name`")
+
+
+def folder_of(output: Path | None, name: str | None) -> Path | None:
+    """The run folder that is asked for, by its path or its name. Raises UsageError."""
+    if name is None:
+        return output
+    if output is not None:
+        raise UsageError("`name` and `output` both say where the run goes", "give one of them")
+    return named(name)
+
+
+def named(name: str) -> Path:
+    """The folder of a run by its name. Raises UsageError when that is no name of a folder."""
+    if not name or name in (".", "..") or len(name.encode(errors="replace")) > LONGEST_NAME:
+        raise UsageError(f"`{name}` cannot be the name of a run", f"write a word of at most {LONGEST_NAME} bytes")
+    if wrong := next((letter for letter in name if letter in "/\\" or not letter.isprintable()), None):
+        where = "; `-o FOLDER` takes a path" if wrong in "/\\" else ""
+        raise UsageError(f"`{name}` cannot be the name of a run: it has `{wrong}`", f"leave it out{where}")
+    if name[0] in ".-":
+        raise UsageError(f"`{name}` cannot be the name of a run", f"let it begin with another sign than `{name[0]}`")
+    return Path(RUNS, name)
 
 
 def numbered(class_name: str, dataset: str) -> Iterator[Path]:
     """The folders `runs/<model>-<dataset>-1`, `-2`, ...; of a path its last name is taken."""
     name = Path(path_of(dataset)).absolute().name if is_own(dataset) else dataset
     stem = re.sub(r"[^\w.-]+", "-", f"{class_name}-{name}")
-    return (Path("runs", f"{stem}-{number}") for number in count(1))
+    return (Path(RUNS, f"{stem}-{number}") for number in count(1))
 
 
 def write_aside(folder: Path, record: RunRecord, compiled: Compiled) -> Path:
@@ -259,8 +300,52 @@ def free_folder(class_name: str, dataset: str) -> Path:
     return next(path for path in numbered(class_name, dataset) if not os.path.lexists(path))
 
 
+def is_run(path: Path) -> bool:
+    """Whether a folder holds what a training leaves behind."""
+    run = RunFolder(path)
+    return os.path.lexists(run.record) or os.path.lexists(run.metrics)
+
+
+def no_run(path: Path) -> UsageError:
+    """The error for a path that is not that of a run; its help names the run, or the runs, that may be meant."""
+    for folder in list(path.absolute().parents)[:3]:
+        if is_run(folder):
+            return UsageError(f"`{path}` is in the folder of a run", f"give the folder: `{shortest(folder)}`")
+    if not os.path.lexists(path):
+        beside = {other.name: str(other) for other in runs_in(path.parent)}
+        close = nearest(path.name, beside)
+        help = f"did you mean `{beside[close]}`?" if close else HELP
+        return UsageError(
+            f"there is no folder `{path}`", f"{help}{'; `cldfc runs` lists those in `runs`' * (not close)}"
+        )
+    if not path.is_dir():
+        return UsageError(f"`{path}` is no folder of a run", HELP)
+    inside = [str(run) for run in runs_in(path)]
+    if inside:
+        some = ", ".join(f"`{run}`" for run in inside[:SOME])
+        held = f"it holds {len(inside):,} run{'s' * (len(inside) > 1)}"
+        return UsageError(f"`{path}` is not the folder of a run: {held}", f"give {some}{', …' * (len(inside) > SOME)}")
+    return UsageError(f"`{path}` is not the folder of a run: it has no `{RunFolder(path).record.name}`", HELP)
+
+
+def runs_in(folder: Path) -> list[Path]:
+    """The run folders in a folder, in the order of their names; none where there is no such folder."""
+    try:
+        return sorted(path for path in folder.iterdir() if is_run(path) and path.name[0] != ".")
+    except OSError:
+        return []
+
+
+def shortest(folder: Path) -> Path:
+    """An absolute path, or its rest where it is in the working folder."""
+    here = Path.cwd()
+    return folder.relative_to(here) if folder.is_relative_to(here) else folder
+
+
 def read_record(run: RunFolder) -> RunRecord:
-    """How a run was made; raises UsageError when the file is missing or holds anything else."""
+    """How a run was made; raises UsageError when there is no run, or the file holds anything else."""
+    if not is_run(run.path):
+        raise no_run(run.path)
     text = read_text(run.record)
     check_format(text, FORMAT, run.record)
     try:

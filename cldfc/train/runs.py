@@ -13,10 +13,13 @@ from cldfc.diagnostics import UsageError
 from cldfc.train.files import read_header, read_text
 from cldfc.train.lock import is_locked
 from cldfc.train.metrics import Epoch, chosen_epoch, is_complete, read_epochs, stopped_early
-from cldfc.train.run import RunFolder, RunRecord, read_record
+from cldfc.train.run import RunFolder, RunRecord, is_run, no_run, read_record, runs_in
 from cldfc.train.seal import changed_files
 
 State = Literal["finished", "running", "interrupted", "diverged", "broken"]
+
+TOGETHER = 1.0
+"""Seconds within which two trainings are stopped at the same time, as when the machine is."""
 
 STATISTICS = (".running_mean", ".running_var", ".num_batches_tracked")
 """What the names of tensors end with that are no parameters."""
@@ -80,6 +83,8 @@ def list_runs(folder: Path) -> list[Run]:
         return [read_run(folder)]
     try:
         inside = [path for path in folder.iterdir() if is_run(path)]
+    except NotADirectoryError:
+        raise no_run(folder) from None
     except OSError as error:
         raise UsageError(
             f"cannot look into `{folder}`: {error.strerror}",
@@ -88,10 +93,31 @@ def list_runs(folder: Path) -> list[Run]:
     return sorted(map(read_run, inside), key=lambda run: run.order)
 
 
-def is_run(path: Path) -> bool:
-    """Whether a folder holds what a training leaves behind."""
+def newest_interrupted(folder: Path) -> Path:
+    """The interrupted run in a folder that was trained last.
+
+    Raises UsageError when there is none, or two were stopped at the same time, and when the folder cannot be read.
+    """
+    found = [run for run in map(read_run, runs_in(folder)) if run.state in ("interrupted", "running")]
+    waiting = sorted((run.path for run in found if run.state == "interrupted"), key=last_written, reverse=True)
+    if not waiting:
+        in_use = next((f": `{run.path}` is in use, another process trains there" for run in found), "")
+        raise UsageError(
+            f"`{folder}` has no interrupted run{in_use}",
+            "name one: `--resume RUN`; `cldfc runs DIR` lists those in a folder",
+        )
+    if len(waiting) > 1 and last_written(waiting[0]) - last_written(waiting[1]) < TOGETHER:
+        raise UsageError(
+            f"`{waiting[0]}` and `{waiting[1]}` were stopped at the same time", f"name one: `--resume {waiting[0]}`"
+        )
+    return waiting[0]
+
+
+def last_written(path: Path) -> float:
+    """When a training last wrote into the folder of its run, in seconds."""
     run = RunFolder(path)
-    return os.path.lexists(run.record) or os.path.lexists(run.metrics)
+    written = (run.record, run.environment, run.metrics, run.checkpoints)
+    return max(os.stat(file).st_mtime for file in written if file.exists())
 
 
 def read_run(path: Path) -> Run:

@@ -35,5 +35,11 @@ class Setting:
     spec_files: Sequence[Path] = ()
     """Where the spec was read from, if it was in files; the commit that they belong to is recorded."""
 
+    device: str | None = None
+    """What is computed on, where that is wished for: `cpu`, `cuda`, `cuda:1`."""
+
+    workers: int | None = None
+    """How many processes read image files, where that is wished for."""
+
     tensorboard: bool = False
     """Whether measurements are written for TensorBoard, too."""

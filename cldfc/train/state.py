@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Generator, Mapping
+from contextlib import contextmanager
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -110,6 +111,16 @@ def restore_generators(states: Mapping[str, str]) -> None:
                 torch.cuda.set_rng_state(tensor)
     except (RuntimeError, TypeError) as error:
         raise ValueError(f"no state of a generator: {error}") from error
+
+
+@contextmanager
+def generators_kept() -> Generator[None]:
+    """Let the generators be what they were when the block ends: who asks for a network draws nothing of one's own."""
+    before = generators()
+    try:
+        yield
+    finally:
+        restore_generators(before)
 
 
 def saved_at(position: Position, processes: Processes, spec: str, recipe: Recipe) -> Saved:

@@ -11,7 +11,7 @@ from ctypes import Structure, c_int
 from dataclasses import dataclass
 from multiprocessing import parent_process
 from pathlib import Path
-from threading import Thread
+from threading import Thread, current_thread, main_thread
 from types import FrameType
 from typing import Protocol
 
@@ -29,6 +29,13 @@ class Stopped(Exception):
         self.folder = folder
         self.number = number
         self.is_first = is_first
+
+    def __str__(self) -> str:
+        return f"the training was stopped and saved: `cldfc train --resume {self.folder}` goes on"
+
+    def _render_traceback_(self) -> list[str]:
+        """What IPython shows of it."""
+        return [str(self)]
 
     @property
     def exit_code(self) -> int:
@@ -61,9 +68,12 @@ class SharedRequest(Structure):
 def listen(is_alone: bool = True, request: Request | None = None) -> Generator[Request]:
     """Note the first SIGINT or SIGTERM; after it, SIGINT ends the process at once, if it is alone: torchrun repeats it.
 
-    Only for the main thread.
+    Signals reach the main thread alone; in another one nothing is heard.
     """
     request = OwnRequest() if request is None else request
+    if current_thread() is not main_thread():
+        yield request
+        return
 
     def note(number: int, _frame: FrameType | None) -> None:
         request.number = request.number or number

@@ -77,7 +77,8 @@ def train_network(
     processes = setting.processes
     check_validation(dataset, recipe)
     torch.manual_seed(recipe.seed)  # pyright: ignore[reportUnknownMemberType]
-    task = prepare(build_fitting(compiled, dataset), dataset, recipe, setting.data_dir, processes)
+    network, wishes = build_fitting(compiled, dataset), (setting.device, setting.workers)
+    task = prepare(network, dataset, recipe, setting.data_dir, processes, *wishes)
     task = replace(task, compiled=compiled)
     record, note = record_of(task, compiled.class_name, setting.command), processes.job.note_run
     made = create_run(folder, record, compiled, note).path if processes.is_first else Path()
@@ -94,13 +95,19 @@ def train_network(
 
 
 def prepare(
-    network: torch.nn.Module, dataset: DataSet, recipe: Recipe, data_dir: Path, processes: Processes = ALONE
+    network: torch.nn.Module,
+    dataset: DataSet,
+    recipe: Recipe,
+    data_dir: Path,
+    processes: Processes = ALONE,
+    wished: str | None = None,
+    workers: int | None = None,
 ) -> Task:
-    """The network and the images, on the device they are trained on. Raises UsageError."""
-    device = choose_device(recipe.precise)
+    """The network and the images, on the device they are trained on; `workers` read files. Raises UsageError."""
+    device = choose_device(recipe.precise, wished)
     dataset = with_holdout(told_of(dataset, recipe), recipe)
     check_shares(recipe, processes)
-    loader = open_loader(dataset, recipe, device, data_dir, processes.share)
+    loader = open_loader(dataset, recipe, device, data_dir, processes.share, workers)
     if device.kind == "cpu":
         speed_up_pixels(network)
         keep_freed_memory()

@@ -283,12 +283,13 @@ def test_exactly_one_format(run: RunFolder, given: list[str]) -> None:
 @pytest.mark.parametrize("name", ["spec.cldf", "recipe.json", "best.safetensors"])
 def test_a_file_is_missing(run: RunFolder, name: str) -> None:
     (run.path / name).unlink()
-    refused(export(run.path, "--safetensors"), run, f"{name}`: No such file")
+    message = "it has no `recipe.json`" if name == "recipe.json" else f"{name}`: No such file"
+    refused(export(run.path, "--safetensors"), run, message)
 
 
 def test_no_run_folder(run: RunFolder) -> None:
-    refused(export(run.path / "elsewhere", "--safetensors"), run, "cannot read")
-    refused(export(run.spec, "--safetensors"), run, "cannot read")
+    refused(export(run.path / "elsewhere", "--safetensors"), run, f"give the folder: `{run.path}`")
+    refused(export(run.spec, "--safetensors"), run, f"give the folder: `{run.path}`")
 
 
 def test_weights_of_another_network(run: RunFolder) -> None:

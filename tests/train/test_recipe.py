@@ -67,16 +67,17 @@ def test_values_out_of_range(name: str, value: object) -> None:
 def test_unknown_field() -> None:
     with pytest.raises(UsageError) as caught:
         change_recipe(BASE, {"epoch": 3})
-    assert caught.value.help == "did you mean `epochs`?"
+    assert caught.value.help.startswith("did you mean `epochs`? a recipe has the fields `epochs`, `batch`")
 
 
 def test_unknown_data_set() -> None:
     with pytest.raises(UsageError) as caught:
         find("digit")
-    assert caught.value.help == "did you mean `digits`?"
-    with pytest.raises(UsageError) as caught:
-        find("xyz")
-    assert all(name in caught.value.help for name in CATALOGUE)
+    assert caught.value.help.startswith("did you mean `digits`?")
+    for name in ("xyz", "ImageNette", "digit"):
+        with pytest.raises(UsageError) as caught:
+            find(name)
+        assert all(f"`{known}`" in caught.value.help for known in (*CATALOGUE, "folder:PATH", "idx:PATH"))
 
 
 @pytest.mark.parametrize(

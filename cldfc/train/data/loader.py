@@ -78,8 +78,15 @@ class Resident:
         return filter(len, (self.share.of(images[at : at + self.recipe.batch]) for at in starts))
 
 
-def open_loader(dataset: DataSet, recipe: Recipe, device: Device, folder: Path, share: Share = WHOLE) -> Loader:
-    """A share of the batches of a data set.
+def open_loader(
+    dataset: DataSet,
+    recipe: Recipe,
+    device: Device,
+    folder: Path,
+    share: Share = WHOLE,
+    workers: int | None = None,
+) -> Loader:
+    """A share of the batches of a data set, whose files `workers` processes read where they do not lie in memory.
 
     Raises UsageError when its files are not all there, or are not what they should be, or no image of each class can
     be kept for validation.
@@ -91,7 +98,7 @@ def open_loader(dataset: DataSet, recipe: Recipe, device: Device, folder: Path, 
         # torchvision's import takes as long as torch's.
         from cldfc.train.data.stream import Stream
 
-        return Stream(found, dataset, recipe, device, share)
+        return Stream(found, dataset, recipe, device, share, workers)
     split = found.to(device.torch)
     return Resident(frame(split.train, recipe), split.test, recipe, share, split.validation)
 

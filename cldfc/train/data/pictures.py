@@ -63,7 +63,13 @@ def open_picture(path: str, channels: int) -> Image.Image:
     What is transparent becomes white. Raises Unreadable.
     """
     with opened(path) as (_, image):
-        return on_white(upright(image)).convert(MODES[channels])
+        return as_picture(image, channels)
+
+
+def as_picture(image: Image.Image, channels: int) -> Image.Image:
+    """An image, upright, grey or in colours; what is transparent becomes white. Raises Unreadable."""
+    check_head(image)
+    return on_white(upright(image)).convert(MODES[channels])
 
 
 def has_size(path: str, size: tuple[int, int]) -> bool:

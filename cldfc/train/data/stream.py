@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from importlib import import_module
@@ -54,6 +55,8 @@ class Stream:
     recipe: Recipe
     device: Device
     share: Share = WHOLE
+    workers: int | None = None
+    """Processes that read; none for this one, without a number as many as there are processors."""
 
     @property
     def steps(self) -> int:
@@ -93,8 +96,9 @@ class Stream:
         """Batches of some files by their numbers, on the device. Raises UsageError when one cannot be read."""
         if not shown:
             return
-        workers = min((os.cpu_count() or 1) // self.share.count, MOST_WORKERS, len(shown))
-        for pixels, labels, unreadable in batches(files, shown, max(1, workers), self.device.kind == "cuda"):
+        usual = max(1, min((os.cpu_count() or 1) // self.share.count, MOST_WORKERS))
+        workers = min(usual if self.workers is None else self.workers, len(shown))
+        for pixels, labels, unreadable in batches(files, shown, workers, self.device.kind == "cuda"):
             if unreadable:
                 raise cannot_read(unreadable, f"mend the file, or keep it elsewhere{self.without}")
             yield Images(*(part.to(self.device.torch, non_blocking=True) for part in (pixels, labels)))
@@ -142,16 +146,19 @@ def batches(
     files: Files, shown: Sequence[Sequence[int]], workers: int, pinned: bool
 ) -> Iterator[tuple[Tensor, Tensor, dict[str, str]]]:
     """Batches of some files by their numbers, read by other processes; raises UsageError when one dies."""
-    loader: Any = DataLoader(
-        files,
-        batch_sampler=list(map(list, shown)),
-        num_workers=workers,
-        collate_fn=collate,
-        pin_memory=pinned,
-        timeout=PATIENCE,
-        generator=Generator(),
-        worker_init_fn=obey,
-    )
+    with warnings.catch_warnings():
+        # Who asks for more workers than processors is not to be asked why.
+        warnings.simplefilter("ignore", UserWarning)
+        loader: Any = DataLoader(
+            files,
+            batch_sampler=list(map(list, shown)),
+            num_workers=workers,
+            collate_fn=collate,
+            pin_memory=pinned,
+            timeout=PATIENCE if workers else 0,
+            generator=Generator(),
+            worker_init_fn=obey,
+        )
     try:
         with deaf():
             iterator = iter(loader)

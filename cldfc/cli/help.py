@@ -1,0 +1,147 @@
+"""What `--help` prints, and what is said of a command line that makes no sense: in the words of cldfc."""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import typer
+from typer.core import TyperCommand, TyperGroup
+
+from cldfc.diagnostics import UsageError, choices, nearest
+from cldfc.messages import FINE, print_usage_error
+from cldfc.output import printed, say
+from cldfc.validation import first_error
+
+# Where click has it depends on the release of typer.
+ClickException: type[Any] = typer.BadParameter.__mro__[2]
+
+NEWEST = ""
+"""The value of an option that may stand without one."""
+BARE = {"train": ("--resume",)}
+"""By command, the options that may."""
+LARGEST = 2**31
+"""Bounds beyond it are none that anybody meets."""
+
+
+class Command(TyperCommand):
+    """A command whose help can be read on every terminal."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """The command line, on which some options may stand without a value."""
+        return super().parse_args(ctx, list(with_values(args, BARE.get(self.name or "", ()))))
+
+    def collect_usage_pieces(self, ctx: Any) -> list[str]:
+        """`[OPTIONS] SPEC [OTHER]`, as the first line has it."""
+        return ["[OPTIONS]", *(name_of(each) for each in self.get_params(ctx) if not is_option(each))]
+
+    def format_options(self, ctx: Any, formatter: Any) -> None:
+        """Arguments and options, each with what it takes and what it does."""
+        parameters = self.get_params(ctx)
+        for title, found in (
+            ("Arguments", [each for each in parameters if not is_option(each)]),
+            ("Options", [each for each in parameters if is_option(each)]),
+        ):
+            if found:
+                with formatter.section(title):
+                    formatter.write_dl([(name_of(each), help_of(each)) for each in found])
+
+    def get_help(self, ctx: Any) -> str:
+        """The help, in letters that the terminal has."""
+        return "\n".join(printed(super().get_help(ctx).split("\n")))
+
+
+def with_values(arguments: Sequence[str], bare: Sequence[str]) -> Iterator[str]:
+    """The command line with a value for each option that stands without one."""
+    for at, argument in enumerate(arguments):
+        yield argument
+        if argument in bare and (at + 1 == len(arguments) or arguments[at + 1].startswith("-")):
+            yield NEWEST
+
+
+def is_option(parameter: Any) -> bool:
+    """Whether a parameter is an option, not an argument."""
+    return parameter.param_type_name == "option"
+
+
+def name_of(parameter: Any) -> str:
+    """`-o, --output FILE`; of an argument `SPEC`, `[OTHER]`, `SPEC...`."""
+    if is_option(parameter):
+        names = ", ".join([*parameter.opts, *parameter.secondary_opts])
+        return names if parameter.is_flag else f"{names} {value_of(parameter)}"
+    name = parameter.metavar if parameter.required else f"[{parameter.metavar}]"
+    return f"{name}..." if parameter.nargs == -1 else name
+
+
+def value_of(parameter: Any) -> str:
+    """What an option takes; whoever says nothing of it means a whole number."""
+    return parameter.metavar or "N"
+
+
+def help_of(parameter: Any) -> str:
+    """What a parameter does, its default and its bounds."""
+    default = parameter.default
+    is_said = (
+        default is not None and default is not False and not callable(default) and parameter.show_default is not False
+    )
+    said = [f"default: {default}"] if is_said else []
+    low, high = (bound_of(parameter, name) for name in ("min", "max"))
+    if low is not None and high is not None:
+        said.append(f"{low:,} to {high:,}")
+    elif low is not None:
+        said.append(f"at least {low:,}")
+    return f"{parameter.help}  [{'; '.join(said)}]" if said else parameter.help
+
+
+def bound_of(parameter: Any, name: str) -> int | None:
+    """The smallest or the largest value of an option; where they are depends on the release of typer."""
+    found = getattr(parameter, name, getattr(getattr(parameter, "type", None), name, None))
+    return found if found is not None and abs(found) < LARGEST else None
+
+
+class Commands(TyperGroup):
+    """The command line, which says in the words of all other errors what is wrong with it."""
+
+    def main(self, *arguments: Any, standalone_mode: bool = True, **options: Any) -> Any:
+        """Run a command, and leave with its exit code where that is not left to the caller."""
+        try:
+            code = super().main(*arguments, standalone_mode=False, **options)
+        except Exception as error:
+            if not isinstance(error, ClickException):
+                raise
+            code = UsageError.exit_code
+            if type(error).__name__ == "NoArgsIsHelpError":
+                say(*str(error).splitlines())
+            else:
+                print_usage_error(in_own_words(error))
+        if not standalone_mode:
+            return code
+        sys.exit(code if isinstance(code, int) else FINE)
+
+
+def in_own_words(error: Any) -> UsageError:
+    """What is wrong with a command line."""
+    from pydantic import ValidationError
+
+    message = str(error.format_message())
+    context = getattr(error, "ctx", None)
+    command = " ".join(["cldfc", *context.command_path.split()[1:]]) if context else "cldfc"
+    help = f"`{command} --help` says what can be given"
+    if context and (found := re.match(r"No such command '(.*?)'\.", message)):
+        known = choices(found[1], context.command.commands, "the commands are")
+        return UsageError(f"there is no command `{found[1]}`", known)
+    if context and type(error).__name__ == "NoSuchOption":
+        names = [name for each in context.command.params for name in (*each.opts, *each.secondary_opts)]
+        close = nearest(error.option_name, names)
+        listed = f"`{command} --help` lists its options"
+        message = f"`{command}` has no option `{error.option_name}`"
+        return UsageError(message, f"did you mean `{close}`? {listed}" if close else listed)
+    message = message.rstrip(".")
+    message = message[:1].lower() + message[1:].replace("'", "`")
+    if isinstance(error.__cause__, ValidationError):
+        _, value, reason = first_error(error.__cause__)
+        name = error.param.metavar if error.param.param_type_name == "argument" else max(error.param.opts, key=len)
+        message = f"`{name}` cannot be {value!r}: {reason}"
+    return UsageError(message, help)
