@@ -179,14 +179,14 @@ def compiled_from(graph: Graph, text: str) -> Compiled:
     from cldfc.show.kernels import parameter_rows
     from cldfc.show.mathml import equations_as_mathml
     from cldfc.show.summary import facts
-    from cldfc.show.svg import draw_svg
+    from cldfc.show.svg import draw_for_page
 
     return Compiled(
         text,
         emit_module(graph),
         ascii_name(graph.program.model),
         facts(graph),
-        draw_svg(graph.as_written),
+        draw_for_page(graph.as_written),
         equations_as_mathml(graph.program.spec),
         [Parameter(r.name, r.shape, r.uses, r.parameters, r.saved, r.colour) for r in parameter_rows(graph)],
         values_of_modules(graph),

@@ -163,7 +163,8 @@ def sizes_of(graph: Graph, blocks: Sequence[Block]) -> list[str]:
 
     Those of one resolution are one, `12…24×32×32`.
     """
-    shapes = [graph.shape(block.value) for block in (blocks if blocks[-1].level_at is not None else blocks[:-1])]
+    has_levels = any(block.level is not None for block in blocks)
+    shapes = [graph.shape(block.value) for block in (blocks if has_levels else blocks[:-1])]
     sizes: dict[tuple[int, ...], set[int]] = {}
     for channels, *resolution in shapes:
         sizes.setdefault(tuple(resolution), set()).add(channels)

@@ -1,119 +1,24 @@
-"""A network laid out by level and step: boxes, labels and edges with their coordinates, for any renderer.
-
-Coordinates are pixels from the upper left corner. Boxes do not overlap, and no edge runs through a box.
-"""
+"""A network laid out by level and step. Boxes do not overlap, and no edge runs through a box."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from math import ceil
 
 from cldfc.network.graph import Graph
-from cldfc.network.positions import Key
 from cldfc.show.blocks import Block, blocks_of, index_of_levels, sizes_of
-from cldfc.show.boxes import Boxes, BoxKind, loop_text
+from cldfc.show.boxes import Boxes, loop_text
 from cldfc.show.colours import colours_of
 from cldfc.show.grid import INPUT, MOST_COLUMNS, OVER, Box, Grid, make_grid
-from cldfc.show.labels import Label
 from cldfc.show.measure import SIZE, SMALL, text_width
 from cldfc.show.routes import Way, find_ways
+from cldfc.show.shapes import Band, Edge, Frame, Loop, Node, Picture, Point, Rectangle
 from cldfc.show.tracks import channel_tracks, gap_tracks
 
 EDGE, BESIDE, MARGIN, TRACK = 14.0, 9.0, 14.0, 7.0
 """Room at the left; beside boxes; above and below them; between edges that run beside each other."""
 BAND_GAP, FRAME, LOOP = 8.0, 4.0, 20.0
 """Between levels; around the boxes of a block; above a block with a loop."""
-
-Point = tuple[float, float]
-
-
-@dataclass(frozen=True, slots=True)
-class Rectangle:
-    """A place in the picture."""
-
-    x: float
-    y: float
-    width: float
-    height: float
-
-    @property
-    def middle(self) -> Point:
-        """The middle of it."""
-        return self.x + self.width / 2, self.y + self.height / 2
-
-
-@dataclass(frozen=True, slots=True)
-class Node:
-    """A box: what is written on it, below it `lines`, its colour if it is a shared kernel, and what it stands for.
-
-    Values of one name have one hue, counted from 0; those without a tag have none.
-    """
-
-    kind: BoxKind
-    place: Rectangle
-    label: Label
-    lines: tuple[str, ...]
-    colour: str | None
-    hue: int | None
-    parameters: tuple[Key, ...]
-    operations: tuple[int, ...]
-    instance: int
-    """The first instance of its equation; -1 for the input."""
-    band: int
-
-
-@dataclass(frozen=True, slots=True)
-class Edge:
-    """A line from node to node with right angles, and where its minus sign stands, if it has one."""
-
-    source: int
-    target: int
-    points: tuple[Point, ...]
-    minus: Point | None
-
-
-@dataclass(frozen=True, slots=True)
-class Frame:
-    """What belongs to one value, or to several steps of one, which are drawn once."""
-
-    place: Rectangle
-    is_folded: bool
-    band: int
-
-
-@dataclass(frozen=True, slots=True)
-class Loop:
-    """What is said of folded steps, and the line from their value back to their frame, if they read one another."""
-
-    points: tuple[Point, ...]
-    text: str
-    middle: Point
-    hue: int | None
-    band: int
-
-
-@dataclass(frozen=True, slots=True)
-class Band:
-    """The strip of one level, with its name and the sizes of its values."""
-
-    place: Rectangle
-    name: str
-    sizes: tuple[str, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Picture:
-    """A network with coordinates."""
-
-    model: str
-    width: float
-    height: float
-    bands: tuple[Band, ...]
-    frames: tuple[Frame, ...]
-    nodes: tuple[Node, ...]
-    edges: tuple[Edge, ...]
-    loops: tuple[Loop, ...]
 
 
 def lay_out(graph: Graph, is_full: bool = False, room: float | None = None) -> Picture:
@@ -146,6 +51,8 @@ class Drawing:
         self.bands = self.number_bands()
         self.levels = self.name_levels()
         self.hues = self.number_hues()
+        folded = [row for row, block in zip(grid.row_of, grid.blocks, strict=True) if block.is_folded]
+        self.loops = {grid.rows[row].top for row in folded}
         self.boxes = Boxes(graph, grid, self.ways, [self.levels[band][1] for band in self.bands])
         self.sizes = {box: self.boxes.size(box) for box in grid.cells}
         self.lefts, self.width = self.place_columns()
@@ -176,7 +83,7 @@ class Drawing:
                 together[self.bands[row]].append(block)
         levels = dict.fromkeys(row.level for row in self.grid.rows)
         names = ["" if level is None or not index else f"{index} = {level}" for level in levels]
-        sizes = [tuple(sizes_of(self.graph, blocks)) if blocks else () for blocks in together]
+        sizes = [tuple(shortened(sizes_of(self.graph, blocks))) for blocks in together]
         return list(zip(names, sizes, strict=True))
 
     def number_hues(self) -> dict[str, int]:
@@ -205,14 +112,10 @@ class Drawing:
         for number, row in enumerate(self.grid.rows):
             for slot in range(row.top, row.bottom + 1, 2):
                 heights[slot] = MARGIN + TRACK * self.channels.counts.get(slot, 0)
-            heights[row.top] += LOOP * self.has_loop(number)
+            heights[row.top] += LOOP * (row.top in self.loops)
             if number and self.bands[number] != self.bands[number - 1]:
                 heights[row.top] += BAND_GAP
         return add_up(heights, 0.0)
-
-    def has_loop(self, row: int) -> bool:
-        """Whether steps are folded in a row."""
-        return any(at == row and block.is_folded for at, block in zip(self.grid.row_of, self.grid.blocks, strict=True))
 
     def rectangle(self, box: Box) -> Rectangle:
         """The place of a box, in the middle of its cell."""
@@ -250,7 +153,7 @@ class Drawing:
     def loop(self, number: int) -> Loop:
         """What is above the frame of folded steps."""
         block, frame, value = self.grid.blocks[number], self.frame(number), self.rectangle((number, -1))
-        (x, top), start = value.middle, frame.place.x + 10
+        x, start = value.middle[0], frame.place.x + 10
         y = frame.place.y - LOOP / 2
         points = ((x, value.y), (x, y), (start, y), (start, frame.place.y)) if block.reads_itself else ()
         return Loop(points, loop_text(block), ((x + start) / 2, y), self.hues.get(block.label.name), frame.band)
@@ -293,7 +196,7 @@ class Drawing:
         row = next(row for row in self.grid.rows if row.top <= slot <= row.bottom)
         if slot == row.bottom:
             return self.tops[slot] + MARGIN - 3 + TRACK * line
-        loop = LOOP * (slot == row.top and self.has_loop(self.grid.rows.index(row)))
+        loop = LOOP * (slot in self.loops)
         return self.tops[slot + 1] - loop - (MARGIN - 3) - TRACK * line
 
     def down(self, way: Way, gap: int, enters: bool) -> float:
@@ -304,6 +207,11 @@ class Drawing:
         """Where the minus sign of an edge stands, beside its end."""
         x, y = end
         return {"left": (x - 7, y - 5), "top": (x + 7, y - 6), "bottom": (x + 7, y + 6)}[way.port.side]
+
+
+def shortened(sizes: list[str]) -> list[str]:
+    """Sizes, of many the first and the last."""
+    return sizes if len(sizes) < 4 else [sizes[0], "…", sizes[-1]]
 
 
 def add_up(sizes: list[float], start: float) -> tuple[list[float], float]:

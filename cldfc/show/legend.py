@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from cldfc.network.cost import count_uses
 from cldfc.network.graph import Graph
 from cldfc.show.labels import Label, short_names
-from cldfc.show.layout import Picture
 from cldfc.show.measure import SMALL, label_width, text_width
+from cldfc.show.shapes import Picture
 
 LINE_HEIGHT, LEFT, BETWEEN = 22.0, 14.0, 20.0
 
@@ -27,7 +27,9 @@ class Entry:
     @property
     def width(self) -> float:
         """How much room it takes."""
-        return 20 * bool(self.colour) + label_width(self.label) + 5 * bool(self.label.name) + text_width(self.text, SMALL)
+        return (
+            20 * bool(self.colour) + label_width(self.label) + 5 * bool(self.label.name) + text_width(self.text, SMALL)
+        )
 
 
 def place_legend(graph: Graph, picture: Picture, note: str) -> tuple[list[Entry], float, float]:

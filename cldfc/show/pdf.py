@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator, Mapping
 from functools import cache
 from io import BytesIO
-from typing import Any
+from typing import Any, cast
 from xml.etree.ElementTree import Element, fromstring
 
 from reportlab.pdfbase import pdfmetrics  # pyright: ignore[reportMissingTypeStubs]
@@ -28,11 +28,12 @@ def draw_pdf(svg: str, points: float | None = None) -> bytes:
     _, _, width, height = map(float, root.attrib["viewBox"].split())
     scale = points / width if points else min(POINTS, LARGEST / max(width, height))
     file = BytesIO()
-    canvas: Any = Canvas(
-        file, (scale * width, scale * height), invariant=1, pageCompression=1, initialFontName=font("normal")
-    )
+    page = {"pagesize": (scale * width, scale * height), "initialFontName": font("normal")}
+    canvas = cast("Any", Canvas)(file, **page, invariant=1, pageCompression=1)
     canvas.setTitle(find(root, "title").text or "")
     canvas.setCreator("cldfc")
+    canvas.setAuthor("")
+    canvas.setSubject("")
     canvas.translate(0, scale * height)
     canvas.scale(scale, -scale)
     Page(canvas, rules(find(root, "style").text or "")).draw(root, {}, ())
@@ -54,7 +55,7 @@ def tag(element: Element) -> str:
 @cache
 def font(style: str) -> str:
     """The name under which a font is known to the library."""
-    pdfmetrics.registerFont(TTFont(f"cldfc-{style}", str(FONTS[style])))
+    cast("Any", pdfmetrics).registerFont(TTFont(f"cldfc-{style}", str(FONTS[style])))
     return f"cldfc-{style}"
 
 

@@ -22,7 +22,7 @@ MOST_PIXELS = 100_000_000
 
 @dataclass(frozen=True, slots=True)
 class Wish:
-    """What is drawn, and how: every step; what another network has not, marked; how wide, and who hears of small type."""
+    """How a network is drawn: all its steps, what `before` has not marked, how wide; and who hears of small type."""
 
     is_full: bool = False
     before: Graph | None = None
@@ -50,8 +50,8 @@ def bare_svg(graph: Graph, wish: Wish) -> str:
         enough = wish.width.number * READABLE / smallest
         rounded = math.ceil(enough * 10) / 10
         wish.say(
-            f"at {wish.width} its smallest type is {math.floor(10 * smallest) / 10:.1f} pt; "
-            f"from {rounded:g}{wish.width.unit} on it is {READABLE:g} pt"
+            f"the smallest type is {math.floor(10 * smallest) / 10:.1f} pt at {wish.width}; "
+            f"for {READABLE:g} pt this network needs {rounded:g}{wish.width.unit}"
         )
     return drawn
 

@@ -12,10 +12,11 @@ from cldfc.network.graph import Graph
 from cldfc.show.boxes import LINE
 from cldfc.show.comparison import difference
 from cldfc.show.labels import Label
-from cldfc.show.layout import Edge, Frame, Loop, Node, Picture, Point, Rectangle, lay_out
+from cldfc.show.layout import lay_out
 from cldfc.show.legend import Entry, place_legend
 from cldfc.show.marks import find_marks
 from cldfc.show.measure import SIZE, SMALL, label_width, text_width
+from cldfc.show.shapes import Edge, Frame, Loop, Node, Picture, Point, Rectangle
 from cldfc.show.width import Width
 
 STYLE = """
@@ -49,14 +50,23 @@ HUES, CORNERS = 4, (10.0, 2.0)
 """Values of one name have a colour and corners; a fifth name has those of the first."""
 
 
-def draw_svg(
-    graph: Graph, is_full: bool = False, before: Graph | None = None, width: Width | None = None, style: str = STYLE
-) -> str:
+def draw_svg(graph: Graph, is_full: bool = False, before: Graph | None = None, width: Width | None = None) -> str:
     """A network as it is given, as a file of its own with a legend of what is shared.
 
     What it has differently from the network `before` is marked. With a `width` lines are as long as can be read there.
     """
-    picture = lay_out(graph, is_full, width and width.room)
+    return svg_of(graph, lay_out(graph, is_full, width and width.room), before, width)
+
+
+def draw_for_page(graph: Graph) -> str:
+    """The same for a page: it may be printed on A4 with margins of 2 cm, and is dark on a dark screen."""
+    return svg_of(graph, lay_out(graph, room=Width(17, "cm").room), style=STYLE + DARK_SCREEN)
+
+
+def svg_of(
+    graph: Graph, picture: Picture, before: Graph | None = None, width: Width | None = None, style: str = STYLE
+) -> str:
+    """A picture as a file."""
     marked = frozenset[int]() if before is None else find_marks(difference(before, graph), graph, picture)
     note = "" if before is None else f"dashed: not so in {before.program.model}"
     entries, right, bottom = place_legend(graph, picture, note)
@@ -146,9 +156,7 @@ def path(points: Sequence[Point]) -> str:
         enter, leave = towards(corner, before), towards(corner, after)
         commands.append(f"L{number(enter)}Q{number(corner)} {number(leave)}")
     (x, y), (ahead, down) = points[-1], direction(points[-2], points[-1])
-    first, second = (
-        (x - POINT * (ahead - side * down / 2), y - POINT * (down + side * ahead / 2)) for side in (1, -1)
-    )
+    first, second = ((x - POINT * (ahead - side * down / 2), y - POINT * (down + side * ahead / 2)) for side in (1, -1))
     return "".join([*commands, f"L{number(points[-1])}", f"M{number(first)}L{number((x, y))}L{number(second)}"])
 
 

@@ -55,7 +55,9 @@ def read_width(text: str) -> Width:
     found = re.fullmatch(r"([0-9]+\.?[0-9]*|\.[0-9]+) *([A-Za-z]*)", text.strip(), re.ASCII)
     number, unit = (float(found[1]), found[2].lower()) if found else (0.0, "")
     if found is None or unit not in PIXELS:
-        example = f"{found[1]}cm" if found and LEAST <= number <= MOST else "17cm"
+        decimal = re.fullmatch(r"([0-9]+),([0-9]+ *(?:cm|mm|in|pt|px))", text.strip(), re.ASCII)
+        example = f"{found[1]}cm" if found and not unit and LEAST <= number <= MOST else "17cm"
+        example = f"{decimal[1]}.{decimal[2]}" if decimal else example
         raise UsageError(
             f"`{text}` is no width", f"write a number and its unit, `{example}`; there are {', '.join(PIXELS)}"
         )
