@@ -103,6 +103,8 @@ def check_loops(picture):
         texts.append(Rectangle(x - width / 2, y - 6, width, 12))
         for start, end in pairwise(loop.points):
             assert not any(meets(start, end, node.place) for node in picture.nodes), loop
+        if loop.points:
+            assert width + 16 < loop.points[0][0] - loop.points[-1][0], loop
     for one, other in combinations(texts, 2):
         assert not overlap(one, other)
     for text in texts:
@@ -188,9 +190,60 @@ def test_many_steps_are_one_block():
     ]
     frames = [frame.place for frame in picture.frames if frame.is_folded]
     for loop, frame in zip(picture.loops, frames, strict=True):
-        (out, *_), (end, arrival) = loop.points[0], loop.points[-1]
+        (out, _), (end, arrival) = loop.points[0], loop.points[-1]
         assert arrival == frame.y and frame.x < end < out < frame.x + frame.width
-        assert text_width(loop.text, SMALL) < out - end
+
+
+SHORT = """model Short
+steps i = 1..9
+input f : 3 × 16 × 16
+output h : 5
+kernel A@i : 3×3 → 3
+x@0 = f
+x@i = A@i * x@i-1
+h = linear ∘ avgpool(x@9)
+"""
+MOMENTUM = """model Momentum
+steps i = 1..12
+input f : 3 × 16 × 16
+output h : 5
+kernel θ : 3×3 → 8
+kernel A@i : 3×3 → 8
+scalar ω = 0.5
+x@0 = θ * f
+x@1 = x@0
+x@i+1 = x@i + ω * (x@i - x@i-1) + relu ∘ bn ∘ A@i * x@i for i = 1..11
+h = linear ∘ avgpool(x@12)
+"""
+IN_TURN = """model InTurn
+steps i = 1..6
+input f : 3 × 16 × 16
+output h : 5
+kernel A : 3×3 → 3
+kernel B@i : 3×3 → 3
+p@0 = f
+q@0 = p@0
+p@i = p@i-1 + A * q@i-1
+q@i = q@i-1 - relu ∘ B@i * p@i
+h = linear ∘ avgpool(q@6)
+"""
+
+
+@pytest.mark.parametrize("room", [None, 400])
+@pytest.mark.parametrize(
+    ("text", "loops"),
+    [
+        (SHORT, ["9 times, i = 1:9"]),
+        (MOMENTUM, ["11 times, i = 1:11"]),
+        (IN_TURN, ["6 times, i = 1:6", "6 times, i = 1:6"]),
+    ],
+    ids=["short", "momentum", "in turn"],
+)
+def test_folded_steps_that_read_one_another(text, loops, room):
+    picture = lay_out(build(Source("test.cldf", text), form="written"), room=room)
+    assert [loop.text for loop in picture.loops if loop.points] == loops
+    for check in CHECKS:
+        check(picture)
     assert len(lay_out(network("resnet34"), True).nodes) > 2 * len(picture.nodes)
 
 

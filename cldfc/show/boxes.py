@@ -48,7 +48,7 @@ class Boxes:
         if box == INPUT or not self.block(box).is_folded:
             return 0.0
         parts = len({self.grid.cells[place][0] for place in self.grid.cells if place[0] == box[0]}) - 1
-        return text_width(loop_text(self.block(box)), SMALL) + 30 - NARROWEST * parts
+        return text_width(loop_text(self.block(box)), SMALL) + 56 - NARROWEST * parts
 
     def kind(self, box: Box) -> BoxKind:
         """What a box is."""

@@ -153,7 +153,7 @@ class Drawing:
     def loop(self, number: int) -> Loop:
         """What is above the frame of folded steps."""
         block, frame, value = self.grid.blocks[number], self.frame(number), self.rectangle((number, -1))
-        x, start = value.middle[0], frame.place.x + 10
+        start, x = frame.place.x + 10, max(value.middle[0], value.x + value.width - 12)
         y = frame.place.y - LOOP / 2
         points = ((x, value.y), (x, y), (start, y), (start, frame.place.y)) if block.reads_itself else ()
         return Loop(points, loop_text(block), ((x + start) / 2, y), self.hues.get(block.label.name), frame.band)
