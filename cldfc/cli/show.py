@@ -33,7 +33,7 @@ def show(
         typer.Option(
             "--width",
             metavar="WIDTH",
-            help="How wide the picture is: 17cm, or in mm, in, pt or px. Lines are broken so that no type is below 6 pt.",
+            help="How wide the picture is: 17cm, or in mm, in, pt, px. Lines are broken so that no type is below 6 pt.",
             show_default=False,
         ),
     ] = None,
