@@ -206,7 +206,7 @@ class Drawing:
     def minus(self, way: Way, end: Point) -> Point:
         """Where the minus sign of an edge stands, beside its end."""
         x, y = end
-        return {"left": (x - 7, y - 5), "top": (x + 7, y - 6), "bottom": (x + 7, y + 6)}[way.port.side]
+        return {"left": (x - 10, y - 6), "top": (x + 7, y - 6), "bottom": (x + 7, y + 6)}[way.port.side]
 
 
 def shortened(sizes: list[str]) -> list[str]:
