@@ -246,14 +246,15 @@ class Spec:
         with console() as shown:
             show_network(graph, shown)
 
-    def write(self, path: str | os.PathLike[str]) -> None:
-        """Write the network to a file whose suffix says how, as `cldfc show -o` does.
+    def write(self, path: str | os.PathLike[str], width: str | None = None) -> None:
+        """Write the network to a file whose suffix says how, as `cldfc show -o` does; a picture as wide as `17cm`.
 
         Raises UsageError when the suffix is unknown, the file cannot be written, or is there and not cldfc's.
         """
         from cldfc.show.formats import writer_for
+        from cldfc.show.width import read_width
 
-        write = writer_for(Path(path))
+        write = writer_for(Path(path), width=None if width is None else read_width(width))
         refuse_foreign(Path(path), name=f"network{Path(path).suffix}")
         write_file(Path(path), write(self.written))
 

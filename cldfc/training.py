@@ -202,7 +202,7 @@ def compiled_from(network: Compilation) -> Compiled:
     from cldfc.show.kernels import parameter_rows
     from cldfc.show.mathml import equations_as_mathml
     from cldfc.show.summary import facts
-    from cldfc.show.svg import draw_svg
+    from cldfc.show.svg import draw_for_page
 
     graph = network.simplified
     return Compiled(
@@ -210,7 +210,7 @@ def compiled_from(network: Compilation) -> Compiled:
         network.code(),
         network.class_name,
         facts(graph),
-        draw_svg(graph.as_written),
+        draw_for_page(graph.as_written),
         equations_as_mathml(graph.program.spec),
         [Parameter(r.name, r.shape, r.uses, r.parameters, r.saved, r.colour) for r in parameter_rows(graph)],
         values_of_modules(graph),

@@ -4,7 +4,6 @@ import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-import pytest
 import torch
 from torch import nn
 
@@ -62,14 +61,6 @@ def trained_and_folded(network: Folded) -> tuple[nn.Module, nn.Module]:
     randomise(trained)
     folded.load_state_dict(fold_weights(trained.state_dict(), origins_of(network)))
     return trained, folded
-
-
-def need_cairo() -> None:
-    """Skip where CairoSVG is missing, or the library that it draws with."""
-    try:
-        import cairosvg  # noqa: F401
-    except (ImportError, OSError) as error:
-        pytest.skip(f"CairoSVG cannot be used here: {error}")
 
 
 def build(source: str) -> nn.Module:

@@ -12,6 +12,7 @@ from cldfc.cli import app
 from cldfc.compilation import Compilation
 from cldfc.diagnostics import Problems, Source
 from cldfc.show.formats import writer_for
+from cldfc.show.width import Width
 from cldfc.syntax import tree
 from cldfc.syntax.extend import merge
 from cldfc.syntax.lines import format_statement
@@ -56,7 +57,8 @@ def test_the_error():
 
 def test_the_picture():
     path = DOCS / "preact18_Al.svg"
-    assert path.read_text(encoding="utf-8") == writer_for(path)(Compilation(read_source(Path("preact18_Al"))).written)
+    graph = Compilation(read_source(Path("preact18_Al"))).written
+    assert path.read_text(encoding="utf-8") == writer_for(path, width=Width(830, "px"))(graph)
 
 
 def test_the_first_screen():

@@ -11,7 +11,7 @@ import networkx
 import pydot
 import pytest
 from matplotlib.mathtext import MathTextParser
-from networks import ROOT, build, compile_text, need_cairo, spec_text
+from networks import ROOT, build, compile_text, spec_text
 from PIL import Image
 from typer.testing import CliRunner
 
@@ -307,8 +307,6 @@ def test_an_unknown_suffix_and_a_file_of_somebody_else(tmp_path):
 @pytest.mark.parametrize("suffix", [*WRITERS, *FORMATS])
 def test_only_what_cldfc_has_written_is_overwritten(suffix, tmp_path):
     """One rule for all formats; a picture that somebody has drawn, or drawn over, is a file of theirs."""
-    if suffix in (".png", ".pdf"):
-        need_cairo()
     path = tmp_path / f"network{suffix}"
     for _ in range(2):
         assert show("-o", path).exit_code == 0
@@ -321,14 +319,13 @@ def test_only_what_cldfc_has_written_is_overwritten(suffix, tmp_path):
             load(ROOT / SPEC).write(path)
         assert path.read_bytes() == foreign
     path.write_bytes(b"")
-    assert show("-o", path).exit_code == 0 and path.read_bytes()[:8] == whole[:8]  # a PDF has its date
+    assert show("-o", path).exit_code == 0 and path.read_bytes() == whole
 
 
 def test_marked_pictures_can_be_read(tmp_path):
     for suffix in (".svg", ".html"):
         assert show("-o", tmp_path / f"network{suffix}").exit_code == 0
         ElementTree.parse(tmp_path / f"network{suffix}")
-    need_cairo()
     assert show("-o", tmp_path / "network.png").exit_code == 0
     with Image.open(tmp_path / "network.png") as image:
         image.load()

@@ -28,6 +28,15 @@ def show(
             show_default=False,
         ),
     ] = None,
+    width: Annotated[
+        str | None,
+        typer.Option(
+            "--width",
+            metavar="WIDTH",
+            help="How wide the picture is: 17cm, or in mm, in, pt, px. Lines are broken so that no type is below 6 pt.",
+            show_default=False,
+        ),
+    ] = None,
     full: Annotated[bool, typer.Option("--full", help="Draw every step, however many there are.")] = False,
     let: Lets = None,
     tie: Ties = None,
@@ -37,15 +46,17 @@ def show(
 ) -> None:
     """Draw a network: levels, steps, skip connections, shared kernels, what sharing saves.
 
-    In the terminal, or into a file; an .html page can be zoomed, pointed at and folded.
+    In the terminal, or into a file: a picture as wide as a column of a paper, or an .html page to zoom and fold.
 
     Of two specs the second is drawn, and what differs from the first is marked.
 
-    Example: cldfc show specs/fbresnet.cldf -o fbresnet.html
+    Example: cldfc show specs/fbresnet.cldf -o fbresnet.pdf --width 17cm
     """
     with errors():
         if output is not None and as_json:
             raise UsageError("`-o` and `--json` contradict each other", "write `-o network.json`")
+        if output is None and width is not None:
+            raise UsageError("`--width` is for a picture in a file", f"write `-o network.pdf --width {width}`")
         if len(specs) > 2 or (len(specs) == 2 and output is None):
             raise UsageError(
                 f"{len(specs)} specs cannot be drawn together here",
@@ -54,11 +65,13 @@ def show(
         task = read_task(let or (), tie or (), input, classes)
         if output is not None:
             from cldfc.show.formats import writer_for
+            from cldfc.show.width import read_width
 
-            writer_for(output)
+            wide = None if width is None else read_width(width)
+            writer_for(output, width=wide)
             refuse_foreign(output, name=f"network{output.suffix}")
             *others, graph = [Compilation(read_source(spec), task).simplified for spec in specs]
-            write = writer_for(output, full, others[0] if others else None)
+            write = writer_for(output, full, others[0] if others else None, wide, say)
             write_file(output, write(graph))
             say(f"written to {output}")
         elif as_json:

@@ -69,6 +69,16 @@ class Block:
         name, indices = self.value
         return name, tuple(0 if at == self.level_at else index for at, index in enumerate(indices))
 
+    @property
+    def is_folded(self) -> bool:
+        """Whether it stands for several steps."""
+        return len(self.instances) > 1
+
+    @property
+    def reads_itself(self) -> bool:
+        """Whether its steps read one another."""
+        return self.value in self.values_read()
+
     def values_read(self) -> Iterator[Key]:
         """The values that it needs, in the order of its parts."""
         for operand in [*(o for part in self.parts for o in part.operands), *([self.result] if self.result else [])]:
@@ -146,6 +156,20 @@ def make_block(
         result = Operand(None, maker.values([template.result] * len(instances)))
     at = places.get((first.value[0], len(first.value[1])))
     return Block(first.value, label, steps_text(instances), at, tuple(run), parts, result)
+
+
+def sizes_of(graph: Graph, blocks: Sequence[Block]) -> list[str]:
+    """The sizes of the values of a level, or of all but the output where there are no levels.
+
+    Those of one resolution are one, `12…24×32×32`.
+    """
+    has_levels = any(block.level is not None for block in blocks)
+    shapes = [graph.shape(block.value) for block in (blocks if has_levels else blocks[:-1])]
+    sizes: dict[tuple[int, ...], set[int]] = {}
+    for channels, *resolution in shapes:
+        sizes.setdefault(tuple(resolution), set()).add(channels)
+    ends = {resolution: dict.fromkeys((min(found), max(found))) for resolution, found in sizes.items()}
+    return ["×".join(["…".join(map(str, ends[at])), *map(str, at)]) for at in ends]
 
 
 def steps_text(instances: Sequence[Instance]) -> str:

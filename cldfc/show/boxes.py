@@ -19,25 +19,36 @@ LINE = 13.0
 """From one line of a value to the next."""
 PORT = 14.0
 """From one edge that enters a box from above or below to the next."""
+NARROWEST = 40.0
+"""Of a box with the gap behind it."""
 
 
 class Boxes:
     """The boxes of one network."""
 
-    def __init__(self, graph: Graph, grid: Grid, ways: Sequence[Way]) -> None:
+    def __init__(self, graph: Graph, grid: Grid, ways: Sequence[Way], sizes: Sequence[Sequence[str]]) -> None:
         self.graph = graph
         self.grid = grid
         self.ports = count_ports(ways)
+        self.sizes = sizes
+        """What each row says of the sizes of its values."""
 
     def size(self, box: Box) -> tuple[float, float]:
         """The width and height of a box."""
         kind, lines = self.kind(box), self.lines(box)
         wide = max(label_width(self.label(box)), *(text_width(line, SMALL) for line in lines), 0.0)
         if kind == "value":
-            return wide + 18, LINE * (1 + len(lines)) + 9
+            return max(wide + 14, self.room_for_loop(box)), LINE * (1 + len(lines)) + 9
         if kind == "merge":
             return max(HEIGHTS[kind], PORT * self.ports.get(box, 1) + 8), HEIGHTS[kind]
-        return max(wide + 16, 28.0), HEIGHTS[kind]
+        return max(wide + 14, 26.0), HEIGHTS[kind]
+
+    def room_for_loop(self, box: Box) -> float:
+        """What a value must take so that there is room for what is said of its loop, above the whole block."""
+        if box == INPUT or not self.block(box).is_folded:
+            return 0.0
+        parts = len({self.grid.cells[place][0] for place in self.grid.cells if place[0] == box[0]}) - 1
+        return text_width(loop_text(self.block(box)), SMALL) + 56 - NARROWEST * parts
 
     def kind(self, box: Box) -> BoxKind:
         """What a box is."""
@@ -55,13 +66,14 @@ class Boxes:
         return block.label if box[1] < 0 else block.parts[box[1]].label
 
     def lines(self, box: Box) -> tuple[str, ...]:
-        """What is written below the name of a value: its steps where several are folded, its shape."""
+        """What is written below the name of a value: that it is zero, and its size if its row does not say it."""
         if box[1] >= 0:
             return ()
         key = (self.graph.program.input.name, ()) if box == INPUT else self.block(box).value
-        shape = "×".join(map(str, self.graph.shape(key)))
-        steps = [] if box == INPUT else [self.block(box).steps, "= 0" if self.block(box).result is None else ""]
-        return (*filter(None, steps), shape)
+        size = "×".join(map(str, self.graph.shape(key)))
+        row = self.grid.input_row if box == INPUT else self.grid.row_of[box[0]]
+        zero = "= 0" if box != INPUT and self.block(box).result is None else ""
+        return tuple(filter(None, (zero, "" if [*self.sizes[row]] == [size] else size)))
 
     def parameters(self, box: Box) -> tuple[Key, ...]:
         """The kernels and scalars that a box stands for."""
@@ -79,6 +91,11 @@ class Boxes:
             else:
                 steps = set(block.parts[box[1]].steps)
                 yield from (at for at in self.graph.members[instance] if self.graph.node(at).step in steps)
+
+
+def loop_text(block: Block) -> str:
+    """What is said of folded steps: `5 times, i = 1:5`."""
+    return f"{len(block.instances)} times, {block.steps}"
 
 
 def count_ports(ways: Sequence[Way]) -> dict[Box, int]:

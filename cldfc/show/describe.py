@@ -10,7 +10,7 @@ from cldfc.network.graph import Graph
 from cldfc.network.positions import Key, format_key
 from cldfc.show.kernels import widths_text
 from cldfc.show.labels import operator_word
-from cldfc.show.layout import Node
+from cldfc.show.shapes import Node
 from cldfc.syntax.format import format_equation
 
 

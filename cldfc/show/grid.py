@@ -16,7 +16,7 @@ from cldfc.show.blocks import Block
 from cldfc.show.columns import Columns, arrange_parts
 
 MOST_COLUMNS, OVER = 26, 3
-"""In one line of a picture, and how many more the output may take; longer levels go on in a second line."""
+"""In one line of a picture that may be as wide as it likes, and how many more the output may take."""
 
 Box = tuple[int, int]
 """A block and the part in it; its value is -1, the network's input (-1, -1)."""
@@ -62,14 +62,17 @@ class Grid:
         return self.rows[-1].bottom + 1
 
 
-def make_grid(blocks: Sequence[Block]) -> Grid:
-    """Place the blocks of a network; the last one is its output."""
+def make_grid(blocks: Sequence[Block], most: int = MOST_COLUMNS, over: int = OVER) -> Grid:
+    """Place the blocks of a network; the last one is its output, which may take `over` columns more.
+
+    Levels with more than `most` columns go on in a second line.
+    """
     arranged = [arrange_parts(block) for block in blocks]
     levels = levels_of(blocks)
-    places = place_families(blocks, arranged)
+    places = place_families(blocks, arranged, most)
     lines = [places[block.family][0] for block in blocks]
     lasts = [places[block.family][1] for block in blocks]
-    lines[-1], lasts[-1] = place_output(levels, lines, lasts, arranged[-1].ranks)
+    lines[-1], lasts[-1] = place_output(levels, lines, lasts, arranged[-1].ranks, most + over)
     rows = make_rows(levels, lines, arranged)
     at = {(row.level, row.line): number for number, row in enumerate(rows)}
     row_of = tuple(at[level, line] for level, line in zip(levels, lines, strict=True))
@@ -86,12 +89,12 @@ def make_grid(blocks: Sequence[Block]) -> Grid:
 
 
 def place_output(
-    levels: Sequence[int | None], lines: Sequence[int], lasts: Sequence[int], ranks: int
+    levels: Sequence[int | None], lines: Sequence[int], lasts: Sequence[int], ranks: int, most: int
 ) -> tuple[int, int]:
     """The line and the last column of the output: behind what its level has, in a line of its own if that is full."""
     before = [(line, last) for level, line, last in zip(levels, lines, lasts, strict=True) if level == levels[-1]][:-1]
     line, last = max(before, default=(0, 0))
-    return (line, last + ranks) if last + ranks <= MOST_COLUMNS + OVER else (line + 1, ranks)
+    return (line, last + ranks) if last + ranks <= most else (line + 1, ranks)
 
 
 def place_input(
@@ -123,7 +126,7 @@ def levels_of(blocks: Sequence[Block]) -> list[int | None]:
     return [known[block.value] for block in blocks]
 
 
-def place_families(blocks: Sequence[Block], arranged: Sequence[Columns]) -> dict[Family, tuple[int, int]]:
+def place_families(blocks: Sequence[Block], arranged: Sequence[Columns], most: int) -> dict[Family, tuple[int, int]]:
     """The line and the last column of what different levels have in common; a family has the same on all of them."""
     widths: dict[Family, int] = {}
     for block, columns in zip(blocks, arranged, strict=True):
@@ -134,8 +137,8 @@ def place_families(blocks: Sequence[Block], arranged: Sequence[Columns]) -> dict
         group = list(together)
         whole = sum(widths[family] for family in group)
         for at, family in enumerate(group):
-            needed = whole if at == 0 and whole < MOST_COLUMNS else widths[family]
-            if column + needed > MOST_COLUMNS and column > 1:
+            needed = whole if at == 0 and whole < most else widths[family]
+            if column + needed > most and column > 1:
                 line, column = line + 1, 1
             column += widths[family]
             places[family] = line, column - 1

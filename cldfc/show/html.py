@@ -15,12 +15,16 @@ from cldfc.network.positions import Key
 from cldfc.show.comparison import Difference, difference, sharing_text
 from cldfc.show.describe import describe
 from cldfc.show.kernels import KernelRow, kernel_rows
-from cldfc.show.layout import Edge, Picture, lay_out
+from cldfc.show.layout import lay_out
 from cldfc.show.marks import find_marks
 from cldfc.show.mathml import equations_as_mathml
-from cldfc.show.svg import STYLE, is_between, picture_parts
+from cldfc.show.shapes import Edge, Picture
+from cldfc.show.svg import DARK_SCREEN, STYLE, is_between, picture_parts
 
-HINT = "wheel: zoom · drag: move · double click: all of it · click a kernel: its uses · click a level: fold it"
+HINT = (
+    "wheel, + −: zoom · drag, arrows: move · double click, 0: all of it · "
+    "click a kernel: its uses · click a level: fold it · or Tab and Enter"
+)
 
 
 def draw_page(graph: Graph, is_full: bool = False, before: Graph | None = None) -> str:
@@ -34,7 +38,7 @@ def draw_page(graph: Graph, is_full: bool = False, before: Graph | None = None) 
 <meta charset="utf-8"/>
 <meta name="viewport" content="width=device-width, initial-scale=1"/>
 <title>{title}</title>
-<style>{STYLE}{asset("page.css")}</style>
+<style>{STYLE}{DARK_SCREEN}{asset("page.css")}</style>
 </head>
 <body>
 <main>
@@ -88,7 +92,7 @@ def interactive_svg(graph: Graph, picture: Picture, marked: Collection[int]) -> 
         + (f' data-kernels="{joined(numbers, node.parameters)}"' if node.parameters else "")
         for node, text in zip(picture.nodes, about, strict=True)
     ]
-    lines = [points(edge) if is_between(edge, picture) else "" for edge in picture.edges]
+    lines = [moving(edge, picture) if is_between(edge, picture) else "" for edge in picture.edges]
     return "\n".join(
         [
             f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {picture.width:.0f} {picture.height:.0f}">',
@@ -108,9 +112,11 @@ def joined(numbers: dict[Key, int], keys: Sequence[Key]) -> str:
     return " ".join(str(numbers[key]) for key in keys)
 
 
-def points(edge: Edge) -> str:
-    """The corners of an edge that runs between levels, which moves when one is folded."""
-    return f' data-points="{" ".join(f"{x:.1f},{y:.1f}" for x, y in edge.points)}"'
+def moving(edge: Edge, picture: Picture) -> str:
+    """The corners of an edge that runs between levels, and which, for it moves when one is folded."""
+    source, target = (picture.nodes[end].band for end in (edge.source, edge.target))
+    points = " ".join(f"{x:.1f},{y:.1f}" for x, y in edge.points)
+    return f' data-points="{points}" data-bands="{source} {target}"'
 
 
 def kernel_table(graph: Graph, rows: Sequence[KernelRow]) -> str:

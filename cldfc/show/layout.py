@@ -1,106 +1,42 @@
-"""A network laid out by level and step: boxes, labels and edges with their coordinates, for any renderer.
-
-Coordinates are pixels from the upper left corner. Boxes do not overlap, and no edge runs through a box.
-"""
+"""A network laid out by level and step. Boxes do not overlap, and no edge runs through a box."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from math import ceil
 
 from cldfc.network.graph import Graph
-from cldfc.network.positions import Key
-from cldfc.show.blocks import blocks_of, index_of_levels
-from cldfc.show.boxes import Boxes, BoxKind
+from cldfc.show.blocks import Block, blocks_of, index_of_levels, sizes_of
+from cldfc.show.boxes import Boxes, loop_text
 from cldfc.show.colours import colours_of
-from cldfc.show.grid import INPUT, Box, Grid, make_grid
-from cldfc.show.labels import Label
+from cldfc.show.grid import INPUT, MOST_COLUMNS, OVER, Box, Grid, make_grid
+from cldfc.show.measure import SIZE, SMALL, text_width
 from cldfc.show.routes import Way, find_ways
+from cldfc.show.shapes import Band, Edge, Frame, Loop, Node, Picture, Point, Rectangle
 from cldfc.show.tracks import channel_tracks, gap_tracks
 
-LEFT, MARGIN, TRACK = 88.0, 14.0, 8.0
-"""Room for the names of levels; around boxes; between edges that run beside each other."""
-BAND_GAP = 8.0
-
-Point = tuple[float, float]
-
-
-@dataclass(frozen=True, slots=True)
-class Rectangle:
-    """A place in the picture."""
-
-    x: float
-    y: float
-    width: float
-    height: float
-
-    @property
-    def middle(self) -> Point:
-        """The middle of it."""
-        return self.x + self.width / 2, self.y + self.height / 2
+EDGE, BESIDE, MARGIN, TRACK = 14.0, 9.0, 14.0, 7.0
+"""Room at the left; beside boxes; above and below them; between edges that run beside each other."""
+BAND_GAP, FRAME, LOOP = 8.0, 4.0, 20.0
+"""Between levels; around the boxes of a block; above a block with a loop."""
 
 
-@dataclass(frozen=True, slots=True)
-class Node:
-    """A box: what is written on it, below it `lines`, its colour if it is a shared kernel, and what it stands for."""
+def lay_out(graph: Graph, is_full: bool = False, room: float | None = None) -> Picture:
+    """Lay a network out as it is given; `is_full` draws every one of many steps.
 
-    kind: BoxKind
-    place: Rectangle
-    label: Label
-    lines: tuple[str, ...]
-    colour: str | None
-    parameters: tuple[Key, ...]
-    operations: tuple[int, ...]
-    instance: int
-    """The first instance of its equation; -1 for the input."""
-    band: int
-
-
-@dataclass(frozen=True, slots=True)
-class Edge:
-    """A line from node to node with right angles, and where its minus sign stands, if it has one."""
-
-    source: int
-    target: int
-    points: tuple[Point, ...]
-    minus: Point | None
-
-
-@dataclass(frozen=True, slots=True)
-class Frame:
-    """What belongs to one value, or to several steps of one, which are drawn once."""
-
-    place: Rectangle
-    is_folded: bool
-    band: int
-
-
-@dataclass(frozen=True, slots=True)
-class Band:
-    """The strip of one level, with its name and the shapes of its values."""
-
-    place: Rectangle
-    name: str
-    shape: str
-
-
-@dataclass(frozen=True, slots=True)
-class Picture:
-    """A network with coordinates."""
-
-    model: str
-    width: float
-    height: float
-    bands: tuple[Band, ...]
-    frames: tuple[Frame, ...]
-    nodes: tuple[Node, ...]
-    edges: tuple[Edge, ...]
-
-
-def lay_out(graph: Graph, is_full: bool = False) -> Picture:
-    """Lay a network out as it is given; `is_full` draws every one of many steps."""
-    grid = make_grid(blocks_of(graph, is_full))
-    return Drawing(graph, grid).picture()
+    Lines are as long as `room` allows, or as the longest block needs.
+    """
+    blocks = blocks_of(graph, is_full)
+    most, over = MOST_COLUMNS, OVER
+    drawing = Drawing(graph, make_grid(blocks))
+    while room is not None and drawing.width > room and most > 1:
+        if over:
+            over = 0
+        else:
+            most = min(most - 1, ceil(most * room / drawing.width))
+            over = OVER
+        drawing = Drawing(graph, make_grid(blocks, most, over))
+    return drawing.picture()
 
 
 class Drawing:
@@ -113,7 +49,11 @@ class Drawing:
         self.ways = find_ways(grid)
         self.gaps, self.channels = gap_tracks(self.ways), channel_tracks(grid, self.ways)
         self.bands = self.number_bands()
-        self.boxes = Boxes(graph, grid, self.ways)
+        self.levels = self.name_levels()
+        self.hues = self.number_hues()
+        folded = [row for row, block in zip(grid.row_of, grid.blocks, strict=True) if block.is_folded]
+        self.loops = {grid.rows[row].top for row in folded}
+        self.boxes = Boxes(graph, grid, self.ways, [self.levels[band][1] for band in self.bands])
         self.sizes = {box: self.boxes.size(box) for box in grid.cells}
         self.lefts, self.width = self.place_columns()
         self.tops, self.height = self.place_slots()
@@ -123,14 +63,33 @@ class Drawing:
         """The whole picture."""
         nodes = tuple(self.node(box) for box in self.grid.cells)
         edges = tuple(self.edge(way) for way in self.ways)
-        frames = tuple(self.frame(number) for number, block in enumerate(self.grid.blocks) if block.parts)
+        frames = tuple(self.frame(n) for n, block in enumerate(self.grid.blocks) if block.parts or block.is_folded)
+        loops = tuple(self.loop(number) for number, block in enumerate(self.grid.blocks) if block.is_folded)
         model = self.graph.program.model
-        return Picture(model, self.width, self.height, tuple(self.make_bands()), frames, nodes, edges)
+        return Picture(model, self.width, self.height, tuple(self.make_bands()), frames, nodes, edges, loops)
 
     def number_bands(self) -> list[int]:
         """The band of each row; lines of one level are one band."""
         levels = list(dict.fromkeys(row.level for row in self.grid.rows))
         return [levels.index(row.level) for row in self.grid.rows]
+
+    def name_levels(self) -> list[tuple[str, tuple[str, ...]]]:
+        """The name of each band, and the sizes of its values; those of most values first."""
+        index = index_of_levels(self.graph.program)
+        together: list[list[Block]] = [[] for _ in range(self.bands[-1] + 1)]
+        for number, block in enumerate(self.grid.blocks):
+            row = self.grid.row_of[number]
+            if block.level == self.grid.rows[row].level:
+                together[self.bands[row]].append(block)
+        levels = dict.fromkeys(row.level for row in self.grid.rows)
+        names = ["" if level is None or not index else f"{index} = {level}" for level in levels]
+        sizes = [tuple(shortened(sizes_of(self.graph, blocks))) for blocks in together]
+        return list(zip(names, sizes, strict=True))
+
+    def number_hues(self) -> dict[str, int]:
+        """A number for each name of values that have a tag, in the order of their definition."""
+        names = dict.fromkeys(block.value[0] for block in self.grid.blocks if block.value[1])
+        return {name: number for number, name in enumerate(names)}
 
     # Places
 
@@ -140,8 +99,10 @@ class Drawing:
         for box, (column, _) in self.grid.cells.items():
             widths[2 * column + 1] = max(widths[2 * column + 1], self.sizes[box][0])
         for gap in range(0, len(widths), 2):
-            widths[gap] = 2 * MARGIN + TRACK * max(0, self.gaps.counts.get(gap, 0) - 1)
-        return add_up(widths, LEFT)
+            widths[gap] = 2 * BESIDE + TRACK * max(0, self.gaps.counts.get(gap, 0) - 1)
+        names = [text_width(name, SIZE) for name, _ in self.levels]
+        sizes = [text_width(size, SMALL) for _, sizes in self.levels for size in sizes]
+        return add_up(widths, EDGE + max([*names, *sizes]) + BESIDE * any([*names, *sizes]))
 
     def place_slots(self) -> tuple[list[float], float]:
         """Where each slot down begins, and where the last one ends."""
@@ -151,6 +112,7 @@ class Drawing:
         for number, row in enumerate(self.grid.rows):
             for slot in range(row.top, row.bottom + 1, 2):
                 heights[slot] = MARGIN + TRACK * self.channels.counts.get(slot, 0)
+            heights[row.top] += LOOP * (row.top in self.loops)
             if number and self.bands[number] != self.bands[number - 1]:
                 heights[row.top] += BAND_GAP
         return add_up(heights, 0.0)
@@ -173,34 +135,35 @@ class Drawing:
             lines=boxes.lines(box),
             colour=colours[0] if colours and None not in colours else None,
             parameters=parameters,
+            hue=self.hues.get(boxes.label(box).name) if boxes.kind(box) == "value" else None,
             operations=tuple(boxes.operations(box)),
             instance=-1 if box == INPUT else boxes.block(box).instances[0],
             band=self.bands[self.grid.input_row if box == INPUT else self.grid.row_of[box[0]]],
         )
 
     def frame(self, number: int) -> Frame:
-        """The frame around a block."""
+        """The frame around a block; one with a loop reaches up to it."""
         block, places = self.grid.blocks[number], [self.rectangle(b) for b in self.grid.cells if b[0] == number]
-        left, top = min(p.x for p in places) - 5, min(p.y for p in places) - 5
-        right, bottom = max(p.x + p.width for p in places) + 5, max(p.y + p.height for p in places) + 5
-        band = self.bands[self.grid.row_of[number]]
-        return Frame(Rectangle(left, top, right - left, bottom - top), len(block.instances) > 1, band)
+        row = self.grid.row_of[number]
+        tops = [p.y for p in places] + [self.tops[self.grid.rows[row].top + 1]] * block.is_folded
+        left, top = min(p.x for p in places) - FRAME, min(tops) - FRAME
+        right, bottom = max(p.x + p.width for p in places) + FRAME, max(p.y + p.height for p in places) + FRAME
+        return Frame(Rectangle(left, top, right - left, bottom - top), block.is_folded, self.bands[row])
+
+    def loop(self, number: int) -> Loop:
+        """What is above the frame of folded steps."""
+        block, frame, value = self.grid.blocks[number], self.frame(number), self.rectangle((number, -1))
+        start, x = frame.place.x + 10, max(value.middle[0], value.x + value.width - 12)
+        y = frame.place.y - LOOP / 2
+        points = ((x, value.y), (x, y), (start, y), (start, frame.place.y)) if block.reads_itself else ()
+        return Loop(points, loop_text(block), ((x + start) / 2, y), self.hues.get(block.label.name), frame.band)
 
     def make_bands(self) -> Iterator[Band]:
         """The strips of the levels."""
-        index = index_of_levels(self.graph.program)
-        for band in range(self.bands[-1] + 1):
+        for band, (name, sizes) in enumerate(self.levels):
             rows = [row for row, number in zip(self.grid.rows, self.bands, strict=True) if number == band]
             top = self.tops[rows[0].top] + (BAND_GAP if band else 0.0)
-            bottom = self.tops[rows[-1].bottom + 1]
-            level = rows[0].level
-            name = "" if level is None or not index else f"{index} = {level}"
-            yield Band(Rectangle(0, top, self.width, bottom - top), name, self.band_shape(level))
-
-    def band_shape(self, level: int | None) -> str:
-        """The shape of most values of a level."""
-        shapes = ["×".join(map(str, self.graph.shape(b.value))) for b in self.grid.blocks if b.level == level]
-        return max(dict.fromkeys(shapes), key=shapes.count, default="") if level is not None else ""
+            yield Band(Rectangle(0, top, self.width, self.tops[rows[-1].bottom + 1] - top), name, sizes)
 
     # Edges
 
@@ -233,16 +196,22 @@ class Drawing:
         row = next(row for row in self.grid.rows if row.top <= slot <= row.bottom)
         if slot == row.bottom:
             return self.tops[slot] + MARGIN - 3 + TRACK * line
-        return self.tops[slot + 1] - (MARGIN - 3) - TRACK * line
+        loop = LOOP * (slot in self.loops)
+        return self.tops[slot + 1] - loop - (MARGIN - 3) - TRACK * line
 
     def down(self, way: Way, gap: int, enters: bool) -> float:
         """Where an edge runs along a gap."""
-        return self.lefts[gap] + MARGIN - 2 + TRACK * self.gaps.lines[gap, way.source, enters]
+        return self.lefts[gap] + BESIDE - 1 + TRACK * self.gaps.lines[gap, way.source, enters]
 
     def minus(self, way: Way, end: Point) -> Point:
         """Where the minus sign of an edge stands, beside its end."""
         x, y = end
-        return {"left": (x - 7, y - 5), "top": (x + 7, y - 6), "bottom": (x + 7, y + 6)}[way.port.side]
+        return {"left": (x - 10, y - 6), "top": (x + 7, y - 6), "bottom": (x + 7, y + 6)}[way.port.side]
+
+
+def shortened(sizes: list[str]) -> list[str]:
+    """Sizes, of many the first and the last."""
+    return sizes if len(sizes) < 4 else [sizes[0], "…", sizes[-1]]
 
 
 def add_up(sizes: list[float], start: float) -> tuple[list[float], float]:

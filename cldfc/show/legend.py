@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from cldfc.network.cost import count_uses
 from cldfc.network.graph import Graph
 from cldfc.show.labels import Label, short_names
-from cldfc.show.layout import Picture
 from cldfc.show.measure import SMALL, label_width, text_width
+from cldfc.show.shapes import Picture
 
 LINE_HEIGHT, LEFT, BETWEEN = 22.0, 14.0, 20.0
 
@@ -27,7 +27,9 @@ class Entry:
     @property
     def width(self) -> float:
         """How much room it takes."""
-        return 20 * bool(self.colour) + label_width(self.label) + text_width(self.text, SMALL)
+        return (
+            20 * bool(self.colour) + label_width(self.label) + 5 * bool(self.label.name) + text_width(self.text, SMALL)
+        )
 
 
 def place_legend(graph: Graph, picture: Picture, note: str) -> tuple[list[Entry], float, float]:
@@ -44,7 +46,7 @@ def place_legend(graph: Graph, picture: Picture, note: str) -> tuple[list[Entry]
             entry = Entry(LEFT, y, colour, label, content)
         entries.append(entry)
         x = entry.x + entry.width + BETWEEN
-        right = max(right, x)
+        right = max(right, x - BETWEEN + LEFT)
     return entries, right, y + LINE_HEIGHT + 6 if entries else picture.height
 
 
@@ -55,8 +57,8 @@ def legend_texts(graph: Graph, picture: Picture) -> Iterator[tuple[str, Label, s
         if node.colour is not None and node.colour not in seen:
             seen.add(node.colour)
             name = Label(node.label.name, node.label.tag)
-            yield node.colour, name, f"  {sum(uses[key] for key in node.parameters)} uses"
+            yield node.colour, name, f"{sum(uses[key] for key in node.parameters)} uses"
     shown = {word for node in picture.nodes if node.kind == "operator" for word in node.label.name.split(" ")}
     for chain, name in short_names(graph.program.spec).items():
         if name in shown:
-            yield "", Label(name), f"  = {' ∘ '.join(reversed(chain))}"
+            yield "", Label(name), f"= {' ∘ '.join(reversed(chain))}"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from cldfc.network.graph import Graph
 from cldfc.show.comparison import Difference
-from cldfc.show.layout import Node, Picture
+from cldfc.show.shapes import Node, Picture
 from cldfc.syntax import tree
 
 

@@ -7,17 +7,18 @@ const all = (selector) => [...document.querySelectorAll(selector)];
 const view = { x: 0, y: 0, width: svg.viewBox.baseVal.width, height: svg.viewBox.baseVal.height };
 const home = { ...view };
 const look = () => svg.setAttribute("viewBox", `${view.x} ${view.y} ${view.width} ${view.height}`);
-const place = (event) => new DOMPoint(event.clientX, event.clientY).matrixTransform(svg.getScreenCTM().inverse());
-svg.addEventListener("wheel", (event) => {
-  event.preventDefault();
-  const factor = Math.min(4, Math.max(0.25, Math.exp(event.deltaY / 500)));
-  const width = Math.min(4 * home.width, Math.max(home.width / 40, view.width * factor));
-  const at = place(event), scale = width / view.width;
+const zoom = (at, factor) => {
+  const width = Math.min(4 * home.width, Math.max(home.width / 40, view.width * factor)), scale = width / view.width;
   view.x = at.x - (at.x - view.x) * scale;
   view.y = at.y - (at.y - view.y) * scale;
   view.width = width;
   view.height *= scale;
   look();
+};
+const place = (event) => new DOMPoint(event.clientX, event.clientY).matrixTransform(svg.getScreenCTM().inverse());
+svg.addEventListener("wheel", (event) => {
+  event.preventDefault();
+  zoom(place(event), Math.min(4, Math.max(0.25, Math.exp(event.deltaY / 500))));
 }, { passive: false });
 let held = null, moved = false;
 svg.addEventListener("pointerdown", (event) => { held = place(event); moved = false; });
@@ -31,18 +32,52 @@ svg.addEventListener("pointermove", (event) => {
   view.y -= at.y - held.y;
   look();
 });
-svg.addEventListener("dblclick", () => { Object.assign(view, home); look(); });
+const whole = () => { Object.assign(view, home); look(); };
+svg.addEventListener("dblclick", whole);
 
-// Point at a box: its shape and its cost.
+// Point at a box, or reach it by Tab: its shape and its cost.
+const tell = (text, x, y) => {
+  tip.textContent = text;
+  tip.style.display = "block";
+  tip.style.left = `${Math.max(0, Math.min(x + 14, innerWidth - tip.offsetWidth - 8))}px`;
+  tip.style.top = `${Math.max(0, Math.min(y + 14, innerHeight - tip.offsetHeight - 8))}px`;
+};
+const hush = () => { tip.style.display = "none"; };
 for (const node of all(".node")) {
-  node.addEventListener("pointermove", (event) => {
-    tip.textContent = node.dataset.info;
-    tip.style.display = "block";
-    tip.style.left = `${Math.min(event.clientX + 14, innerWidth - tip.offsetWidth - 8)}px`;
-    tip.style.top = `${Math.min(event.clientY + 14, innerHeight - tip.offsetHeight - 8)}px`;
+  node.addEventListener("pointermove", (event) => tell(node.dataset.info, event.clientX, event.clientY));
+  node.addEventListener("pointerleave", hush);
+  node.addEventListener("focus", () => {
+    const { left, bottom } = node.getBoundingClientRect();
+    if (node.matches(":focus-visible")) tell(node.dataset.info, left - 14, bottom - 6);
   });
-  node.addEventListener("pointerleave", () => { tip.style.display = "none"; });
+  node.addEventListener("blur", hush);
 }
+
+// What can be clicked can be reached by Tab, and takes Enter and the space bar.
+const button = (element, name, act) => {
+  element.setAttribute("tabindex", "0");
+  if (element.tagName !== "TR") {
+    element.setAttribute("role", "button");
+    element.setAttribute("aria-label", name);
+  }
+  element.addEventListener("click", () => { if (!moved) act(); });
+  element.addEventListener("keydown", (event) => {
+    if (event.key !== "Enter" && event.key !== " ") return;
+    event.preventDefault();
+    act();
+  });
+};
+addEventListener("keydown", (event) => {
+  if (event.ctrlKey || event.metaKey || event.altKey || event.target.closest?.("aside")) return;
+  const middle = { x: view.x + view.width / 2, y: view.y + view.height / 2 };
+  const step = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] }[event.key];
+  if (event.key === "+" || event.key === "=") zoom(middle, 0.8);
+  else if (event.key === "-") zoom(middle, 1.25);
+  else if (event.key === "0") whole();
+  else if (step) { view.x += step[0] * view.width / 10; view.y += step[1] * view.height / 10; look(); }
+  else return;
+  event.preventDefault();
+});
 
 // Click a kernel, in the picture or in the table: all its uses light up; click it again: all is as before.
 let lit = "";
@@ -54,9 +89,10 @@ const light = (wanted) => {
     element.classList.toggle("lit", lit !== "" && keys(element).some((key) => lit.split(" ").includes(key)));
 };
 for (const element of all("[data-kernels]"))
-  element.addEventListener("click", () => { if (!moved && keys(element).length) light(keys(element)); });
+  if (keys(element).length) button(element, element.dataset.info, () => light(keys(element)));
+addEventListener("keydown", (event) => { if (event.key === "Escape" && lit) light(lit.split(" ")); });
 
-// Click a level: it collapses to a strip, and what is below moves up.
+// Click a level: it collapses to a strip, and what is below moves up. Edges then end at the strip.
 const STRIP = 36;
 const bands = all(".level").map((group) => {
   const { y, height } = group.querySelector("rect").getBBox();
@@ -71,14 +107,28 @@ const near = (corner, other) => {
   return [corner[0] + share * (other[0] - corner[0]), corner[1] + share * (other[1] - corner[1])];
 };
 const line = (points) => points.map((point, at) =>
-  at === 0 ? `M${point}` : at === points.length - 1 ? `L${point}`
+  at === 0 ? `M${point}` : at === points.length - 1 ? `L${point}${head(points[at - 1], point)}`
     : `L${near(point, points[at - 1])}Q${point} ${near(point, points[at + 1])}`).join("");
+const head = (before, [x, y]) => {
+  const length = Math.hypot(x - before[0], y - before[1]) || 1;
+  const [ahead, down] = [5 * (x - before[0]) / length, 5 * (y - before[1]) / length];
+  return `M${x - ahead + down / 2} ${y - down - ahead / 2}L${x} ${y}L${x - ahead - down / 2} ${y - down + ahead / 2}`;
+};
+// The part of a line that lies outside the strip that it starts in.
+const outside = (points, { top, height, closed }) => {
+  if (!closed) return points;
+  const [low, high] = [shifted(top), shifted(top + height)];
+  const at = points.findIndex(([, y]) => y < low || y > high);
+  if (at < 1) return [];
+  return [[points[at - 1][0], points[at][1] < low ? low : high], ...points.slice(at)];
+};
 const arrange = () => {
   bands.forEach((band, number) => {
     const move = shifted(band.top) - band.top;
     band.group.querySelector("rect").setAttribute("height", band.closed ? Math.min(STRIP, band.height) : band.height);
     const lift = band.closed ? (Math.min(STRIP, band.height) - band.height) / 2 : 0;
     band.group.setAttribute("transform", `translate(0 ${move})`);
+    band.group.setAttribute("aria-expanded", !band.closed);
     for (const text of band.group.querySelectorAll("text")) text.setAttribute("transform", `translate(0 ${lift})`);
     for (const element of all(`.in-${number}`)) {
       element.classList.toggle("hidden", band.closed);
@@ -87,8 +137,14 @@ const arrange = () => {
   });
   for (const edge of all(".between")) {
     const points = edge.dataset.points.split(" ").map((point) => point.split(",").map(Number));
-    edge.setAttribute("d", line(points.map(([x, y]) => [x, shifted(y)])));
+    const [source, target] = edge.dataset.bands.split(" ").map((number) => bands[number]);
+    const left = outside(points.map(([x, y]) => [x, shifted(y)]), source);
+    const seen = outside(left.reverse(), target).reverse();
+    edge.classList.toggle("hidden", seen.length < 2);
+    if (seen.length > 1) edge.setAttribute("d", line(seen));
   }
 };
 for (const band of bands)
-  band.group.addEventListener("click", () => { if (!moved) { band.closed = !band.closed; arrange(); } });
+  button(band.group, [...band.group.querySelectorAll("text")].map((text) => text.textContent).join(", ") || "fold",
+    () => { band.closed = !band.closed; arrange(); });
+arrange();

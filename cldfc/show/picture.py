@@ -2,69 +2,110 @@
 
 from __future__ import annotations
 
+import math
+import re
 import zlib
 from collections.abc import Callable
-from typing import Any
+from dataclasses import dataclass
 
 from cldfc.diagnostics import UsageError
 from cldfc.files import MARK
 from cldfc.network.graph import Graph
+from cldfc.show.measure import FONTS
+from cldfc.show.width import READABLE, Width
 
-SCALE = 2.0
-"""Pixels of a PNG for one of the layout."""
+SCALE, PRINT = 2.0, 300 / 96
+"""Pixels of a PNG for one of the layout, and for one of a width in print, 300 to the inch."""
+MOST_PIXELS = 100_000_000
+"""Of a PNG, which has them in memory, four bytes each."""
 
 
-def draw(graph: Graph, format: str, is_full: bool, before: Graph | None) -> str | bytes:
-    """The content of the file: the network as it is written; what `before` has not is marked. Raises UsageError."""
-    return FORMATS[format](graph.as_written, is_full, before and before.as_written)
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """How a network is drawn: all its steps, what `before` has not marked, how wide; and who hears of small type."""
+
+    is_full: bool = False
+    before: Graph | None = None
+    width: Width | None = None
+    say: Callable[[str], object] = str
 
 
-def svg(graph: Graph, is_full: bool, before: Graph | None) -> str:
+def draw(graph: Graph, format: str, wish: Wish) -> str | bytes:
+    """The content of the file: the network as it is written. Raises UsageError."""
+    return FORMATS[format](graph.as_written, wish)
+
+
+def svg(graph: Graph, wish: Wish) -> str:
     """A comment inside says that cldfc has written it."""
-    return bare_svg(graph, is_full, before).replace(">", f"><!-- {MARK} -->", 1)
+    return bare_svg(graph, wish).replace(">", f"><!-- {MARK} -->", 1)
 
 
-def bare_svg(graph: Graph, is_full: bool, before: Graph | None) -> str:
+def bare_svg(graph: Graph, wish: Wish) -> str:
     """The picture itself."""
     from cldfc.show.svg import draw_svg
 
-    return draw_svg(graph, is_full, before)
+    drawn = draw_svg(graph, wish.is_full, wish.before and wish.before.as_written, wish.width)
+    right, _ = size_of(drawn)
+    if wish.width is not None and (smallest := wish.width.smallest_type(right)) < READABLE:
+        enough = wish.width.number * READABLE / smallest
+        rounded = math.ceil(enough * 10) / 10
+        wish.say(
+            f"the smallest type is {math.floor(10 * smallest) / 10:.1f} pt at {wish.width}; "
+            f"for {READABLE:g} pt this network needs {rounded:g}{wish.width.unit}"
+        )
+    return drawn
 
 
-def html(graph: Graph, is_full: bool, before: Graph | None) -> str:
+def size_of(svg: str) -> tuple[float, float]:
+    """The width and the height of a picture in its own pixels."""
+    found = re.search(r'viewBox="0 0 (\S+) (\S+)"', svg)
+    assert found is not None
+    return float(found[1]), float(found[2])
+
+
+def html(graph: Graph, wish: Wish) -> str:
     """So does one on the second line of a page."""
     from cldfc.show.html import draw_page
 
-    return draw_page(graph, is_full, before).replace("\n", f"\n<!-- {MARK} -->\n", 1)
+    page = draw_page(graph, wish.is_full, wish.before and wish.before.as_written)
+    return page.replace("\n", f"\n<!-- {MARK} -->\n", 1)
 
 
-def png(graph: Graph, is_full: bool, before: Graph | None) -> bytes:
-    """Text that stands behind the head of the image, 8 + 25 bytes."""
-    image = cairo(".png").svg2png(bytestring=bare_svg(graph, is_full, before).encode(), scale=SCALE)
-    text = b"tEXt" + f"Software\0{MARK}".encode()
-    chunk = (len(text) - 4).to_bytes(4, "big") + text + zlib.crc32(text).to_bytes(4, "big")
-    return image[:33] + chunk + image[33:]
+def png(graph: Graph, wish: Wish) -> bytes:
+    """Text that stands behind the head of the image, 8 + 25 bytes; and how large it is in print."""
+    from resvg_py import svg_to_bytes
+
+    drawn, width = bare_svg(graph, wish), wish.width
+    right, bottom = size_of(drawn)
+    shown = width.pixels / right if width else 1.0
+    most = math.sqrt(MOST_PIXELS / (shown * right * shown * bottom))
+    zoom = 1.0 if width and width.unit == "px" else min(PRINT if width else SCALE, most)
+    if most < 1:
+        count = f"{shown * right * shown * bottom / 1e6:,.0f}"
+        raise UsageError(f"a `.png` of this network would have {count} million pixels", "write `.svg` or `.pdf`")
+    fonts = [str(path) for path in FONTS.values()]
+    image = svg_to_bytes(svg_string=drawn, dpi=96, zoom=zoom, skip_system_fonts=True, font_files=fonts)
+    more = chunk(b"tEXt", f"Software\0{MARK}".encode())
+    if width and width.unit != "px":
+        metre = round(zoom * 96 / 0.0254).to_bytes(4, "big")
+        more += chunk(b"pHYs", metre + metre + b"\1")
+    return image[:33] + more + image[33:]
 
 
-def pdf(graph: Graph, is_full: bool, before: Graph | None) -> bytes:
+def chunk(kind: bytes, data: bytes) -> bytes:
+    """A chunk of a PNG."""
+    return len(data).to_bytes(4, "big") + kind + data + zlib.crc32(kind + data).to_bytes(4, "big")
+
+
+def pdf(graph: Graph, wish: Wish) -> bytes:
     """A comment behind the end, where it moves nothing."""
-    page: bytes = cairo(".pdf").svg2pdf(bytestring=bare_svg(graph, is_full, before).encode())
+    from cldfc.show.pdf import draw_pdf
+
+    page = draw_pdf(bare_svg(graph, wish), wish.width and wish.width.points)
     return page.rstrip(b"\n") + f"\n% {MARK}\n".encode()
 
 
-def cairo(format: str) -> Any:
-    """CairoSVG. Raises UsageError where it, or the cairo library that it needs, is missing."""
-    try:
-        import cairosvg  # pyright: ignore[reportMissingTypeStubs]
-    except (ImportError, OSError):
-        raise UsageError(
-            f"`{format}` needs CairoSVG and the cairo library",
-            "install them: `pip install 'cldfc[picture]'`, and `libcairo2` from your system; `.svg` needs neither",
-        ) from None
-    return cairosvg
-
-
-FORMATS: dict[str, Callable[[Graph, bool, Graph | None], str | bytes]] = {
+FORMATS: dict[str, Callable[[Graph, Wish], str | bytes]] = {
     ".svg": svg,
     ".png": png,
     ".pdf": pdf,

@@ -47,6 +47,8 @@ def find_ways(grid: Grid) -> list[Way]:
         ports = choose_ports(grid, target, operands, boxes)
         for operand, port in zip(operands, ports, strict=True):
             for source in sources(target, operand, boxes):
+                if source == (target[0], -1):
+                    continue  # Steps that read one another: the layout draws that as a loop.
                 across, down = find_turns(grid, cells, source, target, port)
                 ways.append(Way(source, target, port, operand.sign, across, down))
     return ways

@@ -1,4 +1,7 @@
-"""A laid-out network as SVG: text for a file of its own, or for a page."""
+"""A laid-out network as SVG: text for a file of its own, or for a page.
+
+Only what `pdf.py` reads, too: rectangles, paths of M, L and Q, and texts, with the classes of `STYLE`.
+"""
 
 from __future__ import annotations
 
@@ -9,42 +12,73 @@ from cldfc.network.graph import Graph
 from cldfc.show.boxes import LINE
 from cldfc.show.comparison import difference
 from cldfc.show.labels import Label
-from cldfc.show.layout import Edge, Frame, Node, Picture, Point, Rectangle, lay_out
+from cldfc.show.layout import lay_out
 from cldfc.show.legend import Entry, place_legend
 from cldfc.show.marks import find_marks
 from cldfc.show.measure import SIZE, SMALL, label_width, text_width
+from cldfc.show.shapes import Edge, Frame, Loop, Node, Picture, Point, Rectangle
+from cldfc.show.width import Width
 
 STYLE = """
 text{font-family:"DejaVu Sans",Verdana,Helvetica,sans-serif;font-size:13px;fill:#1f2328}
-.small{font-size:9.5px}.soft{fill:#636c76}.name{font-weight:bold}.middle,.minus{text-anchor:middle}.end{text-anchor:end}
-.symbol{font-style:italic}.band{fill:#f5f7fa}.frame{fill:#fff;stroke:#d5dae1}
-.edge{fill:none;stroke:#59636e;stroke-width:1.2}.dot{fill:#59636e}
+.small{font-size:10px}.soft{fill:#57606a}.middle,.minus{text-anchor:middle}.end{text-anchor:end}
+.symbol{font-style:italic}.band{fill:#f1f4f8}.frame{fill:#fff;stroke:#d5dae1}
+.edge{fill:none;stroke:#59636e;stroke-width:1.2}
+.from0{stroke:#9a6700}.from1{stroke:#0969da}.from2{stroke:#1a7f37}.from3{stroke:#bf3989}
 .kernel rect{fill:#fff;stroke:#1f2328}.operator rect{fill:#eceff3;stroke:#d0d7de}
-.merge rect{fill:#fff;stroke:#59636e}.value rect{fill:#fdf3d1;stroke:#d4a72c}
+.merge rect{fill:#fff;stroke:#59636e}.value rect{fill:#f6f8fa;stroke:#59636e}
+.hue0 rect{fill:#fdf3d1;stroke:#9a6700}.hue1 rect{fill:#ddf0ff;stroke:#0969da}
+.hue2 rect{fill:#dcf5e3;stroke:#1a7f37}.hue3 rect{fill:#ffe6f3;stroke:#bf3989}
 .shared rect{stroke:none}.shared text{fill:#fff}
 .marked rect{stroke:#cf222e;stroke-width:2.4;stroke-dasharray:5 2.5}
 """
-ROUND = 5.0
+"""Where several rules hold, the last one does."""
+DARK = """
+text{fill:#e6edf3}.soft{fill:#9aa4af}.band{fill:#1c2128}.frame{fill:#0d1117;stroke:#373e47}.paper{fill:#0d1117}
+.edge{stroke:#9aa4af}.from0{stroke:#d9a634}.from1{stroke:#58a6ff}.from2{stroke:#56d364}.from3{stroke:#f778ba}
+.kernel rect{fill:#0d1117;stroke:#cdd5de}.operator rect{fill:#2d333b;stroke:#444c56}
+.merge rect{fill:#0d1117;stroke:#9aa4af}.value rect{fill:#22272e;stroke:#9aa4af}
+.hue0 rect{fill:#3a2d05;stroke:#d9a634}.hue1 rect{fill:#0b2a4d;stroke:#58a6ff}
+.hue2 rect{fill:#0f3320;stroke:#56d364}.hue3 rect{fill:#42182f;stroke:#f778ba}
+.shared rect{stroke:none}.shared text{fill:#fff}.marked rect{stroke:#ff7b72}
+"""
+"""What is different on a dark screen."""
+DARK_SCREEN = f"@media screen and (prefers-color-scheme:dark){{{DARK}}}\n"
+ROUND, POINT = 5.0, 5.0
+"""Of a corner; of the head of an arrow, which is half as wide."""
+HUES, CORNERS = 4, (10.0, 2.0)
+"""Values of one name have a colour and corners; a fifth name has those of the first."""
 
 
-def draw_svg(graph: Graph, is_full: bool = False, before: Graph | None = None) -> str:
+def draw_svg(graph: Graph, is_full: bool = False, before: Graph | None = None, width: Width | None = None) -> str:
     """A network as it is given, as a file of its own with a legend of what is shared.
 
-    What it has differently from the network `before` is marked.
+    What it has differently from the network `before` is marked. With a `width` lines are as long as can be read there.
     """
-    picture = lay_out(graph, is_full)
+    return svg_of(graph, lay_out(graph, is_full, width and width.room), before, width)
+
+
+def draw_for_page(graph: Graph) -> str:
+    """The same for a page: it may be printed on A4 with margins of 2 cm, and is dark on a dark screen."""
+    return svg_of(graph, lay_out(graph, room=Width(17, "cm").room), style=STYLE + DARK_SCREEN)
+
+
+def svg_of(
+    graph: Graph, picture: Picture, before: Graph | None = None, width: Width | None = None, style: str = STYLE
+) -> str:
+    """A picture as a file."""
     marked = frozenset[int]() if before is None else find_marks(difference(before, graph), graph, picture)
     note = "" if before is None else f"dashed: not so in {before.program.model}"
-    entries, width, height = place_legend(graph, picture, note)
+    entries, right, bottom = place_legend(graph, picture, note)
     parts = picture_parts(picture, [""] * len(picture.nodes), [""] * len(picture.edges), marked)
     body = [*parts, *(part for entry in entries for part in entry_parts(entry))]
+    size = width.size(right, bottom) if width else f'width="{right:.0f}" height="{bottom:.0f}"'
     return "\n".join(
         [
-            f'<svg xmlns="http://www.w3.org/2000/svg" width="{width:.0f}" height="{height:.0f}" '
-            f'viewBox="0 0 {width:.0f} {height:.0f}" role="img">',
+            f'<svg xmlns="http://www.w3.org/2000/svg" {size} viewBox="0 0 {right:.0f} {bottom:.0f}" role="img">',
             f"<title>{escape(picture.model)}</title>",
-            f"<style>{STYLE}</style>",
-            '<rect width="100%" height="100%" fill="#fff"/>',
+            f"<style>{style}</style>",
+            '<rect class="paper" width="100%" height="100%" fill="#fff"/>',
             *body,
             "</svg>",
             "",
@@ -59,29 +93,25 @@ def picture_parts(
 
     `boxes` and `lines` are more attributes for each box and each edge; `marked` are numbers of boxes.
     """
-    yield ARROW
     for band in picture.bands:
-        name = band_name(band.place, band.name, band.shape)
+        name = "".join(band_name(band.place, band.name, band.sizes))
         yield f'<g class="level">{rectangle(band.place, 8, "band")}{name}</g>'
     for frame in picture.frames:
         yield from frame_parts(frame)
+    for loop in picture.loops:
+        yield from loop_parts(loop)
     for edge, more in zip(picture.edges, lines, strict=True):
         yield from edge_parts(edge, picture, more)
     for at, (node, more) in enumerate(zip(picture.nodes, boxes, strict=True)):
         yield node_part(node, more, " marked" * (at in marked))
 
 
-ARROW = (
-    '<defs><marker id="arrow" viewBox="0 0 8 8" refX="7" refY="4" markerWidth="6" markerHeight="6" orient="auto">'
-    '<path class="dot" d="M0 1L8 4L0 7z"/></marker></defs>'
-)
-
-
-def band_name(place: Rectangle, name: str, shape: str) -> str:
-    """The name of a level and the shape of its values, at the left."""
-    _, y = place.middle
-    texts = [text(14, y - (1 if shape else -4), name, "name")] if name else []
-    return "".join([*texts, text(14, y + 14, shape, "small soft") if shape else ""])
+def band_name(place: Rectangle, name: str, sizes: Sequence[str]) -> Iterator[str]:
+    """The name of a level and the sizes of its values, at the left."""
+    lines = [(name, "")] * bool(name) + [(size, "small soft") for size in sizes]
+    y = place.middle[1] - (LINE + 2) * (len(lines) - 1) / 2 + 4
+    for at, (line, classes) in enumerate(lines):
+        yield text(14, y + (LINE + 2) * at, line, classes)
 
 
 def frame_parts(frame: Frame) -> Iterator[str]:
@@ -91,11 +121,20 @@ def frame_parts(frame: Frame) -> Iterator[str]:
         yield rectangle(Rectangle(p.x + shift, p.y + shift, p.width, p.height), 7, f"frame in-{frame.band}")
 
 
+def loop_parts(loop: Loop) -> Iterator[str]:
+    """How often steps are taken, on the line that leads from the last one's value to the next."""
+    (x, y), width = loop.middle, text_width(loop.text, SMALL) + 8
+    if loop.points:
+        yield f'<path class="edge{hue("from", loop.hue)} in-{loop.band}" d="{path(loop.points)}"/>'
+        yield rectangle(Rectangle(x - width / 2, y - 7, width, 14), 0, f"band in-{loop.band}")
+    yield text(x, y + 3.5, loop.text, f"small middle in-{loop.band}")
+
+
 def edge_parts(edge: Edge, picture: Picture, more: str) -> Iterator[str]:
     """A line with rounded corners and an arrow at its end."""
-    band = picture.nodes[edge.target].band
+    source, band = picture.nodes[edge.source], picture.nodes[edge.target].band
     where = "between" if is_between(edge, picture) else f"in-{band}"
-    yield f'<path class="edge {where}" d="{path(edge.points)}" marker-end="url(#arrow)"{more}/>'
+    yield f'<path class="edge{hue("from", source.hue)} {where}" d="{path(edge.points)}"{more}/>'
     if edge.minus is not None:
         yield text(edge.minus[0], edge.minus[1] + 4, "−", f"minus in-{band}")
 
@@ -105,13 +144,26 @@ def is_between(edge: Edge, picture: Picture) -> bool:
     return picture.nodes[edge.source].band != picture.nodes[edge.target].band
 
 
+def hue(kind: str, number: int | None) -> str:
+    """The class for values of one name, or for the edges that leave them."""
+    return "" if number is None else f" {kind}{number % HUES}"
+
+
 def path(points: Sequence[Point]) -> str:
-    """The commands of a line through some points, with rounded corners."""
+    """The commands of a line through some points, with rounded corners and the head of an arrow."""
     commands = [f"M{number(points[0])}"]
     for before, corner, after in zip(points, points[1:], points[2:], strict=False):
         enter, leave = towards(corner, before), towards(corner, after)
         commands.append(f"L{number(enter)}Q{number(corner)} {number(leave)}")
-    return "".join([*commands, f"L{number(points[-1])}"])
+    (x, y), (ahead, down) = points[-1], direction(points[-2], points[-1])
+    first, second = ((x - POINT * (ahead - side * down / 2), y - POINT * (down + side * ahead / 2)) for side in (1, -1))
+    return "".join([*commands, f"L{number(points[-1])}", f"M{number(first)}L{number((x, y))}L{number(second)}"])
+
+
+def direction(start: Point, end: Point) -> Point:
+    """Where a piece of a line leads, as a step of length 1."""
+    length = abs(end[0] - start[0]) + abs(end[1] - start[1]) or 1
+    return (end[0] - start[0]) / length, (end[1] - start[1]) / length
 
 
 def towards(corner: Point, other: Point) -> Point:
@@ -128,9 +180,10 @@ def number(point: Point) -> str:
 
 def node_part(node: Node, more: str, mark: str) -> str:
     """A box with what is written on it."""
-    classes = f"node {node.kind}{' shared' if node.colour else ''} in-{node.band}{mark}"
+    classes = f"node {node.kind}{hue('hue', node.hue)}{' shared' if node.colour else ''} in-{node.band}{mark}"
     fill = f' style="fill:{node.colour}"' if node.colour else ""
-    radius = 4.0 if node.kind in ("kernel", "operator") else min(10.0, node.place.height / 2)
+    round = CORNERS[(node.hue or 0) % len(CORNERS)] if node.kind == "value" else 10.0
+    radius = 4.0 if node.kind in ("kernel", "operator") else min(round, node.place.height / 2)
     (x, y), is_symbol = node.place.middle, node.kind == "value" or bool(node.parameters)
     first = y - LINE * len(node.lines) / 2 + 4.5
     texts = [label_text(x, first, node.label, is_symbol), *lines_text(x, first, node.lines)]
@@ -169,16 +222,18 @@ def rectangle(place: Rectangle, radius: float, classes: str, more: str = "") -> 
 
 
 def text(x: float, y: float, content: str, classes: str) -> str:
-    """A text at a place."""
+    """A text at a place, as wide as it was measured in whatever font it is shown."""
     attribute = f' class="{classes}"' if classes else ""
-    return f'<text x="{x:.1f}" y="{y:.1f}"{attribute}>{escape(content)}</text>'
+    wide = text_width(content, SMALL if "small" in classes.split() else SIZE)
+    length = f' textLength="{wide:.1f}"' if len(content) > 1 else ""
+    return f'<text x="{x:.1f}" y="{y:.1f}"{attribute}{length}>{escape(content)}</text>'
 
 
 def entry_parts(entry: Entry) -> Iterator[str]:
     """An entry of the legend."""
     x, y, label = entry.x + 20 * bool(entry.colour), entry.y + 14.5, entry.label
     if entry.colour:
-        yield rectangle(Rectangle(entry.x, entry.y + 4, 14, 14), 3, "", f' fill="{entry.colour}"')
+        yield rectangle(Rectangle(entry.x, entry.y + 4, 14, 14), 3, "", f' style="fill:{entry.colour}"')
     if label.name:
         yield label_text(x + label_width(label) / 2, y, label, True)
-    yield text(x + label_width(label) + 5 * bool(label.name), y, entry.text.strip(), "small")
+    yield text(x + label_width(label) + 5 * bool(label.name), y, entry.text, "small")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from functools import partial
 
 from rich.console import Console, RenderableType
 
@@ -12,7 +13,7 @@ from cldfc.network.cost import Cost, cost_of_network
 from cldfc.network.graph import Graph
 from cldfc.network.positions import Key
 from cldfc.output import printable
-from cldfc.show.blocks import Block, blocks_of, index_of_levels
+from cldfc.show.blocks import Block, blocks_of, index_of_levels, sizes_of
 from cldfc.show.colours import colours_of
 from cldfc.show.grid import levels_of
 from cldfc.show.kernels import kernel_rows
@@ -75,7 +76,8 @@ def print_levels(graph: Graph, console: Console, is_full: bool) -> None:
         rows.setdefault(level, []).append(block)
     writer = Writer(blocks, colours_of(graph), console.encoding)
     index = printable(index_of_levels(graph.program), console.encoding)
-    heads = {level: (level_name(index, level), shapes_of(graph, rows[level], level)) for level in rows}
+    spell = partial(printable, encoding=console.encoding)
+    heads = {level: (level_name(index, level), spell(sizes_text(graph, rows[level], level))) for level in rows}
     widths = [max(len(head[at]) for head in heads.values()) for at in (0, 1)]
     indent = sum(widths) + 3 * bool(widths[0]) + 2
     for level in sorted(rows, key=lambda level: (level is not None, level)):
@@ -91,10 +93,10 @@ def level_name(index: str, level: int | None) -> str:
     return "" if level is None else f"{index}={level}"
 
 
-def shapes_of(graph: Graph, blocks: Sequence[Block], level: int | None) -> str:
-    """The shape of the values of a level; the first, where there are several."""
-    shapes = dict.fromkeys("×".join(map(str, graph.shape(b.value))) for b in blocks if b.level == level)
-    return next(iter(shapes), "")
+def sizes_text(graph: Graph, blocks: Sequence[Block], level: int | None) -> str:
+    """The sizes of the values of a level; the first and the last, where there are many."""
+    sizes = sizes_of(graph, [block for block in blocks if block.level == level])
+    return ", ".join(sizes) if len(sizes) < 3 else f"{sizes[0]} … {sizes[-1]}"
 
 
 def lay_strips(writer: Writer, blocks: Sequence[Block], width: int) -> Iterator[list[Piece]]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+import subprocess
 from base64 import b64decode
 from collections.abc import Sequence
 from functools import cache
@@ -11,6 +13,7 @@ from xml.etree import ElementTree
 
 import pytest
 from networks import ROOT, build, spec_text
+from pypdf import PdfReader
 
 from cldfc.compilation import Compilation, Task
 from cldfc.diagnostics import Source
@@ -169,6 +172,24 @@ def test_only_the_picture_has_an_address(whole: tuple[Reader, Compiled]) -> None
     (address,) = whole[0].addresses
     assert address and address.startswith("data:image/svg+xml;base64,")
     assert not whole[0].seen & {"script", "link", "iframe"}
+
+
+@pytest.mark.skipif(shutil.which("chromium") is None, reason="chromium is not installed")
+def test_it_is_printed_whole_on_a4(tmp_path: Path) -> None:
+    """Each paper has all that is on the screen, in its margins: the picture too, and what is folded away there."""
+    run = RunFolder(tmp_path)
+    reader = read_report(run, account(EPOCHS))
+    command = ["chromium", "--headless", "--no-sandbox", "--disable-gpu", "--no-pdf-header-footer"]
+    command += [f"--print-to-pdf={tmp_path / 'report.pdf'}", f"file://{run.report}"]
+    subprocess.run(command, capture_output=True, timeout=60, check=True)
+    pages = PdfReader(tmp_path / "report.pdf").pages
+    assert {(round(page.mediabox.width), round(page.mediabox.height)) for page in pages} == {(595, 842)}
+    printed = "".join("".join(page.extract_text() for page in pages).split())
+    for words in ("expect params = 12_512_586", "ℓ = 4", "σ avgpool", "3 uses", "saved by sharing", "scikit-learn"):
+        assert "".join(words.split()) in printed
+    address = str(reader.addresses[0])
+    width = float(ElementTree.fromstring(b64decode(address.split(",")[1])).get("width", ""))
+    assert 10 * 17 / 2.54 * 72 / width >= 6  # points
 
 
 def test_the_parameters_add_up_to_those_of_the_module(whole: tuple[Reader, Compiled]) -> None:

@@ -1,0 +1,161 @@
+"""A picture as a PDF page of lines and letters: reads the SVG that `svg.py` writes, and nothing else."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from functools import cache
+from io import BytesIO
+from typing import Any, cast
+from xml.etree.ElementTree import Element, fromstring
+
+from reportlab.pdfbase import pdfmetrics  # pyright: ignore[reportMissingTypeStubs]
+from reportlab.pdfbase.ttfonts import TTFont  # pyright: ignore[reportMissingTypeStubs]
+from reportlab.pdfgen.canvas import Canvas  # pyright: ignore[reportMissingTypeStubs]
+
+from cldfc.show.measure import FONTS
+
+Style = dict[str, str]
+POINTS, LARGEST = 0.75, 14_400.0
+"""Of a pixel; and of a page that every program opens."""
+ROUND = 0.5523
+"""How far along a side the handles of a curve stand that is nearly a quarter of a circle."""
+
+
+def draw_pdf(svg: str, points: float | None = None) -> bytes:
+    """One page, `points` wide, or with a point for each 4/3 pixels."""
+    root = fromstring(svg)
+    _, _, width, height = map(float, root.attrib["viewBox"].split())
+    scale = points / width if points else min(POINTS, LARGEST / max(width, height))
+    file = BytesIO()
+    page = {"pagesize": (scale * width, scale * height), "initialFontName": font("normal")}
+    canvas = cast("Any", Canvas)(file, **page, invariant=1, pageCompression=1)
+    canvas.setTitle(find(root, "title").text or "")
+    canvas.setCreator("cldfc")
+    canvas.setAuthor("")
+    canvas.setSubject("")
+    canvas.translate(0, scale * height)
+    canvas.scale(scale, -scale)
+    Page(canvas, rules(find(root, "style").text or "")).draw(root, {}, ())
+    canvas.showPage()
+    canvas.save()
+    return file.getvalue()
+
+
+def find(root: Element, name: str) -> Element:
+    """The first element of a name."""
+    return next(element for element in root if tag(element) == name)
+
+
+def tag(element: Element) -> str:
+    """Its name, without that of SVG."""
+    return element.tag.rpartition("}")[2]
+
+
+@cache
+def font(style: str) -> str:
+    """The name under which a font is known to the library."""
+    cast("Any", pdfmetrics).registerFont(TTFont(f"cldfc-{style}", str(FONTS[style])))
+    return f"cldfc-{style}"
+
+
+def rules(css: str) -> list[tuple[list[str], Style]]:
+    """Selectors, `.kernel rect` in parts, and what they set."""
+    found: list[tuple[list[str], Style]] = []
+    for selectors, body in re.findall(r"([^{}]+)\{([^{}]*)\}", css):
+        style = dict(part.split(":", 1) for part in body.split(";"))
+        found += [(selector.split(), style) for selector in selectors.split(",")]
+    return found
+
+
+class Page:
+    """Draws elements, each in the style that the rules give it."""
+
+    def __init__(self, canvas: Any, rules: list[tuple[list[str], Style]]) -> None:
+        self.canvas = canvas
+        self.rules = rules
+
+    def draw(self, element: Element, inherited: Style, above: tuple[str, ...]) -> None:
+        """Draw an element and what is in it; `above` are the classes of what it is in."""
+        classes = tuple(element.get("class", "").split())
+        style = {**inherited, **self.style(element, classes, above)}
+        match tag(element):
+            case "rect" if element.get("x") is not None:
+                self.rectangle(element.attrib, style)
+            case "path":
+                self.path(element.attrib["d"], style)
+            case "text":
+                self.text(element, classes, style)
+            case _:
+                pass
+        for child in element:
+            self.draw(child, {}, (*above, *classes))
+
+    def style(self, element: Element, classes: tuple[str, ...], above: tuple[str, ...]) -> Style:
+        """What the rules set, the last one above all; then what the element says of itself."""
+        style: Style = {}
+        own = {tag(element), *(f".{name}" for name in classes)}
+        for (*outer, last), given in self.rules:
+            if last in own and all(name[1:] in above for name in outer):
+                style |= given
+        name, _, value = element.get("style", "").partition(":")
+        return {**style, name: value} if value else style
+
+    def paint(self, style: Style) -> tuple[bool, bool]:
+        """Set colours and lines; whether to draw the line, and whether to fill what is inside."""
+        line, inside = style.get("stroke", "none"), style.get("fill", "#000")
+        if line != "none":
+            self.canvas.setStrokeColor(full(line))
+            self.canvas.setLineWidth(float(style.get("stroke-width", 1)))
+            self.canvas.setDash([float(part) for part in style.get("stroke-dasharray", "").split()])
+        if inside != "none":
+            self.canvas.setFillColor(full(inside))
+        return line != "none", inside != "none"
+
+    def rectangle(self, given: Mapping[str, str], style: Style) -> None:
+        """A rectangle, with round corners."""
+        x, y, width, height, radius = (float(given[name]) for name in ("x", "y", "width", "height", "rx"))
+        stroke, fill = self.paint(style)
+        self.canvas.roundRect(x, y, width, height, min(radius, width / 2, height / 2), stroke=stroke, fill=fill)
+
+    def path(self, commands: str, style: Style) -> None:
+        """Lines and curves."""
+        stroke, fill = self.paint(style)
+        path, x, y = self.canvas.beginPath(), 0.0, 0.0
+        for command, at in steps(commands):
+            match command, at:
+                case "M", [a, b]:
+                    path.moveTo(a, b)
+                case "L", [a, b]:
+                    path.lineTo(a, b)
+                case _, [h, k, a, b]:
+                    path.curveTo((x + 2 * h) / 3, (y + 2 * k) / 3, (a + 2 * h) / 3, (b + 2 * k) / 3, a, b)
+                case _:
+                    raise AssertionError(command)
+            x, y = at[-2:]
+        self.canvas.drawPath(path, stroke=stroke, fill=fill)
+
+    def text(self, element: Element, classes: tuple[str, ...], style: Style) -> None:
+        """A text, where its anchor says."""
+        content, size = element.text or "", float(style["font-size"].removesuffix("px"))
+        name = font(style.get("font-style", "normal"))
+        share = {"middle": 0.5, "end": 1.0}.get(style.get("text-anchor", ""), 0.0)
+        x = float(element.attrib["x"]) - share * pdfmetrics.stringWidth(content, name, size)
+        self.canvas.saveState()
+        self.paint({"fill": style["fill"]})
+        self.canvas.setFont(name, size)
+        self.canvas.translate(x, float(element.attrib["y"]))
+        self.canvas.scale(1, -1)
+        self.canvas.drawString(0, 0, content)
+        self.canvas.restoreState()
+
+
+def steps(commands: str) -> Iterator[tuple[str, list[float]]]:
+    """The commands of a path, with their numbers."""
+    for command, numbers in re.findall(r"([MLQ])([^MLQ]*)", commands):
+        yield command, [float(number) for number in numbers.split()]
+
+
+def full(colour: str) -> str:
+    """`#fff` as `#ffffff`."""
+    return colour if len(colour) == 7 else "#" + "".join(2 * digit for digit in colour[1:])
