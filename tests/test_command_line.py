@@ -157,6 +157,7 @@ def completed(line):
         ("cldfc train x.cldf --data cif", ["cifar10", "cifar100"]),
         ("cldfc reproduce a", ["all"]),
         ("cldfc eval x --on v", ["validation"]),
+        ("cldfc train --resume tests/golden/err", ["tests/golden/errors"]),
         ("cldfc compile x --form s", ["simplified"]),
         ("cldfc train x --device cud", ["cuda", "cuda:0", "cuda:1"]),
         ("cldfc compile --cl", ["--classes"]),

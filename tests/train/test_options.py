@@ -115,6 +115,7 @@ def test_several_processes_have_devices_of_their_own(
 # Workers
 
 
+@pytest.mark.filterwarnings("error::UserWarning")
 def test_workers_change_no_pixel(tmp_path: Path) -> None:
     for part, count in (("train", 6), ("test", 3)):
         for name in ("a", "b"):

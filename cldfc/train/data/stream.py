@@ -146,21 +146,20 @@ def batches(
     files: Files, shown: Sequence[Sequence[int]], workers: int, pinned: bool
 ) -> Iterator[tuple[Tensor, Tensor, dict[str, str]]]:
     """Batches of some files by their numbers, read by other processes; raises UsageError when one dies."""
-    with warnings.catch_warnings():
-        # Who asks for more workers than processors is not to be asked why.
-        warnings.simplefilter("ignore", UserWarning)
-        loader: Any = DataLoader(
-            files,
-            batch_sampler=list(map(list, shown)),
-            num_workers=workers,
-            collate_fn=collate,
-            pin_memory=pinned,
-            timeout=PATIENCE if workers else 0,
-            generator=Generator(),
-            worker_init_fn=obey,
-        )
     try:
-        with deaf():
+        with deaf(), warnings.catch_warnings():
+            # Who asks for more workers than processors is not to be asked why.
+            warnings.simplefilter("ignore", UserWarning)
+            loader: Any = DataLoader(
+                files,
+                batch_sampler=list(map(list, shown)),
+                num_workers=workers,
+                collate_fn=collate,
+                pin_memory=pinned,
+                timeout=PATIENCE if workers else 0,
+                generator=Generator(),
+                worker_init_fn=obey,
+            )
             iterator = iter(loader)
         yield from iterator
     except RuntimeError as error:
