@@ -102,7 +102,7 @@ def test_a_file_of_weights_that_is_not_there(tmp_path):
         (["--inference", "--weights", "best.safetensors", "-o", "-"], "folded weights cannot go to standard output"),
         (["--inference", "--weights", "x", "-o", "net.safetensors"], "name the module: `-o net.py`"),
         (["--form", "simplifed"], "did you mean `simplified`?"),
-        (["--form", "x"], "write `--form written` or `--form simplified`"),
+        (["--form", "x"], "the forms are `written`, `simplified`, `residual`, `auto`"),
     ],
 )
 def test_options_that_contradict_each_other(options, message):

@@ -75,7 +75,7 @@ def test_names_are_listed_without_loading(site: Path) -> None:
     assert names().count("digits") == 1
     with pytest.raises(UsageError) as caught:
         find("ownn")
-    assert caught.value.help == "did you mean `own`?"
+    assert caught.value.help.startswith("did you mean `own`? the data sets are `digits`")
     with pytest.raises(UsageError) as caught:
         find("xyz")
     assert all(f"{name}," in caught.value.help for name in [*CATALOGUE, "own", "folder:PATH"])

@@ -61,7 +61,7 @@ def test_every_field_has_its_place(file: Path) -> None:
         (
             "settings.lr = 1",
             "my.toml, line 2: a recipe has no field `settings`",
-            "a recipe has the fields epochs, batch",
+            "a recipe has the fields `epochs`, `batch`",
         ),
         ('lr = "0.1"', "my.toml, line 2: `lr` cannot be '0.1': it must be a number", "`lr`: Learning rate"),
         ("epochs = 3.0", "my.toml, line 2: `epochs` cannot be 3.0: it must be a whole number", "Passes over"),
