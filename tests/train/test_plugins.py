@@ -78,7 +78,7 @@ def test_names_are_listed_without_loading(site: Path) -> None:
     assert caught.value.help.startswith("did you mean `own`? the data sets are `digits`")
     with pytest.raises(UsageError) as caught:
         find("xyz")
-    assert all(f"{name}," in caught.value.help for name in [*CATALOGUE, "own", "folder:PATH"])
+    assert all(f"`{name}`" in caught.value.help for name in [*CATALOGUE, "own", "folder:PATH"])
 
 
 def test_a_name_of_cldfc_cannot_be_taken(site: Path) -> None:
