@@ -12,7 +12,7 @@ HELP_FOR_CHARACTERS = {
     "%": "a comment starts with `#`",
 }
 HELP_FOR_PRIMES = "a name has no prime: write `A1`, or `A_2`"
-RANGE_SIGNS = {"EQUAL", "_AT_LEAST", "_AT_MOST"}
+RANGE_SIGNS = {"_EQUAL", "_AT_LEAST", "_AT_MOST", "_MORE", "_LESS", "_IN_SET"}
 """What may follow the index of a range."""
 HELP_FOR_COMMA = (
     "behind a comma stands a range, as in `, i = 1..ν`; operators are joined with `∘`: `linear ∘ avgpool(x)`"
@@ -46,7 +46,7 @@ WORDS = {
     "NUMBER": "a number",
     "STRING": 'a path like `"other.cldf"`',
     "TAG": "a tag such as `@ℓ,i`",
-    "EQUAL": "`=`",
+    "_EQUAL": "`=`",
     "COLON": "`:`",
     "COMMA": "`,`",
     "_DOTS": "`..`",

@@ -152,7 +152,7 @@ def report_token(place: Span, statement: Span, expected: set[str], problems: Pro
     """A word or sign where it cannot stand."""
     first = first_word(statement)
     before = place.source.text[first.end : place.start]
-    if expected <= {"EQUAL", "TAG", "LSQB"} and first.text not in STATEMENTS and before and before.isspace():
+    if expected <= {"_EQUAL", "TAG", "LSQB"} and first.text not in STATEMENTS and before and before.isspace():
         if place.text[0].isalpha() or place.text[0] == '"':
             report_statement(first, problems)
             return
@@ -180,7 +180,7 @@ def report_token(place: Span, statement: Span, expected: set[str], problems: Pro
     if in_tag and place.text == "," and not following.text.isascii() and not re.match(NAME, following.text):
         report_character(following, statement, problems)
         return
-    in_tag = in_tag or (place.text in "+-" and expected <= {"EQUAL"})
+    in_tag = in_tag or (place.text in "+-" and expected <= {"_EQUAL"})
     help = HELP_FOR_TAGS if in_tag else help_for_token(place, statement, expected)
     problems.report("E0101", f"unexpected `{place.text}`", place, f"expected {in_words(expected)}", help)
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import pairwise
 from typing import cast
 
 from lark import Lark
@@ -14,17 +16,31 @@ from cldfc.diagnostics import Problems, Source, Span
 from cldfc.syntax import tables, tree
 from cldfc.syntax.build import Builder
 from cldfc.syntax.keywords import STATEMENTS
-from cldfc.syntax.spelling import NOISE
+from cldfc.syntax.spelling import COMMENT, NAME, NOISE, ROW_END, TAG
 from cldfc.syntax.walk import nesting
 
 MAX_NESTING = 200
 MOST_WRONG = 20
 
-# A line that says nothing: LaTeX around an equation, or the number under it.
-BLANK = re.compile(rf"(?:[ \t\r]|{NOISE})*(?:\([0-9]+\.[0-9]+\))?[ \t\r]*(?:#.*)?")
+# A line that says nothing: LaTeX around an equation, its number, or what the sentence puts after it.
+NUMBERED = r"\([0-9]+[a-z]?(?:\.[0-9]+[a-z]?)?\)"
+BLANK = re.compile(rf"(?:[ \t\r]|{NOISE}|\\left *\\\{{)*(?:{NUMBERED}|[.,;])?(?:[ \t\r]|{NOISE})*(?:{COMMENT})?")
+BLANK_STARTS = "$\\&(~.,;"
 # What a sentence of a paper puts after an equation, its number perhaps, and LaTeX around that.
 SPACE = rf"(?:{NOISE}|[ \t\r])*"
-AFTER = re.compile(rf"(?:{SPACE}[.,;](?:{SPACE}\([0-9]+\.[0-9]+\))?)?{SPACE}$")
+AFTER = re.compile(rf"(?:{SPACE}[.,;](?:{SPACE}{NUMBERED})?)*{SPACE}$")
+# Where an equation starts inside LaTeX, where white space says nothing.
+HEAD = rf"(?:{NOISE}|[ \t\r\n])*{NAME}[ \t]*(?:{TAG})?{SPACE}(?:=(?!=)|:&?=|\\(?:gets|leftarrow|coloneqq)(?![A-Za-z]))"
+STARTS_EQUATION = re.compile(HEAD)
+ROW = re.compile(rf"{ROW_END}(?={HEAD})")
+NEXT_EQUATION = re.compile(
+    rf"[,;]{SPACE}\\q?quad(?![A-Za-z])(?={SPACE}{NAME}[ \t]*(?:{TAG}){SPACE}=|{SPACE}[A-Za-z]+_[0-9]{SPACE}=)"
+)
+BROKEN_LINE = re.compile(
+    rf"(?:{NOISE}|[ \t\r])*(?:[-+*=)\]∘⊙×/]|\\(?:circ|odot|ast|cdot|circledast|times|right)(?![A-Za-z])|\.\*)"
+)
+ENVIRONMENT = re.compile(r"(?P<open>\\begin(?![A-Za-z])|\\\[)|(?P<close>\\end(?![A-Za-z])|\\\])|(?P<both>\$\$)")
+STARTS_COMMENT = re.compile(r'"[^"\n]*"|\\%|([#%])')
 LONGEST_ENDING = 200
 
 
@@ -45,19 +61,61 @@ def parse_spec(source: Source, problems: Problems) -> tree.Spec:
 
 
 def split_statements(source: Source) -> Iterator[Span]:
-    """The stretches of single statements: an indented line continues the one before."""
+    """The stretches of single statements: an indented line continues the one before.
+
+    In LaTeX, white space says nothing: there a line that starts like an equation is one, any other continues it.
+    """
     start, end, offset = None, 0, 0
+    latex = LatexLines()
     for line in source.text.split("\n"):
-        text = line.lstrip()
-        if text and text[0] != "#" and not (text[0] in "$\\&(~" and BLANK.fullmatch(text)):
-            if start is None or text is line or line[0] not in " \t":
-                if start is not None:
-                    yield Span(source, start, end)
-                start = offset
-            end = offset + len(line.rstrip())
+        for at, piece in pieces(line) if "\\" in line else ((0, line),):
+            text = piece.lstrip()
+            is_blank = not text or text[0] in "#%" or (text[0] in BLANK_STARTS and BLANK.fullmatch(text))
+            starts = at > 0 or latex.starts_statement(piece, text)
+            if not is_blank:
+                if start is None or starts:
+                    if start is not None:
+                        yield Span(source, start, end)
+                    start = offset + at
+                end = offset + at + len(piece.rstrip())
         offset += len(line) + 1
     if start is not None:
         yield Span(source, start, end)
+
+
+@dataclass
+class LatexLines:
+    """Whether a line stands inside `\\begin{align}` and the like, or after a row that `\\\\` has ended."""
+
+    depth: int = 0
+    is_row_ended: bool = False
+
+    def starts_statement(self, line: str, text: str) -> bool:
+        """Whether a line starts a statement, if it says anything; to be asked for each line in turn."""
+        is_first = text is line or line[0] not in " \t"
+        if not self.depth and not self.is_row_ended and "\\" not in line and "$" not in line:
+            return is_first and not (text and text[0] in "-+*=)]∘⊙×/.&" and BROKEN_LINE.match(text))
+        is_inside = self.depth > 0
+        for found in ENVIRONMENT.finditer(line):
+            opens = found.lastgroup == "open" or (found.lastgroup == "both" and not self.depth)
+            self.depth = max(0, self.depth + (1 if opens else -1))
+            is_inside |= opens
+        is_ended, self.is_row_ended = self.is_row_ended, text.rstrip().endswith("\\\\")
+        if is_inside or (is_ended and not is_first):
+            return STARTS_EQUATION.match(line) is not None or line.split(None, 1)[:1] in STATEMENT_WORDS
+        return is_first and not BROKEN_LINE.match(text)
+
+
+STATEMENT_WORDS = [[word] for word in STATEMENTS]
+
+
+def pieces(line: str) -> Iterator[tuple[int, str]]:
+    """The equations that stand on one line: `a = b \\\\ c = d`, `a = b, \\quad c^{0} = d`."""
+    comment = next((found.start() for found in STARTS_COMMENT.finditer(line) if found[1]), len(line))
+    ends = [found.end() for found in ROW.finditer(line, 0, comment) if line[: found.start()].strip()]
+    ends += [found.end() for found in NEXT_EQUATION.finditer(line, 0, comment)]
+    for start, end in pairwise([0, *sorted(ends), len(line)]):
+        yield start, line[start:end]
 
 
 def without_ending(text: str) -> str:
@@ -66,8 +124,7 @@ def without_ending(text: str) -> str:
     if first in STATEMENTS:
         return text
     line = text.rfind("\n") + 1
-    comment = text.find("#", line)
-    end = len(text) if comment < 0 else comment
+    end = next((found.start() for found in STARTS_COMMENT.finditer(text, line) if found[1]), len(text))
     ending = AFTER.search(text, max(line, end - LONGEST_ENDING), end)
     return text[: ending.start()] if ending and ending.start() else text
 

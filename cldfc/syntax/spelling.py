@@ -9,22 +9,34 @@ from functools import lru_cache
 from cldfc.letters import ASCII, GREEK, SCRIPT
 
 VARIANTS = {"varepsilon": "ε", "vartheta": "θ", "varphi": "φ", "varrho": "ρ", "varsigma": "σ"}
-ACCENTS = ("tilde", "hat", "bar", "check")
+ACCENTS = ("tilde", "hat", "bar", "check", "vec", "breve")
+WIDE = {"widetilde": "tilde", "widehat": "hat", "overline": "bar"}
 COMMANDS = {**GREEK, **VARIANTS, "ell": "ℓ"}
+OPERATORS = "tanh relu elu gelu silu sigmoid softplus bn gn linear dropout maxpool avgpool upsample flatten identity".split()
+"""The operators whose name may be a command: `\\tanh` is LaTeX's own, the others are macros of many papers."""
 
 # The patterns of the grammar.
 
 LETTER = "[A-Za-zα-ξπ-ρσ-ωΓΔΘΛΞΠΣΦΨΩ𝒜𝒞𝒟𝒢𝒥𝒦𝒩-𝒬𝒮-𝒵ℬℰℱℋℐℒℳℛℓ]"
 PLAIN_NAME = f"{LETTER}(?:{LETTER}|[0-9]|_(?![\\\\{{]))*"
-COMMAND = rf"\\(?:{'|'.join(COMMANDS)})(?![A-Za-z])"
-WORD = r"\\(?:mathrm|mathit|mathbf|text|operatorname) *\{ *[A-Za-z][A-Za-z0-9_]* *\}"
+COMMAND = rf"\\(?:{'|'.join([*COMMANDS, *OPERATORS])})(?![A-Za-z])"
+FONT = r"\\(?:math(?:rm|it|bf|sf|tt|bb|frak|normal)|boldsymbol|bm|pmb|text(?:rm|it|bf|sf|tt)?|mbox|operatorname\*?)"
+OLD_FONT = r"\\(?:bf|rm|it|sf|tt|cal)(?![A-Za-z])"
+WORD = rf"{FONT} *\{{ *[A-Za-z](?:[A-Za-z0-9]|\\?_)* *\}}"
 SCRIPTED = r"\\math(?:cal|scr) *(?:\{ *[A-Z] *\}|[A-Z])"
-ACCENTED = rf"\\(?:{'|'.join(ACCENTS)}) *(?:\{{ *(?:{SCRIPTED}|\\?{PLAIN_NAME}) *\}}|\\[A-Za-z]+| {LETTER})"
-SUBSCRIPT = rf"_(?:\{{ *(?:{WORD}|[A-Za-z0-9][A-Za-z0-9_]*) *\}}|{WORD})"
-NAME = (
-    rf"(?:{PLAIN_NAME}(?:{SUBSCRIPT})?"
-    rf"|(?:{COMMAND}|{SCRIPTED}|{ACCENTED}|{WORD})(?:_[A-Za-z0-9]+|{SUBSCRIPT})?)"
+STYLED = rf"{FONT}(?: *\{{ *(?:{SCRIPTED}|{COMMAND}) *\}}| *{COMMAND}| +{LETTER}(?![A-Za-z0-9]))"
+ACCENTED = (
+    rf"\\(?:{'|'.join([*ACCENTS, *WIDE])})"
+    rf"(?: *\{{ *(?:{SCRIPTED}|{WORD}|{STYLED}|\\?{PLAIN_NAME}) *\}}| *\\[A-Za-z]+| {LETTER})"
 )
+STYLED_ACCENT = rf"{FONT} *\{{ *{ACCENTED} *\}}"
+SUBSCRIPT = rf"_(?:\{{ *(?:{WORD}|[A-Za-z0-9][A-Za-z0-9_]*) *\}}|{WORD})"
+SPECIAL = f"{COMMAND}|{SCRIPTED}|{ACCENTED}|{WORD}|{STYLED}|{STYLED_ACCENT}"
+BELOW = f"(?:_[A-Za-z0-9]+|{SUBSCRIPT})"
+OLD_STYLE = rf"\{{ *{OLD_FONT} *(?:{PLAIN_NAME}|{SPECIAL}) *\}}"
+# Braces around a name alone, where a tag follows: `{{x}}^{{k}}`.
+EMBRACED = rf"\{{ *(?:{PLAIN_NAME}(?:{SUBSCRIPT})?|(?:{SPECIAL}){BELOW}?) *\}}"
+NAME = rf"(?:{PLAIN_NAME}(?:{SUBSCRIPT})?|(?:{SPECIAL}|{OLD_STYLE}|{EMBRACED}(?= *[_^])){BELOW}?)"
 BRACED = r"\{[^{}\n#]*(?:\{[^{}\n#]*\}[^{}\n#]*)*\}"
 RAISED = rf"(?:{BRACED}|\\[A-Za-z]+|{LETTER}(?![A-Za-z0-9])|[0-9]+)"
 # Tags are split into indices when they have been found, so their pattern need not know all that names can be.
@@ -38,13 +50,33 @@ TAG = (
 )
 
 # What an equation copied from a paper has around it, and what says nothing in it.
+SIZE = r"\\(?:left|right|middle|[bB]igg?[lrm]?)(?![A-Za-z])"
+SPACING = (
+    "quad qquad enspace enskip thinspace medspace thickspace negthinspace hfill displaystyle textstyle scriptstyle "
+    "nonumber notag limits nolimits allowbreak strut mathstrut noindent centering"
+).split()
+ROW_END = r"\\\\(?:\*|\[ *-?[0-9.]+ *[a-z]{2} *\])?"
 NOISE = (
-    r"\$+|\\(?:left|right|[bB]igg?[lrm]?|quad|qquad|displaystyle|nonumber|notag|limits)(?![A-Za-z])"
-    r"|\\[,;:! \\\[\]]|[~&]|\\(?:tag\*?|label|begin|end) *\{[^{}\n]*\}"
+    rf"\$+|{SIZE} *\.|\\left *\\\{{(?=\s*\\begin)|{SIZE}|\\(?:{'|'.join(SPACING)})(?![A-Za-z])|{ROW_END}"
+    r"|\\[,;:!> \[\]()]|[~&]|\{[ \t]*\}|\\begin *\{[^{}\n]*\}(?: *\[[a-z]\])?(?: *\{[clr|@ ]*\})?"
+    r"|\\(?:tag\*?|label|end|[hv]space\*?|[hv]?phantom) *\{[^{}\n]*\}"
 )
+COMMENT = r"[#%][^\n]*"
+
+# The brackets and the ranges of a paper.
+OPEN = rf"\(|(?:{SIZE} *)?\\(?:\{{(?!\s*\\begin)|l(?:brace|brack|paren)(?![A-Za-z]))|{SIZE} *\["
+CLOSE = rf"\)|(?:{SIZE} *)?\\(?:\}}|r(?:brace|brack|paren)(?![A-Za-z]))|{SIZE} *\]"
+GAP = r"(?:[ \t\n~&]|\\[,;:! ])*"
+ENUMERATION = rf"(?:,{GAP}(?:[0-9]+{GAP},{GAP})*)?(?:\\[lc]?dots[bc]?(?![A-Za-z])|\.\.\.)(?:{GAP},)?"
+FOR_WORDS = r"\\(?:text(?:rm|normal)?|mbox) *\{[ ~]*(?:for|for all|for each|for every|where|with)[ ~]*\}|\\forall(?![A-Za-z])"
+IN_SET = rf"\\in *(?:{SIZE} *)?\\\{{"
 
 SPLIT = re.compile(r"(_|[0-9]+)")
-HEAD = re.compile(rf"({COMMAND})|({SCRIPTED})|({ACCENTED})|({WORD})|({PLAIN_NAME})")
+HEAD = re.compile(
+    rf"(?P<command>{COMMAND})|(?P<script>{SCRIPTED})|(?P<accented>{ACCENTED})|(?P<word>{WORD})"
+    rf"|(?P<styled>{STYLED_ACCENT}|{STYLED})|(?P<old>{OLD_STYLE})|(?P<embraced>{EMBRACED})|(?P<plain>{PLAIN_NAME})"
+)
+WRAPPER = re.compile(rf"{FONT} *|{OLD_FONT} *")
 
 
 @lru_cache(maxsize=4096)
@@ -69,23 +101,29 @@ def canonical_rest(name: str) -> str:
 
 
 def canonical_latex(name: str) -> str:
-    """A name with LaTeX commands or a braced subscript."""
+    """A name with LaTeX commands, fonts, braces or a braced subscript."""
     found = HEAD.match(name)
     if found is None:
         return name.lstrip("\\")
-    command, script, accented, word, plain = found.groups()
-    if command:
-        head = COMMANDS[command[1:]]
-    elif script:
-        head = SCRIPT[script.rstrip("} ")[-1]]
-    elif accented:
-        accent = next(accent for accent in ACCENTS if accented.startswith(accent, 1))
-        head = f"{accent}_{canonical_name(unbraced(accented[len(accent) + 1 :]))}"
+    kind, text = found.lastgroup, found[0]
+    if kind == "command":
+        head = COMMANDS.get(text[1:], text[1:])
+    elif kind == "script":
+        head = SCRIPT[text.rstrip("} ")[-1]]
+    elif kind == "accented":
+        accent = next(accent for accent in (*WIDE, *ACCENTS) if text.startswith(accent, 1))
+        head = f"{WIDE.get(accent, accent)}_{canonical_name(unbraced(text[len(accent) + 1 :]))}"
+    elif kind == "old" and "\\cal" in text:
+        head = canonical_plain("cal_" + unbraced(text).removeprefix(r"\cal").strip())
+    elif kind in ("word", "styled", "old", "embraced"):
+        inner = unbraced(text) if kind in ("old", "embraced") else text
+        inner = unbraced(WRAPPER.sub("", inner, count=1)).replace("\\_", "_")
+        head = canonical_name(inner)
     else:
-        head = canonical_plain(plain or unbraced(word[word.index("{") :]))
+        head = canonical_plain(text)
     rest = name[found.end() + 1 :].strip()
     while rest.startswith(("{", "\\")):
-        rest = unbraced(rest[max(0, rest.find("{")) :])
+        rest = unbraced(rest[max(0, rest.find("{")) :]).replace("\\_", "_")
     return canonical_plain(f"{head}_{rest}") if rest else head
 
 

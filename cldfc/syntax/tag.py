@@ -7,10 +7,12 @@ from dataclasses import dataclass, replace
 
 from cldfc.diagnostics import Problems, Span
 from cldfc.syntax import tree
-from cldfc.syntax.spelling import BRACED, COMMAND, NAME, canonical_name
+from cldfc.syntax.spelling import BRACED, COMMAND, FONT, NAME, NOISE, canonical_name
 
 LONGEST_NUMBER = 20
-LATEX_SPACE = re.compile(r"\\[,;:! ]")
+NOTHING = re.compile(NOISE)
+WRAPPED = re.compile(rf"(?:{FONT})? *(?:\{{(.*)\}}|\((.*)\)|\[(.*)\])")
+"""A tag, or an index, in brackets of its own: `x^{{(k)}}`."""
 PART = re.compile(rf"[@^_] *(?:({BRACED})|({COMMAND}|[^{{}}^_]+))")
 INDEX = re.compile(
     rf"(?:(?P<name>{NAME}) *(?:@ *(?P<plain>{NAME}|[0-9]+)|[@_^] *(?:(?P<braced>{BRACED})|(?P<command>{COMMAND})))?"
@@ -25,6 +27,28 @@ def whole_number(text: str, place: Span, problems: Problems) -> int:
     help = f"write a number of at most {LONGEST_NUMBER} digits"
     problems.report("E0104", f"this number has {len(text):,} digits", place, "too large", help)
     return 1
+
+
+def unwrapped(text: str) -> str:
+    """A tag without the brackets around the whole of it, each sign at its place; LaTeX that says nothing is blank."""
+    text = NOTHING.sub(lambda found: " " * len(found[0]), text).replace("\t", " ")
+    while found := WRAPPED.fullmatch(text.strip()):
+        inner = next(group for group in found.groups() if group is not None)
+        if any(bracket in inner for bracket in "(){}[]") and not is_balanced(inner):
+            break
+        start = text.index(inner, text.index(text.strip()) + 1) if inner else len(text)
+        text = " " * start + inner + " " * (len(text) - start - len(inner))
+    return text
+
+
+def is_balanced(text: str) -> bool:
+    """Whether no bracket is closed that was not opened before."""
+    depth = 0
+    for character in text:
+        depth += (character in "([{") - (character in ")]}")
+        if depth < 0:
+            return False
+    return True
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,9 +73,11 @@ class TagReader:
         at += len(inner) - len(stripped)
         if stripped.startswith("{"):
             at, stripped = at + 1, stripped.rstrip()[1:-1]
+        stripped = unwrapped(stripped)
         found: list[tree.Index] = []
         for part in stripped.split(","):
-            found.append(self.index(part, self.within(start + at, len(part))))
+            written = part.strip() or part
+            found.append(self.index(written, self.within(start + at + part.index(written), len(written))))
             at += len(part) + 1
         return tuple(found)
 
@@ -61,7 +87,7 @@ class TagReader:
 
     def index(self, text: str, place: Span) -> tree.Index:
         """One index: a number, a name, a name ± a number, or a constant with its own tag."""
-        plain = LATEX_SPACE.sub(" ", text).replace("\t", " ").strip()
+        plain = unwrapped(text).strip()
         match = INDEX.fullmatch(plain)
         if match is None:
             self.problems.report(
