@@ -118,8 +118,8 @@ class Builder(Transformer[Token, tree.Statement]):
         quantity, number = cast("tuple[Token, tree.Number]", parts)
         return tree.Expect(str(quantity), number, self.place_of(quantity), self.statement)
 
-    def equation(self, parts: list[tree.Expression | tree.Clause]) -> tree.Equation:
-        clauses = cast("tuple[tree.Clause, ...]", tuple(parts[2:]))
+    def equation(self, parts: list[tree.Expression | tree.Clause | Token]) -> tree.Equation:
+        clauses = tuple(part for part in parts[2:] if isinstance(part, tree.Clause))
         return tree.Equation(cast(tree.Symbol, parts[0]), cast(tree.Expression, parts[1]), self.statement, clauses)
 
     def to(self, parts: list[Token]) -> Token | None:
@@ -148,7 +148,7 @@ class Builder(Transformer[Token, tree.Statement]):
                 f"`{' '.join(written.replace(',', ' ').split()[:-1])}` does not count on from `{lower.span.text}`",
                 self.place_of(written),
                 "an index goes up by one",
-                "write the first and the last value, as in `0..4`, and compute with the index",
+                "number the values anew, by their first and last, as in `0..4`",
             )
 
     def exactly(self, parts: Parts) -> tree.Clause:

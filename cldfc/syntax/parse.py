@@ -29,15 +29,18 @@ BLANK_STARTS = "$\\&(~.,;"
 # What a sentence of a paper puts after an equation, its number perhaps, and LaTeX around that.
 SPACE = rf"(?:{NOISE}|[ \t\r])*"
 AFTER = re.compile(rf"(?:{SPACE}[.,;](?:{SPACE}{NUMBERED})?)*{SPACE}$")
+TAGGED = f"(?:{TAG})"
 # Where an equation starts inside LaTeX, where white space says nothing.
-HEAD = rf"(?:{NOISE}|[ \t\r\n])*{NAME}[ \t]*(?:{TAG})?{SPACE}(?:=(?!=)|:&?=|\\(?:gets|leftarrow|coloneqq)(?![A-Za-z]))"
+A_LITTLE = rf"(?:{NOISE}|[ \t\r]){{0,20}}"
+IS = r"(?:=(?!=)|:&?=|\\(?:gets|leftarrow|coloneqq)(?![A-Za-z]))"
+HEAD = rf"{A_LITTLE}{NAME}(?:[ \t]*{TAGGED})?{A_LITTLE}{IS}"
 STARTS_EQUATION = re.compile(HEAD)
 ROW = re.compile(rf"{ROW_END}(?={HEAD})")
 NEXT_EQUATION = re.compile(
-    rf"[,;]{SPACE}\\q?quad(?![A-Za-z])(?={SPACE}{NAME}[ \t]*(?:{TAG}){SPACE}=|{SPACE}[A-Za-z]+_[0-9]{SPACE}=)"
+    rf"[,;]{A_LITTLE}\\q?quad(?![A-Za-z])(?={A_LITTLE}(?P<name>{NAME})(?:[ \t]*(?P<tag>{TAG}))?{A_LITTLE}{IS})"
 )
 BROKEN_LINE = re.compile(
-    rf"(?:{NOISE}|[ \t\r])*(?:[-+*=)\]∘⊙×/]|\\(?:circ|odot|ast|cdot|circledast|times|right)(?![A-Za-z])|\.\*)"
+    rf"(?:{NOISE}|[ \t\r])*(?:[-+*=)\]∘⊙×]|\\(?:circ|odot|ast|cdot|circledast|times|right)(?![A-Za-z])|\.\*)"
 )
 ENVIRONMENT = re.compile(r"(?P<open>\\begin(?![A-Za-z])|\\\[)|(?P<close>\\end(?![A-Za-z])|\\\])|(?P<both>\$\$)")
 STARTS_COMMENT = re.compile(r'"[^"\n]*"|\\%|([#%])')
@@ -94,7 +97,7 @@ class LatexLines:
         """Whether a line starts a statement, if it says anything; to be asked for each line in turn."""
         is_first = text is line or line[0] not in " \t"
         if not self.depth and not self.is_row_ended and "\\" not in line and "$" not in line:
-            return is_first and not (text and text[0] in "-+*=)]∘⊙×/.&" and BROKEN_LINE.match(text))
+            return is_first and not (text and text[0] in "-+*=)]∘⊙×.&" and BROKEN_LINE.match(text))
         is_inside = self.depth > 0
         for found in ENVIRONMENT.finditer(line):
             opens = found.lastgroup == "open" or (found.lastgroup == "both" and not self.depth)
@@ -113,7 +116,8 @@ def pieces(line: str) -> Iterator[tuple[int, str]]:
     """The equations that stand on one line: `a = b \\\\ c = d`, `a = b, \\quad c^{0} = d`."""
     comment = next((found.start() for found in STARTS_COMMENT.finditer(line) if found[1]), len(line))
     ends = [found.end() for found in ROW.finditer(line, 0, comment) if line[: found.start()].strip()]
-    ends += [found.end() for found in NEXT_EQUATION.finditer(line, 0, comment)]
+    # What has no subscript is the index of a range: `a = b, \\quad k = 1:K`.
+    ends += [f.end() for f in NEXT_EQUATION.finditer(line, 0, comment) if f["tag"] or "_" in f["name"]]
     for start, end in pairwise([0, *sorted(ends), len(line)]):
         yield start, line[start:end]
 

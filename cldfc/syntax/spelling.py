@@ -12,7 +12,9 @@ VARIANTS = {"varepsilon": "ε", "vartheta": "θ", "varphi": "φ", "varrho": "ρ"
 ACCENTS = ("tilde", "hat", "bar", "check", "vec", "breve")
 WIDE = {"widetilde": "tilde", "widehat": "hat", "overline": "bar"}
 COMMANDS = {**GREEK, **VARIANTS, "ell": "ℓ"}
-OPERATORS = "tanh relu elu gelu silu sigmoid softplus bn gn linear dropout maxpool avgpool upsample flatten identity".split()
+OPERATORS = (
+    "tanh relu elu gelu silu sigmoid softplus bn gn linear dropout maxpool avgpool upsample flatten identity".split()
+)
 """The operators whose name may be a command: `\\tanh` is LaTeX's own, the others are macros of many papers."""
 
 # The patterns of the grammar.
@@ -57,18 +59,20 @@ SPACING = (
 ).split()
 ROW_END = r"\\\\(?:\*|\[ *-?[0-9.]+ *[a-z]{2} *\])?"
 NOISE = (
-    rf"\$+|{SIZE} *\.|\\left *\\\{{(?=\s*\\begin)|{SIZE}|\\(?:{'|'.join(SPACING)})(?![A-Za-z])|{ROW_END}"
-    r"|\\[,;:!> \[\]()]|[~&]|\{[ \t]*\}|\\begin *\{[^{}\n]*\}(?: *\[[a-z]\])?(?: *\{[clr|@ ]*\})?"
+    rf"\$|{SIZE} *\.|\\left *\\\{{(?=\s*\\begin)|{SIZE}|\\(?:{'|'.join(SPACING)})(?![A-Za-z])|{ROW_END}"
+    r"|\\[,;:!> \[\]()]|[~&]|\{[ \t]*\}|\\begin *\{[^{}\n]*\}(?: *\[[a-z]\])?(?: *\{[clr|@][clr|@ ]*\})?"
     r"|\\(?:tag\*?|label|end|[hv]space\*?|[hv]?phantom) *\{[^{}\n]*\}"
 )
 COMMENT = r"[#%][^\n]*"
 
 # The brackets and the ranges of a paper.
-OPEN = rf"\(|(?:{SIZE} *)?\\(?:\{{(?!\s*\\begin)|l(?:brace|brack|paren)(?![A-Za-z]))|{SIZE} *\["
-CLOSE = rf"\)|(?:{SIZE} *)?\\(?:\}}|r(?:brace|brack|paren)(?![A-Za-z]))|{SIZE} *\]"
+OPEN = rf"(?:{SIZE} *)?\(|(?:{SIZE} *)?\\(?:\{{(?!\s*\\begin)|l(?:brace|brack|paren)(?![A-Za-z]))|{SIZE} *\["
+CLOSE = rf"(?:{SIZE} *)?\)|(?:{SIZE} *)?\\(?:\}}|r(?:brace|brack|paren)(?![A-Za-z]))|{SIZE} *\]"
 GAP = r"(?:[ \t\n~&]|\\[,;:! ])*"
 ENUMERATION = rf"(?:,{GAP}(?:[0-9]+{GAP},{GAP})*)?(?:\\[lc]?dots[bc]?(?![A-Za-z])|\.\.\.)(?:{GAP},)?"
-FOR_WORDS = r"\\(?:text(?:rm|normal)?|mbox) *\{[ ~]*(?:for|for all|for each|for every|where|with)[ ~]*\}|\\forall(?![A-Za-z])"
+FOR_WORDS = (
+    r"\\(?:text(?:rm|normal)?|mbox) *\{[ ~]*(?:for|for all|for each|for every|where|with)[ ~]*\}|\\forall(?![A-Za-z])"
+)
 IN_SET = rf"\\in *(?:{SIZE} *)?\\\{{"
 
 SPLIT = re.compile(r"(_|[0-9]+)")

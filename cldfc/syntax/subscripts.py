@@ -130,7 +130,12 @@ class Subscripts:
         if not symbol.tag or not is_below(symbol.tag[0]):
             return symbol
         first = symbol.tag[0]
-        if first.at is not None or first.offset or first.name in {"ℓ", *self.indices, *self.constants}:
+        if (
+            first.at is not None
+            or first.offset
+            or "_" in (first.name or "")
+            or first.name in {"ℓ", *self.indices, *self.constants}
+        ):
             return symbol
         return replace(symbol, name=f"{symbol.name}_{first.name}", tag=symbol.tag[1:])
 

@@ -6,10 +6,20 @@ import re
 from dataclasses import dataclass, replace
 
 from cldfc.diagnostics import Problems, Span
-from cldfc.syntax import tree
+from cldfc.syntax import advice, tree
 from cldfc.syntax.spelling import BRACED, COMMAND, FONT, NAME, NOISE, canonical_name
 
 LONGEST_NUMBER = 20
+MOST_BRACKETS = 4
+HELP_FOR_NO_INDEX = {
+    re.compile(r"\\(?:top|intercal|dagger)\b"): advice.HELP_FOR_ADJOINTS,
+    re.compile(r"\*|\\(?:ast|star)\b"): advice.HELP_FOR_STARS,
+    re.compile(r"\\prime\b|'"): "a name has no prime: write another name",
+    re.compile(r"[0-9] */ *[0-9]|\\[dt]?frac"): advice.HELP_FOR_FRACTIONS,
+    re.compile(":"): advice.HELP_FOR_PARTS,
+    re.compile(r"^[0-9]+ *\\?[A-Za-zℓ]|^ *\\?[A-Za-z]+ *[+-].*[A-Za-z]"): advice.HELP_FOR_ARITHMETIC,
+    re.compile(r"/|[0-9 ]\\?[A-Za-z]|[\^_]"): advice.HELP_FOR_PARAMETERS,
+}
 NOTHING = re.compile(NOISE)
 WRAPPED = re.compile(rf"(?:{FONT})? *(?:\{{(.*)\}}|\((.*)\)|\[(.*)\])")
 """A tag, or an index, in brackets of its own: `x^{{(k)}}`."""
@@ -32,7 +42,10 @@ def whole_number(text: str, place: Span, problems: Problems) -> int:
 def unwrapped(text: str) -> str:
     """A tag without the brackets around the whole of it, each sign at its place; LaTeX that says nothing is blank."""
     text = NOTHING.sub(lambda found: " " * len(found[0]), text).replace("\t", " ")
-    while found := WRAPPED.fullmatch(text.strip()):
+    for _ in range(MOST_BRACKETS):
+        found = WRAPPED.fullmatch(text.strip())
+        if found is None:
+            break
         inner = next(group for group in found.groups() if group is not None)
         if any(bracket in inner for bracket in "(){}[]") and not is_balanced(inner):
             break
@@ -95,7 +108,7 @@ class TagReader:
                 f"`{text.strip()}` is not an index" if text.strip() else "an index is missing",
                 place,
                 "expected a name, a number, or a name ± a number",
-                "write indices like `ℓ`, `i-1`, `0` or `ν@ℓ`, joined by commas",
+                next((help for sign, help in HELP_FOR_NO_INDEX.items() if sign.search(text)), advice.HELP_FOR_INDICES),
             )
             return tree.Index(None, None, 0, place)
         offset = whole_number(match["shift"] or "0", place, self.problems) * (-1 if match["sign"] == "-" else 1)
