@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
-from itertools import pairwise
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
 from lark import Lark
 from lark.exceptions import UnexpectedInput
@@ -16,8 +14,11 @@ from cldfc.diagnostics import Problems, Source, Span
 from cldfc.syntax import tables, tree
 from cldfc.syntax.build import Builder
 from cldfc.syntax.keywords import STATEMENTS
-from cldfc.syntax.spelling import COMMENT, NAME, NOISE, ROW_END, TAG
+from cldfc.syntax.spelling import COMMENT, NOISE, STARTS_COMMENT
 from cldfc.syntax.walk import nesting
+
+if TYPE_CHECKING:
+    from cldfc.syntax.rows import LatexLines
 
 MAX_NESTING = 200
 MOST_WRONG = 20
@@ -29,21 +30,8 @@ BLANK_STARTS = "$\\&(~.,;"
 # What a sentence of a paper puts after an equation, its number perhaps, and LaTeX around that.
 SPACE = rf"(?:{NOISE}|[ \t\r])*"
 AFTER = re.compile(rf"(?:{SPACE}[.,;](?:{SPACE}{NUMBERED})?)*{SPACE}$")
-TAGGED = f"(?:{TAG})"
-# Where an equation starts inside LaTeX, where white space says nothing.
-A_LITTLE = rf"(?:{NOISE}|[ \t\r]){{0,20}}"
-IS = r"(?:=(?!=)|:&?=|\\(?:gets|leftarrow|coloneqq)(?![A-Za-z]))"
-HEAD = rf"{A_LITTLE}{NAME}(?:[ \t]*{TAGGED})?{A_LITTLE}{IS}"
-STARTS_EQUATION = re.compile(HEAD)
-ROW = re.compile(rf"{ROW_END}(?={HEAD})")
-NEXT_EQUATION = re.compile(
-    rf"[,;]{A_LITTLE}\\q?quad(?![A-Za-z])(?={A_LITTLE}(?P<name>{NAME})(?:[ \t]*(?P<tag>{TAG}))?{A_LITTLE}{IS})"
-)
-BROKEN_LINE = re.compile(
-    rf"(?:{NOISE}|[ \t\r])*(?:[-+*=)\]∘⊙×]|\\(?:circ|odot|ast|cdot|circledast|times|right)(?![A-Za-z])|\.\*)"
-)
-ENVIRONMENT = re.compile(r"(?P<open>\\begin(?![A-Za-z])|\\\[)|(?P<close>\\end(?![A-Za-z])|\\\])|(?P<both>\$\$)")
-STARTS_COMMENT = re.compile(r'"[^"\n]*"|\\%|([#%])')
+# Where LaTeX begins, or a line that a paper has broken.
+LATEX = re.compile(r"[\\$]|^[-+*=)\]∘⊙×.&]")
 LONGEST_ENDING = 200
 
 
@@ -69,12 +57,16 @@ def split_statements(source: Source) -> Iterator[Span]:
     In LaTeX, white space says nothing: there a line that starts like an equation is one, any other continues it.
     """
     start, end, offset = None, 0, 0
-    latex = LatexLines()
+    latex: LatexLines | None = None
     for line in source.text.split("\n"):
-        for at, piece in pieces(line) if "\\" in line else ((0, line),):
+        if latex is None and LATEX.search(line):
+            from cldfc.syntax.rows import LatexLines
+
+            latex = LatexLines()
+        for at, piece in ((0, line),) if latex is None else latex.pieces(line):
             text = piece.lstrip()
             is_blank = not text or text[0] in "#%" or (text[0] in BLANK_STARTS and BLANK.fullmatch(text))
-            starts = at > 0 or latex.starts_statement(piece, text)
+            starts = (text is line or line[0] not in " \t") if latex is None else latex.starts_statement(piece, at)
             if not is_blank:
                 if start is None or starts:
                     if start is not None:
@@ -84,42 +76,6 @@ def split_statements(source: Source) -> Iterator[Span]:
         offset += len(line) + 1
     if start is not None:
         yield Span(source, start, end)
-
-
-@dataclass
-class LatexLines:
-    """Whether a line stands inside `\\begin{align}` and the like, or after a row that `\\\\` has ended."""
-
-    depth: int = 0
-    is_row_ended: bool = False
-
-    def starts_statement(self, line: str, text: str) -> bool:
-        """Whether a line starts a statement, if it says anything; to be asked for each line in turn."""
-        is_first = text is line or line[0] not in " \t"
-        if not self.depth and not self.is_row_ended and "\\" not in line and "$" not in line:
-            return is_first and not (text and text[0] in "-+*=)]∘⊙×.&" and BROKEN_LINE.match(text))
-        is_inside = self.depth > 0
-        for found in ENVIRONMENT.finditer(line):
-            opens = found.lastgroup == "open" or (found.lastgroup == "both" and not self.depth)
-            self.depth = max(0, self.depth + (1 if opens else -1))
-            is_inside |= opens
-        is_ended, self.is_row_ended = self.is_row_ended, text.rstrip().endswith("\\\\")
-        if is_inside or (is_ended and not is_first):
-            return STARTS_EQUATION.match(line) is not None or line.split(None, 1)[:1] in STATEMENT_WORDS
-        return is_first and not BROKEN_LINE.match(text)
-
-
-STATEMENT_WORDS = [[word] for word in STATEMENTS]
-
-
-def pieces(line: str) -> Iterator[tuple[int, str]]:
-    """The equations that stand on one line: `a = b \\\\ c = d`, `a = b, \\quad c^{0} = d`."""
-    comment = next((found.start() for found in STARTS_COMMENT.finditer(line) if found[1]), len(line))
-    ends = [found.end() for found in ROW.finditer(line, 0, comment) if line[: found.start()].strip()]
-    # What has no subscript is the index of a range: `a = b, \\quad k = 1:K`.
-    ends += [f.end() for f in NEXT_EQUATION.finditer(line, 0, comment) if f["tag"] or "_" in f["name"]]
-    for start, end in pairwise([0, *sorted(ends), len(line)]):
-        yield start, line[start:end]
 
 
 def without_ending(text: str) -> str:

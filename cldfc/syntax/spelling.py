@@ -19,30 +19,28 @@ OPERATORS = (
 
 # The patterns of the grammar.
 
-LETTER = "[A-Za-zα-ξπ-ρσ-ωΓΔΘΛΞΠΣΦΨΩ𝒜𝒞𝒟𝒢𝒥𝒦𝒩-𝒬𝒮-𝒵ℬℰℱℋℐℒℳℛℓ]"
-PLAIN_NAME = f"{LETTER}(?:{LETTER}|[0-9]|_(?![\\\\{{]))*"
-COMMAND = rf"\\(?:{'|'.join([*COMMANDS, *OPERATORS])})(?![A-Za-z])"
-FONT = r"\\(?:math(?:rm|it|bf|sf|tt|bb|frak|normal)|boldsymbol|bm|pmb|text(?:rm|it|bf|sf|tt)?|mbox|operatorname\*?)"
-OLD_FONT = r"\\(?:bf|rm|it|sf|tt|cal)(?![A-Za-z])"
-WORD = rf"{FONT} *\{{ *[A-Za-z](?:[A-Za-z0-9]|\\?_)* *\}}"
-SCRIPTED = r"\\math(?:cal|scr) *(?:\{ *[A-Z] *\}|[A-Z])"
-STYLED = rf"{FONT}(?: *\{{ *(?:{SCRIPTED}|{COMMAND}) *\}}| *{COMMAND}| +{LETTER}(?![A-Za-z0-9]))"
-ACCENTED = (
-    rf"\\(?:{'|'.join([*ACCENTS, *WIDE])})"
-    rf"(?: *\{{ *(?:{SCRIPTED}|{WORD}|{STYLED}|\\?{PLAIN_NAME}) *\}}| *\\[A-Za-z]+| {LETTER})"
+LETTERS = "A-Za-zα-ξπ-ρσ-ωΓΔΘΛΞΠΣΦΨΩ𝒜𝒞𝒟𝒢𝒥𝒦𝒩-𝒬𝒮-𝒵ℬℰℱℋℐℒℳℛℓ"
+LETTER = f"[{LETTERS}]"
+PLAIN_NAME = f"{LETTER}(?:[{LETTERS}0-9]|_(?![\\\\{{]))*"
+FONTS = r"(?:math(?:rm|it|bf|sf|tt|bb|frak|normal)|boldsymbol|bm|pmb|text(?:rm|it|bf|sf|tt)?|mbox|operatorname\*?)(?![A-Za-z])"
+OLD_FONTS = r"(?:bf|rm|it|sf|tt|cal)(?![A-Za-z])"
+# What stands in the braces of a font or an accent is taken apart when the name has been found.
+INNER = r"\\?[A-Za-z][A-Za-z0-9_\\]*(?: *\{ *\\?[A-Za-z][A-Za-z0-9_]* *\}| +[A-Za-z])?"
+ARGUMENT = rf"(?: *\{{ *(?:{INNER}|{PLAIN_NAME}) *\}}| *\\[A-Za-z]+| +{LETTER}(?![A-Za-z0-9]))"
+SPECIAL = (
+    rf"\\(?:(?:{'|'.join([*COMMANDS, *OPERATORS])})(?![A-Za-z])|math(?:cal|scr) *(?:\{{ *[A-Z] *\}}|[A-Z])"
+    rf"|(?:{FONTS}|{'|'.join([*ACCENTS, *WIDE])}){ARGUMENT})"
 )
-STYLED_ACCENT = rf"{FONT} *\{{ *{ACCENTED} *\}}"
-SUBSCRIPT = rf"_(?:\{{ *(?:{WORD}|[A-Za-z0-9][A-Za-z0-9_]*) *\}}|{WORD})"
-SPECIAL = f"{COMMAND}|{SCRIPTED}|{ACCENTED}|{WORD}|{STYLED}|{STYLED_ACCENT}"
-BELOW = f"(?:_[A-Za-z0-9]+|{SUBSCRIPT})"
-OLD_STYLE = rf"\{{ *{OLD_FONT} *(?:{PLAIN_NAME}|{SPECIAL}) *\}}"
-# Braces around a name alone, where a tag follows: `{{x}}^{{k}}`.
-EMBRACED = rf"\{{ *(?:{PLAIN_NAME}(?:{SUBSCRIPT})?|(?:{SPECIAL}){BELOW}?) *\}}"
-NAME = rf"(?:{PLAIN_NAME}(?:{SUBSCRIPT})?|(?:{SPECIAL}|{OLD_STYLE}|{EMBRACED}(?= *[_^])){BELOW}?)"
+BELOW = r"[A-Za-z0-9][A-Za-z0-9_]* *\}"
+WORD_BELOW = rf"\\(?:math(?!cal|scr)|text|operatorname|bm|mbox)[a-z]* *\{{ *{BELOW}"
+SUBSCRIPT = rf"_(?:\{{ *(?:{BELOW}|{WORD_BELOW} *\}})|{WORD_BELOW})"
+# Braces around a name alone: `{\bf x}`, and `{x}^{k}`, where a tag follows.
+EMBRACED = rf"\{{ *(?:\\{OLD_FONTS} *{INNER} *\}}|(?:{INNER}|{LETTER}) *\}}(?= *[_^]))"
+NAME = rf"(?:{PLAIN_NAME}(?:{SUBSCRIPT})?|(?:{SPECIAL}|{EMBRACED})(?:_[A-Za-z0-9]+|{SUBSCRIPT})?)"
 BRACED = r"\{[^{}\n#]*(?:\{[^{}\n#]*\}[^{}\n#]*)*\}"
 RAISED = rf"(?:{BRACED}|\\[A-Za-z]+|{LETTER}(?![A-Za-z0-9])|[0-9]+)"
 # Tags are split into indices when they have been found, so their pattern need not know all that names can be.
-LOOSE = f"(?:\\\\[A-Za-z]+|{LETTER}(?:{LETTER}|[0-9]|_(?![\\\\{{]))*)"
+LOOSE = rf"(?:\\[A-Za-z]+|{PLAIN_NAME})"
 OWN = rf"(?:@{LOOSE}|@[0-9]+|[@_](?:\{{[^{{}}\n#]*\}}|\\[A-Za-z]+))"
 INDEX = rf"(?:-?[0-9]+(?![A-Za-z0-9])|{LOOSE}{OWN}?(?:[+-][0-9]+(?![A-Za-z0-9]))?)"
 TAG = (
@@ -64,6 +62,8 @@ NOISE = (
     r"|\\(?:tag\*?|label|end|[hv]space\*?|[hv]?phantom) *\{[^{}\n]*\}"
 )
 COMMENT = r"[#%][^\n]*"
+STARTS_COMMENT = re.compile(r'"[^"\n]*"|\\%|([#%])')
+"""The sign that starts a comment, and what could be taken for one."""
 
 # The brackets and the ranges of a paper.
 OPEN = rf"(?:{SIZE} *)?\(|(?:{SIZE} *)?\\(?:\{{(?!\s*\\begin)|l(?:brace|brack|paren)(?![A-Za-z]))|{SIZE} *\["
@@ -76,11 +76,8 @@ FOR_WORDS = (
 IN_SET = rf"\\in *(?:{SIZE} *)?\\\{{"
 
 SPLIT = re.compile(r"(_|[0-9]+)")
-HEAD = re.compile(
-    rf"(?P<command>{COMMAND})|(?P<script>{SCRIPTED})|(?P<accented>{ACCENTED})|(?P<word>{WORD})"
-    rf"|(?P<styled>{STYLED_ACCENT}|{STYLED})|(?P<old>{OLD_STYLE})|(?P<embraced>{EMBRACED})|(?P<plain>{PLAIN_NAME})"
-)
-WRAPPER = re.compile(rf"{FONT} *|{OLD_FONT} *")
+START = re.compile(rf"\\([A-Za-z]+)\*?|({PLAIN_NAME})")
+FONT = re.compile(rf"(?:{FONTS}|{OLD_FONTS}|cal|math(?:cal|scr))")
 
 
 @lru_cache(maxsize=4096)
@@ -106,35 +103,47 @@ def canonical_rest(name: str) -> str:
 
 def canonical_latex(name: str) -> str:
     """A name with LaTeX commands, fonts, braces or a braced subscript."""
-    found = HEAD.match(name)
-    if found is None:
-        return name.lstrip("\\")
-    kind, text = found.lastgroup, found[0]
-    if kind == "command":
-        head = COMMANDS.get(text[1:], text[1:])
-    elif kind == "script":
-        head = SCRIPT[text.rstrip("} ")[-1]]
-    elif kind == "accented":
-        accent = next(accent for accent in (*WIDE, *ACCENTS) if text.startswith(accent, 1))
-        head = f"{WIDE.get(accent, accent)}_{canonical_name(unbraced(text[len(accent) + 1 :]))}"
-    elif kind == "old" and "\\cal" in text:
-        head = canonical_plain("cal_" + unbraced(text).removeprefix(r"\cal").strip())
-    elif kind in ("word", "styled", "old", "embraced"):
-        inner = unbraced(text) if kind in ("old", "embraced") else text
-        inner = unbraced(WRAPPER.sub("", inner, count=1)).replace("\\_", "_")
+    if name.startswith("{"):
+        inner, rest = argument(name)
         head = canonical_name(inner)
+    elif (found := START.match(name)) is None:
+        return name
+    elif found[2]:
+        head, rest = canonical_plain(found[2]), name[found.end() :]
     else:
-        head = canonical_plain(text)
-    rest = name[found.end() + 1 :].strip()
-    while rest.startswith(("{", "\\")):
-        rest = unbraced(rest[max(0, rest.find("{")) :]).replace("\\_", "_")
-    return canonical_plain(f"{head}_{rest}") if rest else head
+        head, rest = canonical_command(found[1], name[found.end() :])
+    below = rest.strip().removeprefix("_")
+    while below.startswith(("{", "\\")):
+        below = argument(below[max(0, below.find("{")) :])[0]
+    return canonical_plain(f"{head}_{below}") if below else head
 
 
-def unbraced(text: str) -> str:
-    """What stands in a pair of braces, if there is one."""
-    text = text.strip()
-    return text[1:-1].strip() if text.startswith("{") else text
+def canonical_command(command: str, rest: str) -> tuple[str, str]:
+    """The name that a command writes, with its argument if it has one, and what stands behind that."""
+    accent = WIDE.get(command, command)
+    if accent not in ACCENTS and FONT.fullmatch(command) is None:
+        return COMMANDS.get(command, command), rest
+    inner, rest = argument(rest)
+    if command.endswith(("cal", "scr")):
+        return SCRIPT.get(inner, inner), rest
+    head = canonical_name(inner.replace("\\_", "_"))
+    return (f"{accent}_{head}" if accent in ACCENTS else head), rest
+
+
+def argument(text: str) -> tuple[str, str]:
+    """What a command is applied to, and the rest: a pair of braces, a command, or a letter."""
+    text = text.lstrip()
+    if text.startswith("\\"):
+        end = next((at for at, sign in enumerate(text) if at and not sign.isalpha()), len(text))
+        return text[:end], text[end:]
+    if not text.startswith("{"):
+        return text[:1], text[1:]
+    depth = 0
+    for at, sign in enumerate(text):
+        depth += (sign == "{") - (sign == "}")
+        if depth == 0:
+            return text[1:at].strip(), text[at + 1 :]
+    return text[1:].strip(), ""
 
 
 @lru_cache(maxsize=4096)

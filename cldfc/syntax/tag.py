@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 from cldfc.diagnostics import Problems, Span
 from cldfc.syntax import advice, tree
-from cldfc.syntax.spelling import BRACED, COMMAND, FONT, NAME, NOISE, canonical_name
+from cldfc.syntax.spelling import BRACED, FONTS, NAME, NOISE, canonical_name
 
 LONGEST_NUMBER = 20
 MOST_BRACKETS = 4
@@ -21,11 +21,11 @@ HELP_FOR_NO_INDEX = {
     re.compile(r"/|[0-9 ]\\?[A-Za-z]|[\^_]"): advice.HELP_FOR_PARAMETERS,
 }
 NOTHING = re.compile(NOISE)
-WRAPPED = re.compile(rf"(?:{FONT})? *(?:\{{(.*)\}}|\((.*)\)|\[(.*)\])")
+WRAPPED = re.compile(rf"(?:\\{FONTS})? *(?:\{{(.*)\}}|\((.*)\)|\[(.*)\])")
 """A tag, or an index, in brackets of its own: `x^{{(k)}}`."""
-PART = re.compile(rf"[@^_] *(?:({BRACED})|({COMMAND}|[^{{}}^_]+))")
+PART = re.compile(rf"[@^_] *(?:({BRACED})|(\\[A-Za-z]+|[^{{}}^_]+))")
 INDEX = re.compile(
-    rf"(?:(?P<name>{NAME}) *(?:@ *(?P<plain>{NAME}|[0-9]+)|[@_^] *(?:(?P<braced>{BRACED})|(?P<command>{COMMAND})))?"
+    rf"(?:(?P<name>{NAME}) *(?:@ *(?P<plain>{NAME}|[0-9]+)|[@_^] *(?:(?P<braced>{BRACED})|(?P<command>\\[A-Za-z]+)))?"
     r"|(?P<number>-? *[0-9]+)) *(?:(?P<sign>[+-]) *(?P<shift>[0-9]+) *)?"
 )
 
