@@ -316,7 +316,8 @@ class Builder(Transformer[Token, tree.Statement]):
 def shifted(bound: tree.Expression, by: Literal[1, -1]) -> tree.Expression:
     """The end of a range that `<` or `>` leaves out."""
     if isinstance(bound, tree.Number) and isinstance(bound.value, int):
-        return tree.Number(bound.value + by, bound.span) if bound.value + by >= 0 else bound
+        value = tree.Number(abs(bound.value + by), bound.span)
+        return value if bound.value + by >= 0 else tree.Sum((value,), (-1,), bound.span)
     return tree.Sum((bound, tree.Number(1, bound.span)), (1, by), bound.span)
 
 

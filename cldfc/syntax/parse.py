@@ -25,7 +25,8 @@ MOST_WRONG = 20
 
 # A line that says nothing: LaTeX around an equation, its number, or what the sentence puts after it.
 NUMBERED = r"\([0-9]+[a-z]?(?:\.[0-9]+[a-z]?)?\)"
-BLANK = re.compile(rf"(?:[ \t\r]|{NOISE}|\\left *\\\{{)*(?:{NUMBERED}|[.,;])?(?:[ \t\r]|{NOISE})*(?:{COMMENT})?")
+NOTHING = rf"(?:[ \t\r]|{NOISE}|\\left *\\\{{)*"
+BLANK = re.compile(rf"{NOTHING}(?:(?:{NUMBERED}|[.,;]){NOTHING})?(?:{COMMENT})?")
 BLANK_STARTS = "$\\&(~.,;"
 # What a sentence of a paper puts after an equation, its number perhaps, and LaTeX around that.
 SPACE = rf"(?:{NOISE}|[ \t\r])*"

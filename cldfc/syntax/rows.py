@@ -30,7 +30,7 @@ class LatexLines:
     is_row_ended: bool = False
 
     def starts_statement(self, line: str, at: int) -> bool:
-        """Whether a piece of a line, at a place in it, starts a statement, if it says anything; asked for each in turn."""
+        """Whether a piece of a line, at a place in it, starts a statement, if it says anything; to be asked in turn."""
         text = line.lstrip()
         is_indented, is_inside = text is not line, self.depth > 0
         for found in ENVIRONMENT.finditer(line):

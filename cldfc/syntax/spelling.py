@@ -22,7 +22,10 @@ OPERATORS = (
 LETTERS = "A-Za-zα-ξπ-ρσ-ωΓΔΘΛΞΠΣΦΨΩ𝒜𝒞𝒟𝒢𝒥𝒦𝒩-𝒬𝒮-𝒵ℬℰℱℋℐℒℳℛℓ"
 LETTER = f"[{LETTERS}]"
 PLAIN_NAME = f"{LETTER}(?:[{LETTERS}0-9]|_(?![\\\\{{]))*"
-FONTS = r"(?:math(?:rm|it|bf|sf|tt|bb|frak|normal)|boldsymbol|bm|pmb|text(?:rm|it|bf|sf|tt)?|mbox|operatorname\*?)(?![A-Za-z])"
+FONTS = (
+    r"(?:math(?:rm|it|bf|sf|tt|bb|frak|normal)|text(?:rm|it|bf|sf|tt)?|boldsymbol|bm|pmb|mbox|operatorname\*?)"
+    r"(?![A-Za-z])"
+)
 OLD_FONTS = r"(?:bf|rm|it|sf|tt|cal)(?![A-Za-z])"
 # What stands in the braces of a font or an accent is taken apart when the name has been found.
 INNER = r"\\?[A-Za-z][A-Za-z0-9_\\]*(?: *\{ *\\?[A-Za-z][A-Za-z0-9_]* *\}| +[A-Za-z])?"
