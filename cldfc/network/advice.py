@@ -6,6 +6,7 @@ from collections.abc import Iterable
 
 from cldfc.diagnostics import nearest
 from cldfc.syntax import tree
+from cldfc.syntax.advice import HELP_FOR_FUNCTIONS
 from cldfc.syntax.format import format_symbol
 from cldfc.syntax.spelling import ascii_name
 
@@ -24,7 +25,22 @@ CALLED_ELSEWHERE = {
     "fc": "did you mean `linear`?",
     "dense": "did you mean `linear`?",
     "conv": "declare a kernel, `kernel K : 3×3 → 64`, and convolve with it: `K * x`",
+    "i": "did you mean `identity`?",
+    "id": "did you mean `identity`?",
+    "soft": "did you mean `soft_threshold`?",
+    "shrink": "did you mean `soft_threshold`?",
+    "interpolate": "did you mean `upsample`?",
+    "bilinear": "did you mean `upsample`?",
+    "cat": "did you mean `concat`?",
+    "softmax": "there is no softmax: `output` takes scores, and the loss has one of its own",
+    "pad": "there is no padding by itself: a convolution pads with zeros",
+    "prox": "write a proximal map out, as in `soft_threshold[0.1](x)`",
+    **dict.fromkeys(
+        "attention matmul embedding lstm gru rnn".split(), "it is not part of the language: networks are maps on grids"
+    ),
+    **dict.fromkeys("exp log sign sgn sin cos sqrt max min norm mean relu6 mish hardswish".split(), HELP_FOR_FUNCTIONS),
 }
+
 
 # `§` stands for the expression; by what it is and what it should be.
 HELP_FOR_KINDS = {
@@ -34,9 +50,11 @@ HELP_FOR_KINDS = {
     ("an operator", "a kernel"): "apply an operator with `∘`: `§ ∘ …`",
     ("a value", "an operator"): "write an operator before `∘` or a parenthesis, and values inside",
     ("an index", "a value"): "indices stand in tags and in numbers: `u@§`, `2^§ * …`",
-    ("a scalar", "a value"): "multiply with it: `§ * …`",
+    ("a scalar", "a value"): "a scalar can only be a factor: `§ * …`",
     ("a scalar", "an operator"): "write `*` after a scalar: `§ * …`",
-    ("a number", "a value"): "multiply with it: `§ * …`",
+    ("a sum of scalars", "an operator"): "multiply out, as in `x - ω * x`: a sum of scalars is no factor",
+    ("a sum of scalars", "a kernel"): "multiply out, as in `x - ω * x`: a sum of scalars is no factor",
+    ("a number", "a value"): "a number can only be a factor: `§ * …`",
     ("a number", "an operator"): "write `*` after a number: `§ * …`",
 }
 HELP_FOR_EXPECTED = {
@@ -56,7 +74,7 @@ def declaration_of(symbol: tree.Symbol, expected: str) -> str:
         case "a kernel" | "a kernel or scalar":
             return f"declare it: `kernel {head} : 3×3 → 64`"
         case "an operator":
-            return f"declare it: `let {head} = relu ∘ bn`"
+            return f"declare it: `let {head} = relu ∘ bn` for an operator; a kernel or a scalar is followed by `*`"
         case "a number":
             return f"declare it: `let {head} = 4`"
         case _:

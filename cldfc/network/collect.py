@@ -43,6 +43,8 @@ def declare(names: Names, statement: Declaration) -> None:
     name, span = head(statement)
     if isinstance(statement, tree.Input):
         once(names, "input", names.input, span)
+        if names.input is not None:
+            names.problems.broken.add(name)
         names.input = names.input or statement
     if is_taken(names, name, span):
         return

@@ -89,6 +89,8 @@ class Elaboration:
                 return self.multiply(function, inner, scope)
             case tree.Compose(outer, inner) | tree.Apply(outer, inner):
                 return self.apply(outer, self.apply(inner, operand, scope), scope)
+            case tree.Sum() if self.words.names.kind(function) in ("a number", "a sum of scalars"):
+                return self.words.names.report_kind(function, "an operator")
             case tree.Sum(parts) | tree.Product(parts) | tree.Listing(_, parts):
                 return self.combine(function, [self.apply(part, operand, scope) for part in parts])
             case tree.Reduction():
@@ -166,13 +168,14 @@ class Elaboration:
     def refuse_settings(self, symbol: tree.Symbol) -> None:
         """Report brackets after what takes none."""
         if symbol.settings:
-            place = symbol.settings[0].span.to(symbol.settings[-1].span)
+            plain = format_symbol(tree.Symbol(symbol.name, symbol.tag, symbol.span))
+            is_operator = self.words.names.kind(symbol) == "an operator"
             self.words.problems.report(
                 "E0507",
                 f"`{symbol.name}` is no built-in operator, so it takes no brackets",
-                place,
-                "not expected here",
-                f"write `{format_symbol(tree.Symbol(symbol.name, symbol.tag, symbol.span))}`",
+                symbol.span,
+                "brackets here",
+                f"write `{plain}`" + (f", or `{plain}(…)` to apply it" if is_operator else ""),
             )
 
     def positions(self, symbol: tree.Symbol, scope: Scope) -> Positions | None:

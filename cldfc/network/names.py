@@ -18,10 +18,11 @@ from cldfc.network.advice import (
 )
 from cldfc.ops import BUILTINS
 from cldfc.syntax import tree
-from cldfc.syntax.format import format_expression, format_symbol
+from cldfc.syntax.advice import HELP_FOR_ADJOINTS, HELP_FOR_PARAMETERS
+from cldfc.syntax.format import CHAIN, Formatter, format_expression, format_symbol
 from cldfc.syntax.spelling import NAME
 
-AFTER_COMPOSE = re.compile(rf"\s*(?:∘|\.|\\circ)\s*({NAME})")
+NEXT_NAME = re.compile(rf"(?:\s|\\[,;:! ])*(?:(?:∘|\.|\\circ)\s*)?({NAME})")
 
 Declaration = tree.Let | tree.Range | tree.Kernel | tree.Scalar | tree.Input
 Family = tuple[str, int]
@@ -80,14 +81,36 @@ class Names:
             self.report_arity(symbol)
         elif self.input is None and expected == "a value" and not symbol.tag:
             self.problems.broken.add(name)  # perhaps the input, which is reported as missing
-        elif not self.problems.explain(name):
+        elif not self.problems.explain(name) and not self.problems.explain(name.rpartition("_")[0]):
             tagged = None if symbol.tag else self.tagged(name)
-            help = suggest(name, self.all_of(expected), declaration_of(symbol, expected))
-            if expected == "an operator" and name.lower().removesuffix("2d") in CALLED_ELSEWHERE:
-                help = CALLED_ELSEWHERE[name.lower().removesuffix("2d")]
+            help = self.side_by_side(name, symbol) or declaration_of(symbol, expected)
+            if any(index.name is not None and not self.can_be_index(index.name) for index in symbol.tag):
+                help = HELP_FOR_ADJOINTS if self.is_adjoint(symbol) else HELP_FOR_PARAMETERS
+            help = suggest(name, self.all_of(expected), help)
+            known = CALLED_ELSEWHERE.get(name.lower().removesuffix("2d"))
+            if known and (expected == "an operator" or name in ("I", "Id")):
+                help = known
             help = f"did you mean `{tagged}`? an index stands behind `@`" if tagged else help
             self.problems.report("E0201", f"nothing is called `{shorten(name)}`", symbol.span, "unknown name", help)
             self.problems.broken.add(name)
+
+    def can_be_index(self, name: str) -> bool:
+        """Whether a name is an index or a constant, or will be once an error is mended."""
+        return isinstance(self.declared.get(name), tree.Range) or self.is_constant(name) or len(name) == 1
+
+    def is_adjoint(self, symbol: tree.Symbol) -> bool:
+        """Whether a tag is LaTeX's sign for the adjoint, `A^T`."""
+        return any(index.name in ("T", "H") and index.name not in self.declared for index in symbol.tag)
+
+    def side_by_side(self, name: str, symbol: tree.Symbol) -> str | None:
+        """The help for `Wz`, where W and z are known: LaTeX sets them side by side."""
+        for at in range(1, len(name)):
+            first, second = name[:at], name[at:]
+            kind = self.kind_of_symbol(first)
+            if kind in ("a kernel", "a scalar", "a number", "an operator") and self.kind_of_symbol(second):
+                sign = "∘" if kind == "an operator" else "*"
+                return f"did you mean `{first} {sign} {format_symbol(tree.Symbol(second, symbol.tag, symbol.span))}`?"
+        return None
 
     def tagged(self, name: str) -> str | None:
         """`A@i` for `A_i`, and for `Ai`: a known name with its indices, where `@` may have been forgotten."""
@@ -113,11 +136,12 @@ class Names:
         known = [n for n, d in self.declared.items() if isinstance(d, tree.Range) or self.is_constant(n)]
         has_levels = any(isinstance(d, tree.Range) and d.kind == "levels" for d in self.declared.values())
         help = f"declare it: `steps {name} = 1..2`" if has_levels else f"declare it: `levels {name} = 1..4`"
+        if name.isupper():
+            help = f"declare it: `let {name} = 4`"
+        if name in ("T", "H") and span.source.text[: span.start].rstrip("{ \t").endswith("^"):
+            known, help = [], HELP_FOR_ADJOINTS
         if name in self.declared:
             help = "write an index that `levels` or `steps` declares, or a number"
-        base, _, rest = name.partition("_")
-        if rest and self.is_constant(base):
-            help = f"did you mean `{base}@{rest}`? in LaTeX that is `{base}^{{{rest}}}`"
         what = f"is {self.kind_of_symbol(name)}, not an index" if name in self.declared else "is no index"
         self.problems.report("E0205", f"`{name}` {what}", span, "unknown index", suggest(name, known, help))
         self.problems.broken.add(name)
@@ -135,7 +159,9 @@ class Names:
         if isinstance(self.declared.get(name), tree.Kernel | tree.Scalar):
             word = "kernel" if isinstance(self.declared[name], tree.Kernel) else "scalar"
             many = "to have one for each value of that tag" if symbol.tag else "to have one in the whole network"
-            help += f", or declare `{word} {format_symbol(self.generic(symbol))}` {many}"
+            generic = self.generic(symbol)
+            if all(index.name in self.declared for index in generic.tag):
+                help += f", or declare `{word} {format_symbol(generic)}` {many}"
         if symbol.settings and not symbol.tag and len(symbol.settings) == len(head.tag):
             indices = ",".join("".join(setting.span.text.split()) for setting in symbol.settings)
             help = f"did you mean `{name}@{indices}`? indices stand behind `@`"
@@ -176,25 +202,48 @@ class Names:
         help = HELP_FOR_KINDS.get((found or "", expected), HELP_FOR_EXPECTED[expected])
         if isinstance(expression, tree.Star) and expression.right is None:
             help = "write after `*` what it convolves: `§ …`"
+        if isinstance(expression, tree.Symbol) and found == "a kernel" and self.is_adjoint(expression):
+            help = HELP_FOR_ADJOINTS
+        if found in ("a quotient", "a power"):
+            help = self.without_arithmetic(expression)
         self.problems.report(
             "E0211",
             f"`{text}` is {found or 'something unknown'}, not {expected}",
             expression.span,
             f"expected {expected}",
-            self.with_next(help, expression, text) if found == "a kernel" else help.replace("§", text),
+            self.with_next(help, expression, text) if expected == "an operator" else help.replace("§", text),
             *others,
         )
 
+    def without_arithmetic(self, expression: tree.Expression) -> str:
+        """What to write instead of a quotient or a power that are not of numbers."""
+        match expression:
+            case tree.Quotient(above, below) if self.kind(below) in (*NUMBERS, None) and self.kind(above) == "a value":
+                factor = format_expression(tree.Quotient(tree.Number(1, below.span), below, below.span))
+                return f"a number stands before what it multiplies: `{factor} * {Formatter().text(above, CHAIN)}`"
+            case tree.Power(base, tree.Number(2)) if self.kind(base) == "a value":
+                text = Formatter().text(base, CHAIN)
+                return f"write the pointwise product: `{text} ⊙ {text}`"
+            case _:
+                return (
+                    "only numbers have quotients and powers, and a number stands before what it multiplies: `1/2 * …`"
+                )
+
     def with_next(self, help: str, expression: tree.Expression, text: str) -> str:
-        """The help for a kernel before `∘`, with the name that follows: `A * σ …`."""
-        following = AFTER_COMPOSE.match(expression.span.source.text, expression.span.end)
+        """The help for a kernel before `∘`, with the name that follows: `A * σ …`; two names may stand side by side."""
+        following = NEXT_NAME.match(expression.span.source.text, expression.span.end)
         return help.replace("§ * …", f"{text} * {following[1]} …" if following else f"{text} * …").replace("§", text)
 
     def kind(self, expression: tree.Expression) -> str | None:
         """What an expression is, as a message says it."""
         match expression:
-            case tree.Number() | tree.Quotient() | tree.Power():
+            case tree.Number():
                 return "a number"
+            case tree.Quotient(above, below):
+                is_number = {self.kind(above), self.kind(below)} <= {*NUMBERS, None}
+                return "a number" if is_number else "a quotient"
+            case tree.Power(base):
+                return "a number" if self.kind(base) in (*NUMBERS, None) else "a power"
             case tree.Star(left, _, inner):
                 kind = "an operator" if inner is None else self.kind(inner)
                 if kind == "an operator":
@@ -210,8 +259,8 @@ class Names:
     def kind_of_parts(self, kinds: list[str | None]) -> str | None:
         """What a sum or a product is, by its parts."""
         other = next((kind for kind in kinds if kind is not None and kind not in NUMBERS), None)
-        if other == "a kernel":
-            return "a sum of kernels"
+        if other in ("a kernel", "a scalar") and len(kinds) > 1:
+            return f"a sum of {other.split()[1]}s"
         return other or ("a number" if any(kind in NUMBERS for kind in kinds) else None)
 
     def is_number(self, expression: tree.Expression) -> bool:

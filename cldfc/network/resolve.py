@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from cldfc.diagnostics import Label, Problems, Source, Span, UsageError
+from cldfc.network.advice import count
 from cldfc.network.collect import collect_names, report_missing
 from cldfc.network.constants import Constants
 from cldfc.network.declarations import resolve_clause, resolve_parameters, resolve_ties
@@ -221,19 +222,31 @@ def check_names(equation: tree.Equation, words: Words) -> None:
 
 
 def report_forgotten_tag(equation: tree.Equation, tags: Tags) -> bool:
-    """`u_i = u@i-1 + …`, where `u@i` is meant: its right side speaks of indices that the left has not; and a report."""
+    """`u@i = u@ℓ,i-1 + …`, where `u@ℓ,i` is meant, or `ui = …`, where `u@i` is; and a report.
+
+    The right side speaks of an index that the left has not.
+    """
     left, names = equation.left, tags.constants.names
-    meant = None if left.tag else names.tagged(left.name)
-    indices = [found.name for found in mentions(equation.right) if isinstance(found, tree.Index) and found.name]
-    free = [name for name in dict.fromkeys(indices) if isinstance(names.declared.get(name), tree.Range)]
-    if meant is None or not free:
+    spoken = [found.name for found in mentions(equation.right) if isinstance(found, tree.Index) and found.name]
+    own = {index.name for index in left.tag}
+    free = [name for name in dict.fromkeys(spoken) if isinstance(names.declared.get(name), tree.Range)]
+    free = [name for name in free if name not in own]
+    if not free:
+        return False
+    if not left.tag:
+        meant = names.tagged(left.name)
+    else:
+        head = names.head_of(left.name)[0]
+        is_shorter = len(left.tag) < len(head.tag) == len({*own, *free})
+        meant = format_symbol(names.generic(head)) if is_shorter and None not in own else None
+    if meant is None:
         return False
     tags.problems.report(
         "E0206",
-        f"`{left.span.text}` has no index, but its equation speaks of {' and '.join(f'`{name}`' for name in free)}",
+        f"`{left.span.text}` has {count(left)}, but its equation speaks of {' and '.join(f'`{n}`' for n in free)}",
         left.span,
-        "no index here",
-        f"did you mean `{meant} = …`? an index stands behind `@`",
+        f"{count(left)} here",
+        f"did you mean `{meant} = …`?" + (" an index stands behind `@`" if not left.tag else ""),
     )
     tags.problems.broken.add(meant.split("@")[0])
     return True

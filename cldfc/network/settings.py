@@ -53,4 +53,5 @@ def refuse(
     else:
         message = f"`{symbol.name}` has no setting `{name}`"
         help = did_you_mean(name, known, f"its settings are {listed}")
-    constants.problems.report("E0507", message, setting.span, "not expected here", help)
+    span, label = (setting.span, "not expected here") if known else (symbol.span, "brackets here")
+    constants.problems.report("E0507", message, span, label, help)

@@ -3,19 +3,42 @@
 from __future__ import annotations
 
 HELP_FOR_TAGS = "write a tag like `@ℓ,i-1` without white space, or in braces: `@{ℓ + 1, ν@ℓ}`"
+HELP_FOR_INDICES = "write indices like `ℓ`, `i-1`, `0` or `ν@ℓ`, joined by commas"
+HELP_FOR_ADJOINTS = "there are no adjoints: declare a kernel of its own, `kernel At : 3×3 → 64`, and write `At * …`"
+HELP_FOR_NORMS = "there are no norms of values; `bn`, `gn[8]` and `ln` normalise"
+HELP_FOR_PRODUCTS = "there are no inner products; `x ⊙ y` is the pointwise product, `A * x` a convolution"
+HELP_FOR_GRADIENTS = "there are no derivatives: write out what they are, as in `A * u@ℓ,i - f@ℓ`"
+HELP_FOR_MINIMA = "an equation gives a value by a formula: write the steps that lead to the minimum"
+HELP_FOR_FUNCTIONS = (
+    "there is no such operator; there are `tanh`, `sigmoid`, `softplus`, `abs`, `soft_threshold[0.1]` and others"
+)
+HELP_FOR_CASES = "write an equation for each case, with its range: `x@i = y@i for i >= 1`"
+HELP_FOR_ONE_VALUE = (
+    "an operator is applied to one value, which may be `concat(x, y)`; "
+    "settings of a built-in one stand in brackets, as in `maxpool[3, stride=2](x)`"
+)
+HELP_FOR_EQUALS = "an equation has one `=`: leave out what stands between the two, or give it an equation of its own"
+HELP_FOR_STARS = "a star is no index: write an adjoint as a kernel of its own, a fixed point as a value of its own"
+HELP_FOR_POWERS = "a tag stands behind a name, `g@ℓ(x)`; a power is that of a number, `(1/2)^2`"
+HELP_FOR_FRACTIONS = "an index is a whole number: give the half steps a name of their own, such as `v@i`"
+HELP_FOR_PARAMETERS = (
+    "a tag lists indices, as in `u@ℓ,i-1`; a parameter belongs to the name, as in `S_theta`, "
+    "or into brackets: `soft_threshold[0.1]`"
+)
+HELP_FOR_ARITHMETIC = "an index is one name, plus or minus a number: levels count as `ℓ`, `ℓ+1`, not as h, 2h"
+HELP_FOR_PARTS = "a value is used whole: give its parts names of their own"
 HELP_FOR_CHARACTERS = {
     "//": "a comment starts with `#`",
     ";": "leave it out: a statement ends with its line",
     "@": HELP_FOR_TAGS,
     "@{": "close the brace of the tag: `@{ℓ + 1, ν@ℓ}`",
-    "_": "write a stride as a number: `*_2`",
-    "%": "a comment starts with `#`",
+    "|": "the absolute value is `abs(x)`; there are no norms of values",
 }
-HELP_FOR_PRIMES = "a name has no prime: write `A1`, or `A_2`"
-RANGE_SIGNS = {"EQUAL", "_AT_LEAST", "_AT_MOST"}
+HELP_FOR_UNDERSCORES = "write a stride as a number: `*_2`; a subscript stands behind a name"
+RANGE_SIGNS = {"_EQUAL", "_AT_LEAST", "_AT_MOST", "_MORE", "_LESS", "_IN_SET"}
 """What may follow the index of a range."""
 HELP_FOR_COMMA = (
-    "behind a comma stands a range, as in `, i = 1..ν`; operators are joined with `∘`: `linear ∘ avgpool(x)`"
+    "behind a comma stands a range, as in `, i = 1..4`; operators are joined with `∘`: `linear ∘ avgpool(x)`"
 )
 HELP_FOR_CATEGORIES = {
     "Cf": "leave it out: it cannot be seen, but it is there",
@@ -23,14 +46,34 @@ HELP_FOR_CATEGORIES = {
     "Cc": "leave it out, or write a space",
 }
 HELP_FOR_COMMANDS = {
-    "frac": "write a quotient in parentheses: `(1/2)`",
-    "sum": "write a sum with its range inside: `sum(j = 0..i-1 : x@ℓ,j)`",
-    "dots": "write a range as `1..J`",
-    "ldots": "write a range as `1..J`",
-    "cdots": "write a range as `1..J`",
-    "max": "write `relu` for the maximum with 0",
+    **dict.fromkeys(("dots", "ldots", "cdots", "dotsc", "dotsb"), "write a range as `1..4`"),
+    **dict.fromkeys(("top", "intercal", "dagger", "ddagger"), HELP_FOR_ADJOINTS),
+    **dict.fromkeys(("|", "Vert", "lVert", "rVert", "vert", "lvert", "rvert", "norm"), HELP_FOR_NORMS),
+    **dict.fromkeys(("langle", "rangle"), HELP_FOR_PRODUCTS),
+    **dict.fromkeys(("nabla", "partial", "dot", "ddot"), HELP_FOR_GRADIENTS),
+    **dict.fromkeys(("arg", "argmin", "argmax", "min", "inf", "sup"), HELP_FOR_MINIMA),
+    **dict.fromkeys(("exp", "log", "ln", "sin", "cos", "tan", "sinh", "cosh", "sgn", "sign"), HELP_FOR_FUNCTIONS),
+    **dict.fromkeys(
+        ("otimes", "boxtimes", "bullet", "times"), "write `*` after a kernel or a number, `⊙` between values"
+    ),
+    **dict.fromkeys(("oplus",), "write `x + y` for a sum, `concat(x, y)` to join channels"),
+    **dict.fromkeys(
+        ("cup", "cap", "in", "subset", "mid", "sim", "neq", "ne"), "leave it out: it is not part of a formula"
+    ),
+    **dict.fromkeys(("equiv", "doteq", "approx", "mapsto", "stackrel", "overset", "Rightarrow"), "write `=`"),
+    **dict.fromkeys(("underbrace", "overbrace", "underline"), "leave it out, with what is written below or above"),
+    "frac": "write a quotient of two numbers: `\\frac{1}{2}`",
+    "sum": "write a sum with its range: `\\sum_{j=0}^{4}`, or `sum(j = 0..4 : x@j)`",
+    "prod": "there are no products over an index: write `g ∘ h` for operators, `x ⊙ y` for values",
+    "max": "write `relu(x)` for the maximum of x and 0",
+    "sqrt": "write the root of a number as a power: `2^(1/2)`",
+    "text": "leave the words out, or write them behind `#`",
+    "forall": "leave it out: an index goes over its declared range",
 }
-MATHEMATICAL = ("ast", "circ", "cdot", "odot", "times", "to", "rightarrow", "ge", "geq", "le", "leq")
+MATHEMATICAL = (
+    "ast", "circledast", "star", "circ", "cdot", "odot", "times", "to", "rightarrow", "ge", "geq", "le", "leq", "gets",
+    "leftarrow", "coloneqq", "sum", "frac", "tfrac", "dfrac", "forall",
+)  # fmt: skip
 """The commands for signs."""
 HELP_FOR_WORDS = {
     "padding": "leave it out: a convolution pads with zeros by (k-1)/2 · dilation",
@@ -38,6 +81,8 @@ HELP_FOR_WORDS = {
     "in": "a range is written like `for i = 1..2`",
     "==": "write `=` once",
     "**": "write `*` once; a power is written `2^4`",
+    "_": HELP_FOR_UNDERSCORES,
+    "<": "write `=`",
 }
 
 # What a reader calls each terminal, in the order in which a message lists them.
@@ -46,7 +91,7 @@ WORDS = {
     "NUMBER": "a number",
     "STRING": 'a path like `"other.cldf"`',
     "TAG": "a tag such as `@ℓ,i`",
-    "EQUAL": "`=`",
+    "_EQUAL": "`=`",
     "COLON": "`:`",
     "COMMA": "`,`",
     "_DOTS": "`..`",
@@ -62,6 +107,8 @@ WORDS = {
     "CLOSE": "`)`",
     "LSQB": "`[`",
     "RSQB": "`]`",
+    "LBRACE": "`{`",
+    "RBRACE": "`}`",
     "FOR": "`for`",
     "GROUPS": "`groups`",
     "DILATION": "`dilation`",

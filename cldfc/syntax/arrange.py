@@ -12,6 +12,7 @@ from cldfc.syntax import tree
 from cldfc.syntax.format import Formatter
 from cldfc.syntax.lines import Line, statement_line
 from cldfc.syntax.parse import parse_spec, split_statements
+from cldfc.syntax.subscripts import read_subscripts
 from cldfc.syntax.words import Spelling
 
 LONGEST_LINE = 100
@@ -19,7 +20,7 @@ WIDEST_HEAD = 24
 INDENT = "    "
 
 # A `#` in a path or in a LaTeX label starts no comment.
-COMMENT = re.compile(r'"[^"\n]*"|\\(?:tag\*?|label|begin|end) *\{[^{}\n]*\}|(#[^\n]*)')
+COMMENT = re.compile(r'"[^"\n]*"|\\(?:tag\*?|label|begin|end) *\{[^{}\n]*\}|([#%][^\n]*)')
 BRACKETS = {"(": 1, ")": -1, "{": 1, "}": -1, "[": 9, "]": -9}
 BRACKET_OR_BREAK = re.compile(r"[(\[{]|[)\]}]|(?<=,) | (?=[+-] )")
 
@@ -66,7 +67,7 @@ def read(source: Source) -> tuple[tree.Statement, ...]:
     problems = Problems()
     spec = parse_spec(source, problems)
     problems.stop_if_any()
-    return spec.statements
+    return read_subscripts(spec.statements)
 
 
 def items_of(source: Source, statements: Sequence[tree.Statement], formatter: Formatter) -> Iterator[Item]:

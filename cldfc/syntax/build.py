@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from dataclasses import replace
 from typing import Literal, cast
 
@@ -11,11 +12,12 @@ from lark import Token, Transformer
 from cldfc.diagnostics import Problems, Span
 from cldfc.syntax import tree
 from cldfc.syntax.spelling import canonical_name
-from cldfc.syntax.tag import TagReader, whole_number
+from cldfc.syntax.tag import LONGEST_NUMBER, TagReader, whole_number
 
 LARGEST_STRIDE = 255
 
 Parts = list[tree.Expression | Token]
+Summation = tuple[Token, tree.Expression, tree.Expression]
 Attribute = tuple[Token, tree.Expression | None]
 
 
@@ -59,7 +61,8 @@ class Builder(Transformer[Token, tree.Statement]):
         return self.range_of("steps", parts)
 
     def range_of(self, kind: Literal["levels", "steps"], parts: Parts) -> tree.Range:
-        name, lower, upper = cast("tuple[Token, tree.Expression, tree.Expression]", parts)
+        name, lower, between, upper = cast("tuple[Token, tree.Expression, Token | None, tree.Expression]", parts)
+        self.check_enumeration(lower, between)
         return tree.Range(kind, canonical_name(name), lower, upper, self.place_of(name), self.statement)
 
     def let(self, parts: list[tree.Expression]) -> tree.Let:
@@ -115,12 +118,38 @@ class Builder(Transformer[Token, tree.Statement]):
         quantity, number = cast("tuple[Token, tree.Number]", parts)
         return tree.Expect(str(quantity), number, self.place_of(quantity), self.statement)
 
-    def equation(self, parts: list[tree.Expression | tree.Clause]) -> tree.Equation:
-        clauses = cast("tuple[tree.Clause, ...]", tuple(parts[2:]))
+    def equation(self, parts: list[tree.Expression | tree.Clause | Token]) -> tree.Equation:
+        clauses = tuple(part for part in parts[2:] if isinstance(part, tree.Clause))
         return tree.Equation(cast(tree.Symbol, parts[0]), cast(tree.Expression, parts[1]), self.statement, clauses)
 
+    def to(self, parts: list[Token]) -> Token | None:
+        """What stands between the ends of a range, if that is more than a sign: `, 1, \\dots,`."""
+        return parts[0] if parts else None
+
     def between(self, parts: Parts) -> tree.Clause:
-        return self.clause(parts, cast(tree.Expression, parts[1]), cast(tree.Expression, parts[2]))
+        lower = cast(tree.Expression, parts[1])
+        self.check_enumeration(lower, cast("Token | None", parts[2]))
+        return self.clause(parts, lower, cast(tree.Expression, parts[3]))
+
+    def counted_on(self, parts: Parts) -> tree.Clause:
+        lower = cast(tree.Expression, parts[1])
+        self.check_enumeration(lower, cast(Token, parts[2]))
+        return self.clause(parts, lower, None)
+
+    def check_enumeration(self, lower: tree.Expression, written: Token | None) -> None:
+        """Report `0, 2, …`: an index goes up by one."""
+        listed = [int(number[:LONGEST_NUMBER]) for number in re.findall("[0-9]+", written or "")]
+        if written is None or not listed:
+            return
+        first = lower.value if isinstance(lower, tree.Number) else None
+        if first is None or listed != list(range(int(first) + 1, int(first) + 1 + len(listed))):
+            self.problems.report(
+                "E0505",
+                f"`{' '.join(written.replace(',', ' ').split()[:-1])}` does not count on from `{lower.span.text}`",
+                self.place_of(written),
+                "an index goes up by one",
+                "number the values anew, by their first and last, as in `0..4`",
+            )
 
     def exactly(self, parts: Parts) -> tree.Clause:
         return self.clause(parts, cast(tree.Expression, parts[1]), cast(tree.Expression, parts[1]))
@@ -130,6 +159,20 @@ class Builder(Transformer[Token, tree.Statement]):
 
     def at_most(self, parts: Parts) -> tree.Clause:
         return self.clause(parts, None, cast(tree.Expression, parts[1]))
+
+    def more(self, parts: Parts) -> tree.Clause:
+        return self.clause(parts, shifted(cast(tree.Expression, parts[1]), 1), None)
+
+    def less(self, parts: Parts) -> tree.Clause:
+        return self.clause(parts, None, shifted(cast(tree.Expression, parts[1]), -1))
+
+    def within(self, parts: Parts) -> tree.Clause:
+        lower, name, upper = cast("tuple[tree.Expression, Token, tree.Expression]", tuple(parts))
+        return self.clause([name, upper], lower, upper)
+
+    def within_less(self, parts: Parts) -> tree.Clause:
+        lower, name, upper = cast("tuple[tree.Expression, Token, tree.Expression]", tuple(parts))
+        return self.clause([name, upper], lower, shifted(upper, -1))
 
     def clause(self, parts: Parts, lower: tree.Expression | None, upper: tree.Expression | None) -> tree.Clause:
         """What is said of one index."""
@@ -145,8 +188,20 @@ class Builder(Transformer[Token, tree.Statement]):
         signs = tuple[Literal[1, -1], ...](1 if sign == "+" else -1 for sign in signed[::2])
         return tree.Sum(terms, signs, self.place_of(parts[0]).to(terms[-1].span))
 
-    def product(self, parts: list[tree.Expression]) -> tree.Product:
-        return tree.Product(tuple(parts), parts[0].span.to(parts[-1].span))
+    def product(self, parts: list[tree.Expression]) -> tree.Expression:
+        return parts[0] if len(parts) == 1 else tree.Product(tuple(parts), parts[0].span.to(parts[-1].span))
+
+    def fraction(self, parts: Parts) -> tree.Quotient:
+        bar, above, below, close = cast("tuple[Token, tree.Expression, tree.Expression, Token]", tuple(parts))
+        return tree.Quotient(above, below, self.place_of(bar).to(self.place_of(close)))
+
+    def short_fraction(self, parts: list[Token]) -> tree.Quotient:
+        """`\\tfrac12`."""
+        place = self.place_of(parts[0])
+        ends = [match.end() for match in re.finditer("[0-9]", parts[0])]
+        spans = [Span(place.source, place.start + end - 1, place.start + end) for end in ends]
+        above, below = (tree.Number(int(span.text), span) for span in spans)
+        return tree.Quotient(above, below, place)
 
     def quotient(self, parts: list[tree.Expression]) -> tree.Quotient:
         return tree.Quotient(parts[0], parts[1], parts[0].span.to(parts[1].span))
@@ -181,12 +236,18 @@ class Builder(Transformer[Token, tree.Statement]):
         function, _, argument, close = cast("tuple[tree.Expression, Token, tree.Expression, Token]", tuple(parts))
         return tree.Apply(function, argument, function.span.to(self.place_of(close)))
 
+    def apply_braced(self, parts: Parts) -> tree.Apply:
+        """`\\sigma{…}`: braces of LaTeX around what an operator is applied to."""
+        function, argument, close = cast("tuple[tree.Expression, tree.Expression, Token]", tuple(parts))
+        return tree.Apply(function, argument, function.span.to(self.place_of(close)))
+
     def group(self, parts: Parts) -> tree.Expression:
         opening, inner, close = cast("tuple[Token, tree.Expression, Token]", tuple(parts))
         return replace(inner, span=self.place_of(opening).to(self.place_of(close)))
 
     def reduction(self, parts: Parts) -> tree.Reduction:
-        word, _, name, lower, upper, body, close = parts
+        word, _, name, lower, between, upper, body, close = parts
+        self.check_enumeration(cast(tree.Expression, lower), cast("Token | None", between))
         return tree.Reduction(
             reducer(cast(Token, word)),
             canonical_name(cast(Token, name)),
@@ -196,6 +257,21 @@ class Builder(Transformer[Token, tree.Statement]):
             self.place_of(name),
             self.place_of(word).to(self.place_of(close)),
         )
+
+    def summation(self, parts: Parts) -> Summation:
+        """`\\sum_{j=0}^{i-1}`."""
+        return cast("Summation", tuple(parts))
+
+    def summation_upper_first(self, parts: Parts) -> Summation:
+        upper, name, lower = cast("tuple[tree.Expression, Token, tree.Expression]", tuple(parts))
+        return name, lower, upper
+
+    def total(self, parts: list[Summation | tree.Expression]) -> tree.Reduction:
+        (name, lower, upper), body = cast("tuple[Summation, tree.Expression]", tuple(parts))
+        place = self.place_of(name)
+        start = place.source.text.rfind("\\sum", self.statement.start, place.start)
+        whole = Span(place.source, start, body.span.end)
+        return tree.Reduction("sum", canonical_name(name), lower, upper, body, place, whole)
 
     def listing(self, parts: Parts) -> tree.Listing:
         members = cast("tuple[tree.Expression, ...]", tuple(parts[2:-1]))
@@ -235,6 +311,14 @@ class Builder(Transformer[Token, tree.Statement]):
             message = "this number is larger than any that can be computed with"
             self.problems.report("E0104", message, place, "too large", "write a smaller number")
         return tree.Number(value, place)
+
+
+def shifted(bound: tree.Expression, by: Literal[1, -1]) -> tree.Expression:
+    """The end of a range that `<` or `>` leaves out."""
+    if isinstance(bound, tree.Number) and isinstance(bound.value, int):
+        value = tree.Number(abs(bound.value + by), bound.span)
+        return value if bound.value + by >= 0 else tree.Sum((value,), (-1,), bound.span)
+    return tree.Sum((bound, tree.Number(1, bound.span)), (1, by), bound.span)
 
 
 def reducer(word: Token) -> tree.Reducer:

@@ -12,17 +12,20 @@ from lark import Lark
 from lark.grammar import Rule
 from lark.lexer import TerminalDef
 
-from cldfc.syntax.spelling import NAME, NOISE, TAG
+from cldfc.syntax import spelling
+
+PATTERNS = "NAME TAG NOISE COMMENT OPEN CLOSE ENUMERATION FOR_WORDS IN_SET".split()
+"""Those of the spelling that the grammar speaks of."""
 
 GRAMMAR = Path(__file__).parents[2] / "grammar" / "cldf.lark"
 TABLES = Path(__file__).with_name("tables.py")
 
 
 def grammar_text() -> str:
-    """The grammar with the patterns of names, tags and LaTeX's noise filled in."""
+    """The grammar with the patterns of the spelling filled in."""
     text = GRAMMAR.read_text(encoding="utf-8")
-    for name, pattern in (("NAME", NAME), ("TAG", TAG), ("NOISE", NOISE)):
-        text = text.replace(f"<{name}>", pattern)
+    for name in PATTERNS:
+        text = text.replace(f"<{name}>", getattr(spelling, name))
     return text
 
 

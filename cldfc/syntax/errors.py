@@ -12,11 +12,17 @@ from lark.exceptions import UnexpectedCharacters, UnexpectedInput, UnexpectedTok
 
 from cldfc.diagnostics import Label, Problems, Span
 from cldfc.syntax.advice import (
+    HELP_FOR_ADJOINTS,
+    HELP_FOR_CASES,
     HELP_FOR_CATEGORIES,
     HELP_FOR_CHARACTERS,
     HELP_FOR_COMMA,
     HELP_FOR_COMMANDS,
-    HELP_FOR_PRIMES,
+    HELP_FOR_EQUALS,
+    HELP_FOR_NORMS,
+    HELP_FOR_ONE_VALUE,
+    HELP_FOR_POWERS,
+    HELP_FOR_STARS,
     HELP_FOR_TAGS,
     HELP_FOR_WORDS,
     MATHEMATICAL,
@@ -25,7 +31,9 @@ from cldfc.syntax.advice import (
 )
 from cldfc.syntax.keywords import EXAMPLES, STATEMENTS
 from cldfc.syntax.spelling import (
+    ACCENTS,
     COMMANDS,
+    FOR_WORDS,
     NAME,
     TAG,
     canonical_name,
@@ -37,13 +45,18 @@ from cldfc.syntax.spelling import (
 
 FIRST_WORDS = re.compile(rf"\s*({NAME})(?:[ \t]+({NAME}))?")
 COMMAND = re.compile(r"\\([A-Za-z]+)")
+APPLIED = re.compile(r"(?:[\w\])}]|\\(?:left|[bB]igg?l?)) *\{?$")
+AS_A_CALL = re.compile(r"\(([^(){}=\n]{1,30})\)\s*&?\s*(?:=|:=)")
+STAR_ABOVE = re.compile(r"\^ *\{? *(?:\*|\\(?:ast|star)\b)")
+ADJOINT = re.compile(r"\^ *\{? *(?:T\b|H\b|\\(?:top|intercal|dagger)\b|\\[a-z]+ *\{? *[TH]\b)")
+RANGE_OF_A_PAPER = re.compile(r"= *[-A-Za-z0-9]+ *(?:,|:|\.\.|\\[lc]?dots)")
 RANGE_WORD = re.compile(rf"(?<=\s)({NAME})[ \t]+{NAME}[ \t]*$")
 SETTINGS = re.compile(rf"({NAME})\(\s*([0-9.]+|{NAME}\s*=\s*[0-9.]+)\s*$")
 CALLED = re.compile(rf"({NAME})$")
 BRACKETS = re.compile(rf"(?P<skip>#[^\n]*|{TAG})|[()\[\]]|(?P<sign>(?<=[\w)\]}}])\s*[+-])")
 CLOSING = {"(": ")", "[": "]"}
 ENDS_IN_TAG = re.compile(r"@[^\s()*]*$")
-DEFINED = re.compile(rf"({NAME})\s*=")
+DEFINED = re.compile(rf"(?<![A-Za-z0-9_])({NAME})\s*=")
 
 
 def report_syntax(error: UnexpectedInput, statement: Span, problems: Problems) -> None:
@@ -58,7 +71,9 @@ def report_syntax(error: UnexpectedInput, statement: Span, problems: Problems) -
         last = Span(statement.source, start, statement.start + (token.end_pos or 0))
         report_ending(last, statement, expected, problems)
     else:
-        report_token(Span(statement.source, start, start + len(token)), statement, expected, problems)
+        end = start + len(token)
+        is_sized = token.startswith("\\") and token.endswith(("(", ")"))
+        report_token(Span(statement.source, end - 1 if is_sized else start, end), statement, expected, problems)
 
 
 def report_character(place: Span, statement: Span, problems: Problems) -> None:
@@ -81,19 +96,26 @@ def report_command(place: Span, name: str, problems: Problems) -> None:
         message, label = f"unexpected `{place.text}`", "not expected here"
     else:
         message, label = f"unknown LaTeX command `{place.text}`", "not part of the language"
-    otherwise = HELP_FOR_COMMANDS.get(name, f"write a name without `\\`: `{name}`")
-    close = difflib.get_close_matches(name[:20], [*COMMANDS, *MATHEMATICAL], n=1, cutoff=0.7)
-    help = otherwise if name in HELP_FOR_COMMANDS or not close else f"did you mean `\\{close[0]}`?"
-    if label == "not expected here":
+    close = difflib.get_close_matches(name[:20], [*COMMANDS, *MATHEMATICAL, *ACCENTS], n=1, cutoff=0.7)
+    otherwise = f"did you mean `\\{close[0]}`?" if close else f"a name of your own is written without `\\`: `{name}`"
+    help = HELP_FOR_COMMANDS.get(name, otherwise)
+    if label == "not expected here" and name not in HELP_FOR_COMMANDS:
         help = "leave it out, or write an operator or a sign before it"
+    if name in ("mathrm", "text", "mbox") and says_cases(place):
+        help = HELP_FOR_CASES
     problems.report("E0102", message, place, label, help)
+
+
+def says_cases(place: Span) -> bool:
+    """Whether the line of a place makes a difference between cases."""
+    return re.search(r"\\begin *\{cases\}|\{ *(?:if|otherwise|else)\b", place.source.line(place.line)) is not None
 
 
 def help_for_character(place: Span, statement: Span) -> str:
     """What to write instead of a character."""
     before = place.source.text[place.start - 1 : place.start]
-    if place.text in "'′’‘" and (before.isalnum() or before == "_"):
-        return HELP_FOR_PRIMES
+    if place.text in "'′’‘" and (name := CALLED.search(place.source.text, statement.start, place.start)):
+        return f"a name has no prime: write another one, such as `{name[0]}1`"
     if "SUPERSCRIPT" in unicodedata.name(place.text, "") and before != "*":
         return "a power of a number is written `c^2`, a pointwise product `u ⊙ u`"
     if meant := look_alike(place.text):
@@ -107,7 +129,11 @@ def help_for_character(place: Span, statement: Span) -> str:
         return HELP_FOR_CATEGORIES.get(unicodedata.category(place.text), "leave it out")
     if not place.text.isascii():
         return "names are made of ASCII letters, Greek letters, script capitals, digits and `_`"
+    if place.text == ";" and open_bracket(statement, place.start):
+        return HELP_FOR_ONE_VALUE
     two = place.source.text[place.start : place.start + 2]
+    if two in ("\\|", "||"):
+        return HELP_FOR_NORMS
     return HELP_FOR_CHARACTERS.get(two) or HELP_FOR_CHARACTERS.get(place.text) or help_for(place, statement)
 
 
@@ -128,8 +154,8 @@ def report_ending(last: Span, statement: Span, expected: set[str], problems: Pro
 
 def help_for_range(last: Span, statement: Span) -> str:
     """What to write where a statement ends after the index of a range."""
-    is_for = re.search(r"\bfor\s+$", last.source.text[statement.start : last.start])
-    return f"write its range: `for {last.text} = 1..ν`" if is_for else HELP_FOR_COMMA
+    is_for = re.search(rf"(?:\bfor|{FOR_WORDS})\s+$", last.source.text[statement.start : last.start])
+    return f"write its range: `for {last.text} = 1..4`" if is_for else HELP_FOR_COMMA
 
 
 def help_for_opening(opening: Span, last: Span) -> str:
@@ -152,7 +178,7 @@ def report_token(place: Span, statement: Span, expected: set[str], problems: Pro
     """A word or sign where it cannot stand."""
     first = first_word(statement)
     before = place.source.text[first.end : place.start]
-    if expected <= {"EQUAL", "TAG", "LSQB"} and first.text not in STATEMENTS and before and before.isspace():
+    if expected <= {"_EQUAL", "TAG", "LSQB"} and first.text not in STATEMENTS and before and before.isspace():
         if place.text[0].isalpha() or place.text[0] == '"':
             report_statement(first, problems)
             return
@@ -172,7 +198,7 @@ def report_token(place: Span, statement: Span, expected: set[str], problems: Pro
     to = re.search(r"\bto(?=\s*$)", before)
     if to and "_DOTS" in expected:
         written = Span(place.source, first.end + to.start(), first.end + to.end())
-        problems.report("E0101", "unexpected `to`", written, "expected `..`", "write a range with two dots: `1..ν`")
+        problems.report("E0101", "unexpected `to`", written, "expected `..`", "write a range with two dots: `1..4`")
         return
     in_tag = ENDS_IN_TAG.search(place.source.text[first.start : place.start]) and place.text not in "=:)"
     in_tag = in_tag and first.text != "tie"
@@ -180,7 +206,9 @@ def report_token(place: Span, statement: Span, expected: set[str], problems: Pro
     if in_tag and place.text == "," and not following.text.isascii() and not re.match(NAME, following.text):
         report_character(following, statement, problems)
         return
-    in_tag = in_tag or (place.text in "+-" and expected <= {"EQUAL"})
+    if in_tag and expected == {"_AT_MOST"} and (number := re.search(r"[0-9]+$", before)):
+        place, expected = Span(place.source, first.end + number.start(), place.start), {"NAME"}
+    in_tag = in_tag or (place.text in "+-" and expected <= {"_EQUAL"})
     help = HELP_FOR_TAGS if in_tag else help_for_token(place, statement, expected)
     problems.report("E0101", f"unexpected `{place.text}`", place, f"expected {in_words(expected)}", help)
 
@@ -198,15 +226,42 @@ def help_for_token(place: Span, statement: Span, expected: set[str]) -> str:
     if place.text == "," and first_word(statement).text == "tie":
         return "write a `tie` of its own for each kernel"
     if place.text in ")]" and before.endswith(("(", "[")):
-        return "leave the brackets out" if place.text == "]" else "apply it to a value: `(x)`"
+        return "leave the brackets out" if place.text == "]" else "write a value in the parentheses: `(x)`"
     if place.text == "," and expected == {"COLON"}:
         return "write the terms after a colon: `sum(j = 0..i-1 : x@ℓ,j)`"
     if place.text == "," and (settings := SETTINGS.search(before)):
         return f"settings stand in brackets: `{settings[1]}[{settings[2]}, …](x)`"
     opening = open_bracket(statement, place.start)
-    if place.text == "," and opening and (called := CALLED.search(place.source.text, statement.start, opening.start)):
-        return f"an operator takes one value; its settings stand in brackets: `{called[1]}[…](x)`"
-    return help_for(place, statement)
+    if place.text == "," and opening:
+        is_list = not APPLIED.search(before[: opening.start - statement.start])
+        return "join channels with a word: `concat(x, y)`" if is_list else HELP_FOR_ONE_VALUE
+    return help_for_latex(place, statement, expected) or help_for(place, statement)
+
+
+def help_for_latex(place: Span, statement: Span, expected: set[str]) -> str | None:
+    """What to write instead of a form of papers that the language does not have."""
+    text = place.source.text
+    before, after = text[statement.start : place.start], text[place.start : statement.end]
+    is_equation = first_word(statement).text not in STATEMENTS
+    if place.text == "(" and "_EQUAL" in expected and is_equation and (called := AS_A_CALL.match(after)):
+        index = called[1].strip()
+        is_tag = re.fullmatch(NAME, before.strip()) and re.fullmatch(r"[A-Za-z0-9]+ *(?:[+-] *[0-9]+)?", index)
+        tag = f"an index is written as a tag, `{before.strip()}@{{{index}}}`; " if is_tag else ""
+        return f"{tag}an operator is declared with `let`, without what it is applied to: `let F = relu ∘ bn`"
+    if place.text.startswith("^") or place.text.startswith("_"):
+        if STAR_ABOVE.match(after):
+            return HELP_FOR_STARS
+        return HELP_FOR_ADJOINTS if ADJOINT.match(after) else HELP_FOR_POWERS
+    if says_cases(place):
+        return HELP_FOR_CASES
+    if place.text in ("×", "\\times") or before.rstrip("_").endswith("\\sum"):
+        return HELP_FOR_COMMANDS["sum" if "\\sum" in before else "times"]
+    if place.text in ("=", ":=") and is_equation and "_EQUAL" not in expected:
+        index = re.search(rf"({NAME})\s*$", before)
+        if index and RANGE_OF_A_PAPER.match(after):
+            return f"a range stands behind a comma or `for`: `for {index[1]} = 0..4`"
+        return HELP_FOR_EQUALS
+    return None
 
 
 def report_statement(first: Span, problems: Problems) -> None:
@@ -246,7 +301,7 @@ def in_words(expected: set[str]) -> str:
     if "SIGN" in expected:
         expected = expected - {"STAR", "_COMPOSE", "_ODOT", "COMMA"}
     if len(expected) > 1:
-        expected = expected - {"LSQB"}
+        expected = expected - {"LSQB", "LBRACE", "RBRACE"}
     words = [word for name, word in WORDS.items() if name in expected] or ["a statement"]
     return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} or {words[-1]}"
 

@@ -13,6 +13,7 @@ from cldfc.syntax import tree
 from cldfc.syntax.parse import parse_spec
 from cldfc.syntax.read import read_source
 from cldfc.syntax.spelling import ascii_name
+from cldfc.syntax.subscripts import read_subscripts
 
 MOST_FILES = 100
 
@@ -36,12 +37,12 @@ class Reading:
         """The statements of a file after those that it starts from; its own replace inherited ones."""
         extends = [statement for statement in spec.statements if isinstance(statement, tree.Extend)]
         if not extends:
-            return spec.statements
+            return read_subscripts(spec.statements)
         inherited: tuple[tree.Statement, ...] = ()
         for extend in extends:
             inherited = merge(inherited, self.inherited(extend, open))
         own = [statement for statement in spec.statements if not isinstance(statement, tree.Extend)]
-        return merge(inherited, own)
+        return merge(inherited, read_subscripts(own, inherited))
 
     def inherited(self, extend: tree.Extend, open: dict[Path, tree.Extend | None]) -> tuple[tree.Statement, ...]:
         """The statements of another file, without its expectations, which speak of that file alone."""
@@ -168,7 +169,7 @@ def change_spec(spec: tree.Spec, changes: Sequence[Source], problems: Problems) 
     """A spec with the statements of the command line in the place of its own."""
     statements = spec.statements
     for source in changes:
-        own = parse_spec(source, problems).statements
+        own = read_subscripts(parse_spec(source, problems).statements, statements)
         for let in own:
             if isinstance(let, tree.Let):
                 check_known(let, statements, problems)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
 from lark import Lark
 from lark.exceptions import UnexpectedInput
@@ -14,17 +14,25 @@ from cldfc.diagnostics import Problems, Source, Span
 from cldfc.syntax import tables, tree
 from cldfc.syntax.build import Builder
 from cldfc.syntax.keywords import STATEMENTS
-from cldfc.syntax.spelling import NOISE
+from cldfc.syntax.spelling import COMMENT, NOISE, STARTS_COMMENT
 from cldfc.syntax.walk import nesting
+
+if TYPE_CHECKING:
+    from cldfc.syntax.rows import LatexLines
 
 MAX_NESTING = 200
 MOST_WRONG = 20
 
-# A line that says nothing: LaTeX around an equation, or the number under it.
-BLANK = re.compile(rf"(?:[ \t\r]|{NOISE})*(?:\([0-9]+\.[0-9]+\))?[ \t\r]*(?:#.*)?")
+# A line that says nothing: LaTeX around an equation, its number, or what the sentence puts after it.
+NUMBERED = r"\([0-9]+[a-z]?(?:\.[0-9]+[a-z]?)?\)"
+NOTHING = rf"(?:[ \t\r]|{NOISE}|\\left *\\\{{)*"
+BLANK = re.compile(rf"{NOTHING}(?:(?:{NUMBERED}|[.,;]){NOTHING})?(?:{COMMENT})?")
+BLANK_STARTS = "$\\&(~.,;"
 # What a sentence of a paper puts after an equation, its number perhaps, and LaTeX around that.
 SPACE = rf"(?:{NOISE}|[ \t\r])*"
-AFTER = re.compile(rf"(?:{SPACE}[.,;](?:{SPACE}\([0-9]+\.[0-9]+\))?)?{SPACE}$")
+AFTER = re.compile(rf"(?:{SPACE}[.,;](?:{SPACE}{NUMBERED})?)*{SPACE}$")
+# Where LaTeX begins, or a line that a paper has broken.
+LATEX = re.compile(r"[\\$]|^[-+*=)\]∘⊙×.&]")
 LONGEST_ENDING = 200
 
 
@@ -45,16 +53,27 @@ def parse_spec(source: Source, problems: Problems) -> tree.Spec:
 
 
 def split_statements(source: Source) -> Iterator[Span]:
-    """The stretches of single statements: an indented line continues the one before."""
+    """The stretches of single statements: an indented line continues the one before.
+
+    In LaTeX, white space says nothing: there a line that starts like an equation is one, any other continues it.
+    """
     start, end, offset = None, 0, 0
+    latex: LatexLines | None = None
     for line in source.text.split("\n"):
-        text = line.lstrip()
-        if text and text[0] != "#" and not (text[0] in "$\\&(~" and BLANK.fullmatch(text)):
-            if start is None or text is line or line[0] not in " \t":
-                if start is not None:
-                    yield Span(source, start, end)
-                start = offset
-            end = offset + len(line.rstrip())
+        if latex is None and LATEX.search(line):
+            from cldfc.syntax.rows import LatexLines
+
+            latex = LatexLines()
+        for at, piece in ((0, line),) if latex is None else latex.pieces(line):
+            text = piece.lstrip()
+            is_blank = not text or text[0] in "#%" or (text[0] in BLANK_STARTS and BLANK.fullmatch(text))
+            starts = (text is line or line[0] not in " \t") if latex is None else latex.starts_statement(piece, at)
+            if not is_blank:
+                if start is None or starts:
+                    if start is not None:
+                        yield Span(source, start, end)
+                    start = offset + at
+                end = offset + at + len(piece.rstrip())
         offset += len(line) + 1
     if start is not None:
         yield Span(source, start, end)
@@ -66,8 +85,7 @@ def without_ending(text: str) -> str:
     if first in STATEMENTS:
         return text
     line = text.rfind("\n") + 1
-    comment = text.find("#", line)
-    end = len(text) if comment < 0 else comment
+    end = next((found.start() for found in STARTS_COMMENT.finditer(text, line) if found[1]), len(text))
     ending = AFTER.search(text, max(line, end - LONGEST_ENDING), end)
     return text[: ending.start()] if ending and ending.start() else text
 

@@ -9,26 +9,41 @@ from functools import lru_cache
 from cldfc.letters import ASCII, GREEK, SCRIPT
 
 VARIANTS = {"varepsilon": "ε", "vartheta": "θ", "varphi": "φ", "varrho": "ρ", "varsigma": "σ"}
-ACCENTS = ("tilde", "hat", "bar", "check")
+ACCENTS = ("tilde", "hat", "bar", "check", "vec", "breve")
+WIDE = {"widetilde": "tilde", "widehat": "hat", "overline": "bar"}
 COMMANDS = {**GREEK, **VARIANTS, "ell": "ℓ"}
+OPERATORS = (
+    "tanh relu elu gelu silu sigmoid softplus bn gn linear dropout maxpool avgpool upsample flatten identity".split()
+)
+"""The operators whose name may be a command: `\\tanh` is LaTeX's own, the others are macros of many papers."""
 
 # The patterns of the grammar.
 
-LETTER = "[A-Za-zα-ξπ-ρσ-ωΓΔΘΛΞΠΣΦΨΩ𝒜𝒞𝒟𝒢𝒥𝒦𝒩-𝒬𝒮-𝒵ℬℰℱℋℐℒℳℛℓ]"
-PLAIN_NAME = f"{LETTER}(?:{LETTER}|[0-9]|_(?![\\\\{{]))*"
-COMMAND = rf"\\(?:{'|'.join(COMMANDS)})(?![A-Za-z])"
-WORD = r"\\(?:mathrm|mathit|mathbf|text|operatorname) *\{ *[A-Za-z][A-Za-z0-9_]* *\}"
-SCRIPTED = r"\\math(?:cal|scr) *(?:\{ *[A-Z] *\}|[A-Z])"
-ACCENTED = rf"\\(?:{'|'.join(ACCENTS)}) *(?:\{{ *(?:{SCRIPTED}|\\?{PLAIN_NAME}) *\}}|\\[A-Za-z]+| {LETTER})"
-SUBSCRIPT = rf"_(?:\{{ *(?:{WORD}|[A-Za-z0-9][A-Za-z0-9_]*) *\}}|{WORD})"
-NAME = (
-    rf"(?:{PLAIN_NAME}(?:{SUBSCRIPT})?"
-    rf"|(?:{COMMAND}|{SCRIPTED}|{ACCENTED}|{WORD})(?:_[A-Za-z0-9]+|{SUBSCRIPT})?)"
+LETTERS = "A-Za-zα-ξπ-ρσ-ωΓΔΘΛΞΠΣΦΨΩ𝒜𝒞𝒟𝒢𝒥𝒦𝒩-𝒬𝒮-𝒵ℬℰℱℋℐℒℳℛℓ"
+LETTER = f"[{LETTERS}]"
+PLAIN_NAME = f"{LETTER}(?:[{LETTERS}0-9]|_(?![\\\\{{]))*"
+FONTS = (
+    r"(?:math(?:rm|it|bf|sf|tt|bb|frak|normal)|text(?:rm|it|bf|sf|tt)?|boldsymbol|bm|pmb|mbox|operatorname\*?)"
+    r"(?![A-Za-z])"
 )
+OLD_FONTS = r"(?:bf|rm|it|sf|tt|cal)(?![A-Za-z])"
+# What stands in the braces of a font or an accent is taken apart when the name has been found.
+INNER = r"\\?[A-Za-z][A-Za-z0-9_\\]*(?: *\{ *\\?[A-Za-z][A-Za-z0-9_]* *\}| +[A-Za-z])?"
+ARGUMENT = rf"(?: *\{{ *(?:{INNER}|{PLAIN_NAME}) *\}}| *\\[A-Za-z]+| +{LETTER}(?![A-Za-z0-9]))"
+SPECIAL = (
+    rf"\\(?:(?:{'|'.join([*COMMANDS, *OPERATORS])})(?![A-Za-z])|math(?:cal|scr) *(?:\{{ *[A-Z] *\}}|[A-Z])"
+    rf"|(?:{FONTS}|{'|'.join([*ACCENTS, *WIDE])}){ARGUMENT})"
+)
+BELOW = r"[A-Za-z0-9][A-Za-z0-9_]* *\}"
+WORD_BELOW = rf"\\(?:math(?!cal|scr)|text|operatorname|bm|mbox)[a-z]* *\{{ *{BELOW}"
+SUBSCRIPT = rf"_(?:\{{ *(?:{BELOW}|{WORD_BELOW} *\}})|{WORD_BELOW})"
+# Braces around a name alone: `{\bf x}`, and `{x}^{k}`, where a tag follows.
+EMBRACED = rf"\{{ *(?:\\{OLD_FONTS} *{INNER} *\}}|(?:{INNER}|{LETTER}) *\}}(?= *[_^]))"
+NAME = rf"(?:{PLAIN_NAME}(?:{SUBSCRIPT})?|(?:{SPECIAL}|{EMBRACED})(?:_[A-Za-z0-9]+|{SUBSCRIPT})?)"
 BRACED = r"\{[^{}\n#]*(?:\{[^{}\n#]*\}[^{}\n#]*)*\}"
 RAISED = rf"(?:{BRACED}|\\[A-Za-z]+|{LETTER}(?![A-Za-z0-9])|[0-9]+)"
 # Tags are split into indices when they have been found, so their pattern need not know all that names can be.
-LOOSE = f"(?:\\\\[A-Za-z]+|{LETTER}(?:{LETTER}|[0-9]|_(?![\\\\{{]))*)"
+LOOSE = rf"(?:\\[A-Za-z]+|{PLAIN_NAME})"
 OWN = rf"(?:@{LOOSE}|@[0-9]+|[@_](?:\{{[^{{}}\n#]*\}}|\\[A-Za-z]+))"
 INDEX = rf"(?:-?[0-9]+(?![A-Za-z0-9])|{LOOSE}{OWN}?(?:[+-][0-9]+(?![A-Za-z0-9]))?)"
 TAG = (
@@ -38,13 +53,34 @@ TAG = (
 )
 
 # What an equation copied from a paper has around it, and what says nothing in it.
+SIZE = r"\\(?:left|right|middle|[bB]igg?[lrm]?)(?![A-Za-z])"
+SPACING = (
+    "quad qquad enspace enskip thinspace medspace thickspace negthinspace hfill displaystyle textstyle scriptstyle "
+    "nonumber notag limits nolimits allowbreak strut mathstrut noindent centering"
+).split()
+ROW_END = r"\\\\(?:\*|\[ *-?[0-9.]+ *[a-z]{2} *\])?"
 NOISE = (
-    r"\$+|\\(?:left|right|[bB]igg?[lrm]?|quad|qquad|displaystyle|nonumber|notag|limits)(?![A-Za-z])"
-    r"|\\[,;:! \\\[\]]|[~&]|\\(?:tag\*?|label|begin|end) *\{[^{}\n]*\}"
+    rf"\$|{SIZE} *\.|\\left *\\\{{(?=\s*\\begin)|{SIZE}|\\(?:{'|'.join(SPACING)})(?![A-Za-z])|{ROW_END}"
+    r"|\\[,;:!> \[\]()]|[~&]|\{[ \t]*\}|\\begin *\{[^{}\n]*\}(?: *\[[a-z]\])?(?: *\{[clr|@][clr|@ ]*\})?"
+    r"|\\(?:tag\*?|label|end|[hv]space\*?|[hv]?phantom) *\{[^{}\n]*\}"
 )
+COMMENT = r"[#%][^\n]*"
+STARTS_COMMENT = re.compile(r'"[^"\n]*"|\\%|([#%])')
+"""The sign that starts a comment, and what could be taken for one."""
+
+# The brackets and the ranges of a paper.
+OPEN = rf"(?:{SIZE} *)?\(|(?:{SIZE} *)?\\(?:\{{(?!\s*\\begin)|l(?:brace|brack|paren)(?![A-Za-z]))|{SIZE} *\["
+CLOSE = rf"(?:{SIZE} *)?\)|(?:{SIZE} *)?\\(?:\}}|r(?:brace|brack|paren)(?![A-Za-z]))|{SIZE} *\]"
+GAP = r"(?:[ \t\n~&]|\\[,;:! ])*"
+ENUMERATION = rf"(?:,{GAP}(?:[0-9]+{GAP},{GAP})*)?(?:\\[lc]?dots[bc]?(?![A-Za-z])|\.\.\.)(?:{GAP},)?"
+FOR_WORDS = (
+    r"\\(?:text(?:rm|normal)?|mbox) *\{[ ~]*(?:for|for all|for each|for every|where|with)[ ~]*\}|\\forall(?![A-Za-z])"
+)
+IN_SET = rf"\\in *(?:{SIZE} *)?\\\{{"
 
 SPLIT = re.compile(r"(_|[0-9]+)")
-HEAD = re.compile(rf"({COMMAND})|({SCRIPTED})|({ACCENTED})|({WORD})|({PLAIN_NAME})")
+START = re.compile(rf"\\([A-Za-z]+)\*?|({PLAIN_NAME})")
+FONT = re.compile(rf"(?:{FONTS}|{OLD_FONTS}|cal|math(?:cal|scr))")
 
 
 @lru_cache(maxsize=4096)
@@ -69,30 +105,48 @@ def canonical_rest(name: str) -> str:
 
 
 def canonical_latex(name: str) -> str:
-    """A name with LaTeX commands or a braced subscript."""
-    found = HEAD.match(name)
-    if found is None:
-        return name.lstrip("\\")
-    command, script, accented, word, plain = found.groups()
-    if command:
-        head = COMMANDS[command[1:]]
-    elif script:
-        head = SCRIPT[script.rstrip("} ")[-1]]
-    elif accented:
-        accent = next(accent for accent in ACCENTS if accented.startswith(accent, 1))
-        head = f"{accent}_{canonical_name(unbraced(accented[len(accent) + 1 :]))}"
+    """A name with LaTeX commands, fonts, braces or a braced subscript."""
+    if name.startswith("{"):
+        inner, rest = argument(name)
+        head = canonical_name(inner)
+    elif (found := START.match(name)) is None:
+        return name
+    elif found[2]:
+        head, rest = canonical_plain(found[2]), name[found.end() :]
     else:
-        head = canonical_plain(plain or unbraced(word[word.index("{") :]))
-    rest = name[found.end() + 1 :].strip()
-    while rest.startswith(("{", "\\")):
-        rest = unbraced(rest[max(0, rest.find("{")) :])
-    return canonical_plain(f"{head}_{rest}") if rest else head
+        head, rest = canonical_command(found[1], name[found.end() :])
+    below = rest.strip().removeprefix("_")
+    while below.startswith(("{", "\\")):
+        below = argument(below[max(0, below.find("{")) :])[0]
+    return canonical_plain(f"{head}_{below}") if below else head
 
 
-def unbraced(text: str) -> str:
-    """What stands in a pair of braces, if there is one."""
-    text = text.strip()
-    return text[1:-1].strip() if text.startswith("{") else text
+def canonical_command(command: str, rest: str) -> tuple[str, str]:
+    """The name that a command writes, with its argument if it has one, and what stands behind that."""
+    accent = WIDE.get(command, command)
+    if accent not in ACCENTS and FONT.fullmatch(command) is None:
+        return COMMANDS.get(command, command), rest
+    inner, rest = argument(rest)
+    if command.endswith(("cal", "scr")):
+        return SCRIPT.get(inner, inner), rest
+    head = canonical_name(inner.replace("\\_", "_"))
+    return (f"{accent}_{head}" if accent in ACCENTS else head), rest
+
+
+def argument(text: str) -> tuple[str, str]:
+    """What a command is applied to, and the rest: a pair of braces, a command, or a letter."""
+    text = text.lstrip()
+    if text.startswith("\\"):
+        end = next((at for at, sign in enumerate(text) if at and not sign.isalpha()), len(text))
+        return text[:end], text[end:]
+    if not text.startswith("{"):
+        return text[:1], text[1:]
+    depth = 0
+    for at, sign in enumerate(text):
+        depth += (sign == "{") - (sign == "}")
+        if depth == 0:
+            return text[1:at].strip(), text[at + 1 :]
+    return text[1:].strip(), ""
 
 
 @lru_cache(maxsize=4096)

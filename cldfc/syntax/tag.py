@@ -6,14 +6,26 @@ import re
 from dataclasses import dataclass, replace
 
 from cldfc.diagnostics import Problems, Span
-from cldfc.syntax import tree
-from cldfc.syntax.spelling import BRACED, COMMAND, NAME, canonical_name
+from cldfc.syntax import advice, tree
+from cldfc.syntax.spelling import BRACED, FONTS, NAME, NOISE, canonical_name
 
 LONGEST_NUMBER = 20
-LATEX_SPACE = re.compile(r"\\[,;:! ]")
-PART = re.compile(rf"[@^_] *(?:({BRACED})|({COMMAND}|[^{{}}^_]+))")
+MOST_BRACKETS = 4
+HELP_FOR_NO_INDEX = {
+    re.compile(r"\\(?:top|intercal|dagger)\b"): advice.HELP_FOR_ADJOINTS,
+    re.compile(r"\*|\\(?:ast|star)\b"): advice.HELP_FOR_STARS,
+    re.compile(r"\\prime\b|'"): "a name has no prime: write another name",
+    re.compile(r"[0-9] */ *[0-9]|\\[dt]?frac"): advice.HELP_FOR_FRACTIONS,
+    re.compile(":"): advice.HELP_FOR_PARTS,
+    re.compile(r"^[0-9]+ *\\?[A-Za-zℓ]|^ *\\?[A-Za-z]+ *[+-].*[A-Za-z]"): advice.HELP_FOR_ARITHMETIC,
+    re.compile(r"/|[0-9 ]\\?[A-Za-z]|[\^_]"): advice.HELP_FOR_PARAMETERS,
+}
+NOTHING = re.compile(NOISE)
+WRAPPED = re.compile(rf"(?:\\{FONTS})? *(?:\{{(.*)\}}|\((.*)\)|\[(.*)\])")
+"""A tag, or an index, in brackets of its own: `x^{{(k)}}`."""
+PART = re.compile(rf"[@^_] *(?:({BRACED})|(\\[A-Za-z]+|[^{{}}^_]+))")
 INDEX = re.compile(
-    rf"(?:(?P<name>{NAME}) *(?:@ *(?P<plain>{NAME}|[0-9]+)|[@_^] *(?:(?P<braced>{BRACED})|(?P<command>{COMMAND})))?"
+    rf"(?:(?P<name>{NAME}) *(?:@ *(?P<plain>{NAME}|[0-9]+)|[@_^] *(?:(?P<braced>{BRACED})|(?P<command>\\[A-Za-z]+)))?"
     r"|(?P<number>-? *[0-9]+)) *(?:(?P<sign>[+-]) *(?P<shift>[0-9]+) *)?"
 )
 
@@ -25,6 +37,31 @@ def whole_number(text: str, place: Span, problems: Problems) -> int:
     help = f"write a number of at most {LONGEST_NUMBER} digits"
     problems.report("E0104", f"this number has {len(text):,} digits", place, "too large", help)
     return 1
+
+
+def unwrapped(text: str) -> str:
+    """A tag without the brackets around the whole of it, each sign at its place; LaTeX that says nothing is blank."""
+    text = NOTHING.sub(lambda found: " " * len(found[0]), text).replace("\t", " ")
+    for _ in range(MOST_BRACKETS):
+        found = WRAPPED.fullmatch(text.strip())
+        if found is None:
+            break
+        inner = next(group for group in found.groups() if group is not None)
+        if any(bracket in inner for bracket in "(){}[]") and not is_balanced(inner):
+            break
+        start = text.index(inner, text.index(text.strip()) + 1) if inner else len(text)
+        text = " " * start + inner + " " * (len(text) - start - len(inner))
+    return text
+
+
+def is_balanced(text: str) -> bool:
+    """Whether no bracket is closed that was not opened before."""
+    depth = 0
+    for character in text:
+        depth += (character in "([{") - (character in ")]}")
+        if depth < 0:
+            return False
+    return True
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,9 +86,11 @@ class TagReader:
         at += len(inner) - len(stripped)
         if stripped.startswith("{"):
             at, stripped = at + 1, stripped.rstrip()[1:-1]
+        stripped = unwrapped(stripped)
         found: list[tree.Index] = []
         for part in stripped.split(","):
-            found.append(self.index(part, self.within(start + at, len(part))))
+            written = part.strip() or part
+            found.append(self.index(written, self.within(start + at + part.index(written), len(written))))
             at += len(part) + 1
         return tuple(found)
 
@@ -61,7 +100,7 @@ class TagReader:
 
     def index(self, text: str, place: Span) -> tree.Index:
         """One index: a number, a name, a name ± a number, or a constant with its own tag."""
-        plain = LATEX_SPACE.sub(" ", text).replace("\t", " ").strip()
+        plain = unwrapped(text).strip()
         match = INDEX.fullmatch(plain)
         if match is None:
             self.problems.report(
@@ -69,7 +108,7 @@ class TagReader:
                 f"`{text.strip()}` is not an index" if text.strip() else "an index is missing",
                 place,
                 "expected a name, a number, or a name ± a number",
-                "write indices like `ℓ`, `i-1`, `0` or `ν@ℓ`, joined by commas",
+                next((help for sign, help in HELP_FOR_NO_INDEX.items() if sign.search(text)), advice.HELP_FOR_INDICES),
             )
             return tree.Index(None, None, 0, place)
         offset = whole_number(match["shift"] or "0", place, self.problems) * (-1 if match["sign"] == "-" else 1)

@@ -9,7 +9,7 @@ from typing import Literal
 
 from cldfc.syntax import tables
 from cldfc.syntax.keywords import REDUCTIONS, STATEMENTS, WORDS_INSIDE
-from cldfc.syntax.spelling import NOISE
+from cldfc.syntax.spelling import COMMENT, NOISE
 
 Kind = Literal[
     "space", "comment", "string", "noise", "statement", "word", "reduction", "sign", "times", "number", "name", "tag",
@@ -41,13 +41,13 @@ def parser_patterns() -> dict[str, str]:
 
 PARSER = parser_patterns()
 SIGNS = (
-    "_DOTS", "STAR", "_ODOT", "_COMPOSE", "_ARROW", "_AT_LEAST", "_AT_MOST", "SIGN", "EQUAL", "COLON", "COMMA",
-    "SLASH", "CIRCUMFLEX",
+    "_DOTS", "ENUMERATION", "STAR", "_ODOT", "_COMPOSE", "_ARROW", "_AT_LEAST", "_AT_MOST", "_MORE", "_LESS", "SIGN",
+    "_EQUAL", "COLON", "COMMA", "SLASH", "CIRCUMFLEX", "_SUM", "SHORT_FRACTION", "FRACTION", "_IN_SET", "_FOR_WORDS",
 )  # fmt: skip
 BRACKETS = ("OPEN", "CLOSE", "LBRACE", "RBRACE", "LSQB", "RSQB")
 PATTERNS: dict[Kind, str] = {
     "space": r"[ \t\r\n]+",
-    "comment": r"#[^\n]*",
+    "comment": COMMENT,
     "string": PARSER["STRING"],
     "noise": NOISE,
     "reduction": PARSER["REDUCTION"],

@@ -62,7 +62,8 @@ def latex_forms(name: str) -> Iterator[str]:
     if head in ACCENTS:
         letter, _, below = rest.partition("_")
         yield rf"\{head}{{{COMMANDS.get(letter, letter)}}}{subscript(below)}"
-    yield latex_head(head) + subscript(rest)
+    if len(head) == 1 or head.isascii():
+        yield latex_head(head) + subscript(rest)
     yield rf"\mathrm{{{ascii_name(name)}}}"
     yield ascii_name(name)
 

@@ -1,0 +1,51 @@
+r"""LaTeX as people write it: equations of papers on unrolled, iterative and multigrid networks, as they print them.
+
+Each is compiled in a small network around it. What the language can say compiles to the same bytes as its plain
+spelling; what it cannot say is refused, in words that tests/golden/latex/NAME.txt holds.
+"""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from networks import compile_text
+from paper_equations import CASES
+
+from cldfc.compiler import analyse
+from cldfc.diagnostics import CldfError, Source
+from cldfc.render import plain_text, render
+from cldfc.syntax.arrange import arrange
+from cldfc.syntax.words import Spelling
+
+GOLDEN = Path(__file__).parent / "golden" / "latex"
+READ = {name: case for name, case in CASES.items() if case.plain is not None}
+REFUSED = {name: case for name, case in CASES.items() if case.plain is None}
+SPELLINGS: tuple[Spelling, ...] = ("unicode", "ascii", "latex")
+
+
+@pytest.mark.parametrize("name", READ)
+def test_an_equation_is_read_as_its_plain_spelling(name: str):
+    case = READ[name]
+    assert case.plain is not None
+    assert compile_text(case.spec(case.latex)) == compile_text(case.spec(case.plain))
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_what_the_language_cannot_say_is_refused(name: str, golden: Callable[[Path, str], None]):
+    case = REFUSED[name]
+    with pytest.raises(CldfError) as caught:
+        analyse(Source(f"{name}.cldf", case.spec(case.latex)))
+    golden(GOLDEN / f"{name}.txt", plain_text(render(caught.value.diagnostics)))
+
+
+def test_every_refusal_has_a_case():
+    assert {path.stem for path in GOLDEN.glob("*.txt")} == set(REFUSED)
+
+
+@pytest.mark.parametrize("name", READ)
+@pytest.mark.parametrize("spelling", SPELLINGS)
+def test_formatted_equations_compile_to_the_same_bytes(name: str, spelling: Spelling):
+    text = READ[name].spec(READ[name].latex)
+    formatted = arrange(Source("test.cldf", text), spelling)
+    assert compile_text(formatted) == compile_text(text)
+    assert arrange(Source("test.cldf", formatted), spelling) == formatted
