@@ -29,6 +29,8 @@ from cldfc.syntax.lines import format_statement
 from cldfc.syntax.parse import parse_spec
 from cldfc.syntax.read import read_source
 from cldfc.task import read_task
+from cldfc.verify.candidates import candidates_of
+from cldfc.verify.verify import verify_forms
 
 FOLDER = ROOT / "tests" / "golden" / "derive"
 SPEC = ROOT / "specs" / "fbresnet.cldf"
@@ -182,6 +184,30 @@ def test_normalisations_keep_their_names():
         "rename bn_r@ℓ,i → bn_f@ℓ,i",
         "rename bn_R@ℓ+1,0 → bn_R@ℓ+1",
     ]
+
+
+SHARED_NORM = """\
+model M
+levels ℓ = 1..1
+steps i = 1..2
+input f : 3 × 8 × 8
+output h : 3
+kernel θ : 3×3 → 4
+kernel A@ℓ : 3×3 → 4
+kernel B@ℓ,i : 3×3 → 4
+let σ@ℓ = relu ∘ bn@ℓ
+f@1 = σ@1 ∘ θ * f
+u@1,0 = 0
+u@ℓ,i = u@ℓ,i-1 + σ@ℓ ∘ B@ℓ,i * σ@ℓ(f@ℓ - A@ℓ * u@ℓ,i-1)
+h = linear ∘ avgpool(u@1,2)
+"""
+
+
+def test_statistics_of_a_shared_normalisation_keep_their_names():
+    assert renames(SHARED_NORM) == ["rename stats_θ@1,0 → stats_θ@1", "rename stats_r@ℓ,i → stats_f@ℓ,i"]
+    network = Compilation(Source("test.cldf", SHARED_NORM))
+    assert not any("stats" in note for note in network.derivation.notes)
+    assert verify_forms(network, candidates_of(network), 1e-10).agrees
 
 
 def test_two_normalisations_of_one_residual_keep_their_order():

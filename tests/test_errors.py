@@ -213,3 +213,9 @@ def test_the_exit_code_does_not_come_from_the_name_of_a_file(tmp_path, monkeypat
     Path(name).write_text(text + "v = w\nh = v\n", encoding="utf-8")
     assert CliRunner().invoke(app, ["check", "--", name]).exit_code == 1
     assert CliRunner().invoke(app, ["derive", "--residual", "--", name]).exit_code == 1
+
+
+def test_what_a_file_extends_is_not_standard_input():
+    """`-` is standard input on the command line alone."""
+    (found, *_) = Compilation(Source("test.cldf", 'extend "-"\n')).diagnostics
+    assert (found.code, found.message) == ("E0704", "there is no file `-`")

@@ -8,10 +8,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from cldfc.compiler import analyse
 from networks import compile_text
 from paper_equations import CASES
 
-from cldfc.compiler import analyse
 from cldfc.diagnostics import CldfError, Source
 from cldfc.render import plain_text, render
 from cldfc.syntax.arrange import arrange

@@ -11,7 +11,7 @@ from cldfc.diagnostics import CldfError, Label, Problems, Source, UsageError, ne
 from cldfc.library import names, path_of
 from cldfc.syntax import tree
 from cldfc.syntax.parse import parse_spec
-from cldfc.syntax.read import read_source
+from cldfc.syntax.read import read_file
 from cldfc.syntax.spelling import ascii_name
 from cldfc.syntax.subscripts import read_subscripts
 
@@ -64,7 +64,7 @@ class Reading:
             self.refuse(extend, "E0703", f"more than {MOST_FILES} files extend one another", "extend fewer files")
             return ()
         try:
-            source = read_source(Path(os.path.relpath(path)))
+            source = read_file(Path(os.path.relpath(path)))
         except UsageError as error:
             near = nearest(path.name, [other.name for other in path.parent.glob("*.cldf")])
             meant = os.path.join(os.path.dirname(extend.path), near) if near and near != path.name else None

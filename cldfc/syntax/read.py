@@ -19,11 +19,13 @@ STANDARD_INPUT = Path("-")
 def read_source(path: Path) -> Source:
     """The text of a spec, found by path or name: UTF-8, with or without byte order mark, LF or CRLF.
 
-    `-` is standard input. Raises UsageError when the file cannot be read, CldfError when it is no text. Pipes and
-    devices, which may never end, are not opened.
+    `-` is standard input. Raises UsageError when the file cannot be read, CldfError when it is no text.
     """
-    if path == STANDARD_INPUT:
-        return decode("<stdin>", standard_input())
+    return decode("<stdin>", standard_input()) if path == STANDARD_INPUT else read_file(path)
+
+
+def read_file(path: Path) -> Source:
+    """The same, where `-` is a file like any other. Pipes and devices, which may never end, are not opened."""
     path = find_spec(path)
     try:
         mode = path.stat().st_mode

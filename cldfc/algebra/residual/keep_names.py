@@ -38,7 +38,10 @@ def family(symbol: tree.Symbol) -> tuple[str, int]:
 
 
 def owned_by(equation: tree.Equation, program: Program, indices: Indices) -> Iterator[tree.Symbol]:
-    """The normalisations and linear layers of an equation, in their order, with what stands for its index names."""
+    """The normalisations with their statistics, and the linear layers of an equation, in their order.
+
+    `indices` are what stands for its index names.
+    """
     for template in program.templates:
         if template.statement is equation:
             for use in owned(template):
@@ -50,6 +53,8 @@ def owned(template: Template) -> Iterator[Use]:
     for step in template.steps:
         if step.use is not None and not isinstance(step.operator, Kernel | ScaleBy):
             yield step.use
+        if step.statistics is not None:
+            yield step.statistics
 
 
 def tag_of(use: Use, template: Template, indices: Indices) -> Tag:
