@@ -27,7 +27,7 @@ def compare(
     network from the first, with from, to, statements (before, after, symbols)
     and sharing (of each family of parameters: before, after).
 
-    Example: cldfc compare specs/preact18.cldf specs/preact18_Al.cldf
+    Example: cldfc compare preact18 preact18_Al
     """
     with errors():
         refuse_both(as_json, as_markdown)

@@ -51,11 +51,11 @@ def compile_command(
 ) -> None:
     """Write the PyTorch module of a spec, by default to NAME.py in this folder.
 
-    With --inference, for evaluation alone: a normalisation becomes part of the
-    kernel before it where it can; what stays is said, with the reason. --weights
+    With --inference, for evaluation alone: batch norms are folded into the
+    kernels before them where possible; those that stay are listed with the reason. --weights
     takes a .safetensors file of the trained network and writes NAME.safetensors.
 
-    Example: cldfc compile specs/preact18_Al.cldf -o network.py
+    Example: cldfc compile preact18_Al -o network.py
     """
     with errors():
         path = None if output == "-" else Path(output or f"{spec.stem}.py")

@@ -29,7 +29,7 @@ def derive(
 ) -> None:
     """Write a spec in another form: with residuals in the place of features.
 
-    Example: cldfc derive specs/fbresnet.cldf --residual -o fbresnet_residual.cldf
+    Example: cldfc derive fbresnet --residual -o fbresnet_residual.cldf
     """
     with errors():
         from cldfc.algebra.residual.write_spec import DERIVED

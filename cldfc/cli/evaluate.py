@@ -58,7 +58,7 @@ def evaluate(
     trust_files: TrustFiles = False,
     as_json: Json = False,
 ) -> None:
-    """Test the weights of a run again, from its folder alone.
+    """Evaluate a run again, from its folder alone.
 
     At full speed: normalisations are folded into kernels where they can be, so
     that the last bits differ, and with them now and then the class of an image.

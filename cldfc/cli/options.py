@@ -36,7 +36,7 @@ RunPath = Annotated[
     Path, typer.Argument(metavar="RUN", help="A run folder.", show_default=False, autocompletion=complete_run)
 ]
 Lets = Annotated[
-    list[str] | None, typer.Option("--let", metavar="'x = …'", help="Replace a `let` of the spec.", show_default=False)
+    list[str] | None, typer.Option("--let", metavar="'x = …'", help="Override a `let` of the spec.", show_default=False)
 ]
 Ties = Annotated[
     list[str] | None, typer.Option("--tie", metavar="A@ℓ", help="Share a kernel or scalar.", show_default=False)

@@ -22,7 +22,7 @@ def predict(
     device: DeviceName = None,
     as_json: Json = False,
 ) -> None:
-    """Say what a trained network takes images for: the class and its probability.
+    """Classify images with a trained network: classes and their probabilities.
 
     An image is put into grey or colours, scaled to the size of the network's
     input and standardised, as the data set of the run is; for ImageNet and class

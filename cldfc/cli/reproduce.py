@@ -53,7 +53,9 @@ def reproduce(
     ] = None,
     clip: Annotated[
         float | None,
-        typer.Option(metavar="NUMBER", help="Longest gradient; the paper's is not shortened.", show_default=False),
+        typer.Option(
+            metavar="NUMBER", help="Clip the gradient to this norm; the paper does not clip.", show_default=False
+        ),
     ] = None,
     miniature: Annotated[
         bool,

@@ -37,7 +37,7 @@ def show(
             show_default=False,
         ),
     ] = None,
-    full: Annotated[bool, typer.Option("--full", help="Draw every step, however many there are.")] = False,
+    full: Annotated[bool, typer.Option("--full", help="Draw every step, without abbreviating.")] = False,
     let: Lets = None,
     tie: Ties = None,
     input: Input = None,
@@ -50,7 +50,7 @@ def show(
 
     Of two specs the second is drawn, and what differs from the first is marked.
 
-    Example: cldfc show specs/fbresnet.cldf -o fbresnet.pdf --width 17cm
+    Example: cldfc show fbresnet -o fbresnet.pdf --width 17cm
     """
     with errors():
         if output is not None and as_json:

@@ -61,65 +61,62 @@ def train(
         typer.Option("-o", "--output", metavar="FOLDER", help="The run folder; by default a new one in runs/."),
     ] = None,
     name: Annotated[
-        str | None, typer.Option(metavar="NAME", help="What the run folder in runs/ is called.", show_default=False)
+        str | None, typer.Option(metavar="NAME", help="Name of the run folder inside runs/.", show_default=False)
     ] = None,
     resume: Annotated[
         str | None,
         typer.Option(
             "--resume",
             metavar="[RUN]",
-            help="Go on with an interrupted run, instead of a SPEC; without RUN, with the newest one in runs/.",
+            help="Resume an interrupted run, in the place of a SPEC; RUN defaults to the newest in runs/.",
             autocompletion=complete_run,
         ),
     ] = None,
     from_start: Annotated[
         bool,
-        typer.Option("--from-start", help="With --resume: from the first epoch; what there is is moved aside."),
+        typer.Option("--from-start", help="With --resume: restart from epoch 1; existing results are moved aside."),
     ] = False,
     epochs: Annotated[int | None, typer.Option(help="Passes over the training images.", show_default=False)] = None,
-    batch: Annotated[int | None, typer.Option(help="Images in a step.", show_default=False)] = None,
-    lr: Annotated[
-        float | None, typer.Option(metavar="NUMBER", help="Largest learning rate.", show_default=False)
-    ] = None,
+    batch: Annotated[int | None, typer.Option(help="Batch size.", show_default=False)] = None,
+    lr: Annotated[float | None, typer.Option(metavar="NUMBER", help="Peak learning rate.", show_default=False)] = None,
     weight_decay: Annotated[
         float | None, typer.Option(metavar="NUMBER", help="Weight decay.", show_default=False)
     ] = None,
     clip: Annotated[
         float | None,
-        typer.Option(
-            metavar="NUMBER", help="Largest norm of the gradient; a longer one is shortened.", show_default=False
-        ),
+        typer.Option(metavar="NUMBER", help="Clip the gradient to this norm.", show_default=False),
     ] = None,
     holdout: Annotated[
         float | None,
         typer.Option(
             metavar="SHARE",
-            help="Keep a share of the training images, such as 0.1, for validation, which chooses the saved weights.",
+            help="Hold out this share of the training images, such as 0.1, for validation; it chooses the epoch.",
             show_default=False,
         ),
     ] = None,
     patience: Annotated[
         int | None,
-        typer.Option(help="Stop after N epochs without a better validation accuracy.", show_default=False),
+        typer.Option(help="Stop after N epochs without improvement in validation accuracy.", show_default=False),
     ] = None,
     seed: Annotated[
-        int | None, typer.Option(help="Seed of weights, hold-out, order and augmentation.", show_default=False)
+        int | None,
+        typer.Option(help="Random seed for weights, hold-out, shuffling and augmentation.", show_default=False),
     ] = None,
     sync_bn: Annotated[
-        bool, typer.Option("--sync-bn", help="Under torchrun: batch norm over the batch of all processes.")
+        bool, typer.Option("--sync-bn", help="Under torchrun: synchronise batch-norm statistics across processes.")
     ] = False,
     precise: Annotated[
-        bool, typer.Option("--precise", help="Compute in float32 by deterministic algorithms; slower.")
+        bool, typer.Option("--precise", help="Use float32 and deterministic algorithms (slower).")
     ] = False,
-    compile: Annotated[
-        bool, typer.Option("--compile", help="Train through torch.compile, which takes a while at the start.")
-    ] = False,
+    compile: Annotated[bool, typer.Option("--compile", help="Use torch.compile (slow to start).")] = False,
     recipe_file: Annotated[
         Path | None,
-        typer.Option("--recipe", metavar="FILE", help="A TOML file with fields of the recipe.", show_default=False),
+        typer.Option(
+            "--recipe", metavar="FILE", help="A TOML file that overrides fields of the recipe.", show_default=False
+        ),
     ] = None,
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Print what would be trained and how, as a recipe file, and stop.")
+        bool, typer.Option("--dry-run", help="Print the network, the data and the full recipe, as TOML, and exit.")
     ] = False,
     device: DeviceName = None,
     workers: Workers = None,
@@ -131,16 +128,16 @@ def train(
     download: Download = False,
     trust_files: TrustFiles = False,
     skip_unreadable: Annotated[
-        bool, typer.Option("--skip-unreadable", help="Train without the images of a folder that cannot be read.")
+        bool, typer.Option("--skip-unreadable", help="Skip image files that cannot be read.")
     ] = False,
     save_minutes: Annotated[
-        float, typer.Option(metavar="NUMBER", min=0, help="Minutes within an epoch after which the state is saved.")
+        float, typer.Option(metavar="NUMBER", min=0, help="Save a checkpoint every so many minutes within an epoch.")
     ] = 10,
     tensorboard: Annotated[
-        bool, typer.Option("--tensorboard", help="Write what is measured for TensorBoard, too, in RUN/tensorboard.")
+        bool, typer.Option("--tensorboard", help="Also log metrics to TensorBoard, in RUN/tensorboard.")
     ] = False,
     quiet: Annotated[
-        bool, typer.Option("--quiet", help="Print the run folder at the end, and before it only warnings and errors.")
+        bool, typer.Option("--quiet", help="Print only warnings, errors and, at the end, the run folder.")
     ] = False,
     as_json: Json = False,
 ) -> None:
@@ -150,7 +147,7 @@ def train(
 
     The recipe is that of the data set, changed by --recipe, then by the other options.
 
-    Example: cldfc train specs/fbresnet.cldf --data digits
+    Example: cldfc train fbresnet --data digits
     """
     fields = {"epochs": epochs, "batch": batch, "lr": lr, "weight_decay": weight_decay, "clip": clip}
     fields |= {"holdout": holdout, "patience": patience, "seed": seed}

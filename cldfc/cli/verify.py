@@ -48,7 +48,7 @@ def verify(
     than rounding. OTHER is a spec, or a Python file with the network, such as an edited or an older generated one: it
     is run as any program is, so name only files that you trust.
 
-    Example: cldfc verify specs/fbresnet.cldf
+    Example: cldfc verify fbresnet
     """
     with errors():
         task = read_task(let or (), tie or (), input, classes)
