@@ -8,10 +8,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from cldfc.compiler import analyse
 from networks import compile_text
 from paper_equations import CASES
 
+from cldfc.compilation import Compilation
 from cldfc.diagnostics import CldfError, Source
 from cldfc.render import plain_text, render
 from cldfc.syntax.arrange import arrange
@@ -34,7 +34,7 @@ def test_an_equation_is_read_as_its_plain_spelling(name: str):
 def test_what_the_language_cannot_say_is_refused(name: str, golden: Callable[[Path, str], None]):
     case = REFUSED[name]
     with pytest.raises(CldfError) as caught:
-        analyse(Source(f"{name}.cldf", case.spec(case.latex)))
+        Compilation(Source(f"{name}.cldf", case.spec(case.latex))).check()
     golden(GOLDEN / f"{name}.txt", plain_text(render(caught.value.diagnostics)))
 
 

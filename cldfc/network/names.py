@@ -84,8 +84,10 @@ class Names:
         elif not self.problems.explain(name) and not self.problems.explain(name.rpartition("_")[0]):
             tagged = None if symbol.tag else self.tagged(name)
             help = self.side_by_side(name, symbol) or declaration_of(symbol, expected)
-            if any(index.name is not None and not self.can_be_index(index.name) for index in symbol.tag):
-                help = HELP_FOR_ADJOINTS if self.is_adjoint(symbol) else HELP_FOR_PARAMETERS
+            if self.is_adjoint(symbol):
+                help = HELP_FOR_ADJOINTS
+            elif any(index.name is not None and not self.can_be_index(index.name) for index in symbol.tag):
+                help = HELP_FOR_PARAMETERS
             help = suggest(name, self.all_of(expected), help)
             known = CALLED_ELSEWHERE.get(name.lower().removesuffix("2d"))
             if known and (expected == "an operator" or name in ("I", "Id")):
