@@ -104,5 +104,5 @@ def test_a_fault_in_generated_code_is_found(right: str, wrong: str):
     forms = candidates_of(network)
     form = next(form for form in forms if form.name == "simplified")
     assert verify_forms(network, (form,), TOLERANCE).agrees
-    assert form.source.count(right) == 1
+    assert form.code.count(right) == 1
     assert not verify_forms(network, (replace(form, code=form.code.replace(right, wrong)),), TOLERANCE).agrees
