@@ -15,18 +15,16 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Literal
 
+from cldfc.algebra.infer import infer_network
 from cldfc.algebra.left_out import remark_left_out
-from cldfc.algebra.nonnegative import prove_constraints
 from cldfc.algebra.unbounded_head import remark_unbounded_head
 from cldfc.collector import collector_paused
 from cldfc.diagnostics import CldfError, Diagnostic, Problems, Source
 from cldfc.network.collect import collect_names
-from cldfc.network.expand import expand_program
 from cldfc.network.expect import check_expectations
 from cldfc.network.order import check_order
-from cldfc.network.renames import check_renamed
-from cldfc.network.resolve import Task, resolve_spec
-from cldfc.network.shapes import Inferred, infer_shapes
+from cldfc.network.resolve import Task
+from cldfc.network.shapes import Inferred
 from cldfc.syntax import tree
 from cldfc.syntax.extend import change_spec, read_spec
 from cldfc.syntax.lines import format_statement
@@ -142,9 +140,10 @@ class Compilation:
     def is_right(self) -> bool:
         """Whether nothing is wrong with it."""
         try:
-            return bool(self.check())
+            self.check()
         except CldfError:
             return False
+        return True
 
     # Shapes → graph → code
 
@@ -255,12 +254,8 @@ def read_already(source: Source, task: Task, own: Reading) -> Compilation:
 def infer(reading: Reading, task: Task) -> Inferred:
     """The operations of a tree with their shapes. Raises CldfError."""
     problems = reading.problems.copy()
-    spec = reading.tree
-    expansion = expand_program(resolve_spec(spec, task, problems), problems)
-    check_renamed(expansion, problems)
-    prove_constraints(spec, expansion, problems)
-    inferred = infer_shapes(expansion, problems)
+    inferred = infer_network(reading.tree, task, problems)
     if task == AS_WRITTEN:
-        check_expectations(spec, inferred, problems)
+        check_expectations(reading.tree, inferred, problems)
     problems.stop_if_any()
     return inferred

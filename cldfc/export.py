@@ -18,6 +18,7 @@ from cldfc.trained import recompile
 if TYPE_CHECKING:
     from torch import nn
 
+    from cldfc.algebra.fold_norms import Folded
     from cldfc.compilation import Compilation
     from cldfc.train.export.about import About
     from cldfc.train.export.classifier import Classifier
@@ -64,7 +65,8 @@ class Exported:
     parameters: int
     difference: Difference
     reader: str
-    compilation: Compilation
+    folded: Folded | None
+    """What was folded, if that was asked for."""
 
 
 def export_run(
@@ -87,14 +89,15 @@ def export_run(
     from cldfc.train.export.about import describe_network
     from cldfc.train.export.classifier import Classifier
 
-    network = load_folded(run.compilation.folded(), run.files.weights) if is_folded else run.network
+    folded = run.compilation.folded() if is_folded else None
+    network = load_folded(folded, run.files.weights) if folded else run.network
     classifier = Classifier(network, run.dataset)
-    count = run.compilation.folded().count if is_folded else 0
+    count = folded.count if folded else 0
     about = describe_network(run.compilation.class_name, run.dataset, format != "safetensors", count)
     formatter = cast(Formatter, import_module(f"cldfc.train.export.{format}"))
     difference = write_compared(path, formatter, classifier, about, run, say)
     parameters = sum(parameter.numel() for parameter in classifier.network.parameters())
-    return Exported(path, about, parameters, difference, formatter.reader(), run.compilation)
+    return Exported(path, about, parameters, difference, formatter.reader(), folded)
 
 
 def read_run(folder: Path) -> Run:

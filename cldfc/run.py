@@ -14,7 +14,7 @@ from cldfc.compilation import Task
 from cldfc.diagnostics import Source, UsageError
 from cldfc.spec import Spec
 from cldfc.train.files import read_text
-from cldfc.train.launch import read_launch
+from cldfc.train.launch import MOST_WORKERS, read_launch
 from cldfc.train.metrics import chosen_epoch, read_epochs, read_part
 from cldfc.train.recipe import Recipe
 from cldfc.train.run import RunFolder, RunRecord, folder_of, read_record
@@ -32,10 +32,6 @@ if TYPE_CHECKING:
     ImageFile = str | os.PathLike[str] | Image.Image
     Images = Tensor | numpy.ndarray[Any, Any] | ImageFile | list[ImageFile] | tuple[ImageFile, ...]
     """What `Run.predict` takes."""
-
-
-MOST_WORKERS = 256
-"""Processes that may read images."""
 
 
 class Row(NamedTuple):

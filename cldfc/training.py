@@ -79,7 +79,8 @@ def plan_run(source: Source, data: str, task: Task, changes: Mapping[str, object
     """What `start_run` would train. Raises CldfError, and UsageError when spec, data set and recipe do not fit."""
     network = Compilation(source, task)
     dataset = find(data, input_of(network) if is_folder(data) else None)
-    network = network.sized(*task.on(dataset.name, dataset.shape, dataset.classes).sizes)
+    task = task.on(dataset.name, dataset.shape, dataset.classes)
+    network = network.sized(task.shape, task.classes)
     recipe = changed_recipe(default_recipe(dataset, network.cost.convolutions), changes)
     check_validation(dataset, recipe)
     return Plan(network, dataset, recipe)

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from cldfc.cli.options import Lets, SpecPath, Ties, errors
+from cldfc.compilation import Compilation
 from cldfc.diagnostics import UsageError
 from cldfc.files import refuse_foreign, write_file
 from cldfc.output import say, show_document
@@ -33,7 +34,6 @@ def derive(
     """
     with errors():
         from cldfc.algebra.residual.write_spec import DERIVED
-        from cldfc.compilation import Compilation
         from cldfc.derive import EXPLAIN, choose_format, remarks_on_derivation
 
         if not residual:

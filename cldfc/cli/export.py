@@ -66,7 +66,7 @@ def export(
         if as_json:
             show_json(exported_as_data(exported, format))
         else:
-            show(*exported_lines(exported, is_folded))
+            show(*exported_lines(exported))
 
 
 def choose(onnx: bool, torch_export: bool, safetensors: bool) -> Format:
@@ -99,7 +99,7 @@ def is_exported_program(path: Path) -> bool:
         return False
 
 
-def exported_lines(exported: Exported, is_folded: bool) -> list[str]:
+def exported_lines(exported: Exported) -> list[str]:
     """What was written, and how it agrees with the network."""
     from cldfc.show.folding import folding_lines
 
@@ -110,7 +110,7 @@ def exported_lines(exported: Exported, is_folded: bool) -> list[str]:
         f"gives n × {about.classes} scores; largest difference {difference.largest:.2g}, "
         f"of scores up to {difference.largest_score:.2g}",
     ]
-    return [*lines, *folding_lines(exported.compilation.folded())] if is_folded else lines
+    return [*lines, *folding_lines(exported.folded)] if exported.folded else lines
 
 
 def exported_as_data(exported: Exported, format: Format) -> dict[str, object]:

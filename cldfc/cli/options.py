@@ -14,6 +14,7 @@ from cldfc.cli.completion import complete_device, complete_run, complete_spec
 from cldfc.diagnostics import CldfError, UsageError
 from cldfc.messages import print_errors, print_usage_error, tell_names
 from cldfc.output import say
+from cldfc.train.launch import MOST_WORKERS
 
 if TYPE_CHECKING:
     from cldfc.train.run import RunRecord
@@ -61,7 +62,7 @@ Workers = Annotated[
     typer.Option(
         "--workers",
         min=0,
-        max=256,
+        max=MOST_WORKERS,
         help="Processes that read image files, 0 for none; by default one for each processor, at most 16.",
         show_default=False,
     ),

@@ -6,20 +6,18 @@ import math
 import re
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from cldfc.cli.options import Classes, Input, Json, Lets, SpecPath, Ties, errors, spec_argument
+from cldfc.compilation import Compilation
 from cldfc.diagnostics import UsageError
 from cldfc.messages import FINE, SPEC_IS_WRONG
 from cldfc.output import show, show_json
 from cldfc.syntax.read import read_source
 from cldfc.syntax.spelling import NAME, ascii_name, canonical_name
 from cldfc.task import read_task
-
-if TYPE_CHECKING:
-    from cldfc.compilation import Compilation
 
 
 def verify(
@@ -32,9 +30,7 @@ def verify(
         list[str] | None,
         typer.Option("--map", metavar="A=B", help="A parameter of SPEC, and what OTHER calls it.", show_default=False),
     ] = None,
-    tolerance: Annotated[
-        float, typer.Option(metavar="NUMBER", help="The largest relative difference that is none.")
-    ] = 1e-10,
+    tolerance: Annotated[float, typer.Option(metavar="NUMBER", help="Accept relative differences up to this.")] = 1e-10,
     let: Lets = None,
     tie: Ties = None,
     input: Input = None,
@@ -61,7 +57,6 @@ def verify(
         is_python = other is not None and other.suffix == ".py"
         other_source = None if other is None or is_python else read_source(other)
 
-        from cldfc.compilation import Compilation
         from cldfc.verify.candidates import candidates_of, smaller
         from cldfc.verify.report import report_data, report_lines
         from cldfc.verify.verify import verify_file, verify_forms, verify_specs

@@ -41,7 +41,6 @@ CALLED_ELSEWHERE = {
     **dict.fromkeys("exp log sign sgn sin cos sqrt max min norm mean relu6 mish hardswish".split(), HELP_FOR_FUNCTIONS),
 }
 
-
 # `§` stands for the expression; by what it is and what it should be.
 HELP_FOR_KINDS = {
     ("a kernel", "a value"): "convolve with it: `§ * …`",

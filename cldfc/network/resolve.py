@@ -36,11 +36,6 @@ class Task:
     changes: tuple[Source, ...] = ()
     """Statements that take the place of the spec's own: `let ν = 3,4,6,3`, `tie A@ℓ`."""
 
-    @property
-    def sizes(self) -> tuple[tuple[int, int, int] | None, int | None]:
-        """The shape and the number of classes."""
-        return self.shape, self.classes
-
     def on(self, data: str, shape: tuple[int, int, int], classes: int) -> Task:
         """The same on a data set. Raises UsageError when that contradicts what is asked for."""
         if self.shape not in (None, shape) or self.classes not in (None, classes):

@@ -8,6 +8,9 @@ from dataclasses import dataclass
 
 from cldfc.diagnostics import UsageError
 
+MOST_WORKERS = 256
+"""Processes that may read images, beside each that trains."""
+
 NUMBERS = {"RANK": "0", "WORLD_SIZE": "1", "LOCAL_RANK": "0", "TORCHELASTIC_RESTART_COUNT": "0", "MASTER_PORT": "0"}
 """The variables that are read as numbers, and what they are without torchrun."""
 

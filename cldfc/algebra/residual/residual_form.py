@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from cldfc.algebra.nonnegative import prove_constraints
+from cldfc.algebra.infer import infer_network
 from cldfc.algebra.residual import refusals
 from cldfc.algebra.residual.definition import Definition
 from cldfc.algebra.residual.derivation import Derivation, Entry
@@ -15,12 +15,10 @@ from cldfc.algebra.residual.keep_names import keep_names
 from cldfc.algebra.residual.vocabulary import read_vocabulary
 from cldfc.algebra.residual.write_spec import left_out, outline, recomputed, write_spec
 from cldfc.diagnostics import CldfError, Problems
-from cldfc.network.expand import expand_program
 from cldfc.network.positions import Key, format_key
 from cldfc.network.program import Program
-from cldfc.network.renames import check_renamed
-from cldfc.network.resolve import Task, resolve_spec
-from cldfc.network.shapes import Inferred, infer_shapes
+from cldfc.network.resolve import Task
+from cldfc.network.shapes import Inferred
 from cldfc.syntax import tree
 
 
@@ -30,11 +28,11 @@ def derive_residual(spec: tree.Spec, original: Inferred) -> Derivation:
     One iterated family after the other is rewritten, as long as there is one: a V-cycle has two.
     Raises CldfError with the reason when the first has no residual form.
     """
-    found, definition = derive_once(spec, original, ())
+    found, network, definition = derive_once(spec, original, ())
     known = list(definition.every)
     while True:
         try:
-            more, definition = derive_once(found.spec, infer(found.spec), known)
+            more, network, definition = derive_once(found.spec, network, known)
         except CldfError as error:
             return replace(found, notes=(*found.notes, *note_refused(error)))
         notes = tuple(dict.fromkeys([*found.notes, *more.notes]))
@@ -42,8 +40,10 @@ def derive_residual(spec: tree.Spec, original: Inferred) -> Derivation:
         known += definition.every
 
 
-def derive_once(spec: tree.Spec, original: Inferred, known: Sequence[Definition]) -> tuple[Derivation, Definition]:
-    """The residual form of one iterated family, and what its residual is; `known` are those of others.
+def derive_once(
+    spec: tree.Spec, original: Inferred, known: Sequence[Definition]
+) -> tuple[Derivation, Inferred, Definition]:
+    """The residual form of one iterated family, its network, and what its residual is; `known` are those of others.
 
     Of what may be a residual the first is taken that gives a residual form.
     """
@@ -53,7 +53,7 @@ def derive_once(spec: tree.Spec, original: Inferred, known: Sequence[Definition]
     try:
         for definition in find_residuals(words, others):
             try:
-                return derive_by(definition, original), definition
+                return *derive_by(definition, original), definition
             except CldfError as error:
                 reasons.append(error)
     except CldfError as error:
@@ -61,13 +61,13 @@ def derive_once(spec: tree.Spec, original: Inferred, known: Sequence[Definition]
     raise reasons[0]
 
 
-def derive_by(definition: Definition, original: Inferred) -> Derivation:
-    """The residual form of a spec by one residual. Raises CldfError."""
+def derive_by(definition: Definition, original: Inferred) -> tuple[Derivation, Inferred]:
+    """The residual form of a spec by one residual, and its network. Raises CldfError."""
     entries, derived, inferred = checked(definition, original.expansion.program)
     proofs = tuple(entry.proof for entry in entries if entry.proof is not None)
     gone = original.parameters.keys() - inferred.parameters.keys()
     notes = [*left_out(definition, entries), *note_unused(gone)]
-    return Derivation(derived, proofs, tuple(notes))
+    return Derivation(derived, proofs, tuple(notes)), inferred
 
 
 def checked(definition: Definition, program: Program) -> tuple[list[Entry], tree.Spec, Inferred]:
@@ -97,10 +97,7 @@ def checked(definition: Definition, program: Program) -> tuple[list[Entry], tree
 def infer(spec: tree.Spec) -> Inferred:
     """The network of a spec. Raises CldfError."""
     problems = Problems()
-    expansion = expand_program(resolve_spec(spec, Task(), problems), problems)
-    check_renamed(expansion, problems)
-    prove_constraints(spec, expansion, problems)
-    inferred = infer_shapes(expansion, problems)
+    inferred = infer_network(spec, Task(), problems)
     problems.stop_if_any()
     return inferred
 

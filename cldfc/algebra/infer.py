@@ -1,0 +1,22 @@
+"""Tree → program → operations → shapes: the front end, for a spec that is read and for one that is derived."""
+
+from __future__ import annotations
+
+from cldfc.algebra.nonnegative import prove_constraints
+from cldfc.diagnostics import Problems
+from cldfc.network.expand import expand_program
+from cldfc.network.renames import check_renamed
+from cldfc.network.resolve import Task, resolve_spec
+from cldfc.network.shapes import Inferred, infer_shapes
+from cldfc.syntax import tree
+
+
+def infer_network(spec: tree.Spec, task: Task, problems: Problems) -> Inferred:
+    """The operations of a tree with their shapes. What is wrong goes to `problems`.
+
+    Raises CldfError with everything that is wrong, when there is no network to speak of.
+    """
+    expansion = expand_program(resolve_spec(spec, task, problems), problems)
+    check_renamed(expansion, problems)
+    prove_constraints(spec, expansion, problems)
+    return infer_shapes(expansion, problems)
