@@ -38,7 +38,7 @@ from cldfc.train.data.loader import Resident
 from cldfc.train.data.reader import load_images
 from cldfc.train.device import choose_device
 from cldfc.train.images import Images, Split, standardise
-from cldfc.train.loop import Diverged, Task, train_epoch
+from cldfc.train.loop import Diverged, Task, gradient_of, train_epoch
 from cldfc.train.network import build_network
 from cldfc.train.optimizer import make_optimizer
 from cldfc.train.position import BEGINNING
@@ -83,7 +83,8 @@ def first_steps(row: Row, width: str, steps: int, seed: int, fan: str, dataset: 
     losses, hits, began = [0.0], [0], time.monotonic()
     with task.device.switches():
         try:
-            stepped = train_epoch(task, make_optimizer(task.network, recipe), BEGINNING, Silence())
+            optimizer = make_optimizer(task.network, recipe)
+            stepped = train_epoch(task, optimizer, gradient_of(task), BEGINNING, Silence())
             for position in islice(stepped, steps):
                 losses.append(position.loss_sum)
                 hits.append(position.hits)

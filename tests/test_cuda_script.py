@@ -95,11 +95,11 @@ def test_a_rehearsal_on_the_cpu(tmp_path: Path) -> None:
     assert [
         set(found["images_per_second"]) for name, found in items["speed"].items() if name != "outside resnet18 16"
     ] == [
-        {"loop", "bare", "plain", "good"},
+        {"loop", "launched", "bare", "plain", "good"},
         {"loop", "good, compiled", "loop, compiled"},
     ]
     assert set(items["training"]) == {
-        f"{name}{end}" for name in ("preact18_Al", "preact18") for end in ("", ", one epoch")
+        f"{name}{end}" for name in ("preact18_Al", "preact18") for end in ("", ", 2 epochs")
     }
     assert "| resnet18 | 16 |" in done.stdout and "a rehearsal on the CPU" in done.stdout
 

@@ -30,7 +30,7 @@ class Clock(Silence):
         self.tell(measured)
 
     def outside(self) -> dict[str, float]:
-        """Medians over the epochs after the first, in seconds: of a step, of a test, of what is between epochs.
+        """Medians over the epochs after the first, in seconds: of a step, a test, what is between epochs, and an epoch.
 
         Between epochs lie saving, the report, and drawing the next order. Of the last epoch nothing comes after it.
         """
@@ -40,6 +40,6 @@ class Clock(Silence):
         between = [
             after[0] - step - tested for tested, after in zip(self.tested, self.steps[1:], strict=False) if after
         ]
-        epoch = statistics.median(len(steps) for steps in whole) * step
         found = {"step": step, "test": statistics.median(tests[1:] or tests), "between": statistics.median(between)}
-        return {**found, "share": (found["test"] + found["between"]) / (epoch + found["test"] + found["between"])}
+        epoch = statistics.median(len(steps) for steps in whole) * step + found["test"] + found["between"]
+        return {**found, "epoch": epoch, "share": (found["test"] + found["between"]) / epoch}

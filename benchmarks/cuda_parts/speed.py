@@ -3,6 +3,7 @@
 Sides, all with the same generated module on the same random images of 3 × 32 × 32, SGD with momentum:
 
 - loop: what `cldfc train` does in an epoch, with shuffling, augmentation and the loss of every step;
+- launched: the same without a CUDA graph, each kernel launched by the CPU;
 - bare: forward, backward and step of the same module in the same mode on one batch that is already there;
 - plain: the usual script, float32, a DataLoader with torchvision's transforms;
 - good: bfloat16, channels-last, images on the device, augmented there, the loss never waited for; also through
@@ -38,7 +39,7 @@ from cldfc.train.catalogue import DataSet, find
 from cldfc.train.compiled import Compiled
 from cldfc.train.device import Device, choose_device
 from cldfc.train.images import Images, Split, standardise
-from cldfc.train.loop import Task, train_epoch
+from cldfc.train.loop import Task, find_gradient, gradient_of, train_epoch
 from cldfc.train.network import build_network
 from cldfc.train.optimizer import make_optimizer
 from cldfc.train.position import BEGINNING
@@ -115,11 +116,12 @@ def task_of(compiled: Compiled, dataset: DataSet, recipe: Recipe) -> Task:
     return prepare(build_network(compiled.source, compiled.class_name), dataset, recipe, Path())
 
 
-def looped(task: Task) -> Steps:
+def looped(task: Task, is_captured: bool = True) -> Steps:
     """The loop of `cldfc train`, without its tests and checkpoints: the first epoch again and again."""
     optimizer = make_optimizer(task.network, task.recipe)
+    gradient = gradient_of(task) if is_captured else partial(find_gradient, task)
     while True:
-        yield from train_epoch(task, optimizer, BEGINNING, Silence())
+        yield from train_epoch(task, optimizer, gradient, BEGINNING, Silence())
 
 
 def bare(task: Task) -> Steps:
@@ -226,6 +228,7 @@ def eager(job: Job, compiled: Compiled, dataset: DataSet, recipe: Recipe) -> dic
     device = choose_device()
     sides = {
         "loop": Side(looped(task_of(compiled, dataset, recipe)), device),
+        "launched": Side(looped(task_of(compiled, dataset, recipe), is_captured=False), device),
         "bare": Side(bare(task_of(compiled, dataset, recipe)), device),
         "plain": Side(plain(job.device, compiled, dataset, recipe), None),
         "good": Side(good(job.device, compiled, dataset, recipe), device),

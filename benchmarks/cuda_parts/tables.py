@@ -98,7 +98,7 @@ def of_tests(items: Items) -> list[str]:
     return []
 
 
-COLUMNS = ("loop", "bare", "plain", "good")
+COLUMNS = ("loop", "launched", "bare", "plain", "good")
 
 
 def of_speed(items: Items) -> list[str]:
@@ -168,7 +168,7 @@ def of_training(items: Items) -> list[str]:
             str(i["epochs"]),
             percent(i["test_accuracy"], 2),
             f"{i['seconds']:.0f} s",
-            *(timings(i) if "step" in i else ["–"] * len(TIMINGS)),
+            *timings(i),
         ]
         for i in items.values()
     ]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from functools import partial
 from time import perf_counter
@@ -17,6 +17,7 @@ from torch.optim import Optimizer
 from cldfc.diagnostics import UsageError
 from cldfc.train.catalogue import DataSet
 from cldfc.train.compiled import Compiled
+from cldfc.train.cuda_graph import Captured
 from cldfc.train.data.loader import Loader
 from cldfc.train.device import Device
 from cldfc.train.images import Images, standardise
@@ -81,15 +82,19 @@ class Task:
         return "validation" if "validation" in self.loader.parts else "last"
 
 
+Gradient = Callable[[Images], Tensor]
+"""Sets the gradient of the loss of a batch; see `find_gradient`, of which it is the fastest form."""
+
+
 def train_from(task: Task, optimizer: Optimizer, start: Position, progress: Progress) -> Iterator[Position]:
     """Train the network on from a position, and give the position after each step and after each epoch.
 
     Raises Diverged when a loss is not finite; the weights are then those before the step.
     """
     progress.start(task.recipe, task.loader.steps)
-    position = start
+    position, gradient = start, gradient_of(task)
     while not is_complete(position.epochs, task.recipe):
-        for stepped in train_epoch(task, optimizer, position, progress):
+        for stepped in train_epoch(task, optimizer, gradient, position, progress):
             position = stepped
             yield position
         position = finish_epoch(task, position, progress)
@@ -97,12 +102,14 @@ def train_from(task: Task, optimizer: Optimizer, start: Position, progress: Prog
         yield position
 
 
-def train_epoch(task: Task, optimizer: Optimizer, start: Position, progress: Progress) -> Iterator[Position]:
+def train_epoch(
+    task: Task, optimizer: Optimizer, gradient: Gradient, start: Position, progress: Progress
+) -> Iterator[Position]:
     """The rest of a pass over the training images, step by step."""
     position, began = start, perf_counter() - start.seconds
     task.network.train()
     for batch in task.loader.train_batches(start.epoch, start.step):
-        loss, hits = train_step(task, optimizer, batch, rate_at(task, position))
+        loss, hits = train_step(task, optimizer, gradient, batch, rate_at(task, position))
         shown = len(batch) * task.processes.count
         if not math.isfinite(loss):
             again = partial(forward, replace(task, trained=task.network), batch)
@@ -119,20 +126,31 @@ def rate_at(task: Task, position: Position) -> float:
     return learning_rate(task.recipe, (position.epoch - 1) * steps + position.step, task.recipe.epochs * steps)
 
 
-def train_step(task: Task, optimizer: Optimizer, batch: Images, rate: float) -> tuple[float, int]:
+def train_step(task: Task, optimizer: Optimizer, gradient: Gradient, batch: Images, rate: float) -> tuple[float, int]:
     """One step of descent, unless the loss is not finite; gives the loss, and how many images were recognised."""
     set_learning_rate(optimizer, rate)
-    scores = forward(task, batch)
-    loss: Tensor = cross_entropy(scores, batch.labels, label_smoothing=task.recipe.label_smoothing)
-    optimizer.zero_grad()
-    loss.backward()  # pyright: ignore[reportUnknownMemberType]
-    hits = (scores.argmax(1) == batch.labels).sum()
     # Both at once: on CUDA it is here that the program waits for the device.
-    measured = torch.stack([loss.detach().double(), hits.double()]).cpu()
+    measured = gradient(batch).cpu()
     losses, all_hits = task.processes.total(*map(float, measured))
     if math.isfinite(losses):
         descend(task, optimizer)
     return losses / task.processes.count, int(all_hits)
+
+
+def gradient_of(task: Task) -> Gradient:
+    """How a task finds the gradient of a batch: on CUDA by a graph, unless processes share it."""
+    found = partial(find_gradient, task)
+    return Captured(found) if task.device.kind == "cuda" and task.processes.count == 1 else found
+
+
+def find_gradient(task: Task, batch: Images) -> Tensor:
+    """Set the gradient of the loss of a batch; gives that loss, and how many images were recognised, on the device."""
+    scores = forward(task, batch)
+    loss: Tensor = cross_entropy(scores, batch.labels, label_smoothing=task.recipe.label_smoothing)
+    task.network.zero_grad()
+    loss.backward()  # pyright: ignore[reportUnknownMemberType]
+    hits = (scores.argmax(1) == batch.labels).sum()
+    return torch.stack([loss.detach().double(), hits.double()])
 
 
 def forward(task: Task, batch: Images) -> Tensor:

@@ -25,13 +25,14 @@ from cldfc.train.batches import epoch_batches, frame
 from cldfc.train.catalogue import CATALOGUE, DataSet, find
 from cldfc.train.checkpoint_folder import list_checkpoints
 from cldfc.train.compiled import Compiled
+from cldfc.train.cuda_graph import LAUNCHED, WAITS, Captured
 from cldfc.train.data.loader import open_loader
 from cldfc.train.data.stream import Stream
 from cldfc.train.device import Device, choose_device
 from cldfc.train.environment import read_environment
 from cldfc.train.evaluate import evaluate_fast, evaluate_run
 from cldfc.train.images import Images, Split
-from cldfc.train.loop import Diverged, train_step
+from cldfc.train.loop import Diverged, gradient_of, train_step
 from cldfc.train.network import build_network
 from cldfc.train.optimizer import make_optimizer
 from cldfc.train.predict import predict_files
@@ -139,17 +140,19 @@ def test_a_step_waits_for_the_device_once(tmp_path: Path) -> None:
     source = SMALL.replace("nn.Conv2d(1, 4", "nn.Conv2d(3, 4").replace("128, 10", "512, 10")
     task = prepare(build_network(source, "Small"), dataset, recipe, Path())
     optimizer, batches = make_optimizer(task.network, recipe), task.loader.train_batches(1)
+    gradient = gradient_of(task)
     task.network.train()
-    train_step(task, optimizer, next(batches), 0.01)
+    for _ in range(LAUNCHED + 1):
+        train_step(task, optimizer, gradient, next(batches), 0.01)
     torch.cuda.synchronize()
     try:
         torch.cuda.set_sync_debug_mode("warn")
         with warnings.catch_warnings(record=True) as waits:
             warnings.simplefilter("always")
-            train_step(task, optimizer, next(batches), 0.01)
+            train_step(task, optimizer, gradient, next(batches), 0.01)
     finally:
         torch.cuda.set_sync_debug_mode("default")
-    places = [f"{wait.filename}:{wait.lineno}" for wait in waits if "synchroniz" in str(wait.message)]
+    places = [f"{wait.filename}:{wait.lineno}" for wait in waits if WAITS in str(wait.message)]
     assert len(places) == 1, places
 
 
@@ -162,10 +165,56 @@ def test_the_first_number_that_is_not_finite_is_named(tmp_path: Path) -> None:
 
 @cuda_alone
 def test_what_cannot_be_precise_is_refused_in_words(tmp_path: Path) -> None:
-    pooled = SMALL.replace("self.norm(self.first(x)).relu()", "nn.functional.max_pool2d(self.first(x), 3, 1, 1)")
-    with pytest.raises(UsageError, match="no deterministic algorithm for `max_pool2d"):
+    pooled = SMALL.replace("self.norm(self.first(x)).relu()", "nn.functional.adaptive_max_pool2d(self.first(x), 8)")
+    with pytest.raises(UsageError, match="no deterministic algorithm for `adaptive_max_pool2d"):
         train(tmp_path / "run", PRECISE, source=pooled)
     train(tmp_path / "fast", change_recipe(RECIPE, {"epochs": 1}), source=pooled)
+
+
+@pytest.fixture
+def captures(monkeypatch: pytest.MonkeyPatch) -> list[bool]:
+    """Whether each step that was to be captured could be."""
+    capture, found = Captured.capture, list[bool]()
+
+    def heard(captured: Captured, batch: Images) -> object:
+        replay = capture(captured, batch)
+        found.append(replay is not None)
+        return replay
+
+    monkeypatch.setattr(Captured, "capture", heard)
+    return found
+
+
+@cuda_alone
+@pytest.mark.parametrize("changes", [{}, {"clip": None, "optimizer": "adamw"}])
+def test_a_captured_step_is_the_step_itself(
+    tmp_path: Path, captures: list[bool], monkeypatch: pytest.MonkeyPatch, changes: dict[str, object]
+) -> None:
+    """To the bit, statistics and draws of dropout included."""
+    recipe = change_recipe(PRECISE, changes)
+    train(tmp_path / "captured", recipe)
+    assert captures == [True]
+    monkeypatch.setattr("cldfc.train.cuda_graph.LAUNCHED", 10**9)
+    train(tmp_path / "launched", recipe)
+    assert captures == [True]
+    assert reached(tmp_path / "captured") == reached(tmp_path / "launched")
+
+
+@cuda_alone
+def test_a_step_that_cannot_be_captured_is_taken_as_it_is(tmp_path: Path, captures: list[bool]) -> None:
+    """Here the network waits for the device."""
+    waiting = SMALL.replace(
+        "x = self.norm(self.first(x)).relu()",
+        "x = self.norm(self.first(x)).relu()\n        x = x / (1 + float(x.detach().mean()))",
+    )
+    train(tmp_path / "run", PRECISE, source=waiting)
+    assert captures == []
+    same = waiting.replace("float(x.detach().mean())", "x.detach().mean()")
+    train(tmp_path / "same", PRECISE, source=same)
+    assert captures == [True]
+    one, other = (load_file(newest(tmp_path / name) / "tensors.safetensors") for name in ("run", "same"))
+    for name, tensor in other.items():
+        torch.testing.assert_close(one[name], tensor, rtol=1e-3, atol=1e-3)
 
 
 # Images

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import partial
 
 import pytest
@@ -15,6 +17,7 @@ from cldfc.compilation import Compilation
 from cldfc.diagnostics import Source, UsageError
 from cldfc.train.batches import epoch_batches, frame
 from cldfc.train.catalogue import find
+from cldfc.train.cuda_graph import LAUNCHED, WAITS, Captured
 from cldfc.train.device import Device, choose_device, cpu_has_bf16, settled
 from cldfc.train.freeze import freeze
 from cldfc.train.images import Images, of_channels, standardise
@@ -197,3 +200,68 @@ def test_as_many_processes_as_devices(monkeypatch: pytest.MonkeyPatch, devices: 
     require_device(devices - 1)
     with pytest.raises(UsageError, match=f"process {devices + 1} of this machine has no CUDA device.*{words}"):
         require_device(devices)
+
+
+# A step as a CUDA graph
+
+
+class PretendedGraph:
+    """Replays nothing, and counts it."""
+
+    replays = 0
+
+    def replay(self) -> None:
+        PretendedGraph.replays += 1
+
+
+@pytest.fixture
+def pretended_graphs(monkeypatch: pytest.MonkeyPatch) -> None:
+    """CUDA graphs, and a debug mode that says of itself that it is a prototype, as torch's does at its first use."""
+
+    @contextmanager
+    def graph(_: PretendedGraph, capture_error_mode: str) -> Iterator[None]:
+        yield
+
+    def set_mode(mode: object) -> None:
+        if mode == "warn":
+            warnings.warn("a prototype feature and does not yet detect all synchronizing operations", stacklevel=1)
+
+    monkeypatch.setattr(PretendedGraph, "replays", 0)
+    monkeypatch.setattr(torch.cuda, "CUDAGraph", PretendedGraph)
+    monkeypatch.setattr(torch.cuda, "graph", graph)
+    monkeypatch.setattr(torch.cuda, "get_sync_debug_mode", lambda: 0)
+    monkeypatch.setattr(torch.cuda, "set_sync_debug_mode", set_mode)
+
+
+@pytest.mark.parametrize(("warning", "replays"), [("", 4), (WAITS, 0), ("an operator is slow", 4)])
+def test_a_step_is_captured_unless_it_waits(pretended_graphs: None, warning: str, replays: int) -> None:
+    seen: list[int] = []
+
+    def step(batch: Images) -> torch.Tensor:
+        seen.append(int(batch.labels.sum()))
+        if warning:
+            warnings.warn(warning, stacklevel=1)
+        return batch.labels + 1
+
+    captured = Captured(step)
+    batch = Images(torch.zeros(2, 1, 4, 4, dtype=torch.uint8), torch.tensor([1, 2]))
+    with warnings.catch_warnings(record=True) as heard:
+        warnings.simplefilter("always")
+        for _ in range(LAUNCHED + 4):
+            result = captured(batch)
+    assert PretendedGraph.replays == replays
+    assert len(seen) == (LAUNCHED + 1 if replays else LAUNCHED + 4)
+    assert result.shape == (2,)
+    assert {str(each.message) for each in heard} == {warning} - {""}
+
+
+def test_what_does_not_fit_as_a_graph_runs_as_it_is(pretended_graphs: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    @contextmanager
+    def graph(_: PretendedGraph, capture_error_mode: str) -> Iterator[None]:
+        raise torch.OutOfMemoryError("CUDA out of memory")
+        yield
+
+    monkeypatch.setattr(torch.cuda, "graph", graph)
+    captured = Captured(lambda batch: batch.labels + 1)
+    batch = Images(torch.zeros(2, 1, 4, 4, dtype=torch.uint8), torch.tensor([1, 2]))
+    assert [captured(batch).tolist() for _ in range(LAUNCHED + 2)] == [[2, 3]] * (LAUNCHED + 2)
