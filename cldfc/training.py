@@ -124,10 +124,6 @@ def stem_remarks(plan: Plan) -> list[str]:
     ]
 
 
-def unheard(line: str) -> None:
-    """Say nothing: the first process does."""
-
-
 def input_of(network: Compilation) -> Shape:
     """The shape of a network's input. Raises CldfError."""
     channels, height, width = network.task.shape or network.program.shape
@@ -158,6 +154,7 @@ def start_run(
     plan = plan_run(source, data, task, changes)
 
     from cldfc.show.summary import notes
+    from cldfc.train.setting import unheard
     from cldfc.train.train import train_network
 
     if command and "seed" not in changes:
@@ -271,6 +268,7 @@ def entered(
                 around.device,
                 around.workers,
                 around.tensorboard,
+                around.say,
             )
 
 

@@ -410,7 +410,6 @@ def test_a_spec_without_residual_form_leaves_no_file(run):
 @pytest.mark.parametrize(
     ("options", "help"),
     [
-        ((), "write `--residual`"),
         (("--residual", "--latex"), "write `--explain --latex`"),
         (("--residual", "--explain", "--latex", "--markdown"), "give one of them"),
     ],

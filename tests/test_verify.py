@@ -374,7 +374,7 @@ def test_the_command_prints_a_table(files):
     assert first == "one.cldf: Residuals against the equations, at two images of 3 × 8 × 8"
     assert head.split() == ["form", "mode", "outputs", "gradients", "statistics"]
     assert [row.split()[:2] for row in rows] == [[form, mode] for form in FORMS for mode in ("eval", "train")]
-    assert last.startswith("largest difference ") and last.endswith(", within 1.0e-10")
+    assert last.startswith("equal: largest difference ") and last.endswith(", within 1.0e-10")
 
 
 def test_the_command_compares_two_specs(files):

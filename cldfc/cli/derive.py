@@ -9,7 +9,6 @@ import typer
 
 from cldfc.cli.options import Lets, SpecPath, Ties, errors
 from cldfc.compilation import Compilation
-from cldfc.diagnostics import UsageError
 from cldfc.files import refuse_foreign, write_file
 from cldfc.output import say, show_document
 from cldfc.syntax.read import read_source
@@ -18,7 +17,9 @@ from cldfc.task import read_task
 
 def derive(
     spec: SpecPath,
-    residual: Annotated[bool, typer.Option("--residual", help="The residual form, by Theorem 1.")] = False,
+    residual: Annotated[
+        bool, typer.Option("--residual", help="The residual form, by Theorem 1; the default.", show_default=False)
+    ] = True,
     output: Annotated[
         str | None, typer.Option("-o", "--output", metavar="FILE", help="Where to; without it, standard output.")
     ] = None,
@@ -30,14 +31,12 @@ def derive(
 ) -> None:
     """Write a spec in another form: with residuals in the place of features.
 
-    Example: cldfc derive fbresnet --residual -o fbresnet_residual.cldf
+    Example: cldfc derive fbresnet -o fbresnet_residual.cldf
     """
     with errors():
         from cldfc.algebra.residual.write_spec import DERIVED
         from cldfc.derive import EXPLAIN, choose_format, remarks_on_derivation
 
-        if not residual:
-            raise UsageError("nothing says which form to derive", "write `--residual`")
         format = choose_format(explain, markdown, latex)
         network = Compilation(read_source(spec), read_task(let or (), tie or ()))
         text, remarks = network.residual.source.text, list(remarks_on_derivation(network))

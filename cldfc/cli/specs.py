@@ -23,10 +23,11 @@ def specs(as_json: Json = False) -> None:
             return
         from cldfc.console import Console
 
-        names, counts = [one.name for one in listed], [f"{one.params:,}" for one in listed]
+        rows = [("name", "parameters", "what it is"), *((one.name, f"{one.params:,}", one.about) for one in listed)]
+        names, counts, whats = zip(*rows, strict=True)
         widths = max(map(len, names)), max(map(len, counts))
-        room = max(Console(sys.stdout).width - sum(widths) - 4, 1)
-        abouts, (end,) = printed(one.about for one in listed), printed("…")
+        room = max(Console(sys.stdout).width - sum(widths) - 4, 1) if sys.stdout.isatty() else sys.maxsize
+        abouts, (end,) = printed(whats), printed("…")
         for name, count, about in zip(names, counts, abouts, strict=True):
             clipped = about if len(about) <= room else about[: max(room - len(end), 0)] + end
             show(f"{name:{widths[0]}}  {count:>{widths[1]}}  {clipped}")

@@ -191,7 +191,13 @@ def train(
             if from_start:
                 raise UsageError("`--from-start` stands beside `--resume`", "leave it out: a new run starts there")
             if spec is None or data is None:
-                raise UsageError("SPEC or `--data` is missing", "`cldfc train SPEC --data NAME`, or `--resume RUN`")
+                missing = " and ".join(
+                    name for name, value in {"SPEC": spec, "`--data`": data}.items() if value is None
+                )
+                raise UsageError(
+                    f"{missing} {'are' if spec is data else 'is'} missing",
+                    "write `cldfc train SPEC --data NAME`, or `cldfc train --resume RUN`",
+                )
             source, task = read_source(spec), read_task(let or (), tie or (), input, classes)
             folder = folder_of(output, name)
             if dry_run:
@@ -279,9 +285,11 @@ def report(result: Result) -> None:
         show(f"{accuracies(chosen)} after epoch {chosen.epoch}, which validation has chosen")
     if result.record.chosen_by == "test":
         show(f"{accuracies(chosen)} after epoch {chosen.epoch}, which the test has chosen, in an earlier release")
-    show(f"weights  {result.folder / 'best.safetensors'}")
+    of_last = " (last epoch)" if result.record.chosen_by == "last" else ""
+    show(f"weights  {result.folder / 'best.safetensors'}{of_last}")
     show(f"source   {result.folder / 'network.py'}")
     show(f"report   {result.folder / 'report.html'}")
+    show(f"next     cldfc predict {result.folder} IMAGE")
 
 
 def accuracies(epoch: Epoch) -> str:

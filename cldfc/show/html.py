@@ -14,7 +14,7 @@ from cldfc.network.graph import Graph
 from cldfc.network.positions import Key
 from cldfc.show.comparison import Difference, difference, sharing_text
 from cldfc.show.describe import describe
-from cldfc.show.kernels import KernelRow, kernel_rows
+from cldfc.show.kernels import KernelRow, parameter_rows
 from cldfc.show.layout import lay_out
 from cldfc.show.marks import find_marks
 from cldfc.show.mathml import equations_as_mathml
@@ -29,7 +29,7 @@ HINT = (
 
 def draw_page(graph: Graph, is_full: bool = False, before: Graph | None = None) -> str:
     """A network as it is given, as an HTML page; what it has differently from the network `before` is marked."""
-    picture, rows = lay_out(graph, is_full), list(kernel_rows(graph))
+    picture, rows = lay_out(graph, is_full), list(parameter_rows(graph))
     title, found = escape(picture.model), None if before is None else difference(before, graph)
     marked = frozenset[int]() if found is None else find_marks(found, graph, picture)
     return f"""<!DOCTYPE html>
@@ -120,7 +120,7 @@ def moving(edge: Edge, picture: Picture) -> str:
 
 
 def kernel_table(graph: Graph, rows: Sequence[KernelRow]) -> str:
-    """The kernels, each row with the numbers of what it stands for."""
+    """All that is stored; kernels each with the numbers of what a row stands for, by which they light up."""
     numbers = kernel_numbers(graph)
     head = "<tr><th>kernel</th><th>shape</th>" + "".join(
         f'<th class="number">{name}</th>' for name in ("uses", "parameters", "saved")
@@ -132,13 +132,12 @@ def kernel_table(graph: Graph, rows: Sequence[KernelRow]) -> str:
 
 def row_text(row: KernelRow, numbers: dict[Key, int]) -> str:
     """One row."""
+    is_kernel = row.keys[0] in numbers
     colour = f' style="background:{row.colour}"' if row.colour else ""
+    mark, lit = (f"<i{colour}></i>", f' data-kernels="{joined(numbers, row.keys)}"') if is_kernel else ("", "")
     figures = (f"{row.uses:,}", f"{row.parameters:,}", f"{row.saved:,}" if row.saved else "")
     cells = "".join(f'<td class="number">{figure}</td>' for figure in figures)
-    return (
-        f'<tr data-kernels="{joined(numbers, row.keys)}"><td><i{colour}></i>{escape(row.name)}</td>'
-        f"<td>{escape(row.shape)}</td>{cells}</tr>"
-    )
+    return f"<tr{lit}><td>{mark}{escape(row.name)}</td><td>{escape(row.shape)}</td>{cells}</tr>"
 
 
 def totals(graph: Graph) -> str:

@@ -16,7 +16,7 @@ from cldfc.output import printable
 from cldfc.show.blocks import Block, blocks_of, index_of_levels, sizes_of
 from cldfc.show.colours import colours_of
 from cldfc.show.grid import levels_of
-from cldfc.show.kernels import kernel_rows
+from cldfc.show.kernels import parameter_rows
 from cldfc.show.strip import Piece, Strip, Writer, first_value, length
 from cldfc.show.summary import depth_text, notes
 from cldfc.syntax import tree
@@ -142,8 +142,10 @@ def break_line(pieces: Sequence[Piece], width: int) -> Iterator[list[Piece]]:
 def print_kernels(graph: Graph, console: Console) -> None:
     """Kernels that are shared, one by one; the others by name; what sharing saves."""
     rows: list[list[RenderableType]] = []
-    for row in kernel_rows(graph):
-        name = Text.assemble(("■ ", row.colour or "dim"), row.name)
+    for row in parameter_rows(graph):
+        name = Text.assemble(
+            ("■ " if row.keys[0][0] in graph.program.parameters else "  ", row.colour or "dim"), row.name
+        )
         saved = f"{row.saved:,}" if row.saved else ""
         rows.append([name, row.shape, str(row.uses), f"{row.parameters:,}", saved])
     heads: dict[str, Column] = {"kernel": "text", "shape": "word"}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -11,6 +11,10 @@ from cldfc.train.keep import Saving
 from cldfc.train.loop import Progress
 from cldfc.train.processes import ALONE, Processes
 from cldfc.train.progress import Silence
+
+
+def unheard(line: str) -> None:
+    """Nobody hears it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,3 +47,6 @@ class Setting:
 
     tensorboard: bool = False
     """Whether measurements are written for TensorBoard, too."""
+
+    say: Callable[[str], None] = unheard
+    """Hears a line about what begins, and where."""

@@ -83,6 +83,8 @@ def train_network(
     record, note = record_of(task, compiled.class_name, setting.command), processes.job.note_run
     made = create_run(folder, record, compiled, note).path if processes.is_first else Path()
     run = RunFolder(processes.gather(made)[0])
+    if processes.is_first:
+        setting.say(what_begins(task, compiled.class_name, run))
     with locked(run) if processes.is_first else nullcontext() as lock:
         optimizer = make_optimizer(task.network, recipe)
         with (
@@ -128,6 +130,14 @@ def compiled_if_asked(network: torch.nn.Module, recipe: Recipe) -> torch.nn.Modu
         return network
     compile: Any = torch.compile
     return compile(network, dynamic=False)
+
+
+def what_begins(task: Task, class_name: str, run: RunFolder) -> str:
+    """What is trained, where, and into which folder: a line."""
+    parameters = sum(parameter.numel() for parameter in task.network.parameters())
+    shape, processes = " × ".join(map(str, task.dataset.shape)), task.processes.count
+    where = f"{task.device}" if processes == 1 else f"{processes} × {task.device}"
+    return f"{class_name}, {parameters:,} parameters, images of {shape}, on {where}: {run.path}"
 
 
 def step_of(recipe: Recipe) -> str:

@@ -30,14 +30,14 @@ def report_lines(report: Report, tolerance: float) -> list[str]:
 
 
 def verdict(report: Report, tolerance: float) -> str:
-    """How large the largest difference is, and whether that is too much; what rounding has to do with it."""
+    """Whether the two are equal, how large the largest difference is, and what rounding has to do with it."""
     largest = f"largest difference {number(report.worst)}"
     if report.worst <= tolerance:
-        return f"{largest}, within {number(tolerance)}"
+        return f"equal: {largest}, within {number(tolerance)}"
     rounding = max(row.rounding or 0.0 for row in report.rows)
     if report.agrees:
-        return f"{largest}, which is rounding: it may move this network by {number(rounding)}"
-    return f"{largest}, above {number(tolerance)}, and more than rounding makes"
+        return f"equal: {largest}, which is rounding: it may move this network by {number(rounding)}"
+    return f"not equal: {largest}, above {number(tolerance)}, and more than rounding makes"
 
 
 def table(rows: tuple[Row, ...]) -> list[str]:
