@@ -17,7 +17,7 @@ def check(
     classes: Classes = None,
     as_json: Json = False,
 ) -> None:
-    """Say what is wrong with specs, if anything.
+    """Check specs for errors.
 
     Example: cldfc check specs/*.cldf
     """

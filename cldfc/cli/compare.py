@@ -19,7 +19,7 @@ def compare(
 ) -> None:
     """Compare networks: parameters, multiply-adds, convolutions, depth, and what training keeps in memory.
 
-    Of two specs, also the statements that differ, and what each shares. Options change every spec.
+    Of two specs, also the statements that differ, and what each shares. Options apply to every spec.
 
     Keys of --json: `networks`, each with spec, model, parameters,
     parameters_without_sharing, saved, multiply_adds, convolutions, depth,

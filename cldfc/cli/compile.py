@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 def compile_command(
     spec: SpecPath,
     output: Annotated[
-        str | None, typer.Option("-o", "--output", metavar="FILE", help="Where to; `-` for standard output.")
+        str | None, typer.Option("-o", "--output", metavar="FILE", help="Output file; `-` for standard output.")
     ] = None,
     form: Annotated[
         str,

@@ -21,7 +21,7 @@ def derive(
         bool, typer.Option("--residual", help="The residual form, by Theorem 1; the default.", show_default=False)
     ] = True,
     output: Annotated[
-        str | None, typer.Option("-o", "--output", metavar="FILE", help="Where to; without it, standard output.")
+        str | None, typer.Option("-o", "--output", metavar="FILE", help="Output file; standard output by default.")
     ] = None,
     explain: Annotated[bool, typer.Option("--explain", help="Print the derivation, step by step.")] = False,
     markdown: Annotated[bool, typer.Option("--markdown", help="Explain as Markdown.")] = False,
@@ -29,7 +29,7 @@ def derive(
     let: Lets = None,
     tie: Ties = None,
 ) -> None:
-    """Write a spec in another form: with residuals in the place of features.
+    """Rewrite a spec in residual form: residuals instead of features.
 
     Example: cldfc derive fbresnet -o fbresnet_residual.cldf
     """

@@ -32,7 +32,7 @@ def evaluate(
         str | None,
         typer.Option(
             metavar="NAME",
-            help="Test on another data set, of the same shape and classes; or say where the run's own images are now.",
+            help="Test on another data set of the same shape and classes, or say where the images of the run are now.",
             autocompletion=complete_data,
             show_default=False,
         ),
@@ -47,23 +47,21 @@ def evaluate(
         ),
     ] = "test",
     as_trained: Annotated[
-        bool, typer.Option("--as-trained", help="The module of the training: exactly the recorded accuracy.")
+        bool, typer.Option("--as-trained", help="Evaluate the module as trained, for exactly the recorded accuracy.")
     ] = False,
-    compiled: Annotated[
-        bool, typer.Option("--compile", help="With torch.compile, which takes half a minute first.")
-    ] = False,
+    compiled: Annotated[bool, typer.Option("--compile", help="Use torch.compile (half a minute to start).")] = False,
     device: DeviceName = None,
     workers: Workers = None,
     data_dir: DataDir = None,
     trust_files: TrustFiles = False,
     as_json: Json = False,
 ) -> None:
-    """Evaluate a run again, from its folder alone.
+    """Evaluate a trained run; its folder is all that is needed.
 
-    At full speed: normalisations are folded into kernels where they can be, so
-    that the last bits differ, and with them now and then the class of an image.
-    Where the accuracy is not the recorded one, the module of the training is
-    tested as well; where that misses it, too, the exit code is 3.
+    Normalisations are folded into kernels where possible, for speed; this changes
+    the last bits, and now and then the class of an image. If the accuracy is not
+    the recorded one, the module as trained is evaluated, too; if that does not
+    give the recorded accuracy either, the exit code is 3.
 
     Example: cldfc eval runs/FBResNet-digits-1
     """

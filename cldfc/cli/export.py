@@ -20,22 +20,25 @@ if TYPE_CHECKING:
 
 def export(
     run: RunPath,
-    onnx: Annotated[bool, typer.Option("--onnx", help="A .onnx file: onnxruntime and many others.")] = False,
+    onnx: Annotated[bool, typer.Option("--onnx", help="Write a .onnx file, for onnxruntime and many others.")] = False,
     torch_export: Annotated[
-        bool, typer.Option("--torch-export", help="A .pt2 file: torch without the class, and without cldfc.")
+        bool,
+        typer.Option(
+            "--torch-export", help="Write a .pt2 file, which torch loads without the class and without cldfc."
+        ),
     ] = False,
     safetensors: Annotated[
-        bool, typer.Option("--safetensors", help="A .safetensors file: the weights alone, by name.")
+        bool, typer.Option("--safetensors", help="Write a .safetensors file: the weights alone, by name.")
     ] = False,
     output: Annotated[
         Path | None,
-        typer.Option("-o", "--output", metavar="FILE", help="Where to; by default NAME.* in the run folder."),
+        typer.Option("-o", "--output", metavar="FILE", help="Output file; by default NAME.* in the run folder."),
     ] = None,
     as_trained: Annotated[
         bool | None,
         typer.Option(
             "--as-trained/--fold",
-            help="Normalisations as they are trained, or folded into kernels where they can be. "
+            help="Keep normalisations as trained, or fold them into kernels where possible. "
             "By default folded; in --safetensors as trained, so that names are those of the class.",
             show_default=False,
         ),
@@ -44,11 +47,11 @@ def export(
 ) -> None:
     """Write the network of a run, with its weights, for other programs.
 
-    The file is read back, and its scores compared with the network's, before it
-    gets its name. With --onnx and --torch-export it takes any number of images as
-    uint8 pixels in the units of the data set, and standardises them itself. The
-    weights of --safetensors are for images that are standardised already, with
-    the mean and std in the file's metadata.
+    The file is read back and checked against the network before it gets its name.
+    With --onnx and --torch-export it takes batches of any size of uint8 pixels, as
+    the data set stores them, and standardises them itself. --safetensors holds
+    weights for images that are standardised already; mean and std are in the
+    file's metadata.
 
     Example: cldfc export runs/FBResNet-digits-1 --onnx
     """

@@ -16,7 +16,7 @@ def lsp(
     ascii: Annotated[bool, typer.Option("--ascii", help="As `sigma . A@l`.")] = False,
     latex: Annotated[bool, typer.Option("--latex", help=r"As `\sigma \circ A^{\ell}`.")] = False,
 ) -> None:
-    """Answer an editor over standard input and output (Language Server Protocol).
+    """Run the language server for editors, over standard input and output.
 
     Example: cldfc lsp
     """

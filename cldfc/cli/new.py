@@ -13,7 +13,7 @@ from cldfc.output import say
 def new(
     name: Annotated[str, typer.Argument(metavar="NAME", help="The name of the network.", show_default=False)],
 ) -> None:
-    """Write NAME.cldf, a commented spec to start from; an existing file stays as it is.
+    """Write NAME.cldf, a commented spec to start from; never overwrites a file.
 
     Example: cldfc new MyNet
     """

@@ -63,7 +63,7 @@ Workers = Annotated[
         "--workers",
         min=0,
         max=MOST_WORKERS,
-        help="Processes that read image files, 0 for none; by default one for each processor, at most 16.",
+        help="Worker processes that read image files; by default one per processor, at most 16.",
         show_default=False,
     ),
 ]
@@ -74,13 +74,13 @@ Markdown = Annotated[bool, typer.Option("--markdown", help="Print Markdown.", sh
 DataDir = Annotated[
     Path | None,
     typer.Option(
-        "--data-dir", metavar="DIR", help="Where the files of data sets are; `data` by default.", show_default=False
+        "--data-dir", metavar="DIR", help="Folder with the files of data sets; `data` by default.", show_default=False
     ),
 ]
 TrustFiles = Annotated[
-    bool, typer.Option("--trust-files", help="Read files that are not the published ones, and record it.")
+    bool, typer.Option("--trust-files", help="Accept files that are not the published ones, and record that.")
 ]
-Download = Annotated[bool, typer.Option("--download", help="Fetch the files of the data set that are missing.")]
+Download = Annotated[bool, typer.Option("--download", help="Download missing files of the data set.")]
 
 
 def refuse_both(as_json: bool, as_markdown: bool) -> None:

@@ -18,16 +18,16 @@ if TYPE_CHECKING:
 def predict(
     run: RunPath,
     images: Annotated[list[Path], typer.Argument(metavar="IMAGE", help="One or more image files.", show_default=False)],
-    top: Annotated[int, typer.Option(min=1, metavar="K", help="The K most probable classes of each image.")] = 1,
+    top: Annotated[int, typer.Option(min=1, metavar="K", help="Print the K most probable classes of each image.")] = 1,
     device: DeviceName = None,
     as_json: Json = False,
 ) -> None:
     """Classify images with a trained network: classes and their probabilities.
 
-    An image is put into grey or colours, scaled to the size of the network's
-    input and standardised, as the data set of the run is; for ImageNet and class
-    folders it is prepared exactly as in testing. `digits` and
-    `mnist` are light ink on a dark ground.
+    Each image is converted to greyscale or colour, scaled to the network's input
+    size and standardised like the run's data set; for ImageNet and class folders
+    it is prepared exactly as in testing. `digits` and `mnist` expect light ink on
+    a dark background.
 
     Example: cldfc predict runs/FBResNet-digits-1 seven.png
     """

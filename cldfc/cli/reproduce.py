@@ -27,10 +27,10 @@ def reproduce(
             metavar="TABLE", help="table1, …, table4 or all.", autocompletion=complete_table, show_default=False
         ),
     ],
-    seeds: Annotated[int, typer.Option(min=1, max=1000, help="Trainings of each row, with the seeds 0, 1, ….")] = 1,
+    seeds: Annotated[int, typer.Option(min=1, max=1000, help="Train each row with the seeds 0, 1, …, N − 1.")] = 1,
     epochs: Annotated[
         int | None,
-        typer.Option(help="Instead of the paper's number; the learning rate drops in proportion.", show_default=False),
+        typer.Option(help="Epochs instead of the paper's; the learning rate drops in proportion.", show_default=False),
     ] = None,
     data: Annotated[
         str | None,
@@ -62,27 +62,32 @@ def reproduce(
         typer.Option("--miniature", help="Narrow networks and few epochs, on `digits` unless --data says otherwise."),
     ] = False,
     jobs: Annotated[
-        int, typer.Option(min=1, max=256, help="Trainings at the same time, on as many shares of the cores.")
+        int, typer.Option(min=1, max=256, help="Train N networks at a time; each gets its share of the cores.")
     ] = 1,
-    output: Annotated[Path, typer.Option("-o", "--output", metavar="FOLDER", help="Where the run folders are.")] = Path(
-        "reproduction"
-    ),
+    output: Annotated[
+        Path, typer.Option("-o", "--output", metavar="FOLDER", help="Folder with the run folders.")
+    ] = Path("reproduction"),
     device: DeviceName = None,
     workers: Workers = None,
     data_dir: Annotated[
         Path | None,
-        typer.Option("--data-dir", metavar="DIR", help="Train on the data sets that are there.", show_default=False),
+        typer.Option(
+            "--data-dir",
+            metavar="DIR",
+            help="Folder with the files of data sets; trains on those that are there.",
+            show_default=False,
+        ),
     ] = None,
     download: Download = False,
     as_markdown: Markdown = False,
     as_json: Json = False,
 ) -> None:
-    """Build the rows of a table of the paper, train them, print both beside the paper's.
+    """Rebuild a table of the paper: parameters and accuracies beside the printed ones.
 
-    Rows are trained with --data, --data-dir, --download or --miniature. A run
-    that was interrupted goes on, a finished one is never trained again. Ctrl-C
-    and SIGTERM save what is trained. Under torchrun the processes share the runs.
-    Where data, and so accuracies, are missing, the exit code is 2.
+    Rows are trained with --data, --data-dir, --download or --miniature. An
+    interrupted run is resumed, a finished one is never trained again. Ctrl-C and
+    SIGTERM save the state. Under torchrun the processes share the runs. If data,
+    and so accuracies, are missing, the exit code is 2.
 
     Example: cldfc reproduce table1 --miniature --seeds 5
     """

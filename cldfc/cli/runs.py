@@ -23,16 +23,15 @@ TEXTS = ("run", "model", "data", "state")
 
 
 def runs(
-    folder: Annotated[Path, typer.Argument(metavar="DIR", help="Where the run folders are.")] = Path("runs"),
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="Folder with the run folders.")] = Path("runs"),
     as_json: Json = False,
 ) -> None:
     """List the runs in a folder, data set by data set, the best first.
 
-    How far each has come, the accuracies of its saved weights on the images
-    for validation and for testing, and its state: finished, running,
-    interrupted (can be resumed), diverged or broken. The best are those of the
-    highest validation accuracy; runs without validation come after them, by
-    their test accuracy.
+    Shows the epochs done, the validation and test accuracy of the saved weights,
+    and the state: finished, running, interrupted (can be resumed), diverged or
+    broken. Runs are sorted by validation accuracy; those without validation come
+    after them, by test accuracy.
 
     Example: cldfc runs
     """

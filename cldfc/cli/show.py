@@ -37,7 +37,7 @@ def show(
             show_default=False,
         ),
     ] = None,
-    full: Annotated[bool, typer.Option("--full", help="Draw every step, without abbreviating.")] = False,
+    full: Annotated[bool, typer.Option("--full", help="Draw every step; fold nothing.")] = False,
     let: Lets = None,
     tie: Ties = None,
     input: Input = None,
@@ -46,9 +46,9 @@ def show(
 ) -> None:
     """Draw a network: levels, steps, skip connections, shared kernels, what sharing saves.
 
-    In the terminal, or into a file: a picture as wide as a column of a paper, or an .html page to zoom and fold.
+    Draws in the terminal, or into a file: a picture as wide as a column of a paper, or an .html page to zoom and fold.
 
-    Of two specs the second is drawn, and what differs from the first is marked.
+    Given two specs, draws the second and marks what differs from the first.
 
     Example: cldfc show fbresnet -o fbresnet.pdf --width 17cm
     """

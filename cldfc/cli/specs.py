@@ -10,7 +10,7 @@ from cldfc.output import printed, show, show_json
 
 
 def specs(as_json: Json = False) -> None:
-    """List the specs that come with cldfc, with their parameters; every command that takes a SPEC knows their names.
+    """List the bundled specs with their parameter counts; every command that takes a SPEC accepts these names.
 
     Example: cldfc specs
     """

@@ -143,9 +143,9 @@ def train(
 ) -> None:
     """Train a network on a data set, which sets the input's shape and the number of classes.
 
-    With --json a line for each epoch, then one for the run; `kind` says which.
+    The recipe is the data set's, changed by --recipe, then by the other options.
 
-    The recipe is that of the data set, changed by --recipe, then by the other options.
+    With --json, prints a line for each epoch, then one for the run; `kind` says which.
 
     Example: cldfc train fbresnet --data digits
     """

@@ -24,11 +24,11 @@ def verify(
     spec: SpecPath,
     other: Annotated[
         Path | None,
-        spec_argument("Another spec of the same network, or a .py file with it, which is run.", "OTHER"),
+        spec_argument("Another spec of the same network, or a .py file, which is executed.", "OTHER"),
     ] = None,
     map: Annotated[
         list[str] | None,
-        typer.Option("--map", metavar="A=B", help="A parameter of SPEC, and what OTHER calls it.", show_default=False),
+        typer.Option("--map", metavar="A=B", help="What OTHER calls a parameter of SPEC.", show_default=False),
     ] = None,
     tolerance: Annotated[float, typer.Option(metavar="NUMBER", help="Accept relative differences up to this.")] = 1e-10,
     let: Lets = None,
@@ -40,9 +40,9 @@ def verify(
 ) -> None:
     """Compare generated code with the equations, or a spec with another network, in float64.
 
-    Outputs, gradients and running statistics, in eval and in train mode. The exit code is 1 where they differ by more
-    than rounding. OTHER is a spec, or a Python file with the network, such as an edited or an older generated one: it
-    is run as any program is, so name only files that you trust.
+    Compares outputs, gradients and running statistics, in eval and in train mode. The exit code is 1 if they differ by
+    more than rounding. OTHER is a spec, or a Python file with the network, such as an edited or an older generated one.
+    A Python file is executed: name only files that you trust.
 
     Example: cldfc verify fbresnet
     """
