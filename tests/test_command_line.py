@@ -62,7 +62,7 @@ def test_help_is_in_own_words_and_fits(name):
 
 def test_numbers_say_their_default_and_their_bounds():
     shown = " ".join(run("reproduce", "--help").output.split())
-    assert "with the seeds 0, 1, …. [default: 1; 1 to 1,000]" in shown
+    assert "with the seeds 0, 1, …, N − 1. [default: 1; 1 to 1,000]" in shown
     assert "Seed of weights and images. [default: 0; at least 0]" in " ".join(run("verify", "--help").output.split())
 
 
