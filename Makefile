@@ -5,8 +5,10 @@ BIN := .venv/bin
 # What a user needs, and what those who change cldfc need beside it.
 INSTALLED := .venv/installed
 DEVELOPING := .venv/developing
-# For the much smaller torch without CUDA: make demo TORCH='--extra-index-url https://download.pytorch.org/whl/cpu'
-TORCH ?=
+# Where the much smaller torch without CUDA is. It is taken on Linux where there is no NVIDIA driver and the index answers;
+# options of pip in TORCH, such as TORCH='--no-cache-dir', are taken as they are.
+CPU_WHEELS ?= https://download.pytorch.org/whl/cpu
+TORCH ?= $$(tools/cpu_wheels.sh $(PYTHON) $(CPU_WHEELS))
 SPEC ?= preact18_Al
 RUN := runs/$(SPEC)-$(shell date +%Y%m%d-%H%M%S)
 MINUTES ?= 8
@@ -86,16 +88,16 @@ seeds: $(DEVELOPING)
 $(INSTALLED): pyproject.toml
 	@echo "making .venv: torch and what else cldfc needs, a minute or two"
 	@$(PYTHON) -m venv .venv
-	@$(BIN)/pip install --disable-pip-version-check $(TORCH) --editable .
+	@tools/say_size.sh .venv $(BIN)/pip install --disable-pip-version-check $(TORCH) --editable .
 	@touch $@
 
 $(DEVELOPING): $(INSTALLED)
 	@echo "making .venv: the tools for tests and checks, a minute"
-	@$(BIN)/pip install --disable-pip-version-check $(TORCH) --editable '.[dev]'
+	@tools/say_size.sh .venv $(BIN)/pip install --disable-pip-version-check $(TORCH) --editable '.[dev]'
 	@touch $@
 
 .venv/docs: $(DEVELOPING)
-	@$(BIN)/pip install --disable-pip-version-check $(TORCH) --editable '.[docs]'
+	@tools/say_size.sh .venv $(BIN)/pip install --disable-pip-version-check $(TORCH) --editable '.[docs]'
 	@touch $@
 
 clean:
