@@ -91,7 +91,7 @@ def test_the_folder_is_the_next_one(tmp_path):
     ("arguments", "message"),
     [
         (["--resume", "run", "--dry-run"], "--dry-run cannot stand beside `--resume`"),
-        ([SPEC, "--dry-run"], "SPEC or `--data` is missing"),
+        ([SPEC, "--dry-run"], "`--data` is missing"),
         ([SPEC, "--data", "digits", "--recipe", "nowhere.toml"], "cannot read `nowhere.toml`"),
         ([SPEC, "--data", "digits", "--epochs", "0", "--dry-run"], "`epochs` cannot be 0"),
     ],

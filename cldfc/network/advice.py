@@ -51,8 +51,11 @@ HELP_FOR_KINDS = {
     ("an index", "a value"): "indices stand in tags and in numbers: `u@§`, `2^§ * …`",
     ("a scalar", "a value"): "a scalar can only be a factor: `§ * …`",
     ("a scalar", "an operator"): "write `*` after a scalar: `§ * …`",
-    ("a sum of scalars", "an operator"): "multiply out, as in `x - ω * x`: a sum of scalars is no factor",
-    ("a sum of scalars", "a kernel"): "multiply out, as in `x - ω * x`: a sum of scalars is no factor",
+    (
+        "a sum of scalars",
+        "an operator",
+    ): "multiply out, as in `x - ω * x`: a sum with a scalar in it cannot be a factor",
+    ("a sum of scalars", "a kernel"): "multiply out, as in `x - ω * x`: a sum with a scalar in it cannot be a factor",
     ("a number", "a value"): "a number can only be a factor: `§ * …`",
     ("a number", "an operator"): "write `*` after a number: `§ * …`",
 }
@@ -73,7 +76,8 @@ def declaration_of(symbol: tree.Symbol, expected: str) -> str:
         case "a kernel" | "a kernel or scalar":
             return f"declare it: `kernel {head} : 3×3 → 64`"
         case "an operator":
-            return f"declare it: `let {head} = relu ∘ bn` for an operator; a kernel or a scalar is followed by `*`"
+            kernel = f"`kernel {head} : 3×3 → 64`, and write `{head} * …`"
+            return f"declare it: {kernel}; or, as an operator, `let {head} = relu ∘ bn`"
         case "a number":
             return f"declare it: `let {head} = 4`"
         case _:

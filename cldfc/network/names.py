@@ -156,7 +156,9 @@ class Names:
         self.misused.add((name, len(symbol.tag)))
         head, what = self.head_of(name)
         help = f"write `{format_symbol(head)}`" + (", with the indices of this place" if head.tag else "")
-        if symbol.tag and head.tag and len(symbol.tag) > len(head.tag):
+        if not head.tag and any(index.name is not None and not self.can_be_index(index.name) for index in symbol.tag):
+            help = HELP_FOR_PARAMETERS
+        elif symbol.tag and head.tag and len(symbol.tag) > len(head.tag):
             help = f"write `{format_symbol(like(symbol, head))}`"
         if isinstance(self.declared.get(name), tree.Kernel | tree.Scalar):
             word = "kernel" if isinstance(self.declared[name], tree.Kernel) else "scalar"

@@ -7,26 +7,34 @@ HELP_FOR_INDICES = "write indices like `ℓ`, `i-1`, `0` or `ν@ℓ`, joined by 
 HELP_FOR_ADJOINTS = "there are no adjoints: declare a kernel of its own, `kernel At : 3×3 → 64`, and write `At * …`"
 HELP_FOR_NORMS = "there are no norms of values; `bn`, `gn[8]` and `ln` normalise"
 HELP_FOR_PRODUCTS = "there are no inner products; `x ⊙ y` is the pointwise product, `A * x` a convolution"
-HELP_FOR_GRADIENTS = "there are no derivatives: write out what they are, as in `A * u@ℓ,i - f@ℓ`"
-HELP_FOR_MINIMA = "an equation gives a value by a formula: write the steps that lead to the minimum"
+HELP_FOR_GRADIENTS = "there are no derivatives: write the gradient out, as in `A * u@ℓ,i - f@ℓ`"
+HELP_FOR_MINIMA = "there is no minimisation: write the formula or the steps that give the minimum"
 HELP_FOR_FUNCTIONS = (
     "there is no such operator; there are `tanh`, `sigmoid`, `softplus`, `abs`, `soft_threshold[0.1]` and others"
 )
 HELP_FOR_CASES = "write an equation for each case, with its range: `x@i = y@i for i >= 1`"
 HELP_FOR_ONE_VALUE = (
-    "an operator is applied to one value, which may be `concat(x, y)`; "
-    "settings of a built-in one stand in brackets, as in `maxpool[3, stride=2](x)`"
+    "an operator takes one value: join values by `concat(x, y)`; weights are no argument, but make the operator one "
+    "for each index, `F@i(x)`"
+)
+HELP_FOR_LISTS = "join channels by a word, `concat(x, y)`; over a range, `concat(j = 0..i-1 : x@j)`"
+HELP_FOR_RECURRENCES = (
+    "operators are not defined by a recurrence: write a `let` for each, without what it is applied to, "
+    "such as `let f_2 = f_1 ∘ f_1`"
 )
 HELP_FOR_EQUALS = "an equation has one `=`: leave out what stands between the two, or give it an equation of its own"
 HELP_FOR_STARS = "a star is no index: write an adjoint as a kernel of its own, a fixed point as a value of its own"
 HELP_FOR_POWERS = "a tag stands behind a name, `g@ℓ(x)`; a power is that of a number, `(1/2)^2`"
 HELP_FOR_FRACTIONS = "an index is a whole number: give the half steps a name of their own, such as `v@i`"
 HELP_FOR_PARAMETERS = (
-    "a tag lists indices, as in `u@ℓ,i-1`; a parameter belongs to the name, as in `S_theta`, "
-    "or into brackets: `soft_threshold[0.1]`"
+    "leave it out: an index is a name that `levels` or `steps` declares, or a number, as in `u@ℓ,i-1`; "
+    "a threshold is a setting of the operator, `soft_threshold[0.1]`"
 )
-HELP_FOR_ARITHMETIC = "an index is one name, plus or minus a number: levels count as `ℓ`, `ℓ+1`, not as h, 2h"
-HELP_FOR_PARTS = "a value is used whole: give its parts names of their own"
+HELP_FOR_GRIDS = "an index is one name, plus or minus a number; grids are numbered, `ℓ` for h, `ℓ+1` for 2h"
+HELP_FOR_ARITHMETIC = (
+    "an index is one name, plus or minus a number: let the sum run over the index itself, as in `\\sum_{j=k-2}^{k} x_j`"
+)
+HELP_FOR_PARTS = "leave it out: a name stands for the whole value"
 HELP_FOR_CHARACTERS = {
     "//": "a comment starts with `#`",
     ";": "leave it out: a statement ends with its line",

@@ -19,9 +19,11 @@ from cldfc.syntax.advice import (
     HELP_FOR_COMMA,
     HELP_FOR_COMMANDS,
     HELP_FOR_EQUALS,
+    HELP_FOR_LISTS,
     HELP_FOR_NORMS,
     HELP_FOR_ONE_VALUE,
     HELP_FOR_POWERS,
+    HELP_FOR_RECURRENCES,
     HELP_FOR_STARS,
     HELP_FOR_TAGS,
     HELP_FOR_WORDS,
@@ -234,7 +236,7 @@ def help_for_token(place: Span, statement: Span, expected: set[str]) -> str:
     opening = open_bracket(statement, place.start)
     if place.text == "," and opening:
         is_list = not APPLIED.search(before[: opening.start - statement.start])
-        return "join channels with a word: `concat(x, y)`" if is_list else HELP_FOR_ONE_VALUE
+        return HELP_FOR_LISTS if is_list else HELP_FOR_ONE_VALUE
     return help_for_latex(place, statement, expected) or help_for(place, statement)
 
 
@@ -246,8 +248,12 @@ def help_for_latex(place: Span, statement: Span, expected: set[str]) -> str | No
     if place.text == "(" and "_EQUAL" in expected and is_equation and (called := AS_A_CALL.match(after)):
         index = called[1].strip()
         is_tag = re.fullmatch(NAME, before.strip()) and re.fullmatch(r"[A-Za-z0-9]+ *(?:[+-] *[0-9]+)?", index)
-        tag = f"an index is written as a tag, `{before.strip()}@{{{index}}}`; " if is_tag else ""
-        return f"{tag}an operator is declared with `let`, without what it is applied to: `let F = relu ∘ bn`"
+        if is_tag:
+            name = before.strip()
+            return f"an index is a subscript or a tag, `{name}_{{{index}}}` or `{name}@{{{index}}}`, here and elsewhere"
+        if re.search(r"[_^@] *\{? *\w+ *[+-]", before):
+            return HELP_FOR_RECURRENCES
+        return "an operator is declared with `let`, without what it is applied to: `let F = relu ∘ bn`"
     if place.text.startswith("^") or place.text.startswith("_"):
         if STAR_ABOVE.match(after):
             return HELP_FOR_STARS

@@ -156,7 +156,9 @@ def ascii_name(name: str) -> str:
 
 
 def describe_character(character: str) -> str:
-    """A character with its code point and Unicode name, for messages."""
+    """A character, with its code point and Unicode name unless it is on every keyboard, for messages."""
+    if character.isascii() and character.isprintable():
+        return f"`{character}`"
     name = unicodedata.name(character, "(a control character)")
     shown = character if character.isprintable() else ""
     return f"`{shown}` (U+{ord(character):04X} {name})" if shown else f"U+{ord(character):04X} {name}"

@@ -17,7 +17,8 @@ HELP_FOR_NO_INDEX = {
     re.compile(r"\\prime\b|'"): "a name has no prime: write another name",
     re.compile(r"[0-9] */ *[0-9]|\\[dt]?frac"): advice.HELP_FOR_FRACTIONS,
     re.compile(":"): advice.HELP_FOR_PARTS,
-    re.compile(r"^[0-9]+ *\\?[A-Za-zℓ]|^ *\\?[A-Za-z]+ *[+-].*[A-Za-z]"): advice.HELP_FOR_ARITHMETIC,
+    re.compile(r"^[0-9]+ *\\?[A-Za-zℓ]"): advice.HELP_FOR_GRIDS,
+    re.compile(r"^ *\\?[A-Za-z]+ *[+-].*[A-Za-z]"): advice.HELP_FOR_ARITHMETIC,
     re.compile(r"/|[0-9 ]\\?[A-Za-z]|[\^_]"): advice.HELP_FOR_PARAMETERS,
 }
 NOTHING = re.compile(NOISE)
