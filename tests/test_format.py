@@ -1,5 +1,6 @@
 """Tree → text → tree in three spellings, and whole files: tests/golden/format/NAME.cldf and its three outputs."""
 
+import os
 import subprocess
 import sys
 from collections.abc import Callable
@@ -28,6 +29,9 @@ FOLDER = ROOT / "tests" / "golden" / "format"
 CASES = sorted(FOLDER.glob("*.cldf"))
 WRITTEN = sorted([*ROOT.glob("specs/*.cldf"), *ROOT.glob("examples/*.cldf")])
 FILES = [*WRITTEN, *sorted(ROOT.glob("tests/golden/compile/*.cldf")), *CASES]
+
+MANY = max(10, int(os.environ.get("CLDFC_FUZZ", "0")) // 1000)
+"""Random specs; with `make fuzz` 100."""
 
 in_all_spellings = pytest.mark.parametrize("spelling", SPELLINGS)
 
@@ -145,7 +149,7 @@ def test_formatted_files_compile_to_the_same_bytes(path: Path):
         assert Compilation(Source(str(path), formatted(text_of(path), spelling))).code() == expected
 
 
-@settings(max_examples=25, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
+@settings(max_examples=MANY, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
 @given(random_specs())
 def test_random_specs_compile_to_the_same_bytes(text: str):
     expected = compile_text(text)
@@ -156,7 +160,7 @@ def test_random_specs_compile_to_the_same_bytes(text: str):
 # Trees
 
 
-@settings(max_examples=200, deadline=None, derandomize=True)
+@settings(max_examples=6 * MANY, deadline=None, derandomize=True)
 @given(statements())
 def test_statements_are_read_back(statement: tree.Statement):
     texts = [format_statement(statement, spelling) for spelling in SPELLINGS]
@@ -165,7 +169,7 @@ def test_statements_are_read_back(statement: tree.Statement):
         assert format_statement(again, spelling) == text
 
 
-@settings(max_examples=20, deadline=None, derandomize=True)
+@settings(max_examples=MANY, deadline=None, derandomize=True)
 @given(specs(), st.lists(st.sampled_from(["", "# note", "  # a = b \t", "$$ # in LaTeX", "(1.2)"]), max_size=6))
 def test_files_are_read_back(spec: tuple[tree.Statement, ...], between: list[str]):
     lines = [format_statement(statement) for statement in spec]

@@ -357,13 +357,13 @@ def go_on(folder: Path) -> None:
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="CUDA does not survive a fork")
 def test_a_death_before_any_operation_on_files_loses_nothing(tmp_path: Path) -> None:
-    """Twice in each run; with CLDFC_TORTURE before every operation, else before 20 of them."""
+    """Twice in each run; with CLDFC_TORTURE before every operation, else before 8 of them."""
     start_forked(train_until, tmp_path / "whole", sys.maxsize).join(240)
     operations = range(1, int((tmp_path / "operations").read_text()) + 1)
     seed = random.randrange(2**32)
     print("seed", seed, operations)
     chance = random.Random(seed)
-    for operation in operations if "CLDFC_TORTURE" in os.environ else chance.sample(operations, 20):
+    for operation in operations if "CLDFC_TORTURE" in os.environ else chance.sample(operations, 8):
         run = tmp_path / "runs" / str(operation)
         for place in (operation, chance.randrange(1, 30)):
             process = start_forked(train_until, run, place)

@@ -29,7 +29,7 @@ from cldfc.train.run import RunFolder
 from cldfc.train.stop import listen
 
 pytestmark = pytest.mark.skipif(torch.cuda.is_available(), reason="CUDA does not survive a fork")
-KILLS = int(os.environ.get("CLDFC_TORTURE", "5"))
+KILLS = int(os.environ.get("CLDFC_TORTURE", "2"))
 SPEC = ["--let", "J = 2", "--let", "ν@ℓ = 1, 1", "--let", "c@ℓ = 4, 8"]
 OPTIONS = [*SPEC, "--data", IMAGES, "--epochs", "6", "--lr", "0.01", "--save-minutes", "0"]
 PATIENCE = 30
