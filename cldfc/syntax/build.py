@@ -24,13 +24,15 @@ Attribute = tuple[Token, tree.Expression | None]
 class Builder(Transformer[Token, tree.Statement]):
     """One method per rule, called by the parser when it has read it.
 
-    `statement` is the stretch that is being parsed; tokens count from its start.
+    `statement` is the stretch that is being parsed; tokens count from its start. What is wrong in it is reported to
+    `problems`.
     """
 
-    def __init__(self, problems: Problems) -> None:
+    statement: Span
+    problems: Problems
+
+    def __init__(self) -> None:
         super().__init__(visit_tokens=False)
-        self.problems = problems
-        self.statement: Span
 
     def place(self, start: int, end: int) -> Span:
         """A stretch of the statement."""

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from functools import cache
+from threading import get_ident
 from typing import TYPE_CHECKING, cast
 
 from lark import Lark
@@ -38,9 +40,8 @@ LONGEST_ENDING = 200
 
 def parse_spec(source: Source, problems: Problems) -> tree.Spec:
     """Read a spec; wrong statements are reported to `problems` and left out of the tree."""
-    builder = Builder(problems)
-    load = Lark._load_from_dict  # pyright: ignore[reportPrivateUsage, reportUnknownVariableType, reportUnknownMemberType]
-    parser: Lark = load(tables.DATA, tables.MEMO, transformer=builder)
+    parser, builder = parser_of(get_ident())
+    builder.problems = problems
     statements: list[tree.Statement] = []
     with collector_paused():
         for span in split_statements(source):
@@ -50,6 +51,15 @@ def parse_spec(source: Source, problems: Problems) -> tree.Spec:
             builder.statement = span
             statements += parse_statement(parser, span, problems)
     return tree.Spec(tuple(statements), source)
+
+
+@cache
+def parser_of(thread: int) -> tuple[Lark, Builder]:
+    """The parser of a thread, and what makes trees of what it reads: to load it takes longer than to read a spec."""
+    builder = Builder()
+    load = Lark._load_from_dict  # pyright: ignore[reportPrivateUsage, reportUnknownVariableType, reportUnknownMemberType]
+    parser: Lark = load(tables.DATA, tables.MEMO, transformer=builder)
+    return parser, builder
 
 
 def split_statements(source: Source) -> Iterator[Span]:
