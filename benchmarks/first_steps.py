@@ -29,7 +29,7 @@ from torch.nn.functional import pad
 
 from cldfc.compilation import Compilation
 from cldfc.library import folder
-from cldfc.reproduce.tables import TABLES, Row, select_rows
+from cldfc.reproduce.tables import TABLES, TableRow, select_rows
 from cldfc.syntax.read import read_source
 from cldfc.task import read_task
 from cldfc.train.batches import frame
@@ -68,14 +68,14 @@ def read_data(data_dir: Path) -> tuple[DataSet, Split]:
     return cifar.model_copy(update=changes), Split(resized(found.train), resized(found.test))
 
 
-def network_of(row: Row, width: str) -> Compilation:
+def network_of(row: TableRow, width: str) -> Compilation:
     """The network of a row for CIFAR-10, with the channels that are asked for, or the paper's."""
     cifar = find("cifar10")
     task = read_task((*row.lets, width) if width else row.lets).on(cifar.name, cifar.shape, cifar.classes)
     return Compilation(read_source(folder() / f"{row.spec}.cldf"), task)
 
 
-def first_steps(row: Row, width: str, steps: int, seed: int, fan: str, dataset: DataSet, split: Split) -> Result:
+def first_steps(row: TableRow, width: str, steps: int, seed: int, fan: str, dataset: DataSet, split: Split) -> Result:
     """What becomes of a network in its first steps."""
     recipe = change_recipe(dataset.recipe, {"weight_decay": row.weight_decay, "seed": seed})
     task = prepare(network_of(row, width), dataset, split, recipe, fan)
@@ -165,7 +165,7 @@ def parse() -> argparse.Namespace:
     return arguments
 
 
-def rows_wanted(arguments: argparse.Namespace) -> Sequence[Row]:
+def rows_wanted(arguments: argparse.Namespace) -> Sequence[TableRow]:
     tables = (TABLES["table1"], TABLES["table3"])
     patterns = arguments.rows or (FULL_WIDTH if arguments.full_width else ())
     rows = [row for table in select_rows(tables, patterns) for row in table.rows]

@@ -11,7 +11,7 @@ from cldfc.collector import collector_paused
 from cldfc.compilation import Compilation
 from cldfc.diagnostics import Problems, Source
 from cldfc.network.expand import expand_program
-from cldfc.network.resolve import Task, resolve_spec
+from cldfc.network.resolve import Changes, resolve_spec
 from cldfc.syntax.extend import read_spec
 
 ROUNDS = 5
@@ -35,7 +35,7 @@ def nodes_spec(count: int) -> str:
 def expand(text: str) -> None:
     """Parse and expand, without the shapes."""
     problems = Problems()
-    expand_program(resolve_spec(read_spec(Source("big.cldf", text), problems), Task(), problems), problems)
+    expand_program(resolve_spec(read_spec(Source("big.cldf", text), problems), Changes(), problems), problems)
 
 
 def check(text: str) -> None:

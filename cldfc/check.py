@@ -6,7 +6,7 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
-from cldfc.compilation import AS_WRITTEN, Compilation, Task
+from cldfc.compilation import AS_WRITTEN, Changes, Compilation
 from cldfc.diagnostics import CldfError, Diagnostic, UsageError
 from cldfc.library import path_of, specs_in
 from cldfc.messages import FINE, print_diagnostics, print_errors, print_usage_error
@@ -15,7 +15,7 @@ from cldfc.output import show, show_json
 from cldfc.syntax.read import read_source
 
 
-def check_specs(paths: Sequence[Path], as_json: bool = False, task: Task = AS_WRITTEN) -> int:
+def check_specs(paths: Sequence[Path], as_json: bool = False, task: Changes = AS_WRITTEN) -> int:
     """Check specs, print a line for each that is fine and a report on the others; give the exit code.
 
     Remarks change no exit code.

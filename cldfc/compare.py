@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from cldfc.compilation import Compilation, Task
+from cldfc.compilation import Changes, Compilation
 from cldfc.diagnostics import CldfError, Diagnostic, error_of
 from cldfc.syntax.read import read_source
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from cldfc.show.comparison import Comparison
 
 
-def compare_specs(paths: Sequence[Path], task: Task) -> Comparison:
+def compare_specs(paths: Sequence[Path], task: Changes) -> Comparison:
     """The networks of some specs side by side, as they are written.
 
     Raises CldfError, with what is wrong in any of them, and UsageError.

@@ -23,7 +23,7 @@ from cldfc.diagnostics import CldfError, Diagnostic, Problems, Source
 from cldfc.network.collect import collect_names
 from cldfc.network.expect import check_expectations
 from cldfc.network.order import check_order
-from cldfc.network.resolve import Task
+from cldfc.network.resolve import Changes
 from cldfc.network.shapes import Inferred
 from cldfc.syntax import tree
 from cldfc.syntax.extend import change_spec, read_spec
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from cldfc.network.names import Names
     from cldfc.network.program import Program
 
-AS_WRITTEN = Task()
+AS_WRITTEN = Changes()
 
 Form = Literal["written", "simplified", "residual", "auto"]
 """The network as the spec writes it; without what its equations do for nothing; with residuals in the place of
@@ -52,7 +52,7 @@ REMARKS = (remark_unbounded_head, remark_left_out)
 class Reading:
     """The tree of a text, right or wrong, and what is wrong so far."""
 
-    tree: tree.Spec
+    tree: tree.Tree
     problems: Problems
 
 
@@ -61,7 +61,7 @@ class Compilation:
     """A spec, what is changed in it, and all that becomes of it. Stages raise CldfError unless the spec is right."""
 
     source: Source
-    task: Task = AS_WRITTEN
+    task: Changes = AS_WRITTEN
 
     # Text → tree
 
@@ -79,7 +79,7 @@ class Compilation:
         return Reading(change_spec(self.own.tree, self.task.changes, problems), problems)
 
     @property
-    def tree(self) -> tree.Spec:
+    def tree(self) -> tree.Tree:
         """The statements, right or wrong: with what they extend, and with the changes."""
         return self.changed.tree
 
@@ -244,14 +244,14 @@ class Compilation:
         return self.as_written if task == AS_WRITTEN else read_already(self.source, task, self.own)
 
 
-def read_already(source: Source, task: Task, own: Reading) -> Compilation:
+def read_already(source: Source, task: Changes, own: Reading) -> Compilation:
     """A compilation of a text whose tree is known."""
     compilation = Compilation(source, task)
     compilation.__dict__["own"] = own
     return compilation
 
 
-def infer(reading: Reading, task: Task) -> Inferred:
+def infer(reading: Reading, task: Changes) -> Inferred:
     """The operations of a tree with their shapes. Raises CldfError."""
     problems = reading.problems.copy()
     inferred = infer_network(reading.tree, task, problems)

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from cldfc.compilation import Compilation
     from cldfc.train.export.about import About
     from cldfc.train.export.classifier import Classifier
-    from cldfc.train.export.difference import Difference, Scores
+    from cldfc.train.export.difference import ScoreDifference, Scores
 
 Format = Literal["onnx", "torch_export", "safetensors"]
 """Each is a file of `cldfc/train/export`."""
@@ -30,7 +30,7 @@ Format = Literal["onnx", "torch_export", "safetensors"]
 SUFFIXES: dict[Format, str] = {"onnx": ".onnx", "torch_export": ".pt2", "safetensors": ".safetensors"}
 
 
-class Formatter(Protocol):
+class ExportFormat(Protocol):
     """What a file of `cldfc/train/export` defines."""
 
     def write(self, classifier: Classifier, about: About) -> bytes:
@@ -47,7 +47,7 @@ class Formatter(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Run:
+class TrainedRun:
     """The trained network of a run folder, with its weights, and its data set."""
 
     files: RunFolder
@@ -63,7 +63,7 @@ class Exported:
     path: Path
     about: About
     parameters: int
-    difference: Difference
+    difference: ScoreDifference
     reader: str
     folded: Folded | None
     """What was folded, if that was asked for."""
@@ -94,13 +94,13 @@ def export_run(
     classifier = Classifier(network, run.dataset)
     count = folded.count if folded else 0
     about = describe_network(run.compilation.class_name, run.dataset, format != "safetensors", count)
-    formatter = cast(Formatter, import_module(f"cldfc.train.export.{format}"))
+    formatter = cast(ExportFormat, import_module(f"cldfc.train.export.{format}"))
     difference = write_compared(path, formatter, classifier, about, run, say)
     parameters = sum(parameter.numel() for parameter in classifier.network.parameters())
     return Exported(path, about, parameters, difference, formatter.reader(), folded)
 
 
-def read_run(folder: Path) -> Run:
+def read_run(folder: Path) -> TrainedRun:
     """The network of a run folder. Raises CldfError and UsageError."""
     files = RunFolder(folder)
     record = read_record(files)
@@ -113,12 +113,17 @@ def read_run(folder: Path) -> Run:
     network = build_network(compilation.code(), compilation.class_name)
     check_fit(network, dataset)
     load_weights(network, files.weights)
-    return Run(files, dataset, compilation, network)
+    return TrainedRun(files, dataset, compilation, network)
 
 
 def write_compared(
-    path: Path, formatter: Formatter, classifier: Classifier, about: About, run: Run, say: Callable[[str], None]
-) -> Difference:
+    path: Path,
+    formatter: ExportFormat,
+    classifier: Classifier,
+    about: About,
+    run: TrainedRun,
+    say: Callable[[str], None],
+) -> ScoreDifference:
     """Write a network; the file gets its name when it has been read back, and computes what the trained one does."""
     from cldfc.train.export.classifier import Classifier
     from cldfc.train.export.difference import compare_scores

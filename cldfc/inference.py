@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
     from cldfc.algebra.fold_norms import Folded
-    from cldfc.train.fold_weights import Origin
+    from cldfc.train.fold_weights import WeightOrigin
 
 
 def folded_code(folded: Folded) -> str:
@@ -42,17 +42,17 @@ def load_folded(folded: Folded, path: Path) -> nn.Module:
     return network
 
 
-def origins_of(folded: Folded) -> dict[str, Origin]:
+def origins_of(folded: Folded) -> dict[str, WeightOrigin]:
     """For each module of the folded class, where its weights come from."""
     from cldfc.emit.parameter_names import parameter_names
     from cldfc.ops import Prolongation
-    from cldfc.train.fold_weights import Origin
+    from cldfc.train.fold_weights import WeightOrigin
 
     graph, pairs = folded.graph, folded.pairs
     before, after = parameter_names(folded.trained), parameter_names(graph)
-    origins: dict[str, Origin] = {}
+    origins: dict[str, WeightOrigin] = {}
     for key, stored in graph.parameters.items():
         norm, is_transposed = pairs.get(key), isinstance(stored.operator, Prolongation)
         names = (None, None) if norm is None else (before[norm.scale], before[norm.statistics])
-        origins[after[key]] = Origin(before[key], names[0], is_transposed, names[1])
+        origins[after[key]] = WeightOrigin(before[key], names[0], is_transposed, names[1])
     return origins

@@ -1,4 +1,4 @@
-"""The door to a run for Python: `cldfc.load_run` and `Spec.train` give a `Run`."""
+"""The Python interface to trained networks: `cldfc.load_run` and `Spec.train` give a `Run`."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from cldfc.compilation import Task
+from cldfc.compilation import Changes
 from cldfc.diagnostics import Source, UsageError
 from cldfc.spec import Spec
 from cldfc.train.files import read_text
@@ -126,7 +126,7 @@ class Run:
     def spec(self) -> Spec:
         """The network, for the images and the classes that it was trained on."""
         source = Source(str(self.files.spec), read_text(self.files.spec))
-        return Spec(source, Task(self.record.input_shape, self.record.classes))
+        return Spec(source, Changes(self.record.input_shape, self.record.classes))
 
     @property
     def files(self) -> RunFolder:
@@ -281,7 +281,7 @@ def surroundings(
 
 def train_spec(
     source: Source,
-    task: Task,
+    task: Changes,
     data: str,
     recipe: str | os.PathLike[str] | Mapping[str, object] | None,
     options: Mapping[str, object],

@@ -1,4 +1,4 @@
-"""The door for Python: `cldfc.load` gives a `Spec`, which answers what the command line answers."""
+"""The Python interface to specs: `cldfc.load` gives a `Spec`, which answers what the command line answers."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from itertools import takewhile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from cldfc.compilation import AS_WRITTEN, Compilation, Form, Task
+from cldfc.compilation import AS_WRITTEN, Changes, Compilation, Form
 from cldfc.diagnostics import CldfError, Problems, Source, UsageError
 from cldfc.files import refuse_foreign, write_file
 from cldfc.library import SUFFIX, folder, names
@@ -84,7 +84,7 @@ class Spec:
 
     origin: Source
     """The text, and the name of its file."""
-    task: Task = AS_WRITTEN
+    task: Changes = AS_WRITTEN
     """What is changed."""
 
     # Changes

@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 from typing import get_args
 
-from cldfc.compilation import Form, Task
+from cldfc.compilation import Changes, Form
 from cldfc.diagnostics import Source, UsageError, choices
 from cldfc.network.limits import LARGEST_SIZE
 
@@ -15,12 +15,12 @@ SHAPE = re.compile(r"\s*([0-9]{1,9})\s*[x×,]\s*([0-9]{1,9})\s*[x×,]\s*([0-9]{1
 
 def read_task(
     lets: Sequence[str] = (), ties: Sequence[str] = (), input: str | None = None, classes: int | None = None
-) -> Task:
+) -> Changes:
     """What the command line asks for instead of what the spec says. Raises UsageError."""
     changes = [*(change("let", text) for text in lets), *(change("tie", text) for text in ties)]
     if classes is not None and not 1 <= classes <= LARGEST_SIZE:
         raise UsageError(f"{classes:,} classes are not possible", f"write a number from 1 to {LARGEST_SIZE:,}")
-    return Task(None if input is None else read_shape(input), classes, tuple(changes))
+    return Changes(None if input is None else read_shape(input), classes, tuple(changes))
 
 
 def change(word: str, text: str) -> Source:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from cldfc.compilation import Compilation, Task
+from cldfc.compilation import Changes, Compilation
 from cldfc.diagnostics import Source
 from cldfc.inference import load_folded
 from cldfc.train.catalogue import DATA_DIR
@@ -32,7 +32,7 @@ def recompile(run: RunFolder, record: RunRecord) -> Compilation:
 
 def of_run(text: str, record: RunRecord) -> Compilation:
     """The network of a run's spec on the run's data set."""
-    return Compilation(Source("spec.cldf", text), Task(record.input_shape, record.classes))
+    return Compilation(Source("spec.cldf", text), Changes(record.input_shape, record.classes))
 
 
 def trained_code(text: str, record: RunRecord) -> str:

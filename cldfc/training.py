@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from cldfc.algebra.unbounded_head import unbounded_heads
-from cldfc.compilation import Compilation, Task
+from cldfc.compilation import Changes, Compilation
 from cldfc.diagnostics import Source
 from cldfc.library import path_of
 from cldfc.network.positions import format_key
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from cldfc.network.graph import Graph
     from cldfc.train.loop import Progress
     from cldfc.train.processes import Processes
-    from cldfc.train.setting import Setting
+    from cldfc.train.setting import TrainingSetting
     from cldfc.train.train import Result
 
 
@@ -75,7 +75,7 @@ class Plan:
     recipe: Recipe
 
 
-def plan_run(source: Source, data: str, task: Task, changes: Mapping[str, object]) -> Plan:
+def plan_run(source: Source, data: str, task: Changes, changes: Mapping[str, object]) -> Plan:
     """What `start_run` would train. Raises CldfError, and UsageError when spec, data set and recipe do not fit."""
     network = Compilation(source, task)
     dataset = find(data, input_of(network) if is_folder(data) else None)
@@ -133,7 +133,7 @@ def input_of(network: Compilation) -> Shape:
 def start_run(
     source: Source,
     data: str,
-    task: Task,
+    task: Changes,
     changes: Mapping[str, object],
     output: Path | None,
     command: str,
@@ -181,7 +181,7 @@ def resume_run(
     from cldfc.train.resume import read_interrupted, resume_network
 
     run = read_interrupted(folder, changes)
-    network = Compilation(Source("spec.cldf", run.spec_text), Task(run.record.input_shape, run.record.classes))
+    network = Compilation(Source("spec.cldf", run.spec_text), Changes(run.record.input_shape, run.record.classes))
     compiled = compiled_from(network)
     with entered(run.dataset, around, run.record.command) as setting:
 
@@ -243,11 +243,11 @@ def files_of(network: Compilation) -> list[Path]:
 @contextmanager
 def entered(
     dataset: DataSet, around: Surroundings, command: str, spec_files: Sequence[Path] = ()
-) -> Generator[Setting]:
+) -> Generator[TrainingSetting]:
     """What a training has around it, until it ends. Raises UsageError when the data set is not at hand."""
     from cldfc.train.keep import Saving
     from cldfc.train.processes import together
-    from cldfc.train.setting import Setting
+    from cldfc.train.setting import TrainingSetting
 
     with together(around.device) as processes:
         # Ctrl-C ends a download at once.
@@ -258,7 +258,7 @@ def entered(
             if dataset.files or dataset.folders or is_folder(dataset.name):
                 progress.status(f"reading {dataset.name}")
             saving = Saving(around.save_minutes, request)
-            yield Setting(
+            yield TrainingSetting(
                 progress,
                 data_dir,
                 saving,

@@ -118,10 +118,10 @@ def statements() -> st.SearchStrategy[tree.Statement]:
         paths.map(lambda path: tree.Extend(path, NOWHERE)),
         st.builds(lambda *p: tree.Range(*p, NOWHERE, NOWHERE), keywords, names(), some, some),
         st.builds(lambda s, v: tree.Let(s, tuple(v), NOWHERE), heads(), st.lists(some, min_size=1, max_size=4)),
-        st.builds(lambda n, *s: tree.Input(n, s, NOWHERE, NOWHERE), names(), sizes, sizes, sizes),
+        st.builds(lambda n, *s: tree.InputStatement(n, s, NOWHERE, NOWHERE), names(), sizes, sizes, sizes),
         st.builds(lambda n, s: tree.Output(n, s, NOWHERE, NOWHERE), names(), sizes),
         st.builds(
-            lambda s, h, w, i, o, g, d, b: tree.Kernel(s, h, w, i, o, NOWHERE, g, d, b),
+            lambda s, h, w, i, o, g, d, b: tree.KernelStatement(s, h, w, i, o, NOWHERE, g, d, b),
             *(heads(), sizes, sizes, perhaps, some, perhaps, perhaps, st.booleans()),
         ),
         st.builds(lambda s, v, f: tree.Scalar(s, v, f, NOWHERE), heads(), some, st.booleans()),

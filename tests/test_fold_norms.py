@@ -12,7 +12,7 @@ from networks import ROOT, relative_difference, trained_and_folded
 from torch import nn
 
 from cldfc.algebra.fold_norms import Folded
-from cldfc.compilation import AS_WRITTEN, Compilation, Task
+from cldfc.compilation import AS_WRITTEN, Changes, Compilation
 from cldfc.diagnostics import Source
 from cldfc.inference import folded_code
 from cldfc.show.folding import folding_lines
@@ -32,7 +32,7 @@ NARROW = {
 PATHS = [*(ROOT / f"specs/{name}.cldf" for name in NARROW), *sorted((GOLDEN / "compile").glob("*.cldf"))]
 
 
-def spec_task(path: Path, *lets: str) -> Task:
+def spec_task(path: Path, *lets: str) -> Changes:
     is_spec = path.parent.name == "specs"
     return read_task([*NARROW[path.stem], *lets], (), "3x16x16") if is_spec else AS_WRITTEN
 

@@ -530,7 +530,7 @@ def test_what_torch_cannot_do(operator, given, error):
 
 def test_settings():
     assert list(ops.MaxPool.settings()) == ["size", "stride", "padding"]
-    assert ops.LeakyRelu.settings()["slope"] == ops.Setting("real", 0, 1_000)
+    assert ops.LeakyRelu.settings()["slope"] == ops.OperatorSetting("real", 0, 1_000)
     assert ops.Add.settings() == ops.Convolution.settings() == {}
     for kind in ops.BUILTINS.values():
         defaults = {name: getattr(kind(), name) for name in kind.settings()}

@@ -26,7 +26,7 @@ from cldfc.output import as_json, printable
 from cldfc.show.terminal import show_network
 from cldfc.syntax.read import read_source
 from cldfc.train.metrics import Epoch
-from cldfc.train.position import Position
+from cldfc.train.position import TrainingPosition
 
 SPEC = """\
 model Small
@@ -229,8 +229,8 @@ def test_an_epoch_without_a_number_is_read_back():
     again = Epoch.model_validate_json(epoch.model_dump_json())
     assert strictly(epoch.model_dump_json())["test_loss"] is None
     assert math.isnan(again.test_loss) and math.isnan(again.train_loss) and again.test_accuracy == 0.5
-    position = Position(epoch=2, epochs=(epoch,))
-    assert Position.model_validate_json(position.model_dump_json()).epochs[0].seconds == 1
+    position = TrainingPosition(epoch=2, epochs=(epoch,))
+    assert TrainingPosition.model_validate_json(position.model_dump_json()).epochs[0].seconds == 1
 
 
 def test_runs_with_nan(named, tmp_path, monkeypatch):

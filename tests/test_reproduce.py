@@ -22,11 +22,11 @@ from typer.testing import CliRunner
 from cldfc.cli import app
 from cldfc.diagnostics import UsageError
 from cldfc.reproduce import comparisons, recipes
-from cldfc.reproduce.comparisons import Difference, compare_rows, comparison_cells
+from cldfc.reproduce.comparisons import PairedDifference, compare_rows, comparison_cells
 from cldfc.reproduce.networks import network_of
 from cldfc.reproduce.results import Accuracy, as_cells, as_text, collect
 from cldfc.reproduce.runs import Wanted, accuracy_of, list_runs, share_of
-from cldfc.reproduce.tables import TABLES, Comparison, Row, Table, select_rows
+from cldfc.reproduce.tables import TABLES, Question, Table, TableRow, select_rows
 from cldfc.reproduce.training import in_time, train_runs
 from cldfc.train.catalogue import find
 from cldfc.train.keep import keep_epoch
@@ -40,7 +40,7 @@ SMALL = Table(
     "small",
     "two narrow networks",
     (FAKE,),
-    tuple(Row(f"{n}", n, (50.0,), "1M", NARROW) for n in ("preact18", "preact18_Al")),
+    tuple(TableRow(f"{n}", n, (50.0,), "1M", NARROW) for n in ("preact18", "preact18_Al")),
 )
 
 
@@ -212,7 +212,7 @@ def test_the_interval_is_that_of_the_paired_t_test(wanted, monkeypatch):
     found = {(name, seed): v for name, values in (("a", one), ("b", other)) for seed, v in enumerate(values)}
     with_accuracies(monkeypatch, found)
     rows = tuple(replace(row, key=key) for row, key in zip(SMALL.rows, "ab", strict=True))
-    table = replace(SMALL, rows=rows, comparisons=(Comparison("a − b", (("a", "b"),)),))
+    table = replace(SMALL, rows=rows, comparisons=(Question("a − b", (("a", "b"),)),))
     (difference,) = compare_rows(replace(wanted, seeds=3), table)
     expected = ttest_rel(one, other).confidence_interval(0.95)
     assert difference.interval == pytest.approx((expected.low, expected.high))
@@ -234,11 +234,11 @@ def test_diverged_runs_are_left_out_and_counted_and_unfinished_ones_are_none(wan
     }
     with_accuracies(monkeypatch, found)
     rows = tuple(replace(row, key=key) for row, key in zip(SMALL.rows, "ab", strict=True))
-    questions = Comparison("a − b", (("a", "b"),)), Comparison("a − c", (("a", "c"),))
+    questions = Question("a − b", (("a", "b"),)), Question("a − c", (("a", "c"),))
     (difference,) = compare_rows(replace(wanted, seeds=4), replace(SMALL, rows=rows, comparisons=questions))
-    assert difference == Difference("a − b", FAKE, (1.0,), 2)
+    assert difference == PairedDifference("a − b", FAKE, (1.0,), 2)
     assert comparison_cells([difference])[1] == ["a − b", FAKE, "+1.00", "–", "1, 2 diverged"]
-    assert comparison_cells([Difference("a − b", FAKE, (), 1)])[1][2:] == ["–", "–", "0, 1 diverged"]
+    assert comparison_cells([PairedDifference("a − b", FAKE, (), 1)])[1][2:] == ["–", "–", "0, 1 diverged"]
 
 
 @pytest.mark.parametrize("name", ["table2", "table3", "table4"])

@@ -9,7 +9,7 @@ from networks import ROOT, spec_text
 
 from cldfc.compilation import Compilation
 from cldfc.diagnostics import Source
-from cldfc.emit.loops import Item, Leaf, Loop
+from cldfc.emit.loops import ForLoop, Item, Leaf
 from cldfc.emit.schedule import schedule
 from cldfc.emit.storage import choose_slots, fewest_indices
 
@@ -60,10 +60,10 @@ def test_an_iteration_is_one_loop_in_one_loop():
     first, loop, last = items
     assert isinstance(first, Leaf)
     assert isinstance(last, Leaf)
-    assert isinstance(loop, Loop)
+    assert isinstance(loop, ForLoop)
     (steps,) = loop.body
     (pooling,) = loop.rest
-    assert isinstance(steps, Loop)
+    assert isinstance(steps, ForLoop)
     assert isinstance(pooling, Leaf)
 
 
@@ -113,6 +113,6 @@ def test_several_equations_for_a_step_are_one_loop(steps):
     _, *items, _ = check(text.replace("ν@ℓ = 2, 3", f"ν@ℓ = {', '.join(map(str, steps))}"))
     if len(steps) > 1 and max(steps) > 1:
         (levels,) = items
-        assert isinstance(levels, Loop) and levels.variable == "ℓ"
+        assert isinstance(levels, ForLoop) and levels.variable == "ℓ"
         (step,) = levels.body
-        assert isinstance(step, Loop) and len(step.body) == 3 and len(levels.rest) == 1
+        assert isinstance(step, ForLoop) and len(step.body) == 3 and len(levels.rest) == 1

@@ -7,7 +7,7 @@ from torch import nn
 
 from cldfc.algebra.drop_zeros import drop_zeros
 from cldfc.algebra.untrained import find_untrained
-from cldfc.compilation import Compilation, Task
+from cldfc.compilation import Changes, Compilation
 from cldfc.diagnostics import Source
 from cldfc.network.cost import cost_of_network
 from cldfc.network.graph import Graph
@@ -25,7 +25,7 @@ NARROW = {
 CASES = [*sorted((ROOT / "tests/golden/compile").glob("*.cldf")), *(ROOT / f"specs/{name}.cldf" for name in NARROW)]
 
 
-def pair(source: Source, task: Task) -> tuple[nn.Module, nn.Module]:
+def pair(source: Source, task: Changes) -> tuple[nn.Module, nn.Module]:
     """The network as written and simplified, from one seed, in float64."""
     networks = []
     for form in ("written", "simplified"):

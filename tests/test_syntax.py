@@ -335,8 +335,8 @@ def test_spans_of_names_and_numbers():
     levels, kernel, given, output = parse(
         "levels ℓ = 1..J\nkernel K@ℓ : 3×5, 7 → c@ℓ\ninput  f : 1 × 2 × 3\noutput h : 4"
     )
-    assert isinstance(levels, tree.Range) and isinstance(kernel, tree.Kernel)
-    assert isinstance(given, tree.Input) and isinstance(output, tree.Output)
+    assert isinstance(levels, tree.Range) and isinstance(kernel, tree.KernelStatement)
+    assert isinstance(given, tree.InputStatement) and isinstance(output, tree.Output)
     assert (levels.name_span.text, levels.lower.span.text, levels.upper.span.text) == ("ℓ", "1", "J")
     assert (kernel.symbol.span.text, kernel.height.span.text, kernel.width.span.text) == ("K@ℓ", "3", "5")
     assert kernel.channels_in is not None and kernel.channels_in.span.text == "7"

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from time import perf_counter
 
 from cldfc.train.metrics import Epoch
-from cldfc.train.position import Position
+from cldfc.train.position import TrainingPosition
 from cldfc.train.progress import Silence
 
 
@@ -21,7 +21,7 @@ class Clock(Silence):
         self.tested: list[float] = []
         """When each epoch had been tested."""
 
-    def step(self, position: Position) -> None:
+    def step(self, position: TrainingPosition) -> None:
         self.steps[-1].append(perf_counter())
 
     def epoch(self, measured: Epoch) -> None:

@@ -45,7 +45,7 @@ from cldfc.train.optimizer import make_optimizer
 from cldfc.train.position import BEGINNING
 from cldfc.train.progress import Silence
 from cldfc.train.recipe import Recipe, change_recipe
-from cldfc.train.setting import Setting
+from cldfc.train.setting import TrainingSetting
 from cldfc.train.train import prepare, train_network
 
 NETWORKS = ("resnet18", "preact18_Al", "fbresnet")
@@ -300,5 +300,5 @@ def outside(job: Job, compiled: Compiled, dataset: DataSet, recipe: Recipe) -> d
     clock = Clock()
     with tempfile.TemporaryDirectory() as folder:
         changed = change_recipe(recipe, {"epochs": 2})
-        train_network(compiled, dataset, changed, Path(folder, "run"), Setting(clock))
+        train_network(compiled, dataset, changed, Path(folder, "run"), TrainingSetting(clock))
     return clock.outside()

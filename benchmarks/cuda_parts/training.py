@@ -20,7 +20,7 @@ from cldfc.train.data.files import require
 from cldfc.train.default_recipe import default_recipe
 from cldfc.train.metrics import Epoch
 from cldfc.train.recipe import Recipe, change_recipe
-from cldfc.train.setting import Setting
+from cldfc.train.setting import TrainingSetting
 from cldfc.train.train import train_network
 
 NETWORKS = ("preact18_Al", "preact18")
@@ -83,6 +83,6 @@ def train(job: Job, name: str, dataset: DataSet, epochs: int, title: str) -> dic
 
     clock, start = Clock(tell), time.monotonic()
     with tempfile.TemporaryDirectory() as folder:
-        result = train_network(compiled, dataset, changed, Path(folder, "run"), Setting(clock, job.data_dir))
+        result = train_network(compiled, dataset, changed, Path(folder, "run"), TrainingSetting(clock, job.data_dir))
     found = {**about, "epochs": result.final.epoch, "test_accuracy": result.final.test_accuracy}
     return {**found, "seconds": time.monotonic() - start, **clock.outside()}

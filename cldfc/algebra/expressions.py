@@ -15,7 +15,7 @@ Place = tuple[int, int]
 
 
 @dataclass
-class Numbers:
+class ExpressionNumbers:
     """A number for each different expression of a network, over values: `A@2 * u@2,0` has the same everywhere.
 
     What draws at random, or counts how often it is used, is never the same twice.

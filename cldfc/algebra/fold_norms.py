@@ -6,7 +6,7 @@ from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from cldfc.algebra.norms_after import Norm, norm_of, norms_after_kernels
-from cldfc.algebra.norms_kept import Kept, explain_kept
+from cldfc.algebra.norms_kept import KeptNorm, explain_kept
 from cldfc.network.expand import Instance
 from cldfc.network.graph import Graph, validate_graph
 from cldfc.network.positions import Key
@@ -28,7 +28,7 @@ class Folded:
     graph: Graph
     pairs: Mapping[Key, Norm]
     count: int
-    kept: Sequence[Kept]
+    kept: Sequence[KeptNorm]
 
 
 def fold_norms(graph: Graph) -> Folded:

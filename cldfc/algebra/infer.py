@@ -6,12 +6,12 @@ from cldfc.algebra.nonnegative import prove_constraints
 from cldfc.diagnostics import Problems
 from cldfc.network.expand import expand_program
 from cldfc.network.renames import check_renamed
-from cldfc.network.resolve import Task, resolve_spec
+from cldfc.network.resolve import Changes, resolve_spec
 from cldfc.network.shapes import Inferred, infer_shapes
 from cldfc.syntax import tree
 
 
-def infer_network(spec: tree.Spec, task: Task, problems: Problems) -> Inferred:
+def infer_network(spec: tree.Tree, task: Changes, problems: Problems) -> Inferred:
     """The operations of a tree with their shapes. What is wrong goes to `problems`.
 
     Raises CldfError with everything that is wrong, when there is no network to speak of.

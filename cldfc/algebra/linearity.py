@@ -8,7 +8,7 @@ from cldfc.ops import BUILTINS
 from cldfc.syntax import tree
 
 
-def operators_of(spec: tree.Spec) -> Iterator[tree.Let]:
+def operators_of(spec: tree.Tree) -> Iterator[tree.Let]:
     """The `let` statements of a spec that name operators."""
     lets = lets_of(spec)
     for let in lets.values():
@@ -16,18 +16,18 @@ def operators_of(spec: tree.Spec) -> Iterator[tree.Let]:
             yield let
 
 
-def what_breaks_linearity(let: tree.Let, spec: tree.Spec) -> tuple[str, ...]:
+def what_breaks_linearity(let: tree.Let, spec: tree.Tree) -> tuple[str, ...]:
     """The built-in operators and other parts by which an operator is not linear in its argument; none: it is linear.
 
     A kernel is linear, and so are compositions, sums and multiples of what is linear; a kernel
     with a bias, `linear`, which has one, normalisations and activations are not.
     """
     lets = lets_of(spec)
-    biased = {s.symbol.name for s in spec.statements if isinstance(s, tree.Kernel) and s.has_bias}
+    biased = {s.symbol.name for s in spec.statements if isinstance(s, tree.KernelStatement) and s.has_bias}
     return tuple(dict.fromkeys(breaks(let.values[0], lets, biased)))
 
 
-def lets_of(spec: tree.Spec) -> dict[str, tree.Let]:
+def lets_of(spec: tree.Tree) -> dict[str, tree.Let]:
     """The `let` statements by name."""
     return {statement.symbol.name: statement for statement in spec.statements if isinstance(statement, tree.Let)}
 

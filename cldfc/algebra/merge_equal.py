@@ -7,7 +7,7 @@ from collections.abc import Callable, Hashable, Iterable
 from dataclasses import dataclass, field, replace
 
 from cldfc.algebra.columns import name_columns
-from cldfc.algebra.expressions import Numbers, Outline, Place, outline
+from cldfc.algebra.expressions import ExpressionNumbers, Outline, Place, outline
 from cldfc.network.graph import Graph
 from cldfc.network.positions import Key, Position
 from cldfc.network.program import Operand, Read, Step, Template, Use
@@ -22,7 +22,7 @@ def merge_equal(graph: Graph) -> Graph:
     several equations becomes a value of its own, if it has a convolution or another matrix product in it; those of
     one form are a family: `A_u@ℓ` for `A@ℓ * u@ℓ,0`.
     """
-    numbers = Numbers(graph)
+    numbers = ExpressionNumbers(graph)
     if all(len(places) == 1 for places in numbers.places.values()):
         return graph
     work = Merge(graph, numbers, name_families(graph, numbers))
@@ -57,7 +57,7 @@ class Shared:
         return Read(self.family, tuple(written[Position(name, 0)] for name in self.names), step.span)
 
 
-def name_families(graph: Graph, numbers: Numbers) -> dict[int, Shared]:
+def name_families(graph: Graph, numbers: ExpressionNumbers) -> dict[int, Shared]:
     """Families for the expressions that several equations share, by their numbers."""
     kinds: dict[Hashable, dict[int, list[tuple[Place, Outline]]]] = defaultdict(dict)
     shared = find_shared(graph, numbers)
@@ -87,7 +87,7 @@ def name_families(graph: Graph, numbers: Numbers) -> dict[int, Shared]:
     return families
 
 
-def find_shared(graph: Graph, numbers: Numbers) -> list[int]:
+def find_shared(graph: Graph, numbers: ExpressionNumbers) -> list[int]:
     """Expressions that are reached from two equations or more, not through a larger one that is shared."""
     several = {e: places for e, places in numbers.places.items() if len({number for number, _ in places}) > 1}
     candidates = {e for e, places in several.items() if is_costly(graph, numbers.outline(places[0]), places[0])}
@@ -110,7 +110,7 @@ def find_shared(graph: Graph, numbers: Numbers) -> list[int]:
     return sorted(expression for expression, known in readers.items() if len(known) > 1)
 
 
-def find_terms(graph: Graph, numbers: Numbers) -> list[int]:
+def find_terms(graph: Graph, numbers: ExpressionNumbers) -> list[int]:
     """Expressions in the terms of reductions; where some of a kind are shared, the others join them, in one loop."""
     inner = {number for number, instance in enumerate(graph.instances) if instance.template.is_inner}
     return [e for e, places in numbers.places.items() if len(places) == 1 and places[0][0] in inner]
@@ -147,7 +147,7 @@ class Merge:
     """Writes the equations of one graph anew, each after the shared values that it reads."""
 
     graph: Graph
-    numbers: Numbers
+    numbers: ExpressionNumbers
     shared: dict[int, Shared]
     revised: list[Revised] = field(default_factory=list[Revised])
     block: list[Revised] = field(default_factory=list[Revised])

@@ -13,7 +13,7 @@ from cldfc.syntax import tree
 from cldfc.syntax.format import format_symbol
 
 
-def prove_constraints(spec: tree.Spec, expansion: Expansion, problems: Problems) -> None:
+def prove_constraints(spec: tree.Tree, expansion: Expansion, problems: Problems) -> None:
     """Report each equation by which a constrained family could become negative.
 
     The proof goes through the operations in their order: relu, sums, zeros, pooling and so on say
@@ -22,13 +22,13 @@ def prove_constraints(spec: tree.Spec, expansion: Expansion, problems: Problems)
     """
     constraints = expansion.program.constraints
     if constraints:
-        Proof(spec, expansion, problems).run(constraints)
+        SignProof(spec, expansion, problems).run(constraints)
 
 
-class Proof:
+class SignProof:
     """Which operations are provably ≥ 0."""
 
-    def __init__(self, spec: tree.Spec, expansion: Expansion, problems: Problems) -> None:
+    def __init__(self, spec: tree.Tree, expansion: Expansion, problems: Problems) -> None:
         self.spec = spec
         self.expansion = expansion
         self.problems = problems

@@ -12,7 +12,7 @@ from cldfc.ops import Add, BatchNorm, Kernel, Multiply, Operator, Scale, ScaleBy
 
 
 @dataclass(frozen=True, slots=True)
-class Kept:
+class KeptNorm:
     """A normalisation that stays, with its keyword, the kernel right before it if there is one, and the reason."""
 
     norm: Norm
@@ -21,10 +21,10 @@ class Kept:
     reason: str
 
 
-def explain_kept(graph: Graph, folded: Container[Key]) -> list[Kept]:
+def explain_kept(graph: Graph, folded: Container[Key]) -> list[KeptNorm]:
     """A reason for each normalisation that stays when these kernels have taken up theirs, in the order of use."""
     readers, norms = readers_of(graph), norms_after_kernels(graph)
-    found: dict[Kept, None] = {}
+    found: dict[KeptNorm, None] = {}
     for at, node in enumerate(graph.nodes()):
         norm = norm_of(node)
         if norm is None:
@@ -41,7 +41,7 @@ def explain_kept(graph: Graph, folded: Container[Key]) -> list[Kept]:
             continue
         else:
             reason = why_not(norms[kernel], len(readers[before]))
-        found[Kept(norm, keyword, kernel, reason)] = None
+        found[KeptNorm(norm, keyword, kernel, reason)] = None
     return list(found)
 
 

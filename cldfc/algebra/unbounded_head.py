@@ -115,7 +115,7 @@ def mend(right: tree.Expression, operator: str, after: int) -> str | None:
             return None
 
 
-def normaliser(spec: tree.Spec) -> str:
+def normaliser(spec: tree.Tree) -> str:
     """An operator of the spec that normalises and then applies an activation, or `relu ∘ bn`."""
     for let in spec.statements:
         match let:

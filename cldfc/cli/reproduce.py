@@ -17,7 +17,7 @@ from cldfc.output import say, show_document, show_json
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from cldfc.reproduce.runs import Run, Wanted
+    from cldfc.reproduce.runs import TableRun, Wanted
 
 
 def reproduce(
@@ -118,7 +118,7 @@ def reproduce(
                 refuse_gaps([run for run in wished if run.dataset not in datasets])
 
 
-def refuse_gaps(missing: Sequence[Run]) -> None:
+def refuse_gaps(missing: Sequence[TableRun]) -> None:
     """Raises UsageError that names the rows which were to be trained, and have no accuracy."""
     if missing:
         names = dict.fromkeys(f"{run.folder.parent.name} {run.row.folder} on {run.dataset}" for run in missing)

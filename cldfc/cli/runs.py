@@ -15,7 +15,7 @@ from cldfc.output import printed, say, show, show_json
 if TYPE_CHECKING:
     from cldfc.console import Column
     from cldfc.train.metrics import Part
-    from cldfc.train.runs import Run
+    from cldfc.train.runs import ListedRun
 
 HEADS = ("run", "model", "data", "params", "epochs", "validation", "test", "time", "state")
 TEXTS = ("run", "model", "data", "state")
@@ -54,7 +54,7 @@ def runs(
             print_remarks(found)
 
 
-def cells(run: Run) -> Sequence[str]:
+def cells(run: ListedRun) -> Sequence[str]:
     """What the table says of a run."""
     from cldfc.show.numbers import short_count
 
@@ -74,14 +74,14 @@ def cells(run: Run) -> Sequence[str]:
     )
 
 
-def percent(run: Run, part: Part) -> str:
+def percent(run: ListedRun, part: Part) -> str:
     """The accuracy of the saved weights on a part; a star where they were chosen by it, and it is the test."""
     accuracy = run.chosen.accuracy_on(part) if run.chosen else None
     star = "*" if part == "test" and is_chosen_by_test(run) else ""
     return "" if accuracy is None else f"{accuracy:.2%}{star}"
 
 
-def is_chosen_by_test(run: Run) -> bool:
+def is_chosen_by_test(run: ListedRun) -> bool:
     """Whether it has weights that an earlier release has chosen by their test accuracy."""
     return run.record is not None and run.record.chosen_by == "test" and bool(run.epochs)
 
@@ -111,7 +111,7 @@ def aligned(rows: Sequence[Sequence[str]]) -> list[str]:
     ]
 
 
-def print_remarks(found: Sequence[Run]) -> None:
+def print_remarks(found: Sequence[ListedRun]) -> None:
     """What is wrong with broken and diverged runs, and how interrupted ones go on."""
     for run in found:
         if run.problem:
@@ -124,7 +124,7 @@ def print_remarks(found: Sequence[Run]) -> None:
         say(f"an interrupted run goes on with `cldfc train --resume {interrupted[0].path}`")
 
 
-def run_as_data(run: Run) -> dict[str, object]:
+def run_as_data(run: ListedRun) -> dict[str, object]:
     """The same as plain data; accuracies are shares, from 0 to 1, what is not known is null."""
     record, chosen, last = run.record, run.chosen, run.epochs[-1] if run.epochs else None
     return {

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from cldfc.emit import layout
 from cldfc.emit.identifiers import loop_name
 from cldfc.emit.initialise import conv_lines, prolong_lines, shared_norm_lines
-from cldfc.emit.loops import Hop, Item, Loop, Route, Turn
+from cldfc.emit.loops import ForLoop, Hop, Item, Route, Turn
 from cldfc.emit.naming import Naming
-from cldfc.emit.parameters import Declaration, Ownership
+from cldfc.emit.parameters import Ownership, ParameterLine
 from cldfc.emit.sizes import Sample
 from cldfc.network.graph import Graph
 from cldfc.network.positions import Key, Position
@@ -62,7 +62,7 @@ class Constructor:
             for declaration in self.ownership.declarations:
                 if declaration.index == index and same_route(declaration.route, route):
                     lines += self.make(declaration, depth)
-            if isinstance(item, Loop):
+            if isinstance(item, ForLoop):
                 lines += self.names.loop(
                     item,
                     self.declare(item.body, (*route, Hop(item, False)), depth + 1),
@@ -70,7 +70,7 @@ class Constructor:
                 )
         return lines
 
-    def make(self, declaration: Declaration, depth: int) -> list[str]:
+    def make(self, declaration: ParameterLine, depth: int) -> list[str]:
         """The line that makes the parameters of one declaration."""
         place = declaration.place
         sizes = self.names.size_texts(place, declaration.route)

@@ -8,10 +8,10 @@ from collections.abc import Sequence
 from cldfc.emit import layout
 from cldfc.emit.docstring import format_shapes
 from cldfc.emit.identifiers import loop_name
-from cldfc.emit.loops import Item, Loop, Site, Turn, sites, turns
+from cldfc.emit.loops import ForLoop, Item, Site, Turn, sites, turns
 from cldfc.emit.naming import Naming
-from cldfc.emit.parameters import Ownership, Place
-from cldfc.emit.statements import Vocabulary, write_equation
+from cldfc.emit.parameters import Ownership, ParameterUse
+from cldfc.emit.statements import CodeNames, write_equation
 from cldfc.network.graph import Node
 from cldfc.network.positions import Position
 from cldfc.network.program import Read, Reads, Step
@@ -27,7 +27,9 @@ def is_sum(text: str) -> bool:
 class Forward:
     """Writes `forward`."""
 
-    def __init__(self, names: Naming, ownership: Ownership, places: Sequence[Place], items: Sequence[Item]) -> None:
+    def __init__(
+        self, names: Naming, ownership: Ownership, places: Sequence[ParameterUse], items: Sequence[Item]
+    ) -> None:
         self.names = names
         self.graph = names.graph
         self.ownership = ownership
@@ -57,7 +59,7 @@ class Forward:
         """The lines of one container of the schedule."""
         lines: list[str] = []
         for item in items:
-            if isinstance(item, Loop):
+            if isinstance(item, ForLoop):
                 lines += self.names.loop(item, self.compute(item.body, depth + 1), self.compute(item.rest, depth + 2))
             else:
                 lines += self.equation(self.site_of[id(item)], depth)
@@ -69,7 +71,7 @@ class Forward:
         left = tuple(position.substitute(leaf.binding()) for position in template.left)
         values = [(template.family, tuple(p.value(turn) for p in left)) for turn in turns(site.route)]
         comment = f"# {template.label(left)}: {format_shapes([self.graph.shape(v) for v in values])}"
-        vocabulary = Vocabulary(
+        vocabulary = CodeNames(
             read=lambda read: self.read(site, read),
             apply=lambda at, step, operands: self.apply(site, at, step, operands),
             temporaries=self.names.temporaries,

@@ -21,7 +21,7 @@ SIGNS: dict[type[Operator], str] = {Zero: "0", Add: "+", Total: "sum", Multiply:
 
 
 @dataclass(frozen=True, slots=True)
-class Group:
+class LevelGroup:
     """The operations of one level, and what the level is called; None for those of no level."""
 
     name: str | None
@@ -78,7 +78,7 @@ def label_lines(graph: Graph) -> list[tuple[str, str]]:
     return lines
 
 
-def groups(graph: Graph) -> Iterator[Group]:
+def groups(graph: Graph) -> Iterator[LevelGroup]:
     """The operations by levels, in the order in which the levels are reached first."""
     found: dict[int | None, list[int]] = {}
     names: dict[int | None, str | None] = {None: None}
@@ -89,7 +89,7 @@ def groups(graph: Graph) -> Iterator[Group]:
             names.setdefault(level, name_of(graph, instance))
         found.setdefault(level, []).append(at)
     for level, operations in found.items():
-        yield Group(names[level], tuple(operations))
+        yield LevelGroup(names[level], tuple(operations))
 
 
 def edges(graph: Graph) -> Iterator[tuple[int, int, str]]:

@@ -13,7 +13,7 @@ from itertools import pairwise
 from cldfc.emit.latex_bounds import Bounds
 from cldfc.emit.latex_formulas import PaperFormatter, escaped
 from cldfc.emit.layout import indent
-from cldfc.emit.loops import Item, Leaf, Loop
+from cldfc.emit.loops import ForLoop, Item, Leaf
 from cldfc.emit.order import arrange
 from cldfc.network.graph import Graph
 from cldfc.network.positions import Lookup, Position
@@ -27,7 +27,7 @@ LONGEST_EQUATION = 150
 """Characters of LaTeX; longer sums are broken before their signs."""
 
 KINDS: dict[str, type[tree.Statement]] = {
-    "kernels": tree.Kernel,
+    "kernels": tree.KernelStatement,
     "scalars": tree.Scalar,
     "with": tree.Let,
     "tied": tree.Tie,
@@ -86,13 +86,13 @@ class Algorithm:
     def body(self, items: Sequence[Item], is_inside: bool) -> Iterator[str]:
         """Equations and loops; the terms of a reduction are part of the equation that they are in."""
         for item in items:
-            if isinstance(item, Loop):
+            if isinstance(item, ForLoop):
                 yield from self.loop(item)
             elif not item.template.is_inner:
                 left, right = self.sides(item)
                 yield from display(left, right) if is_inside else [rf"\State ${left} = {right}$"]
 
-    def loop(self, item: Loop) -> Iterator[str]:
+    def loop(self, item: ForLoop) -> Iterator[str]:
         """A loop, and in it what its last turn leaves out."""
         inside, rest = list(self.body(item.body, True)), list(self.body(item.rest, True))
         if not inside and not rest:

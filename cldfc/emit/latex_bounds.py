@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from cldfc.emit.loops import Loop
+from cldfc.emit.loops import ForLoop
 from cldfc.network.positions import Constant, Lookup, Position
 from cldfc.network.program import Program
 from cldfc.syntax import tree
@@ -25,18 +25,18 @@ class Bounds:
         ranges = (s for s in self.program.spec.statements if isinstance(s, tree.Range))
         return next(statement for statement in ranges if statement.name == name)
 
-    def interval(self, loop: Loop) -> str:
+    def interval(self, loop: ForLoop) -> str:
         r"""`1 : J`, downwards `J, \cdots, 1`."""
         first, last = self.first(loop), self.last(loop)
         if first == last:
             return first
         return f"{first} : {last}" if loop.step > 0 else rf"{first}, \cdots, {last}"
 
-    def first(self, loop: Loop) -> str:
+    def first(self, loop: ForLoop) -> str:
         """The bound at which a loop starts."""
         return self.bound(loop.first, loop.variable, loop.step < 0)
 
-    def last(self, loop: Loop) -> str:
+    def last(self, loop: ForLoop) -> str:
         """The bound at which a loop ends."""
         return self.bound(loop.last, loop.variable, loop.step > 0)
 

@@ -12,7 +12,7 @@ from cldfc.syntax import tree
 from cldfc.syntax.format import ATOM, PRODUCT, Formatter
 from cldfc.syntax.lines import statement_line
 from cldfc.syntax.spelling import ACCENTS, ascii_name
-from cldfc.syntax.words import COMMANDS, WORDS, Spelling, Words, spell_name
+from cldfc.syntax.words import COMMANDS, WORDS, Spelling, SpellingWords, spell_name
 
 OPTION = re.compile(r", (groups|dilation|bias|fixed)")
 
@@ -25,7 +25,7 @@ class PaperFormatter(Formatter):
     constants: Mapping[str, Constant] = field(default_factory=dict[str, Constant])
 
     @property
-    def words(self) -> Words:
+    def words(self) -> SpellingWords:
         """The signs of LaTeX, in the commands that everything which typesets formulas knows."""
         return replace(WORDS["latex"], at_least=r"\geq", at_most=r"\leq")
 

@@ -23,7 +23,7 @@ class Leaf:
 
 
 @dataclass(frozen=True, slots=True)
-class Loop:
+class ForLoop:
     """`for variable = first, first ± 1, …, last`; in the last turn, `rest` is left out."""
 
     variable: str
@@ -34,7 +34,7 @@ class Loop:
     rest: tuple[Item, ...] = ()
 
 
-Item = Leaf | Loop
+Item = Leaf | ForLoop
 
 Turn = dict[str, int]
 
@@ -43,7 +43,7 @@ Turn = dict[str, int]
 class Hop:
     """The way into a loop: to its body, or to its `rest`, which the last turn leaves out."""
 
-    loop: Loop
+    loop: ForLoop
     into_rest: bool
 
     def turns(self, outer: Turn) -> Iterator[Turn]:

@@ -6,8 +6,8 @@ from collections.abc import Callable, Sequence
 
 from cldfc.emit import layout
 from cldfc.emit.identifiers import Identifiers, loop_name
-from cldfc.emit.loops import Loop, Route, Turn, turns
-from cldfc.emit.parameters import Place
+from cldfc.emit.loops import ForLoop, Route, Turn, turns
+from cldfc.emit.parameters import ParameterUse
 from cldfc.emit.sizes import Sizes
 from cldfc.emit.storage import choose_slots, input_is_done
 from cldfc.network.formula import Formula
@@ -86,7 +86,7 @@ class Naming:
         indices = ", ".join(self.sizes.position(positions[place]) for place in slot)
         return f"{name}[{indices}]" if slot else name
 
-    def size_texts(self, place: Place, route: Route) -> dict[str, str]:
+    def size_texts(self, place: ParameterUse, route: Route) -> dict[str, str]:
         """An expression for each size of the parameters that a place stands for."""
         return self.texts_of_sizes(place.name, turns(route), place.keys(route), lambda name: self.formula(place, name))
 
@@ -108,7 +108,7 @@ class Naming:
             for n, rule in rules.items()
         }
 
-    def formula(self, place: Place, name: str) -> Formula | None:
+    def formula(self, place: ParameterUse, name: str) -> Formula | None:
         """What the spec says of a size, over the loop variables of a place."""
         declaration = self.graph.program.parameters.get(place.name)
         if declaration is None or name not in declaration.attributes:
@@ -116,7 +116,7 @@ class Naming:
         scope = dict(zip(declaration.indices, place.positions, strict=False))
         return declaration.attributes[name].formula.substitute(scope)
 
-    def loop(self, loop: Loop, body: list[str], rest: list[str]) -> list[str]:
+    def loop(self, loop: ForLoop, body: list[str], rest: list[str]) -> list[str]:
         """A loop over its body; `rest` is guarded, for the last turn leaves it out."""
         variable = loop_name(loop.variable)
         sign = "<" if loop.step > 0 else ">"

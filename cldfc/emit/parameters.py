@@ -15,7 +15,7 @@ from cldfc.ops import Operator, Statistics
 
 
 @dataclass(frozen=True)
-class Place:
+class ParameterUse:
     """A parameter where it is used, over the loop variables of its site."""
 
     site: Site
@@ -47,10 +47,10 @@ def variables(position: Position) -> Iterator[str]:
 
 
 @dataclass(frozen=True, slots=True)
-class Declaration:
+class ParameterLine:
     """A line that makes parameters, in the loops of `route`, before the item of this index."""
 
-    place: Place
+    place: ParameterUse
     route: Route
     index: int
 
@@ -59,19 +59,19 @@ class Declaration:
 class Ownership:
     """Who makes each parameter, and for which operator; `alone` are made one by one."""
 
-    declarations: list[Declaration] = field(default_factory=list[Declaration])
+    declarations: list[ParameterLine] = field(default_factory=list[ParameterLine])
     made_for: dict[Key, Operator] = field(default_factory=dict[Key, Operator])
     alone: list[Key] = field(default_factory=list[Key])
 
-    def fits(self, place: Place) -> bool:
+    def fits(self, place: ParameterUse) -> bool:
         """Whether every module that a place calls was made for an operator like its own."""
         return all(self.made_for[key] == place.operator for key in place.keys(place.site.route))
 
 
-def places_of(items: Sequence[Item]) -> list[Place]:
+def places_of(items: Sequence[Item]) -> list[ParameterUse]:
     """All places of a schedule."""
     return [
-        Place(site, at, operator, use.name, tuple(p.substitute(site.leaf.binding()) for p in use.positions))
+        ParameterUse(site, at, operator, use.name, tuple(p.substitute(site.leaf.binding()) for p in use.positions))
         for site in sites(items)
         for at, step in enumerate(site.leaf.template.steps)
         for operator, use in ((step.operator, step.use), (Statistics(), step.statistics))
@@ -79,10 +79,10 @@ def places_of(items: Sequence[Item]) -> list[Place]:
     ]
 
 
-def assign_owners(places: Sequence[Place]) -> Ownership:
+def assign_owners(places: Sequence[ParameterUse]) -> Ownership:
     """An owner for each parameter, among the places of a schedule."""
     ownership = Ownership()
-    by_name: dict[str, list[Place]] = {}
+    by_name: dict[str, list[ParameterUse]] = {}
     for place in places:
         by_name.setdefault(place.name, []).append(place)
     for same_name in by_name.values():
@@ -90,7 +90,7 @@ def assign_owners(places: Sequence[Place]) -> Ownership:
     return ownership
 
 
-def assign(places: list[Place], ownership: Ownership) -> None:
+def assign(places: list[ParameterUse], ownership: Ownership) -> None:
     """Owners for the parameters of one name: the place with the most of them first."""
     for place in sorted(places, key=lambda place: -len(set(place.keys(place.site.route)))):
         route = place.site.route[: place.depth()]
@@ -98,7 +98,7 @@ def assign(places: list[Place], ownership: Ownership) -> None:
         used = set(place.keys(place.site.route))
         if len(keys) == len(used) and set(keys) == used and not used & ownership.made_for.keys():
             ownership.made_for.update((key, place.operator) for key in keys)
-            ownership.declarations.append(Declaration(place, route, place.site.indices[len(route)]))
+            ownership.declarations.append(ParameterLine(place, route, place.site.indices[len(route)]))
     for place in places:
         for key in place.keys(place.site.route):
             if key not in ownership.made_for:

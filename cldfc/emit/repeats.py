@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from cldfc.emit.loops import Item, Leaf, Loop
+from cldfc.emit.loops import ForLoop, Item, Leaf
 from cldfc.network.positions import Constant, IndexRange, Lookup, OutOfRange, Position
 
 
@@ -24,7 +24,7 @@ def outline(position: Position) -> Position | None:
 
 
 @dataclass(frozen=True, slots=True)
-class Number:
+class LoopNumber:
     """A plain number of an item: the value of an index name, or the bound of a loop over one.
 
     `known` is the range of that name, `declared` what the spec says of the bound.
@@ -57,21 +57,21 @@ class Number:
                     yield Position(Lookup(constant, Position(variable, shift)), self.value - int(value))
 
 
-def numbers(item: Item, ranges: Mapping[str, IndexRange]) -> Iterator[Number]:
+def numbers(item: Item, ranges: Mapping[str, IndexRange]) -> Iterator[LoopNumber]:
     """The plain numbers of an item."""
     if isinstance(item, Leaf):
         for name, value in zip(item.names, item.values, strict=True):
             if value.base is None:
-                yield Number(value.offset, name, range_in(item, name, ranges))
+                yield LoopNumber(value.offset, name, range_in(item, name, ranges))
         return
     inner: Item = item
-    while isinstance(inner, Loop):
+    while isinstance(inner, ForLoop):
         inner = (*inner.body, *inner.rest)[0]
     known = range_in(inner, item.variable, ranges)
     if item.first.base is None:
-        yield Number(item.first.offset, item.variable, known, "first", known.lower)
+        yield LoopNumber(item.first.offset, item.variable, known, "first", known.lower)
     if item.last.base is None:
-        yield Number(item.last.offset, item.variable, known, "last", known.upper)
+        yield LoopNumber(item.last.offset, item.variable, known, "last", known.upper)
     for inner in (*item.body, *item.rest):
         yield from numbers(inner, ranges)
 
@@ -108,13 +108,13 @@ class Repeat:
         """Not a single turn and the start of a second, of equations that a rewrite has changed for the first."""
         return self.turns > 1 or not any(isinstance(i, Leaf) and i.template.is_rewritten for i in self.group)
 
-    def loop(self) -> Loop:
+    def loop(self) -> ForLoop:
         """The same as a loop; a last, shorter turn is the loop's last without `rest`."""
         last = self.first + self.step * (self.turns - (self.tail == 0))
         positions = (column.position(self) for column in self.columns)
         group = tuple(fill(item, positions) for item in self.group)
         cut = self.tail or len(group)
-        return Loop(
+        return ForLoop(
             self.variable, Position(None, self.first), Position(None, last), self.step, group[:cut], group[cut:]
         )
 
@@ -123,7 +123,7 @@ class Repeat:
 class Column:
     """A number of a group from turn to turn, and the laws that it has kept so far."""
 
-    number: Number
+    number: LoopNumber
     laws: list[Position]
     values: list[int]
 

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import pairwise
 
-from cldfc.emit.loops import Hop, Item, Leaf, Loop, Route, sites, turns
+from cldfc.emit.loops import ForLoop, Hop, Item, Leaf, Route, sites, turns
 from cldfc.emit.repeats import repeated, shape
 from cldfc.network.expand import Instance
 from cldfc.network.positions import IndexRange, Position
@@ -63,7 +63,11 @@ def roll_steps(items: list[Item], ranges: Mapping[str, IndexRange]) -> list[Item
         at += 1 if repeat is None else repeat.turns
     axes: set[tuple[object, str]] = set()
     for item in rolled:
-        if isinstance(item, Loop) and isinstance(leaf := item.body[0], Leaf) and ranges[item.variable].kind == "steps":
+        if (
+            isinstance(item, ForLoop)
+            and isinstance(leaf := item.body[0], Leaf)
+            and ranges[item.variable].kind == "steps"
+        ):
             axes |= {(id(leaf.template), item.variable), (tied(leaf), item.variable)}
     for before, item in pairwise(rolled):
         if isinstance(before, Leaf) and isinstance(item, Leaf) and (name := next_step(before, item, ranges)):
@@ -93,9 +97,9 @@ def next_step(before: Leaf, leaf: Leaf, ranges: Mapping[str, IndexRange]) -> str
 
 def loops_of_none(items: list[Item]) -> Iterator[Item]:
     """A loop without turns where a level has only the step before it, when other levels have one there."""
-    known: dict[tuple[int, str], Loop] = {}
+    known: dict[tuple[int, str], ForLoop] = {}
     for before, item in pairwise(items):
-        if isinstance(before, Leaf) and isinstance(item, Loop) and isinstance(inner := item.body[0], Leaf):
+        if isinstance(before, Leaf) and isinstance(item, ForLoop) and isinstance(inner := item.body[0], Leaf):
             if equation(inner) == equation(before) and inner.names == before.names:
                 known[equation(before)] = item
     for item, after in pairwise([*items, None]):
@@ -108,12 +112,12 @@ def loops_of_none(items: list[Item]) -> Iterator[Item]:
             at = inner.names.index(loop.variable)
             values = (*item.values[:at], inner.values[at], *item.values[at + 1 :])
             body = replace(inner, values=values)
-            yield Loop(loop.variable, item.values[at].shifted(1), item.values[at], 1, (body,))
+            yield ForLoop(loop.variable, item.values[at].shifted(1), item.values[at], 1, (body,))
 
 
 def goes_on(item: Item | None, leaf: Leaf) -> bool:
     """Whether an item goes on with the equation of a leaf."""
-    inner = item.body[0] if isinstance(item, Loop) else item
+    inner = item.body[0] if isinstance(item, ForLoop) else item
     return isinstance(inner, Leaf) and equation(inner) == equation(leaf)
 
 
@@ -142,15 +146,15 @@ def loop_of_one(leaf: Leaf, axes: set[tuple[object, str]], is_alone: bool) -> It
         if (id(leaf.template), name) in axes or (is_alone and tied(leaf) and (tied(leaf), name) in axes):
             only = leaf.values[at]
             values = (*leaf.values[:at], Position(name, 0), *leaf.values[at + 1 :])
-            return Loop(name, only, only, 1, (replace(leaf, values=values),))
+            return ForLoop(name, only, only, 1, (replace(leaf, values=values),))
     return leaf
 
 
 def groups_of_one(items: list[Item]) -> Iterator[Item]:
     """Single steps of several equations as loops, when steps of these equations are loops elsewhere."""
-    known: dict[tuple[int, ...], Loop] = {}
+    known: dict[tuple[int, ...], ForLoop] = {}
     for item in items:
-        if isinstance(item, Loop) and len(item.body) > 1 and not item.rest and (group := templates(item.body)):
+        if isinstance(item, ForLoop) and len(item.body) > 1 and not item.rest and (group := templates(item.body)):
             known[group] = item
     at = 0
     while at < len(items):
@@ -170,7 +174,7 @@ def templates(items: Sequence[Item]) -> tuple[int, ...]:
     return tuple(leaves) if len(leaves) == len(items) else ()
 
 
-def only_turn(loop: Loop, group: Sequence[Item]) -> Loop | None:
+def only_turn(loop: ForLoop, group: Sequence[Item]) -> ForLoop | None:
     """The loop with these leaves as its only turn, if they are one."""
     turns: set[int] = set()
     body: list[Item] = []
@@ -182,7 +186,7 @@ def only_turn(loop: Loop, group: Sequence[Item]) -> Loop | None:
         values = tuple(counting if counting.base == loop.variable else value for value, counting in pairs)
         body.append(replace(leaf, values=values))
     only = Position(None, turns.pop())
-    return None if turns else Loop(loop.variable, only, only, 1, tuple(body))
+    return None if turns else ForLoop(loop.variable, only, only, 1, tuple(body))
 
 
 def roll(items: list[Item], ranges: Mapping[str, IndexRange], kinds: frozenset[str]) -> Iterator[Item]:

@@ -23,7 +23,7 @@ class Code:
 
 
 @dataclass(frozen=True, slots=True)
-class Line:
+class CodeLine:
     """A line, and the step that it computes."""
 
     text: str
@@ -31,7 +31,7 @@ class Line:
 
 
 @dataclass(frozen=True)
-class Vocabulary:
+class CodeNames:
     """How an equation's reads and steps are written, and which temporary variables are free."""
 
     read: Callable[[Read | Reads], str]
@@ -39,7 +39,7 @@ class Vocabulary:
     temporaries: Sequence[str]
 
 
-def write_equation(template: Template, vocabulary: Vocabulary, target: str, depth: int) -> list[str]:
+def write_equation(template: Template, vocabulary: CodeNames, target: str, depth: int) -> list[str]:
     """The lines that compute an equation; the last assigns to, or returns, what `target` says.
 
     From a line that is too long, a part gets a line of its own, until all of them fit.
@@ -47,7 +47,7 @@ def write_equation(template: Template, vocabulary: Vocabulary, target: str, dept
     held = kept_results(template)
     split: set[int] = set()
     while True:
-        writer = Writer(template, vocabulary, frozenset(held), frozenset(split))
+        writer = StatementWriter(template, vocabulary, frozenset(held), frozenset(split))
         lines = writer.write(target)
         long = [line for line in lines if not layout.fits(line.text, depth)]
         if not any(take_apart(writer, line.step, held, split) for line in long):
@@ -64,7 +64,7 @@ def kept_results(template: Template) -> set[int]:
     return {at for at, count in enumerate(uses) if count > 1}
 
 
-def take_apart(writer: Writer, step: int, held: set[int], split: set[int]) -> bool:
+def take_apart(writer: StatementWriter, step: int, held: set[int], split: set[int]) -> bool:
     """Choose what to take out of a line that is too long; False when nothing can be."""
     inside = list(writer.inside(step))
     terms = [at for at in writer.template.steps[step].operands if at in inside] if inside else []
@@ -82,14 +82,14 @@ def take_apart(writer: Writer, step: int, held: set[int], split: set[int]) -> bo
 
 
 @dataclass
-class Writer:
+class StatementWriter:
     """Writes one equation; `held` results get a line of their own, `split` sums several."""
 
     template: Template
-    vocabulary: Vocabulary
+    vocabulary: CodeNames
     held: frozenset[int]
     split: frozenset[int]
-    lines: list[Line] = field(default_factory=list[Line])
+    lines: list[CodeLine] = field(default_factory=list[CodeLine])
     codes: list[Code] = field(default_factory=list[Code])
     results: list[Code] = field(default_factory=list[Code])
     pending: dict[int, None] = field(default_factory=dict[int, None])
@@ -101,7 +101,7 @@ class Writer:
         if isinstance(self.template.result, int):
             self.last_uses[self.template.result] = len(self.template.steps)
 
-    def write(self, target: str) -> list[Line]:
+    def write(self, target: str) -> list[CodeLine]:
         """The lines of the equation."""
         last = self.template.result
         assert last is not None
@@ -111,7 +111,7 @@ class Writer:
             self.pending[at] = None
             if at in self.held and at != last:
                 self.results[at] = self.assign(self.codes[at], at, self.needed(at + 1, but=at))
-        return [*self.lines, Line(target + self.code(last).text, last if isinstance(last, int) else -1)]
+        return [*self.lines, CodeLine(target + self.code(last).text, last if isinstance(last, int) else -1)]
 
     def inside(self, step: int) -> Iterator[int]:
         """The steps that are written into the line of another, from the outermost in."""
@@ -158,7 +158,7 @@ class Writer:
     def assign(self, code: Code, step: int, needed: frozenset[str]) -> Code:
         """Put an expression into the first temporary variable that nothing else needs."""
         name = next(name for name in self.vocabulary.temporaries if name not in needed)
-        self.lines.append(Line(f"{name} = {code.text}", step))
+        self.lines.append(CodeLine(f"{name} = {code.text}", step))
         return Code(name, "name", frozenset({name}))
 
 

@@ -18,7 +18,7 @@ QUIET = ("space", "comment", "noise", "wrong")
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class CursorPlace:
     """A token, the name that it is or has at the place, and how many indices stand behind it."""
 
     token: Token
@@ -31,7 +31,7 @@ class Place:
         return self.token.kind == "tag"
 
 
-def place_at(text: str, offset: int) -> Place | None:
+def place_at(text: str, offset: int) -> CursorPlace | None:
     """What stands at an offset; just behind a word it is that word, unless another one starts there."""
     touching = [(t, after) for t, after in pairwise([*tokens_of(text), None]) if t and t.start <= offset <= t.end]
     spoken = [pair for pair in touching if pair[0].kind not in QUIET]
@@ -41,15 +41,15 @@ def place_at(text: str, offset: int) -> Place | None:
     return read_place(*found[0], offset) if found else None
 
 
-def read_place(token: Token, after: Token | None, offset: int) -> Place | None:
+def read_place(token: Token, after: Token | None, offset: int) -> CursorPlace | None:
     """A token with the name that it says at an offset; None in a tag where there is no name."""
     if token.kind == "tag":
         names = [n for n in NAMES.finditer(token.text) if n.start() <= offset - token.start <= n.end()]
-        return Place(token, canonical_name(names[-1][0])) if names else None
+        return CursorPlace(token, canonical_name(names[-1][0])) if names else None
     if token.kind != "name":
-        return Place(token)
+        return CursorPlace(token)
     tag = after.text if after is not None and after.kind == "tag" else ""
-    return Place(token, canonical_name(token.text), count_indices(tag))
+    return CursorPlace(token, canonical_name(token.text), count_indices(tag))
 
 
 def count_indices(tag: str) -> int:
@@ -58,7 +58,7 @@ def count_indices(tag: str) -> int:
     return len(TagReader(Problems(), Span(source, 0, len(tag))).tag(tag)) if tag else 0
 
 
-def local_index(spec: tree.Spec, source: Source, offset: int, name: str) -> tree.Reduction | tree.Clause | None:
+def local_index(spec: tree.Tree, source: Source, offset: int, name: str) -> tree.Reduction | tree.Clause | None:
     """What binds an index name at an offset: the innermost reduction around it, or a `for`."""
     found: tree.Reduction | tree.Clause | None = None
     stack: list[object] = [s for s in spec.statements if s.span.source is source and is_at(s.span, offset)]

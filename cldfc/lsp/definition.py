@@ -7,7 +7,7 @@ from pathlib import Path
 from lsprotocol import types
 
 from cldfc.diagnostics import Span
-from cldfc.lsp.cursor import Place, local_index, place_at
+from cldfc.lsp.cursor import CursorPlace, local_index, place_at
 from cldfc.lsp.diagnostics import location
 from cldfc.lsp.documents import Document
 from cldfc.network.names import Names
@@ -31,7 +31,7 @@ def extended_file(name: str, path: str) -> list[types.Location]:
     return [types.Location(file.as_uri(), types.Range(start, start))] if file.is_file() else []
 
 
-def spans_of(document: Document, place: Place, offset: int) -> list[Span]:
+def spans_of(document: Document, place: CursorPlace, offset: int) -> list[Span]:
     """The symbols that introduce a name."""
     local = local_index(document.current.tree, document.current.source, offset, place.name)
     if local is not None:

@@ -6,7 +6,7 @@ from inspect import getdoc
 
 from cldfc.algebra.linearity import what_breaks_linearity
 from cldfc.compilation import Compilation
-from cldfc.lsp.cursor import Place, local_index, place_at
+from cldfc.lsp.cursor import CursorPlace, local_index, place_at
 from cldfc.lsp.documents import Document
 from cldfc.lsp.figures import constant_figures, family_figures, parameter_figures, shape_text
 from cldfc.network.names import Family, Names
@@ -38,7 +38,7 @@ def hover_text(document: Document, offset: int) -> str | None:
     return "\n".join(lines).strip() or None
 
 
-def about_sign(place: Place) -> list[str]:
+def about_sign(place: CursorPlace) -> list[str]:
     """A word of the language, or a sign."""
     text, kind = place.token.text, place.token.kind
     if kind == "statement":
@@ -57,7 +57,7 @@ def about_operator(operator: type[Operator]) -> list[str]:
     return [getdoc(operator) or ""]
 
 
-def about_name(document: Document, place: Place, offset: int) -> list[str]:
+def about_name(document: Document, place: CursorPlace, offset: int) -> list[str]:
     """A name: an index, a value, a declaration, the network itself, or a built-in operator."""
     names = document.names(place.name)
     local = local_index(document.current.tree, document.current.source, offset, place.name)
@@ -103,7 +103,7 @@ def about_declared(names: Names, document: Document, name: str, network: Compila
 
 
 def meaning(
-    statement: tree.Let | tree.Range | tree.Kernel | tree.Scalar | tree.Input,
+    statement: tree.Let | tree.Range | tree.KernelStatement | tree.Scalar | tree.InputStatement,
     names: Names,
     document: Document,
     network: Compilation | None,
@@ -111,7 +111,7 @@ def meaning(
     """What a declaration comes to in the network."""
     program = None if network is None else network.program
     match statement:
-        case tree.Kernel(symbol) | tree.Scalar(symbol, _, False):
+        case tree.KernelStatement(symbol) | tree.Scalar(symbol, _, False):
             return parameter_figures(network, symbol.name) if network else []
         case tree.Let(symbol) if not names.is_constant(symbol.name):
             broken = what_breaks_linearity(statement, document.known.tree)
@@ -119,7 +119,7 @@ def meaning(
         case tree.Let(symbol):
             constant = program.constants.get(symbol.name) if program else None
             return constant_figures(constant) if constant else ["a constant"]
-        case tree.Input() if program:
+        case tree.InputStatement() if program:
             return [f"the input, {shape_text(program.shape)}"]
         case tree.Range(kind, name):
             found = program.ranges.get(name) if program else None

@@ -9,7 +9,7 @@ from cldfc.syntax import tree
 from cldfc.syntax.keywords import EXAMPLES, STATEMENTS, WORDS_INSIDE
 
 
-def collect_names(spec: tree.Spec, problems: Problems) -> Names:
+def collect_names(spec: tree.Tree, problems: Problems) -> Names:
     """Sort the statements by what they declare; report what is declared twice or missing."""
     names = Names(problems)
     for statement in spec.statements:
@@ -41,7 +41,7 @@ def collect_names(spec: tree.Spec, problems: Problems) -> Names:
 def declare(names: Names, statement: Declaration) -> None:
     """Enter a `let`, `kernel`, `scalar`, `levels`, `steps` or `input`."""
     name, span = head(statement)
-    if isinstance(statement, tree.Input):
+    if isinstance(statement, tree.InputStatement):
         once(names, "input", names.input, span)
         if names.input is not None:
             names.problems.broken.add(name)
@@ -73,13 +73,15 @@ def is_taken(names: Names, name: str, span: Span) -> bool:
 def head(statement: Declaration) -> tuple[str, Span]:
     """The name that a declaration introduces, and where."""
     match statement:
-        case tree.Let(symbol) | tree.Kernel(symbol) | tree.Scalar(symbol):
+        case tree.Let(symbol) | tree.KernelStatement(symbol) | tree.Scalar(symbol):
             return symbol.name, symbol.span
-        case tree.Range(_, name) | tree.Input(name):
+        case tree.Range(_, name) | tree.InputStatement(name):
             return name, statement.name_span
 
 
-def once(names: Names, keyword: str, earlier: tree.Model | tree.Output | tree.Input | None, span: Span) -> None:
+def once(
+    names: Names, keyword: str, earlier: tree.Model | tree.Output | tree.InputStatement | None, span: Span
+) -> None:
     """Report a second `model`, `input` or `output`."""
     if earlier is not None:
         before = earlier.span if isinstance(earlier, tree.Model) else earlier.name_span
@@ -99,7 +101,7 @@ def report_clashes(names: Names) -> None:
         left, earlier = equation.left, names.declared.get(equation.left.name)
         if is_taken(names, left.name, left.span):
             continue
-        if earlier is not None and not (isinstance(earlier, tree.Input) and left.tag):
+        if earlier is not None and not (isinstance(earlier, tree.InputStatement) and left.tag):
             names.problems.report(
                 "E0203",
                 f"`{left.name}` is declared, so no equation may define it",

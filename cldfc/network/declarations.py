@@ -23,7 +23,7 @@ def resolve_parameters(tags: Tags) -> dict[str, Declaration]:
     """Every declared kernel and every trainable scalar; wrong ones are reported and noted as broken."""
     found: dict[str, Declaration] = {}
     for name, statement in tags.constants.names.declared.items():
-        if isinstance(statement, tree.Kernel):
+        if isinstance(statement, tree.KernelStatement):
             declaration = resolve_kernel(statement, tags)
         elif isinstance(statement, tree.Scalar) and not statement.is_fixed:
             declaration = resolve_scalar(statement, tags)
@@ -36,7 +36,7 @@ def resolve_parameters(tags: Tags) -> dict[str, Declaration]:
     return found
 
 
-def resolve_kernel(kernel: tree.Kernel, tags: Tags) -> Declaration | None:
+def resolve_kernel(kernel: tree.KernelStatement, tags: Tags) -> Declaration | None:
     """A declared kernel; its channels, groups and dilation may depend on its tag."""
     constants = tags.constants
     is_map = is_transfer(kernel.symbol.tag)

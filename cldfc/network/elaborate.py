@@ -224,7 +224,7 @@ class Elaboration:
         names = self.words.names
         is_symbol = isinstance(expression, tree.Symbol)
         declared = names.declared.get(expression.name) if is_symbol else None
-        if not is_symbol or not isinstance(declared, tree.Kernel | tree.Scalar):
+        if not is_symbol or not isinstance(declared, tree.KernelStatement | tree.Scalar):
             return names.report_kind(expression, "a kernel")
         self.refuse_settings(expression)
         if self.words.problems.explain(expression.name):

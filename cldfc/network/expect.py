@@ -38,7 +38,7 @@ QUANTITIES: Mapping[str, tuple[Callable[[Inferred], int], str]] = {
 }
 
 
-def check_expectations(spec: tree.Spec, inferred: Inferred, problems: Problems) -> None:
+def check_expectations(spec: tree.Tree, inferred: Inferred, problems: Problems) -> None:
     """Report every `expect` that does not hold."""
     for expect in spec.statements:
         if not isinstance(expect, tree.Expect):

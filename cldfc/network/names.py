@@ -24,7 +24,7 @@ from cldfc.syntax.spelling import NAME
 
 NEXT_NAME = re.compile(rf"(?:\s|\\[,;:! ])*(?:(?:∘|\.|\\circ)\s*)?({NAME})")
 
-Declaration = tree.Let | tree.Range | tree.Kernel | tree.Scalar | tree.Input
+Declaration = tree.Let | tree.Range | tree.KernelStatement | tree.Scalar | tree.InputStatement
 Family = tuple[str, int]
 NUMBERS = ("a number", "an index")
 MOST_SUGGESTIONS = 20
@@ -37,7 +37,7 @@ class Names:
     problems: Problems
     model: tree.Model | None = None
     output: tree.Output | None = None
-    input: tree.Input | None = None
+    input: tree.InputStatement | None = None
     declared: dict[str, Declaration] = field(default_factory=dict[str, Declaration])
     families: dict[Family, list[tree.Equation]] = field(default_factory=dict[Family, list[tree.Equation]])
     kinds: dict[str, str | None] = field(default_factory=dict[str, "str | None"])
@@ -160,8 +160,8 @@ class Names:
             help = HELP_FOR_PARAMETERS
         elif symbol.tag and head.tag and len(symbol.tag) > len(head.tag):
             help = f"write `{format_symbol(like(symbol, head))}`"
-        if isinstance(self.declared.get(name), tree.Kernel | tree.Scalar):
-            word = "kernel" if isinstance(self.declared[name], tree.Kernel) else "scalar"
+        if isinstance(self.declared.get(name), tree.KernelStatement | tree.Scalar):
+            word = "kernel" if isinstance(self.declared[name], tree.KernelStatement) else "scalar"
             many = "to have one for each value of that tag" if symbol.tag else "to have one in the whole network"
             generic = self.generic(symbol)
             if all(index.name in self.declared for index in generic.tag):
@@ -282,7 +282,7 @@ class Names:
         match self.declared.get(name):
             case _ if name in BUILTINS:
                 return "an operator"
-            case tree.Kernel():
+            case tree.KernelStatement():
                 return "a kernel"
             case tree.Scalar(_, _, is_fixed):
                 return "a number" if is_fixed else "a scalar"
@@ -290,7 +290,7 @@ class Names:
                 return "an index"
             case tree.Let(_, values) if name not in self.problems.broken:
                 return "a number" if self.is_number(values[0]) else "an operator"
-            case tree.Input():
+            case tree.InputStatement():
                 return "a value"
             case _:
                 return "a value" if self.arities(name) else None
@@ -303,9 +303,9 @@ class Names:
     def head_of(self, name: str) -> tuple[tree.Symbol, str]:
         """The symbol that introduces a name, and how it does so."""
         match self.declared.get(name):
-            case tree.Let(symbol) | tree.Kernel(symbol) | tree.Scalar(symbol):
+            case tree.Let(symbol) | tree.KernelStatement(symbol) | tree.Scalar(symbol):
                 return symbol, "declared"
-            case tree.Input(input, _, span) if not self.arities(name):
+            case tree.InputStatement(input, _, span) if not self.arities(name):
                 return tree.Symbol(input, (), span), "declared"
             case tree.Range(_, index, _, _, span):
                 return tree.Symbol(index, (), span), "declared"

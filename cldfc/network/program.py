@@ -148,7 +148,7 @@ class Declaration:
     name: str
     indices: tuple[str, ...]
     attributes: Mapping[str, Attribute]
-    statement: tree.Kernel | tree.Scalar
+    statement: tree.KernelStatement | tree.Scalar
     transfer: int = 1
 
 
@@ -170,9 +170,9 @@ class TieRule:
 class Program:
     """A whole spec, resolved."""
 
-    spec: tree.Spec
+    spec: tree.Tree
     model: str
-    input: tree.Input
+    input: tree.InputStatement
     shape: tuple[int, ...]
     output: str
     classes: int

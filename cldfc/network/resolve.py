@@ -28,7 +28,7 @@ from cldfc.syntax.walk import mentions
 
 
 @dataclass(frozen=True)
-class Task:
+class Changes:
     """What the network is for, where that is not the spec's own input and output; and what changes in the spec."""
 
     shape: tuple[int, int, int] | None = None
@@ -36,16 +36,16 @@ class Task:
     changes: tuple[Source, ...] = ()
     """Statements that take the place of the spec's own: `let ν = 3,4,6,3`, `tie A@ℓ`."""
 
-    def on(self, data: str, shape: tuple[int, int, int], classes: int) -> Task:
+    def on(self, data: str, shape: tuple[int, int, int], classes: int) -> Changes:
         """The same on a data set. Raises UsageError when that contradicts what is asked for."""
         if self.shape not in (None, shape) or self.classes not in (None, classes):
             sizes = "×".join(map(str, shape))
             help = "leave out `--input` and `--classes`: the data set says both"
             raise UsageError(f"the images of `{data}` are {sizes}, in {classes} classes", help)
-        return Task(shape, classes, self.changes)
+        return Changes(shape, classes, self.changes)
 
 
-def resolve_spec(spec: tree.Spec, task: Task, problems: Problems) -> Program:
+def resolve_spec(spec: tree.Tree, task: Changes, problems: Problems) -> Program:
     """Resolve a whole spec; wrong equations stay in it without steps.
 
     Raises CldfError with everything that is wrong, when there is no network to speak of.
@@ -107,7 +107,7 @@ def local_ranges(template: Template) -> Iterator[IndexRange]:
 # Equations
 
 
-def resolve_equations(spec: tree.Spec, words: Words) -> Iterator[Template]:
+def resolve_equations(spec: tree.Tree, words: Words) -> Iterator[Template]:
     """Every equation as steps, unless there are too many of these."""
     steps = 0
     for equation in spec.statements:
@@ -323,7 +323,7 @@ def check_model(names: Names) -> None:
 # Operators
 
 
-def tagged_operators(spec: tree.Spec) -> set[str]:
+def tagged_operators(spec: tree.Tree) -> set[str]:
     """The built-in operators that a tag shares somewhere; untagged ones may not take their names."""
     found = [mention for statement in spec.statements for mention in mentions(statement)]
     return {mention.name for mention in found if isinstance(mention, tree.Symbol) and mention.tag} & BUILTINS.keys()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from cldfc.diagnostics import did_you_mean
 from cldfc.network.constants import Constants
-from cldfc.ops import Operator, Setting
+from cldfc.ops import Operator, OperatorSetting
 from cldfc.syntax import tree
 
 
@@ -24,7 +24,7 @@ def configure(symbol: tree.Symbol, operator: type[Operator], constants: Constant
 
 
 def number(
-    setting: tree.Setting, name: str, known: Setting, operator: type[Operator], constants: Constants
+    setting: tree.Setting, name: str, known: OperatorSetting, operator: type[Operator], constants: Constants
 ) -> int | float | None:
     """The number of one setting, within its limits."""
     value = constants.number(setting.value)
@@ -40,7 +40,11 @@ def number(
 
 
 def refuse(
-    symbol: tree.Symbol, setting: tree.Setting, name: str | None, known: dict[str, Setting], constants: Constants
+    symbol: tree.Symbol,
+    setting: tree.Setting,
+    name: str | None,
+    known: dict[str, OperatorSetting],
+    constants: Constants,
 ) -> None:
     """Report a setting that the operator has not, or that is given twice."""
     listed = ", ".join(f"`{other}`" for other in known)

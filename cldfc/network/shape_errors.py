@@ -221,10 +221,12 @@ class ShapeErrors:
 
     # Where an operation stands
 
-    def kernel(self, key: Key) -> tree.Kernel | None:
+    def kernel(self, key: Key) -> tree.KernelStatement | None:
         """The declaration of a kernel."""
         declaration = self.expansion.program.parameters.get(key[0])
-        return declaration.statement if declaration and isinstance(declaration.statement, tree.Kernel) else None
+        return (
+            declaration.statement if declaration and isinstance(declaration.statement, tree.KernelStatement) else None
+        )
 
     def step(self, operation: Operation) -> Step:
         """The step of an equation that an operation carries out."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from cldfc.ops.arithmetic import Add, Input, Multiply, Total, Zero
-from cldfc.ops.base import Operator, Setting
+from cldfc.ops.base import Operator, OperatorSetting
 from cldfc.ops.convolution import Convolution, Kernel
 from cldfc.ops.errors import Indivisible, Mismatch, TooLarge, TooSmall, Unfit
 from cldfc.ops.kept import Kept
@@ -71,13 +71,13 @@ __all__ = [
     "Multiply",
     "Normalisation",
     "Operator",
+    "OperatorSetting",
     "Pointwise",
     "Pool",
     "Prolongation",
     "Relu",
     "Scale",
     "ScaleBy",
-    "Setting",
     "Shape",
     "SharedBatchNorm",
     "Sigmoid",

@@ -13,7 +13,7 @@ from cldfc.ops.solver import Solver
 
 
 @dataclass(frozen=True, slots=True)
-class Setting:
+class OperatorSetting:
     """What may stand in the brackets of an operator: a whole or a real number, and its limits."""
 
     kind: Literal["whole", "real"]
@@ -23,12 +23,12 @@ class Setting:
 
 def whole(default: int | None, least: int, most: int) -> Any:
     """A field for a whole number that users set in brackets; None stands for its absence."""
-    return field(default=default, metadata={"setting": Setting("whole", least, most)})
+    return field(default=default, metadata={"setting": OperatorSetting("whole", least, most)})
 
 
 def real(default: float, least: float, most: float) -> Any:
     """A field for a real number that users set in brackets."""
-    return field(default=default, metadata={"setting": Setting("real", least, most)})
+    return field(default=default, metadata={"setting": OperatorSetting("real", least, most)})
 
 
 @dataclass(frozen=True)
@@ -59,7 +59,7 @@ class Operator(ABC):
     """How many numbers it stores, for the language reference."""
 
     @classmethod
-    def settings(cls) -> dict[str, Setting]:
+    def settings(cls) -> dict[str, OperatorSetting]:
         """What users may set in brackets, in its order."""
         return {f.name: f.metadata["setting"] for f in fields(cls) if "setting" in f.metadata}
 

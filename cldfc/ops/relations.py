@@ -40,7 +40,7 @@ class Relation(ABC):
         return None if size is None else (missing[0], size)
 
 
-class Sum(Relation):
+class SumRelation(Relation):
     """`result` = the sum of the parts: concatenated channels."""
 
     def combine(self, sizes: list[int]) -> int:
@@ -52,7 +52,7 @@ class Sum(Relation):
         return (result - known) // times
 
 
-class Product(Relation):
+class ProductRelation(Relation):
     """`result` = the product of the parts: a map as a vector."""
 
     def combine(self, sizes: list[int]) -> int:

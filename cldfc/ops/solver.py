@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from cldfc.ops.errors import Indivisible, Mismatch, TooLarge, TooSmall
-from cldfc.ops.relations import Product, Relation, Sum
+from cldfc.ops.relations import ProductRelation, Relation, SumRelation
 from cldfc.ops.shapes import Dim, Form, Rule
 
 LARGEST = 2**40
@@ -182,11 +182,11 @@ class Solver:
 
     def summed(self, result: Dim, parts: Sequence[Dim]) -> None:
         """`result` = the sum of the parts, solved for the last of them that is unknown."""
-        self.relate(Sum(result, tuple(parts)))
+        self.relate(SumRelation(result, tuple(parts)))
 
     def multiplied_out(self, result: Dim, parts: Sequence[Dim]) -> None:
         """`result` = the product of the parts, solved for the last of them that is unknown."""
-        self.relate(Product(result, tuple(parts)))
+        self.relate(ProductRelation(result, tuple(parts)))
 
     def relate(self, relation: Relation) -> None:
         """Hear of every size in a relation that is unknown yet; with one left, solve for it."""

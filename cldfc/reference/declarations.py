@@ -20,7 +20,7 @@ class Declarations:
     classes: tree.Expression | None = None
     lets: dict[str, tree.Let] = field(default_factory=dict[str, tree.Let])
     ranges: dict[str, tree.Range] = field(default_factory=dict[str, tree.Range])
-    kernels: dict[str, tree.Kernel] = field(default_factory=dict[str, tree.Kernel])
+    kernels: dict[str, tree.KernelStatement] = field(default_factory=dict[str, tree.KernelStatement])
     scalars: dict[str, tree.Scalar] = field(default_factory=dict[str, tree.Scalar])
     ties: dict[str, tree.Tie] = field(default_factory=dict[str, tree.Tie])
     renames: list[tree.Rename] = field(default_factory=list[tree.Rename])
@@ -37,7 +37,7 @@ class Declarations:
         return (symbol.name == self.input and not symbol.tag) or (symbol.name, len(symbol.tag)) in self.equations
 
 
-def sort_statements(spec: tree.Spec) -> Declarations:
+def sort_statements(spec: tree.Tree) -> Declarations:
     """The declarations of a spec that has no errors."""
     found = Declarations()
     for statement in spec.statements:
@@ -46,7 +46,7 @@ def sort_statements(spec: tree.Spec) -> Declarations:
                 found.lets[statement.symbol.name] = statement
             case tree.Range():
                 found.ranges[statement.name] = statement
-            case tree.Kernel():
+            case tree.KernelStatement():
                 found.kernels[statement.symbol.name] = statement
             case tree.Scalar():
                 found.scalars[statement.symbol.name] = statement
@@ -54,7 +54,7 @@ def sort_statements(spec: tree.Spec) -> Declarations:
                 found.ties[statement.symbol.name] = statement
             case tree.Rename():
                 found.renames.append(statement)
-            case tree.Input():
+            case tree.InputStatement():
                 found.input = statement.name
             case tree.Output():
                 found.output, found.classes = statement.name, statement.classes

@@ -8,18 +8,18 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from cldfc.reference.declarations import Key, sort_statements
-from cldfc.reference.expressions import Expressions, Scope
-from cldfc.reference.numbers import Numbers
+from cldfc.reference.expressions import EquationScope, Expressions
+from cldfc.reference.numbers import ReferenceNumbers
 from cldfc.reference.parameters import Parameters, reserved_names
 from cldfc.reference.places import name_places
 from cldfc.reference.reads import reads_of
-from cldfc.reference.session import Session, Use, format_value
+from cldfc.reference.session import EvaluationSession, ReferenceUse, format_value
 from cldfc.reference.zeros import Unshaped, Value
 from cldfc.syntax import tree
 
 
 @dataclass(frozen=True)
-class Evaluation:
+class Evaluated:
     """A network at one input: all values by name, the output, and what happened to its parameters.
 
     `statistics` are the updated ones, `uses` stand in the order of computation, `read` are the names of the
@@ -29,18 +29,18 @@ class Evaluation:
     values: Mapping[str, Tensor]
     output: Tensor
     statistics: Mapping[str, Tensor]
-    uses: tuple[Use, ...]
+    uses: tuple[ReferenceUse, ...]
     read: frozenset[str]
 
 
 def evaluate(
-    spec: tree.Spec,
+    spec: tree.Tree,
     given: Mapping[str, Tensor],
     images: Tensor,
     training: bool = False,
     classes: int | None = None,
     disturb: Callable[[Tensor], Tensor] | None = None,
-) -> Evaluation:
+) -> Evaluated:
     """The definition executed: equation by equation, in the order in which the output needs them, without a graph.
 
     `spec` has no errors and nothing left to extend; `given` has the tensors of the generated module's state
@@ -51,16 +51,16 @@ def evaluate(
     parameter is missing, ValueError when one has not the declared shape, or a value not one definition.
     """
     known = sort_statements(spec)
-    numbers = Numbers(known)
+    numbers = ReferenceNumbers(known)
     parameters = Parameters(given, reserved_names(spec, known), [*known.kernels, *known.scalars])
     places = name_places(spec, known, numbers)
     declared = 0 if known.classes is None else int(numbers.number(known.classes, {}, ()))
-    session = Session(known, numbers, places, parameters, classes or declared, training, disturb)
+    session = EvaluationSession(known, numbers, places, parameters, classes or declared, training, disturb)
     session.values[known.input, ()] = images
     run(session, (known.output, ()))
     found = {format_value(key): tensor_of(value) for key, value in session.values.items()}
     values = {name: value for name, value in found.items() if value is not None}
-    return Evaluation(values, values[known.output], session.statistics, tuple(session.uses), frozenset(parameters.used))
+    return Evaluated(values, values[known.output], session.statistics, tuple(session.uses), frozenset(parameters.used))
 
 
 def tensor_of(value: Value) -> Tensor | None:
@@ -68,7 +68,7 @@ def tensor_of(value: Value) -> Tensor | None:
     return value.known() if isinstance(value, Unshaped) else value
 
 
-def run(session: Session, output: Key) -> None:
+def run(session: EvaluationSession, output: Key) -> None:
     """Compute what the output needs, with a stack of its own, for chains may be long."""
     stack, open = [output], set[Key]()
     while stack:
@@ -86,7 +86,7 @@ def run(session: Session, output: Key) -> None:
             session.values[key] = session.disturbed(compute(session, equation, binding, key))
 
 
-def define(session: Session, key: Key) -> tuple[tree.Equation, dict[str, int]]:
+def define(session: EvaluationSession, key: Key) -> tuple[tree.Equation, dict[str, int]]:
     """The one equation that defines a value, and the values of its index names."""
     equations = session.known.equations.get((key[0], len(key[1])), [])
     found = [(equation, session.numbers.match(equation, key[1])) for equation in equations]
@@ -96,8 +96,8 @@ def define(session: Session, key: Key) -> tuple[tree.Equation, dict[str, int]]:
     return fitting[0]
 
 
-def compute(session: Session, equation: tree.Equation, binding: dict[str, int], key: Key) -> Value:
+def compute(session: EvaluationSession, equation: tree.Equation, binding: dict[str, int], key: Key) -> Value:
     """The value that an equation defines at one choice of its index names."""
     places = iter(session.places[id(equation)])
     work = Expressions(session, key, key[1], places)
-    return work.value(equation.right, Scope(binding, equation.left.tag))
+    return work.value(equation.right, EquationScope(binding, equation.left.tag))

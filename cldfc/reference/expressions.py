@@ -17,13 +17,13 @@ from cldfc.reference.modules import apply_kernel, apply_owner, apply_scalar, ren
 from cldfc.reference.numbers import Binding, Exact, Tag
 from cldfc.reference.operators import OWNERS, POINTWISE, REARRANGING, SETTINGS
 from cldfc.reference.places import Places, reduction_turns
-from cldfc.reference.session import Session
+from cldfc.reference.session import EvaluationSession
 from cldfc.reference.zeros import Unshaped, Value, combine_alike, concatenate, is_zero, map_value
 from cldfc.syntax import tree
 
 
 @dataclass(frozen=True)
-class Scope:
+class EquationScope:
     """The values of index names at a place, and the tag that says the level for constants without one."""
 
     binding: Binding
@@ -38,12 +38,12 @@ class Expressions:
     computation.
     """
 
-    session: Session
+    session: EvaluationSession
     key: Key
     indices: tuple[int, ...]
     places: Iterator[str | Places]
 
-    def value(self, expression: tree.Expression, scope: Scope) -> Value:
+    def value(self, expression: tree.Expression, scope: EquationScope) -> Value:
         """What an expression gives as a value."""
         match expression:
             case tree.Symbol(name):
@@ -61,17 +61,17 @@ class Expressions:
             case _:
                 raise TypeError(f"{expression} is no value")
 
-    def terms(self, reduction: tree.Reduction, scope: Scope) -> list[Value]:
+    def terms(self, reduction: tree.Reduction, scope: EquationScope) -> list[Value]:
         """The terms of a reduction; parameters without a tag are their own in each of them."""
         turns = reduction_turns(self.session.numbers, reduction, scope.binding, scope.tag)
         inner = cast(Places, () if isinstance(reduction.body, tree.Symbol) else next(self.places))
         found: list[Value] = []
         for j in turns:
             term = replace(self, indices=(*self.indices, j), places=iter(inner))
-            found.append(term.value(reduction.body, Scope({**scope.binding, reduction.name: j}, scope.tag)))
+            found.append(term.value(reduction.body, EquationScope({**scope.binding, reduction.name: j}, scope.tag)))
         return found
 
-    def apply(self, function: tree.Expression, x: Value, scope: Scope) -> Value:
+    def apply(self, function: tree.Expression, x: Value, scope: EquationScope) -> Value:
         """What an operator gives."""
         match function:
             case tree.Symbol():
@@ -84,12 +84,12 @@ class Expressions:
                 return combine(function, [self.apply(part, x, scope) for part in parts])
             case tree.Reduction(reducer, name, _, _, body):
                 turns = reduction_turns(self.session.numbers, function, scope.binding, scope.tag)
-                scopes = [Scope({**scope.binding, name: j}, scope.tag) for j in turns]
+                scopes = [EquationScope({**scope.binding, name: j}, scope.tag) for j in turns]
                 return reduce(reducer, [self.apply(body, x, inner) for inner in scopes])
             case _:
                 raise TypeError(f"{function} is no operator")
 
-    def multiply(self, star: tree.Star, x: Value, scope: Scope) -> Value:
+    def multiply(self, star: tree.Star, x: Value, scope: EquationScope) -> Value:
         """A number, a scalar or a kernel times a value."""
         left, numbers = star.left, self.session.numbers
         if numbers.is_number(left, scope.binding):
@@ -99,13 +99,13 @@ class Expressions:
             return apply_scalar(self.session, left, x, scope.binding, self.key)
         return apply_kernel(self.session, star, x, scope.binding, self.key)
 
-    def apply_symbol(self, symbol: tree.Symbol, x: Value, scope: Scope) -> Value:
+    def apply_symbol(self, symbol: tree.Symbol, x: Value, scope: EquationScope) -> Value:
         """A named operator: a `let`, with the tag of this use put in, or a built-in one."""
         indices = self.session.numbers.indices(symbol, scope.binding)
         let = self.session.known.lets.get(symbol.name)
         if let is not None:
             binding = {name.name or "": at for name, at in zip(let.symbol.tag, indices, strict=True)}
-            return self.apply(let.values[0], x, Scope(binding, let.symbol.tag))
+            return self.apply(let.values[0], x, EquationScope(binding, let.symbol.tag))
         settings = self.settings(symbol)
         if symbol.name in OWNERS:
             is_shared = bool(symbol.tag) and symbol.name != "bn"

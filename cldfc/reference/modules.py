@@ -18,7 +18,7 @@ from cldfc.reference.operators import (
     normalise,
     prolongation,
 )
-from cldfc.reference.session import Session
+from cldfc.reference.session import EvaluationSession
 from cldfc.reference.zeros import Shape, Unshaped, Value, is_zero, map_value, with_channels
 from cldfc.syntax import tree
 from cldfc.syntax.walk import mentions
@@ -26,7 +26,7 @@ from cldfc.syntax.walk import mentions
 # Which parameter is meant
 
 
-def parameter_tag(session: Session, symbol: tree.Symbol, binding: Binding) -> tuple[int, ...]:
+def parameter_tag(session: EvaluationSession, symbol: tree.Symbol, binding: Binding) -> tuple[int, ...]:
     """The tag of a kernel or scalar where it is used; of `R@ℓ,ℓ+1` the index that its declaration speaks of."""
     kernel = session.known.kernels.get(symbol.name)
     indices = session.numbers.indices(symbol, binding)
@@ -39,7 +39,7 @@ def parameter_tag(session: Session, symbol: tree.Symbol, binding: Binding) -> tu
     return indices
 
 
-def own_head(kernel: tree.Kernel) -> tuple[tree.Index, ...]:
+def own_head(kernel: tree.KernelStatement) -> tuple[tree.Index, ...]:
     """The indices of a declared kernel: a map between levels, `R@ℓ,ℓ+1`, has one."""
     return kernel.symbol.tag[:1] if is_transfer(kernel.symbol.tag) else kernel.symbol.tag
 
@@ -49,14 +49,14 @@ def is_transfer(tag: tuple[tree.Index, ...]) -> bool:
     return len(tag) == 2 and tag[0].name == tag[1].name and tag[1].offset == tag[0].offset + 1
 
 
-def starts_below(session: Session, kernel: tree.Kernel) -> bool:
+def starts_below(session: EvaluationSession, kernel: tree.KernelStatement) -> bool:
     """Whether a kernel's index is the level that it starts from: it is declared with two, or gives `c@ℓ+1` channels."""
     symbols = [m for m in mentions(kernel.channels_out) if isinstance(m, tree.Symbol) and m.tag]
     tables = [symbol.tag[0] for symbol in symbols if session.numbers.is_table(symbol.name)]
     return is_transfer(kernel.symbol.tag) or any(index.offset == 1 for index in tables)
 
 
-def tied(session: Session, name: str, tag: tuple[int, ...]) -> Key:
+def tied(session: EvaluationSession, name: str, tag: tuple[int, ...]) -> Key:
     """A parameter by its name and tag, after `tie` has left out indices."""
     tie = session.known.ties.get(name)
     if tie is None:
@@ -69,7 +69,7 @@ def tied(session: Session, name: str, tag: tuple[int, ...]) -> Key:
     return name, tuple(binding[index.name or ""] for index in tie.symbol.tag)
 
 
-def renamed(session: Session, parameter: Key) -> Key:
+def renamed(session: EvaluationSession, parameter: Key) -> Key:
     """A parameter under the name that `rename` gives it, if one does."""
     for rename in sorted(session.known.renames, key=lambda rename: count_names(session, rename.old)):
         if (rename.old.name, len(rename.old.tag)) == (parameter[0], len(parameter[1])):
@@ -79,7 +79,7 @@ def renamed(session: Session, parameter: Key) -> Key:
     return parameter
 
 
-def count_names(session: Session, symbol: tree.Symbol) -> int:
+def count_names(session: EvaluationSession, symbol: tree.Symbol) -> int:
     """How many indices of a tag are not numbers."""
     return sum(index.name is not None and not session.numbers.is_constant(index.name) for index in symbol.tag)
 
@@ -87,7 +87,7 @@ def count_names(session: Session, symbol: tree.Symbol) -> int:
 # Kernels and scalars
 
 
-def apply_kernel(session: Session, star: tree.Star, x: Value, binding: Binding, value: Key) -> Value:
+def apply_kernel(session: EvaluationSession, star: tree.Star, x: Value, binding: Binding, value: Key) -> Value:
     """K * x, K *_s x, K *^s x."""
     assert isinstance(star.left, tree.Symbol)
     kernel = session.known.kernels[star.left.name]
@@ -115,14 +115,16 @@ def apply_kernel(session: Session, star: tree.Star, x: Value, binding: Binding, 
     return session.record(module, value, x, result or map_value(operand, compute, before))
 
 
-def kernel_number(session: Session, kernel: tree.Kernel, expression: tree.Expression | None, at: Binding) -> int:
+def kernel_number(
+    session: EvaluationSession, kernel: tree.KernelStatement, expression: tree.Expression | None, at: Binding
+) -> int:
     """The groups, dilation or channels of a kernel at its tag; 1 where its declaration says nothing."""
     return 1 if expression is None else int(session.numbers.number(expression, at, kernel.symbol.tag))
 
 
 def check_kernel(
-    session: Session,
-    kernel: tree.Kernel,
+    session: EvaluationSession,
+    kernel: tree.KernelStatement,
     module: str,
     weight: Tensor,
     groups: int,
@@ -139,7 +141,7 @@ def check_kernel(
         raise ValueError(f"`{module}` has the shape {tuple(weight.shape)}, which is not the declared one")
 
 
-def apply_scalar(session: Session, symbol: tree.Symbol, x: Value, binding: Binding, value: Key) -> Value:
+def apply_scalar(session: EvaluationSession, symbol: tree.Symbol, x: Value, binding: Binding, value: Key) -> Value:
     """ω * x, with a trainable ω."""
     module = session.parameters.module(tied(session, symbol.name, parameter_tag(session, symbol, binding)))
     scalar = session.parameters.tensor(module)
@@ -150,7 +152,13 @@ def apply_scalar(session: Session, symbol: tree.Symbol, x: Value, binding: Bindi
 
 
 def apply_owner(
-    session: Session, keyword: str, settings: Mapping[str, Exact], parameter: Key, own: Key, x: Value, value: Key
+    session: EvaluationSession,
+    keyword: str,
+    settings: Mapping[str, Exact],
+    parameter: Key,
+    own: Key,
+    x: Value,
+    value: Key,
 ) -> Value:
     """`bn`, `gn`, `ln` or `linear`, with the parameter of its place or its tag, and statistics of its own."""
     module = session.parameters.module(parameter)
@@ -174,7 +182,7 @@ def apply_owner(
     return session.record(module, value, x, result)
 
 
-def batch_norm(session: Session, module: str, x: Tensor) -> Tensor:
+def batch_norm(session: EvaluationSession, module: str, x: Tensor) -> Tensor:
     """bn(x) before scale and shift; in training the running statistics move towards those of the batch."""
     running = [session.statistics.get(name, session.parameters.tensor(name)) for name in statistics_of(module)]
     if not session.training:

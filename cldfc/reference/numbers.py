@@ -19,7 +19,7 @@ class NoValue(Exception):
     """A constant at a level that it has no value for: what needs it does not hold there."""
 
 
-class Numbers:
+class ReferenceNumbers:
     """Computes numbers; `binding` gives the index names their values, `tag` says the level."""
 
     def __init__(self, known: Declarations) -> None:

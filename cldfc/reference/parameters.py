@@ -48,7 +48,7 @@ class Parameters:
         return self.given[name]
 
 
-def reserved_names(spec: tree.Spec, known: Declarations) -> set[str]:
+def reserved_names(spec: tree.Tree, known: Declarations) -> set[str]:
     """Attributes that a generated class cannot give to a parameter: torch's own, and its loop variables."""
     equations = [statement for statement in spec.statements if isinstance(statement, tree.Equation)]
     loops = {*known.ranges, *(name for equation in equations for name in own_indices(equation))}

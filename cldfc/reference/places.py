@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from itertools import count
 
 from cldfc.reference.declarations import Declarations
-from cldfc.reference.numbers import Numbers, Tag
+from cldfc.reference.numbers import ReferenceNumbers, Tag
 from cldfc.reference.operators import OWNERS
 from cldfc.syntax import tree
 from cldfc.syntax.walk import mentions
@@ -54,7 +54,7 @@ Unnamed = Sequence["Place | Unnamed"]
 """The same before names are given."""
 
 
-def name_places(spec: tree.Spec, known: Declarations, numbers: Numbers) -> dict[int, Places]:
+def name_places(spec: tree.Tree, known: Declarations, numbers: ReferenceNumbers) -> dict[int, Places]:
     """The names of the places of each equation, by its `id`."""
     found = [m for statement in spec.statements for m in mentions(statement)]
     tagged = {m.name for m in found if isinstance(m, tree.Symbol) and m.tag and m.name in OWNERS}
@@ -127,7 +127,7 @@ class Walk:
     """
 
     known: Declarations
-    numbers: Numbers
+    numbers: ReferenceNumbers
     owner: Owner
     terms_so_far: list[Place]
     reductions: Counter[Owner] = field(default_factory=Counter[Owner])
@@ -214,7 +214,9 @@ def first(heads: list[str]) -> str:
     return heads[0]
 
 
-def reduction_turns(numbers: Numbers, reduction: tree.Reduction, binding: Mapping[str, int], tag: Tag) -> range:
+def reduction_turns(
+    numbers: ReferenceNumbers, reduction: tree.Reduction, binding: Mapping[str, int], tag: Tag
+) -> range:
     """The values of a reduction's index; a constant in its bounds is taken at the level of the terms."""
     symbols = [m for m in mentions(reduction.body) if isinstance(m, tree.Symbol) and len(m.tag) > 1]
     own = [symbol.tag for symbol in symbols if any(index.name == reduction.name for index in symbol.tag)]

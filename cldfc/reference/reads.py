@@ -5,17 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from cldfc.reference.declarations import Key
-from cldfc.reference.numbers import Binding, Numbers, Tag
+from cldfc.reference.numbers import Binding, ReferenceNumbers, Tag
 from cldfc.reference.places import reduction_turns
 from cldfc.syntax import tree
 
 
-def reads_of(equation: tree.Equation, binding: Binding, numbers: Numbers) -> list[Key]:
+def reads_of(equation: tree.Equation, binding: Binding, numbers: ReferenceNumbers) -> list[Key]:
     """The values on the right of an equation at one choice of its index names, each once."""
     return list(dict.fromkeys(reads(equation.right, binding, equation.left.tag, numbers)))
 
 
-def reads(expression: tree.Expression, binding: Binding, tag: Tag, numbers: Numbers) -> Iterator[Key]:
+def reads(expression: tree.Expression, binding: Binding, tag: Tag, numbers: ReferenceNumbers) -> Iterator[Key]:
     """The values in an expression: those that inner operations need before those that this one needs itself."""
     own: list[Key] = []
     for operand, inner in operands(expression, binding, tag, numbers):
@@ -27,7 +27,7 @@ def reads(expression: tree.Expression, binding: Binding, tag: Tag, numbers: Numb
 
 
 def operands(
-    expression: tree.Expression, binding: Binding, tag: Tag, numbers: Numbers
+    expression: tree.Expression, binding: Binding, tag: Tag, numbers: ReferenceNumbers
 ) -> list[tuple[tree.Expression, Binding]]:
     """What stands for values directly inside an expression, each with the index names that have a value there."""
     match expression:

@@ -8,14 +8,14 @@ from dataclasses import dataclass, field
 from torch import Tensor
 
 from cldfc.reference.declarations import Declarations, Key
-from cldfc.reference.numbers import Numbers
+from cldfc.reference.numbers import ReferenceNumbers
 from cldfc.reference.parameters import Parameters
 from cldfc.reference.places import Places
 from cldfc.reference.zeros import Unshaped, Value
 
 
 @dataclass(frozen=True)
-class Use:
+class ReferenceUse:
     """One use of a parameter: its module's name, the value whose equation it stands in, its operand and its result."""
 
     module: str
@@ -25,11 +25,11 @@ class Use:
 
 
 @dataclass
-class Session:
+class EvaluationSession:
     """One evaluation of a network."""
 
     known: Declarations
-    numbers: Numbers
+    numbers: ReferenceNumbers
     places: Mapping[int, Places]
     parameters: Parameters
     classes: int
@@ -38,12 +38,12 @@ class Session:
     """What is done to each result, to see what rounding could make of the network."""
     values: dict[Key, Value] = field(default_factory=dict[Key, Value])
     statistics: dict[str, Tensor] = field(default_factory=dict[str, Tensor])
-    uses: list[Use] = field(default_factory=list[Use])
+    uses: list[ReferenceUse] = field(default_factory=list[ReferenceUse])
 
     def record(self, module: str, value: Key, operand: Value, result: Value) -> Value:
         """Note the use of a parameter; its result again."""
         result = self.disturbed(result)
-        self.uses.append(Use(module, format_value(value), operand, result))
+        self.uses.append(ReferenceUse(module, format_value(value), operand, result))
         return result
 
     def disturbed(self, value: Value) -> Value:

@@ -10,7 +10,7 @@ from importlib import import_module
 from typing import Any
 
 from cldfc.reproduce.runs import Wanted, accuracy_of, is_finished, run_of
-from cldfc.reproduce.tables import Comparison, Row, Table
+from cldfc.reproduce.tables import Question, Table, TableRow
 
 CONFIDENCE = 0.95
 
@@ -21,7 +21,7 @@ EXPLAINED = (
 
 
 @dataclass(frozen=True, slots=True)
-class Difference:
+class PairedDifference:
     """What two kinds of networks differ by on a data set: one value for each pair of trainings, in points."""
 
     title: str
@@ -48,7 +48,7 @@ class Difference:
         return mean - reach, mean + reach
 
 
-def compare_rows(wanted: Wanted, table: Table) -> list[Difference]:
+def compare_rows(wanted: Wanted, table: Table) -> list[PairedDifference]:
     """The comparisons of a table on each data set, as far as both of a pair are finished. Raises UsageError."""
     found = [
         difference_of(wanted, table, dataset, comparison)
@@ -58,7 +58,7 @@ def compare_rows(wanted: Wanted, table: Table) -> list[Difference]:
     return [difference for difference in found if difference.values or difference.diverged]
 
 
-def difference_of(wanted: Wanted, table: Table, dataset: str, comparison: Comparison) -> Difference:
+def difference_of(wanted: Wanted, table: Table, dataset: str, comparison: Question) -> PairedDifference:
     """A comparison on a data set, over all pairs of trainings of which both are finished."""
     rows = {row.folder: row for row in table.rows}
     pairs = [
@@ -68,11 +68,11 @@ def difference_of(wanted: Wanted, table: Table, dataset: str, comparison: Compar
         for pair in accuracies_of(wanted, table, dataset, (rows[one], rows[other]))
     ]
     values = tuple(one - other for one, other in pairs if one is not None and other is not None)
-    return Difference(comparison.title, dataset, values, len(pairs) - len(values))
+    return PairedDifference(comparison.title, dataset, values, len(pairs) - len(values))
 
 
 def accuracies_of(
-    wanted: Wanted, table: Table, dataset: str, rows: tuple[Row, Row]
+    wanted: Wanted, table: Table, dataset: str, rows: tuple[TableRow, TableRow]
 ) -> Iterator[tuple[float | None, float | None]]:
     """The accuracies of two rows seed by seed, where both are finished; None of a training that diverged."""
     for seed in range(wanted.seeds):
@@ -81,12 +81,12 @@ def accuracies_of(
             yield accuracy_of(one), accuracy_of(other)
 
 
-def comparison_cells(differences: Sequence[Difference]) -> list[list[str]]:
+def comparison_cells(differences: Sequence[PairedDifference]) -> list[list[str]]:
     """The comparisons as they are shown: a row of headings, then a row for each."""
     return [["comparison", "data", "difference", "95 % interval", "pairs"], *map(cells_of, differences)]
 
 
-def cells_of(difference: Difference) -> list[str]:
+def cells_of(difference: PairedDifference) -> list[str]:
     """The row of a comparison."""
     mean, interval = difference.mean, difference.interval
     return [
@@ -103,7 +103,7 @@ def signed(points: float) -> str:
     return f"{points:+.2f}".replace("-", "−")
 
 
-def differences_as_data(differences: Sequence[Difference]) -> list[dict[str, object]]:
+def differences_as_data(differences: Sequence[PairedDifference]) -> list[dict[str, object]]:
     """The same as plain data, in percentage points."""
     return [
         {

@@ -5,12 +5,12 @@ from __future__ import annotations
 from cldfc.compilation import Compilation
 from cldfc.library import folder
 from cldfc.reproduce.recipes import find_dataset, widths_of
-from cldfc.reproduce.tables import Row
+from cldfc.reproduce.tables import TableRow
 from cldfc.syntax.read import read_source
 from cldfc.task import read_task
 
 
-def network_of(row: Row, dataset: str, is_miniature: bool) -> Compilation:
+def network_of(row: TableRow, dataset: str, is_miniature: bool) -> Compilation:
     """The network of a row for a data set. Raises UsageError when the spec cannot be read."""
     images = find_dataset(dataset)
     lets = (*row.lets, widths_of(dataset)) if is_miniature else row.lets

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from cldfc.reproduce.tables import Row, Table
+from cldfc.reproduce.tables import Table, TableRow
 from cldfc.train.catalogue import DataSet, find, is_folder
 from cldfc.train.default_recipe import changed_recipe
 from cldfc.train.recipe import Recipe, change_recipe
@@ -38,7 +38,7 @@ def widths_of(dataset: str) -> str:
     return DIGITS_WIDTHS if dataset == DIGITS else WIDTHS
 
 
-def recipe_of(table: Table, row: Row, name: str, is_miniature: bool, changes: Mapping[str, object]) -> Recipe:
+def recipe_of(table: Table, row: TableRow, name: str, is_miniature: bool, changes: Mapping[str, object]) -> Recipe:
     """The recipe of a row on a data set: that of the paper, with the row's weight decay, where the paper has one.
 
     A miniature on `digits` has the recipe of `digits`, but for the epochs; on another data set it has fewer epochs

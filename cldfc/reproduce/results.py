@@ -12,7 +12,7 @@ from cldfc.reproduce.comparisons import EXPLAINED, compare_rows, comparison_cell
 from cldfc.reproduce.networks import network_of
 from cldfc.reproduce.recipes import find_dataset, widths_of
 from cldfc.reproduce.runs import Wanted, accuracy_of, is_finished, run_of
-from cldfc.reproduce.tables import Row, Table
+from cldfc.reproduce.tables import Table, TableRow
 from cldfc.train.recipe import Recipe
 
 NONE = "–"
@@ -49,10 +49,10 @@ class Accuracy:
 
 
 @dataclass(frozen=True, slots=True)
-class Result:
+class RowResult:
     """A row as it was built and trained."""
 
-    row: Row
+    row: TableRow
     parameters: int
     accuracies: Mapping[str, Accuracy]
     """For each data set that it is trained on."""
@@ -64,12 +64,12 @@ class Result:
         return f"{self.parameters / 1e6:.{decimals}f}M" == self.row.parameters
 
 
-def collect(wanted: Wanted, table: Table) -> list[Result]:
+def collect(wanted: Wanted, table: Table) -> list[RowResult]:
     """Build every row, and read the runs that are finished. Raises CldfError, UsageError."""
     return [result_of(wanted, table, row) for row in table.rows]
 
 
-def result_of(wanted: Wanted, table: Table, row: Row) -> Result:
+def result_of(wanted: Wanted, table: Table, row: TableRow) -> RowResult:
     """A row, built for the data set whose parameters the paper prints, and its finished runs."""
     datasets = wanted.datasets(table)
     accuracies: dict[str, Accuracy] = {}
@@ -78,10 +78,10 @@ def result_of(wanted: Wanted, table: Table, row: Row) -> Result:
         found = [accuracy_of(run) for run in runs if is_finished(run)]
         values = tuple(value for value in found if value is not None)
         accuracies[dataset] = Accuracy(values, len(found) - len(values))
-    return Result(row, count_params(network_of(row, datasets[-1], wanted.is_miniature).shapes), accuracies)
+    return RowResult(row, count_params(network_of(row, datasets[-1], wanted.is_miniature).shapes), accuracies)
 
 
-def as_cells(table: Table, results: Sequence[Result], is_miniature: bool) -> list[list[str]]:
+def as_cells(table: Table, results: Sequence[RowResult], is_miniature: bool) -> list[list[str]]:
     """A table as it is shown: a row of headings, then a row for each network."""
     trained = list(results[0].accuracies)
     # The printed counts are those of the table's last data set; a miniature is no network of the paper.
@@ -95,7 +95,7 @@ def as_cells(table: Table, results: Sequence[Result], is_miniature: bool) -> lis
     return [heads, *(cells_of(table, result, has_counts, is_beside) for result in results)]
 
 
-def cells_of(table: Table, result: Result, has_counts: bool, is_beside: bool) -> list[str]:
+def cells_of(table: Table, result: RowResult, has_counts: bool, is_beside: bool) -> list[str]:
     """The row of a network; each printed accuracy beside the own one, or all of them after the own ones."""
     printed = {name: f"{accuracy:.2f}" for name, accuracy in zip(table.datasets, result.row.accuracies, strict=True)}
     own = {name: str(accuracy) for name, accuracy in result.accuracies.items()}
@@ -116,7 +116,7 @@ def as_text(cells: Sequence[Sequence[str]]) -> str:
     )
 
 
-def as_shown(wanted: Wanted, table: Table, results: Sequence[Result], write: Write) -> str:
+def as_shown(wanted: Wanted, table: Table, results: Sequence[RowResult], write: Write) -> str:
     """A table with all that is said about it, in one of the forms of `as_text` and `as_markdown`."""
     parts = [f"{table.name}: {table.title}", write(as_cells(table, results, wanted.is_miniature)), table.note]
     if wanted.is_miniature or wanted.data:
@@ -165,7 +165,7 @@ def as_markdown(cells: Sequence[Sequence[str]]) -> str:
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
-def as_data(wanted: Wanted, table: Table, results: Sequence[Result]) -> dict[str, object]:
+def as_data(wanted: Wanted, table: Table, results: Sequence[RowResult]) -> dict[str, object]:
     """The same as plain data, with the comparisons."""
     return {
         "table": table.name,
@@ -175,7 +175,7 @@ def as_data(wanted: Wanted, table: Table, results: Sequence[Result]) -> dict[str
     }
 
 
-def row_as_data(table: Table, result: Result) -> dict[str, object]:
+def row_as_data(table: Table, result: RowResult) -> dict[str, object]:
     """A network as plain data; accuracies are in percent."""
     row = result.row
     return {

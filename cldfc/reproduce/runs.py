@@ -11,7 +11,7 @@ from cldfc.compilation import Compilation
 from cldfc.diagnostics import UsageError
 from cldfc.reproduce.networks import network_of
 from cldfc.reproduce.recipes import DIGITS, recipe_of
-from cldfc.reproduce.tables import Row, Table
+from cldfc.reproduce.tables import Table, TableRow
 from cldfc.train.files import read_text
 from cldfc.train.launch import Launch
 from cldfc.train.lock import refuse_in_use
@@ -45,10 +45,10 @@ class Wanted:
 
 
 @dataclass(frozen=True, slots=True)
-class Run:
+class TableRun:
     """One training of one row; its folder is there when it is finished, as a whole or not at all."""
 
-    row: Row
+    row: TableRow
     dataset: str
     recipe: Recipe
     is_miniature: bool
@@ -65,7 +65,7 @@ class Run:
         return network_of(self.row, self.dataset, self.is_miniature)
 
 
-def list_runs(wanted: Wanted) -> list[Run]:
+def list_runs(wanted: Wanted) -> list[TableRun]:
     """All runs, seed by seed, so that every row has its first before any has its second."""
     return [
         run_of(wanted, table, row, dataset, seed)
@@ -76,20 +76,20 @@ def list_runs(wanted: Wanted) -> list[Run]:
     ]
 
 
-def run_of(wanted: Wanted, table: Table, row: Row, dataset: str, seed: int) -> Run:
+def run_of(wanted: Wanted, table: Table, row: TableRow, dataset: str, seed: int) -> TableRun:
     """The training of a row on a data set with a seed. Raises UsageError for a change that is not possible."""
     recipe = recipe_of(table, row, dataset, wanted.is_miniature, {**wanted.changes, "seed": seed})
     # The name of a data set may be a path.
     folder = wanted.output / table.name / f"{row.folder}-{dataset.replace('/', '-')}-{seed}"
-    return Run(row, dataset, recipe, wanted.is_miniature, folder)
+    return TableRun(row, dataset, recipe, wanted.is_miniature, folder)
 
 
-def unfinished(runs: Sequence[Run], warn: Callable[[str], None]) -> list[Run]:
+def unfinished(runs: Sequence[TableRun], warn: Callable[[str], None]) -> list[TableRun]:
     """The runs that are not finished; each can be begun or gone on with, and nobody else trains it. Nothing is changed.
 
     `warn` hears what else is wrong with finished ones. Raises UsageError that names every run of which that is not so.
     """
-    left: list[Run] = []
+    left: list[TableRun] = []
     wrong: list[UsageError] = []
     for run in runs:
         try:
@@ -110,7 +110,7 @@ def unfinished(runs: Sequence[Run], warn: Callable[[str], None]) -> list[Run]:
     return left
 
 
-def is_finished(run: Run) -> bool:
+def is_finished(run: TableRun) -> bool:
     """Whether the run is there; raises UsageError when its folder holds another one, or its figures were changed."""
     if not os.path.lexists(run.folder):
         return False
@@ -119,7 +119,7 @@ def is_finished(run: Run) -> bool:
     return True
 
 
-def refuse_other(run: Run, folder: Path, what: str) -> None:
+def refuse_other(run: TableRun, folder: Path, what: str) -> None:
     """Raises UsageError when a folder holds no run, or one that was trained otherwise than this one is to be."""
     if not os.path.lexists(RunFolder(folder).record):
         raise UsageError(f"`{folder}` is there, and is no run", "move it away, or give another folder with `-o`")
@@ -131,7 +131,7 @@ def refuse_other(run: Run, folder: Path, what: str) -> None:
         )
 
 
-def differences(run: Run, folder: RunFolder) -> list[str]:
+def differences(run: TableRun, folder: RunFolder) -> list[str]:
     """What is otherwise in a folder than in a run: `epochs 20, not 1`. Raises UsageError when it holds no run."""
     there, record = read_text(folder.spec), read_record(folder)
     data = [] if record.dataset == run.dataset else [f"data `{record.dataset}`, not `{run.dataset}`"]
@@ -149,7 +149,7 @@ def other_line(there: str, wanted: str) -> str:
     return f"`{has}`, not `{lacks}`"
 
 
-def accuracy_of(run: Run) -> float | None:
+def accuracy_of(run: TableRun) -> float | None:
     """The test accuracy of a finished run after its last epoch, in percent; None if it diverged. Raises UsageError."""
     folder = RunFolder(run.folder)
     epochs = read_epochs(folder.metrics) if folder.metrics.exists() else []
@@ -160,6 +160,6 @@ def accuracy_of(run: Run) -> float | None:
     raise UsageError(f"`{run.folder}` has not all its epochs", "move it away: the run is then trained again")
 
 
-def share_of(launch: Launch, runs: Sequence[Run]) -> list[Run]:
+def share_of(launch: Launch, runs: Sequence[TableRun]) -> list[TableRun]:
     """The runs that a process trains: no other trains them."""
     return list(runs[launch.rank :: launch.count])

@@ -14,7 +14,7 @@ DECAY_18, DECAY_34 = 1e-4, 1e-3
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class TableRow:
     """A network of a table, and what the paper prints of it."""
 
     name: str
@@ -53,7 +53,7 @@ class Row:
 
 
 @dataclass(frozen=True, slots=True)
-class Comparison:
+class Question:
     """A question that is answered by differences of accuracy between two networks with the same seed."""
 
     title: str
@@ -76,7 +76,7 @@ class Table:
     datasets: tuple[str, ...]
     """The data sets it was measured on; the last one's number of classes gives the printed parameters."""
 
-    rows: tuple[Row, ...]
+    rows: tuple[TableRow, ...]
 
     miniature_epochs: int = 8
     """Passes over `digits` in its miniature."""
@@ -84,7 +84,7 @@ class Table:
     note: str = ""
     """What a reader has to know about its readings."""
 
-    comparisons: tuple[Comparison, ...] = ()
+    comparisons: tuple[Question, ...] = ()
 
 
 FORMS = ("K *", "σ ∘ K *", "K * σ", "σ ∘ K * σ")
@@ -102,10 +102,10 @@ SCHEME_ACCURACIES = (
 )
 
 
-def scheme(form_a: str, form_b: str, accuracy: float) -> Row:
+def scheme(form_a: str, form_b: str, accuracy: float) -> TableRow:
     """The row of Table 1 with these forms of 𝒜 and ℬ."""
     a, b = form_a.replace("K", "A@ℓ"), form_b.replace("K", "B@ℓ,i")
-    return Row(
+    return TableRow(
         name=f"𝒜 = {a}, ℬ = {b}",
         spec="fbresnet",
         accuracies=(accuracy,),
@@ -123,7 +123,7 @@ LINEAR, *NONLINEAR = FORMS
 
 # With both linear, the scheme has one normalisation in all and would outweigh the rest.
 LINEAR_A = tuple(
-    Comparison(
+    Question(
         f"𝒜 = {LINEAR.replace('K', 'A@ℓ')} − {form.replace('K', 'A@ℓ')}, ℬ nonlinear",
         tuple((folder_of(LINEAR, b), folder_of(form, b)) for b in NONLINEAR),
     )
@@ -148,21 +148,21 @@ FAMILIES = {
 }
 
 
-def sharing_a(folder: str, endings: Sequence[str], families: Sequence[str]) -> tuple[Comparison, ...]:
+def sharing_a(folder: str, endings: Sequence[str], families: Sequence[str]) -> tuple[Question, ...]:
     """A^ℓ against A^ℓ,i: over all families and all sharings of B, then with B^ℓ,i in each family by itself."""
     specs = {family: folder + FAMILIES[family] for family in families}
     pairs = tuple((f"{spec}_Al{ending}", f"{spec}{ending}") for spec in specs.values() for ending in endings)
     title = "A^ℓ − A^ℓ,i"
     return (
-        Comparison(title, pairs),
-        *(Comparison(f"{title}, {family}, B^ℓ,i", ((f"{spec}_Al", spec),)) for family, spec in specs.items()),
+        Question(title, pairs),
+        *(Question(f"{title}, {family}, B^ℓ,i", ((f"{spec}_Al", spec),)) for family, spec in specs.items()),
     )
 
 
-def sharing_b(reading: str, ending: str) -> Comparison:
+def sharing_b(reading: str, ending: str) -> Question:
     """B^ℓ in one of its readings against B^ℓ,i, over all families and both sharings of A."""
     pairs = tuple((f"{spec}{a}_Bl{ending}", f"{spec}{a}") for spec in FAMILIES.values() for a in ("", "_Al"))
-    return Comparison(f"B^ℓ {reading} − B^ℓ,i", pairs)
+    return Question(f"B^ℓ {reading} − B^ℓ,i", pairs)
 
 
 TABLE_2 = Table(
@@ -170,19 +170,19 @@ TABLE_2 = Table(
     "ResNet18 and pre-act ResNet18 with one A for each level",
     ("mnist",),
     (
-        Row("ResNet18-A^ℓ,i-B^ℓ,i", "resnet18", (99.56,), "11M"),
-        Row("ResNet18-A^ℓ-B^ℓ,i", "resnet18_Al", (99.58,), "8.0M"),
-        Row("pre-act ResNet18-A^ℓ,i-B^ℓ,i", "preact18", (99.61,), "11M"),
-        Row("pre-act ResNet18-A^ℓ-B^ℓ,i", "preact18_Al", (99.64,), "8.0M"),
+        TableRow("ResNet18-A^ℓ,i-B^ℓ,i", "resnet18", (99.56,), "11M"),
+        TableRow("ResNet18-A^ℓ-B^ℓ,i", "resnet18_Al", (99.58,), "8.0M"),
+        TableRow("pre-act ResNet18-A^ℓ,i-B^ℓ,i", "preact18", (99.61,), "11M"),
+        TableRow("pre-act ResNet18-A^ℓ-B^ℓ,i", "preact18_Al", (99.64,), "8.0M"),
     ),
     comparisons=sharing_a("", ("",), ("ResNet18", "pre-act ResNet18")),
 )
 
 
-def both_readings(row: Row) -> tuple[Row, Row]:
+def both_readings(row: TableRow) -> tuple[TableRow, TableRow]:
     """A row with a shared B as the text of the paper has it, and as its printed count has it."""
     text, counted = (
-        Row(row.name, row.spec + ending, row.accuracies, row.parameters, (), row.weight_decay, reading)
+        TableRow(row.name, row.spec + ending, row.accuracies, row.parameters, (), row.weight_decay, reading)
         for ending, reading in (("", "text"), ("_printed", "counted"))
     )
     return text, counted
@@ -193,22 +193,22 @@ TABLE_3 = Table(
     "ResNet and pre-act ResNet in four sharings",
     ("cifar10", "cifar100"),
     (
-        Row("ResNet18-A^ℓ,i-B^ℓ,i", "resnet18", (93.45, 74.45), "11M"),
-        Row("ResNet18-A^ℓ-B^ℓ,i", "resnet18_Al", (93.54, 74.46), "8.1M"),
-        *both_readings(Row("ResNet18-A^ℓ,i-B^ℓ", "resnet18_Bl", (93.35, 72.78), "9.7M")),
-        *both_readings(Row("ResNet18-A^ℓ-B^ℓ", "resnet18_Al_Bl", (93.32, 72.56), "6.6M")),
-        Row("pre-act ResNet18-A^ℓ,i-B^ℓ,i", "preact18", (93.75, 74.33), "11M"),
-        Row("pre-act ResNet18-A^ℓ-B^ℓ,i", "preact18_Al", (93.83, 74.51), "8.1M"),
-        *both_readings(Row("pre-act ResNet18-A^ℓ,i-B^ℓ", "preact18_Bl", (93.80, 72.67), "9.7M")),
-        *both_readings(Row("pre-act ResNet18-A^ℓ-B^ℓ", "preact18_Al_Bl", (93.45, 72.81), "6.6M")),
-        Row("ResNet34-A^ℓ,i-B^ℓ,i", "resnet34", (94.71, 77.20), "21M", (), DECAY_34),
-        Row("ResNet34-A^ℓ-B^ℓ,i", "resnet34_Al", (94.84, 77.24), "13M", (), DECAY_34),
-        *both_readings(Row("ResNet34-A^ℓ,i-B^ℓ", "resnet34_Bl", (93.94, 75.31), "15M", (), DECAY_34)),
-        *both_readings(Row("ResNet34-A^ℓ-B^ℓ", "resnet34_Al_Bl", (93.79, 74.79), "6.7M", (), DECAY_34)),
-        Row("pre-act ResNet34-A^ℓ,i-B^ℓ,i", "preact34", (94.76, 77.25), "21M", (), DECAY_34),
-        Row("pre-act ResNet34-A^ℓ-B^ℓ,i", "preact34_Al", (94.84, 77.40), "13M", (), DECAY_34),
-        *both_readings(Row("pre-act ResNet34-A^ℓ,i-B^ℓ", "preact34_Bl", (93.94, 75.36), "15M", (), DECAY_34)),
-        *both_readings(Row("pre-act ResNet34-A^ℓ-B^ℓ", "preact34_Al_Bl", (93.75, 75.82), "6.7M", (), DECAY_34)),
+        TableRow("ResNet18-A^ℓ,i-B^ℓ,i", "resnet18", (93.45, 74.45), "11M"),
+        TableRow("ResNet18-A^ℓ-B^ℓ,i", "resnet18_Al", (93.54, 74.46), "8.1M"),
+        *both_readings(TableRow("ResNet18-A^ℓ,i-B^ℓ", "resnet18_Bl", (93.35, 72.78), "9.7M")),
+        *both_readings(TableRow("ResNet18-A^ℓ-B^ℓ", "resnet18_Al_Bl", (93.32, 72.56), "6.6M")),
+        TableRow("pre-act ResNet18-A^ℓ,i-B^ℓ,i", "preact18", (93.75, 74.33), "11M"),
+        TableRow("pre-act ResNet18-A^ℓ-B^ℓ,i", "preact18_Al", (93.83, 74.51), "8.1M"),
+        *both_readings(TableRow("pre-act ResNet18-A^ℓ,i-B^ℓ", "preact18_Bl", (93.80, 72.67), "9.7M")),
+        *both_readings(TableRow("pre-act ResNet18-A^ℓ-B^ℓ", "preact18_Al_Bl", (93.45, 72.81), "6.6M")),
+        TableRow("ResNet34-A^ℓ,i-B^ℓ,i", "resnet34", (94.71, 77.20), "21M", (), DECAY_34),
+        TableRow("ResNet34-A^ℓ-B^ℓ,i", "resnet34_Al", (94.84, 77.24), "13M", (), DECAY_34),
+        *both_readings(TableRow("ResNet34-A^ℓ,i-B^ℓ", "resnet34_Bl", (93.94, 75.31), "15M", (), DECAY_34)),
+        *both_readings(TableRow("ResNet34-A^ℓ-B^ℓ", "resnet34_Al_Bl", (93.79, 74.79), "6.7M", (), DECAY_34)),
+        TableRow("pre-act ResNet34-A^ℓ,i-B^ℓ,i", "preact34", (94.76, 77.25), "21M", (), DECAY_34),
+        TableRow("pre-act ResNet34-A^ℓ-B^ℓ,i", "preact34_Al", (94.84, 77.40), "13M", (), DECAY_34),
+        *both_readings(TableRow("pre-act ResNet34-A^ℓ,i-B^ℓ", "preact34_Bl", (93.94, 75.36), "15M", (), DECAY_34)),
+        *both_readings(TableRow("pre-act ResNet34-A^ℓ-B^ℓ", "preact34_Al_Bl", (93.75, 75.82), "6.7M", (), DECAY_34)),
     ),
     note="text: B^ℓ,i is shared for i = 1..ν_ℓ, as section 5.2 says; counted: a reconstruction by counting,\n"
     "in which pooling applies R first and the shared B^ℓ after it, (6.4), and level 1 is not shared",
@@ -224,10 +224,10 @@ TABLE_4 = Table(
     "ResNet18 and pre-act ResNet18 with one A for each level, on ImageNet",
     ("imagenet",),
     (
-        Row("ResNet18-A^ℓ,i-B^ℓ,i", "imagenet/resnet18", (70.23,), "11.7M"),
-        Row("ResNet18-A^ℓ-B^ℓ,i", "imagenet/resnet18_Al", (69.45,), "8.6M"),
-        Row("pre-act ResNet18-A^ℓ,i-B^ℓ,i", "imagenet/preact18", (70.46,), "11.7M"),
-        Row("pre-act ResNet18-A^ℓ-B^ℓ,i", "imagenet/preact18_Al", (69.78,), "8.6M"),
+        TableRow("ResNet18-A^ℓ,i-B^ℓ,i", "imagenet/resnet18", (70.23,), "11.7M"),
+        TableRow("ResNet18-A^ℓ-B^ℓ,i", "imagenet/resnet18_Al", (69.45,), "8.6M"),
+        TableRow("pre-act ResNet18-A^ℓ,i-B^ℓ,i", "imagenet/preact18", (70.46,), "11.7M"),
+        TableRow("pre-act ResNet18-A^ℓ-B^ℓ,i", "imagenet/preact18_Al", (69.78,), "8.6M"),
     ),
     comparisons=sharing_a("imagenet-", ("",), ("ResNet18", "pre-act ResNet18")),
 )
@@ -260,6 +260,6 @@ def select_rows(tables: Sequence[Table], patterns: Sequence[str]) -> tuple[Table
     return tuple(table for table in selected if table.rows)
 
 
-def is_meant(row: Row, patterns: Sequence[str]) -> bool:
+def is_meant(row: TableRow, patterns: Sequence[str]) -> bool:
     """Whether a pattern matches the name of a row."""
     return any(fnmatchcase(name, pattern) for name in (row.spec, row.folder) for pattern in patterns)

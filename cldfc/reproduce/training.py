@@ -18,14 +18,14 @@ from pathlib import Path
 
 from cldfc.diagnostics import CldfError, UsageError
 from cldfc.reproduce.recipes import find_dataset
-from cldfc.reproduce.runs import Run, accuracy_of, refuse_other, share_of, unfinished
+from cldfc.reproduce.runs import TableRun, accuracy_of, refuse_other, share_of, unfinished
 from cldfc.train.launch import Launch
 from cldfc.train.run import RunFolder
 from cldfc.train.stop import OwnRequest, Request, SharedRequest, Stopped, deaf, listen, obey_parent
 
 
 def train_runs(
-    runs: Sequence[Run],
+    runs: Sequence[TableRun],
     launch: Launch,
     data_dir: Path,
     command: str,
@@ -69,7 +69,7 @@ class Work:
     """How many processes read image files, where that is wished for."""
 
 
-def train_in_turn(runs: Sequence[Run], work: Work, say: Callable[[str], None]) -> Iterator[tuple[Run, float]]:
+def train_in_turn(runs: Sequence[TableRun], work: Work, say: Callable[[str], None]) -> Iterator[tuple[TableRun, float]]:
     """Train runs in this process, one after another; gives each, and the seconds that it took."""
     if runs:
         from cldfc.train.device import number_of, use_device
@@ -84,7 +84,7 @@ def train_in_turn(runs: Sequence[Run], work: Work, say: Callable[[str], None]) -
         yield run, time.monotonic() - began
 
 
-def train_at_once(runs: Sequence[Run], work: Work, say: Callable[[str], None]) -> Iterator[tuple[Run, float]]:
+def train_at_once(runs: Sequence[TableRun], work: Work, say: Callable[[str], None]) -> Iterator[tuple[TableRun, float]]:
     """The same in several processes, each of which takes the next run that nobody has; given is who ends first.
 
     Networks as narrow as a miniature's gain nothing from a second thread. However it ends, what is being trained is
@@ -92,7 +92,7 @@ def train_at_once(runs: Sequence[Run], work: Work, say: Callable[[str], None]) -
     """
     waiting = list(reversed(runs))
     helpers: list[tuple[SpawnProcess, Connection]] = []
-    running: dict[Connection, Run] = {}
+    running: dict[Connection, TableRun] = {}
     try:
         for _ in range(work.jobs):
             helpers.append(start_helper(work))
@@ -105,7 +105,7 @@ def train_at_once(runs: Sequence[Run], work: Work, say: Callable[[str], None]) -
             for end in [end for end in running if end in ready]:
                 run = running.pop(end)
                 with hearing_of_death(run):
-                    outcome: Outcome = end.recv()
+                    outcome: RunOutcome = end.recv()
                 for line in outcome.lines:
                     say(line)
                 if outcome.error:
@@ -135,7 +135,7 @@ def start_helper(work: Work) -> tuple[SpawnProcess, Connection]:
 
 
 @contextmanager
-def hearing_of_death(run: Run) -> Generator[None]:
+def hearing_of_death(run: TableRun) -> Generator[None]:
     """Raises UsageError when the process that trains a run cannot be reached."""
     try:
         yield
@@ -147,7 +147,7 @@ def hearing_of_death(run: Run) -> Generator[None]:
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
+class RunOutcome:
     """How a run went that another process trained."""
 
     seconds: float
@@ -170,7 +170,7 @@ def help_training(end: Connection, work: Work) -> None:
             end.send(outcome)
 
 
-def next_run(end: Connection) -> Run | None:
+def next_run(end: Connection) -> TableRun | None:
     """The next run that the parent sends; None when there are no more."""
     try:
         return end.recv()
@@ -178,24 +178,24 @@ def next_run(end: Connection) -> Run | None:
         return None
 
 
-def outcome_of(run: Run, work: Work) -> Outcome:
+def outcome_of(run: TableRun, work: Work) -> RunOutcome:
     """Train a run and report how it went."""
     lines: list[str] = []
     try:
         ((_, seconds),) = train_in_turn([run], work, lines.append)
     except (CldfError, UsageError, Stopped) as error:
-        return Outcome(0, lines, error)
-    return Outcome(seconds, lines)
+        return RunOutcome(0, lines, error)
+    return RunOutcome(seconds, lines)
 
 
-def train_run(run: Run, work: Work, say: Callable[[str], None]) -> None:
+def train_run(run: TableRun, work: Work, say: Callable[[str], None]) -> None:
     """Train a run aside, then give it its name. Raises UsageError when what lies aside is another run, or in use."""
     from cldfc.train.checkpoint_folder import remove_all
     from cldfc.train.keep import Saving
     from cldfc.train.loop import Diverged
     from cldfc.train.progress import Silence, show_progress
     from cldfc.train.resume import read_interrupted, resume_network
-    from cldfc.train.setting import Setting
+    from cldfc.train.setting import TrainingSetting
     from cldfc.train.train import train_network
     from cldfc.training import compiled_from
 
@@ -205,7 +205,7 @@ def train_run(run: Run, work: Work, say: Callable[[str], None]) -> None:
     try:
         with shown as progress:
             saving = Saving(request=work.request)
-            setting = Setting(
+            setting = TrainingSetting(
                 progress, work.data_dir, saving, command=work.command, device=work.device, workers=work.workers
             )
             if os.path.lexists(run.aside):
@@ -221,7 +221,7 @@ def train_run(run: Run, work: Work, say: Callable[[str], None]) -> None:
     remove_all(RunFolder(run.folder).checkpoints)
 
 
-def give_name(run: Run) -> None:
+def give_name(run: TableRun) -> None:
     """Let the finished run stand under its name; raises UsageError when that fails."""
     try:
         run.aside.rename(run.folder)
@@ -232,7 +232,7 @@ def give_name(run: Run) -> None:
         ) from error
 
 
-def in_words(run: Run) -> str:
+def in_words(run: TableRun) -> str:
     """What came of a finished run."""
     accuracy = accuracy_of(run)
     return "diverged" if accuracy is None else f"{accuracy:.2f} %"

@@ -14,7 +14,7 @@ from cldfc.network.graph import Graph
 from cldfc.network.positions import Key
 from cldfc.network.program import Program, Read, Reads, Step
 from cldfc.ops import Add, Concat, Kernel, Multiply, Operator, Scale, ScaleBy, Total, Zero
-from cldfc.show.labels import Label, joined, kernel_label, merge_label, operator_label, short_names
+from cldfc.show.labels import BoxLabel, joined, kernel_label, merge_label, operator_label, short_names
 
 Kind = Literal["kernel", "operator", "merge"]
 MOST_STEPS = 3
@@ -31,11 +31,11 @@ class Operand:
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
+class BoxPart:
     """One box of a picture: a kernel, a chain of other operators, or a place where operands are joined."""
 
     kind: Kind
-    label: Label
+    label: BoxLabel
     operands: tuple[Operand, ...]
     steps: tuple[int, ...]
     """The places in the equation that it stands for."""
@@ -48,13 +48,13 @@ class Block:
     """A value, or several steps of one, with the parts that lead to it; `result` is what it is given by."""
 
     value: Key
-    label: Label
+    label: BoxLabel
     steps: str
     """`i = 1:6` where several steps are folded."""
     level_at: int | None
     """The place of the level in its tag, if it has one."""
     instances: tuple[int, ...]
-    parts: tuple[Part, ...]
+    parts: tuple[BoxPart, ...]
     result: Operand | None
     """None for zero."""
 
@@ -147,7 +147,7 @@ def make_block(
     first, template = instances[0], instances[0].template
     maker = Maker(instances, shown, names)
     parts = maker.parts()
-    label = Label(first.value[0], joined(template.left, [i.binding for i in instances]))
+    label = BoxLabel(first.value[0], joined(template.left, [i.binding for i in instances]))
     if isinstance(template.result, int):
         is_zero = isinstance(template.steps[template.result].operator, Zero)
         result = None if is_zero else Operand(maker.part_of[template.result])
@@ -186,10 +186,10 @@ class Maker:
         self.instances = instances
         self.shown = shown
         self.names = names
-        self.made: list[Part] = []
+        self.made: list[BoxPart] = []
         self.part_of: dict[int, int] = {}
 
-    def parts(self) -> tuple[Part, ...]:
+    def parts(self) -> tuple[BoxPart, ...]:
         """All parts, operands first; a chain of operators without kernels is one."""
         for place, step in enumerate(self.instances[0].template.steps):
             if isinstance(step.operator, Zero):
@@ -202,10 +202,10 @@ class Maker:
                 self.part_of[place] = before
             else:
                 self.part_of[place] = len(self.made)
-                self.made.append(Part(kind, Label(""), operands, (place,), tuple(self.parameters(step))))
+                self.made.append(BoxPart(kind, BoxLabel(""), operands, (place,), tuple(self.parameters(step))))
         return tuple(replace(part, label=self.label(part)) for part in self.made)
 
-    def label(self, part: Part) -> Label:
+    def label(self, part: BoxPart) -> BoxLabel:
         """What is written on a part."""
         steps = [self.instances[0].template.steps[place] for place in part.steps]
         if part.kind == "operator":

@@ -9,7 +9,7 @@ from cldfc.network.graph import Graph
 from cldfc.network.positions import Key
 from cldfc.show.blocks import Block, Kind
 from cldfc.show.grid import INPUT, Box, Grid
-from cldfc.show.labels import Label
+from cldfc.show.labels import BoxLabel
 from cldfc.show.measure import SMALL, label_width, text_width
 from cldfc.show.routes import Way
 
@@ -58,10 +58,10 @@ class Boxes:
         """The block of a box."""
         return self.grid.blocks[box[0]]
 
-    def label(self, box: Box) -> Label:
+    def label(self, box: Box) -> BoxLabel:
         """What is written on a box."""
         if box == INPUT:
-            return Label(self.graph.program.input.name)
+            return BoxLabel(self.graph.program.input.name)
         block = self.block(box)
         return block.label if box[1] < 0 else block.parts[box[1]].label
 

@@ -12,7 +12,7 @@ from cldfc.syntax.difference import Change, compare_trees
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class ComparisonRow:
     """One network: its spec as the command line names it, its name, its cost."""
 
     spec: str
@@ -32,7 +32,7 @@ class Difference:
 class Comparison:
     """Some networks, and for each after the first its difference from the first."""
 
-    rows: tuple[Row, ...]
+    rows: tuple[ComparisonRow, ...]
     differences: tuple[Difference, ...]
 
     def __str__(self) -> str:
@@ -52,7 +52,7 @@ class Comparison:
 
 def compare_networks(specs: Sequence[str], graphs: Sequence[Graph]) -> Comparison:
     """Networks side by side, with the names that their specs are shown under."""
-    rows = (Row(s, g.program.model, cost_of_network(g)) for s, g in zip(specs, graphs, strict=True))
+    rows = (ComparisonRow(s, g.program.model, cost_of_network(g)) for s, g in zip(specs, graphs, strict=True))
     return Comparison(tuple(rows), tuple(difference(graphs[0], graph) for graph in graphs[1:]))
 
 
@@ -83,7 +83,7 @@ def comparison_as_data(comparison: Comparison) -> dict[str, object]:
     return {"networks": [row_as_data(row) for row in comparison.rows], "differences": differences}
 
 
-def row_as_data(row: Row) -> dict[str, object]:
+def row_as_data(row: ComparisonRow) -> dict[str, object]:
     """One network."""
     cost = row.cost
     return {

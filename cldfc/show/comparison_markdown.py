@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from cldfc.show.comparison import Comparison, Difference, Row, saved, sharing_text
+from cldfc.show.comparison import Comparison, ComparisonRow, Difference, saved, sharing_text
 
 HEADS = (
     *("model", "parameters", "without sharing", "saved", "multiply-adds"),
@@ -21,7 +21,7 @@ def comparison_markdown(comparison: Comparison) -> str:
     return "\n".join(lines) + "\n"
 
 
-def figures(row: Row) -> Iterator[str]:
+def figures(row: ComparisonRow) -> Iterator[str]:
     """The exact figures of one network, in the order of the heads; an underscore in a name is no emphasis."""
     cost = row.cost
     yield f"`{row.model}`"

@@ -9,7 +9,7 @@ from rich.padding import Padding
 from rich.table import Table
 
 from cldfc.console import Column, Text, print_table
-from cldfc.show.comparison import Comparison, Difference, Row, saved, sharing_text
+from cldfc.show.comparison import Comparison, ComparisonRow, Difference, saved, sharing_text
 from cldfc.show.numbers import short_bytes, short_count
 from cldfc.syntax.difference import Change, Piece
 
@@ -29,7 +29,7 @@ def show_comparison(comparison: Comparison, console: Console) -> None:
         show_difference(comparison.rows, comparison.differences[0], console)
 
 
-def short_figures(row: Row) -> Iterator[str]:
+def short_figures(row: ComparisonRow) -> Iterator[str]:
     """The figures of one network, in the order of the heads."""
     cost = row.cost
     yield short_count(cost.parameters)
@@ -41,7 +41,7 @@ def short_figures(row: Row) -> Iterator[str]:
     yield short_bytes(cost.kept.each_image)
 
 
-def show_difference(rows: Sequence[Row], difference: Difference, console: Console) -> None:
+def show_difference(rows: Sequence[ComparisonRow], difference: Difference, console: Console) -> None:
     """Print what the second spec says and shares differently, as a diff."""
     if not difference.statements and not difference.sharing:
         console.print("no difference")

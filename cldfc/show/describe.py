@@ -10,17 +10,17 @@ from cldfc.network.graph import Graph
 from cldfc.network.positions import Key, format_key
 from cldfc.show.kernels import widths_text
 from cldfc.show.labels import operator_word
-from cldfc.show.shapes import Node
+from cldfc.show.shapes import DrawnBox
 from cldfc.syntax.format import format_equation
 
 
-def describe(graph: Graph, nodes: Sequence[Node]) -> list[str]:
+def describe(graph: Graph, nodes: Sequence[DrawnBox]) -> list[str]:
     """A few lines for each box of a picture."""
     costs, uses = cost_of_operations(graph), count_uses(graph)
     return ["\n".join(filter(None, describe_node(graph, costs, uses, node))) for node in nodes]
 
 
-def describe_node(graph: Graph, costs: Sequence[Cost], uses: Mapping[Key, int], node: Node) -> Iterator[str]:
+def describe_node(graph: Graph, costs: Sequence[Cost], uses: Mapping[Key, int], node: DrawnBox) -> Iterator[str]:
     """What a box is, the shape of its result, its parameters and its work."""
     yield title(graph, node)
     results = [graph.node(at) for at in node.operations]
@@ -35,7 +35,7 @@ def describe_node(graph: Graph, costs: Sequence[Cost], uses: Mapping[Key, int], 
     yield f"{work:,} multiply-adds for an image" if work else ""
 
 
-def title(graph: Graph, node: Node) -> str:
+def title(graph: Graph, node: DrawnBox) -> str:
     """The first line: a kernel with its widths, operators in the order of use, the equation of a value."""
     if node.parameters:
         name = ", ".join(map(format_key, node.parameters[:4])) + ", …" * (len(node.parameters) > 4)

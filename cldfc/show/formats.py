@@ -12,7 +12,7 @@ from cldfc.emit.json import emit_json
 from cldfc.emit.latex import emit_latex
 from cldfc.emit.mermaid import emit_mermaid
 from cldfc.network.graph import Graph
-from cldfc.show.picture import FORMATS, Wish, draw
+from cldfc.show.picture import FORMATS, DrawingOptions, draw
 from cldfc.show.width import Width
 
 WRITERS: dict[str, Callable[[Graph], str | bytes]] = {
@@ -46,7 +46,7 @@ def writer_for(
         reason = "a page, as wide as its window" if suffix in FORMATS else "no picture"
         raise UsageError(f"`{path}` is {reason}", f"a width is for {', '.join(SIZED)}")
     if suffix in FORMATS:
-        return partial(draw, format=suffix, wish=Wish(is_full, before, width, say))
+        return partial(draw, format=suffix, wish=DrawingOptions(is_full, before, width, say))
     if before is not None:
         raise UsageError(f"`{suffix}` has no place for two networks", f"name a picture: {', '.join(FORMATS)}")
     return WRITERS[suffix]

@@ -25,7 +25,7 @@ Family = tuple[str, tuple[int, ...]]
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class GridRow:
     """A line of one level: the slot of the channel above it, and how many lanes it has."""
 
     level: int | None
@@ -49,7 +49,7 @@ class Grid:
 
     blocks: Sequence[Block]
     columns: int
-    rows: tuple[Row, ...]
+    rows: tuple[GridRow, ...]
     row_of: tuple[int, ...]
     """The row of each block."""
     input_row: int
@@ -98,7 +98,7 @@ def place_output(
 
 
 def place_input(
-    blocks: Sequence[Block], cells: dict[Box, tuple[int, int]], rows: Sequence[Row], row_of: Sequence[int]
+    blocks: Sequence[Block], cells: dict[Box, tuple[int, int]], rows: Sequence[GridRow], row_of: Sequence[int]
 ) -> int:
     """Place the input before the first box that reads it, where there is room, or at the very left; give its row."""
     values = {block.value for block in blocks}
@@ -160,14 +160,14 @@ def order_families(blocks: Sequence[Block]) -> list[Family]:
     return list(order)
 
 
-def make_rows(levels: Sequence[int | None], lines: Sequence[int], arranged: Sequence[Columns]) -> tuple[Row, ...]:
+def make_rows(levels: Sequence[int | None], lines: Sequence[int], arranged: Sequence[Columns]) -> tuple[GridRow, ...]:
     """The lines that each level takes, from top to bottom."""
     lanes: dict[tuple[int | None, int], int] = {}
     for level, line, columns in zip(levels, lines, arranged, strict=True):
         lanes[level, line] = max(lanes.get((level, line), 1), columns.lanes)
-    rows: list[Row] = []
+    rows: list[GridRow] = []
     top = 0
     for level, line in sorted(lanes, key=lambda place: (place[0] is not None, place[0] or 0, place[1])):
-        rows.append(Row(level, line, top, lanes[level, line]))
+        rows.append(GridRow(level, line, top, lanes[level, line]))
         top = rows[-1].bottom + 1
     return tuple(rows)

@@ -11,7 +11,7 @@ from cldfc.syntax import tree
 
 
 @dataclass(frozen=True, slots=True)
-class Label:
+class BoxLabel:
     """A name, its tag, and a mark behind it, `↓2` for a stride of 2."""
 
     name: str
@@ -33,33 +33,33 @@ def joined(positions: Positions, bindings: Sequence[Binding]) -> str:
     return ",".join(texts)
 
 
-def kernel_label(operator: Operator, name: str, tag: str) -> Label:
+def kernel_label(operator: Operator, name: str, tag: str) -> BoxLabel:
     """A kernel or a scalar."""
     if not isinstance(operator, Kernel):
-        return Label(name, tag, "·")
+        return BoxLabel(name, tag, "·")
     arrow = "↑" if isinstance(operator, Prolongation) else "↓"
-    return Label(name, tag, f"{arrow}{operator.stride}" if operator.stride > 1 else "")
+    return BoxLabel(name, tag, f"{arrow}{operator.stride}" if operator.stride > 1 else "")
 
 
-def merge_label(operator: Operator) -> Label:
+def merge_label(operator: Operator) -> BoxLabel:
     """The sign of a sum, a product or a concatenation."""
     match operator:
         case Multiply():
-            return Label("×")
+            return BoxLabel("×")
         case Concat():
-            return Label("∥")
+            return BoxLabel("∥")
         case _:
-            return Label("+")
+            return BoxLabel("+")
 
 
-def operator_label(operators: Sequence[Operator], names: Mapping[tuple[str, ...], str]) -> Label:
+def operator_label(operators: Sequence[Operator], names: Mapping[tuple[str, ...], str]) -> BoxLabel:
     """A chain of operators in the order of use, with the names that the spec has for parts of it."""
     words = [operator_word(operator) for operator in operators]
     for chain, name in names.items():
         for at in range(len(words) - len(chain), -1, -1):
             if tuple(words[at : at + len(chain)]) == chain:
                 words[at : at + len(chain)] = [name]
-    return Label(" ".join(words))
+    return BoxLabel(" ".join(words))
 
 
 def operator_word(operator: Operator) -> str:
@@ -73,7 +73,7 @@ def operator_word(operator: Operator) -> str:
     return f"{operator.keyword or type(operator).__name__.lower()}{settings}"
 
 
-def short_names(spec: tree.Spec) -> dict[tuple[str, ...], str]:
+def short_names(spec: tree.Tree) -> dict[tuple[str, ...], str]:
     """Chains of built-in operators that the spec has a name for, longest first: `(bn, relu)` is σ."""
     found: dict[tuple[str, ...], str] = {}
     for statement in spec.statements:

@@ -12,7 +12,7 @@ from cldfc.show.colours import colours_of
 from cldfc.show.grid import INPUT, MOST_COLUMNS, OVER, Box, Grid, make_grid
 from cldfc.show.measure import SIZE, SMALL, text_width
 from cldfc.show.routes import Way, find_ways
-from cldfc.show.shapes import Band, Edge, Frame, Loop, Node, Picture, Point, Rectangle
+from cldfc.show.shapes import Band, DrawnBox, Edge, Frame, LoopArrow, Picture, Point, Rectangle
 from cldfc.show.tracks import channel_tracks, gap_tracks
 
 EDGE, BESIDE, MARGIN, TRACK = 14.0, 9.0, 14.0, 7.0
@@ -124,11 +124,11 @@ class Drawing:
         x = left + (self.lefts[2 * column + 2] - left - width) / 2
         return Rectangle(x, top + (self.tops[slot + 1] - top - height) / 2, width, height)
 
-    def node(self, box: Box) -> Node:
+    def node(self, box: Box) -> DrawnBox:
         """One box."""
         boxes, parameters = self.boxes, self.boxes.parameters(box)
         colours = [self.colours.get(key) for key in parameters]
-        return Node(
+        return DrawnBox(
             kind=boxes.kind(box),
             place=self.rectangle(box),
             label=boxes.label(box),
@@ -150,13 +150,13 @@ class Drawing:
         right, bottom = max(p.x + p.width for p in places) + FRAME, max(p.y + p.height for p in places) + FRAME
         return Frame(Rectangle(left, top, right - left, bottom - top), block.is_folded, self.bands[row])
 
-    def loop(self, number: int) -> Loop:
+    def loop(self, number: int) -> LoopArrow:
         """What is above the frame of folded steps."""
         block, frame, value = self.grid.blocks[number], self.frame(number), self.rectangle((number, -1))
         start, x = frame.place.x + 10, max(value.middle[0], value.x + value.width - 12)
         y = frame.place.y - LOOP / 2
         points = ((x, value.y), (x, y), (start, y), (start, frame.place.y)) if block.reads_itself else ()
-        return Loop(points, loop_text(block), ((x + start) / 2, y), self.hues.get(block.label.name), frame.band)
+        return LoopArrow(points, loop_text(block), ((x + start) / 2, y), self.hues.get(block.label.name), frame.band)
 
     def make_bands(self) -> Iterator[Band]:
         """The strips of the levels."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from cldfc.network.graph import Graph
 from cldfc.show.comparison import Difference
-from cldfc.show.shapes import Node, Picture
+from cldfc.show.shapes import DrawnBox, Picture
 from cldfc.syntax import tree
 
 
@@ -14,12 +14,14 @@ def find_marks(difference: Difference, after: Graph, picture: Picture) -> frozen
     Kernels and scalars that are declared or shared differently, and values that another equation defines.
     """
     changed = [change.after for change in difference.statements if change.after is not None]
-    names = {s.symbol.name for s in changed if isinstance(s, tree.Kernel | tree.Scalar)} | set(difference.sharing)
+    names = {s.symbol.name for s in changed if isinstance(s, tree.KernelStatement | tree.Scalar)} | set(
+        difference.sharing
+    )
     equations = {statement for statement in changed if isinstance(statement, tree.Equation)}
     return frozenset(at for at, node in enumerate(picture.nodes) if differs(after, node, names, equations))
 
 
-def differs(graph: Graph, node: Node, names: set[str], equations: set[tree.Equation]) -> bool:
+def differs(graph: Graph, node: DrawnBox, names: set[str], equations: set[tree.Equation]) -> bool:
     """Whether a box stands for one of some kernels, or for a value of one of some equations."""
     if node.kind != "value":
         return any(name in names for name, _ in node.parameters)

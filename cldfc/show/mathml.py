@@ -13,14 +13,14 @@ WORD_BREAK = re.compile(r"(?<=\w)_(?=\w)")
 """The underscore of `a_{long_name}`, which LaTeX would read as a subscript of a subscript."""
 
 
-def equations_as_mathml(spec: tree.Spec) -> str:
+def equations_as_mathml(spec: tree.Tree) -> str:
     """Equations, then the operators that they use, a formula each."""
     from latex2mathml.converter import convert  # pyright: ignore[reportMissingTypeStubs]
 
     return "\n".join(convert(WORD_BREAK.sub(r"\_", latex)) for latex in formulas(spec))
 
 
-def formulas(spec: tree.Spec) -> Iterator[str]:
+def formulas(spec: tree.Tree) -> Iterator[str]:
     """Equations and operators in LaTeX."""
     for statement in spec.statements:
         if isinstance(statement, tree.Equation):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from cldfc.show.labels import Label
+from cldfc.show.labels import BoxLabel
 
 SIZE, SMALL = 13.0, 10.0
 """Of names, and of tags, marks and sizes, in pixels."""
@@ -29,6 +29,6 @@ def text_width(text: str, size: float) -> float:
     return size * sum(WIDTHS.get(letter, 1.0) for letter in text)
 
 
-def label_width(label: Label) -> float:
+def label_width(label: BoxLabel) -> float:
     """The width of a name with its raised tag and its mark."""
     return text_width(label.name, SIZE) + text_width(label.tag + label.mark, SMALL) + 2 * bool(label.mark)

@@ -21,7 +21,7 @@ MOST_PIXELS = 100_000_000
 
 
 @dataclass(frozen=True, slots=True)
-class Wish:
+class DrawingOptions:
     """How a network is drawn: all its steps, what `before` has not marked, how wide; and who hears of small type."""
 
     is_full: bool = False
@@ -30,17 +30,17 @@ class Wish:
     say: Callable[[str], object] = str
 
 
-def draw(graph: Graph, format: str, wish: Wish) -> str | bytes:
+def draw(graph: Graph, format: str, wish: DrawingOptions) -> str | bytes:
     """The content of the file: the network as it is written. Raises UsageError."""
     return FORMATS[format](graph.as_written, wish)
 
 
-def svg(graph: Graph, wish: Wish) -> str:
+def svg(graph: Graph, wish: DrawingOptions) -> str:
     """A comment inside says that cldfc has written it."""
     return bare_svg(graph, wish).replace(">", f"><!-- {MARK} -->", 1)
 
 
-def bare_svg(graph: Graph, wish: Wish) -> str:
+def bare_svg(graph: Graph, wish: DrawingOptions) -> str:
     """The picture itself."""
     from cldfc.show.svg import draw_svg
 
@@ -63,7 +63,7 @@ def size_of(svg: str) -> tuple[float, float]:
     return float(found[1]), float(found[2])
 
 
-def html(graph: Graph, wish: Wish) -> str:
+def html(graph: Graph, wish: DrawingOptions) -> str:
     """So does one on the second line of a page."""
     from cldfc.show.html import draw_page
 
@@ -71,7 +71,7 @@ def html(graph: Graph, wish: Wish) -> str:
     return page.replace("\n", f"\n<!-- {MARK} -->\n", 1)
 
 
-def png(graph: Graph, wish: Wish) -> bytes:
+def png(graph: Graph, wish: DrawingOptions) -> bytes:
     """Text that stands behind the head of the image, 8 + 25 bytes; and how large it is in print."""
     from resvg_py import svg_to_bytes
 
@@ -97,7 +97,7 @@ def chunk(kind: bytes, data: bytes) -> bytes:
     return len(data).to_bytes(4, "big") + kind + data + zlib.crc32(kind + data).to_bytes(4, "big")
 
 
-def pdf(graph: Graph, wish: Wish) -> bytes:
+def pdf(graph: Graph, wish: DrawingOptions) -> bytes:
     """A comment behind the end, where it moves nothing."""
     from cldfc.show.pdf import draw_pdf
 
@@ -105,7 +105,7 @@ def pdf(graph: Graph, wish: Wish) -> bytes:
     return page.rstrip(b"\n") + f"\n% {MARK}\n".encode()
 
 
-FORMATS: dict[str, Callable[[Graph, Wish], str | bytes]] = {
+FORMATS: dict[str, Callable[[Graph, DrawingOptions], str | bytes]] = {
     ".svg": svg,
     ".png": png,
     ".pdf": pdf,

@@ -8,7 +8,7 @@ from typing import Literal
 
 from cldfc.network.positions import Key
 from cldfc.show.blocks import Operand
-from cldfc.show.grid import INPUT, Box, Grid, Row
+from cldfc.show.grid import INPUT, Box, Grid, GridRow
 
 Side = Literal["left", "top", "bottom"]
 Cells = Mapping[tuple[int, int], Box]
@@ -90,12 +90,12 @@ def choose_ports(grid: Grid, target: Box, operands: Sequence[Operand], boxes: Ma
     return ports
 
 
-def came_from(grid: Grid, target: Box, operand: Operand, boxes: Mapping[Key, Box]) -> Row:
+def came_from(grid: Grid, target: Box, operand: Operand, boxes: Mapping[Key, Box]) -> GridRow:
     """The row that an operand comes from."""
     return row_of(grid, sources(target, operand, boxes)[-1])
 
 
-def row_of(grid: Grid, box: Box) -> Row:
+def row_of(grid: Grid, box: Box) -> GridRow:
     """The row that a box stands in."""
     return grid.rows[grid.input_row if box == INPUT else grid.row_of[box[0]]]
 

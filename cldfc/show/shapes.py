@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from cldfc.network.positions import Key
 from cldfc.show.boxes import BoxKind
-from cldfc.show.labels import Label
+from cldfc.show.labels import BoxLabel
 
 Point = tuple[float, float]
 
@@ -30,7 +30,7 @@ class Rectangle:
 
 
 @dataclass(frozen=True, slots=True)
-class Node:
+class DrawnBox:
     """A box: what is written on it, below it `lines`, its colour if it is a shared kernel, and what it stands for.
 
     Values of one name have one hue, counted from 0; those without a tag have none.
@@ -38,7 +38,7 @@ class Node:
 
     kind: BoxKind
     place: Rectangle
-    label: Label
+    label: BoxLabel
     lines: tuple[str, ...]
     colour: str | None
     hue: int | None
@@ -69,7 +69,7 @@ class Frame:
 
 
 @dataclass(frozen=True, slots=True)
-class Loop:
+class LoopArrow:
     """What is said of folded steps, and the line from their value back to their frame, if they read one another."""
 
     points: tuple[Point, ...]
@@ -97,6 +97,6 @@ class Picture:
     height: float
     bands: tuple[Band, ...]
     frames: tuple[Frame, ...]
-    nodes: tuple[Node, ...]
+    nodes: tuple[DrawnBox, ...]
     edges: tuple[Edge, ...]
-    loops: tuple[Loop, ...]
+    loops: tuple[LoopArrow, ...]

@@ -12,7 +12,7 @@ from functools import partial
 
 from cldfc.network.positions import Key
 from cldfc.output import UTF8, printable
-from cldfc.show.blocks import Block, Operand, Part
+from cldfc.show.blocks import Block, BoxPart, Operand
 from cldfc.show.columns import arrange_parts
 
 Piece = tuple[str, str]
@@ -44,7 +44,7 @@ class Strip:
         return max(map(length, self.lines))
 
 
-class Writer:
+class StripWriter:
     """Writes the blocks of one network."""
 
     def __init__(self, blocks: Sequence[Block], colours: Mapping[Key, str], encoding: str = UTF8) -> None:
@@ -90,7 +90,7 @@ class Writer:
         if block.steps:
             yield self.spell(f" {block.steps}".replace(" = ", "=")), DIM
 
-    def part(self, part: Part) -> Iterator[Piece]:
+    def part(self, part: BoxPart) -> Iterator[Piece]:
         """A part; a shared kernel has its colour behind it."""
         name = self.spell(part.label.plain)
         if part.kind == "merge":

@@ -11,12 +11,12 @@ from html import escape
 from cldfc.network.graph import Graph
 from cldfc.show.boxes import LINE
 from cldfc.show.comparison import difference
-from cldfc.show.labels import Label
+from cldfc.show.labels import BoxLabel
 from cldfc.show.layout import lay_out
-from cldfc.show.legend import Entry, place_legend
+from cldfc.show.legend import LegendEntry, place_legend
 from cldfc.show.marks import find_marks
 from cldfc.show.measure import SIZE, SMALL, label_width, text_width
-from cldfc.show.shapes import Edge, Frame, Loop, Node, Picture, Point, Rectangle
+from cldfc.show.shapes import DrawnBox, Edge, Frame, LoopArrow, Picture, Point, Rectangle
 from cldfc.show.width import Width
 
 STYLE = """
@@ -121,7 +121,7 @@ def frame_parts(frame: Frame) -> Iterator[str]:
         yield rectangle(Rectangle(p.x + shift, p.y + shift, p.width, p.height), 7, f"frame in-{frame.band}")
 
 
-def loop_parts(loop: Loop) -> Iterator[str]:
+def loop_parts(loop: LoopArrow) -> Iterator[str]:
     """How often steps are taken, on the line that leads from the last one's value to the next."""
     (x, y), width = loop.middle, text_width(loop.text, SMALL) + 8
     if loop.points:
@@ -178,7 +178,7 @@ def number(point: Point) -> str:
     return f"{point[0]:.1f} {point[1]:.1f}"
 
 
-def node_part(node: Node, more: str, mark: str) -> str:
+def node_part(node: DrawnBox, more: str, mark: str) -> str:
     """A box with what is written on it."""
     classes = f"node {node.kind}{hue('hue', node.hue)}{' shared' if node.colour else ''} in-{node.band}{mark}"
     fill = f' style="fill:{node.colour}"' if node.colour else ""
@@ -196,7 +196,7 @@ def lines_text(x: float, y: float, lines: Sequence[str]) -> Iterator[str]:
         yield text(x, y + LINE * at, line, "small soft middle")
 
 
-def label_text(x: float, y: float, label: Label, is_symbol: bool) -> str:
+def label_text(x: float, y: float, label: BoxLabel, is_symbol: bool) -> str:
     """A name with its raised tag and its mark, in the middle of a box.
 
     The parts are texts of their own around a point, for renderers disagree about parts of a text in the middle.
@@ -229,7 +229,7 @@ def text(x: float, y: float, content: str, classes: str) -> str:
     return f'<text x="{x:.1f}" y="{y:.1f}"{attribute}{length}>{escape(content)}</text>'
 
 
-def entry_parts(entry: Entry) -> Iterator[str]:
+def entry_parts(entry: LegendEntry) -> Iterator[str]:
     """An entry of the legend."""
     x, y, label = entry.x + 20 * bool(entry.colour), entry.y + 14.5, entry.label
     if entry.colour:

@@ -17,7 +17,7 @@ from cldfc.show.blocks import Block, blocks_of, index_of_levels, sizes_of
 from cldfc.show.colours import colours_of
 from cldfc.show.grid import levels_of
 from cldfc.show.kernels import parameter_rows
-from cldfc.show.strip import Piece, Strip, Writer, first_value, length
+from cldfc.show.strip import Piece, Strip, StripWriter, first_value, length
 from cldfc.show.summary import depth_text, notes
 from cldfc.syntax import tree
 from cldfc.syntax.format import format_equation, format_let, format_symbol
@@ -51,7 +51,7 @@ def print_equations(graph: Graph, console: Console) -> None:
         console.print(Text(f"  {format_equation(equation, width)}"))
 
 
-def print_facts(spec: tree.Spec, console: Console) -> None:
+def print_facts(spec: tree.Tree, console: Console) -> None:
     """The operators, each with what breaks its linearity, if anything; and what was proved."""
     operators = list(operators_of(spec))
     head = max((len(format_symbol(operator.symbol)) for operator in operators), default=0)
@@ -74,7 +74,7 @@ def print_levels(graph: Graph, console: Console, is_full: bool) -> None:
     rows: dict[int | None, list[Block]] = {}
     for block, level in zip(blocks, levels_of(blocks), strict=True):
         rows.setdefault(level, []).append(block)
-    writer = Writer(blocks, colours_of(graph), console.encoding)
+    writer = StripWriter(blocks, colours_of(graph), console.encoding)
     index = printable(index_of_levels(graph.program), console.encoding)
     spell = partial(printable, encoding=console.encoding)
     heads = {level: (level_name(index, level), spell(sizes_text(graph, rows[level], level))) for level in rows}
@@ -99,7 +99,7 @@ def sizes_text(graph: Graph, blocks: Sequence[Block], level: int | None) -> str:
     return ", ".join(sizes) if len(sizes) < 3 else f"{sizes[0]} … {sizes[-1]}"
 
 
-def lay_strips(writer: Writer, blocks: Sequence[Block], width: int) -> Iterator[list[Piece]]:
+def lay_strips(writer: StripWriter, blocks: Sequence[Block], width: int) -> Iterator[list[Piece]]:
     """The lines of one level: as many blocks side by side as there is room for."""
     beside: list[Strip] = []
     before: Key | None = None

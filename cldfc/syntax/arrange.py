@@ -26,14 +26,14 @@ BRACKET_OR_BREAK = re.compile(r"[(\[{]|[)\]}]|(?<=,) | (?=[+-] )")
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class CommentedLine:
     """A statement and the comment behind it."""
 
     line: Line
     comment: str = ""
 
 
-Item = Entry | str
+Item = CommentedLine | str
 """A statement, a comment on a line of its own, or a blank line."""
 
 
@@ -55,7 +55,7 @@ def tagged_names(statements: Sequence[tree.Statement]) -> set[str]:
     heads: list[tree.Symbol] = []
     for statement in statements:
         match statement:
-            case tree.Let(symbol) | tree.Kernel(symbol) | tree.Scalar(symbol) | tree.Equation(symbol):
+            case tree.Let(symbol) | tree.KernelStatement(symbol) | tree.Scalar(symbol) | tree.Equation(symbol):
                 heads.append(symbol)
             case _:
                 pass
@@ -77,7 +77,7 @@ def items_of(source: Source, statements: Sequence[tree.Statement], formatter: Fo
         yield from between(source.text[end : span.start], end == 0)
         *before, comment = comments(span)
         yield from filter(None, before)
-        yield Entry(statement_line(statement, formatter), comment)
+        yield CommentedLine(statement_line(statement, formatter), comment)
         end = span.end
     yield from between(source.text[end:] + "\n", end == 0)
 
@@ -102,12 +102,12 @@ def comment_in(line: str) -> str:
 
 def kind_of(item: Item) -> str:
     """What makes neighbours a block."""
-    return item.line.kind if isinstance(item, Entry) else ""
+    return item.line.kind if isinstance(item, CommentedLine) else ""
 
 
 def block(kind: str, items: Sequence[Item]) -> Iterator[str]:
     """The lines of neighbours, aligned if they are of one kind."""
-    aligned = [item.line for item in items if isinstance(item, Entry)] if kind else []
+    aligned = [item.line for item in items if isinstance(item, CommentedLine)] if kind else []
     keyword = max((len(line.keyword) for line in aligned), default=0)
     head = max((len(line.head) for line in aligned if len(line.head) <= WIDEST_HEAD), default=0)
     for item in items:

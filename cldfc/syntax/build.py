@@ -70,23 +70,23 @@ class Builder(Transformer[Token, tree.Statement]):
     def let(self, parts: list[tree.Expression]) -> tree.Let:
         return tree.Let(cast(tree.Symbol, parts[0]), tuple(parts[1:]), self.statement)
 
-    def input(self, parts: Parts) -> tree.Input:
+    def input(self, parts: Parts) -> tree.InputStatement:
         name, sizes = cast(Token, parts[0]), cast("list[tree.Expression]", parts[1:])
-        return tree.Input(canonical_name(name), tuple(sizes), self.place_of(name), self.statement)
+        return tree.InputStatement(canonical_name(name), tuple(sizes), self.place_of(name), self.statement)
 
     def output(self, parts: Parts) -> tree.Output:
         name, classes = cast("tuple[Token, tree.Expression]", parts)
         return tree.Output(canonical_name(name), classes, self.place_of(name), self.statement)
 
-    def kernel(self, parts: list[tree.Expression | list[tree.Expression] | Attribute]) -> tree.Kernel:
+    def kernel(self, parts: list[tree.Expression | list[tree.Expression] | Attribute]) -> tree.KernelStatement:
         symbol, height, width, channels = cast(
             "tuple[tree.Symbol, tree.Expression, tree.Expression, list[tree.Expression]]", parts[:4]
         )
         channels_in = channels[0] if len(channels) == 2 else None
-        kernel = tree.Kernel(symbol, height, width, channels_in, channels[-1], self.statement)
+        kernel = tree.KernelStatement(symbol, height, width, channels_in, channels[-1], self.statement)
         return self.with_attributes(kernel, cast("list[Attribute]", parts[4:]))
 
-    def with_attributes(self, kernel: tree.Kernel, attributes: list[Attribute]) -> tree.Kernel:
+    def with_attributes(self, kernel: tree.KernelStatement, attributes: list[Attribute]) -> tree.KernelStatement:
         """A kernel with its groups, dilation and bias, each given at most once."""
         given: dict[str, tree.Expression | None] = {}
         for word, value in attributes:

@@ -53,7 +53,7 @@ class Change:
         return list(dict.fromkeys(pair for pair in pairs if any(pair)))
 
 
-def compare_trees(before: tree.Spec, after: tree.Spec) -> list[Change]:
+def compare_trees(before: tree.Tree, after: tree.Tree) -> list[Change]:
     """The statements that two specs do not share, in the order of the first; those that only the second has come last.
 
     Order, spelling and layout make no difference, nor do the model's name and `expect`, which speak of the file.
@@ -67,7 +67,7 @@ def compare_trees(before: tree.Spec, after: tree.Spec) -> list[Change]:
     return changes + [Change(None, s) for at, s in enumerate(new) if at not in taken]
 
 
-def unshared(spec: tree.Spec, other: tree.Spec) -> list[tree.Statement]:
+def unshared(spec: tree.Tree, other: tree.Tree) -> list[tree.Statement]:
     """The statements of a spec that another does not have."""
     known = Counter(other.statements)
     known.subtract(spec.statements)

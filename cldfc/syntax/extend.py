@@ -18,22 +18,22 @@ from cldfc.syntax.subscripts import read_subscripts
 MOST_FILES = 100
 
 
-def read_spec(source: Source, problems: Problems) -> tree.Spec:
+def read_spec(source: Source, problems: Problems) -> tree.Tree:
     """A spec with all that it starts from. What is wrong, also with other files, goes to `problems`."""
     spec = parse_spec(source, problems)
-    statements = Reading(problems).whole(spec, {Path(os.path.abspath(source.name)): None})
-    return tree.Spec(statements, source)
+    statements = Extension(problems).whole(spec, {Path(os.path.abspath(source.name)): None})
+    return tree.Tree(statements, source)
 
 
 @dataclass
-class Reading:
+class Extension:
     """Follows `extend` from file to file."""
 
     problems: Problems
     files: int = 1
     known: dict[Path, tuple[tree.Statement, ...]] = field(default_factory=dict[Path, tuple[tree.Statement, ...]])
 
-    def whole(self, spec: tree.Spec, open: dict[Path, tree.Extend | None]) -> tuple[tree.Statement, ...]:
+    def whole(self, spec: tree.Tree, open: dict[Path, tree.Extend | None]) -> tuple[tree.Statement, ...]:
         """The statements of a file after those that it starts from; its own replace inherited ones."""
         extends = [statement for statement in spec.statements if isinstance(statement, tree.Extend)]
         if not extends:
@@ -147,11 +147,11 @@ def merge(inherited: Sequence[tree.Statement], own: Iterable[tree.Statement]) ->
 def head_of(statement: tree.Statement) -> Hashable:
     """What a later statement must share with this one to replace it."""
     match statement:
-        case tree.Model() | tree.Input() | tree.Output() | tree.Extend():
+        case tree.Model() | tree.InputStatement() | tree.Output() | tree.Extend():
             return type(statement)
         case tree.Range(_, name):
             return "name", name
-        case tree.Let(symbol) | tree.Kernel(symbol) | tree.Scalar(symbol):
+        case tree.Let(symbol) | tree.KernelStatement(symbol) | tree.Scalar(symbol):
             return "name", symbol.name
         case tree.Tie(symbol):
             return "tie", symbol.name
@@ -165,7 +165,7 @@ def head_of(statement: tree.Statement) -> Hashable:
             return "equation", left, statement.clauses
 
 
-def change_spec(spec: tree.Spec, changes: Sequence[Source], problems: Problems) -> tree.Spec:
+def change_spec(spec: tree.Tree, changes: Sequence[Source], problems: Problems) -> tree.Tree:
     """A spec with the statements of the command line in the place of its own."""
     statements = spec.statements
     for source in changes:
@@ -174,7 +174,7 @@ def change_spec(spec: tree.Spec, changes: Sequence[Source], problems: Problems) 
             if isinstance(let, tree.Let):
                 check_known(let, statements, problems)
         statements = merge(statements, [adopt(statement, statements) for statement in own])
-    return tree.Spec(statements, spec.source)
+    return tree.Tree(statements, spec.source)
 
 
 def check_known(let: tree.Let, statements: Sequence[tree.Statement], problems: Problems) -> None:

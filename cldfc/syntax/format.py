@@ -12,7 +12,7 @@ from typing import cast
 
 from cldfc.syntax import tree
 from cldfc.syntax.keywords import STATEMENTS
-from cldfc.syntax.words import LETTERS, WORDS, Spelling, Words, is_subscript, spell_index_name, spell_name
+from cldfc.syntax.words import LETTERS, WORDS, Spelling, SpellingWords, is_subscript, spell_index_name, spell_name
 
 # How strongly a form binds: what stands in a place that asks for more is put in parentheses.
 SUM, PRODUCT, CHAIN, QUOTIENT, POWER, ATOM, NOTHING = range(7)
@@ -88,7 +88,7 @@ class Formatter:
     tagged: Container[str] | None = None
 
     @property
-    def words(self) -> Words:
+    def words(self) -> SpellingWords:
         """The signs of the spelling."""
         return WORDS[self.spelling]
 

@@ -42,12 +42,12 @@ def statement_line(statement: tree.Statement, formatter: Formatter) -> Line:
             return Line("range", keyword, formatter.name(name), "=", ends)
         case tree.Let(symbol, values):
             return Line("let", "let", formatter.symbol(symbol), "=", formatter.listed(values))
-        case tree.Input(name, shape):
+        case tree.InputStatement(name, shape):
             sizes = f" {formatter.words.times} ".join(map(formatter.text, shape))
             return Line("shape", "input", formatter.name(name), ":", sizes)
         case tree.Output(name, classes):
             return Line("shape", "output", formatter.name(name), ":", formatter.text(classes))
-        case tree.Kernel():
+        case tree.KernelStatement():
             return Line("kernel", "kernel", formatter.symbol(statement.symbol), ":", kernel_body(statement, formatter))
         case tree.Scalar(symbol, value, is_fixed):
             text = formatter.text(value) + (", fixed" if is_fixed else "")
@@ -65,7 +65,7 @@ def statement_line(statement: tree.Statement, formatter: Formatter) -> Line:
             return Line("equation", "", formatter.left(left), "=", formatter.right(statement))
 
 
-def kernel_body(kernel: tree.Kernel, formatter: Formatter) -> str:
+def kernel_body(kernel: tree.KernelStatement, formatter: Formatter) -> str:
     """`3×3, 64 → c@ℓ, groups 2, bias`."""
     text = kernel_size(kernel, formatter)
     if kernel.channels_in is not None:
@@ -78,7 +78,7 @@ def kernel_body(kernel: tree.Kernel, formatter: Formatter) -> str:
     return text + (", bias" if kernel.has_bias else "")
 
 
-def kernel_size(kernel: tree.Kernel, formatter: Formatter) -> str:
+def kernel_size(kernel: tree.KernelStatement, formatter: Formatter) -> str:
     """`3×3`; an `x` between names needs white space, as does a command."""
     times, sizes = formatter.words.times, (kernel.height, kernel.width)
     is_close = times == "×" or (times == "x" and all(isinstance(size, tree.Number) for size in sizes))

@@ -38,7 +38,7 @@ LATEX = re.compile(r"[\\$]|^[-+*=)\]∘⊙×.&]")
 LONGEST_ENDING = 200
 
 
-def parse_spec(source: Source, problems: Problems) -> tree.Spec:
+def parse_spec(source: Source, problems: Problems) -> tree.Tree:
     """Read a spec; wrong statements are reported to `problems` and left out of the tree."""
     parser, builder = parser_of(get_ident())
     builder.problems = problems
@@ -50,7 +50,7 @@ def parse_spec(source: Source, problems: Problems) -> tree.Spec:
                 break
             builder.statement = span
             statements += parse_statement(parser, span, problems)
-    return tree.Spec(tuple(statements), source)
+    return tree.Tree(tuple(statements), source)
 
 
 @cache

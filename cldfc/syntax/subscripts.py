@@ -46,7 +46,7 @@ class Subscripts:
             match statement:
                 case tree.Range(_, name):
                     found.indices.add(name)
-                case tree.Input(name) | tree.Output(name):
+                case tree.InputStatement(name) | tree.Output(name):
                     found.names.add(name)
                 case tree.Let(symbol, values) if not any(map(is_fraction, values)):
                     found.constants.add(symbol.name)
@@ -54,7 +54,7 @@ class Subscripts:
                     pass
         for statement in statements:
             match statement:
-                case tree.Let(symbol) | tree.Kernel(symbol) | tree.Scalar(symbol):
+                case tree.Let(symbol) | tree.KernelStatement(symbol) | tree.Scalar(symbol):
                     symbol = found.joined(found.with_index(symbol))
                     found.names.add(symbol.name)
                     found.tagged |= {symbol.name} if symbol.tag else set()

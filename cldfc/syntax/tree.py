@@ -189,7 +189,7 @@ class Let:
 
 
 @dataclass(frozen=True, slots=True)
-class Input:
+class InputStatement:
     """`input f : C × H × W`."""
 
     name: str
@@ -209,7 +209,7 @@ class Output:
 
 
 @dataclass(frozen=True, slots=True)
-class Kernel:
+class KernelStatement:
     """`kernel K@tag : 3×3 → c@ℓ`, or `3×3, cin → cout`; then `groups 2`, `dilation 2`, `bias`."""
 
     symbol: Symbol
@@ -292,12 +292,24 @@ class Equation:
 
 
 Statement = (
-    Model | Extend | Range | Let | Input | Output | Kernel | Scalar | Tie | Rename | Constrain | Expect | Equation
+    Model
+    | Extend
+    | Range
+    | Let
+    | InputStatement
+    | Output
+    | KernelStatement
+    | Scalar
+    | Tie
+    | Rename
+    | Constrain
+    | Expect
+    | Equation
 )
 
 
 @dataclass(frozen=True, slots=True)
-class Spec:
+class Tree:
     """A whole file."""
 
     statements: tuple[Statement, ...]

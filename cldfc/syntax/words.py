@@ -15,7 +15,7 @@ Spelling = Literal["unicode", "ascii", "latex"]
 
 
 @dataclass(frozen=True, slots=True)
-class Words:
+class SpellingWords:
     """The signs that differ between spellings."""
 
     compose: str
@@ -26,10 +26,10 @@ class Words:
     at_most: str
 
 
-WORDS: dict[Spelling, Words] = {
-    "unicode": Words("∘", "⊙", "×", "→", "≥", "≤"),
-    "ascii": Words(".", ".*", "x", "->", ">=", "<="),
-    "latex": Words(r"\circ", r"\odot", r"\times", r"\to", r"\ge", r"\le"),
+WORDS: dict[Spelling, SpellingWords] = {
+    "unicode": SpellingWords("∘", "⊙", "×", "→", "≥", "≤"),
+    "ascii": SpellingWords(".", ".*", "x", "->", ">=", "<="),
+    "latex": SpellingWords(r"\circ", r"\odot", r"\times", r"\to", r"\ge", r"\le"),
 }
 
 LETTERS = {letter: rf"\{spelled}" for spelled, letter in GREEK.items()} | {"ℓ": r"\ell"}

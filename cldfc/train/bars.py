@@ -12,7 +12,7 @@ from rich.text import Text
 
 from cldfc.train.metrics import Epoch
 from cldfc.train.pace import Pace, clock, images_per_second, left_in_words, loss_in_words, speed_in_words
-from cldfc.train.position import BEGINNING, Position
+from cldfc.train.position import BEGINNING, TrainingPosition
 from cldfc.train.recipe import Recipe
 
 SHORTEST_BAR = 8
@@ -41,7 +41,7 @@ class Bars:
         """Start the clock."""
         self.pace.start(recipe, steps)
 
-    def step(self, position: Position) -> None:
+    def step(self, position: TrainingPosition) -> None:
         """A step is done."""
         self.pace.step(position)
         self.position, self.what = position, ""

@@ -22,7 +22,7 @@ from torch import Tensor
 from cldfc.diagnostics import UsageError
 from cldfc.train.files import LARGEST_TENSORS, LARGEST_TEXT, check_format, opened, refuse_link, write_run_file
 from cldfc.train.metrics import Choice, chosen_epoch
-from cldfc.train.position import Position
+from cldfc.train.position import TrainingPosition
 from cldfc.train.state import FORMAT, Saved
 
 TENSORS, STATE, SUMS = "tensors.safetensors", "state.json", "SHA256SUMS"
@@ -51,20 +51,20 @@ class Torn(Damaged):
     """A checkpoint that was being written, or removed, when its process was killed."""
 
 
-class Unreadable(Damaged):
+class UnreadableCheckpoint(Damaged):
     """A checkpoint that cannot be read now, or not by this release, and may be whole."""
 
 
-def name_of(position: Position) -> str:
+def name_of(position: TrainingPosition) -> str:
     """The name of a checkpoint's folder; names sort by time."""
     return f"epoch-{position.epoch:05}-step-{position.step:07}"
 
 
-def name_of_chosen(position: Position, choice: Choice) -> str | None:
+def name_of_chosen(position: TrainingPosition, choice: Choice) -> str | None:
     """The name of the checkpoint after the chosen epoch up to a position; None where there is no epoch yet."""
     if not position.epochs:
         return None
-    return name_of(Position.model_construct(epoch=chosen_epoch(position.epochs, choice).epoch + 1))
+    return name_of(TrainingPosition.model_construct(epoch=chosen_epoch(position.epochs, choice).epoch + 1))
 
 
 def write_checkpoint(folder: Path, tensors: dict[str, Tensor], saved: Saved, choice: Choice) -> None:
@@ -118,7 +118,7 @@ def sync_folder(folder: Path) -> None:
         os.close(handle)
 
 
-def remove_old(folder: Path, position: Position, choice: Choice) -> None:
+def remove_old(folder: Path, position: TrainingPosition, choice: Choice) -> None:
     """Keep the last two checkpoints up to a position, that of the chosen epoch, and what cannot be removed."""
     names = [path.name for path in list_checkpoints(folder) if path.name <= name_of(position)]
     for name in names[:-LAST_KEPT]:
@@ -150,7 +150,7 @@ def remove_all(folder: Path) -> None:
         folder.rmdir()
 
 
-def put_later_ones_away(folder: Path, position: Position) -> None:
+def put_later_ones_away(folder: Path, position: TrainingPosition) -> None:
     """Remove checkpoints after a position that are torn, and call the others, which are damaged, so. Raises OSError.
 
     One that is torn, and holds what no training has written, counts as damaged.
@@ -205,7 +205,7 @@ def find_checkpoint(folder: Path) -> Found:
 def read_checkpoint(path: Path) -> Checkpoint:
     """A checkpoint. Raises Torn, Unreadable, and Damaged when it is not what was written."""
     if path.is_symlink() or not path.is_dir():
-        raise Unreadable("it is a link" if path.is_symlink() else "it is no folder")
+        raise UnreadableCheckpoint("it is a link" if path.is_symlink() else "it is no folder")
     written = read(path / SUMS, LARGEST_TEXT, Torn)
     contents = {
         TENSORS: read(path / TENSORS, LARGEST_TENSORS, Damaged),
@@ -217,12 +217,12 @@ def read_checkpoint(path: Path) -> Checkpoint:
         check_format(contents[STATE], FORMAT, path / STATE)
         found = Checkpoint(path, load(contents[TENSORS]), Saved.model_validate_json(contents[STATE]))
     except UsageError as error:
-        raise Unreadable(error.message) from error
+        raise UnreadableCheckpoint(error.message) from error
     except (SafetensorError, ValueError, KeyError, TypeError, OverflowError) as error:
         first = str(error).splitlines() or [type(error).__name__]
-        raise Unreadable(f"it is none of this release: {first[0]}") from error
+        raise UnreadableCheckpoint(f"it is none of this release: {first[0]}") from error
     if name_of(found.saved.position) != path.name:
-        raise Unreadable("it was made under another name")
+        raise UnreadableCheckpoint("it was made under another name")
     return found
 
 
@@ -232,5 +232,5 @@ def read(path: Path, largest: int, missing: type[Damaged]) -> bytes:
         with opened(path, largest) as file:
             return file.read()
     except OSError as error:
-        kind = missing if isinstance(error, FileNotFoundError) else Unreadable
+        kind = missing if isinstance(error, FileNotFoundError) else UnreadableCheckpoint
         raise kind(f"cannot read `{path}`: {error.strerror}") from error

@@ -15,7 +15,7 @@ Groups = frozenset[str]
 
 
 @dataclass(frozen=True)
-class Use:
+class ModuleUse:
     """The first use of a group of tensors, the groups that must have been used before it, and how often it is used."""
 
     group: str
@@ -41,7 +41,7 @@ class Tracer(torch.fx.Tracer):
         return Traced(node, self)
 
 
-def first_uses(network: nn.Module, groups: Sequence[str]) -> list[Use]:
+def first_uses(network: nn.Module, groups: Sequence[str]) -> list[ModuleUse]:
     """The groups of a network's tensors in the order of their first use; those that are not used come last.
 
     A group comes after all others from which the values of its first use are computed. A tensor that is a group of
@@ -64,8 +64,8 @@ def first_uses(network: nn.Module, groups: Sequence[str]) -> list[Use]:
             first.setdefault(group, needs & alone if group in alone else needs - alone)
             counts[group] += 1
         before[node] = needs | read
-    used_first = [Use(group, after, counts[group]) for group, after in first.items()]
-    return [*used_first, *(Use(group, Groups(), 0) for group in groups if group not in first)]
+    used_first = [ModuleUse(group, after, counts[group]) for group, after in first.items()]
+    return [*used_first, *(ModuleUse(group, Groups(), 0) for group in groups if group not in first)]
 
 
 def is_alone(network: nn.Module, group: str) -> bool:

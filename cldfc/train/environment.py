@@ -16,7 +16,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from cldfc.diagnostics import UsageError
 from cldfc.train.commit import Commit
 from cldfc.train.files import read_text, write_run_file
-from cldfc.train.position import Position
+from cldfc.train.position import TrainingPosition
 
 PACKAGES = ("torch", "torchvision", "numpy", "scikit-learn", "safetensors", "pydantic")
 """What the images, the weights and the arithmetic come from, as they are installed."""
@@ -76,7 +76,9 @@ class Environment(BaseModel):
     """The first is the start of the run; each other one went on from a checkpoint."""
 
 
-def session_now(position: Position, device: str, kind: str, processes: int, commit: Commit | None = None) -> Session:
+def session_now(
+    position: TrainingPosition, device: str, kind: str, processes: int, commit: Commit | None = None
+) -> Session:
     """The session that begins now, on a device of a kind as torch names it, `cpu` or `cuda`."""
     return Session(
         started=datetime.now(UTC).replace(microsecond=0),

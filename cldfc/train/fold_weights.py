@@ -24,7 +24,7 @@ PARTS = ("", ".weight", ".bias", ".running_mean", ".running_var", ".num_batches_
 
 
 @dataclass(frozen=True, slots=True)
-class Origin:
+class WeightOrigin:
     """Where a module of the folded network has its weights from: modules of the trained network, by their names.
 
     `norm` is the normalisation after a kernel `source` that is folded into it, `is_transposed` says how a
@@ -37,7 +37,7 @@ class Origin:
     statistics: str | None = None
 
 
-def fold_weights(tensors: Mapping[str, Tensor], origins: Mapping[str, Origin]) -> dict[str, Tensor]:
+def fold_weights(tensors: Mapping[str, Tensor], origins: Mapping[str, WeightOrigin]) -> dict[str, Tensor]:
     """The tensors of a folded network, whose modules are `origins`, from those of the trained one.
 
     Nothing is changed in what is not folded. Raises UsageError when a result is too large for its type.

@@ -21,7 +21,7 @@ Signature = tuple[tuple[str, tuple[int, ...]], ...]
 
 
 @dataclass(frozen=True)
-class Group:
+class TensorGroup:
     """The tensors of one module; a tensor of another kind, such as a scalar, is a group of its own."""
 
     name: str
@@ -47,7 +47,7 @@ class Group:
         """Its name there."""
         return self.name.rpartition(".")[2]
 
-    def names(self, other: Group, aliases: Mapping[str, Sequence[str]]) -> Iterator[tuple[str, str]]:
+    def names(self, other: TensorGroup, aliases: Mapping[str, Sequence[str]]) -> Iterator[tuple[str, str]]:
         """The name of each tensor, under each name of the group, and that of its counterpart in another."""
         for name in (self.name, *aliases.get(self.name, ())):
             for part in [part for part in self.tensors if part in other.tensors]:
@@ -68,7 +68,7 @@ def shape_of(part: str, tensor: Tensor) -> tuple[int, ...]:
     return () if not part and tensor.numel() == 1 else tuple(tensor.shape)
 
 
-def read_groups(weights: Mapping[str, Tensor]) -> list[Group]:
+def read_groups(weights: Mapping[str, Tensor]) -> list[TensorGroup]:
     """The groups of a state dict in its order; whole numbers other than counters are no weights.
 
     Raises UsageError for what is no state dict.
@@ -82,7 +82,7 @@ def read_groups(weights: Mapping[str, Tensor]) -> list[Group]:
             continue
         is_part = bool(module) and part in PARTS
         tensors.setdefault(module if is_part else name, {})[part if is_part else ""] = tensor
-    return [Group(name, parts) for name, parts in tensors.items() if set(parts) != {COUNTER}]
+    return [TensorGroup(name, parts) for name, parts in tensors.items() if set(parts) != {COUNTER}]
 
 
 def require_mapping(weights: object) -> None:
@@ -104,7 +104,7 @@ def require_tensor(weights: Mapping[str, object], name: object, tensor: object) 
     raise UsageError(f"`{name}` of the weights is no tensor, but of type {type(tensor).__name__}", text)
 
 
-def join_groups(groups: Sequence[Group]) -> tuple[list[Group], dict[str, list[str]]]:
+def join_groups(groups: Sequence[TensorGroup]) -> tuple[list[TensorGroup], dict[str, list[str]]]:
     """Groups without those that are the same tensors under another name, and these other names by the first."""
     first: dict[tuple[object, ...], str] = {}
     aliases: dict[str, list[str]] = {}

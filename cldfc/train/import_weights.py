@@ -12,11 +12,11 @@ from torch import Tensor, nn
 
 from cldfc.diagnostics import UsageError
 from cldfc.train.dataflow import first_uses
-from cldfc.train.groups import Group, Signature, join_groups, read_groups
+from cldfc.train.groups import Signature, TensorGroup, join_groups, read_groups
 from cldfc.train.match import Evidence, Pair, match_order
 from cldfc.train.match_tables import match_tables
 from cldfc.train.match_values import Match, compare_outputs, match_values, percent
-from cldfc.train.search_orders import Place
+from cldfc.train.search_orders import Slot
 
 CHANGED_NOTHING = "nothing is loaded; compare strides, padding and ε there, and what comes before"
 
@@ -74,7 +74,7 @@ def import_weights(
 
 
 def match_names(
-    network: nn.Module, tensors: Mapping[str, Tensor], theirs: list[Group], aliases: Mapping[str, Sequence[str]]
+    network: nn.Module, tensors: Mapping[str, Tensor], theirs: list[TensorGroup], aliases: Mapping[str, Sequence[str]]
 ) -> list[Pair]:
     """Pairs from what a state dict shows. Raises UsageError."""
     ours = {group.name: group for group in read_groups(network.state_dict())}
@@ -82,7 +82,7 @@ def match_names(
         return pairs
     uses = first_uses(network, list(ours))
     numbers = {name: at for at, group in enumerate(theirs) for name in (group.name, *aliases[group.name])}
-    places = [Place(numbers[group.name], at, group.parent) for at, group in enumerate(read_groups(tensors))]
+    places = [Slot(numbers[group.name], at, group.parent) for at, group in enumerate(read_groups(tensors))]
     return match_order(Evidence(theirs, aliases, [ours[use.group] for use in uses], uses), places)
 
 
@@ -111,7 +111,7 @@ def import_module(network: nn.Module, module: nn.Module, example: object) -> Imp
 def guess(
     network: nn.Module,
     tensors: Mapping[str, Tensor],
-    theirs: list[Group],
+    theirs: list[TensorGroup],
     aliases: Mapping[str, Sequence[str]],
     match: Match,
 ) -> list[Pair]:
@@ -144,7 +144,7 @@ def refuse_disagreement(difference: float, match: Match, pairs: Sequence[Pair]) 
     raise UsageError(f"{message}; {match.both.apart}" if not is_equal else message, CHANGED_NOTHING)
 
 
-def refuse_counts(theirs: Sequence[Group], ours: Sequence[Group]) -> None:
+def refuse_counts(theirs: Sequence[TensorGroup], ours: Sequence[TensorGroup]) -> None:
     """Raises UsageError unless both sides have equally many modules of each shape."""
     counts = Counter[Signature](group.signature for group in theirs), Counter[Signature](g.signature for g in ours)
     for groups, here, there, words in (

@@ -13,10 +13,10 @@ from cldfc.train.environment import Environment, add_session, read_environment, 
 from cldfc.train.files import write_run_file
 from cldfc.train.loop import Diverged, Task
 from cldfc.train.metrics import Epoch, is_complete
-from cldfc.train.position import Position
+from cldfc.train.position import TrainingPosition
 from cldfc.train.report import Account, write_report
 from cldfc.train.run import RunFolder, RunRecord
-from cldfc.train.setting import Setting
+from cldfc.train.setting import TrainingSetting
 from cldfc.train.stop import Stopped
 from cldfc.train.tensorboard import Board, open_board
 
@@ -43,7 +43,7 @@ class Journal:
 
 @contextmanager
 def journal(
-    run: RunFolder, record: RunRecord, compiled: Compiled, task: Task, start: Position, setting: Setting
+    run: RunFolder, record: RunRecord, compiled: Compiled, task: Task, start: TrainingPosition, setting: TrainingSetting
 ) -> Generator[Journal | None]:
     """A journal of a training from a position to its end, however it ends; none in a process that is not the first.
 
@@ -70,7 +70,7 @@ def journal(
     kept.write("finished")
 
 
-def environment_of(run: RunFolder, task: Task, start: Position, setting: Setting) -> Environment:
+def environment_of(run: RunFolder, task: Task, start: TrainingPosition, setting: TrainingSetting) -> Environment:
     """The sessions of a run with the one that begins now; of a finished run, which goes no further, those before."""
     before = read_environment(run.environment)
     if is_complete(start.epochs, task.recipe):

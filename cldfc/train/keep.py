@@ -12,7 +12,7 @@ from cldfc.train.checkpoint_folder import write_checkpoint
 from cldfc.train.loop import Progress, Task, diverged, train_from
 from cldfc.train.metrics import Epoch, as_csv, chosen_epoch, is_complete
 from cldfc.train.origin import is_finite
-from cldfc.train.position import Position
+from cldfc.train.position import TrainingPosition
 from cldfc.train.run import RunFolder
 from cldfc.train.seal import write_sealed
 from cldfc.train.state import saved_at, tensors_of
@@ -38,7 +38,7 @@ def train_and_save(
     task: Task,
     optimizer: Optimizer,
     run: RunFolder,
-    start: Position,
+    start: TrainingPosition,
     progress: Progress,
     saving: Saving,
     journal: Journal | None = None,
@@ -69,7 +69,7 @@ def train_and_save(
     return position.epochs
 
 
-def keep_epoch(task: Task, run: RunFolder, position: Position) -> None:
+def keep_epoch(task: Task, run: RunFolder, position: TrainingPosition) -> None:
     """Write the measurements, and the weights if their epoch is the chosen one so far."""
     contents = {run.metrics.name: as_csv(position.epochs).encode()}
     if chosen_epoch(position.epochs, task.choice) is position.epochs[-1]:
@@ -77,7 +77,7 @@ def keep_epoch(task: Task, run: RunFolder, position: Position) -> None:
     write_sealed(run.path, contents)
 
 
-def save_state(task: Task, optimizer: Optimizer, run: RunFolder, position: Position) -> None:
+def save_state(task: Task, optimizer: Optimizer, run: RunFolder, position: TrainingPosition) -> None:
     """Write a checkpoint. Raises Diverged when a tensor is not finite; the checkpoint before it stays the last."""
     tensors = tensors_of(task.network, optimizer)
     for name, tensor in tensors.items():

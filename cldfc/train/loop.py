@@ -25,7 +25,7 @@ from cldfc.train.metrics import Choice, Epoch, Part, is_complete
 from cldfc.train.optimizer import learning_rate, set_learning_rate
 from cldfc.train.origin import find_origin
 from cldfc.train.pace import images_per_second
-from cldfc.train.position import Position, after_epoch, after_step
+from cldfc.train.position import TrainingPosition, after_epoch, after_step
 from cldfc.train.processes import ALONE, Processes
 from cldfc.train.recipe import Recipe
 from cldfc.train.score import Score, score_network
@@ -46,7 +46,7 @@ class Progress(Protocol):
         """Training begins: `steps` steps in each epoch."""
         ...
 
-    def step(self, position: Position) -> None:
+    def step(self, position: TrainingPosition) -> None:
         """A step is done, and this is the position after it."""
         ...
 
@@ -86,7 +86,9 @@ Gradient = Callable[[Images], Tensor]
 """Sets the gradient of the loss of a batch; see `find_gradient`, of which it is the fastest form."""
 
 
-def train_from(task: Task, optimizer: Optimizer, start: Position, progress: Progress) -> Iterator[Position]:
+def train_from(
+    task: Task, optimizer: Optimizer, start: TrainingPosition, progress: Progress
+) -> Iterator[TrainingPosition]:
     """Train the network on from a position, and give the position after each step and after each epoch.
 
     Raises Diverged when a loss is not finite; the weights are then those before the step.
@@ -103,8 +105,8 @@ def train_from(task: Task, optimizer: Optimizer, start: Position, progress: Prog
 
 
 def train_epoch(
-    task: Task, optimizer: Optimizer, gradient: Gradient, start: Position, progress: Progress
-) -> Iterator[Position]:
+    task: Task, optimizer: Optimizer, gradient: Gradient, start: TrainingPosition, progress: Progress
+) -> Iterator[TrainingPosition]:
     """The rest of a pass over the training images, step by step."""
     position, began = start, perf_counter() - start.seconds
     task.network.train()
@@ -120,7 +122,7 @@ def train_epoch(
         yield position
 
 
-def rate_at(task: Task, position: Position) -> float:
+def rate_at(task: Task, position: TrainingPosition) -> float:
     """The learning rate of the next step."""
     steps = task.loader.steps
     return learning_rate(task.recipe, (position.epoch - 1) * steps + position.step, task.recipe.epochs * steps)
@@ -165,7 +167,7 @@ def descend(task: Task, optimizer: Optimizer) -> None:
     optimizer.step()  # pyright: ignore[reportUnknownMemberType]
 
 
-def finish_epoch(task: Task, position: Position, progress: Progress) -> Position:
+def finish_epoch(task: Task, position: TrainingPosition, progress: Progress) -> TrainingPosition:
     """Test the network after the last step of an epoch. Raises Diverged when the loss is not finite."""
     start = perf_counter()
     scores = score_parts(task, progress)

@@ -8,10 +8,10 @@ from collections.abc import Callable, Mapping, Sequence, Set
 from dataclasses import dataclass
 
 from cldfc.diagnostics import UsageError
-from cldfc.train.dataflow import Use
-from cldfc.train.groups import Group, Signature
+from cldfc.train.dataflow import ModuleUse
+from cldfc.train.groups import Signature, TensorGroup
 from cldfc.train.name_rules import Rule, numbered_pairs, read_rules
-from cldfc.train.search_orders import Block, Pairing, Place, Search, TooManyOrdersError, read_blocks
+from cldfc.train.search_orders import Pairing, Search, Slot, Stretch, TooManyOrdersError, read_blocks
 
 BY_SHAPE, BY_ORDER, BY_ALIAS, BY_NAME = "by shape", "by order of use", "by alias", "by name"
 
@@ -28,8 +28,8 @@ Options = list[frozenset[int]]
 class Pair:
     """A group of theirs, the one of ours that it is, and how that was decided."""
 
-    their: Group
-    our: Group
+    their: TensorGroup
+    our: TensorGroup
     how: str
 
 
@@ -37,7 +37,11 @@ class Evidence:
     """What is known of both sides: our groups in the order of use, theirs with all their names."""
 
     def __init__(
-        self, theirs: Sequence[Group], aliases: Mapping[str, Sequence[str]], ours: Sequence[Group], uses: Sequence[Use]
+        self,
+        theirs: Sequence[TensorGroup],
+        aliases: Mapping[str, Sequence[str]],
+        ours: Sequence[TensorGroup],
+        uses: Sequence[ModuleUse],
     ) -> None:
         self.theirs, self.ours, self.uses = theirs, ours, uses
         self.is_shared = [bool(aliases.get(group.name)) for group in theirs]
@@ -75,7 +79,7 @@ class Evidence:
         return named or likely
 
 
-def match_order(evidence: Evidence, places: Sequence[Place]) -> list[Pair]:
+def match_order(evidence: Evidence, places: Sequence[Slot]) -> list[Pair]:
     """The one pairing in which their modules stand in an order in which ours may be used.
 
     If no order fits, modules of a shape of their own may stand anywhere; if none fits yet, kernels may stand anywhere
@@ -106,12 +110,12 @@ def match_order(evidence: Evidence, places: Sequence[Place]) -> list[Pair]:
 class Limits:
     """In which order their modules may be used: blocks of them, and those that may be used at any time."""
 
-    blocks: Sequence[Block]
+    blocks: Sequence[Stretch]
     anywhere: Set[int] = frozenset()
     is_strict: bool = True
 
 
-def decide(evidence: Evidence, limits: Limits, may_wait: Callable[[Place], bool], options: Options) -> list[Pair]:
+def decide(evidence: Evidence, limits: Limits, may_wait: Callable[[Slot], bool], options: Options) -> list[Pair]:
     """The one pairing; `options` is what the order leaves open. Raises UsageError."""
     rules = [rule for rule in evidence.rules if limits.is_strict or rule.says != "follows"]
     how = [BY_ORDER if len(option) == 1 else "" for option in options]
@@ -133,7 +137,7 @@ def decide(evidence: Evidence, limits: Limits, may_wait: Callable[[Place], bool]
     ]
 
 
-def waits(evidence: Evidence, places: Sequence[Place]) -> Callable[[Place], bool]:
+def waits(evidence: Evidence, places: Sequence[Slot]) -> Callable[[Slot], bool]:
     """Whether the group of a place may be used for the first time in a later one: a kernel, applied to a zero here."""
     last = {place.group: place.number for place in places}
     return lambda place: evidence.theirs[place.group].is_kernel and place.number < last[place.group]
@@ -142,7 +146,7 @@ def waits(evidence: Evidence, places: Sequence[Place]) -> Callable[[Place], bool
 def search(
     evidence: Evidence,
     limits: Limits,
-    may_wait: Callable[[Place], bool],
+    may_wait: Callable[[Slot], bool],
     likely: Callable[[int], list[int]],
     rules: Sequence[Rule] = (),
 ) -> Search:
@@ -241,18 +245,18 @@ def misfit(evidence: Evidence, search: Search) -> UsageError:
     return UsageError(message, f"{taken} it would take {wanted}; {misfit_hint([group.name for group in theirs])}")
 
 
-def first_ones(evidence: Evidence) -> list[Group]:
+def first_ones(evidence: Evidence) -> list[TensorGroup]:
     """Ours that need no others."""
     return [our for our, use in zip(evidence.ours, evidence.uses, strict=True) if not use.after]
 
 
-def list_some(groups: list[Group]) -> str:
+def list_some(groups: list[TensorGroup]) -> str:
     """A few groups with their shapes, and how many others there are."""
     more = len(groups) - MOST_SHOWN
     return " or ".join([*map(str, groups[:MOST_SHOWN]), *[f"{more} others"] * (more > 0)])
 
 
-def refuse_disorder(theirs: Sequence[Group]) -> None:
+def refuse_disorder(theirs: Sequence[TensorGroup]) -> None:
     """Raises UsageError where modules of one shape do not stand in the order of the numbers in their names."""
     for first, second in numbered_pairs(dict(enumerate(theirs))):
         if second < first and theirs[first].signature == theirs[second].signature:

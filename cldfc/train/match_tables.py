@@ -5,16 +5,16 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from cldfc.train.groups import Group
+from cldfc.train.groups import TensorGroup
 from cldfc.train.match import BY_NAME, BY_SHAPE, Pair
 
 TAG = re.compile(r"[0-9]+(?:_[0-9]+)*")
 
-Tables = dict[str, dict[str, Group]]
+Tables = dict[str, dict[str, TensorGroup]]
 """Groups by the last word of their names, and by the tag that follows it."""
 
 
-def match_tables(theirs: Sequence[Group], ours: Sequence[Group]) -> list[Pair] | None:
+def match_tables(theirs: Sequence[TensorGroup], ours: Sequence[TensorGroup]) -> list[Pair] | None:
     """Pairs by the tags of generated names, `B.2_1`; None unless every table of theirs is one of ours.
 
     A table is what has one name: B for all its tags. Two tables are the same if their tags and
@@ -40,7 +40,7 @@ def match_tables(theirs: Sequence[Group], ours: Sequence[Group]) -> list[Pair] |
     ]
 
 
-def read_tables(groups: Sequence[Group]) -> Tables | None:
+def read_tables(groups: Sequence[TensorGroup]) -> Tables | None:
     """Tables of a state dict; None if a name and a tag are not one group's alone."""
     tables: Tables = {}
     for group in groups:
@@ -52,6 +52,6 @@ def read_tables(groups: Sequence[Group]) -> Tables | None:
     return tables
 
 
-def alike(one: dict[str, Group], other: dict[str, Group]) -> bool:
+def alike(one: dict[str, TensorGroup], other: dict[str, TensorGroup]) -> bool:
     """Whether two tables have the same tags, and the same shapes under each."""
     return {t: g.signature for t, g in one.items()} == {t: g.signature for t, g in other.items()}

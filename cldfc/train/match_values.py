@@ -15,8 +15,8 @@ from cldfc.train.run_both import (
     CPU,
     Arguments,
     Print,
+    RunMode,
     Running,
-    Way,
     copy_network,
     default_dtype,
     distance,
@@ -73,7 +73,7 @@ class Both:
     ours: Running
     theirs: Running
     example: Arguments
-    way: Way
+    way: RunMode
     given: list[list[Print]] = field(init=False)
     outputs: list[Tensor] = field(init=False)
     here: Arguments = field(init=False)
@@ -272,7 +272,7 @@ def start(network: nn.Module, module: nn.Module, example: Arguments) -> Both:
 
 
 def compare_outputs(
-    network: nn.Module, module: nn.Module, example: Arguments, way: Way, pairs: Sequence[Pair]
+    network: nn.Module, module: nn.Module, example: Arguments, way: RunMode, pairs: Sequence[Pair]
 ) -> float:
     """How far apart the outputs are on the example, once our groups have the weights of theirs; neither is changed."""
     theirs, ours = copy_network(module, way.dtype, way.device), copy_network(network, way.dtype, CPU)

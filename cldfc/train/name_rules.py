@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Literal
 
-from cldfc.train.dataflow import Use
-from cldfc.train.groups import Group
+from cldfc.train.dataflow import ModuleUse
+from cldfc.train.groups import TensorGroup
 
 SHORTCUT = re.compile("downsample|shortcut|skip|bypass")
 """What a module is called that stands beside the kernels of its block."""
@@ -25,7 +25,7 @@ class Rule:
     second: int
     says: Literal["follows", "beside", "later tag"]
 
-    def holds(self, uses: Sequence[Use], first: int, second: int) -> bool:
+    def holds(self, uses: Sequence[ModuleUse], first: int, second: int) -> bool:
         """Whether two of ours are like that; a later tag is also one of a later use."""
         one, other = uses[first], uses[second]
         if self.says == "follows":
@@ -42,12 +42,12 @@ def read_tag(name: str) -> tuple[str, tuple[int, ...]]:
     return table, tuple(map(int, NUMBER.findall(tag)))
 
 
-def read_rules(groups: Mapping[int, Group]) -> list[Rule]:
+def read_rules(groups: Mapping[int, TensorGroup]) -> list[Rule]:
     """All rules for some groups, by their numbers."""
     return [*numbered_rules(groups), *shortcut_rules(groups), *tag_rules(groups)]
 
 
-def numbered_rules(groups: Mapping[int, Group]) -> Iterator[Rule]:
+def numbered_rules(groups: Mapping[int, TensorGroup]) -> Iterator[Rule]:
     """Of three or more modules of a block whose names differ by a number, `conv1` to `conv3`, each follows the last."""
     chains: dict[tuple[object, ...], dict[int, int]] = {}
     for at, group in groups.items():
@@ -58,7 +58,7 @@ def numbered_rules(groups: Mapping[int, Group]) -> Iterator[Rule]:
             yield from (Rule(chain[a], chain[b], "follows") for a, b in pairwise(sorted(chain)))
 
 
-def shortcut_rules(groups: Mapping[int, Group]) -> Iterator[Rule]:
+def shortcut_rules(groups: Mapping[int, TensorGroup]) -> Iterator[Rule]:
     """Kernels under `downsample` or `shortcut` do not follow the other kernels of their block, nor those them."""
     blocks: dict[str, list[int]] = {}
     for at, group in groups.items():
@@ -75,12 +75,12 @@ def shortcut_rules(groups: Mapping[int, Group]) -> Iterator[Rule]:
         yield from (Rule(s, at, "beside") for s in shortcuts for at in beside if at not in shortcuts)
 
 
-def tag_rules(groups: Mapping[int, Group]) -> Iterator[Rule]:
+def tag_rules(groups: Mapping[int, TensorGroup]) -> Iterator[Rule]:
     """Where names differ in one number, as `encode1` and `encode2`, the larger number has the later tag."""
     yield from (Rule(first, second, "later tag") for first, second in numbered_pairs(groups))
 
 
-def numbered_pairs(groups: Mapping[int, Group]) -> Iterator[tuple[int, int]]:
+def numbered_pairs(groups: Mapping[int, TensorGroup]) -> Iterator[tuple[int, int]]:
     """Pairs of groups whose names differ in one number, the smaller first."""
     series: dict[tuple[str, str], dict[int, int]] = {}
     for at, group in groups.items():

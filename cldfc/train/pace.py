@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from time import monotonic
 
-from cldfc.train.position import Position
+from cldfc.train.position import TrainingPosition
 from cldfc.train.recipe import Recipe
 
 
@@ -26,7 +26,7 @@ class Pace:
         """Training begins, or goes on: `steps` steps in each epoch."""
         self.epochs, self.steps, self.first = recipe.epochs, steps, -1
 
-    def step(self, position: Position) -> None:
+    def step(self, position: TrainingPosition) -> None:
         """A step is done."""
         self.last, self.now = (position.epoch - 1) * self.steps + position.step, monotonic()
         if self.first < 0:
@@ -40,7 +40,7 @@ class Pace:
         return (self.now - self.began) / (self.last - self.first) * (self.epochs * self.steps - self.last)
 
 
-def images_per_second(position: Position) -> float | None:
+def images_per_second(position: TrainingPosition) -> float | None:
     """Training images of the running epoch so far, over its time; None before there are any."""
     return position.shown / position.seconds if position.seconds > 0 else None
 

@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from cldfc.train.metrics import Epoch
 
 
-class Position(BaseModel):
+class TrainingPosition(BaseModel):
     """A place between two steps of a training, with what has been measured up to it."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, use_attribute_docstrings=True)
@@ -43,12 +43,12 @@ class Position(BaseModel):
         return self
 
 
-BEGINNING = Position()
+BEGINNING = TrainingPosition()
 
 
-def after_step(position: Position, loss: float, hits: int, shown: int, seconds: float) -> Position:
+def after_step(position: TrainingPosition, loss: float, hits: int, shown: int, seconds: float) -> TrainingPosition:
     """The position after one more step, with its mean loss, on `shown` images; `seconds` are those of the epoch."""
-    return Position(
+    return TrainingPosition(
         epoch=position.epoch,
         step=position.step + 1,
         loss_sum=position.loss_sum + loss * shown,
@@ -59,6 +59,6 @@ def after_step(position: Position, loss: float, hits: int, shown: int, seconds: 
     )
 
 
-def after_epoch(position: Position, measured: Epoch) -> Position:
+def after_epoch(position: TrainingPosition, measured: Epoch) -> TrainingPosition:
     """The position before the first step of the next epoch."""
-    return Position(epoch=position.epoch + 1, epochs=(*position.epochs, measured))
+    return TrainingPosition(epoch=position.epoch + 1, epochs=(*position.epochs, measured))

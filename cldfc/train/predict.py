@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from cldfc.diagnostics import UsageError
 from cldfc.train.catalogue import DataSet
-from cldfc.train.data.pictures import MODES, Unreadable, as_picture, cannot_read, open_picture
+from cldfc.train.data.pictures import MODES, UnreadableImage, as_picture, cannot_read, open_picture
 from cldfc.train.device import choose_device, on_device, settled
 from cldfc.train.images import standardise
 from cldfc.train.network import check_fit
@@ -103,7 +103,7 @@ def pixels_of(images: object, dataset: DataSet) -> Tensor:
         name = f"image {number}" if isinstance(each, Image.Image) else str(each)
         try:
             found.append(read_image(each if isinstance(each, Image.Image) else Path(name), dataset))
-        except Unreadable as error:
+        except UnreadableImage as error:
             unreadable[name] = str(error)
     if unreadable:
         raise cannot_read(unreadable, "give image files, such as .png or .jpg")
@@ -199,7 +199,7 @@ def read_images(paths: Sequence[Path], dataset: DataSet, unreadable: dict[Path, 
     for path in paths:
         try:
             yield path, read_image(path, dataset)
-        except Unreadable as error:
+        except UnreadableImage as error:
             unreadable[path] = str(error)
 
 

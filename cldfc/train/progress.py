@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, TextIO
 from cldfc.output import as_json, say, write_lines
 from cldfc.train.metrics import Epoch
 from cldfc.train.pace import Pace, images_per_second, left_in_words, loss_in_words, speed_in_words
-from cldfc.train.position import Position
+from cldfc.train.position import TrainingPosition
 from cldfc.train.recipe import Recipe
 
 if TYPE_CHECKING:
@@ -65,7 +65,7 @@ class Silence:
     def start(self, recipe: Recipe, steps: int) -> None:
         """Nothing."""
 
-    def step(self, position: Position) -> None:
+    def step(self, position: TrainingPosition) -> None:
         """Nothing."""
 
     def test(self, images: int) -> None:
@@ -114,7 +114,7 @@ class Lines(Printing):
         self.pace.start(recipe, steps)
         self.began = self.said = monotonic()
 
-    def step(self, position: Position) -> None:
+    def step(self, position: TrainingPosition) -> None:
         """Print how far a long epoch is, if it is time."""
         self.pace.step(position)
         if position.seconds < MINUTE:
@@ -143,7 +143,7 @@ class JsonLines(Printing):
         self.say(as_json({"kind": "epoch", **measured.model_dump()}))
 
 
-def step_in_words(position: Position, pace: Pace) -> str:
+def step_in_words(position: TrainingPosition, pace: Pace) -> str:
     """A place within an epoch on one line."""
     parts = (
         counted("epoch", position.epoch, pace.epochs),

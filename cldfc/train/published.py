@@ -12,7 +12,7 @@ from pathlib import PurePosixPath
 from pydantic import BaseModel, ConfigDict
 
 
-class Part(BaseModel):
+class ArchiveMember(BaseModel):
     """A file that a published one holds."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
@@ -47,7 +47,7 @@ class DataFile(BaseModel):
     folders: tuple[str, ...] = (".",)
     """Where it is looked for, in the data folder or by an absolute path; a download puts it into the first."""
 
-    parts: tuple[Part, ...] = ()
+    parts: tuple[ArchiveMember, ...] = ()
     """What is read of it, if it is packed."""
 
     unpacked: tuple[str, ...] = ()
@@ -89,7 +89,7 @@ def idx_files(
             size=size,
             sha256=sha256,
             folders=folders,
-            parts=(Part(name=name, checksum=checksum, size=length),),
+            parts=(ArchiveMember(name=name, checksum=checksum, size=length),),
             unpacked=unpacked or folders,
         )
         for (name, length), (size, sha256), checksum in zip(IDX_SIZES.items(), packed, checksums, strict=True)
@@ -183,7 +183,7 @@ def cifar_archive(
         size=size,
         sha256=sha256,
         folders=folders,
-        parts=tuple(Part(name=part, checksum=checksum) for part, checksum in parts.items()),
+        parts=tuple(ArchiveMember(name=part, checksum=checksum) for part, checksum in parts.items()),
         unpacked=(*(f"{folder}/{inner}" for folder in folders), "."),
         forms=forms,
     )

@@ -32,7 +32,7 @@ def may_have_moved(record: RunRecord, name: str) -> bool:
 
 
 @dataclass(frozen=True, slots=True)
-class Changes:
+class ImageChanges:
     """How the images of a data set differ from those that a run was trained on."""
 
     exchanged: Sequence[str] = ()
@@ -48,16 +48,16 @@ class Changes:
         return "; ".join([*self.exchanged, *others])
 
 
-def changes_since(record: RunRecord, dataset: DataSet) -> Changes:
+def changes_since(record: RunRecord, dataset: DataSet) -> ImageChanges:
     """How images of one's own, in the place that was recorded or in another, differ from those that were trained on.
 
     Of a run of an earlier release that is not known. Raises UsageError when they cannot be read.
     """
     if not record.digests:
-        return Changes()
+        return ImageChanges()
     before, now = record.digests, digests_of(dataset.name)
     if not is_folder(dataset.name):
-        return Changes(others=[] if now == before else [f"`{path_of(dataset.name)}`"])
+        return ImageChanges(others=[] if now == before else [f"`{path_of(dataset.name)}`"])
     known = dict(zip(record.class_names, before, strict=True))
     names = {digest: name for name, digest in known.items()}
     exchanged: list[str] = []
@@ -69,7 +69,7 @@ def changes_since(record: RunRecord, dataset: DataSet) -> Changes:
             exchanged.append(f"`{name}` holds what `{names[digest]}` held")
         else:
             others.append(f"`{name}`")
-    return Changes(exchanged, others)
+    return ImageChanges(exchanged, others)
 
 
 def remarks_on(record: RunRecord, name: str | None = None) -> list[str]:

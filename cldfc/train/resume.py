@@ -20,7 +20,7 @@ from cldfc.train.checkpoint_folder import (
     Damaged,
     Found,
     Torn,
-    Unreadable,
+    UnreadableCheckpoint,
     find_checkpoint,
     free_name,
     list_checkpoints,
@@ -38,13 +38,13 @@ from cldfc.train.loop import Task
 from cldfc.train.metrics import Choice, as_csv, is_complete
 from cldfc.train.network import build_fitting
 from cldfc.train.optimizer import make_optimizer
-from cldfc.train.position import BEGINNING, Position
+from cldfc.train.position import BEGINNING, TrainingPosition
 from cldfc.train.recipe import Recipe, change_recipe, other_fields
 from cldfc.train.recorded_data import may_have_moved, recorded_dataset, remarks_on, split_of
 from cldfc.train.refusals import refusals
 from cldfc.train.run import RunFolder, RunRecord, read_record, write_record
 from cldfc.train.seal import DECISIVE, check_seal, seal_run, write_sealed
-from cldfc.train.setting import Setting
+from cldfc.train.setting import TrainingSetting
 from cldfc.train.state import digest, restore_generators, restore_tensors, weights_of
 from cldfc.train.train import Result, prepare, step_of
 from cldfc.train.weights import HELP
@@ -122,7 +122,7 @@ def resume_network(
     interrupted: Interrupted,
     compiled: Compiled,
     warn: Warn,
-    setting: Setting | None = None,
+    setting: TrainingSetting | None = None,
     from_start: bool = False,
 ) -> Result:
     """Go on with a run as if it had never been interrupted: on the same machine, with the same bits on a CPU.
@@ -133,7 +133,7 @@ def resume_network(
     when no checkpoint can be read or it is that of another network, or another process trains in the folder.
     """
     run, record, dataset = interrupted.run, interrupted.record, interrupted.dataset
-    setting = setting or Setting()
+    setting = setting or TrainingSetting()
     processes = setting.processes
     for remark in interrupted.remarks:
         warn(remark)
@@ -159,7 +159,7 @@ def resume_network(
     return Result(run.path, task.dataset, record, epochs)
 
 
-def go_back(task: Task, optimizer: Optimizer, run: RunFolder, record: RunRecord, warn: Warn) -> Position:
+def go_back(task: Task, optimizer: Optimizer, run: RunFolder, record: RunRecord, warn: Warn) -> TrainingPosition:
     """Bring everything into the state of the newest intact checkpoint, in all processes the same. Raises UsageError."""
     found = find_checkpoint(run.checkpoints)
     refuse_loss(run, found)
@@ -203,7 +203,7 @@ def refuse_loss(run: RunFolder, found: Found) -> None:
 
     That is so when a checkpoint after the newest intact one cannot be read now, and when there is none.
     """
-    unreadable = {path: error for path, error in found.wrong.items() if isinstance(error, Unreadable)}
+    unreadable = {path: error for path, error in found.wrong.items() if isinstance(error, UnreadableCheckpoint)}
     anew = f"`cldfc train --resume {run.path} --from-start` trains from the beginning and moves what is there aside"
     if unreadable:
         raise UsageError(
@@ -244,7 +244,7 @@ def set_aside(run: RunFolder, warn: Warn) -> None:
     warn(f"what `{run.path}` had reached was moved to `{folder}`")
 
 
-def with_choice(record: RunRecord, task: Task, start: Position, warn: Warn) -> RunRecord:
+def with_choice(record: RunRecord, task: Task, start: TrainingPosition, warn: Warn) -> RunRecord:
     """The record of a run, of which no further epoch is chosen by its test, as earlier releases did.
 
     Raises UsageError when images for validation have come or gone.
@@ -262,7 +262,7 @@ def with_choice(record: RunRecord, task: Task, start: Position, warn: Warn) -> R
     return record.model_copy(update={"chosen_by": task.choice})
 
 
-def write_kept(run: RunFolder, record: RunRecord, position: Position, warn: Warn) -> None:
+def write_kept(run: RunFolder, record: RunRecord, position: TrainingPosition, warn: Warn) -> None:
     """Let the files of a run be those up to a position; what a killed process was just writing or removing goes."""
     try:
         for name in filter(PART.fullmatch, os.listdir(run.path)):
@@ -295,7 +295,7 @@ def warn_of_differences(task: Task, record: RunRecord, checkpoint: Checkpoint, w
             warn(f"the {name} was {before} and is {now} now: the weights may differ in their last bits")
 
 
-def restore_chosen(run: RunFolder, position: Position, choice: Choice, warn: Warn) -> None:
+def restore_chosen(run: RunFolder, position: TrainingPosition, choice: Choice, warn: Warn) -> None:
     """Let the weights of the chosen epoch be those up to the position."""
     path = run.checkpoints / str(name_of_chosen(position, choice))
     try:

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
 from cldfc.diagnostics import UsageError
-from cldfc.train.groups import Group, join_groups, read_groups
+from cldfc.train.groups import TensorGroup, join_groups, read_groups
 
 Arguments = tuple[object, ...]
 
@@ -23,7 +23,7 @@ CPU = torch.device("cpu")
 
 
 @dataclass(frozen=True)
-class Way:
+class RunMode:
     """How a module is run: in which type, where, and how near its values are to be to equal ones."""
 
     dtype: torch.dtype
@@ -31,11 +31,11 @@ class Way:
     device: torch.device
 
 
-def ways_to_run(module: nn.Module) -> list[Way]:
+def ways_to_run(module: nn.Module) -> list[RunMode]:
     """The exact way first; some modules make tensors of a type or on a device of their own."""
     own = next((tensor.device for tensor in module.state_dict().values()), CPU)
-    doubles = [Way(torch.float64, 1e-7, device) for device in dict.fromkeys((CPU, own))]
-    return [*doubles, Way(torch.float32, 1e-3, own)]
+    doubles = [RunMode(torch.float64, 1e-7, device) for device in dict.fromkeys((CPU, own))]
+    return [*doubles, RunMode(torch.float32, 1e-3, own)]
 
 
 @dataclass
@@ -43,7 +43,7 @@ class Running:
     """A copy of a network that is run in eval mode, and its groups of tensors."""
 
     network: nn.Module
-    groups: list[Group]
+    groups: list[TensorGroup]
     numbers: dict[int, int] = field(default_factory=dict[int, int])
 
     def __post_init__(self) -> None:
@@ -179,7 +179,7 @@ def random_numbers(part: str, tensor: Tensor, generator: torch.Generator) -> Ten
     return torch.randn(tensor.shape, generator=generator, dtype=torch.float64) * (2 / fan_in) ** 0.5
 
 
-def set_weights(theirs: Group, ours: Group) -> None:
+def set_weights(theirs: TensorGroup, ours: TensorGroup) -> None:
     """Copy the tensors of one group to another; counters that are missing stay."""
     with torch.no_grad():
         for part in theirs.tensors.keys() & ours.tensors.keys():

@@ -26,7 +26,7 @@ STATISTICS = (".running_mean", ".running_var", ".num_batches_tracked")
 
 
 @dataclass(frozen=True, slots=True)
-class Run:
+class ListedRun:
     """A run as its folder shows it."""
 
     path: Path
@@ -74,7 +74,7 @@ class Run:
         return *head, -valid, -valid_loss, -test, -test_loss, self.path.name
 
 
-def list_runs(folder: Path) -> list[Run]:
+def list_runs(folder: Path) -> list[ListedRun]:
     """The runs in a folder, in the order of `Run.order`; or the run whose folder it is.
 
     Other folders are passed over. Raises UsageError when there is no such folder.
@@ -120,7 +120,7 @@ def last_written(path: Path) -> float:
     return max(os.stat(file).st_mtime for file in written if file.exists())
 
 
-def read_run(path: Path) -> Run:
+def read_run(path: Path) -> ListedRun:
     """A run, however damaged it is."""
     run = RunFolder(path)
     try:
@@ -131,18 +131,18 @@ def read_run(path: Path) -> Run:
         changed = changed_files(path, (run.spec.name, run.record.name, run.metrics.name)) or []
         divergence = read_text(run.divergence).strip() if run.divergence.exists() else None
     except UsageError as error:
-        return Run(path, "broken", problem=error.message)
+        return ListedRun(path, "broken", problem=error.message)
     except OSError as error:
-        return Run(path, "broken", problem=f"cannot read `{error.filename}`: {error.strerror}")
+        return ListedRun(path, "broken", problem=f"cannot read `{error.filename}`: {error.strerror}")
     problem = " and ".join(f"`{name}`" for name in changed) + " changed since the training wrote it" if changed else ""
     if not {*changed} <= {run.metrics.name}:
-        return Run(path, "broken", record, epochs, parameters, problem)
+        return ListedRun(path, "broken", record, epochs, parameters, problem)
     if is_locked(run):
-        return Run(path, "running", record, epochs, parameters, problem)
+        return ListedRun(path, "running", record, epochs, parameters, problem)
     if divergence is not None:
-        return Run(path, "diverged", record, epochs, parameters, "; ".join(filter(None, [divergence, problem])))
+        return ListedRun(path, "diverged", record, epochs, parameters, "; ".join(filter(None, [divergence, problem])))
     state = "finished" if is_complete(epochs, record.recipe) else "interrupted"
-    return Run(path, state, record, epochs, parameters, problem)
+    return ListedRun(path, state, record, epochs, parameters, problem)
 
 
 def count_parameters(path: Path) -> int:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence, Set
 from dataclasses import dataclass
 
-from cldfc.train.dataflow import Use
-from cldfc.train.groups import Group
+from cldfc.train.dataflow import ModuleUse
+from cldfc.train.groups import TensorGroup
 
 MOST_STATES = 50_000
 """After so many the search gives up; a network without branches that look alike takes about one for each group."""
@@ -20,7 +20,7 @@ class TooManyOrdersError(Exception):
 
 
 @dataclass(frozen=True)
-class Place:
+class Slot:
     """Where a group of theirs stands in the state dict; a shared one stands in several places."""
 
     group: int
@@ -29,23 +29,23 @@ class Place:
 
 
 @dataclass(frozen=True)
-class Block:
+class Stretch:
     """Places side by side: those that are used in their order, and those in any."""
 
-    ordered: tuple[Place, ...]
-    free: tuple[Place, ...] = ()
+    ordered: tuple[Slot, ...]
+    free: tuple[Slot, ...] = ()
 
 
-def read_blocks(places: Sequence[Place], theirs: Sequence[Group], any_order: bool = False) -> list[Block]:
+def read_blocks(places: Sequence[Slot], theirs: Sequence[TensorGroup], any_order: bool = False) -> list[Stretch]:
     """Blocks of places that have one parent; with `any_order`, kernels with names of their own are free in theirs."""
-    blocks: list[list[Place]] = []
+    blocks: list[list[Slot]] = []
     for place in places:
         if not blocks or blocks[-1][0].block != place.block:
             blocks.append([])
         blocks[-1].append(place)
     free = {at for at, group in enumerate(theirs) if any_order and group.is_kernel and not group.leaf.isdigit()}
     return [
-        Block(tuple(p for p in block if p.group not in free), tuple(p for p in block if p.group in free))
+        Stretch(tuple(p for p in block if p.group not in free), tuple(p for p in block if p.group in free))
         for block in blocks
     ]
 
@@ -53,7 +53,7 @@ def read_blocks(places: Sequence[Place], theirs: Sequence[Group], any_order: boo
 class Flow:
     """Our groups as they are taken: which are ready, for all that they need has been taken."""
 
-    def __init__(self, uses: Sequence[Use], taken: Set[int] = frozenset()) -> None:
+    def __init__(self, uses: Sequence[ModuleUse], taken: Set[int] = frozenset()) -> None:
         number = {use.group: at for at, use in enumerate(uses)}
         self.followers: list[list[int]] = [[] for _ in uses]
         self.missing = [0] * len(uses)
@@ -98,7 +98,7 @@ Step = tuple[int, int, State]
 
 
 @dataclass(frozen=True)
-class Frame:
+class OpenOrder:
     """What has been reached, what is still to be tried from there, and the pair that has led there."""
 
     state: State
@@ -118,11 +118,11 @@ class Search:
     `reached`, `stuck` and `ready` say how far it came at best, which of theirs was next, and which of ours.
     """
 
-    blocks: Sequence[Block]
-    uses: Sequence[Use]
+    blocks: Sequence[Stretch]
+    uses: Sequence[ModuleUse]
     pairs: list[int]
     likely: Callable[[int], Sequence[int]]
-    may_wait: Callable[[Place], bool]
+    may_wait: Callable[[Slot], bool]
     allowed: Callable[[int, int, Sequence[int]], bool] | None = None
     partners: Sequence[frozenset[int]] = ()
     reached: int = -1
@@ -144,7 +144,7 @@ class Search:
         """
         known: dict[State, Pairing] = {}
         ends: dict[State, Pairing] = {}
-        stack = [Frame(self.start, iter(self.steps(self.start)), -1, -1)]
+        stack = [OpenOrder(self.start, iter(self.steps(self.start)), -1, -1)]
         while stack:
             step = next(stack[-1].steps, None)
             if step is None:
@@ -168,7 +168,7 @@ class Search:
             if len(known) > MOST_STATES:
                 raise TooManyOrdersError
             known[after] = pairs
-            stack.append(Frame(after, iter(self.steps(after)), their, our))
+            stack.append(OpenOrder(after, iter(self.steps(after)), their, our))
 
     def is_end(self, state: State) -> bool:
         """Whether all are matched."""
@@ -205,7 +205,7 @@ class Search:
             found.append((-1, -1, State(state.block + 1, 0, state.matched, state.taken, state.open)))
         return [*found, *(step for place in left for step in self.matches(place, state))]
 
-    def matches(self, place: Place, after: State) -> list[Step]:
+    def matches(self, place: Slot, after: State) -> list[Step]:
         """Each of ours that may stand for the group of a place, and what is reached then."""
         their = place.group
         if after.matched.bit_count() > self.reached:

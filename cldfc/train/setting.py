@@ -18,7 +18,7 @@ def unheard(line: str) -> None:
 
 
 @dataclass(frozen=True, slots=True)
-class Setting:
+class TrainingSetting:
     """Who listens to a training, where its images are, when it is saved, and who takes part."""
 
     progress: Progress = field(default_factory=Silence)

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.optim import SGD, AdamW, Optimizer
 
 from cldfc.diagnostics import UsageError
-from cldfc.train.position import Position
+from cldfc.train.position import TrainingPosition
 from cldfc.train.processes import Processes
 from cldfc.train.recipe import Recipe
 from cldfc.train.weights import HELP, compare
@@ -34,7 +34,7 @@ class Saved(BaseModel):
     format: int = Field(default=FORMAT, ge=1, le=FORMAT)
     """Of this file and of the names of the tensors."""
 
-    position: Position
+    position: TrainingPosition
     """Where the training stood."""
 
     generators: list[dict[str, str]]
@@ -123,7 +123,7 @@ def generators_kept() -> Generator[None]:
         restore_generators(before)
 
 
-def saved_at(position: Position, processes: Processes, spec: str, recipe: Recipe) -> Saved:
+def saved_at(position: TrainingPosition, processes: Processes, spec: str, recipe: Recipe) -> Saved:
     """What is saved beside the tensors at a position, in the training of a spec by a recipe."""
     states = processes.gather(generators())
     return Saved(

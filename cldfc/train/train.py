@@ -32,7 +32,7 @@ from cldfc.train.recipe import EPOCH_LIMIT, Recipe
 from cldfc.train.recorded_data import digests_of
 from cldfc.train.refusals import refusals
 from cldfc.train.run import RunFolder, RunRecord, create_run
-from cldfc.train.setting import Setting
+from cldfc.train.setting import TrainingSetting
 from cldfc.train.synchronise import synchronise_norms
 
 
@@ -62,7 +62,7 @@ class Result:
 
 
 def train_network(
-    compiled: Compiled, dataset: DataSet, recipe: Recipe, folder: Path | None, setting: Setting | None = None
+    compiled: Compiled, dataset: DataSet, recipe: Recipe, folder: Path | None, setting: TrainingSetting | None = None
 ) -> Result:
     """Train a network on a data set, and write everything about it into a new folder.
 
@@ -73,7 +73,7 @@ def train_network(
     or the folder exists or cannot be written, Diverged when training diverges, and Stopped when
     it was asked to stop and has saved its state.
     """
-    setting = setting or Setting()
+    setting = setting or TrainingSetting()
     processes = setting.processes
     check_validation(dataset, recipe)
     torch.manual_seed(recipe.seed)  # pyright: ignore[reportUnknownMemberType]

@@ -83,7 +83,7 @@ class Allowed:
 
 
 @dataclass(frozen=True)
-class Row:
+class VerifiedRow:
     """The largest relative differences of one form in one mode; statistics move in training alone.
 
     `agrees` says whether each is within what is allowed; `rounding` is the largest difference that rounding alone
@@ -104,12 +104,12 @@ class Row:
         return max(self.outputs, self.gradients, self.statistics or 0.0)
 
 
-def row_of(form: str, mode: Literal["train", "eval"], found: Differences, allowed: Allowed) -> Row:
+def row_of(form: str, mode: Literal["train", "eval"], found: Differences, allowed: Allowed) -> VerifiedRow:
     """Differences as a row of the report."""
     statistics = max(found.statistics.values(), default=0.0) if mode == "train" else None
     rounding = max(allowed.rounding.values()) if allowed.rounding else None
     gradients = max(found.gradients.values(), default=0.0)
-    return Row(form, mode, found.output, gradients, statistics, allowed.hold(found), rounding)
+    return VerifiedRow(form, mode, found.output, gradients, statistics, allowed.hold(found), rounding)
 
 
 @dataclass(frozen=True)

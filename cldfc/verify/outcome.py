@@ -48,7 +48,7 @@ def is_statistic(name: str) -> bool:
 
 
 def outcome_of_equations(
-    spec: tree.Spec, trial: Trial, classes: int | None = None, disturb: Callable[[Tensor], Tensor] | None = None
+    spec: tree.Tree, trial: Trial, classes: int | None = None, disturb: Callable[[Tensor], Tensor] | None = None
 ) -> Outcome:
     """What the equations say. Raises Differs unless they have exactly these weights."""
     given = {name: tensor.detach().clone() for name, tensor in trial.weights.items()}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from cldfc.verify.compare import FirstDifference, Row
+from cldfc.verify.compare import FirstDifference, VerifiedRow
 from cldfc.verify.verify import Report
 
 MOST_CONTRASTS = 12
@@ -40,7 +40,7 @@ def verdict(report: Report, tolerance: float) -> str:
     return f"not equal: {largest}, above {number(tolerance)}, and more than rounding makes"
 
 
-def table(rows: tuple[Row, ...]) -> list[str]:
+def table(rows: tuple[VerifiedRow, ...]) -> list[str]:
     """A line for each form and mode."""
     cells = [["form", "mode", "outputs", "gradients", "statistics"]]
     for row in rows:

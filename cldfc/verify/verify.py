@@ -21,7 +21,7 @@ from cldfc.verify.compare import (
     Allowed,
     Differences,
     FirstDifference,
-    Row,
+    VerifiedRow,
     differences,
     first_difference,
     row_of,
@@ -43,7 +43,7 @@ class Report:
     is nothing to compare, if that is so. `contrasts` say what differs between two networks that are not the same.
     """
 
-    rows: tuple[Row, ...]
+    rows: tuple[VerifiedRow, ...]
     first: FirstDifference | None = None
     unused: tuple[str, ...] = ()
     problem: str | None = None
@@ -78,7 +78,7 @@ def verify_forms(spec: Compilation, candidates: Sequence[Candidate], tolerance: 
     network.
     """
     networks = [network_of(candidate, spec, seed) for candidate in candidates]
-    comparison = Comparison(spec, tolerance)
+    comparison = Tally(spec, tolerance)
     try:
         for trial in trials(random_weights(networks[0], seed), spec, seed):
             expected = outcome_of_equations(spec.tree, trial, spec.program.classes)
@@ -143,7 +143,7 @@ def verify_pair(
     contrasts += contrast_networks(one, other.network, pairs)
     if contrasts and other.spec is not None and not is_same_task(spec, other.spec):
         return Report((), problem="these are different networks:", contrasts=tuple(contrasts))
-    comparison = Comparison(spec, tolerance)
+    comparison = Tally(spec, tolerance)
     matters: list[str] = []
     try:
         for trial in trials(weights, spec, seed):
@@ -177,12 +177,12 @@ def gradient_of(name: str, outcome: Outcome) -> float:
 
 
 @dataclass
-class Comparison:
+class Tally:
     """The rows of a report as they come, and the first difference that is more than rounding."""
 
     spec: Compilation
     tolerance: float
-    rows: list[Row] = field(default_factory=list[Row])
+    rows: list[VerifiedRow] = field(default_factory=list[VerifiedRow])
     first: FirstDifference | None = None
     known: dict[str, Differences] = field(default_factory=dict[str, Differences])
     """What rounding makes of the equations, by mode."""

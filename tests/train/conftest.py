@@ -11,7 +11,7 @@ from cldfc.train.catalogue import DATA_DIR, find
 from cldfc.train.compiled import Compiled
 from cldfc.train.data.files import how_to_get, missing
 from cldfc.train.recipe import Recipe
-from cldfc.train.setting import Setting
+from cldfc.train.setting import TrainingSetting
 from cldfc.train.train import Result, train_network
 
 SOURCE = """
@@ -44,7 +44,7 @@ def recipe() -> Recipe:
 def trained(tmp_path_factory: pytest.TempPathFactory, tiny: str, recipe: Recipe) -> Result:
     """A finished run; not to be changed."""
     compiled = Compiled("model Tiny  # 1 < 2 & 3\n", tiny, "Tiny", {"weights": "<few>"})
-    setting = Setting(command="cldfc train tiny.cldf")
+    setting = TrainingSetting(command="cldfc train tiny.cldf")
     return train_network(compiled, find("digits"), recipe, tmp_path_factory.mktemp("runs") / "tiny", setting)
 
 

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cldfc.train.catalogue import DataSet
-from cldfc.train.published import DataFile, Part
+from cldfc.train.published import ArchiveMember, DataFile
 
 Bytes = NDArray[np.uint8]
 CHANCE = np.random.default_rng(3)
@@ -42,13 +42,13 @@ def inside(folders: tuple[str, ...]) -> tuple[str, ...]:
     return tuple(folder for folder in folders if not folder.startswith("/"))
 
 
-def parts_of(file: DataFile, content: bytes) -> tuple[Part, ...]:
+def parts_of(file: DataFile, content: bytes) -> tuple[ArchiveMember, ...]:
     """The parts of a file, with the checksums of what it holds."""
     found = dict(members(content)) if ".tar" in file.name else {}
     if file.name.endswith("ubyte.gz") and content[:2] == b"\x1f\x8b":
         found = {file.parts[0].name: gzip.decompress(content)}
     return tuple(
-        Part(name=part.name, checksum=sha256(found[part.name]), size=len(found[part.name]))
+        ArchiveMember(name=part.name, checksum=sha256(found[part.name]), size=len(found[part.name]))
         if part.name in found
         else part
         for part in file.parts

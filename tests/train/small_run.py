@@ -15,12 +15,12 @@ from cldfc.train.checkpoint_folder import list_checkpoints
 from cldfc.train.compiled import Compiled
 from cldfc.train.keep import Saving
 from cldfc.train.loop import Progress
-from cldfc.train.position import Position
+from cldfc.train.position import TrainingPosition
 from cldfc.train.processes import ALONE, Processes
 from cldfc.train.progress import Silence
 from cldfc.train.recipe import Recipe
 from cldfc.train.resume import read_interrupted, resume_network
-from cldfc.train.setting import Setting
+from cldfc.train.setting import TrainingSetting
 from cldfc.train.train import Result, train_network
 
 # It draws from a generator in every step, keeps statistics, and owns a parameter that never gets a gradient.
@@ -58,7 +58,7 @@ class Killer(Silence):
     def __init__(self, epoch: int, step: int) -> None:
         self.place = epoch, step
 
-    def step(self, position: Position) -> None:
+    def step(self, position: TrainingPosition) -> None:
         if (position.epoch, position.step) == self.place:
             raise Killed
 
@@ -74,7 +74,7 @@ def train(
     """A new run."""
     saving = saving or Saving(NEVER)
     progress = progress or Silence()
-    setting = Setting(progress, saving=saving, processes=processes)
+    setting = TrainingSetting(progress, saving=saving, processes=processes)
     return train_network(Compiled("", source, "Small"), find(IMAGES), recipe, folder, setting)
 
 
@@ -95,7 +95,7 @@ def resume(
 ) -> Result:
     """The rest of a run."""
     run = read_interrupted(folder, changes)
-    setting = Setting(progress or Silence(), saving=saving or Saving(NEVER))
+    setting = TrainingSetting(progress or Silence(), saving=saving or Saving(NEVER))
     return resume_network(run, Compiled("", SMALL, "Small"), warn, setting, from_start)
 
 

@@ -27,7 +27,7 @@ from cldfc.train.data.files import missing
 from cldfc.train.data.reader import load_images
 from cldfc.train.data.trust import trust_files
 from cldfc.train.images import Split
-from cldfc.train.published import Part
+from cldfc.train.published import ArchiveMember
 
 
 class Small(NamedTuple):
@@ -78,7 +78,7 @@ def small(request: pytest.FixtureRequest, tmp_path: Path) -> Small:
     dataset = put(tmp_path, dataset, [python])
     (tmp_path / file.name).unlink()
     (form,) = file.forms
-    parts = [Part(name=name, checksum=sha256(content)) for name, content in members(binary)]
+    parts = [ArchiveMember(name=name, checksum=sha256(content)) for name, content in members(binary)]
     form = form.model_copy(update={"size": len(binary), "sha256": sha256(binary), "parts": tuple(parts)})
     files = (dataset.files[0].model_copy(update={"forms": (form,)}),)
     return Small(dataset.model_copy(update={"files": files}), python, binary, batches)

@@ -8,7 +8,7 @@ from networks import ROOT
 from cldfc.compilation import Compilation
 from cldfc.network.expect import count_convs
 from cldfc.reproduce.networks import network_of
-from cldfc.reproduce.tables import TABLES, Row
+from cldfc.reproduce.tables import TABLES, TableRow
 from cldfc.syntax.read import read_source
 from cldfc.train.catalogue import find
 from cldfc.train.default_recipe import default_recipe, origin_of
@@ -19,7 +19,7 @@ FOREIGN = ["densenet", "fbresnet", "fractalnet", "lenet5", "lm_resnet", "mgnet",
 
 
 @pytest.mark.parametrize(("row", "dataset"), ROWS, ids=lambda part: getattr(part, "folder", part))
-def test_rows_of_the_tables_get_the_weight_decay_of_the_paper(row: Row, dataset: str) -> None:
+def test_rows_of_the_tables_get_the_weight_decay_of_the_paper(row: TableRow, dataset: str) -> None:
     network = network_of(row, dataset, False)
     convolutions = count_convs(Compilation(network.source, network.task).shapes)
     recipe = default_recipe(find(dataset), convolutions)

@@ -17,7 +17,7 @@ from published_files import idx, put
 from cldfc.diagnostics import UsageError
 from cldfc.train.catalogue import DataSet, find
 from cldfc.train.data import bytes_progress, download, obtain
-from cldfc.train.data.bytes_progress import Lines
+from cldfc.train.data.bytes_progress import ByteLines
 from cldfc.train.data.download import fetch_missing
 from cldfc.train.published import DataFile
 
@@ -173,7 +173,7 @@ def test_what_takes_long_says_how_far_it_is(monkeypatch: pytest.MonkeyPatch) -> 
     now = 0.0
     monkeypatch.setattr(bytes_progress, "monotonic", lambda: now)
     said: list[str] = []
-    lines = Lines(170_000_000, said.append, now)
+    lines = ByteLines(170_000_000, said.append, now)
     for second in range(1, 31):
         now = float(second)
         lines(second * 5_000_000)

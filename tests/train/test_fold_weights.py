@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_weights
 
 from cldfc.diagnostics import UsageError
-from cldfc.train.fold_weights import EPSILON, Origin, fold_weights, read_trained, save_folded
+from cldfc.train.fold_weights import EPSILON, WeightOrigin, fold_weights, read_trained, save_folded
 from cldfc.train.weights import read_tensors, save_weights
 
 SOURCE = """
@@ -26,7 +26,7 @@ class Small(nn.Module):
         self.bn = nn.BatchNorm2d(4)
         self.omega = nn.ParameterDict({"1": nn.Parameter(torch.tensor(0.5))})
 """
-ORIGINS = {"K": Origin("K", "bn"), "omega": Origin("omega.1")}
+ORIGINS = {"K": WeightOrigin("K", "bn"), "omega": WeightOrigin("omega.1")}
 
 
 def small(*, transposed: bool = False, groups: int = 1, bias: bool = True) -> nn.Module:
@@ -46,7 +46,7 @@ def small(*, transposed: bool = False, groups: int = 1, bias: bool = True) -> nn
 @pytest.mark.parametrize("transposed", [False, True])
 def test_the_formula_is_that_of_torch(transposed: bool, bias: bool) -> None:
     network = small(transposed=transposed, bias=bias).double()
-    found = fold_weights(network.state_dict(), {"K": Origin("K", "bn", transposed)})
+    found = fold_weights(network.state_dict(), {"K": WeightOrigin("K", "bn", transposed)})
     kernel, norm = network.K, network.bn
     statistics = norm.running_mean, norm.running_var, norm.eps, norm.weight, norm.bias
     weight, shift = fuse_conv_bn_weights(kernel.weight, kernel.bias, *statistics, transpose=transposed)
@@ -58,7 +58,7 @@ def test_the_formula_is_that_of_torch(transposed: bool, bias: bool) -> None:
 @pytest.mark.parametrize("transposed", [False, True])
 def test_groups(transposed: bool) -> None:
     network = small(transposed=transposed, groups=2).double().eval()
-    found = fold_weights(network.state_dict(), {"K": Origin("K", "bn", transposed)})
+    found = fold_weights(network.state_dict(), {"K": WeightOrigin("K", "bn", transposed)})
     images = torch.randn(2, 6, 7, 7, dtype=torch.float64)
     expected = network.bn(network.K(images))
     network.K.load_state_dict({name.removeprefix("K."): tensor for name, tensor in found.items()})

@@ -24,7 +24,7 @@ from cldfc.train.compiled import Compiled
 from cldfc.train.keep import Saving
 from cldfc.train.recipe import change_recipe
 from cldfc.train.resume import read_interrupted, resume_network
-from cldfc.train.setting import Setting
+from cldfc.train.setting import TrainingSetting
 from cldfc.train.stop import Stopped, listen
 from cldfc.train.train import train_network
 
@@ -54,7 +54,7 @@ def stream(folder: Path) -> None:
     run, images = folder / "run", f"folder:{folder / 'images'}"
     compiled = Compiled("", SMALL.replace("Conv2d(1,", "Conv2d(3,").replace("128, 10", "128, 2"), "Small")
     with listen() as request:
-        setting = Setting(Slow(), saving=Saving(NEVER, request))
+        setting = TrainingSetting(Slow(), saving=Saving(NEVER, request))
         try:
             if run.exists():
                 resume_network(read_interrupted(run, {}), compiled, lambda line: None, setting)

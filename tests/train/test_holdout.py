@@ -197,9 +197,11 @@ def test_fewer_images_than_processes(tmp_path: Path) -> None:
     source = SMALL.replace("nn.Linear(128, 10)", "nn.Linear(128, 2)")
 
     def work(processes: Processes) -> None:
-        from cldfc.train.setting import Setting
+        from cldfc.train.setting import TrainingSetting
 
-        train_network(Compiled("", source, "Small"), dataset, recipe, tmp_path / "run", Setting(processes=processes))
+        train_network(
+            Compiled("", source, "Small"), dataset, recipe, tmp_path / "run", TrainingSetting(processes=processes)
+        )
 
     assert exit_codes(3, work) == [0, 0, 0]
     (epoch,) = read_epochs(tmp_path / "run" / "metrics.csv")

@@ -21,7 +21,7 @@ from cldfc.train.evaluate import evaluate_run
 from cldfc.train.images import Images
 from cldfc.train.recipe import change_recipe
 from cldfc.train.run import RunRecord
-from cldfc.train.setting import Setting
+from cldfc.train.setting import TrainingSetting
 from cldfc.train.share import Share
 from cldfc.train.train import train_network
 
@@ -132,7 +132,9 @@ def test_it_trains_and_is_evaluated_from_the_files(
     tiny: str, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     source = tiny.replace("Conv2d(1,", "Conv2d(3,").replace("512, 10", "32 * 14 * 14, 2")
-    result = train_network(Compiled("", source, "Tiny"), SMALL, RECIPE, tmp_path / "run", Setting(data_dir=folder))
+    result = train_network(
+        Compiled("", source, "Tiny"), SMALL, RECIPE, tmp_path / "run", TrainingSetting(data_dir=folder)
+    )
     assert result.final.epoch == 2
 
     def small(_record: RunRecord, _name: str | None) -> DataSet:

@@ -14,10 +14,10 @@ from torch.nn import functional as F
 
 import cldfc
 from cldfc.diagnostics import UsageError
-from cldfc.train.dataflow import Use, first_uses
+from cldfc.train.dataflow import ModuleUse, first_uses
 from cldfc.train.groups import read_groups
 from cldfc.train.match import find_options
-from cldfc.train.search_orders import Block, Place, Search
+from cldfc.train.search_orders import Search, Slot, Stretch
 
 NARROW = ["c = 4, 6, 8, 10"]
 
@@ -278,7 +278,7 @@ def test_a_network_that_cannot_be_traced():
 def test_names_that_speak_against_the_order():
     """A and B of one shape, A registered first: by the order it is the first kernel, which is our B."""
 
-    class Block(nn.Module):
+    class Stretch(nn.Module):
         def __init__(self):
             super().__init__()
             self.A, self.norm, self.B = conv3(4, 4), nn.BatchNorm2d(4), conv3(4, 4)
@@ -289,16 +289,16 @@ def test_names_that_speak_against_the_order():
 
     text = "model One\ninput f : 4 × 8 × 8\noutput h : 10\nkernel A : 3×3 → 4\nkernel B : 3×3 → 4\n"
     network = build(compile_text(text + "h = linear ∘ avgpool(f + A * relu ∘ bn ∘ B * f)\n"))
-    message, _ = refused(network, Block().state_dict())
+    message, _ = refused(network, Stretch().state_dict())
     assert message == "`A` of the weights is `B` by the order of the weights, but `A` by its name"
-    names = cldfc.import_weights(network, Block(), example=torch.randn(2, 4, 8, 8))
+    names = cldfc.import_weights(network, Stretch(), example=torch.randn(2, 4, 8, 8))
     assert names["A.weight"] == "B.weight"
 
 
 # The search
 
 
-def brute_force(uses: list[Use], likely: list[list[int]], blocks: list[Block]) -> list[set[int]]:
+def brute_force(uses: list[ModuleUse], likely: list[list[int]], blocks: list[Stretch]) -> list[set[int]]:
     """For each of theirs what it is in some pairing: all orders of theirs with all orders of ours."""
     places = [[*block.ordered, *block.free] for block in blocks]
     numbers = [place.group for block in places for place in block]
@@ -334,14 +334,14 @@ def test_the_search_finds_all_pairings_and_no_others(seed):
     for at in range(count):
         near = [str(n) for n in range(at) if draw.random() < 0.35]
         before.append(frozenset(near).union(*(before[int(n)] for n in near)))
-    uses = [Use(str(at), after) for at, after in enumerate(before)]
+    uses = [ModuleUse(str(at), after) for at, after in enumerate(before)]
     kinds = [draw.randrange(2) for _ in uses]
     theirs = draw.sample(kinds, count) if draw.random() < 0.3 else kinds
     likely = [[at for at, kind in enumerate(kinds) if kind == wanted] for wanted in theirs]
-    places = [Place(at, at, "") for at in range(count)]
+    places = [Slot(at, at, "") for at in range(count)]
     cut, is_free = draw.randrange(count), [draw.random() < 0.5 for _ in places]
     blocks = [
-        Block(tuple(p for p in part if not is_free[p.group]), tuple(p for p in part if is_free[p.group]))
+        Stretch(tuple(p for p in part if not is_free[p.group]), tuple(p for p in part if is_free[p.group]))
         for part in (places[:cut], places[cut:])
     ]
     search = Search(blocks, uses, [-1] * count, likely.__getitem__, lambda _: False)

@@ -19,10 +19,10 @@ from cldfc.train.data.digits import load
 from cldfc.train.metrics import Epoch
 from cldfc.train.network import build_network
 from cldfc.train.optimizer import learning_rate, make_optimizer
-from cldfc.train.position import Position
+from cldfc.train.position import TrainingPosition
 from cldfc.train.progress import Silence
 from cldfc.train.recipe import Recipe, change_recipe
-from cldfc.train.setting import Setting
+from cldfc.train.setting import TrainingSetting
 from cldfc.train.train import Result, train_network
 
 BASE = Recipe(epochs=1, batch=2, lr=0.5)
@@ -39,7 +39,7 @@ class Listener(Silence):
     def start(self, recipe: Recipe, steps: int) -> None:
         self.expected = [(e, s) for e in range(1, recipe.epochs + 1) for s in range(1, steps + 1)]
 
-    def step(self, position: Position) -> None:
+    def step(self, position: TrainingPosition) -> None:
         assert math.isfinite(position.loss_sum)
         self.steps.append((position.epoch, position.step))
 
@@ -68,7 +68,7 @@ def test_without_a_clip_the_gradient_is_used_as_it_is(tiny: str, tmp_path: Path)
     recipes = [Recipe(epochs=1, batch=64, lr=0.01, clip=clip) for clip in (None, 1e9, 1e-3)]
     losses = [
         train_network(
-            Compiled("", tiny, "Tiny"), find("digits"), recipe, tmp_path / str(number), Setting(Listener())
+            Compiled("", tiny, "Tiny"), find("digits"), recipe, tmp_path / str(number), TrainingSetting(Listener())
         ).final.test_loss
         for number, recipe in enumerate(recipes)
     ]
@@ -102,7 +102,7 @@ def test_a_small_network_learns_the_digits(trained: Result) -> None:
 def test_progress_hears_every_step(tiny: str, recipe: Recipe, tmp_path: Path) -> None:
     heard = Listener()
     short = change_recipe(recipe, {"epochs": 2})
-    result = train_network(Compiled("", tiny, "Tiny"), find("digits"), short, tmp_path / "run", Setting(heard))
+    result = train_network(Compiled("", tiny, "Tiny"), find("digits"), short, tmp_path / "run", TrainingSetting(heard))
     assert heard.steps == heard.expected and len(heard.steps) == 2 * (1437 // recipe.batch)
     assert heard.epochs[-1] == result.final
 

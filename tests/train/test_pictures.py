@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageOps
 
-from cldfc.train.data.pictures import Unreadable, cannot_read, has_size, open_picture
+from cldfc.train.data.pictures import UnreadableImage, cannot_read, has_size, open_picture
 
 SIZE = (9, 6)
 FORMATS = "PNG", "JPEG", "PPM", "BMP", "TIFF", "WEBP", "GIF"
@@ -50,7 +50,7 @@ def test_a_file_is_read_whatever_its_ending_and_a_part_of_it_is_refused(tmp_path
     assert has_size(str(tmp_path / "whole.png"), SIZE) and not has_size(str(tmp_path / "whole.png"), (6, 6))
     for length in (0, 2, len(data) // 2, len(data) * 3 // 4):
         (tmp_path / "cut.png").write_bytes(data[:length])
-        with pytest.raises(Unreadable):
+        with pytest.raises(UnreadableImage):
             has_size(str(tmp_path / "cut.png"), SIZE)
 
 
@@ -73,7 +73,7 @@ WRONG: list[tuple[Callable[[Path], object], str]] = [
 def test_what_is_no_image(tmp_path: Path, make: Callable[[Path], object], reason: str) -> None:
     make(tmp_path / "image.png")
     for look in (lambda path: open_picture(path, 3), lambda path: has_size(path, SIZE)):
-        with pytest.raises(Unreadable, match=reason):
+        with pytest.raises(UnreadableImage, match=reason):
             look(str(tmp_path / "image.png"))
 
 
@@ -83,7 +83,7 @@ def test_no_other_program_is_started(tmp_path: Path, monkeypatch: pytest.MonkeyP
     monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
     picture().save(tmp_path / "image.eps")
     (tmp_path / "image.eps").rename(tmp_path / "image.png")
-    with pytest.raises(Unreadable, match="of another format"):
+    with pytest.raises(UnreadableImage, match="of another format"):
         open_picture(str(tmp_path / "image.png"), 3)
     assert not (tmp_path / "started").exists()
 
@@ -103,7 +103,7 @@ def test_whatever_is_damaged_is_an_unreadable_image_and_pillow_says_nothing(
                 (tmp_path / "image").write_bytes(data)
                 try:
                     open_picture(str(tmp_path / "image"), 3)
-                except Unreadable as error:
+                except UnreadableImage as error:
                     refused += 1
                     assert str(error).isprintable()
             assert refused
@@ -176,7 +176,7 @@ def test_white_ink_on_a_transparent_ground_is_refused(tmp_path: Path) -> None:
     image = Image.new("LA", (8, 8), (255, 0))
     image.putpixel((3, 3), (255, 255))
     image.save(tmp_path / "image.png")
-    with pytest.raises(Unreadable, match="it is white on a transparent ground"):
+    with pytest.raises(UnreadableImage, match="it is white on a transparent ground"):
         open_picture(str(tmp_path / "image.png"), 1)
 
 

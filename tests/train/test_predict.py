@@ -17,7 +17,7 @@ from torch.nn.functional import interpolate
 
 from cldfc.diagnostics import UsageError
 from cldfc.train.catalogue import find
-from cldfc.train.data.pictures import Unreadable
+from cldfc.train.data.pictures import UnreadableImage
 from cldfc.train.predict import predict_files, read_image
 
 
@@ -132,5 +132,5 @@ def test_imagenet_is_cut_as_in_testing(tmp_path: Path) -> None:
 
 def test_floating_point_images_are_refused(tmp_path: Path) -> None:
     Image.fromarray(np.zeros((8, 8), np.float32)).save(tmp_path / "image.tiff")
-    with pytest.raises(Unreadable, match="more than 8 bits"):
+    with pytest.raises(UnreadableImage, match="more than 8 bits"):
         read_image(tmp_path / "image.tiff", find("digits"))

@@ -27,12 +27,12 @@ from cldfc.train.keep import Saving
 from cldfc.train.launch import read_launch
 from cldfc.train.loop import Progress
 from cldfc.train.metrics import read_epochs
-from cldfc.train.position import Position
+from cldfc.train.position import TrainingPosition
 from cldfc.train.processes import Processes, together
 from cldfc.train.progress import Silence
 from cldfc.train.recipe import Recipe, change_recipe
 from cldfc.train.resume import read_interrupted, resume_network
-from cldfc.train.setting import Setting
+from cldfc.train.setting import TrainingSetting
 from cldfc.train.share import Share
 
 pytestmark = pytest.mark.skipif(torch.cuda.is_available(), reason="CUDA does not survive a fork")
@@ -98,7 +98,7 @@ def resume_by(count: int, folder: Path, source: str = SMALL, **changes: object) 
                 heard.write_text(f"{heard.read_text()}{line}\n")
 
         run = read_interrupted(folder, changes)
-        setting = Setting(saving=Saving(EVERY_STEP), processes=processes)
+        setting = TrainingSetting(saving=Saving(EVERY_STEP), processes=processes)
         resume_network(run, Compiled("", source, "Small"), warn, setting)
 
     assert exit_codes(count, work) == [0] * count
@@ -165,7 +165,7 @@ class Killer(Silence):
     def __init__(self, epoch: int, step: int) -> None:
         self.place = epoch, step
 
-    def step(self, position: Position) -> None:
+    def step(self, position: TrainingPosition) -> None:
         if (position.epoch, position.step) == self.place and int(os.environ["RANK"]) == int(
             os.environ["WORLD_SIZE"]
         ) - 1:
@@ -218,7 +218,7 @@ def test_processes_that_find_different_checkpoints_end(tmp_path: Path) -> None:
     def work_apart(processes: Processes) -> None:
         run = read_interrupted(tmp_path / ("run" if processes.is_first else "copy"), {})
         with pytest.raises(UsageError, match="the processes do not find the same checkpoint"):
-            resume_network(run, Compiled("", SMALL, "Small"), print, Setting(processes=processes))
+            resume_network(run, Compiled("", SMALL, "Small"), print, TrainingSetting(processes=processes))
 
     assert exit_codes(2, work_apart) == [0, 0]
 

@@ -15,7 +15,7 @@ from cldfc.train.bars import Bars
 from cldfc.train.loop import Progress
 from cldfc.train.metrics import Epoch
 from cldfc.train.pace import Pace, clock, speed_in_words
-from cldfc.train.position import Position
+from cldfc.train.position import TrainingPosition
 from cldfc.train.progress import JsonLines, Lines, epoch_in_words, show_progress
 from cldfc.train.recipe import Recipe
 
@@ -49,10 +49,10 @@ def time(monkeypatch: pytest.MonkeyPatch) -> Clock:
     return watch
 
 
-def position(epoch: int, step: int, seconds: float) -> Position:
+def position(epoch: int, step: int, seconds: float) -> TrainingPosition:
     """A place in a training; half of the images so far were classified correctly."""
     shown = step * BATCH
-    return Position.model_construct(
+    return TrainingPosition.model_construct(
         epoch=epoch, step=step, loss_sum=0.25 * shown, hits=shown // 2, shown=shown, seconds=seconds
     )
 

@@ -15,7 +15,7 @@ import pytest
 from networks import ROOT, build, spec_text
 from pypdf import PdfReader
 
-from cldfc.compilation import Compilation, Task
+from cldfc.compilation import Changes, Compilation
 from cldfc.diagnostics import Source
 from cldfc.network.cost import cost_of_network
 from cldfc.show.kernels import parameter_rows
@@ -132,7 +132,7 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> tuple[Reader, Compiled]:
 def compile_for_digits() -> Compiled:
     """FB-ResNet, as a training gets it."""
     source = read_source(ROOT / "specs" / "fbresnet.cldf")
-    return compiled_from(Compilation(source, Task((1, 8, 8), 10)))
+    return compiled_from(Compilation(source, Changes((1, 8, 8), 10)))
 
 
 def account(epochs: Sequence[Epoch], state: str = "running") -> Account:

@@ -23,7 +23,7 @@ from cldfc.diagnostics import UsageError
 from cldfc.train.checkpoint_folder import list_checkpoints
 from cldfc.train.keep import Saving
 from cldfc.train.lock import is_locked
-from cldfc.train.position import Position
+from cldfc.train.position import TrainingPosition
 from cldfc.train.progress import Silence
 from cldfc.train.run import RunFolder
 from cldfc.train.stop import listen
@@ -107,7 +107,7 @@ class Sleeper(Silence):
     def __init__(self, sign: Path) -> None:
         self.sign = sign
 
-    def step(self, position: Position) -> None:
+    def step(self, position: TrainingPosition) -> None:
         if position.step == 2:
             self.sign.touch()
             time.sleep(PATIENCE)
@@ -172,7 +172,7 @@ def train_slowly(folder: Path) -> None:
 class Slow(Silence):
     """Takes a while for a step."""
 
-    def step(self, position: Position) -> None:
+    def step(self, position: TrainingPosition) -> None:
         time.sleep(0.03)
 
 
@@ -231,7 +231,7 @@ def test_a_run_that_is_not_in_its_place_any_more(
     after: dict[Path, bytes] = {}
 
     class Meddler(Silence):
-        def step(self, position: Position) -> None:
+        def step(self, position: TrainingPosition) -> None:
             if (position.epoch, position.step) == (2, step):
                 change(run)
                 after.update(contents(tmp_path))

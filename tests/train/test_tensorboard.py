@@ -18,14 +18,14 @@ from cldfc.train.keep import Saving
 from cldfc.train.loop import Progress
 from cldfc.train.metrics import read_epochs
 from cldfc.train.progress import Silence
-from cldfc.train.setting import Setting
+from cldfc.train.setting import TrainingSetting
 from cldfc.train.tensorboard import open_board, require_tensorboard
 from cldfc.train.train import train_network
 
 
 def train(folder: Path, progress: Progress) -> None:
     """A run that writes for TensorBoard."""
-    setting = Setting(progress, saving=Saving(EVERY_STEP), tensorboard=True)
+    setting = TrainingSetting(progress, saving=Saving(EVERY_STEP), tensorboard=True)
     train_network(Compiled("", SMALL, "Small"), find(IMAGES), RECIPE, folder, setting)
 
 

@@ -12,7 +12,7 @@ Rule = Literal["definition of", "equation for", "linearity of", "cancellation", 
 
 
 @dataclass(frozen=True, slots=True)
-class Step:
+class ProofStep:
     """An expression that equals the one before, and why: a rule, and the name that it is about."""
 
     expression: tree.Expression
@@ -29,7 +29,7 @@ class Proof:
 
     left: tree.Symbol
     given: tuple[tree.Equation, ...]
-    steps: tuple[Step, ...]
+    steps: tuple[ProofStep, ...]
     named: tuple[tree.Equation, ...] = ()
 
 
@@ -42,7 +42,7 @@ class Origin:
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class DerivedEquation:
     """An equation of the residual form."""
 
     equation: tree.Equation
@@ -58,6 +58,6 @@ class Derivation:
     spec that was given. `proofs` are in the order of its equations.
     """
 
-    spec: tree.Spec
+    spec: tree.Tree
     proofs: tuple[Proof, ...]
     notes: tuple[str, ...]

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 from cldfc.algebra.residual import refusals
 from cldfc.algebra.residual.definition import Definition
-from cldfc.algebra.residual.derivation import Entry, Origin
+from cldfc.algebra.residual.derivation import DerivedEquation, Origin
 from cldfc.algebra.residual.iteration_form import IterationForm, iteration_of
 from cldfc.algebra.residual.rewrite import Rewriting
 from cldfc.algebra.residual.start import Start, data_equations, starts
@@ -19,7 +19,7 @@ from cldfc.syntax import tree
 from cldfc.syntax.walk import mentions
 
 
-def residual_equations(definition: Definition, puts_data_in: bool) -> list[Entry]:
+def residual_equations(definition: Definition, puts_data_in: bool) -> list[DerivedEquation]:
     """The equations of the residual form, in the order of the spec; raises CldfError where there is none.
 
     Corrections are values of their own if both u and r need them, or r several times. `puts_data_in` says whether f may
@@ -40,7 +40,7 @@ class Equations:
     puts_data_in: bool
     is_named: bool
 
-    def entries(self) -> Iterator[Entry]:
+    def entries(self) -> Iterator[DerivedEquation]:
         """The equations in the order of the spec: r behind u."""
         whole = self.definition
         found = list(self.starts())
@@ -86,13 +86,13 @@ class Equations:
                 used += [] if start.data is None else [start.data]
                 yield definition, start
 
-    def rewritten(self, equation: tree.Equation) -> Entry:
+    def rewritten(self, equation: tree.Equation) -> DerivedEquation:
         """An equation with r in it."""
         right = Rewriting(self.definition, equation.left).expression(equation.right)
-        return Entry(replace(equation, right=right), (Origin(equation, {}),))
+        return DerivedEquation(replace(equation, right=right), (Origin(equation, {}),))
 
 
-def needed(entries: Sequence[Entry], definition: Definition) -> list[Entry]:
+def needed(entries: Sequence[DerivedEquation], definition: Definition) -> list[DerivedEquation]:
     """The equations of the families that the output needs."""
     output = next(s.name for s in definition.words.spec.statements if isinstance(s, tree.Output))
     wanted: set[Family] = set()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from cldfc.algebra.residual.derivation import Derivation, Proof, Step
+from cldfc.algebra.residual.derivation import Derivation, Proof, ProofStep
 from cldfc.syntax import tree
 from cldfc.syntax.format import format_equation, format_expression, format_symbol
 from cldfc.syntax.words import Spelling, spell_name
@@ -67,7 +67,7 @@ def latex_equation(equation: tree.Equation) -> str:
     return format_equation(equation, 0, "latex")
 
 
-def rule_text(step: Step, spelling: Spelling = "unicode", mark: str = "") -> str:
+def rule_text(step: ProofStep, spelling: Spelling = "unicode", mark: str = "") -> str:
     """`linearity of 𝒜`."""
     if not step.name:
         return step.rule.removesuffix(" of")

@@ -8,7 +8,7 @@ from typing import Literal
 
 from cldfc.algebra.residual import refusals
 from cldfc.algebra.residual.definition import Definition
-from cldfc.algebra.residual.derivation import Entry, Origin, Proof, Step
+from cldfc.algebra.residual.derivation import DerivedEquation, Origin, Proof, ProofStep
 from cldfc.algebra.residual.rewrite import Rewriting
 from cldfc.algebra.residual.trees import NOWHERE, Signed, negated, put_in, sum_of
 from cldfc.algebra.residual.weights import Weights, distributed, is_same_level, multiple_of
@@ -16,7 +16,7 @@ from cldfc.syntax import tree
 
 
 @dataclass(frozen=True, slots=True)
-class Split:
+class SplitIteration:
     """The right side of an iteration: earlier values of u with their weights, and the correction."""
 
     features: tuple[Signed, ...]
@@ -36,34 +36,36 @@ class IterationForm:
     equation: tree.Equation
     is_named: bool
 
-    def entries(self) -> Iterator[Entry]:
+    def entries(self) -> Iterator[DerivedEquation]:
         """The correction, u and r. Raises CldfError: u or f cannot be removed."""
         split, origin = self.split(), (Origin(self.equation, {}),)
         sign, whole = one_sign(split.correction)
         if not self.is_named or isinstance(whole, tree.Number):
             feature = replace(self.equation, right=sum_of(split.features))
-            yield from [Entry(feature, ())] if self.is_named else []
+            yield from [DerivedEquation(feature, ())] if self.is_named else []
             residual = self.residual(split.features, sign, whole)
-            yield Entry(replace(self.equation, left=self.left, right=residual), origin, self.proof(split, residual))
+            yield DerivedEquation(
+                replace(self.equation, left=self.left, right=residual), origin, self.proof(split, residual)
+            )
             return
         named: list[tree.Equation] = []
         if not isinstance(whole, tree.Symbol):
             symbol = tree.Symbol(self.definition.correction, self.equation.left.tag, NOWHERE)
             named = [replace(self.equation, left=symbol, right=whole)]
-            yield Entry(named[0], origin)
+            yield DerivedEquation(named[0], origin)
             whole = symbol
         feature = sum_of([*split.features, Signed(sign, whole)])
-        yield Entry(replace(self.equation, right=feature), ())
+        yield DerivedEquation(replace(self.equation, right=feature), ())
         residual = self.residual(split.features, sign, whole)
         proof = self.proof(split, residual, named)
-        yield Entry(replace(self.equation, left=self.left, right=residual), (), proof)
+        yield DerivedEquation(replace(self.equation, left=self.left, right=residual), (), proof)
 
     @property
     def left(self) -> tree.Symbol:
         """The left side of the equation for the residual."""
         return self.definition.residual(self.equation.left.tag)
 
-    def split(self) -> Split:
+    def split(self) -> SplitIteration:
         """The right side with r put in, in its two parts; the weights of earlier values add up to 1.
 
         A value of one step, such as u@ℓ,0, is the same in every step: it may be part of the correction as well.
@@ -80,7 +82,7 @@ class IterationForm:
         for chosen in ([*features, *multiples], features):
             if Weights(self.equation, words).are_one(chosen):
                 kept = [part for part in parts if part in chosen]
-                return Split(tuple(kept), tuple(part for part in parts if part not in chosen))
+                return SplitIteration(tuple(kept), tuple(part for part in parts if part not in chosen))
         raise refusals.data_stay(self.equation, self.whole)
 
     def reads(self, term: tree.Expression, is_steady: bool) -> bool:
@@ -105,7 +107,7 @@ class IterationForm:
 
     # The proof
 
-    def proof(self, split: Split, residual: tree.Expression, named: Sequence[tree.Equation] = ()) -> Proof:
+    def proof(self, split: SplitIteration, residual: tree.Expression, named: Sequence[tree.Equation] = ()) -> Proof:
         """The steps of section 3.1: definition, equation for u, linearity, definition again."""
         definition, equation, tag = self.definition, self.equation, self.equation.left.tag
         name, feature = definition.name, definition.family[0]
@@ -117,12 +119,12 @@ class IterationForm:
         unnamed = self.residual(split.features, *one_sign(split.correction))
         put = [*data, *negated(definition.mapped(tag, equation.right))]
         steps = [
-            Step(sum_of(definition.at(tag)), "definition of", name),
-            Step(sum_of(put), "equation for", feature),
-            Step(sum_of(apart), "linearity of", definition.mapping_name),
-            Step(unnamed, "definition of", name),
+            ProofStep(sum_of(definition.at(tag)), "definition of", name),
+            ProofStep(sum_of(put), "equation for", feature),
+            ProofStep(sum_of(apart), "linearity of", definition.mapping_name),
+            ProofStep(unnamed, "definition of", name),
         ]
-        steps += [Step(residual, "definition of", correction.left.name) for correction in named]
+        steps += [ProofStep(residual, "definition of", correction.left.name) for correction in named]
         return Proof(self.left, (equation,), tuple(steps), tuple(named))
 
 

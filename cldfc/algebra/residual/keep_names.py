@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 
-from cldfc.algebra.residual.derivation import Entry
+from cldfc.algebra.residual.derivation import DerivedEquation
 from cldfc.algebra.residual.trees import NOWHERE, Indices, substitute_index
 from cldfc.network.numbers import Tag
 from cldfc.network.positions import Lookup, Position
@@ -17,7 +17,7 @@ from cldfc.ops import Kernel, ScaleBy
 from cldfc.syntax import tree
 
 
-def keep_names(entries: Sequence[Entry], derived: Program, program: Program) -> list[tree.Rename]:
+def keep_names(entries: Sequence[DerivedEquation], derived: Program, program: Program) -> list[tree.Rename]:
     """What gives each parameter of the residual form its name in the spec; `program` is the spec's.
 
     The normalisations of an equation are those of its origins, one after the other.

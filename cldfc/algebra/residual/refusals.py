@@ -149,7 +149,11 @@ def mapping_changes(letter: tree.Expression, step: str, words: Vocabulary) -> Cl
     if not isinstance(symbol, tree.Symbol) or symbol.name not in words.names.declared:
         help = f"write a mapping that does not depend on `{step}`, as Theorem 1 assumes"
     declared = words.names.declared.get(symbol.name) if isinstance(symbol, tree.Symbol) else None
-    label = [Label(declared.symbol.span, "declared here")] if isinstance(declared, tree.Kernel | tree.Scalar) else []
+    label = (
+        [Label(declared.symbol.span, "declared here")]
+        if isinstance(declared, tree.KernelStatement | tree.Scalar)
+        else []
+    )
     return refuse("E0804", message, symbol.span, f"depends on `{step}`", help, *label)
 
 

@@ -8,7 +8,7 @@ from dataclasses import replace
 from cldfc.algebra.infer import infer_network
 from cldfc.algebra.residual import refusals
 from cldfc.algebra.residual.definition import Definition
-from cldfc.algebra.residual.derivation import Derivation, Entry
+from cldfc.algebra.residual.derivation import Derivation, DerivedEquation
 from cldfc.algebra.residual.equations import residual_equations
 from cldfc.algebra.residual.find_residual import find_residuals
 from cldfc.algebra.residual.keep_names import keep_names
@@ -17,12 +17,12 @@ from cldfc.algebra.residual.write_spec import left_out, outline, recomputed, wri
 from cldfc.diagnostics import CldfError, Problems
 from cldfc.network.positions import Key, format_key
 from cldfc.network.program import Program
-from cldfc.network.resolve import Task
+from cldfc.network.resolve import Changes
 from cldfc.network.shapes import Inferred
 from cldfc.syntax import tree
 
 
-def derive_residual(spec: tree.Spec, original: Inferred) -> Derivation:
+def derive_residual(spec: tree.Tree, original: Inferred) -> Derivation:
     """The residual form of a spec that extends no other; `original` is its network.
 
     One iterated family after the other is rewritten, as long as there is one: a V-cycle has two.
@@ -41,7 +41,7 @@ def derive_residual(spec: tree.Spec, original: Inferred) -> Derivation:
 
 
 def derive_once(
-    spec: tree.Spec, original: Inferred, known: Sequence[Definition]
+    spec: tree.Tree, original: Inferred, known: Sequence[Definition]
 ) -> tuple[Derivation, Inferred, Definition]:
     """The residual form of one iterated family, its network, and what its residual is; `known` are those of others.
 
@@ -70,7 +70,7 @@ def derive_by(definition: Definition, original: Inferred) -> tuple[Derivation, I
     return Derivation(derived, proofs, tuple(notes)), inferred
 
 
-def checked(definition: Definition, program: Program) -> tuple[list[Entry], tree.Spec, Inferred]:
+def checked(definition: Definition, program: Program) -> tuple[list[DerivedEquation], tree.Tree, Inferred]:
     """The equations and their spec, which has passed all checks; f stays where its range is another than that of r.
 
     `program` is that of the spec whose names the parameters keep.
@@ -94,10 +94,10 @@ def checked(definition: Definition, program: Program) -> tuple[list[Entry], tree
     raise refusals.has_errors(found[0], definition)
 
 
-def infer(spec: tree.Spec) -> Inferred:
+def infer(spec: tree.Tree) -> Inferred:
     """The network of a spec. Raises CldfError."""
     problems = Problems()
-    inferred = infer_network(spec, Task(), problems)
+    inferred = infer_network(spec, Changes(), problems)
     problems.stop_if_any()
     return inferred
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 from cldfc.algebra.residual.definition import Definition
-from cldfc.algebra.residual.derivation import Entry, Origin, Proof, Rule, Step
+from cldfc.algebra.residual.derivation import DerivedEquation, Origin, Proof, ProofStep, Rule
 from cldfc.algebra.residual.linear_form import Form, LinearForms
 from cldfc.algebra.residual.rewrite import Rewriting
 from cldfc.algebra.residual.start import Start
@@ -24,7 +24,7 @@ class StartForm:
     start: Start
     whole: Definition
     given: list[tree.Equation] = field(default_factory=list[tree.Equation])
-    steps: list[Step] = field(default_factory=list[Step])
+    steps: list[ProofStep] = field(default_factory=list[ProofStep])
 
     @property
     def tag(self) -> Tag:
@@ -36,7 +36,7 @@ class StartForm:
         """Whether u is zero there."""
         return not list(signed_terms(self.start.feature.right))
 
-    def entry(self) -> Entry:
+    def entry(self) -> DerivedEquation:
         """r at the start: f - 𝒜(u), without what is zero or cancels."""
         definition = self.definition
         self.note(sum_of(definition.at(self.tag)), "definition of", definition.name)
@@ -47,12 +47,12 @@ class StartForm:
         left = definition.residual(self.tag)
         equation = replace(self.start.feature, left=left, right=right, clauses=self.start.clauses)
         origins = (Origin(self.start.data, {}),) if self.start.data is not None else ()
-        return Entry(equation, origins, Proof(left, tuple(self.given), tuple(self.steps)))
+        return DerivedEquation(equation, origins, Proof(left, tuple(self.given), tuple(self.steps)))
 
     def note(self, expression: tree.Expression, rule: Rule, name: str = "") -> None:
         """A step of the proof, if it is one."""
         if not self.steps or self.steps[-1].expression != expression:
-            self.steps.append(Step(expression, rule, name))
+            self.steps.append(ProofStep(expression, rule, name))
 
     def mapped(self) -> list[Signed]:
         """𝒜(u) at the start; nothing where u is zero."""
@@ -109,11 +109,11 @@ class StartForm:
                 return known.residual(right.tag)
         return None
 
-    def replacement(self) -> Entry:
+    def replacement(self) -> DerivedEquation:
         """f from r, where it is needed elsewhere: f@ℓ+1 = r@ℓ+1,0 + 𝒜@ℓ+1(u@ℓ+1,0)."""
         assert self.start.data is not None
         right = sum_of([Signed(1, self.definition.residual(self.tag)), *self.mapped()])
-        return Entry(replace(self.start.data, right=right), ())
+        return DerivedEquation(replace(self.start.data, right=right), ())
 
 
 def stays(form: Form, sign: int, total: Form) -> bool:

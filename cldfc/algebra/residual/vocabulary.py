@@ -28,7 +28,7 @@ class Vocabulary:
     `bindings` are the choices of their indices at which the network needs equations, by `id`.
     """
 
-    spec: tree.Spec
+    spec: tree.Tree
     names: Names
     tags: Tags
     ties: dict[str, TieRule]
@@ -106,7 +106,7 @@ class Vocabulary:
         return False
 
 
-def read_vocabulary(spec: tree.Spec, instances: Sequence[Instance]) -> Vocabulary:
+def read_vocabulary(spec: tree.Tree, instances: Sequence[Instance]) -> Vocabulary:
     """The vocabulary of a spec, which has been checked and expanded."""
     problems = Problems()
     names = collect_names(spec, problems)
@@ -115,7 +115,7 @@ def read_vocabulary(spec: tree.Spec, instances: Sequence[Instance]) -> Vocabular
         if isinstance(declaration, tree.Range):
             tags.constants.range(name, declaration.name_span)
     ties = resolve_ties(names.ties, resolve_parameters(tags), tags)
-    biased = {s.symbol.name for s in spec.statements if isinstance(s, tree.Kernel) and s.has_bias}
+    biased = {s.symbol.name for s in spec.statements if isinstance(s, tree.KernelStatement) and s.has_bias}
     bindings: dict[int, list[Binding]] = {}
     for instance in instances:
         if not instance.template.is_inner:

@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from cldfc.algebra.residual.definition import Definition
-from cldfc.algebra.residual.derivation import Entry
+from cldfc.algebra.residual.derivation import DerivedEquation
 from cldfc.algebra.residual.trees import sum_of
 from cldfc.diagnostics import Problems, Source, Span
 from cldfc.network.expect import QUANTITIES
@@ -27,10 +27,10 @@ SUFFIX = "_residual"
 
 def write_spec(
     definition: Definition,
-    entries: Sequence[Entry],
+    entries: Sequence[DerivedEquation],
     renames: Sequence[tree.Rename] = (),
     expects: Sequence[tree.Expect] = (),
-) -> tree.Spec:
+) -> tree.Tree:
     """The spec of these equations, with the declarations that they need, and these names and expectations."""
     statements = [*outline(definition, entries, renames).statements, *expects]
     lines = [*header(definition), *paragraphs(statements)]
@@ -39,9 +39,11 @@ def write_spec(
     return parse_spec(Source(name, text), Problems())
 
 
-def outline(definition: Definition, entries: Sequence[Entry], renames: Sequence[tree.Rename] = ()) -> tree.Spec:
+def outline(
+    definition: Definition, entries: Sequence[DerivedEquation], renames: Sequence[tree.Rename] = ()
+) -> tree.Tree:
     """The same before it is written: its places are those of the spec that it is derived from."""
-    return tree.Spec(tuple(declarations(definition, entries, renames)), definition.words.spec.source)
+    return tree.Tree(tuple(declarations(definition, entries, renames)), definition.words.spec.source)
 
 
 def header(definition: Definition) -> Iterator[str]:
@@ -82,7 +84,7 @@ def paragraph_of(statement: tree.Statement) -> str:
 
 
 def declarations(
-    definition: Definition, entries: Sequence[Entry], renames: Sequence[tree.Rename]
+    definition: Definition, entries: Sequence[DerivedEquation], renames: Sequence[tree.Rename]
 ) -> Iterator[tree.Statement]:
     """The statements of the spec that are still needed, and the equations in the place of its own."""
     spec = definition.words.spec
@@ -96,7 +98,7 @@ def declarations(
                 are_written = True
             case tree.Model(name):
                 yield replace(statement, name=name if name.endswith(SUFFIX) else f"{name}{SUFFIX}")
-            case tree.Let(symbol) | tree.Kernel(symbol) | tree.Scalar(symbol) | tree.Tie(symbol):
+            case tree.Let(symbol) | tree.KernelStatement(symbol) | tree.Scalar(symbol) | tree.Tie(symbol):
                 yield from [statement] if symbol.name in used else []
             case tree.Constrain(symbol):
                 yield from [statement] if symbol.name in families and not symbol.tag else []
@@ -106,10 +108,12 @@ def declarations(
                 yield statement
 
 
-def used_names(spec: tree.Spec, entries: Sequence[Entry]) -> set[str]:
+def used_names(spec: tree.Tree, entries: Sequence[DerivedEquation]) -> set[str]:
     """The names that equations, ranges, input and output speak of, and those by which these are declared."""
-    declared = {s.symbol.name: s for s in spec.statements if isinstance(s, tree.Let | tree.Kernel | tree.Scalar)}
-    roots = [s for s in spec.statements if isinstance(s, tree.Range | tree.Input | tree.Output)]
+    declared = {
+        s.symbol.name: s for s in spec.statements if isinstance(s, tree.Let | tree.KernelStatement | tree.Scalar)
+    }
+    roots = [s for s in spec.statements if isinstance(s, tree.Range | tree.InputStatement | tree.Output)]
     open: list[tree.Statement] = [*roots, *(entry.equation for entry in entries)]
     used: set[str] = set()
     while open:
@@ -119,7 +123,7 @@ def used_names(spec: tree.Spec, entries: Sequence[Entry]) -> set[str]:
     return used
 
 
-def left_out(definition: Definition, entries: Sequence[Entry]) -> Iterator[str]:
+def left_out(definition: Definition, entries: Sequence[DerivedEquation]) -> Iterator[str]:
     """Notes on statements that have lost what they speak of."""
     families = {entry.equation.left.name for entry in entries}
     for statement in definition.words.spec.statements:
@@ -132,7 +136,7 @@ def left_out(definition: Definition, entries: Sequence[Entry]) -> Iterator[str]:
             yield f"`{format_statement(statement)}` is left out: `{name}` is computed for other indices here"
 
 
-def recomputed(spec: tree.Spec, inferred: Inferred) -> list[tree.Expect]:
+def recomputed(spec: tree.Tree, inferred: Inferred) -> list[tree.Expect]:
     """The expectations of a spec, with what the residual form has."""
     found: list[tree.Expect] = []
     for statement in spec.statements:

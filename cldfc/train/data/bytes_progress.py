@@ -22,7 +22,7 @@ EVERY = 10.0
 def show_bytes(size: int, say: Callable[[str], None]) -> Generator[Heard]:
     """Shows how many of `size` bytes have come, on a terminal by a bar, else by lines that `say` hears."""
     if not sys.stderr.isatty():
-        yield Lines(size, say)
+        yield ByteLines(size, say)
         return
     # Only a terminal needs it, and it takes a tenth of a second to import.
     from rich.progress import BarColumn, DownloadColumn, Progress, TimeRemainingColumn, TransferSpeedColumn
@@ -45,7 +45,7 @@ def show_bytes(size: int, say: Callable[[str], None]) -> Generator[Heard]:
 
 
 @dataclass(slots=True)
-class Lines:
+class ByteLines:
     """A line after two seconds, and then every ten."""
 
     size: int

@@ -16,7 +16,7 @@ from cldfc.diagnostics import UsageError
 from cldfc.train.data.bounded import GZIP, MOST_BYTES, gunzip, kind_of, read_bytes, untar
 from cldfc.train.data.identify import help_for, known_as, text_or_none, what_it_is
 from cldfc.train.data_set import DataSet
-from cldfc.train.published import DataFile, Part
+from cldfc.train.published import ArchiveMember, DataFile
 
 
 class Copy(NamedTuple):
@@ -143,7 +143,7 @@ def unpack(data: bytes, file: DataFile, bounded: bool) -> list[bytes]:
     return [data]
 
 
-def is_published(found: Sequence[bytes], parts: Sequence[Part]) -> bool:
+def is_published(found: Sequence[bytes], parts: Sequence[ArchiveMember]) -> bool:
     """Whether all parts have the published checksums."""
     return len(found) == len(parts) and all(
         part.checksum is not None and has_checksum(data, part.checksum) for data, part in zip(found, parts, strict=True)
@@ -156,7 +156,7 @@ def read_unpacked(dataset: DataSet, copy: Copy) -> Content:
     return Content(copy.file, parts, list(copy.paths))
 
 
-def read_part(dataset: DataSet, path: Path, part: Part, file: DataFile) -> bytes:
+def read_part(dataset: DataSet, path: Path, part: ArchiveMember, file: DataFile) -> bytes:
     """The bytes of an unpacked file. Raises UsageError unless they are what is published, as far as that is known."""
     data = read_bytes(path)
     if has_checksum(data, *dataset.trusted):
@@ -183,7 +183,7 @@ def unreadable(path: Path, data: bytes, file: DataFile, error: ValueError) -> Us
     return UsageError(f"`{path}` {text.words if text else error}", help_for(file))
 
 
-def another(path: Path, data: bytes, file: DataFile, part: Part | None = None) -> UsageError:
+def another(path: Path, data: bytes, file: DataFile, part: ArchiveMember | None = None) -> UsageError:
     """The error for a file that is not the published one: what it is, as far as that can be told."""
     identity = what_it_is(data, file, part)
     return UsageError(f"`{path}` {identity.words}", help_for(file, identity))

@@ -11,7 +11,7 @@ import torch
 from cldfc.diagnostics import UsageError
 from cldfc.train.catalogue import DataSet, is_folder, path_of, skipping
 from cldfc.train.data.class_folders import Sample, look_at_folder
-from cldfc.train.data.pictures import Unreadable, cannot_read, has_size, open_picture
+from cldfc.train.data.pictures import UnreadableImage, cannot_read, has_size, open_picture
 from cldfc.train.images import ImageFiles, Images, Split
 
 MOST_BYTES = 2 * 2**30
@@ -66,7 +66,7 @@ def fits(dataset: DataSet, samples: Sequence[Sample]) -> bool:
     for sample in samples:
         try:
             others += not has_size(sample.path, (width, height))
-        except Unreadable as error:
+        except UnreadableImage as error:
             unreadable[sample.path] = str(error)
     if unreadable:
         raise cannot_read(unreadable, HELP)
@@ -79,7 +79,7 @@ def read_images(samples: Sequence[Sample], dataset: DataSet, unreadable: dict[st
     for place, sample in enumerate(samples):
         try:
             picture = np.array(open_picture(sample.path, dataset.shape[0]))
-        except Unreadable as error:
+        except UnreadableImage as error:
             unreadable[sample.path] = str(error)
         else:
             pixels[place] = torch.tensor(picture).view(*dataset.shape[1:], -1).permute(2, 0, 1)

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from cldfc.train.data.bounded import GZIP, gunzip, untar
 from cldfc.train.entries import ENTRIES
-from cldfc.train.published import DataFile, Part
+from cldfc.train.published import ArchiveMember, DataFile
 
 LONGEST_LINE = 60
 SHA256_DIGITS = 64
@@ -37,7 +37,7 @@ BEGINNINGS = {
 """How files begin, and what they then are."""
 
 
-class Identity(NamedTuple):
+class FileIdentity(NamedTuple):
     """What a file is, in words that go on after its name, and which data set has it."""
 
     words: str
@@ -46,14 +46,14 @@ class Identity(NamedTuple):
     """Whether it may be a file of one's own in the expected format."""
 
 
-def what_it_is(data: bytes, file: DataFile, part: Part | None = None) -> Identity:
+def what_it_is(data: bytes, file: DataFile, part: ArchiveMember | None = None) -> FileIdentity:
     """What bytes are that should be those of a published file, or of a part of it."""
     known = known_as(data)
     if known:
-        return Identity(f"is `{known[1]}` of the data set `{known[0]}`", known[0])
+        return FileIdentity(f"is `{known[1]}` of the data set `{known[0]}`", known[0])
     for beginning, words in BEGINNINGS.items():
         if data.startswith(beginning) and not is_expected(beginning, file):
-            return Identity(words)
+            return FileIdentity(words)
     return text_or_none(data) or packed_or_damaged(data, file, part)
 
 
@@ -90,25 +90,25 @@ def is_expected(beginning: bytes, file: DataFile) -> bool:
     return (beginning == MATLAB and file.name.endswith(".mat")) or (beginning == BZIP2 and ".tar" in file.name)
 
 
-def text_or_none(data: bytes) -> Identity | None:
+def text_or_none(data: bytes) -> FileIdentity | None:
     """What bytes are that are a text."""
     start = data[:512].lstrip().lower()
     if start.startswith((b"<!doctype html", b"<html", b"<head")):
-        return Identity("is an HTML page, such as a server sends in the place of a file")
+        return FileIdentity("is an HTML page, such as a server sends in the place of a file")
     if start.startswith(b"<?xml") or start.startswith(b"<error"):
-        return Identity("is an XML text, such as a server sends in the place of a file")
+        return FileIdentity("is an XML text, such as a server sends in the place of a file")
     if start.startswith(b"version https://git-lfs"):
-        return Identity("is a pointer of Git LFS, not the file itself")
+        return FileIdentity("is a pointer of Git LFS, not the file itself")
     try:
         lines = data[:512].decode("ascii").splitlines()
     except UnicodeDecodeError:
         return None
     if not lines or not all(line.isprintable() for line in lines):
         return None
-    return Identity(f"is a text that begins with `{lines[0][:LONGEST_LINE]}`")
+    return FileIdentity(f"is a text that begins with `{lines[0][:LONGEST_LINE]}`")
 
 
-def packed_or_damaged(data: bytes, file: DataFile, part: Part | None) -> Identity:
+def packed_or_damaged(data: bytes, file: DataFile, part: ArchiveMember | None) -> FileIdentity:
     """What bytes are that are in the expected format, or nearly."""
     size = part.size if part else file.size
     if not data:
@@ -120,53 +120,55 @@ def packed_or_damaged(data: bytes, file: DataFile, part: Part | None) -> Identit
     elif size and len(data) < size and begins_right(data, file, part):
         return cut_off(data, size)
     elif part and part.size and len(data) != part.size:
-        return Identity(f"is another file: it has {len(data):,} bytes, not {part.size:,}", can_be_read=True)
+        return FileIdentity(f"is another file: it has {len(data):,} bytes, not {part.size:,}", can_be_read=True)
     return damaged(data, part.checksum if part else file.sha256)
 
 
-def within(data: bytes, file: DataFile) -> Identity | None:
+def within(data: bytes, file: DataFile) -> FileIdentity | None:
     """What a packed file is, by what it holds; None where that cannot be told."""
     try:
         if ".tar" in file.name:
             untar(data, [part.name for part in file.parts])
-            return Identity("holds batches that are not the published ones", can_be_read=True)
+            return FileIdentity("holds batches that are not the published ones", can_be_read=True)
         if not data.startswith(GZIP):
             return None
         content = gunzip(data)
     except ValueError as error:
         if str(error).startswith("cannot"):
             return None
-        return cut_off(data, file.size) if str(error).startswith("is cut off") else Identity(str(error))
+        return cut_off(data, file.size) if str(error).startswith("is cut off") else FileIdentity(str(error))
     if content.startswith(IDX):
-        return Identity(f"holds an IDX file of {len(content):,} bytes that is not the published one", can_be_read=True)
-    return Identity("is gzipped, but holds no IDX file")
+        return FileIdentity(
+            f"holds an IDX file of {len(content):,} bytes that is not the published one", can_be_read=True
+        )
+    return FileIdentity("is gzipped, but holds no IDX file")
 
 
-def begins_right(data: bytes, file: DataFile, part: Part | None) -> bool:
+def begins_right(data: bytes, file: DataFile, part: ArchiveMember | None) -> bool:
     """Whether bytes begin as those of the file do, as far as is known."""
     return data.startswith(IDX if part else MATLAB)
 
 
-def cut_off(data: bytes, size: int | None) -> Identity:
+def cut_off(data: bytes, size: int | None) -> FileIdentity:
     """What a file is of which the end is missing."""
     if size is None or len(data) >= size:
-        return Identity("is cut off" if data else "is empty")
-    return Identity(f"is cut off: it has {len(data):,} of {size:,} bytes")
+        return FileIdentity("is cut off" if data else "is empty")
+    return FileIdentity(f"is cut off: it has {len(data):,} of {size:,} bytes")
 
 
-def damaged(data: bytes, checksum: str | None) -> Identity:
+def damaged(data: bytes, checksum: str | None) -> FileIdentity:
     """What a file is of which no more is known than that it is not the published one."""
     if checksum is None:
-        return Identity("is another file", can_be_read=True)
+        return FileIdentity("is another file", can_be_read=True)
     kind = "SHA-256" if len(checksum) == SHA256_DIGITS else "MD5"
     found = hashlib.new(kind.replace("-", ""), data, usedforsecurity=False).hexdigest()
-    return Identity(
+    return FileIdentity(
         f"is damaged or another file: its {len(data):,} bytes have the {kind} {found[:12]}…, not {checksum[:12]}…",
         can_be_read=True,
     )
 
 
-def help_for(file: DataFile, identity: Identity | None = None) -> str:
+def help_for(file: DataFile, identity: FileIdentity | None = None) -> str:
     """What to do with a file that is not the published one; it stays where it is."""
     fetch = f"`--download` with another `--data-dir` fetches the published file from {file.url}"
     if identity and identity.dataset:

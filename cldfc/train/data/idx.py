@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 from cldfc.train.catalogue import DataSet, path_of
-from cldfc.train.data.idx_files import Part, find_idx, read_both
+from cldfc.train.data.idx_files import IdxPart, find_idx, read_both
 from cldfc.train.images import Images, Split
 
 
@@ -20,7 +20,7 @@ def load(dataset: DataSet, folder: Path) -> Split:
     train, test = read_both(find_idx(path_of(dataset.name)))
     classes = np.unique(train.labels)
 
-    def labelled(part: Part) -> Images:
+    def labelled(part: IdxPart) -> Images:
         return Images(torch.tensor(part.pixels), torch.tensor(np.searchsorted(classes, part.labels)))
 
     return Split(labelled(train), labelled(test))

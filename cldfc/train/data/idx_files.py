@@ -190,17 +190,17 @@ def read_labels(path: Path, images: int) -> Bytes:
     return labels
 
 
-class Part(NamedTuple):
+class IdxPart(NamedTuple):
     """Images and their labels, which need not count from 0."""
 
     pixels: Bytes
     labels: Bytes
 
 
-def read_part(files: Labelled) -> Part:
+def read_part(files: Labelled) -> IdxPart:
     """Images with their labels. Raises UsageError."""
     pixels = read_images(files.images)
-    return Part(pixels, read_labels(files.labels, len(pixels)))
+    return IdxPart(pixels, read_labels(files.labels, len(pixels)))
 
 
 class Measured(NamedTuple):
@@ -223,7 +223,7 @@ class Measured(NamedTuple):
         return () if self.classes == tuple(range(len(self.classes))) else tuple(map(str, self.classes))
 
 
-def read_both(files: IdxFiles) -> tuple[Part, Part]:
+def read_both(files: IdxFiles) -> tuple[IdxPart, IdxPart]:
     """The images to train on and to test on. Raises UsageError when they do not fit together."""
     train, test = read_part(files.train), read_part(files.test)
     if train.pixels.shape[1:] != test.pixels.shape[1:]:
@@ -274,7 +274,7 @@ def measured(files: IdxFiles, ages: tuple[tuple[int, int], ...]) -> Measured:
     )
 
 
-def digest_of(*parts: Part) -> str:
+def digest_of(*parts: IdxPart) -> str:
     """A digest of images and labels, as they are read."""
     found = hashlib.sha256()
     for part in parts:

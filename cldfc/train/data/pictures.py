@@ -53,7 +53,7 @@ NAMED = 5
 logging.getLogger("PIL").addHandler(logging.NullHandler())
 
 
-class Unreadable(Exception):
+class UnreadableImage(Exception):
     """A file that is no image, or one that cannot be read; says why."""
 
 
@@ -93,24 +93,24 @@ def opened(path: str) -> Generator[tuple[BinaryIO, Image.Image]]:
         try:
             with open(path, "rb", opener=lambda name, flags: os.open(name, flags | NO_WAITING)) as file:
                 if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
-                    raise Unreadable("it is no regular file")
+                    raise UnreadableImage("it is no regular file")
                 with Image.open(file, formats=FORMATS) as image:
                     check_head(image)
                     yield file, image
-        except Unreadable:
+        except UnreadableImage:
             raise
         # Pillow's readers raise whatever they run into in a damaged file.
         except Exception as error:
-            raise Unreadable(reason_of(error)) from error
+            raise UnreadableImage(reason_of(error)) from error
 
 
 def check_head(image: Image.Image) -> None:
     """Raises Unreadable for an image that is too large or too deep."""
     width, height = image.size
     if width * height > MOST_PIXELS:
-        raise Unreadable(f"it has {width:,} × {height:,} pixels, and {MOST_PIXELS:,} is the most that is read")
+        raise UnreadableImage(f"it has {width:,} × {height:,} pixels, and {MOST_PIXELS:,} is the most that is read")
     if image.mode.startswith(DEEP):
-        raise Unreadable("it has more than 8 bits in a channel")
+        raise UnreadableImage("it has more than 8 bits in a channel")
 
 
 def reason_of(error: Exception) -> str:
@@ -163,7 +163,9 @@ def on_white(image: Image.Image) -> Image.Image:
     seen = Image.alpha_composite(Image.new("RGBA", ink.size, "white"), ink).convert("RGB")
     low, high = ink.getchannel("A").getextrema()
     if low != high and all(band == (255, 255) for band in seen.getextrema()):
-        raise Unreadable("it is white on a transparent ground: nothing of it is left on white, which is put behind it")
+        raise UnreadableImage(
+            "it is white on a transparent ground: nothing of it is left on white, which is put behind it"
+        )
     return seen
 
 

@@ -21,7 +21,7 @@ from cldfc.train.batches import chance_of, steps_per_epoch
 from cldfc.train.catalogue import CLASS_FOLDERS, DataSet, is_folder
 from cldfc.train.data.bytes_progress import EVERY, QUICK
 from cldfc.train.data.class_folders import Sample
-from cldfc.train.data.pictures import Unreadable, cannot_read, open_picture
+from cldfc.train.data.pictures import UnreadableImage, cannot_read, open_picture
 from cldfc.train.device import Device
 from cldfc.train.images import ImageFiles, Images
 from cldfc.train.metrics import Part, tested_parts
@@ -121,7 +121,7 @@ class Files(Dataset[tuple[Tensor, int, str, str]]):
         path, label = self.samples[number]
         try:
             image = open_picture(path, self.channels)
-        except Unreadable as error:
+        except UnreadableImage as error:
             return torch.empty(0), label, path, str(error)
         # The transforms draw from the generator of the process.
         with torch.random.fork_rng(devices=[]):  # pyright: ignore[reportUnknownMemberType]
@@ -185,7 +185,7 @@ class Check(Dataset[str]):
     def __getitem__(self, number: int) -> str:
         try:
             open_picture(self.paths[number], 3)
-        except Unreadable as error:
+        except UnreadableImage as error:
             return str(error)
         return ""
 

@@ -24,7 +24,7 @@ TOLERANCE = 1e-4
 
 
 @dataclass(frozen=True, slots=True)
-class Difference:
+class ScoreDifference:
     """The largest difference of two scores of one image and class, and the largest score of the network."""
 
     largest: float
@@ -32,7 +32,7 @@ class Difference:
 
 
 @torch.no_grad()
-def compare_scores(written: Scores, network: nn.Module, dataset: DataSet) -> Difference:
+def compare_scores(written: Scores, network: nn.Module, dataset: DataSet) -> ScoreDifference:
     """Compare what was written with the network. Raises UsageError when they differ by more than rounding."""
     images = random_images(dataset)
     expected = [cast(Tensor, network(pixels)) for pixels in images]
@@ -43,7 +43,7 @@ def compare_scores(written: Scores, network: nn.Module, dataset: DataSet) -> Dif
     largest = max(float((found - scores).abs().nan_to_num(torch.inf).max()) for found, scores in pairs)
     if largest > TOLERANCE * largest_score:
         raise differs(f"scores that differ by {largest:.2g}, where the largest is {largest_score:.2g}")
-    return Difference(largest, largest_score)
+    return ScoreDifference(largest, largest_score)
 
 
 def random_images(dataset: DataSet) -> list[Tensor]:
