@@ -28,7 +28,7 @@ MOST_IN_A_CHAIN = 500
 MOST_IN_A_FORMULA = 1_000
 """Numbers and signs of one formula, once the formulas that it names are put in."""
 
-MOST_WORK = 1_000_000
+MOST_WORK = 500_000
 """Numbers and signs that are computed before the network is expanded."""
 
 PARTS_FOR_FREE = 8
