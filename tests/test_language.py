@@ -210,3 +210,24 @@ def test_an_expression(expression):
     z = network.w * EXPRESSIONS[expression](x, y, network.w)
     expected = network.linear(torch.cat((z, y), 1).mean((2, 3)))
     assert torch.allclose(network(images), expected, rtol=1e-12, atol=1e-12)
+
+
+@pytest.mark.parametrize(("constant", "written", "few"), [("ν", "for i >= 2", "i = 1"), ("J", "for ℓ >= 2", "ℓ = 1")])
+def test_a_constant_may_leave_nothing_of_a_range(constant, written, few):
+    """One step is as the equation of the first step alone says it; the other one has nothing to define."""
+    lines = [
+        "model Net",
+        "levels ℓ = 1..J",
+        "steps i = 1..ν",
+        "input f : 4 × 8 × 8",
+        "output h : 3",
+        "kernel B@ℓ,i : 3×3 → 4",
+        "r@1,0 = f",
+        "r@ℓ+1,0 = r@ℓ,ν",
+        f"r@ℓ,i = B@ℓ,i * relu(r@ℓ,i-1) for {few}",
+        "h = linear ∘ avgpool(r@J,ν)",
+    ]
+    sizes = {"J": 2, "ν": 2, constant: 1}
+    lines += [f"let {name} = {size}" for name, size in sizes.items()]
+    other = f"r@ℓ,i = r@ℓ,i-1 + B@ℓ,i * r@ℓ,i-1 {written}"
+    assert compile_text("\n".join([*lines, other])) == compile_text("\n".join(lines))

@@ -177,13 +177,19 @@ def settle_names(templates: Sequence[Template], words: Words) -> Iterator[Templa
 
 
 def report_nothing_left(clause: IndexRange, tags: Tags) -> bool:
-    """`for i <= 0` of i = 1..ν: where an end is open, the declared range ends it; and a report."""
+    """`for i <= 0` of i = 1..ν: where an end is open, the declared range ends it; and a report.
+
+    `for i >= 2` of i = 1..ν with ν = 1 is another matter: with so few steps the equation has nothing to define.
+    """
     declared = tags.constants.ranges.get(clause.name)
     lower = clause.lower or (declared and declared.lower)
     upper = clause.upper or (declared and declared.upper)
     if declared is None or lower is None or upper is None or (clause.lower and clause.upper):
         return False
     if lower.base is not None or upper.base is not None or lower.offset <= upper.offset:
+        return False
+    first, _, last = declared.span.text.rpartition("=")[2].partition("..")
+    if not (last if clause.upper is None else first).strip().isdecimal():
         return False
     ends = f"{clause.name} = {declared.lower}..{declared.upper}"
     other = upper.offset if clause.lower is None else lower.offset
