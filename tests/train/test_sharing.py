@@ -22,8 +22,9 @@ from torch.overrides import TorchFunctionMode
 
 from cldfc.compilation import Compilation
 from cldfc.inference import folded_code, origins_of
+from cldfc.network.resolve import Changes
 from cldfc.syntax.read import read_source
-from cldfc.task import Task, read_task
+from cldfc.task import read_task
 from cldfc.train.catalogue import find
 from cldfc.train.export import onnx as onnx_format
 from cldfc.train.export import torch_export
@@ -36,7 +37,7 @@ ABOUT = describe_network("Net", DATASET, True, 0)
 USES = 8
 
 # A is followed by a sum in the one network and by a norm at each use in the others, which only one use could fold.
-NETWORKS: dict[str, tuple[str, Task, str]] = {
+NETWORKS: dict[str, tuple[str, Changes, str]] = {
     "one A for each level": ("preact18_Al", read_task(["c = 4", "ν = 8, 1, 1, 1"], (), "2x8x8", 5), "A.1.weight"),
     "one A for all levels": ("preact18_Al", read_task(["c = 4"], ["A"], "2x8x8", 5), "A.weight"),
     "one A with a norm after each use": (

@@ -75,10 +75,10 @@ def paragraph_of(statement: tree.Statement) -> str:
         case tree.Let(_, values):
             is_number = isinstance(values[0], tree.Number | tree.Power | tree.Quotient) or len(values) > 1
             return "numbers" if is_number else "operators"
-        case tree.Scalar():
-            return "Kernel"
-        case tree.Output():
-            return "Input"
+        case tree.KernelStatement() | tree.Scalar():
+            return "parameters"
+        case tree.InputStatement() | tree.Output():
+            return "ends"
         case _:
             return type(statement).__name__
 
