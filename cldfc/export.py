@@ -88,6 +88,7 @@ def export_run(
 
     from cldfc.train.export.about import describe_network
     from cldfc.train.export.classifier import Classifier
+    from cldfc.train.network import count_parameters
 
     folded = run.compilation.folded() if is_folded else None
     network = load_folded(folded, run.files.weights) if folded else run.network
@@ -96,7 +97,7 @@ def export_run(
     about = describe_network(run.compilation.class_name, run.dataset, format != "safetensors", count)
     formatter = cast(ExportFormat, import_module(f"cldfc.train.export.{format}"))
     difference = write_compared(path, formatter, classifier, about, run, say)
-    parameters = sum(parameter.numel() for parameter in classifier.network.parameters())
+    parameters = count_parameters(classifier.network)
     return Exported(path, about, parameters, difference, formatter.reader(), folded)
 
 

@@ -87,6 +87,10 @@ def show_document(text: str) -> None:
     sys.stdout.write("\n".join("\t".join(printable(part, encoding) for part in line.split("\t")) for line in lines))
 
 
+def ignore(line: str) -> None:
+    """Print nothing: stands for `say` where nobody is to hear."""
+
+
 def printed(cells: Iterable[str]) -> list[str]:
     """The cells of a table on standard output, whose widths are then known."""
     return [printable(cell, encoding_of(sys.stdout)) for cell in cells]

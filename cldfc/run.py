@@ -252,7 +252,7 @@ def surroundings(
     workers: int | None = None,
 ) -> Surroundings:
     """What a training that is started from Python has to do with. Raises UsageError."""
-    from cldfc.output import say
+    from cldfc.output import ignore, say
     from cldfc.train.progress import show_progress, silent
     from cldfc.train.tensorboard import require_tensorboard
     from cldfc.training import Surroundings
@@ -268,7 +268,7 @@ def surroundings(
         None if data_dir is None else Path(data_dir),
         download,
         save_minutes,
-        (lambda line: None) if quiet else say,
+        ignore if quiet else say,
         say,
         silent if quiet else show_progress,
         tensorboard,

@@ -14,6 +14,7 @@ from cldfc.diagnostics import Source
 from cldfc.library import path_of
 from cldfc.network.positions import format_key
 from cldfc.ops.convolution import Convolution
+from cldfc.output import ignore
 from cldfc.show.numbers import short_count
 from cldfc.train.catalogue import DATA_DIR, DataSet, Shape, find, is_folder
 from cldfc.train.compiled import Compiled, Head, Parameter
@@ -154,7 +155,6 @@ def start_run(
     plan = plan_run(source, data, task, changes)
 
     from cldfc.show.summary import notes
-    from cldfc.train.setting import unheard
     from cldfc.train.train import train_network
 
     if command and "seed" not in changes:
@@ -164,7 +164,7 @@ def start_run(
             around.say(note)
         if plan.recipe.compile and setting.processes.is_first:
             around.say("torch.compile: the first step takes half a minute or more")
-        plan = plan_by_files(plan, around if setting.processes.is_first else replace(around, warn=unheard))
+        plan = plan_by_files(plan, around if setting.processes.is_first else replace(around, warn=ignore))
         compiled = compiled_from(plan.network)
         result = train_network(compiled, plan.dataset, plan.recipe, output, setting)
     return result if setting.processes.is_first else None

@@ -19,6 +19,8 @@ from handwritten_networks import (
 )
 from networks import ROOT, build, compare, compile_text
 
+from cldfc.diagnostics import CldfError
+
 TOLERANCE = 1e-12
 GOLDEN = ROOT / "tests" / "golden" / "compile"
 
@@ -233,3 +235,11 @@ def test_a_constant_may_leave_nothing_of_a_range(constant, written, few):
     # The equations stand in the docstring of the module.
     one, two = (compile_text("\n".join(text)).split('"""', 2)[2] for text in ([*lines, other], lines))
     assert one == two
+
+
+@pytest.mark.parametrize("range", ["1..4", r"1, \ldots, 4"])
+def test_a_range_that_numbers_leave_empty_is_refused(range):
+    """However it is written: no constant has made it small."""
+    lines = ["model Net", f"steps i = {range}", "input f : 4 × 8 × 8", "output h : 3"]
+    with pytest.raises(CldfError, match=r"`i >= 7` leaves nothing of i = 1\.\.4"):
+        compile_text("\n".join([*lines, "u@i = f for i >= 7", "h = linear ∘ avgpool(f)"]))

@@ -29,7 +29,7 @@ from cldfc.cli.options import (
     stopping,
 )
 from cldfc.diagnostics import UsageError
-from cldfc.output import say, show, show_document, show_json
+from cldfc.output import ignore, say, show, show_document, show_json
 from cldfc.syntax.read import read_source
 from cldfc.task import read_task
 
@@ -265,10 +265,6 @@ def shown(quiet: bool, as_json: bool) -> Callable[[], AbstractContextManager[Pro
     if quiet:
         return silent
     return partial(json_lines, sys.stdout) if as_json else show_progress
-
-
-def ignore(line: str) -> None:
-    """Print nothing."""
 
 
 def report(result: Result) -> None:

@@ -86,7 +86,7 @@ class Names:
             help = self.side_by_side(name, symbol) or declaration_of(symbol, expected)
             if self.is_adjoint(symbol):
                 help = HELP_FOR_ADJOINTS
-            elif any(index.name is not None and not self.can_be_index(index.name) for index in symbol.tag):
+            elif self.has_parameter(symbol):
                 help = HELP_FOR_PARAMETERS
             help = suggest(name, self.all_of(expected), help)
             known = CALLED_ELSEWHERE.get(name.lower().removesuffix("2d"))
@@ -99,6 +99,10 @@ class Names:
     def can_be_index(self, name: str) -> bool:
         """Whether a name is an index or a constant, or will be once an error is mended."""
         return isinstance(self.declared.get(name), tree.Range) or self.is_constant(name) or len(name) == 1
+
+    def has_parameter(self, symbol: tree.Symbol) -> bool:
+        """Whether a tag holds what is no index, `S_θ`."""
+        return any(index.name is not None and not self.can_be_index(index.name) for index in symbol.tag)
 
     def is_adjoint(self, symbol: tree.Symbol) -> bool:
         """Whether a tag is LaTeX's sign for the adjoint, `A^T`."""
@@ -156,7 +160,7 @@ class Names:
         self.misused.add((name, len(symbol.tag)))
         head, what = self.head_of(name)
         help = f"write `{format_symbol(head)}`" + (", with the indices of this place" if head.tag else "")
-        if not head.tag and any(index.name is not None and not self.can_be_index(index.name) for index in symbol.tag):
+        if not head.tag and self.has_parameter(symbol):
             help = HELP_FOR_PARAMETERS
         elif symbol.tag and head.tag and len(symbol.tag) > len(head.tag):
             help = f"write `{format_symbol(like(symbol, head))}`"

@@ -188,8 +188,9 @@ def report_nothing_left(clause: IndexRange, tags: Tags) -> bool:
         return False
     if lower.base is not None or upper.base is not None or lower.offset <= upper.offset:
         return False
-    first, _, last = declared.span.text.rpartition("=")[2].partition("..")
-    if not (last if clause.upper is None else first).strip().isdecimal():
+    written = tags.constants.names.declared[clause.name]
+    assert isinstance(written, tree.Range)
+    if not isinstance(written.upper if clause.upper is None else written.lower, tree.Number):
         return False
     ends = f"{clause.name} = {declared.lower}..{declared.upper}"
     other = upper.offset if clause.lower is None else lower.offset

@@ -132,9 +132,8 @@ def kernel_table(graph: Graph, rows: Sequence[KernelRow]) -> str:
 
 def row_text(row: KernelRow, numbers: dict[Key, int]) -> str:
     """One row."""
-    is_kernel = row.keys[0] in numbers
     colour = f' style="background:{row.colour}"' if row.colour else ""
-    mark, lit = (f"<i{colour}></i>", f' data-kernels="{joined(numbers, row.keys)}"') if is_kernel else ("", "")
+    mark, lit = (f"<i{colour}></i>", f' data-kernels="{joined(numbers, row.keys)}"') if row.is_kernel else ("", "")
     figures = (f"{row.uses:,}", f"{row.parameters:,}", f"{row.saved:,}" if row.saved else "")
     cells = "".join(f'<td class="number">{figure}</td>' for figure in figures)
     return f"<tr{lit}><td>{mark}{escape(row.name)}</td><td>{escape(row.shape)}</td>{cells}</tr>"

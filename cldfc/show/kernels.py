@@ -16,6 +16,8 @@ from cldfc.show.colours import colours_of
 class KernelRow:
     """A shared parameter, kernels and scalars with their colour, or all of one name that are not shared."""
 
+    is_kernel: bool
+    """Whether it is a kernel or scalar of the spec, and not what belongs to a place in an equation."""
     name: str
     shape: str
     keys: tuple[Key, ...]
@@ -38,7 +40,7 @@ def kernel_rows(graph: Graph) -> Iterator[KernelRow]:
         kind = "scalar" if isinstance(graph.parameters[keys[0]].operator, ScaleBy) else "kernel"
         name = format_key(keys[0]) if len(keys) == 1 else f"{keys[0][0]}, {len(keys)} {kind}s"
         total, colour = sum(uses[key] for key in keys), colours.get(keys[0])
-        yield KernelRow(name, widths_text(graph, keys), tuple(keys), total, stored, saved, colour)
+        yield KernelRow(True, name, widths_text(graph, keys), tuple(keys), total, stored, saved, colour)
 
 
 def parameter_rows(graph: Graph) -> Iterator[KernelRow]:
@@ -56,7 +58,7 @@ def parameter_rows(graph: Graph) -> Iterator[KernelRow]:
         numbers = sum(each.count() for each in stored)
         saved = sum(each.count() * (uses[key] - 1) for key, each in zip(keys, stored, strict=True))
         yield KernelRow(
-            name, channels_text(graph, keys), tuple(keys), sum(uses[key] for key in keys), numbers, saved, None
+            False, name, channels_text(graph, keys), tuple(keys), sum(uses[key] for key in keys), numbers, saved, None
         )
 
 

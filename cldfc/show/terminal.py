@@ -143,9 +143,7 @@ def print_kernels(graph: Graph, console: Console) -> None:
     """Kernels that are shared, one by one; the others by name; what sharing saves."""
     rows: list[list[RenderableType]] = []
     for row in parameter_rows(graph):
-        name = Text.assemble(
-            ("■ " if row.keys[0][0] in graph.program.parameters else "  ", row.colour or "dim"), row.name
-        )
+        name = Text.assemble(("■ " if row.is_kernel else "  ", row.colour or "dim"), row.name)
         saved = f"{row.saved:,}" if row.saved else ""
         rows.append([name, row.shape, str(row.uses), f"{row.parameters:,}", saved])
     heads: dict[str, Column] = {"kernel": "text", "shape": "word"}

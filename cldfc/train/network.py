@@ -113,6 +113,11 @@ def check_fit(network: nn.Module, dataset: DataSet) -> None:
         raise misfit(dataset, found)
 
 
+def count_parameters(network: nn.Module) -> int:
+    """How many numbers a module learns; those that are shared count once."""
+    return sum(parameter.numel() for parameter in network.parameters())
+
+
 def misfit(dataset: DataSet, reason: str) -> UsageError:
     """The error for a network that cannot take the images of a data set."""
     shape = " × ".join(map(str, dataset.shape))

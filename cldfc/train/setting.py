@@ -6,15 +6,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from cldfc.output import ignore
 from cldfc.train.catalogue import DATA_DIR
 from cldfc.train.keep import Saving
 from cldfc.train.loop import Progress
 from cldfc.train.processes import ALONE, Processes
 from cldfc.train.progress import Silence
-
-
-def unheard(line: str) -> None:
-    """Nobody hears it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,5 +45,5 @@ class TrainingSetting:
     tensorboard: bool = False
     """Whether measurements are written for TensorBoard, too."""
 
-    say: Callable[[str], None] = unheard
+    say: Callable[[str], None] = ignore
     """Hears a line about what begins, and where."""

@@ -23,7 +23,7 @@ from cldfc.train.keep import train_and_save
 from cldfc.train.lock import locked
 from cldfc.train.loop import Task
 from cldfc.train.metrics import Epoch, chosen_epoch, stopped_early
-from cldfc.train.network import build_fitting
+from cldfc.train.network import build_fitting, count_parameters
 from cldfc.train.optimizer import make_optimizer
 from cldfc.train.pixel import speed_up_pixels
 from cldfc.train.position import BEGINNING
@@ -134,7 +134,7 @@ def compiled_if_asked(network: torch.nn.Module, recipe: Recipe) -> torch.nn.Modu
 
 def what_begins(task: Task, class_name: str, run: RunFolder) -> str:
     """What is trained, where, and into which folder: a line."""
-    parameters = sum(parameter.numel() for parameter in task.network.parameters())
+    parameters = count_parameters(task.network)
     shape, processes = " × ".join(map(str, task.dataset.shape)), task.processes.count
     where = f"{task.device}" if processes == 1 else f"{processes} × {task.device}"
     return f"{class_name}, {parameters:,} parameters, images of {shape}, on {where}: {run.path}"
