@@ -85,6 +85,22 @@ h = linear ∘ avgpool(w@3)
     assert (network(images) - expected).abs().max() <= 1e-11 * expected.abs().max()
 
 
+@pytest.mark.parametrize("use", ["A@ℓ * u@ℓ", "A@1 * u@1", "A@J * u@J"])
+def test_the_state_dict_does_not_depend_on_how_a_kernel_is_used(use):
+    definition = use.replace("A@", "v@").split(" ")[0]
+    text = f"""model Use
+let J = 1
+levels ℓ = 1..J
+input f : 1 × 8 × 8
+output h : 3
+kernel A@ℓ : 3×3 → 4
+u@1 = f
+{definition} = {use}
+h = linear ∘ avgpool(v@1)
+"""
+    assert list(build(compile_text(text)).state_dict()) == ["A.1.weight", "linear.weight", "linear.bias"]
+
+
 def test_length_does_not_grow_with_the_steps():
     few = compile_spec("preact18_Al")
     many = compile_spec("preact18_Al", ("2, 1, 1, 1", "12, 11, 11, 11"))

@@ -237,6 +237,33 @@ def test_the_residual_form_is_the_network_it_is_derived_from(name):
         assert report.agrees and report.worst < 1e-12
 
 
+ONE_LEVEL = """model OneLevel
+let J = 1
+levels ℓ = 1..J
+steps i = 1..1
+input f : 1 × 8 × 8
+output h : 3
+kernel θ : 1×1 → 4
+kernel A@ℓ : 3×3 → 4
+kernel B@ℓ,i : 3×3 → 4
+kernel C@ℓ,i : 3×3 → 4
+f@1 = relu ∘ θ * f
+f@ℓ+1 = f@ℓ - A@ℓ * u@ℓ,1
+u@ℓ,0 = 0
+u@ℓ,i = u@ℓ,i-1 + relu ∘ B@ℓ,i * relu(f@ℓ - A@ℓ * u@ℓ,i-1)
+v@J,0 = u@J,1
+v@ℓ,i = v@ℓ,i-1 + relu ∘ C@ℓ,i * (f@ℓ - A@ℓ * v@ℓ,i-1)
+h = linear ∘ avgpool(v@1,1)
+"""
+
+
+def test_a_kernel_that_the_residual_form_uses_at_one_level_has_the_same_name():
+    """Of the uses of A@ℓ, `A@J * v@J,0` is left."""
+    derived = Compilation(Source("test.cldf", ONE_LEVEL)).derivation.spec.source.text
+    assert "A@J * v@J,0" in derived
+    assert pair(ONE_LEVEL, derived, {}).agrees and pair(derived, ONE_LEVEL, {}).agrees
+
+
 # Networks that are not the same
 
 LOOP = """model Loop

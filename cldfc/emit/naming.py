@@ -27,12 +27,14 @@ class Naming:
         self.name_variables()
 
     def name_attributes(self) -> None:
-        """One attribute for each parameter name; where the spec has an index name in the tag, a dictionary."""
+        """One attribute for each parameter name: a dictionary where its declaration, or a use, has an index."""
         self.members: dict[str, list[Key]] = {}
         for key in self.graph.parameters:
             self.members.setdefault(key[0], []).append(key)
         uses = [use for i in self.graph.as_written.instances for step in i.template.steps for use in step.uses()]
         indexed = {use.name for use in uses if any(position.base is not None for position in use.positions)}
+        # However a kernel is used: a network that is written in another way, `A@J` for `A@ℓ`, has the same state dict.
+        indexed |= {name for name, keys in self.members.items() if name in self.graph.program.parameters and keys[0][1]}
         self.single = {name for name, keys in self.members.items() if len(keys) == 1} - indexed
         self.loops = {loop_name(name) for name in self.graph.program.ranges}
         self.attributes = Identifiers(reserved.ATTRIBUTES | self.loops)

@@ -30,9 +30,12 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def flip(path: Path, chance: Chance) -> None:
-    content = bytearray(path.read_bytes() or b"x")
-    content[chance.randrange(len(content))] ^= 1 << chance.randrange(8)
-    path.write_bytes(content)
+    with path.open("r+b") as file:  # which may be a giant
+        place = chance.randrange(max(1, path.stat().st_size))
+        file.seek(place)
+        content = file.read(1) or b"x"
+        file.seek(place)
+        file.write(bytes([content[0] ^ 1 << chance.randrange(8)]))
 
 
 def cut(path: Path, chance: Chance) -> None:

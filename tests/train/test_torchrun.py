@@ -86,8 +86,9 @@ class Started:
         wait_for(lambda: self.is_over or self.newest() != before)
 
     def newest(self) -> list[Path]:
-        """The checkpoints of whatever run there is."""
-        return [path for found in self.folder.glob("**/checkpoints") for path in list_checkpoints(found)]
+        """The checkpoints of whatever run there is; a folder that is being made has another name soon."""
+        runs = [self.folder / "run", *(self.folder / "runs").glob("[!.]*")]
+        return [path for run in runs for path in list_checkpoints(run / "checkpoints")]
 
     def signal(self, number: int, rank: int) -> bool:
         """Send a signal to one of them, if they are still there."""
