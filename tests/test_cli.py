@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from networks import ROOT, build, compile_text, spec_text
+from program import cldfc
 
 from cldfc.compilation import Compilation
 from cldfc.diagnostics import Source
@@ -17,19 +18,6 @@ from cldfc.syntax.read import read_source
 from cldfc.task import read_task
 
 SPEC = str(ROOT / "specs" / "preact18_Al.cldf")
-
-
-def cldfc(*arguments: str, cwd: Path = ROOT, **environment: str) -> subprocess.CompletedProcess[str]:
-    result = subprocess.run(
-        [sys.executable, "-m", "cldfc", *arguments],
-        cwd=cwd,
-        env={**os.environ, "PYTHONPATH": str(ROOT), **environment},
-        capture_output=True,
-        text=True,
-        stdin=subprocess.DEVNULL,
-    )
-    assert "Traceback" not in result.stderr
-    return result
 
 
 @pytest.fixture
