@@ -15,7 +15,7 @@ from random_specs import random_specs
 from strategies import NOWHERE, specs, statements
 
 from cldfc.compilation import Compilation
-from cldfc.diagnostics import CldfError, Source
+from cldfc.diagnostics import CldfError, Source, UsageError
 from cldfc.syntax import tree
 from cldfc.syntax.arrange import LONGEST_LINE, arrange, comment_in, read
 from cldfc.syntax.format import format_expression
@@ -229,6 +229,10 @@ def test_expressions(text: str, ascii: str, latex: str):
         ("x@i = y@i, i = 1:ν", "x@i = y@i for i = 1..ν"),
         ("x@i = y@i for i = 2..2, j <= 3", "x@i = y@i for i = 2, j ≤ 3"),
         (r"x^{\ell} = y,\quad \ell = 1:J-1.", "x@ℓ = y for ℓ = 1..J-1"),
+        (r"x^{k_{max}} = y, \quad k_{max} = 1:J-1", "x@k_max = y for k_max = 1..J-1"),
+        (r"x = y, \quad k_{max} = 1, \dots, 3", "x = y for k_max = 1..3"),
+        (r"x = y, \quad k_{max} = 1", "x     = y\nk_max = 1"),
+        (r"x = y, \quad \text{for } k_{max} = 1", "x = y for k_max = 1"),
         ("kernel K : n x n, 3 -> 4 bias groups 2", "kernel K : n×n, 3 → 4, groups 2, bias"),
         ("scalar ω=1.0 fixed", "scalar ω = 1.0, fixed"),
         ("tie B@ℓ for i>=1", "tie B@ℓ for i ≥ 1"),
@@ -239,6 +243,21 @@ def test_expressions(text: str, ascii: str, latex: str):
 )
 def test_statements(text: str, canonical: str):
     assert formatted(text) == canonical + "\n"
+
+
+@pytest.mark.parametrize("name", ["k", "k_max", "my_idx", "A_", "k__", "tilde_k", "hat_k_old", "x_1"])
+def test_ranges_of_any_index_are_read_back(name: str):
+    text = f"x@{name} = y for {name} = 1, j = 2..3\nx@{name} = y for j ≥ 1, {name} ≤ 2\n"
+    for spelling in SPELLINGS:
+        assert formatted(formatted(text, spelling)) == text
+
+
+def test_what_would_say_something_else_is_not_written(monkeypatch: pytest.MonkeyPatch):
+    """Whether it would be another spec or none."""
+    for word in ("y", "="):
+        monkeypatch.setattr("cldfc.syntax.format.spell_name", lambda name, _, word=word: word)
+        with pytest.raises(UsageError, match="stays as it is"):
+            formatted("x = relu(x)")
 
 
 def test_deep_and_long_trees():

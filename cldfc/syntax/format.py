@@ -255,7 +255,11 @@ class Formatter:
         """The right side of an equation, and its range."""
         text = self.text(equation.right)
         if self.is_latex:
-            return "".join([text, *(rf", \quad {self.clause(clause, ' : ')}" for clause in equation.clauses)])
+            ranges = [self.clause(clause, " : ") for clause in equation.clauses]
+            # With a subscript, what comes next could be an equation.
+            if any("_" in self.name(clause.name) for clause in equation.clauses):
+                return rf"{text}, \quad \text{{for }} {', '.join(ranges)}"
+            return "".join([text, *(rf", \quad {range_}" for range_ in ranges)])
         return text + self.clauses(equation.clauses)
 
     def clauses(self, clauses: tuple[tree.Clause, ...]) -> str:

@@ -16,6 +16,8 @@ IS = r"(?:=(?!=)|:&?=|\\(?:gets|leftarrow|coloneqq)(?![A-Za-z]))"
 EQUATION = re.compile(rf"{A_LITTLE}(?P<name>{NAME})(?:[ \t]*(?P<tag>{TAG}))?{A_LITTLE}{IS}")
 ROW = re.compile(ROW_END)
 NEXT = re.compile(rf"[,;]{A_LITTLE}\\q?quad(?![A-Za-z])")
+# `1 : K`, `1..K`, `1, \dots, K`.
+RANGE = re.compile(r"[^=:(*]*?(?::(?!=)|\.\.|\\[lc]?dots(?![A-Za-z]))")
 BROKEN_LINE = re.compile(
     rf"(?:{NOISE}|[ \t\r])*(?:[-+*=)\]∘⊙×]|\\(?:circ|odot|ast|cdot|circledast|times|right)(?![A-Za-z])|\.\*)"
 )
@@ -52,8 +54,9 @@ class LatexLines:
         comment = next((found.start() for found in STARTS_COMMENT.finditer(line) if found[1]), len(line))
         ends = [at for at in ends_of(ROW, line, comment) if line[:at].strip(" \t\\") and EQUATION.match(line, at)]
         for at in ends_of(NEXT, line, comment):
-            # What has no subscript is the index of a range: `a = b, \quad k = 1:K`.
-            if (found := EQUATION.match(line, at)) and (found["tag"] or "_" in found["name"]):
+            # What has no subscript is the index of a range: `a = b, \quad k = 1`; so is `k_{max} = 1:K`.
+            found = EQUATION.match(line, at)
+            if found and (found["tag"] or "_" in found["name"]) and not RANGE.match(line, found.end()):
                 ends.append(at)
         for start, end in pairwise([0, *sorted(ends), len(line)]):
             yield start, line[start:end]
