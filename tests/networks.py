@@ -1,8 +1,10 @@
 """Compiled networks for tests, and how two networks are compared."""
 
+import os
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
+from typing import TypeVar
 
 import torch
 from torch import nn
@@ -17,8 +19,14 @@ from cldfc.task import read_task
 from cldfc.train.fold_weights import fold_weights
 
 ROOT = Path(__file__).parents[1]
+Case = TypeVar("Case")
 SHOWN_SPECS = [ROOT / "specs" / f"{name}.cldf" for name in ("fbresnet", "preact18_Al")]
 """The two whose code and pictures are golden files; the others are counted (`test_specs`)."""
+
+
+def some(cases: Iterable[Case], share: int) -> list[Case]:
+    """One case of so many, where each is slow; `make fuzz` takes them all."""
+    return list(cases)[:: 1 if "CLDFC_FUZZ" in os.environ else share]
 
 
 def compile_text(text: str) -> str:

@@ -1,6 +1,7 @@
 """`cldfc` as a user runs it: in a process of its own.
 
-Loading torch takes seconds, so the process is a copy of one that has loaded everything; what is loaded when, and how, is not to be tested here.
+To load torch takes seconds, so the process is a copy of one that has loaded everything; what a process loads, and how
+it starts and ends, is not to be tested here.
 """
 
 from __future__ import annotations
@@ -72,7 +73,7 @@ def become(words: list[str], cwd: str, environment: dict[str, str], files: list[
     sys.argv = ["cldfc", *words]
     for number, file in enumerate(files):
         os.dup2(os.open(file, os.O_RDONLY if number == 0 else os.O_WRONLY | os.O_CREAT), number)
-    sys.stdin, sys.stdout, sys.stderr = (open(number, "r" if number == 0 else "w") for number in range(3))
+    sys.stdin, sys.stdout, sys.stderr = (os.fdopen(number, "r" if number == 0 else "w") for number in range(3))
 
 
 def run() -> None:

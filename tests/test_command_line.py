@@ -1,16 +1,14 @@
 """The command line's manners: help, completion, exit codes, `new`, `--json`."""
 
 import json
-import os
 import re
 import shlex
-import subprocess
-import sys
 
 import pytest
 from command_line_page import command_line_page, commands, example, is_option
 from networks import ROOT, build
 from PIL import Image
+from program import cldfc
 from typer.testing import CliRunner
 
 from cldfc.check import check_specs
@@ -138,15 +136,8 @@ def test_options_that_change_a_spec_come_together():
 
 
 def completed(line):
-    environment = {
-        **os.environ,
-        "PYTHONPATH": str(ROOT),
-        "_CLDFC_COMPLETE": "complete_bash",
-        "COMP_WORDS": line,
-        "COMP_CWORD": str(len(line.split(" ")) - 1),
-    }
-    command = [sys.executable, "-m", "cldfc"]
-    return subprocess.run(command, env=environment, capture_output=True, text=True, check=True, cwd=ROOT).stdout.split()
+    words = {"COMP_WORDS": line, "COMP_CWORD": str(len(line.split(" ")) - 1)}
+    return cldfc(_CLDFC_COMPLETE="complete_bash", **words).stdout.split()
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,5 @@
 """Theorem 1: the residual form of a spec is the same network, and reads as a person would write it."""
 
-import os
 import re
 from functools import cache
 from pathlib import Path
@@ -8,7 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 from matplotlib import mathtext
-from networks import ROOT, build, compare, compile_text, randomise, relative_difference
+from networks import ROOT, build, compare, compile_text, randomise, relative_difference, some
 from reference_networks import FeatureResNet
 from residual_variations import VARIATIONS, changed, random_network, small
 from test_networks import feature_name
@@ -85,12 +84,12 @@ def difference_in_training(text: str, steps: int = 3) -> float:
 # The same network
 
 
-@pytest.mark.parametrize("name", VARIATIONS)
+@pytest.mark.parametrize("name", some(VARIATIONS, 3))
 def test_a_residual_form_trains_as_the_network_as_written(name):
     assert difference_in_training(VARIATIONS[name][0]) < TOLERANCE
 
 
-@pytest.mark.parametrize("seed", range(int(os.environ.get("CLDFC_RESIDUALS", "12"))))
+@pytest.mark.parametrize("seed", some(range(120), 10))
 def test_a_network_put_together_at_random_has_a_residual_form_that_is_the_same(seed):
     """One step, for these networks are not made to be trained; a zero may lose its shape with the mapping."""
     try:
@@ -216,7 +215,7 @@ def test_two_normalisations_of_one_residual_keep_their_order():
     )
 
 
-@pytest.mark.parametrize("name", VARIATIONS)
+@pytest.mark.parametrize("name", some(VARIATIONS, 3))
 def test_trained_weights_load_with_nothing_else(name):
     """Every parameter has its name in the spec, in any spelling; what the residual form lacks, it says."""
     text = VARIATIONS[name][0]
@@ -335,7 +334,7 @@ def test_changes_of_the_command_line_are_part_of_the_file():
 # The derivation
 
 
-@pytest.mark.parametrize("name", VARIATIONS)
+@pytest.mark.parametrize("name", some(VARIATIONS, 5))
 def test_every_line_of_latex_can_be_typeset(name):
     parser = mathtext.MathTextParser("path")
     for line in filter(None, explain_as_latex(derived(VARIATIONS[name][0])).split("\n")):

@@ -1,8 +1,6 @@
 """Tree → text → tree in three spellings, and whole files: tests/golden/format/NAME.cldf and its three outputs."""
 
 import os
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from time import perf_counter
@@ -11,6 +9,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from networks import compile_text
+from program import cldfc
 from random_specs import random_specs
 from strategies import NOWHERE, specs, statements
 
@@ -280,19 +279,6 @@ def test_trees_from_elsewhere():
 # The command
 
 
-def cldfc(*arguments: str, cwd: Path, given: bytes = b"") -> subprocess.CompletedProcess[str]:
-    code = "import sys; from cldfc.__main__ import main; main()"
-    result = subprocess.run(
-        [sys.executable, "-c", code, "fmt", *arguments],
-        cwd=cwd,
-        env={"PYTHONPATH": str(ROOT), "PATH": "", "PYTHONIOENCODING": "utf-8"},
-        capture_output=True,
-        input=given,
-    )
-    assert b"Traceback" not in result.stderr
-    return subprocess.CompletedProcess([], result.returncode, result.stdout.decode(), result.stderr.decode())
-
-
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     (tmp_path / "a.cldf").write_bytes(b"\xef\xbb\xbfx@l = sigma(y)\r\n")
@@ -303,23 +289,23 @@ def folder(tmp_path: Path) -> Path:
 
 def test_command_rewrites_what_changes(folder: Path):
     before = (folder / "b.cldf").stat().st_mtime_ns
-    result = cldfc("a.cldf", "b.cldf", cwd=folder)
+    result = cldfc("fmt", "a.cldf", "b.cldf", cwd=folder)
     assert (result.returncode, result.stdout, result.stderr) == (0, "formatted a.cldf\n", "")
     assert (folder / "a.cldf").read_bytes() == "x@ℓ = σ(y)\n".encode()
     assert (folder / "b.cldf").stat().st_mtime_ns == before
-    assert cldfc("a.cldf", "b.cldf", cwd=folder).stdout == ""
+    assert cldfc("fmt", "a.cldf", "b.cldf", cwd=folder).stdout == ""
 
 
 def test_check_writes_nothing(folder: Path):
     before = (folder / "a.cldf").read_bytes()
-    result = cldfc("--check", "a.cldf", "b.cldf", cwd=folder)
+    result = cldfc("fmt", "--check", "a.cldf", "b.cldf", cwd=folder)
     assert (result.returncode, result.stdout) == (1, "would format a.cldf\n")
     assert (folder / "a.cldf").read_bytes() == before
-    assert cldfc("--check", "--ascii", "b.cldf", cwd=folder).returncode == 0
+    assert cldfc("fmt", "--check", "--ascii", "b.cldf", cwd=folder).returncode == 0
 
 
 def test_wrong_specs_are_not_touched(folder: Path):
-    result = cldfc("c.cldf", "a.cldf", cwd=folder)
+    result = cldfc("fmt", "c.cldf", "a.cldf", cwd=folder)
     assert result.returncode == 1
     assert result.stderr.count("error[E0101]") == 2
     assert result.stdout == "formatted a.cldf\n"
@@ -329,14 +315,14 @@ def test_wrong_specs_are_not_touched(folder: Path):
 
 
 def test_one_spelling_at_most(folder: Path):
-    result = cldfc("--ascii", "--latex", "a.cldf", cwd=folder)
+    result = cldfc("fmt", "--ascii", "--latex", "a.cldf", cwd=folder)
     assert result.returncode == 2
     assert "`--ascii` and `--latex` contradict each other" in result.stderr and "help: " in result.stderr
-    assert cldfc("missing.cldf", cwd=folder).returncode == 2
+    assert cldfc("fmt", "missing.cldf", cwd=folder).returncode == 2
 
 
 def test_standard_input(folder: Path):
-    result = cldfc("--latex", "-", cwd=folder, given="x@l=σ(y) # as it is\n".encode())
+    result = cldfc("fmt", "--latex", "-", cwd=folder, given="x@l=σ(y) # as it is\n".encode())
     assert (result.returncode, result.stdout) == (0, "x^{\\ell} = \\sigma(y)  # as it is\n")
-    result = cldfc("--check", "-", cwd=folder, given=b"x=y")
+    result = cldfc("fmt", "--check", "-", cwd=folder, given=b"x=y")
     assert (result.returncode, result.stdout) == (1, "would format <stdin>\n")

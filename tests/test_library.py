@@ -2,10 +2,9 @@
 
 import json
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
+import program
 import pytest
 from networks import ROOT
 from typer.testing import CliRunner, Result
@@ -78,7 +77,7 @@ def test_commands_take_names(arguments):
 
 
 def test_a_plain_check_takes_names_too(elsewhere):
-    result = subprocess.run([sys.executable, "-m", "cldfc", "check", "preact18_Al"], capture_output=True, text=True)
+    result = program.cldfc("check", "preact18_Al", cwd=elsewhere)
     assert (result.returncode, result.stdout) == (0, "preact18_Al: PreActResNet18_Al, 8,038,858 parameters\n")
 
 
@@ -94,7 +93,7 @@ def test_a_file_of_that_name_wins(elsewhere):
     result = run("check", "preact18")
     assert result.stdout == "preact18: Own, 8 parameters\n"
     assert result.stderr.count("remark: `preact18` is the file `preact18.cldf`") == 1
-    plain = subprocess.run([sys.executable, "-m", "cldfc", "check", "preact18"], capture_output=True, text=True)
+    plain = program.cldfc("check", "preact18", cwd=elsewhere)
     assert (plain.stdout, plain.stderr) == (result.stdout, result.stderr)
     assert "remark" not in run("check", "preact18.cldf").stderr
     (elsewhere / "fbresnet").mkdir()
@@ -157,7 +156,7 @@ def test_a_folder_is_checked_whole(elsewhere):
 def test_standard_input(command, elsewhere, monkeypatch):
     (elsewhere / "own.cldf").write_text(OWN)
     library_of_own = run(command, "own.cldf").stdout
-    result = subprocess.run([sys.executable, "-m", "cldfc", command, "-"], input=OWN, capture_output=True, text=True)
+    result = program.cldfc(command, "-", cwd=elsewhere, given=OWN.encode())
     assert result.returncode == 0, result.stderr
     assert result.stdout.splitlines()[1:] == library_of_own.splitlines()[1:]
 

@@ -6,10 +6,9 @@ import json
 import os
 import shutil
 import signal
-import subprocess
-import sys
 from pathlib import Path
 
+import program
 import pytest
 import torch
 from finished_run import cldfc
@@ -296,9 +295,7 @@ def test_a_stem_for_small_images_is_remarked_on(spec: str, options: list[str], l
 
 def code_of(*arguments: object) -> int:
     """What a shell sees."""
-    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-    command = [sys.executable, "-m", "cldfc", *map(str, arguments)]
-    return subprocess.run(command, env=environment, cwd=ROOT, capture_output=True).returncode
+    return program.cldfc(*arguments).returncode
 
 
 def test_exit_codes_are_those_of_the_page(tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import contextmanager
 from copy import deepcopy
 from io import BytesIO
+from itertools import product
 from pathlib import Path
 
 import onnx
@@ -14,7 +15,7 @@ import pytest
 import torch
 import torch.distributed as dist
 import torch.nn.functional as F
-from networks import ROOT, build, randomise
+from networks import ROOT, build, randomise, some
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
@@ -189,8 +190,7 @@ def needed(network: nn.Module) -> int:
     return sum(tensor.numel() for tensor in network.state_dict().values() if tensor.is_floating_point())
 
 
-@EACH
-@BOTH
+@pytest.mark.parametrize(("name", "form"), some(product(NETWORKS, (as_trained, folded)), 3))
 def test_onnx(name: str, form: Callable[[str], Made]) -> None:
     network, kernel = form(name)
     model = onnx.load_model_from_string(onnx_format.write(Classifier(network, DATASET), ABOUT))
@@ -201,8 +201,7 @@ def test_onnx(name: str, form: Callable[[str], Made]) -> None:
     assert sum(uses.values()) == sum(1 for _ in convolutions(network))
 
 
-@EACH
-@BOTH
+@pytest.mark.parametrize(("name", "form"), some(product(NETWORKS, (as_trained, folded)), 3))
 def test_an_exported_program(name: str, form: Callable[[str], Made]) -> None:
     network, kernel = form(name)
     program = torch.export.load(BytesIO(torch_export.write(Classifier(network, DATASET), ABOUT)))

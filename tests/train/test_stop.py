@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 import torch
 from networks import ROOT
+from program import cldfc
 from small_run import EVERY_STEP, IMAGES, STEPS, reached, resume, start_forked, train
 
 from cldfc.cli import app
@@ -149,17 +150,14 @@ def test_a_second_trainer_is_refused_until_the_first_is_gone(sleeping: Any, tmp_
 
 def test_the_program_goes_on_where_kill_9_left_it(tmp_path: Path) -> None:
     """Processes that share nothing: the folder is all that is needed."""
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    arguments = [sys.executable, "-m", "cldfc", "train"]
     run, whole = tmp_path / "run", tmp_path / "whole"
-    made = [*arguments, "specs/fbresnet.cldf", *OPTIONS]
-    subprocess.run([*made, "-o", whole], cwd=ROOT, env=environment, check=True, capture_output=True)
-    with subprocess.Popen([*made, "-o", run], cwd=ROOT, env=environment, stdout=subprocess.DEVNULL) as process:
+    made = ["train", "specs/fbresnet.cldf", *OPTIONS, "-o"]
+    assert cldfc(*made, whole).returncode == 0
+    command = [sys.executable, "-m", "cldfc", *made, run]
+    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL) as process:
         wait_for(lambda: len(list_checkpoints(run / "checkpoints")) > 1)
         process.kill()
-    resumed = subprocess.run(
-        [*arguments, "--resume", run], cwd=ROOT, env=environment, capture_output=True, text=True, check=False
-    )
+    resumed = cldfc("train", "--resume", run)
     assert resumed.returncode == 0, resumed.stderr
     assert reached(run) == reached(whole)
 
