@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Literal, get_args
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, ValidationError
 
 from cldfc.diagnostics import UsageError, choices
 from cldfc.train.files import read_text
@@ -32,6 +32,16 @@ Number = Annotated[float, BeforeValidator(lambda value: math.nan if value is Non
 """A number that need not be finite: in JSON it is then null."""
 
 
+def check_share(value: float | None) -> float | None:
+    """A share of images, which may be unknown."""
+    if value is not None and (value < 0 or value > 1):
+        raise ValueError("a share of images is 0 to 1")
+    return value
+
+
+Share = Annotated[Number, AfterValidator(check_share)]
+
+
 class Epoch(BaseModel):
     """What was measured in one epoch; losses are means of the cross-entropy over images."""
 
@@ -43,13 +53,13 @@ class Epoch(BaseModel):
     train_loss: Number
     """On the augmented training images, with smoothed labels, while the weights changed."""
 
-    train_accuracy: Number
+    train_accuracy: Share
     """Share of the same images that were classified correctly, 0 to 1."""
 
     test_loss: Number
     """On the test images, after the epoch."""
 
-    test_accuracy: Number
+    test_accuracy: Share
     """Share of the test images that were classified correctly, 0 to 1."""
 
     seconds: Number
@@ -64,7 +74,7 @@ class Epoch(BaseModel):
     validation_loss: MaybeNumber = None
     """On the images for validation, after the epoch, if there are any."""
 
-    validation_accuracy: MaybeNumber = None
+    validation_accuracy: Annotated[MaybeNumber, AfterValidator(check_share)] = None
     """Share of the images for validation that were classified correctly, 0 to 1."""
 
     def accuracy_on(self, part: Part) -> float | None:

@@ -329,8 +329,8 @@ def test_a_training_goes_on_without_bad_files(flowers: Path) -> None:
     train = [*TRAIN, "--input", "3x8x8", "--epochs", "1", "--skip-unreadable"]
     planned = json.loads(run(*train, "--dry-run", "--json").stdout)
     sentence = (
-        "Class folders: 9 training images of `flowers/train`, 5 test images of `flowers/test`. Left out, for they "
-        "cannot be read: 3, `test/rose/2.png`, `train/Aster/1.png`, `train/rose/0.png`."
+        "Class folders: 9 training images of `flowers/train`, 5 test images of `flowers/test`. Of these, 3 "
+        "cannot be read and are left out: `test/rose/2.png`, `train/Aster/1.png`, `train/rose/0.png`."
     )
     assert planned["split"] == sentence
     trained = run(*train, "-o", "runs/a")

@@ -108,6 +108,7 @@ def test_the_table_and_the_remarks(folder: Path) -> None:
     [
         ("recipe.json", b"\xff"),
         ("metrics.csv", b"epoch\n"),
+        ("metrics.csv", b"epoch,train_loss,train_accuracy,test_loss,test_accuracy,seconds\n1,2,0.5,2,9.5,1\n"),
         ("best.safetensors", None),
         ("best.safetensors", b"\x08\0\0\0\0\0\0\0[1, 2  ]"),
         ("best.safetensors", b"\xff" * 8 + b"{"),

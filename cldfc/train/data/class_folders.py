@@ -85,7 +85,8 @@ class ClassFolders(NamedTuple):
                     f"no image of the class `{self.classes[label]}` that is {what} can be read",
                     "mend the files, or keep the class elsewhere",
                 )
-        split = f"{self.split} Left out, for they cannot be read: {len(names):,}, {in_words(sorted(names))}."
+        cannot = "cannot be read and is left out" if len(names) == 1 else "cannot be read and are left out"
+        split = f"{self.split} Of these, {len(names):,} {cannot}: {in_words(sorted(names))}."
         return self._replace(split=split, train_samples=train, test_samples=test, validation_samples=kept)
 
     def path_within(self, sample: Sample) -> str:
