@@ -27,11 +27,11 @@ import torch
 from torch import nn
 from torch.nn.functional import pad
 
+from cldfc.changes import read_changes
 from cldfc.compilation import Compilation
 from cldfc.library import folder
 from cldfc.reproduce.tables import TABLES, TableRow, select_rows
 from cldfc.syntax.read import read_source
-from cldfc.task import read_task
 from cldfc.train.batches import frame
 from cldfc.train.catalogue import DATA_DIR, DataSet, find
 from cldfc.train.data.loader import Resident
@@ -71,7 +71,7 @@ def read_data(data_dir: Path) -> tuple[DataSet, Split]:
 def network_of(row: TableRow, width: str) -> Compilation:
     """The network of a row for CIFAR-10, with the channels that are asked for, or the paper's."""
     cifar = find("cifar10")
-    task = read_task((*row.lets, width) if width else row.lets).on(cifar.name, cifar.shape, cifar.classes)
+    task = read_changes((*row.lets, width) if width else row.lets).on(cifar.name, cifar.shape, cifar.classes)
     return Compilation(read_source(folder() / f"{row.spec}.cldf"), task)
 
 

@@ -20,10 +20,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from cldfc.changes import read_changes
 from cldfc.compilation import Compilation, Form
 from cldfc.network.cost import cost_of_network
 from cldfc.syntax.read import read_source
-from cldfc.task import read_task
 from cldfc.train.network import build_network
 
 SPEC = read_source(Path(__file__).parents[1] / "specs" / "fbresnet.cldf")
@@ -35,7 +35,7 @@ BATCH = 32
 def generate(form: Form) -> nn.Module:
     """The network in one form, with random weights."""
     torch.manual_seed(0)
-    source = Compilation(SPEC, read_task(["ν = 2"])).code(form)
+    source = Compilation(SPEC, read_changes(["ν = 2"])).code(form)
     return build_network(source, "FBResNet_residual" if form == "residual" else "FBResNet")
 
 
@@ -125,7 +125,7 @@ if __name__ == "__main__":
     kept = {form: saved_bytes(generate(form), images) for form in FORMS}
     print(f"{'form':12}{'convolutions':>13}{'multiply-adds':>15}{'training':>10}{'inference':>11}{'memory kept':>13}")
     for form in FORMS:
-        cost = cost_of_network(Compilation(SPEC, read_task(["ν = 2"])).graph(form))
+        cost = cost_of_network(Compilation(SPEC, read_changes(["ν = 2"])).graph(form))
         print(
             f"{form:12}{cost.convolutions:13}{cost.multiply_adds / 1e6:13.1f} M"
             f"{steps[form]:9.2f}×{passes[form]:10.2f}×{kept[form] / kept['written']:12.2f}×"

@@ -23,9 +23,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from cldfc import import_weights
+from cldfc.changes import read_changes
 from cldfc.compilation import Compilation
 from cldfc.syntax.read import read_source
-from cldfc.task import read_task
 from cldfc.train.network import build_network
 
 ROOT = Path(__file__).parents[1]
@@ -37,7 +37,7 @@ LONGEST_COMPILE = 0.6
 
 def generate(name: str, class_name: str, *lets: str) -> nn.Module:
     """An instance of the class of a spec."""
-    source = Compilation(read_source(ROOT / "specs" / f"{name}.cldf"), read_task(lets)).code()
+    source = Compilation(read_source(ROOT / "specs" / f"{name}.cldf"), read_changes(lets)).code()
     return build_network(source, class_name)
 
 

@@ -26,9 +26,9 @@ from torch.nn import functional as F
 from torch.utils.data import DataLoader, Dataset
 from torchvision.transforms import v2
 
+from cldfc.changes import read_changes
 from cldfc.compilation import Compilation
 from cldfc.syntax.read import read_source
-from cldfc.task import read_task
 from cldfc.train.catalogue import find
 from cldfc.train.data.fake import load
 from cldfc.train.images import standardise
@@ -52,7 +52,8 @@ Steps = Iterator[object]
 
 def network(*lets: str) -> nn.Module:
     """ResNet-18, or a narrower one."""
-    return build_network(Compilation(read_source(ROOT / "specs" / "resnet18.cldf"), read_task(lets)).code(), "ResNet18")
+    spec = read_source(ROOT / "specs" / "resnet18.cldf")
+    return build_network(Compilation(spec, read_changes(lets)).code(), "ResNet18")
 
 
 class Pictures(Dataset[tuple[Tensor, int]]):

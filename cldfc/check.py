@@ -15,7 +15,7 @@ from cldfc.output import show, show_json
 from cldfc.syntax.read import read_source
 
 
-def check_specs(paths: Sequence[Path], as_json: bool = False, task: Changes = AS_WRITTEN) -> int:
+def check_specs(paths: Sequence[Path], as_json: bool = False, changes: Changes = AS_WRITTEN) -> int:
     """Check specs, print a line for each that is fine and a report on the others; give the exit code.
 
     Remarks change no exit code.
@@ -25,7 +25,7 @@ def check_specs(paths: Sequence[Path], as_json: bool = False, task: Changes = AS
     try:
         for path in all_specs(paths):
             try:
-                network = Compilation(read_source(path), task)
+                network = Compilation(read_source(path), changes)
                 inferred = network.shapes
             except CldfError as error:
                 found.append(error)

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from cldfc.show.comparison import Comparison
 
 
-def compare_specs(paths: Sequence[Path], task: Changes) -> Comparison:
+def compare_specs(paths: Sequence[Path], changes: Changes) -> Comparison:
     """The networks of some specs side by side, as they are written.
 
     Raises CldfError, with what is wrong in any of them, and UsageError.
@@ -26,7 +26,7 @@ def compare_specs(paths: Sequence[Path], task: Changes) -> Comparison:
     wrong: dict[Diagnostic, None] = {}
     for path in paths:
         try:
-            graphs.append(Compilation(read_source(path), task).written)
+            graphs.append(Compilation(read_source(path), changes).written)
         except CldfError as error:
             wrong |= dict.fromkeys(error.diagnostics)
     if wrong:

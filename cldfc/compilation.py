@@ -61,7 +61,7 @@ class Compilation:
     """A spec, what is changed in it, and all that becomes of it. Stages raise CldfError unless the spec is right."""
 
     source: Source
-    task: Changes = AS_WRITTEN
+    changes: Changes = AS_WRITTEN
 
     # Text → tree
 
@@ -76,7 +76,7 @@ class Compilation:
     def changed(self) -> Reading:
         """The statements with the changes in their place."""
         problems = self.own.problems.copy()
-        return Reading(change_spec(self.own.tree, self.task.changes, problems), problems)
+        return Reading(change_spec(self.own.tree, self.changes.statements, problems), problems)
 
     @property
     def tree(self) -> tree.Tree:
@@ -96,7 +96,7 @@ class Compilation:
 
         What a spec expects, it expects of the network that it writes: a changed one has no `expect`.
         """
-        is_changed = bool(self.task.changes)
+        is_changed = bool(self.changes.statements)
         if not is_changed and all(statement.span.source is self.source for statement in self.tree.statements):
             return self.source.text
         kept = [s for s in self.tree.statements if not (is_changed and isinstance(s, tree.Expect))]
@@ -111,7 +111,7 @@ class Compilation:
         if self.as_written is not self and any(isinstance(s, tree.Expect) for s in self.own.tree.statements):
             # What the spec expects, it expects of itself.
             self.as_written.check()
-        return infer(self.changed, self.task)
+        return infer(self.changed, self.changes)
 
     def check(self) -> Compilation:
         """The same, if nothing is wrong with it. Raises CldfError."""
@@ -175,7 +175,7 @@ class Compilation:
     def residual(self) -> Compilation:
         """The spec with residuals in the place of features. Raises CldfError also when there is none."""
         spec = self.derivation.spec
-        return read_already(spec.source, replace(self.task, changes=()), Reading(spec, Problems()))
+        return read_already(spec.source, replace(self.changes, statements=()), Reading(spec, Problems()))
 
     @cached_property
     def costs(self) -> list[Cost]:
@@ -234,28 +234,28 @@ class Compilation:
     @cached_property
     def as_written(self) -> Compilation:
         """The spec without changes."""
-        return self if self.task == AS_WRITTEN else read_already(self.source, AS_WRITTEN, self.own)
+        return self if self.changes == AS_WRITTEN else read_already(self.source, AS_WRITTEN, self.own)
 
     def sized(self, shape: tuple[int, int, int] | None, classes: int | None) -> Compilation:
         """The same spec for images of another shape, and another number of classes; None is the spec's own."""
-        task = replace(self.task, shape=shape, classes=classes)
-        if task == self.task:
+        changes = replace(self.changes, shape=shape, classes=classes)
+        if changes == self.changes:
             return self
-        return self.as_written if task == AS_WRITTEN else read_already(self.source, task, self.own)
+        return self.as_written if changes == AS_WRITTEN else read_already(self.source, changes, self.own)
 
 
-def read_already(source: Source, task: Changes, own: Reading) -> Compilation:
+def read_already(source: Source, changes: Changes, own: Reading) -> Compilation:
     """A compilation of a text whose tree is known."""
-    compilation = Compilation(source, task)
+    compilation = Compilation(source, changes)
     compilation.__dict__["own"] = own
     return compilation
 
 
-def infer(reading: Reading, task: Changes) -> Inferred:
+def infer(reading: Reading, changes: Changes) -> Inferred:
     """The operations of a tree with their shapes. Raises CldfError."""
     problems = reading.problems.copy()
-    inferred = infer_network(reading.tree, task, problems)
-    if task == AS_WRITTEN:
+    inferred = infer_network(reading.tree, changes, problems)
+    if changes == AS_WRITTEN:
         check_expectations(reading.tree, inferred, problems)
     problems.stop_if_any()
     return inferred

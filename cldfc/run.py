@@ -281,7 +281,7 @@ def surroundings(
 
 def train_spec(
     source: Source,
-    task: Changes,
+    changes: Changes,
     data: str,
     recipe: str | os.PathLike[str] | Mapping[str, object] | None,
     options: Mapping[str, object],
@@ -300,7 +300,7 @@ def train_spec(
         fields = recipe if isinstance(recipe, Mapping) else read_recipe(Path(recipe)).changes
     refuse_several()
     with generators_kept():
-        result = start_run(source, data, task, {**fields, **options}, folder, "", around)
+        result = start_run(source, data, changes, {**fields, **options}, folder, "", around)
     assert result is not None
     return load_run(result.folder)
 

@@ -11,6 +11,7 @@ from itertools import takewhile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from cldfc.changes import change, read_changes, read_form
 from cldfc.compilation import AS_WRITTEN, Changes, Compilation, Form
 from cldfc.diagnostics import CldfError, Problems, Source, UsageError
 from cldfc.files import refuse_foreign, write_file
@@ -20,7 +21,6 @@ from cldfc.syntax.extend import read_spec
 from cldfc.syntax.parse import parse_spec
 from cldfc.syntax.read import decode, read_source
 from cldfc.syntax.spelling import ascii_name, canonical_name
-from cldfc.task import change, read_form, read_task
 
 if TYPE_CHECKING:
     import networkx
@@ -84,7 +84,7 @@ class Spec:
 
     origin: Source
     """The text, and the name of its file."""
-    task: Changes = AS_WRITTEN
+    changes: Changes = AS_WRITTEN
     """What is changed."""
 
     # Changes
@@ -105,17 +105,17 @@ class Spec:
 
     def input(self, channels: int, height: int, width: int) -> Spec:
         """The spec for images of another shape. Raises UsageError for a shape that is none."""
-        shape = read_task(input=f"{channels}x{height}x{width}").shape
-        return replace(self, task=replace(self.task, shape=shape))
+        shape = read_changes(input=f"{channels}x{height}x{width}").shape
+        return replace(self, changes=replace(self.changes, shape=shape))
 
     def classes(self, count: int) -> Spec:
         """The spec for another number of classes. Raises UsageError for a number that is none."""
-        return replace(self, task=replace(self.task, classes=read_task(classes=count).classes))
+        return replace(self, changes=replace(self.changes, classes=read_changes(classes=count).classes))
 
     def changed(self, word: str, statements: Iterable[str]) -> Spec:
         """The spec with statements in the place of its own; later changes go on from earlier ones."""
         sources = (replace(change(word, statement), name=f"{word}(…)") for statement in statements)
-        return replace(self, task=replace(self.task, changes=(*self.task.changes, *sources)))
+        return replace(self, changes=replace(self.changes, statements=(*self.changes.statements, *sources)))
 
     def spelled(self, keyword: str) -> str:
         """The name of the `let` that a Python keyword argument means."""
@@ -130,7 +130,7 @@ class Spec:
     @cached_property
     def _compilation(self) -> Compilation:
         """What becomes of it, stage by stage."""
-        return Compilation(self.origin, self.task)
+        return Compilation(self.origin, self.changes)
 
     def check(self) -> Spec:
         """The spec itself, if nothing is wrong with it."""
@@ -183,7 +183,7 @@ class Spec:
     def derive(self) -> Spec:
         """The spec with residuals in the place of features, by Theorem 1. Raises CldfError also when it has none."""
         residual = self._compilation.residual
-        return Spec(residual.source, residual.task)
+        return Spec(residual.source, residual.changes)
 
     # Training
 
@@ -229,7 +229,7 @@ class Spec:
             quiet, data_dir, download, save_minutes, tensorboard, trust_files, skip_unreadable, device, workers
         )
         given = {name: value for name, value in options.items() if value is not None}
-        return train_spec(self.origin, self.task, data, recipe, given, output, name, around)
+        return train_spec(self.origin, self.changes, data, recipe, given, output, name, around)
 
     # Pictures
 
@@ -261,12 +261,12 @@ class Spec:
     @property
     def name(self) -> str:
         """The file and the changes: `specs/preact18.cldf, tie A@ℓ`."""
-        changes = [source.text for source in self.task.changes]
-        if self.task.shape is not None:
-            changes.append(f"input {' × '.join(map(str, self.task.shape))}")
-        if self.task.classes is not None:
-            changes.append(f"{self.task.classes} classes")
-        return ", ".join([self.origin.name, *changes])
+        said = [source.text for source in self.changes.statements]
+        if self.changes.shape is not None:
+            said.append(f"input {' × '.join(map(str, self.changes.shape))}")
+        if self.changes.classes is not None:
+            said.append(f"{self.changes.classes} classes")
+        return ", ".join([self.origin.name, *said])
 
     def __repr__(self) -> str:
         return f"<cldfc.Spec {self.name}>"

@@ -76,13 +76,13 @@ class Plan:
     recipe: Recipe
 
 
-def plan_run(source: Source, data: str, task: Changes, changes: Mapping[str, object]) -> Plan:
+def plan_run(source: Source, data: str, changes: Changes, fields: Mapping[str, object]) -> Plan:
     """What `start_run` would train. Raises CldfError, and UsageError when spec, data set and recipe do not fit."""
-    network = Compilation(source, task)
+    network = Compilation(source, changes)
     dataset = find(data, input_of(network) if is_folder(data) else None)
-    task = task.on(dataset.name, dataset.shape, dataset.classes)
-    network = network.sized(task.shape, task.classes)
-    recipe = changed_recipe(default_recipe(dataset, network.cost.convolutions), changes)
+    changes = changes.on(dataset.name, dataset.shape, dataset.classes)
+    network = network.sized(changes.shape, changes.classes)
+    recipe = changed_recipe(default_recipe(dataset, network.cost.convolutions), fields)
     check_validation(dataset, recipe)
     return Plan(network, dataset, recipe)
 
@@ -127,15 +127,15 @@ def stem_remarks(plan: Plan) -> list[str]:
 
 def input_of(network: Compilation) -> Shape:
     """The shape of a network's input. Raises CldfError."""
-    channels, height, width = network.task.shape or network.program.shape
+    channels, height, width = network.changes.shape or network.program.shape
     return channels, height, width
 
 
 def start_run(
     source: Source,
     data: str,
-    task: Changes,
-    changes: Mapping[str, object],
+    changes: Changes,
+    fields: Mapping[str, object],
     output: Path | None,
     command: str,
     around: Surroundings,
@@ -150,14 +150,14 @@ def start_run(
     if begun:
         if job.launch.rank == 0:
             around.say(f"the processes were started again: they go on with `{begun}`")
-        return resume_run(begun, changes, around)
+        return resume_run(begun, fields, around)
     refuse_taken(output)
-    plan = plan_run(source, data, task, changes)
+    plan = plan_run(source, data, changes, fields)
 
     from cldfc.show.summary import notes
     from cldfc.train.train import train_network
 
-    if command and "seed" not in changes:
+    if command and "seed" not in fields:
         command = f"{command} --seed {plan.recipe.seed}"
     with entered(plan.dataset, around, command, files_of(plan.network)) as setting:
         for note in (*notes(plan.network.simplified), *stem_remarks(plan)) if setting.processes.is_first else ():
@@ -171,16 +171,17 @@ def start_run(
 
 
 def resume_run(
-    folder: Path, changes: Mapping[str, object], around: Surroundings, from_start: bool = False
+    folder: Path, fields: Mapping[str, object], around: Surroundings, from_start: bool = False
 ) -> Result | None:
     """Train the run in a folder from its newest checkpoint, or from the start, to its end.
 
-    `changes` are what the command line says of it. Gives nothing in a process that is not the first.
+    `fields` are those of its recipe, and `dataset`, that the command line gives. Gives nothing in a process that is
+    not the first.
     Raises CldfError, and what `read_interrupted` and `resume_network` raise.
     """
     from cldfc.train.resume import read_interrupted, resume_network
 
-    run = read_interrupted(folder, changes)
+    run = read_interrupted(folder, fields)
     network = Compilation(Source("spec.cldf", run.spec_text), Changes(run.record.input_shape, run.record.classes))
     compiled = compiled_from(network)
     with entered(run.dataset, around, run.record.command) as setting:

@@ -10,12 +10,12 @@ import torch
 from torch import nn
 
 from cldfc.algebra.fold_norms import Folded
+from cldfc.changes import read_changes
 from cldfc.compilation import Compilation
 from cldfc.diagnostics import CldfError, Source
 from cldfc.emit.torch_module import emit_module
 from cldfc.inference import folded_code, origins_of
 from cldfc.syntax.read import read_source
-from cldfc.task import read_task
 from cldfc.train.fold_weights import fold_weights
 
 ROOT = Path(__file__).parents[1]
@@ -49,7 +49,7 @@ def spec_text(name: str, *changes: tuple[str, str]) -> str:
 
 def build_spec(name: str, **options) -> nn.Module:
     """An instance of the class of a file in specs/, with options of the command line: lets, ties, input, classes."""
-    return build(Compilation(read_source(ROOT / "specs" / f"{name}.cldf"), read_task(**options)).code())
+    return build(Compilation(read_source(ROOT / "specs" / f"{name}.cldf"), read_changes(**options)).code())
 
 
 def find_errors(source: Source, code: str) -> None:

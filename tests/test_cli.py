@@ -12,10 +12,10 @@ import pytest
 from networks import ROOT, build, compile_text, spec_text
 from program import cldfc
 
+from cldfc.changes import read_changes
 from cldfc.compilation import Compilation
 from cldfc.diagnostics import Source
 from cldfc.syntax.read import read_source
-from cldfc.task import read_task
 
 SPEC = str(ROOT / "specs" / "preact18_Al.cldf")
 
@@ -197,7 +197,7 @@ SCHEMES = [(a, b) for a in (LINEAR, BEFORE, AFTER, BOTH) for b in (LINEAR, AFTER
 def compiled(name: str, **options) -> str:
     """What `cldfc compile` writes, without a process of its own."""
     path = ROOT / "specs" / f"{name}.cldf"
-    return Compilation(read_source(path), read_task(**options)).code()
+    return Compilation(read_source(path), read_changes(**options)).code()
 
 
 @pytest.mark.parametrize(("a", "b"), SCHEMES, ids=str)
@@ -312,10 +312,10 @@ def test_expectations_are_of_the_spec_as_written(tmp_path):
 def test_a_run_keeps_a_spec_that_stands_for_itself(monkeypatch):
     monkeypatch.chdir(ROOT)
     source = read_source(Path("examples/04_sharing.cldf"))
-    task = read_task(["ν = 3, 1, 2"], ["B@ℓ for i >= 2"])
-    text = Compilation(source, task).text
+    changes = read_changes(["ν = 3, 1, 2"], ["B@ℓ for i >= 2"])
+    text = Compilation(source, changes).text
     assert "extend" not in text
-    assert Compilation(Source("alone.cldf", text)).code() == Compilation(source, task).code()
+    assert Compilation(Source("alone.cldf", text)).code() == Compilation(source, changes).code()
     plain = read_source(Path("specs/fbresnet.cldf"))
     assert Compilation(plain).text == plain.text
 

@@ -9,6 +9,7 @@ from networks import ROOT, build, compile_text
 from rich.console import Console
 from typer.testing import CliRunner
 
+from cldfc.changes import read_changes
 from cldfc.cli import app
 from cldfc.compare import compare_specs
 from cldfc.compilation import AS_WRITTEN
@@ -19,7 +20,6 @@ from cldfc.show.comparison_markdown import comparison_markdown
 from cldfc.show.comparison_terminal import show_comparison
 from cldfc.syntax.difference import compare_trees
 from cldfc.syntax.parse import parse_spec
-from cldfc.task import read_task
 
 SPECS = sorted(path.relative_to(ROOT) for path in (ROOT / "specs").glob("*.cldf"))
 SETS = {
@@ -37,7 +37,7 @@ def in_the_repository(monkeypatch):
 
 
 def compared(paths, **options):
-    return compare_specs(paths, read_task(**options))
+    return compare_specs(paths, read_changes(**options))
 
 
 def shown(comparison, width=80, colour=False):

@@ -12,16 +12,16 @@ from networks import ROOT, build, randomise, relative_difference
 from safetensors.torch import load_file, save_file
 from typer.testing import CliRunner, Result
 
+from cldfc.changes import read_changes
 from cldfc.cli import app
 from cldfc.compilation import Compilation
 from cldfc.inference import folded_code
 from cldfc.syntax.read import read_source
-from cldfc.task import read_task
 from cldfc.train.weights import save_weights
 
 SPEC = ROOT / "specs" / "resnet18_Bl.cldf"
 NARROW = ["--let", "c = 4", "--input", "3x8x8"]
-TASK = read_task(["c = 4"], (), "3x8x8")
+TASK = read_changes(["c = 4"], (), "3x8x8")
 
 
 def compile_spec(*options: str | Path) -> Result:
@@ -138,8 +138,8 @@ def test_forms(form):
 @torch.no_grad()
 def test_weights_of_another_form_are_imported(tmp_path):
     """The residual form calls its normalisations after residuals: bn_r for bn_f."""
-    source, task = read_source(ROOT / "specs" / "fbresnet.cldf"), read_task(["c = 4"])
-    trained = build(Compilation(source, task).code()).double()
+    source, changes = read_source(ROOT / "specs" / "fbresnet.cldf"), read_changes(["c = 4"])
+    trained = build(Compilation(source, changes).code()).double()
     randomise(trained)
     save_weights(trained, tmp_path / "best.safetensors")
     options = ["--form", "residual", "--inference", "--weights", str(tmp_path / "best.safetensors")]

@@ -13,6 +13,7 @@ from torch.autograd.graph import saved_tensors_hooks
 from torch.utils.flop_counter import FlopCounterMode
 
 from cldfc import ops
+from cldfc.changes import read_changes
 from cldfc.compilation import Compilation
 from cldfc.diagnostics import Source
 from cldfc.emit.torch_module import emit_module
@@ -20,7 +21,6 @@ from cldfc.network.cost import cost_of_network, cost_of_operations
 from cldfc.network.levels import levels_of
 from cldfc.show.numbers import short_bytes, short_count
 from cldfc.syntax.read import read_source
-from cldfc.task import read_task
 
 SPECS = sorted((ROOT / "specs").rglob("*.cldf"))
 # Whose maps would otherwise be large; the others have an input that their levels divide.
@@ -30,7 +30,7 @@ BATCH = 2
 
 def graph_of(path):
     small = SMALLER.get(path.parent.name) or SMALLER.get(path.stem) or "3x16x16"
-    return Compilation(read_source(path), read_task(input=small)).simplified
+    return Compilation(read_source(path), read_changes(input=small)).simplified
 
 
 class Saved:

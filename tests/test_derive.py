@@ -15,6 +15,7 @@ from typer.testing import CliRunner
 
 import cldfc
 from cldfc.algebra.residual.explain_derivation import explain_as_latex
+from cldfc.changes import read_changes
 from cldfc.cli import app
 from cldfc.compilation import Compilation
 from cldfc.derive import EXPLAIN, remarks_on_derivation
@@ -27,7 +28,6 @@ from cldfc.syntax.format import format_expression, format_symbol
 from cldfc.syntax.lines import format_statement
 from cldfc.syntax.parse import parse_spec
 from cldfc.syntax.read import read_source
-from cldfc.task import read_task
 from cldfc.verify.candidates import candidates_of
 from cldfc.verify.verify import verify_forms
 
@@ -38,7 +38,7 @@ TOLERANCE = 1e-12
 
 @cache
 def derived(text: str, *lets: str, ties: tuple[str, ...] = ()):
-    return Compilation(Source("test.cldf", text), read_task(lets, ties)).derivation
+    return Compilation(Source("test.cldf", text), read_changes(lets, ties)).derivation
 
 
 def two_networks(text: str):
@@ -155,9 +155,9 @@ def test_fbresnet_in_residual_form_equals_the_residual_form_written_by_hand():
 
 @pytest.mark.parametrize(("steps", "written", "residual"), [(1, 21, 14), (2, 29, 22), (4, 45, 38), (8, 77, 70)])
 def test_convolutions(steps, written, residual):
-    source, task = read_source(SPEC), read_task([f"ν = {steps}"])
-    assert cost_of_network(Compilation(source, task).written).convolutions == written
-    assert cost_of_network(Compilation(source, task).graph("residual")).convolutions == residual
+    source, changes = read_source(SPEC), read_changes([f"ν = {steps}"])
+    assert cost_of_network(Compilation(source, changes).written).convolutions == written
+    assert cost_of_network(Compilation(source, changes).graph("residual")).convolutions == residual
 
 
 def test_multiply_adds():

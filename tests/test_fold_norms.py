@@ -12,12 +12,12 @@ from networks import ROOT, relative_difference, trained_and_folded
 from torch import nn
 
 from cldfc.algebra.fold_norms import Folded
+from cldfc.changes import read_changes
 from cldfc.compilation import AS_WRITTEN, Changes, Compilation
 from cldfc.diagnostics import Source
 from cldfc.inference import folded_code
 from cldfc.show.folding import folding_lines
 from cldfc.syntax.read import read_source
-from cldfc.task import read_task
 
 GOLDEN = ROOT / "tests" / "golden"
 SHOWN = ("resnet18", "preact18_Al", "fbresnet", "mgnet")
@@ -34,7 +34,7 @@ PATHS = [*(ROOT / f"specs/{name}.cldf" for name in NARROW), *sorted((GOLDEN / "c
 
 def spec_task(path: Path, *lets: str) -> Changes:
     is_spec = path.parent.name == "specs"
-    return read_task([*NARROW[path.stem], *lets], (), "3x16x16") if is_spec else AS_WRITTEN
+    return read_changes([*NARROW[path.stem], *lets], (), "3x16x16") if is_spec else AS_WRITTEN
 
 
 LEVELS = "levels ℓ = 1..2\nsteps i = 1..3"
@@ -76,8 +76,8 @@ def test_outputs_are_those_of_the_trained_network(path, form):
     "ties", [["A@ℓ"], ["B@ℓ for i >= 1"], ["A@ℓ", "B@ℓ"], ["A"], ["A@ℓ for ℓ >= 3", "B@i"]], ids=str
 )
 def test_families_of_which_some_members_fold(steps, ties):
-    task = read_task([f"ν = {steps}", "c = 4"], ties, "3x8x8")
-    assert difference(Compilation(read_source(ROOT / "specs/resnet18.cldf"), task).folded()) < 1e-12
+    changes = read_changes([f"ν = {steps}", "c = 4"], ties, "3x8x8")
+    assert difference(Compilation(read_source(ROOT / "specs/resnet18.cldf"), changes).folded()) < 1e-12
 
 
 @pytest.mark.parametrize(
@@ -128,7 +128,7 @@ def outcome(*equations: str, **more: str) -> tuple[int, list[str]]:
     ],
 )
 def test_counts_by_hand(name, lets, folded, kept):
-    found = Compilation(read_source(ROOT / f"specs/{name}.cldf"), read_task(lets)).folded()
+    found = Compilation(read_source(ROOT / f"specs/{name}.cldf"), read_changes(lets)).folded()
     assert (found.count, len(found.pairs)) == (folded, folded)
     assert Counter(one.norm.scale[0] for one in found.kept) == kept
 
@@ -143,7 +143,7 @@ def test_members_that_stay_are_named():
     path = ROOT / "specs/resnet18_Bl.cldf"
     lines = folding_lines(Compilation(read_source(path)).folded())
     assert lines[1:] == ["B@1 keeps its bn: the kernel is shared by 2 uses with a bn each"]
-    lines = folding_lines(Compilation(read_source(path), read_task(["ν = 2, 3, 2, 3"])).folded())
+    lines = folding_lines(Compilation(read_source(path), read_changes(["ν = 2, 3, 2, 3"])).folded())
     assert lines[1:] == [
         "B@1, B@3 keep their bn: the kernel is shared by 2 uses with a bn each",
         "B@2, B@4 keep their bn: the kernel is shared by 3 uses with a bn each",
@@ -159,13 +159,13 @@ def test_a_family_is_named_by_what_it_depends_on():
             kernels="kernel B@ℓ,i : 3×3 → 4",
             before=LEVELS,
         )
-        lines = folding_lines(Compilation(source, read_task((), ties)).folded())
+        lines = folding_lines(Compilation(source, read_changes((), ties)).folded())
         assert lines[1:] == [f"{name} keeps its bn: the kernel is shared by 2 uses with a bn each"]
 
 
 def test_many_normalisations_are_one_line():
-    task = read_task(["σ = relu ∘ gn[4]"])
-    lines = folding_lines(Compilation(read_source(ROOT / "specs/preact18_Al.cldf"), task).folded())
+    changes = read_changes(["σ = relu ∘ gn[4]"])
+    lines = folding_lines(Compilation(read_source(ROOT / "specs/preact18_Al.cldf"), changes).folded())
     assert lines[0] == "0 of 18 normalisations folded into kernels"
     assert "gn_B stays, 8 times: it depends on the data" in lines
 
@@ -249,7 +249,9 @@ def test_code_is_as_long_for_many_steps_as_for_few(name):
     def lines(steps: int) -> int:
         each = f"ν = {steps}, {steps + 1}, {steps}, {steps + 2}"
         return len(
-            folded_code(Compilation(read_source(ROOT / f"specs/{name}.cldf"), read_task([each])).folded()).splitlines()
+            folded_code(
+                Compilation(read_source(ROOT / f"specs/{name}.cldf"), read_changes([each])).folded()
+            ).splitlines()
         )
 
     assert lines(2) == lines(3) == lines(40)

@@ -22,11 +22,11 @@ from typer.testing import CliRunner
 
 import cldfc
 from cldfc import CldfError, Spec, UsageError, load
+from cldfc.changes import read_changes
 from cldfc.cli import app
 from cldfc.compilation import Compilation
 from cldfc.spec import read_text
 from cldfc.syntax.read import read_source
-from cldfc.task import read_task
 
 
 @pytest.fixture(autouse=True)
@@ -77,7 +77,7 @@ def test_the_page_names_every_answer():
         "classes",
     }
     assert all(f"`{name}" in page for name in public)
-    others = {"changed", "spelled", "written", "name", "origin", "task"}
+    others = {"changed", "spelled", "written", "name", "origin", "changes"}
     assert {name for name in vars(Spec) if not name.startswith("_")} <= public | others
 
 
@@ -135,7 +135,7 @@ def test_text_extends_files_of_the_working_folder():
 def test_changes_are_those_of_the_command_line(change, options):
     spec = load(PREACT)
     before = spec.source()
-    assert change(spec).source() == Compilation(read_source(Path(PREACT)), read_task(**options)).code()
+    assert change(spec).source() == Compilation(read_source(Path(PREACT)), read_changes(**options)).code()
     assert spec.source() == before == load(PREACT).source()
 
 
@@ -237,7 +237,7 @@ def test_specs_are_values():
     assert load(PREACT).tie("A@ℓ") == load(PREACT).tie("A@ℓ") != load(PREACT).tie("B@ℓ")
     assert len({load(PREACT), load(PREACT)}) == 1
     with pytest.raises(AttributeError):
-        load(PREACT).task = None
+        load(PREACT).changes = None
     assert pickle.loads(pickle.dumps(load(PREACT).tie("A@ℓ"))).source() == load(PREACT).tie("A@ℓ").source()
 
 

@@ -7,13 +7,13 @@ from torch import nn
 
 from cldfc.algebra.drop_zeros import drop_zeros
 from cldfc.algebra.untrained import find_untrained
+from cldfc.changes import read_changes
 from cldfc.compilation import Changes, Compilation
 from cldfc.diagnostics import Source
 from cldfc.network.cost import cost_of_network
 from cldfc.network.graph import Graph
 from cldfc.ops import Add, Concat, Convolution, Zero
 from cldfc.syntax.read import read_source
-from cldfc.task import read_task
 
 FEATURES = read_source(ROOT / "specs" / "fbresnet.cldf")
 NARROW = {
@@ -25,12 +25,12 @@ NARROW = {
 CASES = [*sorted((ROOT / "tests/golden/compile").glob("*.cldf")), *(ROOT / f"specs/{name}.cldf" for name in NARROW)]
 
 
-def pair(source: Source, task: Changes) -> tuple[nn.Module, nn.Module]:
+def pair(source: Source, changes: Changes) -> tuple[nn.Module, nn.Module]:
     """The network as written and simplified, from one seed, in float64."""
     networks = []
     for form in ("written", "simplified"):
         torch.manual_seed(1)
-        networks.append(build(Compilation(source, task).code(form)).double())
+        networks.append(build(Compilation(source, changes).code(form)).double())
     return networks[0], networks[1]
 
 
@@ -57,14 +57,14 @@ def test_not_a_bit_changes_in_the_forward_pass(path, monkeypatch):
     monkeypatch.setattr(torch.nn.functional, "dropout", lambda x, rate, training: x)
     source = read_source(path)
     is_spec = path.parent.name == "specs"
-    task = read_task(NARROW[path.stem] if is_spec else [])
-    written, simplified = pair(source, task)
+    changes = read_changes(NARROW[path.stem] if is_spec else [])
+    written, simplified = pair(source, changes)
     start = written.state_dict(), simplified.state_dict()
     assert [*start[0]] == [*start[1]]
     assert all(torch.equal(start[0][name], start[1][name]) for name in start[0])
     randomise(written)
     simplified.load_state_dict(written.state_dict())
-    images = torch.randn(2, *Compilation(source, task).program.shape).double()
+    images = torch.randn(2, *Compilation(source, changes).program.shape).double()
     for mode in (False, True):
         outputs = [network.train(mode)(images) for network in (written, simplified)]
         assert torch.equal(*outputs)
@@ -79,8 +79,8 @@ def test_not_a_bit_changes_in_the_forward_pass(path, monkeypatch):
 
 @pytest.mark.parametrize(("steps", "convolutions"), [(1, (21, 17)), (2, (29, 25)), (4, (45, 41)), (8, (77, 73))])
 def test_convolutions_of_algorithm_2(steps, convolutions):
-    task = read_task([f"ν = {steps}"])
-    network = Compilation(FEATURES, task)
+    changes = read_changes([f"ν = {steps}"])
+    network = Compilation(FEATURES, changes)
     written, simplified = network.written, network.simplified
     assert tuple(cost_of_network(graph).convolutions for graph in (written, simplified)) == convolutions
 
@@ -96,7 +96,7 @@ def test_code_is_as_long_for_many_steps_as_for_few(levels, mixed):
     def lines(steps: int) -> int:
         each = [str(1 if mixed and level % 2 else steps + level * mixed) for level in range(levels)]
         lets = [f"J = {levels}", "c = 4", f"ν = {', '.join(each)}"]
-        return len(Compilation(FEATURES, read_task(lets)).code().splitlines())
+        return len(Compilation(FEATURES, read_changes(lets)).code().splitlines())
 
     assert lines(2) == lines(3) == lines(60)
 
@@ -196,9 +196,9 @@ def test_untrained_parameters_are_those_without_a_gradient(lets):
     lets = ["c = 4", *lets]
     reported = {
         f"{name}.{'_'.join(map(str, tag))}"
-        for name, tag in find_untrained(Compilation(FEATURES, read_task(lets)).simplified)
+        for name, tag in find_untrained(Compilation(FEATURES, read_changes(lets)).simplified)
     }
-    for network in pair(FEATURES, read_task(lets)):
+    for network in pair(FEATURES, read_changes(lets)):
         randomise(network)
         network(torch.randn(4, 3, 16, 16).double()).square().sum().backward()
         still = {name for name, p in network.named_parameters() if not gradient(p).any()}
@@ -212,7 +212,7 @@ def test_every_parameter_of_the_other_networks_is_trained():
 
 def test_the_simplified_form_trains_as_the_written_one():
     """Three steps of SGD: Algorithm 2 with ν = 2, where each path of a gradient is added up in another order."""
-    written, simplified = pair(FEATURES, read_task(["c = 4"]))
+    written, simplified = pair(FEATURES, read_changes(["c = 4"]))
     optimizers = [torch.optim.SGD(network.parameters(), lr=1e-3, momentum=0.9) for network in (written, simplified)]
     for _ in range(3):
         images, outputs = torch.randn(4, 3, 16, 16).double(), []

@@ -8,9 +8,9 @@ import torchvision
 from graph_interpreter import run_graph
 from networks import ROOT, build_spec, randomise
 
+from cldfc.changes import read_changes
 from cldfc.compilation import Compilation
 from cldfc.syntax.read import read_source
-from cldfc.task import read_task
 
 NAMES = sorted(p.relative_to(ROOT / "specs").with_suffix("").as_posix() for p in (ROOT / "specs").rglob("*.cldf"))
 
@@ -58,7 +58,7 @@ def test_every_spec_computes_its_graph(name):
     size = "3x64x64" if "3 × 224 × 224" in text else None
     torch.manual_seed(0)
     network = build_spec(name, lets=lets, input=size).double().train()
-    graph = Compilation(source, read_task(lets, input=size)).simplified
+    graph = Compilation(source, read_changes(lets, input=size)).simplified
     assert parameters(network) < 200_000
     randomise(network)
     images = torch.randn(3, *graph.program.shape, dtype=torch.float64)

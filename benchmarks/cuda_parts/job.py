@@ -13,12 +13,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TextIO
 
+from cldfc.changes import read_changes
 from cldfc.compilation import Compilation
 from cldfc.emit.torch_module import emit_module
 from cldfc.network.graph import Graph
 from cldfc.syntax.read import read_source
 from cldfc.syntax.spelling import ascii_name
-from cldfc.task import read_task
 from cldfc.train.catalogue import DataSet
 from cldfc.train.compiled import Compiled
 
@@ -113,7 +113,7 @@ def leave_with(parent: int) -> None:
 
 def graph_of(spec: str, dataset: DataSet, *lets: str) -> Graph:
     """The network of a file in specs/ for a data set."""
-    task = read_task(lets).on(dataset.name, dataset.shape, dataset.classes)
+    task = read_changes(lets).on(dataset.name, dataset.shape, dataset.classes)
     return Compilation(read_source(ROOT / "specs" / f"{spec}.cldf"), task).simplified
 
 

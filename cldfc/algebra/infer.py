@@ -11,12 +11,12 @@ from cldfc.network.shapes import Inferred, infer_shapes
 from cldfc.syntax import tree
 
 
-def infer_network(spec: tree.Tree, task: Changes, problems: Problems) -> Inferred:
+def infer_network(spec: tree.Tree, changes: Changes, problems: Problems) -> Inferred:
     """The operations of a tree with their shapes. What is wrong goes to `problems`.
 
     Raises CldfError with everything that is wrong, when there is no network to speak of.
     """
-    expansion = expand_program(resolve_spec(spec, task, problems), problems)
+    expansion = expand_program(resolve_spec(spec, changes, problems), problems)
     check_renamed(expansion, problems)
     prove_constraints(spec, expansion, problems)
     return infer_shapes(expansion, problems)

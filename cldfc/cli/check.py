@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import typer
 
+from cldfc.changes import read_changes
 from cldfc.check import check_specs
 from cldfc.cli.options import Classes, Input, Json, Lets, SpecPaths, Ties, errors
-from cldfc.task import read_task
 
 
 def check(
@@ -22,4 +22,4 @@ def check(
     Example: cldfc check specs/*.cldf
     """
     with errors():
-        raise typer.Exit(check_specs(specs, as_json, read_task(let or (), tie or (), input, classes)))
+        raise typer.Exit(check_specs(specs, as_json, read_changes(let or (), tie or (), input, classes)))

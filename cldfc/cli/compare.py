@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+from cldfc.changes import read_changes
 from cldfc.cli.options import Classes, Input, Json, Lets, Markdown, SpecPaths, Ties, errors, refuse_both
 from cldfc.compare import compare_specs
 from cldfc.output import show_document, show_json
-from cldfc.task import read_task
 
 
 def compare(
@@ -31,7 +31,7 @@ def compare(
     """
     with errors():
         refuse_both(as_json, as_markdown)
-        comparison = compare_specs(specs, read_task(let or (), tie or (), input, classes))
+        comparison = compare_specs(specs, read_changes(let or (), tie or (), input, classes))
         if as_json:
             from cldfc.show.comparison import comparison_as_data
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from cldfc.changes import read_changes, read_form
 from cldfc.cli.completion import complete_form
 from cldfc.cli.options import Classes, Input, Json, Lets, SpecPath, Ties, errors
 from cldfc.compilation import Compilation
@@ -15,7 +16,6 @@ from cldfc.files import refuse_foreign, write_file
 from cldfc.messages import print_diagnostics
 from cldfc.output import say, show, show_document, show_json
 from cldfc.syntax.read import read_source
-from cldfc.task import read_form, read_task
 
 if TYPE_CHECKING:
     from cldfc.algebra.fold_norms import Folded
@@ -59,7 +59,7 @@ def compile_command(
     """
     with errors():
         path = None if output == "-" else Path(output or f"{spec.stem}.py")
-        network = Compilation(read_source(spec), read_task(let or (), tie or (), input, classes))
+        network = Compilation(read_source(spec), read_changes(let or (), tie or (), input, classes))
         wanted = read_form(form)
         if path is None and as_json:
             raise UsageError("`-o -` and `--json` contradict each other", "name a file: `-o network.py --json`")

@@ -7,12 +7,12 @@ from typing import Annotated
 
 import typer
 
+from cldfc.changes import read_changes
 from cldfc.cli.options import Lets, SpecPath, Ties, errors
 from cldfc.compilation import Compilation
 from cldfc.files import refuse_foreign, write_file
 from cldfc.output import say, show_document
 from cldfc.syntax.read import read_source
-from cldfc.task import read_task
 
 
 def derive(
@@ -38,7 +38,7 @@ def derive(
         from cldfc.derive import EXPLAIN, choose_format, remarks_on_derivation
 
         format = choose_format(explain, markdown, latex)
-        network = Compilation(read_source(spec), read_task(let or (), tie or ()))
+        network = Compilation(read_source(spec), read_changes(let or (), tie or ()))
         text, remarks = network.residual.source.text, list(remarks_on_derivation(network))
         if output is not None and output != "-":
             refuse_foreign(Path(output), DERIVED, f"{spec.stem}_residual.cldf")

@@ -7,13 +7,13 @@ from typing import Annotated
 
 import typer
 
+from cldfc.changes import read_changes
 from cldfc.cli.options import Classes, Input, Json, Lets, Ties, errors, spec_argument
 from cldfc.compilation import Compilation
 from cldfc.diagnostics import UsageError
 from cldfc.files import refuse_foreign, write_file
 from cldfc.output import say, show_json_text
 from cldfc.syntax.read import read_source
-from cldfc.task import read_task
 
 
 def show(
@@ -62,7 +62,7 @@ def show(
                 f"{len(specs)} specs cannot be drawn together here",
                 "give one, or two with `-o FILE`; `cldfc compare` puts many side by side",
             )
-        task = read_task(let or (), tie or (), input, classes)
+        changes = read_changes(let or (), tie or (), input, classes)
         if output is not None:
             from cldfc.show.formats import writer_for
             from cldfc.show.width import read_width
@@ -70,18 +70,18 @@ def show(
             wide = None if width is None else read_width(width)
             writer_for(output, width=wide)
             refuse_foreign(output, name=f"network{output.suffix}")
-            *others, graph = [Compilation(read_source(spec), task).simplified for spec in specs]
+            *others, graph = [Compilation(read_source(spec), changes).simplified for spec in specs]
             write = writer_for(output, full, others[0] if others else None, wide, say)
             write_file(output, write(graph))
             say(f"written to {output}")
         elif as_json:
             from cldfc.emit.json import emit_json
 
-            show_json_text(emit_json(Compilation(read_source(specs[0]), task).simplified))
+            show_json_text(emit_json(Compilation(read_source(specs[0]), changes).simplified))
         else:
             from cldfc.console import console
             from cldfc.show.terminal import show_network
 
-            graph = Compilation(read_source(specs[0]), task).simplified
+            graph = Compilation(read_source(specs[0]), changes).simplified
             with console() as shown:
                 show_network(graph, shown, full)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from cldfc.changes import read_changes
 from cldfc.cli.completion import complete_data, complete_run
 from cldfc.cli.options import (
     Classes,
@@ -31,7 +32,6 @@ from cldfc.cli.options import (
 from cldfc.diagnostics import UsageError
 from cldfc.output import ignore, say, show, show_document, show_json
 from cldfc.syntax.read import read_source
-from cldfc.task import read_task
 
 if TYPE_CHECKING:
     from cldfc.train.loop import Progress
@@ -198,15 +198,15 @@ def train(
                     f"{missing} {'are' if spec is data else 'is'} missing",
                     "write `cldfc train SPEC --data NAME`, or `cldfc train --resume RUN`",
                 )
-            source, task = read_source(spec), read_task(let or (), tie or (), input, classes)
+            source, changes = read_source(spec), read_changes(let or (), tie or (), input, classes)
             folder = folder_of(output, name)
             if dry_run:
-                plan = plan_run(source, data, task, recipe)
+                plan = plan_run(source, data, changes, recipe)
                 for remark in stem_remarks(plan):
                     heard(remark)
                 show_plan(plan_by_files(plan, around), given, folder, around, as_json)
                 return
-            result = start_run(source, data, task, recipe, folder, command_line(sys.argv[1:], os.environ), around)
+            result = start_run(source, data, changes, recipe, folder, command_line(sys.argv[1:], os.environ), around)
         if result is not None:
             if quiet:
                 show(str(result.folder))

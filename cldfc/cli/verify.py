@@ -10,6 +10,7 @@ from typing import Annotated
 
 import typer
 
+from cldfc.changes import read_changes
 from cldfc.cli.options import Classes, Input, Json, Lets, SpecPath, Ties, errors, spec_argument
 from cldfc.compilation import Compilation
 from cldfc.diagnostics import UsageError
@@ -17,7 +18,6 @@ from cldfc.messages import FINE, SPEC_IS_WRONG
 from cldfc.output import show, show_json
 from cldfc.syntax.read import read_source
 from cldfc.syntax.spelling import NAME, ascii_name, canonical_name
-from cldfc.task import read_task
 
 
 def verify(
@@ -47,7 +47,7 @@ def verify(
     Example: cldfc verify fbresnet
     """
     with errors():
-        task = read_task(let or (), tie or (), input, classes)
+        changes = read_changes(let or (), tie or (), input, classes)
         names = read_map(map or ())
         if other is None and names:
             raise UsageError("`--map` speaks of a second network", "name it: `cldfc verify SPEC OTHER --map A=B`")
@@ -61,7 +61,7 @@ def verify(
         from cldfc.verify.report import report_data, report_lines
         from cldfc.verify.verify import verify_file, verify_forms, verify_specs
 
-        whole = Compilation(source, task)
+        whole = Compilation(source, changes)
         network = whole if is_python else smaller(whole)
         candidates = candidates_of(network)
         if other is None:
@@ -69,7 +69,7 @@ def verify(
         elif other_source is None:
             report = verify_file(network, candidates, other, names, tolerance, seed)
         else:
-            second = smaller(Compilation(other_source, task))
+            second = smaller(Compilation(other_source, changes))
             report = verify_specs(network, candidates, second, candidates_of(second), names, tolerance, seed)
         if as_json:
             show_json(report_data(report, tolerance))

@@ -33,8 +33,8 @@ class Changes:
 
     shape: tuple[int, int, int] | None = None
     classes: int | None = None
-    changes: tuple[Source, ...] = ()
-    """Statements that take the place of the spec's own: `let ν = 3,4,6,3`, `tie A@ℓ`."""
+    statements: tuple[Source, ...] = ()
+    """What takes the place of the spec's own: `let ν = 3,4,6,3`, `tie A@ℓ`."""
 
     def on(self, data: str, shape: tuple[int, int, int], classes: int) -> Changes:
         """The same on a data set. Raises UsageError when that contradicts what is asked for."""
@@ -42,10 +42,10 @@ class Changes:
             sizes = "×".join(map(str, shape))
             help = "leave out `--input` and `--classes`: the data set says both"
             raise UsageError(f"the images of `{data}` are {sizes}, in {classes} classes", help)
-        return Changes(shape, classes, self.changes)
+        return Changes(shape, classes, self.statements)
 
 
-def resolve_spec(spec: tree.Tree, task: Changes, problems: Problems) -> Program:
+def resolve_spec(spec: tree.Tree, changes: Changes, problems: Problems) -> Program:
     """Resolve a whole spec; wrong equations stay in it without steps.
 
     Raises CldfError with everything that is wrong, when there is no network to speak of.
@@ -83,9 +83,9 @@ def resolve_spec(spec: tree.Tree, task: Changes, problems: Problems) -> Program:
         spec=spec,
         model=names.model.name,
         input=names.input,
-        shape=task.shape or tuple(size for size in shape if size is not None),
+        shape=changes.shape or tuple(size for size in shape if size is not None),
         output=names.output.name,
-        classes=task.classes or classes,
+        classes=changes.classes or classes,
         output_span=names.output.name_span,
         constants={n: c for n, c in constants.known.items() if c is not None},
         ranges={**{r.name: r for t in templates for r in local_ranges(t)}, **ranges},

@@ -69,10 +69,10 @@ class Interrupted:
     remarks: Sequence[str] = ()
 
 
-def read_interrupted(folder: Path, changes: Mapping[str, object]) -> Interrupted:
+def read_interrupted(folder: Path, fields: Mapping[str, object]) -> Interrupted:
     """The run in a folder. Raises UsageError when there is none, or a change contradicts it.
 
-    `changes` are fields of the recipe, and `dataset`. Only `epochs` may differ, and only grow, and only
+    `fields` are fields of the recipe, and `dataset`. Only `epochs` may differ, and only grow, and only
     where the learning rate of a step does not depend on how many epochs there are; and `dataset` may name images of
     one's own that have moved.
     """
@@ -80,8 +80,8 @@ def read_interrupted(folder: Path, changes: Mapping[str, object]) -> Interrupted
     record = read_record(run)
     # The weights of a checkpoint replace those beside it.
     remarks = check_seal(folder, [name for name in DECISIVE if name != run.weights.name])
-    name = str(changes.get("dataset", record.dataset))
-    for field, value in changes.items():
+    name = str(fields.get("dataset", record.dataset))
+    for field, value in fields.items():
         recorded = record.dataset if field == "dataset" else getattr(record.recipe, field)
         if value != recorded and field != "epochs" and not (field == "dataset" and may_have_moved(record, name)):
             raise contradiction(run, field, value, recorded)
@@ -91,7 +91,7 @@ def read_interrupted(folder: Path, changes: Mapping[str, object]) -> Interrupted
         record = record.model_copy(update={"dataset": name, "split": split_of(record, dataset)})
         if not record.digests:
             remarks.append(f"that `{name}` holds the images the run was trained on is not known, only their classes")
-    recipe = more_epochs(record.recipe, changes.get("epochs", record.recipe.epochs))
+    recipe = more_epochs(record.recipe, fields.get("epochs", record.recipe.epochs))
     changed = record.model_copy(update={"recipe": recipe})
     return Interrupted(run, changed, dataset, read_text(run.spec), remarks)
 

@@ -47,5 +47,5 @@ def smaller(network: Compilation) -> Compilation:
     if len(shape) != 3 or max(shape[1:]) <= LARGEST_MAP:
         return network
     channels, height, width = shape
-    small = network.sized((channels, min(height, LARGEST_MAP), min(width, LARGEST_MAP)), network.task.classes)
+    small = network.sized((channels, min(height, LARGEST_MAP), min(width, LARGEST_MAP)), network.changes.classes)
     return small if small.is_right else network

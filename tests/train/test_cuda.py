@@ -17,10 +17,10 @@ from PIL import Image
 from safetensors.torch import load_file
 from small_run import IMAGES, RECIPE, SMALL, STEPS, kill, reached, resume, train
 
+from cldfc.changes import read_changes
 from cldfc.compilation import Compilation
 from cldfc.diagnostics import Source, UsageError
 from cldfc.export import Format, export_run
-from cldfc.task import read_task
 from cldfc.train.batches import epoch_batches, frame
 from cldfc.train.catalogue import CATALOGUE, DataSet, find
 from cldfc.train.checkpoint_folder import list_checkpoints
@@ -85,7 +85,7 @@ def bars(count: int, draw: torch.Generator) -> Images:
 def learn(folder: Path, **changes: object) -> Path:
     """A run of the spec on images that can be learnt."""
     recipe = change_recipe(RECIPE, {"flip": False, "shift_rows": 0, "lr": 0.05, **changes})
-    source = Compilation(Source("net.cldf", SPEC), read_task()).code()
+    source = Compilation(Source("net.cldf", SPEC), read_changes()).code()
     return train_network(Compiled(SPEC, source, "Net"), BARS, recipe, folder).folder
 
 

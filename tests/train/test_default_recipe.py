@@ -21,7 +21,7 @@ FOREIGN = ["densenet", "fbresnet", "fractalnet", "lenet5", "lm_resnet", "mgnet",
 @pytest.mark.parametrize(("row", "dataset"), ROWS, ids=lambda part: getattr(part, "folder", part))
 def test_rows_of_the_tables_get_the_weight_decay_of_the_paper(row: TableRow, dataset: str) -> None:
     network = network_of(row, dataset, False)
-    convolutions = count_convs(Compilation(network.source, network.task).shapes)
+    convolutions = count_convs(Compilation(network.source, network.changes).shapes)
     recipe = default_recipe(find(dataset), convolutions)
     assert recipe.weight_decay == row.weight_decay
     assert recipe.model_copy(update={"weight_decay": 1e-4}) == find(dataset).recipe

@@ -21,10 +21,10 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 from typer.testing import CliRunner
 
+from cldfc.changes import read_changes
 from cldfc.cli import app
 from cldfc.compilation import Compilation
 from cldfc.diagnostics import Source
-from cldfc.task import read_task
 from cldfc.train import fold_weights
 from cldfc.train.catalogue import find
 from cldfc.train.export import safetensors
@@ -57,7 +57,7 @@ def make_run(folder: Path, spec: str = SPEC, name: str = "Net") -> RunFolder:
     """A run folder as a training leaves it, with weights that are all different."""
     folder.mkdir()
     run = RunFolder(folder)
-    network = build(Compilation(Source("net.cldf", spec), read_task((), (), "2x8x8", 5)).code())
+    network = build(Compilation(Source("net.cldf", spec), read_changes((), (), "2x8x8", 5)).code())
     randomise(network)
     save_weights(network, run.weights)
     run.spec.write_text(spec, encoding="utf-8")
@@ -87,7 +87,7 @@ def export(*arguments: object):
 
 def expected(run: RunFolder, pixels: Tensor, spec: str = SPEC) -> Tensor:
     """The scores of the network as trained, standardised here."""
-    network = build(Compilation(Source("net.cldf", spec), read_task((), (), "2x8x8", 5)).code()).eval()
+    network = build(Compilation(Source("net.cldf", spec), read_changes((), (), "2x8x8", 5)).code()).eval()
     network.load_state_dict(load_file(run.weights))
     with torch.no_grad():
         return network((pixels.float() - 127.5) / (255 / 12**0.5))

@@ -21,11 +21,11 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 from torch.overrides import TorchFunctionMode
 
+from cldfc.changes import read_changes
 from cldfc.compilation import Compilation
 from cldfc.inference import folded_code, origins_of
 from cldfc.network.resolve import Changes
 from cldfc.syntax.read import read_source
-from cldfc.task import read_task
 from cldfc.train.catalogue import find
 from cldfc.train.export import onnx as onnx_format
 from cldfc.train.export import torch_export
@@ -39,11 +39,11 @@ USES = 8
 
 # A is followed by a sum in the one network and by a norm at each use in the others, which only one use could fold.
 NETWORKS: dict[str, tuple[str, Changes, str]] = {
-    "one A for each level": ("preact18_Al", read_task(["c = 4", "ν = 8, 1, 1, 1"], (), "2x8x8", 5), "A.1.weight"),
-    "one A for all levels": ("preact18_Al", read_task(["c = 4"], ["A"], "2x8x8", 5), "A.weight"),
+    "one A for each level": ("preact18_Al", read_changes(["c = 4", "ν = 8, 1, 1, 1"], (), "2x8x8", 5), "A.1.weight"),
+    "one A for all levels": ("preact18_Al", read_changes(["c = 4"], ["A"], "2x8x8", 5), "A.weight"),
     "one A with a norm after each use": (
         "resnet18_Al",
-        read_task(["c = 4", "ν = 8, 1, 1, 1"], (), "2x8x8", 5),
+        read_changes(["c = 4", "ν = 8, 1, 1, 1"], (), "2x8x8", 5),
         "A.1.weight",
     ),
 }
@@ -53,9 +53,9 @@ Made = tuple[nn.Module, str]
 
 def make(name: str) -> Made:
     """A network whose tensors are all different, and the name of its A."""
-    spec, task, kernel = NETWORKS[name]
+    spec, changes, kernel = NETWORKS[name]
     torch.manual_seed(1)
-    network = build(Compilation(read_source(ROOT / "specs" / f"{spec}.cldf"), task).code())
+    network = build(Compilation(read_source(ROOT / "specs" / f"{spec}.cldf"), changes).code())
     randomise(network)
     return network, kernel
 
@@ -174,8 +174,8 @@ def as_trained(name: str) -> Made:
 
 def folded(name: str) -> Made:
     """The same for inference, with the folded weights."""
-    spec, task, kernel = NETWORKS[name]
-    inference = Compilation(read_source(ROOT / "specs" / f"{spec}.cldf"), task).folded()
+    spec, changes, kernel = NETWORKS[name]
+    inference = Compilation(read_source(ROOT / "specs" / f"{spec}.cldf"), changes).folded()
     network = build(folded_code(inference))
     network.load_state_dict(fold_weights(make(name)[0].state_dict(), origins_of(inference)))
     return network, kernel

@@ -13,7 +13,7 @@ from cldfc.network.limits import LARGEST_SIZE
 SHAPE = re.compile(r"\s*([0-9]{1,9})\s*[x×,]\s*([0-9]{1,9})\s*[x×,]\s*([0-9]{1,9})\s*")
 
 
-def read_task(
+def read_changes(
     lets: Sequence[str] = (), ties: Sequence[str] = (), input: str | None = None, classes: int | None = None
 ) -> Changes:
     """What the command line asks for instead of what the spec says. Raises UsageError."""
