@@ -149,7 +149,7 @@ def test_type_is_at_least_6_points_in_a_picture_of_17_cm(name):
     assert len(sizes) == 2 and min(sizes) * scale >= 6
 
 
-@settings(max_examples=50, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
+@settings(max_examples=20, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
 @given(random_specs())
 def test_nothing_overlaps_in_the_pictures_of_random_specs(text):
     graph = Compilation(Source("random.cldf", text)).written
