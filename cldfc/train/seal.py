@@ -73,7 +73,8 @@ def digest_of(path: Path) -> str:
         with opened(path, LARGEST_TENSORS) as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
     except OSError as error:
-        raise UsageError(f"cannot read `{path}`: {error.strerror}", "let it be read") from error
+        help = "let it be read, or put back what the training has written"
+        raise UsageError(f"cannot read `{path}`: {error.strerror}", help) from error
 
 
 def check_seal(folder: Path, decisive: Iterable[str] = DECISIVE, names: Iterable[str] = SEALED) -> list[str]:
