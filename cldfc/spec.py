@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from cldfc.changes import change, read_changes, read_form
 from cldfc.compilation import AS_WRITTEN, Changes, Compilation, Form
 from cldfc.diagnostics import CldfError, Problems, Source, UsageError
-from cldfc.files import refuse_foreign, write_file
+from cldfc.files import refuse_foreign, write_generated
 from cldfc.library import SUFFIX, folder, names
 from cldfc.syntax import tree
 from cldfc.syntax.extend import read_spec
@@ -249,14 +249,15 @@ class Spec:
     def write(self, path: str | os.PathLike[str], width: str | None = None) -> None:
         """Write the network to a file whose suffix says how, as `cldfc show -o` does; a picture as wide as `17cm`.
 
-        Raises UsageError when the suffix is unknown, the file cannot be written, or is there and not cldfc's.
+        Raises UsageError when the suffix is unknown, or the file cannot be written or is there, not as cldfc wrote it.
         """
-        from cldfc.show.formats import writer_for
+        from cldfc.show.formats import BINARY, writer_for
         from cldfc.show.width import read_width
 
-        write = writer_for(Path(path), width=None if width is None else read_width(width))
-        refuse_foreign(Path(path), name=f"network{Path(path).suffix}")
-        write_file(Path(path), write(self.written))
+        path = Path(path)
+        write = writer_for(path, width=None if width is None else read_width(width))
+        refuse_foreign(path, name=f"network{path.suffix}", is_text=path.suffix.lower() not in BINARY)
+        write_generated(path, write(self.written))
 
     @property
     def name(self) -> str:

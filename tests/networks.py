@@ -29,6 +29,13 @@ def some(cases: Iterable[Case], share: int) -> list[Case]:
     return list(cases)[:: 1 if "CLDFC_FUZZ" in os.environ else share]
 
 
+def printed(path: Path) -> str:
+    """A file that cldfc has written, as it would be printed: without the digest of itself."""
+    found = re.search(r"(?:generated|derived) by cldfc( [0-9a-f]{8})\b", text := path.read_text(encoding="utf-8"))
+    assert found is not None
+    return text[: found.start(1)] + text[found.end(1) :]
+
+
 def compile_text(text: str) -> str:
     return Compilation(Source("test.cldf", text)).code()
 

@@ -9,7 +9,7 @@ from itertools import pairwise
 from pathlib import Path
 
 import pytest
-from networks import ROOT, build, compile_text, spec_text
+from networks import ROOT, build, compile_text, printed, spec_text
 from program import cldfc
 
 from cldfc.changes import read_changes
@@ -100,7 +100,7 @@ def test_compile_writes_the_stem_into_this_folder(tmp_path):
     result = cldfc("compile", SPEC, cwd=tmp_path)
     assert result.returncode == 0
     assert [path.name for path in tmp_path.iterdir()] == ["preact18_Al.py"]
-    source = (tmp_path / "preact18_Al.py").read_text(encoding="utf-8")
+    source = printed(tmp_path / "preact18_Al.py")
     assert source == (ROOT / "tests/golden/compile/preact18_Al.py").read_text(encoding="utf-8")
     assert type(build(source)).__name__ == "PreActResNet18_Al"
     summary = result.stdout

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 from matplotlib import mathtext
-from networks import ROOT, build, compare, compile_text, randomise, relative_difference, some
+from networks import ROOT, build, compare, compile_text, printed, randomise, relative_difference, some
 from reference_networks import FeatureResNet
 from residual_variations import VARIATIONS, changed, random_network, small
 from test_networks import feature_name
@@ -387,7 +387,7 @@ def test_the_command_prints_the_file_and_says_what_it_saves(run):
 def test_the_command_explains(run, option, suffix):
     result = run(str(SPEC), "--residual", "--explain", *option, "-o", "out.cldf")
     assert result.stdout == (FOLDER / f"fbresnet.{suffix}").read_text(encoding="utf-8")
-    assert Path("out.cldf").read_bytes() == (FOLDER / "fbresnet.cldf").read_bytes()
+    assert printed(Path("out.cldf")) == (FOLDER / "fbresnet.cldf").read_text(encoding="utf-8")
 
 
 def test_a_file_is_written_over_only_if_it_was_derived(run):
@@ -398,6 +398,10 @@ def test_a_file_is_written_over_only_if_it_was_derived(run):
     result = run(str(SPEC), "--residual", "-o", "mine.cldf")
     assert result.exit_code == 2 and "cldfc has not written it" in result.stderr
     assert Path("mine.cldf").read_text(encoding="utf-8") == "model Mine\n"
+    Path("out.cldf").write_text(changed := Path("out.cldf").read_text(encoding="utf-8") + "# mine\n", encoding="utf-8")
+    result = run(str(SPEC), "--residual", "-o", "out.cldf")
+    assert result.exit_code == 2 and "`out.cldf` has been changed since cldfc wrote it" in result.stderr
+    assert Path("out.cldf").read_text(encoding="utf-8") == changed
 
 
 def test_a_spec_without_residual_form_leaves_no_file(run):

@@ -11,7 +11,7 @@ import networkx
 import pydot
 import pytest
 from matplotlib.mathtext import MathTextParser
-from networks import ROOT, build, compile_text, some, spec_text
+from networks import ROOT, build, compile_text, printed, some, spec_text
 from PIL import Image
 from typer.testing import CliRunner
 
@@ -291,7 +291,7 @@ def test_the_suffix_says_what_is_written(suffix, tmp_path):
     path = tmp_path / f"network{suffix.upper()}"
     for _ in range(2):
         assert show("-o", path).exit_code == 0
-    assert path.read_text(encoding="utf-8") == WRITERS[suffix](graph_of(ROOT / "examples" / "01_one_iteration.cldf"))
+    assert printed(path) == WRITERS[suffix](graph_of(ROOT / "examples" / "01_one_iteration.cldf"))
 
 
 def test_an_unknown_suffix_and_a_file_of_somebody_else(tmp_path):
@@ -320,6 +320,22 @@ def test_only_what_cldfc_has_written_is_overwritten(suffix, tmp_path):
         assert path.read_bytes() == foreign
     path.write_bytes(b"")
     assert show("-o", path).exit_code == 0 and path.read_bytes() == whole
+
+
+@pytest.mark.parametrize("suffix", [*WRITERS, ".svg", ".html"])
+def test_a_text_that_was_changed_is_not_overwritten(suffix, tmp_path):
+    """Line ends are those of an editor, and another network is no change."""
+    path = tmp_path / f"network{suffix}"
+    assert show("-o", path).exit_code == 0
+    whole = path.read_bytes()
+    path.write_bytes(whole.replace(b"\n", b"\r\n"))
+    assert show("-o", path, "--classes", "3").exit_code == 0
+    assert show("-o", path).exit_code == 0 and path.read_bytes() == whole
+    place = whole.rindex(b"e")
+    path.write_bytes(changed := whole[:place] + b"E" + whole[place + 1 :])
+    result = show("-o", path)
+    assert result.exit_code == 2 and f"`{path}` has been changed since cldfc wrote it" in result.stderr
+    assert path.read_bytes() == changed
 
 
 def test_marked_pictures_can_be_read(tmp_path):

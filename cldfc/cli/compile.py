@@ -12,7 +12,7 @@ from cldfc.cli.completion import complete_form
 from cldfc.cli.options import Classes, Input, Json, Lets, SpecPath, Ties, errors
 from cldfc.compilation import Compilation
 from cldfc.diagnostics import UsageError
-from cldfc.files import refuse_foreign, write_file
+from cldfc.files import refuse_foreign, write_generated
 from cldfc.messages import print_diagnostics
 from cldfc.output import say, show, show_document, show_json
 from cldfc.syntax.read import read_source
@@ -108,7 +108,7 @@ def write_folded(folded: Folded, path: Path | None, weights: Path | None) -> lis
 
         beside = path.with_suffix(".safetensors")
         refuse_foreign(path)
-        refuse_foreign(beside)
+        refuse_foreign(beside, is_text=False)
         save_folded(fold_file(folded, weights), beside)
         say(f"weights written to {beside}")
     write_module(folded.graph, folded_code(folded), path)
@@ -121,5 +121,5 @@ def write_module(graph: Graph, code: str, path: Path | None) -> None:
         show_document(code)
         return
     refuse_foreign(path)
-    write_file(path, code)
+    write_generated(path, code)
     say(f"{graph.program.model} written to {path}")

@@ -10,7 +10,7 @@ import typer
 from cldfc.changes import read_changes
 from cldfc.cli.options import Lets, SpecPath, Ties, errors
 from cldfc.compilation import Compilation
-from cldfc.files import refuse_foreign, write_file
+from cldfc.files import refuse_foreign, write_generated
 from cldfc.output import say, show_document
 from cldfc.syntax.read import read_source
 
@@ -42,7 +42,7 @@ def derive(
         text, remarks = network.residual.source.text, list(remarks_on_derivation(network))
         if output is not None and output != "-":
             refuse_foreign(Path(output), DERIVED, f"{spec.stem}_residual.cldf")
-            write_file(Path(output), text)
+            write_generated(Path(output), text, DERIVED)
         elif format is None:
             show_document(text)
         if format is not None:

@@ -88,7 +88,7 @@ def refuse_place(format: Format, path: Path) -> None:
         if path.exists() and not path.is_file() and not path.is_dir():
             raise UsageError(f"`{path}` is no file", "the network is read back from it: name a file with `-o FILE`")
         if not is_exported_program(path):
-            refuse_foreign(path, name=f"network{SUFFIXES[format]}")
+            refuse_foreign(path, name=f"network{SUFFIXES[format]}", is_text=False)
 
 
 def is_exported_program(path: Path) -> bool:

@@ -22,6 +22,7 @@ WRITERS: dict[str, Callable[[Graph], str | bytes]] = {
     ".tex": emit_latex,
 }
 """What writes a network, as the spec has it, to a file with this suffix."""
+BINARY = (".png", ".pdf")
 SIZED = (".svg", ".png", ".pdf")
 """Pictures that have a width."""
 
