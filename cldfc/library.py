@@ -60,6 +60,8 @@ def like(path: Path) -> str | None:
     if close := nearest(path.name.removesuffix(SUFFIX), by_name):
         return by_name[close]
     stem = path.with_suffix("") if path.suffix == SUFFIX else path
+    if begun := [name for name in names() if len(stem.name) > 2 and name.startswith(stem.as_posix())]:
+        return min(begun, key=lambda name: (len(name), name))
     return nearest(stem.as_posix(), names()) or nearest(stem.name, names())
 
 
@@ -69,9 +71,11 @@ def specs_beside(path: Path) -> list[Path]:
 
 
 def specs_in(path: Path) -> Iterator[Path]:
-    """All specs in a folder and the folders in it, hidden ones left out; links to folders are not followed."""
+    """All specs in a folder and those in it, but for hidden ones and Python environments; links are not followed."""
     for parent, folders, files in os.walk(path):
         folders[:] = sorted(name for name in folders if not name.startswith("."))
+        if "pyvenv.cfg" in files:
+            folders.clear()
         yield from (Path(parent) / name for name in sorted(files) if name.endswith(SUFFIX) and name[0] != ".")
 
 

@@ -6,27 +6,37 @@ import re
 from importlib.resources import files
 from pathlib import Path
 
+from cldfc.compilation import Compilation
 from cldfc.diagnostics import UsageError
 from cldfc.files import write_file
 from cldfc.syntax.keywords import STATEMENTS
+from cldfc.syntax.read import read_source
 
 NAME = re.compile("[A-Za-z][A-Za-z0-9_]*")
 SUFFIX = ".cldf"
+MODEL = re.compile(r"^model\b[^#\n]*(?<=\S)", re.MULTILINE)
+EXPECT = re.compile(r"^expect\b.*\n", re.MULTILINE)
 
 
-def write_new(name: str) -> Path:
-    """Write NAME.cldf, a commented spec whose model has that name, and give its path.
+def write_new(name: str, origin: Path | None = None) -> Path:
+    """Write NAME.cldf, a commented spec or another one's text, whose model has that name, and give its path.
 
     `name` may lead into a folder and have the suffix. Raises UsageError when it is no name for a model, or the file
-    is there: nothing is ever overwritten.
+    is there: nothing is ever overwritten; and CldfError when the other spec is wrong.
     """
     path = Path(name if name.endswith(SUFFIX) else f"{name}{SUFFIX}")
     if not NAME.fullmatch(path.stem) or path.stem in STATEMENTS:
         raise UsageError(f"`{path.stem}` cannot be the name of a model", "write letters, digits and _, such as MyNet")
     if path.exists() or path.is_symlink():
         raise UsageError(f"`{path}` is there already", "give another name, or remove the file")
-    write_file(path, template().replace("NAME", path.stem))
+    write_file(path, template().replace("NAME", path.stem) if origin is None else text_of(origin, path.stem))
     return path
+
+
+def text_of(spec: Path, model: str) -> str:
+    """A spec that stands for itself, to be changed: under another name, and without what it expects."""
+    text = Compilation(read_source(spec)).text
+    return EXPECT.sub("", MODEL.sub(f"model {model}", text)).rstrip("\n") + "\n"
 
 
 def template() -> str:

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-# Tests run side by side, and sums in float32 depend on the number of threads. torch reads it when it is loaded, which the
-# process that hands out the tests never does.
+# Tests run side by side, and sums in float32 depend on the number of threads. torch reads it when it is loaded; the
+# process that hands out the tests never loads it.
 os.environ["OMP_NUM_THREADS"] = "1"
 
 sys.path.insert(0, str(Path(__file__).parent))

@@ -121,7 +121,7 @@ class Elaboration:
         if self.words.problems.explain(symbol.name):
             return None
         if len(let.symbol.tag) != len(symbol.tag):
-            return self.words.names.report_arity(symbol)
+            return self.words.names.report_arity(symbol, scope.tag)
         head, positions = self.words.tags.head(let.symbol), self.positions(symbol, scope)
         if head is None or positions is None or operand is None or self.statement is None:
             return None
@@ -235,7 +235,7 @@ class Elaboration:
             if positions[1] == positions[0].shifted(1):
                 positions = (positions[declaration.transfer],)
         if positions is not None and len(declaration.indices) != len(positions):
-            return names.report_arity(expression)
+            return names.report_arity(expression, scope.tag)
         return None if positions is None else self.tied(expression, positions)
 
     def tied(self, symbol: tree.Symbol, positions: Positions) -> Use:

@@ -113,6 +113,8 @@ class Names:
         for at in range(1, len(name)):
             first, second = name[:at], name[at:]
             kind = self.kind_of_symbol(first)
+            if first == second:  # `AA` for `A` is a slip
+                return None
             if kind in ("a kernel", "a scalar", "a number", "an operator") and self.kind_of_symbol(second):
                 sign = "∘" if kind == "an operator" else "*"
                 return f"did you mean `{first} {sign} {format_symbol(tree.Symbol(second, symbol.tag, symbol.span))}`?"
@@ -152,8 +154,11 @@ class Names:
         self.problems.report("E0205", f"`{name}` {what}", span, "unknown index", suggest(name, known, help))
         self.problems.broken.add(name)
 
-    def report_arity(self, symbol: tree.Symbol) -> None:
-        """Report a tag with too many or too few indices for its name; each wrong number of them once."""
+    def report_arity(self, symbol: tree.Symbol, context: tuple[tree.Index, ...] = ()) -> None:
+        """Report a tag with too many or too few indices for its name; each wrong number of them once.
+
+        What is missing is proposed from the context, the tag on the left side.
+        """
         name = symbol.name
         if self.problems.explain(name) or (name, len(symbol.tag)) in self.misused:
             return
@@ -164,6 +169,10 @@ class Names:
             help = HELP_FOR_PARAMETERS
         elif symbol.tag and head.tag and len(symbol.tag) > len(head.tag):
             help = f"write `{format_symbol(like(symbol, head))}`"
+        elif len(symbol.tag) < len(head.tag) == len(context):
+            own = {index.name: index for index in symbol.tag}
+            tag = tuple(own.get(index.name, other) for index, other in zip(head.tag, context, strict=True))
+            help = f"write `{format_symbol(tree.Symbol(name, tag, symbol.span))}`"
         if isinstance(self.declared.get(name), tree.KernelStatement | tree.Scalar):
             word = "kernel" if isinstance(self.declared[name], tree.KernelStatement) else "scalar"
             many = "to have one for each value of that tag" if symbol.tag else "to have one in the whole network"

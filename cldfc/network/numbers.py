@@ -218,7 +218,8 @@ class Numbers(ABC):
             f"`{format_symbol(symbol)}` is not one number: `{constant.name}` has one for each `{constant.index}`",
             symbol.span,
             "which of them?",
-            f"write a value of {constant.index} = {constant.lower}..{last}, as in `{constant.name}@{constant.lower}`",
+            f"write a value of {constant.index} = {constant.lower}..{last}, as in `{constant.name}@{constant.lower}`, "
+            f"or declare one for each, with `@{constant.index}` on the left",
             Label(constant.span, "declared here"),
         )
 

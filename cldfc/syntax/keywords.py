@@ -4,7 +4,7 @@ from __future__ import annotations
 
 EXAMPLES = {
     "model": "`model PreActResNet18`",
-    "extend": '`extend "preact18_Al.cldf"`',
+    "extend": '`extend "preact18_Al"`',
     "levels": "`levels ℓ = 1..J`",
     "steps": "`steps i = 1..ν`",
     "let": "`let σ = relu ∘ bn` or `let ν@ℓ = 2, 1, 1, 1`",

@@ -15,6 +15,8 @@ LARGEST_FILE = 10_000_000
 
 STANDARD_INPUT = Path("-")
 
+BUNDLED = "`cldfc specs` lists those that come with cldfc"
+
 
 def read_source(path: Path) -> Source:
     """The text of a spec, found by path or name: UTF-8, with or without byte order mark, LF or CRLF.
@@ -67,9 +69,9 @@ def missing(path: Path) -> UsageError:
     if meant:
         help = f"did you mean `{meant}`?"
     elif others:
-        help = f"in that folder: {', '.join(others[:6])}{', …' * (len(others) > 6)}"
+        help = f"in that folder: {', '.join(others[:6])}{', …' * (len(others) > 6)}; {BUNDLED}"
     else:
-        help = "check the path; `cldfc specs` lists those that come with cldfc"
+        help = f"check the path; {BUNDLED}"
     return UsageError(f"there is no file `{path}`", help)
 
 

@@ -64,7 +64,10 @@ def read_text(path: Path, help: str = HELP) -> str:
 
 def read_header(path: Path) -> dict[str, tuple[int, ...]]:
     """The shapes of the tensors in a safetensors file, by name; no tensor is read. Raises UsageError."""
-    damaged = UsageError(f"`{path}` is not a safetensors file", "the weights are damaged")
+    damaged = UsageError(
+        f"`{path}` is not a safetensors file",
+        "the weights are damaged: export them again, or let `cldfc train --resume RUN` write them anew",
+    )
     try:
         with opened(path, LARGEST_TENSORS) as file:
             size = os.fstat(file.fileno()).st_size
@@ -80,7 +83,10 @@ def read_header(path: Path) -> dict[str, tuple[int, ...]]:
             isinstance(n, int) and 0 <= n <= 2 * size for shape in shapes.values() for n in (*shape, prod(shape))
         )
     except OSError as error:
-        raise UsageError(f"cannot read `{path}`: {error.strerror}", "the weights are missing") from error
+        raise UsageError(
+            f"cannot read `{path}`: {error.strerror}",
+            "the weights are missing: `cldfc train --resume RUN` writes those of a run anew",
+        ) from error
     except (ValueError, struct.error, TypeError, KeyError, IndexError, AttributeError, RecursionError) as error:
         raise damaged from error
     if not is_whole or not are_sane:
