@@ -3,6 +3,7 @@
 import json
 import re
 import shlex
+from pathlib import Path
 
 import pytest
 from command_line_page import command_line_page, commands, example, is_option
@@ -13,6 +14,7 @@ from typer.testing import CliRunner
 
 from cldfc.check import check_specs
 from cldfc.cli import app
+from cldfc.compilation import Compilation
 from cldfc.syntax.arrange import arrange
 from cldfc.syntax.read import read_source
 
@@ -170,6 +172,31 @@ def test_a_new_spec(tmp_path, monkeypatch):
     assert arrange(read_source(path)) == text
     assert text.count("#") >= 6 and "model MyNet\n" in text
     assert type(build(run("compile", "MyNet.cldf", "-o", "-").stdout)).__name__ == "MyNet"
+
+
+@pytest.mark.parametrize("origin", ["preact18_Al", "mgnet_Bli", "imagenet/resnet34", "own.cldf"])
+def test_a_new_spec_from_another(origin, tmp_path, monkeypatch):
+    """It stands for itself, under its own name, and expects nothing, for it is there to be changed."""
+    monkeypatch.chdir(tmp_path)
+    Path("own.cldf").write_text('extend "lenet5"\nmodel Own  # mine\nexpect params = 107_786\n')
+    result = CliRunner().invoke(app, ["new", "Mine", "--from", origin])
+    assert result.exit_code == 0, result.output
+    written, other = Compilation(read_source(Path("Mine.cldf"))), Compilation(read_source(Path(origin)))
+    assert written.program.model == "Mine" and "expect" not in written.text and "extend" not in written.text
+    assert written.code().replace("Mine", other.program.model) == other.code()
+
+
+def test_a_new_spec_from_none(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    result = CliRunner().invoke(app, ["new", "Mine", "--from", "preact18_AI"])
+    assert result.exit_code == 2 and "did you mean `preact18_Al`?" in result.output and not list(tmp_path.iterdir())
+
+
+def test_a_new_spec_that_hides_a_bundled_one_is_remarked_on(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    said = CliRunner().invoke(app, ["new", "preact18"]).stderr
+    assert "remark: `preact18` is the file `preact18.cldf`, not the spec of that name that comes with cldfc" in said
+    assert "remark" not in CliRunner().invoke(app, ["new", "Mine"]).stderr
 
 
 def test_new_never_overwrites(tmp_path, monkeypatch):

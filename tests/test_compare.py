@@ -207,6 +207,12 @@ def test_what_is_wrong_in_every_spec(tmp_path):
     assert places == [str(tmp_path / "0.cldf"), str(tmp_path / "1.cldf")]
 
 
+def test_networks_of_one_name_are_told_apart_by_their_specs(tmp_path):
+    (tmp_path / "one.cldf").write_text('extend "lista"\nlet J = 1\n', encoding="utf-8")
+    comparison = compared([Path("specs/lista.cldf"), tmp_path / "one.cldf", Path("specs/unet.cldf")])
+    assert [row.label for row in comparison.rows] == ["specs/lista.cldf", str(tmp_path / "one.cldf"), "UNet"]
+
+
 def test_options_change_every_spec():
     """16 blocks and 3 poolings with two convolutions in a row each, the first convolution, and `linear`."""
     options = {"lets": ["ν = 3, 4, 6, 3"], "ties": ["B@ℓ for i >= 1"], "classes": 100, "input": "1x16x16"}

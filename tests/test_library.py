@@ -161,6 +161,22 @@ def test_standard_input(command, elsewhere, monkeypatch):
     assert result.stdout.splitlines()[1:] == library_of_own.splitlines()[1:]
 
 
+def test_a_name_that_others_begin_with(elsewhere):
+    begun = {"resnet": "resnet18", "imagenet/res": "imagenet/resnet18", "preact18_Al_B": "preact18_Al_Bl"}
+    for name, meant in begun.items():
+        assert f"did you mean `{meant}`?" in run("show", name).stderr
+
+
+def test_python_environments_are_not_looked_into(elsewhere):
+    (elsewhere / "own.cldf").write_text(OWN)
+    site = elsewhere / "venv" / "lib" / "site-packages"
+    site.mkdir(parents=True)
+    (site / "other.cldf").write_text("nonsense")
+    assert run("check", ".").exit_code == 1
+    (elsewhere / "venv" / "pyvenv.cfg").write_text("")
+    assert run("check", ".").stdout == "own.cldf: Own, 8 parameters\n"
+
+
 def test_names_are_not_formatted():
     before = (SPECS / "preact18.cldf").read_bytes()
     result = run("fmt", "--ascii", "preact18")

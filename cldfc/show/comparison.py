@@ -18,6 +18,8 @@ class ComparisonRow:
     spec: str
     model: str
     cost: Cost
+    label: str
+    """Its name, or where others have that, too, its spec."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +54,11 @@ class Comparison:
 
 def compare_networks(specs: Sequence[str], graphs: Sequence[Graph]) -> Comparison:
     """Networks side by side, with the names that their specs are shown under."""
-    rows = (ComparisonRow(s, g.program.model, cost_of_network(g)) for s, g in zip(specs, graphs, strict=True))
+    models = [graph.program.model for graph in graphs]
+    rows = (
+        ComparisonRow(spec, model, cost_of_network(graph), spec if models.count(model) > 1 else model)
+        for spec, model, graph in zip(specs, models, graphs, strict=True)
+    )
     return Comparison(tuple(rows), tuple(difference(graphs[0], graph) for graph in graphs[1:]))
 
 

@@ -24,7 +24,7 @@ def comparison_markdown(comparison: Comparison) -> str:
 def figures(row: ComparisonRow) -> Iterator[str]:
     """The exact figures of one network, in the order of the heads; an underscore in a name is no emphasis."""
     cost = row.cost
-    yield f"`{row.model}`"
+    yield f"`{row.label}`"
     yield f"{cost.parameters:,}"
     yield f"{cost.unshared:,}"
     yield f"{saved(cost):.1%}"

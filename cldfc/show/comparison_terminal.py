@@ -22,7 +22,7 @@ def show_comparison(comparison: Comparison, console: Console) -> None:
     """Print a table of networks; for two, also their difference."""
     heads: dict[str, Column] = {"model": "text"}
     heads |= dict.fromkeys(HEADS, "figure")
-    print_table(console, heads, [[row.model, *short_figures(row)] for row in comparison.rows])
+    print_table(console, heads, [[row.label, *short_figures(row)] for row in comparison.rows])
     console.print(Text(LEGEND, style="dim"))
     if len(comparison.rows) == 2:
         console.print()
