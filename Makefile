@@ -15,7 +15,7 @@ MINUTES ?= 8
 JOBS ?= auto
 QUICK := tests/test_syntax.py tests/test_errors.py tests/test_format.py tests/test_library.py tests/test_emit.py tests/test_cost.py tests/train/test_recipe.py
 # Threads that wait asleep: on a busy machine those that spin take most of the time.
-PYTEST := OMP_WAIT_POLICY=PASSIVE $(BIN)/python -m pytest -n $(JOBS) --maxprocesses 4 --dist loadfile
+PYTEST := OMP_WAIT_POLICY=PASSIVE $(BIN)/python -m pytest -n $(JOBS) --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 
 .PHONY: demo test quick check data docs links golden fuzz torture bench cuda grammar seeds clean
 

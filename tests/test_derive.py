@@ -380,7 +380,9 @@ def test_the_command_prints_the_file_and_says_what_it_saves(run):
     result = run(str(SPEC), "--residual")
     assert result.exit_code == 0
     assert result.stdout == (FOLDER / "fbresnet.cldf").read_text(encoding="utf-8")
-    assert result.stderr == "22 convolutions instead of 29, 681.3 M multiply-adds instead of 945.5 M\n"
+    saved, hint = result.stderr.splitlines()
+    assert saved == "22 convolutions instead of 29, 681.3 M multiply-adds instead of 945.5 M"
+    assert hint == "`--explain` proves it line by line"
 
 
 @pytest.mark.parametrize(("option", "suffix"), [((), "txt"), (("--markdown",), "md"), (("--latex",), "tex")])

@@ -268,13 +268,13 @@ def test_docstring_says_how_many():
 # The weights
 
 
-def test_weights_that_are_not_used_are_left_out_and_others_keep_their_place():
-    """Simplified, K@1 is applied to nothing but zeros; K@2 alone is then `K`, not `K.2`."""
+def test_weights_that_are_not_used_are_left_out_and_others_keep_their_names():
+    """Simplified, K@1 is applied to nothing but zeros; K@2 is left alone."""
     kernels = "kernel K@ℓ : 3×3, 4 → 4\nlevels ℓ = 1..2"
     inference = Compilation(
         spec("u = 0", "h = linear ∘ avgpool ∘ relu(K@1 * u + bn ∘ K@2 * f)", kernels=kernels)
     ).folded()
     trained, folded = trained_and_folded(inference)
     assert {"K.1.weight", "K.2.weight"} <= trained.state_dict().keys()
-    assert {name for name in folded.state_dict() if name.startswith("K")} == {"K.weight", "K.bias"}
+    assert {name for name in folded.state_dict() if name.startswith("K")} == {"K.2.weight", "K.2.bias"}
     assert difference(inference) < 1e-12

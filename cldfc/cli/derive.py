@@ -47,4 +47,6 @@ def derive(
             show_document(text)
         if format is not None:
             show_document(EXPLAIN[format](network.derivation))
+        if format is None:
+            remarks.append("`--explain` proves it line by line")
         say(*remarks)

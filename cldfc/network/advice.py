@@ -25,6 +25,7 @@ CALLED_ELSEWHERE = {
     "fc": "did you mean `linear`?",
     "dense": "did you mean `linear`?",
     "conv": "declare a kernel, `kernel K : 3×3 → 64`, and convolve with it: `K * x`",
+    "o": "did you mean `∘`, or `.` in ASCII?",
     "i": "did you mean `identity`?",
     "id": "did you mean `identity`?",
     "soft": "did you mean `soft_threshold`?",

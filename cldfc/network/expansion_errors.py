@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -96,6 +97,16 @@ class ExpansionErrors:
             Label(first.statement.left.span, f"defines `{format_key(key)}` too"),
         )
 
+    def way_out(self, read: Read | Reads, length: int) -> str:
+        """The help for a circle of so many values."""
+        if isinstance(read, Reads):
+            return f"let the range of `{read.name}` end before it"
+        last = re.search(r"@(?:.*,)?(\w+)\Z", read.span.text)
+        own = {position.base for t in self.program.templates if t.family == read.family for position in t.left}
+        if length == 1 and last and last[1] in own:
+            return f"let it look back: `{read.span.text}-1`"
+        return "let one of them start from a value that is known, such as `u@1,0 = 0`"
+
     def circle(self, read: Read | Reads, key: Key) -> None:
         """A value that needs itself."""
         circle = list(self.open)[list(self.open).index(key) :]
@@ -107,8 +118,6 @@ class ExpansionErrors:
             f"`{format_key(key)}` needs itself: {' ← '.join(map(format_key, shown))}",
             read.span,
             f"`{format_key(circle[-1])}` needs `{format_key(key)}`",
-            f"let the range of `{read.name}` end before it"
-            if isinstance(read, Reads)
-            else "let one of them start from a value that is known, such as `u@1,0 = 0`",
+            self.way_out(read, len(circle)),
             *others,
         )

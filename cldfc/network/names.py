@@ -90,7 +90,7 @@ class Names:
                 help = HELP_FOR_PARAMETERS
             help = suggest(name, self.all_of(expected), help)
             known = CALLED_ELSEWHERE.get(name.lower().removesuffix("2d"))
-            if known and (expected == "an operator" or name in ("I", "Id")):
+            if known and (expected == "an operator" or name in ("I", "Id", "o")):
                 help = known
             help = f"did you mean `{tagged}`? an index stands behind `@`" if tagged else help
             self.problems.report("E0201", f"nothing is called `{shorten(name)}`", symbol.span, "unknown name", help)

@@ -21,7 +21,7 @@ from small_run import IMAGES, reached
 from cldfc.train.checkpoint_folder import list_checkpoints
 
 pytestmark = pytest.mark.skipif(torch.cuda.is_available(), reason="two processes would share a device")
-KILLS = 20 if "CLDFC_TORTURE" in os.environ else 2
+KILLS = 20 if "CLDFC_TORTURE" in os.environ else 1
 PATIENCE = 300
 ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
 NARROW = ["--let", "J = 2", "--let", "ν@ℓ = 1, 1", "--let", "c@ℓ = 4, 8"]
@@ -117,7 +117,7 @@ def started(folder: Path, *command: str) -> Iterator[Started]:
 
 
 def test_processes_that_are_killed_at_random_moments(whole: Path, tmp_path: Path) -> None:
-    """Without `-o`: the next attempt finds the folder. With CLDFC_TORTURE 20 kills, else 2."""
+    """Without `-o`: the next attempt finds the folder. With CLDFC_TORTURE 20 kills, else one."""
     seed = random.randrange(2**32)
     print("seed", seed)
     chance = random.Random(seed)
