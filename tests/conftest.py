@@ -20,12 +20,9 @@ sys.path.insert(0, str(Path(__file__).parent))
 os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
 
 
-LONGEST = ("test_torchrun", "test_reproduce", "test_cuda_script", "test_stop", "test_processes", "test_groups")
-
-
 def pytest_collection_modifyitems(items):
-    """Files that take a minute come first: at the end, one process would work and the others wait for it."""
-    items.sort(key=lambda item: item.path.stem not in LONGEST)
+    """The file that takes longest comes first: at the end, all other processes would wait for the one that has it."""
+    items.sort(key=lambda item: item.path.stem != "test_torchrun")
 
 
 def pytest_addoption(parser):
