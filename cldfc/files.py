@@ -36,19 +36,19 @@ def write_generated(path: Path, content: str | bytes, mark: str = MARK) -> None:
     """Write a file with the mark in it, and in a text a digest behind the mark. Raises UsageError."""
     if isinstance(content, str):
         data = content.encode()
-        content = data.replace(mark.encode(), f"{mark} {digest_of(data)}".encode(), 1)
+        content = data.replace(mark.encode(), f"{mark} {text_digest(data)}".encode(), 1)
     write_file(path, content)
 
 
-def digest_of(data: bytes) -> str:
-    """Of a text, whatever ends its lines."""
+def text_digest(data: bytes) -> str:
+    """Eight digits that change with a text, whatever ends its lines."""
     return hashlib.sha256(data.replace(b"\r\n", b"\n")).hexdigest()[:8]
 
 
 def is_untouched(data: bytes, mark: str) -> bool:
     """Whether a text is as `write_generated` has written it."""
     found = re.search(rb"%s ([0-9a-f]{8})\b" % re.escape(mark.encode()), data)
-    return found is not None and digest_of(data[: found.start(1) - 1] + data[found.end() :]) == found[1].decode()
+    return found is not None and text_digest(data[: found.start(1) - 1] + data[found.end() :]) == found[1].decode()
 
 
 def refuse_foreign(path: Path, mark: str = MARK, name: str = "network.py", is_text: bool = True) -> None:

@@ -60,7 +60,7 @@ def like(path: Path) -> str | None:
     if close := nearest(path.name.removesuffix(SUFFIX), by_name):
         return by_name[close]
     stem = path.with_suffix("") if path.suffix == SUFFIX else path
-    if begun := [name for name in names() if len(stem.name) > 2 and name.startswith(stem.as_posix())]:
+    if len(stem.name) > 2 and (begun := [name for name in names() if name.startswith(stem.as_posix())]):
         return min(begun, key=lambda name: (len(name), name))
     return nearest(stem.as_posix(), names()) or nearest(stem.name, names())
 

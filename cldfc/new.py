@@ -7,15 +7,15 @@ from importlib.resources import files
 from pathlib import Path
 
 from cldfc.compilation import Compilation
-from cldfc.diagnostics import UsageError
+from cldfc.diagnostics import Problems, Source, UsageError
 from cldfc.files import write_file
+from cldfc.library import SUFFIX
+from cldfc.syntax import tree
 from cldfc.syntax.keywords import STATEMENTS
+from cldfc.syntax.parse import parse_spec
 from cldfc.syntax.read import read_source
 
 NAME = re.compile("[A-Za-z][A-Za-z0-9_]*")
-SUFFIX = ".cldf"
-MODEL = re.compile(r"^model\b[^#\n]*(?<=\S)", re.MULTILINE)
-EXPECT = re.compile(r"^expect\b.*\n", re.MULTILINE)
 
 
 def write_new(name: str, origin: Path | None = None) -> Path:
@@ -35,8 +35,15 @@ def write_new(name: str, origin: Path | None = None) -> Path:
 
 def text_of(spec: Path, model: str) -> str:
     """A spec that stands for itself, to be changed: under another name, and without what it expects."""
-    text = Compilation(read_source(spec)).text
-    return EXPECT.sub("", MODEL.sub(f"model {model}", text)).rstrip("\n") + "\n"
+    source = Source(str(spec), Compilation(read_source(spec)).check().text)
+    text = source.text
+    for statement in reversed(parse_spec(source, Problems()).statements):
+        span = statement.span
+        if isinstance(statement, tree.Model):
+            text = text[: span.start] + model + text[span.end :]
+        elif isinstance(statement, tree.Expect):
+            text = text[: span.start] + text[span.end :].removeprefix("\n")
+    return text.rstrip("\n") + "\n"
 
 
 def template() -> str:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from cldfc.changes import change, read_changes, read_form
 from cldfc.compilation import AS_WRITTEN, Changes, Compilation, Form
 from cldfc.diagnostics import CldfError, Problems, Source, UsageError
-from cldfc.files import refuse_foreign, write_generated
+from cldfc.files import write_generated
 from cldfc.library import SUFFIX, folder, names
 from cldfc.syntax import tree
 from cldfc.syntax.extend import read_spec
@@ -251,12 +251,12 @@ class Spec:
 
         Raises UsageError when the suffix is unknown, or the file cannot be written or is there, not as cldfc wrote it.
         """
-        from cldfc.show.formats import BINARY, writer_for
+        from cldfc.show.formats import check_place, writer_for
         from cldfc.show.width import read_width
 
         path = Path(path)
         write = writer_for(path, width=None if width is None else read_width(width))
-        refuse_foreign(path, name=f"network{path.suffix}", is_text=path.suffix.lower() not in BINARY)
+        check_place(path)
         write_generated(path, write(self.written))
 
     @property

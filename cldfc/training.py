@@ -82,22 +82,22 @@ def plan_run(source: Source, data: str, changes: Changes, fields: Mapping[str, o
     dataset = find(data, input_of(network) if is_folder(data) else None)
     changes = changes.on(dataset.name, dataset.shape, dataset.classes)
     network = network.sized(changes.shape, changes.classes)
-    refuse_unfit(network, Compilation(source, replace(changes, shape=None, classes=None)), dataset)
+    refuse_unfit(network, dataset)
     recipe = changed_recipe(default_recipe(dataset, network.cost.convolutions), fields)
     check_validation(dataset, recipe)
     return Plan(network, dataset, recipe)
 
 
-def refuse_unfit(network: Compilation, written: Compilation, dataset: DataSet) -> None:
+def refuse_unfit(network: Compilation, dataset: DataSet) -> None:
     """Raises UsageError for images on which the network is wrong, if on those that it is written for it is right."""
     try:
         network.check()
     except CldfError as error:
         with suppress(CldfError):
-            shape = written.check().program.shape
-            sizes, own = (" × ".join(map(str, size)) for size in (dataset.shape, shape))
+            written = network.sized(None, None).check().program
+            sizes, own = (" × ".join(map(str, size)) for size in (dataset.shape, written.shape))
             raise UsageError(
-                f"`{written.program.model}` does not fit the images of `{dataset.name}`, {sizes}: "
+                f"`{written.model}` does not fit the images of `{dataset.name}`, {sizes}: "
                 f"{error.diagnostics[0].message}",
                 f"it is written for {own}: give it images of about that size, or let `--let` change it",
             ) from None

@@ -21,7 +21,7 @@ from cldfc.train.weights import save_weights
 
 SPEC = ROOT / "specs" / "resnet18_Bl.cldf"
 NARROW = ["--let", "c = 4", "--input", "3x8x8"]
-TASK = read_changes(["c = 4"], (), "3x8x8")
+CHANGES = read_changes(["c = 4"], (), "3x8x8")
 
 
 def compile_spec(*options: str | Path) -> Result:
@@ -31,7 +31,7 @@ def compile_spec(*options: str | Path) -> Result:
 @pytest.fixture
 def weights(tmp_path) -> Path:
     """Weights of the trained network, in a folder of their own."""
-    network = build(Compilation(read_source(SPEC), TASK).code()).double()
+    network = build(Compilation(read_source(SPEC), CHANGES).code()).double()
     randomise(network)
     (tmp_path / "run").mkdir()
     save_weights(network, tmp_path / "run" / "best.safetensors")
@@ -50,7 +50,7 @@ def test_module_and_weights_are_written(weights, tmp_path):
     assert "kept per image" not in result.stdout
     folded = build((tmp_path / "net.py").read_text(encoding="utf-8")).double().eval()
     folded.load_state_dict(load_file(tmp_path / "net.safetensors"))
-    trained = build(Compilation(read_source(SPEC), TASK).code()).double().eval()
+    trained = build(Compilation(read_source(SPEC), CHANGES).code()).double().eval()
     trained.load_state_dict(load_file(weights))
     images = torch.randn(3, 3, 8, 8, dtype=torch.float64)
     assert relative_difference(folded(images), trained(images)) < 1e-12

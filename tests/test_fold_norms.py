@@ -32,7 +32,7 @@ NARROW = {
 PATHS = [*(ROOT / f"specs/{name}.cldf" for name in NARROW), *sorted((GOLDEN / "compile").glob("*.cldf"))]
 
 
-def spec_task(path: Path, *lets: str) -> Changes:
+def changes_for(path: Path, *lets: str) -> Changes:
     is_spec = path.parent.name == "specs"
     return read_changes([*NARROW[path.stem], *lets], (), "3x16x16") if is_spec else AS_WRITTEN
 
@@ -68,7 +68,7 @@ def count_norms(network: nn.Module) -> int:
 @pytest.mark.parametrize("form", ["written", "simplified"])
 @pytest.mark.parametrize("path", PATHS, ids=lambda path: f"{path.parent.name}-{path.stem}")
 def test_outputs_are_those_of_the_trained_network(path, form):
-    assert difference(Compilation(read_source(path), spec_task(path)).folded(form)) < 1e-12
+    assert difference(Compilation(read_source(path), changes_for(path)).folded(form)) < 1e-12
 
 
 @pytest.mark.parametrize("steps", ["2, 1, 1, 1", "1, 2, 1, 2", "1", "3, 1, 1, 2"])

@@ -45,8 +45,8 @@ def derive(
             write_generated(Path(output), text, DERIVED)
         elif format is None:
             show_document(text)
-        if format is not None:
-            show_document(EXPLAIN[format](network.derivation))
         if format is None:
             remarks.append("`--explain` proves it line by line")
+        else:
+            show_document(EXPLAIN[format](network.derivation))
         say(*remarks)

@@ -11,7 +11,7 @@ from cldfc.changes import read_changes
 from cldfc.cli.options import Classes, Input, Json, Lets, Ties, errors, spec_argument
 from cldfc.compilation import Compilation
 from cldfc.diagnostics import UsageError
-from cldfc.files import refuse_foreign, write_generated
+from cldfc.files import write_generated
 from cldfc.output import say, show_json_text
 from cldfc.syntax.read import read_source
 
@@ -64,12 +64,12 @@ def show(
             )
         changes = read_changes(let or (), tie or (), input, classes)
         if output is not None:
-            from cldfc.show.formats import BINARY, writer_for
+            from cldfc.show.formats import check_place, writer_for
             from cldfc.show.width import read_width
 
             wide = None if width is None else read_width(width)
             writer_for(output, width=wide)
-            refuse_foreign(output, name=f"network{output.suffix}", is_text=output.suffix.lower() not in BINARY)
+            check_place(output)
             *others, graph = [Compilation(read_source(spec), changes).simplified for spec in specs]
             write = writer_for(output, full, others[0] if others else None, wide, say)
             write_generated(output, write(graph))

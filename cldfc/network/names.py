@@ -101,7 +101,7 @@ class Names:
         return isinstance(self.declared.get(name), tree.Range) or self.is_constant(name) or len(name) == 1
 
     def has_parameter(self, symbol: tree.Symbol) -> bool:
-        """Whether a tag holds what is no index, `S_θ`."""
+        """Whether a tag holds something other than an index, as in `S_θ`."""
         return any(index.name is not None and not self.can_be_index(index.name) for index in symbol.tag)
 
     def is_adjoint(self, symbol: tree.Symbol) -> bool:
@@ -113,9 +113,9 @@ class Names:
         for at in range(1, len(name)):
             first, second = name[:at], name[at:]
             kind = self.kind_of_symbol(first)
-            if first == second:  # `AA` for `A` is a slip
-                return None
-            if kind in ("a kernel", "a scalar", "a number", "an operator") and self.kind_of_symbol(second):
+            is_left = kind in ("a kernel", "a scalar", "a number", "an operator")
+            # `AA` for `A` is a slip.
+            if is_left and first != second and self.kind_of_symbol(second):
                 sign = "∘" if kind == "an operator" else "*"
                 return f"did you mean `{first} {sign} {format_symbol(tree.Symbol(second, symbol.tag, symbol.span))}`?"
         return None

@@ -11,6 +11,7 @@ from cldfc.emit.dot import emit_dot
 from cldfc.emit.json import emit_json
 from cldfc.emit.latex import emit_latex
 from cldfc.emit.mermaid import emit_mermaid
+from cldfc.files import refuse_foreign
 from cldfc.network.graph import Graph
 from cldfc.show.picture import FORMATS, DrawingOptions, draw
 from cldfc.show.width import Width
@@ -23,8 +24,14 @@ WRITERS: dict[str, Callable[[Graph], str | bytes]] = {
 }
 """What writes a network, as the spec has it, to a file with this suffix."""
 BINARY = (".png", ".pdf")
+"""Formats that nobody edits as a text."""
 SIZED = (".svg", ".png", ".pdf")
 """Pictures that have a width."""
+
+
+def check_place(path: Path) -> None:
+    """Raises UsageError unless a network may be written there: over nothing, or over what cldfc wrote."""
+    refuse_foreign(path, name=f"network{path.suffix}", is_text=path.suffix.lower() not in BINARY)
 
 
 def writer_for(

@@ -181,8 +181,7 @@ def folded(name: str) -> Made:
     return network, kernel
 
 
-BOTH = pytest.mark.parametrize("form", [as_trained, folded], ids=["as trained", "folded"])
-EACH = pytest.mark.parametrize("name", NETWORKS)
+EACH = pytest.mark.parametrize(("name", "form"), some(product(NETWORKS, (as_trained, folded)), 3))
 
 
 def needed(network: nn.Module) -> int:
@@ -190,7 +189,7 @@ def needed(network: nn.Module) -> int:
     return sum(tensor.numel() for tensor in network.state_dict().values() if tensor.is_floating_point())
 
 
-@pytest.mark.parametrize(("name", "form"), some(product(NETWORKS, (as_trained, folded)), 3))
+@EACH
 def test_onnx(name: str, form: Callable[[str], Made]) -> None:
     network, kernel = form(name)
     model = onnx.load_model_from_string(onnx_format.write(Classifier(network, DATASET), ABOUT))
@@ -201,7 +200,7 @@ def test_onnx(name: str, form: Callable[[str], Made]) -> None:
     assert sum(uses.values()) == sum(1 for _ in convolutions(network))
 
 
-@pytest.mark.parametrize(("name", "form"), some(product(NETWORKS, (as_trained, folded)), 3))
+@EACH
 def test_an_exported_program(name: str, form: Callable[[str], Made]) -> None:
     network, kernel = form(name)
     program = torch.export.load(BytesIO(torch_export.write(Classifier(network, DATASET), ABOUT)))
