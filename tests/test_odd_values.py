@@ -66,9 +66,13 @@ def folder(tmp_path, monkeypatch):
     return tmp_path
 
 
+class Waits(BaseException):
+    """A command waits for something: no `except OSError` takes it for an unreadable file, as it would a TimeoutError."""
+
+
 def run(*arguments):
     def late(*_):
-        raise TimeoutError(arguments)
+        raise Waits(arguments)
 
     before = signal.signal(signal.SIGALRM, late)
     signal.alarm(30)

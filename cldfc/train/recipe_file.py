@@ -12,6 +12,7 @@ from pathlib import Path
 
 from cldfc.diagnostics import UsageError
 from cldfc.output import printable
+from cldfc.train.files import read_text
 from cldfc.train.recipe import Recipe, check_recipe, help_for
 
 BASE: Mapping[str, object] = {"epochs": 1, "batch": 2, "lr": 1.0}
@@ -33,23 +34,13 @@ class RecipeFile:
 
 def read_recipe(path: Path) -> RecipeFile:
     """The fields that a TOML file sets. Raises UsageError: no such file, no TOML, an unknown field, a wrong value."""
-    text = read_toml(path)
+    text = read_text(path, "name a TOML file with a recipe").removeprefix("\ufeff")
     try:
         found = tomllib.loads(text)
     except (ValueError, RecursionError) as error:
         raise UsageError(f"`{path}` is not TOML: {error}", "a recipe has lines such as `lr = 0.1`") from error
     places = {name: place_of(name, text, path) for name in found}
     return RecipeFile({name: checked(name, value, places[name]) for name, value in found.items()}, places)
-
-
-def read_toml(path: Path) -> str:
-    """The text of a file. Raises UsageError."""
-    try:
-        return path.read_text(encoding="utf-8-sig")
-    except OSError as error:
-        raise UsageError(f"cannot read `{path}`: {error.strerror}", "name a TOML file with a recipe") from error
-    except UnicodeDecodeError as error:
-        raise UsageError(f"cannot read `{path}`: it is not UTF-8 text", "name a TOML file with a recipe") from error
 
 
 def place_of(name: str, text: str, path: Path) -> str:
