@@ -1,7 +1,7 @@
 """`cldfc` as a user runs it: in a process of its own.
 
-To load torch takes seconds, so the process is a copy of one that has loaded everything; what a process loads, and how
-it starts and ends, is not to be tested here.
+To load torch takes seconds, so the process is a copy of one that has loaded everything, and that all processes with
+tests have in common; what a process loads, and how it starts and ends, is not to be tested here.
 """
 
 from __future__ import annotations
@@ -10,83 +10,205 @@ import gc
 import json
 import os
 import pkgutil
+import runpy
+import signal
+import socket
 import subprocess
 import sys
+import time
+import traceback
+from contextlib import suppress
 from functools import cache
 from importlib import import_module
 from pathlib import Path
-from tempfile import TemporaryDirectory
+from tempfile import TemporaryDirectory, gettempdir
 
 ROOT = Path(__file__).parents[1]
-LOADED = ["torch", "sklearn.datasets", "PIL.Image", "rich.progress", "safetensors.torch"]
+LOADED = ["torch", "torch.distributed.run", "sklearn.datasets", "PIL.Image", "rich.progress", "safetensors.torch"]
+PATIENCE = 300
 
 
 def cldfc(
     *arguments: object, cwd: Path = ROOT, given: bytes = b"", **environment: str
 ) -> subprocess.CompletedProcess[str]:
     """Run a command line to its end; never a traceback."""
-    words = [str(argument) for argument in arguments]
-    with TemporaryDirectory() as folder:
-        files = [Path(folder, name) for name in ("stdin", "stdout", "stderr")]
-        files[0].write_bytes(given)
-        environment = {**os.environ, "PYTHONPATH": str(ROOT), **environment}
-        process = program()
-        assert process.stdin is not None and process.stdout is not None
-        order = {"words": words, "cwd": str(cwd), "environment": environment, "files": [str(file) for file in files]}
-        process.stdin.write(json.dumps(order) + "\n")
-        process.stdin.flush()
-        code = int(process.stdout.readline())
-        printed, said = (file.read_bytes().decode() for file in files[1:])
-    assert "Traceback" not in said
-    return subprocess.CompletedProcess(words, code, printed, said)
+    ended = Program(*arguments, cwd=cwd, given=given, **environment).end()
+    assert "Traceback" not in ended.stderr, ended.stderr
+    return ended
+
+
+class Program:
+    """A command line of cldfc, or of a script in its place, that runs; in a group of its own, if asked."""
+
+    def __init__(
+        self,
+        *arguments: object,
+        script: Path | None = None,
+        cwd: Path = ROOT,
+        given: bytes = b"",
+        is_group: bool = False,
+        **environment: str,
+    ) -> None:
+        self.words = [str(argument) for argument in arguments]
+        self.folder = TemporaryDirectory()
+        self.files = [Path(self.folder.name, name) for name in ("stdin", "stdout", "stderr")]
+        self.files[0].write_bytes(given)
+        order = {
+            "words": self.words,
+            "script": str(script) if script else "",
+            "cwd": str(cwd),
+            "environment": {**os.environ, "PYTHONPATH": str(ROOT), **environment},
+            "files": [str(file) for file in self.files],
+            "is_group": is_group,
+        }
+        stay()
+        self.connection = connect().makefile("rw")
+        self.connection.write(json.dumps(order) + "\n")
+        self.connection.flush()
+        self.pid = int(self.connection.readline())
+
+    @property
+    def is_over(self) -> bool:
+        """Whether it has ended."""
+        try:
+            os.kill(self.pid, 0)
+        except ProcessLookupError:
+            return True
+        return False
+
+    def end(self) -> subprocess.CompletedProcess[str]:
+        """Wait for its end."""
+        code = int(self.connection.readline())
+        printed, said = (file.read_bytes().decode() for file in self.files[1:])
+        self.connection.close()
+        self.folder.cleanup()
+        return subprocess.CompletedProcess(self.words, code, printed, said)
+
+    def kill(self) -> None:
+        """Leave nothing of it behind."""
+        with suppress(ProcessLookupError):
+            os.kill(self.pid, signal.SIGKILL)
+
+
+# The process that is copied
+
+
+def place() -> Path:
+    """Where it listens: one for all processes that pytest has started."""
+    return Path(gettempdir(), f"cldfc-{os.environ.get('PYTEST_XDIST_TESTRUNUID', os.getpid())}")
+
+
+def connect() -> socket.socket:
+    """A connection to it; it is started where there is none."""
+    process, end = None, time.monotonic() + PATIENCE
+    while True:
+        connection = socket.socket(socket.AF_UNIX)
+        try:
+            connection.connect(str(place()))
+            return connection
+        except OSError:
+            connection.close()
+            # Of two that are started at once one gets the place, and the other one ends.
+            if process is None:
+                process = subprocess.Popen([sys.executable, __file__, str(place())], cwd=ROOT, start_new_session=True)
+            assert time.monotonic() < end
+            time.sleep(0.02)
 
 
 @cache
-def program() -> subprocess.Popen[str]:
-    """The process that is copied; it ends when the tests do."""
-    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
-    return subprocess.Popen([sys.executable, __file__], text=True, env={**os.environ, "PYTHONPATH": str(ROOT)}, **pipes)
+def stay() -> socket.socket:
+    """It ends when nobody has a connection to it any more."""
+    return connect()
 
 
-def serve() -> None:
+def serve(place: str) -> None:
     """Run one command line after another, each in a copy of this process."""
+    listener = socket.socket(socket.AF_UNIX)
+    try:
+        listener.bind(place)
+    except OSError:
+        return
+    listener.listen(64)
     package = import_module("cldfc")
     for module in pkgutil.walk_packages(package.__path__, "cldfc."):
         if module.name != "cldfc.__main__":
             LOADED.append(module.name)
     for name in LOADED:
         import_module(name)
+    gc.collect()
     gc.freeze()
-    for line in sys.stdin:
+    listener.settimeout(1)
+    is_needed = True
+    while is_needed:
+        with suppress(TimeoutError):
+            connection, _ = listener.accept()
+            if os.fork() == 0:
+                listener.close()
+                answer(connection)
+                os._exit(0)
+            connection.close()
+        is_needed = has_children()
+    os.unlink(place)
+
+
+def has_children() -> bool:
+    """Whether copies are there; those that have ended are let go."""
+    try:
+        while os.waitpid(-1, os.WNOHANG)[0]:
+            pass
+    except ChildProcessError:
+        return False
+    return True
+
+
+def answer(connection: socket.socket) -> None:
+    """Do what is ordered through a connection, if anything is: the number of a process, then its exit code."""
+    with connection, connection.makefile("rw") as channel:
+        ordered = channel.readline()
+        if not ordered:
+            return
         copy = os.fork()
         if copy == 0:
-            become(**json.loads(line))
-            run()
-        print(os.waitstatus_to_exitcode(os.waitpid(copy, 0)[1]), flush=True)
+            connection.detach()
+            order = json.loads(ordered)
+            run(order.pop("script"), become(**order))
+        print(copy, file=channel, flush=True)
+        code = os.waitstatus_to_exitcode(os.waitpid(copy, 0)[1])
+        with suppress(BrokenPipeError):
+            print(code, file=channel, flush=True)
 
 
-def become(words: list[str], cwd: str, environment: dict[str, str], files: list[str]) -> None:
-    """Have what a new process has."""
+def become(words: list[str], cwd: str, environment: dict[str, str], files: list[str], is_group: bool) -> list[str]:
+    """Have what a new process has; gives the words of the command line."""
+    if is_group:
+        os.setsid()
     os.chdir(cwd)
     os.environ.clear()
     os.environ.update(environment)
-    sys.argv = ["cldfc", *words]
     for number, file in enumerate(files):
         os.dup2(os.open(file, os.O_RDONLY if number == 0 else os.O_WRONLY | os.O_CREAT), number)
     sys.stdin, sys.stdout, sys.stderr = (os.fdopen(number, "r" if number == 0 else "w") for number in range(3))
+    return words
 
 
-def run() -> None:
-    """Run the command line. To take everything apart again would be most of the time."""
+def run(script: str, words: list[str]) -> None:
+    """Run a script, or cldfc. To take everything apart again would be most of the time."""
+    sys.argv = [script or "cldfc", *words]
     code = 0
     try:
-        import_module("cldfc.__main__").main()
+        if script:
+            runpy.run_path(script, run_name="__main__")
+        else:
+            import_module("cldfc.__main__").main()
     except SystemExit as end:
         code = end.code if isinstance(end.code, int) else int(end.code is not None)
+    except BaseException:
+        traceback.print_exc()
+        code = 1
     sys.stdout.flush()
     sys.stderr.flush()
     os._exit(code)
 
 
 if __name__ == "__main__":
-    serve()
+    serve(sys.argv[1])

@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 import torch
 from networks import ROOT
+from program import Program
 
 from benchmarks import cuda
 from benchmarks.cuda_parts.tables import tables
@@ -81,12 +82,29 @@ def test_without_a_device_everything_is_skipped(tmp_path: Path) -> None:
     assert (tmp_path / "cuda.json").read_text() == "mine" and not list(tmp_path.glob(".*"))
 
 
-def test_a_rehearsal_on_the_cpu(tmp_path: Path) -> None:
+def work_in_a_copy(
+    part: str, found: cuda.Record, options: Namespace, environment: dict[str, str], log: Path, until: float
+) -> tuple[str, str]:
+    """As `cuda.run_process`, but the process need not load torch."""
+    words = ["--work-on", part, "--until", until, "--done", "[]", "--data-dir", options.data_dir, "--device", "cpu"]
+    ended = Program(*words, script=cuda.SCRIPT, **environment).end()
+    assert ended.returncode == 0, ended.stderr
+    *said, last = map(json.loads, ended.stdout.splitlines())
+    for word in said:
+        cuda.note(found, word, "")
+    return last, ""
+
+
+def test_a_rehearsal_on_the_cpu(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     """Every part, tiny: what runs on the day there is a device has run before."""
-    command = [*COMMAND, "--device", "cpu", "--minutes", "60", "--output", str(tmp_path / "figures.json")]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True)
-    assert done.returncode == 0, done.stdout + done.stderr
+    words = ["--device", "cpu", "--minutes", "60", "--output", str(tmp_path / "figures.json")]
+    monkeypatch.setattr(sys, "argv", ["cuda.py", *words])
+    monkeypatch.setattr(signal, "signal", lambda *_: None)
+    monkeypatch.setattr(cuda, "run_process", work_in_a_copy)
+    assert cuda.main() == 0
+    printed = capsys.readouterr().out
     record = json.loads((tmp_path / "figures.json").read_text())
     assert {found["state"] for found in record["parts"].values()} == {"done"}
     items = {part: found["items"] for part, found in record["parts"].items()}
@@ -101,7 +119,7 @@ def test_a_rehearsal_on_the_cpu(tmp_path: Path) -> None:
     assert set(items["training"]) == {
         f"{name}{end}" for name in ("preact18_Al", "preact18") for end in ("", ", 2 epochs")
     }
-    assert "| resnet18 | 16 |" in done.stdout and "a rehearsal on the CPU" in done.stdout
+    assert "| resnet18 | 16 |" in printed and "a rehearsal on the CPU" in printed
 
 
 def test_what_crashes_fails_and_hangs_does_not_end_the_rest(

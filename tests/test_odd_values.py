@@ -67,7 +67,7 @@ def folder(tmp_path, monkeypatch):
 
 
 class Waits(BaseException):
-    """A command waits for something: no `except OSError` takes it for an unreadable file, as it would a TimeoutError."""
+    """A command waits for something. A TimeoutError would be an OSError, which is taken for an unreadable file."""
 
 
 def run(*arguments):

@@ -16,6 +16,7 @@ from multiprocessing import Event, get_context
 
 import pytest
 from networks import ROOT
+from program import Program
 from scipy.stats import ttest_rel
 from typer.testing import CliRunner
 
@@ -468,19 +469,18 @@ OPTIONS = ["table2", "--rows", "preact18", "--rows", "preact18_Al", "--miniature
 )
 def test_a_signal_saves_what_is_trained(tmp_path, monkeypatch, number, code, jobs, is_group):
     """The same command goes on, to the bits of what was never stopped."""
-    (tmp_path / "program.py").write_text(PROGRAM, encoding="utf-8")
-    command = [sys.executable, tmp_path / "program.py", "reproduce", *OPTIONS, "--jobs", str(jobs), "-o"]
-    environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
-    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True, "start_new_session": True}
-    process = subprocess.Popen([*command, tmp_path / "stopped"], env=environment, **pipes)
-    folder, end = tmp_path / "stopped" / "table2", time.monotonic() + 120
+    script, folder = tmp_path / "program.py", tmp_path / "stopped" / "table2"
+    script.write_text(PROGRAM, encoding="utf-8")
+    command = ["reproduce", *OPTIONS, "--jobs", jobs, "-o", tmp_path / "stopped"]
+    process, end = Program(*command, script=script, is_group=is_group, OMP_NUM_THREADS="1"), time.monotonic() + 120
     while not list(folder.glob("*.part/checkpoints/lock")):
-        assert time.monotonic() < end and process.poll() is None
+        assert time.monotonic() < end and not process.is_over
         time.sleep(0.01)
     (os.killpg if is_group else os.kill)(process.pid, number)
-    printed, said = process.communicate(timeout=120)
-    assert (process.returncode, printed) == (code, ""), said
-    assert said.endswith("\nstopped and saved; the same command goes on\n") and "Traceback" not in said
+    ended = process.end()
+    assert (ended.returncode, ended.stdout) == (code, ""), ended.stderr
+    assert ended.stderr.endswith("\nstopped and saved; the same command goes on\n")
+    assert "Traceback" not in ended.stderr
     assert list(folder.glob("*.part/checkpoints/epoch-*"))
     monkeypatch.setattr(recipes, "WIDTHS", NARROW_WIDTHS)
     monkeypatch.setattr(recipes, "IMAGES", FEW_IMAGES)

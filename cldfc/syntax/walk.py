@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import fields, is_dataclass
+from functools import cache
 from typing import cast
 
 from cldfc.syntax import tree
@@ -11,13 +11,20 @@ from cldfc.syntax import tree
 Node = tree.Statement | tree.Expression | tree.Index
 
 
-def children(node: object) -> Iterator[object]:
+def children(node: object) -> list[object]:
     """The trees directly inside a tree."""
-    if not is_dataclass(node):
-        return
-    for part in (getattr(node, field.name) for field in fields(node) if field.compare):
-        parts = cast("tuple[object, ...]", part) if isinstance(part, tuple) else (part,)
-        yield from (child for child in parts if is_dataclass(child))
+    found: list[object] = []
+    for name in parts_of(type(node)) or ():
+        part = getattr(node, name)
+        inside = cast("tuple[object, ...]", part) if isinstance(part, tuple) else (part,)
+        found += [child for child in inside if parts_of(type(child)) is not None]
+    return found
+
+
+@cache
+def parts_of(kind: type) -> tuple[str, ...] | None:
+    """The fields of a kind of tree that say what it is, not where; None of what is no tree."""
+    return tuple(field.name for field in fields(kind) if field.compare) if is_dataclass(kind) else None
 
 
 def nesting(root: Node) -> int:
@@ -39,5 +46,5 @@ def mentions(root: Node) -> list[tree.Symbol | tree.Index]:
         node = stack.pop()
         if isinstance(node, tree.Symbol | tree.Index):
             found.append(node)
-        stack += reversed(list(children(node)))
+        stack += reversed(children(node))
     return found

@@ -6,8 +6,6 @@ import os
 import random
 import shutil
 import signal
-import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -16,7 +14,7 @@ from typing import Any
 import pytest
 import torch
 from networks import ROOT
-from program import cldfc
+from program import Program, cldfc
 from small_run import EVERY_STEP, IMAGES, STEPS, reached, resume, start_forked, train
 
 from cldfc.cli import app
@@ -79,14 +77,25 @@ def has_steps(folder: Path) -> bool:
     return bool(list_checkpoints(folder / "checkpoints"))
 
 
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run that was left alone."""
+    run = tmp_path_factory.mktemp("whole") / "run"
+    assert cldfc("train", "specs/fbresnet.cldf", *OPTIONS, "-o", run).returncode == 0
+    return run
+
+
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_a_signal_lets_the_step_finish_and_saves(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], number: int, code: int
+    whole: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+    number: int,
+    code: int,
 ) -> None:
     monkeypatch.chdir(ROOT)
-    whole, run = str(tmp_path / "whole"), tmp_path / "run"
-    start_forked(app, ["train", "specs/fbresnet.cldf", *OPTIONS, "-o", whole]).join()
-    capfd.readouterr()
+    run = tmp_path / "run"
     process = start_forked(app, ["train", "specs/fbresnet.cldf", *OPTIONS, "-o", str(run)])
     wait_for(lambda: has_steps(run))
     os.kill(process.pid, number)
@@ -97,7 +106,7 @@ def test_a_signal_lets_the_step_finish_and_saves(
     assert f"stopped and saved; go on with `cldfc train --resume {run}`" in said
     assert "stopped: " in (run / "report.html").read_text()
     start_forked(app, ["train", "--resume", str(run)]).join()
-    assert reached(run) == reached(tmp_path / "whole")
+    assert reached(run) == reached(whole)
     report = (run / "report.html").read_text()
     assert "finished: " in report and "<th>resumed, 1</th>" in report
 
@@ -148,15 +157,13 @@ def test_a_second_trainer_is_refused_until_the_first_is_gone(sleeping: Any, tmp_
     assert reached(tmp_path / "run") == reached(train(tmp_path / "whole").folder)
 
 
-def test_the_program_goes_on_where_kill_9_left_it(tmp_path: Path) -> None:
+def test_the_program_goes_on_where_kill_9_left_it(whole: Path, tmp_path: Path) -> None:
     """Processes that share nothing: the folder is all that is needed."""
-    run, whole = tmp_path / "run", tmp_path / "whole"
-    made = ["train", "specs/fbresnet.cldf", *OPTIONS, "-o"]
-    assert cldfc(*made, whole).returncode == 0
-    command = [sys.executable, "-m", "cldfc", *made, run]
-    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL) as process:
-        wait_for(lambda: len(list_checkpoints(run / "checkpoints")) > 1)
-        process.kill()
+    run = tmp_path / "run"
+    process = Program("train", "specs/fbresnet.cldf", *OPTIONS, "-o", run)
+    wait_for(lambda: len(list_checkpoints(run / "checkpoints")) > 1)
+    process.kill()
+    assert process.end().returncode == -signal.SIGKILL
     resumed = cldfc("train", "--resume", run)
     assert resumed.returncode == 0, resumed.stderr
     assert reached(run) == reached(whole)

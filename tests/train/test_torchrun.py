@@ -1,4 +1,8 @@
-"""The program under torchrun: it starts all processes again when one dies, and the run goes on bit for bit."""
+"""The program under torchrun: it starts all processes again when one dies, and the run goes on bit for bit.
+
+A run that is left alone is started by the command itself, all others as well when CLDFC_TORTURE is set; else their
+processes are copies, which need not load torch.
+"""
 
 from __future__ import annotations
 
@@ -6,44 +10,49 @@ import os
 import random
 import shutil
 import signal
+import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from subprocess import PIPE, Popen, run
 
+import program
 import pytest
 import torch
-from networks import ROOT
+import torch.distributed.run
+from program import PATIENCE, Program
 from small_run import IMAGES, reached
 
 from cldfc.train.checkpoint_folder import list_checkpoints
 
 pytestmark = pytest.mark.skipif(torch.cuda.is_available(), reason="two processes would share a device")
-KILLS = 20 if "CLDFC_TORTURE" in os.environ else 1
-PATIENCE = 300
-ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
+IS_TORTURE = "CLDFC_TORTURE" in os.environ
+KILLS, EPOCHS = (20, 8) if IS_TORTURE else (1, 3)
+COPIES = Path(__file__).with_name("torchrun_of_copies.py")
 NARROW = ["--let", "J = 2", "--let", "ν@ℓ = 1, 1", "--let", "c@ℓ = 4, 8"]
-NEW = [str(ROOT / "specs/fbresnet.cldf"), "--data", IMAGES, *NARROW, "--lr", "0.01", "--epochs", "8", "--sync-bn"]
+NEW = ["fbresnet", "--data", IMAGES, *NARROW, "--lr", "0.01", "--epochs", str(EPOCHS), "--sync-bn"]
 
 
-def program(*arguments: str) -> list[str]:
-    return ["-m", "cldfc", "train", *arguments, "--save-minutes", "0"]
+def train(*arguments: object) -> list[str]:
+    """Train, and save each step."""
+    return ["train", *map(str, arguments), "--save-minutes", "0"]
 
 
-def torchrun(restarts: int, *arguments: str) -> list[str]:
-    """The command that trains by two processes."""
-    launch = ["-m", "torch.distributed.run", "--nproc-per-node", "2", "--max-restarts", str(restarts)]
-    return [sys.executable, *launch, *program(*arguments)]
+def by_two(restarts: int, *arguments: object) -> list[str]:
+    """What torchrun is given for two processes."""
+    meeting = ["--rdzv-backend", "c10d", "--rdzv-endpoint", "localhost:0", "--rdzv-id", "tests"]
+    launch = [*meeting, "--nproc-per-node", "2", "--max-restarts", str(restarts)]
+    return [*launch, "-m", "cldfc", *train(*arguments)]
 
 
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run by two processes that was left alone."""
     folder = tmp_path_factory.mktemp("whole") / "run"
-    command = torchrun(0, *NEW, "-o", str(folder))
-    trained = run(command, env=ENVIRONMENT, capture_output=True, text=True, check=False, timeout=PATIENCE)
+    command = [sys.executable, "-m", "torch.distributed.run", *by_two(0, *NEW, "-o", folder)]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(program.ROOT)}
+    trained = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=PATIENCE)
     assert trained.returncode == 0, trained.stderr
     assert trained.stdout.count("test accuracy") == 1 and trained.stdout.count("report ") == 1
     assert "Warning" not in trained.stderr
@@ -61,29 +70,27 @@ def wait_for(condition: Callable[[], object]) -> None:
 class Started:
     """Processes that torchrun has started in a folder."""
 
-    def __init__(self, torchrun: Popen[str], folder: Path) -> None:
+    def __init__(self, torchrun: Program, folder: Path) -> None:
         self.torchrun = torchrun
         self.folder = folder
         self.met: set[int] = set()
 
-    @property
-    def is_over(self) -> bool:
-        return self.torchrun.poll() is not None
-
     def trainers(self) -> list[int]:
         """Their ids."""
-        tasks = Path(f"/proc/{self.torchrun.pid}/task/{self.torchrun.pid}/children")
-        return [] if self.is_over else [int(number) for number in tasks.read_text().split()]
+        with suppress(FileNotFoundError):
+            tasks = Path(f"/proc/{self.torchrun.pid}/task/{self.torchrun.pid}/children")
+            return [int(number) for number in tasks.read_text().split()]
+        return []
 
     def wait_for_trainers(self) -> None:
         """Wait for processes that were not here before."""
-        wait_for(lambda: self.is_over or len(set(self.trainers()) - self.met) == 2)
+        wait_for(lambda: self.torchrun.is_over or len(set(self.trainers()) - self.met) == 2)
         self.met |= set(self.trainers())
 
     def wait_for_checkpoint(self) -> None:
         """Wait until they have saved a step, all their own."""
         before = self.newest()
-        wait_for(lambda: self.is_over or self.newest() != before)
+        wait_for(lambda: self.torchrun.is_over or self.newest() != before)
 
     def newest(self) -> list[Path]:
         """The checkpoints of whatever run there is; a folder that is being made has another name soon."""
@@ -99,21 +106,22 @@ class Started:
 
     def end(self) -> tuple[int, str, str]:
         """Wait for their end: exit code, and what was printed."""
-        printed = self.torchrun.communicate(timeout=PATIENCE)
-        return self.torchrun.returncode, *printed
+        ended = self.torchrun.end()
+        return ended.returncode, ended.stdout, ended.stderr
 
 
 @contextmanager
-def started(folder: Path, *command: str) -> Iterator[Started]:
+def started(folder: Path, restarts: int, *arguments: str) -> Iterator[Started]:
     """Start torchrun in a folder, and leave nothing of it behind."""
-    with Popen(command, cwd=folder, env=ENVIRONMENT, stdout=PIPE, stderr=PIPE, text=True) as process:
-        found = Started(process, folder)
-        try:
-            yield found
-        finally:
-            for trainer in found.trainers():
-                os.kill(trainer, signal.SIGKILL)
-            process.kill()
+    words = by_two(restarts, *arguments)
+    script = Path(torch.distributed.run.__file__) if IS_TORTURE else COPIES
+    found = Started(Program(*words, script=script, cwd=folder, OMP_NUM_THREADS="1"), folder)
+    try:
+        yield found
+    finally:
+        for process in (*found.trainers(), found.torchrun.pid):
+            with suppress(ProcessLookupError):
+                os.kill(process, signal.SIGKILL)
 
 
 def test_processes_that_are_killed_at_random_moments(whole: Path, tmp_path: Path) -> None:
@@ -121,7 +129,7 @@ def test_processes_that_are_killed_at_random_moments(whole: Path, tmp_path: Path
     seed = random.randrange(2**32)
     print("seed", seed)
     chance = random.Random(seed)
-    with started(tmp_path, *torchrun(KILLS, *NEW)) as found:
+    with started(tmp_path, KILLS, *NEW) as found:
         for kill in range(KILLS):
             found.wait_for_trainers()
             if kill % 2:
@@ -142,14 +150,14 @@ def test_processes_that_are_killed_at_random_moments(whole: Path, tmp_path: Path
 def test_a_stop_is_no_death_and_resume_survives_one(whole: Path, tmp_path: Path) -> None:
     """SIGTERM to one process stops all; torchrun starts them again, and they stay stopped."""
     folder = tmp_path / "run"
-    with started(tmp_path, *torchrun(1, *NEW, "-o", "run")) as found:
+    with started(tmp_path, 1, *NEW, "-o", "run") as found:
         found.wait_for_trainers()
         found.wait_for_checkpoint()
         found.signal(signal.SIGTERM, 1)
         code, _, said = found.end()
     assert code == 1 and said.count("stopped and saved; go on with `cldfc train --resume run`") == 2
     assert ">stopped: " in (folder / "report.html").read_text(encoding="utf-8")
-    with started(tmp_path, *torchrun(1, "--resume", "run")) as found:
+    with started(tmp_path, 1, "--resume", "run") as found:
         found.wait_for_trainers()
         found.wait_for_checkpoint()
         found.signal(signal.SIGKILL, 1)
@@ -161,8 +169,7 @@ def test_a_stop_is_no_death_and_resume_survives_one(whole: Path, tmp_path: Path)
 
 def test_one_process_goes_on_with_what_two_have_begun(whole: Path, tmp_path: Path) -> None:
     shutil.copytree(whole, tmp_path / "run")
-    command = [sys.executable, *program("--resume", "run")]
-    again = run(command, cwd=tmp_path, env=ENVIRONMENT, capture_output=True, text=True, check=False, timeout=PATIENCE)
+    again = program.cldfc(*train("--resume", "run"), cwd=tmp_path)
     assert again.returncode == 0
     assert again.stderr == (
         "warning: the number of processes was 2 and is 1 now: the weights may differ in their last bits\n"
