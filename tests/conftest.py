@@ -6,9 +6,11 @@ import gc
 import os
 import sys
 from collections.abc import Callable, Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
+import typer.testing
 
 # Tests run side by side, and sums in float32 depend on the number of threads. torch reads it when it is loaded; the
 # process that hands out the tests never loads it.
@@ -36,6 +38,12 @@ def _memory() -> Iterator[None]:
     gc.collect()
     if sys.platform == "linux":
         ctypes.CDLL(None).malloc_trim(0)
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _command_line() -> None:
+    """Make the commands of the app once: that takes longer than most of them run."""
+    typer.testing._get_command = cache(typer.testing._get_command)
 
 
 @pytest.fixture

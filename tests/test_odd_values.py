@@ -57,8 +57,6 @@ COMMAND = get_command(app)
 
 @pytest.fixture
 def folder(tmp_path, monkeypatch):
-    # Making the command of the app takes longer than most of these runs.
-    monkeypatch.setattr("typer.testing._get_command", lambda _: COMMAND)
     monkeypatch.chdir(tmp_path)
     Path("spec.cldf").write_text(SPEC, encoding="utf-8")
     Path("binary").write_bytes(bytes(range(256)))
