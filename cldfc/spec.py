@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from cldfc.changes import change, read_changes, read_form
 from cldfc.compilation import AS_WRITTEN, Changes, Compilation, Form
-from cldfc.diagnostics import CldfError, Problems, Source, UsageError
+from cldfc.diagnostics import CldfError, Problems, Source, UsageError, nearest
 from cldfc.files import write_generated
 from cldfc.library import SUFFIX, folder, names
 from cldfc.syntax import tree
@@ -57,17 +57,24 @@ class Listed:
 
 def specs() -> tuple[Listed, ...]:
     """The specs that come with cldfc; `load` takes their names."""
-    return tuple(map(listed, names()))
+    return tuple(bundled(name)[0] for name in names())
 
 
-def listed(name: str) -> Listed:
-    """One of them: what the comment at its head says, and the parameters that it expects, which `make test` checks."""
+def bundled(name: str) -> tuple[Listed, str]:
+    """One of them, and its text: `about` is the first paragraph of its comment, `params` the count that it expects.
+
+    Raises UsageError when there is none of that name.
+    """
+    if name not in names():
+        close = nearest(name, names())
+        help = "`cldfc specs` lists those that come with cldfc"
+        raise UsageError(f"there is no spec `{name}`", f"did you mean `{close}`? {help}" if close else help)
     source = read_source(folder() / f"{name}{SUFFIX}")
     expected = [one for one in parse_spec(source, Problems()).statements if isinstance(one, tree.Expect)]
     params = next(int(one.number.value) for one in expected if one.quantity == "params")
-    comment = takewhile(lambda line: line.startswith("#"), source.text.splitlines())
+    comment = takewhile(lambda line: line.startswith("# "), source.text.splitlines())
     about = " ".join(line.removeprefix("#").strip() for line in comment)
-    return Listed(name, about, params)
+    return Listed(name, about, params), source.text
 
 
 def read_text(text: str, name: str = "<text>") -> Spec:

@@ -47,7 +47,7 @@ def test_module_and_weights_are_written(weights, tmp_path):
         "18 of 20 normalisations folded into kernels",
         "B@1 keeps its bn: the kernel is shared by 2 uses with a bn each",
     ]
-    assert "kept per image" not in result.stdout
+    assert "activations" not in result.stdout
     folded = build((tmp_path / "net.py").read_text(encoding="utf-8")).double().eval()
     folded.load_state_dict(load_file(tmp_path / "net.safetensors"))
     trained = build(Compilation(read_source(SPEC), CHANGES).code()).double().eval()

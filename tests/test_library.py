@@ -63,6 +63,19 @@ def test_lines_are_whole_in_a_pipe_however_narrow(columns, charset, monkeypatch)
     assert [line.split(maxsplit=2)[2] for line in lines[1:]] == [printable(one.about, charset) for one in cldfc.specs()]
 
 
+def test_a_bundled_spec_is_printed():
+    assert run("specs", "pooling/eq_6_4").stdout == (SPECS / "pooling/eq_6_4.cldf").read_text(encoding="utf-8")
+    assert json.loads(run("specs", "lista", "--json").stdout)["params"] == 26_794
+    wrong = run("specs", "lisat")
+    assert (
+        wrong.exit_code == 2 and "there is no spec `lisat`" in wrong.stderr and "did you mean `lista`?" in wrong.stderr
+    )
+
+
+def test_what_a_spec_is_fits_into_a_line():
+    assert max(len(one.about) for one in cldfc.specs()) <= 135
+
+
 @pytest.mark.parametrize(
     "arguments",
     [["check"], ["show"], ["compile"], ["compare", "preact18"], ["show", "--json"], ["derive", "--residual"]],

@@ -167,7 +167,7 @@ HOVERS = {
     "the network": ("PreAct", ["parameters: 8,038,858", "without sharing: 11,172,298", "image: 555,422,720"]),
     "a constant": ("c@ℓ = 64", ["| 1 | 64 |", "| 4 | 512 |"]),
     "an index": ("ℓ = 1..J", ["levels ℓ = 1..J", "an index of levels, 1..4"]),
-    "an operator": ("σ = relu", ["let σ = relu ∘ bn", "not linear: relu, bn"]),
+    "an operator": ("σ = relu", ["let σ = relu ∘ bn", "a nonlinear operator: relu, bn"]),
     "a built-in operator": ("relu", ["relu(x) = max(0, x)", "`F.relu(x)`"]),
     "a convolution": ("*_2", ["convolution with zero padding"]),
     "a word": ("steps", ["steps i = 1..ν"]),
@@ -188,7 +188,7 @@ def test_hover_tells_the_input_from_a_family_of_the_same_name(client: Client):
     client.open(SPEC, FEATURES)
     assert "the input" in client.hover(*where(FEATURES, "* f\n", 2))
     assert "| `f@1` | 64 × 32 × 32 |" in client.hover(*where(FEATURES, "f@ℓ - "))
-    assert "operator, linear" in client.hover(*where(FEATURES, "𝒜@ℓ(u"))
+    assert "a linear operator" in client.hover(*where(FEATURES, "𝒜@ℓ(u"))
 
 
 def test_hover_in_a_tag_is_about_the_index(client: Client):

@@ -30,6 +30,13 @@ def complete_spec(incomplete: str) -> list[str]:
     return starting_with(incomplete, [*names(), *(path for path in beside if not Path(path).name.startswith("."))])
 
 
+def complete_bundled(incomplete: str) -> list[str]:
+    """The names of the specs that come with cldfc."""
+    from cldfc.library import names
+
+    return starting_with(incomplete, names())
+
+
 def complete_run(incomplete: str) -> list[str]:
     """The run folders that start like that; in `runs`, unless another folder is named."""
     start = Path(incomplete)

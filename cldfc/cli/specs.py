@@ -4,19 +4,37 @@ from __future__ import annotations
 
 import sys
 from dataclasses import asdict
+from typing import Annotated
 
+import typer
+
+from cldfc.cli.completion import complete_bundled
 from cldfc.cli.options import Json, errors
-from cldfc.output import printed, show, show_json
+from cldfc.output import printed, show, show_document, show_json
 
 
-def specs(as_json: Json = False) -> None:
+def specs(
+    name: Annotated[
+        str | None,
+        typer.Argument(metavar="NAME", help="Print this one.", autocompletion=complete_bundled, show_default=False),
+    ] = None,
+    as_json: Json = False,
+) -> None:
     """List the bundled specs with their parameter counts; every command that takes a SPEC accepts these names.
 
-    Example: cldfc specs
+    Example: cldfc specs preact18_Al
     """
     with errors():
+        from cldfc.spec import bundled
         from cldfc.spec import specs as all_specs
 
+        if name is not None:
+            one, text = bundled(name)
+            if as_json:
+                show_json(asdict(one))
+            else:
+                show_document(text)
+            return
         listed = all_specs()
         if as_json:
             show_json([asdict(one) for one in listed])

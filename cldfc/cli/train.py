@@ -50,7 +50,8 @@ def train(
         typer.Option(
             metavar="NAME",
             help="`digits`, `mnist`, `fashion_mnist`, `kmnist`, `svhn`, `cifar10`, `cifar100`, `imagenet`; "
-            "or `folder:PATH` with images in class folders, or `idx:PATH` with IDX files. "
+            "or `folder:PATH` with images in class folders, `idx:PATH` with IDX files, "
+            "`fake:C×H×W:CLASSES` with random images. "
             "With --resume, where such images are now.",
             autocompletion=complete_data,
             show_default=False,

@@ -115,7 +115,7 @@ def meaning(
             return parameter_figures(network, symbol.name) if network else []
         case tree.Let(symbol) if not names.is_constant(symbol.name):
             broken = what_breaks_linearity(statement, document.known.tree)
-            return [f"an operator, not linear: {', '.join(broken)}" if broken else "an operator, linear"]
+            return [f"a nonlinear operator: {', '.join(broken)}" if broken else "a linear operator"]
         case tree.Let(symbol):
             constant = program.constants.get(symbol.name) if program else None
             return constant_figures(constant) if constant else ["a constant"]

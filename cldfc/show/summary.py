@@ -42,7 +42,7 @@ def figures(written: Cost, cost: Cost) -> tuple[str, str, str]:
 
 def depth_text(cost: Cost, written: Cost) -> str:
     """How many convolutions are computed, how deep a network is, and what its training keeps."""
-    return f"{layers_text(cost, written)} · {short_bytes(cost.kept.each_image)} kept per image"
+    return f"{layers_text(cost, written)} · {short_bytes(cost.kept.each_image)} activations per image"
 
 
 def layers_text(cost: Cost, written: Cost) -> str:

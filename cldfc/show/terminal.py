@@ -59,7 +59,7 @@ def print_facts(spec: tree.Tree, console: Console) -> None:
     width = max(map(len, texts), default=0)
     for operator, text in zip(operators, texts, strict=True):
         broken = what_breaks_linearity(operator, spec)
-        fact = f"not linear: {', '.join(broken)}" if broken else "linear"
+        fact = f"nonlinear: {', '.join(broken)}" if broken else "linear"
         console.print(Text.assemble(f"  {text:{width}}   ", (fact, "dim")))
     constraints = [statement for statement in spec.statements if isinstance(statement, tree.Constrain)]
     for constraint in constraints:
