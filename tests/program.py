@@ -25,6 +25,8 @@ from tempfile import TemporaryDirectory, gettempdir
 
 ROOT = Path(__file__).parents[1]
 LOADED = ["torch", "torch.distributed.run", "sklearn.datasets", "PIL.Image", "rich.progress", "safetensors.torch"]
+NOT_LOADED = {"cldfc.__main__", "cldfc.train.data.stream"}
+"""The second loads torchvision, which few need, and which takes 2 s and 80 MB."""
 PATIENCE = 300
 
 
@@ -130,11 +132,11 @@ def serve(place: str) -> None:
         return
     listener.listen(64)
     package = import_module("cldfc")
-    for module in pkgutil.walk_packages(package.__path__, "cldfc."):
-        if module.name != "cldfc.__main__":
-            LOADED.append(module.name)
-    for name in LOADED:
-        import_module(name)
+    for name in (*LOADED, *(module.name for module in pkgutil.walk_packages(package.__path__, "cldfc."))):
+        if name not in NOT_LOADED:
+            import_module(name)
+    # Tables of the parser are read, and patterns compiled.
+    package.load("preact18_Al").source()
     gc.collect()
     gc.freeze()
     listener.settimeout(1)

@@ -13,9 +13,6 @@ from torch.nn.functional import pad
 from cldfc.train.device import Device
 from cldfc.train.refusals import refusals
 
-# It carries no types.
-config: Any = import_module("torch._inductor.config")
-
 
 class Frozen(nn.Module):
     """A compiled network. Another size of batch would be compiled anew, so a smaller batch is filled up."""
@@ -41,6 +38,8 @@ def freeze(network: nn.Module, device: Device, batch: int, shape: tuple[int, int
 
     Raises UsageError when that fails, for instance without a C++ compiler.
     """
+    # It carries no types, and takes a second to load.
+    config: Any = import_module("torch._inductor.config")
     frozen = Frozen(network.eval(), batch)
     # It warns on a machine without CUDA, where nobody has asked for it.
     logging.getLogger("torch.utils.cpp_extension").setLevel(logging.ERROR)
