@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 from time import perf_counter
 
@@ -35,10 +36,12 @@ MANY = max(10, int(os.environ.get("CLDFC_FUZZ", "0")) // 1000)
 in_all_spellings = pytest.mark.parametrize("spelling", SPELLINGS)
 
 
+@cache
 def statements_of(text: str) -> tuple[tree.Statement, ...]:
     return read(Source("test.cldf", text))
 
 
+@cache
 def formatted(text: str, spelling: Spelling = "unicode") -> str:
     return arrange(Source("test.cldf", text), spelling)
 

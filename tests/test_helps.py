@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -18,6 +19,7 @@ CASES = [path for path in sorted(FOLDER.glob("*.cldf")) if path.name[:5] != "E01
 QUOTED = re.compile(r"`([^`]*)`")
 
 
+@cache
 def errors_of(source: Source, code: str) -> tuple[Diagnostic, ...]:
     try:
         find_errors(source, code)

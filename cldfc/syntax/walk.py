@@ -15,7 +15,7 @@ def children(node: object) -> list[object]:
     """The trees directly inside a tree."""
     found: list[object] = []
     for name in parts_of(type(node)) or ():
-        part = getattr(node, name)
+        part: object = getattr(node, name)
         inside = cast("tuple[object, ...]", part) if isinstance(part, tuple) else (part,)
         found += [child for child in inside if parts_of(type(child)) is not None]
     return found

@@ -1,7 +1,6 @@
 """The program under torchrun: it starts all processes again when one dies, and the run goes on bit for bit.
 
-A run that is left alone is started by the command itself, all others as well when CLDFC_TORTURE is set; else their
-processes are copies, which need not load torch.
+The processes are copies, which need not load torch; with CLDFC_TORTURE they are those that the command starts.
 """
 
 from __future__ import annotations
@@ -10,8 +9,6 @@ import os
 import random
 import shutil
 import signal
-import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -39,20 +36,19 @@ def train(*arguments: object) -> list[str]:
     return ["train", *map(str, arguments), "--save-minutes", "0"]
 
 
-def by_two(restarts: int, *arguments: object) -> list[str]:
-    """What torchrun is given for two processes."""
+def start(folder: Path, restarts: int, *arguments: object) -> Program:
+    """Start torchrun in a folder, with two processes."""
     meeting = ["--rdzv-backend", "c10d", "--rdzv-endpoint", "localhost:0", "--rdzv-id", "tests"]
-    launch = [*meeting, "--nproc-per-node", "2", "--max-restarts", str(restarts)]
-    return [*launch, "-m", "cldfc", *train(*arguments)]
+    launch = [*meeting, "--nproc-per-node", 2, "--max-restarts", restarts, "-m", "cldfc", *train(*arguments)]
+    script = Path(torch.distributed.run.__file__) if IS_TORTURE else COPIES
+    return Program(*launch, script=script, cwd=folder, OMP_NUM_THREADS="1")
 
 
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run by two processes that was left alone."""
     folder = tmp_path_factory.mktemp("whole") / "run"
-    command = [sys.executable, "-m", "torch.distributed.run", *by_two(0, *NEW, "-o", folder)]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(program.ROOT)}
-    trained = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=PATIENCE)
+    trained = start(folder.parent, 0, *NEW, "-o", folder).end()
     assert trained.returncode == 0, trained.stderr
     assert trained.stdout.count("test accuracy") == 1 and trained.stdout.count("report ") == 1
     assert "Warning" not in trained.stderr
@@ -113,9 +109,7 @@ class Started:
 @contextmanager
 def started(folder: Path, restarts: int, *arguments: str) -> Iterator[Started]:
     """Start torchrun in a folder, and leave nothing of it behind."""
-    words = by_two(restarts, *arguments)
-    script = Path(torch.distributed.run.__file__) if IS_TORTURE else COPIES
-    found = Started(Program(*words, script=script, cwd=folder, OMP_NUM_THREADS="1"), folder)
+    found = Started(start(folder, restarts, *arguments), folder)
     try:
         yield found
     finally:
