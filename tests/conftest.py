@@ -22,12 +22,12 @@ sys.path.insert(0, str(Path(__file__).parent))
 os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
 
 
-FIRST = ["test_torchrun", "test_cli", "test_reproduce"]
-"""Of two processes one has the first file, then the third: both take long, and start processes that load torch."""
+FIRST = ["test_derive", "test_cli", "test_torchrun", "test_reproduce"]
+"""Files that take long; the last two start processes that load torch, when pyright beside the tests is done."""
 
 
 def pytest_collection_modifyitems(items):
-    """What takes most time and memory comes first, while there is enough of both."""
+    """What takes most time and memory comes early, while there is enough of both."""
     places = {name: place for place, name in enumerate(FIRST)}
     items.sort(key=lambda item: places.get(item.path.stem, len(FIRST)))
 

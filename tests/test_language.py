@@ -19,7 +19,8 @@ from handwritten_networks import (
 )
 from networks import ROOT, build, compare, compile_text
 
-from cldfc.diagnostics import CldfError
+from cldfc.diagnostics import CldfError, Source
+from cldfc.syntax.arrange import arrange
 
 TOLERANCE = 1e-12
 GOLDEN = ROOT / "tests" / "golden" / "compile"
@@ -243,3 +244,17 @@ def test_a_range_that_numbers_leave_empty_is_refused(range):
     lines = ["model Net", f"steps i = {range}", "input f : 4 × 8 × 8", "output h : 3"]
     with pytest.raises(CldfError, match=r"`i >= 7` leaves nothing of i = 1\.\.4"):
         compile_text("\n".join([*lines, "u@i = f for i >= 7", "h = linear ∘ avgpool(f)"]))
+
+
+WITH_VERSION = "cldf 1\nmodel Net\ninput f : 1 × 8 × 8\noutput h : 10\nh = linear ∘ avgpool(f)\n"
+
+
+def test_a_version_changes_nothing_and_stays():
+    assert compile_text(WITH_VERSION) == compile_text(WITH_VERSION.removeprefix("cldf 1\n"))
+    assert arrange(Source("test.cldf", WITH_VERSION), "latex").startswith("cldf 1\n")
+
+
+def test_of_another_version_nothing_else_is_read():
+    with pytest.raises(CldfError) as caught:
+        compile_text("cldf 2\nmodel = Net\nsomething of tomorrow\n")
+    assert [error.code for error in caught.value.diagnostics] == ["E0110"]

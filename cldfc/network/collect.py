@@ -30,7 +30,7 @@ def collect_names(spec: tree.Tree, problems: Problems) -> Names:
                 names.constraints.append(statement)
             case tree.Expect():
                 names.expectations.append(statement)
-            case tree.Extend():
+            case tree.Version() | tree.Extend():
                 pass
             case _:
                 declare(names, statement)

@@ -50,6 +50,9 @@ class Builder(Transformer[Token, tree.Statement]):
     def start(self, parts: list[tree.Statement]) -> tree.Statement:
         return parts[0]
 
+    def version(self, parts: list[Token]) -> tree.Version:
+        return tree.Version(str(parts[0]), self.place_of(parts[0]))
+
     def model(self, parts: list[Token]) -> tree.Model:
         return tree.Model(str(parts[0]), self.place_of(parts[0]))
 

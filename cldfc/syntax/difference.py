@@ -56,7 +56,7 @@ class Change:
 def compare_trees(before: tree.Tree, after: tree.Tree) -> list[Change]:
     """The statements that two specs do not share, in the order of the first; those that only the second has come last.
 
-    Order, spelling and layout make no difference, nor do the model's name and `expect`, which speak of the file.
+    Order, spelling and layout make no difference, nor do `cldf`, the model's name and `expect`, which speak of the file.
     """
     old, new = unshared(before, after), unshared(after, before)
     partners: dict[int, int] = {}
@@ -74,7 +74,7 @@ def unshared(spec: tree.Tree, other: tree.Tree) -> list[tree.Statement]:
     left = Counter({statement: -count for statement, count in known.items() if count < 0})
     statements: list[tree.Statement] = []
     for statement in spec.statements:
-        if left[statement] > 0 and not isinstance(statement, tree.Model | tree.Expect):
+        if left[statement] > 0 and not isinstance(statement, tree.Version | tree.Model | tree.Expect):
             left[statement] -= 1
             statements.append(statement)
     return statements

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+LANGUAGE = "1"
+"""The version of the language that is read."""
+
 EXAMPLES = {
+    "cldf": "`cldf 1`",
     "model": "`model PreActResNet18`",
     "extend": '`extend "preact18_Al"`',
     "levels": "`levels ℓ = 1..J`",

@@ -33,6 +33,8 @@ def format_statement(statement: tree.Statement, spelling: Spelling = "unicode") 
 def statement_line(statement: tree.Statement, formatter: Formatter) -> Line:
     """The parts of a statement's line."""
     match statement:
+        case tree.Version(number):
+            return Line("", "cldf", number)
         case tree.Model(name):
             return Line("", "model", name)
         case tree.Extend(path):

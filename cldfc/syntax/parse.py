@@ -15,7 +15,7 @@ from cldfc.collector import collector_paused
 from cldfc.diagnostics import Problems, Source, Span
 from cldfc.syntax import tables, tree
 from cldfc.syntax.build import Builder
-from cldfc.syntax.keywords import STATEMENTS
+from cldfc.syntax.keywords import LANGUAGE, STATEMENTS
 from cldfc.syntax.spelling import COMMENT, NOISE, STARTS_COMMENT
 from cldfc.syntax.walk import nesting
 
@@ -50,6 +50,9 @@ def parse_spec(source: Source, problems: Problems) -> tree.Tree:
                 break
             builder.statement = span
             statements += parse_statement(parser, span, problems)
+            if statements and isinstance(statements[-1], tree.Version):
+                if not can_be_read(statements, problems):
+                    break
     return tree.Tree(tuple(statements), source)
 
 
@@ -98,6 +101,21 @@ def without_ending(text: str) -> str:
     end = next((found.start() for found in STARTS_COMMENT.finditer(text, line) if found[1]), len(text))
     ending = AFTER.search(text, max(line, end - LONGEST_ENDING), end)
     return text[: ending.start()] if ending and ending.start() else text
+
+
+def can_be_read(statements: list[tree.Statement], problems: Problems) -> bool:
+    """Whether the version just read is that of this language. Another one is reported, and one that does not stand first."""
+    version = statements[-1]
+    assert isinstance(version, tree.Version)
+    if version.number != LANGUAGE:
+        message = f"version {version.number} of the language is unknown: this cldfc reads version {LANGUAGE}"
+        problems.report("E0110", message, version.span, "unknown", "`pip install --upgrade cldfc`, or write `cldf 1`")
+        problems.lost = True
+        return False
+    if len(statements) > 1:
+        message = f"`cldf {LANGUAGE}` is not the first statement"
+        problems.report("E0110", message, version.span, "after others", "put it before all others, once")
+    return True
 
 
 def report_many(span: Span, problems: Problems) -> None:

@@ -152,6 +152,14 @@ Expression = Symbol | Number | Star | Compose | Apply | Sum | Product | Quotient
 
 
 @dataclass(frozen=True, slots=True)
+class Version:
+    """`cldf 1`: the version of the language in which a spec is written."""
+
+    number: str
+    span: Span = place()
+
+
+@dataclass(frozen=True, slots=True)
 class Model:
     """`model NAME`."""
 
@@ -292,7 +300,8 @@ class Equation:
 
 
 Statement = (
-    Model
+    Version
+    | Model
     | Extend
     | Range
     | Let
