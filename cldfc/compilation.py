@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 AS_WRITTEN = Changes()
 
 Form = Literal["written", "simplified", "residual", "auto"]
-"""The network as the spec writes it; without what its equations do for nothing; with residuals in the place of
+"""The network as the spec writes it; without what its equations do for nothing; with residuals in place of
 features, by Theorem 1; or whichever of the last two has fewer multiply-adds."""
 
 REMARKS = (remark_unbounded_head, remark_left_out)
@@ -173,7 +173,7 @@ class Compilation:
 
     @cached_property
     def residual(self) -> Compilation:
-        """The spec with residuals in the place of features. Raises CldfError also when there is none."""
+        """The spec with residuals in place of features. Raises CldfError also when there is none."""
         spec = self.derivation.spec
         return read_already(spec.source, replace(self.changes, statements=()), Reading(spec, Problems()))
 

@@ -35,12 +35,12 @@ def millions(inferred: Inferred) -> str:
 
 
 def choose_format(explain: bool, markdown: bool, latex: bool) -> Format | None:
-    """How the derivation is to be explained, if at all. Raises UsageError when the options contradict each other."""
+    """How the derivation is to be explained, if at all. Raises UsageError when the options cannot be used together."""
     if (markdown or latex) and not explain:
         option = "markdown" if markdown else "latex"
         raise UsageError(f"`--{option}` says how to explain", f"write `--explain --{option}`")
     if markdown and latex:
-        raise UsageError("`--markdown` and `--latex` contradict each other", "give one of them")
+        raise UsageError("`--markdown` and `--latex` cannot be used together", "give one of them")
     if not explain:
         return None
     return "markdown" if markdown else "latex" if latex else "text"

@@ -233,7 +233,7 @@ class Problems:
         """The errors that are told, and how many others there are."""
         *told, last = errors
         message = f"{self.untold + 1:,} more errors are not listed"
-        help = "correct the errors before, or check that this is a spec"
+        help = "correct the errors above, or check that this is a spec"
         return [*told, Diagnostic("E0109", message, (Label(last.places[0].span, "one of them"),), help)]
 
 

@@ -66,7 +66,7 @@ def refuse_foreign(path: Path, mark: str = MARK, name: str = "network.py", is_te
             file.seek(-min(path.stat().st_size, END), os.SEEK_END)
             ends[1] = file.read(END)
         if not any(mark.encode() in part for part in ends):
-            raise UsageError(f"`{path}` is there, and cldfc has not written it", "give another name with `-o FILE`")
+            raise UsageError(f"`{path}` exists, and was not written by cldfc", "give another name with `-o FILE`")
         if is_text and not is_untouched(path.read_bytes(), mark):
             raise UsageError(
                 f"`{path}` has been changed since cldfc wrote it",

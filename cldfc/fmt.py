@@ -22,7 +22,7 @@ def choose_spelling(unicode: bool, ascii: bool, latex: bool) -> Spelling:
     wanted: list[Spelling] = [spelling for spelling, is_given in options.items() if is_given]
     if len(wanted) > 1:
         given = " and ".join(f"`--{spelling}`" for spelling in wanted)
-        raise UsageError(f"{given} contradict each other", f"give one of them; `--{wanted[0]}`, for instance")
+        raise UsageError(f"{given} cannot be used together", f"give one of them; `--{wanted[0]}`, for instance")
     return wanted[0] if wanted else "unicode"
 
 

@@ -156,7 +156,7 @@ def spell_what_is_lacking() -> None:
 
 
 def spelled(error: UnicodeError) -> tuple[str, int]:
-    """What is printed in the place of letters that cannot be."""
+    """What is printed in place of letters that cannot be."""
     if not isinstance(error, UnicodeEncodeError):
         raise error
     return "".join(printable(c, "ascii") for c in error.object[error.start : error.end]), error.end

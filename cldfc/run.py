@@ -88,7 +88,7 @@ class Predictions:
 def load_run(path: str | os.PathLike[str]) -> Run:
     """The run in a folder that `cldfc train` or `Spec.train` has left behind.
 
-    Raises UsageError when there is none, or its spec, recipe or weights are not what the training has written. Warns
+    Raises UsageError when there is none, or its spec, recipe or weights are not what the training wrote. Warns
     where other files are not, and where a run of an earlier release has no seal that would tell.
     """
     folder = Path(path)
@@ -104,7 +104,7 @@ class Run:
 
     The folder is read when it is asked, and never changed. All that needs the network compiles the spec in it, for the
     source beside that is code and may come from somebody else. They raise UsageError when a file is missing, or is not
-    what the training has written.
+    what the training wrote.
     """
 
     path: Path

@@ -120,7 +120,7 @@ class Spec:
         return replace(self, changes=replace(self.changes, classes=read_changes(classes=count).classes))
 
     def changed(self, word: str, statements: Iterable[str]) -> Spec:
-        """The spec with statements in the place of its own; later changes go on from earlier ones."""
+        """The spec with statements in place of its own; later changes go on from earlier ones."""
         sources = (replace(change(word, statement), name=f"{word}(…)") for statement in statements)
         return replace(self, changes=replace(self.changes, statements=(*self.changes.statements, *sources)))
 
@@ -188,7 +188,7 @@ class Spec:
         return compare_networks([spec.name for spec in specs], [spec.written for spec in specs])
 
     def derive(self) -> Spec:
-        """The spec with residuals in the place of features, by Theorem 1. Raises CldfError also when it has none."""
+        """The spec with residuals in place of features, by Theorem 1. Raises CldfError also when it has none."""
         residual = self._compilation.residual
         return Spec(residual.source, residual.changes)
 

@@ -166,7 +166,7 @@ def start_run(
     begun = job.begun_run()
     if begun:
         if job.launch.rank == 0:
-            around.say(f"the processes were started again: they go on with `{begun}`")
+            around.say(f"the processes were started again: they continue with `{begun}`")
         return resume_run(begun, fields, around)
     refuse_taken(output)
     plan = plan_run(source, data, changes, fields)

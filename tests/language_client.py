@@ -65,7 +65,7 @@ class Client:
     # Documents
 
     def open(self, path: Path, text: str) -> list[dict]:
-        """Open a document in the place of the last one; what is wrong with it."""
+        """Open a document in place of the last one; what is wrong with it."""
         if self.uri:
             self.tell("textDocument/didClose", textDocument={"uri": self.uri})
             assert self.diagnostics() == []

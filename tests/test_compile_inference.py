@@ -65,7 +65,7 @@ def test_writing_again_overwrites_its_own_alone(weights, tmp_path):
     (tmp_path / "net.py").unlink()
     result = compile_spec(*options)
     assert (result.exit_code, mine.read_bytes()) == (2, before)
-    assert f"`{mine}` is there, and cldfc has not written it" in result.stderr
+    assert f"`{mine}` exists, and was not written by cldfc" in result.stderr
     assert not (tmp_path / "net.py").exists()
 
 

@@ -90,14 +90,14 @@ def test_the_folder_is_the_next_one(tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--resume", "run", "--dry-run"], "--dry-run cannot stand beside `--resume`"),
+        (["--resume", "run", "--dry-run"], "--dry-run cannot be used with `--resume`"),
         ([SPEC, "--dry-run"], "`--data` is missing"),
         ([SPEC, "--data", "digits", "--recipe", "nowhere.toml"], "cannot read `nowhere.toml`"),
         ([SPEC, "--data", "digits", "--epochs", "0", "--dry-run"], "`epochs` cannot be 0"),
         (
             ["vgg11", "--data", "digits"],
-            "`VGG11` does not fit the images of `digits`, 1 × 8 × 8: a window of 2 does not fit into a size of 1, in "
-            "`x@5,0`\n  = help: it is written for 3 × 32 × 32: ",
+            "`VGG11` does not fit the images of `digits`, 1 × 8 × 8: a window of 2 does not fit into a map of size "
+            "1, in `x@5,0`\n  = help: it is written for 3 × 32 × 32: ",
         ),
     ],
 )

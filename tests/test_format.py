@@ -320,7 +320,7 @@ def test_wrong_specs_are_not_touched(folder: Path):
 def test_one_spelling_at_most(folder: Path):
     result = cldfc("fmt", "--ascii", "--latex", "a.cldf", cwd=folder)
     assert result.returncode == 2
-    assert "`--ascii` and `--latex` contradict each other" in result.stderr and "help: " in result.stderr
+    assert "`--ascii` and `--latex` cannot be used together" in result.stderr and "help: " in result.stderr
     assert cldfc("fmt", "missing.cldf", cwd=folder).returncode == 2
 
 

@@ -88,7 +88,7 @@ def proposals(error: Diagnostic, source: Source) -> Iterator[str]:
 
 
 def replaced(source: Source, place: Span, text: str) -> str:
-    """A spec with a text in the place of another; a whole statement takes that of a statement."""
+    """A spec with a text in place of another; a whole statement takes that of a statement."""
     start, end = place.start, place.end
     text = f'"{text}"' if place.text.startswith('"') and len(place.text) > 1 else text
     if (" " in text and text.split()[0] in STATEMENTS) or re.search(

@@ -242,7 +242,7 @@ def test_a_constant_may_leave_nothing_of_a_range(constant, written, few):
 def test_a_range_that_numbers_leave_empty_is_refused(range):
     """However it is written: no constant has made it small."""
     lines = ["model Net", f"steps i = {range}", "input f : 4 × 8 × 8", "output h : 3"]
-    with pytest.raises(CldfError, match=r"`i >= 7` leaves nothing of i = 1\.\.4"):
+    with pytest.raises(CldfError, match=r"`i >= 7` leaves no value of i = 1\.\.4"):
         compile_text("\n".join([*lines, "u@i = f for i >= 7", "h = linear ∘ avgpool(f)"]))
 
 

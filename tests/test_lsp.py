@@ -150,7 +150,7 @@ def test_extended_files_are_found_beside_the_document(client: Client, tmp_path: 
     (found,) = client.diagnostics()
     (related,) = found["relatedInformation"][:1]
     assert marked(text, found["range"]) == 'extend "base.cldf"'
-    assert found["code"] == "E0201" and "base.cldf: nothing is called `θ`" in found["message"]
+    assert found["code"] == "E0201" and "base.cldf: undefined name `θ`" in found["message"]
     assert related["location"]["uri"] == base.as_uri()
 
 

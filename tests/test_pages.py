@@ -39,7 +39,7 @@ def run_commands(block: str) -> None:
 
 
 def replace_lines(path: Path, block: str) -> None:
-    """Put the lines of the block in the place of those with the same left side."""
+    """Put the lines of the block in place of those with the same left side."""
     lines = path.read_text(encoding="utf-8").splitlines()
     for new in block.splitlines():
         (place,) = [at for at, line in enumerate(lines) if line.split(" =")[0] == new.split(" =")[0]]

@@ -151,9 +151,9 @@ def test_the_network_and_its_predictions(run, digits, tmp_path):
         (lambda images: images[0], "images of 1 × 8 × 8 are not"),
         (lambda images: images.transpose(0, 2, 3, 1), "images of 4 × 8 × 8 × 1 are not"),
         (lambda images: np.array(["a", "b"]), "<U1 are not pixels"),
-        (lambda images: 7, "int is no image"),
-        (lambda images: None, "NoneType is no image"),
-        (lambda images: [images[0]], "ndarray is no image"),
+        (lambda images: 7, "int is not an image"),
+        (lambda images: None, "NoneType is not an image"),
+        (lambda images: [images[0]], "ndarray is not an image"),
         (lambda images: "no_such.png", "cannot read the image `no_such.png`: No such file"),
         (lambda images: Image.new("F", (8, 8)), "`image 0`: it has more than 8 bits"),
     ],
@@ -189,13 +189,13 @@ def test_a_run_that_was_changed_is_refused_everywhere(copied, digits, name):
         lambda: evaluate_fast(copied.path, folded_network),
         lambda: folded_network(copied.files, copied.record),
     ):
-        with pytest.raises(UsageError, match=f"{name}` is not what the training has written"):
+        with pytest.raises(UsageError, match=f"{name}` is not what the training wrote"):
             use()
 
 
 def test_what_decides_nothing_is_a_warning(copied):
     (copied.path / "network.py").write_text("changed")
-    with pytest.warns(UserWarning, match=r"network.py` is not what the training has written"):
+    with pytest.warns(UserWarning, match=r"network.py` is not what the training wrote"):
         load_run(copied.path)
     assert any("network.py" in remark for remark in copied.evaluate().remarks)
     (copied.path / "SHA256SUMS").unlink()

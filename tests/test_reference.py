@@ -150,7 +150,7 @@ def test_a_kernel_of_another_size_is_refused():
 def test_a_value_that_needs_itself_is_refused():
     text = text_of("x = y", "y = x", "h = linear ∘ avgpool(x)")
     spec = read_spec(Source("test.cldf", text), Problems())
-    with pytest.raises(ValueError, match="needs itself"):
+    with pytest.raises(ValueError, match="depends on itself"):
         evaluate(spec, {}, torch.zeros(1, 2, 4, 4))
 
 

@@ -342,7 +342,7 @@ def test_what_is_left_of_another_run_is_refused_and_kept(wanted, monkeypatch):
         assert contents(aside) == before
     for path in aside.iterdir():
         path.rename(path.with_suffix(".mine")) if path.is_file() else shutil.rmtree(path)
-    with pytest.raises(UsageError, match="is there, and is no run"):
+    with pytest.raises(UsageError, match="exists, and is not a run folder"):
         train(wanted)
     assert (aside / "spec.mine").exists()
 
@@ -395,7 +395,7 @@ def test_figures_that_were_changed_are_not_believed(wanted):
         path = run.folder / name
         path.write_text(path.read_text() + "\n")
     for ask in (train, lambda wanted: collect(wanted, SMALL)):
-        with pytest.raises(UsageError, match=r"metrics\.csv` is not what the training has written") as caught:
+        with pytest.raises(UsageError, match=r"metrics\.csv` is not what the training wrote") as caught:
             ask(wanted)
     with pytest.raises(UsageError) as caught:
         train(wanted)
@@ -409,7 +409,7 @@ def test_figures_that_were_changed_are_not_believed(wanted):
     said = train(wanted)
     assert len(said) == 2 and "network.py` is not what" in said[0] and "has no `SHA256SUMS`" in said[1]
     (runs[0].folder / "metrics.csv").unlink()
-    with pytest.raises(UsageError, match="has not all its epochs"):
+    with pytest.raises(UsageError, match="has not finished all its epochs"):
         collect(wanted, SMALL)
 
 
@@ -479,7 +479,7 @@ def test_a_signal_saves_what_is_trained(tmp_path, monkeypatch, number, code, job
     (os.killpg if is_group else os.kill)(process.pid, number)
     ended = process.end()
     assert (ended.returncode, ended.stdout) == (code, ""), ended.stderr
-    assert ended.stderr.endswith("\nstopped and saved; the same command goes on\n")
+    assert ended.stderr.endswith("\nstopped and saved; run the same command to continue\n")
     assert "Traceback" not in ended.stderr
     assert list(folder.glob("*.part/checkpoints/epoch-*"))
     monkeypatch.setattr(recipes, "WIDTHS", NARROW_WIDTHS)
@@ -560,7 +560,7 @@ def test_an_incomplete_folder_is_named(tmp_path):
     result = reproduce("table2", "--data-dir", str(tmp_path), "--rows", "preact18*")
     assert result.exit_code == 2 and "11,171,146" in result.stdout
     assert f"not trained on mnist (table2) without `{second.relative_to(tmp_path)}`: " in result.stderr
-    assert "no accuracy, for their data are not there: table2 preact18 on mnist, table2 preact18_Al on mnist\n" in (
+    assert "no accuracy, because their data are missing: table2 preact18 on mnist, table2 preact18_Al on mnist\n" in (
         result.stderr
     )
 
@@ -571,7 +571,7 @@ def test_an_incomplete_folder_is_named(tmp_path):
         (["tabel1"], "did you mean `table1`?"),
         (["table5"], "= help: the tables are `table1`, `table2`, `table3`, `table4`, `all`"),
         (["everything"], "the tables are `table1`, `table2`, `table3`, `table4`, `all`"),
-        (["table1", "--json", "--markdown"], "contradict each other"),
+        (["table1", "--json", "--markdown"], "cannot be used together"),
         (["table1", "--epochs", "0"], "`epochs` cannot be 0"),
         (["table1", "--clip", "-1"], "`clip` cannot be -1"),
         (["table3", "--rows", "resnet_18"], "did you mean `resnet18`?"),

@@ -419,7 +419,7 @@ def test_the_command_compares_two_specs(files):
 
 WRONG = {
     "a tolerance": (["one.cldf", "--tolerance", "0"], "a tolerance of 0.0 is not possible"),
-    "a map without a second spec": (["one.cldf", "--map", "A=B"], "`--map` speaks of a second network"),
+    "a map without a second spec": (["one.cldf", "--map", "A=B"], "`--map` needs a second network"),
     "a map without a sign": (["one.cldf", "two.cldf", "--map", "AB"], "`AB` maps no name to another"),
     "no network": (["one.cldf", "three.py"], "there is no file `three.py`"),
     "no file": (["three.cldf"], "there is no file `three.cldf`"),

@@ -145,7 +145,7 @@ def kind_of(name: str) -> str:
 
 
 def check(differences: dict[str, dict[str, float]]) -> None:
-    """Raises AssertionError where a difference is above its tolerance, or is no number."""
+    """Raises AssertionError where a difference is above its tolerance, or is not a number."""
     for mode, parts in differences.items():
         for part, difference in parts.items():
             tolerance = EXACT if mode == "float64" else ROUNDED[mode][part]

@@ -54,7 +54,7 @@ class SignProof:
         if bound.value != 0:
             help = f"write `constrain {symbol.span.text} >= 0`"
             message = (
-                f"`{symbol.span.text} >= {bound.span.text}` cannot be proved: only 0 is a bound that operators keep"
+                f"`{symbol.span.text} >= {bound.span.text}` cannot be proved: 0 is the only bound that operators keep"
             )
             return self.problems.report("E0604", message, bound.span, "expected 0", help) or []
         family = [key for key in known if key[0] == symbol.name]

@@ -63,7 +63,7 @@ def remark_unbounded_head(inferred: Inferred) -> Iterator[Diagnostic]:
     for head in unbounded_heads(inferred):
         yield Diagnostic(
             "R0901",
-            f"no normalisation bounds what `linear` is applied to: `{head.value}` can grow without limit",
+            f"no normalisation bounds the input of `linear`: `{head.value}` can grow without limit",
             (
                 Label(head.linear.span, "trained at the paper's learning rate, this may diverge within a few steps"),
                 Label(head.total.span, "each step adds to it"),

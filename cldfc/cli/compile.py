@@ -62,7 +62,7 @@ def compile_command(
         network = Compilation(read_source(spec), read_changes(let or (), tie or (), input, classes))
         wanted = read_form(form)
         if path is None and as_json:
-            raise UsageError("`-o -` and `--json` contradict each other", "name a file: `-o network.py --json`")
+            raise UsageError("`-o -` and `--json` cannot be used together", "name a file: `-o network.py --json`")
         if weights is not None:
             check_weights(inference, path)
         if inference:

@@ -67,7 +67,7 @@ def evaluate(
     """
     with errors():
         if as_trained and compiled:
-            raise UsageError("`--as-trained` and `--compile` contradict each other", "give one of them")
+            raise UsageError("`--as-trained` and `--compile` cannot be used together", "give one of them")
         from cldfc.train.metrics import read_part
         from cldfc.train.run import RunFolder, read_record
         from cldfc.trained import evaluate_again
@@ -113,7 +113,7 @@ def beside(found: Evaluation) -> str:
     """How an accuracy compares with the recorded one."""
     if found.recorded is None or found.recorded_accuracy is None:
         return ""
-    by = {"validation": ", which validation has chosen", "test": ", which the test has chosen", "last": ""}
+    by = {"validation": ", chosen by validation", "test": ", chosen by the test images", "last": ""}
     epoch = f"in epoch {found.recorded.epoch}{by[found.record.chosen_by]}"
     if found.agrees:
         return f", as recorded {epoch}"

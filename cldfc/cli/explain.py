@@ -15,7 +15,10 @@ def explain(
     code: Annotated[
         str | None,
         typer.Argument(
-            metavar="CODE", help="Such as E0302; without it, all.", autocompletion=complete_code, show_default=False
+            metavar="CODE",
+            help="An error code, such as E0302; lists all if omitted.",
+            autocompletion=complete_code,
+            show_default=False,
         ),
     ] = None,
     as_json: Json = False,

@@ -75,7 +75,7 @@ def export(
 def choose(onnx: bool, torch_export: bool, safetensors: bool) -> Format:
     """The format that is asked for. Raises UsageError unless it is exactly one."""
     if onnx + torch_export + safetensors != 1:
-        wrong = "formats contradict each other" if onnx or torch_export else "no format is given"
+        wrong = "formats cannot be used together" if onnx or torch_export else "no format is given"
         raise UsageError(wrong, "give one of `--onnx`, `--torch-export` and `--safetensors`")
     return "onnx" if onnx else "torch_export" if torch_export else "safetensors"
 

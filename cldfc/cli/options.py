@@ -86,7 +86,7 @@ Download = Annotated[bool, typer.Option("--download", help="Download missing fil
 def refuse_both(as_json: bool, as_markdown: bool) -> None:
     """Raises UsageError when two forms are asked for."""
     if as_json and as_markdown:
-        raise UsageError("`--json` and `--markdown` contradict each other", "give one of them")
+        raise UsageError("`--json` and `--markdown` cannot be used together", "give one of them")
 
 
 def warn_of_changes(run: Path) -> None:
@@ -128,7 +128,7 @@ def errors() -> Generator[None]:
 
         if not lacks_memory(error):
             raise
-        message = f"memory does not suffice{amount_of(error)}"
+        message = f"there is not enough memory{amount_of(error)}"
         print_usage_error(UsageError(message, "make the network or the batch smaller, or use a larger machine"))
         raise typer.Exit(UsageError.exit_code) from None
 
@@ -142,5 +142,5 @@ def stopping(again: str = "") -> Generator[None]:
         yield
     except Stopped as stopped:
         if stopped.is_first:
-            say(f"stopped and saved; {again or f'go on with `cldfc train --resume {stopped.folder}`'}")
+            say(f"stopped and saved; {again or f'continue with `cldfc train --resume {stopped.folder}`'}")
         raise typer.Exit(stopped.exit_code) from None

@@ -91,7 +91,7 @@ def reproduce(
 
     Example: cldfc reproduce table1 --miniature --seeds 5
     """
-    with errors(), stopping("the same command goes on"):
+    with errors(), stopping("run the same command to continue"):
         from cldfc.reproduce.datasets import prepare_datasets
         from cldfc.reproduce.runs import Wanted, is_finished, list_runs
         from cldfc.reproduce.tables import find_tables, select_rows
@@ -123,7 +123,7 @@ def refuse_gaps(missing: Sequence[TableRun]) -> None:
     if missing:
         names = dict.fromkeys(f"{run.folder.parent.name} {run.row.folder} on {run.dataset}" for run in missing)
         raise UsageError(
-            f"these rows have no accuracy, for their data are not there: {', '.join(names)}",
+            f"these rows have no accuracy, because their data are missing: {', '.join(names)}",
             "get the data as said above, or name other tables or rows",
         )
 

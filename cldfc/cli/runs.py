@@ -121,7 +121,7 @@ def print_remarks(found: Sequence[ListedRun]) -> None:
         say("* chosen by the test images, as earlier releases did: too good to be quoted")
     interrupted = [run for run in found if run.state == "interrupted"]
     if interrupted:
-        say(f"an interrupted run goes on with `cldfc train --resume {interrupted[0].path}`")
+        say(f"continue an interrupted run with `cldfc train --resume {interrupted[0].path}`")
 
 
 def run_as_data(run: ListedRun) -> dict[str, object]:

@@ -54,7 +54,7 @@ def show(
     """
     with errors():
         if output is not None and as_json:
-            raise UsageError("`-o` and `--json` contradict each other", "write `-o network.json`")
+            raise UsageError("`-o` and `--json` cannot be used together", "write `-o network.json`")
         if output is None and width is not None:
             raise UsageError("`--width` is for a picture in a file", f"write `-o network.pdf --width {width}`")
         if len(specs) > 2 or (len(specs) == 2 and output is None):

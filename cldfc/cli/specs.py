@@ -16,7 +16,9 @@ from cldfc.output import printed, show, show_document, show_json
 def specs(
     name: Annotated[
         str | None,
-        typer.Argument(metavar="NAME", help="Print this one.", autocompletion=complete_bundled, show_default=False),
+        typer.Argument(
+            metavar="NAME", help="Print this bundled spec.", autocompletion=complete_bundled, show_default=False
+        ),
     ] = None,
     as_json: Json = False,
 ) -> None:

@@ -69,7 +69,7 @@ def train(
         typer.Option(
             "--resume",
             metavar="[RUN]",
-            help="Resume an interrupted run, in the place of a SPEC; RUN defaults to the newest in runs/.",
+            help="Resume an interrupted run, in place of a SPEC; RUN defaults to the newest in runs/.",
             autocompletion=complete_run,
         ),
     ] = None,
@@ -159,7 +159,7 @@ def train(
     made_with |= {"--input": input, "--classes": classes}
     with errors(), stopping():
         if quiet and as_json:
-            raise UsageError("`--quiet` and `--json` contradict each other", "give one of them")
+            raise UsageError("`--quiet` and `--json` cannot be used together", "give one of them")
         from cldfc.train.command import command_line
         from cldfc.train.run import folder_of
         from cldfc.train.tensorboard import require_tensorboard
@@ -190,7 +190,7 @@ def train(
             result = resume_run(Path(resume) if resume else newest(say), changes, around, from_start)
         else:
             if from_start:
-                raise UsageError("`--from-start` stands beside `--resume`", "leave it out: a new run starts there")
+                raise UsageError("`--from-start` needs `--resume`", "leave it out: a new run starts there")
             if spec is None or data is None:
                 missing = " and ".join(
                     name for name, value in {"SPEC": spec, "`--data`": data}.items() if value is None
@@ -255,7 +255,7 @@ def refuse(made_with: Given) -> None:
     for name, value in made_with.items():
         if value:
             raise UsageError(
-                f"{name} cannot stand beside `--resume`", "leave it out: the run folder holds spec and recipe"
+                f"{name} cannot be used with `--resume`", "leave it out: the run folder holds spec and recipe"
             )
 
 
@@ -279,9 +279,9 @@ def report(result: Result) -> None:
         )
     show(f"{accuracies(final)} after the last epoch")
     if result.record.chosen_by == "validation":
-        show(f"{accuracies(chosen)} after epoch {chosen.epoch}, which validation has chosen")
+        show(f"{accuracies(chosen)} after epoch {chosen.epoch}, chosen by validation")
     if result.record.chosen_by == "test":
-        show(f"{accuracies(chosen)} after epoch {chosen.epoch}, which the test has chosen, in an earlier release")
+        show(f"{accuracies(chosen)} after epoch {chosen.epoch}, chosen by the test images, in an earlier release")
     of_last = " (last epoch)" if result.record.chosen_by == "last" else ""
     show(f"weights  {result.folder / 'best.safetensors'}{of_last}")
     show(f"source   {result.folder / 'network.py'}")

@@ -28,7 +28,7 @@ def verify(
     ] = None,
     map: Annotated[
         list[str] | None,
-        typer.Option("--map", metavar="A=B", help="What OTHER calls a parameter of SPEC.", show_default=False),
+        typer.Option("--map", metavar="A=B", help="Map a parameter of SPEC to its name in OTHER.", show_default=False),
     ] = None,
     tolerance: Annotated[float, typer.Option(metavar="NUMBER", help="Accept relative differences up to this.")] = 1e-10,
     let: Lets = None,
@@ -50,7 +50,7 @@ def verify(
         changes = read_changes(let or (), tie or (), input, classes)
         names = read_map(map or ())
         if other is None and names:
-            raise UsageError("`--map` speaks of a second network", "name it: `cldfc verify SPEC OTHER --map A=B`")
+            raise UsageError("`--map` needs a second network", "name it: `cldfc verify SPEC OTHER --map A=B`")
         if not (math.isfinite(tolerance) and tolerance > 0):
             raise UsageError(f"a tolerance of {tolerance} is not possible", "write a small number, such as 1e-10")
         source = read_source(spec)

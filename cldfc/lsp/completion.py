@@ -58,7 +58,7 @@ def fitting(document: Document, before: str, typed: str, spelling: Spelling) -> 
 
 
 def put_at(item: types.CompletionItem, written: types.Range, is_ascii: bool) -> types.CompletionItem:
-    """An item in the place of what has been typed, which may be the ASCII name of a letter."""
+    """An item in place of what has been typed, which may be the ASCII name of a letter."""
     text = item.insert_text or item.label
     item.text_edit = types.TextEdit(written, text)
     item.filter_text = item.filter_text or (ascii_name(text) if is_ascii else text)

@@ -157,12 +157,12 @@ def resolve_tie(tie: tree.Tie, declaration: Declaration, tags: Tags) -> TieRule 
             text = tags.constants.names.head_text(declaration.name)
             return tags.problems.report(
                 "E0208",
-                f"`{index.span.text.strip()}` is no index of `{text}`",
+                f"`{index.span.text.strip()}` is not an index of `{text}`",
                 index.span,
                 "expected one of its indices",
                 f"write indices of `{text}`, such as `tie {declaration.name}@{declaration.indices[0]}`"
                 if declaration.indices
-                else f"`{text}` is one in the whole network already: remove the `tie`",
+                else f"`{text}` is already shared across the whole network: remove the `tie`",
                 Label(declaration.statement.symbol.span, "declared here"),
             )
         kept.append(declaration.indices.index(name))
@@ -178,7 +178,7 @@ def resolve_clause(
     if clause.name not in bound:
         return tags.problems.report(
             "E0206",
-            f"`{clause.name}` is no index here",
+            f"`{clause.name}` is not an index here",
             clause.name_span,
             "not an index of the tag on the left",
             f"write {' or '.join(f'`{name}`' for name in sorted(bound))}" if bound else "leave out this range",

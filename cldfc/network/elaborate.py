@@ -172,7 +172,7 @@ class Elaboration:
             is_operator = self.words.names.kind(symbol) == "an operator"
             self.words.problems.report(
                 "E0507",
-                f"`{symbol.name}` is no built-in operator, so it takes no brackets",
+                f"`{symbol.name}` is not a built-in operator, so it takes no brackets",
                 symbol.span,
                 "brackets here",
                 f"write `{plain}`" + (f", or `{plain}(…)` to apply it" if is_operator else ""),

@@ -328,5 +328,5 @@ def as_factor(value: Number) -> Number:
     torch takes whole numbers of 64 bits, and float32 has a largest number.
     """
     if abs(value) > LARGEST_FLOAT:
-        raise NoNumber("it is larger than any that float32 has")
+        raise NoNumber("it is too large for float32")
     return float(value) if abs(value) >= 2**63 else value

@@ -35,7 +35,7 @@ class ExpansionErrors:
         """A factor that cannot be computed."""
         self.problems.report(
             "E0506",
-            f"the factor `{span.text}` is no number in `{format_key(value)}`: {error}",
+            f"the factor `{span.text}` is not a number in `{format_key(value)}`: {error}",
             span,
             "cannot be computed",
             "write a formula that gives a number, or leave this value out of the range of the equation",
@@ -108,14 +108,14 @@ class ExpansionErrors:
         return "let one of them start from a value that is known, such as `u@1,0 = 0`"
 
     def circle(self, read: Read | Reads, key: Key) -> None:
-        """A value that needs itself."""
+        """A value that depends on itself."""
         circle = list(self.open)[list(self.open).index(key) :]
         shown = [*circle[:4], *([] if len(circle) <= 4 else [("…", ())]), key]
         links = pairwise(circle[:4])
         others = [Label(self.open[at].span, f"`{format_key(by)}` needs `{format_key(at)}`") for by, at in links]
         self.problems.report(
             "E0304",
-            f"`{format_key(key)}` needs itself: {' ← '.join(map(format_key, shown))}",
+            f"`{format_key(key)}` depends on itself: {' ← '.join(map(format_key, shown))}",
             read.span,
             f"`{format_key(circle[-1])}` needs `{format_key(key)}`",
             self.way_out(read, len(circle)),

@@ -46,7 +46,7 @@ def check_expectations(spec: tree.Tree, inferred: Inferred, problems: Problems) 
         if expect.quantity not in QUANTITIES:
             known = ", ".join(f"`{name}`" for name in QUANTITIES)
             help = did_you_mean(expect.quantity, QUANTITIES, f"write one of {known}")
-            message = f"`{expect.quantity}` cannot be expected"
+            message = f"`{expect.quantity}` cannot be used with `expect`"
             problems.report("E0602", message, expect.name_span, "unknown quantity", help)
             continue
         count, what = QUANTITIES[expect.quantity]

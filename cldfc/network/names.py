@@ -92,8 +92,8 @@ class Names:
             known = CALLED_ELSEWHERE.get(name.lower().removesuffix("2d"))
             if known and (expected == "an operator" or name in ("I", "Id", "o")):
                 help = known
-            help = f"did you mean `{tagged}`? an index stands behind `@`" if tagged else help
-            self.problems.report("E0201", f"nothing is called `{shorten(name)}`", symbol.span, "unknown name", help)
+            help = f"did you mean `{tagged}`? an index is written after `@`" if tagged else help
+            self.problems.report("E0201", f"undefined name `{shorten(name)}`", symbol.span, "unknown name", help)
             self.problems.broken.add(name)
 
     def can_be_index(self, name: str) -> bool:
@@ -150,7 +150,7 @@ class Names:
             known, help = [], HELP_FOR_ADJOINTS
         if name in self.declared:
             help = "write an index that `levels` or `steps` declares, or a number"
-        what = f"is {self.kind_of_symbol(name)}, not an index" if name in self.declared else "is no index"
+        what = f"is {self.kind_of_symbol(name)}, not an index" if name in self.declared else "is not an index"
         self.problems.report("E0205", f"`{name}` {what}", span, "unknown index", suggest(name, known, help))
         self.problems.broken.add(name)
 
@@ -181,7 +181,7 @@ class Names:
                 help += f", or declare `{word} {format_symbol(generic)}` {many}"
         if symbol.settings and not symbol.tag and len(symbol.settings) == len(head.tag):
             indices = ",".join("".join(setting.span.text.split()) for setting in symbol.settings)
-            help = f"did you mean `{name}@{indices}`? indices stand behind `@`"
+            help = f"did you mean `{name}@{indices}`? indices are written after `@`"
         self.problems.report(
             "E0202",
             f"`{name}` is {what} with {count(head)}, but used here with {count(symbol)}",
@@ -237,14 +237,12 @@ class Names:
         match expression:
             case tree.Quotient(above, below) if self.kind(below) in (*NUMBERS, None) and self.kind(above) == "a value":
                 factor = format_expression(tree.Quotient(tree.Number(1, below.span), below, below.span))
-                return f"a number stands before what it multiplies: `{factor} * {Formatter().text(above, CHAIN)}`"
+                return f"a number comes before what it multiplies: `{factor} * {Formatter().text(above, CHAIN)}`"
             case tree.Power(base, tree.Number(2)) if self.kind(base) == "a value":
                 text = Formatter().text(base, CHAIN)
                 return f"write the pointwise product: `{text} ⊙ {text}`"
             case _:
-                return (
-                    "only numbers have quotients and powers, and a number stands before what it multiplies: `1/2 * …`"
-                )
+                return "only numbers have quotients and powers, and a number comes before what it multiplies: `1/2 * …`"
 
     def with_next(self, help: str, expression: tree.Expression, text: str) -> str:
         """The help for a kernel before `∘`, with the name that follows: `A * σ …`; two names may stand side by side."""
@@ -291,7 +289,7 @@ class Names:
         return self.kinds[name]
 
     def kind_of_name(self, name: str) -> str | None:
-        """What a name stands for; None when nothing is called so, or it is defined by itself."""
+        """What a name stands for; None when nothing is called so, or it is defined in terms of itself."""
         match self.declared.get(name):
             case _ if name in BUILTINS:
                 return "an operator"

@@ -50,7 +50,7 @@ class Numbers(ABC):
             return formula.value(binding)
         except NoNumber as error:
             help = "write a formula that gives a number, such as `64 * 2^(ℓ-1)`"
-            message = f"`{span.text}` is no number{describe_binding(binding)}: {error}"
+            message = f"`{span.text}` is not a number{describe_binding(binding)}: {error}"
             self.problems.report("E0506", message, span, "cannot be computed", help)
         except OutOfRange as error:
             missing = f"`{error.constant.name}@{error.position}`"
@@ -243,7 +243,7 @@ class Numbers(ABC):
         *others: Label,
         kind: str = "whole number",
     ) -> None:
-        """Report a number that cannot play its role."""
+        """Report a number that is not valid where it is used."""
         report_unfit(self.problems, value, span, role, least, most, *others, kind=kind)
 
 
@@ -257,7 +257,7 @@ def report_unfit(
     *others: Label,
     kind: str = "whole number",
 ) -> None:
-    """Report a number that cannot play its role."""
+    """Report a number that is not valid where it is used."""
     written = (
         f"`{span.text}`"
         if str(value) == span.text.replace("_", "")

@@ -66,22 +66,22 @@ class Order:
         is_range = isinstance(declaration, tree.Range)
         name = declaration.name if is_range else declaration.symbol.name
         span = declaration.name_span if is_range else declaration.symbol.span
-        help = "use fewer operators one inside the other, and equations for partial results"
+        help = "nest fewer operators, and use equations for partial results"
         self.problems.report(code, f"`{name}` {message}, with the declarations that it needs", span, "too large", help)
         self.problems.broken.add(name)
 
     def report_circle(self, name: str, mention: Mention) -> None:
-        """A declaration that needs itself."""
+        """A declaration that depends on itself."""
         circle = list(self.open)[list(self.open).index(name) :]
         if not any(self.problems.explain(member) for member in circle):
             shown = [*circle[:4], *["…"] * (len(circle) > 4), name]
             links = [(self.open[at], before, at) for before, at in pairwise(circle[:4])]
             self.problems.report(
                 "E0209",
-                f"`{name}` is defined by itself: {' ← '.join(shown)}",
+                f"`{name}` is defined in terms of itself: {' ← '.join(shown)}",
                 mention.span,
-                f"`{circle[-1]}` needs `{name}`" if len(circle) > 1 else "needs itself",
-                "let one of them end in numbers or built-in operators",
+                f"`{circle[-1]}` needs `{name}`" if len(circle) > 1 else "depends on itself",
+                "define one of them by numbers or built-in operators alone",
                 *[Label(at.span, f"`{before}` needs `{after}`") for at, before, after in links if at is not None],
             )
         self.problems.broken.update(circle)

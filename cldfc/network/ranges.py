@@ -22,7 +22,7 @@ def declared_range(constants: Constants, range: tree.Range) -> IndexRange | None
     levels = {b.base.constant.index for b in (lower, upper) if isinstance(b.base, Lookup)}
     if len(levels) > 1:
         refuse_range(
-            constants, range, "has bounds that differ by two different indices", "let both differ by one index"
+            constants, range, "has bounds that depend on two different indices", "make both depend on the same index"
         )
         return None
     found = IndexRange(range.kind, range.name, lower, upper, next(iter(levels), None), range.span)
@@ -85,7 +85,7 @@ def bound_of(constants: Constants, expression: tree.Expression, bound: Set[str],
         return None
     if not formula.is_fixed():
         help = "write an index or a constant, plus or minus a whole number, as in `i-1` or `ν@ℓ`"
-        message = f"`{expression.span.text}` is too much for a bound of an index"
+        message = f"`{expression.span.text}` is too complicated for a bound of an index"
         return constants.problems.report("E0505", message, expression.span, "cannot be a bound", help)
     value = constants.whole(expression, role, -LONGEST_RANGE, LONGEST_RANGE)
     return None if value is None else Position(None, value)

@@ -70,7 +70,7 @@ def sources_of(operand: Operand, binding: Mapping[str, int], start: int, values:
 
 
 def change_template(template: Template, changes: Mapping[int, Step | Operand]) -> tuple[Template, tuple[int, ...]]:
-    """The equation with other steps, or operands, in the place of some, without what its value no longer needs.
+    """The equation with other steps, or operands, in place of some, without what its value no longer needs.
 
     Also gives the number that each step had before.
     """

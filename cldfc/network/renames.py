@@ -102,7 +102,7 @@ def resolve_renames(words: Words) -> list[Renaming]:
         old, new = statement.old, statement.new
         if old.name in declared:
             help = "change it where it is declared, and where it is used"
-            refuse(problems, old, f"`{old.name}` has the name that its declaration gives it", "is declared", help)
+            refuse(problems, old, f"`{old.name}` gets its name from its declaration", "is declared", help)
             continue
         if new.name in declared or new.name in BUILTINS:
             refuse(problems, new, f"`{new.name}` is the name of something else", "already taken", "choose another name")
@@ -132,7 +132,7 @@ def check_renamed(expansion: Expansion, problems: Problems) -> None:
         place = (operation.span, operation.instance, operation.step)
         if seen.setdefault(key, place) != place:
             statement = renames.pop(key[0])
-            message = f"`{format_key(key)}` would be two parameters in one"
+            message = f"`{format_key(key)}` would name two parameters"
             help = "give each its own name, and a tag with all indices that the old one has"
             refuse(problems, statement.new, message, "not one for each", help, Label(operation.span, "one of the two"))
             problems.stop_if_any()

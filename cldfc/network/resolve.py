@@ -196,7 +196,7 @@ def report_nothing_left(clause: IndexRange, tags: Tags) -> bool:
     other = upper.offset if clause.lower is None else lower.offset
     tags.problems.report(
         "E0505",
-        f"`{clause.span.text}` leaves nothing of {ends}",
+        f"`{clause.span.text}` leaves no value of {ends}",
         clause.span,
         "no value of the index",
         f"write other values outright, as in `for {clause.name} = {other}`",
@@ -245,10 +245,10 @@ def report_forgotten_tag(equation: tree.Equation, tags: Tags) -> bool:
         return False
     tags.problems.report(
         "E0206",
-        f"`{left.span.text}` has {count(left)}, but its equation speaks of {' and '.join(f'`{n}`' for n in free)}",
+        f"`{left.span.text}` has {count(left)}, but its equation uses {' and '.join(f'`{n}`' for n in free)}",
         left.span,
         f"{count(left)} here",
-        f"did you mean `{meant} = …`?" + (" an index stands behind `@`" if not left.tag else ""),
+        f"did you mean `{meant} = …`?" + (" an index is written after `@`" if not left.tag else ""),
     )
     tags.problems.broken.add(meant.split("@")[0])
     return True
@@ -281,7 +281,7 @@ def level_position(equation: tree.Equation, left: Positions, tags: Tags) -> int 
     return tags.problems.report(
         "E0207",
         f"the range of `{dependent[0].name}` differs from level to level, and "
-        f"`{format_symbol(equation.left)}` names no level",
+        f"`{format_symbol(equation.left)}` does not name a level",
         equation.left.span,
         "at which level?",
         f"write the level into the tag: `{equation.left.name}@{dependent[0].level},{dependent[0].name}`",
@@ -303,7 +303,7 @@ def check_indices(names: Names) -> None:
         if is_reserved(name) or earlier is not range:
             names.problems.report(
                 "E0204",
-                f"no index can be called `{range.name}`: its loop in Python would be over `{name}`, which is taken",
+                f"no index can be called `{range.name}`: its loop variable in Python would be `{name}`, which is taken",
                 range.name_span,
                 "already taken",
                 "choose another name",

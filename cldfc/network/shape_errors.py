@@ -55,7 +55,7 @@ class ShapeErrors:
         self.problems.report("E0403", message, terms[at], found, help, *others)
 
     def unfit(self, operation: Operation, error: Unfit) -> None:
-        """An operator that is not possible for what it is given."""
+        """An operator that does not fit its operands."""
         span, value = self.use_span(operation), format_key(self.value(operation))
         text = str(error)
         help = "change the number, or the channels and sizes that it is applied to"
@@ -118,7 +118,7 @@ class ShapeErrors:
         what = {"in": "input channels", "out": "channels", "init": "initial value"}.get(name, name)
         self.problems.report(
             "E0402",
-            f"`{key}` is one for uses of different {what}: {here} in `{format_key(self.value(operation))}`",
+            f"`{key}` is shared by uses with different {what}: {here} in `{format_key(self.value(operation))}`",
             self.use_span(operation),
             f"{what} {here}",
             f"let its {what} not depend on the indices that `tie` leaves out, or tie fewer uses",
@@ -159,7 +159,7 @@ class ShapeErrors:
         kernel = self.kernel(key)
         if first is operation and kernel is not None:
             declared = (kernel.channels_in or kernel.symbol).span
-            message = f"`{name}` is declared for another width than it is used with: {here}"
+            message = f"`{name}` is declared for a different width than it is used with: {here}"
             help = f"write {here.split()[0]} there, or leave the input channels out"
             self.problems.report("E0402", message, span, here, help, Label(declared, "declared for this width"))
             return

@@ -185,7 +185,7 @@ class Inference:
         except OutOfRange as error:
             return self.errors.channels(operation, attribute, error)
         except NoNumber as error:
-            message = f"`{attribute.span.text}` is no number for `{format_key(operation.parameter or ('', ()))}`"
+            message = f"`{attribute.span.text}` is not a number for `{format_key(operation.parameter or ('', ()))}`"
             help = "write a formula that gives a whole number, such as `64 * 2^(ℓ-1)`"
             return self.problems.report("E0506", f"{message}: {error}", attribute.span, "cannot be computed", help)
         if attribute.fits(value):

@@ -91,7 +91,7 @@ class Tags:
                 help = f"give it a name without a tag, such as `{symbol.name}{index.offset}`, here and where it is used"
                 if index.name is not None:
                     help = "write index names alone, each once, as in `A@ℓ` or `B@ℓ,i`"
-                message = f"`{format_index(index)}` cannot stand in the head of a declaration"
+                message = f"`{format_index(index)}` cannot appear in the head of a declaration"
                 self.problems.report("E0208", message, index.span, "expected an index name", help)
                 return None
             if self.constants.range(index.name or "", index.span) is None:

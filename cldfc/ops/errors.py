@@ -8,7 +8,7 @@ class Mismatch(Exception):
 
 
 class Unfit(Mismatch):
-    """An operator that is not possible for what it is given; its text says why."""
+    """An operator that does not fit its operands; its text says why."""
 
 
 class Indivisible(Unfit):
@@ -32,6 +32,6 @@ class TooSmall(Unfit):
     """A map that is smaller than the window on it, padding included."""
 
     def __init__(self, size: int, window: int) -> None:
-        super().__init__(f"a window of {window} does not fit into a size of {size}")
+        super().__init__(f"a window of {window} does not fit into a map of size {size}")
         self.size = size
         self.window = window

@@ -13,7 +13,7 @@ TITLE = """# Operators
 
 Generated from the docstrings in `cldfc/ops/` by `cldfc/ops/reference.py`; a test compares it.
 
-Settings stand in brackets, by place or by name: `maxpool[3, stride=2]`. *Linear*: whether the operator is linear in its
+Settings go in brackets, by place or by name: `maxpool[3, stride=2]`. *Linear*: whether the operator is linear in its
 operands. *Sign*: what `constrain` may conclude. PyTorch's own defaults are left out of the code."""
 HEAD = ["| shape | linear | sign | parameters | PyTorch |", "|---|---|---|---|---|"]
 NOTATION: list[tuple[str, Operator, list[str]]] = [

@@ -79,7 +79,7 @@ def run(session: EvaluationSession, output: Key) -> None:
         equation, binding = define(session, key)
         missing = [need for need in reads_of(equation, binding, session.numbers) if need not in session.values]
         if missing and key in open:
-            raise ValueError(f"`{format_value(key)}` needs itself")
+            raise ValueError(f"`{format_value(key)}` depends on itself")
         open.add(key)
         stack += reversed(missing)
         if not missing:

@@ -92,7 +92,7 @@ class ReferenceNumbers:
             case tree.Power(base, exponent):
                 return exact(self.number(base, binding, tag)) ** self.number(exponent, binding, tag)
             case _:
-                raise TypeError(f"{expression} is no number")
+                raise TypeError(f"{expression} is not a number")
 
     def constant(self, symbol: tree.Symbol, binding: Binding, tag: Tag) -> Exact:
         """A constant or fixed scalar: at its own tag, or at the level that `tag` says. Raises NoValue."""

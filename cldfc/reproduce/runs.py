@@ -122,7 +122,9 @@ def is_finished(run: TableRun) -> bool:
 def refuse_other(run: TableRun, folder: Path, what: str) -> None:
     """Raises UsageError when a folder holds no run, or one that was trained otherwise than this one is to be."""
     if not os.path.lexists(RunFolder(folder).record):
-        raise UsageError(f"`{folder}` is there, and is no run", "move it away, or give another folder with `-o`")
+        raise UsageError(
+            f"`{folder}` exists, and is not a run folder", "move it away, or give another folder with `-o`"
+        )
     others = differences(run, RunFolder(folder))
     if others:
         raise UsageError(
@@ -157,7 +159,7 @@ def accuracy_of(run: TableRun) -> float | None:
         return 100 * epochs[-1].test_accuracy
     if folder.divergence.is_file():
         return None
-    raise UsageError(f"`{run.folder}` has not all its epochs", "move it away: the run is then trained again")
+    raise UsageError(f"`{run.folder}` has not finished all its epochs", "move it away: the run is then trained again")
 
 
 def share_of(launch: Launch, runs: Sequence[TableRun]) -> list[TableRun]:

@@ -142,7 +142,7 @@ def hearing_of_death(run: TableRun) -> Generator[None]:
     except (EOFError, OSError) as error:
         raise UsageError(
             f"the process that was training `{run.folder}` has died",
-            "it may have lacked memory: the same command with fewer `--jobs` goes on from what is there",
+            "it may have run out of memory: the same command with fewer `--jobs` continues from there",
         ) from error
 
 

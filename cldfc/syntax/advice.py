@@ -14,7 +14,7 @@ HELP_FOR_FUNCTIONS = (
 )
 HELP_FOR_CASES = "write an equation for each case, with its range: `x@i = y@i for i >= 1`"
 HELP_FOR_ONE_VALUE = (
-    "an operator takes one value: join values by `concat(x, y)`; weights are no argument, but make the operator one "
+    "an operator takes one value: join values by `concat(x, y)`; weights are not arguments: declare one operator "
     "for each index, `F@i(x)`"
 )
 HELP_FOR_LISTS = "join channels by a word, `concat(x, y)`; over a range, `concat(j = 0..i-1 : x@j)`"
@@ -23,8 +23,8 @@ HELP_FOR_RECURRENCES = (
     "such as `let f_2 = f_1 ∘ f_1`"
 )
 HELP_FOR_EQUALS = "an equation has one `=`: leave out what stands between the two, or give it an equation of its own"
-HELP_FOR_STARS = "a star is no index: write an adjoint as a kernel of its own, a fixed point as a value of its own"
-HELP_FOR_POWERS = "a tag stands behind a name, `g@ℓ(x)`; a power is that of a number, `(1/2)^2`"
+HELP_FOR_STARS = "a star is not an index: write an adjoint as a kernel of its own, a fixed point as a value of its own"
+HELP_FOR_POWERS = "a tag follows a name, `g@ℓ(x)`; a power is that of a number, `(1/2)^2`"
 HELP_FOR_FRACTIONS = "an index is a whole number: give the half steps a name of their own, such as `v@i`"
 HELP_FOR_PARAMETERS = (
     "leave it out: an index is a name that `levels` or `steps` declares, or a number, as in `u@ℓ,i-1`; "
@@ -45,9 +45,7 @@ HELP_FOR_CHARACTERS = {
 HELP_FOR_UNDERSCORES = "write a stride as a number: `*_2`; a subscript stands behind a name"
 RANGE_SIGNS = {"_EQUAL", "_AT_LEAST", "_AT_MOST", "_MORE", "_LESS", "_IN_SET"}
 """What may follow the index of a range."""
-HELP_FOR_COMMA = (
-    "behind a comma stands a range, as in `, i = 1..4`; operators are joined with `∘`: `linear ∘ avgpool(x)`"
-)
+HELP_FOR_COMMA = "a range follows a comma, as in `, i = 1..4`; operators are joined with `∘`: `linear ∘ avgpool(x)`"
 HELP_FOR_CATEGORIES = {
     "Cf": "leave it out: it cannot be seen, but it is there",
     "Zs": "write an ordinary space",

@@ -150,10 +150,10 @@ class Builder(Transformer[Token, tree.Statement]):
         if first is None or listed != list(range(int(first) + 1, int(first) + 1 + len(listed))):
             self.problems.report(
                 "E0505",
-                f"`{' '.join(written.replace(',', ' ').split()[:-1])}` does not count on from `{lower.span.text}`",
+                f"`{' '.join(written.replace(',', ' ').split()[:-1])}` does not count up by 1 from `{lower.span.text}`",
                 self.place_of(written),
                 "an index goes up by one",
-                "number the values anew, by their first and last, as in `0..4`",
+                "renumber the values and give the first and the last, as in `0..4`",
             )
 
     def exactly(self, parts: Parts) -> tree.Clause:

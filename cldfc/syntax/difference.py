@@ -56,7 +56,7 @@ class Change:
 def compare_trees(before: tree.Tree, after: tree.Tree) -> list[Change]:
     """The statements that two specs do not share, in the order of the first; those that only the second has come last.
 
-    Order, spelling and layout make no difference, nor do `cldf`, the model's name and `expect`, which speak of the file.
+    Order, spelling, layout, `cldf`, the model's name and `expect` make no difference.
     """
     old, new = unshared(before, after), unshared(after, before)
     partners: dict[int, int] = {}

@@ -185,7 +185,9 @@ def report_token(place: Span, statement: Span, expected: set[str], problems: Pro
             report_statement(first, problems)
             return
     if place.text == ")" and "CLOSE" not in expected and open_bracket(statement, place.start) is None:
-        problems.report("E0101", "unexpected `)`", place, "closes no parenthesis", "leave it out, or open it with `(`")
+        problems.report(
+            "E0101", "unexpected `)`", place, "has no matching parenthesis", "leave it out, or open it with `(`"
+        )
         return
     if place.source.text.startswith("//", place.start):
         help = HELP_FOR_CHARACTERS["//"]
@@ -232,7 +234,7 @@ def help_for_token(place: Span, statement: Span, expected: set[str]) -> str:
     if place.text == "," and expected == {"COLON"}:
         return "write the terms after a colon: `sum(j = 0..i-1 : x@ℓ,j)`"
     if place.text == "," and (settings := SETTINGS.search(before)):
-        return f"settings stand in brackets: `{settings[1]}[{settings[2]}, …](x)`"
+        return f"settings go in brackets: `{settings[1]}[{settings[2]}, …](x)`"
     opening = open_bracket(statement, place.start)
     if place.text == "," and opening:
         is_list = not APPLIED.search(before[: opening.start - statement.start])
@@ -265,7 +267,7 @@ def help_for_latex(place: Span, statement: Span, expected: set[str]) -> str | No
     if place.text in ("=", ":=") and is_equation and "_EQUAL" not in expected:
         index = re.search(rf"({NAME})\s*$", before)
         if index and RANGE_OF_A_PAPER.match(after):
-            return f"a range stands behind a comma or `for`: `for {index[1]} = 0..4`"
+            return f"a range follows a comma or `for`: `for {index[1]} = 0..4`"
         return HELP_FOR_EQUALS
     return None
 
@@ -275,7 +277,7 @@ def report_statement(first: Span, problems: Problems) -> None:
     meant = keyword_meant(first.text)
     known = f"{', '.join(STATEMENTS[:-1])} or {STATEMENTS[-1]}"
     help = f"did you mean `{meant}`?" if meant else f"start it with {known}, or write an equation: `x@ℓ = …`"
-    problems.report("E0103", f"`{first.text}` starts no statement", first, "unknown word", help)
+    problems.report("E0103", f"`{first.text}` does not start a statement", first, "unknown word", help)
 
 
 def open_bracket(statement: Span, end: int) -> Span | None:

@@ -127,7 +127,7 @@ class Extension:
 
 
 def merge(inherited: Sequence[tree.Statement], own: Iterable[tree.Statement]) -> tuple[tree.Statement, ...]:
-    """The statements with those of the same head replaced, in the place of the first of them."""
+    """The statements with those of the same head replaced, in place of the first of them."""
     own = list(own)
     replaced: dict[Hashable, list[tree.Statement]] = {}
     for statement in own:
@@ -166,7 +166,7 @@ def head_of(statement: tree.Statement) -> Hashable:
 
 
 def change_spec(spec: tree.Tree, changes: Sequence[Source], problems: Problems) -> tree.Tree:
-    """A spec with the statements of the command line in the place of its own."""
+    """A spec with the statements of the command line in place of its own."""
     statements = spec.statements
     for source in changes:
         own = read_subscripts(parse_spec(source, problems).statements, statements)

@@ -104,7 +104,7 @@ def without_ending(text: str) -> str:
 
 
 def can_be_read(statements: list[tree.Statement], problems: Problems) -> bool:
-    """Whether the version just read is that of this language. Another one is reported, and one that does not stand first."""
+    """Whether the version just read is this language's. Another one is reported, and so is one that is not first."""
     version = statements[-1]
     assert isinstance(version, tree.Version)
     if version.number != LANGUAGE:
@@ -120,8 +120,8 @@ def can_be_read(statements: list[tree.Statement], problems: Problems) -> bool:
 
 def report_many(span: Span, problems: Problems) -> None:
     """A file in which so much is wrong that it is perhaps no spec."""
-    message = f"the file is not read from here on, for {MOST_WRONG} errors stand before"
-    problems.report("E0109", message, span, "not read", "correct the errors before, or check that this is a spec")
+    message = f"the file is not read from here on, because {MOST_WRONG} errors come before"
+    problems.report("E0109", message, span, "not read", "correct the errors above, or check that this is a spec")
     problems.lost = True
 
 

@@ -111,7 +111,7 @@ class Subscripts:
         return replace(symbol, name=base, tag=(index, *symbol.tag))
 
     def with_constant(self, symbol: tree.Symbol) -> tree.Symbol:
-        """`x_0` as `x@0`, and `x_K` as `x@K`, where x has a tag and nothing is called `x_0`."""
+        """`x_0` as `x@0`, and `x_K` as `x@K`, where x has a tag and `x_0` is undefined."""
         base, below = split(symbol.name)
         if base not in self.tagged or symbol.name in self.names:
             return symbol
@@ -126,7 +126,7 @@ class Subscripts:
         return tree.Index(name, None, 0, place.span) if name in self.indices | self.constants else None
 
     def joined(self, symbol: tree.Symbol) -> tree.Symbol:
-        r"""`S_\theta` as the name `S_θ`, where θ is no index and nothing that could be one."""
+        r"""`S_\theta` as the name `S_θ`, where θ is not an index and nothing that could be one."""
         if not symbol.tag or not is_below(symbol.tag[0]):
             return symbol
         first = symbol.tag[0]

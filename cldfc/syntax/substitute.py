@@ -15,7 +15,7 @@ Indices = Mapping[str, tree.Index]
 
 
 def substitute_indices(expression: Tree, indices: Indices) -> Tree:
-    """The expression with indices in the place of index names, in its tags and where they stand as numbers."""
+    """The expression with indices in place of index names, in its tags and where they stand as numbers."""
     return cast(Tree, substituted(expression, indices)) if indices else expression
 
 

@@ -220,7 +220,7 @@ def read_checkpoint(path: Path) -> Checkpoint:
         raise UnreadableCheckpoint(error.message) from error
     except (SafetensorError, ValueError, KeyError, TypeError, OverflowError) as error:
         first = str(error).splitlines() or [type(error).__name__]
-        raise UnreadableCheckpoint(f"it is none of this release: {first[0]}") from error
+        raise UnreadableCheckpoint(f"it is not from this release: {first[0]}") from error
     if name_of(found.saved.position) != path.name:
         raise UnreadableCheckpoint("it was made under another name")
     return found

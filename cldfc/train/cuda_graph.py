@@ -25,7 +25,7 @@ class Captured:
     """A function of batches that are all of one size, captured on a CUDA device and then replayed for each batch.
 
     What it sets, such as gradients, and what it gives are the same tensors at each replay, with new contents.
-    Where it waits for the device, or memory does not suffice for a graph, it runs as it is.
+    Where it waits for the device, or there is not enough memory for a graph, it runs as it is.
     """
 
     def __init__(self, function: Callable[[Images], Tensor]) -> None:
@@ -47,7 +47,7 @@ class Captured:
         return self.replay(batch) if self.replay else self.function(batch)
 
     def capture(self, batch: Images) -> Callable[[Images], Tensor] | None:
-        """Record the kernels of a call, of which none runs; None where memory does not suffice."""
+        """Record the kernels of a call, of which none runs; None where there is not enough memory."""
         held = Images(torch.empty_like(batch.pixels), torch.empty_like(batch.labels))
         graph = torch.cuda.CUDAGraph()
         try:

@@ -128,7 +128,7 @@ def evaluate_run(
     from somebody else, so the source stored in it is not run. The accuracy is the recorded one
     exactly on the same device. With `is_trusting`, files are read that are not the published
     ones. Raises UsageError when the folder is not that of a run, or a file that decides what the run is
-    is not what the training has written; and when the data set does not fit, is not in `data_dir`, or does not have
+    is not what the training wrote; and when the data set does not fit, is not in `data_dir`, or does not have
     the part.
     """
     run, record, remarks = opened_run(folder)
@@ -216,11 +216,11 @@ def other_dataset(record: RunRecord, data: str) -> DataSet:
         if exchanged:
             raise UsageError(
                 f"`{data}` has the images that the run was trained on in other classes: {'; '.join(exchanged)}",
-                "make the images what they were",
+                "restore the original images",
             )
         if dataset.fingerprint:
             raise UsageError(
-                f"`{data}` holds other images than the run was trained on, and chance divides them: the run may be "
+                f"`{data}` holds other images than the run was trained on, and the split is random: the run may be "
                 "tested on images that it was trained on",
                 f"lay those to test on out in `{path_of(data)}/test`, and others in `{path_of(data)}/train`",
             )

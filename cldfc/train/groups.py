@@ -89,7 +89,7 @@ def require_mapping(weights: object) -> None:
     """Raises UsageError unless the weights are a mapping, for example if they are the network itself."""
     if not isinstance(weights, Mapping):
         raise UsageError(
-            f"the weights are no state dict, but of type {type(weights).__name__}", "give `….state_dict()`"
+            f"the weights are not a state dict but of type {type(weights).__name__}", "give `….state_dict()`"
         )
 
 

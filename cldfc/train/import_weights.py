@@ -90,7 +90,7 @@ def import_module(network: nn.Module, module: nn.Module, example: object) -> Imp
     """Pairs that make a module and our network the same function. Raises UsageError."""
     if example is None:
         raise UsageError(
-            f"the weights are no state dict, but of type {type(module).__name__}",
+            f"the weights are not a state dict but of type {type(module).__name__}",
             "give `….state_dict()`, or an example of the input, too: `import_weights(network, module, example=images)`",
         )
     arguments = cast("tuple[object, ...]", example) if isinstance(example, tuple) else (example,)

@@ -43,7 +43,7 @@ class Job:
         if self.store is None and self.launch.restarts:
             raise UsageError(
                 "torchrun has started the processes again, but keeps no store that says which run is theirs",
-                "unset TORCH_DISABLE_SHARE_RDZV_TCP_STORE, or go on with `cldfc train --resume RUN`",
+                "unset TORCH_DISABLE_SHARE_RDZV_TCP_STORE, or continue with `cldfc train --resume RUN`",
             )
         noted = self.noted(RUN)
         return Path(noted) if noted and Path(noted).exists() else None

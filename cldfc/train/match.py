@@ -240,7 +240,7 @@ def misfit(evidence: Evidence, search: Search) -> UsageError:
         return UsageError(f"the weights end after {theirs[-1]}", f"the network would take {wanted} next")
     message = f"{theirs[search.stuck]} of the weights fits nowhere in the network"
     if not wanted:
-        return UsageError(message, f"all {len(ours)} modules of the network have found theirs before it: leave it out")
+        return UsageError(message, f"all {len(ours)} modules of the network are already matched: leave it out")
     taken = f"after {search.reached} of its {len(ours)} modules" if search.reached else "at first"
     return UsageError(message, f"{taken} it would take {wanted}; {misfit_hint([group.name for group in theirs])}")
 

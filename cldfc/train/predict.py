@@ -155,7 +155,7 @@ def wrong_images(images: object, dataset: DataSet) -> UsageError:
     """The error for what are no images."""
     shape = " × ".join(["n", *map(str, dataset.shape)])
     return UsageError(
-        f"{type(images).__name__} is no image",
+        f"{type(images).__name__} is not an image",
         f"give an array of {shape} whole numbers, or image files or Pillow images",
     )
 

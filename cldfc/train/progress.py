@@ -90,7 +90,7 @@ class Printing(Silence):
         except OSError as error:
             self.stream = None
             with suppress(OSError):
-                say(f"warning: the progress is shown no more: {error.strerror}; training goes on")
+                say(f"warning: progress is no longer shown: {error.strerror}; training goes on")
 
 
 class Lines(Printing):

@@ -117,11 +117,11 @@ def recorded_dataset(record: RunRecord, name: str | None = None) -> DataSet:
     if changes.exchanged or (has_moved and changes):
         raise UsageError(
             f"`{dataset.name}` does not hold the images that the run was trained on: {changes}",
-            "make the images what they were, or start another run",
+            "restore the original images, or start another run",
         )
     if with_holdout(dataset, record.recipe).fingerprint != record.fingerprint:
         raise UsageError(
-            f"`{dataset.name}` holds other images now than when the run was trained, and chance would divide them "
+            f"`{dataset.name}` holds other images now than when the run was trained, and they would be divided "
             "otherwise: the run would be tested on images that it was trained on",
             "put the images back as they were, or start another run",
         )
@@ -145,7 +145,7 @@ def refuse_other_classes(record: RunRecord, dataset: DataSet) -> None:
         other = sorted({*dataset.class_names} ^ {*record.class_names}) or [f"{dataset.classes}, not {record.classes}"]
         raise UsageError(
             f"`{dataset.name}` has other classes now than when the run was trained: {', '.join(other)}",
-            "make the images what they were, or start another run",
+            "restore the original images, or start another run",
         )
 
 

@@ -18,12 +18,12 @@ NO_MEMORY = (
     "calculation overflowed",
     "multiplication overflow",
 )
-"""What torch says when memory does not suffice, on all kinds of devices, or could not anywhere."""
+"""What torch says when there is not enough memory, on all kinds of devices, or could not anywhere."""
 AMOUNT = re.compile(r"allocate ([\d.]+ ?[kKMGTP]?i?B(?:ytes)?|\d+ bytes)", re.IGNORECASE)
 
 
 def lacks_memory(error: BaseException) -> bool:
-    """Whether an error means that memory does not suffice."""
+    """Whether an error means that there is not enough memory."""
     said = str(error).lower()
     return isinstance(error, MemoryError) or (
         isinstance(error, RuntimeError) and any(words in said for words in NO_MEMORY)
@@ -32,7 +32,7 @@ def lacks_memory(error: BaseException) -> bool:
 
 @contextmanager
 def fitting(what: str, help: str = "make the network smaller, for instance by `--let`") -> Generator[None]:
-    """Raises UsageError, which says what did not fit, where memory does not suffice."""
+    """Raises UsageError, which says what did not fit, where there is not enough memory."""
     try:
         yield
     except (MemoryError, RuntimeError) as error:
@@ -53,7 +53,7 @@ def amount_of(error: BaseException) -> str:
 
 @contextmanager
 def refusals(what: str = "the network") -> Generator[None]:
-    """Raises UsageError where torch has no deterministic algorithm, or cannot compile, or memory does not suffice."""
+    """Raises UsageError where torch has no deterministic algorithm, cannot compile, or there is not enough memory."""
     try:
         with fitting(what, "give a smaller `--batch`, or make the network smaller"):
             yield

@@ -241,7 +241,7 @@ def set_aside(run: RunFolder, warn: Warn) -> None:
         raise UsageError(
             f"what `{run.path}` has reached cannot be moved to `{folder}`: {error.strerror}", "let it be written"
         ) from error
-    warn(f"what `{run.path}` had reached was moved to `{folder}`")
+    warn(f"what `{run.path}` had produced was moved to `{folder}`")
 
 
 def with_choice(record: RunRecord, task: Task, start: TrainingPosition, warn: Warn) -> RunRecord:

@@ -180,7 +180,7 @@ def create_run(
 ) -> RunFolder:
     """A new run folder with spec, source and record, which appears as a whole; numbered in `runs` when none is given.
 
-    `note` hears its name before it is there, and None where somebody else was faster.
+    `note` hears its name before it exists, and None where somebody else was faster.
     Raises UsageError when the folder exists or cannot be made.
     """
     for path in [folder] if folder else numbered(record.class_name, record.dataset):
@@ -319,13 +319,13 @@ def no_run(path: Path) -> UsageError:
             f"there is no folder `{path}`", f"{help}{'; `cldfc runs` lists those in `runs`' * (not close)}"
         )
     if not path.is_dir():
-        return UsageError(f"`{path}` is no folder of a run", HELP)
+        return UsageError(f"`{path}` is not a run folder", HELP)
     inside = [str(run) for run in runs_in(path)]
     if inside:
         some = ", ".join(f"`{run}`" for run in inside[:SOME])
         held = f"it holds {len(inside):,} run{'s' * (len(inside) > 1)}"
-        return UsageError(f"`{path}` is not the folder of a run: {held}", f"give {some}{', …' * (len(inside) > SOME)}")
-    return UsageError(f"`{path}` is not the folder of a run: it has no `{RunFolder(path).record.name}`", HELP)
+        return UsageError(f"`{path}` is not a run folder: {held}", f"give {some}{', …' * (len(inside) > SOME)}")
+    return UsageError(f"`{path}` is not a run folder: it has no `{RunFolder(path).record.name}`", HELP)
 
 
 def runs_in(folder: Path) -> list[Path]:

@@ -73,7 +73,7 @@ def digest_of(path: Path) -> str:
         with opened(path, LARGEST_TENSORS) as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
     except OSError as error:
-        help = "let it be read, or put back what the training has written"
+        help = "let it be read, or put back what the training wrote"
         raise UsageError(f"cannot read `{path}`: {error.strerror}", help) from error
 
 
@@ -84,17 +84,17 @@ def check_seal(folder: Path, decisive: Iterable[str] = DECISIVE, names: Iterable
     """
     changed = changed_files(folder, names)
     if changed is None:
-        return [f"`{folder}` has no `{SEAL}`, as of an earlier release: a change of its files would not be found"]
+        return [f"`{folder}` has no `{SEAL}`; it is from an earlier release, so changes to its files go unnoticed"]
     refused = [name for name in changed if name in decisive]
     if refused:
         names = " and ".join(f"`{folder / name}`" for name in refused)
         raise UsageError(
-            f"{names} {'is' if len(refused) == 1 else 'are'} not what the training has written", seal_anew(folder)
+            f"{names} {'is' if len(refused) == 1 else 'are'} not what the training wrote", seal_anew(folder)
         )
-    return [f"`{folder / name}` is not what the training has written" for name in changed]
+    return [f"`{folder / name}` is not what the training wrote" for name in changed]
 
 
 def seal_anew(folder: Path) -> str:
     """What to do about a seal that is broken."""
     names = " ".join(name for name in SEALED if (folder / name).exists())
-    return f"put back what was there; if the change is meant: `cd {folder} && sha256sum {names} > {SEAL}`"
+    return f"put back what was there; if the change is intended: `cd {folder} && sha256sum {names} > {SEAL}`"

@@ -81,7 +81,7 @@ def listen(is_alone: bool = True, request: Request | None = None) -> Generator[R
             return
         signal.signal(signal.SIGINT, signal.SIG_DFL)
         cursor, room = (SHOW_CURSOR, "\n" * BARS) if sys.stderr.isatty() else ("", "\n")
-        said = f"{ASKED[signal.Signals(number)]}: this step will be finished and saved; another Ctrl-C leaves at once"
+        said = f"{ASKED[signal.Signals(number)]}: finishing this step and saving; another Ctrl-C quits at once"
         # `print` must not be entered again in its own midst.
         os.write(2, f"{cursor}\n{said}{room}".encode())
 

@@ -21,11 +21,11 @@ def report_lines(report: Report, tolerance: float) -> list[str]:
         return [*lines, report.problem, *contrasts]
     lines += ["", verdict(report, tolerance)]
     if contrasts:
-        lines += ["what the two say differently:", *contrasts]
+        lines += ["where the two differ:", *contrasts]
     if report.first is not None:
         lines.append(f"first seen in {report.first.form}, {report.first.mode} mode, at {where(report.first)}")
     for name in report.unused:
-        lines.append(f"`{name}` is on one side alone; it has no gradient there")
+        lines.append(f"`{name}` exists on one side only; its gradient there is zero")
     return lines
 
 
@@ -74,7 +74,7 @@ def number(value: float) -> str:
 
 
 def report_data(report: Report, tolerance: float) -> dict[str, object]:
-    """The report for `--json`; a difference that is no number is null."""
+    """The report for `--json`; a difference that is not a number is null."""
     rows = [
         {
             "form": row.form,

@@ -287,7 +287,7 @@ def test_a_run_records_what_was_trusted(tmp_path: Path, monkeypatch: pytest.Monk
     resumed = CliRunner().invoke(app, ["train", "--resume", "run", "--epochs", "2", "--data-dir", "mine.tar.gz"])
     assert resumed.exit_code == 0 and "the images are others" not in resumed.output, resumed.output
     both = CliRunner().invoke(app, ["train", "--resume", "run", "--trust-files"])
-    assert both.exit_code == 2 and "--trust-files cannot stand beside `--resume`" in both.output
+    assert both.exit_code == 2 and "--trust-files cannot be used with `--resume`" in both.output
     # The run trusts that archive and no other.
     other = within("mine", binary_batches(dataset, [*batches[:5], (batches[0][0], [5, 4, 3, 2, 1, 0])]))
     Path("mine.tar.gz").write_bytes(other)
@@ -364,9 +364,9 @@ def long_name() -> bytes:
         (archive({"a.txt": b"", "b.txt": b""}), "is an archive of `a.txt`, `b.txt`, without `train`"),
         (archive({"x/train": FINE, "y/train": FINE, "test": FINE}), "holds `train` twice"),
         (bomb(), "is an archive that holds too much"),
-        (long_name(), "is cut off|cannot be unpacked|holds too much"),
+        (long_name(), "is truncated|cannot be unpacked|holds too much"),
         (gzipped(b"abc"), "cannot be unpacked"),
-        (archive({"train": FINE, "test": FINE})[:-30], "is cut off"),
+        (archive({"train": FINE, "test": FINE})[:-30], "is truncated"),
         (b"PK\x03\x04", "is a zip archive|cannot be unpacked"),
     ],
 )

@@ -292,7 +292,7 @@ def test_images_that_have_moved_are_named_anew(flowers: Path) -> None:
     assert refused.exit_code == 2 and "in other classes: `rose` holds what `Aster` held" in refused.stderr
     shutil.copytree(Path("flowers", "train"), "undivided")
     refused = run("eval", "whole", "--data", "folder:undivided")
-    assert refused.exit_code == 2 and "chance divides them" in refused.stderr
+    assert refused.exit_code == 2 and "the split is random" in refused.stderr
     exchange(Path("others"), "rose", "Aster")
     for part in ("train", "test"):
         Path("others", part, "rose").rename(Path("others", part, "tulip"))
@@ -315,7 +315,7 @@ def test_all_bad_files_are_named_before_the_first_step(flowers: Path) -> None:
     refused = run(*TRAIN, "--input", "3x8x8", "--epochs", "1", "-o", "runs/a")
     assert refused.exit_code == 2 and not Path("runs/a").exists()
     assert "cannot read 2 images:\n  `flowers/train/Aster/1.png`: " in refused.output
-    assert "\n  `flowers/train/rose/0.png`: it is no image" in refused.output
+    assert "\n  `flowers/train/rose/0.png`: it is not an image" in refused.output
     assert "`--skip-unreadable` trains without such files" in refused.output
     (flowers / "train" / "rose" / "0.png").unlink()
     (flowers / "train" / "Aster" / "1.png").unlink()
@@ -335,7 +335,7 @@ def test_a_training_goes_on_without_bad_files(flowers: Path) -> None:
     assert planned["split"] == sentence
     trained = run(*train, "-o", "runs/a")
     assert trained.exit_code == 0, trained.output
-    assert "left out: `flowers/train/rose/0.png`: it is no image" in trained.output
+    assert "left out: `flowers/train/rose/0.png`: it is not an image" in trained.output
     record = json.loads(Path("runs/a/recipe.json").read_text())
     assert record["split"] == sentence
     assert record["skipped_files"] == ["train/Aster/1.png", "train/rose/0.png", "test/rose/2.png"]
@@ -365,7 +365,7 @@ def test_hidden_folders_are_passed_over_and_a_link_that_leads_back_is_refused(fl
 def test_all_files_that_are_no_images_by_their_names_are_named(flowers: Path) -> None:
     for number in range(7):
         (flowers / "train" / "rose" / f"{number}.txt").write_text("red")
-    with pytest.raises(UsageError, match=r"rose/0.txt` is no image file, nor are 6 more: `.*1.txt`, .*4.txt`, …"):
+    with pytest.raises(UsageError, match=r"rose/0.txt` is not an image file, nor are 6 more: `.*1.txt`, .*4.txt`, …"):
         dataset()
 
 
@@ -384,7 +384,7 @@ def deep(folder: Path) -> None:
 WRONG: list[tuple[Callable[[Path], object], str, str]] = [
     (shutil.rmtree, "there is no folder `flowers`", "`PATH/train/CLASS/*.png`"),
     (lambda f: shutil.rmtree(f / "train"), "`flowers` has no folder `train`", "`flowers/train/CLASS/*.png`"),
-    (lambda f: shutil.rmtree(f / "test"), "`flowers` has no folder `test`", "or `val` in the place of `test`"),
+    (lambda f: shutil.rmtree(f / "test"), "`flowers` has no folder `test`", "or `val` in place of `test`"),
     (
         lambda f: [shutil.rmtree(f / "train" / name) for name in ("rose", "Aster")],
         "`flowers/train` has no class folders",
@@ -408,7 +408,7 @@ WRONG: list[tuple[Callable[[Path], object], str, str]] = [
     (remove_images, "`flowers/train/rose` holds no images", ".png"),
     (
         lambda f: (f / "train" / "rose" / "notes.txt").write_text("red"),
-        "`flowers/train/rose/notes.txt` is no image file",
+        "`flowers/train/rose/notes.txt` is not an image file",
         "keep it elsewhere",
     ),
     (

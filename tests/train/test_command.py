@@ -43,7 +43,7 @@ def test_quiet_lets_warnings_and_errors_through(tmp_path: Path) -> None:
 
 def test_quiet_and_json_contradict_each_other(tmp_path: Path) -> None:
     done = train(SPEC, *DATA, "-o", tmp_path / "run", "--quiet", "--json")
-    assert done.exit_code == 2 and "`--quiet` and `--json` contradict each other" in done.stderr
+    assert done.exit_code == 2 and "`--quiet` and `--json` cannot be used together" in done.stderr
     assert not (tmp_path / "run").exists()
 
 

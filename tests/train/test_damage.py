@@ -140,7 +140,7 @@ def rewrite(path: Path, name: str, content: bytes) -> None:
         (without_checkpoints, "has no checkpoint, but has reached `metrics.csv`"),
         (all_damaged, "has no intact checkpoint:(\n  epoch-.*does not agree with the files){3}\n  ="),
         (of_a_later_release, "cannot be read:(\n  epoch-.*has format 99, of a later release of cldfc.*){3}\n  ="),
-        (newest_of_another_release, "cannot be read:\n  epoch-.*it is none of this release"),
+        (newest_of_another_release, "cannot be read:\n  epoch-.*it is not from this release"),
         (newest_renamed, "cannot be read:\n  epoch-00009-step-0000000: it was made under another name"),
         (newest_a_link, "cannot be read:\n  epoch-.*it is a link"),
         (newest_with_a_pipe, "cannot be read:\n  epoch-.*state.json`: it is not a regular file"),
@@ -163,7 +163,7 @@ def test_nothing_that_a_run_has_reached_is_thrown_away(
     resume(run, heard.append, from_start=True)
     train(tmp_path / "whole")
     assert reached(run) == reached(tmp_path / "whole")
-    assert f"what `{run}` had reached was moved to `{run / 'before'}`" in heard
+    assert f"what `{run}` had produced was moved to `{run / 'before'}`" in heard
     kept = everything(run)
     assert all(
         kept[f"before/{name.removeprefix('checkpoints/')}"] == before[name] for name in before if reachable(name)

@@ -230,8 +230,8 @@ def zipped(data: bytes) -> bytes:
 
 PAGE = b"\n<!DOCTYPE html>\n<title>Log in</title>"
 SAID = [
-    (lambda data: data[:-1], r"is cut off: it has [\d,]+ of [\d,]+ bytes", "another `--data-dir`"),
-    (lambda _: b"", r"is cut off: it has 0 of [\d,]+ bytes", "another `--data-dir`"),
+    (lambda data: data[:-1], r"is truncated: it has [\d,]+ of [\d,]+ bytes", "another `--data-dir`"),
+    (lambda _: b"", r"is truncated: it has 0 of [\d,]+ bytes", "another `--data-dir`"),
     (lambda data: b"x" + data[1:], r"is damaged or another file: its [\d,]+ bytes have the SHA-256", "--trust-files"),
     (lambda data: data + b"x", r"is damaged or another file: .* the SHA-256", "`--trust-files`"),
     (lambda _: PAGE, "is an HTML page, such as a server sends", "`--data folder:PATH`"),
@@ -277,7 +277,7 @@ def test_what_is_no_file(
 @pytest.mark.parametrize(
     ("damage", "said"),
     [
-        (lambda data: data[:-1], r"is cut off: it has [\d,]+ of 3,936 bytes"),
+        (lambda data: data[:-1], r"is truncated: it has [\d,]+ of 3,936 bytes"),
         (lambda data: data + b"x", "is another file: it has 3,937 bytes, not 3,936"),
         (lambda data: b"\0\0\x08\x01" + data[4:], "is damaged or another file: its 3,936 bytes have the SHA-256"),
     ],
@@ -331,7 +331,7 @@ def test_trusted_files_must_be_images(mnist: tuple[DataSet, list[Bytes]], tmp_pa
         (gzipped(b"\0\0\x0d\x03" + bytes(12)), "holds float32"),
         (gzipped(b"\0\0\x08\x03\0\0\0\x09" + bytes(8)), "says that it holds 9 × 0 × 0 bytes"),
         (gzipped(idx(np.zeros((2, 2, 2), np.uint8))), "is no IDX file"),
-        (idx(np.zeros((2, 28, 28), np.uint8))[:-9], "is cut off: its gzipped data do not end"),
+        (idx(np.zeros((2, 28, 28), np.uint8))[:-9], "is truncated: its gzipped data do not end"),
     ):
         path.write_bytes(content)
         with pytest.raises(UsageError, match=said):
@@ -390,7 +390,7 @@ def test_a_file_of_matlab_is_cut_off(tmp_path: Path) -> None:
     dataset = put(tmp_path, find("svhn"), [house_numbers(3), house_numbers(3)])
     path = tmp_path / "test_32x32.mat"
     path.write_bytes(path.read_bytes()[:300])
-    with pytest.raises(UsageError, match=r"test_32x32.mat` is cut off: it has 300 of [\d,]+ bytes"):
+    with pytest.raises(UsageError, match=r"test_32x32.mat` is truncated: it has 300 of [\d,]+ bytes"):
         load_images(dataset, tmp_path)
 
 

@@ -117,7 +117,7 @@ def test_another_data_set_is_standardised_as_the_runs_own(run: Path, way: list[s
         ),
         (["--data", "fake:1x8x8:11"], "images of 1 × 8 × 8 in 11 classes"),
         (["--data", "mnits"], "there is no data set `mnits`"),
-        (["--as-trained", "--compile"], "contradict each other"),
+        (["--as-trained", "--compile"], "cannot be used together"),
     ],
 )
 def test_what_cannot_be_tested(run: Path, options: list[str], message: str) -> None:

@@ -308,7 +308,7 @@ def test_a_wrong_spec(run: RunFolder) -> None:
 @pytest.mark.parametrize("format", FORMATS)
 def test_places_that_stay_as_they_are(run: RunFolder, tmp_path: Path, format: str) -> None:
     refused(export(run.path, format, "-o", tmp_path), run, f"`{tmp_path}` is a folder")
-    refused(export(run.path, format, "-o", run.weights), run, "cldfc has not written it")
+    refused(export(run.path, format, "-o", run.weights), run, "was not written by cldfc")
     refused(export(run.path, format, "-o", "/dev/null"), run, "`/dev/null` is no file")
     assert load_file(run.weights)
 
@@ -324,7 +324,7 @@ def test_a_name_that_is_too_long(run: RunFolder, tmp_path: Path) -> None:
 def test_an_archive_of_somebody_else_stays(run: RunFolder, tmp_path: Path) -> None:
     torch.save({"mine": torch.zeros(3)}, tmp_path / "mine.pt2")
     before = (tmp_path / "mine.pt2").read_bytes()
-    refused(export(run.path, "--torch-export", "-o", tmp_path / "mine.pt2"), run, "cldfc has not written it")
+    refused(export(run.path, "--torch-export", "-o", tmp_path / "mine.pt2"), run, "was not written by cldfc")
     assert (tmp_path / "mine.pt2").read_bytes() == before
 
 

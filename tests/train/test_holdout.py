@@ -232,7 +232,7 @@ def test_it_stops_early_and_says_so(tmp_path: Path) -> None:
     assert f"stopped early, after epoch {ended} of 30: {said}\n" in made.stdout
     row = best_by_hand(tmp_path / "run")
     test, validation = (f"{part} accuracy {float(row[f'{part}_accuracy']):.2%}" for part in ("test", "validation"))
-    assert f"{test}, {validation} after epoch {row['epoch']}, which validation has chosen\n" in made.stdout
+    assert f"{test}, {validation} after epoch {row['epoch']}, chosen by validation\n" in made.stdout
     report = (tmp_path / "run" / "report.html").read_text()
     assert f"finished early: {ended} of 30 epochs done" in report and said in report and 'class="validation"' in report
     (listed,) = json.loads(cldfc("runs", tmp_path, "--json").stdout)
@@ -498,7 +498,7 @@ def test_runs_with_validation_come_first(held: Path, tmp_path: Path) -> None:
 
 def test_images_for_validation_that_come_or_go_are_noticed(shop: Path) -> None:
     made = cldfc("train", *SMALL_SPEC, "--input", "3x8x8", "--data", "folder:shop", "--epochs", 1, "-o", "run")
-    assert made.exit_code == 0 and "which validation has chosen" in made.stdout
+    assert made.exit_code == 0 and "chosen by validation" in made.stdout
     shutil.rmtree(shop / "val")
     refused = cldfc("train", "--resume", "run", "--epochs", 2)
     assert refused.exit_code == 2 and "with images for validation, and `folder:shop` has none now" in refused.stderr

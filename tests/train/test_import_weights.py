@@ -234,7 +234,7 @@ def test_too_many():
     network, by_hand = narrow_pair()
     message, help = refused(network, {**by_hand.state_dict(), "head.weight": torch.zeros(5, 5)})
     assert message == "`head` (weight 5×5) of the weights fits nowhere in the network"
-    assert help == "all 41 modules of the network have found theirs before it: leave it out"
+    assert help == "all 41 modules of the network are already matched: leave it out"
 
 
 def test_names_in_alphabetical_order():
@@ -253,7 +253,7 @@ def test_names_in_alphabetical_order():
 def test_what_is_no_state_dict():
     network, by_hand = narrow_pair()
     message, help = refused(network, by_hand)
-    assert message == "the weights are no state dict, but of type ResNet"
+    assert message == "the weights are not a state dict but of type ResNet"
     assert help.startswith("give `….state_dict()`, or an example of the input, too")
     assert refused(network, 3)[1] == "give `….state_dict()`"
     message, help = refused(network, {"epoch": 3, "model": by_hand.state_dict()})

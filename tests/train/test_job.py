@@ -80,7 +80,7 @@ def test_the_next_attempt_goes_on(attempt: Any, interrupt: Any, output: list[str
     assert len(list(folder.parent.iterdir())) == (2 if output else 1)
     resumed = attempt(1, *NEW, *output)
     assert resumed.exit_code == 0
-    assert resumed.stderr.startswith(f"the processes were started again: they go on with `{folder}`\n")
+    assert resumed.stderr.startswith(f"the processes were started again: they continue with `{folder}`\n")
     assert reached(folder) == reached(Path("whole"))
     assert len(list(folder.parent.iterdir())) == (2 if output else 1)
 
@@ -115,7 +115,7 @@ def test_a_divergence_is_said_again_but_not_tried(attempt: Any, monkeypatch: pyt
 
 def test_a_stopped_run_stays_stopped(attempt: Any, interrupt: Any) -> None:
     interrupt(lambda: os.kill(os.getpid(), signal.SIGTERM))
-    said = "stopped and saved; go on with `cldfc train --resume run`\n"
+    said = "stopped and saved; continue with `cldfc train --resume run`\n"
     for restarts in range(3):
         stopped = attempt(restarts, *NEW, "-o", "run")
         assert stopped.exit_code == 143 and stopped.stderr.endswith(said)

@@ -248,8 +248,8 @@ def test_paths_that_are_no_run_say_which_is_meant(interrupted: Path) -> None:
         (f"{run}/checkpoints", "is in the folder of a run", f"give the folder: `{run}`"),
         (f"{run}/none", "is in the folder of a run", f"give the folder: `{run}`"),
         ("runs/FBResNet-digit-1", "there is no folder `runs/FBResNet-digit-1`", f"did you mean `{run}`?"),
-        ("runs", "is not the folder of a run: it holds 1 run", f"give `{run}`"),
-        ("empty", "`empty` is not the folder of a run: it has no `recipe.json`", "as `cldfc train` leaves it behind"),
+        ("runs", "is not a run folder: it holds 1 run", f"give `{run}`"),
+        ("empty", "`empty` is not a run folder: it has no `recipe.json`", "as `cldfc train` leaves it behind"),
         ("nowhere/x", "there is no folder `nowhere/x`", "`cldfc runs` lists those"),
     ):
         commands = [["eval", path], ["predict", path, "x.png"], ["export", path, "--onnx"], ["train", "--resume", path]]

@@ -55,9 +55,9 @@ def test_a_file_is_read_whatever_its_ending_and_a_part_of_it_is_refused(tmp_path
 
 
 WRONG: list[tuple[Callable[[Path], object], str]] = [
-    (lambda path: path.write_text("red"), "it is no image, or of another format than PNG, JPEG, PPM"),
-    (lambda path: path.write_bytes(encoded(picture(), "DDS")), "it is no image, or of another format than PNG"),
-    (lambda path: path.write_bytes(encoded(picture(), "ICO")), "it is no image, or of another format than PNG"),
+    (lambda path: path.write_text("red"), "it is not an image, or in a format other than PNG, JPEG, PPM"),
+    (lambda path: path.write_bytes(encoded(picture(), "DDS")), "it is not an image, or in a format other than PNG"),
+    (lambda path: path.write_bytes(encoded(picture(), "ICO")), "it is not an image, or in a format other than PNG"),
     (lambda path: path.write_bytes(png(11_000, 10_000)), r"it has 11,000 × 10,000 pixels, and 100,000,000 is the most"),
     (lambda path: path.write_bytes(png(2**31 - 1, 2**31 - 1)), "it claims to have more pixels than 100,000,000"),
     (lambda path: path.write_bytes(encoded(picture("F"), "TIFF")), "more than 8 bits in a channel"),
@@ -83,7 +83,7 @@ def test_no_other_program_is_started(tmp_path: Path, monkeypatch: pytest.MonkeyP
     monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
     picture().save(tmp_path / "image.eps")
     (tmp_path / "image.eps").rename(tmp_path / "image.png")
-    with pytest.raises(UnreadableImage, match="of another format"):
+    with pytest.raises(UnreadableImage, match="in a format other"):
         open_picture(str(tmp_path / "image.png"), 3)
     assert not (tmp_path / "started").exists()
 
@@ -115,10 +115,10 @@ def test_whatever_is_damaged_is_an_unreadable_image_and_pillow_says_nothing(
 
 
 def test_the_first_few_are_named_and_the_others_counted() -> None:
-    error = cannot_read({f"{number}.png": "it is no image" for number in range(1_234)}, "mend them")
+    error = cannot_read({f"{number}.png": "it is not an image" for number in range(1_234)}, "mend them")
     first, *named, last = error.message, *error.details
     assert first == "cannot read 1,234 images:" and last == "and 1,229 more"
-    assert named == [f"`{number}.png`: it is no image" for number in range(5)]
+    assert named == [f"`{number}.png`: it is not an image" for number in range(5)]
 
 
 @pytest.mark.parametrize("name", ["PNG", "JPEG", "TIFF", "WEBP"])

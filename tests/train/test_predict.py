@@ -61,7 +61,7 @@ def test_what_cannot_be_read_is_named_and_the_rest_is_predicted(run: Path, files
     (tmp_path / "cut.png").write_bytes(files[0].read_bytes()[:60])
     Image.fromarray(np.zeros((8, 8), np.uint16)).save(tmp_path / "deep.png")
     wrong = {
-        "text.png": "it is no image",
+        "text.png": "it is not an image",
         "cut.png": "truncated",
         "deep.png": "more than 8 bits",
         "none.png": "No such",

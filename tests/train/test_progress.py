@@ -155,7 +155,7 @@ def test_training_goes_on_when_progress_cannot_be_printed(
     shown = kind(Full())
     go_through(shown, 3, lambda seconds: None)
     assert capsys.readouterr().err == (
-        "warning: the progress is shown no more: No space left on device; training goes on\n"
+        "warning: progress is no longer shown: No space left on device; training goes on\n"
     )
 
 

@@ -73,9 +73,9 @@ def test_what_decides_is_refused(run: Path, tmp_path: Path, name: str) -> None:
     for command in commands:
         result = cldfc(*command)
         assert result.exit_code == 2 and not result.stdout
-        assert f"`{run / name}` is not what the training has written" in result.stderr
+        assert f"`{run / name}` is not what the training wrote" in result.stderr
         assert "sha256sum spec.cldf" in result.stderr
-    anew = result.stderr.partition("if the change is meant: `")[2].partition("`")[0]
+    anew = result.stderr.partition("if the change is intended: `")[2].partition("`")[0]
     subprocess.run(anew, shell=True, check=True)
     assert changed_files(run) == []
 
@@ -85,7 +85,7 @@ def test_weights_that_were_changed_come_back(run: Path) -> None:
     flip(run / "best.safetensors")
     result = cldfc("train", "--resume", run)
     assert result.exit_code == 0 and (run / "best.safetensors").read_bytes() == before
-    assert f"warning: `{run / 'best.safetensors'}` is not what the training has written" in result.stderr
+    assert f"warning: `{run / 'best.safetensors'}` is not what the training wrote" in result.stderr
     assert changed_files(run) == []
 
 
@@ -94,7 +94,7 @@ def test_what_decides_nothing_is_said(run: Path, name: str) -> None:
     (run / name).write_text((run / name).read_text() + "\n")
     result = cldfc("eval", run)
     assert result.exit_code == 0
-    assert result.stderr == f"warning: `{run / name}` is not what the training has written\n"
+    assert result.stderr == f"warning: `{run / name}` is not what the training wrote\n"
 
 
 def test_the_table_of_runs_says_what_was_changed(run: Path) -> None:

@@ -102,8 +102,8 @@ def test_a_signal_lets_the_step_finish_and_saves(
     process.join()
     assert process.exitcode == code
     said = capfd.readouterr().err
-    assert "this step will be finished and saved; another Ctrl-C leaves at once" in said
-    assert f"stopped and saved; go on with `cldfc train --resume {run}`" in said
+    assert "finishing this step and saving; another Ctrl-C quits at once" in said
+    assert f"stopped and saved; continue with `cldfc train --resume {run}`" in said
     assert "stopped: " in (run / "report.html").read_text()
     start_forked(app, ["train", "--resume", str(run)]).join()
     assert reached(run) == reached(whole)

@@ -149,7 +149,7 @@ def test_a_stop_is_no_death_and_resume_survives_one(whole: Path, tmp_path: Path)
         found.wait_for_checkpoint()
         found.signal(signal.SIGTERM, 1)
         code, _, said = found.end()
-    assert code == 1 and said.count("stopped and saved; go on with `cldfc train --resume run`") == 2
+    assert code == 1 and said.count("stopped and saved; continue with `cldfc train --resume run`") == 2
     assert ">stopped: " in (folder / "report.html").read_text(encoding="utf-8")
     with started(tmp_path, 1, "--resume", "run") as found:
         found.wait_for_trainers()

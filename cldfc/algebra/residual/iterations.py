@@ -16,7 +16,7 @@ class Iteration:
     """An equation that gives a family's value from that of an earlier step; `place` is that of the step in its tag.
 
     `left` is its left side as the definition of the residual has it: u@ℓ,i for u@ℓ,i+1, for u@1,i and for u@1,2. An
-    index that is no index name there, such as the 1 of u@1,i, stands for itself: the residual is that of level 1 alone.
+    index that is a number there, such as the 1 of u@1,i, stands for itself: the residual is that of level 1 alone.
     """
 
     equation: tree.Equation

@@ -30,7 +30,7 @@ def refuse(code: str, message: str, span: Span, label: str, help: str, *others: 
 def nothing_iterates(words: Vocabulary) -> CldfError:
     """A plain chain of layers."""
     output = next(s for s in words.spec.statements if isinstance(s, tree.Output))
-    message = "no equation gives a value from that of the step before: there is nothing to iterate on"
+    message = "no equation computes a value from its previous step: there is no iteration"
     return refuse("E0801", message, output.name_span, "not computed by an iteration", NEEDED)
 
 
@@ -83,7 +83,7 @@ def hides(terms: Sequence[Signed], iteration: Iteration, words: Vocabulary) -> C
                 name = free_letter(words)
                 left = format_symbol(replace(iteration.left, name=name))
                 text = found.span.text or format_expression(found)
-                message = f"`{text}` stands under the mapping, and has no residual without a name"
+                message = f"`{text}` is an argument of the mapping, and needs a name to have a residual"
                 help = f"give it one: `{left} = {text}`, and write `{left}` for it"
                 return refuse("E0806", message, found.span, "a sum over the history", help)
     return not_linear(terms, iteration, words)
@@ -108,7 +108,7 @@ def not_linear(terms: Sequence[Signed], iteration: Iteration, words: Vocabulary)
         if is_named and function.name in words.lets
         else []
     )
-    message = f"{what}: (4.2) has no residual form then"
+    message = f"{what}, so (4.2) has no residual form"
     help = "write a linear mapping, as `A@ℓ *`, or stay in feature form, as section 4.1 of the paper does"
     return refuse("E0803", message, function.span, "not linear", help, *others)
 
@@ -144,7 +144,7 @@ def mapping_changes(letter: tree.Expression, step: str, words: Vocabulary) -> Cl
     """A mapping A@ℓ,i: one for each step, as in (1.7)."""
     symbol = letter.left if isinstance(letter, tree.Star) else letter
     name = format_expression(symbol)
-    message = f"`{name}` differs from step to step: f - 𝒜(u) is another residual for each `{step}`"
+    message = f"`{name}` differs from step to step: f - 𝒜(u) is a different residual for each `{step}`"
     help = f"share it, as Theorem 1 assumes: `--tie {without(symbol, step)}`"
     if not isinstance(symbol, tree.Symbol) or symbol.name not in words.names.declared:
         help = f"write a mapping that does not depend on `{step}`, as Theorem 1 assumes"
@@ -167,7 +167,7 @@ def without(symbol: tree.Expression, step: str) -> str:
 
 def data_changes(term: tree.Expression, step: str, left: tree.Symbol) -> CldfError:
     """Data that each step computes anew."""
-    message = f"`{term.span.text}` differs from step to step, so the residual keeps no data"
+    message = f"`{term.span.text}` differs from step to step, so the data do not cancel"
     own = without(replace(left, name="g"), step)
     help = f"give the data an equation of their own, without `{step}`: `{own} = {term.span.text}`"
     if any(found.name == step for found in mentions(term)):
@@ -182,8 +182,8 @@ def feature_stays(term: tree.Expression, found: Definition) -> CldfError:
     span = term.span if term.span.text else (where or term).span
     text = term.span.text if term.span.text and "\n" not in term.span.text else format_expression(term)
     residual = format_expression(sum_of(found.at(found.head)))
-    message = f"`{text}` stands in the way: it cannot be expressed by `{residual}`"
-    help = f"let earlier values of `{name}` stand in a sum, with numbers at most, or in the residual"
+    message = f"`{text}` cannot be expressed in terms of `{residual}`"
+    help = f"let earlier values of `{name}` appear only in a sum, with numeric factors at most, or in the residual"
     return refuse("E0806", message, span, f"`{name}` remains", help)
 
 
@@ -192,7 +192,7 @@ def data_stay(equation: tree.Equation, found: Definition) -> CldfError:
     data = " + ".join(format_expression(part.term) for part in found.data)
     reads = dict.fromkeys(read.name for each in found.every for read in found.words.reads(equation.right, each.family))
     names = " and ".join(f"`{name}`" for name in reads)
-    message = f"the weights of earlier values of {names} do not add up to 1: `{data}` stays in the way"
+    message = f"the weights of earlier values of {names} do not add up to 1: `{data}` does not cancel"
     help = "write weights that add up to 1, such as 2 and -1"
     return refuse("E0807", message, equation.right.span, f"`{data}` remains", help)
 
@@ -202,5 +202,5 @@ def has_errors(error: CldfError, found: Definition) -> CldfError:
     reason = error.diagnostics[0]
     equation = next(e for e in found.words.equations() if family_of(e.left) == found.family)
     message = f"the residual form would have an error: {reason.message}"
-    help = f"{reason.help}; `{found.family[0]}` is no longer under the mapping"
+    help = f"{reason.help}; `{found.family[0]}` is no longer an argument of the mapping"
     return refuse("E0808", message, equation.left.span, "of this family", help)

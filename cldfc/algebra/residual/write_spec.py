@@ -86,7 +86,7 @@ def paragraph_of(statement: tree.Statement) -> str:
 def declarations(
     definition: Definition, entries: Sequence[DerivedEquation], renames: Sequence[tree.Rename]
 ) -> Iterator[tree.Statement]:
-    """The statements of the spec that are still needed, and the equations in the place of its own."""
+    """The statements of the spec that are still needed, and the equations in place of its own."""
     spec = definition.words.spec
     families = {entry.equation.left.name for entry in entries}
     used = used_names(spec, entries)

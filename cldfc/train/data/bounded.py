@@ -83,7 +83,7 @@ def gunzip(data: bytes, most: int = MOST_BYTES) -> bytes:
         with gzip.GzipFile(fileobj=io.BytesIO(data)) as file:
             content = file.read(most + 1)
     except EOFError:
-        raise ValueError("is cut off: its gzipped data do not end") from None
+        raise ValueError("is truncated: its gzipped data do not end") from None
     except UNREADABLE as error:
         raise ValueError(f"cannot be unpacked: {error}") from error
     if len(content) > most:
@@ -113,7 +113,7 @@ def untar(data: bytes, names: Sequence[str]) -> list[bytes]:
                 assert file is not None
                 found[name] = file.read()
     except EOFError:
-        raise ValueError("is cut off: its packed data do not end") from None
+        raise ValueError("is truncated: its packed data do not end") from None
     except UNREADABLE as error:
         raise ValueError(f"cannot be unpacked: {error}") from error
     lacking = [name for name in names if name not in found]

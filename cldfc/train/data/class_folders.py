@@ -37,7 +37,7 @@ NAMED = 4
 """Of more files the others are not named."""
 
 LAYOUT = (
-    "`{0}/train/CLASS/*.png` and `{0}/test/CLASS/*.png`, or `val` in the place of `test`; "
+    "`{0}/train/CLASS/*.png` and `{0}/test/CLASS/*.png`, or `val` in place of `test`; "
     "or all as `{0}/CLASS/*.png`, to be divided at random"
 )
 
@@ -138,7 +138,7 @@ def look_at_folder(name: str) -> ClassFolders:
     """The class folders in a folder; a relative one lies in the working directory.
 
     Raises UsageError when it is not there or cannot be read, or holds no classes, only one, other ones to
-    test on than to train on, a class without images or with too few to be divided, or a file that is no image.
+    test on than to train on, a class without images or with too few to be divided, or a file that is not an image.
     """
     try:
         return class_folders_in(Path(os.path.expanduser(name)), name)
@@ -234,7 +234,7 @@ def is_passed_over(name: str) -> bool:
 def list_samples(folder: Path) -> list[Sample]:
     """All images of a folder with class folders.
 
-    Raises UsageError when a class has none, or a file is no image; OSError when a folder cannot be read.
+    Raises UsageError when a class has none, or a file is not an image; OSError when a folder cannot be read.
     """
     samples: list[Sample] = []
     strange: list[str] = []
@@ -271,7 +271,9 @@ def check_strange(paths: Sequence[str]) -> None:
     if not paths:
         return
     others = f", nor are {len(paths) - 1:,} more: {in_words(paths[1:])}" if len(paths) > 1 else ""
-    raise UsageError(f"`{paths[0]}` is no image file{others}", f"keep it elsewhere; images end in {', '.join(IMAGES)}")
+    raise UsageError(
+        f"`{paths[0]}` is not an image file{others}", f"keep it elsewhere; images end in {', '.join(IMAGES)}"
+    )
 
 
 def in_words(paths: Sequence[str]) -> str:

@@ -58,7 +58,7 @@ def load(dataset: DataSet, folder: Path) -> Split | ImageFiles:
 def fits(dataset: DataSet, samples: Sequence[Sample]) -> bool:
     """Whether all images have the size of the input, and are few enough to lie in memory.
 
-    Raises UsageError that names all files whose head is no image's, or whose end is missing.
+    Raises UsageError that names all files whose head is not an image's, or whose end is missing.
     """
     channels, height, width = dataset.shape
     unreadable: dict[str, str] = {}

@@ -94,9 +94,9 @@ def text_or_none(data: bytes) -> FileIdentity | None:
     """What bytes are that are a text."""
     start = data[:512].lstrip().lower()
     if start.startswith((b"<!doctype html", b"<html", b"<head")):
-        return FileIdentity("is an HTML page, such as a server sends in the place of a file")
+        return FileIdentity("is an HTML page, such as a server sends in place of a file")
     if start.startswith(b"<?xml") or start.startswith(b"<error"):
-        return FileIdentity("is an XML text, such as a server sends in the place of a file")
+        return FileIdentity("is an XML text, such as a server sends in place of a file")
     if start.startswith(b"version https://git-lfs"):
         return FileIdentity("is a pointer of Git LFS, not the file itself")
     try:
@@ -136,7 +136,7 @@ def within(data: bytes, file: DataFile) -> FileIdentity | None:
     except ValueError as error:
         if str(error).startswith("cannot"):
             return None
-        return cut_off(data, file.size) if str(error).startswith("is cut off") else FileIdentity(str(error))
+        return cut_off(data, file.size) if str(error).startswith("is truncated") else FileIdentity(str(error))
     if content.startswith(IDX):
         return FileIdentity(
             f"holds an IDX file of {len(content):,} bytes that is not the published one", can_be_read=True
@@ -152,8 +152,8 @@ def begins_right(data: bytes, file: DataFile, part: ArchiveMember | None) -> boo
 def cut_off(data: bytes, size: int | None) -> FileIdentity:
     """What a file is of which the end is missing."""
     if size is None or len(data) >= size:
-        return FileIdentity("is cut off" if data else "is empty")
-    return FileIdentity(f"is cut off: it has {len(data):,} of {size:,} bytes")
+        return FileIdentity("is truncated" if data else "is empty")
+    return FileIdentity(f"is truncated: it has {len(data):,} of {size:,} bytes")
 
 
 def damaged(data: bytes, checksum: str | None) -> FileIdentity:

@@ -137,7 +137,7 @@ def read_idx(file: BinaryIO, axes: Collection[int]) -> Bytes:
         while len(data) <= wanted and (block := file.read(min(BLOCK, wanted + 1 - len(data)))):
             data += block
     except UNREADABLE as error:
-        raise ValueError(f"is cut off or damaged: {error}") from error
+        raise ValueError(f"is truncated or damaged: {error}") from error
     if len(data) != wanted:
         holds = f"{len(data):,}" if len(data) < wanted else "more"
         raise ValueError(f"says that it holds {' × '.join(map(str, sizes))} bytes, and holds {holds}")
@@ -156,7 +156,7 @@ def read_head(file: BinaryIO, axes: Collection[int]) -> tuple[int, ...]:
         raise ValueError(f"is no IDX file with {wanted} {'axis' if wanted == '1' else 'axes'} of bytes: it {found}")
     head = file.read(4 * count)
     if len(head) < 4 * count:
-        raise ValueError("is cut off within its head")
+        raise ValueError("is truncated within its head")
     sizes: tuple[int, ...] = struct.unpack(f">{count}I", head)
     if not 0 < math.prod(sizes) <= MOST_BYTES:
         raise ValueError(

@@ -54,7 +54,7 @@ logging.getLogger("PIL").addHandler(logging.NullHandler())
 
 
 class UnreadableImage(Exception):
-    """A file that is no image, or one that cannot be read; says why."""
+    """A file that is not an image, or one that cannot be read; says why."""
 
 
 def open_picture(path: str, channels: int) -> Image.Image:
@@ -116,7 +116,7 @@ def check_head(image: Image.Image) -> None:
 def reason_of(error: Exception) -> str:
     """Why an image cannot be read, in a line of printable characters."""
     if isinstance(error, UnidentifiedImageError):
-        return f"it is no image, or of another format than {', '.join(FORMATS[:-1])} and {FORMATS[-1]}"
+        return f"it is not an image, or in a format other than {', '.join(FORMATS[:-1])} and {FORMATS[-1]}"
     if isinstance(error, Image.DecompressionBombError):
         return f"it claims to have more pixels than {MOST_PIXELS:,}, the most that is read"
     if isinstance(error, MemoryError):

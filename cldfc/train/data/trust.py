@@ -1,4 +1,4 @@
-"""`--trust-files`: files of one's own in the place of published ones."""
+"""`--trust-files`: files of one's own in place of published ones."""
 
 from __future__ import annotations
 
