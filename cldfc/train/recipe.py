@@ -28,7 +28,7 @@ class Recipe(BaseModel):
     """Passes over the training images."""
 
     batch: int = Field(ge=2, le=65_536)
-    """Images per step; the few left over at the end of an epoch sit it out."""
+    """Images per step; the few left over at the end of an epoch are not used in it."""
 
     lr: float = Field(gt=0, ge=1e-37)
     """Learning rate at its highest, after the warm-up."""
