@@ -77,3 +77,9 @@ def golden(request) -> Callable[[Path, str], None]:
             pytest.fail("\n".join(lines))
 
     return compare
+
+
+def pytest_collection_finish():
+    """What has been collected stays: the collector need not look through it again and again."""
+    gc.collect()
+    gc.freeze()
