@@ -22,8 +22,8 @@ sys.path.insert(0, str(Path(__file__).parent))
 os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
 
 
-FIRST = ["test_derive", "test_cli", "test_torchrun", "test_reproduce"]
-"""Files that take long; the last two start processes that load torch, when pyright beside the tests is done."""
+FIRST = ["test_derive", "test_cli", "test_torchrun", "test_reproduce", "test_networks", "test_verify"]
+"""Files that take long. The third and fourth start processes that load torch: after pyright, and not both at once."""
 
 
 def pytest_collection_modifyitems(items):

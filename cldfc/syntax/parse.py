@@ -109,7 +109,7 @@ def can_be_read(statements: list[tree.Statement], problems: Problems) -> bool:
     assert isinstance(version, tree.Version)
     if version.number != LANGUAGE:
         message = f"version {version.number} of the language is unknown: this cldfc reads version {LANGUAGE}"
-        problems.report("E0110", message, version.span, "unknown", "`pip install --upgrade cldfc`, or write `cldf 1`")
+        problems.report("E0110", message, version.span, "unknown", "update cldfc, or write `cldf 1`")
         problems.lost = True
         return False
     if len(statements) > 1:

@@ -30,6 +30,7 @@ from cldfc.train.checkpoint_folder import (
     remove_old,
 )
 from cldfc.train.compiled import Compiled
+from cldfc.train.environment import read_environment
 from cldfc.train.files import LARGEST_TENSORS, read_file, read_text
 from cldfc.train.journal import journal
 from cldfc.train.keep import train_and_save
@@ -92,6 +93,8 @@ def read_interrupted(folder: Path, fields: Mapping[str, object]) -> Interrupted:
         if not record.digests:
             remarks.append(f"that `{name}` holds the images the run was trained on is not known, only their classes")
     recipe = more_epochs(record.recipe, fields.get("epochs", record.recipe.epochs))
+    # It is added to when the run goes on: by then, checkpoints have been moved.
+    read_environment(run.environment)
     changed = record.model_copy(update={"recipe": recipe})
     return Interrupted(run, changed, dataset, read_text(run.spec), remarks)
 

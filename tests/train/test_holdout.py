@@ -246,7 +246,10 @@ def test_it_stops_early_and_says_so(tmp_path: Path) -> None:
     for part in ("test", "validation"):
         evaluated = cldfc("eval", tmp_path / "run", "--on", part, "--as-trained").stdout
         accuracy = float(row[f"{part}_accuracy"])
-        assert f"\n{part} accuracy {accuracy:.2%}, as recorded in epoch {row['epoch']}, which" in evaluated
+        assert (
+            f"\n{part} accuracy {accuracy:.2%}, as recorded in epoch {row['epoch']}, chosen by validation\n"
+            in evaluated
+        )
     # It has ended: there is nothing to go on with.
     before = (tmp_path / "run" / "metrics.csv").read_bytes()
     again = cldfc("train", "--resume", tmp_path / "run")

@@ -14,6 +14,7 @@ import pytest
 from small_run import EVERY_STEP, SMALL, reached, resume, train
 
 from cldfc.diagnostics import UsageError
+from cldfc.train.checkpoint_folder import list_checkpoints
 from cldfc.train.evaluate import evaluate_run
 from cldfc.train.keep import Saving
 from cldfc.train.runs import list_runs
@@ -171,3 +172,14 @@ def test_anything_spoiled_in_any_way(interrupted: Path, whole: Path, tmp_path: P
     print(outcomes)
     # Of a few, all may have ended in the same way.
     assert RUNS < 100 or all(outcomes.values())
+
+
+@pytest.mark.parametrize("from_start", [False, True])
+def test_a_run_is_refused_before_anything_of_it_is_moved(interrupted: Path, tmp_path: Path, from_start: bool) -> None:
+    run = shutil.copytree(interrupted, tmp_path / "run")
+    (list_checkpoints(run / "checkpoints")[-1] / "tensors.safetensors").write_bytes(b"")
+    (run / "environment.json").write_bytes(b"\xff")
+    before = everything(run)
+    with pytest.raises(UsageError, match=r"environment\.json"):
+        resume(run, from_start=from_start)
+    assert everything(run) == before
