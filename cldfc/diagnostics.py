@@ -244,6 +244,11 @@ def nearest(word: str, known: Iterable[str]) -> str | None:
     return by_spelling[close[0]] if close else None
 
 
+def shape_text(shape: Iterable[object]) -> str:
+    """`3 × 32 × 32`."""
+    return " × ".join(map(str, shape))
+
+
 def choices(word: str, known: Iterable[str], which: str, more: str = "") -> str:
     """`did you mean `a`? WHICH are `a`, `b`, `c`MORE`: all words that can stand there, after the nearest, if one is."""
     known = list(known)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from cldfc.changes import change, read_changes, read_form
 from cldfc.compilation import AS_WRITTEN, Changes, Compilation, Form
-from cldfc.diagnostics import CldfError, Problems, Source, UsageError, nearest
+from cldfc.diagnostics import CldfError, Problems, Source, UsageError, nearest, shape_text
 from cldfc.files import write_generated
 from cldfc.library import SUFFIX, folder, names
 from cldfc.syntax import tree
@@ -271,7 +271,7 @@ class Spec:
         """The file and the changes: `specs/preact18.cldf, tie A@ℓ`."""
         said = [source.text for source in self.changes.statements]
         if self.changes.shape is not None:
-            said.append(f"input {' × '.join(map(str, self.changes.shape))}")
+            said.append(f"input {shape_text(self.changes.shape)}")
         if self.changes.classes is not None:
             said.append(f"{self.changes.classes} classes")
         return ", ".join([self.origin.name, *said])

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from cldfc.algebra.unbounded_head import unbounded_heads
 from cldfc.compilation import Changes, Compilation
-from cldfc.diagnostics import CldfError, Source, UsageError
+from cldfc.diagnostics import CldfError, Source, UsageError, shape_text
 from cldfc.library import path_of
 from cldfc.network.positions import format_key
 from cldfc.ops.convolution import Convolution
@@ -95,7 +95,7 @@ def refuse_unfit(network: Compilation, dataset: DataSet) -> None:
     except CldfError as error:
         with suppress(CldfError):
             written = network.sized(None, None).check().program
-            sizes, own = (" × ".join(map(str, size)) for size in (dataset.shape, written.shape))
+            sizes, own = (shape_text(size) for size in (dataset.shape, written.shape))
             raise UsageError(
                 f"`{written.model}` does not fit the images of `{dataset.name}`, {sizes}: "
                 f"{error.diagnostics[0].message}",

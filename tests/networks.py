@@ -3,8 +3,9 @@
 import os
 import re
 from collections.abc import Callable, Iterable, Sequence
+from importlib import import_module
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import torch
 from torch import nn
@@ -22,6 +23,19 @@ ROOT = Path(__file__).parents[1]
 Case = TypeVar("Case")
 SHOWN_SPECS = [ROOT / "specs" / f"{name}.cldf" for name in ("fbresnet", "preact18_Al")]
 """The two whose code and pictures are golden files; the others are counted (`test_specs`)."""
+
+
+class Late:
+    """A package that is loaded when it is first used: torchvision takes 2 s and 80 MB, and few files need it."""
+
+    def __init__(self, name: str) -> None:
+        self.package = name
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(import_module(self.package), name)
+
+
+torchvision, timm = Late("torchvision"), Late("timm")
 
 
 def some(cases: Iterable[Case], share: int) -> list[Case]:

@@ -25,8 +25,6 @@ from tempfile import TemporaryDirectory, gettempdir
 
 ROOT = Path(__file__).parents[1]
 LOADED = ["torch", "torch.distributed.run", "sklearn.datasets", "PIL.Image", "rich.progress", "safetensors.torch"]
-NOT_LOADED = {"cldfc.__main__", "cldfc.train.data.stream"}
-"""The second loads torchvision, which few need, and which takes 2 s and 80 MB."""
 PATIENCE = 300
 
 
@@ -133,7 +131,7 @@ def serve(place: str) -> None:
     listener.listen(64)
     package = import_module("cldfc")
     for name in (*LOADED, *(module.name for module in pkgutil.walk_packages(package.__path__, "cldfc."))):
-        if name not in NOT_LOADED:
+        if name != "cldfc.__main__":
             import_module(name)
     # Tables of the parser are read, and patterns compiled.
     package.load("preact18_Al").source()

@@ -161,3 +161,10 @@ def test_a_long_sum_compiles():
     images = torch.ones(1, 2, 4, 4)
     expected = network.linear(3000 * images.mean((2, 3)))
     assert torch.allclose(network(images), expected)
+
+
+def test_a_loop_variable_that_is_not_read_has_no_name():
+    frame = "model N\ninput f : 1 × 8 × 8\noutput h : 10\nsteps i = 1..3\nkernel D : 3×3 → 4\nkernel {} : 3×3 → 4\n"
+    equations = "u@0 = D * f\nu@i = relu(u@i-1 + {} * u@i-1)\nh = linear ∘ avgpool(u@3)\n"
+    shared, own = (compile_text(frame.format(A) + equations.format(A)) for A in ("A", "A@i"))
+    assert "for _ in range(1, 4):" in shared and "for _ in" not in own

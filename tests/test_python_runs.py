@@ -6,6 +6,7 @@ import subprocess
 import sys
 import types
 import warnings
+from importlib import import_module
 from importlib.util import find_spec
 from threading import Thread
 
@@ -15,7 +16,6 @@ import torch
 from networks import ROOT, build
 from PIL import Image
 from safetensors.torch import load_file
-from sklearn.datasets import load_digits
 from typer.testing import CliRunner
 
 import cldfc
@@ -51,7 +51,7 @@ def copied(run, tmp_path):
 @pytest.fixture(scope="module")
 def digits():
     """All digits in the units of scikit-learn: n × 1 × 8 × 8."""
-    return load_digits().images.astype(np.uint8)[:, None]
+    return import_module("sklearn.datasets").load_digits().images.astype(np.uint8)[:, None]
 
 
 def test_it_is_the_training_of_the_command_line(run, tmp_path):

@@ -12,12 +12,12 @@ import subprocess
 import sys
 import time
 from dataclasses import replace
+from importlib import import_module
 from multiprocessing import Event, get_context
 
 import pytest
 from networks import ROOT
 from program import Program
-from scipy.stats import ttest_rel
 from typer.testing import CliRunner
 
 from cldfc.cli import app
@@ -174,7 +174,7 @@ def test_the_tables_on_another_data_set(tmp_path, monkeypatch):
     accuracies = [row["accuracies"][FAKE]["values"] for row in table["rows"]]
     both = [value["comparison"] for value in table["comparisons"]]
     assert both == ["A^ℓ − A^ℓ,i", "A^ℓ − A^ℓ,i, pre-act ResNet18, B^ℓ,i"]
-    expected = ttest_rel(accuracies[1], accuracies[0]).confidence_interval(0.95)
+    expected = import_module("scipy.stats").ttest_rel(accuracies[1], accuracies[0]).confidence_interval(0.95)
     for found in table["comparisons"]:
         assert found["interval"] == pytest.approx([expected.low, expected.high])
         assert found["values"] == pytest.approx([one - other for one, other in zip(*reversed(accuracies), strict=True)])
@@ -215,7 +215,7 @@ def test_the_interval_is_that_of_the_paired_t_test(wanted, monkeypatch):
     rows = tuple(replace(row, key=key) for row, key in zip(SMALL.rows, "ab", strict=True))
     table = replace(SMALL, rows=rows, comparisons=(Question("a − b", (("a", "b"),)),))
     (difference,) = compare_rows(replace(wanted, seeds=3), table)
-    expected = ttest_rel(one, other).confidence_interval(0.95)
+    expected = import_module("scipy.stats").ttest_rel(one, other).confidence_interval(0.95)
     assert difference.interval == pytest.approx((expected.low, expected.high))
     assert difference.mean == pytest.approx((0.75 - 0.25 + 2.75) / 3)
     # Of degrees of freedom there are 2, for which tables give 4.303; the deviation is √(7/3).

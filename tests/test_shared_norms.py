@@ -1,11 +1,11 @@
 """`bn@ℓ` shares scale and shift; each use has running statistics of its own."""
 
 import copy
+from importlib import import_module
 
 import pytest
 import torch
 from networks import build, compile_text
-from sklearn.datasets import load_digits
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -152,7 +152,7 @@ h = linear ∘ avgpool ∘ relu ∘ bn@J(u@J,6)
 
 def test_evaluation_is_as_good_as_training():
     """Within 2 points of what the statistics of the batch give; pooled over the steps, they gave chance."""
-    digits = load_digits()
+    digits = import_module("sklearn.datasets").load_digits()
     images, labels = torch.tensor(digits.images, dtype=torch.float32)[:, None] / 16, torch.tensor(digits.target)
     torch.manual_seed(0)
     network = build(compile_text(DIGITS))

@@ -4,9 +4,8 @@ import re
 
 import pytest
 import torch
-import torchvision
 from graph_interpreter import run_graph
-from networks import ROOT, build_spec, randomise
+from networks import ROOT, build_spec, randomise, torchvision
 
 from cldfc.changes import read_changes
 from cldfc.compilation import Compilation

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 
-from cldfc.diagnostics import Diagnostic, Label, Span
+from cldfc.diagnostics import Diagnostic, Label, Span, shape_text
 from cldfc.network.positions import format_key
 from cldfc.network.shapes import Inferred
 from cldfc.ops import Pool
@@ -26,7 +26,7 @@ def remark_left_out(inferred: Inferred) -> Iterator[Diagnostic]:
             yield Diagnostic(
                 "R0902",
                 f"`{operation.span.text}` leaves {in_words(left, sides)} out, in `{value}`",
-                (Label(operation.span, f"applied to a map of {' × '.join(map(str, sides))} here"),),
+                (Label(operation.span, f"applied to a map of {shape_text(sides)} here"),),
                 help_for(operator, sides),
             )
 

@@ -13,7 +13,7 @@ import typer
 from cldfc.changes import read_changes
 from cldfc.cli.options import Classes, Input, Json, Lets, SpecPath, Ties, errors, spec_argument
 from cldfc.compilation import Compilation
-from cldfc.diagnostics import UsageError
+from cldfc.diagnostics import UsageError, shape_text
 from cldfc.messages import FINE, SPEC_IS_WRONG
 from cldfc.output import show, show_json
 from cldfc.syntax.read import read_source
@@ -81,9 +81,9 @@ def verify(
 def heading(network: Compilation, whole: Compilation, spec: Path, other: Path | None) -> list[str]:
     """What is compared, and at which input."""
     with_what = "the equations" if other is None else f"`{other}`"
-    shape = " × ".join(map(str, network.program.shape))
+    shape = shape_text(network.program.shape)
     text = f"{spec}: {network.class_name} against {with_what}, at two images of {shape}"
-    full = " × ".join(map(str, whole.program.shape))
+    full = shape_text(whole.program.shape)
     return [text] if full == shape else [text, f"(cut down from {full})"]
 
 

@@ -88,7 +88,7 @@ class Constructor:
             turns = [dict(zip(indices, prefix, strict=False)) for prefix in axes[place]]
             first = self.names.sizes.fit(f"{name}_first", self.bounds(turns, [r.start for r in axes[place].values()]))
             stop = self.stop(name, self.bounds(turns, [r.stop for r in axes[place].values()]))
-            lines = [f"for {loop_name(indices[place])} in {layout.count(first, stop)}:", *layout.indent(lines)]
+            lines = layout.loop(loop_name(indices[place]), layout.count(first, stop), lines)
         return lines
 
     def indices_of(self, name: str, arity: int) -> tuple[str, ...]:

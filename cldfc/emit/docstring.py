@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from cldfc.diagnostics import shape_text
 from cldfc.network.cost import count_unshared
 from cldfc.network.graph import Graph
 from cldfc.network.shapes import count_stored
@@ -13,14 +14,9 @@ from cldfc.syntax.format import format_equation, format_let, format_symbol
 MOST_SHAPES = 4
 
 
-def format_shape(shape: Sequence[int]) -> str:
-    """`64 × 32 × 32`."""
-    return " × ".join(map(str, shape))
-
-
 def format_shapes(shapes: Sequence[Sequence[int]]) -> str:
     """The different shapes of one place, from first to last."""
-    texts = list(dict.fromkeys(map(format_shape, shapes)))
+    texts = list(dict.fromkeys(map(shape_text, shapes)))
     if len(texts) > MOST_SHAPES:
         texts = [texts[0], "…", texts[-1]]
     return ", ".join(texts).replace(", …,", " …")
@@ -46,6 +42,6 @@ def describe(graph: Graph) -> list[str]:
         *(f"    {format_equation(equation, width)}" for equation in equations),
         "",
         *(format_let(constant) for constant in constants),
-        f"{program.input.name}: {format_shape(program.shape)} → {program.output}: {program.classes}",
+        f"{program.input.name}: {shape_text(program.shape)} → {program.output}: {program.classes}",
         f"{stored:,} parameters" + (f", {unshared:,} without sharing" if unshared != stored else ""),
     ]

@@ -93,7 +93,7 @@ class Forward:
         value = self.names.variable(read.family, tuple(p.substitute(inside) for p in read.positions))
         first = self.names.sizes.position(read.lower.substitute(binding))
         stop = self.names.sizes.position(read.upper.substitute(binding).shifted(1))
-        return f"{value} for {loop_name(name)} in {layout.count(first, stop)}"
+        return f"{value} for {layout.counter(loop_name(name), [value])} in {layout.count(first, stop)}"
 
     def apply(self, site: Site, at: int, step: Step, operands: list[str]) -> str:
         """An operator, with the module that holds its parameters."""

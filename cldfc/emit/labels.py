@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass, fields
 
+from cldfc.diagnostics import shape_text
 from cldfc.network.cost import count_uses
 from cldfc.network.graph import Graph
 from cldfc.network.levels import level_of, name_of
@@ -74,7 +75,7 @@ def label_lines(graph: Graph) -> list[tuple[str, str]]:
     for at, node in enumerate(graph.nodes()):
         label = operation_label(graph, at)
         named = [name for name in values.get(at, ()) if name != label]
-        lines.append((" = ".join([*named, label]), " × ".join(map(str, node.shape))))
+        lines.append((" = ".join([*named, label]), shape_text(node.shape)))
     return lines
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 
 WIDTH = 88
@@ -27,6 +28,17 @@ def count(first: str, stop: str, step: int = 1) -> str:
     """`range(first, stop, step)`, without what Python takes for granted."""
     by = "" if step == 1 else f", {step}"
     return f"range({stop})" if first == "0" and not by else f"range({first}, {stop}{by})"
+
+
+def loop(variable: str, turns: str, body: Sequence[str]) -> list[str]:
+    """A loop over its body."""
+    return [f"for {counter(variable, body)} in {turns}:", *indent(body)]
+
+
+def counter(variable: str, body: Sequence[str]) -> str:
+    """The name of a loop variable: `_` where the body does not read it."""
+    code = (line for line in body if not line.lstrip().startswith("#"))
+    return variable if any(re.search(rf"\b{variable}\b", line) for line in code) else "_"
 
 
 def breakable(line: str, depth: int) -> list[str]:

@@ -126,4 +126,4 @@ class Naming:
         if not body and not guard:
             return []
         first, stop = self.sizes.position(loop.first), self.sizes.position(loop.last.shifted(loop.step))
-        return [f"for {variable} in {layout.count(first, stop, loop.step)}:", *layout.indent([*body, *guard])]
+        return layout.loop(variable, layout.count(first, stop, loop.step), [*body, *guard])

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from itertools import groupby
 
 from cldfc.compilation import Compilation
+from cldfc.diagnostics import shape_text
 from cldfc.network.cost import count_uses
 from cldfc.network.expand import Instance
 from cldfc.network.names import Family
@@ -23,11 +24,6 @@ def table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
     shown = rows if len(rows) <= MOST_ROWS else [*rows[: MOST_ROWS - 2], *middle, rows[-1]]
     lines = [f"| {' | '.join(row)} |" for row in (heads, ["---"] * len(heads), *shown)]
     return ["", *lines, ""]
-
-
-def shape_text(shape: Iterable[int]) -> str:
-    """`64 × 32 × 32`."""
-    return " × ".join(map(str, shape))
 
 
 def from_to(parts: Sequence[str]) -> str:

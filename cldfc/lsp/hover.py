@@ -6,9 +6,10 @@ from inspect import getdoc
 
 from cldfc.algebra.linearity import what_breaks_linearity
 from cldfc.compilation import Compilation
+from cldfc.diagnostics import shape_text
 from cldfc.lsp.cursor import CursorPlace, local_index, place_at
 from cldfc.lsp.documents import Document
-from cldfc.lsp.figures import constant_figures, family_figures, parameter_figures, shape_text
+from cldfc.lsp.figures import constant_figures, family_figures, parameter_figures
 from cldfc.network.names import Family, Names
 from cldfc.ops import BUILTINS, Concat, Convolution, Multiply, Operator, Prolongation, Total
 from cldfc.ops.reference import section

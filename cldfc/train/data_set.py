@@ -8,6 +8,7 @@ from typing import Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from cldfc.diagnostics import shape_text
 from cldfc.train.published import DataFile
 from cldfc.train.recipe import Recipe
 
@@ -99,7 +100,7 @@ class DataSet(BaseModel):
 def check_shape(shape: Shape) -> None:
     """Raises ValueError for an image without pixels."""
     if min(shape) < 1:
-        raise ValueError(f"images of {' × '.join(map(str, shape))} have no pixels")
+        raise ValueError(f"images of {shape_text(shape)} have no pixels")
 
 
 def check_names(names: Sequence[str], classes: int) -> None:

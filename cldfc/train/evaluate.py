@@ -10,7 +10,7 @@ from time import perf_counter
 import torch
 from torch import nn
 
-from cldfc.diagnostics import UsageError
+from cldfc.diagnostics import UsageError, shape_text
 from cldfc.train.catalogue import DATA_DIR, DataSet, find, path_of
 from cldfc.train.data.trust import trust_files
 from cldfc.train.device import on_device, settled
@@ -241,7 +241,7 @@ def standardised_as(trained: DataSet, tested: DataSet) -> DataSet:
 
 def in_words(dataset: DataSet) -> str:
     """`images of 3 × 32 × 32 in 10 classes`."""
-    return f"images of {' × '.join(map(str, dataset.shape))} in {dataset.classes:,} classes"
+    return f"images of {shape_text(dataset.shape)} in {dataset.classes:,} classes"
 
 
 @torch.inference_mode()

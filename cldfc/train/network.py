@@ -11,7 +11,7 @@ from weakref import WeakValueDictionary, finalize
 import torch
 from torch import Tensor, nn
 
-from cldfc.diagnostics import UsageError
+from cldfc.diagnostics import UsageError, shape_text
 from cldfc.train.catalogue import DataSet
 from cldfc.train.compiled import Compiled
 from cldfc.train.refusals import fitting
@@ -120,7 +120,7 @@ def count_parameters(network: nn.Module) -> int:
 
 def misfit(dataset: DataSet, reason: str) -> UsageError:
     """The error for a network that cannot take the images of a data set."""
-    shape = " × ".join(map(str, dataset.shape))
+    shape = shape_text(dataset.shape)
     return UsageError(
         f"the network does not fit the data set `{dataset.name}`: {reason}",
         f"its input must be {shape} and its output {dataset.classes}",

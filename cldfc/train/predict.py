@@ -14,7 +14,7 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
-from cldfc.diagnostics import UsageError
+from cldfc.diagnostics import UsageError, shape_text
 from cldfc.train.catalogue import DataSet
 from cldfc.train.data.pictures import MODES, UnreadableImage, as_picture, cannot_read, open_picture
 from cldfc.train.device import choose_device, on_device, settled
@@ -136,7 +136,7 @@ def checked_pixels(pixels: Tensor, dataset: DataSet) -> Tensor:
     """The same images, if they are some of a data set in stored units. Raises UsageError."""
     shape = " × ".join(["n", *map(str, dataset.shape)])
     if tuple(pixels.shape[1:]) != dataset.shape:
-        given = " × ".join(map(str, pixels.shape)) or "one number"
+        given = shape_text(pixels.shape) or "one number"
         raise UsageError(f"images of {given} are not {shape}", "put images, channels, rows and columns in this order")
     if pixels.is_floating_point() or pixels.is_complex() or pixels.dtype == torch.bool:
         raise wrong_units(str(pixels.dtype).removeprefix("torch."), dataset)

@@ -30,7 +30,7 @@ def write_sealed(folder: Path, contents: Mapping[str, bytes]) -> None:
 
 def seal_run(folder: Path) -> None:
     """Seal the files of a run as they are, such as one of an earlier release. Raises UsageError."""
-    write_seal(folder, {name: (digest_of(folder / name),) for name in SEALED if (folder / name).exists()})
+    write_seal(folder, {name: (digest_of_file(folder / name),) for name in SEALED if (folder / name).exists()})
 
 
 def write_seal(folder: Path, sums: Mapping[str, Iterable[str]]) -> None:
@@ -64,10 +64,10 @@ def changed_files(folder: Path, names: Iterable[str] = SEALED) -> list[str] | No
     if sums is None:
         return None
     there = [name for name in names if (folder / name).exists()]
-    return [name for name in there if digest_of(folder / name) not in sums.get(name, ())]
+    return [name for name in there if digest_of_file(folder / name) not in sums.get(name, ())]
 
 
-def digest_of(path: Path) -> str:
+def digest_of_file(path: Path) -> str:
     """The SHA-256 of a file. Raises UsageError."""
     try:
         with opened(path, LARGEST_TENSORS) as file:

@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 
-from cldfc.diagnostics import UsageError
+from cldfc.diagnostics import UsageError, shape_text
 from cldfc.train.allocator import keep_freed_memory
 from cldfc.train.catalogue import DataSet
 from cldfc.train.compiled import Compiled
@@ -135,7 +135,7 @@ def compiled_if_asked(network: torch.nn.Module, recipe: Recipe) -> torch.nn.Modu
 def what_begins(task: Task, class_name: str, run: RunFolder) -> str:
     """What is trained, where, and into which folder: a line."""
     parameters = count_parameters(task.network)
-    shape, processes = " × ".join(map(str, task.dataset.shape)), task.processes.count
+    shape, processes = shape_text(task.dataset.shape), task.processes.count
     where = f"{task.device}" if processes == 1 else f"{processes} × {task.device}"
     return f"{class_name}, {parameters:,} parameters, images of {shape}, on {where}: {run.path}"
 

@@ -8,7 +8,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load, save
 from torch import Tensor, nn
 
-from cldfc.diagnostics import UsageError
+from cldfc.diagnostics import UsageError, shape_text
 from cldfc.train.files import LARGEST_TENSORS, read_file, read_header, write_run_file
 
 HELP = "weights belong to the spec, and to the release of cldfc, that they were trained with"
@@ -64,5 +64,5 @@ def others(names: list[str]) -> str:
 
 def describe(tensor: Tensor) -> str:
     """The shape and type of a tensor: `64 × 3 × 3 × 3 float32`."""
-    shape = " × ".join(map(str, tensor.shape)) or "one number"
+    shape = shape_text(tensor.shape) or "one number"
     return f"{shape} {str(tensor.dtype).removeprefix('torch.')}"

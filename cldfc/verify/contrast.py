@@ -9,6 +9,7 @@ from typing import cast
 from torch import Tensor, nn
 
 from cldfc.compilation import Compilation
+from cldfc.diagnostics import shape_text
 from cldfc.network.positions import IndexRange, OutOfRange
 from cldfc.network.program import Program
 from cldfc.verify.compare import module_of
@@ -86,11 +87,6 @@ def count_of(range: IndexRange, level: int | None, program: Program) -> int | No
     except (OutOfRange, KeyError):
         return None
     return None if ends[0] is None or ends[1] is None else len(numbers(ends[0], ends[1]))
-
-
-def shape_text(shape: Sequence[int]) -> str:
-    """`3 × 32 × 32`."""
-    return " × ".join(map(str, shape))
 
 
 # Two networks

@@ -6,10 +6,8 @@ from dataclasses import dataclass
 import public_networks as public
 import pytest
 import reference_networks
-import timm
 import torch
-import torchvision
-from networks import ROOT, build, compile_text, relative_difference, spec_text
+from networks import ROOT, build, compile_text, relative_difference, spec_text, timm, torchvision
 from torch import nn
 from torch.nn import functional as F
 
@@ -148,11 +146,8 @@ def two_stages(network: nn.Module) -> nn.Module:
     return network
 
 
-def residual(block: type[nn.Module], **options) -> nn.Module:
-    return two_stages(torchvision.models.ResNet(block, [2, 2, 1, 1], **options))
-
-
-TV_BASIC, TV_BOTTLENECK = torchvision.models.resnet.BasicBlock, torchvision.models.resnet.Bottleneck
+def residual(block: str, **options) -> nn.Module:
+    return two_stages(torchvision.models.ResNet(getattr(torchvision.models.resnet, block), [2, 2, 1, 1], **options))
 
 
 def timm_resnet(name: str) -> nn.Module:
@@ -225,13 +220,13 @@ IMAGENET_BASIC = [
 SMALL = (3, 16, 16)
 
 CASES = {
-    "torchvision resnet18": Case(lambda: residual(TV_BASIC), spec_text("imagenet/resnet18", *IMAGENET_BASIC)),
-    "torchvision resnet50": Case(lambda: residual(TV_BOTTLENECK), bottleneck("64 * 2^(ℓ-1)")),
+    "torchvision resnet18": Case(lambda: residual("BasicBlock"), spec_text("imagenet/resnet18", *IMAGENET_BASIC)),
+    "torchvision resnet50": Case(lambda: residual("Bottleneck"), bottleneck("64 * 2^(ℓ-1)")),
     "torchvision resnext50_32x4d": Case(
-        lambda: residual(TV_BOTTLENECK, groups=32, width_per_group=4), bottleneck("128 * 2^(ℓ-1)", 32)
+        lambda: residual("Bottleneck", groups=32, width_per_group=4), bottleneck("128 * 2^(ℓ-1)", 32)
     ),
     "torchvision wide_resnet50_2": Case(
-        lambda: residual(TV_BOTTLENECK, width_per_group=128),
+        lambda: residual("Bottleneck", width_per_group=128),
         bottleneck("128 * 2^(ℓ-1)"),
     ),
     "torchvision vgg11": Case(lambda: plain_vgg(False), with_equations(NARROW_VGG, ("relu ∘ bn ∘", "relu ∘"))),

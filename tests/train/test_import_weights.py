@@ -5,9 +5,18 @@ from itertools import combinations, permutations
 
 import pytest
 import torch
-import torchvision
 from handwritten_networks import Lista
-from networks import ROOT, build, build_spec, compare, compile_text, randomise, relative_difference, spec_text
+from networks import (
+    ROOT,
+    build,
+    build_spec,
+    compare,
+    compile_text,
+    randomise,
+    relative_difference,
+    spec_text,
+    torchvision,
+)
 from reference_networks import BasicBlock, MgNet, ResNet, conv3
 from torch import nn
 from torch.nn import functional as F

@@ -113,10 +113,10 @@ class ClassFolders(NamedTuple):
                 pieces = path.removeprefix(str(self.folder)).strip(os.sep).split(os.sep)
                 del pieces[0 if self.is_drawn else 1]
                 files[label].append((os.sep.join(pieces), path))
-        return tuple(map(digest_of, files))
+        return tuple(map(digest_of_images, files))
 
 
-def digest_of(files: list[tuple[str, str]]) -> str:
+def digest_of_images(files: list[tuple[str, str]]) -> str:
     """A digest of the files of a class, given by their names within it and their paths; unreadable ones count, too."""
     found = hashlib.sha256()
     for name, path in sorted(files):

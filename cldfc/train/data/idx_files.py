@@ -16,7 +16,7 @@ from typing import BinaryIO, NamedTuple, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from cldfc.diagnostics import UsageError
+from cldfc.diagnostics import UsageError, shape_text
 from cldfc.train.data.bounded import BLOCK, GZIP, MOST_BYTES, UNREADABLE, opened
 
 Bytes = NDArray[np.uint8]
@@ -140,7 +140,7 @@ def read_idx(file: BinaryIO, axes: Collection[int]) -> Bytes:
         raise ValueError(f"is truncated or damaged: {error}") from error
     if len(data) != wanted:
         holds = f"{len(data):,}" if len(data) < wanted else "more"
-        raise ValueError(f"says that it holds {' × '.join(map(str, sizes))} bytes, and holds {holds}")
+        raise ValueError(f"says that it holds {shape_text(sizes)} bytes, and holds {holds}")
     return np.frombuffer(data, np.uint8).reshape(sizes)
 
 
@@ -160,7 +160,7 @@ def read_head(file: BinaryIO, axes: Collection[int]) -> tuple[int, ...]:
     sizes: tuple[int, ...] = struct.unpack(f">{count}I", head)
     if not 0 < math.prod(sizes) <= MOST_BYTES:
         raise ValueError(
-            f"says that it holds {' × '.join(map(str, sizes))} bytes; at least 1 and at most {MOST_BYTES:,} are read"
+            f"says that it holds {shape_text(sizes)} bytes; at least 1 and at most {MOST_BYTES:,} are read"
         )
     return sizes
 
@@ -175,7 +175,7 @@ def read_images(path: Path) -> Bytes:
     if found.shape[1] in CHANNELS:
         return found
     raise UsageError(
-        f"`{path}` holds {' × '.join(map(str, found.shape))} bytes: neither its second nor its last axis has 1 or 3",
+        f"`{path}` holds {shape_text(found.shape)} bytes: neither its second nor its last axis has 1 or 3",
         "lay coloured images out as count × height × width × 3",
     )
 
@@ -227,7 +227,7 @@ def read_both(files: IdxFiles) -> tuple[IdxPart, IdxPart]:
     """The images to train on and to test on. Raises UsageError when they do not fit together."""
     train, test = read_part(files.train), read_part(files.test)
     if train.pixels.shape[1:] != test.pixels.shape[1:]:
-        sizes = [" × ".join(map(str, part.pixels.shape[1:])) for part in (train, test)]
+        sizes = [shape_text(part.pixels.shape[1:]) for part in (train, test)]
         raise UsageError(
             f"the images of `{files.train.images}` have {sizes[0]} pixels, those of `{files.test.images}` {sizes[1]}",
             "give images of one size",
@@ -270,11 +270,11 @@ def measured(files: IdxFiles, ages: tuple[tuple[int, int], ...]) -> Measured:
         tuple(mean for mean, _ in moments),
         tuple(std for _, std in moments),
         hashlib.sha256(train.labels.tobytes()).hexdigest(),
-        digest_of(train, test),
+        digest_of_parts(train, test),
     )
 
 
-def digest_of(*parts: IdxPart) -> str:
+def digest_of_parts(*parts: IdxPart) -> str:
     """A digest of images and labels, as they are read."""
     found = hashlib.sha256()
     for part in parts:

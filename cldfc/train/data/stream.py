@@ -7,6 +7,7 @@ import os
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cache
 from importlib import import_module
 from time import monotonic
 from typing import Any
@@ -29,9 +30,6 @@ from cldfc.train.recipe import Recipe
 from cldfc.train.share import WHOLE, Share
 from cldfc.train.stop import deaf, obey_parent
 
-# torchvision carries no types.
-v2: Any = import_module("torchvision.transforms.v2")
-
 MOST_WORKERS = 16
 FEW, CHECKED_AT_ONCE = 1_000, 64
 """So few images are checked in this process; and of more, so many at a time in another one."""
@@ -44,6 +42,12 @@ PATIENCE = 300
 
 Cut = Callable[[Image.Image], Tensor]
 """Makes an image as large as the network's input; the result is channels × height × width, uint8."""
+
+
+@cache
+def transforms() -> Any:
+    """Those of torchvision, which carries no types, and takes 2 s to load."""
+    return import_module("torchvision.transforms.v2")
 
 
 @dataclass(frozen=True, slots=True)
@@ -239,8 +243,9 @@ class CentreCut:
         high, wide = self.height * 8 // 7, self.width * 8 // 7
         # The other side is rounded down as by torchvision, and is never too short.
         scaled = [high, high * width // height] if width * high >= height * wide else [wide * height // width, wide]
-        large = v2.functional.resize(image, scaled, antialias=True)
-        return v2.functional.pil_to_tensor(v2.functional.center_crop(large, [self.height, self.width]))
+        functional = transforms().functional
+        large = functional.resize(image, scaled, antialias=True)
+        return functional.pil_to_tensor(functional.center_crop(large, [self.height, self.width]))
 
 
 def shortened(image: Image.Image, height: int, width: int) -> Image.Image:
@@ -248,7 +253,7 @@ def shortened(image: Image.Image, height: int, width: int) -> Image.Image:
     long, high = LONGEST * image.height * width // height, LONGEST * image.width * height // width
     if image.width <= long and image.height <= high:
         return image
-    return v2.functional.center_crop(image, [min(image.height, max(high, 1)), min(image.width, max(long, 1))])
+    return transforms().functional.center_crop(image, [min(image.height, max(high, 1)), min(image.width, max(long, 1))])
 
 
 def random_cut(dataset: DataSet, recipe: Recipe) -> Cut:
@@ -257,10 +262,17 @@ def random_cut(dataset: DataSet, recipe: Recipe) -> Cut:
     Its shape is that of the input, stretched by 4:3 at most. Images of class folders that have the size of the
     input are shifted and mirrored, as if they lay in memory.
     """
+    v2 = transforms()
     height, width = dataset.shape[1:]
     mirrored = [v2.RandomHorizontalFlip()] if recipe.flip else []
     ratio = (3 / 4 * width / height, 4 / 3 * width / height)
-    part = v2.Compose([v2.RandomResizedCrop((height, width), ratio=ratio, antialias=True), *mirrored, v2.PILToTensor()])
+    part = v2.Compose(
+        [
+            v2.RandomResizedCrop((height, width), ratio=ratio, antialias=True),
+            *mirrored,
+            v2.PILToTensor(),
+        ]
+    )
     if dataset.reader != CLASS_FOLDERS:
         return part
     margin = (recipe.shift_columns, recipe.shift_rows)
@@ -271,5 +283,6 @@ def random_cut(dataset: DataSet, recipe: Recipe) -> Cut:
 def centre_cut(dataset: DataSet) -> Cut:
     """The centre of an image; of class folders an image of exactly the size of the input is left whole."""
     height, width = dataset.shape[1:]
-    cut = CentreCut(height, width)
-    return BySize((width, height), v2.PILToTensor(), cut) if dataset.reader == CLASS_FOLDERS else cut
+    # Loads torchvision here, not in each worker.
+    whole, cut = transforms().PILToTensor(), CentreCut(height, width)
+    return BySize((width, height), whole, cut) if dataset.reader == CLASS_FOLDERS else cut

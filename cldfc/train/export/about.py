@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pydantic import BaseModel, ConfigDict
 
+from cldfc.diagnostics import shape_text
 from cldfc.train.catalogue import DataSet
 
 KEY = "cldfc"
@@ -48,7 +49,7 @@ class About(BaseModel):
 
 def describe_network(model: str, dataset: DataSet, has_standardisation: bool, folded: int) -> About:
     """What a file says of a network, with or without its standardisation in it."""
-    shape = " × ".join(map(str, dataset.shape))
+    shape = shape_text(dataset.shape)
     pixels = f"uint8 pixels, n × {shape}, in the units of {dataset.name}; it standardises them itself"
     return About(
         about=MARK,
