@@ -17,7 +17,7 @@ QUICK := tests/test_syntax.py tests/test_errors.py tests/test_format.py tests/te
 # Threads that wait asleep: on a busy machine those that spin take most of the time.
 PYTEST := OMP_WAIT_POLICY=PASSIVE $(BIN)/python -m pytest -n $(JOBS) --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 
-.PHONY: demo test quick check style types data docs links golden fuzz torture bench cuda grammar seeds clean
+.PHONY: demo test quick check data docs links golden fuzz torture bench cuda grammar seeds clean
 
 demo: $(INSTALLED)
 	@mkdir -p runs
@@ -28,24 +28,18 @@ demo: $(INSTALLED)
 	@$(BIN)/cldfc train $(SPEC) --data digits -o $(RUN)
 	@$(BIN)/cldfc eval $(RUN)
 
-# Types are checked beside the tests, which leave the processors idle now and then.
-test: style
-	@echo "pytest, with pyright and import-linter beside it: all tests, some minutes"
-	@$(MAKE) --no-print-directory types >.venv/types.log 2>&1 & types=$$!; \
-	$(PYTEST); tests=$$?; \
-	wait $$types || { cat .venv/types.log; exit 1; }; exit $$tests
+test: check
+	@echo "pytest: all tests, some minutes"
+	@$(PYTEST)
 
 # A part of the tests that takes half a minute.
 quick: $(DEVELOPING)
 	@$(PYTEST) $(QUICK)
 
-check: style types
-
-style: $(DEVELOPING)
+check: $(DEVELOPING)
+	@echo "ruff, pyright, import-linter: half a minute"
 	@$(BIN)/ruff format --check --quiet
 	@$(BIN)/ruff check --quiet
-
-types: $(DEVELOPING)
 	@$(BIN)/pyright --pythonpath $(BIN)/python --warnings >.venv/pyright.log || { cat .venv/pyright.log; exit 1; }
 	@$(BIN)/lint-imports >.venv/lint-imports.log || { cat .venv/lint-imports.log; exit 1; }
 

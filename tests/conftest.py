@@ -23,7 +23,7 @@ os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
 
 
 FIRST = ["test_derive", "test_cli", "test_torchrun", "test_reproduce", "test_networks", "test_verify"]
-"""Files that take long. The third and fourth start processes that load torch: after pyright, and not both at once."""
+"""Files that take long. The third and fourth start processes that load torch: one beside files that do not."""
 
 
 def pytest_collection_modifyitems(items):
