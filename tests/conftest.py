@@ -22,8 +22,8 @@ sys.path.insert(0, str(Path(__file__).parent))
 os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
 
 
-FIRST = ["test_derive", "test_cli", "test_torchrun", "test_reproduce", "test_networks", "test_verify"]
-"""Files that take long. The third and fourth start processes that load torch: one beside files that do not."""
+FIRST = ["test_derive", "test_cli", "test_torchrun", "test_reproduce", "test_verify", "test_format"]
+"""Files that take long. The third and fourth start processes that load torch: beside files that need little memory."""
 
 
 def pytest_collection_modifyitems(items):
