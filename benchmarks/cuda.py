@@ -228,9 +228,7 @@ def run_process(
     part: str, found: Record, options: argparse.Namespace, environment: Mapping[str, str], log: Path, until: float
 ) -> tuple[str, str]:
     """Let one process work, and note what it says: how that ended, and the item that it was at."""
-    command = [sys.executable, str(SCRIPT), "--work-on", part, "--until", str(until)]
-    command += ["--done", json.dumps(list(found["items"])), "--data-dir", str(options.data_dir)]
-    command += ["--device", options.device or "cuda"]
+    command = [sys.executable, str(SCRIPT), *words_of(part, found, options, until)]
     begun, heard = "", time.monotonic()
     with log.open("ab") as errors:
         process = subprocess.Popen(
@@ -256,6 +254,12 @@ def run_process(
             begun = note(found, said, begun)
     finally:
         stop(process)
+
+
+def words_of(part: str, found: Record, options: argparse.Namespace, until: float) -> list[str]:
+    """The command line of a process that works on a part, and passes over what is known."""
+    words = ["--work-on", part, "--until", str(until), "--done", json.dumps(list(found["items"]))]
+    return [*words, "--data-dir", str(options.data_dir), "--device", options.device or "cuda"]
 
 
 def note(found: Record, said: Record, begun: str) -> str:

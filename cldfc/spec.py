@@ -13,13 +13,13 @@ from typing import TYPE_CHECKING
 
 from cldfc.changes import change, read_changes, read_form
 from cldfc.compilation import AS_WRITTEN, Changes, Compilation, Form
-from cldfc.diagnostics import CldfError, Problems, Source, UsageError, nearest, shape_text
+from cldfc.diagnostics import CldfError, Problems, Source, UsageError, did_you_mean, shape_text
 from cldfc.files import write_generated
 from cldfc.library import SUFFIX, folder, names
 from cldfc.syntax import tree
 from cldfc.syntax.extend import read_spec
 from cldfc.syntax.parse import parse_spec
-from cldfc.syntax.read import decode, read_source
+from cldfc.syntax.read import BUNDLED, decode, read_source
 from cldfc.syntax.spelling import ascii_name, canonical_name
 
 if TYPE_CHECKING:
@@ -66,9 +66,7 @@ def bundled(name: str) -> tuple[Listed, str]:
     Raises UsageError when there is none of that name.
     """
     if name not in names():
-        close = nearest(name, names())
-        help = "`cldfc specs` lists those that come with cldfc"
-        raise UsageError(f"there is no spec `{name}`", f"did you mean `{close}`? {help}" if close else help)
+        raise UsageError(f"there is no spec `{name}`", did_you_mean(name, names(), BUNDLED))
     source = read_source(folder() / f"{name}{SUFFIX}")
     expected = [one for one in parse_spec(source, Problems()).statements if isinstance(one, tree.Expect)]
     params = next(int(one.number.value) for one in expected if one.quantity == "params")

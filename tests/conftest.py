@@ -38,6 +38,8 @@ def pytest_addoption(parser):
 
 GROWTH = 100 * 2**20
 """Bytes by which a process may grow until it gives back what large networks leave."""
+smallest = [0]
+"""Bytes that it had left the last time."""
 
 
 @pytest.fixture(autouse=True)
@@ -48,9 +50,6 @@ def _memory() -> Iterator[None]:
         gc.collect()
         ctypes.CDLL(None).malloc_trim(0)
         smallest[0] = resident()
-
-
-smallest = [0]
 
 
 def resident() -> int:

@@ -17,6 +17,7 @@ import subprocess
 import sys
 import time
 import traceback
+from collections.abc import Callable
 from contextlib import suppress
 from functools import cache
 from importlib import import_module
@@ -90,6 +91,14 @@ class Program:
             os.kill(self.pid, signal.SIGKILL)
 
 
+def wait_for(condition: Callable[[], object], seconds: float = PATIENCE) -> None:
+    """Wait until something has happened."""
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end
+        time.sleep(0.01)
+
+
 # The process that is copied
 
 
@@ -121,11 +130,11 @@ def stay() -> socket.socket:
     return connect()
 
 
-def serve(place: str) -> None:
+def serve(path: str) -> None:
     """Run one command line after another, each in a copy of this process."""
     listener = socket.socket(socket.AF_UNIX)
     try:
-        listener.bind(place)
+        listener.bind(path)
     except OSError:
         return
     listener.listen(64)
@@ -148,7 +157,7 @@ def serve(place: str) -> None:
                 os._exit(0)
             connection.close()
         is_needed = has_children()
-    os.unlink(place)
+    os.unlink(path)
 
 
 def has_children() -> bool:
@@ -171,15 +180,17 @@ def answer(connection: socket.socket) -> None:
         if copy == 0:
             connection.detach()
             order = json.loads(ordered)
-            run(order.pop("script"), become(**order))
+            script, words = order.pop("script"), order.pop("words")
+            become(**order)
+            run(script, words)
         print(copy, file=channel, flush=True)
         code = os.waitstatus_to_exitcode(os.waitpid(copy, 0)[1])
         with suppress(BrokenPipeError):
             print(code, file=channel, flush=True)
 
 
-def become(words: list[str], cwd: str, environment: dict[str, str], files: list[str], is_group: bool) -> list[str]:
-    """Have what a new process has; gives the words of the command line."""
+def become(cwd: str, environment: dict[str, str], files: list[str], is_group: bool) -> None:
+    """Have what a new process has."""
     if is_group:
         os.setsid()
     os.chdir(cwd)
@@ -188,7 +199,6 @@ def become(words: list[str], cwd: str, environment: dict[str, str], files: list[
     for number, file in enumerate(files):
         os.dup2(os.open(file, os.O_RDONLY if number == 0 else os.O_WRONLY | os.O_CREAT), number)
     sys.stdin, sys.stdout, sys.stderr = (os.fdopen(number, "r" if number == 0 else "w") for number in range(3))
-    return words
 
 
 def run(script: str, words: list[str]) -> None:

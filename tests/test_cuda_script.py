@@ -86,8 +86,7 @@ def work_in_a_copy(
     part: str, found: cuda.Record, options: Namespace, environment: dict[str, str], log: Path, until: float
 ) -> tuple[str, str]:
     """As `cuda.run_process`, but the process need not load torch."""
-    words = ["--work-on", part, "--until", until, "--done", "[]", "--data-dir", options.data_dir, "--device", "cpu"]
-    ended = Program(*words, script=cuda.SCRIPT, **environment).end()
+    ended = Program(*cuda.words_of(part, found, options, until), script=cuda.SCRIPT, **environment).end()
     assert ended.returncode == 0, ended.stderr
     *said, last = map(json.loads, ended.stdout.splitlines())
     for word in said:

@@ -10,14 +10,13 @@ import signal
 import statistics
 import subprocess
 import sys
-import time
 from dataclasses import replace
 from importlib import import_module
 from multiprocessing import Event, get_context
 
 import pytest
 from networks import ROOT
-from program import Program
+from program import Program, wait_for
 from typer.testing import CliRunner
 
 from cldfc.cli import app
@@ -472,10 +471,9 @@ def test_a_signal_saves_what_is_trained(tmp_path, monkeypatch, number, code, job
     script, folder = tmp_path / "program.py", tmp_path / "stopped" / "table2"
     script.write_text(PROGRAM, encoding="utf-8")
     command = ["reproduce", *OPTIONS, "--jobs", jobs, "-o", tmp_path / "stopped"]
-    process, end = Program(*command, script=script, is_group=is_group, OMP_NUM_THREADS="1"), time.monotonic() + 120
-    while not list(folder.glob("*.part/checkpoints/lock")):
-        assert time.monotonic() < end and not process.is_over
-        time.sleep(0.01)
+    process = Program(*command, script=script, is_group=is_group, OMP_NUM_THREADS="1")
+    wait_for(lambda: process.is_over or list(folder.glob("*.part/checkpoints/lock")), seconds=120)
+    assert not process.is_over
     (os.killpg if is_group else os.kill)(process.pid, number)
     ended = process.end()
     assert (ended.returncode, ended.stdout) == (code, ""), ended.stderr

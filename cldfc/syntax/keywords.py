@@ -6,7 +6,7 @@ LANGUAGE = "1"
 """The version of the language that is read."""
 
 EXAMPLES = {
-    "cldf": "`cldf 1`",
+    "cldf": f"`cldf {LANGUAGE}`",
     "model": "`model PreActResNet18`",
     "extend": '`extend "preact18_Al"`',
     "levels": "`levels ℓ = 1..J`",

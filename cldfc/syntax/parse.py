@@ -49,10 +49,11 @@ def parse_spec(source: Source, problems: Problems) -> tree.Tree:
                 report_many(span, problems)
                 break
             builder.statement = span
-            statements += parse_statement(parser, span, problems)
-            if statements and isinstance(statements[-1], tree.Version):
-                if not can_be_read(statements, problems):
-                    break
+            read = parse_statement(parser, span, problems)
+            version = next((one for one in read if isinstance(one, tree.Version)), None)
+            if version and not can_be_read(version, not statements, problems):
+                break
+            statements += read
     return tree.Tree(tuple(statements), source)
 
 
@@ -103,16 +104,15 @@ def without_ending(text: str) -> str:
     return text[: ending.start()] if ending and ending.start() else text
 
 
-def can_be_read(statements: list[tree.Statement], problems: Problems) -> bool:
-    """Whether the version just read is this language's. Another one is reported, and so is one that is not first."""
-    version = statements[-1]
-    assert isinstance(version, tree.Version)
+def can_be_read(version: tree.Version, is_first: bool, problems: Problems) -> bool:
+    """Whether a version is this language's. Another one is reported, and so is one that is not first."""
     if version.number != LANGUAGE:
         message = f"version {version.number} of the language is unknown: this cldfc reads version {LANGUAGE}"
-        problems.report("E0110", message, version.span, "unknown", "update cldfc, or write `cldf 1`")
+        help = f"update cldfc, or write `cldf {LANGUAGE}`"
+        problems.report("E0110", message, version.span, "unknown", help)
         problems.lost = True
         return False
-    if len(statements) > 1:
+    if not is_first:
         message = f"`cldf {LANGUAGE}` is not the first statement"
         problems.report("E0110", message, version.span, "after others", "put it before all others, once")
     return True

@@ -8,11 +8,12 @@ own. Anything else belongs to the name: `S_\\theta` is `S_θ`.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field, fields, is_dataclass, replace
-from typing import TypeVar, cast
+from dataclasses import dataclass, field, replace
+from typing import Any, TypeVar, cast
 
 from cldfc.syntax import tree
 from cldfc.syntax.spelling import ACCENTS, canonical_name
+from cldfc.syntax.walk import parts_of, reductions
 
 Node = TypeVar("Node")
 
@@ -74,7 +75,7 @@ class Subscripts:
     def bound_in(self, statement: tree.Statement) -> Subscripts:
         """The same with the indices that a statement itself introduces, by `for` or in a sum."""
         clauses = statement.clauses if isinstance(statement, tree.Equation | tree.Tie) else ()
-        own = {clause.name for clause in clauses} | set(reductions(statement))
+        own = {clause.name for clause in clauses} | {found.name for found in reductions(statement)}
         return replace(self, indices=self.indices | own) if own - self.indices else self
 
     def statement(self, statement: tree.Statement) -> tree.Statement:
@@ -85,11 +86,12 @@ class Subscripts:
         """A tree with its subscripts read."""
         if isinstance(node, tuple):
             return cast(Node, tuple(self.read(part) for part in cast("tuple[object, ...]", node)))
-        if not is_dataclass(node) or isinstance(node, type):
+        names = parts_of(type(node))
+        if names is None:
             return node
-        parts = {part.name: getattr(node, part.name) for part in fields(node) if part.compare}
+        parts = {name: getattr(node, name) for name in names}
         changed = {name: new for name, part in parts.items() if (new := self.read(part)) is not part and new != part}
-        whole = cast(Node, replace(node, **changed)) if changed else node
+        whole = cast(Node, replace(cast(Any, node), **changed)) if changed else node
         match whole:
             case tree.Symbol():
                 return cast(Node, self.joined(self.with_constant(self.with_index(whole))))
@@ -157,16 +159,3 @@ def split(name: str) -> tuple[str | None, str]:
     """A name before its last `_`, and what stands behind it; `tilde_r` is a letter with an accent."""
     base, _, below = name.rpartition("_")
     return (base, below) if base and below and base not in ACCENTS else (None, "")
-
-
-def reductions(statement: tree.Statement) -> Iterable[str]:
-    """The indices of the sums and concatenations in a statement."""
-    stack: list[object] = [statement]
-    while stack:
-        node = stack.pop()
-        if isinstance(node, tree.Reduction):
-            yield node.name
-        if isinstance(node, tuple):
-            stack += cast("tuple[object, ...]", node)
-        elif is_dataclass(node):
-            stack += [getattr(node, part.name) for part in fields(node) if part.compare]

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import fields, is_dataclass, replace
-from typing import TypeVar, cast
+from dataclasses import replace
+from typing import Any, TypeVar, cast
 
 from cldfc.diagnostics import Span
 from cldfc.syntax import tree
+from cldfc.syntax.walk import parts_of
 
 Tree = TypeVar("Tree", bound=tree.Expression)
 
@@ -28,11 +29,12 @@ def substituted(node: object, indices: Indices) -> object:
             return replace(indices[name], offset=indices[name].offset + offset, span=node.span)
         case tree.Symbol(name, (), span) if name in indices:
             return as_number(indices[name], span)
-        case _ if is_dataclass(node) and not isinstance(node, type):
-            parts = {field.name: getattr(node, field.name) for field in fields(node) if field.compare}
-            return replace(node, **{name: substituted(part, indices) for name, part in parts.items()})
         case _:
-            return node
+            names = parts_of(type(node))
+            if names is None:
+                return node
+            parts = {name: substituted(getattr(node, name), indices) for name in names}
+            return replace(cast(Any, node), **parts)
 
 
 def as_number(index: tree.Index, span: Span) -> tree.Expression:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import fields, is_dataclass
 from functools import cache
 from typing import cast
@@ -48,3 +49,13 @@ def mentions(root: Node) -> list[tree.Symbol | tree.Index]:
             found.append(node)
         stack += reversed(children(node))
     return found
+
+
+def reductions(root: Node) -> Iterator[tree.Reduction]:
+    """The sums and concatenations over an index in a tree."""
+    stack: list[object] = [root]
+    while stack:
+        node = stack.pop()
+        if isinstance(node, tree.Reduction):
+            yield node
+        stack += children(node)

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from cldfc.diagnostics import UsageError
 from cldfc.train.commit import find_commit
 from cldfc.train.compiled import Compiled
-from cldfc.train.environment import Environment, add_session, read_environment, session_now
+from cldfc.train.environment import Environment, add_session, session_now
 from cldfc.train.files import write_run_file
 from cldfc.train.loop import Diverged, Task
 from cldfc.train.metrics import Epoch, is_complete
@@ -43,7 +43,13 @@ class Journal:
 
 @contextmanager
 def journal(
-    run: RunFolder, record: RunRecord, compiled: Compiled, task: Task, start: TrainingPosition, setting: TrainingSetting
+    run: RunFolder,
+    record: RunRecord,
+    compiled: Compiled,
+    task: Task,
+    start: TrainingPosition,
+    setting: TrainingSetting,
+    before: Environment,
 ) -> Generator[Journal | None]:
     """A journal of a training from a position to its end, however it ends; none in a process that is not the first.
 
@@ -53,7 +59,7 @@ def journal(
         yield None
         return
     run.divergence.unlink(missing_ok=True)
-    account = Account(record, compiled, environment_of(run, task, start, setting), start.epochs)
+    account = Account(record, compiled, environment_of(run, task, start, setting, before), start.epochs)
     has_board = setting.tensorboard or run.tensorboard.exists()
     board = open_board(run.tensorboard, start.epochs) if has_board else None
     kept = Journal(run, account, board)
@@ -70,9 +76,10 @@ def journal(
     kept.write("finished")
 
 
-def environment_of(run: RunFolder, task: Task, start: TrainingPosition, setting: TrainingSetting) -> Environment:
+def environment_of(
+    run: RunFolder, task: Task, start: TrainingPosition, setting: TrainingSetting, before: Environment
+) -> Environment:
     """The sessions of a run with the one that begins now; of a finished run, which goes no further, those before."""
-    before = read_environment(run.environment)
     if is_complete(start.epochs, task.recipe):
         return before
     commit = find_commit(setting.spec_files)

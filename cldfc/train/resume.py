@@ -30,7 +30,7 @@ from cldfc.train.checkpoint_folder import (
     remove_old,
 )
 from cldfc.train.compiled import Compiled
-from cldfc.train.environment import read_environment
+from cldfc.train.environment import Environment, read_environment
 from cldfc.train.files import LARGEST_TENSORS, read_file, read_text
 from cldfc.train.journal import journal
 from cldfc.train.keep import train_and_save
@@ -93,8 +93,6 @@ def read_interrupted(folder: Path, fields: Mapping[str, object]) -> Interrupted:
         if not record.digests:
             remarks.append(f"that `{name}` holds the images the run was trained on is not known, only their classes")
     recipe = more_epochs(record.recipe, fields.get("epochs", record.recipe.epochs))
-    # It is added to when the run goes on: by then, checkpoints have been moved.
-    read_environment(run.environment)
     changed = record.model_copy(update={"recipe": recipe})
     return Interrupted(run, changed, dataset, read_text(run.spec), remarks)
 
@@ -146,6 +144,8 @@ def resume_network(
         task = prepare(network, dataset, record.recipe, setting.data_dir, processes, *wishes)
         task = replace(task, compiled=compiled)
         optimizer = make_optimizer(task.network, record.recipe)
+        # What may refuse the run comes before what moves something of it.
+        before = read_environment(run.environment) if processes.is_first else Environment()
         if from_start and processes.is_first:
             set_aside(run, warn)
         processes.gather(None)
@@ -154,7 +154,7 @@ def resume_network(
         if processes.is_first:
             write_kept(run, record, start, warn)
         with (
-            journal(run, record, compiled, task, start, setting) as kept,
+            journal(run, record, compiled, task, start, setting, before) as kept,
             task.device.switches(),
             refusals(step_of(record.recipe)),
         ):

@@ -18,6 +18,7 @@ from cldfc.train.data.holdout import check_validation, with_holdout
 from cldfc.train.data.loader import open_loader
 from cldfc.train.data.subset import told_of
 from cldfc.train.device import choose_device
+from cldfc.train.environment import Environment
 from cldfc.train.journal import journal
 from cldfc.train.keep import train_and_save
 from cldfc.train.lock import locked
@@ -88,7 +89,7 @@ def train_network(
     with locked(run) if processes.is_first else nullcontext() as lock:
         optimizer = make_optimizer(task.network, recipe)
         with (
-            journal(run, record, compiled, task, BEGINNING, setting) as kept,
+            journal(run, record, compiled, task, BEGINNING, setting, Environment()) as kept,
             task.device.switches(),
             refusals(step_of(recipe)),
         ):

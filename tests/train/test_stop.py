@@ -8,9 +8,11 @@ import shutil
 import signal
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+import program
 import pytest
 import torch
 from networks import ROOT
@@ -32,6 +34,7 @@ KILLS = int(os.environ.get("CLDFC_TORTURE", "2"))
 SPEC = ["--let", "J = 2", "--let", "ν@ℓ = 1, 1", "--let", "c@ℓ = 4, 8"]
 OPTIONS = [*SPEC, "--data", IMAGES, "--epochs", "6", "--lr", "0.01", "--save-minutes", "0"]
 PATIENCE = 30
+wait_for = partial(program.wait_for, seconds=PATIENCE)
 
 
 def go_on(folder: Path) -> None:
@@ -62,14 +65,6 @@ def test_kill_9_at_random_moments(tmp_path: Path) -> None:
             run.rename(tmp_path / f"finished-{chance.random()}")
     go_on(run)
     assert reached(run) == reached(tmp_path / "whole")
-
-
-def wait_for(condition: Callable[[], Any]) -> None:
-    """Wait until something has happened."""
-    end = time.monotonic() + PATIENCE
-    while not condition():
-        assert time.monotonic() < end
-        time.sleep(0.01)
 
 
 def has_steps(folder: Path) -> bool:

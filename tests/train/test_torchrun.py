@@ -10,7 +10,7 @@ import random
 import shutil
 import signal
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -18,7 +18,7 @@ import program
 import pytest
 import torch
 import torch.distributed.run
-from program import PATIENCE, Program
+from program import Program, wait_for
 from small_run import IMAGES, reached
 
 from cldfc.train.checkpoint_folder import list_checkpoints
@@ -53,14 +53,6 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
     assert trained.stdout.count("test accuracy") == 1 and trained.stdout.count("report ") == 1
     assert "Warning" not in trained.stderr
     return folder
-
-
-def wait_for(condition: Callable[[], object]) -> None:
-    """Wait until something has happened."""
-    end = time.monotonic() + PATIENCE
-    while not condition():
-        assert time.monotonic() < end
-        time.sleep(0.01)
 
 
 class Started:
@@ -113,9 +105,10 @@ def started(folder: Path, restarts: int, *arguments: str) -> Iterator[Started]:
     try:
         yield found
     finally:
-        for process in (*found.trainers(), found.torchrun.pid):
+        for trainer in found.trainers():
             with suppress(ProcessLookupError):
-                os.kill(process, signal.SIGKILL)
+                os.kill(trainer, signal.SIGKILL)
+        found.torchrun.kill()
 
 
 def test_processes_that_are_killed_at_random_moments(whole: Path, tmp_path: Path) -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import sys
+import time
 from dataclasses import replace
 
 from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
@@ -21,6 +23,8 @@ def run(*words: str) -> None:
         main()
     except SystemExit as end:
         if end.code:
+            # When one has failed torchrun ends the others; the first, which says why, is to be heard.
+            time.sleep(int(os.environ["RANK"]))
             raise
 
 

@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING
 
 from cldfc.algebra.residual.iterations import Iteration, reachable
 from cldfc.algebra.residual.trees import Signed, sum_of
-from cldfc.algebra.residual.vocabulary import Vocabulary, family_of, reductions
+from cldfc.algebra.residual.vocabulary import Vocabulary, family_of
 from cldfc.algebra.residual.weights import distributed, multiple_of
 from cldfc.diagnostics import CldfError, Diagnostic, Label, Span, error_of
 from cldfc.network.names import Family
 from cldfc.syntax import tree
 from cldfc.syntax.format import format_expression, format_symbol
-from cldfc.syntax.walk import mentions
+from cldfc.syntax.walk import mentions, reductions
 
 if TYPE_CHECKING:
     from cldfc.algebra.residual.definition import Definition

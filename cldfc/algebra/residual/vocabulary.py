@@ -18,7 +18,7 @@ from cldfc.network.program import TieRule
 from cldfc.network.tags import Tags
 from cldfc.ops import BUILTINS
 from cldfc.syntax import tree
-from cldfc.syntax.walk import children, mentions
+from cldfc.syntax.walk import mentions, reductions
 
 
 @dataclass(frozen=True)
@@ -130,16 +130,6 @@ def index_names(names: Names) -> Iterator[str]:
         for equation in equations:
             yield from (i.name for i in equation.left.tag if i.name and not names.is_constant(i.name))
             yield from (reduction.name for reduction in reductions(equation.right))
-
-
-def reductions(expression: tree.Expression) -> Iterator[tree.Reduction]:
-    """The reductions in an expression."""
-    stack: list[object] = [expression]
-    while stack:
-        node = stack.pop()
-        if isinstance(node, tree.Reduction):
-            yield node
-        stack += children(node)
 
 
 def family_of(symbol: tree.Symbol) -> Family:
