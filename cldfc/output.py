@@ -12,10 +12,13 @@ import math
 import sys
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
-from functools import lru_cache
-from typing import Any, TextIO, cast
+from functools import cache, lru_cache
+from typing import TYPE_CHECKING, Any, TextIO, cast
 
 from cldfc.letters import ASCII, SIGNS
+
+if TYPE_CHECKING:
+    from jinja2 import Environment
 
 UTF8 = "utf-8"
 NAMED = {"\n": r"\n", "\r": r"\r", "\t": r"\t"}
@@ -51,6 +54,45 @@ def escaped(character: str) -> str:
     if code < 0x80 or code in LOST_BYTES:
         return f"\\x{code & 0xFF:02x}"
     return f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"
+
+
+def fill_page(package: str, name: str, **values: object) -> str:
+    """An HTML page: a Jinja template in a package, with values.
+
+    A value is escaped and stands on one line, unless the template takes it as HTML (`safe`) or as `lines`;
+    `"x.css" | file` is a file beside the template, as it is.
+    """
+    return templates(package).get_template(name).render(values)
+
+
+@cache
+def templates(package: str) -> Environment:
+    """The Jinja templates in a package."""
+    from jinja2 import Environment, PackageLoader, StrictUndefined
+    from markupsafe import Markup
+
+    def lines(text: str) -> Markup:
+        return Markup("\n").join(map(printable, text.split("\n")))
+
+    def on_one_line(value: object) -> object:
+        return value if isinstance(value, Markup) else printable(str(value))
+
+    def file(name: str) -> Markup:
+        return Markup(loader.get_source(pages, name)[0])
+
+    loader = PackageLoader(package, "")
+    pages = Environment(
+        autoescape=True,
+        finalize=on_one_line,
+        keep_trailing_newline=True,
+        loader=loader,
+        lstrip_blocks=True,
+        trim_blocks=True,
+        undefined=StrictUndefined,
+    )
+    pages.filters["lines"] = lines
+    pages.filters["file"] = file
+    return pages
 
 
 def say(*lines: str) -> None:

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import asdict
+from operator import itemgetter
+
+import networkx
 
 from cldfc.emit.json_schema import (
     CostRecord,
@@ -37,13 +40,8 @@ def describe_graph(graph: Graph) -> GraphRecord:
 
 def describe_operands(graph: Graph) -> list[OperandRecord]:
     """All operands, in the order of what uses them."""
-    records: list[OperandRecord] = []
-    for at in range(len(graph.net)):
-        operands = graph.operands(at)
-        for place, source in enumerate(operands):
-            key = operands[:place].count(source)
-            records.append(OperandRecord(source=source, target=at, key=key, operand=place))
-    return records
+    edges: list[dict[str, int]] = networkx.node_link_data(graph.net, edges="edges")["edges"]
+    return [OperandRecord(**edge) for edge in sorted(edges, key=itemgetter("target", "operand"))]
 
 
 def describe_network(graph: Graph) -> NetworkRecord:

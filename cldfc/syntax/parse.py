@@ -61,9 +61,10 @@ def parse_spec(source: Source, problems: Problems) -> tree.Tree:
 def parser_of(thread: int) -> tuple[Lark, Builder]:
     """The parser of a thread, and what makes trees of what it reads: to load it takes longer than to read a spec."""
     builder = Builder()
-    load = Lark._load_from_dict  # pyright: ignore[reportPrivateUsage, reportUnknownVariableType, reportUnknownMemberType]
-    parser: Lark = load(tables.DATA, tables.MEMO, transformer=builder)
-    return parser, builder
+    data = tables.SAVED["data"]
+    options = data["options"] | {"transformer": builder}
+    load = Lark.load  # pyright: ignore[reportUnknownVariableType, reportUnknownMemberType]
+    return load(tables.SAVED | {"data": data | {"options": options}}), builder
 
 
 def split_statements(source: Source) -> Iterator[Span]:

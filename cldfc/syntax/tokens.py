@@ -34,7 +34,7 @@ class Token:
 
 def parser_patterns() -> dict[str, str]:
     """The regular expression of each terminal of the parser."""
-    terminals = (entry for entry in tables.MEMO.values() if "pattern" in entry)
+    terminals = (entry for entry in tables.SAVED["memo"].values() if "pattern" in entry)
     patterns = {entry["name"]: entry["pattern"] for entry in terminals}
     return {name: p["value"] if p["__type__"] == "PatternRE" else re.escape(p["value"]) for name, p in patterns.items()}
 

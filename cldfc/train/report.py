@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
+from base64 import b64encode
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from html import escape
 from itertools import pairwise
 from shlex import quote
 
-from cldfc.train.compiled import Compiled, Parameter
+from cldfc.output import fill_page
+from cldfc.train.compiled import Compiled
 from cldfc.train.curves import Curve, draw_curves
 from cldfc.train.environment import Environment, Session
 from cldfc.train.files import write_run_file
 from cldfc.train.metrics import Epoch, chosen_epoch, stopped_early
 from cldfc.train.pace import clock, speed_in_words
-from cldfc.train.page import folded, image, in_html, page, preformatted, section, table
 from cldfc.train.run import RunFolder, RunRecord
 
 
@@ -39,21 +39,22 @@ class Account:
 def write_report(run: RunFolder, account: Account) -> None:
     """Write the report of a run into its folder; raises UsageError when that fails."""
     record, compiled = account.record, account.compiled
-    resume = f"cldfc train --resume {quote(str(run.path))}" if account.can_go_on else ""
-    sections = [
-        section("Result", results(account)),
-        section("Curves", curves(account.epochs)),
-        section("Equations", equations(compiled)),
-        section("Network", image(compiled.picture) + table(compiled.facts) if compiled.facts else ""),
-        section("Parameters", parameter_table(compiled.parameters)),
-        section("Data", f"<p>{in_html(record.split)}</p>"),
-        section("Recipe", table({name.replace("_", " "): str(value) for name, value in record.recipe})),
-        section("Environment", environment_table(account.environment)),
-        section("Go on", preformatted(resume, "command")),
-        section("Repeat it", preformatted(record.command, "command")),
-    ]
-    title = f"{record.class_name} on {record.dataset}"
-    write_run_file(run.report, page(title, about(account), "\n".join(filter(None, sections))))
+    page = fill_page(
+        "cldfc.train",
+        "report.html",
+        title=f"{record.class_name} on {record.dataset}",
+        about=about(account),
+        results=results(account),
+        curves=curves(account.epochs),
+        compiled=compiled,
+        # As an image it keeps its styles to itself.
+        picture=b64encode(compiled.picture.encode()).decode(),
+        record=record,
+        recipe={name.replace("_", " "): str(value) for name, value in record.recipe},
+        environment=environment_rows(account.environment),
+        resume=f"cldfc train --resume {quote(str(run.path))}" if account.can_go_on else "",
+    )
+    write_run_file(run.report, page)
 
 
 def about(account: Account) -> tuple[str, str]:
@@ -67,11 +68,11 @@ def about(account: Account) -> tuple[str, str]:
     )
 
 
-def results(account: Account) -> str:
-    """What the training has reached, in words."""
+def results(account: Account) -> dict[str, str]:
+    """What the training has reached, in words; nothing before the end of the first epoch."""
     epochs, record = account.epochs, account.record
     if not epochs:
-        return "<p>no epoch is finished yet</p>"
+        return {}
     last, chosen, seconds = epochs[-1], chosen_epoch(epochs, record.chosen_by), sum(epoch.seconds for epoch in epochs)
     rows = {"after the last epoch": accuracies(last)}
     if record.chosen_by == "validation":
@@ -84,7 +85,7 @@ def results(account: Account) -> str:
     rows["saved weights"] = f"those of epoch {chosen.epoch}"
     rows["training time"] = f"{clock(seconds)}, {seconds / len(epochs):.1f} s for an epoch with its tests"
     rows["speed"] = speed_in_words(last.images_per_second)
-    return table({name: value for name, value in rows.items() if value})
+    return rows
 
 
 def accuracies(epoch: Epoch) -> str:
@@ -95,10 +96,10 @@ def accuracies(epoch: Epoch) -> str:
     return ", ".join([*found, f"epoch {epoch.epoch}"])
 
 
-def curves(epochs: Sequence[Epoch]) -> str:
-    """The loss, the accuracy and the learning rate over the epochs."""
+def curves(epochs: Sequence[Epoch]) -> list[str]:
+    """The loss, the accuracy and the learning rate over the epochs, as SVG."""
     if not epochs:
-        return ""
+        return []
     losses = {
         "train": [epoch.train_loss for epoch in epochs],
         "validation": [epoch.validation_loss for epoch in epochs],
@@ -119,7 +120,7 @@ def curves(epochs: Sequence[Epoch]) -> str:
     rates = [epoch.lr for epoch in epochs if epoch.lr is not None]
     if len(rates) == len(epochs):
         pictures.append(draw_curves("Learning rate at the end of an epoch", [Curve("rate", rates)], 0, max(rates)))
-    return "\n".join(['<div class="curves">', *pictures, "</div>"])
+    return pictures
 
 
 def known_curves(series: Mapping[str, Sequence[float | None]], scale: float = 1) -> list[Curve]:
@@ -128,53 +129,15 @@ def known_curves(series: Mapping[str, Sequence[float | None]], scale: float = 1)
     return [Curve(name, values) for name, values in found.items() if len(values) == len(series[name])]
 
 
-def equations(compiled: Compiled) -> str:
-    """The equations as mathematics, and the spec that they are written in."""
-    if not compiled.equations:
-        return preformatted(compiled.spec_text)
-    return f'<div class="wide">\n{compiled.equations}\n</div>\n' + folded(
-        "as they are written", preformatted(compiled.spec_text)
-    )
-
-
-def parameter_table(parameters: Sequence[Parameter]) -> str:
-    """Everything that the network stores, with what sharing saves, and the sums."""
-    if not parameters:
-        return ""
-    names = ("uses", "numbers", "saved by sharing")
-    head = "<tr><th>parameter</th><th>shape</th>" + "".join(f'<th class="number">{name}</th>' for name in names)
-    numbers, saved = sum(p.numbers for p in parameters), sum(p.saved for p in parameters)
-    foot = f"<tr><td>in all</td><td></td><td></td>{figure(numbers)}{figure(saved)}</tr>"
-    return "\n".join(
-        [
-            f'<div class="wide">\n<table class="parameters">\n<thead>{head}</tr></thead>\n<tbody>',
-            *map(parameter_row, parameters),
-            f"</tbody>\n<tfoot>{foot}</tfoot>\n</table>\n</div>",
-        ]
-    )
-
-
-def parameter_row(parameter: Parameter) -> str:
-    """One row; a shared kernel has the colour that it has in the picture."""
-    mark = f'<i style="background:{parameter.colour}"></i>' if parameter.colour else ""
-    figures = "".join(map(figure, (parameter.uses, parameter.numbers, parameter.saved)))
-    return f"<tr><td>{mark}{escape(parameter.name)}</td><td>{escape(parameter.shape)}</td>{figures}</tr>"
-
-
-def figure(number: int) -> str:
-    """A cell with a number; an empty one for 0."""
-    return f'<td class="number">{number:,}</td>' if number else "<td></td>"
-
-
-def environment_table(environment: Environment) -> str:
+def environment_rows(environment: Environment) -> dict[str, str]:
     """What the run was started with, and for each time that it went on, when and what was different then."""
     if not environment.sessions:
-        return ""
+        return {}
     first, *_ = environment.sessions
     rows = {"started": in_utc(first.started), **session_in_words(first)}
     for number, (before, session) in enumerate(pairwise(environment.sessions), 1):
         rows[f"resumed, {number}"] = resumed_in_words(before, session)
-    return table(rows)
+    return rows
 
 
 def resumed_in_words(before: Session, session: Session) -> str:

@@ -6,6 +6,7 @@ import shutil
 import subprocess
 from base64 import b64decode
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import cache
 from html.parser import HTMLParser
 from pathlib import Path
@@ -27,7 +28,6 @@ from cldfc.train.device import choose_device
 from cldfc.train.environment import Environment, session_now
 from cldfc.train.loop import Diverged
 from cldfc.train.metrics import Epoch
-from cldfc.train.page import image
 from cldfc.train.position import BEGINNING
 from cldfc.train.recipe import Recipe
 from cldfc.train.report import Account, resumed_in_words, write_report
@@ -111,16 +111,6 @@ def test_what_it_says(report: Reader, trained: Result) -> None:
         assert expected in words
 
 
-def test_a_picture_keeps_its_styles_to_itself() -> None:
-    svg = '<svg xmlns="http://www.w3.org/2000/svg"><style>p{color:red}</style></svg>'
-    reader = Reader()
-    reader.feed(image(svg).replace("></p>", "/></p>"))
-    assert reader.seen == {"p", "img"} and not reader.words[:-1]
-    kind, data = str(reader.addresses[0]).split(",")
-    assert kind == "data:image/svg+xml;base64" and b64decode(data).decode() == svg
-    assert image("") == ""
-
-
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory: pytest.TempPathFactory) -> tuple[Reader, Compiled]:
     """The report of a run of FB-ResNet that has finished two epochs, and the network."""
@@ -168,10 +158,24 @@ def test_the_equations_are_typeset(whole: tuple[Reader, Compiled]) -> None:
     assert compiled.spec_text in "".join(reader.words)
 
 
-def test_only_the_picture_has_an_address(whole: tuple[Reader, Compiled]) -> None:
-    (address,) = whole[0].addresses
-    assert address and address.startswith("data:image/svg+xml;base64,")
-    assert not whole[0].seen & {"script", "link", "iframe"}
+def test_the_picture_keeps_its_styles_to_itself(whole: tuple[Reader, Compiled]) -> None:
+    reader, compiled = whole
+    (address,) = reader.addresses
+    kind, data = str(address).split(",")
+    assert kind == "data:image/svg+xml;base64" and b64decode(data).decode() == compiled.picture
+    assert "<style>" in compiled.picture
+    assert not reader.seen & {"script", "link", "iframe"}
+
+
+def test_names_of_others_are_text(tmp_path: Path) -> None:
+    told = account(EPOCHS)
+    record = told.record.model_copy(
+        update={"class_name": "<b>N</b>\x1b", "split": '1 & "2"\n<s>3', "command": "a\n<u>"}
+    )
+    reader = read_report(RunFolder(tmp_path), replace(told, record=record))
+    assert not reader.open and not reader.seen & {"b", "s", "u"}
+    for text in (r"<b>N</b>\x1b on digits", r'1 & "2"\n<s>3', "a\n<u>"):
+        assert text in "".join(reader.words)
 
 
 @pytest.mark.skipif(shutil.which("chromium") is None, reason="chromium is not installed")
