@@ -12,8 +12,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from cldfc.diagnostics import CldfError, UsageError
     from cldfc.notebook import load_ipython_extension as load_ipython_extension
-    from cldfc.run import Run, load_run
-    from cldfc.spec import Spec, load, specs
+    from cldfc.spec import Run, Spec, load, load_run, specs
     from cldfc.train.import_weights import import_weights
     from cldfc.train.stop import Stopped
 
@@ -34,14 +33,14 @@ __version__ = "0.1.0"
 
 HOMES = {
     "CldfError": "cldfc.diagnostics",
-    "Run": "cldfc.run",
+    "Run": "cldfc.spec",
     "Spec": "cldfc.spec",
     "Stopped": "cldfc.train.stop",
     "UsageError": "cldfc.diagnostics",
     "import_weights": "cldfc.train.import_weights",
     "load": "cldfc.spec",
     "load_ipython_extension": "cldfc.notebook",
-    "load_run": "cldfc.run",
+    "load_run": "cldfc.spec",
     "specs": "cldfc.spec",
 }
 """Where the public names are defined, and what IPython looks for."""

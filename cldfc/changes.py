@@ -14,10 +14,13 @@ SHAPE = re.compile(r"\s*([0-9]{1,9})\s*[x×,]\s*([0-9]{1,9})\s*[x×,]\s*([0-9]{1
 
 
 def read_changes(
-    lets: Sequence[str] = (), ties: Sequence[str] = (), input: str | None = None, classes: int | None = None
+    lets: Sequence[str] | None = None,
+    ties: Sequence[str] | None = None,
+    input: str | None = None,
+    classes: int | None = None,
 ) -> Changes:
     """What the command line asks for instead of what the spec says. Raises UsageError."""
-    changes = [*(change("let", text) for text in lets), *(change("tie", text) for text in ties)]
+    changes = [*(change("let", text) for text in lets or ()), *(change("tie", text) for text in ties or ())]
     if classes is not None and not 1 <= classes <= LARGEST_SIZE:
         raise UsageError(f"{classes:,} classes are not possible", f"write a number from 1 to {LARGEST_SIZE:,}")
     return Changes(None if input is None else read_shape(input), classes, tuple(changes))

@@ -45,13 +45,10 @@ Form = Literal["written", "simplified", "residual", "auto"]
 features, by Theorem 1; or whichever of the last two has fewer multiply-adds."""
 
 REMARKS = (remark_unbounded_head, remark_left_out)
-"""What is worth a remark in a spec that is not wrong."""
 
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """The tree of a text, right or wrong, and what is wrong so far."""
-
     tree: tree.Tree
     problems: Problems
 
@@ -74,7 +71,6 @@ class Compilation:
 
     @cached_property
     def changed(self) -> Reading:
-        """The statements with the changes in their place."""
         problems = self.own.problems.copy()
         return Reading(change_spec(self.own.tree, self.changes.statements, problems), problems)
 
@@ -120,12 +116,10 @@ class Compilation:
 
     @property
     def program(self) -> Program:
-        """The equations with their names resolved."""
         return self.shapes.expansion.program
 
     @property
     def class_name(self) -> str:
-        """What the generated class is called."""
         return ascii_name(self.program.model)
 
     @cached_property
@@ -138,7 +132,6 @@ class Compilation:
 
     @cached_property
     def is_right(self) -> bool:
-        """Whether nothing is wrong with it."""
         try:
             self.check()
         except CldfError:
@@ -150,7 +143,6 @@ class Compilation:
     @cached_property
     @collector_paused()
     def written(self) -> Graph:
-        """The network as the spec writes it."""
         from cldfc.network.graph import build_graph
 
         return build_graph(self.shapes)
@@ -179,7 +171,6 @@ class Compilation:
 
     @cached_property
     def costs(self) -> list[Cost]:
-        """What each operation costs, as the spec writes it."""
         from cldfc.network.cost import cost_of_operations
 
         return cost_of_operations(self.written)
@@ -233,7 +224,6 @@ class Compilation:
 
     @cached_property
     def as_written(self) -> Compilation:
-        """The spec without changes."""
         return self if self.changes == AS_WRITTEN else read_already(self.source, AS_WRITTEN, self.own)
 
     def sized(self, shape: tuple[int, int, int] | None, classes: int | None) -> Compilation:
@@ -245,14 +235,12 @@ class Compilation:
 
 
 def read_already(source: Source, changes: Changes, own: Reading) -> Compilation:
-    """A compilation of a text whose tree is known."""
     compilation = Compilation(source, changes)
     compilation.__dict__["own"] = own
     return compilation
 
 
 def infer(reading: Reading, changes: Changes) -> Inferred:
-    """The operations of a tree with their shapes. Raises CldfError."""
     problems = reading.problems.copy()
     inferred = infer_network(reading.tree, changes, problems)
     if changes == AS_WRITTEN:

@@ -48,15 +48,13 @@ class Console(rich_console.Console):
 
     @property
     def encoding(self) -> str:
-        """What decides how boxes and bars are drawn."""
+        # rich draws boxes and bars by this.
         return self.written_as.lower()
 
     def render_str(self, text: str, *, style: Any = "", **options: Any) -> rich_text.Text:
-        """A text, which may have no markup."""
         return super().render_str(printable(text, self.encoding), style=style, **options)
 
     def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterable[Segment]:
-        """What is printed, piece by piece."""
         if isinstance(renderable, rich_text.Text):
             renderable = spelled(renderable, self.encoding)
         for segment in super().render(renderable, options):
@@ -100,7 +98,6 @@ def width_of(
     rows: Sequence[Sequence[RenderableType]],
     gap: int,
 ) -> int:
-    """The columns of a terminal that a table takes at least."""
     width = 0
     for at, (head, kind) in enumerate(columns):
         cells = [head, *(row[at] for row in rows)]

@@ -30,7 +30,6 @@ def remarks_on_derivation(network: Compilation) -> Iterator[str]:
 
 
 def millions(inferred: Inferred) -> str:
-    """Multiply-adds for one image, in millions."""
     return f"{count_macs(inferred) / 1e6:,.1f}"
 
 

@@ -18,7 +18,6 @@ LONGEST_TEXT = 500
 """Of a longer message, label or help the two ends are shown."""
 
 MOST_ERRORS = 100
-"""Of more errors the number is told."""
 
 
 @dataclass(frozen=True)
@@ -32,7 +31,6 @@ class Source:
 
     @cached_property
     def line_starts(self) -> list[int]:
-        """Offset of the first character of every line."""
         return [0, *(at + 1 for at, character in enumerate(self.text) if character == "\n")]
 
     def position(self, offset: int) -> tuple[int, int]:
@@ -56,12 +54,10 @@ class Span:
     end: int
 
     def to(self, other: Span) -> Span:
-        """The stretch from here to the end of `other`."""
         return Span(self.source, self.start, other.end)
 
     @property
     def text(self) -> str:
-        """What stands there."""
         return self.source.text[self.start : self.end]
 
     @property
@@ -76,8 +72,6 @@ class Span:
 
 @dataclass(frozen=True, slots=True)
 class Label:
-    """A place and what is to be said about it."""
-
     span: Span
     text: str = ""
 
@@ -107,31 +101,28 @@ class Diagnostic:
         return "remark" if self.code.startswith("R") else "error"
 
     def as_data(self) -> dict[str, object]:
-        """The same as plain data, for `--json`."""
         return {
             "severity": self.severity,
             "code": self.code,
             "message": self.message,
             "help": self.help,
-            "places": [place_as_data(place) for place in self.places],
+            "places": [
+                {
+                    "file": place.span.source.name,
+                    "line": line,
+                    "column": column,
+                    "length": place.span.end - place.span.start,
+                    "label": place.text,
+                }
+                for place in self.places
+                for line, column in [place.span.source.position(place.span.start)]
+            ],
         }
 
 
 def clipped(text: str) -> str:
     """The text, or its two ends: what it quotes from a spec may be long."""
     return text if len(text) <= LONGEST_TEXT else f"{text[: LONGEST_TEXT // 2]}…{text[-LONGEST_TEXT // 2 :]}"
-
-
-def place_as_data(place: Label) -> dict[str, object]:
-    """File, line, column (from 1), length and label of a place."""
-    line, column = place.span.source.position(place.span.start)
-    return {
-        "file": place.span.source.name,
-        "line": line,
-        "column": column,
-        "length": place.span.end - place.span.start,
-        "label": place.text,
-    }
 
 
 class CldfError(Exception):
@@ -160,7 +151,6 @@ class ChangeError(CldfError):
 
 
 def error_of(diagnostics: Sequence[Diagnostic]) -> CldfError:
-    """The error that carries them."""
     is_change = any(diagnostic.places[0].span.source.is_command for diagnostic in diagnostics)
     return ChangeError(*diagnostics) if is_change else CldfError(*diagnostics)
 
@@ -178,14 +168,12 @@ class UsageError(Exception):
 
     @property
     def lines(self) -> Sequence[str]:
-        """What the command line prints; `details` have a line each."""
         return [f"error: {self.message}", *(f"  {detail}" for detail in self.details), f"  = help: {self.help}"]
 
     def __str__(self) -> str:
         return "\n".join(map(printable, self.lines))
 
     def _render_traceback_(self) -> list[str]:
-        """What IPython shows of it."""
         return str(self).splitlines()
 
 
@@ -203,7 +191,6 @@ class Problems:
     lost: bool = False
     places: set[tuple[str, Span]] = field(default_factory=set[tuple[str, Span]])
     untold: int = 0
-    """Errors beyond those that are told."""
 
     def report(self, code: str, message: str, span: Span, label: str, help: str, *others: Label) -> None:
         """Note an error, unless the same code already stands at the same place."""
@@ -216,7 +203,6 @@ class Problems:
         self.found.append(Diagnostic(code, message, (Label(span, label), *others), help))
 
     def copy(self) -> Problems:
-        """The same problems, to which others may be added."""
         return replace(self, found=[*self.found], broken={*self.broken}, places={*self.places})
 
     def explain(self, name: str) -> bool:
@@ -225,16 +211,15 @@ class Problems:
 
     def stop_if_any(self) -> None:
         """Raise what has been found, in the order of the text."""
-        if self.found:
-            order = sorted(self.found, key=lambda d: (d.places[0].span.source.name, d.places[0].span.start))
-            raise error_of(self.cut_off(order) if self.untold else order)
-
-    def cut_off(self, errors: list[Diagnostic]) -> list[Diagnostic]:
-        """The errors that are told, and how many others there are."""
-        *told, last = errors
-        message = f"{self.untold + 1:,} more errors are not listed"
-        help = "correct the errors above, or check that this is a spec"
-        return [*told, Diagnostic("E0109", message, (Label(last.places[0].span, "one of them"),), help)]
+        if not self.found:
+            return
+        errors = sorted(self.found, key=lambda d: (d.places[0].span.source.name, d.places[0].span.start))
+        if self.untold:
+            message = f"{self.untold + 1:,} more errors are not listed"
+            help = "correct the errors above, or check that this is a spec"
+            place = Label(errors[-1].places[0].span, "one of them")
+            errors[-1] = Diagnostic("E0109", message, (place,), help)
+        raise error_of(errors)
 
 
 def nearest(word: str, known: Iterable[str]) -> str | None:
@@ -260,7 +245,6 @@ def choices(word: str, known: Iterable[str], which: str, more: str = "") -> str:
 
 
 def likeness(word: str, other: str) -> float:
-    """How much two words have in common, from 0 to 1; capitals make no difference."""
     return difflib.SequenceMatcher(None, word.lower()[:LONGEST_WORD], other.lower()).ratio()
 
 

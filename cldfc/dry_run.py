@@ -24,7 +24,7 @@ WIDTH = 80
 MARGIN = 10
 
 
-def origins_of(plan: Plan, given: Mapping[str, str]) -> dict[str, str]:
+def origins_of_fields(plan: Plan, given: Mapping[str, str]) -> dict[str, str]:
     """For each field of the recipe where its value comes from; `given` says it of those that somebody has set."""
     fields = plan.recipe.model_dump()
     origins = {
@@ -62,13 +62,15 @@ def plan_as_data(plan: Plan, given: Mapping[str, str], output: Path | None, arou
         "device": str(choose_device(plan.recipe.precise, around.device)),
         "folder": str(output or free_folder(model, plan.dataset.name)),
         "recipe": plan.recipe.model_dump(),
-        "origins": origins_of(plan, given),
+        "origins": origins_of_fields(plan, given),
     }
 
 
 def plan_as_text(plan: Plan, given: Mapping[str, str], output: Path | None, around: Surroundings) -> str:
-    """The same as a recipe file, with all else in its comments."""
     data = plan_as_data(plan, given, output, around)
+    data_dir = around.data_dir or DATA_DIR
+    lacks = ", ".join(f"`{name}`" for name in missing(plan.dataset, data_dir))
+    lacking = f" `{data_dir}` lacks {lacks}: {how_to_get(plan.dataset)}." if lacks else ""
     there = " (exists already: give another one)" if output and os.path.lexists(output) else ""
     network = (
         f"{data['model']}: {data['parameters']:,} parameters, {data['multiply_adds']:,} multiply-adds, "
@@ -76,32 +78,21 @@ def plan_as_text(plan: Plan, given: Mapping[str, str], output: Path | None, arou
     )
     lines = {
         "network": network,
-        "data": f"{plan.dataset.name}: {data['split']}{lacking(plan, around.data_dir)}",
+        "data": f"{plan.dataset.name}: {data['split']}{lacking}",
         "steps": f"{data['steps_per_epoch']:,} in an epoch, {data['steps']:,} in all",
         "device": data["device"],
         "folder": f"{data['folder']}{there}",
     }
-    head = "".join(f"{comment(name, str(text))}\n" for name, text in lines.items())
-    return f"# nothing has been trained or written\n{head}\n{as_toml(plan.recipe, origins_of(plan, given))}"
-
-
-def comment(name: str, text: str) -> str:
-    """A name and what is said about it, as a comment in lines of at most 80 columns."""
-    first, rest = f"# {name:<{MARGIN - 2}}", "#".ljust(MARGIN)
-    return textwrap.fill(
-        printable(text),
-        WIDTH,
-        initial_indent=first,
-        subsequent_indent=rest,
-        break_long_words=False,
-        break_on_hyphens=False,
+    head = "\n".join(
+        textwrap.fill(
+            printable(str(text)),
+            WIDTH,
+            initial_indent=f"# {name:<{MARGIN - 2}}",
+            subsequent_indent="#".ljust(MARGIN),
+            break_long_words=False,
+            break_on_hyphens=False,
+        )
+        for name, text in lines.items()
     )
-
-
-def lacking(plan: Plan, data_dir: Path | None) -> str:
-    """What of the data set is not at hand, and what to do; nothing where all is."""
-    folder = data_dir or DATA_DIR
-    lacks = missing(plan.dataset, folder)
-    if not lacks:
-        return ""
-    return f" `{folder}` lacks {', '.join(f'`{name}`' for name in lacks)}: {how_to_get(plan.dataset)}."
+    recipe = as_toml(plan.recipe, origins_of_fields(plan, given))
+    return f"# nothing has been trained or written\n{head}\n\n{recipe}"

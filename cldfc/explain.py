@@ -25,7 +25,6 @@ GROUPS = {
     "08": "What has no residual form",
     "09": "Remarks",
 }
-"""What the first two digits of a code stand for."""
 
 EXAMPLE = re.compile(r"^(\w+):\n\n```cldf\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 QUOTED = re.compile("`[^`]+`")
@@ -45,14 +44,12 @@ class Explanation:
 
 @cache
 def explanations() -> dict[str, Explanation]:
-    """Every explanation, in the order of the codes."""
     pages = sorted((page for page in files("cldfc").joinpath("explanations").iterdir()), key=lambda page: page.name)
     codes = [(page.name.removesuffix(".md"), page) for page in pages if page.name.endswith(".md")]
     return {code: read_page(code, page.read_text(encoding="utf-8")) for code, page in codes}
 
 
 def read_page(code: str, page: str) -> Explanation:
-    """A page in its parts."""
     title, _, rest = page.partition("\n\n")
     text = rest.split("\n\nWrong:")[0]
     return Explanation(code, title.removeprefix("# "), " ".join(text.split()), dict(EXAMPLE.findall(page)))
@@ -83,7 +80,6 @@ def find_explanation(code: str) -> Explanation:
 
 
 def page_lines(explanation: Explanation) -> Iterator[str]:
-    """An explanation, with its examples indented."""
     yield f"{explanation.code}: {explanation.title}"
     yield ""
     text = QUOTED.sub(lambda code: code[0].replace(" ", NO_BREAK), explanation.text)
@@ -95,7 +91,6 @@ def page_lines(explanation: Explanation) -> Iterator[str]:
 
 
 def listing() -> Iterator[str]:
-    """All codes with their titles, in groups."""
     for group, members in groupby(explanations().values(), key=lambda explanation: explanation.code[1:3]):
         yield f"{GROUPS[group]}:"
         yield from (f"  {explanation.code}  {explanation.title}" for explanation in members)

@@ -10,63 +10,39 @@ from typing import TYPE_CHECKING, Literal, Protocol, cast
 
 from cldfc.files import written_aside
 from cldfc.inference import load_folded
-from cldfc.train.catalogue import DataSet
 from cldfc.train.recorded_data import described_dataset
 from cldfc.train.run import RunFolder, read_record
 from cldfc.trained import recompile
 
 if TYPE_CHECKING:
-    from torch import nn
-
     from cldfc.algebra.fold_norms import Folded
-    from cldfc.compilation import Compilation
     from cldfc.train.export.about import About
     from cldfc.train.export.classifier import Classifier
     from cldfc.train.export.difference import ScoreDifference, Scores
 
 Format = Literal["onnx", "torch_export", "safetensors"]
-"""Each is a file of `cldfc/train/export`."""
 
 SUFFIXES: dict[Format, str] = {"onnx": ".onnx", "torch_export": ".pt2", "safetensors": ".safetensors"}
 
 
 class ExportFormat(Protocol):
-    """What a file of `cldfc/train/export` defines."""
-
-    def write(self, classifier: Classifier, about: About) -> bytes:
-        """The file. Raises UsageError when it cannot be made."""
-        ...
+    def write(self, classifier: Classifier, about: About) -> bytes: ...
 
     def read(self, data: bytes, classifier: Classifier) -> Scores:
         """What a file computes; `classifier` is the one that it was written from."""
         ...
 
-    def reader(self) -> str:
-        """The program that reads a file back, with its release."""
-        ...
-
-
-@dataclass(frozen=True, slots=True)
-class TrainedRun:
-    """The trained network of a run folder, with its weights, and its data set."""
-
-    files: RunFolder
-    dataset: DataSet
-    compilation: Compilation
-    network: nn.Module
+    def reader(self) -> str: ...
 
 
 @dataclass(frozen=True, slots=True)
 class Exported:
-    """A file that was written, read back by `reader`, and compared."""
-
     path: Path
     about: About
     parameters: int
     difference: ScoreDifference
     reader: str
     folded: Folded | None
-    """What was folded, if that was asked for."""
 
 
 def export_run(
@@ -82,55 +58,28 @@ def export_run(
     `allow` raises UsageError for a place that must stay as it is, `say` hears what is being done. The source in the
     folder is not run: the spec is compiled again. Raises CldfError and UsageError; the place is then as it was.
     """
-    run = read_run(folder)
-    path = output or folder / f"{run.compilation.class_name}{SUFFIXES[format]}"
-    allow(path)
-
-    from cldfc.train.export.about import describe_network
-    from cldfc.train.export.classifier import Classifier
-    from cldfc.train.network import count_parameters
-
-    folded = run.compilation.folded() if is_folded else None
-    network = load_folded(folded, run.files.weights) if folded else run.network
-    classifier = Classifier(network, run.dataset)
-    count = folded.count if folded else 0
-    about = describe_network(run.compilation.class_name, run.dataset, format != "safetensors", count)
-    formatter = cast(ExportFormat, import_module(f"cldfc.train.export.{format}"))
-    difference = write_compared(path, formatter, classifier, about, run, say)
-    parameters = count_parameters(classifier.network)
-    return Exported(path, about, parameters, difference, formatter.reader(), folded)
-
-
-def read_run(folder: Path) -> TrainedRun:
-    """The network of a run folder. Raises CldfError and UsageError."""
     files = RunFolder(folder)
     record = read_record(files)
     dataset = described_dataset(record)
     compilation = recompile(files, record)
 
-    from cldfc.train.network import build_network, check_fit
-    from cldfc.train.weights import load_weights
-
-    network = build_network(compilation.code(), compilation.class_name)
-    check_fit(network, dataset)
-    load_weights(network, files.weights)
-    return TrainedRun(files, dataset, compilation, network)
-
-
-def write_compared(
-    path: Path,
-    formatter: ExportFormat,
-    classifier: Classifier,
-    about: About,
-    run: TrainedRun,
-    say: Callable[[str], None],
-) -> ScoreDifference:
-    """Write a network; the file gets its name when it has been read back, and computes what the trained one does."""
+    from cldfc.train.export.about import describe_network
     from cldfc.train.export.classifier import Classifier
     from cldfc.train.export.difference import compare_scores
+    from cldfc.train.network import count_parameters, load_network
 
+    trained = load_network(compilation.code(), compilation.class_name, dataset, files.weights)
+    path = output or folder / f"{compilation.class_name}{SUFFIXES[format]}"
+    allow(path)
+    folded = compilation.folded() if is_folded else None
+    classifier = Classifier(load_folded(folded, files.weights) if folded else trained, dataset)
+    count = folded.count if folded else 0
+    about = describe_network(compilation.class_name, dataset, format != "safetensors", count)
+    formatter = cast(ExportFormat, import_module(f"cldfc.train.export.{format}"))
     say(f"exporting {about.model} to {path}")
+    # The file gets its name when it has been read back, and computes what the trained network does.
     with written_aside(path, formatter.write(classifier, about)) as aside:
         say(f"comparing the file with the network by {formatter.reader()}")
         written = formatter.read(aside.read_bytes(), classifier)
-        return compare_scores(written, Classifier(run.network, run.dataset), run.dataset)
+        difference = compare_scores(written, Classifier(trained, dataset), dataset)
+    return Exported(path, about, count_parameters(classifier.network), difference, formatter.reader(), folded)

@@ -17,7 +17,6 @@ from cldfc.syntax.words import Spelling
 
 
 def choose_spelling(unicode: bool, ascii: bool, latex: bool) -> Spelling:
-    """The spelling that the options ask for. Raises UsageError when they ask for several."""
     options: dict[Spelling, bool] = {"unicode": unicode, "ascii": ascii, "latex": latex}
     wanted: list[Spelling] = [spelling for spelling, is_given in options.items() if is_given]
     if len(wanted) > 1:
@@ -27,7 +26,6 @@ def choose_spelling(unicode: bool, ascii: bool, latex: bool) -> Spelling:
 
 
 def format_specs(paths: Sequence[Path], spelling: Spelling, check_only: bool) -> int:
-    """Format specs in place, or only say which would change; give the exit code."""
     code = FINE
     for path in paths:
         try:

@@ -15,7 +15,6 @@ if TYPE_CHECKING:
 
 
 def folded_code(folded: Folded) -> str:
-    """The module for inference."""
     from cldfc.emit.torch_module import emit_module
 
     return emit_module(folded.graph, f"for inference: {folded.count:,} normalisation{'s' * (folded.count != 1)} folded")
@@ -34,7 +33,6 @@ def fold_file(folded: Folded, path: Path) -> dict[str, Tensor]:
 
 
 def load_folded(folded: Folded, path: Path) -> nn.Module:
-    """The folded network with weights from a file with those of the trained one; raises what `fold_file` raises."""
     from cldfc.train.network import build_network
 
     network = build_network(folded_code(folded), ascii_name(folded.graph.program.model))
@@ -43,7 +41,6 @@ def load_folded(folded: Folded, path: Path) -> nn.Module:
 
 
 def origins_of(folded: Folded) -> dict[str, WeightOrigin]:
-    """For each module of the folded class, where its weights come from."""
     from cldfc.emit.parameter_names import parameter_names
     from cldfc.ops import Prolongation
     from cldfc.train.fold_weights import WeightOrigin

@@ -13,7 +13,7 @@ SUFFIX = ".cldf"
 
 
 def folder() -> Path:
-    """Where they are: in the installed package, or beside it in a checkout."""
+    # In the installed package, or beside it in a checkout.
     package = Path(__file__).parent
     installed = package / "specs"
     return installed if installed.is_dir() else package.parent / "specs"
@@ -40,16 +40,16 @@ def find_spec(path: Path) -> Path:
 
     A path that leads nowhere is given back.
     """
-    if is_file(path):
+    if is_no_folder(path):
         return path
     own = path.with_name(f"{path.name}{SUFFIX}") if path.name and not path.suffix else path
-    return own if is_file(own) else path_of(path.as_posix()) or path
+    return own if is_no_folder(own) else path_of(path.as_posix()) or path
 
 
 def remark_on(path: Path) -> str | None:
     """That a file of one's own is meant, and not the spec of that name which comes with cldfc."""
     found, theirs = find_spec(path), path_of(path.as_posix())
-    if theirs is None or not is_file(found) or found.resolve() == theirs.resolve():
+    if theirs is None or not is_no_folder(found) or found.resolve() == theirs.resolve():
         return None
     return f"`{path}` is the file `{found}`, not the spec of that name that comes with cldfc"
 
@@ -66,7 +66,6 @@ def like(path: Path) -> str | None:
 
 
 def specs_beside(path: Path) -> list[Path]:
-    """The specs in the folder of a path."""
     return sorted(path.parent.glob(f"*{SUFFIX}")) if os.path.isdir(path.parent) else []
 
 
@@ -79,6 +78,6 @@ def specs_in(path: Path) -> Iterator[Path]:
         yield from (Path(parent) / name for name in sorted(files) if name.endswith(SUFFIX) and name[0] != ".")
 
 
-def is_file(path: Path) -> bool:
-    """Whether there is something that is no folder."""
+def is_no_folder(path: Path) -> bool:
+    # A pipe may hold a spec, too.
     return os.path.exists(path) and not os.path.isdir(path)

@@ -15,19 +15,16 @@ FINE, SPEC_IS_WRONG, COMMAND_IS_WRONG, RESULT_DIFFERS = 0, CldfError.exit_code, 
 
 
 def tell_names(specs: Iterable[Path]) -> None:
-    """Say which names are taken for files of one's own."""
     for path in specs:
         if remark := remark_on(path):
             say(f"remark: {remark}")
 
 
 def print_usage_error(error: UsageError) -> None:
-    """What is wrong with the command line, a file or a folder."""
     say(*error.lines)
 
 
 def print_errors(error: CldfError, is_last: bool = True) -> None:
-    """Errors to standard error, in colour on a terminal."""
     print_diagnostics(error.diagnostics, is_last)
 
 

@@ -29,7 +29,11 @@ def write_new(name: str, origin: Path | None = None) -> Path:
         raise UsageError(f"`{path.stem}` cannot be the name of a model", "write letters, digits and _, such as MyNet")
     if path.exists() or path.is_symlink():
         raise UsageError(f"`{path}` is there already", "give another name, or remove the file")
-    write_file(path, template().replace("NAME", path.stem) if origin is None else text_of(origin, path.stem))
+    if origin is None:
+        template = files("cldfc").joinpath("template.cldf").read_text(encoding="utf-8")
+        write_file(path, template.replace("NAME", path.stem))
+    else:
+        write_file(path, text_of(origin, path.stem))
     return path
 
 
@@ -44,8 +48,3 @@ def text_of(spec: Path, model: str) -> str:
         elif isinstance(statement, tree.Expect):
             text = text[: span.start] + text[span.end :].removeprefix("\n")
     return text.rstrip("\n") + "\n"
-
-
-def template() -> str:
-    """The spec, whose model is called NAME."""
-    return files("cldfc").joinpath("template.cldf").read_text(encoding="utf-8")

@@ -10,7 +10,7 @@ import io
 import json
 import math
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from functools import cache, lru_cache
 from typing import TYPE_CHECKING, Any, TextIO, cast
@@ -31,12 +31,11 @@ def printable(text: str, encoding: str = UTF8) -> str:
     """The text on one line: what is no visible character is escaped, what the encoding lacks is spelled in ASCII."""
     if text.isascii() and text.isprintable():
         return text
-    return "".join(shown(character, encoding) for character in text)
+    return "".join(shown_as(character, encoding) for character in text)
 
 
 @lru_cache(maxsize=4096)
-def shown(character: str, encoding: str) -> str:
-    """What stands for a character."""
+def shown_as(character: str, encoding: str) -> str:
     if not character.isprintable():
         return escaped(character)
     try:
@@ -103,7 +102,6 @@ def say(*lines: str) -> None:
 
 
 def show(*lines: str) -> None:
-    """Print the lines of a result to standard output."""
     write_lines(lines, sys.stdout, is_flushed=False)
 
 
@@ -138,13 +136,23 @@ def printed(cells: Iterable[str]) -> list[str]:
     return [printable(cell, encoding_of(sys.stdout)) for cell in cells]
 
 
+def aligned(rows: Sequence[Sequence[str]], is_right: Sequence[bool]) -> list[str]:
+    """Lines of columns as wide as their widest cell; `is_right` says which stand to the right. No blanks end a line."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return [
+        "  ".join(
+            cell.rjust(width) if right else cell.ljust(width)
+            for cell, width, right in zip(row, widths, is_right, strict=True)
+        ).rstrip()
+        for row in rows
+    ]
+
+
 def show_json(data: object, indent: int | None = 2) -> None:
-    """Print data as JSON to standard output."""
     show_json_text(as_json(data, indent) + "\n")
 
 
 def show_json_text(text: str) -> None:
-    """Print JSON to standard output."""
     sys.stdout.write(json_for(sys.stdout, text))
 
 
@@ -162,7 +170,6 @@ def as_json(data: object, indent: int | None = None) -> str:
 
 
 def finite(data: object) -> object:
-    """The same data with None for numbers that are not finite."""
     if isinstance(data, Mapping):
         return {key: finite(value) for key, value in cast("Mapping[Any, object]", data).items()}
     if isinstance(data, list | tuple):
@@ -176,12 +183,10 @@ def encoding_of(stream: TextIO) -> str:
 
 
 def is_utf8(encoding: str) -> bool:
-    """Whether an encoding is UTF-8, and so has every letter."""
     return codecs.lookup(encoding).name == UTF8
 
 
 def is_unicode(text: str) -> bool:
-    """Whether a text can be written in UTF-8."""
     try:
         text.encode()
     except UnicodeEncodeError:
@@ -191,14 +196,13 @@ def is_unicode(text: str) -> bool:
 
 def spell_what_is_lacking() -> None:
     """Let the standard streams spell letters that their encoding lacks, whoever prints them."""
-    codecs.register_error(HANDLER, spelled)
+    codecs.register_error(HANDLER, spell_in_ascii)
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors=HANDLER)
 
 
-def spelled(error: UnicodeError) -> tuple[str, int]:
-    """What is printed in place of letters that cannot be."""
+def spell_in_ascii(error: UnicodeError) -> tuple[str, int]:
     if not isinstance(error, UnicodeEncodeError):
         raise error
     return "".join(printable(c, "ascii") for c in error.object[error.start : error.end]), error.end

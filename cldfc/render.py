@@ -5,7 +5,7 @@ from __future__ import annotations
 import unicodedata
 from collections.abc import Iterable, Iterator, Sequence
 
-from cldfc.diagnostics import Diagnostic, Label, Source, Span
+from cldfc.diagnostics import Diagnostic, Label, Source
 from cldfc.output import UTF8, printable
 
 Piece = tuple[str, str]
@@ -20,12 +20,11 @@ def render(diagnostics: Sequence[Diagnostic], is_last: bool = True, encoding: st
 
     The last report of a run says where there is more.
     """
-    for line in lines_of(diagnostics, is_last, encoding):
+    for line in report_lines(diagnostics, is_last, encoding):
         yield [(printable(text, encoding), style) for text, style in line]
 
 
-def lines_of(diagnostics: Sequence[Diagnostic], is_last: bool, encoding: str) -> Iterator[list[Piece]]:
-    """The same, with names as they are."""
+def report_lines(diagnostics: Sequence[Diagnostic], is_last: bool, encoding: str) -> Iterator[list[Piece]]:
     for diagnostic in diagnostics:
         style = ERROR if diagnostic.severity == "error" else REMARK
         yield [(f"{diagnostic.severity}[{diagnostic.code}]", style), (f": {diagnostic.message}", BOLD)]
@@ -42,7 +41,15 @@ def lines_of(diagnostics: Sequence[Diagnostic], is_last: bool, encoding: str) ->
 
 
 def render_places(places: Sequence[Label], encoding: str) -> Iterator[list[Piece]]:
-    """The lines of the sources that a diagnostic speaks of, in the order of the text."""
+    """The lines of the sources that a diagnostic speaks of, in the order of the text.
+
+     --> net.cldf:4:9
+      |
+    3 | let f = A * x
+      |     - defined here
+    4 | let f = B * x
+      |     ^ defined again
+    """
     margin = max(len(str(place.span.line)) for place in places)
     primary = places[0].span.source
     for source in dict.fromkeys([primary, *(place.span.source for place in places)]):
@@ -63,37 +70,30 @@ def render_places(places: Sequence[Label], encoding: str) -> Iterator[list[Piece
 def render_place(
     source: Source, place: Label, is_primary: bool, margin: int, with_line: bool, encoding: str
 ) -> Iterator[list[Piece]]:
-    """One source line with the place underlined and labelled."""
     number, column = source.position(place.span.start)
     text = source.line(number).replace("\t", " ")
     cut = max(0, min(column - 1, len(text)) - WIDEST_LINE // 2)
-    shown, marked = text[cut : cut + WIDEST_LINE], text[column - 1 : column - 1 + length(place.span)]
+    shown = text[cut : cut + WIDEST_LINE]
+    on_first_line = place.span.text.split("\n", 1)[0].rstrip()
+    marked = text[column - 1 : column - 1 + len(on_first_line)]
     if with_line:
         before, after = "…" * (cut > 0), "…" * (cut + WIDEST_LINE < len(text))
         yield [(f"{number:{margin}} | ", PLACE), (before + shown + after, PLAIN)]
-    indent = " " * cells("…" * (cut > 0) + text[cut : column - 1], encoding)
+    indent = " " * columns_of("…" * (cut > 0) + text[cut : column - 1], encoding)
     mark = "^" if is_primary else "-"
-    under = mark * max(1, min(cells(marked, encoding), WIDEST_LINE // 2))
+    under = mark * max(1, min(columns_of(marked, encoding), WIDEST_LINE // 2))
     yield [(f"{'':{margin}} | ", PLACE), (f"{indent}{under} {place.text}".rstrip(), ERROR if is_primary else PLACE)]
 
 
-def length(span: Span) -> int:
-    """How much of a place stands on its first line."""
-    return len(span.text.split("\n", 1)[0].rstrip())
-
-
-def cells(text: str, encoding: str) -> int:
-    """How many columns a text takes in a terminal."""
+def columns_of(text: str, encoding: str) -> int:
     return sum(character_cells(character) for character in printable(text, encoding))
 
 
 def character_cells(character: str) -> int:
-    """How many columns a character takes."""
     if unicodedata.combining(character):
         return 0
     return 2 if unicodedata.east_asian_width(character) in "WF" else 1
 
 
 def plain_text(lines: Iterable[list[Piece]]) -> str:
-    """The report without colours."""
     return "".join("".join(text for text, _ in line).rstrip() + "\n" for line in lines)

@@ -7,12 +7,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from cldfc.compilation import Changes, Compilation
-from cldfc.diagnostics import Source
+from cldfc.compilation import Compilation
 from cldfc.inference import load_folded
 from cldfc.train.catalogue import DATA_DIR
 from cldfc.train.files import read_text
 from cldfc.train.seal import check_seal
+from cldfc.training import compilation_of_run
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -27,17 +27,11 @@ if TYPE_CHECKING:
 def recompile(run: RunFolder, record: RunRecord) -> Compilation:
     """A run's network, from the spec in its folder. Raises UsageError when that is not the one that was trained."""
     check_seal(run.path)
-    return of_run(read_text(run.spec), record)
-
-
-def of_run(text: str, record: RunRecord) -> Compilation:
-    """The network of a run's spec on the run's data set."""
-    return Compilation(Source("spec.cldf", text), Changes(record.input_shape, record.classes))
+    return compilation_of_run(read_text(run.spec), record)
 
 
 def trained_code(text: str, record: RunRecord) -> str:
-    """The source of a run's network as it was trained, from the spec in its folder. Raises CldfError."""
-    return of_run(text, record).code()
+    return compilation_of_run(text, record).code()
 
 
 def folded_network(run: RunFolder, record: RunRecord) -> nn.Module:
@@ -58,11 +52,11 @@ def evaluate_again(
     is_trusting: bool = False,
     device: str | None = None,
     workers: int | None = None,
-) -> tuple[Evaluation | None, Evaluation | None]:
-    """The test of the module of the training, and that of the folded network, which is faster.
+) -> tuple[Evaluation, Evaluation | None]:
+    """The test of a run that counts, and that of its folded network, which is faster and left out with `as_trained`.
 
-    The first one is left out where the second has the recorded accuracy, or there is none; the second is left out with
-    `as_trained`. Raises CldfError, and what `evaluate_run` raises. torch is loaded here.
+    The folded one counts where it has the recorded accuracy, or none is recorded; else the module of the training is
+    tested, too. Raises CldfError, and what `evaluate_run` raises. torch is loaded here.
     """
     from cldfc.train.evaluate import evaluate_fast, evaluate_run
 
@@ -71,5 +65,5 @@ def evaluate_again(
     if not as_trained:
         fast = evaluate_fast(folder, folded_network, images, data, is_compiled, part, is_trusting, device, workers)
         if fast.recorded_accuracy is None or fast.agrees:
-            return None, fast
+            return fast, fast
     return evaluate_run(folder, trained_code, images, data, part, is_trusting, device, workers), fast

@@ -24,13 +24,12 @@ from cldfc.train.data.holdout import check_validation
 from cldfc.train.default_recipe import changed_recipe, default_recipe
 from cldfc.train.job import this_job
 from cldfc.train.recipe import Recipe
-from cldfc.train.run import refuse_taken
+from cldfc.train.run import RunRecord, refuse_taken
 from cldfc.train.stop import listen
 
 if TYPE_CHECKING:
     from cldfc.network.graph import Graph
     from cldfc.train.loop import Progress
-    from cldfc.train.processes import Processes
     from cldfc.train.setting import TrainingSetting
     from cldfc.train.train import Result
 
@@ -46,7 +45,6 @@ class Surroundings:
     data_dir: Path | None
     """Where the files of data sets are; None for the usual folder."""
     download: bool
-    """Whether missing ones are fetched."""
     save_minutes: float
     """How long it goes on within an epoch until its state is saved."""
     say: Callable[[str], None]
@@ -54,23 +52,16 @@ class Surroundings:
     warn: Callable[[str], None]
     """Hears a line of what is not as it should be."""
     show: Callable[[], AbstractContextManager[Progress]]
-    """Shows how the training goes."""
     tensorboard: bool = False
-    """Whether measurements are written for TensorBoard, too."""
     trust_files: bool = False
-    """Whether files are read that are not the published ones."""
     skip_unreadable: bool = False
-    """Whether images that cannot be read are left out."""
     device: str | None = None
     """What is computed on, where that is wished for: `cpu`, `cuda`, `cuda:1`."""
     workers: int | None = None
-    """How many processes read image files, where that is wished for."""
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """A training before anything of it is done: the network, the images, the recipe."""
-
     network: Compilation
     dataset: DataSet
     recipe: Recipe
@@ -143,7 +134,6 @@ def stem_remarks(plan: Plan) -> list[str]:
 
 
 def input_of(network: Compilation) -> Shape:
-    """The shape of a network's input. Raises CldfError."""
     channels, height, width = network.changes.shape or network.program.shape
     return channels, height, width
 
@@ -163,8 +153,7 @@ def start_run(
     begun before. Raises CldfError, and what `train_network` and `resume_run` raise.
     """
     job = this_job()
-    begun = job.begun_run()
-    if begun:
+    if begun := job.begun_run():
         if job.launch.rank == 0:
             around.say(f"the processes were started again: they continue with `{begun}`")
         return resume_run(begun, fields, around)
@@ -176,12 +165,16 @@ def start_run(
 
     if command and "seed" not in fields:
         command = f"{command} --seed {plan.recipe.seed}"
-    with entered(plan.dataset, around, command, files_of(plan.network)) as setting:
-        for note in (*notes(plan.network.simplified), *stem_remarks(plan)) if setting.processes.is_first else ():
-            around.say(note)
-        if plan.recipe.compile and setting.processes.is_first:
-            around.say("torch.compile: the first step takes half a minute or more")
-        plan = plan_by_files(plan, around if setting.processes.is_first else replace(around, warn=ignore))
+    # The spec, then those that it extends; what the command line changes is in no file.
+    sources = [source, *(statement.span.source for statement in plan.network.tree.statements)]
+    spec_files = [path for path in dict.fromkeys(Path(each.name) for each in sources) if path.is_file()]
+    with entered(plan.dataset, around, command, spec_files) as setting:
+        heard = around if setting.processes.is_first else replace(around, say=ignore, warn=ignore)
+        for note in (*notes(plan.network.simplified), *stem_remarks(plan)):
+            heard.say(note)
+        if plan.recipe.compile:
+            heard.say("torch.compile: the first step takes half a minute or more")
+        plan = plan_by_files(plan, heard)
         compiled = compiled_from(plan.network)
         result = train_network(compiled, plan.dataset, plan.recipe, output, setting)
     return result if setting.processes.is_first else None
@@ -199,8 +192,7 @@ def resume_run(
     from cldfc.train.resume import read_interrupted, resume_network
 
     run = read_interrupted(folder, fields)
-    network = Compilation(Source("spec.cldf", run.spec_text), Changes(run.record.input_shape, run.record.classes))
-    compiled = compiled_from(network)
+    compiled = compiled_from(compilation_of_run(run.spec_text, run.record))
     with entered(run.dataset, around, run.record.command) as setting:
 
         def warn(line: str) -> None:
@@ -213,6 +205,10 @@ def resume_run(
     return result if setting.processes.is_first else None
 
 
+def compilation_of_run(text: str, record: RunRecord) -> Compilation:
+    return Compilation(Source("spec.cldf", text), Changes(record.input_shape, record.classes))
+
+
 def compiled_from(network: Compilation) -> Compiled:
     """What a training needs of a network, and its report shows of it. Raises CldfError."""
     from cldfc.show.kernels import parameter_rows
@@ -221,6 +217,7 @@ def compiled_from(network: Compilation) -> Compiled:
     from cldfc.show.svg import draw_for_page
 
     graph = network.simplified
+    heads = [Head(head.value, head.help) for head in unbounded_heads(network.shapes)]
     return Compiled(
         network.text,
         network.code(),
@@ -230,7 +227,7 @@ def compiled_from(network: Compilation) -> Compiled:
         equations_as_mathml(graph.program.spec),
         [Parameter(r.name, r.shape, r.uses, r.parameters, r.saved, r.colour) for r in parameter_rows(graph)],
         values_of_modules(graph),
-        unbounded_head(network),
+        heads[0] if heads else None,
     )
 
 
@@ -246,18 +243,6 @@ def values_of_modules(graph: Graph) -> dict[str, list[str]]:
     return found
 
 
-def unbounded_head(network: Compilation) -> Head | None:
-    """The output head of a network, if no normalisation bounds it."""
-    heads = unbounded_heads(network.shapes)
-    return next((Head(head.value, head.help) for head in heads), None)
-
-
-def files_of(network: Compilation) -> list[Path]:
-    """The file of a spec, then those that it extends; what the command line changes is in none."""
-    names = [network.source.name, *(statement.span.source.name for statement in network.tree.statements)]
-    return [path for path in dict.fromkeys(map(Path, names)) if path.is_file()]
-
-
 @contextmanager
 def entered(
     dataset: DataSet, around: Surroundings, command: str, spec_files: Sequence[Path] = ()
@@ -265,12 +250,18 @@ def entered(
     """What a training has around it, until it ends. Raises UsageError when the data set is not at hand."""
     from cldfc.train.keep import Saving
     from cldfc.train.processes import together
+    from cldfc.train.progress import Silence
     from cldfc.train.setting import TrainingSetting
 
     with together(around.device) as processes:
-        # Ctrl-C ends a download at once.
-        data_dir = at_hand(dataset, around, processes)
-        with listen(processes.count == 1) as request, shown(around, processes) as progress:
+        # Nobody listens to Ctrl-C yet: it ends a download at once.
+        data_dir = around.data_dir or DATA_DIR
+        if around.download and processes.is_first:
+            fetch_missing(dataset, data_dir, around.say)
+        processes.gather(None)
+        require(dataset, data_dir)
+        shown = around.show() if processes.is_first else nullcontext(Silence())
+        with listen(processes.count == 1) as request, shown as progress:
             if around.workers is not None and not dataset.from_files and processes.is_first:
                 around.say(f"remark: `--workers` changes nothing: the images of `{dataset.name}` lie in memory")
             if dataset.files or dataset.folders or is_folder(dataset.name):
@@ -288,20 +279,3 @@ def entered(
                 around.tensorboard,
                 around.say,
             )
-
-
-def shown(around: Surroundings, processes: Processes) -> AbstractContextManager[Progress]:
-    """Progress that the first process shows."""
-    from cldfc.train.progress import Silence
-
-    return around.show() if processes.is_first else nullcontext(Silence())
-
-
-def at_hand(dataset: DataSet, around: Surroundings, processes: Processes) -> Path:
-    """The folder with the files of a data set; raises UsageError when one is missing there."""
-    data_dir = around.data_dir or DATA_DIR
-    if around.download and processes.is_first:
-        fetch_missing(dataset, data_dir, around.say)
-    processes.gather(None)
-    require(dataset, data_dir)
-    return data_dir

@@ -21,7 +21,7 @@ from typer.testing import CliRunner
 import cldfc
 from cldfc import UsageError, load, load_run
 from cldfc.cli import app
-from cldfc.run import Row
+from cldfc.spec import Row
 from cldfc.train.evaluate import evaluate_fast, evaluate_run
 from cldfc.train.metrics import Epoch, read_epochs
 from cldfc.train.recipe import Recipe

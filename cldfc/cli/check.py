@@ -22,4 +22,4 @@ def check(
     Example: cldfc check specs/*.cldf
     """
     with errors():
-        raise typer.Exit(check_specs(specs, as_json, read_changes(let or (), tie or (), input, classes)))
+        raise typer.Exit(check_specs(specs, as_json, read_changes(let, tie, input, classes)))

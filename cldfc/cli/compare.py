@@ -30,8 +30,8 @@ def compare(
     Example: cldfc compare preact18 preact18_Al
     """
     with errors():
-        refuse_both(as_json, as_markdown)
-        comparison = compare_specs(specs, read_changes(let or (), tie or (), input, classes))
+        refuse_both("--json", as_json, "--markdown", as_markdown)
+        comparison = compare_specs(specs, read_changes(let, tie, input, classes))
         if as_json:
             from cldfc.show.comparison import comparison_as_data
 

@@ -36,12 +36,9 @@ def compile_command(
             autocompletion=complete_form,
         ),
     ] = "simplified",
-    inference: Annotated[
-        bool, typer.Option("--inference", help="Fold batch normalisations into kernels.", show_default=False)
-    ] = False,
+    inference: Annotated[bool, typer.Option("--inference", help="Fold batch normalisations into kernels.")] = False,
     weights: Annotated[
-        Path | None,
-        typer.Option(metavar="FILE", help="Trained weights; folded, they go beside the module.", show_default=False),
+        Path | None, typer.Option(metavar="FILE", help="Trained weights; folded, they go beside the module.")
     ] = None,
     let: Lets = None,
     tie: Ties = None,
@@ -59,7 +56,7 @@ def compile_command(
     """
     with errors():
         path = None if output == "-" else Path(output or f"{spec.stem}.py")
-        network = Compilation(read_source(spec), read_changes(let or (), tie or (), input, classes))
+        network = Compilation(read_source(spec), read_changes(let, tie, input, classes))
         wanted = read_form(form)
         if path is None and as_json:
             raise UsageError("`-o -` and `--json` cannot be used together", "name a file: `-o network.py --json`")
@@ -86,7 +83,6 @@ def compile_command(
 
 
 def check_weights(inference: bool, path: Path | None) -> None:
-    """Weights are for inference, and need a place to go to. Raises UsageError."""
     if not inference:
         raise UsageError(
             "`--weights` are folded, which only `--inference` does", "add `--inference`, or leave them out"
@@ -116,7 +112,6 @@ def write_folded(folded: Folded, path: Path | None, weights: Path | None) -> lis
 
 
 def write_module(graph: Graph, code: str, path: Path | None) -> None:
-    """Write a module; without a path, print it."""
     if path is None:
         show_document(code)
         return

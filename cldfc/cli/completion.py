@@ -8,12 +8,10 @@ from typing import get_args
 
 
 def starting_with(start: str, words: Iterable[str]) -> list[str]:
-    """The words that start like that."""
     return [word for word in words if word.startswith(start)]
 
 
 def complete_code(incomplete: str) -> list[str]:
-    """The codes of errors."""
     from cldfc.explain import explanations
 
     return starting_with(incomplete, explanations())
@@ -31,7 +29,6 @@ def complete_spec(incomplete: str) -> list[str]:
 
 
 def complete_bundled(incomplete: str) -> list[str]:
-    """The names of the specs that come with cldfc."""
     from cldfc.library import names
 
     return starting_with(incomplete, names())
@@ -46,33 +43,29 @@ def complete_run(incomplete: str) -> list[str]:
 
 
 def complete_data(incomplete: str) -> list[str]:
-    """The names of data sets, and how those begin that end in a path."""
     from cldfc.train.catalogue import FOLDER, IDX, names
 
     return starting_with(incomplete, [*names(), FOLDER, IDX])
 
 
 def complete_table(incomplete: str) -> list[str]:
-    """The tables of the paper."""
     from cldfc.reproduce.tables import TABLES
 
     return starting_with(incomplete, [*TABLES, "all"])
 
 
 def complete_device(incomplete: str) -> list[str]:
-    """Devices; torch, which knows those of this machine, would take too long."""
+    # torch, which knows those of this machine, would take too long.
     return starting_with(incomplete, ["cpu", "cuda", "cuda:0", "cuda:1"])
 
 
 def complete_part(incomplete: str) -> list[str]:
-    """The parts of a data set that a network is tested on."""
     from cldfc.train.metrics import Part
 
     return starting_with(incomplete, get_args(Part))
 
 
 def complete_form(incomplete: str) -> list[str]:
-    """The forms of a network."""
     from cldfc.compilation import Form
 
     return starting_with(incomplete, get_args(Form))

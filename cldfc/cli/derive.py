@@ -38,7 +38,7 @@ def derive(
         from cldfc.derive import EXPLAIN, choose_format, remarks_on_derivation
 
         format = choose_format(explain, markdown, latex)
-        network = Compilation(read_source(spec), read_changes(let or (), tie or ()))
+        network = Compilation(read_source(spec), read_changes(let, tie))
         text, remarks = network.residual.source.text, list(remarks_on_derivation(network))
         if output is not None and output != "-":
             refuse_foreign(Path(output), DERIVED, f"{spec.stem}_residual.cldf")

@@ -15,10 +15,10 @@ from cldfc.cli.options import (
     TrustFiles,
     Workers,
     errors,
+    refuse_both,
     warn_of_changes,
     warn_of_data,
 )
-from cldfc.diagnostics import UsageError
 from cldfc.messages import RESULT_DIFFERS
 from cldfc.output import say, show, show_json
 
@@ -34,7 +34,6 @@ def evaluate(
             metavar="NAME",
             help="Test on another data set of the same shape and classes, or say where the images of the run are now.",
             autocompletion=complete_data,
-            show_default=False,
         ),
     ] = None,
     on: Annotated[
@@ -66,8 +65,7 @@ def evaluate(
     Example: cldfc eval runs/FBResNet-digits-1
     """
     with errors():
-        if as_trained and compiled:
-            raise UsageError("`--as-trained` and `--compile` cannot be used together", "give one of them")
+        refuse_both("--as-trained", as_trained, "--compile", compiled)
         from cldfc.train.metrics import read_part
         from cldfc.train.run import RunFolder, read_record
         from cldfc.trained import evaluate_again
@@ -76,65 +74,52 @@ def evaluate(
         warn_of_changes(run)
         if compiled:
             say("torch.compile takes about half a minute")
-        exact, fast = evaluate_again(run, data_dir, data, part, as_trained, compiled, trust_files, device, workers)
+        found, fast = evaluate_again(run, data_dir, data, part, as_trained, compiled, trust_files, device, workers)
         warn_of_data(record, data)
         if as_json:
-            show_json(evaluation_as_data(exact, fast))
+            show_json(evaluation_as_data(found, fast))
         else:
-            show(*evaluation_lines(exact, fast))
-        found = either(exact, fast)
+            show(*evaluation_lines(found, fast))
         if found.recorded_accuracy is not None and not found.agrees:
             raise typer.Exit(RESULT_DIFFERS)
 
 
-def either(exact: Evaluation | None, fast: Evaluation | None) -> Evaluation:
-    """The test of the module of the training, if there was one, else that of the folded network."""
-    found = exact or fast
-    assert found is not None
-    return found
-
-
-def evaluation_lines(exact: Evaluation | None, fast: Evaluation | None) -> list[str]:
-    """What a person reads of a test of the module of the training, of the folded network, or of both."""
-    found = either(exact, fast)
+def evaluation_lines(found: Evaluation, fast: Evaluation | None) -> list[str]:
     name, tested = found.record.class_name, found.dataset.name
     if tested != found.record.dataset:
         name += f", trained on {found.record.dataset},"
     lines = [
         f"{name} on {tested} ({found.device}): {found.dataset.split}",
-        f"{found.part} accuracy {found.score.accuracy:.2%}{beside(found)}",
+        f"{found.part} accuracy {found.score.accuracy:.2%}{as_recorded(found)}",
     ]
-    if exact and fast:
-        lines.append(f"folded {fast.score.accuracy:.2%}: {difference(fast)}")
-    return [*lines, f"{speed_of(fast or found):,.0f} images/s"]
+    if fast and fast is not found:
+        lines.append(f"folded {fast.score.accuracy:.2%}: {recount(fast)}")
+    return [*lines, f"{images_per_second(fast or found):,.0f} images/s"]
 
 
-def beside(found: Evaluation) -> str:
-    """How an accuracy compares with the recorded one."""
+def as_recorded(found: Evaluation) -> str:
     if found.recorded is None or found.recorded_accuracy is None:
         return ""
     by = {"validation": ", chosen by validation", "test": ", chosen by the test images", "last": ""}
     epoch = f"in epoch {found.recorded.epoch}{by[found.record.chosen_by]}"
     if found.agrees:
         return f", as recorded {epoch}"
-    return f", recorded was {found.recorded_accuracy:.2%} {epoch}: {difference(found)}"
+    return f", recorded was {found.recorded_accuracy:.2%} {epoch}: {recount(found)}"
 
 
-def difference(found: Evaluation) -> str:
+def recount(found: Evaluation) -> str:
     """`2 of 360 images fewer are right` than were recorded."""
     count = abs(found.gained)
     images = f"{count:,} of {found.score.images:,} images {'more' if found.gained > 0 else 'fewer'}"
     return f"{images} {'is' if count == 1 else 'are'} right"
 
 
-def speed_of(found: Evaluation) -> float:
-    """Images per second."""
+def images_per_second(found: Evaluation) -> float:
     return found.score.images / found.seconds
 
 
-def evaluation_as_data(exact: Evaluation | None, fast: Evaluation | None) -> dict[str, object]:
+def evaluation_as_data(found: Evaluation, fast: Evaluation | None) -> dict[str, object]:
     """The same as plain data; accuracies are shares, from 0 to 1."""
-    found = either(exact, fast)
     part, recorded = found.part, found.recorded
     return {
         "model": found.record.class_name,
@@ -143,7 +128,7 @@ def evaluation_as_data(exact: Evaluation | None, fast: Evaluation | None) -> dic
         "split": found.dataset.split,
         "device": found.device,
         "images": found.score.images,
-        "images_per_second": speed_of(fast or found),
+        "images_per_second": images_per_second(fast or found),
         "part": part,
         f"{part}_accuracy": found.score.accuracy,
         f"{part}_loss": found.score.loss,

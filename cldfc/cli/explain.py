@@ -15,10 +15,7 @@ def explain(
     code: Annotated[
         str | None,
         typer.Argument(
-            metavar="CODE",
-            help="An error code, such as E0302; lists all if omitted.",
-            autocompletion=complete_code,
-            show_default=False,
+            metavar="CODE", help="An error code, such as E0302; lists all if omitted.", autocompletion=complete_code
         ),
     ] = None,
     as_json: Json = False,

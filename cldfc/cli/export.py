@@ -40,7 +40,6 @@ def export(
             "--as-trained/--fold",
             help="Keep normalisations as trained, or fold them into kernels where possible. "
             "By default folded; in --safetensors as trained, so that names are those of the class.",
-            show_default=False,
         ),
     ] = None,
     as_json: Json = False,
@@ -56,7 +55,7 @@ def export(
     Example: cldfc export runs/FBResNet-digits-1 --onnx
     """
     with errors():
-        format = choose(onnx, torch_export, safetensors)
+        format = choose_export(onnx, torch_export, safetensors)
         is_folded = format != "safetensors" if as_trained is None else not as_trained
 
         from cldfc.export import export_run
@@ -72,8 +71,7 @@ def export(
             show(*exported_lines(exported))
 
 
-def choose(onnx: bool, torch_export: bool, safetensors: bool) -> Format:
-    """The format that is asked for. Raises UsageError unless it is exactly one."""
+def choose_export(onnx: bool, torch_export: bool, safetensors: bool) -> Format:
     if onnx + torch_export + safetensors != 1:
         wrong = "formats cannot be used together" if onnx or torch_export else "no format is given"
         raise UsageError(wrong, "give one of `--onnx`, `--torch-export` and `--safetensors`")
@@ -92,7 +90,6 @@ def refuse_place(format: Format, path: Path) -> None:
 
 
 def is_exported_program(path: Path) -> bool:
-    """Whether a file is an archive of `torch.export` that cldfc has written."""
     if not path.is_file() or not is_zipfile(path):
         return False
     try:
@@ -103,7 +100,6 @@ def is_exported_program(path: Path) -> bool:
 
 
 def exported_lines(exported: Exported) -> list[str]:
-    """What was written, and how it agrees with the network."""
     from cldfc.show.folding import folding_lines
 
     about, difference = exported.about, exported.difference
@@ -117,7 +113,6 @@ def exported_lines(exported: Exported) -> list[str]:
 
 
 def exported_as_data(exported: Exported, format: Format) -> dict[str, object]:
-    """The same as plain data: what the file says of itself, and how it agrees with the network."""
     return {
         "file": str(exported.path),
         "format": format.replace("_", "-"),

@@ -13,7 +13,7 @@ from cldfc.output import say
 
 
 def new(
-    name: Annotated[str, typer.Argument(metavar="NAME", help="The name of the network.", show_default=False)],
+    name: Annotated[str, typer.Argument(metavar="NAME", help="The name of the network.")],
     origin: Annotated[
         Path | None,
         typer.Option("--from", metavar="SPEC", help="Start from this spec instead.", autocompletion=complete_spec),

@@ -21,31 +21,21 @@ if TYPE_CHECKING:
 
 
 def told(specs: Path | list[Path] | None) -> Path | list[Path] | None:
-    """The specs of an argument, after what is to be said of their names."""
     tell_names(specs if isinstance(specs, list) else [specs] if specs else [])
     return specs
 
 
 def spec_argument(help: str, metavar: str = "SPEC") -> Any:
-    """An argument for specs; the shell completes paths and names."""
-    return typer.Argument(metavar=metavar, help=help, show_default=False, callback=told, autocompletion=complete_spec)
+    return typer.Argument(metavar=metavar, help=help, callback=told, autocompletion=complete_spec)
 
 
 SpecPath = Annotated[Path, spec_argument("A .cldf file, or a name from `cldfc specs`.")]
 SpecPaths = Annotated[list[Path], spec_argument("One or more .cldf files, or names from `cldfc specs`.")]
-RunPath = Annotated[
-    Path, typer.Argument(metavar="RUN", help="A run folder.", show_default=False, autocompletion=complete_run)
-]
-Lets = Annotated[
-    list[str] | None, typer.Option("--let", metavar="'x = …'", help="Override a `let` of the spec.", show_default=False)
-]
-Ties = Annotated[
-    list[str] | None, typer.Option("--tie", metavar="A@ℓ", help="Share a kernel or scalar.", show_default=False)
-]
-Input = Annotated[
-    str | None, typer.Option("--input", metavar="C×H×W", help="Replace the shape of the input.", show_default=False)
-]
-Classes = Annotated[int | None, typer.Option("--classes", help="Replace the number of classes.", show_default=False)]
+RunPath = Annotated[Path, typer.Argument(metavar="RUN", help="A run folder.", autocompletion=complete_run)]
+Lets = Annotated[list[str] | None, typer.Option("--let", metavar="'x = …'", help="Override a `let` of the spec.")]
+Ties = Annotated[list[str] | None, typer.Option("--tie", metavar="A@ℓ", help="Share a kernel or scalar.")]
+Input = Annotated[str | None, typer.Option("--input", metavar="C×H×W", help="Replace the shape of the input.")]
+Classes = Annotated[int | None, typer.Option("--classes", help="Replace the number of classes.")]
 
 DeviceName = Annotated[
     str | None,
@@ -54,7 +44,6 @@ DeviceName = Annotated[
         metavar="DEVICE",
         help="`cpu`, `cuda` or `cuda:N`; by default CUDA where there is one.",
         autocompletion=complete_device,
-        show_default=False,
     ),
 ]
 Workers = Annotated[
@@ -64,18 +53,15 @@ Workers = Annotated[
         min=0,
         max=MOST_WORKERS,
         help="Worker processes that read image files; by default one per processor, at most 16.",
-        show_default=False,
     ),
 ]
 
-Json = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.", show_default=False)]
-Markdown = Annotated[bool, typer.Option("--markdown", help="Print Markdown.", show_default=False)]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
+Markdown = Annotated[bool, typer.Option("--markdown", help="Print Markdown.")]
 
 DataDir = Annotated[
     Path | None,
-    typer.Option(
-        "--data-dir", metavar="DIR", help="Folder with the files of data sets; `data` by default.", show_default=False
-    ),
+    typer.Option("--data-dir", metavar="DIR", help="Folder with the files of data sets; `data` by default."),
 ]
 TrustFiles = Annotated[
     bool, typer.Option("--trust-files", help="Accept files that are not the published ones, and record that.")
@@ -83,10 +69,9 @@ TrustFiles = Annotated[
 Download = Annotated[bool, typer.Option("--download", help="Download missing files of the data set.")]
 
 
-def refuse_both(as_json: bool, as_markdown: bool) -> None:
-    """Raises UsageError when two forms are asked for."""
-    if as_json and as_markdown:
-        raise UsageError("`--json` and `--markdown` cannot be used together", "give one of them")
+def refuse_both(one: str, is_one: bool, other: str, is_other: bool) -> None:
+    if is_one and is_other:
+        raise UsageError(f"`{one}` and `{other}` cannot be used together", "give one of them")
 
 
 def warn_of_changes(run: Path) -> None:
@@ -98,7 +83,6 @@ def warn_of_changes(run: Path) -> None:
 
 
 def warn_of_data(record: RunRecord, name: str | None = None) -> None:
-    """Say that the images of a run, or of another data set like it, are not those that it was trained on."""
     from cldfc.train.recorded_data import remarks_on
 
     for remark in remarks_on(record, name):
@@ -114,23 +98,23 @@ def errors() -> Generator[None]:
         print_errors(error)
         raise typer.Exit(error.exit_code) from None
     except UsageError as error:
-        print_usage_error(error)
-        raise typer.Exit(error.exit_code) from None
+        wrong = error
     except OSError as error:
         # What has no name is the output.
         if error.filename is None:
             raise
-        message = f"`{os.fspath(error.filename)}` cannot be used: {error.strerror}"
-        print_usage_error(UsageError(message, "give another path"))
-        raise typer.Exit(UsageError.exit_code) from None
+        wrong = UsageError(f"`{os.fspath(error.filename)}` cannot be used: {error.strerror}", "give another path")
     except (MemoryError, RuntimeError) as error:
         from cldfc.train.refusals import amount_of, lacks_memory
 
         if not lacks_memory(error):
             raise
-        message = f"there is not enough memory{amount_of(error)}"
-        print_usage_error(UsageError(message, "make the network or the batch smaller, or use a larger machine"))
-        raise typer.Exit(UsageError.exit_code) from None
+        help = "make the network or the batch smaller, or use a larger machine"
+        wrong = UsageError(f"there is not enough memory{amount_of(error)}", help)
+    else:
+        return
+    print_usage_error(wrong)
+    raise typer.Exit(wrong.exit_code)
 
 
 @contextmanager

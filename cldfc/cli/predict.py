@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 def predict(
     run: RunPath,
-    images: Annotated[list[Path], typer.Argument(metavar="IMAGE", help="One or more image files.", show_default=False)],
+    images: Annotated[list[Path], typer.Argument(metavar="IMAGE", help="One or more image files.")],
     top: Annotated[int, typer.Option(min=1, metavar="K", help="Print the K most probable classes of each image.")] = 1,
     device: DeviceName = None,
     as_json: Json = False,
@@ -44,7 +44,7 @@ def predict(
         network, dataset = folded_network(folder, record), described_dataset(record)
         found, unreadable = predict_files(network, dataset, images, top, device)
         if as_json:
-            show_json([prediction_as_data(each) for each in found])
+            show_json(predictions_as_data(found))
         elif found:
             show(*prediction_lines(found))
         if unreadable:
@@ -54,7 +54,6 @@ def predict(
 
 
 def prediction_lines(found: list[Prediction]) -> list[str]:
-    """A line for each image, in columns: its file, then classes and their probabilities."""
     rows = [[str(each.path), *(guess.name for guess in each.guesses)] for each in found]
     paths, *names = zip(*map(printed, rows), strict=True)
     width, longest = max(map(len, paths)), max(len(name) for column in names for name in column)
@@ -69,7 +68,12 @@ def prediction_lines(found: list[Prediction]) -> list[str]:
     ]
 
 
-def prediction_as_data(each: Prediction) -> dict[str, object]:
+def predictions_as_data(found: list[Prediction]) -> list[dict[str, object]]:
     """The same as plain data; probabilities are from 0 to 1."""
-    classes = [{"class": g.number, "name": g.name, "probability": g.probability} for g in each.guesses]
-    return {"file": str(each.path), "classes": classes}
+    return [
+        {
+            "file": str(each.path),
+            "classes": [{"class": g.number, "name": g.name, "probability": g.probability} for g in each.guesses],
+        }
+        for each in found
+    ]

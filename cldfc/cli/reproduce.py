@@ -22,15 +22,11 @@ if TYPE_CHECKING:
 
 def reproduce(
     table: Annotated[
-        str,
-        typer.Argument(
-            metavar="TABLE", help="table1, …, table4 or all.", autocompletion=complete_table, show_default=False
-        ),
+        str, typer.Argument(metavar="TABLE", help="table1, …, table4 or all.", autocompletion=complete_table)
     ],
     seeds: Annotated[int, typer.Option(min=1, max=1000, help="Train each row with the seeds 0, 1, …, N − 1.")] = 1,
     epochs: Annotated[
-        int | None,
-        typer.Option(help="Epochs instead of the paper's; the learning rate drops in proportion.", show_default=False),
+        int | None, typer.Option(help="Epochs instead of the paper's; the learning rate drops in proportion.")
     ] = None,
     data: Annotated[
         str | None,
@@ -39,23 +35,14 @@ def reproduce(
             metavar="NAME",
             help="Train on this data set instead of the table's.",
             autocompletion=complete_data,
-            show_default=False,
         ),
     ] = None,
     rows: Annotated[
         list[str] | None,
-        typer.Option(
-            "--rows",
-            metavar="PATTERN",
-            help="Only the rows whose spec matches, such as 'resnet18*'.",
-            show_default=False,
-        ),
+        typer.Option("--rows", metavar="PATTERN", help="Only the rows whose spec matches, such as 'resnet18*'."),
     ] = None,
     clip: Annotated[
-        float | None,
-        typer.Option(
-            metavar="NUMBER", help="Clip the gradient to this norm; the paper does not clip.", show_default=False
-        ),
+        float | None, typer.Option(metavar="NUMBER", help="Clip the gradient to this norm; the paper does not clip.")
     ] = None,
     miniature: Annotated[
         bool,
@@ -72,10 +59,7 @@ def reproduce(
     data_dir: Annotated[
         Path | None,
         typer.Option(
-            "--data-dir",
-            metavar="DIR",
-            help="Folder with the files of data sets; trains on those that are there.",
-            show_default=False,
+            "--data-dir", metavar="DIR", help="Folder with the files of data sets; trains on those that are there."
         ),
     ] = None,
     download: Download = False,
@@ -100,7 +84,7 @@ def reproduce(
         from cldfc.train.command import command_line
         from cldfc.train.launch import read_launch
 
-        refuse_both(as_json, as_markdown)
+        refuse_both("--json", as_json, "--markdown", as_markdown)
         changes = {name: value for name, value in (("epochs", epochs), ("clip", clip)) if value is not None}
         tables = select_rows(find_tables(table), rows or ())
         wanted, launch = Wanted(tables, seeds, changes, miniature, output, data), read_launch()
@@ -119,7 +103,6 @@ def reproduce(
 
 
 def refuse_gaps(missing: Sequence[TableRun]) -> None:
-    """Raises UsageError that names the rows which were to be trained, and have no accuracy."""
     if missing:
         names = dict.fromkeys(f"{run.folder.parent.name} {run.row.folder} on {run.dataset}" for run in missing)
         raise UsageError(
@@ -129,7 +112,6 @@ def refuse_gaps(missing: Sequence[TableRun]) -> None:
 
 
 def print_tables(wanted: Wanted, markdown: bool, as_json: bool) -> None:
-    """Print all tables in one of three forms."""
     from cldfc.reproduce.results import as_data, as_markdown, as_shown, as_text, collect
 
     results = [(table, collect(wanted, table)) for table in wanted.tables]

@@ -3,23 +3,25 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from cldfc.cli.options import Json, errors
-from cldfc.output import printed, say, show, show_json
+from cldfc.output import aligned, printed, say, show, show_json
 
 if TYPE_CHECKING:
     from cldfc.console import Column
     from cldfc.train.metrics import Part
     from cldfc.train.runs import ListedRun
 
-HEADS = ("run", "model", "data", "params", "epochs", "validation", "test", "time", "state")
-TEXTS = ("run", "model", "data", "state")
-"""Columns to the left; figures stand to the right."""
+COLUMNS: Mapping[str, Column] = {
+    **dict.fromkeys(("run", "model", "data"), "text"),
+    **dict.fromkeys(("params", "epochs", "validation", "test", "time"), "figure"),
+    "state": "word",
+}
 
 
 def runs(
@@ -47,42 +49,42 @@ def runs(
             from cldfc.console import console, print_table
 
             with console() as shown:
-                print_table(shown, {head: kind_of(head) for head in HEADS}, list(map(cells, found)))
+                print_table(shown, COLUMNS, list(map(row_of_run, found)))
         else:
-            show(*aligned([HEADS, *map(cells, found)]))
+            rows = [printed(row) for row in (COLUMNS, *map(row_of_run, found))]
+            show(*aligned(rows, [kind == "figure" for kind in COLUMNS.values()]))
         if not as_json:
             print_remarks(found)
 
 
-def cells(run: ListedRun) -> Sequence[str]:
-    """What the table says of a run."""
+def row_of_run(run: ListedRun) -> Sequence[str]:
     from cldfc.show.numbers import short_count
 
     name = run.path.resolve().name
     if run.record is None:
-        return (name, *[""] * (len(HEADS) - 2), run.state)
+        return (name, *[""] * (len(COLUMNS) - 2), run.state)
     return (
         name,
         run.record.class_name,
         run.record.dataset,
         "" if run.parameters is None else short_count(run.parameters),
         f"{len(run.epochs)}/{run.record.recipe.epochs}",
-        percent(run, "validation"),
-        percent(run, "test"),
+        accuracy_cell(run, "validation"),
+        accuracy_cell(run, "test"),
         short_time(run.seconds),
         run.state,
     )
 
 
-def percent(run: ListedRun, part: Part) -> str:
+def accuracy_cell(run: ListedRun, part: Part) -> str:
     """The accuracy of the saved weights on a part; a star where they were chosen by it, and it is the test."""
     accuracy = run.chosen.accuracy_on(part) if run.chosen else None
-    star = "*" if part == "test" and is_chosen_by_test(run) else ""
+    star = "*" if part == "test" and has_tested_choice(run) else ""
     return "" if accuracy is None else f"{accuracy:.2%}{star}"
 
 
-def is_chosen_by_test(run: ListedRun) -> bool:
-    """Whether it has weights that an earlier release has chosen by their test accuracy."""
+def has_tested_choice(run: ListedRun) -> bool:
+    # Earlier releases chose the saved weights by their test accuracy.
     return run.record is not None and run.record.chosen_by == "test" and bool(run.epochs)
 
 
@@ -93,31 +95,12 @@ def short_time(seconds: float) -> str:
     return f"{seconds / 60:.0f} min" if seconds < 3600 else f"{seconds / 3600:.1f} h"
 
 
-def kind_of(head: str) -> Column:
-    """What the column under a head holds."""
-    return "figure" if head not in TEXTS else "word" if head == "state" else "text"
-
-
-def aligned(rows: Sequence[Sequence[str]]) -> list[str]:
-    """Columns of text, for a pipe."""
-    rows = [printed(row) for row in rows]
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    return [
-        "  ".join(
-            cell.ljust(width) if head in TEXTS else cell.rjust(width)
-            for head, cell, width in zip(HEADS, row, widths, strict=True)
-        ).rstrip()
-        for row in rows
-    ]
-
-
 def print_remarks(found: Sequence[ListedRun]) -> None:
-    """What is wrong with broken and diverged runs, and how interrupted ones go on."""
     for run in found:
         if run.problem:
             state = {"broken": " is broken", "diverged": " has diverged"}.get(run.state, "")
             say(f"{run.path}{state}: {run.problem}")
-    if any(map(is_chosen_by_test, found)):
+    if any(map(has_tested_choice, found)):
         say("* chosen by the test images, as earlier releases did: too good to be quoted")
     interrupted = [run for run in found if run.state == "interrupted"]
     if interrupted:

@@ -21,11 +21,7 @@ def show(
     output: Annotated[
         Path | None,
         typer.Option(
-            "-o",
-            "--output",
-            metavar="FILE",
-            help="A picture, .svg, .png, .pdf or .html; or .dot, .mmd, .json, .tex.",
-            show_default=False,
+            "-o", "--output", metavar="FILE", help="A picture, .svg, .png, .pdf or .html; or .dot, .mmd, .json, .tex."
         ),
     ] = None,
     width: Annotated[
@@ -34,7 +30,6 @@ def show(
             "--width",
             metavar="WIDTH",
             help="How wide the picture is: 17cm, or in mm, in, pt, px. Lines are broken so that no type is below 6 pt.",
-            show_default=False,
         ),
     ] = None,
     full: Annotated[bool, typer.Option("--full", help="Draw every step; fold nothing.")] = False,
@@ -62,7 +57,7 @@ def show(
                 f"{len(specs)} specs cannot be drawn together here",
                 "give one, or two with `-o FILE`; `cldfc compare` puts many side by side",
             )
-        changes = read_changes(let or (), tie or (), input, classes)
+        changes = read_changes(let, tie, input, classes)
         if output is not None:
             from cldfc.show.formats import check_place, writer_for
             from cldfc.show.width import read_width

@@ -15,10 +15,7 @@ from cldfc.output import printed, show, show_document, show_json
 
 def specs(
     name: Annotated[
-        str | None,
-        typer.Argument(
-            metavar="NAME", help="Print this bundled spec.", autocompletion=complete_bundled, show_default=False
-        ),
+        str | None, typer.Argument(metavar="NAME", help="Print this bundled spec.", autocompletion=complete_bundled)
     ] = None,
     as_json: Json = False,
 ) -> None:

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager
+from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -26,6 +25,7 @@ from cldfc.cli.options import (
     TrustFiles,
     Workers,
     errors,
+    refuse_both,
     spec_argument,
     stopping,
 )
@@ -34,10 +34,8 @@ from cldfc.output import ignore, say, show, show_document, show_json
 from cldfc.syntax.read import read_source
 
 if TYPE_CHECKING:
-    from cldfc.train.loop import Progress
     from cldfc.train.metrics import Epoch
     from cldfc.train.train import Result
-    from cldfc.training import Plan, Surroundings
 
 Given = Mapping[str, object]
 """The options that stand on the command line, by name."""
@@ -54,16 +52,13 @@ def train(
             "`fake:C×H×W:CLASSES` with random images. "
             "With --resume, where such images are now.",
             autocompletion=complete_data,
-            show_default=False,
         ),
     ] = None,
     output: Annotated[
         Path | None,
         typer.Option("-o", "--output", metavar="FOLDER", help="The run folder; by default a new one in runs/."),
     ] = None,
-    name: Annotated[
-        str | None, typer.Option(metavar="NAME", help="Name of the run folder inside runs/.", show_default=False)
-    ] = None,
+    name: Annotated[str | None, typer.Option(metavar="NAME", help="Name of the run folder inside runs/.")] = None,
     resume: Annotated[
         str | None,
         typer.Option(
@@ -77,31 +72,23 @@ def train(
         bool,
         typer.Option("--from-start", help="With --resume: restart from epoch 1; existing results are moved aside."),
     ] = False,
-    epochs: Annotated[int | None, typer.Option(help="Passes over the training images.", show_default=False)] = None,
-    batch: Annotated[int | None, typer.Option(help="Batch size.", show_default=False)] = None,
-    lr: Annotated[float | None, typer.Option(metavar="NUMBER", help="Peak learning rate.", show_default=False)] = None,
-    weight_decay: Annotated[
-        float | None, typer.Option(metavar="NUMBER", help="Weight decay.", show_default=False)
-    ] = None,
-    clip: Annotated[
-        float | None,
-        typer.Option(metavar="NUMBER", help="Clip the gradient to this norm.", show_default=False),
-    ] = None,
+    epochs: Annotated[int | None, typer.Option(help="Passes over the training images.")] = None,
+    batch: Annotated[int | None, typer.Option(help="Batch size.")] = None,
+    lr: Annotated[float | None, typer.Option(metavar="NUMBER", help="Peak learning rate.")] = None,
+    weight_decay: Annotated[float | None, typer.Option(metavar="NUMBER", help="Weight decay.")] = None,
+    clip: Annotated[float | None, typer.Option(metavar="NUMBER", help="Clip the gradient to this norm.")] = None,
     holdout: Annotated[
         float | None,
         typer.Option(
             metavar="SHARE",
             help="Hold out this share of the training images, such as 0.1, for validation; it chooses the epoch.",
-            show_default=False,
         ),
     ] = None,
     patience: Annotated[
-        int | None,
-        typer.Option(help="Stop after N epochs without improvement in validation accuracy.", show_default=False),
+        int | None, typer.Option(help="Stop after N epochs without improvement in validation accuracy.")
     ] = None,
     seed: Annotated[
-        int | None,
-        typer.Option(help="Random seed for weights, hold-out, shuffling and augmentation.", show_default=False),
+        int | None, typer.Option(help="Random seed for weights, hold-out, shuffling and augmentation.")
     ] = None,
     sync_bn: Annotated[
         bool, typer.Option("--sync-bn", help="Under torchrun: synchronise batch-norm statistics across processes.")
@@ -111,10 +98,7 @@ def train(
     ] = False,
     compile: Annotated[bool, typer.Option("--compile", help="Use torch.compile (slow to start).")] = False,
     recipe_file: Annotated[
-        Path | None,
-        typer.Option(
-            "--recipe", metavar="FILE", help="A TOML file that overrides fields of the recipe.", show_default=False
-        ),
+        Path | None, typer.Option("--recipe", metavar="FILE", help="A TOML file that overrides fields of the recipe.")
     ] = None,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Print the network, the data and the full recipe, as TOML, and exit.")
@@ -155,39 +139,38 @@ def train(
     options: dict[str, object] = {name: value for name, value in fields.items() if value is not None}
     switches = {"sync_bn": sync_bn, "precise": precise, "compile": compile}
     options |= {name: True for name, is_on in switches.items() if is_on}
-    made_with = {"SPEC": spec, "--output": output, "--name": name, "--let": let, "--tie": tie}
+    made_with: dict[str, object] = {"SPEC": spec, "--output": output, "--name": name, "--let": let, "--tie": tie}
     made_with |= {"--input": input, "--classes": classes}
     with errors(), stopping():
-        if quiet and as_json:
-            raise UsageError("`--quiet` and `--json` cannot be used together", "give one of them")
+        refuse_both("--quiet", quiet, "--json", as_json)
         from cldfc.train.command import command_line
+        from cldfc.train.progress import json_lines, show_progress, silent
         from cldfc.train.run import folder_of
         from cldfc.train.tensorboard import require_tensorboard
         from cldfc.training import Surroundings, plan_by_files, plan_run, resume_run, start_run, stem_remarks
 
         if tensorboard:
             require_tensorboard()
-        progress = shown(quiet, as_json)
         heard = ignore if quiet else say
         around = Surroundings(
-            data_dir,
-            download,
-            save_minutes,
-            heard,
-            say,
-            progress,
-            tensorboard,
-            trust_files,
-            skip_unreadable,
-            device,
-            workers,
+            data_dir=data_dir,
+            download=download,
+            save_minutes=save_minutes,
+            say=heard,
+            warn=say,
+            show=silent if quiet else partial(json_lines, sys.stdout) if as_json else show_progress,
+            tensorboard=tensorboard,
+            trust_files=trust_files,
+            skip_unreadable=skip_unreadable,
+            device=device,
+            workers=workers,
         )
         recipe, given = merged(recipe_file, options)
         if resume is not None:
-            refuse({**made_with, "--dry-run": dry_run, "--trust-files": trust_files})
-            refuse({"--skip-unreadable": skip_unreadable})
+            made_with |= {"--dry-run": dry_run, "--trust-files": trust_files, "--skip-unreadable": skip_unreadable}
+            refuse_with_resume(made_with)
             changes = recipe if data is None else {**recipe, "dataset": data}
-            result = resume_run(Path(resume) if resume else newest(say), changes, around, from_start)
+            result = resume_run(Path(resume) if resume else newest(), changes, around, from_start)
         else:
             if from_start:
                 raise UsageError("`--from-start` needs `--resume`", "leave it out: a new run starts there")
@@ -199,20 +182,25 @@ def train(
                     f"{missing} {'are' if spec is data else 'is'} missing",
                     "write `cldfc train SPEC --data NAME`, or `cldfc train --resume RUN`",
                 )
-            source, changes = read_source(spec), read_changes(let or (), tie or (), input, classes)
+            source, changes = read_source(spec), read_changes(let, tie, input, classes)
             folder = folder_of(output, name)
             if dry_run:
+                from cldfc.dry_run import plan_as_data, plan_as_text
+
                 plan = plan_run(source, data, changes, recipe)
                 for remark in stem_remarks(plan):
                     heard(remark)
-                show_plan(plan_by_files(plan, around), given, folder, around, as_json)
+                plan = plan_by_files(plan, around)
+                if as_json:
+                    show_json(plan_as_data(plan, given, folder, around))
+                else:
+                    show_document(plan_as_text(plan, given, folder, around))
                 return
             result = start_run(source, data, changes, recipe, folder, command_line(sys.argv[1:], os.environ), around)
-        if result is not None:
-            if quiet:
-                show(str(result.folder))
-            else:
-                show_json(result_as_data(result), indent=None) if as_json else report(result)
+        if result is not None and quiet:
+            show(str(result.folder))
+        elif result is not None:
+            show_json(result_as_data(result), indent=None) if as_json else report(result)
         from cldfc.train.processes import leave
 
         leave()
@@ -227,8 +215,7 @@ def merged(file: Path | None, options: Given) -> tuple[dict[str, object], dict[s
     return changes, {**(found.places if found else {}), **dict.fromkeys(options, "command line")}
 
 
-def newest(say: Callable[[str], None]) -> Path:
-    """The newest interrupted run; says which that is. Raises UsageError."""
+def newest() -> Path:
     from cldfc.train.launch import read_launch
     from cldfc.train.run import RUNS
     from cldfc.train.runs import newest_interrupted
@@ -240,18 +227,7 @@ def newest(say: Callable[[str], None]) -> Path:
     return found
 
 
-def show_plan(plan: Plan, given: Mapping[str, str], output: Path | None, around: Surroundings, as_json: bool) -> None:
-    """Print what would be trained."""
-    from cldfc.dry_run import plan_as_data, plan_as_text
-
-    if as_json:
-        show_json(plan_as_data(plan, given, output, around))
-    else:
-        show_document(plan_as_text(plan, given, output, around))
-
-
-def refuse(made_with: Given) -> None:
-    """Raises UsageError for an option that a run is made with: its folder holds them all."""
+def refuse_with_resume(made_with: Given) -> None:
     for name, value in made_with.items():
         if value:
             raise UsageError(
@@ -259,17 +235,7 @@ def refuse(made_with: Given) -> None:
             )
 
 
-def shown(quiet: bool, as_json: bool) -> Callable[[], AbstractContextManager[Progress]]:
-    """How progress is shown."""
-    from cldfc.train.progress import json_lines, show_progress, silent
-
-    if quiet:
-        return silent
-    return partial(json_lines, sys.stdout) if as_json else show_progress
-
-
 def report(result: Result) -> None:
-    """Print what came of a training."""
     show(f"{result.dataset.name}: {result.dataset.split}")
     final, chosen, recipe = result.final, result.chosen, result.record.recipe
     if result.stopped_early:
@@ -277,11 +243,11 @@ def report(result: Result) -> None:
             f"stopped early, after epoch {final.epoch} of {recipe.epochs}: "
             f"no better validation accuracy in {recipe.patience} epoch{'s' * (recipe.patience > 1)}"
         )
-    show(f"{accuracies(final)} after the last epoch")
+    show(f"{accuracies_of(final)} after the last epoch")
     if result.record.chosen_by == "validation":
-        show(f"{accuracies(chosen)} after epoch {chosen.epoch}, chosen by validation")
+        show(f"{accuracies_of(chosen)} after epoch {chosen.epoch}, chosen by validation")
     if result.record.chosen_by == "test":
-        show(f"{accuracies(chosen)} after epoch {chosen.epoch}, chosen by the test images, in an earlier release")
+        show(f"{accuracies_of(chosen)} after epoch {chosen.epoch}, chosen by the test images, in an earlier release")
     of_last = " (last epoch)" if result.record.chosen_by == "last" else ""
     show(f"weights  {result.folder / 'best.safetensors'}{of_last}")
     show(f"source   {result.folder / 'network.py'}")
@@ -289,14 +255,13 @@ def report(result: Result) -> None:
     show(f"next     cldfc predict {result.folder} IMAGE")
 
 
-def accuracies(epoch: Epoch) -> str:
+def accuracies_of(epoch: Epoch) -> str:
     """`test accuracy 98.89%, validation accuracy 99.30%`."""
     test, validation = f"test accuracy {epoch.test_accuracy:.2%}", epoch.validation_accuracy
     return test if validation is None else f"{test}, validation accuracy {validation:.2%}"
 
 
 def result_as_data(result: Result) -> dict[str, object]:
-    """What came of a training, as plain data; accuracies are shares, from 0 to 1."""
     return {
         "kind": "run",
         "data": result.dataset.name,

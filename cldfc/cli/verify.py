@@ -27,8 +27,7 @@ def verify(
         spec_argument("Another spec of the same network, or a .py file, which is executed.", "OTHER"),
     ] = None,
     map: Annotated[
-        list[str] | None,
-        typer.Option("--map", metavar="A=B", help="Map a parameter of SPEC to its name in OTHER.", show_default=False),
+        list[str] | None, typer.Option("--map", metavar="A=B", help="Map a parameter of SPEC to its name in OTHER.")
     ] = None,
     tolerance: Annotated[float, typer.Option(metavar="NUMBER", help="Accept relative differences up to this.")] = 1e-10,
     let: Lets = None,
@@ -47,7 +46,7 @@ def verify(
     Example: cldfc verify fbresnet
     """
     with errors():
-        changes = read_changes(let or (), tie or (), input, classes)
+        changes = read_changes(let, tie, input, classes)
         names = read_map(map or ())
         if other is None and names:
             raise UsageError("`--map` needs a second network", "name it: `cldfc verify SPEC OTHER --map A=B`")
@@ -79,7 +78,6 @@ def verify(
 
 
 def heading(network: Compilation, whole: Compilation, spec: Path, other: Path | None) -> list[str]:
-    """What is compared, and at which input."""
     with_what = "the equations" if other is None else f"`{other}`"
     shape = shape_text(network.program.shape)
     text = f"{spec}: {network.class_name} against {with_what}, at two images of {shape}"

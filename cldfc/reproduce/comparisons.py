@@ -10,7 +10,7 @@ from importlib import import_module
 from typing import Any
 
 from cldfc.reproduce.runs import Wanted, accuracy_of, is_finished, run_of
-from cldfc.reproduce.tables import Question, Table, TableRow
+from cldfc.reproduce.tables import Table, TableRow
 
 CONFIDENCE = 0.95
 
@@ -32,7 +32,6 @@ class PairedDifference:
 
     @property
     def mean(self) -> float | None:
-        """Their mean."""
         return statistics.fmean(self.values) if self.values else None
 
     @property
@@ -49,29 +48,24 @@ class PairedDifference:
 
 
 def compare_rows(wanted: Wanted, table: Table) -> list[PairedDifference]:
-    """The comparisons of a table on each data set, as far as both of a pair are finished. Raises UsageError."""
-    found = [
-        difference_of(wanted, table, dataset, comparison)
-        for dataset in wanted.datasets(table)
-        for comparison in table.comparisons
-    ]
-    return [difference for difference in found if difference.values or difference.diverged]
-
-
-def difference_of(wanted: Wanted, table: Table, dataset: str, comparison: Question) -> PairedDifference:
-    """A comparison on a data set, over all pairs of trainings of which both are finished."""
+    """The comparisons of a table on each data set, over the pairs of which both are finished. Raises UsageError."""
     rows = {row.folder: row for row in table.rows}
-    pairs = [
-        pair
-        for one, other in comparison.pairs
-        if one in rows and other in rows
-        for pair in accuracies_of(wanted, table, dataset, (rows[one], rows[other]))
-    ]
-    values = tuple(one - other for one, other in pairs if one is not None and other is not None)
-    return PairedDifference(comparison.title, dataset, values, len(pairs) - len(values))
+    found: list[PairedDifference] = []
+    for dataset in wanted.datasets(table):
+        for question in table.comparisons:
+            pairs = [
+                pair
+                for one, other in question.pairs
+                if one in rows and other in rows
+                for pair in paired_accuracies(wanted, table, dataset, (rows[one], rows[other]))
+            ]
+            values = tuple(one - other for one, other in pairs if one is not None and other is not None)
+            if pairs:
+                found.append(PairedDifference(question.title, dataset, values, len(pairs) - len(values)))
+    return found
 
 
-def accuracies_of(
+def paired_accuracies(
     wanted: Wanted, table: Table, dataset: str, rows: tuple[TableRow, TableRow]
 ) -> Iterator[tuple[float | None, float | None]]:
     """The accuracies of two rows seed by seed, where both are finished; None of a training that diverged."""
@@ -82,20 +76,17 @@ def accuracies_of(
 
 
 def comparison_cells(differences: Sequence[PairedDifference]) -> list[list[str]]:
-    """The comparisons as they are shown: a row of headings, then a row for each."""
-    return [["comparison", "data", "difference", "95 % interval", "pairs"], *map(cells_of, differences)]
+    def cells(found: PairedDifference) -> list[str]:
+        mean, interval = found.mean, found.interval
+        return [
+            found.title,
+            found.dataset,
+            "–" if mean is None else signed(mean),
+            "–" if interval is None else f"{signed(interval[0])} to {signed(interval[1])}",
+            f"{len(found.values)}{f', {found.diverged} diverged' * bool(found.diverged)}",
+        ]
 
-
-def cells_of(difference: PairedDifference) -> list[str]:
-    """The row of a comparison."""
-    mean, interval = difference.mean, difference.interval
-    return [
-        difference.title,
-        difference.dataset,
-        "–" if mean is None else signed(mean),
-        "–" if interval is None else f"{signed(interval[0])} to {signed(interval[1])}",
-        f"{len(difference.values)}{f', {difference.diverged} diverged' * bool(difference.diverged)}",
-    ]
+    return [["comparison", "data", "difference", "95 % interval", "pairs"], *map(cells, differences)]
 
 
 def signed(points: float) -> str:
@@ -104,7 +95,6 @@ def signed(points: float) -> str:
 
 
 def differences_as_data(differences: Sequence[PairedDifference]) -> list[dict[str, object]]:
-    """The same as plain data, in percentage points."""
     return [
         {
             "comparison": difference.title,

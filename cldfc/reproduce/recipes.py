@@ -19,22 +19,18 @@ WIDTHS = "c = 8, 16, 32, 64"
 """Channels of the miniatures on other data sets: an eighth of the paper's."""
 
 EPOCHS = 12
-"""Epochs of these."""
 
 IMAGES = 6_000
 """Training images of these, where there are more; they are tested on all test images."""
 
 CLASS_FOLDERS = (3, 32, 32)
-"""Shape that images in class folders are brought to, CIFAR's."""
 
 
 def find_dataset(name: str) -> DataSet:
-    """The data set of that name. Raises UsageError when there is none."""
     return find(name, CLASS_FOLDERS if is_folder(name) else None)
 
 
 def widths_of(dataset: str) -> str:
-    """The channels of a miniature on a data set."""
     return DIGITS_WIDTHS if dataset == DIGITS else WIDTHS
 
 

@@ -26,19 +26,14 @@ FIGURES = ("spec.cldf", "recipe.json", "metrics.csv")
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """What is to be reproduced, and into which folder."""
-
     tables: tuple[Table, ...]
     seeds: int
     changes: Mapping[str, object]
-    """Fields of the recipe that are not to be the paper's."""
     is_miniature: bool
     output: Path
     data: str | None = None
-    """The data set to train on, if it is not to be the tables'."""
 
     def datasets(self, table: Table) -> tuple[str, ...]:
-        """The data sets that a table is trained on."""
         if self.data:
             return (self.data,)
         return (DIGITS,) if self.is_miniature else table.datasets
@@ -61,7 +56,6 @@ class TableRun:
 
     @property
     def network(self) -> Compilation:
-        """What is trained."""
         return network_of(self.row, self.dataset, self.is_miniature)
 
 
@@ -77,7 +71,6 @@ def list_runs(wanted: Wanted) -> list[TableRun]:
 
 
 def run_of(wanted: Wanted, table: Table, row: TableRow, dataset: str, seed: int) -> TableRun:
-    """The training of a row on a data set with a seed. Raises UsageError for a change that is not possible."""
     recipe = recipe_of(table, row, dataset, wanted.is_miniature, {**wanted.changes, "seed": seed})
     # The name of a data set may be a path.
     folder = wanted.output / table.name / f"{row.folder}-{dataset.replace('/', '-')}-{seed}"
@@ -120,25 +113,18 @@ def is_finished(run: TableRun) -> bool:
 
 
 def refuse_other(run: TableRun, folder: Path, what: str) -> None:
-    """Raises UsageError when a folder holds no run, or one that was trained otherwise than this one is to be."""
     if not os.path.lexists(RunFolder(folder).record):
         raise UsageError(
             f"`{folder}` exists, and is not a run folder", "move it away, or give another folder with `-o`"
         )
-    others = differences(run, RunFolder(folder))
-    if others:
+    there, record = read_text(RunFolder(folder).spec), read_record(RunFolder(folder))
+    data = [] if record.dataset == run.dataset else [f"data `{record.dataset}`, not `{run.dataset}`"]
+    network = [] if there == run.network.text else [f"another network: {other_line(there, run.network.text)}"]
+    if others := [*data, *other_fields(record.recipe.model_dump(mode="json"), run.recipe), *network]:
         raise UsageError(
             f"`{folder}` was {what} with {'; '.join(others)}",
             "give another folder with `-o`, or the options that it was begun with",
         )
-
-
-def differences(run: TableRun, folder: RunFolder) -> list[str]:
-    """What is otherwise in a folder than in a run: `epochs 20, not 1`. Raises UsageError when it holds no run."""
-    there, record = read_text(folder.spec), read_record(folder)
-    data = [] if record.dataset == run.dataset else [f"data `{record.dataset}`, not `{run.dataset}`"]
-    network = [] if there == run.network.text else [f"another network: {other_line(there, run.network.text)}"]
-    return [*data, *other_fields(record.recipe.model_dump(mode="json"), run.recipe), *network]
 
 
 def other_line(there: str, wanted: str) -> str:

@@ -18,37 +18,24 @@ class TableRow:
     """A network of a table, and what the paper prints of it."""
 
     name: str
-    """As it is printed."""
-
     spec: str
-    """The file in specs/, without its ending."""
-
     accuracies: tuple[float, ...]
     """Printed accuracies in percent, one for each data set of the table."""
-
     parameters: str = ""
     """The printed number of parameters, such as `9.7M`."""
-
     lets: tuple[str, ...] = ()
-    """Changes of the spec."""
-
     weight_decay: float = DECAY_18
-    """The paper's weight decay for this network."""
-
     reading: str = ""
     """Which of several readings of the paper this is, in one word."""
-
     key: str = ""
     """A name for folders, where the name of the spec is none that tells rows apart."""
 
     @property
     def folder(self) -> str:
-        """The name that runs of this row start with."""
         return self.key or self.spec.replace("/", "-")
 
     @property
     def title(self) -> str:
-        """The printed name, with the reading."""
         return f"{self.name} {self.reading}".rstrip()
 
 
@@ -57,33 +44,20 @@ class Question:
     """A question that is answered by differences of accuracy between two networks with the same seed."""
 
     title: str
-    """The one minus the other."""
-
     pairs: tuple[tuple[str, str], ...]
-    """The one and the other, as `Row.folder` names them."""
+    """The one and the other, as `TableRow.folder` names them."""
 
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """A table of the paper."""
-
     name: str
-    """What the command line calls it."""
-
     title: str
-    """What it shows, in a line."""
-
     datasets: tuple[str, ...]
     """The data sets it was measured on; the last one's number of classes gives the printed parameters."""
-
     rows: tuple[TableRow, ...]
-
     miniature_epochs: int = 8
     """Passes over `digits` in its miniature."""
-
     note: str = ""
-    """What a reader has to know about its readings."""
-
     comparisons: tuple[Question, ...] = ()
 
 
@@ -103,19 +77,17 @@ SCHEME_ACCURACIES = (
 
 
 def scheme(form_a: str, form_b: str, accuracy: float) -> TableRow:
-    """The row of Table 1 with these forms of 𝒜 and ℬ."""
     a, b = form_a.replace("K", "A@ℓ"), form_b.replace("K", "B@ℓ,i")
     return TableRow(
         name=f"𝒜 = {a}, ℬ = {b}",
         spec="fbresnet",
         accuracies=(accuracy,),
         lets=(f"𝒜@ℓ = {a}", f"ℬ@ℓ,i = {b}"),
-        key=folder_of(form_a, form_b),
+        key=scheme_key(form_a, form_b),
     )
 
 
-def folder_of(form_a: str, form_b: str) -> str:
-    """What runs of a scheme are called."""
+def scheme_key(form_a: str, form_b: str) -> str:
     return "fbresnet-" + KEYS[form_a].replace("K", "A") + "-" + KEYS[form_b].replace("K", "B")
 
 
@@ -125,7 +97,7 @@ LINEAR, *NONLINEAR = FORMS
 LINEAR_A = tuple(
     Question(
         f"𝒜 = {LINEAR.replace('K', 'A@ℓ')} − {form.replace('K', 'A@ℓ')}, ℬ nonlinear",
-        tuple((folder_of(LINEAR, b), folder_of(form, b)) for b in NONLINEAR),
+        tuple((scheme_key(LINEAR, b), scheme_key(form, b)) for b in NONLINEAR),
     )
     for form in NONLINEAR
 )
@@ -236,7 +208,6 @@ TABLES = {table.name: table for table in (TABLE_1, TABLE_2, TABLE_3, TABLE_4)}
 
 
 def find_tables(name: str) -> tuple[Table, ...]:
-    """The table of that name, or `all`; raises UsageError when there is none."""
     if name == "all":
         return tuple(TABLES.values())
     if name not in TABLES:
@@ -261,5 +232,4 @@ def select_rows(tables: Sequence[Table], patterns: Sequence[str]) -> tuple[Table
 
 
 def is_meant(row: TableRow, patterns: Sequence[str]) -> bool:
-    """Whether a pattern matches the name of a row."""
     return any(fnmatchcase(name, pattern) for name in (row.spec, row.folder) for pattern in patterns)

@@ -9,7 +9,6 @@ import time
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass
-from functools import partial
 from multiprocessing import get_context, parent_process
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import SpawnProcess
@@ -48,25 +47,19 @@ def train_runs(
     with listen(launch.count == 1, request):
         trained = train_at_once(own, work, say) if jobs > 1 else train_in_turn(own, work, say)
         for done, (run, seconds) in enumerate(trained, 1):
-            left = (time.monotonic() - start) / done * (len(own) - done)
-            say(f"{run.folder}: {in_words(run)}, {in_time(seconds)} ({done} of {len(own)}, about {in_time(left)} left)")
+            left = in_time((time.monotonic() - start) / done * (len(own) - done))
+            say(f"{run.folder}: {result_of(run)}, {in_time(seconds)} ({done} of {len(own)}, about {left} left)")
 
 
 @dataclass(frozen=True, slots=True)
 class Work:
-    """What all runs have in common that are trained."""
-
     launch: Launch
     data_dir: Path
     command: str
     request: Request
-    """When all of them stop."""
     jobs: int
-    """How many are trained at a time."""
     device: str | None = None
-    """What is computed on, where that is wished for."""
     workers: int | None = None
-    """How many processes read image files, where that is wished for."""
 
 
 def train_in_turn(runs: Sequence[TableRun], work: Work, say: Callable[[str], None]) -> Iterator[tuple[TableRun, float]]:
@@ -124,7 +117,6 @@ def train_at_once(runs: Sequence[TableRun], work: Work, say: Callable[[str], Non
 
 
 def start_helper(work: Work) -> tuple[SpawnProcess, Connection]:
-    """A process that trains runs, and where they are sent."""
     context = get_context("spawn")
     end, other = context.Pipe()
     process = context.Process(target=help_training, args=(other, work))
@@ -136,7 +128,6 @@ def start_helper(work: Work) -> tuple[SpawnProcess, Connection]:
 
 @contextmanager
 def hearing_of_death(run: TableRun) -> Generator[None]:
-    """Raises UsageError when the process that trains a run cannot be reached."""
     try:
         yield
     except (EOFError, OSError) as error:
@@ -148,44 +139,30 @@ def hearing_of_death(run: TableRun) -> Generator[None]:
 
 @dataclass(frozen=True, slots=True)
 class RunOutcome:
-    """How a run went that another process trained."""
-
     seconds: float
     lines: Sequence[str]
-    """What is to be said of it."""
     error: Exception | None = None
-    """What ended it."""
 
 
 def help_training(end: Connection, work: Work) -> None:
-    """Train the runs that the parent sends, until there are no more."""
     obey_parent()
     import torch
 
     torch.set_num_threads(max(1, torch.get_num_threads() // work.jobs))
-    for run in iter(partial(next_run, end), None):
-        outcome = outcome_of(run, work)
-        # The parent may have ended.
+    while True:
+        # The parent closes its end when there are no more, and may have ended itself.
+        try:
+            run: TableRun = end.recv()
+        except (EOFError, OSError):
+            return
+        lines: list[str] = []
+        try:
+            ((_, seconds),) = train_in_turn([run], work, lines.append)
+            outcome = RunOutcome(seconds, lines)
+        except (CldfError, UsageError, Stopped) as error:
+            outcome = RunOutcome(0, lines, error)
         with suppress(OSError):
             end.send(outcome)
-
-
-def next_run(end: Connection) -> TableRun | None:
-    """The next run that the parent sends; None when there are no more."""
-    try:
-        return end.recv()
-    except (EOFError, OSError):
-        return None
-
-
-def outcome_of(run: TableRun, work: Work) -> RunOutcome:
-    """Train a run and report how it went."""
-    lines: list[str] = []
-    try:
-        ((_, seconds),) = train_in_turn([run], work, lines.append)
-    except (CldfError, UsageError, Stopped) as error:
-        return RunOutcome(0, lines, error)
-    return RunOutcome(seconds, lines)
 
 
 def train_run(run: TableRun, work: Work, say: Callable[[str], None]) -> None:
@@ -217,12 +194,6 @@ def train_run(run: TableRun, work: Work, say: Callable[[str], None]) -> None:
     except Diverged:
         # Its folder says so.
         pass
-    give_name(run)
-    remove_all(RunFolder(run.folder).checkpoints)
-
-
-def give_name(run: TableRun) -> None:
-    """Let the finished run stand under its name; raises UsageError when that fails."""
     try:
         run.aside.rename(run.folder)
     except OSError as error:
@@ -230,10 +201,10 @@ def give_name(run: TableRun) -> None:
             f"`{run.aside}` cannot be renamed to `{run.folder}`: {error.strerror}",
             "do not train into one folder from two places at once, but through torchrun",
         ) from error
+    remove_all(RunFolder(run.folder).checkpoints)
 
 
-def in_words(run: TableRun) -> str:
-    """What came of a finished run."""
+def result_of(run: TableRun) -> str:
     accuracy = accuracy_of(run)
     return "diverged" if accuracy is None else f"{accuracy:.2f} %"
 

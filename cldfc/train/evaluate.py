@@ -19,7 +19,7 @@ from cldfc.train.freeze import freeze
 from cldfc.train.images import standardise
 from cldfc.train.loop import Task
 from cldfc.train.metrics import Epoch, Part, chosen_epoch, read_epochs
-from cldfc.train.network import build_network, check_fit
+from cldfc.train.network import check_fit, load_network
 from cldfc.train.processes import ALONE
 from cldfc.train.recipe import Recipe, change_recipe
 from cldfc.train.recorded_data import (
@@ -34,7 +34,6 @@ from cldfc.train.run import RunFolder, RunRecord, read_record
 from cldfc.train.score import Score, score_network
 from cldfc.train.seal import check_seal
 from cldfc.train.train import prepare
-from cldfc.train.weights import load_weights
 
 BATCH = 128
 """Images at a time, where nothing has to be as in training; on a CPU more are not faster."""
@@ -135,9 +134,8 @@ def evaluate_run(
     tested = tested_on(run, record, data, part)
     if is_trusting:
         tested = replace(tested, dataset=trust_files(tested.dataset, data_dir))
-    network = build_network(source_for(read_text(run.spec), record), record.class_name)
-    check_fit(network, tested.dataset)
-    load_weights(network, run.weights)
+    source = source_for(read_text(run.spec), record)
+    network = load_network(source, record.class_name, tested.dataset, run.weights)
     with on_device(device):
         task = prepare(network, tested.dataset, tested.recipe, data_dir, ALONE, device, workers)
         return measure(task, record, tested, f"{task.device}", remarks)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import linecache
 import sys
 from hashlib import sha256
+from pathlib import Path
 from types import ModuleType
 from weakref import WeakValueDictionary, finalize
 
@@ -15,6 +16,7 @@ from cldfc.diagnostics import UsageError, shape_text
 from cldfc.train.catalogue import DataSet
 from cldfc.train.compiled import Compiled
 from cldfc.train.refusals import fitting
+from cldfc.train.weights import load_weights
 
 
 def build_network(source: str, class_name: str) -> nn.Module:
@@ -95,6 +97,14 @@ def build_fitting(compiled: Compiled, dataset: DataSet) -> nn.Module:
             "use a kernel, a `bn` or `linear` in its equations",
         )
     check_fit(network, dataset)
+    return network
+
+
+def load_network(source: str, class_name: str, dataset: DataSet, weights: Path) -> nn.Module:
+    """A trained network. Raises UsageError when it does not fit the data set, or the weights in the file do not fit."""
+    network = build_network(source, class_name)
+    check_fit(network, dataset)
+    load_weights(network, weights)
     return network
 
 

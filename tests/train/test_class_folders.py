@@ -78,6 +78,26 @@ def test_the_order_is_that_of_torchvision(flowers: Path) -> None:
     assert list(look_at_folder(str(flowers)).classes) == other.classes
 
 
+def test_a_folder_is_read_again_only_when_it_has_changed(flowers: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    read: list[str] = []
+    scandir = os.scandir
+    monkeypatch.setattr(os, "scandir", lambda path: read.append(str(path)) or scandir(path))
+    classes = sorted(str(flowers / part / name) for part in ("train", "test") for name in ("rose", "Aster"))
+    for folder in (*classes, flowers / "train", flowers / "test"):
+        os.utime(folder, (1_000_000_000, 1_000_000_000))
+    before = look_at_folder("flowers")
+    assert len(read) == len(set(read)) == 6
+    read.clear()
+    assert look_at_folder("flowers") == before and read == []
+    (flowers / "train" / "rose" / "0.png").rename(flowers / "train" / "rose" / "9.png")
+    assert look_at_folder("flowers").fingerprint != before.fingerprint
+    # A folder that has just been changed is always read: another change may leave its time as it is.
+    found = os.stat(flowers / "train" / "rose")
+    (flowers / "train" / "rose" / "8.png").touch()
+    os.utime(flowers / "train" / "rose", ns=(found.st_atime_ns, found.st_mtime_ns))
+    assert look_at_folder("flowers").images == (10, 5) and set(read) == {"flowers/train/rose"}
+
+
 @pytest.mark.parametrize(("channels", "mode"), [(3, "RGB"), (1, "L")])
 def test_images_of_the_size_of_the_input_lie_in_memory_as_they_are(flowers: Path, channels: int, mode: str) -> None:
     Image.open(flowers / "train" / "rose" / "0.png").convert("L").save(flowers / "train" / "rose" / "0.png")

@@ -30,7 +30,6 @@ BLOCK = 2**20
 GZIP, BZIP2 = b"\x1f\x8b", b"BZh"
 
 UNREADABLE = (OSError, EOFError, zlib.error, tarfile.TarError)
-"""What is raised for packed bytes that are damaged."""
 
 KINDS = {
     stat.S_IFDIR: "a folder",
@@ -51,10 +50,9 @@ def kind_of(path: Path) -> str:
 
 
 @contextmanager
-def opened(path: Path) -> Generator[BinaryIO]:
+def opened_regular(path: Path) -> Generator[BinaryIO]:
     """A regular file, open for reading. Raises UsageError when it is none or cannot be read, within the block, too."""
-    kind = kind_of(path)
-    if kind:
+    if kind := kind_of(path):
         raise UsageError(f"`{path}` is {kind}, not a file", "give a file, or a folder with files")
     try:
         with path.open("rb") as file:
@@ -67,12 +65,11 @@ def opened(path: Path) -> Generator[BinaryIO]:
 
 def read_bytes(path: Path) -> bytes:
     """The bytes of a file. Raises UsageError when it is none, cannot be read, or is too large for memory."""
-    with opened(path) as file:
+    with opened_regular(path) as file:
         size = os.fstat(file.fileno()).st_size
         if size > MOST_BYTES:
             raise UsageError(
-                f"`{path}` has {size:,} bytes, of which at most {MOST_BYTES:,} are read",
-                "give the file of a data set",
+                f"`{path}` has {size:,} bytes, of which at most {MOST_BYTES:,} are read", "give the file of a data set"
             )
         return file.read(MOST_BYTES)
 
@@ -125,7 +122,6 @@ def untar(data: bytes, names: Sequence[str]) -> list[bytes]:
 
 
 def unpacked(data: bytes) -> BinaryIO:
-    """Packed bytes as a file of what they hold; others as they are."""
     file = io.BytesIO(data)
     if data.startswith(GZIP):
         return cast("BinaryIO", gzip.GzipFile(fileobj=file))
@@ -133,13 +129,12 @@ def unpacked(data: bytes) -> BinaryIO:
 
 
 class Bounded(io.RawIOBase):
-    """A file of which no more than a bound is read."""
+    """A file of which at most MOST_BYTES are read; ValueError is raised when there are more."""
 
-    def __init__(self, file: BinaryIO, most: int = MOST_BYTES) -> None:
-        self.file, self.left = file, most
+    def __init__(self, file: BinaryIO) -> None:
+        self.file, self.left = file, MOST_BYTES
 
     def read(self, size: int = -1, /) -> bytes:
-        """Raises ValueError when there is more."""
         data = self.file.read(size)
         self.left -= len(data)
         if self.left < 0:

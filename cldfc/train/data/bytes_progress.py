@@ -9,7 +9,6 @@ from dataclasses import dataclass, field
 from time import monotonic
 
 Heard = Callable[[int], None]
-"""Hears how many bytes have come."""
 
 QUICK = 2.0
 """Seconds in which nothing is shown."""
@@ -46,15 +45,12 @@ def show_bytes(size: int, say: Callable[[str], None]) -> Generator[Heard]:
 
 @dataclass(slots=True)
 class ByteLines:
-    """A line after two seconds, and then every ten."""
-
     size: int
     say: Callable[[str], None]
     began: float = field(default_factory=monotonic)
     shown: float = 0
 
     def __call__(self, done: int) -> None:
-        """Say how far it is, if it is time."""
         seconds = monotonic() - self.began
         if seconds < (self.shown + EVERY if self.shown else QUICK):
             return

@@ -46,9 +46,8 @@ PIXELS = 3 * 32 * 32
 
 
 class Batch(NamedTuple):
-    """Pixels, n × 3072 bytes, and labels."""
-
     pixels: NDArray[np.uint8]
+    """n × 3072."""
     labels: NDArray[np.int64]
 
 
@@ -70,17 +69,15 @@ def load(dataset: DataSet, folder: Path) -> Split:
             raise UsageError(f"`{part.name}` of `{path}` {error}", help_for(file)) from error
         batches.append(batch)
     *train, test = batches
-    return Split(joined(train), joined([test]))
+    return Split(images_of(train), images_of([test]))
 
 
-def joined(batches: Sequence[Batch]) -> Images:
-    """The images of some batches, in their order."""
+def images_of(batches: Sequence[Batch]) -> Images:
     pixels = np.concatenate([batch.pixels for batch in batches]).reshape(-1, 3, 32, 32)
     return Images(torch.tensor(pixels), torch.tensor(np.concatenate([batch.labels for batch in batches])))
 
 
 def check_labels(batch: Batch, dataset: DataSet) -> None:
-    """Raises ValueError unless there are images, and all labels are those of the data set."""
     if not len(batch.labels):
         raise ValueError("holds no images")
     least, most = int(batch.labels.min()), int(batch.labels.max())
@@ -131,7 +128,6 @@ class Batches(pickle.Unpickler):
     """Reads dictionaries of numbers, text and arrays, and nothing else."""
 
     def find_class(self, module_name: str, global_name: str, /) -> Any:
-        """One of the few functions that arrays need; raises Foreign for any other."""
         own = OWN.get((module_name, global_name))
         if own:
             return own

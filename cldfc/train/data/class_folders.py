@@ -8,9 +8,11 @@ from __future__ import annotations
 import hashlib
 import os
 import sys
-from collections.abc import Collection, Sequence
-from contextlib import suppress
+from collections.abc import Collection, Generator, Sequence
+from contextlib import contextmanager, suppress
+from functools import lru_cache
 from pathlib import Path
+from time import time_ns
 from typing import NamedTuple
 
 from cldfc.diagnostics import UsageError
@@ -25,13 +27,15 @@ TEST_SHARE, SEED = 0.2, 0
 """Of class folders that are not divided, the share of the images to test on, and the seed that they are drawn by."""
 
 IMAGES = (".jpg", ".jpeg", ".png", ".ppm", ".bmp", ".pgm", ".tif", ".tiff", ".webp", ".gif")
-"""Endings of image files, in small or capital letters."""
 
 PASSED_OVER = {"thumbs.db", "desktop.ini", "__macosx", "@eadir"}
 """Files and folders that file managers leave behind; hidden ones are passed over, too."""
 
 LOOKED_AT = 2**16
 """Bytes of the first file of a class, which tell it from others with files of the same names and sizes."""
+
+SETTLED = 2 * 10**9
+"""Nanoseconds from one change of a folder to another that surely has another time."""
 
 NAMED = 4
 """Of more files the others are not named."""
@@ -43,15 +47,11 @@ LAYOUT = (
 
 
 class Sample(NamedTuple):
-    """The path of an image file, and its class."""
-
     path: str
     label: int
 
 
 class ClassFolders(NamedTuple):
-    """A folder with training and test images in class folders, and perhaps images for validation."""
-
     folder: Path
     classes: tuple[str, ...]
     split: str
@@ -60,7 +60,10 @@ class ClassFolders(NamedTuple):
     test_samples: Sequence[Sample]
     validation_samples: Sequence[Sample] | None = None
     is_drawn: bool = False
-    """Whether they were divided here, at random."""
+
+    @property
+    def parts(self) -> tuple[Sequence[Sample], ...]:
+        return self.train_samples, self.test_samples, self.validation_samples or ()
 
     @property
     def images(self) -> tuple[int, int]:
@@ -86,18 +89,16 @@ class ClassFolders(NamedTuple):
                     "mend the files, or keep the class elsewhere",
                 )
         cannot = "cannot be read and is left out" if len(names) == 1 else "cannot be read and are left out"
-        split = f"{self.split} Of these, {len(names):,} {cannot}: {in_words(sorted(names))}."
+        split = f"{self.split} Of these, {len(names):,} {cannot}: {first_few(sorted(names))}."
         return self._replace(split=split, train_samples=train, test_samples=test, validation_samples=kept)
 
     def path_within(self, sample: Sample) -> str:
-        """The path of an image within the folder."""
         return os.path.relpath(sample.path, self.folder)
 
     @property
     def fingerprint(self) -> str:
         """Another one when a file has come, gone, or changed its name or its part."""
-        parts = (self.train_samples, self.test_samples, self.validation_samples or ())
-        names = [[sample.path.removeprefix(str(self.folder)) for sample in part] for part in parts]
+        names = [[sample.path.removeprefix(str(self.folder)) for sample in part] for part in self.parts]
         return hashlib.sha256(repr(names).encode()).hexdigest()[:16]
 
     @property
@@ -108,11 +109,11 @@ class ClassFolders(NamedTuple):
         content: no other file is opened.
         """
         files: list[list[tuple[str, str]]] = [[] for _ in self.classes]
-        for part in (self.train_samples, self.test_samples, self.validation_samples or ()):
-            for path, label in part:
-                pieces = path.removeprefix(str(self.folder)).strip(os.sep).split(os.sep)
-                del pieces[0 if self.is_drawn else 1]
-                files[label].append((os.sep.join(pieces), path))
+        for path, label in (sample for part in self.parts for sample in part):
+            pieces = path.removeprefix(str(self.folder)).strip(os.sep).split(os.sep)
+            # The name of the class.
+            del pieces[0 if self.is_drawn else 1]
+            files[label].append((os.sep.join(pieces), path))
         return tuple(map(digest_of_images, files))
 
 
@@ -120,36 +121,35 @@ def digest_of_images(files: list[tuple[str, str]]) -> str:
     """A digest of the files of a class, given by their names within it and their paths; unreadable ones count, too."""
     found = hashlib.sha256()
     for name, path in sorted(files):
-        found.update(b"%s\0%d\n" % (os.fsencode(name), size_of(path)))
+        try:
+            size = os.stat(path).st_size
+        except OSError:
+            size = -1
+        found.update(b"%s\0%d\n" % (os.fsencode(name), size))
     with suppress(OSError), opened(Path(min(files)[1]), sys.maxsize) as file:
         found.update(file.read(LOOKED_AT))
     return found.hexdigest()[:16]
 
 
-def size_of(path: str) -> int:
-    """The bytes of a file; -1 where there is none."""
+@contextmanager
+def reading_folders() -> Generator[None]:
+    """Raises UsageError where a folder cannot be read."""
     try:
-        return os.stat(path).st_size
-    except OSError:
-        return -1
-
-
-def look_at_folder(name: str) -> ClassFolders:
-    """The class folders in a folder; a relative one lies in the working directory.
-
-    Raises UsageError when it is not there or cannot be read, or holds no classes, only one, other ones to
-    test on than to train on, a class without images or with too few to be divided, or a file that is not an image.
-    """
-    try:
-        return class_folders_in(Path(os.path.expanduser(name)), name)
+        yield
     except OSError as error:
         raise UsageError(
             f"cannot read `{error.filename}`: {error.strerror}", "give a folder that may be read"
         ) from error
 
 
-def class_folders_in(folder: Path, name: str) -> ClassFolders:
-    """The class folders in a folder of that name. Raises UsageError, OSError."""
+@reading_folders()
+def look_at_folder(name: str) -> ClassFolders:
+    """The class folders in a folder; a relative one lies in the working directory.
+
+    Raises UsageError when it is not there or cannot be read, or holds no classes, only one, other ones to
+    test on than to train on, a class without images or with too few to be divided, or a file that is not an image.
+    """
+    folder = Path(os.path.expanduser(name))
     if not name or not folder.is_dir():
         where = "" if folder.is_absolute() else f"; the working directory is `{Path.cwd()}`"
         raise UsageError(f"there is no folder `{name}`{where}", f"name one with {LAYOUT.format('PATH')}")
@@ -163,14 +163,7 @@ def class_folders_in(folder: Path, name: str) -> ClassFolders:
     check_count(train, classes)
     for tested in tests:
         check_classes(train, tested, classes)
-    return divided_into(folder, classes, train, *tests)
-
-
-def divided_into(
-    folder: Path, classes: tuple[str, ...], train: Path, test: Path, validation: Path | None = None
-) -> ClassFolders:
-    """The images of folders that are divided already. Raises UsageError, OSError."""
-    folders = {"training": train, "test": test} | ({"validation": validation} if validation else {})
+    folders = dict(zip(("training", "test", "validation"), (train, *tests), strict=False))
     samples = {part: list_samples(path) for part, path in folders.items()}
     counted = ", ".join(f"{len(samples[part]):,} {part} images of `{path}`" for part, path in folders.items())
     split = f"Class folders: {counted}."
@@ -194,7 +187,6 @@ def drawn_from(folder: Path) -> ClassFolders:
 
 
 def check_count(folder: Path, classes: Sequence[str]) -> None:
-    """Raises UsageError unless there are two classes or more."""
     if len(classes) < 2:
         count = f"only the class `{classes[0]}`" if classes else "no class folders"
         raise UsageError(f"`{folder}` has {count}", "make a folder for each class, at least two, with its images in it")
@@ -202,8 +194,8 @@ def check_count(folder: Path, classes: Sequence[str]) -> None:
 
 def check_flat(folder: Path, name: str) -> None:
     """Raises UsageError when a folder holds folders and no image: it is no class, but perhaps called `training`."""
-    inside = list((folder / name).iterdir())
-    if class_names(folder / name) and not any(path.name.lower().endswith(IMAGES) for path in inside):
+    inside = entries_of(folder / name)
+    if inside.folders and not any(each.lower().endswith(IMAGES) for each in (*inside.folders, *inside.files)):
         raise UsageError(
             f"`{folder}` has no folder `{TRAIN}`, and `{folder / name}` is no class: it holds folders alone",
             f"lay the images out as {LAYOUT.format(folder)}",
@@ -211,7 +203,6 @@ def check_flat(folder: Path, name: str) -> None:
 
 
 def check_classes(train: Path, test: Path, classes: Sequence[str]) -> None:
-    """Raises UsageError unless there are the same classes to test on as to train on."""
     tested = class_names(test)
     for name in sorted({*classes} ^ {*tested}):
         has, lacks = (train, test) if name in classes else (test, train)
@@ -221,14 +212,40 @@ def check_classes(train: Path, test: Path, classes: Sequence[str]) -> None:
         )
 
 
+def first_few(paths: Sequence[str]) -> str:
+    return ", ".join([*(f"`{path}`" for path in paths[:NAMED]), *(["…"] if len(paths) > NAMED else [])])
+
+
+class Entries(NamedTuple):
+    """What lies in a folder, by name and in order, but for what is hidden or left behind by a file manager."""
+
+    folders: tuple[str, ...]
+    files: tuple[str, ...]
+
+
+def entries_of(folder: str | Path) -> Entries:
+    """What lies in a folder, which is read again only when it has changed. Raises OSError.
+
+    `cldfc eval` looks at a data set five times, and each time checks it as a whole.
+    """
+    found = os.stat(folder)
+    is_settled = time_ns() - found.st_mtime_ns > SETTLED
+    # A folder that has just been changed may be changed again without having another time.
+    read = read_entries if is_settled else read_entries.__wrapped__
+    return read(str(folder), (found.st_dev, found.st_ino, found.st_mtime_ns))
+
+
+@lru_cache(maxsize=4096)
+def read_entries(folder: str, _age: tuple[int, ...]) -> Entries:
+    with os.scandir(folder) as found:
+        seen = [each for each in found if not each.name.startswith(".") and each.name.lower() not in PASSED_OVER]
+    # A link may lead nowhere, or in a circle.
+    folders = {each.name for each in seen if (os.path.isdir(each) if each.is_symlink() else each.is_dir())}
+    return Entries(tuple(sorted(folders)), tuple(sorted(each.name for each in seen if each.name not in folders)))
+
+
 def class_names(folder: Path) -> tuple[str, ...]:
-    """The folders in a folder, in their order; hidden ones are passed over. Raises OSError."""
-    return tuple(sorted(path.name for path in folder.iterdir() if path.is_dir() and not is_passed_over(path.name)))
-
-
-def is_passed_over(name: str) -> bool:
-    """Whether a file or folder is hidden, or left behind by a file manager."""
-    return name.startswith(".") or name.lower() in PASSED_OVER
+    return entries_of(folder).folders
 
 
 def list_samples(folder: Path) -> list[Sample]:
@@ -240,47 +257,31 @@ def list_samples(folder: Path) -> list[Sample]:
     strange: list[str] = []
     empty: list[Path] = []
     for label, name in enumerate(class_names(folder)):
-        files = files_of(folder / name)
+        files = files_of_class(folder / name)
         images = [path for path in files if path.lower().endswith(IMAGES)]
         strange += [path for path in files if not path.lower().endswith(IMAGES)]
         empty += [] if images else [folder / name]
         samples += [Sample(path, label) for path in images]
-    check_strange(strange)
+    if strange:
+        others = f", nor are {len(strange) - 1:,} more: {first_few(strange[1:])}" if len(strange) > 1 else ""
+        raise UsageError(
+            f"`{strange[0]}` is not an image file{others}", f"keep it elsewhere; images end in {', '.join(IMAGES)}"
+        )
     if empty:
         raise UsageError(f"`{empty[0]}` holds no images", f"put files into it that end in one of {', '.join(IMAGES)}")
     return samples
 
 
-def files_of(folder: Path) -> list[str]:
+def files_of_class(folder: Path) -> list[str]:
     """The files of a class, also those in folders within it. Raises UsageError where a link leads back, OSError."""
-    found: list[tuple[str, list[str]]] = []
-    for root, folders, names in os.walk(folder, onerror=fail, followlinks=True):
-        folders[:] = [name for name in folders if not is_passed_over(name)]
-        for name in folders:
-            path = os.path.join(root, name)
+    found: list[tuple[str, tuple[str, ...]]] = []
+    left = [str(folder)]
+    while left:
+        root = left.pop()
+        folders, files = entries_of(root)
+        for path in (os.path.join(root, name) for name in folders):
             if os.path.islink(path) and Path(root).resolve().is_relative_to(Path(path).resolve()):
                 raise UsageError(f"`{path}` is a link to a folder that it lies in", "remove the link")
-        found.append((root, names))
-    return [
-        os.path.join(root, name) for root, names in sorted(found) for name in sorted(names) if not is_passed_over(name)
-    ]
-
-
-def check_strange(paths: Sequence[str]) -> None:
-    """Raises UsageError for files that are no images by their names."""
-    if not paths:
-        return
-    others = f", nor are {len(paths) - 1:,} more: {in_words(paths[1:])}" if len(paths) > 1 else ""
-    raise UsageError(
-        f"`{paths[0]}` is not an image file{others}", f"keep it elsewhere; images end in {', '.join(IMAGES)}"
-    )
-
-
-def in_words(paths: Sequence[str]) -> str:
-    """The first few paths."""
-    return ", ".join([*(f"`{path}`" for path in paths[:NAMED]), *(["…"] if len(paths) > NAMED else [])])
-
-
-def fail(error: OSError) -> None:
-    """Raise an error that `os.walk` would pass over."""
-    raise error
+            left.append(path)
+        found.append((root, files))
+    return [os.path.join(root, name) for root, names in sorted(found) for name in names]

@@ -24,7 +24,6 @@ PATIENCE = 60
 """Seconds that a server may stay silent."""
 
 BLOCK = 2**18
-"""Bytes that are read at a time."""
 
 
 def fetch_missing(dataset: DataSet, folder: Path, say: Callable[[str], None]) -> None:
@@ -43,7 +42,7 @@ def fetch_missing(dataset: DataSet, folder: Path, say: Callable[[str], None]) ->
 
 
 def is_wanted(dataset: DataSet, file: DataFile, folder: Path) -> bool:
-    """Whether a file is to be fetched: what lies in its place stays, and what lies elsewhere may be another one."""
+    # What lies in its place stays, whatever it is; what lies elsewhere may be another file.
     if os.path.lexists(folder / file.place):
         return False
     try:
@@ -64,8 +63,7 @@ def fetch(file: DataFile, path: Path, heard: Heard) -> None:
             heard(size)
         if digest.hexdigest() == file.sha256:
             return
-        text = text_or_none(start) if size == len(start) else None
-        if text:
+        if size == len(start) and (text := text_or_none(start)):
             raise failed(file, path, f"what the server sends {text.words}", "see what it offers")
         if size < file.size:
             raise failed(file, path, f"the server stopped after {size:,} of {file.size:,} bytes", "try again")
@@ -75,14 +73,13 @@ def fetch(file: DataFile, path: Path, heard: Heard) -> None:
 
 @contextmanager
 def answer(file: DataFile, path: Path) -> Generator[BinaryIO]:
-    """What a server answers. Raises UsageError when there is no server, or it has not the file."""
     try:
         response = urlopen(file.url, timeout=PATIENCE)
     except HTTPError as error:
         reason = f"the server answers {error.code} {error.reason}"
         raise failed(file, path, reason, "the address may have changed") from error
     except (OSError, HTTPException) as error:
-        raise failed(file, path, reason_of(error), "see whether the server can be reached") from error
+        raise failed(file, path, why_unreachable(error), "see whether the server can be reached") from error
     with response:
         yield response
 
@@ -96,12 +93,11 @@ def blocks(response: BinaryIO, file: DataFile, path: Path) -> Iterator[bytes]:
             yield block
     except (OSError, HTTPException) as error:
         got = file.size + BLOCK - left
-        reason = f"{reason_of(error)} after {got:,} of {file.size:,} bytes"
+        reason = f"{why_unreachable(error)} after {got:,} of {file.size:,} bytes"
         raise failed(file, path, reason, "try again") from error
 
 
-def reason_of(error: Exception) -> str:
-    """Why a server could not be reached, or no longer."""
+def why_unreachable(error: Exception) -> str:
     reason = error.reason if type(error) is URLError else error
     if isinstance(reason, TimeoutError):
         return f"the server was silent for {PATIENCE} seconds"
@@ -109,7 +105,6 @@ def reason_of(error: Exception) -> str:
 
 
 def failed(file: DataFile, path: Path, reason: str, first: str) -> UsageError:
-    """The error for a file that could not be fetched."""
     return UsageError(f"cannot fetch {file.url}: {reason}", f"{first}, or copy the file to `{path}`")
 
 

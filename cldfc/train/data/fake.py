@@ -14,10 +14,9 @@ from cldfc.train.images import Images, Split
 def load(dataset: DataSet, folder: Path) -> Split:
     """The same training and test images at each call, pixels from 0 to 255; no folder is needed."""
     draw = Generator().manual_seed(0)
-    return Split(*(make_images(dataset, count, draw) for count in FAKE_IMAGES))
 
+    def images(count: int) -> Images:
+        pixels = torch.randint(0, 256, (count, *dataset.shape), dtype=torch.uint8, generator=draw)
+        return Images(pixels, torch.randint(0, dataset.classes, (count,), generator=draw))
 
-def make_images(dataset: DataSet, count: int, draw: Generator) -> Images:
-    """Some random images."""
-    pixels = torch.randint(0, 256, (count, *dataset.shape), dtype=torch.uint8, generator=draw)
-    return Images(pixels, torch.randint(0, dataset.classes, (count,), generator=draw))
+    return Split(*map(images, FAKE_IMAGES))

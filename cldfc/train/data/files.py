@@ -8,15 +8,17 @@ only if the data set trusts it (`trust`), and by the same readers.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 from cldfc.diagnostics import UsageError
 from cldfc.train.data.bounded import GZIP, MOST_BYTES, gunzip, kind_of, read_bytes, untar
 from cldfc.train.data.identify import help_for, known_as, text_or_none, what_it_is
 from cldfc.train.data_set import DataSet
 from cldfc.train.published import ArchiveMember, DataFile
+
+T = TypeVar("T")
 
 
 class Copy(NamedTuple):
@@ -53,7 +55,6 @@ def copies(file: DataFile, folder: Path) -> list[Copy]:
 
 
 def missing(dataset: DataSet, folder: Path) -> list[str]:
-    """The files and folders that a data set needs and that the data folder lacks."""
     files = [file.place for file in dataset.files if not copies(file, folder)]
     return files + [name for name in dataset.folders if not (folder / name).is_dir()]
 
@@ -63,8 +64,7 @@ def require(dataset: DataSet, folder: Path) -> None:
     lacking = missing(dataset, folder)
     if not lacking:
         return
-    kind = kind_of(folder / lacking[0])
-    if kind:
+    if kind := kind_of(folder / lacking[0]):
         raise UsageError(f"`{folder / lacking[0]}` is {kind}, not the file of `{dataset.name}`", how_to_get(dataset))
     if not folder.is_dir():
         what = f"`{folder}` is no folder" if folder.exists() else f"there is no folder `{folder}`"
@@ -85,7 +85,10 @@ def how_to_get(dataset: DataSet) -> str:
 
 
 def read_published(file: DataFile, folder: Path) -> bytes:
-    """The bytes of a file as it is published; raises UsageError when it cannot be read or is another one."""
+    """The bytes of a file as it is published, for readers of other distributions (docs/data.md).
+
+    Raises UsageError when it cannot be read, or is another one.
+    """
     path = next((copy.paths[0] for copy in copies(file, folder) if copy.is_packed), folder / file.place)
     data = read_bytes(path)
     if not has_checksum(data, file.sha256):
@@ -110,12 +113,11 @@ def read_content(dataset: DataSet, file: DataFile, folder: Path) -> Content:
 
 
 def read_copy(dataset: DataSet, copy: Copy) -> Content:
-    """What a copy holds. Raises UsageError unless it is published or trusted."""
-    return read_packed(dataset, copy) if copy.is_packed else read_unpacked(dataset, copy)
-
-
-def read_packed(dataset: DataSet, copy: Copy) -> Content:
-    """What a packed copy holds. Raises UsageError unless it is published or trusted, and can be unpacked."""
+    """What a copy holds. Raises UsageError unless it is published or trusted, and can be unpacked."""
+    if not copy.is_packed:
+        pairs = zip(copy.paths, copy.file.parts, strict=True)
+        parts = [read_unpacked_part(dataset, path, part, copy.file) for path, part in pairs]
+        return Content(copy.file, parts, list(copy.paths))
     (path,) = copy.paths
     data = read_bytes(path)
     is_whole = has_checksum(data, copy.file.sha256) or has_checksum(data, *dataset.trusted)
@@ -128,6 +130,15 @@ def read_packed(dataset: DataSet, copy: Copy) -> Content:
     if is_whole or (copy.file.parts and is_published(parts, copy.file.parts)):
         return Content(copy.file, parts, [path] * len(parts))
     raise another(path, data, copy.file)
+
+
+def read_parsed(dataset: DataSet, file: DataFile, folder: Path, parse: Callable[[bytes], T]) -> T:
+    """What `parse` makes of the only part of a file. Raises UsageError, also for the ValueError of `parse`."""
+    content = read_content(dataset, file, folder)
+    try:
+        return parse(content.parts[0])
+    except ValueError as error:
+        raise unreadable(content.paths[0], content.parts[0], file, error) from error
 
 
 def unpack(data: bytes, file: DataFile, bounded: bool) -> list[bytes]:
@@ -144,34 +155,25 @@ def unpack(data: bytes, file: DataFile, bounded: bool) -> list[bytes]:
 
 
 def is_published(found: Sequence[bytes], parts: Sequence[ArchiveMember]) -> bool:
-    """Whether all parts have the published checksums."""
     return len(found) == len(parts) and all(
         part.checksum is not None and has_checksum(data, part.checksum) for data, part in zip(found, parts, strict=True)
     )
 
 
-def read_unpacked(dataset: DataSet, copy: Copy) -> Content:
-    """What lies unpacked. Raises UsageError unless every part is published or trusted."""
-    parts = [read_part(dataset, path, part, copy.file) for path, part in zip(copy.paths, copy.file.parts, strict=True)]
-    return Content(copy.file, parts, list(copy.paths))
-
-
-def read_part(dataset: DataSet, path: Path, part: ArchiveMember, file: DataFile) -> bytes:
-    """The bytes of an unpacked file. Raises UsageError unless they are what is published, as far as that is known."""
+def read_unpacked_part(dataset: DataSet, path: Path, part: ArchiveMember, file: DataFile) -> bytes:
     data = read_bytes(path)
     if has_checksum(data, *dataset.trusted):
         return data
-    if part.checksum is not None:
-        fits = has_checksum(data, part.checksum)
+    if part.checksum is None:
+        is_right = part.size in (None, len(data)) and not known_as(data)
     else:
-        fits = part.size in (None, len(data)) and not known_as(data)
-    if not fits:
-        raise another(path, data, file, part)
-    return data
+        is_right = has_checksum(data, part.checksum)
+    if is_right:
+        return data
+    raise another(path, data, file, part)
 
 
 def has_checksum(data: bytes, *checksums: str) -> bool:
-    """Whether bytes have one of these MD5 or SHA-256."""
     lengths = {len(checksum) for checksum in checksums}
     kinds = [kind for kind in (hashlib.md5, hashlib.sha256) if 2 * kind().digest_size in lengths]
     return any(kind(data, usedforsecurity=False).hexdigest() in checksums for kind in kinds)
@@ -184,6 +186,5 @@ def unreadable(path: Path, data: bytes, file: DataFile, error: ValueError) -> Us
 
 
 def another(path: Path, data: bytes, file: DataFile, part: ArchiveMember | None = None) -> UsageError:
-    """The error for a file that is not the published one: what it is, as far as that can be told."""
     identity = what_it_is(data, file, part)
     return UsageError(f"`{path}` {identity.words}", help_for(file, identity))

@@ -15,7 +15,6 @@ from cldfc.train.data.pictures import UnreadableImage, cannot_read, has_size, op
 from cldfc.train.images import ImageFiles, Images, Split
 
 MOST_BYTES = 2 * 2**30
-"""Images of more bytes than that are not held in memory."""
 
 HELP = "mend the file, or keep it elsewhere; `--skip-unreadable` trains without such files"
 
@@ -31,7 +30,7 @@ def skip_unreadable(dataset: DataSet, say: Callable[[str], None]) -> DataSet:
     from cldfc.train.data.stream import find_unreadable
 
     found = look_at_folder(path_of(dataset.name))
-    samples = [*found.train_samples, *found.test_samples, *(found.validation_samples or ())]
+    samples = [sample for part in found.parts for sample in part]
     unreadable = find_unreadable([sample.path for sample in samples], say)
     for path, reason in unreadable.items():
         say(f"left out: `{path}`: {reason}")
@@ -44,12 +43,11 @@ def load(dataset: DataSet, folder: Path) -> Split | ImageFiles:
     No data folder is needed. Raises UsageError when the folder is not there, or files are no images.
     """
     found = look_at_folder(path_of(dataset.name)).without(frozenset(dataset.skipped))
-    train, test, validation = found.train_samples, found.test_samples, found.validation_samples
-    if not fits(dataset, [*train, *test, *(validation or ())]):
-        return ImageFiles(train, test, validation)
+    files = ImageFiles(found.train_samples, found.test_samples, found.validation_samples)
+    if not fits(dataset, [sample for part in files for sample in part]):
+        return files
     unreadable: dict[str, str] = {}
-    kept = None if validation is None else read_images(validation, dataset, unreadable)
-    split = Split(read_images(train, dataset, unreadable), read_images(test, dataset, unreadable), kept)
+    split = Split(*(decode_images(part, dataset, unreadable) for part in files))
     if unreadable:
         raise cannot_read(unreadable, HELP)
     return split
@@ -73,8 +71,7 @@ def fits(dataset: DataSet, samples: Sequence[Sample]) -> bool:
     return not others and len(samples) * channels * height * width <= MOST_BYTES
 
 
-def read_images(samples: Sequence[Sample], dataset: DataSet, unreadable: dict[str, str]) -> Images:
-    """Images of exactly the size of the input; `unreadable` is told of files that are none."""
+def decode_images(samples: Sequence[Sample], dataset: DataSet, unreadable: dict[str, str]) -> Images:
     pixels = torch.empty(len(samples), *dataset.shape, dtype=torch.uint8)
     for place, sample in enumerate(samples):
         try:

@@ -16,8 +16,7 @@ def check_validation(dataset: DataSet, recipe: Recipe) -> None:
     """Raises UsageError for a hold-out beside images for validation, and for patience without any."""
     if recipe.holdout and dataset.has_validation:
         raise UsageError(
-            f"`{dataset.name}` has images for validation already, so none are held out",
-            "leave `--holdout` out",
+            f"`{dataset.name}` has images for validation already, so none are held out", "leave `--holdout` out"
         )
     if recipe.patience and not (recipe.holdout or dataset.has_validation):
         raise UsageError(

@@ -34,7 +34,6 @@ BEGINNINGS = {
     b"\x93NUMPY": "is a file of numpy",
     b"PAR1": "is a Parquet file",
 }
-"""How files begin, and what they then are."""
 
 
 class FileIdentity(NamedTuple):
@@ -48,8 +47,7 @@ class FileIdentity(NamedTuple):
 
 def what_it_is(data: bytes, file: DataFile, part: ArchiveMember | None = None) -> FileIdentity:
     """What bytes are that should be those of a published file, or of a part of it."""
-    known = known_as(data)
-    if known:
+    if known := known_as(data):
         return FileIdentity(f"is `{known[1]}` of the data set `{known[0]}`", known[0])
     for beginning, words in BEGINNINGS.items():
         if data.startswith(beginning) and not is_expected(beginning, file):
@@ -70,32 +68,28 @@ def checksums() -> dict[str, tuple[str, str]]:
 
 def known_as(data: bytes) -> tuple[str, str] | None:
     """The data set that has these bytes as a file, and the name of that; packed by gzip they are the same."""
-    found = by_checksum(data)
-    if found is None and data.startswith(GZIP):
-        try:
-            return by_checksum(gunzip(data, LARGEST_PART))
-        except ValueError:
-            return None
-    return found
+    if (found := by_checksum(data)) or not data.startswith(GZIP):
+        return found
+    try:
+        return by_checksum(gunzip(data, LARGEST_PART))
+    except ValueError:
+        return None
 
 
 def by_checksum(data: bytes) -> tuple[str, str] | None:
-    """The same, of exactly these bytes."""
     sums = (kind(data, usedforsecurity=False).hexdigest() for kind in (hashlib.sha256, hashlib.md5))
     return next((found for one in sums if (found := checksums().get(one))), None)
 
 
 def is_expected(beginning: bytes, file: DataFile) -> bool:
-    """Whether a file may begin so: an archive may be packed by bzip2, too."""
     return (beginning == MATLAB and file.name.endswith(".mat")) or (beginning == BZIP2 and ".tar" in file.name)
 
 
 def text_or_none(data: bytes) -> FileIdentity | None:
-    """What bytes are that are a text."""
     start = data[:512].lstrip().lower()
     if start.startswith((b"<!doctype html", b"<html", b"<head")):
         return FileIdentity("is an HTML page, such as a server sends in place of a file")
-    if start.startswith(b"<?xml") or start.startswith(b"<error"):
+    if start.startswith((b"<?xml", b"<error")):
         return FileIdentity("is an XML text, such as a server sends in place of a file")
     if start.startswith(b"version https://git-lfs"):
         return FileIdentity("is a pointer of Git LFS, not the file itself")
@@ -109,15 +103,13 @@ def text_or_none(data: bytes) -> FileIdentity | None:
 
 
 def packed_or_damaged(data: bytes, file: DataFile, part: ArchiveMember | None) -> FileIdentity:
-    """What bytes are that are in the expected format, or nearly."""
     size = part.size if part else file.size
     if not data:
         return cut_off(data, size)
     if part is None and file.parts:
-        packed = within(data, file)
-        if packed:
+        if packed := within(data, file):
             return packed
-    elif size and len(data) < size and begins_right(data, file, part):
+    elif size and len(data) < size and data.startswith(IDX if part else MATLAB):
         return cut_off(data, size)
     elif part and part.size and len(data) != part.size:
         return FileIdentity(f"is another file: it has {len(data):,} bytes, not {part.size:,}", can_be_read=True)
@@ -144,20 +136,13 @@ def within(data: bytes, file: DataFile) -> FileIdentity | None:
     return FileIdentity("is gzipped, but holds no IDX file")
 
 
-def begins_right(data: bytes, file: DataFile, part: ArchiveMember | None) -> bool:
-    """Whether bytes begin as those of the file do, as far as is known."""
-    return data.startswith(IDX if part else MATLAB)
-
-
 def cut_off(data: bytes, size: int | None) -> FileIdentity:
-    """What a file is of which the end is missing."""
     if size is None or len(data) >= size:
         return FileIdentity("is truncated" if data else "is empty")
     return FileIdentity(f"is truncated: it has {len(data):,} of {size:,} bytes")
 
 
 def damaged(data: bytes, checksum: str | None) -> FileIdentity:
-    """What a file is of which no more is known than that it is not the published one."""
     if checksum is None:
         return FileIdentity("is another file", can_be_read=True)
     kind = "SHA-256" if len(checksum) == SHA256_DIGITS else "MD5"

@@ -17,7 +17,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cldfc.diagnostics import UsageError, shape_text
-from cldfc.train.data.bounded import BLOCK, GZIP, MOST_BYTES, UNREADABLE, opened
+from cldfc.train.data.bounded import BLOCK, GZIP, MOST_BYTES, UNREADABLE, opened_regular
+from cldfc.train.data.class_folders import reading_folders
 
 Bytes = NDArray[np.uint8]
 
@@ -44,15 +45,11 @@ KINDS = {9: "signed bytes", 11: "16-bit integers", 12: "32-bit integers", 13: "f
 
 
 class Labelled(NamedTuple):
-    """The file of some images, and that of their labels."""
-
     images: Path
     labels: Path
 
 
 class IdxFiles(NamedTuple):
-    """The files of the images to train on, and of those to test on."""
-
     train: Labelled
     test: Labelled
 
@@ -65,16 +62,12 @@ def find_idx(name: str) -> IdxFiles:
     if not name:
         raise UsageError("`idx:` names no folder", HELP)
     path = Path(os.path.expanduser(name))
-    try:
+    with reading_folders():
         if path.is_dir():
             sets = sets_in(path)
             begins = "" if "" in sets or not sets else min(sets)
         else:
             sets, begins = sets_in(path.parent) if path.parent.is_dir() else {}, path.name
-    except OSError as error:
-        raise UsageError(
-            f"cannot read `{error.filename}`: {error.strerror}", "give a folder that may be read"
-        ) from error
     if path.is_dir() and len(sets) > 1 and begins:
         examples = ", ".join(f"`idx:{Path(name, begins)}`" for begins in sorted(sets))
         raise UsageError(f"`{name}` holds {len(sets)} sets of IDX files", f"name one of them: {examples}")
@@ -82,22 +75,19 @@ def find_idx(name: str) -> IdxFiles:
         what = "is a file, not a folder" if path.is_file() else "is not there"
         raise UsageError(f"`{name}` {'holds no IDX files' if path.is_dir() else what}", HELP)
     found = sets[begins]
-    train, test = (
-        Labelled(only(found, part, "images", name), only(found, part, "labels", name)) for part in ("train", "test")
+    return IdxFiles(
+        *(Labelled(*(only(found, part, kind, name) for kind in ("images", "labels"))) for part in ("train", "test"))
     )
-    return IdxFiles(train, test)
 
 
 Files = dict[tuple[str, str], list[Path]]
-"""Files by what they hold: `train` or `test`, `images` or `labels`."""
 
 
 def sets_in(folder: Path) -> dict[str, Files]:
     """The IDX files in a folder, by what their names begin with. Raises OSError."""
     sets: dict[str, Files] = {}
     for path in sorted(folder.iterdir()):
-        match = NAME.fullmatch(path.name)
-        if match:
+        if match := NAME.fullmatch(path.name):
             files = sets.setdefault(match["set"] or "", {})
             files.setdefault((PARTS[match["part"]], match["kind"]), []).append(path)
     return sets
@@ -116,7 +106,7 @@ def only(files: Files, part: str, kind: str, name: str) -> Path:
 
 def read_idx_file(path: Path, axes: Collection[int]) -> Bytes:
     """The array in a file, gzipped or not. Raises UsageError when it holds none, or one of other axes."""
-    with opened(path) as file:
+    with opened_regular(path) as file:
         packed = file.read(len(GZIP)) == GZIP
         file.seek(0)
         stream = cast("BinaryIO", gzip.GzipFile(fileobj=file)) if packed else file
@@ -165,7 +155,7 @@ def read_head(file: BinaryIO, axes: Collection[int]) -> tuple[int, ...]:
     return sizes
 
 
-def read_images(path: Path) -> Bytes:
+def read_pixels(path: Path) -> Bytes:
     """Images as n × channels × height × width. Raises UsageError."""
     found = read_idx_file(path, (IMAGES, COLOURED))
     if found.ndim == IMAGES:
@@ -180,32 +170,24 @@ def read_images(path: Path) -> Bytes:
     )
 
 
-def read_labels(path: Path, images: int) -> Bytes:
-    """The labels of so many images. Raises UsageError."""
-    labels = read_idx_file(path, (LABELS,))
-    if len(labels) != images:
-        raise UsageError(
-            f"`{path}` holds {len(labels):,} labels, of {images:,} images", "give the labels that belong to the images"
-        )
-    return labels
-
-
 class IdxPart(NamedTuple):
-    """Images and their labels, which need not count from 0."""
-
     pixels: Bytes
+    """n × channels × height × width."""
     labels: Bytes
+    """n; they need not count from 0."""
 
 
-def read_part(files: Labelled) -> IdxPart:
-    """Images with their labels. Raises UsageError."""
-    pixels = read_images(files.images)
-    return IdxPart(pixels, read_labels(files.labels, len(pixels)))
+def read_labelled(files: Labelled) -> IdxPart:
+    pixels, labels = read_pixels(files.images), read_idx_file(files.labels, (LABELS,))
+    if len(labels) != len(pixels):
+        raise UsageError(
+            f"`{files.labels}` holds {len(labels):,} labels, of {len(pixels):,} images",
+            "give the labels that belong to the images",
+        )
+    return IdxPart(pixels, labels)
 
 
 class Measured(NamedTuple):
-    """What is known of a set once it has been read."""
-
     shape: tuple[int, int, int]
     images: tuple[int, int]
     classes: tuple[int, ...]
@@ -225,7 +207,7 @@ class Measured(NamedTuple):
 
 def read_both(files: IdxFiles) -> tuple[IdxPart, IdxPart]:
     """The images to train on and to test on. Raises UsageError when they do not fit together."""
-    train, test = read_part(files.train), read_part(files.test)
+    train, test = read_labelled(files.train), read_labelled(files.test)
     if train.pixels.shape[1:] != test.pixels.shape[1:]:
         sizes = [shape_text(part.pixels.shape[1:]) for part in (train, test)]
         raise UsageError(
@@ -245,24 +227,26 @@ def read_both(files: IdxFiles) -> tuple[IdxPart, IdxPart]:
 
 def measure(files: IdxFiles) -> Measured:
     """Sizes, classes, mean and standard deviation; of files that have not changed only once. Raises UsageError."""
+
+    def age(path: Path) -> tuple[int, int]:
+        try:
+            found = path.stat()
+        except OSError:
+            return 0, 0
+        return found.st_mtime_ns, found.st_size
+
     return measured(files, tuple(map(age, (*files.train, *files.test))))
-
-
-def age(path: Path) -> tuple[int, int]:
-    """Changes with a file."""
-    try:
-        found = path.stat()
-    except OSError:
-        return 0, 0
-    return found.st_mtime_ns, found.st_size
 
 
 @lru_cache(maxsize=1)
 def measured(files: IdxFiles, ages: tuple[tuple[int, int], ...]) -> Measured:
-    """The same, of files of some ages."""
     train, test = read_both(files)
     _, channels, height, width = train.pixels.shape
     moments = [mean_and_std(train.pixels[:, channel]) for channel in range(channels)]
+    digest = hashlib.sha256()
+    for array in (*train, *test):
+        digest.update(repr(array.shape).encode())
+        digest.update(np.ascontiguousarray(array).data)
     return Measured(
         (channels, height, width),
         (len(train.labels), len(test.labels)),
@@ -270,18 +254,8 @@ def measured(files: IdxFiles, ages: tuple[tuple[int, int], ...]) -> Measured:
         tuple(mean for mean, _ in moments),
         tuple(std for _, std in moments),
         hashlib.sha256(train.labels.tobytes()).hexdigest(),
-        digest_of_parts(train, test),
+        digest.hexdigest()[:16],
     )
-
-
-def digest_of_parts(*parts: IdxPart) -> str:
-    """A digest of images and labels, as they are read."""
-    found = hashlib.sha256()
-    for part in parts:
-        for array in part:
-            found.update(repr(array.shape).encode())
-            found.update(np.ascontiguousarray(array).data)
-    return found.hexdigest()[:16]
 
 
 def mean_and_std(pixels: Bytes) -> tuple[float, float]:

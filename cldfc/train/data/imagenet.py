@@ -7,7 +7,7 @@ from pathlib import Path
 
 from cldfc.diagnostics import UsageError
 from cldfc.train.catalogue import DataSet
-from cldfc.train.data.class_folders import Sample, class_names, list_samples
+from cldfc.train.data.class_folders import Sample, class_names, list_samples, reading_folders
 from cldfc.train.data.files import how_to_get, require
 from cldfc.train.images import ImageFiles
 
@@ -23,13 +23,8 @@ def load(dataset: DataSet, folder: Path) -> ImageFiles:
 
 
 def list_files(folder: Path, dataset: DataSet) -> Sequence[Sample]:
-    """The image files of a folder of class folders, in the order of their names."""
-    try:
+    with reading_folders():
         count = len(class_names(folder))
         if count == dataset.classes:
             return list_samples(folder)
-    except OSError as error:
-        raise UsageError(
-            f"cannot read `{error.filename}`: {error.strerror}", "give a folder that may be read"
-        ) from error
     raise UsageError(f"`{folder}` has {count:,} class folders, not {dataset.classes:,}", how_to_get(dataset))

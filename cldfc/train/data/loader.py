@@ -48,8 +48,6 @@ class Loader(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Resident:
-    """Batches of images that all lie in the memory of the device."""
-
     train: Framed
     test: Images
     recipe: Recipe
@@ -58,20 +56,16 @@ class Resident:
 
     @property
     def steps(self) -> int:
-        """Number of training batches in an epoch."""
         return steps_per_epoch(len(self.train), self.recipe)
 
     def train_batches(self, epoch: int, first: int = 0) -> Iterator[Images]:
-        """The batches of an epoch, drawn and augmented on the device."""
         return epoch_batches(self.train, self.recipe, epoch, first, self.share)
 
     @property
     def parts(self) -> Sequence[Part]:
-        """The parts that a network is tested on."""
         return tested_parts(self.validation is not None)
 
     def test_batches(self, part: Part = "test") -> Iterator[Images]:
-        """All images of a part, of the share."""
         images = self.validation if part == "validation" else self.test
         assert images is not None
         starts = range(0, len(images), self.recipe.batch)
@@ -104,7 +98,6 @@ def open_loader(
 
 
 def hold_out(found: Split | ImageFiles, dataset: DataSet, recipe: Recipe) -> Split | ImageFiles:
-    """The same images, some of those to train on kept for validation. Raises UsageError."""
     if isinstance(found, Split):
         is_held = torch.zeros(len(found.train), dtype=torch.bool)
         is_held[held_out([int(label) for label in found.train.labels], dataset, recipe)] = True

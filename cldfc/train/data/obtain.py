@@ -65,7 +65,6 @@ def copy_here(dataset: DataSet, file: DataFile, folder: Path) -> None:
 
 
 def main() -> int:
-    """Bring Fashion-MNIST into `data`; the exit code is 1 where that fails."""
     try:
         obtain(find("fashion_mnist"), DATA_DIR, say)
     except UsageError as error:

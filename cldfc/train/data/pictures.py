@@ -15,7 +15,6 @@ from PIL import Image, UnidentifiedImageError
 from cldfc.diagnostics import UsageError
 
 MODES = {1: "L", 3: "RGB"}
-"""Pillow's names for one and for three channels."""
 
 FORMATS = "PNG", "JPEG", "PPM", "BMP", "TIFF", "WEBP", "GIF"
 """What is read. Pillow knows more formats, and starts other programs for some of them."""
@@ -38,10 +37,8 @@ TURNS = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
-"""What makes an image upright, for each orientation but the upright one."""
 
 ENDS = {"PNG": b"IEND\xaeB`\x82", "JPEG": b"\xff\xd9", "GIF": b"\x3b"}
-"""How a file ends that is not cut off."""
 
 NO_WAITING: int = getattr(os, "O_NONBLOCK", 0)
 """Without it the opening of a pipe waits for somebody who writes."""
@@ -60,24 +57,24 @@ class UnreadableImage(Exception):
 def open_picture(path: str, channels: int) -> Image.Image:
     """The image in a file, upright, grey or in colours as the network wants it; of several, the first.
 
-    What is transparent becomes white. Raises Unreadable.
+    What is transparent becomes white. Raises UnreadableImage.
     """
-    with opened(path) as (_, image):
+    with opened_image(path) as (_, image):
         return as_picture(image, channels)
 
 
 def as_picture(image: Image.Image, channels: int) -> Image.Image:
-    """An image, upright, grey or in colours; what is transparent becomes white. Raises Unreadable."""
+    """An image, upright, grey or in colours; what is transparent becomes white. Raises UnreadableImage."""
     check_head(image)
     return on_white(upright(image)).convert(MODES[channels])
 
 
 def has_size(path: str, size: tuple[int, int]) -> bool:
-    """Whether an upright image has this width and height. Raises Unreadable.
+    """Whether an upright image has this width and height. Raises UnreadableImage.
 
     A file that is whole at its end is decoded only where its head does not settle that.
     """
-    with opened(path) as (file, image):
+    with opened_image(path) as (file, image):
         if not is_whole(file, image):
             image.load()
         if sorted(image.size) != sorted(size):
@@ -86,8 +83,8 @@ def has_size(path: str, size: tuple[int, int]) -> bool:
 
 
 @contextmanager
-def opened(path: str) -> Generator[tuple[BinaryIO, Image.Image]]:
-    """A file and its image, of which only the head has been read. Raises Unreadable, for errors in the block, too."""
+def opened_image(path: str) -> Generator[tuple[BinaryIO, Image.Image]]:
+    """A file and its image, of which only the head has been read. Raises UnreadableImage, in the block, too."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
@@ -101,11 +98,10 @@ def opened(path: str) -> Generator[tuple[BinaryIO, Image.Image]]:
             raise
         # Pillow's readers raise whatever they run into in a damaged file.
         except Exception as error:
-            raise UnreadableImage(reason_of(error)) from error
+            raise UnreadableImage(why_unreadable(error)) from error
 
 
 def check_head(image: Image.Image) -> None:
-    """Raises Unreadable for an image that is too large or too deep."""
     width, height = image.size
     if width * height > MOST_PIXELS:
         raise UnreadableImage(f"it has {width:,} × {height:,} pixels, and {MOST_PIXELS:,} is the most that is read")
@@ -113,8 +109,7 @@ def check_head(image: Image.Image) -> None:
         raise UnreadableImage("it has more than 8 bits in a channel")
 
 
-def reason_of(error: Exception) -> str:
-    """Why an image cannot be read, in a line of printable characters."""
+def why_unreadable(error: Exception) -> str:
     if isinstance(error, UnidentifiedImageError):
         return f"it is not an image, or in a format other than {', '.join(FORMATS[:-1])} and {FORMATS[-1]}"
     if isinstance(error, Image.DecompressionBombError):
@@ -139,24 +134,18 @@ def is_whole(file: BinaryIO, image: Image.Image) -> bool:
 
 
 def upright(image: Image.Image) -> Image.Image:
-    """The image, decoded, as the camera's note on its orientation says it is to be seen."""
     # Pillow turns a TIFF itself, here.
     image.load()
-    turn = TURNS.get(orientation_of(image))
+    try:
+        turn = TURNS.get(int(image.getexif().get(ORIENTATION, 1)))
+    # A damaged note on the orientation does not make the image unreadable.
+    except Exception:
+        turn = None
     return image if turn is None else image.transpose(turn)
 
 
-def orientation_of(image: Image.Image) -> int:
-    """The orientation that the file states; 1, upright, where it states none that can be read."""
-    try:
-        return int(image.getexif().get(ORIENTATION, 1))
-    # A damaged note does not make the image unreadable.
-    except Exception:
-        return 1
-
-
 def on_white(image: Image.Image) -> Image.Image:
-    """The image with white behind what is transparent. Raises Unreadable where nothing of it would be seen there."""
+    """The image with white behind what is transparent. Raises UnreadableImage where nothing is seen on it."""
     if not image.has_transparency_data:
         return image
     ink = image.convert("RGBA")

@@ -25,14 +25,14 @@ def load_images(dataset: DataSet, folder: Path) -> Split | ImageFiles:
     except (UsageError, MemoryError):
         raise
     except Exception as error:
-        raise broken(dataset, in_one_line(error)) from error
+        raise broken_reader(dataset, in_one_line(error)) from error
     if not isinstance(found, Split | ImageFiles):
-        raise broken(dataset, f"`load` gives a {type(found).__name__}, neither a Split nor ImageFiles")
+        raise broken_reader(dataset, f"`load` gives a {type(found).__name__}, neither a Split nor ImageFiles")
     if isinstance(found, ImageFiles) and not dataset.from_files:
-        raise broken(dataset, "`load` gives ImageFiles, and the entry lacks `from_files=True`")
+        raise broken_reader(dataset, "`load` gives ImageFiles, and the entry lacks `from_files=True`")
     if (found.validation is not None) != dataset.has_validation:
         has, says = ("images", "none") if found.validation is not None else ("no images", "some")
-        raise broken(dataset, f"`load` gives {has} for validation, and the entry says that there are {says}")
+        raise broken_reader(dataset, f"`load` gives {has} for validation, and the entry says that there are {says}")
     if isinstance(found, Split):
         for images in found:
             check_images(images, dataset)
@@ -40,25 +40,23 @@ def load_images(dataset: DataSet, folder: Path) -> Split | ImageFiles:
 
 
 def check_images(images: Images, dataset: DataSet) -> None:
-    """Raises UsageError unless images and labels are what the data set says of them."""
     pixels, labels = images.pixels, images.labels
     if pixels.dtype != torch.uint8 or labels.dtype != torch.int64:
-        raise broken(
+        raise broken_reader(
             dataset, f"pixels and labels are {pixels.dtype} and {labels.dtype}, not torch.uint8 and torch.int64"
         )
     if tuple(pixels.shape) != (len(labels), *dataset.shape) or labels.dim() != 1:
         shapes = f"{tuple(pixels.shape)} and {tuple(labels.shape)}"
-        raise broken(dataset, f"pixels and labels have the shapes {shapes}, and an image is {dataset.shape}")
+        raise broken_reader(dataset, f"pixels and labels have the shapes {shapes}, and an image is {dataset.shape}")
     if not len(labels):
-        raise broken(dataset, "there are no images")
+        raise broken_reader(dataset, "there are no images")
     if int(labels.min()) < 0 or int(labels.max()) >= dataset.classes:
-        raise broken(
+        raise broken_reader(
             dataset, f"labels go from {int(labels.min())} to {int(labels.max())}, of {dataset.classes} classes"
         )
 
 
-def broken(dataset: DataSet, reason: str) -> UsageError:
-    """The error for a reader that does not do what it should."""
+def broken_reader(dataset: DataSet, reason: str) -> UsageError:
     return UsageError(
         f"`{dataset.reader}` cannot read the data set `{dataset.name}`: {reason}",
         "the entry of the data set and its reader do not fit together: report that to whoever wrote them",

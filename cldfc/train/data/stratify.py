@@ -36,7 +36,10 @@ def draw_part(labels: Sequence[int], names: Sequence[str], share: float, seed: i
 
 
 def sizes_of_part(sizes: Sequence[int], share: float) -> list[int]:
-    """How many images of each class make a share of all; those of the largest remainders get one more."""
+    """How many images of each class make a share of all; those of the largest remainders get one more.
+
+    A quarter of `[10, 9, 9]` is `[3, 2, 2]`: 7 of 28, for of 2.5, 2.25 and 2.25 the first has the largest remainder.
+    """
     drawn = [min(max(int(share * size), 1), size - 1) for size in sizes]
     left = round(share * sum(sizes)) - sum(drawn)
     rest = {label: share * size - drawn[label] for label, size in enumerate(sizes) if drawn[label] < size - 1}

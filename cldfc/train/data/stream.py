@@ -52,8 +52,6 @@ def transforms() -> Any:
 
 @dataclass(frozen=True, slots=True)
 class Stream:
-    """Batches of images that worker processes read from files."""
-
     files: ImageFiles
     dataset: DataSet
     recipe: Recipe
@@ -64,11 +62,9 @@ class Stream:
 
     @property
     def steps(self) -> int:
-        """Number of training batches in an epoch."""
         return steps_per_epoch(len(self.files.train), self.recipe)
 
     def train_batches(self, epoch: int, first: int = 0) -> Iterator[Images]:
-        """The batches of an epoch: images as `random_cut` cuts them."""
         order = torch.randperm(len(self.files.train), generator=chance_of(self.recipe, epoch))
         shown = [self.share.even(part) for part in self.batches_of(list(map(int, order)))[first : self.steps]]
         cut = random_cut(self.dataset, self.recipe)
@@ -76,11 +72,9 @@ class Stream:
 
     @property
     def parts(self) -> Sequence[Part]:
-        """The parts that a network is tested on."""
         return tested_parts(self.files.validation is not None)
 
     def test_batches(self, part: Part = "test") -> Iterator[Images]:
-        """All images of a part, of the share: scaled, and cut in the centre; see `centre_cut`."""
         samples = self.files.validation if part == "validation" else self.files.test
         assert samples is not None
         shown = filter(len, map(self.share.of, self.batches_of(range(len(samples)))))
@@ -88,13 +82,7 @@ class Stream:
         return self.read(files, list(shown))
 
     def batches_of(self, order: Sequence[int]) -> list[Sequence[int]]:
-        """The numbers of images, batch by batch."""
         return [order[at : at + self.recipe.batch] for at in range(0, len(order), self.recipe.batch)]
-
-    @property
-    def without(self) -> str:
-        """How a training goes on without images that cannot be read, if it can."""
-        return "; `--skip-unreadable` trains without such files" if is_folder(self.dataset.name) else ""
 
     def read(self, files: Files, shown: Sequence[Sequence[int]]) -> Iterator[Images]:
         """Batches of some files by their numbers, on the device. Raises UsageError when one cannot be read."""
@@ -104,7 +92,9 @@ class Stream:
         workers = min(usual if self.workers is None else self.workers, len(shown))
         for pixels, labels, unreadable in batches(files, shown, workers, self.device.kind == "cuda"):
             if unreadable:
-                raise cannot_read(unreadable, f"mend the file, or keep it elsewhere{self.without}")
+                can_skip = is_folder(self.dataset.name)
+                without = "; `--skip-unreadable` trains without such files" if can_skip else ""
+                raise cannot_read(unreadable, f"mend the file, or keep it elsewhere{without}")
             yield Images(*(part.to(self.device.torch, non_blocking=True) for part in (pixels, labels)))
 
 
@@ -140,7 +130,6 @@ def seed_of(*numbers: int) -> int:
 
 
 def collate(samples: Sequence[tuple[Tensor, int, str, str]]) -> tuple[Tensor, Tensor, dict[str, str]]:
-    """A batch of samples; or what is wrong with those that could not be read, by their paths."""
     unreadable = {path: error for _, _, path, error in samples if error}
     pixels = torch.empty(0) if unreadable else torch.stack([pixels for pixels, *_ in samples])
     return pixels, torch.tensor([label for _, label, *_ in samples]), unreadable
@@ -173,14 +162,11 @@ def batches(
 
 
 def obey(_worker: int) -> None:
-    """Prepare a process that reads images."""
     obey_parent()
 
 
 @dataclass(frozen=True, slots=True)
 class Check(Dataset[str]):
-    """Why each of some image files cannot be read; empty where it can."""
-
     paths: Sequence[str]
 
     def __len__(self) -> int:
@@ -219,10 +205,7 @@ def find_unreadable(paths: Sequence[str], say: Callable[[str], None]) -> dict[st
 
 @dataclass(frozen=True, slots=True)
 class BySize:
-    """A cut for images of exactly the size of the input, and another one for all others."""
-
     size: tuple[int, int]
-    """Width and height."""
     fitting: Cut
     other: Cut
 
@@ -232,13 +215,11 @@ class BySize:
 
 @dataclass(frozen=True, slots=True)
 class CentreCut:
-    """The centre of the image, scaled so that it is 8/7 of the input in the direction where less of it is left over."""
-
     height: int
     width: int
 
     def __call__(self, image: Image.Image) -> Tensor:
-        image = shortened(image, self.height, self.width)
+        image = middle_of_long(image, self.height, self.width)
         width, height = image.size
         high, wide = self.height * 8 // 7, self.width * 8 // 7
         # The other side is rounded down as by torchvision, and is never too short.
@@ -248,7 +229,7 @@ class CentreCut:
         return functional.pil_to_tensor(functional.center_crop(large, [self.height, self.width]))
 
 
-def shortened(image: Image.Image, height: int, width: int) -> Image.Image:
+def middle_of_long(image: Image.Image, height: int, width: int) -> Image.Image:
     """The middle of an image that is very much longer than it will be cut: all of it, scaled, would fill the memory."""
     long, high = LONGEST * image.height * width // height, LONGEST * image.width * height // width
     if image.width <= long and image.height <= high:
@@ -266,13 +247,8 @@ def random_cut(dataset: DataSet, recipe: Recipe) -> Cut:
     height, width = dataset.shape[1:]
     mirrored = [v2.RandomHorizontalFlip()] if recipe.flip else []
     ratio = (3 / 4 * width / height, 4 / 3 * width / height)
-    part = v2.Compose(
-        [
-            v2.RandomResizedCrop((height, width), ratio=ratio, antialias=True),
-            *mirrored,
-            v2.PILToTensor(),
-        ]
-    )
+    resized = v2.RandomResizedCrop((height, width), ratio=ratio, antialias=True)
+    part = v2.Compose([resized, *mirrored, v2.PILToTensor()])
     if dataset.reader != CLASS_FOLDERS:
         return part
     margin = (recipe.shift_columns, recipe.shift_rows)

@@ -38,7 +38,8 @@ def told_of(dataset: DataSet, recipe: Recipe) -> DataSet:
 def draw_stratified(labels: Tensor, count: int) -> Tensor:
     """The numbers of `count` images in ascending order: of each class its share, to within one image.
 
-    The same at each call; of two draws the smaller one is part of the larger one. Shapes: `labels` n, result `count`.
+    Three of `a a a a b b` are two `a` and a `b`. The same at each call; of two draws the smaller one is part of the
+    larger one. Shapes: `labels` n, result `count`.
     """
     order = torch.randperm(len(labels), generator=Generator().manual_seed(0))
     shuffled = labels[order]

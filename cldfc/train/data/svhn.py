@@ -13,9 +13,8 @@ from numpy.typing import NDArray
 
 from cldfc.train.catalogue import DataSet
 from cldfc.train.data.bounded import MOST_BYTES
-from cldfc.train.data.files import read_content, require, unreadable
+from cldfc.train.data.files import read_parsed, require
 from cldfc.train.images import Images, Split
-from cldfc.train.published import DataFile
 
 ZERO = 10
 """The label of the digit 0."""
@@ -28,18 +27,8 @@ def load(dataset: DataSet, folder: Path) -> Split:
     Source: Y. Netzer et al., Reading digits in natural images with unsupervised feature learning, 2011.
     """
     require(dataset, folder)
-    train, test = (read_images(dataset, file, folder) for file in dataset.files)
-    return Split(train, test)
-
-
-def read_images(dataset: DataSet, file: DataFile, folder: Path) -> Images:
-    """The images of a file, with their labels."""
-    content = read_content(dataset, file, folder)
-    try:
-        pixels, labels = read_matlab(content.parts[0])
-    except ValueError as error:
-        raise unreadable(content.paths[0], content.parts[0], file, error) from error
-    return Images(torch.tensor(pixels), torch.tensor(labels))
+    parts = [read_parsed(dataset, file, folder, read_matlab) for file in dataset.files]
+    return Split(*(Images(torch.tensor(pixels), torch.tensor(labels)) for pixels, labels in parts))
 
 
 def read_matlab(data: bytes) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:

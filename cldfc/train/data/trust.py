@@ -9,7 +9,7 @@ from pathlib import Path
 
 from cldfc.diagnostics import UsageError
 from cldfc.train.data.bounded import read_bytes
-from cldfc.train.data.files import Copy, copies, read_copy, read_part, require
+from cldfc.train.data.files import Copy, copies, read_copy, read_unpacked_part, require
 from cldfc.train.data.identify import known_as
 from cldfc.train.data.reader import load_images
 from cldfc.train.data_set import DataSet, trusting
@@ -37,16 +37,17 @@ def trust_files(dataset: DataSet, folder: Path) -> DataSet:
 def own_files(dataset: DataSet, found: Sequence[Copy]) -> list[Path]:
     """The files of the first copy, or those of them that are not published; the same files may be of several forms."""
     first = found[0]
-    if any(is_published(partial(read_copy, dataset, copy)) for copy in found if copy.paths == first.paths):
+    if any(needs_no_trust(partial(read_copy, dataset, copy)) for copy in found if copy.paths == first.paths):
         return []
     if first.is_packed:
         return list(first.paths)
     pairs = zip(first.paths, first.file.parts, strict=True)
-    return [path for path, part in pairs if not is_published(partial(read_part, dataset, path, part, first.file))]
+    return [
+        path for path, part in pairs if not needs_no_trust(partial(read_unpacked_part, dataset, path, part, first.file))
+    ]
 
 
-def is_published(read: Callable[[], object]) -> bool:
-    """Whether something can be read without trust."""
+def needs_no_trust(read: Callable[[], object]) -> bool:
     try:
         read()
     except UsageError:

@@ -25,5 +25,4 @@ class Classifier(nn.Module):
         self.eval()
 
     def forward(self, pixels: Tensor) -> Tensor:
-        """The scores of images."""
         return self.network((pixels - self.mean) / self.std)

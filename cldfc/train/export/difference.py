@@ -34,7 +34,11 @@ class ScoreDifference:
 @torch.no_grad()
 def compare_scores(written: Scores, network: nn.Module, dataset: DataSet) -> ScoreDifference:
     """Compare what was written with the network. Raises UsageError when they differ by more than rounding."""
-    images = random_images(dataset)
+    # Noise with the mean and the standard deviation of the data set.
+    draw = Generator().manual_seed(0)
+    mean, std = (torch.tensor(values).view(-1, 1, 1) for values in (dataset.mean, dataset.std))
+    noise = (torch.randn(count, *dataset.shape, generator=draw) for count in BATCHES)
+    images = [(mean + std * part).round().clamp(0, 255).to(torch.uint8) for part in noise]
     expected = [cast(Tensor, network(pixels)) for pixels in images]
     largest_score = max(float(scores.abs().max()) for scores in expected)
     if not math.isfinite(largest_score):
@@ -46,14 +50,5 @@ def compare_scores(written: Scores, network: nn.Module, dataset: DataSet) -> Sco
     return ScoreDifference(largest, largest_score)
 
 
-def random_images(dataset: DataSet) -> list[Tensor]:
-    """Batches of noise with the mean and the standard deviation of the data set."""
-    draw = Generator().manual_seed(0)
-    mean, std = (torch.tensor(values).view(-1, 1, 1) for values in (dataset.mean, dataset.std))
-    noise = (torch.randn(count, *dataset.shape, generator=draw) for count in BATCHES)
-    return [(mean + std * part).round().clamp(0, 255).to(torch.uint8) for part in noise]
-
-
 def differs(what: str) -> UsageError:
-    """The error for a file that is not the network; it is not kept."""
     return UsageError(f"the file that was written gives {what}", "it has been removed: please report the spec")

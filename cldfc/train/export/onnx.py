@@ -17,29 +17,22 @@ from cldfc.train.export.difference import Scores
 from cldfc.train.export.failure import exporting
 
 
-def require_onnx() -> None:
-    """Raises UsageError when what writes and checks ONNX is not installed."""
-    missing = [name for name in ("onnx", "onnxscript") if find_spec(name) is None]
-    if missing:
-        raise UsageError(f"`--onnx` needs {' and '.join(missing)}", "pip install 'cldfc[onnx]'")
-
-
 def write(classifier: Classifier, about: About) -> bytes:
     """The file, for any number of images: input `pixels`, output `scores`. Raises UsageError when that fails.
 
     torch's optimisation is not used: it folds normalisations on its own account, and makes one
     tensor of two that are equal by chance. Here every initializer is a tensor of the network.
     """
-    require_onnx()
+    if missing := [name for name in ("onnx", "onnxscript") if find_spec(name) is None]:
+        raise UsageError(f"`--onnx` needs {' and '.join(missing)}", "pip install 'cldfc[onnx]'")
     with exporting("torch.onnx", about.model):
-        program = trace(classifier, about)
-        simplify(program.model)
-        describe(program.model, about)
+        program = onnx_program(classifier, about)
+        simplify_onnx(program.model)
+        describe_onnx(program.model, about)
         return program.model_proto.SerializeToString()
 
 
-def trace(classifier: Classifier, about: About) -> Any:
-    """The program of a network, in torch's default opset."""
+def onnx_program(classifier: Classifier, about: About) -> Any:
     return torch.onnx.export(  # pyright: ignore[reportUnknownMemberType]
         classifier,
         (torch.zeros(2, *about.shape, dtype=torch.uint8),),
@@ -52,7 +45,7 @@ def trace(classifier: Classifier, about: About) -> Any:
     )
 
 
-def simplify(model: Any) -> None:
+def simplify_onnx(model: Any) -> None:
     """Compute what does not depend on the images, such as shapes, and leave out the zeros added where no bias is."""
     from onnxscript import optimizer
 
@@ -65,7 +58,7 @@ def simplify(model: Any) -> None:
     optimizer.remove_unused_nodes(model)
 
 
-def describe(model: Any, about: About) -> None:
+def describe_onnx(model: Any, about: About) -> None:
     """Say what the model is, and not how torch made it: that is longer than a small network."""
     graph = model.graph
     for part in (graph, *graph, *graph.initializers.values(), *graph.inputs, *graph.outputs):
@@ -76,7 +69,15 @@ def describe(model: Any, about: About) -> None:
 
 def read(data: bytes, classifier: Classifier) -> Scores:
     """What a file computes: by onnxruntime, or without it by onnx's own evaluator, which is slow."""
-    session = open_session(data)
+    if has_runtime():
+        from onnxruntime import InferenceSession  # pyright: ignore[reportMissingTypeStubs]
+
+        session: Any = InferenceSession(data, providers=["CPUExecutionProvider"])
+    else:
+        import onnx
+        from onnx.reference import ReferenceEvaluator
+
+        session = ReferenceEvaluator(onnx.load_model_from_string(data))
 
     def scores(pixels: Tensor) -> Tensor:
         (found,) = session.run(None, {"pixels": pixels.numpy()})
@@ -85,24 +86,10 @@ def read(data: bytes, classifier: Classifier) -> Scores:
     return scores
 
 
-def open_session(data: bytes) -> Any:
-    """What runs a file."""
-    if has_runtime():
-        from onnxruntime import InferenceSession  # pyright: ignore[reportMissingTypeStubs]
-
-        return InferenceSession(data, providers=["CPUExecutionProvider"])
-    import onnx
-    from onnx.reference import ReferenceEvaluator
-
-    return ReferenceEvaluator(onnx.load_model_from_string(data))
-
-
 def has_runtime() -> bool:
-    """Whether onnxruntime is installed."""
     return find_spec("onnxruntime") is not None
 
 
 def reader() -> str:
-    """The program that reads a file back, with its release."""
     name = "onnxruntime" if has_runtime() else "onnx"
     return f"{name} {version(name)}"

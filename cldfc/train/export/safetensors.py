@@ -16,12 +16,12 @@ from cldfc.train.export.difference import Scores, differs
 def write(classifier: Classifier, about: About) -> bytes:
     """The file; what the network takes is standardised outside of it, with mean and std of the metadata."""
     # One key: the order of several is random.
-    return save(tensors_of(classifier), {KEY: about.model_dump_json()})
+    return save(stored_tensors(classifier), {KEY: about.model_dump_json()})
 
 
 def read(data: bytes, classifier: Classifier) -> Scores:
     """A classifier with the weights in a file. Raises UsageError unless they are those of `classifier` bit for bit."""
-    tensors, expected = load(data), tensors_of(classifier)
+    tensors, expected = load(data), stored_tensors(classifier)
     if tensors.keys() != expected.keys():
         raise differs("other tensors than the network has")
     for name, tensor in expected.items():
@@ -32,8 +32,7 @@ def read(data: bytes, classifier: Classifier) -> Scores:
     return copied
 
 
-def tensors_of(classifier: Classifier) -> dict[str, Tensor]:
-    """The tensors of the network, without the standardisation."""
+def stored_tensors(classifier: Classifier) -> dict[str, Tensor]:
     state: dict[str, Tensor] = classifier.network.state_dict()
     return {name: tensor.contiguous() for name, tensor in state.items()}
 
@@ -46,5 +45,4 @@ def same_bits(one: Tensor, other: Tensor) -> bool:
 
 
 def reader() -> str:
-    """The program that reads a file back, with its release."""
     return f"torch {torch.__version__}"
