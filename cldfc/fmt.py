@@ -11,7 +11,7 @@ from cldfc.files import write_file
 from cldfc.library import find_spec, path_of
 from cldfc.messages import COMMAND_IS_WRONG, FINE, SPEC_IS_WRONG, print_errors, print_usage_error
 from cldfc.output import show
-from cldfc.syntax.arrange import arrange
+from cldfc.syntax.arrange import format_source
 from cldfc.syntax.read import STANDARD_INPUT, read_source, standard_input
 from cldfc.syntax.words import Spelling
 
@@ -47,7 +47,7 @@ def format_file(path: Path, spelling: Spelling, check_only: bool) -> bool:
     name, path = path, find_spec(path)
     if path != name and path == path_of(name.as_posix()):
         raise UsageError(f"`{name}` comes with cldfc, and stays as it is", "name a file of your own")
-    text = arrange(read_source(path), spelling)
+    text = format_source(read_source(path), spelling)
     # Bytes are compared, for a byte order mark and CRLF are no part of the text that was read.
     changed = path.read_bytes() != text.encode()
     if changed and not check_only:
@@ -60,7 +60,7 @@ def format_file(path: Path, spelling: Spelling, check_only: bool) -> bool:
 def format_stream(_: Path, spelling: Spelling, check_only: bool) -> bool:
     """Format standard input to standard output; give whether it was, or would be, changed."""
     data = standard_input()
-    text = arrange(read_source(STANDARD_INPUT), spelling).encode()
+    text = format_source(read_source(STANDARD_INPUT), spelling).encode()
     if not check_only:
         sys.stdout.buffer.write(text)
         sys.stdout.flush()

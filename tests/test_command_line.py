@@ -15,7 +15,7 @@ from typer.testing import CliRunner
 from cldfc.check import check_specs
 from cldfc.cli import app
 from cldfc.compilation import Compilation
-from cldfc.syntax.arrange import arrange
+from cldfc.syntax.arrange import format_source
 from cldfc.syntax.read import read_source
 
 SPEC = "examples/01_one_iteration.cldf"
@@ -169,7 +169,7 @@ def test_a_new_spec(tmp_path, monkeypatch):
     (path,) = tmp_path.iterdir()
     assert path.name == "MyNet.cldf" and check_specs([path]) == 0
     text = path.read_text(encoding="utf-8")
-    assert arrange(read_source(path)) == text
+    assert format_source(read_source(path)) == text
     assert text.count("#") >= 6 and "model MyNet\n" in text
     assert type(build(run("compile", "MyNet.cldf", "-o", "-").stdout)).__name__ == "MyNet"
 

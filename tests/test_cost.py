@@ -18,7 +18,7 @@ from cldfc.compilation import Compilation
 from cldfc.diagnostics import Source
 from cldfc.emit.torch_module import emit_module
 from cldfc.network.cost import cost_of_network, cost_of_operations
-from cldfc.network.levels import levels_of
+from cldfc.network.levels import costs_of_levels
 from cldfc.show.numbers import short_bytes, short_count
 from cldfc.syntax.read import read_source
 
@@ -148,7 +148,7 @@ def test_depth_and_levels(spec):
     """networkx finds the same longest path; the levels add up to the whole."""
     graph = graph_of(spec)
     cost = cost_of_network(graph)
-    levels = [level.cost for level in levels_of(graph, cost_of_operations(graph)).values()]
+    levels = [level.cost for level in costs_of_levels(graph, cost_of_operations(graph)).values()]
     layers = {at for at, node in enumerate(graph.nodes()) if isinstance(node.operator, ops.Kernel | ops.Linear)}
     weighted = networkx.DiGraph()
     weighted.add_weighted_edges_from((one, other, int(other in layers)) for one, other in graph.net.edges())
@@ -161,7 +161,7 @@ def test_depth_and_levels(spec):
 
 def test_the_depth_of_a_level_is_that_of_its_own_layers():
     graph = Compilation(read_source(ROOT / "specs" / "resnet18.cldf")).simplified
-    levels = levels_of(graph, cost_of_operations(graph)).values()
+    levels = costs_of_levels(graph, cost_of_operations(graph)).values()
     assert [(level.name, level.cost.depth) for level in levels] == [
         *(("ℓ=1", 5), ("ℓ=2", 4), ("ℓ=3", 4), ("ℓ=4", 4), ("h", 1))
     ]

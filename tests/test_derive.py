@@ -23,7 +23,7 @@ from cldfc.diagnostics import CldfError, Problems, Source
 from cldfc.emit.torch_module import emit_module
 from cldfc.explain import explanations
 from cldfc.network.cost import cost_of_network
-from cldfc.syntax.arrange import arrange
+from cldfc.syntax.arrange import format_source
 from cldfc.syntax.format import format_expression, format_symbol
 from cldfc.syntax.lines import format_statement
 from cldfc.syntax.parse import parse_spec
@@ -109,7 +109,7 @@ def test_a_residual_form_has_the_equation_that_a_person_would_write(name):
 def test_a_residual_form_is_a_formatted_spec_that_stays_as_it_is(name):
     source = derived(VARIATIONS[name][0]).spec.source
     Compilation(source).check()
-    assert arrange(source) == source.text
+    assert format_source(source) == source.text
     with pytest.raises(CldfError) as caught:
         Compilation(source).residual.check()
     (problem,) = caught.value.diagnostics
@@ -226,7 +226,7 @@ def test_trained_weights_load_with_nothing_else(name):
     assert found.keys() <= known.keys()
     assert bool(derivation.notes) == (found.keys() != known.keys())
     for spelling in ("ascii", "latex"):
-        spelled = Source("spelled.cldf", arrange(derivation.spec.source, spelling))
+        spelled = Source("spelled.cldf", format_source(derivation.spec.source, spelling))
         assert Compilation(spelled).shapes.parameters.keys() == found.keys()
 
 

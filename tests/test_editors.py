@@ -16,7 +16,7 @@ from cldfc.diagnostics import Source
 from cldfc.editors.pygments_lexer import CldfLexer
 from cldfc.editors.textmate import textmate_grammar
 from cldfc.ops import BUILTINS
-from cldfc.syntax.arrange import arrange
+from cldfc.syntax.arrange import format_source
 from cldfc.syntax.keywords import REDUCTIONS, STATEMENTS, WORDS_INSIDE
 from cldfc.syntax.words import WORDS
 
@@ -60,7 +60,7 @@ def test_every_spelling_has_the_same_colours(name: str, text: str, spelling):
         left_out = (Whitespace, Token.Text, Keyword, Punctuation)
         return [kind for kind, part in coloured(written) if kind not in left_out and part != ".."]
 
-    assert kinds(arrange(Source(name, text), spelling)) == kinds(arrange(Source(name, text)))
+    assert kinds(format_source(Source(name, text), spelling)) == kinds(format_source(Source(name, text)))
 
 
 def test_the_kinds_of_words_are_told_apart():

@@ -17,7 +17,7 @@ from strategies import NOWHERE, specs, statements
 from cldfc.compilation import Compilation
 from cldfc.diagnostics import CldfError, Source, UsageError
 from cldfc.syntax import tree
-from cldfc.syntax.arrange import LONGEST_LINE, arrange, comment_in, read
+from cldfc.syntax.arrange import LONGEST_LINE, comment_in, format_source, read_statements
 from cldfc.syntax.format import format_expression
 from cldfc.syntax.lines import format_statement
 from cldfc.syntax.read import read_source
@@ -38,12 +38,12 @@ in_all_spellings = pytest.mark.parametrize("spelling", SPELLINGS)
 
 @cache
 def statements_of(text: str) -> tuple[tree.Statement, ...]:
-    return read(Source("test.cldf", text))
+    return read_statements(Source("test.cldf", text))
 
 
 @cache
 def formatted(text: str, spelling: Spelling = "unicode") -> str:
-    return arrange(Source("test.cldf", text), spelling)
+    return format_source(Source("test.cldf", text), spelling)
 
 
 def comments_of(text: str) -> list[str]:
@@ -137,7 +137,7 @@ def test_a_constant_of_another_file(tmp_path: Path):
     own, path = 'extend "base.cldf"\nx@2 = 1/c@1 * K@2 * x@1\n', tmp_path / "own.cldf"
     expected = Compilation(Source(str(path), own)).code()
     for spelling in SPELLINGS:
-        text = arrange(Source(str(path), own), spelling)
+        text = format_source(Source(str(path), own), spelling)
         assert Compilation(Source(str(path), text)).code() == expected, text
 
 

@@ -20,7 +20,7 @@ from handwritten_networks import (
 from networks import ROOT, build, compare, compile_text
 
 from cldfc.diagnostics import CldfError, Source
-from cldfc.syntax.arrange import arrange
+from cldfc.syntax.arrange import format_source
 
 TOLERANCE = 1e-12
 GOLDEN = ROOT / "tests" / "golden" / "compile"
@@ -251,7 +251,7 @@ WITH_VERSION = "cldf 1\nmodel Net\ninput f : 1 × 8 × 8\noutput h : 10\nh = lin
 
 def test_a_version_changes_nothing_and_stays():
     assert compile_text(WITH_VERSION) == compile_text(WITH_VERSION.removeprefix("cldf 1\n"))
-    assert arrange(Source("test.cldf", WITH_VERSION), "latex").startswith("cldf 1\n")
+    assert format_source(Source("test.cldf", WITH_VERSION), "latex").startswith("cldf 1\n")
 
 
 def test_of_another_version_nothing_else_is_read():

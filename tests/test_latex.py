@@ -14,7 +14,7 @@ from paper_equations import CASES
 from cldfc.compilation import Compilation
 from cldfc.diagnostics import CldfError, Source
 from cldfc.render import plain_text, render
-from cldfc.syntax.arrange import arrange
+from cldfc.syntax.arrange import format_source
 from cldfc.syntax.words import Spelling
 
 GOLDEN = Path(__file__).parent / "golden" / "latex"
@@ -46,6 +46,6 @@ def test_every_refusal_has_a_case():
 @pytest.mark.parametrize("spelling", SPELLINGS)
 def test_formatted_equations_compile_to_the_same_bytes(name: str, spelling: Spelling):
     text = READ[name].spec(READ[name].latex)
-    formatted = arrange(Source("test.cldf", text), spelling)
+    formatted = format_source(Source("test.cldf", text), spelling)
     assert compile_text(formatted) == compile_text(text)
-    assert arrange(Source("test.cldf", formatted), spelling) == formatted
+    assert format_source(Source("test.cldf", formatted), spelling) == formatted

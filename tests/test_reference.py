@@ -7,7 +7,7 @@ from torch.nn import functional as F
 
 from cldfc.compilation import Compilation
 from cldfc.diagnostics import Problems, Source
-from cldfc.reference.evaluate import evaluate
+from cldfc.reference.evaluate import evaluate_spec
 from cldfc.syntax.extend import read_spec
 from cldfc.syntax.read import read_source
 
@@ -28,7 +28,7 @@ def test_names_and_shapes_are_those_of_the_generated_module(path):
     """On the meta device, for nothing is computed; the reference refuses a kernel that has not the declared shape."""
     with torch.device("meta"):
         spec, network, images = prepared(read_source(path))
-        found = evaluate(spec, network.state_dict(), images, training=True)
+        found = evaluate_spec(spec, network.state_dict(), images, training=True)
     assert found.read | found.statistics.keys() == network.state_dict().keys()
     assert found.output.shape == network(images).shape
 
@@ -57,7 +57,7 @@ h = linear ∘ avgpool(u@2,ν)
 def test_values_by_name_are_those_written_by_hand():
     spec, network, images = prepared(Source("test.cldf", FEATURES))
     w = network.state_dict()
-    found = evaluate(spec, w, images, training=False).values
+    found = evaluate_spec(spec, w, images, training=False).values
 
     def step(level, i, f, u):
         name = f"{level}_{i}"
@@ -81,7 +81,7 @@ def test_values_by_name_are_those_written_by_hand():
 
 def test_uses_stand_in_the_order_of_computation():
     spec, network, images = prepared(Source("test.cldf", FEATURES))
-    uses = evaluate(spec, network.state_dict(), images).uses
+    uses = evaluate_spec(spec, network.state_dict(), images).uses
     assert [(use.module, use.value) for use in uses[:5]] == [
         ("theta", "f@1"),
         ("A.1", "u@1,1"),
@@ -100,7 +100,7 @@ def test_running_statistics_move_by_their_definition():
     spec, network, images = prepared(Source("test.cldf", text_of("h = linear ∘ avgpool ∘ bn(f)")))
     state = network.state_dict()
     state["bn_f.running_mean"] += 3
-    found = evaluate(spec, state, images, training=True).statistics
+    found = evaluate_spec(spec, state, images, training=True).statistics
     assert torch.allclose(found["bn_f.running_mean"], 0.9 * 3 + 0.1 * images.mean((0, 2, 3)))
     assert torch.allclose(found["bn_f.running_var"], 0.9 + 0.1 * images.var((0, 2, 3), unbiased=True))
     assert found["bn_f.num_batches_tracked"] == 1
@@ -127,7 +127,7 @@ def test_a_zero_has_the_shape_that_fits(zero):
     other = read_spec(Source("test.cldf", text_of(ZEROS[zero], *lines)), Problems())
     state = network.state_dict()
     renamed = {name.replace("bn_0", "bn_f"): tensor for name, tensor in state.items()}
-    found, expected = evaluate(spec, state, images, True), evaluate(other, renamed, images, True)
+    found, expected = evaluate_spec(spec, state, images, True), evaluate_spec(other, renamed, images, True)
     assert torch.allclose(found.output, expected.output, rtol=1e-12, atol=1e-12)
     assert torch.allclose(network.train()(images), expected.output, rtol=1e-12, atol=1e-12)
 
@@ -137,27 +137,27 @@ def test_a_missing_parameter_is_named():
     state = network.state_dict()
     del state["B.1_2.weight"]
     with pytest.raises(KeyError, match=r"B\.1_2"):
-        evaluate(spec, state, images)
+        evaluate_spec(spec, state, images)
 
 
 def test_a_kernel_of_another_size_is_refused():
     spec, network, images = prepared(Source("test.cldf", FEATURES))
     state = network.state_dict() | {"B.1_2.weight": torch.zeros(4, 4, 1, 1).double()}
     with pytest.raises(ValueError, match=r"B\.1_2"):
-        evaluate(spec, state, images)
+        evaluate_spec(spec, state, images)
 
 
 def test_a_value_that_needs_itself_is_refused():
     text = text_of("x = y", "y = x", "h = linear ∘ avgpool(x)")
     spec = read_spec(Source("test.cldf", text), Problems())
     with pytest.raises(ValueError, match="depends on itself"):
-        evaluate(spec, {}, torch.zeros(1, 2, 4, 4))
+        evaluate_spec(spec, {}, torch.zeros(1, 2, 4, 4))
 
 
 def test_a_chain_may_be_long():
     lines = ["steps i = 1..3000", "x@0 = f", "x@i = x@i-1 + 1/3000 * x@i-1", "h = linear ∘ avgpool(x@3000)"]
     spec, network, images = prepared(Source("test.cldf", text_of(*lines)))
-    found = evaluate(spec, network.state_dict(), images).values["x@3000"]
+    found = evaluate_spec(spec, network.state_dict(), images).values["x@3000"]
     assert torch.allclose(found, images * (1 + 1 / 3000) ** 3000, rtol=1e-11)
 
 
@@ -166,5 +166,5 @@ def test_dropout_draws_from_the_generator_of_torch():
     torch.manual_seed(4)
     dropped = F.dropout(images, 0.25)
     torch.manual_seed(4)
-    found = evaluate(spec, network.state_dict(), images, training=True).output
+    found = evaluate_spec(spec, network.state_dict(), images, training=True).output
     assert torch.allclose(found, network.linear(dropped.mean((2, 3))))

@@ -33,7 +33,7 @@ from cldfc.train.device import Device
 from cldfc.train.network import build_network
 from cldfc.verify.candidates import smaller
 from cldfc.verify.compare import SMALL, relative
-from cldfc.verify.weights import random_weights
+from cldfc.verify.weights import random_state
 
 BATCH = 4
 EXACT = 1e-8
@@ -78,7 +78,7 @@ def prepare_spec(path: Path) -> Prepared:
     spec = smaller(Compilation(read_source(path)))
     torch.manual_seed(0)
     network = build_network(spec.code(), spec.class_name)
-    network.load_state_dict(random_weights(network, 0))
+    network.load_state_dict(random_state(network, 0))
     images = torch.randn(BATCH, *spec.program.shape, generator=torch.Generator().manual_seed(0))
     return Prepared(network, images, outcome(copy.deepcopy(network).double(), images.double(), plainly))
 

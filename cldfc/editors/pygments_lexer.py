@@ -11,12 +11,12 @@ from pygments.token import Comment, Error, Keyword, Name, Number, Operator, Punc
 
 from cldfc.ops import BUILTINS
 from cldfc.syntax.spelling import canonical_name
-from cldfc.syntax.tokens import Kind, Token, tokens_of
+from cldfc.syntax.tokens import Token, TokenKind, tokens_of
 
 if TYPE_CHECKING:
     from pygments.token import _TokenType  # pyright: ignore[reportPrivateUsage]
 
-TYPES: dict[Kind, _TokenType] = {
+TYPES: dict[TokenKind, _TokenType] = {
     "space": Whitespace,
     "comment": Comment.Single,
     "string": String.Double,

@@ -16,9 +16,9 @@ from cldfc.emit.json_schema import (
     ParameterRecord,
 )
 from cldfc.emit.labels import operation_label, value_names, word
-from cldfc.network.cost import add_up, cost_of_operations, count_uses
+from cldfc.network.cost import cost_of_operations, count_uses, total_cost
 from cldfc.network.graph import Graph
-from cldfc.network.levels import level_of
+from cldfc.network.levels import level_of_instance
 from cldfc.network.positions import format_key
 from cldfc.syntax.format import format_symbol
 
@@ -60,7 +60,7 @@ def describe_network(graph: Graph) -> NetworkRecord:
 
 def describe_cost(graph: Graph) -> CostRecord:
     """The cost of the whole network."""
-    cost = add_up(graph, cost_of_operations(graph))
+    cost = total_cost(graph, cost_of_operations(graph))
     return CostRecord(
         parameters=cost.parameters,
         unshared=cost.unshared,
@@ -105,7 +105,7 @@ def describe_operations(graph: Graph) -> list[OperationRecord]:
                 values=values.get(at, []),
                 equation=None if instance is None else format_symbol(instance.template.statement.left),
                 indices={} if instance is None else dict(instance.binding),
-                level=None if instance is None else level_of(instance),
+                level=None if instance is None else level_of_instance(instance),
                 multiply_adds=costs[at].multiply_adds,
             )
         )

@@ -9,7 +9,7 @@ from dataclasses import dataclass, fields
 from cldfc.diagnostics import shape_text
 from cldfc.network.cost import count_uses
 from cldfc.network.graph import Graph
-from cldfc.network.levels import level_of, name_of
+from cldfc.network.levels import level_of_instance, level_text
 from cldfc.network.positions import Key, format_key
 from cldfc.ops import Add, Input, Kernel, Multiply, Operator, Prolongation, Scale, Total, Zero
 
@@ -85,9 +85,9 @@ def groups(graph: Graph) -> Iterator[LevelGroup]:
     names: dict[int | None, str | None] = {None: None}
     for at, node in enumerate(graph.nodes()):
         instance = graph.instances[node.instance] if node.instance >= 0 else None
-        level = level_of(instance) if instance is not None else None
+        level = level_of_instance(instance) if instance is not None else None
         if instance is not None and level is not None:
-            names.setdefault(level, name_of(graph, instance))
+            names.setdefault(level, level_text(graph, instance))
         found.setdefault(level, []).append(at)
     for level, operations in found.items():
         yield LevelGroup(names[level], tuple(operations))

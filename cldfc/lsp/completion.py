@@ -9,6 +9,7 @@ from lsprotocol import types
 
 from cldfc.lsp.documents import Document
 from cldfc.lsp.positions import Positions
+from cldfc.network.advice import Kind
 from cldfc.network.names import Names
 from cldfc.ops import BUILTINS
 from cldfc.ops.reference import signature
@@ -19,18 +20,18 @@ from cldfc.syntax.lines import format_statement
 from cldfc.syntax.spelling import LETTER, ascii_name
 from cldfc.syntax.words import COMMANDS, Spelling, spell_name
 
-Kind = types.CompletionItemKind
+ItemKind = types.CompletionItemKind
 TYPED = re.compile(rf"\\[A-Za-z]*$|{LETTER}(?:{LETTER}|[0-9_])*$")
 TAG = re.compile(r"@(?:\{[^}]*|(?:[\w@,]|[+-][0-9])*)$")
 KINDS = {
-    "a kernel": Kind.Class,
-    "a scalar": Kind.Variable,
-    "a number": Kind.Constant,
-    "an index": Kind.Variable,
-    "an operator": Kind.Function,
-    "a value": Kind.Field,
+    Kind.KERNEL: ItemKind.Class,
+    Kind.SCALAR: ItemKind.Variable,
+    Kind.NUMBER: ItemKind.Constant,
+    Kind.INDEX: ItemKind.Variable,
+    Kind.OPERATOR: ItemKind.Function,
+    Kind.VALUE: ItemKind.Field,
 }
-INDICES = ("an index", "a number")
+INDICES = (Kind.INDEX, Kind.NUMBER)
 
 
 def completions(document: Document, offset: int, spelling: Spelling, encoding: str) -> list[types.CompletionItem]:
@@ -69,13 +70,13 @@ def letters(spelling: Spelling) -> Iterator[types.CompletionItem]:
     r"""`\sigma` → `σ`."""
     for letter, command in COMMANDS.items():
         plain = command.replace("{", "").replace("}", "")
-        yield types.CompletionItem(spell_name(letter, spelling), kind=Kind.Text, detail=command, filter_text=plain)
+        yield types.CompletionItem(spell_name(letter, spelling), kind=ItemKind.Text, detail=command, filter_text=plain)
 
 
 def words_of_statements() -> Iterator[types.CompletionItem]:
     """The words that start statements."""
     for word, example in EXAMPLES.items():
-        yield types.CompletionItem(word, kind=Kind.Keyword, detail=example.replace("`", ""), insert_text=f"{word} ")
+        yield types.CompletionItem(word, kind=ItemKind.Keyword, detail=example.replace("`", ""), insert_text=f"{word} ")
 
 
 def everything(document: Document, spelling: Spelling) -> Iterator[types.CompletionItem]:
@@ -83,23 +84,23 @@ def everything(document: Document, spelling: Spelling) -> Iterator[types.Complet
     yield from known_names(document, spelling, tuple(KINDS))
     for keyword, operator in BUILTINS.items():
         about = (operator.__doc__ or "").partition("\n")[0]
-        yield types.CompletionItem(keyword, kind=Kind.Function, detail=signature(operator), documentation=about)
+        yield types.CompletionItem(keyword, kind=ItemKind.Function, detail=signature(operator), documentation=about)
     for word in WORDS_INSIDE:
-        yield types.CompletionItem(word, kind=Kind.Keyword)
+        yield types.CompletionItem(word, kind=ItemKind.Keyword)
 
 
-def known_names(document: Document, spelling: Spelling, kinds: tuple[str, ...]) -> Iterator[types.CompletionItem]:
+def known_names(document: Document, spelling: Spelling, kinds: tuple[Kind, ...]) -> Iterator[types.CompletionItem]:
     """Names that the document declares or defines, with the statements that say so."""
     found: dict[str, Names] = {}
     for names in (document.known.names, document.current.names):
         found |= dict.fromkeys([*names.declared, *names.by_name], names)
     for name, names in found.items():
         kind = names.kind_of_symbol(name)
-        if kind in kinds:
+        if kind is not None and kind in kinds:
             yield types.CompletionItem(
                 spell_name(name, spelling),
-                kind=KINDS[kind or ""],
-                detail=f"{format_symbol(names.head_of(name)[0], spelling)}: {kind}",
+                kind=KINDS[kind],
+                detail=f"{format_symbol(names.head_of(name)[0], spelling)}: {kind.value}",
                 documentation=said_of(names, name, spelling),
                 sort_text=f"0{ascii_name(name)}",
             )

@@ -6,14 +6,14 @@ from lsprotocol import types
 
 from cldfc.diagnostics import CldfError, Source, UsageError
 from cldfc.lsp.positions import Positions
-from cldfc.syntax.arrange import arrange
+from cldfc.syntax.arrange import format_source
 from cldfc.syntax.words import Spelling
 
 
 def formatting(source: Source, spelling: Spelling, encoding: str) -> list[types.TextEdit]:
     """The edits that format a document; none for one with syntax errors, which are reported anyway."""
     try:
-        text = arrange(source, spelling)
+        text = format_source(source, spelling)
     except (CldfError, UsageError):
         return []
     whole = Positions(source.text, encoding).range(0, len(source.text))

@@ -2,15 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Mapping
+from enum import Enum
 
-from cldfc.diagnostics import nearest
 from cldfc.syntax import tree
 from cldfc.syntax.advice import HELP_FOR_FUNCTIONS
 from cldfc.syntax.format import format_symbol
-from cldfc.syntax.spelling import ascii_name
 
-LONGEST_TEXT = 40
+
+class Kind(Enum):
+    """What an expression is, or should be; the value is what a message calls it."""
+
+    KERNEL = "a kernel"
+    SCALAR = "a scalar"
+    PARAMETER = "a kernel or scalar"
+    OPERATOR = "an operator"
+    VALUE = "a value"
+    NUMBER = "a number"
+    INDEX = "an index"
+    QUOTIENT = "a quotient"
+    POWER = "a power"
+    SUM_OF_KERNELS = "a sum of kernels"
+    SUM_OF_SCALARS = "a sum of scalars"
+
 
 # What other libraries call operators, without a final `2d`.
 CALLED_ELSEWHERE = {
@@ -42,50 +56,47 @@ CALLED_ELSEWHERE = {
     **dict.fromkeys("exp log sign sgn sin cos sqrt max min norm mean relu6 mish hardswish".split(), HELP_FOR_FUNCTIONS),
 }
 
+HELP_FOR_SUMS = "multiply out, as in `x - ω * x`: a sum with a scalar in it cannot be a factor"
 # `§` stands for the expression; by what it is and what it should be.
-HELP_FOR_KINDS = {
-    ("a kernel", "a value"): "convolve with it: `§ * …`",
-    ("a kernel", "an operator"): "write `*` after a kernel: `§ * …`",
-    ("an operator", "a value"): "apply it: `§(…)`",
-    ("an operator", "a kernel"): "apply an operator with `∘`: `§ ∘ …`",
-    ("a value", "an operator"): "write an operator before `∘` or a parenthesis, and values inside",
-    ("an index", "a value"): "indices stand in tags and in numbers: `u@§`, `2^§ * …`",
-    ("a scalar", "a value"): "a scalar can only be a factor: `§ * …`",
-    ("a scalar", "an operator"): "write `*` after a scalar: `§ * …`",
-    (
-        "a sum of scalars",
-        "an operator",
-    ): "multiply out, as in `x - ω * x`: a sum with a scalar in it cannot be a factor",
-    ("a sum of scalars", "a kernel"): "multiply out, as in `x - ω * x`: a sum with a scalar in it cannot be a factor",
-    ("a number", "a value"): "a number can only be a factor: `§ * …`",
-    ("a number", "an operator"): "write `*` after a number: `§ * …`",
+HELP_FOR_KINDS: Mapping[tuple[Kind | None, Kind], str] = {
+    (Kind.KERNEL, Kind.VALUE): "convolve with it: `§ * …`",
+    (Kind.KERNEL, Kind.OPERATOR): "write `*` after a kernel: `§ * …`",
+    (Kind.OPERATOR, Kind.VALUE): "apply it: `§(…)`",
+    (Kind.OPERATOR, Kind.KERNEL): "apply an operator with `∘`: `§ ∘ …`",
+    (Kind.VALUE, Kind.OPERATOR): "write an operator before `∘` or a parenthesis, and values inside",
+    (Kind.INDEX, Kind.VALUE): "indices stand in tags and in numbers: `u@§`, `2^§ * …`",
+    (Kind.SCALAR, Kind.VALUE): "a scalar can only be a factor: `§ * …`",
+    (Kind.SCALAR, Kind.OPERATOR): "write `*` after a scalar: `§ * …`",
+    (Kind.SUM_OF_SCALARS, Kind.OPERATOR): HELP_FOR_SUMS,
+    (Kind.SUM_OF_SCALARS, Kind.KERNEL): HELP_FOR_SUMS,
+    (Kind.NUMBER, Kind.VALUE): "a number can only be a factor: `§ * …`",
+    (Kind.NUMBER, Kind.OPERATOR): "write `*` after a number: `§ * …`",
 }
 HELP_FOR_EXPECTED = {
-    "a value": "write a value such as `u@ℓ,i-1`, or `0`",
-    "an operator": "write an operator such as `relu`, or `A@ℓ *`",
-    "a kernel": "write a declared kernel before `*`, or a number or scalar: `A@ℓ * …`",
-    "a kernel or scalar": "write the name of a declared kernel or scalar, as in `tie A@ℓ`",
-    "a number": "write a number, or the name of a constant: `let J = 4`",
+    Kind.VALUE: "write a value such as `u@ℓ,i-1`, or `0`",
+    Kind.OPERATOR: "write an operator such as `relu`, or `A@ℓ *`",
+    Kind.KERNEL: "write a declared kernel before `*`, or a number or scalar: `A@ℓ * …`",
+    Kind.PARAMETER: "write the name of a declared kernel or scalar, as in `tie A@ℓ`",
+    Kind.NUMBER: "write a number, or the name of a constant: `let J = 4`",
 }
 
 
-def declaration_of(symbol: tree.Symbol, expected: str) -> str:
-    """How a missing name would be declared, as the kind of thing that its place needs."""
+def declaration_of(symbol: tree.Symbol, expected: Kind) -> str:
     names = [index.name for index in symbol.tag if index.name is not None]
     head = symbol.name + (f"@{','.join(names)}" if len(names) == len(symbol.tag) > 0 else "")
     match expected:
-        case "a kernel" | "a kernel or scalar":
+        case Kind.KERNEL | Kind.PARAMETER:
             return f"declare it: `kernel {head} : 3×3 → 64`"
-        case "an operator":
+        case Kind.OPERATOR:
             kernel = f"`kernel {head} : 3×3 → 64`, and write `{head} * …`"
             return f"declare it: {kernel}; or, as an operator, `let {head} = relu ∘ bn`"
-        case "a number":
+        case Kind.NUMBER:
             return f"declare it: `let {head} = 4`"
         case _:
             return f"write an equation for it: `{format_symbol(symbol)} = …`"
 
 
-def like(symbol: tree.Symbol, head: tree.Symbol) -> tree.Symbol:
+def cut_to_head(symbol: tree.Symbol, head: tree.Symbol) -> tree.Symbol:
     """A symbol with too many indices, cut to those that its head names, or to its first ones."""
     names = [index.name for index in head.tag]
     kept = tuple(index for index in symbol.tag if index.name in names)
@@ -93,19 +104,7 @@ def like(symbol: tree.Symbol, head: tree.Symbol) -> tree.Symbol:
     return tree.Symbol(symbol.name, tag, symbol.span)
 
 
-def suggest(name: str, known: Iterable[str], otherwise: str) -> str:
-    """`did you mean …?` with the nearest known name, in whichever spelling."""
-    spelled = {ascii_name(other): other for other in known if other != name}
-    close = nearest(ascii_name(name), spelled)
-    return f"did you mean `{spelled[close]}`?" if close else otherwise
-
-
-def shorten(text: str) -> str:
-    """The text, or its two ends."""
-    return text if len(text) <= LONGEST_TEXT else f"{text[: LONGEST_TEXT // 2]}…{text[-LONGEST_TEXT // 2 :]}"
-
-
-def count(symbol: tree.Symbol) -> str:
+def indices_in_words(symbol: tree.Symbol) -> str:
     """`no index`, `one index`, `two indices`."""
     words = ("no index", "one index", "two indices", "three indices")
     return words[len(symbol.tag)] if len(symbol.tag) < len(words) else f"{len(symbol.tag)} indices"

@@ -10,27 +10,27 @@ from cldfc.syntax.keywords import EXAMPLES, STATEMENTS, WORDS_INSIDE
 
 
 def collect_names(spec: tree.Tree, problems: Problems) -> Names:
-    """Sort the statements by what they declare; report what is declared twice or missing."""
     names = Names(problems)
     for statement in spec.statements:
         match statement:
             case tree.Model():
-                once(names, "model", names.model, statement.span)
+                refuse_second(names, "model", names.model, statement.span)
                 names.model = names.model or statement
             case tree.Output():
-                once(names, "output", names.output, statement.name_span)
+                refuse_second(names, "output", names.output, statement.name_span)
                 names.output = names.output or statement
             case tree.Equation():
-                names.add_equation(statement)
+                name, arity = statement.left.name, len(statement.left.tag)
+                if (name, arity) not in names.families:
+                    names.by_name.setdefault(name, []).append(arity)
+                names.families.setdefault((name, arity), []).append(statement)
             case tree.Tie():
                 names.ties.append(statement)
             case tree.Rename():
                 names.renames.append(statement)
             case tree.Constrain():
                 names.constraints.append(statement)
-            case tree.Expect():
-                names.expectations.append(statement)
-            case tree.Version() | tree.Extend():
+            case tree.Version() | tree.Extend() | tree.Expect():
                 pass
             case _:
                 declare(names, statement)
@@ -39,30 +39,26 @@ def collect_names(spec: tree.Tree, problems: Problems) -> Names:
 
 
 def declare(names: Names, statement: Declaration) -> None:
-    """Enter a `let`, `kernel`, `scalar`, `levels`, `steps` or `input`."""
-    name, span = head(statement)
+    name, span = declared_name(statement)
     if isinstance(statement, tree.InputStatement):
-        once(names, "input", names.input, span)
+        refuse_second(names, "input", names.input, span)
         if names.input is not None:
             names.problems.broken.add(name)
         names.input = names.input or statement
     if is_taken(names, name, span):
         return
     if (earlier := names.declared.get(name)) is not None:
+        message = f"`{name}` is declared twice"
+        help = "remove one of the two, or give it another name"
         names.problems.report(
-            "E0203",
-            f"`{name}` is declared twice",
-            span,
-            "declared again",
-            "remove one of the two, or give it another name",
-            Label(head(earlier)[1], "declared first"),
+            "E0203", message, span, "declared again", help, Label(declared_name(earlier)[1], "declared first")
         )
     else:
         names.declared[name] = statement
 
 
 def is_taken(names: Names, name: str, span: Span) -> bool:
-    """Whether the language has a name for itself, and a report."""
+    """Whether a name is one of the language's own, which is reported."""
     if name not in BUILTINS and name not in STATEMENTS and name not in WORDS_INSIDE:
         return False
     what = "a built-in operator" if name in BUILTINS else "a word of the language"
@@ -70,8 +66,7 @@ def is_taken(names: Names, name: str, span: Span) -> bool:
     return True
 
 
-def head(statement: Declaration) -> tuple[str, Span]:
-    """The name that a declaration introduces, and where."""
+def declared_name(statement: Declaration) -> tuple[str, Span]:
     match statement:
         case tree.Let(symbol) | tree.KernelStatement(symbol) | tree.Scalar(symbol):
             return symbol.name, symbol.span
@@ -79,20 +74,13 @@ def head(statement: Declaration) -> tuple[str, Span]:
             return name, statement.name_span
 
 
-def once(
+def refuse_second(
     names: Names, keyword: str, earlier: tree.Model | tree.Output | tree.InputStatement | None, span: Span
 ) -> None:
-    """Report a second `model`, `input` or `output`."""
     if earlier is not None:
         before = earlier.span if isinstance(earlier, tree.Model) else earlier.name_span
-        names.problems.report(
-            "E0203",
-            f"there is a second `{keyword}`",
-            span,
-            "the second",
-            "keep one of the two",
-            Label(before, "the first"),
-        )
+        message = f"there is a second `{keyword}`"
+        names.problems.report("E0203", message, span, "the second", "keep one of the two", Label(before, "the first"))
 
 
 def report_clashes(names: Names) -> None:
@@ -102,26 +90,17 @@ def report_clashes(names: Names) -> None:
         if is_taken(names, left.name, left.span):
             continue
         if earlier is not None and not (isinstance(earlier, tree.InputStatement) and left.tag):
+            message = f"`{left.name}` is declared, so no equation may define it"
+            help = "give one of the two another name"
             names.problems.report(
-                "E0203",
-                f"`{left.name}` is declared, so no equation may define it",
-                left.span,
-                "defined again",
-                "give one of the two another name",
-                Label(head(earlier)[1], "declared here"),
+                "E0203", message, left.span, "defined again", help, Label(declared_name(earlier)[1], "declared here")
             )
             names.problems.lost = True
 
 
 def report_missing(names: Names, end: Span) -> None:
-    """Report the statements that every spec has, and this one has not."""
     present = {"model": names.model, "input": names.input, "output": names.output}
     missing = [word for word, found in present.items() if found is None and not names.problems.explain(word)]
     if missing:
-        names.problems.report(
-            "E0301",
-            f"there is no {', no '.join(f'`{word}`' for word in missing)} statement",
-            end,
-            "missing",
-            f"add {', '.join(EXAMPLES[word] for word in missing)}",
-        )
+        message = f"there is no {', no '.join(f'`{word}`' for word in missing)} statement"
+        names.problems.report("E0301", message, end, "missing", f"add {', '.join(EXAMPLES[word] for word in missing)}")

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 from cldfc.diagnostics import Label, Span
 from cldfc.network.formula import Number
-from cldfc.network.numbers import Numbers
+from cldfc.network.numbers import Numbers, report_unfit
 from cldfc.network.positions import Constant, IndexRange
 from cldfc.network.ranges import declared_range
 from cldfc.syntax import tree
@@ -28,7 +28,6 @@ class Constants(Numbers):
     # Constants
 
     def constant(self, name: str) -> Constant | None:
-        """A constant with its values by name; None when it is none, is a formula only, or is wrong."""
         if name not in self.known:
             self.known[name] = None
             declaration = self.names.declared.get(name)
@@ -46,7 +45,6 @@ class Constants(Numbers):
         return len(let.symbol.tag) > 1 or (range is not None and range.level is not None)
 
     def evaluate(self, let: tree.Let) -> Constant | None:
-        """The values of a `let`."""
         name, tag = let.symbol.name, let.symbol.tag
         if not tag:
             first, *others = let.values
@@ -73,11 +71,9 @@ class Constants(Numbers):
             return None
         if len(tag) > 1 or range.level is not None:
             name = let.symbol.name
-            why = (
-                f"the range of `{index}` differs from level to level"
-                if len(tag) == 1
-                else f"`{name}` has several indices and values"
-            )
+            why = f"`{name}` has several indices and values"
+            if len(tag) == 1:
+                why = f"the range of `{index}` differs from level to level"
             return self.refuse(first.span, why, "write one value for each level, or a formula")
         assert range.lower is not None and range.upper is not None
         lower, upper = range.lower.value({}), range.upper.value({})
@@ -87,20 +83,15 @@ class Constants(Numbers):
         numbers = tuple(value for value in values if value is not None)
         if len(numbers) < len(values):
             return None
-        if len(numbers) != upper - lower + 1:
-            self.problems.report(
-                "E0502",
-                f"`{let.symbol.name}` has {len(numbers)} values for {upper - lower + 1} values of `{index}`",
-                let.values[0].span.to(let.values[-1].span),
-                f"{len(numbers)} values",
-                f"write {upper - lower + 1} values, or one that stands for all of them",
-                Label(range.span, f"{index} = {lower}..{upper}"),
-            )
-            return None
+        wanted, found = upper - lower + 1, f"{len(numbers)} values"
+        if len(numbers) != wanted:
+            message = f"`{let.symbol.name}` has {found} for {wanted} values of `{index}`"
+            help = f"write {wanted} values, or one that stands for all of them"
+            place, other = let.values[0].span.to(let.values[-1].span), Label(range.span, f"{index} = {lower}..{upper}")
+            return self.problems.report("E0502", message, place, found, help, other)
         return Constant(let.symbol.name, index, lower, numbers, let.symbol.span)
 
     def computed(self, let: tree.Let, index: str, lower: int, upper: int) -> Constant | None:
-        """The values of a formula, one for each value of the index; one, if it does not depend on it."""
         formula = self.formula(let.values[0], {index}, let.symbol.tag)
         if formula is None:
             return None
@@ -117,11 +108,10 @@ class Constants(Numbers):
         return Constant(name, index, lower, tuple(values), span)
 
     def refuse(self, span: Span, message: str, help: str) -> None:
-        """Report a constant that cannot be read."""
         self.problems.report("E0501", message, span, "cannot be read as a constant", help)
 
     def all_whole(self, constant: Constant, use: Span, role: str, least: int, most: int) -> bool:
-        """Whether each value of a constant is a whole number within bounds, or a report at that value."""
+        """Whether all values of a constant are whole numbers within bounds; the first that is not is reported."""
         if (constant.name, least, most) in self.whole_within:
             return True
         declaration = self.names.declared[constant.name]
@@ -129,7 +119,7 @@ class Constants(Numbers):
         for at, value in enumerate(constant.values):
             if isinstance(value, float) or not least <= value <= most:
                 place = declaration.values[min(at, len(declaration.values) - 1)].span
-                self.report_unfit(value, place, role, least, most, Label(use, f"used as {role} here"))
+                report_unfit(self.problems, value, place, role, least, most, Label(use, f"used as {role} here"))
                 self.problems.broken.add(constant.name)
                 self.known[constant.name] = None
                 return False
@@ -139,7 +129,6 @@ class Constants(Numbers):
     # Ranges
 
     def range(self, name: str, span: Span) -> IndexRange | None:
-        """The declared range of an index name, or a report."""
         declaration = self.names.declared.get(name)
         if not isinstance(declaration, tree.Range):
             self.names.report_no_index(name, span)

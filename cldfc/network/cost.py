@@ -39,7 +39,6 @@ def count_uses(graph: Graph) -> Counter[Key]:
 
 
 def count_unshared(graph: Graph) -> int:
-    """Parameters if every use had its own."""
     return sum(graph.parameters[key].count() * uses for key, uses in count_uses(graph).items())
 
 
@@ -54,8 +53,7 @@ def is_convolution(operator: Operator) -> bool:
 
 
 def cost_of_network(graph: Graph) -> Cost:
-    """The cost of a whole network."""
-    return add_up(graph, cost_of_operations(graph))
+    return total_cost(graph, cost_of_operations(graph))
 
 
 @collector_paused()
@@ -81,8 +79,7 @@ def cost_of_operations(graph: Graph) -> list[Cost]:
     return costs
 
 
-def add_up(graph: Graph, costs: Sequence[Cost], operations: Iterable[int] | None = None) -> Cost:
-    """The cost of some operations together, or of all, given that of each."""
+def total_cost(graph: Graph, costs: Sequence[Cost], operations: Iterable[int] | None = None) -> Cost:
     chosen = range(len(costs)) if operations is None else sorted(operations)
     return Cost(
         parameters=sum(costs[at].parameters for at in chosen),

@@ -6,12 +6,14 @@ from collections.abc import Mapping, Set
 from itertools import groupby
 
 from cldfc.diagnostics import Label
+from cldfc.network.advice import Kind
 from cldfc.network.constants import Constants
 from cldfc.network.formula import Formula
 from cldfc.network.limits import LARGEST_FLOAT, LARGEST_SIZE
+from cldfc.network.numbers import report_unfit
 from cldfc.network.positions import IndexRange, Lookup
 from cldfc.network.program import Attribute, Declaration, TieRule
-from cldfc.network.ranges import bound_of
+from cldfc.network.ranges import resolve_bound
 from cldfc.network.tags import Tags, is_transfer
 from cldfc.syntax import tree
 from cldfc.syntax.format import format_symbol
@@ -20,7 +22,6 @@ LARGEST_KERNEL = 255
 
 
 def resolve_parameters(tags: Tags) -> dict[str, Declaration]:
-    """Every declared kernel and every trainable scalar; wrong ones are reported and noted as broken."""
     found: dict[str, Declaration] = {}
     for name, statement in tags.constants.names.declared.items():
         if isinstance(statement, tree.KernelStatement):
@@ -37,7 +38,6 @@ def resolve_parameters(tags: Tags) -> dict[str, Declaration]:
 
 
 def resolve_kernel(kernel: tree.KernelStatement, tags: Tags) -> Declaration | None:
-    """A declared kernel; its channels, groups and dilation may depend on its tag."""
     constants = tags.constants
     is_map = is_transfer(kernel.symbol.tag)
     own = kernel.symbol.tag[:1] if is_map else kernel.symbol.tag
@@ -47,12 +47,10 @@ def resolve_kernel(kernel: tree.KernelStatement, tags: Tags) -> Declaration | No
     if head is None or height is None or width is None:
         return None
     if height != width:
+        message = f"`{format_symbol(kernel.symbol)}` is {height}×{width}"
+        help = "write a square, as in `3×3`"
         return tags.problems.report(
-            "E0401",
-            f"`{format_symbol(kernel.symbol)}` is {height}×{width}",
-            kernel.height.span.to(kernel.width.span),
-            "expected a square",
-            "write a square, as in `3×3`",
+            "E0401", message, kernel.height.span.to(kernel.width.span), "expected a square", help
         )
     wanted = {
         "in": (kernel.channels_in, "a number of channels", LARGEST_SIZE),
@@ -81,7 +79,6 @@ def is_next(channels: Attribute) -> bool:
 def resolve_attribute(
     expression: tree.Expression, role: str, most: int, head: tuple[tree.Index, ...], constants: Constants
 ) -> Attribute | None:
-    """A whole number of a declaration, over the index names of its head; checked at once where it can be."""
     names = {index.name for index in head if index.name is not None}
     formula = constants.formula(expression, names, head)
     if formula is None:
@@ -96,7 +93,6 @@ def resolve_attribute(
 
 
 def resolve_scalar(scalar: tree.Scalar, tags: Tags) -> Declaration | None:
-    """A trainable scalar with its initial value."""
     head = tags.head(scalar.symbol)
     bound: Set[str] = frozenset(head or ())
     formula = None if head is None else tags.constants.formula(scalar.value, bound, scalar.symbol.tag)
@@ -108,7 +104,7 @@ def resolve_scalar(scalar: tree.Scalar, tags: Tags) -> Declaration | None:
             limits = (-LARGEST_FLOAT, LARGEST_FLOAT)
             span, role = scalar.value.span, "an initial value"
             if value is not None:
-                tags.constants.report_unfit(value, span, role, *limits, kind="number")
+                report_unfit(tags.problems, value, span, role, *limits, kind="number")
             return None
     attribute = Attribute(formula, "an initial value", -LARGEST_FLOAT, LARGEST_FLOAT, scalar.value.span)
     return Declaration(scalar.symbol.name, head, {"init": attribute}, scalar)
@@ -118,43 +114,32 @@ def resolve_scalar(scalar: tree.Scalar, tags: Tags) -> Declaration | None:
 
 
 def resolve_ties(ties: list[tree.Tie], parameters: Mapping[str, Declaration], tags: Tags) -> dict[str, TieRule]:
-    """What the `tie` statements of each kernel or scalar leave of its tag."""
     found: dict[str, TieRule] = {}
     for name, same in groupby(sorted(ties, key=lambda tie: tie.symbol.name), key=lambda tie: tie.symbol.name):
         statements = list(same)
         declaration = parameters.get(name)
         if declaration is None:
             if not tags.problems.explain(name):
-                tags.constants.names.report_kind(statements[0].symbol, "a kernel or scalar")
+                tags.constants.names.report_kind(statements[0].symbol, Kind.PARAMETER)
             continue
         rules = [resolve_tie(tie, declaration, tags) for tie in statements]
         known = [rule for rule in rules if rule is not None]
         if len(known) == len(rules) and len(known) > 1:
-            report_second_tie(statements, tags)
+            first, second = statements[0].symbol, statements[1].symbol
+            message = f"`{name}` is tied twice"
+            help = "keep one of the two; a `for` may have several clauses: `tie B@ℓ for ℓ >= 2, i >= 1`"
+            tags.problems.report("E0203", message, second.span, "tied again", help, Label(first.span, "tied first"))
         elif known:
             found[name] = known[0]
     return found
 
 
-def report_second_tie(ties: list[tree.Tie], tags: Tags) -> None:
-    """Two ties of one kernel."""
-    tags.problems.report(
-        "E0203",
-        f"`{ties[1].symbol.name}` is tied twice",
-        ties[1].symbol.span,
-        "tied again",
-        "keep one of the two; a `for` may have several clauses: `tie B@ℓ for ℓ >= 2, i >= 1`",
-        Label(ties[0].symbol.span, "tied first"),
-    )
-
-
 def resolve_tie(tie: tree.Tie, declaration: Declaration, tags: Tags) -> TieRule | None:
-    """Which places of the tag stay, and where."""
     kept: list[int] = []
     for index in tie.symbol.tag:
         name = index.name or ""
         if name not in declaration.indices or index.offset or index.at is not None:
-            text = tags.constants.names.head_text(declaration.name)
+            text = format_symbol(tags.constants.names.head_of(declaration.name)[0])
             return tags.problems.report(
                 "E0208",
                 f"`{index.span.text.strip()}` is not an index of `{text}`",
@@ -184,7 +169,8 @@ def resolve_clause(
             f"write {' or '.join(f'`{name}`' for name in sorted(bound))}" if bound else "leave out this range",
         )
     ends = [
-        None if end is None else bound_of(tags.constants, end, bound, context) for end in (clause.lower, clause.upper)
+        None if end is None else resolve_bound(tags.constants, end, bound, context)
+        for end in (clause.lower, clause.upper)
     ]
     lower, upper = clause.lower, clause.upper
     if isinstance(lower, tree.Number) and isinstance(upper, tree.Number) and upper.value < lower.value:

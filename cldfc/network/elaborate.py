@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from cldfc.diagnostics import Span
+from cldfc.network.advice import Kind
 from cldfc.network.formula import Formula
 from cldfc.network.limits import MOST_IN_A_CHAIN, MOST_STEPS
 from cldfc.network.positions import IndexRange, Position, Positions
@@ -56,7 +57,6 @@ class Elaboration:
     reductions: dict[str, int] = field(default_factory=dict[str, int])
 
     def value(self, expression: tree.Expression, scope: Scope) -> Value | None:
-        """The operand that an expression gives as a value."""
         if self.is_too_large:
             return None
         match expression:
@@ -65,7 +65,7 @@ class Elaboration:
             case tree.Number(0):
                 return self.step(Zero(), (), None, expression.span)
             case tree.Number() | tree.Quotient() | tree.Power() | tree.Star(_, _, None):
-                return self.words.names.report_kind(expression, "a value")
+                return self.words.names.report_kind(expression, Kind.VALUE)
             case tree.Star(_, _, right):
                 return self.multiply(expression, right and self.value(right, scope), scope)
             case tree.Compose(function, argument) | tree.Apply(function, argument):
@@ -83,14 +83,14 @@ class Elaboration:
             case tree.Symbol():
                 return self.apply_symbol(function, operand, scope)
             case tree.Number() | tree.Quotient() | tree.Power():
-                return self.words.names.report_kind(function, "an operator")
+                return self.words.names.report_kind(function, Kind.OPERATOR)
             case tree.Star(_, _, right):
                 inner = operand if right is None else self.apply(right, operand, scope)
                 return self.multiply(function, inner, scope)
             case tree.Compose(outer, inner) | tree.Apply(outer, inner):
                 return self.apply(outer, self.apply(inner, operand, scope), scope)
-            case tree.Sum() if self.words.names.kind(function) in ("a number", "a sum of scalars"):
-                return self.words.names.report_kind(function, "an operator")
+            case tree.Sum() if self.words.names.kind(function) in (Kind.NUMBER, Kind.SUM_OF_SCALARS):
+                return self.words.names.report_kind(function, Kind.OPERATOR)
             case tree.Sum(parts) | tree.Product(parts) | tree.Listing(_, parts):
                 return self.combine(function, [self.apply(part, operand, scope) for part in parts])
             case tree.Reduction():
@@ -99,24 +99,21 @@ class Elaboration:
     # Symbols
 
     def read(self, symbol: tree.Symbol, scope: Scope) -> Value | None:
-        """A symbol that stands for a value."""
         if not self.words.names.is_value(symbol):
-            return self.words.names.report_kind(symbol, "a value")
+            return self.words.names.report_kind(symbol, Kind.VALUE)
         self.refuse_settings(symbol)
         positions = self.positions(symbol, scope)
         return None if positions is None else Read(symbol.name, positions, symbol.span)
 
     def apply_symbol(self, symbol: tree.Symbol, operand: Value | None, scope: Scope) -> Value | None:
-        """A symbol that stands for an operator."""
         declaration = self.words.names.declared.get(symbol.name)
-        if self.words.names.kind(symbol) != "an operator":
-            return self.words.names.report_kind(symbol, "an operator")
+        if self.words.names.kind(symbol) != Kind.OPERATOR:
+            return self.words.names.report_kind(symbol, Kind.OPERATOR)
         if isinstance(declaration, tree.Let):
             return self.expand(symbol, declaration, operand, scope)
         return self.builtin(symbol, operand, scope)
 
     def expand(self, symbol: tree.Symbol, let: tree.Let, operand: Value | None, scope: Scope) -> Value | None:
-        """The body of a `let` operator, with the tag of this use put in."""
         self.refuse_settings(symbol)
         if self.words.problems.explain(symbol.name):
             return None
@@ -137,13 +134,8 @@ class Elaboration:
             return None
         if operator.owns is None:
             if positions:
-                return self.words.problems.report(
-                    "E0202",
-                    f"`{symbol.name}` has no parameters, so it takes no tag",
-                    symbol.span,
-                    "a tag here",
-                    f"write `{symbol.name}`",
-                )
+                message = f"`{symbol.name}` has no parameters, so it takes no tag"
+                return self.words.problems.report("E0202", message, symbol.span, "a tag here", f"write `{symbol.name}`")
             return self.step(operator, (operand,), None, symbol.span)
         if positions:
             return self.shared(symbol, operator, operand, Use(symbol.name, positions, positions, symbol.span))
@@ -166,53 +158,38 @@ class Elaboration:
         return self.heads[operand] if isinstance(operand, int) else self.words.families.wanted(operand.family)
 
     def refuse_settings(self, symbol: tree.Symbol) -> None:
-        """Report brackets after what takes none."""
         if symbol.settings:
             plain = format_symbol(tree.Symbol(symbol.name, symbol.tag, symbol.span))
-            is_operator = self.words.names.kind(symbol) == "an operator"
-            self.words.problems.report(
-                "E0507",
-                f"`{symbol.name}` is not a built-in operator, so it takes no brackets",
-                symbol.span,
-                "brackets here",
-                f"write `{plain}`" + (f", or `{plain}(…)` to apply it" if is_operator else ""),
-            )
+            is_operator = self.words.names.kind(symbol) == Kind.OPERATOR
+            message = f"`{symbol.name}` is not a built-in operator, so it takes no brackets"
+            help = f"write `{plain}`" + (f", or `{plain}(…)` to apply it" if is_operator else "")
+            self.words.problems.report("E0507", message, symbol.span, "brackets here", help)
 
     def positions(self, symbol: tree.Symbol, scope: Scope) -> Positions | None:
-        """A tag over the index names of the equation."""
         found = self.words.tags.positions(symbol, scope.values.keys())
         return found and tuple(position.substitute(scope.values) for position in found)
 
     # Products
 
     def multiply(self, star: tree.Star, operand: Value | None, scope: Scope) -> Value | None:
-        """What stands before a `*`, applied: a kernel, a scalar or a number."""
         left = star.left
         is_index = isinstance(left, tree.Symbol) and left.name in scope.values
-        kind = "an index" if is_index else self.words.names.kind(left)
-        if kind in ("a number", "an index", "a scalar") and (star.stride > 1 or star.is_transposed):
-            return self.words.problems.report(
-                "E0212",
-                f"`{star.left.span.text}` is {kind}, which has no stride",
-                star.left.span,
-                "expected a kernel",
-                f"write `{star.left.span.text} * …`: only a kernel can have a stride",
-            )
-        if kind in ("a number", "an index"):
+        kind = Kind.INDEX if is_index else self.words.names.kind(left)
+        if kind in (Kind.NUMBER, Kind.INDEX, Kind.SCALAR) and (star.stride > 1 or star.is_transposed):
+            message = f"`{star.left.span.text}` is {kind.value}, which has no stride"
+            help = f"write `{star.left.span.text} * …`: only a kernel can have a stride"
+            return self.words.problems.report("E0212", message, star.left.span, "expected a kernel", help)
+        if kind in (Kind.NUMBER, Kind.INDEX):
             return self.scale(star, operand, scope)
         use = self.parameter(star.left, scope)
         if use is None or operand is None:
             return None
-        if kind == "a scalar":
+        if kind == Kind.SCALAR:
             return self.step(ScaleBy(), (operand,), use, star.span)
-        return self.step(self.convolution(star), (operand,), use, star.span)
-
-    def convolution(self, star: tree.Star) -> Operator:
-        """`*`, `*_s` or `*^s`."""
-        return Prolongation(star.stride) if star.is_transposed else Convolution(star.stride)
+        operator = Prolongation(star.stride) if star.is_transposed else Convolution(star.stride)
+        return self.step(operator, (operand,), use, star.span)
 
     def scale(self, star: tree.Star, operand: Value | None, scope: Scope) -> Value | None:
-        """A number times a value; the number may differ from instance to instance."""
         formula = self.words.tags.constants.formula(star.left, scope.values.keys(), scope.tag)
         if formula is None or operand is None:
             return None
@@ -220,12 +197,11 @@ class Elaboration:
         return self.step(Scale(1), (operand,), None, star.span, terms, formula.substitute(scope.values))
 
     def parameter(self, expression: tree.Expression, scope: Scope) -> Use | None:
-        """The kernel or scalar on the left of a `*`."""
         names = self.words.names
         is_symbol = isinstance(expression, tree.Symbol)
         declared = names.declared.get(expression.name) if is_symbol else None
         if not is_symbol or not isinstance(declared, tree.KernelStatement | tree.Scalar):
-            return names.report_kind(expression, "a kernel")
+            return names.report_kind(expression, Kind.KERNEL)
         self.refuse_settings(expression)
         if self.words.problems.explain(expression.name):
             return None
@@ -247,7 +223,6 @@ class Elaboration:
     # Sums, products, reductions
 
     def combine(self, expression: tree.Expression, operands: list[Value | None]) -> Value | None:
-        """A sum, a pointwise product or a concatenation of values."""
         known = tuple(operand for operand in operands if operand is not None)
         if len(known) < len(operands):
             return None
@@ -265,7 +240,6 @@ class Elaboration:
         return self.step(operator, known, None, expression.span, tuple(part.span for part in parts))
 
     def inner(self, family: str, known: IndexRange) -> Elaboration:
-        """The elaboration of a reduction's terms: values with the tag of the equation's and the reduction's index."""
         left = (*self.left, Position(known.name, 0))
         indices, ranges = (*self.indices, known.name), {**self.ranges, known.name: known}
         work = Elaboration(self.words, self.statement, (family, len(left)), left, indices, ranges, self.level)
@@ -295,15 +269,10 @@ class Elaboration:
         return len(self.steps) - 1
 
     def report_size(self, span: Span) -> None:
-        """An equation that is too large once its operators are expanded."""
         name = self.statement.left.name if self.statement else self.family[0]
         what = f"an equation for `{name}`" if name else "this operator"
         if not self.is_too_large:
-            self.words.problems.report(
-                "E0210",
-                f"{what} expands to more than {MOST_STEPS:,} operations, or {MOST_IN_A_CHAIN:,} in a chain",
-                span,
-                "too many from here on",
-                "use fewer nested operators, or give partial results equations of their own",
-            )
+            message = f"{what} expands to more than {MOST_STEPS:,} operations, or {MOST_IN_A_CHAIN:,} in a chain"
+            help = "use fewer nested operators, or give partial results equations of their own"
+            self.words.problems.report("E0210", message, span, "too many from here on", help)
         self.is_too_large = True

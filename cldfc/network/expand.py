@@ -17,8 +17,6 @@ from cldfc.ops import Input, Operator, Scale, Zero
 
 @dataclass(slots=True)
 class Operation:
-    """One operation of the network; operands are positions in the list of operations."""
-
     operator: Operator
     operands: tuple[int, ...]
     parameter: Key | None
@@ -45,7 +43,6 @@ class Expansion:
     """The operations of a network, operands before what uses them; the input is operation 0."""
 
     program: Program
-    problems: Problems
     operations: list[Operation] = field(default_factory=list[Operation])
     instances: list[Instance] = field(default_factory=list[Instance])
     values: dict[Key, int] = field(default_factory=dict[Key, int])
@@ -63,16 +60,25 @@ Asked = tuple[Read | Reads, Key, Instance | None]
 
 
 class Demand:
-    """A walk backwards from the output with a stack of its own, for chains may be long."""
+    """A walk backwards from the output with a stack of its own, for chains may be long.
+
+    With `r@i = r@i-1 + A * r@i-1` for i = 1..2, `r@0 = f` and `h = linear ∘ avgpool(r@2)`:
+
+    asked for   h → r@2 → r@1 → r@0 → f
+    operations  f | A * r@0, + | A * r@1, + | avgpool, linear; `r@0` is that of f, and needs none
+    """
 
     def __init__(self, program: Program, problems: Problems) -> None:
         self.program = program
         self.problems = problems
-        self.expansion = Expansion(program, problems)
+        self.expansion = Expansion(program)
         self.families: dict[tuple[str, int], list[Template]] = defaultdict(list)
         self.exact: dict[Key, list[Template]] = defaultdict(list)
         for template in program.templates:
-            self.enter(template)
+            if any(position.base is not None for position in template.left):
+                self.families[template.family, len(template.left)].append(template)
+            else:
+                self.exact[template.family, tuple(p.offset for p in template.left)].append(template)
         self.conditional = {name for name, rule in program.ties.items() if rule.clauses}
         self.inner = {template.family for template in program.templates if template.is_inner}
         self.variants: dict[tuple[int, tuple[bool, ...]], Template] = {}
@@ -84,15 +90,7 @@ class Demand:
         self.expansion.operations.append(Operation(Input(), (), None, None, -1, 0, program.input.span))
         self.expansion.values[program.input.name, ()] = 0
 
-    def enter(self, template: Template) -> None:
-        """File an equation under its family, or under its value when that has no index names."""
-        if all(position.base is None for position in template.left):
-            self.exact[template.family, tuple(p.offset for p in template.left)].append(template)
-        else:
-            self.families[template.family, len(template.left)].append(template)
-
     def run(self) -> None:
-        """Expand what the output needs."""
         program = self.program
         stack: list[Asked] = [(Read(program.output, (), program.output_span), (program.output, ()), None)]
         while stack and self.asked <= MOST_OPERATIONS:
@@ -112,14 +110,12 @@ class Demand:
             self.problems.stop_if_any()
 
     def weight(self, template: Template) -> int:
-        """The operations of an equation; those with long formulas count as several."""
         if id(template) not in self.weights:
             parts = sum(formula.parts // PARTS_FOR_FREE for step in template.steps for formula in self.formulas(step))
             self.weights[id(template)] = len(template.steps) + parts
         return self.weights[id(template)]
 
     def formulas(self, step: Step) -> Iterator[Formula]:
-        """What is computed for a step at each choice of indices."""
         if step.factor is not None:
             yield step.factor
         declaration = self.program.parameters.get(step.use.name) if step.use is not None else None
@@ -132,7 +128,6 @@ class Demand:
         self.expansion.operations.append(Operation(Zero(), (), None, None, -1, 0, span))
 
     def visit(self, read: Read | Reads, key: Key, stack: list[Asked]) -> None:
-        """Find the equation for a value, and ask for what it needs first."""
         instance = self.define(read, key)
         needs = None if instance is None else self.asks(instance)
         if instance is None or needs is None:
@@ -146,11 +141,9 @@ class Demand:
 
     def define(self, read: Read | Reads, key: Key) -> Instance | None:
         """The one equation that defines a value; None also when that equation is wrong itself."""
+        bound = ((template, self.match(template, key[1])) for template in self.families.get((key[0], len(key[1])), ()))
         found: list[tuple[Template, dict[str, int]]] = [(template, {}) for template in self.exact.get(key, ())]
-        for template in self.families.get((key[0], len(key[1])), ()):
-            binding = self.match(template, key[1])
-            if binding is not None:
-                found.append((template, binding))
+        found += [(template, binding) for template, binding in bound if binding is not None]
         if len(found) == 1:
             template, binding = found[0]
             return None if template.result is None else Instance(self.tied(template, binding), binding, key)
@@ -167,12 +160,10 @@ class Demand:
             return None
         try:
             level = indices[template.level]
-            for position in template.left:
-                if not self.inside(position, template.ranges, binding, level):
-                    return None
+            is_inside = all(self.inside(position, template.ranges, binding, level) for position in template.left)
         except OutOfRange:
             return None
-        return binding
+        return binding if is_inside else None
 
     def inside(self, position: Position, ranges: Mapping[str, IndexRange], binding: Binding, level: int) -> bool:
         """Whether an index name is in its range; without a `for`, also the index on the left side.
@@ -191,7 +182,6 @@ class Demand:
         return range.contains(value, binding)
 
     def covers(self, range: IndexRange, position: Position, value: int, level: int) -> bool:
-        """Whether a declared range has an index at this level, and what stands on the left side for it."""
         outer = {range.level: level} if range.level else {}
         return range.contains(value, outer) and (not position.offset or range.contains(value + position.offset, outer))
 
@@ -213,14 +203,12 @@ class Demand:
         return self.variants[id(template), holds]
 
     def tied_step(self, step: Step, answers: Iterator[bool]) -> Step:
-        """A step whose parameter is tied, if the next answer says so."""
         if step.use is None or step.use.name not in self.conditional or not next(answers):
             return step
         kept = tuple(step.use.tag[place] for place in self.program.ties[step.use.name].kept)
         return replace(step, use=replace(step.use, positions=kept))
 
     def needs(self, instance: Instance) -> list[tuple[Read | Reads, Key]] | None:
-        """The values that an instance reads, each once."""
         needed: dict[Key, Read | Reads] = {}
         for read in instance.template.reads():
             keys = self.keys(read, instance)
@@ -255,7 +243,6 @@ class Demand:
         return values, terms
 
     def keys(self, read: Read | Reads, instance: Instance) -> list[Key] | None:
-        """The values that a read stands for at an instance, or a report."""
         try:
             keys = read.keys(instance.binding)
         except OutOfRange as error:
@@ -263,7 +250,6 @@ class Demand:
         return keys or self.errors.empty(read, instance.value, instance.binding)
 
     def finish(self, instance: Instance) -> None:
-        """Append the operations of an instance whose operands are there."""
         operations, number = self.expansion.operations, len(self.expansion.instances)
         start = len(operations)
         for at, step in enumerate(instance.template.steps):
@@ -283,7 +269,6 @@ class Demand:
         self.expansion.instances.append(instance)
 
     def operation(self, step: Step, at: int, instance: Instance, number: int, start: int) -> Operation | None:
-        """One step of an instance; None when what it needs is wrong."""
         operands: list[int] = []
         for operand in step.operands:
             found = self.resolve(operand, instance, start)
@@ -308,18 +293,13 @@ class Demand:
             return self.errors.no_number(error, step.terms[0] if step.terms else step.span, instance.value)
         return Operation(operator, tuple(operands), key, tag, number, at, step.span, statistics)
 
-    def resolve(self, operand: Operand, instance: Instance, start: int) -> list[int] | None:
-        """The operations that an operand stands for."""
+    def resolve(self, operand: Operand, instance: Instance, start: int) -> list[int]:
+        """The operations that an operand stands for; none when one of them is missing."""
         if isinstance(operand, int):
             return [start + operand]
-        if isinstance(operand, Read):
-            at = self.expansion.values.get(operand.keys(instance.binding)[0])
-            return None if at is None else [at]
-        keys = self.keys(operand, instance)
-        if keys is None:
-            return None
-        found = [self.expansion.values.get(key) for key in keys]
-        return [at for at in found if at is not None] if None not in found else None
+        keys, values = self.keys(operand, instance) or [], self.expansion.values
+        found = [values[key] for key in keys if key in values]
+        return found if len(found) == len(keys) else []
 
 
 def as_factor(value: Number) -> Number:

@@ -8,6 +8,7 @@ from itertools import pairwise
 
 from cldfc.diagnostics import Label, Problems, Span
 from cldfc.network.formula import NoNumber
+from cldfc.network.numbers import report_missing_value
 from cldfc.network.positions import Binding, Key, OutOfRange, format_key
 from cldfc.network.program import Program, Read, Reads, Template
 
@@ -21,57 +22,37 @@ class ExpansionErrors:
     open: dict[Key, Read | Reads]
 
     def out_of_range(self, error: OutOfRange, span: Span, value: Key) -> None:
-        """A per-level constant at a level that it has no value for."""
-        self.problems.report(
-            "E0305",
-            f"`{format_key(value)}` needs `{error.constant.name}@{error.position}`, which has no value",
-            span,
-            f"needs `{error.constant.name}@{error.position}`",
-            error.constant.help_for_values(),
-            Label(error.constant.span, "declared here"),
-        )
+        message = f"`{format_key(value)}` needs {error.missing}, which has no value"
+        report_missing_value(self.problems, error, message, span)
 
     def no_number(self, error: NoNumber, span: Span, value: Key) -> None:
-        """A factor that cannot be computed."""
-        self.problems.report(
-            "E0506",
-            f"the factor `{span.text}` is not a number in `{format_key(value)}`: {error}",
-            span,
-            "cannot be computed",
-            "write a formula that gives a number, or leave this value out of the range of the equation",
-        )
+        message = f"the factor `{span.text}` is not a number in `{format_key(value)}`: {error}"
+        help = "write a formula that gives a number, or leave this value out of the range of the equation"
+        self.problems.report("E0506", message, span, "cannot be computed", help)
 
     def empty(self, read: Read | Reads, value: Key, binding: Binding) -> None:
-        """A reduction over nothing."""
         assert isinstance(read, Reads)
         lower, upper = read.lower.value(binding), read.upper.value(binding)
-        self.problems.report(
-            "E0307",
-            f"a reduction in `{format_key(value)}` has no terms: {read.name} = {lower}..{upper}",
-            read.span,
-            "over no index",
-            f"write an equation of its own for `{format_key(value)}`, or change the range",
-        )
+        message = f"a reduction in `{format_key(value)}` has no terms: {read.name} = {lower}..{upper}"
+        help = f"write an equation of its own for `{format_key(value)}`, or change the range"
+        self.problems.report("E0307", message, read.span, "over no index", help)
 
     def undefined(self, read: Read | Reads, key: Key) -> None:
-        """A value that no equation defines."""
         name, indices = key
         if self.problems.explain(name):
             return
         equations = [t for t in self.program.templates if t.family == name and len(t.left) == len(indices)]
         places = [Label(t.statement.left.span, f"defines {self.extent(t)}") for t in equations]
         asker = next(reversed(self.open), None)
+        help = f"write an equation for it: `{format_key(key)} = …`" + (
+            ", or let the one that needs it start later, with `for`" if places and min(indices, default=0) < 0 else ""
+        )
         self.problems.report(
             "E0302",
             f"nothing defines `{format_key(key)}`",
             read.span,
             "declared as the output" if asker is None else f"needed for `{format_key(asker)}`",
-            f"write an equation for it: `{format_key(key)} = …`"
-            + (
-                ", or let the one that needs it start later, with `for`"
-                if places and min(indices, default=0) < 0
-                else ""
-            ),
+            help,
             *places,
         )
 
@@ -86,7 +67,6 @@ class ExpansionErrors:
         return f"`{template.label(template.left)}`" + (f" for {', '.join(extents)}" if extents else "")
 
     def double(self, key: Key, templates: list[Template]) -> None:
-        """A value that several equations define."""
         first, second = sorted(templates, key=lambda t: t.statement.span.start)[:2]
         self.problems.report(
             "E0303",
@@ -98,7 +78,6 @@ class ExpansionErrors:
         )
 
     def way_out(self, read: Read | Reads, length: int) -> str:
-        """The help for a circle of so many values."""
         if isinstance(read, Reads):
             return f"let the range of `{read.name}` end before it"
         last = re.search(r"@(?:.*,)?(\w+)\Z", read.span.text)
@@ -108,16 +87,12 @@ class ExpansionErrors:
         return "let one of them start from a value that is known, such as `u@1,0 = 0`"
 
     def circle(self, read: Read | Reads, key: Key) -> None:
-        """A value that depends on itself."""
         circle = list(self.open)[list(self.open).index(key) :]
         shown = [*circle[:4], *([] if len(circle) <= 4 else [("…", ())]), key]
         links = pairwise(circle[:4])
         others = [Label(self.open[at].span, f"`{format_key(by)}` needs `{format_key(at)}`") for by, at in links]
+        message = f"`{format_key(key)}` depends on itself: {' ← '.join(map(format_key, shown))}"
+        help = self.way_out(read, len(circle))
         self.problems.report(
-            "E0304",
-            f"`{format_key(key)}` depends on itself: {' ← '.join(map(format_key, shown))}",
-            read.span,
-            f"`{format_key(circle[-1])}` needs `{format_key(key)}`",
-            self.way_out(read, len(circle)),
-            *others,
+            "E0304", message, read.span, f"`{format_key(circle[-1])}` needs `{format_key(key)}`", help, *others
         )

@@ -11,7 +11,6 @@ from cldfc.syntax import tree
 
 
 def count_params(inferred: Inferred) -> int:
-    """Numbers that are stored, shared ones once."""
     return count_stored(inferred.parameters)
 
 
@@ -27,7 +26,6 @@ def count_macs(inferred: Inferred) -> int:
 
 
 def count_convs(inferred: Inferred) -> int:
-    """Convolutions that are computed."""
     return sum(is_convolution(operation.operator) for operation in inferred.expansion.operations)
 
 
@@ -39,7 +37,6 @@ QUANTITIES: Mapping[str, tuple[Callable[[Inferred], int], str]] = {
 
 
 def check_expectations(spec: tree.Tree, inferred: Inferred, problems: Problems) -> None:
-    """Report every `expect` that does not hold."""
     for expect in spec.statements:
         if not isinstance(expect, tree.Expect):
             continue

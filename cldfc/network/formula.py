@@ -33,7 +33,6 @@ class Formula:
 
     @staticmethod
     def of(sign: Sign, operands: tuple[Formula, ...]) -> Formula:
-        """Formulas with a sign between them."""
         return Formula(None, sign, operands, 1 + sum(operand.parts for operand in operands))
 
     def value(self, binding: Binding) -> Number:
@@ -65,18 +64,15 @@ class Formula:
         return result
 
     def substitute(self, scope: Mapping[str, Position]) -> Formula:
-        """The same with positions put in for index names."""
         if isinstance(self.leaf, Position):
             return Formula(self.leaf.substitute(scope))
         operands = tuple(operand.substitute(scope) for operand in self.operands)
         return Formula(self.leaf, self.sign, operands, self.parts)
 
     def is_fixed(self) -> bool:
-        """Whether it is the same number everywhere."""
         return next(self.positions(), None) is None
 
     def positions(self) -> Iterator[Position]:
-        """The indices and per-level constants in it."""
         if isinstance(self.leaf, Position):
             yield self.leaf
         for operand in self.operands:
@@ -84,7 +80,6 @@ class Formula:
 
 
 def position_value(position: Position, binding: Binding) -> Exact:
-    """An index, or a per-level constant, which need not be whole here."""
     if not isinstance(position.base, Lookup):
         return position.value(binding)
     constant, at = position.base.constant, position.base.at.value(binding)
@@ -103,12 +98,10 @@ def bounded(value: Exact) -> Exact:
 
 
 def divided(one: Exact, other: Exact) -> Exact:
-    """A quotient, exact between whole numbers and fractions."""
     return one / other if isinstance(one, float) or isinstance(other, float) else Fraction(one) / Fraction(other)
 
 
 def raised(base: Exact, exponent: Exact) -> Exact:
-    """A power, exact for whole exponents."""
     if isinstance(exponent, float) or isinstance(base, float) or exponent.denominator != 1:
         return float(base) ** float(exponent)
     if abs(int(exponent)) * base.numerator.bit_length() > MOST_BITS:

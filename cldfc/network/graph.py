@@ -33,7 +33,6 @@ class Node(BaseModel):
 
     @property
     def stored(self) -> list[Key]:
-        """What it stores: its parameter, and its statistics."""
         return [key for key in (self.parameter, self.statistics) if key is not None]
 
 
@@ -55,11 +54,9 @@ class Graph:
 
     @property
     def as_written(self) -> Graph:
-        """The network that the spec writes."""
         return self.written or self
 
     def node(self, at: int) -> Node:
-        """The operation at a place."""
         return self.net.nodes[at]["node"]
 
     def nodes(self) -> list[Node]:
@@ -67,7 +64,6 @@ class Graph:
         return [self.node(at) for at in range(self.net.number_of_nodes())]
 
     def operands(self, at: int) -> list[int]:
-        """The operands of an operation, in their order."""
         return list(self.inputs[at])
 
     @cached_property
@@ -81,14 +77,12 @@ class Graph:
 
     @cached_property
     def members(self) -> dict[int, list[int]]:
-        """The operations of each instance."""
         found: dict[int, list[int]] = {number: [] for number in range(-1, len(self.instances))}
         for at, node in enumerate(self.nodes()):
             found[node.instance].append(at)
         return found
 
     def shape(self, value: Key) -> tuple[int, ...]:
-        """The shape of a value such as `r@2,0`."""
         return self.node(self.values[value]).shape
 
 

@@ -39,11 +39,5 @@ MOST_OPERATIONS = 200_000
 
 
 def report_size(span: Span, problems: Problems) -> None:
-    """Report a network that is larger than any that could be trained."""
-    problems.report(
-        "E0306",
-        f"the network has more than {MOST_OPERATIONS:,} operations",
-        span,
-        "too large",
-        "make the ranges of levels and steps smaller, or the equations shorter",
-    )
+    help = "make the ranges of levels and steps smaller, or the equations shorter"
+    problems.report("E0306", f"the network has more than {MOST_OPERATIONS:,} operations", span, "too large", help)

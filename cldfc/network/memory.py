@@ -23,7 +23,6 @@ class Memory:
         return Memory(self.each_image + other.each_image, self.each_batch + other.each_batch)
 
     def of(self, images: int) -> int:
-        """Bytes for a batch of this many images."""
         return images * self.each_image + self.each_batch
 
 

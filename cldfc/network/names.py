@@ -5,29 +5,29 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, field
 
-from cldfc.diagnostics import Label, Problems, Span
+from cldfc.diagnostics import Label, Problems, Span, clipped
 from cldfc.network.advice import (
     CALLED_ELSEWHERE,
     HELP_FOR_EXPECTED,
     HELP_FOR_KINDS,
-    count,
+    Kind,
+    cut_to_head,
     declaration_of,
-    like,
-    shorten,
-    suggest,
+    indices_in_words,
 )
 from cldfc.ops import BUILTINS
 from cldfc.syntax import tree
 from cldfc.syntax.advice import HELP_FOR_ADJOINTS, HELP_FOR_PARAMETERS
 from cldfc.syntax.format import CHAIN, Formatter, format_expression, format_symbol
-from cldfc.syntax.spelling import NAME
+from cldfc.syntax.spelling import NAME, suggest
 
 NEXT_NAME = re.compile(rf"(?:\s|\\[,;:! ])*(?:(?:∘|\.|\\circ)\s*)?({NAME})")
 
 Declaration = tree.Let | tree.Range | tree.KernelStatement | tree.Scalar | tree.InputStatement
 Family = tuple[str, int]
-NUMBERS = ("a number", "an index")
+NUMBERS = (Kind.NUMBER, Kind.INDEX)
 MOST_SUGGESTIONS = 20
+LONGEST_QUOTE = 40
 
 
 @dataclass
@@ -40,46 +40,36 @@ class Names:
     input: tree.InputStatement | None = None
     declared: dict[str, Declaration] = field(default_factory=dict[str, Declaration])
     families: dict[Family, list[tree.Equation]] = field(default_factory=dict[Family, list[tree.Equation]])
-    kinds: dict[str, str | None] = field(default_factory=dict[str, "str | None"])
+    kinds: dict[str, Kind | None] = field(default_factory=dict[str, "Kind | None"])
     misused: set[Family] = field(default_factory=set[Family])
     by_name: dict[str, list[int]] = field(default_factory=dict[str, list[int]])
     ties: list[tree.Tie] = field(default_factory=list[tree.Tie])
     renames: list[tree.Rename] = field(default_factory=list[tree.Rename])
     constraints: list[tree.Constrain] = field(default_factory=list[tree.Constrain])
-    expectations: list[tree.Expect] = field(default_factory=list[tree.Expect])
 
     def arities(self, name: str) -> list[int]:
-        """The numbers of indices with which equations define a name."""
         return self.by_name.get(name, [])
 
-    def add_equation(self, equation: tree.Equation) -> None:
-        """Enter an equation under the name and the number of indices on its left side."""
-        family = (equation.left.name, len(equation.left.tag))
-        if family not in self.families:
-            self.by_name.setdefault(equation.left.name, []).append(len(equation.left.tag))
-        self.families.setdefault(family, []).append(equation)
-
     def is_value(self, symbol: tree.Symbol) -> bool:
-        """Whether a symbol is the input or is defined by equations."""
         is_input = self.input is not None and symbol.name == self.input.name and not symbol.tag
         return is_input or (symbol.name, len(symbol.tag)) in self.families
 
-    def all_of(self, kind: str) -> list[str]:
+    def all_of(self, kind: Kind) -> list[str]:
         """Every name of a kind; none once so much is wrong that looking for near ones would take long."""
         if len(self.problems.found) > MOST_SUGGESTIONS:
             return []
         names = [*self.declared, *(name for name, _ in self.families), *BUILTINS]
-        kinds = ("a kernel", "a scalar") if kind == "a kernel or scalar" else (kind,)
+        kinds = (Kind.KERNEL, Kind.SCALAR) if kind == Kind.PARAMETER else (kind,)
         return [name for name in names if self.kind_of_symbol(name) in kinds]
 
     # Errors
 
-    def report_unknown(self, symbol: tree.Symbol, expected: str) -> None:
+    def report_unknown(self, symbol: tree.Symbol, expected: Kind) -> None:
         """Report, once, a name that nothing declares, where `expected` is needed; or a wrong number of indices."""
         name = symbol.name
         if self.arities(name) or name in self.declared:
             self.report_arity(symbol)
-        elif self.input is None and expected == "a value" and not symbol.tag:
+        elif self.input is None and expected == Kind.VALUE and not symbol.tag:
             self.problems.broken.add(name)  # perhaps the input, which is reported as missing
         elif not self.problems.explain(name) and not self.problems.explain(name.rpartition("_")[0]):
             tagged = None if symbol.tag else self.tagged(name)
@@ -90,10 +80,12 @@ class Names:
                 help = HELP_FOR_PARAMETERS
             help = suggest(name, self.all_of(expected), help)
             known = CALLED_ELSEWHERE.get(name.lower().removesuffix("2d"))
-            if known and (expected == "an operator" or name in ("I", "Id", "o")):
+            if known and (expected == Kind.OPERATOR or name in ("I", "Id", "o")):
                 help = known
             help = f"did you mean `{tagged}`? an index is written after `@`" if tagged else help
-            self.problems.report("E0201", f"undefined name `{shorten(name)}`", symbol.span, "unknown name", help)
+            self.problems.report(
+                "E0201", f"undefined name `{clipped(name, LONGEST_QUOTE)}`", symbol.span, "unknown name", help
+            )
             self.problems.broken.add(name)
 
     def can_be_index(self, name: str) -> bool:
@@ -113,10 +105,10 @@ class Names:
         for at in range(1, len(name)):
             first, second = name[:at], name[at:]
             kind = self.kind_of_symbol(first)
-            is_left = kind in ("a kernel", "a scalar", "a number", "an operator")
+            is_left = kind in (Kind.KERNEL, Kind.SCALAR, Kind.NUMBER, Kind.OPERATOR)
             # `AA` for `A` is a slip.
             if is_left and first != second and self.kind_of_symbol(second):
-                sign = "∘" if kind == "an operator" else "*"
+                sign = "∘" if kind == Kind.OPERATOR else "*"
                 return f"did you mean `{first} {sign} {format_symbol(tree.Symbol(second, symbol.tag, symbol.span))}`?"
         return None
 
@@ -138,7 +130,6 @@ class Names:
         return f"{base}@{','.join(parts)}" if len(parts) == len(head.tag) else format_symbol(self.generic(head))
 
     def report_no_index(self, name: str, span: Span) -> None:
-        """Report, once, an index that neither `levels` nor `steps` declares."""
         if self.problems.explain(name):
             return
         known = [n for n, d in self.declared.items() if isinstance(d, tree.Range) or self.is_constant(n)]
@@ -150,7 +141,8 @@ class Names:
             known, help = [], HELP_FOR_ADJOINTS
         if name in self.declared:
             help = "write an index that `levels` or `steps` declares, or a number"
-        what = f"is {self.kind_of_symbol(name)}, not an index" if name in self.declared else "is not an index"
+        kind = self.kind_of_symbol(name)
+        what = f"is {kind.value if kind else None}, not an index" if name in self.declared else "is not an index"
         self.problems.report("E0205", f"`{name}` {what}", span, "unknown index", suggest(name, known, help))
         self.problems.broken.add(name)
 
@@ -168,7 +160,7 @@ class Names:
         if not head.tag and self.has_parameter(symbol):
             help = HELP_FOR_PARAMETERS
         elif symbol.tag and head.tag and len(symbol.tag) > len(head.tag):
-            help = f"write `{format_symbol(like(symbol, head))}`"
+            help = f"write `{format_symbol(cut_to_head(symbol, head))}`"
         elif len(symbol.tag) < len(head.tag) == len(context):
             own = {index.name: index for index in symbol.tag}
             tag = tuple(own.get(index.name, other) for index, other in zip(head.tag, context, strict=True))
@@ -182,13 +174,14 @@ class Names:
         if symbol.settings and not symbol.tag and len(symbol.settings) == len(head.tag):
             indices = ",".join("".join(setting.span.text.split()) for setting in symbol.settings)
             help = f"did you mean `{name}@{indices}`? indices are written after `@`"
+        message = f"`{name}` is {what} with {indices_in_words(head)}, but used here with {indices_in_words(symbol)}"
         self.problems.report(
             "E0202",
-            f"`{name}` is {what} with {count(head)}, but used here with {count(symbol)}",
+            message,
             symbol.span,
-            f"{count(symbol)} here",
+            f"{indices_in_words(symbol)} here",
             help,
-            Label(head.span, f"{what} with {count(head)}"),
+            Label(head.span, f"{what} with {indices_in_words(head)}"),
         )
 
     def generic(self, symbol: tree.Symbol) -> tree.Symbol:
@@ -203,8 +196,7 @@ class Names:
         tag = tuple(tree.Index(name, None, 0, symbol.span) for name in filled)
         return tree.Symbol(symbol.name, tag, symbol.span)
 
-    def report_kind(self, expression: tree.Expression, expected: str) -> None:
-        """Report an expression of the wrong kind, with its declaration as the second place."""
+    def report_kind(self, expression: tree.Expression, expected: Kind) -> None:
         found = self.kind(expression)
         others: list[Label] = []
         if isinstance(expression, tree.Symbol):
@@ -215,30 +207,24 @@ class Names:
                 return
             if expression.name in self.declared or self.arities(expression.name):
                 others = [Label(self.head_of(expression.name)[0].span, "declared here")]
-        text = shorten(" ".join(expression.span.text.split()) or format_expression(expression))
-        help = HELP_FOR_KINDS.get((found or "", expected), HELP_FOR_EXPECTED[expected])
+        text = clipped(" ".join(expression.span.text.split()) or format_expression(expression), LONGEST_QUOTE)
+        help = HELP_FOR_KINDS.get((found, expected), HELP_FOR_EXPECTED[expected])
         if isinstance(expression, tree.Star) and expression.right is None:
             help = "write after `*` what it convolves: `§ …`"
-        if isinstance(expression, tree.Symbol) and found == "a kernel" and self.is_adjoint(expression):
+        if isinstance(expression, tree.Symbol) and found == Kind.KERNEL and self.is_adjoint(expression):
             help = HELP_FOR_ADJOINTS
-        if found in ("a quotient", "a power"):
+        if found in (Kind.QUOTIENT, Kind.POWER):
             help = self.without_arithmetic(expression)
-        self.problems.report(
-            "E0211",
-            f"`{text}` is {found or 'something unknown'}, not {expected}",
-            expression.span,
-            f"expected {expected}",
-            self.with_next(help, expression, text) if expected == "an operator" else help.replace("§", text),
-            *others,
-        )
+        message = f"`{text}` is {found.value if found else 'something unknown'}, not {expected.value}"
+        help = self.with_next(help, expression, text) if expected == Kind.OPERATOR else help.replace("§", text)
+        self.problems.report("E0211", message, expression.span, f"expected {expected.value}", help, *others)
 
     def without_arithmetic(self, expression: tree.Expression) -> str:
-        """What to write instead of a quotient or a power that are not of numbers."""
         match expression:
-            case tree.Quotient(above, below) if self.kind(below) in (*NUMBERS, None) and self.kind(above) == "a value":
+            case tree.Quotient(above, below) if self.kind(below) in (*NUMBERS, None) and self.kind(above) == Kind.VALUE:
                 factor = format_expression(tree.Quotient(tree.Number(1, below.span), below, below.span))
                 return f"a number comes before what it multiplies: `{factor} * {Formatter().text(above, CHAIN)}`"
-            case tree.Power(base, tree.Number(2)) if self.kind(base) == "a value":
+            case tree.Power(base, tree.Number(2)) if self.kind(base) == Kind.VALUE:
                 text = Formatter().text(base, CHAIN)
                 return f"write the pointwise product: `{text} ⊙ {text}`"
             case _:
@@ -249,67 +235,65 @@ class Names:
         following = NEXT_NAME.match(expression.span.source.text, expression.span.end)
         return help.replace("§ * …", f"{text} * {following[1]} …" if following else f"{text} * …").replace("§", text)
 
-    def kind(self, expression: tree.Expression) -> str | None:
-        """What an expression is, as a message says it."""
+    def kind(self, expression: tree.Expression) -> Kind | None:
+        """What an expression is; None where a name in it is not known, or is defined in terms of itself."""
         match expression:
             case tree.Number():
-                return "a number"
+                return Kind.NUMBER
             case tree.Quotient(above, below):
                 is_number = {self.kind(above), self.kind(below)} <= {*NUMBERS, None}
-                return "a number" if is_number else "a quotient"
+                return Kind.NUMBER if is_number else Kind.QUOTIENT
             case tree.Power(base):
-                return "a number" if self.kind(base) in (*NUMBERS, None) else "a power"
+                return Kind.NUMBER if self.kind(base) in (*NUMBERS, None) else Kind.POWER
             case tree.Star(left, _, inner):
-                kind = "an operator" if inner is None else self.kind(inner)
-                if kind == "an operator":
+                kind = Kind.OPERATOR if inner is None else self.kind(inner)
+                if kind == Kind.OPERATOR:
                     return kind
-                return "a number" if kind in NUMBERS and self.is_number(left) else "a value"
+                return Kind.NUMBER if kind in NUMBERS and self.is_number(left) else Kind.VALUE
             case tree.Compose(_, inner) | tree.Apply(_, inner) | tree.Reduction(_, _, _, _, inner):
-                return "an operator" if self.kind(inner) == "an operator" else "a value"
+                return Kind.OPERATOR if self.kind(inner) == Kind.OPERATOR else Kind.VALUE
             case tree.Sum(parts) | tree.Product(parts) | tree.Listing(_, parts):
                 return self.kind_of_parts([self.kind(part) for part in parts])
             case tree.Symbol(name):
                 return self.kind_of_symbol(name)
 
-    def kind_of_parts(self, kinds: list[str | None]) -> str | None:
-        """What a sum or a product is, by its parts."""
+    def kind_of_parts(self, kinds: list[Kind | None]) -> Kind | None:
         other = next((kind for kind in kinds if kind is not None and kind not in NUMBERS), None)
-        if other in ("a kernel", "a scalar") and len(kinds) > 1:
-            return f"a sum of {other.split()[1]}s"
-        return other or ("a number" if any(kind in NUMBERS for kind in kinds) else None)
+        if len(kinds) > 1 and other in (Kind.KERNEL, Kind.SCALAR):
+            return Kind.SUM_OF_KERNELS if other is Kind.KERNEL else Kind.SUM_OF_SCALARS
+        return other or (Kind.NUMBER if any(kind in NUMBERS for kind in kinds) else None)
 
     def is_number(self, expression: tree.Expression) -> bool:
         """Whether an expression is a number; an index counts as one."""
         return self.kind(expression) in NUMBERS
 
-    def kind_of_symbol(self, name: str) -> str | None:
-        """What a name stands for, worked out once."""
+    def kind_of_symbol(self, name: str) -> Kind | None:
         if name not in self.kinds:
             self.kinds[name] = self.kind_of_name(name)
         return self.kinds[name]
 
-    def kind_of_name(self, name: str) -> str | None:
+    def kind_of_name(self, name: str) -> Kind | None:
         """What a name stands for; None when nothing is called so, or it is defined in terms of itself."""
         match self.declared.get(name):
             case _ if name in BUILTINS:
-                return "an operator"
+                return Kind.OPERATOR
             case tree.KernelStatement():
-                return "a kernel"
+                return Kind.KERNEL
             case tree.Scalar(_, _, is_fixed):
-                return "a number" if is_fixed else "a scalar"
+                return Kind.NUMBER if is_fixed else Kind.SCALAR
             case tree.Range():
-                return "an index"
+                return Kind.INDEX
             case tree.Let(_, values) if name not in self.problems.broken:
-                return "a number" if self.is_number(values[0]) else "an operator"
+                return Kind.NUMBER if self.is_number(values[0]) else Kind.OPERATOR
             case tree.InputStatement():
-                return "a value"
+                return Kind.VALUE
             case _:
-                return "a value" if self.arities(name) else None
+                return Kind.VALUE if self.arities(name) else None
 
     def is_constant(self, name: str) -> bool:
         """Whether a name is a `let` of numbers, not of an operator, or a fixed scalar."""
         is_declared = isinstance(self.declared.get(name), tree.Let | tree.Scalar)
-        return is_declared and self.kind_of_symbol(name) == "a number"
+        return is_declared and self.kind_of_symbol(name) == Kind.NUMBER
 
     def head_of(self, name: str) -> tuple[tree.Symbol, str]:
         """The symbol that introduces a name, and how it does so."""
@@ -323,7 +307,3 @@ class Names:
             case _:
                 lefts = [e.left for arity in self.arities(name) for e in self.families[name, arity]]
                 return max(lefts, key=lambda left: sum(index.name is not None for index in left.tag)), "defined"
-
-    def head_text(self, name: str) -> str:
-        """The symbol that introduces a name, as text: `A@ℓ,i`."""
-        return format_symbol(self.head_of(name)[0])

@@ -7,6 +7,7 @@ from collections.abc import Callable, Set
 from dataclasses import dataclass, field
 
 from cldfc.diagnostics import Label, Problems, Span
+from cldfc.network.advice import Kind
 from cldfc.network.formula import Formula, NoNumber, Number, Sign
 from cldfc.network.limits import MOST_IN_A_FORMULA, MOST_WORK
 from cldfc.network.names import Names
@@ -30,22 +31,19 @@ class Numbers(ABC):
 
     @abstractmethod
     def constant(self, name: str) -> Constant | None:
-        """A constant with its values by name; None when it is none, is a formula only, or is wrong."""
+        """A constant with its values; None when it is not a constant, has a formula only, or is wrong."""
 
     def number(self, expression: tree.Expression) -> Number | None:
-        """The value of a number that depends on no index; None, and a report, when it has none."""
         formula = self.formula(expression, NONE, ())
         return None if formula is None else self.value(formula, {}, expression.span)
 
     def value(self, formula: Formula, binding: dict[str, int], span: Span) -> Number | None:
-        """The value of a formula at a choice of indices, or a report."""
         self.work += formula.parts
         if self.work > MOST_WORK:
             self.work = 0
             help = "write shorter formulas, or for fewer values of an index"
-            return self.problems.report(
-                "E0210", "the formulas take too long to compute", span, "too many by here", help
-            )
+            message = "the formulas take too long to compute"
+            return self.problems.report("E0210", message, span, "too many by here", help)
         try:
             return formula.value(binding)
         except NoNumber as error:
@@ -53,17 +51,10 @@ class Numbers(ABC):
             message = f"`{span.text}` is not a number{describe_binding(binding)}: {error}"
             self.problems.report("E0506", message, span, "cannot be computed", help)
         except OutOfRange as error:
-            missing = f"`{error.constant.name}@{error.position}`"
-            self.problems.report(
-                "E0305",
-                f"`{span.text}` needs {missing}, which has no value{describe_binding(binding)}"
-                if missing != f"`{span.text}`"
-                else f"{missing} has no value",
-                span,
-                f"needs {missing}",
-                error.constant.help_for_values(),
-                Label(error.constant.span, "declared here"),
-            )
+            message = f"`{span.text}` needs {error.missing}, which has no value{describe_binding(binding)}"
+            if error.missing == f"`{span.text}`":
+                message = f"{error.missing} has no value"
+            report_missing_value(self.problems, error, message, span)
         return None
 
     def formula(self, expression: tree.Expression, bound: Set[str], context: Tag) -> Formula | None:
@@ -87,12 +78,11 @@ class Numbers(ABC):
             case tree.Power(base, exponent):
                 return self.combined("^", (base, exponent), bound, context, expression.span)
             case _:
-                return self.names.report_kind(expression, "a number")
+                return self.names.report_kind(expression, Kind.NUMBER)
 
     def combined(
         self, sign: Sign, parts: tuple[tree.Expression, ...], bound: Set[str], context: Tag, span: Span
     ) -> Formula | None:
-        """Numbers with a sign between them."""
         operands = self.all_formulas(parts, bound, context)
         return None if operands is None else self.within_limits(Formula.of(sign, operands), span)
 
@@ -100,30 +90,24 @@ class Numbers(ABC):
         """The formula, unless it has become too large to be computed at each use; that is reported."""
         if formula.parts <= MOST_IN_A_FORMULA:
             return formula
-        return self.problems.report(
-            "E0210",
-            f"this formula expands to more than {MOST_IN_A_FORMULA:,} numbers and signs",
-            span,
-            "too many here",
-            "write its values, as in `let c@ℓ = 64, 128`, or a shorter formula",
-        )
+        message = f"this formula expands to more than {MOST_IN_A_FORMULA:,} numbers and signs"
+        help = "write its values, as in `let c@ℓ = 64, 128`, or a shorter formula"
+        return self.problems.report("E0210", message, span, "too many here", help)
 
     def all_formulas(
         self, parts: tuple[tree.Expression, ...], bound: Set[str], context: Tag
     ) -> tuple[Formula, ...] | None:
-        """Several numbers, unless one of them is none."""
         found = [self.formula(part, bound, context) for part in parts]
         return tuple(f for f in found if f is not None) if None not in found else None
 
     def named_number(self, symbol: tree.Symbol, bound: Set[str], context: Tag) -> Formula | None:
-        """An index, a constant or a fixed scalar in a formula."""
         name = symbol.name
         if name in bound:
             return self.report_power(symbol) if symbol.tag else Formula(Position(name, 0))
         if not self.names.is_constant(name):
             if isinstance(self.names.declared.get(name), tree.Range):
                 return self.report_unbound(symbol)
-            return self.names.report_kind(symbol, "a number")
+            return self.names.report_kind(symbol, Kind.NUMBER)
         constant = self.constant(name)
         if constant is None:
             return self.applied(symbol, bound, context)
@@ -142,7 +126,6 @@ class Numbers(ABC):
         return None if at is None else Formula(Position(Lookup(constant, at), 0))
 
     def position_in(self, index: tree.Index, bound: Set[str], context: Tag) -> Position | None:
-        """An index of a tag inside a formula: a number, a bound name, or a constant."""
         if index.name is None:
             return Position(None, index.offset)
         if index.name in bound and index.at is None:
@@ -156,7 +139,6 @@ class Numbers(ABC):
         return Position(None, int(formula.leaf or 0) + index.offset) if formula.leaf is not None else None
 
     def applied(self, symbol: tree.Symbol, bound: Set[str], context: Tag) -> Formula | None:
-        """A constant of several indices, or a fixed scalar, at its tag."""
         declaration = self.names.declared[symbol.name]
         formula = self.formula_of(symbol.name)
         if formula is None or not isinstance(declaration, tree.Let | tree.Scalar):
@@ -171,7 +153,6 @@ class Numbers(ABC):
         return formula.substitute({index.name or "": at for index, at in zip(head, known, strict=True)})
 
     def formula_of(self, name: str) -> Formula | None:
-        """The formula of a constant of several indices, or of a fixed scalar, over the names of its head."""
         if name not in self.formulas:
             declaration = self.names.declared[name]
             assert isinstance(declaration, tree.Let | tree.Scalar)
@@ -185,33 +166,21 @@ class Numbers(ABC):
         return self.formulas[name]
 
     def is_per_level(self, name: str) -> bool:
-        """Whether a name is a constant that differs from level to level."""
         constant = self.constant(name)
         return constant is not None and constant.index is not None
 
     def report_power(self, symbol: tree.Symbol) -> None:
-        """A number with a tag that was perhaps meant to be its power."""
         tag = symbol.span.text[len(symbol.name) :] if is_power(symbol) else "^2"
-        self.problems.report(
-            "E0202",
-            f"`{symbol.name}` has no index, so it takes no tag",
-            symbol.span,
-            "a tag here, not a power",
-            f"write `{symbol.name}`, or in parentheses for a power: `({symbol.name}){tag}`",
-        )
+        message = f"`{symbol.name}` has no index, so it takes no tag"
+        help = f"write `{symbol.name}`, or in parentheses for a power: `({symbol.name}){tag}`"
+        self.problems.report("E0202", message, symbol.span, "a tag here, not a power", help)
 
     def report_unbound(self, symbol: tree.Symbol) -> None:
-        """An index as a number, where it has no value."""
-        self.problems.report(
-            "E0206",
-            f"`{symbol.name}` has no value here",
-            symbol.span,
-            "not in the tag on the left side",
-            f"put `{symbol.name}` into the tag on the left side, or write a number for it",
-        )
+        message = f"`{symbol.name}` has no value here"
+        help = f"put `{symbol.name}` into the tag on the left side, or write a number for it"
+        self.problems.report("E0206", message, symbol.span, "not in the tag on the left side", help)
 
     def report_which(self, symbol: tree.Symbol, constant: Constant) -> None:
-        """A per-level constant where nothing says the level."""
         last = constant.lower + len(constant.values) - 1
         self.problems.report(
             "E0503",
@@ -224,27 +193,22 @@ class Numbers(ABC):
         )
 
     def whole(self, expression: tree.Expression, role: str, least: int, most: int) -> int | None:
-        """A whole number within bounds, or a report that names its role."""
         value = self.number(expression)
         if value is None:
             return None
         if isinstance(value, float) or not least <= value <= most:
-            self.report_unfit(value, expression.span, role, least, most)
+            report_unfit(self.problems, value, expression.span, role, least, most)
             return None
         return value
 
-    def report_unfit(
-        self,
-        value: Number,
-        span: Span,
-        role: str,
-        least: float,
-        most: float,
-        *others: Label,
-        kind: str = "whole number",
-    ) -> None:
-        """Report a number that is not valid where it is used."""
-        report_unfit(self.problems, value, span, role, least, most, *others, kind=kind)
+
+def report_missing_value(problems: Problems, error: OutOfRange, message: str, span: Span, *others: Label) -> None:
+    """Report that a per-level constant is needed at a level that it has no value for."""
+    constant = error.constant
+    values = f"{constant.index} = {constant.lower}..{constant.lower + len(constant.values) - 1}"
+    help = f"`{constant.name}` has values for {values}; stay inside, or declare more levels"
+    places = (Label(constant.span, "declared here"), *others)
+    problems.report("E0305", message, span, f"needs {error.missing}", help, *places)
 
 
 def report_unfit(
@@ -257,7 +221,6 @@ def report_unfit(
     *others: Label,
     kind: str = "whole number",
 ) -> None:
-    """Report a number that is not valid where it is used."""
     written = (
         f"`{span.text}`"
         if str(value) == span.text.replace("_", "")
@@ -277,7 +240,7 @@ def describe_number(value: Number) -> str:
 
 
 def level_index(context: Tag, level: str, is_per_level: Callable[[str], bool]) -> tree.Index | None:
-    """The index of a tag that says the level: the first that is no per-level constant itself."""
+    """The index of a tag that says the level: the one of that name, or the first that is not a constant with levels."""
     others = [index for index in context if index.name is None or not is_per_level(index.name)]
     levels = [index for index in others if index.name == level]
     return next(iter([*levels, *others]), None)
@@ -289,7 +252,6 @@ def is_power(symbol: tree.Symbol) -> bool:
 
 
 def negative(formula: Formula) -> Formula:
-    """A formula with its sign turned."""
     return Formula.of("*", (Formula(-1), formula))
 
 

@@ -26,7 +26,6 @@ class Order:
     open: dict[str, Mention | None] = field(default_factory=dict[str, "Mention | None"])
 
     def visit(self, first: str) -> None:
-        """Order a declaration after everything that it needs."""
         stack: list[tuple[str, Mention | None, bool]] = [(first, None, False)]
         while stack:
             name, mention, is_done = stack.pop()
@@ -41,7 +40,6 @@ class Order:
                 stack += [(needed.name or "", needed, False) for needed in reversed(self.needs(name))]
 
     def needs(self, name: str) -> list[Mention]:
-        """What the right side of a declaration, and the tag on its left, mention."""
         declaration = self.names.declared[name]
         mentioned = mentions(declaration) if isinstance(declaration, Ordered) else []
         own = declaration.symbol if isinstance(declaration, tree.Let | tree.Scalar) else None
@@ -62,7 +60,6 @@ class Order:
             self.refuse(declaration, "E0210", f"expands to more than {MOST_STEPS:,} operations")
 
     def refuse(self, declaration: Ordered, code: str, message: str) -> None:
-        """Report a declaration that is too large with all that it needs, and do not look into it."""
         is_range = isinstance(declaration, tree.Range)
         name = declaration.name if is_range else declaration.symbol.name
         span = declaration.name_span if is_range else declaration.symbol.span
@@ -71,7 +68,6 @@ class Order:
         self.problems.broken.add(name)
 
     def report_circle(self, name: str, mention: Mention) -> None:
-        """A declaration that depends on itself."""
         circle = list(self.open)[list(self.open).index(name) :]
         if not any(self.problems.explain(member) for member in circle):
             shown = [*circle[:4], *["…"] * (len(circle) > 4), name]
@@ -88,7 +84,6 @@ class Order:
 
 
 def check_order(names: Names, problems: Problems) -> None:
-    """Report declarations that need themselves, or nest too deeply."""
     order = Order(names, problems)
     for name in names.declared:
         order.visit(name)

@@ -28,11 +28,6 @@ class Constant:
             return self.values[position - self.lower]
         return None
 
-    def help_for_values(self) -> str:
-        """Where it has values, as a help for those who asked elsewhere."""
-        last = self.lower + len(self.values) - 1
-        return f"`{self.name}` has values for {self.index} = {self.lower}..{last}; stay inside, or declare more levels"
-
 
 @dataclass(frozen=True, slots=True)
 class Lookup:
@@ -66,7 +61,6 @@ class Position:
         return int(value) + self.offset
 
     def substitute(self, values: Mapping[str, Position]) -> Position:
-        """The same with positions put in for index names."""
         match self.base:
             case str(name) if name in values:
                 return values[name].shifted(self.offset)
@@ -76,7 +70,6 @@ class Position:
                 return self
 
     def shifted(self, by: int) -> Position:
-        """The same plus an integer."""
         return Position(self.base, self.offset + by)
 
     def __str__(self) -> str:
@@ -96,14 +89,17 @@ class OutOfRange(Exception):
     def __init__(self, constant: Constant, position: int) -> None:
         super().__init__(constant, position)
         self.constant = constant
-        self.position = position
+        self.missing = f"`{constant.name}@{position}`"
 
 
 Positions = tuple[Position, ...]
 
 
 def bind(positions: Positions, indices: tuple[int, ...]) -> dict[str, int] | None:
-    """The values of the index names for which positions stand for these indices, if there are any."""
+    """The values of the index names for which positions stand for these indices; None when there are none.
+
+    `ℓ+1,0` stands for `2,0` at ℓ = 1, and for `2,1` nowhere.
+    """
     binding: dict[str, int] = {}
     for position, index in zip(positions, indices, strict=True):
         if isinstance(position.base, str):

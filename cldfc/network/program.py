@@ -58,7 +58,7 @@ class Use:
     name: str
     tag: Positions
     positions: Positions
-    span: Span = tree.place()
+    span: Span = tree.span_field()
 
 
 Operand = int | Read | Reads
@@ -106,7 +106,7 @@ class Template:
         return [*found, self.result] if isinstance(self.result, Read) else found
 
     def label(self, left: Positions) -> str:
-        """The left side as the spec has it, or as it is here, for an equation that the spec has not."""
+        """The left side as the spec writes it, or as it is here, for an equation that is not in the spec."""
         if not (self.is_inner or self.is_rewritten):
             return format_symbol(self.statement.left)
         return f"{self.family}@{','.join(map(str, left))}" if left else self.family
@@ -134,7 +134,6 @@ class Attribute:
         return self.most == LARGEST_FLOAT
 
     def fits(self, value: int | float) -> bool:
-        """Whether a number can play the role."""
         return (isinstance(value, int) or self.is_real) and self.least <= value <= self.most
 
 
@@ -161,15 +160,12 @@ class TieRule:
     clauses: tuple[IndexRange, ...]
 
     def holds(self, tag: tuple[int, ...]) -> bool:
-        """Whether a use with this tag is tied."""
         binding = dict(zip(self.names, tag, strict=True))
         return all(clause.contains(binding[clause.name], binding) for clause in self.clauses)
 
 
 @dataclass(frozen=True, slots=True)
 class Program:
-    """A whole spec, resolved."""
-
     spec: tree.Tree
     model: str
     input: tree.InputStatement

@@ -15,7 +15,6 @@ if TYPE_CHECKING:
 
 
 def declared_range(constants: Constants, range: tree.Range) -> IndexRange | None:
-    """A range with its bounds worked out; a bound may be one number for each level."""
     lower, upper = declared_bound(constants, range.lower), declared_bound(constants, range.upper)
     if lower is None or upper is None:
         return None
@@ -26,7 +25,9 @@ def declared_range(constants: Constants, range: tree.Range) -> IndexRange | None
         )
         return None
     found = IndexRange(range.kind, range.name, lower, upper, next(iter(levels), None), range.span)
-    backwards = next((ends for ends in ends_of(found) if is_backwards(range, *ends)), None)
+    # Steps 1..0, as with `let ν = 0`, are an empty range; there is always a level.
+    shortest = -1 if range.kind == "steps" and not isinstance(range.upper, tree.Number) else 0
+    backwards = next((ends for ends in ends_by_level(found) if ends[1] < ends[0] + shortest), None)
     if backwards is not None:
         message = f"is empty: it goes from {backwards[0]} to {backwards[1]}"
         refuse_range(constants, range, message, "write the smaller bound first")
@@ -38,7 +39,7 @@ def declared_range(constants: Constants, range: tree.Range) -> IndexRange | None
     return found
 
 
-def ends_of(range: IndexRange) -> Iterator[tuple[int, int]]:
+def ends_by_level(range: IndexRange) -> Iterator[tuple[int, int]]:
     """From where to where a range goes, at each level that it depends on."""
     assert range.lower is not None and range.upper is not None
     tables = [end.base.constant for end in (range.lower, range.upper) if isinstance(end.base, Lookup)]
@@ -47,27 +48,19 @@ def ends_of(range: IndexRange) -> Iterator[tuple[int, int]]:
         yield range.lower.value(binding), range.upper.value(binding)
 
 
-def is_backwards(range: tree.Range, lower: int, upper: int) -> bool:
-    """Whether a range ends before it starts. Steps 1..0 are none at all, as with `let ν = 0`; levels there are some."""
-    return upper < lower - (range.kind == "steps" and not isinstance(range.upper, tree.Number))
-
-
 def refuse_range(constants: Constants, range: tree.Range, message: str, help: str) -> None:
-    """Report a range that no index can take."""
     span = range.lower.span.to(range.upper.span)
     constants.problems.report("E0505", f"the range of `{range.name}` {message}", span, "cannot be a range", help)
 
 
 def declared_bound(constants: Constants, expression: tree.Expression) -> Position | None:
-    """A bound of `levels` or `steps`, which may be a constant that differs from level to level."""
     symbol, _ = split_shift(expression)
     constant = constants.constant(symbol.name) if symbol is not None else None
     levels = [constant.index] if constant is not None and constant.index is not None else []
-    return bound_of(constants, expression, frozenset(levels), ())
+    return resolve_bound(constants, expression, frozenset(levels), ())
 
 
-def bound_of(constants: Constants, expression: tree.Expression, bound: Set[str], context: Tag) -> Position | None:
-    """A bound of a range: an index or a constant, plus a whole number; or a whole number."""
+def resolve_bound(constants: Constants, expression: tree.Expression, bound: Set[str], context: Tag) -> Position | None:
     role = "a bound of an index"
     symbol, shift = split_shift(expression)
     if symbol is not None and symbol.name in bound and not symbol.tag:
@@ -94,7 +87,6 @@ def bound_of(constants: Constants, expression: tree.Expression, bound: Set[str],
 def bound_at_level(
     constants: Constants, symbol: tree.Symbol, shift: int, bound: Set[str], context: Tag
 ) -> Position | None:
-    """A per-level constant as a bound: `ν@ℓ`, `ν@2`."""
     formula = constants.named_number(symbol, bound, context)
     if formula is None or not isinstance(formula.leaf, Position):
         return None
@@ -105,7 +97,7 @@ def bound_at_level(
 
 
 def split_shift(expression: tree.Expression) -> tuple[tree.Symbol | None, int]:
-    """`i-1` as the symbol and -1; None when it is no symbol plus or minus whole numbers."""
+    """`i-1` as the symbol and -1; None for anything but a symbol plus or minus whole numbers."""
     if isinstance(expression, tree.Symbol):
         return expression, 0
     if not isinstance(expression, tree.Sum):

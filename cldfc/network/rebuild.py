@@ -63,7 +63,6 @@ def renew(node: Node, step: Step, instance: int, at: int) -> Node:
 
 
 def sources_of(operand: Operand, binding: Mapping[str, int], start: int, values: Mapping[Key, int]) -> list[int]:
-    """The operations that an operand stands for."""
     if isinstance(operand, int):
         return [start + operand]
     return [values[key] for key in operand.keys(binding)]
@@ -72,7 +71,8 @@ def sources_of(operand: Operand, binding: Mapping[str, int], start: int, values:
 def change_template(template: Template, changes: Mapping[int, Step | Operand]) -> tuple[Template, tuple[int, ...]]:
     """The equation with other steps, or operands, in place of some, without what its value no longer needs.
 
-    Also gives the number that each step had before.
+    Also gives the number that each step had before. With `1: Read x` the steps 0: A * x, 1: relu(0), 2: B * 1
+    become 0: B * x, which was step 2.
     """
 
     def found(operand: Operand) -> Operand:
@@ -114,7 +114,6 @@ class Changed:
     )
 
     def change(self, template: Template, changes: Mapping[int, Step | Operand]) -> tuple[Template, tuple[int, ...]]:
-        """The equation with these changes, and the number that each of its steps had before."""
         if not changes:
             return template, tuple(range(len(template.steps)))
         key = id(template), tuple(changes.items())
@@ -124,7 +123,6 @@ class Changed:
 
 
 def keep_needed(revised: Sequence[Revised], output: Key) -> list[Revised]:
-    """Those equations that the output needs."""
     needed = {output}
     kept: list[Revised] = []
     for equation in reversed(revised):

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from cldfc.network.limits import MOST_STEPS
 from cldfc.network.positions import IndexRange, Position
 from cldfc.network.program import Read, Reads, Template
-from cldfc.network.ranges import bound_of
+from cldfc.network.ranges import resolve_bound
 from cldfc.network.words import Scope
 from cldfc.ops import Concat, Total
 from cldfc.syntax import tree
@@ -37,7 +37,6 @@ def reduce_values(work: Elaboration, reduction: tree.Reduction, scope: Scope) ->
 
 
 def terms(work: Elaboration, reduction: tree.Reduction, known: IndexRange, scope: Scope) -> Read | None:
-    """The terms of a reduction as a family of the equation: one value for each of them."""
     owner = (work.statement.left.name, len(work.statement.left.tag)) if work.statement else ("", 0)
     family = work.words.families.claim("terms", "", owner, work.reductions)
     inner = work.inner(family, known)
@@ -52,17 +51,12 @@ def terms(work: Elaboration, reduction: tree.Reduction, known: IndexRange, scope
 
 
 def bounds_of(work: Elaboration, reduction: tree.Reduction, scope: Scope) -> tuple[Position, Position] | None:
-    """From where to where a reduction goes."""
     if reduction.name in scope.values:
-        return work.words.problems.report(
-            "E0204",
-            f"`{reduction.name}` has a value here already",
-            reduction.name_span,
-            "already taken",
-            "choose another name for the index of the reduction",
-        )
+        message = f"`{reduction.name}` has a value here already"
+        help = "choose another name for the index of the reduction"
+        return work.words.problems.report("E0204", message, reduction.name_span, "already taken", help)
     constants, level = work.words.tags.constants, tag_of_terms(reduction) or scope.tag
-    found = [bound_of(constants, b, scope.values.keys(), level) for b in (reduction.lower, reduction.upper)]
+    found = [resolve_bound(constants, b, scope.values.keys(), level) for b in (reduction.lower, reduction.upper)]
     if found[0] is None or found[1] is None:
         return None
     return found[0].substitute(scope.values), found[1].substitute(scope.values)
@@ -73,27 +67,20 @@ def unroll(work: Elaboration, reduction: tree.Reduction, operand: Value | None, 
     bounds = bounds_of(work, reduction, scope)
     if bounds is None:
         return None
+    span = reduction.lower.span.to(reduction.upper.span)
     if any(bound.base is not None for bound in bounds):
-        return work.words.problems.report(
-            "E0213",
-            "a reduction of operators has bounds that differ from place to place",
-            reduction.lower.span.to(reduction.upper.span),
-            "expected numbers",
-            "write numbers, or reduce values: apply each operator inside, as in `sum(j = 1..i : K@j * x)`",
-        )
+        message = "a reduction of operators has bounds that differ from place to place"
+        help = "write numbers, or reduce values: apply each operator inside, as in `sum(j = 1..i : K@j * x)`"
+        return work.words.problems.report("E0213", message, span, "expected numbers", help)
     turns = range(bounds[0].offset, bounds[1].offset + 1)
-    if not turns or len(turns) > MOST_STEPS:
-        return work.report_size(reduction.span) if turns else report_empty(work, reduction)
+    if not turns:
+        message, help = f"the range of `{reduction.name}` is empty", "write the smaller bound first"
+        return work.words.problems.report("E0505", message, span, "no index", help)
+    if len(turns) > MOST_STEPS:
+        return work.report_size(reduction.span)
     parts = [work.apply(reduction.body, operand, scope.inside(reduction.name, Position(None, j))) for j in turns]
     members = (reduction.body,) * len(turns)
     return work.combine(tree.Listing(reduction.reducer, members, reduction.span), parts)
-
-
-def report_empty(work: Elaboration, reduction: tree.Reduction) -> None:
-    """A reduction over nothing."""
-    span = reduction.lower.span.to(reduction.upper.span)
-    help = "write the smaller bound first"
-    work.words.problems.report("E0505", f"the range of `{reduction.name}` is empty", span, "no index", help)
 
 
 def tag_of_terms(reduction: tree.Reduction) -> tuple[tree.Index, ...]:

@@ -55,19 +55,16 @@ def rename_uses(templates: Sequence[Template], words: Words) -> list[Template]:
         return list(templates)
     changed: list[Template] = []
     for template in templates:
-        steps = tuple(renamed_step(step, found, words.problems) for step in template.steps)
-        changed.append(replace(template, steps=steps))
+        steps: list[Step] = []
+        for step in template.steps:
+            uses = (step.use, step.statistics)
+            use, statistics = (use and renamed_use(use, found, words.problems) for use in uses)
+            steps.append(replace(step, use=use, statistics=statistics))
+        changed.append(replace(template, steps=tuple(steps)))
     return changed
 
 
-def renamed_step(step: Step, renamings: Mapping[tuple[str, int], Sequence[Renaming]], problems: Problems) -> Step:
-    """A step whose parameter, and whose statistics, have their new names, if they are given any."""
-    use, statistics = (use and renamed_use(use, renamings, problems) for use in (step.use, step.statistics))
-    return replace(step, use=use, statistics=statistics)
-
-
 def renamed_use(use: Use, renamings: Mapping[tuple[str, int], Sequence[Renaming]], problems: Problems) -> Use:
-    """A use under its new name, if it is given one."""
     mine = renamings.get((use.name, len(use.positions)), ())
     if not mine:
         return use
@@ -77,7 +74,7 @@ def renamed_use(use: Use, renamings: Mapping[tuple[str, int], Sequence[Renaming]
     for renaming in mine:
         if may_meet(renaming.old, use.positions):
             where = ",".join(map(str, use.positions))
-            refuse(
+            refuse_rename(
                 problems,
                 renaming.statement.old,
                 f"`{format_symbol(renaming.statement.old)}` is one of the parameters `{use.name}@{where}`",
@@ -89,12 +86,10 @@ def renamed_use(use: Use, renamings: Mapping[tuple[str, int], Sequence[Renaming]
 
 
 def may_meet(one: Positions, other: Positions) -> bool:
-    """Whether two tags can be the same at some place: two numbers that differ cannot."""
     return all(a.base is not None or b.base is not None or a == b for a, b in zip(one, other, strict=True))
 
 
 def resolve_renames(words: Words) -> list[Renaming]:
-    """The `rename` statements that make sense; others are reported."""
     declared, problems = words.names.declared, words.problems
     given: dict[tuple[str, Positions], tree.Rename] = {}
     found: list[Renaming] = []
@@ -102,10 +97,12 @@ def resolve_renames(words: Words) -> list[Renaming]:
         old, new = statement.old, statement.new
         if old.name in declared:
             help = "change it where it is declared, and where it is used"
-            refuse(problems, old, f"`{old.name}` gets its name from its declaration", "is declared", help)
+            refuse_rename(problems, old, f"`{old.name}` gets its name from its declaration", "is declared", help)
             continue
         if new.name in declared or new.name in BUILTINS:
-            refuse(problems, new, f"`{new.name}` is the name of something else", "already taken", "choose another name")
+            refuse_rename(
+                problems, new, f"`{new.name}` is the name of something else", "already taken", "choose another name"
+            )
             continue
         names = frozenset(i.name for i in old.tag if i.name and not words.names.is_constant(i.name))
         positions = words.tags.positions(old, names), words.tags.positions(new, names)
@@ -134,10 +131,11 @@ def check_renamed(expansion: Expansion, problems: Problems) -> None:
             statement = renames.pop(key[0])
             message = f"`{format_key(key)}` would name two parameters"
             help = "give each its own name, and a tag with all indices that the old one has"
-            refuse(problems, statement.new, message, "not one for each", help, Label(operation.span, "one of the two"))
+            refuse_rename(
+                problems, statement.new, message, "not one for each", help, Label(operation.span, "one of the two")
+            )
             problems.stop_if_any()
 
 
-def refuse(problems: Problems, symbol: tree.Symbol, message: str, label: str, help: str, *others: Label) -> None:
-    """A `rename` that cannot be."""
+def refuse_rename(problems: Problems, symbol: tree.Symbol, message: str, label: str, help: str, *others: Label) -> None:
     problems.report("E0220", message, symbol.span, label, help, *others)

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from cldfc.diagnostics import Label, Problems, Source, Span, UsageError
-from cldfc.network.advice import count
+from cldfc.network.advice import indices_in_words
 from cldfc.network.collect import collect_names, report_missing
 from cldfc.network.constants import Constants
 from cldfc.network.declarations import resolve_clause, resolve_parameters, resolve_ties
@@ -108,7 +108,6 @@ def local_ranges(template: Template) -> Iterator[IndexRange]:
 
 
 def resolve_equations(spec: tree.Tree, words: Words) -> Iterator[Template]:
-    """Every equation as steps, unless there are too many of these."""
     steps = 0
     for equation in spec.statements:
         if isinstance(equation, tree.Equation):
@@ -128,10 +127,10 @@ def resolve_equation(equation: tree.Equation, words: Words) -> Template | None:
     tags = words.tags
     if report_forgotten_tag(equation, tags):
         return None
-    bound = index_names(equation, tags)
+    bound = bound_names(equation, tags)
     left = None if bound is None else tags.positions(equation.left, frozenset(bound))
     if bound is None or left is None:
-        check_names(equation, words)
+        check_right_side(equation, words)
         return None
     clauses = [resolve_clause(clause, frozenset(bound), equation.left.tag, tags) for clause in equation.clauses]
     level = level_position(equation, left, tags)
@@ -147,7 +146,6 @@ def resolve_equation(equation: tree.Equation, words: Words) -> Template | None:
 
 
 def settle_names(templates: Sequence[Template], words: Words) -> Iterator[Template]:
-    """The equations with their final names for what the spec has no name for."""
     families = words.families.settle({})
     parameters = words.owned.settle(families)
 
@@ -177,7 +175,7 @@ def settle_names(templates: Sequence[Template], words: Words) -> Iterator[Templa
 
 
 def report_nothing_left(clause: IndexRange, tags: Tags) -> bool:
-    """`for i <= 0` of i = 1..ν: where an end is open, the declared range ends it; and a report.
+    """Report, and say whether there is, a clause like `for i <= 0` of i = 1..ν: the declared range ends its open end.
 
     `for i >= 2` of i = 1..ν with ν = 1 is another matter: with so few steps the equation has nothing to define.
     """
@@ -194,19 +192,15 @@ def report_nothing_left(clause: IndexRange, tags: Tags) -> bool:
         return False
     ends = f"{clause.name} = {declared.lower}..{declared.upper}"
     other = upper.offset if clause.lower is None else lower.offset
+    message = f"`{clause.span.text}` leaves no value of {ends}"
+    help = f"write other values outright, as in `for {clause.name} = {other}`"
     tags.problems.report(
-        "E0505",
-        f"`{clause.span.text}` leaves no value of {ends}",
-        clause.span,
-        "no value of the index",
-        f"write other values outright, as in `for {clause.name} = {other}`",
-        Label(declared.span, "declared here"),
+        "E0505", message, clause.span, "no value of the index", help, Label(declared.span, "declared here")
     )
     return True
 
 
 def constrained(constraint: tree.Constrain, tags: Tags) -> Positions | None:
-    """The positions of a constraint's tag over index names, which stand for all their values; or a report."""
     indices = [
         index for index in constraint.symbol.tag if index.name and not tags.constants.names.is_constant(index.name)
     ]
@@ -215,7 +209,7 @@ def constrained(constraint: tree.Constrain, tags: Tags) -> Positions | None:
     return tags.positions(constraint.symbol, frozenset(index.name or "" for index in indices))
 
 
-def check_names(equation: tree.Equation, words: Words) -> None:
+def check_right_side(equation: tree.Equation, words: Words) -> None:
     """Report what is wrong on the right of an equation whose left side is wrong."""
     names = tuple(dict.fromkeys(index.name for index in equation.left.tag if index.name))
     scope = Scope({name: Position(name, 0) for name in names}, equation.left.tag)
@@ -224,9 +218,9 @@ def check_names(equation: tree.Equation, words: Words) -> None:
 
 
 def report_forgotten_tag(equation: tree.Equation, tags: Tags) -> bool:
-    """`u@i = u@ℓ,i-1 + …`, where `u@ℓ,i` is meant, or `ui = …`, where `u@i` is; and a report.
+    """Report, and say whether there is, a left side that lacks an index of the right side.
 
-    The right side speaks of an index that the left has not.
+    In `u@i = u@ℓ,i-1 + …`, `u@ℓ,i` is meant; in `ui = u@i-1 + …`, `u@i`.
     """
     left, names = equation.left, tags.constants.names
     spoken = [found.name for found in mentions(equation.right) if isinstance(found, tree.Index) and found.name]
@@ -243,19 +237,16 @@ def report_forgotten_tag(equation: tree.Equation, tags: Tags) -> bool:
         meant = format_symbol(names.generic(head)) if is_shorter and None not in own else None
     if meant is None:
         return False
-    tags.problems.report(
-        "E0206",
-        f"`{left.span.text}` has {count(left)}, but its equation uses {' and '.join(f'`{n}`' for n in free)}",
-        left.span,
-        f"{count(left)} here",
-        f"did you mean `{meant} = …`?" + (" an index is written after `@`" if not left.tag else ""),
+    message = (
+        f"`{left.span.text}` has {indices_in_words(left)}, but its equation uses {' and '.join(f'`{n}`' for n in free)}"
     )
+    help = f"did you mean `{meant} = …`?" + (" an index is written after `@`" if not left.tag else "")
+    tags.problems.report("E0206", message, left.span, f"{indices_in_words(left)} here", help)
     tags.problems.broken.add(meant.split("@")[0])
     return True
 
 
-def index_names(equation: tree.Equation, tags: Tags) -> tuple[str, ...] | None:
-    """The index names on a left side; None when one of them is not declared, nor given a range by `for`."""
+def bound_names(equation: tree.Equation, tags: Tags) -> tuple[str, ...] | None:
     constants = tags.constants
     named = [index for index in equation.left.tag if index.name and not constants.names.is_constant(index.name)]
     given = {clause.name for clause in equation.clauses}
@@ -264,7 +255,6 @@ def index_names(equation: tree.Equation, tags: Tags) -> tuple[str, ...] | None:
 
 
 def level_position(equation: tree.Equation, left: Positions, tags: Tags) -> int | None:
-    """Which index of the left side is the level; a range that differs by level needs one."""
     given = {clause.name for clause in equation.clauses}
     bases = [p.base if isinstance(p.base, str) else "" for p in left]
     ranges = [None if base in given else tags.constants.ranges.get(base) for base in bases]
@@ -318,13 +308,9 @@ def check_model(names: Names) -> None:
         return
     name = ascii_name(model.name)
     if is_reserved(name):
-        names.problems.report(
-            "E0204",
-            f"no network can be called `{model.name}`: its class in Python would be `{name}`, which is taken",
-            model.span,
-            "already taken",
-            f"choose another name, such as `{name.capitalize()}Net`",
-        )
+        message = f"no network can be called `{model.name}`: its class in Python would be `{name}`, which is taken"
+        help = f"choose another name, such as `{name.capitalize()}Net`"
+        names.problems.report("E0204", message, model.span, "already taken", help)
 
 
 # Operators
@@ -344,13 +330,8 @@ def check_operators(words: Words) -> None:
             continue
         first, *others = let.values
         if others:
-            problems.report(
-                "E0211",
-                f"`{let.symbol.name}` is given several operators",
-                others[0].span,
-                "expected the end",
-                "compose them with `∘`",
-            )
+            message = f"`{let.symbol.name}` is given several operators"
+            problems.report("E0211", message, others[0].span, "expected the end", "compose them with `∘`")
         head = words.tags.head(let.symbol)
         if head is not None:
             scope = Scope({name: Position(name, 0) for name in head}, let.symbol.tag)

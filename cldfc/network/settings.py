@@ -4,29 +4,29 @@ from __future__ import annotations
 
 from cldfc.diagnostics import did_you_mean
 from cldfc.network.constants import Constants
+from cldfc.network.numbers import report_unfit
 from cldfc.ops import Operator, OperatorSetting
 from cldfc.syntax import tree
 
 
 def configure(symbol: tree.Symbol, operator: type[Operator], constants: Constants) -> Operator | None:
-    """The operator with the numbers in its brackets, or None and a report."""
+    """The operator with the numbers in its brackets; None when one of them was reported."""
     known = operator.settings()
     given: dict[str, int | float] = {}
     for place, setting in enumerate(symbol.settings):
         name = setting.name if setting.name is not None else next(iter([*known][place : place + 1]), None)
         if name not in known or name in given:
-            return refuse(symbol, setting, name, known, constants)
-        value = number(setting, name, known[name], operator, constants)
+            return refuse_setting(symbol, setting, name, known, constants)
+        value = setting_value(setting, name, known[name], operator, constants)
         if value is None:
             return None
         given[name] = value
     return operator(**given)
 
 
-def number(
+def setting_value(
     setting: tree.Setting, name: str, known: OperatorSetting, operator: type[Operator], constants: Constants
 ) -> int | float | None:
-    """The number of one setting, within its limits."""
     value = constants.number(setting.value)
     if value is None:
         return None
@@ -35,18 +35,17 @@ def number(
         return value
     role = f"the {name} of `{operator.keyword}`"
     kind = "whole number" if known.kind == "whole" else "number"
-    constants.report_unfit(value, setting.value.span, role, known.least, known.most, kind=kind)
+    report_unfit(constants.problems, value, setting.value.span, role, known.least, known.most, kind=kind)
     return None
 
 
-def refuse(
+def refuse_setting(
     symbol: tree.Symbol,
     setting: tree.Setting,
     name: str | None,
     known: dict[str, OperatorSetting],
     constants: Constants,
 ) -> None:
-    """Report a setting that the operator has not, or that is given twice."""
     listed = ", ".join(f"`{other}`" for other in known)
     if name in known:
         message, help = f"the {name} of `{symbol.name}` is given twice", "keep one of the two"

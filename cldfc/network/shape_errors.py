@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from cldfc.diagnostics import Label, Problems, Span
 from cldfc.network.expand import Expansion, Operation
 from cldfc.network.limits import LARGEST_SIZE, LARGEST_VALUE
+from cldfc.network.numbers import report_missing_value
 from cldfc.network.positions import Key, OutOfRange, format_key
 from cldfc.network.program import Attribute, Step
 from cldfc.ops import Concat, Dim, Form, Sized, Unfit
@@ -24,7 +25,6 @@ class ShapeErrors:
     """The tied parameters, each with the size by which its uses differ, that were reported."""
 
     def mismatch(self, at: int, operands: list[Form], parameter: Sized | None) -> None:
-        """Two shapes that do not fit: of terms, of a value and its operator, or of a parameter and its uses."""
         operation = self.expansion.operations[at]
         step = self.step(operation)
         if len(operation.operands) != 1 or (step.terms and step.factor is None):
@@ -33,12 +33,11 @@ class ShapeErrors:
             self.widths(operation, operands[0], parameter)
 
     def sum(self, operation: Operation, operands: list[Form]) -> None:
-        """Terms, factors or members of different shapes."""
         is_concat = isinstance(operation.operator, Concat)
         terms = self.step(operation).terms or (operation.span,) * len(operands)
         unlike = [at for at, form in enumerate(operands) if differ(form, operands[0], but_channels=is_concat)]
         what = WORDS.get(type(operation.operator).__name__, "terms of this sum")
-        value = format_key(self.value(operation))
+        value = self.value(operation)
         help = "bring them to one shape, with a kernel that has the stride and the channels"
         if is_concat:
             help = "bring them to one height and width: pool, prolong or `upsample` one of them"
@@ -48,15 +47,14 @@ class ShapeErrors:
             return
         at = unlike[0]
         message = f"the {what} have different shapes, in `{value}`"
-        found = describe(operands[at])
-        others = [Label(terms[0], describe(operands[0]))]
+        found = describe_form(operands[at])
+        others = [Label(terms[0], describe_form(operands[0]))]
         if terms[0] == terms[at]:
-            found, others = f"{describe(operands[0])}, and {found}", []
+            found, others = f"{describe_form(operands[0])}, and {found}", []
         self.problems.report("E0403", message, terms[at], found, help, *others)
 
     def unfit(self, operation: Operation, error: Unfit) -> None:
-        """An operator that does not fit its operands."""
-        span, value = self.use_span(operation), format_key(self.value(operation))
+        span, value = self.use_span(operation), self.value(operation)
         text = str(error)
         help = "change the number, or the channels and sizes that it is applied to"
         if "has no middle" in text:
@@ -70,64 +68,55 @@ class ShapeErrors:
         self.problems.report("E0407", f"{text}, in `{value}`", span, "not possible here", help)
 
     def too_large(self, operation: Operation, what: str) -> None:
-        """A value or a parameter that is larger than any that could be computed."""
         is_input = operation.instance < 0
-        value = self.expansion.program.input.name if is_input else format_key(self.value(operation))
-        self.problems.report(
-            "E0410",
-            f"{what} is too large, in `{value}`",
-            operation.span if is_input else self.use_span(operation),
-            "too large",
-            f"stay within {LARGEST_SIZE:,} channels, rows and columns, and within {LARGEST_VALUE:,} numbers",
-        )
+        value = self.expansion.program.input.name if is_input else self.value(operation)
+        message = f"{what} is too large, in `{value}`"
+        help = f"stay within {LARGEST_SIZE:,} channels, rows and columns, and within {LARGEST_VALUE:,} numbers"
+        span = operation.span if is_input else self.use_span(operation)
+        self.problems.report("E0410", message, span, "too large", help)
 
     def two_ways(self, operation: Operation, first: Operation) -> None:
-        """One kernel as a convolution and as a prolongation: its numbers would mean two things."""
-        name = format_key(operation.parameter or ("", ()))
-        self.problems.report(
-            "E0408",
-            f"`{name}` is used as a convolution and as a prolongation",
-            self.use_span(operation),
-            f"in `{format_key(self.value(operation))}`",
-            "declare a second kernel for one of the two uses",
-            Label(self.use_span(first), f"the other way in `{format_key(self.value(first))}`"),
-        )
+        message = f"`{self.parameter(operation)}` is used as a convolution and as a prolongation"
+        help = "declare a second kernel for one of the two uses"
+        self.two_uses("E0408", message, operation, f"in `{self.value(operation)}`", help, first, "the other way")
 
     def two_settings(
         self, operation: Operation, first: Operation, name: str, before: float | None, here: float | None
     ) -> None:
-        """A parameter that a tag shares, with other settings at another use."""
-        key = format_key(operation.parameter or ("", ()))
-        self.problems.report(
-            "E0409",
-            f"`{key}` is one parameter with two settings: {name} {before} and {name} {here}",
-            self.use_span(operation),
-            f"{name} {here} in `{format_key(self.value(operation))}`",
-            "write the same in both brackets, or give the two uses tags of their own",
-            Label(self.use_span(first), f"{name} {before} in `{format_key(self.value(first))}`"),
-        )
+        key, label = self.parameter(operation), f"{name} {here} in `{self.value(operation)}`"
+        message = f"`{key}` is one parameter with two settings: {name} {before} and {name} {here}"
+        help = "write the same in both brackets, or give the two uses tags of their own"
+        self.two_uses("E0409", message, operation, label, help, first, f"{name} {before}")
 
     def unlike(
         self, operation: Operation, first: Operation, name: str, before: float | None, here: float | None
     ) -> None:
-        """A tied parameter whose declaration gives different numbers at two of its uses."""
-        key = format_key(operation.parameter or ("", ()))
+        key = self.parameter(operation)
         if (key, name) in self.tied:
             return
         self.tied.add((key, name))
         what = {"in": "input channels", "out": "channels", "init": "initial value"}.get(name, name)
-        self.problems.report(
-            "E0402",
-            f"`{key}` is shared by uses with different {what}: {here} in `{format_key(self.value(operation))}`",
-            self.use_span(operation),
-            f"{what} {here}",
-            f"let its {what} not depend on the indices that `tie` leaves out, or tie fewer uses",
-            Label(self.use_span(first), f"{what} {before} in `{format_key(self.value(first))}`"),
-            *self.ties(operation),
-        )
+        message = f"`{key}` is shared by uses with different {what}: {here} in `{self.value(operation)}`"
+        help = f"let its {what} not depend on the indices that `tie` leaves out, or tie fewer uses"
+        ties = self.ties(operation)
+        self.two_uses("E0402", message, operation, f"{what} {here}", help, first, f"{what} {before}", *ties)
+
+    def two_uses(
+        self,
+        code: str,
+        message: str,
+        operation: Operation,
+        label: str,
+        help: str,
+        first: Operation,
+        other: str,
+        *others: Label,
+    ) -> None:
+        """Report two uses of one parameter that contradict each other; `other` is what the first one has."""
+        place = Label(self.use_span(first), f"{other} in `{self.value(first)}`")
+        self.problems.report(code, message, self.use_span(operation), label, help, place, *others)
 
     def ties(self, operation: Operation) -> list[Label]:
-        """Where a parameter is tied."""
         name = (operation.parameter or ("", ()))[0]
         statements = self.expansion.program.spec.statements
         ties = [tie for tie in statements if isinstance(tie, tree.Tie) and tie.symbol.name == name]
@@ -141,7 +130,7 @@ class ShapeErrors:
             return False
         self.problems.report(
             "E0404",
-            f"`{span.text}` is applied to {describe(operand)}, in `{format_key(self.value(operation))}`",
+            f"`{span.text}` is applied to {describe_form(operand)}, in `{self.value(operation)}`",
             span,
             "expected a vector" if is_linear else "expected a map: channels × height × width",
             "pool the map first: `linear ∘ avgpool(…)`" if is_linear else "apply it before the map is pooled",
@@ -156,8 +145,9 @@ class ShapeErrors:
         span, first, name = self.use_span(operation), self.first[key], format_key(key)
         expected = next((d.root().size for n, d in parameter.dims.items() if n in ("in", "channels")), None)
         here = self.width(operation, (operand.root().dims or (Dim(),))[0].root().size)
-        kernel = self.kernel(key)
-        if first is operation and kernel is not None:
+        declaration = self.expansion.program.parameters.get(key[0])
+        kernel = declaration and declaration.statement
+        if first is operation and isinstance(kernel, tree.KernelStatement):
             declared = (kernel.channels_in or kernel.symbol).span
             message = f"`{name}` is declared for a different width than it is used with: {here}"
             help = f"write {here.split()[0]} there, or leave the input channels out"
@@ -169,15 +159,10 @@ class ShapeErrors:
         if other == span:
             lefts = [(self.left_span(first), before), (self.left_span(operation), here)]
             places = [Label(left, text) for left, text in dict(lefts).items() if left.source is span.source]
-        self.problems.report(
-            "E0402",
-            f"`{name}` is used at two widths: with {here} and with {before}",
-            span,
-            "one parameter for both" if other == span else here,
-            self.help_for_widths(operation, first),
-            *places,
-            *self.ties(operation),
-        )
+        message = f"`{name}` is used at two widths: with {here} and with {before}"
+        label = "one parameter for both" if other == span else here
+        help = self.help_for_widths(operation, first)
+        self.problems.report("E0402", message, span, label, help, *places, *self.ties(operation))
 
     def help_for_widths(self, operation: Operation, first: Operation) -> str:
         """What to write where one parameter has two widths: a `tie` of fewer uses, if one has brought them together."""
@@ -192,52 +177,34 @@ class ShapeErrors:
         return "give the two uses parameters of their own, by name or by tag"
 
     def width(self, operation: Operation, number: int | None) -> str:
-        """`64 channels in `r@2,0``."""
         channels = "1 channel" if number == 1 else f"{number or 'other'} channels"
-        return f"{channels} in `{format_key(self.value(operation))}`"
+        return f"{channels} in `{self.value(operation)}`"
 
     def channels(self, operation: Operation, attribute: Attribute, error: OutOfRange) -> None:
-        """A number of a declaration that is taken from a level that is not there."""
-        missing, what = f"`{error.constant.name}@{error.position}`", attribute.role.removeprefix("a number of ")
-        self.problems.report(
-            "E0305",
-            f"the {what} of `{format_key(operation.parameter or ('', ()))}` need {missing}, which has no value",
-            attribute.span,
-            f"needs {missing}",
-            error.constant.help_for_values(),
-            Label(error.constant.span, "declared here"),
-            Label(self.use_span(operation), f"used here, in `{format_key(self.value(operation))}`"),
-        )
+        what = attribute.role.removeprefix("a number of ")
+        message = f"the {what} of `{self.parameter(operation)}` need {error.missing}, which has no value"
+        use = Label(self.use_span(operation), f"used here, in `{self.value(operation)}`")
+        report_missing_value(self.problems, error, message, attribute.span, use)
 
     def unknown(self, operation: Operation) -> None:
         """A shape that nothing determines; those of the values that depend on it follow from it."""
-        self.problems.report(
-            "E0406",
-            f"the shape of `{operation.span.text}` in `{format_key(self.value(operation))}` cannot be known",
-            operation.span,
-            "of unknown shape",
-            "combine it with a value whose shape is known, such as the input",
-        )
+        message = f"the shape of `{operation.span.text}` in `{self.value(operation)}` cannot be known"
+        help = "combine it with a value whose shape is known, such as the input"
+        self.problems.report("E0406", message, operation.span, "of unknown shape", help)
 
     # Where an operation stands
 
-    def kernel(self, key: Key) -> tree.KernelStatement | None:
-        """The declaration of a kernel."""
-        declaration = self.expansion.program.parameters.get(key[0])
-        return (
-            declaration.statement if declaration and isinstance(declaration.statement, tree.KernelStatement) else None
-        )
-
     def step(self, operation: Operation) -> Step:
-        """The step of an equation that an operation carries out."""
         return self.expansion.instances[operation.instance].template.steps[operation.step]
 
-    def value(self, operation: Operation) -> Key:
-        """The value that an operation is part of."""
-        return self.expansion.instances[operation.instance].value
+    def value(self, operation: Operation) -> str:
+        """The value that an operation is part of: `r@2,0`."""
+        return format_key(self.expansion.instances[operation.instance].value)
+
+    def parameter(self, operation: Operation) -> str:
+        return format_key(operation.parameter or ("", ()))
 
     def left_span(self, operation: Operation) -> Span:
-        """The left side of the equation that an operation is part of."""
         return self.expansion.instances[operation.instance].template.statement.left.span
 
     def use_span(self, operation: Operation) -> Span:
@@ -246,7 +213,7 @@ class ShapeErrors:
         return use.span if use else operation.span
 
 
-def describe(form: Form) -> str:
+def describe_form(form: Form) -> str:
     """`a map of 64 × 32 × 32`, `a vector of 64 numbers`."""
     dims = form.root().dims
     if dims is None:

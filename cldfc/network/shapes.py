@@ -13,7 +13,7 @@ from cldfc.network.limits import LARGEST_SIZE, LARGEST_VALUE
 from cldfc.network.numbers import report_unfit
 from cldfc.network.positions import Key, OutOfRange, format_key
 from cldfc.network.program import Attribute, Declaration
-from cldfc.network.shape_errors import ShapeErrors, describe
+from cldfc.network.shape_errors import ShapeErrors, describe_form
 from cldfc.ops import (
     Dim,
     Form,
@@ -39,7 +39,6 @@ class Stored:
     sizes: Sizes
 
     def count(self) -> int:
-        """How many numbers it stores."""
         return self.operator.stored(self.sizes)
 
 
@@ -55,11 +54,6 @@ class Inferred:
     expansion: Expansion
     shapes: list[Shape]
     parameters: dict[Key, Stored]
-
-
-def in_words(shape: Shape) -> str:
-    """`64 × 32 × 32`."""
-    return " × ".join(f"{size:,}" for size in shape)
 
 
 def infer_shapes(expansion: Expansion, problems: Problems) -> Inferred:
@@ -83,7 +77,6 @@ class Inference:
         self.forms[0].dims = tuple(Dim(size) for size in expansion.program.shape)
 
     def run(self) -> Inferred:
-        """All shapes, once every operation has been heard."""
         for at, operation in enumerate(self.expansion.operations):
             self.hear(at, operation)
         self.check_output()
@@ -93,24 +86,24 @@ class Inference:
             self.errors.unknown(self.expansion.operations[shapes.index(None)])
         self.problems.stop_if_any()
         known = [shape for shape in shapes if shape is not None]
-        stored = {key: Stored(self.stored_for(key), sized.known()) for key, sized in self.parameters.items()}
+        operators = {key: use.operator for key, use in self.first.items()} | dict.fromkeys(
+            self.statistics, Statistics()
+        )
+        stored = {key: Stored(operators[key], sized.known()) for key, sized in self.parameters.items()}
         self.check_sizes(known, stored)
         self.problems.stop_if_any()
         return Inferred(self.expansion, known, stored)
 
     def check_sizes(self, shapes: Sequence[Shape], stored: Mapping[Key, Stored]) -> None:
-        """What is inferred has the limits of what is declared; others follow from the first value that has not."""
+        """Hold inferred sizes to the limits of declared ones; further reports would follow from the first."""
         for operation, shape in zip(self.expansion.operations, shapes, strict=True):
             if (len(shape) == 3 and max(shape) > LARGEST_SIZE) or prod(shape) > LARGEST_VALUE:
-                self.errors.too_large(operation, f"a {'map' if len(shape) == 3 else 'vector'} of {in_words(shape)}")
+                sizes = " × ".join(f"{size:,}" for size in shape)
+                self.errors.too_large(operation, f"a {'map' if len(shape) == 3 else 'vector'} of {sizes}")
                 break
         for key, parameter in stored.items():
             if parameter.count() > LARGEST_VALUE:
                 self.errors.too_large(self.first[key], f"`{format_key(key)}` of {parameter.count():,} numbers")
-
-    def stored_for(self, key: Key) -> Operator:
-        """The operator that something is stored for."""
-        return Statistics() if key in self.statistics else self.first[key].operator
 
     def hear(self, at: int, operation: Operation) -> None:
         """What one operation says about shapes; a contradiction is reported at its place."""
@@ -139,13 +132,11 @@ class Inference:
         return self.first[key].operator if key is not None and key in self.unlike else operation.operator
 
     def keep_statistics(self, key: Key, operands: list[Form], result: Form) -> None:
-        """The running statistics of one use of a shared normalisation, which has them for itself."""
         sized = self.parameters[key] = Sized()
         self.statistics.add(key)
         Statistics().shape(self.solver, operands, result, sized)
 
     def parameter(self, operation: Operation, key: Key) -> Sized:
-        """The parameter of an operation, with what its declaration says about its sizes."""
         sized = self.parameters.get(key)
         if sized is None:
             self.first[key] = operation
@@ -157,7 +148,6 @@ class Inference:
         return sized
 
     def declared(self, operation: Operation) -> Sized:
-        """The sizes that the declaration of a kernel or scalar, or the output of the network, gives."""
         program, sized = self.expansion.program, Sized()
         if isinstance(operation.operator, Linear) and operation.operator.outputs is None:
             sized.dims["out"] = Dim(program.classes)
@@ -178,7 +168,6 @@ class Inference:
         return sized
 
     def attribute(self, operation: Operation, declaration: Declaration, attribute: Attribute) -> int | float | None:
-        """A number of a declaration at the tag of a use, or a report."""
         binding = dict(zip(declaration.indices, operation.tag or (), strict=True))
         try:
             value = attribute.formula.value(binding)
@@ -190,7 +179,7 @@ class Inference:
             return self.problems.report("E0506", f"{message}: {error}", attribute.span, "cannot be computed", help)
         if attribute.fits(value):
             return value
-        used = Label(self.errors.use_span(operation), f"used here, in `{format_key(self.errors.value(operation))}`")
+        used = Label(self.errors.use_span(operation), f"used here, in `{self.errors.value(operation)}`")
         limits, kind = (attribute.least, attribute.most), "number" if attribute.is_real else "whole number"
         report_unfit(self.problems, value, attribute.span, attribute.role, *limits, used, kind=kind)
         return None
@@ -209,7 +198,6 @@ class Inference:
                 self.errors.unlike(operation, first, name, sized.given.get(name), value)
 
     def check_settings(self, operation: Operation, first: Operation) -> None:
-        """A parameter that a tag shares has the same settings at each of its uses."""
         for name in operation.operator.settings():
             before, here = (self.setting(used.operator, name) for used in (first, operation))
             if before != here:
@@ -222,7 +210,6 @@ class Inference:
         return self.expansion.program.classes if value is None and isinstance(operator, Linear) else value
 
     def check_output(self) -> None:
-        """The output has as many numbers as there are classes."""
         program = self.expansion.program
         at = self.expansion.values.get((program.output, ()))
         if at is None:
@@ -233,11 +220,10 @@ class Inference:
             self.solver.settle()
         except Mismatch:
             equations = [t.statement.left.span for t in program.templates if (t.family, t.left) == (program.output, ())]
-            self.problems.report(
-                "E0405",
-                f"the output `{program.output}` is {describe(output)}, but {program.classes} numbers are asked for",
-                equations[0] if equations else program.output_span,
-                describe(output),
-                "let its equation start with `linear ∘ avgpool`: `linear` gives as many numbers as `output` says",
-                *[Label(program.output_span, f"declared with {program.classes}")] * bool(equations),
-            )
+            found, declared = describe_form(output), Label(program.output_span, f"declared with {program.classes}")
+            message = f"the output `{program.output}` is {found}, but {program.classes} numbers are asked for"
+            help = "let its equation start with `linear ∘ avgpool`: `linear` gives as many numbers as `output` says"
+            if equations:
+                self.problems.report("E0405", message, equations[0], found, help, declared)
+            else:
+                self.problems.report("E0405", message, program.output_span, found, help)

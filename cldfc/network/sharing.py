@@ -55,14 +55,9 @@ def sharing_of(graph: Graph) -> dict[str, Sharing]:
         if tie is None or not tie.clauses:
             found[name] = Sharing(kind, counts[name], kept)
         else:
-            found[name] = Sharing(kind, counts[name], indices, kept, clauses_text(clauses[name]))
+            found[name] = Sharing(kind, counts[name], indices, kept, ", ".join(map(Formatter().clause, clauses[name])))
     owned = Counter(stored.operator.owns for stored in graph.parameters.values() if stored.operator.owns is not None)
     return found | {kind: Sharing(kind, count) for kind, count in owned.items()}
-
-
-def clauses_text(clauses: tuple[tree.Clause, ...]) -> str:
-    """`ℓ ≥ 2, i ≥ 1`."""
-    return ", ".join(map(Formatter().clause, clauses))
 
 
 def compare_sharing(before: Graph, after: Graph) -> dict[str, tuple[Sharing | None, Sharing | None]]:

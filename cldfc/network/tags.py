@@ -22,12 +22,10 @@ class Tags:
     problems: Problems
 
     def positions(self, symbol: tree.Symbol, bound: Set[str]) -> Positions | None:
-        """The positions of a symbol's tag, or None and a report."""
         found = [self.position(index, symbol, bound) for index in symbol.tag]
         return tuple(p for p in found if p is not None) if None not in found else None
 
     def position(self, index: tree.Index, symbol: tree.Symbol, bound: Set[str]) -> Position | None:
-        """One index: an integer, an index name, or a constant, plus an integer."""
         if index.name is None:
             return Position(None, index.offset)
         if index.name in bound and index.at is None:
@@ -36,7 +34,9 @@ class Tags:
             constant = self.constants.constant(index.name)
             return None if constant is None else self.constant_position(constant, index, symbol, bound)
         if index.at is not None and index.name in self.constants.names.declared:
-            return self.report_tagged_index(index)
+            help = f"write `{index.name}`; only a constant has a tag of its own, as in `ν@ℓ`"
+            message = f"the index `{index.name}` takes no tag"
+            return self.problems.report("E0202", message, index.span, "a tag here", help)
         if self.constants.range(index.name, index.span) is not None:
             self.report_unbound(index, symbol)
         return None
@@ -57,33 +57,19 @@ class Tags:
         return None if at is None else Position(Lookup(constant, at), index.offset)
 
     def report_no_level(self, constant: Constant, span: Span) -> None:
-        """A per-level constant where nothing says the level."""
+        message = f"`{constant.name}` has one value for each `{constant.index}`, and nothing here says which"
+        help = f"write it as in `{constant.name}@{constant.index}` or `{constant.name}@{constant.lower}`"
         self.problems.report(
-            "E0207",
-            f"`{constant.name}` has one value for each `{constant.index}`, and nothing here says which",
-            span,
-            f"at which `{constant.index}`?",
-            f"write it as in `{constant.name}@{constant.index}` or `{constant.name}@{constant.lower}`",
-            Label(constant.span, "declared here"),
+            "E0207", message, span, f"at which `{constant.index}`?", help, Label(constant.span, "declared here")
         )
-
-    def report_tagged_index(self, index: tree.Index) -> None:
-        """An index name with a tag of its own, which only per-level constants have."""
-        help = f"write `{index.name}`; only a constant has a tag of its own, as in `ν@ℓ`"
-        self.problems.report("E0202", f"the index `{index.name}` takes no tag", index.span, "a tag here", help)
 
     def report_unbound(self, index: tree.Index, symbol: tree.Symbol) -> None:
-        """An index name on the right that the left does not have."""
-        self.problems.report(
-            "E0206",
-            f"`{index.name}` has no value {f'in `{format_symbol(symbol)}`' if symbol.name else 'here'}",
-            index.span,
-            "not in the tag on the left side",
-            f"put `{index.name}` into the tag on the left side, or write a number for it",
-        )
+        message = f"`{index.name}` has no value {f'in `{format_symbol(symbol)}`' if symbol.name else 'here'}"
+        help = f"put `{index.name}` into the tag on the left side, or write a number for it"
+        self.problems.report("E0206", message, index.span, "not in the tag on the left side", help)
 
     def head(self, symbol: tree.Symbol) -> tuple[str, ...] | None:
-        """The index names of a declaration's head, `A@ℓ` or `ℬ@ℓ,i`, or None and a report."""
+        """The index names of a declaration's head, `A@ℓ` or `ℬ@ℓ,i`; None when it was reported."""
         names: list[str] = []
         for index in symbol.tag:
             plain = index.name is not None and index.at is None and not index.offset

@@ -23,7 +23,6 @@ class Scope:
     tag: tuple[tree.Index, ...]
 
     def inside(self, name: str, position: Position) -> Scope:
-        """The scope of a reduction's body."""
         return Scope({**self.values, name: position}, self.tag)
 
 

@@ -29,16 +29,13 @@ class Declarations:
     )
 
     def names(self) -> set[str]:
-        """All that is declared, but for the values that equations define."""
         return {self.input, *self.lets, *self.ranges, *self.kernels, *self.scalars}
 
     def is_value(self, symbol: tree.Symbol) -> bool:
-        """Whether a symbol is the input or is defined by equations."""
         return (symbol.name == self.input and not symbol.tag) or (symbol.name, len(symbol.tag)) in self.equations
 
 
 def sort_statements(spec: tree.Tree) -> Declarations:
-    """The declarations of a spec that has no errors."""
     found = Declarations()
     for statement in spec.statements:
         match statement:

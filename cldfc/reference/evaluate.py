@@ -14,7 +14,7 @@ from cldfc.reference.parameters import Parameters, reserved_names
 from cldfc.reference.places import name_places
 from cldfc.reference.reads import reads_of
 from cldfc.reference.session import EvaluationSession, ReferenceUse, format_value
-from cldfc.reference.zeros import Unshaped, Value
+from cldfc.reference.zeros import Value, tensor_of
 from cldfc.syntax import tree
 
 
@@ -33,7 +33,7 @@ class Evaluated:
     read: frozenset[str]
 
 
-def evaluate(
+def evaluate_spec(
     spec: tree.Tree,
     given: Mapping[str, Tensor],
     images: Tensor,
@@ -48,7 +48,7 @@ def evaluate(
     training `bn` takes the batch's mean and variance, and its running statistics move towards them (momentum
     0.1, unbiased variance); `dropout` draws from torch's generator in the order of computation. Autograd leads
     through it. `disturb` is applied to the result of each parameter and to each value. Raises KeyError when a
-    parameter is missing, ValueError when one has not the declared shape, or a value not one definition.
+    parameter is missing, ValueError when one does not have the declared shape, or a value not exactly one definition.
     """
     known = sort_statements(spec)
     numbers = ReferenceNumbers(known)
@@ -57,18 +57,13 @@ def evaluate(
     declared = 0 if known.classes is None else int(numbers.number(known.classes, {}, ()))
     session = EvaluationSession(known, numbers, places, parameters, classes or declared, training, disturb)
     session.values[known.input, ()] = images
-    run(session, (known.output, ()))
+    compute_needed(session, (known.output, ()))
     found = {format_value(key): tensor_of(value) for key, value in session.values.items()}
     values = {name: value for name, value in found.items() if value is not None}
     return Evaluated(values, values[known.output], session.statistics, tuple(session.uses), frozenset(parameters.used))
 
 
-def tensor_of(value: Value) -> Tensor | None:
-    """A value as a tensor, if its shape is known."""
-    return value.known() if isinstance(value, Unshaped) else value
-
-
-def run(session: EvaluationSession, output: Key) -> None:
+def compute_needed(session: EvaluationSession, output: Key) -> None:
     """Compute what the output needs, with a stack of its own, for chains may be long."""
     stack, open = [output], set[Key]()
     while stack:
@@ -76,7 +71,7 @@ def run(session: EvaluationSession, output: Key) -> None:
         if key in session.values:
             stack.pop()
             continue
-        equation, binding = define(session, key)
+        equation, binding = definition_of(session, key)
         missing = [need for need in reads_of(equation, binding, session.numbers) if need not in session.values]
         if missing and key in open:
             raise ValueError(f"`{format_value(key)}` depends on itself")
@@ -86,8 +81,7 @@ def run(session: EvaluationSession, output: Key) -> None:
             session.values[key] = session.disturbed(compute(session, equation, binding, key))
 
 
-def define(session: EvaluationSession, key: Key) -> tuple[tree.Equation, dict[str, int]]:
-    """The one equation that defines a value, and the values of its index names."""
+def definition_of(session: EvaluationSession, key: Key) -> tuple[tree.Equation, dict[str, int]]:
     equations = session.known.equations.get((key[0], len(key[1])), [])
     found = [(equation, session.numbers.match(equation, key[1])) for equation in equations]
     fitting = [(equation, binding) for equation, binding in found if binding is not None]
@@ -97,7 +91,6 @@ def define(session: EvaluationSession, key: Key) -> tuple[tree.Equation, dict[st
 
 
 def compute(session: EvaluationSession, equation: tree.Equation, binding: dict[str, int], key: Key) -> Value:
-    """The value that an equation defines at one choice of its index names."""
     places = iter(session.places[id(equation)])
     work = Expressions(session, key, key[1], places)
     return work.value(equation.right, EquationScope(binding, equation.left.tag))

@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from cldfc.reference.declarations import Key
-from cldfc.reference.modules import apply_kernel, apply_owner, apply_scalar, renamed
+from cldfc.reference.modules import after_rename, apply_kernel, apply_owner, apply_scalar
 from cldfc.reference.numbers import Binding, Exact, Tag
 from cldfc.reference.operators import OWNERS, POINTWISE, REARRANGING, SETTINGS
 from cldfc.reference.places import Places, reduction_turns
@@ -44,7 +44,6 @@ class Expressions:
     places: Iterator[str | Places]
 
     def value(self, expression: tree.Expression, scope: EquationScope) -> Value:
-        """What an expression gives as a value."""
         match expression:
             case tree.Symbol(name):
                 return self.session.values[name, self.session.numbers.indices(expression, scope.binding)]
@@ -72,7 +71,6 @@ class Expressions:
         return found
 
     def apply(self, function: tree.Expression, x: Value, scope: EquationScope) -> Value:
-        """What an operator gives."""
         match function:
             case tree.Symbol():
                 return self.apply_symbol(function, x, scope)
@@ -90,7 +88,6 @@ class Expressions:
                 raise TypeError(f"{function} is no operator")
 
     def multiply(self, star: tree.Star, x: Value, scope: EquationScope) -> Value:
-        """A number, a scalar or a kernel times a value."""
         left, numbers = star.left, self.session.numbers
         if numbers.is_number(left, scope.binding):
             factor = plain(numbers.number(left, scope.binding, scope.tag))
@@ -100,7 +97,6 @@ class Expressions:
         return apply_kernel(self.session, star, x, scope.binding, self.key)
 
     def apply_symbol(self, symbol: tree.Symbol, x: Value, scope: EquationScope) -> Value:
-        """A named operator: a `let`, with the tag of this use put in, or a built-in one."""
         indices = self.session.numbers.indices(symbol, scope.binding)
         let = self.session.known.lets.get(symbol.name)
         if let is not None:
@@ -109,19 +105,17 @@ class Expressions:
         settings = self.settings(symbol)
         if symbol.name in OWNERS:
             is_shared = bool(symbol.tag) and symbol.name != "bn"
-            own = None if is_shared else renamed(self.session, (cast(str, next(self.places)), self.indices))
+            own = None if is_shared else after_rename(self.session, (cast(str, next(self.places)), self.indices))
             parameter = (symbol.name, indices) if symbol.tag or own is None else own
             return apply_owner(self.session, symbol.name, settings, parameter, own or parameter, x, self.key)
         return self.apply_builtin(symbol.name, settings, x)
 
     def settings(self, symbol: tree.Symbol) -> dict[str, int | float]:
-        """What stands in the brackets of a built-in operator, by name."""
         names = SETTINGS.get(symbol.name, ())
         pairs = [(setting.name or names[place], setting.value) for place, setting in enumerate(symbol.settings)]
         return {name: plain(self.session.numbers.number(value, {}, ())) for name, value in pairs}
 
     def apply_builtin(self, name: str, settings: dict[str, int | float], x: Value) -> Value:
-        """A built-in operator without parameters."""
         if name == "dropout":
             rate = settings.get("rate", 0.5)
             return x if is_zero(x) else map_value(x, lambda given: F.dropout(given, rate, self.session.training))
@@ -141,10 +135,9 @@ def refuse_shape(shape: tuple[int, ...]) -> tuple[int, ...]:
 
 
 def combine(expression: tree.Sum | tree.Product | tree.Listing, values: Sequence[Value]) -> Value:
-    """A sum, a pointwise product or a concatenation."""
     match expression:
         case tree.Sum(_, signs):
-            return combine_alike(values, lambda given: sum_of(given, signs))
+            return combine_alike(values, lambda given: signed_sum(given, signs))
         case tree.Product():
             return combine_alike(values, lambda given: prod(given[1:], start=given[0]))
         case tree.Listing(reducer):
@@ -152,19 +145,16 @@ def combine(expression: tree.Sum | tree.Product | tree.Listing, values: Sequence
 
 
 def reduce(reducer: tree.Reducer, values: Sequence[Value]) -> Value:
-    """`sum(…)` or `concat(…)`."""
     if reducer == "concat":
         return concatenate(values)
-    return combine_alike(values, lambda given: sum_of(given, [1] * len(given)))
+    return combine_alike(values, lambda given: signed_sum(given, [1] * len(given)))
 
 
-def sum_of(values: Sequence[Tensor], signs: Sequence[int]) -> Tensor:
-    """The sum of values, each with its sign."""
+def signed_sum(values: Sequence[Tensor], signs: Sequence[int]) -> Tensor:
     return sum((sign * value for sign, value in zip(signs[1:], values[1:], strict=True)), signs[0] * values[0])
 
 
 def plain(value: Exact) -> int | float:
-    """A number as Python's own."""
     if isinstance(value, Fraction):
         return int(value) if value.denominator == 1 else float(value)
     return value

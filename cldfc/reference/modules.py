@@ -40,12 +40,10 @@ def parameter_tag(session: EvaluationSession, symbol: tree.Symbol, binding: Bind
 
 
 def own_head(kernel: tree.KernelStatement) -> tuple[tree.Index, ...]:
-    """The indices of a declared kernel: a map between levels, `R@ℓ,ℓ+1`, has one."""
-    return kernel.symbol.tag[:1] if is_transfer(kernel.symbol.tag) else kernel.symbol.tag
+    return kernel.symbol.tag[:1] if is_between_levels(kernel.symbol.tag) else kernel.symbol.tag
 
 
-def is_transfer(tag: tuple[tree.Index, ...]) -> bool:
-    """Whether a head is that of a map from one level to the next."""
+def is_between_levels(tag: tuple[tree.Index, ...]) -> bool:
     return len(tag) == 2 and tag[0].name == tag[1].name and tag[1].offset == tag[0].offset + 1
 
 
@@ -53,10 +51,10 @@ def starts_below(session: EvaluationSession, kernel: tree.KernelStatement) -> bo
     """Whether a kernel's index is the level that it starts from: it is declared with two, or gives `c@ℓ+1` channels."""
     symbols = [m for m in mentions(kernel.channels_out) if isinstance(m, tree.Symbol) and m.tag]
     tables = [symbol.tag[0] for symbol in symbols if session.numbers.is_table(symbol.name)]
-    return is_transfer(kernel.symbol.tag) or any(index.offset == 1 for index in tables)
+    return is_between_levels(kernel.symbol.tag) or any(index.offset == 1 for index in tables)
 
 
-def tied(session: EvaluationSession, name: str, tag: tuple[int, ...]) -> Key:
+def after_tie(session: EvaluationSession, name: str, tag: tuple[int, ...]) -> Key:
     """A parameter by its name and tag, after `tie` has left out indices."""
     tie = session.known.ties.get(name)
     if tie is None:
@@ -69,30 +67,29 @@ def tied(session: EvaluationSession, name: str, tag: tuple[int, ...]) -> Key:
     return name, tuple(binding[index.name or ""] for index in tie.symbol.tag)
 
 
-def renamed(session: EvaluationSession, parameter: Key) -> Key:
+def after_rename(session: EvaluationSession, parameter: Key) -> Key:
     """A parameter under the name that `rename` gives it, if one does."""
-    for rename in sorted(session.known.renames, key=lambda rename: count_names(session, rename.old)):
+    numbers = session.numbers
+
+    def open_indices(rename: tree.Rename) -> int:
+        return sum(index.name is not None and not numbers.is_constant(index.name) for index in rename.old.tag)
+
+    for rename in sorted(session.known.renames, key=open_indices):
         if (rename.old.name, len(rename.old.tag)) == (parameter[0], len(parameter[1])):
-            binding = session.numbers.solve(rename.old, parameter[1])
+            binding = numbers.solve(rename.old, parameter[1])
             if binding is not None:
-                return rename.new.name, session.numbers.indices(rename.new, binding)
+                return rename.new.name, numbers.indices(rename.new, binding)
     return parameter
-
-
-def count_names(session: EvaluationSession, symbol: tree.Symbol) -> int:
-    """How many indices of a tag are not numbers."""
-    return sum(index.name is not None and not session.numbers.is_constant(index.name) for index in symbol.tag)
 
 
 # Kernels and scalars
 
 
 def apply_kernel(session: EvaluationSession, star: tree.Star, x: Value, binding: Binding, value: Key) -> Value:
-    """K * x, K *_s x, K *^s x."""
     assert isinstance(star.left, tree.Symbol)
     kernel = session.known.kernels[star.left.name]
     tag = parameter_tag(session, star.left, binding)
-    module = session.parameters.module(tied(session, star.left.name, tag))
+    module = session.parameters.module(after_tie(session, star.left.name, tag))
     weight = session.parameters.tensor(f"{module}.weight")
     bias = session.parameters.tensor(f"{module}.bias") if kernel.has_bias else None
     at = {index.name or "": position for index, position in zip(own_head(kernel), tag, strict=True)}
@@ -118,7 +115,6 @@ def apply_kernel(session: EvaluationSession, star: tree.Star, x: Value, binding:
 def kernel_number(
     session: EvaluationSession, kernel: tree.KernelStatement, expression: tree.Expression | None, at: Binding
 ) -> int:
-    """The groups, dilation or channels of a kernel at its tag; 1 where its declaration says nothing."""
     return 1 if expression is None else int(session.numbers.number(expression, at, kernel.symbol.tag))
 
 
@@ -142,8 +138,7 @@ def check_kernel(
 
 
 def apply_scalar(session: EvaluationSession, symbol: tree.Symbol, x: Value, binding: Binding, value: Key) -> Value:
-    """ω * x, with a trainable ω."""
-    module = session.parameters.module(tied(session, symbol.name, parameter_tag(session, symbol, binding)))
+    module = session.parameters.module(after_tie(session, symbol.name, parameter_tag(session, symbol, binding)))
     scalar = session.parameters.tensor(module)
     return session.record(module, value, x, x if is_zero(x) else map_value(x, lambda given: scalar * given))
 
@@ -197,5 +192,4 @@ def batch_norm(session: EvaluationSession, module: str, x: Tensor) -> Tensor:
 
 
 def statistics_of(module: str) -> list[str]:
-    """The names of a batch normalisation's statistics in the state dictionary."""
     return [f"{module}.{part}" for part in ("running_mean", "running_var", "num_batches_tracked")]

@@ -32,7 +32,6 @@ class ReferenceNumbers:
     # What is a number
 
     def is_number(self, expression: tree.Expression, binding: Binding) -> bool:
-        """Whether an expression is a number rather than a value, an operator or a kernel."""
         match expression:
             case tree.Number() | tree.Quotient() | tree.Power():
                 return True
@@ -46,7 +45,6 @@ class ReferenceNumbers:
                 return False
 
     def is_constant(self, name: str) -> bool:
-        """Whether a name is a `let` of numbers, or a fixed scalar."""
         if name in self.known.scalars:
             return self.known.scalars[name].is_fixed
         let = self.known.lets.get(name)
@@ -68,7 +66,6 @@ class ReferenceNumbers:
         return self.tables[name]
 
     def varies(self, expression: tree.Expression) -> bool:
-        """Whether a number depends on an index or on a table."""
         return any(m.name in self.known.ranges or self.is_table(m.name or "") for m in mentions(expression))
 
     # Numbers
@@ -88,9 +85,10 @@ class ReferenceNumbers:
             case tree.Star(left, _, right) if right is not None:
                 return self.number(left, binding, tag) * self.number(right, binding, tag)
             case tree.Quotient(numerator, denominator):
-                return exact(self.number(numerator, binding, tag)) / exact(self.number(denominator, binding, tag))
+                above = as_fraction(self.number(numerator, binding, tag))
+                return above / as_fraction(self.number(denominator, binding, tag))
             case tree.Power(base, exponent):
-                return exact(self.number(base, binding, tag)) ** self.number(exponent, binding, tag)
+                return as_fraction(self.number(base, binding, tag)) ** self.number(exponent, binding, tag)
             case _:
                 raise TypeError(f"{expression} is not a number")
 
@@ -115,7 +113,6 @@ class ReferenceNumbers:
     def entry(
         self, symbol: tree.Symbol, values: tuple[tree.Expression, ...], head: Tag, binding: Binding, tag: Tag
     ) -> Exact:
-        """The entry of a table."""
         name = next(index.name or "" for index in head)
         own = next(iter(symbol.tag), None) or self.level_index(tag, name)
         at = binding[name] if own is None else self.index(own, binding, tag)
@@ -126,7 +123,7 @@ class ReferenceNumbers:
         return self.number(values[at - lower], {}, ()) if others else self.number(first, {name: at}, head)
 
     def level_index(self, tag: Tag, level: str) -> tree.Index | None:
-        """The index of a tag that says the level: the one with that name, or the first that is no table itself."""
+        """The index of a tag that says the level: the one with that name, or the first that is not a table itself."""
         others = [index for index in tag if not self.is_table(index.name or "")]
         return next((index for index in others if index.name == level), others[0] if others else None)
 
@@ -148,7 +145,6 @@ class ReferenceNumbers:
         return tuple([self.index(index, binding, symbol.tag) for index in symbol.tag])
 
     def bound(self, expression: tree.Expression, binding: Binding, tag: Tag) -> int:
-        """A bound of a range. Raises NoValue."""
         return int(self.number(expression, binding, tag))
 
     # Ranges
@@ -195,12 +191,10 @@ class ReferenceNumbers:
             return None
 
     def free(self, tag: Tag, indices: tuple[int, ...]) -> list[tuple[tree.Index, int]]:
-        """The indices of a tag that are index names, each with its value."""
         pairs = zip(tag, indices, strict=True)
         return [(index, value) for index, value in pairs if index.name and not self.is_constant(index.name)]
 
     def inside(self, equation: tree.Equation, indices: tuple[int, ...], binding: Binding) -> bool:
-        """Whether every index name is in its range."""
         clauses = {clause.name: clause for clause in equation.clauses}
         level = indices[self.level_place(equation, clauses)] if indices else 0
         for index, value in self.free(equation.left.tag, indices):
@@ -218,7 +212,6 @@ class ReferenceNumbers:
         return True
 
     def holds(self, clause: tree.Clause, binding: Binding, tag: Tag) -> bool:
-        """Whether a clause of `for` holds: `i = 1..ν`, `i >= 1`."""
         value = binding[clause.name]
         is_above = clause.lower is None or self.bound(clause.lower, binding, tag) <= value
         return is_above and (clause.upper is None or value <= self.bound(clause.upper, binding, tag))
@@ -229,16 +222,14 @@ class ReferenceNumbers:
         levels = {index.name: self.level_of(index.name or "") for index in tag if index.name not in clauses}
         level = next((level for level in levels.values() if level is not None), None)
         by_name = [at for at, index in enumerate(tag) if index.name == level and level is not None]
-        others = [at for at, index in enumerate(tag) if self.may_be_level(index, levels, clauses)]
+        others = [
+            at
+            for at, index in enumerate(tag)
+            if levels.get(index.name) is None and index.name not in clauses and not self.is_table(index.name or "")
+        ]
         return next(iter([*by_name, *others]), 0)
 
-    def may_be_level(
-        self, index: tree.Index, levels: Mapping[str | None, str | None], clauses: Mapping[str, tree.Clause]
-    ) -> bool:
-        """Whether an index on the left can be the level of the others."""
-        return levels.get(index.name) is None and index.name not in clauses and not self.is_table(index.name or "")
 
-
-def exact(value: Exact) -> Exact:
+def as_fraction(value: Exact) -> Exact:
     """A whole number as a fraction, so that quotients and powers of it are exact."""
     return Fraction(value) if isinstance(value, int) else value

@@ -11,7 +11,7 @@ from torch import Tensor
 from cldfc.reference.declarations import Declarations, Key
 from cldfc.syntax import reserved, tree
 from cldfc.syntax.spelling import ascii_name
-from cldfc.syntax.walk import children
+from cldfc.syntax.walk import own_indices
 
 
 class Parameters:
@@ -27,7 +27,6 @@ class Parameters:
         self.used: set[str] = set()
 
     def attribute(self, name: str) -> str:
-        """The attribute of the generated class for a name of the spec."""
         wanted = ascii_name(name)
         if wanted not in self.reserved and not keyword.iskeyword(wanted):
             return wanted
@@ -35,7 +34,7 @@ class Parameters:
         return next(other for other in numbered if other not in self.reserved | self.names)
 
     def module(self, key: Key) -> str:
-        """The name of a parameter's module. KeyError: there is none."""
+        """The name of a parameter's module. Raises KeyError when there is none."""
         attribute, indices = self.attribute(key[0]), "_".join(map(str, key[1]))
         for module in (f"{attribute}.{indices}", attribute):
             if any(name in self.given for name in (module, f"{module}.weight", f"{module}.running_mean")):
@@ -43,7 +42,6 @@ class Parameters:
         raise KeyError(f"there is no `{attribute}.{indices}`" if indices else f"there is no `{attribute}`")
 
     def tensor(self, name: str) -> Tensor:
-        """A tensor by its name in the state dictionary."""
         self.used.add(name)
         return self.given[name]
 
@@ -51,17 +49,5 @@ class Parameters:
 def reserved_names(spec: tree.Tree, known: Declarations) -> set[str]:
     """Attributes that a generated class cannot give to a parameter: torch's own, and its loop variables."""
     equations = [statement for statement in spec.statements if isinstance(statement, tree.Equation)]
-    loops = {*known.ranges, *(name for equation in equations for name in own_indices(equation))}
+    loops = set(known.ranges).union(*map(own_indices, equations))
     return set(reserved.ATTRIBUTES) | {"level" if name == "ℓ" else ascii_name(name) for name in loops}
-
-
-def own_indices(equation: tree.Equation) -> set[str]:
-    """The index names that an equation itself introduces: by `for`, or in a reduction."""
-    found: set[str] = set()
-    stack: list[object] = [equation]
-    while stack:
-        node = stack.pop()
-        if isinstance(node, tree.Clause | tree.Reduction):
-            found.add(node.name)
-        stack += children(node)
-    return found

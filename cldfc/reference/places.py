@@ -55,7 +55,6 @@ Unnamed = Sequence["Place | Unnamed"]
 
 
 def name_places(spec: tree.Tree, known: Declarations, numbers: ReferenceNumbers) -> dict[int, Places]:
-    """The names of the places of each equation, by its `id`."""
     found = [m for statement in spec.statements for m in mentions(statement)]
     tagged = {m.name for m in found if isinstance(m, tree.Symbol) and m.tag and m.name in OWNERS}
     unnamed: dict[int, Unnamed] = {}
@@ -69,17 +68,15 @@ def name_places(spec: tree.Tree, known: Declarations, numbers: ReferenceNumbers)
     families = give_names(terms, known.names() | values, {})
     owners = {Owner(p.wish.owner.name, p.wish.owner.arity, p.before + 1): name for p, name in families.items()}
     names = give_names(flat(list(unnamed.values())), known.names() | tagged, owners)
-    return {equation: named(places, names) for equation, places in unnamed.items()}
+    return {equation: with_names(places, names) for equation, places in unnamed.items()}
 
 
 def flat(places: Unnamed) -> list[Place]:
-    """All places, one after the other."""
     return [inner for place in places for inner in ([place] if isinstance(place, Place) else flat(place))]
 
 
-def named(places: Unnamed, names: Mapping[Place, str]) -> Places:
-    """The names in the places of places."""
-    return [names[place] if isinstance(place, Place) else named(place, names) for place in places]
+def with_names(places: Unnamed, names: Mapping[Place, str]) -> Places:
+    return [names[place] if isinstance(place, Place) else with_names(place, names) for place in places]
 
 
 def give_names(places: Sequence[Place], reserved: set[str], owners: Mapping[Owner, str]) -> dict[Place, str]:
@@ -87,6 +84,9 @@ def give_names(places: Sequence[Place], reserved: set[str], owners: Mapping[Owne
     most: Counter[Wish] = Counter()
     for place in places:
         most[place.wish] = max(most[place.wish], place.before + 1)
+
+    def short(wish: Wish) -> str:
+        return wish.name
 
     def series(name: str, wish: Wish) -> list[str]:
         return [name, *(f"{name}_{number}" for number in range(2, most[wish] + 1))]
@@ -113,17 +113,13 @@ def give_names(places: Sequence[Place], reserved: set[str], owners: Mapping[Owne
     return {place: given[place.wish][place.before] for place in places}
 
 
-def short(wish: Wish) -> str:
-    """The name without its owner's."""
-    return wish.name
-
-
 @dataclass
 class Walk:
     """Follows an equation in the order of computation; what it passes on is the head of each result.
 
-    The head is the kernel that gave a result last, or the value that it comes from. `binding` has the index
-    names of an operator's head that are numbers where it is used. `terms` are the reductions so far.
+    The head is the kernel that gave a result last, or the value that it comes from; that of a combination is the
+    head of its first part, but all parts claim their places. `binding` has the index names of an operator's head
+    that are numbers where it is used. `terms_so_far` are the reductions so far.
     """
 
     known: Declarations
@@ -135,7 +131,6 @@ class Walk:
     here: Counter[Wish] = field(default_factory=Counter[Wish])
 
     def value(self, expression: tree.Expression) -> str:
-        """The head of a value."""
         match expression:
             case tree.Symbol(name):
                 return name
@@ -144,7 +139,8 @@ class Walk:
             case tree.Compose(function, argument) | tree.Apply(function, argument):
                 return self.apply(function, self.value(argument), {}, ())
             case tree.Sum(parts) | tree.Product(parts) | tree.Listing(_, parts):
-                return first([self.value(part) for part in parts])
+                heads = [self.value(part) for part in parts]
+                return heads[0]
             case tree.Reduction(_, _, _, _, body):
                 return self.terms(body)
             case _:
@@ -164,7 +160,6 @@ class Walk:
         return "terms"
 
     def apply(self, function: tree.Expression, head: str, binding: Mapping[str, int], tag: Tag) -> str:
-        """The head of what an operator gives."""
         match function:
             case tree.Symbol():
                 return self.apply_symbol(function, head, binding)
@@ -173,16 +168,17 @@ class Walk:
             case tree.Compose(outer, inner) | tree.Apply(outer, inner):
                 return self.apply(outer, self.apply(inner, head, binding, tag), binding, tag)
             case tree.Sum(parts) | tree.Product(parts) | tree.Listing(_, parts):
-                return first([self.apply(part, head, binding, tag) for part in parts])
+                heads = [self.apply(part, head, binding, tag) for part in parts]
+                return heads[0]
             case tree.Reduction():
                 turns = reduction_turns(self.numbers, function, binding, tag)
                 bodies = [{**binding, function.name: j} for j in turns]
-                return first([self.apply(function.body, head, body, tag) for body in bodies])
+                heads = [self.apply(function.body, head, body, tag) for body in bodies]
+                return heads[0]
             case _:
                 raise TypeError(f"{function} is no operator")
 
     def apply_symbol(self, symbol: tree.Symbol, head: str, binding: Mapping[str, int]) -> str:
-        """The head of what a named operator gives."""
         let = self.known.lets.get(symbol.name)
         if let is not None:
             inner: dict[str, int] = {}
@@ -200,18 +196,12 @@ class Walk:
         return head
 
     def claim(self, wish: Wish) -> None:
-        """The next place that wants a name."""
         self.places.append(Place(wish, self.here[wish]))
         self.here[wish] += 1
 
     def times(self, left: tree.Expression, head: str) -> str:
         """The head of a product: a kernel becomes it."""
         return left.name if isinstance(left, tree.Symbol) and left.name in self.known.kernels else head
-
-
-def first(heads: list[str]) -> str:
-    """The head of a combination of results: that of the first."""
-    return heads[0]
 
 
 def reduction_turns(

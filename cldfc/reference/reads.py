@@ -12,24 +12,23 @@ from cldfc.syntax import tree
 
 def reads_of(equation: tree.Equation, binding: Binding, numbers: ReferenceNumbers) -> list[Key]:
     """The values on the right of an equation at one choice of its index names, each once."""
-    return list(dict.fromkeys(reads(equation.right, binding, equation.left.tag, numbers)))
+    return list(dict.fromkeys(values_read(equation.right, binding, equation.left.tag, numbers)))
 
 
-def reads(expression: tree.Expression, binding: Binding, tag: Tag, numbers: ReferenceNumbers) -> Iterator[Key]:
+def values_read(expression: tree.Expression, binding: Binding, tag: Tag, numbers: ReferenceNumbers) -> Iterator[Key]:
     """The values in an expression: those that inner operations need before those that this one needs itself."""
     own: list[Key] = []
     for operand, inner in operands(expression, binding, tag, numbers):
         if isinstance(operand, tree.Symbol):
             own.append((operand.name, numbers.indices(operand, inner)))
         else:
-            yield from reads(operand, inner, tag, numbers)
+            yield from values_read(operand, inner, tag, numbers)
     yield from own
 
 
 def operands(
     expression: tree.Expression, binding: Binding, tag: Tag, numbers: ReferenceNumbers
 ) -> list[tuple[tree.Expression, Binding]]:
-    """What stands for values directly inside an expression, each with the index names that have a value there."""
     match expression:
         case tree.Symbol():
             return [(expression, binding)]

@@ -26,8 +26,6 @@ class ReferenceUse:
 
 @dataclass
 class EvaluationSession:
-    """One evaluation of a network."""
-
     known: Declarations
     numbers: ReferenceNumbers
     places: Mapping[int, Places]
@@ -41,7 +39,6 @@ class EvaluationSession:
     uses: list[ReferenceUse] = field(default_factory=list[ReferenceUse])
 
     def record(self, module: str, value: Key, operand: Value, result: Value) -> Value:
-        """Note the use of a parameter; its result again."""
         result = self.disturbed(result)
         self.uses.append(ReferenceUse(module, format_value(value), operand, result))
         return result

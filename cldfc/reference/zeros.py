@@ -34,20 +34,18 @@ class Unshaped:
 
     @property
     def is_zero(self) -> bool:
-        """Whether it is 0 itself."""
         return self.compute is None
 
     def known(self) -> Tensor | None:
         """The tensor, if the shape has become known by now."""
         if self.tensor is None and self.compute is not None:
-            operands = [operand if isinstance(operand, Tensor) else operand.known() for operand in self.operands]
+            operands = [tensor_of(operand) for operand in self.operands]
             known = [operand for operand in operands if operand is not None]
             if len(known) == len(operands):
                 self.tensor = self.compute(known)
         return self.tensor
 
     def shaped(self, shape: Shape) -> Tensor:
-        """The tensor, now that its shape is known."""
         if self.known() is None:
             operands = [with_shape(operand, self.before(shape)) for operand in self.operands]
             self.tensor = self.compute(operands) if self.compute else torch.zeros(shape, dtype=torch.float64)
@@ -63,16 +61,20 @@ def with_shape(value: Value, shape: Shape) -> Tensor:
     return value if isinstance(value, Tensor) else value.shaped(shape)
 
 
+def tensor_of(value: Value) -> Tensor | None:
+    """A value as a tensor; None while its shape is not known."""
+    return value.known() if isinstance(value, Unshaped) else value
+
+
 def known(value: Value) -> Value:
     """A value as a tensor, if that is possible by now."""
-    found = value if isinstance(value, Tensor) else value.known()
+    found = tensor_of(value)
     return value if found is None else found
 
 
 def map_value(
     value: Value, compute: Callable[[Tensor], Tensor], before: Callable[[Shape], Shape] = lambda shape: shape
 ) -> Value:
-    """A function of one value."""
     value = known(value)
     if isinstance(value, Tensor):
         return compute(value)
@@ -112,5 +114,4 @@ def combine_alike(values: Sequence[Value], compute: Callable[[list[Tensor]], Ten
 
 
 def is_zero(value: Value) -> bool:
-    """Whether a value is the zero without a shape."""
     return isinstance(value, Unshaped) and value.is_zero

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from cldfc.algebra.untrained import find_untrained
-from cldfc.network.cost import Cost, add_up, cost_of_network, cost_of_operations
+from cldfc.network.cost import Cost, cost_of_network, cost_of_operations, total_cost
 from cldfc.network.graph import Graph
-from cldfc.network.levels import Level, levels_of
+from cldfc.network.levels import Level, costs_of_levels
 from cldfc.network.positions import format_key
 from cldfc.show.numbers import short_bytes
 
@@ -17,10 +17,10 @@ def summary_lines(graph: Graph, is_trained: bool = True) -> list[str]:
     """
     rows: list[tuple[str, ...]] = [("level", "shape", "parameters", "without sharing", "multiply-adds")]
     costs, written = cost_of_operations(graph), cost_of_operations(graph.as_written)
-    levels = levels_of(graph, costs)
-    for at, level in levels_of(graph.as_written, written).items():
+    levels = costs_of_levels(graph, costs)
+    for at, level in costs_of_levels(graph.as_written, written).items():
         rows.append((level.name, shapes_text(level), *figures(level.cost, levels[at].cost if at in levels else Cost())))
-    cost, before = add_up(graph, costs), add_up(graph.as_written, written)
+    cost, before = total_cost(graph, costs), total_cost(graph.as_written, written)
     rows.append(("all", "", *figures(before, cost)))
     widths = [max(len(row[column]) for row in rows) for column in range(5)]
     lines = [
@@ -78,12 +78,12 @@ def summary_as_data(graph: Graph) -> dict[str, object]:
     memory is in bytes. `levels` has for each level its `name`, its `shapes` and the same figures.
     """
     costs, written = cost_of_operations(graph), cost_of_operations(graph.as_written)
-    computed = levels_of(graph, costs)
+    computed = costs_of_levels(graph, costs)
     levels: list[dict[str, object]] = []
-    for at, level in levels_of(graph.as_written, written).items():
+    for at, level in costs_of_levels(graph.as_written, written).items():
         cost = computed[at].cost if at in computed else Cost()
         levels.append({"name": level.name, "shapes": level.shapes, **cost_as_data(level.cost, cost)})
-    totals = cost_as_data(add_up(graph.as_written, written), add_up(graph, costs))
+    totals = cost_as_data(total_cost(graph.as_written, written), total_cost(graph, costs))
     return {"model": graph.program.model, **totals, "levels": levels, "notes": notes(graph)}
 
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby, pairwise, takewhile
 
-from cldfc.diagnostics import CldfError, Problems, Source, Span, UsageError
+from cldfc.diagnostics import CldfError, Problems, Source, UsageError
 from cldfc.syntax import tree
 from cldfc.syntax.format import Formatter
 from cldfc.syntax.lines import Line, statement_line
@@ -27,8 +27,6 @@ BRACKET_OR_BREAK = re.compile(r"[(\[{]|[)\]}]|(?<=,) | (?=[+-] )")
 
 @dataclass(frozen=True, slots=True)
 class CommentedLine:
-    """A statement and the comment behind it."""
-
     line: Line
     comment: str = ""
 
@@ -37,11 +35,11 @@ Item = CommentedLine | str
 """A statement, a comment on a line of its own, or a blank line."""
 
 
-def arrange(source: Source, spelling: Spelling = "unicode") -> str:
+def format_source(source: Source, spelling: Spelling = "unicode") -> str:
     """Format a file. Raises CldfError when it has syntax errors."""
-    statements = read(source)
+    statements = read_statements(source)
     items = list(items_of(source, statements, Formatter(spelling, tagged_names(statements))))
-    lines = [line for kind, group in groupby(items, kind_of) for line in block(kind, list(group))]
+    lines = [line for kind, group in groupby(items, block_kind) for line in block(kind, list(group))]
     paragraphs = [line for before, line in pairwise(["", *lines]) if before or line]
     text = "".join(f"{line}\n" for line in paragraphs).rstrip("\n")
     text += "\n" if text else ""
@@ -51,15 +49,13 @@ def arrange(source: Source, spelling: Spelling = "unicode") -> str:
 
 
 def says(source: Source, statements: tuple[tree.Statement, ...]) -> bool:
-    """Whether a file has just these statements."""
     try:
-        return read(source) == statements
+        return read_statements(source) == statements
     except CldfError:
         return False
 
 
 def tagged_names(statements: Sequence[tree.Statement]) -> set[str]:
-    """The names that have a tag where they are declared."""
     heads: list[tree.Symbol] = []
     for statement in statements:
         match statement:
@@ -70,7 +66,7 @@ def tagged_names(statements: Sequence[tree.Statement]) -> set[str]:
     return {head.name for head in heads if head.tag}
 
 
-def read(source: Source) -> tuple[tree.Statement, ...]:
+def read_statements(source: Source) -> tuple[tree.Statement, ...]:
     """The statements of a file. Raises CldfError when it has syntax errors."""
     problems = Problems()
     spec = parse_spec(source, problems)
@@ -79,11 +75,10 @@ def read(source: Source) -> tuple[tree.Statement, ...]:
 
 
 def items_of(source: Source, statements: Sequence[tree.Statement], formatter: Formatter) -> Iterator[Item]:
-    """What stands in a file, from top to bottom."""
     end = 0
     for span, statement in zip(split_statements(source), statements, strict=True):
         yield from between(source.text[end : span.start], end == 0)
-        *before, comment = comments(span)
+        *before, comment = map(comment_in, span.text.split("\n"))
         yield from filter(None, before)
         yield CommentedLine(statement_line(statement, formatter), comment)
         end = span.end
@@ -98,23 +93,16 @@ def between(text: str, is_first: bool) -> Iterator[str]:
             yield comment
 
 
-def comments(statement: Span) -> Iterator[str]:
-    """The comment on each line of a statement, or an empty text."""
-    return map(comment_in, statement.text.split("\n"))
-
-
 def comment_in(line: str) -> str:
     """The comment on a line, or an empty text."""
     return next((found[1].rstrip() for found in COMMENT.finditer(line) if found[1]), "")
 
 
-def kind_of(item: Item) -> str:
-    """What makes neighbours a block."""
+def block_kind(item: Item) -> str:
     return item.line.kind if isinstance(item, CommentedLine) else ""
 
 
 def block(kind: str, items: Sequence[Item]) -> Iterator[str]:
-    """The lines of neighbours, aligned if they are of one kind."""
     aligned = [item.line for item in items if isinstance(item, CommentedLine)] if kind else []
     keyword = max((len(line.keyword) for line in aligned), default=0)
     head = max((len(line.head) for line in aligned if len(line.head) <= WIDEST_HEAD), default=0)

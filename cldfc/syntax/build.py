@@ -35,12 +35,10 @@ class Builder(Transformer[Token, tree.Statement]):
         super().__init__(visit_tokens=False)
 
     def place(self, start: int, end: int) -> Span:
-        """A stretch of the statement."""
         base = self.statement.start
         return Span(self.statement.source, base + start, base + end)
 
     def place_of(self, part: tree.Expression | Token) -> Span:
-        """Where a token or an expression stands."""
         if isinstance(part, Token):
             return self.place(cast(int, part.start_pos), cast(int, part.end_pos))
         return part.span
@@ -90,7 +88,6 @@ class Builder(Transformer[Token, tree.Statement]):
         return self.with_attributes(kernel, cast("list[Attribute]", parts[4:]))
 
     def with_attributes(self, kernel: tree.KernelStatement, attributes: list[Attribute]) -> tree.KernelStatement:
-        """A kernel with its groups, dilation and bias, each given at most once."""
         given: dict[str, tree.Expression | None] = {}
         for word, value in attributes:
             if word in given:
@@ -148,13 +145,11 @@ class Builder(Transformer[Token, tree.Statement]):
             return
         first = lower.value if isinstance(lower, tree.Number) else None
         if first is None or listed != list(range(int(first) + 1, int(first) + 1 + len(listed))):
-            self.problems.report(
-                "E0505",
-                f"`{' '.join(written.replace(',', ' ').split()[:-1])}` does not count up by 1 from `{lower.span.text}`",
-                self.place_of(written),
-                "an index goes up by one",
-                "renumber the values and give the first and the last, as in `0..4`",
+            message = (
+                f"`{' '.join(written.replace(',', ' ').split()[:-1])}` does not count up by 1 from `{lower.span.text}`"
             )
+            help = "renumber the values and give the first and the last, as in `0..4`"
+            self.problems.report("E0505", message, self.place_of(written), "an index goes up by one", help)
 
     def exactly(self, parts: Parts) -> tree.Clause:
         return self.clause(parts, cast(tree.Expression, parts[1]), cast(tree.Expression, parts[1]))
@@ -166,10 +161,10 @@ class Builder(Transformer[Token, tree.Statement]):
         return self.clause(parts, None, cast(tree.Expression, parts[1]))
 
     def more(self, parts: Parts) -> tree.Clause:
-        return self.clause(parts, shifted(cast(tree.Expression, parts[1]), 1), None)
+        return self.clause(parts, without_end(cast(tree.Expression, parts[1]), 1), None)
 
     def less(self, parts: Parts) -> tree.Clause:
-        return self.clause(parts, None, shifted(cast(tree.Expression, parts[1]), -1))
+        return self.clause(parts, None, without_end(cast(tree.Expression, parts[1]), -1))
 
     def within(self, parts: Parts) -> tree.Clause:
         lower, name, upper = cast("tuple[tree.Expression, Token, tree.Expression]", tuple(parts))
@@ -177,10 +172,9 @@ class Builder(Transformer[Token, tree.Statement]):
 
     def within_less(self, parts: Parts) -> tree.Clause:
         lower, name, upper = cast("tuple[tree.Expression, Token, tree.Expression]", tuple(parts))
-        return self.clause([name, upper], lower, shifted(upper, -1))
+        return self.clause([name, upper], lower, without_end(upper, -1))
 
     def clause(self, parts: Parts, lower: tree.Expression | None, upper: tree.Expression | None) -> tree.Clause:
-        """What is said of one index."""
         name = cast(Token, parts[0])
         place = self.place_of(name)
         return tree.Clause(canonical_name(name), lower, upper, place, place.to(self.place_of(parts[-1])))
@@ -225,12 +219,10 @@ class Builder(Transformer[Token, tree.Statement]):
         digits = "".join(character for character in star if character.isdecimal())
         stride = whole_number(digits or "1", self.place_of(star), self.problems)
         if not 1 <= stride <= LARGEST_STRIDE:
+            message = f"a stride of {stride:,} is too {'large' if stride else 'small'}"
+            help = "write `*` for stride 1, or `*_2`"
             self.problems.report(
-                "E0504",
-                f"a stride of {stride:,} is too {'large' if stride else 'small'}",
-                self.place_of(star),
-                f"expected a stride from 1 to {LARGEST_STRIDE}",
-                "write `*` for stride 1, or `*_2`",
+                "E0504", message, self.place_of(star), f"expected a stride from 1 to {LARGEST_STRIDE}", help
             )
         return stride
 
@@ -264,7 +256,6 @@ class Builder(Transformer[Token, tree.Statement]):
         )
 
     def summation(self, parts: Parts) -> Summation:
-        """`\\sum_{j=0}^{i-1}`."""
         return cast("Summation", tuple(parts))
 
     def summation_upper_first(self, parts: Parts) -> Summation:
@@ -292,16 +283,13 @@ class Builder(Transformer[Token, tree.Statement]):
         if others and isinstance(others[0], Token):
             end = self.place_of(others[0])
             tag = TagReader(self.problems, end).tag(str(others.pop(0)))
-        settings = tuple(self.as_setting(cast("tree.Expression | tree.Setting", other)) for other in others)
+        values = cast("list[tree.Expression | tree.Setting]", others)
+        settings = tuple(v if isinstance(v, tree.Setting) else tree.Setting(None, v, v.span) for v in values)
         if settings:
             end = settings[-1].span
             close = end.source.text.find("]", end.end)
             end = Span(end.source, end.start, close + 1) if close >= 0 else end
         return tree.Symbol(canonical_name(cast(Token, name)), tag, self.place_of(cast(Token, name)).to(end), settings)
-
-    def as_setting(self, part: tree.Expression | tree.Setting) -> tree.Setting:
-        """A number in a configuration, with or without its name."""
-        return part if isinstance(part, tree.Setting) else tree.Setting(None, part, part.span)
 
     def setting(self, parts: Parts) -> tree.Setting:
         name, value = cast("tuple[Token, tree.Expression]", tuple(parts))
@@ -318,7 +306,7 @@ class Builder(Transformer[Token, tree.Statement]):
         return tree.Number(value, place)
 
 
-def shifted(bound: tree.Expression, by: Literal[1, -1]) -> tree.Expression:
+def without_end(bound: tree.Expression, by: Literal[1, -1]) -> tree.Expression:
     """The end of a range that `<` or `>` leaves out."""
     if isinstance(bound, tree.Number) and isinstance(bound.value, int):
         value = tree.Number(abs(bound.value + by), bound.span)

@@ -33,7 +33,6 @@ class Change:
     after: tree.Statement | None
 
     def texts(self) -> tuple[str | None, str | None]:
-        """Both as text, in the canonical spelling."""
         before, after = (None if s is None else format_statement(s) for s in (self.before, self.after))
         return before, after
 
@@ -41,7 +40,8 @@ class Change:
         """Both in pieces, with what differs marked; of a statement that stands alone, nothing is."""
         before, after = (text or "" for text in self.texts())
         found = replacements(before, after)
-        return list(cut(before, [old for old, _ in found])), list(cut(after, [new for _, new in found]))
+        old, new = [one for one, _ in found], [other for _, other in found]
+        return list(marked_pieces(before, old)), list(marked_pieces(after, new))
 
     def symbols(self) -> list[tuple[str, str]]:
         """What stands for what, each pair once: `A@ℓ,i` and `A@ℓ`. One side is empty where something was left out.
@@ -68,7 +68,6 @@ def compare_trees(before: tree.Tree, after: tree.Tree) -> list[Change]:
 
 
 def unshared(spec: tree.Tree, other: tree.Tree) -> list[tree.Statement]:
-    """The statements of a spec that another does not have."""
     known = Counter(other.statements)
     known.subtract(spec.statements)
     left = Counter({statement: -count for statement, count in known.items() if count < 0})
@@ -124,7 +123,7 @@ def balanced(text: str) -> str:
     return text if text.count("(") == text.count(")") else text.rstrip("(").lstrip(")")
 
 
-def cut(text: str, marked: Iterable[slice]) -> Iterator[Piece]:
+def marked_pieces(text: str, marked: Iterable[slice]) -> Iterator[Piece]:
     """A text in pieces, in turn as it is and marked."""
     at = 0
     for part in marked:

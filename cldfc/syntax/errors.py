@@ -11,26 +11,7 @@ from lark import Token
 from lark.exceptions import UnexpectedCharacters, UnexpectedInput, UnexpectedToken
 
 from cldfc.diagnostics import Label, Problems, Span
-from cldfc.syntax.advice import (
-    HELP_FOR_ADJOINTS,
-    HELP_FOR_CASES,
-    HELP_FOR_CATEGORIES,
-    HELP_FOR_CHARACTERS,
-    HELP_FOR_COMMA,
-    HELP_FOR_COMMANDS,
-    HELP_FOR_EQUALS,
-    HELP_FOR_LISTS,
-    HELP_FOR_NORMS,
-    HELP_FOR_ONE_VALUE,
-    HELP_FOR_POWERS,
-    HELP_FOR_RECURRENCES,
-    HELP_FOR_STARS,
-    HELP_FOR_TAGS,
-    HELP_FOR_WORDS,
-    MATHEMATICAL,
-    RANGE_SIGNS,
-    WORDS,
-)
+from cldfc.syntax import advice
 from cldfc.syntax.keywords import EXAMPLES, STATEMENTS
 from cldfc.syntax.spelling import (
     ACCENTS,
@@ -62,7 +43,6 @@ DEFINED = re.compile(rf"(?<![A-Za-z0-9_])({NAME})\s*=")
 
 
 def report_syntax(error: UnexpectedInput, statement: Span, problems: Problems) -> None:
-    """Report where the parser stopped in a statement, and what it would have taken."""
     start = statement.start + (error.pos_in_stream or 0)
     if isinstance(error, UnexpectedCharacters):
         report_character(Span(statement.source, start, start + 1), statement, problems)
@@ -79,42 +59,36 @@ def report_syntax(error: UnexpectedInput, statement: Span, problems: Problems) -
 
 
 def report_character(place: Span, statement: Span, problems: Problems) -> None:
-    """A character that no part of the language contains, or not there."""
     if command := COMMAND.match(place.source.text, place.start):
         report_command(Span(place.source, *command.span()), command[1], problems)
         return
+    message = f"unexpected character {describe_character(place.text)}"
+    help = help_for_character(place, statement)
     problems.report(
-        "E0102",
-        f"unexpected character {describe_character(place.text)}",
-        place,
-        "not expected here" if place.text.isascii() else "not part of the language",
-        help_for_character(place, statement),
+        "E0102", message, place, "not expected here" if place.text.isascii() else "not part of the language", help
     )
 
 
 def report_command(place: Span, name: str, problems: Problems) -> None:
-    """A LaTeX command that is none of the language's, or not there."""
-    if name in COMMANDS or name in MATHEMATICAL:
+    if name in COMMANDS or name in advice.MATHEMATICAL:
         message, label = f"unexpected `{place.text}`", "not expected here"
     else:
         message, label = f"unknown LaTeX command `{place.text}`", "not part of the language"
-    close = difflib.get_close_matches(name[:20], [*COMMANDS, *MATHEMATICAL, *ACCENTS], n=1, cutoff=0.7)
+    close = difflib.get_close_matches(name[:20], [*COMMANDS, *advice.MATHEMATICAL, *ACCENTS], n=1, cutoff=0.7)
     otherwise = f"did you mean `\\{close[0]}`?" if close else f"a name of your own is written without `\\`: `{name}`"
-    help = HELP_FOR_COMMANDS.get(name, otherwise)
-    if label == "not expected here" and name not in HELP_FOR_COMMANDS:
+    help = advice.HELP_FOR_COMMANDS.get(name, otherwise)
+    if label == "not expected here" and name not in advice.HELP_FOR_COMMANDS:
         help = "leave it out, or write an operator or a sign before it"
     if name in ("mathrm", "text", "mbox") and says_cases(place):
-        help = HELP_FOR_CASES
+        help = advice.HELP_FOR_CASES
     problems.report("E0102", message, place, label, help)
 
 
 def says_cases(place: Span) -> bool:
-    """Whether the line of a place makes a difference between cases."""
     return re.search(r"\\begin *\{cases\}|\{ *(?:if|otherwise|else)\b", place.source.line(place.line)) is not None
 
 
 def help_for_character(place: Span, statement: Span) -> str:
-    """What to write instead of a character."""
     before = place.source.text[place.start - 1 : place.start]
     if place.text in "'′’‘" and (name := CALLED.search(place.source.text, statement.start, place.start)):
         return f"a name has no prime: write another one, such as `{name[0]}1`"
@@ -128,15 +102,19 @@ def help_for_character(place: Span, statement: Span) -> str:
     if sign := look_alike_sign(place.text):
         return f"write `{sign}`"
     if not place.text.isprintable():
-        return HELP_FOR_CATEGORIES.get(unicodedata.category(place.text), "leave it out")
+        return advice.HELP_FOR_CATEGORIES.get(unicodedata.category(place.text), "leave it out")
     if not place.text.isascii():
         return "names are made of ASCII letters, Greek letters, script capitals, digits and `_`"
     if place.text == ";" and open_bracket(statement, place.start):
-        return HELP_FOR_ONE_VALUE
+        return advice.HELP_FOR_ONE_VALUE
     two = place.source.text[place.start : place.start + 2]
     if two in ("\\|", "||"):
-        return HELP_FOR_NORMS
-    return HELP_FOR_CHARACTERS.get(two) or HELP_FOR_CHARACTERS.get(place.text) or help_for(place, statement)
+        return advice.HELP_FOR_NORMS
+    return (
+        advice.HELP_FOR_CHARACTERS.get(two)
+        or advice.HELP_FOR_CHARACTERS.get(place.text)
+        or help_for_start(place, statement)
+    )
 
 
 def report_ending(last: Span, statement: Span, expected: set[str], problems: Problems) -> None:
@@ -144,20 +122,17 @@ def report_ending(last: Span, statement: Span, expected: set[str], problems: Pro
     last = last if last.text else statement
     opening = open_bracket(statement, last.end) if expected & {"CLOSE", "RSQB"} else None
     if opening is None:
-        label = f"expected {in_words(expected)} after this"
-        help = help_for_range(last, statement) if expected == RANGE_SIGNS else help_for(last, statement)
+        label = f"expected {expected_in_words(expected)} after this"
+        help = help_for_start(last, statement)
+        if expected == advice.RANGE_SIGNS:
+            is_for = re.search(rf"(?:\bfor|{FOR_WORDS})\s+$", last.source.text[statement.start : last.start])
+            help = f"write its range: `for {last.text} = 1..4`" if is_for else advice.HELP_FOR_COMMA
         problems.report("E0101", "the statement ends too early", last, label, help)
     else:
         what = "parenthesis" if opening.text == "(" else "bracket"
         message, other = f"a {what} is never closed", Label(opening, "opened here")
         label = f"expected `{CLOSING[opening.text]}` here or before"
         problems.report("E0101", message, last, label, help_for_opening(opening, last), other)
-
-
-def help_for_range(last: Span, statement: Span) -> str:
-    """What to write where a statement ends after the index of a range."""
-    is_for = re.search(rf"(?:\bfor|{FOR_WORDS})\s+$", last.source.text[statement.start : last.start])
-    return f"write its range: `for {last.text} = 1..4`" if is_for else HELP_FOR_COMMA
 
 
 def help_for_opening(opening: Span, last: Span) -> str:
@@ -177,7 +152,6 @@ def help_for_opening(opening: Span, last: Span) -> str:
 
 
 def report_token(place: Span, statement: Span, expected: set[str], problems: Problems) -> None:
-    """A word or sign where it cannot stand."""
     first = first_word(statement)
     before = place.source.text[first.end : place.start]
     if expected <= {"_EQUAL", "TAG", "LSQB"} and first.text not in STATEMENTS and before and before.isspace():
@@ -190,7 +164,7 @@ def report_token(place: Span, statement: Span, expected: set[str], problems: Pro
         )
         return
     if place.source.text.startswith("//", place.start):
-        help = HELP_FOR_CHARACTERS["//"]
+        help = advice.HELP_FOR_CHARACTERS["//"]
         problems.report("E0101", "unexpected `//`", Span(place.source, place.start, place.start + 2), "no sign", help)
         return
     word = RANGE_WORD.search(place.source.text, first.start, place.start)
@@ -213,17 +187,18 @@ def report_token(place: Span, statement: Span, expected: set[str], problems: Pro
     if in_tag and expected == {"_AT_MOST"} and (number := re.search(r"[0-9]+$", before)):
         place, expected = Span(place.source, first.end + number.start(), place.start), {"NAME"}
     in_tag = in_tag or (place.text in "+-" and expected <= {"_EQUAL"})
-    help = HELP_FOR_TAGS if in_tag else help_for_token(place, statement, expected)
-    problems.report("E0101", f"unexpected `{place.text}`", place, f"expected {in_words(expected)}", help)
+    help = advice.HELP_FOR_TAGS if in_tag else help_for_token(place, statement, expected)
+    problems.report("E0101", f"unexpected `{place.text}`", place, f"expected {expected_in_words(expected)}", help)
 
 
 def help_for_token(place: Span, statement: Span, expected: set[str]) -> str:
-    """What to write instead of a word or sign that cannot stand there."""
     double = place.source.text[place.end - 2 : place.end]
     for written in (place.text, double):
-        if written in HELP_FOR_WORDS:
-            return HELP_FOR_WORDS[written]
-    known = [WORDS[name].strip("`") for name in ("GROUPS", "DILATION", "BIAS", "FIXED", "FOR") if name in expected]
+        if written in advice.HELP_FOR_WORDS:
+            return advice.HELP_FOR_WORDS[written]
+    known = [
+        advice.WORDS[name].strip("`") for name in ("GROUPS", "DILATION", "BIAS", "FIXED", "FOR") if name in expected
+    ]
     if close := difflib.get_close_matches(place.text[:20], known, n=1, cutoff=0.7):
         return f"did you mean `{close[0]}`?"
     before = place.source.text[statement.start : place.start]
@@ -238,8 +213,8 @@ def help_for_token(place: Span, statement: Span, expected: set[str]) -> str:
     opening = open_bracket(statement, place.start)
     if place.text == "," and opening:
         is_list = not APPLIED.search(before[: opening.start - statement.start])
-        return HELP_FOR_LISTS if is_list else HELP_FOR_ONE_VALUE
-    return help_for_latex(place, statement, expected) or help_for(place, statement)
+        return advice.HELP_FOR_LISTS if is_list else advice.HELP_FOR_ONE_VALUE
+    return help_for_latex(place, statement, expected) or help_for_start(place, statement)
 
 
 def help_for_latex(place: Span, statement: Span, expected: set[str]) -> str | None:
@@ -254,26 +229,25 @@ def help_for_latex(place: Span, statement: Span, expected: set[str]) -> str | No
             name = before.strip()
             return f"an index is a subscript or a tag, `{name}_{{{index}}}` or `{name}@{{{index}}}`, here and elsewhere"
         if re.search(r"[_^@] *\{? *\w+ *[+-]", before):
-            return HELP_FOR_RECURRENCES
+            return advice.HELP_FOR_RECURRENCES
         return "an operator is declared with `let`, without what it is applied to: `let F = relu ∘ bn`"
     if place.text.startswith("^") or place.text.startswith("_"):
         if STAR_ABOVE.match(after):
-            return HELP_FOR_STARS
-        return HELP_FOR_ADJOINTS if ADJOINT.match(after) else HELP_FOR_POWERS
+            return advice.HELP_FOR_STARS
+        return advice.HELP_FOR_ADJOINTS if ADJOINT.match(after) else advice.HELP_FOR_POWERS
     if says_cases(place):
-        return HELP_FOR_CASES
+        return advice.HELP_FOR_CASES
     if place.text in ("×", "\\times") or before.rstrip("_").endswith("\\sum"):
-        return HELP_FOR_COMMANDS["sum" if "\\sum" in before else "times"]
+        return advice.HELP_FOR_COMMANDS["sum" if "\\sum" in before else "times"]
     if place.text in ("=", ":=") and is_equation and "_EQUAL" not in expected:
         index = re.search(rf"({NAME})\s*$", before)
         if index and RANGE_OF_A_PAPER.match(after):
             return f"a range follows a comma or `for`: `for {index[1]} = 0..4`"
-        return HELP_FOR_EQUALS
+        return advice.HELP_FOR_EQUALS
     return None
 
 
 def report_statement(first: Span, problems: Problems) -> None:
-    """A statement whose first word is none of the language's."""
     meant = keyword_meant(first.text)
     known = f"{', '.join(STATEMENTS[:-1])} or {STATEMENTS[-1]}"
     help = f"did you mean `{meant}`?" if meant else f"start it with {known}, or write an equation: `x@ℓ = …`"
@@ -281,7 +255,6 @@ def report_statement(first: Span, problems: Problems) -> None:
 
 
 def open_bracket(statement: Span, end: int) -> Span | None:
-    """The innermost `(` or `[` that is open at a place of a statement."""
     opened: list[int] = []
     for found in BRACKETS.finditer(statement.source.text, statement.start, end):
         if found[0] in CLOSING:
@@ -300,21 +273,20 @@ def keyword_meant(word: str) -> str | None:
 
 
 def first_word(statement: Span) -> Span:
-    """The first word of a statement."""
     return Span(statement.source, statement.start, statement.start + len(statement.text.split()[0]))
 
 
-def in_words(expected: set[str]) -> str:
+def expected_in_words(expected: set[str]) -> str:
     """`a name, `(` or …`."""
     if "SIGN" in expected:
         expected = expected - {"STAR", "_COMPOSE", "_ODOT", "COMMA"}
     if len(expected) > 1:
         expected = expected - {"LSQB", "LBRACE", "RBRACE"}
-    words = [word for name, word in WORDS.items() if name in expected] or ["a statement"]
+    words = [word for name, word in advice.WORDS.items() if name in expected] or ["a statement"]
     return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} or {words[-1]}"
 
 
-def help_for(place: Span, statement: Span) -> str:
+def help_for_start(place: Span, statement: Span) -> str:
     """How a statement that starts like this one is written."""
     line_start = place.source.text.rfind("\n", 0, place.start) + 1
     if line_start > statement.start and not place.source.text[line_start : place.start].strip():

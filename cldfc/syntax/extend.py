@@ -11,8 +11,8 @@ from cldfc.diagnostics import CldfError, Label, Problems, Source, UsageError, ne
 from cldfc.library import names, path_of
 from cldfc.syntax import tree
 from cldfc.syntax.parse import parse_spec
-from cldfc.syntax.read import read_file
-from cldfc.syntax.spelling import ascii_name
+from cldfc.syntax.read import read_spec_file
+from cldfc.syntax.spelling import suggest
 from cldfc.syntax.subscripts import read_subscripts
 
 MOST_FILES = 100
@@ -34,7 +34,6 @@ class Extension:
     known: dict[Path, tuple[tree.Statement, ...]] = field(default_factory=dict[Path, tuple[tree.Statement, ...]])
 
     def whole(self, spec: tree.Tree, open: dict[Path, tree.Extend | None]) -> tuple[tree.Statement, ...]:
-        """The statements of a file after those that it starts from; its own replace inherited ones."""
         extends = [statement for statement in spec.statements if isinstance(statement, tree.Extend)]
         if not extends:
             return read_subscripts(spec.statements)
@@ -45,7 +44,6 @@ class Extension:
         return merge(inherited, read_subscripts(own, inherited))
 
     def inherited(self, extend: tree.Extend, open: dict[Path, tree.Extend | None]) -> tuple[tree.Statement, ...]:
-        """The statements of another file, without its expectations, which speak of that file alone."""
         path = self.path(extend)
         if path is None:
             self.problems.lost = True
@@ -55,16 +53,16 @@ class Extension:
             return ()
         if path not in self.known:
             self.known[path] = self.read(extend, path, open)
+        # Expectations speak of the file in which they stand.
         return tuple(statement for statement in self.known[path] if not isinstance(statement, tree.Expect))
 
     def read(self, extend: tree.Extend, path: Path, open: dict[Path, tree.Extend | None]) -> tuple[tree.Statement, ...]:
-        """The statements of a file that is not read yet."""
         self.files += 1
         if self.files > MOST_FILES:
             self.refuse(extend, "E0703", f"more than {MOST_FILES} files extend one another", "extend fewer files")
             return ()
         try:
-            source = read_file(Path(os.path.relpath(path)))
+            source = read_spec_file(Path(os.path.relpath(path)))
         except UsageError as error:
             near = nearest(path.name, [other.name for other in path.parent.glob("*.cldf")])
             meant = os.path.join(os.path.dirname(extend.path), near) if near and near != path.name else None
@@ -88,8 +86,10 @@ class Extension:
                 return self.refuse(extend, "E0701", f"`{written}` is an absolute path", help)
             return self.refuse(extend, "E0701", f"`{written}` lies outside the folder of this file", help)
         path = folder
-        if (theirs := self.by_name(extend, folder)) is not None:
-            return theirs
+        # The spec that comes with cldfc, unless a file of that name is in the folder.
+        bundled = path_of(written)
+        if bundled is not None and not os.path.lexists(folder / written):
+            return Path(os.path.abspath(bundled))
         for part in Path(normal).parts:
             path = path / part
             try:
@@ -101,33 +101,23 @@ class Extension:
                 return self.refuse(extend, "E0702", f"`{written}` leads through a symbolic link", help)
         return path
 
-    def by_name(self, extend: tree.Extend, folder: Path) -> Path | None:
-        """The spec that comes with cldfc, unless a file of that name is in the folder."""
-        found = path_of(extend.path)
-        return None if found is None or os.path.lexists(folder / extend.path) else Path(os.path.abspath(found))
-
     def refuse(self, extend: tree.Extend, code: str, message: str, help: str) -> None:
-        """Report an `extend` that is not followed; anything may be missing then."""
         self.problems.report(code, message, extend.span, "not read", help)
         self.problems.lost = True
 
     def report_circle(self, extend: tree.Extend, path: Path, open: dict[Path, tree.Extend | None]) -> None:
-        """A file that starts from itself."""
         links = [link for file, link in open.items() if link is not None and file != path]
         others = [Label(link.span, "extended here") for link in links[:3]]
-        self.problems.report(
-            "E0703",
-            f"`{extend.path}` extends itself",
-            extend.span,
-            "a circle",
-            "remove one of the `extend` statements",
-            *others,
-        )
+        help = "remove one of the `extend` statements"
+        self.problems.report("E0703", f"`{extend.path}` extends itself", extend.span, "a circle", help, *others)
         self.problems.lost = True
 
 
 def merge(inherited: Sequence[tree.Statement], own: Iterable[tree.Statement]) -> tuple[tree.Statement, ...]:
-    """The statements with those of the same head replaced, in place of the first of them."""
+    """The statements with those of the same head replaced, in place of the first of them.
+
+    `let c = 1`, `u@1 = f` and own `let d = 2`, `let c = 3` give `let c = 3`, `u@1 = f`, `let d = 2`.
+    """
     own = list(own)
     replaced: dict[Hashable, list[tree.Statement]] = {}
     for statement in own:
@@ -178,13 +168,9 @@ def change_spec(spec: tree.Tree, changes: Sequence[Source], problems: Problems) 
 
 
 def check_known(let: tree.Let, statements: Sequence[tree.Statement], problems: Problems) -> None:
-    """Report a `--let` of what the spec does not have."""
     known = [other.symbol.name for other in statements if isinstance(other, tree.Let)]
     if let.symbol.name not in known:
-        spelled = {ascii_name(name): name for name in known}
-        close = nearest(ascii_name(let.symbol.name), spelled)
-        listed = ", ".join(f"`{name}`" for name in known)
-        help = f"did you mean `{spelled[close]}`?" if close else f"the spec has {listed}"
+        help = suggest(let.symbol.name, known, f"the spec has {', '.join(f'`{name}`' for name in known)}")
         message = f"the spec has no `let {let.symbol.name}` to replace"
         problems.report("E0201", message, let.symbol.span, "unknown name", help if known else "write it into the spec")
 

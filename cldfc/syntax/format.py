@@ -32,7 +32,6 @@ def format_symbol(symbol: tree.Symbol, spelling: Spelling = "unicode") -> str:
 
 
 def format_expression(expression: tree.Expression, spelling: Spelling = "unicode") -> str:
-    """An expression with the parentheses that it needs, and no others."""
     return Formatter(spelling).text(expression)
 
 
@@ -89,22 +88,18 @@ class Formatter:
 
     @property
     def words(self) -> SpellingWords:
-        """The signs of the spelling."""
         return WORDS[self.spelling]
 
     @property
     def is_latex(self) -> bool:
-        """Whether braces and raised tags are to be written."""
         return self.spelling == "latex"
 
     def name(self, name: str) -> str:
-        """A name."""
         return spell_name(name, self.spelling)
 
     # Tags
 
     def index(self, index: tree.Index) -> str:
-        """One index of a tag."""
         if index.name is None:
             return str(index.offset)
         own = self.own_tag(index, index.at) if index.at else ""
@@ -134,22 +129,15 @@ class Formatter:
     # Expressions
 
     def symbol(self, symbol: tree.Symbol) -> str:
-        """A name with its tag and its configuration."""
-        is_clear = self.tagged is None or symbol.name in self.tagged or not is_number(symbol.tag)
+        is_clear = self.tagged is None or symbol.name in self.tagged or not is_plain_number(symbol.tag)
         text = self.name(symbol.name) + (self.tag(symbol.tag) if is_clear else f"@{symbol.tag[0].offset}")
-        return f"{text}[{self.configuration(symbol.settings)}]" if symbol.settings else text
+        settings = [(f"{s.name}=" if s.name else "") + self.text(s.value) for s in symbol.settings]
+        return f"{text}[{', '.join(settings)}]" if settings else text
 
     def tag(self, tag: tuple[tree.Index, ...]) -> str:
         """`@ℓ,i-1`, `^{\\ell,i-1}`."""
         text = ",".join(map(self.index, tag))
         return (f"^{{{text}}}" if self.is_latex else f"@{text}") if text else ""
-
-    def configuration(self, settings: tuple[tree.Setting, ...]) -> str:
-        """`3, stride=2`."""
-        texts: list[str] = []
-        for setting in settings:
-            texts.append((f"{setting.name}=" if setting.name else "") + self.text(setting.value))
-        return ", ".join(texts)
 
     def text(self, expression: tree.Expression, around: int = SUM) -> str:
         """An expression in a place that asks for a form at least as strong as `around`."""
@@ -208,14 +196,12 @@ class Formatter:
         return "".join(texts)
 
     def product(self, expression: tree.Product) -> str:
-        """`x ⊙ y`."""
         texts: list[str] = []
         for factor in expression.factors:
             texts.append(self.text(factor, NOTHING if is_open(factor) else CHAIN))
         return f" {self.words.pointwise} ".join(texts)
 
     def power(self, expression: tree.Power) -> str:
-        """`2^(ℓ-1)`."""
         exponent = expression.exponent
         base = self.text(expression.base, SUM if isinstance(expression.base, tree.Number) else NOTHING)
         if self.is_latex:
@@ -224,13 +210,11 @@ class Formatter:
         return f"{base}^{self.text(exponent)}" if is_bare else f"{base}^({self.bound(exponent)})"
 
     def reduction(self, expression: tree.Reduction) -> str:
-        """`sum(j = 0..i-1 : x@ℓ,j)`."""
         interval = f"{self.bound(expression.lower)}..{self.bound(expression.upper)}"
         range_ = f"{spell_name(expression.name, self.spelling)} = {interval}"
         return f"{self.reducer(expression.reducer)}({range_} : {self.text(expression.body)})"
 
     def reducer(self, word: tree.Reducer) -> str:
-        """`sum`, `concat`."""
         return rf"\mathrm{{{word}}}" if self.is_latex else word
 
     def bound(self, expression: tree.Expression) -> str:
@@ -240,19 +224,17 @@ class Formatter:
         return self.text(expression)
 
     def listed(self, expressions: tuple[tree.Expression, ...]) -> str:
-        """`2, 1, 1, 1`."""
         return ", ".join(map(self.text, expressions))
 
     # Equations
 
     def left(self, symbol: tree.Symbol) -> str:
-        """The left side of an equation; a word that starts a statement can only be written as LaTeX writes it."""
+        # A word that starts a statement is a name only as LaTeX writes it.
         if symbol.name in STATEMENTS:
             return rf"\mathrm{{{symbol.name}}}" + self.symbol(symbol)[len(self.name(symbol.name)) :]
         return self.symbol(symbol)
 
     def right(self, equation: tree.Equation) -> str:
-        """The right side of an equation, and its range."""
         text = self.text(equation.right)
         if self.is_latex:
             ranges = [self.clause(clause, " : ") for clause in equation.clauses]
@@ -276,8 +258,7 @@ class Formatter:
         return f"{name} = {self.bound(lower)}" + ("" if lower == upper else f"{to}{self.bound(upper)}")
 
 
-def is_number(tag: tuple[tree.Index, ...]) -> bool:
-    """Whether a tag is one plain number."""
+def is_plain_number(tag: tuple[tree.Index, ...]) -> bool:
     return len(tag) == 1 and tag[0].name is None
 
 

@@ -20,18 +20,15 @@ class Line:
     body: str = ""
 
     def text(self, keyword_width: int = 0, head_width: int = 0) -> str:
-        """The line, with its keyword and what stands before its sign padded."""
         parts = (f"{self.keyword:{keyword_width}}", f"{self.head:{head_width}}", self.sign, self.body)
         return " ".join(part for part in parts if part)
 
 
 def format_statement(statement: tree.Statement, spelling: Spelling = "unicode") -> str:
-    """A statement on one line."""
     return statement_line(statement, Formatter(spelling)).text()
 
 
 def statement_line(statement: tree.Statement, formatter: Formatter) -> Line:
-    """The parts of a statement's line."""
     match statement:
         case tree.Version(number):
             return Line("", "cldf", number)

@@ -46,7 +46,10 @@ def parse_spec(source: Source, problems: Problems) -> tree.Tree:
     with collector_paused():
         for span in split_statements(source):
             if len(problems.found) >= MOST_WRONG:
-                report_many(span, problems)
+                message = f"the file is not read from here on, because {MOST_WRONG} errors come before"
+                help = "correct the errors above, or check that this is a spec"
+                problems.report("E0109", message, span, "not read", help)
+                problems.lost = True
                 break
             builder.statement = span
             read = parse_statement(parser, span, problems)
@@ -119,13 +122,6 @@ def can_be_read(version: tree.Version, is_first: bool, problems: Problems) -> bo
     return True
 
 
-def report_many(span: Span, problems: Problems) -> None:
-    """A file in which so much is wrong that it is perhaps no spec."""
-    message = f"the file is not read from here on, because {MOST_WRONG} errors come before"
-    problems.report("E0109", message, span, "not read", "correct the errors above, or check that this is a spec")
-    problems.lost = True
-
-
 def report_indented(statement: Span, problems: Problems) -> bool:
     """A line inside a statement that starts like one of its own; False when there is none."""
     at = statement.text.find("\n")
@@ -155,21 +151,12 @@ def parse_statement(parser: Lark, span: Span, problems: Problems) -> list[tree.S
             report_syntax(error, span, problems)
         else:
             if nesting(statement) > MAX_NESTING:
-                report_nesting(span, problems)
+                message = f"this statement nests more than {MAX_NESTING} levels deep"
+                help = "name a part of it with `let`, or give a partial result an equation of its own"
+                problems.report("E0105", message, span, "too deep", help)
             if len(problems.found) == found:
                 return [statement]
     from cldfc.syntax.errors import note_names
 
     note_names(span, problems)
     return []
-
-
-def report_nesting(span: Span, problems: Problems) -> None:
-    """A statement that is too deep to be walked through."""
-    problems.report(
-        "E0105",
-        f"this statement nests more than {MAX_NESTING} levels deep",
-        span,
-        "too deep",
-        "name a part of it with `let`, or give a partial result an equation of its own",
-    )

@@ -21,12 +21,12 @@ BUNDLED = "`cldfc specs` lists those that come with cldfc"
 def read_source(path: Path) -> Source:
     """The text of a spec, found by path or name: UTF-8, with or without byte order mark, LF or CRLF.
 
-    `-` is standard input. Raises UsageError when the file cannot be read, CldfError when it is no text.
+    `-` is standard input. Raises UsageError when the file cannot be read, CldfError when it is not text.
     """
-    return decode("<stdin>", standard_input()) if path == STANDARD_INPUT else read_file(path)
+    return decode("<stdin>", standard_input()) if path == STANDARD_INPUT else read_spec_file(path)
 
 
-def read_file(path: Path) -> Source:
+def read_spec_file(path: Path) -> Source:
     """The same, where `-` is a file like any other. Pipes and devices, which may never end, are not opened."""
     path = find_spec(path)
     try:
@@ -36,7 +36,7 @@ def read_file(path: Path) -> Source:
         with path.open("rb") as file:
             data = file.read(LARGEST_FILE + 1)
     except FileNotFoundError:
-        raise missing(path) from None
+        raise missing_spec(path) from None
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) else error
         raise UsageError(f"cannot read `{path}`: {reason}", "name a .cldf file") from None
@@ -44,16 +44,16 @@ def read_file(path: Path) -> Source:
 
 
 def decode(name: str, data: bytes) -> Source:
-    """The text of what was read. Raises CldfError when it is none."""
+    """The text of the bytes of a file. Raises CldfError when they are not text."""
     if len(data) > LARGEST_FILE:
-        raise refuse(name, "", "E0108", f"the file is larger than {LARGEST_FILE:,} bytes", "split the network")
+        raise not_a_spec(name, "", "E0108", f"the file is larger than {LARGEST_FILE:,} bytes", "split the network")
     text = data.decode("utf-8-sig", errors="replace")
     try:
         data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         before = data[: error.start].decode("utf-8-sig", errors="replace")
-        help = "save the file as UTF-8"
-        raise refuse(name, text, "E0107", f"byte 0x{data[error.start]:02x} is not UTF-8", help, len(before)) from None
+        message, help = f"byte 0x{data[error.start]:02x} is not UTF-8", "save the file as UTF-8"
+        raise not_a_spec(name, text, "E0107", message, help, len(before)) from None
     return Source(name, text)
 
 
@@ -63,8 +63,7 @@ def standard_input() -> bytes:
     return sys.stdin.buffer.read(LARGEST_FILE + 1)
 
 
-def missing(path: Path) -> UsageError:
-    """The error for a path and name that leads nowhere."""
+def missing_spec(path: Path) -> UsageError:
     meant, others = like(path), [str(other) for other in specs_beside(path)]
     if meant:
         help = f"did you mean `{meant}`?"
@@ -75,7 +74,6 @@ def missing(path: Path) -> UsageError:
     return UsageError(f"there is no file `{path}`", help)
 
 
-def refuse(name: str, text: str, code: str, message: str, help: str, at: int = 0) -> CldfError:
-    """The error for a file that cannot be a spec."""
+def not_a_spec(name: str, text: str, code: str, message: str, help: str, at: int = 0) -> CldfError:
     span = Span(Source(name, text), at, min(at + 1, len(text)))
     return CldfError(Diagnostic(code, message, (Label(span, "here"),), help))

@@ -52,8 +52,8 @@ class LatexLines:
             yield 0, line
             return
         comment = next((found.start() for found in STARTS_COMMENT.finditer(line) if found[1]), len(line))
-        ends = [at for at in ends_of(ROW, line, comment) if line[:at].strip(" \t\\") and EQUATION.match(line, at)]
-        for at in ends_of(NEXT, line, comment):
+        ends = [at for at in match_ends(ROW, line, comment) if line[:at].strip(" \t\\") and EQUATION.match(line, at)]
+        for at in match_ends(NEXT, line, comment):
             # What has no subscript is the index of a range: `a = b, \quad k = 1`; so is `k_{max} = 1:K`.
             found = EQUATION.match(line, at)
             if found and (found["tag"] or "_" in found["name"]) and not RANGE.match(line, found.end()):
@@ -62,6 +62,6 @@ class LatexLines:
             yield start, line[start:end]
 
 
-def ends_of(pattern: re.Pattern[str], line: str, end: int) -> Iterator[int]:
+def match_ends(pattern: re.Pattern[str], line: str, end: int) -> Iterator[int]:
     """Where what looks like a pattern ends, before a place on the line."""
     return (found.end() for found in pattern.finditer(line, 0, end))

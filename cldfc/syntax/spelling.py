@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from collections.abc import Iterable
 from functools import lru_cache
 
+from cldfc.diagnostics import nearest
 from cldfc.letters import ASCII, GREEK, SCRIPT
 
 VARIANTS = {"varepsilon": "ε", "vartheta": "θ", "varphi": "φ", "varrho": "ρ", "varsigma": "σ"}
@@ -90,7 +92,6 @@ def canonical_name(name: str) -> str:
 
 
 def canonical_plain(name: str) -> str:
-    """A name without LaTeX: Greek words in it become letters."""
     if name == "l":
         return "ℓ"
     if name.startswith("cal_") and name[4:5] in SCRIPT and not name[5:6].isalpha():
@@ -105,7 +106,6 @@ def canonical_rest(name: str) -> str:
 
 
 def canonical_latex(name: str) -> str:
-    """A name with LaTeX commands, fonts, braces or a braced subscript."""
     if name.startswith("{"):
         inner, rest = argument(name)
         head = canonical_name(inner)
@@ -155,6 +155,13 @@ def ascii_name(name: str) -> str:
     return "".join(ASCII.get(letter, letter) for letter in name)
 
 
+def suggest(name: str, known: Iterable[str], otherwise: str) -> str:
+    """`did you mean …?` with the nearest known name, in whichever spelling."""
+    spelled = {ascii_name(other): other for other in known if other != name}
+    close = nearest(ascii_name(name), spelled)
+    return f"did you mean `{spelled[close]}`?" if close else otherwise
+
+
 def describe_character(character: str) -> str:
     """A character, with its code point and Unicode name unless it is on every keyboard, for messages."""
     if character.isascii() and character.isprintable():
@@ -165,7 +172,6 @@ def describe_character(character: str) -> str:
 
 
 def with_look_alikes(text: str) -> str:
-    """The text with the letters that its wrong ones were perhaps meant to be."""
     return "".join(c if c.isascii() or c in ASCII else look_alike(c) or c for c in text)
 
 

@@ -13,7 +13,7 @@ from typing import Any, TypeVar, cast
 
 from cldfc.syntax import tree
 from cldfc.syntax.spelling import ACCENTS, canonical_name
-from cldfc.syntax.walk import parts_of, reductions
+from cldfc.syntax.walk import own_indices, parts_of
 
 Node = TypeVar("Node")
 
@@ -41,7 +41,6 @@ class Subscripts:
 
     @staticmethod
     def of(statements: Iterable[tree.Statement]) -> Subscripts:
-        """What statements declare."""
         found, lefts, statements = Subscripts(), list[tree.Symbol](), list(statements)
         for statement in statements:
             match statement:
@@ -66,7 +65,7 @@ class Subscripts:
         found.tagged |= {left.name for left in lefts if left.tag}
         written = {(left.name, left.tag) for left in lefts}
         for left in lefts:
-            base, below = split(left.name)
+            base, below = split_name(left.name)
             number = found.index(below, left) if below.isdecimal() else None
             if not left.tag and (number is None or base not in found.tagged or (base, (number,)) in written):
                 found.names.add(left.name)
@@ -74,8 +73,7 @@ class Subscripts:
 
     def bound_in(self, statement: tree.Statement) -> Subscripts:
         """The same with the indices that a statement itself introduces, by `for` or in a sum."""
-        clauses = statement.clauses if isinstance(statement, tree.Equation | tree.Tie) else ()
-        own = {clause.name for clause in clauses} | {found.name for found in reductions(statement)}
+        own = own_indices(statement)
         return replace(self, indices=self.indices | own) if own - self.indices else self
 
     def statement(self, statement: tree.Statement) -> tree.Statement:
@@ -83,7 +81,6 @@ class Subscripts:
         return statement if isinstance(statement, tree.Rename) else self.bound_in(statement).read(statement)
 
     def read(self, node: Node) -> Node:
-        """A tree with its subscripts read."""
         if isinstance(node, tuple):
             return cast(Node, tuple(self.read(part) for part in cast("tuple[object, ...]", node)))
         names = parts_of(type(node))
@@ -96,7 +93,7 @@ class Subscripts:
             case tree.Symbol():
                 return cast(Node, self.joined(self.with_constant(self.with_index(whole))))
             case tree.Index(str(name)):
-                base, below = split(name)
+                base, below = split_name(name)
                 if whole.at is None and name not in self.names | self.indices and base in self.tagged:
                     inner = self.index(below, whole)
                     return cast(Node, replace(whole, name=base, at=inner)) if inner is not None else whole
@@ -106,7 +103,7 @@ class Subscripts:
 
     def with_index(self, symbol: tree.Symbol) -> tree.Symbol:
         """`x_n` as `x@n`, where n is an index."""
-        base, below = split(symbol.name)
+        base, below = split_name(symbol.name)
         if base is None or symbol.name in self.names or canonical_name(below) not in self.indices:
             return symbol
         index = tree.Index(canonical_name(below), None, 0, symbol.span)
@@ -114,14 +111,13 @@ class Subscripts:
 
     def with_constant(self, symbol: tree.Symbol) -> tree.Symbol:
         """`x_0` as `x@0`, and `x_K` as `x@K`, where x has a tag and `x_0` is undefined."""
-        base, below = split(symbol.name)
+        base, below = split_name(symbol.name)
         if base not in self.tagged or symbol.name in self.names:
             return symbol
         index = self.index(below, symbol)
         return symbol if index is None else replace(symbol, name=base, tag=(index, *symbol.tag))
 
     def index(self, below: str, place: tree.Symbol | tree.Index) -> tree.Index | None:
-        """A number, an index or a constant below a name."""
         name = canonical_name(below)
         if below.isdecimal() and len(below) < 10:
             return tree.Index(None, None, int(below), place.span)
@@ -143,7 +139,6 @@ class Subscripts:
 
 
 def is_fraction(value: tree.Expression) -> bool:
-    """Whether a constant is written with a decimal point."""
     return isinstance(value, tree.Number) and isinstance(value.value, float)
 
 
@@ -155,7 +150,7 @@ def is_below(index: tree.Index) -> bool:
     return index.name is not None and is_alone
 
 
-def split(name: str) -> tuple[str | None, str]:
+def split_name(name: str) -> tuple[str | None, str]:
     """A name before its last `_`, and what stands behind it; `tilde_r` is a letter with an accent."""
     base, _, below = name.rpartition("_")
     return (base, below) if base and below and base not in ACCENTS else (None, "")

@@ -21,14 +21,13 @@ def substitute_indices(expression: Tree, indices: Indices) -> Tree:
 
 
 def substituted(node: object, indices: Indices) -> object:
-    """A tree, or several, with indices put in; anything else stays."""
     match node:
         case tuple():
             return tuple(substituted(part, indices) for part in cast("tuple[object, ...]", node))
         case tree.Index(str(name), None, offset) if name in indices:
             return replace(indices[name], offset=indices[name].offset + offset, span=node.span)
         case tree.Symbol(name, (), span) if name in indices:
-            return as_number(indices[name], span)
+            return index_as_number(indices[name], span)
         case _:
             names = parts_of(type(node))
             if names is None:
@@ -37,7 +36,7 @@ def substituted(node: object, indices: Indices) -> object:
             return replace(cast(Any, node), **parts)
 
 
-def as_number(index: tree.Index, span: Span) -> tree.Expression:
+def index_as_number(index: tree.Index, span: Span) -> tree.Expression:
     """An index as a number in a formula: `2`, `ℓ`, `ℓ+1`."""
     if index.name is None:
         return tree.Number(index.offset, span)

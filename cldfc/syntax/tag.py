@@ -56,7 +56,6 @@ def unwrapped(text: str) -> str:
 
 
 def is_balanced(text: str) -> bool:
-    """Whether no bracket is closed that was not opened before."""
     depth = 0
     for character in text:
         depth += (character in "([{") - (character in ")]}")
@@ -81,7 +80,6 @@ class TagReader:
         return tuple(index for start, part in parts for index in self.indices(part, 1, start))
 
     def indices(self, text: str, skip: int, start: int = 0) -> tuple[tree.Index, ...]:
-        """The indices of a list, in braces or not."""
         at, inner = skip, text[skip:]
         stripped = inner.lstrip()
         at += len(inner) - len(stripped)
@@ -96,21 +94,17 @@ class TagReader:
         return tuple(found)
 
     def within(self, start: int, length: int) -> Span:
-        """A stretch of the tag."""
         return Span(self.place.source, self.place.start + start, self.place.start + start + length)
 
     def index(self, text: str, place: Span) -> tree.Index:
-        """One index: a number, a name, a name ± a number, or a constant with its own tag."""
         plain = unwrapped(text).strip()
         match = INDEX.fullmatch(plain)
         if match is None:
-            self.problems.report(
-                "E0106",
-                f"`{text.strip()}` is not an index" if text.strip() else "an index is missing",
-                place,
-                "expected a name, a number, or a name ± a number",
-                next((help for sign, help in HELP_FOR_NO_INDEX.items() if sign.search(text)), advice.HELP_FOR_INDICES),
+            message = f"`{text.strip()}` is not an index" if text.strip() else "an index is missing"
+            help = next(
+                (help for sign, help in HELP_FOR_NO_INDEX.items() if sign.search(text)), advice.HELP_FOR_INDICES
             )
+            self.problems.report("E0106", message, place, "expected a name, a number, or a name ± a number", help)
             return tree.Index(None, None, 0, place)
         offset = whole_number(match["shift"] or "0", place, self.problems) * (-1 if match["sign"] == "-" else 1)
         if match["number"] is not None:

@@ -11,7 +11,7 @@ from cldfc.syntax import tables
 from cldfc.syntax.keywords import REDUCTIONS, STATEMENTS, WORDS_INSIDE
 from cldfc.syntax.spelling import COMMENT, NOISE
 
-Kind = Literal[
+TokenKind = Literal[
     "space", "comment", "string", "noise", "statement", "word", "reduction", "sign", "times", "number", "name", "tag",
     "bracket", "wrong",
 ]  # fmt: skip
@@ -22,18 +22,16 @@ Kind = Literal[
 class Token:
     """A stretch of a text, `start` to `end` (exclusive), and what it is."""
 
-    kind: Kind
+    kind: TokenKind
     text: str
     start: int
 
     @property
     def end(self) -> int:
-        """Where it ends."""
         return self.start + len(self.text)
 
 
 def parser_patterns() -> dict[str, str]:
-    """The regular expression of each terminal of the parser."""
     terminals = (entry for entry in tables.SAVED["memo"].values() if "pattern" in entry)
     patterns = {entry["name"]: entry["pattern"] for entry in terminals}
     return {name: p["value"] if p["__type__"] == "PatternRE" else re.escape(p["value"]) for name, p in patterns.items()}
@@ -45,7 +43,7 @@ SIGNS = (
     "_EQUAL", "COLON", "COMMA", "SLASH", "CIRCUMFLEX", "_SUM", "SHORT_FRACTION", "FRACTION", "_IN_SET", "_FOR_WORDS",
 )  # fmt: skip
 BRACKETS = ("OPEN", "CLOSE", "LBRACE", "RBRACE", "LSQB", "RSQB")
-PATTERNS: dict[Kind, str] = {
+PATTERNS: dict[TokenKind, str] = {
     "space": r"[ \t\r\n]+",
     "comment": COMMENT,
     "string": PARSER["STRING"],
@@ -82,7 +80,6 @@ def tokens_of(text: str) -> Iterator[Token]:
 
 
 def token_at(text: str, at: int, statement: str, starts_line: bool, before: Token) -> Token:
-    """The token at a place, given the first word of its statement and the last token that is no white space."""
     is_size = statement in SIZED and before.kind in ("number", "name")
     if is_size and (times := LETTER_TIMES.match(text, at)):
         return Token("times", times[0], at)
@@ -90,12 +87,11 @@ def token_at(text: str, at: int, statement: str, starts_line: bool, before: Toke
         return Token("tag", tag[0], at)
     found = ANY.match(text, at)
     assert found is not None and found.lastgroup is not None
-    kind: Kind = found.lastgroup  # pyright: ignore[reportAssignmentType]
+    kind: TokenKind = found.lastgroup  # pyright: ignore[reportAssignmentType]
     return Token(kind_of_name(text, found, starts_line) if kind == "name" else kind, found[0], at)
 
 
-def kind_of_name(text: str, found: re.Match[str], starts_line: bool) -> Kind:
-    """Whether a name is a word of the language where it stands."""
+def kind_of_name(text: str, found: re.Match[str], starts_line: bool) -> TokenKind:
     if TAG.match(text, found.end()):
         return "name"
     if starts_line and found[0] in STATEMENTS:

@@ -11,7 +11,7 @@ from typing import Literal
 from cldfc.diagnostics import Source, Span
 
 
-def place() -> Span:
+def span_field() -> Span:
     """A span field: remembered, but not compared."""
     return field(compare=False, repr=False)  # pyright: ignore[reportReturnType]
 
@@ -26,7 +26,7 @@ class Index:
     name: str | None
     at: Index | None
     offset: int
-    span: Span = place()
+    span: Span = span_field()
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +35,7 @@ class Setting:
 
     name: str | None
     value: Expression
-    span: Span = place()
+    span: Span = span_field()
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,16 +44,14 @@ class Symbol:
 
     name: str
     tag: tuple[Index, ...]
-    span: Span = place()
+    span: Span = span_field()
     settings: tuple[Setting, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Number:
-    """A literal number."""
-
     value: int | float
-    span: Span = place()
+    span: Span = span_field()
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +61,7 @@ class Star:
     left: Expression
     stride: int
     right: Expression | None
-    span: Span = place()
+    span: Span = span_field()
     is_transposed: bool = False
 
 
@@ -73,7 +71,7 @@ class Compose:
 
     outer: Expression
     inner: Expression
-    span: Span = place()
+    span: Span = span_field()
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +80,7 @@ class Apply:
 
     function: Expression
     argument: Expression
-    span: Span = place()
+    span: Span = span_field()
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +89,7 @@ class Sum:
 
     terms: tuple[Expression, ...]
     signs: tuple[Literal[1, -1], ...]
-    span: Span = place()
+    span: Span = span_field()
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +97,7 @@ class Product:
     """`x ⊙ y`: the pointwise product."""
 
     factors: tuple[Expression, ...]
-    span: Span = place()
+    span: Span = span_field()
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +106,7 @@ class Quotient:
 
     numerator: Expression
     denominator: Expression
-    span: Span = place()
+    span: Span = span_field()
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,7 +115,7 @@ class Power:
 
     base: Expression
     exponent: Expression
-    span: Span = place()
+    span: Span = span_field()
 
 
 Reducer = Literal["sum", "concat"]
@@ -132,8 +130,8 @@ class Reduction:
     lower: Expression
     upper: Expression
     body: Expression
-    name_span: Span = place()
-    span: Span = place()
+    name_span: Span = span_field()
+    span: Span = span_field()
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,7 +140,7 @@ class Listing:
 
     reducer: Reducer
     members: tuple[Expression, ...]
-    span: Span = place()
+    span: Span = span_field()
 
 
 Expression = Symbol | Number | Star | Compose | Apply | Sum | Product | Quotient | Power | Reduction | Listing
@@ -156,7 +154,7 @@ class Version:
     """`cldf 1`: the version of the language in which a spec is written."""
 
     number: str
-    span: Span = place()
+    span: Span = span_field()
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,7 +162,7 @@ class Model:
     """`model NAME`."""
 
     name: str
-    span: Span = place()
+    span: Span = span_field()
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,7 +170,7 @@ class Extend:
     """`extend "other.cldf"`."""
 
     path: str
-    span: Span = place()
+    span: Span = span_field()
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,8 +181,8 @@ class Range:
     name: str
     lower: Expression
     upper: Expression
-    name_span: Span = place()
-    span: Span = place()
+    name_span: Span = span_field()
+    span: Span = span_field()
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,7 +191,7 @@ class Let:
 
     symbol: Symbol
     values: tuple[Expression, ...]
-    span: Span = place()
+    span: Span = span_field()
 
 
 @dataclass(frozen=True, slots=True)
@@ -202,8 +200,8 @@ class InputStatement:
 
     name: str
     shape: tuple[Expression, ...]
-    name_span: Span = place()
-    span: Span = place()
+    name_span: Span = span_field()
+    span: Span = span_field()
 
 
 @dataclass(frozen=True, slots=True)
@@ -212,8 +210,8 @@ class Output:
 
     name: str
     classes: Expression
-    name_span: Span = place()
-    span: Span = place()
+    name_span: Span = span_field()
+    span: Span = span_field()
 
 
 @dataclass(frozen=True, slots=True)
@@ -225,7 +223,7 @@ class KernelStatement:
     width: Expression
     channels_in: Expression | None
     channels_out: Expression
-    span: Span = place()
+    span: Span = span_field()
     groups: Expression | None = None
     dilation: Expression | None = None
     has_bias: bool = False
@@ -238,7 +236,7 @@ class Scalar:
     symbol: Symbol
     value: Expression
     is_fixed: bool
-    span: Span = place()
+    span: Span = span_field()
 
 
 @dataclass(frozen=True, slots=True)
@@ -248,8 +246,8 @@ class Clause:
     name: str
     lower: Expression | None
     upper: Expression | None
-    name_span: Span = place()
-    span: Span = place()
+    name_span: Span = span_field()
+    span: Span = span_field()
 
 
 @dataclass(frozen=True, slots=True)
@@ -258,7 +256,7 @@ class Tie:
 
     symbol: Symbol
     clauses: tuple[Clause, ...]
-    span: Span = place()
+    span: Span = span_field()
 
 
 @dataclass(frozen=True, slots=True)
@@ -267,7 +265,7 @@ class Rename:
 
     old: Symbol
     new: Symbol
-    span: Span = place()
+    span: Span = span_field()
 
 
 @dataclass(frozen=True, slots=True)
@@ -276,7 +274,7 @@ class Constrain:
 
     symbol: Symbol
     bound: Number
-    span: Span = place()
+    span: Span = span_field()
 
 
 @dataclass(frozen=True, slots=True)
@@ -285,8 +283,8 @@ class Expect:
 
     quantity: str
     number: Number
-    name_span: Span = place()
-    span: Span = place()
+    name_span: Span = span_field()
+    span: Span = span_field()
 
 
 @dataclass(frozen=True, slots=True)
@@ -295,7 +293,7 @@ class Equation:
 
     left: Symbol
     right: Expression
-    span: Span = place()
+    span: Span = span_field()
     clauses: tuple[Clause, ...] = ()
 
 
@@ -319,7 +317,5 @@ Statement = (
 
 @dataclass(frozen=True, slots=True)
 class Tree:
-    """A whole file."""
-
     statements: tuple[Statement, ...]
     source: Source = field(compare=False, repr=False)

@@ -13,7 +13,6 @@ Node = tree.Statement | tree.Expression | tree.Index
 
 
 def children(node: object) -> list[object]:
-    """The trees directly inside a tree."""
     found: list[object] = []
     for name in parts_of(type(node)) or ():
         part: object = getattr(node, name)
@@ -24,12 +23,11 @@ def children(node: object) -> list[object]:
 
 @cache
 def parts_of(kind: type) -> tuple[str, ...] | None:
-    """The fields of a kind of tree that say what it is, not where; None of what is no tree."""
+    """The fields of a tree that say what it is, not where it stands; None for a class that is not a tree."""
     return tuple(field.name for field in fields(kind) if field.compare) if is_dataclass(kind) else None
 
 
 def nesting(root: Node) -> int:
-    """How deep a tree is."""
     deepest = 0
     stack: list[tuple[object, int]] = [(root, 1)]
     while stack:
@@ -51,8 +49,13 @@ def mentions(root: Node) -> list[tree.Symbol | tree.Index]:
     return found
 
 
+def own_indices(statement: tree.Statement) -> set[str]:
+    """The index names that a statement itself introduces: by `for`, or in a reduction."""
+    clauses = statement.clauses if isinstance(statement, tree.Equation | tree.Tie) else ()
+    return {clause.name for clause in clauses} | {found.name for found in reductions(statement)}
+
+
 def reductions(root: Node) -> Iterator[tree.Reduction]:
-    """The sums and concatenations over an index in a tree."""
     stack: list[object] = [root]
     while stack:
         node = stack.pop()

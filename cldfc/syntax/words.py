@@ -16,8 +16,6 @@ Spelling = Literal["unicode", "ascii", "latex"]
 
 @dataclass(frozen=True, slots=True)
 class SpellingWords:
-    """The signs that differ between spellings."""
-
     compose: str
     pointwise: str
     times: str
@@ -51,7 +49,6 @@ def spell_name(name: str, spelling: Spelling) -> str:
 
 
 def reads_back(form: str, name: str) -> bool:
-    """Whether the parser reads a written form as a name."""
     found = re.match(NAME, form)
     return found is not None and found.end() == len(form) and canonical_name(form) == name
 
@@ -74,7 +71,6 @@ def latex_head(head: str) -> str:
 
 
 def subscript(rest: str) -> str:
-    """The part of a name behind its first `_`."""
     below = ascii_name(rest)
     return f"_{{{below}}}" if len(below) > 1 else f"_{below}" if below else ""
 
@@ -86,5 +82,4 @@ def spell_index_name(name: str, spelling: Spelling, braces: int) -> str:
 
 
 def is_subscript(text: str) -> bool:
-    """Whether LaTeX's `_{…}` with this in its braces would be read as a part of the name before it."""
     return re.fullmatch(SUBSCRIPT, f"_{{{text}}}") is not None

@@ -47,34 +47,27 @@ class Allowed:
     rounding: Differences | None = None
 
     def output(self) -> float:
-        """For the output."""
         return self.most(self.rounding.output if self.rounding else 0.0)
 
     def gradient(self, name: str) -> float:
-        """For the gradient of a parameter."""
         return self.most(self.rounding.gradients.get(name, 0.0) if self.rounding else 0.0)
 
     def gradients(self) -> list[float]:
-        """For the gradients of all parameters."""
         return [self.gradient(name) for name in self.rounding.gradients] if self.rounding else []
 
     def statistic(self, name: str) -> float:
-        """For a running statistic."""
         return self.most(self.rounding.statistics.get(name, 0.0) if self.rounding else 0.0)
 
     def call(self, at: int) -> tuple[float, float]:
-        """For the operand and the result of a use of a parameter."""
         if self.rounding is None or at >= len(self.rounding.calls):
             return self.tolerance, self.tolerance
         operand, result = self.rounding.calls[at]
         return self.most(operand), self.most(result)
 
     def most(self, rounding: float) -> float:
-        """The larger of the two."""
         return max(self.tolerance, rounding)
 
     def hold(self, found: Differences) -> bool:
-        """Whether two outcomes agree."""
         return (
             found.output <= self.output()
             and all(difference <= self.gradient(name) for name, difference in found.gradients.items())
@@ -100,12 +93,10 @@ class VerifiedRow:
 
     @property
     def worst(self) -> float:
-        """The largest of them."""
         return max(self.outputs, self.gradients, self.statistics or 0.0)
 
 
-def row_of(form: str, mode: Literal["train", "eval"], found: Differences, allowed: Allowed) -> VerifiedRow:
-    """Differences as a row of the report."""
+def verified_row(form: str, mode: Literal["train", "eval"], found: Differences, allowed: Allowed) -> VerifiedRow:
     statistics = max(found.statistics.values(), default=0.0) if mode == "train" else None
     rounding = max(allowed.rounding.values()) if allowed.rounding else None
     gradients = max(found.gradients.values(), default=0.0)
@@ -127,7 +118,9 @@ class FirstDifference:
     mode: str = ""
 
 
-def differences(expected: Outcome, found: Outcome, names: Mapping[str, str], with_calls: bool = False) -> Differences:
+def compare_outcomes(
+    expected: Outcome, found: Outcome, names: Mapping[str, str], with_calls: bool = False
+) -> Differences:
     """The relative differences of two outcomes; `names` leads from expected names to found ones.
 
     A parameter that the other side lacks must have no gradient.
@@ -135,7 +128,7 @@ def differences(expected: Outcome, found: Outcome, names: Mapping[str, str], wit
     gradients = of_tensors(expected.gradients, found.gradients, names, SMALL)
     moved = of_tensors(expected.statistics, found.statistics, names, 0.0)
     calls = zip(expected.calls, found.calls, strict=True) if with_calls else ()
-    pairs = [(apart(one.operand, two.operand), apart(one.result, two.result)) for one, two in calls]
+    pairs = [(call_difference(one.operand, two.operand), call_difference(one.result, two.result)) for one, two in calls]
     return Differences(relative(found.output, expected.output), gradients, moved, pairs)
 
 
@@ -148,7 +141,7 @@ def relative(found: Tensor | None, expected: Tensor, floor: float = 0.0) -> floa
     return difference / scale if math.isfinite(difference) else math.inf
 
 
-def apart(expected: Tensor | None, found: Tensor | None) -> float:
+def call_difference(expected: Tensor | None, found: Tensor | None) -> float:
     """The relative difference of what a parameter is applied to, or gives; zeros without a shape are all alike."""
     return 0.0 if expected is None or found is None else relative(found, expected)
 
@@ -222,7 +215,6 @@ def module_of(name: str) -> str:
 
 
 def difference_of_calls(expected: Call, found: Call, allowed: tuple[float, float]) -> FirstDifference | None:
-    """Whether the use of a parameter differs: what it is applied to, or what it gives."""
     places: tuple[tuple[Place, float], ...] = (("operand", allowed[0]), ("result", allowed[1]))
     for place, most in places:
         wanted, given = getattr(expected, place), getattr(found, place)

@@ -14,7 +14,7 @@ from cldfc.network.positions import IndexRange, OutOfRange
 from cldfc.network.program import Program
 from cldfc.verify.compare import module_of
 from cldfc.verify.outcome import is_statistic
-from cldfc.verify.weights import Pairs, head_of
+from cldfc.verify.weights import Pairs, attribute_of
 
 SETTINGS: Mapping[type[nn.Module], Sequence[tuple[str, str]]] = {
     nn.Conv2d: (
@@ -36,7 +36,6 @@ SETTINGS: Mapping[type[nn.Module], Sequence[tuple[str, str]]] = {
 
 
 def contrast_specs(here: Compilation, there: Compilation) -> Iterator[str]:
-    """Inputs, outputs, levels and steps that differ."""
     one, two = here.program, there.program
     if one.shape != two.shape:
         yield f"the input is {shape_text(one.shape)} here, {shape_text(two.shape)} there"
@@ -50,13 +49,12 @@ def contrast_specs(here: Compilation, there: Compilation) -> Iterator[str]:
 
 def contrast_ranges(one: IndexRange, two: IndexRange, here: Program, there: Program) -> Iterator[str]:
     """`level 2 has 3 steps here, 2 there`."""
-    levels = sorted({*levels_of(one, here), *levels_of(two, there)}, key=lambda level: (level is None, level))
-    for level in levels:
+    levels = {*levels_of_range(one, here), *levels_of_range(two, there)}
+    for level in sorted(levels, key=lambda level: (level is None, level)):
         counts = [count_of(range, level, program) for range, program in ((one, here), (two, there))]
-        if counts[0] == counts[1]:
+        # A level that is on one side alone is told by the range of levels.
+        if counts[0] == counts[1] or None in counts:
             continue
-        if None in counts:
-            continue  # a level that is on one side alone, which the range of levels says
         what = "levels" if one.kind == "levels" else "steps"
         if level is None:
             yield f"{counts[0]} {what} here, {counts[1]} there"
@@ -64,29 +62,24 @@ def contrast_ranges(one: IndexRange, two: IndexRange, here: Program, there: Prog
             yield f"level {level} has {counts[0]} {what} here, {counts[1]} there"
 
 
-def levels_of(range: IndexRange, program: Program) -> list[int | None]:
+def levels_of_range(one: IndexRange, program: Program) -> list[int | None]:
     """The levels at which a range may differ."""
-    declared = program.ranges.get(range.level or "")
+    declared = program.ranges.get(one.level or "")
     if declared is None or declared.lower is None or declared.upper is None:
         return [None]
-    return [*numbers(declared.lower.value({}), declared.upper.value({}))]
-
-
-def numbers(lower: int, upper: int) -> range:
-    """From the lower to the upper one."""
-    return range(lower, upper + 1)
+    return list(range(declared.lower.value({}), declared.upper.value({}) + 1))
 
 
 def count_of(range: IndexRange, level: int | None, program: Program) -> int | None:
     """How many values an index takes at a level; None where there is no such level."""
-    if range.level is not None and level not in levels_of(range, program):
+    if range.level is not None and level not in levels_of_range(range, program):
         return None
     binding = {} if range.level is None or level is None else {range.level: level}
     try:
         ends = [None if end is None else end.value(binding) for end in (range.lower, range.upper)]
     except (OutOfRange, KeyError):
         return None
-    return None if ends[0] is None or ends[1] is None else len(numbers(ends[0], ends[1]))
+    return None if ends[0] is None or ends[1] is None else max(0, ends[1] - ends[0] + 1)
 
 
 # Two networks
@@ -99,7 +92,7 @@ def contrast_networks(one: nn.Module, two: nn.Module, pairs: Pairs) -> list[str]
     found: list[tuple[str, str, str]] = []
     for name, other in names.items():
         if name in modules and other in others:
-            found += [(head_of(name), name, text) for text in contrast_modules(modules[name], others[other])]
+            found += [(attribute_of(name), name, text) for text in contrast_modules(modules[name], others[other])]
     lines: list[str] = []
     for (head, text), same in groupby(sorted(found, key=lambda line: (line[0], line[2])), lambda it: (it[0], it[2])):
         members = [name for _, name, _ in same]
@@ -108,12 +101,10 @@ def contrast_networks(one: nn.Module, two: nn.Module, pairs: Pairs) -> list[str]
 
 
 def modules_of(network: nn.Module) -> dict[str, nn.Module]:
-    """The modules of a network by name."""
     return dict(cast("Iterator[tuple[str, nn.Module]]", network.named_modules()))  # pyright: ignore[reportUnknownMemberType]
 
 
 def contrast_modules(one: nn.Module, two: nn.Module) -> Iterator[str]:
-    """`2 groups here, 1 there`."""
     if type(one) is not type(two):
         yield f"{type(one).__name__} here, {type(two).__name__} there"
         return
@@ -126,7 +117,6 @@ def contrast_modules(one: nn.Module, two: nn.Module) -> Iterator[str]:
 
 
 def setting_text(value: object) -> str:
-    """A setting of a module: `3×3`, a number, whether there is a bias."""
     match value:
         case Tensor():
             return "yes"
@@ -142,15 +132,15 @@ def alone(pairs: Pairs, matters: Sequence[str]) -> Iterator[str]:
     """What one side alone has; `matters` are names that cannot be left out."""
     paired = {module_of(name) for name in pairs.names} | {module_of(name) for name in pairs.names.values()}
     mine, theirs = keys_of(pairs.first, paired), keys_of(pairs.second, paired)
-    needed = {head_of(name) for name in matters}
+    needed = {attribute_of(name) for name in matters}
     for head in (head for head in dict.fromkeys([*mine, *theirs]) if head in needed):
         here, there = mine.get(head, []), theirs.get(head, [])
         if here and there and here[0].count("_") != there[0].count("_"):
-            yield f"`{head}` is shared in another way: {listed(here)} here, {listed(there)} there"
+            yield f"`{head}` is shared in another way: {some_names(here)} here, {some_names(there)} there"
             continue
         for names, side in ((here, "here"), (there, "there")):
             if names:
-                yield f"{listed(names)} {'is' if len(names) == 1 else 'are'} {side} alone"
+                yield f"{some_names(names)} {'is' if len(names) == 1 else 'are'} {side} alone"
 
 
 def keys_of(names: Sequence[str], paired: Collection[str]) -> dict[str, list[str]]:
@@ -158,13 +148,13 @@ def keys_of(names: Sequence[str], paired: Collection[str]) -> dict[str, list[str
     found: dict[str, list[str]] = {}
     for name in names:
         module = module_of(name)
-        known = found.setdefault(head_of(name), [])
+        known = found.setdefault(attribute_of(name), [])
         if module not in paired and module not in known and not is_statistic(name):
             known.append(module)
     return {head: modules for head, modules in found.items() if modules}
 
 
-def listed(names: Sequence[str]) -> str:
+def some_names(names: Sequence[str]) -> str:
     """`B.1_1`, `B.1_2` and 6 more."""
     shown = ", ".join(f"`{name}`" for name in names[:2])
     return shown if len(names) <= 2 else f"{shown} and {len(names) - 2} more"
@@ -187,5 +177,5 @@ def shapes_of(names: Sequence[str], weights: Mapping[str, Tensor]) -> dict[str, 
     """The shapes of the tensors under each name, by what follows it."""
     found: dict[str, dict[str, tuple[int, ...]]] = {}
     for name in names:
-        found.setdefault(head_of(name), {})[name.removeprefix(head_of(name))] = tuple(weights[name].shape)
+        found.setdefault(attribute_of(name), {})[name.removeprefix(attribute_of(name))] = tuple(weights[name].shape)
     return found

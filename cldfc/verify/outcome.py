@@ -9,8 +9,8 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from cldfc.reference.evaluate import evaluate
-from cldfc.reference.zeros import Unshaped, Value
+from cldfc.reference.evaluate import evaluate_spec
+from cldfc.reference.zeros import tensor_of
 from cldfc.syntax import tree
 from cldfc.verify.calls import Call, CallRecorder
 
@@ -19,7 +19,7 @@ STATISTICS = ("running_mean", "running_var", "num_batches_tracked")
 
 
 class Differs(Exception):
-    """Equations and generated code have not the same parameters, or the code does not run: nothing can be compared."""
+    """Equations and generated code have different parameters, or the code does not run: nothing can be compared."""
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,6 @@ class Outcome:
 
 
 def is_statistic(name: str) -> bool:
-    """Whether a name of the state dictionary is that of a running statistic, which has no gradient."""
     return name.endswith(STATISTICS)
 
 
@@ -57,7 +56,7 @@ def outcome_of_equations(
     images = trial.images.clone().requires_grad_()
     torch.manual_seed(trial.seed)  # pyright: ignore[reportUnknownMemberType]
     try:
-        found = evaluate(spec, given, images, trial.mode == "train", classes, disturb)
+        found = evaluate_spec(spec, given, images, trial.mode == "train", classes, disturb)
     except (KeyError, ValueError) as error:
         raise Differs(f"the generated code has other parameters than the equations: {error.args[0]}") from error
     unread = [name for name in given if name not in found.read and not is_statistic(name)]
@@ -65,7 +64,11 @@ def outcome_of_equations(
         raise Differs(f"the generated code has a parameter that the equations do not have: `{unread[0]}`")
     gradients = gradients_of(found.output, {INPUT: images, **given})
     statistics = {name: tensor for name, tensor in given.items() if is_statistic(name)} | dict(found.statistics)
-    calls = [Call(use.module, detached(use.operand), detached(use.result), use.value) for use in found.uses]
+    calls: list[Call] = []
+    for use in found.uses:
+        tensors = (tensor_of(value) for value in (use.operand, use.result))
+        operand, result = (None if tensor is None else tensor.detach() for tensor in tensors)
+        calls.append(Call(use.module, operand, result, use.value))
     return Outcome(found.output.detach(), gradients, statistics, tuple(calls))
 
 
@@ -96,9 +99,3 @@ def gradients_of(output: Tensor, leaves: Mapping[str, Tensor]) -> dict[str, Tens
         return {name: torch.zeros_like(leaf) for name, leaf in wanted.items()}
     found = torch.autograd.grad(total, list(wanted.values()), allow_unused=True, materialize_grads=True)
     return dict(zip(wanted, found, strict=True))
-
-
-def detached(value: Value) -> Tensor | None:
-    """A value of the reference, without its history."""
-    tensor = value.known() if isinstance(value, Unshaped) else value
-    return None if tensor is None else tensor.detach()

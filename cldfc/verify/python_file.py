@@ -22,7 +22,7 @@ def network_of_file(path: Path, class_name: str) -> nn.Module:
     """
     module = ModuleType(path.stem)
     module.__file__ = str(path)
-    data = read_bytes(path)
+    data = read_code(path)
     with redirect_stdout(sys.stderr):
         try:
             exec(compile(data, str(path), "exec"), module.__dict__)
@@ -35,8 +35,7 @@ def network_of_file(path: Path, class_name: str) -> nn.Module:
             raise Differs(f"`{path}` gives no `{found.__name__}()`: {type(error).__name__}: {error}") from error
 
 
-def read_bytes(path: Path) -> bytes:
-    """The bytes of a file. Raises UsageError."""
+def read_code(path: Path) -> bytes:
     try:
         if not path.is_file():
             raise UsageError(f"there is no file `{path}`", "name a .cldf file, or a .py file with the network")
@@ -50,7 +49,6 @@ def read_bytes(path: Path) -> bytes:
 
 
 def class_of(module: ModuleType, class_name: str, path: Path) -> type[nn.Module]:
-    """The class of a name, or the only one. Raises UsageError."""
     known = [
         thing
         for thing in vars(module).values()

@@ -13,7 +13,7 @@ MOST_CONTRASTS = 12
 
 def report_lines(report: Report, tolerance: float) -> list[str]:
     """A table of the largest differences, where the first one appears, and whether all stay below the tolerance."""
-    lines = [] if not report.rows else table(report.rows)
+    lines = [] if not report.rows else table_of_rows(report.rows)
     contrasts = [f"  {line}" for line in report.contrasts[:MOST_CONTRASTS]]
     if len(report.contrasts) > MOST_CONTRASTS:
         contrasts.append(f"  and {len(report.contrasts) - MOST_CONTRASTS} more")
@@ -30,29 +30,27 @@ def report_lines(report: Report, tolerance: float) -> list[str]:
 
 
 def verdict(report: Report, tolerance: float) -> str:
-    """Whether the two are equal, how large the largest difference is, and what rounding has to do with it."""
-    largest = f"largest difference {number(report.worst)}"
+    largest = f"largest difference {difference_text(report.worst)}"
     if report.worst <= tolerance:
-        return f"equal: {largest}, within {number(tolerance)}"
+        return f"equal: {largest}, within {difference_text(tolerance)}"
     rounding = max(row.rounding or 0.0 for row in report.rows)
     if report.agrees:
-        return f"equal: {largest}, which is rounding: it may move this network by {number(rounding)}"
-    return f"not equal: {largest}, above {number(tolerance)}, and more than rounding makes"
+        return f"equal: {largest}, which is rounding: it may move this network by {difference_text(rounding)}"
+    return f"not equal: {largest}, above {difference_text(tolerance)}, and more than rounding makes"
 
 
-def table(rows: tuple[VerifiedRow, ...]) -> list[str]:
-    """A line for each form and mode."""
+def table_of_rows(rows: tuple[VerifiedRow, ...]) -> list[str]:
     cells = [["form", "mode", "outputs", "gradients", "statistics"]]
     for row in rows:
         numbers = [row.outputs, row.gradients, row.statistics]
-        cells.append([row.form, row.mode, *("" if value is None else number(value) for value in numbers)])
+        cells.append([row.form, row.mode, *("" if value is None else difference_text(value) for value in numbers)])
     widths = [max(len(line[place]) for line in cells) for place in range(5)]
     return ["  ".join(f"{cell:{width}}" for cell, width in zip(line, widths, strict=True)).rstrip() for line in cells]
 
 
 def where(first: FirstDifference) -> str:
     """`u@2,1`: what `A.2` gives differs by 3.0e-02."""
-    by = f"differs by {number(first.difference)}" if math.isfinite(first.difference) else "has another shape"
+    by = f"differs by {difference_text(first.difference)}" if math.isfinite(first.difference) else "has another shape"
     match first.place:
         case "operand":
             return f"`{first.value}`: what `{first.module}` is applied to {by}"
@@ -68,45 +66,28 @@ def where(first: FirstDifference) -> str:
             return f"`{first.value}`, behind the last use of a parameter: it {by}"
 
 
-def number(value: float) -> str:
-    """A difference with two digits."""
+def difference_text(value: float) -> str:
     return f"{value:.1e}" if value and math.isfinite(value) else f"{value:g}"
 
 
 def report_data(report: Report, tolerance: float) -> dict[str, object]:
-    """The report for `--json`; a difference that is not a number is null."""
-    rows = [
-        {
-            "form": row.form,
-            "mode": row.mode,
-            "outputs": finite(row.outputs),
-            "gradients": finite(row.gradients),
-            "statistics": finite(row.statistics),
-            "rounding": finite(row.rounding),
-            "agrees": row.agrees,
-        }
-        for row in report.rows
-    ]
+    keys = ("form", "mode", "outputs", "gradients", "statistics", "rounding", "agrees")
+    rows = [{key: getattr(row, key) for key in keys} for row in report.rows]
     first = report.first and {
         "form": report.first.form,
         "mode": report.first.mode,
         "value": report.first.value,
         "parameter": report.first.module,
         "place": report.first.place,
-        "difference": finite(report.first.difference),
+        "difference": report.first.difference,
     }
     return {
         "agrees": report.agrees,
         "tolerance": tolerance,
-        "largest": finite(report.worst),
+        "largest": report.worst,
         "rows": rows,
         "first": first,
         "unused": list(report.unused),
         "problem": report.problem,
         "contrasts": list(report.contrasts),
     }
-
-
-def finite(value: float | None) -> float | None:
-    """A number that JSON has."""
-    return value if value is not None and math.isfinite(value) else None

@@ -1,6 +1,6 @@
 """What rounding makes of a network: its equations once more, with every number moved by a few units in its last place.
 
-Two ways to compute the same network differ by rounding alone, but that is no fixed number: where `bn` divides by the
+Two ways to compute the same network differ by rounding alone, but not by a fixed number: where `bn` divides by the
 deviation of a nearly constant map, or terms cancel, it is a thousand times as large as elsewhere.
 """
 
@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from cldfc.compilation import Compilation
-from cldfc.verify.compare import Differences, differences
+from cldfc.verify.compare import Differences, compare_outcomes
 from cldfc.verify.outcome import Outcome, Trial, outcome_of_equations
 
 DRAWS = 3
@@ -29,7 +29,7 @@ def rounding_of(network: Compilation, trial: Trial, expected: Outcome) -> Differ
     """The relative differences that rounding may make of each thing in an outcome."""
     found = [disturbed_outcome(network, trial, expected, seed) for seed in range(DRAWS)]
     names = {name: name for name in trial.weights}
-    drawn = [differences(expected, outcome, names, with_calls=True) for outcome in found]
+    drawn = [compare_outcomes(expected, outcome, names, with_calls=True) for outcome in found]
     calls = zip(*(one.calls for one in drawn), strict=True)
     return Differences(
         enlarged([one.output for one in drawn]),
@@ -40,7 +40,6 @@ def rounding_of(network: Compilation, trial: Trial, expected: Outcome) -> Differ
 
 
 def disturbed_outcome(network: Compilation, trial: Trial, expected: Outcome, seed: int) -> Outcome:
-    """What the equations say when every number is a little different."""
     disturb = disturber(torch.Generator().manual_seed(seed))
     weights = {n: disturb(t) if t.is_floating_point() else t for n, t in trial.weights.items()}
     other = replace(trial, weights=weights, images=disturb(trial.images))
@@ -64,5 +63,4 @@ def enlarged(drawn: list[float]) -> float:
 
 
 def by_name(drawn: list[Mapping[str, float]]) -> dict[str, float]:
-    """The same for each of several things."""
     return {name: enlarged([one.get(name, 0.0) for one in drawn]) for name in drawn[0]}

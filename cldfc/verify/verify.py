@@ -22,15 +22,15 @@ from cldfc.verify.compare import (
     Differences,
     FirstDifference,
     VerifiedRow,
-    differences,
+    compare_outcomes,
     first_difference,
-    row_of,
+    verified_row,
 )
 from cldfc.verify.contrast import alone, contrast_networks, contrast_specs, suggest_map
 from cldfc.verify.outcome import Differs, Outcome, Trial, is_statistic, outcome_of_equations, outcome_of_network
 from cldfc.verify.python_file import network_of_file
 from cldfc.verify.rounding import rounding_of
-from cldfc.verify.weights import pair_weights, random_weights, renamed
+from cldfc.verify.weights import mapped_name, pair_weights, random_state
 
 BATCH = 2
 
@@ -51,12 +51,10 @@ class Report:
 
     @property
     def agrees(self) -> bool:
-        """Whether the two are the same network, but for rounding."""
         return self.problem is None and all(row.agrees for row in self.rows)
 
     @property
     def worst(self) -> float:
-        """The largest relative difference of all."""
         return math.inf if self.problem else max(row.worst for row in self.rows)
 
 
@@ -77,13 +75,13 @@ def verify_forms(spec: Compilation, candidates: Sequence[Candidate], tolerance: 
     that exceed the tolerance, and what rounding makes of the equations. Raises UsageError when generated code is no
     network.
     """
-    networks = [network_of(candidate, spec, seed) for candidate in candidates]
+    networks = [candidate_network(candidate, spec, seed) for candidate in candidates]
     comparison = Tally(spec, tolerance)
     try:
-        for trial in trials(random_weights(networks[0], seed), spec, seed):
+        for trial in trials(random_state(networks[0], seed), spec, seed):
             expected = outcome_of_equations(spec.tree, trial, spec.program.classes)
             for candidate, network in zip(candidates, networks, strict=True):
-                names = {name: renamed(name, candidate.names) for name in trial.weights}
+                names = {name: mapped_name(name, candidate.names) for name in trial.weights}
                 comparison.add(candidate.name, trial, expected, network, names, candidate.is_literal)
     except Differs as difference:
         return Report(tuple(comparison.rows), problem=str(difference))
@@ -101,7 +99,7 @@ def verify_specs(
     seed: int = 0,
 ) -> Report:
     """Compare the equations of a spec with the code of another, which has the same parameters but for `names`."""
-    network = network_of(theirs[0], other, seed)
+    network = candidate_network(theirs[0], other, seed)
     return verify_pair(spec, candidates, Other(other.class_name, network, other), names, tolerance, seed)
 
 
@@ -136,12 +134,14 @@ def verify_pair(
     `names` leads from parameters of the first, in ASCII and without tags, to those of the second; others have
     the same name. The spec is evaluated by its equations. Raises UsageError when `names` speaks of what is not there.
     """
-    one = network_of(candidates[0], spec, seed)
-    weights, others = random_weights(one, seed), random_weights(other.network, seed)
+    one = candidate_network(candidates[0], spec, seed)
+    weights, others = random_state(one, seed), random_state(other.network, seed)
     pairs = pair_weights(weights, others, names)
     contrasts = [*(contrast_specs(spec, other.spec) if other.spec is not None else ())]
     contrasts += contrast_networks(one, other.network, pairs)
-    if contrasts and other.spec is not None and not is_same_task(spec, other.spec):
+    # A network with another input, or with other outputs, cannot be given the same images.
+    tasks = {(known.program.shape, known.program.classes) for known in (spec, other.spec or spec)}
+    if contrasts and len(tasks) > 1:
         return Report((), problem="these are different networks:", contrasts=tuple(contrasts))
     comparison = Tally(spec, tolerance)
     matters: list[str] = []
@@ -154,7 +154,7 @@ def verify_pair(
             matters += comparison.mattering(pairs.second, trial, found, expected)
             if pairs.misfits or matters:
                 break
-            expected = without(expected, pairs.first)
+            expected = without_weights(expected, pairs.first)
             comparison.add(other.name, trial, expected, other.network, pairs.names, False, others)
     except Differs as difference:
         return Report(tuple(comparison.rows), problem=str(difference), contrasts=tuple(contrasts))
@@ -167,7 +167,7 @@ def verify_pair(
     return report if report.agrees else replace(report, contrasts=tuple(contrasts))
 
 
-def gradient_of(name: str, outcome: Outcome) -> float:
+def relative_gradient(name: str, outcome: Outcome) -> float:
     """The gradient of a parameter, relative to a part of the largest, as gradients are compared; 0 of a statistic."""
     gradient = outcome.gradients.get(name)
     if gradient is None or not gradient.numel():
@@ -204,10 +204,10 @@ class Tally:
         wanted = set(network.state_dict())
         own = {names[name]: tensor for name, tensor in trial.weights.items() if names.get(name) in wanted}
         found = outcome_of_network(network, replace(trial, weights={**(others or {}), **own}))
-        apart, allowed = differences(expected, found, names), Allowed(self.tolerance)
+        apart, allowed = compare_outcomes(expected, found, names), Allowed(self.tolerance)
         if not allowed.hold(apart):
             allowed = self.allowed(trial, expected)
-        self.rows.append(row_of(form, trial.mode, apart, allowed))
+        self.rows.append(verified_row(form, trial.mode, apart, allowed))
         if self.first is None and not self.rows[-1].agrees:
             output = next(s.name for s in self.spec.tree.statements if isinstance(s, tree.Output))
             first = first_difference(expected, found, names, allowed, is_literal, output)
@@ -215,38 +215,29 @@ class Tally:
 
     def mattering(self, names: Sequence[str], trial: Trial, outcome: Outcome, expected: Outcome) -> list[str]:
         """Those of some parameters of an outcome without which it would be another: their gradient is not zero."""
-        found = [name for name in names if gradient_of(name, outcome) > self.tolerance]
+        found = [name for name in names if relative_gradient(name, outcome) > self.tolerance]
         rounding = max(self.allowed(trial, expected).gradients(), default=0.0) if found else 0.0
-        return [name for name in found if gradient_of(name, outcome) > rounding]
+        return [name for name in found if relative_gradient(name, outcome) > rounding]
 
     def allowed(self, trial: Trial, expected: Outcome) -> Allowed:
-        """How far anything may differ in a trial, with what rounding makes of the equations."""
         if trial.mode not in self.known:
             self.known[trial.mode] = rounding_of(self.spec, trial, expected)
         return Allowed(self.tolerance, self.known[trial.mode])
 
 
-def network_of(candidate: Candidate, spec: Compilation, seed: int) -> nn.Module:
-    """The network that generated code defines, in float64."""
+def candidate_network(candidate: Candidate, spec: Compilation, seed: int) -> nn.Module:
     torch.manual_seed(seed)  # pyright: ignore[reportUnknownMemberType]
     return build_network(candidate.code, candidate.class_name or spec.class_name).double()
 
 
 def trials(weights: Mapping[str, Tensor], spec: Compilation, seed: int) -> Iterator[Trial]:
-    """The comparisons that are made: the same images and weights in both modes."""
     generator = torch.Generator().manual_seed(seed)
     images = torch.randn(BATCH, *spec.program.shape, generator=generator, dtype=torch.float64)
     yield Trial(weights, images, "eval", seed)
     yield Trial(weights, images, "train", seed)
 
 
-def without(outcome: Outcome, names: Sequence[str]) -> Outcome:
-    """An outcome without some parameters."""
+def without_weights(outcome: Outcome, names: Sequence[str]) -> Outcome:
     gradients = {name: gradient for name, gradient in outcome.gradients.items() if name not in names}
     statistics = {name: tensor for name, tensor in outcome.statistics.items() if name not in names}
     return Outcome(outcome.output, gradients, statistics, outcome.calls)
-
-
-def is_same_task(spec: Compilation, other: Compilation) -> bool:
-    """Whether two networks have the same input and the same outputs: others cannot be given the same images."""
-    return (spec.program.shape, spec.program.classes) == (other.program.shape, other.program.classes)

@@ -13,7 +13,7 @@ from cldfc.diagnostics import UsageError
 Weights = dict[str, Tensor]
 
 
-def random_weights(network: nn.Module, seed: int) -> Weights:
+def random_state(network: nn.Module, seed: int) -> Weights:
     """The state of a network, with kernels as they start and everything else moved away from where it starts.
 
     Normalisations that are all 1 and 0, and scalars that are all alike, would hide that two were exchanged.
@@ -28,7 +28,7 @@ def random_weights(network: nn.Module, seed: int) -> Weights:
     return weights
 
 
-def renamed(name: str, names: Mapping[str, str]) -> str:
+def mapped_name(name: str, names: Mapping[str, str]) -> str:
     """A name of the state dictionary with its start replaced: `bn_f.1_2`, or `bn_f` with every tag."""
     path, rest = name, ""
     while path and path not in names:
@@ -50,7 +50,7 @@ class Pairs:
     misfits: Sequence[tuple[str, str]] = ()
 
 
-def head_of(name: str) -> str:
+def attribute_of(name: str) -> str:
     """The attribute of a network that a weight belongs to: `bn_f` of `bn_f.1_2.weight`."""
     return name.split(".")[0]
 
@@ -65,8 +65,8 @@ def pair_weights(weights: Weights, others: Weights, names: Mapping[str, str]) ->
     pairs: dict[str, str] = {}
     misfits: list[tuple[str, str]] = []
     for name, tensor in weights.items():
-        head = head_of(name)
-        other = renamed(name, names)
+        head = attribute_of(name)
+        other = mapped_name(name, names)
         if other in others and (head in names or head not in taken):
             if others[other].shape == tensor.shape:
                 pairs[name] = other
@@ -78,9 +78,8 @@ def pair_weights(weights: Weights, others: Weights, names: Mapping[str, str]) ->
 
 
 def refuse_unknown(names: Mapping[str, str], weights: Weights, others: Weights) -> None:
-    """Raises UsageError when a map speaks of a parameter that is not there."""
     for name, known in [*((name, weights) for name in names), *((name, others) for name in names.values())]:
-        heads = list(dict.fromkeys(map(head_of, known)))
+        heads = list(dict.fromkeys(map(attribute_of, known)))
         if name not in heads:
             side = "first" if known is weights else "second"
             raise UsageError(f"the {side} network has no parameter `{name}` to map", f"it has {', '.join(heads)}")

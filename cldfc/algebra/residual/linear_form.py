@@ -9,6 +9,7 @@ from itertools import product
 
 from cldfc.algebra.residual.trees import NOWHERE, Signed, number, opposite, substitute
 from cldfc.algebra.residual.vocabulary import Vocabulary
+from cldfc.network.advice import Kind
 from cldfc.network.names import NUMBERS, Family
 from cldfc.network.numbers import Tag
 from cldfc.network.positions import Positions
@@ -122,7 +123,7 @@ class LinearForms:
         """A kernel, scalar or number before a combination."""
         if isinstance(left, tree.Symbol) and left.name in self.words.biased:
             return {Term((), (), self.opaque(star)): Fraction(1)}
-        if self.words.names.kind(left) == "a kernel" and isinstance(left, tree.Symbol):
+        if self.words.names.kind(left) == Kind.KERNEL and isinstance(left, tree.Symbol):
             positions = self.words.parameter(left)
             key = (left.name, positions, star.stride, star.is_transposed)
             return prefix(Letter(key, tree.Star(left, star.stride, None, NOWHERE, star.is_transposed), positions), form)
@@ -142,7 +143,7 @@ class LinearForms:
                     for scalars, factor in self.multiples(term).items():
                         found[scalars] = found.get(scalars, Fraction(0)) + sign * factor
                 return found
-            case tree.Symbol() if names.kind(left) == "a scalar":
+            case tree.Symbol() if names.kind(left) == Kind.SCALAR:
                 positions = self.words.parameter(left)
                 return {(Letter((left.name, positions), left, positions),): Fraction(1)}
             case _:

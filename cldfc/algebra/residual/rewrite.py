@@ -10,6 +10,7 @@ from cldfc.algebra.residual.definition import Definition, distinct
 from cldfc.algebra.residual.linear_form import Form, LinearForms, add, written
 from cldfc.algebra.residual.trees import Signed, signed_terms, sum_of, transform
 from cldfc.algebra.residual.vocabulary import family_of
+from cldfc.network.advice import Kind
 from cldfc.syntax import tree
 
 
@@ -32,7 +33,7 @@ class Rewriting:
     def change(self, part: object) -> object | None:
         """What a sum of values becomes, its terms first; None when a part is none."""
         words = self.definition.words
-        if not isinstance(part, tree.Sum) or words.names.kind(part) != "a value":
+        if not isinstance(part, tree.Sum) or words.names.kind(part) != Kind.VALUE:
             return None
         inner = replace(part, terms=tuple(self.expression(term) for term in part.terms))
         terms = list(signed_terms(inner))

@@ -14,10 +14,11 @@ from typing import TYPE_CHECKING
 from cldfc.algebra.residual.linear_form import LinearForms, Multiples
 from cldfc.algebra.residual.trees import Signed, opposite, signed_terms
 from cldfc.algebra.residual.vocabulary import Vocabulary, family_of
+from cldfc.network.advice import Kind
 from cldfc.network.formula import Formula, NoNumber
 from cldfc.network.names import NUMBERS, Family
 from cldfc.network.positions import Binding, OutOfRange
-from cldfc.network.ranges import bound_of
+from cldfc.network.ranges import resolve_bound
 from cldfc.syntax import tree
 from cldfc.syntax.walk import children
 
@@ -58,7 +59,7 @@ def distributed_term(term: tree.Expression, families: Collection[Family], words:
 
 def is_number(left: tree.Expression, words: Vocabulary) -> bool:
     """Whether what stands before a `*` is a number or a scalar."""
-    return words.names.kind(left) in (*NUMBERS, "an index", "a scalar") or is_index(left, words)
+    return words.names.kind(left) in (*NUMBERS, Kind.SCALAR) or is_index(left, words)
 
 
 def is_index(left: tree.Expression, words: Vocabulary) -> bool:
@@ -149,7 +150,7 @@ class Weights:
 
     def bound(self, end: tree.Expression, binding: Binding) -> int:
         """A bound of a sum over the history."""
-        found = bound_of(self.words.tags.constants, end, self.words.bound, self.equation.left.tag)
+        found = resolve_bound(self.words.tags.constants, end, self.words.bound, self.equation.left.tag)
         if found is None:
             raise NoNumber("it is no bound")
         return found.value(binding)

@@ -13,7 +13,7 @@ from cldfc.diagnostics import Problems, Source, Span
 from cldfc.network.expect import QUANTITIES
 from cldfc.network.shapes import Inferred
 from cldfc.syntax import tree
-from cldfc.syntax.arrange import arrange
+from cldfc.syntax.arrange import format_source
 from cldfc.syntax.format import format_expression, format_symbol
 from cldfc.syntax.lines import format_statement
 from cldfc.syntax.parse import parse_spec
@@ -35,7 +35,7 @@ def write_spec(
     statements = [*outline(definition, entries, renames).statements, *expects]
     lines = [*header(definition), *paragraphs(statements)]
     name = definition.words.spec.source.name
-    text = arrange(Source(name, "".join(f"{line}\n" for line in lines)))
+    text = format_source(Source(name, "".join(f"{line}\n" for line in lines)))
     return parse_spec(Source(name, text), Problems())
 
 
