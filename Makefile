@@ -57,7 +57,7 @@ links: .venv/docs
 	@$(BIN)/sphinx-build --builder linkcheck --quiet docs build/links
 
 golden: $(DEVELOPING)
-	@$(BIN)/python -m pytest --update-golden tests/test_command_line.py tests/test_compare.py tests/test_derive.py tests/test_editors.py tests/test_emit.py tests/test_errors.py tests/test_fold_norms.py tests/test_format.py tests/test_formats.py tests/test_operators.py tests/test_show.py
+	@$(BIN)/python -m pytest --update-golden tests/test_command_line.py tests/test_compare.py tests/test_data_page.py tests/test_derive.py tests/test_editors.py tests/test_emit.py tests/test_errors.py tests/test_fold_norms.py tests/test_format.py tests/test_formats.py tests/test_operators.py tests/test_show.py
 
 fuzz: $(DEVELOPING)
 	@CLDFC_FUZZ=100000 $(BIN)/python -m pytest -x tests/test_format.py tests/test_fuzz.py tests/test_differential.py tests/test_derive.py tests/test_reference.py tests/test_cost.py tests/test_formats.py tests/train/test_sharing.py

@@ -6,6 +6,7 @@ from networks import ROOT
 from typer.main import get_command
 
 from cldfc.cli import app
+from cldfc.cli.help import text_of
 
 PAGE = ROOT / "docs" / "command-line.md"
 MARK = "<!-- From here on the page is written from the commands: `make golden`. -->\n"
@@ -33,7 +34,7 @@ def help_of(parameter):
     is_there = default is not None and default is not False and not callable(default)
     said = is_there and parameter.show_default is not False
     needed = " Must be given." if parameter.required and is_option(parameter) else ""
-    return parameter.help + needed + (f" By default {default}." if said else "")
+    return text_of(parameter) + needed + (f" By default {default}." if said else "")
 
 
 def common():

@@ -73,7 +73,7 @@ def golden(request) -> Callable[[Path, str], None]:
         expected = path.read_bytes().decode() if path.exists() else ""
         if text != expected:
             lines = difflib.unified_diff(expected.splitlines(), text.splitlines(), str(path), "now", lineterm="")
-            pytest.fail("\n".join(lines))
+            pytest.fail("\n".join([f"`make golden` writes {path.name} anew, if this is what you want:", *lines]))
 
     return compare
 

@@ -1,6 +1,7 @@
 """Runs a graph operation by operation with the parameters of a generated module: no loops, no variables.
 
-Every operator has a formula of its own here, from its definition rather than from PyTorch's function for it.
+Built-in operators without parameters have the formulas of `cldfc/reference`, which tests/test_operators.py compares
+with others; the rest have formulas here, from their definitions rather than from PyTorch's functions for them.
 """
 
 import math
@@ -12,6 +13,7 @@ from torch.nn import functional as F
 
 from cldfc import ops
 from cldfc.network.graph import Graph, Node
+from cldfc.reference.operators import POINTWISE, REARRANGING
 from cldfc.syntax.spelling import ascii_name
 
 
@@ -64,20 +66,15 @@ def group_norm(groups: int, x: Tensor, module: nn.Module) -> Tensor:
     return result * module.weight.reshape(shape) + module.bias.reshape(shape)
 
 
-def windows(operator: ops.AvgPool | ops.MaxPool, x: Tensor, beyond: float) -> Tensor:
-    """The pixels of each window along the last axis."""
-    size, stride, padding = operator.window() or (None, None, None)
-    if size is None:
-        return x.flatten(2)
-    padded = F.pad(x, [padding] * 4, value=beyond)
-    return padded.unfold(2, size, stride).unfold(3, size, stride).flatten(4)
+def without_parameters(operator: ops.Operator, x: Tensor) -> Tensor:
+    """A built-in operator by the reference's formula; dropout, which is random, takes its rate off every number."""
+    settings = {name: getattr(operator, name) for name in operator.settings()}
+    if operator.keyword == "dropout":
+        return x * (1 - settings["rate"])
+    return {**POINTWISE, **REARRANGING}[operator.keyword](x, **settings)
 
 
-def shrunk(x: Tensor, threshold: float) -> Tensor:
-    return torch.where(x.abs() > threshold, x - threshold * x.sign(), torch.zeros_like(x))
-
-
-# For each operator its formula, given the operator, its node, its operands and the module of its parameter.
+# The formulas of notation and of operators with parameters: the operator, its node, its operands, and its module.
 FORMULAS: dict[type[ops.Operator], Callable[..., Tensor]] = {
     ops.Add: lambda o, node, given, module: sum(sign * x for sign, x in zip(o.signs, given, strict=True)),
     ops.Total: lambda o, node, given, module: torch.stack(given).sum(0),
@@ -85,8 +82,6 @@ FORMULAS: dict[type[ops.Operator], Callable[..., Tensor]] = {
     ops.Scale: lambda o, node, given, module: given[0] * o.factor,
     ops.ScaleBy: lambda o, node, given, module: given[0] * module.item(),
     ops.Concat: lambda o, node, given, module: torch.hstack(given),
-    ops.Flatten: lambda o, node, given, module: given[0].reshape(len(given[0]), -1),
-    ops.Upsample: lambda o, node, given, module: torch.kron(given[0], given[0].new_ones(o.factor, o.factor)),
     ops.Convolution: lambda o, node, given, module: convolution(o, node, given[0], module),
     ops.Prolongation: lambda o, node, given, module: prolongation(o, node, given[0], module),
     ops.Linear: lambda o, node, given, module: given[0] @ module.weight.T + module.bias,
@@ -94,28 +89,11 @@ FORMULAS: dict[type[ops.Operator], Callable[..., Tensor]] = {
     ops.SharedBatchNorm: lambda o, node, given, module: normalised(given[0], (0, 2, 3), module),
     ops.GroupNorm: lambda o, node, given, module: group_norm(o.groups, given[0], module),
     ops.LayerNorm: lambda o, node, given, module: normalised(given[0], tuple(range(1, given[0].dim())), module),
-    ops.AvgPool: lambda o, node, given, module: windows(o, given[0], 0.0).mean(-1),
-    ops.MaxPool: lambda o, node, given, module: windows(o, given[0], -math.inf).amax(-1),
-    ops.Relu: lambda o, node, given, module: given[0].clamp_min(0),
-    ops.LeakyRelu: lambda o, node, given, module: given[0].clamp_min(0) + o.slope * given[0].clamp_max(0),
-    ops.Elu: lambda o, node, given, module: given[0].clamp_min(0) + o.alpha * given[0].clamp_max(0).expm1(),
-    ops.Gelu: lambda o, node, given, module: given[0] * (1 + torch.erf(given[0] / math.sqrt(2))) / 2,
-    ops.Silu: lambda o, node, given, module: given[0] / (1 + (-given[0]).exp()),
-    ops.Tanh: lambda o, node, given, module: 2 / (1 + (-2 * given[0]).exp()) - 1,
-    ops.Sigmoid: lambda o, node, given, module: 1 / (1 + (-given[0]).exp()),
-    ops.Softplus: lambda o, node, given, module: (1 + given[0].exp()).log(),
-    ops.Abs: lambda o, node, given, module: torch.maximum(given[0], -given[0]),
-    ops.SoftThreshold: lambda o, node, given, module: shrunk(given[0], o.threshold),
-    ops.Identity: lambda o, node, given, module: given[0],
-    ops.Dropout: lambda o, node, given, module: given[0] * (1 - o.rate),
 }
 
 
 def run_graph(graph: Graph, network: nn.Module, images: Tensor) -> Tensor:
-    """The output in training mode; the network's own modules are used for their tensors only.
-
-    Dropout, which is random, takes its rate off every number here.
-    """
+    """The output in training mode; the network's own modules are used for their tensors only."""
     results: list[Tensor] = []
     for at, node in enumerate(graph.nodes()):
         given = [results[operand] for operand in graph.operands(at)]
@@ -126,7 +104,8 @@ def run_graph(graph: Graph, network: nn.Module, images: Tensor) -> Tensor:
             case ops.Zero():
                 result = images.new_zeros(len(images), *node.shape)
             case operator:
-                result = FORMULAS[type(operator)](operator, node, given, module)
+                formula = FORMULAS.get(type(operator))
+                result = formula(operator, node, given, module) if formula else without_parameters(operator, *given)
         assert result.shape[1:] == node.shape
         results.append(result)
     return results[graph.values[graph.program.output, ()]]

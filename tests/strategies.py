@@ -1,6 +1,7 @@
 """Random trees of every form that the parser can produce: `specs()`, `statements()`, `expressions()`."""
 
 from functools import cache
+from typing import Literal, get_args, get_type_hints
 
 from hypothesis import strategies as st
 
@@ -112,24 +113,44 @@ def statements() -> st.SearchStrategy[tree.Statement]:
     paths = st.text(st.characters(exclude_characters='"\n', exclude_categories=["Cs"]), max_size=9)
     lefts = heads().filter(lambda symbol: symbol.name not in STATEMENTS)
     equations = st.builds(lambda a, b, c: tree.Equation(a, b, NOWHERE, c), lefts, some, clauses())
-    keywords = st.sampled_from(["levels", "steps"])
-    return equations | st.one_of(
-        plain.map(lambda name: tree.Model(name, NOWHERE)),
-        paths.map(lambda path: tree.Extend(path, NOWHERE)),
-        st.builds(lambda *p: tree.Range(*p, NOWHERE, NOWHERE), keywords, names(), some, some),
-        st.builds(lambda s, v: tree.Let(s, tuple(v), NOWHERE), heads(), st.lists(some, min_size=1, max_size=4)),
-        st.builds(lambda n, *s: tree.InputStatement(n, s, NOWHERE, NOWHERE), names(), sizes, sizes, sizes),
-        st.builds(lambda n, s: tree.Output(n, s, NOWHERE, NOWHERE), names(), sizes),
-        st.builds(
+    narrow = {
+        tree.Version: st.nothing(),
+        tree.Model: plain.map(lambda name: tree.Model(name, NOWHERE)),
+        tree.Extend: paths.map(lambda path: tree.Extend(path, NOWHERE)),
+        tree.Let: st.builds(
+            lambda s, v: tree.Let(s, tuple(v), NOWHERE), heads(), st.lists(some, min_size=1, max_size=4)
+        ),
+        tree.InputStatement: st.builds(
+            lambda n, *s: tree.InputStatement(n, s, NOWHERE, NOWHERE), names(), *[sizes] * 3
+        ),
+        tree.Output: st.builds(lambda n, s: tree.Output(n, s, NOWHERE, NOWHERE), names(), sizes),
+        tree.KernelStatement: st.builds(
             lambda s, h, w, i, o, g, d, b: tree.KernelStatement(s, h, w, i, o, NOWHERE, g, d, b),
             *(heads(), sizes, sizes, perhaps, some, perhaps, perhaps, st.booleans()),
         ),
-        st.builds(lambda s, v, f: tree.Scalar(s, v, f, NOWHERE), heads(), some, st.booleans()),
-        st.builds(lambda s, c: tree.Tie(s, c, NOWHERE), heads(), clauses()),
-        st.builds(lambda s, n: tree.Constrain(s, n, NOWHERE), heads(), numbers()),
-        st.builds(lambda q, n: tree.Expect(q, n, NOWHERE, NOWHERE), plain, numbers()),
-        equations,
+        tree.Expect: st.builds(lambda q, n: tree.Expect(q, n, NOWHERE, NOWHERE), plain, numbers()),
+        tree.Equation: equations,
+    }
+    return equations | st.one_of(
+        *(narrow[kind] if kind in narrow else of_its_fields(kind) for kind in get_args(tree.Statement))
     )
+
+
+def of_its_fields(kind: type) -> st.SearchStrategy[tree.Statement]:
+    """Statements of a kind that takes whatever fits the types of its fields."""
+    some = {
+        Span: st.just(NOWHERE),
+        str: names(),
+        bool: st.booleans(),
+        tree.Symbol: heads(),
+        tree.Number: numbers(),
+        tree.Expression: expressions(),
+        tuple[tree.Clause, ...]: clauses(),
+        tuple[tree.Number, ...]: st.lists(numbers(), min_size=1, max_size=3).map(tuple),
+        tuple[tree.Expression, ...]: st.lists(expressions(), min_size=1, max_size=3).map(tuple),
+        Literal["levels", "steps"]: st.sampled_from(["levels", "steps"]),
+    }
+    return st.builds(kind, *(some[of] for name, of in get_type_hints(kind).items() if name != "examples"))
 
 
 @cache

@@ -5,6 +5,7 @@ import re
 import shutil
 import subprocess
 from collections import Counter
+from pathlib import Path
 from xml.etree import ElementTree
 
 import networkx
@@ -25,8 +26,8 @@ from cldfc.emit.json_schema import GraphRecord, Record
 from cldfc.emit.latex import emit_latex
 from cldfc.emit.mermaid import emit_mermaid
 from cldfc.emit.mermaid import quoted as mermaid_string
-from cldfc.show.formats import WRITERS, writer_for
-from cldfc.show.picture import FORMATS
+from cldfc.files import END, MARK, START
+from cldfc.show.formats import FORMATS, OUTPUT_FORMATS, TEXTS, writer_for
 from cldfc.spec import load
 from cldfc.syntax.read import read_source
 
@@ -40,10 +41,10 @@ SPECS = [
     *sorted(COMPILE.glob("*.cldf")),
 ]
 GOLDEN = [
+    *(("examples/01_one_iteration", suffix) for suffix in TEXTS),
     *((name, ".tex") for name in ("specs/preact18_Al", "specs/fbresnet", "specs/unet")),
     *((f"tests/golden/compile/{name}", ".tex") for name in ("ties", "v_cycle", "nested_reductions", "operators")),
     *(("examples/03_features", suffix) for suffix in (".dot", ".mmd")),
-    ("examples/01_one_iteration", ".json"),
 ]
 
 
@@ -55,10 +56,39 @@ def graph_of_text(text):
     return Compilation(Source("test.cldf", text)).simplified
 
 
-@pytest.mark.parametrize(("name", "suffix"), GOLDEN, ids="".join)
+@pytest.mark.parametrize(("name", "suffix"), GOLDEN, ids=[f"{Path(name).name}{suffix}" for name, suffix in GOLDEN])
 def test_what_is_written(name, suffix, golden):
     path = ROOT / f"{name}.cldf"
-    golden(FOLDER / f"{path.stem}{suffix}", WRITERS[suffix](Compilation(read_source(path)).simplified))
+    golden(FOLDER / f"{path.stem}{suffix}", FORMATS[suffix].write(Compilation(read_source(path)).simplified))
+
+
+def test_every_format_is_on_its_page(golden):
+    """The table of docs/formats.md is that of `cldfc/show/formats.py`."""
+    page = ROOT / "docs" / "formats.md"
+    head = "| suffix | what | for |\n|---|---|---|\n"
+    rows = "".join(f"| `{format.suffix}` | {format.what} | {format.use} |\n" for format in FORMATS.values())
+    before, _, after = page.read_text(encoding="utf-8").partition(head)
+    golden(page, "".join([before, head, rows, "\n", after.partition("\n\n")[2]]))
+
+
+def test_every_writer_is_in_the_table():
+    """In cldfc/emit, a function `emit_dot` of a graph in a file `dot.py`."""
+    writers = [format.writer for format in OUTPUT_FORMATS]
+    for path in (ROOT / "cldfc" / "emit").glob("*.py"):
+        function = f"emit_{path.stem}"
+        is_writer = f"\ndef {function}(graph: Graph)" in path.read_text(encoding="utf-8")
+        named = any(writer.endswith(f":{function}") for writer in writers)
+        assert named or not is_writer, f"`{function}` is not in OUTPUT_FORMATS of cldfc/show/formats.py"
+
+
+@pytest.mark.parametrize("suffix", FORMATS)
+def test_every_format_says_that_cldfc_has_written_it(suffix):
+    """In its first 500 or last 100 bytes; a text, as the digest follows there, in the first."""
+    content = writer_for(Path(f"network{suffix}"))(graph_of(ROOT / "examples" / "01_one_iteration.cldf"))
+    data = content.encode() if isinstance(content, str) else content
+    assert FORMATS[suffix].is_binary == isinstance(content, bytes), f"`is_binary` of `{suffix}`"
+    marked = MARK.encode() in data[:START] or MARK.encode() in data[-END:]
+    assert marked, f"a `{suffix}` does not say `{MARK}`, so it could not be written twice"
 
 
 def edges_of(graph):
@@ -286,12 +316,12 @@ def show(*arguments):
     return CliRunner().invoke(app, ["show", SPEC, *map(str, arguments)])
 
 
-@pytest.mark.parametrize("suffix", WRITERS)
+@pytest.mark.parametrize("suffix", TEXTS)
 def test_the_suffix_says_what_is_written(suffix, tmp_path):
     path = tmp_path / f"network{suffix.upper()}"
     for _ in range(2):
         assert show("-o", path).exit_code == 0
-    assert printed(path) == WRITERS[suffix](graph_of(ROOT / "examples" / "01_one_iteration.cldf"))
+    assert printed(path) == FORMATS[suffix].write(graph_of(ROOT / "examples" / "01_one_iteration.cldf"))
 
 
 def test_an_unknown_suffix_and_a_file_of_somebody_else(tmp_path):
@@ -304,7 +334,7 @@ def test_an_unknown_suffix_and_a_file_of_somebody_else(tmp_path):
         writer_for(tmp_path / "x.dto")
 
 
-@pytest.mark.parametrize("suffix", [*WRITERS, *FORMATS])
+@pytest.mark.parametrize("suffix", FORMATS)
 def test_only_what_cldfc_has_written_is_overwritten(suffix, tmp_path):
     """One rule for all formats; a picture that somebody has drawn, or drawn over, is a file of theirs."""
     path = tmp_path / f"network{suffix}"
@@ -322,7 +352,7 @@ def test_only_what_cldfc_has_written_is_overwritten(suffix, tmp_path):
     assert show("-o", path).exit_code == 0 and path.read_bytes() == whole
 
 
-@pytest.mark.parametrize("suffix", [*WRITERS, ".svg", ".html"])
+@pytest.mark.parametrize("suffix", [suffix for suffix, format in FORMATS.items() if not format.is_binary])
 def test_a_text_that_was_changed_is_not_overwritten(suffix, tmp_path):
     """Line ends are those of an editor, and another network is no change."""
     path = tmp_path / f"network{suffix}"

@@ -18,6 +18,7 @@ from cldfc.compilation import Compilation
 from cldfc.diagnostics import CldfError, Source, UsageError
 from cldfc.emit.torch_module import emit_module
 from cldfc.render import plain_text, render
+from cldfc.syntax.keywords import STATEMENTS, WORDS_INSIDE
 from cldfc.syntax.lines import format_statement
 from cldfc.syntax.read import decode
 
@@ -36,11 +37,11 @@ TOKEN = re.compile(r"\\?\w+|@\{[^}]*\}|\s+|.", re.DOTALL)
 ODD = (
     "0 1 2 3 -1 99999 100001 1048577 1e308 1e-9 0.5 2^9 2^(2^(2^9)) @ @ℓ @ℓ,i @{ℓ,ν@ℓ} @1,0 ℓ i ν J σ relu bn gn[8] "
     "maxpool[3,stride=2] avgpool linear[5] concat(x,y) sum(j=0..i-1:u@ℓ,j) concat(j=0..ν:u@ℓ,j) 0 ⊙ *_2 *^2 * ∘ . ( ) "
-    "[ ] { } , : = + - / ^ for let kernel tie scalar constrain expect extend model input output levels steps groups "
-    'dilation bias fixed \\sigma \\ell \\nu_\\ell ^{\\ell} _\\ell^{\\ell+1} \\left( \\right) $ $$ # " А \u202e \x00 '
+    "[ ] { } , : = + - / ^ "
+    '\\sigma \\ell \\nu_\\ell ^{\\ell} _\\ell^{\\ell+1} \\left( \\right) $ $$ # " А \u202e \x00 '
     "\ufeff × → >= ≤ 3×3 2×2 h f u r A B"
 ).split(" ")
-ODD += ["\n", "\r\n", "\t", "\n  ", "\n\n"]
+ODD += [*STATEMENTS, *WORDS_INSIDE, "\n", "\r\n", "\t", "\n  ", "\n\n"]
 
 
 def mutate(text: str, dice: random.Random) -> str:

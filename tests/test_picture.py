@@ -29,7 +29,7 @@ from cldfc.show.html import draw_page
 from cldfc.show.layout import lay_out
 from cldfc.show.measure import SMALL, label_width, text_width
 from cldfc.show.pdf import draw_pdf
-from cldfc.show.picture import DrawingOptions, draw
+from cldfc.show.picture import DrawingOptions, png
 from cldfc.show.shapes import Rectangle
 from cldfc.show.svg import draw_svg
 from cldfc.show.width import Width
@@ -425,7 +425,7 @@ def test_letters_are_drawn_on_a_machine_without_fonts(monkeypatch):
     """The only fonts are those of the package, in which 𝒜 and ℓ have a shape of their own."""
     given = []
     monkeypatch.setattr(resvg_py, "svg_to_bytes", lambda **options: given.append(options) or b"\x89PNG" + bytes(40))
-    draw(network("fbresnet"), ".png", DrawingOptions())
+    png(network("fbresnet").as_written, DrawingOptions())
     assert given[0]["skip_system_fonts"]
     for path in given[0]["font_files"]:
         font = TTFont(path)
@@ -472,10 +472,10 @@ def test_a_width_that_is_too_small_for_readable_type_says_which_is_not(tmp_path)
 
 def test_a_png_that_would_not_fit_into_memory_is_refused(tmp_path, monkeypatch):
     graph = network("fbresnet")
-    assert draw(graph, ".png", DrawingOptions()).startswith(b"\x89PNG")
+    assert png(graph.as_written, DrawingOptions()).startswith(b"\x89PNG")
     monkeypatch.setattr("cldfc.show.picture.MOST_PIXELS", 500_000)
     with pytest.raises(UsageError, match="million pixels"):
-        draw(graph, ".png", DrawingOptions())
+        png(graph.as_written, DrawingOptions())
 
 
 def test_pictures_do_not_load_torch(tmp_path):

@@ -1,11 +1,15 @@
 """What an equation does for nothing is left out: the same bits come out of the forward pass, and the same gradients."""
 
+from inspect import getfile
+from pathlib import Path
+
 import pytest
 import torch
 from networks import ROOT, build, gradient, randomise, relative_difference
 from torch import nn
 
 from cldfc.algebra.drop_zeros import drop_zeros
+from cldfc.algebra.simplify import REWRITES, simplify
 from cldfc.algebra.untrained import find_untrained
 from cldfc.changes import read_changes
 from cldfc.compilation import Changes, Compilation
@@ -99,6 +103,16 @@ def test_code_is_as_long_for_many_steps_as_for_few(levels, mixed):
         return len(Compilation(FEATURES, read_changes(lets)).code().splitlines())
 
     assert lines(2) == lines(3) == lines(60)
+
+
+def test_every_rewrite_takes_part():
+    """In the files beside those of the rewrites, a function `Graph → Graph` that is named as its file."""
+    folder = Path(getfile(drop_zeros)).parent
+    for path in folder.glob("*.py"):
+        is_rewrite = f"\ndef {path.stem}(graph: Graph) -> Graph:" in path.read_text(encoding="utf-8")
+        if is_rewrite and path.stem != "simplify":
+            named = path.stem in [rewrite.__name__ for rewrite in REWRITES]
+            assert named, f"`{path.stem}` is not in REWRITES of {getfile(simplify)[len(str(ROOT)) + 1 :]}"
 
 
 # Zeros

@@ -3,6 +3,7 @@
 import re
 import string
 from pathlib import Path
+from typing import get_args
 
 import pytest
 from hypothesis import given, settings
@@ -11,8 +12,11 @@ from networks import SHOWN_SPECS
 
 from cldfc.diagnostics import Problems, Source, Span
 from cldfc.letters import ASCII
+from cldfc.lsp.completion import words_of_statements
 from cldfc.syntax import build_tables, tables, tree
-from cldfc.syntax.format import format_equation, format_expression, format_let
+from cldfc.syntax.format import Formatter, format_equation, format_expression, format_let
+from cldfc.syntax.keywords import EXAMPLES, STATEMENTS
+from cldfc.syntax.lines import format_statement, statement_line
 from cldfc.syntax.parse import parse_spec, split_statements
 from cldfc.syntax.read import read_source
 from cldfc.syntax.spelling import COMMANDS, LETTER, ascii_name, canonical_name, look_alike
@@ -370,3 +374,53 @@ def test_tables_are_those_of_the_grammar():
 def test_letters_of_names_are_those_with_an_ascii_spelling():
     letters = {chr(code) for code in range(0x110000) if re.fullmatch(LETTER, chr(code))}
     assert letters == {*string.ascii_letters, *ASCII}
+
+
+# The table of statements is the tree: what is made from it, and what stands beside it
+
+GRAMMAR = (ROOT / "grammar" / "cldf.lark").read_text(encoding="utf-8")
+STARTING = re.findall(r'^[a-z]+: +"(\w+)"', GRAMMAR, re.MULTILINE)
+KINDS = [kind for kind in get_args(tree.Statement) if kind is not tree.Equation]
+
+
+def test_every_statement_of_the_grammar_has_an_example():
+    for word in STARTING:
+        assert word in STATEMENTS, f"no statement of cldfc/syntax/tree.py has an example that starts with `{word}`"
+    assert {*STATEMENTS} == {*STARTING}, "the grammar does not have every statement of cldfc/syntax/tree.py"
+
+
+@pytest.mark.parametrize("word", STATEMENTS)
+def test_a_statement_is_read_written_and_completed(word):
+    for example in EXAMPLES[word].strip("`").split("` or `"):
+        problems = Problems()
+        (statement,) = parse_spec(Source("example.cldf", f"{example}\n"), problems).statements
+        assert not problems.found
+        is_built = isinstance(statement, get_args(tree.Statement))
+        assert is_built, f"no method of cldfc/syntax/build.py makes a statement of `{word}`"
+        assert example in type(statement).examples
+        is_written = statement_line(statement, Formatter()) is not None
+        assert is_written, f"no case of cldfc/syntax/lines.py writes `{word}`"
+        written = format_statement(statement)
+        assert parse_spec(Source("written.cldf", f"{written}\n"), Problems()).statements == (statement,)
+    assert word in [item.label for item in words_of_statements()]
+    page = (ROOT / "docs" / "language.md").read_text(encoding="utf-8")
+    blocks = "".join(re.findall(r"^```cldf\n(.*?)^```$", page, re.MULTILINE | re.DOTALL))
+    is_there = re.search(rf"^{word}\b", blocks, re.MULTILINE) or re.search(rf"`{word}\b[^`]*`", page)
+    assert is_there, f"`{word}` is not in docs/language.md"
+
+
+@pytest.mark.parametrize("word", STATEMENTS)
+def test_some_spec_has_the_statement(word):
+    paths = [*ROOT.glob("specs/**/*.cldf"), *ROOT.glob("examples/*.cldf"), *ROOT.glob("tests/golden/**/*.cldf")]
+    found = any(re.search(rf"^{word}\b", path.read_bytes().decode(errors="ignore"), re.MULTILINE) for path in paths)
+    assert found, f"no spec has `{word}`: write one in tests/golden/compile"
+
+
+@pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.__name__)
+def test_every_statement_means_something(kind):
+    """Some file beside those of the syntax speaks of it."""
+    speaks = re.compile(rf"\btree\.{kind.__name__}\b")
+    rooms = [folder for folder in (ROOT / "cldfc").iterdir() if folder.is_dir() and folder.name != "syntax"]
+    found = any(speaks.search(path.read_text(encoding="utf-8")) for room in rooms for path in room.rglob("*.py"))
+    only_read = kind in (tree.Version, tree.Extend)  # they say how a text is to be read
+    assert found or only_read, f"`tree.{kind.__name__}` means nothing yet: say what in cldfc/network"

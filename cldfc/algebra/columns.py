@@ -14,12 +14,13 @@ def name_columns(rows: Sequence[Row], written: Sequence[Sequence[Position]]) -> 
 
     `rows` has the values of the indices, a row for each expression; `written` says for each index how the
     equations write it. The names are theirs, so that a loop over them is one that the spec knows.
+    For A@1 * u@1,0, A@2 * u@2,0 and A@3 * u@3,0, rows (1, 1, 0), (2, 2, 0), (3, 3, 0), they are ℓ, ℓ and 0.
     """
     columns = list(zip(*rows, strict=True))
     found: list[Position] = []
     named: dict[str, tuple[int, ...]] = {}
     for column, ways in zip(columns, written, strict=True):
-        position = constant(column) or shifted(column, named) or looked_up(column, ways, named)
+        position = constant(column) or shifted_column(column, named) or looked_up(column, ways, named)
         if position is None:
             free = [way.base for way in ways if isinstance(way.base, str) and way.base not in named]
             if not free:
@@ -31,11 +32,10 @@ def name_columns(rows: Sequence[Row], written: Sequence[Sequence[Position]]) -> 
 
 
 def constant(column: Row) -> Position | None:
-    """One number for all."""
     return Position(None, column[0]) if len(set(column)) == 1 else None
 
 
-def shifted(column: Row, named: Mapping[str, Row]) -> Position | None:
+def shifted_column(column: Row, named: Mapping[str, Row]) -> Position | None:
     """An index that has a name already, plus a number."""
     for name, values in named.items():
         differences = {value - base for value, base in zip(column, values, strict=True)}

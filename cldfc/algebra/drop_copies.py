@@ -5,13 +5,30 @@ from __future__ import annotations
 from dataclasses import replace
 
 from cldfc.network.graph import Graph
-from cldfc.network.positions import Binding, Key, Positions
+from cldfc.network.positions import Binding, Key
 from cldfc.network.program import Operand, Read, Step, Template
 from cldfc.network.rebuild import Changed, Revised, keep_needed, rebuild_graph
 
 
 def drop_copies(graph: Graph) -> Graph:
-    """The same network without them; equations of the spec stay, also those that only rename."""
+    """The same network without them; equations of the spec stay, also those that only rename.
+
+    Such terms are what dropped zeros and merged expressions leave behind.
+
+    Before::
+
+        steps i = 1..2
+        w = 0
+        u@0 = f
+        u@i = relu(A * sum(j = 0..i-1 : u@j + w))
+        h = linear(avgpool(u@2))
+
+    After::
+
+        u@0 = f
+        u@i = relu(A * sum(u@j for j = 0..i-1))
+        h = linear(avgpool(u@2))
+    """
     copies = {
         instance.value: instance.template
         for instance in graph.instances
@@ -41,11 +58,7 @@ def behind(operand: Operand, binding: Binding, copies: dict[Key, Template]) -> O
     template = next(iter(templates.values()))
     if len(templates) > 1 or template is None or not isinstance(template.result, Read):
         return operand
-    positions = written_over(template.result.positions, template, operand.positions)
+    indices = zip(template.left, operand.positions, strict=True)
+    scope = {at.base: index for at, index in indices if isinstance(at.base, str)}
+    positions = tuple(position.substitute(scope) for position in template.result.positions)
     return replace(operand, family=template.result.family, positions=positions)
-
-
-def written_over(positions: Positions, template: Template, tag: Positions) -> Positions:
-    """Indices over the index names of a family, at a tag of it."""
-    scope = {at.base: index for at, index in zip(template.left, tag, strict=True) if isinstance(at.base, str)}
-    return tuple(position.substitute(scope) for position in positions)

@@ -17,6 +17,19 @@ def drop_zeros(graph: Graph) -> Graph:
     """The same network without sums and linear maps of zeros; what is computed keeps every bit.
 
     A zero that something else needs, a normalisation or a concatenation, is left alone.
+
+    Before::
+
+        steps i = 1..2
+        u@0 = 0
+        u@i = u@i-1 + relu(B * (f - A * u@i-1))
+        h = linear(avgpool(u@2))
+
+    After::
+
+        u@i = relu(B * f) for i = 1
+        u@i = u@i-1 + relu(B * (f - A * u@i-1)) for i = 2
+        h = linear(avgpool(u@2))
     """
     if not any(isinstance(node.operator, Zero) for node in graph.nodes()):
         return graph
@@ -27,14 +40,13 @@ def drop_zeros(graph: Graph) -> Graph:
 
 @dataclass
 class Zeros:
-    """Goes through the equations in order; `values` are those that are zero."""
+    """Revises equations, which must come in their order; `values` are those found to be zero so far."""
 
     graph: Graph
     values: set[Key] = field(default_factory=set[Key])
     equations: Changed = field(default_factory=Changed)
 
     def revise(self, number: int, instance: Instance) -> Revised:
-        """One equation without its zeros."""
         template, members = instance.template, self.graph.members[number]
         zeros: set[int] = set()
         changes: dict[int, Step | Operand] = {}
@@ -44,7 +56,7 @@ class Zeros:
                 zeros.add(at)
                 changes[at] = Step(Zero(), (), None, step.span)
             elif isinstance(step.operator, Add) and any(are_zero):
-                changes[at] = without(step, are_zero)
+                changes[at] = without_zero_terms(step, are_zero)
         assert template.result is not None
         if self.is_zero(template.result, zeros, instance):
             self.values.add(instance.value)
@@ -58,15 +70,15 @@ class Zeros:
         return isinstance(operand, Read) and operand.keys(instance.binding)[0] in self.values
 
     def gives_zero(self, node: Node, are_zero: list[bool]) -> bool:
-        """Whether an operation gives zero, as what is linear does for zeros."""
         operator = node.operator
         if isinstance(operator, Kernel) and node.parameter is not None:
-            return all(are_zero) and not self.graph.parameters[node.parameter].sizes.get("bias", 0)
-        keeps = (operator.linear and not isinstance(operator, Concat | Total)) or operator.keeps_zero
+            keeps = not self.graph.parameters[node.parameter].sizes.get("bias", 0)
+        else:
+            keeps = (operator.linear and not isinstance(operator, Concat | Total)) or operator.keeps_zero
         return keeps and all(are_zero)
 
 
-def without(step: Step, are_zero: list[bool]) -> Step | Operand:
+def without_zero_terms(step: Step, are_zero: list[bool]) -> Step | Operand:
     """A sum without the terms that are zero; what is left of it may be a single one."""
     assert isinstance(step.operator, Add)
     left = [at for at, is_zero in enumerate(are_zero) if not is_zero]

@@ -53,9 +53,8 @@ class ExpressionNumbers:
         return type(node.operator), node.operator, node.parameter, tuple(operands)
 
     def outline(self, place: Place) -> Outline:
-        """The outline of the expression at a place."""
         number, root = place
-        return outline(self.graph.instances[number].template, root, lambda at: self.at[number, at])
+        return outline_of(self.graph.instances[number].template, root, lambda at: self.at[number, at])
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +72,7 @@ class Outline:
     """For each step, where among `steps` its operands are, or what it reads."""
 
 
-def outline(template: Template, root: int, number_of: Callable[[int], int]) -> Outline:
+def outline_of(template: Template, root: int, number_of: Callable[[int], int]) -> Outline:
     """The outline of an expression; `number_of` says which steps are equal."""
     order: dict[int, int] = {}
     steps: list[int] = []

@@ -12,7 +12,6 @@ from cldfc.network.graph import Graph, validate_graph
 from cldfc.network.positions import Key
 from cldfc.network.program import Operand, Step, Template
 from cldfc.network.rebuild import Revised, change_template, keep_needed, rebuild_graph
-from cldfc.network.shapes import Stored
 from cldfc.ops import BatchNorm
 
 
@@ -38,40 +37,39 @@ def fold_norms(graph: Graph) -> Folded:
     normalisation before a convolution, whose zero padding would lack the shift, one after a sum or an activation,
     and `gn` and `ln`, which depend on the data. Parameters that are no longer used are gone. The mathematics:
     γ · (K * x + b - μ) / √(σ² + ε) + β is affine in K and b, Ioffe and Szegedy 2015, Algorithm 2.
+
+    Before::
+
+        u = relu(bn(A * f))
+        v = bn(u)
+        h = linear(avgpool(v))
+
+    After::
+
+        kernel A : 3×3 → 4, bias
+        u = relu(A * f)
+        v = bn(u)
+        h = linear(avgpool(v))
     """
-    pairs = find_pairs(graph)
+    pairs: dict[Key, Norm] = {}
+    for kernel, (first, *others) in norms_after_kernels(graph).items():
+        if first is not None and all(norm == first for norm in others):
+            pairs[kernel] = first
     work = Fold(graph, pairs)
     revised = [work.revise(number, instance) for number, instance in enumerate(graph.instances)]
     rebuilt = rebuild_graph(graph, keep_needed(revised, (graph.program.output, ())))
     used = {key for node in rebuilt.nodes() for key in node.stored}
     norms = {norm_of(node) for node in rebuilt.nodes()}
-    parameters = {
-        key: with_bias(stored) if key in pairs else stored for key, stored in graph.parameters.items() if key in used
-    }
+    parameters = {key: stored for key, stored in graph.parameters.items() if key in used}
+    for key in pairs.keys() & used:
+        parameters[key] = replace(parameters[key], sizes={**parameters[key].sizes, "bias": 1})
     folded = replace(rebuilt, parameters=parameters, written=None)
     validate_graph(folded)
     return Folded(graph, folded, pairs, len(set(pairs.values()) - norms), explain_kept(graph, pairs))
 
 
-def find_pairs(graph: Graph) -> dict[Key, Norm]:
-    """The kernels that take up a normalisation, each with it."""
-    found: dict[Key, Norm] = {}
-    for kernel, norms in norms_after_kernels(graph).items():
-        first = norms[0]
-        if first is not None and all(norm == first for norm in norms):
-            found[kernel] = first
-    return found
-
-
-def with_bias(stored: Stored) -> Stored:
-    """A kernel with a bias."""
-    return Stored(stored.operator, {**stored.sizes, "bias": 1})
-
-
 @dataclass
 class Fold:
-    """Writes the equations anew, without the normalisations that kernels take up."""
-
     graph: Graph
     pairs: Mapping[Key, Norm]
     known: dict[Hashable, tuple[Template, tuple[int, ...]]] = field(
@@ -79,7 +77,6 @@ class Fold:
     )
 
     def revise(self, number: int, instance: Instance) -> Revised:
-        """One equation; those with the same kernels folded stay equal, so that they are still one loop."""
         template, members = instance.template, self.graph.members[number]
         changes: dict[int, Step | Operand] = {}
         for at, step in enumerate(template.steps):
@@ -87,21 +84,18 @@ class Fold:
                 changes[at] = step
             elif self.is_folded(members[at]):
                 changes[at] = step.operands[0]
+        if not changes:
+            return Revised(template, instance.binding, instance.value, tuple(members))
+        # Equations with the same kernels folded stay equal, so that they are still one loop.
         key = id(template), tuple(changes.items())
         if key not in self.known:
-            self.known[key] = self.change(template, changes)
+            changed, order = change_template(template, changes)
+            # Its loops stay as they are, so it counts as rewritten only if it was before.
+            self.known[key] = replace(changed, is_rewritten=template.is_rewritten), order
         changed, order = self.known[key]
         return Revised(changed, instance.binding, instance.value, tuple(members[at] for at in order))
 
     def is_folded(self, at: int) -> bool:
-        """Whether an operation is a normalisation that the kernel before it takes up."""
         if not isinstance(self.graph.node(at).operator, BatchNorm):
             return False
         return self.graph.node(self.graph.operands(at)[0]).parameter in self.pairs
-
-    def change(self, template: Template, changes: Mapping[int, Step | Operand]) -> tuple[Template, tuple[int, ...]]:
-        """The equation with these changes; it counts as rewritten only if it was, for its loops stay as they are."""
-        if not changes:
-            return template, tuple(range(len(template.steps)))
-        changed, order = change_template(template, changes)
-        return replace(changed, is_rewritten=template.is_rewritten), order

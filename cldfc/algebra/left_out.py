@@ -25,24 +25,19 @@ def remark_left_out(inferred: Inferred) -> Iterator[Diagnostic]:
             value = format_key(inferred.expansion.instances[operation.instance].value)
             yield Diagnostic(
                 "R0902",
-                f"`{operation.span.text}` leaves {in_words(left, sides)} out, in `{value}`",
+                f"`{operation.span.text}` leaves {rows_and_columns(left, sides)} out, in `{value}`",
                 (Label(operation.span, f"applied to a map of {shape_text(sides)} here"),),
-                help_for(operator, sides),
+                help_for_pooling(operator, sides),
             )
 
 
-def in_words(left: list[int], sides: tuple[int, ...]) -> str:
+def rows_and_columns(left: list[int], sides: tuple[int, ...]) -> str:
     """`1 of 7 rows and 1 of 7 columns`."""
-    words = ("row", "column")
-    parts = [
-        f"{count} of {size} {word}{'s' * (size != 1)}"
-        for count, size, word in zip(left, sides, words, strict=True)
-        if count
-    ]
-    return " and ".join(parts)
+    each = zip(left, sides, ("row", "column"), strict=True)
+    return " and ".join(f"{count} of {size} {word}{'s' * (size != 1)}" for count, size, word in each if count)
 
 
-def help_for(operator: Pool, sides: tuple[int, ...]) -> str:
+def help_for_pooling(operator: Pool, sides: tuple[int, ...]) -> str:
     """What would leave nothing out: windows side by side, or a padding."""
     size, stride, padding = operator.window() or (1, 1, 0)
     if stride > size:

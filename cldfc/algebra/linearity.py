@@ -11,9 +11,7 @@ from cldfc.syntax import tree
 def operators_of(spec: tree.Tree) -> Iterator[tree.Let]:
     """The `let` statements of a spec that name operators."""
     lets = lets_of(spec)
-    for let in lets.values():
-        if is_operator(let.values[0], lets):
-            yield let
+    return (let for let in lets.values() if is_operator(let.values[0], lets))
 
 
 def what_breaks_linearity(let: tree.Let, spec: tree.Tree) -> tuple[str, ...]:
@@ -28,7 +26,6 @@ def what_breaks_linearity(let: tree.Let, spec: tree.Tree) -> tuple[str, ...]:
 
 
 def lets_of(spec: tree.Tree) -> dict[str, tree.Let]:
-    """The `let` statements by name."""
     return {statement.symbol.name: statement for statement in spec.statements if isinstance(statement, tree.Let)}
 
 

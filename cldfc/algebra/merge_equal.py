@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable, Hashable, Iterable
 from dataclasses import dataclass, field, replace
+from itertools import chain, count, islice
 
 from cldfc.algebra.columns import name_columns
-from cldfc.algebra.expressions import ExpressionNumbers, Outline, Place, outline
+from cldfc.algebra.expressions import ExpressionNumbers, Outline, Place, outline_of
 from cldfc.network.graph import Graph
-from cldfc.network.positions import Key, Position
+from cldfc.network.positions import Position
 from cldfc.network.program import Operand, Read, Step, Template, Use
 from cldfc.network.rebuild import Changed, Revised, rebuild_graph
 
@@ -19,8 +20,27 @@ def merge_equal(graph: Graph) -> Graph:
 
     Equal are expressions of the same operators and parameters over the same values, by name and place.
     Batch normalisation counts its uses and dropout draws, so what contains them is left alone. An expression of
-    several equations becomes a value of its own, if it has a convolution or another matrix product in it; those of
-    one form are a family: `A_u@ℓ` for `A@ℓ * u@ℓ,0`.
+    several equations becomes a value of its own, if it has a convolution or another matrix product in it. Those that
+    differ in their indices alone are one family, whose indices are as few of the equations' index names as tell them
+    apart: A@1 * u@1 and A@2 * u@2 below have the indices (1, 1) and (2, 2), so both are ℓ, and the family is A_u@ℓ.
+
+    Before::
+
+        levels ℓ = 1..3
+        kernel A@ℓ : 3×3 → 4
+        kernel B@ℓ : 3×3 → 4
+        u@1 = f
+        r@ℓ = f - A@ℓ * u@ℓ
+        u@ℓ+1 = B@ℓ * r@ℓ + A@ℓ * u@ℓ
+        h = linear(avgpool(u@3))
+
+    After::
+
+        u@1 = f
+        A_u@ℓ = A@ℓ * u@ℓ
+        r@ℓ = f - A_u@ℓ
+        u@ℓ+1 = B@ℓ * r@ℓ + A_u@ℓ
+        h = linear(avgpool(u@3))
     """
     numbers = ExpressionNumbers(graph)
     if all(len(places) == 1 for places in numbers.places.values()):
@@ -46,13 +66,7 @@ class Shared:
     columns: tuple[Position, ...]
     binding: dict[str, int]
 
-    @property
-    def value(self) -> Key:
-        """Its value."""
-        return self.family, tuple(self.binding[name] for name in self.names)
-
     def read(self, positions: tuple[Position, ...], step: Step) -> Read:
-        """It as an operand, where its indices are written so."""
         written = dict(zip(self.columns, positions, strict=True))
         return Read(self.family, tuple(written[Position(name, 0)] for name in self.names), step.span)
 
@@ -78,7 +92,7 @@ def name_families(graph: Graph, numbers: ExpressionNumbers) -> dict[int, Shared]
         if columns is None:
             continue
         (number, at), _ = next(iter(expressions.values()))[0]
-        family = free_name(wanted_name(graph.instances[number].template, at), taken)
+        family = take_name(wanted_name(graph.instances[number].template, at), taken)
         names = tuple(dict.fromkeys(c.base for c in columns if isinstance(c.base, str)))
         for expression, row in rows.items():
             values = dict(zip(columns, row, strict=True))
@@ -88,9 +102,16 @@ def name_families(graph: Graph, numbers: ExpressionNumbers) -> dict[int, Shared]
 
 
 def find_shared(graph: Graph, numbers: ExpressionNumbers) -> list[int]:
-    """Expressions that are reached from two equations or more, not through a larger one that is shared."""
+    """Expressions with a matrix product that two equations or more reach, not through a larger one that is shared."""
     several = {e: places for e, places in numbers.places.items() if len({number for number, _ in places}) > 1}
-    candidates = {e for e, places in several.items() if is_costly(graph, numbers.outline(places[0]), places[0])}
+    candidates = {
+        expression
+        for expression, ((number, at), *_) in several.items()
+        if any(
+            graph.instances[number].template.steps[step].operator.is_layer
+            for step in numbers.outline((number, at)).steps
+        )
+    }
     readers: dict[int, set[Hashable]] = defaultdict(set)
     results = [(number, instance.template.result) for number, instance in enumerate(graph.instances)]
     stack: list[tuple[Hashable, Place]] = [(number, (number, at)) for number, at in results if isinstance(at, int)]
@@ -112,14 +133,8 @@ def find_shared(graph: Graph, numbers: ExpressionNumbers) -> list[int]:
 
 def find_terms(graph: Graph, numbers: ExpressionNumbers) -> list[int]:
     """Expressions in the terms of reductions; where some of a kind are shared, the others join them, in one loop."""
-    inner = {number for number, instance in enumerate(graph.instances) if instance.template.is_inner}
-    return [e for e, places in numbers.places.items() if len(places) == 1 and places[0][0] in inner]
-
-
-def is_costly(graph: Graph, found: Outline, place: Place) -> bool:
-    """Whether there is a convolution or another matrix product in an expression."""
-    steps = graph.instances[place[0]].template.steps
-    return any(steps[at].operator.is_layer for at in found.steps)
+    alone = (places[0] for places in numbers.places.values() if len(places) == 1)
+    return [numbers.at[place] for place in alone if graph.instances[place[0]].template.is_inner]
 
 
 def wanted_name(template: Template, at: int) -> str:
@@ -131,10 +146,9 @@ def wanted_name(template: Template, at: int) -> str:
     return f"{own}_{inner}"
 
 
-def free_name(wanted: str, taken: set[str]) -> str:
+def take_name(wanted: str, taken: set[str]) -> str:
     """The wanted name, or it with the first number that is free; it is taken then."""
-    numbered = (f"{wanted}_{number}" if number > 1 else wanted for number in range(1, len(taken) + 2))
-    name = next(name for name in numbered if name not in taken)
+    name = next(name for name in chain([wanted], (f"{wanted}_{at}" for at in count(2))) if name not in taken)
     taken.add(name)
     return name
 
@@ -157,7 +171,6 @@ class Merge:
     equations: Changed = field(default_factory=Changed)
 
     def revise(self, number: int) -> None:
-        """An equation that reads what is shared instead of computing it."""
         instance, members = self.graph.instances[number], self.graph.members[number]
         template, result = instance.template, instance.template.result
         roots = [result] if isinstance(result, int) else []
@@ -170,7 +183,6 @@ class Merge:
             self.block.clear()
 
     def write(self, expression: int) -> None:
-        """The equation of a shared value, unless it is there."""
         if expression in self.written:
             return
         self.written.add(expression)
@@ -184,32 +196,29 @@ class Merge:
         origins = tuple(self.graph.members[number][found.steps[at]] for at in order)
         needed = {key for read in changed.reads() for key in read.keys(own.binding)}
         is_inside = any(equation.value in needed for equation in self.block)
-        (self.block if is_inside else self.revised).append(Revised(changed, own.binding, own.value, origins))
+        value = own.family, tuple(own.binding[name] for name in own.names)
+        (self.block if is_inside else self.revised).append(Revised(changed, own.binding, value, origins))
 
     def inner(self, template: Template, own: Shared, found: Outline) -> Template:
-        """The equation of a family: the expression, over the index names of the family."""
-        key = own.family
-        if key not in self.families:
+        if own.family not in self.families:
             columns = iter(own.columns)
             steps = tuple(
                 over(template.steps[at], operands, columns)
                 for at, operands in zip(found.steps, found.operands, strict=True)
             )
-            left = tuple(Position(name, 0) for name in own.names)
             ranges = self.graph.program.ranges
             levels = [at for at, name in enumerate(own.names) if name in ranges and ranges[name].kind == "levels"]
-            whole = replace(
+            self.families[own.family] = replace(
                 template,
                 family=own.family,
-                left=left,
+                left=tuple(Position(name, 0) for name in own.names),
                 level=(levels or [0])[0],
                 ranges={},
                 steps=steps,
                 result=len(steps) - 1,
                 is_inner=True,
             )
-            self.families[key] = whole
-        return self.families[key]
+        return self.families[own.family]
 
     def changes(
         self, template: Template, roots: Iterable[Operand], number_of: Callable[[int], int]
@@ -227,7 +236,7 @@ class Merge:
             expression = number_of(at)
             if expression in self.shared:
                 self.write(expression)
-                positions = outline(template, at, number_of).positions
+                positions = outline_of(template, at, number_of).positions
                 changes[at] = self.shared[expression].read(positions, template.steps[at])
             elif first[expression] != at:
                 changes[at] = first[expression]
@@ -239,15 +248,11 @@ class Merge:
 
 def over(step: Step, operands: tuple[int | Read, ...], columns: Iterable[Position]) -> Step:
     """A step over the index names of a family, which are taken from its columns one after the other."""
-    take = iter(columns)
-    use = None
-    if step.use is not None:
-        positions = tuple(next(take) for _ in step.use.positions)
-        use = Use(step.use.name, positions, positions, step.use.span)
+    take, use = iter(columns), step.use
+    if use is not None:
+        positions = tuple(islice(take, len(use.positions)))
+        use = Use(use.name, positions, positions, use.span)
     renewed = tuple(
-        operand
-        if isinstance(operand, int)
-        else replace(operand, positions=tuple(next(take) for _ in operand.positions))
-        for operand in operands
+        o if isinstance(o, int) else replace(o, positions=tuple(islice(take, len(o.positions)))) for o in operands
     )
     return replace(step, operands=renewed, use=use)

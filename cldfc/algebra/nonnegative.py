@@ -20,14 +20,11 @@ def prove_constraints(spec: tree.Tree, expansion: Expansion, problems: Problems)
     by themselves when their result is ≥ 0 (`Operator.nonnegative`). What was refused once is
     taken for granted afterwards, so that one mistake is reported once.
     """
-    constraints = expansion.program.constraints
-    if constraints:
-        SignProof(spec, expansion, problems).run(constraints)
+    if expansion.program.constraints:
+        SignProof(spec, expansion, problems).run(expansion.program.constraints)
 
 
 class SignProof:
-    """Which operations are provably ≥ 0."""
-
     def __init__(self, spec: tree.Tree, expansion: Expansion, problems: Problems) -> None:
         self.spec = spec
         self.expansion = expansion
@@ -36,7 +33,6 @@ class SignProof:
         self.refused: set[int] = set()
 
     def run(self, constraints: Sequence[tuple[tree.Constrain, Positions]]) -> None:
-        """Go through the network once; at each constrained value, look."""
         results: dict[int, dict[Key, tree.Constrain]] = {}
         for constraint, positions in constraints:
             for key in self.constrained(constraint, positions):
@@ -49,7 +45,6 @@ class SignProof:
                 self.holds[at] = True
 
     def constrained(self, constraint: tree.Constrain, positions: Positions) -> list[Key]:
-        """The values that a constraint speaks of, or a report."""
         symbol, bound, known = constraint.symbol, constraint.bound, self.expansion.values
         if bound.value != 0:
             help = f"write `constrain {symbol.span.text} >= 0`"
@@ -71,12 +66,10 @@ class SignProof:
         return found
 
     def refuse(self, constraint: tree.Constrain, key: Key, at: int) -> None:
-        """A value that may be negative, with the operation that makes it so."""
         culprit = self.culprit(at)
         operation = self.expansion.operations[culprit]
-        said = Label(
-            constraint.span, "to hold here" if constraint.symbol.tag else "to hold for every value of the family"
-        )
+        where = "here" if constraint.symbol.tag else "for every value of the family"
+        said = Label(constraint.span, f"to hold {where}")
         if operation.instance < 0:
             message = f"`{format_key(key)}` is not provably ≥ 0: the input may be negative"
             name = self.expansion.program.input.name
@@ -124,16 +117,13 @@ class SignProof:
     def activation(self) -> str:
         """An operator of the spec that gives numbers ≥ 0, or `relu`."""
         for let in self.spec.statements:
-            if isinstance(let, tree.Let) and not let.symbol.tag and outermost(let.values[0]) in ALWAYS:
-                return let.symbol.name
+            if isinstance(let, tree.Let) and not let.symbol.tag:
+                last = let.values[0]
+                while isinstance(last, tree.Compose):
+                    last = last.outer
+                if isinstance(last, tree.Symbol) and last.name in ALWAYS:
+                    return let.symbol.name
         return "relu"
-
-
-def outermost(expression: tree.Expression) -> str | None:
-    """The operator that is applied last."""
-    while isinstance(expression, tree.Compose):
-        expression = expression.outer
-    return expression.name if isinstance(expression, tree.Symbol) else None
 
 
 def subtracted(template: Template, operation: Operation) -> Span:
@@ -144,13 +134,10 @@ def subtracted(template: Template, operation: Operation) -> Span:
 
 
 def reason(operator: Operator) -> str:
-    """Why a result may be negative."""
-    if isinstance(operator, Kernel):
-        return "a convolution may give negative numbers"
     if isinstance(operator, Add):
         return "a value is subtracted"
-    name = operator.keyword or "this operation"
-    return f"`{name}` may give negative numbers" if operator.keyword else f"{name} may give negative numbers"
+    what = f"`{operator.keyword}`" if operator.keyword else "this operation"
+    return f"{'a convolution' if isinstance(operator, Kernel) else what} may give negative numbers"
 
 
 ALWAYS = {name for name, operator in BUILTINS.items() if operator().nonnegative([False])}

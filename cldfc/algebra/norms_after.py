@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 from cldfc.network.graph import Graph, Node
@@ -19,7 +18,6 @@ class Norm:
 
 
 def norm_of(node: Node) -> Norm | None:
-    """The normalisation that an operation is, if it is one."""
     if not isinstance(node.operator, Normalisation) or node.parameter is None:
         return None
     return Norm(node.parameter, node.statistics or node.parameter)
@@ -31,20 +29,14 @@ def norms_after_kernels(graph: Graph) -> dict[Key, list[Norm | None]]:
     found: dict[Key, list[Norm | None]] = {}
     for at, node in enumerate(graph.nodes()):
         if isinstance(node.operator, Kernel) and node.parameter is not None:
-            found.setdefault(node.parameter, []).append(only_norm(graph, readers[at]))
+            read_by = [graph.node(reader) for reader in readers[at]]
+            is_alone = len(read_by) == 1 and isinstance(read_by[0].operator, BatchNorm)
+            found.setdefault(node.parameter, []).append(norm_of(read_by[0]) if is_alone else None)
     return found
 
 
-def only_norm(graph: Graph, readers: Sequence[int]) -> Norm | None:
-    """The batch normalisation that these operations are."""
-    if len(readers) != 1:
-        return None
-    node = graph.node(readers[0])
-    return norm_of(node) if isinstance(node.operator, BatchNorm) else None
-
-
 def readers_of(graph: Graph) -> list[list[int]]:
-    """The operations that read each operation."""
+    """For each operation those that read it, once for each operand."""
     found: list[list[int]] = [[] for _ in range(len(graph.net))]
     for at in range(len(graph.net)):
         for operand in graph.operands(at):

@@ -36,7 +36,9 @@ def explain_kept(graph: Graph, folded: Container[Key]) -> list[KeptNorm]:
             kernel, reason = None, "it depends on the data"
         elif kernel is None:
             is_padded = any(isinstance(graph.node(reader).operator, Kernel) for reader in readers[at])
-            reason = PADDED if is_padded else f"it follows {in_words(graph.node(before).operator)}, not a convolution"
+            reason = (
+                PADDED if is_padded else f"it follows {what_precedes(graph.node(before).operator)}, not a convolution"
+            )
         elif kernel in folded:
             continue
         else:
@@ -48,8 +50,7 @@ def explain_kept(graph: Graph, folded: Container[Key]) -> list[KeptNorm]:
 PADDED = "it stands before a convolution, whose zero padding would lack its shift"
 
 
-def in_words(operator: Operator) -> str:
-    """What a normalisation follows."""
+def what_precedes(operator: Operator) -> str:
     match operator:
         case Add() | Total():
             return "a sum"
@@ -60,7 +61,6 @@ def in_words(operator: Operator) -> str:
 
 
 def why_not(norms: list[Norm | None], readers: int) -> str:
-    """Why a kernel does not take up the normalisation after it, given those after each of its uses."""
     if readers > 1:
         return "the result of the convolution is used elsewhere too"
     if None in norms:

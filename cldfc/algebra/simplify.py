@@ -16,7 +16,6 @@ REWRITES: tuple[Rewrite, ...] = (drop_zeros, merge_equal, drop_copies)
 
 
 def simplify(graph: Graph) -> Graph:
-    """The same network with less work."""
     for rewrite in REWRITES:
         graph = rewrite(graph)
     return graph

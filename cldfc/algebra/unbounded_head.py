@@ -83,16 +83,14 @@ def unbounded_heads(inferred: Inferred) -> Iterator[UnboundedHead]:
     for at, operation in enumerate(operations):
         before = [growth[operand] for operand in operation.operands]
         is_head = isinstance(operation.operator, Linear)
-        growth.append(Growth() if operation.operator.bounded or is_head else grown(operation, before, at))
+        if operation.operator.bounded or is_head:
+            growth.append(Growth())
+        else:
+            kernel = any(part.kernel for part in before) or isinstance(operation.operator, Kernel)
+            last = max((part.total for part in before if part.total is not None), default=None)
+            growth.append(Growth(kernel, at if kernel and isinstance(operation.operator, Add | Total) else last))
         if is_head and before[0].total is not None:
             yield UnboundedHead(inferred, operation, operations[before[0].total])
-
-
-def grown(operation: Operation, before: list[Growth], at: int) -> Growth:
-    """What has happened to the result of an operation, given the same of its operands."""
-    kernel = any(part.kernel for part in before) or isinstance(operation.operator, Kernel)
-    last = max((part.total for part in before if part.total is not None), default=None)
-    return Growth(kernel, at if kernel and isinstance(operation.operator, Add | Total) else last)
 
 
 def mend(right: tree.Expression, operator: str, after: int) -> str | None:

@@ -29,7 +29,7 @@ def find_untrained(graph: Graph) -> dict[Key, str]:
 
 def reach(graph: Graph) -> set[int]:
     """The operations that the output depends on, once sums are added up."""
-    terms = add_up(graph)
+    terms = expand_sums(graph)
     reached: set[int] = set()
     stack = [*terms[graph.values[graph.program.output, ()]]]
     while stack:
@@ -40,7 +40,7 @@ def reach(graph: Graph) -> set[int]:
     return reached
 
 
-def add_up(graph: Graph) -> list[Terms]:
+def expand_sums(graph: Graph) -> list[Terms]:
     """Each operation as a sum of others; one that adds nothing up is itself once."""
     found: list[Terms] = []
     for at, node in enumerate(graph.nodes()):

@@ -22,6 +22,8 @@ NEWEST = ""
 """The value of an option that may stand without one."""
 BARE = {"train": ("--resume",)}
 """By command, the options that may."""
+DATA_SETS = "{data sets}"
+"""What stands in a help for the names of all data sets."""
 LARGEST = 2**31
 """Bounds beyond it are none that anybody meets."""
 
@@ -92,7 +94,17 @@ def help_of(parameter: Any) -> str:
         said.append(f"{low:,} to {high:,}")
     elif low is not None:
         said.append(f"at least {low:,}")
-    return f"{parameter.help}  [{'; '.join(said)}]" if said else parameter.help
+    help = text_of(parameter)
+    return f"{help}  [{'; '.join(said)}]" if said else help
+
+
+def text_of(parameter: Any) -> str:
+    """The help of a parameter, with the names of data sets: these are only loaded for a help that needs them."""
+    if DATA_SETS not in parameter.help:
+        return parameter.help
+    from cldfc.train.entries import ENTRIES
+
+    return parameter.help.replace(DATA_SETS, ", ".join(f"`{dataset.name}`" for dataset in ENTRIES))
 
 
 def bound_of(parameter: Any, name: str) -> int | None:

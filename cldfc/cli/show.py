@@ -13,6 +13,7 @@ from cldfc.compilation import Compilation
 from cldfc.diagnostics import UsageError
 from cldfc.files import write_generated
 from cldfc.output import say, show_json_text
+from cldfc.show.formats import HELP, check_place, writer_for
 from cldfc.syntax.read import read_source
 
 
@@ -20,9 +21,7 @@ def show(
     specs: Annotated[list[Path], spec_argument("A .cldf file, or a name from `cldfc specs`; or two.", "SPEC [SPEC]")],
     output: Annotated[
         Path | None,
-        typer.Option(
-            "-o", "--output", metavar="FILE", help="A picture, .svg, .png, .pdf or .html; or .dot, .mmd, .json, .tex."
-        ),
+        typer.Option("-o", "--output", metavar="FILE", help=HELP),
     ] = None,
     width: Annotated[
         str | None,
@@ -59,7 +58,6 @@ def show(
             )
         changes = read_changes(let, tie, input, classes)
         if output is not None:
-            from cldfc.show.formats import check_place, writer_for
             from cldfc.show.width import read_width
 
             wide = None if width is None else read_width(width)

@@ -13,6 +13,7 @@ import typer
 
 from cldfc.changes import read_changes
 from cldfc.cli.completion import complete_data, complete_run
+from cldfc.cli.help import DATA_SETS
 from cldfc.cli.options import (
     Classes,
     DataDir,
@@ -47,8 +48,7 @@ def train(
         str | None,
         typer.Option(
             metavar="NAME",
-            help="`digits`, `mnist`, `fashion_mnist`, `kmnist`, `svhn`, `cifar10`, `cifar100`, `imagenet`; "
-            "or `folder:PATH` with images in class folders, `idx:PATH` with IDX files, "
+            help=f"{DATA_SETS}; or `folder:PATH` with images in class folders, `idx:PATH` with IDX files, "
             "`fake:C×H×W:CLASSES` with random images. "
             "With --resume, where such images are now.",
             autocompletion=complete_data,

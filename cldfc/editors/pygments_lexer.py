@@ -45,7 +45,6 @@ class CldfLexer(Lexer):
     filenames: ClassVar[Sequence[str]] = ["*.cldf"]
 
     def get_tokens_unprocessed(self, text: str) -> Iterator[tuple[int, _TokenType, str]]:
-        """Place, type and text of each token."""
         tokens = list(tokens_of(text))
         declared = declarations(tokens)
         kernels = {canonical_name(token.text) for token, word in declared.items() if word == "kernel"}
@@ -60,7 +59,6 @@ def declarations(tokens: list[Token]) -> dict[Token, str]:
 
 
 def type_of(token: Token, declared_by: str | None, kernels: set[str]) -> _TokenType:
-    """The Pygments type of a token."""
     if token.kind != "name":
         return Punctuation if token.text in (",", ":") else TYPES[token.kind]
     if declared_by == "model":

@@ -35,7 +35,6 @@ BETWEEN_SIZES = r"(?<=[0-9])x(?=[0-9])|(?<=[ \t])x(?=[ \t])"
 
 
 def textmate_grammar() -> str:
-    """The grammar as JSON."""
     repository = {"sized": sized(), "statement": statement(), "expression": {"patterns": expression()}}
     included = [{"include": f"#{name}"} for name in repository]
     grammar: Rule = {"name": "CLDF", "scopeName": "source.cldf", "fileTypes": ["cldf"], "patterns": included}
@@ -54,12 +53,10 @@ def builtins() -> str:
 
 
 def scope(name: str) -> str:
-    """The full name of a scope."""
     return f"{name}.cldf"
 
 
 def captures(*names: str) -> Rule:
-    """The scopes of the groups of a pattern."""
     return {str(at): {"name": scope(name)} for at, name in enumerate(names, 1)}
 
 

@@ -39,7 +39,6 @@ def clusters(graph: Graph) -> Iterator[str]:
 
 
 def operations(graph: Graph) -> Iterator[str]:
-    """A line for each operation."""
     colours = shared_colours(graph)
     for at, (label, node) in enumerate(zip(label_lines(graph), graph.nodes(), strict=True)):
         colour = colours.get(node.parameter) if node.parameter is not None else None
@@ -53,6 +52,5 @@ def edge(source: int, target: int, sign: str) -> str:
 
 
 def quoted(*lines: str) -> str:
-    """A string of one or more lines."""
     escaped = (line.replace("\\", "\\\\").replace('"', '\\"') for line in lines)
     return '"' + "\\n".join(escaped) + '"'

@@ -61,7 +61,6 @@ def configuration(operator: Operator) -> str:
 
 
 def value_names(graph: Graph) -> dict[int, list[str]]:
-    """The values that each operation gives; most give none of their own."""
     names: dict[int, list[str]] = {}
     for value, at in graph.values.items():
         names.setdefault(at, []).append(format_key(value))

@@ -57,14 +57,11 @@ def emit_latex(graph: Graph) -> str:
 
 @dataclass(frozen=True)
 class Algorithm:
-    """Writes the algorithm of one network."""
-
     program: Program
     formatter: PaperFormatter
 
     @property
     def bounds(self) -> Bounds:
-        """Writes the bounds of loops."""
         return Bounds(self.program, self.formatter)
 
     def caption(self) -> str:
@@ -75,7 +72,6 @@ class Algorithm:
         return rf"{name(program.output)} = \mathrm{{{escaped(program.model)}}}({name(program.input.name)}{constants})"
 
     def declarations(self) -> Iterator[str]:
-        """The input, then the declarations of the spec, a kind on a line."""
         sizes = r" \times ".join(map(str, self.program.shape))
         yield rf"\Require ${self.formatter.name(self.program.input.name)} \in \mathbb{{R}}^{{{sizes}}}$"
         for word, kind in KINDS.items():
@@ -114,7 +110,6 @@ class Algorithm:
 
 
 def as_index(position: Position, equation: tree.Equation) -> tree.Index:
-    """A position as an index of a tag."""
     base, span = position.base, equation.span
     if isinstance(base, Lookup):
         return tree.Index(base.constant.name, as_index(base.at, equation), position.offset, span)

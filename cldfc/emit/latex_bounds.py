@@ -15,13 +15,10 @@ from cldfc.syntax.walk import mentions
 
 @dataclass(frozen=True)
 class Bounds:
-    """Writes the bounds of the loops of one network."""
-
     program: Program
     formatter: Formatter
 
     def range(self, name: str) -> tree.Range:
-        """The statement that declares an index name."""
         ranges = (s for s in self.program.spec.statements if isinstance(s, tree.Range))
         return next(statement for statement in ranges if statement.name == name)
 
@@ -33,11 +30,9 @@ class Bounds:
         return f"{first} : {last}" if loop.step > 0 else rf"{first}, \cdots, {last}"
 
     def first(self, loop: ForLoop) -> str:
-        """The bound at which a loop starts."""
         return self.bound(loop.first, loop.variable, loop.step < 0)
 
     def last(self, loop: ForLoop) -> str:
-        """The bound at which a loop ends."""
         return self.bound(loop.last, loop.variable, loop.step > 0)
 
     def bound(self, position: Position, variable: str, is_upper: bool) -> str:
@@ -62,7 +57,6 @@ class Bounds:
         return f"({', '.join(map(str, constant.values))})_{{{at}}}"
 
     def level(self, position: Position) -> str:
-        """A level as a subscript."""
         base = self.formatter.name(position.base) if isinstance(position.base, str) else ""
         return base + shift(position.offset) if base else str(position)
 

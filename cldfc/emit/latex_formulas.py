@@ -53,11 +53,9 @@ class PaperFormatter(Formatter):
         return index if own is None else replace(index, at=own)
 
     def is_per_level(self, name: str) -> bool:
-        """Whether a name is a constant with a number for each level."""
         return name in self.constants and self.constants[name].index is not None
 
     def own_tag(self, index: tree.Index, own: tree.Index) -> str:
-        """The tag of an index, below it."""
         return f"_{{{self.inner_index(own)}}}"
 
     def configuration(self, settings: tuple[tree.Setting, ...]) -> str:
@@ -66,7 +64,6 @@ class PaperFormatter(Formatter):
         return ", ".join(name + self.text(setting.value) for name, setting in zip(names, settings, strict=True))
 
     def parts(self, expression: tree.Expression) -> tuple[str, int]:
-        """The text of an expression, and how strongly its outermost sign binds."""
         match expression:
             case tree.Quotient(numerator, denominator):
                 return rf"\frac{{{self.text(numerator)}}}{{{self.text(denominator)}}}", ATOM

@@ -18,7 +18,6 @@ def emit_mermaid(graph: Graph) -> str:
 
 
 def subgraphs(graph: Graph) -> Iterator[str]:
-    """The operations of each level in a frame; those of no level without one."""
     boxes = [f"n{at}[{quoted(*label)}]" for at, label in enumerate(label_lines(graph))]
     for number, group in enumerate(groups(graph)):
         inside = [boxes[at] for at in group.operations]
@@ -36,7 +35,6 @@ def edge(source: int, target: int, sign: str) -> str:
 
 
 def colours(graph: Graph) -> Iterator[str]:
-    """A colour for each shared kernel, and the operations that have it."""
     uses: dict[Key, list[str]] = {}
     for at, node in enumerate(graph.nodes()):
         if node.parameter is not None:

@@ -46,7 +46,6 @@ def completions(document: Document, offset: int, spelling: Spelling, encoding: s
 
 
 def fitting(document: Document, before: str, typed: str, spelling: Spelling) -> Iterator[types.CompletionItem]:
-    """What may follow what stands before on the line; nothing in a comment."""
     if "#" in before:
         return
     if typed.startswith("\\"):
@@ -74,13 +73,11 @@ def letters(spelling: Spelling) -> Iterator[types.CompletionItem]:
 
 
 def words_of_statements() -> Iterator[types.CompletionItem]:
-    """The words that start statements."""
     for word, example in EXAMPLES.items():
         yield types.CompletionItem(word, kind=ItemKind.Keyword, detail=example.replace("`", ""), insert_text=f"{word} ")
 
 
 def everything(document: Document, spelling: Spelling) -> Iterator[types.CompletionItem]:
-    """What an expression or a left side may be made of."""
     yield from known_names(document, spelling, tuple(KINDS))
     for keyword, operator in BUILTINS.items():
         about = (operator.__doc__ or "").partition("\n")[0]
@@ -90,7 +87,6 @@ def everything(document: Document, spelling: Spelling) -> Iterator[types.Complet
 
 
 def known_names(document: Document, spelling: Spelling, kinds: tuple[Kind, ...]) -> Iterator[types.CompletionItem]:
-    """Names that the document declares or defines, with the statements that say so."""
     found: dict[str, Names] = {}
     for names in (document.known.names, document.current.names):
         found |= dict.fromkeys([*names.declared, *names.by_name], names)
@@ -107,7 +103,6 @@ def known_names(document: Document, spelling: Spelling, kinds: tuple[Kind, ...])
 
 
 def said_of(names: Names, name: str, spelling: Spelling) -> str:
-    """The statements that declare or define a name."""
     declared = names.declared.get(name)
     equations = [equation for arity in names.arities(name) for equation in names.families[name, arity]]
     statements: list[tree.Statement] = [*([declared] if declared is not None else []), *equations]

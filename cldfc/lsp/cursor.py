@@ -27,7 +27,6 @@ class CursorPlace:
 
     @property
     def is_index(self) -> bool:
-        """Whether the name stands in a tag."""
         return self.token.kind == "tag"
 
 
@@ -53,7 +52,6 @@ def read_place(token: Token, after: Token | None, offset: int) -> CursorPlace | 
 
 
 def count_indices(tag: str) -> int:
-    """How many indices a tag has."""
     source = Source("", tag)
     return len(TagReader(Problems(), Span(source, 0, len(tag))).tag(tag)) if tag else 0
 

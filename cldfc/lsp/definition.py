@@ -25,14 +25,12 @@ def definitions(document: Document, offset: int, uri: str, encoding: str) -> lis
 
 
 def extended_file(name: str, path: str) -> list[types.Location]:
-    """The file that an `extend` names."""
     file = Path(name).absolute().parent / path
     start = types.Position(0, 0)
     return [types.Location(file.as_uri(), types.Range(start, start))] if file.is_file() else []
 
 
 def spans_of(document: Document, place: CursorPlace, offset: int) -> list[Span]:
-    """The symbols that introduce a name."""
     local = local_index(document.current.tree, document.current.source, offset, place.name)
     if local is not None:
         return [local.name_span]

@@ -25,7 +25,6 @@ def lsp_diagnostics(network: Compilation, uri: str, encoding: str) -> list[types
 
 
 def lsp_diagnostic(found: Diagnostic, source: Source, uri: str, encoding: str) -> types.Diagnostic:
-    """One error or remark."""
     first, *others = found.places
     message = f"{found.message}\nhelp: {found.help}"
     if first.span.source is not source:
@@ -52,6 +51,5 @@ def location(span: Span, source: Source, uri: str, encoding: str) -> types.Locat
 
 
 def span_of_extend(source: Source) -> Span:
-    """The first `extend` statement of a text."""
     extends: Iterator[Span] = (span for span in split_statements(source) if span.text.startswith("extend"))
     return next(extends, Span(source, 0, 0))

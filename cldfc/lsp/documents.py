@@ -18,7 +18,6 @@ class Document:
 
     @property
     def known(self) -> Compilation:
-        """The one that knows most."""
         return self.good or self.current
 
     def names(self, name: str) -> Names:
@@ -29,8 +28,6 @@ class Document:
 
 @dataclass
 class Documents:
-    """The open documents by their addresses."""
-
     open: dict[str, Document] = field(default_factory=dict[str, Document])
 
     def read(self, uri: str, source: Source, is_stale: bool = False) -> Document:

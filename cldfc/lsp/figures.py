@@ -59,7 +59,6 @@ def level_in(instance: Instance, template: Template) -> int:
 
 
 def level_row(network: Compilation, numbers: Sequence[int]) -> list[str]:
-    """The values of one level, their shapes, and the multiply-adds of their equations."""
     graph = network.written
     instances = [graph.instances[number] for number in numbers]
     values = sorted(instance.value for instance in instances if not instance.template.is_inner)
@@ -69,7 +68,6 @@ def level_row(network: Compilation, numbers: Sequence[int]) -> list[str]:
 
 
 def used_parameters(network: Compilation, levels: Iterable[Sequence[int]]) -> list[str]:
-    """The parameters in the equations of some values, each counted once."""
     graph = network.written
     nodes = (graph.node(at) for numbers in levels for number in numbers for at in graph.members[number])
     keys = list(dict.fromkeys(node.parameter for node in nodes if node.parameter is not None))
@@ -82,7 +80,6 @@ def used_parameters(network: Compilation, levels: Iterable[Sequence[int]]) -> li
 
 
 def parameter_figures(network: Compilation, name: str) -> list[str]:
-    """How a kernel or scalar is shared, its sizes, how often it is used, and what it stores."""
     graph = network.written
     if name not in graph.program.parameters:
         return []
@@ -98,7 +95,6 @@ def parameter_figures(network: Compilation, name: str) -> list[str]:
 
 
 def parameter_row(network: Compilation, uses: Mapping[Key, int], text: str, keys: Sequence[Key]) -> list[str]:
-    """Parameters of one size."""
     stored = sum(network.written.parameters[key].count() for key in keys)
     names = from_to([format_key(key) for key in keys])
     return [f"`{names}`", text, f"{sum(uses[key] for key in keys):,}", f"{stored:,}"]
@@ -120,7 +116,6 @@ def sizes_text(stored: Stored) -> str:
 
 
 def constant_figures(constant: Constant) -> list[str]:
-    """The values of a constant."""
     if constant.index is None:
         return [f"= {constant.values[0]:,}"]
     rows = [[f"{constant.lower + at}", f"{value:,}"] for at, value in enumerate(constant.values)]

@@ -40,7 +40,6 @@ def hover_text(document: Document, offset: int) -> str | None:
 
 
 def about_sign(place: CursorPlace) -> list[str]:
-    """A word of the language, or a sign."""
     text, kind = place.token.text, place.token.kind
     if kind == "statement":
         return [f"**{text}**: {EXAMPLES[text]}"]
@@ -59,7 +58,6 @@ def about_operator(operator: type[Operator]) -> list[str]:
 
 
 def about_name(document: Document, place: CursorPlace, offset: int) -> list[str]:
-    """A name: an index, a value, a declaration, the network itself, or a built-in operator."""
     names = document.names(place.name)
     local = local_index(document.current.tree, document.current.source, offset, place.name)
     if local is not None:
@@ -79,12 +77,10 @@ def about_name(document: Document, place: CursorPlace, offset: int) -> list[str]
 
 
 def code(*lines: str) -> list[str]:
-    """Lines of a spec, set as code."""
     return ["```cldf", *lines, "```"]
 
 
 def about_value(names: Names, family: Family, network: Compilation | None) -> list[str]:
-    """A family of values: its equations, shapes and costs."""
     is_output = names.output is not None and family == (names.output.name, 0)
     statements = [*([names.output] if names.output and is_output else []), *names.families[family]]
     said = code(*map(format_statement, statements))
@@ -92,13 +88,11 @@ def about_value(names: Names, family: Family, network: Compilation | None) -> li
 
 
 def about_network(model: tree.Model, network: Compilation | None) -> list[str]:
-    """The whole network: its figures, as `cldfc train` reports them."""
     figures = facts(network.simplified) if network else {}
     return [*code(format_statement(model)), *(f"- {name}: {figure}" for name, figure in figures.items())]
 
 
 def about_declared(names: Names, document: Document, name: str, network: Compilation | None) -> list[str]:
-    """A kernel, scalar, constant, index, operator or the input."""
     statement = names.declared[name]
     return [*code(format_statement(statement)), *meaning(statement, names, document, network)]
 

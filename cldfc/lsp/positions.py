@@ -21,14 +21,11 @@ UNITS: Mapping[str, Callable[[str], int]] = {
 
 @dataclass(frozen=True)
 class Positions:
-    """The positions of a text in one encoding."""
-
     text: str
     encoding: str = PositionEncodingKind.Utf16
 
     @cached_property
     def starts(self) -> list[int]:
-        """The offset of each line."""
         return [0, *(found.end() for found in LINE_END.finditer(self.text))]
 
     def position(self, offset: int) -> Position:
@@ -37,7 +34,6 @@ class Positions:
         return Position(line, UNITS[self.encoding](self.text[self.starts[line] : offset]))
 
     def range(self, start: int, end: int) -> Range:
-        """A stretch of the text."""
         return Range(self.position(start), self.position(end))
 
     def offset(self, position: Position) -> int:

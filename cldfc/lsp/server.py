@@ -23,8 +23,6 @@ PAUSE = 0.15
 
 
 class CldfServer(LanguageServer):
-    """The open documents, and how names are to be spelled."""
-
     def __init__(self, spelling: Spelling, version: str) -> None:
         # A document comes as a whole with each change: specs are short, and line ends cannot be misunderstood.
         sync = types.TextDocumentSyncKind.Full
@@ -34,21 +32,17 @@ class CldfServer(LanguageServer):
 
     @property
     def encoding(self) -> str:
-        """In what the editor counts characters."""
         return self.workspace.position_encoding or types.PositionEncodingKind.Utf16
 
     def document(self, uri: str, is_stale: bool = False) -> Document:
-        """A document as the editor has it now."""
         text = self.workspace.get_text_document(uri)
         return self.documents.read(uri, Source(text.path, text.source), is_stale)
 
     def place(self, params: Question) -> tuple[Document, int]:
-        """The document and the offset that a request is about."""
         document = self.document(params.text_document.uri)
         return document, Positions(document.current.source.text, self.encoding).offset(params.position)
 
     def publish(self, uri: str, is_stale: bool = False) -> None:
-        """Show what is wrong with a document."""
         errors = lsp_diagnostics(self.document(uri, is_stale).current, uri, self.encoding)
         version = self.workspace.get_text_document(uri).version
         self.text_document_publish_diagnostics(types.PublishDiagnosticsParams(uri, errors, version))
@@ -60,7 +54,6 @@ class CldfServer(LanguageServer):
 
 
 def make_server(spelling: Spelling, version: str) -> CldfServer:
-    """A server with all that it answers."""
     server = CldfServer(spelling, version)
     follow_documents(server)
     answer_questions(server)
@@ -68,8 +61,6 @@ def make_server(spelling: Spelling, version: str) -> CldfServer:
 
 
 def follow_documents(server: CldfServer) -> None:
-    """What the server does when documents are opened, changed, saved and closed."""
-
     @server.feature(types.TEXT_DOCUMENT_DID_OPEN)
     def opened(params: types.DidOpenTextDocumentParams) -> None:
         server.publish(params.text_document.uri)
@@ -97,8 +88,6 @@ def follow_documents(server: CldfServer) -> None:
 
 
 def answer_questions(server: CldfServer) -> None:
-    """What the server answers about a place or a document."""
-
     @server.feature(types.TEXT_DOCUMENT_HOVER)
     def hover(params: types.HoverParams) -> types.Hover | None:
         text = hover_text(*server.place(params))

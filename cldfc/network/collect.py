@@ -30,10 +30,11 @@ def collect_names(spec: tree.Tree, problems: Problems) -> Names:
                 names.renames.append(statement)
             case tree.Constrain():
                 names.constraints.append(statement)
-            case tree.Version() | tree.Extend() | tree.Expect():
-                pass
-            case _:
+            case tree.Let() | tree.KernelStatement() | tree.Scalar() | tree.Range() | tree.InputStatement():
                 declare(names, statement)
+            case _:
+                # What it says is read where it is checked, and declares no name.
+                pass
     report_clashes(names)
     return names
 

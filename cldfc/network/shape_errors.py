@@ -54,18 +54,8 @@ class ShapeErrors:
         self.problems.report("E0403", message, terms[at], found, help, *others)
 
     def unfit(self, operation: Operation, error: Unfit) -> None:
-        span, value = self.use_span(operation), self.value(operation)
-        text = str(error)
-        help = "change the number, or the channels and sizes that it is applied to"
-        if "has no middle" in text:
-            help = "write an odd size; an even kernel can only prolong, as in `K *^2 x`"
-        elif "groups" in text:
-            help = "write a number of groups that divides the channels"
-        elif "before a stride" in text:
-            help = f"write the size first: `{operation.operator.keyword}[3, stride=2]`"
-        elif "window" in text:
-            help = "pool fewer times, or with a smaller window"
-        self.problems.report("E0407", f"{text}, in `{value}`", span, "not possible here", help)
+        message = f"{error}, in `{self.value(operation)}`"
+        self.problems.report("E0407", message, self.use_span(operation), "not possible here", error.help)
 
     def too_large(self, operation: Operation, what: str) -> None:
         is_input = operation.instance < 0

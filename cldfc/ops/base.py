@@ -27,7 +27,6 @@ def whole(default: int | None, least: int, most: int) -> Any:
 
 
 def real(default: float, least: float, most: float) -> Any:
-    """A field for a real number that users set in brackets."""
     return field(default=default, metadata={"setting": OperatorSetting("real", least, most)})
 
 

@@ -12,6 +12,8 @@ from cldfc.ops.kept import OPERAND, Kept
 from cldfc.ops.shapes import Form, Shape, Sized, Sizes, whole_size
 from cldfc.ops.solver import Solver
 
+HELP_FOR_EVEN_SIZES = "write an odd size; an even kernel can only prolong, as in `K *^2 x`"
+
 
 @dataclass(frozen=True)
 class Kernel(Operator):
@@ -26,7 +28,6 @@ class Kernel(Operator):
     stride: int = 1
 
     def grouped(self, shapes: Solver, parameter: Sized) -> None:
-        """The groups of the kernel divide its channels."""
         groups = whole_size(parameter.given, "groups")
         if groups > 1:
             shapes.grouped(parameter.dimension("in"), groups)
@@ -60,7 +61,7 @@ class Convolution(Kernel):
         assert parameter is not None
         size, dilation = whole_size(parameter.given, "size"), whole_size(parameter.given, "dilation")
         if dilation * (size - 1) % 2:
-            raise Unfit(f"a kernel of {size}×{size} has no middle; a convolution needs an odd one")
+            raise Unfit(f"a kernel of {size}×{size} has no middle; a convolution needs an odd one", HELP_FOR_EVEN_SIZES)
         channels, height, width = shapes.map(operands[0])
         shapes.equal(channels, parameter.dimension("in"))
         self.grouped(shapes, parameter)

@@ -63,6 +63,7 @@ class SharedBatchNorm(BatchNorm):
 class Statistics(Operator):
     """The running statistics of one use of a shared batch normalisation: its mean and variance, no parameters."""
 
+    bounded: ClassVar[bool] = True
     repeatable: ClassVar[bool] = False
     shapes: ClassVar[str] = BatchNorm.shapes
 

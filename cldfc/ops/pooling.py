@@ -49,9 +49,11 @@ class Pool(Operator):
         """Raise Unfit for what PyTorch refuses."""
         size, padding = self.size, self.padding
         if size is None and (self.stride is not None or padding is not None):
-            raise Unfit("a window needs its size before a stride or padding")
+            help = f"write the size first: `{self.keyword}[3, stride=2]`"
+            raise Unfit("a window needs its size before a stride or padding", help)
         if size is not None and padding is not None and 2 * padding > size:
-            raise Unfit(f"a padding of {padding} is more than half of a window of {size}")
+            reason = f"a padding of {padding} is more than half of a window of {size}"
+            raise Unfit(reason, f"write a padding of at most {size // 2}, or a larger window")
 
     def left_out(self, rows: int) -> int:
         """How many of so many rows no window reaches: beyond the last one, or in between."""

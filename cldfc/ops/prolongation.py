@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
-from cldfc.ops.convolution import Kernel, arguments, keywords
+from cldfc.ops.convolution import HELP_FOR_EVEN_SIZES, Kernel, arguments, keywords
 from cldfc.ops.errors import Unfit
 from cldfc.ops.shapes import Form, Shape, Sized, Sizes, whole_size
 from cldfc.ops.solver import Solver
@@ -25,7 +25,9 @@ class Prolongation(Kernel):
         assert parameter is not None
         size, dilation = whole_size(parameter.given, "size"), whole_size(parameter.given, "dilation")
         if self.padding(size, dilation)[1] >= max(self.stride, dilation):
-            raise Unfit(f"a kernel of {size}×{size} has no middle; without stride it needs an odd one")
+            raise Unfit(
+                f"a kernel of {size}×{size} has no middle; without stride it needs an odd one", HELP_FOR_EVEN_SIZES
+            )
         channels, *before = shapes.map(operands[0])
         shapes.equal(channels, parameter.dimension("in"))
         self.grouped(shapes, parameter)

@@ -32,7 +32,6 @@ NOTATION: list[tuple[str, Operator, list[str]]] = [
 
 
 def operators_page() -> str:
-    """The whole page."""
     builtins = [line for name in sorted(BUILTINS) for line in section(BUILTINS[name])]
     rows = [row(operator, codes, f"`{form}`") for form, operator, codes in NOTATION]
     about = [described(kind) for kind in dict.fromkeys(type(operator) for _, operator, _ in NOTATION)]
@@ -47,7 +46,6 @@ def described(kind: type[Operator]) -> str:
 
 
 def section(kind: type[Operator]) -> list[str]:
-    """One built-in operator."""
     settings = [f"- `{name}`: {limits(kind, name)}" for name in kind.settings()]
     codes = list(dict.fromkeys(code for example in examples(kind) for code in code_of(example)))
     table = [*HEAD, row(kind(), codes)]
@@ -55,7 +53,6 @@ def section(kind: type[Operator]) -> list[str]:
 
 
 def default(kind: type[Operator], name: str) -> int | float | None:
-    """What a setting is when nothing is said."""
     return getattr(kind(), name)
 
 
@@ -87,14 +84,12 @@ def code_of(operator: Operator) -> list[str]:
 
 
 def sign(operator: Operator) -> str:
-    """What is known of the sign of its result."""
     if operator.nonnegative([False]):
         return "≥ 0"
     return "≥ 0 if all operands are" if operator.nonnegative([True]) else "any"
 
 
 def row(operator: Operator, codes: list[str], *first: str) -> str:
-    """A row of the table."""
     code = "<br>".join(f"`{code}`" for code in codes)
     linear = "yes" if operator.linear else "no"
     return f"| {' | '.join([*first, operator.shapes, linear, sign(operator), operator.parameters, code])} |"

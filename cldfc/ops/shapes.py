@@ -71,7 +71,6 @@ class Sized:
     given: dict[str, int | float] = field(default_factory=dict[str, int | float])
 
     def dimension(self, name: str) -> Dim:
-        """The size of this name."""
         dim = self.dims.get(name)
         if dim is None:
             dim = self.dims[name] = Dim()

@@ -26,7 +26,6 @@ class Solver:
     # Values
 
     def same(self, first: Form, second: Form) -> None:
-        """Both values have one shape."""
         a, b = first.root(), second.root()
         if a is b:
             return
@@ -43,7 +42,6 @@ class Solver:
                 self.ready += waiting
 
     def equal_dims(self, first: tuple[Dim, ...], second: tuple[Dim, ...]) -> None:
-        """Both shapes have the same sizes."""
         if first is second:
             return
         if len(first) != len(second):
@@ -52,7 +50,6 @@ class Solver:
             self.equal(one, other)
 
     def is_shape(self, value: Form, dims: tuple[Dim, ...]) -> None:
-        """The value has these sizes."""
         root = value.root()
         if root.dims is not None:
             self.equal_dims(root.dims, dims)
@@ -68,11 +65,9 @@ class Solver:
         return channels, height, width
 
     def vector(self, value: Form) -> Dim:
-        """The length of a value that is a vector."""
         return self.dims(value, 1)[0]
 
     def dims(self, value: Form, rank: int) -> tuple[Dim, ...]:
-        """The sizes of a value of this rank."""
         dims = value.root().dims
         if dims is None:
             dims = tuple(Dim() for _ in range(rank))
@@ -98,7 +93,6 @@ class Solver:
     # Sizes
 
     def equal(self, first: Dim, second: Dim) -> None:
-        """Both sizes are one."""
         a, b = first.root(), second.root()
         if a is b:
             return
@@ -116,7 +110,6 @@ class Solver:
                 self.ready += waiting
 
     def known(self, dimension: Dim, size: int) -> None:
-        """The size is this number."""
         root = dimension.root()
         if root.size is not None:
             if root.size != size:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
+from inspect import isfunction, signature
 
 import torch
 from torch import Tensor
@@ -17,19 +18,6 @@ MOMENTUM = 0.1
 NORMS = ("bn", "gn", "ln")
 OWNERS = (*NORMS, "linear")
 """The operators with parameters."""
-
-SETTINGS: Mapping[str, tuple[str, ...]] = {
-    "leaky_relu": ("slope",),
-    "elu": ("alpha",),
-    "soft_threshold": ("threshold",),
-    "dropout": ("rate",),
-    "gn": ("groups",),
-    "linear": ("outputs",),
-    "maxpool": ("size", "stride", "padding"),
-    "avgpool": ("size", "stride", "padding"),
-    "upsample": ("factor",),
-}
-"""What may stand in brackets, in this order."""
 
 
 def leaky_relu(x: Tensor, slope: float = 0.01) -> Tensor:
@@ -58,7 +46,6 @@ def silu(x: Tensor) -> Tensor:
 
 
 def identity(x: Tensor) -> Tensor:
-    """x."""
     return x
 
 
@@ -114,6 +101,18 @@ REARRANGING: Mapping[str, Callable[..., Tensor]] = {
     "maxpool": maxpool,
 }
 """The operators without parameters that change the shape."""
+
+SETTINGS: Mapping[str, tuple[str, ...]] = {
+    "dropout": ("rate",),
+    "gn": ("groups",),
+    "linear": ("outputs",),
+    **{
+        name: tuple(signature(formula).parameters)[1:]
+        for name, formula in {**POINTWISE, **REARRANGING}.items()
+        if isfunction(formula)
+    },
+}
+"""What may stand in brackets, in this order: the arguments of a formula; those that are torch's own take none."""
 
 
 # Convolutions

@@ -60,7 +60,6 @@ class Block:
 
     @property
     def level(self) -> int | None:
-        """The level of its value; None where it has none."""
         return None if self.level_at is None else self.value[1][self.level_at]
 
     @property
@@ -71,16 +70,13 @@ class Block:
 
     @property
     def is_folded(self) -> bool:
-        """Whether it stands for several steps."""
         return len(self.instances) > 1
 
     @property
     def reads_itself(self) -> bool:
-        """Whether its steps read one another."""
         return self.value in self.values_read()
 
     def values_read(self) -> Iterator[Key]:
-        """The values that it needs, in the order of its parts."""
         for operand in [*(o for part in self.parts for o in part.operands), *([self.result] if self.result else [])]:
             yield from operand.values
 
@@ -125,7 +121,6 @@ def level_places(program: Program) -> dict[tuple[str, int], int]:
 
 
 def level_of(places: Mapping[tuple[str, int], int], value: Key) -> int | None:
-    """The level of a value; None where it has none."""
     place = places.get((value[0], len(value[1])))
     return None if place is None else value[1][place]
 
@@ -142,7 +137,6 @@ def make_block(
     names: dict[tuple[str, ...], str],
     places: Mapping[tuple[str, int], int],
 ) -> Block:
-    """One block."""
     instances = [graph.instances[number] for number in run]
     first, template = instances[0], instances[0].template
     maker = Maker(instances, shown, names)
@@ -180,8 +174,6 @@ def steps_text(instances: Sequence[Instance]) -> str:
 
 
 class Maker:
-    """Makes the parts of one block."""
-
     def __init__(self, instances: list[Instance], shown: dict[Key, Key], names: dict[tuple[str, ...], str]) -> None:
         self.instances = instances
         self.shown = shown
@@ -206,7 +198,6 @@ class Maker:
         return tuple(replace(part, label=self.label(part)) for part in self.made)
 
     def label(self, part: BoxPart) -> BoxLabel:
-        """What is written on a part."""
         steps = [self.instances[0].template.steps[place] for place in part.steps]
         if part.kind == "operator":
             return operator_label([self.operator(step) for step in steps], self.names)
@@ -250,7 +241,6 @@ class Maker:
         return tuple(found)
 
     def parameters(self, step: Step) -> list[Key]:
-        """The kernels or scalars that a step uses, each once."""
         if step.use is None or not isinstance(step.operator, Kernel | ScaleBy):
             return []
         keys = ((step.use.name, tuple(p.value(i.binding) for p in step.use.positions)) for i in self.instances)
@@ -258,7 +248,6 @@ class Maker:
 
 
 def kind_of(step: Step) -> Kind:
-    """How a step is drawn."""
     if step.operator.is_layer or isinstance(step.operator, ScaleBy):
         return "kernel"
     return "merge" if isinstance(step.operator, Add | Total | Multiply | Concat) else "operator"

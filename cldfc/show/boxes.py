@@ -24,8 +24,6 @@ NARROWEST = 40.0
 
 
 class Boxes:
-    """The boxes of one network."""
-
     def __init__(self, graph: Graph, grid: Grid, ways: Sequence[Way], sizes: Sequence[Sequence[str]]) -> None:
         self.graph = graph
         self.grid = grid
@@ -34,7 +32,6 @@ class Boxes:
         """What each row says of the sizes of its values."""
 
     def size(self, box: Box) -> tuple[float, float]:
-        """The width and height of a box."""
         kind, lines = self.kind(box), self.lines(box)
         wide = max(label_width(self.label(box)), *(text_width(line, SMALL) for line in lines), 0.0)
         if kind == "value":
@@ -51,15 +48,12 @@ class Boxes:
         return text_width(loop_text(self.block(box)), SMALL) + 56 - NARROWEST * parts
 
     def kind(self, box: Box) -> BoxKind:
-        """What a box is."""
         return "value" if box[1] < 0 else self.block(box).parts[box[1]].kind
 
     def block(self, box: Box) -> Block:
-        """The block of a box."""
         return self.grid.blocks[box[0]]
 
     def label(self, box: Box) -> BoxLabel:
-        """What is written on a box."""
         if box == INPUT:
             return BoxLabel(self.graph.program.input.name)
         block = self.block(box)
@@ -76,11 +70,9 @@ class Boxes:
         return tuple(filter(None, (zero, "" if [*self.sizes[row]] == [size] else size)))
 
     def parameters(self, box: Box) -> tuple[Key, ...]:
-        """The kernels and scalars that a box stands for."""
         return () if box[1] < 0 else self.block(box).parts[box[1]].parameters
 
     def operations(self, box: Box) -> Iterator[int]:
-        """The operations of the network that a box stands for."""
         if box == INPUT:
             yield 0
             return

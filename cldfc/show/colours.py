@@ -21,7 +21,6 @@ def colours_of(graph: Graph) -> dict[Key, str]:
 
 
 def colour(at: int) -> str:
-    """The colour of the shared kernel number `at`, from 0."""
     if at < len(CHOSEN):
         return CHOSEN[at]
     red, green, blue = hls_to_rgb(at * GOLDEN % 1, 0.3, 0.55)

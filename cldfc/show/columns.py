@@ -21,13 +21,11 @@ class Columns:
 
     @property
     def ranks(self) -> int:
-        """How many ranks there are; that of the value is the last."""
         result = self.block.result
         return 1 if result is None or result.part is None else self.early[result.part] + 2
 
     @property
     def lanes(self) -> int:
-        """How many lanes there are."""
         return 1 + max((lane for _, lane in self.cells.values()), default=0)
 
 

@@ -46,7 +46,6 @@ class Comparison:
         return printed(console)
 
     def _repr_markdown_(self) -> str:
-        """What a notebook shows of it, with exact figures."""
         from cldfc.show.comparison_markdown import comparison_markdown
 
         return comparison_markdown(self)
@@ -63,7 +62,6 @@ def compare_networks(specs: Sequence[str], graphs: Sequence[Graph]) -> Compariso
 
 
 def difference(before: Graph, after: Graph) -> Difference:
-    """What the second network says and shares differently from the first."""
     statements = compare_trees(before.program.spec, after.program.spec)
     return Difference(tuple(statements), compare_sharing(before, after))
 
@@ -90,7 +88,6 @@ def comparison_as_data(comparison: Comparison) -> dict[str, object]:
 
 
 def row_as_data(row: ComparisonRow) -> dict[str, object]:
-    """One network."""
     cost = row.cost
     return {
         "spec": row.spec,
@@ -112,7 +109,6 @@ def saved(cost: Cost) -> float:
 
 
 def difference_as_data(difference: Difference) -> dict[str, object]:
-    """What one network says and shares differently from another."""
     statements: list[dict[str, object]] = []
     for change in difference.statements:
         before, after = change.texts()

@@ -13,7 +13,6 @@ HEADS = (
 
 
 def comparison_markdown(comparison: Comparison) -> str:
-    """A table in GitHub's Markdown; for two networks also their difference."""
     lines = [f"| {' | '.join(HEADS)} |", f"|---|{'---:|' * (len(HEADS) - 1)}"]
     lines += [f"| {' | '.join(figures(row))} |" for row in comparison.rows]
     if len(comparison.rows) == 2:
@@ -35,7 +34,6 @@ def figures(row: ComparisonRow) -> Iterator[str]:
 
 
 def difference_lines(comparison: Comparison, difference: Difference) -> Iterator[str]:
-    """What two specs say differently as a block that GitHub colours, then what they share differently."""
     if not difference.statements and not difference.sharing:
         yield "no difference"
         return

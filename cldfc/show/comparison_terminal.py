@@ -19,7 +19,6 @@ BEFORE, AFTER = "red", "green4"
 
 
 def show_comparison(comparison: Comparison, console: Console) -> None:
-    """Print a table of networks; for two, also their difference."""
     heads: dict[str, Column] = {"model": "text"}
     heads |= dict.fromkeys(HEADS, "figure")
     print_table(console, heads, [[row.label, *short_figures(row)] for row in comparison.rows])
@@ -30,7 +29,6 @@ def show_comparison(comparison: Comparison, console: Console) -> None:
 
 
 def short_figures(row: ComparisonRow) -> Iterator[str]:
-    """The figures of one network, in the order of the heads."""
     cost = row.cost
     yield short_count(cost.parameters)
     yield short_count(cost.unshared)
@@ -42,7 +40,6 @@ def short_figures(row: ComparisonRow) -> Iterator[str]:
 
 
 def show_difference(rows: Sequence[ComparisonRow], difference: Difference, console: Console) -> None:
-    """Print what the second spec says and shares differently, as a diff."""
     if not difference.statements and not difference.sharing:
         console.print("no difference")
         return
@@ -73,7 +70,6 @@ def statements_grid(changes: Iterable[Change], in_colour: bool) -> Table:
 
 
 def marked(pieces: Iterable[Piece], style: str) -> RenderableType:
-    """A statement with what differs in bold and underlined."""
     return Text.assemble(*((text, f"bold underline {style}" if differs else style) for text, differs in pieces))
 
 

@@ -15,13 +15,11 @@ from cldfc.syntax.format import format_equation
 
 
 def describe(graph: Graph, nodes: Sequence[DrawnBox]) -> list[str]:
-    """A few lines for each box of a picture."""
     costs, uses = cost_of_operations(graph), count_uses(graph)
     return ["\n".join(filter(None, describe_node(graph, costs, uses, node))) for node in nodes]
 
 
 def describe_node(graph: Graph, costs: Sequence[Cost], uses: Mapping[Key, int], node: DrawnBox) -> Iterator[str]:
-    """What a box is, the shape of its result, its parameters and its work."""
     yield title(graph, node)
     results = [graph.node(at) for at in node.operations]
     yield f"result {'×'.join(map(str, results[-1].shape))}"

@@ -35,7 +35,6 @@ class GridRow:
 
     @property
     def bottom(self) -> int:
-        """The slot of the channel below it."""
         return self.top + 2 * self.lanes
 
     def slot(self, lane: int) -> int:
@@ -45,8 +44,6 @@ class GridRow:
 
 @dataclass(frozen=True, slots=True)
 class Grid:
-    """Columns and slots of every box, in a network of blocks."""
-
     blocks: Sequence[Block]
     columns: int
     rows: tuple[GridRow, ...]
@@ -58,7 +55,6 @@ class Grid:
 
     @property
     def slots(self) -> int:
-        """How many slots there are from top to bottom."""
         return self.rows[-1].bottom + 1
 
 
@@ -161,7 +157,6 @@ def order_families(blocks: Sequence[Block]) -> list[Family]:
 
 
 def make_rows(levels: Sequence[int | None], lines: Sequence[int], arranged: Sequence[Columns]) -> tuple[GridRow, ...]:
-    """The lines that each level takes, from top to bottom."""
     lanes: dict[tuple[int | None, int], int] = {}
     for level, line, columns in zip(levels, lines, arranged, strict=True):
         lanes[level, line] = max(lanes.get((level, line), 1), columns.lanes)

@@ -34,7 +34,6 @@ def joined(positions: Positions, bindings: Sequence[Binding]) -> str:
 
 
 def kernel_label(operator: Operator, name: str, tag: str) -> BoxLabel:
-    """A kernel or a scalar."""
     if not isinstance(operator, Kernel):
         return BoxLabel(name, tag, "·")
     arrow = "↑" if isinstance(operator, Prolongation) else "↓"
@@ -42,7 +41,6 @@ def kernel_label(operator: Operator, name: str, tag: str) -> BoxLabel:
 
 
 def merge_label(operator: Operator) -> BoxLabel:
-    """The sign of a sum, a product or a concatenation."""
     match operator:
         case Multiply():
             return BoxLabel("×")

@@ -40,8 +40,6 @@ def lay_out(graph: Graph, is_full: bool = False, room: float | None = None) -> P
 
 
 class Drawing:
-    """Turns columns and slots into coordinates."""
-
     def __init__(self, graph: Graph, grid: Grid) -> None:
         self.graph = graph
         self.grid = grid
@@ -60,7 +58,6 @@ class Drawing:
         self.numbers = {box: number for number, box in enumerate(grid.cells)}
 
     def picture(self) -> Picture:
-        """The whole picture."""
         nodes = tuple(self.node(box) for box in self.grid.cells)
         edges = tuple(self.edge(way) for way in self.ways)
         frames = tuple(self.frame(n) for n, block in enumerate(self.grid.blocks) if block.parts or block.is_folded)
@@ -105,7 +102,6 @@ class Drawing:
         return add_up(widths, EDGE + max([*names, *sizes]) + BESIDE * any([*names, *sizes]))
 
     def place_slots(self) -> tuple[list[float], float]:
-        """Where each slot down begins, and where the last one ends."""
         heights = [0.0] * self.grid.slots
         for box, (_, slot) in self.grid.cells.items():
             heights[slot] = max(heights[slot], self.sizes[box][1])
@@ -118,14 +114,12 @@ class Drawing:
         return add_up(heights, 0.0)
 
     def rectangle(self, box: Box) -> Rectangle:
-        """The place of a box, in the middle of its cell."""
         (column, slot), (width, height) = self.grid.cells[box], self.sizes[box]
         left, top = self.lefts[2 * column + 1], self.tops[slot]
         x = left + (self.lefts[2 * column + 2] - left - width) / 2
         return Rectangle(x, top + (self.tops[slot + 1] - top - height) / 2, width, height)
 
     def node(self, box: Box) -> DrawnBox:
-        """One box."""
         boxes, parameters = self.boxes, self.boxes.parameters(box)
         colours = [self.colours.get(key) for key in parameters]
         return DrawnBox(
@@ -151,7 +145,6 @@ class Drawing:
         return Frame(Rectangle(left, top, right - left, bottom - top), block.is_folded, self.bands[row])
 
     def loop(self, number: int) -> LoopArrow:
-        """What is above the frame of folded steps."""
         block, frame, value = self.grid.blocks[number], self.frame(number), self.rectangle((number, -1))
         start, x = frame.place.x + 10, max(value.middle[0], value.x + value.width - 12)
         y = frame.place.y - LOOP / 2
@@ -159,7 +152,6 @@ class Drawing:
         return LoopArrow(points, loop_text(block), ((x + start) / 2, y), self.hues.get(block.label.name), frame.band)
 
     def make_bands(self) -> Iterator[Band]:
-        """The strips of the levels."""
         for band, (name, sizes) in enumerate(self.levels):
             rows = [row for row, number in zip(self.grid.rows, self.bands, strict=True) if number == band]
             top = self.tops[rows[0].top] + (BAND_GAP if band else 0.0)
@@ -168,7 +160,6 @@ class Drawing:
     # Edges
 
     def edge(self, way: Way) -> Edge:
-        """The line of a way."""
         source, target = self.rectangle(way.source), self.rectangle(way.target)
         across = [self.across(way, slot) for slot in way.across]
         points = [(source.x + source.width, across[0])]
@@ -180,7 +171,6 @@ class Drawing:
         return Edge(self.numbers[way.source], self.numbers[way.target], tuple(simplify(points)), minus)
 
     def entry(self, way: Way, target: Rectangle, y: float) -> list[Point]:
-        """The last points of an edge."""
         if way.port.side == "left":
             return [(target.x, y)]
         count = self.boxes.ports[way.target]
@@ -189,7 +179,6 @@ class Drawing:
         return [(x, y), (x, target.y if way.port.side == "top" else target.y + target.height)]
 
     def across(self, way: Way, slot: int) -> float:
-        """Where an edge runs along a lane or a channel."""
         line = self.channels.lines.get((slot, way.source, False))
         if line is None:
             return (self.tops[slot] + self.tops[slot + 1]) / 2
@@ -200,11 +189,9 @@ class Drawing:
         return self.tops[slot + 1] - loop - (MARGIN - 3) - TRACK * line
 
     def down(self, way: Way, gap: int, enters: bool) -> float:
-        """Where an edge runs along a gap."""
         return self.lefts[gap] + BESIDE - 1 + TRACK * self.gaps.lines[gap, way.source, enters]
 
     def minus(self, way: Way, end: Point) -> Point:
-        """Where the minus sign of an edge stands, beside its end."""
         x, y = end
         return {"left": (x - 10, y - 6), "top": (x + 7, y - 6), "bottom": (x + 7, y + 6)}[way.port.side]
 

@@ -26,7 +26,6 @@ class LegendEntry:
 
     @property
     def width(self) -> float:
-        """How much room it takes."""
         return (
             20 * bool(self.colour) + label_width(self.label) + 5 * bool(self.label.name) + text_width(self.text, SMALL)
         )

@@ -22,7 +22,6 @@ def find_marks(difference: Difference, after: Graph, picture: Picture) -> frozen
 
 
 def differs(graph: Graph, node: DrawnBox, names: set[str], equations: set[tree.Equation]) -> bool:
-    """Whether a box stands for one of some kernels, or for a value of one of some equations."""
     if node.kind != "value":
         return any(name in names for name, _ in node.parameters)
     return node.instance >= 0 and graph.instances[node.instance].template.statement in equations

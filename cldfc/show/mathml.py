@@ -21,7 +21,6 @@ def equations_as_mathml(spec: tree.Tree) -> str:
 
 
 def formulas(spec: tree.Tree) -> Iterator[str]:
-    """Equations and operators in LaTeX."""
     for statement in spec.statements:
         if isinstance(statement, tree.Equation):
             yield format_equation(statement, 0, "latex")

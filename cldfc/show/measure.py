@@ -30,5 +30,4 @@ def text_width(text: str, size: float) -> float:
 
 
 def label_width(label: BoxLabel) -> float:
-    """The width of a name with its raised tag and its mark."""
     return text_width(label.name, SIZE) + text_width(label.tag + label.mark, SMALL) + 2 * bool(label.mark)

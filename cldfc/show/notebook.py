@@ -30,19 +30,16 @@ def encoded(text: str) -> str:
 
 
 def picture_text(graph: Graph) -> str:
-    """The same as plain text, as in a terminal without colours."""
     console = plain_console()
     show_network(graph, console)
     return printed(console)
 
 
 def preformatted(text: str) -> str:
-    """Text as HTML, with all that HTML would act upon escaped."""
     return PRE.format(code=html.escape(text))
 
 
 def plain_console() -> Console:
-    """A console that prints plain text into a string."""
     return Console(io.StringIO(), width=TEXT_WIDTH, color_system=None, force_jupyter=False)
 
 
@@ -53,7 +50,6 @@ def printed(console: Console) -> str:
 
 
 def is_notebook() -> bool:
-    """Whether this process computes the cells of a notebook."""
     return Console(io.StringIO()).is_jupyter
 
 

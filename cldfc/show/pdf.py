@@ -43,7 +43,6 @@ def draw_pdf(svg: str, points: float | None = None) -> bytes:
 
 
 def find(root: Element, name: str) -> Element:
-    """The first element of a name."""
     return next(element for element in root if tag(element) == name)
 
 
@@ -54,7 +53,6 @@ def tag(element: Element) -> str:
 
 @cache
 def font(style: str) -> str:
-    """The name under which a font is known to the library."""
     cast("Any", pdfmetrics).registerFont(TTFont(f"cldfc-{style}", str(FONTS[style])))
     return f"cldfc-{style}"
 
@@ -69,8 +67,6 @@ def rules(css: str) -> list[tuple[list[str], Style]]:
 
 
 class Page:
-    """Draws elements, each in the style that the rules give it."""
-
     def __init__(self, canvas: Any, rules: list[tuple[list[str], Style]]) -> None:
         self.canvas = canvas
         self.rules = rules
@@ -113,13 +109,11 @@ class Page:
         return line != "none", inside != "none"
 
     def rectangle(self, given: Mapping[str, str], style: Style) -> None:
-        """A rectangle, with round corners."""
         x, y, width, height, radius = (float(given[name]) for name in ("x", "y", "width", "height", "rx"))
         stroke, fill = self.paint(style)
         self.canvas.roundRect(x, y, width, height, min(radius, width / 2, height / 2), stroke=stroke, fill=fill)
 
     def path(self, commands: str, style: Style) -> None:
-        """Lines and curves."""
         stroke, fill = self.paint(style)
         path, x, y = self.canvas.beginPath(), 0.0, 0.0
         for command, at in steps(commands):
@@ -136,7 +130,6 @@ class Page:
         self.canvas.drawPath(path, stroke=stroke, fill=fill)
 
     def text(self, element: Element, classes: tuple[str, ...], style: Style) -> None:
-        """A text, where its anchor says."""
         content, size = element.text or "", float(style["font-size"].removesuffix("px"))
         name = font(style.get("font-style", "normal"))
         share = {"middle": 0.5, "end": 1.0}.get(style.get("text-anchor", ""), 0.0)
@@ -151,7 +144,6 @@ class Page:
 
 
 def steps(commands: str) -> Iterator[tuple[str, list[float]]]:
-    """The commands of a path, with their numbers."""
     for command, numbers in re.findall(r"([MLQ])([^MLQ]*)", commands):
         yield command, [float(number) for number in numbers.split()]
 

@@ -1,4 +1,4 @@
-"""A picture of a network in a file, in the format that its name asks for."""
+"""A picture of a network in a file; each format says in its way that cldfc has written it."""
 
 from __future__ import annotations
 
@@ -30,18 +30,12 @@ class DrawingOptions:
     say: Callable[[str], object] = str
 
 
-def draw(graph: Graph, format: str, wish: DrawingOptions) -> str | bytes:
-    """The content of the file: the network as it is written. Raises UsageError."""
-    return FORMATS[format](graph.as_written, wish)
-
-
 def svg(graph: Graph, wish: DrawingOptions) -> str:
     """A comment inside says that cldfc has written it."""
     return bare_svg(graph, wish).replace(">", f"><!-- {MARK} -->", 1)
 
 
 def bare_svg(graph: Graph, wish: DrawingOptions) -> str:
-    """The picture itself."""
     from cldfc.show.svg import draw_svg
 
     drawn = draw_svg(graph, wish.is_full, wish.before and wish.before.as_written, wish.width)
@@ -93,7 +87,6 @@ def png(graph: Graph, wish: DrawingOptions) -> bytes:
 
 
 def chunk(kind: bytes, data: bytes) -> bytes:
-    """A chunk of a PNG."""
     return len(data).to_bytes(4, "big") + kind + data + zlib.crc32(kind + data).to_bytes(4, "big")
 
 
@@ -103,12 +96,3 @@ def pdf(graph: Graph, wish: DrawingOptions) -> bytes:
 
     page = draw_pdf(bare_svg(graph, wish), wish.width and wish.width.points)
     return page.rstrip(b"\n") + f"\n% {MARK}\n".encode()
-
-
-FORMATS: dict[str, Callable[[Graph, DrawingOptions], str | bytes]] = {
-    ".svg": svg,
-    ".png": png,
-    ".pdf": pdf,
-    ".html": html,
-}
-"""What draws a picture, by suffix; each says in its way that cldfc has written the file."""

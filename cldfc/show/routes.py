@@ -39,7 +39,6 @@ class Way:
 
 
 def find_ways(grid: Grid) -> list[Way]:
-    """The way of every edge of a network."""
     boxes: dict[Key, Box] = {block.value: (number, -1) for number, block in enumerate(grid.blocks)}
     cells = {cell: box for box, cell in grid.cells.items()}
     ways: list[Way] = []
@@ -55,7 +54,6 @@ def find_ways(grid: Grid) -> list[Way]:
 
 
 def targets(grid: Grid) -> Iterator[tuple[Box, Sequence[Operand]]]:
-    """Every box that edges enter, with its operands."""
     for number, block in enumerate(grid.blocks):
         for at, part in enumerate(block.parts):
             if (number, at) in grid.cells:
@@ -65,7 +63,6 @@ def targets(grid: Grid) -> Iterator[tuple[Box, Sequence[Operand]]]:
 
 
 def sources(target: Box, operand: Operand, boxes: Mapping[Key, Box]) -> list[Box]:
-    """The boxes that an operand comes from."""
     if operand.part is not None:
         return [(target[0], operand.part)]
     return [boxes.get(value, INPUT) for value in operand.values]
@@ -96,7 +93,6 @@ def came_from(grid: Grid, target: Box, operand: Operand, boxes: Mapping[Key, Box
 
 
 def row_of(grid: Grid, box: Box) -> GridRow:
-    """The row that a box stands in."""
     return grid.rows[grid.input_row if box == INPUT else grid.row_of[box[0]]]
 
 
@@ -118,7 +114,6 @@ def find_turns(
 
 
 def is_free(cells: Cells, slot: int, first: int, last: int) -> bool:
-    """Whether some cells of a lane are empty."""
     return not any((column, slot) in cells for column in range(first, last + 1))
 
 

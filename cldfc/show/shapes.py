@@ -16,8 +16,6 @@ Point = tuple[float, float]
 
 @dataclass(frozen=True, slots=True)
 class Rectangle:
-    """A place in the picture."""
-
     x: float
     y: float
     width: float
@@ -25,7 +23,6 @@ class Rectangle:
 
     @property
     def middle(self) -> Point:
-        """The middle of it."""
         return self.x + self.width / 2, self.y + self.height / 2
 
 
@@ -81,8 +78,6 @@ class LoopArrow:
 
 @dataclass(frozen=True, slots=True)
 class Band:
-    """The strip of one level, with its name and the sizes of its values."""
-
     place: Rectangle
     name: str
     sizes: tuple[str, ...]
@@ -90,8 +85,6 @@ class Band:
 
 @dataclass(frozen=True, slots=True)
 class Picture:
-    """A network with coordinates."""
-
     model: str
     width: float
     height: float

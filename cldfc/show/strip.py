@@ -40,13 +40,10 @@ class Strip:
 
     @property
     def width(self) -> int:
-        """The columns that it takes."""
         return max(map(length, self.lines))
 
 
 class StripWriter:
-    """Writes the blocks of one network."""
-
     def __init__(self, blocks: Sequence[Block], colours: Mapping[Key, str], encoding: str = UTF8) -> None:
         self.colours = colours
         self.spell = partial(printable, encoding=encoding)
@@ -54,7 +51,6 @@ class StripWriter:
         self.arrow = self.spell("→ ")
 
     def name(self, value: Key) -> str:
-        """A value, `r1,0`."""
         return self.spell(self.names.get(value, value[0]))
 
     def strip(self, block: Block, is_named: bool) -> Strip:
@@ -91,7 +87,6 @@ class StripWriter:
             yield self.spell(f" {block.steps}".replace(" = ", "=")), DIM
 
     def part(self, part: BoxPart) -> Iterator[Piece]:
-        """A part; a shared kernel has its colour behind it."""
         name = self.spell(part.label.plain)
         if part.kind == "merge":
             yield self.spell(f"{SIGNS.get(part.label.plain, name)} "), ""
@@ -104,7 +99,6 @@ class StripWriter:
         yield self.spell(f"{part.label.mark} "), DIM
 
     def branch(self, block: Block, operand: Operand, start: Key | None, column: int) -> Branch:
-        """What an operand is, where it is not the chain itself."""
         path = tuple(self.inline(block, operand))
         inner = operand
         while inner.part is not None and len(block.parts[inner.part].operands) == 1:
@@ -137,7 +131,6 @@ class StripWriter:
 
 
 def first_value(block: Block) -> Key | None:
-    """The value that a block's chain starts from."""
     if block.result is None:
         return None
     operand = block.result
@@ -174,7 +167,6 @@ def draw_branches(branches: Sequence[Branch], start: int) -> list[list[Piece]]:
 
 
 def left_end(branch: Branch, start: int) -> int:
-    """The column where a branch begins."""
     return start if branch.from_start else max(0, branch.column - length(branch.pieces) - 1 - branch.is_minus)
 
 
@@ -198,7 +190,6 @@ class Canvas:
         self.cells: dict[int, Piece] = {}
 
     def write(self, column: int, pieces: Sequence[Piece]) -> None:
-        """Write text from a column on."""
         for content, style in pieces:
             for character in content:
                 self.cells[column] = character, style
@@ -210,7 +201,6 @@ class Canvas:
         self.cells[column] = {" ": "│", "─": "┼", "╯": "┤", "╰": "├"}.get(there, there), DIM
 
     def pieces(self) -> list[Piece]:
-        """The whole line."""
         return [self.cells.get(at, (" ", "")) for at in range(1 + max(self.cells, default=-1))]
 
 

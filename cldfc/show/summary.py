@@ -31,7 +31,6 @@ def summary_lines(graph: Graph, is_trained: bool = True) -> list[str]:
 
 
 def shapes_text(level: Level) -> str:
-    """`64×32×32`, or several."""
     return ", ".join("×".join(map(str, shape)) for shape in level.shapes)
 
 
@@ -46,7 +45,6 @@ def depth_text(cost: Cost, written: Cost) -> str:
 
 
 def layers_text(cost: Cost, written: Cost) -> str:
-    """How many convolutions are computed, and how deep a network is."""
     convolutions = f"{cost.convolutions:,} convolution{'s' * (cost.convolutions != 1)}"
     convolutions += f" ({written.convolutions:,} as written)" * (cost.convolutions != written.convolutions)
     return f"{convolutions} · {cost.depth:,} layer{'s' * (cost.depth != 1)} deep"
@@ -88,7 +86,6 @@ def summary_as_data(graph: Graph) -> dict[str, object]:
 
 
 def cost_as_data(written: Cost, cost: Cost) -> dict[str, object]:
-    """The figures of a network or a level."""
     return {
         "parameters": written.parameters,
         "parameters_without_sharing": written.unshared,

@@ -66,7 +66,6 @@ def draw_for_page(graph: Graph) -> str:
 def svg_of(
     graph: Graph, picture: Picture, before: Graph | None = None, width: Width | None = None, style: str = STYLE
 ) -> str:
-    """A picture as a file."""
     marked = frozenset[int]() if before is None else find_marks(difference(before, graph), graph, picture)
     note = "" if before is None else f"dashed: not so in {before.program.model}"
     entries, right, bottom = place_legend(graph, picture, note)
@@ -107,7 +106,6 @@ def picture_parts(
 
 
 def band_name(place: Rectangle, name: str, sizes: Sequence[str]) -> Iterator[str]:
-    """The name of a level and the sizes of its values, at the left."""
     lines = [(name, "")] * bool(name) + [(size, "small soft") for size in sizes]
     y = place.middle[1] - (LINE + 2) * (len(lines) - 1) / 2 + 4
     for at, (line, classes) in enumerate(lines):
@@ -131,7 +129,6 @@ def loop_parts(loop: LoopArrow) -> Iterator[str]:
 
 
 def edge_parts(edge: Edge, picture: Picture, more: str) -> Iterator[str]:
-    """A line with rounded corners and an arrow at its end."""
     source, band = picture.nodes[edge.source], picture.nodes[edge.target].band
     where = "between" if is_between(edge, picture) else f"in-{band}"
     yield f'<path class="edge{hue("from", source.hue)} {where}" d="{path(edge.points)}"{more}/>'
@@ -140,7 +137,6 @@ def edge_parts(edge: Edge, picture: Picture, more: str) -> Iterator[str]:
 
 
 def is_between(edge: Edge, picture: Picture) -> bool:
-    """Whether an edge leads from one level to another."""
     return picture.nodes[edge.source].band != picture.nodes[edge.target].band
 
 
@@ -167,19 +163,16 @@ def direction(start: Point, end: Point) -> Point:
 
 
 def towards(corner: Point, other: Point) -> Point:
-    """A point near a corner, on the way to another."""
     length = abs(other[0] - corner[0]) + abs(other[1] - corner[1])
     share = min(ROUND, length / 2) / length
     return corner[0] + share * (other[0] - corner[0]), corner[1] + share * (other[1] - corner[1])
 
 
 def number(point: Point) -> str:
-    """Two coordinates with a digit after the point."""
     return f"{point[0]:.1f} {point[1]:.1f}"
 
 
 def node_part(node: DrawnBox, more: str, mark: str) -> str:
-    """A box with what is written on it."""
     classes = f"node {node.kind}{hue('hue', node.hue)}{' shared' if node.colour else ''} in-{node.band}{mark}"
     fill = f' style="fill:{node.colour}"' if node.colour else ""
     round = CORNERS[(node.hue or 0) % len(CORNERS)] if node.kind == "value" else 10.0
@@ -213,7 +206,6 @@ def label_text(x: float, y: float, label: BoxLabel, is_symbol: bool) -> str:
 
 
 def rectangle(place: Rectangle, radius: float, classes: str, more: str = "") -> str:
-    """A rectangle with round corners."""
     attribute = f' class="{classes}"' if classes else ""
     return (
         f'<rect{attribute} x="{place.x:.1f}" y="{place.y:.1f}" width="{place.width:.1f}" height="{place.height:.1f}" '
@@ -230,7 +222,6 @@ def text(x: float, y: float, content: str, classes: str) -> str:
 
 
 def entry_parts(entry: LegendEntry) -> Iterator[str]:
-    """An entry of the legend."""
     x, y, label = entry.x + 20 * bool(entry.colour), entry.y + 14.5, entry.label
     if entry.colour:
         yield rectangle(Rectangle(entry.x, entry.y + 4, 14, 14), 3, "", f' style="fill:{entry.colour}"')

@@ -44,7 +44,6 @@ def show_network(graph: Graph, console: Console, is_full: bool = False, is_drawn
 
 
 def print_equations(graph: Graph, console: Console) -> None:
-    """The equations as the spec has them."""
     equations = [s for s in graph.program.spec.statements if isinstance(s, tree.Equation)]
     width = max(len(format_symbol(equation.left)) for equation in equations)
     for equation in equations:
@@ -119,7 +118,6 @@ def lay_strips(writer: StripWriter, blocks: Sequence[Block], width: int) -> Iter
 
 
 def join(strips: Sequence[Strip]) -> Iterator[list[Piece]]:
-    """Strips side by side."""
     for row in range(max((len(strip.lines) for strip in strips), default=0)):
         line: list[Piece] = []
         for strip, after in zip(strips, [*(s.gap for s in strips[1:]), 0], strict=True):
@@ -129,7 +127,6 @@ def join(strips: Sequence[Strip]) -> Iterator[list[Piece]]:
 
 
 def break_line(pieces: Sequence[Piece], width: int) -> Iterator[list[Piece]]:
-    """Text in lines that fit."""
     line: list[Piece] = []
     for piece in pieces:
         if line and length([*line, piece]) > width:
@@ -152,7 +149,6 @@ def print_kernels(graph: Graph, console: Console) -> None:
 
 
 def print_totals(cost: Cost, computed: Cost, console: Console) -> None:
-    """What is stored, what would be without sharing, and what it costs to compute the network."""
     text = Text.assemble((f"{cost.parameters:,}", "bold cyan"), " parameters stored")
     if cost.unshared > cost.parameters:
         text.append_text(Text.assemble(" · ", (f"{cost.unshared:,}", "bold cyan"), " without sharing · "))

@@ -27,7 +27,6 @@ def gap_tracks(ways: Iterable[Way]) -> Tracks:
 
 
 def channel_tracks(grid: Grid, ways: Iterable[Way]) -> Tracks:
-    """Lines in the channels."""
     return assign(spread(channel_stretches(grid, ways)))
 
 
@@ -49,7 +48,6 @@ def channel_stretches(grid: Grid, ways: Iterable[Way]) -> Iterable[tuple[Place, 
 
 
 def is_channel(grid: Grid, slot: int) -> bool:
-    """Whether a slot is a channel, not a lane."""
     row = next(row for row in grid.rows if row.top <= slot <= row.bottom)
     return (slot - row.top) % 2 == 0
 
@@ -84,5 +82,4 @@ def assign(stretches: Mapping[Place, Stretch]) -> Tracks:
 
 
 def is_free(taken: Sequence[Stretch], stretch: Stretch) -> bool:
-    """Whether a line has nothing where a stretch runs."""
     return all(stretch[1] < low or high < stretch[0] for low, high in taken)

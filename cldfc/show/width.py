@@ -18,8 +18,6 @@ READABLE = 6.0
 
 @dataclass(frozen=True, slots=True)
 class Width:
-    """A number and its unit."""
-
     number: float
     unit: str
 
@@ -28,7 +26,6 @@ class Width:
 
     @property
     def pixels(self) -> float:
-        """In pixels of a screen."""
         return self.number * PIXELS[self.unit]
 
     @property

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Hashable, Iterable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 
 from cldfc.diagnostics import CldfError, Label, Problems, Source, UsageError, nearest
@@ -145,14 +145,10 @@ def head_of(statement: tree.Statement) -> Hashable:
             return "name", symbol.name
         case tree.Tie(symbol):
             return "tie", symbol.name
-        case tree.Rename(old):
-            return "rename", old
-        case tree.Constrain(symbol):
-            return "constrain", symbol
-        case tree.Expect(quantity):
-            return "expect", quantity
         case tree.Equation(left):
             return "equation", left, statement.clauses
+        case _:
+            return type(statement), getattr(statement, fields(statement)[0].name)
 
 
 def change_spec(spec: tree.Tree, changes: Sequence[Source], problems: Problems) -> tree.Tree:

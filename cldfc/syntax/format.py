@@ -11,13 +11,13 @@ from dataclasses import dataclass
 from typing import cast
 
 from cldfc.syntax import tree
-from cldfc.syntax.keywords import STATEMENTS
+from cldfc.syntax.keywords import REDUCTIONS, STATEMENTS, WORDS_INSIDE
 from cldfc.syntax.words import LETTERS, WORDS, Spelling, SpellingWords, is_subscript, spell_index_name, spell_name
 
 # How strongly a form binds: what stands in a place that asks for more is put in parentheses.
 SUM, PRODUCT, CHAIN, QUOTIENT, POWER, ATOM, NOTHING = range(7)
 
-KEYWORD = re.compile(r"(?:for|groups|dilation|bias|fixed)(?!\w)")
+KEYWORD = re.compile(rf"(?:{'|'.join(word for word in WORDS_INSIDE if word not in REDUCTIONS)})(?!\w)")
 NUMBER = re.compile(r"[0-9]+(?:_[0-9]+)*(\.[0-9]+)?(e[+-]?[0-9]+)?")
 
 

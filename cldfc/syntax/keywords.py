@@ -2,25 +2,24 @@
 
 from __future__ import annotations
 
+from typing import get_args
+
+from cldfc.syntax import tree
+
 LANGUAGE = "1"
 """The version of the language that is read."""
 
-EXAMPLES = {
-    "cldf": f"`cldf {LANGUAGE}`",
-    "model": "`model PreActResNet18`",
-    "extend": '`extend "preact18_Al"`',
-    "levels": "`levels ℓ = 1..J`",
-    "steps": "`steps i = 1..ν`",
-    "let": "`let σ = relu ∘ bn` or `let ν@ℓ = 2, 1, 1, 1`",
-    "input": "`input f : 3 × 32 × 32`",
-    "output": "`output h : 10`",
-    "kernel": "`kernel A@ℓ : 3×3 → c@ℓ`",
-    "scalar": "`scalar ω@ℓ = 1.0`",
-    "tie": "`tie A@ℓ` or `tie B@ℓ for i >= 1`",
-    "rename": "`rename bn_r@ℓ,i → bn_f@ℓ,i`",
-    "constrain": "`constrain u >= 0`",
-    "expect": "`expect params = 8_038_858`",
-}
+
+def examples() -> dict[str, str]:
+    """The words that start statements, and how they go on: `let σ = relu ∘ bn` or `let ν@ℓ = 2, 1, 1, 1`."""
+    found: dict[str, list[str]] = {}
+    for kind in get_args(tree.Statement):
+        for example in getattr(kind, "examples", ()):
+            found.setdefault(example.split()[0], []).append(f"`{example}`")
+    return {word: " or ".join(written) for word, written in found.items()}
+
+
+EXAMPLES = examples()
 STATEMENTS = tuple(EXAMPLES)
 REDUCTIONS = ("sum", "concat")
 WORDS_INSIDE = ("for", "groups", "dilation", "bias", "fixed", *REDUCTIONS)

@@ -6,7 +6,7 @@ Trees have no behaviour. Spans take no part in equality: two specs that say the 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import ClassVar, Literal
 
 from cldfc.diagnostics import Source, Span
 
@@ -146,13 +146,14 @@ class Listing:
 Expression = Symbol | Number | Star | Compose | Apply | Sum | Product | Quotient | Power | Reduction | Listing
 
 
-# Statements
+# Statements: each has an example for every word that starts it, from which the table of keywords is made.
 
 
 @dataclass(frozen=True, slots=True)
 class Version:
     """`cldf 1`: the version of the language in which a spec is written."""
 
+    examples: ClassVar = ("cldf 1",)
     number: str
     span: Span = span_field()
 
@@ -161,6 +162,7 @@ class Version:
 class Model:
     """`model NAME`."""
 
+    examples: ClassVar = ("model PreActResNet18",)
     name: str
     span: Span = span_field()
 
@@ -169,6 +171,7 @@ class Model:
 class Extend:
     """`extend "other.cldf"`."""
 
+    examples: ClassVar = ('extend "preact18_Al"',)
     path: str
     span: Span = span_field()
 
@@ -177,6 +180,7 @@ class Extend:
 class Range:
     """`levels ℓ = 1..J` and `steps i = 1..ν`."""
 
+    examples: ClassVar = ("levels ℓ = 1..J", "steps i = 1..ν")
     kind: Literal["levels", "steps"]
     name: str
     lower: Expression
@@ -189,6 +193,7 @@ class Range:
 class Let:
     """`let x = 3`, `let c@ℓ = 64, 128`, `let σ = relu ∘ bn`."""
 
+    examples: ClassVar = ("let σ = relu ∘ bn", "let ν@ℓ = 2, 1, 1, 1")
     symbol: Symbol
     values: tuple[Expression, ...]
     span: Span = span_field()
@@ -198,6 +203,7 @@ class Let:
 class InputStatement:
     """`input f : C × H × W`."""
 
+    examples: ClassVar = ("input f : 3 × 32 × 32",)
     name: str
     shape: tuple[Expression, ...]
     name_span: Span = span_field()
@@ -208,6 +214,7 @@ class InputStatement:
 class Output:
     """`output h : n`."""
 
+    examples: ClassVar = ("output h : 10",)
     name: str
     classes: Expression
     name_span: Span = span_field()
@@ -218,6 +225,7 @@ class Output:
 class KernelStatement:
     """`kernel K@tag : 3×3 → c@ℓ`, or `3×3, cin → cout`; then `groups 2`, `dilation 2`, `bias`."""
 
+    examples: ClassVar = ("kernel A@ℓ : 3×3 → c@ℓ",)
     symbol: Symbol
     height: Expression
     width: Expression
@@ -233,6 +241,7 @@ class KernelStatement:
 class Scalar:
     """`scalar ω@ℓ = 1.0`, trainable; with `fixed` a constant."""
 
+    examples: ClassVar = ("scalar ω@ℓ = 1.0",)
     symbol: Symbol
     value: Expression
     is_fixed: bool
@@ -254,6 +263,7 @@ class Clause:
 class Tie:
     """`tie A@ℓ`, `tie B@ℓ for i >= 1`."""
 
+    examples: ClassVar = ("tie A@ℓ", "tie B@ℓ for i >= 1")
     symbol: Symbol
     clauses: tuple[Clause, ...]
     span: Span = span_field()
@@ -263,6 +273,7 @@ class Tie:
 class Rename:
     """`rename bn_r@ℓ,i → bn_f@ℓ,i`: another name for a parameter that is named after its place."""
 
+    examples: ClassVar = ("rename bn_r@ℓ,i → bn_f@ℓ,i",)
     old: Symbol
     new: Symbol
     span: Span = span_field()
@@ -272,6 +283,7 @@ class Rename:
 class Constrain:
     """`constrain u >= 0`."""
 
+    examples: ClassVar = ("constrain u >= 0",)
     symbol: Symbol
     bound: Number
     span: Span = span_field()
@@ -281,6 +293,7 @@ class Constrain:
 class Expect:
     """`expect params = 8_038_858`."""
 
+    examples: ClassVar = ("expect params = 8_038_858",)
     quantity: str
     number: Number
     name_span: Span = span_field()

@@ -44,12 +44,10 @@ def is_own(name: str) -> bool:
 
 
 def path_of(name: str) -> str:
-    """The path in the name of images of one's own."""
     return name.partition(":")[2]
 
 
 def reader_of(name: str) -> str:
-    """The reader of images of one's own."""
     return READERS[FOLDER if is_folder(name) else IDX]
 
 

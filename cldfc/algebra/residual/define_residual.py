@@ -8,7 +8,7 @@ from itertools import chain, count
 
 from cldfc.algebra.residual.definition import Definition
 from cldfc.algebra.residual.iterations import Iteration
-from cldfc.algebra.residual.linear_form import Form, LinearForms, Term, add, written
+from cldfc.algebra.residual.linear_form import Form, LinearForms, Term, add, terms_of
 from cldfc.algebra.residual.trees import Signed, negated, put_in, transform
 from cldfc.algebra.residual.vocabulary import Vocabulary, family_of
 from cldfc.algebra.residual.weights import partners
@@ -21,7 +21,7 @@ RESIDUALS = ("r", "s", "q", "ρ", "residual")
 CORRECTIONS = ("e", "d", "ε", "correction")
 
 
-def define(
+def define_residual(
     data: Sequence[Signed],
     with_feature: Sequence[Signed],
     form: Form,
@@ -37,29 +37,29 @@ def define(
     mapping = list(negated(with_feature))
     reads = {words.positions(read) for part in with_feature for read in words.reads(part.term, iteration.family)}
     if len(reads) > 1:
-        mapping = written(at_head(form, left, words))
+        mapping = terms_of(at_head(form, left, words))
     if data[0].sign < 0:
         data, mapping = negated(data), list(negated(mapping))
     placed = [Signed(part.sign, put_in(part.term, *iteration.family, lambda _: left)) for part in mapping]
     family, terms = iteration.family, (with_levels(data, left, words), with_levels(placed, left, words))
     found = Definition(words, family, left.tag, iteration.place, "", *terms, known=tuple(known))
-    found = named(found, ())
+    found = with_names(found, ())
     taken = [found]
     for partner in partners(found):
         placed = [Signed(p.sign, put_in(p.term, *family, lambda u: replace(u, name=partner[0]))) for p in found.mapping]  # noqa: B023
-        taken.append(named(replace(found, family=partner, mapping=tuple(placed), equation=None), taken))
+        taken.append(with_names(replace(found, family=partner, mapping=tuple(placed), equation=None), taken))
     return replace(found, partners=tuple(taken[1:]))
 
 
-def named(found: Definition, taken: Sequence[Definition]) -> Definition:
+def with_names(found: Definition, taken: Sequence[Definition]) -> Definition:
     """A definition with the names of its residual and its corrections; those of another level are the same."""
     same = next((other for other in found.known if other.family == found.family), None)
     if same is not None and not found.covers(same.head):
         return replace(found, name=same.name, correction=same.correction)
     words, names = found.words, [name for other in taken for name in (other.name, other.correction)]
     equation = defining_equation(found)
-    name = equation.left.name if equation is not None else free_name(words, RESIDUALS, names)
-    return replace(found, name=name, correction=free_name(words, CORRECTIONS, [*names, name]), equation=equation)
+    name = equation.left.name if equation is not None else unused_name(words, RESIDUALS, names)
+    return replace(found, name=name, correction=unused_name(words, CORRECTIONS, [*names, name]), equation=equation)
 
 
 def with_levels(terms: Sequence[Signed], left: tree.Symbol, words: Vocabulary) -> tuple[Signed, ...]:
@@ -98,8 +98,8 @@ def defining_equation(found: Definition) -> tree.Equation | None:
     return None
 
 
-def free_name(words: Vocabulary, wanted: Sequence[str], besides: Collection[str] = ()) -> str:
-    """The first name that neither a spec nor what is given besides has taken."""
+def unused_name(words: Vocabulary, wanted: Sequence[str], besides: Collection[str] = ()) -> str:
+    """The first of some names that neither a spec nor what is given besides has taken."""
     names = words.names
     taken = {*names.declared, *names.by_name, *words.bound, *BUILTINS, *STATEMENTS, *WORDS_INSIDE, *besides}
     numbered = (f"{wanted[0]}_{at}" for at in count(2))

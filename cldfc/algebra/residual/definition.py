@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
-from cldfc.algebra.residual.linear_form import Form, LinearForms, Term, add, in_order
+from cldfc.algebra.residual.linear_form import Form, LinearForms, Term, add, in_order, without_scalars
 from cldfc.algebra.residual.trees import NOWHERE, Indices, Signed, negated, put_in, substitute
 from cldfc.algebra.residual.vocabulary import Vocabulary, family_of
 from cldfc.network.names import Family
 from cldfc.network.numbers import Tag
-from cldfc.network.positions import Positions
 from cldfc.syntax import tree
 
 
@@ -39,16 +38,13 @@ class Definition:
 
     @property
     def every(self) -> tuple[Definition, ...]:
-        """The definitions of the iteration: this one and its partners."""
         return (self, *self.partners)
 
     @property
     def families(self) -> tuple[Family, ...]:
-        """The families that are iterated together."""
         return tuple(definition.family for definition in self.every)
 
     def of(self, value: tree.Symbol) -> Definition | None:
-        """The definition that speaks of a value, if one does."""
         mine = (definition for definition in self.every if definition.family == family_of(value))
         return next((definition for definition in mine if definition.covers(value.tag)), None)
 
@@ -91,11 +87,9 @@ class Definition:
         return {own.name or "": index for own, index in zip(self.head, tag, strict=True) if own.name in bound}
 
     def residual(self, tag: Tag) -> tree.Symbol:
-        """r at a tag."""
         return tree.Symbol(self.name, tag, NOWHERE)
 
     def feature(self, tag: Tag) -> tree.Symbol:
-        """u at a tag."""
         return tree.Symbol(self.family[0], tag, NOWHERE)
 
     def data_at(self, tag: Tag) -> list[Signed]:
@@ -116,21 +110,22 @@ class Definition:
 
     @cached_property
     def mapping_name(self) -> str:
-        """What the mapping is called: 𝒜, or A, or A and C."""
+        """What the mapping is called, 𝒜 or A; empty if several names are in it."""
         found: list[str] = []
         for part in self.mapping:
             expression = part.term
             while isinstance(expression, tree.Star) and expression.right is not None:
                 found += [expression.left.name] if isinstance(expression.left, tree.Symbol) else []
                 expression = expression.right
-            if isinstance(expression, tree.Apply | tree.Compose):
-                outer = expression.function if isinstance(expression, tree.Apply) else expression.outer
-                found += [outer.name] if isinstance(outer, tree.Symbol) else []
+            match expression:
+                case tree.Apply(tree.Symbol(name)) | tree.Compose(tree.Symbol(name)):
+                    found.append(name)
+                case _:
+                    pass
         return found[0] if len(set(found)) == 1 else ""
 
     @property
     def uses(self) -> int:
-        """How often the mapping mentions what it is applied to."""
         return sum(len(self.words.reads(part.term, self.family)) for part in self.mapping)
 
     # Rewriting of combinations
@@ -156,25 +151,12 @@ def quotient(term: Term, by: Term) -> Term | None:
     length = len(term.word) - len(by.word)
     if term.atom != by.atom or length < 0 or term.word[length:] != by.word:
         return None
-    scalars = list(term.scalars)
-    for scalar in by.scalars:
-        if scalar not in scalars:
-            return None
-        scalars.remove(scalar)
-    return Term(tuple(scalars), term.word[:length], term.atom)
+    scalars = without_scalars(term, by)
+    return None if scalars is None else Term(scalars, term.word[:length], term.atom)
 
 
 def multiplied(left: Term, form: Form) -> Form:
-    """The scalars and the word of a term before a combination."""
     return {
         Term(in_order([*left.scalars, *term.scalars]), (*left.word, *term.word), term.atom): factor
         for term, factor in form.items()
     }
-
-
-def distinct(reads: Iterator[tree.Symbol] | Sequence[tree.Symbol], words: Vocabulary) -> list[tree.Symbol]:
-    """Values without repetition."""
-    found: dict[tuple[Family, Positions], tree.Symbol] = {}
-    for read in reads:
-        found.setdefault((family_of(read), words.positions(read)), read)
-    return list(found.values())

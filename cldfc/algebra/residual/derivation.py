@@ -43,8 +43,6 @@ class Origin:
 
 @dataclass(frozen=True, slots=True)
 class DerivedEquation:
-    """An equation of the residual form."""
-
     equation: tree.Equation
     origins: tuple[Origin, ...]
     proof: Proof | None = None

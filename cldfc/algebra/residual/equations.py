@@ -53,7 +53,8 @@ class Equations:
             elif (form := self.iteration(equation)) is not None:
                 yield from form.entries()
             else:
-                yield self.rewritten(equation)
+                right = Rewriting(whole, equation.left).expression(equation.right)
+                yield DerivedEquation(replace(equation, right=right), (Origin(equation, {}),))
                 for definition, start in found:
                     if start.feature is equation:
                         yield StartForm(definition, start, whole).entry()
@@ -86,11 +87,6 @@ class Equations:
                 used += [] if start.data is None else [start.data]
                 yield definition, start
 
-    def rewritten(self, equation: tree.Equation) -> DerivedEquation:
-        """An equation with r in it."""
-        right = Rewriting(self.definition, equation.left).expression(equation.right)
-        return DerivedEquation(replace(equation, right=right), (Origin(equation, {}),))
-
 
 def needed(entries: Sequence[DerivedEquation], definition: Definition) -> list[DerivedEquation]:
     """The equations of the families that the output needs."""
@@ -102,10 +98,7 @@ def needed(entries: Sequence[DerivedEquation], definition: Definition) -> list[D
         if family not in wanted:
             wanted.add(family)
             same = (entry for entry in entries if family_of(entry.equation.left) == family)
-            open += [read for entry in same for read in read_by(entry.equation)]
+            # Parameters and operators are among them, but no family is called like one.
+            found = (symbol for entry in same for symbol in mentions(entry.equation.right))
+            open += [family_of(symbol) for symbol in found if isinstance(symbol, tree.Symbol)]
     return [entry for entry in entries if family_of(entry.equation.left) in wanted]
-
-
-def read_by(equation: tree.Equation) -> Iterator[Family]:
-    """The families that an equation reads; what else is mentioned in it is called like none."""
-    return (family_of(found) for found in mentions(equation.right) if isinstance(found, tree.Symbol))

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from cldfc.algebra.residual.derivation import Derivation, Proof, ProofStep
-from cldfc.syntax import tree
 from cldfc.syntax.format import format_equation, format_expression, format_symbol
 from cldfc.syntax.words import Spelling, spell_name
 
@@ -18,7 +17,6 @@ def explain_as_text(derivation: Derivation) -> str:
 
 
 def text_lines(proof: Proof) -> Iterator[str]:
-    """A proof for the terminal."""
     yield from (f"given {format_equation(equation)}" for equation in proof.given)
     yield format_symbol(proof.left)
     lines = [(f"  = {format_expression(step.expression)}", rule_text(step)) for step in proof.steps]
@@ -34,7 +32,6 @@ def explain_as_markdown(derivation: Derivation) -> str:
 
 
 def markdown_lines(proof: Proof) -> Iterator[str]:
-    """A proof as a table."""
     yield f"### `{format_symbol(proof.left)}`\n"
     if proof.given:
         yield f"Given {' and '.join(f'`{format_equation(equation)}`' for equation in proof.given)}:\n"
@@ -52,19 +49,13 @@ def explain_as_latex(derivation: Derivation) -> str:
 
 
 def latex_lines(proof: Proof) -> Iterator[str]:
-    """A proof as paragraphs."""
-    yield from (f"Given ${latex_equation(equation)}$:" for equation in proof.given)
+    yield from (f"Given ${format_equation(equation, 0, 'latex')}$:" for equation in proof.given)
     left = format_symbol(proof.left, "latex")
     for at, step in enumerate(proof.steps):
         expression = format_expression(step.expression, "latex")
         start = r"\quad" if at else left
         yield f"${start} = {expression}$ ({rule_text(step, 'latex', '$')})"
-    yield from (f"where ${latex_equation(equation)}$." for equation in proof.named)
-
-
-def latex_equation(equation: tree.Equation) -> str:
-    """An equation on one line."""
-    return format_equation(equation, 0, "latex")
+    yield from (f"where ${format_equation(equation, 0, 'latex')}$." for equation in proof.named)
 
 
 def rule_text(step: ProofStep, spelling: Spelling = "unicode", mark: str = "") -> str:

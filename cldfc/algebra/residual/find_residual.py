@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Hashable, Iterator, Sequence
 
 from cldfc.algebra.residual import refusals
-from cldfc.algebra.residual.define_residual import define
+from cldfc.algebra.residual.define_residual import define_residual
 from cldfc.algebra.residual.definition import Definition
 from cldfc.algebra.residual.iterations import Iteration, is_general, iterations, reachable
-from cldfc.algebra.residual.linear_form import Form, LinearForms, Term, add, written
+from cldfc.algebra.residual.linear_form import Form, LinearForms, Term, add, terms_of, without_scalars
 from cldfc.algebra.residual.trees import NOWHERE, Signed, signed_terms
 from cldfc.algebra.residual.vocabulary import Vocabulary, depends_on, family_of
 from cldfc.diagnostics import CldfError
@@ -55,8 +55,10 @@ def candidates(
     for right in dict.fromkeys((iteration.over_left(equation.right), equation.right)):
         if right is equation.right and is_own and iteration.left != equation.left:
             continue
-        sums = list(arguments(right, words, is_argument=is_definition))
-        for sum, is_guess in [(sum, False) for sum in sums] + [(sum, True) for sum in apart(right, forms, iteration)]:
+        sums = list(sums_as_arguments(right, words, is_argument=is_definition))
+        for sum, is_guess in [(sum, False) for sum in sums] + [
+            (sum, True) for sum in sums_taken_apart(right, forms, iteration)
+        ]:
             reads = [read for read in words.reads(sum, iteration.family) if is_iterated(read, iteration, words)]
             others = [read for read in words.reads(sum, iteration.family) if read not in reads]
             if reads and all(is_fixed(read, iteration, words) for read in others):
@@ -65,26 +67,26 @@ def candidates(
                     yield found
 
 
-def arguments(expression: tree.Expression, words: Vocabulary, is_argument: bool) -> Iterator[tree.Sum]:
+def sums_as_arguments(expression: tree.Expression, words: Vocabulary, is_argument: bool) -> Iterator[tree.Sum]:
     """The sums that an operator is applied to, the innermost first."""
     match expression:
         case tree.Star(_, _, right) if right is not None:
-            yield from arguments(right, words, True)
+            yield from sums_as_arguments(right, words, True)
         case tree.Compose(_, inner) | tree.Apply(_, inner):
-            yield from arguments(inner, words, True)
+            yield from sums_as_arguments(inner, words, True)
         case tree.Sum(parts) | tree.Product(parts) | tree.Listing(_, parts):
             is_sum = isinstance(expression, tree.Sum)
             for part in parts:
-                yield from arguments(part, words, not is_sum)
+                yield from sums_as_arguments(part, words, not is_sum)
             if isinstance(expression, tree.Sum) and is_argument:
                 yield expression
         case tree.Reduction(_, _, _, _, body):
-            yield from arguments(body, words, True)
+            yield from sums_as_arguments(body, words, True)
         case _:
-            return
+            pass
 
 
-def apart(right: tree.Expression, forms: LinearForms, iteration: Iteration) -> Iterator[tree.Sum]:
+def sums_taken_apart(right: tree.Expression, forms: LinearForms, iteration: Iteration) -> Iterator[tree.Sum]:
     """Residuals that stand taken apart in a sum: f - A * u in `u + f - A * u`, and in `u + B * f - B * A * u`."""
     if not isinstance(right, tree.Sum):
         return
@@ -102,20 +104,17 @@ def apart(right: tree.Expression, forms: LinearForms, iteration: Iteration) -> I
             found = without_prefix(term, prefix)
             if found is not None and not (term.atom.family == iteration.family and not found.word):
                 rest = add(rest, {found: factor})
-        terms = written(rest)
+        terms = terms_of(rest)
         if len(terms) > 1:
             yield tree.Sum(tuple(part.term for part in terms), tuple(part.sign for part in terms), NOWHERE)
 
 
 def without_prefix(term: Term, prefix: Term) -> Term | None:
     """A term without the scalars and the operators that stand first in another; None if it has not all of them."""
-    scalars = list(term.scalars)
-    for scalar in prefix.scalars:
-        if scalar not in scalars:
-            return None
-        scalars.remove(scalar)
-    length = len(prefix.word)
-    return Term(tuple(scalars), term.word[length:], term.atom) if term.word[:length] == prefix.word else None
+    scalars, length = without_scalars(term, prefix), len(prefix.word)
+    if scalars is None or term.word[:length] != prefix.word:
+        return None
+    return Term(scalars, term.word[length:], term.atom)
 
 
 def is_iterated(read: tree.Symbol, iteration: Iteration, words: Vocabulary) -> bool:
@@ -138,14 +137,15 @@ def residual_of(
     def features(expression: tree.Expression) -> list[tree.Symbol]:
         return [read for read in words.reads(expression, iteration.family) if is_iterated(read, iteration, words)]
 
-    def is_feature(term: Term) -> bool:
-        return term.atom.family == iteration.family and bool(features(term.atom.written))
-
     terms = list(signed_terms(sum))
     with_feature = [part for part in terms if features(part.term)]
     data = [part for part in terms if part not in with_feature]
     form = forms.total(with_feature)
-    others = {term: factor for term, factor in form.items() if not is_feature(term)}
+    others = {
+        term: factor
+        for term, factor in form.items()
+        if term.atom.family != iteration.family or not features(term.atom.written)
+    }
     hiding = [term for term in others if features(term.atom.written)]
     if hiding:
         seen = [*(part.term for part in data), *(term.atom.written for term in others if term not in hiding)]
@@ -153,7 +153,7 @@ def residual_of(
         return refusals.hides(with_feature, iteration, words) if has_data else None
     if others:
         form = add(form, others, -1)
-        data, with_feature = [*data, *written(others)], written(form)
+        data, with_feature = [*data, *terms_of(others)], terms_of(form)
     if not data or not form:
         return None
     is_identity = not any(term.word for term in form)
@@ -165,12 +165,12 @@ def residual_of(
     if refusal is not None:
         has_data = any(not is_of_iteration(part.term, iteration, words) for part in data)
         return refusal if has_data and not is_identity else None
-    steady = shortest([part for part in data if not any(changes(part.term, step, words) for step in steps)], forms)
+    steady = shortest_sum([part for part in data if not any(varies(part.term, step, words) for step in steps)], forms)
     if is_identity and steady and any(factor * steady[0].sign > 0 for factor in form.values()):
         return None
     if any(is_of_iteration(part.term, iteration, words, besides=not is_numbered(iteration, words)) for part in steady):
         return None
-    return define(steady, with_feature, form, iteration, words, known) if steady else None
+    return define_residual(steady, with_feature, form, iteration, words, known) if steady else None
 
 
 def is_of_iteration(term: tree.Expression, iteration: Iteration, words: Vocabulary, besides: bool = False) -> bool:
@@ -188,10 +188,10 @@ def is_numbered(iteration: Iteration, words: Vocabulary) -> bool:
     return iteration.equation.left.tag[iteration.place].name not in words.bound
 
 
-def shortest(terms: Sequence[Signed], forms: LinearForms) -> Sequence[Signed]:
+def shortest_sum(terms: Sequence[Signed], forms: LinearForms) -> Sequence[Signed]:
     """Terms as they are, unless some of them cancel or meet: f for `2 * f - f`."""
     form = forms.total(terms)
-    return written(form) if len(form) < len(terms) else terms
+    return terms_of(form) if len(form) < len(terms) else terms
 
 
 def changes_with_step(
@@ -202,11 +202,11 @@ def changes_with_step(
         for letter in (*term.scalars, *term.word):
             if any(depends_on(position, step) for position in letter.positions):
                 return refusals.mapping_changes(letter.written, step, words)
-    if all(changes(part.term, step, words) for part in data):
+    if all(varies(part.term, step, words) for part in data):
         return refusals.data_changes(data[0].term, step, left)
     return None
 
 
-def changes(data: tree.Expression, step: str, words: Vocabulary) -> bool:
+def varies(data: tree.Expression, step: str, words: Vocabulary) -> bool:
     """Whether data differ from step to step: by an index, or because each place computes its own."""
     return any(found.name == step for found in mentions(data)) or words.is_own(data)

@@ -62,7 +62,6 @@ class IterationForm:
 
     @property
     def left(self) -> tree.Symbol:
-        """The left side of the equation for the residual."""
         return self.definition.residual(self.equation.left.tag)
 
     def split(self) -> SplitIteration:

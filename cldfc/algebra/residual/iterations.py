@@ -25,12 +25,10 @@ class Iteration:
 
     @property
     def family(self) -> Family:
-        """The family that is iterated."""
         return family_of(self.left)
 
     @property
     def step(self) -> str:
-        """The index name of the step."""
         return self.left.tag[self.place].name or ""
 
     def over_left(self, expression: tree.Expression) -> tree.Expression:
@@ -83,7 +81,6 @@ def has_start(equation: tree.Equation, place: int, words: Vocabulary) -> bool:
 
 
 def is_general(left: tree.Symbol, words: Vocabulary) -> bool:
-    """Whether all indices of a left side are index names."""
     return all(index.name in words.bound for index in left.tag)
 
 

@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from cldfc.algebra.residual.derivation import DerivedEquation
 from cldfc.algebra.residual.trees import NOWHERE, Indices, substitute_index
+from cldfc.algebra.residual.vocabulary import family_of
 from cldfc.network.numbers import Tag
 from cldfc.network.positions import Lookup, Position
 from cldfc.network.program import Program, Template, Use
@@ -28,13 +29,9 @@ def keep_names(entries: Sequence[DerivedEquation], derived: Program, program: Pr
         new = owned_by(equation, derived, {})
         old = [symbol for origin in entry.origins for symbol in owned_by(origin.equation, program, origin.indices)]
         found += [tree.Rename(*pair, NOWHERE) for pair in zip(new, old, strict=True)]
-    moved = {family(rename.old) for rename in found if rename.old != rename.new}
-    return list(dict.fromkeys(rename for rename in found if family(rename.old) in moved))
-
-
-def family(symbol: tree.Symbol) -> tuple[str, int]:
-    """The parameters that one `rename` may speak of: those of a name, with so many indices."""
-    return symbol.name, len(symbol.tag)
+    # A `rename` speaks of all parameters of a name with so many indices: where one has moved, each says where it is.
+    moved = {family_of(rename.old) for rename in found if rename.old != rename.new}
+    return list(dict.fromkeys(rename for rename in found if family_of(rename.old) in moved))
 
 
 def owned_by(equation: tree.Equation, program: Program, indices: Indices) -> Iterator[tree.Symbol]:
@@ -44,32 +41,23 @@ def owned_by(equation: tree.Equation, program: Program, indices: Indices) -> Ite
     """
     for template in program.templates:
         if template.statement is equation:
-            for use in owned(template):
-                yield tree.Symbol(use.name, tag_of(use, template, indices), NOWHERE)
-
-
-def owned(template: Template) -> Iterator[Use]:
-    """Those of the equation itself, or of the terms of one reduction in it."""
-    for step in template.steps:
-        if step.use is not None and not isinstance(step.operator, Kernel | ScaleBy):
-            yield step.use
-        if step.statistics is not None:
-            yield step.statistics
+            for step in template.steps:
+                for use in [] if isinstance(step.operator, Kernel | ScaleBy) else step.uses():
+                    yield tree.Symbol(use.name, tag_of(use, template, indices), NOWHERE)
 
 
 def tag_of(use: Use, template: Template, indices: Indices) -> Tag:
     """The tag of a parameter: as its equation has it on the left, with `J` rather than 3, if it is the same."""
     if use.positions == template.left and not template.is_inner:
         return tuple(substitute_index(index, indices) for index in template.statement.left.tag)
-    return tuple(written(position, indices) for position in use.positions)
+    return tuple(index_at(position, indices) for position in use.positions)
 
 
-def written(position: Position, indices: Mapping[str, tree.Index]) -> tree.Index:
-    """An index as the language writes it."""
+def index_at(position: Position, indices: Mapping[str, tree.Index]) -> tree.Index:
     match position.base:
         case None:
             return tree.Index(None, None, position.offset, NOWHERE)
         case Lookup(constant, at):
-            return tree.Index(constant.name, written(at, indices), position.offset, NOWHERE)
+            return tree.Index(constant.name, index_at(at, indices), position.offset, NOWHERE)
         case name:
             return substitute_index(tree.Index(name, None, position.offset, NOWHERE), indices)

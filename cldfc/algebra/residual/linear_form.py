@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from fractions import Fraction
 from itertools import product
 
-from cldfc.algebra.residual.trees import NOWHERE, Signed, number, opposite, substitute
+from cldfc.algebra.residual.trees import NOWHERE, Signed, number_tree, substitute
 from cldfc.algebra.residual.vocabulary import Vocabulary
 from cldfc.network.advice import Kind
 from cldfc.network.names import NUMBERS, Family
@@ -70,7 +70,6 @@ class LinearForms:
     level: Tag
 
     def total(self, terms: Sequence[Signed]) -> Form:
-        """The normal form of a sum."""
         found: Form = {}
         for part in terms:
             found = add(found, self.value(part.term), part.sign)
@@ -99,7 +98,6 @@ class LinearForms:
         return Atom((expression, place), expression)
 
     def apply(self, function: tree.Expression, form: Form, level: Tag) -> Form:
-        """A linear operator applied to a combination."""
         match function:
             case tree.Symbol(name, tag) if name in self.words.lets:
                 let = self.words.lets[name]
@@ -120,7 +118,6 @@ class LinearForms:
                 return prefix(Letter(function, function, tuple(self.words.indices(function))), form)
 
     def star(self, star: tree.Star, left: tree.Expression, form: Form) -> Form:
-        """A kernel, scalar or number before a combination."""
         if isinstance(left, tree.Symbol) and left.name in self.words.biased:
             return {Term((), (), self.opaque(star)): Fraction(1)}
         if self.words.names.kind(left) == Kind.KERNEL and isinstance(left, tree.Symbol):
@@ -156,13 +153,22 @@ class LinearForms:
                 return {(Letter(formula, left, positions),): Fraction(1)}
 
 
+def without_scalars(term: Term, other: Term) -> tuple[Letter, ...] | None:
+    """The scalars of a term without those of another, each as often as it is there; None if some are missing."""
+    scalars = list(term.scalars)
+    for scalar in other.scalars:
+        if scalar not in scalars:
+            return None
+        scalars.remove(scalar)
+    return tuple(scalars)
+
+
 def prefix(letter: Letter, form: Form) -> Form:
     """A linear operator before every word of a combination."""
     return {Term(term.scalars, (letter, *term.word), term.atom): factor for term, factor in form.items()}
 
 
-def written(form: Form) -> list[Signed]:
-    """A combination as the terms of a sum."""
+def terms_of(form: Form) -> list[Signed]:
     return [written_term(term, coefficient) for term, coefficient in form.items()]
 
 
@@ -180,5 +186,5 @@ def written_term(term: Term, coefficient: Fraction) -> Signed:
             case operator:
                 expression = tree.Apply(operator, expression, NOWHERE)
     if abs(coefficient) != 1:
-        expression = tree.Star(number(abs(coefficient)), 1, expression, NOWHERE)
-    return Signed(1 if coefficient > 0 else opposite(1), expression)
+        expression = tree.Star(number_tree(abs(coefficient)), 1, expression, NOWHERE)
+    return Signed(1 if coefficient > 0 else -1, expression)

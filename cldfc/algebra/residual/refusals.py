@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from cldfc.algebra.residual.define_residual import unused_name
 from cldfc.algebra.residual.iterations import Iteration, reachable
 from cldfc.algebra.residual.trees import Signed, sum_of
 from cldfc.algebra.residual.vocabulary import Vocabulary, family_of
@@ -22,23 +23,21 @@ if TYPE_CHECKING:
 NEEDED = "write an iteration such as `u@ℓ,i = u@ℓ,i-1 + ℬ@ℓ,i(f@ℓ - 𝒜@ℓ(u@ℓ,i-1))`, as Theorem 1 has it"
 
 
-def refuse(code: str, message: str, span: Span, label: str, help: str, *others: Label) -> CldfError:
-    """One reason."""
+def refusal(code: str, message: str, span: Span, label: str, help: str, *others: Label) -> CldfError:
     return error_of([Diagnostic(code, message, (Label(span, label), *others), help)])
 
 
 def nothing_iterates(words: Vocabulary) -> CldfError:
-    """A plain chain of layers."""
     output = next(s for s in words.spec.statements if isinstance(s, tree.Output))
     message = "no equation computes a value from its previous step: there is no iteration"
-    return refuse("E0801", message, output.name_span, "not computed by an iteration", NEEDED)
+    return refusal("E0801", message, output.name_span, "not computed by an iteration", NEEDED)
 
 
 def reads_no_data(found: Sequence[Iteration], words: Vocabulary) -> CldfError:
     """What is in residual form already, or is none of the kind."""
     smallest = sorted(found, key=lambda iteration: len(words.needs(iteration.family)))
-    keeping = [iteration for iteration in smallest if keeps(iteration, words)]
-    iteration = next(iter([*keeping, *smallest]))
+    keeping = [iteration for iteration in smallest if adds_to_earlier(iteration, words)]
+    iteration = [*keeping, *smallest][0]
     name, equation = iteration.equation.left.name, iteration.equation
     label = f"no `f - 𝒜({name})` in it"
     no_difference = f"is a difference of data and a linear mapping of `{name}`"
@@ -46,14 +45,14 @@ def reads_no_data(found: Sequence[Iteration], words: Vocabulary) -> CldfError:
     if keeping:
         message = f"`{name}` is in residual form already"
         message += f", or in none: nothing in its iteration {no_difference}" if data else ": its iteration has no data"
-        return refuse("E0802", message, equation.right.span, label, "compile it as it is")
+        return refusal("E0802", message, equation.right.span, label, "compile it as it is")
     message = f"the iteration of `{name}` has no data, so there is no residual"
     if data:
         message = f"nothing in the iteration of `{name}` {no_difference}, so there is no residual"
-    return refuse("E0802", message, equation.right.span, label, NEEDED)
+    return refusal("E0802", message, equation.right.span, label, NEEDED)
 
 
-def keeps(iteration: Iteration, words: Vocabulary) -> bool:
+def adds_to_earlier(iteration: Iteration, words: Vocabulary) -> bool:
     """Whether an iteration adds to an earlier value, or to a sum of such, what it computes."""
     left, cycle = iteration.equation.left, cycle_of(iteration, words)
     parts = distributed(iteration.equation.right, cycle, words)
@@ -80,42 +79,28 @@ def hides(terms: Sequence[Signed], iteration: Iteration, words: Vocabulary) -> C
     for part in terms:
         for found in reductions(part.term):
             if words.reads(found, iteration.family) and found.reducer == "sum":
-                name = free_letter(words)
+                name = unused_name(words, "yzwv")
                 left = format_symbol(replace(iteration.left, name=name))
                 text = found.span.text or format_expression(found)
                 message = f"`{text}` is an argument of the mapping, and needs a name to have a residual"
                 help = f"give it one: `{left} = {text}`, and write `{left}` for it"
-                return refuse("E0806", message, found.span, "a sum over the history", help)
+                return refusal("E0806", message, found.span, "a sum over the history", help)
     return not_linear(terms, iteration, words)
-
-
-def free_letter(words: Vocabulary) -> str:
-    """A letter that a spec does not use."""
-    names = words.names
-    taken = {*names.declared, *names.by_name, *words.bound}
-    return next((letter for letter in "yzwv" if letter not in taken), "y_2")
 
 
 def not_linear(terms: Sequence[Signed], iteration: Iteration, words: Vocabulary) -> CldfError:
     """A nonlinear 𝒜: (4.2), which can only be iterated on features."""
     function, found = next(nonlinear_operators(terms, iteration, words), (terms[0].term, ("⊙",)))
     name = function.span.text
-    verb = "makes" if len(found) == 1 else "make"
-    what = f"`{name}` is not linear" if name in found else f"{listed(found)} {verb} `{name}` nonlinear"
-    is_named = isinstance(function, tree.Symbol)
-    others = (
-        [Label(words.lets[function.name].values[0].span, "it is this")]
-        if is_named and function.name in words.lets
-        else []
-    )
+    what = f"`{name}` is not linear"
+    if name not in found:
+        parts = " and ".join(part if " " in part else f"`{part}`" for part in found)
+        what = f"{parts} make{'s' * (len(found) == 1)} `{name}` nonlinear"
+    let = words.lets.get(function.name) if isinstance(function, tree.Symbol) else None
+    others = [Label(let.values[0].span, "it is this")] if let is not None else []
     message = f"{what}, so (4.2) has no residual form"
     help = "write a linear mapping, as `A@ℓ *`, or stay in feature form, as section 4.1 of the paper does"
-    return refuse("E0803", message, function.span, "not linear", help, *others)
-
-
-def listed(found: Sequence[str]) -> str:
-    """`relu` and `bn`, the bias of A."""
-    return " and ".join(part if " " in part else f"`{part}`" for part in found)
+    return refusal("E0803", message, function.span, "not linear", help, *others)
 
 
 def nonlinear_operators(
@@ -145,20 +130,16 @@ def mapping_changes(letter: tree.Expression, step: str, words: Vocabulary) -> Cl
     symbol = letter.left if isinstance(letter, tree.Star) else letter
     name = format_expression(symbol)
     message = f"`{name}` differs from step to step: f - 𝒜(u) is a different residual for each `{step}`"
-    help = f"share it, as Theorem 1 assumes: `--tie {without(symbol, step)}`"
+    help = f"share it, as Theorem 1 assumes: `--tie {without_step(symbol, step)}`"
     if not isinstance(symbol, tree.Symbol) or symbol.name not in words.names.declared:
         help = f"write a mapping that does not depend on `{step}`, as Theorem 1 assumes"
     declared = words.names.declared.get(symbol.name) if isinstance(symbol, tree.Symbol) else None
-    label = (
-        [Label(declared.symbol.span, "declared here")]
-        if isinstance(declared, tree.KernelStatement | tree.Scalar)
-        else []
-    )
-    return refuse("E0804", message, symbol.span, f"depends on `{step}`", help, *label)
+    is_parameter = isinstance(declared, tree.KernelStatement | tree.Scalar)
+    others = [Label(declared.symbol.span, "declared here")] if is_parameter else []
+    return refusal("E0804", message, symbol.span, f"depends on `{step}`", help, *others)
 
 
-def without(symbol: tree.Expression, step: str) -> str:
-    """A symbol without the index of the step."""
+def without_step(symbol: tree.Expression, step: str) -> str:
     if not isinstance(symbol, tree.Symbol):
         return ""
     tag = tuple(index for index in symbol.tag if index.name != step)
@@ -166,17 +147,15 @@ def without(symbol: tree.Expression, step: str) -> str:
 
 
 def data_changes(term: tree.Expression, step: str, left: tree.Symbol) -> CldfError:
-    """Data that each step computes anew."""
     message = f"`{term.span.text}` differs from step to step, so the data do not cancel"
-    own = without(replace(left, name="g"), step)
+    own = without_step(replace(left, name="g"), step)
     help = f"give the data an equation of their own, without `{step}`: `{own} = {term.span.text}`"
     if any(found.name == step for found in mentions(term)):
         help = f"write data that do not depend on `{step}`"
-    return refuse("E0805", message, term.span, "one for each step", help)
+    return refusal("E0805", message, term.span, "one for each step", help)
 
 
 def feature_stays(term: tree.Expression, found: Definition) -> CldfError:
-    """A term from which u cannot be removed."""
     name = found.family[0]
     where = next(iter(found.words.reads(term, found.family)), None)
     span = term.span if term.span.text else (where or term).span
@@ -184,7 +163,7 @@ def feature_stays(term: tree.Expression, found: Definition) -> CldfError:
     residual = format_expression(sum_of(found.at(found.head)))
     message = f"`{text}` cannot be expressed in terms of `{residual}`"
     help = f"let earlier values of `{name}` appear only in a sum, with numeric factors at most, or in the residual"
-    return refuse("E0806", message, span, f"`{name}` remains", help)
+    return refusal("E0806", message, span, f"`{name}` remains", help)
 
 
 def data_stay(equation: tree.Equation, found: Definition) -> CldfError:
@@ -194,7 +173,7 @@ def data_stay(equation: tree.Equation, found: Definition) -> CldfError:
     names = " and ".join(f"`{name}`" for name in reads)
     message = f"the weights of earlier values of {names} do not add up to 1: `{data}` does not cancel"
     help = "write weights that add up to 1, such as 2 and -1"
-    return refuse("E0807", message, equation.right.span, f"`{data}` remains", help)
+    return refusal("E0807", message, equation.right.span, f"`{data}` remains", help)
 
 
 def has_errors(error: CldfError, found: Definition) -> CldfError:
@@ -203,4 +182,4 @@ def has_errors(error: CldfError, found: Definition) -> CldfError:
     equation = next(e for e in found.words.equations() if family_of(e.left) == found.family)
     message = f"the residual form would have an error: {reason.message}"
     help = f"{reason.help}; `{found.family[0]}` is no longer an argument of the mapping"
-    return refuse("E0808", message, equation.left.span, "of this family", help)
+    return refusal("E0808", message, equation.left.span, "of this family", help)

@@ -13,9 +13,9 @@ from cldfc.algebra.residual.equations import residual_equations
 from cldfc.algebra.residual.find_residual import find_residuals
 from cldfc.algebra.residual.keep_names import keep_names
 from cldfc.algebra.residual.vocabulary import read_vocabulary
-from cldfc.algebra.residual.write_spec import left_out, outline, recomputed, write_spec
+from cldfc.algebra.residual.write_spec import notes_on_left_out, outline_spec, recomputed, write_spec
 from cldfc.diagnostics import CldfError, Problems
-from cldfc.network.positions import Key, format_key
+from cldfc.network.positions import format_key
 from cldfc.network.program import Program
 from cldfc.network.resolve import Changes
 from cldfc.network.shapes import Inferred
@@ -27,6 +27,22 @@ def derive_residual(spec: tree.Tree, original: Inferred) -> Derivation:
 
     One iterated family after the other is rewritten, as long as there is one: a V-cycle has two.
     Raises CldfError with the reason when the first has no residual form.
+
+    Before::
+
+        steps i = 1..3
+        u@0 = 0
+        u@i = u@i-1 + relu(B * (f - A * u@i-1))
+        h = linear(avgpool(u@3))
+
+    After::
+
+        u@0 = 0
+        r@0 = f
+        e@i = relu(B * r@i-1)
+        u@i = u@i-1 + e@i
+        r@i = r@i-1 - A * e@i
+        h   = linear(avgpool(u@3))
     """
     found, network, definition = derive_once(spec, original, ())
     known = list(definition.every)
@@ -34,7 +50,9 @@ def derive_residual(spec: tree.Tree, original: Inferred) -> Derivation:
         try:
             more, network, definition = derive_once(found.spec, network, known)
         except CldfError as error:
-            return replace(found, notes=(*found.notes, *note_refused(error)))
+            # A second family that has no iteration, or no residual, is nothing to speak of.
+            refused = [each.message for each in error.diagnostics if each.code not in ("E0801", "E0802")]
+            return replace(found, notes=(*found.notes, *refused))
         notes = tuple(dict.fromkeys([*found.notes, *more.notes]))
         found = Derivation(more.spec, (*found.proofs, *more.proofs), notes)
         known += definition.every
@@ -63,14 +81,13 @@ def derive_once(
 
 def derive_by(definition: Definition, original: Inferred) -> tuple[Derivation, Inferred]:
     """The residual form of a spec by one residual, and its network. Raises CldfError."""
-    entries, derived, inferred = checked(definition, original.expansion.program)
+    entries, derived, inferred = check_derived(definition, original.expansion.program)
     proofs = tuple(entry.proof for entry in entries if entry.proof is not None)
-    gone = original.parameters.keys() - inferred.parameters.keys()
-    notes = [*left_out(definition, entries), *note_unused(gone)]
+    notes = [*notes_on_left_out(definition, entries), *notes_on_unused(original, inferred)]
     return Derivation(derived, proofs, tuple(notes)), inferred
 
 
-def checked(definition: Definition, program: Program) -> tuple[list[DerivedEquation], tree.Tree, Inferred]:
+def check_derived(definition: Definition, program: Program) -> tuple[list[DerivedEquation], tree.Tree, Inferred]:
     """The equations and their spec, which has passed all checks; f stays where its range is another than that of r.
 
     `program` is that of the spec whose names the parameters keep.
@@ -79,22 +96,22 @@ def checked(definition: Definition, program: Program) -> tuple[list[DerivedEquat
     for puts_data_in in (True, False):
         entries = residual_equations(definition, puts_data_in)
         try:
-            inferred = infer(outline(definition, entries))
+            inferred = infer_derived(outline_spec(definition, entries))
         except CldfError:
             # Once more, with the places of the derived text.
             try:
-                inferred = infer(write_spec(definition, entries))
+                inferred = infer_derived(write_spec(definition, entries))
             except CldfError as error:
                 found.append(error)
                 continue
         renames = keep_names(entries, inferred.expansion.program, program)
         derived = write_spec(definition, entries, renames, recomputed(definition.words.spec, inferred))
-        inferred = infer(derived)
+        inferred = infer_derived(derived)
         return entries, derived, inferred
     raise refusals.has_errors(found[0], definition)
 
 
-def infer(spec: tree.Tree) -> Inferred:
+def infer_derived(spec: tree.Tree) -> Inferred:
     """The network of a spec. Raises CldfError."""
     problems = Problems()
     inferred = infer_network(spec, Changes(), problems)
@@ -102,12 +119,8 @@ def infer(spec: tree.Tree) -> Inferred:
     return inferred
 
 
-def note_refused(error: CldfError) -> list[str]:
-    """A note on a second iterated family that has a residual, but no residual form."""
-    return [found.message for found in error.diagnostics if found.code not in ("E0801", "E0802")]
-
-
-def note_unused(keys: Sequence[Key] | set[Key]) -> list[str]:
-    """Notes on parameters that the residual form does without."""
-    texts = [f"`{format_key(key)}` has no part in the residual form: what it computes cancels" for key in sorted(keys)]
+def notes_on_unused(original: Inferred, inferred: Inferred) -> list[str]:
+    """Notes on parameters that the residual form does without; of many, on the first two."""
+    keys = sorted(original.parameters.keys() - inferred.parameters.keys())
+    texts = [f"`{format_key(key)}` has no part in the residual form: what it computes cancels" for key in keys]
     return texts if len(texts) <= 3 else [*texts[:2], f"and {len(texts) - 2} more have none"]

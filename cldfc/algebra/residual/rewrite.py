@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
-from cldfc.algebra.residual.definition import Definition, distinct
-from cldfc.algebra.residual.linear_form import Form, LinearForms, add, written
-from cldfc.algebra.residual.trees import Signed, signed_terms, sum_of, transform
+from cldfc.algebra.residual.definition import Definition
+from cldfc.algebra.residual.linear_form import Form, LinearForms, add, terms_of
+from cldfc.algebra.residual.trees import signed_terms, sum_of, transform
 from cldfc.algebra.residual.vocabulary import family_of
 from cldfc.network.advice import Kind
 from cldfc.syntax import tree
@@ -23,7 +22,6 @@ class Rewriting:
 
     @cached_property
     def forms(self) -> LinearForms:
-        """Normal forms at the level of the equation."""
         return LinearForms(self.definition.words, self.left.tag)
 
     def expression(self, expression: tree.Expression) -> tree.Expression:
@@ -44,7 +42,10 @@ class Rewriting:
         # The order of normalisations, by which parameters are matched, stays as it is.
         if new == old or any(words.is_own(part.term) for part in terms if part not in kept):
             return inner
-        return sum_of(self.replaced(terms, kept, new))
+        instead = terms_of(add(new, self.forms.total(kept), -1))
+        at = next(at for at, part in enumerate(terms) if part not in kept)
+        before, after = ([part for part in some if part in kept] for some in (terms[:at], terms[at:]))
+        return sum_of([*before, *instead, *after])
 
     def shortest(self, form: Form) -> Form:
         """A combination with r put in at those values of u that make it shorter, one by one or all at once."""
@@ -59,9 +60,12 @@ class Rewriting:
     def features(self, form: Form) -> list[tuple[Definition, tree.Symbol]]:
         """The values of u and its partners in a combination at which r can be put in."""
         words, families = self.definition.words, self.definition.families
-        atoms = (term.atom for term in form if term.atom.family in families)
-        reads = distinct([read for atom in atoms for read in words.values(atom.written)], words)
-        found = [(definition, read) for read in reads if (definition := self.definition.of(read)) is not None]
+        reads: dict[object, tree.Symbol] = {}
+        for term in form:
+            if term.atom.family in families:
+                for read in words.values(term.atom.written):
+                    reads.setdefault((family_of(read), words.positions(read)), read)
+        found = [(definition, read) for read in reads.values() if (definition := self.definition.of(read)) is not None]
         return [(definition, read) for definition, read in found if not self.is_circular(definition, read)]
 
     def is_circular(self, definition: Definition, read: tree.Symbol) -> bool:
@@ -72,10 +76,3 @@ class Rewriting:
             family_of(value) == family_of(own) and words.positions(value) == words.positions(own)
             for value in (definition.residual(read.tag), *data)
         )
-
-    def replaced(self, terms: Sequence[Signed], kept: Sequence[Signed], new: Form) -> list[Signed]:
-        """The terms of a sum, those left as they are that have not changed."""
-        instead = written(add(new, self.forms.total(kept), -1))
-        at = next(at for at, part in enumerate(terms) if part not in kept)
-        before = [part for part in terms[:at] if part in kept]
-        return [*before, *instead, *(part for part in terms[at:] if part in kept)]

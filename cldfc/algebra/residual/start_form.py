@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 
 from cldfc.algebra.residual.definition import Definition
 from cldfc.algebra.residual.derivation import DerivedEquation, Origin, Proof, ProofStep, Rule
-from cldfc.algebra.residual.linear_form import Form, LinearForms
+from cldfc.algebra.residual.linear_form import LinearForms
 from cldfc.algebra.residual.rewrite import Rewriting
 from cldfc.algebra.residual.start import Start
 from cldfc.algebra.residual.trees import Signed, negated, signed_terms, substitute, sum_of
@@ -18,8 +18,6 @@ from cldfc.syntax import tree
 
 @dataclass
 class StartForm:
-    """One start, and the equation for the residual there, found step by step."""
-
     definition: Definition
     start: Start
     whole: Definition
@@ -28,12 +26,10 @@ class StartForm:
 
     @property
     def tag(self) -> Tag:
-        """Where the residual starts."""
         return self.start.tag
 
     @property
     def is_zero(self) -> bool:
-        """Whether u is zero there."""
         return not list(signed_terms(self.start.feature.right))
 
     def entry(self) -> DerivedEquation:
@@ -50,7 +46,6 @@ class StartForm:
         return DerivedEquation(equation, origins, Proof(left, tuple(self.given), tuple(self.steps)))
 
     def note(self, expression: tree.Expression, rule: Rule, name: str = "") -> None:
-        """A step of the proof, if it is one."""
         if not self.steps or self.steps[-1].expression != expression:
             self.steps.append(ProofStep(expression, rule, name))
 
@@ -78,7 +73,11 @@ class StartForm:
         """The terms of f - 𝒜(u) that are left when others have cancelled each other."""
         forms = LinearForms(self.definition.words, self.tag)
         total = forms.total(terms)
-        kept = [part for part in terms if stays(forms.value(part.term), part.sign, total)]
+        kept = [
+            part
+            for part in terms
+            if all(total.get(term) == part.sign * factor for term, factor in forms.value(part.term).items())
+        ]
         if forms.total(kept) != total:
             return list(terms)
         self.note(sum_of(kept), "cancellation")
@@ -114,8 +113,3 @@ class StartForm:
         assert self.start.data is not None
         right = sum_of([Signed(1, self.definition.residual(self.tag)), *self.mapped()])
         return DerivedEquation(replace(self.start.data, right=right), ())
-
-
-def stays(form: Form, sign: int, total: Form) -> bool:
-    """Whether a term is a part of what is left."""
-    return all(total.get(term) == sign * factor for term, factor in form.items())

@@ -19,8 +19,6 @@ Node = TypeVar("Node")
 
 @dataclass(frozen=True, slots=True)
 class Signed:
-    """A term of a sum, and the sign before it."""
-
     sign: Literal[1, -1]
     term: tree.Expression
 
@@ -68,15 +66,15 @@ def substitute_index(index: tree.Index, indices: Indices) -> tree.Index:
 def as_number(index: tree.Index) -> tree.Expression:
     """An index as a number in an expression: `ℓ+1`."""
     if index.name is None:
-        return number(index.offset)
+        return number_tree(index.offset)
     symbol = tree.Symbol(index.name, () if index.at is None else (index.at,), index.span)
     if not index.offset:
         return symbol
     sign = 1 if index.offset > 0 else -1
-    return tree.Sum((symbol, number(abs(index.offset))), (1, sign), NOWHERE)
+    return tree.Sum((symbol, number_tree(abs(index.offset))), (1, sign), NOWHERE)
 
 
-def number(value: int | Fraction) -> tree.Expression:
+def number_tree(value: int | Fraction) -> tree.Expression:
     """A number that is not negative, as a tree."""
     if value.denominator == 1:
         return tree.Number(int(value), NOWHERE)
@@ -113,7 +111,6 @@ def opposite(sign: Literal[1, -1]) -> Literal[1, -1]:
 
 
 def negated(terms: Sequence[Signed]) -> list[Signed]:
-    """Terms with all signs turned."""
     return [Signed(opposite(part.sign), part.term) for part in terms]
 
 

@@ -44,7 +44,6 @@ class Vocabulary:
         return frozenset(found) - {s.name for s in self.spec.statements if isinstance(s, tree.Range)}
 
     def equations(self) -> list[tree.Equation]:
-        """The equations in their order."""
         return [statement for statement in self.spec.statements if isinstance(statement, tree.Equation)]
 
     def positions(self, symbol: tree.Symbol) -> Positions:
@@ -54,7 +53,6 @@ class Vocabulary:
         return found
 
     def indices(self, expression: tree.Expression) -> Iterator[Position]:
-        """All indices that an expression depends on."""
         for found in mentions(expression):
             if isinstance(found, tree.Symbol):
                 yield from [Position(found.name, 0)] if found.name in self.bound else self.positions(found)
@@ -65,17 +63,14 @@ class Vocabulary:
         return found if rule is None or rule.clauses else tuple(found[place] for place in rule.kept)
 
     def values(self, expression: tree.Expression) -> Iterator[tree.Symbol]:
-        """The values that an expression reads."""
         for found in mentions(expression):
             if isinstance(found, tree.Symbol) and found.name not in BUILTINS and self.names.is_value(found):
                 yield found
 
     def reads(self, expression: tree.Expression, family: Family) -> list[tree.Symbol]:
-        """The values of one family that an expression reads."""
         return [found for found in self.values(expression) if family_of(found) == family]
 
     def needs(self, family: Family) -> set[Family]:
-        """The families that the values of one are computed from, itself among them."""
         found: set[Family] = set()
         open = [family]
         while open:
@@ -87,11 +82,9 @@ class Vocabulary:
         return found
 
     def is_linear(self, function: tree.Expression) -> bool:
-        """Whether an operator is linear in its argument."""
         return not self.what_breaks(function)
 
     def what_breaks(self, function: tree.Expression) -> tuple[str, ...]:
-        """The parts by which an operator is not linear."""
         return tuple(dict.fromkeys(breaks(function, self.lets, self.biased)))
 
     def is_own(self, expression: tree.Expression) -> bool:
@@ -120,10 +113,10 @@ def read_vocabulary(spec: tree.Tree, instances: Sequence[Instance]) -> Vocabular
     for instance in instances:
         if not instance.template.is_inner:
             bindings.setdefault(id(instance.template.statement), []).append(instance.binding)
-    return Vocabulary(spec, names, tags, ties, lets_of(spec), biased, frozenset(index_names(names)), bindings)
+    return Vocabulary(spec, names, tags, ties, lets_of(spec), biased, frozenset(names_of_indices(names)), bindings)
 
 
-def index_names(names: Names) -> Iterator[str]:
+def names_of_indices(names: Names) -> Iterator[str]:
     """The names that stand for an index somewhere in a spec."""
     yield from (name for name, declaration in names.declared.items() if isinstance(declaration, tree.Range))
     for equations in names.families.values():
@@ -133,11 +126,9 @@ def index_names(names: Names) -> Iterator[str]:
 
 
 def family_of(symbol: tree.Symbol) -> Family:
-    """A family of values: its name and its number of indices."""
     return symbol.name, len(symbol.tag)
 
 
 def depends_on(position: Position, name: str) -> bool:
-    """Whether an index differs with an index name."""
     base = position.base
     return depends_on(base.at, name) if isinstance(base, Lookup) else base == name

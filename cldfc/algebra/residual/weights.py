@@ -20,7 +20,7 @@ from cldfc.network.names import NUMBERS, Family
 from cldfc.network.positions import Binding, OutOfRange
 from cldfc.network.ranges import resolve_bound
 from cldfc.syntax import tree
-from cldfc.syntax.walk import children
+from cldfc.syntax.walk import reductions
 
 if TYPE_CHECKING:
     from cldfc.algebra.residual.definition import Definition
@@ -58,13 +58,8 @@ def distributed_term(term: tree.Expression, families: Collection[Family], words:
 
 
 def is_number(left: tree.Expression, words: Vocabulary) -> bool:
-    """Whether what stands before a `*` is a number or a scalar."""
-    return words.names.kind(left) in (*NUMBERS, Kind.SCALAR) or is_index(left, words)
-
-
-def is_index(left: tree.Expression, words: Vocabulary) -> bool:
-    """Whether what stands before a `*` is an index as a number."""
-    return isinstance(left, tree.Symbol) and left.name in words.bound
+    is_index = isinstance(left, tree.Symbol) and left.name in words.bound
+    return is_index or words.names.kind(left) in (*NUMBERS, Kind.INDEX, Kind.SCALAR)
 
 
 def multiple_of(term: tree.Expression, left: tree.Symbol, place: int, words: Vocabulary) -> Family | None:
@@ -98,19 +93,14 @@ def is_same_level(left: tree.Symbol, read: tree.Symbol, place: int, words: Vocab
 
 @dataclass(frozen=True)
 class Weights:
-    """The weights of values in the right side of one equation."""
-
     equation: tree.Equation
     words: Vocabulary
 
     def are_one(self, terms: Sequence[Signed]) -> bool:
         """Whether weights add up to 1: as formulas, or else as numbers in every step of the network."""
         forms = LinearForms(self.words, self.equation.left.tag)
-        if not any(isinstance(node, tree.Reduction) for part in terms for node in nodes(part.term)):
-            found: dict[tuple[Hashable, ...], Fraction] = {}
-            for term, factor in forms.total(terms).items():
-                found[term.scalars] = found.get(term.scalars, Fraction(0)) + factor
-            if without_zeros(found) == ONE:
+        if not any(next(reductions(part.term), None) for part in terms):
+            if total_of([{term.scalars: factor} for term, factor in forms.total(terms).items()]) == ONE:
                 return True
         bindings = self.words.bindings.get(id(self.equation), ())
         if not terms or not 0 < len(bindings) <= MOST_TERMS:
@@ -121,12 +111,8 @@ class Weights:
             return False
 
     def total(self, terms: Sequence[Signed], binding: Binding) -> Weight:
-        """The sum of weights at a choice of the equation's indices."""
-        found: dict[tuple[Hashable, ...], Fraction] = {}
-        for part in terms:
-            for scalars, factor in self.weight(part.term, binding).items():
-                found[scalars] = found.get(scalars, Fraction(0)) + part.sign * factor
-        return without_zeros(found)
+        weights = [(part.sign, self.weight(part.term, binding)) for part in terms]
+        return total_of([{s: sign * factor for s, factor in weight.items()} for sign, weight in weights])
 
     def weight(self, term: tree.Expression, binding: Binding) -> Weight:
         """The weight of one term, which is a multiple of values, or a sum of those over the history."""
@@ -140,7 +126,7 @@ class Weights:
                 return total_of(each)
             case tree.Star(left, 1, right) if right is not None:
                 outer, inner = evaluated(forms.multiples(left), binding), self.weight(right, binding)
-                products = [{in_order((*a, *b)): x * y} for a, x in outer.items() for b, y in inner.items()]
+                products = [{product_of((*a, *b)): x * y} for a, x in outer.items() for b, y in inner.items()]
                 return total_of(products)
             case tree.Symbol():
                 return ONE
@@ -149,7 +135,6 @@ class Weights:
                 return total_of([evaluated({part.scalars: factor}, binding) for part, factor in parts])
 
     def bound(self, end: tree.Expression, binding: Binding) -> int:
-        """A bound of a sum over the history."""
         found = resolve_bound(self.words.tags.constants, end, self.words.bound, self.equation.left.tag)
         if found is None:
             raise NoNumber("it is no bound")
@@ -167,27 +152,21 @@ def evaluated(multiples: Multiples, binding: Binding) -> Weight:
                 factor *= Fraction(str(exact)) if isinstance(exact, float) else Fraction(exact)
             else:
                 scalars.append((letter.key, tuple(position.value(binding) for position in letter.positions)))
-        found.append({in_order(scalars): factor})
+        found.append({product_of(scalars): factor})
     return total_of(found)
 
 
 def total_of(weights: Sequence[Weight]) -> Weight:
-    """The sum of weights."""
     found: dict[tuple[Hashable, ...], Fraction] = {}
     for weight in weights:
         for scalars, factor in weight.items():
             found[scalars] = found.get(scalars, Fraction(0)) + factor
-    return without_zeros(found)
+    return {scalars: factor for scalars, factor in found.items() if factor}
 
 
-def in_order(scalars: Sequence[Hashable]) -> tuple[Hashable, ...]:
+def product_of(scalars: Sequence[Hashable]) -> tuple[Hashable, ...]:
     """A product of scalars in the one order that all products have."""
     return tuple(sorted(scalars, key=repr))
-
-
-def without_zeros(weight: Weight) -> Weight:
-    """A weight without what cancels."""
-    return {scalars: factor for scalars, factor in weight.items() if factor}
 
 
 # Partners
@@ -205,12 +184,12 @@ def partners(definition: Definition) -> list[Family]:
         same = [e for e in words.equations() if family_of(e.left) == found[at] and definition.covers(e.left.tag)]
         for equation in same:
             if words.positions(equation.left)[definition.place].base is not None:
-                found += missing(equation, found, definition)
+                found += missing_families(equation, found, definition)
         at += 1
     return found[1:]
 
 
-def missing(equation: tree.Equation, found: Sequence[Family], definition: Definition) -> Sequence[Family]:
+def missing_families(equation: tree.Equation, found: Sequence[Family], definition: Definition) -> Sequence[Family]:
     """The families with which the weights of an equation add up to 1, where they do not without them."""
     words, families = definition.words, {family_of(read) for read in definition.words.values(equation.right)}
     of_family: dict[Family, list[Signed]] = {}
@@ -227,12 +206,3 @@ def missing(equation: tree.Equation, found: Sequence[Family], definition: Defini
             if weights.are_one([*own, *(part for family in chosen for part in of_family[family])]):
                 return chosen
     return ()
-
-
-def nodes(expression: tree.Expression) -> Iterator[object]:
-    """The trees in an expression, itself among them."""
-    stack: list[object] = [expression]
-    while stack:
-        node = stack.pop()
-        yield node
-        stack += children(node)

@@ -32,29 +32,28 @@ def write_spec(
     expects: Sequence[tree.Expect] = (),
 ) -> tree.Tree:
     """The spec of these equations, with the declarations that they need, and these names and expectations."""
-    statements = [*outline(definition, entries, renames).statements, *expects]
-    lines = [*header(definition), *paragraphs(statements)]
+    statements = [*outline_spec(definition, entries, renames).statements, *expects]
+    lines = [header(definition), *paragraphs(statements)]
     name = definition.words.spec.source.name
     text = format_source(Source(name, "".join(f"{line}\n" for line in lines)))
     return parse_spec(Source(name, text), Problems())
 
 
-def outline(
+def outline_spec(
     definition: Definition, entries: Sequence[DerivedEquation], renames: Sequence[tree.Rename] = ()
 ) -> tree.Tree:
     """The same before it is written: its places are those of the spec that it is derived from."""
-    return tree.Tree(tuple(declarations(definition, entries, renames)), definition.words.spec.source)
+    return tree.Tree(tuple(kept_statements(definition, entries, renames)), definition.words.spec.source)
 
 
-def header(definition: Definition) -> Iterator[str]:
-    """Where the file comes from, and the definition of the residual."""
+def header(definition: Definition) -> str:
     words, head = definition.words, definition.head
     name = "".join(c if c.isprintable() else "?" for c in Path(words.spec.source.name).name)
     residuals = (
         f"{format_symbol(each.residual(head))} = {format_expression(sum_of(each.at(head)))}"
         for each in definition.every
     )
-    yield f"# Residual form of {name}, {DERIVED}: Theorem 1 with {', '.join(residuals)}"
+    return f"# Residual form of {name}, {DERIVED}: Theorem 1 with {', '.join(residuals)}"
 
 
 def paragraphs(statements: Sequence[tree.Statement]) -> Iterator[str]:
@@ -62,13 +61,13 @@ def paragraphs(statements: Sequence[tree.Statement]) -> Iterator[str]:
     before = ""
     for statement in statements:
         kind = paragraph_of(statement)
-        yield from [""] * (bool(before) and kind != before)
+        if before and kind != before:
+            yield ""
         yield format_statement(statement)
         before = kind
 
 
 def paragraph_of(statement: tree.Statement) -> str:
-    """What makes statements stand together."""
     match statement:
         case tree.Range():
             return "numbers"
@@ -83,7 +82,7 @@ def paragraph_of(statement: tree.Statement) -> str:
             return type(statement).__name__
 
 
-def declarations(
+def kept_statements(
     definition: Definition, entries: Sequence[DerivedEquation], renames: Sequence[tree.Rename]
 ) -> Iterator[tree.Statement]:
     """The statements of the spec that are still needed, and the equations in place of its own."""
@@ -102,10 +101,11 @@ def declarations(
                 yield from [statement] if symbol.name in used else []
             case tree.Constrain(symbol):
                 yield from [statement] if symbol.name in families and not symbol.tag else []
-            case tree.Expect() | tree.Extend() | tree.Rename():
-                pass
-            case _:
+            case tree.Version() | tree.Range() | tree.InputStatement() | tree.Output():
                 yield statement
+            case _:
+                # What others say is of the values and the sizes of the form that is left.
+                pass
 
 
 def used_names(spec: tree.Tree, entries: Sequence[DerivedEquation]) -> set[str]:
@@ -123,7 +123,7 @@ def used_names(spec: tree.Tree, entries: Sequence[DerivedEquation]) -> set[str]:
     return used
 
 
-def left_out(definition: Definition, entries: Sequence[DerivedEquation]) -> Iterator[str]:
+def notes_on_left_out(definition: Definition, entries: Sequence[DerivedEquation]) -> Iterator[str]:
     """Notes on statements that have lost what they speak of."""
     families = {entry.equation.left.name for entry in entries}
     for statement in definition.words.spec.statements:
