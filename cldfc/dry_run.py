@@ -74,7 +74,7 @@ def plan_as_text(plan: Plan, given: Mapping[str, str], output: Path | None, arou
     there = " (exists already: give another one)" if output and os.path.lexists(output) else ""
     network = (
         f"{data['model']}: {data['parameters']:,} parameters, {data['multiply_adds']:,} multiply-adds, "
-        f"{data['convolutions']:,} convolutions as written, {data['depth']:,} layers deep"
+        f"{data['convolutions']:,} convolutions as written, depth {data['depth']:,}"
     )
     lines = {
         "network": network,

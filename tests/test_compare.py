@@ -43,7 +43,8 @@ def compared(paths, **options):
 def shown(comparison, width=80, colour=False):
     stream = io.StringIO()
     system = "256" if colour else None
-    show_comparison(comparison, Console(file=stream, width=width, force_terminal=colour, color_system=system))
+    console = Console(file=stream, width=width, force_terminal=colour, color_system=system)
+    show_comparison(comparison.rows, comparison.differences, console)
     return "".join(f"{line.rstrip()}\n" for line in stream.getvalue().splitlines())
 
 
@@ -54,7 +55,7 @@ def test_what_is_printed(name, golden):
     text = shown(comparison)
     assert max(map(len, text.splitlines())) <= 80
     golden(folder / f"{name}.txt", text)
-    golden(folder / f"{name}.md", comparison_markdown(comparison))
+    golden(folder / f"{name}.md", comparison_markdown(comparison.rows, comparison.differences))
     if len(SETS[name]) == 2:
         data = json.dumps(comparison_as_data(comparison), ensure_ascii=False, indent=2)
         golden(folder / f"{name}.json", data + "\n")

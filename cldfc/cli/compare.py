@@ -39,10 +39,10 @@ def compare(
         elif as_markdown:
             from cldfc.show.comparison_markdown import comparison_markdown
 
-            show_document(comparison_markdown(comparison))
+            show_document(comparison_markdown(comparison.rows, comparison.differences))
         else:
             from cldfc.console import console
             from cldfc.show.comparison_terminal import show_comparison
 
             with console() as shown:
-                show_comparison(comparison, shown)
+                show_comparison(comparison.rows, comparison.differences, shown)

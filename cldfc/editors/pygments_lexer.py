@@ -46,13 +46,13 @@ class CldfLexer(Lexer):
 
     def get_tokens_unprocessed(self, text: str) -> Iterator[tuple[int, _TokenType, str]]:
         tokens = list(tokens_of(text))
-        declared = declarations(tokens)
+        declared = declared_names(tokens)
         kernels = {canonical_name(token.text) for token, word in declared.items() if word == "kernel"}
         for token in tokens:
             yield token.start, type_of(token, declared.get(token), kernels), token.text
 
 
-def declarations(tokens: list[Token]) -> dict[Token, str]:
+def declared_names(tokens: list[Token]) -> dict[Token, str]:
     """The names that follow the word that starts a statement, with that word."""
     words = [token for token in tokens if token.kind not in ("space", "comment")]
     return {name: word.text for word, name in pairwise(words) if word.kind == "statement" and name.kind == "name"}

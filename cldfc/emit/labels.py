@@ -100,8 +100,11 @@ def edges(graph: Graph) -> Iterator[tuple[int, int, str]]:
             yield operand, at, "-" if signs and signs[place] < 0 else ""
 
 
-def shared_colours(graph: Graph) -> dict[Key, str]:
-    """A colour for each kernel or scalar that is used more than once."""
+def shared_kernels(graph: Graph) -> list[Key]:
+    """The kernels and scalars that the spec uses more than once."""
     uses = count_uses(graph)
-    shared = [key for key in graph.parameters if key[0] in graph.program.parameters and uses[key] > 1]
-    return {key: PALETTE[at % len(PALETTE)] for at, key in enumerate(shared)}
+    return [key for key in graph.parameters if key[0] in graph.program.parameters and uses[key] > 1]
+
+
+def shared_colours(graph: Graph) -> dict[Key, str]:
+    return {key: PALETTE[at % len(PALETTE)] for at, key in enumerate(shared_kernels(graph))}

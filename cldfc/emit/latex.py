@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 from cldfc.emit.latex_bounds import Bounds
-from cldfc.emit.latex_formulas import PaperFormatter, escaped
+from cldfc.emit.latex_formulas import PaperFormatter, roman_text
 from cldfc.emit.layout import indent
 from cldfc.emit.loops import ForLoop, Item, Leaf
 from cldfc.emit.order import arrange
@@ -69,7 +69,9 @@ class Algorithm:
         name, program = self.formatter.name, self.program
         given = ", ".join(self.bounds.constants())
         constants = f"; {given}" if given else ""
-        return rf"{name(program.output)} = \mathrm{{{escaped(program.model)}}}({name(program.input.name)}{constants})"
+        return (
+            rf"{name(program.output)} = \mathrm{{{roman_text(program.model)}}}({name(program.input.name)}{constants})"
+        )
 
     def declarations(self) -> Iterator[str]:
         sizes = r" \times ".join(map(str, self.program.shape))
@@ -118,7 +120,7 @@ def as_index(position: Position, equation: tree.Equation) -> tree.Index:
 
 def display(left: str, right: str) -> Iterator[str]:
     """A numbered equation, in lines that start with a sign where it is long."""
-    parts = lines_of(right) if len(left) + len(right) > LONGEST_EQUATION else [right]
+    parts = sum_lines(right) if len(left) + len(right) > LONGEST_EQUATION else [right]
     yield from (r"\State", r"\begin{equation}")
     if len(parts) == 1:
         yield from indent([f"{left} = {right}"])
@@ -129,7 +131,7 @@ def display(left: str, right: str) -> Iterator[str]:
     yield r"\end{equation}"
 
 
-def lines_of(text: str) -> list[str]:
+def sum_lines(text: str) -> list[str]:
     """A sum, broken before the signs that stand in no brackets."""
     signs = [at for at, depth in breaks_of(text) if not depth and text[at + 1] in "+-"]
     return [text[start:end].strip() for start, end in pairwise([0, *signs, len(text)])]

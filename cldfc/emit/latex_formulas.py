@@ -35,8 +35,8 @@ class PaperFormatter(Formatter):
         if "_" not in name or (head in ACCENTS and "_" not in below):
             return spell_name(name, "latex")
         if len(head) > 1 or "_" in below:
-            return rf"\mathrm{{{escaped(name)}}}"
-        return rf"{{{COMMANDS.get(head, head)}_{{\mathrm{{{escaped(below)}}}}}}}"
+            return rf"\mathrm{{{roman_text(name)}}}"
+        return rf"{{{COMMANDS.get(head, head)}_{{\mathrm{{{roman_text(below)}}}}}}}"
 
     def tag(self, tag: tuple[tree.Index, ...]) -> str:
         r"""`^{\ell,\nu_{\ell}}`: a constant of each level says its level."""
@@ -60,7 +60,7 @@ class PaperFormatter(Formatter):
 
     def configuration(self, settings: tuple[tree.Setting, ...]) -> str:
         r"""`3, \mathrm{stride}=2`."""
-        names = (rf"\mathrm{{{escaped(setting.name)}}}=" if setting.name else "" for setting in settings)
+        names = (rf"\mathrm{{{roman_text(setting.name)}}}=" if setting.name else "" for setting in settings)
         return ", ".join(name + self.text(setting.value) for name, setting in zip(names, settings, strict=True))
 
     def parts(self, expression: tree.Expression) -> tuple[str, int]:
@@ -89,6 +89,6 @@ class PaperFormatter(Formatter):
         return f"${' '.join(part for part in (line.head, line.sign, body) if part)}$"
 
 
-def escaped(name: str) -> str:
+def roman_text(name: str) -> str:
     r"""A name as the text of `\mathrm`, with Greek letters spelled out."""
     return ascii_name(name).replace("_", r"\_")

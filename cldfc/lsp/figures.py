@@ -18,7 +18,7 @@ from cldfc.network.sharing import sharing_of
 MOST_ROWS = 12
 
 
-def table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
+def markdown_table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
     """The lines of a Markdown table; of a long one the first and the last rows."""
     middle = [["⋯"] * len(heads)]
     shown = rows if len(rows) <= MOST_ROWS else [*rows[: MOST_ROWS - 2], *middle, rows[-1]]
@@ -50,7 +50,7 @@ def family_figures(network: Compilation, family: Family) -> list[str]:
     if not levels:
         return [f"The output does not need `{family[0]}`."]
     rows = [level_row(network, levels[level]) for level in sorted(levels)]
-    return [*table(("values", "shape", "multiply-adds"), rows), *used_parameters(network, levels.values())]
+    return [*markdown_table(("values", "shape", "multiply-adds"), rows), *used_parameters(network, levels.values())]
 
 
 def level_in(instance: Instance, template: Template) -> int:
@@ -87,20 +87,20 @@ def parameter_figures(network: Compilation, name: str) -> list[str]:
     if not keys:
         return [f"The output does not need `{name}`."]
     uses = count_uses(graph)
-    groups = groupby(keys, lambda key: sizes_text(graph.parameters[key]))
-    rows = [parameter_row(network, uses, text, list(same)) for text, same in groups]
+    groups = groupby(keys, lambda key: kernel_sizes(graph.parameters[key]))
+    rows = [sharing_row(network, uses, text, list(same)) for text, same in groups]
     total = sum(graph.parameters[key].count() for key in keys)
     shared = f"{sharing_of(graph)[name]}, {total:,} parameters."
-    return [shared, *table((f"`{name}`", "size", "uses", "parameters"), rows)]
+    return [shared, *markdown_table((f"`{name}`", "size", "uses", "parameters"), rows)]
 
 
-def parameter_row(network: Compilation, uses: Mapping[Key, int], text: str, keys: Sequence[Key]) -> list[str]:
+def sharing_row(network: Compilation, uses: Mapping[Key, int], text: str, keys: Sequence[Key]) -> list[str]:
     stored = sum(network.written.parameters[key].count() for key in keys)
     names = from_to([format_key(key) for key in keys])
     return [f"`{names}`", text, f"{sum(uses[key] for key in keys):,}", f"{stored:,}"]
 
 
-def sizes_text(stored: Stored) -> str:
+def kernel_sizes(stored: Stored) -> str:
     """`3×3, 64 → 128, 2 groups`; a scalar's start."""
     sizes = stored.sizes
     if "init" in sizes:
@@ -119,4 +119,4 @@ def constant_figures(constant: Constant) -> list[str]:
     if constant.index is None:
         return [f"= {constant.values[0]:,}"]
     rows = [[f"{constant.lower + at}", f"{value:,}"] for at, value in enumerate(constant.values)]
-    return table((f"`{constant.index}`", f"`{constant.name}`"), rows)
+    return markdown_table((f"`{constant.index}`", f"`{constant.name}`"), rows)

@@ -14,7 +14,7 @@ from cldfc.network.graph import Graph
 from cldfc.network.positions import Key
 from cldfc.network.program import Program, Read, Reads, Step
 from cldfc.ops import Add, Concat, Kernel, Multiply, Operator, Scale, ScaleBy, Total, Zero
-from cldfc.show.labels import BoxLabel, joined, kernel_label, merge_label, operator_label, short_names
+from cldfc.show.labels import BoxLabel, kernel_label, merge_label, operator_label, short_names, tag_text
 
 Kind = Literal["kernel", "operator", "merge"]
 MOST_STEPS = 3
@@ -97,7 +97,7 @@ def fold(graph: Graph, places: Mapping[tuple[str, int], int], is_full: bool) -> 
     """
     together: dict[tuple[int, int | None], list[int]] = {}
     for number, instance in enumerate(graph.instances):
-        together.setdefault((id(instance.template), level_of(places, instance.value)), []).append(number)
+        together.setdefault((id(instance.template), level_by_place(places, instance.value)), []).append(number)
     long = {id(graph.instances[run[0]].template.statement) for run in together.values() if len(run) > MOST_STEPS}
     runs: list[list[int]] = []
     for run in together.values():
@@ -120,7 +120,7 @@ def level_places(program: Program) -> dict[tuple[str, int], int]:
     return places
 
 
-def level_of(places: Mapping[tuple[str, int], int], value: Key) -> int | None:
+def level_by_place(places: Mapping[tuple[str, int], int], value: Key) -> int | None:
     place = places.get((value[0], len(value[1])))
     return None if place is None else value[1][place]
 
@@ -141,7 +141,7 @@ def make_block(
     first, template = instances[0], instances[0].template
     maker = Maker(instances, shown, names)
     parts = maker.parts()
-    label = BoxLabel(first.value[0], joined(template.left, [i.binding for i in instances]))
+    label = BoxLabel(first.value[0], tag_text(template.left, [i.binding for i in instances]))
     if isinstance(template.result, int):
         is_zero = isinstance(template.steps[template.result].operator, Zero)
         result = None if is_zero else Operand(maker.part_of[template.result])
@@ -186,7 +186,7 @@ class Maker:
         for place, step in enumerate(self.instances[0].template.steps):
             if isinstance(step.operator, Zero):
                 continue
-            kind, operands = kind_of(step), tuple(self.operands(step))
+            kind, operands = part_kind(step), tuple(self.operands(step))
             before = operands[0].part if operands else None
             if kind == "operator" and before is not None and self.made[before].kind == "operator":
                 whole = self.made[before]
@@ -205,7 +205,7 @@ class Maker:
             return merge_label(steps[0].operator)
         if steps[0].use is None or not self.parameters(steps[0]):
             return operator_label([steps[0].operator], {})
-        tag = joined(steps[0].use.positions, [i.binding for i in self.instances])
+        tag = tag_text(steps[0].use.positions, [i.binding for i in self.instances])
         return kernel_label(steps[0].operator, steps[0].use.name, tag)
 
     def operator(self, step: Step) -> Operator:
@@ -247,7 +247,7 @@ class Maker:
         return list(dict.fromkeys(keys))
 
 
-def kind_of(step: Step) -> Kind:
+def part_kind(step: Step) -> Kind:
     if step.operator.is_layer or isinstance(step.operator, ScaleBy):
         return "kernel"
     return "merge" if isinstance(step.operator, Add | Total | Multiply | Concat) else "operator"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from typing import Literal
 
@@ -28,6 +29,9 @@ class Boxes:
         self.graph = graph
         self.grid = grid
         self.ports = count_ports(ways)
+        self.of_block: dict[int, list[Box]] = defaultdict(list)
+        for box in grid.cells:
+            self.of_block[box[0]].append(box)
         self.sizes = sizes
         """What each row says of the sizes of its values."""
 
@@ -44,7 +48,7 @@ class Boxes:
         """What a value must take so that there is room for what is said of its loop, above the whole block."""
         if box == INPUT or not self.block(box).is_folded:
             return 0.0
-        parts = len({self.grid.cells[place][0] for place in self.grid.cells if place[0] == box[0]}) - 1
+        parts = len({self.grid.cells[other][0] for other in self.of_block[box[0]]}) - 1
         return text_width(loop_text(self.block(box)), SMALL) + 56 - NARROWEST * parts
 
     def kind(self, box: Box) -> BoxKind:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from colorsys import hls_to_rgb
 
-from cldfc.network.cost import count_uses
+from cldfc.emit.labels import shared_kernels
 from cldfc.network.graph import Graph
 from cldfc.network.positions import Key
 
@@ -15,9 +15,7 @@ GOLDEN = 0.618034
 
 def colours_of(graph: Graph) -> dict[Key, str]:
     """The kernels and scalars that a network uses more than once, each with its colour, `#2f6db5`."""
-    uses = count_uses(graph)
-    shared = [key for key in graph.parameters if key[0] in graph.program.parameters and uses[key] > 1]
-    return {key: colour(at) for at, key in enumerate(shared)}
+    return {key: colour(at) for at, key in enumerate(shared_kernels(graph))}
 
 
 def colour(at: int) -> str:

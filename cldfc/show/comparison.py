@@ -2,32 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-from cldfc.network.cost import Cost, cost_of_network
+from cldfc.network.cost import cost_of_network
 from cldfc.network.graph import Graph
-from cldfc.network.sharing import Sharing, compare_sharing
-from cldfc.syntax.difference import Change, compare_trees
-
-
-@dataclass(frozen=True, slots=True)
-class ComparisonRow:
-    """One network: its spec as the command line names it, its name, its cost."""
-
-    spec: str
-    model: str
-    cost: Cost
-    label: str
-    """Its name, or where others have that, too, its spec."""
-
-
-@dataclass(frozen=True, slots=True)
-class Difference:
-    """What one network says, and what it shares, differently from another."""
-
-    statements: tuple[Change, ...]
-    sharing: Mapping[str, tuple[Sharing | None, Sharing | None]]
+from cldfc.network.sharing import Sharing
+from cldfc.show.comparison_markdown import ComparisonRow, comparison_markdown, saved
+from cldfc.show.comparison_terminal import show_comparison
+from cldfc.show.marks import Difference, difference
+from cldfc.show.notebook import plain_console, printed_text
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,17 +22,12 @@ class Comparison:
     differences: tuple[Difference, ...]
 
     def __str__(self) -> str:
-        from cldfc.show.comparison_terminal import show_comparison
-        from cldfc.show.notebook import plain_console, printed
-
         console = plain_console()
-        show_comparison(self, console)
-        return printed(console)
+        show_comparison(self.rows, self.differences, console)
+        return printed_text(console)
 
     def _repr_markdown_(self) -> str:
-        from cldfc.show.comparison_markdown import comparison_markdown
-
-        return comparison_markdown(self)
+        return comparison_markdown(self.rows, self.differences)
 
 
 def compare_networks(specs: Sequence[str], graphs: Sequence[Graph]) -> Comparison:
@@ -59,16 +38,6 @@ def compare_networks(specs: Sequence[str], graphs: Sequence[Graph]) -> Compariso
         for spec, model, graph in zip(specs, models, graphs, strict=True)
     )
     return Comparison(tuple(rows), tuple(difference(graphs[0], graph) for graph in graphs[1:]))
-
-
-def difference(before: Graph, after: Graph) -> Difference:
-    statements = compare_trees(before.program.spec, after.program.spec)
-    return Difference(tuple(statements), compare_sharing(before, after))
-
-
-def sharing_text(family: str, before: Sharing | None, after: Sharing | None) -> str:
-    """`A: one per (ℓ, i), 8 kernels → one per ℓ, 4 kernels`."""
-    return f"{family}: {before or 'none'} → {after or 'none'}"
 
 
 def comparison_as_data(comparison: Comparison) -> dict[str, object]:
@@ -84,10 +53,10 @@ def comparison_as_data(comparison: Comparison) -> dict[str, object]:
         {"from": first.spec, "to": row.spec, **difference_as_data(difference)}
         for row, difference in zip(comparison.rows[1:], comparison.differences, strict=True)
     ]
-    return {"networks": [row_as_data(row) for row in comparison.rows], "differences": differences}
+    return {"networks": [network_as_data(row) for row in comparison.rows], "differences": differences}
 
 
-def row_as_data(row: ComparisonRow) -> dict[str, object]:
+def network_as_data(row: ComparisonRow) -> dict[str, object]:
     cost = row.cost
     return {
         "spec": row.spec,
@@ -101,11 +70,6 @@ def row_as_data(row: ComparisonRow) -> dict[str, object]:
         "kept_bytes_per_image": cost.kept.each_image,
         "kept_bytes_per_batch": cost.kept.each_batch,
     }
-
-
-def saved(cost: Cost) -> float:
-    """The part of the parameters that sharing saves."""
-    return 1 - cost.parameters / cost.unshared if cost.unshared else 0.0
 
 
 def difference_as_data(difference: Difference) -> dict[str, object]:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
-from cldfc.show.comparison import Comparison, ComparisonRow, Difference, saved, sharing_text
+from cldfc.network.cost import Cost
+from cldfc.show.marks import Difference, sharing_text
 
 HEADS = (
     *("model", "parameters", "without sharing", "saved", "multiply-adds"),
@@ -12,17 +14,35 @@ HEADS = (
 )
 
 
-def comparison_markdown(comparison: Comparison) -> str:
+@dataclass(frozen=True, slots=True)
+class ComparisonRow:
+    """One network: its spec as the command line names it, its name, its cost."""
+
+    spec: str
+    model: str
+    cost: Cost
+    label: str
+    """Its name, or where others have that, too, its spec."""
+
+
+def saved(cost: Cost) -> float:
+    """The part of the parameters that sharing saves."""
+    return 1 - cost.parameters / cost.unshared if cost.unshared else 0.0
+
+
+def comparison_markdown(rows: Sequence[ComparisonRow], differences: Sequence[Difference]) -> str:
+    """A table in GitHub's Markdown; for two networks also their difference."""
     lines = [f"| {' | '.join(HEADS)} |", f"|---|{'---:|' * (len(HEADS) - 1)}"]
-    lines += [f"| {' | '.join(figures(row))} |" for row in comparison.rows]
-    if len(comparison.rows) == 2:
-        lines += ["", *difference_lines(comparison, comparison.differences[0])]
+    lines += [f"| {' | '.join(exact_figures(row))} |" for row in rows]
+    if len(rows) == 2:
+        lines += ["", *difference_lines(rows, differences[0])]
     return "\n".join(lines) + "\n"
 
 
-def figures(row: ComparisonRow) -> Iterator[str]:
-    """The exact figures of one network, in the order of the heads; an underscore in a name is no emphasis."""
+def exact_figures(row: ComparisonRow) -> Iterator[str]:
+    """The figures of one network, in the order of the heads."""
     cost = row.cost
+    # As code, for in Markdown the underscores of a name may mean emphasis.
     yield f"`{row.label}`"
     yield f"{cost.parameters:,}"
     yield f"{cost.unshared:,}"
@@ -33,12 +53,12 @@ def figures(row: ComparisonRow) -> Iterator[str]:
     yield f"{cost.kept.each_image:,}"
 
 
-def difference_lines(comparison: Comparison, difference: Difference) -> Iterator[str]:
+def difference_lines(rows: Sequence[ComparisonRow], difference: Difference) -> Iterator[str]:
     if not difference.statements and not difference.sharing:
         yield "no difference"
         return
     if difference.statements:
-        yield from ("```diff", f"--- {comparison.rows[0].spec}", f"+++ {comparison.rows[1].spec}")
+        yield from ("```diff", f"--- {rows[0].spec}", f"+++ {rows[1].spec}")
         for change in difference.statements:
             before, after = change.texts()
             yield from [f"- {before}"] * (before is not None) + [f"+ {after}"] * (after is not None)

@@ -9,7 +9,8 @@ from rich.padding import Padding
 from rich.table import Table
 
 from cldfc.console import Column, Text, print_table
-from cldfc.show.comparison import Comparison, ComparisonRow, Difference, saved, sharing_text
+from cldfc.show.comparison_markdown import ComparisonRow, saved
+from cldfc.show.marks import Difference, sharing_text
 from cldfc.show.numbers import short_bytes, short_count
 from cldfc.syntax.difference import Change, Piece
 
@@ -18,14 +19,14 @@ LEGEND = "unshared: params without sharing · kept: activations for backward, pe
 BEFORE, AFTER = "red", "green4"
 
 
-def show_comparison(comparison: Comparison, console: Console) -> None:
+def show_comparison(rows: Sequence[ComparisonRow], differences: Sequence[Difference], console: Console) -> None:
     heads: dict[str, Column] = {"model": "text"}
     heads |= dict.fromkeys(HEADS, "figure")
-    print_table(console, heads, [[row.label, *short_figures(row)] for row in comparison.rows])
+    print_table(console, heads, [[row.label, *short_figures(row)] for row in rows])
     console.print(Text(LEGEND, style="dim"))
-    if len(comparison.rows) == 2:
+    if len(rows) == 2:
         console.print()
-        show_difference(comparison.rows, comparison.differences[0], console)
+        show_difference(rows, differences[0], console)
 
 
 def short_figures(row: ComparisonRow) -> Iterator[str]:

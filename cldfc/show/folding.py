@@ -24,7 +24,10 @@ def folding_lines(folded: Folded) -> list[str]:
         return ["there is no normalisation to fold"]
     lines = [f"{folded.count:,} of {total:,} normalisation{'s' * (total != 1)} folded into kernels"]
     for (name, reason, keyword, is_kernel, _), keys in sorted(groups.items(), key=lambda group: not group[0][3]):
-        who = kernels_text(folded.graph, [*keys], keyword) if is_kernel else norms_text(name, [*keys])
+        if is_kernel:
+            who = kernels_text(folded.graph, [*keys], keyword)
+        else:
+            who = f"{format_key(next(iter(keys)))} stays" if len(keys) == 1 else f"{name} stays, {len(keys):,} times"
         lines.append(f"{who}: {reason}")
     return lines
 
@@ -47,8 +50,3 @@ def family_text(graph: Graph, name: str, arity: int) -> str:
     if arity < len(indices):
         indices = tuple(indices[place] for place in graph.program.ties[name].kept)
     return f"{name}@{','.join(indices)}" if indices else name
-
-
-def norms_text(name: str, keys: Sequence[Key]) -> str:
-    """`bn_r stays, 9 times`, or `bn_r@1,1 stays`."""
-    return f"{format_key(keys[0])} stays" if len(keys) == 1 else f"{name} stays, {len(keys):,} times"

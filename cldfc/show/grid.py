@@ -7,6 +7,7 @@ so whatever runs in gaps and channels meets no box.
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
@@ -57,6 +58,17 @@ class Grid:
     def slots(self) -> int:
         return self.rows[-1].bottom + 1
 
+    def row_at(self, slot: int) -> GridRow:
+        """The row with a lane or a channel in a slot."""
+        return self.rows[bisect_right(self.rows, slot, key=lambda row: row.top) - 1]
+
+    def row_with(self, box: Box) -> GridRow:
+        return self.rows[self.input_row if box == INPUT else self.row_of[box[0]]]
+
+    def is_channel(self, slot: int) -> bool:
+        """Whether a slot is a channel, not a lane."""
+        return (slot - self.row_at(slot).top) % 2 == 0
+
 
 def make_grid(blocks: Sequence[Block], most: int = MOST_COLUMNS, over: int = OVER) -> Grid:
     """Place the blocks of a network; the last one is its output, which may take `over` columns more.
@@ -64,7 +76,7 @@ def make_grid(blocks: Sequence[Block], most: int = MOST_COLUMNS, over: int = OVE
     Levels with more than `most` columns go on in a second line.
     """
     arranged = [arrange_parts(block) for block in blocks]
-    levels = levels_of(blocks)
+    levels = drawn_levels(blocks)
     places = place_families(blocks, arranged, most)
     lines = [places[block.family][0] for block in blocks]
     lasts = [places[block.family][1] for block in blocks]
@@ -112,7 +124,7 @@ def place_input(
     return 0
 
 
-def levels_of(blocks: Sequence[Block]) -> list[int | None]:
+def drawn_levels(blocks: Sequence[Block]) -> list[int | None]:
     """The level that each block is drawn on: its own, or that of what it reads first."""
     known: dict[Key, int | None] = {}
     lowest = min((block.level for block in blocks if block.level is not None), default=None)

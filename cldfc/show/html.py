@@ -12,11 +12,10 @@ from cldfc.network.cost import cost_of_network
 from cldfc.network.graph import Graph
 from cldfc.network.positions import Key
 from cldfc.output import fill_page
-from cldfc.show.comparison import Difference, difference, sharing_text
 from cldfc.show.describe import describe
 from cldfc.show.kernels import parameter_rows
 from cldfc.show.layout import lay_out
-from cldfc.show.marks import find_marks
+from cldfc.show.marks import Difference, difference, find_marks, sharing_text
 from cldfc.show.mathml import equations_as_mathml
 from cldfc.show.shapes import Edge, Picture
 from cldfc.show.svg import DARK_SCREEN, STYLE, is_between, picture_parts
@@ -96,5 +95,5 @@ def totals(graph: Graph) -> dict[str, str]:
         "saved": f"{1 - cost.parameters / cost.unshared:.1%}" if cost.unshared else "",
         "multiply-adds for an image": f"{cost.multiply_adds:,}",
         "convolutions": f"{cost.convolutions:,}",
-        "layers deep": f"{cost.depth:,}",
+        "depth": f"{cost.depth:,}",
     }

@@ -27,38 +27,28 @@ class KernelRow:
     colour: str | None
 
 
-def kernel_rows(graph: Graph) -> Iterator[KernelRow]:
-    """The rows of the table, shared kernels first."""
-    uses, colours = count_uses(graph), colours_of(graph)
-    groups: dict[object, list[Key]] = {}
-    for key in sorted(graph.parameters, key=lambda key: key not in colours):
-        if key[0] in graph.program.parameters:
-            groups.setdefault(key if key in colours else key[0], []).append(key)
-    for keys in groups.values():
-        stored = sum(graph.parameters[key].count() for key in keys)
-        saved = sum(graph.parameters[key].count() * (uses[key] - 1) for key in keys)
-        kind = "scalar" if isinstance(graph.parameters[keys[0]].operator, ScaleBy) else "kernel"
-        name = format_key(keys[0]) if len(keys) == 1 else f"{keys[0][0]}, {len(keys)} {kind}s"
-        total, colour = sum(uses[key] for key in keys), colours.get(keys[0])
-        yield KernelRow(True, name, widths_text(graph, keys), tuple(keys), total, stored, saved, colour)
-
-
 def parameter_rows(graph: Graph) -> Iterator[KernelRow]:
-    """A row for everything that is stored: kernels and scalars, then what belongs to a place in an equation."""
-    yield from kernel_rows(graph)
-    uses = count_uses(graph)
+    """Rows for all that is stored: shared kernels and scalars, the others, what belongs to places in equations."""
+    uses, colours, declared = count_uses(graph), colours_of(graph), graph.program.parameters
     groups: dict[object, list[Key]] = {}
-    for key in graph.parameters:
-        if key[0] not in graph.program.parameters:
-            groups.setdefault(key if uses[key] > 1 else key[0], []).append(key)
+    for key in sorted(graph.parameters, key=lambda key: (key[0] not in declared, key not in colours)):
+        groups.setdefault(key if uses[key] > 1 else key[0], []).append(key)
     for keys in groups.values():
         stored = [graph.parameters[key] for key in keys]
-        kind = "map" if isinstance(stored[0].operator, Linear) else "norm"
-        name = format_key(keys[0]) if len(keys) == 1 else f"{keys[0][0]}, {len(keys)} {kind}s"
-        numbers = sum(each.count() for each in stored)
-        saved = sum(each.count() * (uses[key] - 1) for key, each in zip(keys, stored, strict=True))
+        name, is_kernel = keys[0][0], keys[0][0] in declared
+        if is_kernel:
+            kind = "scalar" if isinstance(stored[0].operator, ScaleBy) else "kernel"
+        else:
+            kind = "map" if isinstance(stored[0].operator, Linear) else "norm"
         yield KernelRow(
-            False, name, channels_text(graph, keys), tuple(keys), sum(uses[key] for key in keys), numbers, saved, None
+            is_kernel=is_kernel,
+            name=format_key(keys[0]) if len(keys) == 1 else f"{name}, {len(keys)} {kind}s",
+            shape=widths_text(graph, keys) if is_kernel else channels_text(graph, keys),
+            keys=tuple(keys),
+            uses=sum(uses[key] for key in keys),
+            parameters=sum(each.count() for each in stored),
+            saved=sum(each.count() * (uses[key] - 1) for key, each in zip(keys, stored, strict=True)),
+            colour=colours.get(keys[0]),
         )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from cldfc.emit.labels import configuration, word
 from cldfc.network.positions import Binding, Positions
 from cldfc.ops import Concat, Kernel, Multiply, Operator, Prolongation, Scale
 from cldfc.syntax import tree
@@ -24,7 +25,7 @@ class BoxLabel:
         return f"{self.name}{'@' * (len(self.name) > 1 and bool(self.tag))}{self.tag}"
 
 
-def joined(positions: Positions, bindings: Sequence[Binding]) -> str:
+def tag_text(positions: Positions, bindings: Sequence[Binding]) -> str:
     """A tag as text: a number where all bindings give the same one, else as the spec has it, `1,i`."""
     texts: list[str] = []
     for position in positions:
@@ -62,13 +63,7 @@ def operator_label(operators: Sequence[Operator], names: Mapping[tuple[str, ...]
 
 def operator_word(operator: Operator) -> str:
     """`relu`, `maxpool[3, stride=2]`, `0.5·`."""
-    if isinstance(operator, Scale):
-        return f"{operator.factor:g}·"
-    defaults = type(operator)
-    given = [(n, getattr(operator, n), getattr(defaults, n, None)) for n in operator.settings()]
-    texts = [f"{n}={value:g}" if at else f"{value:g}" for at, (n, value, usual) in enumerate(given) if value != usual]
-    settings = f"[{', '.join(texts)}]" if texts else ""
-    return f"{operator.keyword or type(operator).__name__.lower()}{settings}"
+    return f"{operator.factor:g}·" if isinstance(operator, Scale) else word(operator) + configuration(operator)
 
 
 def short_names(spec: tree.Tree) -> dict[tuple[str, ...], str]:

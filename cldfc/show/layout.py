@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import accumulate
 from math import ceil
 
 from cldfc.network.graph import Graph
@@ -13,7 +14,7 @@ from cldfc.show.grid import INPUT, MOST_COLUMNS, OVER, Box, Grid, make_grid
 from cldfc.show.measure import SIZE, SMALL, text_width
 from cldfc.show.routes import Way, find_ways
 from cldfc.show.shapes import Band, DrawnBox, Edge, Frame, LoopArrow, Picture, Point, Rectangle
-from cldfc.show.tracks import channel_tracks, gap_tracks
+from cldfc.show.tracks import assign_tracks, channel_stretches, gap_stretches
 
 EDGE, BESIDE, MARGIN, TRACK = 14.0, 9.0, 14.0, 7.0
 """Room at the left; beside boxes; above and below them; between edges that run beside each other."""
@@ -24,7 +25,15 @@ BAND_GAP, FRAME, LOOP = 8.0, 4.0, 20.0
 def lay_out(graph: Graph, is_full: bool = False, room: float | None = None) -> Picture:
     """Lay a network out as it is given; `is_full` draws every one of many steps.
 
-    Lines are as long as `room` allows, or as the longest block needs.
+    Lines are as long as `room` allows, or as the longest block needs. u@1 = relu(f), r@ℓ = u@ℓ - A * u@ℓ,
+    u@ℓ+1 = R *_2 r@ℓ and h = linear(avgpool(r@2)) stand in columns, lanes (slots 1 and 4) and channels like this:
+
+        column  0      1      2     3    4     5        6          7       8
+        slot 1  f ─→ relu ─→ u1 ┬─→ A ─→ + ─→ r1 ┐
+        slot 2                  └────────↑       │
+        slot 3        ┌──────────────────────────┘
+        slot 4        └→ R ─→ u2 ┬─→ A ─→ + ─→ r2 ─→ avgpool ─→ linear ─→ h
+        slot 5                   └────────↑
     """
     blocks = blocks_of(graph, is_full)
     most, over = MOST_COLUMNS, OVER
@@ -45,10 +54,15 @@ class Drawing:
         self.grid = grid
         self.colours = colours_of(graph)
         self.ways = find_ways(grid)
-        self.gaps, self.channels = gap_tracks(self.ways), channel_tracks(grid, self.ways)
-        self.bands = self.number_bands()
+        self.gaps = assign_tracks(gap_stretches(self.ways))
+        self.channels = assign_tracks(channel_stretches(grid, self.ways))
+        levels = list(dict.fromkeys(row.level for row in grid.rows))
+        self.bands = [levels.index(row.level) for row in grid.rows]
+        """The band of each row; lines of one level are one band."""
         self.levels = self.name_levels()
-        self.hues = self.number_hues()
+        names = dict.fromkeys(block.value[0] for block in grid.blocks if block.value[1])
+        self.hues = {name: number for number, name in enumerate(names)}
+        """A number for each name of values that have a tag, in the order of their definition."""
         folded = [row for row, block in zip(grid.row_of, grid.blocks, strict=True) if block.is_folded]
         self.loops = {grid.rows[row].top for row in folded}
         self.boxes = Boxes(graph, grid, self.ways, [self.levels[band][1] for band in self.bands])
@@ -65,11 +79,6 @@ class Drawing:
         model = self.graph.program.model
         return Picture(model, self.width, self.height, tuple(self.make_bands()), frames, nodes, edges, loops)
 
-    def number_bands(self) -> list[int]:
-        """The band of each row; lines of one level are one band."""
-        levels = list(dict.fromkeys(row.level for row in self.grid.rows))
-        return [levels.index(row.level) for row in self.grid.rows]
-
     def name_levels(self) -> list[tuple[str, tuple[str, ...]]]:
         """The name of each band, and the sizes of its values; those of most values first."""
         index = index_of_levels(self.graph.program)
@@ -80,13 +89,9 @@ class Drawing:
                 together[self.bands[row]].append(block)
         levels = dict.fromkeys(row.level for row in self.grid.rows)
         names = ["" if level is None or not index else f"{index} = {level}" for level in levels]
-        sizes = [tuple(shortened(sizes_of(self.graph, blocks))) for blocks in together]
-        return list(zip(names, sizes, strict=True))
-
-    def number_hues(self) -> dict[str, int]:
-        """A number for each name of values that have a tag, in the order of their definition."""
-        names = dict.fromkeys(block.value[0] for block in self.grid.blocks if block.value[1])
-        return {name: number for number, name in enumerate(names)}
+        sizes = [sizes_of(self.graph, blocks) for blocks in together]
+        shown = [tuple(some if len(some) < 4 else [some[0], "…", some[-1]]) for some in sizes]
+        return list(zip(names, shown, strict=True))
 
     # Places
 
@@ -99,7 +104,7 @@ class Drawing:
             widths[gap] = 2 * BESIDE + TRACK * max(0, self.gaps.counts.get(gap, 0) - 1)
         names = [text_width(name, SIZE) for name, _ in self.levels]
         sizes = [text_width(size, SMALL) for _, sizes in self.levels for size in sizes]
-        return add_up(widths, EDGE + max([*names, *sizes]) + BESIDE * any([*names, *sizes]))
+        return add_up_places(widths, EDGE + max([*names, *sizes]) + BESIDE * any([*names, *sizes]))
 
     def place_slots(self) -> tuple[list[float], float]:
         heights = [0.0] * self.grid.slots
@@ -111,7 +116,7 @@ class Drawing:
             heights[row.top] += LOOP * (row.top in self.loops)
             if number and self.bands[number] != self.bands[number - 1]:
                 heights[row.top] += BAND_GAP
-        return add_up(heights, 0.0)
+        return add_up_places(heights, 0.0)
 
     def rectangle(self, box: Box) -> Rectangle:
         (column, slot), (width, height) = self.grid.cells[box], self.sizes[box]
@@ -137,7 +142,7 @@ class Drawing:
 
     def frame(self, number: int) -> Frame:
         """The frame around a block; one with a loop reaches up to it."""
-        block, places = self.grid.blocks[number], [self.rectangle(b) for b in self.grid.cells if b[0] == number]
+        block, places = self.grid.blocks[number], [self.rectangle(box) for box in self.boxes.of_block[number]]
         row = self.grid.row_of[number]
         tops = [p.y for p in places] + [self.tops[self.grid.rows[row].top + 1]] * block.is_folded
         left, top = min(p.x for p in places) - FRAME, min(tops) - FRAME
@@ -164,11 +169,13 @@ class Drawing:
         across = [self.across(way, slot) for slot in way.across]
         points = [(source.x + source.width, across[0])]
         for at, gap in enumerate(way.down):
-            x = self.down(way, gap, at > 0)
+            x = self.lefts[gap] + BESIDE - 1 + TRACK * self.gaps.lines[gap, way.source, at > 0]
             points += [(x, across[at]), (x, across[at + 1])]
         points += self.entry(way, target, across[-1])
-        minus = self.minus(way, points[-1]) if way.sign < 0 else None
-        return Edge(self.numbers[way.source], self.numbers[way.target], tuple(simplify(points)), minus)
+        (x, y), side = points[-1], way.port.side
+        beside = {"left": (x - 10, y - 6), "top": (x + 7, y - 6), "bottom": (x + 7, y + 6)}[side]
+        minus = beside if way.sign < 0 else None
+        return Edge(self.numbers[way.source], self.numbers[way.target], tuple(corners(points)), minus)
 
     def entry(self, way: Way, target: Rectangle, y: float) -> list[Point]:
         if way.port.side == "left":
@@ -182,34 +189,19 @@ class Drawing:
         line = self.channels.lines.get((slot, way.source, False))
         if line is None:
             return (self.tops[slot] + self.tops[slot + 1]) / 2
-        row = next(row for row in self.grid.rows if row.top <= slot <= row.bottom)
-        if slot == row.bottom:
+        if slot == self.grid.row_at(slot).bottom:
             return self.tops[slot] + MARGIN - 3 + TRACK * line
         loop = LOOP * (slot in self.loops)
         return self.tops[slot + 1] - loop - (MARGIN - 3) - TRACK * line
 
-    def down(self, way: Way, gap: int, enters: bool) -> float:
-        return self.lefts[gap] + BESIDE - 1 + TRACK * self.gaps.lines[gap, way.source, enters]
 
-    def minus(self, way: Way, end: Point) -> Point:
-        x, y = end
-        return {"left": (x - 10, y - 6), "top": (x + 7, y - 6), "bottom": (x + 7, y + 6)}[way.port.side]
-
-
-def shortened(sizes: list[str]) -> list[str]:
-    """Sizes, of many the first and the last."""
-    return sizes if len(sizes) < 4 else [sizes[0], "…", sizes[-1]]
-
-
-def add_up(sizes: list[float], start: float) -> tuple[list[float], float]:
+def add_up_places(sizes: list[float], start: float) -> tuple[list[float], float]:
     """Where each of some neighbours begins, with the end of the last; and that end."""
-    places = [start]
-    for size in sizes:
-        places.append(places[-1] + size)
+    places = list(accumulate(sizes, initial=start))
     return places, places[-1]
 
 
-def simplify(points: list[Point]) -> Iterator[Point]:
+def corners(points: list[Point]) -> Iterator[Point]:
     """The corners of a line, without points that lie on the way."""
     for at, point in enumerate(points):
         if 0 < at < len(points) - 1:

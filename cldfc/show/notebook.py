@@ -18,21 +18,17 @@ PRE = '<pre style="line-height: 1.2; font-family: monospace; overflow-x: auto">{
 
 def picture_html(graph: Graph, svg: str) -> str:
     """A network for a notebook: its picture, an image so that styles stay apart, and what else the terminal prints."""
-    image = f'<img alt="{html.escape(graph.program.model)}" src="data:image/svg+xml;base64,{encoded(svg)}"/>'
+    data = base64.b64encode(svg.encode()).decode()
+    image = f'<img alt="{html.escape(graph.program.model)}" src="data:image/svg+xml;base64,{data}"/>'
     console = Console(io.StringIO(), width=HTML_WIDTH, record=True, force_jupyter=False)
     show_network(graph, console, is_drawn=False)
     return f"<div>{image}\n{console.export_html(code_format=PRE, inline_styles=True)}</div>"
 
 
-def encoded(text: str) -> str:
-    """Text as base64."""
-    return base64.b64encode(text.encode()).decode()
-
-
 def picture_text(graph: Graph) -> str:
     console = plain_console()
     show_network(graph, console)
-    return printed(console)
+    return printed_text(console)
 
 
 def preformatted(text: str) -> str:
@@ -43,7 +39,7 @@ def plain_console() -> Console:
     return Console(io.StringIO(), width=TEXT_WIDTH, color_system=None, force_jupyter=False)
 
 
-def printed(console: Console) -> str:
+def printed_text(console: Console) -> str:
     """What such a console has printed, without white space at the ends of lines."""
     assert isinstance(console.file, io.StringIO)
     return "\n".join(line.rstrip() for line in console.file.getvalue().splitlines())

@@ -30,19 +30,19 @@ def draw_pdf(svg: str, points: float | None = None) -> bytes:
     file = BytesIO()
     page = {"pagesize": (scale * width, scale * height), "initialFontName": font("normal")}
     canvas = cast("Any", Canvas)(file, **page, invariant=1, pageCompression=1)
-    canvas.setTitle(find(root, "title").text or "")
+    canvas.setTitle(first_element(root, "title").text or "")
     canvas.setCreator("cldfc")
     canvas.setAuthor("")
     canvas.setSubject("")
     canvas.translate(0, scale * height)
     canvas.scale(scale, -scale)
-    Page(canvas, rules(find(root, "style").text or "")).draw(root, {}, ())
+    Page(canvas, rules(first_element(root, "style").text or "")).draw(root, {}, ())
     canvas.showPage()
     canvas.save()
     return file.getvalue()
 
 
-def find(root: Element, name: str) -> Element:
+def first_element(root: Element, name: str) -> Element:
     return next(element for element in root if tag(element) == name)
 
 

@@ -39,7 +39,7 @@ def bare_svg(graph: Graph, wish: DrawingOptions) -> str:
     from cldfc.show.svg import draw_svg
 
     drawn = draw_svg(graph, wish.is_full, wish.before and wish.before.as_written, wish.width)
-    right, _ = size_of(drawn)
+    right, _ = picture_size(drawn)
     if wish.width is not None and (smallest := wish.width.smallest_type(right)) < READABLE:
         enough = wish.width.number * READABLE / smallest
         rounded = math.ceil(enough * 10) / 10
@@ -50,7 +50,7 @@ def bare_svg(graph: Graph, wish: DrawingOptions) -> str:
     return drawn
 
 
-def size_of(svg: str) -> tuple[float, float]:
+def picture_size(svg: str) -> tuple[float, float]:
     """The width and the height of a picture in its own pixels."""
     found = re.search(r'viewBox="0 0 (\S+) (\S+)"', svg)
     assert found is not None
@@ -70,7 +70,7 @@ def png(graph: Graph, wish: DrawingOptions) -> bytes:
     from resvg_py import svg_to_bytes
 
     drawn, width = bare_svg(graph, wish), wish.width
-    right, bottom = size_of(drawn)
+    right, bottom = picture_size(drawn)
     shown = width.pixels / right if width else 1.0
     most = math.sqrt(MOST_PIXELS / (shown * right * shown * bottom))
     zoom = 1.0 if width and width.unit == "px" else min(PRINT if width else SCALE, most)

@@ -8,7 +8,7 @@ from typing import Literal
 
 from cldfc.network.positions import Key
 from cldfc.show.blocks import Operand
-from cldfc.show.grid import INPUT, Box, Grid, GridRow
+from cldfc.show.grid import INPUT, Box, Grid
 
 Side = Literal["left", "top", "bottom"]
 Cells = Mapping[tuple[int, int], Box]
@@ -79,21 +79,12 @@ def choose_ports(grid: Grid, target: Box, operands: Sequence[Operand], boxes: Ma
         if at == main:
             ports.append(Port("left"))
             continue
-        row = row_of(grid, target)
+        row, source = grid.row_with(target), sources(target, operand, boxes)[-1]
         is_low = slot == row.slot(0) and operand.part is None
-        side: Side = "bottom" if is_low and came_from(grid, target, operand, boxes).top >= row.top else "top"
+        side: Side = "bottom" if is_low and grid.row_with(source).top >= row.top else "top"
         ports.append(Port(side, counts[side]))
         counts[side] += 1
     return ports
-
-
-def came_from(grid: Grid, target: Box, operand: Operand, boxes: Mapping[Key, Box]) -> GridRow:
-    """The row that an operand comes from."""
-    return row_of(grid, sources(target, operand, boxes)[-1])
-
-
-def row_of(grid: Grid, box: Box) -> GridRow:
-    return grid.rows[grid.input_row if box == INPUT else grid.row_of[box[0]]]
 
 
 def find_turns(
@@ -104,21 +95,21 @@ def find_turns(
     first, last = 2 * a + 2, 2 * b
     if port.side != "left":
         is_next = (s < t) == (port.side == "top") and abs(s - t) == 2
-        if a < b and is_next and is_free(cells, s, a + 1, b):
+        if a < b and is_next and are_empty(cells, s, a + 1, b):
             return (s,), ()
         return (s, t - 1 if port.side == "top" else t + 1), (first,)
     # What leaves a box beside the first gap in that lane would run on the same line for a while.
-    if a < b and is_free(cells, t, a + 1, b - 1) and (s == t or (a, t) not in cells):
+    if a < b and are_empty(cells, t, a + 1, b - 1) and (s == t or (a, t) not in cells):
         return ((s,), ()) if s == t else ((s, t), (first,))
     return (s, channel(grid, source, target), t), (first, last)
 
 
-def is_free(cells: Cells, slot: int, first: int, last: int) -> bool:
+def are_empty(cells: Cells, slot: int, first: int, last: int) -> bool:
     return not any((column, slot) in cells for column in range(first, last + 1))
 
 
 def channel(grid: Grid, source: Box, target: Box) -> int:
     """The channel beside the target's lane that an edge to its left side runs along."""
-    slot, row, before = grid.cells[target][1], row_of(grid, target), row_of(grid, source)
+    slot, row, before = grid.cells[target][1], grid.row_with(target), grid.row_with(source)
     is_low = slot == row.slot(0)
     return slot + 1 if is_low and before.top >= row.top else slot - 1

@@ -40,7 +40,7 @@ class Strip:
 
     @property
     def width(self) -> int:
-        return max(map(length, self.lines))
+        return max(map(text_columns, self.lines))
 
 
 class StripWriter:
@@ -57,13 +57,13 @@ class StripWriter:
         """The lines of a block; `is_named` writes the value that it starts from, for it does not stand before it."""
         chain, start = self.chain(block), first_value(block)
         head: list[Piece] = [(f"{self.name(start)} ", VALUE)] if is_named and start is not None else []
-        at = length(head)
+        at = text_columns(head)
         line, branches = [*head, *([(self.arrow, DIM)] if start is not None and chain else [])], list[Branch]()
         for place in chain:
-            main, others = split(block, place, chain)
+            main, others = split_operands(block, place, chain)
             if main is not None and main.sign < 0:
                 line.append(("−", DIM))
-            branches += [self.branch(block, operand, start, length(line)) for operand in others]
+            branches += [self.branch(block, operand, start, text_columns(line)) for operand in others]
             line += self.part(block.parts[place])
         if any(branch.from_start for branch in branches):
             line[len(head)] = ("┬".ljust(len(self.arrow)), DIM)
@@ -142,7 +142,7 @@ def first_value(block: Block) -> Key | None:
     return operand.values[0] if operand.values else None
 
 
-def split(block: Block, place: int, chain: Sequence[int]) -> tuple[Operand | None, list[Operand]]:
+def split_operands(block: Block, place: int, chain: Sequence[int]) -> tuple[Operand | None, list[Operand]]:
     """The operand of a part that its chain leads to, and the others."""
     operands = list(block.parts[place].operands)
     main = next((o for o in operands if o.part is not None and o.part in chain), operands[0] if operands else None)
@@ -167,16 +167,16 @@ def draw_branches(branches: Sequence[Branch], start: int) -> list[list[Piece]]:
 
 
 def left_end(branch: Branch, start: int) -> int:
-    return start if branch.from_start else max(0, branch.column - length(branch.pieces) - 1 - branch.is_minus)
+    return start if branch.from_start else max(0, branch.column - text_columns(branch.pieces) - 1 - branch.is_minus)
 
 
 def branch_text(branch: Branch, left: int) -> list[Piece]:
     """`╰── R2↓2 ──╯`, `f1 ╯`."""
     minus: list[Piece] = [("−", DIM)] * branch.is_minus
     if not branch.from_start:
-        room = branch.column - left - length(branch.pieces) - branch.is_minus
+        room = branch.column - left - text_columns(branch.pieces) - branch.is_minus
         return [*branch.pieces, ("─" * max(0, room), DIM), *minus, ("╯", DIM)]
-    room = branch.column - left - 1 - length(branch.pieces) - branch.is_minus
+    room = branch.column - left - 1 - text_columns(branch.pieces) - branch.is_minus
     if not branch.pieces:
         return [(f"╰{'─' * room}", DIM), *minus, ("╯", DIM)]
     before = max(1, room // 2)
@@ -204,6 +204,6 @@ class Canvas:
         return [self.cells.get(at, (" ", "")) for at in range(1 + max(self.cells, default=-1))]
 
 
-def length(pieces: Sequence[Piece]) -> int:
+def text_columns(pieces: Sequence[Piece]) -> int:
     """The columns that a text takes; every letter of the language takes one."""
     return sum(len(text) for text, _ in pieces)

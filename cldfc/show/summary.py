@@ -5,7 +5,7 @@ from __future__ import annotations
 from cldfc.algebra.untrained import find_untrained
 from cldfc.network.cost import Cost, cost_of_network, cost_of_operations, total_cost
 from cldfc.network.graph import Graph
-from cldfc.network.levels import Level, costs_of_levels
+from cldfc.network.levels import costs_of_levels
 from cldfc.network.positions import format_key
 from cldfc.show.numbers import short_bytes
 
@@ -19,9 +19,10 @@ def summary_lines(graph: Graph, is_trained: bool = True) -> list[str]:
     costs, written = cost_of_operations(graph), cost_of_operations(graph.as_written)
     levels = costs_of_levels(graph, costs)
     for at, level in costs_of_levels(graph.as_written, written).items():
-        rows.append((level.name, shapes_text(level), *figures(level.cost, levels[at].cost if at in levels else Cost())))
+        shapes = ", ".join("×".join(map(str, shape)) for shape in level.shapes)
+        rows.append((level.name, shapes, *level_figures(level.cost, levels[at].cost if at in levels else Cost())))
     cost, before = total_cost(graph, costs), total_cost(graph.as_written, written)
-    rows.append(("all", "", *figures(before, cost)))
+    rows.append(("all", "", *level_figures(before, cost)))
     widths = [max(len(row[column]) for row in rows) for column in range(5)]
     lines = [
         "  ".join(c.ljust(w) if n < 2 else c.rjust(w) for n, (c, w) in enumerate(zip(row, widths, strict=True)))
@@ -30,24 +31,19 @@ def summary_lines(graph: Graph, is_trained: bool = True) -> list[str]:
     return [*lines, depth_text(cost, before), *notes(graph)] if is_trained else [*lines, layers_text(cost, before)]
 
 
-def shapes_text(level: Level) -> str:
-    return ", ".join("×".join(map(str, shape)) for shape in level.shapes)
-
-
-def figures(written: Cost, cost: Cost) -> tuple[str, str, str]:
+def level_figures(written: Cost, cost: Cost) -> tuple[str, str, str]:
     """Parameters, those without sharing, multiply-adds."""
     return f"{written.parameters:,}", f"{written.unshared:,}", f"{cost.multiply_adds:,}"
 
 
 def depth_text(cost: Cost, written: Cost) -> str:
-    """How many convolutions are computed, how deep a network is, and what its training keeps."""
     return f"{layers_text(cost, written)} · {short_bytes(cost.kept.each_image)} activations per image"
 
 
 def layers_text(cost: Cost, written: Cost) -> str:
     convolutions = f"{cost.convolutions:,} convolution{'s' * (cost.convolutions != 1)}"
     convolutions += f" ({written.convolutions:,} as written)" * (cost.convolutions != written.convolutions)
-    return f"{convolutions} · {cost.depth:,} layer{'s' * (cost.depth != 1)} deep"
+    return f"{convolutions} · depth {cost.depth:,}"
 
 
 def notes(graph: Graph) -> list[str]:
@@ -64,7 +60,7 @@ def facts(graph: Graph) -> dict[str, str]:
         "parameters without sharing": f"{written.unshared:,}",
         "multiply-adds per image": f"{cost.multiply_adds:,}",
         "convolutions": f"{cost.convolutions:,}",
-        "layers deep": f"{cost.depth:,}",
+        "depth": f"{cost.depth:,}",
         "activations kept per image": f"{cost.kept.each_image:,} bytes",
     }
 

@@ -10,11 +10,10 @@ from html import escape
 
 from cldfc.network.graph import Graph
 from cldfc.show.boxes import LINE
-from cldfc.show.comparison import difference
 from cldfc.show.labels import BoxLabel
 from cldfc.show.layout import lay_out
 from cldfc.show.legend import LegendEntry, place_legend
-from cldfc.show.marks import find_marks
+from cldfc.show.marks import difference, find_marks
 from cldfc.show.measure import SIZE, SMALL, label_width, text_width
 from cldfc.show.shapes import DrawnBox, Edge, Frame, LoopArrow, Picture, Point, Rectangle
 from cldfc.show.width import Width
@@ -147,13 +146,15 @@ def hue(kind: str, number: int | None) -> str:
 
 def path(points: Sequence[Point]) -> str:
     """The commands of a line through some points, with rounded corners and the head of an arrow."""
-    commands = [f"M{number(points[0])}"]
+    commands = [f"M{point_text(points[0])}"]
     for before, corner, after in zip(points, points[1:], points[2:], strict=False):
         enter, leave = towards(corner, before), towards(corner, after)
-        commands.append(f"L{number(enter)}Q{number(corner)} {number(leave)}")
+        commands.append(f"L{point_text(enter)}Q{point_text(corner)} {point_text(leave)}")
     (x, y), (ahead, down) = points[-1], direction(points[-2], points[-1])
     first, second = ((x - POINT * (ahead - side * down / 2), y - POINT * (down + side * ahead / 2)) for side in (1, -1))
-    return "".join([*commands, f"L{number(points[-1])}", f"M{number(first)}L{number((x, y))}L{number(second)}"])
+    return "".join(
+        [*commands, f"L{point_text(points[-1])}", f"M{point_text(first)}L{point_text((x, y))}L{point_text(second)}"]
+    )
 
 
 def direction(start: Point, end: Point) -> Point:
@@ -168,7 +169,7 @@ def towards(corner: Point, other: Point) -> Point:
     return corner[0] + share * (other[0] - corner[0]), corner[1] + share * (other[1] - corner[1])
 
 
-def number(point: Point) -> str:
+def point_text(point: Point) -> str:
     return f"{point[0]:.1f} {point[1]:.1f}"
 
 
@@ -179,14 +180,9 @@ def node_part(node: DrawnBox, more: str, mark: str) -> str:
     radius = 4.0 if node.kind in ("kernel", "operator") else min(round, node.place.height / 2)
     (x, y), is_symbol = node.place.middle, node.kind == "value" or bool(node.parameters)
     first = y - LINE * len(node.lines) / 2 + 4.5
-    texts = [label_text(x, first, node.label, is_symbol), *lines_text(x, first, node.lines)]
+    texts = [label_text(x, first, node.label, is_symbol)]
+    texts += [text(x, first + LINE * at, line, "small soft middle") for at, line in enumerate(node.lines, 1)]
     return f'<g class="{classes}"{more}>{rectangle(node.place, radius, "", fill)}{"".join(texts)}</g>'
-
-
-def lines_text(x: float, y: float, lines: Sequence[str]) -> Iterator[str]:
-    """The lines below the name of a value."""
-    for at, line in enumerate(lines, 1):
-        yield text(x, y + LINE * at, line, "small soft middle")
 
 
 def label_text(x: float, y: float, label: BoxLabel, is_symbol: bool) -> str:

@@ -15,9 +15,9 @@ from cldfc.network.positions import Key
 from cldfc.output import printable
 from cldfc.show.blocks import Block, blocks_of, index_of_levels, sizes_of
 from cldfc.show.colours import colours_of
-from cldfc.show.grid import levels_of
+from cldfc.show.grid import drawn_levels
 from cldfc.show.kernels import parameter_rows
-from cldfc.show.strip import Piece, Strip, StripWriter, first_value, length
+from cldfc.show.strip import Piece, Strip, StripWriter, first_value, text_columns
 from cldfc.show.summary import depth_text, notes
 from cldfc.syntax import tree
 from cldfc.syntax.format import format_equation, format_let, format_symbol
@@ -31,7 +31,10 @@ def show_network(graph: Graph, console: Console, is_full: bool = False, is_drawn
     written = graph.as_written
     console.print(Text(graph.program.model, style="bold"))
     console.print()
-    print_equations(graph, console)
+    equations = [s for s in graph.program.spec.statements if isinstance(s, tree.Equation)]
+    widest = max(len(format_symbol(equation.left)) for equation in equations)
+    for equation in equations:
+        console.print(Text(f"  {format_equation(equation, widest)}"))
     console.print()
     print_facts(graph.program.spec, console)
     if is_drawn:
@@ -41,13 +44,6 @@ def show_network(graph: Graph, console: Console, is_full: bool = False, is_drawn
     print_totals(cost_of_network(written), cost_of_network(graph), console)
     for note in notes(graph):
         console.print(note)
-
-
-def print_equations(graph: Graph, console: Console) -> None:
-    equations = [s for s in graph.program.spec.statements if isinstance(s, tree.Equation)]
-    width = max(len(format_symbol(equation.left)) for equation in equations)
-    for equation in equations:
-        console.print(Text(f"  {format_equation(equation, width)}"))
 
 
 def print_facts(spec: tree.Tree, console: Console) -> None:
@@ -71,12 +67,16 @@ def print_levels(graph: Graph, console: Console, is_full: bool) -> None:
     """One row per level: its values from left to right, each after the parts that lead to it."""
     blocks = blocks_of(graph, is_full)
     rows: dict[int | None, list[Block]] = {}
-    for block, level in zip(blocks, levels_of(blocks), strict=True):
+    for block, level in zip(blocks, drawn_levels(blocks), strict=True):
         rows.setdefault(level, []).append(block)
     writer = StripWriter(blocks, colours_of(graph), console.encoding)
     index = printable(index_of_levels(graph.program), console.encoding)
     spell = partial(printable, encoding=console.encoding)
-    heads = {level: (level_name(index, level), spell(sizes_text(graph, rows[level], level))) for level in rows}
+    heads: dict[int | None, tuple[str, str]] = {}
+    for level, row in rows.items():
+        sizes = sizes_of(graph, [block for block in row if block.level == level])
+        shown = ", ".join(sizes) if len(sizes) < 3 else f"{sizes[0]} … {sizes[-1]}"
+        heads[level] = "" if level is None else f"{index}={level}", spell(shown)
     widths = [max(len(head[at]) for head in heads.values()) for at in (0, 1)]
     indent = sum(widths) + 3 * bool(widths[0]) + 2
     for level in sorted(rows, key=lambda level: (level is not None, level)):
@@ -87,17 +87,6 @@ def print_levels(graph: Graph, console: Console, is_full: bool) -> None:
             console.print(Text.assemble(label if at == 0 else " " * indent, *line), no_wrap=True, overflow="crop")
 
 
-def level_name(index: str, level: int | None) -> str:
-    """`ℓ=2`."""
-    return "" if level is None else f"{index}={level}"
-
-
-def sizes_text(graph: Graph, blocks: Sequence[Block], level: int | None) -> str:
-    """The sizes of the values of a level; the first and the last, where there are many."""
-    sizes = sizes_of(graph, [block for block in blocks if block.level == level])
-    return ", ".join(sizes) if len(sizes) < 3 else f"{sizes[0]} … {sizes[-1]}"
-
-
 def lay_strips(writer: StripWriter, blocks: Sequence[Block], width: int) -> Iterator[list[Piece]]:
     """The lines of one level: as many blocks side by side as there is room for."""
     beside: list[Strip] = []
@@ -106,7 +95,7 @@ def lay_strips(writer: StripWriter, blocks: Sequence[Block], width: int) -> Iter
         follows = bool(beside) and first_value(block) == before
         strip = writer.strip(block, not follows)
         if beside and sum(s.width + s.gap for s in [*beside, strip]) - beside[0].gap > width:
-            yield from join(beside)
+            yield from side_by_side(beside)
             beside, strip = [], writer.strip(block, True)
         if strip.width > width:
             yield from break_line(writer.sentence(block), width)
@@ -114,22 +103,22 @@ def lay_strips(writer: StripWriter, blocks: Sequence[Block], width: int) -> Iter
         else:
             beside.append(strip)
             before = block.value
-    yield from join(beside)
+    yield from side_by_side(beside)
 
 
-def join(strips: Sequence[Strip]) -> Iterator[list[Piece]]:
+def side_by_side(strips: Sequence[Strip]) -> Iterator[list[Piece]]:
     for row in range(max((len(strip.lines) for strip in strips), default=0)):
         line: list[Piece] = []
         for strip, after in zip(strips, [*(s.gap for s in strips[1:]), 0], strict=True):
             here = strip.lines[row] if row < len(strip.lines) else []
-            line += [*here, (" " * (strip.width - length(here) + after), "")]
+            line += [*here, (" " * (strip.width - text_columns(here) + after), "")]
         yield line
 
 
 def break_line(pieces: Sequence[Piece], width: int) -> Iterator[list[Piece]]:
     line: list[Piece] = []
     for piece in pieces:
-        if line and length([*line, piece]) > width:
+        if line and text_columns([*line, piece]) > width:
             yield line
             line = []
         line.append(piece)
