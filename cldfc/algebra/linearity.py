@@ -20,13 +20,15 @@ def what_breaks_linearity(let: tree.Let, spec: tree.Tree) -> tuple[str, ...]:
     A kernel is linear, and so are compositions, sums and multiples of what is linear; a kernel
     with a bias, `linear`, which has one, normalisations and activations are not.
     """
-    lets = lets_of(spec)
-    biased = {s.symbol.name for s in spec.statements if isinstance(s, tree.KernelStatement) and s.has_bias}
-    return tuple(dict.fromkeys(breaks(let.values[0], lets, biased)))
+    return tuple(dict.fromkeys(breaks(let.values[0], lets_of(spec), biased_kernels(spec))))
 
 
 def lets_of(spec: tree.Tree) -> dict[str, tree.Let]:
     return {statement.symbol.name: statement for statement in spec.statements if isinstance(statement, tree.Let)}
+
+
+def biased_kernels(spec: tree.Tree) -> set[str]:
+    return {s.symbol.name for s in spec.statements if isinstance(s, tree.KernelStatement) and s.has_bias}
 
 
 def is_operator(expression: tree.Expression, lets: Mapping[str, tree.Let]) -> bool:

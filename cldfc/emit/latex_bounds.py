@@ -18,19 +18,12 @@ class Bounds:
     program: Program
     formatter: Formatter
 
-    def range(self, name: str) -> tree.Range:
-        ranges = (s for s in self.program.spec.statements if isinstance(s, tree.Range))
-        return next(statement for statement in ranges if statement.name == name)
-
     def interval(self, loop: ForLoop) -> str:
         r"""`1 : J`, downwards `J, \cdots, 1`."""
-        first, last = self.first(loop), self.last(loop)
+        first, last = self.bound(loop.first, loop.variable, loop.step < 0), self.last(loop)
         if first == last:
             return first
         return f"{first} : {last}" if loop.step > 0 else rf"{first}, \cdots, {last}"
-
-    def first(self, loop: ForLoop) -> str:
-        return self.bound(loop.first, loop.variable, loop.step < 0)
 
     def last(self, loop: ForLoop) -> str:
         return self.bound(loop.last, loop.variable, loop.step > 0)
@@ -42,7 +35,9 @@ class Bounds:
             return self.looked_up(base) + shift(position.offset)
         if isinstance(base, str):
             return self.formatter.name(base) + shift(position.offset)
-        declared, end = self.program.ranges[variable].upper, self.range(variable).upper
+        statements = self.program.spec.statements
+        end = next(s.upper for s in statements if isinstance(s, tree.Range) and s.name == variable)
+        declared = self.program.ranges[variable].upper
         if is_upper and isinstance(end, tree.Symbol) and declared is not None and declared.base is None:
             distance = position.offset - declared.offset
             if distance in (0, -1):

@@ -42,7 +42,13 @@ def completions(document: Document, offset: int, spelling: Spelling, encoding: s
     typed = found[0] if found else ""
     before = line.removesuffix(typed)
     written = Positions(text, encoding).range(offset - len(typed), offset)
-    return [put_at(item, written, typed.isascii()) for item in fitting(document, before, typed, spelling)]
+    items = list(fitting(document, before, typed, spelling))
+    for item in items:
+        # In place of what has been typed, which may be the ASCII name of a letter.
+        new = item.insert_text or item.label
+        item.text_edit = types.TextEdit(written, new)
+        item.filter_text = item.filter_text or (ascii_name(new) if typed.isascii() else new)
+    return items
 
 
 def fitting(document: Document, before: str, typed: str, spelling: Spelling) -> Iterator[types.CompletionItem]:
@@ -53,16 +59,11 @@ def fitting(document: Document, before: str, typed: str, spelling: Spelling) -> 
     elif TAG.search(before):
         yield from known_names(document, spelling, INDICES)
     else:
-        yield from () if before.strip() else words_of_statements()
+        if not before.strip():
+            for word, example in EXAMPLES.items():
+                detail = example.replace("`", "")
+                yield types.CompletionItem(word, kind=ItemKind.Keyword, detail=detail, insert_text=f"{word} ")
         yield from everything(document, spelling)
-
-
-def put_at(item: types.CompletionItem, written: types.Range, is_ascii: bool) -> types.CompletionItem:
-    """An item in place of what has been typed, which may be the ASCII name of a letter."""
-    text = item.insert_text or item.label
-    item.text_edit = types.TextEdit(written, text)
-    item.filter_text = item.filter_text or (ascii_name(text) if is_ascii else text)
-    return item
 
 
 def letters(spelling: Spelling) -> Iterator[types.CompletionItem]:
@@ -70,11 +71,6 @@ def letters(spelling: Spelling) -> Iterator[types.CompletionItem]:
     for letter, command in COMMANDS.items():
         plain = command.replace("{", "").replace("}", "")
         yield types.CompletionItem(spell_name(letter, spelling), kind=ItemKind.Text, detail=command, filter_text=plain)
-
-
-def words_of_statements() -> Iterator[types.CompletionItem]:
-    for word, example in EXAMPLES.items():
-        yield types.CompletionItem(word, kind=ItemKind.Keyword, detail=example.replace("`", ""), insert_text=f"{word} ")
 
 
 def everything(document: Document, spelling: Spelling) -> Iterator[types.CompletionItem]:

@@ -47,13 +47,11 @@ def read_place(token: Token, after: Token | None, offset: int) -> CursorPlace | 
         return CursorPlace(token, canonical_name(names[-1][0])) if names else None
     if token.kind != "name":
         return CursorPlace(token)
-    tag = after.text if after is not None and after.kind == "tag" else ""
-    return CursorPlace(token, canonical_name(token.text), count_indices(tag))
-
-
-def count_indices(tag: str) -> int:
-    source = Source("", tag)
-    return len(TagReader(Problems(), Span(source, 0, len(tag))).tag(tag)) if tag else 0
+    name = canonical_name(token.text)
+    if after is None or after.kind != "tag":
+        return CursorPlace(token, name)
+    tag = Span(Source("", after.text), 0, len(after.text))
+    return CursorPlace(token, name, len(TagReader(Problems(), tag).tag(tag.text)))
 
 
 def local_index(spec: tree.Tree, source: Source, offset: int, name: str) -> tree.Reduction | tree.Clause | None:

@@ -20,14 +20,10 @@ def definitions(document: Document, offset: int, uri: str, encoding: str) -> lis
     if place is None:
         return []
     if place.token.kind == "string":
-        return extended_file(source.name, place.token.text.strip('"'))
+        file = Path(source.name).absolute().parent / place.token.text.strip('"')
+        start = types.Position(0, 0)
+        return [types.Location(file.as_uri(), types.Range(start, start))] if file.is_file() else []
     return [location(span, source, uri, encoding) for span in spans_of(document, place, offset)]
-
-
-def extended_file(name: str, path: str) -> list[types.Location]:
-    file = Path(name).absolute().parent / path
-    start = types.Position(0, 0)
-    return [types.Location(file.as_uri(), types.Range(start, start))] if file.is_file() else []
 
 
 def spans_of(document: Document, place: CursorPlace, offset: int) -> list[Span]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
 from pathlib import Path
 
 from lsprotocol import types
@@ -29,7 +28,8 @@ def lsp_diagnostic(found: Diagnostic, source: Source, uri: str, encoding: str) -
     message = f"{found.message}\nhelp: {found.help}"
     if first.span.source is not source:
         others, message = [first, *others], f"in {first.span.source.name}: {message}"
-        first = Label(span_of_extend(source))
+        extends = (span for span in split_statements(source) if span.text.startswith("extend"))
+        first = Label(next(extends, Span(source, 0, 0)))
     related = [
         types.DiagnosticRelatedInformation(location(place.span, source, uri, encoding), place.text or found.message)
         for place in others
@@ -48,8 +48,3 @@ def location(span: Span, source: Source, uri: str, encoding: str) -> types.Locat
     """A place in the document, or in a file that it extends."""
     target = uri if span.source.name == source.name else Path(os.path.abspath(span.source.name)).as_uri()
     return types.Location(target, Positions(span.source.text, encoding).range(span.start, span.end))
-
-
-def span_of_extend(source: Source) -> Span:
-    extends: Iterator[Span] = (span for span in split_statements(source) if span.text.startswith("extend"))
-    return next(extends, Span(source, 0, 0))

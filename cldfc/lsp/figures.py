@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from itertools import groupby
 
 from cldfc.compilation import Compilation
 from cldfc.diagnostics import shape_text
 from cldfc.network.cost import count_uses
-from cldfc.network.expand import Instance
 from cldfc.network.names import Family
-from cldfc.network.positions import Constant, Key, format_key
-from cldfc.network.program import Template
+from cldfc.network.positions import Constant, format_key
 from cldfc.network.shapes import Stored
 from cldfc.network.sharing import sharing_of
 
@@ -46,16 +44,13 @@ def family_figures(network: Compilation, family: Family) -> list[str]:
     for number, instance in enumerate(network.written.instances):
         template = templates[id(instance.template.statement)]
         if (template.family, len(template.left)) == family:
-            levels.setdefault(level_in(instance, template), []).append(number)
+            # A term of a reduction counts to the level of the value that it is for.
+            level = template.left[template.level].value(instance.binding) if template.left else 0
+            levels.setdefault(level, []).append(number)
     if not levels:
         return [f"The output does not need `{family[0]}`."]
     rows = [level_row(network, levels[level]) for level in sorted(levels)]
     return [*markdown_table(("values", "shape", "multiply-adds"), rows), *used_parameters(network, levels.values())]
-
-
-def level_in(instance: Instance, template: Template) -> int:
-    """The level of a value of an equation, or of the one that a term of its reductions is for; 0 without indices."""
-    return template.left[template.level].value(instance.binding) if template.left else 0
 
 
 def level_row(network: Compilation, numbers: Sequence[int]) -> list[str]:
@@ -87,17 +82,15 @@ def parameter_figures(network: Compilation, name: str) -> list[str]:
     if not keys:
         return [f"The output does not need `{name}`."]
     uses = count_uses(graph)
-    groups = groupby(keys, lambda key: kernel_sizes(graph.parameters[key]))
-    rows = [sharing_row(network, uses, text, list(same)) for text, same in groups]
+    rows: list[list[str]] = []
+    for text, group in groupby(keys, lambda key: kernel_sizes(graph.parameters[key])):
+        same = list(group)
+        stored = sum(graph.parameters[key].count() for key in same)
+        names = from_to([format_key(key) for key in same])
+        rows.append([f"`{names}`", text, f"{sum(uses[key] for key in same):,}", f"{stored:,}"])
     total = sum(graph.parameters[key].count() for key in keys)
     shared = f"{sharing_of(graph)[name]}, {total:,} parameters."
     return [shared, *markdown_table((f"`{name}`", "size", "uses", "parameters"), rows)]
-
-
-def sharing_row(network: Compilation, uses: Mapping[Key, int], text: str, keys: Sequence[Key]) -> list[str]:
-    stored = sum(network.written.parameters[key].count() for key in keys)
-    names = from_to([format_key(key) for key in keys])
-    return [f"`{names}`", text, f"{sum(uses[key] for key in keys):,}", f"{stored:,}"]
 
 
 def kernel_sizes(stored: Stored) -> str:

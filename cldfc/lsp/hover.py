@@ -11,7 +11,7 @@ from cldfc.lsp.cursor import CursorPlace, local_index, place_at
 from cldfc.lsp.documents import Document
 from cldfc.lsp.figures import constant_figures, family_figures, parameter_figures
 from cldfc.network.names import Family, Names
-from cldfc.ops import BUILTINS, Concat, Convolution, Multiply, Operator, Prolongation, Total
+from cldfc.ops import BUILTINS, Concat, Convolution, Multiply, Prolongation, Total
 from cldfc.ops.reference import section
 from cldfc.show.summary import facts
 from cldfc.syntax import tree
@@ -46,15 +46,10 @@ def about_sign(place: CursorPlace) -> list[str]:
     if kind == "word":
         return [f"**{text}** {INSIDE[text]}"]
     if kind == "reduction":
-        return about_operator(Concat if "concat" in text else Total)
+        return [getdoc(Concat if "concat" in text else Total) or ""]
     if kind == "sign" and text.startswith(("*", "\\ast", "\\cdot")):
-        return about_operator(Prolongation if "^" in text else Convolution)
-    return about_operator(Multiply) if text in ("⊙", ".*", r"\odot") else []
-
-
-def about_operator(operator: type[Operator]) -> list[str]:
-    """A form of the notation, from its docstring."""
-    return [getdoc(operator) or ""]
+        return [getdoc(Prolongation if "^" in text else Convolution) or ""]
+    return [getdoc(Multiply) or ""] if text in ("⊙", ".*", r"\odot") else []
 
 
 def about_name(document: Document, place: CursorPlace, offset: int) -> list[str]:
@@ -69,9 +64,11 @@ def about_name(document: Document, place: CursorPlace, offset: int) -> list[str]
     if not place.is_index and family in names.families:
         return about_value(names, family, network)
     if names.model is not None and names.model.name == place.name:
-        return about_network(names.model, network)
+        figures = facts(network.simplified) if network else {}
+        return [*code(format_statement(names.model)), *(f"- {name}: {figure}" for name, figure in figures.items())]
     if place.name in names.declared:
-        return about_declared(names, document, place.name, network)
+        statement = names.declared[place.name]
+        return [*code(format_statement(statement)), *meaning(statement, names, document, network)]
     arities = names.arities(place.name)
     return about_value(names, (place.name, arities[0]), network) if arities else []
 
@@ -85,16 +82,6 @@ def about_value(names: Names, family: Family, network: Compilation | None) -> li
     statements = [*([names.output] if names.output and is_output else []), *names.families[family]]
     said = code(*map(format_statement, statements))
     return [*said, "the output" if is_output else "a value", *(family_figures(network, family) if network else [])]
-
-
-def about_network(model: tree.Model, network: Compilation | None) -> list[str]:
-    figures = facts(network.simplified) if network else {}
-    return [*code(format_statement(model)), *(f"- {name}: {figure}" for name, figure in figures.items())]
-
-
-def about_declared(names: Names, document: Document, name: str, network: Compilation | None) -> list[str]:
-    statement = names.declared[name]
-    return [*code(format_statement(statement)), *meaning(statement, names, document, network)]
 
 
 def meaning(

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 
 from cldfc.network.cost import Cost, cost_of_operations, count_uses
-from cldfc.network.expand import Instance
 from cldfc.network.graph import Graph
 from cldfc.network.positions import Key, format_key
 from cldfc.show.kernels import widths_text
@@ -39,12 +38,9 @@ def title(graph: Graph, node: DrawnBox) -> str:
         name = ", ".join(map(format_key, node.parameters[:4])) + ", …" * (len(node.parameters) > 4)
         return f"{name}: {widths_text(graph, node.parameters)}"
     if node.kind == "value":
-        return "the input" if node.instance < 0 else equation_text(graph.instances[node.instance])
+        if node.instance < 0:
+            return "the input"
+        template = graph.instances[node.instance].template
+        return "a term of " * template.is_inner + format_equation(template.statement)
     members = [graph.node(at) for at in node.operations if graph.node(at).instance == node.instance]
     return ", then ".join(operator_word(member.operator) for member in members)
-
-
-def equation_text(instance: Instance) -> str:
-    """The equation that defines a value; the terms of a reduction have none of their own."""
-    template = instance.template
-    return "a term of " * template.is_inner + format_equation(template.statement)

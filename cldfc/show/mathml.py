@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 
 from cldfc.algebra.linearity import operators_of
 from cldfc.syntax import tree
@@ -17,12 +16,7 @@ def equations_as_mathml(spec: tree.Tree) -> str:
     """Equations, then the operators that they use, a formula each."""
     from latex2mathml.converter import convert  # pyright: ignore[reportMissingTypeStubs]
 
-    return "\n".join(convert(WORD_BREAK.sub(r"\_", latex)) for latex in formulas(spec))
-
-
-def formulas(spec: tree.Tree) -> Iterator[str]:
-    for statement in spec.statements:
-        if isinstance(statement, tree.Equation):
-            yield format_equation(statement, 0, "latex")
-    for operator in operators_of(spec):
-        yield format_let(operator, 0, "latex")
+    equations = [s for s in spec.statements if isinstance(s, tree.Equation)]
+    formulas = [format_equation(equation, 0, "latex") for equation in equations]
+    formulas += [format_let(operator, 0, "latex") for operator in operators_of(spec)]
+    return "\n".join(convert(WORD_BREAK.sub(r"\_", latex)) for latex in formulas)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from functools import cache
 from io import BytesIO
 from typing import Any, cast
@@ -116,7 +116,8 @@ class Page:
     def path(self, commands: str, style: Style) -> None:
         stroke, fill = self.paint(style)
         path, x, y = self.canvas.beginPath(), 0.0, 0.0
-        for command, at in steps(commands):
+        for command, numbers in re.findall(r"([MLQ])([^MLQ]*)", commands):
+            at = [float(number) for number in numbers.split()]
             match command, at:
                 case "M", [a, b]:
                     path.moveTo(a, b)
@@ -141,11 +142,6 @@ class Page:
         self.canvas.scale(1, -1)
         self.canvas.drawString(0, 0, content)
         self.canvas.restoreState()
-
-
-def steps(commands: str) -> Iterator[tuple[str, list[float]]]:
-    for command, numbers in re.findall(r"([MLQ])([^MLQ]*)", commands):
-        yield command, [float(number) for number in numbers.split()]
 
 
 def full(colour: str) -> str:

@@ -57,7 +57,11 @@ class Iteration:
 
 def iterations(words: Vocabulary) -> Iterator[Iteration]:
     """The iterations of a spec: first those with index names alone on their left sides; direct ones before others."""
-    found = [(equation, place) for equation in words.equations() for place in direct_places(equation, words)[:1]]
+    found: list[tuple[tree.Equation, int]] = []
+    for equation in words.equations():
+        reads = words.reads(equation.right, family_of(equation.left))
+        places = (step_place(equation.left, read, words) for read in reads)
+        found += [(equation, place) for place in places if place is not None][:1]
     direct = {id(equation) for equation, _ in found}
     reached = reachable(words)
     for equation in words.equations():
@@ -82,13 +86,6 @@ def has_start(equation: tree.Equation, place: int, words: Vocabulary) -> bool:
 
 def is_general(left: tree.Symbol, words: Vocabulary) -> bool:
     return all(index.name in words.bound for index in left.tag)
-
-
-def direct_places(equation: tree.Equation, words: Vocabulary) -> list[int]:
-    """The places of the step in the tags by which an equation reads earlier values of what it gives."""
-    reads = words.reads(equation.right, family_of(equation.left))
-    places = [step_place(equation.left, read, words) for read in reads]
-    return [place for place in places if place is not None]
 
 
 def step_place(left: tree.Symbol, read: tree.Symbol, words: Vocabulary) -> int | None:

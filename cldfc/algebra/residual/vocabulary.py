@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
-from cldfc.algebra.linearity import breaks, lets_of
+from cldfc.algebra.linearity import biased_kernels, breaks, lets_of
 from cldfc.diagnostics import Problems
 from cldfc.network.collect import collect_names
 from cldfc.network.constants import Constants
@@ -108,12 +108,13 @@ def read_vocabulary(spec: tree.Tree, instances: Sequence[Instance]) -> Vocabular
         if isinstance(declaration, tree.Range):
             tags.constants.range(name, declaration.name_span)
     ties = resolve_ties(names.ties, resolve_parameters(tags), tags)
-    biased = {s.symbol.name for s in spec.statements if isinstance(s, tree.KernelStatement) and s.has_bias}
     bindings: dict[int, list[Binding]] = {}
     for instance in instances:
         if not instance.template.is_inner:
             bindings.setdefault(id(instance.template.statement), []).append(instance.binding)
-    return Vocabulary(spec, names, tags, ties, lets_of(spec), biased, frozenset(names_of_indices(names)), bindings)
+    return Vocabulary(
+        spec, names, tags, ties, lets_of(spec), biased_kernels(spec), frozenset(names_of_indices(names)), bindings
+    )
 
 
 def names_of_indices(names: Names) -> Iterator[str]:
