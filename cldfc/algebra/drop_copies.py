@@ -51,7 +51,7 @@ def drop_copies(graph: Graph) -> Graph:
 
 
 def behind(operand: Operand, binding: Binding, copies: dict[Key, Template]) -> Operand:
-    """What an operand is another name for, if all its values are, in one and the same way."""
+    """The value that an operand only renames; the operand itself unless that holds for all it reads, in one way."""
     if isinstance(operand, int):
         return operand
     templates = {id(copies.get(key)): copies.get(key) for key in operand.keys(binding)}

@@ -47,7 +47,6 @@ def is_operator(expression: tree.Expression, lets: Mapping[str, tree.Let]) -> bo
 
 
 def breaks(expression: tree.Expression, lets: Mapping[str, tree.Let], biased: set[str]) -> Iterator[str]:
-    """The parts of an operator that are not linear, in the order of the text."""
     match expression:
         case tree.Symbol(name) if name in BUILTINS:
             if not BUILTINS[name].linear:

@@ -35,7 +35,6 @@ class UnboundedHead:
 
     @property
     def value(self) -> str:
-        """The value that can grow, such as `r@4,1`."""
         return format_key(self.inferred.expansion.instances[self.total.instance].value)
 
     @property
@@ -50,7 +49,6 @@ class UnboundedHead:
 
     @property
     def ends_in_a_map(self) -> bool:
-        """Whether the chain of `linear` in its equation is applied to a map."""
         operations = self.inferred.expansion.operations
         at = self.linear.operands[0]
         while operations[at].instance == self.linear.instance and operations[at] is not self.total:

@@ -30,7 +30,6 @@ class Columns:
 
 
 def arrange_parts(block: Block) -> Columns:
-    """Give each part of a block its cell."""
     columns = Columns(block)
     for part in block.parts:
         inner = [columns.early[operand.part] for operand in part.operands if operand.part is not None]
@@ -66,7 +65,6 @@ def longest_operand(columns: Columns, part: int) -> int | None:
 
 
 def free_lane(columns: Columns, first: int, last: int) -> int:
-    """The lowest lane above 0 with nothing in some ranks."""
     lane = 1
     while any(first <= high and low <= last for low, high in columns.taken.get(lane, ())):
         lane += 1

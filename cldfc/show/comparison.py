@@ -31,7 +31,6 @@ class Comparison:
 
 
 def compare_networks(specs: Sequence[str], graphs: Sequence[Graph]) -> Comparison:
-    """Networks side by side, with the names that their specs are shown under."""
     models = [graph.program.model for graph in graphs]
     rows = (
         ComparisonRow(spec, model, cost_of_network(graph), spec if models.count(model) > 1 else model)

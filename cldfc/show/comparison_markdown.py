@@ -26,12 +26,10 @@ class ComparisonRow:
 
 
 def saved(cost: Cost) -> float:
-    """The part of the parameters that sharing saves."""
     return 1 - cost.parameters / cost.unshared if cost.unshared else 0.0
 
 
 def comparison_markdown(rows: Sequence[ComparisonRow], differences: Sequence[Difference]) -> str:
-    """A table in GitHub's Markdown; for two networks also their difference."""
     lines = [f"| {' | '.join(HEADS)} |", f"|---|{'---:|' * (len(HEADS) - 1)}"]
     lines += [f"| {' | '.join(exact_figures(row))} |" for row in rows]
     if len(rows) == 2:
@@ -40,7 +38,6 @@ def comparison_markdown(rows: Sequence[ComparisonRow], differences: Sequence[Dif
 
 
 def exact_figures(row: ComparisonRow) -> Iterator[str]:
-    """The figures of one network, in the order of the heads."""
     cost = row.cost
     # As code, for in Markdown the underscores of a name may mean emphasis.
     yield f"`{row.label}`"

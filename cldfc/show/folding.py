@@ -13,7 +13,6 @@ MOST_NAMES = 4
 
 
 def folding_lines(folded: Folded) -> list[str]:
-    """How many there are, then a line for each family and reason."""
     groups: dict[tuple[str, str, str, bool, int], dict[Key, None]] = defaultdict(dict)
     for kept in folded.kept:
         key = kept.kernel or kept.norm.scale

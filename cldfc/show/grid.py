@@ -59,7 +59,6 @@ class Grid:
         return self.rows[-1].bottom + 1
 
     def row_at(self, slot: int) -> GridRow:
-        """The row with a lane or a channel in a slot."""
         return self.rows[bisect_right(self.rows, slot, key=lambda row: row.top) - 1]
 
     def row_with(self, box: Box) -> GridRow:

@@ -80,7 +80,6 @@ class Drawing:
         return Picture(model, self.width, self.height, tuple(self.make_bands()), frames, nodes, edges, loops)
 
     def name_levels(self) -> list[tuple[str, tuple[str, ...]]]:
-        """The name of each band, and the sizes of its values; those of most values first."""
         index = index_of_levels(self.graph.program)
         together: list[list[Block]] = [[] for _ in range(self.bands[-1] + 1)]
         for number, block in enumerate(self.grid.blocks):
@@ -196,7 +195,6 @@ class Drawing:
 
 
 def add_up_places(sizes: list[float], start: float) -> tuple[list[float], float]:
-    """Where each of some neighbours begins, with the end of the last; and that end."""
     places = list(accumulate(sizes, initial=start))
     return places, places[-1]
 

@@ -52,7 +52,7 @@ def define_residual(
 
 
 def with_names(found: Definition, taken: Sequence[Definition]) -> Definition:
-    """A definition with the names of its residual and its corrections; those of another level are the same."""
+    """A definition with the names of its residual and its corrections, which are the same on every level."""
     same = next((other for other in found.known if other.family == found.family), None)
     if same is not None and not found.covers(same.head):
         return replace(found, name=same.name, correction=same.correction)
@@ -63,7 +63,7 @@ def with_names(found: Definition, taken: Sequence[Definition]) -> Definition:
 
 
 def with_levels(terms: Sequence[Signed], left: tree.Symbol, words: Vocabulary) -> tuple[Signed, ...]:
-    """Terms in which constants of the level say which: elsewhere, another left side would say it for them."""
+    """Terms in which per-level constants name their level: under another left side they would take that one's."""
 
     def change(part: object) -> object | None:
         constants = words.tags.constants

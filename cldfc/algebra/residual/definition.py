@@ -49,18 +49,18 @@ class Definition:
         return next((definition for definition in mine if definition.covers(value.tag)), None)
 
     def covers(self, tag: Tag) -> bool:
-        """Whether it speaks of the value at a tag: that of level 1 does not speak of another one."""
+        """Whether it holds for the value at a tag: a definition for level 1 does not hold for level 2."""
         words = self.words
         found, own = words.positions(self.feature(tag)), words.positions(self.feature(self.head))
         pairs = zip(self.head, found, own, strict=True)
         return all(index.name in words.bound or given == wanted for index, given, wanted in pairs)
 
     def is_numbered(self, equation: tree.Equation) -> bool:
-        """Whether an equation for u speaks of one step alone, such as u@ℓ,0."""
+        """Whether an equation gives u at one step alone, such as u@ℓ,0."""
         return self.words.positions(equation.left)[self.place].base is None
 
     def narrowed(self, equation: tree.Equation) -> Indices | None:
-        """What has to stand for index names of an equation for u, so that it gives what this speaks of, if it does.
+        """The indices to put into an equation for u so that it gives a value this holds for; None if it gives none.
 
         u@ℓ,0 = 0 holds at level 1, too.
         """

@@ -89,7 +89,6 @@ class Equations:
 
 
 def needed(entries: Sequence[DerivedEquation], definition: Definition) -> list[DerivedEquation]:
-    """The equations of the families that the output needs."""
     output = next(s.name for s in definition.words.spec.statements if isinstance(s, tree.Output))
     wanted: set[Family] = set()
     open: list[Family] = [(output, 0)]

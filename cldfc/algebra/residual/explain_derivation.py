@@ -27,7 +27,6 @@ def text_lines(proof: Proof) -> Iterator[str]:
 
 
 def explain_as_markdown(derivation: Derivation) -> str:
-    """A heading and a table for each equation of the residual."""
     return "\n".join(line for proof in derivation.proofs for line in markdown_lines(proof)).rstrip("\n") + "\n"
 
 

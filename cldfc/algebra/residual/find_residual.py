@@ -18,7 +18,7 @@ from cldfc.syntax.walk import mentions
 
 
 def find_residuals(words: Vocabulary, known: Sequence[Definition] = ()) -> Iterator[Definition]:
-    """The residuals on which a spec may iterate. Raises CldfError behind the last one: that there is none, and why.
+    """The residuals on which a spec may iterate. After the last, raises CldfError: why there is no other.
 
     `known` are those that have been found before, which the spec computes by now.
     """
@@ -48,7 +48,7 @@ def find_residuals(words: Vocabulary, known: Sequence[Definition] = ()) -> Itera
 def candidates(
     equation: tree.Equation, iteration: Iteration, words: Vocabulary, known: Sequence[Definition]
 ) -> Iterator[Definition | CldfError]:
-    """The residuals that an equation computes, or why what looks like one is none."""
+    """The residuals that an equation computes, or the reason why something that looks like one is not."""
     forms = LinearForms(words, iteration.left.tag)
     is_own = equation is iteration.equation
     is_definition = not is_own and not words.is_own(equation.right)
@@ -197,7 +197,7 @@ def shortest_sum(terms: Sequence[Signed], forms: LinearForms) -> Sequence[Signed
 def changes_with_step(
     form: Form, data: Sequence[Signed], step: str, left: tree.Symbol, words: Vocabulary
 ) -> CldfError | None:
-    """Why a mapping, or data of which all differ from step to step, give no residual form."""
+    """Why a mapping that differs from step to step, or data that all do, give no residual form; None if neither does."""
     for term in form:
         for letter in (*term.scalars, *term.word):
             if any(depends_on(position, step) for position in letter.positions):

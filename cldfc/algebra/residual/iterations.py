@@ -140,7 +140,7 @@ def links_of(equation: tree.Equation, words: Vocabulary) -> Iterator[tuple[tree.
 def lefts(left: tree.Symbol, place: int, words: Vocabulary) -> Iterator[tree.Symbol]:
     """A left side with index names for its indices: for all of them, and then without one for the level.
 
-    An iteration goes over steps: f@ℓ+1 from f@ℓ, and f@2 from f@1 where there are levels, are none.
+    An iteration goes over steps: neither f@ℓ+1 from f@ℓ is one, nor, where there are levels, f@2 from f@1.
     """
     ranges = {s.name: s.kind for s in words.spec.statements if isinstance(s, tree.Range)}
     index = left.tag[place]

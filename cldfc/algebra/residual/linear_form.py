@@ -164,7 +164,6 @@ def without_scalars(term: Term, other: Term) -> tuple[Letter, ...] | None:
 
 
 def prefix(letter: Letter, form: Form) -> Form:
-    """A linear operator before every word of a combination."""
     return {Term(term.scalars, (letter, *term.word), term.atom): factor for term, factor in form.items()}
 
 

@@ -34,7 +34,7 @@ def nothing_iterates(words: Vocabulary) -> CldfError:
 
 
 def reads_no_data(found: Sequence[Iteration], words: Vocabulary) -> CldfError:
-    """What is in residual form already, or is none of the kind."""
+    """An iteration that is in residual form already, or that has no residual."""
     smallest = sorted(found, key=lambda iteration: len(words.needs(iteration.family)))
     keeping = [iteration for iteration in smallest if adds_to_earlier(iteration, words)]
     iteration = [*keeping, *smallest][0]
@@ -167,7 +167,6 @@ def feature_stays(term: tree.Expression, found: Definition) -> CldfError:
 
 
 def data_stay(equation: tree.Equation, found: Definition) -> CldfError:
-    """Earlier values whose weights do not add up to 1."""
     data = " + ".join(format_expression(part.term) for part in found.data)
     reads = dict.fromkeys(read.name for each in found.every for read in found.words.reads(equation.right, each.family))
     names = " and ".join(f"`{name}`" for name in reads)

@@ -80,7 +80,6 @@ def derive_once(
 
 
 def derive_by(definition: Definition, original: Inferred) -> tuple[Derivation, Inferred]:
-    """The residual form of a spec by one residual, and its network. Raises CldfError."""
     entries, derived, inferred = check_derived(definition, original.expansion.program)
     proofs = tuple(entry.proof for entry in entries if entry.proof is not None)
     notes = [*notes_on_left_out(definition, entries), *notes_on_unused(original, inferred)]

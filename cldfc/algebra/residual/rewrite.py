@@ -25,11 +25,10 @@ class Rewriting:
         return LinearForms(self.definition.words, self.left.tag)
 
     def expression(self, expression: tree.Expression) -> tree.Expression:
-        """An expression with every sum rewritten that becomes shorter so."""
         return transform(expression, self.change)
 
     def change(self, part: object) -> object | None:
-        """What a sum of values becomes, its terms first; None when a part is none."""
+        """What a sum of values becomes, its terms first; None for any other part."""
         words = self.definition.words
         if not isinstance(part, tree.Sum) or words.names.kind(part) != Kind.VALUE:
             return None

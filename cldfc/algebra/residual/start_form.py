@@ -70,7 +70,6 @@ class StartForm:
         return data
 
     def cancel(self, terms: Sequence[Signed]) -> list[Signed]:
-        """The terms of f - 𝒜(u) that are left when others have cancelled each other."""
         forms = LinearForms(self.definition.words, self.tag)
         total = forms.total(terms)
         kept = [

@@ -106,7 +106,6 @@ def signed_terms(expression: tree.Expression, sign: Literal[1, -1] = 1) -> Itera
 
 
 def opposite(sign: Literal[1, -1]) -> Literal[1, -1]:
-    """The other sign."""
     return -1 if sign > 0 else 1
 
 

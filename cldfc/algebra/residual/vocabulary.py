@@ -39,7 +39,6 @@ class Vocabulary:
 
     @cached_property
     def summed(self) -> frozenset[str]:
-        """The index names of sums over the history."""
         found = (reduction.name for equation in self.equations() for reduction in reductions(equation.right))
         return frozenset(found) - {s.name for s in self.spec.statements if isinstance(s, tree.Range)}
 
@@ -118,7 +117,6 @@ def read_vocabulary(spec: tree.Tree, instances: Sequence[Instance]) -> Vocabular
 
 
 def names_of_indices(names: Names) -> Iterator[str]:
-    """The names that stand for an index somewhere in a spec."""
     yield from (name for name, declaration in names.declared.items() if isinstance(declaration, tree.Range))
     for equations in names.families.values():
         for equation in equations:

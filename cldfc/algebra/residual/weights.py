@@ -44,7 +44,6 @@ def distributed(expression: tree.Expression, families: Collection[Family], words
 
 
 def distributed_term(term: tree.Expression, families: Collection[Family], words: Vocabulary) -> Iterator[Signed]:
-    """The terms of a multiple of a sum, or of a sum over the history."""
     reads = any(family_of(read) in families for read in words.values(term))
     match term:
         case tree.Star(left, 1, right) if right is not None and reads and is_number(left, words):

@@ -57,7 +57,6 @@ def header(definition: Definition) -> str:
 
 
 def paragraphs(statements: Sequence[tree.Statement]) -> Iterator[str]:
-    """The statements, with a blank line where another kind begins."""
     before = ""
     for statement in statements:
         kind = paragraph_of(statement)
@@ -109,7 +108,6 @@ def kept_statements(
 
 
 def used_names(spec: tree.Tree, entries: Sequence[DerivedEquation]) -> set[str]:
-    """The names that equations, ranges, input and output speak of, and those by which these are declared."""
     declared = {
         s.symbol.name: s for s in spec.statements if isinstance(s, tree.Let | tree.KernelStatement | tree.Scalar)
     }
@@ -124,7 +122,6 @@ def used_names(spec: tree.Tree, entries: Sequence[DerivedEquation]) -> set[str]:
 
 
 def notes_on_left_out(definition: Definition, entries: Sequence[DerivedEquation]) -> Iterator[str]:
-    """Notes on statements that have lost what they speak of."""
     families = {entry.equation.left.name for entry in entries}
     for statement in definition.words.spec.statements:
         if not isinstance(statement, tree.Constrain):
