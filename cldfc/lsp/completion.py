@@ -42,7 +42,7 @@ def completions(document: Document, offset: int, spelling: Spelling, encoding: s
     typed = found[0] if found else ""
     before = line.removesuffix(typed)
     written = Positions(text, encoding).range(offset - len(typed), offset)
-    items = list(fitting(document, before, typed, spelling))
+    items = list(suggestions(document, before, typed, spelling))
     for item in items:
         # In place of what has been typed, which may be the ASCII name of a letter.
         new = item.insert_text or item.label
@@ -51,7 +51,7 @@ def completions(document: Document, offset: int, spelling: Spelling, encoding: s
     return items
 
 
-def fitting(document: Document, before: str, typed: str, spelling: Spelling) -> Iterator[types.CompletionItem]:
+def suggestions(document: Document, before: str, typed: str, spelling: Spelling) -> Iterator[types.CompletionItem]:
     if "#" in before:
         return
     if typed.startswith("\\"):

@@ -10,7 +10,7 @@ from cldfc.network.graph import Graph
 from cldfc.network.sharing import Sharing
 from cldfc.show.comparison_markdown import ComparisonRow, comparison_markdown, saved
 from cldfc.show.comparison_terminal import show_comparison
-from cldfc.show.marks import Difference, difference
+from cldfc.show.marks import Difference, difference_of
 from cldfc.show.notebook import plain_console, printed_text
 
 
@@ -36,7 +36,7 @@ def compare_networks(specs: Sequence[str], graphs: Sequence[Graph]) -> Compariso
         ComparisonRow(spec, model, cost_of_network(graph), spec if models.count(model) > 1 else model)
         for spec, model, graph in zip(specs, models, graphs, strict=True)
     )
-    return Comparison(tuple(rows), tuple(difference(graphs[0], graph) for graph in graphs[1:]))
+    return Comparison(tuple(rows), tuple(difference_of(graphs[0], graph) for graph in graphs[1:]))
 
 
 def comparison_as_data(comparison: Comparison) -> dict[str, object]:

@@ -13,7 +13,7 @@ from cldfc.show.shapes import DrawnBox
 from cldfc.syntax.format import format_equation
 
 
-def describe(graph: Graph, nodes: Sequence[DrawnBox]) -> list[str]:
+def describe_boxes(graph: Graph, nodes: Sequence[DrawnBox]) -> list[str]:
     costs, uses = cost_of_operations(graph), count_uses(graph)
     return ["\n".join(filter(None, describe_node(graph, costs, uses, node))) for node in nodes]
 

@@ -12,10 +12,10 @@ from cldfc.network.cost import cost_of_network
 from cldfc.network.graph import Graph
 from cldfc.network.positions import Key
 from cldfc.output import fill_page
-from cldfc.show.describe import describe
+from cldfc.show.describe import describe_boxes
 from cldfc.show.kernels import parameter_rows
 from cldfc.show.layout import lay_out
-from cldfc.show.marks import Difference, difference, find_marks, sharing_text
+from cldfc.show.marks import Difference, difference_of, find_marks, sharing_text
 from cldfc.show.mathml import equations_as_mathml
 from cldfc.show.shapes import Edge, Picture
 from cldfc.show.svg import DARK_SCREEN, STYLE, is_between, picture_parts
@@ -24,7 +24,7 @@ from cldfc.show.svg import DARK_SCREEN, STYLE, is_between, picture_parts
 def draw_page(graph: Graph, is_full: bool = False, before: Graph | None = None) -> str:
     """A network as it is given, as an HTML page; what it has differently from the network `before` is marked."""
     picture = lay_out(graph, is_full)
-    found = None if before is None else difference(before, graph)
+    found = None if before is None else difference_of(before, graph)
     marked = frozenset[int]() if found is None else find_marks(found, graph, picture)
     return fill_page(
         "cldfc.show",
@@ -53,7 +53,7 @@ def changes(found: Difference) -> Iterator[tuple[str, str]]:
 def interactive_svg(graph: Graph, picture: Picture, marked: Collection[int]) -> str:
     """The picture with what the page's script needs to know of boxes and edges."""
     numbers = kernel_numbers(graph)
-    about = describe(graph, picture.nodes)
+    about = describe_boxes(graph, picture.nodes)
     boxes = [
         f' data-info="{escape(text)}"'
         + (f' data-kernels="{joined(numbers, node.parameters)}"' if node.parameters else "")

@@ -20,7 +20,7 @@ class Difference:
     sharing: Mapping[str, tuple[Sharing | None, Sharing | None]]
 
 
-def difference(before: Graph, after: Graph) -> Difference:
+def difference_of(before: Graph, after: Graph) -> Difference:
     statements = compare_trees(before.program.spec, after.program.spec)
     return Difference(tuple(statements), compare_sharing(before, after))
 

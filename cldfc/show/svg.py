@@ -13,7 +13,7 @@ from cldfc.show.boxes import LINE
 from cldfc.show.labels import BoxLabel
 from cldfc.show.layout import lay_out
 from cldfc.show.legend import LegendEntry, place_legend
-from cldfc.show.marks import difference, find_marks
+from cldfc.show.marks import difference_of, find_marks
 from cldfc.show.measure import SIZE, SMALL, label_width, text_width
 from cldfc.show.shapes import DrawnBox, Edge, Frame, LoopArrow, Picture, Point, Rectangle
 from cldfc.show.width import Width
@@ -65,7 +65,7 @@ def draw_for_page(graph: Graph) -> str:
 def svg_of(
     graph: Graph, picture: Picture, before: Graph | None = None, width: Width | None = None, style: str = STYLE
 ) -> str:
-    marked = frozenset[int]() if before is None else find_marks(difference(before, graph), graph, picture)
+    marked = frozenset[int]() if before is None else find_marks(difference_of(before, graph), graph, picture)
     note = "" if before is None else f"dashed: not so in {before.program.model}"
     entries, right, bottom = place_legend(graph, picture, note)
     parts = picture_parts(picture, [""] * len(picture.nodes), [""] * len(picture.edges), marked)

@@ -197,7 +197,7 @@ def shortest_sum(terms: Sequence[Signed], forms: LinearForms) -> Sequence[Signed
 def changes_with_step(
     form: Form, data: Sequence[Signed], step: str, left: tree.Symbol, words: Vocabulary
 ) -> CldfError | None:
-    """Why a mapping that differs from step to step, or data that all do, give no residual form; None if neither does."""
+    """Why a mapping that differs from step to step, or data that all do, give no residual form; else None."""
     for term in form:
         for letter in (*term.scalars, *term.word):
             if any(depends_on(position, step) for position in letter.positions):

@@ -10,7 +10,7 @@ from cldfc.algebra.residual import refusals
 from cldfc.algebra.residual.definition import Definition
 from cldfc.algebra.residual.derivation import DerivedEquation, Origin, Proof, ProofStep
 from cldfc.algebra.residual.rewrite import Rewriting
-from cldfc.algebra.residual.trees import NOWHERE, Signed, negated, put_in, sum_of
+from cldfc.algebra.residual.trees import NOWHERE, Signed, negated, put_in, sum_tree
 from cldfc.algebra.residual.weights import Weights, distributed, is_same_level, multiple_of
 from cldfc.syntax import tree
 
@@ -41,7 +41,7 @@ class IterationForm:
         split, origin = self.split(), (Origin(self.equation, {}),)
         sign, whole = one_sign(split.correction)
         if not self.is_named or isinstance(whole, tree.Number):
-            feature = replace(self.equation, right=sum_of(split.features))
+            feature = replace(self.equation, right=sum_tree(split.features))
             yield from [DerivedEquation(feature, ())] if self.is_named else []
             residual = self.residual(split.features, sign, whole)
             yield DerivedEquation(
@@ -54,7 +54,7 @@ class IterationForm:
             named = [replace(self.equation, left=symbol, right=whole)]
             yield DerivedEquation(named[0], origin)
             whole = symbol
-        feature = sum_of([*split.features, Signed(sign, whole)])
+        feature = sum_tree([*split.features, Signed(sign, whole)])
         yield DerivedEquation(replace(self.equation, right=feature), ())
         residual = self.residual(split.features, sign, whole)
         proof = self.proof(split, residual, named)
@@ -100,9 +100,9 @@ class IterationForm:
             residual = definition.residual
             kept = [Signed(p.sign, put_in(p.term, *definition.family, lambda u: residual(u.tag))) for p in kept]  # noqa: B023
         if isinstance(correction, tree.Number):
-            return sum_of(kept)
+            return sum_tree(kept)
         mapped = self.definition.mapped(self.equation.left.tag, correction)
-        return sum_of([*kept, *(negated(mapped) if sign > 0 else mapped)])
+        return sum_tree([*kept, *(negated(mapped) if sign > 0 else mapped)])
 
     # The proof
 
@@ -118,9 +118,9 @@ class IterationForm:
         unnamed = self.residual(split.features, *one_sign(split.correction))
         put = [*data, *negated(definition.mapped(tag, equation.right))]
         steps = [
-            ProofStep(sum_of(definition.at(tag)), "definition of", name),
-            ProofStep(sum_of(put), "equation for", feature),
-            ProofStep(sum_of(apart), "linearity of", definition.mapping_name),
+            ProofStep(sum_tree(definition.at(tag)), "definition of", name),
+            ProofStep(sum_tree(put), "equation for", feature),
+            ProofStep(sum_tree(apart), "linearity of", definition.mapping_name),
             ProofStep(unnamed, "definition of", name),
         ]
         steps += [ProofStep(residual, "definition of", correction.left.name) for correction in named]
@@ -131,7 +131,7 @@ def one_sign(terms: Sequence[Signed]) -> tuple[Literal[1, -1], tree.Expression]:
     """A correction as one expression; the sign before a single term stays outside."""
     if len(terms) == 1:
         return terms[0].sign, terms[0].term
-    return 1, sum_of(terms)
+    return 1, sum_tree(terms)
 
 
 def iteration_of(equation: tree.Equation, whole: Definition) -> Definition | None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from cldfc.algebra.residual.define_residual import unused_name
 from cldfc.algebra.residual.iterations import Iteration, reachable
-from cldfc.algebra.residual.trees import Signed, sum_of
+from cldfc.algebra.residual.trees import Signed, sum_tree
 from cldfc.algebra.residual.vocabulary import Vocabulary, family_of
 from cldfc.algebra.residual.weights import distributed, multiple_of
 from cldfc.diagnostics import CldfError, Diagnostic, Label, Span, error_of
@@ -160,7 +160,7 @@ def feature_stays(term: tree.Expression, found: Definition) -> CldfError:
     where = next(iter(found.words.reads(term, found.family)), None)
     span = term.span if term.span.text else (where or term).span
     text = term.span.text if term.span.text and "\n" not in term.span.text else format_expression(term)
-    residual = format_expression(sum_of(found.at(found.head)))
+    residual = format_expression(sum_tree(found.at(found.head)))
     message = f"`{text}` cannot be expressed in terms of `{residual}`"
     help = f"let earlier values of `{name}` appear only in a sum, with numeric factors at most, or in the residual"
     return refusal("E0806", message, span, f"`{name}` remains", help)

@@ -7,7 +7,7 @@ from functools import cached_property
 
 from cldfc.algebra.residual.definition import Definition
 from cldfc.algebra.residual.linear_form import Form, LinearForms, add, terms_of
-from cldfc.algebra.residual.trees import signed_terms, sum_of, transform
+from cldfc.algebra.residual.trees import signed_terms, sum_tree, transform
 from cldfc.algebra.residual.vocabulary import family_of
 from cldfc.network.advice import Kind
 from cldfc.syntax import tree
@@ -44,7 +44,7 @@ class Rewriting:
         instead = terms_of(add(new, self.forms.total(kept), -1))
         at = next(at for at, part in enumerate(terms) if part not in kept)
         before, after = ([part for part in some if part in kept] for some in (terms[:at], terms[at:]))
-        return sum_of([*before, *instead, *after])
+        return sum_tree([*before, *instead, *after])
 
     def shortest(self, form: Form) -> Form:
         """A combination with r put in at those values of u that make it shorter, one by one or all at once."""

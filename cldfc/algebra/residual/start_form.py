@@ -10,7 +10,7 @@ from cldfc.algebra.residual.derivation import DerivedEquation, Origin, Proof, Pr
 from cldfc.algebra.residual.linear_form import LinearForms
 from cldfc.algebra.residual.rewrite import Rewriting
 from cldfc.algebra.residual.start import Start
-from cldfc.algebra.residual.trees import Signed, negated, signed_terms, substitute, sum_of
+from cldfc.algebra.residual.trees import Signed, negated, signed_terms, substitute, sum_tree
 from cldfc.algebra.residual.vocabulary import family_of
 from cldfc.network.numbers import Tag
 from cldfc.syntax import tree
@@ -35,9 +35,9 @@ class StartForm:
     def entry(self) -> DerivedEquation:
         """r at the start: f - 𝒜(u), without what is zero or cancels."""
         definition = self.definition
-        self.note(sum_of(definition.at(self.tag)), "definition of", definition.name)
+        self.note(sum_tree(definition.at(self.tag)), "definition of", definition.name)
         kept = self.without_zeros(self.cancel([*self.data(), *negated(self.mapped())]))
-        right = Rewriting(self.whole, definition.residual(self.tag)).expression(sum_of(kept))
+        right = Rewriting(self.whole, definition.residual(self.tag)).expression(sum_tree(kept))
         self.note(right, "definition of", definition.name)
         right = self.by_another() or right
         left = definition.residual(self.tag)
@@ -60,13 +60,13 @@ class StartForm:
         if self.is_zero:
             put = negated(definition.mapped(self.tag, start.feature.right))
             self.given.append(start.feature)
-            self.note(sum_of([*data, *put]), "equation for", definition.family[0])
-            self.note(sum_of(data), "zero")
+            self.note(sum_tree([*data, *put]), "equation for", definition.family[0])
+            self.note(sum_tree(data), "zero")
         if start.data is None:
             return data
         self.given.append(start.data)
         data = list(signed_terms(start.data.right))
-        self.note(sum_of([*data, *negated(self.mapped())]), "equation for", start.data.left.name)
+        self.note(sum_tree([*data, *negated(self.mapped())]), "equation for", start.data.left.name)
         return data
 
     def cancel(self, terms: Sequence[Signed]) -> list[Signed]:
@@ -79,7 +79,7 @@ class StartForm:
         ]
         if forms.total(kept) != total:
             return list(terms)
-        self.note(sum_of(kept), "cancellation")
+        self.note(sum_tree(kept), "cancellation")
         return kept
 
     def without_zeros(self, terms: Sequence[Signed]) -> list[Signed]:
@@ -89,7 +89,7 @@ class StartForm:
         kept = [part for part in terms if any(term.atom != zero for term in forms.value(part.term))]
         if not self.is_zero:
             return list(terms)
-        self.note(sum_of(kept), "zero")
+        self.note(sum_tree(kept), "zero")
         return kept
 
     def by_another(self) -> tree.Symbol | None:
@@ -102,7 +102,7 @@ class StartForm:
         for known in definition.known:
             if known.family == family_of(right) and forms.total(put) == forms.total(known.at(right.tag)):
                 self.given.append(self.start.feature)
-                self.note(sum_of(put), "equation for", definition.family[0])
+                self.note(sum_tree(put), "equation for", definition.family[0])
                 self.note(known.residual(right.tag), "definition of", known.name)
                 return known.residual(right.tag)
         return None
@@ -110,5 +110,5 @@ class StartForm:
     def replacement(self) -> DerivedEquation:
         """f from r, where it is needed elsewhere: f@ℓ+1 = r@ℓ+1,0 + 𝒜@ℓ+1(u@ℓ+1,0)."""
         assert self.start.data is not None
-        right = sum_of([Signed(1, self.definition.residual(self.tag)), *self.mapped()])
+        right = sum_tree([Signed(1, self.definition.residual(self.tag)), *self.mapped()])
         return DerivedEquation(replace(self.start.data, right=right), ())

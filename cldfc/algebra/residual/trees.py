@@ -46,7 +46,7 @@ def substitute(node: Node, indices: Indices) -> Node:
             case tree.Index():
                 return substitute_index(part, indices)
             case tree.Symbol(name, ()) if name in indices:
-                return as_number(indices[name])
+                return index_as_number(indices[name])
             case tree.Reduction(_, name) if name in indices:
                 return substitute(part, {other: at for other, at in indices.items() if other != name})
             case _:
@@ -63,7 +63,7 @@ def substitute_index(index: tree.Index, indices: Indices) -> tree.Index:
     return index if found is None else replace(found, offset=found.offset + index.offset)
 
 
-def as_number(index: tree.Index) -> tree.Expression:
+def index_as_number(index: tree.Index) -> tree.Expression:
     """An index as a number in an expression: `ℓ+1`."""
     if index.name is None:
         return number_tree(index.offset)
@@ -113,7 +113,7 @@ def negated(terms: Sequence[Signed]) -> list[Signed]:
     return [Signed(opposite(part.sign), part.term) for part in terms]
 
 
-def sum_of(terms: Sequence[Signed]) -> tree.Expression:
+def sum_tree(terms: Sequence[Signed]) -> tree.Expression:
     """A sum as a tree: its only term if there is one, 0 if there is none."""
     if not terms:
         return tree.Number(0, NOWHERE)

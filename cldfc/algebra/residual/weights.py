@@ -46,7 +46,7 @@ def distributed(expression: tree.Expression, families: Collection[Family], words
 def distributed_term(term: tree.Expression, families: Collection[Family], words: Vocabulary) -> Iterator[Signed]:
     reads = any(family_of(read) in families for read in words.values(term))
     match term:
-        case tree.Star(left, 1, right) if right is not None and reads and is_number(left, words):
+        case tree.Star(left, 1, right) if right is not None and reads and is_multiplier(left, words):
             for inner in distributed(right, families, words):
                 yield Signed(inner.sign, tree.Star(left, 1, inner.term, term.span))
         case tree.Reduction("sum", _, _, _, body) if reads and not isinstance(body, tree.Symbol):
@@ -56,7 +56,7 @@ def distributed_term(term: tree.Expression, families: Collection[Family], words:
             yield Signed(1, term)
 
 
-def is_number(left: tree.Expression, words: Vocabulary) -> bool:
+def is_multiplier(left: tree.Expression, words: Vocabulary) -> bool:
     is_index = isinstance(left, tree.Symbol) and left.name in words.bound
     return is_index or words.names.kind(left) in (*NUMBERS, Kind.INDEX, Kind.SCALAR)
 
@@ -66,7 +66,7 @@ def multiple_of(term: tree.Expression, left: tree.Symbol, place: int, words: Voc
     match term:
         case tree.Symbol() if words.names.is_value(term) and is_same_level(left, term, place, words):
             return family_of(term)
-        case tree.Star(number, 1, right) if right is not None and is_number(number, words):
+        case tree.Star(number, 1, right) if right is not None and is_multiplier(number, words):
             return multiple_of(right, left, place, words)
         case tree.Reduction("sum", _, _, _, body):
             return multiple_of(body, left, place, words)

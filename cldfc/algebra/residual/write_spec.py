@@ -8,7 +8,7 @@ from pathlib import Path
 
 from cldfc.algebra.residual.definition import Definition
 from cldfc.algebra.residual.derivation import DerivedEquation
-from cldfc.algebra.residual.trees import sum_of
+from cldfc.algebra.residual.trees import sum_tree
 from cldfc.diagnostics import Problems, Source, Span
 from cldfc.network.expect import QUANTITIES
 from cldfc.network.shapes import Inferred
@@ -50,7 +50,7 @@ def header(definition: Definition) -> str:
     words, head = definition.words, definition.head
     name = "".join(c if c.isprintable() else "?" for c in Path(words.spec.source.name).name)
     residuals = (
-        f"{format_symbol(each.residual(head))} = {format_expression(sum_of(each.at(head)))}"
+        f"{format_symbol(each.residual(head))} = {format_expression(sum_tree(each.at(head)))}"
         for each in definition.every
     )
     return f"# Residual form of {name}, {DERIVED}: Theorem 1 with {', '.join(residuals)}"
