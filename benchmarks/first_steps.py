@@ -38,7 +38,7 @@ from cldfc.train.data.loader import Resident
 from cldfc.train.data.reader import load_images
 from cldfc.train.device import choose_device
 from cldfc.train.images import Images, Split, standardise
-from cldfc.train.loop import Diverged, Task, gradient_of, train_epoch
+from cldfc.train.loop import Diverged, Task, choose_gradient, train_epoch
 from cldfc.train.network import build_network
 from cldfc.train.optimizer import make_optimizer
 from cldfc.train.position import BEGINNING
@@ -84,7 +84,7 @@ def first_steps(row: TableRow, width: str, steps: int, seed: int, fan: str, data
     with task.device.switches():
         try:
             optimizer = make_optimizer(task.network, recipe)
-            stepped = train_epoch(task, optimizer, gradient_of(task), BEGINNING, Silence())
+            stepped = train_epoch(task, optimizer, choose_gradient(task), BEGINNING, Silence())
             for position in islice(stepped, steps):
                 losses.append(position.loss_sum)
                 hits.append(position.hits)

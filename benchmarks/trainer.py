@@ -32,7 +32,7 @@ from cldfc.syntax.read import read_source
 from cldfc.train.catalogue import find
 from cldfc.train.data.fake import load
 from cldfc.train.images import standardise
-from cldfc.train.loop import Task, gradient_of, train_epoch
+from cldfc.train.loop import Task, choose_gradient, train_epoch
 from cldfc.train.network import build_network
 from cldfc.train.optimizer import make_optimizer
 from cldfc.train.position import BEGINNING
@@ -99,7 +99,7 @@ def task_of(*lets: str) -> Task:
 
 def looped(task: Task) -> Steps:
     """The loop of `cldfc train`, without its tests and checkpoints: the first epoch again and again."""
-    optimizer, gradient = make_optimizer(task.network, task.recipe), gradient_of(task)
+    optimizer, gradient = make_optimizer(task.network, task.recipe), choose_gradient(task)
     while True:
         yield from train_epoch(task, optimizer, gradient, BEGINNING, Silence())
 

@@ -9,6 +9,7 @@ import os
 import unicodedata
 import warnings
 from collections.abc import Iterable, Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import takewhile
@@ -240,14 +241,14 @@ class Spec:
         UsageError when network, data set and recipe do not fit, files are missing, or the training diverges.
         """
         from cldfc.train.recipe_file import read_recipe
-        from cldfc.train.run import folder_of
+        from cldfc.train.run import asked_folder
         from cldfc.train.state import generators_kept
         from cldfc.training import start_run
 
         around = surroundings(
             quiet, data_dir, save_minutes, tensorboard, device, workers, download, trust_files, skip_unreadable
         )
-        folder = folder_of(None if output is None else Path(output), name)
+        folder = asked_folder(None if output is None else Path(output), name)
         fields: dict[str, object] = {}
         if recipe is not None:
             fields |= recipe if isinstance(recipe, Mapping) else read_recipe(Path(recipe)).changes
@@ -407,9 +408,9 @@ class Run:
     @property
     def state(self) -> State:
         """`finished`, `running`, `interrupted`, `diverged` or `broken`, as in `cldfc runs`."""
-        from cldfc.train.runs import read_run
+        from cldfc.train.runs import listed_run
 
-        return read_run(self.path).state
+        return listed_run(self.path).state
 
     @cached_property
     def spec(self) -> Spec:
@@ -464,7 +465,7 @@ class Run:
         width; or paths and Pillow's images, one or several, which are made grey or coloured and scaled. They are
         standardised here as in training. Raises UsageError for other images, and for files that cannot be read.
         """
-        from cldfc.train.predict import name_of, pixels_of, predict_pixels
+        from cldfc.train.predict import class_name_of, pixels_of, predict_pixels
         from cldfc.train.recorded_data import described_dataset
         from cldfc.train.state import generators_kept
         from cldfc.trained import folded_network
@@ -473,7 +474,7 @@ class Run:
         pixels = pixels_of(images, dataset)
         with generators_kept():
             found = predict_pixels(folded_network(self.files, self.record), dataset, pixels, device)
-        return Predictions(found, tuple(name_of(number, dataset) for number in range(dataset.classes)))
+        return Predictions(found, tuple(class_name_of(number, dataset) for number in range(dataset.classes)))
 
     def evaluate(
         self,
@@ -491,14 +492,14 @@ class Run:
 
         Raises UsageError when the images are not at hand or do not fit.
         """
-        from cldfc.train.metrics import read_part
+        from cldfc.train.metrics import parse_part
         from cldfc.train.state import generators_kept
         from cldfc.trained import evaluate_again
 
         images = None if data_dir is None else Path(data_dir)
         with generators_kept():
             found, _ = evaluate_again(
-                self.path, images, data, read_part(on), as_trained, compile, trust_files, device, workers
+                self.path, images, data, parse_part(on), as_trained, compile, trust_files, device, workers
             )
         return found
 
@@ -551,7 +552,7 @@ def surroundings(
     Raises UsageError, also in one of several processes that torchrun has started.
     """
     from cldfc.train.launch import MOST_WORKERS, read_launch
-    from cldfc.train.progress import show_progress, silent
+    from cldfc.train.progress import Silence, show_progress
     from cldfc.train.tensorboard import require_tensorboard
     from cldfc.training import Surroundings
 
@@ -572,7 +573,7 @@ def surroundings(
         save_minutes=save_minutes,
         say=ignore if quiet else say,
         warn=say,
-        show=silent if quiet else show_progress,
+        show=(lambda: nullcontext(Silence())) if quiet else show_progress,
         tensorboard=tensorboard,
         trust_files=trust_files,
         skip_unreadable=skip_unreadable,

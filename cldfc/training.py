@@ -29,7 +29,7 @@ from cldfc.train.stop import listen
 
 if TYPE_CHECKING:
     from cldfc.network.graph import Graph
-    from cldfc.train.loop import Progress
+    from cldfc.train.progress import Progress
     from cldfc.train.setting import TrainingSetting
     from cldfc.train.train import Result
 
@@ -38,7 +38,7 @@ LARGE, MANY = 128, 3
 """Rows or columns of a large image; so many convolutions on all its pixels are more than a stem has."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Surroundings:
     """What a training has to do with, but does not depend on."""
 
@@ -219,15 +219,15 @@ def compiled_from(network: Compilation) -> Compiled:
     graph = network.simplified
     heads = [Head(head.value, head.help) for head in unbounded_heads(network.shapes)]
     return Compiled(
-        network.text,
-        network.code(),
-        network.class_name,
-        facts(graph),
-        draw_for_page(graph.as_written),
-        equations_as_mathml(graph.program.spec),
-        [Parameter(r.name, r.shape, r.uses, r.parameters, r.saved, r.colour) for r in parameter_rows(graph)],
-        values_of_modules(graph),
-        heads[0] if heads else None,
+        spec_text=network.text,
+        source=network.code(),
+        class_name=network.class_name,
+        facts=facts(graph),
+        picture=draw_for_page(graph.as_written),
+        equations=equations_as_mathml(graph.program.spec),
+        parameters=[Parameter(r.name, r.shape, r.uses, r.parameters, r.saved, r.colour) for r in parameter_rows(graph)],
+        values=values_of_modules(graph),
+        head=heads[0] if heads else None,
     )
 
 
@@ -268,14 +268,14 @@ def entered(
                 progress.status(f"reading {dataset.name}")
             saving = Saving(around.save_minutes, request)
             yield TrainingSetting(
-                progress,
-                data_dir,
-                saving,
-                processes,
-                command,
-                spec_files,
-                around.device,
-                around.workers,
-                around.tensorboard,
-                around.say,
+                progress=progress,
+                data_dir=data_dir,
+                saving=saving,
+                processes=processes,
+                command=command,
+                spec_files=spec_files,
+                device=around.device,
+                workers=around.workers,
+                tensorboard=around.tensorboard,
+                say=around.say,
             )

@@ -22,8 +22,8 @@ from cldfc.train.data_set import DataSet
 from cldfc.train.entries import DIGITS
 from cldfc.train.optimizer import learning_rate, make_optimizer
 from cldfc.train.recipe import Recipe, change_recipe
-from cldfc.train.refusals import fitting, refusals
-from cldfc.train.state import restore_tensors, tensors_of
+from cldfc.train.refusals import refusals, within_memory
+from cldfc.train.state import restore_tensors, training_tensors
 from cldfc.validation import first_error
 
 SPEC = """\
@@ -217,7 +217,7 @@ def test_a_checkpoint_of_another_optimizer():
         optimizer = make_optimizer(network, change_recipe(recipe, {"optimizer": name}))
         network(torch.ones(1, 2)).sum().backward()
         optimizer.step()
-        tensors = tensors_of(network, optimizer)
+        tensors = training_tensors(network, optimizer)
         restore_tensors(network, optimizer, tensors, Path("here"))
         another = make_optimizer(network, change_recipe(recipe, {"optimizer": other}))
         with pytest.raises(UsageError, match=r"`here` holds .* the state of another optimizer than") as caught:
@@ -251,7 +251,10 @@ def test_lack_of_memory(error, amount):
 
 
 def test_memory_that_no_machine_has(folder):
-    with pytest.raises(UsageError, match=r"the table does not fit into memory: .* GB were asked"), fitting("the table"):
+    with (
+        pytest.raises(UsageError, match=r"the table does not fit into memory: .* GB were asked"),
+        within_memory("the table"),
+    ):
         torch.empty(2**50)
 
 

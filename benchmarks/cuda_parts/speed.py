@@ -39,7 +39,7 @@ from cldfc.train.catalogue import DataSet, find
 from cldfc.train.compiled import Compiled
 from cldfc.train.device import Device, choose_device
 from cldfc.train.images import Images, Split, standardise
-from cldfc.train.loop import Task, find_gradient, gradient_of, train_epoch
+from cldfc.train.loop import Task, choose_gradient, find_gradient, train_epoch
 from cldfc.train.network import build_network
 from cldfc.train.optimizer import make_optimizer
 from cldfc.train.position import BEGINNING
@@ -119,7 +119,7 @@ def task_of(compiled: Compiled, dataset: DataSet, recipe: Recipe) -> Task:
 def looped(task: Task, is_captured: bool = True) -> Steps:
     """The loop of `cldfc train`, without its tests and checkpoints: the first epoch again and again."""
     optimizer = make_optimizer(task.network, task.recipe)
-    gradient = gradient_of(task) if is_captured else partial(find_gradient, task)
+    gradient = choose_gradient(task) if is_captured else partial(find_gradient, task)
     while True:
         yield from train_epoch(task, optimizer, gradient, BEGINNING, Silence())
 
@@ -300,5 +300,5 @@ def outside(job: Job, compiled: Compiled, dataset: DataSet, recipe: Recipe) -> d
     clock = Clock()
     with tempfile.TemporaryDirectory() as folder:
         changed = change_recipe(recipe, {"epochs": 2})
-        train_network(compiled, dataset, changed, Path(folder, "run"), TrainingSetting(clock))
+        train_network(compiled, dataset, changed, Path(folder, "run"), TrainingSetting(progress=clock))
     return clock.outside()

@@ -83,6 +83,7 @@ def train(job: Job, name: str, dataset: DataSet, epochs: int, title: str) -> dic
 
     clock, start = Clock(tell), time.monotonic()
     with tempfile.TemporaryDirectory() as folder:
-        result = train_network(compiled, dataset, changed, Path(folder, "run"), TrainingSetting(clock, job.data_dir))
+        setting = TrainingSetting(progress=clock, data_dir=job.data_dir)
+        result = train_network(compiled, dataset, changed, Path(folder, "run"), setting)
     found = {**about, "epochs": result.final.epoch, "test_accuracy": result.final.test_accuracy}
     return {**found, "seconds": time.monotonic() - start, **clock.outside()}

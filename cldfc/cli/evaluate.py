@@ -66,11 +66,11 @@ def evaluate(
     """
     with errors():
         refuse_both("--as-trained", as_trained, "--compile", compiled)
-        from cldfc.train.metrics import read_part
+        from cldfc.train.metrics import parse_part
         from cldfc.train.run import RunFolder, read_record
         from cldfc.trained import evaluate_again
 
-        part, record = read_part(on), read_record(RunFolder(run))
+        part, record = parse_part(on), read_record(RunFolder(run))
         warn_of_changes(run)
         if compiled:
             say("torch.compile takes about half a minute")

@@ -38,9 +38,9 @@ def runs(
     Example: cldfc runs
     """
     with errors():
-        from cldfc.train.runs import list_runs
+        from cldfc.train.runs import listed_runs
 
-        found = list_runs(folder)
+        found = listed_runs(folder)
         if as_json:
             show_json([run_as_data(run) for run in found])
         elif not found:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Mapping
-from functools import partial
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -36,6 +36,7 @@ from cldfc.syntax.read import read_source
 
 if TYPE_CHECKING:
     from cldfc.train.metrics import Epoch
+    from cldfc.train.progress import Progress
     from cldfc.train.train import Result
 
 Given = Mapping[str, object]
@@ -144,8 +145,7 @@ def train(
     with errors(), stopping():
         refuse_both("--quiet", quiet, "--json", as_json)
         from cldfc.train.command import command_line
-        from cldfc.train.progress import json_lines, show_progress, silent
-        from cldfc.train.run import folder_of
+        from cldfc.train.run import asked_folder
         from cldfc.train.tensorboard import require_tensorboard
         from cldfc.training import Surroundings, plan_by_files, plan_run, resume_run, start_run, stem_remarks
 
@@ -158,7 +158,7 @@ def train(
             save_minutes=save_minutes,
             say=heard,
             warn=say,
-            show=silent if quiet else partial(json_lines, sys.stdout) if as_json else show_progress,
+            show=shown(quiet, as_json),
             tensorboard=tensorboard,
             trust_files=trust_files,
             skip_unreadable=skip_unreadable,
@@ -183,7 +183,7 @@ def train(
                     "write `cldfc train SPEC --data NAME`, or `cldfc train --resume RUN`",
                 )
             source, changes = read_source(spec), read_changes(let, tie, input, classes)
-            folder = folder_of(output, name)
+            folder = asked_folder(output, name)
             if dry_run:
                 from cldfc.dry_run import plan_as_data, plan_as_text
 
@@ -201,9 +201,9 @@ def train(
             show(str(result.folder))
         elif result is not None:
             show_json(result_as_data(result), indent=None) if as_json else report(result)
-        from cldfc.train.processes import leave
+        from cldfc.train.processes import end_process
 
-        leave()
+        end_process()
 
 
 def merged(file: Path | None, options: Given) -> tuple[dict[str, object], dict[str, str]]:
@@ -233,6 +233,15 @@ def refuse_with_resume(made_with: Given) -> None:
             raise UsageError(
                 f"{name} cannot be used with `--resume`", "leave it out: the run folder holds spec and recipe"
             )
+
+
+def shown(quiet: bool, as_json: bool) -> Callable[[], AbstractContextManager[Progress]]:
+    """How progress is shown."""
+    from cldfc.train.progress import JsonLines, Silence, show_progress
+
+    if quiet:
+        return lambda: nullcontext(Silence())
+    return (lambda: nullcontext(JsonLines(sys.stdout))) if as_json else show_progress
 
 
 def report(result: Result) -> None:

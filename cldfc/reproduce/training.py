@@ -183,7 +183,12 @@ def train_run(run: TableRun, work: Work, say: Callable[[str], None]) -> None:
         with shown as progress:
             saving = Saving(request=work.request)
             setting = TrainingSetting(
-                progress, work.data_dir, saving, command=work.command, device=work.device, workers=work.workers
+                progress=progress,
+                data_dir=work.data_dir,
+                saving=saving,
+                command=work.command,
+                device=work.device,
+                workers=work.workers,
             )
             if os.path.lexists(run.aside):
                 refuse_other(run, run.aside, "begun")

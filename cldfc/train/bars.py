@@ -34,26 +34,21 @@ class Bars:
         self.test_began = 0.0
 
     def status(self, what: str) -> None:
-        """Something begins that may take long."""
         self.what, self.since = what, monotonic()
 
     def start(self, recipe: Recipe, steps: int) -> None:
-        """Start the clock."""
         self.pace.start(recipe, steps)
 
     def step(self, position: TrainingPosition) -> None:
-        """A step is done."""
         self.pace.step(position)
         self.position, self.what = position, ""
 
     def test(self, images: int) -> None:
-        """So many images are tested."""
         if not self.tested:
             self.test_began = monotonic()
         self.tested = images
 
     def epoch(self, measured: Epoch) -> None:
-        """An epoch is done and tested."""
         self.measured = measured
         self.tested, self.to_test = 0, self.tested
 
@@ -65,33 +60,27 @@ class Bars:
         grid.add_column(no_wrap=True)
         grid.add_column(ratio=1)
         grid.add_column(no_wrap=True)
-        rows = self.whole(), self.running_test() if self.is_long_test() else self.running_epoch()
+        pace, done = self.pace, self.position.step
+        whole = ProgressBar(total=pace.epochs * pace.steps, completed=pace.last)
+        rows = [(f"epoch {self.position.epoch}/{pace.epochs}", whole, left_in_words(pace.left))]
+        if self.tested and monotonic() - self.test_began > LONG_TEST:
+            # How many images there are is known from the test before.
+            bar = ProgressBar(total=self.to_test or None, completed=self.tested)
+            rows.append(("test", bar, f"{self.tested:,} images"))
+        else:
+            speed = speed_in_words(images_per_second(self.position))
+            rows.append((f"step {done}/{pace.steps}", ProgressBar(total=pace.steps, completed=done), speed))
         is_wide = max(len(name) + len(said) for name, _, said in rows) + SHORTEST_BAR <= options.max_width
         for name, bar, said in rows:
             grid.add_row(name, bar, said if is_wide else "")
         yield grid
-        wide, narrow = self.results(" accuracy"), self.results("")
-        yield Text("  ".join(wide if len("  ".join(wide)) <= options.max_width else last_of(narrow, options.max_width)))
-
-    def whole(self) -> tuple[str, ProgressBar, str]:
-        """The whole training, and how long it still takes."""
-        pace = self.pace
-        bar = ProgressBar(total=pace.epochs * pace.steps, completed=pace.last)
-        return f"epoch {self.position.epoch}/{pace.epochs}", bar, left_in_words(pace.left)
-
-    def running_epoch(self) -> tuple[str, ProgressBar, str]:
-        """The running epoch, and how fast it is."""
-        done, steps = self.position.step, self.pace.steps
-        bar = ProgressBar(total=steps, completed=done)
-        return f"step {done}/{steps}", bar, speed_in_words(images_per_second(self.position))
-
-    def is_long_test(self) -> bool:
-        """Whether a test is running that is worth a bar."""
-        return self.tested > 0 and monotonic() - self.test_began > LONG_TEST
-
-    def running_test(self) -> tuple[str, ProgressBar, str]:
-        """The running test; how many images there are is known from the one before."""
-        return "test", ProgressBar(total=self.to_test or None, completed=self.tested), f"{self.tested:,} images"
+        parts = self.results(" accuracy")
+        if len("  ".join(parts)) > options.max_width:
+            parts = self.results("")
+        # No figure is cut: the first ones go where there is no room for all.
+        while len(parts) > 1 and len("  ".join(parts)) > options.max_width:
+            parts = parts[1:]
+        yield Text("  ".join(parts))
 
     def results(self, word: str) -> list[str]:
         """Loss and accuracy of the running epoch so far, and the accuracies of the last test; `word` follows names."""
@@ -103,10 +92,3 @@ class Bars:
         if measured:
             parts.append(f"test{word} {measured.test_accuracy:.2%}")
         return parts
-
-
-def last_of(parts: list[str], width: int) -> list[str]:
-    """The last parts of a line that there is room for: no figure is cut."""
-    while len(parts) > 1 and len("  ".join(parts)) > width:
-        parts = parts[1:]
-    return parts

@@ -45,7 +45,6 @@ class Draw:
     mirrored: Tensor
 
     def to(self, device: torch.device) -> Draw:
-        """The same on a device."""
         return Draw(*(part.to(device) for part in (self.order, self.top, self.left, self.mirrored)))
 
 
@@ -55,7 +54,6 @@ def steps_per_epoch(images: int, recipe: Recipe) -> int:
 
 
 def frame(images: Images, recipe: Recipe) -> Framed:
-    """The images with the margin that a recipe shifts them into."""
     rows, columns = recipe.shift_rows, recipe.shift_columns
     framed = pad(images.pixels, (columns, columns, rows, rows)).permute(0, 2, 3, 1).contiguous()
     return Framed(framed, images.labels, rows, columns)
@@ -70,7 +68,7 @@ def epoch_batches(images: Framed, recipe: Recipe, epoch: int, first: int = 0, sh
     draw = draw_epoch(len(images), recipe, epoch).to(images.labels.device)
     for step in range(first, steps_per_epoch(len(images), recipe)):
         shown = share.even(draw.order[step * recipe.batch : (step + 1) * recipe.batch])
-        yield Images(cut(images, shown, draw), images.labels[shown])
+        yield Images(cut_images(images, shown, draw), images.labels[shown])
 
 
 def chance_of(recipe: Recipe, epoch: int) -> Generator:
@@ -90,7 +88,7 @@ def draw_epoch(images: int, recipe: Recipe, epoch: int) -> Draw:
     return Draw(order, top, left, mirrored)
 
 
-def cut(images: Framed, shown: Tensor, draw: Draw) -> Tensor:
+def cut_images(images: Framed, shown: Tensor, draw: Draw) -> Tensor:
     """Some images by their numbers, each shifted and mirrored on its own: one gather of pixels.
 
     Shapes: `shown` k, the result k × channels × height × width, channels-last in memory.

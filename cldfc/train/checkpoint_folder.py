@@ -13,6 +13,7 @@ import stat
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
+from itertools import chain, count
 from pathlib import Path
 
 from safetensors import SafetensorError
@@ -20,7 +21,15 @@ from safetensors.torch import load, save
 from torch import Tensor
 
 from cldfc.diagnostics import UsageError
-from cldfc.train.files import LARGEST_TENSORS, LARGEST_TEXT, check_format, opened, refuse_link, write_run_file
+from cldfc.train.files import (
+    LARGEST_TENSORS,
+    LARGEST_TEXT,
+    check_format,
+    half_written,
+    opened,
+    refuse_link,
+    write_run_file,
+)
 from cldfc.train.metrics import Choice, chosen_epoch
 from cldfc.train.position import TrainingPosition
 from cldfc.train.state import FORMAT, Saved
@@ -29,15 +38,12 @@ TENSORS, STATE, SUMS = "tensors.safetensors", "state.json", "SHA256SUMS"
 FILES = (SUMS, TENSORS, STATE)
 """In the order in which they are removed: without sums it is no checkpoint any more."""
 NAME = re.compile(r"epoch-\d{5,}-step-\d{7,}")
-PART = re.compile(r"\.(SHA256SUMS|tensors\.safetensors|state\.json)\.[a-z0-9_]{8}\.part")
-"""A file that a process was writing when it was killed."""
+PART = half_written(FILES)
 LAST_KEPT = 2
 
 
 @dataclass(frozen=True, slots=True)
 class Checkpoint:
-    """What was read from a checkpoint's folder."""
-
     path: Path
     tensors: Mapping[str, Tensor]
     saved: Saved
@@ -55,8 +61,8 @@ class UnreadableCheckpoint(Damaged):
     """A checkpoint that cannot be read now, or not by this release, and may be whole."""
 
 
-def name_of(position: TrainingPosition) -> str:
-    """The name of a checkpoint's folder; names sort by time."""
+def checkpoint_name(position: TrainingPosition) -> str:
+    # Names sort by time.
     return f"epoch-{position.epoch:05}-step-{position.step:07}"
 
 
@@ -64,12 +70,12 @@ def name_of_chosen(position: TrainingPosition, choice: Choice) -> str | None:
     """The name of the checkpoint after the chosen epoch up to a position; None where there is no epoch yet."""
     if not position.epochs:
         return None
-    return name_of(TrainingPosition.model_construct(epoch=chosen_epoch(position.epochs, choice).epoch + 1))
+    return checkpoint_name(TrainingPosition.model_construct(epoch=chosen_epoch(position.epochs, choice).epoch + 1))
 
 
 def write_checkpoint(folder: Path, tensors: dict[str, Tensor], saved: Saved, choice: Choice) -> None:
     """Write a checkpoint, then remove those that are no longer needed. Raises UsageError when that fails."""
-    path = folder / name_of(saved.position)
+    path = folder / checkpoint_name(saved.position)
     contents = {TENSORS: save(tensors), STATE: (saved.model_dump_json(indent=2) + "\n").encode()}
     try:
         refuse_link(folder, is_folder=True)
@@ -105,7 +111,6 @@ def cannot_save(path: Path, error: OSError | UsageError) -> UsageError:
 
 
 def sums(contents: Mapping[str, bytes]) -> bytes:
-    """The SHA-256 of files by name, as `sha256sum` writes them."""
     return "".join(f"{hashlib.sha256(data).hexdigest()}  {name}\n" for name, data in contents.items()).encode()
 
 
@@ -119,8 +124,11 @@ def sync_folder(folder: Path) -> None:
 
 
 def remove_old(folder: Path, position: TrainingPosition, choice: Choice) -> None:
-    """Keep the last two checkpoints up to a position, that of the chosen epoch, and what cannot be removed."""
-    names = [path.name for path in list_checkpoints(folder) if path.name <= name_of(position)]
+    """Keep the last two checkpoints up to a position, that of the chosen epoch, and what cannot be removed.
+
+    After epochs 1 to 5, of which 2 is chosen, those after 2, 4 and 5 stay.
+    """
+    names = [path.name for path in list_checkpoints(folder) if path.name <= checkpoint_name(position)]
     for name in names[:-LAST_KEPT]:
         if name != name_of_chosen(position, choice):
             # A checkpoint too many does no harm, and what was just saved is safe.
@@ -151,26 +159,22 @@ def remove_all(folder: Path) -> None:
 
 
 def put_later_ones_away(folder: Path, position: TrainingPosition) -> None:
-    """Remove checkpoints after a position that are torn, and call the others, which are damaged, so. Raises OSError.
+    """Remove checkpoints after a position that are torn, and rename the others to `….damaged`. Raises OSError.
 
     One that is torn, and holds what no training has written, counts as damaged.
     """
     for path in list_checkpoints(folder):
-        if path.name > name_of(position):
+        if path.name > checkpoint_name(position):
             if not os.path.lexists(path / SUMS):
                 remove_checkpoint(path)
             if os.path.lexists(path):
-                path.rename(free_name(path.with_name(f"{path.name}.damaged")))
+                path.rename(free_path(path.with_name(f"{path.name}.damaged")))
 
 
-def free_name(path: Path) -> Path:
+def free_path(path: Path) -> Path:
     """The path, or the first of `PATH-2`, `PATH-3`, ... that is not there."""
-    number = 1
-    free = path
-    while os.path.lexists(free):
-        number += 1
-        free = path.with_name(f"{path.name}-{number}")
-    return free
+    others = (path.with_name(f"{path.name}-{number}") for number in count(2))
+    return next(free for free in chain([path], others) if not os.path.lexists(free))
 
 
 def list_checkpoints(folder: Path) -> list[Path]:
@@ -203,13 +207,13 @@ def find_checkpoint(folder: Path) -> Found:
 
 
 def read_checkpoint(path: Path) -> Checkpoint:
-    """A checkpoint. Raises Torn, Unreadable, and Damaged when it is not what was written."""
+    """A checkpoint. Raises Torn, UnreadableCheckpoint, and Damaged when it is not what was written."""
     if path.is_symlink() or not path.is_dir():
         raise UnreadableCheckpoint("it is a link" if path.is_symlink() else "it is no folder")
-    written = read(path / SUMS, LARGEST_TEXT, Torn)
+    written = read_checkpoint_file(path / SUMS, LARGEST_TEXT, Torn)
     contents = {
-        TENSORS: read(path / TENSORS, LARGEST_TENSORS, Damaged),
-        STATE: read(path / STATE, LARGEST_TEXT, Damaged),
+        TENSORS: read_checkpoint_file(path / TENSORS, LARGEST_TENSORS, Damaged),
+        STATE: read_checkpoint_file(path / STATE, LARGEST_TEXT, Damaged),
     }
     if written != sums(contents):
         raise Damaged(f"`{SUMS}` does not agree with the files")
@@ -221,13 +225,13 @@ def read_checkpoint(path: Path) -> Checkpoint:
     except (SafetensorError, ValueError, KeyError, TypeError, OverflowError) as error:
         first = str(error).splitlines() or [type(error).__name__]
         raise UnreadableCheckpoint(f"it is not from this release: {first[0]}") from error
-    if name_of(found.saved.position) != path.name:
+    if checkpoint_name(found.saved.position) != path.name:
         raise UnreadableCheckpoint("it was made under another name")
     return found
 
 
-def read(path: Path, largest: int, missing: type[Damaged]) -> bytes:
-    """A file of a checkpoint. Raises `missing` when it is not there, and Unreadable when it cannot be read."""
+def read_checkpoint_file(path: Path, largest: int, missing: type[Damaged]) -> bytes:
+    """Raises `missing` when the file is not there, and UnreadableCheckpoint when it cannot be read."""
     try:
         with opened(path, largest) as file:
             return file.read()

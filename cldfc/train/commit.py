@@ -29,7 +29,6 @@ class Commit(BaseModel):
 
     commit: str
     """The commit that is checked out, in hexadecimal digits."""
-
     is_changed: bool
     """Whether a file of the spec differs from that commit, or is not part of it."""
 

@@ -12,19 +12,13 @@ class Parameter:
 
     name: str
     """In the symbols of the spec."""
-
     shape: str
-    """Its size and channels."""
-
     uses: int
     """How often the equations use it."""
-
     numbers: int
     """How many numbers it stores."""
-
     saved: int = 0
     """How many more there would be without sharing."""
-
     colour: str | None = None
     """That of a shared kernel in the picture."""
 
@@ -35,38 +29,24 @@ class Head:
 
     value: str
     """The value that can grow, in the symbols of the spec."""
-
     help: str
     """What to write instead."""
 
 
 @dataclass(frozen=True, slots=True)
 class Compiled:
-    """A generated module, and what is shown of it."""
+    """A generated module, and what is shown of it in the report."""
 
     spec_text: str
-    """The spec, as it was compiled."""
-
     source: str
-    """The module."""
-
     class_name: str
-    """Its class."""
-
     facts: Mapping[str, str] = field(default_factory=dict[str, str])
-    """What is known of the network, for the report."""
-
     picture: str = ""
-    """The network as SVG, for the report; empty where there is none."""
-
+    """The network as SVG; empty where there is none."""
     equations: str = ""
-    """The equations as MathML, for the report."""
-
+    """As MathML."""
     parameters: Sequence[Parameter] = ()
-    """Everything that the network stores, for the report."""
-
     values: Mapping[str, Sequence[str]] = field(default_factory=dict[str, Sequence[str]])
     """For each module of parameters the values that it helps to compute, such as `r@4,1`, in the order of its calls."""
-
     head: Head | None = None
     """What lets the scores grow without limit, if anything does."""

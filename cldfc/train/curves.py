@@ -31,7 +31,6 @@ class Axis:
     end: float
 
     def at(self, value: float) -> str:
-        """The pixel of a value."""
         share = (value - self.low) / (self.high - self.low)
         return f"{self.start + share * (self.end - self.start):.1f}"
 
@@ -55,36 +54,31 @@ def draw_curves(title: str, curves: Sequence[Curve], low: float, high: float) ->
     up = Axis(low, high, HEIGHT - BOTTOM, TOP)
     parts = [
         f'<text class="title" x="{LEFT}" y="18">{escape(title)}</text>',
-        *(grid_line(up.at(value), f"{value:.4g}") for value in up.marks(0)),
-        *(epoch_mark(across.at(epoch), f"{epoch:.0f}") for epoch in across.marks(1)),
+        *(grid_line(up.at(value), value) for value in up.marks(0)),
+        *(
+            f'<text class="epoch" x="{across.at(epoch)}" y="{HEIGHT - BOTTOM + 20}">{epoch:.0f}</text>'
+            for epoch in across.marks(1)
+        ),
         *(draw_curve(curve, across, up) for curve in curves),
         *legend([curve.name for curve in curves]),
     ]
     return "\n".join([f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img">', *parts, "</svg>"])
 
 
-def grid_line(y: str, label: str) -> str:
-    """A horizontal line across the picture, and its value."""
+def grid_line(y: str, value: float) -> str:
     return (
         f'<line class="grid" x1="{LEFT}" x2="{WIDTH - RIGHT}" y1="{y}" y2="{y}"/>'
-        f'<text class="value" x="{LEFT - 8}" y="{y}" dy="4">{label}</text>'
+        f'<text class="value" x="{LEFT - 8}" y="{y}" dy="4">{value:.4g}</text>'
     )
 
 
-def epoch_mark(x: str, label: str) -> str:
-    """The number of an epoch below the picture."""
-    return f'<text class="epoch" x="{x}" y="{HEIGHT - BOTTOM + 20}">{label}</text>'
-
-
 def draw_curve(curve: Curve, across: Axis, up: Axis) -> str:
-    """The line of a curve, with a dot at its end."""
     points = [f"{across.at(epoch)},{up.at(value)}" for epoch, value in enumerate(curve.values, 1)]
     line, (x, y) = " ".join(points), points[-1].split(",")
     return f'<polyline class="{curve.name}" points="{line}"/><circle class="{curve.name}" cx="{x}" cy="{y}" r="3"/>'
 
 
 def legend(names: Sequence[str]) -> list[str]:
-    """The names of the curves in their colours at the top, the last one on the right."""
     texts: list[str] = []
     x = WIDTH - RIGHT
     for name in reversed(names):

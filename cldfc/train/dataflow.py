@@ -35,8 +35,6 @@ class Traced(torch.fx.Proxy):
 
 
 class Tracer(torch.fx.Tracer):
-    """PyTorch's tracer, with our values."""
-
     def proxy(self, node: torch.fx.Node) -> torch.fx.Proxy:
         return Traced(node, self)
 
@@ -44,16 +42,19 @@ class Tracer(torch.fx.Tracer):
 def first_uses(network: nn.Module, groups: Sequence[str]) -> list[ModuleUse]:
     """The groups of a network's tensors in the order of their first use; those that are not used come last.
 
+        u = A(f); r = B(u) + C(u); return D(r)    gives A after {}, B after {A}, C after {A}, D after {A, B, C}
+
     A group comes after all others from which the values of its first use are computed. A tensor that is a group of
     its own, such as a scalar, comes after its like alone, and nothing comes after it: a state dict has it before or
-    after the modules beside it.
-    Raises UsageError when the network cannot be traced.
+    after the modules beside it. Raises UsageError when the network cannot be traced.
     """
     known, alone = set(groups), Groups(name for name in groups if is_alone(network, name))
     parameters, before = dict[torch.fx.Node, Groups](), dict[torch.fx.Node, Groups]()
     first, counts = dict[str, Groups](), dict.fromkeys(groups, 0)
-    for node in trace(network).nodes:
-        used = own_groups(node, known)
+    for node in trace_network(network).nodes:
+        # The group whose module a node calls, or whose tensor it reads.
+        name = str(node.target) if node.op in ("call_module", "get_attr") else ""
+        used = Groups({name, name.rpartition(".")[0]} & known) if name else Groups()
         values = [operand for operand in node.all_input_nodes if operand not in parameters]
         read = used.union(*(parameters.get(operand, ()) for operand in node.all_input_nodes))
         if node.op == "get_attr" or (read and not values):
@@ -74,15 +75,7 @@ def is_alone(network: nn.Module, group: str) -> bool:
     return name not in dict(network.get_submodule(holder).named_children())
 
 
-def own_groups(node: torch.fx.Node, known: set[str]) -> Groups:
-    """The group whose module a node calls, or whose tensor it reads."""
-    if node.op not in ("call_module", "get_attr"):
-        return Groups()
-    name = str(node.target)
-    return Groups({name, name.rpartition(".")[0]} & known)
-
-
-def trace(network: nn.Module) -> torch.fx.Graph:
+def trace_network(network: nn.Module) -> torch.fx.Graph:
     """The flow of a network's data, in evaluation: in training, shared normalisations would count it as a batch.
 
     Raises UsageError.

@@ -36,18 +36,13 @@ class Device:
 
     @property
     def torch(self) -> torch.device:
-        """The same as torch knows it."""
         return torch.device(self.kind) if self.number is None else torch.device(self.kind, self.number)
 
     def place(self, network: nn.Module) -> nn.Module:
-        """The network, moved here."""
         return network.to(self.torch).to(memory_format=torch.channels_last)
 
     def scores(self, network: nn.Module, pixels: Tensor) -> Tensor:
-        """What the network says of images, as float32.
-
-        Shapes: `pixels` n × channels × height × width, result n × classes.
-        """
+        """What the network says of images n × channels × height × width: n × classes, as float32."""
         with torch.autocast(self.kind, torch.bfloat16, enabled=self.bf16):
             scores: Tensor = network(pixels.contiguous(memory_format=torch.channels_last))
         return scores.float()
@@ -123,10 +118,7 @@ def number_of(wished: str | None) -> int | None:
 
 @contextmanager
 def on_device(wished: str | None) -> Generator[None]:
-    """Let a CUDA device that is wished for by its number be the current one, whose generator is saved, until the end.
-
-    Raises UsageError when there is no such device.
-    """
+    """Make a CUDA device wished for by its number the current one, whose generator is saved. Raises UsageError."""
     number = number_of(wished)
     with nullcontext() if number is None else torch.cuda.device(number):
         yield

@@ -15,7 +15,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from cldfc.diagnostics import UsageError
 from cldfc.train.commit import Commit
-from cldfc.train.files import read_text, write_run_file
+from cldfc.train.files import read_text
 from cldfc.train.position import TrainingPosition
 
 PACKAGES = ("torch", "torchvision", "numpy", "scikit-learn", "safetensors", "pydantic")
@@ -28,41 +28,26 @@ class Session(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
     started: datetime
-    """When, in UTC."""
-
+    """In UTC."""
     epoch: int
     """The epoch that it began in, from 1."""
-
     step: int
     """Steps of that epoch that had been done before."""
-
     device: str
     """Processor, precision and memory layout, in words."""
-
     processor: str
     """The name of the processor, or of the CUDA device."""
-
     platform: str
-    """The operating system."""
-
     processors: int
     """Processors that the process may use."""
-
     threads: int
     """Threads that torch uses; sums in float32 depend on them."""
-
     processes: int
     """Processes that train together."""
-
     python: str
-    """The release of Python."""
-
     cuda: str | None
     """The release of CUDA that torch was built for."""
-
     packages: dict[str, str]
-    """Releases, by the names of packages."""
-
     commit: Commit | None = None
     """The git commit of the spec; a run that goes on takes its spec from its folder."""
 
@@ -87,7 +72,7 @@ def session_now(
         device=device,
         processor=torch.cuda.get_device_name() if kind == "cuda" else processor_name(),
         platform=platform.platform(),
-        processors=available_processors(),
+        processors=len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1,
         threads=torch.get_num_threads(),
         processes=processes,
         python=platform.python_version(),
@@ -95,13 +80,6 @@ def session_now(
         packages=releases(),
         commit=commit,
     )
-
-
-def add_session(path: Path, before: Environment, session: Session) -> Environment:
-    """Write a session after those before; gives all of them. Raises UsageError when that fails."""
-    environment = Environment(sessions=(*before.sessions, session))
-    write_run_file(path, environment.model_dump_json(indent=2) + "\n")
-    return environment
 
 
 def read_environment(path: Path) -> Environment:
@@ -137,8 +115,3 @@ def processor_name() -> str:
         lines = []
     named = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
     return next(named, platform.processor() or platform.machine())
-
-
-def available_processors() -> int:
-    """How many processors this process may use."""
-    return len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1

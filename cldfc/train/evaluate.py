@@ -47,37 +47,25 @@ class Evaluation:
     """The score of the weights of a run on the images of a part, and what the run recorded."""
 
     record: RunRecord
-    """How the run was made."""
-
     dataset: DataSet
     """Whose images they are."""
-
     part: Part
-    """Which of its images."""
-
     recorded: Epoch | None
     """The epoch that the weights are from; None on images of another data set."""
-
     score: Score
-    """What was found."""
-
     device: str
     """Processor, precision, and what was done to the network, in words."""
-
     seconds: float
     """Wall-clock time of the test; compiling, and the first batch, come before it."""
-
     remarks: Sequence[str] = ()
-    """What of the run is not what its training has written, without deciding what it is."""
+    """Changes to the run's files that do not decide what the run is."""
 
     @property
     def accuracy(self) -> float:
-        """Share of the images that are classified correctly, from 0 to 1."""
         return self.score.accuracy
 
     @property
     def loss(self) -> float:
-        """Mean of the cross-entropy over the images."""
         return self.score.loss
 
     @property
@@ -100,8 +88,6 @@ class Evaluation:
 
 @dataclass(frozen=True, slots=True)
 class Tested:
-    """What a network is tested on."""
-
     dataset: DataSet
     recipe: Recipe
     """That of the run, as far as it says which images are tested."""
@@ -123,22 +109,15 @@ def evaluate_run(
 ) -> Evaluation:
     """Test the weights of a run in the way the run did, on its data set unless `data` names another one.
 
-    `source_for` compiles the spec in the folder for the recorded data set: the folder may come
-    from somebody else, so the source stored in it is not run. The accuracy is the recorded one
-    exactly on the same device. With `is_trusting`, files are read that are not the published
-    ones. Raises UsageError when the folder is not that of a run, or a file that decides what the run is
-    is not what the training wrote; and when the data set does not fit, is not in `data_dir`, or does not have
-    the part.
+    `source_for` compiles the spec in the folder: the source stored in it may come from somebody else and is not run.
+    The accuracy is the recorded one exactly on the same device. With `is_trusting`, files are read that are not the
+    published ones. Raises UsageError when the folder is not as its training left it, or the data set does not fit.
     """
-    run, record, remarks = opened_run(folder)
-    tested = tested_on(run, record, data, part)
-    if is_trusting:
-        tested = replace(tested, dataset=trust_files(tested.dataset, data_dir))
-    source = source_for(read_text(run.spec), record)
-    network = load_network(source, record.class_name, tested.dataset, run.weights)
+    run, record, remarks, tested = open_tested(folder, data_dir, data, part, is_trusting)
+    network = load_network(source_for(read_text(run.spec), record), record.class_name, tested.dataset, run.weights)
     with on_device(device):
         task = prepare(network, tested.dataset, tested.recipe, data_dir, ALONE, device, workers)
-        return measure(task, record, tested, f"{task.device}", remarks)
+        return measure_task(task, record, tested, f"{task.device}", remarks)
 
 
 def evaluate_fast(
@@ -157,10 +136,7 @@ def evaluate_fast(
     With `is_compiled`, torch.compile takes half a minute first. Raises what `evaluate_run` does, and UsageError
     when torch.compile fails.
     """
-    run, record, remarks = opened_run(folder)
-    tested = tested_on(run, record, data, part)
-    if is_trusting:
-        tested = replace(tested, dataset=trust_files(tested.dataset, data_dir))
+    run, record, remarks, tested = open_tested(folder, data_dir, data, part, is_trusting)
     network = network_of(run, record)
     check_fit(network, tested.dataset)
     recipe = change_recipe(tested.recipe, {"batch": BATCH})
@@ -168,23 +144,28 @@ def evaluate_fast(
         task = prepare(network, tested.dataset, recipe, data_dir, ALONE, device, workers)
         how = f"{task.device}, folded"
         if not is_compiled:
-            return measure(task, record, tested, how, remarks)
+            return measure_task(task, record, tested, how, remarks)
         frozen = freeze(task.network, task.device, BATCH, tested.dataset.shape)
-        return measure(task, record, tested, f"{how}, compiled", remarks, frozen)
+        return measure_task(task, record, tested, f"{how}, compiled", remarks, frozen)
 
 
-def opened_run(folder: Path) -> tuple[RunFolder, RunRecord, Sequence[str]]:
-    """A run, how it was made, and what is to be said of its files.
-
-    Raises UsageError when there is none, or one of the files that decide what it is was changed.
-    """
+def open_tested(
+    folder: Path, data_dir: Path, data: str | None, part: Part, is_trusting: bool
+) -> tuple[RunFolder, RunRecord, Sequence[str], Tested]:
+    """A run, how it was made, what is to be said of its files, and what it is tested on. Raises UsageError."""
     run = RunFolder(folder)
-    return run, read_record(run), check_seal(folder)
+    record, remarks = read_record(run), check_seal(folder)
+    tested = tested_on(run, record, data, part)
+    if is_trusting:
+        tested = replace(tested, dataset=trust_files(tested.dataset, data_dir))
+    return run, record, remarks, tested
 
 
 def tested_on(run: RunFolder, record: RunRecord, data: str | None, part: Part) -> Tested:
     """The images of a test. Raises UsageError when there is no such part."""
-    if data is None or data == record.dataset or has_moved_to(record, data):
+    data = record.dataset if data is None else data
+    has_moved = may_have_moved(record, data) and record.digests
+    if data == record.dataset or (has_moved and digests_of(data) == record.digests):
         recorded = chosen_epoch(read_epochs(run.metrics), record.chosen_by)
         tested = Tested(recorded_dataset(record, data), record.recipe, part, recorded)
     else:
@@ -198,11 +179,6 @@ def tested_on(run: RunFolder, record: RunRecord, data: str | None, part: Part) -
             "leave `--on validation` out; `cldfc train` holds images out with `--holdout 0.1`",
         )
     return tested
-
-
-def has_moved_to(record: RunRecord, data: str) -> bool:
-    """Whether a name means the images of a run in another place. Raises UsageError when they cannot be read."""
-    return may_have_moved(record, data) and bool(record.digests) and digests_of(data) == record.digests
 
 
 def other_dataset(record: RunRecord, data: str) -> DataSet:
@@ -228,8 +204,9 @@ def other_dataset(record: RunRecord, data: str) -> DataSet:
 def standardised_as(trained: DataSet, tested: DataSet) -> DataSet:
     """A data set, standardised as the one that a network was trained on. Raises UsageError unless it fits."""
     if (tested.shape, tested.classes) != (trained.shape, trained.classes):
+        has, had = (f"images of {shape_text(d.shape)} in {d.classes:,} classes" for d in (tested, trained))
         raise UsageError(
-            f"`{tested.name}` has {in_words(tested)}, and the run was trained on {in_words(trained)}",
+            f"`{tested.name}` has {has}, and the run was trained on {had}",
             "name a data set whose images and classes are those of the run's",
         )
     scale = tested.brightest / trained.brightest
@@ -237,13 +214,8 @@ def standardised_as(trained: DataSet, tested: DataSet) -> DataSet:
     return tested.model_copy(update={"mean": mean, "std": std})
 
 
-def in_words(dataset: DataSet) -> str:
-    """`images of 3 × 32 × 32 in 10 classes`."""
-    return f"images of {shape_text(dataset.shape)} in {dataset.classes:,} classes"
-
-
 @torch.inference_mode()
-def measure(
+def measure_task(
     task: Task,
     record: RunRecord,
     tested: Tested,
@@ -251,7 +223,6 @@ def measure(
     remarks: Sequence[str] = (),
     network: nn.Module | None = None,
 ) -> Evaluation:
-    """The score of a network on the tested images of a task, and the time that takes."""
     network = (network or task.network).eval()
     first = torch.zeros(task.recipe.batch, *task.dataset.shape, device=task.device.torch)
     with task.device.switches(), settled():
@@ -260,4 +231,13 @@ def measure(
         began = perf_counter()
         score = score_network(network, task.loader.test_batches(tested.part), task.dataset, task.device)
     seconds = perf_counter() - began
-    return Evaluation(record, task.dataset, tested.part, tested.recorded, score, device, seconds, remarks)
+    return Evaluation(
+        record=record,
+        dataset=task.dataset,
+        part=tested.part,
+        recorded=tested.recorded,
+        score=score,
+        device=device,
+        seconds=seconds,
+        remarks=remarks,
+    )

@@ -5,9 +5,10 @@ from __future__ import annotations
 import errno
 import json
 import os
+import re
 import stat
 import struct
-from collections.abc import Generator
+from collections.abc import Generator, Iterable
 from contextlib import contextmanager
 from io import BufferedReader
 from math import prod
@@ -34,15 +35,10 @@ def opened(path: Path, largest: int) -> Generator[BufferedReader]:
     with os.fdopen(handle, "rb") as file:
         found = os.fstat(handle)
         if not stat.S_ISREG(found.st_mode):
-            raise not_regular("it is not a regular file", path)
+            raise OSError(errno.EINVAL, "it is not a regular file", str(path))
         if found.st_size > largest:
-            raise not_regular(f"it has {found.st_size:,} bytes, more than {largest:,}", path)
+            raise OSError(errno.EINVAL, f"it has {found.st_size:,} bytes, more than {largest:,}", str(path))
         yield file
-
-
-def not_regular(reason: str, path: Path) -> OSError:
-    """The error for a file that is not opened."""
-    return OSError(errno.EINVAL, reason, str(path))
 
 
 def read_file(path: Path, help: str = HELP, largest: int = LARGEST_TEXT) -> bytes:
@@ -106,6 +102,11 @@ def check_format(text: str | bytes, newest: int, path: Path) -> None:
             f"`{path}` has format {number}, of a later release of cldfc; this one reads formats up to {newest}",
             "use the release of cldfc that wrote it, or a later one",
         )
+
+
+def half_written(names: Iterable[str]) -> re.Pattern[str]:
+    """Matches what a process that was killed leaves of files that it was writing: `.NAME.x8f_03ab.part`."""
+    return re.compile(rf"\.({'|'.join(map(re.escape, names))})\.[a-z0-9_]{{8}}\.part")
 
 
 def write_run_file(path: Path, content: str | bytes) -> None:

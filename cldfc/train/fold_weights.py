@@ -14,7 +14,7 @@ from cldfc.diagnostics import UsageError
 from cldfc.files import write_file
 from cldfc.train.import_weights import import_weights
 from cldfc.train.network import build_network
-from cldfc.train.weights import compare, read_tensors
+from cldfc.train.weights import compare_tensors, read_tensors
 
 EPSILON = 1e-5
 """What a generated class adds to variances: torch's default."""
@@ -83,7 +83,6 @@ def save_folded(tensors: Mapping[str, Tensor], path: Path) -> None:
 
 
 def scale_channels(weight: Tensor, scale: Tensor, is_transposed: bool) -> Tensor:
-    """A kernel with each of its output channels times a number."""
     if not is_transposed:
         return weight * scale[:, None, None, None]
     groups = len(scale) // weight.shape[1]
@@ -99,10 +98,13 @@ def read_trained(path: Path, source: str, class_name: str) -> dict[str, Tensor]:
     """
     tensors = read_tensors(path)
     with torch.device("meta"):
-        wanted = build_network(source, class_name).state_dict()
+        wanted: dict[str, Tensor] = build_network(source, class_name).state_dict()
     if wanted.keys() != tensors.keys():
         tensors = import_foreign(tensors, build_network(source, class_name))
-    compare(tensors, {name: typed_as(tensors.get(name), tensor) for name, tensor in wanted.items()}, path)
+    for name in wanted.keys() & tensors.keys():
+        if tensors[name].is_floating_point() and wanted[name].is_floating_point():
+            wanted[name] = wanted[name].to(tensors[name].dtype)
+    compare_tensors(tensors, wanted, path)
     return tensors
 
 
@@ -119,9 +121,3 @@ def import_foreign(tensors: dict[str, Tensor], network: nn.Module) -> dict[str, 
             return tensors
         raise
     return {**state, **{own: tensors[name] for name, own in names.items()}}
-
-
-def typed_as(found: Tensor | None, wanted: Tensor) -> Tensor:
-    """A tensor in another's type, if both are of floating-point types."""
-    is_free = found is not None and found.is_floating_point() and wanted.is_floating_point()
-    return wanted.to(found.dtype) if found is not None and is_free else wanted

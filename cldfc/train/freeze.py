@@ -34,10 +34,7 @@ class Frozen(nn.Module):
 
 @torch.inference_mode()
 def freeze(network: nn.Module, device: Device, batch: int, shape: tuple[int, int, int]) -> nn.Module:
-    """The network, compiled for batches of images of a shape: at once, for it takes a while.
-
-    Raises UsageError when that fails, for instance without a C++ compiler.
-    """
+    """The network, compiled at once for batches of images of a shape. Raises UsageError without a C++ compiler."""
     # It carries no types, and takes a second to load.
     config: Any = import_module("torch._inductor.config")
     frozen = Frozen(network.eval(), batch)

@@ -29,8 +29,10 @@ class TensorGroup:
 
     @cached_property
     def signature(self) -> Signature:
-        """What it must have in common with another group to take its place; (1,) and (1, 1) are scalars too."""
-        return tuple(sorted((p, shape_of(p, t)) for p, t in self.tensors.items() if p != COUNTER))
+        """What it must have in common with another group to take its place."""
+        # However a scalar is stored, as (1,) or (1, 1), its shape is ().
+        shapes = {p: () if not p and t.numel() == 1 else tuple(t.shape) for p, t in self.tensors.items()}
+        return tuple(sorted((part, shape) for part, shape in shapes.items() if part != COUNTER))
 
     @property
     def is_kernel(self) -> bool:
@@ -39,40 +41,25 @@ class TensorGroup:
 
     @property
     def parent(self) -> str:
-        """The module that it stands in."""
         return self.name.rpartition(".")[0]
 
     @property
     def leaf(self) -> str:
-        """Its name there."""
         return self.name.rpartition(".")[2]
 
     def names(self, other: TensorGroup, aliases: Mapping[str, Sequence[str]]) -> Iterator[tuple[str, str]]:
         """The name of each tensor, under each name of the group, and that of its counterpart in another."""
         for name in (self.name, *aliases.get(self.name, ())):
             for part in [part for part in self.tensors if part in other.tensors]:
-                yield full_name(name, part), full_name(other.name, part)
+                yield ".".join(filter(None, (name, part))), ".".join(filter(None, (other.name, part)))
 
     def __str__(self) -> str:
         shapes = ((part, "×".join(map(str, shape)) or "a number") for part, shape in self.signature)
         return f"`{self.name}` ({', '.join(f'{part} {shape}'.strip() for part, shape in shapes)})"
 
 
-def full_name(group: str, part: str) -> str:
-    """The name of a tensor in the state dict."""
-    return f"{group}.{part}" if part else group
-
-
-def shape_of(part: str, tensor: Tensor) -> tuple[int, ...]:
-    """The shape of a tensor; () for a scalar, however it is stored."""
-    return () if not part and tensor.numel() == 1 else tuple(tensor.shape)
-
-
 def read_groups(weights: Mapping[str, Tensor]) -> list[TensorGroup]:
-    """The groups of a state dict in its order; whole numbers other than counters are no weights.
-
-    Raises UsageError for what is no state dict.
-    """
+    """The groups of a state dict in its order; whole numbers other than counters are no weights. Raises UsageError."""
     require_mapping(weights)
     tensors: dict[str, dict[str, Tensor]] = {}
     for name, tensor in weights.items():
@@ -86,7 +73,6 @@ def read_groups(weights: Mapping[str, Tensor]) -> list[TensorGroup]:
 
 
 def require_mapping(weights: object) -> None:
-    """Raises UsageError unless the weights are a mapping, for example if they are the network itself."""
     if not isinstance(weights, Mapping):
         raise UsageError(
             f"the weights are not a state dict but of type {type(weights).__name__}", "give `….state_dict()`"
@@ -94,7 +80,6 @@ def require_mapping(weights: object) -> None:
 
 
 def require_tensor(weights: Mapping[str, object], name: object, tensor: object) -> None:
-    """Raises UsageError unless an entry is a name and its tensor."""
     if isinstance(name, str) and isinstance(tensor, Tensor):
         return
     inner = next((key for key, value in weights.items() if isinstance(value, Mapping)), None)
@@ -105,7 +90,10 @@ def require_tensor(weights: Mapping[str, object], name: object, tensor: object) 
 
 
 def join_groups(groups: Sequence[TensorGroup]) -> tuple[list[TensorGroup], dict[str, list[str]]]:
-    """Groups without those that are the same tensors under another name, and these other names by the first."""
+    """Groups without those that are the same tensors under another name, and these other names by the first.
+
+    A state dict in which `decode.conv` is `encode.conv` gives `encode.conv` alone, and {encode.conv: [decode.conv]}.
+    """
     first: dict[tuple[object, ...], str] = {}
     aliases: dict[str, list[str]] = {}
     for group in groups:

@@ -15,10 +15,7 @@ from cldfc.train.data.class_folders import Sample
 
 @dataclass(frozen=True, slots=True)
 class Images:
-    """Images and their classes.
-
-    Shapes: `pixels` n × channels × height × width (uint8, stored units), `labels` n (int64).
-    """
+    """`pixels` n × channels × height × width (uint8, stored units), and their classes `labels` n (int64)."""
 
     pixels: Tensor
     labels: Tensor
@@ -30,7 +27,6 @@ class Images:
         return Images(self.pixels[index], self.labels[index])
 
     def to(self, device: torch.device) -> Images:
-        """The same images on a device."""
         return Images(self.pixels.to(device), self.labels.to(device))
 
 
@@ -43,11 +39,9 @@ class Split:
     validation: Images | None = None
 
     def __iter__(self) -> Iterator[Images]:
-        """The parts that there are."""
         return iter([self.train, self.test] if self.validation is None else [self.train, self.test, self.validation])
 
     def to(self, device: torch.device) -> Split:
-        """The same images on a device."""
         return Split(*(images.to(device) for images in self))
 
 
@@ -60,15 +54,11 @@ class ImageFiles:
     validation: Sequence[Sample] | None = None
 
     def __iter__(self) -> Iterator[Sequence[Sample]]:
-        """The parts that there are."""
         return iter([self.train, self.test] if self.validation is None else [self.train, self.test, self.validation])
 
 
 def standardise(pixels: Tensor, dataset: DataSet) -> Tensor:
-    """Pixels with mean 0 and standard deviation 1 in each channel, as float32.
-
-    Shapes: `pixels` and the result n × channels × height × width.
-    """
+    """Pixels n × channels × height × width with mean 0 and standard deviation 1 in each channel, as float32."""
     return (pixels - of_channels(dataset.mean, pixels.device)) / of_channels(dataset.std, pixels.device)
 
 

@@ -15,7 +15,7 @@ from cldfc.train.dataflow import first_uses
 from cldfc.train.groups import Signature, TensorGroup, join_groups, read_groups
 from cldfc.train.match import Evidence, Pair, match_order
 from cldfc.train.match_tables import match_tables
-from cldfc.train.match_values import Match, compare_outputs, match_values, percent
+from cldfc.train.match_values import Match, compare_outputs, match_values, percentage
 from cldfc.train.search_orders import Slot
 
 CHANGED_NOTHING = "nothing is loaded; compare strides, padding and ε there, and what comes before"
@@ -58,7 +58,7 @@ def import_weights(
     Other number types and devices are converted, prefixes make no difference, counters may be
     missing. Raises UsageError, and changes nothing, unless every tensor of both sides has one place.
     """
-    found = import_module(network, weights, example) if isinstance(weights, nn.Module) else None
+    found = match_module(network, weights, example) if isinstance(weights, nn.Module) else None
     if found is None and example is not None:
         raise UsageError("an example goes with a module, not with a state dict", "give the module itself")
     tensors: Mapping[str, Tensor] = weights.state_dict() if isinstance(weights, nn.Module) else weights
@@ -76,7 +76,6 @@ def import_weights(
 def match_names(
     network: nn.Module, tensors: Mapping[str, Tensor], theirs: list[TensorGroup], aliases: Mapping[str, Sequence[str]]
 ) -> list[Pair]:
-    """Pairs from what a state dict shows. Raises UsageError."""
     ours = {group.name: group for group in read_groups(network.state_dict())}
     if pairs := match_tables(theirs, list(ours.values())):
         return pairs
@@ -86,7 +85,7 @@ def match_names(
     return match_order(Evidence(theirs, aliases, [ours[use.group] for use in uses], uses), places)
 
 
-def import_module(network: nn.Module, module: nn.Module, example: object) -> Imported:
+def match_module(network: nn.Module, module: nn.Module, example: object) -> Imported:
     """Pairs that make a module and our network the same function. Raises UsageError."""
     if example is None:
         raise UsageError(
@@ -100,29 +99,16 @@ def import_module(network: nn.Module, module: nn.Module, example: object) -> Imp
     refuse_empty([name for name, tensor in tensors.items() if tensor.is_meta])
     refuse_counts(theirs, ours)
     match = match_values(network, module, arguments)
-    pairs = match.pairs or guess(network, tensors, theirs, aliases, match)
+    try:
+        pairs = match.pairs or match_names(network, tensors, theirs, aliases)
+    except UsageError:
+        message = f"no pairing of the modules makes the outputs equal: {match.both.apart}"
+        raise UsageError(message, CHANGED_NOTHING) from None
     originals = {group.name: group for group in theirs}, {group.name: group for group in ours}
     pairs = [Pair(originals[0][pair.their.name], originals[1][pair.our.name], pair.how) for pair in pairs]
     difference = compare_outputs(network, module, arguments, match.both.way, pairs)
     refuse_disagreement(difference, match, pairs)
     return Imported(sorted(pairs, key=lambda pair: list(originals[0]).index(pair.their.name)), aliases, difference)
-
-
-def guess(
-    network: nn.Module,
-    tensors: Mapping[str, Tensor],
-    theirs: list[TensorGroup],
-    aliases: Mapping[str, Sequence[str]],
-    match: Match,
-) -> list[Pair]:
-    """Pairs from the module's state dict, to be proved. Raises UsageError."""
-    try:
-        return match_names(network, tensors, theirs, aliases)
-    except UsageError:
-        raise UsageError(
-            f"no pairing of the modules makes the outputs equal: {match.both.apart}",
-            CHANGED_NOTHING,
-        ) from None
 
 
 def refuse_disagreement(difference: float, match: Match, pairs: Sequence[Pair]) -> None:
@@ -138,14 +124,13 @@ def refuse_disagreement(difference: float, match: Match, pairs: Sequence[Pair]) 
     if difference == inf:
         message = "the outputs of the two networks have different shapes"
     elif difference < tolerance:
-        message = f"with other weights the outputs differ by {percent(match.difference(pairs))} of the largest"
+        message = f"with other weights the outputs differ by {percentage(match.difference(pairs))} of the largest"
     else:
-        message = f"the outputs of the two networks differ by {percent(difference)} of the largest"
+        message = f"the outputs of the two networks differ by {percentage(difference)} of the largest"
     raise UsageError(f"{message}; {match.both.apart}" if not is_equal else message, CHANGED_NOTHING)
 
 
 def refuse_counts(theirs: Sequence[TensorGroup], ours: Sequence[TensorGroup]) -> None:
-    """Raises UsageError unless both sides have equally many modules of each shape."""
     counts = Counter[Signature](group.signature for group in theirs), Counter[Signature](g.signature for g in ours)
     for groups, here, there, words in (
         (theirs, *counts, "the module has {} like {}, the network {}"),
@@ -158,7 +143,6 @@ def refuse_counts(theirs: Sequence[TensorGroup], ours: Sequence[TensorGroup]) ->
 
 
 def refuse_empty(names: list[str]) -> None:
-    """Raises UsageError for tensors without numbers, which cannot be copied."""
     if names:
         message = f"`{names[0]}` has a shape, but no numbers (it is on the meta device)"
         raise UsageError(message, "load the weights first")

@@ -35,10 +35,7 @@ class Job:
             self.store.set(RUN, str(folder or ""))
 
     def begun_run(self) -> Path | None:
-        """The folder of the run that an earlier attempt has begun, if there was one.
-
-        Raises what ended that attempt, and UsageError when nobody can know.
-        """
+        """The folder of the run that an earlier attempt has begun, if there was one. Raises what ended that attempt."""
         self.raise_end()
         if self.store is None and self.launch.restarts:
             raise UsageError(
@@ -76,7 +73,6 @@ class Job:
             raise UsageError(end["message"], end["help"], end["details"])
 
     def noted(self, key: str) -> str:
-        """What was noted, or nothing."""
         return self.store.get(key).decode() if self.store is not None and self.store.check([key]) else ""
 
 

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from cldfc.diagnostics import UsageError
 from cldfc.train.commit import find_commit
 from cldfc.train.compiled import Compiled
-from cldfc.train.environment import Environment, add_session, session_now
+from cldfc.train.environment import Environment, session_now
 from cldfc.train.files import write_run_file
 from cldfc.train.loop import Diverged, Task
 from cldfc.train.metrics import Epoch, is_complete
@@ -18,27 +18,7 @@ from cldfc.train.report import Account, write_report
 from cldfc.train.run import RunFolder, RunRecord
 from cldfc.train.setting import TrainingSetting
 from cldfc.train.stop import Stopped
-from cldfc.train.tensorboard import Board, open_board
-
-
-@dataclass(slots=True)
-class Journal:
-    """What is known of a run so far, and where it is told."""
-
-    run: RunFolder
-    account: Account
-    board: Board | None
-
-    def add(self, epochs: Sequence[Epoch]) -> None:
-        """Tell of all epochs so far, the last of which is new. Raises UsageError when a file cannot be written."""
-        self.account = replace(self.account, epochs=epochs)
-        self.write("running")
-        if self.board is not None:
-            self.board.add(epochs[-1])
-
-    def write(self, state: str) -> None:
-        """Write the report. Raises UsageError when that fails."""
-        write_report(self.run, replace(self.account, state=state))
+from cldfc.train.tensorboard import open_board
 
 
 @contextmanager
@@ -50,30 +30,39 @@ def journal(
     start: TrainingPosition,
     setting: TrainingSetting,
     before: Environment,
-) -> Generator[Journal | None]:
-    """A journal of a training from a position to its end, however it ends; none in a process that is not the first.
+) -> Generator[Callable[[Sequence[Epoch]], None]]:
+    """Keep a journal of a training from a position to its end, however it ends; only the first process writes.
 
-    Raises UsageError when a file cannot be written.
+    The function that it gives is told all epochs so far, the last of which is new. `before` are the earlier
+    sessions of the run. Raises UsageError when a file cannot be written.
     """
     if not task.processes.is_first:
-        yield None
+        yield lambda epochs: None
         return
     run.divergence.unlink(missing_ok=True)
-    account = Account(record, compiled, environment_of(run, task, start, setting, before), start.epochs)
+    environment = environment_of(run, task, start, setting, before)
+    account = Account(record=record, compiled=compiled, environment=environment, epochs=start.epochs, state="running")
     has_board = setting.tensorboard or run.tensorboard.exists()
     board = open_board(run.tensorboard, start.epochs) if has_board else None
-    kept = Journal(run, account, board)
-    kept.write("running")
+
+    def tell(epochs: Sequence[Epoch]) -> None:
+        nonlocal account
+        account = replace(account, epochs=epochs)
+        write_report(run, account)
+        if board is not None:
+            board.add(epochs[-1])
+
+    write_report(run, account)
     try:
-        yield kept
+        yield tell
     except (Stopped, Diverged) as end:
         # What ended the training is what is to be heard of, even where nothing can be written.
         with suppress(UsageError):
             if isinstance(end, Diverged):
                 write_run_file(run.divergence, f"{end.message}\n")
-            kept.write("stopped" if isinstance(end, Stopped) else end.message)
+            write_report(run, replace(account, state="stopped" if isinstance(end, Stopped) else end.message))
         raise
-    kept.write("finished")
+    write_report(run, replace(account, state="finished"))
 
 
 def environment_of(
@@ -84,4 +73,6 @@ def environment_of(
         return before
     commit = find_commit(setting.spec_files)
     session = session_now(start, str(task.device), task.device.kind, task.processes.count, commit)
-    return add_session(run.environment, before, session)
+    environment = Environment(sessions=(*before.sessions, session))
+    write_run_file(run.environment, environment.model_dump_json(indent=2) + "\n")
+    return environment

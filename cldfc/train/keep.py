@@ -2,26 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from time import monotonic
-from typing import TYPE_CHECKING
 
+import torch
 from torch.optim import Optimizer
 
 from cldfc.train.checkpoint_folder import write_checkpoint
-from cldfc.train.loop import Progress, Task, diverged, train_from
+from cldfc.train.lock import Lock
+from cldfc.train.loop import Task, diverged, train_from
 from cldfc.train.metrics import Epoch, as_csv, chosen_epoch, is_complete
 from cldfc.train.origin import is_finite
 from cldfc.train.position import TrainingPosition
+from cldfc.train.progress import Progress
 from cldfc.train.run import RunFolder
 from cldfc.train.seal import write_sealed
-from cldfc.train.state import saved_at, tensors_of
+from cldfc.train.state import Saved, generators, spec_digest, training_tensors
 from cldfc.train.stop import OwnRequest, Request, Stopped
 from cldfc.train.weights import as_bytes
-
-if TYPE_CHECKING:
-    from cldfc.train.journal import Journal
-    from cldfc.train.lock import Lock
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,14 +40,13 @@ def train_and_save(
     start: TrainingPosition,
     progress: Progress,
     saving: Saving,
-    journal: Journal | None = None,
-    lock: Lock | None = None,
-) -> tuple[Epoch, ...]:
+    tell: Callable[[Sequence[Epoch]], None],
+    lock: Lock | None,
+) -> Sequence[Epoch]:
     """Train from a position to the end, and keep what is reached; gives what was measured in all epochs.
 
-    A journal tells of each epoch when it is safe. The lock is that of the run, in the process that writes.
-    Raises Diverged, UsageError when a file cannot be written, and Stopped; the last checkpoint is
-    then intact.
+    `tell` hears of all epochs whenever another one is safe. The lock is that of the run, in the process that writes.
+    Raises Diverged, UsageError when a file cannot be written, and Stopped; the last checkpoint is then intact.
     """
     position, saved = start, monotonic()
     for position in train_from(task, optimizer, start, progress):
@@ -62,15 +60,14 @@ def train_and_save(
             saved = monotonic()
         if position.step == 0 and task.processes.is_first:
             keep_epoch(task, run, position)
-        if position.step == 0 and journal is not None:
-            journal.add(position.epochs)
+        if position.step == 0:
+            tell(position.epochs)
         if asked and not is_complete(position.epochs, task.recipe):
             raise Stopped(run.path, int(asked), task.processes.is_first)
     return position.epochs
 
 
 def keep_epoch(task: Task, run: RunFolder, position: TrainingPosition) -> None:
-    """Write the measurements, and the weights if their epoch is the chosen one so far."""
     contents = {run.metrics.name: as_csv(position.epochs).encode()}
     if chosen_epoch(position.epochs, task.choice) is position.epochs[-1]:
         contents[run.weights.name] = as_bytes(task.network)
@@ -79,11 +76,16 @@ def keep_epoch(task: Task, run: RunFolder, position: TrainingPosition) -> None:
 
 def save_state(task: Task, optimizer: Optimizer, run: RunFolder, position: TrainingPosition) -> None:
     """Write a checkpoint. Raises Diverged when a tensor is not finite; the checkpoint before it stays the last."""
-    tensors = tensors_of(task.network, optimizer)
+    tensors = training_tensors(task.network, optimizer)
     for name, tensor in tensors.items():
         if not is_finite(tensor):
             raise diverged(f"`{name}` is no longer finite in epoch {position.epoch}", task)
-    spec = task.compiled.spec_text if task.compiled else ""
-    saved = saved_at(position, task.processes, spec, task.recipe)
+    saved = Saved(
+        position=position,
+        generators=task.processes.gather(generators()),
+        threads=torch.get_num_threads(),
+        spec=spec_digest(task.compiled.spec_text if task.compiled else ""),
+        recipe=task.recipe.model_dump(mode="json"),
+    )
     if task.processes.is_first:
         write_checkpoint(run.checkpoints, tensors, saved, task.choice)

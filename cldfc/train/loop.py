@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from functools import partial
 from time import perf_counter
-from typing import Protocol
 
 import torch
 from torch import Tensor, nn
@@ -22,41 +21,18 @@ from cldfc.train.data.loader import Loader
 from cldfc.train.device import Device
 from cldfc.train.images import Images, standardise
 from cldfc.train.metrics import Choice, Epoch, Part, is_complete
-from cldfc.train.optimizer import learning_rate, set_learning_rate
+from cldfc.train.optimizer import learning_rate
 from cldfc.train.origin import find_origin
 from cldfc.train.pace import images_per_second
-from cldfc.train.position import TrainingPosition, after_epoch, after_step
+from cldfc.train.position import TrainingPosition, after_step
 from cldfc.train.processes import ALONE, Processes
+from cldfc.train.progress import Progress
 from cldfc.train.recipe import Recipe
 from cldfc.train.score import Score, score_network
 
 
 class Diverged(UsageError):
     """A training whose loss is no longer a number."""
-
-
-class Progress(Protocol):
-    """Hears how a training goes."""
-
-    def status(self, what: str) -> None:
-        """Something begins that may take long, such as reading images; it ends with the next thing heard."""
-        ...
-
-    def start(self, recipe: Recipe, steps: int) -> None:
-        """Training begins: `steps` steps in each epoch."""
-        ...
-
-    def step(self, position: TrainingPosition) -> None:
-        """A step is done, and this is the position after it."""
-        ...
-
-    def test(self, images: int) -> None:
-        """So many images of the running test, of all parts that are tested, are done."""
-        ...
-
-    def epoch(self, measured: Epoch) -> None:
-        """An epoch is done and tested."""
-        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +70,7 @@ def train_from(
     Raises Diverged when a loss is not finite; the weights are then those before the step.
     """
     progress.start(task.recipe, task.loader.steps)
-    position, gradient = start, gradient_of(task)
+    position, gradient = start, choose_gradient(task)
     while not is_complete(position.epochs, task.recipe):
         for stepped in train_epoch(task, optimizer, gradient, position, progress):
             position = stepped
@@ -107,7 +83,6 @@ def train_from(
 def train_epoch(
     task: Task, optimizer: Optimizer, gradient: Gradient, start: TrainingPosition, progress: Progress
 ) -> Iterator[TrainingPosition]:
-    """The rest of a pass over the training images, step by step."""
     position, began = start, perf_counter() - start.seconds
     task.network.train()
     for batch in task.loader.train_batches(start.epoch, start.step):
@@ -123,23 +98,25 @@ def train_epoch(
 
 
 def rate_at(task: Task, position: TrainingPosition) -> float:
-    """The learning rate of the next step."""
     steps = task.loader.steps
     return learning_rate(task.recipe, (position.epoch - 1) * steps + position.step, task.recipe.epochs * steps)
 
 
 def train_step(task: Task, optimizer: Optimizer, gradient: Gradient, batch: Images, rate: float) -> tuple[float, int]:
     """One step of descent, unless the loss is not finite; gives the loss, and how many images were recognised."""
-    set_learning_rate(optimizer, rate)
+    for group in optimizer.param_groups:
+        group["lr"] = rate
     # Both at once: on CUDA it is here that the program waits for the device.
     measured = gradient(batch).cpu()
     losses, all_hits = task.processes.total(*map(float, measured))
     if math.isfinite(losses):
-        descend(task, optimizer)
+        if task.recipe.clip is not None:
+            nn.utils.clip_grad_norm_(task.network.parameters(), task.recipe.clip)
+        optimizer.step()  # pyright: ignore[reportUnknownMemberType]
     return losses / task.processes.count, int(all_hits)
 
 
-def gradient_of(task: Task) -> Gradient:
+def choose_gradient(task: Task) -> Gradient:
     """How a task finds the gradient of a batch: on CUDA by a graph, unless processes share it."""
     found = partial(find_gradient, task)
     return Captured(found) if task.device.kind == "cuda" and task.processes.count == 1 else found
@@ -156,15 +133,7 @@ def find_gradient(task: Task, batch: Images) -> Tensor:
 
 
 def forward(task: Task, batch: Images) -> Tensor:
-    """What the network says of a batch."""
     return task.device.scores(task.trained, standardise(batch.pixels, task.dataset))
-
-
-def descend(task: Task, optimizer: Optimizer) -> None:
-    """Follow the gradient, shortened where the recipe says so."""
-    if task.recipe.clip is not None:
-        nn.utils.clip_grad_norm_(task.network.parameters(), task.recipe.clip)
-    optimizer.step()  # pyright: ignore[reportUnknownMemberType]
 
 
 def finish_epoch(task: Task, position: TrainingPosition, progress: Progress) -> TrainingPosition:
@@ -187,7 +156,7 @@ def finish_epoch(task: Task, position: TrainingPosition, progress: Progress) -> 
         lr=rate_at(task, position.model_copy(update={"step": position.step - 1})),
         images_per_second=images_per_second(position),
     )
-    return after_epoch(position, measured)
+    return TrainingPosition(epoch=position.epoch + 1, epochs=(*position.epochs, measured))
 
 
 def score_parts(task: Task, progress: Progress) -> dict[Part, Score]:

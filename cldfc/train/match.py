@@ -56,12 +56,7 @@ class Evidence:
         self.told_by_sharing = {signature for signature, count in shared.items() if used_often[signature] == count}
         self.counts = Counter(group.signature for group in theirs)
 
-    def how_many_like(self, their: int) -> int:
-        """How many of theirs have its shape."""
-        return self.counts[self.theirs[their].signature]
-
     def by_shape(self, their: int) -> list[int]:
-        """Ours of its shape."""
         return self.alike[their]
 
     def by_alias(self, their: int) -> list[int]:
@@ -82,13 +77,22 @@ class Evidence:
 def match_order(evidence: Evidence, places: Sequence[Slot]) -> list[Pair]:
     """The one pairing in which their modules stand in an order in which ours may be used.
 
+        theirs  ours, by use           pairs
+        stem    A.1    3×3, 1 to 64    stem is A.1, by shape
+        conv1   B.1_1  3×3, 64 to 64   conv1 is B.1_1, by order of use: B.1_2 needs what B.1_1 gives
+        conv2   B.1_2  3×3, 64 to 64   conv2 is B.1_2, by order of use
+
     If no order fits, modules of a shape of their own may stand anywhere; if none fits yet, kernels may stand anywhere
     in their blocks. What is left open is decided by what is shared, and then by names. Raises UsageError when no
     pairing fits, when several do, and when names speak against it.
     """
     refuse_disorder(evidence.theirs)
     may_wait, strict = waits(evidence, places), Limits(read_blocks(places, evidence.theirs))
-    alone = {at for at, alike in enumerate(evidence.alike) if len(alike) == 1 == evidence.how_many_like(at)}
+    alone = {
+        at
+        for at, alike in enumerate(evidence.alike)
+        if len(alike) == 1 == evidence.counts[evidence.theirs[at].signature]
+    }
     placed = [place for place in places if place.group not in alone]
     limits = [
         strict,
@@ -103,7 +107,7 @@ def match_order(evidence: Evidence, places: Sequence[Slot]) -> list[Pair]:
             return decide(evidence, limit, may_wait, options)
     failed = search(evidence, strict, may_wait, evidence.by_shape)
     find_options(failed)
-    raise misfit(evidence, failed)
+    raise fits_nowhere(evidence, failed)
 
 
 @dataclass(frozen=True)
@@ -190,7 +194,7 @@ def refuse_contradiction(evidence: Evidence, rules: Sequence[Rule], pairing: Pai
     for number, at in enumerate(pairing):
         for likely, what in ((evidence.by_alias, "how often it is used"), (evidence.by_name, "its name")):
             if at not in likely(number):
-                raise contradiction(evidence, number, at, likely(number), what)
+                raise name_against_order(evidence, number, at, likely(number), what)
     for rule in rules:
         if rule.says == "later tag" or rule.holds(evidence.uses, pairing[rule.first], pairing[rule.second]):
             continue
@@ -202,14 +206,13 @@ def refuse_contradiction(evidence: Evidence, rules: Sequence[Rule], pairing: Pai
                 swapped = {number: pairing[other], other: at}
                 first, second = (swapped.get(n, pairing[n]) for n in (rule.first, rule.second))
                 if rule.holds(evidence.uses, first, second):
-                    raise contradiction(evidence, number, at, [pairing[other]], "its name")
+                    raise name_against_order(evidence, number, at, [pairing[other]], "its name")
 
 
 # What does not fit
 
 
-def contradiction(evidence: Evidence, number: int, at: int, others: Sequence[int], what: str) -> UsageError:
-    """The error for two kinds of evidence that disagree."""
+def name_against_order(evidence: Evidence, number: int, at: int, others: Sequence[int], what: str) -> UsageError:
     wanted = " or ".join(f"`{evidence.ours[other].name}`" for other in others[:MOST_SHOWN])
     return UsageError(
         f"`{evidence.theirs[number].name}` of the weights is `{evidence.ours[at].name}` by the order of the weights, "
@@ -219,39 +222,33 @@ def contradiction(evidence: Evidence, number: int, at: int, others: Sequence[int
 
 
 def ambiguous(evidence: Evidence, options: Options) -> UsageError:
-    """The error for groups that several pairings give different ones of ours."""
     open_ones = [(evidence.theirs[n].name, option) for n, option in enumerate(options) if len(option) > 1]
     lines = [
         f"`{name}` may be {' or '.join(f'`{evidence.ours[at].name}`' for at in sorted(option))}"
         for name, option in open_ones[:MOST_SHOWN]
     ]
     more = [f"{len(open_ones) - MOST_SHOWN} others are open, too"] * (len(open_ones) > MOST_SHOWN)
-    hint = misfit_hint([group.name for group in evidence.theirs])
+    hint = order_hint([group.name for group in evidence.theirs])
     return UsageError(f"the weights fit the network in several ways: {'; '.join([*lines, *more])}", hint)
 
 
-def misfit(evidence: Evidence, search: Search) -> UsageError:
+def fits_nowhere(evidence: Evidence, search: Search) -> UsageError:
     """The error for the first group of the state dict that fits nowhere."""
     theirs, ours = evidence.theirs, evidence.ours
     wanted = list_some([ours[at] for at in search.ready])
     if not theirs:
-        return UsageError("there are no weights", f"the network would first take {list_some(first_ones(evidence))}")
+        first = [our for our, use in zip(ours, evidence.uses, strict=True) if not use.after]
+        return UsageError("there are no weights", f"the network would first take {list_some(first)}")
     if search.stuck is None:
         return UsageError(f"the weights end after {theirs[-1]}", f"the network would take {wanted} next")
     message = f"{theirs[search.stuck]} of the weights fits nowhere in the network"
     if not wanted:
         return UsageError(message, f"all {len(ours)} modules of the network are already matched: leave it out")
     taken = f"after {search.reached} of its {len(ours)} modules" if search.reached else "at first"
-    return UsageError(message, f"{taken} it would take {wanted}; {misfit_hint([group.name for group in theirs])}")
-
-
-def first_ones(evidence: Evidence) -> list[TensorGroup]:
-    """Ours that need no others."""
-    return [our for our, use in zip(evidence.ours, evidence.uses, strict=True) if not use.after]
+    return UsageError(message, f"{taken} it would take {wanted}; {order_hint([group.name for group in theirs])}")
 
 
 def list_some(groups: list[TensorGroup]) -> str:
-    """A few groups with their shapes, and how many others there are."""
     more = len(groups) - MOST_SHOWN
     return " or ".join([*map(str, groups[:MOST_SHOWN]), *[f"{more} others"] * (more > 0)])
 
@@ -261,12 +258,11 @@ def refuse_disorder(theirs: Sequence[TensorGroup]) -> None:
     for first, second in numbered_pairs(dict(enumerate(theirs))):
         if second < first and theirs[first].signature == theirs[second].signature:
             message = f"`{theirs[second].name}` of the weights stands before `{theirs[first].name}`"
-            hint = misfit_hint([group.name for group in theirs])
+            hint = order_hint([group.name for group in theirs])
             raise UsageError(f"{message}: the order of the numbers is not that of the weights", hint)
 
 
-def misfit_hint(names: list[str]) -> str:
-    """What to do about an order that does not fit."""
+def order_hint(names: list[str]) -> str:
     if not is_alphabetical(names):
         return GIVE_MODULE
     return f"the names are in alphabetical order: load them into the module that they are of, and give that: {CALL}"

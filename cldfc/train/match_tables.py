@@ -15,7 +15,9 @@ Tables = dict[str, dict[str, TensorGroup]]
 
 
 def match_tables(theirs: Sequence[TensorGroup], ours: Sequence[TensorGroup]) -> list[Pair] | None:
-    """Pairs by the tags of generated names, `B.2_1`; None unless every table of theirs is one of ours.
+    """Pairs by the tags of generated names; None unless every table of theirs is one of ours.
+
+        theirs B.1_1, B.1_2, A.1 and ours A.1, K.1_1, K.1_2    give B.1_1 is K.1_1, B.1_2 is K.1_2, A.1 is A.1
 
     A table is what has one name: B for all its tags. Two tables are the same if their tags and
     shapes are; of several that are, the one of the same name, or the only one that is left. Names without any tag
@@ -53,5 +55,4 @@ def read_tables(groups: Sequence[TensorGroup]) -> Tables | None:
 
 
 def alike(one: dict[str, TensorGroup], other: dict[str, TensorGroup]) -> bool:
-    """Whether two tables have the same tags, and the same shapes under each."""
     return {t: g.signature for t, g in one.items()} == {t: g.signature for t, g in other.items()}

@@ -17,14 +17,13 @@ from cldfc.train.run_both import (
     Print,
     RunMode,
     Running,
-    copy_network,
     default_dtype,
     distance,
     draw_example,
     largest_difference,
     place_example,
     randomise,
-    run,
+    run_network,
     set_weights,
     ways_to_run,
 )
@@ -57,12 +56,13 @@ class Apart:
             return "all modules are given the same values, so they part after the last"
         if not self.theirs:
             return f"nothing like `{self.ours}` is used there"
-        near = "of another shape" if self.difference == float("inf") else f"which differs by {percent(self.difference)}"
+        near = (
+            "of another shape" if self.difference == float("inf") else f"which differs by {percentage(self.difference)}"
+        )
         return f"they part where `{self.ours}` is used: the nearest value is given to `{self.theirs}`, {near}"
 
 
-def percent(share: float) -> str:
-    """A difference: `4.1 %`."""
+def percentage(share: float) -> str:
     return f"{100 * share:.2g} %"
 
 
@@ -82,11 +82,10 @@ class Both:
 
     def __post_init__(self) -> None:
         self.given = [[] for _ in self.theirs.groups]
-        self.outputs = run(self.theirs, self.example, self.note)
+        self.outputs = run_network(self.theirs, self.example, self.note)
         self.here = place_example(self.example, self.way.dtype, CPU)
 
     def note(self, groups: list[int], values: list[Print]) -> None:
-        """A use of their groups."""
         for group in groups:
             self.given[group] += values
             self.rank.setdefault(group, len(self.rank))
@@ -98,7 +97,7 @@ class Both:
             for _ in range(MOST_RUNS):
                 attempt = Attempt(self, choices, is_strict)
                 try:
-                    attempt.finish(run(self.ours, self.here, attempt.use))
+                    attempt.finish(run_network(self.ours, self.here, attempt.use))
                     return attempt.pairs
                 except DeadEndError:
                     choices = attempt.next_choices()
@@ -113,9 +112,9 @@ class Both:
             randomise(self.theirs, seed)
             for number, their in pairs.items():
                 set_weights(self.theirs.groups[their], self.ours.groups[number])
-            wanted = run(self.theirs, self.example)
+            wanted = run_network(self.theirs, self.example)
             if any(bool(tensor.any()) for tensor in wanted):
-                found.append(largest_difference(run(self.ours, self.here), wanted))
+                found.append(largest_difference(run_network(self.ours, self.here), wanted))
         randomise(self.theirs, 0)
         return found
 
@@ -169,7 +168,6 @@ class Attempt:
         return found
 
     def is_near(self, their: int, values: list[Print]) -> bool:
-        """Whether their group is given one of the values."""
         return self.nearest(their, values) < self.both.way.tolerance
 
     def nearest(self, their: int, values: list[Print]) -> float:
@@ -177,7 +175,6 @@ class Attempt:
         return min((distance(a, b) for a in values for b in self.both.given[their]), default=float("inf"))
 
     def note_apart(self, number: int, theirs: list[int], values: list[Print]) -> None:
-        """Remember the last place where no value agrees."""
         if len(self.pairs) > self.both.apart.decided:
             near, their = min(((self.nearest(their, values), their) for their in theirs), default=(float("inf"), None))
             name = "" if their is None else self.both.theirs.groups[their].name
@@ -258,7 +255,7 @@ def start(network: nn.Module, module: nn.Module, example: Arguments) -> Both:
     failure: Exception | None = None
     for way in ways_to_run(module):
         try:
-            theirs, ours = copy_network(module, way.dtype, way.device), copy_network(network, way.dtype, CPU)
+            theirs, ours = Running(module, way.dtype, way.device), Running(network, way.dtype, CPU)
             randomise(theirs, 0)
             with default_dtype(way.dtype):
                 return Both(ours, theirs, place_example(draw_example(example), way.dtype, way.device), way)
@@ -275,10 +272,10 @@ def compare_outputs(
     network: nn.Module, module: nn.Module, example: Arguments, way: RunMode, pairs: Sequence[Pair]
 ) -> float:
     """How far apart the outputs are on the example, once our groups have the weights of theirs; neither is changed."""
-    theirs, ours = copy_network(module, way.dtype, way.device), copy_network(network, way.dtype, CPU)
+    theirs, ours = Running(module, way.dtype, way.device), Running(network, way.dtype, CPU)
     by_name = {group.name: group for group in theirs.groups}, {group.name: group for group in ours.groups}
     for pair in pairs:
         set_weights(by_name[0][pair.their.name], by_name[1][pair.our.name])
     with default_dtype(way.dtype):
-        wanted = run(theirs, place_example(example, way.dtype, way.device))
-        return largest_difference(run(ours, place_example(example, way.dtype, CPU)), wanted)
+        wanted = run_network(theirs, place_example(example, way.dtype, way.device))
+        return largest_difference(run_network(ours, place_example(example, way.dtype, CPU)), wanted)

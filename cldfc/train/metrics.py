@@ -33,7 +33,6 @@ Number = Annotated[float, BeforeValidator(lambda value: math.nan if value is Non
 
 
 def check_share(value: float | None) -> float | None:
-    """A share of images, which may be unknown."""
     if value is not None and (value < 0 or value > 1):
         raise ValueError("a share of images is 0 to 1")
     return value
@@ -49,31 +48,22 @@ class Epoch(BaseModel):
 
     epoch: int
     """Its number, from 1."""
-
     train_loss: Number
     """On the augmented training images, with smoothed labels, while the weights changed."""
-
     train_accuracy: Share
     """Share of the same images that were classified correctly, 0 to 1."""
-
     test_loss: Number
     """On the test images, after the epoch."""
-
     test_accuracy: Share
     """Share of the test images that were classified correctly, 0 to 1."""
-
     seconds: Number
     """Wall-clock time of the epoch, with its tests."""
-
     lr: MaybeNumber = None
     """The learning rate of its last step."""
-
     images_per_second: MaybeNumber = None
     """Training images, over the wall-clock time of the epoch without its tests."""
-
     validation_loss: MaybeNumber = None
     """On the images for validation, after the epoch, if there are any."""
-
     validation_accuracy: Annotated[MaybeNumber, AfterValidator(check_share)] = None
     """Share of the images for validation that were classified correctly, 0 to 1."""
 
@@ -87,7 +77,7 @@ class Epoch(BaseModel):
         return (-1.0, 0.0) if accuracy is None or loss is None else (accuracy, -loss)
 
 
-def read_part(text: str) -> Part:
+def parse_part(text: str) -> Part:
     """`test` or `validation`. Raises UsageError."""
     parts: tuple[Part, ...] = get_args(Part)
     for part in parts:
@@ -117,7 +107,6 @@ def stopped_early(epochs: Sequence[Epoch], recipe: Recipe) -> bool:
 
 
 def is_complete(epochs: Sequence[Epoch], recipe: Recipe) -> bool:
-    """Whether a training has ended, with all its epochs or early."""
     return len(epochs) >= recipe.epochs or stopped_early(epochs, recipe)
 
 
@@ -131,10 +120,7 @@ def as_csv(epochs: Sequence[Epoch]) -> str:
 
 
 def read_epochs(path: Path) -> list[Epoch]:
-    """The epochs in a CSV file, at least one.
-
-    Raises UsageError when the file is missing, holds none, or anything else.
-    """
+    """The epochs in a CSV file, at least one. Raises UsageError."""
     rows = csv.DictReader(read_text(path, HELP).splitlines())
     try:
         epochs = [Epoch.model_validate(row) for row in rows]

@@ -37,14 +37,14 @@ class Rule:
 
 
 def read_tag(name: str) -> tuple[str, tuple[int, ...]]:
-    """The table of one of our names, and its tag."""
     table, _, tag = name.partition(".")
     return table, tuple(map(int, NUMBER.findall(tag)))
 
 
 def read_rules(groups: Mapping[int, TensorGroup]) -> list[Rule]:
-    """All rules for some groups, by their numbers."""
-    return [*numbered_rules(groups), *shortcut_rules(groups), *tag_rules(groups)]
+    # Where names differ in one number, as `encode1` and `encode2`, the larger number has the later tag.
+    tags = [Rule(first, second, "later tag") for first, second in numbered_pairs(groups)]
+    return [*numbered_rules(groups), *shortcut_rules(groups), *tags]
 
 
 def numbered_rules(groups: Mapping[int, TensorGroup]) -> Iterator[Rule]:
@@ -73,11 +73,6 @@ def shortcut_rules(groups: Mapping[int, TensorGroup]) -> Iterator[Rule]:
     for block, shortcuts in blocks.items():
         beside = [at for at, g in groups.items() if g.is_kernel and g.name.startswith(f"{block}.")]
         yield from (Rule(s, at, "beside") for s in shortcuts for at in beside if at not in shortcuts)
-
-
-def tag_rules(groups: Mapping[int, TensorGroup]) -> Iterator[Rule]:
-    """Where names differ in one number, as `encode1` and `encode2`, the larger number has the later tag."""
-    yield from (Rule(first, second, "later tag") for first, second in numbered_pairs(groups))
 
 
 def numbered_pairs(groups: Mapping[int, TensorGroup]) -> Iterator[tuple[int, int]]:

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from cldfc.diagnostics import UsageError, shape_text
 from cldfc.train.catalogue import DataSet
 from cldfc.train.compiled import Compiled
-from cldfc.train.refusals import fitting
+from cldfc.train.refusals import within_memory
 from cldfc.train.weights import load_weights
 
 
@@ -26,14 +26,14 @@ def build_network(source: str, class_name: str) -> nn.Module:
     run or has no such class.
     """
     try:
-        with fitting("the network"):
+        with within_memory("the network"):
             network: object = network_class(source, class_name)()
     except UsageError:
         raise
     except Exception as error:
-        raise broken(class_name, f"{type(error).__name__}: {error}") from error
+        raise no_network(class_name, f"{type(error).__name__}: {error}") from error
     if not isinstance(network, nn.Module):
-        raise broken(class_name, "it is not a torch module")
+        raise no_network(class_name, "it is not a torch module")
     return network
 
 
@@ -69,19 +69,16 @@ def network_class(source: str, class_name: str) -> type[object]:
 
 
 def forget(name: str, file: str) -> None:
-    """Drop the source of a class that nothing uses any more."""
     sys.modules.pop(name, None)
     linecache.cache.pop(file, None)
 
 
 def bare_network(source: str, class_name: str) -> object:
-    """An instance without parameters; a copy or a pickle fills it."""
     found = network_class(source, class_name)
     return object.__new__(found)
 
 
-def broken(class_name: str, reason: str) -> UsageError:
-    """The error for a source that gives no network."""
+def no_network(class_name: str, reason: str) -> UsageError:
     return UsageError(
         f"the source does not give a network `{class_name}`: {reason}",
         "the compiler wrote this source: please report the spec",
@@ -89,7 +86,6 @@ def broken(class_name: str, reason: str) -> UsageError:
 
 
 def build_fitting(compiled: Compiled, dataset: DataSet) -> nn.Module:
-    """The network. Raises UsageError when it does not fit the data set."""
     network = build_network(compiled.source, compiled.class_name)
     if not any(parameter.requires_grad for parameter in network.parameters()):
         raise UsageError(
@@ -112,15 +108,15 @@ def check_fit(network: nn.Module, dataset: DataSet) -> None:
     """Raises UsageError unless the network maps images of the data set to one score a class."""
     wanted = (2, dataset.classes)
     try:
-        with torch.no_grad(), fitting(f"the network for two images of `{dataset.name}`"):
+        with torch.no_grad(), within_memory(f"the network for two images of `{dataset.name}`"):
             scores: Tensor = network.eval()(torch.zeros(2, *dataset.shape))
         found = f"it gives {tuple(scores.shape)} for two images, not {wanted}"
     except UsageError:
         raise
     except Exception as error:
-        raise misfit(dataset, str(error)) from error
+        raise does_not_fit(dataset, str(error)) from error
     if tuple(scores.shape) != wanted:
-        raise misfit(dataset, found)
+        raise does_not_fit(dataset, found)
 
 
 def count_parameters(network: nn.Module) -> int:
@@ -128,8 +124,7 @@ def count_parameters(network: nn.Module) -> int:
     return sum(parameter.numel() for parameter in network.parameters())
 
 
-def misfit(dataset: DataSet, reason: str) -> UsageError:
-    """The error for a network that cannot take the images of a data set."""
+def does_not_fit(dataset: DataSet, reason: str) -> UsageError:
     shape = shape_text(dataset.shape)
     return UsageError(
         f"the network does not fit the data set `{dataset.name}`: {reason}",

@@ -14,18 +14,11 @@ SQUARES = 0.99
 
 
 def make_optimizer(network: nn.Module, recipe: Recipe) -> Optimizer:
-    """The optimizer that a recipe names, for all parameters of a network."""
     parameters, decay = network.parameters(), recipe.weight_decay
     if recipe.optimizer == "adamw":
         betas = (recipe.momentum, SQUARES)
         return AdamW(parameters, recipe.lr, betas, weight_decay=decay, fused=True)
     return SGD(parameters, recipe.lr, recipe.momentum, weight_decay=decay, fused=True)
-
-
-def set_learning_rate(optimizer: Optimizer, rate: float) -> None:
-    """Let the next step use a learning rate."""
-    for group in optimizer.param_groups:
-        group["lr"] = rate
 
 
 def learning_rate(recipe: Recipe, step: int, steps: int) -> float:

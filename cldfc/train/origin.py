@@ -29,7 +29,7 @@ def find_origin(network: nn.Module, forward: Callable[[], Tensor], values: Mappi
             value = own[calls[name]] if calls[name] < len(own) else ""
             calls[name] += 1
             if not found and not is_finite(output):
-                found.append(describe(name, layer, inputs) + (value and f", in `{value}`"))
+                found.append(first_fault(name, layer, inputs) + (value and f", in `{value}`"))
             elif value and isinstance(output, Tensor):
                 sizes[value] = max(sizes.get(value, 0), float(output.abs().max()))
 
@@ -42,17 +42,12 @@ def find_origin(network: nn.Module, forward: Callable[[], Tensor], values: Mappi
         forward()
     for hook in hooks:
         hook.remove()
-    return found[0] if found else grown(sizes)
-
-
-def grown(sizes: Mapping[str, float]) -> str:
-    """The value that has the largest numbers, if they are large."""
     value = max(sizes, key=lambda value: sizes[value], default="")
-    return f"`{value}` has grown to {sizes[value]:.1e}" if value and sizes[value] > LARGE else ""
+    has_grown = value and sizes[value] > LARGE
+    return found[0] if found else f"`{value}` has grown to {sizes[value]:.1e}" if has_grown else ""
 
 
-def describe(name: str, layer: nn.Module, inputs: tuple[Any, ...]) -> str:
-    """What is wrong at the first layer whose result is not finite."""
+def first_fault(name: str, layer: nn.Module, inputs: tuple[Any, ...]) -> str:
     for part, parameter in layer.named_parameters():
         if not is_finite(parameter):
             return f"`{name}.{part}` is no longer finite"
@@ -62,5 +57,4 @@ def describe(name: str, layer: nn.Module, inputs: tuple[Any, ...]) -> str:
 
 
 def is_finite(value: object) -> bool:
-    """Whether a value is no tensor, or one of finite numbers."""
     return not isinstance(value, Tensor) or bool(value.isfinite().all())

@@ -23,11 +23,9 @@ class Pace:
     now: float = 0.0
 
     def start(self, recipe: Recipe, steps: int) -> None:
-        """Training begins, or goes on: `steps` steps in each epoch."""
         self.epochs, self.steps, self.first = recipe.epochs, steps, -1
 
     def step(self, position: TrainingPosition) -> None:
-        """A step is done."""
         self.last, self.now = (position.epoch - 1) * self.steps + position.step, monotonic()
         if self.first < 0:
             self.first, self.began = self.last, self.now

@@ -25,7 +25,6 @@ class PixelConv2d(nn.Conv2d):
     """A convolution that takes the short way where it can."""
 
     def forward(self, input: Tensor) -> Tensor:
-        """The convolution of n × channels × height × width."""
         padding = self.padding
         if isinstance(padding, str) or not self.gives_pixel(input, padding):
             return super().forward(input)

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import textwrap
-from dataclasses import dataclass
-from importlib.metadata import EntryPoint, entry_points
+from dataclasses import dataclass, replace
+from importlib.metadata import entry_points
 
 from pydantic import ValidationError
 
@@ -27,7 +27,6 @@ class Plugin:
     value: object = None
 
     def broken(self, reason: str) -> UsageError:
-        """The error for one that cannot be used."""
         return UsageError(
             f"the data set `{self.name}` of the distribution `{self.distribution}` cannot be used: {reason}",
             f"mend it, or do without it: `pip uninstall {self.distribution}`",
@@ -40,12 +39,9 @@ def plugin_names() -> list[str]:
 
 
 def load_plugin(name: str) -> Plugin | None:
-    """What the entry point of that name leads to; None where there is none.
-
-    Raises UsageError when there are several, or it cannot be loaded.
-    """
+    """What the one entry point of that name leads to; None where there is none. Raises UsageError."""
     points = list(entry_points(group=GROUP, name=name))
-    found = [described(point) for point in points]
+    found = [Plugin(point.name, point.dist.name if point.dist else "unknown", point.value) for point in points]
     if not found:
         return None
     if len({(plugin.distribution, plugin.target) for plugin in found}) > 1:
@@ -53,7 +49,7 @@ def load_plugin(name: str) -> Plugin | None:
         raise UsageError(f"several data sets are called `{name}`: they come with {others}", "uninstall all but one")
     plugin, point = found[0], points[0]
     try:
-        return Plugin(plugin.name, plugin.distribution, plugin.target, point.load())
+        return replace(plugin, value=point.load())
     except ValidationError as error:
         name, _, reason = first_error(error)
         raise plugin.broken(f"`{plugin.target}`{name and f': `{name}`'}: {reason}") from error
@@ -62,10 +58,4 @@ def load_plugin(name: str) -> Plugin | None:
 
 
 def in_one_line(error: BaseException) -> str:
-    """An error of foreign code, by its type and what it says."""
     return textwrap.shorten(f"{type(error).__name__}: {error}", LONGEST_REASON, placeholder=" …")
-
-
-def described(point: EntryPoint) -> Plugin:
-    """What is known of an entry point without loading it."""
-    return Plugin(point.name, point.dist.name if point.dist else "unknown", point.value)

@@ -16,28 +16,21 @@ class TrainingPosition(BaseModel):
 
     epoch: int = Field(default=1, ge=1)
     """The running epoch, from 1; after the last one, one more than there are."""
-
     step: int = Field(default=0, ge=0)
     """Steps done in the running epoch."""
-
     loss_sum: float = 0.0
     """Sum of the losses of the images shown in the running epoch."""
-
     hits: int = Field(default=0, ge=0)
     """Those of these images that were classified correctly."""
-
     shown: int = Field(default=0, ge=0)
     """Number of these images."""
-
     seconds: float = 0.0
     """Wall-clock time of the running epoch so far."""
-
     epochs: tuple[Epoch, ...] = ()
     """What was measured in the finished epochs."""
 
     @model_validator(mode="after")
     def has_every_epoch(self) -> Self:
-        """All epochs before the running one are finished."""
         if [epoch.epoch for epoch in self.epochs] != list(range(1, self.epoch)):
             raise ValueError("the finished epochs are not those before the running one")
         return self
@@ -57,8 +50,3 @@ def after_step(position: TrainingPosition, loss: float, hits: int, shown: int, s
         seconds=seconds,
         epochs=position.epochs,
     )
-
-
-def after_epoch(position: TrainingPosition, measured: Epoch) -> TrainingPosition:
-    """The position before the first step of the next epoch."""
-    return TrainingPosition(epoch=position.epoch + 1, epochs=(*position.epochs, measured))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -60,7 +60,12 @@ def predict_files(
     unreadable: dict[Path, str] = {}
     with classifying(network, dataset, wished) as shares_of:
         for start in range(0, len(paths), AT_ONCE):
-            images = list(read_images(paths[start : start + AT_ONCE], dataset, unreadable))
+            images: list[tuple[Path, Tensor]] = []
+            for path in paths[start : start + AT_ONCE]:
+                try:
+                    images.append((path, read_image(path, dataset)))
+                except UnreadableImage as error:
+                    unreadable[path] = str(error)
             if images:
                 names, pixels = zip(*images, strict=True)
                 shares = shares_of(torch.stack(pixels), names)
@@ -71,10 +76,7 @@ def predict_files(
 
 
 def predict_pixels(network: nn.Module, dataset: DataSet, pixels: Tensor, wished: str | None = None) -> Tensor:
-    """The probabilities of all classes for images in stored units, on the CPU: n × classes.
-
-    Raises UsageError when the network does not take such images, or its scores are not finite.
-    """
+    """The probabilities n × classes for images in stored units, on the CPU. Raises UsageError when they do not fit."""
     names = [f"image {number}" for number in range(len(pixels))]
     found = [torch.empty(0, dataset.classes)]
     with classifying(network, dataset, wished) as shares_of:
@@ -91,7 +93,12 @@ def pixels_of(images: object, dataset: DataSet) -> Tensor:
     which are prepared as by `read_image`. Raises UsageError for anything else.
     """
     if isinstance(images, np.ndarray):
-        return checked_pixels(as_tensor(cast(np.ndarray[Any, Any], images), dataset), dataset)
+        array = cast(np.ndarray[Any, Any], images)
+        if array.dtype.kind not in "iu":
+            raise wrong_units(str(array.dtype), dataset)
+        # However the array lies in memory, and whatever its byte order.
+        whole = array.astype(np.uint8 if array.dtype == np.uint8 else np.int64, order="C")
+        return checked_pixels(torch.as_tensor(whole), dataset)
     if isinstance(images, Tensor):
         return checked_pixels(images.cpu(), dataset)
     refuse_channels(dataset)
@@ -99,7 +106,11 @@ def pixels_of(images: object, dataset: DataSet) -> Tensor:
     unreadable: dict[str, str] = {}
     for number, each in enumerate(one_by_one(images)):
         if not isinstance(each, Image.Image | str | Path):
-            raise wrong_images(each, dataset)
+            shape = " × ".join(["n", *map(str, dataset.shape)])
+            raise UsageError(
+                f"{type(each).__name__} is not an image",
+                f"give an array of {shape} whole numbers, or image files or Pillow images",
+            )
         name = f"image {number}" if isinstance(each, Image.Image) else str(each)
         try:
             found.append(read_image(each if isinstance(each, Image.Image) else Path(name), dataset))
@@ -117,15 +128,7 @@ def one_by_one(images: object) -> Iterable[object]:
         yield Path(cast(os.PathLike[str], each)) if isinstance(each, os.PathLike) else each
 
 
-def as_tensor(images: np.ndarray[Any, Any], dataset: DataSet) -> Tensor:
-    """An array of whole numbers as a tensor, however it lies in memory. Raises UsageError for any other."""
-    if images.dtype.kind not in "iu":
-        raise wrong_units(str(images.dtype), dataset)
-    return torch.as_tensor(images.astype(np.uint8 if images.dtype == np.uint8 else np.int64, order="C"))
-
-
 def wrong_units(kind: str, dataset: DataSet) -> UsageError:
-    """The error for numbers that may have been scaled."""
     return UsageError(
         f"images of {kind} are not pixels in the units of `{dataset.name}`",
         f"give whole numbers from 0 to {dataset.brightest:g}, such as uint8; they are standardised here",
@@ -151,17 +154,7 @@ def checked_pixels(pixels: Tensor, dataset: DataSet) -> Tensor:
     return pixels.to(torch.uint8)
 
 
-def wrong_images(images: object, dataset: DataSet) -> UsageError:
-    """The error for what are no images."""
-    shape = " × ".join(["n", *map(str, dataset.shape)])
-    return UsageError(
-        f"{type(images).__name__} is not an image",
-        f"give an array of {shape} whole numbers, or image files or Pillow images",
-    )
-
-
 def refuse_channels(dataset: DataSet) -> None:
-    """Raises UsageError where image files have other channels than the images of a data set."""
     if dataset.shape[0] not in MODES:
         raise UsageError(
             f"`{dataset.name}` has {dataset.shape[0]:,} channels, and image files have one or three",
@@ -171,10 +164,7 @@ def refuse_channels(dataset: DataSet) -> None:
 
 @contextmanager
 def classifying(network: nn.Module, dataset: DataSet, wished: str | None) -> Generator[Shares]:
-    """What gives the probabilities of the classes of some pixels; the second argument says what the images are called.
-
-    Raises UsageError when the network does not take images of the data set, or its scores are not finite.
-    """
+    """Gives what computes probabilities from pixels and the names of the images. Raises UsageError."""
     check_fit(network, dataset)
     device = replace(choose_device(wished=wished), bf16=False)
     placed = device.place(network).eval()
@@ -194,28 +184,16 @@ def classifying(network: nn.Module, dataset: DataSet, wished: str | None) -> Gen
         yield shares_of
 
 
-def read_images(paths: Sequence[Path], dataset: DataSet, unreadable: dict[Path, str]) -> Iterator[tuple[Path, Tensor]]:
-    """The images in some files, as `read_image` gives them; `unreadable` is told of the others."""
-    for path in paths:
-        try:
-            yield path, read_image(path, dataset)
-        except UnreadableImage as error:
-            unreadable[path] = str(error)
-
-
 def read_image(image: Path | Image.Image, dataset: DataSet) -> Tensor:
     """An image, or that in a file, as one of a data set: channels × height × width, uint8, in stored units.
 
-    Of ImageNet, class folders and other image files exactly as it is tested; else the whole image, in grey or in
-    colours as the data set is, scaled to its size and to its range of brightness. Raises Unreadable.
+    If the data set reads files, cut exactly as it is tested; else the whole image, grey or in colours as the data set
+    is, scaled to its size and brightness. Raises UnreadableImage.
     """
     channels = dataset.shape[0]
     image = as_picture(image, channels) if isinstance(image, Image.Image) else open_picture(str(image), channels)
-    return cut(image, dataset) if dataset.from_files else scale_whole(image, dataset)
-
-
-def cut(image: Image.Image, dataset: DataSet) -> Tensor:
-    """An image as those of the data set are cut to be tested."""
+    if not dataset.from_files:
+        return scale_whole(image, dataset)
     # torchvision's import takes as long as torch's.
     from cldfc.train.data.stream import centre_cut
 
@@ -231,11 +209,9 @@ def scale_whole(image: Image.Image, dataset: DataSet) -> Tensor:
 
 
 def most_probable(shares: Tensor, dataset: DataSet, top: int) -> tuple[Guess, ...]:
-    """The classes of the largest probabilities, of as many as there are classes."""
     order = shares.argsort(descending=True, stable=True)[:top]
-    return tuple(Guess(int(number), name_of(int(number), dataset), float(shares[number])) for number in order)
+    return tuple(Guess(int(number), class_name_of(int(number), dataset), float(shares[number])) for number in order)
 
 
-def name_of(number: int, dataset: DataSet) -> str:
-    """What a class is called."""
+def class_name_of(number: int, dataset: DataSet) -> str:
     return dataset.class_names[number] if dataset.class_names else str(number)

@@ -48,11 +48,9 @@ class Processes:
 
     @property
     def share(self) -> Share:
-        """The images of every batch that this process sees."""
         return Share(self.rank, self.count)
 
     def total(self, *numbers: float) -> list[float]:
-        """Numbers, summed over all processes."""
         return self.reduce(numbers, dist.ReduceOp.SUM)
 
     def highest(self, *numbers: float) -> list[float]:
@@ -60,7 +58,6 @@ class Processes:
         return self.reduce(numbers, dist.ReduceOp.MAX)
 
     def reduce(self, numbers: tuple[float, ...], operation: Any) -> list[float]:
-        """Numbers of all processes made one."""
         if self.count == 1:
             return list(numbers)
         tensor = torch.tensor(numbers, dtype=torch.float64, device="cuda" if dist.get_backend() == "nccl" else "cpu")
@@ -117,11 +114,12 @@ def together(device: str | None = None) -> Generator[Processes]:
     job.raise_end()
     try:
         is_cuda = choose_device(wished=device).kind == "cuda"
-        join(launch, is_cuda)
+        meet(launch, is_cuda)
         with on_device(device), job.noting_end():
             yield Processes(launch.rank, launch.count, job)
     except RuntimeError as error:
-        if launch.count == 1 or not is_of_others(error):
+        # What gloo and nccl raise has no type of its own.
+        if launch.count == 1 or not any(words in str(error) for words in SIGNS_OF_AN_END):
             raise
         raise UsageError("another process has ended", "what it says is the reason") from error
     finally:
@@ -129,12 +127,7 @@ def together(device: str | None = None) -> Generator[Processes]:
             dist.destroy_process_group()
 
 
-def is_of_others(error: RuntimeError) -> bool:
-    """Whether an error says that another process cannot be reached; what gloo and nccl raise has no type of its own."""
-    return any(words in str(error) for words in SIGNS_OF_AN_END)
-
-
-def join(launch: Launch, is_cuda: bool) -> None:
+def meet(launch: Launch, is_cuda: bool) -> None:
     """Meet the other processes, if there are any. Raises UsageError when nothing says where, or a device is missing."""
     if launch.count == 1:
         return
@@ -162,7 +155,7 @@ def require_device(number: int) -> None:
         )
 
 
-def leave() -> None:
+def end_process() -> None:
     """End one of several processes, which has done its work, without taking it apart.
 
     Threads of gloo live on after the group is gone, and abort now and then a process that takes itself apart.

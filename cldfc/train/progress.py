@@ -6,7 +6,7 @@ import sys
 from collections.abc import Generator
 from contextlib import contextmanager, suppress
 from time import monotonic
-from typing import TYPE_CHECKING, TextIO
+from typing import Protocol, TextIO
 
 from cldfc.output import as_json, say, write_lines
 from cldfc.train.metrics import Epoch
@@ -14,21 +14,34 @@ from cldfc.train.pace import Pace, images_per_second, left_in_words, loss_in_wor
 from cldfc.train.position import TrainingPosition
 from cldfc.train.recipe import Recipe
 
-if TYPE_CHECKING:
-    from cldfc.train.loop import Progress
-
 PLAIN_LINES = 20
 MINUTE = 60.0
 UPDATES = 4
 """Of a terminal, in a second."""
 
 
+class Progress(Protocol):
+    """Hears how a training goes."""
+
+    def status(self, what: str) -> None:
+        """Something begins that may take long, such as reading images; it ends with the next thing heard."""
+
+    def start(self, recipe: Recipe, steps: int) -> None:
+        """Training begins: `steps` steps in each epoch."""
+
+    def step(self, position: TrainingPosition) -> None:
+        """A step is done, and this is the position after it."""
+
+    def test(self, images: int) -> None:
+        """So many images of the running test, of all parts that are tested, are done."""
+
+    def epoch(self, measured: Epoch) -> None:
+        """An epoch is done and tested."""
+
+
 @contextmanager
 def show_progress(stream: TextIO | None = None, transient: bool = False) -> Generator[Progress]:
-    """Progress shown on a stream, or on what is the standard output now: live on a terminal, else in lines.
-
-    Transient bars go away when the training ends.
-    """
+    """Progress on a stream: live on a terminal, else in lines. Transient bars go away when the training ends."""
     shown: TextIO = sys.stdout if stream is None else stream
     if not shown.isatty():
         yield Lines(shown)
@@ -44,35 +57,8 @@ def show_progress(stream: TextIO | None = None, transient: bool = False) -> Gene
         yield bars
 
 
-@contextmanager
-def json_lines(stream: TextIO) -> Generator[Progress]:
-    """Progress for programs, on a stream."""
-    yield JsonLines(stream)
-
-
-@contextmanager
-def silent() -> Generator[Progress]:
-    """Progress that nobody sees."""
-    yield Silence()
-
-
-class Silence:
+class Silence(Progress):
     """Shows nothing."""
-
-    def status(self, what: str) -> None:
-        """Nothing."""
-
-    def start(self, recipe: Recipe, steps: int) -> None:
-        """Nothing."""
-
-    def step(self, position: TrainingPosition) -> None:
-        """Nothing."""
-
-    def test(self, images: int) -> None:
-        """Nothing."""
-
-    def epoch(self, measured: Epoch) -> None:
-        """Nothing."""
 
 
 class Printing(Silence):
@@ -82,7 +68,6 @@ class Printing(Silence):
         self.stream: TextIO | None = stream
 
     def say(self, line: str) -> None:
-        """Print a line."""
         if self.stream is None:
             return
         try:
@@ -106,16 +91,13 @@ class Lines(Printing):
         self.began = self.said = monotonic()
 
     def status(self, what: str) -> None:
-        """Print what begins."""
         self.say(what)
 
     def start(self, recipe: Recipe, steps: int) -> None:
-        """Start the clock."""
         self.pace.start(recipe, steps)
         self.began = self.said = monotonic()
 
     def step(self, position: TrainingPosition) -> None:
-        """Print how far a long epoch is, if it is time."""
         self.pace.step(position)
         if position.seconds < MINUTE:
             return
@@ -124,13 +106,11 @@ class Lines(Printing):
             self.say(step_in_words(position, self.pace))
 
     def epoch(self, measured: Epoch) -> None:
-        """Print the epoch, if it is its turn."""
         every = -(-self.pace.epochs // PLAIN_LINES)
         if measured.epoch == 1 or measured.epoch == self.pace.epochs or measured.epoch % every == 0:
             self.say(epoch_in_words(measured, self.pace))
 
     def say(self, line: str) -> None:
-        """Print a line, and note the time."""
         super().say(line)
         self.said = monotonic()
 
@@ -139,12 +119,10 @@ class JsonLines(Printing):
     """A line of JSON after each epoch, of the kind `epoch`."""
 
     def epoch(self, measured: Epoch) -> None:
-        """Print what was measured."""
         self.say(as_json({"kind": "epoch", **measured.model_dump()}))
 
 
 def step_in_words(position: TrainingPosition, pace: Pace) -> str:
-    """A place within an epoch on one line."""
     parts = (
         counted("epoch", position.epoch, pace.epochs),
         counted("step", position.step, pace.steps),
@@ -157,25 +135,20 @@ def step_in_words(position: TrainingPosition, pace: Pace) -> str:
 
 
 def epoch_in_words(measured: Epoch, pace: Pace) -> str:
-    """An epoch on one line."""
+    loss, accuracy = measured.validation_loss, measured.validation_accuracy
+    validation = ""
+    if loss is not None and accuracy is not None:
+        validation = f"validation loss {loss_in_words(loss)}  accuracy {accuracy:.2%}"
     parts = (
         counted("epoch", measured.epoch, pace.epochs),
         f"train loss {loss_in_words(measured.train_loss)}  accuracy {measured.train_accuracy:.2%}",
-        validation_in_words(measured),
+        validation,
         f"test loss {loss_in_words(measured.test_loss)}  accuracy {measured.test_accuracy:.2%}",
         f"{measured.seconds:.1f} s",
         speed_in_words(measured.images_per_second),
         left_in_words(pace.left if measured.epoch < pace.epochs else None),
     )
     return "  ".join(filter(None, parts))
-
-
-def validation_in_words(measured: Epoch) -> str:
-    """What the images for validation say of an epoch; nothing without any."""
-    loss, accuracy = measured.validation_loss, measured.validation_accuracy
-    if loss is None or accuracy is None:
-        return ""
-    return f"validation loss {loss_in_words(loss)}  accuracy {accuracy:.2%}"
 
 
 def counted(name: str, number: int, of: int) -> str:

@@ -26,73 +26,51 @@ class Recipe(BaseModel):
 
     epochs: int = Field(ge=1, lt=EPOCH_LIMIT)
     """Passes over the training images."""
-
     batch: int = Field(ge=2, le=65_536)
     """Images per step; the few left over at the end of an epoch are not used in it."""
-
     lr: float = Field(gt=0, ge=1e-37)
     """Learning rate at its highest, after the warm-up."""
-
     schedule: Literal["cosine", "step"] = "cosine"
     """How the learning rate falls after the warm-up: along a half cosine to 0, or in steps."""
-
     drop_every: int = Field(default=30, ge=1)
     """With the schedule `step`: epochs from one drop of the learning rate to the next."""
-
     drop_by: float = Field(default=10.0, gt=1)
     """With the schedule `step`: what a drop divides the learning rate by."""
-
     warmup: float = Field(default=0.2, ge=0, lt=1)
     """Share of all steps over which the learning rate rises linearly."""
-
     optimizer: Literal["sgd", "adamw"] = "sgd"
     """Stochastic gradient descent with momentum, or Adam with decoupled weight decay."""
-
     momentum: float = Field(default=0.9, ge=0, lt=1)
     """How much of the mean gradient is kept from step to step; the first β of Adam."""
-
     weight_decay: float = Field(default=5e-4, ge=0)
     """Weight decay of every parameter, relative to the learning rate."""
-
     images: int | None = Field(default=None, ge=1)
     """Training images that are used, drawn once with equal shares of each class; all are without a number."""
-
     clip: float | None = Field(default=1.0, gt=0)
     """Largest Euclidean norm of the whole gradient; a longer one is shortened to it, none is without a number."""
-
     label_smoothing: float = Field(default=0.0, ge=0, lt=1)
     """Share of each training label that is spread evenly over all classes."""
-
     shift_rows: int = Field(default=0, ge=0, le=16)
     """Training images move up or down by at most this many pixels; what comes in is 0."""
-
     shift_columns: int = Field(default=0, ge=0, le=16)
     """The same to the left or right."""
-
     flip: bool = False
     """Whether a training image is mirrored left to right half of the time."""
-
     holdout: float = Field(default=0.0, ge=0, lt=1)
     """Share of the training images that is kept for validation, which chooses the epoch whose weights are saved."""
-
     patience: int = Field(default=0, ge=0, lt=EPOCH_LIMIT)
     """Epochs without a better validation accuracy after which training stops; 0 for never."""
-
     sync_bn: bool = False
     """Whether batch norm takes its statistics over the whole batch where several processes share it."""
-
     precise: bool = False
     """Whether everything is computed in float32 by deterministic algorithms, and not as fast as the device can."""
-
     compile: bool = False
     """Whether the training step goes through torch.compile, which takes a while at the start."""
-
     seed: int = Field(default=0, ge=0, lt=2**16)
     """Where the initial weights, the hold-out, the batch order and the augmentation are drawn from."""
 
     @model_validator(mode="after")
     def keeps_learning(self) -> Self:
-        """The drops of the learning rate leave something of it."""
         drops = (self.epochs - 1) // self.drop_every
         if self.schedule == "step" and drops * math.log10(self.drop_by) > MOST_DIGITS:
             raise ValueError(f"after {drops:,} drops by {self.drop_by:g} the learning rate would be 0")
@@ -111,7 +89,7 @@ def check_recipe(fields: Mapping[str, object], is_strict: bool = False) -> Recip
     except ValidationError as error:
         name, value, reason = first_error(error)
         cannot = f"`{name}` cannot be {value!r}: " if name else ""
-        raise UsageError(f"recipe: {cannot}{reason}", help_for(name)) from None
+        raise UsageError(f"recipe: {cannot}{reason}", recipe_help(name)) from None
 
 
 def other_fields(before: Mapping[str, object], recipe: Recipe) -> list[str]:
@@ -121,8 +99,7 @@ def other_fields(before: Mapping[str, object], recipe: Recipe) -> list[str]:
     return [f"{name.replace('_', ' ')} {before[name]}, not {now[name]}" for name in names]
 
 
-def help_for(name: str) -> str:
-    """What a field means, or the field that was perhaps meant."""
+def recipe_help(name: str) -> str:
     fields = Recipe.model_fields
     if not name:
         return "make `drop_by` smaller, or `drop_every` larger"

@@ -13,7 +13,7 @@ from pathlib import Path
 from cldfc.diagnostics import UsageError
 from cldfc.output import printable
 from cldfc.train.files import read_text
-from cldfc.train.recipe import Recipe, check_recipe, help_for
+from cldfc.train.recipe import Recipe, check_recipe, recipe_help
 
 BASE: Mapping[str, object] = {"epochs": 1, "batch": 2, "lr": 1.0}
 """A recipe to check a single field in."""
@@ -40,7 +40,7 @@ def read_recipe(path: Path) -> RecipeFile:
     except (ValueError, RecursionError) as error:
         raise UsageError(f"`{path}` is not TOML: {error}", "a recipe has lines such as `lr = 0.1`") from error
     places = {name: place_of(name, text, path) for name in found}
-    return RecipeFile({name: checked(name, value, places[name]) for name, value in found.items()}, places)
+    return RecipeFile({name: field_value(name, value, places[name]) for name, value in found.items()}, places)
 
 
 def place_of(name: str, text: str, path: Path) -> str:
@@ -49,10 +49,10 @@ def place_of(name: str, text: str, path: Path) -> str:
     return f"{path}, line {text.count(chr(10), 0, found.start()) + 1}" if found else str(path)
 
 
-def checked(name: str, value: object, place: str) -> object:
+def field_value(name: str, value: object, place: str) -> object:
     """The value of a field, as a recipe has it. Raises UsageError when there is no such field or no such value."""
     if name not in Recipe.model_fields:
-        raise UsageError(f"{place}: a recipe has no field `{name}`", help_for(name))
+        raise UsageError(f"{place}: a recipe has no field `{name}`", recipe_help(name))
     if name in BOUNDS and value == NO_BOUND:
         return None
     try:
@@ -69,7 +69,6 @@ def as_toml(recipe: Recipe, comments: Mapping[str, str]) -> str:
 
 
 def toml_value(value: object) -> str:
-    """A value as TOML writes it."""
     if value is None:
         return "inf"
     if isinstance(value, bool):

@@ -9,7 +9,6 @@ from cldfc.diagnostics import UsageError
 from cldfc.train.catalogue import find, is_folder, is_own, path_of, reader_of, skipping
 from cldfc.train.data.class_folders import look_at_folder
 from cldfc.train.data.holdout import with_holdout
-from cldfc.train.data.subset import told_of
 from cldfc.train.data_set import UNKNOWN, DataSet, trusting
 from cldfc.train.run import RunRecord
 
@@ -83,10 +82,7 @@ def remarks_on(record: RunRecord, name: str | None = None) -> list[str]:
 
 
 def described_dataset(record: RunRecord) -> DataSet:
-    """The data set that a run was trained on, as it was then; its class folders need not be there any more.
-
-    Raises UsageError when nothing is known of it.
-    """
+    """The data set of a run as it was then; its class folders need not be there any more. Raises UsageError."""
     if not is_own(record.dataset):
         return as_recorded(find(record.dataset), record)
     return DataSet(
@@ -105,13 +101,19 @@ def described_dataset(record: RunRecord) -> DataSet:
 
 
 def recorded_dataset(record: RunRecord, name: str | None = None) -> DataSet:
-    """The data set that a run was trained on, standardised as it was then; `name` says where it has moved to.
+    """The data set of a run, standardised as it was then; `name` says where it has moved to.
 
-    Raises UsageError when it is no longer there, or has other classes now, or those of its folders were exchanged;
-    and in another place when it is not the same.
+    Raises UsageError when it is gone, or its classes are others or exchanged; elsewhere unless it is the same.
     """
     has_moved = name not in (None, record.dataset)
-    dataset = find_again(record, name or record.dataset)
+    try:
+        dataset = find(name or record.dataset, record.input_shape)
+    except UsageError as error:
+        if not is_own(name or record.dataset):
+            raise
+        reader = (name or record.dataset).partition(":")[0]
+        help = f"{error.help}; if the images have moved, `--data {reader}:PATH` says where they are"
+        raise UsageError(error.message, help, error.details) from error
     refuse_other_classes(record, dataset)
     changes = changes_since(record, dataset)
     if changes.exchanged or (has_moved and changes):
@@ -128,30 +130,13 @@ def recorded_dataset(record: RunRecord, name: str | None = None) -> DataSet:
     return as_recorded(skipping(dataset, record.skipped_files), record)
 
 
-def find_again(record: RunRecord, name: str) -> DataSet:
-    """A data set that a run was trained on. Raises UsageError, which says how to name one that has moved."""
-    try:
-        return find(name, record.input_shape)
-    except UsageError as error:
-        if not is_own(name):
-            raise
-        help = f"{error.help}; if the images have moved, `--data {name.partition(':')[0]}:PATH` says where they are"
-        raise UsageError(error.message, help, error.details) from error
-
-
 def refuse_other_classes(record: RunRecord, dataset: DataSet) -> None:
-    """Raises UsageError when images of one's own have other classes than those of the run."""
     if is_own(dataset.name) and (dataset.classes, dataset.class_names) != (record.classes, record.class_names):
         other = sorted({*dataset.class_names} ^ {*record.class_names}) or [f"{dataset.classes}, not {record.classes}"]
         raise UsageError(
             f"`{dataset.name}` has other classes now than when the run was trained: {', '.join(other)}",
             "restore the original images, or start another run",
         )
-
-
-def split_of(record: RunRecord, dataset: DataSet) -> str:
-    """The sentence that says how a run divides a data set."""
-    return with_holdout(told_of(dataset, record.recipe), record.recipe).split
 
 
 def as_recorded(dataset: DataSet, record: RunRecord) -> DataSet:

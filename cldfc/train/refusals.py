@@ -9,8 +9,6 @@ from contextlib import contextmanager
 from cldfc.diagnostics import UsageError
 
 NOT_DETERMINISTIC = re.compile(r"(\w+) does not have a deterministic implementation")
-
-
 NO_MEMORY = (
     "out of memory",
     "allocate memory",
@@ -23,7 +21,6 @@ AMOUNT = re.compile(r"allocate ([\d.]+ ?[kKMGTP]?i?B(?:ytes)?|\d+ bytes)", re.IG
 
 
 def lacks_memory(error: BaseException) -> bool:
-    """Whether an error means that there is not enough memory."""
     said = str(error).lower()
     return isinstance(error, MemoryError) or (
         isinstance(error, RuntimeError) and any(words in said for words in NO_MEMORY)
@@ -31,7 +28,7 @@ def lacks_memory(error: BaseException) -> bool:
 
 
 @contextmanager
-def fitting(what: str, help: str = "make the network smaller, for instance by `--let`") -> Generator[None]:
+def within_memory(what: str, help: str = "make the network smaller, for instance by `--let`") -> Generator[None]:
     """Raises UsageError, which says what did not fit, where there is not enough memory."""
     try:
         yield
@@ -55,7 +52,7 @@ def amount_of(error: BaseException) -> str:
 def refusals(what: str = "the network") -> Generator[None]:
     """Raises UsageError where torch has no deterministic algorithm, cannot compile, or there is not enough memory."""
     try:
-        with fitting(what, "give a smaller `--batch`, or make the network smaller"):
+        with within_memory(what, "give a smaller `--batch`, or make the network smaller"):
             yield
     except RuntimeError as error:
         refused = NOT_DETERMINISTIC.search(str(error))
@@ -70,14 +67,12 @@ def refusals(what: str = "the network") -> Generator[None]:
                 "set CUBLAS_WORKSPACE_CONFIG=:4096:8 before the process starts, or train in a new one",
             ) from error
         if type(error).__module__.startswith(("torch._dynamo", "torch._inductor")):
+            inner: Exception = getattr(error, "inner_exception", error)
+            lines = str(inner).strip().splitlines() or [type(inner).__name__]
+            # What the C++ compiler says, if it says something.
+            reason = next((line for line in lines if "fatal error" in line), lines[0])
             raise UsageError(
-                f"torch.compile cannot compile the network: {reason_of(getattr(error, 'inner_exception', error))}",
+                f"torch.compile cannot compile the network: {reason}",
                 "leave `--compile` out; on a CPU it needs a C++ compiler such as g++, and Python's headers",
             ) from error
         raise
-
-
-def reason_of(error: Exception) -> str:
-    """What went wrong, in a line: what the C++ compiler says, if it says something."""
-    lines = str(error).strip().splitlines() or [type(error).__name__]
-    return next((line for line in lines if "fatal error" in line), lines[0])

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -22,7 +21,7 @@ from cldfc.train.checkpoint_folder import (
     Torn,
     UnreadableCheckpoint,
     find_checkpoint,
-    free_name,
+    free_path,
     list_checkpoints,
     name_of_chosen,
     put_later_ones_away,
@@ -30,33 +29,25 @@ from cldfc.train.checkpoint_folder import (
     remove_old,
 )
 from cldfc.train.compiled import Compiled
+from cldfc.train.data.holdout import with_holdout
+from cldfc.train.data.subset import told_of
 from cldfc.train.environment import Environment, read_environment
-from cldfc.train.files import LARGEST_TENSORS, read_file, read_text
-from cldfc.train.journal import journal
-from cldfc.train.keep import train_and_save
+from cldfc.train.files import LARGEST_TENSORS, half_written, read_file, read_text
 from cldfc.train.lock import locked
 from cldfc.train.loop import Task
 from cldfc.train.metrics import Choice, as_csv, is_complete
-from cldfc.train.network import build_fitting
 from cldfc.train.optimizer import make_optimizer
 from cldfc.train.position import BEGINNING, TrainingPosition
 from cldfc.train.recipe import Recipe, change_recipe, other_fields
-from cldfc.train.recorded_data import may_have_moved, recorded_dataset, remarks_on, split_of
-from cldfc.train.refusals import refusals
+from cldfc.train.recorded_data import may_have_moved, recorded_dataset, remarks_on
 from cldfc.train.run import RunFolder, RunRecord, read_record, write_record
 from cldfc.train.seal import DECISIVE, check_seal, seal_run, write_sealed
 from cldfc.train.setting import TrainingSetting
-from cldfc.train.state import digest, restore_generators, restore_tensors, weights_of
-from cldfc.train.train import Result, prepare, step_of
+from cldfc.train.state import restore_generators, restore_tensors, spec_digest, weights_of
+from cldfc.train.train import Result, prepare_training, train_on
 from cldfc.train.weights import HELP
 
 Warn = Callable[[str], None]
-
-PART = re.compile(
-    r"\.(spec\.cldf|network\.py|recipe\.json|environment\.json|metrics\.csv|best\.safetensors|report\.html"
-    r"|diverged\.txt|SHA256SUMS)\.[a-z0-9_]{8}\.part"
-)
-"""A file that a process was writing when it was killed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,24 +76,20 @@ def read_interrupted(folder: Path, fields: Mapping[str, object]) -> Interrupted:
     for field, value in fields.items():
         recorded = record.dataset if field == "dataset" else getattr(record.recipe, field)
         if value != recorded and field != "epochs" and not (field == "dataset" and may_have_moved(record, name)):
-            raise contradiction(run, field, value, recorded)
+            raise UsageError(
+                f"`{run.path}` was started with {field.replace('_', ' ')} {recorded}, not {value}",
+                "leave the option out, or start another run",
+            )
     dataset = recorded_dataset(record, name)
     remarks += remarks_on(record, name)
     if name != record.dataset:
-        record = record.model_copy(update={"dataset": name, "split": split_of(record, dataset)})
+        split = with_holdout(told_of(dataset, record.recipe), record.recipe).split
+        record = record.model_copy(update={"dataset": name, "split": split})
         if not record.digests:
             remarks.append(f"that `{name}` holds the images the run was trained on is not known, only their classes")
     recipe = more_epochs(record.recipe, fields.get("epochs", record.recipe.epochs))
     changed = record.model_copy(update={"recipe": recipe})
-    return Interrupted(run, changed, dataset, read_text(run.spec), remarks)
-
-
-def contradiction(run: RunFolder, name: str, value: object, recorded: object) -> UsageError:
-    """The error for an option that is not what the run was started with."""
-    return UsageError(
-        f"`{run.path}` was started with {name.replace('_', ' ')} {recorded}, not {value}",
-        "leave the option out, or start another run",
-    )
+    return Interrupted(run=run, record=changed, dataset=dataset, spec_text=read_text(run.spec), remarks=remarks)
 
 
 def more_epochs(recipe: Recipe, epochs: object) -> Recipe:
@@ -129,9 +116,8 @@ def resume_network(
     """Go on with a run as if it had never been interrupted: on the same machine, with the same bits on a CPU.
 
     `compiled` comes from the spec in the folder: what is stored beside it is not run. `warn` hears of damaged
-    checkpoints, and of whatever may change bits. With `from_start` it is trained from the beginning, and what it
-    had reached is moved into a folder `before` of the run. Raises what `train_network` raises, and UsageError
-    when no checkpoint can be read or it is that of another network, or another process trains in the folder.
+    checkpoints, and of whatever may change bits. With `from_start` it is trained from the beginning, and what it had
+    reached is moved into a folder `before`. Raises what `train_network` raises, and UsageError without a checkpoint.
     """
     run, record, dataset = interrupted.run, interrupted.record, interrupted.dataset
     setting = setting or TrainingSetting()
@@ -139,10 +125,7 @@ def resume_network(
     for remark in interrupted.remarks:
         warn(remark)
     with locked(run) if processes.is_first else nullcontext() as lock:
-        torch.manual_seed(record.recipe.seed)  # pyright: ignore[reportUnknownMemberType]
-        network, wishes = build_fitting(compiled, dataset), (setting.device, setting.workers)
-        task = prepare(network, dataset, record.recipe, setting.data_dir, processes, *wishes)
-        task = replace(task, compiled=compiled)
+        task = prepare_training(compiled, dataset, record.recipe, setting)
         optimizer = make_optimizer(task.network, record.recipe)
         # What may refuse the run comes before what moves something of it.
         before = read_environment(run.environment) if processes.is_first else Environment()
@@ -153,13 +136,7 @@ def resume_network(
         record = with_choice(record, task, start, warn)
         if processes.is_first:
             write_kept(run, record, start, warn)
-        with (
-            journal(run, record, compiled, task, start, setting, before) as kept,
-            task.device.switches(),
-            refusals(step_of(record.recipe)),
-        ):
-            epochs = train_and_save(task, optimizer, run, start, setting.progress, setting.saving, kept, lock)
-    return Result(run.path, task.dataset, record, epochs)
+        return train_on(task, optimizer, run, record, compiled, start, setting, before, lock)
 
 
 def go_back(task: Task, optimizer: Optimizer, run: RunFolder, record: RunRecord, warn: Warn) -> TrainingPosition:
@@ -192,7 +169,7 @@ def refuse_other_origin(task: Task, checkpoint: Checkpoint) -> None:
     spec = task.compiled.spec_text if task.compiled else ""
     # Epochs may have been added.
     others = other_fields({**saved.recipe, "epochs": task.recipe.epochs}, task.recipe)
-    if saved.spec and saved.spec != digest(spec):
+    if saved.spec and saved.spec != spec_digest(spec):
         others = ["another `spec.cldf`", *others]
     if others:
         raise UsageError(
@@ -202,31 +179,22 @@ def refuse_other_origin(task: Task, checkpoint: Checkpoint) -> None:
 
 
 def refuse_loss(run: RunFolder, found: Found) -> None:
-    """Raises UsageError where going on would throw away what a run has reached.
-
-    That is so when a checkpoint after the newest intact one cannot be read now, and when there is none.
-    """
-    unreadable = {path: error for path, error in found.wrong.items() if isinstance(error, UnreadableCheckpoint)}
+    """Raises UsageError where going on would lose something: a later checkpoint cannot be read, or none is intact."""
+    wrong = found.wrong.items()
     anew = f"`cldfc train --resume {run.path} --from-start` trains from the beginning and moves what is there aside"
-    if unreadable:
+    if unreadable := [f"{path.name}: {error}" for path, error in wrong if isinstance(error, UnreadableCheckpoint)]:
         raise UsageError(
             f"`{run.path}` has checkpoints that cannot be read:",
             f"let them be read, by the release of cldfc that wrote them, or move them away; {anew}",
-            listed(unreadable),
+            unreadable,
         )
     if found.newest is not None:
         return
-    damaged = {path: error for path, error in found.wrong.items() if not isinstance(error, Torn)}
-    if damaged:
-        raise UsageError(f"`{run.path}` has no intact checkpoint:", anew, listed(damaged))
+    if damaged := [f"{path.name}: {error}" for path, error in wrong if not isinstance(error, Torn)]:
+        raise UsageError(f"`{run.path}` has no intact checkpoint:", anew, damaged)
     reached = [path.name for path in (run.metrics, run.weights) if path.exists()]
     if reached:
         raise UsageError(f"`{run.path}` has no checkpoint, but has reached `{reached[0]}`", anew)
-
-
-def listed(wrong: Mapping[Path, Damaged]) -> list[str]:
-    """A line for each checkpoint that says what is wrong with it."""
-    return [f"{path.name}: {error}" for path, error in wrong.items()]
 
 
 def set_aside(run: RunFolder, warn: Warn) -> None:
@@ -235,7 +203,7 @@ def set_aside(run: RunFolder, warn: Warn) -> None:
     there = [path for path in reached if path.is_symlink() or path.exists()]
     if not there:
         return
-    folder = free_name(run.path / "before")
+    folder = free_path(run.path / "before")
     try:
         folder.mkdir()
         for path in there:
@@ -248,10 +216,7 @@ def set_aside(run: RunFolder, warn: Warn) -> None:
 
 
 def with_choice(record: RunRecord, task: Task, start: TrainingPosition, warn: Warn) -> RunRecord:
-    """The record of a run, of which no further epoch is chosen by its test, as earlier releases did.
-
-    Raises UsageError when images for validation have come or gone.
-    """
+    """The record, with no further epoch chosen by its test, as earlier releases did. Raises UsageError."""
     if record.chosen_by == task.choice or is_complete(start.epochs, record.recipe):
         return record
     if record.chosen_by != "test":
@@ -268,7 +233,7 @@ def with_choice(record: RunRecord, task: Task, start: TrainingPosition, warn: Wa
 def write_kept(run: RunFolder, record: RunRecord, position: TrainingPosition, warn: Warn) -> None:
     """Let the files of a run be those up to a position; what a killed process was just writing or removing goes."""
     try:
-        for name in filter(PART.fullmatch, os.listdir(run.path)):
+        for name in filter(half_written(path.name for path in run.files).fullmatch, os.listdir(run.path)):
             (run.path / name).unlink()
         put_later_ones_away(run.checkpoints, position)
         if position != BEGINNING:
@@ -284,7 +249,6 @@ def write_kept(run: RunFolder, record: RunRecord, position: TrainingPosition, wa
 
 
 def warn_of_differences(task: Task, record: RunRecord, checkpoint: Checkpoint, warn: Warn) -> None:
-    """Say what is not as it was, and may change the last bits of sums."""
     pairs = (
         ("torch", record.torch, torch.__version__),
         ("device", record.device, str(task.device)),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable, Generator, Iterable, Mapping
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, cast
 
@@ -17,8 +17,6 @@ from cldfc.diagnostics import UsageError
 from cldfc.train.groups import TensorGroup, join_groups, read_groups
 
 Arguments = tuple[object, ...]
-
-
 CPU = torch.device("cpu")
 
 
@@ -38,23 +36,14 @@ def ways_to_run(module: nn.Module) -> list[RunMode]:
     return [*doubles, RunMode(torch.float32, 1e-3, own)]
 
 
-@dataclass
 class Running:
-    """A copy of a network that is run in eval mode, and its groups of tensors."""
+    """A copy of a network in eval mode, its groups of tensors, and the number of its group for each address."""
 
-    network: nn.Module
-    groups: list[TensorGroup]
-    numbers: dict[int, int] = field(default_factory=dict[int, int])
-
-    def __post_init__(self) -> None:
-        for number, group in enumerate(self.groups):
-            self.numbers |= {address(tensor): number for tensor in group.tensors.values()}
-
-
-def copy_network(network: nn.Module, dtype: torch.dtype, device: torch.device) -> Running:
-    """A copy of a network to be run."""
-    copied = copy.deepcopy(network).to(device, dtype).eval()
-    return Running(copied, join_groups(read_groups(copied.state_dict()))[0])
+    def __init__(self, network: nn.Module, dtype: torch.dtype, device: torch.device) -> None:
+        self.network = copy.deepcopy(network).to(device, dtype).eval()
+        self.groups = join_groups(read_groups(self.network.state_dict()))[0]
+        tensors = ((number, tensor) for number, group in enumerate(self.groups) for tensor in group.tensors.values())
+        self.numbers = {address(tensor): number for number, tensor in tensors}
 
 
 def address(tensor: Tensor) -> int:
@@ -67,16 +56,14 @@ Print = tuple[tuple[int, ...], Tensor]
 
 
 def fingerprint(value: Tensor) -> Print:
-    """The print of a value."""
     numbers = value.detach().to("cpu", torch.float64).reshape(-1)
     root = max(numbers.numel(), 1) ** 0.5
-    sums = random_weights(numbers.numel()) @ numbers
+    sums = print_weights(numbers.numel()) @ numbers
     return tuple(value.shape), torch.cat([(numbers @ numbers).sqrt().reshape(1), sums]) / root
 
 
 @lru_cache(maxsize=4)
-def random_weights(count: int) -> Tensor:
-    """What the numbers of a value are weighted with."""
+def print_weights(count: int) -> Tensor:
     return torch.randn(3, count, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
 
 
@@ -125,7 +112,7 @@ def default_dtype(dtype: torch.dtype) -> Generator[None]:
         torch.set_default_dtype(before)
 
 
-def run(
+def run_network(
     running: Running, example: Arguments, seen: Callable[[list[int], list[Print]], None] | None = None
 ) -> list[Tensor]:
     """The outputs of a network; `seen` is told each use of its groups."""
@@ -139,7 +126,6 @@ def run(
 
 
 def read_outputs(result: object) -> list[Tensor]:
-    """The tensors in what a network returns."""
     if isinstance(result, Tensor):
         return [result.detach().to("cpu", torch.float64)]
     if isinstance(result, Mapping | list | tuple):
@@ -199,11 +185,7 @@ def draw_example(example: Arguments) -> Arguments:
 
 
 def place_example(example: Arguments, dtype: torch.dtype, device: torch.device) -> Arguments:
-    """An example in a type and on a device."""
-
-    def place(thing: Any) -> Any:
-        if not isinstance(thing, Tensor):
-            return thing
-        return thing.to(device, dtype if thing.is_floating_point() else thing.dtype)
-
-    return tuple(map(place, example))
+    return tuple(
+        thing.to(device, dtype if thing.is_floating_point() else thing.dtype) if isinstance(thing, Tensor) else thing
+        for thing in example
+    )

@@ -30,20 +30,13 @@ class ListedRun:
     """A run as its folder shows it."""
 
     path: Path
-    """Its folder."""
-
     state: State
     """What can be done with it: a run that is interrupted can be resumed."""
-
     record: RunRecord | None = None
     """How it was made; None where that cannot be read."""
-
     epochs: Sequence[Epoch] = ()
-    """What was measured up to now."""
-
     parameters: int | None = None
     """Number of its parameters; None before there are weights."""
-
     problem: str = ""
     """Why it is broken, where it has diverged, or what of its files was changed."""
 
@@ -54,12 +47,10 @@ class ListedRun:
 
     @property
     def stopped_early(self) -> bool:
-        """Whether it has ended for want of a better validation accuracy."""
         return self.record is not None and stopped_early(self.epochs, self.record.recipe)
 
     @property
     def seconds(self) -> float:
-        """Wall-clock time of its epochs."""
         return sum(epoch.seconds for epoch in self.epochs)
 
     @property
@@ -74,13 +65,10 @@ class ListedRun:
         return *head, -valid, -valid_loss, -test, -test_loss, self.path.name
 
 
-def list_runs(folder: Path) -> list[ListedRun]:
-    """The runs in a folder, in the order of `Run.order`; or the run whose folder it is.
-
-    Other folders are passed over. Raises UsageError when there is no such folder.
-    """
+def listed_runs(folder: Path) -> list[ListedRun]:
+    """The runs in a folder, in the order of `ListedRun.order`; or the run whose folder it is. Raises UsageError."""
     if is_run(folder):
-        return [read_run(folder)]
+        return [listed_run(folder)]
     try:
         inside = [path for path in folder.iterdir() if is_run(path)]
     except NotADirectoryError:
@@ -90,15 +78,12 @@ def list_runs(folder: Path) -> list[ListedRun]:
             f"cannot look into `{folder}`: {error.strerror}",
             "name a folder with runs; `cldfc train` makes them in `runs`",
         ) from error
-    return sorted(map(read_run, inside), key=lambda run: run.order)
+    return sorted(map(listed_run, inside), key=lambda run: run.order)
 
 
 def newest_interrupted(folder: Path) -> Path:
-    """The interrupted run in a folder that was trained last.
-
-    Raises UsageError when there is none, or two were stopped at the same time, and when the folder cannot be read.
-    """
-    found = [run for run in map(read_run, runs_in(folder)) if run.state in ("interrupted", "running")]
+    """The interrupted run in a folder that was trained last. Raises UsageError, also if two were stopped at once."""
+    found = [run for run in map(listed_run, runs_in(folder)) if run.state in ("interrupted", "running")]
     waiting = sorted((run.path for run in found if run.state == "interrupted"), key=last_written, reverse=True)
     if not waiting:
         in_use = next((f": `{run.path}` is in use, another process trains there" for run in found), "")
@@ -120,14 +105,14 @@ def last_written(path: Path) -> float:
     return max(os.stat(file).st_mtime for file in written if file.exists())
 
 
-def read_run(path: Path) -> ListedRun:
+def listed_run(path: Path) -> ListedRun:
     """A run, however damaged it is."""
     run = RunFolder(path)
     try:
         record = read_record(run)
         read_text(run.spec)
         epochs = read_epochs(run.metrics) if run.metrics.exists() else []
-        parameters = count_parameters(run.weights) if epochs else None
+        parameters = stored_numbers(run.weights) if epochs else None
         changed = changed_files(path, (run.spec.name, run.record.name, run.metrics.name)) or []
         divergence = read_text(run.divergence).strip() if run.divergence.exists() else None
     except UsageError as error:
@@ -135,16 +120,16 @@ def read_run(path: Path) -> ListedRun:
     except OSError as error:
         return ListedRun(path, "broken", problem=f"cannot read `{error.filename}`: {error.strerror}")
     problem = " and ".join(f"`{name}`" for name in changed) + " changed since the training wrote it" if changed else ""
+    state: State = "finished" if is_complete(epochs, record.recipe) else "interrupted"
     if not {*changed} <= {run.metrics.name}:
-        return ListedRun(path, "broken", record, epochs, parameters, problem)
-    if is_locked(run):
-        return ListedRun(path, "running", record, epochs, parameters, problem)
-    if divergence is not None:
-        return ListedRun(path, "diverged", record, epochs, parameters, "; ".join(filter(None, [divergence, problem])))
-    state = "finished" if is_complete(epochs, record.recipe) else "interrupted"
+        state = "broken"
+    elif is_locked(run):
+        state = "running"
+    elif divergence is not None:
+        state, problem = "diverged", "; ".join(filter(None, [divergence, problem]))
     return ListedRun(path, state, record, epochs, parameters, problem)
 
 
-def count_parameters(path: Path) -> int:
+def stored_numbers(path: Path) -> int:
     """The numbers in a safetensors file that training changes by descent, from its header alone. Raises UsageError."""
     return sum(prod(shape) for name, shape in read_header(path).items() if not name.endswith(STATISTICS))

@@ -68,7 +68,6 @@ def changed_files(folder: Path, names: Iterable[str] = SEALED) -> list[str] | No
 
 
 def digest_of_file(path: Path) -> str:
-    """The SHA-256 of a file. Raises UsageError."""
     try:
         with opened(path, LARGEST_TENSORS) as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
@@ -78,10 +77,7 @@ def digest_of_file(path: Path) -> str:
 
 
 def check_seal(folder: Path, decisive: Iterable[str] = DECISIVE, names: Iterable[str] = SEALED) -> list[str]:
-    """What is to be said of the files of a run before it is used.
-
-    Raises UsageError when one of those that are decisive is not what was written.
-    """
+    """Remarks on the files of a run before it is used. Raises UsageError when a decisive one was changed."""
     changed = changed_files(folder, names)
     if changed is None:
         return [f"`{folder}` has no `{SEAL}`; it is from an earlier release, so changes to its files go unnoticed"]
@@ -95,6 +91,5 @@ def check_seal(folder: Path, decisive: Iterable[str] = DECISIVE, names: Iterable
 
 
 def seal_anew(folder: Path) -> str:
-    """What to do about a seal that is broken."""
     names = " ".join(name for name in SEALED if (folder / name).exists())
     return f"put back what was there; if the change is intended: `cd {folder} && sha256sum {names} > {SEAL}`"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence, Set
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from cldfc.train.dataflow import ModuleUse
 from cldfc.train.groups import TensorGroup
@@ -64,7 +64,6 @@ class Flow:
         self.ready = {at for at, count in enumerate(self.missing) if not count} - taken
 
     def take(self, at: int) -> None:
-        """Take a group that is ready."""
         self.ready.discard(at)
         for follower in self.followers[at]:
             self.missing[follower] -= 1
@@ -72,7 +71,6 @@ class Flow:
                 self.ready.add(follower)
 
     def put_back(self, at: int) -> None:
-        """Undo the last `take`."""
         for follower in self.followers[at]:
             self.missing[follower] += 1
             self.ready.discard(follower)
@@ -95,16 +93,6 @@ class State:
 
 Step = tuple[int, int, State]
 """Their group and ours that are matched next, or -1 twice, and what is reached."""
-
-
-@dataclass(frozen=True)
-class OpenOrder:
-    """What has been reached, what is still to be tried from there, and the pair that has led there."""
-
-    state: State
-    steps: Iterator[Step]
-    their: int
-    our: int
 
 
 @dataclass
@@ -144,12 +132,13 @@ class Search:
         """
         known: dict[State, Pairing] = {}
         ends: dict[State, Pairing] = {}
-        stack = [OpenOrder(self.start, iter(self.steps(self.start)), -1, -1)]
+        # Each step that was taken, and those that are still to be tried after it.
+        stack: list[tuple[Step, Iterator[Step]]] = [((-1, -1, self.start), iter(self.steps(self.start)))]
         while stack:
-            step = next(stack[-1].steps, None)
+            step = next(stack[-1][1], None)
             if step is None:
-                done = stack.pop()
-                self.undo(done.their, done.our)
+                (their, our, _), _ = stack.pop()
+                self.undo(their, our)
                 continue
             their, our, after = step
             self.do(their, our)
@@ -158,8 +147,8 @@ class Search:
                 ends[after] = pairs
             if after in ends:
                 found = tuple(end if own < 0 else own for own, end in zip(pairs, ends[after], strict=True))
-                for below in stack:
-                    ends.setdefault(below.state, found)
+                for (_, _, below), _ in stack:
+                    ends.setdefault(below, found)
                 if known.setdefault(after, pairs) != pairs or self.is_end(after):
                     yield found
             if after in known or after in ends:
@@ -168,26 +157,22 @@ class Search:
             if len(known) > MOST_STATES:
                 raise TooManyOrdersError
             known[after] = pairs
-            stack.append(OpenOrder(after, iter(self.steps(after)), their, our))
+            stack.append((step, iter(self.steps(after))))
 
     def is_end(self, state: State) -> bool:
-        """Whether all are matched."""
         return state.taken.bit_count() == len(self.uses) and state.matched.bit_count() == self.count
 
     def do(self, their: int, our: int) -> None:
-        """Match two groups, if they are any."""
         if their >= 0:
             self.flow.take(our)
             self.pairs[their] = our
 
     def undo(self, their: int, our: int) -> None:
-        """Undo the last `do`."""
         if their >= 0:
             self.flow.put_back(our)
             self.pairs[their] = -1
 
     def steps(self, state: State) -> list[Step]:
-        """What may come next."""
         if state.matched.bit_count() == self.count > self.reached:
             self.reached, self.stuck, self.ready = self.count, None, sorted(self.flow.ready)
         if state.block == len(self.blocks):
@@ -196,13 +181,13 @@ class Search:
         left = [place for place in block.free if not state.matched >> place.group & 1]
         found: list[Step] = []
         if state.at < len(block.ordered):
-            place, after = block.ordered[state.at], move(state, at=state.at + 1)
+            place, after = block.ordered[state.at], replace(state, at=state.at + 1)
             if state.matched >> place.group & 1:
                 return [(-1, -1, after)]
             found += self.matches(place, after)
             found += [(-1, -1, after)] * self.may_wait(place)
         elif all(map(self.may_wait, left)):
-            found.append((-1, -1, State(state.block + 1, 0, state.matched, state.taken, state.open)))
+            found.append((-1, -1, replace(state, block=state.block + 1, at=0)))
         return [*found, *(step for place in left for step in self.matches(place, state))]
 
     def matches(self, place: Slot, after: State) -> list[Step]:
@@ -216,10 +201,6 @@ class Search:
                 matched = after.matched | 1 << their
                 pairs = (*after.open, (their, our)) if self.partners else ()
                 kept = tuple(p for p in pairs if any(not matched >> other & 1 for other in self.partners[p[0]]))
-                found.append((their, our, State(after.block, after.at, matched, after.taken | 1 << our, kept)))
+                reached = replace(after, matched=matched, taken=after.taken | 1 << our, open=kept)
+                found.append((their, our, reached))
         return found
-
-
-def move(state: State, at: int) -> State:
-    """The state at another place of its block."""
-    return State(state.block, at, state.matched, state.taken, state.open)

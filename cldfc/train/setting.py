@@ -9,41 +9,26 @@ from pathlib import Path
 from cldfc.output import ignore
 from cldfc.train.catalogue import DATA_DIR
 from cldfc.train.keep import Saving
-from cldfc.train.loop import Progress
 from cldfc.train.processes import ALONE, Processes
-from cldfc.train.progress import Silence
+from cldfc.train.progress import Progress, Silence
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class TrainingSetting:
     """Who listens to a training, where its images are, when it is saved, and who takes part."""
 
     progress: Progress = field(default_factory=Silence)
-    """Hears how it goes."""
-
     data_dir: Path = DATA_DIR
-    """Where the files of data sets are."""
-
     saving: Saving = field(default_factory=Saving)
-    """When its state is saved."""
-
     processes: Processes = ALONE
-    """Which process this is; of several, the first one writes."""
-
     command: str = ""
     """What repeats the run on a command line, if it was started on one."""
-
     spec_files: Sequence[Path] = ()
     """Where the spec was read from, if it was in files; the commit that they belong to is recorded."""
-
     device: str | None = None
-    """What is computed on, where that is wished for: `cpu`, `cuda`, `cuda:1`."""
-
+    """`cpu`, `cuda`, `cuda:1`; None for the best there is."""
     workers: int | None = None
-    """How many processes read image files, where that is wished for."""
-
+    """How many processes read image files; None for as many as suit."""
     tensorboard: bool = False
-    """Whether measurements are written for TensorBoard, too."""
-
     say: Callable[[str], None] = ignore
     """Hears a line about what begins, and where."""

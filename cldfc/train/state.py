@@ -15,9 +15,7 @@ from torch.optim import SGD, AdamW, Optimizer
 
 from cldfc.diagnostics import UsageError
 from cldfc.train.position import TrainingPosition
-from cldfc.train.processes import Processes
-from cldfc.train.recipe import Recipe
-from cldfc.train.weights import HELP, compare
+from cldfc.train.weights import HELP, compare_tensors
 
 NETWORK, OPTIMIZER = "network.", "optimizer."
 KEPT: Mapping[type[Optimizer], set[str]] = {SGD: {"momentum_buffer"}, AdamW: {"step", "exp_avg", "exp_avg_sq"}}
@@ -33,24 +31,19 @@ class Saved(BaseModel):
 
     format: int = Field(default=FORMAT, ge=1, le=FORMAT)
     """Of this file and of the names of the tensors."""
-
     position: TrainingPosition
     """Where the training stood."""
-
     generators: list[dict[str, str]]
     """For each process the states of torch's generators, as hexadecimal digits, by the kind of the device."""
-
     threads: int = Field(ge=1)
     """Threads that torch used; sums in float32 depend on them."""
-
     spec: str = ""
     """The SHA-256 of the spec; earlier releases do not say it."""
-
     recipe: dict[str, Any] = {}
     """The recipe, by field; earlier releases do not say it."""
 
 
-def tensors_of(network: nn.Module, optimizer: Optimizer) -> dict[str, Tensor]:
+def training_tensors(network: nn.Module, optimizer: Optimizer) -> dict[str, Tensor]:
     """Every tensor of a training: `network.NAME`, and `optimizer.NAME.KEY` for what is kept for a parameter."""
     tensors = {f"{NETWORK}{name}": tensor for name, tensor in network.state_dict().items()}
     for name, parameter in network.named_parameters():
@@ -63,7 +56,7 @@ def tensors_of(network: nn.Module, optimizer: Optimizer) -> dict[str, Tensor]:
 def restore_tensors(network: nn.Module, optimizer: Optimizer, tensors: Mapping[str, Tensor], where: Path) -> None:
     """Put the tensors of a training back. Raises UsageError when they are those of another network."""
     weights = weights_of(tensors)
-    compare(weights, network.state_dict(), where)
+    compare_tensors(weights, network.state_dict(), where)
     network.load_state_dict(weights)
     parameters = dict(network.named_parameters())
     optimizer.state.clear()
@@ -93,7 +86,6 @@ def weights_of(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 
 def generators() -> dict[str, str]:
-    """The states of the generators that a training draws from."""
     states = {"cpu": torch.get_rng_state()}
     if torch.cuda.is_available():
         states["cuda"] = torch.cuda.get_rng_state()
@@ -123,18 +115,5 @@ def generators_kept() -> Generator[None]:
         restore_generators(before)
 
 
-def saved_at(position: TrainingPosition, processes: Processes, spec: str, recipe: Recipe) -> Saved:
-    """What is saved beside the tensors at a position, in the training of a spec by a recipe."""
-    states = processes.gather(generators())
-    return Saved(
-        position=position,
-        generators=states,
-        threads=torch.get_num_threads(),
-        spec=digest(spec),
-        recipe=recipe.model_dump(mode="json"),
-    )
-
-
-def digest(spec: str) -> str:
-    """The SHA-256 of a spec."""
+def spec_digest(spec: str) -> str:
     return sha256(spec.encode()).hexdigest()

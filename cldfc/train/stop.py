@@ -34,7 +34,7 @@ class Stopped(Exception):
         return f"the training was stopped and saved: `cldfc train --resume {self.folder}` goes on"
 
     def _render_traceback_(self) -> list[str]:
-        """What IPython shows of it."""
+        # What IPython shows of it.
         return [str(self)]
 
     @property

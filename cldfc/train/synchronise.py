@@ -27,11 +27,6 @@ class SumOverProcesses(torch.autograd.Function):
         return SumOverProcesses.forward(ctx, gradient)
 
 
-def sum_over_processes(values: Tensor) -> Tensor:
-    """The sum of a tensor over all processes, through which gradients flow back."""
-    return cast(Tensor, SumOverProcesses.apply(values))  # pyright: ignore[reportUnknownMemberType]
-
-
 def synchronise_norms(network: nn.Module) -> None:
     """Let every batch norm of a network take its statistics over all processes."""
     for module in network.modules():
@@ -46,18 +41,17 @@ class SynchronisedBatchNorm2d(nn.BatchNorm2d):
     """A batch norm whose batch is that of all processes, which see as many images each."""
 
     def forward(self, input: Tensor) -> Tensor:
-        """The normalised maps, n × channels × height × width."""
-        return normalise(input, self, self) if self.training else super().forward(input)
+        return normalise_batch(input, self, self) if self.training else super().forward(input)
 
 
 def shared_norm(x: Tensor, shared: nn.BatchNorm2d, use: nn.BatchNorm2d) -> Tensor:
     """What generated code calls for `bn@ℓ`: a scale and a shift for several uses, each with statistics of its own."""
     if use.training:
-        return normalise(x, use, shared)
+        return normalise_batch(x, use, shared)
     return F.batch_norm(x, use.running_mean, use.running_var, shared.weight, shared.bias, eps=use.eps)
 
 
-def normalise(maps: Tensor, statistics: nn.BatchNorm2d, affine: nn.BatchNorm2d) -> Tensor:
+def normalise_batch(maps: Tensor, statistics: nn.BatchNorm2d, affine: nn.BatchNorm2d) -> Tensor:
     """Mean 0 and variance 1 by channel over the images of all processes, then a scale and a shift."""
     with torch.autocast(maps.device.type, enabled=False):
         values = maps.float()
@@ -71,7 +65,8 @@ def normalise(maps: Tensor, statistics: nn.BatchNorm2d, affine: nn.BatchNorm2d) 
 
 def over_all(values: Tensor) -> Tensor:
     """The mean of each channel over the images of all processes, channels × 1 × 1."""
-    return sum_over_processes(values.mean((0, 2, 3))).view(-1, 1, 1) / get_world_size()
+    total = SumOverProcesses.apply(values.mean((0, 2, 3)))  # pyright: ignore[reportUnknownMemberType]
+    return cast(Tensor, total).view(-1, 1, 1) / get_world_size()
 
 
 @torch.no_grad()

@@ -14,10 +14,9 @@ from cldfc.train.catalogue import find
 from cldfc.train.checkpoint_folder import list_checkpoints
 from cldfc.train.compiled import Compiled
 from cldfc.train.keep import Saving
-from cldfc.train.loop import Progress
 from cldfc.train.position import TrainingPosition
 from cldfc.train.processes import ALONE, Processes
-from cldfc.train.progress import Silence
+from cldfc.train.progress import Progress, Silence
 from cldfc.train.recipe import Recipe
 from cldfc.train.resume import read_interrupted, resume_network
 from cldfc.train.setting import TrainingSetting
@@ -74,7 +73,7 @@ def train(
     """A new run."""
     saving = saving or Saving(NEVER)
     progress = progress or Silence()
-    setting = TrainingSetting(progress, saving=saving, processes=processes)
+    setting = TrainingSetting(progress=progress, saving=saving, processes=processes)
     return train_network(Compiled("", source, "Small"), find(IMAGES), recipe, folder, setting)
 
 
@@ -95,7 +94,7 @@ def resume(
 ) -> Result:
     """The rest of a run."""
     run = read_interrupted(folder, changes)
-    setting = TrainingSetting(progress or Silence(), saving=saving or Saving(NEVER))
+    setting = TrainingSetting(progress=progress or Silence(), saving=saving or Saving(NEVER))
     return resume_network(run, Compiled("", SMALL, "Small"), warn, setting, from_start)
 
 

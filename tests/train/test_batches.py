@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from cldfc.train.batches import Draw, cut, draw_epoch, epoch_batches, frame, steps_per_epoch
+from cldfc.train.batches import Draw, cut_images, draw_epoch, epoch_batches, frame, steps_per_epoch
 from cldfc.train.images import Images
 from cldfc.train.recipe import Recipe, change_recipe
 from cldfc.train.share import Share
@@ -88,7 +88,7 @@ def test_images_are_cut_out_of_a_margin_of_zeros_then_mirrored() -> None:
     draw = Draw(*(torch.randint(0, most, (60,)) for most in (60, 3, 5)), torch.rand(60) < 0.5)
     shown = draw.order[:33]
     framed = np.pad(pixels.numpy(), ((0, 0), (0, 0), (1, 1), (2, 2)))
-    moved = cut(frame(Images(pixels, torch.arange(60)), RECIPE), shown, draw)
+    moved = cut_images(frame(Images(pixels, torch.arange(60)), RECIPE), shown, draw)
     assert moved.is_contiguous(memory_format=torch.channels_last)
     for image, number in zip(moved.numpy(), shown.tolist(), strict=True):
         row, column = int(draw.top[number]), int(draw.left[number])

@@ -32,7 +32,7 @@ from cldfc.train.device import Device, choose_device
 from cldfc.train.environment import read_environment
 from cldfc.train.evaluate import evaluate_fast, evaluate_run
 from cldfc.train.images import Images, Split
-from cldfc.train.loop import Diverged, gradient_of, train_step
+from cldfc.train.loop import Diverged, choose_gradient, train_step
 from cldfc.train.network import build_network
 from cldfc.train.optimizer import make_optimizer
 from cldfc.train.predict import predict_files
@@ -140,7 +140,7 @@ def test_a_step_waits_for_the_device_once(tmp_path: Path) -> None:
     source = SMALL.replace("nn.Conv2d(1, 4", "nn.Conv2d(3, 4").replace("128, 10", "512, 10")
     task = prepare(build_network(source, "Small"), dataset, recipe, Path())
     optimizer, batches = make_optimizer(task.network, recipe), task.loader.train_batches(1)
-    gradient = gradient_of(task)
+    gradient = choose_gradient(task)
     task.network.train()
     for _ in range(LAUNCHED + 1):
         train_step(task, optimizer, gradient, next(batches), 0.01)

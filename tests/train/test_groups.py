@@ -54,7 +54,7 @@ def stream(folder: Path) -> None:
     run, images = folder / "run", f"folder:{folder / 'images'}"
     compiled = Compiled("", SMALL.replace("Conv2d(1,", "Conv2d(3,").replace("128, 10", "128, 2"), "Small")
     with listen() as request:
-        setting = TrainingSetting(Slow(), saving=Saving(NEVER, request))
+        setting = TrainingSetting(progress=Slow(), saving=Saving(NEVER, request))
         try:
             if run.exists():
                 resume_network(read_interrupted(run, {}), compiled, lambda line: None, setting)

@@ -88,7 +88,7 @@ def test_the_next_attempt_goes_on(attempt: Any, interrupt: Any, output: list[str
 def test_an_attempt_that_made_no_folder_is_begun_anew(attempt: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """Killed between the note and the name, it leaves a hidden folder beside."""
     with monkeypatch.context() as patch:
-        patch.setattr("cldfc.train.run.give_name", lambda aside, folder: die())
+        patch.setattr("cldfc.train.run.rename_aside", lambda aside, folder: die())
         assert isinstance(attempt(0, *NEW, "-o", "run").exception, Killed)
     assert this_job().noted("run") == "run" and not Path("run").exists()
     assert attempt(1, *NEW, "-o", "run").exit_code == 0
@@ -108,7 +108,6 @@ def test_a_divergence_is_said_again_but_not_tried(attempt: Any, monkeypatch: pyt
     first = attempt(0, *NEW, "-o", "run", "--lr", "1e30")
     assert first.exit_code == 2 and "training has diverged" in first.stderr
     monkeypatch.setattr("cldfc.train.train.train_and_save", None)
-    monkeypatch.setattr("cldfc.train.resume.train_and_save", None)
     again = attempt(1, *NEW, "-o", "run", "--lr", "1e30")
     assert again.exit_code == 2 and again.stderr.strip() in first.stderr
 

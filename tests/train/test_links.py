@@ -15,7 +15,7 @@ from small_run import SMALL, resume, train
 
 from cldfc.diagnostics import UsageError
 from cldfc.train.evaluate import evaluate_run
-from cldfc.train.runs import list_runs
+from cldfc.train.runs import listed_runs
 from cldfc.train.weights import read_tensors
 
 FILES = ("spec.cldf", "recipe.json", "metrics.csv", "best.safetensors")
@@ -83,7 +83,7 @@ def test_only_regular_files_of_a_sane_size_are_read(run: Path, name: str, make: 
     shutil.copytree(run, run.with_name("other"))
     (run / name).unlink()
     make(run / name)
-    first, second = list_runs(run.parent)
+    first, second = listed_runs(run.parent)
     assert (first.path.name, second.path, second.state) == ("other", run, "broken")
     assert name in second.problem
     # What is measured stands in the checkpoint, too: a file of it is written anew.
@@ -98,12 +98,12 @@ def test_only_regular_files_of_a_sane_size_are_read(run: Path, name: str, make: 
 def test_a_lock_and_a_word_of_divergence_that_are_no_files(run: Path, make: Callable[[Path], None]) -> None:
     (run / "checkpoints" / "lock").unlink()
     make(run / "checkpoints" / "lock")
-    (found,) = list_runs(run.parent)
+    (found,) = listed_runs(run.parent)
     assert found.state == "interrupted"
     with pytest.raises(UsageError, match="lock"):
         resume(run)
     make(run / "diverged.txt")
-    (found,) = list_runs(run.parent)
+    (found,) = listed_runs(run.parent)
     assert found.state == "broken" and "diverged.txt" in found.problem
 
 
@@ -124,7 +124,7 @@ def test_a_lock_and_a_word_of_divergence_that_are_no_files(run: Path, make: Call
 def test_weights_with_a_header_that_makes_no_sense(run: Path, header: str) -> None:
     weights = run / "best.safetensors"
     weights.write_bytes(struct.pack("<Q", len(header)) + header.encode() + bytes(4))
-    (found,) = list_runs(run.parent)
+    (found,) = listed_runs(run.parent)
     assert found.state == "broken" and found.problem == f"`{weights}` is not a safetensors file"
     with pytest.raises(UsageError, match="is not a safetensors file"):
         read_tensors(weights)

@@ -68,7 +68,11 @@ def test_without_a_clip_the_gradient_is_used_as_it_is(tiny: str, tmp_path: Path)
     recipes = [Recipe(epochs=1, batch=64, lr=0.01, clip=clip) for clip in (None, 1e9, 1e-3)]
     losses = [
         train_network(
-            Compiled("", tiny, "Tiny"), find("digits"), recipe, tmp_path / str(number), TrainingSetting(Listener())
+            Compiled("", tiny, "Tiny"),
+            find("digits"),
+            recipe,
+            tmp_path / str(number),
+            TrainingSetting(progress=Listener()),
         ).final.test_loss
         for number, recipe in enumerate(recipes)
     ]
@@ -102,7 +106,9 @@ def test_a_small_network_learns_the_digits(trained: Result) -> None:
 def test_progress_hears_every_step(tiny: str, recipe: Recipe, tmp_path: Path) -> None:
     heard = Listener()
     short = change_recipe(recipe, {"epochs": 2})
-    result = train_network(Compiled("", tiny, "Tiny"), find("digits"), short, tmp_path / "run", TrainingSetting(heard))
+    result = train_network(
+        Compiled("", tiny, "Tiny"), find("digits"), short, tmp_path / "run", TrainingSetting(progress=heard)
+    )
     assert heard.steps == heard.expected and len(heard.steps) == 2 * (1437 // recipe.batch)
     assert heard.epochs[-1] == result.final
 

@@ -25,7 +25,7 @@ from cldfc.train.images import ImageFiles
 from cldfc.train.lock import locked
 from cldfc.train.processes import together
 from cldfc.train.recipe import change_recipe
-from cldfc.train.run import RunFolder, named
+from cldfc.train.run import RunFolder, folder_named
 
 SPEC = str(ROOT / "examples" / "01_one_iteration.cldf")
 SHORT = ["--data", "fake:1x8x8:10", "--epochs", "1"]
@@ -163,7 +163,7 @@ def test_a_run_has_the_name_that_it_is_given() -> None:
 )
 def test_what_is_no_name(name: str) -> None:
     with pytest.raises(UsageError, match="cannot be the name of a run"):
-        named(name)
+        folder_named(name)
 
 
 # Which run is meant

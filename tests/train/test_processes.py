@@ -25,11 +25,10 @@ from cldfc.train.data.loader import Resident
 from cldfc.train.images import Images
 from cldfc.train.keep import Saving
 from cldfc.train.launch import read_launch
-from cldfc.train.loop import Progress
 from cldfc.train.metrics import read_epochs
 from cldfc.train.position import TrainingPosition
 from cldfc.train.processes import Processes, together
-from cldfc.train.progress import Silence
+from cldfc.train.progress import Progress, Silence
 from cldfc.train.recipe import Recipe, change_recipe
 from cldfc.train.resume import read_interrupted, resume_network
 from cldfc.train.setting import TrainingSetting

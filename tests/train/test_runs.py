@@ -20,7 +20,7 @@ from cldfc.train.lock import is_locked, locked
 from cldfc.train.metrics import as_csv, read_epochs
 from cldfc.train.network import build_network
 from cldfc.train.run import RunFolder
-from cldfc.train.runs import list_runs, read_run
+from cldfc.train.runs import listed_run, listed_runs
 from cldfc.train.train import Result
 
 forking = pytest.mark.skipif(torch.cuda.is_available(), reason="CUDA does not survive a fork")
@@ -52,7 +52,7 @@ def folder(finished: Path, trained: Result, tmp_path: Path) -> Path:
 
 
 def test_runs_come_by_data_set_the_best_first_and_broken_ones_last(folder: Path) -> None:
-    states = [(run.path.name, run.state) for run in list_runs(folder)]
+    states = [(run.path.name, run.state) for run in listed_runs(folder)]
     assert states == [
         ("digits", "finished"),
         ("half", "interrupted"),
@@ -122,17 +122,17 @@ def test_a_damaged_run_is_a_row_that_names_the_file(
     shutil.copytree(finished, tmp_path / "run")
     damaged = tmp_path / "run" / name
     damaged.unlink() if content is None else damaged.write_bytes(content)
-    (found,) = list_runs(tmp_path)
+    (found,) = listed_runs(tmp_path)
     assert found.state == "broken" and name in found.problem
 
 
 def test_folders_without_runs(tmp_path: Path) -> None:
-    assert list_runs(tmp_path) == []
+    assert listed_runs(tmp_path) == []
     result = cldfc("runs", tmp_path)
     assert result.exit_code == 0 and not result.stdout and "there are no runs in" in result.stderr
     assert json.loads(cldfc("runs", tmp_path, "--json").stdout) == []
     with pytest.raises(UsageError, match="No such file"):
-        list_runs(tmp_path / "nowhere")
+        listed_runs(tmp_path / "nowhere")
     assert cldfc("runs", tmp_path / "nowhere").exit_code == 2
 
 
@@ -146,18 +146,18 @@ def hold(run: RunFolder, ready: Path) -> None:
 @forking
 def test_a_run_whose_lock_is_held_is_running_until_its_process_ends(finished: Path, tmp_path: Path) -> None:
     run = RunFolder(shutil.copytree(finished, tmp_path / "run"))
-    assert read_run(run.path).state == "finished"
+    assert listed_run(run.path).state == "finished"
     process = start_forked(hold, run, tmp_path / "ready")
     while not (tmp_path / "ready").exists():
         assert process.is_alive()
         time.sleep(0.01)
-    assert read_run(run.path).state == "running"
+    assert listed_run(run.path).state == "running"
     # The question has not taken it away.
     with pytest.raises(UsageError, match="in use"), locked(run):
         pass
     process.kill()
     process.join()
-    assert read_run(run.path).state == "finished"
+    assert listed_run(run.path).state == "finished"
 
 
 def ask(run: RunFolder) -> None:

@@ -17,7 +17,7 @@ from cldfc.diagnostics import UsageError
 from cldfc.train.checkpoint_folder import list_checkpoints
 from cldfc.train.evaluate import evaluate_run
 from cldfc.train.keep import Saving
-from cldfc.train.runs import list_runs
+from cldfc.train.runs import listed_runs
 from cldfc.train.seal import check_seal
 
 RUNS = 10 * int(os.environ["CLDFC_TORTURE"]) if "CLDFC_TORTURE" in os.environ else 12
@@ -153,7 +153,7 @@ def test_anything_spoiled_in_any_way(interrupted: Path, whole: Path, tmp_path: P
         done = [spoil(run, chance) for _ in range(chance.choice([1, 1, 2]))]
         print(number, done)
         before, mine = everything(run), everything(place / "mine") if (place / "mine").exists() else {}
-        assert len(list_runs(run.parent)) <= 1
+        assert len(listed_runs(run.parent)) <= 1
         with suppress(UsageError):
             check_seal(run)
             evaluate_run(run, lambda _spec, _record: SMALL)

@@ -15,9 +15,8 @@ from cldfc.diagnostics import UsageError
 from cldfc.train.catalogue import find
 from cldfc.train.compiled import Compiled
 from cldfc.train.keep import Saving
-from cldfc.train.loop import Progress
 from cldfc.train.metrics import read_epochs
-from cldfc.train.progress import Silence
+from cldfc.train.progress import Progress, Silence
 from cldfc.train.setting import TrainingSetting
 from cldfc.train.tensorboard import open_board, require_tensorboard
 from cldfc.train.train import train_network
@@ -25,7 +24,7 @@ from cldfc.train.train import train_network
 
 def train(folder: Path, progress: Progress) -> None:
     """A run that writes for TensorBoard."""
-    setting = TrainingSetting(progress, saving=Saving(EVERY_STEP), tensorboard=True)
+    setting = TrainingSetting(progress=progress, saving=Saving(EVERY_STEP), tensorboard=True)
     train_network(Compiled("", SMALL, "Small"), find(IMAGES), RECIPE, folder, setting)
 
 

@@ -18,7 +18,7 @@ from cldfc.train import processes
 def run(*words: str) -> None:
     sys.argv = ["cldfc", *words]
     # Who has done its work returns, or torch waits for it; a copy is not taken apart anyway.
-    processes.leave = lambda: None
+    processes.end_process = lambda: None
     try:
         main()
     except SystemExit as end:
