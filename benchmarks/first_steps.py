@@ -41,8 +41,8 @@ from cldfc.train.images import Images, Split, standardise
 from cldfc.train.loop import Diverged, Task, choose_gradient, train_epoch
 from cldfc.train.network import build_network
 from cldfc.train.optimizer import make_optimizer
+from cldfc.train.pace import Silence
 from cldfc.train.position import BEGINNING
-from cldfc.train.progress import Silence
 from cldfc.train.recipe import Recipe, change_recipe
 
 NARROW = "c = 16, 32, 64, 128"

@@ -35,8 +35,8 @@ from cldfc.train.images import standardise
 from cldfc.train.loop import Task, choose_gradient, train_epoch
 from cldfc.train.network import build_network
 from cldfc.train.optimizer import make_optimizer
+from cldfc.train.pace import Silence
 from cldfc.train.position import BEGINNING
-from cldfc.train.progress import Silence
 from cldfc.train.recipe import change_recipe
 from cldfc.train.train import prepare
 

@@ -552,7 +552,8 @@ def surroundings(
     Raises UsageError, also in one of several processes that torchrun has started.
     """
     from cldfc.train.launch import MOST_WORKERS, read_launch
-    from cldfc.train.progress import Silence, show_progress
+    from cldfc.train.pace import Silence
+    from cldfc.train.progress import show_progress
     from cldfc.train.tensorboard import require_tensorboard
     from cldfc.training import Surroundings
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from torch import nn
 
     from cldfc.train.evaluate import Evaluation
-    from cldfc.train.metrics import Part
+    from cldfc.train.recipe import Part
     from cldfc.train.run import RunFolder, RunRecord
 
 

@@ -29,7 +29,7 @@ from cldfc.train.stop import listen
 
 if TYPE_CHECKING:
     from cldfc.network.graph import Graph
-    from cldfc.train.progress import Progress
+    from cldfc.train.pace import Progress
     from cldfc.train.setting import TrainingSetting
     from cldfc.train.train import Result
 
@@ -249,8 +249,8 @@ def entered(
 ) -> Generator[TrainingSetting]:
     """What a training has around it, until it ends. Raises UsageError when the data set is not at hand."""
     from cldfc.train.keep import Saving
+    from cldfc.train.pace import Silence
     from cldfc.train.processes import together
-    from cldfc.train.progress import Silence
     from cldfc.train.setting import TrainingSetting
 
     with together(around.device) as processes:

@@ -7,8 +7,8 @@ from collections.abc import Callable
 from time import perf_counter
 
 from cldfc.train.metrics import Epoch
+from cldfc.train.pace import Silence
 from cldfc.train.position import TrainingPosition
-from cldfc.train.progress import Silence
 
 
 class Clock(Silence):

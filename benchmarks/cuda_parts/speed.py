@@ -42,8 +42,8 @@ from cldfc.train.images import Images, Split, standardise
 from cldfc.train.loop import Task, choose_gradient, find_gradient, train_epoch
 from cldfc.train.network import build_network
 from cldfc.train.optimizer import make_optimizer
+from cldfc.train.pace import Silence
 from cldfc.train.position import BEGINNING
-from cldfc.train.progress import Silence
 from cldfc.train.recipe import Recipe, change_recipe
 from cldfc.train.setting import TrainingSetting
 from cldfc.train.train import prepare, train_network

@@ -60,7 +60,7 @@ def complete_device(incomplete: str) -> list[str]:
 
 
 def complete_part(incomplete: str) -> list[str]:
-    from cldfc.train.metrics import Part
+    from cldfc.train.recipe import Part
 
     return starting_with(incomplete, get_args(Part))
 

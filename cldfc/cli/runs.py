@@ -14,7 +14,7 @@ from cldfc.output import aligned, printed, say, show, show_json
 
 if TYPE_CHECKING:
     from cldfc.console import Column
-    from cldfc.train.metrics import Part
+    from cldfc.train.recipe import Part
     from cldfc.train.runs import ListedRun
 
 COLUMNS: Mapping[str, Column] = {

@@ -36,7 +36,7 @@ from cldfc.syntax.read import read_source
 
 if TYPE_CHECKING:
     from cldfc.train.metrics import Epoch
-    from cldfc.train.progress import Progress
+    from cldfc.train.pace import Progress
     from cldfc.train.train import Result
 
 Given = Mapping[str, object]
@@ -237,7 +237,8 @@ def refuse_with_resume(made_with: Given) -> None:
 
 def shown(quiet: bool, as_json: bool) -> Callable[[], AbstractContextManager[Progress]]:
     """How progress is shown."""
-    from cldfc.train.progress import JsonLines, Silence, show_progress
+    from cldfc.train.pace import Silence
+    from cldfc.train.progress import JsonLines, show_progress
 
     if quiet:
         return lambda: nullcontext(Silence())

@@ -170,7 +170,8 @@ def train_run(run: TableRun, work: Work, say: Callable[[str], None]) -> None:
     from cldfc.train.checkpoint_folder import remove_all
     from cldfc.train.keep import Saving
     from cldfc.train.loop import Diverged
-    from cldfc.train.progress import Silence, show_progress
+    from cldfc.train.pace import Silence
+    from cldfc.train.progress import show_progress
     from cldfc.train.resume import read_interrupted, resume_network
     from cldfc.train.setting import TrainingSetting
     from cldfc.train.train import train_network

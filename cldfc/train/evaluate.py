@@ -18,10 +18,10 @@ from cldfc.train.files import read_text
 from cldfc.train.freeze import freeze
 from cldfc.train.images import standardise
 from cldfc.train.loop import Task
-from cldfc.train.metrics import Epoch, Part, chosen_epoch, read_epochs
+from cldfc.train.metrics import Epoch, chosen_epoch, read_epochs
 from cldfc.train.network import check_fit, load_network
 from cldfc.train.processes import ALONE
-from cldfc.train.recipe import Recipe, change_recipe
+from cldfc.train.recipe import Part, Recipe, change_recipe
 from cldfc.train.recorded_data import (
     changes_since,
     described_dataset,

@@ -14,8 +14,8 @@ from cldfc.train.lock import Lock
 from cldfc.train.loop import Task, diverged, train_from
 from cldfc.train.metrics import Epoch, as_csv, chosen_epoch, is_complete
 from cldfc.train.origin import is_finite
+from cldfc.train.pace import Progress
 from cldfc.train.position import TrainingPosition
-from cldfc.train.progress import Progress
 from cldfc.train.run import RunFolder
 from cldfc.train.seal import write_sealed
 from cldfc.train.state import Saved, generators, spec_digest, training_tensors

@@ -20,14 +20,13 @@ from cldfc.train.cuda_graph import Captured
 from cldfc.train.data.loader import Loader
 from cldfc.train.device import Device
 from cldfc.train.images import Images, standardise
-from cldfc.train.metrics import Choice, Epoch, Part, is_complete
+from cldfc.train.metrics import Choice, Epoch, is_complete
 from cldfc.train.optimizer import learning_rate
 from cldfc.train.origin import find_origin
-from cldfc.train.pace import images_per_second
+from cldfc.train.pace import Progress, images_per_second
 from cldfc.train.position import TrainingPosition, after_step
 from cldfc.train.processes import ALONE, Processes
-from cldfc.train.progress import Progress
-from cldfc.train.recipe import Recipe
+from cldfc.train.recipe import Part, Recipe
 from cldfc.train.score import Score, score_network
 
 

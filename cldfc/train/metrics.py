@@ -13,10 +13,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Val
 
 from cldfc.diagnostics import UsageError, choices
 from cldfc.train.files import read_text
-from cldfc.train.recipe import Recipe
-
-Part = Literal["validation", "test"]
-"""A part of a data set that a network is tested on."""
+from cldfc.train.recipe import Part, Recipe
 
 Choice = Literal["validation", "last", "test"]
 """How the epoch is chosen whose weights are saved: by its validation accuracy, or it is the last one. Only earlier
@@ -86,11 +83,6 @@ def parse_part(text: str) -> Part:
     raise UsageError(
         f"`{text}` is no part of a data set that a network is tested on", choices(text, parts, "the parts are")
     )
-
-
-def tested_parts(has_validation: bool) -> Sequence[Part]:
-    """The parts that a network is tested on, in the order in which that is done."""
-    return ("validation", "test") if has_validation else ("test",)
 
 
 def chosen_epoch(epochs: Sequence[Epoch], choice: Choice) -> Epoch:

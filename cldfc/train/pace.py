@@ -1,12 +1,37 @@
-"""How fast a training goes, and how long it still takes."""
+"""What hears how a training goes; how fast that is, and how long it still takes."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from time import monotonic
+from typing import Protocol
 
+from cldfc.train.metrics import Epoch
 from cldfc.train.position import TrainingPosition
 from cldfc.train.recipe import Recipe
+
+
+class Progress(Protocol):
+    """Hears how a training goes."""
+
+    def status(self, what: str) -> None:
+        """Something begins that may take long, such as reading images; it ends with the next thing heard."""
+
+    def start(self, recipe: Recipe, steps: int) -> None:
+        """Training begins: `steps` steps in each epoch."""
+
+    def step(self, position: TrainingPosition) -> None:
+        """A step is done, and this is the position after it."""
+
+    def test(self, images: int) -> None:
+        """So many images of the running test, of all parts that are tested, are done."""
+
+    def epoch(self, measured: Epoch) -> None:
+        """An epoch is done and tested."""
+
+
+class Silence(Progress):
+    """Shows nothing."""
 
 
 @dataclass(slots=True)

@@ -6,11 +6,11 @@ import sys
 from collections.abc import Generator
 from contextlib import contextmanager, suppress
 from time import monotonic
-from typing import Protocol, TextIO
+from typing import TextIO
 
 from cldfc.output import as_json, say, write_lines
 from cldfc.train.metrics import Epoch
-from cldfc.train.pace import Pace, images_per_second, left_in_words, loss_in_words, speed_in_words
+from cldfc.train.pace import Pace, Progress, Silence, images_per_second, left_in_words, loss_in_words, speed_in_words
 from cldfc.train.position import TrainingPosition
 from cldfc.train.recipe import Recipe
 
@@ -18,25 +18,6 @@ PLAIN_LINES = 20
 MINUTE = 60.0
 UPDATES = 4
 """Of a terminal, in a second."""
-
-
-class Progress(Protocol):
-    """Hears how a training goes."""
-
-    def status(self, what: str) -> None:
-        """Something begins that may take long, such as reading images; it ends with the next thing heard."""
-
-    def start(self, recipe: Recipe, steps: int) -> None:
-        """Training begins: `steps` steps in each epoch."""
-
-    def step(self, position: TrainingPosition) -> None:
-        """A step is done, and this is the position after it."""
-
-    def test(self, images: int) -> None:
-        """So many images of the running test, of all parts that are tested, are done."""
-
-    def epoch(self, measured: Epoch) -> None:
-        """An epoch is done and tested."""
 
 
 @contextmanager
@@ -55,10 +36,6 @@ def show_progress(stream: TextIO | None = None, transient: bool = False) -> Gene
     bars = Bars()
     with Live(bars, console=Console(shown), transient=transient, refresh_per_second=UPDATES):
         yield bars
-
-
-class Silence(Progress):
-    """Shows nothing."""
 
 
 class Printing(Silence):

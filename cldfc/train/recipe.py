@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
@@ -17,6 +17,9 @@ EPOCH_LIMIT = 2**16
 
 MOST_DIGITS = 300
 """By which a learning rate may fall; Python's numbers have little more."""
+
+Part = Literal["validation", "test"]
+"""A part of a data set that a network is tested on."""
 
 
 class Recipe(BaseModel):
@@ -106,3 +109,8 @@ def recipe_help(name: str) -> str:
     if name in fields:
         return f"`{name}`: {fields[name].description}"
     return choices(name, fields, "a recipe has the fields")
+
+
+def tested_parts(has_validation: bool) -> Sequence[Part]:
+    """The parts that a network is tested on, in the order in which that is done."""
+    return ("validation", "test") if has_validation else ("test",)

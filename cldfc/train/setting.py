@@ -9,8 +9,8 @@ from pathlib import Path
 from cldfc.output import ignore
 from cldfc.train.catalogue import DATA_DIR
 from cldfc.train.keep import Saving
+from cldfc.train.pace import Progress, Silence
 from cldfc.train.processes import ALONE, Processes
-from cldfc.train.progress import Progress, Silence
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -14,9 +14,9 @@ from cldfc.train.catalogue import find
 from cldfc.train.checkpoint_folder import list_checkpoints
 from cldfc.train.compiled import Compiled
 from cldfc.train.keep import Saving
+from cldfc.train.pace import Progress, Silence
 from cldfc.train.position import TrainingPosition
 from cldfc.train.processes import ALONE, Processes
-from cldfc.train.progress import Progress, Silence
 from cldfc.train.recipe import Recipe
 from cldfc.train.resume import read_interrupted, resume_network
 from cldfc.train.setting import TrainingSetting

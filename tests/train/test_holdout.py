@@ -35,8 +35,8 @@ from cldfc.train.evaluate import evaluate_run
 from cldfc.train.images import ImageFiles, Split
 from cldfc.train.keep import Saving
 from cldfc.train.metrics import read_epochs
+from cldfc.train.pace import Silence
 from cldfc.train.processes import Processes
-from cldfc.train.progress import Silence
 from cldfc.train.recipe import Recipe, change_recipe
 from cldfc.train.resume import read_interrupted, resume_network
 from cldfc.train.run import RunFolder, read_record, write_record

@@ -19,8 +19,8 @@ from cldfc.train.data.digits import load
 from cldfc.train.metrics import Epoch
 from cldfc.train.network import build_network
 from cldfc.train.optimizer import learning_rate, make_optimizer
+from cldfc.train.pace import Silence
 from cldfc.train.position import TrainingPosition
-from cldfc.train.progress import Silence
 from cldfc.train.recipe import Recipe, change_recipe
 from cldfc.train.setting import TrainingSetting
 from cldfc.train.train import Result, train_network

@@ -26,9 +26,9 @@ from cldfc.train.images import Images
 from cldfc.train.keep import Saving
 from cldfc.train.launch import read_launch
 from cldfc.train.metrics import read_epochs
+from cldfc.train.pace import Progress, Silence
 from cldfc.train.position import TrainingPosition
 from cldfc.train.processes import Processes, together
-from cldfc.train.progress import Progress, Silence
 from cldfc.train.recipe import Recipe, change_recipe
 from cldfc.train.resume import read_interrupted, resume_network
 from cldfc.train.setting import TrainingSetting

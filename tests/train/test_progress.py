@@ -13,9 +13,9 @@ from rich.console import Console
 from cldfc.train import bars, pace, progress
 from cldfc.train.bars import Bars
 from cldfc.train.metrics import Epoch
-from cldfc.train.pace import Pace, clock, speed_in_words
+from cldfc.train.pace import Pace, Progress, clock, speed_in_words
 from cldfc.train.position import TrainingPosition
-from cldfc.train.progress import JsonLines, Lines, Progress, epoch_in_words, show_progress
+from cldfc.train.progress import JsonLines, Lines, epoch_in_words, show_progress
 from cldfc.train.recipe import Recipe
 
 STEPS, BATCH = 3, 100

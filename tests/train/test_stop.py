@@ -24,8 +24,8 @@ from cldfc.diagnostics import UsageError
 from cldfc.train.checkpoint_folder import list_checkpoints
 from cldfc.train.keep import Saving
 from cldfc.train.lock import is_locked
+from cldfc.train.pace import Silence
 from cldfc.train.position import TrainingPosition
-from cldfc.train.progress import Silence
 from cldfc.train.run import RunFolder
 from cldfc.train.stop import listen
 

@@ -16,7 +16,7 @@ from cldfc.train.catalogue import find
 from cldfc.train.compiled import Compiled
 from cldfc.train.keep import Saving
 from cldfc.train.metrics import read_epochs
-from cldfc.train.progress import Progress, Silence
+from cldfc.train.pace import Progress, Silence
 from cldfc.train.setting import TrainingSetting
 from cldfc.train.tensorboard import open_board, require_tensorboard
 from cldfc.train.train import train_network

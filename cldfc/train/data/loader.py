@@ -16,8 +16,7 @@ from cldfc.train.data.reader import load_images
 from cldfc.train.data.subset import used_for_training
 from cldfc.train.device import Device
 from cldfc.train.images import ImageFiles, Images, Split
-from cldfc.train.metrics import Part, tested_parts
-from cldfc.train.recipe import Recipe
+from cldfc.train.recipe import Part, Recipe, tested_parts
 from cldfc.train.share import WHOLE, Share
 
 

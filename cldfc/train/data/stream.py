@@ -25,8 +25,7 @@ from cldfc.train.data.class_folders import Sample
 from cldfc.train.data.pictures import UnreadableImage, cannot_read, open_picture
 from cldfc.train.device import Device
 from cldfc.train.images import ImageFiles, Images
-from cldfc.train.metrics import Part, tested_parts
-from cldfc.train.recipe import Recipe
+from cldfc.train.recipe import Part, Recipe, tested_parts
 from cldfc.train.share import WHOLE, Share
 from cldfc.train.stop import deaf, obey_parent
 
