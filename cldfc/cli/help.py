@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Iterator, Sequence
-from typing import Any
+from collections.abc import Iterator, Mapping, Sequence
+from importlib import import_module
+from typing import Any, cast
 
 import typer
 from typer.core import TyperCommand, TyperGroup
@@ -113,8 +114,57 @@ def bound_of(parameter: Any, name: str) -> int | None:
     return found if found is not None and abs(found) < LARGEST else None
 
 
+COMMANDS: Mapping[str, str] = {
+    "new": "new",
+    "specs": "specs",
+    "check": "check",
+    "explain": "explain",
+    "fmt": "fmt",
+    "compile": "compile_command",
+    "derive": "derive",
+    "show": "show",
+    "compare": "compare",
+    "verify": "verify",
+    "train": "train",
+    "eval": "evaluate",
+    "export": "export",
+    "predict": "predict",
+    "runs": "runs",
+    "reproduce": "reproduce",
+    "lsp": "lsp",
+}
+"""The function that carries a command out, in the file of `cldfc/cli` that has the command's name."""
+
+
+class LoadedCommands(Mapping[str, TyperCommand]):
+    """The commands, each loaded when it is first asked for: `cldfc show` need not wait for what `train` imports."""
+
+    def __init__(self) -> None:
+        self.loaded: dict[str, TyperCommand] = {}
+
+    def __getitem__(self, name: str) -> TyperCommand:
+        if name not in self.loaded:
+            function = COMMANDS[name]
+            carry_out = getattr(import_module(f"cldfc.cli.{name}"), function)
+            paragraph = (carry_out.__doc__ or "").split("\n\n")[0]
+            alone = typer.Typer(add_completion=False, rich_markup_mode=None)
+            alone.command(name, cls=Command, short_help=" ".join(paragraph.split()))(carry_out)
+            self.loaded[name] = cast(TyperCommand, typer.main.get_command(alone))
+        return self.loaded[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(COMMANDS)
+
+    def __len__(self) -> int:
+        return len(COMMANDS)
+
+
 class Commands(TyperGroup):
     """The command line, which says in the words of all other errors what is wrong with it."""
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        self.commands: Any = LoadedCommands()
 
     def main(self, *arguments: Any, standalone_mode: bool = True, **options: Any) -> Any:
         """Run a command, and leave with its exit code where that is not left to the caller."""
