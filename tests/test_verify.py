@@ -57,10 +57,10 @@ def test_generated_code_computes_the_equations(path):
 
 
 BLOCK = 'x = F.relu(self.bn_B[f"{level}_{i}"](self.B[f"{level}_{i}"](x)))'
-UPDATE = "u[level] = u[level] + x"
+UPDATE = "u = u + x"
 BN_F, BN_B = (f'self.bn_{name}[f"{{level}}_{{i}}"] = nn.BatchNorm2d(c[level]' for name in "fB")
 STEPS = "for i in range(1, 3):\n                #"
-PI, R = 'self.Pi[f"{level}"](u[level])', 'self.R[f"{level}"](x)'
+PI, R = 'self.Pi[f"{level}"](u)', 'self.R[f"{level}"](x)'
 # What is replaced by what, and where that shows first: the value, the parameter, and what differs there.
 FAULTS = {
     "another step's kernel": (
@@ -68,22 +68,22 @@ FAULTS = {
         ("u@1,1", "B.1_1", "operand"),
     ),
     "two kernels exchanged": (
-        {PI: 'self.R[f"{level}"](u[level])', R: 'self.Pi[f"{level}"](x)'},
+        {PI: 'self.R[f"{level}"](u)', R: 'self.Pi[f"{level}"](x)'},
         ("u@2,0", "Pi.1", "operand"),
     ),
     "a stride before its kernel": (
         {
             'self.Pi[f"{level}"] = conv(4, 6, 3, stride=2)': 'self.Pi[f"{level}"] = conv(4, 6, 3)',
-            PI: 'self.Pi[f"{level}"](u[level][..., ::2, ::2])',
+            PI: 'self.Pi[f"{level}"](u[..., ::2, ::2])',
         },
         ("u@2,0", "Pi.1", "operand"),
     ),
     "a stride that starts at the second pixel": (
-        {PI: 'self.Pi[f"{level}"](u[level].roll(1, 3))'},
+        {PI: 'self.Pi[f"{level}"](u.roll(1, 3))'},
         ("u@2,0", "Pi.1", "operand"),
     ),
     "another padding": (
-        {'self.Pi[f"{level}"](u[level])': 'F.pad(self.Pi[f"{level}"](u[level])[..., 1:], (0, 1))'},
+        {'self.Pi[f"{level}"](u)': 'F.pad(self.Pi[f"{level}"](u)[..., 1:], (0, 1))'},
         ("f@2", "A.2", "operand"),
     ),
     "a normalisation forgotten": (
@@ -97,7 +97,7 @@ FAULTS = {
     "an activation forgotten": ({BLOCK: BLOCK.replace("F.relu(", "(")}, ("u@1,1", "omega.1", "operand")),
     "a sign": ({"(f - self.A": "(f + self.A"}, ("u@1,2", "bn_f.1_2", "operand")),
     "a sign between levels": ({"x = f - self.A": "x = f + self.A"}, ("f@2", "R.1", "operand")),
-    "an update forgotten": ({UPDATE: "u[level] = x"}, ("u@2,0", "Pi.1", "operand")),
+    "an update forgotten": ({UPDATE: "u = x"}, ("u@2,0", "Pi.1", "operand")),
     "an update forgotten once": ({UPDATE: f"{UPDATE} * ((level, i) != (2, 1))"}, ("u@2,2", "A.2", "operand")),
     "steps in the wrong order": ({STEPS: STEPS.replace("range(1, 3)", "(2, 1)")}, ("u@1,1", "bn_f.1_1", "operand")),
     "another pooling": ({"F.adaptive_avg_pool2d": "F.adaptive_max_pool2d"}, ("h", "linear", "operand")),
@@ -137,9 +137,9 @@ def test_parameters_that_are_not_the_same_are_a_problem():
 def test_a_rewritten_form_may_use_a_parameter_less_often():
     """A@1 * u@1,0 is zero; the written form computes it, another need not. A form may have other names."""
     network, (written, *_) = small()
-    x = 'f - self.A[f"{level}"](u[level])))'
+    x = 'f - self.A[f"{level}"](u)))'
     assert x in written.code
-    fewer = written.code.replace(x, '(f if (level, i) == (1, 1) else f - self.A[f"{level}"](u[level]))))')
+    fewer = written.code.replace(x, '(f if (level, i) == (1, 1) else f - self.A[f"{level}"](u))))')
     assert fewer != written.code
     form = Candidate("fewer", fewer.replace("omega", "damping"), {"omega": "damping"}, is_literal=False)
     assert verify_forms(network, [written, form], TOLERANCE).worst < TOLERANCE

@@ -22,6 +22,12 @@ def format_shapes(shapes: Sequence[Sequence[int]]) -> str:
     return ", ".join(texts).replace(", …,", " …")
 
 
+def describe_class(graph: Graph) -> str:
+    """One line: what the network is, and the shapes of a batch of N images and of what it gives for them."""
+    program = graph.program
+    return f"{program.model}: images, N × {shape_text(program.shape)} → scores of classes, N × {program.classes}."
+
+
 def describe(graph: Graph) -> list[str]:
     """The docstring of a generated module: equations, constants, input and output, parameters.
 

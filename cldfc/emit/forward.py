@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Sequence
+from itertools import pairwise
 
 from cldfc.emit import layout
 from cldfc.emit.docstring import format_shapes
 from cldfc.emit.identifiers import loop_name
-from cldfc.emit.loops import ForLoop, Item, Site, Turn, sites, turns
+from cldfc.emit.loops import ForLoop, Item, Leaf, Site, Turn, sites, turns
+from cldfc.emit.methods import Methods
 from cldfc.emit.naming import Naming
 from cldfc.emit.parameters import Ownership, ParameterUse
 from cldfc.emit.statements import CodeNames, write_equation
+from cldfc.emit.storage import History
 from cldfc.network.graph import Node
-from cldfc.network.positions import Position
+from cldfc.network.positions import Key, Position
 from cldfc.network.program import Read, Reads, Step
 from cldfc.ops import Convolution, Prolongation, Scale, Statistics, Zero
 
@@ -34,6 +37,7 @@ class Forward:
         self.graph = names.graph
         self.ownership = ownership
         self.items = items
+        self.methods = Methods(names, ownership, places, list(sites(items)))
         self.place_at = {
             (id(place.site.leaf), place.step, isinstance(place.operator, Statistics)): place for place in places
         }
@@ -47,6 +51,11 @@ class Forward:
         names = [self.names.locals.name(family, family[0]) for family in kept]
         return [
             *(f"{name}: dict[{self.key_type(f)}, torch.Tensor] = {{}}" for f, name in zip(kept, names, strict=True)),
+            *(
+                f"{self.names.locals.name(family, family[0])}: tuple[torch.Tensor, ...] = ()"
+                for family, history in self.names.histories.items()
+                if history.length
+            ),
             *self.compute(self.items, 2),
         ]
 
@@ -71,21 +80,56 @@ class Forward:
         left = tuple(position.substitute(leaf.binding()) for position in template.left)
         values = [(template.family, tuple(p.value(turn) for p in left)) for turn in turns(site.route)]
         comment = f"# {template.label(left)}: {format_shapes([self.graph.shape(v) for v in values])}"
+        template, numbers, calls = self.methods.collapse(template, self.methods.calls.get(id(leaf), ()))
         vocabulary = CodeNames(
             read=lambda read: self.read(site, read),
-            apply=lambda at, step, operands: self.apply(site, at, step, operands),
+            apply=lambda at, step, operands: (
+                self.methods.call(calls[at], operands[0])
+                if at in calls
+                else self.apply(site, numbers[at], step, operands)
+            ),
             temporaries=self.names.temporaries,
         )
         is_output = (template.family, left) == (self.graph.program.output, ())
-        target = "return " if is_output else f"{self.names.variable(template.family, left)} = "
-        lines = write_equation(template, vocabulary, target, depth)
-        return [] if lines == [target + target.removesuffix(" = ")] else [comment, *lines]
+        if is_output:
+            return [comment, *write_equation(template, vocabulary, "return ", depth)]
+        history = self.names.histories.get((template.family, len(left)))
+        new = self.names.temporaries[0]
+        if history is not None and history.length:
+            name = self.names.locals.name((template.family, len(left)), template.family)
+            lines = write_equation(template, vocabulary, f"{new} = ", depth)
+            return [comment, *lines, f"{name} = ({new}, *{name}[:{history.length - 1}])"]
+        shift = history.shifts[id(leaf)] if history else 0
+        names = [self.names.variable(template.family, left, age) for age in range(shift + 1)]
+        target = f"{names[0]} = "
+        if history is None or not shift:
+            lines = write_equation(template, vocabulary, target, depth)
+            return [] if lines == [target + target.removesuffix(" = ")] else [comment, *lines]
+        moved = [f"{older} = {newer}" for newer, older in pairwise(names)][::-1]
+        if not self.reads_older(leaf, history):
+            # A temporary variable lets go of a larger map, of the level before, while the old value is alive.
+            last = template.steps[-1].operands if len(template.steps) > 2 else ()
+            held = [operand for operand in last if isinstance(operand, int) and len(last) == 1]
+            return [comment, *moved, *write_equation(template, vocabulary, target, depth, held)]
+        shifted = f"{', '.join(names[::-1])} = {', '.join(names[-2::-1])}, "
+        lines = write_equation(template, vocabulary, shifted, depth)
+        if lines[-1].startswith(shifted) and layout.fits(lines[-1], depth):
+            return [comment, *lines]
+        return [comment, *write_equation(template, vocabulary, f"{new} = ", depth), shifted + new]
+
+    def reads_older(self, leaf: Leaf, history: History) -> bool:
+        """Whether an equation reads values of its own family that others have followed."""
+        family = (leaf.template.family, len(leaf.template.left))
+        reads = [read for read in leaf.template.reads() if (read.family, len(read.positions)) == family]
+        return any(history.ages[id(leaf), read.positions] for read in reads)
 
     def read(self, site: Site, read: Read | Reads) -> str:
         """Another value, or those of a reduction: `x[j] for j in range(i)`."""
         binding = site.leaf.binding()
         if isinstance(read, Read):
-            return self.names.variable(read.family, tuple(p.substitute(binding) for p in read.positions))
+            history = self.names.histories.get((read.family, len(read.positions)))
+            age = history.ages[id(site.leaf), read.positions] if history else 0
+            return self.names.variable(read.family, tuple(p.substitute(binding) for p in read.positions), age)
         around = {hop.loop.variable for hop in site.route}
         free = (letter for letter in "jkmnpq" if letter not in self.names.locals.taken)
         name = next(name for name in (read.name, *free) if name not in around)
@@ -133,11 +177,11 @@ class Forward:
         family = site.leaf.template.family
         left = tuple(p.substitute(site.leaf.binding()) for p in site.leaf.template.left)
         samples: list[tuple[Turn, tuple[int, ...]]] = []
-        number = 0
+        value: Key = (family, ())
         for turn in turns(site.route):
-            number = self.number_of[family, tuple(p.value(turn) for p in left)]
-            samples.append((turn, self.node_of[number, at].shape))
-        as_input = number < self.names.input_until and all(s[1:] == self.graph.program.shape[1:] for _, s in samples)
+            value = (family, tuple(p.value(turn) for p in left))
+            samples.append((turn, self.node_of[self.number_of[value], at].shape))
+        as_input = value in self.names.while_input and all(s[1:] == self.graph.program.shape[1:] for _, s in samples)
         axes = range(1 if as_input else len(samples[0][1]))
         by_axis = [[(turn, shape[axis]) for turn, shape in samples] for axis in axes]
         sizes = [self.names.sizes.fit(f"{family}_zero", sample) for sample in by_axis]

@@ -37,6 +37,11 @@ class Identifiers:
         return name
 
 
+def snake_case(name: str) -> str:
+    """The Python name of a variable or a method; attributes keep the spec's capitals, for state dicts are loaded."""
+    return ascii_name(name).lower()
+
+
 def loop_name(index: str) -> str:
     """The Python name of an index; linters refuse `l`, which is how ASCII spells ℓ."""
     return "level" if index == "ℓ" else ascii_name(index)

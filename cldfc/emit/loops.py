@@ -84,3 +84,18 @@ def sites(items: Sequence[Item], route: Route = (), indices: tuple[int, ...] = (
         else:
             yield from sites(item.body, (*route, Hop(item, False)), here)
             yield from sites(item.rest, (*route, Hop(item, True)), here)
+
+
+def executed(items: Sequence[Item], turn: Turn | None = None) -> Iterator[Leaf]:
+    """Every leaf of a schedule, as often as it is executed, in order."""
+    outer = turn or {}
+    for item in items:
+        if isinstance(item, Leaf):
+            yield item
+            continue
+        first, last = item.first.value(outer), item.last.value(outer)
+        for value in range(first, last + item.step, item.step):
+            inner = {**outer, item.variable: value}
+            yield from executed(item.body, inner)
+            if value != last:
+                yield from executed(item.rest, inner)

@@ -2,29 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
+from itertools import takewhile
 
 from cldfc.emit import layout
-from cldfc.emit.identifiers import Identifiers, loop_name
+from cldfc.emit.identifiers import Identifiers, loop_name, snake_case
 from cldfc.emit.loops import ForLoop, Route, Turn, turns
-from cldfc.emit.parameters import ParameterUse
+from cldfc.emit.order import Execution
+from cldfc.emit.parameters import ARGUMENTS, ParameterUse, free_sizes
 from cldfc.emit.sizes import Sizes
-from cldfc.emit.storage import choose_slots, input_is_done
+from cldfc.emit.storage import input_is_done
 from cldfc.network.formula import Formula
 from cldfc.network.graph import Graph
-from cldfc.network.positions import Key, Positions
+from cldfc.network.positions import Key, Position, Positions
 from cldfc.syntax import reserved
-from cldfc.syntax.spelling import ascii_name
+
+
+class NotFree(Exception):
+    """A line makes parameters of which an argument gives the sizes of some, or `forward` needs the size."""
 
 
 class Naming:
     """The names of one generated class, and expressions over its loop variables."""
 
-    def __init__(self, graph: Graph) -> None:
+    def __init__(self, graph: Graph, refused: Collection[str] = ()) -> None:
         self.graph = graph
-        self.slots = choose_slots(graph.instances)
+        self.refused = refused
         self.name_attributes()
-        self.name_variables()
 
     def name_attributes(self) -> None:
         """One attribute for each parameter name: a dictionary where its declaration, or a use, has an index."""
@@ -41,28 +45,39 @@ class Naming:
         self.attributes.keep([*self.members, *self.graph.program.parameters])
         for name in self.members:
             self.attributes.name(name, name)
+        self.attributes.taken.update(ARGUMENTS)
+        self.free = {
+            at: name
+            for at, name in free_sizes(self.graph.as_written).items()
+            if name not in self.loops | {*self.refused}
+        }
         constants = sorted(self.graph.program.constants.items())
         per_level = [constant for _, constant in constants if constant.index is not None]
         levels = frozenset(name for name, known in self.graph.program.ranges.items() if known.kind == "levels")
-        self.sizes = Sizes(per_level, levels, lambda table, name: self.attributes.name(table, name))
+        self.sizes = Sizes(per_level, levels, lambda table, name: self.attributes.name(table, snake_case(name)))
 
-    def name_variables(self) -> None:
+    def name_variables(self, execution: Execution) -> None:
         """One local name for each family of values; the input shares that of its own if it can."""
-        program = self.graph.program
+        program, instances = self.graph.program, execution.instances
+        self.histories = execution.histories
+        self.slots = {family: () if family in self.histories else slot for family, slot in execution.slots.items()}
         given = (program.input.name, 0)
         self.locals = Identifiers(reserved.LOCALS | self.loops)
         for family in self.slots:
             if family != given:
-                self.locals.name(family, family[0])
+                self.locals.name(family, snake_case(family[0]))
         heirs = [f for f, slot in self.slots.items() if f[0] == given[0] and f != given and not slot]
-        self.input_until = len(self.graph.instances)
-        if heirs and input_is_done(self.graph.instances, given[0]):
+        self.while_input = {instance.value for instance in instances}
+        if heirs and input_is_done(instances, given[0]):
             self.locals.given[given] = self.locals.given[heirs[0]]
-            writes = (number for number, i in enumerate(self.graph.instances) if i.value[0] == given[0])
-            self.input_until = next(writes)
+            before = takewhile(lambda instance: instance.value[0] != given[0], instances)
+            self.while_input = {instance.value for instance in before}
         else:
-            taken = ascii_name(given[0]) in self.locals.taken
-            self.locals.name(given, f"{given[0]}_in" if taken else given[0])
+            wanted = snake_case(given[0])
+            self.locals.name(given, f"{wanted}_in" if wanted in self.locals.taken else wanted)
+        for family, history in self.histories.items():
+            for age in range(1, 1 + max(history.shifts.values(), default=0)):
+                self.locals.name((family, age), f"{snake_case(family[0])}_old" + f"_{age}" * (age > 1))
         names = ["x", "y", "z", *(f"x{number}" for number in range(1, 1000))]
         self.temporaries = [name for name in names if name not in self.locals.taken]
 
@@ -81,8 +96,12 @@ class Naming:
         attribute = self.attribute(name)
         return attribute if name in self.single else f"{attribute}.{'_'.join(map(str, tag))}"
 
-    def variable(self, family: str, positions: Positions) -> str:
-        """`r`, `u[level + 1]`."""
+    def variable(self, family: str, positions: Positions, age: int = 0) -> str:
+        """`r`, `u[level + 1]`, or `u_old` for a value that others have followed."""
+        if (history := self.histories.get((family, len(positions)))) and history.length:
+            return f"{self.locals.given[family, len(positions)]}[{age}]"
+        if age:
+            return self.locals.given[(family, len(positions)), age]
         slot = self.slots.get((family, len(positions)), ())
         name = self.locals.name((family, len(positions)), family)
         indices = ", ".join(self.sizes.position(positions[place]) for place in slot)
@@ -102,6 +121,7 @@ class Naming:
         stored = [self.graph.parameters[key].sizes for key in keys]
         samples = {size: [(t, s[size]) for t, s in zip(at, stored, strict=True)] for size in stored[0]}
         rules = {n: self.sizes.fit_rule(f"{name}_{n}", samples[n], formula(n)) for n in samples}
+        rules |= {n: argument for n in rules if (argument := self.argument(keys, n))}
         known = {text: samples[n] for n, text in rules.items() if text is not None}
         return {
             n: rule
@@ -109,6 +129,14 @@ class Naming:
             or self.sizes.fit_table(f"{name}_{n}", samples[n])
             for n, rule in rules.items()
         }
+
+    def argument(self, keys: Sequence[Key], size: str) -> str | None:
+        """The argument of `__init__` that gives a size. Raises NotFree where it gives that of some alone."""
+        found = {self.free.get((key, size)) for key in keys}
+        names = found - {None}
+        if names and (len(found) > 1 or self.sizes.in_forward):
+            raise NotFree(*names)
+        return names.pop() if names else None
 
     def formula(self, place: ParameterUse, name: str) -> Formula | None:
         """What the spec says of a size, over the loop variables of a place."""
@@ -118,6 +146,11 @@ class Naming:
         scope = dict(zip(declaration.indices, place.positions, strict=False))
         return declaration.attributes[name].formula.substitute(scope)
 
+    def alone(self, position: Position) -> str:
+        """A position that stands between commas."""
+        text = self.sizes.position(position)
+        return text[1:-1] if text.startswith("(") else text
+
     def loop(self, loop: ForLoop, body: list[str], rest: list[str]) -> list[str]:
         """A loop over its body; `rest` is guarded, for the last turn leaves it out."""
         variable = loop_name(loop.variable)
@@ -125,5 +158,5 @@ class Naming:
         guard = [f"if {variable} {sign} {self.sizes.position(loop.last)}:", *layout.indent(rest)] if rest else []
         if not body and not guard:
             return []
-        first, stop = self.sizes.position(loop.first), self.sizes.position(loop.last.shifted(loop.step))
+        first, stop = self.alone(loop.first), self.alone(loop.last.shifted(loop.step))
         return layout.loop(variable, layout.count(first, stop, loop.step), [*body, *guard])

@@ -6,12 +6,13 @@ ones, as A@ℓ+1 in the pooling and A@ℓ in every step, call the module that is
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from cldfc.emit.loops import Item, Route, Site, sites, turns
+from cldfc.network.graph import Graph, Node
 from cldfc.network.positions import Key, Lookup, Position, Positions
-from cldfc.ops import Operator, Statistics
+from cldfc.ops import BatchNorm, Convolution, Linear, Operator, Pointwise, Pool, Statistics
 
 
 @dataclass(frozen=True)
@@ -104,3 +105,56 @@ def assign(places: list[ParameterUse], ownership: Ownership) -> None:
             if key not in ownership.made_for:
                 ownership.made_for[key] = place.operator
                 ownership.alone.append(key)
+
+
+ARGUMENTS = ("in_channels", "num_classes")
+"""The arguments of a generated class, where the network allows any other value."""
+
+
+def free_sizes(graph: Graph) -> dict[tuple[Key, str], str]:
+    """The sizes of parameters that are the input's channels or the classes, where nothing else depends on those."""
+    nodes = graph.nodes()
+    users: dict[Key, list[int]] = {}
+    readers: list[list[int]] = [[] for _ in nodes]
+    for at, node in enumerate(nodes):
+        for key in node.stored:
+            users.setdefault(key, []).append(at)
+        for operand in graph.operands(at):
+            readers[operand].append(at)
+    head = nodes[graph.values[graph.program.output, ()]]
+    free: dict[tuple[Key, str], str] = {}
+    if isinstance(head.operator, Linear) and head.operator.outputs is None and head.parameter is not None:
+        if len(users[head.parameter]) == 1 and not readers[graph.values[graph.program.output, ()]]:
+            free[head.parameter, "out"] = "num_classes"
+    return free | dict.fromkeys(input_sizes(graph, nodes, users, readers), "in_channels")
+
+
+def input_sizes(
+    graph: Graph, nodes: Sequence[Node], users: Mapping[Key, Sequence[int]], readers: Sequence[Sequence[int]]
+) -> list[tuple[Key, str]]:
+    """The sizes that the input's channels give; none if something else depends on them.
+
+    They reach as far as the first kernels, through what leaves channels apart.
+    """
+    reached, found = [0], dict[tuple[Key, str], None]()
+    for at in reached:
+        for reader in readers[at]:
+            node = nodes[reader]
+            key = node.parameter
+            if isinstance(node.operator, Convolution) and key is not None:
+                declared = graph.program.parameters[key[0]].attributes
+                if "in" in declared or graph.parameters[key].sizes.get("groups", 1) != 1:
+                    return []
+                found[key, "in"] = None
+            elif isinstance(node.operator, Pointwise | Pool) and len(graph.operands(reader)) == 1 and not node.stored:
+                if len(node.shape) != len(nodes[0].shape):
+                    return []
+                reached += [] if reader in reached else [reader]
+            elif type(node.operator) is BatchNorm and key is not None:
+                found[key, "channels"] = None
+                reached += [] if reader in reached else [reader]
+            else:
+                return []
+    inside = set(reached)
+    own = all(inside.issuperset(graph.operands(user)) for key, _ in found for user in users[key])
+    return list(found) if own else []

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 
+from cldfc.emit import layout
 from cldfc.emit.formulas import Sample, formula_text, number_text
 from cldfc.emit.identifiers import loop_name
 from cldfc.network.formula import Formula
@@ -37,14 +39,42 @@ class Sizes:
             case str(name):
                 base = loop_name(name)
             case Lookup(constant, at):
+                if constant not in self.constants and (text := self.exception(constant, at, position.offset)):
+                    return text
                 base = f"{self.table(constant)}[{self.position(at)}]"
         sign = "+" if position.offset > 0 else "-"
         return f"{base} {sign} {abs(position.offset)}" if position.offset else base
 
     def table(self, constant: Constant) -> str:
         """The attribute that holds a constant's values."""
-        entries = [f"{at}: {number_text(value)}" for at, value in enumerate(constant.values, constant.lower)]
-        return self.note(constant.name, entries)
+        return self.note(constant.name, self.computed(constant) or self.entries(constant))
+
+    def entries(self, constant: Constant) -> list[str]:
+        """A constant's values, one for each level."""
+        return [f"{at}: {number_text(value)}" for at, value in enumerate(constant.values, constant.lower)]
+
+    def computed(self, constant: Constant) -> list[str] | None:
+        """A constant's values as the formula that the spec has for them, if that is no longer than a line."""
+        index, first = constant.index, constant.lower
+        if constant.formula is None or index is None:
+            return None
+        samples: list[Sample] = [({index: at}, value) for at, value in enumerate(constant.values, first)]
+        text = formula_text(constant.formula, samples, self.position)
+        turns = layout.count(str(first), str(first + len(samples)))
+        line = f"{loop_name(index)}: {text} for {loop_name(index)} in {turns}"
+        return [line] if text is not None and layout.fits(f"self.{constant.name} = {{{line}}}", 2) else None
+
+    def exception(self, constant: Constant, at: Position, offset: int) -> str | None:
+        """The bounds of a loop that are the same on all levels but one: `2 if level == 1 else 1`."""
+        counts = Counter(constant.values)
+        others = max(counts, key=lambda value: (counts[value], constant.values.index(value)))
+        places = [place for place, value in enumerate(constant.values, constant.lower) if value != others]
+        if len(places) > 1:
+            return None
+        if not places:
+            return str(int(others) + offset)
+        only = constant.values[places[0] - constant.lower]
+        return f"({int(only) + offset} if {self.position(at)} == {places[0]} else {int(others) + offset})"
 
     def note(self, wanted: str, entries: list[str]) -> str:
         """The expression for a table with these entries."""
@@ -81,6 +111,7 @@ class Sizes:
             or (formula and formula_text(formula, samples, self.position))
             or self.fit_constant(samples)
             or self.fit_counting(name, samples)
+            or self.fit_sum(samples)
             or self.fit_levels(name, samples)
         )
 
@@ -138,6 +169,8 @@ class Sizes:
                 factor = loop_name(variable) if abs(slope) == 1 else f"{abs(slope)} * {loop_name(variable)}"
                 if start == "0" and slope > 0:
                     return factor
+                if often and slope > 1 and (text := self.fit_steps_before(variable, slope, samples)):
+                    return text
                 if start is not None and (often or not start.removeprefix("-").isdecimal()):
                     return f"{start} {'+' if slope > 0 else '-'} {factor}"
             for at, slopes in self.looked_up(samples) if often else ():
@@ -145,6 +178,40 @@ class Sizes:
                 if start is not None:
                     factor = f"{self.position(at)} * {loop_name(variable)}"
                     return factor if start == "0" else f"{start} + {factor}"
+        return None
+
+    def fit_steps_before(self, variable: str, slope: int, samples: Sequence[Sample]) -> str | None:
+        """`w[level] + 12 * (i - 1)`: a constant, and as much again for each step before."""
+        for at, values in self.looked_up(samples):
+            steps = {
+                divmod(slope * turn[variable] + (base or 0) - value, slope)
+                for (turn, value), base in zip(samples, values, strict=True)
+            }
+            if None not in values and len(steps) == 1 and len(set(values)) > 1:
+                before, rest = steps.pop()
+                if not rest and before:
+                    sign = "-" if before > 0 else "+"
+                    return f"{self.position(at)} + {slope} * ({loop_name(variable)} {sign} {abs(int(before))})"
+        return None
+
+    def fit_sum(self, samples: Sequence[Sample]) -> str | None:
+        """`w[level] + 12 * nu[level]`: a constant and a multiple of another, or a number."""
+        if not all(isinstance(value, int) for _, value in samples):
+            return None
+        found = [(at, values) for at, values in self.looked_up(samples) if None not in values]
+        rests = [
+            (at, [int(value) - (base or 0) for (_, value), base in zip(samples, values, strict=True)])
+            for at, values in found
+            if len(set(values)) > 1
+        ]
+        for at, rest in rests:
+            for other, values in found:
+                factors = {divmod(int(one), int(two)) if two else (0, 1) for one, two in zip(rest, values, strict=True)}
+                if other != at and len(factors) == 1 and (factor := factors.pop())[1] == 0 and factor[0] > 1:
+                    return f"{self.position(at)} + {factor[0]} * {self.position(other)}"
+        for at, rest in rests:
+            if len(set(rest)) == 1:
+                return f"{self.position(at)} {'+' if rest[0] > 0 else '-'} {abs(int(rest[0]))}"
         return None
 
     def fit_rest(
@@ -177,7 +244,10 @@ class Sizes:
         for variable in variables:
             values = {turn[variable]: value for turn, value in samples}
             if all(values[turn[variable]] == value for turn, value in samples):
-                table = self.note(wanted, [f"{at}: {number_text(value)}" for at, value in values.items()])
+                entries = [f"{at}: {number_text(value)}" for at, value in values.items()]
+                same = (name for name, known in self.tables.items() if known == entries)
+                known = next((name for name in same if not self.in_forward and name not in self.attributes), None)
+                table = known or self.note(wanted, entries)
                 return f"{table}[{loop_name(variable)}]"
         entries = [f"({', '.join(str(turn[v]) for v in variables)}): {value}" for turn, value in samples]
         return f"{self.note(wanted, entries)}[{', '.join(map(loop_name, variables))}]"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from cldfc.emit import layout
@@ -39,12 +39,15 @@ class CodeNames:
     temporaries: Sequence[str]
 
 
-def write_equation(template: Template, vocabulary: CodeNames, target: str, depth: int) -> list[str]:
+def write_equation(
+    template: Template, vocabulary: CodeNames, target: str, depth: int, held: Iterable[int] = ()
+) -> list[str]:
     """The lines that compute an equation; the last assigns to, or returns, what `target` says.
 
-    From a line that is too long, a part gets a line of its own, until all of them fit.
+    The results of the steps in `held` get a line of their own. From a line that is too long, a part gets one, until
+    all of them fit.
     """
-    held = kept_results(template)
+    held = kept_results(template) | set(held)
     split: set[int] = set()
     while True:
         writer = StatementWriter(template, vocabulary, frozenset(held), frozenset(split))

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from cldfc.emit import layout
 from cldfc.emit.constructor import Constructor, initialisers
-from cldfc.emit.docstring import describe
+from cldfc.emit.docstring import describe, describe_class
 from cldfc.emit.forward import Forward
-from cldfc.emit.naming import Naming
-from cldfc.emit.order import arrange
-from cldfc.emit.parameters import assign_owners, places_of
+from cldfc.emit.loops import Item
+from cldfc.emit.naming import Naming, NotFree
+from cldfc.emit.order import Execution, arrange, execute
+from cldfc.emit.parameters import ARGUMENTS, Ownership, assign_owners, places_of
 from cldfc.network.graph import Graph
 from cldfc.syntax.spelling import ascii_name
 
@@ -33,17 +34,36 @@ def class_lines(graph: Graph) -> list[str]:
     first, for it decides which tables are attributes.
     """
     graph, items = arrange(graph)
-    names = Naming(graph)
+    execution = execute(graph, items)
     made = items if graph.written is None else arrange(graph.written)[1]
     ownership = assign_owners(places_of(made))
-    argument = names.locals.given[graph.program.input.name, 0]
+    refused: set[str] = set()
+    while True:
+        names = Naming(graph, refused)
+        names.name_variables(execution)
+        try:
+            return write_class(names, ownership, execution, made)
+        except NotFree as error:
+            refused |= set(error.args)
+
+
+def write_class(names: Naming, ownership: Ownership, execution: Execution, made: list[Item]) -> list[str]:
+    """The class with these names. Raises NotFree."""
+    program = names.graph.program
+    argument = names.locals.given[program.input.name, 0]
     head = layout.call("def forward", ["self", f"{argument}: torch.Tensor"], " -> torch.Tensor:", 1)
     names.sizes.in_forward = True
-    forward = Forward(names, ownership, places_of(items), items).lines()
+    writer = Forward(names, ownership, places_of(execution.items), execution.items)
+    forward, methods = writer.lines(), writer.methods.lines()
     names.sizes.in_forward = False
     init = Constructor(names, ownership, made).lines()
+    given = {"in_channels": program.shape[0], "num_classes": program.classes}
+    free = [f"{name}: int = {given[name]}" for name in ARGUMENTS if name in names.free.values()]
     return [
-        f"class {ascii_name(graph.program.model)}(nn.Module):",
-        *layout.indent(["def __init__(self) -> None:", *layout.indent(init), ""]),
+        f"class {ascii_name(program.model)}(nn.Module):",
+        *layout.indent([f'"""{describe_class(names.graph)}"""', ""]),
+        *layout.indent(layout.call("def __init__", ["self", *(["*"] if free else []), *free], " -> None:", 1)),
+        *layout.indent([*layout.indent(init), ""]),
+        *layout.indent(methods),
         *layout.indent([*head, *layout.indent(forward)]),
     ]

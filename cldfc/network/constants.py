@@ -105,7 +105,7 @@ class Constants(Numbers):
             if value is None:
                 return None
             values.append(value)
-        return Constant(name, index, lower, tuple(values), span)
+        return Constant(name, index, lower, tuple(values), span, formula)
 
     def refuse(self, span: Span, message: str, help: str) -> None:
         self.problems.report("E0501", message, span, "cannot be read as a constant", help)

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from cldfc.diagnostics import Span
 from cldfc.network.advice import Kind
 from cldfc.network.formula import Formula
 from cldfc.network.limits import MOST_IN_A_CHAIN, MOST_STEPS
 from cldfc.network.positions import IndexRange, Position, Positions
-from cldfc.network.program import Operand, Read, Step, Use
+from cldfc.network.program import Call, Operand, Read, Step, Use
 from cldfc.network.reductions import reduce_values, unroll
 from cldfc.network.settings import configure
 from cldfc.network.words import Scope, Words
@@ -50,6 +50,7 @@ class Elaboration:
     ranges: Mapping[str, IndexRange] = field(default_factory=dict[str, IndexRange])
     level: int = 0
     is_too_large: bool = False
+    is_in_call: bool = False
     steps: list[Step] = field(default_factory=list[Step])
     heads: list[str] = field(default_factory=list[str])
     depths: list[int] = field(default_factory=list[int])
@@ -124,7 +125,13 @@ class Elaboration:
             return None
         if len(self.steps) >= MOST_STEPS:
             return self.report_size(symbol.span)
-        return self.apply(let.values[0], operand, Scope(dict(zip(head, positions, strict=True)), let.symbol.tag))
+        start, self.is_in_call, is_inner = len(self.steps), True, self.is_in_call
+        value = self.apply(let.values[0], operand, Scope(dict(zip(head, positions, strict=True)), let.symbol.tag))
+        self.is_in_call = is_inner
+        if not is_inner:
+            call = Call(symbol.name, head, positions, start, len(self.steps) - start, symbol.span)
+            self.steps[start:] = [replace(step, call=call) for step in self.steps[start:]]
+        return value
 
     def builtin(self, symbol: tree.Symbol, operand: Value | None, scope: Scope) -> Value | None:
         """A built-in operator; one with parameters has its own here, unless a tag shares them."""

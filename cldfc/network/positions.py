@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from cldfc.diagnostics import Span
+
+if TYPE_CHECKING:
+    from cldfc.network.formula import Formula
 
 Binding = Mapping[str, int]
 
@@ -19,6 +23,8 @@ class Constant:
     lower: int
     values: tuple[int | float, ...]
     span: Span
+    formula: Formula | None = field(default=None, compare=False)
+    """What the values are computed from, over the index."""
 
     def at(self, position: int) -> int | float | None:
         """The value at a position; None outside the range."""

@@ -6,7 +6,7 @@ An equation is kept as a template over its index names; `expand` puts the values
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from cldfc.diagnostics import Span
 from cldfc.network.formula import Formula
@@ -61,6 +61,21 @@ class Use:
     span: Span = tree.span_field()
 
 
+@dataclass(frozen=True, slots=True)
+class Call:
+    """A use of a named operator: its tag, for the index names of its head, and of how many steps it is.
+
+    `number` tells the uses in one equation apart. The operators inside another are none of their own.
+    """
+
+    name: str
+    head: tuple[str, ...]
+    tag: Positions
+    number: int
+    size: int
+    span: Span
+
+
 Operand = int | Read | Reads
 
 
@@ -79,6 +94,8 @@ class Step:
     terms: tuple[Span, ...] = ()
     factor: Formula | None = None
     statistics: Use | None = None
+    call: Call | None = field(default=None, compare=False)
+    """The use of a named operator that gives it."""
 
     def uses(self) -> list[Use]:
         """What it stores: its parameter, and its statistics."""

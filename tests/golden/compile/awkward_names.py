@@ -26,12 +26,14 @@ def conv(cin: int, cout: int, size: int, stride: int = 1) -> nn.Conv2d:
 
 
 class Awkward(nn.Module):
-    def __init__(self) -> None:
+    """Awkward: images, N × 3 × 8 × 8 → scores of classes, N × 2."""
+
+    def __init__(self, *, in_channels: int = 3, num_classes: int = 2) -> None:
         super().__init__()
         self.forward_2 = nn.ModuleDict()
         self.bn_x = nn.ModuleDict()
         self.class_2 = nn.ModuleDict()
-        self.F_2 = conv(3, 4, 3)
+        self.F_2 = conv(in_channels, 4, 3)
         self.cal_A = conv(4, 4, 1)
         self.to_2 = conv(4, 4, 1)
         for level in range(1, 3):
@@ -39,7 +41,7 @@ class Awkward(nn.Module):
             for i in range(1, 3):
                 self.bn_x[f"{level}_{i}"] = nn.BatchNorm2d(4)
                 self.class_2[f"{level}_{i}"] = conv(4, 4, 3)
-        self.linear = nn.Linear(4, 2)
+        self.linear = nn.Linear(4, num_classes)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         # nn: 4 × 8 × 8

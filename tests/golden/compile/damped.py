@@ -25,7 +25,9 @@ def conv(cin: int, cout: int, size: int, stride: int = 1) -> nn.Conv2d:
 
 
 class Damped(nn.Module):
-    def __init__(self) -> None:
+    """Damped: images, N × 3 × 8 × 8 → scores of classes, N × 5."""
+
+    def __init__(self, *, in_channels: int = 3, num_classes: int = 5) -> None:
         super().__init__()
         self.nu = {1: 2, 2: 3}
         self.bn_r = nn.ModuleDict()
@@ -34,7 +36,7 @@ class Damped(nn.Module):
         self.A = nn.ModuleDict()
         self.omega = nn.ParameterDict()
         self.R = nn.ModuleDict()
-        self.theta = conv(3, 4, 3)
+        self.theta = conv(in_channels, 4, 3)
         self.bn_theta = nn.BatchNorm2d(4)
         self.tau = nn.Parameter(torch.tensor(-2.0))
         for level in range(1, 3):
@@ -46,7 +48,7 @@ class Damped(nn.Module):
                 self.bn_B[f"{level}_{i}"] = nn.BatchNorm2d(4)
             if level < 2:
                 self.R[f"{level}"] = conv(4, 4, 3, stride=2)
-        self.linear = nn.Linear(4, 5)
+        self.linear = nn.Linear(4, num_classes)
 
     def forward(self, f: torch.Tensor) -> torch.Tensor:
         # r@1,0: 4 × 8 × 8

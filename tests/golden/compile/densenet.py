@@ -25,22 +25,23 @@ def conv(cin: int, cout: int, size: int, stride: int = 1) -> nn.Conv2d:
 
 
 class DenseNet(nn.Module):
-    def __init__(self) -> None:
+    """DenseNet: images, N × 3 × 8 × 8 → scores of classes, N × 5."""
+
+    def __init__(self, *, in_channels: int = 3, num_classes: int = 5) -> None:
         super().__init__()
         self.nu = {1: 3, 2: 2}
         bn_x_channels = {1: 4, 2: 6}
-        K_in = {1: 4, 2: 6}
         self.bn_x = nn.ModuleDict()
         self.K = nn.ModuleDict()
-        self.theta = conv(3, 8, 3)
+        self.theta = conv(in_channels, 8, 3)
         self.bn_x["2_0"] = nn.BatchNorm2d(20)
         self.T = conv(20, 10, 1)
         for level in range(1, 3):
             for i in range(1, self.nu[level] + 1):
                 self.bn_x[f"{level}_{i}"] = nn.BatchNorm2d(bn_x_channels[level] + 4 * i)
-                self.K[f"{level}_{i}"] = conv(K_in[level] + 4 * i, 4, 3)
+                self.K[f"{level}_{i}"] = conv(bn_x_channels[level] + 4 * i, 4, 3)
         self.bn_x_h = nn.BatchNorm2d(18)
-        self.linear = nn.Linear(18, 5)
+        self.linear = nn.Linear(18, num_classes)
 
     def forward(self, f: torch.Tensor) -> torch.Tensor:
         x: dict[int, torch.Tensor] = {}

@@ -63,18 +63,20 @@ def prolong(
 
 
 class Dilated(nn.Module):
-    def __init__(self) -> None:
+    """Dilated: images, N × 3 × 12 × 10 → scores of classes, N × 5."""
+
+    def __init__(self, *, in_channels: int = 3, num_classes: int = 5) -> None:
         super().__init__()
         self.K = nn.ModuleDict()
         self.bn_K = nn.ModuleDict()
-        self.theta = conv(3, 4, 5, dilation=2)
+        self.theta = conv(in_channels, 4, 5, dilation=2)
         self.bn_theta = nn.BatchNorm2d(4)
         for i in range(1, 4):
             self.K[f"{i}"] = conv(4, 4, 3, dilation=2**i)
             self.bn_K[f"{i}"] = nn.BatchNorm2d(4)
         self.Q = conv(4, 6, 3, stride=2, groups=2, dilation=3, bias=True)
         self.P = prolong(6, 3, 2, 2, dilation=2)
-        self.linear = nn.Linear(3, 5)
+        self.linear = nn.Linear(3, num_classes)
 
     def forward(self, f: torch.Tensor) -> torch.Tensor:
         # x@0: 4 × 12 × 10

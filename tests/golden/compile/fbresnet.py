@@ -30,7 +30,9 @@ def conv(cin: int, cout: int, size: int, stride: int = 1) -> nn.Conv2d:
 
 
 class FBResNet(nn.Module):
-    def __init__(self) -> None:
+    """FBResNet: images, N × 3 × 32 × 32 → scores of classes, N × 10."""
+
+    def __init__(self, *, in_channels: int = 3, num_classes: int = 10) -> None:
         super().__init__()
         self.nu = {1: 2, 2: 2, 3: 2, 4: 2}
         c = {1: 64, 2: 128, 3: 256, 4: 512}
@@ -40,7 +42,7 @@ class FBResNet(nn.Module):
         self.bn_B = nn.ModuleDict()
         self.Pi = nn.ModuleDict()
         self.R = nn.ModuleDict()
-        self.theta = conv(3, 64, 3)
+        self.theta = conv(in_channels, 64, 3)
         self.bn_theta = nn.BatchNorm2d(64)
         for level in range(1, 5):
             self.A[f"{level}"] = conv(c[level], c[level], 3)
@@ -52,32 +54,32 @@ class FBResNet(nn.Module):
                 self.Pi[f"{level}"] = conv(c[level], c[level + 1], 3, stride=2)
                 self.R[f"{level}"] = conv(c[level], c[level + 1], 3, stride=2)
         self.bn_u = nn.BatchNorm2d(512)
-        self.linear = nn.Linear(512, 10)
+        self.linear = nn.Linear(512, num_classes)
+
+    def cal_b(self, x: torch.Tensor, level: int, i: int) -> torch.Tensor:
+        """ℬ@ℓ,i = σ ∘ B@ℓ,i * σ"""
+        x = F.relu(self.bn_f[f"{level}_{i}"](x))
+        return F.relu(self.bn_B[f"{level}_{i}"](self.B[f"{level}_{i}"](x)))
 
     def forward(self, f: torch.Tensor) -> torch.Tensor:
-        u: dict[int, torch.Tensor] = {}
         # f@1: 64 × 32 × 32
         f = F.relu(self.bn_theta(self.theta(f)))
         # u@1,1: 64 × 32 × 32
-        x = F.relu(self.bn_f["1_1"](f))
-        u[1] = F.relu(self.bn_B["1_1"](self.B["1_1"](x)))
+        u = self.cal_b(f, 1, 1)
         for level in range(1, 5):
             for i in range(2, self.nu[level] + 1):
                 # u@ℓ,i: 64 × 32 × 32, 128 × 16 × 16, 256 × 8 × 8, 512 × 4 × 4
-                x = F.relu(self.bn_f[f"{level}_{i}"](f - self.A[f"{level}"](u[level])))
-                x = F.relu(self.bn_B[f"{level}_{i}"](self.B[f"{level}_{i}"](x)))
-                u[level] = u[level] + x
+                u = u + self.cal_b(f - self.A[f"{level}"](u), level, i)
             if level < 4:
                 # u@ℓ+1,0: 128 × 16 × 16, 256 × 8 × 8, 512 × 4 × 4
-                u[level + 1] = self.Pi[f"{level}"](u[level])
+                u_old = u
+                u = self.Pi[f"{level}"](u)
                 # A_u@ℓ+1: 128 × 16 × 16, 256 × 8 × 8, 512 × 4 × 4
-                A_u = self.A[f"{level + 1}"](u[level + 1])
+                a_u = self.A[f"{level + 1}"](u)
                 # f@ℓ+1: 128 × 16 × 16, 256 × 8 × 8, 512 × 4 × 4
-                x = f - self.A[f"{level}"](u[level])
-                f = self.R[f"{level}"](x) + A_u
+                x = f - self.A[f"{level}"](u_old)
+                f = self.R[f"{level}"](x) + a_u
                 # u@ℓ+1,1: 128 × 16 × 16, 256 × 8 × 8, 512 × 4 × 4
-                x = F.relu(self.bn_f[f"{level + 1}_1"](f - A_u))
-                x = F.relu(self.bn_B[f"{level + 1}_1"](self.B[f"{level + 1}_1"](x)))
-                u[level + 1] = u[level + 1] + x
+                u = u + self.cal_b(f - a_u, level + 1, 1)
         # h: 10
-        return self.linear(F.adaptive_avg_pool2d(F.relu(self.bn_u(u[4])), 1).flatten(1))
+        return self.linear(F.adaptive_avg_pool2d(F.relu(self.bn_u(u)), 1).flatten(1))

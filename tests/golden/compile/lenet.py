@@ -25,13 +25,15 @@ def conv(
 
 
 class LeNet5(nn.Module):
-    def __init__(self) -> None:
+    """LeNet5: images, N × 1 × 16 × 12 → scores of classes, N × 10."""
+
+    def __init__(self, *, in_channels: int = 1, num_classes: int = 10) -> None:
         super().__init__()
-        self.C1 = conv(1, 6, 5, bias=True)
+        self.C1 = conv(in_channels, 6, 5, bias=True)
         self.C3 = conv(6, 16, 5, bias=True)
         self.linear = nn.Linear(192, 12)
         self.linear_2 = nn.Linear(12, 8)
-        self.linear_3 = nn.Linear(8, 10)
+        self.linear_3 = nn.Linear(8, num_classes)
 
     def forward(self, f: torch.Tensor) -> torch.Tensor:
         # s2: 6 × 8 × 6

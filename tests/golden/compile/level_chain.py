@@ -24,17 +24,19 @@ def conv(cin: int, cout: int, size: int, stride: int = 1) -> nn.Conv2d:
 
 
 class LevelChain(nn.Module):
-    def __init__(self) -> None:
+    """LevelChain: images, N × 3 × 32 × 32 → scores of classes, N × 10."""
+
+    def __init__(self, *, in_channels: int = 3, num_classes: int = 10) -> None:
         super().__init__()
         c = {1: 4, 2: 6, 3: 8, 4: 10, 5: 10}
         self.W = nn.ModuleDict()
         self.bn_W = nn.ModuleDict()
-        self.W["1"] = conv(3, 4, 3)
+        self.W["1"] = conv(in_channels, 4, 3)
         self.bn_W["1"] = nn.BatchNorm2d(4)
         for level in range(1, 5):
             self.W[f"{level + 1}"] = conv(c[level], c[level + 1], 3, stride=2)
             self.bn_W[f"{level + 1}"] = nn.BatchNorm2d(c[level + 1])
-        self.linear = nn.Linear(10, 10)
+        self.linear = nn.Linear(10, num_classes)
 
     def forward(self, f: torch.Tensor) -> torch.Tensor:
         # x@1: 4 × 32 × 32

@@ -22,7 +22,9 @@ def conv(cin: int, cout: int, size: int, stride: int = 1) -> nn.Conv2d:
 
 
 class Lista(nn.Module):
-    def __init__(self) -> None:
+    """Lista: images, N × 1 × 8 × 8 → scores of classes, N × 5."""
+
+    def __init__(self, *, num_classes: int = 5) -> None:
         super().__init__()
         self.E = nn.ModuleDict()
         self.omega = nn.ParameterDict()
@@ -30,7 +32,7 @@ class Lista(nn.Module):
         for i in range(1, 5):
             self.E[f"{i}"] = conv(1, 6, 3)
             self.omega[f"{i}"] = nn.Parameter(torch.tensor(1.0))
-        self.linear = nn.Linear(6, 5)
+        self.linear = nn.Linear(6, num_classes)
 
     def forward(self, f: torch.Tensor) -> torch.Tensor:
         # z@1: 6 × 8 × 8

@@ -22,13 +22,15 @@ def conv(cin: int, cout: int, size: int, stride: int = 1) -> nn.Conv2d:
 
 
 class LongLines(nn.Module):
-    def __init__(self) -> None:
+    """LongLines: images, N × 3 × 8 × 8 → scores of classes, N × 2."""
+
+    def __init__(self, *, in_channels: int = 3, num_classes: int = 2) -> None:
         super().__init__()
         self.bn_value_of_the_iteration = nn.ModuleDict()
         self.a_rather_descriptive_name_of_a_kernel = nn.ModuleDict()
         self.bn_a_rather_descriptive_name_of_a_kernel = nn.ModuleDict()
         self.another_rather_descriptive_name = nn.ModuleDict()
-        self.theta = conv(3, 4, 1)
+        self.theta = conv(in_channels, 4, 1)
         for level in range(1, 3):
             self.another_rather_descriptive_name[f"{level}"] = conv(4, 4, 3)
             for i in range(1, 3):
@@ -39,7 +41,7 @@ class LongLines(nn.Module):
                 self.bn_a_rather_descriptive_name_of_a_kernel[f"{level}_{i}"] = (
                     nn.BatchNorm2d(4)
                 )
-        self.linear = nn.Linear(4, 2)
+        self.linear = nn.Linear(4, num_classes)
 
     def forward(
         self, a_rather_descriptive_name_of_the_input: torch.Tensor

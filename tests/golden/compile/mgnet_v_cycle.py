@@ -43,7 +43,9 @@ def prolong(cin: int, cout: int, size: int, stride: int) -> nn.ConvTranspose2d:
 
 
 class VCycleMgNet(nn.Module):
-    def __init__(self) -> None:
+    """VCycleMgNet: images, N × 3 × 12 × 12 → scores of classes, N × 5."""
+
+    def __init__(self, *, in_channels: int = 3, num_classes: int = 5) -> None:
         super().__init__()
         self.nu = {1: 2, 2: 1, 3: 2}
         self.mu = {1: 3, 2: 1, 3: 0}
@@ -58,7 +60,7 @@ class VCycleMgNet(nn.Module):
         self.bn_f_v = nn.ModuleDict()
         self.C = nn.ModuleDict()
         self.bn_C = nn.ModuleDict()
-        self.theta = conv(3, 4, 3)
+        self.theta = conv(in_channels, 4, 3)
         self.bn_theta = nn.BatchNorm2d(4)
         for level in range(1, 4):
             self.A[f"{level}"] = conv(c[level], c[level], 3)
@@ -75,7 +77,7 @@ class VCycleMgNet(nn.Module):
                 self.bn_f_v[f"{level}_{i}"] = nn.BatchNorm2d(c[level])
                 self.C[f"{level}_{i}"] = conv(c[level], c[level], 3)
                 self.bn_C[f"{level}_{i}"] = nn.BatchNorm2d(c[level])
-        self.linear = nn.Linear(4, 5)
+        self.linear = nn.Linear(4, num_classes)
 
     def forward(self, f_in: torch.Tensor) -> torch.Tensor:
         f: dict[int, torch.Tensor] = {}
@@ -96,12 +98,12 @@ class VCycleMgNet(nn.Module):
                 # u@ℓ+1,0: 6 × 6 × 6, 8 × 3 × 3
                 u[level + 1, 0] = self.Pi[f"{level}"](u[level, self.nu[level]])
                 # A_u@ℓ+1: 6 × 6 × 6, 8 × 3 × 3
-                A_u = self.A[f"{level + 1}"](u[level + 1, 0])
+                a_u = self.A[f"{level + 1}"](u[level + 1, 0])
                 # f@ℓ+1: 6 × 6 × 6, 8 × 3 × 3
                 x = f[level] - self.A[f"{level}"](u[level, self.nu[level]])
-                f[level + 1] = self.R[f"{level}"](x) + A_u
+                f[level + 1] = self.R[f"{level}"](x) + a_u
                 # u@ℓ+1,1: 6 × 6 × 6, 8 × 3 × 3
-                x = F.relu(self.bn_f_u[f"{level + 1}_1"](f[level + 1] - A_u))
+                x = F.relu(self.bn_f_u[f"{level + 1}_1"](f[level + 1] - a_u))
                 x = F.relu(self.bn_B[f"{level + 1}_1"](self.B[f"{level + 1}_1"](x)))
                 u[level + 1, 1] = u[level + 1, 0] + x
         # v@J,0: 8 × 3 × 3

@@ -24,12 +24,14 @@ def conv(cin: int, cout: int, size: int, stride: int = 1) -> nn.Conv2d:
 
 
 class Nested(nn.Module):
-    def __init__(self) -> None:
+    """Nested: images, N × 3 × 8 × 8 → scores of classes, N × 4."""
+
+    def __init__(self, *, in_channels: int = 3, num_classes: int = 4) -> None:
         super().__init__()
         self.nu = {1: 2, 2: 3}
         self.K = nn.ModuleDict()
         self.W = nn.ModuleDict()
-        self.theta = conv(3, 4, 3)
+        self.theta = conv(in_channels, 4, 3)
         for i in range(1, 3):
             self.K[f"1_{i}"] = conv(4, 4, 3)
             self.W[f"{i - 1}"] = conv(4, 4, 1)
@@ -37,11 +39,11 @@ class Nested(nn.Module):
             self.K[f"2_{i}"] = conv(4, 4, 3)
         self.K["2_3"] = conv(4, 4, 3)
         self.W["2"] = conv(4, 4, 1)
-        self.linear = nn.Linear(4, 4)
+        self.linear = nn.Linear(4, num_classes)
 
     def forward(self, f: torch.Tensor) -> torch.Tensor:
         x: dict[int, torch.Tensor] = {}
-        K_relu_x: dict[int, torch.Tensor] = {}
+        k_relu_x: dict[int, torch.Tensor] = {}
         terms_x_2: dict[int, torch.Tensor] = {}
         terms_x: dict[int, torch.Tensor] = {}
         terms_h: dict[int, torch.Tensor] = {}
@@ -52,10 +54,10 @@ class Nested(nn.Module):
                 for k in range(i):
                     # K_relu_x@ℓ,k,i: 4 × 8 × 8, 4 × 4 × 4
                     y = F.relu(x[k])
-                    K_relu_x[k] = self.K[f"{level}_{i}"](y)
+                    k_relu_x[k] = self.K[f"{level}_{i}"](y)
                 for k in range(1):
                     # terms_x_2@ℓ,i,0,k: 4 × 8 × 8, 4 × 4 × 4
-                    terms_x_2[k] = 1 * K_relu_x[k]
+                    terms_x_2[k] = 1 * k_relu_x[k]
                 # terms_x@ℓ,i,0: 4 × 8 × 8, 4 × 4 × 4
                 y = sum(terms_x_2[k] for k in range(1))
                 terms_x[0] = self.W["0"](y)
@@ -66,7 +68,7 @@ class Nested(nn.Module):
             if level < 2:
                 for k in range(2):
                     # terms_x_2@ℓ,2,1,k: 4 × 8 × 8
-                    terms_x_2[k] = 1 / (k + 1) * K_relu_x[k]
+                    terms_x_2[k] = 1 / (k + 1) * k_relu_x[k]
                 # terms_x@ℓ,2,1: 4 × 8 × 8
                 y = sum(terms_x_2[k] for k in range(2))
                 terms_x[1] = self.W["1"](y)
@@ -78,7 +80,7 @@ class Nested(nn.Module):
         for i in range(2, 4):
             for k in range(i):
                 # terms_x_2@2,i,i-1,k: 4 × 4 × 4
-                terms_x_2[k] = 1 / (k + 1) * K_relu_x[k]
+                terms_x_2[k] = 1 / (k + 1) * k_relu_x[k]
             # terms_x@2,i,i-1: 4 × 4 × 4
             y = sum(terms_x_2[k] for k in range(i))
             terms_x[i - 1] = self.W[f"{i - 1}"](y)
@@ -89,16 +91,16 @@ class Nested(nn.Module):
                 for k in range(3):
                     # K_relu_x@2,k,i+1: 4 × 4 × 4
                     y = F.relu(x[k])
-                    K_relu_x[k] = self.K[f"2_{i + 1}"](y)
+                    k_relu_x[k] = self.K[f"2_{i + 1}"](y)
                 for k in range(1):
                     # terms_x_2@2,i+1,0,k: 4 × 4 × 4
-                    terms_x_2[k] = 1 * K_relu_x[k]
+                    terms_x_2[k] = 1 * k_relu_x[k]
                 # terms_x@2,i+1,0: 4 × 4 × 4
                 y = sum(terms_x_2[k] for k in range(1))
                 terms_x[0] = self.W["0"](y)
                 for k in range(2):
                     # terms_x_2@2,i+1,1,k: 4 × 4 × 4
-                    terms_x_2[k] = 1 / (k + 1) * K_relu_x[k]
+                    terms_x_2[k] = 1 / (k + 1) * k_relu_x[k]
                 # terms_x@2,i+1,1: 4 × 4 × 4
                 y = sum(terms_x_2[k] for k in range(2))
                 terms_x[1] = self.W["1"](y)

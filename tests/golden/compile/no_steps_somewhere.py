@@ -25,7 +25,9 @@ def conv(cin: int, cout: int, size: int, stride: int = 1) -> nn.Conv2d:
 
 
 class NoSteps(nn.Module):
-    def __init__(self) -> None:
+    """NoSteps: images, N × 3 × 16 × 16 → scores of classes, N × 10."""
+
+    def __init__(self, *, in_channels: int = 3, num_classes: int = 10) -> None:
         super().__init__()
         self.nu = {0: 2, 1: 0, 2: 3, 3: 1}
         c = {0: 4, 1: 4, 2: 8, 3: 8}
@@ -34,7 +36,7 @@ class NoSteps(nn.Module):
         self.bn_B = nn.ModuleDict()
         self.A = nn.ModuleDict()
         self.R = nn.ModuleDict()
-        self.theta = conv(3, 4, 3)
+        self.theta = conv(in_channels, 4, 3)
         self.A["0"] = conv(4, 4, 3)
         for i in range(1, 3):
             self.bn_r[f"0_{i}"] = nn.BatchNorm2d(4)
@@ -50,7 +52,7 @@ class NoSteps(nn.Module):
                 self.bn_B[f"{level}_{i}"] = nn.BatchNorm2d(8)
             if level < 3:
                 self.R[f"{level + 1}"] = conv(8, 8, 1, stride=2)
-        self.linear = nn.Linear(8, 10)
+        self.linear = nn.Linear(8, num_classes)
 
     def forward(self, f: torch.Tensor) -> torch.Tensor:
         # r@0,0: 4 × 16 × 16

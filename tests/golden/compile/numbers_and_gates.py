@@ -32,7 +32,9 @@ def conv(
 
 
 class Numbers(nn.Module):
-    def __init__(self) -> None:
+    """Numbers: images, N × 3 × 8 × 8 → scores of classes, N × 5."""
+
+    def __init__(self, *, in_channels: int = 3, num_classes: int = 5) -> None:
         super().__init__()
         self.alpha = {1: 0.3, 2: -1.5}
         self.nu = {1: 2, 2: 3}
@@ -40,7 +42,7 @@ class Numbers(nn.Module):
         self.B = nn.ModuleDict()
         self.A = nn.ModuleDict()
         self.R = nn.ModuleDict()
-        self.theta = conv(3, 4, 3)
+        self.theta = conv(in_channels, 4, 3)
         for level in range(1, 3):
             self.A[f"{level}"] = conv(4, 4, 3)
             for i in range(1, self.nu[level] + 1):
@@ -48,7 +50,7 @@ class Numbers(nn.Module):
                 self.B[f"{level}_{i}"] = conv(4, 4, 3)
             if level < 2:
                 self.R[f"{level}"] = conv(4, 4, 3, stride=2)
-        self.linear = nn.Linear(4, 5)
+        self.linear = nn.Linear(4, num_classes)
 
     def forward(self, f: torch.Tensor) -> torch.Tensor:
         # r@1,0: 4 × 8 × 8

@@ -33,17 +33,19 @@ def shared_norm(
 
 
 class OneKernel(nn.Module):
-    def __init__(self) -> None:
+    """OneKernel: images, N × 3 × 16 × 16 → scores of classes, N × 5."""
+
+    def __init__(self, *, in_channels: int = 3, num_classes: int = 5) -> None:
         super().__init__()
         self.bn = nn.ModuleDict()
         self.stats_r = nn.ModuleDict()
-        self.theta = conv(3, 6, 3)
+        self.theta = conv(in_channels, 6, 3)
         self.A = conv(6, 6, 3)
         for level in range(1, 4):
             self.bn[f"{level}"] = nn.BatchNorm2d(6, track_running_stats=False)
             for i in range(1, 3):
                 self.stats_r[f"{level}_{i}"] = nn.BatchNorm2d(6, affine=False)
-        self.linear = nn.Linear(6, 5)
+        self.linear = nn.Linear(6, num_classes)
 
     def forward(self, f: torch.Tensor) -> torch.Tensor:
         # r@1,0: 6 × 16 × 16

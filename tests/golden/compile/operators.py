@@ -26,9 +26,11 @@ def conv(cin: int, cout: int, size: int, stride: int = 1) -> nn.Conv2d:
 
 
 class Operators(nn.Module):
-    def __init__(self) -> None:
+    """Operators: images, N × 3 × 9 × 11 → scores of classes, N × 5."""
+
+    def __init__(self, *, in_channels: int = 3, num_classes: int = 5) -> None:
         super().__init__()
-        self.theta = conv(3, 16, 3)
+        self.theta = conv(in_channels, 16, 3)
         self.gn_theta = nn.GroupNorm(8, 16)
         self.K = conv(16, 16, 3)
         self.ln_K = nn.GroupNorm(1, 16)
@@ -38,7 +40,7 @@ class Operators(nn.Module):
         self.gn_k = nn.GroupNorm(2, 8)
         self.linear_2 = nn.Linear(8, 6)
         self.ln_k = nn.GroupNorm(1, 6)
-        self.linear_3 = nn.Linear(6, 5)
+        self.linear_3 = nn.Linear(6, num_classes)
 
     def forward(self, f: torch.Tensor) -> torch.Tensor:
         # a: 16 × 9 × 11

@@ -22,13 +22,15 @@ def conv(cin: int, cout: int, size: int, stride: int = 1) -> nn.Conv2d:
 
 
 class Chain(nn.Module):
-    def __init__(self) -> None:
+    """Chain: images, N × 1 × 8 × 8 → scores of classes, N × 4."""
+
+    def __init__(self, *, in_channels: int = 1, num_classes: int = 4) -> None:
         super().__init__()
-        self.K1 = conv(1, 5, 3)
+        self.K1 = conv(in_channels, 5, 3)
         self.K2 = conv(5, 6, 5, stride=2)
         self.K3 = conv(6, 7, 1)
         self.bn_z = nn.BatchNorm2d(7)
-        self.linear = nn.Linear(7, 4)
+        self.linear = nn.Linear(7, num_classes)
 
     def forward(self, f: torch.Tensor) -> torch.Tensor:
         # x: 5 × 8 × 8

@@ -25,14 +25,16 @@ def conv(cin: int, cout: int, size: int, stride: int = 1) -> nn.Conv2d:
 
 
 class Reductions(nn.Module):
-    def __init__(self) -> None:
+    """Reductions: images, N × 3 × 8 × 8 → scores of classes, N × 5."""
+
+    def __init__(self, *, in_channels: int = 3, num_classes: int = 5) -> None:
         super().__init__()
         self.nu = {1: 3, 2: 2}
         self.bn_x = nn.ModuleDict()
         self.K = nn.ModuleDict()
         self.W = nn.ModuleDict()
         self.R = nn.ModuleDict()
-        self.theta = conv(3, 4, 3)
+        self.theta = conv(in_channels, 4, 3)
         for level in range(1, 3):
             for i in range(1, self.nu[level] + 1):
                 for j in range(i):
@@ -41,7 +43,7 @@ class Reductions(nn.Module):
                     self.W[f"{level}_{i}_{j}"] = conv(4, 4, 1)
             if level < 2:
                 self.R[f"{level}"] = conv(4, 4, 3, stride=2)
-        self.linear = nn.Linear(12, 5)
+        self.linear = nn.Linear(12, num_classes)
         for level in range(1, 3):
             for i in range(self.nu[level]):
                 self.K[f"{level}_{i}"] = conv(4, 4, 3)

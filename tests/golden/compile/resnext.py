@@ -31,11 +31,13 @@ def conv(cin: int, cout: int, size: int, stride: int = 1, groups: int = 1) -> nn
 
 
 class ResNeXt(nn.Module):
-    def __init__(self) -> None:
+    """ResNeXt: images, N × 3 × 8 × 8 → scores of classes, N × 5."""
+
+    def __init__(self, *, in_channels: int = 3, num_classes: int = 5) -> None:
         super().__init__()
         self.nu = {1: 2, 2: 3}
-        d = {1: 4, 2: 8}
         c = {1: 8, 2: 16}
+        d = {level: c[level] // 2 for level in range(1, 3)}
         q = {1: 2, 2: 4}
         self.S = nn.ModuleDict()
         self.bn_S = nn.ModuleDict()
@@ -45,7 +47,7 @@ class ResNeXt(nn.Module):
         self.bn_L = nn.ModuleDict()
         self.R = nn.ModuleDict()
         self.bn_R = nn.ModuleDict()
-        self.theta = conv(3, 8, 3)
+        self.theta = conv(in_channels, 8, 3)
         self.bn_theta = nn.BatchNorm2d(8)
         for level in range(1, 3):
             for i in range(1, self.nu[level] + 1):
@@ -64,7 +66,7 @@ class ResNeXt(nn.Module):
                 self.bn_L[f"{level + 1}_0"] = nn.BatchNorm2d(16)
                 self.R[f"{level + 1}"] = conv(8, 16, 1, stride=2)
                 self.bn_R[f"{level + 1}_0"] = nn.BatchNorm2d(16)
-        self.linear = nn.Linear(16, 5)
+        self.linear = nn.Linear(16, num_classes)
 
     def forward(self, f: torch.Tensor) -> torch.Tensor:
         # r@1,0: 8 × 8 × 8

@@ -25,7 +25,9 @@ def conv(cin: int, cout: int, size: int, stride: int = 1) -> nn.Conv2d:
 
 
 class Tied(nn.Module):
-    def __init__(self) -> None:
+    """Tied: images, N × 3 × 8 × 8 → scores of classes, N × 5."""
+
+    def __init__(self, *, in_channels: int = 3, num_classes: int = 5) -> None:
         super().__init__()
         self.nu = {1: 2, 2: 3, 3: 2}
         self.bn_r = nn.ModuleDict()
@@ -33,7 +35,7 @@ class Tied(nn.Module):
         self.bn_B = nn.ModuleDict()
         self.A = nn.ModuleDict()
         self.R = nn.ModuleDict()
-        self.theta = conv(3, 4, 3)
+        self.theta = conv(in_channels, 4, 3)
         self.bn_theta = nn.BatchNorm2d(4)
         self.C = conv(4, 4, 1)
         self.B["1"] = conv(4, 4, 3)
@@ -51,7 +53,7 @@ class Tied(nn.Module):
             for i in range(1, self.nu[level + 1] + 1):
                 self.bn_r[f"{level + 1}_{i}"] = nn.BatchNorm2d(4)
                 self.bn_B[f"{level + 1}_{i}"] = nn.BatchNorm2d(4)
-        self.linear = nn.Linear(4, 5)
+        self.linear = nn.Linear(4, num_classes)
 
     def forward(self, f: torch.Tensor) -> torch.Tensor:
         # r@1,0: 4 × 8 × 8

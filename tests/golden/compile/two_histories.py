@@ -22,22 +22,24 @@ def conv(cin: int, cout: int, size: int, stride: int = 1) -> nn.Conv2d:
 
 
 class TwoHistories(nn.Module):
-    def __init__(self) -> None:
+    """TwoHistories: images, N × 3 × 8 × 8 → scores of classes, N × 5."""
+
+    def __init__(self, *, in_channels: int = 3, num_classes: int = 5) -> None:
         super().__init__()
         self.K = nn.ModuleDict()
-        self.theta = conv(3, 4, 3)
+        self.theta = conv(in_channels, 4, 3)
         for i in range(2, 7):
             self.K[f"{i}"] = conv(4, 4, 3)
-        self.linear = nn.Linear(4, 5)
+        self.linear = nn.Linear(4, num_classes)
 
     def forward(self, f: torch.Tensor) -> torch.Tensor:
-        u: dict[int, torch.Tensor] = {}
         # u@0: 4 × 8 × 8
-        u[0] = self.theta(f)
+        u = self.theta(f)
         # u@1: 4 × 8 × 8
-        u[1] = F.relu(u[0])
+        u_old = u
+        u = F.relu(u)
         for i in range(2, 7):
             # u@i: 4 × 8 × 8
-            u[i] = u[i - 1] + u[i - 2] - F.relu(self.K[f"{i}"](u[i - 1]))
+            u_old, u = u, u + u_old - F.relu(self.K[f"{i}"](u))
         # h: 5
-        return self.linear(F.adaptive_avg_pool2d(u[6], 1).flatten(1))
+        return self.linear(F.adaptive_avg_pool2d(u, 1).flatten(1))

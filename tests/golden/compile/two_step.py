@@ -29,9 +29,10 @@ def conv(cin: int, cout: int, size: int, stride: int = 1) -> nn.Conv2d:
 
 
 class TwoStep(nn.Module):
-    def __init__(self) -> None:
+    """TwoStep: images, N × 3 × 8 × 8 → scores of classes, N × 5."""
+
+    def __init__(self, *, in_channels: int = 3, num_classes: int = 5) -> None:
         super().__init__()
-        self.first_i = {1: 3, 2: 1}
         self.nu = {1: 3, 2: 2}
         c = {1: 4, 2: 6}
         self.omega = nn.ParameterDict()
@@ -40,7 +41,7 @@ class TwoStep(nn.Module):
         self.bn_B = nn.ModuleDict()
         self.Pi = nn.ModuleDict()
         self.R = nn.ModuleDict()
-        self.theta = conv(3, 4, 3)
+        self.theta = conv(in_channels, 4, 3)
         self.bn_theta = nn.BatchNorm2d(4)
         for level in range(1, 3):
             self.A[f"{level}"] = conv(c[level], c[level], 3)
@@ -51,31 +52,31 @@ class TwoStep(nn.Module):
             if level < 2:
                 self.Pi[f"{level}"] = conv(4, 6, 3, stride=2)
                 self.R[f"{level}"] = conv(4, 6, 3, stride=2)
-        self.linear = nn.Linear(6, 5)
+        self.linear = nn.Linear(6, num_classes)
 
     def forward(self, f: torch.Tensor) -> torch.Tensor:
-        u: dict[int, torch.Tensor] = {}
         # f@1: 4 × 8 × 8
         f = F.relu(self.bn_theta(self.theta(f)))
         # u@1,1: 4 × 8 × 8
         x = F.relu(f)
-        u[1] = F.relu(self.bn_B["1_1"](self.B["1_1"](x)))
+        u = F.relu(self.bn_B["1_1"](self.B["1_1"](x)))
         # u@1,2: 4 × 8 × 8
-        x = F.relu(f - self.A["1"](u[1]))
-        u[2] = self.omega["1_2"] * u[1] + F.relu(self.bn_B["1_2"](self.B["1_2"](x)))
+        u_old = u
+        x = F.relu(f - self.A["1"](u))
+        u = self.omega["1_2"] * u + F.relu(self.bn_B["1_2"](self.B["1_2"](x)))
         for level in range(1, 3):
-            for i in range(self.first_i[level], self.nu[level] + 1):
+            for i in range(3 if level == 1 else 1, self.nu[level] + 1):
                 # u@ℓ,i: 4 × 8 × 8, 6 × 4 × 4
-                x = F.relu(f - self.A[f"{level}"](u[i - 1]))
+                x = F.relu(f - self.A[f"{level}"](u))
                 x = F.relu(self.bn_B[f"{level}_{i}"](self.B[f"{level}_{i}"](x)))
-                u[i] = self.omega[f"{level}_{i}"] * u[i - 1] + 0.25 * u[i - 2] + x
+                u_old, u = u, self.omega[f"{level}_{i}"] * u + 0.25 * u_old + x
             if level < 2:
-                # u@ℓ+1,0: 6 × 4 × 4
-                u[0] = self.Pi[f"{level}"](u[self.nu[level]])
-                # u@ℓ+1,-1: 6 × 4 × 4
-                u[-1] = self.Pi[f"{level}"](u[self.nu[level] - 1])
                 # f@ℓ+1: 6 × 4 × 4
-                x = f - self.A[f"{level}"](u[self.nu[level]])
+                x = f - self.A[f"{level}"](u)
                 f = self.R[f"{level}"](x)
+                # u@ℓ+1,-1: 6 × 4 × 4
+                u_old, u = u, self.Pi[f"{level}"](u_old)
+                # u@ℓ+1,0: 6 × 4 × 4
+                u_old, u = u, self.Pi[f"{level}"](u_old)
         # h: 5
-        return self.linear(F.adaptive_avg_pool2d(u[self.nu[2]], 1).flatten(1))
+        return self.linear(F.adaptive_avg_pool2d(u, 1).flatten(1))

@@ -45,9 +45,11 @@ def prolong(
 
 
 class UNet(nn.Module):
-    def __init__(self) -> None:
+    """UNet: images, N × 1 × 8 × 12 → scores of classes, N × 5."""
+
+    def __init__(self, *, in_channels: int = 1, num_classes: int = 5) -> None:
         super().__init__()
-        c = {1: 3, 2: 6, 3: 12}
+        c = {level: 3 * 2 ** (level - 1) for level in range(1, 4)}
         self.D = nn.ModuleDict()
         self.E = nn.ModuleDict()
         self.P = nn.ModuleDict()
@@ -55,7 +57,7 @@ class UNet(nn.Module):
         self.bn_U = nn.ModuleDict()
         self.V = nn.ModuleDict()
         self.bn_V = nn.ModuleDict()
-        self.D["1"] = conv(1, 3, 3, bias=True)
+        self.D["1"] = conv(in_channels, 3, 3, bias=True)
         self.E["1"] = conv(3, 3, 3, bias=True)
         for level in range(1, 3):
             self.D[f"{level + 1}"] = conv(c[level], c[level + 1], 3, bias=True)
@@ -66,7 +68,7 @@ class UNet(nn.Module):
             self.bn_U[f"{level}"] = nn.BatchNorm2d(c[level])
             self.V[f"{level}"] = conv(c[level], c[level], 3)
             self.bn_V[f"{level}"] = nn.BatchNorm2d(c[level])
-        self.linear = nn.Linear(3, 5)
+        self.linear = nn.Linear(3, num_classes)
 
     def forward(self, f: torch.Tensor) -> torch.Tensor:
         x: dict[int, torch.Tensor] = {}

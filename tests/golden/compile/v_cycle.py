@@ -29,16 +29,17 @@ def conv(cin: int, cout: int, size: int, stride: int = 1) -> nn.Conv2d:
 
 
 class VCycle(nn.Module):
-    def __init__(self) -> None:
+    """VCycle: images, N × 3 × 16 × 16 → scores of classes, N × 5."""
+
+    def __init__(self, *, in_channels: int = 3, num_classes: int = 5) -> None:
         super().__init__()
-        self.first_i = {1: 2, 2: 1, 3: 1}
         self.A = nn.ModuleDict()
         self.B = nn.ModuleDict()
         self.bn_B = nn.ModuleDict()
         self.P = nn.ModuleDict()
         self.C = nn.ModuleDict()
         self.bn_C = nn.ModuleDict()
-        self.theta = conv(3, 4, 3)
+        self.theta = conv(in_channels, 4, 3)
         self.bn_theta = nn.BatchNorm2d(4)
         for level in range(1, 4):
             self.A[f"{level}"] = conv(4, 4, 3)
@@ -51,7 +52,7 @@ class VCycle(nn.Module):
             for i in range(1, 3):
                 self.C[f"{level}_{i}"] = conv(4, 4, 3)
                 self.bn_C[f"{level}_{i}"] = nn.BatchNorm2d(4)
-        self.linear = nn.Linear(4, 5)
+        self.linear = nn.Linear(4, num_classes)
 
     def forward(self, f_in: torch.Tensor) -> torch.Tensor:
         f: dict[int, torch.Tensor] = {}
@@ -61,7 +62,7 @@ class VCycle(nn.Module):
         # u@1,1: 4 × 16 × 16
         u[1] = F.relu(self.bn_B["1_1"](self.B["1_1"](f[1])))
         for level in range(1, 4):
-            for i in range(self.first_i[level], 3):
+            for i in range(2 if level == 1 else 1, 3):
                 # u@ℓ,i: 4 × 16 × 16
                 x = f[level] - self.A[f"{level}"](u[level])
                 x = F.relu(self.bn_B[f"{level}_{i}"](self.B[f"{level}_{i}"](x)))

@@ -36,15 +36,16 @@ def prolong(cin: int, cout: int, size: int, stride: int) -> nn.ConvTranspose2d:
 
 
 class WCycle(nn.Module):
-    def __init__(self) -> None:
+    """WCycle: images, N × 3 × 16 × 16 → scores of classes, N × 4."""
+
+    def __init__(self, *, in_channels: int = 3, num_classes: int = 4) -> None:
         super().__init__()
-        first_s = {1: 2, 2: 1}
         self.A = nn.ModuleDict()
         self.bn_A_d = nn.ModuleDict()
         self.R = nn.ModuleDict()
         self.bn_A_v = nn.ModuleDict()
         self.P = nn.ModuleDict()
-        self.theta = conv(3, 8, 3)
+        self.theta = conv(in_channels, 8, 3)
         for level in range(1, 3):
             self.A[f"{level}"] = conv(8, 8, 3)
             self.bn_A_d[f"{level + 1}"] = nn.BatchNorm2d(8)
@@ -54,9 +55,9 @@ class WCycle(nn.Module):
             self.bn_A_v[f"3_{s}"] = nn.BatchNorm2d(8)
         for level in range(2, 0, -1):
             self.P[f"{level}"] = prolong(8, 8, 3, 2)
-            for s in range(first_s[level], 3):
+            for s in range(2 if level == 1 else 1, 3):
                 self.bn_A_v[f"{level}_{s}"] = nn.BatchNorm2d(8)
-        self.linear = nn.Linear(8, 4)
+        self.linear = nn.Linear(8, num_classes)
 
     def forward(self, f: torch.Tensor) -> torch.Tensor:
         d: dict[int, torch.Tensor] = {}
@@ -68,16 +69,16 @@ class WCycle(nn.Module):
             x = F.relu(self.bn_A_d[f"{level + 1}"](self.A[f"{level}"](d[level])))
             d[level + 1] = self.R[f"{level}"](x)
         # A_d: 8 × 4 × 4
-        A_d = self.A["3"](d[3])
+        a_d = self.A["3"](d[3])
         for s in range(1, 3):
             # v@3,s: 8 × 4 × 4
-            v[s] = F.relu(self.bn_A_v[f"3_{s}"](A_d))
+            v[s] = F.relu(self.bn_A_v[f"3_{s}"](a_d))
         # A_add_d: 8 × 8 × 8
         x = d[2] + self.P["2"](v[1]) + self.P["2"](v[2])
-        A_add_d = self.A["2"](x)
+        a_add_d = self.A["2"](x)
         for s in range(1, 3):
             # v@2,s: 8 × 8 × 8
-            v[s] = F.relu(self.bn_A_v[f"2_{s}"](A_add_d))
+            v[s] = F.relu(self.bn_A_v[f"2_{s}"](a_add_d))
         # v@ℓ,s: 8 × 16 × 16
         x = d[1] + self.P["1"](v[1]) + self.P["1"](v[2])
         v[2] = F.relu(self.bn_A_v["1_2"](self.A["1"](x)))

@@ -35,7 +35,9 @@ def conv(
 
 
 class FBResNet(nn.Module):
-    def __init__(self) -> None:
+    """FBResNet: images, N × 3 × 32 × 32 → scores of classes, N × 10."""
+
+    def __init__(self, *, in_channels: int = 3, num_classes: int = 10) -> None:
         super().__init__()
         self.nu = {1: 2, 2: 2, 3: 2, 4: 2}
         c = {1: 64, 2: 128, 3: 256, 4: 512}
@@ -44,7 +46,7 @@ class FBResNet(nn.Module):
         self.B = nn.ModuleDict()
         self.Pi = nn.ModuleDict()
         self.R = nn.ModuleDict()
-        self.theta = conv(3, 64, 3, bias=True)
+        self.theta = conv(in_channels, 64, 3, bias=True)
         self.bn_f["1_1"] = nn.BatchNorm2d(64)
         self.B["1_1"] = conv(64, 64, 3, bias=True)
         for level in range(1, 5):
@@ -60,30 +62,30 @@ class FBResNet(nn.Module):
                     c[level + 1], c[level + 1], 3, bias=True
                 )
         self.bn_u = nn.BatchNorm2d(512)
-        self.linear = nn.Linear(512, 10)
+        self.linear = nn.Linear(512, num_classes)
 
     def forward(self, f: torch.Tensor) -> torch.Tensor:
-        u: dict[int, torch.Tensor] = {}
         # f@1: 64 × 32 × 32
         f = F.relu(self.theta(f))
         # u@1,1: 64 × 32 × 32
         x = F.relu(self.bn_f["1_1"](f))
-        u[1] = F.relu(self.B["1_1"](x))
+        u = F.relu(self.B["1_1"](x))
         for level in range(1, 5):
             for i in range(2, self.nu[level] + 1):
                 # u@ℓ,i: 64 × 32 × 32, 128 × 16 × 16, 256 × 8 × 8, 512 × 4 × 4
-                x = F.relu(self.bn_f[f"{level}_{i}"](f - self.A[f"{level}"](u[level])))
-                u[level] = u[level] + F.relu(self.B[f"{level}_{i}"](x))
+                x = F.relu(self.bn_f[f"{level}_{i}"](f - self.A[f"{level}"](u)))
+                u = u + F.relu(self.B[f"{level}_{i}"](x))
             if level < 4:
                 # u@ℓ+1,0: 128 × 16 × 16, 256 × 8 × 8, 512 × 4 × 4
-                u[level + 1] = self.Pi[f"{level}"](u[level])
+                u_old = u
+                u = self.Pi[f"{level}"](u)
                 # A_u@ℓ+1: 128 × 16 × 16, 256 × 8 × 8, 512 × 4 × 4
-                A_u = self.A[f"{level + 1}"](u[level + 1])
+                a_u = self.A[f"{level + 1}"](u)
                 # f@ℓ+1: 128 × 16 × 16, 256 × 8 × 8, 512 × 4 × 4
-                x = f - self.A[f"{level}"](u[level])
-                f = self.R[f"{level}"](x) + A_u
+                x = f - self.A[f"{level}"](u_old)
+                f = self.R[f"{level}"](x) + a_u
                 # u@ℓ+1,1: 128 × 16 × 16, 256 × 8 × 8, 512 × 4 × 4
-                x = F.relu(self.bn_f[f"{level + 1}_1"](f - A_u))
-                u[level + 1] = u[level + 1] + F.relu(self.B[f"{level + 1}_1"](x))
+                x = F.relu(self.bn_f[f"{level + 1}_1"](f - a_u))
+                u = u + F.relu(self.B[f"{level + 1}_1"](x))
         # h: 10
-        return self.linear(F.adaptive_avg_pool2d(F.relu(self.bn_u(u[4])), 1).flatten(1))
+        return self.linear(F.adaptive_avg_pool2d(F.relu(self.bn_u(u)), 1).flatten(1))

@@ -34,7 +34,9 @@ def conv(
 
 
 class MgNet(nn.Module):
-    def __init__(self) -> None:
+    """MgNet: images, N × 3 × 32 × 32 → scores of classes, N × 10."""
+
+    def __init__(self, *, in_channels: int = 3, num_classes: int = 10) -> None:
         super().__init__()
         self.nu = {1: 2, 2: 2, 3: 2, 4: 2}
         self.A = nn.ModuleDict()
@@ -43,7 +45,7 @@ class MgNet(nn.Module):
         self.bn_B = nn.ModuleDict()
         self.Pi = nn.ModuleDict()
         self.R = nn.ModuleDict()
-        self.theta = conv(3, 256, 3, bias=True)
+        self.theta = conv(in_channels, 256, 3, bias=True)
         self.bn_f["1_1"] = nn.BatchNorm2d(256)
         self.bn_B["1_1"] = nn.BatchNorm2d(256)
         for level in range(1, 5):
@@ -57,32 +59,30 @@ class MgNet(nn.Module):
                 self.R[f"{level}"] = conv(256, 256, 3, stride=2, bias=True)
                 self.bn_f[f"{level + 1}_1"] = nn.BatchNorm2d(256)
                 self.bn_B[f"{level + 1}_1"] = nn.BatchNorm2d(256)
-        self.linear = nn.Linear(256, 10)
+        self.linear = nn.Linear(256, num_classes)
 
     def forward(self, f: torch.Tensor) -> torch.Tensor:
-        u: dict[int, torch.Tensor] = {}
         # f@1: 256 × 32 × 32
         f = F.relu(self.theta(f))
         # u@1,1: 256 × 32 × 32
         x = F.relu(self.bn_f["1_1"](f))
-        u[1] = F.relu(self.bn_B["1_1"](self.B["1"](x)))
+        u = F.relu(self.bn_B["1_1"](self.B["1"](x)))
         for level in range(1, 5):
             for i in range(2, self.nu[level] + 1):
                 # u@ℓ,i: 256 × 32 × 32, 256 × 16 × 16, 256 × 8 × 8, 256 × 4 × 4
-                x = F.relu(self.bn_f[f"{level}_{i}"](f - self.A[f"{level}"](u[level])))
-                x = F.relu(self.bn_B[f"{level}_{i}"](self.B[f"{level}"](x)))
-                u[level] = u[level] + x
+                x = F.relu(self.bn_f[f"{level}_{i}"](f - self.A[f"{level}"](u)))
+                u = u + F.relu(self.bn_B[f"{level}_{i}"](self.B[f"{level}"](x)))
             if level < 4:
                 # u@ℓ+1,0: 256 × 16 × 16, 256 × 8 × 8, 256 × 4 × 4
-                u[level + 1] = F.relu(self.Pi[f"{level}"](u[level]))
+                u_old = u
+                u = F.relu(self.Pi[f"{level}"](u))
                 # A_u@ℓ+1: 256 × 16 × 16, 256 × 8 × 8, 256 × 4 × 4
-                A_u = self.A[f"{level + 1}"](u[level + 1])
+                a_u = self.A[f"{level + 1}"](u)
                 # f@ℓ+1: 256 × 16 × 16, 256 × 8 × 8, 256 × 4 × 4
-                x = f - self.A[f"{level}"](u[level])
-                f = F.relu(self.R[f"{level}"](x)) + A_u
+                x = f - self.A[f"{level}"](u_old)
+                f = F.relu(self.R[f"{level}"](x)) + a_u
                 # u@ℓ+1,1: 256 × 16 × 16, 256 × 8 × 8, 256 × 4 × 4
-                x = F.relu(self.bn_f[f"{level + 1}_1"](f - A_u))
-                x = F.relu(self.bn_B[f"{level + 1}_1"](self.B[f"{level + 1}"](x)))
-                u[level + 1] = u[level + 1] + x
+                x = F.relu(self.bn_f[f"{level + 1}_1"](f - a_u))
+                u = u + F.relu(self.bn_B[f"{level + 1}_1"](self.B[f"{level + 1}"](x)))
         # h: 10
-        return self.linear(F.adaptive_avg_pool2d(u[4], 1).flatten(1))
+        return self.linear(F.adaptive_avg_pool2d(u, 1).flatten(1))

@@ -31,7 +31,9 @@ def conv(
 
 
 class PreActResNet18_Al(nn.Module):
-    def __init__(self) -> None:
+    """PreActResNet18_Al: images, N × 3 × 32 × 32 → scores of classes, N × 10."""
+
+    def __init__(self, *, in_channels: int = 3, num_classes: int = 10) -> None:
         super().__init__()
         self.nu = {1: 2, 2: 1, 3: 1, 4: 1}
         c = {1: 64, 2: 128, 3: 256, 4: 512}
@@ -39,7 +41,7 @@ class PreActResNet18_Al(nn.Module):
         self.B = nn.ModuleDict()
         self.A = nn.ModuleDict()
         self.R = nn.ModuleDict()
-        self.theta = conv(3, 64, 3, bias=True)
+        self.theta = conv(in_channels, 64, 3, bias=True)
         for level in range(1, 5):
             self.A[f"{level}"] = conv(c[level], c[level], 3)
             for i in range(1, self.nu[level] + 1):
@@ -52,7 +54,7 @@ class PreActResNet18_Al(nn.Module):
                 )
                 self.R[f"{level + 1}"] = conv(c[level], c[level + 1], 1, stride=2)
         self.bn_r_h = nn.BatchNorm2d(512)
-        self.linear = nn.Linear(512, 10)
+        self.linear = nn.Linear(512, num_classes)
 
     def forward(self, f: torch.Tensor) -> torch.Tensor:
         # r@1,0: 64 × 32 × 32
