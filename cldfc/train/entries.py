@@ -52,7 +52,7 @@ DIGITS = DataSet(
 
 MNIST = DataSet(
     name="mnist",
-    reader="cldfc.train.data.mnist",
+    reader="cldfc.train.data.idx",
     shape=(1, 28, 28),
     classes=10,
     images=(60_000, 10_000),
@@ -67,7 +67,7 @@ MNIST = DataSet(
 
 FASHION_MNIST = DataSet(
     name="fashion_mnist",
-    reader="cldfc.train.data.mnist",
+    reader="cldfc.train.data.idx",
     shape=(1, 28, 28),
     classes=10,
     images=(60_000, 10_000),
@@ -86,7 +86,7 @@ FASHION_MNIST = DataSet(
 
 KMNIST = DataSet(
     name="kmnist",
-    reader="cldfc.train.data.mnist",
+    reader="cldfc.train.data.idx",
     shape=(1, 28, 28),
     classes=10,
     images=(60_000, 10_000),

@@ -1,23 +1,42 @@
-"""`idx:PATH`: IDX files, which hold images of one size and their labels."""
+"""IDX files, gzipped or not: MNIST and its relatives, and `idx:PATH`, images of one size and their labels."""
 
 from __future__ import annotations
 
+import io
 from pathlib import Path
 
 import numpy as np
 import torch
 
 from cldfc.train.catalogue import DataSet, path_of
-from cldfc.train.data.idx_files import IdxPart, find_idx, read_both
+from cldfc.train.data.files import read_parsed, require
+from cldfc.train.data.idx_files import IMAGES, LABELS, IdxPart, find_idx, read_both, read_idx
 from cldfc.train.images import Images, Split
 
 
 def load(dataset: DataSet, folder: Path) -> Split:
-    """The images as they lie in the files; their labels in order become the classes. No data folder is needed.
+    """The images, pixels from 0 to 255. Raises UsageError when a file is missing, damaged or not the published one.
 
-    Raises UsageError when a file is missing or damaged, or they do not fit together.
+    Sources: Y. LeCun, C. Cortes and C. Burges, The MNIST database of handwritten digits, 1998; H. Xiao, K. Rasul and
+    R. Vollgraf, Fashion-MNIST: a novel image dataset for benchmarking machine learning algorithms, 2017; T. Clanuwat
+    et al., Deep learning for classical Japanese literature, 2018.
     """
-    train, test = read_both(find_idx(path_of(dataset.name)))
+    return load_published(dataset, folder) if dataset.files else load_own(path_of(dataset.name))
+
+
+def load_published(dataset: DataSet, folder: Path) -> Split:
+    """Training images, training labels, test images, test labels: in four files, one channel."""
+    require(dataset, folder)
+    train, train_labels, test, test_labels = (
+        read_parsed(dataset, file, folder, lambda data, axes=axes: torch.tensor(read_idx(io.BytesIO(data), (axes,))))
+        for file, axes in zip(dataset.files, (IMAGES, LABELS) * 2, strict=True)
+    )
+    return Split(Images(train.unsqueeze(1), train_labels.long()), Images(test.unsqueeze(1), test_labels.long()))
+
+
+def load_own(path: str) -> Split:
+    """The images as they lie in the files; their labels in order become the classes."""
+    train, test = read_both(find_idx(path))
     classes = np.unique(train.labels)
 
     def labelled(part: IdxPart) -> Images:
