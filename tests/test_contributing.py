@@ -138,7 +138,7 @@ root = order["root"]
 os.chdir(root)
 for name in [name for name in sys.modules if name.partition(".")[0] == "cldfc"]:
     del sys.modules[name]
-sys.path[:] = [root, root + "/tests", *(part for part in sys.path if part and not part.startswith(order["not"]))]
+sys.path[:] = [root, root + "/tests", *(part for part in sys.path if part and part not in order["not"])]
 if order["tables"]:
     from cldfc.syntax import build_tables
     build_tables.TABLES.write_text(build_tables.tables_text(), encoding="utf-8")
@@ -176,7 +176,7 @@ def every_step() -> Iterable[Step]:
 
 def run(root: Path, *runs: Sequence[str], tables: bool = False, use: str = "") -> tuple[int, str]:
     """Tests in the copy, time after time in one process: the last exit code, and what pytest says."""
-    order = {"root": str(root), "not": str(ROOT), "runs": runs, "tables": tables, "use": use}
+    order = {"root": str(root), "not": [str(ROOT), str(ROOT / "tests")], "runs": runs, "tables": tables, "use": use}
     ended = Program(json.dumps(order), script=root / "run.py", cwd=root, PYTHONPATH=str(root)).end()
     return ended.returncode, ended.stdout + ended.stderr
 

@@ -131,8 +131,12 @@ class Formatter:
     def symbol(self, symbol: tree.Symbol) -> str:
         is_clear = self.tagged is None or symbol.name in self.tagged or not is_plain_number(symbol.tag)
         text = self.name(symbol.name) + (self.tag(symbol.tag) if is_clear else f"@{symbol.tag[0].offset}")
-        settings = [(f"{s.name}=" if s.name else "") + self.text(s.value) for s in symbol.settings]
-        return f"{text}[{', '.join(settings)}]" if settings else text
+        return f"{text}[{self.configuration(symbol.settings)}]" if symbol.settings else text
+
+    def configuration(self, settings: tuple[tree.Setting, ...]) -> str:
+        return ", ".join(
+            (f"{setting.name}=" if setting.name else "") + self.text(setting.value) for setting in settings
+        )
 
     def tag(self, tag: tuple[tree.Index, ...]) -> str:
         """`@ℓ,i-1`, `^{\\ell,i-1}`."""
