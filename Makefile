@@ -15,9 +15,14 @@ MINUTES ?= 8
 JOBS ?= auto
 QUICK := tests/test_syntax.py tests/test_errors.py tests/test_format.py tests/test_library.py tests/test_emit.py tests/test_cost.py tests/train/test_recipe.py
 # Threads that wait asleep: on a busy machine those that spin take most of the time.
-PYTEST := OMP_WAIT_POLICY=PASSIVE $(BIN)/python -m pytest -n $(JOBS) --maxprocesses 4 --dist loadfile --no-loadscope-reorder
+ASLEEP := OMP_WAIT_POLICY=PASSIVE
+WORKERS := -n $(JOBS) --maxprocesses 4 --dist loadfile --no-loadscope-reorder
+PYTEST := $(ASLEEP) $(BIN)/python -m pytest $(WORKERS)
+SAMPLE ?= 200
+SEED ?= 0
+ROOMS ?= *
 
-.PHONY: demo test quick check data docs links golden fuzz torture bench cuda grammar seeds clean
+.PHONY: demo test quick check data docs links golden coverage mutants fuzz torture bench cuda grammar seeds clean
 
 demo: $(INSTALLED)
 	@mkdir -p runs
@@ -59,6 +64,18 @@ links: .venv/docs
 golden: $(DEVELOPING)
 	@$(BIN)/python -m pytest --update-golden tests/test_command_line.py tests/test_compare.py tests/test_data_page.py tests/test_derive.py tests/test_editors.py tests/test_emit.py tests/test_errors.py tests/test_fold_norms.py tests/test_format.py tests/test_formats.py tests/test_operators.py tests/test_show.py
 
+# Which lines of cldfc all tests together run; an error below the floor in pyproject.toml.
+coverage: $(DEVELOPING)
+	@mkdir -p build/coverage
+	@$(BIN)/coverage erase
+	@$(ASLEEP) $(BIN)/coverage run -m pytest $(WORKERS)
+	@$(BIN)/coverage combine --quiet
+	@$(BIN)/coverage report
+
+# Whether the tests notice changes to the code: a sample of mutants, such as `make mutants ROOMS='cldfc.ops.*' SAMPLE=50 SEED=1`.
+mutants: .venv/mutants
+	@$(BIN)/python tools/mutants.py '$(ROOMS)' --sample $(SAMPLE) --seed $(SEED)
+
 fuzz: $(DEVELOPING)
 	@CLDFC_FUZZ=100000 $(BIN)/python -m pytest -x tests/test_format.py tests/test_fuzz.py tests/test_differential.py tests/test_derive.py tests/test_reference.py tests/test_cost.py tests/test_formats.py tests/train/test_sharing.py
 
@@ -96,9 +113,13 @@ $(DEVELOPING): $(INSTALLED)
 	@tools/say_size.sh .venv $(BIN)/pip install --disable-pip-version-check $(TORCH) --editable '.[dev]'
 	@touch $@
 
+.venv/mutants: $(DEVELOPING)
+	@tools/say_size.sh .venv $(BIN)/pip install --disable-pip-version-check $(TORCH) --editable '.[mutants]'
+	@touch $@
+
 .venv/docs: $(DEVELOPING)
 	@tools/say_size.sh .venv $(BIN)/pip install --disable-pip-version-check $(TORCH) --editable '.[docs]'
 	@touch $@
 
 clean:
-	rm -rf .venv build dist
+	rm -rf .venv build dist mutants

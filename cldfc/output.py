@@ -89,8 +89,9 @@ def templates(package: str) -> Environment:
         trim_blocks=True,
         undefined=StrictUndefined,
     )
-    pages.filters["lines"] = lines
-    pages.filters["file"] = file
+    # Its values have no type in jinja2.
+    filters: dict[str, object] = cast(Any, pages).filters
+    filters.update(lines=lines, file=file)
     return pages
 
 

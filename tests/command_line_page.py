@@ -3,6 +3,7 @@
 import re
 
 from networks import ROOT
+from typer.core import TyperGroup
 from typer.main import get_command
 
 from cldfc.cli import app
@@ -13,7 +14,9 @@ MARK = "<!-- From here on the page is written from the commands: `make golden`. 
 
 
 def commands():
-    return get_command(app).commands
+    group = get_command(app)
+    assert isinstance(group, TyperGroup)
+    return group.commands
 
 
 def is_option(parameter):
@@ -52,7 +55,9 @@ def paragraphs(text):
 
 
 def example(command):
-    return re.search(r"Example: (.*)", command.help).group(1)
+    found = re.search(r"Example: (.*)", command.help)
+    assert found is not None
+    return found.group(1)
 
 
 def section(name, command, shared):

@@ -27,7 +27,9 @@ FIRST = ["test_derive", "test_cli", "test_torchrun", "test_reproduce", "test_ver
 
 
 def pytest_collection_modifyitems(items):
-    """What takes most time and memory comes early, while there is enough of both."""
+    """What takes most time and memory comes early, while there is enough of both; mutmut has an order of its own."""
+    if "mutmut" in sys.modules:
+        return
     places = {name: place for place, name in enumerate(FIRST)}
     items.sort(key=lambda item: places.get(item.path.stem, len(FIRST)))
 
@@ -60,7 +62,7 @@ def resident() -> int:
 @pytest.fixture(autouse=True, scope="session")
 def _command_line() -> None:
     """Make the commands of the app once: that takes longer than most of them run."""
-    typer.testing._get_command = cache(typer.testing._get_command)
+    typer.testing._get_command = cache(typer.testing._get_command)  # pyright: ignore[reportPrivateImportUsage]
 
 
 @pytest.fixture

@@ -6,6 +6,7 @@ with others; the rest have formulas here, from their definitions rather than fro
 
 import math
 from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -17,19 +18,20 @@ from cldfc.reference.operators import POINTWISE, REARRANGING
 from cldfc.syntax.spelling import ascii_name
 
 
-def find_module(network: nn.Module, name: str, indices: tuple[int, ...]) -> nn.Module | nn.Parameter:
+def find_module(network: nn.Module, name: str, indices: tuple[int, ...]) -> Any:
+    """The module or the parameter of that name; what a module has is not in its type."""
     spelled = ascii_name(name)
-    children = {**dict(network.named_children()), **dict(network.named_parameters(recurse=False))}
+    children: dict[str, Any] = {**dict(network.named_children()), **dict(network.named_parameters(recurse=False))}
     found = children[spelled] if spelled in children else children[f"{spelled}_2"]
     is_family = isinstance(found, nn.ModuleDict | nn.ParameterDict)
     return found["_".join(map(str, indices))] if is_family else found
 
 
-def channel_shift(result: Tensor, module: nn.Module) -> Tensor:
+def channel_shift(result: Tensor, module: Any) -> Tensor:
     return result if module.bias is None else result + module.bias[:, None, None]
 
 
-def convolution(operator: ops.Convolution, node: Node, x: Tensor, module: nn.Module) -> Tensor:
+def convolution(operator: ops.Convolution, node: Node, x: Tensor, module: Any) -> Tensor:
     """A product of matrices: a row for each channel of the result, a column for each pixel of it."""
     out, _, size, _ = module.weight.shape
     padding = module.dilation[0] * (size - 1) // 2
@@ -39,7 +41,7 @@ def convolution(operator: ops.Convolution, node: Node, x: Tensor, module: nn.Mod
     return channel_shift(torch.einsum("gok,ngkp->ngop", rows, columns).reshape(len(x), *node.shape), module)
 
 
-def prolongation(operator: ops.Prolongation, node: Node, x: Tensor, module: nn.Module) -> Tensor:
+def prolongation(operator: ops.Prolongation, node: Node, x: Tensor, module: Any) -> Tensor:
     """The transpose of that product: every pixel adds its number times the kernel to a window of the result."""
     size = module.weight.shape[-1]
     excess = module.dilation[0] * (size - 1) + 1 - operator.stride
@@ -50,14 +52,14 @@ def prolongation(operator: ops.Prolongation, node: Node, x: Tensor, module: nn.M
     return channel_shift(F.fold(columns, node.shape[1:], size, module.dilation, padding, operator.stride), module)
 
 
-def normalised(x: Tensor, over: tuple[int, ...], module: nn.Module) -> Tensor:
+def normalised(x: Tensor, over: tuple[int, ...], module: Any) -> Tensor:
     centred = x - x.mean(over, keepdim=True)
     result = centred / (centred.square().mean(over, keepdim=True) + 1e-5).sqrt()
     shape = [-1 if axis == 1 else 1 for axis in range(x.dim())]
     return result * module.weight.reshape(shape) + module.bias.reshape(shape)
 
 
-def group_norm(groups: int, x: Tensor, module: nn.Module) -> Tensor:
+def group_norm(groups: int, x: Tensor, module: Any) -> Tensor:
     parts = x.unflatten(1, (groups, -1))
     centred = parts - parts.flatten(2).mean(2).reshape(len(x), groups, *[1] * (x.dim() - 1))
     variance = centred.square().flatten(2).mean(2).reshape(len(x), groups, *[1] * (x.dim() - 1))
@@ -71,11 +73,11 @@ def without_parameters(operator: ops.Operator, x: Tensor) -> Tensor:
     settings = {name: getattr(operator, name) for name in operator.settings()}
     if operator.keyword == "dropout":
         return x * (1 - settings["rate"])
-    return {**POINTWISE, **REARRANGING}[operator.keyword](x, **settings)
+    return {**POINTWISE, **REARRANGING}[str(operator.keyword)](x, **settings)
 
 
 # The formulas of notation and of operators with parameters: the operator, its node, its operands, and its module.
-FORMULAS: dict[type[ops.Operator], Callable[..., Tensor]] = {
+FORMULAS: dict[type[ops.Operator], Callable[..., Any]] = {
     ops.Add: lambda o, node, given, module: sum(sign * x for sign, x in zip(o.signs, given, strict=True)),
     ops.Total: lambda o, node, given, module: torch.stack(given).sum(0),
     ops.Multiply: lambda o, node, given, module: math.prod(given),

@@ -14,8 +14,8 @@ class Client:
 
     def __init__(self, *arguments: str, folder: Path | None = None, encodings: tuple[str, ...] = ()) -> None:
         command = [sys.executable, "-m", "cldfc", "lsp", *arguments]
-        pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
-        self.process = subprocess.Popen(command, cwd=folder, **pipes)
+        pipe = subprocess.PIPE
+        self.process = subprocess.Popen(command, cwd=folder, stdin=pipe, stdout=pipe, stderr=pipe)
         self.number = 0
         self.notified: list[dict] = []
         self.uri = ""

@@ -33,7 +33,7 @@ def cldfc(
     *arguments: object, cwd: Path = ROOT, given: bytes = b"", **environment: str
 ) -> subprocess.CompletedProcess[str]:
     """Run a command line to its end; never a traceback."""
-    ended = Program(*arguments, cwd=cwd, given=given, **environment).end()
+    ended = Program(*arguments, script=None, cwd=cwd, given=given, is_group=False, **environment).end()
     assert "Traceback" not in ended.stderr, ended.stderr
     return ended
 

@@ -1,10 +1,11 @@
 """Writes a spec from random choices: its constants, kernels, σ, factors and classifier."""
 
 from collections.abc import Callable
+from typing import Any
 
 from hypothesis import strategies as st
 
-Draw = Callable[[st.SearchStrategy], object]
+Draw = Callable[[st.SearchStrategy[Any]], Any]
 
 ACTIVATIONS = ("relu", "relu", "relu", "tanh", "leaky_relu[0.1]", "gelu", "softplus", "elu[0.5]", "soft_threshold[0.1]")
 NORMS = ("bn", "bn", "bn", "gn[2]", "ln", "gn[1]")
