@@ -27,23 +27,21 @@ import torch
 from torch import nn
 from torch.nn.functional import pad
 
-from cldfc.changes import read_changes
-from cldfc.compilation import Compilation
+from cldfc.compilation import Compilation, read_changes
+from cldfc.data.batches import frame
+from cldfc.data.catalogue import DATA_DIR, find
+from cldfc.data.data_set import DataSet
+from cldfc.data.images import Images, Split, load_images, standardise
+from cldfc.data.loader import Resident
+from cldfc.device import choose_device
 from cldfc.library import folder
+from cldfc.recipe import Recipe, change_recipe
 from cldfc.reproduce.tables import TABLES, TableRow, select_rows
 from cldfc.syntax.read import read_source
-from cldfc.train.batches import frame
-from cldfc.train.catalogue import DATA_DIR, DataSet, find
-from cldfc.train.data.loader import Resident
-from cldfc.train.data.reader import load_images
-from cldfc.train.device import choose_device
-from cldfc.train.images import Images, Split, standardise
-from cldfc.train.loop import Diverged, Task, choose_gradient, train_epoch
-from cldfc.train.network import build_network
-from cldfc.train.optimizer import make_optimizer
-from cldfc.train.pace import Silence
-from cldfc.train.position import BEGINNING
-from cldfc.train.recipe import Recipe, change_recipe
+from cldfc.training.loop import Diverged, Silence, Task, choose_gradient, train_epoch
+from cldfc.training.state import BEGINNING
+from cldfc.training.step import make_optimizer
+from cldfc.weights.network import build_network
 
 NARROW = "c = 16, 32, 64, 128"
 FULL_WIDTH = ("preact18_Al", "fbresnet-A-sBs", "preact34_Al")

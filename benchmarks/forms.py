@@ -20,11 +20,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from cldfc.changes import read_changes
-from cldfc.compilation import Compilation, Form
+from cldfc.compilation import Compilation, Form, read_changes
 from cldfc.network.cost import cost_of_network
 from cldfc.syntax.read import read_source
-from cldfc.train.network import build_network
+from cldfc.weights.network import build_network
 
 SPEC = read_source(Path(__file__).parents[1] / "specs" / "fbresnet.cldf")
 FORMS: tuple[Form, ...] = ("written", "simplified", "residual")

@@ -7,12 +7,12 @@ import statistics
 import time
 from collections.abc import Callable
 
-from cldfc.collector import collector_paused
 from cldfc.compilation import Compilation
 from cldfc.diagnostics import Problems, Source
 from cldfc.network.expand import expand_program
 from cldfc.network.resolve import Changes, resolve_spec
-from cldfc.syntax.extend import read_spec
+from cldfc.syntax.parse import collector_paused
+from cldfc.syntax.read import read_spec
 
 ROUNDS = 5
 HEAD = "model Big\ninput f : 3 × 8 × 8\noutput h : 10\nkernel θ : 3×3 → 8\n"

@@ -22,11 +22,10 @@ import torchvision
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from cldfc import import_weights
-from cldfc.changes import read_changes
-from cldfc.compilation import Compilation
+from cldfc.compilation import Compilation, read_changes
 from cldfc.syntax.read import read_source
-from cldfc.train.network import build_network
+from cldfc.weights.import_weights import import_weights
+from cldfc.weights.network import build_network
 
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT / "tests"))

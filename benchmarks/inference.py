@@ -22,15 +22,14 @@ import torch
 from torch import Tensor, nn
 
 from cldfc.compilation import Compilation
-from cldfc.inference import folded_code, origins_of
+from cldfc.data.catalogue import find
+from cldfc.data.images import standardise
+from cldfc.recipe import change_recipe
+from cldfc.runs.training_run import prepare
 from cldfc.syntax.read import read_source
-from cldfc.train.catalogue import find
-from cldfc.train.fold_weights import fold_weights
-from cldfc.train.freeze import freeze
-from cldfc.train.images import standardise
-from cldfc.train.network import build_network
-from cldfc.train.recipe import change_recipe
-from cldfc.train.train import prepare
+from cldfc.trained import folded_code, origins_of
+from cldfc.weights.inference import fold_weights, freeze
+from cldfc.weights.network import build_network
 
 SPEC = read_source(Path(__file__).parents[1] / "specs" / "resnet18.cldf")
 TURNS, PASSES, BATCH = 9, 3, 128

@@ -26,19 +26,17 @@ from torch.nn import functional as F
 from torch.utils.data import DataLoader, Dataset
 from torchvision.transforms import v2
 
-from cldfc.changes import read_changes
-from cldfc.compilation import Compilation
+from cldfc.compilation import Compilation, read_changes
+from cldfc.data.catalogue import find
+from cldfc.data.fake import load
+from cldfc.data.images import standardise
+from cldfc.recipe import change_recipe
+from cldfc.runs.training_run import prepare
 from cldfc.syntax.read import read_source
-from cldfc.train.catalogue import find
-from cldfc.train.data.fake import load
-from cldfc.train.images import standardise
-from cldfc.train.loop import Task, choose_gradient, train_epoch
-from cldfc.train.network import build_network
-from cldfc.train.optimizer import make_optimizer
-from cldfc.train.pace import Silence
-from cldfc.train.position import BEGINNING
-from cldfc.train.recipe import change_recipe
-from cldfc.train.train import prepare
+from cldfc.training.loop import Silence, Task, choose_gradient, train_epoch
+from cldfc.training.state import BEGINNING
+from cldfc.training.step import make_optimizer
+from cldfc.weights.network import build_network
 
 ROOT = Path(__file__).parents[1]
 PAIRS, STEPS, THREADS, BATCH = 9, 3, 2, 128

@@ -13,8 +13,8 @@ if TYPE_CHECKING:
     from cldfc.diagnostics import CldfError, UsageError
     from cldfc.notebook import load_ipython_extension as load_ipython_extension
     from cldfc.spec import Run, Spec, load, load_run, specs
-    from cldfc.train.import_weights import import_weights
-    from cldfc.train.stop import Stopped
+    from cldfc.stop import Stopped
+    from cldfc.weights.import_weights import import_weights
 
 __all__ = [
     "CldfError",
@@ -35,9 +35,9 @@ HOMES = {
     "CldfError": "cldfc.diagnostics",
     "Run": "cldfc.spec",
     "Spec": "cldfc.spec",
-    "Stopped": "cldfc.train.stop",
+    "Stopped": "cldfc.stop",
     "UsageError": "cldfc.diagnostics",
-    "import_weights": "cldfc.train.import_weights",
+    "import_weights": "cldfc.weights.import_weights",
     "load": "cldfc.spec",
     "load_ipython_extension": "cldfc.notebook",
     "load_run": "cldfc.spec",

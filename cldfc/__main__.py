@@ -32,8 +32,7 @@ def main() -> None:
     with output_told():
         command, *arguments = sys.argv[1:] or [""]
         if command == "check" and arguments and not any(argument.startswith("-") for argument in arguments):
-            from cldfc.check import check_specs
-            from cldfc.messages import tell_names
+            from cldfc.messages import check_specs, tell_names
 
             specs = [Path(argument) for argument in arguments]
             tell_names(specs)

@@ -11,23 +11,25 @@ for `cldfc check` answers sooner without them.
 
 from __future__ import annotations
 
+import re
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, get_args
 
 from cldfc.algebra.infer import infer_network
-from cldfc.algebra.left_out import remark_left_out
-from cldfc.algebra.unbounded_head import remark_unbounded_head
-from cldfc.collector import collector_paused
-from cldfc.diagnostics import CldfError, Diagnostic, Problems, Source
-from cldfc.network.collect import collect_names
-from cldfc.network.expect import check_expectations
-from cldfc.network.order import check_order
+from cldfc.algebra.remarks import remark_left_out, remark_unbounded_head
+from cldfc.diagnostics import CldfError, Diagnostic, Problems, Source, UsageError, choices
+from cldfc.network.constants import check_order
+from cldfc.network.cost import check_expectations
+from cldfc.network.declarations import collect_names
+from cldfc.network.positions import LARGEST_SIZE
 from cldfc.network.resolve import Changes
 from cldfc.network.shapes import Inferred
 from cldfc.syntax import tree
-from cldfc.syntax.extend import change_spec, read_spec
-from cldfc.syntax.lines import format_statement
+from cldfc.syntax.format import format_statement
+from cldfc.syntax.parse import collector_paused
+from cldfc.syntax.read import change_spec, read_spec
 from cldfc.syntax.spelling import ascii_name
 
 if TYPE_CHECKING:
@@ -44,11 +46,11 @@ Form = Literal["written", "simplified", "residual", "auto"]
 """The network as the spec writes it; without what its equations do for nothing; with residuals in place of
 features, by Theorem 1; or whichever of the last two has fewer multiply-adds."""
 
-REMARKS = (remark_unbounded_head, remark_left_out)
+_REMARKS = (remark_unbounded_head, remark_left_out)
 
 
 @dataclass(frozen=True, slots=True)
-class Reading:
+class _Reading:
     tree: tree.Tree
     problems: Problems
 
@@ -64,15 +66,15 @@ class Compilation:
 
     @cached_property
     @collector_paused()
-    def own(self) -> Reading:
+    def own(self) -> _Reading:
         """The statements of the text after those that it extends."""
         problems = Problems()
-        return Reading(read_spec(self.source, problems), problems)
+        return _Reading(read_spec(self.source, problems), problems)
 
     @cached_property
-    def changed(self) -> Reading:
+    def changed(self) -> _Reading:
         problems = self.own.problems.copy()
-        return Reading(change_spec(self.own.tree, self.changes.statements, problems), problems)
+        return _Reading(change_spec(self.own.tree, self.changes.statements, problems), problems)
 
     @property
     def tree(self) -> tree.Tree:
@@ -107,7 +109,7 @@ class Compilation:
         if self.as_written is not self and any(isinstance(s, tree.Expect) for s in self.own.tree.statements):
             # What the spec expects, it expects of itself.
             self.as_written.check()
-        return infer(self.changed, self.changes)
+        return _infer(self.changed, self.changes)
 
     def check(self) -> Compilation:
         """The same, if nothing is wrong with it. Raises CldfError."""
@@ -126,7 +128,7 @@ class Compilation:
     def diagnostics(self) -> tuple[Diagnostic, ...]:
         """What is wrong; or, of a spec that is right, what may go wrong."""
         try:
-            return tuple(remark for find in REMARKS for remark in find(self.shapes))
+            return tuple(remark for find in _REMARKS for remark in find(self.shapes))
         except CldfError as error:
             return error.diagnostics
 
@@ -167,7 +169,7 @@ class Compilation:
     def residual(self) -> Compilation:
         """The spec with residuals in place of features. Raises CldfError also when there is none."""
         spec = self.derivation.spec
-        return read_already(spec.source, replace(self.changes, statements=()), Reading(spec, Problems()))
+        return _read_already(spec.source, replace(self.changes, statements=()), _Reading(spec, Problems()))
 
     @cached_property
     def costs(self) -> list[Cost]:
@@ -224,26 +226,69 @@ class Compilation:
 
     @cached_property
     def as_written(self) -> Compilation:
-        return self if self.changes == AS_WRITTEN else read_already(self.source, AS_WRITTEN, self.own)
+        return self if self.changes == AS_WRITTEN else _read_already(self.source, AS_WRITTEN, self.own)
 
     def sized(self, shape: tuple[int, int, int] | None, classes: int | None) -> Compilation:
         """The same spec for images of another shape, and another number of classes; None is the spec's own."""
         changes = replace(self.changes, shape=shape, classes=classes)
         if changes == self.changes:
             return self
-        return self.as_written if changes == AS_WRITTEN else read_already(self.source, changes, self.own)
+        return self.as_written if changes == AS_WRITTEN else _read_already(self.source, changes, self.own)
 
 
-def read_already(source: Source, changes: Changes, own: Reading) -> Compilation:
+def _read_already(source: Source, changes: Changes, own: _Reading) -> Compilation:
     compilation = Compilation(source, changes)
     compilation.__dict__["own"] = own
     return compilation
 
 
-def infer(reading: Reading, changes: Changes) -> Inferred:
+def _infer(reading: _Reading, changes: Changes) -> Inferred:
     problems = reading.problems.copy()
     inferred = infer_network(reading.tree, changes, problems)
     if changes == AS_WRITTEN:
         check_expectations(reading.tree, inferred, problems)
     problems.stop_if_any()
     return inferred
+
+
+_SHAPE = re.compile(r"\s*([0-9]{1,9})\s*[x×,]\s*([0-9]{1,9})\s*[x×,]\s*([0-9]{1,9})\s*")
+
+
+def read_changes(
+    lets: Sequence[str] | None = None,
+    ties: Sequence[str] | None = None,
+    input: str | None = None,
+    classes: int | None = None,
+) -> Changes:
+    """What the command line asks for instead of what the spec says. Raises UsageError."""
+    changes = [*(change("let", text) for text in lets or ()), *(change("tie", text) for text in ties or ())]
+    if classes is not None and not 1 <= classes <= LARGEST_SIZE:
+        raise UsageError(f"{classes:,} classes are not possible", f"write a number from 1 to {LARGEST_SIZE:,}")
+    return Changes(None if input is None else _read_shape(input), classes, tuple(changes))
+
+
+def change(word: str, text: str) -> Source:
+    """One statement of the command line, on one line; it may name its first word again."""
+    statement = " ".join(text.split("\n")).strip()
+    if not statement.startswith(f"{word} "):
+        statement = f"{word} {statement}"
+    return Source(f"--{word}", statement, is_command=True)
+
+
+def read_form(text: str) -> Form:
+    """`written`, `simplified`. Raises UsageError."""
+    forms: tuple[Form, ...] = get_args(Form)
+    for form in forms:
+        if form == text:
+            return form
+    raise UsageError(f"`{text}` is no form of a network", choices(text, forms, "the forms are"))
+
+
+def _read_shape(text: str) -> tuple[int, int, int]:
+    """`3x224x224`. Raises UsageError."""
+    found = _SHAPE.fullmatch(text)
+    sizes = [int(size) for size in found.groups()] if found else []
+    if not sizes or not all(1 <= size <= LARGEST_SIZE for size in sizes):
+        raise UsageError(f"`{text}` is no shape of an input", "write channels, height and width: `--input 3x32x32`")
+    channels, height, width = sizes
+    return channels, height, width

@@ -66,7 +66,7 @@ class Console(rich_console.Console):
                 yield Segment(lines, segment.style)
 
 
-NARROWEST = 8
+_NARROWEST = 8
 """Columns of text that is folded."""
 
 
@@ -82,7 +82,7 @@ def print_table(
     `columns` are their heads and kinds.
     """
     count = len(columns)
-    while count > 1 and width_of(shown, list(columns.items())[:count], rows, gap) > shown.width:
+    while count > 1 and _width_of(shown, list(columns.items())[:count], rows, gap) > shown.width:
         count -= 1
     table = Table(box=None, header_style="bold", padding=(0, gap, 0, 0), pad_edge=False)
     for head, kind in list(columns.items())[:count]:
@@ -92,7 +92,7 @@ def print_table(
     shown.print(table)
 
 
-def width_of(
+def _width_of(
     shown: rich_console.Console,
     columns: Sequence[tuple[str, Column]],
     rows: Sequence[Sequence[RenderableType]],
@@ -102,7 +102,7 @@ def width_of(
     for at, (head, kind) in enumerate(columns):
         cells = [head, *(row[at] for row in rows)]
         widest = max(Measurement.get(shown, shown.options, cell).maximum for cell in cells)
-        width += min(widest, NARROWEST if kind == "text" else widest) + gap
+        width += min(widest, _NARROWEST if kind == "text" else widest) + gap
     return width - gap
 
 

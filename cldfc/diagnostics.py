@@ -1,23 +1,27 @@
-"""What is wrong with a spec, where, and what to write instead: data, and two renderers."""
+"""What is wrong, where, and what to write instead: data, and its two renderers."""
 
 from __future__ import annotations
 
 import difflib
+import unicodedata
 from bisect import bisect_right
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
-from cldfc.output import printable
+from cldfc.output import UTF8, printable
 
-LONGEST_WORD = 40
+if TYPE_CHECKING:
+    from pydantic import ValidationError
+
+_LONGEST_WORD = 40
 """Of longer words the start is compared with known ones."""
 
-LONGEST_TEXT = 500
+_LONGEST_TEXT = 500
 """Of a longer message, label or help the two ends are shown."""
 
-MOST_ERRORS = 100
+_MOST_ERRORS = 100
 
 
 @dataclass(frozen=True)
@@ -91,7 +95,7 @@ class Diagnostic:
     def __post_init__(self) -> None:
         object.__setattr__(self, "message", clipped(self.message))
         object.__setattr__(self, "help", clipped(self.help))
-        if any(len(place.text) > LONGEST_TEXT for place in self.places):
+        if any(len(place.text) > _LONGEST_TEXT for place in self.places):
             places = tuple(Label(place.span, clipped(place.text)) for place in self.places)
             object.__setattr__(self, "places", places)
 
@@ -120,7 +124,7 @@ class Diagnostic:
         }
 
 
-def clipped(text: str, longest: int = LONGEST_TEXT) -> str:
+def clipped(text: str, longest: int = _LONGEST_TEXT) -> str:
     """The text, or its two ends: what it quotes from a spec may be long."""
     return text if len(text) <= longest else f"{text[: longest // 2]}…{text[-longest // 2 :]}"
 
@@ -135,7 +139,6 @@ class CldfError(Exception):
         self.diagnostics = diagnostics
 
     def __str__(self) -> str:
-        from cldfc.render import plain_text, render
 
         return plain_text(render(self.diagnostics)).rstrip("\n")
 
@@ -144,7 +147,7 @@ class CldfError(Exception):
         return str(self).splitlines()
 
 
-class ChangeError(CldfError):
+class _ChangeError(CldfError):
     """What the command line would change in a spec is wrong; perhaps the spec is, too."""
 
     exit_code: ClassVar[int] = 2
@@ -152,7 +155,7 @@ class ChangeError(CldfError):
 
 def error_of(diagnostics: Sequence[Diagnostic]) -> CldfError:
     is_change = any(diagnostic.places[0].span.source.is_command for diagnostic in diagnostics)
-    return ChangeError(*diagnostics) if is_change else CldfError(*diagnostics)
+    return _ChangeError(*diagnostics) if is_change else CldfError(*diagnostics)
 
 
 class UsageError(Exception):
@@ -196,7 +199,7 @@ class Problems:
         """Note an error, unless the same code already stands at the same place."""
         if (code, span) in self.places:
             return
-        if len(self.found) > MOST_ERRORS:
+        if len(self.found) > _MOST_ERRORS:
             self.untold += 1
             return
         self.places.add((code, span))
@@ -225,7 +228,7 @@ class Problems:
 def nearest(word: str, known: Iterable[str]) -> str | None:
     """The known word that is most like a word, if any is; capitals make no difference."""
     by_spelling = {name.lower(): name for name in known}
-    close = difflib.get_close_matches(word.lower()[:LONGEST_WORD], by_spelling, n=1, cutoff=0.7)
+    close = difflib.get_close_matches(word.lower()[:_LONGEST_WORD], by_spelling, n=1, cutoff=0.7)
     return by_spelling[close[0]] if close else None
 
 
@@ -240,15 +243,141 @@ def choices(word: str, known: Iterable[str], which: str, more: str = "") -> str:
     listed = f"{which} {', '.join(f'`{name}`' for name in known)}{more}"
     close = nearest(word, known)
     # Of `table9` no table is nearer than another.
-    others = [name for name in known if close and name != close and likeness(word, name) == likeness(word, close)]
+    others = [name for name in known if close and name != close and _likeness(word, name) == _likeness(word, close)]
     return f"did you mean `{close}`? {listed}" if close and not others else listed
 
 
-def likeness(word: str, other: str) -> float:
-    return difflib.SequenceMatcher(None, word.lower()[:LONGEST_WORD], other.lower()).ratio()
+def _likeness(word: str, other: str) -> float:
+    return difflib.SequenceMatcher(None, word.lower()[:_LONGEST_WORD], other.lower()).ratio()
 
 
 def did_you_mean(word: str, known: Iterable[str], otherwise: str) -> str:
     """`did you mean …?` with the nearest known word, or `otherwise`."""
     close = nearest(word, known)
     return f"did you mean `{close}`?" if close else otherwise
+
+
+_Piece = tuple[str, str]
+"""Text and the style that a terminal gives it."""
+
+_WIDEST_LINE = 140
+_ERROR, _REMARK, _PLACE, _HELP, _PLAIN, _BOLD = "bold red", "bold yellow", "blue", "green", "", "bold"
+
+
+def render(diagnostics: Sequence[Diagnostic], is_last: bool = True, encoding: str = UTF8) -> Iterator[list[_Piece]]:
+    """The lines of a report on errors or on remarks, each as pieces with a style, for a terminal of an encoding.
+
+    The last report of a run says where there is more.
+    """
+    for line in _report_lines(diagnostics, is_last, encoding):
+        yield [(printable(text, encoding), style) for text, style in line]
+
+
+def _report_lines(diagnostics: Sequence[Diagnostic], is_last: bool, encoding: str) -> Iterator[list[_Piece]]:
+    for diagnostic in diagnostics:
+        style = _ERROR if diagnostic.severity == "error" else _REMARK
+        yield [(f"{diagnostic.severity}[{diagnostic.code}]", style), (f": {diagnostic.message}", _BOLD)]
+        yield from _render_places(diagnostic.places, encoding)
+        yield [("  = ", _PLACE), ("help: ", _HELP), (diagnostic.help, _PLAIN)]
+        yield []
+    files = dict.fromkeys(d.places[0].span.source.name for d in diagnostics)
+    what = diagnostics[0].severity
+    count = f"1 {what}" if len(diagnostics) == 1 else f"{len(diagnostics)} {what}s"
+    yield [(f"{count} in {', '.join(files)}", _ERROR if what == "error" else _REMARK)]
+    code = diagnostics[0].code
+    if is_last:
+        yield [(f"for more about {code}: cldfc explain {code}", _PLAIN)]
+
+
+def _render_places(places: Sequence[Label], encoding: str) -> Iterator[list[_Piece]]:
+    """The lines of the sources that a diagnostic speaks of, in the order of the text.
+
+     --> net.cldf:4:9
+      |
+    3 | let f = A * x
+      |     - defined here
+    4 | let f = B * x
+      |     ^ defined again
+    """
+    margin = max(len(str(place.span.line)) for place in places)
+    primary = places[0].span.source
+    for source in dict.fromkeys([primary, *(place.span.source for place in places)]):
+        here = sorted((p for p in places if p.span.source is source), key=lambda p: (p.span.line, p is not places[0]))
+        arrow = "-->" if source is primary else ":::"
+        start = places[0].span if source is primary else here[0].span
+        yield [(f"{'':{margin}}{arrow} ", _PLACE), (str(start), _PLAIN)]
+        yield [(f"{'':{margin}} |", _PLACE)]
+        before = 0
+        for place in here:
+            line = place.span.line
+            if before and line > before + 1:
+                yield [(f"{'':{margin}} ⋮", _PLACE)]
+            yield from _render_place(source, place, place is places[0], margin, line != before, encoding)
+            before = line
+
+
+def _render_place(
+    source: Source, place: Label, is_primary: bool, margin: int, with_line: bool, encoding: str
+) -> Iterator[list[_Piece]]:
+    number, column = source.position(place.span.start)
+    text = source.line(number).replace("\t", " ")
+    cut = max(0, min(column - 1, len(text)) - _WIDEST_LINE // 2)
+    shown = text[cut : cut + _WIDEST_LINE]
+    on_first_line = place.span.text.split("\n", 1)[0].rstrip()
+    marked = text[column - 1 : column - 1 + len(on_first_line)]
+    if with_line:
+        before, after = "…" * (cut > 0), "…" * (cut + _WIDEST_LINE < len(text))
+        yield [(f"{number:{margin}} | ", _PLACE), (before + shown + after, _PLAIN)]
+    indent = " " * _columns_of("…" * (cut > 0) + text[cut : column - 1], encoding)
+    mark = "^" if is_primary else "-"
+    under = mark * max(1, min(_columns_of(marked, encoding), _WIDEST_LINE // 2))
+    yield [(f"{'':{margin}} | ", _PLACE), (f"{indent}{under} {place.text}".rstrip(), _ERROR if is_primary else _PLACE)]
+
+
+def _columns_of(text: str, encoding: str) -> int:
+    return sum(_character_cells(character) for character in printable(text, encoding))
+
+
+def _character_cells(character: str) -> int:
+    if unicodedata.combining(character):
+        return 0
+    return 2 if unicodedata.east_asian_width(character) in "WF" else 1
+
+
+def plain_text(lines: Iterable[list[_Piece]]) -> str:
+    return "".join("".join(text for text, _ in line).rstrip() + "\n" for line in lines)
+
+
+_REASONS = {
+    "greater_than": "it must be more than {gt}",
+    "greater_than_equal": "it must be at least {ge}",
+    "less_than": "it must be less than {lt}",
+    "less_than_equal": "it must be at most {le}",
+    "finite_number": "it must be finite",
+    "int_parsing_size": "it has too many digits",
+    "literal_error": "it must be {expected}",
+    "missing": "it is missing",
+    "extra_forbidden": "there is no such field",
+    "json_invalid": "it is not JSON",
+    "too_long": "it must have at most {max_length} entries",
+    "too_short": "it must have at least {min_length} entries",
+}
+_KINDS = {
+    "int": "it must be a whole number",
+    "float": "it must be a number",
+    "bool": "it must be true or false",
+    "string": "it must be text",
+    "tuple": "it must be a list",
+    "list": "it must be a list",
+    "dict": "it must be a table of names and values",
+    "model": "it must be a table of names and values",
+}
+"""By how the types of errors begin."""
+
+
+def first_error(error: ValidationError) -> tuple[str, object, str]:
+    """Of the first value that is wrong: its name, what it is, and why that cannot be."""
+    found: Any = error.errors(include_url=False)[0]
+    reason = _REASONS.get(found["type"]) or _KINDS.get(found["type"].partition("_")[0])
+    said = reason.format(**found.get("ctx", {})) if reason else found["msg"].removeprefix("Value error, ").rstrip(".")
+    return ".".join(map(str, found["loc"])), found["input"], said

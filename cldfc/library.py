@@ -20,15 +20,15 @@ def folder() -> Path:
 
 
 @cache
-def names() -> tuple[str, ...]:
+def spec_names() -> tuple[str, ...]:
     """Their names: `preact18_Al`, `imagenet/resnet34`; those in folders last."""
     paths = [path.relative_to(folder()).with_suffix("") for path in folder().rglob(f"*{SUFFIX}")]
     return tuple(path.as_posix() for path in sorted(paths, key=lambda path: (len(path.parts), path.parts)))
 
 
-def path_of(name: str) -> Path | None:
+def spec_path(name: str) -> Path | None:
     """The file of a spec that comes with cldfc; relative where it lies in the working folder."""
-    if name not in names():
+    if name not in spec_names():
         return None
     path = folder() / f"{name}{SUFFIX}"
     here = Path.cwd()
@@ -40,16 +40,16 @@ def find_spec(path: Path) -> Path:
 
     A path that leads nowhere is given back.
     """
-    if is_no_folder(path):
+    if _is_no_folder(path):
         return path
     own = path.with_name(f"{path.name}{SUFFIX}") if path.name and not path.suffix else path
-    return own if is_no_folder(own) else path_of(path.as_posix()) or path
+    return own if _is_no_folder(own) else spec_path(path.as_posix()) or path
 
 
 def remark_on(path: Path) -> str | None:
     """That a file of one's own is meant, and not the spec of that name which comes with cldfc."""
-    found, theirs = find_spec(path), path_of(path.as_posix())
-    if theirs is None or not is_no_folder(found) or found.resolve() == theirs.resolve():
+    found, theirs = find_spec(path), spec_path(path.as_posix())
+    if theirs is None or not _is_no_folder(found) or found.resolve() == theirs.resolve():
         return None
     return f"`{path}` is the file `{found}`, not the spec of that name that comes with cldfc"
 
@@ -60,9 +60,9 @@ def like(path: Path) -> str | None:
     if close := nearest(path.name.removesuffix(SUFFIX), by_name):
         return by_name[close]
     stem = path.with_suffix("") if path.suffix == SUFFIX else path
-    if len(stem.name) > 2 and (begun := [name for name in names() if name.startswith(stem.as_posix())]):
+    if len(stem.name) > 2 and (begun := [name for name in spec_names() if name.startswith(stem.as_posix())]):
         return min(begun, key=lambda name: (len(name), name))
-    return nearest(stem.as_posix(), names()) or nearest(stem.name, names())
+    return nearest(stem.as_posix(), spec_names()) or nearest(stem.name, spec_names())
 
 
 def specs_beside(path: Path) -> list[Path]:
@@ -78,6 +78,6 @@ def specs_in(path: Path) -> Iterator[Path]:
         yield from (Path(parent) / name for name in sorted(files) if name.endswith(SUFFIX) and name[0] != ".")
 
 
-def is_no_folder(path: Path) -> bool:
+def _is_no_folder(path: Path) -> bool:
     # A pipe may hold a spec, too.
     return os.path.exists(path) and not os.path.isdir(path)

@@ -6,16 +6,16 @@ from collections.abc import Callable
 from typing import Protocol
 
 from cldfc.diagnostics import UsageError
-from cldfc.spec import Spec, read_text
+from cldfc.spec import Spec, spec_from_text
 
 
-class Shell(Protocol):
+class _Shell(Protocol):
     def register_magic_function(self, func: Callable[[str, str], Spec], magic_kind: str, magic_name: str) -> None: ...
 
     def push(self, variables: dict[str, Spec]) -> None: ...
 
 
-def load_ipython_extension(shell: Shell) -> None:
+def load_ipython_extension(shell: _Shell) -> None:
     """Add the cell magic `%%cldf` to IPython; `%load_ext cldfc` calls this."""
 
     def cldf(line: str, cell: str) -> Spec:
@@ -24,7 +24,7 @@ def load_ipython_extension(shell: Shell) -> None:
         if variable and not variable.isidentifier():
             help = "write one name, as in `%%cldf network`, or none"
             raise UsageError(f"`{variable}` is no name for a variable", help)
-        spec = read_text(cell, "<cell>").check()
+        spec = spec_from_text(cell, "<cell>").check()
         if variable:
             shell.push({variable: spec})
         return spec

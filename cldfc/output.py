@@ -1,7 +1,5 @@
-"""All that cldfc prints goes through here: nothing that a name contains acts on the terminal or adds a line.
-
-A letter that the terminal's encoding lacks is spelled in ASCII, as in the language.
-"""
+"""All that cldfc prints goes through here: nothing that a name contains acts on the terminal, and letters that
+it lacks are spelled in ASCII."""
 
 from __future__ import annotations
 
@@ -15,27 +13,55 @@ from contextlib import suppress
 from functools import cache, lru_cache
 from typing import TYPE_CHECKING, Any, TextIO, cast
 
-from cldfc.letters import ASCII, SIGNS
-
 if TYPE_CHECKING:
     from jinja2 import Environment
 
+# The Greek letters that LaTeX has a command for: exactly those that no Latin letter looks like.
+GREEK: dict[str, str] = dict(
+    zip(
+        "alpha beta gamma delta epsilon zeta eta theta iota kappa lambda mu nu xi pi rho sigma tau "
+        "upsilon phi chi psi omega Gamma Delta Theta Lambda Xi Pi Sigma Phi Psi Omega".split(),
+        "αβγδεζηθικλμνξπρστυφχψωΓΔΘΛΞΠΣΦΨΩ",
+        strict=True,
+    )
+)
+SCRIPT: dict[str, str] = dict(zip("ABCDEFGHIJKLMNOPQRSTUVWXYZ", "𝒜ℬ𝒞𝒟ℰℱ𝒢ℋℐ𝒥𝒦ℒℳ𝒩𝒪𝒫𝒬ℛ𝒮𝒯𝒰𝒱𝒲𝒳𝒴𝒵", strict=True))
+ASCII = {
+    **{letter: spelled for spelled, letter in GREEK.items()},
+    **{script: f"cal_{letter}" for letter, script in SCRIPT.items()},
+    "ℓ": "l",
+}
+"""The letters of names."""
+
+SIGNS = {
+    "∘": ".", "⊙": ".*", "×": "x", "→": "->", "≥": ">=", "≤": "<=",
+    "←": "<-", "↓": "v", "↑": "^", "↔": "<->", "≠": "!=", "±": "+-", "−": "-", "–": "-", "—": "-", "…": "...",
+    "⋯": "...", "•": "*",
+    "·": "*", "⋮": ":", "⊕": "(+)", "⊗": "(x)", "√": "sqrt", "∞": "inf", "∥": "||", "■": "#",
+    "⌈": "ceil(", "⌉": ")", "⌊": "floor(", "⌋": ")", "²": "^2", "³": "^3", "₁": "_1", "₂": "_2", "§": "section ",
+    "─": "-", "━": "-", "│": "|", "┃": "|", "╭": "+", "╮": "+", "╰": "+", "╯": "+", "┌": "+", "┐": "+", "└": "+",
+    "┘": "+", "├": "+", "┤": "+", "┬": "+", "┴": "+", "┼": "+", "╴": "-", "╶": "-", "╸": "-", "╺": "-",
+    "‘": "'", "’": "'", "“": '"', "”": '"', "\ufffd": "?",
+}  # fmt: skip
+"""The signs of the language, and those of tables, pictures and sentences."""
+
+
 UTF8 = "utf-8"
-NAMED = {"\n": r"\n", "\r": r"\r", "\t": r"\t"}
-LOST_BYTES = range(0xDC80, 0xDD00)
+_NAMED = {"\n": r"\n", "\r": r"\r", "\t": r"\t"}
+_LOST_BYTES = range(0xDC80, 0xDD00)
 """What Python makes of the bytes of a file name that is not UTF-8."""
-HANDLER = "cldfc.ascii"
+_HANDLER = "cldfc.ascii"
 
 
 def printable(text: str, encoding: str = UTF8) -> str:
     """The text on one line: what is no visible character is escaped, what the encoding lacks is spelled in ASCII."""
     if text.isascii() and text.isprintable():
         return text
-    return "".join(shown_as(character, encoding) for character in text)
+    return "".join(_shown_as(character, encoding) for character in text)
 
 
 @lru_cache(maxsize=4096)
-def shown_as(character: str, encoding: str) -> str:
+def _shown_as(character: str, encoding: str) -> str:
     if not character.isprintable():
         return escaped(character)
     try:
@@ -48,9 +74,9 @@ def shown_as(character: str, encoding: str) -> str:
 def escaped(character: str) -> str:
     r"""`\x1b`, `\n`, `\u202e`; `\xff` for a byte that is not UTF-8."""
     code = ord(character)
-    if character in NAMED:
-        return NAMED[character]
-    if code < 0x80 or code in LOST_BYTES:
+    if character in _NAMED:
+        return _NAMED[character]
+    if code < 0x80 or code in _LOST_BYTES:
         return f"\\x{code & 0xFF:02x}"
     return f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"
 
@@ -61,11 +87,11 @@ def fill_page(package: str, name: str, **values: object) -> str:
     A value is escaped and stands on one line, unless the template takes it as HTML (`safe`) or as `lines`;
     `"x.css" | file` is a file beside the template, as it is.
     """
-    return templates(package).get_template(name).render(values)
+    return _templates(package).get_template(name).render(values)
 
 
 @cache
-def templates(package: str) -> Environment:
+def _templates(package: str) -> Environment:
     """The Jinja templates in a package."""
     from jinja2 import Environment, PackageLoader, StrictUndefined
     from markupsafe import Markup
@@ -120,10 +146,10 @@ def show_document(text: str) -> None:
     A pipe gets it as it is; in another encoding than UTF-8, in ASCII, which every program reads alike.
     """
     encoding = encoding_of(sys.stdout)
-    if is_utf8(encoding) and not sys.stdout.isatty() and is_unicode(text):
+    if _is_utf8(encoding) and not sys.stdout.isatty() and is_unicode(text):
         sys.stdout.write(text)
         return
-    encoding = encoding if is_utf8(encoding) or sys.stdout.isatty() else "ascii"
+    encoding = encoding if _is_utf8(encoding) or sys.stdout.isatty() else "ascii"
     lines = text.split("\n")
     sys.stdout.write("\n".join("\t".join(printable(part, encoding) for part in line.split("\t")) for line in lines))
 
@@ -154,12 +180,12 @@ def show_json(data: object, indent: int | None = 2) -> None:
 
 
 def show_json_text(text: str) -> None:
-    sys.stdout.write(json_for(sys.stdout, text))
+    sys.stdout.write(_json_for(sys.stdout, text))
 
 
-def json_for(stream: TextIO, text: str) -> str:
+def _json_for(stream: TextIO, text: str) -> str:
     """JSON with all that is not visible, or not in the stream's encoding, in JSON's own escapes."""
-    is_all = is_utf8(encoding_of(stream))
+    is_all = _is_utf8(encoding_of(stream))
     return "".join(
         c if c == "\n" or (c.isprintable() and (is_all or c.isascii())) else json.dumps(c)[1:-1] for c in text
     )
@@ -183,7 +209,7 @@ def encoding_of(stream: TextIO) -> str:
     return getattr(stream, "encoding", None) or UTF8
 
 
-def is_utf8(encoding: str) -> bool:
+def _is_utf8(encoding: str) -> bool:
     return codecs.lookup(encoding).name == UTF8
 
 
@@ -197,13 +223,13 @@ def is_unicode(text: str) -> bool:
 
 def spell_what_is_lacking() -> None:
     """Let the standard streams spell letters that their encoding lacks, whoever prints them."""
-    codecs.register_error(HANDLER, spell_in_ascii)
+    codecs.register_error(_HANDLER, _spell_in_ascii)
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors=HANDLER)
+            stream.reconfigure(errors=_HANDLER)
 
 
-def spell_in_ascii(error: UnicodeError) -> tuple[str, int]:
+def _spell_in_ascii(error: UnicodeError) -> tuple[str, int]:
     if not isinstance(error, UnicodeEncodeError):
         raise error
     return "".join(printable(c, "ascii") for c in error.object[error.start : error.end]), error.end

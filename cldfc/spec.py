@@ -16,16 +16,15 @@ from itertools import takewhile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from cldfc.changes import change, read_changes, read_form
-from cldfc.compilation import AS_WRITTEN, Changes, Compilation, Form
+from cldfc.compilation import AS_WRITTEN, Compilation, Form, change, read_changes, read_form
 from cldfc.diagnostics import CldfError, Problems, Source, UsageError, did_you_mean, shape_text
 from cldfc.files import write_generated
-from cldfc.library import SUFFIX, folder, names
+from cldfc.library import SUFFIX, folder, spec_names
+from cldfc.network.resolve import Changes
 from cldfc.output import ignore, say
 from cldfc.syntax import tree
-from cldfc.syntax.extend import read_spec
 from cldfc.syntax.parse import parse_spec
-from cldfc.syntax.read import BUNDLED, decode, read_source
+from cldfc.syntax.read import BUNDLED, decode, read_source, read_spec
 from cldfc.syntax.spelling import ascii_name, canonical_name
 
 if TYPE_CHECKING:
@@ -36,18 +35,18 @@ if TYPE_CHECKING:
 
     from cldfc.network.cost import Cost
     from cldfc.network.graph import Graph
+    from cldfc.plan import Surroundings
+    from cldfc.recipe import Recipe
+    from cldfc.runs.evaluate import Evaluation
+    from cldfc.runs.listing import State
+    from cldfc.runs.run_folder import RunFolder, RunRecord
     from cldfc.show.comparison import Comparison
-    from cldfc.train.evaluate import Evaluation
-    from cldfc.train.recipe import Recipe
-    from cldfc.train.run import RunFolder, RunRecord
-    from cldfc.train.runs import State
-    from cldfc.training import Surroundings
 
     ImageFile = str | os.PathLike[str] | Image.Image
     Images = Tensor | numpy.ndarray[Any, Any] | ImageFile | list[ImageFile] | tuple[ImageFile, ...]
     """What `Run.predict` takes."""
 
-Value = str | float | Iterable[float]
+_Value = str | float | Iterable[float]
 """What `Spec.let` takes: the text of an expression, a number, or one number for each level."""
 
 
@@ -58,12 +57,12 @@ def load(spec: str | os.PathLike[str]) -> Spec:
     looked for in the working folder. Raises UsageError when there is no such file, CldfError when it is not UTF-8.
     """
     if isinstance(spec, str) and "\n" in spec:
-        return read_text(spec)
+        return spec_from_text(spec)
     return Spec(read_source(Path(spec)))
 
 
 @dataclass(frozen=True, slots=True)
-class Listed:
+class _Listed:
     """A spec that comes with cldfc: its name, what it is in a line, and its parameters, shared ones once."""
 
     name: str
@@ -71,27 +70,27 @@ class Listed:
     params: int
 
 
-def specs() -> tuple[Listed, ...]:
+def specs() -> tuple[_Listed, ...]:
     """The specs that come with cldfc; `load` takes their names."""
-    return tuple(bundled(name)[0] for name in names())
+    return tuple(bundled(name)[0] for name in spec_names())
 
 
-def bundled(name: str) -> tuple[Listed, str]:
+def bundled(name: str) -> tuple[_Listed, str]:
     """One of them, and its text: `about` is the first paragraph of its comment, `params` the count that it expects.
 
     Raises UsageError when there is none of that name.
     """
-    if name not in names():
-        raise UsageError(f"there is no spec `{name}`", did_you_mean(name, names(), BUNDLED))
+    if name not in spec_names():
+        raise UsageError(f"there is no spec `{name}`", did_you_mean(name, spec_names(), BUNDLED))
     source = read_source(folder() / f"{name}{SUFFIX}")
     expected = [one for one in parse_spec(source, Problems()).statements if isinstance(one, tree.Expect)]
     params = next(int(one.number.value) for one in expected if one.quantity == "params")
     comment = takewhile(lambda line: line.startswith("# "), source.text.splitlines())
     about = " ".join(line.removeprefix("#").strip() for line in comment)
-    return Listed(name, about, params), source.text
+    return _Listed(name, about, params), source.text
 
 
-def read_text(text: str, name: str = "<text>") -> Spec:
+def spec_from_text(text: str, name: str = "<text>") -> Spec:
     """A spec from text, and the name that errors print for it."""
     return Spec(decode(name, text.encode(errors="surrogatepass")))
 
@@ -110,14 +109,14 @@ class Spec:
 
     # Changes
 
-    def let(self, *statements: str, **values: Value) -> Spec:
+    def let(self, *statements: str, **values: _Value) -> Spec:
         """The spec with some of its `let` statements replaced: `let("ν = 3,4,6,3")`, `let(ν=[3, 4, 6, 3], σ="relu")`.
 
         Without a tag a name takes on that of the `let` that it replaces. Names may be spelled in ASCII (`nu`,
         `cal_A`); Python reads 𝒜 as A, which means 𝒜 where the spec has no `let A`. That there is no such `let`
         is found by what needs the network.
         """
-        given = [f"{self.spelled(name)} = {value_text(value)}" for name, value in values.items()]
+        given = [f"{self.spelled(name)} = {_value_text(value)}" for name, value in values.items()]
         return self.changed("let", [*statements, *given])
 
     def tie(self, *statements: str) -> Spec:
@@ -185,7 +184,7 @@ class Spec:
 
         It maps images, batch × channels × height × width, to scores, batch × classes.
         """
-        from cldfc.train.network import build_network
+        from cldfc.weights.network import build_network
 
         name = self._compilation.graph(read_form(form)).program.model
         return build_network(self._compilation.code(read_form(form)), ascii_name(name))
@@ -240,12 +239,12 @@ class Spec:
         `Stopped` when the state is saved. torch's generators are afterwards what they were. Raises CldfError, and
         UsageError when network, data set and recipe do not fit, files are missing, or the training diverges.
         """
-        from cldfc.train.recipe_file import read_recipe
-        from cldfc.train.run import asked_folder
-        from cldfc.train.state import generators_kept
-        from cldfc.training import start_run
+        from cldfc.plan import start_run
+        from cldfc.recipe import read_recipe
+        from cldfc.runs.run_folder import asked_folder
+        from cldfc.training.state import generators_kept
 
-        around = surroundings(
+        around = _surroundings(
             quiet, data_dir, save_minutes, tensorboard, device, workers, download, trust_files, skip_unreadable
         )
         folder = asked_folder(None if output is None else Path(output), name)
@@ -266,8 +265,7 @@ class Spec:
     def show(self) -> None:
         """Draw the network, as `cldfc show` does; in a notebook, as a spec at the end of a cell."""
         from cldfc.console import console
-        from cldfc.show.notebook import is_notebook, put_out
-        from cldfc.show.terminal import show_network
+        from cldfc.show.terminal import is_notebook, put_out, show_network
 
         graph = self._compilation.simplified
         if is_notebook():
@@ -281,8 +279,8 @@ class Spec:
 
         Raises UsageError when the suffix is unknown, or the file cannot be written or is there, not as cldfc wrote it.
         """
+        from cldfc.show.drawing import read_width
         from cldfc.show.formats import check_place, writer_for
-        from cldfc.show.width import read_width
 
         path = Path(path)
         write = writer_for(path, width=None if width is None else read_width(width))
@@ -304,8 +302,8 @@ class Spec:
 
     def _repr_mimebundle_(self, include: object = None, exclude: object = None) -> dict[str, str]:
         """What a notebook shows: the network's picture, or what is wrong."""
-        from cldfc.show.notebook import picture_html, picture_text, preformatted
         from cldfc.show.svg import draw_svg
+        from cldfc.show.terminal import picture_html, picture_text, preformatted
 
         try:
             graph = self._compilation.simplified
@@ -315,7 +313,7 @@ class Spec:
         return {"text/plain": picture_text(graph), "text/html": picture_html(graph, svg)}
 
 
-def value_text(value: Value) -> str:
+def _value_text(value: _Value) -> str:
     """A value as the language writes it: `3, 4, 6, 3`."""
     if isinstance(value, str) or not isinstance(value, Iterable):
         return str(value)
@@ -348,7 +346,7 @@ class Row(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class Predictions:
+class _Predictions:
     """What a network makes of n images, in their order."""
 
     probabilities: Tensor
@@ -376,8 +374,7 @@ def load_run(path: str | os.PathLike[str]) -> Run:
     Raises UsageError when there is none, or its spec, recipe or weights are not what the training wrote. Warns
     where other files are not, and where a run of an earlier release has no seal that would tell.
     """
-    from cldfc.train.run import RunFolder, read_record
-    from cldfc.train.seal import check_seal
+    from cldfc.runs.run_folder import RunFolder, check_seal, read_record
 
     folder = Path(path)
     record = read_record(RunFolder(folder))
@@ -408,14 +405,14 @@ class Run:
     @property
     def state(self) -> State:
         """`finished`, `running`, `interrupted`, `diverged` or `broken`, as in `cldfc runs`."""
-        from cldfc.train.runs import listed_run
+        from cldfc.runs.listing import listed_run
 
         return listed_run(self.path).state
 
     @cached_property
     def spec(self) -> Spec:
         """The network, for the images and the classes that it was trained on."""
-        from cldfc.train.files import read_text
+        from cldfc.files import read_text
 
         source = Source(str(self.files.spec), read_text(self.files.spec))
         return Spec(source, Changes(self.record.input_shape, self.record.classes))
@@ -423,14 +420,14 @@ class Run:
     @property
     def files(self) -> RunFolder:
         """The files in the folder, by name."""
-        from cldfc.train.run import RunFolder
+        from cldfc.runs.run_folder import RunFolder
 
         return RunFolder(self.path)
 
     @property
     def metrics(self) -> tuple[Row, ...]:
         """What was measured, a row for each epoch; none before the first one has ended."""
-        from cldfc.train.metrics import read_epochs
+        from cldfc.training.metrics import read_epochs
 
         if not self.files.metrics.exists():
             return ()
@@ -439,7 +436,7 @@ class Run:
     @property
     def chosen(self) -> Row:
         """The epoch whose weights are saved. Raises UsageError before there is one."""
-        from cldfc.train.metrics import chosen_epoch, read_epochs
+        from cldfc.training.metrics import chosen_epoch, read_epochs
 
         return Row(**chosen_epoch(read_epochs(self.files.metrics), self.record.chosen_by).model_dump())
 
@@ -448,9 +445,9 @@ class Run:
 
         It takes images that are standardised: pixels minus `record.mean`, divided by `record.std`, channel by channel.
         """
-        from cldfc.train.seal import check_seal
-        from cldfc.train.state import generators_kept
-        from cldfc.train.weights import load_weights
+        from cldfc.runs.run_folder import check_seal
+        from cldfc.training.state import generators_kept
+        from cldfc.weights.network import load_weights
 
         check_seal(self.path)
         with generators_kept():
@@ -458,23 +455,23 @@ class Run:
         load_weights(network, self.files.weights)
         return network.eval()
 
-    def predict(self, images: Images, device: str | None = None) -> Predictions:
+    def predict(self, images: Images, device: str | None = None) -> _Predictions:
         """What the network takes images for, as `cldfc predict` computes it.
 
         `images` are pixels in the units of the data set, whole numbers in an array or tensor n × channels × height ×
         width; or paths and Pillow's images, one or several, which are made grey or coloured and scaled. They are
         standardised here as in training. Raises UsageError for other images, and for files that cannot be read.
         """
-        from cldfc.train.predict import class_name_of, pixels_of, predict_pixels
-        from cldfc.train.recorded_data import described_dataset
-        from cldfc.train.state import generators_kept
+        from cldfc.runs.prediction import class_name_of, pixels_of, predict_pixels
+        from cldfc.runs.recorded_data import described_dataset
         from cldfc.trained import folded_network
+        from cldfc.training.state import generators_kept
 
         dataset = described_dataset(self.record)
         pixels = pixels_of(images, dataset)
         with generators_kept():
             found = predict_pixels(folded_network(self.files, self.record), dataset, pixels, device)
-        return Predictions(found, tuple(class_name_of(number, dataset) for number in range(dataset.classes)))
+        return _Predictions(found, tuple(class_name_of(number, dataset) for number in range(dataset.classes)))
 
     def evaluate(
         self,
@@ -492,9 +489,9 @@ class Run:
 
         Raises UsageError when the images are not at hand or do not fit.
         """
-        from cldfc.train.metrics import parse_part
-        from cldfc.train.state import generators_kept
         from cldfc.trained import evaluate_again
+        from cldfc.training.metrics import parse_part
+        from cldfc.training.state import generators_kept
 
         images = None if data_dir is None else Path(data_dir)
         with generators_kept():
@@ -520,11 +517,11 @@ class Run:
 
         Raises what `Spec.train` raises, and UsageError when it cannot go on, or another process trains in the folder.
         """
-        from cldfc.train.state import generators_kept
-        from cldfc.training import resume_run
+        from cldfc.plan import resume_run
+        from cldfc.training.state import generators_kept
 
         changes = {key: value for key, value in (("epochs", epochs), ("dataset", data)) if value is not None}
-        around = surroundings(quiet, data_dir, save_minutes, tensorboard, device, workers)
+        around = _surroundings(quiet, data_dir, save_minutes, tensorboard, device, workers)
         with generators_kept():
             resume_run(self.path, changes, around, from_start)
         return load_run(self.path)
@@ -536,7 +533,7 @@ class Run:
         return f"<cldfc.Run {self.path}: {self.record.class_name} on {self.record.dataset}, {epochs}{reached}>"
 
 
-def surroundings(
+def _surroundings(
     quiet: bool,
     data_dir: str | os.PathLike[str] | None,
     save_minutes: float,
@@ -551,11 +548,11 @@ def surroundings(
 
     Raises UsageError, also in one of several processes that torchrun has started.
     """
-    from cldfc.train.launch import MOST_WORKERS, read_launch
-    from cldfc.train.pace import Silence
-    from cldfc.train.progress import show_progress
-    from cldfc.train.tensorboard import require_tensorboard
-    from cldfc.training import Surroundings
+    from cldfc.plan import Surroundings
+    from cldfc.runs.progress import show_progress
+    from cldfc.runs.tensorboard import require_tensorboard
+    from cldfc.training.launch import MOST_WORKERS, read_launch
+    from cldfc.training.loop import Silence
 
     # The command line's own bounds are those of its options.
     if workers is not None and not 0 <= workers <= MOST_WORKERS:

@@ -1,30 +1,74 @@
-"""From a run folder to its trained network: what `cldfc eval`, `predict`, `export` and `cldfc.Run` have in common.
-
-The spec in the folder is compiled again, for the module beside it is code and may come from somebody else.
-"""
+"""From a run folder to its trained network: for `cldfc eval`, `predict`, `export` and `cldfc.Run`."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib import import_module
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal, Protocol, cast
 
 from cldfc.compilation import Compilation
-from cldfc.inference import load_folded
-from cldfc.train.catalogue import DATA_DIR
-from cldfc.train.files import read_text
-from cldfc.train.seal import check_seal
-from cldfc.training import compilation_of_run
+from cldfc.data.catalogue import DATA_DIR
+from cldfc.files import read_text, written_aside
+from cldfc.plan import compilation_of_run
+from cldfc.runs.recorded_data import described_dataset
+from cldfc.runs.run_folder import RunFolder, check_seal, read_record
+from cldfc.syntax.spelling import ascii_name
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    from torch import Tensor, nn
 
-    from torch import nn
+    from cldfc.algebra.fold_norms import Folded
+    from cldfc.recipe import Part
+    from cldfc.runs.evaluate import Evaluation
+    from cldfc.runs.run_folder import RunRecord
+    from cldfc.weights.export.classifier import About, Classifier, ScoreDifference, Scores
+    from cldfc.weights.inference import WeightOrigin
 
-    from cldfc.train.evaluate import Evaluation
-    from cldfc.train.recipe import Part
-    from cldfc.train.run import RunFolder, RunRecord
+
+def folded_code(folded: Folded) -> str:
+    from cldfc.emit.torch_module import emit_module
+
+    return emit_module(folded.graph, f"for inference: {folded.count:,} normalisation{'s' * (folded.count != 1)} folded")
 
 
-def recompile(run: RunFolder, record: RunRecord) -> Compilation:
+def fold_file(folded: Folded, path: Path) -> dict[str, Tensor]:
+    """The weights of the folded class from a safetensors file with those of the trained one, in the file's type.
+
+    Raises UsageError when the file is missing, or does not fit. torch is loaded here.
+    """
+    from cldfc.emit.torch_module import emit_module
+    from cldfc.weights.inference import fold_weights, read_trained
+
+    tensors = read_trained(path, emit_module(folded.trained), ascii_name(folded.trained.program.model))
+    return fold_weights(tensors, origins_of(folded))
+
+
+def _load_folded(folded: Folded, path: Path) -> nn.Module:
+    from cldfc.weights.network import build_network
+
+    network = build_network(folded_code(folded), ascii_name(folded.graph.program.model))
+    network.load_state_dict(fold_file(folded, path))
+    return network
+
+
+def origins_of(folded: Folded) -> dict[str, WeightOrigin]:
+    from cldfc.emit.naming import parameter_names
+    from cldfc.ops import Prolongation
+    from cldfc.weights.inference import WeightOrigin
+
+    graph, pairs = folded.graph, folded.pairs
+    before, after = parameter_names(folded.trained), parameter_names(graph)
+    origins: dict[str, WeightOrigin] = {}
+    for key, stored in graph.parameters.items():
+        norm, is_transposed = pairs.get(key), isinstance(stored.operator, Prolongation)
+        names = (None, None) if norm is None else (before[norm.scale], before[norm.statistics])
+        origins[after[key]] = WeightOrigin(before[key], names[0], is_transposed, names[1])
+    return origins
+
+
+def _recompile(run: RunFolder, record: RunRecord) -> Compilation:
     """A run's network, from the spec in its folder. Raises UsageError when that is not the one that was trained."""
     check_seal(run.path)
     return compilation_of_run(read_text(run.spec), record)
@@ -39,7 +83,7 @@ def folded_network(run: RunFolder, record: RunRecord) -> nn.Module:
 
     Raises CldfError, and UsageError when the weights are missing or do not fit. torch is loaded here.
     """
-    return load_folded(recompile(run, record).folded(), run.weights)
+    return _load_folded(_recompile(run, record).folded(), run.weights)
 
 
 def evaluate_again(
@@ -58,7 +102,7 @@ def evaluate_again(
     The folded one counts where it has the recorded accuracy, or none is recorded; else the module of the training is
     tested, too. Raises CldfError, and what `evaluate_run` raises. torch is loaded here.
     """
-    from cldfc.train.evaluate import evaluate_fast, evaluate_run
+    from cldfc.runs.evaluate import evaluate_fast, evaluate_run
 
     images = data_dir or DATA_DIR
     fast = None
@@ -67,3 +111,66 @@ def evaluate_again(
         if fast.recorded_accuracy is None or fast.agrees:
             return fast, fast
     return evaluate_run(folder, trained_code, images, data, part, is_trusting, device, workers), fast
+
+
+Format = Literal["onnx", "torch_export", "safetensors"]
+
+SUFFIXES: dict[Format, str] = {"onnx": ".onnx", "torch_export": ".pt2", "safetensors": ".safetensors"}
+
+
+class _ExportFormat(Protocol):
+    def write(self, classifier: Classifier, about: About) -> bytes: ...
+
+    def read(self, data: bytes, classifier: Classifier) -> Scores:
+        """What a file computes; `classifier` is the one that it was written from."""
+        ...
+
+    def reader(self) -> str: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Exported:
+    path: Path
+    about: About
+    parameters: int
+    difference: ScoreDifference
+    reader: str
+    folded: Folded | None
+
+
+def export_run(
+    folder: Path,
+    format: Format,
+    is_folded: bool,
+    output: Path | None,
+    allow: Callable[[Path], None],
+    say: Callable[[str], None],
+) -> Exported:
+    """Write the network of a run in another form, read the file back and compare; by default into the run folder.
+
+    `allow` raises UsageError for a place that must stay as it is, `say` hears what is being done. The source in the
+    folder is not run: the spec is compiled again. Raises CldfError and UsageError; the place is then as it was.
+    """
+    files = RunFolder(folder)
+    record = read_record(files)
+    dataset = described_dataset(record)
+    compilation = _recompile(files, record)
+
+    from cldfc.weights.export.classifier import Classifier, compare_scores, describe_network
+    from cldfc.weights.network import count_parameters, load_network
+
+    trained = load_network(compilation.code(), compilation.class_name, dataset, files.weights)
+    path = output or folder / f"{compilation.class_name}{SUFFIXES[format]}"
+    allow(path)
+    folded = compilation.folded() if is_folded else None
+    classifier = Classifier(_load_folded(folded, files.weights) if folded else trained, dataset)
+    count = folded.count if folded else 0
+    about = describe_network(compilation.class_name, dataset, format != "safetensors", count)
+    formatter = cast(_ExportFormat, import_module(f"cldfc.weights.export.{format}"))
+    say(f"exporting {about.model} to {path}")
+    # The file gets its name when it has been read back, and computes what the trained network does.
+    with written_aside(path, formatter.write(classifier, about)) as aside:
+        say(f"comparing the file with the network by {formatter.reader()}")
+        written = formatter.read(aside.read_bytes(), classifier)
+        difference = compare_scores(written, Classifier(trained, dataset), dataset)
+    return Exported(path, about, count_parameters(classifier.network), difference, formatter.reader(), folded)

@@ -11,13 +11,12 @@ import torch
 from torch import nn
 
 from cldfc.algebra.fold_norms import Folded
-from cldfc.changes import read_changes
-from cldfc.compilation import Compilation
+from cldfc.compilation import Compilation, read_changes
 from cldfc.diagnostics import CldfError, Source
 from cldfc.emit.torch_module import emit_module
-from cldfc.inference import folded_code, origins_of
 from cldfc.syntax.read import read_source
-from cldfc.train.fold_weights import fold_weights
+from cldfc.trained import folded_code, origins_of
+from cldfc.weights.inference import fold_weights
 
 ROOT = Path(__file__).parents[1]
 Case = TypeVar("Case")

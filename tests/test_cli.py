@@ -12,8 +12,7 @@ import pytest
 from networks import ROOT, build, compile_text, printed, spec_text
 from program import cldfc
 
-from cldfc.changes import read_changes
-from cldfc.compilation import Compilation
+from cldfc.compilation import Compilation, read_changes
 from cldfc.diagnostics import Source
 from cldfc.syntax.read import read_source
 
@@ -358,9 +357,9 @@ main()
 LOADED = [
     ("errno", ["--version"]),
     ("cldfc.output", ["check", SPEC]),
-    ("cldfc.check", ["check", SPEC]),
+    ("cldfc.messages", ["check", SPEC]),
     ("cldfc.cli", ["--version"]),
-    ("cldfc.verify.verify", ["verify", SPEC]),
+    ("cldfc.verify.equivalence", ["verify", SPEC]),
     ("numpy", ["verify", SPEC]),
     ("", ["--version"]),
 ]

@@ -12,9 +12,9 @@ from PIL import Image
 from program import cldfc
 from typer.testing import CliRunner
 
-from cldfc.check import check_specs
 from cldfc.cli import app
 from cldfc.compilation import Compilation
+from cldfc.messages import check_specs
 from cldfc.syntax.arrange import format_source
 from cldfc.syntax.read import read_source
 

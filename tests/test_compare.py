@@ -9,15 +9,12 @@ from networks import ROOT, build, compile_text
 from rich.console import Console
 from typer.testing import CliRunner
 
-from cldfc.changes import read_changes
 from cldfc.cli import app
-from cldfc.compare import compare_specs
-from cldfc.compilation import AS_WRITTEN
+from cldfc.cli.compare import compare_specs
+from cldfc.compilation import AS_WRITTEN, read_changes
 from cldfc.diagnostics import CldfError, Problems, Source
-from cldfc.network.sharing import Sharing
-from cldfc.show.comparison import comparison_as_data
-from cldfc.show.comparison_markdown import comparison_markdown
-from cldfc.show.comparison_terminal import show_comparison
+from cldfc.network.cost import Sharing
+from cldfc.show.comparison import comparison_as_data, comparison_markdown, show_comparison
 from cldfc.syntax.difference import compare_trees
 from cldfc.syntax.parse import parse_spec
 

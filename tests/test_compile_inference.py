@@ -12,12 +12,11 @@ from networks import ROOT, build, randomise, relative_difference
 from safetensors.torch import load_file, save_file
 from typer.testing import CliRunner, Result
 
-from cldfc.changes import read_changes
 from cldfc.cli import app
-from cldfc.compilation import Compilation
-from cldfc.inference import folded_code
+from cldfc.compilation import Compilation, read_changes
 from cldfc.syntax.read import read_source
-from cldfc.train.weights import save_weights
+from cldfc.trained import folded_code
+from cldfc.weights.network import save_weights
 
 SPEC = ROOT / "specs" / "resnet18_Bl.cldf"
 NARROW = ["--let", "c = 4", "--input", "3x8x8"]

@@ -13,13 +13,11 @@ from torch.autograd.graph import saved_tensors_hooks
 from torch.utils.flop_counter import FlopCounterMode
 
 from cldfc import ops
-from cldfc.changes import read_changes
-from cldfc.compilation import Compilation
+from cldfc.compilation import Compilation, read_changes
 from cldfc.diagnostics import Source
 from cldfc.emit.torch_module import emit_module
-from cldfc.network.cost import cost_of_network, cost_of_operations
-from cldfc.network.levels import costs_of_levels
-from cldfc.show.numbers import short_bytes, short_count
+from cldfc.network.cost import cost_of_network, cost_of_operations, costs_of_levels
+from cldfc.show.summary import short_bytes, short_count
 from cldfc.syntax.read import read_source
 
 SPECS = sorted((ROOT / "specs").rglob("*.cldf"))

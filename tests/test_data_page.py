@@ -6,9 +6,10 @@ from pathlib import Path
 import pytest
 from networks import ROOT
 
-from cldfc.train import entries
-from cldfc.train.catalogue import CATALOGUE, DataSet
-from cldfc.train.data.reader import load_images
+from cldfc.data import entries
+from cldfc.data.catalogue import CATALOGUE
+from cldfc.data.data_set import DataSet
+from cldfc.data.images import load_images
 
 HEAD = "|---|---|---:|---|---|---|---|---|---|\n"
 WITHOUT_FILES = [dataset.name for dataset in CATALOGUE.values() if not dataset.files and not dataset.folders]
@@ -44,7 +45,7 @@ def test_the_table_is_the_catalogue(golden):
 def test_every_data_set_is_listed():
     for name, found in vars(entries).items():
         if isinstance(found, DataSet):
-            assert found in entries.ENTRIES, f"`{name}` is not in ENTRIES of cldfc/train/entries.py"
+            assert found in entries.ENTRIES, f"`{name}` is not in ENTRIES of cldfc/data/entries.py"
 
 
 @pytest.mark.parametrize("name", CATALOGUE)

@@ -14,22 +14,20 @@ from test_networks import feature_name
 from typer.testing import CliRunner
 
 import cldfc
-from cldfc.algebra.residual.explain_derivation import explain_as_latex
-from cldfc.changes import read_changes
+from cldfc.algebra.residual.derivation import explain_as_latex
 from cldfc.cli import app
-from cldfc.compilation import Compilation
-from cldfc.derive import EXPLAIN, remarks_on_derivation
+from cldfc.cli.derive import EXPLAIN, remarks_on_derivation
+from cldfc.compilation import Compilation, read_changes
 from cldfc.diagnostics import CldfError, Problems, Source
 from cldfc.emit.torch_module import emit_module
-from cldfc.explain import explanations
+from cldfc.error_pages import explanations
 from cldfc.network.cost import cost_of_network
 from cldfc.syntax.arrange import format_source
-from cldfc.syntax.format import format_expression, format_symbol
-from cldfc.syntax.lines import format_statement
+from cldfc.syntax.format import format_expression, format_statement, format_symbol
 from cldfc.syntax.parse import parse_spec
 from cldfc.syntax.read import read_source
-from cldfc.verify.candidates import candidates_of
-from cldfc.verify.verify import verify_forms
+from cldfc.verify.equivalence import verify_forms
+from cldfc.verify.outcome import candidates_of
 
 FOLDER = ROOT / "tests" / "golden" / "derive"
 SPEC = ROOT / "specs" / "fbresnet.cldf"

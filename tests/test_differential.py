@@ -14,9 +14,8 @@ from random_specs import feature_specs, random_specs
 
 from cldfc.compilation import Compilation
 from cldfc.diagnostics import Source
-from cldfc.verify.candidates import candidates_of, smaller
-from cldfc.verify.report import report_lines
-from cldfc.verify.verify import verify_forms
+from cldfc.verify.equivalence import report_lines, verify_forms
+from cldfc.verify.outcome import candidates_of, smaller
 
 COUNT = max(50, int(os.environ.get("CLDFC_FUZZ", "0")) // 50)
 TOLERANCE = 1e-10

@@ -11,13 +11,12 @@ from typer.testing import CliRunner
 from cldfc.cli import app
 from cldfc.compilation import Compilation
 from cldfc.diagnostics import Problems, Source
+from cldfc.show.drawing import Width
 from cldfc.show.formats import writer_for
-from cldfc.show.width import Width
 from cldfc.syntax import tree
-from cldfc.syntax.extend import merge
-from cldfc.syntax.lines import format_statement
+from cldfc.syntax.format import format_statement
 from cldfc.syntax.parse import parse_spec
-from cldfc.syntax.read import read_source
+from cldfc.syntax.read import merge, read_source
 
 DOCS = ROOT / "docs"
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted(DOCS.glob("*.md"))]
@@ -182,16 +181,21 @@ def test_importing(monkeypatch: pytest.MonkeyPatch, tmp_path, capsys):
 
 
 def test_limits_of_the_reference():
-    from cldfc.network import limits
-    from cldfc.syntax.extend import MOST_FILES
+    from cldfc.network import positions
     from cldfc.syntax.parse import MAX_NESTING
-    from cldfc.syntax.read import LARGEST_FILE
+    from cldfc.syntax.read import LARGEST_FILE, MOST_FILES
 
     table = LANGUAGE.split("## Limits")[1].split("## Errors")[0]
-    numbers = [LARGEST_FILE // 10**6, MAX_NESTING, limits.MOST_OPERATIONS, limits.MOST_STEPS, limits.MOST_IN_A_CHAIN]
-    numbers += [limits.LONGEST_RANGE, MOST_FILES]
+    numbers = [
+        LARGEST_FILE // 10**6,
+        MAX_NESTING,
+        positions.MOST_OPERATIONS,
+        positions.MOST_STEPS,
+        positions.MOST_IN_A_CHAIN,
+    ]
+    numbers += [positions.LONGEST_RANGE, MOST_FILES]
     assert re.findall(r"[\d,]*\d", table.replace("2^20", "")) == [f"{number:,}" for number in numbers]
-    assert limits.MOST_NESTING == MAX_NESTING and limits.LARGEST_SIZE == 2**20
+    assert positions.MOST_NESTING == MAX_NESTING and positions.LARGEST_SIZE == 2**20
 
 
 @pytest.mark.parametrize("example", sorted((ROOT / "examples").glob("*.cldf")), ids=lambda path: path.stem)

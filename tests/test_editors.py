@@ -17,8 +17,8 @@ from cldfc.editors.pygments_lexer import CldfLexer
 from cldfc.editors.textmate import textmate_grammar
 from cldfc.ops import BUILTINS
 from cldfc.syntax.arrange import format_source
+from cldfc.syntax.format import WORDS
 from cldfc.syntax.keywords import REDUCTIONS, STATEMENTS, WORDS_INSIDE
-from cldfc.syntax.words import WORDS
 
 EXTENSION = ROOT / "editors" / "vscode"
 PAGES = sorted([ROOT / "README.md", *(ROOT / "docs").glob("*.md")])

@@ -12,8 +12,7 @@ from typer.testing import CliRunner
 
 from cldfc.cli import app
 from cldfc.compilation import Compilation
-from cldfc.diagnostics import CldfError, Diagnostic, Source, Span, did_you_mean
-from cldfc.render import plain_text, render
+from cldfc.diagnostics import CldfError, Diagnostic, Source, Span, did_you_mean, plain_text, render
 from cldfc.syntax.parse import MOST_WRONG
 from cldfc.syntax.read import LARGEST_FILE, read_source
 

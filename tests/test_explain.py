@@ -9,7 +9,7 @@ from typer.testing import CliRunner
 
 from cldfc.cli import app
 from cldfc.diagnostics import CldfError, UsageError
-from cldfc.explain import GROUPS, WIDTH, explain_code, explanations
+from cldfc.error_pages import GROUPS, WIDTH, explain_code, explanations
 from cldfc.syntax.read import read_source
 
 # What the statements of an example replace, unless it is a whole spec or extends one itself.

@@ -12,12 +12,12 @@ from networks import ROOT, relative_difference, trained_and_folded
 from torch import nn
 
 from cldfc.algebra.fold_norms import Folded
-from cldfc.changes import read_changes
-from cldfc.compilation import AS_WRITTEN, Changes, Compilation
+from cldfc.compilation import AS_WRITTEN, Compilation, read_changes
 from cldfc.diagnostics import Source
-from cldfc.inference import folded_code
-from cldfc.show.folding import folding_lines
+from cldfc.network.resolve import Changes
+from cldfc.show.summary import folding_lines
 from cldfc.syntax.read import read_source
+from cldfc.trained import folded_code
 
 GOLDEN = ROOT / "tests" / "golden"
 SHOWN = ("resnet18", "preact18_Al", "fbresnet", "mgnet")

@@ -18,10 +18,8 @@ from cldfc.compilation import Compilation
 from cldfc.diagnostics import CldfError, Source, UsageError
 from cldfc.syntax import tree
 from cldfc.syntax.arrange import LONGEST_LINE, comment_in, format_source, read_statements
-from cldfc.syntax.format import format_expression
-from cldfc.syntax.lines import format_statement
+from cldfc.syntax.format import Spelling, format_expression, format_statement, spell_name
 from cldfc.syntax.read import read_source
-from cldfc.syntax.words import Spelling, spell_name
 
 ROOT = Path(__file__).parents[1]
 SPELLINGS: tuple[Spelling, ...] = ("unicode", "ascii", "latex")

@@ -19,13 +19,12 @@ from typer.testing import CliRunner
 from cldfc.cli import app
 from cldfc.compilation import Compilation
 from cldfc.diagnostics import Source, UsageError
-from cldfc.emit.dot import dot_string, emit_dot
-from cldfc.emit.json import describe_graph, emit_json
-from cldfc.emit.json_schema import GraphRecord, Record
-from cldfc.emit.latex import emit_latex
-from cldfc.emit.mermaid import emit_mermaid, mermaid_string
 from cldfc.files import END, MARK, START
+from cldfc.show.dot import dot_string, emit_dot
 from cldfc.show.formats import FORMATS, OUTPUT_FORMATS, TEXTS, writer_for
+from cldfc.show.json import GraphRecord, Record, describe_graph, emit_json
+from cldfc.show.latex import emit_latex
+from cldfc.show.mermaid import emit_mermaid, mermaid_string
 from cldfc.spec import load
 from cldfc.syntax.read import read_source
 

@@ -15,11 +15,10 @@ from hypothesis import strategies as st
 from strategies import specs
 
 from cldfc.compilation import Compilation
-from cldfc.diagnostics import CldfError, Source, UsageError
+from cldfc.diagnostics import CldfError, Source, UsageError, plain_text, render
 from cldfc.emit.torch_module import emit_module
-from cldfc.render import plain_text, render
+from cldfc.syntax.format import format_statement
 from cldfc.syntax.keywords import STATEMENTS, WORDS_INSIDE
-from cldfc.syntax.lines import format_statement
 from cldfc.syntax.read import decode
 
 ROOT = Path(__file__).parents[1]

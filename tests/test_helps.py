@@ -9,9 +9,9 @@ import pytest
 from networks import find_errors
 
 from cldfc.diagnostics import CldfError, Diagnostic, Problems, Source, Span
-from cldfc.syntax.advice import MATHEMATICAL
 from cldfc.syntax.keywords import STATEMENTS, WORDS_INSIDE
 from cldfc.syntax.parse import parse_spec, split_statements
+from cldfc.syntax.parse_errors import MATHEMATICAL
 from cldfc.syntax.read import read_source
 
 FOLDER = Path(__file__).parent / "golden" / "errors"

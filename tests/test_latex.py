@@ -12,10 +12,9 @@ from networks import compile_text
 from paper_equations import CASES
 
 from cldfc.compilation import Compilation
-from cldfc.diagnostics import CldfError, Source
-from cldfc.render import plain_text, render
+from cldfc.diagnostics import CldfError, Source, plain_text, render
 from cldfc.syntax.arrange import format_source
-from cldfc.syntax.words import Spelling
+from cldfc.syntax.format import Spelling
 
 GOLDEN = Path(__file__).parent / "golden" / "latex"
 READ = {name: case for name, case in CASES.items() if case.plain is not None}

@@ -12,7 +12,7 @@ from typer.testing import CliRunner, Result
 import cldfc
 from cldfc import library
 from cldfc.cli import app
-from cldfc.cli.completion import complete_run, complete_spec
+from cldfc.cli.options import complete_run, complete_spec
 from cldfc.output import printable
 
 SPECS = ROOT / "specs"
@@ -32,7 +32,7 @@ def run(*arguments: str, given: str | None = None) -> Result:
 
 def test_names_are_those_of_the_files():
     files = {str(path.relative_to(SPECS).with_suffix("")) for path in SPECS.rglob("*.cldf")}
-    assert set(library.names()) == files and len(library.names()) == len(files)
+    assert set(library.spec_names()) == files and len(library.spec_names()) == len(files)
 
 
 def test_specs_beside_the_package_or_in_it(tmp_path, monkeypatch):
@@ -44,10 +44,10 @@ def test_specs_beside_the_package_or_in_it(tmp_path, monkeypatch):
 
 def test_all_are_listed_with_their_counts():
     listed = {one["name"]: one for one in json.loads(run("specs", "--json").stdout)}
-    assert set(listed) == set(library.names())
+    assert set(listed) == set(library.spec_names())
     assert listed["imagenet/resnet18"]["params"] == 11_689_512  # torchvision's resnet18
     assert listed["preact18_Al"]["about"].startswith("Pre-act ResNet-18 with one data-feature mapping A per level")
-    assert [one.name for one in cldfc.specs()] == list(library.names())
+    assert [one.name for one in cldfc.specs()] == list(library.spec_names())
     for one in cldfc.specs():
         if one.name in ("preact18_Al", "mgnet_Bli", "pooling/eq_6_4"):
             assert one.params == cldfc.load(one.name).cost.parameters
@@ -208,6 +208,6 @@ def test_a_file_of_ones_own_is_formatted_by_its_name(elsewhere):
 def test_completion(elsewhere):
     (elsewhere / "own.cldf").write_text(OWN)
     (elsewhere / "runs" / "own-1").mkdir(parents=True)
-    assert complete_spec("preact18_Al_") == [name for name in library.names() if name.startswith("preact18_Al_")]
+    assert complete_spec("preact18_Al_") == [name for name in library.spec_names() if name.startswith("preact18_Al_")]
     assert complete_spec("o") == ["own.cldf"]
     assert complete_run("ow") == complete_run("runs/o") == ["runs/own-1"]

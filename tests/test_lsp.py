@@ -14,13 +14,12 @@ from networks import ROOT
 from cldfc.cli.lsp import lsp
 from cldfc.compilation import Compilation
 from cldfc.diagnostics import Source
-from cldfc.lsp import figures
+from cldfc.lsp import hover
 from cldfc.lsp.completion import completions
-from cldfc.lsp.definition import definitions
-from cldfc.lsp.documents import Document
+from cldfc.lsp.cursor import definitions
+from cldfc.lsp.documents import Document, Positions
 from cldfc.lsp.hover import hover_text
-from cldfc.lsp.positions import Positions
-from cldfc.network.expect import count_macs
+from cldfc.network.cost import count_macs
 
 ERRORS = ROOT / "tests" / "golden" / "errors"
 SPEC = ROOT / "specs" / "preact18_Al.cldf"
@@ -213,9 +212,9 @@ def test_hover_while_the_document_is_broken_keeps_the_last_figures(client: Clien
 )
 def test_the_multiply_adds_of_all_values_add_up(path: Path, monkeypatch: pytest.MonkeyPatch):
     """To what `expect macs` counts, which knows nothing of equations and levels."""
-    monkeypatch.setattr(figures, "MOST_ROWS", 1_000_000)
+    monkeypatch.setattr(hover, "MOST_ROWS", 1_000_000)
     network = Compilation(Source(str(path), path.read_text(encoding="utf-8")))
-    pages = [figures.family_figures(network, family) for family in network.names.families]
+    pages = [hover.family_figures(network, family) for family in network.names.families]
     cells = re.findall(r"\| ([\d,]+) \|$", "\n".join(line for page in pages for line in page), re.MULTILINE)
     assert sum(int(cell.replace(",", "")) for cell in cells) == count_macs(network.shapes)
 
@@ -230,7 +229,7 @@ def test_the_terms_of_a_reduction_count_at_their_level():
         "h = linear ∘ avgpool(x@2,2)\n"
     )
     network = Compilation(Source("m.cldf", text)).check()
-    page = "\n".join(figures.family_figures(network, ("x", 2)))
+    page = "\n".join(hover.family_figures(network, ("x", 2)))
     assert f"| `x@1,0 … x@1,1` | 4 × 8 × 8 | {8 * 8 * 3 * 4:,} |" in page
     macs = 2 * (8 * 8) * 9 * 4 * 4 + 3 * (4 * 4) * 9 * 4 * 4
     assert f"| `x@2,0 … x@2,2` | 4 × 4 × 4 | {macs:,} |" in page

@@ -5,7 +5,7 @@ import torch
 from networks import build, build_spec, compare, compile_spec
 from reference_networks import FeatureResNet, FeatureScheme, MgNet, PreActResNet, ResNet
 
-from cldfc import import_weights
+from cldfc.weights.import_weights import import_weights
 
 TOLERANCE = 1e-12
 

@@ -16,15 +16,14 @@ from typer.main import get_command
 from typer.testing import CliRunner
 
 from cldfc.cli import app
-from cldfc.diagnostics import UsageError
-from cldfc.train.command import command_line
-from cldfc.train.data_set import DataSet
-from cldfc.train.entries import DIGITS
-from cldfc.train.optimizer import learning_rate, make_optimizer
-from cldfc.train.recipe import Recipe, change_recipe
-from cldfc.train.refusals import refusals, within_memory
-from cldfc.train.state import restore_tensors, training_tensors
-from cldfc.validation import first_error
+from cldfc.data.data_set import DataSet
+from cldfc.data.entries import DIGITS
+from cldfc.diagnostics import UsageError, first_error
+from cldfc.recipe import Recipe, change_recipe
+from cldfc.runs.environment import command_line
+from cldfc.training.state import restore_tensors, training_tensors
+from cldfc.training.step import learning_rate, make_optimizer
+from cldfc.weights.network import refusals, within_memory
 
 SPEC = """\
 model Small

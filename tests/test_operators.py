@@ -19,12 +19,12 @@ from torch.utils.flop_counter import FlopCounterMode
 from cldfc import ops
 from cldfc.compilation import Compilation
 from cldfc.diagnostics import Source
-from cldfc.emit.initialise import conv_lines, prolong_lines, shared_norm_lines
+from cldfc.emit.constructor import conv_lines, prolong_lines, shared_norm_lines
 from cldfc.ops import Dim, Form, Indivisible, Mismatch, Sized, Solver, TooSmall, Unfit
-from cldfc.ops.reference import operators_page
+from cldfc.ops.manual import operators_page
 from cldfc.reference import operators as reference
-from cldfc.verify.candidates import candidates_of
-from cldfc.verify.verify import verify_forms
+from cldfc.verify.equivalence import verify_forms
+from cldfc.verify.outcome import candidates_of
 
 EVERYTHING = {"stride", "groups", "dilation", "bias"}
 HELPERS: dict = {"torch": torch, "nn": nn, "F": F}

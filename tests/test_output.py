@@ -25,8 +25,8 @@ from cldfc.diagnostics import Source, UsageError
 from cldfc.output import as_json, printable
 from cldfc.show.terminal import show_network
 from cldfc.syntax.read import read_source
-from cldfc.train.metrics import Epoch
-from cldfc.train.position import TrainingPosition
+from cldfc.training.metrics import Epoch
+from cldfc.training.state import TrainingPosition
 
 SPEC = """\
 model Small
@@ -72,7 +72,7 @@ def test_all_letters_that_cldfc_prints_have_a_spelling():
         assert not {c for c in letters if "\\" in printable(c, "ascii")}, path
 
 
-OWN_STREAMS = {"cldfc/output.py", "cldfc/console.py", "cldfc/fmt.py"}
+OWN_STREAMS = {"cldfc/output.py", "cldfc/console.py", "cldfc/cli/fmt.py"}
 """The one place, and the filter `fmt -`, which writes what it has read."""
 PRINTING = {"print", "typer.echo", "sys.stdout.write", "sys.stderr.write", "rich.console.Console", "rich.print"}
 

@@ -23,16 +23,14 @@ from typer.testing import CliRunner
 from cldfc.cli import app
 from cldfc.compilation import Compilation
 from cldfc.diagnostics import Source, UsageError
-from cldfc.letters import ASCII, SIGNS
-from cldfc.show.colours import colour
+from cldfc.output import ASCII, SIGNS
+from cldfc.show.boxes import SMALL, label_width, text_width
+from cldfc.show.drawing import Rectangle, Width, colour
 from cldfc.show.html import draw_page
 from cldfc.show.layout import lay_out
-from cldfc.show.measure import SMALL, label_width, text_width
 from cldfc.show.pdf import draw_pdf
 from cldfc.show.picture import DrawingOptions, png
-from cldfc.show.shapes import Rectangle
 from cldfc.show.svg import draw_svg
-from cldfc.show.width import Width
 from cldfc.syntax.read import read_source
 
 SPECS = {

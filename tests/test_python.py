@@ -21,11 +21,10 @@ from networks import ROOT, spec_text
 from typer.testing import CliRunner
 
 import cldfc
-from cldfc import CldfError, Spec, UsageError, load
-from cldfc.changes import read_changes
 from cldfc.cli import app
-from cldfc.compilation import Compilation
-from cldfc.spec import read_text
+from cldfc.compilation import Compilation, read_changes
+from cldfc.diagnostics import CldfError, UsageError
+from cldfc.spec import Spec, load, spec_from_text
 from cldfc.syntax.read import read_source
 
 
@@ -274,8 +273,8 @@ def cells(tmp_path_factory):
         f"%%cldf\n{PLAIN.replace('A * f', 'B * f')}",
         f"%%cldf two words\n{PLAIN}",
         "import cldfc\ncldfc.load('no_such.cldf')\n",
-        "from IPython.utils.capture import capture_output\nimport cldfc.show.notebook\n"
-        "cldfc.show.notebook.is_notebook = lambda: True\n"
+        "from IPython.utils.capture import capture_output\nimport cldfc.show.terminal\n"
+        "cldfc.show.terminal.is_notebook = lambda: True\n"
         "with capture_output() as shown:\n    net.show()\n"
         "data = shown.outputs[0].data\n"
         "sorted(data), len(shown.outputs), shown.stdout, data['text/html'].count('<img')",
@@ -317,7 +316,7 @@ def test_show_is_one_output_of_a_notebook_and_draws_once(cells):
 
 def test_the_name_of_text_is_said():
     with pytest.raises(CldfError, match="--> <text>:1:1"):
-        read_text("modl X\n").check()
+        spec_from_text("modl X\n").check()
 
 
 def test_the_residual_form_is_a_spec():

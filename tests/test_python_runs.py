@@ -19,13 +19,13 @@ from safetensors.torch import load_file
 from typer.testing import CliRunner
 
 import cldfc
-from cldfc import UsageError, load, load_run
 from cldfc.cli import app
-from cldfc.spec import Row
-from cldfc.train.evaluate import evaluate_fast, evaluate_run
-from cldfc.train.metrics import Epoch, read_epochs
-from cldfc.train.recipe import Recipe
+from cldfc.diagnostics import UsageError
+from cldfc.recipe import Recipe
+from cldfc.runs.evaluate import evaluate_fast, evaluate_run
+from cldfc.spec import Row, load, load_run
 from cldfc.trained import folded_network, trained_code
+from cldfc.training.metrics import Epoch, read_epochs
 
 SPEC = "examples/01_one_iteration.cldf"
 
@@ -93,7 +93,7 @@ def test_an_interrupted_run_goes_on(run, tmp_path, monkeypatch):
 
     given = {"epochs": 2, "lr": 0.1, "seed": 3, "output": tmp_path / "run", "quiet": True}
     with monkeypatch.context() as patch, pytest.raises(cldfc.Stopped, match=r"cldfc train --resume .*run` goes on"):
-        patch.setattr("cldfc.train.keep.keep_epoch", stop)
+        patch.setattr("cldfc.runs.journal.keep_epoch", stop)
         load(SPEC).train("digits", **given)
     begun = load_run(tmp_path / "run")
     assert begun.state == "interrupted" and begun.metrics == ()

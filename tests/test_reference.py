@@ -7,9 +7,8 @@ from torch.nn import functional as F
 
 from cldfc.compilation import Compilation
 from cldfc.diagnostics import Problems, Source
-from cldfc.reference.evaluate import evaluate_spec
-from cldfc.syntax.extend import read_spec
-from cldfc.syntax.read import read_source
+from cldfc.reference.interpreter import evaluate_spec
+from cldfc.syntax.read import read_source, read_spec
 
 SPECS = sorted(
     [*ROOT.glob("specs/**/*.cldf"), *ROOT.glob("examples/*.cldf"), *ROOT.glob("tests/golden/compile/*.cldf")]

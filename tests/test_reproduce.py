@@ -20,19 +20,26 @@ from program import Program, wait_for
 from typer.testing import CliRunner
 
 from cldfc.cli import app
+from cldfc.data.catalogue import find
 from cldfc.diagnostics import UsageError
-from cldfc.reproduce import comparisons, recipes
-from cldfc.reproduce.comparisons import PairedDifference, compare_rows, comparison_cells
-from cldfc.reproduce.networks import network_of
-from cldfc.reproduce.results import Accuracy, as_cells, as_text, collect
-from cldfc.reproduce.runs import Wanted, accuracy_of, list_runs, share_of
+from cldfc.reproduce import results as comparisons
+from cldfc.reproduce import rows as recipes
+from cldfc.reproduce.results import (
+    Accuracy,
+    PairedDifference,
+    as_cells,
+    as_text,
+    collect,
+    compare_rows,
+    comparison_cells,
+)
+from cldfc.reproduce.rows import network_of
+from cldfc.reproduce.sweep import Wanted, accuracy_of, in_time, list_runs, share_of, train_runs
 from cldfc.reproduce.tables import TABLES, Question, Table, TableRow, select_rows
-from cldfc.reproduce.training import in_time, train_runs
-from cldfc.train.catalogue import find
-from cldfc.train.keep import keep_epoch
-from cldfc.train.launch import Launch, read_launch
-from cldfc.train.lock import locked
-from cldfc.train.run import RunFolder
+from cldfc.runs.journal import keep_epoch
+from cldfc.runs.lock import locked
+from cldfc.runs.run_folder import RunFolder
+from cldfc.training.launch import Launch, read_launch
 
 FAKE = "fake:1x8x8:3"
 NARROW = ("c = 2, 3, 4, 5",)
@@ -305,7 +312,7 @@ def test_an_interrupted_run_goes_on_from_its_checkpoint(wanted, tmp_path, monkey
         if len(epochs) == 2:
             raise KeyboardInterrupt
 
-    monkeypatch.setattr("cldfc.train.keep.keep_epoch", keep)
+    monkeypatch.setattr("cldfc.runs.journal.keep_epoch", keep)
     with pytest.raises(KeyboardInterrupt):
         train(other)
     assert len(train(other)) == 2
@@ -320,7 +327,7 @@ def contents(folder):
 
 
 def test_what_is_left_of_another_run_is_refused_and_kept(wanted, monkeypatch):
-    monkeypatch.setattr("cldfc.train.keep.keep_epoch", interrupt)
+    monkeypatch.setattr("cldfc.runs.journal.keep_epoch", interrupt)
     with pytest.raises(KeyboardInterrupt):
         train(wanted)
     monkeypatch.undo()
@@ -352,7 +359,7 @@ def interrupt(*_):
 
 def test_a_run_in_use_is_refused(wanted, monkeypatch):
     """Before anything else is trained."""
-    monkeypatch.setattr("cldfc.train.keep.keep_epoch", interrupt)
+    monkeypatch.setattr("cldfc.runs.journal.keep_epoch", interrupt)
     with pytest.raises(KeyboardInterrupt):
         train(replace(wanted, seeds=1))
     monkeypatch.undo()
@@ -414,7 +421,7 @@ def test_figures_that_were_changed_are_not_believed(wanted):
 
 def test_divergence_is_a_result(wanted, monkeypatch):
     monkeypatch.setattr(
-        "cldfc.reproduce.recipes.changed_recipe",
+        "cldfc.reproduce.rows.changed_recipe",
         lambda recipe, changes: recipe.model_copy(update={**changes, "lr": 1e30}),
     )
     assert all("diverged" in line for line in train(wanted))
@@ -454,7 +461,7 @@ def test_several_at_a_time(wanted):
 NARROW_WIDTHS, FEW_IMAGES = "c = 2, 3, 4, 5", 256
 PROGRAM = f"""
 import sys
-import cldfc.reproduce.recipes as recipes
+import cldfc.reproduce.rows as recipes
 from cldfc.cli import app
 recipes.WIDTHS, recipes.IMAGES = "{NARROW_WIDTHS}", {FEW_IMAGES}
 if __name__ == "__main__":
@@ -492,7 +499,7 @@ def test_a_signal_saves_what_is_trained(tmp_path, monkeypatch, number, code, job
 
 def test_a_process_that_dies_is_told_of_its_run(wanted, monkeypatch):
     # A function that fails at once, whatever it is given.
-    monkeypatch.setattr("cldfc.reproduce.training.help_training", math.sqrt)
+    monkeypatch.setattr("cldfc.reproduce.sweep.help_training", math.sqrt)
     with pytest.raises(UsageError, match=r"that was training `.*preact18.*` has died") as caught:
         train_runs(list_runs(wanted), Launch(), wanted.output, "cldfc reproduce small", print, 2)
     assert "fewer `--jobs`" in caught.value.help

@@ -11,20 +11,20 @@ from torch import nn
 
 from cldfc.compilation import Compilation
 from cldfc.diagnostics import CldfError, Source
-from cldfc.emit.initialise import conv_lines, prolong_lines, shared_norm_lines
+from cldfc.emit.constructor import conv_lines, prolong_lines, shared_norm_lines
 from cldfc.ops import BUILTINS
-from cldfc.syntax import reserved
+from cldfc.syntax import keywords
 from cldfc.syntax.keywords import STATEMENTS, WORDS_INSIDE
 from cldfc.syntax.read import read_source
 
 PYTHON = {name for name in [*dir(builtins), *keyword.kwlist] if not name.startswith("_")}
-NAMES = sorted(reserved.ATTRIBUTES | PYTHON | {"x", "y", "z", "x1", "f", "level", "i", "j", "k"})
+NAMES = sorted(keywords.ATTRIBUTES | PYTHON | {"x", "y", "z", "x1", "f", "level", "i", "j", "k"})
 FREE = [name for name in NAMES if name not in {*BUILTINS, *STATEMENTS, *WORDS_INSIDE}]
 """All but those that have a meaning in the language."""
 
 
 def test_what_torch_keeps_for_itself():
-    assert {name for name in dir(nn.Module()) if not name.startswith("_")} <= reserved.ATTRIBUTES
+    assert {name for name in dir(nn.Module()) if not name.startswith("_")} <= keywords.ATTRIBUTES
 
 
 def names_of_module(source: str) -> set[str]:
@@ -43,7 +43,7 @@ def test_what_generated_code_reads():
     helpers = "\n".join([*conv_lines(everything), *prolong_lines(everything), *shared_norm_lines()])
     paths = sorted([*(ROOT / "tests/golden/compile").glob("*.cldf"), *(ROOT / "examples").glob("*.cldf")])
     found = set().union(*map(names_of_module, [helpers, *(Compilation(read_source(path)).code() for path in paths)]))
-    assert found == reserved.MODULE_NAMES | reserved.BUILTIN_NAMES
+    assert found == keywords.MODULE_NAMES | keywords.BUILTIN_NAMES
 
 
 ROLES = ("constant", "kernel", "scalar", "operator", "family")
@@ -91,7 +91,7 @@ def test_every_name_in_every_role(start, turn):
     for role in ("kernel", "scalar"):
         for name, neutral in zip(names[role], plain[role], strict=True):
             assert translation[neutral].removesuffix("_2") == name
-    assert not {name for name in ours.state_dict() if name.split(".")[0] in reserved.ATTRIBUTES}
+    assert not {name for name in ours.state_dict() if name.split(".")[0] in keywords.ATTRIBUTES}
 
 
 def test_the_name_inside_a_sum_is_nothing_else():
@@ -111,7 +111,7 @@ def test_the_name_inside_a_sum_is_nothing_else():
 @pytest.mark.parametrize(("word", "place"), [("model {}", "class"), ("steps {} = 1..2", "loop")])
 def test_names_that_no_class_and_no_loop_can_have(word, place):
     """Refused exactly where Python or the module has the name; as they are read, else."""
-    for name in [name for name in FREE if name in reserved.ATTRIBUTES or len(name) < 4]:
+    for name in [name for name in FREE if name in keywords.ATTRIBUTES or len(name) < 4]:
         head = ["model M", "steps q = 1..2"]
         head[place == "loop"] = word.format(name)
         index = name if place == "loop" else "q"
@@ -119,9 +119,9 @@ def test_names_that_no_class_and_no_loop_can_have(word, place):
         text += "\nh = linear ∘ avgpool(u@2)"
         try:
             Compilation(Source("test.cldf", text)).check()
-            assert not reserved.is_reserved(name)
+            assert not keywords.is_reserved(name)
             if name not in ("h", "u"):
                 build(compile_text(text))(torch.randn(1, 2, 4, 4))
         except CldfError as error:
             assert [found.code for found in error.diagnostics] == ["E0204"]
-            assert reserved.is_reserved(name), name
+            assert keywords.is_reserved(name), name

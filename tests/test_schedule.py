@@ -9,9 +9,8 @@ from networks import ROOT, spec_text
 
 from cldfc.compilation import Compilation
 from cldfc.diagnostics import Source
-from cldfc.emit.loops import ForLoop, Item, Leaf
+from cldfc.emit.loops import ForLoop, Item, Leaf, choose_slots, fewest_indices
 from cldfc.emit.schedule import schedule
-from cldfc.emit.storage import choose_slots, fewest_indices
 
 SPECS = sorted([*(ROOT / "specs").glob("*.cldf"), *(ROOT / "tests/golden/compile").glob("*.cldf")])
 

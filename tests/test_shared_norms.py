@@ -12,10 +12,10 @@ from torch.nn import functional as F
 from cldfc.compilation import Compilation
 from cldfc.diagnostics import Source
 from cldfc.network.cost import cost_of_network
-from cldfc.train.import_weights import import_weights
-from cldfc.train.synchronise import synchronise_norms
-from cldfc.verify.candidates import Candidate, candidates_of
-from cldfc.verify.verify import verify_forms
+from cldfc.training.processes import synchronise_norms
+from cldfc.verify.equivalence import verify_forms
+from cldfc.verify.outcome import Candidate, candidates_of
+from cldfc.weights.import_weights import import_weights
 
 STEPS = """
 model Shared
@@ -96,8 +96,8 @@ def test_its_own_weights_are_imported_and_nothing_is_counted_on_the_way():
 
 def test_over_several_processes(monkeypatch):
     """With one process, the sums over all are what they are; the statistics move as torch moves them."""
-    monkeypatch.setattr("cldfc.train.synchronise.all_reduce", lambda tensor: None)
-    monkeypatch.setattr("cldfc.train.synchronise.get_world_size", lambda: 1)
+    monkeypatch.setattr("cldfc.training.processes.all_reduce", lambda tensor: None)
+    monkeypatch.setattr("cldfc.training.processes.get_world_size", lambda: 1)
     torch.manual_seed(3)
     plain, images = build(compile_text(STEPS)), torch.randn(4, 2, 5, 6)
     together = build(compile_text(STEPS))

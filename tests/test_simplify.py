@@ -11,11 +11,11 @@ from torch import nn
 from cldfc.algebra.drop_zeros import drop_zeros
 from cldfc.algebra.simplify import REWRITES, simplify
 from cldfc.algebra.untrained import find_untrained
-from cldfc.changes import read_changes
-from cldfc.compilation import Changes, Compilation
+from cldfc.compilation import Compilation, read_changes
 from cldfc.diagnostics import Source
 from cldfc.network.cost import cost_of_network
 from cldfc.network.graph import Graph
+from cldfc.network.resolve import Changes
 from cldfc.ops import Add, Concat, Convolution, Zero
 from cldfc.syntax.read import read_source
 

@@ -7,8 +7,7 @@ import torch
 from graph_interpreter import run_graph
 from networks import ROOT, build_spec, randomise, torchvision
 
-from cldfc.changes import read_changes
-from cldfc.compilation import Compilation
+from cldfc.compilation import Compilation, read_changes
 from cldfc.syntax.read import read_source
 
 NAMES = sorted(p.relative_to(ROOT / "specs").with_suffix("").as_posix() for p in (ROOT / "specs").rglob("*.cldf"))

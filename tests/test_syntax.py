@@ -11,11 +11,17 @@ from hypothesis import strategies as st
 from networks import SHOWN_SPECS
 
 from cldfc.diagnostics import Problems, Source, Span
-from cldfc.letters import ASCII
+from cldfc.output import ASCII
 from cldfc.syntax import build_tables, tables, tree
-from cldfc.syntax.format import Formatter, format_equation, format_expression, format_let
+from cldfc.syntax.format import (
+    Formatter,
+    format_equation,
+    format_expression,
+    format_let,
+    format_statement,
+    statement_line,
+)
 from cldfc.syntax.keywords import EXAMPLES, STATEMENTS
-from cldfc.syntax.lines import format_statement, statement_line
 from cldfc.syntax.parse import parse_spec, split_statements
 from cldfc.syntax.read import read_source
 from cldfc.syntax.spelling import COMMANDS, LETTER, ascii_name, canonical_name, look_alike
@@ -398,7 +404,7 @@ def test_a_statement_is_read_written_and_completed(word):
         assert is_built, f"no method of cldfc/syntax/build.py makes a statement of `{word}`"
         assert example in type(statement).examples
         is_written = statement_line(statement, Formatter()) is not None
-        assert is_written, f"no case of cldfc/syntax/lines.py writes `{word}`"
+        assert is_written, f"no case of cldfc/syntax/format.py writes `{word}`"
         written = format_statement(statement)
         assert parse_spec(Source("written.cldf", f"{written}\n"), Problems()).statements == (statement,)
     assert EXAMPLES[word]

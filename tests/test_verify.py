@@ -14,9 +14,8 @@ from cldfc.cli import app
 from cldfc.compilation import Compilation
 from cldfc.diagnostics import Source, UsageError
 from cldfc.syntax.read import read_source
-from cldfc.verify.candidates import Candidate, candidates_of, smaller
-from cldfc.verify.report import report_lines
-from cldfc.verify.verify import verify_file, verify_forms, verify_specs
+from cldfc.verify.equivalence import report_lines, verify_file, verify_forms, verify_specs
+from cldfc.verify.outcome import Candidate, candidates_of, smaller
 
 FORMS = ("written", "simplified")
 TOLERANCE = 1e-10

@@ -87,12 +87,12 @@ def parses(command: str) -> int:
     """How often a command parses a text."""
     from cldfc.__main__ import main
     from cldfc.algebra.residual import write_spec
-    from cldfc.syntax import extend, parse
+    from cldfc.syntax import parse, read
 
     parse_spec: Callable[..., object] = parse.parse_spec
     counted = mock.Mock(side_effect=parse_spec)
     with contextlib.ExitStack() as stack:
-        for module in (parse, extend, write_spec):
+        for module in (parse, read, write_spec):
             stack.enter_context(mock.patch.object(module, "parse_spec", counted))
         stack.enter_context(mock.patch("sys.argv", ["cldfc", *command.split()]))
         for stream in (contextlib.redirect_stdout, contextlib.redirect_stderr):

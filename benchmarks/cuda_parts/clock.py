@@ -6,9 +6,9 @@ import statistics
 from collections.abc import Callable
 from time import perf_counter
 
-from cldfc.train.metrics import Epoch
-from cldfc.train.pace import Silence
-from cldfc.train.position import TrainingPosition
+from cldfc.training.loop import Silence
+from cldfc.training.metrics import Epoch
+from cldfc.training.state import TrainingPosition
 
 
 class Clock(Silence):

@@ -13,14 +13,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TextIO
 
-from cldfc.changes import read_changes
-from cldfc.compilation import Compilation
+from cldfc.compilation import Compilation, read_changes
+from cldfc.data.data_set import DataSet
 from cldfc.emit.torch_module import emit_module
 from cldfc.network.graph import Graph
 from cldfc.syntax.read import read_source
 from cldfc.syntax.spelling import ascii_name
-from cldfc.train.catalogue import DataSet
-from cldfc.train.compiled import Compiled
+from cldfc.weights.compiled import Compiled
 
 ROOT = Path(__file__).parents[2]
 BROKEN = 3

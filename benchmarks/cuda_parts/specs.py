@@ -28,12 +28,11 @@ from torch import Tensor, nn
 
 from benchmarks.cuda_parts.job import ROOT, Job
 from cldfc.compilation import Compilation
+from cldfc.device import Device
 from cldfc.syntax.read import read_source
-from cldfc.train.device import Device
-from cldfc.train.network import build_network
-from cldfc.verify.candidates import smaller
-from cldfc.verify.compare import SMALL, relative
-from cldfc.verify.weights import random_state
+from cldfc.verify.deviation import SMALL, random_state, relative
+from cldfc.verify.outcome import smaller
+from cldfc.weights.network import build_network
 
 BATCH = 4
 EXACT = 1e-8

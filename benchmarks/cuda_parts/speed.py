@@ -35,18 +35,18 @@ from torch.utils.data import DataLoader, Dataset
 
 from benchmarks.cuda_parts.clock import Clock
 from benchmarks.cuda_parts.job import Job, compiled_from, graph_of
-from cldfc.train.catalogue import DataSet, find
-from cldfc.train.compiled import Compiled
-from cldfc.train.device import Device, choose_device
-from cldfc.train.images import Images, Split, standardise
-from cldfc.train.loop import Task, choose_gradient, find_gradient, train_epoch
-from cldfc.train.network import build_network
-from cldfc.train.optimizer import make_optimizer
-from cldfc.train.pace import Silence
-from cldfc.train.position import BEGINNING
-from cldfc.train.recipe import Recipe, change_recipe
-from cldfc.train.setting import TrainingSetting
-from cldfc.train.train import prepare, train_network
+from cldfc.data.catalogue import find
+from cldfc.data.data_set import DataSet
+from cldfc.data.images import Images, Split, standardise
+from cldfc.device import Device, choose_device
+from cldfc.recipe import Recipe, change_recipe
+from cldfc.runs.journal import TrainingSetting
+from cldfc.runs.training_run import prepare, train_network
+from cldfc.training.loop import Silence, Task, choose_gradient, find_gradient, train_epoch
+from cldfc.training.state import BEGINNING
+from cldfc.training.step import make_optimizer
+from cldfc.weights.compiled import Compiled
+from cldfc.weights.network import build_network
 
 NETWORKS = ("resnet18", "preact18_Al", "fbresnet")
 BATCHES = (128, 512)

@@ -14,14 +14,14 @@ from typing import Any
 
 from benchmarks.cuda_parts.clock import Clock
 from benchmarks.cuda_parts.job import Job, compiled_from, graph_of
+from cldfc.data.catalogue import default_recipe, find
+from cldfc.data.data_set import DataSet
+from cldfc.data.dataset_files import require
 from cldfc.network.cost import cost_of_network
-from cldfc.train.catalogue import DataSet, find
-from cldfc.train.data.files import require
-from cldfc.train.default_recipe import default_recipe
-from cldfc.train.metrics import Epoch
-from cldfc.train.recipe import Recipe, change_recipe
-from cldfc.train.setting import TrainingSetting
-from cldfc.train.train import train_network
+from cldfc.recipe import Recipe, change_recipe
+from cldfc.runs.journal import TrainingSetting
+from cldfc.runs.training_run import train_network
+from cldfc.training.metrics import Epoch
 
 NETWORKS = ("preact18_Al", "preact18")
 PUBLISHED = {"ResNet18": 0.949, "DenseNet-BC": 0.954, "WRN-28-10": 0.959, "WRN-40-4": 0.967}

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from cldfc.network.graph import Graph
+from cldfc.network.graph import Changed, Graph, Revised, keep_needed, rebuild_graph
 from cldfc.network.positions import Binding, Key
 from cldfc.network.program import Operand, Read, Step, Template
-from cldfc.network.rebuild import Changed, Revised, keep_needed, rebuild_graph
 
 
 def drop_copies(graph: Graph) -> Graph:

@@ -6,10 +6,9 @@ from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from cldfc.network.expand import Instance
-from cldfc.network.graph import Graph, Node
+from cldfc.network.graph import Changed, Graph, Node, Revised, keep_needed, rebuild_graph
 from cldfc.network.positions import Key
 from cldfc.network.program import Operand, Read, Step
-from cldfc.network.rebuild import Changed, Revised, keep_needed, rebuild_graph
 from cldfc.ops import Add, Concat, Kernel, Total, Zero
 
 
@@ -33,13 +32,13 @@ def drop_zeros(graph: Graph) -> Graph:
     """
     if not any(isinstance(node.operator, Zero) for node in graph.nodes()):
         return graph
-    work = Zeros(graph)
+    work = _Zeros(graph)
     revised = [work.revise(number, instance) for number, instance in enumerate(graph.instances)]
     return rebuild_graph(graph, keep_needed(revised, (graph.program.output, ())))
 
 
 @dataclass
-class Zeros:
+class _Zeros:
     """Revises equations, which must come in their order; `values` are those found to be zero so far."""
 
     graph: Graph
@@ -56,7 +55,7 @@ class Zeros:
                 zeros.add(at)
                 changes[at] = Step(Zero(), (), None, step.span)
             elif isinstance(step.operator, Add) and any(are_zero):
-                changes[at] = without_zero_terms(step, are_zero)
+                changes[at] = _without_zero_terms(step, are_zero)
         assert template.result is not None
         if self.is_zero(template.result, zeros, instance):
             self.values.add(instance.value)
@@ -78,7 +77,7 @@ class Zeros:
         return keeps and all(are_zero)
 
 
-def without_zero_terms(step: Step, are_zero: list[bool]) -> Step | Operand:
+def _without_zero_terms(step: Step, are_zero: list[bool]) -> Step | Operand:
     """A sum without the terms that are zero; what is left of it may be a single one."""
     assert isinstance(step.operator, Add)
     left = [at for at, is_zero in enumerate(are_zero) if not is_zero]

@@ -2,17 +2,108 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Container, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from cldfc.algebra.norms_after import Norm, norm_of, norms_after_kernels
-from cldfc.algebra.norms_kept import KeptNorm, explain_kept
 from cldfc.network.expand import Instance
-from cldfc.network.graph import Graph, validate_graph
+from cldfc.network.graph import Graph, Node, Revised, change_template, keep_needed, rebuild_graph, validate_graph
 from cldfc.network.positions import Key
 from cldfc.network.program import Operand, Step, Template
-from cldfc.network.rebuild import Revised, change_template, keep_needed, rebuild_graph
-from cldfc.ops import BatchNorm
+from cldfc.ops import Add, BatchNorm, Kernel, Multiply, Normalisation, Operator, Scale, ScaleBy, Total
+
+
+@dataclass(frozen=True, slots=True)
+class _Norm:
+    """One normalisation: where its scale and shift are stored, which may be shared, and where its statistics are."""
+
+    scale: Key
+    statistics: Key
+
+
+def _norm_of(node: Node) -> _Norm | None:
+    if not isinstance(node.operator, Normalisation) or node.parameter is None:
+        return None
+    return _Norm(node.parameter, node.statistics or node.parameter)
+
+
+def _norms_after_kernels(graph: Graph) -> dict[Key, list[_Norm | None]]:
+    """For each use of each kernel, the batch normalisation that alone reads the result; None where others do."""
+    readers = _readers_of(graph)
+    found: dict[Key, list[_Norm | None]] = {}
+    for at, node in enumerate(graph.nodes()):
+        if isinstance(node.operator, Kernel) and node.parameter is not None:
+            read_by = [graph.node(reader) for reader in readers[at]]
+            is_alone = len(read_by) == 1 and isinstance(read_by[0].operator, BatchNorm)
+            found.setdefault(node.parameter, []).append(_norm_of(read_by[0]) if is_alone else None)
+    return found
+
+
+def _readers_of(graph: Graph) -> list[list[int]]:
+    """For each operation those that read it, once for each operand."""
+    found: list[list[int]] = [[] for _ in range(len(graph.net))]
+    for at in range(len(graph.net)):
+        for operand in graph.operands(at):
+            found[operand].append(at)
+    return found
+
+
+@dataclass(frozen=True, slots=True)
+class _KeptNorm:
+    """A normalisation that stays, with its keyword, the kernel right before it if there is one, and the reason."""
+
+    norm: _Norm
+    keyword: str
+    kernel: Key | None
+    reason: str
+
+
+def _explain_kept(graph: Graph, folded: Container[Key]) -> list[_KeptNorm]:
+    """A reason for each normalisation that stays when these kernels have taken up theirs, in the order of use."""
+    readers, norms = _readers_of(graph), _norms_after_kernels(graph)
+    found: dict[_KeptNorm, None] = {}
+    for at, node in enumerate(graph.nodes()):
+        norm = _norm_of(node)
+        if norm is None:
+            continue
+        before = graph.operands(at)[0]
+        kernel = graph.node(before).parameter if isinstance(graph.node(before).operator, Kernel) else None
+        keyword = node.operator.keyword or ""
+        if not isinstance(node.operator, BatchNorm):
+            kernel, reason = None, "it depends on the data"
+        elif kernel is None:
+            is_padded = any(isinstance(graph.node(reader).operator, Kernel) for reader in readers[at])
+            reason = (
+                _PADDED if is_padded else f"it follows {_what_precedes(graph.node(before).operator)}, not a convolution"
+            )
+        elif kernel in folded:
+            continue
+        else:
+            reason = _why_not(norms[kernel], len(readers[before]))
+        found[_KeptNorm(norm, keyword, kernel, reason)] = None
+    return list(found)
+
+
+_PADDED = "it stands before a convolution, whose zero padding would lack its shift"
+
+
+def _what_precedes(operator: Operator) -> str:
+    match operator:
+        case Add() | Total():
+            return "a sum"
+        case Multiply() | Scale() | ScaleBy():
+            return "a product"
+        case _:
+            return f"`{operator.keyword}`" if operator.keyword else f"the {type(operator).__name__.lower()}"
+
+
+def _why_not(norms: list[_Norm | None], readers: int) -> str:
+    if readers > 1:
+        return "the result of the convolution is used elsewhere too"
+    if None in norms:
+        return "the kernel is used without it too"
+    if len(set(norms)) == len(norms):
+        return f"the kernel is shared by {len(norms)} uses with a bn each"
+    return f"the kernel is shared by {len(norms)} uses with {len(set(norms))} bn"
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,9 +116,9 @@ class Folded:
 
     trained: Graph
     graph: Graph
-    pairs: Mapping[Key, Norm]
+    pairs: Mapping[Key, _Norm]
     count: int
-    kept: Sequence[KeptNorm]
+    kept: Sequence[_KeptNorm]
 
 
 def fold_norms(graph: Graph) -> Folded:
@@ -51,27 +142,27 @@ def fold_norms(graph: Graph) -> Folded:
         v = bn(u)
         h = linear(avgpool(v))
     """
-    pairs: dict[Key, Norm] = {}
-    for kernel, (first, *others) in norms_after_kernels(graph).items():
+    pairs: dict[Key, _Norm] = {}
+    for kernel, (first, *others) in _norms_after_kernels(graph).items():
         if first is not None and all(norm == first for norm in others):
             pairs[kernel] = first
-    work = Fold(graph, pairs)
+    work = _Fold(graph, pairs)
     revised = [work.revise(number, instance) for number, instance in enumerate(graph.instances)]
     rebuilt = rebuild_graph(graph, keep_needed(revised, (graph.program.output, ())))
     used = {key for node in rebuilt.nodes() for key in node.stored}
-    norms = {norm_of(node) for node in rebuilt.nodes()}
+    norms = {_norm_of(node) for node in rebuilt.nodes()}
     parameters = {key: stored for key, stored in graph.parameters.items() if key in used}
     for key in pairs.keys() & used:
         parameters[key] = replace(parameters[key], sizes={**parameters[key].sizes, "bias": 1})
     folded = replace(rebuilt, parameters=parameters, written=None)
     validate_graph(folded)
-    return Folded(graph, folded, pairs, len(set(pairs.values()) - norms), explain_kept(graph, pairs))
+    return Folded(graph, folded, pairs, len(set(pairs.values()) - norms), _explain_kept(graph, pairs))
 
 
 @dataclass
-class Fold:
+class _Fold:
     graph: Graph
-    pairs: Mapping[Key, Norm]
+    pairs: Mapping[Key, _Norm]
     known: dict[Hashable, tuple[Template, tuple[int, ...]]] = field(
         default_factory=dict[Hashable, tuple[Template, tuple[int, ...]]]
     )

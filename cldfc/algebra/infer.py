@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from cldfc.algebra.nonnegative import prove_constraints
 from cldfc.diagnostics import Problems
+from cldfc.network.declarations import check_renamed
 from cldfc.network.expand import expand_program
-from cldfc.network.renames import check_renamed
 from cldfc.network.resolve import Changes, resolve_spec
 from cldfc.network.shapes import Inferred, infer_shapes
 from cldfc.syntax import tree

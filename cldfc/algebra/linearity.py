@@ -11,7 +11,7 @@ from cldfc.syntax import tree
 def operators_of(spec: tree.Tree) -> Iterator[tree.Let]:
     """The `let` statements of a spec that name operators."""
     lets = lets_of(spec)
-    return (let for let in lets.values() if is_operator(let.values[0], lets))
+    return (let for let in lets.values() if _is_operator(let.values[0], lets))
 
 
 def what_breaks_linearity(let: tree.Let, spec: tree.Tree) -> tuple[str, ...]:
@@ -31,17 +31,17 @@ def biased_kernels(spec: tree.Tree) -> set[str]:
     return {s.symbol.name for s in spec.statements if isinstance(s, tree.KernelStatement) and s.has_bias}
 
 
-def is_operator(expression: tree.Expression, lets: Mapping[str, tree.Let]) -> bool:
+def _is_operator(expression: tree.Expression, lets: Mapping[str, tree.Let]) -> bool:
     """Whether an expression is an operator, not a number; the spec has been checked."""
     match expression:
         case tree.Symbol(name):
-            return name in BUILTINS or (name in lets and is_operator(lets[name].values[0], lets))
+            return name in BUILTINS or (name in lets and _is_operator(lets[name].values[0], lets))
         case tree.Star(_, _, right):
-            return right is None or is_operator(right, lets)
+            return right is None or _is_operator(right, lets)
         case tree.Compose(_, inner) | tree.Apply(_, inner) | tree.Reduction(_, _, _, _, inner):
-            return is_operator(inner, lets)
+            return _is_operator(inner, lets)
         case tree.Sum(parts) | tree.Product(parts) | tree.Listing(_, parts):
-            return any(is_operator(part, lets) for part in parts)
+            return any(_is_operator(part, lets) for part in parts)
         case _:
             return False
 

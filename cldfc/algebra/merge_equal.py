@@ -7,12 +7,10 @@ from collections.abc import Callable, Hashable, Iterable
 from dataclasses import dataclass, field, replace
 from itertools import chain, count, islice
 
-from cldfc.algebra.columns import name_columns
-from cldfc.algebra.expressions import ExpressionNumbers, Outline, Place, outline_of
-from cldfc.network.graph import Graph
+from cldfc.algebra.expressions import ExpressionNumbers, Outline, Place, name_columns, outline_of
+from cldfc.network.graph import Changed, Graph, Revised, rebuild_graph
 from cldfc.network.positions import Position
 from cldfc.network.program import Operand, Read, Step, Template, Use
-from cldfc.network.rebuild import Changed, Revised, rebuild_graph
 
 
 def merge_equal(graph: Graph) -> Graph:
@@ -45,7 +43,7 @@ def merge_equal(graph: Graph) -> Graph:
     numbers = ExpressionNumbers(graph)
     if all(len(places) == 1 for places in numbers.places.values()):
         return graph
-    work = Merge(graph, numbers, name_families(graph, numbers))
+    work = _Merge(graph, numbers, _name_families(graph, numbers))
     for number in range(len(graph.instances)):
         work.revise(number)
     return rebuild_graph(graph, work.revised)
@@ -71,11 +69,11 @@ class Shared:
         return Read(self.family, tuple(written[Position(name, 0)] for name in self.names), step.span)
 
 
-def name_families(graph: Graph, numbers: ExpressionNumbers) -> dict[int, Shared]:
+def _name_families(graph: Graph, numbers: ExpressionNumbers) -> dict[int, Shared]:
     """Families for the expressions that several equations share, by their numbers."""
     kinds: dict[Hashable, dict[int, list[tuple[Place, Outline]]]] = defaultdict(dict)
-    shared = find_shared(graph, numbers)
-    for expression in [*shared, *find_terms(graph, numbers)]:
+    shared = _find_shared(graph, numbers)
+    for expression in [*shared, *_find_terms(graph, numbers)]:
         found = [(place, numbers.outline(place)) for place in numbers.places[expression]]
         kind = found[0][1].kind
         if kind is not None and (kind in kinds or len(found) > 1):
@@ -92,7 +90,7 @@ def name_families(graph: Graph, numbers: ExpressionNumbers) -> dict[int, Shared]
         if columns is None:
             continue
         (number, at), _ = next(iter(expressions.values()))[0]
-        family = take_name(wanted_name(graph.instances[number].template, at), taken)
+        family = _take_name(_wanted_name(graph.instances[number].template, at), taken)
         names = tuple(dict.fromkeys(c.base for c in columns if isinstance(c.base, str)))
         for expression, row in rows.items():
             values = dict(zip(columns, row, strict=True))
@@ -101,7 +99,7 @@ def name_families(graph: Graph, numbers: ExpressionNumbers) -> dict[int, Shared]
     return families
 
 
-def find_shared(graph: Graph, numbers: ExpressionNumbers) -> list[int]:
+def _find_shared(graph: Graph, numbers: ExpressionNumbers) -> list[int]:
     """Expressions with a matrix product that two equations or more reach, not through a larger one that is shared."""
     several = {e: places for e, places in numbers.places.items() if len({number for number, _ in places}) > 1}
     candidates = {
@@ -131,22 +129,22 @@ def find_shared(graph: Graph, numbers: ExpressionNumbers) -> list[int]:
     return sorted(expression for expression, known in readers.items() if len(known) > 1)
 
 
-def find_terms(graph: Graph, numbers: ExpressionNumbers) -> list[int]:
+def _find_terms(graph: Graph, numbers: ExpressionNumbers) -> list[int]:
     """Expressions in the terms of reductions; where some of a kind are shared, the others join them, in one loop."""
     alone = (places[0] for places in numbers.places.values() if len(places) == 1)
     return [numbers.at[place] for place in alone if graph.instances[place[0]].template.is_inner]
 
 
-def wanted_name(template: Template, at: int) -> str:
+def _wanted_name(template: Template, at: int) -> str:
     """`A_u` for `A@ℓ * u@ℓ,0`."""
     step = template.steps[at]
     first = step.operands[0] if step.operands else ""
-    inner = wanted_name(template, first) if isinstance(first, int) else first.family if first else ""
+    inner = _wanted_name(template, first) if isinstance(first, int) else first.family if first else ""
     own = step.use.name if step.use else step.operator.keyword or type(step.operator).__name__.lower()
     return f"{own}_{inner}"
 
 
-def take_name(wanted: str, taken: set[str]) -> str:
+def _take_name(wanted: str, taken: set[str]) -> str:
     """The wanted name, or it with the first number that is free; it is taken then."""
     name = next(name for name in chain([wanted], (f"{wanted}_{at}" for at in count(2))) if name not in taken)
     taken.add(name)
@@ -157,7 +155,7 @@ def take_name(wanted: str, taken: set[str]) -> str:
 
 
 @dataclass
-class Merge:
+class _Merge:
     """Writes the equations of one graph anew, each after the shared values that it reads."""
 
     graph: Graph

@@ -21,10 +21,10 @@ def prove_constraints(spec: tree.Tree, expansion: Expansion, problems: Problems)
     taken for granted afterwards, so that one mistake is reported once.
     """
     if expansion.program.constraints:
-        SignProof(spec, expansion, problems).run(expansion.program.constraints)
+        _SignProof(spec, expansion, problems).run(expansion.program.constraints)
 
 
-class SignProof:
+class _SignProof:
     def __init__(self, spec: tree.Tree, expansion: Expansion, problems: Problems) -> None:
         self.spec = spec
         self.expansion = expansion
@@ -86,7 +86,7 @@ class SignProof:
         self.problems.report(
             "E0603",
             f"`{format_key(key)}` is not provably ≥ 0: {reason(operation.operator)}",
-            subtracted(template, operation),
+            _subtracted(template, operation),
             "may be negative",
             self.help(template, operation, text, culprit == self.expansion.instances[operation.instance].result),
             said,
@@ -121,12 +121,12 @@ class SignProof:
                 last = let.values[0]
                 while isinstance(last, tree.Compose):
                     last = last.outer
-                if isinstance(last, tree.Symbol) and last.name in ALWAYS:
+                if isinstance(last, tree.Symbol) and last.name in _ALWAYS:
                     return let.symbol.name
         return "relu"
 
 
-def subtracted(template: Template, operation: Operation) -> Span:
+def _subtracted(template: Template, operation: Operation) -> Span:
     """The first term of a sum that is subtracted, or the whole operation."""
     step = template.steps[operation.step]
     signs = step.operator.signs if isinstance(step.operator, Add) else ()
@@ -140,5 +140,5 @@ def reason(operator: Operator) -> str:
     return f"{'a convolution' if isinstance(operator, Kernel) else what} may give negative numbers"
 
 
-ALWAYS = {name for name, operator in BUILTINS.items() if operator().nonnegative([False])}
+_ALWAYS = {name for name, operator in BUILTINS.items() if operator().nonnegative([False])}
 """The built-in operators whose result is ≥ 0 whatever they are applied to."""

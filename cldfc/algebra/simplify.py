@@ -9,9 +9,9 @@ from cldfc.algebra.drop_zeros import drop_zeros
 from cldfc.algebra.merge_equal import merge_equal
 from cldfc.network.graph import Graph
 
-Rewrite = Callable[[Graph], Graph]
+_Rewrite = Callable[[Graph], Graph]
 
-REWRITES: tuple[Rewrite, ...] = (drop_zeros, merge_equal, drop_copies)
+REWRITES: tuple[_Rewrite, ...] = (drop_zeros, merge_equal, drop_copies)
 """In their order: a dropped zero leaves equal operations behind, and both leave copies."""
 
 

@@ -6,7 +6,7 @@ from cldfc.network.graph import Graph
 from cldfc.network.positions import Key
 from cldfc.ops import Add
 
-MOST_TERMS = 64
+_MOST_TERMS = 64
 """Of a longer sum the terms are not followed into what it adds up."""
 
 Terms = dict[int, int]
@@ -29,7 +29,7 @@ def find_untrained(graph: Graph) -> dict[Key, str]:
 
 def reach(graph: Graph) -> set[int]:
     """The operations that the output depends on, once sums are added up."""
-    terms = expand_sums(graph)
+    terms = _expand_sums(graph)
     reached: set[int] = set()
     stack = [*terms[graph.values[graph.program.output, ()]]]
     while stack:
@@ -40,7 +40,7 @@ def reach(graph: Graph) -> set[int]:
     return reached
 
 
-def expand_sums(graph: Graph) -> list[Terms]:
+def _expand_sums(graph: Graph) -> list[Terms]:
     """Each operation as a sum of others; one that adds nothing up is itself once."""
     found: list[Terms] = []
     for at, node in enumerate(graph.nodes()):
@@ -50,6 +50,6 @@ def expand_sums(graph: Graph) -> list[Terms]:
             for sign, operand in zip(node.operator.signs, graph.operands(at), strict=True):
                 for term, factor in found[operand].items():
                     total[term] = total.get(term, 0) + sign * factor
-            if len(total) <= MOST_TERMS:
+            if len(total) <= _MOST_TERMS:
                 found[at] = {term: factor for term, factor in total.items() if factor}
     return found

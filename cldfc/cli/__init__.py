@@ -19,15 +19,15 @@ app = typer.Typer(
 )
 
 
-def show_version(wanted: bool) -> None:
+def _show_version(wanted: bool) -> None:
     """Print the versions and leave."""
     if wanted:
         # Not `show` itself: a file of this package has that name.
-        output.show(f"cldfc {__version__} (torch {torch_version()})")
+        output.show(f"cldfc {__version__} (torch {_torch_version()})")
         raise typer.Exit
 
 
-def torch_version() -> str:
+def _torch_version() -> str:
     """The release of torch that is installed; torch itself is not loaded for that."""
     from importlib.metadata import PackageNotFoundError, version
 
@@ -41,7 +41,7 @@ def torch_version() -> str:
 def options(
     version: Annotated[
         bool,
-        typer.Option("--version", callback=show_version, is_eager=True, help="Print the versions of cldfc and torch."),
+        typer.Option("--version", callback=_show_version, is_eager=True, help="Print the versions of cldfc and torch."),
     ] = False,
 ) -> None:
     """Compile networks that are written as recurrence equations to PyTorch, and train them."""

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import typer
 
-from cldfc.changes import read_changes
-from cldfc.check import check_specs
 from cldfc.cli.options import Classes, Input, Json, Lets, SpecPaths, Ties, errors
+from cldfc.compilation import read_changes
+from cldfc.messages import check_specs
 
 
 def check(

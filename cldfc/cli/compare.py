@@ -1,11 +1,40 @@
-"""`cldfc compare`."""
+"""`cldfc compare`: networks side by side."""
 
 from __future__ import annotations
 
-from cldfc.changes import read_changes
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
 from cldfc.cli.options import Classes, Input, Json, Lets, Markdown, SpecPaths, Ties, errors, refuse_both
-from cldfc.compare import compare_specs
+from cldfc.compilation import Compilation, read_changes
+from cldfc.diagnostics import CldfError, Diagnostic, error_of
+from cldfc.network.resolve import Changes
 from cldfc.output import show_document, show_json
+from cldfc.syntax.read import read_source
+
+if TYPE_CHECKING:
+    from cldfc.network.graph import Graph
+    from cldfc.show.comparison import Comparison
+
+
+def compare_specs(paths: Sequence[Path], changes: Changes) -> Comparison:
+    """The networks of some specs side by side, as they are written.
+
+    Raises CldfError, with what is wrong in any of them, and UsageError.
+    """
+    from cldfc.show.comparison import compare_networks
+
+    graphs: list[Graph] = []
+    wrong: dict[Diagnostic, None] = {}
+    for path in paths:
+        try:
+            graphs.append(Compilation(read_source(path), changes).written)
+        except CldfError as error:
+            wrong |= dict.fromkeys(error.diagnostics)
+    if wrong:
+        raise error_of([*wrong])
+    return compare_networks([str(path) for path in paths], graphs)
 
 
 def compare(
@@ -37,12 +66,12 @@ def compare(
 
             show_json(comparison_as_data(comparison))
         elif as_markdown:
-            from cldfc.show.comparison_markdown import comparison_markdown
+            from cldfc.show.comparison import comparison_markdown
 
             show_document(comparison_markdown(comparison.rows, comparison.differences))
         else:
             from cldfc.console import console
-            from cldfc.show.comparison_terminal import show_comparison
+            from cldfc.show.comparison import show_comparison
 
             with console() as shown:
                 show_comparison(comparison.rows, comparison.differences, shown)

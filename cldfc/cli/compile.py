@@ -7,10 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from cldfc.changes import read_changes, read_form
-from cldfc.cli.completion import complete_form
-from cldfc.cli.options import Classes, Input, Json, Lets, SpecPath, Ties, errors
-from cldfc.compilation import Compilation
+from cldfc.cli.options import Classes, Input, Json, Lets, SpecPath, Ties, complete_form, errors
+from cldfc.compilation import Compilation, read_changes, read_form
 from cldfc.diagnostics import UsageError
 from cldfc.files import refuse_foreign, write_generated
 from cldfc.messages import print_diagnostics
@@ -61,15 +59,15 @@ def compile_command(
         if path is None and as_json:
             raise UsageError("`-o -` and `--json` cannot be used together", "name a file: `-o network.py --json`")
         if weights is not None:
-            check_weights(inference, path)
+            _check_weights(inference, path)
         if inference:
             folded = network.folded(wanted)
-            graph, lines = folded.graph, write_folded(folded, path, weights)
+            graph, lines = folded.graph, _write_folded(folded, path, weights)
         else:
             from cldfc.show.summary import summary_lines
 
             graph = network.graph(wanted)
-            write_module(graph, network.code(wanted), path)
+            _write_module(graph, network.code(wanted), path)
             lines = summary_lines(graph)
         if as_json:
             from cldfc.show.summary import summary_as_data
@@ -82,7 +80,7 @@ def compile_command(
         print_diagnostics(network.diagnostics)
 
 
-def check_weights(inference: bool, path: Path | None) -> None:
+def _check_weights(inference: bool, path: Path | None) -> None:
     if not inference:
         raise UsageError(
             "`--weights` are folded, which only `--inference` does", "add `--inference`, or leave them out"
@@ -93,25 +91,24 @@ def check_weights(inference: bool, path: Path | None) -> None:
         raise UsageError(f"`{path}` is where the weights go", f"name the module: `-o {path.with_suffix('.py')}`")
 
 
-def write_folded(folded: Folded, path: Path | None, weights: Path | None) -> list[str]:
+def _write_folded(folded: Folded, path: Path | None, weights: Path | None) -> list[str]:
     """Write a module for inference, and the folded weights beside it; gives the lines to print."""
-    from cldfc.inference import fold_file, folded_code
-    from cldfc.show.folding import folding_lines
-    from cldfc.show.summary import summary_lines
+    from cldfc.show.summary import folding_lines, summary_lines
+    from cldfc.trained import fold_file, folded_code
 
     if weights is not None and path is not None:
-        from cldfc.train.fold_weights import save_folded
+        from cldfc.weights.inference import save_folded
 
         beside = path.with_suffix(".safetensors")
         refuse_foreign(path)
         refuse_foreign(beside, is_text=False)
         save_folded(fold_file(folded, weights), beside)
         say(f"weights written to {beside}")
-    write_module(folded.graph, folded_code(folded), path)
+    _write_module(folded.graph, folded_code(folded), path)
     return [*summary_lines(folded.graph, is_trained=False), *folding_lines(folded)]
 
 
-def write_module(graph: Graph, code: str, path: Path | None) -> None:
+def _write_module(graph: Graph, code: str, path: Path | None) -> None:
     if path is None:
         show_document(code)
         return

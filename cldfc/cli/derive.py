@@ -1,18 +1,54 @@
-"""`cldfc derive`."""
+"""`cldfc derive`: a spec in another form, source to source."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
-from cldfc.changes import read_changes
+from cldfc.algebra.residual.derivation import Derivation, explain_as_latex, explain_as_markdown, explain_as_text
 from cldfc.cli.options import Lets, SpecPath, Ties, errors
-from cldfc.compilation import Compilation
+from cldfc.compilation import Compilation, read_changes
+from cldfc.diagnostics import UsageError
 from cldfc.files import refuse_foreign, write_generated
+from cldfc.network.cost import count_convs, count_macs
+from cldfc.network.shapes import Inferred
 from cldfc.output import say, show_document
 from cldfc.syntax.read import read_source
+
+_Format = Literal["text", "markdown", "latex"]
+
+EXPLAIN: Mapping[_Format, Callable[[Derivation], str]] = {
+    "text": explain_as_text,
+    "markdown": explain_as_markdown,
+    "latex": explain_as_latex,
+}
+
+
+def remarks_on_derivation(network: Compilation) -> Iterator[str]:
+    """What the residual form of a spec saves, and what it has lost. Raises CldfError also when there is none."""
+    original, derived = network.shapes, network.residual.shapes
+    convolutions = f"{count_convs(derived):,} convolutions instead of {count_convs(original):,}"
+    yield f"{convolutions}, {millions(derived)} M multiply-adds instead of {millions(original)} M"
+    yield from network.derivation.notes
+
+
+def millions(inferred: Inferred) -> str:
+    return f"{count_macs(inferred) / 1e6:,.1f}"
+
+
+def _choose_format(explain: bool, markdown: bool, latex: bool) -> _Format | None:
+    """How the derivation is to be explained, if at all. Raises UsageError when the options cannot be used together."""
+    if (markdown or latex) and not explain:
+        option = "markdown" if markdown else "latex"
+        raise UsageError(f"`--{option}` says how to explain", f"write `--explain --{option}`")
+    if markdown and latex:
+        raise UsageError("`--markdown` and `--latex` cannot be used together", "give one of them")
+    if not explain:
+        return None
+    return "markdown" if markdown else "latex" if latex else "text"
 
 
 def derive(
@@ -35,9 +71,8 @@ def derive(
     """
     with errors():
         from cldfc.algebra.residual.write_spec import DERIVED
-        from cldfc.derive import EXPLAIN, choose_format, remarks_on_derivation
 
-        format = choose_format(explain, markdown, latex)
+        format = _choose_format(explain, markdown, latex)
         network = Compilation(read_source(spec), read_changes(let, tie))
         text, remarks = network.residual.source.text, list(remarks_on_derivation(network))
         if output is not None and output != "-":

@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from cldfc.cli.completion import complete_data, complete_part
 from cldfc.cli.options import (
     DataDir,
     DeviceName,
@@ -14,6 +13,8 @@ from cldfc.cli.options import (
     RunPath,
     TrustFiles,
     Workers,
+    complete_data,
+    complete_part,
     errors,
     refuse_both,
     warn_of_changes,
@@ -23,7 +24,7 @@ from cldfc.messages import RESULT_DIFFERS
 from cldfc.output import say, show, show_json
 
 if TYPE_CHECKING:
-    from cldfc.train.evaluate import Evaluation
+    from cldfc.runs.evaluate import Evaluation
 
 
 def evaluate(
@@ -66,9 +67,9 @@ def evaluate(
     """
     with errors():
         refuse_both("--as-trained", as_trained, "--compile", compiled)
-        from cldfc.train.metrics import parse_part
-        from cldfc.train.run import RunFolder, read_record
+        from cldfc.runs.run_folder import RunFolder, read_record
         from cldfc.trained import evaluate_again
+        from cldfc.training.metrics import parse_part
 
         part, record = parse_part(on), read_record(RunFolder(run))
         warn_of_changes(run)
@@ -77,48 +78,48 @@ def evaluate(
         found, fast = evaluate_again(run, data_dir, data, part, as_trained, compiled, trust_files, device, workers)
         warn_of_data(record, data)
         if as_json:
-            show_json(evaluation_as_data(found, fast))
+            show_json(_evaluation_as_data(found, fast))
         else:
-            show(*evaluation_lines(found, fast))
+            show(*_evaluation_lines(found, fast))
         if found.recorded_accuracy is not None and not found.agrees:
             raise typer.Exit(RESULT_DIFFERS)
 
 
-def evaluation_lines(found: Evaluation, fast: Evaluation | None) -> list[str]:
+def _evaluation_lines(found: Evaluation, fast: Evaluation | None) -> list[str]:
     name, tested = found.record.class_name, found.dataset.name
     if tested != found.record.dataset:
         name += f", trained on {found.record.dataset},"
     lines = [
         f"{name} on {tested} ({found.device}): {found.dataset.split}",
-        f"{found.part} accuracy {found.score.accuracy:.2%}{as_recorded(found)}",
+        f"{found.part} accuracy {found.score.accuracy:.2%}{_as_recorded(found)}",
     ]
     if fast and fast is not found:
-        lines.append(f"folded {fast.score.accuracy:.2%}: {recount(fast)}")
-    return [*lines, f"{images_per_second(fast or found):,.0f} images/s"]
+        lines.append(f"folded {fast.score.accuracy:.2%}: {_recount(fast)}")
+    return [*lines, f"{_tested_per_second(fast or found):,.0f} images/s"]
 
 
-def as_recorded(found: Evaluation) -> str:
+def _as_recorded(found: Evaluation) -> str:
     if found.recorded is None or found.recorded_accuracy is None:
         return ""
     by = {"validation": ", chosen by validation", "test": ", chosen by the test images", "last": ""}
     epoch = f"in epoch {found.recorded.epoch}{by[found.record.chosen_by]}"
     if found.agrees:
         return f", as recorded {epoch}"
-    return f", recorded was {found.recorded_accuracy:.2%} {epoch}: {recount(found)}"
+    return f", recorded was {found.recorded_accuracy:.2%} {epoch}: {_recount(found)}"
 
 
-def recount(found: Evaluation) -> str:
+def _recount(found: Evaluation) -> str:
     """`2 of 360 images fewer are right` than were recorded."""
     count = abs(found.gained)
     images = f"{count:,} of {found.score.images:,} images {'more' if found.gained > 0 else 'fewer'}"
     return f"{images} {'is' if count == 1 else 'are'} right"
 
 
-def images_per_second(found: Evaluation) -> float:
+def _tested_per_second(found: Evaluation) -> float:
     return found.score.images / found.seconds
 
 
-def evaluation_as_data(found: Evaluation, fast: Evaluation | None) -> dict[str, object]:
+def _evaluation_as_data(found: Evaluation, fast: Evaluation | None) -> dict[str, object]:
     """The same as plain data; accuracies are shares, from 0 to 1."""
     part, recorded = found.part, found.recorded
     return {
@@ -128,7 +129,7 @@ def evaluation_as_data(found: Evaluation, fast: Evaluation | None) -> dict[str, 
         "split": found.dataset.split,
         "device": found.device,
         "images": found.score.images,
-        "images_per_second": images_per_second(fast or found),
+        "images_per_second": _tested_per_second(fast or found),
         "part": part,
         f"{part}_accuracy": found.score.accuracy,
         f"{part}_loss": found.score.loss,

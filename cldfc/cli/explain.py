@@ -6,8 +6,7 @@ from typing import Annotated
 
 import typer
 
-from cldfc.cli.completion import complete_code
-from cldfc.cli.options import Json, errors
+from cldfc.cli.options import Json, complete_code, errors
 from cldfc.output import show_document, show_json
 
 
@@ -25,7 +24,7 @@ def explain(
     Example: cldfc explain E0302
     """
     with errors():
-        from cldfc.explain import explain_code, explanations_as_data
+        from cldfc.error_pages import explain_code, explanations_as_data
 
         if as_json:
             show_json(explanations_as_data(code))

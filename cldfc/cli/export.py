@@ -15,7 +15,7 @@ from cldfc.files import refuse_foreign, writing
 from cldfc.output import say, show, show_json
 
 if TYPE_CHECKING:
-    from cldfc.export import Exported, Format
+    from cldfc.trained import Exported, Format
 
 
 def export(
@@ -55,41 +55,41 @@ def export(
     Example: cldfc export runs/FBResNet-digits-1 --onnx
     """
     with errors():
-        format = choose_export(onnx, torch_export, safetensors)
+        format = _choose_export(onnx, torch_export, safetensors)
         is_folded = format != "safetensors" if as_trained is None else not as_trained
 
-        from cldfc.export import export_run
-        from cldfc.train.run import RunFolder, read_record
+        from cldfc.runs.run_folder import RunFolder, read_record
+        from cldfc.trained import export_run
 
         record = read_record(RunFolder(run))
         warn_of_changes(run)
         warn_of_data(record)
-        exported = export_run(run, format, is_folded, output, partial(refuse_place, format), say)
+        exported = export_run(run, format, is_folded, output, partial(_refuse_place, format), say)
         if as_json:
-            show_json(exported_as_data(exported, format))
+            show_json(_exported_as_data(exported, format))
         else:
-            show(*exported_lines(exported))
+            show(*_exported_lines(exported))
 
 
-def choose_export(onnx: bool, torch_export: bool, safetensors: bool) -> Format:
+def _choose_export(onnx: bool, torch_export: bool, safetensors: bool) -> Format:
     if onnx + torch_export + safetensors != 1:
         wrong = "formats cannot be used together" if onnx or torch_export else "no format is given"
         raise UsageError(wrong, "give one of `--onnx`, `--torch-export` and `--safetensors`")
     return "onnx" if onnx else "torch_export" if torch_export else "safetensors"
 
 
-def refuse_place(format: Format, path: Path) -> None:
+def _refuse_place(format: Format, path: Path) -> None:
     """What is there stays, unless it is an earlier export. Raises UsageError."""
-    from cldfc.export import SUFFIXES
+    from cldfc.trained import SUFFIXES
 
     with writing(path):
         if path.exists() and not path.is_file() and not path.is_dir():
             raise UsageError(f"`{path}` is no file", "the network is read back from it: name a file with `-o FILE`")
-        if not is_exported_program(path):
+        if not _is_exported_program(path):
             refuse_foreign(path, name=f"network{SUFFIXES[format]}", is_text=False)
 
 
-def is_exported_program(path: Path) -> bool:
+def _is_exported_program(path: Path) -> bool:
     if not path.is_file() or not is_zipfile(path):
         return False
     try:
@@ -99,8 +99,8 @@ def is_exported_program(path: Path) -> bool:
         return False
 
 
-def exported_lines(exported: Exported) -> list[str]:
-    from cldfc.show.folding import folding_lines
+def _exported_lines(exported: Exported) -> list[str]:
+    from cldfc.show.summary import folding_lines
 
     about, difference = exported.about, exported.difference
     lines = [
@@ -112,7 +112,7 @@ def exported_lines(exported: Exported) -> list[str]:
     return [*lines, *folding_lines(exported.folded)] if exported.folded else lines
 
 
-def exported_as_data(exported: Exported, format: Format) -> dict[str, object]:
+def _exported_as_data(exported: Exported, format: Format) -> dict[str, object]:
     return {
         "file": str(exported.path),
         "format": format.replace("_", "-"),

@@ -11,21 +11,20 @@ from typing import Any, cast
 import typer
 from typer.core import TyperCommand, TyperGroup
 
-from cldfc.diagnostics import UsageError, choices, nearest
+from cldfc.diagnostics import UsageError, choices, first_error, nearest
 from cldfc.messages import FINE, print_usage_error
 from cldfc.output import printed, say
-from cldfc.validation import first_error
 
 # Where click has it depends on the release of typer.
-ClickException: type[Any] = typer.BadParameter.__mro__[2]
+_ClickException: type[Any] = typer.BadParameter.__mro__[2]
 
-NEWEST = ""
+_NEWEST = ""
 """The value of an option that may stand without one."""
-BARE = {"train": ("--resume",)}
+_BARE = {"train": ("--resume",)}
 """By command, the options that may."""
 DATA_SETS = "{data sets}"
 """What stands in a help for the names of all data sets."""
-LARGEST = 2**31
+_LARGEST = 2**31
 """Bounds beyond it are none that anybody meets."""
 
 
@@ -34,63 +33,63 @@ class Command(TyperCommand):
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """The command line, on which some options may stand without a value."""
-        return super().parse_args(ctx, list(with_values(args, BARE.get(self.name or "", ()))))
+        return super().parse_args(ctx, list(_with_values(args, _BARE.get(self.name or "", ()))))
 
     def collect_usage_pieces(self, ctx: Any) -> list[str]:
         """`[OPTIONS] SPEC [OTHER]`, as the first line has it."""
-        return ["[OPTIONS]", *(name_of(each) for each in self.get_params(ctx) if not is_option(each))]
+        return ["[OPTIONS]", *(_name_of(each) for each in self.get_params(ctx) if not _is_option(each))]
 
     def format_options(self, ctx: Any, formatter: Any) -> None:
         """Arguments and options, each with what it takes and what it does."""
         parameters = self.get_params(ctx)
         for title, found in (
-            ("Arguments", [each for each in parameters if not is_option(each)]),
-            ("Options", [each for each in parameters if is_option(each)]),
+            ("Arguments", [each for each in parameters if not _is_option(each)]),
+            ("Options", [each for each in parameters if _is_option(each)]),
         ):
             if found:
                 with formatter.section(title):
-                    formatter.write_dl([(name_of(each), help_of(each)) for each in found])
+                    formatter.write_dl([(_name_of(each), _help_of(each)) for each in found])
 
     def get_help(self, ctx: Any) -> str:
         """The help, in letters that the terminal has."""
         return "\n".join(printed(super().get_help(ctx).split("\n")))
 
 
-def with_values(arguments: Sequence[str], bare: Sequence[str]) -> Iterator[str]:
+def _with_values(arguments: Sequence[str], bare: Sequence[str]) -> Iterator[str]:
     """The command line with a value for each option that stands without one."""
     for at, argument in enumerate(arguments):
         yield argument
         if argument in bare and (at + 1 == len(arguments) or arguments[at + 1].startswith("-")):
-            yield NEWEST
+            yield _NEWEST
 
 
-def is_option(parameter: Any) -> bool:
+def _is_option(parameter: Any) -> bool:
     """Whether a parameter is an option, not an argument."""
     return parameter.param_type_name == "option"
 
 
-def name_of(parameter: Any) -> str:
+def _name_of(parameter: Any) -> str:
     """`-o, --output FILE`; of an argument `SPEC`, `[OTHER]`, `SPEC...`."""
-    if is_option(parameter):
+    if _is_option(parameter):
         names = ", ".join([*parameter.opts, *parameter.secondary_opts])
-        return names if parameter.is_flag else f"{names} {value_of(parameter)}"
+        return names if parameter.is_flag else f"{names} {_value_of(parameter)}"
     name = parameter.metavar if parameter.required else f"[{parameter.metavar}]"
     return f"{name}..." if parameter.nargs == -1 else name
 
 
-def value_of(parameter: Any) -> str:
+def _value_of(parameter: Any) -> str:
     """What an option takes; whoever says nothing of it means a whole number."""
     return parameter.metavar or "N"
 
 
-def help_of(parameter: Any) -> str:
+def _help_of(parameter: Any) -> str:
     """What a parameter does, its default and its bounds."""
     default = parameter.default
     is_said = (
         default is not None and default is not False and not callable(default) and parameter.show_default is not False
     )
     said = [f"default: {default}"] if is_said else []
-    low, high = (bound_of(parameter, name) for name in ("min", "max"))
+    low, high = (_bound_of(parameter, name) for name in ("min", "max"))
     if low is not None and high is not None:
         said.append(f"{low:,} to {high:,}")
     elif low is not None:
@@ -103,18 +102,18 @@ def text_of(parameter: Any) -> str:
     """The help of a parameter, with the names of data sets: these are only loaded for a help that needs them."""
     if DATA_SETS not in parameter.help:
         return parameter.help
-    from cldfc.train.entries import ENTRIES
+    from cldfc.data.entries import ENTRIES
 
     return parameter.help.replace(DATA_SETS, ", ".join(f"`{dataset.name}`" for dataset in ENTRIES))
 
 
-def bound_of(parameter: Any, name: str) -> int | None:
+def _bound_of(parameter: Any, name: str) -> int | None:
     """The smallest or the largest value of an option; where they are depends on the release of typer."""
     found = getattr(parameter, name, getattr(getattr(parameter, "type", None), name, None))
-    return found if found is not None and abs(found) < LARGEST else None
+    return found if found is not None and abs(found) < _LARGEST else None
 
 
-COMMANDS: Mapping[str, str] = {
+_COMMANDS: Mapping[str, str] = {
     "new": "new",
     "specs": "specs",
     "check": "check",
@@ -144,7 +143,7 @@ class LoadedCommands(Mapping[str, TyperCommand]):
 
     def __getitem__(self, name: str) -> TyperCommand:
         if name not in self.loaded:
-            function = COMMANDS[name]
+            function = _COMMANDS[name]
             carry_out = getattr(import_module(f"cldfc.cli.{name}"), function)
             paragraph = (carry_out.__doc__ or "").split("\n\n")[0]
             alone = typer.Typer(add_completion=False, rich_markup_mode=None)
@@ -153,10 +152,10 @@ class LoadedCommands(Mapping[str, TyperCommand]):
         return self.loaded[name]
 
     def __iter__(self) -> Iterator[str]:
-        return iter(COMMANDS)
+        return iter(_COMMANDS)
 
     def __len__(self) -> int:
-        return len(COMMANDS)
+        return len(_COMMANDS)
 
 
 class Commands(TyperGroup):
@@ -171,19 +170,19 @@ class Commands(TyperGroup):
         try:
             code = super().main(*arguments, standalone_mode=False, **options)
         except Exception as error:
-            if not isinstance(error, ClickException):
+            if not isinstance(error, _ClickException):
                 raise
             code = UsageError.exit_code
             if type(error).__name__ == "NoArgsIsHelpError":
                 say(*str(error).splitlines())
             else:
-                print_usage_error(in_own_words(error))
+                print_usage_error(_in_own_words(error))
         if not standalone_mode:
             return code
         sys.exit(code if isinstance(code, int) else FINE)
 
 
-def in_own_words(error: Any) -> UsageError:
+def _in_own_words(error: Any) -> UsageError:
     """What is wrong with a command line."""
     from pydantic import ValidationError
 

@@ -21,7 +21,7 @@ def lsp(
     Example: cldfc lsp
     """
     with errors():
-        from cldfc.fmt import choose_spelling
+        from cldfc.cli.fmt import choose_spelling
 
         spelling = choose_spelling(unicode, ascii, latex)
         try:

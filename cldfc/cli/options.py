@@ -1,23 +1,88 @@
-"""What commands have in common: their arguments, and how they leave when something is wrong."""
+"""What commands have in common: their arguments, what a shell completes, and how they leave."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Generator
+from collections.abc import Generator, Iterable
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, get_args
 
 import typer
 
-from cldfc.cli.completion import complete_device, complete_run, complete_spec
 from cldfc.diagnostics import CldfError, UsageError
 from cldfc.messages import print_errors, print_usage_error, tell_names
 from cldfc.output import say
-from cldfc.train.launch import MOST_WORKERS
+from cldfc.training.launch import MOST_WORKERS
 
 if TYPE_CHECKING:
-    from cldfc.train.run import RunRecord
+    from cldfc.runs.run_folder import RunRecord
+
+
+def _starting_with(start: str, words: Iterable[str]) -> list[str]:
+    return [word for word in words if word.startswith(start)]
+
+
+def complete_code(incomplete: str) -> list[str]:
+    from cldfc.error_pages import explanations
+
+    return _starting_with(incomplete, explanations())
+
+
+def complete_spec(incomplete: str) -> list[str]:
+    """Specs and folders that start like that, and the names of the specs that come with cldfc."""
+    from cldfc.library import SUFFIX, spec_names
+
+    start = Path(incomplete)
+    folder = start if incomplete.endswith("/") else start.parent
+    paths = sorted(folder.iterdir()) if folder.is_dir() else []
+    beside = [f"{path}/" if path.is_dir() else str(path) for path in paths if path.is_dir() or path.suffix == SUFFIX]
+    return _starting_with(
+        incomplete, [*spec_names(), *(path for path in beside if not Path(path).name.startswith("."))]
+    )
+
+
+def complete_bundled(incomplete: str) -> list[str]:
+    from cldfc.library import spec_names
+
+    return _starting_with(incomplete, spec_names())
+
+
+def complete_run(incomplete: str) -> list[str]:
+    """The run folders that start like that; in `runs`, unless another folder is named."""
+    start = Path(incomplete)
+    folders = [Path("runs")] if "/" not in incomplete else [start if incomplete.endswith("/") else start.parent]
+    found = [str(path) for folder in folders if folder.is_dir() for path in sorted(folder.iterdir()) if path.is_dir()]
+    return [path for path in found if path.startswith(incomplete) or Path(path).name.startswith(incomplete)]
+
+
+def complete_data(incomplete: str) -> list[str]:
+    from cldfc.data.catalogue import FOLDER, IDX, names
+
+    return _starting_with(incomplete, [*names(), FOLDER, IDX])
+
+
+def complete_table(incomplete: str) -> list[str]:
+    from cldfc.reproduce.tables import TABLES
+
+    return _starting_with(incomplete, [*TABLES, "all"])
+
+
+def _complete_device(incomplete: str) -> list[str]:
+    # torch, which knows those of this machine, would take too long.
+    return _starting_with(incomplete, ["cpu", "cuda", "cuda:0", "cuda:1"])
+
+
+def complete_part(incomplete: str) -> list[str]:
+    from cldfc.recipe import Part
+
+    return _starting_with(incomplete, get_args(Part))
+
+
+def complete_form(incomplete: str) -> list[str]:
+    from cldfc.compilation import Form
+
+    return _starting_with(incomplete, get_args(Form))
 
 
 def told(specs: Path | list[Path] | None) -> Path | list[Path] | None:
@@ -43,7 +108,7 @@ DeviceName = Annotated[
         "--device",
         metavar="DEVICE",
         help="`cpu`, `cuda` or `cuda:N`; by default CUDA where there is one.",
-        autocompletion=complete_device,
+        autocompletion=_complete_device,
     ),
 ]
 Workers = Annotated[
@@ -76,14 +141,14 @@ def refuse_both(one: str, is_one: bool, other: str, is_other: bool) -> None:
 
 def warn_of_changes(run: Path) -> None:
     """Say what of a run is not what its training has written. Raises UsageError where it is not to be used."""
-    from cldfc.train.seal import check_seal
+    from cldfc.runs.run_folder import check_seal
 
     for remark in check_seal(run):
         say(f"warning: {remark}")
 
 
 def warn_of_data(record: RunRecord, name: str | None = None) -> None:
-    from cldfc.train.recorded_data import remarks_on
+    from cldfc.runs.recorded_data import remarks_on
 
     for remark in remarks_on(record, name):
         say(f"warning: {remark}")
@@ -105,7 +170,7 @@ def errors() -> Generator[None]:
             raise
         wrong = UsageError(f"`{os.fspath(error.filename)}` cannot be used: {error.strerror}", "give another path")
     except (MemoryError, RuntimeError) as error:
-        from cldfc.train.refusals import amount_of, lacks_memory
+        from cldfc.weights.network import amount_of, lacks_memory
 
         if not lacks_memory(error):
             raise
@@ -120,7 +185,7 @@ def errors() -> Generator[None]:
 @contextmanager
 def stopping(again: str = "") -> Generator[None]:
     """Say how to go on when a training was asked to stop, and leave with the signal's exit code."""
-    from cldfc.train.stop import Stopped
+    from cldfc.stop import Stopped
 
     try:
         yield

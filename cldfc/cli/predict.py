@@ -12,7 +12,7 @@ from cldfc.diagnostics import UsageError
 from cldfc.output import printed, show, show_json
 
 if TYPE_CHECKING:
-    from cldfc.train.predict import Prediction
+    from cldfc.runs.prediction import Prediction
 
 
 def predict(
@@ -32,9 +32,9 @@ def predict(
     Example: cldfc predict runs/FBResNet-digits-1 seven.png
     """
     with errors():
-        from cldfc.train.predict import predict_files
-        from cldfc.train.recorded_data import described_dataset
-        from cldfc.train.run import RunFolder, read_record
+        from cldfc.runs.prediction import predict_files
+        from cldfc.runs.recorded_data import described_dataset
+        from cldfc.runs.run_folder import RunFolder, read_record
         from cldfc.trained import folded_network
 
         folder = RunFolder(run)
@@ -44,16 +44,16 @@ def predict(
         network, dataset = folded_network(folder, record), described_dataset(record)
         found, unreadable = predict_files(network, dataset, images, top, device)
         if as_json:
-            show_json(predictions_as_data(found))
+            show_json(_predictions_as_data(found))
         elif found:
-            show(*prediction_lines(found))
+            show(*_prediction_lines(found))
         if unreadable:
             reasons = [f"{path}: {reason}" for path, reason in unreadable.items()]
             count = f"{len(unreadable)} of {len(images)} images"
             raise UsageError(f"{count} cannot be read:", "give image files, such as .png or .jpg", reasons)
 
 
-def prediction_lines(found: list[Prediction]) -> list[str]:
+def _prediction_lines(found: list[Prediction]) -> list[str]:
     rows = [[str(each.path), *(guess.name for guess in each.guesses)] for each in found]
     paths, *names = zip(*map(printed, rows), strict=True)
     width, longest = max(map(len, paths)), max(len(name) for column in names for name in column)
@@ -68,7 +68,7 @@ def prediction_lines(found: list[Prediction]) -> list[str]:
     ]
 
 
-def predictions_as_data(found: list[Prediction]) -> list[dict[str, object]]:
+def _predictions_as_data(found: list[Prediction]) -> list[dict[str, object]]:
     """The same as plain data; probabilities are from 0 to 1."""
     return [
         {

@@ -9,15 +9,25 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from cldfc.cli.completion import complete_data, complete_table
-from cldfc.cli.options import DeviceName, Download, Json, Markdown, Workers, errors, refuse_both, stopping
+from cldfc.cli.options import (
+    DeviceName,
+    Download,
+    Json,
+    Markdown,
+    Workers,
+    complete_data,
+    complete_table,
+    errors,
+    refuse_both,
+    stopping,
+)
 from cldfc.diagnostics import UsageError
 from cldfc.output import say, show_document, show_json
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from cldfc.reproduce.runs import TableRun, Wanted
+    from cldfc.reproduce.sweep import TableRun, Wanted
 
 
 def reproduce(
@@ -76,13 +86,11 @@ def reproduce(
     Example: cldfc reproduce table1 --miniature --seeds 5
     """
     with errors(), stopping("run the same command to continue"):
-        from cldfc.reproduce.datasets import prepare_datasets
-        from cldfc.reproduce.runs import Wanted, is_finished, list_runs
+        from cldfc.data.catalogue import DATA_DIR
+        from cldfc.reproduce.sweep import Wanted, is_finished, list_runs, prepare_datasets, train_runs
         from cldfc.reproduce.tables import find_tables, select_rows
-        from cldfc.reproduce.training import train_runs
-        from cldfc.train.catalogue import DATA_DIR
-        from cldfc.train.command import command_line
-        from cldfc.train.launch import read_launch
+        from cldfc.runs.environment import command_line
+        from cldfc.training.launch import read_launch
 
         refuse_both("--json", as_json, "--markdown", as_markdown)
         changes = {name: value for name, value in (("epochs", epochs), ("clip", clip)) if value is not None}
@@ -97,12 +105,12 @@ def reproduce(
         if left:
             say(f"process {launch.rank} is done; {left} runs are left to others, the last of which prints the tables")
         else:
-            print_tables(wanted, as_markdown, as_json)
+            _print_tables(wanted, as_markdown, as_json)
             if data or data_dir or download or miniature:
-                refuse_gaps([run for run in wished if run.dataset not in datasets])
+                _refuse_gaps([run for run in wished if run.dataset not in datasets])
 
 
-def refuse_gaps(missing: Sequence[TableRun]) -> None:
+def _refuse_gaps(missing: Sequence[TableRun]) -> None:
     if missing:
         names = dict.fromkeys(f"{run.folder.parent.name} {run.row.folder} on {run.dataset}" for run in missing)
         raise UsageError(
@@ -111,7 +119,7 @@ def refuse_gaps(missing: Sequence[TableRun]) -> None:
         )
 
 
-def print_tables(wanted: Wanted, markdown: bool, as_json: bool) -> None:
+def _print_tables(wanted: Wanted, markdown: bool, as_json: bool) -> None:
     from cldfc.reproduce.results import as_data, as_markdown, as_shown, as_text, collect
 
     results = [(table, collect(wanted, table)) for table in wanted.tables]

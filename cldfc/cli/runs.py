@@ -14,8 +14,8 @@ from cldfc.output import aligned, printed, say, show, show_json
 
 if TYPE_CHECKING:
     from cldfc.console import Column
-    from cldfc.train.recipe import Part
-    from cldfc.train.runs import ListedRun
+    from cldfc.recipe import Part
+    from cldfc.runs.listing import ListedRun
 
 COLUMNS: Mapping[str, Column] = {
     **dict.fromkeys(("run", "model", "data"), "text"),
@@ -38,27 +38,27 @@ def runs(
     Example: cldfc runs
     """
     with errors():
-        from cldfc.train.runs import listed_runs
+        from cldfc.runs.listing import listed_runs
 
         found = listed_runs(folder)
         if as_json:
-            show_json([run_as_data(run) for run in found])
+            show_json([_run_as_data(run) for run in found])
         elif not found:
             say(f"there are no runs in {folder}")
         elif sys.stdout.isatty():
             from cldfc.console import console, print_table
 
             with console() as shown:
-                print_table(shown, COLUMNS, list(map(row_of_run, found)))
+                print_table(shown, COLUMNS, list(map(_row_of_run, found)))
         else:
-            rows = [printed(row) for row in (COLUMNS, *map(row_of_run, found))]
+            rows = [printed(row) for row in (COLUMNS, *map(_row_of_run, found))]
             show(*aligned(rows, [kind == "figure" for kind in COLUMNS.values()]))
         if not as_json:
-            print_remarks(found)
+            _print_remarks(found)
 
 
-def row_of_run(run: ListedRun) -> Sequence[str]:
-    from cldfc.show.numbers import short_count
+def _row_of_run(run: ListedRun) -> Sequence[str]:
+    from cldfc.show.summary import short_count
 
     name = run.path.resolve().name
     if run.record is None:
@@ -69,45 +69,45 @@ def row_of_run(run: ListedRun) -> Sequence[str]:
         run.record.dataset,
         "" if run.parameters is None else short_count(run.parameters),
         f"{len(run.epochs)}/{run.record.recipe.epochs}",
-        accuracy_cell(run, "validation"),
-        accuracy_cell(run, "test"),
-        short_time(run.seconds),
+        _accuracy_cell(run, "validation"),
+        _accuracy_cell(run, "test"),
+        _short_time(run.seconds),
         run.state,
     )
 
 
-def accuracy_cell(run: ListedRun, part: Part) -> str:
+def _accuracy_cell(run: ListedRun, part: Part) -> str:
     """The accuracy of the saved weights on a part; a star where they were chosen by it, and it is the test."""
     accuracy = run.chosen.accuracy_on(part) if run.chosen else None
-    star = "*" if part == "test" and has_tested_choice(run) else ""
+    star = "*" if part == "test" and _has_tested_choice(run) else ""
     return "" if accuracy is None else f"{accuracy:.2%}{star}"
 
 
-def has_tested_choice(run: ListedRun) -> bool:
+def _has_tested_choice(run: ListedRun) -> bool:
     # Earlier releases chose the saved weights by their test accuracy.
     return run.record is not None and run.record.chosen_by == "test" and bool(run.epochs)
 
 
-def short_time(seconds: float) -> str:
+def _short_time(seconds: float) -> str:
     """`36 s`, `12 min`, `3.1 h`."""
     if seconds < 60:
         return f"{seconds:.0f} s"
     return f"{seconds / 60:.0f} min" if seconds < 3600 else f"{seconds / 3600:.1f} h"
 
 
-def print_remarks(found: Sequence[ListedRun]) -> None:
+def _print_remarks(found: Sequence[ListedRun]) -> None:
     for run in found:
         if run.problem:
             state = {"broken": " is broken", "diverged": " has diverged"}.get(run.state, "")
             say(f"{run.path}{state}: {run.problem}")
-    if any(map(has_tested_choice, found)):
+    if any(map(_has_tested_choice, found)):
         say("* chosen by the test images, as earlier releases did: too good to be quoted")
     interrupted = [run for run in found if run.state == "interrupted"]
     if interrupted:
         say(f"continue an interrupted run with `cldfc train --resume {interrupted[0].path}`")
 
 
-def run_as_data(run: ListedRun) -> dict[str, object]:
+def _run_as_data(run: ListedRun) -> dict[str, object]:
     """The same as plain data; accuracies are shares, from 0 to 1, what is not known is null."""
     record, chosen, last = run.record, run.chosen, run.epochs[-1] if run.epochs else None
     return {

@@ -7,9 +7,8 @@ from typing import Annotated
 
 import typer
 
-from cldfc.changes import read_changes
 from cldfc.cli.options import Classes, Input, Json, Lets, Ties, errors, spec_argument
-from cldfc.compilation import Compilation
+from cldfc.compilation import Compilation, read_changes
 from cldfc.diagnostics import UsageError
 from cldfc.files import write_generated
 from cldfc.output import say, show_json_text
@@ -58,7 +57,7 @@ def show(
             )
         changes = read_changes(let, tie, input, classes)
         if output is not None:
-            from cldfc.show.width import read_width
+            from cldfc.show.drawing import read_width
 
             wide = None if width is None else read_width(width)
             writer_for(output, width=wide)
@@ -68,7 +67,7 @@ def show(
             write_generated(output, write(graph))
             say(f"written to {output}")
         elif as_json:
-            from cldfc.emit.json import emit_json
+            from cldfc.show.json import emit_json
 
             show_json_text(emit_json(Compilation(read_source(specs[0]), changes).simplified))
         else:

@@ -8,8 +8,7 @@ from typing import Annotated
 
 import typer
 
-from cldfc.cli.completion import complete_bundled
-from cldfc.cli.options import Json, errors
+from cldfc.cli.options import Json, complete_bundled, errors
 from cldfc.output import printed, show, show_document, show_json
 
 

@@ -11,8 +11,6 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from cldfc.changes import read_changes
-from cldfc.cli.completion import complete_data, complete_run
 from cldfc.cli.help import DATA_SETS
 from cldfc.cli.options import (
     Classes,
@@ -25,21 +23,24 @@ from cldfc.cli.options import (
     Ties,
     TrustFiles,
     Workers,
+    complete_data,
+    complete_run,
     errors,
     refuse_both,
     spec_argument,
     stopping,
 )
+from cldfc.compilation import read_changes
 from cldfc.diagnostics import UsageError
 from cldfc.output import ignore, say, show, show_document, show_json
 from cldfc.syntax.read import read_source
 
 if TYPE_CHECKING:
-    from cldfc.train.metrics import Epoch
-    from cldfc.train.pace import Progress
-    from cldfc.train.train import Result
+    from cldfc.runs.training_run import Result
+    from cldfc.training.loop import Progress
+    from cldfc.training.metrics import Epoch
 
-Given = Mapping[str, object]
+_Given = Mapping[str, object]
 """The options that stand on the command line, by name."""
 
 
@@ -144,10 +145,10 @@ def train(
     made_with |= {"--input": input, "--classes": classes}
     with errors(), stopping():
         refuse_both("--quiet", quiet, "--json", as_json)
-        from cldfc.train.command import command_line
-        from cldfc.train.run import asked_folder
-        from cldfc.train.tensorboard import require_tensorboard
-        from cldfc.training import Surroundings, plan_by_files, plan_run, resume_run, start_run, stem_remarks
+        from cldfc.plan import Surroundings, plan_by_files, plan_run, resume_run, start_run, stem_remarks
+        from cldfc.runs.environment import command_line
+        from cldfc.runs.run_folder import asked_folder
+        from cldfc.runs.tensorboard import require_tensorboard
 
         if tensorboard:
             require_tensorboard()
@@ -165,10 +166,10 @@ def train(
             device=device,
             workers=workers,
         )
-        recipe, given = merged(recipe_file, options)
+        recipe, given = _merged(recipe_file, options)
         if resume is not None:
             made_with |= {"--dry-run": dry_run, "--trust-files": trust_files, "--skip-unreadable": skip_unreadable}
-            refuse_with_resume(made_with)
+            _refuse_with_resume(made_with)
             changes = recipe if data is None else {**recipe, "dataset": data}
             result = resume_run(Path(resume) if resume else newest(), changes, around, from_start)
         else:
@@ -185,7 +186,7 @@ def train(
             source, changes = read_source(spec), read_changes(let, tie, input, classes)
             folder = asked_folder(output, name)
             if dry_run:
-                from cldfc.dry_run import plan_as_data, plan_as_text
+                from cldfc.plan import plan_as_data, plan_as_text
 
                 plan = plan_run(source, data, changes, recipe)
                 for remark in stem_remarks(plan):
@@ -200,15 +201,15 @@ def train(
         if result is not None and quiet:
             show(str(result.folder))
         elif result is not None:
-            show_json(result_as_data(result), indent=None) if as_json else report(result)
-        from cldfc.train.processes import end_process
+            show_json(_result_as_data(result), indent=None) if as_json else report(result)
+        from cldfc.training.processes import end_process
 
         end_process()
 
 
-def merged(file: Path | None, options: Given) -> tuple[dict[str, object], dict[str, str]]:
+def _merged(file: Path | None, options: _Given) -> tuple[dict[str, object], dict[str, str]]:
     """The fields of the recipe that a file or the command line sets, and where each comes from. Raises UsageError."""
-    from cldfc.train.recipe_file import read_recipe
+    from cldfc.recipe import read_recipe
 
     found = read_recipe(file) if file else None
     changes = {**(found.changes if found else {}), **options}
@@ -216,9 +217,9 @@ def merged(file: Path | None, options: Given) -> tuple[dict[str, object], dict[s
 
 
 def newest() -> Path:
-    from cldfc.train.launch import read_launch
-    from cldfc.train.run import RUNS
-    from cldfc.train.runs import newest_interrupted
+    from cldfc.runs.listing import newest_interrupted
+    from cldfc.runs.run_folder import RUNS
+    from cldfc.training.launch import read_launch
 
     if read_launch().count > 1:
         raise UsageError("several processes cannot look for a run", "name it: `--resume RUN`")
@@ -227,7 +228,7 @@ def newest() -> Path:
     return found
 
 
-def refuse_with_resume(made_with: Given) -> None:
+def _refuse_with_resume(made_with: _Given) -> None:
     for name, value in made_with.items():
         if value:
             raise UsageError(
@@ -237,8 +238,8 @@ def refuse_with_resume(made_with: Given) -> None:
 
 def shown(quiet: bool, as_json: bool) -> Callable[[], AbstractContextManager[Progress]]:
     """How progress is shown."""
-    from cldfc.train.pace import Silence
-    from cldfc.train.progress import JsonLines, show_progress
+    from cldfc.runs.progress import JsonLines, show_progress
+    from cldfc.training.loop import Silence
 
     if quiet:
         return lambda: nullcontext(Silence())
@@ -253,11 +254,11 @@ def report(result: Result) -> None:
             f"stopped early, after epoch {final.epoch} of {recipe.epochs}: "
             f"no better validation accuracy in {recipe.patience} epoch{'s' * (recipe.patience > 1)}"
         )
-    show(f"{accuracies_of(final)} after the last epoch")
+    show(f"{_accuracies_of(final)} after the last epoch")
     if result.record.chosen_by == "validation":
-        show(f"{accuracies_of(chosen)} after epoch {chosen.epoch}, chosen by validation")
+        show(f"{_accuracies_of(chosen)} after epoch {chosen.epoch}, chosen by validation")
     if result.record.chosen_by == "test":
-        show(f"{accuracies_of(chosen)} after epoch {chosen.epoch}, chosen by the test images, in an earlier release")
+        show(f"{_accuracies_of(chosen)} after epoch {chosen.epoch}, chosen by the test images, in an earlier release")
     of_last = " (last epoch)" if result.record.chosen_by == "last" else ""
     show(f"weights  {result.folder / 'best.safetensors'}{of_last}")
     show(f"source   {result.folder / 'network.py'}")
@@ -265,13 +266,13 @@ def report(result: Result) -> None:
     show(f"next     cldfc predict {result.folder} IMAGE")
 
 
-def accuracies_of(epoch: Epoch) -> str:
+def _accuracies_of(epoch: Epoch) -> str:
     """`test accuracy 98.89%, validation accuracy 99.30%`."""
     test, validation = f"test accuracy {epoch.test_accuracy:.2%}", epoch.validation_accuracy
     return test if validation is None else f"{test}, validation accuracy {validation:.2%}"
 
 
-def result_as_data(result: Result) -> dict[str, object]:
+def _result_as_data(result: Result) -> dict[str, object]:
     return {
         "kind": "run",
         "data": result.dataset.name,

@@ -10,9 +10,8 @@ from typing import Annotated
 
 import typer
 
-from cldfc.changes import read_changes
 from cldfc.cli.options import Classes, Input, Json, Lets, SpecPath, Ties, errors, spec_argument
-from cldfc.compilation import Compilation
+from cldfc.compilation import Compilation, read_changes
 from cldfc.diagnostics import UsageError, shape_text
 from cldfc.messages import FINE, SPEC_IS_WRONG
 from cldfc.output import show, show_json
@@ -47,7 +46,7 @@ def verify(
     """
     with errors():
         changes = read_changes(let, tie, input, classes)
-        names = read_map(map or ())
+        names = _read_map(map or ())
         if other is None and names:
             raise UsageError("`--map` needs a second network", "name it: `cldfc verify SPEC OTHER --map A=B`")
         if not (math.isfinite(tolerance) and tolerance > 0):
@@ -56,9 +55,8 @@ def verify(
         is_python = other is not None and other.suffix == ".py"
         other_source = None if other is None or is_python else read_source(other)
 
-        from cldfc.verify.candidates import candidates_of, smaller
-        from cldfc.verify.report import report_data, report_lines
-        from cldfc.verify.verify import verify_file, verify_forms, verify_specs
+        from cldfc.verify.equivalence import report_data, report_lines, verify_file, verify_forms, verify_specs
+        from cldfc.verify.outcome import candidates_of, smaller
 
         whole = Compilation(source, changes)
         network = whole if is_python else smaller(whole)
@@ -85,7 +83,7 @@ def heading(network: Compilation, whole: Compilation, spec: Path, other: Path | 
     return [text] if full == shape else [text, f"(cut down from {full})"]
 
 
-def read_map(texts: Sequence[str]) -> dict[str, str]:
+def _read_map(texts: Sequence[str]) -> dict[str, str]:
     """`A=K` as names of the generated classes. Raises UsageError."""
     names: dict[str, str] = {}
     for text in texts:

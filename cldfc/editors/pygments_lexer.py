@@ -16,7 +16,7 @@ from cldfc.syntax.tokens import Token, TokenKind, tokens_of
 if TYPE_CHECKING:
     from pygments.token import _TokenType  # pyright: ignore[reportPrivateUsage]
 
-TYPES: dict[TokenKind, _TokenType] = {
+_TYPES: dict[TokenKind, _TokenType] = {
     "space": Whitespace,
     "comment": Comment.Single,
     "string": String.Double,
@@ -46,21 +46,21 @@ class CldfLexer(Lexer):
 
     def get_tokens_unprocessed(self, text: str) -> Iterator[tuple[int, _TokenType, str]]:
         tokens = list(tokens_of(text))
-        declared = declared_names(tokens)
+        declared = _declared_names(tokens)
         kernels = {canonical_name(token.text) for token, word in declared.items() if word == "kernel"}
         for token in tokens:
-            yield token.start, type_of(token, declared.get(token), kernels), token.text
+            yield token.start, _type_of(token, declared.get(token), kernels), token.text
 
 
-def declared_names(tokens: list[Token]) -> dict[Token, str]:
+def _declared_names(tokens: list[Token]) -> dict[Token, str]:
     """The names that follow the word that starts a statement, with that word."""
     words = [token for token in tokens if token.kind not in ("space", "comment")]
     return {name: word.text for word, name in pairwise(words) if word.kind == "statement" and name.kind == "name"}
 
 
-def type_of(token: Token, declared_by: str | None, kernels: set[str]) -> _TokenType:
+def _type_of(token: Token, declared_by: str | None, kernels: set[str]) -> _TokenType:
     if token.kind != "name":
-        return Punctuation if token.text in (",", ":") else TYPES[token.kind]
+        return Punctuation if token.text in (",", ":") else _TYPES[token.kind]
     if declared_by == "model":
         return Name.Class
     name = canonical_name(token.text)

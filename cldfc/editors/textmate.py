@@ -10,13 +10,13 @@ import re
 from collections.abc import Iterable
 
 from cldfc.ops import BUILTINS
+from cldfc.syntax.format import spell_name
 from cldfc.syntax.keywords import REDUCTIONS, STATEMENTS, WORDS_INSIDE
 from cldfc.syntax.tokens import PARSER, PATTERNS, SIZED
-from cldfc.syntax.words import spell_name
 
-Rule = dict[str, object]
+_Rule = dict[str, object]
 
-SCOPES = {
+_SCOPES = {
     "comment": "comment.line.number-sign",
     "string": "string.quoted.double",
     "noise": "comment.block.latex",
@@ -26,18 +26,18 @@ SCOPES = {
     "number": "constant.numeric",
     "bracket": "punctuation.section",
 }
-STATEMENT, WORD, BUILTIN = "keyword.control", "keyword.other", "support.function.builtin"
-MODEL, KERNEL, VALUE, TAG = "entity.name.type", "entity.name.function", "variable.other", "variable.parameter.tag"
-END_OF_STATEMENT = "^(?![ \\t])"
-NAME_AND_TAG = f"({PARSER['NAME']})[ \\t]*({PARSER['TAG']})?"
-BEFORE_STAR = r"(?=[ \t]*(?:\*|\\ast|\\cdot))"
-BETWEEN_SIZES = r"(?<=[0-9])x(?=[0-9])|(?<=[ \t])x(?=[ \t])"
+_STATEMENT, _WORD, _BUILTIN = "keyword.control", "keyword.other", "support.function.builtin"
+_MODEL, _KERNEL, _VALUE, _TAG = "entity.name.type", "entity.name.function", "variable.other", "variable.parameter.tag"
+_END_OF_STATEMENT = "^(?![ \\t])"
+_NAME_AND_TAG = f"({PARSER['NAME']})[ \\t]*({PARSER['TAG']})?"
+_BEFORE_STAR = r"(?=[ \t]*(?:\*|\\ast|\\cdot))"
+_BETWEEN_SIZES = r"(?<=[0-9])x(?=[0-9])|(?<=[ \t])x(?=[ \t])"
 
 
 def textmate_grammar() -> str:
     repository = {"sized": sized(), "statement": statement(), "expression": {"patterns": expression()}}
     included = [{"include": f"#{name}"} for name in repository]
-    grammar: Rule = {"name": "CLDF", "scopeName": "source.cldf", "fileTypes": ["cldf"], "patterns": included}
+    grammar: _Rule = {"name": "CLDF", "scopeName": "source.cldf", "fileTypes": ["cldf"], "patterns": included}
     return json.dumps(grammar | {"repository": repository}, ensure_ascii=False, indent=2, allow_nan=False) + "\n"
 
 
@@ -47,7 +47,7 @@ def words(known: Iterable[str]) -> str:
     return f"(?<![\\w\\\\])(?:{'|'.join(longest_first)})(?!\\w)"
 
 
-def builtins() -> str:
+def _builtins() -> str:
     """A built-in operator, also as LaTeX writes it: `\\mathrm{relu}`."""
     return "|".join([words(BUILTINS), *(re.escape(spell_name(name, "latex")) for name in BUILTINS)])
 
@@ -56,36 +56,36 @@ def scope(name: str) -> str:
     return f"{name}.cldf"
 
 
-def captures(*names: str) -> Rule:
+def captures(*names: str) -> _Rule:
     return {str(at): {"name": scope(name)} for at, name in enumerate(names, 1)}
 
 
-def statement() -> Rule:
+def statement() -> _Rule:
     """The word that starts a statement, and the name of a model behind it."""
     others = words(word for word in STATEMENTS if word not in SIZED)
     name = f"(?:(?<=model)[ \\t]+({PARSER['NAME']}))?"
-    return {"match": f"^[ \\t]*({others}){name}", "captures": captures(STATEMENT, MODEL)}
+    return {"match": f"^[ \\t]*({others}){name}", "captures": captures(_STATEMENT, _MODEL)}
 
 
-def sized() -> Rule:
+def sized() -> _Rule:
     """A statement with sizes, in which an `x` stands for `×`, and the kernel that it declares."""
     return {
-        "begin": f"^[ \\t]*({words(SIZED)})(?:(?<=kernel)[ \\t]+{NAME_AND_TAG})?",
-        "beginCaptures": captures(STATEMENT, KERNEL, TAG),
-        "end": END_OF_STATEMENT,
-        "patterns": [{"match": BETWEEN_SIZES, "name": scope(SCOPES["times"])}, *expression()],
+        "begin": f"^[ \\t]*({words(SIZED)})(?:(?<=kernel)[ \\t]+{_NAME_AND_TAG})?",
+        "beginCaptures": captures(_STATEMENT, _KERNEL, _TAG),
+        "end": _END_OF_STATEMENT,
+        "patterns": [{"match": _BETWEEN_SIZES, "name": scope(_SCOPES["times"])}, *expression()],
     }
 
 
-def expression() -> list[Rule]:
+def expression() -> list[_Rule]:
     """What stands in statements and equations; the first rule that fits is meant."""
     inside = words(word for word in WORDS_INSIDE if word not in REDUCTIONS)
     kinds = ("comment", "string", "noise", "reduction", "times", "sign", "number")
     return [
-        *({"match": PATTERNS[kind], "name": scope(SCOPES[kind])} for kind in kinds),
-        {"match": inside, "name": scope(WORD)},
-        {"match": f"({builtins()})[ \\t]*({PARSER['TAG']})?", "captures": captures(BUILTIN, TAG)},
-        {"match": NAME_AND_TAG + BEFORE_STAR, "captures": captures(KERNEL, TAG)},
-        {"match": NAME_AND_TAG, "captures": captures(VALUE, TAG)},
-        {"match": PATTERNS["bracket"], "name": scope(SCOPES["bracket"])},
+        *({"match": PATTERNS[kind], "name": scope(_SCOPES[kind])} for kind in kinds),
+        {"match": inside, "name": scope(_WORD)},
+        {"match": f"({_builtins()})[ \\t]*({PARSER['TAG']})?", "captures": captures(_BUILTIN, _TAG)},
+        {"match": _NAME_AND_TAG + _BEFORE_STAR, "captures": captures(_KERNEL, _TAG)},
+        {"match": _NAME_AND_TAG, "captures": captures(_VALUE, _TAG)},
+        {"match": PATTERNS["bracket"], "name": scope(_SCOPES["bracket"])},
     ]

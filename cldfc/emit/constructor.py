@@ -1,22 +1,106 @@
-"""`__init__`: the tables and the parameters of a generated class, in the loops of the network."""
+"""`__init__`: the parameters of a generated class, in the loops of the network."""
 
 from __future__ import annotations
 
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 
-from cldfc.emit import layout
-from cldfc.emit.identifiers import loop_name
-from cldfc.emit.initialise import conv_lines, prolong_lines, shared_norm_lines
+from cldfc.emit import python
 from cldfc.emit.loops import ForLoop, Hop, Item, Route, Turn
-from cldfc.emit.naming import Naming
-from cldfc.emit.parameters import Ownership, ParameterLine
+from cldfc.emit.naming import Naming, Ownership, ParameterLine
+from cldfc.emit.python import loop_name
 from cldfc.emit.sizes import Sample
 from cldfc.network.graph import Graph
 from cldfc.network.positions import Key, Position
 from cldfc.ops import Convolution, Prolongation, ScaleBy, SharedBatchNorm
 
-ENOUGH_FOR_A_LOOP = 3
+_DEFAULTS = {"stride": "int = 1", "groups": "int = 1", "dilation": "int = 1", "bias": "bool = False"}
+
+
+def conv_lines(uses: set[str]) -> list[str]:
+    """`conv`: He initialisation with the fan of the output; the bias starts at 0.
+
+    torch's own fan_out does not divide by the groups.
+    """
+    start = ['nn.init.kaiming_normal_(kernel.weight, mode="fan_out", nonlinearity="relu")']
+    if "groups" in uses:
+        start = ["fan = cout // groups * size**2", "nn.init.normal_(kernel.weight, std=(2 / fan) ** 0.5)"]
+    padding = "dilation * (size - 1) // 2" if "dilation" in uses else "size // 2"
+    about = "zero padding (size - 1) / 2" + " * dilation" * ("dilation" in uses)
+    return [
+        *head("conv", ["stride", *_extras(uses)], "nn.Conv2d"),
+        f'    """A kernel{"" if "bias" in uses else " without bias"}; {about}; He initialisation."""',
+        *kernel("nn.Conv2d", uses, [f"padding={padding}"]),
+        *(f"    {line}" for line in start),
+        *_tail(uses),
+    ]
+
+
+def prolong_lines(uses: set[str]) -> list[str]:
+    """`prolong`: He initialisation with the cin / groups * size² / stride² terms that a result has on average.
+
+    torch's own for this layout of the weight, fan_out, is cin * size²: it knows neither stride nor groups.
+    """
+    reach = "dilation * (size - 1) + 1" if "dilation" in uses else "size"
+    fan = "2 * groups / cin" if "groups" in uses else "2 / cin"
+    what = "A transposed kernel" + " without bias" * ("bias" not in uses)
+    return [
+        *head("prolong", _extras(uses), "nn.ConvTranspose2d", "stride: int"),
+        f'    """{what}: `stride` times as large; He initialisation."""',
+        f"    excess = {reach} - stride",
+        "    padding = max(0, (excess + 1) // 2)",
+        *kernel("nn.ConvTranspose2d", uses, ["padding", "2 * padding - excess"]),
+        f"    nn.init.normal_(kernel.weight, std=stride / size * ({fan}) ** 0.5)",
+        *_tail(uses),
+    ]
+
+
+def _extras(uses: set[str]) -> list[str]:
+    """What a network's kernels have beside sizes and stride, in the order of their parameters."""
+    return [name for name in ("groups", "dilation", "bias") if name in uses]
+
+
+def head(name: str, optional: list[str], result: str, *required: str) -> list[str]:
+    """`def conv(…) -> nn.Conv2d:`."""
+    parameters = ["cin: int", "cout: int", "size: int", *required, *(f"{n}: {_DEFAULTS[n]}" for n in optional)]
+    return python.call(f"def {name}", parameters, f" -> {result}:", 0)
+
+
+def kernel(module: str, uses: set[str], padding: list[str]) -> list[str]:
+    """`kernel = nn.Conv2d(…)`."""
+    given = [f"{name}={name}" for name in ("dilation", "groups") if name in uses]
+    bias = "bias=bias" if "bias" in uses else "bias=False"
+    arguments = ["cin", "cout", "size", "stride", *padding, *given, bias]
+    return python.indent(python.call(f"kernel = {module}", arguments, "", 1))
+
+
+def _tail(uses: set[str]) -> list[str]:
+    """The rest of both."""
+    zeros = ["    if kernel.bias is not None:", "        nn.init.zeros_(kernel.bias)"]
+    return [*(zeros if "bias" in uses else []), "    return kernel", "", ""]
+
+
+def shared_norm_lines() -> list[str]:
+    """`shared_norm`, for `bn@ℓ`. Statistics that several uses share would be those of none of them."""
+    return [
+        *python.call(
+            "def shared_norm",
+            ["x: torch.Tensor", "shared: nn.BatchNorm2d", "use: nn.BatchNorm2d"],
+            " -> torch.Tensor:",
+            0,
+        ),
+        '    """Batch normalisation with a shared scale and shift, and the statistics of one use."""',
+        "    if use.training:",
+        "        use.num_batches_tracked.add_(1)",
+        "    statistics = use.running_mean, use.running_var",
+        "    affine = shared.weight, shared.bias",
+        "    return F.batch_norm(x, *statistics, *affine, use.training, use.momentum, use.eps)",
+        "",
+        "",
+    ]
+
+
+_ENOUGH_FOR_A_LOOP = 3
 
 
 @dataclass(frozen=True)
@@ -31,7 +115,7 @@ class Constructor:
         """Tables and dictionaries first, then the parameters in the loops of the network."""
         parameters = self.parameter_lines()
         sizes = self.names.sizes
-        tables = [line for n, e in sizes.tables.items() for line in layout.table(sizes.assignment(n), e, 2)]
+        tables = [line for n, e in sizes.tables.items() for line in python.table(sizes.assignment(n), e, 2)]
         starts = [f"{name} = {value}" for name, value in sizes.starts.items()]
         return ["super().__init__()", *tables, *starts, *parameters]
 
@@ -60,7 +144,7 @@ class Constructor:
         lines: list[str] = []
         for index, item in enumerate(items):
             for declaration in self.ownership.declarations:
-                if declaration.index == index and same_route(declaration.route, route):
+                if declaration.index == index and _same_route(declaration.route, route):
                     lines += self.make(declaration, depth)
             if isinstance(item, ForLoop):
                 lines += self.names.loop(
@@ -80,15 +164,15 @@ class Constructor:
     def make_alone(self, name: str, keys: list[Key]) -> list[str]:
         """Parameters that no place of the network makes in its loops: one by one, or in loops of their own."""
         indices = self.indices_of(name, len(keys[0][1]))
-        axes = ranges_of([key[1] for key in keys])
-        if axes is None or len(axes) != len(indices) or len(keys) < ENOUGH_FOR_A_LOOP:
+        axes = _ranges_of([key[1] for key in keys])
+        if axes is None or len(axes) != len(indices) or len(keys) < _ENOUGH_FOR_A_LOOP:
             return [line for key in keys for line in self.make_over(name, [key], ())]
         lines = self.make_over(name, sorted(keys), indices)
         for place in reversed(range(len(axes))):
             turns = [dict(zip(indices, prefix, strict=False)) for prefix in axes[place]]
             first = self.names.sizes.fit(f"{name}_first", self.bounds(turns, [r.start for r in axes[place].values()]))
             stop = self.stop(name, self.bounds(turns, [r.stop for r in axes[place].values()]))
-            lines = layout.loop(loop_name(indices[place]), layout.count(first, stop), lines)
+            lines = python.loop(loop_name(indices[place]), python.count(first, stop), lines)
         return lines
 
     def indices_of(self, name: str, arity: int) -> tuple[str, ...]:
@@ -122,12 +206,12 @@ class Constructor:
     def assign(self, target: str, constructor: str, depth: int) -> list[str]:
         """`target = constructor`, broken if it is too long."""
         function, arguments = constructor.removesuffix(")").split("(", 1)
-        if not layout.fits(f"{target} = {function}(", depth):
-            return [f"{target} = (", layout.INDENT + constructor, ")"]
-        return layout.call(f"{target} = {function}", arguments.split(", "), "", depth)
+        if not python.fits(f"{target} = {function}(", depth):
+            return [f"{target} = (", python.INDENT + constructor, ")"]
+        return python.call(f"{target} = {function}", arguments.split(", "), "", depth)
 
 
-def ranges_of(tags: list[tuple[int, ...]]) -> list[dict[tuple[int, ...], range]] | None:
+def _ranges_of(tags: list[tuple[int, ...]]) -> list[dict[tuple[int, ...], range]] | None:
     """For each place of the tags, the range of its values by the values before it; None when one has gaps."""
     found: list[dict[tuple[int, ...], range]] = []
     if len({len(tag) for tag in tags}) > 1:
@@ -156,6 +240,6 @@ def initialisers(graph: Graph) -> list[str]:
     return lines
 
 
-def same_route(first: Route, second: Route) -> bool:
+def _same_route(first: Route, second: Route) -> bool:
     """Whether two routes lead through the same loops."""
     return [(id(h.loop), h.into_rest) for h in first] == [(id(h.loop), h.into_rest) for h in second]

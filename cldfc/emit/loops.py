@@ -1,12 +1,14 @@
-"""The loops of a generated class: equations in loops over steps and levels, and the turns that they take."""
+"""The loops of a generated class, and where values live while they run."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import combinations
 
-from cldfc.network.positions import Position
-from cldfc.network.program import Template
+from cldfc.network.expand import Instance
+from cldfc.network.positions import Key, Position, Positions
+from cldfc.network.program import Read, Template
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,3 +101,161 @@ def executed(items: Sequence[Item], turn: Turn | None = None) -> Iterator[Leaf]:
             yield from executed(item.body, inner)
             if value != last:
                 yield from executed(item.rest, inner)
+
+
+Family = tuple[str, int]
+Slots = dict[Family, tuple[int, ...]]
+"""For each family, the places of its tag that tell its variables apart; none: one variable."""
+
+
+def choose_slots(instances: Sequence[Instance]) -> Slots:
+    """The fewest indices for each family with which every read finds its value."""
+    events = _access_order(instances)
+    return {family: fewest_indices(family[1], accesses) for family, accesses in events.items()}
+
+
+def _access_order(instances: Sequence[Instance]) -> dict[Family, list[tuple[bool, tuple[int, ...]]]]:
+    """Reads (False) and writes (True) of each family, in the order in which they happen."""
+    events: dict[Family, list[tuple[bool, tuple[int, ...]]]] = {}
+    for instance in instances:
+        for family, indices in reads(instance):
+            events.setdefault((family, len(indices)), []).append((False, indices))
+        name, indices = instance.value
+        events.setdefault((name, len(indices)), []).append((True, indices))
+    return events
+
+
+def reads(instance: Instance) -> list[Key]:
+    """The values that an instance reads."""
+    return [key for read in instance.template.reads() for key in read.keys(instance.binding)]
+
+
+def fewest_indices(arity: int, accesses: list[tuple[bool, tuple[int, ...]]]) -> tuple[int, ...]:
+    """The first choice of indices, from none to all, that works."""
+    choices = (choice for size in range(arity) for choice in combinations(range(arity), size))
+    return next((choice for choice in choices if works(choice, accesses)), tuple(range(arity)))
+
+
+def works(choice: tuple[int, ...], accesses: Iterable[tuple[bool, tuple[int, ...]]]) -> bool:
+    """Whether no read meets a value that another has replaced."""
+    held: dict[tuple[int, ...], tuple[int, ...]] = {}
+    for is_write, indices in accesses:
+        slot = tuple(indices[place] for place in choice)
+        if is_write:
+            held[slot] = indices
+        elif held.get(slot, indices) != indices:
+            return False
+    return True
+
+
+def input_is_done(instances: Sequence[Instance], input: str) -> bool:
+    """Whether nothing reads the input once a value of the family of its name is there."""
+    written = False
+    for instance in instances:
+        if written and (input, ()) in reads(instance):
+            return False
+        written = written or instance.value[0] == input
+    return True
+
+
+@dataclass(frozen=True, slots=True)
+class History:
+    """A family in a variable for its newest value, and others for those before: `u`, `u_old`, `u_old_2`.
+
+    `shifts` says how many of them each equation moves on before it writes, `ages` how old a value each of its reads
+    means. Equations are known by the id of their leaf. More values than a few are a tuple of this `length`, the newest
+    first.
+    """
+
+    shifts: dict[int, int]
+    ages: dict[tuple[int, Positions], int]
+    length: int = 0
+
+
+_MOST_IN_VARIABLES = 3
+"""The values of a family that variables hold at most."""
+_MOST_IN_A_TUPLE = 32
+_MOST_PASSES = 12
+
+
+def find_histories(leaves: Sequence[Leaf], instances: Sequence[Instance], slots: Slots) -> dict[Family, History]:
+    """Those families that would need a dictionary, but are read no further back than some variables reach.
+
+    Leaves and instances come in the order of their execution.
+    """
+    accesses: dict[Family, list[_Access]] = {family: [] for family, slot in slots.items() if slot}
+    spread: set[Family] = set()
+    for leaf, instance in zip(leaves, instances, strict=True) if accesses else ():
+        for read in instance.template.reads():
+            family = (read.family, len(read.positions))
+            if family in accesses and isinstance(read, Read):
+                accesses[family].append((id(leaf), read.positions, read.keys(instance.binding)[0][1]))
+            elif family in accesses:
+                spread.add(family)
+        name, indices = instance.value
+        if (name, len(indices)) in accesses:
+            accesses[name, len(indices)].append((id(leaf), None, indices))
+    near = {family: accesses[family] for family in accesses if family not in spread}
+    found = {family: _find_history(some) or _find_tuple(some) for family, some in near.items()}
+    return {family: history for family, history in found.items() if history is not None}
+
+
+_Access = tuple[int, Positions | None, tuple[int, ...]]
+"""An equation, the positions of what it reads, or None where it writes, and the indices of the value."""
+
+
+def _find_history(accesses: Sequence[_Access]) -> History | None:
+    """How a family lives in a few variables; None where they would not do.
+
+    Older values than the last but one are for the family's own recurrence; elsewhere a dictionary reads better.
+    An equation moves on as many values as any of its turns needs to. That changes what later turns find, so the
+    computation is played through until nothing changes.
+    """
+    writers = {leaf for leaf, positions, _ in accesses if positions is None}
+    last_read = {indices: at for at, (_, positions, indices) in enumerate(accesses) if positions is not None}
+    shifts: dict[int, int] = {}
+    for _ in range(_MOST_PASSES):
+        before = dict(shifts)
+        ages: dict[tuple[int, Positions], set[int]] = {}
+        held: list[tuple[int, ...]] = []
+        for at, (leaf, positions, indices) in enumerate(accesses):
+            if positions is not None:
+                if indices not in held:
+                    return None
+                age = held.index(indices)
+                if age > 1 and leaf not in writers:
+                    return None
+                ages.setdefault((leaf, positions), set()).add(age)
+                continue
+            shift = shifts.get(leaf, 0)
+            while shift < len(held) and last_read.get(held[shift], -1) > at:
+                shift += 1
+            if shift > len(held) or shift >= _MOST_IN_VARIABLES:
+                return None
+            shifts[leaf] = shift
+            held[: shift + 1] = [indices, *held[:shift]]
+        if shifts == before:
+            is_fixed = all(len(found) == 1 for found in ages.values())
+            return History(shifts, {read: min(found) for read, found in ages.items()}) if is_fixed else None
+    return None
+
+
+def _find_tuple(accesses: Sequence[_Access]) -> History | None:
+    """How a family lives in a tuple of its newest values.
+
+    None where a read is not always equally old, or where no read goes back far enough for one.
+    """
+    numbers: dict[tuple[int, ...], int] = {}
+    ages: dict[tuple[int, Positions], int] = {}
+    writers = {leaf for leaf, positions, _ in accesses if positions is None}
+    for leaf, positions, indices in accesses:
+        if positions is None:
+            numbers[indices] = len(numbers)
+            continue
+        age = len(numbers) - 1 - numbers.get(indices, len(numbers))
+        if not 0 <= age < _MOST_IN_A_TUPLE or (age > 1 and leaf not in writers):
+            return None
+        if ages.setdefault((leaf, positions), age) != age:
+            return None
+    length = max(ages.values(), default=0) + 1
+    return History({}, ages, length) if length > _MOST_IN_VARIABLES else None

@@ -1,21 +1,165 @@
-"""What a generated module calls its parameters, its variables and its tables."""
+"""Which line of `__init__` makes which parameters, and what a generated module calls them, its variables and tables."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from itertools import takewhile
 
-from cldfc.emit import layout
-from cldfc.emit.identifiers import Identifiers, loop_name, snake_case
-from cldfc.emit.loops import ForLoop, Route, Turn, turns
-from cldfc.emit.order import Execution
-from cldfc.emit.parameters import ARGUMENTS, ParameterUse, free_sizes
+from cldfc.emit import python
+from cldfc.emit.loops import ForLoop, Item, Route, Site, Turn, input_is_done, sites, turns
+from cldfc.emit.python import Identifiers, loop_name, snake_case
+from cldfc.emit.schedule import Execution
 from cldfc.emit.sizes import Sizes
-from cldfc.emit.storage import input_is_done
-from cldfc.network.formula import Formula
-from cldfc.network.graph import Graph
-from cldfc.network.positions import Key, Position, Positions
-from cldfc.syntax import reserved
+from cldfc.network.graph import Graph, Node
+from cldfc.network.positions import Formula, Key, Lookup, Position, Positions
+from cldfc.ops import BatchNorm, Convolution, Linear, Operator, Pointwise, Pool, Statistics
+from cldfc.syntax import keywords
+
+
+@dataclass(frozen=True)
+class ParameterUse:
+    """A parameter where it is used, over the loop variables of its site."""
+
+    site: Site
+    step: int
+    operator: Operator
+    name: str
+    positions: Positions
+
+    def keys(self, route: Route) -> list[Key]:
+        """The parameters that it stands for, turn by turn."""
+        return [(self.name, tuple(p.value(turn) for p in self.positions)) for turn in turns(route)]
+
+    def depth(self) -> int:
+        """How many of the loops around it its tag depends on."""
+        needed = {variable for position in self.positions for variable in variables(position)}
+        inner = [at + 1 for at, hop in enumerate(self.site.route) if hop.loop.variable in needed]
+        return max(inner, default=0)
+
+
+def variables(position: Position) -> Iterator[str]:
+    """The loop variables in a position."""
+    match position.base:
+        case str(name):
+            yield name
+        case Lookup(_, at):
+            yield from variables(at)
+        case None:
+            return
+
+
+@dataclass(frozen=True, slots=True)
+class ParameterLine:
+    """A line that makes parameters, in the loops of `route`, before the item of this index."""
+
+    place: ParameterUse
+    route: Route
+    index: int
+
+
+@dataclass
+class Ownership:
+    """Who makes each parameter, and for which operator; `alone` are made one by one."""
+
+    declarations: list[ParameterLine] = field(default_factory=list[ParameterLine])
+    made_for: dict[Key, Operator] = field(default_factory=dict[Key, Operator])
+    alone: list[Key] = field(default_factory=list[Key])
+
+    def fits(self, place: ParameterUse) -> bool:
+        """Whether every module that a place calls was made for an operator like its own."""
+        return all(self.made_for[key] == place.operator for key in place.keys(place.site.route))
+
+
+def places_of(items: Sequence[Item]) -> list[ParameterUse]:
+    """All places of a schedule."""
+    return [
+        ParameterUse(site, at, operator, use.name, tuple(p.substitute(site.leaf.binding()) for p in use.positions))
+        for site in sites(items)
+        for at, step in enumerate(site.leaf.template.steps)
+        for operator, use in ((step.operator, step.use), (Statistics(), step.statistics))
+        if use is not None
+    ]
+
+
+def assign_owners(places: Sequence[ParameterUse]) -> Ownership:
+    """An owner for each parameter, among the places of a schedule."""
+    ownership = Ownership()
+    by_name: dict[str, list[ParameterUse]] = {}
+    for place in places:
+        by_name.setdefault(place.name, []).append(place)
+    for same_name in by_name.values():
+        _assign(same_name, ownership)
+    return ownership
+
+
+def _assign(places: list[ParameterUse], ownership: Ownership) -> None:
+    """Owners for the parameters of one name: the place with the most of them first."""
+    for place in sorted(places, key=lambda place: -len(set(place.keys(place.site.route)))):
+        route = place.site.route[: place.depth()]
+        keys = place.keys(route)
+        used = set(place.keys(place.site.route))
+        if len(keys) == len(used) and set(keys) == used and not used & ownership.made_for.keys():
+            ownership.made_for.update((key, place.operator) for key in keys)
+            ownership.declarations.append(ParameterLine(place, route, place.site.indices[len(route)]))
+    for place in places:
+        for key in place.keys(place.site.route):
+            if key not in ownership.made_for:
+                ownership.made_for[key] = place.operator
+                ownership.alone.append(key)
+
+
+ARGUMENTS = ("in_channels", "num_classes")
+"""The arguments of a generated class, where the network allows any other value."""
+
+
+def _free_sizes(graph: Graph) -> dict[tuple[Key, str], str]:
+    """The sizes of parameters that are the input's channels or the classes, where nothing else depends on those."""
+    nodes = graph.nodes()
+    users: dict[Key, list[int]] = {}
+    readers: list[list[int]] = [[] for _ in nodes]
+    for at, node in enumerate(nodes):
+        for key in node.stored:
+            users.setdefault(key, []).append(at)
+        for operand in graph.operands(at):
+            readers[operand].append(at)
+    head = nodes[graph.values[graph.program.output, ()]]
+    free: dict[tuple[Key, str], str] = {}
+    if isinstance(head.operator, Linear) and head.operator.outputs is None and head.parameter is not None:
+        if len(users[head.parameter]) == 1 and not readers[graph.values[graph.program.output, ()]]:
+            free[head.parameter, "out"] = "num_classes"
+    return free | dict.fromkeys(_input_sizes(graph, nodes, users, readers), "in_channels")
+
+
+def _input_sizes(
+    graph: Graph, nodes: Sequence[Node], users: Mapping[Key, Sequence[int]], readers: Sequence[Sequence[int]]
+) -> list[tuple[Key, str]]:
+    """The sizes that the input's channels give; none if something else depends on them.
+
+    They reach as far as the first kernels, through what leaves channels apart.
+    """
+    reached, found = [0], dict[tuple[Key, str], None]()
+    for at in reached:
+        for reader in readers[at]:
+            node = nodes[reader]
+            key = node.parameter
+            if isinstance(node.operator, Convolution) and key is not None:
+                declared = graph.program.parameters[key[0]].attributes
+                if "in" in declared or graph.parameters[key].sizes.get("groups", 1) != 1:
+                    return []
+                found[key, "in"] = None
+            elif isinstance(node.operator, Pointwise | Pool) and len(graph.operands(reader)) == 1 and not node.stored:
+                if len(node.shape) != len(nodes[0].shape):
+                    return []
+                reached += [] if reader in reached else [reader]
+            elif type(node.operator) is BatchNorm and key is not None:
+                found[key, "channels"] = None
+                reached += [] if reader in reached else [reader]
+            else:
+                return []
+    inside = set(reached)
+    own = all(inside.issuperset(graph.operands(user)) for key, _ in found for user in users[key])
+    return list(found) if own else []
 
 
 class NotFree(Exception):
@@ -41,14 +185,14 @@ class Naming:
         indexed |= {name for name, keys in self.members.items() if name in self.graph.program.parameters and keys[0][1]}
         self.single = {name for name, keys in self.members.items() if len(keys) == 1} - indexed
         self.loops = {loop_name(name) for name in self.graph.program.ranges}
-        self.attributes = Identifiers(reserved.ATTRIBUTES | self.loops)
+        self.attributes = Identifiers(keywords.ATTRIBUTES | self.loops)
         self.attributes.keep([*self.members, *self.graph.program.parameters])
         for name in self.members:
             self.attributes.name(name, name)
         self.attributes.taken.update(ARGUMENTS)
         self.free = {
             at: name
-            for at, name in free_sizes(self.graph.as_written).items()
+            for at, name in _free_sizes(self.graph.as_written).items()
             if name not in self.loops | {*self.refused}
         }
         constants = sorted(self.graph.program.constants.items())
@@ -62,7 +206,7 @@ class Naming:
         self.histories = execution.histories
         self.slots = {family: () if family in self.histories else slot for family, slot in execution.slots.items()}
         given = (program.input.name, 0)
-        self.locals = Identifiers(reserved.LOCALS | self.loops)
+        self.locals = Identifiers(keywords.LOCALS | self.loops)
         for family in self.slots:
             if family != given:
                 self.locals.name(family, snake_case(family[0]))
@@ -155,8 +299,14 @@ class Naming:
         """A loop over its body; `rest` is guarded, for the last turn leaves it out."""
         variable = loop_name(loop.variable)
         sign = "<" if loop.step > 0 else ">"
-        guard = [f"if {variable} {sign} {self.sizes.position(loop.last)}:", *layout.indent(rest)] if rest else []
+        guard = [f"if {variable} {sign} {self.sizes.position(loop.last)}:", *python.indent(rest)] if rest else []
         if not body and not guard:
             return []
         first, stop = self.alone(loop.first), self.alone(loop.last.shifted(loop.step))
-        return layout.loop(variable, layout.count(first, stop, loop.step), [*body, *guard])
+        return python.loop(variable, python.count(first, stop, loop.step), [*body, *guard])
+
+
+def parameter_names(graph: Graph) -> dict[Key, str]:
+    """`A.1`, `bn_f.1_2`, `theta`: the part of the names in `state_dict` that stands for each parameter."""
+    names = Naming(graph)
+    return {key: names.path(key) for key in graph.parameters}

@@ -1,22 +1,246 @@
-"""From graph back to loops: runs of equal instances become loops over steps and levels.
-
-The instances of a network come in an order in which they can be computed. Neighbours that come
-from one equation, with one index that counts up or down, are one loop; groups of such that repeat
-from level to level are one loop over levels. What is left over stays as it is.
-"""
+"""From graph back to loops: runs of equal instances become loops over steps and levels."""
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
-from itertools import pairwise
+from dataclasses import dataclass, replace
+from heapq import heapify, heappop, heappush
+from itertools import groupby, pairwise
+from typing import Literal
 
-from cldfc.emit.loops import ForLoop, Hop, Item, Leaf, Route, sites, turns
-from cldfc.emit.repeats import repeated, shape
+from cldfc.emit.loops import (
+    Family,
+    ForLoop,
+    History,
+    Hop,
+    Item,
+    Leaf,
+    Route,
+    Slots,
+    choose_slots,
+    executed,
+    find_histories,
+    sites,
+    turns,
+)
 from cldfc.network.expand import Instance
-from cldfc.network.positions import IndexRange, Position
+from cldfc.network.graph import Graph, Revised, rebuild_graph
+from cldfc.network.positions import Constant, IndexRange, Key, Lookup, OutOfRange, Position
 
-CANDIDATES = 4
+
+def shape(item: Item) -> object:
+    """What two items must have in common to be turns of one loop: all but plain numbers."""
+    if isinstance(item, Leaf):
+        return id(item.template), tuple(map(outline, item.values))
+    inside = tuple(map(shape, item.body)), tuple(map(shape, item.rest))
+    return item.variable, item.step, outline(item.first), outline(item.last), inside
+
+
+def outline(position: Position) -> Position | None:
+    """A position over loop variables; None for a plain number."""
+    return None if position.base is None else position
+
+
+@dataclass(frozen=True, slots=True)
+class _LoopNumber:
+    """A plain number of an item: the value of an index name, or the bound of a loop over one.
+
+    `known` is the range of that name, `declared` what the spec says of the bound.
+    """
+
+    value: int
+    name: str
+    known: IndexRange
+    bound: Literal["", "first", "last"] = ""
+    declared: Position | None = None
+
+    def laws(self, variable: str, turn: int) -> list[Position]:
+        """What the number may be in every turn of a loop, given one of them; the first that fits is taken."""
+        number, counting = Position(None, self.value), Position(variable, self.value - turn)
+        looked_up = list(self.looked_up(variable, turn))
+        if self.declared is not None and isinstance(self.declared.base, Lookup):
+            return [*looked_up, number, counting]
+        counts = self.declared.base == variable if self.declared is not None else self.name == variable
+        return [counting, number, *looked_up] if counts else [number, counting, *looked_up]
+
+    def looked_up(self, variable: str, turn: int) -> Iterator[Position]:
+        """The constants in the range of the name, at the turn or a neighbour: `ν@ℓ`, `ν@ℓ-1`, plus a number."""
+        bounds = (self.declared,) if self.bound else (self.known.upper, self.known.lower)
+        bases = [bound.base for bound in bounds if bound is not None]
+        found = [base for base in bases if isinstance(base, Lookup)]
+        for constant in dict.fromkeys(b.constant for b in found if variable in (b.constant.index, b.at.base)):
+            for shift in (0, -1, 1):
+                value = constant.at(turn + shift)
+                if value is not None:
+                    yield Position(Lookup(constant, Position(variable, shift)), self.value - int(value))
+
+
+def numbers(item: Item, ranges: Mapping[str, IndexRange]) -> Iterator[_LoopNumber]:
+    """The plain numbers of an item."""
+    if isinstance(item, Leaf):
+        for name, value in zip(item.names, item.values, strict=True):
+            if value.base is None:
+                yield _LoopNumber(value.offset, name, _range_in(item, name, ranges))
+        return
+    inner: Item = item
+    while isinstance(inner, ForLoop):
+        inner = (*inner.body, *inner.rest)[0]
+    known = _range_in(inner, item.variable, ranges)
+    if item.first.base is None:
+        yield _LoopNumber(item.first.offset, item.variable, known, "first", known.lower)
+    if item.last.base is None:
+        yield _LoopNumber(item.last.offset, item.variable, known, "last", known.upper)
+    for inner in (*item.body, *item.rest):
+        yield from numbers(inner, ranges)
+
+
+def _range_in(leaf: Leaf, name: str, ranges: Mapping[str, IndexRange]) -> IndexRange:
+    """The range of an index name in an equation; an end that a `for` leaves open is the declared one."""
+    known, declared = leaf.template.ranges.get(name), ranges[name]
+    if known is None:
+        return declared
+    if known.lower is not None and known.upper is not None:
+        return known
+    lower = declared.lower if known.lower is None else known.lower
+    return replace(known, lower=lower, upper=declared.upper if known.upper is None else known.upper)
+
+
+@dataclass(frozen=True, slots=True)
+class _Repeat:
+    """A group of items that repeats while one index counts up or down; a column for each number in it."""
+
+    group: tuple[Item, ...]
+    variable: str
+    first: int
+    step: int
+    turns: int
+    tail: int
+    columns: tuple[_Column, ...]
+
+    @property
+    def covered(self) -> int:
+        """How many items it stands for."""
+        return self.turns * len(self.group) + self.tail
+
+    def is_regular(self) -> bool:
+        """Not a single turn and the start of a second, of equations that a rewrite has changed for the first."""
+        return self.turns > 1 or not any(isinstance(i, Leaf) and i.template.is_rewritten for i in self.group)
+
+    def loop(self) -> ForLoop:
+        """The same as a loop; a last, shorter turn is the loop's last without `rest`."""
+        last = self.first + self.step * (self.turns - (self.tail == 0))
+        positions = (column.position(self) for column in self.columns)
+        group = tuple(fill(item, positions) for item in self.group)
+        cut = self.tail or len(group)
+        return ForLoop(
+            self.variable, Position(None, self.first), Position(None, last), self.step, group[:cut], group[cut:]
+        )
+
+
+@dataclass
+class _Column:
+    """A number of a group from turn to turn, and the laws that it has kept so far."""
+
+    number: _LoopNumber
+    laws: list[Position]
+    values: list[int]
+
+    def goes_on(self, variable: str, turn: int, value: int) -> list[Position]:
+        """The laws that the next value keeps."""
+        return [law for law in self.laws if keeps(law, variable, turn, value)]
+
+    def position(self, repeat: _Repeat) -> Position:
+        """What stands for the number: its law, or a table with an entry for each turn."""
+        if self.laws:
+            return self.laws[0]
+        turns = [repeat.first + repeat.step * turn for turn in range(len(self.values))]
+        ordered = tuple(value for _, value in sorted(zip(turns, self.values, strict=True)))
+        known = self.number.known
+        table = Constant(f"{self.number.bound}_{known.name}", repeat.variable, min(turns), ordered, known.span)
+        return Position(Lookup(table, Position(repeat.variable, 0)), 0)
+
+
+def keeps(law: Position, variable: str, turn: int, value: int) -> bool:
+    """Whether a law gives a value at a turn."""
+    try:
+        return law.value({variable: turn}) == value
+    except OutOfRange:
+        return False
+
+
+def repeated(items: Sequence[Item], at: int, period: int, ranges: Mapping[str, IndexRange]) -> _Repeat | None:
+    """How often the `period` items from `at` on repeat, if they do."""
+    group = tuple(items[at : at + period])
+    shapes = [shape(item) for item in group]
+    counted = _counting(group, items[at + period : at + 2 * period], ranges)
+    if counted is None or any(_has_loop(item, counted[0]) for item in group):
+        return None
+    variable, start, step = counted
+    parts = [[_Column(n, n.laws(variable, start), [n.value]) for n in numbers(item, ranges)] for item in group]
+    turns, tail = 1, 0
+    while tail == 0:
+        block = items[at + period * turns : at + period * (turns + 1)]
+        same = 0
+        while same < len(block) and shape(block[same]) == shapes[same]:
+            if not _go_on(parts[same], block[same], variable, start + step * turns, ranges):
+                break
+            same += 1
+        if same == 0:
+            break
+        turns, tail = (turns + 1, 0) if same == period else (turns, same)
+    if turns + (tail > 0) < 2:
+        return None
+    return _Repeat(group, variable, start, step, turns, tail, tuple(column for part in parts for column in part))
+
+
+def _counting(
+    group: Sequence[Item], block: Sequence[Item], ranges: Mapping[str, IndexRange]
+) -> tuple[str, int, int] | None:
+    """The first index that differs in the second turn, its first value and its step, if that is 1 or -1."""
+    for item, other in zip(group, block, strict=False):
+        if shape(item) != shape(other):
+            return None
+        for one, two in zip(numbers(item, ranges), numbers(other, ranges), strict=True):
+            if not one.bound and one.value != two.value:
+                step = two.value - one.value
+                return (one.name, one.value, step) if abs(step) == 1 else None
+    return None
+
+
+def _go_on(part: Sequence[_Column], item: Item, variable: str, turn: int, ranges: Mapping[str, IndexRange]) -> bool:
+    """Whether an item can be the next turn of another; its columns have its numbers then.
+
+    Bounds that follow no law are a table for each level, but none for each step: that would grow with the steps.
+    """
+    values = [number.value for number in numbers(item, ranges)]
+    laws = [column.goes_on(variable, turn, value) for column, value in zip(part, values, strict=True)]
+    may_have_table = ranges[variable].kind == "levels"
+    if not all(kept or (column.number.bound and may_have_table) for column, kept in zip(part, laws, strict=True)):
+        return False
+    for column, kept, value in zip(part, laws, values, strict=True):
+        column.laws = kept
+        column.values.append(value)
+    return True
+
+
+def _has_loop(item: Item, variable: str) -> bool:
+    """Whether a loop over this variable stands inside."""
+    if isinstance(item, Leaf):
+        return False
+    return item.variable == variable or any(_has_loop(inner, variable) for inner in (*item.body, *item.rest))
+
+
+def fill(item: Item, positions: Iterator[Position]) -> Item:
+    """An item with positions over a new loop variable for its plain numbers."""
+    if isinstance(item, Leaf):
+        return replace(item, values=tuple(next(positions) if value.base is None else value for value in item.values))
+    first, last = (next(positions) if bound.base is None else bound for bound in (item.first, item.last))
+    body = tuple(fill(inner, positions) for inner in item.body)
+    return replace(item, first=first, last=last, body=body, rest=tuple(fill(inner, positions) for inner in item.rest))
+
+
+_CANDIDATES = 4
 
 
 def schedule(instances: Sequence[Instance], ranges: Mapping[str, IndexRange]) -> list[Item]:
@@ -27,24 +251,24 @@ def schedule(instances: Sequence[Instance], ranges: Mapping[str, IndexRange]) ->
     leaves: list[Item] = [
         Leaf(i.template, tuple(i.binding), tuple(Position(None, v) for v in i.binding.values())) for i in instances
     ]
-    items = roll_levels(list(loops_of_none(roll_steps(leaves, ranges))), ranges)
-    if length(items) == len({id(instance.template) for instance in instances}):
+    items = _roll_levels(list(_loops_of_none(_roll_steps(leaves, ranges))), ranges)
+    if _length(items) == len({id(instance.template) for instance in instances}):
         return items
-    return min(items, roll_levels(leaves, ranges), key=length)
+    return min(items, _roll_levels(leaves, ranges), key=_length)
 
 
-def length(items: Sequence[Item]) -> int:
+def _length(items: Sequence[Item]) -> int:
     """How many equations are written out."""
     return sum(1 for _ in sites(items))
 
 
-def roll_levels(items: list[Item], ranges: Mapping[str, IndexRange]) -> list[Item]:
+def _roll_levels(items: list[Item], ranges: Mapping[str, IndexRange]) -> list[Item]:
     """Groups of steps become loops, then groups of levels."""
-    items = list(groups_of_one(roll_up(items, ranges, frozenset({"steps"}))))
-    return drop_empty(roll_up(items, ranges, frozenset({"steps", "levels"})), ())
+    items = list(_groups_of_one(_roll_up(items, ranges, frozenset({"steps"}))))
+    return _drop_empty(_roll_up(items, ranges, frozenset({"steps", "levels"})), ())
 
 
-def roll_up(items: list[Item], ranges: Mapping[str, IndexRange], kinds: frozenset[str]) -> list[Item]:
+def _roll_up(items: list[Item], ranges: Mapping[str, IndexRange], kinds: frozenset[str]) -> list[Item]:
     """Repeated groups become loops over indices of these kinds, until none is left."""
     while True:
         rolled = list(roll(items, ranges, kinds))
@@ -53,7 +277,7 @@ def roll_up(items: list[Item], ranges: Mapping[str, IndexRange], kinds: frozense
         items = rolled
 
 
-def roll_steps(items: list[Item], ranges: Mapping[str, IndexRange]) -> list[Item]:
+def _roll_steps(items: list[Item], ranges: Mapping[str, IndexRange]) -> list[Item]:
     """Runs of one equation become loops; then so does a run of one, where others were longer."""
     rolled: list[Item] = []
     at = 0
@@ -70,11 +294,13 @@ def roll_steps(items: list[Item], ranges: Mapping[str, IndexRange]) -> list[Item
         ):
             axes |= {(id(leaf.template), item.variable), (tied(leaf), item.variable)}
     for before, item in pairwise(rolled):
-        if isinstance(before, Leaf) and isinstance(item, Leaf) and (name := next_step(before, item, ranges)):
+        if isinstance(before, Leaf) and isinstance(item, Leaf) and (name := _next_step(before, item, ranges)):
             axes.add((id(item.template), name))
     around = zip([None, *rolled], rolled, [*rolled[1:], None], strict=False)
     return [
-        loop_of_one(item, axes, not (goes_on(before, item) or goes_on(after, item))) if isinstance(item, Leaf) else item
+        _loop_of_one(item, axes, not (goes_on(before, item) or goes_on(after, item)))
+        if isinstance(item, Leaf)
+        else item
         for before, item, after in around
     ]
 
@@ -84,7 +310,7 @@ def tied(leaf: Leaf) -> object:
     return None if leaf.template.is_rewritten else equation(leaf)
 
 
-def next_step(before: Leaf, leaf: Leaf, ranges: Mapping[str, IndexRange]) -> str | None:
+def _next_step(before: Leaf, leaf: Leaf, ranges: Mapping[str, IndexRange]) -> str | None:
     """The index that counts on where a rewrite has changed the step before, such as the first after a zero."""
     if leaf.template.is_rewritten or not before.template.is_rewritten:
         return None
@@ -95,7 +321,7 @@ def next_step(before: Leaf, leaf: Leaf, ranges: Mapping[str, IndexRange]) -> str
     return moved[0][0] if len(moved) == 1 and moved[0][1] == 1 and ranges[moved[0][0]].kind == "steps" else None
 
 
-def loops_of_none(items: list[Item]) -> Iterator[Item]:
+def _loops_of_none(items: list[Item]) -> Iterator[Item]:
     """A loop without turns where a level has only the step before it, when other levels have one there."""
     known: dict[tuple[int, str], ForLoop] = {}
     for before, item in pairwise(items):
@@ -126,7 +352,7 @@ def equation(leaf: Leaf) -> tuple[int, str]:
     return id(leaf.template.statement), leaf.template.family
 
 
-def drop_empty(items: Sequence[Item], route: Route) -> list[Item]:
+def _drop_empty(items: Sequence[Item], route: Route) -> list[Item]:
     """The items without loops that never turn."""
     kept: list[Item] = []
     for item in items:
@@ -134,13 +360,13 @@ def drop_empty(items: Sequence[Item], route: Route) -> list[Item]:
             kept.append(item)
         elif turns((*route, Hop(item, False))):
             body, rest = (
-                drop_empty(part, (*route, Hop(item, into))) for part, into in ((item.body, False), (item.rest, True))
+                _drop_empty(part, (*route, Hop(item, into))) for part, into in ((item.body, False), (item.rest, True))
             )
             kept.append(replace(item, body=tuple(body), rest=tuple(rest)))
     return kept
 
 
-def loop_of_one(leaf: Leaf, axes: set[tuple[object, str]], is_alone: bool) -> Item:
+def _loop_of_one(leaf: Leaf, axes: set[tuple[object, str]], is_alone: bool) -> Item:
     """A single step as a loop, when steps of its equation are loops elsewhere."""
     for at, name in enumerate(leaf.names):
         if (id(leaf.template), name) in axes or (is_alone and tied(leaf) and (tied(leaf), name) in axes):
@@ -150,31 +376,31 @@ def loop_of_one(leaf: Leaf, axes: set[tuple[object, str]], is_alone: bool) -> It
     return leaf
 
 
-def groups_of_one(items: list[Item]) -> Iterator[Item]:
+def _groups_of_one(items: list[Item]) -> Iterator[Item]:
     """Single steps of several equations as loops, when steps of these equations are loops elsewhere."""
     known: dict[tuple[int, ...], ForLoop] = {}
     for item in items:
-        if isinstance(item, ForLoop) and len(item.body) > 1 and not item.rest and (group := templates(item.body)):
+        if isinstance(item, ForLoop) and len(item.body) > 1 and not item.rest and (group := _templates(item.body)):
             known[group] = item
     at = 0
     while at < len(items):
         found = (
-            only_turn(loop, items[at : at + len(group)])
+            _only_turn(loop, items[at : at + len(group)])
             for group, loop in known.items()
-            if templates(items[at : at + len(group)]) == group
+            if _templates(items[at : at + len(group)]) == group
         )
         loop = next((loop for loop in found if loop is not None), None)
         yield items[at] if loop is None else loop
         at += 1 if loop is None else len(loop.body)
 
 
-def templates(items: Sequence[Item]) -> tuple[int, ...]:
+def _templates(items: Sequence[Item]) -> tuple[int, ...]:
     """The equations of some leaves; nothing if there is a loop among them."""
     leaves = [id(item.template) for item in items if isinstance(item, Leaf)]
     return tuple(leaves) if len(leaves) == len(items) else ()
 
 
-def only_turn(loop: ForLoop, group: Sequence[Item]) -> ForLoop | None:
+def _only_turn(loop: ForLoop, group: Sequence[Item]) -> ForLoop | None:
     """The loop with these leaves as its only turn, if they are one."""
     turns: set[int] = set()
     body: list[Item] = []
@@ -199,7 +425,7 @@ def roll(items: list[Item], ranges: Mapping[str, IndexRange], kinds: frozenset[s
     while at < len(items):
         same = later[shapes[at]]
         same.pop()
-        found = [repeated(items, at, next_at - at, ranges) for next_at in same[: -CANDIDATES - 1 : -1]]
+        found = [repeated(items, at, next_at - at, ranges) for next_at in same[: -_CANDIDATES - 1 : -1]]
         fit = (r for r in found if r is not None and ranges[r.variable].kind in kinds and r.is_regular())
         best = max(fit, key=lambda r: r.covered, default=None)
         if best is None:
@@ -210,3 +436,155 @@ def roll(items: list[Item], ranges: Mapping[str, IndexRange], kinds: frozenset[s
         for passed in range(at + 1, at + best.covered):
             later[shapes[passed]].pop()
         at += best.covered
+
+
+def arrange(graph: Graph) -> tuple[Graph, list[Item]]:
+    """A network and its loops, in the order of demand, or by levels and steps where that makes fewer lines.
+
+    x@i that needs y@i-1, and y@i that needs x@i-1, are asked for in zigzag: x@1, y@1, y@2, x@2, x@3, y@3. What
+    draws at random, or has statistics that several places share, stays in the order of demand.
+    """
+    items = schedule(graph.instances, graph.program.ranges)
+    if _length(items) == len({id(instance.template) for instance in graph.instances}) or _depends_on_order(graph):
+        return graph, items
+    revised = [_graph_part(graph, number) for number in _by_steps(graph.instances)]
+    other = replace(rebuild_graph(graph, revised), written=graph.written)
+    others = schedule(other.instances, graph.program.ranges)
+    return (other, others) if _length(others) < _length(items) else (graph, items)
+
+
+def _depends_on_order(graph: Graph) -> bool:
+    """Whether the order makes a difference: of random draws, or of updates of the same statistics."""
+    uses = Counter(node.parameter for node in graph.nodes() if not node.operator.repeatable)
+    return None in uses or any(count > 1 for count in uses.values())
+
+
+def _graph_part(graph: Graph, number: int) -> Revised:
+    """An equation as it is."""
+    instance = graph.instances[number]
+    return Revised(instance.template, instance.binding, instance.value, tuple(graph.members[number]))
+
+
+def _by_steps(instances: Sequence[Instance]) -> list[int]:
+    """The equations by level and step, as far as each comes after those that it needs; else in the order given."""
+    number_of = {instance.value: number for number, instance in enumerate(instances)}
+    waits: list[int] = []
+    readers: list[list[int]] = [[] for _ in instances]
+    for number, instance in enumerate(instances):
+        keys = {key for read in instance.template.reads() for key in read.keys(instance.binding)}
+        needed = [number_of[key] for key in keys if key in number_of]
+        waits.append(len(needed))
+        for other in needed:
+            readers[other].append(number)
+    first = {instance.value[0]: number for number, instance in reversed([*enumerate(instances)])}
+    places = [(*place(instance), first[instance.value[0]]) for instance in instances]
+    ready = [(places[number], number) for number, count in enumerate(waits) if not count]
+    heapify(ready)
+    order: list[int] = []
+    while ready:
+        number = heappop(ready)[1]
+        order.append(number)
+        for reader in readers[number]:
+            waits[reader] -= 1
+            if not waits[reader]:
+                heappush(ready, (places[reader], reader))
+    return order
+
+
+def place(instance: Instance) -> tuple[int, ...]:
+    """The tag of a value, its level first."""
+    tag, level = instance.value[1], instance.template.level
+    return (*tag[level : level + 1], *tag[:level], *tag[level + 1 :])
+
+
+@dataclass(frozen=True)
+class Execution:
+    """What `forward` computes: its loops, the equations in the order of their execution, and where values live."""
+
+    items: list[Item]
+    instances: list[Instance]
+    slots: Slots
+    histories: dict[Family, History]
+
+    @property
+    def kept(self) -> list[Family]:
+        """The families that need a dictionary."""
+        return [family for family, slot in self.slots.items() if slot and family not in self.histories]
+
+
+def execute(graph: Graph, items: list[Item]) -> Execution:
+    """The loops of a network with its neighbouring equations in the order that needs the fewest dictionaries.
+
+    u@2,0 that needs u@1,3, and then u@2,-1 that needs u@1,2, are computed the other way round: u@2,1 finds u@2,0
+    where later steps find the one before them.
+    """
+    execution = _live(items, list(graph.instances))
+    if not execution.kept or _depends_on_order(graph):
+        return execution
+    unsettled = {family for family, _ in execution.kept}
+    other = _by_tags(items, (), unsettled)
+    if other == items:
+        return execution
+    waiting = {leaf: iter(instances) for leaf, instances in _leaf_instances(items, graph.instances).items()}
+    changed = _live(other, [next(waiting[id(leaf)]) for leaf in executed(other)])
+    return changed if len(changed.kept) < len(execution.kept) else execution
+
+
+def _live(items: list[Item], instances: list[Instance]) -> Execution:
+    """Where values live when these loops are executed."""
+    slots = choose_slots(instances)
+    histories = find_histories(list(executed(items)), instances, slots) if any(slots.values()) else {}
+    return Execution(items, instances, slots, histories)
+
+
+def _leaf_instances(items: Sequence[Item], instances: Sequence[Instance]) -> dict[int, list[Instance]]:
+    """The equations that each leaf computes, by its id."""
+    found: dict[int, list[Instance]] = {}
+    for leaf, instance in zip(executed(items), instances, strict=True):
+        found.setdefault(id(leaf), []).append(instance)
+    return found
+
+
+def _by_tags(items: Sequence[Item], route: Route, unsettled: set[str]) -> list[Item]:
+    """The schedule with those neighbours first that write no unsettled family, and then by their tags."""
+    found: list[Item] = []
+    for is_leaf, some in groupby(items, lambda item: isinstance(item, Leaf)):
+        run = list(some)
+        if is_leaf and len(run) > 1:
+            run = _sort_leaves([item for item in run if isinstance(item, Leaf)], turns(route), unsettled)
+        found += run
+    return [
+        item
+        if isinstance(item, Leaf)
+        else replace(
+            item,
+            body=tuple(_by_tags(item.body, (*route, Hop(item, False)), unsettled)),
+            rest=tuple(_by_tags(item.rest, (*route, Hop(item, True)), unsettled)),
+        )
+        for item in found
+    ]
+
+
+def _sort_leaves(leaves: list[Leaf], at: Sequence[Mapping[str, int]], unsettled: set[str]) -> list[Item]:
+    """Equations that follow each other, each after those that it needs."""
+    bindings = [[{n: p.value(turn) for n, p in leaf.binding().items()} for turn in at] for leaf in leaves]
+    writes = [
+        [(leaf.template.family, tuple(p.value(binding) for p in leaf.template.left)) for binding in some]
+        for leaf, some in zip(leaves, bindings, strict=True)
+    ]
+    reads: list[list[set[Key]]] = [
+        [{key for read in leaf.template.reads() for key in read.keys(binding)} for binding in some]
+        for leaf, some in zip(leaves, bindings, strict=True)
+    ]
+    left = list(range(len(leaves)))
+    order: list[Item] = []
+    while left:
+        ready = [
+            one
+            for one in left
+            if not any(writes[other][t] in reads[one][t] for other in left if other != one for t in range(len(at)))
+        ]
+        best = min(ready, key=lambda one: (leaves[one].template.family in unsettled, writes[one][0][1], one))
+        order.append(leaves[best])
+        left.remove(best)
+    return order

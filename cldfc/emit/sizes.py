@@ -1,17 +1,102 @@
-"""Numbers that differ from level to level or from step to step, as expressions over loop variables."""
+"""Numbers and formulas of a spec as Python, over loop variables where they differ from step to step."""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from fractions import Fraction
 from itertools import pairwise
+from math import isclose
 
-from cldfc.emit import layout
-from cldfc.emit.formulas import Sample, formula_text, number_text
-from cldfc.emit.identifiers import loop_name
-from cldfc.network.formula import Formula
-from cldfc.network.positions import Constant, Lookup, Position
+from cldfc.emit import python
+from cldfc.emit.python import loop_name
+from cldfc.network.positions import Constant, Formula, Lookup, Position
+
+Sample = tuple[Mapping[str, int], int | float]
+_SUM, _PRODUCT, _POWER, _ATOM = range(4)
+_LARGEST_WHOLE = 2**63
+"""torch takes no larger whole number, so it is written as a decimal one."""
+_PYTHON = {"+": (" + ", _SUM), "*": (" * ", _PRODUCT), "/": (" / ", _PRODUCT), "^": ("**", _POWER)}
+
+
+def _formula_text(formula: Formula, samples: Sequence[Sample], position: Callable[[Position], str]) -> str | None:
+    """The formula in Python, if that computes the number of each sample; decimal numbers but for rounding."""
+    if formula.sign == "+" and not formula.operands:
+        return None
+    if any(abs(value) >= _LARGEST_WHOLE for _, value in samples):
+        return None
+    try:
+        is_whole = all(isinstance(value, int) for _, value in samples)
+        given = ((computed(formula, turn, is_whole), value) for turn, value in samples)
+        agrees = all(
+            found == value or (not is_whole and isclose(found, value, rel_tol=1e-14)) for found, value in given
+        )
+    except (ArithmeticError, KeyError, ValueError):
+        return None
+    return write(formula, position, is_whole)[0] if agrees else None
+
+
+def number_text(value: int | float) -> str:
+    """A number in Python."""
+    return str(float(value) if abs(value) >= _LARGEST_WHOLE else value)
+
+
+def computed(formula: Formula, turn: Mapping[str, int], is_whole: bool) -> int | float:
+    """What Python computes, where `/` is `//` between whole numbers and `/` otherwise."""
+    leaf = formula.leaf
+    if isinstance(leaf, Position):
+        if isinstance(leaf.base, Lookup):
+            value = leaf.base.constant.at(leaf.base.at.value(turn))
+            return (0 if value is None else value) + leaf.offset
+        return leaf.value(turn)
+    if leaf is not None:
+        return float(leaf) if isinstance(leaf, Fraction) else leaf
+    values = [computed(operand, turn, is_whole) for operand in formula.operands]
+    result = values[0]
+    for value in values[1:]:
+        if formula.sign == "/":
+            result = result // value if is_whole else result / value
+        else:
+            result = _SIGNS[formula.sign](result, value)
+    return result
+
+
+_SIGNS: Mapping[str, Callable[[int | float, int | float], int | float]] = {
+    "+": lambda one, other: one + other,
+    "*": lambda one, other: one * other,
+    "^": lambda one, other: one**other,
+}
+
+
+def write(formula: Formula, position: Callable[[Position], str], is_whole: bool) -> tuple[str, int]:
+    """The text of a formula, and how strongly its outermost sign binds."""
+    leaf = formula.leaf
+    if isinstance(leaf, Position):
+        return position(leaf), _SUM if leaf.offset and leaf.base is not None else _ATOM
+    if leaf is not None:
+        return str(leaf), _ATOM if not str(leaf).startswith("-") else _SUM
+    sign, own = _PYTHON[formula.sign]
+    if formula.sign == "/" and is_whole:
+        sign = " // "
+    text, binds = write(formula.operands[0], position, is_whole)
+    text = f"({text})" if binds < own + (formula.sign == "^") else text
+    is_atomic = binds == _ATOM
+    for operand in formula.operands[1:]:
+        negated = _minus(operand) if formula.sign == "+" else None
+        inner, binds = write(negated or operand, position, is_whole)
+        needs = binds <= own if formula.sign in "/^" or negated else binds < own
+        is_atomic = is_atomic and binds == _ATOM
+        text += (" - " if negated else sign) + (f"({inner})" if needs else inner)
+    return (text if formula.sign != "^" or is_atomic else text.replace("**", " ** ", 1)), own
+
+
+def _minus(formula: Formula) -> Formula | None:
+    """What is subtracted, if a term is."""
+    first = formula.operands[0] if formula.operands else None
+    if formula.sign == "*" and first is not None and first.leaf == -1 and len(formula.operands) == 2:
+        return formula.operands[1]
+    return None
 
 
 @dataclass
@@ -59,10 +144,10 @@ class Sizes:
         if constant.formula is None or index is None:
             return None
         samples: list[Sample] = [({index: at}, value) for at, value in enumerate(constant.values, first)]
-        text = formula_text(constant.formula, samples, self.position)
-        turns = layout.count(str(first), str(first + len(samples)))
+        text = _formula_text(constant.formula, samples, self.position)
+        turns = python.count(str(first), str(first + len(samples)))
         line = f"{loop_name(index)}: {text} for {loop_name(index)} in {turns}"
-        return [line] if text is not None and layout.fits(f"self.{constant.name} = {{{line}}}", 2) else None
+        return [line] if text is not None and python.fits(f"self.{constant.name} = {{{line}}}", 2) else None
 
     def exception(self, constant: Constant, at: Position, offset: int) -> str | None:
         """The bounds of a loop that are the same on all levels but one: `2 if level == 1 else 1`."""
@@ -108,7 +193,7 @@ class Sizes:
         """The same, but for a table with an entry for each step."""
         return (
             self.fit_number(samples)
-            or (formula and formula_text(formula, samples, self.position))
+            or (formula and _formula_text(formula, samples, self.position))
             or self.fit_constant(samples)
             or self.fit_counting(name, samples)
             or self.fit_sum(samples)
@@ -163,7 +248,7 @@ class Sizes:
         if not all(isinstance(value, int) for _, value in samples):
             return None
         for variable in [*samples[0][0]][::-1]:  # the inner one first: a table for each step grows with the steps
-            slope, often = find_slope(variable, samples), counts_often(variable, samples)
+            slope, often = _find_slope(variable, samples), _counts_often(variable, samples)
             if slope:
                 start = self.fit_rest(name, variable, samples, [slope] * len(samples))
                 factor = loop_name(variable) if abs(slope) == 1 else f"{abs(slope)} * {loop_name(variable)}"
@@ -253,12 +338,12 @@ class Sizes:
         return f"{self.note(wanted, entries)}[{', '.join(map(loop_name, variables))}]"
 
 
-def counts_often(variable: str, samples: Sequence[Sample]) -> bool:
+def _counts_often(variable: str, samples: Sequence[Sample]) -> bool:
     """Whether a loop variable takes so many values that a straight line through them is no coincidence."""
     return len({turn[variable] for turn, _ in samples}) > 2
 
 
-def find_slope(variable: str, samples: Sequence[Sample]) -> int:
+def _find_slope(variable: str, samples: Sequence[Sample]) -> int:
     """By how much the value grows when this variable alone grows by one; 0 when unknown."""
     seen: dict[tuple[tuple[str, int], ...], Sample] = {}
     for turn, value in samples:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from cldfc.emit import layout
+from cldfc.emit import python
 from cldfc.emit.constructor import Constructor, initialisers
-from cldfc.emit.docstring import describe, describe_class
 from cldfc.emit.forward import Forward
 from cldfc.emit.loops import Item
-from cldfc.emit.naming import Naming, NotFree
-from cldfc.emit.order import Execution, arrange, execute
-from cldfc.emit.parameters import ARGUMENTS, Ownership, assign_owners, places_of
+from cldfc.emit.naming import ARGUMENTS, Naming, NotFree, Ownership, assign_owners, places_of
+from cldfc.emit.schedule import Execution, arrange, execute
+from cldfc.emit.statements import describe, describe_class
 from cldfc.network.graph import Graph
 from cldfc.syntax.spelling import ascii_name
 
@@ -19,7 +18,7 @@ def emit_module(graph: Graph, *remarks: str) -> str:
 
     Its docstring ends with the remarks.
     """
-    body = [*initialisers(graph), *class_lines(graph)]
+    body = [*initialisers(graph), *_class_lines(graph)]
     code = "\n".join(body)
     lines = ['"""' + describe(graph)[0], *describe(graph)[1:], *remarks, '"""', "", "import torch"]
     lines += ["import torch.nn.functional as F"] if "F." in code else []
@@ -27,7 +26,7 @@ def emit_module(graph: Graph, *remarks: str) -> str:
     return "\n".join(lines) + "\n"
 
 
-def class_lines(graph: Graph) -> list[str]:
+def _class_lines(graph: Graph) -> list[str]:
     """The class of a network: `forward` in its loops, `__init__` in those of the network as it is written.
 
     A rewrite then has the parameters of the network as written, drawn in the same order. `forward` is worked out
@@ -42,16 +41,16 @@ def class_lines(graph: Graph) -> list[str]:
         names = Naming(graph, refused)
         names.name_variables(execution)
         try:
-            return write_class(names, ownership, execution, made)
+            return _write_class(names, ownership, execution, made)
         except NotFree as error:
             refused |= set(error.args)
 
 
-def write_class(names: Naming, ownership: Ownership, execution: Execution, made: list[Item]) -> list[str]:
+def _write_class(names: Naming, ownership: Ownership, execution: Execution, made: list[Item]) -> list[str]:
     """The class with these names. Raises NotFree."""
     program = names.graph.program
     argument = names.locals.given[program.input.name, 0]
-    head = layout.call("def forward", ["self", f"{argument}: torch.Tensor"], " -> torch.Tensor:", 1)
+    head = python.call("def forward", ["self", f"{argument}: torch.Tensor"], " -> torch.Tensor:", 1)
     names.sizes.in_forward = True
     writer = Forward(names, ownership, places_of(execution.items), execution.items)
     forward, methods = writer.lines(), writer.methods.lines()
@@ -61,9 +60,9 @@ def write_class(names: Naming, ownership: Ownership, execution: Execution, made:
     free = [f"{name}: int = {given[name]}" for name in ARGUMENTS if name in names.free.values()]
     return [
         f"class {ascii_name(program.model)}(nn.Module):",
-        *layout.indent([f'"""{describe_class(names.graph)}"""', ""]),
-        *layout.indent(layout.call("def __init__", ["self", *(["*"] if free else []), *free], " -> None:", 1)),
-        *layout.indent([*layout.indent(init), ""]),
-        *layout.indent(methods),
-        *layout.indent([*head, *layout.indent(forward)]),
+        *python.indent([f'"""{describe_class(names.graph)}"""', ""]),
+        *python.indent(python.call("def __init__", ["self", *(["*"] if free else []), *free], " -> None:", 1)),
+        *python.indent([*python.indent(init), ""]),
+        *python.indent(methods),
+        *python.indent([*head, *python.indent(forward)]),
     ]

@@ -1,20 +1,25 @@
-"""What stands at a place of a text, which may be wrong elsewhere, or there."""
+"""What stands at a place of a text, which may be wrong elsewhere, and where that is declared."""
 
 from __future__ import annotations
 
 import re
 from dataclasses import dataclass
 from itertools import pairwise
+from pathlib import Path
+
+from lsprotocol import types
 
 from cldfc.diagnostics import Problems, Source, Span
+from cldfc.lsp.documents import Document, location
+from cldfc.network.names import Names
 from cldfc.syntax import tree
 from cldfc.syntax.spelling import NAME, canonical_name
 from cldfc.syntax.tag import TagReader
 from cldfc.syntax.tokens import Token, tokens_of
 from cldfc.syntax.walk import children
 
-NAMES = re.compile(NAME)
-QUIET = ("space", "comment", "noise", "wrong")
+_NAMES = re.compile(NAME)
+_QUIET = ("space", "comment", "noise", "wrong")
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,17 +38,17 @@ class CursorPlace:
 def place_at(text: str, offset: int) -> CursorPlace | None:
     """What stands at an offset; just behind a word it is that word, unless another one starts there."""
     touching = [(t, after) for t, after in pairwise([*tokens_of(text), None]) if t and t.start <= offset <= t.end]
-    spoken = [pair for pair in touching if pair[0].kind not in QUIET]
+    spoken = [pair for pair in touching if pair[0].kind not in _QUIET]
     named = [pair for pair in spoken if pair[0].kind in ("name", "tag")]
     inside = [pair for pair in spoken if offset < pair[0].end]
     found = (named[-1:] or inside or spoken)[:1]
-    return read_place(*found[0], offset) if found else None
+    return _read_place(*found[0], offset) if found else None
 
 
-def read_place(token: Token, after: Token | None, offset: int) -> CursorPlace | None:
+def _read_place(token: Token, after: Token | None, offset: int) -> CursorPlace | None:
     """A token with the name that it says at an offset; None in a tag where there is no name."""
     if token.kind == "tag":
-        names = [n for n in NAMES.finditer(token.text) if n.start() <= offset - token.start <= n.end()]
+        names = [n for n in _NAMES.finditer(token.text) if n.start() <= offset - token.start <= n.end()]
         return CursorPlace(token, canonical_name(names[-1][0])) if names else None
     if token.kind != "name":
         return CursorPlace(token)
@@ -57,15 +62,48 @@ def read_place(token: Token, after: Token | None, offset: int) -> CursorPlace | 
 def local_index(spec: tree.Tree, source: Source, offset: int, name: str) -> tree.Reduction | tree.Clause | None:
     """What binds an index name at an offset: the innermost reduction around it, or a `for`."""
     found: tree.Reduction | tree.Clause | None = None
-    stack: list[object] = [s for s in spec.statements if s.span.source is source and is_at(s.span, offset)]
+    stack: list[object] = [s for s in spec.statements if s.span.source is source and _is_at(s.span, offset)]
     while stack:
         node = stack.pop()
         if isinstance(node, tree.Reduction | tree.Clause) and node.name == name:
-            found = node if isinstance(node, tree.Clause) or is_at(node.span, offset) else found
+            found = node if isinstance(node, tree.Clause) or _is_at(node.span, offset) else found
         stack += children(node)
     return found
 
 
-def is_at(span: Span, offset: int) -> bool:
+def _is_at(span: Span, offset: int) -> bool:
     """Whether a stretch touches an offset."""
     return span.start <= offset <= span.end
+
+
+def definitions(document: Document, offset: int, uri: str, encoding: str) -> list[types.Location]:
+    """The places that introduce what stands at an offset; of a value, all its equations."""
+    source = document.current.source
+    place = place_at(source.text, offset)
+    if place is None:
+        return []
+    if place.token.kind == "string":
+        file = Path(source.name).absolute().parent / place.token.text.strip('"')
+        start = types.Position(0, 0)
+        return [types.Location(file.as_uri(), types.Range(start, start))] if file.is_file() else []
+    return [location(span, source, uri, encoding) for span in _spans_of(document, place, offset)]
+
+
+def _spans_of(document: Document, place: CursorPlace, offset: int) -> list[Span]:
+    local = local_index(document.current.tree, document.current.source, offset, place.name)
+    if local is not None:
+        return [local.name_span]
+    names = document.names(place.name)
+    equations = [] if place.is_index else names.families.get((place.name, place.indices), [])
+    if equations:
+        return [equation.left.span for equation in equations]
+    return _declared_at(names, place.name)
+
+
+def _declared_at(names: Names, name: str) -> list[Span]:
+    """The declaration of a name, or its equations, whatever their number of indices."""
+    if names.output is not None and names.output.name == name and not names.arities(name):
+        return [names.output.name_span]
+    if name in names.declared:
+        return [names.head_of(name)[0].span]
+    return [equation.left.span for arity in names.arities(name) for equation in names.families[name, arity]]

@@ -1,12 +1,60 @@
-"""The open documents, each with the last text of it that was right, which answers while it is broken."""
+"""The open documents, what is wrong with them, and places in them as the protocol says it."""
 
 from __future__ import annotations
 
+import os
+import re
+from bisect import bisect_right
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+
+from lsprotocol import types
+from lsprotocol.types import Position, PositionEncodingKind, Range
 
 from cldfc.compilation import Compilation
-from cldfc.diagnostics import Source
+from cldfc.diagnostics import Diagnostic, Label, Source, Span
 from cldfc.network.names import Names
+from cldfc.syntax.parse import split_statements
+
+_LINE_END = re.compile("\r\n|\n|\r")
+_UNITS: Mapping[str, Callable[[str], int]] = {
+    PositionEncodingKind.Utf8: lambda text: len(text.encode()),
+    PositionEncodingKind.Utf16: lambda text: len(text.encode("utf-16-le")) // 2,
+    PositionEncodingKind.Utf32: len,
+}
+"""How long a text is in the units of each encoding."""
+
+
+@dataclass(frozen=True)
+class Positions:
+    text: str
+    encoding: str = PositionEncodingKind.Utf16
+
+    @cached_property
+    def starts(self) -> list[int]:
+        return [0, *(found.end() for found in _LINE_END.finditer(self.text))]
+
+    def position(self, offset: int) -> Position:
+        """The line and character of an offset, both from 0."""
+        line = bisect_right(self.starts, offset) - 1
+        return Position(line, _UNITS[self.encoding](self.text[self.starts[line] : offset]))
+
+    def range(self, start: int, end: int) -> Range:
+        return Range(self.position(start), self.position(end))
+
+    def offset(self, position: Position) -> int:
+        """The offset of a position; of one that lies behind its line or behind the text, the nearest."""
+        if position.line >= len(self.starts):
+            return len(self.text)
+        start, left = self.starts[position.line], position.character
+        line = _LINE_END.split(self.text[start:], maxsplit=1)[0]
+        for at, character in enumerate(line):
+            left -= _UNITS[self.encoding](character)
+            if left < 0:
+                return start + at
+        return start + len(line)
 
 
 @dataclass
@@ -38,3 +86,41 @@ class Documents:
         current = Compilation(source)
         self.open[uri] = Document(current, current if current.is_right else before and before.good)
         return self.open[uri]
+
+
+_SEVERITIES = {"error": types.DiagnosticSeverity.Error, "remark": types.DiagnosticSeverity.Information}
+
+
+def lsp_diagnostics(network: Compilation, uri: str, encoding: str) -> list[types.Diagnostic]:
+    """The errors of a document, or the remarks on it, each with its code, its help and all places that it speaks of.
+
+    What is to be said of a file that the document extends stands at the `extend`.
+    """
+    return [_lsp_diagnostic(found, network.source, uri, encoding) for found in network.diagnostics]
+
+
+def _lsp_diagnostic(found: Diagnostic, source: Source, uri: str, encoding: str) -> types.Diagnostic:
+    first, *others = found.places
+    message = f"{found.message}\nhelp: {found.help}"
+    if first.span.source is not source:
+        others, message = [first, *others], f"in {first.span.source.name}: {message}"
+        extends = (span for span in split_statements(source) if span.text.startswith("extend"))
+        first = Label(next(extends, Span(source, 0, 0)))
+    related = [
+        types.DiagnosticRelatedInformation(location(place.span, source, uri, encoding), place.text or found.message)
+        for place in others
+    ]
+    return types.Diagnostic(
+        range=Positions(source.text, encoding).range(first.span.start, first.span.end),
+        message=message,
+        severity=_SEVERITIES[found.severity],
+        code=found.code,
+        source="cldfc",
+        related_information=related,
+    )
+
+
+def location(span: Span, source: Source, uri: str, encoding: str) -> types.Location:
+    """A place in the document, or in a file that it extends."""
+    target = uri if span.source.name == source.name else Path(os.path.abspath(span.source.name)).as_uri()
+    return types.Location(target, Positions(span.source.text, encoding).range(span.start, span.end))

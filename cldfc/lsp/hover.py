@@ -2,23 +2,129 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from inspect import getdoc
+from itertools import groupby
 
 from cldfc.algebra.linearity import what_breaks_linearity
 from cldfc.compilation import Compilation
 from cldfc.diagnostics import shape_text
 from cldfc.lsp.cursor import CursorPlace, local_index, place_at
 from cldfc.lsp.documents import Document
-from cldfc.lsp.figures import constant_figures, family_figures, parameter_figures
+from cldfc.network.cost import count_uses, sharing_of
 from cldfc.network.names import Family, Names
+from cldfc.network.positions import Constant, format_key
+from cldfc.network.shapes import Stored
 from cldfc.ops import BUILTINS, Concat, Convolution, Multiply, Prolongation, Total
-from cldfc.ops.reference import section
+from cldfc.ops.manual import section
 from cldfc.show.summary import facts
 from cldfc.syntax import tree
+from cldfc.syntax.format import format_statement
 from cldfc.syntax.keywords import EXAMPLES
-from cldfc.syntax.lines import format_statement
 
-INSIDE = {
+MOST_ROWS = 12
+
+
+def _markdown_table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
+    """The lines of a Markdown table; of a long one the first and the last rows."""
+    middle = [["⋯"] * len(heads)]
+    shown = rows if len(rows) <= MOST_ROWS else [*rows[: MOST_ROWS - 2], *middle, rows[-1]]
+    lines = [f"| {' | '.join(row)} |" for row in (heads, ["---"] * len(heads), *shown)]
+    return ["", *lines, ""]
+
+
+def _from_to(parts: Sequence[str]) -> str:
+    """`r@1,0 … r@1,2`; a single one as it is."""
+    return parts[0] if len(parts) == 1 else f"{parts[0]} … {parts[-1]}"
+
+
+# Values
+
+
+def family_figures(network: Compilation, family: Family) -> list[str]:
+    """The shapes of a family's values level by level, and what its equations cost as they are written.
+
+    Nothing for a family that the network, which may be older than the text, does not have.
+    """
+    templates = {id(t.statement): t for t in network.written.program.templates if not t.is_inner}
+    if family not in {(template.family, len(template.left)) for template in templates.values()}:
+        return []
+    levels: dict[int, list[int]] = {}
+    for number, instance in enumerate(network.written.instances):
+        template = templates[id(instance.template.statement)]
+        if (template.family, len(template.left)) == family:
+            # A term of a reduction counts to the level of the value that it is for.
+            level = template.left[template.level].value(instance.binding) if template.left else 0
+            levels.setdefault(level, []).append(number)
+    if not levels:
+        return [f"The output does not need `{family[0]}`."]
+    rows = [_level_row(network, levels[level]) for level in sorted(levels)]
+    return [*_markdown_table(("values", "shape", "multiply-adds"), rows), *_used_parameters(network, levels.values())]
+
+
+def _level_row(network: Compilation, numbers: Sequence[int]) -> list[str]:
+    graph = network.written
+    instances = [graph.instances[number] for number in numbers]
+    values = sorted(instance.value for instance in instances if not instance.template.is_inner)
+    shapes = dict.fromkeys(shape_text(graph.shape(value)) for value in values)
+    macs = sum(network.costs[at].multiply_adds for number in numbers for at in graph.members[number])
+    return [f"`{_from_to([format_key(value) for value in values])}`", ", ".join(shapes), f"{macs:,}"]
+
+
+def _used_parameters(network: Compilation, levels: Iterable[Sequence[int]]) -> list[str]:
+    graph = network.written
+    nodes = (graph.node(at) for numbers in levels for number in numbers for at in graph.members[number])
+    keys = list(dict.fromkeys(node.parameter for node in nodes if node.parameter is not None))
+    stored = sum(graph.parameters[key].count() for key in keys)
+    names = ", ".join(f"`{name}`" for name in dict.fromkeys(name for name, _ in keys))
+    return [f"{stored:,} parameters in its equations: {names}."] if keys else []
+
+
+# Parameters
+
+
+def _parameter_figures(network: Compilation, name: str) -> list[str]:
+    graph = network.written
+    if name not in graph.program.parameters:
+        return []
+    keys = sorted(key for key in graph.parameters if key[0] == name)
+    if not keys:
+        return [f"The output does not need `{name}`."]
+    uses = count_uses(graph)
+    rows: list[list[str]] = []
+    for text, group in groupby(keys, lambda key: _kernel_sizes(graph.parameters[key])):
+        same = list(group)
+        stored = sum(graph.parameters[key].count() for key in same)
+        names = _from_to([format_key(key) for key in same])
+        rows.append([f"`{names}`", text, f"{sum(uses[key] for key in same):,}", f"{stored:,}"])
+    total = sum(graph.parameters[key].count() for key in keys)
+    shared = f"{sharing_of(graph)[name]}, {total:,} parameters."
+    return [shared, *_markdown_table((f"`{name}`", "size", "uses", "parameters"), rows)]
+
+
+def _kernel_sizes(stored: Stored) -> str:
+    """`3×3, 64 → 128, 2 groups`; a scalar's start."""
+    sizes = stored.sizes
+    if "init" in sizes:
+        return f"starts from {sizes['init']:g}"
+    if "size" not in sizes:
+        return ", ".join(f"{name} {size}" for name, size in sizes.items())
+    text = f"{sizes['size']}×{sizes['size']}, {sizes['in']} → {sizes['out']}"
+    extra = {name: sizes[name] for name in ("groups", "dilation") if sizes.get(name, 1) != 1}
+    return ", ".join([text, *(f"{name} {size}" for name, size in extra.items()), *["bias"] * bool(sizes.get("bias"))])
+
+
+# Numbers
+
+
+def _constant_figures(constant: Constant) -> list[str]:
+    if constant.index is None:
+        return [f"= {constant.values[0]:,}"]
+    rows = [[f"{constant.lower + at}", f"{value:,}"] for at, value in enumerate(constant.values)]
+    return _markdown_table((f"`{constant.index}`", f"`{constant.name}`"), rows)
+
+
+_INSIDE = {
     "for": "gives the range of an index: `for i = 1..ν`",
     "groups": "divides the channels of a kernel: `groups 4`",
     "dilation": "spaces out the numbers of a kernel: `dilation 2`",
@@ -35,16 +141,16 @@ def hover_text(document: Document, offset: int) -> str | None:
     place = place_at(document.current.source.text, offset)
     if place is None:
         return None
-    lines = about_name(document, place, offset) if place.name else about_sign(place)
+    lines = _about_name(document, place, offset) if place.name else _about_sign(place)
     return "\n".join(lines).strip() or None
 
 
-def about_sign(place: CursorPlace) -> list[str]:
+def _about_sign(place: CursorPlace) -> list[str]:
     text, kind = place.token.text, place.token.kind
     if kind == "statement":
         return [f"**{text}**: {EXAMPLES[text]}"]
     if kind == "word":
-        return [f"**{text}** {INSIDE[text]}"]
+        return [f"**{text}** {_INSIDE[text]}"]
     if kind == "reduction":
         return [getdoc(Concat if "concat" in text else Total) or ""]
     if kind == "sign" and text.startswith(("*", "\\ast", "\\cdot")):
@@ -52,7 +158,7 @@ def about_sign(place: CursorPlace) -> list[str]:
     return [getdoc(Multiply) or ""] if text in ("⊙", ".*", r"\odot") else []
 
 
-def about_name(document: Document, place: CursorPlace, offset: int) -> list[str]:
+def _about_name(document: Document, place: CursorPlace, offset: int) -> list[str]:
     names = document.names(place.name)
     local = local_index(document.current.tree, document.current.source, offset, place.name)
     if local is not None:
@@ -62,29 +168,29 @@ def about_name(document: Document, place: CursorPlace, offset: int) -> list[str]
     family = (place.name, place.indices)
     network = document.good
     if not place.is_index and family in names.families:
-        return about_value(names, family, network)
+        return _about_value(names, family, network)
     if names.model is not None and names.model.name == place.name:
         figures = facts(network.simplified) if network else {}
         return [*code(format_statement(names.model)), *(f"- {name}: {figure}" for name, figure in figures.items())]
     if place.name in names.declared:
         statement = names.declared[place.name]
-        return [*code(format_statement(statement)), *meaning(statement, names, document, network)]
+        return [*code(format_statement(statement)), *_declaration_in_words(statement, names, document, network)]
     arities = names.arities(place.name)
-    return about_value(names, (place.name, arities[0]), network) if arities else []
+    return _about_value(names, (place.name, arities[0]), network) if arities else []
 
 
 def code(*lines: str) -> list[str]:
     return ["```cldf", *lines, "```"]
 
 
-def about_value(names: Names, family: Family, network: Compilation | None) -> list[str]:
+def _about_value(names: Names, family: Family, network: Compilation | None) -> list[str]:
     is_output = names.output is not None and family == (names.output.name, 0)
     statements = [*([names.output] if names.output and is_output else []), *names.families[family]]
     said = code(*map(format_statement, statements))
     return [*said, "the output" if is_output else "a value", *(family_figures(network, family) if network else [])]
 
 
-def meaning(
+def _declaration_in_words(
     statement: tree.Let | tree.Range | tree.KernelStatement | tree.Scalar | tree.InputStatement,
     names: Names,
     document: Document,
@@ -94,13 +200,13 @@ def meaning(
     program = None if network is None else network.program
     match statement:
         case tree.KernelStatement(symbol) | tree.Scalar(symbol, _, False):
-            return parameter_figures(network, symbol.name) if network else []
+            return _parameter_figures(network, symbol.name) if network else []
         case tree.Let(symbol) if not names.is_constant(symbol.name):
             broken = what_breaks_linearity(statement, document.known.tree)
             return [f"a nonlinear operator: {', '.join(broken)}" if broken else "a linear operator"]
         case tree.Let(symbol):
             constant = program.constants.get(symbol.name) if program else None
-            return constant_figures(constant) if constant else ["a constant"]
+            return _constant_figures(constant) if constant else ["a constant"]
         case tree.InputStatement() if program:
             return [f"the input, {shape_text(program.shape)}"]
         case tree.Range(kind, name):

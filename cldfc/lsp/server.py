@@ -7,18 +7,27 @@ import asyncio
 from lsprotocol import types
 from pygls.lsp.server import LanguageServer
 
-from cldfc.diagnostics import Source
+from cldfc.diagnostics import CldfError, Source, UsageError
 from cldfc.lsp.completion import completions
-from cldfc.lsp.definition import definitions
-from cldfc.lsp.diagnostics import lsp_diagnostics
-from cldfc.lsp.documents import Document, Documents
-from cldfc.lsp.formatting import formatting
+from cldfc.lsp.cursor import definitions
+from cldfc.lsp.documents import Document, Documents, Positions, lsp_diagnostics
 from cldfc.lsp.hover import hover_text
-from cldfc.lsp.positions import Positions
-from cldfc.syntax.words import Spelling
+from cldfc.syntax.arrange import format_source
+from cldfc.syntax.format import Spelling
 
-Question = types.HoverParams | types.DefinitionParams | types.CompletionParams
-PAUSE = 0.15
+
+def formatting(source: Source, spelling: Spelling, encoding: str) -> list[types.TextEdit]:
+    """The edits that format a document; none for one with syntax errors, which are reported anyway."""
+    try:
+        text = format_source(source, spelling)
+    except (CldfError, UsageError):
+        return []
+    whole = Positions(source.text, encoding).range(0, len(source.text))
+    return [] if text == source.text else [types.TextEdit(whole, text)]
+
+
+_Question = types.HoverParams | types.DefinitionParams | types.CompletionParams
+_PAUSE = 0.15
 """Seconds without a change before errors are shown: nobody reads them while typing."""
 
 
@@ -38,7 +47,7 @@ class CldfServer(LanguageServer):
         text = self.workspace.get_text_document(uri)
         return self.documents.read(uri, Source(text.path, text.source), is_stale)
 
-    def place(self, params: Question) -> tuple[Document, int]:
+    def place(self, params: _Question) -> tuple[Document, int]:
         document = self.document(params.text_document.uri)
         return document, Positions(document.current.source.text, self.encoding).offset(params.position)
 
@@ -53,14 +62,14 @@ class CldfServer(LanguageServer):
             self.publish(uri, is_stale=True)
 
 
-def make_server(spelling: Spelling, version: str) -> CldfServer:
+def _make_server(spelling: Spelling, version: str) -> CldfServer:
     server = CldfServer(spelling, version)
-    follow_documents(server)
-    answer_questions(server)
+    _follow_documents(server)
+    _answer_questions(server)
     return server
 
 
-def follow_documents(server: CldfServer) -> None:
+def _follow_documents(server: CldfServer) -> None:
     @server.feature(types.TEXT_DOCUMENT_DID_OPEN)
     def opened(params: types.DidOpenTextDocumentParams) -> None:
         server.publish(params.text_document.uri)
@@ -68,7 +77,7 @@ def follow_documents(server: CldfServer) -> None:
     @server.feature(types.TEXT_DOCUMENT_DID_CHANGE)
     async def changed(params: types.DidChangeTextDocumentParams) -> None:
         uri = params.text_document.uri
-        await asyncio.sleep(PAUSE)
+        await asyncio.sleep(_PAUSE)
         document = server.workspace.text_documents.get(uri)
         if document is not None and document.version == params.text_document.version:
             server.publish(uri)
@@ -87,7 +96,7 @@ def follow_documents(server: CldfServer) -> None:
         server.text_document_publish_diagnostics(types.PublishDiagnosticsParams(params.text_document.uri, []))
 
 
-def answer_questions(server: CldfServer) -> None:
+def _answer_questions(server: CldfServer) -> None:
     @server.feature(types.TEXT_DOCUMENT_HOVER)
     def hover(params: types.HoverParams) -> types.Hover | None:
         text = hover_text(*server.place(params))
@@ -108,4 +117,4 @@ def answer_questions(server: CldfServer) -> None:
 
 def serve(spelling: Spelling, version: str) -> None:
     """Answer over standard input and output until the editor leaves."""
-    make_server(spelling, version).start_io()
+    _make_server(spelling, version).start_io()

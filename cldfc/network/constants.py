@@ -1,16 +1,129 @@
-"""Numbers that are known before anything is expanded: `let` constants, index ranges, formulas."""
+"""Numbers known before anything is expanded: `let` constants, ranges of index names, tags."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Set
 from dataclasses import dataclass, field
+from itertools import pairwise
 
-from cldfc.diagnostics import Label, Span
-from cldfc.network.formula import Number
-from cldfc.network.numbers import Numbers, report_unfit
-from cldfc.network.positions import Constant, IndexRange
-from cldfc.network.ranges import declared_range
+from cldfc.diagnostics import Label, Problems, Span
+from cldfc.network.names import Names
+from cldfc.network.numbers import Numbers, Tag, level_index, report_unfit
+from cldfc.network.positions import (
+    LARGEST_SIZE,
+    LONGEST_RANGE,
+    MOST_NESTING,
+    MOST_STEPS,
+    Constant,
+    IndexRange,
+    Lookup,
+    Number,
+    Position,
+    Positions,
+)
 from cldfc.syntax import tree
-from cldfc.syntax.format import format_index
+from cldfc.syntax.format import format_index, format_symbol
+from cldfc.syntax.walk import mentions, nesting
+
+
+def _declared_range(constants: Constants, range: tree.Range) -> IndexRange | None:
+    lower, upper = _declared_bound(constants, range.lower), _declared_bound(constants, range.upper)
+    if lower is None or upper is None:
+        return None
+    levels = {b.base.constant.index for b in (lower, upper) if isinstance(b.base, Lookup)}
+    if len(levels) > 1:
+        _refuse_range(
+            constants, range, "has bounds that depend on two different indices", "make both depend on the same index"
+        )
+        return None
+    found = IndexRange(range.kind, range.name, lower, upper, next(iter(levels), None), range.span)
+    # Steps 1..0, as with `let ν = 0`, are an empty range; there is always a level.
+    shortest = -1 if range.kind == "steps" and not isinstance(range.upper, tree.Number) else 0
+    backwards = next((ends for ends in _ends_by_level(found) if ends[1] < ends[0] + shortest), None)
+    if backwards is not None:
+        message = f"is empty: it goes from {backwards[0]} to {backwards[1]}"
+        _refuse_range(constants, range, message, "write the smaller bound first")
+        return None
+    if not levels and upper.offset - lower.offset >= LONGEST_RANGE:
+        message = f"is longer than {LONGEST_RANGE:,}: it goes from {lower} to {upper}"
+        _refuse_range(constants, range, message, f"write a range of at most {LONGEST_RANGE:,} values")
+        return None
+    return found
+
+
+def _ends_by_level(range: IndexRange) -> Iterator[tuple[int, int]]:
+    """From where to where a range goes, at each level that it depends on."""
+    assert range.lower is not None and range.upper is not None
+    tables = [end.base.constant for end in (range.lower, range.upper) if isinstance(end.base, Lookup)]
+    for at, _ in enumerate(tables[0].values, tables[0].lower) if tables else [(0, 0)]:
+        binding = {range.level or "": at}
+        yield range.lower.value(binding), range.upper.value(binding)
+
+
+def _refuse_range(constants: Constants, range: tree.Range, message: str, help: str) -> None:
+    span = range.lower.span.to(range.upper.span)
+    constants.problems.report("E0505", f"the range of `{range.name}` {message}", span, "cannot be a range", help)
+
+
+def _declared_bound(constants: Constants, expression: tree.Expression) -> Position | None:
+    symbol, _ = _split_shift(expression)
+    constant = constants.constant(symbol.name) if symbol is not None else None
+    levels = [constant.index] if constant is not None and constant.index is not None else []
+    return resolve_bound(constants, expression, frozenset(levels), ())
+
+
+def resolve_bound(constants: Constants, expression: tree.Expression, bound: Set[str], context: Tag) -> Position | None:
+    role = "a bound of an index"
+    symbol, shift = _split_shift(expression)
+    if symbol is not None and symbol.name in bound and not symbol.tag:
+        return Position(symbol.name, shift)
+    if symbol is not None and constants.is_per_level(symbol.name):
+        constant = constants.constant(symbol.name)
+        assert constant is not None
+        if not constants.all_whole(constant, symbol.span, role, -LONGEST_RANGE, LONGEST_RANGE):
+            return None
+        if not context and not symbol.tag and constant.index in bound:
+            return Position(Lookup(constant, Position(constant.index, 0)), shift)
+        return _bound_at_level(constants, symbol, shift, bound, context)
+    formula = constants.formula(expression, bound, context)
+    if formula is None:
+        return None
+    if not formula.is_fixed():
+        help = "write an index or a constant, plus or minus a whole number, as in `i-1` or `ν@ℓ`"
+        message = f"`{expression.span.text}` is too complicated for a bound of an index"
+        return constants.problems.report("E0505", message, expression.span, "cannot be a bound", help)
+    value = constants.whole(expression, role, -LONGEST_RANGE, LONGEST_RANGE)
+    return None if value is None else Position(None, value)
+
+
+def _bound_at_level(
+    constants: Constants, symbol: tree.Symbol, shift: int, bound: Set[str], context: Tag
+) -> Position | None:
+    formula = constants.named_number(symbol, bound, context)
+    if formula is None or not isinstance(formula.leaf, Position):
+        return None
+    if all(not isinstance(p.base, Lookup) or p.base.at.base is None for p in formula.positions()):
+        value = constants.value(formula, {}, symbol.span)
+        return None if value is None else Position(None, int(value) + shift)
+    return formula.leaf.shifted(shift)
+
+
+def _split_shift(expression: tree.Expression) -> tuple[tree.Symbol | None, int]:
+    """`i-1` as the symbol and -1; None for anything but a symbol plus or minus whole numbers."""
+    if isinstance(expression, tree.Symbol):
+        return expression, 0
+    if not isinstance(expression, tree.Sum):
+        return None, 0
+    symbol: tree.Symbol | None = None
+    shift = 0
+    for sign, term in zip(expression.signs, expression.terms, strict=True):
+        if isinstance(term, tree.Symbol) and sign > 0 and symbol is None:
+            symbol = term
+        elif isinstance(term, tree.Number) and isinstance(term.value, int):
+            shift += sign * term.value
+        else:
+            return None, 0
+    return symbol, shift
 
 
 @dataclass
@@ -134,7 +247,164 @@ class Constants(Numbers):
             self.names.report_no_index(name, span)
             return None
         if name not in self.ranges:
-            self.ranges[name] = None if name in self.problems.broken else declared_range(self, declaration)
+            self.ranges[name] = None if name in self.problems.broken else _declared_range(self, declaration)
             if self.ranges[name] is None:
                 self.problems.broken.add(name)
         return self.ranges[name]
+
+
+_Mention = tree.Symbol | tree.Index
+_Ordered = tree.Let | tree.Range | tree.Scalar
+
+
+@dataclass
+class Order:
+    """A walk along what each declaration mentions, with a stack of its own, for chains may be long."""
+
+    names: Names
+    problems: Problems
+    depths: dict[str, int] = field(default_factory=dict[str, int])
+    sizes: dict[str, int] = field(default_factory=dict[str, int])
+    open: dict[str, _Mention | None] = field(default_factory=dict[str, "_Mention | None"])
+
+    def visit(self, first: str) -> None:
+        stack: list[tuple[str, _Mention | None, bool]] = [(first, None, False)]
+        while stack:
+            name, mention, is_done = stack.pop()
+            if is_done:
+                del self.open[name]
+                self.close(name)
+            elif name in self.open and mention is not None:
+                self.report_circle(name, mention)
+            elif name not in self.depths and isinstance(self.names.declared.get(name), _Ordered):
+                self.open[name] = mention
+                stack.append((name, mention, True))
+                stack += [(needed.name or "", needed, False) for needed in reversed(self.needs(name))]
+
+    def needs(self, name: str) -> list[_Mention]:
+        declaration = self.names.declared[name]
+        mentioned = mentions(declaration) if isinstance(declaration, _Ordered) else []
+        own = declaration.symbol if isinstance(declaration, tree.Let | tree.Scalar) else None
+        return [found for found in mentioned if found is not own]
+
+    def close(self, name: str) -> None:
+        """Note how deep a declaration goes and how large it is when expanded; excess is stopped here."""
+        declaration = self.names.declared[name]
+        assert isinstance(declaration, _Ordered)
+        needed = [mention.name or "" for mention in self.needs(name)]
+        self.depths[name] = nesting(declaration) + max((self.depths.get(other, 0) for other in needed), default=0)
+        self.sizes[name] = sum(self.sizes.get(other, 1) for other in needed)
+        if not self.problems.broken.isdisjoint([name, *needed]):
+            self.problems.broken.add(name)
+        elif self.depths[name] > MOST_NESTING:
+            self.refuse(declaration, "E0105", f"nests more than {MOST_NESTING} levels deep")
+        elif self.sizes[name] > MOST_STEPS:
+            self.refuse(declaration, "E0210", f"expands to more than {MOST_STEPS:,} operations")
+
+    def refuse(self, declaration: _Ordered, code: str, message: str) -> None:
+        is_range = isinstance(declaration, tree.Range)
+        name = declaration.name if is_range else declaration.symbol.name
+        span = declaration.name_span if is_range else declaration.symbol.span
+        help = "nest fewer operators, and use equations for partial results"
+        self.problems.report(code, f"`{name}` {message}, with the declarations that it needs", span, "too large", help)
+        self.problems.broken.add(name)
+
+    def report_circle(self, name: str, mention: _Mention) -> None:
+        circle = list(self.open)[list(self.open).index(name) :]
+        if not any(self.problems.explain(member) for member in circle):
+            shown = [*circle[:4], *["…"] * (len(circle) > 4), name]
+            links = [(self.open[at], before, at) for before, at in pairwise(circle[:4])]
+            self.problems.report(
+                "E0209",
+                f"`{name}` is defined in terms of itself: {' ← '.join(shown)}",
+                mention.span,
+                f"`{circle[-1]}` needs `{name}`" if len(circle) > 1 else "depends on itself",
+                "define one of them by numbers or built-in operators alone",
+                *[Label(at.span, f"`{before}` needs `{after}`") for at, before, after in links if at is not None],
+            )
+        self.problems.broken.update(circle)
+
+
+def check_order(names: Names, problems: Problems) -> None:
+    order = Order(names, problems)
+    for name in names.declared:
+        order.visit(name)
+
+
+@dataclass(frozen=True)
+class Tags:
+    """Resolves tags; `bound` are the index names that have a value at the place."""
+
+    constants: Constants
+    problems: Problems
+
+    def positions(self, symbol: tree.Symbol, bound: Set[str]) -> Positions | None:
+        found = [self.position(index, symbol, bound) for index in symbol.tag]
+        return tuple(p for p in found if p is not None) if None not in found else None
+
+    def position(self, index: tree.Index, symbol: tree.Symbol, bound: Set[str]) -> Position | None:
+        if index.name is None:
+            return Position(None, index.offset)
+        if index.name in bound and index.at is None:
+            return Position(index.name, index.offset)
+        if self.constants.names.is_constant(index.name):
+            constant = self.constants.constant(index.name)
+            return None if constant is None else self.constant_position(constant, index, symbol, bound)
+        if index.at is not None and index.name in self.constants.names.declared:
+            help = f"write `{index.name}`; only a constant has a tag of its own, as in `ν@ℓ`"
+            message = f"the index `{index.name}` takes no tag"
+            return self.problems.report("E0202", message, index.span, "a tag here", help)
+        if self.constants.range(index.name, index.span) is not None:
+            self.report_unbound(index, symbol)
+        return None
+
+    def constant_position(
+        self, constant: Constant, index: tree.Index, symbol: tree.Symbol, bound: Set[str]
+    ) -> Position | None:
+        """`J`, `ν@ℓ`, or `ν` at the level of its tag (LANGUAGE: `r@ℓ+1,ν` is `r@ℓ+1,ν@ℓ+1`)."""
+        if not self.constants.all_whole(constant, index.span, "an index", -LARGEST_SIZE, LARGEST_SIZE):
+            return None
+        if constant.index is None:
+            return Position(None, int(constant.values[0]) + index.offset)
+        own = index.at or level_index(symbol.tag, constant.index, self.constants.is_per_level)
+        if own is None:
+            self.report_no_level(constant, index.span)
+            return None
+        at = self.position(own, symbol, bound)
+        return None if at is None else Position(Lookup(constant, at), index.offset)
+
+    def report_no_level(self, constant: Constant, span: Span) -> None:
+        message = f"`{constant.name}` has one value for each `{constant.index}`, and nothing here says which"
+        help = f"write it as in `{constant.name}@{constant.index}` or `{constant.name}@{constant.lower}`"
+        self.problems.report(
+            "E0207", message, span, f"at which `{constant.index}`?", help, Label(constant.span, "declared here")
+        )
+
+    def report_unbound(self, index: tree.Index, symbol: tree.Symbol) -> None:
+        message = f"`{index.name}` has no value {f'in `{format_symbol(symbol)}`' if symbol.name else 'here'}"
+        help = f"put `{index.name}` into the tag on the left side, or write a number for it"
+        self.problems.report("E0206", message, index.span, "not in the tag on the left side", help)
+
+    def head(self, symbol: tree.Symbol) -> tuple[str, ...] | None:
+        """The index names of a declaration's head, `A@ℓ` or `ℬ@ℓ,i`; None when it was reported."""
+        names: list[str] = []
+        for index in symbol.tag:
+            plain = index.name is not None and index.at is None and not index.offset
+            if not plain or self.constants.names.is_constant(index.name or "") or index.name in names:
+                help = f"give it a name without a tag, such as `{symbol.name}{index.offset}`, here and where it is used"
+                if index.name is not None:
+                    help = "write index names alone, each once, as in `A@ℓ` or `B@ℓ,i`"
+                message = f"`{format_index(index)}` cannot appear in the head of a declaration"
+                self.problems.report("E0208", message, index.span, "expected an index name", help)
+                return None
+            if self.constants.range(index.name or "", index.span) is None:
+                return None
+            names.append(index.name or "")
+        return tuple(names)
+
+
+def is_transfer(tag: tuple[tree.Index, ...]) -> bool:
+    """Whether a head is that of a map from one level to the next: `R@ℓ,ℓ+1`, in LaTeX `R_\\ell^{\\ell+1}`."""
+    if len(tag) != 2 or tag[0].name is None or tag[0].at is not None or tag[1].at is not None:
+        return False
+    return tag[0].name == tag[1].name and tag[1].offset == tag[0].offset + 1

@@ -1,20 +1,66 @@
-"""What a network costs: parameters, multiply-adds, convolutions, depth, activation memory."""
+"""What a network costs, whole and by level: parameters, multiply-adds, convolutions, depth, activation memory."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from math import prod
 from typing import TYPE_CHECKING
 
-from cldfc.collector import collector_paused
-from cldfc.network.memory import Memory, kept_by_operation
+from cldfc.diagnostics import Problems, did_you_mean
+from cldfc.network.expand import Instance
+from cldfc.network.shapes import Inferred, count_stored
 from cldfc.ops import Kernel, Operator, Shape
+from cldfc.ops.base import FLOAT
+from cldfc.syntax import tree
+from cldfc.syntax.format import Formatter
+from cldfc.syntax.parse import collector_paused
 
 if TYPE_CHECKING:
     from cldfc.network.graph import Graph
     from cldfc.network.positions import Key
     from cldfc.network.shapes import Stored
+
+
+@dataclass(frozen=True, slots=True)
+class _Memory:
+    """Bytes for each image of a batch, and bytes however many images there are."""
+
+    each_image: int = 0
+    each_batch: int = 0
+
+    def __add__(self, other: _Memory) -> _Memory:
+        return _Memory(self.each_image + other.each_image, self.each_batch + other.each_batch)
+
+    def of(self, images: int) -> int:
+        return images * self.each_image + self.each_batch
+
+
+def _kept_by_operation(graph: Graph) -> list[_Memory]:
+    """What each operation is the first to keep for the backward pass; in training, in float32, on the CPU.
+
+    That is what PyTorch's autograd saves, parameters and running statistics apart. A tensor that several
+    operations keep is there once, and so is one that has several shapes. What depends on no parameter has no gradient.
+    """
+    tensors: list[int] = []
+    trained: list[bool] = []
+    known: set[int] = set()
+    kept: list[_Memory] = []
+    for at, node in enumerate(graph.nodes()):
+        operands = graph.operands(at)
+        tensors.append(tensors[operands[0]] if node.operator.is_view() else at)
+        trained.append(node.parameter is not None or any(trained[operand] for operand in operands))
+        if not trained[at]:
+            kept.append(_Memory())
+            continue
+        keeps = node.operator.keeps(node.shape, [trained[operand] for operand in operands])
+        wanted = {tensors[operands[place]] for place in keeps.operands} | {at for _ in range(keeps.result)}
+        new = wanted - known
+        known |= new
+        numbers = sum(prod(graph.node(tensor).shape) for tensor in new)
+        kept.append(_Memory(FLOAT * numbers + keeps.each_image, keeps.each_batch))
+    return kept
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +76,7 @@ class Cost:
     multiply_adds: int = 0
     convolutions: int = 0
     depth: int = 0
-    kept: Memory = field(default_factory=Memory)
+    kept: _Memory = field(default_factory=_Memory)
 
 
 def count_uses(graph: Graph) -> Counter[Key]:
@@ -42,12 +88,12 @@ def count_unshared(graph: Graph) -> int:
     return sum(graph.parameters[key].count() * uses for key, uses in count_uses(graph).items())
 
 
-def count_multiply_adds(operator: Operator, operands: list[Shape], result: Shape, parameter: Stored | None) -> int:
+def _count_multiply_adds(operator: Operator, operands: list[Shape], result: Shape, parameter: Stored | None) -> int:
     """Multiply-adds of one operation, for one image."""
     return operator.multiply_adds(operands, result, parameter.sizes if parameter is not None else {})
 
 
-def is_convolution(operator: Operator) -> bool:
+def _is_convolution(operator: Operator) -> bool:
     """Whether an operation counts as a convolution; a transposed one does."""
     return isinstance(operator, Kernel)
 
@@ -61,7 +107,7 @@ def cost_of_operations(graph: Graph) -> list[Cost]:
     """The cost of each operation; what several share counts where it is first used."""
     known: set[Key] = set()
     costs: list[Cost] = []
-    for at, (node, kept) in enumerate(zip(graph.nodes(), kept_by_operation(graph), strict=True)):
+    for at, (node, kept) in enumerate(zip(graph.nodes(), _kept_by_operation(graph), strict=True)):
         key = node.parameter
         parameter = graph.parameters[key] if key is not None else None
         numbers = parameter.count() if parameter is not None else 0
@@ -69,8 +115,8 @@ def cost_of_operations(graph: Graph) -> list[Cost]:
         cost = Cost(
             parameters=0 if key in known else numbers,
             unshared=numbers,
-            multiply_adds=count_multiply_adds(node.operator, shapes, node.shape, parameter),
-            convolutions=int(is_convolution(node.operator)),
+            multiply_adds=_count_multiply_adds(node.operator, shapes, node.shape, parameter),
+            convolutions=int(_is_convolution(node.operator)),
             depth=int(node.operator.is_layer),
             kept=kept,
         )
@@ -86,14 +132,155 @@ def total_cost(graph: Graph, costs: Sequence[Cost], operations: Iterable[int] | 
         unshared=sum(costs[at].unshared for at in chosen),
         multiply_adds=sum(costs[at].multiply_adds for at in chosen),
         convolutions=sum(costs[at].convolutions for at in chosen),
-        depth=longest_chain(graph, costs, chosen),
-        kept=sum((costs[at].kept for at in chosen), Memory()),
+        depth=_longest_chain(graph, costs, chosen),
+        kept=sum((costs[at].kept for at in chosen), _Memory()),
     )
 
 
-def longest_chain(graph: Graph, costs: Sequence[Cost], operations: Sequence[int]) -> int:
+def _longest_chain(graph: Graph, costs: Sequence[Cost], operations: Sequence[int]) -> int:
     """The most layers with weights that follow one another inside some operations, given in their order."""
     depths: dict[int, int] = {}
     for at in operations:
         depths[at] = costs[at].depth + max((depths.get(operand, 0) for operand in graph.operands(at)), default=0)
     return max(depths.values(), default=0)
+
+
+@dataclass(frozen=True, slots=True)
+class Sharing:
+    """A family of parameters, how many there are, and the indices that one depends on.
+
+    `tied` are the indices that are left where `where` holds, the text of a clause; None without such a tie.
+    Normalisations and `linear` are one family for each kind, with None for `indices`.
+    """
+
+    kind: str
+    count: int
+    indices: tuple[str, ...] | None = None
+    tied: tuple[str, ...] | None = None
+    where: str = ""
+
+    def __str__(self) -> str:
+        if self.indices is None:
+            return f"{self.count:,}"
+        many = f"{self.count:,} {self.kind}{'s' * (self.count != 1)}"
+        if self.tied is None:
+            return f"one {per(self.indices)}, {many}"
+        return f"one {per(self.tied)} where {self.where}, else {per(self.indices)}, {many}"
+
+
+def per(indices: tuple[str, ...]) -> str:
+    """`per (ℓ, i)`, `per ℓ`, `per network`."""
+    return f"per ({', '.join(indices)})" if len(indices) > 1 else f"per {indices[0] if indices else 'network'}"
+
+
+def sharing_of(graph: Graph) -> dict[str, Sharing]:
+    """How each kernel and scalar that is used is shared, by its name; normalisations and `linear` by their kind."""
+    counts = Counter(name for name, _ in graph.parameters)
+    clauses = {s.symbol.name: s.clauses for s in graph.program.spec.statements if isinstance(s, tree.Tie)}
+    found: dict[str, Sharing] = {}
+    for name, declaration in graph.program.parameters.items():
+        if not counts[name]:
+            continue
+        kind = "scalar" if isinstance(declaration.statement, tree.Scalar) else "kernel"
+        tie, indices = graph.program.ties.get(name), declaration.indices
+        kept = indices if tie is None else tuple(indices[place] for place in tie.kept)
+        if tie is None or not tie.clauses:
+            found[name] = Sharing(kind, counts[name], kept)
+        else:
+            found[name] = Sharing(kind, counts[name], indices, kept, ", ".join(map(Formatter().clause, clauses[name])))
+    owned = Counter(stored.operator.owns for stored in graph.parameters.values() if stored.operator.owns is not None)
+    return found | {kind: Sharing(kind, count) for kind, count in owned.items()}
+
+
+def compare_sharing(before: Graph, after: Graph) -> dict[str, tuple[Sharing | None, Sharing | None]]:
+    """The families that two networks share differently, each as both have it; None where one has none."""
+    old, new = sharing_of(before), sharing_of(after)
+    return {name: (old.get(name), new.get(name)) for name in {**old, **new} if old.get(name) != new.get(name)}
+
+
+@dataclass(frozen=True, slots=True)
+class Level:
+    """The part of a network that defines the values of one level: its name, the shapes of its values, its cost."""
+
+    name: str
+    shapes: tuple[tuple[int, ...], ...]
+    cost: Cost
+
+
+def costs_of_levels(graph: Graph, costs: Sequence[Cost]) -> dict[int | None, Level]:
+    """The levels of a network, given the cost of each operation; what has no level comes last.
+
+    What several levels share counts where it is first used, so that all but the depths add up to the network's.
+    """
+    members: dict[int | None, list[int]] = {}
+    for number, instance in enumerate(graph.instances):
+        members.setdefault(level_of_instance(instance), []).append(number)
+    levels: dict[int | None, Level] = {}
+    for at in sorted(members, key=lambda at: (at is None, at)):
+        instances = [graph.instances[number] for number in members[at]]
+        shapes = dict.fromkeys(graph.node(instance.result).shape for instance in instances)
+        operations = (operation for number in members[at] for operation in graph.members[number])
+        levels[at] = Level(level_text(graph, instances[0]), tuple(shapes), total_cost(graph, costs, operations))
+    return levels
+
+
+def level_of_instance(instance: Instance) -> int | None:
+    """The level of the value that an instance defines; None when that has no index."""
+    indices = instance.value[1]
+    return indices[instance.template.level] if indices else None
+
+
+def level_text(graph: Graph, instance: Instance) -> str:
+    """`ℓ=2`, or the name of the output."""
+    level = level_of_instance(instance)
+    if level is None:
+        return graph.program.output
+    index = next(
+        (name for name, range in graph.program.ranges.items() if range.kind == "levels"),
+        instance.template.statement.left.name,
+    )
+    return f"{index}={level}"
+
+
+def count_params(inferred: Inferred) -> int:
+    return count_stored(inferred.parameters)
+
+
+def count_macs(inferred: Inferred) -> int:
+    """Multiply-adds for one image."""
+    total = 0
+    for operation, shape in zip(inferred.expansion.operations, inferred.shapes, strict=True):
+        if operation.parameter is not None:
+            operands = [inferred.shapes[at] for at in operation.operands]
+            parameter = inferred.parameters[operation.parameter]
+            total += _count_multiply_adds(operation.operator, operands, shape, parameter)
+    return total
+
+
+def count_convs(inferred: Inferred) -> int:
+    return sum(_is_convolution(operation.operator) for operation in inferred.expansion.operations)
+
+
+QUANTITIES: Mapping[str, tuple[Callable[[Inferred], int], str]] = {
+    "params": (count_params, "parameters"),
+    "macs": (count_macs, "multiply-adds"),
+    "convs": (count_convs, "convolutions"),
+}
+
+
+def check_expectations(spec: tree.Tree, inferred: Inferred, problems: Problems) -> None:
+    for expect in spec.statements:
+        if not isinstance(expect, tree.Expect):
+            continue
+        if expect.quantity not in QUANTITIES:
+            known = ", ".join(f"`{name}`" for name in QUANTITIES)
+            help = did_you_mean(expect.quantity, QUANTITIES, f"write one of {known}")
+            message = f"`{expect.quantity}` cannot be used with `expect`"
+            problems.report("E0602", message, expect.name_span, "unknown quantity", help)
+            continue
+        count, what = QUANTITIES[expect.quantity]
+        found = count(inferred)
+        if found != expect.number.value:
+            help = f"correct the network, or write `expect {expect.quantity} = {found:_}`"
+            message = f"the network has {found:,} {what}, not {expect.number.span.text}"
+            problems.report("E0601", message, expect.number.span, f"{found:,} counted", help)

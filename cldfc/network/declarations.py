@@ -1,33 +1,142 @@
-"""`kernel`, `scalar` and `tie` statements, resolved."""
+"""The statements of a spec, sorted and resolved: `kernel`, `scalar`, `tie`, `rename`."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Set
+from collections.abc import Mapping, Sequence, Set
+from dataclasses import dataclass, replace
 from itertools import groupby
 
-from cldfc.diagnostics import Label
-from cldfc.network.advice import Kind
-from cldfc.network.constants import Constants
-from cldfc.network.formula import Formula
-from cldfc.network.limits import LARGEST_FLOAT, LARGEST_SIZE
+from cldfc.diagnostics import Label, Problems, Span
+from cldfc.network.constants import Constants, Tags, is_transfer, resolve_bound
+from cldfc.network.expand import Expansion
+from cldfc.network.names import DeclaringStatement, Kind, Names
 from cldfc.network.numbers import report_unfit
-from cldfc.network.positions import IndexRange, Lookup
-from cldfc.network.program import Attribute, Declaration, TieRule
-from cldfc.network.ranges import resolve_bound
-from cldfc.network.tags import Tags, is_transfer
+from cldfc.network.positions import (
+    LARGEST_FLOAT,
+    LARGEST_SIZE,
+    Formula,
+    IndexRange,
+    Key,
+    Lookup,
+    Position,
+    Positions,
+    format_key,
+)
+from cldfc.network.program import Attribute, Declaration, Step, Template, TieRule, Use, Words
+from cldfc.ops import BUILTINS
 from cldfc.syntax import tree
 from cldfc.syntax.format import format_symbol
+from cldfc.syntax.keywords import EXAMPLES, STATEMENTS, WORDS_INSIDE
 
-LARGEST_KERNEL = 255
+
+def collect_names(spec: tree.Tree, problems: Problems) -> Names:
+    names = Names(problems)
+    for statement in spec.statements:
+        match statement:
+            case tree.Model():
+                _refuse_second(names, "model", names.model, statement.span)
+                names.model = names.model or statement
+            case tree.Output():
+                _refuse_second(names, "output", names.output, statement.name_span)
+                names.output = names.output or statement
+            case tree.Equation():
+                name, arity = statement.left.name, len(statement.left.tag)
+                if (name, arity) not in names.families:
+                    names.by_name.setdefault(name, []).append(arity)
+                names.families.setdefault((name, arity), []).append(statement)
+            case tree.Tie():
+                names.ties.append(statement)
+            case tree.Rename():
+                names.renames.append(statement)
+            case tree.Constrain():
+                names.constraints.append(statement)
+            case tree.Let() | tree.KernelStatement() | tree.Scalar() | tree.Range() | tree.InputStatement():
+                declare(names, statement)
+            case _:
+                # What it says is read where it is checked, and declares no name.
+                pass
+    _report_clashes(names)
+    return names
+
+
+def declare(names: Names, statement: DeclaringStatement) -> None:
+    name, span = _declared_name(statement)
+    if isinstance(statement, tree.InputStatement):
+        _refuse_second(names, "input", names.input, span)
+        if names.input is not None:
+            names.problems.broken.add(name)
+        names.input = names.input or statement
+    if _is_taken(names, name, span):
+        return
+    if (earlier := names.declared.get(name)) is not None:
+        message = f"`{name}` is declared twice"
+        help = "remove one of the two, or give it another name"
+        names.problems.report(
+            "E0203", message, span, "declared again", help, Label(_declared_name(earlier)[1], "declared first")
+        )
+    else:
+        names.declared[name] = statement
+
+
+def _is_taken(names: Names, name: str, span: Span) -> bool:
+    """Whether a name is one of the language's own, which is reported."""
+    if name not in BUILTINS and name not in STATEMENTS and name not in WORDS_INSIDE:
+        return False
+    what = "a built-in operator" if name in BUILTINS else "a word of the language"
+    names.problems.report("E0204", f"`{name}` is {what}", span, "already taken", "choose another name")
+    return True
+
+
+def _declared_name(statement: DeclaringStatement) -> tuple[str, Span]:
+    match statement:
+        case tree.Let(symbol) | tree.KernelStatement(symbol) | tree.Scalar(symbol):
+            return symbol.name, symbol.span
+        case tree.Range(_, name) | tree.InputStatement(name):
+            return name, statement.name_span
+
+
+def _refuse_second(
+    names: Names, keyword: str, earlier: tree.Model | tree.Output | tree.InputStatement | None, span: Span
+) -> None:
+    if earlier is not None:
+        before = earlier.span if isinstance(earlier, tree.Model) else earlier.name_span
+        message = f"there is a second `{keyword}`"
+        names.problems.report("E0203", message, span, "the second", "keep one of the two", Label(before, "the first"))
+
+
+def _report_clashes(names: Names) -> None:
+    """Equations may not define what a declaration already says."""
+    for equation in (equations[0] for equations in names.families.values()):
+        left, earlier = equation.left, names.declared.get(equation.left.name)
+        if _is_taken(names, left.name, left.span):
+            continue
+        if earlier is not None and not (isinstance(earlier, tree.InputStatement) and left.tag):
+            message = f"`{left.name}` is declared, so no equation may define it"
+            help = "give one of the two another name"
+            names.problems.report(
+                "E0203", message, left.span, "defined again", help, Label(_declared_name(earlier)[1], "declared here")
+            )
+            names.problems.lost = True
+
+
+def report_missing(names: Names, end: Span) -> None:
+    present = {"model": names.model, "input": names.input, "output": names.output}
+    missing = [word for word, found in present.items() if found is None and not names.problems.explain(word)]
+    if missing:
+        message = f"there is no {', no '.join(f'`{word}`' for word in missing)} statement"
+        names.problems.report("E0301", message, end, "missing", f"add {', '.join(EXAMPLES[word] for word in missing)}")
+
+
+_LARGEST_KERNEL = 255
 
 
 def resolve_parameters(tags: Tags) -> dict[str, Declaration]:
     found: dict[str, Declaration] = {}
     for name, statement in tags.constants.names.declared.items():
         if isinstance(statement, tree.KernelStatement):
-            declaration = resolve_kernel(statement, tags)
+            declaration = _resolve_kernel(statement, tags)
         elif isinstance(statement, tree.Scalar) and not statement.is_fixed:
-            declaration = resolve_scalar(statement, tags)
+            declaration = _resolve_scalar(statement, tags)
         else:
             continue
         if declaration is None:
@@ -37,13 +146,13 @@ def resolve_parameters(tags: Tags) -> dict[str, Declaration]:
     return found
 
 
-def resolve_kernel(kernel: tree.KernelStatement, tags: Tags) -> Declaration | None:
+def _resolve_kernel(kernel: tree.KernelStatement, tags: Tags) -> Declaration | None:
     constants = tags.constants
     is_map = is_transfer(kernel.symbol.tag)
     own = kernel.symbol.tag[:1] if is_map else kernel.symbol.tag
     head = tags.head(tree.Symbol(kernel.symbol.name, own, kernel.symbol.span))
-    height = constants.whole(kernel.height, "the size of a kernel", 1, LARGEST_KERNEL)
-    width = constants.whole(kernel.width, "the size of a kernel", 1, LARGEST_KERNEL)
+    height = constants.whole(kernel.height, "the size of a kernel", 1, _LARGEST_KERNEL)
+    width = constants.whole(kernel.width, "the size of a kernel", 1, _LARGEST_KERNEL)
     if head is None or height is None or width is None:
         return None
     if height != width:
@@ -56,27 +165,27 @@ def resolve_kernel(kernel: tree.KernelStatement, tags: Tags) -> Declaration | No
         "in": (kernel.channels_in, "a number of channels", LARGEST_SIZE),
         "out": (kernel.channels_out, "a number of channels", LARGEST_SIZE),
         "groups": (kernel.groups, "a number of groups", LARGEST_SIZE),
-        "dilation": (kernel.dilation, "a dilation", LARGEST_KERNEL),
+        "dilation": (kernel.dilation, "a dilation", _LARGEST_KERNEL),
     }
-    attributes = {"size": Attribute(Formula(height), "the size of a kernel", 1, LARGEST_KERNEL, kernel.height.span)}
+    attributes = {"size": Attribute(Formula(height), "the size of a kernel", 1, _LARGEST_KERNEL, kernel.height.span)}
     for name, (expression, role, most) in wanted.items():
         if expression is not None:
-            attribute = resolve_attribute(expression, role, most, kernel.symbol.tag, constants)
+            attribute = _resolve_attribute(expression, role, most, kernel.symbol.tag, constants)
             if attribute is None:
                 return None
             attributes[name] = attribute
     if kernel.has_bias:
         attributes["bias"] = Attribute(Formula(1), "a bias", 0, 1, kernel.span)
-    return Declaration(kernel.symbol.name, head, attributes, kernel, 0 if is_map or is_next(attributes["out"]) else 1)
+    return Declaration(kernel.symbol.name, head, attributes, kernel, 0 if is_map or _is_next(attributes["out"]) else 1)
 
 
-def is_next(channels: Attribute) -> bool:
+def _is_next(channels: Attribute) -> bool:
     """Whether channels are those of the next level, `c@ℓ+1`: the kernel's index is the level that it starts from."""
     tables = [p.base.at for p in channels.formula.positions() if isinstance(p.base, Lookup)]
     return any(at.offset == 1 for at in tables)
 
 
-def resolve_attribute(
+def _resolve_attribute(
     expression: tree.Expression, role: str, most: int, head: tuple[tree.Index, ...], constants: Constants
 ) -> Attribute | None:
     names = {index.name for index in head if index.name is not None}
@@ -92,7 +201,7 @@ def resolve_attribute(
     return Attribute(formula, role, 1, most, expression.span)
 
 
-def resolve_scalar(scalar: tree.Scalar, tags: Tags) -> Declaration | None:
+def _resolve_scalar(scalar: tree.Scalar, tags: Tags) -> Declaration | None:
     head = tags.head(scalar.symbol)
     bound: Set[str] = frozenset(head or ())
     formula = None if head is None else tags.constants.formula(scalar.value, bound, scalar.symbol.tag)
@@ -122,7 +231,7 @@ def resolve_ties(ties: list[tree.Tie], parameters: Mapping[str, Declaration], ta
             if not tags.problems.explain(name):
                 tags.constants.names.report_kind(statements[0].symbol, Kind.PARAMETER)
             continue
-        rules = [resolve_tie(tie, declaration, tags) for tie in statements]
+        rules = [_resolve_tie(tie, declaration, tags) for tie in statements]
         known = [rule for rule in rules if rule is not None]
         if len(known) == len(rules) and len(known) > 1:
             first, second = statements[0].symbol, statements[1].symbol
@@ -134,7 +243,7 @@ def resolve_ties(ties: list[tree.Tie], parameters: Mapping[str, Declaration], ta
     return found
 
 
-def resolve_tie(tie: tree.Tie, declaration: Declaration, tags: Tags) -> TieRule | None:
+def _resolve_tie(tie: tree.Tie, declaration: Declaration, tags: Tags) -> TieRule | None:
     kept: list[int] = []
     for index in tie.symbol.tag:
         name = index.name or ""
@@ -180,3 +289,131 @@ def resolve_clause(
     if (clause.lower is not None and ends[0] is None) or (clause.upper is not None and ends[1] is None):
         return None
     return IndexRange("steps", clause.name, ends[0], ends[1], None, clause.span, is_explicit=True)
+
+
+@dataclass(frozen=True, slots=True)
+class _Renaming:
+    """A `rename`, with what its two tags stand for over the index names of the left one."""
+
+    statement: tree.Rename
+    old: Positions
+    new: Positions
+
+    @property
+    def open(self) -> int:
+        """How many of its indices are not numbers: of two that speak of a parameter the one with more numbers holds."""
+        return sum(position.base is not None for position in self.old)
+
+    def apply(self, use: Use) -> Use | None:
+        """A use under its new name; None where this speaks of others."""
+        found: dict[str, Position] = {}
+        for wanted, given in zip(self.old, use.positions, strict=True):
+            if isinstance(wanted.base, str):
+                at = given.shifted(-wanted.offset)
+                if found.setdefault(wanted.base, at) != at:
+                    return None
+            elif wanted != given:
+                return None
+        new = tuple(position.substitute(found) for position in self.new)
+        return Use(self.statement.new.name, new, new, use.span)
+
+
+def rename_uses(templates: Sequence[Template], words: Words) -> list[Template]:
+    """The equations with their parameters under the names that `rename` statements give.
+
+    A `rename` of what is not there says nothing: another `let σ` may have left a normalisation out.
+    """
+    found: dict[tuple[str, int], list[_Renaming]] = {}
+    for renaming in sorted(_resolve_renames(words), key=lambda renaming: renaming.open):
+        symbol = renaming.statement.old
+        found.setdefault((symbol.name, len(symbol.tag)), []).append(renaming)
+    if not found:
+        return list(templates)
+    changed: list[Template] = []
+    for template in templates:
+        steps: list[Step] = []
+        for step in template.steps:
+            uses = (step.use, step.statistics)
+            use, statistics = (use and _renamed_use(use, found, words.problems) for use in uses)
+            steps.append(replace(step, use=use, statistics=statistics))
+        changed.append(replace(template, steps=tuple(steps)))
+    return changed
+
+
+def _renamed_use(use: Use, renamings: Mapping[tuple[str, int], Sequence[_Renaming]], problems: Problems) -> Use:
+    mine = renamings.get((use.name, len(use.positions)), ())
+    if not mine:
+        return use
+    found = [new for new in (renaming.apply(use) for renaming in mine) if new is not None]
+    if found:
+        return found[0]
+    for renaming in mine:
+        if _may_meet(renaming.old, use.positions):
+            where = ",".join(map(str, use.positions))
+            _refuse_rename(
+                problems,
+                renaming.statement.old,
+                f"`{format_symbol(renaming.statement.old)}` is one of the parameters `{use.name}@{where}`",
+                "not all of them",
+                f"rename them together: `rename {use.name}@{where} → …`",
+                Label(use.span, "they stand here"),
+            )
+    return use
+
+
+def _may_meet(one: Positions, other: Positions) -> bool:
+    return all(a.base is not None or b.base is not None or a == b for a, b in zip(one, other, strict=True))
+
+
+def _resolve_renames(words: Words) -> list[_Renaming]:
+    declared, problems = words.names.declared, words.problems
+    given: dict[tuple[str, Positions], tree.Rename] = {}
+    found: list[_Renaming] = []
+    for statement in words.names.renames:
+        old, new = statement.old, statement.new
+        if old.name in declared:
+            help = "change it where it is declared, and where it is used"
+            _refuse_rename(problems, old, f"`{old.name}` gets its name from its declaration", "is declared", help)
+            continue
+        if new.name in declared or new.name in BUILTINS:
+            _refuse_rename(
+                problems, new, f"`{new.name}` is the name of something else", "already taken", "choose another name"
+            )
+            continue
+        names = frozenset(i.name for i in old.tag if i.name and not words.names.is_constant(i.name))
+        positions = words.tags.positions(old, names), words.tags.positions(new, names)
+        if positions[0] is None or positions[1] is None:
+            continue
+        earlier = given.setdefault((old.name, positions[0]), statement)
+        if earlier is not statement:
+            label = Label(earlier.old.span, "renamed first")
+            message, help = f"`{format_symbol(old)}` is renamed twice", "keep one of the two"
+            problems.report("E0203", message, old.span, "renamed again", help, label)
+        else:
+            found.append(_Renaming(statement, positions[0], positions[1]))
+    return found
+
+
+def check_renamed(expansion: Expansion, problems: Problems) -> None:
+    """Report where a new name would make one parameter of two. Raises CldfError then: nothing else can be said."""
+    renames = {s.new.name: s for s in expansion.program.spec.statements if isinstance(s, tree.Rename)}
+    seen: dict[Key, tuple[object, int, int]] = {}
+    for operation in expansion.operations:
+        key = operation.parameter
+        if key is None or key[0] not in renames:
+            continue
+        place = (operation.span, operation.instance, operation.step)
+        if seen.setdefault(key, place) != place:
+            statement = renames.pop(key[0])
+            message = f"`{format_key(key)}` would name two parameters"
+            help = "give each its own name, and a tag with all indices that the old one has"
+            _refuse_rename(
+                problems, statement.new, message, "not one for each", help, Label(operation.span, "one of the two")
+            )
+            problems.stop_if_any()
+
+
+def _refuse_rename(
+    problems: Problems, symbol: tree.Symbol, message: str, label: str, help: str, *others: Label
+) -> None:
+    problems.report("E0220", message, symbol.span, label, help, *others)

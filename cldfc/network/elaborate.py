@@ -1,19 +1,16 @@
-"""Expressions → steps: operators are expanded where they are used, kernels become convolutions."""
+"""Expressions → steps: operators are expanded where they are used, reductions over their index."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
-from cldfc.diagnostics import Span
-from cldfc.network.advice import Kind
-from cldfc.network.formula import Formula
-from cldfc.network.limits import MOST_IN_A_CHAIN, MOST_STEPS
-from cldfc.network.positions import IndexRange, Position, Positions
-from cldfc.network.program import Call, Operand, Read, Step, Use
-from cldfc.network.reductions import reduce_values, unroll
-from cldfc.network.settings import configure
-from cldfc.network.words import Scope, Words
+from cldfc.diagnostics import Span, did_you_mean
+from cldfc.network.constants import Constants, resolve_bound
+from cldfc.network.names import Kind
+from cldfc.network.numbers import report_unfit
+from cldfc.network.positions import MOST_IN_A_CHAIN, MOST_STEPS, Formula, IndexRange, Position, Positions
+from cldfc.network.program import Call, Operand, Read, Reads, Scope, Step, Template, Use, Words
 from cldfc.ops import (
     BUILTINS,
     Add,
@@ -23,16 +20,144 @@ from cldfc.ops import (
     Kernel,
     Multiply,
     Operator,
+    OperatorSetting,
     Prolongation,
     Scale,
     ScaleBy,
     SharedBatchNorm,
+    Total,
     Zero,
 )
 from cldfc.syntax import tree
 from cldfc.syntax.format import format_symbol
+from cldfc.syntax.walk import mentions
 
-Value = int | Read
+
+def _configure(symbol: tree.Symbol, operator: type[Operator], constants: Constants) -> Operator | None:
+    """The operator with the numbers in its brackets; None when one of them was reported."""
+    known = operator.settings()
+    given: dict[str, int | float] = {}
+    for place, setting in enumerate(symbol.settings):
+        name = setting.name if setting.name is not None else next(iter([*known][place : place + 1]), None)
+        if name not in known or name in given:
+            return _refuse_setting(symbol, setting, name, known, constants)
+        value = _setting_value(setting, name, known[name], operator, constants)
+        if value is None:
+            return None
+        given[name] = value
+    return operator(**given)
+
+
+def _setting_value(
+    setting: tree.Setting, name: str, known: OperatorSetting, operator: type[Operator], constants: Constants
+) -> int | float | None:
+    value = constants.number(setting.value)
+    if value is None:
+        return None
+    is_fit = known.least <= value <= known.most and (known.kind == "real" or isinstance(value, int))
+    if is_fit:
+        return value
+    role = f"the {name} of `{operator.keyword}`"
+    kind = "whole number" if known.kind == "whole" else "number"
+    report_unfit(constants.problems, value, setting.value.span, role, known.least, known.most, kind=kind)
+    return None
+
+
+def _refuse_setting(
+    symbol: tree.Symbol,
+    setting: tree.Setting,
+    name: str | None,
+    known: dict[str, OperatorSetting],
+    constants: Constants,
+) -> None:
+    listed = ", ".join(f"`{other}`" for other in known)
+    if name in known:
+        message, help = f"the {name} of `{symbol.name}` is given twice", "keep one of the two"
+    elif not known:
+        message, help = f"`{symbol.name}` has no settings", f"write `{symbol.name}` without brackets"
+    elif name is None:
+        message, help = f"`{symbol.name}` takes at most {len(known)} numbers", f"its settings are {listed}"
+    else:
+        message = f"`{symbol.name}` has no setting `{name}`"
+        help = did_you_mean(name, known, f"its settings are {listed}")
+    span, label = (setting.span, "not expected here") if known else (symbol.span, "brackets here")
+    constants.problems.report("E0507", message, span, label, help)
+
+
+def _reduce_values(work: Elaboration, reduction: tree.Reduction, scope: Scope) -> _Value | None:
+    """`sum(j = 0..i-1 : …)`: its terms are values, if need be of an equation of their own."""
+    bounds = _bounds_of(work, reduction, scope)
+    name = f"{reduction.name}_2" if reduction.name in work.indices else reduction.name
+    inside = scope.inside(reduction.name, Position(name, 0))
+    body = reduction.body
+    if isinstance(body, tree.Symbol) and work.words.names.is_value(body):
+        read = work.read(body, inside)
+    else:
+        lower, upper = bounds or (None, None)
+        known = IndexRange("steps", name, lower, upper, None, reduction.name_span, is_explicit=True)
+        read = terms(work, reduction, known, inside)
+    if bounds is None or not isinstance(read, Read):
+        return None
+    operand = Reads(read.family, read.positions, read.span, name, *bounds)
+    operator = Total() if reduction.reducer == "sum" else Concat()
+    return work.step(operator, (operand,), None, reduction.span)
+
+
+def terms(work: Elaboration, reduction: tree.Reduction, known: IndexRange, scope: Scope) -> Read | None:
+    owner = (work.statement.left.name, len(work.statement.left.tag)) if work.statement else ("", 0)
+    family = work.words.families.claim("terms", "", owner, work.reductions)
+    inner = work.inner(family, known)
+    result = inner.value(reduction.body, scope)
+    if result is None or work.statement is None:
+        return None
+    steps, left = tuple(inner.steps), inner.left
+    work.words.inner.append(
+        Template(work.statement, family, left, work.level, inner.ranges, steps, result, is_inner=True)
+    )
+    return Read(family, left, reduction.body.span)
+
+
+def _bounds_of(work: Elaboration, reduction: tree.Reduction, scope: Scope) -> tuple[Position, Position] | None:
+    if reduction.name in scope.values:
+        message = f"`{reduction.name}` has a value here already"
+        help = "choose another name for the index of the reduction"
+        return work.words.problems.report("E0204", message, reduction.name_span, "already taken", help)
+    constants, level = work.words.tags.constants, _tag_of_terms(reduction) or scope.tag
+    found = [resolve_bound(constants, b, scope.values.keys(), level) for b in (reduction.lower, reduction.upper)]
+    if found[0] is None or found[1] is None:
+        return None
+    return found[0].substitute(scope.values), found[1].substitute(scope.values)
+
+
+def _unroll(work: Elaboration, reduction: tree.Reduction, operand: _Value | None, scope: Scope) -> _Value | None:
+    """A reduction of operators, between bounds that are plain numbers."""
+    bounds = _bounds_of(work, reduction, scope)
+    if bounds is None:
+        return None
+    span = reduction.lower.span.to(reduction.upper.span)
+    if any(bound.base is not None for bound in bounds):
+        message = "a reduction of operators has bounds that differ from place to place"
+        help = "write numbers, or reduce values: apply each operator inside, as in `sum(j = 1..i : K@j * x)`"
+        return work.words.problems.report("E0213", message, span, "expected numbers", help)
+    turns = range(bounds[0].offset, bounds[1].offset + 1)
+    if not turns:
+        message, help = f"the range of `{reduction.name}` is empty", "write the smaller bound first"
+        return work.words.problems.report("E0505", message, span, "no index", help)
+    if len(turns) > MOST_STEPS:
+        return work.report_size(reduction.span)
+    parts = [work.apply(reduction.body, operand, scope.inside(reduction.name, Position(None, j))) for j in turns]
+    members = (reduction.body,) * len(turns)
+    return work.combine(tree.Listing(reduction.reducer, members, reduction.span), parts)
+
+
+def _tag_of_terms(reduction: tree.Reduction) -> tuple[tree.Index, ...]:
+    """The tag that says the level of `concat(j = 0..ν : x@ℓ,j)`: the first in its body that the index stands in."""
+    symbols = [found for found in mentions(reduction.body) if isinstance(found, tree.Symbol)]
+    own = (symbol.tag for symbol in symbols if any(index.name == reduction.name for index in symbol.tag))
+    return next((tag for tag in own if len(tag) > 1), ())
+
+
+_Value = int | Read
 
 
 @dataclass
@@ -57,7 +182,7 @@ class Elaboration:
     owned_here: dict[str, int] = field(default_factory=dict[str, int])
     reductions: dict[str, int] = field(default_factory=dict[str, int])
 
-    def value(self, expression: tree.Expression, scope: Scope) -> Value | None:
+    def value(self, expression: tree.Expression, scope: Scope) -> _Value | None:
         if self.is_too_large:
             return None
         match expression:
@@ -74,9 +199,9 @@ class Elaboration:
             case tree.Sum(parts) | tree.Product(parts) | tree.Listing(_, parts):
                 return self.combine(expression, [self.value(part, scope) for part in parts])
             case tree.Reduction():
-                return reduce_values(self, expression, scope)
+                return _reduce_values(self, expression, scope)
 
-    def apply(self, function: tree.Expression, operand: Value | None, scope: Scope) -> Value | None:
+    def apply(self, function: tree.Expression, operand: _Value | None, scope: Scope) -> _Value | None:
         """What an operator gives for an operand; checked even where the operand is wrong."""
         if self.is_too_large:
             return None
@@ -95,18 +220,18 @@ class Elaboration:
             case tree.Sum(parts) | tree.Product(parts) | tree.Listing(_, parts):
                 return self.combine(function, [self.apply(part, operand, scope) for part in parts])
             case tree.Reduction():
-                return unroll(self, function, operand, scope)
+                return _unroll(self, function, operand, scope)
 
     # Symbols
 
-    def read(self, symbol: tree.Symbol, scope: Scope) -> Value | None:
+    def read(self, symbol: tree.Symbol, scope: Scope) -> _Value | None:
         if not self.words.names.is_value(symbol):
             return self.words.names.report_kind(symbol, Kind.VALUE)
         self.refuse_settings(symbol)
         positions = self.positions(symbol, scope)
         return None if positions is None else Read(symbol.name, positions, symbol.span)
 
-    def apply_symbol(self, symbol: tree.Symbol, operand: Value | None, scope: Scope) -> Value | None:
+    def apply_symbol(self, symbol: tree.Symbol, operand: _Value | None, scope: Scope) -> _Value | None:
         declaration = self.words.names.declared.get(symbol.name)
         if self.words.names.kind(symbol) != Kind.OPERATOR:
             return self.words.names.report_kind(symbol, Kind.OPERATOR)
@@ -114,7 +239,7 @@ class Elaboration:
             return self.expand(symbol, declaration, operand, scope)
         return self.builtin(symbol, operand, scope)
 
-    def expand(self, symbol: tree.Symbol, let: tree.Let, operand: Value | None, scope: Scope) -> Value | None:
+    def expand(self, symbol: tree.Symbol, let: tree.Let, operand: _Value | None, scope: Scope) -> _Value | None:
         self.refuse_settings(symbol)
         if self.words.problems.explain(symbol.name):
             return None
@@ -133,9 +258,9 @@ class Elaboration:
             self.steps[start:] = [replace(step, call=call) for step in self.steps[start:]]
         return value
 
-    def builtin(self, symbol: tree.Symbol, operand: Value | None, scope: Scope) -> Value | None:
+    def builtin(self, symbol: tree.Symbol, operand: _Value | None, scope: Scope) -> _Value | None:
         """A built-in operator; one with parameters has its own here, unless a tag shares them."""
-        operator = configure(symbol, BUILTINS[symbol.name], self.words.tags.constants)
+        operator = _configure(symbol, BUILTINS[symbol.name], self.words.tags.constants)
         positions = self.positions(symbol, scope)
         if operator is None or positions is None or operand is None:
             return None
@@ -153,7 +278,7 @@ class Elaboration:
         """What this place of the equation has for itself in each instance."""
         return Use(self.words.owned.claim(kind, head, self.family, self.owned_here), self.left, self.left, span)
 
-    def shared(self, symbol: tree.Symbol, operator: Operator, operand: Value, use: Use) -> Value | None:
+    def shared(self, symbol: tree.Symbol, operator: Operator, operand: _Value, use: Use) -> _Value | None:
         """An operator whose parameter is shared by a tag; running statistics are never shared."""
         if not isinstance(operator, BatchNorm):
             return self.step(operator, (operand,), use, symbol.span)
@@ -178,7 +303,7 @@ class Elaboration:
 
     # Products
 
-    def multiply(self, star: tree.Star, operand: Value | None, scope: Scope) -> Value | None:
+    def multiply(self, star: tree.Star, operand: _Value | None, scope: Scope) -> _Value | None:
         left = star.left
         is_index = isinstance(left, tree.Symbol) and left.name in scope.values
         kind = Kind.INDEX if is_index else self.words.names.kind(left)
@@ -196,7 +321,7 @@ class Elaboration:
         operator = Prolongation(star.stride) if star.is_transposed else Convolution(star.stride)
         return self.step(operator, (operand,), use, star.span)
 
-    def scale(self, star: tree.Star, operand: Value | None, scope: Scope) -> Value | None:
+    def scale(self, star: tree.Star, operand: _Value | None, scope: Scope) -> _Value | None:
         formula = self.words.tags.constants.formula(star.left, scope.values.keys(), scope.tag)
         if formula is None or operand is None:
             return None
@@ -229,7 +354,7 @@ class Elaboration:
 
     # Sums, products, reductions
 
-    def combine(self, expression: tree.Expression, operands: list[Value | None]) -> Value | None:
+    def combine(self, expression: tree.Expression, operands: list[_Value | None]) -> _Value | None:
         known = tuple(operand for operand in operands if operand is not None)
         if len(known) < len(operands):
             return None
@@ -264,7 +389,7 @@ class Elaboration:
         terms: tuple[Span, ...] = (),
         factor: Formula | None = None,
         statistics: Use | None = None,
-    ) -> Value | None:
+    ) -> _Value | None:
         """Append a step; operators that expand without bound are stopped."""
         depth = 1 + max((self.depths[at] for at in operands if isinstance(at, int)), default=0)
         if len(self.steps) >= MOST_STEPS or depth > MOST_IN_A_CHAIN:

@@ -2,17 +2,117 @@
 
 from __future__ import annotations
 
+import re
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from itertools import pairwise
 
-from cldfc.diagnostics import Problems, Span
-from cldfc.network.expansion_errors import ExpansionErrors
-from cldfc.network.formula import Formula, NoNumber, Number
-from cldfc.network.limits import LARGEST_FLOAT, MOST_OPERATIONS, PARTS_FOR_FREE, report_size
-from cldfc.network.positions import Binding, IndexRange, Key, OutOfRange, Position, bind
+from cldfc.diagnostics import Label, Problems, Span
+from cldfc.network.numbers import report_missing_value
+from cldfc.network.positions import (
+    LARGEST_FLOAT,
+    MOST_OPERATIONS,
+    PARTS_FOR_FREE,
+    Binding,
+    Formula,
+    IndexRange,
+    Key,
+    NoNumber,
+    Number,
+    OutOfRange,
+    Position,
+    bind,
+    format_key,
+    report_size,
+)
 from cldfc.network.program import Operand, Program, Read, Reads, Step, Template
 from cldfc.ops import Input, Operator, Scale, Zero
+
+
+@dataclass
+class _ExpansionErrors:
+    """Reports; `open` are the values that are being worked out, each with the read that asks for it."""
+
+    program: Program
+    problems: Problems
+    open: dict[Key, Read | Reads]
+
+    def out_of_range(self, error: OutOfRange, span: Span, value: Key) -> None:
+        message = f"`{format_key(value)}` needs {error.missing}, which has no value"
+        report_missing_value(self.problems, error, message, span)
+
+    def no_number(self, error: NoNumber, span: Span, value: Key) -> None:
+        message = f"the factor `{span.text}` is not a number in `{format_key(value)}`: {error}"
+        help = "write a formula that gives a number, or leave this value out of the range of the equation"
+        self.problems.report("E0506", message, span, "cannot be computed", help)
+
+    def empty(self, read: Read | Reads, value: Key, binding: Binding) -> None:
+        assert isinstance(read, Reads)
+        lower, upper = read.lower.value(binding), read.upper.value(binding)
+        message = f"a reduction in `{format_key(value)}` has no terms: {read.name} = {lower}..{upper}"
+        help = f"write an equation of its own for `{format_key(value)}`, or change the range"
+        self.problems.report("E0307", message, read.span, "over no index", help)
+
+    def undefined(self, read: Read | Reads, key: Key) -> None:
+        name, indices = key
+        if self.problems.explain(name):
+            return
+        equations = [t for t in self.program.templates if t.family == name and len(t.left) == len(indices)]
+        places = [Label(t.statement.left.span, f"defines {self.extent(t)}") for t in equations]
+        asker = next(reversed(self.open), None)
+        help = f"write an equation for it: `{format_key(key)} = …`" + (
+            ", or let the one that needs it start later, with `for`" if places and min(indices, default=0) < 0 else ""
+        )
+        self.problems.report(
+            "E0302",
+            f"nothing defines `{format_key(key)}`",
+            read.span,
+            "declared as the output" if asker is None else f"needed for `{format_key(asker)}`",
+            help,
+            *places,
+        )
+
+    def extent(self, template: Template) -> str:
+        """For which indices an equation holds, as a reader would say it."""
+        extents: list[str] = []
+        for name, range in template.ranges.items():
+            shifts = [0, *(p.offset for p in template.left if p.base == name and not range.is_explicit)]
+            lower = range.lower.shifted(-min(shifts)) if range.lower else ""
+            upper = range.upper.shifted(-max(shifts)) if range.upper else ""
+            extents.append(f"{name} = {lower}" if lower == upper else f"{name} = {lower}..{upper}")
+        return f"`{template.label(template.left)}`" + (f" for {', '.join(extents)}" if extents else "")
+
+    def double(self, key: Key, templates: list[Template]) -> None:
+        first, second = sorted(templates, key=lambda t: t.statement.span.start)[:2]
+        self.problems.report(
+            "E0303",
+            f"`{format_key(key)}` is defined twice",
+            second.statement.left.span,
+            f"defines `{format_key(key)}`",
+            "remove one of the two, or change its indices so that only one holds there",
+            Label(first.statement.left.span, f"defines `{format_key(key)}` too"),
+        )
+
+    def way_out(self, read: Read | Reads, length: int) -> str:
+        if isinstance(read, Reads):
+            return f"let the range of `{read.name}` end before it"
+        last = re.search(r"@(?:.*,)?(\w+)\Z", read.span.text)
+        own = {position.base for t in self.program.templates if t.family == read.family for position in t.left}
+        if length == 1 and last and last[1] in own:
+            return f"let it look back: `{read.span.text}-1`"
+        return "let one of them start from a value that is known, such as `u@1,0 = 0`"
+
+    def circle(self, read: Read | Reads, key: Key) -> None:
+        circle = list(self.open)[list(self.open).index(key) :]
+        shown = [*circle[:4], *([] if len(circle) <= 4 else [("…", ())]), key]
+        links = pairwise(circle[:4])
+        others = [Label(self.open[at].span, f"`{format_key(by)}` needs `{format_key(at)}`") for by, at in links]
+        message = f"`{format_key(key)}` depends on itself: {' ← '.join(map(format_key, shown))}"
+        help = self.way_out(read, len(circle))
+        self.problems.report(
+            "E0304", message, read.span, f"`{format_key(circle[-1])}` needs `{format_key(key)}`", help, *others
+        )
 
 
 @dataclass(slots=True)
@@ -50,16 +150,16 @@ class Expansion:
 
 def expand_program(program: Program, problems: Problems) -> Expansion:
     """Expand a program; a value without a definition, with two, or in a circle is reported and left out."""
-    work = Demand(program, problems)
+    work = _Demand(program, problems)
     work.run()
     return work.expansion
 
 
 Need = tuple[Read | Reads, Key]
-Asked = tuple[Read | Reads, Key, Instance | None]
+_Asked = tuple[Read | Reads, Key, Instance | None]
 
 
-class Demand:
+class _Demand:
     """A walk backwards from the output with a stack of its own, for chains may be long.
 
     With `r@i = r@i-1 + A * r@i-1` for i = 1..2, `r@0 = f` and `h = linear ∘ avgpool(r@2)`:
@@ -84,7 +184,7 @@ class Demand:
         self.variants: dict[tuple[int, tuple[bool, ...]], Template] = {}
         self.weights: dict[int, int] = {}
         self.open: dict[Key, Read | Reads] = {}
-        self.errors = ExpansionErrors(program, problems, self.open)
+        self.errors = _ExpansionErrors(program, problems, self.open)
         self.asked = 0
         """Operations of the instances that were visited so far."""
         self.expansion.operations.append(Operation(Input(), (), None, None, -1, 0, program.input.span))
@@ -92,7 +192,7 @@ class Demand:
 
     def run(self) -> None:
         program = self.program
-        stack: list[Asked] = [(Read(program.output, (), program.output_span), (program.output, ()), None)]
+        stack: list[_Asked] = [(Read(program.output, (), program.output_span), (program.output, ()), None)]
         while stack and self.asked <= MOST_OPERATIONS:
             read, key, instance = stack.pop()
             if instance is not None:
@@ -127,7 +227,7 @@ class Demand:
         self.expansion.values[key] = len(self.expansion.operations)
         self.expansion.operations.append(Operation(Zero(), (), None, None, -1, 0, span))
 
-    def visit(self, read: Read | Reads, key: Key, stack: list[Asked]) -> None:
+    def visit(self, read: Read | Reads, key: Key, stack: list[_Asked]) -> None:
         instance = self.define(read, key)
         needs = None if instance is None else self.asks(instance)
         if instance is None or needs is None:
@@ -278,7 +378,7 @@ class Demand:
         operator, key, tag, statistics, binding = step.operator, None, None, None, instance.binding
         try:
             if step.factor is not None:
-                operator = Scale(as_factor(step.factor.value(binding)))
+                operator = Scale(_as_factor(step.factor.value(binding)))
             if step.use is not None:
                 tag = tuple([position.value(binding) for position in step.use.tag])
                 if step.use.positions is step.use.tag:
@@ -302,7 +402,7 @@ class Demand:
         return found if len(found) == len(keys) else []
 
 
-def as_factor(value: Number) -> Number:
+def _as_factor(value: Number) -> Number:
     """A number that tensors can be multiplied with. Raises NoNumber.
 
     torch takes whole numbers of 64 bits, and float32 has a largest number.

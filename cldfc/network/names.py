@@ -1,33 +1,127 @@
-"""Who is called what: the declarations of a spec by name."""
+"""Who is called what: the declarations of a spec by name, and what to write instead of an unknown one."""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from enum import Enum
 
 from cldfc.diagnostics import Label, Problems, Span, clipped
-from cldfc.network.advice import (
-    CALLED_ELSEWHERE,
-    HELP_FOR_EXPECTED,
-    HELP_FOR_KINDS,
-    Kind,
-    cut_to_head,
-    declaration_of,
-    indices_in_words,
-)
 from cldfc.ops import BUILTINS
 from cldfc.syntax import tree
-from cldfc.syntax.advice import HELP_FOR_ADJOINTS, HELP_FOR_PARAMETERS
 from cldfc.syntax.format import CHAIN, Formatter, format_expression, format_symbol
+from cldfc.syntax.parse_errors import HELP_FOR_ADJOINTS, HELP_FOR_FUNCTIONS, HELP_FOR_PARAMETERS
 from cldfc.syntax.spelling import NAME, suggest
 
-NEXT_NAME = re.compile(rf"(?:\s|\\[,;:! ])*(?:(?:∘|\.|\\circ)\s*)?({NAME})")
 
-Declaration = tree.Let | tree.Range | tree.KernelStatement | tree.Scalar | tree.InputStatement
+class Kind(Enum):
+    """What an expression is, or should be; the value is what a message calls it."""
+
+    KERNEL = "a kernel"
+    SCALAR = "a scalar"
+    PARAMETER = "a kernel or scalar"
+    OPERATOR = "an operator"
+    VALUE = "a value"
+    NUMBER = "a number"
+    INDEX = "an index"
+    QUOTIENT = "a quotient"
+    POWER = "a power"
+    SUM_OF_KERNELS = "a sum of kernels"
+    SUM_OF_SCALARS = "a sum of scalars"
+
+
+# What other libraries call operators, without a final `2d`.
+_CALLED_ELSEWHERE = {
+    "batchnorm": "did you mean `bn`?",
+    "batch_norm": "did you mean `bn`?",
+    "groupnorm": "did you mean `gn`?",
+    "layernorm": "did you mean `ln`?",
+    "leakyrelu": "did you mean `leaky_relu`?",
+    "swish": "did you mean `silu`?",
+    "adaptiveavgpool": "did you mean `avgpool`?",
+    "gap": "did you mean `avgpool`?",
+    "fc": "did you mean `linear`?",
+    "dense": "did you mean `linear`?",
+    "conv": "declare a kernel, `kernel K : 3×3 → 64`, and convolve with it: `K * x`",
+    "o": "did you mean `∘`, or `.` in ASCII?",
+    "i": "did you mean `identity`?",
+    "id": "did you mean `identity`?",
+    "soft": "did you mean `soft_threshold`?",
+    "shrink": "did you mean `soft_threshold`?",
+    "interpolate": "did you mean `upsample`?",
+    "bilinear": "did you mean `upsample`?",
+    "cat": "did you mean `concat`?",
+    "softmax": "there is no softmax: `output` takes scores, and the loss has one of its own",
+    "pad": "there is no padding by itself: a convolution pads with zeros",
+    "prox": "write a proximal map out, as in `soft_threshold[0.1](x)`",
+    **dict.fromkeys(
+        "attention matmul embedding lstm gru rnn".split(), "it is not part of the language: networks are maps on grids"
+    ),
+    **dict.fromkeys("exp log sign sgn sin cos sqrt max min norm mean relu6 mish hardswish".split(), HELP_FOR_FUNCTIONS),
+}
+
+_HELP_FOR_SUMS = "multiply out, as in `x - ω * x`: a sum with a scalar in it cannot be a factor"
+# `§` stands for the expression; by what it is and what it should be.
+_HELP_FOR_KINDS: Mapping[tuple[Kind | None, Kind], str] = {
+    (Kind.KERNEL, Kind.VALUE): "convolve with it: `§ * …`",
+    (Kind.KERNEL, Kind.OPERATOR): "write `*` after a kernel: `§ * …`",
+    (Kind.OPERATOR, Kind.VALUE): "apply it: `§(…)`",
+    (Kind.OPERATOR, Kind.KERNEL): "apply an operator with `∘`: `§ ∘ …`",
+    (Kind.VALUE, Kind.OPERATOR): "write an operator before `∘` or a parenthesis, and values inside",
+    (Kind.INDEX, Kind.VALUE): "indices stand in tags and in numbers: `u@§`, `2^§ * …`",
+    (Kind.SCALAR, Kind.VALUE): "a scalar can only be a factor: `§ * …`",
+    (Kind.SCALAR, Kind.OPERATOR): "write `*` after a scalar: `§ * …`",
+    (Kind.SUM_OF_SCALARS, Kind.OPERATOR): _HELP_FOR_SUMS,
+    (Kind.SUM_OF_SCALARS, Kind.KERNEL): _HELP_FOR_SUMS,
+    (Kind.NUMBER, Kind.VALUE): "a number can only be a factor: `§ * …`",
+    (Kind.NUMBER, Kind.OPERATOR): "write `*` after a number: `§ * …`",
+}
+_HELP_FOR_EXPECTED = {
+    Kind.VALUE: "write a value such as `u@ℓ,i-1`, or `0`",
+    Kind.OPERATOR: "write an operator such as `relu`, or `A@ℓ *`",
+    Kind.KERNEL: "write a declared kernel before `*`, or a number or scalar: `A@ℓ * …`",
+    Kind.PARAMETER: "write the name of a declared kernel or scalar, as in `tie A@ℓ`",
+    Kind.NUMBER: "write a number, or the name of a constant: `let J = 4`",
+}
+
+
+def _declaration_of(symbol: tree.Symbol, expected: Kind) -> str:
+    names = [index.name for index in symbol.tag if index.name is not None]
+    head = symbol.name + (f"@{','.join(names)}" if len(names) == len(symbol.tag) > 0 else "")
+    match expected:
+        case Kind.KERNEL | Kind.PARAMETER:
+            return f"declare it: `kernel {head} : 3×3 → 64`"
+        case Kind.OPERATOR:
+            kernel = f"`kernel {head} : 3×3 → 64`, and write `{head} * …`"
+            return f"declare it: {kernel}; or, as an operator, `let {head} = relu ∘ bn`"
+        case Kind.NUMBER:
+            return f"declare it: `let {head} = 4`"
+        case _:
+            return f"write an equation for it: `{format_symbol(symbol)} = …`"
+
+
+def _cut_to_head(symbol: tree.Symbol, head: tree.Symbol) -> tree.Symbol:
+    """A symbol with too many indices, cut to those that its head names, or to its first ones."""
+    names = [index.name for index in head.tag]
+    kept = tuple(index for index in symbol.tag if index.name in names)
+    tag = kept if len(kept) == len(names) else symbol.tag[: len(names)]
+    return tree.Symbol(symbol.name, tag, symbol.span)
+
+
+def indices_in_words(symbol: tree.Symbol) -> str:
+    """`no index`, `one index`, `two indices`."""
+    words = ("no index", "one index", "two indices", "three indices")
+    return words[len(symbol.tag)] if len(symbol.tag) < len(words) else f"{len(symbol.tag)} indices"
+
+
+_NEXT_NAME = re.compile(rf"(?:\s|\\[,;:! ])*(?:(?:∘|\.|\\circ)\s*)?({NAME})")
+
+DeclaringStatement = tree.Let | tree.Range | tree.KernelStatement | tree.Scalar | tree.InputStatement
 Family = tuple[str, int]
 NUMBERS = (Kind.NUMBER, Kind.INDEX)
-MOST_SUGGESTIONS = 20
-LONGEST_QUOTE = 40
+_MOST_SUGGESTIONS = 20
+_LONGEST_QUOTE = 40
 
 
 @dataclass
@@ -38,7 +132,7 @@ class Names:
     model: tree.Model | None = None
     output: tree.Output | None = None
     input: tree.InputStatement | None = None
-    declared: dict[str, Declaration] = field(default_factory=dict[str, Declaration])
+    declared: dict[str, DeclaringStatement] = field(default_factory=dict[str, DeclaringStatement])
     families: dict[Family, list[tree.Equation]] = field(default_factory=dict[Family, list[tree.Equation]])
     kinds: dict[str, Kind | None] = field(default_factory=dict[str, "Kind | None"])
     misused: set[Family] = field(default_factory=set[Family])
@@ -56,7 +150,7 @@ class Names:
 
     def all_of(self, kind: Kind) -> list[str]:
         """Every name of a kind; none once so much is wrong that looking for near ones would take long."""
-        if len(self.problems.found) > MOST_SUGGESTIONS:
+        if len(self.problems.found) > _MOST_SUGGESTIONS:
             return []
         names = [*self.declared, *(name for name, _ in self.families), *BUILTINS]
         kinds = (Kind.KERNEL, Kind.SCALAR) if kind == Kind.PARAMETER else (kind,)
@@ -73,18 +167,18 @@ class Names:
             self.problems.broken.add(name)  # perhaps the input, which is reported as missing
         elif not self.problems.explain(name) and not self.problems.explain(name.rpartition("_")[0]):
             tagged = None if symbol.tag else self.tagged(name)
-            help = self.side_by_side(name, symbol) or declaration_of(symbol, expected)
+            help = self.side_by_side(name, symbol) or _declaration_of(symbol, expected)
             if self.is_adjoint(symbol):
                 help = HELP_FOR_ADJOINTS
             elif self.has_parameter(symbol):
                 help = HELP_FOR_PARAMETERS
             help = suggest(name, self.all_of(expected), help)
-            known = CALLED_ELSEWHERE.get(name.lower().removesuffix("2d"))
+            known = _CALLED_ELSEWHERE.get(name.lower().removesuffix("2d"))
             if known and (expected == Kind.OPERATOR or name in ("I", "Id", "o")):
                 help = known
             help = f"did you mean `{tagged}`? an index is written after `@`" if tagged else help
             self.problems.report(
-                "E0201", f"undefined name `{clipped(name, LONGEST_QUOTE)}`", symbol.span, "unknown name", help
+                "E0201", f"undefined name `{clipped(name, _LONGEST_QUOTE)}`", symbol.span, "unknown name", help
             )
             self.problems.broken.add(name)
 
@@ -160,7 +254,7 @@ class Names:
         if not head.tag and self.has_parameter(symbol):
             help = HELP_FOR_PARAMETERS
         elif symbol.tag and head.tag and len(symbol.tag) > len(head.tag):
-            help = f"write `{format_symbol(cut_to_head(symbol, head))}`"
+            help = f"write `{format_symbol(_cut_to_head(symbol, head))}`"
         elif len(symbol.tag) < len(head.tag) == len(context):
             own = {index.name: index for index in symbol.tag}
             tag = tuple(own.get(index.name, other) for index, other in zip(head.tag, context, strict=True))
@@ -207,8 +301,8 @@ class Names:
                 return
             if expression.name in self.declared or self.arities(expression.name):
                 others = [Label(self.head_of(expression.name)[0].span, "declared here")]
-        text = clipped(" ".join(expression.span.text.split()) or format_expression(expression), LONGEST_QUOTE)
-        help = HELP_FOR_KINDS.get((found, expected), HELP_FOR_EXPECTED[expected])
+        text = clipped(" ".join(expression.span.text.split()) or format_expression(expression), _LONGEST_QUOTE)
+        help = _HELP_FOR_KINDS.get((found, expected), _HELP_FOR_EXPECTED[expected])
         if isinstance(expression, tree.Star) and expression.right is None:
             help = "write after `*` what it convolves: `§ …`"
         if isinstance(expression, tree.Symbol) and found == Kind.KERNEL and self.is_adjoint(expression):
@@ -232,7 +326,7 @@ class Names:
 
     def with_next(self, help: str, expression: tree.Expression, text: str) -> str:
         """The help for a kernel before `∘`, with the name that follows: `A * σ …`; two names may stand side by side."""
-        following = NEXT_NAME.match(expression.span.source.text, expression.span.end)
+        following = _NEXT_NAME.match(expression.span.source.text, expression.span.end)
         return help.replace("§ * …", f"{text} * {following[1]} …" if following else f"{text} * …").replace("§", text)
 
     def kind(self, expression: tree.Expression) -> Kind | None:

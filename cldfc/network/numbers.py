@@ -7,15 +7,23 @@ from collections.abc import Callable, Set
 from dataclasses import dataclass, field
 
 from cldfc.diagnostics import Label, Problems, Span
-from cldfc.network.advice import Kind
-from cldfc.network.formula import Formula, NoNumber, Number, Sign
-from cldfc.network.limits import MOST_IN_A_FORMULA, MOST_WORK
-from cldfc.network.names import Names
-from cldfc.network.positions import Constant, Lookup, OutOfRange, Position
+from cldfc.network.names import Kind, Names
+from cldfc.network.positions import (
+    MOST_IN_A_FORMULA,
+    MOST_WORK,
+    Constant,
+    Formula,
+    Lookup,
+    NoNumber,
+    Number,
+    OutOfRange,
+    Position,
+    Sign,
+)
 from cldfc.syntax import tree
 from cldfc.syntax.format import format_symbol
 
-NONE: Set[str] = frozenset()
+_NONE: Set[str] = frozenset()
 Tag = tuple[tree.Index, ...]
 
 
@@ -34,7 +42,7 @@ class Numbers(ABC):
         """A constant with its values; None when it is not a constant, has a formula only, or is wrong."""
 
     def number(self, expression: tree.Expression) -> Number | None:
-        formula = self.formula(expression, NONE, ())
+        formula = self.formula(expression, _NONE, ())
         return None if formula is None else self.value(formula, {}, expression.span)
 
     def value(self, formula: Formula, binding: dict[str, int], span: Span) -> Number | None:
@@ -48,10 +56,10 @@ class Numbers(ABC):
             return formula.value(binding)
         except NoNumber as error:
             help = "write a formula that gives a number, such as `64 * 2^(ℓ-1)`"
-            message = f"`{span.text}` is not a number{describe_binding(binding)}: {error}"
+            message = f"`{span.text}` is not a number{_describe_binding(binding)}: {error}"
             self.problems.report("E0506", message, span, "cannot be computed", help)
         except OutOfRange as error:
-            message = f"`{span.text}` needs {error.missing}, which has no value{describe_binding(binding)}"
+            message = f"`{span.text}` needs {error.missing}, which has no value{_describe_binding(binding)}"
             if error.missing == f"`{span.text}`":
                 message = f"{error.missing} has no value"
             report_missing_value(self.problems, error, message, span)
@@ -69,7 +77,7 @@ class Numbers(ABC):
                 if operands is None:
                     return None
                 signed = zip(signs, operands, strict=True)
-                summed = Formula.of("+", tuple(term if sign > 0 else negative(term) for sign, term in signed))
+                summed = Formula.of("+", tuple(term if sign > 0 else _negative(term) for sign, term in signed))
                 return self.within_limits(summed, expression.span)
             case tree.Star(left, 1, right, _, False) if right is not None:
                 return self.combined("*", (left, right), bound, context, expression.span)
@@ -115,7 +123,7 @@ class Numbers(ABC):
             return self.names.report_arity(symbol)
         if constant.index is None:
             is_plain = not isinstance(declared := self.names.declared[name], tree.Let) or not declared.symbol.tag
-            return self.report_power(symbol) if is_plain and is_power(symbol) else Formula(constant.values[0])
+            return self.report_power(symbol) if is_plain and _is_power(symbol) else Formula(constant.values[0])
         own = symbol.tag[0] if symbol.tag else level_index(context, constant.index, self.is_per_level)
         if own is not None and symbol.tag and isinstance(self.names.declared.get(own.name or ""), tree.Range):
             if own.name not in bound and (bound or context):
@@ -170,7 +178,7 @@ class Numbers(ABC):
         return constant is not None and constant.index is not None
 
     def report_power(self, symbol: tree.Symbol) -> None:
-        tag = symbol.span.text[len(symbol.name) :] if is_power(symbol) else "^2"
+        tag = symbol.span.text[len(symbol.name) :] if _is_power(symbol) else "^2"
         message = f"`{symbol.name}` has no index, so it takes no tag"
         help = f"write `{symbol.name}`, or in parentheses for a power: `({symbol.name}){tag}`"
         self.problems.report("E0202", message, symbol.span, "a tag here, not a power", help)
@@ -224,7 +232,7 @@ def report_unfit(
     written = (
         f"`{span.text}`"
         if str(value) == span.text.replace("_", "")
-        else f"`{span.text}`, which is {describe_number(value)},"
+        else f"`{span.text}`, which is {_describe_number(value)},"
     )
     reason = "small" if value < least else "large"
     verb = f"is too {reason} for" if value < least or value > most else "cannot be"
@@ -232,7 +240,7 @@ def report_unfit(
     problems.report("E0504", f"{written} {verb} {role}", span, f"expected {wanted}", f"write {wanted}", *others)
 
 
-def describe_number(value: Number) -> str:
+def _describe_number(value: Number) -> str:
     """A number in a message; of very large ones the order of magnitude."""
     if isinstance(value, float):
         return f"{value:,.6g}"
@@ -246,15 +254,15 @@ def level_index(context: Tag, level: str, is_per_level: Callable[[str], bool]) -
     return next(iter([*levels, *others]), None)
 
 
-def is_power(symbol: tree.Symbol) -> bool:
+def _is_power(symbol: tree.Symbol) -> bool:
     """Whether a number has a tag like `^2`, which in LaTeX could as well be a power."""
     return len(symbol.tag) == 1 and symbol.tag[0].name is None and "^" in symbol.span.text
 
 
-def negative(formula: Formula) -> Formula:
+def _negative(formula: Formula) -> Formula:
     return Formula.of("*", (Formula(-1), formula))
 
 
-def describe_binding(binding: dict[str, int]) -> str:
+def _describe_binding(binding: dict[str, int]) -> str:
     """` at ℓ = 2`, or nothing."""
     return f" at {', '.join(f'{name} = {value}' for name, value in binding.items())}" if binding else ""

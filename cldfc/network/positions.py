@@ -1,15 +1,53 @@
-"""Indices: what stands in a tag, over the index names of an equation; per-level constants; ranges."""
+"""Indices over the index names of an equation, numbers that follow from them, and how large these may be."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from fractions import Fraction
+from typing import Literal
 
-from cldfc.diagnostics import Span
+from cldfc.diagnostics import Problems, Span
 
-if TYPE_CHECKING:
-    from cldfc.network.formula import Formula
+LARGEST_SIZE = 2**20
+"""Of an input, of channels and of classes; of the height and the width of each map."""
+
+LARGEST_VALUE = 2**40
+"""Numbers of one value, for one image, and of one parameter."""
+
+LARGEST_FLOAT = (2 - 2**-23) * 2.0**127
+"""The largest number of float32."""
+
+LONGEST_RANGE = 100_000
+"""Values of an index."""
+
+MOST_NESTING = 200
+"""Levels of declarations and operators, one inside the other."""
+
+MOST_STEPS = 20_000
+"""Operations of one equation, once its operators are expanded."""
+
+MOST_IN_A_CHAIN = 500
+"""Operations of one equation that need one another."""
+
+MOST_IN_A_FORMULA = 1_000
+"""Numbers and signs of one formula, once the formulas that it names are put in."""
+
+MOST_WORK = 500_000
+"""Numbers and signs that are computed before the network is expanded."""
+
+PARTS_FOR_FREE = 8
+"""Numbers and signs of a factor that take no longer than its operation; more count as further operations."""
+
+MOST_OPERATIONS = 200_000
+"""Operations of a network, and of all its equations."""
+
+
+def report_size(span: Span, problems: Problems) -> None:
+    help = "make the ranges of levels and steps smaller, or the equations shorter"
+    problems.report("E0306", f"the network has more than {MOST_OPERATIONS:,} operations", span, "too large", help)
+
 
 Binding = Mapping[str, int]
 
@@ -149,3 +187,110 @@ class IndexRange:
         """Whether the index takes a value, given the values of the indices that the range depends on."""
         lower = value if self.lower is None else self.lower.value(binding)
         return lower <= value <= (value if self.upper is None else self.upper.value(binding))
+
+
+Number = int | float
+_Exact = int | float | Fraction
+Sign = Literal["+", "*", "/", "^"]
+_MOST_BITS = 4096
+"""Of a whole number, while it is computed."""
+
+
+class NoNumber(Exception):
+    """A formula that has no value, and why."""
+
+
+@dataclass(frozen=True, slots=True)
+class Formula:
+    """A number, an index, a per-level constant, or a sign with its operands."""
+
+    leaf: _Exact | Position | None
+    sign: Sign = "+"
+    operands: tuple[Formula, ...] = ()
+    parts: int = 1
+    """Of how many it is made: what its value takes to compute."""
+
+    @staticmethod
+    def of(sign: Sign, operands: tuple[Formula, ...]) -> Formula:
+        return Formula(None, sign, operands, 1 + sum(operand.parts for operand in operands))
+
+    def value(self, binding: Binding) -> Number:
+        """The number at a choice of indices. Raises NoNumber, OutOfRange."""
+        try:
+            exact = self.exact(binding)
+        except (OverflowError, ValueError):
+            raise NoNumber("it is too large") from None
+        except ZeroDivisionError:
+            raise NoNumber("it divides by zero") from None
+        if isinstance(exact, complex):
+            raise NoNumber("it is a root of a negative number")
+        if isinstance(exact, float):
+            if not math.isfinite(exact):
+                raise NoNumber("it is too large")
+            return exact
+        return int(exact) if exact.denominator == 1 else float(exact)
+
+    def exact(self, binding: Binding) -> _Exact:
+        """The same as a fraction, where nothing in it is a decimal number."""
+        if isinstance(self.leaf, Position):
+            return _position_value(self.leaf, binding)
+        if self.leaf is not None:
+            return self.leaf
+        values = [operand.exact(binding) for operand in self.operands]
+        result = values[0]
+        for value in values[1:]:
+            result = bounded(_SIGNS[self.sign](result, value))
+        return result
+
+    def substitute(self, scope: Mapping[str, Position]) -> Formula:
+        if isinstance(self.leaf, Position):
+            return Formula(self.leaf.substitute(scope))
+        operands = tuple(operand.substitute(scope) for operand in self.operands)
+        return Formula(self.leaf, self.sign, operands, self.parts)
+
+    def is_fixed(self) -> bool:
+        return next(self.positions(), None) is None
+
+    def positions(self) -> Iterator[Position]:
+        if isinstance(self.leaf, Position):
+            yield self.leaf
+        for operand in self.operands:
+            yield from operand.positions()
+
+
+def _position_value(position: Position, binding: Binding) -> _Exact:
+    if not isinstance(position.base, Lookup):
+        return position.value(binding)
+    constant, at = position.base.constant, position.base.at.value(binding)
+    value = constant.at(at)
+    if value is None:
+        raise OutOfRange(constant, at)
+    return value + position.offset
+
+
+def bounded(value: _Exact) -> _Exact:
+    """The value, unless it has grown out of all bounds."""
+    if not isinstance(value, float) and not isinstance(value, complex):
+        if value.numerator.bit_length() > _MOST_BITS or value.denominator.bit_length() > _MOST_BITS:
+            raise NoNumber("it is too large")
+    return value
+
+
+def divided(one: _Exact, other: _Exact) -> _Exact:
+    return one / other if isinstance(one, float) or isinstance(other, float) else Fraction(one) / Fraction(other)
+
+
+def raised(base: _Exact, exponent: _Exact) -> _Exact:
+    if isinstance(exponent, float) or isinstance(base, float) or exponent.denominator != 1:
+        return float(base) ** float(exponent)
+    if abs(int(exponent)) * base.numerator.bit_length() > _MOST_BITS:
+        raise NoNumber("it is too large")
+    return Fraction(base) ** int(exponent)
+
+
+_SIGNS: Mapping[Sign, Callable[[_Exact, _Exact], _Exact]] = {
+    "+": lambda one, other: one + other,
+    "*": lambda one, other: one * other,
+    "/": divided,
+    "^": raised,
+}

@@ -6,23 +6,23 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from cldfc.diagnostics import Label, Problems, Source, Span, UsageError
-from cldfc.network.advice import indices_in_words
-from cldfc.network.collect import collect_names, report_missing
-from cldfc.network.constants import Constants
-from cldfc.network.declarations import resolve_clause, resolve_parameters, resolve_ties
+from cldfc.network.constants import Constants, Tags, check_order
+from cldfc.network.declarations import (
+    collect_names,
+    rename_uses,
+    report_missing,
+    resolve_clause,
+    resolve_parameters,
+    resolve_ties,
+)
 from cldfc.network.elaborate import Elaboration
-from cldfc.network.limits import LARGEST_SIZE, MOST_OPERATIONS, report_size
-from cldfc.network.names import Names
-from cldfc.network.order import check_order
-from cldfc.network.positions import IndexRange, Lookup, Position, Positions
-from cldfc.network.program import Operand, Program, Read, Reads, Step, Template
-from cldfc.network.renames import rename_uses
-from cldfc.network.tags import Tags
-from cldfc.network.words import OwnedNames, Scope, Words
+from cldfc.network.names import Names, indices_in_words
+from cldfc.network.positions import LARGEST_SIZE, MOST_OPERATIONS, IndexRange, Lookup, Position, Positions, report_size
+from cldfc.network.program import Operand, OwnedNames, Program, Read, Reads, Scope, Step, Template, Words
 from cldfc.ops import BUILTINS
 from cldfc.syntax import tree
 from cldfc.syntax.format import format_symbol
-from cldfc.syntax.reserved import is_reserved
+from cldfc.syntax.keywords import is_reserved
 from cldfc.syntax.spelling import ascii_name
 from cldfc.syntax.walk import mentions
 
@@ -51,8 +51,8 @@ def resolve_spec(spec: tree.Tree, changes: Changes, problems: Problems) -> Progr
     Raises CldfError with everything that is wrong, when there is no network to speak of.
     """
     names = collect_names(spec, problems)
-    check_model(names)
-    check_indices(names)
+    _check_model(names)
+    _check_indices(names)
     check_order(names, problems)
     constants = Constants(names, problems)
     tags = Tags(constants, problems)
@@ -64,12 +64,12 @@ def resolve_spec(spec: tree.Tree, changes: Changes, problems: Problems) -> Progr
             constants.constant(name) if isinstance(declaration, tree.Let) else constants.formula_of(name)
     parameters = resolve_parameters(tags)
     ties = resolve_ties(names.ties, parameters, tags)
-    owned = OwnedNames(frozenset({*names.declared, *tagged_operators(spec)}))
+    owned = OwnedNames(frozenset({*names.declared, *_tagged_operators(spec)}))
     families = OwnedNames(frozenset({*names.declared, *names.by_name}))
     words = Words(names, tags, owned, parameters, ties, problems, families)
-    settled = settle_names([*resolve_equations(spec, words), *words.inner], words)
+    settled = _settle_names([*_resolve_equations(spec, words), *words.inner], words)
     templates = rename_uses(list(settled), words)
-    check_operators(words)
+    _check_operators(words)
     sizes = names.input.shape if names.input else ()
     shape = [constants.whole(size, "a size of the input", 1, LARGEST_SIZE) for size in sizes]
     classes = constants.whole(names.output.classes, "a number of classes", 1, LARGEST_SIZE) if names.output else None
@@ -88,7 +88,7 @@ def resolve_spec(spec: tree.Tree, changes: Changes, problems: Problems) -> Progr
         classes=changes.classes or classes,
         output_span=names.output.name_span,
         constants={n: c for n, c in constants.known.items() if c is not None},
-        ranges={**{r.name: r for t in templates for r in local_ranges(t)}, **ranges},
+        ranges={**{r.name: r for t in templates for r in _local_ranges(t)}, **ranges},
         parameters=parameters,
         ties=ties,
         templates=tuple(templates),
@@ -96,7 +96,7 @@ def resolve_spec(spec: tree.Tree, changes: Changes, problems: Problems) -> Progr
     )
 
 
-def local_ranges(template: Template) -> Iterator[IndexRange]:
+def _local_ranges(template: Template) -> Iterator[IndexRange]:
     """The ranges of index names that an equation itself introduces: by `for`, or in a reduction."""
     yield from template.ranges.values()
     for operand in template.reads():
@@ -107,11 +107,11 @@ def local_ranges(template: Template) -> Iterator[IndexRange]:
 # Equations
 
 
-def resolve_equations(spec: tree.Tree, words: Words) -> Iterator[Template]:
+def _resolve_equations(spec: tree.Tree, words: Words) -> Iterator[Template]:
     steps = 0
     for equation in spec.statements:
         if isinstance(equation, tree.Equation):
-            template = resolve_equation(equation, words)
+            template = _resolve_equation(equation, words)
             if template is None:
                 words.problems.broken.add(equation.left.name)
                 continue
@@ -122,19 +122,19 @@ def resolve_equations(spec: tree.Tree, words: Words) -> Iterator[Template]:
             yield template
 
 
-def resolve_equation(equation: tree.Equation, words: Words) -> Template | None:
+def _resolve_equation(equation: tree.Equation, words: Words) -> Template | None:
     """An equation as steps over the index names of its left side; None when that is wrong itself."""
     tags = words.tags
-    if report_forgotten_tag(equation, tags):
+    if _report_forgotten_tag(equation, tags):
         return None
-    bound = bound_names(equation, tags)
+    bound = _bound_names(equation, tags)
     left = None if bound is None else tags.positions(equation.left, frozenset(bound))
     if bound is None or left is None:
-        check_right_side(equation, words)
+        _check_right_side(equation, words)
         return None
     clauses = [resolve_clause(clause, frozenset(bound), equation.left.tag, tags) for clause in equation.clauses]
-    level = level_position(equation, left, tags)
-    if None in clauses or level is None or any(report_nothing_left(clause, tags) for clause in clauses if clause):
+    level = _level_position(equation, left, tags)
+    if None in clauses or level is None or any(_report_nothing_left(clause, tags) for clause in clauses if clause):
         return None
     ranges = {clause.name: clause for clause in clauses if clause is not None}
     ranges = {name: ranges.get(name) or tags.constants.ranges[name] for name in bound}
@@ -145,7 +145,7 @@ def resolve_equation(equation: tree.Equation, words: Words) -> Template | None:
     return Template(equation, equation.left.name, left, level, known, tuple(work.steps), result)
 
 
-def settle_names(templates: Sequence[Template], words: Words) -> Iterator[Template]:
+def _settle_names(templates: Sequence[Template], words: Words) -> Iterator[Template]:
     families = words.families.settle({})
     parameters = words.owned.settle(families)
 
@@ -174,7 +174,7 @@ def settle_names(templates: Sequence[Template], words: Words) -> Iterator[Templa
         yield replace(template, family=family, steps=tuple(steps), result=result)
 
 
-def report_nothing_left(clause: IndexRange, tags: Tags) -> bool:
+def _report_nothing_left(clause: IndexRange, tags: Tags) -> bool:
     """Report, and say whether there is, a clause like `for i <= 0` of i = 1..ν: the declared range ends its open end.
 
     `for i >= 2` of i = 1..ν with ν = 1 is another matter: with so few steps the equation has nothing to define.
@@ -209,7 +209,7 @@ def constrained(constraint: tree.Constrain, tags: Tags) -> Positions | None:
     return tags.positions(constraint.symbol, frozenset(index.name or "" for index in indices))
 
 
-def check_right_side(equation: tree.Equation, words: Words) -> None:
+def _check_right_side(equation: tree.Equation, words: Words) -> None:
     """Report what is wrong on the right of an equation whose left side is wrong."""
     names = tuple(dict.fromkeys(index.name for index in equation.left.tag if index.name))
     scope = Scope({name: Position(name, 0) for name in names}, equation.left.tag)
@@ -217,7 +217,7 @@ def check_right_side(equation: tree.Equation, words: Words) -> None:
     Elaboration(words.alone(), None, family, (), names).value(equation.right, scope)
 
 
-def report_forgotten_tag(equation: tree.Equation, tags: Tags) -> bool:
+def _report_forgotten_tag(equation: tree.Equation, tags: Tags) -> bool:
     """Report, and say whether there is, a left side that lacks an index of the right side.
 
     In `u@i = u@ℓ,i-1 + …`, `u@ℓ,i` is meant; in `ui = u@i-1 + …`, `u@i`.
@@ -246,7 +246,7 @@ def report_forgotten_tag(equation: tree.Equation, tags: Tags) -> bool:
     return True
 
 
-def bound_names(equation: tree.Equation, tags: Tags) -> tuple[str, ...] | None:
+def _bound_names(equation: tree.Equation, tags: Tags) -> tuple[str, ...] | None:
     constants = tags.constants
     named = [index for index in equation.left.tag if index.name and not constants.names.is_constant(index.name)]
     given = {clause.name for clause in equation.clauses}
@@ -254,7 +254,7 @@ def bound_names(equation: tree.Equation, tags: Tags) -> tuple[str, ...] | None:
     return None if None in ranges else tuple(dict.fromkeys(index.name or "" for index in named))
 
 
-def level_position(equation: tree.Equation, left: Positions, tags: Tags) -> int | None:
+def _level_position(equation: tree.Equation, left: Positions, tags: Tags) -> int | None:
     given = {clause.name for clause in equation.clauses}
     bases = [p.base if isinstance(p.base, str) else "" for p in left]
     ranges = [None if base in given else tags.constants.ranges.get(base) for base in bases]
@@ -282,7 +282,7 @@ def level_position(equation: tree.Equation, left: Positions, tags: Tags) -> int 
 # Names that Python has
 
 
-def check_indices(names: Names) -> None:
+def _check_indices(names: Names) -> None:
     """The generated loops have the names of the indices, each its own."""
     taken: dict[str, tree.Range] = {}
     for range in names.declared.values():
@@ -301,7 +301,7 @@ def check_indices(names: Names) -> None:
             )
 
 
-def check_model(names: Names) -> None:
+def _check_model(names: Names) -> None:
     """The generated class has the model's name, which must not hide what its module needs."""
     model = names.model
     if model is None:
@@ -316,13 +316,13 @@ def check_model(names: Names) -> None:
 # Operators
 
 
-def tagged_operators(spec: tree.Tree) -> set[str]:
+def _tagged_operators(spec: tree.Tree) -> set[str]:
     """The built-in operators that a tag shares somewhere; untagged ones may not take their names."""
     found = [mention for statement in spec.statements for mention in mentions(statement)]
     return {mention.name for mention in found if isinstance(mention, tree.Symbol) and mention.tag} & BUILTINS.keys()
 
 
-def check_operators(words: Words) -> None:
+def _check_operators(words: Words) -> None:
     """Operators are checked where they stand, used or not."""
     names, problems = words.names, words.problems
     for let in names.declared.values():

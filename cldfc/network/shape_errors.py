@@ -6,9 +6,8 @@ from dataclasses import dataclass, field
 
 from cldfc.diagnostics import Label, Problems, Span
 from cldfc.network.expand import Expansion, Operation
-from cldfc.network.limits import LARGEST_SIZE, LARGEST_VALUE
 from cldfc.network.numbers import report_missing_value
-from cldfc.network.positions import Key, OutOfRange, format_key
+from cldfc.network.positions import LARGEST_SIZE, LARGEST_VALUE, Key, OutOfRange, format_key
 from cldfc.network.program import Attribute, Step
 from cldfc.ops import Concat, Dim, Form, Sized, Unfit
 from cldfc.syntax import tree
@@ -36,7 +35,7 @@ class ShapeErrors:
         is_concat = isinstance(operation.operator, Concat)
         terms = self.step(operation).terms or (operation.span,) * len(operands)
         unlike = [at for at, form in enumerate(operands) if differ(form, operands[0], but_channels=is_concat)]
-        what = WORDS.get(type(operation.operator).__name__, "terms of this sum")
+        what = _WORDS.get(type(operation.operator).__name__, "terms of this sum")
         value = self.value(operation)
         help = "bring them to one shape, with a kernel that has the stride and the channels"
         if is_concat:
@@ -220,5 +219,5 @@ def differ(one: Form, other: Form, but_channels: bool = False) -> bool:
     return len(first) != len(second) or any(a != b for a, b in pairs if a is not None and b is not None)
 
 
-WORDS = {"Multiply": "factors of this product", "Concat": "members of this concatenation"}
+_WORDS = {"Multiply": "factors of this product", "Concat": "members of this concatenation"}
 """What messages call the operands of an operator."""

@@ -8,10 +8,8 @@ from math import prod
 
 from cldfc.diagnostics import Label, Problems
 from cldfc.network.expand import Expansion, Operation
-from cldfc.network.formula import NoNumber
-from cldfc.network.limits import LARGEST_SIZE, LARGEST_VALUE
 from cldfc.network.numbers import report_unfit
-from cldfc.network.positions import Key, OutOfRange, format_key
+from cldfc.network.positions import LARGEST_SIZE, LARGEST_VALUE, Key, NoNumber, OutOfRange, format_key
 from cldfc.network.program import Attribute, Declaration
 from cldfc.network.shape_errors import ShapeErrors, describe_form
 from cldfc.ops import (
@@ -58,10 +56,10 @@ class Inferred:
 
 def infer_shapes(expansion: Expansion, problems: Problems) -> Inferred:
     """Infer every shape. Raises CldfError: shapes that do not fit, or that nothing determines."""
-    return Inference(expansion, problems).run()
+    return _Inference(expansion, problems).run()
 
 
-class Inference:
+class _Inference:
     """One pass over the operations; what is not known yet waits for its cause."""
 
     def __init__(self, expansion: Expansion, problems: Problems) -> None:

@@ -8,27 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from cldfc.ops.arithmetic import Add, Input, Multiply, Total, Zero
-from cldfc.ops.base import Operator, OperatorSetting
-from cldfc.ops.convolution import Convolution, Kernel
-from cldfc.ops.errors import Indivisible, Mismatch, TooLarge, TooSmall, Unfit
-from cldfc.ops.kept import Kept
-from cldfc.ops.linear import Linear
-from cldfc.ops.normalisation import (
-    BatchNorm,
-    GroupNorm,
-    LayerNorm,
-    Normalisation,
-    SharedBatchNorm,
-    Statistics,
-)
+from cldfc.ops.arithmetic import Add, Input, Multiply, Scale, ScaleBy, Total, Zero
+from cldfc.ops.base import Kept, Operator, OperatorSetting
+from cldfc.ops.convolution import Convolution, Kernel, Linear, Prolongation
+from cldfc.ops.normalisation import BatchNorm, GroupNorm, LayerNorm, Normalisation, SharedBatchNorm, Statistics
 from cldfc.ops.pointwise import Identity, Pointwise
 from cldfc.ops.pooling import AvgPool, MaxPool, Pool
-from cldfc.ops.prolongation import Prolongation
 from cldfc.ops.rearrange import Concat, Flatten, Upsample
-from cldfc.ops.scale import Scale, ScaleBy
-from cldfc.ops.shapes import Dim, Form, Shape, Sized, Sizes
-from cldfc.ops.solver import Solver
+from cldfc.ops.solver import Dim, Form, Indivisible, Mismatch, Shape, Sized, Sizes, Solver, TooLarge, TooSmall, Unfit
 
 __all__ = [
     "BUILTINS",

@@ -7,9 +7,26 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from typing import Any, ClassVar, Literal
 
-from cldfc.ops.kept import NOTHING, Kept
-from cldfc.ops.shapes import Form, Shape, Sized, Sizes
-from cldfc.ops.solver import Solver
+from cldfc.ops.solver import Form, Shape, Sized, Sizes, Solver
+
+FLOAT, INDEX = 4, 8
+"""Bytes of a float32, and of an int64."""
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """What an operation keeps: operands, by their places, its result, and tensors of its own.
+
+    `each_image` and `each_batch` are the bytes of those, for each image and however many images there are.
+    """
+
+    operands: tuple[int, ...] = ()
+    result: bool = False
+    each_image: int = 0
+    each_batch: int = 0
+
+
+NOTHING, OPERAND, RESULT = Kept(), Kept((0,)), Kept(result=True)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""Convolution with a declared kernel."""
+"""What has a declared kernel: convolution and prolongation; and the classifier."""
 
 from __future__ import annotations
 
@@ -6,13 +6,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
-from cldfc.ops.base import Operator
-from cldfc.ops.errors import Unfit
-from cldfc.ops.kept import OPERAND, Kept
-from cldfc.ops.shapes import Form, Shape, Sized, Sizes, whole_size
-from cldfc.ops.solver import Solver
+from cldfc.ops.base import OPERAND, Kept, Operator, whole
+from cldfc.ops.solver import Form, Shape, Sized, Sizes, Solver, Unfit, whole_size
 
-HELP_FOR_EVEN_SIZES = "write an odd size; an even kernel can only prolong, as in `K *^2 x`"
+_HELP_FOR_EVEN_SIZES = "write an odd size; an even kernel can only prolong, as in `K *^2 x`"
 
 
 @dataclass(frozen=True)
@@ -61,7 +58,9 @@ class Convolution(Kernel):
         assert parameter is not None
         size, dilation = whole_size(parameter.given, "size"), whole_size(parameter.given, "dilation")
         if dilation * (size - 1) % 2:
-            raise Unfit(f"a kernel of {size}×{size} has no middle; a convolution needs an odd one", HELP_FOR_EVEN_SIZES)
+            raise Unfit(
+                f"a kernel of {size}×{size} has no middle; a convolution needs an odd one", _HELP_FOR_EVEN_SIZES
+            )
         channels, height, width = shapes.map(operands[0])
         shapes.equal(channels, parameter.dimension("in"))
         self.grouped(shapes, parameter)
@@ -76,7 +75,7 @@ class Convolution(Kernel):
 
     def torch_unlike(self, operands: list[str], module: str, sizes: Mapping[str, str] | None = None) -> str:
         """The same with a module that was made for another stride."""
-        given = keywords(sizes or {}, module)
+        given = _keywords(sizes or {}, module)
         bias = f", {module}.bias" if "bias" in given else ""
         rest = "".join(f", {name}={given[name]}" for name in ("dilation", "groups") if name in given)
         return f"F.conv2d({operands[0]}, {module}.weight{bias}, stride={self.stride}, padding={module}.padding{rest})"
@@ -90,7 +89,7 @@ class Convolution(Kernel):
         return self.weights(sizes) * whole_size(sizes, "in") * height * width
 
 
-def keywords(sizes: Mapping[str, str], module: str) -> dict[str, str]:
+def _keywords(sizes: Mapping[str, str], module: str) -> dict[str, str]:
     """What a module has beside its weight, where that is not torch's default."""
     defaults = {"dilation": "1", "groups": "1", "bias": "0"}
     return {name: f"{module}.{name}" for name, default in defaults.items() if sizes.get(name, default) != default}
@@ -100,3 +99,90 @@ def arguments(sizes: Mapping[str, str]) -> str:
     """The arguments of a constructor for what a declaration says beside the sizes of a kernel."""
     found = [f", {n}={sizes[n]}" for n in ("groups", "dilation") if sizes.get(n, "1") != "1"]
     return "".join([*found, *[", bias=True"] * (sizes.get("bias", "0") != "0")])
+
+
+@dataclass(frozen=True)
+class Prolongation(Kernel):
+    """K *^s x: transposed convolution whose result is exactly s times as large, Long et al. 2015.
+
+    With e = dilation · (k-1) + 1 - s, it pads by p = max(0, ⌈e/2⌉) and adds 2p - e at the end.
+    """
+
+    shapes: ClassVar[str] = "C×H×W → C'×s·H×s·W"
+
+    def shape(self, shapes: Solver, operands: list[Form], result: Form, parameter: Sized | None) -> None:
+        assert parameter is not None
+        size, dilation = whole_size(parameter.given, "size"), whole_size(parameter.given, "dilation")
+        if self.padding(size, dilation)[1] >= max(self.stride, dilation):
+            raise Unfit(
+                f"a kernel of {size}×{size} has no middle; without stride it needs an odd one", _HELP_FOR_EVEN_SIZES
+            )
+        channels, *before = shapes.map(operands[0])
+        shapes.equal(channels, parameter.dimension("in"))
+        self.grouped(shapes, parameter)
+        channels_out, *after = shapes.map(result)
+        shapes.equal(channels_out, parameter.dimension("out"))
+        for large, small in zip(after, before, strict=True):
+            shapes.multiplied(large, small, self.stride)
+
+    def padding(self, size: int, dilation: int) -> tuple[int, int]:
+        """What torch calls padding and output_padding."""
+        excess = dilation * (size - 1) + 1 - self.stride
+        padding = max(0, -(-excess // 2))
+        return padding, 2 * padding - excess
+
+    def torch_unlike(self, operands: list[str], module: str, sizes: Mapping[str, str] | None = None) -> str:
+        """The same with a module that was made for another stride; the kernel's size must be a number."""
+        sizes = sizes or {}
+        padding, beyond = self.padding(int(sizes["size"]), int(sizes.get("dilation", "1")))
+        given = _keywords(sizes, module)
+        numbers = {"padding": padding, "output_padding": beyond}
+        texts = [f", {module}.bias" if "bias" in given else "", f", stride={self.stride}"]
+        texts += [f", {name}={numbers[name]}" for name in numbers if numbers[name]]
+        texts += [f", {name}={given[name]}" for name in ("groups", "dilation") if name in given]
+        return f"F.conv_transpose2d({operands[0]}, {module}.weight{''.join(texts)})"
+
+    def module(self, sizes: Mapping[str, str]) -> str:
+        return f"prolong({sizes['in']}, {sizes['out']}, {sizes['size']}, {self.stride}{arguments(sizes)})"
+
+    def multiply_adds(self, operands: list[Shape], result: Shape, sizes: Sizes) -> int:
+        channels, height, width = operands[0]
+        return self.weights(sizes) * channels * height * width
+
+
+@dataclass(frozen=True)
+class Linear(Operator):
+    """linear(x) = W x + b: as many numbers as `outputs` says, or as the network has classes.
+
+    It is affine, for its bias, so it does not count as linear.
+    """
+
+    keyword: ClassVar[str | None] = "linear"
+    owns: ClassVar[str | None] = "linear"
+    is_layer: ClassVar[bool] = True
+    shapes: ClassVar[str] = "n → outputs"
+    parameters: ClassVar[str] = "(n + 1)·outputs"
+    outputs: int | None = whole(None, 1, 2**20)
+
+    def shape(self, shapes: Solver, operands: list[Form], result: Form, parameter: Sized | None) -> None:
+        assert parameter is not None
+        out = parameter.dimension("out")
+        if self.outputs is not None:
+            shapes.known(out, self.outputs)
+        shapes.equal(shapes.vector(operands[0]), parameter.dimension("in"))
+        shapes.equal(shapes.vector(result), out)
+
+    def torch(self, operands: list[str], module: str) -> str:
+        return f"{module}({operands[0]})"
+
+    def stored(self, sizes: Sizes) -> int:
+        return whole_size(sizes, "out") * (whole_size(sizes, "in") + 1)
+
+    def module(self, sizes: Mapping[str, str]) -> str:
+        return f"nn.Linear({sizes['in']}, {sizes['out']})"
+
+    def multiply_adds(self, operands: list[Shape], result: Shape, sizes: Sizes) -> int:
+        return whole_size(sizes, "in") * whole_size(sizes, "out")
+
+    def keeps(self, result: Shape, trained: Sequence[bool]) -> Kept:
+        return OPERAND

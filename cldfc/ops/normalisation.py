@@ -6,10 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
-from cldfc.ops.base import Operator, whole
-from cldfc.ops.kept import FLOAT, Kept
-from cldfc.ops.shapes import Form, Shape, Sized, Sizes, whole_size
-from cldfc.ops.solver import Solver
+from cldfc.ops.base import FLOAT, Kept, Operator, whole
+from cldfc.ops.solver import Form, Shape, Sized, Sizes, Solver, whole_size
 
 
 class Normalisation(Operator):

@@ -7,10 +7,8 @@ from dataclasses import dataclass
 from math import prod
 from typing import ClassVar, Literal
 
-from cldfc.ops.base import Operator, decimal, real
-from cldfc.ops.kept import FLOAT, NOTHING, OPERAND, RESULT, Kept
-from cldfc.ops.shapes import Form, Shape, Sized
-from cldfc.ops.solver import Solver
+from cldfc.ops.base import FLOAT, NOTHING, OPERAND, RESULT, Kept, Operator, decimal, real
+from cldfc.ops.solver import Form, Shape, Sized, Solver
 
 
 class Pointwise(Operator):

@@ -7,13 +7,10 @@ from dataclasses import dataclass
 from math import prod
 from typing import ClassVar
 
-from cldfc.ops.base import Operator, whole
-from cldfc.ops.errors import Unfit
-from cldfc.ops.kept import INDEX, NOTHING, OPERAND, Kept
-from cldfc.ops.shapes import Form, Shape, Sized
-from cldfc.ops.solver import Solver
+from cldfc.ops.base import INDEX, NOTHING, OPERAND, Kept, Operator, whole
+from cldfc.ops.solver import Form, Shape, Sized, Solver, Unfit
 
-LARGEST_WINDOW = 2**20
+_LARGEST_WINDOW = 2**20
 
 
 @dataclass(frozen=True)
@@ -22,9 +19,9 @@ class Pool(Operator):
 
     shapes: ClassVar[str] = "C×H×W → C; with a window C×H'×W', where H' = ⌊(H + 2·padding - size)/stride⌋ + 1"
     kind: ClassVar[str] = ""
-    size: int | None = whole(None, 1, LARGEST_WINDOW)
-    stride: int | None = whole(None, 1, LARGEST_WINDOW)
-    padding: int | None = whole(None, 0, LARGEST_WINDOW)
+    size: int | None = whole(None, 1, _LARGEST_WINDOW)
+    stride: int | None = whole(None, 1, _LARGEST_WINDOW)
+    padding: int | None = whole(None, 0, _LARGEST_WINDOW)
 
     def window(self) -> tuple[int, int, int] | None:
         """Size, stride and padding with their defaults; None for the whole map."""

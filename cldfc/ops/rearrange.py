@@ -7,8 +7,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from cldfc.ops.base import Operator, whole
-from cldfc.ops.shapes import Form, Sized
-from cldfc.ops.solver import Solver
+from cldfc.ops.solver import Form, Sized, Solver
 
 
 class Concat(Operator):

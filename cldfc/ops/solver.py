@@ -1,14 +1,190 @@
-"""What operators say about shapes, in any order, and what follows."""
+"""Shapes by unification: what operators say about them, in any order, and what follows."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from math import prod
 
-from cldfc.ops.errors import Indivisible, Mismatch, TooLarge, TooSmall
-from cldfc.ops.relations import ProductRelation, Relation, SumRelation
-from cldfc.ops.shapes import Dim, Form, Rule
 
-LARGEST = 2**40
+class Mismatch(Exception):
+    """Two shapes or sizes that cannot be one."""
+
+
+class Unfit(Mismatch):
+    """An operator that does not fit its operands: why, and what to write instead."""
+
+    def __init__(self, reason: str, help: str) -> None:
+        super().__init__(reason)
+        self.help = help
+
+
+class Indivisible(Unfit):
+    """Channels that do not make groups of one size."""
+
+    def __init__(self, channels: int, groups: int) -> None:
+        reason = f"{channels} channels do not divide into {groups} groups"
+        super().__init__(reason, "write a number of groups that divides the channels")
+        self.channels = channels
+        self.groups = groups
+
+
+class TooLarge(Mismatch):
+    """A size that no tensor has."""
+
+    def __init__(self, size: int) -> None:
+        super().__init__(size)
+        self.size = size
+
+
+class TooSmall(Unfit):
+    """A map that is smaller than the window on it, padding included."""
+
+    def __init__(self, size: int, window: int) -> None:
+        reason = f"a window of {window} does not fit into a map of size {size}"
+        super().__init__(reason, "pool fewer times, or with a smaller window")
+        self.size = size
+        self.window = window
+
+
+Shape = tuple[int, ...]
+Sizes = Mapping[str, int | float]
+_Rule = Callable[[], None]
+
+
+@dataclass(eq=False, slots=True)
+class Dim:
+    """A size, perhaps not known yet; united sizes form a chain to their representative."""
+
+    size: int | None = None
+    parent: Dim | None = None
+    waiting: list[_Rule] | None = None
+
+    def root(self) -> Dim:
+        """The representative; the chain is shortened on the way."""
+        root = self
+        while root.parent is not None:
+            if root.parent.parent is not None:
+                root.parent = root.parent.parent
+            root = root.parent
+        return root
+
+
+@dataclass(eq=False, slots=True)
+class Form:
+    """The shape of one value: three sizes for a map, one for a vector, none while unknown."""
+
+    dims: tuple[Dim, ...] | None = None
+    parent: Form | None = None
+    waiting: list[_Rule] | None = None
+
+    def root(self) -> Form:
+        """The representative; the chain is shortened on the way."""
+        root = self
+        while root.parent is not None:
+            if root.parent.parent is not None:
+                root.parent = root.parent.parent
+            root = root.parent
+        return root
+
+    def known(self) -> Shape | None:
+        """The sizes, when all of them are known."""
+        dims = self.root().dims
+        if dims is None:
+            return None
+        sizes: list[int] = []
+        for dim in dims:
+            size = dim.size if dim.parent is None else dim.root().size
+            if size is None:
+                return None
+            sizes.append(size)
+        return tuple(sizes)
+
+    def __str__(self) -> str:
+        dims = self.root().dims
+        return "an unknown shape" if dims is None else " × ".join(str(d.root().size or "?") for d in dims)
+
+
+@dataclass
+class Sized:
+    """The sizes of one parameter by name, as far as they are known, and what its declaration says outright."""
+
+    dims: dict[str, Dim] = field(default_factory=dict[str, Dim])
+    given: dict[str, int | float] = field(default_factory=dict[str, int | float])
+
+    def dimension(self, name: str) -> Dim:
+        dim = self.dims.get(name)
+        if dim is None:
+            dim = self.dims[name] = Dim()
+        return dim
+
+    def known(self) -> dict[str, int | float]:
+        """The sizes as plain numbers, once all are known."""
+        sizes: dict[str, int | float] = {name: dim.root().size or 0 for name, dim in self.dims.items()}
+        return sizes | self.given
+
+
+def whole_size(sizes: Sizes, name: str, default: int = 1) -> int:
+    """One size as a whole number; what a declaration may leave out has its default."""
+    return int(sizes.get(name, default))
+
+
+@dataclass(frozen=True, slots=True)
+class Relation(ABC):
+    """`result` = a combination of `parts`."""
+
+    result: Dim
+    parts: tuple[Dim, ...]
+
+    @abstractmethod
+    def combine(self, sizes: list[int]) -> int:
+        """The result for these parts."""
+
+    @abstractmethod
+    def rest(self, result: int, known: int, times: int) -> int | None:
+        """The part that is missing `times` times beside what is known; None when no rule gives it."""
+
+    def solve(self) -> tuple[Dim, int] | None:
+        """The size that follows from the others, while it is one; a contradiction raises Mismatch."""
+        sizes = [size for part in self.parts if (size := part.root().size) is not None]
+        combined, result = self.combine(sizes), self.result.root().size
+        missing = [part.root() for part in self.parts if part.root().size is None]
+        if not missing:
+            return self.result, combined
+        if result is None or any(part is not missing[0] for part in missing):
+            return None
+        size = self.rest(result, combined, len(missing))
+        if size is not None and size < 1:
+            raise Mismatch
+        return None if size is None else (missing[0], size)
+
+
+class SumRelation(Relation):
+    """`result` = the sum of the parts: concatenated channels."""
+
+    def combine(self, sizes: list[int]) -> int:
+        return sum(sizes)
+
+    def rest(self, result: int, known: int, times: int) -> int | None:
+        if (result - known) % times:
+            raise Mismatch
+        return (result - known) // times
+
+
+class ProductRelation(Relation):
+    """`result` = the product of the parts: a map as a vector."""
+
+    def combine(self, sizes: list[int]) -> int:
+        return prod(sizes)
+
+    def rest(self, result: int, known: int, times: int) -> int | None:
+        if result % known:
+            raise Mismatch
+        return result // known if times == 1 else None
+
+
+_LARGEST = 2**40
 """No size is larger: a chain of concatenations may double it at each step."""
 
 
@@ -16,7 +192,7 @@ class Solver:
     """What operators say about shapes, solved as it is said. Raises Mismatch on a contradiction."""
 
     def __init__(self) -> None:
-        self.ready: list[Rule] = []
+        self.ready: list[_Rule] = []
 
     def settle(self) -> None:
         """Draw the conclusions that what has been said allows; chains of them may be long."""
@@ -115,7 +291,7 @@ class Solver:
             if root.size != size:
                 raise Mismatch
             return
-        if size > LARGEST:
+        if size > _LARGEST:
             raise TooLarge(size)
         root.size = size
         if root.waiting:
@@ -151,7 +327,7 @@ class Solver:
             self.known(result, size * factor)
         else:
             self.when_known(given, lambda size: self.known(result, size * factor))
-            self.when_known(result, lambda size: self.known(given, exact(size, factor)))
+            self.when_known(result, lambda size: self.known(given, _exact(size, factor)))
 
     def windowed(self, result: Dim, given: Dim, size: int, stride: int, padding: int) -> None:
         """`result` = ⌊(given + 2·padding - size) / stride⌋ + 1, as soon as `given` is known."""
@@ -200,7 +376,7 @@ class Solver:
             self.when_known(dim, heard)
 
 
-def exact(size: int, factor: int) -> int:
+def _exact(size: int, factor: int) -> int:
     """The size that is `factor` times smaller."""
     if size % factor:
         raise Mismatch

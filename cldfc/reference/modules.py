@@ -7,8 +7,7 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
-from cldfc.reference.declarations import Key
-from cldfc.reference.numbers import Binding, Exact
+from cldfc.reference.indices import Binding, Exact, Key
 from cldfc.reference.operators import (
     MOMENTUM,
     batch_moments,
@@ -18,49 +17,48 @@ from cldfc.reference.operators import (
     normalise,
     prolongation,
 )
-from cldfc.reference.session import EvaluationSession
-from cldfc.reference.zeros import Shape, Unshaped, Value, is_zero, map_value, with_channels
+from cldfc.reference.session import EvaluationSession, Shape, Unshaped, Value, is_zero, map_value, with_channels
 from cldfc.syntax import tree
 from cldfc.syntax.walk import mentions
 
 # Which parameter is meant
 
 
-def parameter_tag(session: EvaluationSession, symbol: tree.Symbol, binding: Binding) -> tuple[int, ...]:
+def _parameter_tag(session: EvaluationSession, symbol: tree.Symbol, binding: Binding) -> tuple[int, ...]:
     """The tag of a kernel or scalar where it is used; of `R@ℓ,ℓ+1` the index that its declaration speaks of."""
     kernel = session.known.kernels.get(symbol.name)
     indices = session.numbers.indices(symbol, binding)
     if kernel is None:
         head, is_lower = session.known.scalars[symbol.name].symbol.tag, False
     else:
-        head, is_lower = own_head(kernel), starts_below(session, kernel)
+        head, is_lower = _own_head(kernel), _starts_below(session, kernel)
     if len(head) == 1 and len(indices) == 2:
         return indices[:1] if is_lower else indices[1:]
     return indices
 
 
-def own_head(kernel: tree.KernelStatement) -> tuple[tree.Index, ...]:
-    return kernel.symbol.tag[:1] if is_between_levels(kernel.symbol.tag) else kernel.symbol.tag
+def _own_head(kernel: tree.KernelStatement) -> tuple[tree.Index, ...]:
+    return kernel.symbol.tag[:1] if _is_between_levels(kernel.symbol.tag) else kernel.symbol.tag
 
 
-def is_between_levels(tag: tuple[tree.Index, ...]) -> bool:
+def _is_between_levels(tag: tuple[tree.Index, ...]) -> bool:
     return len(tag) == 2 and tag[0].name == tag[1].name and tag[1].offset == tag[0].offset + 1
 
 
-def starts_below(session: EvaluationSession, kernel: tree.KernelStatement) -> bool:
+def _starts_below(session: EvaluationSession, kernel: tree.KernelStatement) -> bool:
     """Whether a kernel's index is the level that it starts from: it is declared with two, or gives `c@ℓ+1` channels."""
     symbols = [m for m in mentions(kernel.channels_out) if isinstance(m, tree.Symbol) and m.tag]
     tables = [symbol.tag[0] for symbol in symbols if session.numbers.is_table(symbol.name)]
-    return is_between_levels(kernel.symbol.tag) or any(index.offset == 1 for index in tables)
+    return _is_between_levels(kernel.symbol.tag) or any(index.offset == 1 for index in tables)
 
 
-def after_tie(session: EvaluationSession, name: str, tag: tuple[int, ...]) -> Key:
+def _after_tie(session: EvaluationSession, name: str, tag: tuple[int, ...]) -> Key:
     """A parameter by its name and tag, after `tie` has left out indices."""
     tie = session.known.ties.get(name)
     if tie is None:
         return name, tag
     kernel = session.known.kernels.get(name)
-    head = own_head(kernel) if kernel is not None else session.known.scalars[name].symbol.tag
+    head = _own_head(kernel) if kernel is not None else session.known.scalars[name].symbol.tag
     binding = {index.name or "": value for index, value in zip(head, tag, strict=True)}
     if not all(session.numbers.holds(clause, binding, tie.symbol.tag) for clause in tie.clauses):
         return name, tag
@@ -88,14 +86,14 @@ def after_rename(session: EvaluationSession, parameter: Key) -> Key:
 def apply_kernel(session: EvaluationSession, star: tree.Star, x: Value, binding: Binding, value: Key) -> Value:
     assert isinstance(star.left, tree.Symbol)
     kernel = session.known.kernels[star.left.name]
-    tag = parameter_tag(session, star.left, binding)
-    module = session.parameters.module(after_tie(session, star.left.name, tag))
+    tag = _parameter_tag(session, star.left, binding)
+    module = session.parameters.module(_after_tie(session, star.left.name, tag))
     weight = session.parameters.tensor(f"{module}.weight")
     bias = session.parameters.tensor(f"{module}.bias") if kernel.has_bias else None
-    at = {index.name or "": position for index, position in zip(own_head(kernel), tag, strict=True)}
-    groups = kernel_number(session, kernel, kernel.groups, at)
-    dilation = kernel_number(session, kernel, kernel.dilation, at)
-    check_kernel(session, kernel, module, weight, groups, star.is_transposed, at)
+    at = {index.name or "": position for index, position in zip(_own_head(kernel), tag, strict=True)}
+    groups = _kernel_number(session, kernel, kernel.groups, at)
+    dilation = _kernel_number(session, kernel, kernel.dilation, at)
+    _check_kernel(session, kernel, module, weight, groups, star.is_transposed, at)
     function, stride = (prolongation if star.is_transposed else convolution), star.stride
     channels = weight.shape[0] if star.is_transposed else weight.shape[1] * groups
 
@@ -112,13 +110,13 @@ def apply_kernel(session: EvaluationSession, star: tree.Star, x: Value, binding:
     return session.record(module, value, x, result or map_value(operand, compute, before))
 
 
-def kernel_number(
+def _kernel_number(
     session: EvaluationSession, kernel: tree.KernelStatement, expression: tree.Expression | None, at: Binding
 ) -> int:
     return 1 if expression is None else int(session.numbers.number(expression, at, kernel.symbol.tag))
 
 
-def check_kernel(
+def _check_kernel(
     session: EvaluationSession,
     kernel: tree.KernelStatement,
     module: str,
@@ -128,17 +126,17 @@ def check_kernel(
     at: Binding,
 ) -> None:
     """Raise ValueError unless a weight has the sizes that its kernel declares."""
-    out = kernel_number(session, kernel, kernel.channels_out, at)
-    size = kernel_number(session, kernel, kernel.height, {})
+    out = _kernel_number(session, kernel, kernel.channels_out, at)
+    size = _kernel_number(session, kernel, kernel.height, {})
     ends = (weight.shape[0], weight.shape[1] * groups)
     found, given = (ends[1], ends[0]) if is_transposed else ends
-    declared = given if kernel.channels_in is None else kernel_number(session, kernel, kernel.channels_in, at)
+    declared = given if kernel.channels_in is None else _kernel_number(session, kernel, kernel.channels_in, at)
     if (found, given) != (out, declared) or tuple(weight.shape[2:]) != (size, size):
         raise ValueError(f"`{module}` has the shape {tuple(weight.shape)}, which is not the declared one")
 
 
 def apply_scalar(session: EvaluationSession, symbol: tree.Symbol, x: Value, binding: Binding, value: Key) -> Value:
-    module = session.parameters.module(after_tie(session, symbol.name, parameter_tag(session, symbol, binding)))
+    module = session.parameters.module(_after_tie(session, symbol.name, _parameter_tag(session, symbol, binding)))
     scalar = session.parameters.tensor(module)
     return session.record(module, value, x, x if is_zero(x) else map_value(x, lambda given: scalar * given))
 
@@ -179,7 +177,7 @@ def apply_owner(
 
 def batch_norm(session: EvaluationSession, module: str, x: Tensor) -> Tensor:
     """bn(x) before scale and shift; in training the running statistics move towards those of the batch."""
-    running = [session.statistics.get(name, session.parameters.tensor(name)) for name in statistics_of(module)]
+    running = [session.statistics.get(name, session.parameters.tensor(name)) for name in _statistics_of(module)]
     if not session.training:
         return normalise(x, by_channel(x, running[0]), by_channel(x, running[1]))
     mean, variance = batch_moments(x)
@@ -187,9 +185,9 @@ def batch_norm(session: EvaluationSession, module: str, x: Tensor) -> Tensor:
     unbiased = variance * count / (count - 1)
     with torch.no_grad():
         moved = [before + MOMENTUM * (now - before) for before, now in zip(running, (mean, unbiased), strict=False)]
-    session.statistics |= dict(zip(statistics_of(module), (*moved, running[2] + 1), strict=True))
+    session.statistics |= dict(zip(_statistics_of(module), (*moved, running[2] + 1), strict=True))
     return normalise(x, by_channel(x, mean), by_channel(x, variance))
 
 
-def statistics_of(module: str) -> list[str]:
+def _statistics_of(module: str) -> list[str]:
     return [f"{module}.{part}" for part in ("running_mean", "running_var", "num_batches_tracked")]

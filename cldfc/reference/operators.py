@@ -10,13 +10,13 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-EPSILON = 1e-5
+_EPSILON = 1e-5
 """Of all normalisations, added to the variance."""
 MOMENTUM = 0.1
 """The weight of the newest batch in running statistics."""
 
-NORMS = ("bn", "gn", "ln")
-OWNERS = (*NORMS, "linear")
+_NORMS = ("bn", "gn", "ln")
+OWNERS = (*_NORMS, "linear")
 """The operators with parameters."""
 
 
@@ -77,17 +77,17 @@ def upsample(x: Tensor, factor: int = 2) -> Tensor:
 
 def avgpool(x: Tensor, size: int | None = None, stride: int | None = None, padding: int | None = None) -> Tensor:
     """The mean over windows, whose padding counts as zeros; without a size over the whole map."""
-    return x.mean((2, 3)) if size is None else F.avg_pool2d(x, size, stride or size, margin(size, stride, padding))
+    return x.mean((2, 3)) if size is None else F.avg_pool2d(x, size, stride or size, _margin(size, stride, padding))
 
 
 def maxpool(x: Tensor, size: int | None = None, stride: int | None = None, padding: int | None = None) -> Tensor:
     """The largest number of windows; without a size of the whole map."""
     if size is None:
         return F.adaptive_max_pool2d(x, 1).flatten(1)
-    return F.max_pool2d(x, size, stride or size, margin(size, stride, padding))
+    return F.max_pool2d(x, size, stride or size, _margin(size, stride, padding))
 
 
-def margin(size: int, stride: int | None, padding: int | None) -> int:
+def _margin(size: int, stride: int | None, padding: int | None) -> int:
     """The padding of a window, unless given: ⌊(size-1)/2⌋ where windows overlap, else none."""
     if padding is not None:
         return padding
@@ -147,7 +147,7 @@ def by_channel(x: Tensor, vector: Tensor) -> Tensor:
 
 def normalise(x: Tensor, mean: Tensor, variance: Tensor) -> Tensor:
     """Mean 0 and variance 1, nearly."""
-    return (x - mean) / (variance + EPSILON).sqrt()
+    return (x - mean) / (variance + _EPSILON).sqrt()
 
 
 def batch_moments(x: Tensor) -> tuple[Tensor, Tensor]:

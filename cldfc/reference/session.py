@@ -1,17 +1,124 @@
-"""What the evaluation of a network knows so far: its values, its parameters, and what was done with them."""
+"""What an evaluation knows so far: values, parameters, and zeros whose shape is not known yet."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
+import torch
 from torch import Tensor
 
-from cldfc.reference.declarations import Declarations, Key
-from cldfc.reference.numbers import ReferenceNumbers
-from cldfc.reference.parameters import Parameters
-from cldfc.reference.places import Places
-from cldfc.reference.zeros import Unshaped, Value
+from cldfc.reference.indices import Declarations, Key, ReferenceNumbers
+from cldfc.reference.parameters import Parameters, Places
+
+Shape = tuple[int, ...]
+"""With the batch in front."""
+
+
+class Unshaped:
+    """A result that follows from zeros alone: it is computed as soon as its shape is known.
+
+    `compute` gives it from its operands; `before` gives an operand's shape from its own. Without operands it
+    is the zero itself.
+    """
+
+    def __init__(
+        self,
+        operands: Sequence[Value] = (),
+        compute: Callable[[list[Tensor]], Tensor] | None = None,
+        before: Callable[[Shape], Shape] = lambda shape: shape,
+        beside: Tensor | None = None,
+    ) -> None:
+        self.operands = operands
+        self.compute = compute
+        self.before = before
+        self.beside = beside
+        """A map that has the same shape but for its channels."""
+        self.tensor: Tensor | None = None
+
+    @property
+    def is_zero(self) -> bool:
+        return self.compute is None
+
+    def known(self) -> Tensor | None:
+        """The tensor, if the shape has become known by now."""
+        if self.tensor is None and self.compute is not None:
+            operands = [tensor_of(operand) for operand in self.operands]
+            known = [operand for operand in operands if operand is not None]
+            if len(known) == len(operands):
+                self.tensor = self.compute(known)
+        return self.tensor
+
+    def shaped(self, shape: Shape) -> Tensor:
+        if self.known() is None:
+            operands = [_with_shape(operand, self.before(shape)) for operand in self.operands]
+            self.tensor = self.compute(operands) if self.compute else torch.zeros(shape, dtype=torch.float64)
+        assert self.tensor is not None
+        return self.tensor
+
+
+Value = Tensor | Unshaped
+
+
+def _with_shape(value: Value, shape: Shape) -> Tensor:
+    """A value as a tensor; of one that has a shape the other is not asked."""
+    return value if isinstance(value, Tensor) else value.shaped(shape)
+
+
+def tensor_of(value: Value) -> Tensor | None:
+    """A value as a tensor; None while its shape is not known."""
+    return value.known() if isinstance(value, Unshaped) else value
+
+
+def known(value: Value) -> Value:
+    """A value as a tensor, if that is possible by now."""
+    found = tensor_of(value)
+    return value if found is None else found
+
+
+def map_value(
+    value: Value, compute: Callable[[Tensor], Tensor], before: Callable[[Shape], Shape] = lambda shape: shape
+) -> Value:
+    value = known(value)
+    if isinstance(value, Tensor):
+        return compute(value)
+    return Unshaped((value,), lambda given: compute(given[0]), before)
+
+
+def with_channels(value: Value, channels: int) -> Value:
+    """A value that must have this many channels, which may be all that is missing of its shape."""
+    value = known(value)
+    if isinstance(value, Tensor) or value.beside is None:
+        return value
+    beside = value.beside
+    return value.shaped((len(beside), channels, *beside.shape[2:]))
+
+
+def concatenate(values: Sequence[Value]) -> Value:
+    """The channels of all values one after another; zeros among them have those that are missing."""
+    values = [known(value) for value in values]
+    known_ones = [value for value in values if isinstance(value, Tensor)]
+    unknown, there = len(values) - len(known_ones), sum(value.shape[1] for value in known_ones)
+    if not unknown:
+        return torch.cat(known_ones, 1)
+
+    def before(shape: Shape) -> Shape:
+        return shape[0], (shape[1] - there) // unknown, *shape[2:]
+
+    return Unshaped(values, lambda given: torch.cat(given, 1), before, known_ones[0] if known_ones else None)
+
+
+def combine_alike(values: Sequence[Value], compute: Callable[[list[Tensor]], Tensor]) -> Value:
+    """A function of values of one shape: the first that has one tells it to the others."""
+    values = [known(value) for value in values]
+    shape = next((tuple(value.shape) for value in values if isinstance(value, Tensor)), None)
+    if shape is None:
+        return values[0] if all(is_zero(value) for value in values) else Unshaped(values, compute)
+    return compute([_with_shape(value, shape) for value in values])
+
+
+def is_zero(value: Value) -> bool:
+    return isinstance(value, Unshaped) and value.is_zero
 
 
 @dataclass(frozen=True)

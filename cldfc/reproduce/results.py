@@ -1,23 +1,120 @@
-"""What was built and trained, beside what the paper prints: as text, as Markdown, as data."""
+"""What was built and trained, beside what the paper prints, and how sure the differences are."""
 
 from __future__ import annotations
 
+import math
 import statistics
 import textwrap
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from importlib import import_module
+from typing import Any
 
-from cldfc.network.expect import count_params
+from cldfc.network.cost import count_params
 from cldfc.output import aligned
-from cldfc.reproduce.comparisons import EXPLAINED, compare_rows, comparison_cells, differences_as_data
-from cldfc.reproduce.networks import network_of
-from cldfc.reproduce.recipes import find_dataset, widths_of
-from cldfc.reproduce.runs import Wanted, accuracy_of, is_finished, run_of
+from cldfc.reproduce.rows import find_dataset, network_of, widths_of
+from cldfc.reproduce.sweep import Wanted, accuracy_of, is_finished, run_of
 from cldfc.reproduce.tables import Table, TableRow
 
-NONE = "–"
+_CONFIDENCE = 0.95
 
-WIDTH = 118
+_EXPLAINED = (
+    "differences of the test accuracy after the last epoch, in percentage points, over pairs of trainings with\n"
+    "the same seed; the interval is Student's t, as if the pairs were independent"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class PairedDifference:
+    """What two kinds of networks differ by on a data set: one value for each pair of trainings, in points."""
+
+    title: str
+    dataset: str
+    values: tuple[float, ...]
+    diverged: int
+    """Pairs left out, because one of the two has no accuracy."""
+
+    @property
+    def mean(self) -> float | None:
+        return statistics.fmean(self.values) if self.values else None
+
+    @property
+    def interval(self) -> tuple[float, float] | None:
+        """The 95 % confidence interval of the mean; one pair has none."""
+        count = len(self.values)
+        if count < 2:
+            return None
+        # scipy, which comes with scikit-learn, carries no types.
+        special: Any = import_module("scipy.special")
+        quantile = float(special.stdtrit(count - 1, (1 + _CONFIDENCE) / 2))
+        mean, reach = statistics.fmean(self.values), quantile * statistics.stdev(self.values) / math.sqrt(count)
+        return mean - reach, mean + reach
+
+
+def compare_rows(wanted: Wanted, table: Table) -> list[PairedDifference]:
+    """The comparisons of a table on each data set, over the pairs of which both are finished. Raises UsageError."""
+    rows = {row.folder: row for row in table.rows}
+    found: list[PairedDifference] = []
+    for dataset in wanted.datasets(table):
+        for question in table.comparisons:
+            pairs = [
+                pair
+                for one, other in question.pairs
+                if one in rows and other in rows
+                for pair in _paired_accuracies(wanted, table, dataset, (rows[one], rows[other]))
+            ]
+            values = tuple(one - other for one, other in pairs if one is not None and other is not None)
+            if pairs:
+                found.append(PairedDifference(question.title, dataset, values, len(pairs) - len(values)))
+    return found
+
+
+def _paired_accuracies(
+    wanted: Wanted, table: Table, dataset: str, rows: tuple[TableRow, TableRow]
+) -> Iterator[tuple[float | None, float | None]]:
+    """The accuracies of two rows seed by seed, where both are finished; None of a training that diverged."""
+    for seed in range(wanted.seeds):
+        one, other = (run_of(wanted, table, row, dataset, seed) for row in rows)
+        if is_finished(one) and is_finished(other):
+            yield accuracy_of(one), accuracy_of(other)
+
+
+def comparison_cells(differences: Sequence[PairedDifference]) -> list[list[str]]:
+    def cells(found: PairedDifference) -> list[str]:
+        mean, interval = found.mean, found.interval
+        return [
+            found.title,
+            found.dataset,
+            "–" if mean is None else _signed(mean),
+            "–" if interval is None else f"{_signed(interval[0])} to {_signed(interval[1])}",
+            f"{len(found.values)}{f', {found.diverged} diverged' * bool(found.diverged)}",
+        ]
+
+    return [["comparison", "data", "difference", "95 % interval", "pairs"], *map(cells, differences)]
+
+
+def _signed(points: float) -> str:
+    """`+0.12`, `−0.40`."""
+    return f"{points:+.2f}".replace("-", "−")
+
+
+def _differences_as_data(differences: Sequence[PairedDifference]) -> list[dict[str, object]]:
+    return [
+        {
+            "comparison": difference.title,
+            "data": difference.dataset,
+            "difference": difference.mean,
+            "interval": difference.interval,
+            "values": list(difference.values),
+            "diverged": difference.diverged,
+        }
+        for difference in differences
+    ]
+
+
+_NONE = "–"
+
+_WIDTH = 118
 
 Write = Callable[[Sequence[Sequence[str]]], str]
 
@@ -41,11 +138,11 @@ class Accuracy:
         parts = [] if self.mean is None else [f"{self.mean:.2f}"]
         parts += [] if self.spread is None else [f"± {self.spread:.2f}"]
         parts += [f"{self.diverged} diverged"] if self.diverged else []
-        return " ".join(parts) or NONE
+        return " ".join(parts) or _NONE
 
 
 @dataclass(frozen=True, slots=True)
-class RowResult:
+class _RowResult:
     row: TableRow
     parameters: int
     accuracies: Mapping[str, Accuracy]
@@ -56,10 +153,10 @@ class RowResult:
         return f"{self.parameters / 1e6:.{decimals}f}M" == self.row.parameters
 
 
-def collect(wanted: Wanted, table: Table) -> list[RowResult]:
+def collect(wanted: Wanted, table: Table) -> list[_RowResult]:
     """Build every row, and read the runs that are finished. Raises CldfError, UsageError."""
     datasets = wanted.datasets(table)
-    results: list[RowResult] = []
+    results: list[_RowResult] = []
     for row in table.rows:
         accuracies: dict[str, Accuracy] = {}
         for dataset in datasets:
@@ -69,11 +166,11 @@ def collect(wanted: Wanted, table: Table) -> list[RowResult]:
             accuracies[dataset] = Accuracy(values, len(found) - len(values))
         # The paper prints the parameters for the last of its data sets.
         network = network_of(row, datasets[-1], wanted.is_miniature)
-        results.append(RowResult(row, count_params(network.shapes), accuracies))
+        results.append(_RowResult(row, count_params(network.shapes), accuracies))
     return results
 
 
-def as_cells(table: Table, results: Sequence[RowResult], is_miniature: bool) -> list[list[str]]:
+def as_cells(table: Table, results: Sequence[_RowResult], is_miniature: bool) -> list[list[str]]:
     trained = list(results[0].accuracies)
     # The printed counts are those of the table's last data set; a miniature is no network of the paper.
     has_counts = any(row.parameters for row in table.rows) and not is_miniature and trained[-1] == table.datasets[-1]
@@ -84,7 +181,7 @@ def as_cells(table: Table, results: Sequence[RowResult], is_miniature: bool) -> 
     else:
         heads += [*trained, *(f"paper, {dataset}" for dataset in table.datasets)]
 
-    def cells(result: RowResult) -> list[str]:
+    def cells(result: _RowResult) -> list[str]:
         row = result.row
         printed = {name: f"{accuracy:.2f}" for name, accuracy in zip(table.datasets, row.accuracies, strict=True)}
         own = {name: str(accuracy) for name, accuracy in result.accuracies.items()}
@@ -102,17 +199,17 @@ def as_text(cells: Sequence[Sequence[str]]) -> str:
     return "\n".join(aligned(cells, [number > 0 for number in range(len(cells[0]))]))
 
 
-def as_shown(wanted: Wanted, table: Table, results: Sequence[RowResult], write: Write) -> str:
+def as_shown(wanted: Wanted, table: Table, results: Sequence[_RowResult], write: Write) -> str:
     parts = [f"{table.name}: {table.title}", write(as_cells(table, results, wanted.is_miniature)), table.note]
     if wanted.is_miniature or wanted.data:
-        parts += [how_trained(wanted, table, dataset) for dataset in wanted.datasets(table)]
+        parts += [_how_trained(wanted, table, dataset) for dataset in wanted.datasets(table)]
     differences = compare_rows(wanted, table)
     if differences:
-        parts += [write(comparison_cells(differences)), EXPLAINED]
+        parts += [write(comparison_cells(differences)), _EXPLAINED]
     return "\n\n".join(filter(None, parts))
 
 
-def how_trained(wanted: Wanted, table: Table, dataset: str) -> str:
+def _how_trained(wanted: Wanted, table: Table, dataset: str) -> str:
     """What a reader has to know of trainings that are not the paper's: what is common to all rows."""
 
     def epochs(count: int) -> str:
@@ -135,7 +232,7 @@ def how_trained(wanted: Wanted, table: Table, dataset: str) -> str:
     ]
     if recipe.images:
         said.append(f"{recipe.images:,} of {known[0]:,} training images, drawn once with equal shares of each class")
-    return textwrap.fill(f"{dataset}: {'; '.join(said)}", WIDTH, break_long_words=False, break_on_hyphens=False)
+    return textwrap.fill(f"{dataset}: {'; '.join(said)}", _WIDTH, break_long_words=False, break_on_hyphens=False)
 
 
 def as_markdown(cells: Sequence[Sequence[str]]) -> str:
@@ -145,7 +242,7 @@ def as_markdown(cells: Sequence[Sequence[str]]) -> str:
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
-def as_data(wanted: Wanted, table: Table, results: Sequence[RowResult]) -> dict[str, object]:
+def as_data(wanted: Wanted, table: Table, results: Sequence[_RowResult]) -> dict[str, object]:
     """A table as plain data, with the comparisons; accuracies are in percent."""
     return {
         "table": table.name,
@@ -171,5 +268,5 @@ def as_data(wanted: Wanted, table: Table, results: Sequence[RowResult]) -> dict[
             }
             for result in results
         ],
-        "comparisons": differences_as_data(compare_rows(wanted, table)),
+        "comparisons": _differences_as_data(compare_rows(wanted, table)),
     }

@@ -9,7 +9,7 @@ from itertools import product
 
 from cldfc.diagnostics import UsageError, choices
 
-DECAY_18, DECAY_34 = 1e-4, 1e-3
+_DECAY_18, _DECAY_34 = 1e-4, 1e-3
 """Weight decay of ResNet18 and of ResNet34 types, section 5.1."""
 
 
@@ -24,7 +24,7 @@ class TableRow:
     parameters: str = ""
     """The printed number of parameters, such as `9.7M`."""
     lets: tuple[str, ...] = ()
-    weight_decay: float = DECAY_18
+    weight_decay: float = _DECAY_18
     reading: str = ""
     """Which of several readings of the paper this is, in one word."""
     key: str = ""
@@ -61,14 +61,14 @@ class Table:
     comparisons: tuple[Question, ...] = ()
 
 
-FORMS = ("K *", "σ ∘ K *", "K * σ", "σ ∘ K * σ")
+_FORMS = ("K *", "σ ∘ K *", "K * σ", "σ ∘ K * σ")
 """(4.7), in the order in which Table 1 goes through ℬ."""
 
-KEYS = {"K *": "K", "σ ∘ K *": "sK", "K * σ": "Ks", "σ ∘ K * σ": "sKs"}
+_KEYS = {"K *": "K", "σ ∘ K *": "sK", "K * σ": "Ks", "σ ∘ K * σ": "sKs"}
 
 # Table 1 in its order, which goes through 𝒜 in another order than through ℬ.
-SCHEMES = tuple(product(("K *", "K * σ", "σ ∘ K *", "σ ∘ K * σ"), FORMS))
-SCHEME_ACCURACIES = (
+_SCHEMES = tuple(product(("K *", "K * σ", "σ ∘ K *", "σ ∘ K * σ"), _FORMS))
+_SCHEME_ACCURACIES = (
     *(70.96, 92.82, 93.01, 93.49),
     *(92.64, 92.54, 93.46, 93.15),
     *(91.91, 92.14, 93.37, 93.17),
@@ -83,36 +83,36 @@ def scheme(form_a: str, form_b: str, accuracy: float) -> TableRow:
         spec="fbresnet",
         accuracies=(accuracy,),
         lets=(f"𝒜@ℓ = {a}", f"ℬ@ℓ,i = {b}"),
-        key=scheme_key(form_a, form_b),
+        key=_scheme_key(form_a, form_b),
     )
 
 
-def scheme_key(form_a: str, form_b: str) -> str:
-    return "fbresnet-" + KEYS[form_a].replace("K", "A") + "-" + KEYS[form_b].replace("K", "B")
+def _scheme_key(form_a: str, form_b: str) -> str:
+    return "fbresnet-" + _KEYS[form_a].replace("K", "A") + "-" + _KEYS[form_b].replace("K", "B")
 
 
-LINEAR, *NONLINEAR = FORMS
+_LINEAR, *_NONLINEAR = _FORMS
 
 # With both linear, the scheme has one normalisation in all and would outweigh the rest.
-LINEAR_A = tuple(
+_LINEAR_A = tuple(
     Question(
-        f"𝒜 = {LINEAR.replace('K', 'A@ℓ')} − {form.replace('K', 'A@ℓ')}, ℬ nonlinear",
-        tuple((scheme_key(LINEAR, b), scheme_key(form, b)) for b in NONLINEAR),
+        f"𝒜 = {_LINEAR.replace('K', 'A@ℓ')} − {form.replace('K', 'A@ℓ')}, ℬ nonlinear",
+        tuple((_scheme_key(_LINEAR, b), _scheme_key(form, b)) for b in _NONLINEAR),
     )
-    for form in NONLINEAR
+    for form in _NONLINEAR
 )
 
-TABLE_1 = Table(
+_TABLE_1 = Table(
     "table1",
     "FB-ResNet (Algorithm 2) with linear and nonlinear 𝒜 and ℬ",
     ("cifar10",),
-    tuple(scheme(a, b, accuracy) for (a, b), accuracy in zip(SCHEMES, SCHEME_ACCURACIES, strict=True)),
+    tuple(scheme(a, b, accuracy) for (a, b), accuracy in zip(_SCHEMES, _SCHEME_ACCURACIES, strict=True)),
     # After 8 epochs all schemes are near 99 %, and nothing can be told.
     miniature_epochs=3,
-    comparisons=LINEAR_A,
+    comparisons=_LINEAR_A,
 )
 
-FAMILIES = {
+_FAMILIES = {
     "ResNet18": "resnet18",
     "pre-act ResNet18": "preact18",
     "ResNet34": "resnet34",
@@ -120,9 +120,9 @@ FAMILIES = {
 }
 
 
-def sharing_a(folder: str, endings: Sequence[str], families: Sequence[str]) -> tuple[Question, ...]:
+def _sharing_a(folder: str, endings: Sequence[str], families: Sequence[str]) -> tuple[Question, ...]:
     """A^ℓ against A^ℓ,i: over all families and all sharings of B, then with B^ℓ,i in each family by itself."""
-    specs = {family: folder + FAMILIES[family] for family in families}
+    specs = {family: folder + _FAMILIES[family] for family in families}
     pairs = tuple((f"{spec}_Al{ending}", f"{spec}{ending}") for spec in specs.values() for ending in endings)
     title = "A^ℓ − A^ℓ,i"
     return (
@@ -131,13 +131,13 @@ def sharing_a(folder: str, endings: Sequence[str], families: Sequence[str]) -> t
     )
 
 
-def sharing_b(reading: str, ending: str) -> Question:
+def _sharing_b(reading: str, ending: str) -> Question:
     """B^ℓ in one of its readings against B^ℓ,i, over all families and both sharings of A."""
-    pairs = tuple((f"{spec}{a}_Bl{ending}", f"{spec}{a}") for spec in FAMILIES.values() for a in ("", "_Al"))
+    pairs = tuple((f"{spec}{a}_Bl{ending}", f"{spec}{a}") for spec in _FAMILIES.values() for a in ("", "_Al"))
     return Question(f"B^ℓ {reading} − B^ℓ,i", pairs)
 
 
-TABLE_2 = Table(
+_TABLE_2 = Table(
     "table2",
     "ResNet18 and pre-act ResNet18 with one A for each level",
     ("mnist",),
@@ -147,11 +147,11 @@ TABLE_2 = Table(
         TableRow("pre-act ResNet18-A^ℓ,i-B^ℓ,i", "preact18", (99.61,), "11M"),
         TableRow("pre-act ResNet18-A^ℓ-B^ℓ,i", "preact18_Al", (99.64,), "8.0M"),
     ),
-    comparisons=sharing_a("", ("",), ("ResNet18", "pre-act ResNet18")),
+    comparisons=_sharing_a("", ("",), ("ResNet18", "pre-act ResNet18")),
 )
 
 
-def both_readings(row: TableRow) -> tuple[TableRow, TableRow]:
+def _both_readings(row: TableRow) -> tuple[TableRow, TableRow]:
     """A row with a shared B as the text of the paper has it, and as its printed count has it."""
     text, counted = (
         TableRow(row.name, row.spec + ending, row.accuracies, row.parameters, (), row.weight_decay, reading)
@@ -160,38 +160,38 @@ def both_readings(row: TableRow) -> tuple[TableRow, TableRow]:
     return text, counted
 
 
-TABLE_3 = Table(
+_TABLE_3 = Table(
     "table3",
     "ResNet and pre-act ResNet in four sharings",
     ("cifar10", "cifar100"),
     (
         TableRow("ResNet18-A^ℓ,i-B^ℓ,i", "resnet18", (93.45, 74.45), "11M"),
         TableRow("ResNet18-A^ℓ-B^ℓ,i", "resnet18_Al", (93.54, 74.46), "8.1M"),
-        *both_readings(TableRow("ResNet18-A^ℓ,i-B^ℓ", "resnet18_Bl", (93.35, 72.78), "9.7M")),
-        *both_readings(TableRow("ResNet18-A^ℓ-B^ℓ", "resnet18_Al_Bl", (93.32, 72.56), "6.6M")),
+        *_both_readings(TableRow("ResNet18-A^ℓ,i-B^ℓ", "resnet18_Bl", (93.35, 72.78), "9.7M")),
+        *_both_readings(TableRow("ResNet18-A^ℓ-B^ℓ", "resnet18_Al_Bl", (93.32, 72.56), "6.6M")),
         TableRow("pre-act ResNet18-A^ℓ,i-B^ℓ,i", "preact18", (93.75, 74.33), "11M"),
         TableRow("pre-act ResNet18-A^ℓ-B^ℓ,i", "preact18_Al", (93.83, 74.51), "8.1M"),
-        *both_readings(TableRow("pre-act ResNet18-A^ℓ,i-B^ℓ", "preact18_Bl", (93.80, 72.67), "9.7M")),
-        *both_readings(TableRow("pre-act ResNet18-A^ℓ-B^ℓ", "preact18_Al_Bl", (93.45, 72.81), "6.6M")),
-        TableRow("ResNet34-A^ℓ,i-B^ℓ,i", "resnet34", (94.71, 77.20), "21M", (), DECAY_34),
-        TableRow("ResNet34-A^ℓ-B^ℓ,i", "resnet34_Al", (94.84, 77.24), "13M", (), DECAY_34),
-        *both_readings(TableRow("ResNet34-A^ℓ,i-B^ℓ", "resnet34_Bl", (93.94, 75.31), "15M", (), DECAY_34)),
-        *both_readings(TableRow("ResNet34-A^ℓ-B^ℓ", "resnet34_Al_Bl", (93.79, 74.79), "6.7M", (), DECAY_34)),
-        TableRow("pre-act ResNet34-A^ℓ,i-B^ℓ,i", "preact34", (94.76, 77.25), "21M", (), DECAY_34),
-        TableRow("pre-act ResNet34-A^ℓ-B^ℓ,i", "preact34_Al", (94.84, 77.40), "13M", (), DECAY_34),
-        *both_readings(TableRow("pre-act ResNet34-A^ℓ,i-B^ℓ", "preact34_Bl", (93.94, 75.36), "15M", (), DECAY_34)),
-        *both_readings(TableRow("pre-act ResNet34-A^ℓ-B^ℓ", "preact34_Al_Bl", (93.75, 75.82), "6.7M", (), DECAY_34)),
+        *_both_readings(TableRow("pre-act ResNet18-A^ℓ,i-B^ℓ", "preact18_Bl", (93.80, 72.67), "9.7M")),
+        *_both_readings(TableRow("pre-act ResNet18-A^ℓ-B^ℓ", "preact18_Al_Bl", (93.45, 72.81), "6.6M")),
+        TableRow("ResNet34-A^ℓ,i-B^ℓ,i", "resnet34", (94.71, 77.20), "21M", (), _DECAY_34),
+        TableRow("ResNet34-A^ℓ-B^ℓ,i", "resnet34_Al", (94.84, 77.24), "13M", (), _DECAY_34),
+        *_both_readings(TableRow("ResNet34-A^ℓ,i-B^ℓ", "resnet34_Bl", (93.94, 75.31), "15M", (), _DECAY_34)),
+        *_both_readings(TableRow("ResNet34-A^ℓ-B^ℓ", "resnet34_Al_Bl", (93.79, 74.79), "6.7M", (), _DECAY_34)),
+        TableRow("pre-act ResNet34-A^ℓ,i-B^ℓ,i", "preact34", (94.76, 77.25), "21M", (), _DECAY_34),
+        TableRow("pre-act ResNet34-A^ℓ-B^ℓ,i", "preact34_Al", (94.84, 77.40), "13M", (), _DECAY_34),
+        *_both_readings(TableRow("pre-act ResNet34-A^ℓ,i-B^ℓ", "preact34_Bl", (93.94, 75.36), "15M", (), _DECAY_34)),
+        *_both_readings(TableRow("pre-act ResNet34-A^ℓ-B^ℓ", "preact34_Al_Bl", (93.75, 75.82), "6.7M", (), _DECAY_34)),
     ),
     note="text: B^ℓ,i is shared for i = 1..ν_ℓ, as section 5.2 says; counted: a reconstruction by counting,\n"
     "in which pooling applies R first and the shared B^ℓ after it, (6.4), and level 1 is not shared",
     comparisons=(
-        *sharing_a("", ("", "_Bl", "_Bl_printed"), tuple(FAMILIES)),
-        sharing_b("text", ""),
-        sharing_b("counted", "_printed"),
+        *_sharing_a("", ("", "_Bl", "_Bl_printed"), tuple(_FAMILIES)),
+        _sharing_b("text", ""),
+        _sharing_b("counted", "_printed"),
     ),
 )
 
-TABLE_4 = Table(
+_TABLE_4 = Table(
     "table4",
     "ResNet18 and pre-act ResNet18 with one A for each level, on ImageNet",
     ("imagenet",),
@@ -201,10 +201,10 @@ TABLE_4 = Table(
         TableRow("pre-act ResNet18-A^ℓ,i-B^ℓ,i", "imagenet/preact18", (70.46,), "11.7M"),
         TableRow("pre-act ResNet18-A^ℓ-B^ℓ,i", "imagenet/preact18_Al", (69.78,), "8.6M"),
     ),
-    comparisons=sharing_a("imagenet-", ("",), ("ResNet18", "pre-act ResNet18")),
+    comparisons=_sharing_a("imagenet-", ("",), ("ResNet18", "pre-act ResNet18")),
 )
 
-TABLES = {table.name: table for table in (TABLE_1, TABLE_2, TABLE_3, TABLE_4)}
+TABLES = {table.name: table for table in (_TABLE_1, _TABLE_2, _TABLE_3, _TABLE_4)}
 
 
 def find_tables(name: str) -> tuple[Table, ...]:
@@ -224,12 +224,12 @@ def select_rows(tables: Sequence[Table], patterns: Sequence[str]) -> tuple[Table
         return tuple(tables)
     rows = [row for table in tables for row in table.rows]
     for pattern in patterns:
-        if not any(is_meant(row, [pattern]) for row in rows):
+        if not any(_is_meant(row, [pattern]) for row in rows):
             known = [row.folder for row in rows]
             raise UsageError(f"`--rows {pattern}` matches no row", choices(pattern, known, "the rows are"))
-    selected = (replace(table, rows=tuple(r for r in table.rows if is_meant(r, patterns))) for table in tables)
+    selected = (replace(table, rows=tuple(r for r in table.rows if _is_meant(r, patterns))) for table in tables)
     return tuple(table for table in selected if table.rows)
 
 
-def is_meant(row: TableRow, patterns: Sequence[str]) -> bool:
+def _is_meant(row: TableRow, patterns: Sequence[str]) -> bool:
     return any(fnmatchcase(name, pattern) for name in (row.spec, row.folder) for pattern in patterns)

@@ -1,7 +1,4 @@
-"""What pictures show: for each equation at each choice of its indices a block, a chain of parts that ends in a value.
-
-Many steps of one equation are folded into one block, whose labels say `i` instead of a number.
-"""
+"""What pictures show: for each equation at each choice of its indices a block, a chain of parts."""
 
 from __future__ import annotations
 
@@ -11,13 +8,93 @@ from typing import Literal
 
 from cldfc.network.expand import Instance
 from cldfc.network.graph import Graph
-from cldfc.network.positions import Key
+from cldfc.network.positions import Binding, Key, Positions
 from cldfc.network.program import Program, Read, Reads, Step
-from cldfc.ops import Add, Concat, Kernel, Multiply, Operator, Scale, ScaleBy, Total, Zero
-from cldfc.show.labels import BoxLabel, kernel_label, merge_label, operator_label, short_names, tag_text
+from cldfc.ops import Add, Concat, Kernel, Multiply, Operator, Prolongation, Scale, ScaleBy, Total, Zero
+from cldfc.show.labels import configuration, word
+from cldfc.syntax import tree
+
+
+@dataclass(frozen=True, slots=True)
+class BoxLabel:
+    """A name, its tag, and a mark behind it, `↓2` for a stride of 2."""
+
+    name: str
+    tag: str = ""
+    mark: str = ""
+
+    @property
+    def plain(self) -> str:
+        """`A1`, or `terms@1` for a longer name, without the mark."""
+        return f"{self.name}{'@' * (len(self.name) > 1 and bool(self.tag))}{self.tag}"
+
+
+def _tag_text(positions: Positions, bindings: Sequence[Binding]) -> str:
+    """A tag as text: a number where all bindings give the same one, else as the spec has it, `1,i`."""
+    texts: list[str] = []
+    for position in positions:
+        numbers = {position.value(binding) for binding in bindings}
+        texts.append(str(numbers.pop()) if len(numbers) == 1 else str(position))
+    return ",".join(texts)
+
+
+def _kernel_label(operator: Operator, name: str, tag: str) -> BoxLabel:
+    if not isinstance(operator, Kernel):
+        return BoxLabel(name, tag, "·")
+    arrow = "↑" if isinstance(operator, Prolongation) else "↓"
+    return BoxLabel(name, tag, f"{arrow}{operator.stride}" if operator.stride > 1 else "")
+
+
+def _merge_label(operator: Operator) -> BoxLabel:
+    match operator:
+        case Multiply():
+            return BoxLabel("×")
+        case Concat():
+            return BoxLabel("∥")
+        case _:
+            return BoxLabel("+")
+
+
+def _operator_label(operators: Sequence[Operator], names: Mapping[tuple[str, ...], str]) -> BoxLabel:
+    """A chain of operators in the order of use, with the names that the spec has for parts of it."""
+    words = [operator_word(operator) for operator in operators]
+    for chain, name in names.items():
+        for at in range(len(words) - len(chain), -1, -1):
+            if tuple(words[at : at + len(chain)]) == chain:
+                words[at : at + len(chain)] = [name]
+    return BoxLabel(" ".join(words))
+
+
+def operator_word(operator: Operator) -> str:
+    """`relu`, `maxpool[3, stride=2]`, `0.5·`."""
+    return f"{operator.factor:g}·" if isinstance(operator, Scale) else word(operator) + configuration(operator)
+
+
+def short_names(spec: tree.Tree) -> dict[tuple[str, ...], str]:
+    """Chains of built-in operators that the spec has a name for, longest first: `(bn, relu)` is σ."""
+    found: dict[tuple[str, ...], str] = {}
+    for statement in spec.statements:
+        if isinstance(statement, tree.Let) and not statement.symbol.tag and len(statement.values) == 1:
+            chain = _chain_of(statement.values[0])
+            if len(chain) > 1:
+                found.setdefault(chain, statement.symbol.name)
+    return dict(sorted(found.items(), key=lambda item: -len(item[0])))
+
+
+def _chain_of(expression: tree.Expression | None) -> tuple[str, ...]:
+    """The built-in operators that an expression composes, in the order of use; nothing for any other expression."""
+    match expression:
+        case tree.Compose(outer, inner):
+            before, after = _chain_of(inner), _chain_of(outer)
+            return before + after if before and after else ()
+        case tree.Symbol(name=name, tag=(), settings=()):
+            return (name,)
+        case _:
+            return ()
+
 
 Kind = Literal["kernel", "operator", "merge"]
-MOST_STEPS = 3
+_MOST_STEPS = 3
 """Of one equation on one level that are drawn one by one."""
 
 
@@ -83,11 +160,11 @@ class Block:
 
 def blocks_of(graph: Graph, is_full: bool = False) -> list[Block]:
     """The blocks of a network as it is given, operands first; `is_full` draws every step."""
-    places = level_places(graph.program)
+    places = _level_places(graph.program)
     runs = fold(graph, places, is_full)
     shown = {graph.instances[n].value: graph.instances[run[0]].value for run in runs for n in run}
     names = short_names(graph.program.spec)
-    return [make_block(graph, run, shown, names, places) for run in runs]
+    return [_make_block(graph, run, shown, names, places) for run in runs]
 
 
 def fold(graph: Graph, places: Mapping[tuple[str, int], int], is_full: bool) -> list[list[int]]:
@@ -97,8 +174,8 @@ def fold(graph: Graph, places: Mapping[tuple[str, int], int], is_full: bool) -> 
     """
     together: dict[tuple[int, int | None], list[int]] = {}
     for number, instance in enumerate(graph.instances):
-        together.setdefault((id(instance.template), level_by_place(places, instance.value)), []).append(number)
-    long = {id(graph.instances[run[0]].template.statement) for run in together.values() if len(run) > MOST_STEPS}
+        together.setdefault((id(instance.template), _level_by_place(places, instance.value)), []).append(number)
+    long = {id(graph.instances[run[0]].template.statement) for run in together.values() if len(run) > _MOST_STEPS}
     runs: list[list[int]] = []
     for run in together.values():
         template = graph.instances[run[0]].template
@@ -106,7 +183,7 @@ def fold(graph: Graph, places: Mapping[tuple[str, int], int], is_full: bool) -> 
     return sorted(runs)
 
 
-def level_places(program: Program) -> dict[tuple[str, int], int]:
+def _level_places(program: Program) -> dict[tuple[str, int], int]:
     """Which index of a family is its level, by its name and how many indices it has; one without levels has none."""
     index, places = index_of_levels(program), dict[tuple[str, int], int]()
     for template in program.templates:
@@ -120,7 +197,7 @@ def level_places(program: Program) -> dict[tuple[str, int], int]:
     return places
 
 
-def level_by_place(places: Mapping[tuple[str, int], int], value: Key) -> int | None:
+def _level_by_place(places: Mapping[tuple[str, int], int], value: Key) -> int | None:
     place = places.get((value[0], len(value[1])))
     return None if place is None else value[1][place]
 
@@ -130,7 +207,7 @@ def index_of_levels(program: Program) -> str:
     return next((range.name for range in program.ranges.values() if range.kind == "levels"), "")
 
 
-def make_block(
+def _make_block(
     graph: Graph,
     run: list[int],
     shown: dict[Key, Key],
@@ -139,9 +216,9 @@ def make_block(
 ) -> Block:
     instances = [graph.instances[number] for number in run]
     first, template = instances[0], instances[0].template
-    maker = Maker(instances, shown, names)
+    maker = _Maker(instances, shown, names)
     parts = maker.parts()
-    label = BoxLabel(first.value[0], tag_text(template.left, [i.binding for i in instances]))
+    label = BoxLabel(first.value[0], _tag_text(template.left, [i.binding for i in instances]))
     if isinstance(template.result, int):
         is_zero = isinstance(template.steps[template.result].operator, Zero)
         result = None if is_zero else Operand(maker.part_of[template.result])
@@ -149,7 +226,7 @@ def make_block(
         assert template.result is not None
         result = Operand(None, maker.values([template.result] * len(instances)))
     at = places.get((first.value[0], len(first.value[1])))
-    return Block(first.value, label, steps_text(instances), at, tuple(run), parts, result)
+    return Block(first.value, label, _steps_text(instances), at, tuple(run), parts, result)
 
 
 def sizes_of(graph: Graph, blocks: Sequence[Block]) -> list[str]:
@@ -166,14 +243,14 @@ def sizes_of(graph: Graph, blocks: Sequence[Block]) -> list[str]:
     return ["×".join(["…".join(map(str, ends[at])), *map(str, at)]) for at in ends]
 
 
-def steps_text(instances: Sequence[Instance]) -> str:
+def _steps_text(instances: Sequence[Instance]) -> str:
     """`i = 1:6`, for each index that takes several values."""
     names = [name for name in instances[0].binding if len({i.binding[name] for i in instances}) > 1]
     ends = [(min(i.binding[name] for i in instances), max(i.binding[name] for i in instances)) for name in names]
     return ", ".join(f"{name} = {low}:{high}" for name, (low, high) in zip(names, ends, strict=True))
 
 
-class Maker:
+class _Maker:
     def __init__(self, instances: list[Instance], shown: dict[Key, Key], names: dict[tuple[str, ...], str]) -> None:
         self.instances = instances
         self.shown = shown
@@ -186,7 +263,7 @@ class Maker:
         for place, step in enumerate(self.instances[0].template.steps):
             if isinstance(step.operator, Zero):
                 continue
-            kind, operands = part_kind(step), tuple(self.operands(step))
+            kind, operands = _part_kind(step), tuple(self.operands(step))
             before = operands[0].part if operands else None
             if kind == "operator" and before is not None and self.made[before].kind == "operator":
                 whole = self.made[before]
@@ -200,13 +277,13 @@ class Maker:
     def label(self, part: BoxPart) -> BoxLabel:
         steps = [self.instances[0].template.steps[place] for place in part.steps]
         if part.kind == "operator":
-            return operator_label([self.operator(step) for step in steps], self.names)
+            return _operator_label([self.operator(step) for step in steps], self.names)
         if part.kind == "merge":
-            return merge_label(steps[0].operator)
+            return _merge_label(steps[0].operator)
         if steps[0].use is None or not self.parameters(steps[0]):
-            return operator_label([steps[0].operator], {})
-        tag = tag_text(steps[0].use.positions, [i.binding for i in self.instances])
-        return kernel_label(steps[0].operator, steps[0].use.name, tag)
+            return _operator_label([steps[0].operator], {})
+        tag = _tag_text(steps[0].use.positions, [i.binding for i in self.instances])
+        return _kernel_label(steps[0].operator, steps[0].use.name, tag)
 
     def operator(self, step: Step) -> Operator:
         """The operator of a step; a number that it multiplies with is that of the first of folded steps."""
@@ -247,7 +324,7 @@ class Maker:
         return list(dict.fromkeys(keys))
 
 
-def part_kind(step: Step) -> Kind:
+def _part_kind(step: Step) -> Kind:
     if step.operator.is_layer or isinstance(step.operator, ScaleBy):
         return "kernel"
     return "merge" if isinstance(step.operator, Add | Total | Multiply | Concat) else "operator"

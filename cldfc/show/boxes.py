@@ -1,26 +1,52 @@
-"""What the boxes of a picture are and say, and how large they are."""
+"""What the boxes of a picture say, and how large they are."""
 
 from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import Literal
 
 from cldfc.network.graph import Graph
 from cldfc.network.positions import Key
-from cldfc.show.blocks import Block, Kind
+from cldfc.show.blocks import Block, BoxLabel, Kind
 from cldfc.show.grid import INPUT, Box, Grid
-from cldfc.show.labels import BoxLabel
-from cldfc.show.measure import SMALL, label_width, text_width
 from cldfc.show.routes import Way
 
+SIZE, SMALL = 13.0, 10.0
+"""Of names, and of tags, marks and sizes, in pixels."""
+FONTS = {
+    style: Path(__file__).parent / "fonts" / f"{name}.ttf"
+    for style, name in {"normal": "DejaVuSans", "italic": "DejaVuSans-Oblique"}.items()
+}
+"""The fonts that pictures are measured with, and drawn with where cldfc draws the letters itself."""
+_ADVANCES = {
+    28: "'ijl", 30: "IJ", 32: " ,.·‘’", 34: "/:;\\|ι", 36: "f", 38: "-", 40: "()[]t⌈⌉⌊⌋", 42: "!r²³₁₂ℓ", 46: "\"",
+    48: "ℐ", 50: "*_`§–∥", 52: "“”", 54: "?sz", 56: "LcΓεζνξ", 58: "Fkυ", 60: "vxyγκλχ•",
+    62: "PTYaeoδθπτℰ─━│┃┌┐└┘├┤┬┴┼╭╮╯╰╴╶╸╺", 64: "$0123456789ESbdghnpqu{}ΞΣβημρσ∘√", 66: "Kαφψ", 70: "ABCRVXZΔΛ",
+    74: "Uℒ𝒞", 76: "HNΠ𝒢", 78: "&DGΩ𝒮", 80: "OQΘΦΨℛℬℱ𝒪", 82: "w𝒥𝒵", 84: "#+<=>^~±×ω←↑→↓↔−∞≠≤≥⊕⊗⊙𝒬", 86: "𝒫",
+    88: "M", 94: "𝒟", 96: "%■𝒦𝒳", 98: "m𝒱", 100: "@W—…ℋ⋮⋯𝒰𝒴", 104: "\ufffd𝒯", 108: "ℳ𝒜", 112: "𝒩", 126: "𝒲",
+}  # fmt: skip
+"""Letters by their width in these fonts, in hundredths of the size, rounded up to an even number."""
+WIDTHS = {letter: width / 100 for width, letters in _ADVANCES.items() for letter in letters}
+
+
+def text_width(text: str, size: float) -> float:
+    """The width of a text in pixels."""
+    return size * sum(WIDTHS.get(letter, 1.0) for letter in text)
+
+
+def label_width(label: BoxLabel) -> float:
+    return text_width(label.name, SIZE) + text_width(label.tag + label.mark, SMALL) + 2 * bool(label.mark)
+
+
 BoxKind = Kind | Literal["value"]
-HEIGHTS = {"kernel": 26.0, "operator": 22.0, "merge": 20.0}
+_HEIGHTS = {"kernel": 26.0, "operator": 22.0, "merge": 20.0}
 LINE = 13.0
 """From one line of a value to the next."""
-PORT = 14.0
+_PORT = 14.0
 """From one edge that enters a box from above or below to the next."""
-NARROWEST = 40.0
+_NARROWEST = 40.0
 """Of a box with the gap behind it."""
 
 
@@ -28,7 +54,7 @@ class Boxes:
     def __init__(self, graph: Graph, grid: Grid, ways: Sequence[Way], sizes: Sequence[Sequence[str]]) -> None:
         self.graph = graph
         self.grid = grid
-        self.ports = count_ports(ways)
+        self.ports = _count_ports(ways)
         self.of_block: dict[int, list[Box]] = defaultdict(list)
         for box in grid.cells:
             self.of_block[box[0]].append(box)
@@ -41,15 +67,15 @@ class Boxes:
         if kind == "value":
             return max(wide + 14, self.room_for_loop(box)), LINE * (1 + len(lines)) + 9
         if kind == "merge":
-            return max(HEIGHTS[kind], PORT * self.ports.get(box, 1) + 8), HEIGHTS[kind]
-        return max(wide + 14, 26.0), HEIGHTS[kind]
+            return max(_HEIGHTS[kind], _PORT * self.ports.get(box, 1) + 8), _HEIGHTS[kind]
+        return max(wide + 14, 26.0), _HEIGHTS[kind]
 
     def room_for_loop(self, box: Box) -> float:
         """What a value must take so that there is room for what is said of its loop, above the whole block."""
         if box == INPUT or not self.block(box).is_folded:
             return 0.0
         parts = len({self.grid.cells[other][0] for other in self.of_block[box[0]]}) - 1
-        return text_width(loop_text(self.block(box)), SMALL) + 56 - NARROWEST * parts
+        return text_width(loop_text(self.block(box)), SMALL) + 56 - _NARROWEST * parts
 
     def kind(self, box: Box) -> BoxKind:
         return "value" if box[1] < 0 else self.block(box).parts[box[1]].kind
@@ -94,7 +120,7 @@ def loop_text(block: Block) -> str:
     return f"{len(block.instances)} times, {block.steps}"
 
 
-def count_ports(ways: Sequence[Way]) -> dict[Box, int]:
+def _count_ports(ways: Sequence[Way]) -> dict[Box, int]:
     """How many edges enter a box on the side, above or below, where most do."""
     counts: dict[Box, int] = {}
     for way in ways:

@@ -1,24 +1,189 @@
-"""Networks side by side: what each costs, and what the others say and share differently from the first."""
+"""Networks side by side: what each costs and says differently, as a table, as Markdown, in a picture."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from cldfc.network.cost import cost_of_network
+from rich.console import Console, RenderableType
+from rich.padding import Padding
+from rich.table import Table
+
+from cldfc.console import Column, Text, print_table
+from cldfc.network.cost import Cost, Sharing, compare_sharing, cost_of_network
 from cldfc.network.graph import Graph
-from cldfc.network.sharing import Sharing
-from cldfc.show.comparison_markdown import ComparisonRow, comparison_markdown, saved
-from cldfc.show.comparison_terminal import show_comparison
-from cldfc.show.marks import Difference, difference_of
-from cldfc.show.notebook import plain_console, printed_text
+from cldfc.show.drawing import DrawnBox, Picture
+from cldfc.show.summary import short_bytes, short_count
+from cldfc.show.terminal import plain_console, printed_text
+from cldfc.syntax import tree
+from cldfc.syntax.difference import Change, Piece, compare_trees
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """What one network says, and what it shares, differently from another."""
+
+    statements: tuple[Change, ...]
+    sharing: Mapping[str, tuple[Sharing | None, Sharing | None]]
+
+
+def difference_of(before: Graph, after: Graph) -> Difference:
+    statements = compare_trees(before.program.spec, after.program.spec)
+    return Difference(tuple(statements), compare_sharing(before, after))
+
+
+def sharing_text(family: str, before: Sharing | None, after: Sharing | None) -> str:
+    """`A: one per (ℓ, i), 8 kernels → one per ℓ, 4 kernels`."""
+    return f"{family}: {before or 'none'} → {after or 'none'}"
+
+
+def find_marks(difference: Difference, after: Graph, picture: Picture) -> frozenset[int]:
+    """The boxes of a picture of the second network that differ from the first.
+
+    Kernels and scalars that are declared or shared differently, and values that another equation defines.
+    """
+    changed = [change.after for change in difference.statements if change.after is not None]
+    declared = {s.symbol.name for s in changed if isinstance(s, tree.KernelStatement | tree.Scalar)}
+    names = declared | difference.sharing.keys()
+    equations = {statement for statement in changed if isinstance(statement, tree.Equation)}
+    return frozenset(at for at, node in enumerate(picture.nodes) if _is_marked(after, node, names, equations))
+
+
+def _is_marked(graph: Graph, node: DrawnBox, names: set[str], equations: set[tree.Equation]) -> bool:
+    if node.kind != "value":
+        return any(name in names for name, _ in node.parameters)
+    return node.instance >= 0 and graph.instances[node.instance].template.statement in equations
+
+
+_MARKDOWN_HEADS = (
+    *("model", "parameters", "without sharing", "saved", "multiply-adds"),
+    *("convolutions", "depth", "activations kept, bytes/image"),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class _ComparisonRow:
+    """One network: its spec as the command line names it, its name, its cost."""
+
+    spec: str
+    model: str
+    cost: Cost
+    label: str
+    """Its name, or where others have that, too, its spec."""
+
+
+def saved(cost: Cost) -> float:
+    return 1 - cost.parameters / cost.unshared if cost.unshared else 0.0
+
+
+def comparison_markdown(rows: Sequence[_ComparisonRow], differences: Sequence[Difference]) -> str:
+    lines = [f"| {' | '.join(_MARKDOWN_HEADS)} |", f"|---|{'---:|' * (len(_MARKDOWN_HEADS) - 1)}"]
+    lines += [f"| {' | '.join(_exact_figures(row))} |" for row in rows]
+    if len(rows) == 2:
+        lines += ["", *_difference_lines(rows, differences[0])]
+    return "\n".join(lines) + "\n"
+
+
+def _exact_figures(row: _ComparisonRow) -> Iterator[str]:
+    cost = row.cost
+    # As code, for in Markdown the underscores of a name may mean emphasis.
+    yield f"`{row.label}`"
+    yield f"{cost.parameters:,}"
+    yield f"{cost.unshared:,}"
+    yield f"{saved(cost):.1%}"
+    yield f"{cost.multiply_adds:,}"
+    yield f"{cost.convolutions:,}"
+    yield f"{cost.depth:,}"
+    yield f"{cost.kept.each_image:,}"
+
+
+def _difference_lines(rows: Sequence[_ComparisonRow], difference: Difference) -> Iterator[str]:
+    if not difference.statements and not difference.sharing:
+        yield "no difference"
+        return
+    if difference.statements:
+        yield from ("```diff", f"--- {rows[0].spec}", f"+++ {rows[1].spec}")
+        for change in difference.statements:
+            before, after = change.texts()
+            yield from [f"- {before}"] * (before is not None) + [f"+ {after}"] * (after is not None)
+        yield "```"
+    if difference.sharing:
+        yield ""
+        yield from (f"- {sharing_text(family, *both)}" for family, both in difference.sharing.items())
+
+
+_HEADS = ("params", "unshared", "saved", "macs", "convs", "depth", "kept")
+_LEGEND = "unshared: params without sharing · kept: activations for backward, per image"
+_BEFORE, _AFTER = "red", "green4"
+
+
+def show_comparison(rows: Sequence[_ComparisonRow], differences: Sequence[Difference], console: Console) -> None:
+    heads: dict[str, Column] = {"model": "text"}
+    heads |= dict.fromkeys(_HEADS, "figure")
+    print_table(console, heads, [[row.label, *_short_figures(row)] for row in rows])
+    console.print(Text(_LEGEND, style="dim"))
+    if len(rows) == 2:
+        console.print()
+        _show_difference(rows, differences[0], console)
+
+
+def _short_figures(row: _ComparisonRow) -> Iterator[str]:
+    cost = row.cost
+    yield short_count(cost.parameters)
+    yield short_count(cost.unshared)
+    yield f"{saved(cost):.1%}" if cost.unshared > cost.parameters else ""
+    yield short_count(cost.multiply_adds)
+    yield f"{cost.convolutions:,}"
+    yield f"{cost.depth:,}"
+    yield short_bytes(cost.kept.each_image)
+
+
+def _show_difference(rows: Sequence[_ComparisonRow], difference: Difference, console: Console) -> None:
+    if not difference.statements and not difference.sharing:
+        console.print("no difference")
+        return
+    console.print(Text(f"--- {rows[0].spec}", style="bold"))
+    console.print(Text(f"+++ {rows[1].spec}", style="bold"))
+    console.print(_statements_grid(difference.statements, console.color_system is not None))
+    if difference.sharing:
+        console.print()
+        console.print(Text("sharing", style="bold"))
+    for family, both in difference.sharing.items():
+        console.print(Padding(Text(sharing_text(family, *both)), (0, 0, 0, 2), expand=False))
+
+
+def _statements_grid(changes: Iterable[Change], in_colour: bool) -> Table:
+    """Each statement under the sign of its spec; without colours, what differs in it stands below."""
+    grid = Table.grid(padding=(0, 1))
+    grid.add_column(no_wrap=True)
+    grid.add_column(overflow="fold")
+    for change in changes:
+        before, after = change.pieces()
+        if before:
+            grid.add_row(Text("-", style=_BEFORE), marked(before, _BEFORE))
+        if after:
+            grid.add_row(Text("+", style=_AFTER), marked(after, _AFTER))
+        if not in_colour and (symbols := change.symbols()):
+            grid.add_row("", Text(f"[{', '.join(_symbol_text(*pair) for pair in symbols)}]"))
+    return grid
+
+
+def marked(pieces: Iterable[Piece], style: str) -> RenderableType:
+    return Text.assemble(*((text, f"bold underline {style}" if differs else style) for text, differs in pieces))
+
+
+def _symbol_text(before: str, after: str) -> str:
+    """`A@ℓ,i → A@ℓ`; `+ σ ∘` and `- σ ∘` where one side has nothing."""
+    if before and after:
+        return f"{before} → {after}"
+    return f"- {before}" if before else f"+ {after}"
 
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
     """Some networks, and for each after the first its difference from the first."""
 
-    rows: tuple[ComparisonRow, ...]
+    rows: tuple[_ComparisonRow, ...]
     differences: tuple[Difference, ...]
 
     def __str__(self) -> str:
@@ -33,7 +198,7 @@ class Comparison:
 def compare_networks(specs: Sequence[str], graphs: Sequence[Graph]) -> Comparison:
     models = [graph.program.model for graph in graphs]
     rows = (
-        ComparisonRow(spec, model, cost_of_network(graph), spec if models.count(model) > 1 else model)
+        _ComparisonRow(spec, model, cost_of_network(graph), spec if models.count(model) > 1 else model)
         for spec, model, graph in zip(specs, models, graphs, strict=True)
     )
     return Comparison(tuple(rows), tuple(difference_of(graphs[0], graph) for graph in graphs[1:]))
@@ -49,13 +214,13 @@ def comparison_as_data(comparison: Comparison) -> dict[str, object]:
     """
     first = comparison.rows[0]
     differences = [
-        {"from": first.spec, "to": row.spec, **difference_as_data(difference)}
+        {"from": first.spec, "to": row.spec, **_difference_as_data(difference)}
         for row, difference in zip(comparison.rows[1:], comparison.differences, strict=True)
     ]
-    return {"networks": [network_as_data(row) for row in comparison.rows], "differences": differences}
+    return {"networks": [_network_as_data(row) for row in comparison.rows], "differences": differences}
 
 
-def network_as_data(row: ComparisonRow) -> dict[str, object]:
+def _network_as_data(row: _ComparisonRow) -> dict[str, object]:
     cost = row.cost
     return {
         "spec": row.spec,
@@ -71,19 +236,19 @@ def network_as_data(row: ComparisonRow) -> dict[str, object]:
     }
 
 
-def difference_as_data(difference: Difference) -> dict[str, object]:
+def _difference_as_data(difference: Difference) -> dict[str, object]:
     statements: list[dict[str, object]] = []
     for change in difference.statements:
         before, after = change.texts()
         statements.append({"before": before, "after": after, "symbols": change.symbols()})
     sharing = {
-        family: {"before": sharing_as_data(before), "after": sharing_as_data(after)}
+        family: {"before": _sharing_as_data(before), "after": _sharing_as_data(after)}
         for family, (before, after) in difference.sharing.items()
     }
     return {"statements": statements, "sharing": sharing}
 
 
-def sharing_as_data(sharing: Sharing | None) -> dict[str, object] | None:
+def _sharing_as_data(sharing: Sharing | None) -> dict[str, object] | None:
     """A family of parameters: its kind and number, the indices it depends on, and those that a `tie` leaves."""
     if sharing is None:
         return None

@@ -13,11 +13,11 @@ from cldfc.files import refuse_foreign
 
 if TYPE_CHECKING:
     from cldfc.network.graph import Graph
-    from cldfc.show.width import Width
+    from cldfc.show.drawing import Width
 
 
 @dataclass(frozen=True, slots=True)
-class OutputFormat:
+class _OutputFormat:
     """How files of one suffix are written, and what docs/formats.md says of them.
 
     The writer, `module:function`, is imported when it is used. It takes a graph, for a picture also DrawingOptions, and
@@ -39,7 +39,7 @@ class OutputFormat:
 
 
 OUTPUT_FORMATS = (
-    OutputFormat(
+    _OutputFormat(
         ".svg",
         "cldfc.show.picture:svg",
         "a picture: a row for each level, a colour for each shared kernel",
@@ -47,7 +47,7 @@ OUTPUT_FORMATS = (
         is_picture=True,
         has_width=True,
     ),
-    OutputFormat(
+    _OutputFormat(
         ".png",
         "cldfc.show.picture:png",
         "the same in pixels",
@@ -56,7 +56,7 @@ OUTPUT_FORMATS = (
         has_width=True,
         is_binary=True,
     ),
-    OutputFormat(
+    _OutputFormat(
         ".pdf",
         "cldfc.show.picture:pdf",
         "the same on a page of its size",
@@ -65,51 +65,51 @@ OUTPUT_FORMATS = (
         has_width=True,
         is_binary=True,
     ),
-    OutputFormat(
+    _OutputFormat(
         ".html",
         "cldfc.show.picture:html",
         "the same as a web page: hover, zoom, fold levels, highlight the uses of a kernel",
         "reading",
         is_picture=True,
     ),
-    OutputFormat(
+    _OutputFormat(
         ".dot",
-        "cldfc.emit.dot:emit_dot",
+        "cldfc.show.dot:emit_dot",
         "a box for each operation, a frame for each level, a colour for each shared kernel",
         "Graphviz: `dot -Tpdf network.dot -o network.pdf`",
     ),
-    OutputFormat(
+    _OutputFormat(
         ".mmd",
-        "cldfc.emit.mermaid:emit_mermaid",
+        "cldfc.show.mermaid:emit_mermaid",
         "the same",
         "Mermaid, which GitHub draws in a block of Markdown; it takes at most 500 edges unless told otherwise",
     ),
-    OutputFormat(
+    _OutputFormat(
         ".json",
-        "cldfc.emit.json:emit_json",
+        "cldfc.show.json:emit_json",
         "operations, operands, parameters, costs",
         "programs",
     ),
-    OutputFormat(
+    _OutputFormat(
         ".tex",
-        "cldfc.emit.latex:emit_latex",
+        "cldfc.show.latex:emit_latex",
         "the network as an algorithm, with the spec's own equations in loops",
         "a paper; load amsmath, amssymb, algorithm and algpseudocode",
     ),
 )
 FORMATS = {format.suffix: format for format in OUTPUT_FORMATS}
-PICTURES = tuple(suffix for suffix, format in FORMATS.items() if format.is_picture)
-TEXTS = tuple(suffix for suffix in FORMATS if suffix not in PICTURES)
-HELP = f"A picture, {', '.join(PICTURES[:-1])} or {PICTURES[-1]}; or {', '.join(TEXTS)}."
+_PICTURES = tuple(suffix for suffix, format in FORMATS.items() if format.is_picture)
+TEXTS = tuple(suffix for suffix in FORMATS if suffix not in _PICTURES)
+HELP = f"A picture, {', '.join(_PICTURES[:-1])} or {_PICTURES[-1]}; or {', '.join(TEXTS)}."
 """What `cldfc show --help` says of `-o`."""
 
 
 def check_place(path: Path) -> None:
     """Raises UsageError unless a network may be written there: over nothing, or over what cldfc wrote."""
-    refuse_foreign(path, name=f"network{path.suffix}", is_text=not format_of(path).is_binary)
+    refuse_foreign(path, name=f"network{path.suffix}", is_text=not _format_of(path).is_binary)
 
 
-def format_of(path: Path) -> OutputFormat:
+def _format_of(path: Path) -> _OutputFormat:
     """Raises UsageError for a suffix that there is no format for."""
     found = FORMATS.get(path.suffix.lower())
     if found is None:
@@ -130,7 +130,7 @@ def writer_for(
     `say` hears of type that is too small at that `width`. Raises UsageError for a suffix that there is none for, and
     for two networks or a width where they have no meaning.
     """
-    format = format_of(path)
+    format = _format_of(path)
     if width is not None and not format.has_width:
         reason = "a page, as wide as its window" if format.is_picture else "no picture"
         widths = ", ".join(suffix for suffix, format in FORMATS.items() if format.has_width)
@@ -141,5 +141,5 @@ def writer_for(
         wish = DrawingOptions(is_full, before, width, say)
         return lambda graph: format.write(graph.as_written, wish)
     if before is not None:
-        raise UsageError(f"`{format.suffix}` has no place for two networks", f"name a picture: {', '.join(PICTURES)}")
+        raise UsageError(f"`{format.suffix}` has no place for two networks", f"name a picture: {', '.join(_PICTURES)}")
     return format.write

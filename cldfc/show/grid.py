@@ -1,20 +1,79 @@
-"""Where the blocks of a network stand: levels are rows, steps are columns, the same on every level.
-
-Columns and lanes are cells of one grid, in which slots alternate: across, slot 2c + 1 is column c and the
-even slots are the gaps between columns; down, lanes and the channels between them. Boxes stand in cells alone,
-so whatever runs in gaps and channels meets no box.
-"""
+"""Where the blocks of a network stand: levels are rows, steps are columns."""
 
 from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import groupby
 
 from cldfc.network.positions import Key
 from cldfc.show.blocks import Block
-from cldfc.show.columns import Columns, arrange_parts
+
+_Cell = tuple[int, int]
+"""Rank and lane."""
+
+
+@dataclass
+class Columns:
+    """The cells of a block's parts, its value's last; ranks count from 0, lanes upwards from 0."""
+
+    block: Block
+    early: list[int] = field(default_factory=list[int])
+    cells: dict[int, _Cell] = field(default_factory=dict[int, _Cell])
+    taken: dict[int, list[tuple[int, int]]] = field(default_factory=dict[int, list[tuple[int, int]]])
+
+    @property
+    def ranks(self) -> int:
+        result = self.block.result
+        return 1 if result is None or result.part is None else self.early[result.part] + 2
+
+    @property
+    def lanes(self) -> int:
+        return 1 + max((lane for _, lane in self.cells.values()), default=0)
+
+
+def arrange_parts(block: Block) -> Columns:
+    columns = Columns(block)
+    for part in block.parts:
+        inner = [columns.early[operand.part] for operand in part.operands if operand.part is not None]
+        columns.early.append(1 + max(inner, default=-1))
+    if block.result is not None and block.result.part is not None:
+        _place_chain(columns, block.result.part, columns.ranks - 1)
+    return columns
+
+
+def _place_chain(columns: Columns, last: int, before: int) -> None:
+    """Place the chain that ends in a part, in the middle of the ranks that are free, then those that join it."""
+    chain = [last]
+    while (earlier := _longest_operand(columns, chain[-1])) is not None:
+        chain.append(earlier)
+    chain.reverse()
+    is_main = not columns.cells
+    shift = 0 if is_main else (before - 1 - columns.early[last]) // 2
+    first = columns.early[chain[0]] + shift
+    lane = 0 if is_main else _free_lane(columns, first, before)
+    columns.taken.setdefault(lane, []).append((first, before))
+    for part in chain:
+        columns.cells[part] = columns.early[part] + shift, lane
+    for part in reversed(chain):
+        for operand in columns.block.parts[part].operands:
+            if operand.part is not None and operand.part not in columns.cells:
+                _place_chain(columns, operand.part, columns.cells[part][0])
+
+
+def _longest_operand(columns: Columns, part: int) -> int | None:
+    """The operand that most parts lead to, of those without a cell."""
+    inner = [o.part for o in columns.block.parts[part].operands if o.part is not None and o.part not in columns.cells]
+    return max(inner, key=lambda part: columns.early[part], default=None)
+
+
+def _free_lane(columns: Columns, first: int, last: int) -> int:
+    lane = 1
+    while any(first <= high and low <= last for low, high in columns.taken.get(lane, ())):
+        lane += 1
+    return lane
+
 
 MOST_COLUMNS, OVER = 26, 3
 """In one line of a picture that may be as wide as it likes, and how many more the output may take."""
@@ -22,11 +81,11 @@ MOST_COLUMNS, OVER = 26, 3
 Box = tuple[int, int]
 """A block and the part in it; its value is -1, the network's input (-1, -1)."""
 INPUT: Box = (-1, -1)
-Family = tuple[str, tuple[int, ...]]
+_Family = tuple[str, tuple[int, ...]]
 
 
 @dataclass(frozen=True, slots=True)
-class GridRow:
+class _GridRow:
     """A line of one level: the slot of the channel above it, and how many lanes it has."""
 
     level: int | None
@@ -47,7 +106,7 @@ class GridRow:
 class Grid:
     blocks: Sequence[Block]
     columns: int
-    rows: tuple[GridRow, ...]
+    rows: tuple[_GridRow, ...]
     row_of: tuple[int, ...]
     """The row of each block."""
     input_row: int
@@ -58,10 +117,10 @@ class Grid:
     def slots(self) -> int:
         return self.rows[-1].bottom + 1
 
-    def row_at(self, slot: int) -> GridRow:
+    def row_at(self, slot: int) -> _GridRow:
         return self.rows[bisect_right(self.rows, slot, key=lambda row: row.top) - 1]
 
-    def row_with(self, box: Box) -> GridRow:
+    def row_with(self, box: Box) -> _GridRow:
         return self.rows[self.input_row if box == INPUT else self.row_of[box[0]]]
 
     def is_channel(self, slot: int) -> bool:
@@ -76,11 +135,11 @@ def make_grid(blocks: Sequence[Block], most: int = MOST_COLUMNS, over: int = OVE
     """
     arranged = [arrange_parts(block) for block in blocks]
     levels = drawn_levels(blocks)
-    places = place_families(blocks, arranged, most)
+    places = _place_families(blocks, arranged, most)
     lines = [places[block.family][0] for block in blocks]
     lasts = [places[block.family][1] for block in blocks]
-    lines[-1], lasts[-1] = place_output(levels, lines, lasts, arranged[-1].ranks, most + over)
-    rows = make_rows(levels, lines, arranged)
+    lines[-1], lasts[-1] = _place_output(levels, lines, lasts, arranged[-1].ranks, most + over)
+    rows = _make_rows(levels, lines, arranged)
     at = {(row.level, row.line): number for number, row in enumerate(rows)}
     row_of = tuple(at[level, line] for level, line in zip(levels, lines, strict=True))
     cells: dict[Box, tuple[int, int]] = {}
@@ -89,13 +148,13 @@ def make_grid(blocks: Sequence[Block], most: int = MOST_COLUMNS, over: int = OVE
         for part, (rank, lane) in columns.cells.items():
             cells[number, part] = first + rank, row.slot(lane)
         cells[number, -1] = lasts[number], row.slot(0)
-    input_row = place_input(blocks, cells, rows, row_of)
+    input_row = _place_input(blocks, cells, rows, row_of)
     shift = min(column for column, _ in cells.values())
     moved = {box: (column - shift, slot) for box, (column, slot) in cells.items()}
     return Grid(blocks, 1 + max(column for column, _ in moved.values()), rows, row_of, input_row, moved)
 
 
-def place_output(
+def _place_output(
     levels: Sequence[int | None], lines: Sequence[int], lasts: Sequence[int], ranks: int, most: int
 ) -> tuple[int, int]:
     """The line and the last column of the output: behind what its level has, in a line of its own if that is full."""
@@ -104,8 +163,8 @@ def place_output(
     return (line, last + ranks) if last + ranks <= most else (line + 1, ranks)
 
 
-def place_input(
-    blocks: Sequence[Block], cells: dict[Box, tuple[int, int]], rows: Sequence[GridRow], row_of: Sequence[int]
+def _place_input(
+    blocks: Sequence[Block], cells: dict[Box, tuple[int, int]], rows: Sequence[_GridRow], row_of: Sequence[int]
 ) -> int:
     """Place the input before the first box that reads it, where there is room, or at the very left; give its row."""
     values = {block.value for block in blocks}
@@ -133,14 +192,14 @@ def drawn_levels(blocks: Sequence[Block]) -> list[int | None]:
     return [known[block.value] for block in blocks]
 
 
-def place_families(blocks: Sequence[Block], arranged: Sequence[Columns], most: int) -> dict[Family, tuple[int, int]]:
+def _place_families(blocks: Sequence[Block], arranged: Sequence[Columns], most: int) -> dict[_Family, tuple[int, int]]:
     """The line and the last column of what different levels have in common; a family has the same on all of them."""
-    widths: dict[Family, int] = {}
+    widths: dict[_Family, int] = {}
     for block, columns in zip(blocks, arranged, strict=True):
         widths[block.family] = max(widths.get(block.family, 0), columns.ranks)
-    places: dict[Family, tuple[int, int]] = {}
+    places: dict[_Family, tuple[int, int]] = {}
     line, column = 0, 1
-    for _, together in groupby(order_families(blocks), lambda family: family[0]):
+    for _, together in groupby(_order_families(blocks), lambda family: family[0]):
         group = list(together)
         whole = sum(widths[family] for family in group)
         for at, family in enumerate(group):
@@ -152,28 +211,28 @@ def place_families(blocks: Sequence[Block], arranged: Sequence[Columns], most: i
     return places
 
 
-def order_families(blocks: Sequence[Block]) -> list[Family]:
+def _order_families(blocks: Sequence[Block]) -> list[_Family]:
     """Families so that on every level those come first that others read; of a circle, what was first met."""
     family = {block.value: block.family for block in blocks}
     level = {block.value: block.level for block in blocks}
-    needs: dict[Family, set[Family]] = {block.family: set() for block in blocks}
+    needs: dict[_Family, set[_Family]] = {block.family: set() for block in blocks}
     for block in blocks:
         same = (v for v in block.values_read() if v in family and (level[v] == block.level or block.level is None))
         needs[block.family] |= {family[value] for value in same} - {block.family}
-    order: dict[Family, None] = {}
+    order: dict[_Family, None] = {}
     while len(order) < len(needs):
         waiting = [family for family in needs if family not in order]
         order[next((f for f in waiting if needs[f] <= order.keys()), waiting[0])] = None
     return list(order)
 
 
-def make_rows(levels: Sequence[int | None], lines: Sequence[int], arranged: Sequence[Columns]) -> tuple[GridRow, ...]:
+def _make_rows(levels: Sequence[int | None], lines: Sequence[int], arranged: Sequence[Columns]) -> tuple[_GridRow, ...]:
     lanes: dict[tuple[int | None, int], int] = {}
     for level, line, columns in zip(levels, lines, arranged, strict=True):
         lanes[level, line] = max(lanes.get((level, line), 1), columns.lanes)
-    rows: list[GridRow] = []
+    rows: list[_GridRow] = []
     top = 0
     for level, line in sorted(lanes, key=lambda place: (place[0] is not None, place[0] or 0, place[1])):
-        rows.append(GridRow(level, line, top, lanes[level, line]))
+        rows.append(_GridRow(level, line, top, lanes[level, line]))
         top = rows[-1].bottom + 1
     return tuple(rows)

@@ -1,24 +1,36 @@
-"""A network as one page that needs no network and no library: picture, equations, kernels.
-
-The page, `page.html`, is well-formed XML, too. Zoom, hover, lighting up and collapsing are in `page.js`.
-"""
+"""A network as one page that needs no network and no library: picture, equations, kernels."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Iterator, Sequence
 from html import escape
 
+from cldfc.algebra.linearity import operators_of
 from cldfc.network.cost import cost_of_network
 from cldfc.network.graph import Graph
 from cldfc.network.positions import Key
 from cldfc.output import fill_page
-from cldfc.show.describe import describe_boxes
-from cldfc.show.kernels import parameter_rows
+from cldfc.show.comparison import Difference, difference_of, find_marks, sharing_text
+from cldfc.show.drawing import Edge, Picture
 from cldfc.show.layout import lay_out
-from cldfc.show.marks import Difference, difference_of, find_marks, sharing_text
-from cldfc.show.mathml import equations_as_mathml
-from cldfc.show.shapes import Edge, Picture
+from cldfc.show.legend import describe_boxes, parameter_rows
 from cldfc.show.svg import DARK_SCREEN, STYLE, is_between, picture_parts
+from cldfc.syntax import tree
+from cldfc.syntax.format import format_equation, format_let
+
+_WORD_BREAK = re.compile(r"(?<=\w)_(?=\w)")
+"""The underscore of `a_{long_name}`, which LaTeX would read as a subscript of a subscript."""
+
+
+def equations_as_mathml(spec: tree.Tree) -> str:
+    """Equations, then the operators that they use, a formula each."""
+    from latex2mathml.converter import convert  # pyright: ignore[reportMissingTypeStubs]
+
+    equations = [s for s in spec.statements if isinstance(s, tree.Equation)]
+    formulas = [format_equation(equation, 0, "latex") for equation in equations]
+    formulas += [format_let(operator, 0, "latex") for operator in operators_of(spec)]
+    return "\n".join(convert(_WORD_BREAK.sub(r"\_", latex)) for latex in formulas)
 
 
 def draw_page(graph: Graph, is_full: bool = False, before: Graph | None = None) -> str:
@@ -31,14 +43,14 @@ def draw_page(graph: Graph, is_full: bool = False, before: Graph | None = None) 
         "page.html",
         picture=picture,
         style=STYLE + DARK_SCREEN,
-        svg=interactive_svg(graph, picture, marked),
+        svg=_interactive_svg(graph, picture, marked),
         before=before and before.program.model,
         changes=found and list(changes(found)),
         equations=equations_as_mathml(graph.program.spec),
         rows=list(parameter_rows(graph)),
-        numbers=kernel_numbers(graph),
-        joined=joined,
-        totals=totals(graph),
+        numbers=_kernel_numbers(graph),
+        joined=_joined,
+        totals=_totals(graph),
     )
 
 
@@ -50,16 +62,16 @@ def changes(found: Difference) -> Iterator[tuple[str, str]]:
     yield from [("", sharing_text(family, *both)) for family, both in found.sharing.items()]
 
 
-def interactive_svg(graph: Graph, picture: Picture, marked: Collection[int]) -> str:
+def _interactive_svg(graph: Graph, picture: Picture, marked: Collection[int]) -> str:
     """The picture with what the page's script needs to know of boxes and edges."""
-    numbers = kernel_numbers(graph)
+    numbers = _kernel_numbers(graph)
     about = describe_boxes(graph, picture.nodes)
     boxes = [
         f' data-info="{escape(text)}"'
-        + (f' data-kernels="{joined(numbers, node.parameters)}"' if node.parameters else "")
+        + (f' data-kernels="{_joined(numbers, node.parameters)}"' if node.parameters else "")
         for node, text in zip(picture.nodes, about, strict=True)
     ]
-    lines = [moving(edge, picture) if is_between(edge, picture) else "" for edge in picture.edges]
+    lines = [_moving(edge, picture) if is_between(edge, picture) else "" for edge in picture.edges]
     return "\n".join(
         [
             f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {picture.width:.0f} {picture.height:.0f}">',
@@ -69,24 +81,24 @@ def interactive_svg(graph: Graph, picture: Picture, marked: Collection[int]) -> 
     )
 
 
-def kernel_numbers(graph: Graph) -> dict[Key, int]:
+def _kernel_numbers(graph: Graph) -> dict[Key, int]:
     """A number for each kernel and scalar of the spec."""
     return {key: at for at, key in enumerate(key for key in graph.parameters if key[0] in graph.program.parameters)}
 
 
-def joined(numbers: dict[Key, int], keys: Sequence[Key]) -> str:
+def _joined(numbers: dict[Key, int], keys: Sequence[Key]) -> str:
     """The numbers of some kernels."""
     return " ".join(str(numbers[key]) for key in keys)
 
 
-def moving(edge: Edge, picture: Picture) -> str:
+def _moving(edge: Edge, picture: Picture) -> str:
     """The corners of an edge that runs between levels, and which, for it moves when one is folded."""
     source, target = (picture.nodes[end].band for end in (edge.source, edge.target))
     points = " ".join(f"{x:.1f},{y:.1f}" for x, y in edge.points)
     return f' data-points="{points}" data-bands="{source} {target}"'
 
 
-def totals(graph: Graph) -> dict[str, str]:
+def _totals(graph: Graph) -> dict[str, str]:
     """What the network costs as it is given."""
     cost = cost_of_network(graph)
     return {

@@ -1,89 +1,109 @@
-"""What is written on the parts of a picture: `A` with the raised tag `1,i`, `σ`, `+`."""
+"""What an operation, a value and a level are called, in every text that draws the graph."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, fields
 
-from cldfc.emit.labels import configuration, word
-from cldfc.network.positions import Binding, Positions
-from cldfc.ops import Concat, Kernel, Multiply, Operator, Prolongation, Scale
-from cldfc.syntax import tree
+from cldfc.diagnostics import shape_text
+from cldfc.network.cost import count_uses, level_of_instance, level_text
+from cldfc.network.graph import Graph
+from cldfc.network.positions import Key, format_key
+from cldfc.ops import Add, Input, Kernel, Multiply, Operator, Prolongation, Scale, Total, Zero
+
+_PALETTE = ("#cfe2f3", "#fce5cd", "#d9ead3", "#d9d2e9", "#f4cccc", "#d0e0e3", "#fff2cc", "#ead1dc")
+"""Light enough for black letters; the colours of shared kernels, from the first on and then again."""
+
+_CAPITAL = re.compile("(?<=[a-z])(?=[A-Z])")
+
+_SIGNS: dict[type[Operator], str] = {Zero: "0", Add: "+", Total: "sum", Multiply: "⊙"}
 
 
 @dataclass(frozen=True, slots=True)
-class BoxLabel:
-    """A name, its tag, and a mark behind it, `↓2` for a stride of 2."""
+class _LevelGroup:
+    """The operations of one level, and what the level is called; None for those of no level."""
 
-    name: str
-    tag: str = ""
-    mark: str = ""
-
-    @property
-    def plain(self) -> str:
-        """`A1`, or `terms@1` for a longer name, without the mark."""
-        return f"{self.name}{'@' * (len(self.name) > 1 and bool(self.tag))}{self.tag}"
+    name: str | None
+    operations: tuple[int, ...]
 
 
-def tag_text(positions: Positions, bindings: Sequence[Binding]) -> str:
-    """A tag as text: a number where all bindings give the same one, else as the spec has it, `1,i`."""
-    texts: list[str] = []
-    for position in positions:
-        numbers = {position.value(binding) for binding in bindings}
-        texts.append(str(numbers.pop()) if len(numbers) == 1 else str(position))
-    return ",".join(texts)
+def operation_label(graph: Graph, at: int) -> str:
+    """An operation as the language writes it: `A@1 *_2`, `maxpool[3, stride=2]`, `+`."""
+    node = graph.node(at)
+    operator = node.operator
+    if isinstance(operator, Input):
+        return graph.program.input.name
+    if isinstance(operator, Scale):
+        return f"{operator.factor:g} *"
+    if isinstance(operator, Kernel):
+        mark = "^" if isinstance(operator, Prolongation) else "_"
+        stride = f"{mark}{operator.stride}" if operator.stride > 1 or mark == "^" else ""
+        return f"{format_key(node.parameter or ('', ()))} *{stride}"
+    if operator.keyword is None and node.parameter is not None:
+        return f"{format_key(node.parameter)} *"
+    return _SIGNS.get(type(operator)) or word(operator) + configuration(operator)
 
 
-def kernel_label(operator: Operator, name: str, tag: str) -> BoxLabel:
-    if not isinstance(operator, Kernel):
-        return BoxLabel(name, tag, "·")
-    arrow = "↑" if isinstance(operator, Prolongation) else "↓"
-    return BoxLabel(name, tag, f"{arrow}{operator.stride}" if operator.stride > 1 else "")
+def word(operator: Operator) -> str:
+    """`relu`, `scale_by`: the keyword of an operator, or the name of its class."""
+    return operator.keyword or _CAPITAL.sub("_", type(operator).__name__).lower()
 
 
-def merge_label(operator: Operator) -> BoxLabel:
-    match operator:
-        case Multiply():
-            return BoxLabel("×")
-        case Concat():
-            return BoxLabel("∥")
-        case _:
-            return BoxLabel("+")
+def configuration(operator: Operator) -> str:
+    """`[3, stride=2]`: the settings that are not the default, the first without its name."""
+    default = {field.name: field.default for field in fields(operator)}
+    given = {name: getattr(operator, name) for name in operator.settings() if getattr(operator, name) != default[name]}
+    first = next(iter(operator.settings()), None)
+    texts = [f"{value:g}" if name == first else f"{name}={value:g}" for name, value in given.items()]
+    return f"[{', '.join(texts)}]" if texts else ""
 
 
-def operator_label(operators: Sequence[Operator], names: Mapping[tuple[str, ...], str]) -> BoxLabel:
-    """A chain of operators in the order of use, with the names that the spec has for parts of it."""
-    words = [operator_word(operator) for operator in operators]
-    for chain, name in names.items():
-        for at in range(len(words) - len(chain), -1, -1):
-            if tuple(words[at : at + len(chain)]) == chain:
-                words[at : at + len(chain)] = [name]
-    return BoxLabel(" ".join(words))
+def value_names(graph: Graph) -> dict[int, list[str]]:
+    names: dict[int, list[str]] = {}
+    for value, at in graph.values.items():
+        names.setdefault(at, []).append(format_key(value))
+    return names
 
 
-def operator_word(operator: Operator) -> str:
-    """`relu`, `maxpool[3, stride=2]`, `0.5·`."""
-    return f"{operator.factor:g}·" if isinstance(operator, Scale) else word(operator) + configuration(operator)
+def label_lines(graph: Graph) -> list[tuple[str, str]]:
+    """Of every operation what it is, `r@1,1 = +`, and the shape of its result, `64 × 32 × 32`."""
+    values = value_names(graph)
+    lines: list[tuple[str, str]] = []
+    for at, node in enumerate(graph.nodes()):
+        label = operation_label(graph, at)
+        named = [name for name in values.get(at, ()) if name != label]
+        lines.append((" = ".join([*named, label]), shape_text(node.shape)))
+    return lines
 
 
-def short_names(spec: tree.Tree) -> dict[tuple[str, ...], str]:
-    """Chains of built-in operators that the spec has a name for, longest first: `(bn, relu)` is σ."""
-    found: dict[tuple[str, ...], str] = {}
-    for statement in spec.statements:
-        if isinstance(statement, tree.Let) and not statement.symbol.tag and len(statement.values) == 1:
-            chain = chain_of(statement.values[0])
-            if len(chain) > 1:
-                found.setdefault(chain, statement.symbol.name)
-    return dict(sorted(found.items(), key=lambda item: -len(item[0])))
+def groups(graph: Graph) -> Iterator[_LevelGroup]:
+    """The operations by levels, in the order in which the levels are reached first."""
+    found: dict[int | None, list[int]] = {}
+    names: dict[int | None, str | None] = {None: None}
+    for at, node in enumerate(graph.nodes()):
+        instance = graph.instances[node.instance] if node.instance >= 0 else None
+        level = level_of_instance(instance) if instance is not None else None
+        if instance is not None and level is not None:
+            names.setdefault(level, level_text(graph, instance))
+        found.setdefault(level, []).append(at)
+    for level, operations in found.items():
+        yield _LevelGroup(names[level], tuple(operations))
 
 
-def chain_of(expression: tree.Expression | None) -> tuple[str, ...]:
-    """The built-in operators that an expression composes, in the order of use; nothing for any other expression."""
-    match expression:
-        case tree.Compose(outer, inner):
-            before, after = chain_of(inner), chain_of(outer)
-            return before + after if before and after else ()
-        case tree.Symbol(name=name, tag=(), settings=()):
-            return (name,)
-        case _:
-            return ()
+def edges(graph: Graph) -> Iterator[tuple[int, int, str]]:
+    """Every operand and what uses it, with the sign `-` where it is subtracted."""
+    for at, node in enumerate(graph.nodes()):
+        signs = node.operator.signs if isinstance(node.operator, Add) else ()
+        for place, operand in enumerate(graph.operands(at)):
+            yield operand, at, "-" if signs and signs[place] < 0 else ""
+
+
+def shared_kernels(graph: Graph) -> list[Key]:
+    """The kernels and scalars that the spec uses more than once."""
+    uses = count_uses(graph)
+    return [key for key in graph.parameters if key[0] in graph.program.parameters and uses[key] > 1]
+
+
+def shared_colours(graph: Graph) -> dict[Key, str]:
+    return {key: _PALETTE[at % len(_PALETTE)] for at, key in enumerate(shared_kernels(graph))}

@@ -8,17 +8,14 @@ from math import ceil
 
 from cldfc.network.graph import Graph
 from cldfc.show.blocks import Block, blocks_of, index_of_levels, sizes_of
-from cldfc.show.boxes import Boxes, loop_text
-from cldfc.show.colours import colours_of
+from cldfc.show.boxes import SIZE, SMALL, Boxes, loop_text, text_width
+from cldfc.show.drawing import Band, DrawnBox, Edge, Frame, LoopArrow, Picture, Point, Rectangle, colours_of
 from cldfc.show.grid import INPUT, MOST_COLUMNS, OVER, Box, Grid, make_grid
-from cldfc.show.measure import SIZE, SMALL, text_width
-from cldfc.show.routes import Way, find_ways
-from cldfc.show.shapes import Band, DrawnBox, Edge, Frame, LoopArrow, Picture, Point, Rectangle
-from cldfc.show.tracks import assign_tracks, channel_stretches, gap_stretches
+from cldfc.show.routes import Way, assign_tracks, channel_stretches, find_ways, gap_stretches
 
-EDGE, BESIDE, MARGIN, TRACK = 14.0, 9.0, 14.0, 7.0
+_EDGE, _BESIDE, _MARGIN, _TRACK = 14.0, 9.0, 14.0, 7.0
 """Room at the left; beside boxes; above and below them; between edges that run beside each other."""
-BAND_GAP, FRAME, LOOP = 8.0, 4.0, 20.0
+_BAND_GAP, _FRAME, _LOOP = 8.0, 4.0, 20.0
 """Between levels; around the boxes of a block; above a block with a loop."""
 
 
@@ -37,18 +34,18 @@ def lay_out(graph: Graph, is_full: bool = False, room: float | None = None) -> P
     """
     blocks = blocks_of(graph, is_full)
     most, over = MOST_COLUMNS, OVER
-    drawing = Drawing(graph, make_grid(blocks))
+    drawing = _Drawing(graph, make_grid(blocks))
     while room is not None and drawing.width > room and most > 1:
         if over:
             over = 0
         else:
             most = min(most - 1, ceil(most * room / drawing.width))
             over = OVER
-        drawing = Drawing(graph, make_grid(blocks, most, over))
+        drawing = _Drawing(graph, make_grid(blocks, most, over))
     return drawing.picture()
 
 
-class Drawing:
+class _Drawing:
     def __init__(self, graph: Graph, grid: Grid) -> None:
         self.graph = graph
         self.grid = grid
@@ -100,10 +97,10 @@ class Drawing:
         for box, (column, _) in self.grid.cells.items():
             widths[2 * column + 1] = max(widths[2 * column + 1], self.sizes[box][0])
         for gap in range(0, len(widths), 2):
-            widths[gap] = 2 * BESIDE + TRACK * max(0, self.gaps.counts.get(gap, 0) - 1)
+            widths[gap] = 2 * _BESIDE + _TRACK * max(0, self.gaps.counts.get(gap, 0) - 1)
         names = [text_width(name, SIZE) for name, _ in self.levels]
         sizes = [text_width(size, SMALL) for _, sizes in self.levels for size in sizes]
-        return add_up_places(widths, EDGE + max([*names, *sizes]) + BESIDE * any([*names, *sizes]))
+        return _add_up_places(widths, _EDGE + max([*names, *sizes]) + _BESIDE * any([*names, *sizes]))
 
     def place_slots(self) -> tuple[list[float], float]:
         heights = [0.0] * self.grid.slots
@@ -111,11 +108,11 @@ class Drawing:
             heights[slot] = max(heights[slot], self.sizes[box][1])
         for number, row in enumerate(self.grid.rows):
             for slot in range(row.top, row.bottom + 1, 2):
-                heights[slot] = MARGIN + TRACK * self.channels.counts.get(slot, 0)
-            heights[row.top] += LOOP * (row.top in self.loops)
+                heights[slot] = _MARGIN + _TRACK * self.channels.counts.get(slot, 0)
+            heights[row.top] += _LOOP * (row.top in self.loops)
             if number and self.bands[number] != self.bands[number - 1]:
-                heights[row.top] += BAND_GAP
-        return add_up_places(heights, 0.0)
+                heights[row.top] += _BAND_GAP
+        return _add_up_places(heights, 0.0)
 
     def rectangle(self, box: Box) -> Rectangle:
         (column, slot), (width, height) = self.grid.cells[box], self.sizes[box]
@@ -144,21 +141,21 @@ class Drawing:
         block, places = self.grid.blocks[number], [self.rectangle(box) for box in self.boxes.of_block[number]]
         row = self.grid.row_of[number]
         tops = [p.y for p in places] + [self.tops[self.grid.rows[row].top + 1]] * block.is_folded
-        left, top = min(p.x for p in places) - FRAME, min(tops) - FRAME
-        right, bottom = max(p.x + p.width for p in places) + FRAME, max(p.y + p.height for p in places) + FRAME
+        left, top = min(p.x for p in places) - _FRAME, min(tops) - _FRAME
+        right, bottom = max(p.x + p.width for p in places) + _FRAME, max(p.y + p.height for p in places) + _FRAME
         return Frame(Rectangle(left, top, right - left, bottom - top), block.is_folded, self.bands[row])
 
     def loop(self, number: int) -> LoopArrow:
         block, frame, value = self.grid.blocks[number], self.frame(number), self.rectangle((number, -1))
         start, x = frame.place.x + 10, max(value.middle[0], value.x + value.width - 12)
-        y = frame.place.y - LOOP / 2
+        y = frame.place.y - _LOOP / 2
         points = ((x, value.y), (x, y), (start, y), (start, frame.place.y)) if block.reads_itself else ()
         return LoopArrow(points, loop_text(block), ((x + start) / 2, y), self.hues.get(block.label.name), frame.band)
 
     def make_bands(self) -> Iterator[Band]:
         for band, (name, sizes) in enumerate(self.levels):
             rows = [row for row, number in zip(self.grid.rows, self.bands, strict=True) if number == band]
-            top = self.tops[rows[0].top] + (BAND_GAP if band else 0.0)
+            top = self.tops[rows[0].top] + (_BAND_GAP if band else 0.0)
             yield Band(Rectangle(0, top, self.width, self.tops[rows[-1].bottom + 1] - top), name, sizes)
 
     # Edges
@@ -168,13 +165,13 @@ class Drawing:
         across = [self.across(way, slot) for slot in way.across]
         points = [(source.x + source.width, across[0])]
         for at, gap in enumerate(way.down):
-            x = self.lefts[gap] + BESIDE - 1 + TRACK * self.gaps.lines[gap, way.source, at > 0]
+            x = self.lefts[gap] + _BESIDE - 1 + _TRACK * self.gaps.lines[gap, way.source, at > 0]
             points += [(x, across[at]), (x, across[at + 1])]
         points += self.entry(way, target, across[-1])
         (x, y), side = points[-1], way.port.side
         beside = {"left": (x - 10, y - 6), "top": (x + 7, y - 6), "bottom": (x + 7, y + 6)}[side]
         minus = beside if way.sign < 0 else None
-        return Edge(self.numbers[way.source], self.numbers[way.target], tuple(corners(points)), minus)
+        return Edge(self.numbers[way.source], self.numbers[way.target], tuple(_corners(points)), minus)
 
     def entry(self, way: Way, target: Rectangle, y: float) -> list[Point]:
         if way.port.side == "left":
@@ -189,17 +186,17 @@ class Drawing:
         if line is None:
             return (self.tops[slot] + self.tops[slot + 1]) / 2
         if slot == self.grid.row_at(slot).bottom:
-            return self.tops[slot] + MARGIN - 3 + TRACK * line
-        loop = LOOP * (slot in self.loops)
-        return self.tops[slot + 1] - loop - (MARGIN - 3) - TRACK * line
+            return self.tops[slot] + _MARGIN - 3 + _TRACK * line
+        loop = _LOOP * (slot in self.loops)
+        return self.tops[slot + 1] - loop - (_MARGIN - 3) - _TRACK * line
 
 
-def add_up_places(sizes: list[float], start: float) -> tuple[list[float], float]:
+def _add_up_places(sizes: list[float], start: float) -> tuple[list[float], float]:
     places = list(accumulate(sizes, initial=start))
     return places, places[-1]
 
 
-def corners(points: list[Point]) -> Iterator[Point]:
+def _corners(points: list[Point]) -> Iterator[Point]:
     """The corners of a line, without points that lie on the way."""
     for at, point in enumerate(points):
         if 0 < at < len(points) - 1:

@@ -1,17 +1,20 @@
-"""The legend below a picture: which colour is which shared kernel, and what short names stand for."""
+"""What is told beside a picture: colours and short names, tables of kernels, and each box."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from cldfc.network.cost import count_uses
+from cldfc.network.cost import Cost, cost_of_operations, count_uses
 from cldfc.network.graph import Graph
-from cldfc.show.labels import BoxLabel, short_names
-from cldfc.show.measure import SMALL, label_width, text_width
-from cldfc.show.shapes import Picture
+from cldfc.network.positions import Key, format_key
+from cldfc.ops import Linear, ScaleBy
+from cldfc.show.blocks import BoxLabel, operator_word, short_names
+from cldfc.show.boxes import SMALL, label_width, text_width
+from cldfc.show.drawing import DrawnBox, Picture, colours_of
+from cldfc.syntax.format import format_equation
 
-LINE_HEIGHT, LEFT, BETWEEN = 22.0, 14.0, 20.0
+_LINE_HEIGHT, _LEFT, _BETWEEN = 22.0, 14.0, 20.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,19 +40,19 @@ def place_legend(graph: Graph, picture: Picture, note: str) -> tuple[list[Legend
     `note` is the last entry, if there is one.
     """
     entries: list[LegendEntry] = []
-    x, y, right = LEFT, picture.height + 6, picture.width
-    for colour, label, content in [*legend_texts(graph, picture), *([("", BoxLabel(""), note)] if note else [])]:
+    x, y, right = _LEFT, picture.height + 6, picture.width
+    for colour, label, content in [*_legend_texts(graph, picture), *([("", BoxLabel(""), note)] if note else [])]:
         entry = LegendEntry(x, y, colour, label, content)
-        if x + entry.width > picture.width and x > LEFT:
-            y += LINE_HEIGHT
-            entry = LegendEntry(LEFT, y, colour, label, content)
+        if x + entry.width > picture.width and x > _LEFT:
+            y += _LINE_HEIGHT
+            entry = LegendEntry(_LEFT, y, colour, label, content)
         entries.append(entry)
-        x = entry.x + entry.width + BETWEEN
-        right = max(right, x - BETWEEN + LEFT)
-    return entries, right, y + LINE_HEIGHT + 6 if entries else picture.height
+        x = entry.x + entry.width + _BETWEEN
+        right = max(right, x - _BETWEEN + _LEFT)
+    return entries, right, y + _LINE_HEIGHT + 6 if entries else picture.height
 
 
-def legend_texts(graph: Graph, picture: Picture) -> Iterator[tuple[str, BoxLabel, str]]:
+def _legend_texts(graph: Graph, picture: Picture) -> Iterator[tuple[str, BoxLabel, str]]:
     """Colours with what has them and how often it is used; then names with what they stand for."""
     uses, seen = count_uses(graph), set[str]()
     for node in picture.nodes:
@@ -61,3 +64,100 @@ def legend_texts(graph: Graph, picture: Picture) -> Iterator[tuple[str, BoxLabel
     for chain, name in short_names(graph.program.spec).items():
         if name in shown:
             yield "", BoxLabel(name), f"= {' ∘ '.join(reversed(chain))}"
+
+
+@dataclass(frozen=True, slots=True)
+class _KernelRow:
+    """A shared parameter, kernels and scalars with their colour, or all of one name that are not shared."""
+
+    is_kernel: bool
+    """Whether it is a kernel or scalar of the spec, and not what belongs to a place in an equation."""
+    name: str
+    shape: str
+    keys: tuple[Key, ...]
+    uses: int
+    parameters: int
+    saved: int
+    colour: str | None
+
+
+def parameter_rows(graph: Graph) -> Iterator[_KernelRow]:
+    """Rows for all that is stored: shared kernels and scalars, the others, what belongs to places in equations."""
+    uses, colours, declared = count_uses(graph), colours_of(graph), graph.program.parameters
+    groups: dict[object, list[Key]] = {}
+    for key in sorted(graph.parameters, key=lambda key: (key[0] not in declared, key not in colours)):
+        groups.setdefault(key if uses[key] > 1 else key[0], []).append(key)
+    for keys in groups.values():
+        stored = [graph.parameters[key] for key in keys]
+        name, is_kernel = keys[0][0], keys[0][0] in declared
+        if is_kernel:
+            kind = "scalar" if isinstance(stored[0].operator, ScaleBy) else "kernel"
+        else:
+            kind = "map" if isinstance(stored[0].operator, Linear) else "norm"
+        yield _KernelRow(
+            is_kernel=is_kernel,
+            name=format_key(keys[0]) if len(keys) == 1 else f"{name}, {len(keys)} {kind}s",
+            shape=_widths_text(graph, keys) if is_kernel else _channels_text(graph, keys),
+            keys=tuple(keys),
+            uses=sum(uses[key] for key in keys),
+            parameters=sum(each.count() for each in stored),
+            saved=sum(each.count() * (uses[key] - 1) for key, each in zip(keys, stored, strict=True)),
+            colour=colours.get(keys[0]),
+        )
+
+
+def _channels_text(graph: Graph, keys: Sequence[Key]) -> str:
+    """`512 → 10` of linear maps, `64 channels` of norms; a range for several."""
+    sizes = [graph.parameters[key].sizes for key in keys]
+    if "channels" in sizes[0]:
+        return f"{_range_text(size['channels'] for size in sizes)} channels"
+    return " → ".join(_range_text(size[side] for size in sizes) for side in ("in", "out"))
+
+
+def _widths_text(graph: Graph, keys: Sequence[Key]) -> str:
+    """`3×3  64 → 128`; a range of widths for several kernels."""
+    sizes = [graph.parameters[key].sizes for key in keys]
+    if "init" in sizes[0]:
+        return f"scalar  from {sizes[0]['init']}"
+    before, after = (_range_text(size[side] for size in sizes) for side in ("in", "out"))
+    groups = f" in {sizes[0]['groups']} groups" if sizes[0].get("groups", 1) > 1 else ""
+    return f"{sizes[0]['size']}×{sizes[0]['size']}  {before} → {after}{groups}"
+
+
+def _range_text(numbers: Iterable[float]) -> str:
+    """`64…512`, or the number that all are."""
+    found = list(numbers)
+    return "…".join(str(n) for n in sorted({min(found), max(found)}))
+
+
+def describe_boxes(graph: Graph, nodes: Sequence[DrawnBox]) -> list[str]:
+    costs, uses = cost_of_operations(graph), count_uses(graph)
+    return ["\n".join(filter(None, _describe_node(graph, costs, uses, node))) for node in nodes]
+
+
+def _describe_node(graph: Graph, costs: Sequence[Cost], uses: Mapping[Key, int], node: DrawnBox) -> Iterator[str]:
+    yield title(graph, node)
+    results = [graph.node(at) for at in node.operations]
+    yield f"result {'×'.join(map(str, results[-1].shape))}"
+    if node.kind == "value":
+        return
+    if len(node.parameters) == 1 and uses[node.parameters[0]] > 1:
+        yield f"{uses[node.parameters[0]]} uses in the network"
+    stored = sum({r.parameter: graph.parameters[r.parameter].count() for r in results if r.parameter}.values())
+    yield f"{stored:,} parameters" if stored else ""
+    work = sum(costs[at].multiply_adds for at in node.operations)
+    yield f"{work:,} multiply-adds for an image" if work else ""
+
+
+def title(graph: Graph, node: DrawnBox) -> str:
+    """The first line: a kernel with its widths, operators in the order of use, the equation of a value."""
+    if node.parameters:
+        name = ", ".join(map(format_key, node.parameters[:4])) + ", …" * (len(node.parameters) > 4)
+        return f"{name}: {_widths_text(graph, node.parameters)}"
+    if node.kind == "value":
+        if node.instance < 0:
+            return "the input"
+        template = graph.instances[node.instance].template
+        return "a term of " * template.is_inner + format_equation(template.statement)
+    members = [graph.node(at) for at in node.operations if graph.node(at).instance == node.instance]
+    return ", then ".join(operator_word(member.operator) for member in members)

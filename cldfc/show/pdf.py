@@ -13,12 +13,12 @@ from reportlab.pdfbase import pdfmetrics  # pyright: ignore[reportMissingTypeStu
 from reportlab.pdfbase.ttfonts import TTFont  # pyright: ignore[reportMissingTypeStubs]
 from reportlab.pdfgen.canvas import Canvas  # pyright: ignore[reportMissingTypeStubs]
 
-from cldfc.show.measure import FONTS
+from cldfc.show.boxes import FONTS
 
-Style = dict[str, str]
-POINTS, LARGEST = 0.75, 14_400.0
+_Style = dict[str, str]
+_POINTS, _LARGEST = 0.75, 14_400.0
 """Of a pixel; and of a page that every program opens."""
-ROUND = 0.5523
+_ROUND = 0.5523
 """How far along a side the handles of a curve stand that is nearly a quarter of a circle."""
 
 
@@ -26,23 +26,23 @@ def draw_pdf(svg: str, points: float | None = None) -> bytes:
     """One page, `points` wide, or with a point for each 4/3 pixels."""
     root = fromstring(svg)
     _, _, width, height = map(float, root.attrib["viewBox"].split())
-    scale = points / width if points else min(POINTS, LARGEST / max(width, height))
+    scale = points / width if points else min(_POINTS, _LARGEST / max(width, height))
     file = BytesIO()
     page = {"pagesize": (scale * width, scale * height), "initialFontName": font("normal")}
     canvas = cast("Any", Canvas)(file, **page, invariant=1, pageCompression=1)
-    canvas.setTitle(first_element(root, "title").text or "")
+    canvas.setTitle(_first_element(root, "title").text or "")
     canvas.setCreator("cldfc")
     canvas.setAuthor("")
     canvas.setSubject("")
     canvas.translate(0, scale * height)
     canvas.scale(scale, -scale)
-    Page(canvas, rules(first_element(root, "style").text or "")).draw(root, {}, ())
+    _Page(canvas, _rules(_first_element(root, "style").text or "")).draw(root, {}, ())
     canvas.showPage()
     canvas.save()
     return file.getvalue()
 
 
-def first_element(root: Element, name: str) -> Element:
+def _first_element(root: Element, name: str) -> Element:
     return next(element for element in root if tag(element) == name)
 
 
@@ -57,21 +57,21 @@ def font(style: str) -> str:
     return f"cldfc-{style}"
 
 
-def rules(css: str) -> list[tuple[list[str], Style]]:
+def _rules(css: str) -> list[tuple[list[str], _Style]]:
     """Selectors, `.kernel rect` in parts, and what they set."""
-    found: list[tuple[list[str], Style]] = []
+    found: list[tuple[list[str], _Style]] = []
     for selectors, body in re.findall(r"([^{}]+)\{([^{}]*)\}", css):
         style = dict(part.split(":", 1) for part in body.split(";"))
         found += [(selector.split(), style) for selector in selectors.split(",")]
     return found
 
 
-class Page:
-    def __init__(self, canvas: Any, rules: list[tuple[list[str], Style]]) -> None:
+class _Page:
+    def __init__(self, canvas: Any, rules: list[tuple[list[str], _Style]]) -> None:
         self.canvas = canvas
         self.rules = rules
 
-    def draw(self, element: Element, inherited: Style, above: tuple[str, ...]) -> None:
+    def draw(self, element: Element, inherited: _Style, above: tuple[str, ...]) -> None:
         """Draw an element and what is in it; `above` are the classes of what it is in."""
         classes = tuple(element.get("class", "").split())
         style = {**inherited, **self.style(element, classes, above)}
@@ -87,9 +87,9 @@ class Page:
         for child in element:
             self.draw(child, {}, (*above, *classes))
 
-    def style(self, element: Element, classes: tuple[str, ...], above: tuple[str, ...]) -> Style:
+    def style(self, element: Element, classes: tuple[str, ...], above: tuple[str, ...]) -> _Style:
         """What the rules set, the last one above all; then what the element says of itself."""
-        style: Style = {}
+        style: _Style = {}
         own = {tag(element), *(f".{name}" for name in classes)}
         for (*outer, last), given in self.rules:
             if last in own and all(name[1:] in above for name in outer):
@@ -97,7 +97,7 @@ class Page:
         name, _, value = element.get("style", "").partition(":")
         return {**style, name: value} if value else style
 
-    def paint(self, style: Style) -> tuple[bool, bool]:
+    def paint(self, style: _Style) -> tuple[bool, bool]:
         """Set colours and lines; whether to draw the line, and whether to fill what is inside."""
         line, inside = style.get("stroke", "none"), style.get("fill", "#000")
         if line != "none":
@@ -108,12 +108,12 @@ class Page:
             self.canvas.setFillColor(full(inside))
         return line != "none", inside != "none"
 
-    def rectangle(self, given: Mapping[str, str], style: Style) -> None:
+    def rectangle(self, given: Mapping[str, str], style: _Style) -> None:
         x, y, width, height, radius = (float(given[name]) for name in ("x", "y", "width", "height", "rx"))
         stroke, fill = self.paint(style)
         self.canvas.roundRect(x, y, width, height, min(radius, width / 2, height / 2), stroke=stroke, fill=fill)
 
-    def path(self, commands: str, style: Style) -> None:
+    def path(self, commands: str, style: _Style) -> None:
         stroke, fill = self.paint(style)
         path, x, y = self.canvas.beginPath(), 0.0, 0.0
         for command, numbers in re.findall(r"([MLQ])([^MLQ]*)", commands):
@@ -130,7 +130,7 @@ class Page:
             x, y = at[-2:]
         self.canvas.drawPath(path, stroke=stroke, fill=fill)
 
-    def text(self, element: Element, classes: tuple[str, ...], style: Style) -> None:
+    def text(self, element: Element, classes: tuple[str, ...], style: _Style) -> None:
         content, size = element.text or "", float(style["font-size"].removesuffix("px"))
         name = font(style.get("font-style", "normal"))
         share = {"middle": 0.5, "end": 1.0}.get(style.get("text-anchor", ""), 0.0)

@@ -11,10 +11,10 @@ from dataclasses import dataclass
 from cldfc.diagnostics import UsageError
 from cldfc.files import MARK
 from cldfc.network.graph import Graph
-from cldfc.show.measure import FONTS
-from cldfc.show.width import READABLE, Width
+from cldfc.show.boxes import FONTS
+from cldfc.show.drawing import READABLE, Width
 
-SCALE, PRINT = 2.0, 300 / 96
+_SCALE, _PRINT = 2.0, 300 / 96
 """Pixels of a PNG for one of the layout, and for one of a width in print, 300 to the inch."""
 MOST_PIXELS = 100_000_000
 """Of a PNG, which has them in memory, four bytes each."""
@@ -32,14 +32,14 @@ class DrawingOptions:
 
 def svg(graph: Graph, wish: DrawingOptions) -> str:
     """A comment inside says that cldfc has written it."""
-    return bare_svg(graph, wish).replace(">", f"><!-- {MARK} -->", 1)
+    return _bare_svg(graph, wish).replace(">", f"><!-- {MARK} -->", 1)
 
 
-def bare_svg(graph: Graph, wish: DrawingOptions) -> str:
+def _bare_svg(graph: Graph, wish: DrawingOptions) -> str:
     from cldfc.show.svg import draw_svg
 
     drawn = draw_svg(graph, wish.is_full, wish.before and wish.before.as_written, wish.width)
-    right, _ = picture_size(drawn)
+    right, _ = _picture_size(drawn)
     if wish.width is not None and (smallest := wish.width.smallest_type(right)) < READABLE:
         enough = wish.width.number * READABLE / smallest
         rounded = math.ceil(enough * 10) / 10
@@ -50,7 +50,7 @@ def bare_svg(graph: Graph, wish: DrawingOptions) -> str:
     return drawn
 
 
-def picture_size(svg: str) -> tuple[float, float]:
+def _picture_size(svg: str) -> tuple[float, float]:
     """The width and the height of a picture in its own pixels."""
     found = re.search(r'viewBox="0 0 (\S+) (\S+)"', svg)
     assert found is not None
@@ -69,24 +69,24 @@ def png(graph: Graph, wish: DrawingOptions) -> bytes:
     """Text that stands behind the head of the image, 8 + 25 bytes; and how large it is in print."""
     from resvg_py import svg_to_bytes
 
-    drawn, width = bare_svg(graph, wish), wish.width
-    right, bottom = picture_size(drawn)
+    drawn, width = _bare_svg(graph, wish), wish.width
+    right, bottom = _picture_size(drawn)
     shown = width.pixels / right if width else 1.0
     most = math.sqrt(MOST_PIXELS / (shown * right * shown * bottom))
-    zoom = 1.0 if width and width.unit == "px" else min(PRINT if width else SCALE, most)
+    zoom = 1.0 if width and width.unit == "px" else min(_PRINT if width else _SCALE, most)
     if most < 1:
         count = f"{shown * right * shown * bottom / 1e6:,.0f}"
         raise UsageError(f"a `.png` of this network would have {count} million pixels", "write `.svg` or `.pdf`")
     fonts = [str(path) for path in FONTS.values()]
     image = svg_to_bytes(svg_string=drawn, dpi=96, zoom=zoom, skip_system_fonts=True, font_files=fonts)
-    more = chunk(b"tEXt", f"Software\0{MARK}".encode())
+    more = _chunk(b"tEXt", f"Software\0{MARK}".encode())
     if width and width.unit != "px":
         metre = round(zoom * 96 / 0.0254).to_bytes(4, "big")
-        more += chunk(b"pHYs", metre + metre + b"\1")
+        more += _chunk(b"pHYs", metre + metre + b"\1")
     return image[:33] + more + image[33:]
 
 
-def chunk(kind: bytes, data: bytes) -> bytes:
+def _chunk(kind: bytes, data: bytes) -> bytes:
     return len(data).to_bytes(4, "big") + kind + data + zlib.crc32(kind + data).to_bytes(4, "big")
 
 
@@ -94,5 +94,5 @@ def pdf(graph: Graph, wish: DrawingOptions) -> bytes:
     """A comment behind the end, where it moves nothing."""
     from cldfc.show.pdf import draw_pdf
 
-    page = draw_pdf(bare_svg(graph, wish), wish.width and wish.width.points)
+    page = draw_pdf(_bare_svg(graph, wish), wish.width and wish.width.points)
     return page.rstrip(b"\n") + f"\n% {MARK}\n".encode()

@@ -2,12 +2,80 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
+from collections.abc import Sequence
+
+from cldfc.algebra.fold_norms import Folded
 from cldfc.algebra.untrained import find_untrained
-from cldfc.network.cost import Cost, cost_of_network, cost_of_operations, total_cost
+from cldfc.network.cost import Cost, cost_of_network, cost_of_operations, costs_of_levels, total_cost
 from cldfc.network.graph import Graph
-from cldfc.network.levels import costs_of_levels
-from cldfc.network.positions import format_key
-from cldfc.show.numbers import short_bytes
+from cldfc.network.positions import Key, format_key
+
+_PREFIXES = ("", "k", "M", "G", "T", "P")
+
+
+def short_count(count: int) -> str:
+    """`8.04 M`, `555 M`, `640`."""
+    value, prefix = scaled(count)
+    return f"{value} {prefix}".rstrip()
+
+
+def short_bytes(count: int) -> str:
+    """`4.76 MB`, of a million bytes each; `640 B`."""
+    value, prefix = scaled(count)
+    return f"{value} {prefix}B"
+
+
+def scaled(count: int) -> tuple[str, str]:
+    """A number in three digits, and the prefix of the power of 1,000 that it is multiplied with."""
+    if count < 1000:
+        return str(count), ""
+    mantissa, exponent = f"{count:.2e}".split("e")
+    power = min(int(exponent) // 3, len(_PREFIXES) - 1)
+    before = int(exponent) - 3 * power
+    return f"{float(mantissa) * 10**before:.{max(0, 2 - before)}f}", _PREFIXES[power]
+
+
+_MOST_NAMES = 4
+
+
+def folding_lines(folded: Folded) -> list[str]:
+    groups: dict[tuple[str, str, str, bool, int], dict[Key, None]] = defaultdict(dict)
+    for kept in folded.kept:
+        key = kept.kernel or kept.norm.scale
+        arity = len(key[1]) if kept.kernel else 0
+        groups[key[0], kept.reason, kept.keyword, kept.kernel is not None, arity][key] = None
+    total = folded.count + len({kept.norm for kept in folded.kept})
+    if not total:
+        return ["there is no normalisation to fold"]
+    lines = [f"{folded.count:,} of {total:,} normalisation{'s' * (total != 1)} folded into kernels"]
+    for (name, reason, keyword, is_kernel, _), keys in sorted(groups.items(), key=lambda group: not group[0][3]):
+        if is_kernel:
+            who = _kernels_text(folded.graph, [*keys], keyword)
+        else:
+            who = f"{format_key(next(iter(keys)))} stays" if len(keys) == 1 else f"{name} stays, {len(keys):,} times"
+        lines.append(f"{who}: {reason}")
+    return lines
+
+
+def _kernels_text(graph: Graph, keys: Sequence[Key], keyword: str) -> str:
+    """`A@ℓ keeps its bn` where that holds for all of them, or `A@2, A@3 keep their bn`."""
+    name, tag = keys[0]
+    family = [key for key in graph.parameters if key[0] == name and len(key[1]) == len(tag)]
+    if len(keys) == len(family):
+        return f"{_family_text(graph, name, len(tag))} keeps its {keyword}"
+    if len(keys) == 1:
+        return f"{format_key(keys[0])} keeps its {keyword}"
+    more = ", …" * (len(keys) > _MOST_NAMES)
+    return f"{', '.join(map(format_key, keys[:_MOST_NAMES]))}{more} keep their {keyword}"
+
+
+def _family_text(graph: Graph, name: str, arity: int) -> str:
+    """A kernel with the indices that it depends on, which are fewer than those of its declaration where it is tied."""
+    indices = graph.program.parameters[name].indices
+    if arity < len(indices):
+        indices = tuple(indices[place] for place in graph.program.ties[name].kept)
+    return f"{name}@{','.join(indices)}" if indices else name
 
 
 def summary_lines(graph: Graph, is_trained: bool = True) -> list[str]:
@@ -20,27 +88,27 @@ def summary_lines(graph: Graph, is_trained: bool = True) -> list[str]:
     levels = costs_of_levels(graph, costs)
     for at, level in costs_of_levels(graph.as_written, written).items():
         shapes = ", ".join("×".join(map(str, shape)) for shape in level.shapes)
-        rows.append((level.name, shapes, *level_figures(level.cost, levels[at].cost if at in levels else Cost())))
+        rows.append((level.name, shapes, *_level_figures(level.cost, levels[at].cost if at in levels else Cost())))
     cost, before = total_cost(graph, costs), total_cost(graph.as_written, written)
-    rows.append(("all", "", *level_figures(before, cost)))
+    rows.append(("all", "", *_level_figures(before, cost)))
     widths = [max(len(row[column]) for row in rows) for column in range(5)]
     lines = [
         "  ".join(c.ljust(w) if n < 2 else c.rjust(w) for n, (c, w) in enumerate(zip(row, widths, strict=True)))
         for row in rows
     ]
-    return [*lines, depth_text(cost, before), *notes(graph)] if is_trained else [*lines, layers_text(cost, before)]
+    return [*lines, depth_text(cost, before), *notes(graph)] if is_trained else [*lines, _layers_text(cost, before)]
 
 
-def level_figures(written: Cost, cost: Cost) -> tuple[str, str, str]:
+def _level_figures(written: Cost, cost: Cost) -> tuple[str, str, str]:
     """Parameters, those without sharing, multiply-adds."""
     return f"{written.parameters:,}", f"{written.unshared:,}", f"{cost.multiply_adds:,}"
 
 
 def depth_text(cost: Cost, written: Cost) -> str:
-    return f"{layers_text(cost, written)} · {short_bytes(cost.kept.each_image)} activations per image"
+    return f"{_layers_text(cost, written)} · {short_bytes(cost.kept.each_image)} activations per image"
 
 
-def layers_text(cost: Cost, written: Cost) -> str:
+def _layers_text(cost: Cost, written: Cost) -> str:
     convolutions = f"{cost.convolutions:,} convolution{'s' * (cost.convolutions != 1)}"
     convolutions += f" ({written.convolutions:,} as written)" * (cost.convolutions != written.convolutions)
     return f"{convolutions} · depth {cost.depth:,}"
@@ -76,12 +144,12 @@ def summary_as_data(graph: Graph) -> dict[str, object]:
     levels: list[dict[str, object]] = []
     for at, level in costs_of_levels(graph.as_written, written).items():
         cost = computed[at].cost if at in computed else Cost()
-        levels.append({"name": level.name, "shapes": level.shapes, **cost_as_data(level.cost, cost)})
-    totals = cost_as_data(total_cost(graph.as_written, written), total_cost(graph, costs))
+        levels.append({"name": level.name, "shapes": level.shapes, **_cost_as_data(level.cost, cost)})
+    totals = _cost_as_data(total_cost(graph.as_written, written), total_cost(graph, costs))
     return {"model": graph.program.model, **totals, "levels": levels, "notes": notes(graph)}
 
 
-def cost_as_data(written: Cost, cost: Cost) -> dict[str, object]:
+def _cost_as_data(written: Cost, cost: Cost) -> dict[str, object]:
     return {
         "parameters": written.parameters,
         "parameters_without_sharing": written.unshared,

@@ -9,14 +9,12 @@ from collections.abc import Collection, Iterator, Sequence
 from html import escape
 
 from cldfc.network.graph import Graph
-from cldfc.show.boxes import LINE
-from cldfc.show.labels import BoxLabel
+from cldfc.show.blocks import BoxLabel
+from cldfc.show.boxes import LINE, SIZE, SMALL, label_width, text_width
+from cldfc.show.comparison import difference_of, find_marks
+from cldfc.show.drawing import DrawnBox, Edge, Frame, LoopArrow, Picture, Point, Rectangle, Width
 from cldfc.show.layout import lay_out
 from cldfc.show.legend import LegendEntry, place_legend
-from cldfc.show.marks import difference_of, find_marks
-from cldfc.show.measure import SIZE, SMALL, label_width, text_width
-from cldfc.show.shapes import DrawnBox, Edge, Frame, LoopArrow, Picture, Point, Rectangle
-from cldfc.show.width import Width
 
 STYLE = """
 text{font-family:"DejaVu Sans",Verdana,Helvetica,sans-serif;font-size:13px;fill:#1f2328}
@@ -32,7 +30,7 @@ text{font-family:"DejaVu Sans",Verdana,Helvetica,sans-serif;font-size:13px;fill:
 .marked rect{stroke:#cf222e;stroke-width:2.4;stroke-dasharray:5 2.5}
 """
 """Where several rules hold, the last one does."""
-DARK = """
+_DARK = """
 text{fill:#e6edf3}.soft{fill:#9aa4af}.band{fill:#1c2128}.frame{fill:#0d1117;stroke:#373e47}.paper{fill:#0d1117}
 .edge{stroke:#9aa4af}.from0{stroke:#d9a634}.from1{stroke:#58a6ff}.from2{stroke:#56d364}.from3{stroke:#f778ba}
 .kernel rect{fill:#0d1117;stroke:#cdd5de}.operator rect{fill:#2d333b;stroke:#444c56}
@@ -42,10 +40,10 @@ text{fill:#e6edf3}.soft{fill:#9aa4af}.band{fill:#1c2128}.frame{fill:#0d1117;stro
 .shared rect{stroke:none}.shared text{fill:#fff}.marked rect{stroke:#ff7b72}
 """
 """What is different on a dark screen."""
-DARK_SCREEN = f"@media screen and (prefers-color-scheme:dark){{{DARK}}}\n"
-ROUND, POINT = 5.0, 5.0
+DARK_SCREEN = f"@media screen and (prefers-color-scheme:dark){{{_DARK}}}\n"
+_ROUND, _POINT = 5.0, 5.0
 """Of a corner; of the head of an arrow, which is half as wide."""
-HUES, CORNERS = 4, (10.0, 2.0)
+_HUES, _CORNERS = 4, (10.0, 2.0)
 """Values of one name have a colour and corners; a fifth name has those of the first."""
 
 
@@ -54,22 +52,22 @@ def draw_svg(graph: Graph, is_full: bool = False, before: Graph | None = None, w
 
     What it has differently from the network `before` is marked. With a `width` lines are as long as can be read there.
     """
-    return svg_of(graph, lay_out(graph, is_full, width and width.room), before, width)
+    return _svg_of(graph, lay_out(graph, is_full, width and width.room), before, width)
 
 
 def draw_for_page(graph: Graph) -> str:
     """The same for a page: it may be printed on A4 with margins of 2 cm, and is dark on a dark screen."""
-    return svg_of(graph, lay_out(graph, room=Width(17, "cm").room), style=STYLE + DARK_SCREEN)
+    return _svg_of(graph, lay_out(graph, room=Width(17, "cm").room), style=STYLE + DARK_SCREEN)
 
 
-def svg_of(
+def _svg_of(
     graph: Graph, picture: Picture, before: Graph | None = None, width: Width | None = None, style: str = STYLE
 ) -> str:
     marked = frozenset[int]() if before is None else find_marks(difference_of(before, graph), graph, picture)
     note = "" if before is None else f"dashed: not so in {before.program.model}"
     entries, right, bottom = place_legend(graph, picture, note)
     parts = picture_parts(picture, [""] * len(picture.nodes), [""] * len(picture.edges), marked)
-    body = [*parts, *(part for entry in entries for part in entry_parts(entry))]
+    body = [*parts, *(part for entry in entries for part in _entry_parts(entry))]
     size = width.size(right, bottom) if width else f'width="{right:.0f}" height="{bottom:.0f}"'
     return "\n".join(
         [
@@ -92,42 +90,42 @@ def picture_parts(
     `boxes` and `lines` are more attributes for each box and each edge; `marked` are numbers of boxes.
     """
     for band in picture.bands:
-        name = "".join(band_name(band.place, band.name, band.sizes))
-        yield f'<g class="level">{rectangle(band.place, 8, "band")}{name}</g>'
+        name = "".join(_band_name(band.place, band.name, band.sizes))
+        yield f'<g class="level">{_rectangle(band.place, 8, "band")}{name}</g>'
     for frame in picture.frames:
-        yield from frame_parts(frame)
+        yield from _frame_parts(frame)
     for loop in picture.loops:
-        yield from loop_parts(loop)
+        yield from _loop_parts(loop)
     for edge, more in zip(picture.edges, lines, strict=True):
-        yield from edge_parts(edge, picture, more)
+        yield from _edge_parts(edge, picture, more)
     for at, (node, more) in enumerate(zip(picture.nodes, boxes, strict=True)):
-        yield node_part(node, more, " marked" * (at in marked))
+        yield _node_part(node, more, " marked" * (at in marked))
 
 
-def band_name(place: Rectangle, name: str, sizes: Sequence[str]) -> Iterator[str]:
+def _band_name(place: Rectangle, name: str, sizes: Sequence[str]) -> Iterator[str]:
     lines = [(name, "")] * bool(name) + [(size, "small soft") for size in sizes]
     y = place.middle[1] - (LINE + 2) * (len(lines) - 1) / 2 + 4
     for at, (line, classes) in enumerate(lines):
         yield text(14, y + (LINE + 2) * at, line, classes)
 
 
-def frame_parts(frame: Frame) -> Iterator[str]:
+def _frame_parts(frame: Frame) -> Iterator[str]:
     """A frame; one that stands for several steps lies on two more."""
     p = frame.place
     for shift in (5, 2.5, 0) if frame.is_folded else (0,):
-        yield rectangle(Rectangle(p.x + shift, p.y + shift, p.width, p.height), 7, f"frame in-{frame.band}")
+        yield _rectangle(Rectangle(p.x + shift, p.y + shift, p.width, p.height), 7, f"frame in-{frame.band}")
 
 
-def loop_parts(loop: LoopArrow) -> Iterator[str]:
+def _loop_parts(loop: LoopArrow) -> Iterator[str]:
     """How often steps are taken, on the line that leads from the last one's value to the next."""
     (x, y), width = loop.middle, text_width(loop.text, SMALL) + 8
     if loop.points:
         yield f'<path class="edge{hue("from", loop.hue)} in-{loop.band}" d="{path(loop.points)}"/>'
-        yield rectangle(Rectangle(x - width / 2, y - 7, width, 14), 0, f"band in-{loop.band}")
+        yield _rectangle(Rectangle(x - width / 2, y - 7, width, 14), 0, f"band in-{loop.band}")
     yield text(x, y + 3.5, loop.text, f"small middle in-{loop.band}")
 
 
-def edge_parts(edge: Edge, picture: Picture, more: str) -> Iterator[str]:
+def _edge_parts(edge: Edge, picture: Picture, more: str) -> Iterator[str]:
     source, band = picture.nodes[edge.source], picture.nodes[edge.target].band
     where = "between" if is_between(edge, picture) else f"in-{band}"
     yield f'<path class="edge{hue("from", source.hue)} {where}" d="{path(edge.points)}"{more}/>'
@@ -141,19 +139,21 @@ def is_between(edge: Edge, picture: Picture) -> bool:
 
 def hue(kind: str, number: int | None) -> str:
     """The class for values of one name, or for the edges that leave them."""
-    return "" if number is None else f" {kind}{number % HUES}"
+    return "" if number is None else f" {kind}{number % _HUES}"
 
 
 def path(points: Sequence[Point]) -> str:
     """The commands of a line through some points, with rounded corners and the head of an arrow."""
-    commands = [f"M{point_text(points[0])}"]
+    commands = [f"M{_point_text(points[0])}"]
     for before, corner, after in zip(points, points[1:], points[2:], strict=False):
-        enter, leave = towards(corner, before), towards(corner, after)
-        commands.append(f"L{point_text(enter)}Q{point_text(corner)} {point_text(leave)}")
+        enter, leave = _towards(corner, before), _towards(corner, after)
+        commands.append(f"L{_point_text(enter)}Q{_point_text(corner)} {_point_text(leave)}")
     (x, y), (ahead, down) = points[-1], direction(points[-2], points[-1])
-    first, second = ((x - POINT * (ahead - side * down / 2), y - POINT * (down + side * ahead / 2)) for side in (1, -1))
+    first, second = (
+        (x - _POINT * (ahead - side * down / 2), y - _POINT * (down + side * ahead / 2)) for side in (1, -1)
+    )
     return "".join(
-        [*commands, f"L{point_text(points[-1])}", f"M{point_text(first)}L{point_text((x, y))}L{point_text(second)}"]
+        [*commands, f"L{_point_text(points[-1])}", f"M{_point_text(first)}L{_point_text((x, y))}L{_point_text(second)}"]
     )
 
 
@@ -163,29 +163,29 @@ def direction(start: Point, end: Point) -> Point:
     return (end[0] - start[0]) / length, (end[1] - start[1]) / length
 
 
-def towards(corner: Point, other: Point) -> Point:
+def _towards(corner: Point, other: Point) -> Point:
     length = abs(other[0] - corner[0]) + abs(other[1] - corner[1])
-    share = min(ROUND, length / 2) / length
+    share = min(_ROUND, length / 2) / length
     return corner[0] + share * (other[0] - corner[0]), corner[1] + share * (other[1] - corner[1])
 
 
-def point_text(point: Point) -> str:
+def _point_text(point: Point) -> str:
     return f"{point[0]:.1f} {point[1]:.1f}"
 
 
-def node_part(node: DrawnBox, more: str, mark: str) -> str:
+def _node_part(node: DrawnBox, more: str, mark: str) -> str:
     classes = f"node {node.kind}{hue('hue', node.hue)}{' shared' if node.colour else ''} in-{node.band}{mark}"
     fill = f' style="fill:{node.colour}"' if node.colour else ""
-    round = CORNERS[(node.hue or 0) % len(CORNERS)] if node.kind == "value" else 10.0
+    round = _CORNERS[(node.hue or 0) % len(_CORNERS)] if node.kind == "value" else 10.0
     radius = 4.0 if node.kind in ("kernel", "operator") else min(round, node.place.height / 2)
     (x, y), is_symbol = node.place.middle, node.kind == "value" or bool(node.parameters)
     first = y - LINE * len(node.lines) / 2 + 4.5
-    texts = [label_text(x, first, node.label, is_symbol)]
+    texts = [_label_text(x, first, node.label, is_symbol)]
     texts += [text(x, first + LINE * at, line, "small soft middle") for at, line in enumerate(node.lines, 1)]
-    return f'<g class="{classes}"{more}>{rectangle(node.place, radius, "", fill)}{"".join(texts)}</g>'
+    return f'<g class="{classes}"{more}>{_rectangle(node.place, radius, "", fill)}{"".join(texts)}</g>'
 
 
-def label_text(x: float, y: float, label: BoxLabel, is_symbol: bool) -> str:
+def _label_text(x: float, y: float, label: BoxLabel, is_symbol: bool) -> str:
     """A name with its raised tag and its mark, in the middle of a box.
 
     The parts are texts of their own around a point, for renderers disagree about parts of a text in the middle.
@@ -201,7 +201,7 @@ def label_text(x: float, y: float, label: BoxLabel, is_symbol: bool) -> str:
     return "".join(parts)
 
 
-def rectangle(place: Rectangle, radius: float, classes: str, more: str = "") -> str:
+def _rectangle(place: Rectangle, radius: float, classes: str, more: str = "") -> str:
     attribute = f' class="{classes}"' if classes else ""
     return (
         f'<rect{attribute} x="{place.x:.1f}" y="{place.y:.1f}" width="{place.width:.1f}" height="{place.height:.1f}" '
@@ -217,10 +217,10 @@ def text(x: float, y: float, content: str, classes: str) -> str:
     return f'<text x="{x:.1f}" y="{y:.1f}"{attribute}{length}>{escape(content)}</text>'
 
 
-def entry_parts(entry: LegendEntry) -> Iterator[str]:
+def _entry_parts(entry: LegendEntry) -> Iterator[str]:
     x, y, label = entry.x + 20 * bool(entry.colour), entry.y + 14.5, entry.label
     if entry.colour:
-        yield rectangle(Rectangle(entry.x, entry.y + 4, 14, 14), 3, "", f' style="fill:{entry.colour}"')
+        yield _rectangle(Rectangle(entry.x, entry.y + 4, 14, 14), 3, "", f' style="fill:{entry.colour}"')
     if label.name:
-        yield label_text(x + label_width(label) / 2, y, label, True)
+        yield _label_text(x + label_width(label) / 2, y, label, True)
     yield text(x + label_width(label) + 5 * bool(label.name), y, entry.text, "small")

@@ -1,26 +1,224 @@
-"""A network in the terminal: one row per level, one colour per shared kernel, and what sharing saves."""
+"""A network in the terminal or a prompt: one row per level, one colour per shared kernel."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import base64
+import html
+import io
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
+from importlib import import_module
+from typing import Any
 
-from rich.console import Console, RenderableType
+from rich.console import RenderableType
 
 from cldfc.algebra.linearity import operators_of, what_breaks_linearity
-from cldfc.console import Column, Text, print_table
+from cldfc.console import Column, Console, Text, print_table
 from cldfc.network.cost import Cost, cost_of_network
 from cldfc.network.graph import Graph
 from cldfc.network.positions import Key
-from cldfc.output import printable
-from cldfc.show.blocks import Block, blocks_of, index_of_levels, sizes_of
-from cldfc.show.colours import colours_of
-from cldfc.show.grid import drawn_levels
-from cldfc.show.kernels import parameter_rows
-from cldfc.show.strip import Piece, Strip, StripWriter, first_value, text_columns
+from cldfc.output import UTF8, printable
+from cldfc.show.blocks import Block, BoxPart, Operand, blocks_of, index_of_levels, sizes_of
+from cldfc.show.drawing import colours_of
+from cldfc.show.grid import arrange_parts, drawn_levels
+from cldfc.show.legend import parameter_rows
 from cldfc.show.summary import depth_text, notes
 from cldfc.syntax import tree
 from cldfc.syntax.format import format_equation, format_let, format_symbol
+
+_Piece = tuple[str, str]
+"""Text and its style."""
+_SIGNS = {"+": "⊕", "×": "⊗"}
+_DIM, _BOLD, _VALUE = "dim", "bold", "gold3"
+
+
+@dataclass(frozen=True, slots=True)
+class _Branch:
+    """What joins a chain at a column, from where the chain starts or from elsewhere."""
+
+    from_start: bool
+    pieces: tuple[_Piece, ...]
+    column: int
+    is_minus: bool
+
+
+@dataclass(slots=True)
+class _Strip:
+    """The lines of a block, and how far from the block before it they stand."""
+
+    lines: list[list[_Piece]]
+    gap: int
+
+    @property
+    def width(self) -> int:
+        return max(map(_text_columns, self.lines))
+
+
+class _StripWriter:
+    def __init__(self, blocks: Sequence[Block], colours: Mapping[Key, str], encoding: str = UTF8) -> None:
+        self.colours = colours
+        self.spell = partial(printable, encoding=encoding)
+        self.names = {block.value: block.label.plain for block in blocks}
+        self.arrow = self.spell("→ ")
+
+    def name(self, value: Key) -> str:
+        return self.spell(self.names.get(value, value[0]))
+
+    def strip(self, block: Block, is_named: bool) -> _Strip:
+        """The lines of a block; `is_named` writes the value that it starts from, for it does not stand before it."""
+        chain, start = self.chain(block), _first_value(block)
+        head: list[_Piece] = [(f"{self.name(start)} ", _VALUE)] if is_named and start is not None else []
+        at = _text_columns(head)
+        line, branches = [*head, *([(self.arrow, _DIM)] if start is not None and chain else [])], list[_Branch]()
+        for place in chain:
+            main, others = _split_operands(block, place, chain)
+            if main is not None and main.sign < 0:
+                line.append(("−", _DIM))
+            branches += [self.branch(block, operand, start, _text_columns(line)) for operand in others]
+            line += self.part(block.parts[place])
+        if any(branch.from_start for branch in branches):
+            line[len(head)] = ("┬".ljust(len(self.arrow)), _DIM)
+        line += self.value(block)
+        return _Strip([line, *_draw_branches(branches, at)], 3 if is_named else 1)
+
+    def chain(self, block: Block) -> list[int]:
+        """The parts on the lane of the value, in the order of use."""
+        cells = arrange_parts(block).cells
+        return sorted((part for part, (_, lane) in cells.items() if lane == 0), key=lambda part: cells[part])
+
+    def value(self, block: Block) -> Iterator[_Piece]:
+        """The value of a block, with its steps if it stands for several; no arrow is needed behind `⊕`."""
+        result = block.result
+        if result is not None and (result.part is None or block.parts[result.part].kind != "merge"):
+            yield self.arrow, _DIM
+        yield self.spell(block.label.plain), _VALUE
+        if block.result is None:
+            yield " = 0", _DIM
+        if block.steps:
+            yield self.spell(f" {block.steps}".replace(" = ", "=")), _DIM
+
+    def part(self, part: BoxPart) -> Iterator[_Piece]:
+        name = self.spell(part.label.plain)
+        if part.kind == "merge":
+            yield self.spell(f"{_SIGNS.get(part.label.plain, name)} "), ""
+            return
+        shared = [self.colours.get(key) for key in part.parameters]
+        if shared and shared[0] is not None and None not in shared:
+            yield f" {name} ", f"bold white on {shared[0]}"
+        else:
+            yield name, _BOLD if part.kind == "kernel" else ""
+        yield self.spell(f"{part.label.mark} "), _DIM
+
+    def branch(self, block: Block, operand: Operand, start: Key | None, column: int) -> _Branch:
+        path = tuple(self.inline(block, operand))
+        inner = operand
+        while inner.part is not None and len(block.parts[inner.part].operands) == 1:
+            inner = block.parts[inner.part].operands[0]
+        is_start = start is not None and inner.part is None and inner.values[:1] == (start,)
+        return _Branch(is_start, path[1:] if is_start else path, column, operand.sign < 0)
+
+    def inline(self, block: Block, operand: Operand) -> Iterator[_Piece]:
+        """An operand with all that leads to it in one line; what is joined stands in parentheses."""
+        if operand.part is None:
+            yield " ".join(map(self.name, operand.values)) + " ", _VALUE
+            return
+        part = block.parts[operand.part]
+        if len(part.operands) == 1:
+            yield from self.inline(block, part.operands[0])
+            yield from self.part(part)
+            return
+        yield "(", _DIM
+        for at, inner in enumerate(part.operands):
+            if at or inner.sign < 0:
+                yield self.spell("− " if inner.sign < 0 else f"{part.label.name} "), _DIM
+            *pieces, (text, style) = self.inline(block, inner)
+            yield from [*pieces, (text if inner is not part.operands[-1] else text.rstrip(), style)]
+        yield ") ", _DIM
+
+    def sentence(self, block: Block) -> list[_Piece]:
+        """A block without lines below it, which can be broken anywhere."""
+        result = [] if block.result is None else list(self.inline(block, block.result))
+        return [*result, *self.value(block)]
+
+
+def _first_value(block: Block) -> Key | None:
+    if block.result is None:
+        return None
+    operand = block.result
+    cells = arrange_parts(block).cells
+    while operand.part is not None:
+        operands = block.parts[operand.part].operands
+        on_lane = [o for o in operands if o.part is not None and cells[o.part][1] == 0]
+        operand = (on_lane or list(operands))[0] if operands else Operand(None)
+    return operand.values[0] if operand.values else None
+
+
+def _split_operands(block: Block, place: int, chain: Sequence[int]) -> tuple[Operand | None, list[Operand]]:
+    """The operand of a part that its chain leads to, and the others."""
+    operands = list(block.parts[place].operands)
+    main = next((o for o in operands if o.part is not None and o.part in chain), operands[0] if operands else None)
+    return main, [operand for operand in operands if operand is not main]
+
+
+def _draw_branches(branches: Sequence[_Branch], start: int) -> list[list[_Piece]]:
+    """The lines below a chain: the shortest branches are the highest."""
+    placed: list[tuple[int, int, _Branch]] = []
+    for branch in sorted(branches, key=lambda b: b.column - _left_end(b, start)):
+        left, row = _left_end(branch, start), 0
+        while any(r == row and left <= b.column + 1 and _left_end(b, start) <= branch.column + 1 for r, _, b in placed):
+            row += 1
+        placed.append((row, left, branch))
+    rows = [_Canvas() for _ in range(1 + max((row for row, _, _ in placed), default=-1))]
+    for row, left, branch in placed:
+        rows[row].write(left, _branch_text(branch, left))
+        for above in rows[:row]:
+            for column in {branch.column, *([left] if branch.from_start else [])}:
+                above.cross(column)
+    return [row.pieces() for row in rows]
+
+
+def _left_end(branch: _Branch, start: int) -> int:
+    return start if branch.from_start else max(0, branch.column - _text_columns(branch.pieces) - 1 - branch.is_minus)
+
+
+def _branch_text(branch: _Branch, left: int) -> list[_Piece]:
+    """`╰── R2↓2 ──╯`, `f1 ╯`."""
+    minus: list[_Piece] = [("−", _DIM)] * branch.is_minus
+    if not branch.from_start:
+        room = branch.column - left - _text_columns(branch.pieces) - branch.is_minus
+        return [*branch.pieces, ("─" * max(0, room), _DIM), *minus, ("╯", _DIM)]
+    room = branch.column - left - 1 - _text_columns(branch.pieces) - branch.is_minus
+    if not branch.pieces:
+        return [(f"╰{'─' * room}", _DIM), *minus, ("╯", _DIM)]
+    before = max(1, room // 2)
+    return [(f"╰{'─' * (before - 1)} ", _DIM), *branch.pieces, ("─" * max(0, room - before), _DIM), *minus, ("╯", _DIM)]
+
+
+class _Canvas:
+    """A line that is written to out of order."""
+
+    def __init__(self) -> None:
+        self.cells: dict[int, _Piece] = {}
+
+    def write(self, column: int, pieces: Sequence[_Piece]) -> None:
+        for content, style in pieces:
+            for character in content:
+                self.cells[column] = character, style
+                column += 1
+
+    def cross(self, column: int) -> None:
+        """Let a line from below pass."""
+        there = self.cells.get(column, (" ", ""))[0]
+        self.cells[column] = {" ": "│", "─": "┼", "╯": "┤", "╰": "├"}.get(there, there), _DIM
+
+    def pieces(self) -> list[_Piece]:
+        return [self.cells.get(at, (" ", "")) for at in range(1 + max(self.cells, default=-1))]
+
+
+def _text_columns(pieces: Sequence[_Piece]) -> int:
+    """The columns that a text takes; every letter of the language takes one."""
+    return sum(len(text) for text, _ in pieces)
 
 
 def show_network(graph: Graph, console: Console, is_full: bool = False, is_drawn: bool = True) -> None:
@@ -36,17 +234,17 @@ def show_network(graph: Graph, console: Console, is_full: bool = False, is_drawn
     for equation in equations:
         console.print(Text(f"  {format_equation(equation, widest)}"))
     console.print()
-    print_facts(graph.program.spec, console)
+    _print_facts(graph.program.spec, console)
     if is_drawn:
-        print_levels(written, console, is_full)
+        _print_levels(written, console, is_full)
         console.print()
-    print_kernels(written, console)
-    print_totals(cost_of_network(written), cost_of_network(graph), console)
+    _print_kernels(written, console)
+    _print_totals(cost_of_network(written), cost_of_network(graph), console)
     for note in notes(graph):
         console.print(note)
 
 
-def print_facts(spec: tree.Tree, console: Console) -> None:
+def _print_facts(spec: tree.Tree, console: Console) -> None:
     """The operators, each with what breaks its linearity, if anything; and what was proved."""
     operators = list(operators_of(spec))
     head = max((len(format_symbol(operator.symbol)) for operator in operators), default=0)
@@ -63,13 +261,13 @@ def print_facts(spec: tree.Tree, console: Console) -> None:
         console.print()
 
 
-def print_levels(graph: Graph, console: Console, is_full: bool) -> None:
+def _print_levels(graph: Graph, console: Console, is_full: bool) -> None:
     """One row per level: its values from left to right, each after the parts that lead to it."""
     blocks = blocks_of(graph, is_full)
     rows: dict[int | None, list[Block]] = {}
     for block, level in zip(blocks, drawn_levels(blocks), strict=True):
         rows.setdefault(level, []).append(block)
-    writer = StripWriter(blocks, colours_of(graph), console.encoding)
+    writer = _StripWriter(blocks, colours_of(graph), console.encoding)
     index = printable(index_of_levels(graph.program), console.encoding)
     spell = partial(printable, encoding=console.encoding)
     heads: dict[int | None, tuple[str, str]] = {}
@@ -80,52 +278,52 @@ def print_levels(graph: Graph, console: Console, is_full: bool) -> None:
     widths = [max(len(head[at]) for head in heads.values()) for at in (0, 1)]
     indent = sum(widths) + 3 * bool(widths[0]) + 2
     for level in sorted(rows, key=lambda level: (level is not None, level)):
-        (name, shape), lines = heads[level], list(lay_strips(writer, rows[level], console.width - indent))
+        (name, shape), lines = heads[level], list(_lay_strips(writer, rows[level], console.width - indent))
         label = Text.assemble((f" {name:{widths[0]}} ", "bold reverse"), " ") if widths[0] else Text()
         label.append(f"{shape:{widths[1]}}  ", style="dim")
         for at, line in enumerate(lines):
             console.print(Text.assemble(label if at == 0 else " " * indent, *line), no_wrap=True, overflow="crop")
 
 
-def lay_strips(writer: StripWriter, blocks: Sequence[Block], width: int) -> Iterator[list[Piece]]:
+def _lay_strips(writer: _StripWriter, blocks: Sequence[Block], width: int) -> Iterator[list[_Piece]]:
     """The lines of one level: as many blocks side by side as there is room for."""
-    beside: list[Strip] = []
+    beside: list[_Strip] = []
     before: Key | None = None
     for block in blocks:
-        follows = bool(beside) and first_value(block) == before
+        follows = bool(beside) and _first_value(block) == before
         strip = writer.strip(block, not follows)
         if beside and sum(s.width + s.gap for s in [*beside, strip]) - beside[0].gap > width:
-            yield from side_by_side(beside)
+            yield from _side_by_side(beside)
             beside, strip = [], writer.strip(block, True)
         if strip.width > width:
-            yield from break_line(writer.sentence(block), width)
+            yield from _break_line(writer.sentence(block), width)
             before = None
         else:
             beside.append(strip)
             before = block.value
-    yield from side_by_side(beside)
+    yield from _side_by_side(beside)
 
 
-def side_by_side(strips: Sequence[Strip]) -> Iterator[list[Piece]]:
+def _side_by_side(strips: Sequence[_Strip]) -> Iterator[list[_Piece]]:
     for row in range(max((len(strip.lines) for strip in strips), default=0)):
-        line: list[Piece] = []
+        line: list[_Piece] = []
         for strip, after in zip(strips, [*(s.gap for s in strips[1:]), 0], strict=True):
             here = strip.lines[row] if row < len(strip.lines) else []
-            line += [*here, (" " * (strip.width - text_columns(here) + after), "")]
+            line += [*here, (" " * (strip.width - _text_columns(here) + after), "")]
         yield line
 
 
-def break_line(pieces: Sequence[Piece], width: int) -> Iterator[list[Piece]]:
-    line: list[Piece] = []
+def _break_line(pieces: Sequence[_Piece], width: int) -> Iterator[list[_Piece]]:
+    line: list[_Piece] = []
     for piece in pieces:
-        if line and text_columns([*line, piece]) > width:
+        if line and _text_columns([*line, piece]) > width:
             yield line
             line = []
         line.append(piece)
     yield line
 
 
-def print_kernels(graph: Graph, console: Console) -> None:
+def _print_kernels(graph: Graph, console: Console) -> None:
     """Kernels that are shared, one by one; the others by name; what sharing saves."""
     rows: list[list[RenderableType]] = []
     for row in parameter_rows(graph):
@@ -137,7 +335,7 @@ def print_kernels(graph: Graph, console: Console) -> None:
     print_table(console, heads, rows, gap=3)
 
 
-def print_totals(cost: Cost, computed: Cost, console: Console) -> None:
+def _print_totals(cost: Cost, computed: Cost, console: Console) -> None:
     text = Text.assemble((f"{cost.parameters:,}", "bold cyan"), " parameters stored")
     if cost.unshared > cost.parameters:
         text.append_text(Text.assemble(" · ", (f"{cost.unshared:,}", "bold cyan"), " without sharing · "))
@@ -147,3 +345,46 @@ def print_totals(cost: Cost, computed: Cost, console: Console) -> None:
     saved = f" ({cost.multiply_adds:,} as written)" * (cost.multiply_adds != computed.multiply_adds)
     console.print(f"{computed.multiply_adds:,} multiply-adds for an image{saved}")
     console.print(depth_text(computed, cost))
+
+
+_TEXT_WIDTH, _HTML_WIDTH = 80, 110
+_PRE = '<pre style="line-height: 1.2; font-family: monospace; overflow-x: auto">{code}</pre>'
+
+
+def picture_html(graph: Graph, svg: str) -> str:
+    """A network for a notebook: its picture, an image so that styles stay apart, and what else the terminal prints."""
+    data = base64.b64encode(svg.encode()).decode()
+    image = f'<img alt="{html.escape(graph.program.model)}" src="data:image/svg+xml;base64,{data}"/>'
+    console = Console(io.StringIO(), width=_HTML_WIDTH, record=True, force_jupyter=False)
+    show_network(graph, console, is_drawn=False)
+    return f"<div>{image}\n{console.export_html(code_format=_PRE, inline_styles=True)}</div>"
+
+
+def picture_text(graph: Graph) -> str:
+    console = plain_console()
+    show_network(graph, console)
+    return printed_text(console)
+
+
+def preformatted(text: str) -> str:
+    return _PRE.format(code=html.escape(text))
+
+
+def plain_console() -> Console:
+    return Console(io.StringIO(), width=_TEXT_WIDTH, color_system=None, force_jupyter=False)
+
+
+def printed_text(console: Console) -> str:
+    """What such a console has printed, without white space at the ends of lines."""
+    assert isinstance(console.file, io.StringIO)
+    return "\n".join(line.rstrip() for line in console.file.getvalue().splitlines())
+
+
+def is_notebook() -> bool:
+    return Console(io.StringIO()).is_jupyter
+
+
+def put_out(value: object) -> None:
+    """Show a value below the cell, as one output."""
+    display: Any = import_module("IPython.display")
+    display.display(value)

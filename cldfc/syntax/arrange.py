@@ -9,37 +9,35 @@ from itertools import groupby, pairwise, takewhile
 
 from cldfc.diagnostics import CldfError, Problems, Source, UsageError
 from cldfc.syntax import tree
-from cldfc.syntax.format import Formatter
-from cldfc.syntax.lines import Line, statement_line
+from cldfc.syntax.format import Formatter, Line, Spelling, statement_line
 from cldfc.syntax.parse import parse_spec, split_statements
-from cldfc.syntax.subscripts import read_subscripts
-from cldfc.syntax.words import Spelling
+from cldfc.syntax.tag import read_subscripts
 
 LONGEST_LINE = 100
-WIDEST_HEAD = 24
-INDENT = "    "
+_WIDEST_HEAD = 24
+_INDENT = "    "
 
 # A `#` in a path or in a LaTeX label starts no comment.
-COMMENT = re.compile(r'"[^"\n]*"|\\(?:tag\*?|label|begin|end) *\{[^{}\n]*\}|([#%][^\n]*)')
-BRACKETS = {"(": 1, ")": -1, "{": 1, "}": -1, "[": 9, "]": -9}
-BRACKET_OR_BREAK = re.compile(r"[(\[{]|[)\]}]|(?<=,) | (?=[+-] )")
+_COMMENT = re.compile(r'"[^"\n]*"|\\(?:tag\*?|label|begin|end) *\{[^{}\n]*\}|([#%][^\n]*)')
+_BRACKETS = {"(": 1, ")": -1, "{": 1, "}": -1, "[": 9, "]": -9}
+_BRACKET_OR_BREAK = re.compile(r"[(\[{]|[)\]}]|(?<=,) | (?=[+-] )")
 
 
 @dataclass(frozen=True, slots=True)
-class CommentedLine:
+class _CommentedLine:
     line: Line
     comment: str = ""
 
 
-Item = CommentedLine | str
+_Item = _CommentedLine | str
 """A statement, a comment on a line of its own, or a blank line."""
 
 
 def format_source(source: Source, spelling: Spelling = "unicode") -> str:
     """Format a file. Raises CldfError when it has syntax errors."""
     statements = read_statements(source)
-    items = list(items_of(source, statements, Formatter(spelling, tagged_names(statements))))
-    lines = [line for kind, group in groupby(items, block_kind) for line in block(kind, list(group))]
+    items = list(_items_of(source, statements, Formatter(spelling, _tagged_names(statements))))
+    lines = [line for kind, group in groupby(items, _block_kind) for line in block(kind, list(group))]
     paragraphs = [line for before, line in pairwise(["", *lines]) if before or line]
     text = "".join(f"{line}\n" for line in paragraphs).rstrip("\n")
     text += "\n" if text else ""
@@ -55,7 +53,7 @@ def says(source: Source, statements: tuple[tree.Statement, ...]) -> bool:
         return False
 
 
-def tagged_names(statements: Sequence[tree.Statement]) -> set[str]:
+def _tagged_names(statements: Sequence[tree.Statement]) -> set[str]:
     heads: list[tree.Symbol] = []
     for statement in statements:
         match statement:
@@ -74,13 +72,13 @@ def read_statements(source: Source) -> tuple[tree.Statement, ...]:
     return read_subscripts(spec.statements)
 
 
-def items_of(source: Source, statements: Sequence[tree.Statement], formatter: Formatter) -> Iterator[Item]:
+def _items_of(source: Source, statements: Sequence[tree.Statement], formatter: Formatter) -> Iterator[_Item]:
     end = 0
     for span, statement in zip(split_statements(source), statements, strict=True):
         yield from between(source.text[end : span.start], end == 0)
         *before, comment = map(comment_in, span.text.split("\n"))
         yield from filter(None, before)
-        yield CommentedLine(statement_line(statement, formatter), comment)
+        yield _CommentedLine(statement_line(statement, formatter), comment)
         end = span.end
     yield from between(source.text[end:] + "\n", end == 0)
 
@@ -95,27 +93,27 @@ def between(text: str, is_first: bool) -> Iterator[str]:
 
 def comment_in(line: str) -> str:
     """The comment on a line, or an empty text."""
-    return next((found[1].rstrip() for found in COMMENT.finditer(line) if found[1]), "")
+    return next((found[1].rstrip() for found in _COMMENT.finditer(line) if found[1]), "")
 
 
-def block_kind(item: Item) -> str:
-    return item.line.kind if isinstance(item, CommentedLine) else ""
+def _block_kind(item: _Item) -> str:
+    return item.line.kind if isinstance(item, _CommentedLine) else ""
 
 
-def block(kind: str, items: Sequence[Item]) -> Iterator[str]:
-    aligned = [item.line for item in items if isinstance(item, CommentedLine)] if kind else []
+def block(kind: str, items: Sequence[_Item]) -> Iterator[str]:
+    aligned = [item.line for item in items if isinstance(item, _CommentedLine)] if kind else []
     keyword = max((len(line.keyword) for line in aligned), default=0)
-    head = max((len(line.head) for line in aligned if len(line.head) <= WIDEST_HEAD), default=0)
+    head = max((len(line.head) for line in aligned if len(line.head) <= _WIDEST_HEAD), default=0)
     for item in items:
         if isinstance(item, str):
             yield item
             continue
         text = item.line.text(keyword, head)
-        lines = list(wrap(text)) if item.line.sign else [text]
+        lines = list(_wrap(text)) if item.line.sign else [text]
         yield "\n".join(lines) + (f"  {item.comment}" if item.comment else "")
 
 
-def wrap(text: str) -> Iterator[str]:
+def _wrap(text: str) -> Iterator[str]:
     """A statement on lines of 100 columns, broken behind commas and before signs, the outermost first."""
     breaks, at, start, indent = list(breaks_of(text)), 0, 0, ""
     while len(indent) + len(text) - start > LONGEST_LINE:
@@ -127,16 +125,16 @@ def wrap(text: str) -> Iterator[str]:
             break
         end = max(fitting, key=lambda found: (-found[1], found[0]))[0]
         yield indent + text[start:end]
-        start, indent = end + 1, INDENT
+        start, indent = end + 1, _INDENT
     yield indent + text[start:]
 
 
 def breaks_of(text: str) -> Iterator[tuple[int, int]]:
     """The white space at which a statement can be broken, and the number of brackets around it."""
     depth = 0
-    for found in BRACKET_OR_BREAK.finditer(text):
+    for found in _BRACKET_OR_BREAK.finditer(text):
         if found[0] == " ":
             yield found.start(), depth
         else:
             # Of all places the worst is inside `maxpool[3, stride=2]`.
-            depth += BRACKETS[found[0]]
+            depth += _BRACKETS[found[0]]

@@ -14,11 +14,11 @@ from cldfc.syntax import tree
 from cldfc.syntax.spelling import canonical_name
 from cldfc.syntax.tag import LONGEST_NUMBER, TagReader, whole_number
 
-LARGEST_STRIDE = 255
+_LARGEST_STRIDE = 255
 
-Parts = list[tree.Expression | Token]
-Summation = tuple[Token, tree.Expression, tree.Expression]
-Attribute = tuple[Token, tree.Expression | None]
+_Parts = list[tree.Expression | Token]
+_Summation = tuple[Token, tree.Expression, tree.Expression]
+_Attribute = tuple[Token, tree.Expression | None]
 
 
 class Builder(Transformer[Token, tree.Statement]):
@@ -57,13 +57,13 @@ class Builder(Transformer[Token, tree.Statement]):
     def extend(self, parts: list[Token]) -> tree.Extend:
         return tree.Extend(parts[0][1:-1], self.place_of(parts[0]))
 
-    def levels(self, parts: Parts) -> tree.Range:
+    def levels(self, parts: _Parts) -> tree.Range:
         return self.range_of("levels", parts)
 
-    def steps(self, parts: Parts) -> tree.Range:
+    def steps(self, parts: _Parts) -> tree.Range:
         return self.range_of("steps", parts)
 
-    def range_of(self, kind: Literal["levels", "steps"], parts: Parts) -> tree.Range:
+    def range_of(self, kind: Literal["levels", "steps"], parts: _Parts) -> tree.Range:
         name, lower, between, upper = cast("tuple[Token, tree.Expression, Token | None, tree.Expression]", parts)
         self.check_enumeration(lower, between)
         return tree.Range(kind, canonical_name(name), lower, upper, self.place_of(name), self.statement)
@@ -71,23 +71,23 @@ class Builder(Transformer[Token, tree.Statement]):
     def let(self, parts: list[tree.Expression]) -> tree.Let:
         return tree.Let(cast(tree.Symbol, parts[0]), tuple(parts[1:]), self.statement)
 
-    def input(self, parts: Parts) -> tree.InputStatement:
+    def input(self, parts: _Parts) -> tree.InputStatement:
         name, sizes = cast(Token, parts[0]), cast("list[tree.Expression]", parts[1:])
         return tree.InputStatement(canonical_name(name), tuple(sizes), self.place_of(name), self.statement)
 
-    def output(self, parts: Parts) -> tree.Output:
+    def output(self, parts: _Parts) -> tree.Output:
         name, classes = cast("tuple[Token, tree.Expression]", parts)
         return tree.Output(canonical_name(name), classes, self.place_of(name), self.statement)
 
-    def kernel(self, parts: list[tree.Expression | list[tree.Expression] | Attribute]) -> tree.KernelStatement:
+    def kernel(self, parts: list[tree.Expression | list[tree.Expression] | _Attribute]) -> tree.KernelStatement:
         symbol, height, width, channels = cast(
             "tuple[tree.Symbol, tree.Expression, tree.Expression, list[tree.Expression]]", parts[:4]
         )
         channels_in = channels[0] if len(channels) == 2 else None
         kernel = tree.KernelStatement(symbol, height, width, channels_in, channels[-1], self.statement)
-        return self.with_attributes(kernel, cast("list[Attribute]", parts[4:]))
+        return self.with_attributes(kernel, cast("list[_Attribute]", parts[4:]))
 
-    def with_attributes(self, kernel: tree.KernelStatement, attributes: list[Attribute]) -> tree.KernelStatement:
+    def with_attributes(self, kernel: tree.KernelStatement, attributes: list[_Attribute]) -> tree.KernelStatement:
         given: dict[str, tree.Expression | None] = {}
         for word, value in attributes:
             if word in given:
@@ -97,13 +97,13 @@ class Builder(Transformer[Token, tree.Statement]):
             given[str(word)] = value
         return replace(kernel, groups=given.get("groups"), dilation=given.get("dilation"), has_bias="bias" in given)
 
-    def attribute(self, parts: Parts) -> Attribute:
+    def attribute(self, parts: _Parts) -> _Attribute:
         return cast(Token, parts[0]), cast(tree.Expression, parts[1]) if len(parts) == 2 else None
 
     def channels(self, parts: list[tree.Expression]) -> list[tree.Expression]:
         return parts
 
-    def scalar(self, parts: Parts) -> tree.Scalar:
+    def scalar(self, parts: _Parts) -> tree.Scalar:
         symbol, value = cast("tuple[tree.Symbol, tree.Expression]", parts[:2])
         return tree.Scalar(symbol, value, len(parts) == 3, self.statement)
 
@@ -116,7 +116,7 @@ class Builder(Transformer[Token, tree.Statement]):
     def constrain(self, parts: list[tree.Expression]) -> tree.Constrain:
         return tree.Constrain(cast(tree.Symbol, parts[0]), cast(tree.Number, parts[1]), self.statement)
 
-    def expect(self, parts: Parts) -> tree.Expect:
+    def expect(self, parts: _Parts) -> tree.Expect:
         quantity, number = cast("tuple[Token, tree.Number]", parts)
         return tree.Expect(str(quantity), number, self.place_of(quantity), self.statement)
 
@@ -128,12 +128,12 @@ class Builder(Transformer[Token, tree.Statement]):
         """What stands between the ends of a range, if that is more than a sign: `, 1, \\dots,`."""
         return parts[0] if parts else None
 
-    def between(self, parts: Parts) -> tree.Clause:
+    def between(self, parts: _Parts) -> tree.Clause:
         lower = cast(tree.Expression, parts[1])
         self.check_enumeration(lower, cast("Token | None", parts[2]))
         return self.clause(parts, lower, cast(tree.Expression, parts[3]))
 
-    def counted_on(self, parts: Parts) -> tree.Clause:
+    def counted_on(self, parts: _Parts) -> tree.Clause:
         lower = cast(tree.Expression, parts[1])
         self.check_enumeration(lower, cast(Token, parts[2]))
         return self.clause(parts, lower, None)
@@ -151,37 +151,37 @@ class Builder(Transformer[Token, tree.Statement]):
             help = "renumber the values and give the first and the last, as in `0..4`"
             self.problems.report("E0505", message, self.place_of(written), "an index goes up by one", help)
 
-    def exactly(self, parts: Parts) -> tree.Clause:
+    def exactly(self, parts: _Parts) -> tree.Clause:
         return self.clause(parts, cast(tree.Expression, parts[1]), cast(tree.Expression, parts[1]))
 
-    def at_least(self, parts: Parts) -> tree.Clause:
+    def at_least(self, parts: _Parts) -> tree.Clause:
         return self.clause(parts, cast(tree.Expression, parts[1]), None)
 
-    def at_most(self, parts: Parts) -> tree.Clause:
+    def at_most(self, parts: _Parts) -> tree.Clause:
         return self.clause(parts, None, cast(tree.Expression, parts[1]))
 
-    def more(self, parts: Parts) -> tree.Clause:
-        return self.clause(parts, without_end(cast(tree.Expression, parts[1]), 1), None)
+    def more(self, parts: _Parts) -> tree.Clause:
+        return self.clause(parts, _without_end(cast(tree.Expression, parts[1]), 1), None)
 
-    def less(self, parts: Parts) -> tree.Clause:
-        return self.clause(parts, None, without_end(cast(tree.Expression, parts[1]), -1))
+    def less(self, parts: _Parts) -> tree.Clause:
+        return self.clause(parts, None, _without_end(cast(tree.Expression, parts[1]), -1))
 
-    def within(self, parts: Parts) -> tree.Clause:
+    def within(self, parts: _Parts) -> tree.Clause:
         lower, name, upper = cast("tuple[tree.Expression, Token, tree.Expression]", tuple(parts))
         return self.clause([name, upper], lower, upper)
 
-    def within_less(self, parts: Parts) -> tree.Clause:
+    def within_less(self, parts: _Parts) -> tree.Clause:
         lower, name, upper = cast("tuple[tree.Expression, Token, tree.Expression]", tuple(parts))
-        return self.clause([name, upper], lower, without_end(upper, -1))
+        return self.clause([name, upper], lower, _without_end(upper, -1))
 
-    def clause(self, parts: Parts, lower: tree.Expression | None, upper: tree.Expression | None) -> tree.Clause:
+    def clause(self, parts: _Parts, lower: tree.Expression | None, upper: tree.Expression | None) -> tree.Clause:
         name = cast(Token, parts[0])
         place = self.place_of(name)
         return tree.Clause(canonical_name(name), lower, upper, place, place.to(self.place_of(parts[-1])))
 
     # Expressions
 
-    def sum(self, parts: Parts) -> tree.Sum:
+    def sum(self, parts: _Parts) -> tree.Sum:
         signed = parts if isinstance(parts[0], Token) else ["+", *parts]
         terms = cast("tuple[tree.Expression, ...]", tuple(signed[1::2]))
         signs = tuple[Literal[1, -1], ...](1 if sign == "+" else -1 for sign in signed[::2])
@@ -190,7 +190,7 @@ class Builder(Transformer[Token, tree.Statement]):
     def product(self, parts: list[tree.Expression]) -> tree.Expression:
         return parts[0] if len(parts) == 1 else tree.Product(tuple(parts), parts[0].span.to(parts[-1].span))
 
-    def fraction(self, parts: Parts) -> tree.Quotient:
+    def fraction(self, parts: _Parts) -> tree.Quotient:
         bar, above, below, close = cast("tuple[Token, tree.Expression, tree.Expression, Token]", tuple(parts))
         return tree.Quotient(above, below, self.place_of(bar).to(self.place_of(close)))
 
@@ -208,7 +208,7 @@ class Builder(Transformer[Token, tree.Statement]):
     def power(self, parts: list[tree.Expression]) -> tree.Power:
         return tree.Power(parts[0], parts[1], parts[0].span.to(parts[1].span))
 
-    def star(self, parts: Parts) -> tree.Star:
+    def star(self, parts: _Parts) -> tree.Star:
         left, star = cast("tuple[tree.Expression, Token]", parts[:2])
         right = cast(tree.Expression, parts[2]) if len(parts) == 3 else None
         place = left.span.to(self.place_of(parts[-1]))
@@ -218,35 +218,35 @@ class Builder(Transformer[Token, tree.Statement]):
         """The stride of `*_2` and `*^2`; that of `*` is 1."""
         digits = "".join(character for character in star if character.isdecimal())
         stride = whole_number(digits or "1", self.place_of(star), self.problems)
-        if not 1 <= stride <= LARGEST_STRIDE:
+        if not 1 <= stride <= _LARGEST_STRIDE:
             message = f"a stride of {stride:,} is too {'large' if stride else 'small'}"
             help = "write `*` for stride 1, or `*_2`"
             self.problems.report(
-                "E0504", message, self.place_of(star), f"expected a stride from 1 to {LARGEST_STRIDE}", help
+                "E0504", message, self.place_of(star), f"expected a stride from 1 to {_LARGEST_STRIDE}", help
             )
         return stride
 
     def compose(self, parts: list[tree.Expression]) -> tree.Compose:
         return tree.Compose(parts[0], parts[1], parts[0].span.to(parts[1].span))
 
-    def apply(self, parts: Parts) -> tree.Apply:
+    def apply(self, parts: _Parts) -> tree.Apply:
         function, _, argument, close = cast("tuple[tree.Expression, Token, tree.Expression, Token]", tuple(parts))
         return tree.Apply(function, argument, function.span.to(self.place_of(close)))
 
-    def apply_braced(self, parts: Parts) -> tree.Apply:
+    def apply_braced(self, parts: _Parts) -> tree.Apply:
         """`\\sigma{…}`: braces of LaTeX around what an operator is applied to."""
         function, argument, close = cast("tuple[tree.Expression, tree.Expression, Token]", tuple(parts))
         return tree.Apply(function, argument, function.span.to(self.place_of(close)))
 
-    def group(self, parts: Parts) -> tree.Expression:
+    def group(self, parts: _Parts) -> tree.Expression:
         opening, inner, close = cast("tuple[Token, tree.Expression, Token]", tuple(parts))
         return replace(inner, span=self.place_of(opening).to(self.place_of(close)))
 
-    def reduction(self, parts: Parts) -> tree.Reduction:
+    def reduction(self, parts: _Parts) -> tree.Reduction:
         word, _, name, lower, between, upper, body, close = parts
         self.check_enumeration(cast(tree.Expression, lower), cast("Token | None", between))
         return tree.Reduction(
-            reducer(cast(Token, word)),
+            _reducer(cast(Token, word)),
             canonical_name(cast(Token, name)),
             cast(tree.Expression, lower),
             cast(tree.Expression, upper),
@@ -255,24 +255,24 @@ class Builder(Transformer[Token, tree.Statement]):
             self.place_of(word).to(self.place_of(close)),
         )
 
-    def summation(self, parts: Parts) -> Summation:
-        return cast("Summation", tuple(parts))
+    def summation(self, parts: _Parts) -> _Summation:
+        return cast("_Summation", tuple(parts))
 
-    def summation_upper_first(self, parts: Parts) -> Summation:
+    def summation_upper_first(self, parts: _Parts) -> _Summation:
         upper, name, lower = cast("tuple[tree.Expression, Token, tree.Expression]", tuple(parts))
         return name, lower, upper
 
-    def total(self, parts: list[Summation | tree.Expression]) -> tree.Reduction:
-        (name, lower, upper), body = cast("tuple[Summation, tree.Expression]", tuple(parts))
+    def total(self, parts: list[_Summation | tree.Expression]) -> tree.Reduction:
+        (name, lower, upper), body = cast("tuple[_Summation, tree.Expression]", tuple(parts))
         place = self.place_of(name)
         start = place.source.text.rfind("\\sum", self.statement.start, place.start)
         whole = Span(place.source, start, body.span.end)
         return tree.Reduction("sum", canonical_name(name), lower, upper, body, place, whole)
 
-    def listing(self, parts: Parts) -> tree.Listing:
+    def listing(self, parts: _Parts) -> tree.Listing:
         members = cast("tuple[tree.Expression, ...]", tuple(parts[2:-1]))
         place = self.place_of(parts[0]).to(self.place_of(parts[-1]))
-        return tree.Listing(reducer(cast(Token, parts[0])), members, place)
+        return tree.Listing(_reducer(cast(Token, parts[0])), members, place)
 
     def plain_symbol(self, parts: list[Token]) -> tree.Symbol:
         return tree.Symbol(canonical_name(parts[0]), (), self.place_of(parts[0]))
@@ -291,7 +291,7 @@ class Builder(Transformer[Token, tree.Statement]):
             end = Span(end.source, end.start, close + 1) if close >= 0 else end
         return tree.Symbol(canonical_name(cast(Token, name)), tag, self.place_of(cast(Token, name)).to(end), settings)
 
-    def setting(self, parts: Parts) -> tree.Setting:
+    def setting(self, parts: _Parts) -> tree.Setting:
         name, value = cast("tuple[Token, tree.Expression]", tuple(parts))
         return tree.Setting(str(name), value, self.place_of(name).to(value.span))
 
@@ -306,7 +306,7 @@ class Builder(Transformer[Token, tree.Statement]):
         return tree.Number(value, place)
 
 
-def without_end(bound: tree.Expression, by: Literal[1, -1]) -> tree.Expression:
+def _without_end(bound: tree.Expression, by: Literal[1, -1]) -> tree.Expression:
     """The end of a range that `<` or `>` leaves out."""
     if isinstance(bound, tree.Number) and isinstance(bound.value, int):
         value = tree.Number(abs(bound.value + by), bound.span)
@@ -314,6 +314,6 @@ def without_end(bound: tree.Expression, by: Literal[1, -1]) -> tree.Expression:
     return tree.Sum((bound, tree.Number(1, bound.span)), (1, by), bound.span)
 
 
-def reducer(word: Token) -> tree.Reducer:
+def _reducer(word: Token) -> tree.Reducer:
     """`concat`, `\\mathrm{concat}`."""
     return "concat" if "concat" in word else "sum"

@@ -14,29 +14,29 @@ from lark import Lark
 
 from cldfc.syntax import spelling
 
-PATTERNS = "NAME TAG NOISE COMMENT OPEN CLOSE ENUMERATION FOR_WORDS IN_SET".split()
+_PATTERNS = "NAME TAG NOISE COMMENT OPEN CLOSE ENUMERATION FOR_WORDS IN_SET".split()
 """Those of the spelling that the grammar speaks of."""
 
-GRAMMAR = Path(__file__).parents[2] / "grammar" / "cldf.lark"
+_GRAMMAR = Path(__file__).parents[2] / "grammar" / "cldf.lark"
 TABLES = Path(__file__).with_name("tables.py")
 
 
-def grammar_text() -> str:
+def _grammar_text() -> str:
     """The grammar with the patterns of the spelling filled in."""
-    text = GRAMMAR.read_text(encoding="utf-8")
-    for name in PATTERNS:
+    text = _GRAMMAR.read_text(encoding="utf-8")
+    for name in _PATTERNS:
         text = text.replace(f"<{name}>", getattr(spelling, name))
     return text
 
 
 def digest() -> str:
     """A fingerprint of the grammar, by which a test finds tables that were left behind."""
-    return hashlib.sha256(grammar_text().encode()).hexdigest()
+    return hashlib.sha256(_grammar_text().encode()).hexdigest()
 
 
 def tables_text() -> str:
     """The source of `tables.py`."""
-    parser = Lark(grammar_text(), parser="lalr", lexer="contextual", maybe_placeholders=False)
+    parser = Lark(_grammar_text(), parser="lalr", lexer="contextual", maybe_placeholders=False)
     saved = io.BytesIO()
     parser.save(saved)  # pyright: ignore[reportUnknownMemberType]
     heading = '"""The LALR tables of grammar/cldf.lark, written by `make grammar`."""'

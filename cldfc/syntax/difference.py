@@ -9,16 +9,16 @@ from dataclasses import dataclass
 from difflib import SequenceMatcher
 
 from cldfc.syntax import tree
-from cldfc.syntax.extend import head_of
-from cldfc.syntax.lines import format_statement
+from cldfc.syntax.format import format_statement
+from cldfc.syntax.read import head_of
 from cldfc.syntax.spelling import BRACED, INDEX, PLAIN_NAME
 
-SYMBOL = re.compile(
+_SYMBOL = re.compile(
     rf"{PLAIN_NAME}(?:@(?:{BRACED}|{INDEX}(?:,{INDEX})*))?|[*][_^][0-9]+|[0-9][0-9_]*(?:[.][0-9]+)?(?:e[+-]?[0-9]+)?|\S"
 )
-ALIKE = 0.5
+_ALIKE = 0.5
 """Of statements that have less than this in common, no symbols are named."""
-MOST_SYMBOLS = 500
+_MOST_SYMBOLS = 500
 """Nor of longer ones, which take a time that grows faster than they do."""
 
 Piece = tuple[str, bool]
@@ -39,9 +39,9 @@ class Change:
     def pieces(self) -> tuple[list[Piece], list[Piece]]:
         """Both in pieces, with what differs marked; of a statement that stands alone, nothing is."""
         before, after = (text or "" for text in self.texts())
-        found = replacements(before, after)
+        found = _replacements(before, after)
         old, new = [one for one, _ in found], [other for _, other in found]
-        return list(marked_pieces(before, old)), list(marked_pieces(after, new))
+        return list(_marked_pieces(before, old)), list(_marked_pieces(after, new))
 
     def symbols(self) -> list[tuple[str, str]]:
         """What stands for what, each pair once: `A@ℓ,i` and `A@ℓ`. One side is empty where something was left out.
@@ -49,7 +49,7 @@ class Change:
         Parentheses alone are no symbol.
         """
         before, after = (text or "" for text in self.texts())
-        pairs = [(balanced(before[old]), balanced(after[new])) for old, new in replacements(before, after)]
+        pairs = [(_balanced(before[old]), _balanced(after[new])) for old, new in _replacements(before, after)]
         return list(dict.fromkeys(pair for pair in pairs if any(pair)))
 
 
@@ -60,8 +60,8 @@ def compare_trees(before: tree.Tree, after: tree.Tree) -> list[Change]:
     """
     old, new = unshared(before, after), unshared(after, before)
     partners: dict[int, int] = {}
-    for same in (head_of, left_of):
-        match_statements(old, new, same, partners)
+    for same in (head_of, _left_of):
+        _match_statements(old, new, same, partners)
     taken = set(partners.values())
     changes = [Change(s, new[partners[at]] if at in partners else None) for at, s in enumerate(old)]
     return changes + [Change(None, s) for at, s in enumerate(new) if at not in taken]
@@ -79,12 +79,12 @@ def unshared(spec: tree.Tree, other: tree.Tree) -> list[tree.Statement]:
     return statements
 
 
-def left_of(statement: tree.Statement) -> Hashable:
+def _left_of(statement: tree.Statement) -> Hashable:
     """What two statements define, whatever their range."""
     return statement.left if isinstance(statement, tree.Equation) else head_of(statement)
 
 
-def match_statements(
+def _match_statements(
     old: Sequence[tree.Statement],
     new: Sequence[tree.Statement],
     same: Callable[[tree.Statement], Hashable],
@@ -101,29 +101,29 @@ def match_statements(
             partners[at] = places.pop(0)
 
 
-def replacements(before: str, after: str) -> list[tuple[slice, slice]]:
+def _replacements(before: str, after: str) -> list[tuple[slice, slice]]:
     """Where two texts differ, symbol by symbol; nothing when they have little in common."""
-    old, new = list(SYMBOL.finditer(before)), list(SYMBOL.finditer(after))
-    if not old or not new or max(len(old), len(new)) > MOST_SYMBOLS:
+    old, new = list(_SYMBOL.finditer(before)), list(_SYMBOL.finditer(after))
+    if not old or not new or max(len(old), len(new)) > _MOST_SYMBOLS:
         return []
     matcher = SequenceMatcher(None, [m.group() for m in old], [m.group() for m in new], autojunk=False)
-    if matcher.ratio() < ALIKE:
+    if matcher.ratio() < _ALIKE:
         return []
     codes = (code for code in matcher.get_opcodes() if code[0] != "equal")
-    return [(stretch(old[i:j]), stretch(new[k:m])) for _, i, j, k, m in codes]
+    return [(_stretch(old[i:j]), _stretch(new[k:m])) for _, i, j, k, m in codes]
 
 
-def stretch(matches: Sequence[re.Match[str]]) -> slice:
+def _stretch(matches: Sequence[re.Match[str]]) -> slice:
     """The part of a text that some neighbouring symbols take."""
     return slice(matches[0].start(), matches[-1].end()) if matches else slice(0, 0)
 
 
-def balanced(text: str) -> str:
+def _balanced(text: str) -> str:
     """A part of an expression without a parenthesis at its end that is closed, or opened, outside of it."""
     return text if text.count("(") == text.count(")") else text.rstrip("(").lstrip(")")
 
 
-def marked_pieces(text: str, marked: Iterable[slice]) -> Iterator[Piece]:
+def _marked_pieces(text: str, marked: Iterable[slice]) -> Iterator[Piece]:
     """A text in pieces, in turn as it is and marked."""
     at = 0
     for part in marked:

@@ -1,24 +1,97 @@
-"""Tree → text, the inverse of the parser: indices, symbols, expressions and equations.
-
-Everything is written in the canonical spelling unless another is asked for.
-"""
+"""Tree → text, the inverse of the parser, in three spellings."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Container
+from collections.abc import Container, Iterator
 from dataclasses import dataclass
-from typing import cast
+from functools import lru_cache
+from typing import Literal, cast
 
+from cldfc.output import GREEK, SCRIPT
 from cldfc.syntax import tree
 from cldfc.syntax.keywords import REDUCTIONS, STATEMENTS, WORDS_INSIDE
-from cldfc.syntax.words import LETTERS, WORDS, Spelling, SpellingWords, is_subscript, spell_index_name, spell_name
+from cldfc.syntax.spelling import ACCENTS, NAME, SUBSCRIPT, ascii_name, canonical_name
+
+Spelling = Literal["unicode", "ascii", "latex"]
+
+
+@dataclass(frozen=True, slots=True)
+class SpellingWords:
+    compose: str
+    pointwise: str
+    times: str
+    arrow: str
+    at_least: str
+    at_most: str
+
+
+WORDS: dict[Spelling, SpellingWords] = {
+    "unicode": SpellingWords("∘", "⊙", "×", "→", "≥", "≤"),
+    "ascii": SpellingWords(".", ".*", "x", "->", ">=", "<="),
+    "latex": SpellingWords(r"\circ", r"\odot", r"\times", r"\to", r"\ge", r"\le"),
+}
+
+_LETTERS = {letter: rf"\{spelled}" for spelled, letter in GREEK.items()} | {"ℓ": r"\ell"}
+_SCRIPTS = {script: rf"\mathcal{{{letter}}}" for letter, script in SCRIPT.items()}
+COMMANDS = _LETTERS | _SCRIPTS
+"""The letters that LaTeX has a command for."""
+
+
+@lru_cache(maxsize=4096)
+def spell_name(name: str, spelling: Spelling) -> str:
+    """A canonical name as the spelling writes it; unchanged where it has no way to.
+
+    `σx` has none in ASCII: `sigmax` would be read as another name.
+    """
+    if spelling == "unicode":
+        return name
+    forms = [ascii_name(name)] if spelling == "ascii" else _latex_forms(name)
+    return next((form for form in forms if _reads_back(form, name)), name)
+
+
+def _reads_back(form: str, name: str) -> bool:
+    found = re.match(NAME, form)
+    return found is not None and found.end() == len(form) and canonical_name(form) == name
+
+
+def _latex_forms(name: str) -> Iterator[str]:
+    """What LaTeX may write for a name, the best first; some are read as other names."""
+    head, _, rest = name.partition("_")
+    if head in ACCENTS:
+        letter, _, below = rest.partition("_")
+        yield rf"\{head}{{{COMMANDS.get(letter, letter)}}}{_subscript(below)}"
+    if len(head) == 1 or head.isascii():
+        yield _latex_head(head) + _subscript(rest)
+    yield rf"\mathrm{{{ascii_name(name)}}}"
+    yield ascii_name(name)
+
+
+def _latex_head(head: str) -> str:
+    """A letter, or a word, which LaTeX would otherwise take for a product of letters."""
+    return COMMANDS.get(head, head) if len(head) == 1 else rf"\mathrm{{{head}}}"
+
+
+def _subscript(rest: str) -> str:
+    below = ascii_name(rest)
+    return f"_{{{below}}}" if len(below) > 1 else f"_{below}" if below else ""
+
+
+def _spell_index_name(name: str, spelling: Spelling, braces: int) -> str:
+    """A name in a tag, which can hold only so many braces."""
+    spelled = spell_name(name, spelling)
+    return spelled if spelled.count("{") <= braces else spell_name(name, "ascii")
+
+
+def _is_subscript(text: str) -> bool:
+    return re.fullmatch(SUBSCRIPT, f"_{{{text}}}") is not None
+
 
 # How strongly a form binds: what stands in a place that asks for more is put in parentheses.
-SUM, PRODUCT, CHAIN, QUOTIENT, POWER, ATOM, NOTHING = range(7)
+_SUM, PRODUCT, CHAIN, _QUOTIENT, _POWER, ATOM, _NOTHING = range(7)
 
-KEYWORD = re.compile(rf"(?:{'|'.join(word for word in WORDS_INSIDE if word not in REDUCTIONS)})(?!\w)")
-NUMBER = re.compile(r"[0-9]+(?:_[0-9]+)*(\.[0-9]+)?(e[+-]?[0-9]+)?")
+_KEYWORD = re.compile(rf"(?:{'|'.join(word for word in WORDS_INSIDE if word not in REDUCTIONS)})(?!\w)")
+_NUMBER = re.compile(r"[0-9]+(?:_[0-9]+)*(\.[0-9]+)?(e[+-]?[0-9]+)?")
 
 
 def format_index(index: tree.Index, spelling: Spelling = "unicode") -> str:
@@ -47,10 +120,10 @@ def format_let(let: tree.Let, width: int = 0, spelling: Spelling = "unicode") ->
     return f"{formatter.symbol(let.symbol):{width}} = {formatter.listed(let.values)}"
 
 
-def format_number(number: tree.Number) -> str:
+def _format_number(number: tree.Number) -> str:
     """A number as it was written, `8_038_858`, if that is known."""
     written = number.span.text.strip(" ()")
-    found = NUMBER.fullmatch(written)
+    found = _NUMBER.fullmatch(written)
     if found and len(written) <= 40:
         value = float(written) if found[1] or found[2] else int(written)
         if repr(value) == repr(number.value):
@@ -58,7 +131,7 @@ def format_number(number: tree.Number) -> str:
     return repr(number.value)
 
 
-def is_open(expression: tree.Expression) -> bool:
+def _is_open(expression: tree.Expression) -> bool:
     """Whether an expression ends in an operator without its right side, `σ ∘ K *`."""
     while isinstance(expression, tree.Star | tree.Compose):
         inner = expression.right if isinstance(expression, tree.Star) else expression.inner
@@ -68,7 +141,7 @@ def is_open(expression: tree.Expression) -> bool:
     return False
 
 
-def is_plain(expression: tree.Expression) -> bool:
+def _is_plain(expression: tree.Expression) -> bool:
     """Whether an expression is a number or a bare name."""
     return isinstance(expression, tree.Number) or (
         isinstance(expression, tree.Symbol) and not expression.tag and not expression.settings
@@ -103,13 +176,13 @@ class Formatter:
         if index.name is None:
             return str(index.offset)
         own = self.own_tag(index, index.at) if index.at else ""
-        return spell_index_name(index.name, self.spelling, 1) + own + shift(index.offset)
+        return _spell_index_name(index.name, self.spelling, 1) + own + shift(index.offset)
 
     def own_tag(self, index: tree.Index, own: tree.Index) -> str:
         """The tag of an index: in braces unless `ν@ℓ-1` can be read in one way only."""
         text = self.inner_index(own)
         if self.is_latex:
-            return f"^{{{text}}}" if is_subscript(text) else f"_{{{text}}}"
+            return f"^{{{text}}}" if _is_subscript(text) else f"_{{{text}}}"
         is_bare = own.at is None and not index.offset and (own.name is not None or own.offset >= 0)
         return f"@{text}" if is_bare else f"@{{{text}}}"
 
@@ -117,19 +190,19 @@ class Formatter:
         """What stands in the braces of an index's own tag, where there can be no others."""
         if index.name is None:
             return str(index.offset)
-        text, own = spell_index_name(index.name, self.spelling, 0), index.at
+        text, own = _spell_index_name(index.name, self.spelling, 0), index.at
         if own and own.name is None:
             text += f"@{own.offset}" if own.offset >= 0 else f"@0{own.offset}"
         elif own and own.name and index.offset:
-            text += f"_{LETTERS.get(own.name, own.name)}"
+            text += f"_{_LETTERS.get(own.name, own.name)}"
         elif own and own.name:
-            text += f"@{spell_index_name(own.name, self.spelling, 0)}{shift(own.offset)}"
+            text += f"@{_spell_index_name(own.name, self.spelling, 0)}{shift(own.offset)}"
         return text + shift(index.offset)
 
     # Expressions
 
     def symbol(self, symbol: tree.Symbol) -> str:
-        is_clear = self.tagged is None or symbol.name in self.tagged or not is_plain_number(symbol.tag)
+        is_clear = self.tagged is None or symbol.name in self.tagged or not _is_plain_number(symbol.tag)
         text = self.name(symbol.name) + (self.tag(symbol.tag) if is_clear else f"@{symbol.tag[0].offset}")
         return f"{text}[{self.configuration(symbol.settings)}]" if symbol.settings else text
 
@@ -143,7 +216,7 @@ class Formatter:
         text = ",".join(map(self.index, tag))
         return (f"^{{{text}}}" if self.is_latex else f"@{text}") if text else ""
 
-    def text(self, expression: tree.Expression, around: int = SUM) -> str:
+    def text(self, expression: tree.Expression, around: int = _SUM) -> str:
         """An expression in a place that asks for a form at least as strong as `around`."""
         text, own = self.parts(expression)
         return f"({text})" if own < around else text
@@ -155,22 +228,22 @@ class Formatter:
             case tree.Symbol():
                 return self.symbol(expression), ATOM
             case tree.Number():
-                return format_number(expression), ATOM
+                return _format_number(expression), ATOM
             case tree.Apply(function, argument):
                 return f"{self.text(function, ATOM)}({self.text(argument)})", ATOM
             case tree.Compose(outer, inner):
-                return f"{self.text(outer, QUOTIENT)} {self.words.compose} {self.text(inner, CHAIN)}", CHAIN
+                return f"{self.text(outer, _QUOTIENT)} {self.words.compose} {self.text(inner, CHAIN)}", CHAIN
             case tree.Star(left, _, right):
-                star = f"{self.text(left, QUOTIENT)} {self.star(expression)}"
+                star = f"{self.text(left, _QUOTIENT)} {self.star(expression)}"
                 return (star if right is None else f"{star} {self.behind_star(right)}"), CHAIN
             case tree.Sum():
-                return self.sum(expression), SUM
+                return self.sum(expression), _SUM
             case tree.Product():
                 return self.product(expression), PRODUCT
             case tree.Quotient(numerator, denominator):
-                return f"{self.text(numerator, QUOTIENT)} / {self.text(denominator, POWER)}", QUOTIENT
+                return f"{self.text(numerator, _QUOTIENT)} / {self.text(denominator, _POWER)}", _QUOTIENT
             case tree.Power():
-                return self.power(expression), POWER
+                return self.power(expression), _POWER
             case tree.Reduction():
                 return self.reduction(expression), ATOM
             case tree.Listing(reducer, members):
@@ -179,7 +252,7 @@ class Formatter:
     def behind_star(self, right: tree.Expression) -> str:
         """What `K *` is applied to; `K * for i` would be read as `K *` and a range."""
         text = self.text(right, CHAIN)
-        return f"({text})" if KEYWORD.match(text) else text
+        return f"({text})" if _KEYWORD.match(text) else text
 
     def star(self, star: tree.Star) -> str:
         """`*`, `*_2`, `*^2`."""
@@ -194,7 +267,7 @@ class Formatter:
         for sign, term in zip(expression.signs, expression.terms, strict=True):
             texts.append(f"{space}+{space}" if sign > 0 else f"{space}-{space}")
             # `K * + x` could be read, but not by people.
-            texts.append(self.text(term, NOTHING if is_open(term) else PRODUCT))
+            texts.append(self.text(term, _NOTHING if _is_open(term) else PRODUCT))
         is_signed = expression.signs[0] < 0 or len(expression.terms) == 1
         texts[0] = texts[0].strip() if is_signed else ""
         return "".join(texts)
@@ -202,12 +275,12 @@ class Formatter:
     def product(self, expression: tree.Product) -> str:
         texts: list[str] = []
         for factor in expression.factors:
-            texts.append(self.text(factor, NOTHING if is_open(factor) else CHAIN))
+            texts.append(self.text(factor, _NOTHING if _is_open(factor) else CHAIN))
         return f" {self.words.pointwise} ".join(texts)
 
     def power(self, expression: tree.Power) -> str:
         exponent = expression.exponent
-        base = self.text(expression.base, SUM if isinstance(expression.base, tree.Number) else NOTHING)
+        base = self.text(expression.base, _SUM if isinstance(expression.base, tree.Number) else _NOTHING)
         if self.is_latex:
             return f"{base}^{{{self.bound(exponent)}}}"
         is_bare = isinstance(exponent, tree.Number | tree.Symbol)
@@ -223,7 +296,7 @@ class Formatter:
 
     def bound(self, expression: tree.Expression) -> str:
         """An end of a range or an exponent: simple sums stand close together, `J-1`."""
-        if isinstance(expression, tree.Sum) and all(map(is_plain, expression.terms)):
+        if isinstance(expression, tree.Sum) and all(map(_is_plain, expression.terms)):
             return self.sum(expression, "")
         return self.text(expression)
 
@@ -262,10 +335,85 @@ class Formatter:
         return f"{name} = {self.bound(lower)}" + ("" if lower == upper else f"{to}{self.bound(upper)}")
 
 
-def is_plain_number(tag: tuple[tree.Index, ...]) -> bool:
+def _is_plain_number(tag: tuple[tree.Index, ...]) -> bool:
     return len(tag) == 1 and tag[0].name is None
 
 
 def shift(offset: int) -> str:
     """`+1`, `-1`, or nothing."""
     return f"{offset:+d}" if offset else ""
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """A statement as text: `kernel`, `A@ℓ`, `:`, `3×3 → c@ℓ`. Lines of one kind are aligned; without a kind, none."""
+
+    kind: str
+    keyword: str
+    head: str
+    sign: str = ""
+    body: str = ""
+
+    def text(self, keyword_width: int = 0, head_width: int = 0) -> str:
+        parts = (f"{self.keyword:{keyword_width}}", f"{self.head:{head_width}}", self.sign, self.body)
+        return " ".join(part for part in parts if part)
+
+
+def format_statement(statement: tree.Statement, spelling: Spelling = "unicode") -> str:
+    return statement_line(statement, Formatter(spelling)).text()
+
+
+def statement_line(statement: tree.Statement, formatter: Formatter) -> Line:
+    match statement:
+        case tree.Version(number):
+            return Line("", "cldf", number)
+        case tree.Model(name):
+            return Line("", "model", name)
+        case tree.Extend(path):
+            return Line("", "extend", f'"{path}"')
+        case tree.Range(keyword, name, lower, upper):
+            ends = f"{formatter.bound(lower)}..{formatter.bound(upper)}"
+            return Line("range", keyword, formatter.name(name), "=", ends)
+        case tree.Let(symbol, values):
+            return Line("let", "let", formatter.symbol(symbol), "=", formatter.listed(values))
+        case tree.InputStatement(name, shape):
+            sizes = f" {formatter.words.times} ".join(map(formatter.text, shape))
+            return Line("shape", "input", formatter.name(name), ":", sizes)
+        case tree.Output(name, classes):
+            return Line("shape", "output", formatter.name(name), ":", formatter.text(classes))
+        case tree.KernelStatement():
+            return Line("kernel", "kernel", formatter.symbol(statement.symbol), ":", _kernel_body(statement, formatter))
+        case tree.Scalar(symbol, value, is_fixed):
+            text = formatter.text(value) + (", fixed" if is_fixed else "")
+            return Line("scalar", "scalar", formatter.symbol(symbol), "=", text)
+        case tree.Tie(symbol, clauses):
+            return Line("", "tie", formatter.symbol(symbol) + formatter.clauses(clauses))
+        case tree.Rename(old, new):
+            return Line("rename", "rename", formatter.symbol(old), formatter.words.arrow, formatter.symbol(new))
+        case tree.Constrain(symbol, bound):
+            sign = formatter.words.at_least
+            return Line("constrain", "constrain", formatter.symbol(symbol), sign, _format_number(bound))
+        case tree.Expect(quantity, number):
+            return Line("expect", "expect", quantity, "=", _format_number(number))
+        case tree.Equation(left):
+            return Line("equation", "", formatter.left(left), "=", formatter.right(statement))
+
+
+def _kernel_body(kernel: tree.KernelStatement, formatter: Formatter) -> str:
+    """`3×3, 64 → c@ℓ, groups 2, bias`."""
+    text = _kernel_size(kernel, formatter)
+    if kernel.channels_in is not None:
+        text += f", {formatter.text(kernel.channels_in)}"
+    text += f" {formatter.words.arrow} {formatter.text(kernel.channels_out)}"
+    if kernel.groups is not None:
+        text += f", groups {formatter.text(kernel.groups, _QUOTIENT)}"
+    if kernel.dilation is not None:
+        text += f", dilation {formatter.text(kernel.dilation, _QUOTIENT)}"
+    return text + (", bias" if kernel.has_bias else "")
+
+
+def _kernel_size(kernel: tree.KernelStatement, formatter: Formatter) -> str:
+    """`3×3`; an `x` between names needs white space, as does a command."""
+    times, sizes = formatter.words.times, (kernel.height, kernel.width)
+    is_close = times == "×" or (times == "x" and all(isinstance(size, tree.Number) for size in sizes))
+    return (times if is_close else f" {times} ").join(map(formatter.text, sizes))

@@ -1,7 +1,9 @@
-"""The words of the language, and how the statements that they start are written."""
+"""The words of the language, and the names that a generated module needs for itself."""
 
 from __future__ import annotations
 
+import builtins
+import keyword
 from typing import get_args
 
 from cldfc.syntax import tree
@@ -24,3 +26,35 @@ STATEMENTS = tuple(EXAMPLES)
 REDUCTIONS = ("sum", "concat")
 WORDS_INSIDE = ("for", "groups", "dilation", "bias", "fixed", *REDUCTIONS)
 """What the language says with words inside a statement."""
+
+
+MODULE_NAMES = frozenset("torch nn F conv prolong shared_norm".split())
+"""What it imports and defines beside its class."""
+
+BUILTIN_NAMES = frozenset("bool dict int max range sum super tuple".split())
+"""What it uses of Python's own."""
+
+_CLASS_NAMES = frozenset(
+    """
+    self
+    T_destination add_module apply bfloat16 buffers call_super_init children compile cpu cuda double dump_patches
+    eval extra_repr float forward get_buffer get_extra_state get_parameter get_submodule half ipu load_state_dict
+    modules mtia named_buffers named_children named_modules named_parameters parameters register_backward_hook
+    register_buffer register_forward_hook register_forward_pre_hook register_full_backward_hook
+    register_full_backward_pre_hook register_load_state_dict_post_hook register_load_state_dict_pre_hook
+    register_module register_parameter register_state_dict_post_hook register_state_dict_pre_hook requires_grad_
+    set_extra_state set_submodule share_memory state_dict to to_empty train training type xpu zero_grad
+    """.split()
+)
+"""Its instance, and what nn.Module keeps in that."""
+
+LOCALS = MODULE_NAMES | BUILTIN_NAMES | {"self"}
+"""No variable of its functions can be called so."""
+
+ATTRIBUTES = LOCALS | _CLASS_NAMES
+"""No parameter or table can, for tables may be variables too."""
+
+
+def is_reserved(name: str) -> bool:
+    """Whether the class, or a loop over an index, cannot have a name: Python and the module have it for themselves."""
+    return keyword.iskeyword(name) or hasattr(builtins, name) or name in LOCALS

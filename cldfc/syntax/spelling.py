@@ -8,61 +8,61 @@ from collections.abc import Iterable
 from functools import lru_cache
 
 from cldfc.diagnostics import nearest
-from cldfc.letters import ASCII, GREEK, SCRIPT
+from cldfc.output import ASCII, GREEK, SCRIPT
 
-VARIANTS = {"varepsilon": "ε", "vartheta": "θ", "varphi": "φ", "varrho": "ρ", "varsigma": "σ"}
+_VARIANTS = {"varepsilon": "ε", "vartheta": "θ", "varphi": "φ", "varrho": "ρ", "varsigma": "σ"}
 ACCENTS = ("tilde", "hat", "bar", "check", "vec", "breve")
-WIDE = {"widetilde": "tilde", "widehat": "hat", "overline": "bar"}
-COMMANDS = {**GREEK, **VARIANTS, "ell": "ℓ"}
-OPERATORS = (
+_WIDE = {"widetilde": "tilde", "widehat": "hat", "overline": "bar"}
+COMMANDS = {**GREEK, **_VARIANTS, "ell": "ℓ"}
+_OPERATORS = (
     "tanh relu elu gelu silu sigmoid softplus bn gn linear dropout maxpool avgpool upsample flatten identity".split()
 )
 """The operators whose name may be a command: `\\tanh` is LaTeX's own, the others are macros of many papers."""
 
 # The patterns of the grammar.
 
-LETTERS = "A-Za-zα-ξπ-ρσ-ωΓΔΘΛΞΠΣΦΨΩ𝒜𝒞𝒟𝒢𝒥𝒦𝒩-𝒬𝒮-𝒵ℬℰℱℋℐℒℳℛℓ"
-LETTER = f"[{LETTERS}]"
-PLAIN_NAME = f"{LETTER}(?:[{LETTERS}0-9]|_(?![\\\\{{]))*"
+_LETTERS = "A-Za-zα-ξπ-ρσ-ωΓΔΘΛΞΠΣΦΨΩ𝒜𝒞𝒟𝒢𝒥𝒦𝒩-𝒬𝒮-𝒵ℬℰℱℋℐℒℳℛℓ"
+LETTER = f"[{_LETTERS}]"
+PLAIN_NAME = f"{LETTER}(?:[{_LETTERS}0-9]|_(?![\\\\{{]))*"
 FONTS = (
     r"(?:math(?:rm|it|bf|sf|tt|bb|frak|normal)|text(?:rm|it|bf|sf|tt)?|boldsymbol|bm|pmb|mbox|operatorname\*?)"
     r"(?![A-Za-z])"
 )
-OLD_FONTS = r"(?:bf|rm|it|sf|tt|cal)(?![A-Za-z])"
+_OLD_FONTS = r"(?:bf|rm|it|sf|tt|cal)(?![A-Za-z])"
 # What stands in the braces of a font or an accent is taken apart when the name has been found.
-INNER = r"\\?[A-Za-z][A-Za-z0-9_\\]*(?: *\{ *\\?[A-Za-z][A-Za-z0-9_]* *\}| +[A-Za-z])?"
-ARGUMENT = rf"(?: *\{{ *(?:{INNER}|{PLAIN_NAME}) *\}}| *\\[A-Za-z]+| +{LETTER}(?![A-Za-z0-9]))"
-SPECIAL = (
-    rf"\\(?:(?:{'|'.join([*COMMANDS, *OPERATORS])})(?![A-Za-z])|math(?:cal|scr) *(?:\{{ *[A-Z] *\}}|[A-Z])"
-    rf"|(?:{FONTS}|{'|'.join([*ACCENTS, *WIDE])}){ARGUMENT})"
+_INNER = r"\\?[A-Za-z][A-Za-z0-9_\\]*(?: *\{ *\\?[A-Za-z][A-Za-z0-9_]* *\}| +[A-Za-z])?"
+_ARGUMENT = rf"(?: *\{{ *(?:{_INNER}|{PLAIN_NAME}) *\}}| *\\[A-Za-z]+| +{LETTER}(?![A-Za-z0-9]))"
+_SPECIAL = (
+    rf"\\(?:(?:{'|'.join([*COMMANDS, *_OPERATORS])})(?![A-Za-z])|math(?:cal|scr) *(?:\{{ *[A-Z] *\}}|[A-Z])"
+    rf"|(?:{FONTS}|{'|'.join([*ACCENTS, *_WIDE])}){_ARGUMENT})"
 )
-BELOW = r"[A-Za-z0-9][A-Za-z0-9_]* *\}"
-WORD_BELOW = rf"\\(?:math(?!cal|scr)|text|operatorname|bm|mbox)[a-z]* *\{{ *{BELOW}"
-SUBSCRIPT = rf"_(?:\{{ *(?:{BELOW}|{WORD_BELOW} *\}})|{WORD_BELOW})"
+_BELOW = r"[A-Za-z0-9][A-Za-z0-9_]* *\}"
+_WORD_BELOW = rf"\\(?:math(?!cal|scr)|text|operatorname|bm|mbox)[a-z]* *\{{ *{_BELOW}"
+SUBSCRIPT = rf"_(?:\{{ *(?:{_BELOW}|{_WORD_BELOW} *\}})|{_WORD_BELOW})"
 # Braces around a name alone: `{\bf x}`, and `{x}^{k}`, where a tag follows.
-EMBRACED = rf"\{{ *(?:\\{OLD_FONTS} *{INNER} *\}}|(?:{INNER}|{LETTER}) *\}}(?= *[_^]))"
-NAME = rf"(?:{PLAIN_NAME}(?:{SUBSCRIPT})?|(?:{SPECIAL}|{EMBRACED})(?:_[A-Za-z0-9]+|{SUBSCRIPT})?)"
+_EMBRACED = rf"\{{ *(?:\\{_OLD_FONTS} *{_INNER} *\}}|(?:{_INNER}|{LETTER}) *\}}(?= *[_^]))"
+NAME = rf"(?:{PLAIN_NAME}(?:{SUBSCRIPT})?|(?:{_SPECIAL}|{_EMBRACED})(?:_[A-Za-z0-9]+|{SUBSCRIPT})?)"
 BRACED = r"\{[^{}\n#]*(?:\{[^{}\n#]*\}[^{}\n#]*)*\}"
-RAISED = rf"(?:{BRACED}|\\[A-Za-z]+|{LETTER}(?![A-Za-z0-9])|[0-9]+)"
+_RAISED = rf"(?:{BRACED}|\\[A-Za-z]+|{LETTER}(?![A-Za-z0-9])|[0-9]+)"
 # Tags are split into indices when they have been found, so their pattern need not know all that names can be.
-LOOSE = rf"(?:\\[A-Za-z]+|{PLAIN_NAME})"
-OWN = rf"(?:@{LOOSE}|@[0-9]+|[@_](?:\{{[^{{}}\n#]*\}}|\\[A-Za-z]+))"
-INDEX = rf"(?:-?[0-9]+(?![A-Za-z0-9])|{LOOSE}{OWN}?(?:[+-][0-9]+(?![A-Za-z0-9]))?)"
+_LOOSE = rf"(?:\\[A-Za-z]+|{PLAIN_NAME})"
+OWN = rf"(?:@{_LOOSE}|@[0-9]+|[@_](?:\{{[^{{}}\n#]*\}}|\\[A-Za-z]+))"
+INDEX = rf"(?:-?[0-9]+(?![A-Za-z0-9])|{_LOOSE}{OWN}?(?:[+-][0-9]+(?![A-Za-z0-9]))?)"
 TAG = (
     rf"@(?:{BRACED}|{INDEX}(?:,{INDEX})*)"
-    rf"|_ *(?:{BRACED}|\\[A-Za-z]+)(?: *\^ *{RAISED})?"
-    rf"|\^ *{RAISED}(?: *_ *{RAISED})?"
+    rf"|_ *(?:{BRACED}|\\[A-Za-z]+)(?: *\^ *{_RAISED})?"
+    rf"|\^ *{_RAISED}(?: *_ *{_RAISED})?"
 )
 
 # What an equation copied from a paper has around it, and what says nothing in it.
-SIZE = r"\\(?:left|right|middle|[bB]igg?[lrm]?)(?![A-Za-z])"
-SPACING = (
+_SIZE = r"\\(?:left|right|middle|[bB]igg?[lrm]?)(?![A-Za-z])"
+_SPACING = (
     "quad qquad enspace enskip thinspace medspace thickspace negthinspace hfill displaystyle textstyle scriptstyle "
     "nonumber notag limits nolimits allowbreak strut mathstrut noindent centering"
 ).split()
 ROW_END = r"\\\\(?:\*|\[ *-?[0-9.]+ *[a-z]{2} *\])?"
 NOISE = (
-    rf"\$|{SIZE} *\.|\\left *\\\{{(?=\s*\\begin)|{SIZE}|\\(?:{'|'.join(SPACING)})(?![A-Za-z])|{ROW_END}"
+    rf"\$|{_SIZE} *\.|\\left *\\\{{(?=\s*\\begin)|{_SIZE}|\\(?:{'|'.join(_SPACING)})(?![A-Za-z])|{ROW_END}"
     r"|\\[,;:!> \[\]()]|[~&]|\{[ \t]*\}|\\begin *\{[^{}\n]*\}(?: *\[[a-z]\])?(?: *\{[clr|@][clr|@ ]*\})?"
     r"|\\(?:tag\*?|label|end|[hv]space\*?|[hv]?phantom) *\{[^{}\n]*\}"
 )
@@ -71,60 +71,60 @@ STARTS_COMMENT = re.compile(r'"[^"\n]*"|\\%|([#%])')
 """The sign that starts a comment, and what could be taken for one."""
 
 # The brackets and the ranges of a paper.
-OPEN = rf"(?:{SIZE} *)?\(|(?:{SIZE} *)?\\(?:\{{(?!\s*\\begin)|l(?:brace|brack|paren)(?![A-Za-z]))|{SIZE} *\["
-CLOSE = rf"(?:{SIZE} *)?\)|(?:{SIZE} *)?\\(?:\}}|r(?:brace|brack|paren)(?![A-Za-z]))|{SIZE} *\]"
-GAP = r"(?:[ \t\n~&]|\\[,;:! ])*"
-ENUMERATION = rf"(?:,{GAP}(?:[0-9]+{GAP},{GAP})*)?(?:\\[lc]?dots[bc]?(?![A-Za-z])|\.\.\.)(?:{GAP},)?"
+_OPEN = rf"(?:{_SIZE} *)?\(|(?:{_SIZE} *)?\\(?:\{{(?!\s*\\begin)|l(?:brace|brack|paren)(?![A-Za-z]))|{_SIZE} *\["
+_CLOSE = rf"(?:{_SIZE} *)?\)|(?:{_SIZE} *)?\\(?:\}}|r(?:brace|brack|paren)(?![A-Za-z]))|{_SIZE} *\]"
+_GAP = r"(?:[ \t\n~&]|\\[,;:! ])*"
+_ENUMERATION = rf"(?:,{_GAP}(?:[0-9]+{_GAP},{_GAP})*)?(?:\\[lc]?dots[bc]?(?![A-Za-z])|\.\.\.)(?:{_GAP},)?"
 FOR_WORDS = (
     r"\\(?:text(?:rm|normal)?|mbox) *\{[ ~]*(?:for|for all|for each|for every|where|with)[ ~]*\}|\\forall(?![A-Za-z])"
 )
-IN_SET = rf"\\in *(?:{SIZE} *)?\\\{{"
+_IN_SET = rf"\\in *(?:{_SIZE} *)?\\\{{"
 
-SPLIT = re.compile(r"(_|[0-9]+)")
-START = re.compile(rf"\\([A-Za-z]+)\*?|({PLAIN_NAME})")
-FONT = re.compile(rf"(?:{FONTS}|{OLD_FONTS}|cal|math(?:cal|scr))")
+_SPLIT = re.compile(r"(_|[0-9]+)")
+_START = re.compile(rf"\\([A-Za-z]+)\*?|({PLAIN_NAME})")
+_FONT = re.compile(rf"(?:{FONTS}|{_OLD_FONTS}|cal|math(?:cal|scr))")
 
 
 @lru_cache(maxsize=4096)
 def canonical_name(name: str) -> str:
     """`sigma`, `\\sigma` → `σ`, `cal_A`, `\\mathcal{A}` → `𝒜`, `l`, `\\ell` → `ℓ`, `\\tilde{r}` → `tilde_r`."""
-    return canonical_latex(name) if "\\" in name or "{" in name else canonical_plain(name)
+    return _canonical_latex(name) if "\\" in name or "{" in name else _canonical_plain(name)
 
 
-def canonical_plain(name: str) -> str:
+def _canonical_plain(name: str) -> str:
     if name == "l":
         return "ℓ"
     if name.startswith("cal_") and name[4:5] in SCRIPT and not name[5:6].isalpha():
-        return SCRIPT[name[4]] + canonical_rest(name[5:])
-    return canonical_rest(name)
+        return SCRIPT[name[4]] + _canonical_rest(name[5:])
+    return _canonical_rest(name)
 
 
-def canonical_rest(name: str) -> str:
+def _canonical_rest(name: str) -> str:
     """The parts of a name between underscores and digits, each as a letter if it is the word for one."""
-    parts: list[str] = SPLIT.split(name)
+    parts: list[str] = _SPLIT.split(name)
     return "".join(GREEK.get(part, part) for part in parts)
 
 
-def canonical_latex(name: str) -> str:
+def _canonical_latex(name: str) -> str:
     if name.startswith("{"):
         inner, rest = argument(name)
         head = canonical_name(inner)
-    elif (found := START.match(name)) is None:
+    elif (found := _START.match(name)) is None:
         return name
     elif found[2]:
-        head, rest = canonical_plain(found[2]), name[found.end() :]
+        head, rest = _canonical_plain(found[2]), name[found.end() :]
     else:
-        head, rest = canonical_command(found[1], name[found.end() :])
+        head, rest = _canonical_command(found[1], name[found.end() :])
     below = rest.strip().removeprefix("_")
     while below.startswith(("{", "\\")):
         below = argument(below[max(0, below.find("{")) :])[0]
-    return canonical_plain(f"{head}_{below}") if below else head
+    return _canonical_plain(f"{head}_{below}") if below else head
 
 
-def canonical_command(command: str, rest: str) -> tuple[str, str]:
+def _canonical_command(command: str, rest: str) -> tuple[str, str]:
     """The name that a command writes, with its argument if it has one, and what stands behind that."""
-    accent = WIDE.get(command, command)
-    if accent not in ACCENTS and FONT.fullmatch(command) is None:
+    accent = _WIDE.get(command, command)
+    if accent not in ACCENTS and _FONT.fullmatch(command) is None:
         return COMMANDS.get(command, command), rest
     inner, rest = argument(rest)
     if command.endswith(("cal", "scr")):
@@ -182,7 +182,7 @@ def look_alike(character: str) -> str | None:
         return folded
     words = unicodedata.name(character, "").split()
     if len(words) == 4 and words[0] in ("GREEK", "CYRILLIC") and words[2] == "LETTER":
-        latin = LOOKS_LATIN.get(words[3])
+        latin = _LOOKS_LATIN.get(words[3])
         return latin and (latin.upper() if words[1] == "CAPITAL" else latin.lower())
     return None
 
@@ -191,17 +191,17 @@ def look_alike_sign(character: str) -> str | None:
     """The sign that may have been meant by one that the language does not have."""
     folded = unicodedata.normalize("NFKC", character)
     is_sign = folded != character and folded.isascii() and folded.isprintable() and not folded.isspace()
-    return next((sign for sign, others in LOOKS_LIKE.items() if character in others), folded if is_sign else None)
+    return next((sign for sign, others in _LOOKS_LIKE.items() if character in others), folded if is_sign else None)
 
 
 # Signs by what they are taken for.
-LOOKS_LIKE = {
+_LOOKS_LIKE = {
     "*": "∗⁎⋆✱·∙⋅•", "-": "−–—‐‑‒﹣", "..": "…‥⋯", "→": "⇒⟶⟹➔↦⇾", '"': "“”„‟«»", "∘": "◦○⚬⸰⚪",
     "×": "✕✖⨯╳", "⊙": "⊗⨀◉☉", ">=": "⩾≧⪰", "<=": "⩽≦⪯", "/": "÷∕⁄",
 }  # fmt: skip
 
 # Names of Greek and Cyrillic letters drawn like a Latin one.
-LOOKS_LATIN = {
+_LOOKS_LATIN = {
     "A": "a", "ALPHA": "a", "BETA": "b", "VE": "b", "ES": "c", "IE": "e", "EPSILON": "e", "ZETA": "z",
     "ETA": "h", "EN": "h", "IOTA": "i", "BYELORUSSIAN-UKRAINIAN": "i", "JE": "j", "KAPPA": "k", "KA": "k",
     "MU": "m", "EM": "m", "NU": "n", "OMICRON": "o", "O": "o", "RHO": "p", "ER": "p", "DZE": "s",

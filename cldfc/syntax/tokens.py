@@ -31,18 +31,18 @@ class Token:
         return self.start + len(self.text)
 
 
-def parser_patterns() -> dict[str, str]:
+def _parser_patterns() -> dict[str, str]:
     terminals = (entry for entry in tables.SAVED["memo"].values() if "pattern" in entry)
     patterns = {entry["name"]: entry["pattern"] for entry in terminals}
     return {name: p["value"] if p["__type__"] == "PatternRE" else re.escape(p["value"]) for name, p in patterns.items()}
 
 
-PARSER = parser_patterns()
-SIGNS = (
+PARSER = _parser_patterns()
+_SIGNS = (
     "_DOTS", "ENUMERATION", "STAR", "_ODOT", "_COMPOSE", "_ARROW", "_AT_LEAST", "_AT_MOST", "_MORE", "_LESS", "SIGN",
     "_EQUAL", "COLON", "COMMA", "SLASH", "CIRCUMFLEX", "_SUM", "SHORT_FRACTION", "FRACTION", "_IN_SET", "_FOR_WORDS",
 )  # fmt: skip
-BRACKETS = ("OPEN", "CLOSE", "LBRACE", "RBRACE", "LSQB", "RSQB")
+_BRACKETS = ("OPEN", "CLOSE", "LBRACE", "RBRACE", "LSQB", "RSQB")
 PATTERNS: dict[TokenKind, str] = {
     "space": r"[ \t\r\n]+",
     "comment": COMMENT,
@@ -50,17 +50,17 @@ PATTERNS: dict[TokenKind, str] = {
     "noise": NOISE,
     "reduction": PARSER["REDUCTION"],
     "times": r"×|\\times(?![A-Za-z])",
-    "sign": "|".join(PARSER[name] for name in SIGNS),
+    "sign": "|".join(PARSER[name] for name in _SIGNS),
     "number": PARSER["NUMBER"],
     "name": PARSER["NAME"],
-    "bracket": "|".join(PARSER[name] for name in BRACKETS),
+    "bracket": "|".join(PARSER[name] for name in _BRACKETS),
     "wrong": "(?s:.)",
 }
 """What a token of each kind looks like; the first that fits is meant."""
 
-ANY = re.compile("|".join(f"(?P<{kind}>{pattern})" for kind, pattern in PATTERNS.items()))
-TAG = re.compile(PARSER["TAG"])
-LETTER_TIMES = re.compile("x")
+_ANY = re.compile("|".join(f"(?P<{kind}>{pattern})" for kind, pattern in PATTERNS.items()))
+_TAG = re.compile(PARSER["TAG"])
+_LETTER_TIMES = re.compile("x")
 SIZED = ("kernel", "input")
 
 
@@ -68,7 +68,7 @@ def tokens_of(text: str) -> Iterator[Token]:
     """All of a text in order, white space and what is wrong included: the texts of the tokens add up to it."""
     statement, starts_line, before, at = "", True, Token("space", "", 0), 0
     while at < len(text):
-        token = token_at(text, at, statement, starts_line, before)
+        token = _token_at(text, at, statement, starts_line, before)
         yield token
         if token.kind == "space":
             starts_line = starts_line or "\n" in token.text
@@ -79,20 +79,20 @@ def tokens_of(text: str) -> Iterator[Token]:
         at = token.end
 
 
-def token_at(text: str, at: int, statement: str, starts_line: bool, before: Token) -> Token:
+def _token_at(text: str, at: int, statement: str, starts_line: bool, before: Token) -> Token:
     is_size = statement in SIZED and before.kind in ("number", "name")
-    if is_size and (times := LETTER_TIMES.match(text, at)):
+    if is_size and (times := _LETTER_TIMES.match(text, at)):
         return Token("times", times[0], at)
-    if before.kind == "name" and (tag := TAG.match(text, at)) and "\n" not in text[before.end : at]:
+    if before.kind == "name" and (tag := _TAG.match(text, at)) and "\n" not in text[before.end : at]:
         return Token("tag", tag[0], at)
-    found = ANY.match(text, at)
+    found = _ANY.match(text, at)
     assert found is not None and found.lastgroup is not None
     kind: TokenKind = found.lastgroup  # pyright: ignore[reportAssignmentType]
-    return Token(kind_of_name(text, found, starts_line) if kind == "name" else kind, found[0], at)
+    return Token(_kind_of_name(text, found, starts_line) if kind == "name" else kind, found[0], at)
 
 
-def kind_of_name(text: str, found: re.Match[str], starts_line: bool) -> TokenKind:
-    if TAG.match(text, found.end()):
+def _kind_of_name(text: str, found: re.Match[str], starts_line: bool) -> TokenKind:
+    if _TAG.match(text, found.end()):
         return "name"
     if starts_line and found[0] in STATEMENTS:
         return "statement"

@@ -1,15 +1,16 @@
-"""Walks over trees, without recursion, for trees may be deep."""
+"""Walks over trees, without recursion, for trees may be deep; and indices put in for index names."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import fields, is_dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import fields, is_dataclass, replace
 from functools import cache
-from typing import cast
+from typing import Any, TypeVar, cast
 
+from cldfc.diagnostics import Span
 from cldfc.syntax import tree
 
-Node = tree.Statement | tree.Expression | tree.Index
+_Node = tree.Statement | tree.Expression | tree.Index
 
 
 def children(node: object) -> list[object]:
@@ -27,7 +28,7 @@ def parts_of(kind: type) -> tuple[str, ...] | None:
     return tuple(field.name for field in fields(kind) if field.compare) if is_dataclass(kind) else None
 
 
-def nesting(root: Node) -> int:
+def nesting(root: _Node) -> int:
     deepest = 0
     stack: list[tuple[object, int]] = [(root, 1)]
     while stack:
@@ -37,7 +38,7 @@ def nesting(root: Node) -> int:
     return deepest
 
 
-def mentions(root: Node) -> list[tree.Symbol | tree.Index]:
+def mentions(root: _Node) -> list[tree.Symbol | tree.Index]:
     """The symbols and indices in a tree that name something, in the order of the text."""
     found: list[tree.Symbol | tree.Index] = []
     stack: list[object] = [root]
@@ -55,10 +56,46 @@ def own_indices(statement: tree.Statement) -> set[str]:
     return {clause.name for clause in clauses} | {found.name for found in reductions(statement)}
 
 
-def reductions(root: Node) -> Iterator[tree.Reduction]:
+def reductions(root: _Node) -> Iterator[tree.Reduction]:
     stack: list[object] = [root]
     while stack:
         node = stack.pop()
         if isinstance(node, tree.Reduction):
             yield node
         stack += children(node)
+
+
+Tree = TypeVar("Tree", bound=tree.Expression)
+
+Indices = Mapping[str, tree.Index]
+
+
+def substitute_indices(expression: Tree, indices: Indices) -> Tree:
+    """The expression with indices in place of index names, in its tags and where they stand as numbers."""
+    return cast(Tree, _substituted(expression, indices)) if indices else expression
+
+
+def _substituted(node: object, indices: Indices) -> object:
+    match node:
+        case tuple():
+            return tuple(_substituted(part, indices) for part in cast("tuple[object, ...]", node))
+        case tree.Index(str(name), None, offset) if name in indices:
+            return replace(indices[name], offset=indices[name].offset + offset, span=node.span)
+        case tree.Symbol(name, (), span) if name in indices:
+            return _index_as_number(indices[name], span)
+        case _:
+            names = parts_of(type(node))
+            if names is None:
+                return node
+            parts = {name: _substituted(getattr(node, name), indices) for name in names}
+            return replace(cast(Any, node), **parts)
+
+
+def _index_as_number(index: tree.Index, span: Span) -> tree.Expression:
+    """An index as a number in a formula: `2`, `ℓ`, `ℓ+1`."""
+    if index.name is None:
+        return tree.Number(index.offset, span)
+    symbol = tree.Symbol(index.name, () if index.at is None else (index.at,), span)
+    if not index.offset:
+        return symbol
+    return tree.Sum((symbol, tree.Number(abs(index.offset), span)), (1, 1 if index.offset > 0 else -1), span)

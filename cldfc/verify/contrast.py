@@ -12,11 +12,10 @@ from cldfc.compilation import Compilation
 from cldfc.diagnostics import shape_text
 from cldfc.network.positions import IndexRange, OutOfRange
 from cldfc.network.program import Program
-from cldfc.verify.compare import module_of
+from cldfc.verify.deviation import Pairs, attribute_of, module_of
 from cldfc.verify.outcome import is_statistic
-from cldfc.verify.weights import Pairs, attribute_of
 
-SETTINGS: Mapping[type[nn.Module], Sequence[tuple[str, str]]] = {
+_SETTINGS: Mapping[type[nn.Module], Sequence[tuple[str, str]]] = {
     nn.Conv2d: (
         ("kernel_size", "size"),
         ("in_channels", "input channels"),
@@ -44,14 +43,14 @@ def contrast_specs(here: Compilation, there: Compilation) -> Iterator[str]:
     for name, range in one.ranges.items():
         other = two.ranges.get(name)
         if other is not None and not range.is_explicit and not other.is_explicit:
-            yield from contrast_ranges(range, other, one, two)
+            yield from _contrast_ranges(range, other, one, two)
 
 
-def contrast_ranges(one: IndexRange, two: IndexRange, here: Program, there: Program) -> Iterator[str]:
+def _contrast_ranges(one: IndexRange, two: IndexRange, here: Program, there: Program) -> Iterator[str]:
     """`level 2 has 3 steps here, 2 there`."""
-    levels = {*levels_of_range(one, here), *levels_of_range(two, there)}
+    levels = {*_levels_of_range(one, here), *_levels_of_range(two, there)}
     for level in sorted(levels, key=lambda level: (level is None, level)):
-        counts = [count_of(range, level, program) for range, program in ((one, here), (two, there))]
+        counts = [_count_of(range, level, program) for range, program in ((one, here), (two, there))]
         # A level that is on one side alone is told by the range of levels.
         if counts[0] == counts[1] or None in counts:
             continue
@@ -62,7 +61,7 @@ def contrast_ranges(one: IndexRange, two: IndexRange, here: Program, there: Prog
             yield f"level {level} has {counts[0]} {what} here, {counts[1]} there"
 
 
-def levels_of_range(one: IndexRange, program: Program) -> list[int | None]:
+def _levels_of_range(one: IndexRange, program: Program) -> list[int | None]:
     """The levels at which a range may differ."""
     declared = program.ranges.get(one.level or "")
     if declared is None or declared.lower is None or declared.upper is None:
@@ -70,9 +69,9 @@ def levels_of_range(one: IndexRange, program: Program) -> list[int | None]:
     return list(range(declared.lower.value({}), declared.upper.value({}) + 1))
 
 
-def count_of(range: IndexRange, level: int | None, program: Program) -> int | None:
+def _count_of(range: IndexRange, level: int | None, program: Program) -> int | None:
     """How many values an index takes at a level; None where there is no such level."""
-    if range.level is not None and level not in levels_of_range(range, program):
+    if range.level is not None and level not in _levels_of_range(range, program):
         return None
     binding = {} if range.level is None or level is None else {range.level: level}
     try:
@@ -87,12 +86,12 @@ def count_of(range: IndexRange, level: int | None, program: Program) -> int | No
 
 def contrast_networks(one: nn.Module, two: nn.Module, pairs: Pairs) -> list[str]:
     """Modules that have the same name, or are mapped to each other, and differ; those of one name together."""
-    modules, others = modules_of(one), modules_of(two)
+    modules, others = _modules_of(one), _modules_of(two)
     names = {n.rpartition(".")[0]: other.rpartition(".")[0] for n, other in [*pairs.names.items(), *pairs.misfits]}
     found: list[tuple[str, str, str]] = []
     for name, other in names.items():
         if name in modules and other in others:
-            found += [(attribute_of(name), name, text) for text in contrast_modules(modules[name], others[other])]
+            found += [(attribute_of(name), name, text) for text in _contrast_modules(modules[name], others[other])]
     lines: list[str] = []
     for (head, text), same in groupby(sorted(found, key=lambda line: (line[0], line[2])), lambda it: (it[0], it[2])):
         members = [name for _, name, _ in same]
@@ -100,23 +99,23 @@ def contrast_networks(one: nn.Module, two: nn.Module, pairs: Pairs) -> list[str]
     return lines
 
 
-def modules_of(network: nn.Module) -> dict[str, nn.Module]:
+def _modules_of(network: nn.Module) -> dict[str, nn.Module]:
     return dict(cast("Iterator[tuple[str, nn.Module]]", network.named_modules()))  # pyright: ignore[reportUnknownMemberType]
 
 
-def contrast_modules(one: nn.Module, two: nn.Module) -> Iterator[str]:
+def _contrast_modules(one: nn.Module, two: nn.Module) -> Iterator[str]:
     if type(one) is not type(two):
         yield f"{type(one).__name__} here, {type(two).__name__} there"
         return
-    for kind, settings in SETTINGS.items():
+    for kind, settings in _SETTINGS.items():
         if isinstance(one, kind):
             for attribute, text in settings:
-                here, there = (setting_text(getattr(module, attribute)) for module in (one, two))
+                here, there = (_setting_text(getattr(module, attribute)) for module in (one, two))
                 if here != there:
                     yield f"{text} {here} here, {there} there"
 
 
-def setting_text(value: object) -> str:
+def _setting_text(value: object) -> str:
     match value:
         case Tensor():
             return "yes"
@@ -131,19 +130,19 @@ def setting_text(value: object) -> str:
 def alone(pairs: Pairs, matters: Sequence[str]) -> Iterator[str]:
     """What one side alone has; `matters` are names that cannot be left out."""
     paired = {module_of(name) for name in pairs.names} | {module_of(name) for name in pairs.names.values()}
-    mine, theirs = keys_of(pairs.first, paired), keys_of(pairs.second, paired)
+    mine, theirs = _keys_of(pairs.first, paired), _keys_of(pairs.second, paired)
     needed = {attribute_of(name) for name in matters}
     for head in (head for head in dict.fromkeys([*mine, *theirs]) if head in needed):
         here, there = mine.get(head, []), theirs.get(head, [])
         if here and there and here[0].count("_") != there[0].count("_"):
-            yield f"`{head}` is shared in another way: {some_names(here)} here, {some_names(there)} there"
+            yield f"`{head}` is shared in another way: {_some_names(here)} here, {_some_names(there)} there"
             continue
         for names, side in ((here, "here"), (there, "there")):
             if names:
-                yield f"{some_names(names)} {'is' if len(names) == 1 else 'are'} {side} alone"
+                yield f"{_some_names(names)} {'is' if len(names) == 1 else 'are'} {side} alone"
 
 
-def keys_of(names: Sequence[str], paired: Collection[str]) -> dict[str, list[str]]:
+def _keys_of(names: Sequence[str], paired: Collection[str]) -> dict[str, list[str]]:
     """The modules that some weights belong to, by their heads, without those of which the other side has a part."""
     found: dict[str, list[str]] = {}
     for name in names:
@@ -154,7 +153,7 @@ def keys_of(names: Sequence[str], paired: Collection[str]) -> dict[str, list[str
     return {head: modules for head, modules in found.items() if modules}
 
 
-def some_names(names: Sequence[str]) -> str:
+def _some_names(names: Sequence[str]) -> str:
     """`B.1_1`, `B.1_2` and 6 more."""
     shown = ", ".join(f"`{name}`" for name in names[:2])
     return shown if len(names) <= 2 else f"{shown} and {len(names) - 2} more"
@@ -162,7 +161,7 @@ def some_names(names: Sequence[str]) -> str:
 
 def suggest_map(pairs: Pairs, weights: Mapping[str, Tensor], others: Mapping[str, Tensor]) -> Iterator[str]:
     """A `--map` to try: what one side alone has under one name, and the other in the same shapes under another."""
-    mine, theirs = shapes_of(pairs.first, weights), shapes_of(pairs.second, others)
+    mine, theirs = _shapes_of(pairs.first, weights), _shapes_of(pairs.second, others)
     maps = [
         f"--map {head}={other}"
         for head, shapes in mine.items()
@@ -173,7 +172,7 @@ def suggest_map(pairs: Pairs, weights: Mapping[str, Tensor], others: Mapping[str
         yield f"if one is called otherwise there, say so: `{' '.join(dict.fromkeys(maps))}`"
 
 
-def shapes_of(names: Sequence[str], weights: Mapping[str, Tensor]) -> dict[str, dict[str, tuple[int, ...]]]:
+def _shapes_of(names: Sequence[str], weights: Mapping[str, Tensor]) -> dict[str, dict[str, tuple[int, ...]]]:
     """The shapes of the tensors under each name, by what follows it."""
     found: dict[str, dict[str, tuple[int, ...]]] = {}
     for name in names:

@@ -2,20 +2,119 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from typing import Literal
+import sys
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import redirect_stdout
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import ModuleType
+from typing import Any, Literal, cast
 
 import torch
 from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
 
-from cldfc.reference.evaluate import evaluate_spec
-from cldfc.reference.zeros import tensor_of
+from cldfc.compilation import Compilation
+from cldfc.diagnostics import CldfError, UsageError
+from cldfc.reference.interpreter import evaluate_spec
+from cldfc.reference.session import tensor_of
 from cldfc.syntax import tree
-from cldfc.verify.calls import Call, CallRecorder
+from cldfc.syntax.read import LARGEST_FILE
 
-INPUT = "the input"
-STATISTICS = ("running_mean", "running_var", "num_batches_tracked")
+
+@dataclass(frozen=True)
+class RecordedCall:
+    """One use of a parameter: its module, its operand and its result; None: a zero whose shape nothing says.
+
+    `value` is the value whose equation the use stands in, where that is known: `u@2,1`.
+    """
+
+    module: str
+    operand: Tensor | None
+    result: Tensor | None
+    value: str = ""
+
+
+class CallRecorder(TorchFunctionMode):
+    """Notes the calls of torch functions that are given the weight of a module, or a scalar of the network.
+
+    Unlike hooks it also sees a kernel that is used at a second stride, by its weight. Modules of running statistics
+    alone, those of a use of `bn@ℓ`, are noted too.
+    """
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self.calls: list[RecordedCall] = []
+        self.modules: dict[int, str] = {}
+        for name, parameter in network.named_parameters():
+            if not name.endswith(".bias"):
+                self.modules[id(parameter)] = name.removesuffix(".weight")
+        modules = cast(Iterable[tuple[str, nn.Module]], network.named_modules())
+        for name, module in modules:
+            if isinstance(module, nn.BatchNorm2d) and module.running_mean is not None and not module.affine:
+                self.modules[id(module.running_mean)] = name
+
+    def __torch_function__(
+        self,
+        func: Callable[..., Any],
+        types: Iterable[type],
+        args: tuple[Any, ...] = (),
+        kwargs: Mapping[str, Any] | None = None,
+    ) -> Any:
+        result: Any = func(*args, **(kwargs or {}))
+        given = [thing for thing in (*args, *(kwargs or {}).values()) if isinstance(thing, Tensor)]
+        known = [self.modules[id(tensor)] for tensor in given if id(tensor) in self.modules]
+        operands = [tensor for tensor in given if id(tensor) not in self.modules]
+        if operands and isinstance(result, Tensor):
+            self.calls += [RecordedCall(module, operands[0].detach(), result.detach()) for module in known]
+        return result
+
+
+_LARGEST_MAP = 64
+"""Pixels on a side; larger inputs are cut down to this, to keep the work small."""
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """Generated code that should compute what a spec says, and what it calls the spec's parameters.
+
+    `names` leads from names of the spec, in ASCII, with or without their tags, to other ones. A literal candidate uses
+    each parameter as often as the equations do; a rewritten one may need it less often. `class_name` is None where
+    the class is called as the spec.
+    """
+
+    name: str
+    code: str
+    names: Mapping[str, str] = field(default_factory=dict[str, str])
+    is_literal: bool = True
+    class_name: str | None = None
+
+
+def candidates_of(network: Compilation) -> tuple[Candidate, ...]:
+    """The forms in which the compiler can write a network. Raises CldfError."""
+    candidates = (
+        Candidate("written", network.code("written")),
+        Candidate("simplified", network.code(), is_literal=False),
+    )
+    try:
+        residual = network.residual
+        return *candidates, Candidate("residual", residual.code(), is_literal=False, class_name=residual.class_name)
+    except CldfError:
+        return candidates
+
+
+def smaller(network: Compilation) -> Compilation:
+    """The same network on smaller maps, where its own are large and it can do with less. Raises CldfError."""
+    shape = network.program.shape
+    if len(shape) != 3 or max(shape[1:]) <= _LARGEST_MAP:
+        return network
+    channels, height, width = shape
+    small = network.sized((channels, min(height, _LARGEST_MAP), min(width, _LARGEST_MAP)), network.changes.classes)
+    return small if small.is_right else network
+
+
+_INPUT = "the input"
+_STATISTICS = ("running_mean", "running_var", "num_batches_tracked")
 
 
 class Differs(Exception):
@@ -39,11 +138,11 @@ class Outcome:
     output: Tensor
     gradients: Mapping[str, Tensor]
     statistics: Mapping[str, Tensor]
-    calls: tuple[Call, ...]
+    calls: tuple[RecordedCall, ...]
 
 
 def is_statistic(name: str) -> bool:
-    return name.endswith(STATISTICS)
+    return name.endswith(_STATISTICS)
 
 
 def outcome_of_equations(
@@ -62,13 +161,13 @@ def outcome_of_equations(
     unread = [name for name in given if name not in found.read and not is_statistic(name)]
     if unread:
         raise Differs(f"the generated code has a parameter that the equations do not have: `{unread[0]}`")
-    gradients = gradients_of(found.output, {INPUT: images, **given})
+    gradients = _gradients_of(found.output, {_INPUT: images, **given})
     statistics = {name: tensor for name, tensor in given.items() if is_statistic(name)} | dict(found.statistics)
-    calls: list[Call] = []
+    calls: list[RecordedCall] = []
     for use in found.uses:
         tensors = (tensor_of(value) for value in (use.operand, use.result))
         operand, result = (None if tensor is None else tensor.detach() for tensor in tensors)
-        calls.append(Call(use.module, operand, result, use.value))
+        calls.append(RecordedCall(use.module, operand, result, use.value))
     return Outcome(found.output.detach(), gradients, statistics, tuple(calls))
 
 
@@ -85,12 +184,12 @@ def outcome_of_network(network: nn.Module, trial: Trial) -> Outcome:
         raise Differs(f"the generated code stops in {trial.mode} mode: {error}") from error
     if not isinstance(output, Tensor):
         raise Differs(f"the generated code gives no tensor, but {type(output).__name__}")
-    gradients = gradients_of(output, {INPUT: images, **dict(network.named_parameters())})
+    gradients = _gradients_of(output, {_INPUT: images, **dict(network.named_parameters())})
     statistics = {name: tensor.clone() for name, tensor in network.state_dict().items() if is_statistic(name)}
     return Outcome(output.detach(), gradients, statistics, tuple(recorder.calls))
 
 
-def gradients_of(output: Tensor, leaves: Mapping[str, Tensor]) -> dict[str, Tensor]:
+def _gradients_of(output: Tensor, leaves: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """The gradient of 1 · output₁ + 2 · output₂ + …, in which no two outputs can be exchanged; zero where unused."""
     wanted = {name: leaf for name, leaf in leaves.items() if leaf.requires_grad}
     weights = torch.arange(1, output.numel() + 1, dtype=output.dtype).reshape(output.shape)
@@ -99,3 +198,51 @@ def gradients_of(output: Tensor, leaves: Mapping[str, Tensor]) -> dict[str, Tens
         return {name: torch.zeros_like(leaf) for name, leaf in wanted.items()}
     found = torch.autograd.grad(total, list(wanted.values()), allow_unused=True, materialize_grads=True)
     return dict(zip(wanted, found, strict=True))
+
+
+def network_of_file(path: Path, class_name: str) -> nn.Module:
+    """The network of a file, in float64; runs the file, with what it prints on standard error.
+
+    It is the class of that name, or the only module that the file defines. Raises UsageError when there is no such file
+    or no such class, Differs when the file does not run.
+    """
+    module = ModuleType(path.stem)
+    module.__file__ = str(path)
+    data = _read_code(path)
+    with redirect_stdout(sys.stderr):
+        try:
+            exec(compile(data, str(path), "exec"), module.__dict__)
+        except (Exception, SystemExit) as error:
+            raise Differs(f"`{path}` does not run: {type(error).__name__}: {error}") from error
+        found = _class_of(module, class_name, path)
+        try:
+            return found().double()
+        except (Exception, SystemExit) as error:
+            raise Differs(f"`{path}` gives no `{found.__name__}()`: {type(error).__name__}: {error}") from error
+
+
+def _read_code(path: Path) -> bytes:
+    try:
+        if not path.is_file():
+            raise UsageError(f"there is no file `{path}`", "name a .cldf file, or a .py file with the network")
+        with path.open("rb") as file:
+            data = file.read(LARGEST_FILE + 1)
+    except OSError as error:
+        raise UsageError(f"cannot read `{path}`: {error.strerror}", "name a file that can be read") from None
+    if len(data) > LARGEST_FILE:
+        raise UsageError(f"`{path}` is larger than {LARGEST_FILE:,} bytes", "name the file with the network alone")
+    return data
+
+
+def _class_of(module: ModuleType, class_name: str, path: Path) -> type[nn.Module]:
+    known = [
+        thing
+        for thing in vars(module).values()
+        if isinstance(thing, type) and issubclass(thing, nn.Module) and thing.__module__ == module.__name__
+    ]
+    named = [found for found in known if found.__name__ == class_name]
+    if len(named or known) != 1:
+        what = ", ".join(f"`{found.__name__}`" for found in known) or "no torch module"
+        message = f"`{path}` defines {what}, and none is called `{class_name}`, as the spec is"
+        raise UsageError(message, f"give one the name `{class_name}`")
+    return (named or known)[0]

@@ -7,12 +7,12 @@ from pathlib import Path
 import pytest
 from small_run import kill
 
-from cldfc.train.catalogue import DATA_DIR, find
-from cldfc.train.compiled import Compiled
-from cldfc.train.data.files import how_to_get, missing
-from cldfc.train.recipe import Recipe
-from cldfc.train.setting import TrainingSetting
-from cldfc.train.train import Result, train_network
+from cldfc.data.catalogue import DATA_DIR, find
+from cldfc.data.dataset_files import how_to_get, missing
+from cldfc.recipe import Recipe
+from cldfc.runs.journal import TrainingSetting
+from cldfc.runs.training_run import Result, train_network
+from cldfc.weights.compiled import Compiled
 
 SOURCE = """
 from torch import nn

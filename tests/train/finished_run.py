@@ -11,9 +11,9 @@ from torch import Tensor
 from typer.testing import CliRunner, Result
 
 from cldfc.cli import app
-from cldfc.train.catalogue import find
-from cldfc.train.data.digits import load
-from cldfc.train.images import Images
+from cldfc.data.catalogue import find
+from cldfc.data.digits import load
+from cldfc.data.images import Images
 
 
 def cldfc(*arguments: object) -> Result:

@@ -15,8 +15,8 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from cldfc.train.catalogue import DataSet
-from cldfc.train.published import ArchiveMember, DataFile
+from cldfc.data.data_set import DataSet
+from cldfc.data.published import ArchiveMember, DataFile
 
 Bytes = NDArray[np.uint8]
 CHANCE = np.random.default_rng(3)

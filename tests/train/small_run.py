@@ -10,17 +10,16 @@ from typing import Any
 
 import pytest
 
-from cldfc.train.catalogue import find
-from cldfc.train.checkpoint_folder import list_checkpoints
-from cldfc.train.compiled import Compiled
-from cldfc.train.keep import Saving
-from cldfc.train.pace import Progress, Silence
-from cldfc.train.position import TrainingPosition
-from cldfc.train.processes import ALONE, Processes
-from cldfc.train.recipe import Recipe
-from cldfc.train.resume import read_interrupted, resume_network
-from cldfc.train.setting import TrainingSetting
-from cldfc.train.train import Result, train_network
+from cldfc.data.catalogue import find
+from cldfc.recipe import Recipe
+from cldfc.runs.journal import Saving, TrainingSetting
+from cldfc.runs.resume import read_interrupted, resume_network
+from cldfc.runs.training_run import Result, train_network
+from cldfc.training.checkpoint_folder import list_checkpoints
+from cldfc.training.loop import Progress, Silence
+from cldfc.training.processes import ALONE, Processes
+from cldfc.training.state import TrainingPosition
+from cldfc.weights.compiled import Compiled
 
 # It draws from a generator in every step, keeps statistics, and owns a parameter that never gets a gradient.
 SMALL = """

@@ -6,10 +6,9 @@ import numpy as np
 import pytest
 import torch
 
-from cldfc.train.batches import Draw, cut_images, draw_epoch, epoch_batches, frame, steps_per_epoch
-from cldfc.train.images import Images
-from cldfc.train.recipe import Recipe, change_recipe
-from cldfc.train.share import Share
+from cldfc.data.batches import Draw, Share, cut_images, draw_epoch, epoch_batches, frame, steps_per_epoch
+from cldfc.data.images import Images
+from cldfc.recipe import Recipe, change_recipe
 
 RECIPE = Recipe(epochs=9, batch=8, lr=0.1, shift_rows=1, shift_columns=2, flip=True)
 

@@ -21,13 +21,12 @@ from published_files import CHANCE, Bytes, archive, gzipped, members, pickled, p
 from typer.testing import CliRunner
 
 from cldfc.cli import app
+from cldfc.data.catalogue import find
+from cldfc.data.data_set import DataSet
+from cldfc.data.dataset_files import missing
+from cldfc.data.images import Split, load_images, trust_files
+from cldfc.data.published import ArchiveMember
 from cldfc.diagnostics import UsageError
-from cldfc.train.catalogue import DataSet, find
-from cldfc.train.data.files import missing
-from cldfc.train.data.reader import load_images
-from cldfc.train.data.trust import trust_files
-from cldfc.train.images import Split
-from cldfc.train.published import ArchiveMember
 
 
 class Small(NamedTuple):

@@ -20,17 +20,16 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from cldfc.cli import app
+from cldfc.data import folder as folder_reader
+from cldfc.data.catalogue import find
+from cldfc.data.class_folders import list_samples, look_at_folder
+from cldfc.data.data_set import DataSet
+from cldfc.data.images import ImageFiles, Images, Split, load_images
+from cldfc.data.loader import Resident, Stream, open_loader
+from cldfc.device import Device
 from cldfc.diagnostics import UsageError
-from cldfc.train.catalogue import DataSet, find
-from cldfc.train.data import folder as folder_reader
-from cldfc.train.data.class_folders import list_samples, look_at_folder
-from cldfc.train.data.loader import Resident, open_loader
-from cldfc.train.data.reader import load_images
-from cldfc.train.data.stream import Stream
-from cldfc.train.device import Device
-from cldfc.train.images import ImageFiles, Images, Split
-from cldfc.train.metrics import read_epochs
-from cldfc.train.predict import read_image
+from cldfc.runs.prediction import read_image
+from cldfc.training.metrics import read_epochs
 
 CPU = Device("cpu", False)
 SMALL = ["--let", "J = 2", "--let", "ν@ℓ = 1, 1", "--let", "c@ℓ = 4, 8"]

@@ -11,7 +11,7 @@ from networks import ROOT
 from typer.testing import CliRunner, Result
 
 from cldfc.cli import app
-from cldfc.train.command import command_line
+from cldfc.runs.environment import command_line
 
 SPEC = str(ROOT / "examples" / "01_one_iteration.cldf")
 DATA = ["--data", "fake:1x8x8:10", "--epochs", "1"]
@@ -50,7 +50,7 @@ def test_quiet_and_json_contradict_each_other(tmp_path: Path) -> None:
 def test_a_missing_tensorboard_is_noticed_before_anything_is_done(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("cldfc.train.tensorboard.find_spec", lambda name: None)
+    monkeypatch.setattr("cldfc.runs.tensorboard.find_spec", lambda name: None)
     done = train(SPEC, *DATA, "-o", tmp_path / "run", "--tensorboard")
     assert done.exit_code == 2 and "pip install 'cldfc[tensorboard]'" in done.stderr
     assert not (tmp_path / "run").exists()

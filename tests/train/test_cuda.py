@@ -17,31 +17,28 @@ from PIL import Image
 from safetensors.torch import load_file
 from small_run import IMAGES, RECIPE, SMALL, STEPS, kill, reached, resume, train
 
-from cldfc.changes import read_changes
-from cldfc.compilation import Compilation
+from cldfc.compilation import Compilation, read_changes
+from cldfc.data.batches import epoch_batches, frame
+from cldfc.data.catalogue import CATALOGUE, find
+from cldfc.data.data_set import DataSet
+from cldfc.data.images import Images, Split
+from cldfc.data.loader import Stream, open_loader
+from cldfc.device import Device, choose_device
 from cldfc.diagnostics import Source, UsageError
-from cldfc.export import Format, export_run
-from cldfc.train.batches import epoch_batches, frame
-from cldfc.train.catalogue import CATALOGUE, DataSet, find
-from cldfc.train.checkpoint_folder import list_checkpoints
-from cldfc.train.compiled import Compiled
-from cldfc.train.cuda_graph import LAUNCHED, WAITS, Captured
-from cldfc.train.data.loader import open_loader
-from cldfc.train.data.stream import Stream
-from cldfc.train.device import Device, choose_device
-from cldfc.train.environment import read_environment
-from cldfc.train.evaluate import evaluate_fast, evaluate_run
-from cldfc.train.images import Images, Split
-from cldfc.train.loop import Diverged, choose_gradient, train_step
-from cldfc.train.network import build_network
-from cldfc.train.optimizer import make_optimizer
-from cldfc.train.predict import predict_files
-from cldfc.train.recipe import change_recipe
-from cldfc.train.resume import read_interrupted, resume_network
-from cldfc.train.run import RunFolder, read_record
-from cldfc.train.state import generators, restore_generators
-from cldfc.train.train import prepare, train_network
-from cldfc.trained import folded_network, trained_code
+from cldfc.recipe import change_recipe
+from cldfc.runs.environment import read_environment
+from cldfc.runs.evaluate import evaluate_fast, evaluate_run
+from cldfc.runs.prediction import predict_files
+from cldfc.runs.resume import read_interrupted, resume_network
+from cldfc.runs.run_folder import RunFolder, read_record
+from cldfc.runs.training_run import prepare, train_network
+from cldfc.trained import Format, export_run, folded_network, trained_code
+from cldfc.training.checkpoint_folder import list_checkpoints
+from cldfc.training.loop import Diverged, choose_gradient, train_step
+from cldfc.training.state import generators, restore_generators
+from cldfc.training.step import LAUNCHED, WAITS, Captured, make_optimizer
+from cldfc.weights.compiled import Compiled
+from cldfc.weights.network import build_network
 
 REHEARSAL = os.environ.get("CLDFC_CUDA_REHEARSAL") == "1"
 HAS_CUDA = torch.cuda.is_available()
@@ -194,7 +191,7 @@ def test_a_captured_step_is_the_step_itself(
     recipe = change_recipe(PRECISE, changes)
     train(tmp_path / "captured", recipe)
     assert captures == [True]
-    monkeypatch.setattr("cldfc.train.cuda_graph.LAUNCHED", 10**9)
+    monkeypatch.setattr("cldfc.training.step.LAUNCHED", 10**9)
     train(tmp_path / "launched", recipe)
     assert captures == [True]
     assert reached(tmp_path / "captured") == reached(tmp_path / "launched")

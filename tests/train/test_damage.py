@@ -16,11 +16,11 @@ import torch
 from small_run import EVERY_STEP, RECIPE, SMALL, kill, reached, resume, start_forked, train
 
 from cldfc.diagnostics import UsageError
-from cldfc.train import checkpoint_folder
-from cldfc.train.checkpoint_folder import Damaged, list_checkpoints, read_checkpoint
-from cldfc.train.keep import Saving
-from cldfc.train.loop import Diverged
-from cldfc.train.recipe import change_recipe
+from cldfc.recipe import change_recipe
+from cldfc.runs.journal import Saving
+from cldfc.training import checkpoint_folder
+from cldfc.training.checkpoint_folder import Damaged, list_checkpoints, read_checkpoint
+from cldfc.training.loop import Diverged
 
 FILES = ("tensors.safetensors", "state.json", "SHA256SUMS")
 PLACES = 100

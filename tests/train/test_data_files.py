@@ -16,15 +16,15 @@ import pytest
 import torch
 from published_files import CHANCE, Bytes, gzipped, idx, inside, plain, put, sha256
 
+from cldfc.data import dataset_files
+from cldfc.data.catalogue import CATALOGUE, find
+from cldfc.data.data_set import DataSet
+from cldfc.data.dataset_files import missing
+from cldfc.data.images import load_images, trust_files
+from cldfc.data.loader import open_loader
+from cldfc.device import Device
 from cldfc.diagnostics import UsageError
-from cldfc.train.catalogue import CATALOGUE, DataSet, find
-from cldfc.train.data import identify
-from cldfc.train.data.files import missing
-from cldfc.train.data.loader import open_loader
-from cldfc.train.data.reader import load_images
-from cldfc.train.data.trust import trust_files
-from cldfc.train.device import Device
-from cldfc.train.recipe import change_recipe
+from cldfc.recipe import change_recipe
 
 
 @pytest.fixture(params=["mnist", "fashion_mnist"])
@@ -395,8 +395,8 @@ def test_a_file_of_matlab_is_cut_off(tmp_path: Path) -> None:
 
 
 def test_all_published_files_can_be_recognised() -> None:
-    assert identify.checksums()[find("svhn").files[0].sha256] == ("svhn", "train_32x32.mat")
-    assert identify.checksums()["cee916563c9f80d84e3cc88e17fdc0941787f1244f00a67874d45b261883ada5"] == (
+    assert dataset_files.checksums()[find("svhn").files[0].sha256] == ("svhn", "train_32x32.mat")
+    assert dataset_files.checksums()["cee916563c9f80d84e3cc88e17fdc0941787f1244f00a67874d45b261883ada5"] == (
         "cifar10",
         "data_batch_1.bin",
     )

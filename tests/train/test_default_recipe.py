@@ -6,12 +6,11 @@ import pytest
 from networks import ROOT
 
 from cldfc.compilation import Compilation
-from cldfc.network.expect import count_convs
-from cldfc.reproduce.networks import network_of
+from cldfc.data.catalogue import default_recipe, find, origin_of
+from cldfc.network.cost import count_convs
+from cldfc.reproduce.rows import network_of
 from cldfc.reproduce.tables import TABLES, TableRow
 from cldfc.syntax.read import read_source
-from cldfc.train.catalogue import find
-from cldfc.train.default_recipe import default_recipe, origin_of
 
 ROWS = [(row, dataset) for table in TABLES.values() for row in table.rows for dataset in table.datasets]
 OF_THE_TABLES = {row.spec for row, _ in ROWS}

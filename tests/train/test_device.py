@@ -14,18 +14,16 @@ from torch import nn
 from torch._subclasses.fake_tensor import FakeTensorMode
 
 from cldfc.compilation import Compilation
+from cldfc.data.batches import epoch_batches, frame
+from cldfc.data.catalogue import find
+from cldfc.data.images import Images, of_channels, standardise
+from cldfc.device import Device, choose_device, cpu_has_bf16, settled
 from cldfc.diagnostics import Source, UsageError
-from cldfc.train.batches import epoch_batches, frame
-from cldfc.train.catalogue import find
-from cldfc.train.cuda_graph import LAUNCHED, WAITS, Captured
-from cldfc.train.device import Device, choose_device, cpu_has_bf16, settled
-from cldfc.train.freeze import freeze
-from cldfc.train.images import Images, of_channels, standardise
-from cldfc.train.network import build_network
-from cldfc.train.processes import require_device
-from cldfc.train.recipe import change_recipe
-from cldfc.train.refusals import refusals
-from cldfc.train.score import score_network
+from cldfc.recipe import change_recipe
+from cldfc.training.processes import require_device
+from cldfc.training.step import LAUNCHED, WAITS, Captured, score_network
+from cldfc.weights.inference import freeze
+from cldfc.weights.network import build_network, refusals
 
 
 @pytest.mark.parametrize(

@@ -9,9 +9,8 @@ import numpy as np
 import pytest
 import torch
 
-from cldfc.train.catalogue import DATA_DIR, find
-from cldfc.train.data.reader import load_images
-from cldfc.train.images import Images, Split, standardise
+from cldfc.data.catalogue import DATA_DIR, find
+from cldfc.data.images import Images, Split, load_images, standardise
 
 DIGITS = find("digits")
 

@@ -7,7 +7,7 @@ from torch import nn
 from typer.testing import CliRunner
 
 from cldfc.cli import app
-from cldfc.train.origin import LARGE, find_origin
+from cldfc.training.step import LARGE, find_origin
 
 SPEC = """
 model Net

@@ -14,12 +14,12 @@ import numpy as np
 import pytest
 from published_files import idx, put
 
+from cldfc.data import download
+from cldfc.data.catalogue import find
+from cldfc.data.data_set import DataSet
+from cldfc.data.download import ByteLines, fetch_missing
+from cldfc.data.published import DataFile
 from cldfc.diagnostics import UsageError
-from cldfc.train.catalogue import DataSet, find
-from cldfc.train.data import bytes_progress, download, obtain
-from cldfc.train.data.bytes_progress import ByteLines
-from cldfc.train.data.download import fetch_missing
-from cldfc.train.published import DataFile
 
 
 @pytest.fixture
@@ -171,7 +171,7 @@ def test_a_full_disk(tmp_path: Path, server: str, monkeypatch: pytest.MonkeyPatc
 
 def test_what_takes_long_says_how_far_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
     now = 0.0
-    monkeypatch.setattr(bytes_progress, "monotonic", lambda: now)
+    monkeypatch.setattr(download, "monotonic", lambda: now)
     said: list[str] = []
     lines = ByteLines(170_000_000, said.append, now)
     for second in range(1, 31):
@@ -218,10 +218,10 @@ def elsewhere(dataset: DataSet, folder: Path) -> DataSet:
 def test_data_are_copied_from_a_package(small: DataSet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     raw = tmp_path / "published" / "FashionMNIST" / "raw"
     dataset = elsewhere(small, raw)
-    monkeypatch.setattr(obtain, "fetch_missing", lambda *_: None)
+    monkeypatch.setattr(download, "fetch_missing", lambda *_: None)
     said: list[str] = []
     for _ in range(2):
-        obtain.obtain(dataset, tmp_path / "data", said.append)
+        download.obtain(dataset, tmp_path / "data", said.append)
         assert all(places(dataset, tmp_path / "data"))
     assert said == [f"`fashion_mnist` is in `{tmp_path / 'data'}`"] * 2
 
@@ -242,10 +242,10 @@ def test_root_installs_the_package(
         shutil.copytree(tmp_path / "published" / "FashionMNIST" / "raw", system)
 
     monkeypatch.setattr("os.geteuid", lambda: 0)
-    monkeypatch.setattr(obtain.shutil, "which", lambda _: "/usr/bin/apt-get")
-    monkeypatch.setattr(obtain.subprocess, "run", install)
+    monkeypatch.setattr(download.shutil, "which", lambda _: "/usr/bin/apt-get")
+    monkeypatch.setattr(download.subprocess, "run", install)
     said: list[str] = []
-    obtain.obtain(dataset, tmp_path / "data", said.append)
+    download.obtain(dataset, tmp_path / "data", said.append)
     assert commands == [["apt-get", "install", "--yes", "--no-install-recommends", "dataset-fashion-mnist"]]
     assert all(places(dataset, tmp_path / "data"))
     assert any(line.startswith("fetching ") for line in said) == fails
@@ -253,8 +253,8 @@ def test_root_installs_the_package(
 
 def test_others_fetch_without_asking(small: DataSet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("os.geteuid", lambda: 1000)
-    monkeypatch.setattr(obtain.subprocess, "run", lambda *_, **__: pytest.fail("nobody is asked for a password"))
-    obtain.obtain(small, tmp_path / "data", lambda _: None)
+    monkeypatch.setattr(download.subprocess, "run", lambda *_, **__: pytest.fail("nobody is asked for a password"))
+    download.obtain(small, tmp_path / "data", lambda _: None)
     assert all(places(small, tmp_path / "data"))
 
 
@@ -262,8 +262,8 @@ def test_data_that_cannot_be_had(
     small: DataSet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     files = [file.model_copy(update={"url": "http://127.0.0.1:9/x"}) for file in small.files]
-    monkeypatch.setattr(obtain, "find", lambda _: small.model_copy(update={"files": tuple(files)}))
+    monkeypatch.setattr(download, "find", lambda _: small.model_copy(update={"files": tuple(files)}))
     monkeypatch.setattr("os.geteuid", lambda: 1000)
     monkeypatch.chdir(tmp_path)
-    assert obtain.main() == 1
+    assert download.main() == 1
     assert "error: cannot fetch http://127.0.0.1:9/x" in capsys.readouterr().err

@@ -16,11 +16,10 @@ from small_run import EVERY_STEP, kill, resume, train
 
 import cldfc
 from cldfc.diagnostics import UsageError
-from cldfc.train import commit
-from cldfc.train.checkpoint_folder import list_checkpoints
-from cldfc.train.commit import find_commit
-from cldfc.train.environment import read_environment
-from cldfc.train.metrics import read_epochs
+from cldfc.runs import environment
+from cldfc.runs.environment import find_commit, read_environment
+from cldfc.training.checkpoint_folder import list_checkpoints
+from cldfc.training.metrics import read_epochs
 
 
 def git(folder: Path, *words: str) -> str:
@@ -83,7 +82,7 @@ def test_a_git_that_does_not_answer(spec: Path, monkeypatch: pytest.MonkeyPatch)
     sleeper.write_text("#!/bin/sh\nexec sleep 60\n")
     sleeper.chmod(0o755)
     monkeypatch.setenv("PATH", f"{spec.parent}{os.pathsep}{os.environ['PATH']}")
-    monkeypatch.setattr(commit, "LIMIT", 0.2)
+    monkeypatch.setattr(environment, "LIMIT", 0.2)
     assert find_commit([spec]) is None
 
 

@@ -14,15 +14,15 @@ from finished_run import cldfc, digits, scores_by_hand, train_small
 from torch import nn
 from torch.nn.functional import cross_entropy
 
+from cldfc.data.catalogue import find
+from cldfc.data.fake import load as load_fake
+from cldfc.device import Device
 from cldfc.diagnostics import UsageError
-from cldfc.train.catalogue import find
-from cldfc.train.data.fake import load as load_fake
-from cldfc.train.device import Device
-from cldfc.train.evaluate import evaluate_fast
-from cldfc.train.freeze import freeze
-from cldfc.train.metrics import as_csv, read_epochs
-from cldfc.train.run import RunFolder, RunRecord
+from cldfc.runs.evaluate import evaluate_fast
+from cldfc.runs.run_folder import RunFolder, RunRecord
 from cldfc.trained import folded_network
+from cldfc.training.metrics import as_csv, read_epochs
+from cldfc.weights.inference import freeze
 
 CPU = Device("cpu", False)
 
@@ -34,7 +34,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def in_float32(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("cldfc.train.device.cpu_has_bf16", lambda: False)
+    monkeypatch.setattr("cldfc.device.cpu_has_bf16", lambda: False)
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
 
 

@@ -11,8 +11,8 @@ from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_weights
 
 from cldfc.diagnostics import UsageError
-from cldfc.train.fold_weights import EPSILON, WeightOrigin, fold_weights, read_trained, save_folded
-from cldfc.train.weights import read_tensors, save_weights
+from cldfc.weights.inference import EPSILON, WeightOrigin, fold_weights, read_trained, save_folded
+from cldfc.weights.network import read_tensors, save_weights
 
 SOURCE = """
 import torch

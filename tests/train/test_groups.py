@@ -18,15 +18,14 @@ from PIL import Image
 from small_run import NEVER, RECIPE, SMALL, reached, start_forked
 from test_stop import PATIENCE, Slow, wait_for
 
-from cldfc.train.catalogue import find
-from cldfc.train.checkpoint_folder import list_checkpoints
-from cldfc.train.compiled import Compiled
-from cldfc.train.keep import Saving
-from cldfc.train.recipe import change_recipe
-from cldfc.train.resume import read_interrupted, resume_network
-from cldfc.train.setting import TrainingSetting
-from cldfc.train.stop import Stopped, listen
-from cldfc.train.train import train_network
+from cldfc.data.catalogue import find
+from cldfc.recipe import change_recipe
+from cldfc.runs.journal import Saving, TrainingSetting
+from cldfc.runs.resume import read_interrupted, resume_network
+from cldfc.runs.training_run import train_network
+from cldfc.stop import Stopped, listen
+from cldfc.training.checkpoint_folder import list_checkpoints
+from cldfc.weights.compiled import Compiled
 
 pytestmark = pytest.mark.skipif(torch.cuda.is_available(), reason="CUDA does not survive a fork")
 KILLS = int(os.environ.get("CLDFC_TORTURE", "1"))

@@ -20,28 +20,26 @@ from safetensors.torch import load_file
 from small_run import EVERY_STEP, RECIPE, SMALL, Killed, Killer, reached, resume, train
 from test_processes import exit_codes
 
+from cldfc.data.catalogue import check_validation, count_training_images, find, with_holdout
+from cldfc.data.class_folders import draw_part
+from cldfc.data.data_set import DataSet
+from cldfc.data.images import ImageFiles, Split, load_images
+from cldfc.data.loader import Resident, Stream, open_loader
+from cldfc.data.subset import told_of
+from cldfc.device import Device
 from cldfc.diagnostics import UsageError
-from cldfc.train.catalogue import DataSet, find
-from cldfc.train.checkpoint_folder import list_checkpoints
-from cldfc.train.compiled import Compiled
-from cldfc.train.data.holdout import check_validation, count_training_images, with_holdout
-from cldfc.train.data.loader import Resident, open_loader
-from cldfc.train.data.reader import load_images
-from cldfc.train.data.stratify import draw_part
-from cldfc.train.data.stream import Stream
-from cldfc.train.data.subset import told_of
-from cldfc.train.device import Device
-from cldfc.train.evaluate import evaluate_run
-from cldfc.train.images import ImageFiles, Split
-from cldfc.train.keep import Saving
-from cldfc.train.metrics import read_epochs
-from cldfc.train.pace import Silence
-from cldfc.train.processes import Processes
-from cldfc.train.recipe import Recipe, change_recipe
-from cldfc.train.resume import read_interrupted, resume_network
-from cldfc.train.run import RunFolder, read_record, write_record
-from cldfc.train.tensorboard import scalars
-from cldfc.train.train import train_network
+from cldfc.recipe import Recipe, change_recipe
+from cldfc.runs.evaluate import evaluate_run
+from cldfc.runs.journal import Saving
+from cldfc.runs.resume import read_interrupted, resume_network
+from cldfc.runs.run_folder import RunFolder, read_record, write_record
+from cldfc.runs.tensorboard import scalars
+from cldfc.runs.training_run import train_network
+from cldfc.training.checkpoint_folder import list_checkpoints
+from cldfc.training.loop import Silence
+from cldfc.training.metrics import read_epochs
+from cldfc.training.processes import Processes
+from cldfc.weights.compiled import Compiled
 
 CPU = Device("cpu", False)
 HELD = change_recipe(RECIPE, {"holdout": 0.2})
@@ -197,7 +195,7 @@ def test_fewer_images_than_processes(tmp_path: Path) -> None:
     source = SMALL.replace("nn.Linear(128, 10)", "nn.Linear(128, 2)")
 
     def work(processes: Processes) -> None:
-        from cldfc.train.setting import TrainingSetting
+        from cldfc.runs.journal import TrainingSetting
 
         train_network(
             Compiled("", source, "Small"), dataset, recipe, tmp_path / "run", TrainingSetting(processes=processes)

@@ -16,9 +16,10 @@ from published_files import CHANCE, Bytes, gzipped, plain
 from typer.testing import CliRunner
 
 from cldfc.cli import app
+from cldfc.data.catalogue import find
+from cldfc.data.data_set import DataSet
+from cldfc.data.images import load_images
 from cldfc.diagnostics import UsageError
-from cldfc.train.catalogue import DataSet, find
-from cldfc.train.data.reader import load_images
 
 SMALL = ["--let", "J = 2", "--let", "ν@ℓ = 1, 1", "--let", "c@ℓ = 4, 8"]
 TRAIN = ["train", str(ROOT / "specs" / "fbresnet.cldf"), *SMALL, "--epochs", "1", "--batch", "4"]

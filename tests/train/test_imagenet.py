@@ -11,19 +11,19 @@ import pytest
 import torch
 from PIL import Image
 
+from cldfc.data.batches import Share
+from cldfc.data.catalogue import find
+from cldfc.data.data_set import DataSet
+from cldfc.data.images import Images
+from cldfc.data.loader import Loader, centre_cut, open_loader, random_cut
+from cldfc.device import Device
 from cldfc.diagnostics import UsageError
-from cldfc.train.catalogue import DataSet, find
-from cldfc.train.compiled import Compiled
-from cldfc.train.data.loader import Loader, open_loader
-from cldfc.train.data.stream import centre_cut, random_cut
-from cldfc.train.device import Device
-from cldfc.train.evaluate import evaluate_run
-from cldfc.train.images import Images
-from cldfc.train.recipe import change_recipe
-from cldfc.train.run import RunRecord
-from cldfc.train.setting import TrainingSetting
-from cldfc.train.share import Share
-from cldfc.train.train import train_network
+from cldfc.recipe import change_recipe
+from cldfc.runs.evaluate import evaluate_run
+from cldfc.runs.journal import TrainingSetting
+from cldfc.runs.run_folder import RunRecord
+from cldfc.runs.training_run import train_network
+from cldfc.weights.compiled import Compiled
 
 SMALL = find("imagenet").model_copy(update={"shape": (3, 28, 28), "classes": 2})
 RECIPE = change_recipe(SMALL.recipe, {"batch": 4, "epochs": 2, "lr": 0.01})
@@ -140,7 +140,7 @@ def test_it_trains_and_is_evaluated_from_the_files(
     def small(_record: RunRecord, _name: str | None) -> DataSet:
         return SMALL
 
-    monkeypatch.setattr("cldfc.train.evaluate.recorded_dataset", small)
+    monkeypatch.setattr("cldfc.runs.evaluate.recorded_dataset", small)
     assert evaluate_run(tmp_path / "run", lambda _spec, _record: source, folder).agrees
 
 

@@ -23,10 +23,9 @@ from torch.nn import functional as F
 
 import cldfc
 from cldfc.diagnostics import UsageError
-from cldfc.train.dataflow import ModuleUse, first_uses
-from cldfc.train.groups import read_groups
-from cldfc.train.match import find_options
-from cldfc.train.search_orders import Search, Slot, Stretch
+from cldfc.weights.groups import ModuleUse, first_uses, read_groups
+from cldfc.weights.match import find_options
+from cldfc.weights.search_orders import Search, Slot, Stretch
 
 NARROW = ["c = 4, 6, 8, 10"]
 

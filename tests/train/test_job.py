@@ -16,8 +16,8 @@ from small_run import IMAGES, Killed, reached
 from typer.testing import CliRunner, Result
 
 from cldfc.cli import app
-from cldfc.train import keep
-from cldfc.train.job import this_job
+from cldfc.runs import journal
+from cldfc.training.launch import this_job
 
 NARROW = ["--let", "J = 2", "--let", "ν@ℓ = 1, 1", "--let", "c@ℓ = 4, 8"]
 NEW = [str(ROOT / "specs/fbresnet.cldf"), "--data", IMAGES, *NARROW, "--epochs", "2", "--save-minutes", "0"]
@@ -52,7 +52,7 @@ def interrupt(monkeypatch: pytest.MonkeyPatch) -> Callable[[Callable[[], object]
     """Lets something happen once, after the third checkpoint has been saved."""
 
     def patch(event: Callable[[], object]) -> None:
-        save, calls = keep.save_state, list[None]()
+        save, calls = journal.save_state, list[None]()
 
         def save_state(*arguments: Any) -> None:
             save(*arguments)
@@ -60,7 +60,7 @@ def interrupt(monkeypatch: pytest.MonkeyPatch) -> Callable[[Callable[[], object]
             if len(calls) == 3:
                 event()
 
-        monkeypatch.setattr(keep, "save_state", save_state)
+        monkeypatch.setattr(journal, "save_state", save_state)
 
     return patch
 
@@ -88,7 +88,7 @@ def test_the_next_attempt_goes_on(attempt: Any, interrupt: Any, output: list[str
 def test_an_attempt_that_made_no_folder_is_begun_anew(attempt: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """Killed between the note and the name, it leaves a hidden folder beside."""
     with monkeypatch.context() as patch:
-        patch.setattr("cldfc.train.run.rename_aside", lambda aside, folder: die())
+        patch.setattr("cldfc.runs.run_folder.rename_aside", lambda aside, folder: die())
         assert isinstance(attempt(0, *NEW, "-o", "run").exception, Killed)
     assert this_job().noted("run") == "run" and not Path("run").exists()
     assert attempt(1, *NEW, "-o", "run").exit_code == 0
@@ -107,7 +107,7 @@ def test_a_folder_of_somebody_else_is_refused_in_every_attempt(attempt: Any) -> 
 def test_a_divergence_is_said_again_but_not_tried(attempt: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     first = attempt(0, *NEW, "-o", "run", "--lr", "1e30")
     assert first.exit_code == 2 and "training has diverged" in first.stderr
-    monkeypatch.setattr("cldfc.train.train.train_and_save", None)
+    monkeypatch.setattr("cldfc.runs.training_run.train_and_save", None)
     again = attempt(1, *NEW, "-o", "run", "--lr", "1e30")
     assert again.exit_code == 2 and again.stderr.strip() in first.stderr
 

@@ -14,9 +14,9 @@ from safetensors.torch import save_file
 from small_run import SMALL, resume, train
 
 from cldfc.diagnostics import UsageError
-from cldfc.train.evaluate import evaluate_run
-from cldfc.train.runs import listed_runs
-from cldfc.train.weights import read_tensors
+from cldfc.runs.evaluate import evaluate_run
+from cldfc.runs.listing import listed_runs
+from cldfc.weights.network import read_tensors
 
 FILES = ("spec.cldf", "recipe.json", "metrics.csv", "best.safetensors")
 """What is read of a run."""

@@ -11,19 +11,19 @@ from safetensors.torch import load_file
 from torch import nn
 from torch.nn.functional import cross_entropy
 
+from cldfc.data.batches import epoch_batches, frame
+from cldfc.data.catalogue import find
+from cldfc.data.digits import load
 from cldfc.diagnostics import UsageError
-from cldfc.train.batches import epoch_batches, frame
-from cldfc.train.catalogue import find
-from cldfc.train.compiled import Compiled
-from cldfc.train.data.digits import load
-from cldfc.train.metrics import Epoch
-from cldfc.train.network import build_network
-from cldfc.train.optimizer import learning_rate, make_optimizer
-from cldfc.train.pace import Silence
-from cldfc.train.position import TrainingPosition
-from cldfc.train.recipe import Recipe, change_recipe
-from cldfc.train.setting import TrainingSetting
-from cldfc.train.train import Result, train_network
+from cldfc.recipe import Recipe, change_recipe
+from cldfc.runs.journal import TrainingSetting
+from cldfc.runs.training_run import Result, train_network
+from cldfc.training.loop import Silence
+from cldfc.training.metrics import Epoch
+from cldfc.training.state import TrainingPosition
+from cldfc.training.step import learning_rate, make_optimizer
+from cldfc.weights.compiled import Compiled
+from cldfc.weights.network import build_network
 
 BASE = Recipe(epochs=1, batch=2, lr=0.5)
 

@@ -16,16 +16,15 @@ from networks import ROOT
 from PIL import Image
 from small_run import reached, resume, start_forked
 
+from cldfc.data.catalogue import find
+from cldfc.data.images import ImageFiles, load_images
+from cldfc.data.loader import Stream
+from cldfc.device import Device, choose_device, number_of, on_device
 from cldfc.diagnostics import UsageError
-from cldfc.train.catalogue import find
-from cldfc.train.data.reader import load_images
-from cldfc.train.data.stream import Stream
-from cldfc.train.device import Device, choose_device, number_of, on_device
-from cldfc.train.images import ImageFiles
-from cldfc.train.lock import locked
-from cldfc.train.processes import together
-from cldfc.train.recipe import change_recipe
-from cldfc.train.run import RunFolder, folder_named
+from cldfc.recipe import change_recipe
+from cldfc.runs.lock import locked
+from cldfc.runs.run_folder import RunFolder, folder_named
+from cldfc.training.processes import together
 
 SPEC = str(ROOT / "examples" / "01_one_iteration.cldf")
 SHORT = ["--data", "fake:1x8x8:10", "--epochs", "1"]

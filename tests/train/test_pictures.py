@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageOps
 
-from cldfc.train.data.pictures import UnreadableImage, cannot_read, has_size, open_picture
+from cldfc.data.pictures import UnreadableImage, cannot_read, has_size, open_picture
 
 SIZE = (9, 6)
 FORMATS = "PNG", "JPEG", "PPM", "BMP", "TIFF", "WEBP", "GIF"

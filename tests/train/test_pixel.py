@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from cldfc.train.pixel import PixelConv2d, speed_up_pixels
+from cldfc.weights.inference import PixelConv2d, speed_up_pixels
 
 KERNELS = [(3, 1, 1), (3, 2, 1), (1, 1, 0), (1, 2, 0), (5, 3, 2), (2, 2, 0)]
 MAPS = [(1, 1), (2, 2), (1, 2), (3, 3), (1, 5)]

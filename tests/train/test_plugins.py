@@ -13,15 +13,14 @@ from networks import ROOT
 from typer.testing import CliRunner
 
 from cldfc.cli import app
+from cldfc.data.catalogue import CATALOGUE, find, names, plugin_names
+from cldfc.data.data_set import DataSet
+from cldfc.data.images import Split, load_images
 from cldfc.diagnostics import UsageError
-from cldfc.train.catalogue import CATALOGUE, DataSet, find, names
-from cldfc.train.data.reader import load_images
-from cldfc.train.images import Split
-from cldfc.train.plugins import plugin_names
 
 PAGE = (ROOT / "docs" / "data.md").read_text(encoding="utf-8")
 ENTRY = """
-from cldfc.train.catalogue import find
+from cldfc.data.catalogue import find
 OWN = find("fake:1x8x8:2").model_copy(update={"name": "own", "reader": "own_data"})
 """
 
@@ -84,7 +83,7 @@ def test_names_are_listed_without_loading(site: Path) -> None:
 def test_a_name_of_cldfc_cannot_be_taken(site: Path) -> None:
     points = dict.fromkeys(("digits", "fake:1x8x8:2"), "own_data:OWN")
     install(site, "greedy", points, {"own_data": "raise SystemExit"})
-    assert find("digits") is CATALOGUE["digits"] and find("fake:1x8x8:2").reader == "cldfc.train.data.fake"
+    assert find("digits") is CATALOGUE["digits"] and find("fake:1x8x8:2").reader == "cldfc.data.fake"
 
 
 @pytest.mark.parametrize(
@@ -98,11 +97,11 @@ def test_a_name_of_cldfc_cannot_be_taken(site: Path) -> None:
         ),
         ("own_data:OWN", "OWN = (", "`own_data:OWN` cannot be loaded: SyntaxError"),
         ("own_data:OWN", "raise SystemExit(3)", "`own_data:OWN` cannot be loaded: SystemExit: 3"),
-        ("own_data:OWN", "OWN = 3", "`own_data:OWN` is no cldfc.train.catalogue.DataSet"),
+        ("own_data:OWN", "OWN = 3", "`own_data:OWN` is no cldfc.data.catalogue.DataSet"),
         ("own_data:OWN", ENTRY.replace('"own"', '"other"'), "the data set calls itself `other`"),
         (
             "own_data:OWN",
-            "from cldfc.train.catalogue import DataSet\nOWN = DataSet(name='own')",
+            "from cldfc.data.catalogue import DataSet\nOWN = DataSet(name='own')",
             "`own_data:OWN`: `reader`: it is missing",
         ),
     ],
@@ -128,7 +127,7 @@ READERS = [
     ("", "AttributeError: module 'own_data' has no attribute 'load'"),
     ("def load(dataset, folder): return 3", "`load` gives a int, neither a Split nor ImageFiles"),
     (
-        "from cldfc.train.images import ImageFiles\ndef load(dataset, folder): return ImageFiles([], [])",
+        "from cldfc.data.images import ImageFiles\ndef load(dataset, folder): return ImageFiles([], [])",
         "`load` gives ImageFiles, and the entry lacks `from_files=True`",
     ),
     ("def load(dataset, folder): raise KeyError('x')", "KeyError: 'x'"),
@@ -139,7 +138,7 @@ READERS = [
 ]
 MADE = """
 import torch
-from cldfc.train.images import Images, Split
+from cldfc.data.images import Images, Split
 def made(kind=None, rows=8, label=1, count=4):
     pixels = torch.zeros(count, 1, rows, 8, dtype=torch.float32 if kind else torch.uint8)
     images = Images(pixels, torch.tensor([0, 1, 0, label][:count], dtype=torch.int64))

@@ -15,10 +15,10 @@ from PIL import Image
 from torch import nn
 from torch.nn.functional import interpolate
 
+from cldfc.data.catalogue import find
+from cldfc.data.pictures import UnreadableImage
 from cldfc.diagnostics import UsageError
-from cldfc.train.catalogue import find
-from cldfc.train.data.pictures import UnreadableImage
-from cldfc.train.predict import predict_files, read_image
+from cldfc.runs.prediction import predict_files, read_image
 
 
 @pytest.fixture(scope="module")

@@ -15,24 +15,22 @@ from safetensors.torch import load_file
 from small_run import EVERY_STEP, IMAGES, RECIPE, SMALL, reached, start_forked, train
 from torch import Tensor
 
+from cldfc import device
+from cldfc.data.batches import Share, frame
+from cldfc.data.catalogue import find
+from cldfc.data.images import Images
+from cldfc.data.loader import Resident
 from cldfc.diagnostics import UsageError
-from cldfc.train import device
-from cldfc.train.batches import frame
-from cldfc.train.catalogue import find
-from cldfc.train.checkpoint_folder import list_checkpoints, read_checkpoint
-from cldfc.train.compiled import Compiled
-from cldfc.train.data.loader import Resident
-from cldfc.train.images import Images
-from cldfc.train.keep import Saving
-from cldfc.train.launch import read_launch
-from cldfc.train.metrics import read_epochs
-from cldfc.train.pace import Progress, Silence
-from cldfc.train.position import TrainingPosition
-from cldfc.train.processes import Processes, together
-from cldfc.train.recipe import Recipe, change_recipe
-from cldfc.train.resume import read_interrupted, resume_network
-from cldfc.train.setting import TrainingSetting
-from cldfc.train.share import Share
+from cldfc.recipe import Recipe, change_recipe
+from cldfc.runs.journal import Saving, TrainingSetting
+from cldfc.runs.resume import read_interrupted, resume_network
+from cldfc.training.checkpoint_folder import list_checkpoints, read_checkpoint
+from cldfc.training.launch import read_launch
+from cldfc.training.loop import Progress, Silence
+from cldfc.training.metrics import read_epochs
+from cldfc.training.processes import Processes, together
+from cldfc.training.state import TrainingPosition
+from cldfc.weights.compiled import Compiled
 
 pytestmark = pytest.mark.skipif(torch.cuda.is_available(), reason="CUDA does not survive a fork")
 PLAIN = SMALL.replace("nn.Dropout(0.1)", "nn.Identity()")

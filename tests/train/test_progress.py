@@ -10,13 +10,13 @@ from collections.abc import Callable
 import pytest
 from rich.console import Console
 
-from cldfc.train import bars, pace, progress
-from cldfc.train.bars import Bars
-from cldfc.train.metrics import Epoch
-from cldfc.train.pace import Pace, Progress, clock, speed_in_words
-from cldfc.train.position import TrainingPosition
-from cldfc.train.progress import JsonLines, Lines, epoch_in_words, show_progress
-from cldfc.train.recipe import Recipe
+from cldfc.recipe import Recipe
+from cldfc.runs import progress
+from cldfc.runs.progress import Bars, JsonLines, Lines, epoch_in_words, show_progress
+from cldfc.training import loop
+from cldfc.training.loop import Pace, Progress, clock, speed_in_words
+from cldfc.training.metrics import Epoch
+from cldfc.training.state import TrainingPosition
 
 STEPS, BATCH = 3, 100
 RECIPE = Recipe(epochs=8, batch=BATCH, lr=1)
@@ -43,7 +43,7 @@ class Clock:
 def time(monkeypatch: pytest.MonkeyPatch) -> Clock:
     """The time of everything that shows progress."""
     watch = Clock()
-    for module in (bars, pace, progress):
+    for module in (progress, loop, progress):
         monkeypatch.setattr(module, "monotonic", watch)
     return watch
 

@@ -8,16 +8,16 @@ import sys
 import pytest
 from pydantic import ValidationError
 
+from cldfc.data.catalogue import CATALOGUE, find
 from cldfc.diagnostics import UsageError
-from cldfc.train.catalogue import CATALOGUE, find
-from cldfc.train.recipe import Recipe, change_recipe
+from cldfc.recipe import Recipe, change_recipe
 
 BASE = Recipe(epochs=3, batch=32, lr=0.1)
 
 
 def test_torch_is_not_imported() -> None:
     program = (
-        "import sys, cldfc.train.recipe, cldfc.train.catalogue, cldfc.train.progress\n"
+        "import sys, cldfc.recipe, cldfc.data.catalogue, cldfc.runs.progress\n"
         "sys.exit(any(name in sys.modules for name in ('torch', 'sklearn', 'rich.progress')))"
     )
     assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0

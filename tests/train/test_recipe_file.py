@@ -6,10 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from cldfc.data.catalogue import CATALOGUE
 from cldfc.diagnostics import UsageError
-from cldfc.train.catalogue import CATALOGUE
-from cldfc.train.recipe import Recipe, change_recipe
-from cldfc.train.recipe_file import as_toml, read_recipe
+from cldfc.recipe import Recipe, as_toml, change_recipe, read_recipe
 
 OTHER = Recipe(
     epochs=7,

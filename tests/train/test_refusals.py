@@ -9,9 +9,9 @@ import torch
 from torch import nn
 from torch.nn.functional import max_pool2d, max_unpool2d
 
+from cldfc.device import Device
 from cldfc.diagnostics import UsageError
-from cldfc.train.device import Device
-from cldfc.train.refusals import refusals
+from cldfc.weights.network import refusals
 
 
 def test_an_operation_without_a_deterministic_algorithm() -> None:

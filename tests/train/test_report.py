@@ -16,24 +16,24 @@ import pytest
 from networks import ROOT, build, spec_text
 from pypdf import PdfReader
 
-from cldfc.compilation import Changes, Compilation
+from cldfc.compilation import Compilation
+from cldfc.data.catalogue import find
+from cldfc.device import choose_device
 from cldfc.diagnostics import Source
 from cldfc.network.cost import cost_of_network
-from cldfc.show.kernels import parameter_rows
+from cldfc.network.resolve import Changes
+from cldfc.plan import compiled_from
+from cldfc.recipe import Recipe
+from cldfc.runs.environment import Environment, session_now
+from cldfc.runs.report import Account, Axis, Curve, draw_curves, resumed_in_words, round_step, write_report
+from cldfc.runs.run_folder import RunFolder, RunRecord
+from cldfc.runs.training_run import Result, train_network
+from cldfc.show.legend import parameter_rows
 from cldfc.syntax.read import read_source
-from cldfc.train.catalogue import find
-from cldfc.train.compiled import Compiled
-from cldfc.train.curves import Axis, Curve, draw_curves, round_step
-from cldfc.train.device import choose_device
-from cldfc.train.environment import Environment, session_now
-from cldfc.train.loop import Diverged
-from cldfc.train.metrics import Epoch
-from cldfc.train.position import BEGINNING
-from cldfc.train.recipe import Recipe
-from cldfc.train.report import Account, resumed_in_words, write_report
-from cldfc.train.run import RunFolder, RunRecord
-from cldfc.train.train import Result, train_network
-from cldfc.training import compiled_from
+from cldfc.training.loop import Diverged
+from cldfc.training.metrics import Epoch
+from cldfc.training.state import BEGINNING
+from cldfc.weights.compiled import Compiled
 
 VOID = {"meta", "!doctype", "img"}
 EPOCHS = [

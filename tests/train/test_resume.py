@@ -11,16 +11,16 @@ import torch
 from safetensors.torch import load_file
 from small_run import EVERY_STEP, IMAGES, RECIPE, SMALL, STEPS, Killed, Killer, kill, reached, resume, train
 
+from cldfc.data.catalogue import find
 from cldfc.diagnostics import UsageError
-from cldfc.train.catalogue import find
-from cldfc.train.checkpoint_folder import list_checkpoints, read_checkpoint
-from cldfc.train.evaluate import evaluate_run
-from cldfc.train.metrics import read_epochs
-from cldfc.train.network import build_network
-from cldfc.train.optimizer import make_optimizer
-from cldfc.train.recipe import change_recipe
-from cldfc.train.state import restore_tensors
-from cldfc.train.train import prepare
+from cldfc.recipe import change_recipe
+from cldfc.runs.evaluate import evaluate_run
+from cldfc.runs.training_run import prepare
+from cldfc.training.checkpoint_folder import list_checkpoints, read_checkpoint
+from cldfc.training.metrics import read_epochs
+from cldfc.training.state import restore_tensors
+from cldfc.training.step import make_optimizer
+from cldfc.weights.network import build_network
 
 
 @pytest.fixture(scope="module")

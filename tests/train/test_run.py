@@ -11,16 +11,16 @@ from pathlib import Path
 
 import pytest
 
+from cldfc.data.catalogue import find
 from cldfc.diagnostics import UsageError
-from cldfc.train.catalogue import find
-from cldfc.train.compiled import Compiled
-from cldfc.train.evaluate import evaluate_run
-from cldfc.train.metrics import Epoch, as_csv, chosen_epoch, read_epochs, stopped_early
-from cldfc.train.network import build_network, check_fit
-from cldfc.train.optimizer import learning_rate
-from cldfc.train.recipe import Recipe, change_recipe
-from cldfc.train.run import RunFolder, RunRecord, create_run, read_record
-from cldfc.train.train import Result, train_network
+from cldfc.recipe import Recipe, change_recipe
+from cldfc.runs.evaluate import evaluate_run
+from cldfc.runs.run_folder import RunFolder, RunRecord, create_run, read_record
+from cldfc.runs.training_run import Result, train_network
+from cldfc.training.metrics import Epoch, as_csv, chosen_epoch, read_epochs, stopped_early
+from cldfc.training.step import learning_rate
+from cldfc.weights.compiled import Compiled
+from cldfc.weights.network import build_network, check_fit
 
 
 @pytest.fixture

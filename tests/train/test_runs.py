@@ -16,12 +16,12 @@ from networks import ROOT
 from small_run import SMALL, start_forked, train
 
 from cldfc.diagnostics import UsageError
-from cldfc.train.lock import is_locked, locked
-from cldfc.train.metrics import as_csv, read_epochs
-from cldfc.train.network import build_network
-from cldfc.train.run import RunFolder
-from cldfc.train.runs import listed_run, listed_runs
-from cldfc.train.train import Result
+from cldfc.runs.listing import listed_run, listed_runs
+from cldfc.runs.lock import is_locked, locked
+from cldfc.runs.run_folder import RunFolder
+from cldfc.runs.training_run import Result
+from cldfc.training.metrics import as_csv, read_epochs
+from cldfc.weights.network import build_network
 
 forking = pytest.mark.skipif(torch.cuda.is_available(), reason="CUDA does not survive a fork")
 

@@ -13,14 +13,14 @@ from finished_run import cldfc, train_small
 from safetensors.torch import load_file, save_file
 from small_run import EVERY_STEP, RECIPE, kill, reached, resume, train
 
+from cldfc.data.catalogue import find
 from cldfc.diagnostics import UsageError
 from cldfc.files import write_file
-from cldfc.train import seal
-from cldfc.train.catalogue import find
-from cldfc.train.checkpoint_folder import list_checkpoints
-from cldfc.train.keep import Saving
-from cldfc.train.recipe import change_recipe
-from cldfc.train.seal import changed_files, seal_run
+from cldfc.recipe import change_recipe
+from cldfc.runs import run_folder
+from cldfc.runs.journal import Saving
+from cldfc.runs.run_folder import changed_files, seal_run
+from cldfc.training.checkpoint_folder import list_checkpoints
 
 
 @pytest.fixture(scope="module")
@@ -176,13 +176,13 @@ def test_a_checkpoint_of_an_earlier_release_is_read(tmp_path: Path) -> None:
 def test_the_seal_holds_at_every_moment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Whenever a process is killed, and whenever another one looks: after each file that is written."""
     moments: list[list[str] | None] = []
-    write = seal.write_run_file
+    write = run_folder.write_run_file
 
     def write_run_file(path: Path, content: str | bytes) -> None:
         write(path, content)
         moments.append(changed_files(path.parent))
 
-    monkeypatch.setattr(seal, "write_run_file", write_run_file)
+    monkeypatch.setattr(run_folder, "write_run_file", write_run_file)
     recipe = change_recipe(find("fake:1x8x8:10").recipe, {"epochs": 2, "lr": 0.01, "drop_every": 2})
     train(tmp_path / "run", recipe, saving=Saving(EVERY_STEP))
     resume(tmp_path / "run", epochs=3)

@@ -21,17 +21,15 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 from torch.overrides import TorchFunctionMode
 
-from cldfc.changes import read_changes
-from cldfc.compilation import Compilation
-from cldfc.inference import folded_code, origins_of
+from cldfc.compilation import Compilation, read_changes
+from cldfc.data.catalogue import find
 from cldfc.network.resolve import Changes
 from cldfc.syntax.read import read_source
-from cldfc.train.catalogue import find
-from cldfc.train.export import onnx as onnx_format
-from cldfc.train.export import torch_export
-from cldfc.train.export.about import describe_network
-from cldfc.train.export.classifier import Classifier
-from cldfc.train.fold_weights import fold_weights
+from cldfc.trained import folded_code, origins_of
+from cldfc.weights.export import onnx as onnx_format
+from cldfc.weights.export import torch_export
+from cldfc.weights.export.classifier import Classifier, describe_network
+from cldfc.weights.inference import fold_weights
 
 DATASET = find("fake:2x8x8:5")
 ABOUT = describe_network("Net", DATASET, True, 0)

@@ -14,11 +14,11 @@ import pytest
 from small_run import EVERY_STEP, SMALL, reached, resume, train
 
 from cldfc.diagnostics import UsageError
-from cldfc.train.checkpoint_folder import list_checkpoints
-from cldfc.train.evaluate import evaluate_run
-from cldfc.train.keep import Saving
-from cldfc.train.runs import listed_runs
-from cldfc.train.seal import check_seal
+from cldfc.runs.evaluate import evaluate_run
+from cldfc.runs.journal import Saving
+from cldfc.runs.listing import listed_runs
+from cldfc.runs.run_folder import check_seal
+from cldfc.training.checkpoint_folder import list_checkpoints
 
 RUNS = 10 * int(os.environ["CLDFC_TORTURE"]) if "CLDFC_TORTURE" in os.environ else 12
 Chance = random.Random

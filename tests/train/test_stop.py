@@ -21,13 +21,13 @@ from small_run import EVERY_STEP, IMAGES, STEPS, reached, resume, start_forked, 
 
 from cldfc.cli import app
 from cldfc.diagnostics import UsageError
-from cldfc.train.checkpoint_folder import list_checkpoints
-from cldfc.train.keep import Saving
-from cldfc.train.lock import is_locked
-from cldfc.train.pace import Silence
-from cldfc.train.position import TrainingPosition
-from cldfc.train.run import RunFolder
-from cldfc.train.stop import listen
+from cldfc.runs.journal import Saving
+from cldfc.runs.lock import is_locked
+from cldfc.runs.run_folder import RunFolder
+from cldfc.stop import listen
+from cldfc.training.checkpoint_folder import list_checkpoints
+from cldfc.training.loop import Silence
+from cldfc.training.state import TrainingPosition
 
 pytestmark = pytest.mark.skipif(torch.cuda.is_available(), reason="CUDA does not survive a fork")
 KILLS = int(os.environ.get("CLDFC_TORTURE", "2"))

@@ -11,15 +11,14 @@ import torch
 from typer.testing import CliRunner
 
 from cldfc.cli import app
+from cldfc.data.catalogue import find
+from cldfc.data.class_folders import Sample
+from cldfc.data.images import ImageFiles, Split, load_images
+from cldfc.data.loader import Resident, open_loader
+from cldfc.data.subset import draw_stratified, used_for_training
+from cldfc.device import choose_device
 from cldfc.diagnostics import UsageError
-from cldfc.train.catalogue import find
-from cldfc.train.data.class_folders import Sample
-from cldfc.train.data.loader import Resident, open_loader
-from cldfc.train.data.reader import load_images
-from cldfc.train.data.subset import draw_stratified, used_for_training
-from cldfc.train.device import choose_device
-from cldfc.train.images import ImageFiles, Split
-from cldfc.train.recipe import Recipe, change_recipe
+from cldfc.recipe import Recipe, change_recipe
 
 RECIPE = Recipe(epochs=1, batch=16, lr=0.1, images=200)
 SPEC = Path(__file__).parents[2] / "specs" / "preact18.cldf"

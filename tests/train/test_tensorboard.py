@@ -11,15 +11,14 @@ import pytest
 from small_run import EVERY_STEP, IMAGES, RECIPE, SMALL, Killed, Killer, resume
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
+from cldfc.data.catalogue import find
 from cldfc.diagnostics import UsageError
-from cldfc.train.catalogue import find
-from cldfc.train.compiled import Compiled
-from cldfc.train.keep import Saving
-from cldfc.train.metrics import read_epochs
-from cldfc.train.pace import Progress, Silence
-from cldfc.train.setting import TrainingSetting
-from cldfc.train.tensorboard import open_board, require_tensorboard
-from cldfc.train.train import train_network
+from cldfc.runs.journal import Saving, TrainingSetting
+from cldfc.runs.tensorboard import open_board, require_tensorboard
+from cldfc.runs.training_run import train_network
+from cldfc.training.loop import Progress, Silence
+from cldfc.training.metrics import read_epochs
+from cldfc.weights.compiled import Compiled
 
 
 def train(folder: Path, progress: Progress) -> None:
@@ -81,7 +80,7 @@ def test_epochs_before_a_resumption_keep_their_distance(tmp_path: Path) -> None:
 
 def test_the_package_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "tensorboard", None)
-    monkeypatch.setattr("cldfc.train.tensorboard.find_spec", lambda name: None)
+    monkeypatch.setattr("cldfc.runs.tensorboard.find_spec", lambda name: None)
     with pytest.raises(UsageError) as caught:
         require_tensorboard()
     assert caught.value.help == "pip install 'cldfc[tensorboard]'"

@@ -21,7 +21,7 @@ import torch.distributed.run
 from program import Program, wait_for
 from small_run import IMAGES, reached
 
-from cldfc.train.checkpoint_folder import list_checkpoints
+from cldfc.training.checkpoint_folder import list_checkpoints
 
 pytestmark = pytest.mark.skipif(torch.cuda.is_available(), reason="two processes would share a device")
 IS_TORTURE = "CLDFC_TORTURE" in os.environ

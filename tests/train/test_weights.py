@@ -12,7 +12,7 @@ from safetensors.numpy import load
 from torch import nn
 
 from cldfc.diagnostics import UsageError
-from cldfc.train.weights import load_weights, save_weights
+from cldfc.weights.network import load_weights, save_weights
 
 
 def network(width: int = 4, **more: nn.Module) -> nn.Module:

@@ -12,7 +12,7 @@ from torch.distributed.launcher.api import elastic_launch
 from torch.distributed.run import config_from_args, parse_args
 
 from cldfc.__main__ import main
-from cldfc.train import processes
+from cldfc.training import processes
 
 
 def run(*words: str) -> None:

@@ -7,18 +7,16 @@ from dataclasses import replace
 from itertools import chain, count
 
 from cldfc.algebra.residual.definition import Definition
-from cldfc.algebra.residual.iterations import Iteration
+from cldfc.algebra.residual.iterations import Iteration, partners
 from cldfc.algebra.residual.linear_form import Form, LinearForms, Term, add, terms_of
-from cldfc.algebra.residual.trees import Signed, negated, put_in, transform
-from cldfc.algebra.residual.vocabulary import Vocabulary, family_of
-from cldfc.algebra.residual.weights import partners
+from cldfc.algebra.residual.vocabulary import Signed, Vocabulary, family_of, negated, put_in, transform
 from cldfc.network.numbers import level_index
 from cldfc.ops import BUILTINS
 from cldfc.syntax import tree
 from cldfc.syntax.keywords import STATEMENTS, WORDS_INSIDE
 
-RESIDUALS = ("r", "s", "q", "ρ", "residual")
-CORRECTIONS = ("e", "d", "ε", "correction")
+_RESIDUALS = ("r", "s", "q", "ρ", "residual")
+_CORRECTIONS = ("e", "d", "ε", "correction")
 
 
 def define_residual(
@@ -37,32 +35,32 @@ def define_residual(
     mapping = list(negated(with_feature))
     reads = {words.positions(read) for part in with_feature for read in words.reads(part.term, iteration.family)}
     if len(reads) > 1:
-        mapping = terms_of(at_head(form, left, words))
+        mapping = terms_of(_at_head(form, left, words))
     if data[0].sign < 0:
         data, mapping = negated(data), list(negated(mapping))
     placed = [Signed(part.sign, put_in(part.term, *iteration.family, lambda _: left)) for part in mapping]
-    family, terms = iteration.family, (with_levels(data, left, words), with_levels(placed, left, words))
+    family, terms = iteration.family, (_with_levels(data, left, words), _with_levels(placed, left, words))
     found = Definition(words, family, left.tag, iteration.place, "", *terms, known=tuple(known))
-    found = with_names(found, ())
+    found = _with_names(found, ())
     taken = [found]
     for partner in partners(found):
         placed = [Signed(p.sign, put_in(p.term, *family, lambda u: replace(u, name=partner[0]))) for p in found.mapping]  # noqa: B023
-        taken.append(with_names(replace(found, family=partner, mapping=tuple(placed), equation=None), taken))
+        taken.append(_with_names(replace(found, family=partner, mapping=tuple(placed), equation=None), taken))
     return replace(found, partners=tuple(taken[1:]))
 
 
-def with_names(found: Definition, taken: Sequence[Definition]) -> Definition:
+def _with_names(found: Definition, taken: Sequence[Definition]) -> Definition:
     """A definition with the names of its residual and its corrections, which are the same on every level."""
     same = next((other for other in found.known if other.family == found.family), None)
     if same is not None and not found.covers(same.head):
         return replace(found, name=same.name, correction=same.correction)
     words, names = found.words, [name for other in taken for name in (other.name, other.correction)]
-    equation = defining_equation(found)
-    name = equation.left.name if equation is not None else unused_name(words, RESIDUALS, names)
-    return replace(found, name=name, correction=unused_name(words, CORRECTIONS, [*names, name]), equation=equation)
+    equation = _defining_equation(found)
+    name = equation.left.name if equation is not None else unused_name(words, _RESIDUALS, names)
+    return replace(found, name=name, correction=unused_name(words, _CORRECTIONS, [*names, name]), equation=equation)
 
 
-def with_levels(terms: Sequence[Signed], left: tree.Symbol, words: Vocabulary) -> tuple[Signed, ...]:
+def _with_levels(terms: Sequence[Signed], left: tree.Symbol, words: Vocabulary) -> tuple[Signed, ...]:
     """Terms in which per-level constants name their level: under another left side they would take that one's."""
 
     def change(part: object) -> object | None:
@@ -76,7 +74,7 @@ def with_levels(terms: Sequence[Signed], left: tree.Symbol, words: Vocabulary) -
     return tuple(Signed(part.sign, transform(part.term, change)) for part in terms)
 
 
-def at_head(form: Form, left: tree.Symbol, words: Vocabulary) -> Form:
+def _at_head(form: Form, left: tree.Symbol, words: Vocabulary) -> Form:
     """The mapping of an extrapolated residual, f - A * (2 * u@i-1 - u@i-2): all that is done to u, done to one u."""
     found: Form = {}
     for term, factor in form.items():
@@ -85,7 +83,7 @@ def at_head(form: Form, left: tree.Symbol, words: Vocabulary) -> Form:
     return found
 
 
-def defining_equation(found: Definition) -> tree.Equation | None:
+def _defining_equation(found: Definition) -> tree.Equation | None:
     """The equation by which a spec defines its residual itself, r@ℓ,i = f@ℓ - A@ℓ * u@ℓ,i, eq. (1.5), if it does."""
     words = found.words
     for equation in words.equations():

@@ -7,8 +7,16 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 
 from cldfc.algebra.residual.linear_form import Form, LinearForms, Term, add, in_order, without_scalars
-from cldfc.algebra.residual.trees import NOWHERE, Indices, Signed, negated, put_in, substitute
-from cldfc.algebra.residual.vocabulary import Vocabulary, family_of
+from cldfc.algebra.residual.vocabulary import (
+    NOWHERE,
+    Indices,
+    Signed,
+    Vocabulary,
+    family_of,
+    negated,
+    put_in,
+    substitute,
+)
 from cldfc.network.names import Family
 from cldfc.network.numbers import Tag
 from cldfc.syntax import tree
@@ -140,13 +148,13 @@ class Definition:
             instead = forms.total([*self.data_at(read.tag), Signed(-1, self.residual(read.tag))])
             rest = add(instead, {term: factor for term, factor in mapped.items() if term != leading}, -1)
             for term, factor in form.items():
-                if (left := quotient(term, leading)) is not None:
+                if (left := _quotient(term, leading)) is not None:
                     form = add(form, {term: -factor})
                     form = add(form, multiplied(left, rest), factor / mapped[leading])
         return form
 
 
-def quotient(term: Term, by: Term) -> Term | None:
+def _quotient(term: Term, by: Term) -> Term | None:
     """What stands before one term in another: in A * ω * C * u before C * u; None if it is not in it."""
     length = len(term.word) - len(by.word)
     if term.atom != by.atom or length < 0 or term.word[length:] != by.word:

@@ -9,8 +9,7 @@ from cldfc.algebra.residual.define_residual import define_residual
 from cldfc.algebra.residual.definition import Definition
 from cldfc.algebra.residual.iterations import Iteration, is_general, iterations, reachable
 from cldfc.algebra.residual.linear_form import Form, LinearForms, Term, add, terms_of, without_scalars
-from cldfc.algebra.residual.trees import NOWHERE, Signed, signed_terms
-from cldfc.algebra.residual.vocabulary import Vocabulary, depends_on, family_of
+from cldfc.algebra.residual.vocabulary import NOWHERE, Signed, Vocabulary, depends_on, family_of, signed_terms
 from cldfc.diagnostics import CldfError
 from cldfc.network.names import Family
 from cldfc.syntax import tree
@@ -34,9 +33,9 @@ def find_residuals(words: Vocabulary, known: Sequence[Definition] = ()) -> Itera
         if is_known or (iteration.family, words.positions(iteration.left)) in done or iteration.family[0] in derived:
             continue
         others = [e for e in words.equations() if family_of(e.left) != iteration.family]
-        elsewhere = [] if is_numbered(iteration, words) else others
+        elsewhere = [] if _is_numbered(iteration, words) else others
         for equation in (iteration.equation, *elsewhere):
-            for candidate in candidates(equation, iteration, words, known):
+            for candidate in _candidates(equation, iteration, words, known):
                 if isinstance(candidate, CldfError):
                     reasons.append(candidate)
                 elif (key := (candidate.family, candidate.head, candidate.data, candidate.mapping)) not in seen:
@@ -45,7 +44,7 @@ def find_residuals(words: Vocabulary, known: Sequence[Definition] = ()) -> Itera
     raise (reasons[0] if reasons else refusals.reads_no_data(found, words))
 
 
-def candidates(
+def _candidates(
     equation: tree.Equation, iteration: Iteration, words: Vocabulary, known: Sequence[Definition]
 ) -> Iterator[Definition | CldfError]:
     """The residuals that an equation computes, or the reason why something that looks like one is not."""
@@ -55,38 +54,38 @@ def candidates(
     for right in dict.fromkeys((iteration.over_left(equation.right), equation.right)):
         if right is equation.right and is_own and iteration.left != equation.left:
             continue
-        sums = list(sums_as_arguments(right, words, is_argument=is_definition))
+        sums = list(_sums_as_arguments(right, words, is_argument=is_definition))
         for sum, is_guess in [(sum, False) for sum in sums] + [
-            (sum, True) for sum in sums_taken_apart(right, forms, iteration)
+            (sum, True) for sum in _sums_taken_apart(right, forms, iteration)
         ]:
-            reads = [read for read in words.reads(sum, iteration.family) if is_iterated(read, iteration, words)]
+            reads = [read for read in words.reads(sum, iteration.family) if _is_iterated(read, iteration, words)]
             others = [read for read in words.reads(sum, iteration.family) if read not in reads]
-            if reads and all(is_fixed(read, iteration, words) for read in others):
-                found = residual_of(sum, forms, iteration, words, known)
+            if reads and all(_is_fixed(read, iteration, words) for read in others):
+                found = _residual_of(sum, forms, iteration, words, known)
                 if found is not None and not (is_guess and isinstance(found, CldfError)):
                     yield found
 
 
-def sums_as_arguments(expression: tree.Expression, words: Vocabulary, is_argument: bool) -> Iterator[tree.Sum]:
+def _sums_as_arguments(expression: tree.Expression, words: Vocabulary, is_argument: bool) -> Iterator[tree.Sum]:
     """The sums that an operator is applied to, the innermost first."""
     match expression:
         case tree.Star(_, _, right) if right is not None:
-            yield from sums_as_arguments(right, words, True)
+            yield from _sums_as_arguments(right, words, True)
         case tree.Compose(_, inner) | tree.Apply(_, inner):
-            yield from sums_as_arguments(inner, words, True)
+            yield from _sums_as_arguments(inner, words, True)
         case tree.Sum(parts) | tree.Product(parts) | tree.Listing(_, parts):
             is_sum = isinstance(expression, tree.Sum)
             for part in parts:
-                yield from sums_as_arguments(part, words, not is_sum)
+                yield from _sums_as_arguments(part, words, not is_sum)
             if isinstance(expression, tree.Sum) and is_argument:
                 yield expression
         case tree.Reduction(_, _, _, _, body):
-            yield from sums_as_arguments(body, words, True)
+            yield from _sums_as_arguments(body, words, True)
         case _:
             pass
 
 
-def sums_taken_apart(right: tree.Expression, forms: LinearForms, iteration: Iteration) -> Iterator[tree.Sum]:
+def _sums_taken_apart(right: tree.Expression, forms: LinearForms, iteration: Iteration) -> Iterator[tree.Sum]:
     """Residuals that stand taken apart in a sum: f - A * u in `u + f - A * u`, and in `u + B * f - B * A * u`."""
     if not isinstance(right, tree.Sum):
         return
@@ -101,7 +100,7 @@ def sums_taken_apart(right: tree.Expression, forms: LinearForms, iteration: Iter
     for prefix in prefixes:
         rest: Form = {}
         for term, factor in form.items():
-            found = without_prefix(term, prefix)
+            found = _without_prefix(term, prefix)
             if found is not None and not (term.atom.family == iteration.family and not found.word):
                 rest = add(rest, {found: factor})
         terms = terms_of(rest)
@@ -109,7 +108,7 @@ def sums_taken_apart(right: tree.Expression, forms: LinearForms, iteration: Iter
             yield tree.Sum(tuple(part.term for part in terms), tuple(part.sign for part in terms), NOWHERE)
 
 
-def without_prefix(term: Term, prefix: Term) -> Term | None:
+def _without_prefix(term: Term, prefix: Term) -> Term | None:
     """A term without the scalars and the operators that stand first in another; None if it has not all of them."""
     scalars, length = without_scalars(term, prefix), len(prefix.word)
     if scalars is None or term.word[:length] != prefix.word:
@@ -117,25 +116,25 @@ def without_prefix(term: Term, prefix: Term) -> Term | None:
     return Term(scalars, term.word[length:], term.atom)
 
 
-def is_iterated(read: tree.Symbol, iteration: Iteration, words: Vocabulary) -> bool:
+def _is_iterated(read: tree.Symbol, iteration: Iteration, words: Vocabulary) -> bool:
     """Whether a value of the iterated family has the tag of the iteration, at a step that varies."""
     pairs = enumerate(zip(words.positions(read), words.positions(iteration.left), strict=True))
     return all(isinstance(own.base, str) if at == iteration.place else own == head for at, (own, head) in pairs)
 
 
-def is_fixed(read: tree.Symbol, iteration: Iteration, words: Vocabulary) -> bool:
+def _is_fixed(read: tree.Symbol, iteration: Iteration, words: Vocabulary) -> bool:
     """Whether a value of the iterated family is that of one step, such as u@ℓ,0: it is the same in every step."""
     pairs = enumerate(zip(words.positions(read), words.positions(iteration.left), strict=True))
     return all(own.base is None if at == iteration.place else own == head for at, (own, head) in pairs)
 
 
-def residual_of(
+def _residual_of(
     sum: tree.Sum, forms: LinearForms, iteration: Iteration, words: Vocabulary, known: Sequence[Definition]
 ) -> Definition | CldfError | None:
     """The definition of the residual that a sum is; None when it has no data, or no mapping."""
 
     def features(expression: tree.Expression) -> list[tree.Symbol]:
-        return [read for read in words.reads(expression, iteration.family) if is_iterated(read, iteration, words)]
+        return [read for read in words.reads(expression, iteration.family) if _is_iterated(read, iteration, words)]
 
     terms = list(signed_terms(sum))
     with_feature = [part for part in terms if features(part.term)]
@@ -149,7 +148,7 @@ def residual_of(
     hiding = [term for term in others if features(term.atom.written)]
     if hiding:
         seen = [*(part.term for part in data), *(term.atom.written for term in others if term not in hiding)]
-        has_data = any(not is_of_iteration(term, iteration, words) for term in seen)
+        has_data = any(not _is_of_iteration(term, iteration, words) for term in seen)
         return refusals.hides(with_feature, iteration, words) if has_data else None
     if others:
         form = add(form, others, -1)
@@ -157,23 +156,25 @@ def residual_of(
     if not data or not form:
         return None
     is_identity = not any(term.word for term in form)
-    if is_identity and (is_numbered(iteration, words) or any(factor * data[0].sign > 0 for factor in form.values())):
+    if is_identity and (_is_numbered(iteration, words) or any(factor * data[0].sign > 0 for factor in form.values())):
         return None
     steps = dict.fromkeys([iteration.step, *(read.tag[iteration.place].name or "" for read in features(sum))])
-    found = (changes_with_step(form, data, step, iteration.left, words) for step in steps)
+    found = (_changes_with_step(form, data, step, iteration.left, words) for step in steps)
     refusal = next((error for error in found if error is not None), None)
     if refusal is not None:
-        has_data = any(not is_of_iteration(part.term, iteration, words) for part in data)
+        has_data = any(not _is_of_iteration(part.term, iteration, words) for part in data)
         return refusal if has_data and not is_identity else None
-    steady = shortest_sum([part for part in data if not any(varies(part.term, step, words) for step in steps)], forms)
+    steady = _shortest_sum([part for part in data if not any(_varies(part.term, step, words) for step in steps)], forms)
     if is_identity and steady and any(factor * steady[0].sign > 0 for factor in form.values()):
         return None
-    if any(is_of_iteration(part.term, iteration, words, besides=not is_numbered(iteration, words)) for part in steady):
+    if any(
+        _is_of_iteration(part.term, iteration, words, besides=not _is_numbered(iteration, words)) for part in steady
+    ):
         return None
     return define_residual(steady, with_feature, form, iteration, words, known) if steady else None
 
 
-def is_of_iteration(term: tree.Expression, iteration: Iteration, words: Vocabulary, besides: bool = False) -> bool:
+def _is_of_iteration(term: tree.Expression, iteration: Iteration, words: Vocabulary, besides: bool = False) -> bool:
     """Whether a term is computed from the iterated values themselves, step by step: such a term is no data.
 
     `besides`: a value of u itself, such as u@ℓ,0, may be.
@@ -183,18 +184,18 @@ def is_of_iteration(term: tree.Expression, iteration: Iteration, words: Vocabula
     return any(iteration.family in reached.get(family, {}) for family in families)
 
 
-def is_numbered(iteration: Iteration, words: Vocabulary) -> bool:
+def _is_numbered(iteration: Iteration, words: Vocabulary) -> bool:
     """Whether the equation speaks of one step alone: u@2 = u@1 + …"""
     return iteration.equation.left.tag[iteration.place].name not in words.bound
 
 
-def shortest_sum(terms: Sequence[Signed], forms: LinearForms) -> Sequence[Signed]:
+def _shortest_sum(terms: Sequence[Signed], forms: LinearForms) -> Sequence[Signed]:
     """Terms as they are, unless some of them cancel or meet: f for `2 * f - f`."""
     form = forms.total(terms)
     return terms_of(form) if len(form) < len(terms) else terms
 
 
-def changes_with_step(
+def _changes_with_step(
     form: Form, data: Sequence[Signed], step: str, left: tree.Symbol, words: Vocabulary
 ) -> CldfError | None:
     """Why a mapping that differs from step to step, or data that all do, give no residual form; else None."""
@@ -202,11 +203,11 @@ def changes_with_step(
         for letter in (*term.scalars, *term.word):
             if any(depends_on(position, step) for position in letter.positions):
                 return refusals.mapping_changes(letter.written, step, words)
-    if all(varies(part.term, step, words) for part in data):
+    if all(_varies(part.term, step, words) for part in data):
         return refusals.data_changes(data[0].term, step, left)
     return None
 
 
-def varies(data: tree.Expression, step: str, words: Vocabulary) -> bool:
+def _varies(data: tree.Expression, step: str, words: Vocabulary) -> bool:
     """Whether data differ from step to step: by an index, or because each place computes its own."""
     return any(found.name == step for found in mentions(data)) or words.is_own(data)

@@ -7,10 +7,8 @@ from dataclasses import dataclass, field
 from fractions import Fraction
 from itertools import product
 
-from cldfc.algebra.residual.trees import NOWHERE, Signed, number_tree, substitute
-from cldfc.algebra.residual.vocabulary import Vocabulary
-from cldfc.network.advice import Kind
-from cldfc.network.names import NUMBERS, Family
+from cldfc.algebra.residual.vocabulary import NOWHERE, Signed, Vocabulary, number_tree, substitute
+from cldfc.network.names import NUMBERS, Family, Kind
 from cldfc.network.numbers import Tag
 from cldfc.network.positions import Positions
 from cldfc.ops import BUILTINS
@@ -18,7 +16,7 @@ from cldfc.syntax import tree
 
 
 @dataclass(frozen=True, slots=True)
-class Letter:
+class _Letter:
     """A factor that is no sum: a kernel with its stride, a pooling, a scalar, a number."""
 
     key: Hashable
@@ -28,7 +26,7 @@ class Letter:
 
 
 @dataclass(frozen=True, slots=True)
-class Atom:
+class _Atom:
     """What a word is applied to: a value, or an expression that is not linear in anything."""
 
     key: Hashable
@@ -40,13 +38,13 @@ class Atom:
 class Term:
     """Scalars, which commute, in the order of their keys, and a word of operators, the last one applied first."""
 
-    scalars: tuple[Letter, ...]
-    word: tuple[Letter, ...]
-    atom: Atom
+    scalars: tuple[_Letter, ...]
+    word: tuple[_Letter, ...]
+    atom: _Atom
 
 
 Form = dict[Term, Fraction]
-Multiples = dict[tuple[Letter, ...], Fraction]
+Multiples = dict[tuple[_Letter, ...], Fraction]
 
 
 def add(form: Form, other: Form, factor: Fraction | int = 1) -> Form:
@@ -57,7 +55,7 @@ def add(form: Form, other: Form, factor: Fraction | int = 1) -> Form:
     return {term: coefficient for term, coefficient in found.items() if coefficient}
 
 
-def in_order(scalars: Sequence[Letter]) -> tuple[Letter, ...]:
+def in_order(scalars: Sequence[_Letter]) -> tuple[_Letter, ...]:
     """A product of scalars in the one order that all products have."""
     return tuple(sorted(scalars, key=lambda letter: repr(letter.key)))
 
@@ -82,7 +80,7 @@ class LinearForms:
                 return {}
             case tree.Symbol(name, tag):
                 key = (name, self.words.positions(expression))
-                return {Term((), (), Atom(key, expression, (name, len(tag)))): Fraction(1)}
+                return {Term((), (), _Atom(key, expression, (name, len(tag)))): Fraction(1)}
             case tree.Star(left, _, right) if right is not None:
                 return self.star(expression, left, self.value(right))
             case tree.Compose(function, argument) | tree.Apply(function, argument) if self.words.is_linear(function):
@@ -92,10 +90,10 @@ class LinearForms:
             case _:
                 return {Term((), (), self.opaque(expression)): Fraction(1)}
 
-    def opaque(self, expression: tree.Expression) -> Atom:
+    def opaque(self, expression: tree.Expression) -> _Atom:
         """An atom that is not taken apart; where it owns parameters, each place is another one."""
         place = (expression.span.start, id(expression)) if self.words.is_own(expression) else None
-        return Atom((expression, place), expression)
+        return _Atom((expression, place), expression)
 
     def apply(self, function: tree.Expression, form: Form, level: Tag) -> Form:
         match function:
@@ -115,7 +113,7 @@ class LinearForms:
                     found = add(found, self.apply(term, form, level), sign)
                 return found
             case _:
-                return prefix(Letter(function, function, tuple(self.words.indices(function))), form)
+                return prefix(_Letter(function, function, tuple(self.words.indices(function))), form)
 
     def star(self, star: tree.Star, left: tree.Expression, form: Form) -> Form:
         if isinstance(left, tree.Symbol) and left.name in self.words.biased:
@@ -123,7 +121,9 @@ class LinearForms:
         if self.words.names.kind(left) == Kind.KERNEL and isinstance(left, tree.Symbol):
             positions = self.words.parameter(left)
             key = (left.name, positions, star.stride, star.is_transposed)
-            return prefix(Letter(key, tree.Star(left, star.stride, None, NOWHERE, star.is_transposed), positions), form)
+            return prefix(
+                _Letter(key, tree.Star(left, star.stride, None, NOWHERE, star.is_transposed), positions), form
+            )
         found: Form = {}
         for (scalars, factor), (term, coefficient) in product(self.multiples(left).items(), form.items()):
             longer = Term(in_order([*scalars, *term.scalars]), term.word, term.atom)
@@ -142,7 +142,7 @@ class LinearForms:
                 return found
             case tree.Symbol() if names.kind(left) == Kind.SCALAR:
                 positions = self.words.parameter(left)
-                return {(Letter((left.name, positions), left, positions),): Fraction(1)}
+                return {(_Letter((left.name, positions), left, positions),): Fraction(1)}
             case _:
                 assert names.kind(left) in NUMBERS or (isinstance(left, tree.Symbol) and left.name in self.words.bound)
                 formula = self.words.tags.constants.formula(left, self.words.bound, self.level)
@@ -150,10 +150,10 @@ class LinearForms:
                     exact = formula.exact({})
                     return {(): Fraction(str(exact)) if isinstance(exact, float) else Fraction(exact)}
                 positions = tuple(formula.positions()) if formula is not None else ()
-                return {(Letter(formula, left, positions),): Fraction(1)}
+                return {(_Letter(formula, left, positions),): Fraction(1)}
 
 
-def without_scalars(term: Term, other: Term) -> tuple[Letter, ...] | None:
+def without_scalars(term: Term, other: Term) -> tuple[_Letter, ...] | None:
     """The scalars of a term without those of another, each as often as it is there; None if some are missing."""
     scalars = list(term.scalars)
     for scalar in other.scalars:
@@ -163,15 +163,15 @@ def without_scalars(term: Term, other: Term) -> tuple[Letter, ...] | None:
     return tuple(scalars)
 
 
-def prefix(letter: Letter, form: Form) -> Form:
+def prefix(letter: _Letter, form: Form) -> Form:
     return {Term(term.scalars, (letter, *term.word), term.atom): factor for term, factor in form.items()}
 
 
 def terms_of(form: Form) -> list[Signed]:
-    return [written_term(term, coefficient) for term, coefficient in form.items()]
+    return [_written_term(term, coefficient) for term, coefficient in form.items()]
 
 
-def written_term(term: Term, coefficient: Fraction) -> Signed:
+def _written_term(term: Term, coefficient: Fraction) -> Signed:
     """`1/2 * ω@ℓ * A@ℓ * u@ℓ,i`, and its sign."""
     expression = term.atom.written
     for letter in reversed((*term.scalars, *term.word)):

@@ -7,10 +7,8 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from cldfc.algebra.residual.define_residual import unused_name
-from cldfc.algebra.residual.iterations import Iteration, reachable
-from cldfc.algebra.residual.trees import Signed, sum_tree
-from cldfc.algebra.residual.vocabulary import Vocabulary, family_of
-from cldfc.algebra.residual.weights import distributed, multiple_of
+from cldfc.algebra.residual.iterations import Iteration, distributed, multiple_of, reachable
+from cldfc.algebra.residual.vocabulary import Signed, Vocabulary, family_of, sum_tree
 from cldfc.diagnostics import CldfError, Diagnostic, Label, Span, error_of
 from cldfc.network.names import Family
 from cldfc.syntax import tree
@@ -20,55 +18,55 @@ from cldfc.syntax.walk import mentions, reductions
 if TYPE_CHECKING:
     from cldfc.algebra.residual.definition import Definition
 
-NEEDED = "write an iteration such as `u@ℓ,i = u@ℓ,i-1 + ℬ@ℓ,i(f@ℓ - 𝒜@ℓ(u@ℓ,i-1))`, as Theorem 1 has it"
+_NEEDED = "write an iteration such as `u@ℓ,i = u@ℓ,i-1 + ℬ@ℓ,i(f@ℓ - 𝒜@ℓ(u@ℓ,i-1))`, as Theorem 1 has it"
 
 
-def refusal(code: str, message: str, span: Span, label: str, help: str, *others: Label) -> CldfError:
+def _refusal(code: str, message: str, span: Span, label: str, help: str, *others: Label) -> CldfError:
     return error_of([Diagnostic(code, message, (Label(span, label), *others), help)])
 
 
 def nothing_iterates(words: Vocabulary) -> CldfError:
     output = next(s for s in words.spec.statements if isinstance(s, tree.Output))
     message = "no equation computes a value from its previous step: there is no iteration"
-    return refusal("E0801", message, output.name_span, "not computed by an iteration", NEEDED)
+    return _refusal("E0801", message, output.name_span, "not computed by an iteration", _NEEDED)
 
 
 def reads_no_data(found: Sequence[Iteration], words: Vocabulary) -> CldfError:
     """An iteration that is in residual form already, or that has no residual."""
     smallest = sorted(found, key=lambda iteration: len(words.needs(iteration.family)))
-    keeping = [iteration for iteration in smallest if adds_to_earlier(iteration, words)]
+    keeping = [iteration for iteration in smallest if _adds_to_earlier(iteration, words)]
     iteration = [*keeping, *smallest][0]
     name, equation = iteration.equation.left.name, iteration.equation
     label = f"no `f - 𝒜({name})` in it"
     no_difference = f"is a difference of data and a linear mapping of `{name}`"
-    data = next(data_of(iteration, words), None)
+    data = next(_data_of(iteration, words), None)
     if keeping:
         message = f"`{name}` is in residual form already"
         message += f", or in none: nothing in its iteration {no_difference}" if data else ": its iteration has no data"
-        return refusal("E0802", message, equation.right.span, label, "compile it as it is")
+        return _refusal("E0802", message, equation.right.span, label, "compile it as it is")
     message = f"the iteration of `{name}` has no data, so there is no residual"
     if data:
         message = f"nothing in the iteration of `{name}` {no_difference}, so there is no residual"
-    return refusal("E0802", message, equation.right.span, label, NEEDED)
+    return _refusal("E0802", message, equation.right.span, label, _NEEDED)
 
 
-def adds_to_earlier(iteration: Iteration, words: Vocabulary) -> bool:
+def _adds_to_earlier(iteration: Iteration, words: Vocabulary) -> bool:
     """Whether an iteration adds to an earlier value, or to a sum of such, what it computes."""
-    left, cycle = iteration.equation.left, cycle_of(iteration, words)
+    left, cycle = iteration.equation.left, _cycle_of(iteration, words)
     parts = distributed(iteration.equation.right, cycle, words)
     return any(multiple_of(part.term, left, iteration.place, words) in cycle for part in parts)
 
 
-def data_of(iteration: Iteration, words: Vocabulary) -> Iterator[tree.Symbol]:
+def _data_of(iteration: Iteration, words: Vocabulary) -> Iterator[tree.Symbol]:
     """What the equations of an iteration read besides the values that are iterated."""
-    cycle = cycle_of(iteration, words)
+    cycle = _cycle_of(iteration, words)
     for equation in words.equations():
         steps = words.positions(equation.left)[iteration.place : iteration.place + 1]
         if family_of(equation.left) in cycle and any(step.base is not None for step in steps):
             yield from (read for read in words.values(equation.right) if family_of(read) not in cycle)
 
 
-def cycle_of(iteration: Iteration, words: Vocabulary) -> set[Family]:
+def _cycle_of(iteration: Iteration, words: Vocabulary) -> set[Family]:
     """The families that are computed from each other, step by step, the iterated one among them."""
     reached, own = reachable(words), iteration.family
     return {own, *(other for other in reached.get(own, {}) if own in reached.get(other, {}))}
@@ -84,13 +82,13 @@ def hides(terms: Sequence[Signed], iteration: Iteration, words: Vocabulary) -> C
                 text = found.span.text or format_expression(found)
                 message = f"`{text}` is an argument of the mapping, and needs a name to have a residual"
                 help = f"give it one: `{left} = {text}`, and write `{left}` for it"
-                return refusal("E0806", message, found.span, "a sum over the history", help)
-    return not_linear(terms, iteration, words)
+                return _refusal("E0806", message, found.span, "a sum over the history", help)
+    return _not_linear(terms, iteration, words)
 
 
-def not_linear(terms: Sequence[Signed], iteration: Iteration, words: Vocabulary) -> CldfError:
+def _not_linear(terms: Sequence[Signed], iteration: Iteration, words: Vocabulary) -> CldfError:
     """A nonlinear 𝒜: (4.2), which can only be iterated on features."""
-    function, found = next(nonlinear_operators(terms, iteration, words), (terms[0].term, ("⊙",)))
+    function, found = next(_nonlinear_operators(terms, iteration, words), (terms[0].term, ("⊙",)))
     name = function.span.text
     what = f"`{name}` is not linear"
     if name not in found:
@@ -100,10 +98,10 @@ def not_linear(terms: Sequence[Signed], iteration: Iteration, words: Vocabulary)
     others = [Label(let.values[0].span, "it is this")] if let is not None else []
     message = f"{what}, so (4.2) has no residual form"
     help = "write a linear mapping, as `A@ℓ *`, or stay in feature form, as section 4.1 of the paper does"
-    return refusal("E0803", message, function.span, "not linear", help, *others)
+    return _refusal("E0803", message, function.span, "not linear", help, *others)
 
 
-def nonlinear_operators(
+def _nonlinear_operators(
     terms: Sequence[Signed], iteration: Iteration, words: Vocabulary
 ) -> Iterator[tuple[tree.Expression, tuple[str, ...]]]:
     """The operators on the way to the iterated value that are not linear, the outermost first."""
@@ -130,16 +128,16 @@ def mapping_changes(letter: tree.Expression, step: str, words: Vocabulary) -> Cl
     symbol = letter.left if isinstance(letter, tree.Star) else letter
     name = format_expression(symbol)
     message = f"`{name}` differs from step to step: f - 𝒜(u) is a different residual for each `{step}`"
-    help = f"share it, as Theorem 1 assumes: `--tie {without_step(symbol, step)}`"
+    help = f"share it, as Theorem 1 assumes: `--tie {_without_step(symbol, step)}`"
     if not isinstance(symbol, tree.Symbol) or symbol.name not in words.names.declared:
         help = f"write a mapping that does not depend on `{step}`, as Theorem 1 assumes"
     declared = words.names.declared.get(symbol.name) if isinstance(symbol, tree.Symbol) else None
     is_parameter = isinstance(declared, tree.KernelStatement | tree.Scalar)
     others = [Label(declared.symbol.span, "declared here")] if is_parameter else []
-    return refusal("E0804", message, symbol.span, f"depends on `{step}`", help, *others)
+    return _refusal("E0804", message, symbol.span, f"depends on `{step}`", help, *others)
 
 
-def without_step(symbol: tree.Expression, step: str) -> str:
+def _without_step(symbol: tree.Expression, step: str) -> str:
     if not isinstance(symbol, tree.Symbol):
         return ""
     tag = tuple(index for index in symbol.tag if index.name != step)
@@ -148,11 +146,11 @@ def without_step(symbol: tree.Expression, step: str) -> str:
 
 def data_changes(term: tree.Expression, step: str, left: tree.Symbol) -> CldfError:
     message = f"`{term.span.text}` differs from step to step, so the data do not cancel"
-    own = without_step(replace(left, name="g"), step)
+    own = _without_step(replace(left, name="g"), step)
     help = f"give the data an equation of their own, without `{step}`: `{own} = {term.span.text}`"
     if any(found.name == step for found in mentions(term)):
         help = f"write data that do not depend on `{step}`"
-    return refusal("E0805", message, term.span, "one for each step", help)
+    return _refusal("E0805", message, term.span, "one for each step", help)
 
 
 def feature_stays(term: tree.Expression, found: Definition) -> CldfError:
@@ -163,7 +161,7 @@ def feature_stays(term: tree.Expression, found: Definition) -> CldfError:
     residual = format_expression(sum_tree(found.at(found.head)))
     message = f"`{text}` cannot be expressed in terms of `{residual}`"
     help = f"let earlier values of `{name}` appear only in a sum, with numeric factors at most, or in the residual"
-    return refusal("E0806", message, span, f"`{name}` remains", help)
+    return _refusal("E0806", message, span, f"`{name}` remains", help)
 
 
 def data_stay(equation: tree.Equation, found: Definition) -> CldfError:
@@ -172,7 +170,7 @@ def data_stay(equation: tree.Equation, found: Definition) -> CldfError:
     names = " and ".join(f"`{name}`" for name in reads)
     message = f"the weights of earlier values of {names} do not add up to 1: `{data}` does not cancel"
     help = "write weights that add up to 1, such as 2 and -1"
-    return refusal("E0807", message, equation.right.span, f"`{data}` remains", help)
+    return _refusal("E0807", message, equation.right.span, f"`{data}` remains", help)
 
 
 def has_errors(error: CldfError, found: Definition) -> CldfError:
@@ -181,4 +179,4 @@ def has_errors(error: CldfError, found: Definition) -> CldfError:
     equation = next(e for e in found.words.equations() if family_of(e.left) == found.family)
     message = f"the residual form would have an error: {reason.message}"
     help = f"{reason.help}; `{found.family[0]}` is no longer an argument of the mapping"
-    return refusal("E0808", message, equation.left.span, "of this family", help)
+    return _refusal("E0808", message, equation.left.span, "of this family", help)

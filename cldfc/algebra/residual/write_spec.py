@@ -1,28 +1,77 @@
-"""The residual form as a spec that stands for itself: its text, formatted, and its tree."""
+"""The residual form as a spec that stands for itself, with its parameters under their old names."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from cldfc.algebra.residual.definition import Definition
 from cldfc.algebra.residual.derivation import DerivedEquation
-from cldfc.algebra.residual.trees import sum_tree
+from cldfc.algebra.residual.vocabulary import NOWHERE, Indices, family_of, substitute_index, sum_tree
 from cldfc.diagnostics import Problems, Source, Span
-from cldfc.network.expect import QUANTITIES
+from cldfc.network.cost import QUANTITIES
+from cldfc.network.numbers import Tag
+from cldfc.network.positions import Lookup, Position
+from cldfc.network.program import Program, Template, Use
 from cldfc.network.shapes import Inferred
+from cldfc.ops import Kernel, ScaleBy
 from cldfc.syntax import tree
 from cldfc.syntax.arrange import format_source
-from cldfc.syntax.format import format_expression, format_symbol
-from cldfc.syntax.lines import format_statement
+from cldfc.syntax.format import format_expression, format_statement, format_symbol
 from cldfc.syntax.parse import parse_spec
 from cldfc.syntax.walk import mentions
+
+
+def keep_names(entries: Sequence[DerivedEquation], derived: Program, program: Program) -> list[tree.Rename]:
+    """What gives each parameter of the residual form its name in the spec; `program` is the spec's.
+
+    The normalisations of an equation are those of its origins, one after the other.
+    """
+    found: list[tree.Rename] = []
+    equations = [s for s in derived.spec.statements if isinstance(s, tree.Equation)]
+    for equation, entry in zip(equations, entries, strict=True):
+        new = _owned_by(equation, derived, {})
+        old = [symbol for origin in entry.origins for symbol in _owned_by(origin.equation, program, origin.indices)]
+        found += [tree.Rename(*pair, NOWHERE) for pair in zip(new, old, strict=True)]
+    # A `rename` speaks of all parameters of a name with so many indices: where one has moved, each says where it is.
+    moved = {family_of(rename.old) for rename in found if rename.old != rename.new}
+    return list(dict.fromkeys(rename for rename in found if family_of(rename.old) in moved))
+
+
+def _owned_by(equation: tree.Equation, program: Program, indices: Indices) -> Iterator[tree.Symbol]:
+    """The normalisations with their statistics, and the linear layers of an equation, in their order.
+
+    `indices` are what stands for its index names.
+    """
+    for template in program.templates:
+        if template.statement is equation:
+            for step in template.steps:
+                for use in [] if isinstance(step.operator, Kernel | ScaleBy) else step.uses():
+                    yield tree.Symbol(use.name, _tag_of(use, template, indices), NOWHERE)
+
+
+def _tag_of(use: Use, template: Template, indices: Indices) -> Tag:
+    """The tag of a parameter: as its equation has it on the left, with `J` rather than 3, if it is the same."""
+    if use.positions == template.left and not template.is_inner:
+        return tuple(substitute_index(index, indices) for index in template.statement.left.tag)
+    return tuple(_index_at(position, indices) for position in use.positions)
+
+
+def _index_at(position: Position, indices: Mapping[str, tree.Index]) -> tree.Index:
+    match position.base:
+        case None:
+            return tree.Index(None, None, position.offset, NOWHERE)
+        case Lookup(constant, at):
+            return tree.Index(constant.name, _index_at(at, indices), position.offset, NOWHERE)
+        case name:
+            return substitute_index(tree.Index(name, None, position.offset, NOWHERE), indices)
+
 
 DERIVED = "derived by cldfc"
 """What the first line of a derived file says."""
 
-SUFFIX = "_residual"
+_SUFFIX = "_residual"
 
 
 def write_spec(
@@ -33,7 +82,7 @@ def write_spec(
 ) -> tree.Tree:
     """The spec of these equations, with the declarations that they need, and these names and expectations."""
     statements = [*outline_spec(definition, entries, renames).statements, *expects]
-    lines = [header(definition), *paragraphs(statements)]
+    lines = [header(definition), *_paragraphs(statements)]
     name = definition.words.spec.source.name
     text = format_source(Source(name, "".join(f"{line}\n" for line in lines)))
     return parse_spec(Source(name, text), Problems())
@@ -43,7 +92,7 @@ def outline_spec(
     definition: Definition, entries: Sequence[DerivedEquation], renames: Sequence[tree.Rename] = ()
 ) -> tree.Tree:
     """The same before it is written: its places are those of the spec that it is derived from."""
-    return tree.Tree(tuple(kept_statements(definition, entries, renames)), definition.words.spec.source)
+    return tree.Tree(tuple(_kept_statements(definition, entries, renames)), definition.words.spec.source)
 
 
 def header(definition: Definition) -> str:
@@ -56,17 +105,17 @@ def header(definition: Definition) -> str:
     return f"# Residual form of {name}, {DERIVED}: Theorem 1 with {', '.join(residuals)}"
 
 
-def paragraphs(statements: Sequence[tree.Statement]) -> Iterator[str]:
+def _paragraphs(statements: Sequence[tree.Statement]) -> Iterator[str]:
     before = ""
     for statement in statements:
-        kind = paragraph_of(statement)
+        kind = _paragraph_of(statement)
         if before and kind != before:
             yield ""
         yield format_statement(statement)
         before = kind
 
 
-def paragraph_of(statement: tree.Statement) -> str:
+def _paragraph_of(statement: tree.Statement) -> str:
     match statement:
         case tree.Range():
             return "numbers"
@@ -81,13 +130,13 @@ def paragraph_of(statement: tree.Statement) -> str:
             return type(statement).__name__
 
 
-def kept_statements(
+def _kept_statements(
     definition: Definition, entries: Sequence[DerivedEquation], renames: Sequence[tree.Rename]
 ) -> Iterator[tree.Statement]:
     """The statements of the spec that are still needed, and the equations in place of its own."""
     spec = definition.words.spec
     families = {entry.equation.left.name for entry in entries}
-    used = used_names(spec, entries)
+    used = _used_names(spec, entries)
     are_written = False
     for statement in spec.statements:
         match statement:
@@ -95,7 +144,7 @@ def kept_statements(
                 yield from [] if are_written else [*renames, *(entry.equation for entry in entries)]
                 are_written = True
             case tree.Model(name):
-                yield replace(statement, name=name if name.endswith(SUFFIX) else f"{name}{SUFFIX}")
+                yield replace(statement, name=name if name.endswith(_SUFFIX) else f"{name}{_SUFFIX}")
             case tree.Let(symbol) | tree.KernelStatement(symbol) | tree.Scalar(symbol) | tree.Tie(symbol):
                 yield from [statement] if symbol.name in used else []
             case tree.Constrain(symbol):
@@ -107,7 +156,7 @@ def kept_statements(
                 pass
 
 
-def used_names(spec: tree.Tree, entries: Sequence[DerivedEquation]) -> set[str]:
+def _used_names(spec: tree.Tree, entries: Sequence[DerivedEquation]) -> set[str]:
     declared = {
         s.symbol.name: s for s in spec.statements if isinstance(s, tree.Let | tree.KernelStatement | tree.Scalar)
     }

@@ -1,0 +1,160 @@
+"""What is worth a remark in a spec that is not wrong: rows left out by pooling, a head that nothing bounds."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+from cldfc.diagnostics import Diagnostic, Label, Span, shape_text
+from cldfc.network.expand import Operation
+from cldfc.network.positions import format_key
+from cldfc.network.shapes import Inferred
+from cldfc.ops import BUILTINS, Add, Kernel, Linear, Normalisation, Pool, Total
+from cldfc.syntax import tree
+from cldfc.syntax.format import format_symbol
+
+
+def remark_left_out(inferred: Inferred) -> Iterator[Diagnostic]:
+    """The remark R0902 on each pooling that leaves something out, at the first value where it does."""
+    said: set[Span] = set()
+    for operation in inferred.expansion.operations:
+        operator = operation.operator
+        if not isinstance(operator, Pool) or operation.span in said:
+            continue
+        sides = inferred.shapes[operation.operands[0]][1:]
+        left = [operator.left_out(size) for size in sides]
+        if any(left):
+            said.add(operation.span)
+            value = format_key(inferred.expansion.instances[operation.instance].value)
+            yield Diagnostic(
+                "R0902",
+                f"`{operation.span.text}` leaves {_rows_and_columns(left, sides)} out, in `{value}`",
+                (Label(operation.span, f"applied to a map of {shape_text(sides)} here"),),
+                _help_for_pooling(operator, sides),
+            )
+
+
+def _rows_and_columns(left: list[int], sides: tuple[int, ...]) -> str:
+    """`1 of 7 rows and 1 of 7 columns`."""
+    each = zip(left, sides, ("row", "column"), strict=True)
+    return " and ".join(f"{count} of {size} {word}{'s' * (size != 1)}" for count, size, word in each if count)
+
+
+def _help_for_pooling(operator: Pool, sides: tuple[int, ...]) -> str:
+    """What would leave nothing out: windows side by side, or a padding."""
+    size, stride, padding = operator.window() or (1, 1, 0)
+    if stride > size:
+        return f"write a stride of at most {size}, the size of the window"
+    for wider in range(padding + 1, size // 2 + 1):
+        if not any(replace(operator, padding=wider).left_out(side) for side in sides):
+            return f"write `padding={wider}`, or a window that fits into the map"
+    return "write a window and a stride that fit into the map"
+
+
+@dataclass(frozen=True, slots=True)
+class _Growth:
+    """What has happened to a value since it was last normalised."""
+
+    kernel: bool = False
+    """A kernel was applied."""
+
+    total: int | None = None
+    """The last operation that added the result of a kernel to something, if one did."""
+
+
+@dataclass(frozen=True, slots=True)
+class _UnboundedHead:
+    """A `linear`, and the sum that it is applied to with no normalisation in between."""
+
+    inferred: Inferred
+    linear: Operation
+    total: Operation
+
+    @property
+    def value(self) -> str:
+        return format_key(self.inferred.expansion.instances[self.total.instance].value)
+
+    @property
+    def help(self) -> str:
+        """What to write instead: the equation of the output, if it is a chain from `linear` to a map."""
+        operator = _normaliser(self.inferred.expansion.program.spec)
+        equation = self.inferred.expansion.instances[self.linear.instance].template.statement
+        right = mend(equation.right, operator, self.linear.span.end) if self.ends_in_a_map else None
+        if right is None:
+            return f"apply `{operator}` to `{self.value}` before `linear`"
+        return f"write `{format_symbol(equation.left)} = {right}`"
+
+    @property
+    def ends_in_a_map(self) -> bool:
+        operations = self.inferred.expansion.operations
+        at = self.linear.operands[0]
+        while operations[at].instance == self.linear.instance and operations[at] is not self.total:
+            at = operations[at].operands[0]
+        return len(self.inferred.shapes[at]) == 3
+
+
+def remark_unbounded_head(inferred: Inferred) -> Iterator[Diagnostic]:
+    """The remark R0901 on each unbounded head."""
+    for head in unbounded_heads(inferred):
+        yield Diagnostic(
+            "R0901",
+            f"no normalisation bounds the input of `linear`: `{head.value}` can grow without limit",
+            (
+                Label(head.linear.span, "trained at the paper's learning rate, this may diverge within a few steps"),
+                Label(head.total.span, "each step adds to it"),
+            ),
+            head.help,
+        )
+
+
+def unbounded_heads(inferred: Inferred) -> Iterator[_UnboundedHead]:
+    """Every `linear` on a sum such as `r + A * …` with no normalisation in between.
+
+    Plain chains of kernels, as in LeNet-5 and VGG, add nothing up and are left alone.
+    Source: the paper's [14] has a normalisation there; docs/reproduction.md says what happens without it.
+    """
+    growth: list[_Growth] = []
+    operations = inferred.expansion.operations
+    for at, operation in enumerate(operations):
+        before = [growth[operand] for operand in operation.operands]
+        is_head = isinstance(operation.operator, Linear)
+        if operation.operator.bounded or is_head:
+            growth.append(_Growth())
+        else:
+            kernel = any(part.kernel for part in before) or isinstance(operation.operator, Kernel)
+            last = max((part.total for part in before if part.total is not None), default=None)
+            growth.append(_Growth(kernel, at if kernel and isinstance(operation.operator, Add | Total) else last))
+        if is_head and before[0].total is not None:
+            yield _UnboundedHead(inferred, operation, operations[before[0].total])
+
+
+def mend(right: tree.Expression, operator: str, after: int) -> str | None:
+    """The right side of an equation with what its chain of operators is applied to normalised first.
+
+    None where it is no chain, or the chain does not pass the place `after` which `linear` ends.
+    """
+    match right:
+        case tree.Apply(function, argument) if argument.span.start >= after:
+            return f"{function.span.text} ∘ {operator}({argument.span.text})"
+        case tree.Compose(outer, inner):
+            rest = mend(inner, operator, after)
+            return rest and f"{outer.span.text} ∘ {rest}"
+        case tree.Star(left, _, inner) if inner is not None:
+            rest = mend(inner, operator, after)
+            return rest and f"{left.span.text} * {rest}"
+        case tree.Symbol() if right.span.start >= after:
+            return f"{operator}({right.span.text})"
+        case _:
+            return None
+
+
+def _normaliser(spec: tree.Tree) -> str:
+    """An operator of the spec that normalises and then applies an activation, or `relu ∘ bn`."""
+    for let in spec.statements:
+        match let:
+            case tree.Let(tree.Symbol(name, tag=()), (tree.Compose(tree.Symbol(), tree.Symbol(inner)), *_)):
+                if inner in BUILTINS and issubclass(BUILTINS[inner], Normalisation):
+                    return name
+            case _:
+                pass
+    return "relu ∘ bn"

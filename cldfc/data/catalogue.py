@@ -1,0 +1,336 @@
+"""Finds a data set by its name, and the recipe that a network gets on it."""
+
+from __future__ import annotations
+
+import re
+import textwrap
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from importlib.metadata import entry_points
+from math import prod
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from cldfc.data.class_folders import draw_part, look_at_folder
+from cldfc.data.data_set import DataSet, Shape
+from cldfc.data.entries import CIFAR, ENTRIES, FOLDER_RECIPE, MEANS, MNIST, STDS, bytes_of
+from cldfc.data.idx_files import find_idx, measure
+from cldfc.diagnostics import UsageError, choices, first_error
+from cldfc.output import is_unicode
+from cldfc.recipe import Recipe, change_recipe
+
+_GROUP = "cldfc.data_sets"
+
+_LONGEST_REASON = 300
+"""Characters of a foreign error that are shown."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Plugin:
+    """What an entry point leads to, and where it comes from."""
+
+    name: str
+    distribution: str
+    target: str
+    value: object = None
+
+    def broken(self, reason: str) -> UsageError:
+        return UsageError(
+            f"the data set `{self.name}` of the distribution `{self.distribution}` cannot be used: {reason}",
+            f"mend it, or do without it: `pip uninstall {self.distribution}`",
+        )
+
+
+def plugin_names() -> list[str]:
+    """The names of all entry points, sorted; nothing is loaded."""
+    return sorted({point.name for point in entry_points(group=_GROUP)})
+
+
+def _load_plugin(name: str) -> _Plugin | None:
+    """What the one entry point of that name leads to; None where there is none. Raises UsageError."""
+    points = list(entry_points(group=_GROUP, name=name))
+    found = [_Plugin(point.name, point.dist.name if point.dist else "unknown", point.value) for point in points]
+    if not found:
+        return None
+    if len({(plugin.distribution, plugin.target) for plugin in found}) > 1:
+        others = " and ".join(sorted({f"`{plugin.distribution}`" for plugin in found}))
+        raise UsageError(f"several data sets are called `{name}`: they come with {others}", "uninstall all but one")
+    plugin, point = found[0], points[0]
+    try:
+        return replace(plugin, value=point.load())
+    except ValidationError as error:
+        name, _, reason = first_error(error)
+        raise plugin.broken(f"`{plugin.target}`{name and f': `{name}`'}: {reason}") from error
+    except (Exception, SystemExit) as error:
+        raise plugin.broken(f"`{plugin.target}` cannot be loaded: {in_one_line(error)}") from error
+
+
+def in_one_line(error: BaseException) -> str:
+    return textwrap.shorten(f"{type(error).__name__}: {error}", _LONGEST_REASON, placeholder=" …")
+
+
+DATA_DIR = Path("data")
+"""Where files of data sets are looked for unless the command line names another folder."""
+
+CATALOGUE = {dataset.name: dataset for dataset in ENTRIES}
+
+_FAKE = re.compile(r"fake:([1-9]\d{0,4})[x×]([1-9]\d{0,4})[x×]([1-9]\d{0,4}):([1-9]\d{0,4})", re.ASCII)
+_EXAMPLE_OF_FAKE = "fake:3x32x32:10"
+_LARGEST_FAKE = 2**20
+"""Numbers in a random image."""
+FAKE_IMAGES = 1_024, 256
+"""Random images to train on, and to test on."""
+
+FOLDER, IDX = "folder:", "idx:"
+_READERS = {FOLDER: "cldfc.data.folder", IDX: "cldfc.data.idx"}
+"""The readers of images of one's own."""
+CLASS_FOLDERS = _READERS[FOLDER]
+
+
+def is_folder(name: str) -> bool:
+    """Whether a name means class folders, whose images are made as large as the network's input."""
+    return name.startswith(FOLDER)
+
+
+def is_own(name: str) -> bool:
+    """Whether a name means images of one's own, by their path: what is known of them is known by looking."""
+    return name.startswith((FOLDER, IDX))
+
+
+def path_of(name: str) -> str:
+    return name.partition(":")[2]
+
+
+def reader_of(name: str) -> str:
+    return _READERS[FOLDER if is_folder(name) else IDX]
+
+
+def names() -> list[str]:
+    """The names of all data sets that have one; those of other distributions are not loaded for it."""
+    return list(dict.fromkeys((*CATALOGUE, *plugin_names())))
+
+
+def find(name: str, shape: Shape | None = None) -> DataSet:
+    """The data set of that name; raises UsageError when there is none.
+
+    `shape` is that of the network's input, which images in class folders are made to fit.
+    """
+    if name in CATALOGUE:
+        return CATALOGUE[name]
+    if is_own(name):
+        _require_utf8(path_of(name), "folder")
+    if is_folder(name):
+        return _class_folders(name, shape)
+    if is_own(name):
+        return _idx_files(name)
+    if name.startswith("fake"):
+        return fake(name)
+    return plugin(name)
+
+
+def plugin(name: str) -> DataSet:
+    """The data set of another distribution; raises UsageError when there is none, or none that can be used."""
+    found = _load_plugin(name)
+    if found is None:
+        if name and Path(name).is_dir():
+            raise UsageError(f"there is no data set `{name}`", f"for the folder of that name: `{FOLDER}{name}`")
+        own = f"; images of your own are `{FOLDER}PATH` in class folders and `{IDX}PATH` in IDX files"
+        known = choices(name, names(), "the data sets are", f"{own}, random ones `{_EXAMPLE_OF_FAKE}`")
+        raise UsageError(f"there is no data set `{name}`", known)
+    if not isinstance(found.value, DataSet):
+        raise found.broken(f"`{found.target}` is no cldfc.data.catalogue.DataSet")
+    if found.value.name != name:
+        raise found.broken(f"the data set calls itself `{found.value.name}`")
+    return found.value
+
+
+def fake(name: str) -> DataSet:
+    """The random images that a name such as `fake:3x32x32:10` describes; raises UsageError for another name."""
+    described = _FAKE.fullmatch(name)
+    sizes = [int(size) for size in described.groups()] if described else []
+    if not sizes or prod(sizes[:3]) > _LARGEST_FAKE:
+        help = f"write channels × height × width (at most {_LARGEST_FAKE:,}) and classes: `{_EXAMPLE_OF_FAKE}`"
+        raise UsageError(f"`{name}` describes no random images", help)
+    channels, height, width, classes = sizes
+    train, test = FAKE_IMAGES
+    return DataSet(
+        name=name,
+        reader="cldfc.data.fake",
+        shape=(channels, height, width),
+        classes=classes,
+        images=FAKE_IMAGES,
+        mean=bytes_of(0.5) * channels,
+        std=bytes_of(12**-0.5) * channels,
+        split=f"Random images with random labels, for tests and timing: {train:,} training and {test:,} test images.",
+        recipe=change_recipe(CIFAR, {"epochs": 1}),
+    )
+
+
+def _require_utf8(name: str, what: str) -> None:
+    """Raises UsageError for a name that no record can hold."""
+    if "\0" in name:
+        raise UsageError(f"`{name}` cannot be the name of a {what}", "leave the NUL out")
+    if not is_unicode(name):
+        raise UsageError(f"the name of the {what} `{name}` is not UTF-8", "rename it: a run folder records the name")
+
+
+def _class_folders(name: str, shape: Shape | None) -> DataSet:
+    """The images in the class folders of `folder:PATH`, as large as the network's input.
+
+    Raises UsageError when there are no such folders, or they hold no data set.
+    """
+    if shape is None:
+        raise UsageError(f"the images of `{name}` have no size of their own", "name a data set that has one")
+    channels = shape[0]
+    if channels not in MEANS:
+        raise UsageError(
+            f"images from files have 1 or 3 channels, and the network wants {channels}",
+            "change its input, for instance by `--input 3x32x32`",
+        )
+    found = look_at_folder(path_of(name))
+    for label in found.classes:
+        _require_utf8(label, "class folder")
+    return DataSet(
+        name=name,
+        reader=CLASS_FOLDERS,
+        from_files=True,
+        shape=shape,
+        classes=len(found.classes),
+        class_names=found.classes,
+        images=found.images,
+        mean=MEANS[channels],
+        std=STDS[channels],
+        split=found.split,
+        recipe=FOLDER_RECIPE,
+        has_validation=found.validation_samples is not None,
+        fingerprint=found.fingerprint if found.is_drawn else "",
+    )
+
+
+def skipping(dataset: DataSet, names: Iterable[str]) -> DataSet:
+    """Class folders of which some images are left out. Raises UsageError when they are not there."""
+    skipped = tuple(names)
+    if not skipped:
+        return dataset
+    for path in skipped:
+        _require_utf8(path, "file")
+    found = look_at_folder(path_of(dataset.name)).without(frozenset(skipped))
+    return dataset.model_copy(update={"skipped": skipped, "images": found.images, "split": found.split})
+
+
+def _idx_files(name: str) -> DataSet:
+    """The images of `idx:PATH`, as they are; their mean and deviation are computed.
+
+    Raises UsageError when there are no such files, or they hold no data set.
+    """
+    # numpy takes a tenth of a second to import.
+    from cldfc.data.idx_files import find_idx, measure
+
+    measured = measure(find_idx(path_of(name)))
+    return DataSet(
+        name=name,
+        reader=_READERS[IDX],
+        shape=measured.shape,
+        classes=len(measured.classes),
+        class_names=measured.class_names,
+        images=measured.images,
+        mean=measured.mean,
+        std=measured.std,
+        split="IDX files of `{}`: {:,} training and {:,} test images.".format(path_of(name), *measured.images),
+        recipe=MNIST.recipe,
+    )
+
+
+def check_validation(dataset: DataSet, recipe: Recipe) -> None:
+    """Raises UsageError for a hold-out beside images for validation, and for patience without any."""
+    if recipe.holdout and dataset.has_validation:
+        raise UsageError(
+            f"`{dataset.name}` has images for validation already, so none are held out", "leave `--holdout` out"
+        )
+    if recipe.patience and not (recipe.holdout or dataset.has_validation):
+        raise UsageError(
+            f"`--patience` looks at images for validation, and there are none in `{dataset.name}`",
+            "give `--holdout 0.1`, too: a tenth of the training images is then kept for validation",
+        )
+
+
+def with_holdout(dataset: DataSet, recipe: Recipe) -> DataSet:
+    """A data set that says which of its training images a recipe keeps for validation."""
+    if not recipe.holdout:
+        return dataset
+    whole, share = "them" if recipe.images else "the training images", f"{100 * recipe.holdout:g} %"
+    sentence = f"Of {whole} {share} of each class, drawn at random (seed {recipe.seed}), are for validation."
+    changes = {"split": f"{dataset.split} {sentence}"}
+    if is_folder(dataset.name):
+        changes["fingerprint"] = look_at_folder(path_of(dataset.name)).fingerprint
+    elif is_own(dataset.name):
+        changes["fingerprint"] = measure(find_idx(path_of(dataset.name))).fingerprint
+    return dataset.model_copy(update=changes)
+
+
+def held_out(labels: Sequence[int], dataset: DataSet, recipe: Recipe) -> list[int]:
+    """The numbers of the training images, of these classes, that are kept for validation. Raises UsageError."""
+    names = dataset.class_names or tuple(map(str, range(dataset.classes)))
+    return draw_part(labels, names, recipe.holdout, recipe.seed, f"the training images of `{dataset.name}`")
+
+
+def count_training_images(dataset: DataSet, recipe: Recipe) -> int:
+    """How many images there are to train on, without reading any; raises UsageError when none can be held out.
+
+    Other classes than those of folders, and where only some images are used, are taken to be large enough for it.
+    """
+    count = recipe.images or dataset.images[0]
+    if not recipe.holdout or not count:
+        return count
+    if is_folder(dataset.name) and not recipe.images:
+        samples = look_at_folder(path_of(dataset.name)).without(frozenset(dataset.skipped)).train_samples
+        return count - len(held_out([sample.label for sample in samples], dataset, recipe))
+    return count - max(round(recipe.holdout * count), dataset.classes)
+
+
+_CONVOLUTIONS_34 = 36
+"""Those of a ResNet34 type as it is written: the first, two in each of 16 blocks, three projections."""
+
+_DECAY_34 = 1e-3
+"""Weight decay of ResNet34 types, section 5.1; the catalogue has that of ResNet18 types."""
+
+_STATED = {"epochs", "batch", "lr", "schedule", "drop_every", "drop_by", "optimizer", "momentum", "weight_decay"}
+"""Fields of which section 5.1 of the paper speaks."""
+
+
+def default_recipe(dataset: DataSet, convolutions: int) -> Recipe:
+    """The recipe of a data set for a network of so many convolutions, counted as they are written.
+
+    Section 5.1 of the paper has one weight decay for ResNet18 types and one for ResNet34 types. A network
+    of neither kind gets that of the data set, however deep it is: the paper does not speak of it.
+    """
+    if (dataset.is_of_paper or dataset.recipe_of) and convolutions == _CONVOLUTIONS_34:
+        return change_recipe(dataset.recipe, {"weight_decay": _DECAY_34})
+    return dataset.recipe
+
+
+def changed_recipe(default: Recipe, changes: Mapping[str, object]) -> Recipe:
+    """The default recipe with changes; with other epochs, its learning rate drops in proportion. Raises UsageError."""
+    recipe = change_recipe(default, changes)
+    return recipe if "drop_every" in changes else _in_proportion(default, recipe)
+
+
+def _in_proportion(usual: Recipe, recipe: Recipe) -> Recipe:
+    """A recipe that drops the learning rate at the same shares of all epochs as another one, to whole epochs."""
+    if usual.schedule != "step":
+        return recipe
+    every = max(1, round(usual.drop_every * recipe.epochs / usual.epochs))
+    return change_recipe(recipe, {"drop_every": every})
+
+
+def origin_of(name: str, dataset: DataSet, convolutions: int) -> str:
+    """Where the value of a field comes from, if nobody has changed it."""
+    if not (dataset.is_of_paper or dataset.recipe_of) or name not in _STATED:
+        is_usual = getattr(dataset.recipe, name) == Recipe.model_fields[name].default
+        return "default of cldfc" if is_usual else f"default of {dataset.name}"
+    if name != "weight_decay":
+        return f"section 5.1 of the paper, for {dataset.recipe_of}" if dataset.recipe_of else "section 5.1 of the paper"
+    if convolutions == _CONVOLUTIONS_34:
+        return f"section 5.1, ResNet34 types: {_CONVOLUTIONS_34} convolutions"
+    return f"section 5.1, as ResNet18 types: {convolutions} convolutions, not {_CONVOLUTIONS_34}"

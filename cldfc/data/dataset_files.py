@@ -1,0 +1,340 @@
+"""The files of data sets: where they lie, whether they are the published ones, and what another file is."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Sequence
+from functools import cache
+from pathlib import Path
+from typing import NamedTuple, TypeVar
+
+from cldfc.data.bounded import GZIP, MOST_BYTES, gunzip, kind_of, read_bytes, untar
+from cldfc.data.data_set import DataSet
+from cldfc.data.entries import ENTRIES
+from cldfc.data.published import ArchiveMember, DataFile
+from cldfc.diagnostics import UsageError
+
+_LONGEST_LINE = 60
+_SHA256_DIGITS = 64
+
+_LARGEST_PART = 2**26
+"""Bytes of the largest file that is published gzipped, or more."""
+
+IDX, _MATLAB, _BZIP2 = b"\0\0\x08", b"MATLAB 5.0", b"BZh"
+
+_BEGINNINGS = {
+    b"PK\x03\x04": "is a zip archive",
+    b"7z\xbc\xaf\x27\x1c": "is a 7z archive",
+    b"Rar!": "is a rar archive",
+    b"\xfd7zXZ": "is an xz archive",
+    _BZIP2: "is packed by bzip2",
+    b"\x28\xb5\x2f\xfd": "is packed by zstd",
+    b"\x89PNG": "is a PNG image",
+    b"\xff\xd8\xff": "is a JPEG image",
+    b"%PDF": "is a PDF document",
+    b"\x89HDF": "is an HDF5 file",
+    b"MATLAB 7.3": "is a file of MATLAB 7.3",
+    _MATLAB: "is another file of MATLAB",
+    b"\x93NUMPY": "is a file of numpy",
+    b"PAR1": "is a Parquet file",
+}
+
+
+class _FileIdentity(NamedTuple):
+    """What a file is, in words that go on after its name, and which data set has it."""
+
+    words: str
+    dataset: str = ""
+    can_be_read: bool = False
+    """Whether it may be a file of one's own in the expected format."""
+
+
+def _what_it_is(data: bytes, file: DataFile, part: ArchiveMember | None = None) -> _FileIdentity:
+    """What bytes are that should be those of a published file, or of a part of it."""
+    if known := known_as(data):
+        return _FileIdentity(f"is `{known[1]}` of the data set `{known[0]}`", known[0])
+    for beginning, words in _BEGINNINGS.items():
+        if data.startswith(beginning) and not _is_expected(beginning, file):
+            return _FileIdentity(words)
+    return text_or_none(data) or _packed_or_damaged(data, file, part)
+
+
+@cache
+def checksums() -> dict[str, tuple[str, str]]:
+    """For each checksum of a published file, or of what one holds, the data set and the name of that file."""
+    found: dict[str, tuple[str, str]] = {}
+    for dataset in ENTRIES:
+        for file in (form for own in dataset.files for form in (own, *own.forms)):
+            found[file.sha256] = dataset.name, file.name
+            found |= {part.checksum: (dataset.name, part.name) for part in file.parts if part.checksum}
+    return found
+
+
+def known_as(data: bytes) -> tuple[str, str] | None:
+    """The data set that has these bytes as a file, and the name of that; packed by gzip they are the same."""
+    if (found := _by_checksum(data)) or not data.startswith(GZIP):
+        return found
+    try:
+        return _by_checksum(gunzip(data, _LARGEST_PART))
+    except ValueError:
+        return None
+
+
+def _by_checksum(data: bytes) -> tuple[str, str] | None:
+    sums = (kind(data, usedforsecurity=False).hexdigest() for kind in (hashlib.sha256, hashlib.md5))
+    return next((found for one in sums if (found := checksums().get(one))), None)
+
+
+def _is_expected(beginning: bytes, file: DataFile) -> bool:
+    return (beginning == _MATLAB and file.name.endswith(".mat")) or (beginning == _BZIP2 and ".tar" in file.name)
+
+
+def text_or_none(data: bytes) -> _FileIdentity | None:
+    start = data[:512].lstrip().lower()
+    if start.startswith((b"<!doctype html", b"<html", b"<head")):
+        return _FileIdentity("is an HTML page, such as a server sends in place of a file")
+    if start.startswith((b"<?xml", b"<error")):
+        return _FileIdentity("is an XML text, such as a server sends in place of a file")
+    if start.startswith(b"version https://git-lfs"):
+        return _FileIdentity("is a pointer of Git LFS, not the file itself")
+    try:
+        lines = data[:512].decode("ascii").splitlines()
+    except UnicodeDecodeError:
+        return None
+    if not lines or not all(line.isprintable() for line in lines):
+        return None
+    return _FileIdentity(f"is a text that begins with `{lines[0][:_LONGEST_LINE]}`")
+
+
+def _packed_or_damaged(data: bytes, file: DataFile, part: ArchiveMember | None) -> _FileIdentity:
+    size = part.size if part else file.size
+    if not data:
+        return _cut_off(data, size)
+    if part is None and file.parts:
+        if packed := within(data, file):
+            return packed
+    elif size and len(data) < size and data.startswith(IDX if part else _MATLAB):
+        return _cut_off(data, size)
+    elif part and part.size and len(data) != part.size:
+        return _FileIdentity(f"is another file: it has {len(data):,} bytes, not {part.size:,}", can_be_read=True)
+    return damaged(data, part.checksum if part else file.sha256)
+
+
+def within(data: bytes, file: DataFile) -> _FileIdentity | None:
+    """What a packed file is, by what it holds; None where that cannot be told."""
+    try:
+        if ".tar" in file.name:
+            untar(data, [part.name for part in file.parts])
+            return _FileIdentity("holds batches that are not the published ones", can_be_read=True)
+        if not data.startswith(GZIP):
+            return None
+        content = gunzip(data)
+    except ValueError as error:
+        if str(error).startswith("cannot"):
+            return None
+        return _cut_off(data, file.size) if str(error).startswith("is truncated") else _FileIdentity(str(error))
+    if content.startswith(IDX):
+        return _FileIdentity(
+            f"holds an IDX file of {len(content):,} bytes that is not the published one", can_be_read=True
+        )
+    return _FileIdentity("is gzipped, but holds no IDX file")
+
+
+def _cut_off(data: bytes, size: int | None) -> _FileIdentity:
+    if size is None or len(data) >= size:
+        return _FileIdentity("is truncated" if data else "is empty")
+    return _FileIdentity(f"is truncated: it has {len(data):,} of {size:,} bytes")
+
+
+def damaged(data: bytes, checksum: str | None) -> _FileIdentity:
+    if checksum is None:
+        return _FileIdentity("is another file", can_be_read=True)
+    kind = "SHA-256" if len(checksum) == _SHA256_DIGITS else "MD5"
+    found = hashlib.new(kind.replace("-", ""), data, usedforsecurity=False).hexdigest()
+    return _FileIdentity(
+        f"is damaged or another file: its {len(data):,} bytes have the {kind} {found[:12]}…, not {checksum[:12]}…",
+        can_be_read=True,
+    )
+
+
+def help_for(file: DataFile, identity: _FileIdentity | None = None) -> str:
+    """What to do with a file that is not the published one; it stays where it is."""
+    fetch = f"`--download` with another `--data-dir` fetches the published file from {file.url}"
+    if identity and identity.dataset:
+        return f"`--data {identity.dataset}` trains on it; {fetch}"
+    if identity and identity.can_be_read:
+        return f"if it is your own, `--trust-files` reads it as it is; {fetch}"
+    return f"{fetch}; images of your own are read by `--data folder:PATH` and `--data idx:PATH`"
+
+
+T = TypeVar("T")
+
+
+class Copy(NamedTuple):
+    """A file of a data set on this disk: as it is published, or the files that it holds."""
+
+    file: DataFile
+    paths: tuple[Path, ...]
+    is_packed: bool
+
+    def is_far(self, folder: Path) -> bool:
+        """Whether it lies outside of the data folder."""
+        return not self.paths[0].is_relative_to(folder)
+
+
+class Content(NamedTuple):
+    """What a file holds, part by part, and where that was found; `file` is the form in which it was."""
+
+    file: DataFile
+    parts: list[bytes]
+    paths: list[Path]
+
+
+def copies(file: DataFile, folder: Path) -> list[Copy]:
+    """All that may be a file, in any of its forms: the data folder first, which may be an archive itself."""
+    found: list[Copy] = []
+    for form in (file, *file.forms):
+        packed = [folder] if folder.is_file() else [folder / place / form.name for place in form.folders]
+        found += [Copy(form, (path,), True) for path in packed if path.is_file()]
+        for place in form.unpacked:
+            parts = tuple(folder / place / part.name for part in form.parts)
+            if all(path.is_file() for path in parts):
+                found.append(Copy(form, parts, False))
+    return sorted(found, key=lambda copy: copy.is_far(folder))
+
+
+def missing(dataset: DataSet, folder: Path) -> list[str]:
+    files = [file.place for file in dataset.files if not copies(file, folder)]
+    return files + [name for name in dataset.folders if not (folder / name).is_dir()]
+
+
+def require(dataset: DataSet, folder: Path) -> None:
+    """Raises UsageError unless every file and folder of a data set is there."""
+    lacking = missing(dataset, folder)
+    if not lacking:
+        return
+    if kind := kind_of(folder / lacking[0]):
+        raise UsageError(f"`{folder / lacking[0]}` is {kind}, not the file of `{dataset.name}`", how_to_get(dataset))
+    if not folder.is_dir():
+        what = f"`{folder}` is no folder" if folder.exists() else f"there is no folder `{folder}`"
+        raise UsageError(f"{what} with the data set `{dataset.name}`", how_to_get(dataset))
+    others = f" and {len(lacking) - 1} more" if len(lacking) > 1 else ""
+    raise UsageError(f"`{folder}` lacks `{lacking[0]}`{others} of `{dataset.name}`", how_to_get(dataset))
+
+
+def how_to_get(dataset: DataSet) -> str:
+    """What to do where a data set is missing."""
+    if dataset.folders:
+        places = " and ".join(f"`DIR/{name}/CLASS/*.JPEG`" for name in dataset.folders)
+        return f"name a folder with {places} by `--data-dir DIR`"
+    first, *others = (file.url for file in dataset.files)
+    address = f"{first.rpartition('/')[0]}/" if others else first
+    package = f"; so does `apt install {dataset.package}` on Debian and Ubuntu" if dataset.package else ""
+    return f"`--download` fetches it from {address}{package}; `--data-dir DIR` looks in another folder"
+
+
+def read_published(file: DataFile, folder: Path) -> bytes:
+    """The bytes of a file as it is published, for readers of other distributions (docs/data.md).
+
+    Raises UsageError when it cannot be read, or is another one.
+    """
+    path = next((copy.paths[0] for copy in copies(file, folder) if copy.is_packed), folder / file.place)
+    data = read_bytes(path)
+    if not _has_checksum(data, file.sha256):
+        raise another(path, data, file)
+    return data
+
+
+def read_content(dataset: DataSet, file: DataFile, folder: Path) -> Content:
+    """What a file of a data set holds, from the first copy of it that is the published one, or is trusted.
+
+    Raises UsageError when there is none.
+    """
+    problems: list[UsageError] = []
+    for copy in copies(file, folder):
+        try:
+            return read_copy(dataset, copy)
+        except UsageError as error:
+            problems.append(error)
+    if problems:
+        raise problems[0]
+    raise UsageError(f"`{folder}` lacks `{file.place}` of `{dataset.name}`", how_to_get(dataset))
+
+
+def read_copy(dataset: DataSet, copy: Copy) -> Content:
+    """What a copy holds. Raises UsageError unless it is published or trusted, and can be unpacked."""
+    if not copy.is_packed:
+        pairs = zip(copy.paths, copy.file.parts, strict=True)
+        parts = [read_unpacked_part(dataset, path, part, copy.file) for path, part in pairs]
+        return Content(copy.file, parts, list(copy.paths))
+    (path,) = copy.paths
+    data = read_bytes(path)
+    is_whole = _has_checksum(data, copy.file.sha256) or _has_checksum(data, *dataset.trusted)
+    try:
+        parts = _unpack(data, copy.file, bounded=not is_whole)
+    except ValueError as error:
+        if is_whole:
+            raise unreadable(path, data, copy.file, error) from error
+        parts = []
+    if is_whole or (copy.file.parts and _is_published(parts, copy.file.parts)):
+        return Content(copy.file, parts, [path] * len(parts))
+    raise another(path, data, copy.file)
+
+
+def read_parsed(dataset: DataSet, file: DataFile, folder: Path, parse: Callable[[bytes], T]) -> T:
+    """What `parse` makes of the only part of a file. Raises UsageError, also for the ValueError of `parse`."""
+    content = read_content(dataset, file, folder)
+    try:
+        return parse(content.parts[0])
+    except ValueError as error:
+        raise unreadable(content.paths[0], content.parts[0], file, error) from error
+
+
+def _unpack(data: bytes, file: DataFile, bounded: bool) -> list[bytes]:
+    """What a file holds, part by part; what a browser has unpacked already is left as it is.
+
+    Raises ValueError when it is damaged, or holds something else.
+    """
+    if ".tar" in file.name:
+        return untar(data, [part.name for part in file.parts])
+    if file.parts and data.startswith(GZIP):
+        size = file.parts[0].size
+        return [gunzip(data, size if bounded and size is not None else MOST_BYTES)]
+    return [data]
+
+
+def _is_published(found: Sequence[bytes], parts: Sequence[ArchiveMember]) -> bool:
+    return len(found) == len(parts) and all(
+        part.checksum is not None and _has_checksum(data, part.checksum)
+        for data, part in zip(found, parts, strict=True)
+    )
+
+
+def read_unpacked_part(dataset: DataSet, path: Path, part: ArchiveMember, file: DataFile) -> bytes:
+    data = read_bytes(path)
+    if _has_checksum(data, *dataset.trusted):
+        return data
+    if part.checksum is None:
+        is_right = part.size in (None, len(data)) and not known_as(data)
+    else:
+        is_right = _has_checksum(data, part.checksum)
+    if is_right:
+        return data
+    raise another(path, data, file, part)
+
+
+def _has_checksum(data: bytes, *checksums: str) -> bool:
+    lengths = {len(checksum) for checksum in checksums}
+    kinds = [kind for kind in (hashlib.md5, hashlib.sha256) if 2 * kind().digest_size in lengths]
+    return any(kind(data, usedforsecurity=False).hexdigest() in checksums for kind in kinds)
+
+
+def unreadable(path: Path, data: bytes, file: DataFile, error: ValueError) -> UsageError:
+    """The error for a file that is read, and does not hold what it should."""
+    text = text_or_none(data)
+    return UsageError(f"`{path}` {text.words if text else error}", help_for(file))
+
+
+def another(path: Path, data: bytes, file: DataFile, part: ArchiveMember | None = None) -> UsageError:
+    identity = _what_it_is(data, file, part)
+    return UsageError(f"`{path}` {identity.words}", help_for(file, identity))

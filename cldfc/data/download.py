@@ -1,0 +1,237 @@
+"""Fetches the files of data sets: written aside, hashed on the way, and named when they are the published ones."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Generator, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from http.client import HTTPException
+from pathlib import Path
+from time import monotonic
+from typing import BinaryIO
+from urllib.error import HTTPError, URLError
+from urllib.request import urlopen
+
+from cldfc.data.bounded import read_bytes
+from cldfc.data.catalogue import DATA_DIR, find
+from cldfc.data.data_set import DataSet
+from cldfc.data.dataset_files import copies, how_to_get, missing, read_content, read_copy, text_or_none
+from cldfc.data.published import DataFile
+from cldfc.diagnostics import UsageError
+from cldfc.files import aside_of, synced, write_file
+from cldfc.output import say
+
+_Heard = Callable[[int], None]
+
+QUICK = 2.0
+"""Seconds in which nothing is shown."""
+
+EVERY = 10.0
+"""Seconds from one line to the next."""
+
+
+@contextmanager
+def _show_bytes(size: int, say: Callable[[str], None]) -> Generator[_Heard]:
+    """Shows how many of `size` bytes have come, on a terminal by a bar, else by lines that `say` hears."""
+    if not sys.stderr.isatty():
+        yield ByteLines(size, say)
+        return
+    # Only a terminal needs it, and it takes a tenth of a second to import.
+    from rich.progress import BarColumn, DownloadColumn, Progress, TimeRemainingColumn, TransferSpeedColumn
+
+    from cldfc.console import Console
+
+    columns = (BarColumn(), DownloadColumn(), TransferSpeedColumn(), TimeRemainingColumn())
+    bar = Progress(*columns, console=Console(sys.stderr), transient=True)
+    task, began = bar.add_task("", total=size), monotonic()
+
+    def move(done: int) -> None:
+        if not bar.live.is_started and monotonic() - began > QUICK:
+            bar.start()
+        bar.update(task, completed=done)
+
+    try:
+        yield move
+    finally:
+        bar.stop()
+
+
+@dataclass(slots=True)
+class ByteLines:
+    size: int
+    say: Callable[[str], None]
+    began: float = field(default_factory=monotonic)
+    shown: float = 0
+
+    def __call__(self, done: int) -> None:
+        seconds = monotonic() - self.began
+        if seconds < (self.shown + EVERY if self.shown else QUICK):
+            return
+        self.shown = seconds
+        speed = done / seconds
+        left = max(0, self.size - done) / speed if speed else 0
+        self.say(f"{done / 1e6:.1f} of {self.size / 1e6:.1f} MB, {speed / 1e6:.1f} MB/s, {left:.0f} s left")
+
+
+PATIENCE = 60
+"""Seconds that a server may stay silent."""
+
+_BLOCK = 2**18
+
+
+def fetch_missing(dataset: DataSet, folder: Path, say: Callable[[str], None]) -> None:
+    """Fetch the files of a data set that the folder lacks; `say` hears each address, and how far it is.
+
+    Raises UsageError when a data set is not offered for download, a server cannot be reached, or
+    what it sends is not the published file, which is then not kept.
+    """
+    if dataset.folders and missing(dataset, folder):
+        raise UsageError(f"`{dataset.name}` cannot be downloaded freely", how_to_get(dataset))
+    for file in dataset.files:
+        if _is_wanted(dataset, file, folder):
+            say(f"fetching {file.url}")
+            with _show_bytes(file.size, say) as heard:
+                fetch(file, folder / file.place, heard)
+
+
+def _is_wanted(dataset: DataSet, file: DataFile, folder: Path) -> bool:
+    # What lies in its place stays, whatever it is; what lies elsewhere may be another file.
+    if os.path.lexists(folder / file.place):
+        return False
+    try:
+        return not (copies(file, folder) and read_content(dataset, file, folder))
+    except UsageError:
+        return True
+
+
+def fetch(file: DataFile, path: Path, heard: _Heard) -> None:
+    """Bring a file to its place. Raises UsageError when that fails; the place is then left as it was."""
+    with answer(file, path) as response, _placed(path) as aside:
+        digest, size, start = hashlib.sha256(), 0, b""
+        for block in blocks(response, file, path):
+            aside.write(block)
+            digest.update(block)
+            size += len(block)
+            start = start or block
+            heard(size)
+        if digest.hexdigest() == file.sha256:
+            return
+        if size == len(start) and (text := text_or_none(start)):
+            raise failed(file, path, f"what the server sends {text.words}", "see what it offers")
+        if size < file.size:
+            raise failed(file, path, f"the server stopped after {size:,} of {file.size:,} bytes", "try again")
+        reason = f"its {size:,} bytes have the SHA-256 {digest.hexdigest()[:12]}…, not {file.sha256[:12]}…"
+        raise failed(file, path, reason, "the file may have changed")
+
+
+@contextmanager
+def answer(file: DataFile, path: Path) -> Generator[BinaryIO]:
+    try:
+        response = urlopen(file.url, timeout=PATIENCE)
+    except HTTPError as error:
+        reason = f"the server answers {error.code} {error.reason}"
+        raise failed(file, path, reason, "the address may have changed") from error
+    except (OSError, HTTPException) as error:
+        raise failed(file, path, _why_unreachable(error), "see whether the server can be reached") from error
+    with response:
+        yield response
+
+
+def blocks(response: BinaryIO, file: DataFile, path: Path) -> Iterator[bytes]:
+    """What a server sends, at most a block more than is published. Raises UsageError when it stops in the middle."""
+    left = file.size + _BLOCK
+    try:
+        while left > 0 and (block := response.read(min(_BLOCK, left))):
+            left -= len(block)
+            yield block
+    except (OSError, HTTPException) as error:
+        got = file.size + _BLOCK - left
+        reason = f"{_why_unreachable(error)} after {got:,} of {file.size:,} bytes"
+        raise failed(file, path, reason, "try again") from error
+
+
+def _why_unreachable(error: Exception) -> str:
+    reason = error.reason if type(error) is URLError else error
+    if isinstance(reason, TimeoutError):
+        return f"the server was silent for {PATIENCE} seconds"
+    return str(reason) or type(reason).__name__
+
+
+def failed(file: DataFile, path: Path, reason: str, first: str) -> UsageError:
+    return UsageError(f"cannot fetch {file.url}: {reason}", f"{first}, or copy the file to `{path}`")
+
+
+@contextmanager
+def _placed(path: Path) -> Generator[BinaryIO]:
+    """A file beside its place, in a folder that is made for it, which gets its name in the end. Raises UsageError."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with aside_of(path) as (handle, _), synced(handle) as file:
+            yield file
+    except OSError as error:
+        raise UsageError(
+            f"`{path}` cannot be written: {error.strerror}", "give another folder by `--data-dir DIR`, or make room"
+        ) from error
+
+
+_ANSWER_WITHIN = 300
+"""Seconds that an installation may take."""
+
+
+def obtain(dataset: DataSet, folder: Path, heard: Callable[[str], None]) -> None:
+    """Let the files of a data set lie in the folder; what lies there stays as it is.
+
+    Raises UsageError when they are neither on this machine, nor in a package that may be installed, nor published
+    where they can be fetched from.
+    """
+    if missing(dataset, folder) and dataset.package:
+        install(dataset.package, heard)
+    for file in dataset.files:
+        _copy_here(dataset, file, folder)
+    fetch_missing(dataset, folder, heard)
+    heard(f"`{dataset.name}` is in `{folder}`")
+
+
+def install(package: str, heard: Callable[[str], None]) -> None:
+    """Install a package of Debian, if that needs no password; nothing is said where it fails."""
+    if os.geteuid() != 0 or not shutil.which("apt-get"):
+        return
+    heard(f"apt-get install {package}")
+    command = ["apt-get", "install", "--yes", "--no-install-recommends", package]
+    environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
+    try:
+        subprocess.run(command, env=environment, stdin=subprocess.DEVNULL, capture_output=True, timeout=_ANSWER_WITHIN)
+    except (OSError, subprocess.TimeoutExpired) as error:
+        heard(f"cannot install {package}: {error}")
+
+
+def _copy_here(dataset: DataSet, file: DataFile, folder: Path) -> None:
+    """Copy a file that this machine has outside of the folder, unless one is in its place. Raises UsageError."""
+    if os.path.lexists(folder / file.place):
+        return
+    for copy in copies(file, folder):
+        if not copy.is_far(folder):
+            return
+        if copy.is_packed:
+            read_copy(dataset, copy)
+            (folder / file.place).parent.mkdir(parents=True, exist_ok=True)
+            write_file(folder / file.place, read_bytes(copy.paths[0]))
+            return
+
+
+def main() -> int:
+    try:
+        obtain(find("fashion_mnist"), DATA_DIR, say)
+    except UsageError as error:
+        say(*error.lines)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

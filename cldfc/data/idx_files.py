@@ -1,0 +1,269 @@
+"""IDX files, `train-images-idx3-ubyte` and its three companions: which there are, and the arrays in them."""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import math
+import os
+import re
+import struct
+from collections.abc import Collection
+from functools import lru_cache
+from pathlib import Path
+from typing import BinaryIO, NamedTuple, cast
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cldfc.data.bounded import BLOCK, GZIP, MOST_BYTES, UNREADABLE, opened_regular
+from cldfc.data.class_folders import reading_folders
+from cldfc.diagnostics import UsageError, shape_text
+
+Bytes = NDArray[np.uint8]
+
+NAME = re.compile(
+    r"(?:(?P<set>.+)[-_])?(?P<part>train|t10k|test)[-_](?P<kind>images|labels)[-.]idx[1-4][-.]ubyte(\.gz)?"
+)
+_PARTS = {"train": "train", "t10k": "test", "test": "test"}
+_HELP = (
+    "give a folder with `train-images-idx3-ubyte`, `train-labels-idx1-ubyte`, `t10k-images-idx3-ubyte` and "
+    "`t10k-labels-idx1-ubyte`, gzipped or not; `test-…` is as good as `t10k-…`"
+)
+
+IMAGES, _COLOURED, LABELS = 3, 4, 1
+"""Numbers of axes of grey images, of coloured ones, and of labels."""
+
+_CHANNELS = (1, 3)
+
+_AT_ONCE = 1024
+"""Images whose pixels are counted at a time."""
+
+_BYTES = 8
+"""How an IDX file says that its numbers are bytes."""
+_KINDS = {9: "signed bytes", 11: "16-bit integers", 12: "32-bit integers", 13: "float32", 14: "float64"}
+
+
+class _Labelled(NamedTuple):
+    images: Path
+    labels: Path
+
+
+class _IdxFiles(NamedTuple):
+    train: _Labelled
+    test: _Labelled
+
+
+def find_idx(name: str) -> _IdxFiles:
+    """The IDX files in a folder; or, of several sets in one, those whose names begin with the last part of the path.
+
+    Raises UsageError when they are not all there, or there are several sets and none is named.
+    """
+    if not name:
+        raise UsageError("`idx:` names no folder", _HELP)
+    path = Path(os.path.expanduser(name))
+    with reading_folders():
+        if path.is_dir():
+            sets = _sets_in(path)
+            begins = "" if "" in sets or not sets else min(sets)
+        else:
+            sets, begins = _sets_in(path.parent) if path.parent.is_dir() else {}, path.name
+    if path.is_dir() and len(sets) > 1 and begins:
+        examples = ", ".join(f"`idx:{Path(name, begins)}`" for begins in sorted(sets))
+        raise UsageError(f"`{name}` holds {len(sets)} sets of IDX files", f"name one of them: {examples}")
+    if begins not in sets:
+        what = "is a file, not a folder" if path.is_file() else "is not there"
+        raise UsageError(f"`{name}` {'holds no IDX files' if path.is_dir() else what}", _HELP)
+    found = sets[begins]
+    return _IdxFiles(
+        *(_Labelled(*(only(found, part, kind, name) for kind in ("images", "labels"))) for part in ("train", "test"))
+    )
+
+
+Files = dict[tuple[str, str], list[Path]]
+
+
+def _sets_in(folder: Path) -> dict[str, Files]:
+    """The IDX files in a folder, by what their names begin with. Raises OSError."""
+    sets: dict[str, Files] = {}
+    for path in sorted(folder.iterdir()):
+        if match := NAME.fullmatch(path.name):
+            files = sets.setdefault(match["set"] or "", {})
+            files.setdefault((_PARTS[match["part"]], match["kind"]), []).append(path)
+    return sets
+
+
+def only(files: Files, part: str, kind: str, name: str) -> Path:
+    """The one file that holds that; where it lies there gzipped as well, the unpacked one. Raises UsageError."""
+    paths = files.get((part, kind), [])
+    if not paths:
+        raise UsageError(f"`{name}` holds no {kind} to {part} on", _HELP)
+    if len({path.name.removesuffix(".gz") for path in paths}) > 1:
+        listed = " and ".join(f"`{path.name}`" for path in paths)
+        raise UsageError(f"`{name}` holds {listed}", f"give a folder with one file of {kind} to {part} on")
+    return paths[0]
+
+
+def _read_idx_file(path: Path, axes: Collection[int]) -> Bytes:
+    """The array in a file, gzipped or not. Raises UsageError when it holds none, or one of other axes."""
+    with opened_regular(path) as file:
+        packed = file.read(len(GZIP)) == GZIP
+        file.seek(0)
+        stream = cast("BinaryIO", gzip.GzipFile(fileobj=file)) if packed else file
+        try:
+            return read_idx(stream, axes)
+        except ValueError as error:
+            raise UsageError(f"`{path}` {error}", "give IDX files of bytes; see docs/data.md") from error
+
+
+def read_idx(file: BinaryIO, axes: Collection[int]) -> Bytes:
+    """The array of an IDX file of bytes: its number of axes, its sizes, its numbers.
+
+    Raises ValueError unless the head says that, and as many bytes follow as the sizes say; never more are read.
+    """
+    try:
+        sizes = _read_head(file, axes)
+        data, wanted = bytearray(), math.prod(sizes)
+        while len(data) <= wanted and (block := file.read(min(BLOCK, wanted + 1 - len(data)))):
+            data += block
+    except UNREADABLE as error:
+        raise ValueError(f"is truncated or damaged: {error}") from error
+    if len(data) != wanted:
+        holds = f"{len(data):,}" if len(data) < wanted else "more"
+        raise ValueError(f"says that it holds {shape_text(sizes)} bytes, and holds {holds}")
+    return np.frombuffer(data, np.uint8).reshape(sizes)
+
+
+def _read_head(file: BinaryIO, axes: Collection[int]) -> tuple[int, ...]:
+    """The sizes that the head of an IDX file gives. Raises ValueError unless they can be those of images or labels."""
+    magic = file.read(4)
+    count = magic[3] if len(magic) == 4 else 0
+    if magic[:2] == bytes(2) and magic[2:3] != bytes([_BYTES]) and magic[2] in _KINDS and count in axes:
+        raise ValueError(f"holds {_KINDS[magic[2]]}; cldfc reads IDX files of bytes")
+    if magic[:3] != bytes([0, 0, _BYTES]) or count not in axes:
+        wanted = " or ".join(map(str, sorted(axes)))
+        found = f"begins with {magic.hex(' ')}" if magic else "is empty"
+        raise ValueError(f"is no IDX file with {wanted} {'axis' if wanted == '1' else 'axes'} of bytes: it {found}")
+    head = file.read(4 * count)
+    if len(head) < 4 * count:
+        raise ValueError("is truncated within its head")
+    sizes: tuple[int, ...] = struct.unpack(f">{count}I", head)
+    if not 0 < math.prod(sizes) <= MOST_BYTES:
+        raise ValueError(
+            f"says that it holds {shape_text(sizes)} bytes; at least 1 and at most {MOST_BYTES:,} are read"
+        )
+    return sizes
+
+
+def _read_pixels(path: Path) -> Bytes:
+    """Images as n × channels × height × width. Raises UsageError."""
+    found = _read_idx_file(path, (IMAGES, _COLOURED))
+    if found.ndim == IMAGES:
+        return found[:, None]
+    if found.shape[3] in _CHANNELS:
+        return np.ascontiguousarray(found.transpose(0, 3, 1, 2))
+    if found.shape[1] in _CHANNELS:
+        return found
+    raise UsageError(
+        f"`{path}` holds {shape_text(found.shape)} bytes: neither its second nor its last axis has 1 or 3",
+        "lay coloured images out as count × height × width × 3",
+    )
+
+
+class IdxPart(NamedTuple):
+    pixels: Bytes
+    """n × channels × height × width."""
+    labels: Bytes
+    """n; they need not count from 0."""
+
+
+def _read_labelled(files: _Labelled) -> IdxPart:
+    pixels, labels = _read_pixels(files.images), _read_idx_file(files.labels, (LABELS,))
+    if len(labels) != len(pixels):
+        raise UsageError(
+            f"`{files.labels}` holds {len(labels):,} labels, of {len(pixels):,} images",
+            "give the labels that belong to the images",
+        )
+    return IdxPart(pixels, labels)
+
+
+class _Measured(NamedTuple):
+    shape: tuple[int, int, int]
+    images: tuple[int, int]
+    classes: tuple[int, ...]
+    """The labels that occur in training, in their order."""
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+    fingerprint: str
+    """Another one for other labels to train on, by which images are held out."""
+    digest: str
+    """Another one for any other image or label."""
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """The labels; none where they count from 0."""
+        return () if self.classes == tuple(range(len(self.classes))) else tuple(map(str, self.classes))
+
+
+def read_both(files: _IdxFiles) -> tuple[IdxPart, IdxPart]:
+    """The images to train on and to test on. Raises UsageError when they do not fit together."""
+    train, test = _read_labelled(files.train), _read_labelled(files.test)
+    if train.pixels.shape[1:] != test.pixels.shape[1:]:
+        sizes = [shape_text(part.pixels.shape[1:]) for part in (train, test)]
+        raise UsageError(
+            f"the images of `{files.train.images}` have {sizes[0]} pixels, those of `{files.test.images}` {sizes[1]}",
+            "give images of one size",
+        )
+    unknown = np.setdiff1d(test.labels, train.labels)
+    if len(unknown):
+        raise UsageError(
+            f"`{files.test.labels}` has the label {unknown[0]}, which `{files.train.labels}` has not",
+            "give labels that occur in training, too",
+        )
+    if len(np.unique(train.labels)) == 1:
+        raise UsageError(f"`{files.train.labels}` has only the label {train.labels[0]}", "give at least two classes")
+    return train, test
+
+
+def measure(files: _IdxFiles) -> _Measured:
+    """Sizes, classes, mean and standard deviation; of files that have not changed only once. Raises UsageError."""
+
+    def age(path: Path) -> tuple[int, int]:
+        try:
+            found = path.stat()
+        except OSError:
+            return 0, 0
+        return found.st_mtime_ns, found.st_size
+
+    return measured(files, tuple(map(age, (*files.train, *files.test))))
+
+
+@lru_cache(maxsize=1)
+def measured(files: _IdxFiles, ages: tuple[tuple[int, int], ...]) -> _Measured:
+    train, test = read_both(files)
+    _, channels, height, width = train.pixels.shape
+    moments = [_mean_and_std(train.pixels[:, channel]) for channel in range(channels)]
+    digest = hashlib.sha256()
+    for array in (*train, *test):
+        digest.update(repr(array.shape).encode())
+        digest.update(np.ascontiguousarray(array).data)
+    return _Measured(
+        (channels, height, width),
+        (len(train.labels), len(test.labels)),
+        tuple(map(int, np.unique(train.labels))),
+        tuple(mean for mean, _ in moments),
+        tuple(std for _, std in moments),
+        hashlib.sha256(train.labels.tobytes()).hexdigest(),
+        digest.hexdigest()[:16],
+    )
+
+
+def _mean_and_std(pixels: Bytes) -> tuple[float, float]:
+    """Mean and standard deviation of some bytes; of equal ones the deviation is given as 1."""
+    # `bincount` makes 64-bit numbers of them: all at once would take eight times the memory.
+    groups = (pixels[at : at + _AT_ONCE] for at in range(0, len(pixels), _AT_ONCE))
+    counts = sum((np.bincount(group.ravel(), minlength=256) for group in groups), np.zeros(256, np.int64))
+    values = np.arange(256)
+    mean = float((counts * values).sum() / counts.sum())
+    variance = float((counts * (values - mean) ** 2).sum() / counts.sum())
+    return mean, math.sqrt(variance) or 1.0

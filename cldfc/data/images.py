@@ -1,0 +1,177 @@
+"""Labelled images as tensors, read by the reader of their data set, whoever wrote that."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import cache, partial
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from cldfc.data.bounded import read_bytes
+from cldfc.data.catalogue import in_one_line
+from cldfc.data.class_folders import Sample
+from cldfc.data.data_set import DataSet, trusting
+from cldfc.data.dataset_files import Copy, copies, known_as, read_copy, read_unpacked_part, require
+from cldfc.diagnostics import UsageError
+
+
+@dataclass(frozen=True, slots=True)
+class Images:
+    """`pixels` n × channels × height × width (uint8, stored units), and their classes `labels` n (int64)."""
+
+    pixels: Tensor
+    labels: Tensor
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def __getitem__(self, index: Tensor | slice) -> Images:
+        return Images(self.pixels[index], self.labels[index])
+
+    def to(self, device: torch.device) -> Images:
+        return Images(self.pixels.to(device), self.labels.to(device))
+
+
+@dataclass(frozen=True, slots=True)
+class Split:
+    """The images of a data set to train on, those to test on, and those that epochs are chosen by, if there are any."""
+
+    train: Images
+    test: Images
+    validation: Images | None = None
+
+    def __iter__(self) -> Iterator[Images]:
+        return iter([self.train, self.test] if self.validation is None else [self.train, self.test, self.validation])
+
+    def to(self, device: torch.device) -> Split:
+        return Split(*(images.to(device) for images in self))
+
+
+@dataclass(frozen=True, slots=True)
+class ImageFiles:
+    """The files of the images of a data set: read, and cut to size, as they are needed."""
+
+    train: Sequence[Sample]
+    test: Sequence[Sample]
+    validation: Sequence[Sample] | None = None
+
+    def __iter__(self) -> Iterator[Sequence[Sample]]:
+        return iter([self.train, self.test] if self.validation is None else [self.train, self.test, self.validation])
+
+
+def standardise(pixels: Tensor, dataset: DataSet) -> Tensor:
+    """Pixels n × channels × height × width with mean 0 and standard deviation 1 in each channel, as float32."""
+    return (pixels - of_channels(dataset.mean, pixels.device)) / of_channels(dataset.std, pixels.device)
+
+
+# A number that is brought to a CUDA device lets the program wait for all that the device has yet to do.
+@cache
+@torch.inference_mode(False)
+def of_channels(values: tuple[float, ...], device: torch.device) -> Tensor:
+    """A number for each channel, channels × 1 × 1, not to be changed."""
+    return torch.tensor(values, device=device).view(-1, 1, 1)
+
+
+def load_images(dataset: DataSet, folder: Path) -> Split | ImageFiles:
+    """The images of a data set, by the function `load` of its reader.
+
+    Raises UsageError when they are not in the folder, or the reader cannot be used or gives something else.
+    """
+    try:
+        reader: Any = import_module(dataset.reader)
+        found: object = reader.load(dataset, folder)
+    except (UsageError, MemoryError):
+        raise
+    except Exception as error:
+        raise _broken_reader(dataset, in_one_line(error)) from error
+    if not isinstance(found, Split | ImageFiles):
+        raise _broken_reader(dataset, f"`load` gives a {type(found).__name__}, neither a Split nor ImageFiles")
+    if isinstance(found, ImageFiles) and not dataset.from_files:
+        raise _broken_reader(dataset, "`load` gives ImageFiles, and the entry lacks `from_files=True`")
+    if (found.validation is not None) != dataset.has_validation:
+        has, says = ("images", "none") if found.validation is not None else ("no images", "some")
+        raise _broken_reader(dataset, f"`load` gives {has} for validation, and the entry says that there are {says}")
+    if isinstance(found, Split):
+        for images in found:
+            _check_images(images, dataset)
+    return found
+
+
+def _check_images(images: Images, dataset: DataSet) -> None:
+    pixels, labels = images.pixels, images.labels
+    if pixels.dtype != torch.uint8 or labels.dtype != torch.int64:
+        raise _broken_reader(
+            dataset, f"pixels and labels are {pixels.dtype} and {labels.dtype}, not torch.uint8 and torch.int64"
+        )
+    if tuple(pixels.shape) != (len(labels), *dataset.shape) or labels.dim() != 1:
+        shapes = f"{tuple(pixels.shape)} and {tuple(labels.shape)}"
+        raise _broken_reader(dataset, f"pixels and labels have the shapes {shapes}, and an image is {dataset.shape}")
+    if not len(labels):
+        raise _broken_reader(dataset, "there are no images")
+    if int(labels.min()) < 0 or int(labels.max()) >= dataset.classes:
+        raise _broken_reader(
+            dataset, f"labels go from {int(labels.min())} to {int(labels.max())}, of {dataset.classes} classes"
+        )
+
+
+def _broken_reader(dataset: DataSet, reason: str) -> UsageError:
+    return UsageError(
+        f"`{dataset.reader}` cannot read the data set `{dataset.name}`: {reason}",
+        "the entry of the data set and its reader do not fit together: report that to whoever wrote them",
+    )
+
+
+def trust_files(dataset: DataSet, folder: Path) -> DataSet:
+    """The data set that trusts the files that lie in its place, where they are not the published ones.
+
+    They are read once, by the same readers, and their images counted. Raises UsageError when they cannot be read, or
+    are those of another data set.
+    """
+    if not dataset.files:
+        raise UsageError(f"`{dataset.name}` has no published files", "leave `--trust-files` out")
+    require(dataset, folder)
+    own = [path for file in dataset.files for path in _own_files(dataset, copies(file, folder))]
+    trusted = trusting(dataset, [_own_checksum(path, dataset) for path in own])
+    if not trusted.trusted:
+        return dataset
+    found = load_images(trusted, folder)
+    assert isinstance(found, Split)
+    return trusted.model_copy(update={"images": (len(found.train), len(found.test))})
+
+
+def _own_files(dataset: DataSet, found: Sequence[Copy]) -> list[Path]:
+    """The files of the first copy, or those of them that are not published; the same files may be of several forms."""
+    first = found[0]
+    if any(_needs_no_trust(partial(read_copy, dataset, copy)) for copy in found if copy.paths == first.paths):
+        return []
+    if first.is_packed:
+        return list(first.paths)
+    pairs = zip(first.paths, first.file.parts, strict=True)
+    return [
+        path
+        for path, part in pairs
+        if not _needs_no_trust(partial(read_unpacked_part, dataset, path, part, first.file))
+    ]
+
+
+def _needs_no_trust(read: Callable[[], object]) -> bool:
+    try:
+        read()
+    except UsageError:
+        return False
+    return True
+
+
+def _own_checksum(path: Path, dataset: DataSet) -> str:
+    """The SHA-256 of a file. Raises UsageError when it is that of another data set."""
+    data = read_bytes(path)
+    known = known_as(data)
+    if known and known[0] != dataset.name:
+        raise UsageError(f"`{path}` is `{known[1]}` of the data set `{known[0]}`", f"`--data {known[0]}` trains on it")
+    return hashlib.sha256(data).hexdigest()

@@ -1,0 +1,353 @@
+"""Where the batches of a training come from: images in memory, or files that workers read as they are needed."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import cache
+from importlib import import_module
+from pathlib import Path
+from time import monotonic
+from typing import Any, Protocol
+
+import torch
+from PIL import Image
+from torch import Generator, Tensor
+from torch.utils.data import DataLoader, Dataset
+
+from cldfc.data.batches import WHOLE, Framed, Share, chance_of, epoch_batches, frame, steps_per_epoch
+from cldfc.data.catalogue import CLASS_FOLDERS, held_out, is_folder
+from cldfc.data.class_folders import Sample
+from cldfc.data.data_set import DataSet
+from cldfc.data.download import EVERY, QUICK
+from cldfc.data.images import ImageFiles, Images, Split, load_images
+from cldfc.data.pictures import UnreadableImage, cannot_read, open_picture
+from cldfc.data.subset import used_for_training
+from cldfc.device import Device
+from cldfc.diagnostics import UsageError
+from cldfc.recipe import Part, Recipe, tested_parts
+from cldfc.stop import deaf, obey_parent
+
+_MOST_WORKERS = 16
+_FEW, _CHECKED_AT_ONCE = 1_000, 64
+"""So few images are checked in this process; and of more, so many at a time in another one."""
+
+_LONGEST = 16
+"""An image that is longer than so many of its cuts is shortened first."""
+
+PATIENCE = 300
+"""Seconds that a worker may take for a batch; without an end a dead worker would be waited for for ever."""
+
+_Cut = Callable[[Image.Image], Tensor]
+"""Makes an image as large as the network's input; the result is channels × height × width, uint8."""
+
+
+@cache
+def transforms() -> Any:
+    """Those of torchvision, which carries no types, and takes 2 s to load."""
+    return import_module("torchvision.transforms.v2")
+
+
+@dataclass(frozen=True, slots=True)
+class Stream:
+    files: ImageFiles
+    dataset: DataSet
+    recipe: Recipe
+    device: Device
+    share: Share = WHOLE
+    workers: int | None = None
+    """Processes that read; none for this one, without a number as many as there are processors."""
+
+    @property
+    def steps(self) -> int:
+        return steps_per_epoch(len(self.files.train), self.recipe)
+
+    def train_batches(self, epoch: int, first: int = 0) -> Iterator[Images]:
+        order = torch.randperm(len(self.files.train), generator=chance_of(self.recipe, epoch))
+        shown = [self.share.even(part) for part in self.batches_of(list(map(int, order)))[first : self.steps]]
+        cut = random_cut(self.dataset, self.recipe)
+        return self.read(Files(self.files.train, cut, (self.recipe.seed, epoch), self.dataset.shape[0]), shown)
+
+    @property
+    def parts(self) -> Sequence[Part]:
+        return tested_parts(self.files.validation is not None)
+
+    def test_batches(self, part: Part = "test") -> Iterator[Images]:
+        samples = self.files.validation if part == "validation" else self.files.test
+        assert samples is not None
+        shown = filter(len, map(self.share.of, self.batches_of(range(len(samples)))))
+        files = Files(samples, centre_cut(self.dataset), (0, 0), self.dataset.shape[0])
+        return self.read(files, list(shown))
+
+    def batches_of(self, order: Sequence[int]) -> list[Sequence[int]]:
+        return [order[at : at + self.recipe.batch] for at in range(0, len(order), self.recipe.batch)]
+
+    def read(self, files: Files, shown: Sequence[Sequence[int]]) -> Iterator[Images]:
+        """Batches of some files by their numbers, on the device. Raises UsageError when one cannot be read."""
+        if not shown:
+            return
+        usual = max(1, min((os.cpu_count() or 1) // self.share.count, _MOST_WORKERS))
+        workers = min(usual if self.workers is None else self.workers, len(shown))
+        for pixels, labels, unreadable in batches(files, shown, workers, self.device.kind == "cuda"):
+            if unreadable:
+                can_skip = is_folder(self.dataset.name)
+                without = "; `--skip-unreadable` trains without such files" if can_skip else ""
+                raise cannot_read(unreadable, f"mend the file, or keep it elsewhere{without}")
+            yield Images(*(part.to(self.device.torch, non_blocking=True) for part in (pixels, labels)))
+
+
+@dataclass(frozen=True, slots=True)
+class Files(Dataset[tuple[Tensor, int, str, str]]):
+    """Images as they are cut: a pure function of the seeds and of which file it is, in whichever process."""
+
+    samples: Sequence[Sample]
+    cut: _Cut
+    seeds: tuple[int, int]
+    channels: int
+
+    def __len__(self) -> int:
+        return len(self.samples)
+
+    def __getitem__(self, number: int) -> tuple[Tensor, int, str, str]:
+        """Pixels, class, path, and what is wrong with the file, if anything; pixels are empty then."""
+        path, label = self.samples[number]
+        try:
+            image = open_picture(path, self.channels)
+        except UnreadableImage as error:
+            return torch.empty(0), label, path, str(error)
+        # The transforms draw from the generator of the process.
+        with torch.random.fork_rng(devices=[]):  # pyright: ignore[reportUnknownMemberType]
+            torch.manual_seed(_seed_of(*self.seeds, number))  # pyright: ignore[reportUnknownMemberType]
+            return self.cut(image), label, path, ""
+
+
+def _seed_of(*numbers: int) -> int:
+    """A seed of 32 bits for the numbers; those of neighbours have nothing in common."""
+    digest = hashlib.blake2b(repr(numbers).encode(), digest_size=4).digest()
+    return int.from_bytes(digest)
+
+
+def _collate(samples: Sequence[tuple[Tensor, int, str, str]]) -> tuple[Tensor, Tensor, dict[str, str]]:
+    unreadable = {path: error for _, _, path, error in samples if error}
+    pixels = torch.empty(0) if unreadable else torch.stack([pixels for pixels, *_ in samples])
+    return pixels, torch.tensor([label for _, label, *_ in samples]), unreadable
+
+
+def batches(
+    files: Files, shown: Sequence[Sequence[int]], workers: int, pinned: bool
+) -> Iterator[tuple[Tensor, Tensor, dict[str, str]]]:
+    """Batches of some files by their numbers, read by other processes; raises UsageError when one dies."""
+    try:
+        with deaf(), warnings.catch_warnings():
+            # Who asks for more workers than processors is not to be asked why.
+            warnings.simplefilter("ignore", UserWarning)
+            loader: Any = DataLoader(
+                files,
+                batch_sampler=list(map(list, shown)),
+                num_workers=workers,
+                collate_fn=_collate,
+                pin_memory=pinned,
+                timeout=PATIENCE if workers else 0,
+                generator=Generator(),
+                worker_init_fn=_obey,
+            )
+            iterator = iter(loader)
+        yield from iterator
+    except RuntimeError as error:
+        raise UsageError(
+            f"a process that reads images has failed: {error}", "it may lack memory: use less `--batch`"
+        ) from error
+
+
+def _obey(_worker: int) -> None:
+    obey_parent()
+
+
+@dataclass(frozen=True, slots=True)
+class Check(Dataset[str]):
+    paths: Sequence[str]
+
+    def __len__(self) -> int:
+        return len(self.paths)
+
+    def __getitem__(self, number: int) -> str:
+        try:
+            open_picture(self.paths[number], 3)
+        except UnreadableImage as error:
+            return str(error)
+        return ""
+
+
+def find_unreadable(paths: Sequence[str], say: Callable[[str], None]) -> dict[str, str]:
+    """The files that cannot be decoded, and why. `say` hears how far it is, if it takes longer than a glance."""
+    workers = min(os.cpu_count() or 1, _MOST_WORKERS) if len(paths) > _FEW else 0
+    loader: Any = DataLoader(
+        Check(paths),
+        batch_size=_CHECKED_AT_ONCE,
+        num_workers=workers,
+        collate_fn=list,
+        timeout=PATIENCE if workers else 0,
+        worker_init_fn=_obey,
+    )
+    found: list[str] = []
+    wait, said = QUICK, monotonic()
+    with deaf():
+        iterator = iter(loader)
+    for reasons in iterator:
+        found += reasons
+        if monotonic() - said > wait:
+            say(f"looked at {len(found):,} of {len(paths):,} images")
+            wait, said = EVERY, monotonic()
+    return {path: reason for path, reason in zip(paths, found, strict=True) if reason}
+
+
+@dataclass(frozen=True, slots=True)
+class _BySize:
+    size: tuple[int, int]
+    fitting: _Cut
+    other: _Cut
+
+    def __call__(self, image: Image.Image) -> Tensor:
+        return (self.fitting if image.size == self.size else self.other)(image)
+
+
+@dataclass(frozen=True, slots=True)
+class _CentreCut:
+    height: int
+    width: int
+
+    def __call__(self, image: Image.Image) -> Tensor:
+        image = _middle_of_long(image, self.height, self.width)
+        width, height = image.size
+        high, wide = self.height * 8 // 7, self.width * 8 // 7
+        # The other side is rounded down as by torchvision, and is never too short.
+        scaled = [high, high * width // height] if width * high >= height * wide else [wide * height // width, wide]
+        functional = transforms().functional
+        large = functional.resize(image, scaled, antialias=True)
+        return functional.pil_to_tensor(functional.center_crop(large, [self.height, self.width]))
+
+
+def _middle_of_long(image: Image.Image, height: int, width: int) -> Image.Image:
+    """The middle of an image that is very much longer than it will be cut: all of it, scaled, would fill the memory."""
+    long, high = _LONGEST * image.height * width // height, _LONGEST * image.width * height // width
+    if image.width <= long and image.height <= high:
+        return image
+    return transforms().functional.center_crop(image, [min(image.height, max(high, 1)), min(image.width, max(long, 1))])
+
+
+def random_cut(dataset: DataSet, recipe: Recipe) -> _Cut:
+    """A part of 8 % to all of the area, scaled to the size of the network's input, mirrored half of the time.
+
+    Its shape is that of the input, stretched by 4:3 at most. Images of class folders that have the size of the
+    input are shifted and mirrored, as if they lay in memory.
+    """
+    v2 = transforms()
+    height, width = dataset.shape[1:]
+    mirrored = [v2.RandomHorizontalFlip()] if recipe.flip else []
+    ratio = (3 / 4 * width / height, 4 / 3 * width / height)
+    resized = v2.RandomResizedCrop((height, width), ratio=ratio, antialias=True)
+    part = v2.Compose([resized, *mirrored, v2.PILToTensor()])
+    if dataset.reader != CLASS_FOLDERS:
+        return part
+    margin = (recipe.shift_columns, recipe.shift_rows)
+    shifted = v2.Compose([v2.RandomCrop((height, width), padding=margin), *mirrored, v2.PILToTensor()])
+    return _BySize((width, height), shifted, part)
+
+
+def centre_cut(dataset: DataSet) -> _Cut:
+    """The centre of an image; of class folders an image of exactly the size of the input is left whole."""
+    height, width = dataset.shape[1:]
+    # Loads torchvision here, not in each worker.
+    whole, cut = transforms().PILToTensor(), _CentreCut(height, width)
+    return _BySize((width, height), whole, cut) if dataset.reader == CLASS_FOLDERS else cut
+
+
+class Loader(Protocol):
+    """Gives batches of pixels in stored units, or a process's share of them, on the device where the network is."""
+
+    @property
+    def steps(self) -> int:
+        """Number of training batches in an epoch, which all processes see together."""
+        ...
+
+    def train_batches(self, epoch: int, first: int = 0) -> Iterator[Images]:
+        """The shuffled and augmented batches of an epoch, counted from 1, from its step `first`, counted from 0.
+
+        The same at each call, whatever else has been drawn.
+        """
+        ...
+
+    @property
+    def parts(self) -> Sequence[Part]:
+        """The parts that a network is tested on: the test images, and those for validation if there are any."""
+        ...
+
+    def test_batches(self, part: Part = "test") -> Iterator[Images]:
+        """All images of a part, of the share, as they are and in their order; no batch is empty."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Resident:
+    train: Framed
+    test: Images
+    recipe: Recipe
+    share: Share = WHOLE
+    validation: Images | None = None
+
+    @property
+    def steps(self) -> int:
+        return steps_per_epoch(len(self.train), self.recipe)
+
+    def train_batches(self, epoch: int, first: int = 0) -> Iterator[Images]:
+        return epoch_batches(self.train, self.recipe, epoch, first, self.share)
+
+    @property
+    def parts(self) -> Sequence[Part]:
+        return tested_parts(self.validation is not None)
+
+    def test_batches(self, part: Part = "test") -> Iterator[Images]:
+        images = self.validation if part == "validation" else self.test
+        assert images is not None
+        starts = range(0, len(images), self.recipe.batch)
+        return filter(len, (self.share.of(images[at : at + self.recipe.batch]) for at in starts))
+
+
+def open_loader(
+    dataset: DataSet,
+    recipe: Recipe,
+    device: Device,
+    folder: Path,
+    share: Share = WHOLE,
+    workers: int | None = None,
+) -> Loader:
+    """A share of the batches of a data set, whose files `workers` processes read where they do not lie in memory.
+
+    Raises UsageError when its files are not all there, or are not what they should be, or no image of each class can
+    be kept for validation.
+    """
+    found = used_for_training(load_images(dataset, folder), dataset, recipe)
+    if recipe.holdout:
+        found = _hold_out(found, dataset, recipe)
+    if isinstance(found, ImageFiles):
+        # torchvision's import takes as long as torch's.
+
+        return Stream(found, dataset, recipe, device, share, workers)
+    split = found.to(device.torch)
+    return Resident(frame(split.train, recipe), split.test, recipe, share, split.validation)
+
+
+def _hold_out(found: Split | ImageFiles, dataset: DataSet, recipe: Recipe) -> Split | ImageFiles:
+    if isinstance(found, Split):
+        is_held = torch.zeros(len(found.train), dtype=torch.bool)
+        is_held[held_out([int(label) for label in found.train.labels], dataset, recipe)] = True
+        return Split(found.train[~is_held], found.test, found.train[is_held])
+    held = set(held_out([sample.label for sample in found.train], dataset, recipe))
+    train, validation = (
+        [sample for number, sample in enumerate(found.train) if (number in held) == is_held]
+        for is_held in (False, True)
+    )
+    return ImageFiles(train, found.test, validation)

@@ -1,0 +1,95 @@
+"""docs/operators.md: every operator from its own docstring, settings and rules."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from inspect import getdoc
+from re import split
+
+from cldfc.ops import BUILTINS, Add, Concat, Convolution, Multiply, Operator, Prolongation, Scale, ScaleBy, Total, Zero
+
+_SIZES = {"in": "n", "out": "outputs", "channels": "C", "size": "k", "init": "1.0"}
+_TITLE = """# Operators
+
+Generated from the docstrings in `cldfc/ops/` by `cldfc/ops/manual.py`; a test compares it.
+
+Settings go in brackets, by place or by name: `maxpool[3, stride=2]`. *Linear*: whether the operator is linear in its
+operands. *Sign*: what `constrain` may conclude. PyTorch's own defaults are left out of the code."""
+HEAD = ["| shape | linear | sign | parameters | PyTorch |", "|---|---|---|---|---|"]
+_NOTATION: list[tuple[str, Operator, list[str]]] = [
+    ("K * x", Convolution(), ["self.K(x)"]),
+    ("K *_s x", Convolution(2), ["self.K(x)"]),
+    ("K *^s x", Prolongation(2), ["self.K(x)"]),
+    ("x + y", Add((1, 1)), ["x + y"]),
+    ("x - y", Add((1, -1)), ["x - y"]),
+    ("x ⊙ y", Multiply(), ["x * y"]),
+    ("a * x", Scale(1.0), ["a * x"]),
+    ("ω * x", ScaleBy(), ["self.omega * x"]),
+    ("sum(j = a..b : x@j)", Total(), ["x + y + z"]),
+    ("concat(x, y)", Concat(), ["torch.cat([x, y], 1)"]),
+    ("0", Zero(), ["x.new_zeros(…)"]),
+]
+
+
+def operators_page() -> str:
+    builtins = [line for name in sorted(BUILTINS) for line in section(BUILTINS[name])]
+    rows = [row(operator, codes, f"`{form}`") for form, operator, codes in _NOTATION]
+    about = [_described(kind) for kind in dict.fromkeys(type(operator) for _, operator, _ in _NOTATION)]
+    heads = ["| form " + HEAD[0], "|---" + HEAD[1]]
+    return "\n".join([_TITLE, "", *builtins, "## Notation", "", *about, "", *heads, *rows]) + "\n"
+
+
+def _described(kind: type[Operator]) -> str:
+    """The docstring of a form of the notation, with what users write set as code."""
+    forms, text = split(r"(?<! ): ", " ".join((getdoc(kind) or "").split()), maxsplit=1)
+    return f"- {' and '.join(f'`{form}`' for form in forms.split(' and '))}: {text}"
+
+
+def section(kind: type[Operator]) -> list[str]:
+    settings = [f"- `{name}`: {_limits(kind, name)}" for name in kind.settings()]
+    codes = list(dict.fromkeys(code for example in _operator_examples(kind) for code in _code_of(example)))
+    table = [*HEAD, row(kind(), codes)]
+    return [f"## `{signature(kind)}`", "", getdoc(kind) or "", "", *settings, *[""] * bool(settings), *table, ""]
+
+
+def default(kind: type[Operator], name: str) -> int | float | None:
+    return getattr(kind(), name)
+
+
+def _operator_examples(kind: type[Operator]) -> list[Operator]:
+    """An operator as it is without settings and, where that is another one, with its first."""
+    optional = [name for name in kind.settings() if default(kind, name) is None]
+    return [kind(), *(replace(kind(), **{name: 3}) for name in optional[:1])]
+
+
+def signature(kind: type[Operator]) -> str:
+    """`maxpool[size, stride, padding]`, `leaky_relu[slope=0.01]`."""
+    defaults = {name: default(kind, name) for name in kind.settings()}
+    settings = [name if value is None else f"{name}={value:g}" for name, value in defaults.items()]
+    return f"{kind.keyword}[{', '.join(settings)}]" if settings else str(kind.keyword)
+
+
+def _limits(kind: type[Operator], name: str) -> str:
+    """`a whole number, 1 to 1,024`."""
+    setting = kind.settings()[name]
+    what = "whole number" if setting.kind == "whole" else "number"
+    return f"a {what}, {setting.least:,} to {setting.most:,}"
+
+
+def _code_of(operator: Operator) -> list[str]:
+    """Its constructor, if it has parameters, and its call."""
+    if operator.owns is None:
+        return [operator.torch(["x"], "")]
+    return [f"self.{operator.owns} = {operator.module(_SIZES)}", operator.torch(["x"], f"self.{operator.owns}")]
+
+
+def sign(operator: Operator) -> str:
+    if operator.nonnegative([False]):
+        return "≥ 0"
+    return "≥ 0 if all operands are" if operator.nonnegative([True]) else "any"
+
+
+def row(operator: Operator, codes: list[str], *first: str) -> str:
+    code = "<br>".join(f"`{code}`" for code in codes)
+    linear = "yes" if operator.linear else "no"
+    return f"| {' | '.join([*first, operator.shapes, linear, sign(operator), operator.parameters, code])} |"

@@ -1,0 +1,291 @@
+"""Numbers and indices of a spec at one choice of its index names, exact where the spec is."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from fractions import Fraction
+
+from cldfc.syntax import tree
+from cldfc.syntax.walk import mentions
+
+Key = tuple[str, tuple[int, ...]]
+"""A value or a parameter: its name and the values of its tag."""
+
+
+@dataclass
+class Declarations:
+    """The statements of a spec by name; equations by name and number of indices, in the order of the text."""
+
+    input: str = ""
+    output: str = ""
+    classes: tree.Expression | None = None
+    lets: dict[str, tree.Let] = field(default_factory=dict[str, tree.Let])
+    ranges: dict[str, tree.Range] = field(default_factory=dict[str, tree.Range])
+    kernels: dict[str, tree.KernelStatement] = field(default_factory=dict[str, tree.KernelStatement])
+    scalars: dict[str, tree.Scalar] = field(default_factory=dict[str, tree.Scalar])
+    ties: dict[str, tree.Tie] = field(default_factory=dict[str, tree.Tie])
+    renames: list[tree.Rename] = field(default_factory=list[tree.Rename])
+    equations: dict[tuple[str, int], list[tree.Equation]] = field(
+        default_factory=lambda: defaultdict[tuple[str, int], list[tree.Equation]](list)
+    )
+
+    def names(self) -> set[str]:
+        return {self.input, *self.lets, *self.ranges, *self.kernels, *self.scalars}
+
+    def is_value(self, symbol: tree.Symbol) -> bool:
+        return (symbol.name == self.input and not symbol.tag) or (symbol.name, len(symbol.tag)) in self.equations
+
+
+def sort_statements(spec: tree.Tree) -> Declarations:
+    found = Declarations()
+    for statement in spec.statements:
+        match statement:
+            case tree.Let():
+                found.lets[statement.symbol.name] = statement
+            case tree.Range():
+                found.ranges[statement.name] = statement
+            case tree.KernelStatement():
+                found.kernels[statement.symbol.name] = statement
+            case tree.Scalar():
+                found.scalars[statement.symbol.name] = statement
+            case tree.Tie():
+                found.ties[statement.symbol.name] = statement
+            case tree.Rename():
+                found.renames.append(statement)
+            case tree.InputStatement():
+                found.input = statement.name
+            case tree.Output():
+                found.output, found.classes = statement.name, statement.classes
+            case tree.Equation():
+                found.equations[statement.left.name, len(statement.left.tag)].append(statement)
+            case _:
+                pass
+    return found
+
+
+Exact = int | float | Fraction
+Binding = Mapping[str, int]
+Tag = tuple[tree.Index, ...]
+"""As written; of an equation's left side or an operator's head it says the level for constants without a tag."""
+
+
+class _NoValue(Exception):
+    """A constant at a level that it has no value for: what needs it does not hold there."""
+
+
+class ReferenceNumbers:
+    """Computes numbers; `binding` gives the index names their values, `tag` says the level."""
+
+    def __init__(self, known: Declarations) -> None:
+        self.known = known
+        self.tables: dict[str, bool] = {}
+        self.constants: dict[str, bool] = {}
+        self.values: dict[tuple[str, tuple[tuple[str, int], ...]], Exact] = {}
+        """Constants at their indices: each may need the one before it twice."""
+
+    # What is a number
+
+    def is_number(self, expression: tree.Expression, binding: Binding) -> bool:
+        match expression:
+            case tree.Number() | tree.Quotient() | tree.Power():
+                return True
+            case tree.Symbol(name):
+                return name in binding or self.is_constant(name)
+            case tree.Star(left, _, right):
+                return right is not None and self.is_number(left, binding) and self.is_number(right, binding)
+            case tree.Sum(parts) | tree.Product(parts) | tree.Listing(_, parts):
+                return all(self.is_number(part, binding) for part in parts)
+            case _:
+                return False
+
+    def is_constant(self, name: str) -> bool:
+        if name in self.known.scalars:
+            return self.known.scalars[name].is_fixed
+        let = self.known.lets.get(name)
+        if name not in self.constants:
+            ranges = dict.fromkeys(self.known.ranges, 0)
+            self.constants[name] = let is not None and self.is_number(let.values[0], ranges)
+        return self.constants[name]
+
+    def is_table(self, name: str) -> bool:
+        """Whether a name is a constant that has one value for each value of one index."""
+        if name not in self.tables:
+            self.tables[name] = False
+            let = self.known.lets.get(name)
+            head: Tag = let.symbol.tag if let is not None and self.is_constant(name) else ()
+            if let is not None and len(head) == 1:
+                is_plain = all(self.level_of(index.name or "") is None for index in head)
+                first, *others = let.values
+                self.tables[name] = is_plain and (bool(others) or self.varies(first))
+        return self.tables[name]
+
+    def varies(self, expression: tree.Expression) -> bool:
+        return any(m.name in self.known.ranges or self.is_table(m.name or "") for m in mentions(expression))
+
+    # Numbers
+
+    def number(self, expression: tree.Expression, binding: Binding, tag: Tag) -> Exact:
+        """The value of a number. Raises NoValue."""
+        match expression:
+            case tree.Number(value):
+                return value
+            case tree.Symbol(name) if name in binding:
+                return binding[name]
+            case tree.Symbol():
+                return self.constant(expression, binding, tag)
+            case tree.Sum(terms, signs):
+                parts = zip(signs, terms, strict=True)
+                return sum(sign * self.number(term, binding, tag) for sign, term in parts)
+            case tree.Star(left, _, right) if right is not None:
+                return self.number(left, binding, tag) * self.number(right, binding, tag)
+            case tree.Quotient(numerator, denominator):
+                above = _as_fraction(self.number(numerator, binding, tag))
+                return above / _as_fraction(self.number(denominator, binding, tag))
+            case tree.Power(base, exponent):
+                return _as_fraction(self.number(base, binding, tag)) ** self.number(exponent, binding, tag)
+            case _:
+                raise TypeError(f"{expression} is not a number")
+
+    def constant(self, symbol: tree.Symbol, binding: Binding, tag: Tag) -> Exact:
+        """A constant or fixed scalar: at its own tag, or at the level that `tag` says. Raises NoValue."""
+        let, scalar = self.known.lets.get(symbol.name), self.known.scalars.get(symbol.name)
+        if scalar is not None:
+            head, values = scalar.symbol.tag, (scalar.value,)
+        else:
+            assert let is not None
+            head, values = let.symbol.tag, let.values
+        if self.is_table(symbol.name):
+            return self.entry(symbol, values, head, binding, tag)
+        own = {name.name or "": at for name, at in zip(head, symbol.tag, strict=False)}
+        needed = own if self.varies(values[0]) else {}
+        at = {name: self.index(index, binding, tag) for name, index in needed.items()}
+        key = (symbol.name, tuple(at.items()))
+        if key not in self.values:
+            self.values[key] = self.number(values[0], at, head)
+        return self.values[key]
+
+    def entry(
+        self, symbol: tree.Symbol, values: tuple[tree.Expression, ...], head: Tag, binding: Binding, tag: Tag
+    ) -> Exact:
+        name = next(index.name or "" for index in head)
+        own = next(iter(symbol.tag), None) or self.level_index(tag, name)
+        at = binding[name] if own is None else self.index(own, binding, tag)
+        lower, upper = self.range(name, 0)
+        if not lower <= at <= upper:
+            raise _NoValue
+        first, *others = values
+        return self.number(values[at - lower], {}, ()) if others else self.number(first, {name: at}, head)
+
+    def level_index(self, tag: Tag, level: str) -> tree.Index | None:
+        """The index of a tag that says the level: the one with that name, or the first that is not a table itself."""
+        others = [index for index in tag if not self.is_table(index.name or "")]
+        return next((index for index in others if index.name == level), others[0] if others else None)
+
+    # Indices
+
+    def index(self, index: tree.Index, binding: Binding, tag: Tag) -> int:
+        """One index of a tag. Raises NoValue; KeyError for an index name without a value."""
+        if index.name is None:
+            return index.offset
+        if index.name in binding and index.at is None:
+            return binding[index.name] + index.offset
+        if not self.is_constant(index.name):
+            raise KeyError(index.name)
+        symbol = tree.Symbol(index.name, (index.at,) if index.at else (), index.span)
+        return int(self.constant(symbol, binding, tag)) + index.offset
+
+    def indices(self, symbol: tree.Symbol, binding: Binding) -> tuple[int, ...]:
+        """The values of a whole tag: `r@ℓ+1,ν` is `r@ℓ+1,ν@ℓ+1`."""
+        return tuple([self.index(index, binding, symbol.tag) for index in symbol.tag])
+
+    def bound(self, expression: tree.Expression, binding: Binding, tag: Tag) -> int:
+        return int(self.number(expression, binding, tag))
+
+    # Ranges
+
+    def level_of(self, name: str) -> str | None:
+        """The index that the declared range of an index name depends on: the level of `1..ν`."""
+        declared = self.known.ranges.get(name)
+        if declared is None:
+            return None
+        found = [m for bound in (declared.lower, declared.upper) for m in mentions(bound)]
+        symbols = [m for m in found if isinstance(m, tree.Symbol) and self.is_table(m.name)]
+        varying = [symbol.name for symbol in symbols if not symbol.tag or symbol.tag[0].name is not None]
+        return next((index.name for name in varying for index in self.known.lets[name].symbol.tag), None)
+
+    def range(self, name: str, level: int) -> tuple[int, int]:
+        """The declared range of an index name, at a level if it depends on that. Raises NoValue."""
+        declared, over = self.known.ranges[name], self.level_of(name)
+        binding = {} if over is None else {over: level}
+        return self.bound(declared.lower, binding, ()), self.bound(declared.upper, binding, ())
+
+    # Where equations hold
+
+    def match(self, equation: tree.Equation, indices: tuple[int, ...]) -> dict[str, int] | None:
+        """The values of an equation's index names with which its left side is the value at `indices`, if any.
+
+        An index name ranges over its declared range, cut so that every index on the left stays inside
+        it, or over what `for` says.
+        """
+        binding = self.solve(equation.left, indices)
+        try:
+            return None if binding is None or not self.inside(equation, indices, binding) else binding
+        except _NoValue:
+            return None
+
+    def solve(self, symbol: tree.Symbol, indices: tuple[int, ...]) -> dict[str, int] | None:
+        """The values of the index names in a tag with which it is `indices`, if any."""
+        binding: dict[str, int] = {}
+        for index, value in self.free(symbol.tag, indices):
+            if binding.setdefault(index.name or "", value - index.offset) != value - index.offset:
+                return None
+        try:
+            return binding if self.indices(symbol, binding) == indices else None
+        except _NoValue:
+            return None
+
+    def free(self, tag: Tag, indices: tuple[int, ...]) -> list[tuple[tree.Index, int]]:
+        pairs = zip(tag, indices, strict=True)
+        return [(index, value) for index, value in pairs if index.name and not self.is_constant(index.name)]
+
+    def inside(self, equation: tree.Equation, indices: tuple[int, ...], binding: Binding) -> bool:
+        clauses = {clause.name: clause for clause in equation.clauses}
+        level = indices[self.level_place(equation, clauses)] if indices else 0
+        for index, value in self.free(equation.left.tag, indices):
+            name = index.name or ""
+            clause = clauses.get(name)
+            if clause is not None and not self.holds(clause, binding, equation.left.tag):
+                return False
+            if clause is not None and name not in self.known.ranges:
+                continue
+            lower, upper = self.range(name, level) if clause is None or None in (clause.lower, clause.upper) else (0, 0)
+            is_above = (clause is not None and clause.lower is not None) or lower <= min(binding[name], value)
+            is_below = (clause is not None and clause.upper is not None) or max(binding[name], value) <= upper
+            if not (is_above and is_below):
+                return False
+        return True
+
+    def holds(self, clause: tree.Clause, binding: Binding, tag: Tag) -> bool:
+        value = binding[clause.name]
+        is_above = clause.lower is None or self.bound(clause.lower, binding, tag) <= value
+        return is_above and (clause.upper is None or value <= self.bound(clause.upper, binding, tag))
+
+    def level_place(self, equation: tree.Equation, clauses: Mapping[str, tree.Clause]) -> int:
+        """Which index on the left is the level of ranges such as `1..ν`: the one with its name, or the first."""
+        tag = equation.left.tag
+        levels = {index.name: self.level_of(index.name or "") for index in tag if index.name not in clauses}
+        level = next((level for level in levels.values() if level is not None), None)
+        by_name = [at for at, index in enumerate(tag) if index.name == level and level is not None]
+        others = [
+            at
+            for at, index in enumerate(tag)
+            if levels.get(index.name) is None and index.name not in clauses and not self.is_table(index.name or "")
+        ]
+        return next(iter([*by_name, *others]), 0)
+
+
+def _as_fraction(value: Exact) -> Exact:
+    """A whole number as a fraction, so that quotients and powers of it are exact."""
+    return Fraction(value) if isinstance(value, int) else value

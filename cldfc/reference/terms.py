@@ -1,0 +1,158 @@
+"""Expressions at one choice of index names: operators are expanded where they are used, and applied."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from fractions import Fraction
+from math import prod
+from typing import cast
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from cldfc.reference.indices import Binding, Exact, Key, Tag
+from cldfc.reference.modules import after_rename, apply_kernel, apply_owner, apply_scalar
+from cldfc.reference.operators import OWNERS, POINTWISE, REARRANGING, SETTINGS
+from cldfc.reference.parameters import Places, reduction_turns
+from cldfc.reference.session import EvaluationSession, Unshaped, Value, combine_alike, concatenate, is_zero, map_value
+from cldfc.syntax import tree
+
+
+@dataclass(frozen=True)
+class EquationScope:
+    """The values of index names at a place, and the tag that says the level for constants without one."""
+
+    binding: Binding
+    tag: Tag
+
+
+@dataclass(frozen=True)
+class Expressions:
+    """One equation at one choice of its index names, or one term of a reduction in it.
+
+    `indices` is the tag of parameters without one of their own, `places` their names in the order of
+    computation.
+    """
+
+    session: EvaluationSession
+    key: Key
+    indices: tuple[int, ...]
+    places: Iterator[str | Places]
+
+    def value(self, expression: tree.Expression, scope: EquationScope) -> Value:
+        match expression:
+            case tree.Symbol(name):
+                return self.session.values[name, self.session.numbers.indices(expression, scope.binding)]
+            case tree.Number():
+                return Unshaped()
+            case tree.Star(_, _, right) if right is not None:
+                return self.multiply(expression, self.value(right, scope), scope)
+            case tree.Compose(function, argument) | tree.Apply(function, argument):
+                return self.apply(function, self.value(argument, scope), scope)
+            case tree.Sum(parts) | tree.Product(parts) | tree.Listing(_, parts):
+                return _combine(expression, [self.value(part, scope) for part in parts])
+            case tree.Reduction(reducer):
+                return _reduce(reducer, self.terms(expression, scope))
+            case _:
+                raise TypeError(f"{expression} is no value")
+
+    def terms(self, reduction: tree.Reduction, scope: EquationScope) -> list[Value]:
+        """The terms of a reduction; parameters without a tag are their own in each of them."""
+        turns = reduction_turns(self.session.numbers, reduction, scope.binding, scope.tag)
+        inner = cast(Places, () if isinstance(reduction.body, tree.Symbol) else next(self.places))
+        found: list[Value] = []
+        for j in turns:
+            term = replace(self, indices=(*self.indices, j), places=iter(inner))
+            found.append(term.value(reduction.body, EquationScope({**scope.binding, reduction.name: j}, scope.tag)))
+        return found
+
+    def apply(self, function: tree.Expression, x: Value, scope: EquationScope) -> Value:
+        match function:
+            case tree.Symbol():
+                return self.apply_symbol(function, x, scope)
+            case tree.Star(_, _, right):
+                return self.multiply(function, x if right is None else self.apply(right, x, scope), scope)
+            case tree.Compose(outer, inner) | tree.Apply(outer, inner):
+                return self.apply(outer, self.apply(inner, x, scope), scope)
+            case tree.Sum(parts) | tree.Product(parts) | tree.Listing(_, parts):
+                return _combine(function, [self.apply(part, x, scope) for part in parts])
+            case tree.Reduction(reducer, name, _, _, body):
+                turns = reduction_turns(self.session.numbers, function, scope.binding, scope.tag)
+                scopes = [EquationScope({**scope.binding, name: j}, scope.tag) for j in turns]
+                return _reduce(reducer, [self.apply(body, x, inner) for inner in scopes])
+            case _:
+                raise TypeError(f"{function} is no operator")
+
+    def multiply(self, star: tree.Star, x: Value, scope: EquationScope) -> Value:
+        left, numbers = star.left, self.session.numbers
+        if numbers.is_number(left, scope.binding):
+            factor = plain(numbers.number(left, scope.binding, scope.tag))
+            return x if is_zero(x) else map_value(x, lambda given: factor * given)
+        if isinstance(left, tree.Symbol) and left.name in self.session.known.scalars:
+            return apply_scalar(self.session, left, x, scope.binding, self.key)
+        return apply_kernel(self.session, star, x, scope.binding, self.key)
+
+    def apply_symbol(self, symbol: tree.Symbol, x: Value, scope: EquationScope) -> Value:
+        indices = self.session.numbers.indices(symbol, scope.binding)
+        let = self.session.known.lets.get(symbol.name)
+        if let is not None:
+            binding = {name.name or "": at for name, at in zip(let.symbol.tag, indices, strict=True)}
+            return self.apply(let.values[0], x, EquationScope(binding, let.symbol.tag))
+        settings = self.settings(symbol)
+        if symbol.name in OWNERS:
+            is_shared = bool(symbol.tag) and symbol.name != "bn"
+            own = None if is_shared else after_rename(self.session, (cast(str, next(self.places)), self.indices))
+            parameter = (symbol.name, indices) if symbol.tag or own is None else own
+            return apply_owner(self.session, symbol.name, settings, parameter, own or parameter, x, self.key)
+        return self.apply_builtin(symbol.name, settings, x)
+
+    def settings(self, symbol: tree.Symbol) -> dict[str, int | float]:
+        names = SETTINGS.get(symbol.name, ())
+        pairs = [(setting.name or names[place], setting.value) for place, setting in enumerate(symbol.settings)]
+        return {name: plain(self.session.numbers.number(value, {}, ())) for name, value in pairs}
+
+    def apply_builtin(self, name: str, settings: dict[str, int | float], x: Value) -> Value:
+        if name == "dropout":
+            rate = settings.get("rate", 0.5)
+            return x if is_zero(x) else map_value(x, lambda given: F.dropout(given, rate, self.session.training))
+        if name in REARRANGING:
+            if is_zero(x):
+                return Unshaped()
+            return map_value(x, lambda given: REARRANGING[name](given, **settings), _refuse_shape)
+        function = POINTWISE[name]
+        if is_zero(x) and not bool(function(torch.zeros(1, device="cpu"), **settings)):
+            return x
+        return map_value(x, lambda given: function(given, **settings))
+
+
+def _refuse_shape(shape: tuple[int, ...]) -> tuple[int, ...]:
+    """The shape before pooling, which its result does not tell. Raises ValueError."""
+    raise ValueError(f"nothing says the shape of a zero from which {shape} is pooled")
+
+
+def _combine(expression: tree.Sum | tree.Product | tree.Listing, values: Sequence[Value]) -> Value:
+    match expression:
+        case tree.Sum(_, signs):
+            return combine_alike(values, lambda given: _signed_sum(given, signs))
+        case tree.Product():
+            return combine_alike(values, lambda given: prod(given[1:], start=given[0]))
+        case tree.Listing(reducer):
+            return _reduce(reducer, values)
+
+
+def _reduce(reducer: tree.Reducer, values: Sequence[Value]) -> Value:
+    if reducer == "concat":
+        return concatenate(values)
+    return combine_alike(values, lambda given: _signed_sum(given, [1] * len(given)))
+
+
+def _signed_sum(values: Sequence[Tensor], signs: Sequence[int]) -> Tensor:
+    return sum((sign * value for sign, value in zip(signs[1:], values[1:], strict=True)), signs[0] * values[0])
+
+
+def plain(value: Exact) -> int | float:
+    if isinstance(value, Fraction):
+        return int(value) if value.denominator == 1 else float(value)
+    return value

@@ -1,0 +1,1 @@
+"""Run folders: what a training leaves behind, goes on from, and is tested by."""

@@ -1,0 +1,177 @@
+"""Keeps what a training reaches, and tells people after every epoch: measurements, weights, report, TensorBoard."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from time import monotonic
+
+import torch
+from torch.optim import Optimizer
+
+from cldfc.data.catalogue import DATA_DIR
+from cldfc.diagnostics import UsageError
+from cldfc.files import write_run_file
+from cldfc.output import ignore
+from cldfc.runs.environment import Environment, find_commit, session_now
+from cldfc.runs.lock import Lock
+from cldfc.runs.report import Account, write_report
+from cldfc.runs.run_folder import RunFolder, RunRecord, write_sealed
+from cldfc.runs.tensorboard import open_board
+from cldfc.stop import OwnRequest, Request, Stopped
+from cldfc.training.checkpoint_folder import write_checkpoint
+from cldfc.training.loop import Diverged, Progress, Silence, Task, diverged, train_from
+from cldfc.training.metrics import Epoch, as_csv, chosen_epoch, is_complete
+from cldfc.training.processes import ALONE, Processes
+from cldfc.training.state import Saved, TrainingPosition, generators, spec_digest, training_tensors
+from cldfc.training.step import is_finite
+from cldfc.weights.compiled import Compiled
+from cldfc.weights.network import as_bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Saving:
+    """When the state of a training is saved, beside after every epoch."""
+
+    minutes: float = 10
+    """After this many minutes within an epoch."""
+    request: Request = field(default_factory=OwnRequest)
+    """When it is asked to stop."""
+
+
+def train_and_save(
+    task: Task,
+    optimizer: Optimizer,
+    run: RunFolder,
+    start: TrainingPosition,
+    progress: Progress,
+    saving: Saving,
+    tell: Callable[[Sequence[Epoch]], None],
+    lock: Lock | None,
+) -> Sequence[Epoch]:
+    """Train from a position to the end, and keep what is reached; gives what was measured in all epochs.
+
+    `tell` hears of all epochs whenever another one is safe. The lock is that of the run, in the process that writes.
+    Raises Diverged, UsageError when a file cannot be written, and Stopped; the last checkpoint is then intact.
+    """
+    position, saved = start, monotonic()
+    for position in train_from(task, optimizer, start, progress):
+        is_due = position.step == 0 or monotonic() - saved > 60 * saving.minutes
+        asked, due = task.processes.highest(saving.request.number, is_due)
+        # The checkpoint comes first: metrics and weights can be written again from it.
+        if lock is not None and (asked or due):
+            lock.check()
+        if asked or due:
+            save_state(task, optimizer, run, position)
+            saved = monotonic()
+        if position.step == 0 and task.processes.is_first:
+            keep_epoch(task, run, position)
+        if position.step == 0:
+            tell(position.epochs)
+        if asked and not is_complete(position.epochs, task.recipe):
+            raise Stopped(run.path, int(asked), task.processes.is_first)
+    return position.epochs
+
+
+def keep_epoch(task: Task, run: RunFolder, position: TrainingPosition) -> None:
+    contents = {run.metrics.name: as_csv(position.epochs).encode()}
+    if chosen_epoch(position.epochs, task.choice) is position.epochs[-1]:
+        contents[run.weights.name] = as_bytes(task.network)
+    write_sealed(run.path, contents)
+
+
+def save_state(task: Task, optimizer: Optimizer, run: RunFolder, position: TrainingPosition) -> None:
+    """Write a checkpoint. Raises Diverged when a tensor is not finite; the checkpoint before it stays the last."""
+    tensors = training_tensors(task.network, optimizer)
+    for name, tensor in tensors.items():
+        if not is_finite(tensor):
+            raise diverged(f"`{name}` is no longer finite in epoch {position.epoch}", task)
+    saved = Saved(
+        position=position,
+        generators=task.processes.gather(generators()),
+        threads=torch.get_num_threads(),
+        spec=spec_digest(task.compiled.spec_text if task.compiled else ""),
+        recipe=task.recipe.model_dump(mode="json"),
+    )
+    if task.processes.is_first:
+        write_checkpoint(run.checkpoints, tensors, saved, task.choice)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrainingSetting:
+    """Who listens to a training, where its images are, when it is saved, and who takes part."""
+
+    progress: Progress = field(default_factory=Silence)
+    data_dir: Path = DATA_DIR
+    saving: Saving = field(default_factory=Saving)
+    processes: Processes = ALONE
+    command: str = ""
+    """What repeats the run on a command line, if it was started on one."""
+    spec_files: Sequence[Path] = ()
+    """Where the spec was read from, if it was in files; the commit that they belong to is recorded."""
+    device: str | None = None
+    """`cpu`, `cuda`, `cuda:1`; None for the best there is."""
+    workers: int | None = None
+    """How many processes read image files; None for as many as suit."""
+    tensorboard: bool = False
+    say: Callable[[str], None] = ignore
+    """Hears a line about what begins, and where."""
+
+
+@contextmanager
+def journal(
+    run: RunFolder,
+    record: RunRecord,
+    compiled: Compiled,
+    task: Task,
+    start: TrainingPosition,
+    setting: TrainingSetting,
+    before: Environment,
+) -> Generator[Callable[[Sequence[Epoch]], None]]:
+    """Keep a journal of a training from a position to its end, however it ends; only the first process writes.
+
+    The function that it gives is told all epochs so far, the last of which is new. `before` are the earlier
+    sessions of the run. Raises UsageError when a file cannot be written.
+    """
+    if not task.processes.is_first:
+        yield lambda epochs: None
+        return
+    run.divergence.unlink(missing_ok=True)
+    environment = _environment_of(run, task, start, setting, before)
+    account = Account(record=record, compiled=compiled, environment=environment, epochs=start.epochs, state="running")
+    has_board = setting.tensorboard or run.tensorboard.exists()
+    board = open_board(run.tensorboard, start.epochs) if has_board else None
+
+    def tell(epochs: Sequence[Epoch]) -> None:
+        nonlocal account
+        account = replace(account, epochs=epochs)
+        write_report(run, account)
+        if board is not None:
+            board.add(epochs[-1])
+
+    write_report(run, account)
+    try:
+        yield tell
+    except (Stopped, Diverged) as end:
+        # What ended the training is what is to be heard of, even where nothing can be written.
+        with suppress(UsageError):
+            if isinstance(end, Diverged):
+                write_run_file(run.divergence, f"{end.message}\n")
+            write_report(run, replace(account, state="stopped" if isinstance(end, Stopped) else end.message))
+        raise
+    write_report(run, replace(account, state="finished"))
+
+
+def _environment_of(
+    run: RunFolder, task: Task, start: TrainingPosition, setting: TrainingSetting, before: Environment
+) -> Environment:
+    """The sessions of a run with the one that begins now; of a finished run, which goes no further, those before."""
+    if is_complete(start.epochs, task.recipe):
+        return before
+    commit = find_commit(setting.spec_files)
+    session = session_now(start, str(task.device), task.device.kind, task.processes.count, commit)
+    environment = Environment(sessions=(*before.sessions, session))
+    write_run_file(run.environment, environment.model_dump_json(indent=2) + "\n")
+    return environment

@@ -1,0 +1,171 @@
+"""What a picture consists of: boxes, labels and lines, their colours and width."""
+
+from __future__ import annotations
+
+import re
+from colorsys import hls_to_rgb
+from dataclasses import dataclass
+
+from cldfc.diagnostics import UsageError
+from cldfc.network.graph import Graph
+from cldfc.network.positions import Key
+from cldfc.show.blocks import BoxLabel
+from cldfc.show.boxes import SMALL, BoxKind
+from cldfc.show.labels import shared_kernels
+
+_CHOSEN = ("#2f6db5", "#c2570c", "#2e7d4f", "#7d4cc0", "#b32d63", "#0f7480", "#8a6a00", "#b3261e")
+_GOLDEN = 0.618034
+"""Of a turn of the colour circle: hues that follow one another in such steps stay apart, however many there are."""
+
+
+def colours_of(graph: Graph) -> dict[Key, str]:
+    """The kernels and scalars that a network uses more than once, each with its colour, `#2f6db5`."""
+    return {key: colour(at) for at, key in enumerate(shared_kernels(graph))}
+
+
+def colour(at: int) -> str:
+    if at < len(_CHOSEN):
+        return _CHOSEN[at]
+    red, green, blue = hls_to_rgb(at * _GOLDEN % 1, 0.3, 0.55)
+    return f"#{round(255 * red):02x}{round(255 * green):02x}{round(255 * blue):02x}"
+
+
+Point = tuple[float, float]
+
+
+@dataclass(frozen=True, slots=True)
+class Rectangle:
+    x: float
+    y: float
+    width: float
+    height: float
+
+    @property
+    def middle(self) -> Point:
+        return self.x + self.width / 2, self.y + self.height / 2
+
+
+@dataclass(frozen=True, slots=True)
+class DrawnBox:
+    """A box: what is written on it, below it `lines`, its colour if it is a shared kernel, and what it stands for.
+
+    Values of one name have one hue, counted from 0; those without a tag have none.
+    """
+
+    kind: BoxKind
+    place: Rectangle
+    label: BoxLabel
+    lines: tuple[str, ...]
+    colour: str | None
+    hue: int | None
+    parameters: tuple[Key, ...]
+    operations: tuple[int, ...]
+    instance: int
+    """The first instance of its equation; -1 for the input."""
+    band: int
+
+
+@dataclass(frozen=True, slots=True)
+class Edge:
+    """A line from node to node with right angles, and where its minus sign stands, if it has one."""
+
+    source: int
+    target: int
+    points: tuple[Point, ...]
+    minus: Point | None
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """What belongs to one value, or to several steps of one, which are drawn once."""
+
+    place: Rectangle
+    is_folded: bool
+    band: int
+
+
+@dataclass(frozen=True, slots=True)
+class LoopArrow:
+    """What is said of folded steps, and the line from their value back to their frame, if they read one another."""
+
+    points: tuple[Point, ...]
+    text: str
+    middle: Point
+    hue: int | None
+    band: int
+
+
+@dataclass(frozen=True, slots=True)
+class Band:
+    place: Rectangle
+    name: str
+    sizes: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    model: str
+    width: float
+    height: float
+    bands: tuple[Band, ...]
+    frames: tuple[Frame, ...]
+    nodes: tuple[DrawnBox, ...]
+    edges: tuple[Edge, ...]
+    loops: tuple[LoopArrow, ...]
+
+
+_PIXELS = {"cm": 96 / 2.54, "mm": 96 / 25.4, "in": 96.0, "pt": 96 / 72, "px": 1.0}
+"""Of a screen, 96 to the inch as in CSS, for each unit."""
+_LEAST, _MOST = 1.0, 200.0
+"""In centimetres."""
+READABLE = 6.0
+"""The smallest type of a picture, in points, where its network allows it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Width:
+    number: float
+    unit: str
+
+    def __str__(self) -> str:
+        return f"{self.number:g}{self.unit}"
+
+    @property
+    def pixels(self) -> float:
+        return self.number * _PIXELS[self.unit]
+
+    @property
+    def points(self) -> float:
+        """In points, 72 to the inch."""
+        return self.pixels * 0.75
+
+    @property
+    def room(self) -> float:
+        """How wide a layout may be so that its smallest type is readable."""
+        return SMALL * self.points / READABLE
+
+    def smallest_type(self, right: float) -> float:
+        """The size of the smallest type, in points, of a layout that ends at `right`."""
+        return SMALL * self.points / right
+
+    def size(self, right: float, bottom: float) -> str:
+        """The attributes of an SVG file with a layout of this size."""
+        return f'width="{self}" height="{self.number * bottom / right:.6g}{self.unit}"'
+
+
+def read_width(text: str) -> Width:
+    """The width that a text says. Raises UsageError."""
+    found = re.fullmatch(r"([0-9]+\.?[0-9]*|\.[0-9]+) *([A-Za-z]*)", text.strip(), re.ASCII)
+    number, unit = (float(found[1]), found[2].lower()) if found else (0.0, "")
+    if found is None or unit not in _PIXELS:
+        decimal = re.fullmatch(r"([0-9]+),([0-9]+ *(?:cm|mm|in|pt|px))", text.strip(), re.ASCII)
+        example = f"{found[1]}cm" if found and not unit and _LEAST <= number <= _MOST else "17cm"
+        example = f"{decimal[1]}.{decimal[2]}" if decimal else example
+        raise UsageError(
+            f"`{text}` is no width", f"write a number and its unit, `{example}`; there are {', '.join(_PIXELS)}"
+        )
+    width = Width(number, unit)
+    if not _LEAST <= width.pixels / _PIXELS["cm"] <= _MOST:
+        least, most = (f"{centimetres * _PIXELS['cm'] / _PIXELS[unit]:.0f}{unit}" for centimetres in (_LEAST, _MOST))
+        raise UsageError(f"a picture cannot be {width} wide", f"give a width from {least} to {most}")
+    return width

@@ -1,0 +1,290 @@
+"""Graph → LaTeX: the network as an algorithm, as the paper prints Algorithms 1 and 2."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from itertools import pairwise
+
+from cldfc.emit.loops import ForLoop, Item, Leaf
+from cldfc.emit.python import indent
+from cldfc.emit.schedule import arrange
+from cldfc.network.graph import Graph
+from cldfc.network.numbers import level_index
+from cldfc.network.positions import Constant, Lookup, Position
+from cldfc.network.program import Program
+from cldfc.syntax import tree
+from cldfc.syntax.arrange import breaks_of
+from cldfc.syntax.format import (
+    ATOM,
+    COMMANDS,
+    PRODUCT,
+    WORDS,
+    Formatter,
+    Spelling,
+    SpellingWords,
+    shift,
+    spell_name,
+    statement_line,
+)
+from cldfc.syntax.spelling import ACCENTS, ascii_name
+from cldfc.syntax.walk import mentions, substitute_indices
+
+_OPTION = re.compile(r", (groups|dilation|bias|fixed)")
+
+
+@dataclass(frozen=True, slots=True)
+class PaperFormatter(Formatter):
+    """Writes trees in LaTeX for people; `constants` are those of the spec."""
+
+    spelling: Spelling = "latex"
+    constants: Mapping[str, Constant] = field(default_factory=dict[str, Constant])
+
+    @property
+    def words(self) -> SpellingWords:
+        """The signs of LaTeX, in the commands that everything which typesets formulas knows."""
+        return replace(WORDS["latex"], at_least=r"\geq", at_most=r"\leq")
+
+    def name(self, name: str) -> str:
+        r"""`\sigma`, `\tilde{r}`, `f_{\mathrm{in}}`; a word with underscores stays one."""
+        head, _, below = name.partition("_")
+        if "_" not in name or (head in ACCENTS and "_" not in below):
+            return spell_name(name, "latex")
+        if len(head) > 1 or "_" in below:
+            return rf"\mathrm{{{_roman_text(name)}}}"
+        return rf"{{{COMMANDS.get(head, head)}_{{\mathrm{{{_roman_text(below)}}}}}}}"
+
+    def tag(self, tag: tuple[tree.Index, ...]) -> str:
+        r"""`^{\ell,\nu_{\ell}}`: a constant of each level says its level."""
+        written = tuple(self.with_level(index, tag) for index in tag)
+        text = ",".join(map(self.index, written))
+        return f"^{{{text}}}" if text else ""
+
+    def with_level(self, index: tree.Index, tag: tuple[tree.Index, ...]) -> tree.Index:
+        """`ν` in a tag as `ν@ℓ`."""
+        constant = self.constants.get(index.name or "")
+        if constant is None or constant.index is None or index.at is not None:
+            return index
+        own = level_index(tag, constant.index, lambda name: self.is_per_level(name))
+        return index if own is None else replace(index, at=own)
+
+    def is_per_level(self, name: str) -> bool:
+        return name in self.constants and self.constants[name].index is not None
+
+    def own_tag(self, index: tree.Index, own: tree.Index) -> str:
+        return f"_{{{self.inner_index(own)}}}"
+
+    def configuration(self, settings: tuple[tree.Setting, ...]) -> str:
+        r"""`3, \mathrm{stride}=2`."""
+        names = (rf"\mathrm{{{_roman_text(setting.name)}}}=" if setting.name else "" for setting in settings)
+        return ", ".join(name + self.text(setting.value) for name, setting in zip(names, settings, strict=True))
+
+    def parts(self, expression: tree.Expression) -> tuple[str, int]:
+        match expression:
+            case tree.Quotient(numerator, denominator):
+                return rf"\frac{{{self.text(numerator)}}}{{{self.text(denominator)}}}", ATOM
+            case tree.Reduction("sum", _, _, _, body):
+                return rf"\sum{self.limits(expression)} {self.text(body, PRODUCT)}", PRODUCT
+            case tree.Reduction(reducer, _, _, _, body):
+                return rf"\mathrm{{{reducer}}}{self.limits(expression)}({self.text(body)})", ATOM
+            case _:
+                return Formatter.parts(self, expression)
+
+    def limits(self, reduction: tree.Reduction) -> str:
+        """`_{j = 0}^{i-1}`."""
+        lower, upper = self.bound(reduction.lower), self.bound(reduction.upper)
+        return f"_{{{self.name(reduction.name)} = {lower}}}^{{{upper}}}"
+
+    def declaration(self, statement: tree.Statement) -> str:
+        r"""`$A^{\ell} : 3 \times 3 \to c^{\ell}$`; of a `tie`, also where it holds."""
+        if isinstance(statement, tree.Tie):
+            clauses = ", ".join(f"${self.clause(clause, ' : ')}$" for clause in statement.clauses)
+            return f"${self.symbol(statement.symbol)}$" + (f" for {clauses}" if clauses else "")
+        line = statement_line(statement, self)
+        body = _OPTION.sub(r", \\mathrm{\1}\\ ", line.body).removesuffix("\\ ")
+        return f"${' '.join(part for part in (line.head, line.sign, body) if part)}$"
+
+
+def _roman_text(name: str) -> str:
+    r"""A name as the text of `\mathrm`, with Greek letters spelled out."""
+    return ascii_name(name).replace("_", r"\_")
+
+
+@dataclass(frozen=True)
+class _Bounds:
+    program: Program
+    formatter: Formatter
+
+    def interval(self, loop: ForLoop) -> str:
+        r"""`1 : J`, downwards `J, \cdots, 1`."""
+        first, last = self.bound(loop.first, loop.variable, loop.step < 0), self.last(loop)
+        if first == last:
+            return first
+        return f"{first} : {last}" if loop.step > 0 else rf"{first}, \cdots, {last}"
+
+    def last(self, loop: ForLoop) -> str:
+        return self.bound(loop.last, loop.variable, loop.step > 0)
+
+    def bound(self, position: Position, variable: str, is_upper: bool) -> str:
+        """A bound; an upper one is counted from the end of the range, `J-1`."""
+        base = position.base
+        if isinstance(base, Lookup):
+            return self.looked_up(base) + shift(position.offset)
+        if isinstance(base, str):
+            return self.formatter.name(base) + shift(position.offset)
+        statements = self.program.spec.statements
+        end = next(s.upper for s in statements if isinstance(s, tree.Range) and s.name == variable)
+        declared = self.program.ranges[variable].upper
+        if is_upper and isinstance(end, tree.Symbol) and declared is not None and declared.base is None:
+            distance = position.offset - declared.offset
+            if distance in (0, -1):
+                return self.formatter.text(end) + shift(distance)
+        return str(position.offset)
+
+    def looked_up(self, lookup: Lookup) -> str:
+        r"""`\nu_{\ell}`; a list of numbers for a constant that the spec does not have."""
+        constant, at = lookup.constant, self.level(lookup.at)
+        if constant.name in self.program.constants:
+            return f"{self.formatter.name(constant.name)}_{{{at}}}"
+        return f"({', '.join(map(str, constant.values))})_{{{at}}}"
+
+    def level(self, position: Position) -> str:
+        base = self.formatter.name(position.base) if isinstance(position.base, str) else ""
+        return base + shift(position.offset) if base else str(position)
+
+    def constants(self) -> Iterator[str]:
+        """The constants that bound a range, for the head: `J`, and of those of each level the first and the last."""
+        ranges = [s for s in self.program.spec.statements if isinstance(s, tree.Range)]
+        named = {m.name for s in ranges for end in (s.lower, s.upper) for m in mentions(end)}
+        for name, constant in self.program.constants.items():
+            if name in named:
+                yield from self.members(constant)
+
+    def members(self, constant: Constant) -> Iterator[str]:
+        """`J`, or `\\nu_{1}`, `\\cdots`, `\\nu_{J}`."""
+        name, index = self.formatter.name(constant.name), constant.index
+        if index is None:
+            yield name
+            return
+        last = constant.lower + len(constant.values) - 1
+        ends = self.bound(Position(None, constant.lower), index, False), self.bound(Position(None, last), index, True)
+        yield f"{name}_{{{ends[0]}}}"
+        if last > constant.lower:
+            yield from ([r"\cdots"] if last > constant.lower + 1 else [])
+            yield f"{name}_{{{ends[1]}}}"
+
+
+_PACKAGES = "amsmath,amssymb,algorithm,algpseudocode"
+_LONGEST_EQUATION = 150
+"""Characters of LaTeX; longer sums are broken before their signs."""
+
+_KINDS: dict[str, type[tree.Statement]] = {
+    "kernels": tree.KernelStatement,
+    "scalars": tree.Scalar,
+    "with": tree.Let,
+    "tied": tree.Tie,
+    "such that": tree.Constrain,
+}
+"""The declarations that stand above the steps, and the word before each kind."""
+
+
+def emit_latex(graph: Graph) -> str:
+    """The network as it is written, as an algorithm; it is as long for any number of steps."""
+    program = graph.program
+    writer = Algorithm(program, PaperFormatter(constants=program.constants))
+    items = arrange(graph.as_written)[1]
+    lines = [
+        f"% generated by cldfc: {program.model}",
+        rf"% needs \usepackage{{{_PACKAGES}}}",
+        r"\begin{algorithm}",
+        rf"\caption{{${writer.caption()}$}}",
+        r"\begin{algorithmic}[1]",
+        *indent(list(writer.declarations())),
+        *indent(list(writer.body(items, is_inside=False))),
+        r"\end{algorithmic}",
+        r"\end{algorithm}",
+    ]
+    return "\n".join(lines) + "\n"
+
+
+@dataclass(frozen=True)
+class Algorithm:
+    program: Program
+    formatter: PaperFormatter
+
+    @property
+    def bounds(self) -> _Bounds:
+        return _Bounds(self.program, self.formatter)
+
+    def caption(self) -> str:
+        r"""`h = \mathrm{FBResNet}(f; J, \nu_{1}, \cdots, \nu_{J})`."""
+        name, program = self.formatter.name, self.program
+        given = ", ".join(self.bounds.constants())
+        constants = f"; {given}" if given else ""
+        return (
+            rf"{name(program.output)} = \mathrm{{{_roman_text(program.model)}}}({name(program.input.name)}{constants})"
+        )
+
+    def declarations(self) -> Iterator[str]:
+        sizes = r" \times ".join(map(str, self.program.shape))
+        yield rf"\Require ${self.formatter.name(self.program.input.name)} \in \mathbb{{R}}^{{{sizes}}}$"
+        for word, kind in _KINDS.items():
+            found = [s for s in self.program.spec.statements if isinstance(s, kind)]
+            if found:
+                yield rf"\Statex {word} {', '.join(map(self.formatter.declaration, found))}"
+
+    def body(self, items: Sequence[Item], is_inside: bool) -> Iterator[str]:
+        """Equations and loops; the terms of a reduction are part of the equation that they are in."""
+        for item in items:
+            if isinstance(item, ForLoop):
+                yield from self.loop(item)
+            elif not item.template.is_inner:
+                left, right = self.sides(item)
+                yield from _display(left, right) if is_inside else [rf"\State ${left} = {right}$"]
+
+    def loop(self, item: ForLoop) -> Iterator[str]:
+        """A loop, and in it what its last turn leaves out."""
+        inside, rest = list(self.body(item.body, True)), list(self.body(item.rest, True))
+        if not inside and not rest:
+            return
+        variable = self.formatter.name(item.variable)
+        yield rf"\For{{${variable} = {self.bounds.interval(item)}$}}"
+        yield from indent(inside)
+        if rest:
+            sign = "<" if item.step > 0 else ">"
+            yield from indent([rf"\If{{${variable} {sign} {self.bounds.last(item)}$}}", *indent(rest), r"\EndIf"])
+        yield r"\EndFor"
+
+    def sides(self, leaf: Leaf) -> tuple[str, str]:
+        """The sides of an equation, at the indices that it has here; its range is said by the loops around it."""
+        equation = leaf.template.statement
+        indices = {n: _as_index(v, equation) for n, v in leaf.binding().items() if v != Position(n, 0)}
+        left, right = (substitute_indices(side, indices) for side in (equation.left, equation.right))
+        return self.formatter.text(left), self.formatter.text(right)
+
+
+def _as_index(position: Position, equation: tree.Equation) -> tree.Index:
+    base, span = position.base, equation.span
+    if isinstance(base, Lookup):
+        return tree.Index(base.constant.name, _as_index(base.at, equation), position.offset, span)
+    return tree.Index(base, None, position.offset, span)
+
+
+def _display(left: str, right: str) -> Iterator[str]:
+    """A numbered equation, in lines that start with a sign where it is long."""
+    parts = _sum_lines(right) if len(left) + len(right) > _LONGEST_EQUATION else [right]
+    yield from (r"\State", r"\begin{equation}")
+    if len(parts) == 1:
+        yield from indent([f"{left} = {right}"])
+    else:
+        first, *others = parts
+        split = [rf"{left} = {{}} & {first}", *(rf"& {{}} {part}" for part in others)]
+        yield from indent([r"\begin{split}", *indent([rf"{part} \\" for part in split]), r"\end{split}"])
+    yield r"\end{equation}"
+
+
+def _sum_lines(text: str) -> list[str]:
+    """A sum, broken before the signs that stand in no brackets."""
+    signs = [at for at, depth in breaks_of(text) if not depth and text[at + 1] in "+-"]
+    return [text[start:end].strip() for start, end in pairwise([0, *signs, len(text)])]

@@ -1,0 +1,431 @@
+"""What to say when a statement cannot be read, and what to write instead."""
+
+from __future__ import annotations
+
+import difflib
+import re
+import unicodedata
+from typing import cast
+
+from lark import Token
+from lark.exceptions import UnexpectedCharacters, UnexpectedInput, UnexpectedToken
+
+from cldfc.diagnostics import Label, Problems, Span
+from cldfc.syntax.keywords import EXAMPLES, STATEMENTS
+from cldfc.syntax.spelling import (
+    ACCENTS,
+    COMMANDS,
+    FOR_WORDS,
+    NAME,
+    TAG,
+    canonical_name,
+    describe_character,
+    look_alike,
+    look_alike_sign,
+    with_look_alikes,
+)
+
+_HELP_FOR_TAGS = "write a tag like `@ℓ,i-1` without white space, or in braces: `@{ℓ + 1, ν@ℓ}`"
+HELP_FOR_INDICES = "write indices like `ℓ`, `i-1`, `0` or `ν@ℓ`, joined by commas"
+HELP_FOR_ADJOINTS = "there are no adjoints: declare a kernel of its own, `kernel At : 3×3 → 64`, and write `At * …`"
+_HELP_FOR_NORMS = "there are no norms of values; `bn`, `gn[8]` and `ln` normalise"
+_HELP_FOR_PRODUCTS = "there are no inner products; `x ⊙ y` is the pointwise product, `A * x` a convolution"
+_HELP_FOR_GRADIENTS = "there are no derivatives: write the gradient out, as in `A * u@ℓ,i - f@ℓ`"
+_HELP_FOR_MINIMA = "there is no minimisation: write the formula or the steps that give the minimum"
+HELP_FOR_FUNCTIONS = (
+    "there is no such operator; there are `tanh`, `sigmoid`, `softplus`, `abs`, `soft_threshold[0.1]` and others"
+)
+_HELP_FOR_CASES = "write an equation for each case, with its range: `x@i = y@i for i >= 1`"
+_HELP_FOR_ONE_VALUE = (
+    "an operator takes one value: join values by `concat(x, y)`; weights are not arguments: declare one operator "
+    "for each index, `F@i(x)`"
+)
+_HELP_FOR_LISTS = "join channels by a word, `concat(x, y)`; over a range, `concat(j = 0..i-1 : x@j)`"
+_HELP_FOR_RECURRENCES = (
+    "operators are not defined by a recurrence: write a `let` for each, without what it is applied to, "
+    "such as `let f_2 = f_1 ∘ f_1`"
+)
+_HELP_FOR_EQUALS = "an equation has one `=`: leave out what stands between the two, or give it an equation of its own"
+HELP_FOR_STARS = "a star is not an index: write an adjoint as a kernel of its own, a fixed point as a value of its own"
+_HELP_FOR_POWERS = "a tag follows a name, `g@ℓ(x)`; a power is that of a number, `(1/2)^2`"
+HELP_FOR_FRACTIONS = "an index is a whole number: give the half steps a name of their own, such as `v@i`"
+HELP_FOR_PARAMETERS = (
+    "leave it out: an index is a name that `levels` or `steps` declares, or a number, as in `u@ℓ,i-1`; "
+    "a threshold is a setting of the operator, `soft_threshold[0.1]`"
+)
+HELP_FOR_GRIDS = "an index is one name, plus or minus a number; grids are numbered, `ℓ` for h, `ℓ+1` for 2h"
+HELP_FOR_ARITHMETIC = (
+    "an index is one name, plus or minus a number: let the sum run over the index itself, as in `\\sum_{j=k-2}^{k} x_j`"
+)
+HELP_FOR_PARTS = "leave it out: a name stands for the whole value"
+_HELP_FOR_CHARACTERS = {
+    "//": "a comment starts with `#`",
+    ";": "leave it out: a statement ends with its line",
+    "@": _HELP_FOR_TAGS,
+    "@{": "close the brace of the tag: `@{ℓ + 1, ν@ℓ}`",
+    "|": "the absolute value is `abs(x)`; there are no norms of values",
+}
+_HELP_FOR_UNDERSCORES = "write a stride as a number: `*_2`; a subscript stands behind a name"
+_RANGE_SIGNS = {"_EQUAL", "_AT_LEAST", "_AT_MOST", "_MORE", "_LESS", "_IN_SET"}
+"""What may follow the index of a range."""
+_HELP_FOR_COMMA = "a range follows a comma, as in `, i = 1..4`; operators are joined with `∘`: `linear ∘ avgpool(x)`"
+_HELP_FOR_CATEGORIES = {
+    "Cf": "leave it out: it cannot be seen, but it is there",
+    "Zs": "write an ordinary space",
+    "Cc": "leave it out, or write a space",
+}
+_HELP_FOR_COMMANDS = {
+    **dict.fromkeys(("dots", "ldots", "cdots", "dotsc", "dotsb"), "write a range as `1..4`"),
+    **dict.fromkeys(("top", "intercal", "dagger", "ddagger"), HELP_FOR_ADJOINTS),
+    **dict.fromkeys(("|", "Vert", "lVert", "rVert", "vert", "lvert", "rvert", "norm"), _HELP_FOR_NORMS),
+    **dict.fromkeys(("langle", "rangle"), _HELP_FOR_PRODUCTS),
+    **dict.fromkeys(("nabla", "partial", "dot", "ddot"), _HELP_FOR_GRADIENTS),
+    **dict.fromkeys(("arg", "argmin", "argmax", "min", "inf", "sup"), _HELP_FOR_MINIMA),
+    **dict.fromkeys(("exp", "log", "ln", "sin", "cos", "tan", "sinh", "cosh", "sgn", "sign"), HELP_FOR_FUNCTIONS),
+    **dict.fromkeys(
+        ("otimes", "boxtimes", "bullet", "times"), "write `*` after a kernel or a number, `⊙` between values"
+    ),
+    **dict.fromkeys(("oplus",), "write `x + y` for a sum, `concat(x, y)` to join channels"),
+    **dict.fromkeys(
+        ("cup", "cap", "in", "subset", "mid", "sim", "neq", "ne"), "leave it out: it is not part of a formula"
+    ),
+    **dict.fromkeys(("equiv", "doteq", "approx", "mapsto", "stackrel", "overset", "Rightarrow"), "write `=`"),
+    **dict.fromkeys(("underbrace", "overbrace", "underline"), "leave it out, with what is written below or above"),
+    "frac": "write a quotient of two numbers: `\\frac{1}{2}`",
+    "sum": "write a sum with its range: `\\sum_{j=0}^{4}`, or `sum(j = 0..4 : x@j)`",
+    "prod": "there are no products over an index: write `g ∘ h` for operators, `x ⊙ y` for values",
+    "max": "write `relu(x)` for the maximum of x and 0",
+    "sqrt": "write the root of a number as a power: `2^(1/2)`",
+    "text": "leave the words out, or write them behind `#`",
+    "forall": "leave it out: an index goes over its declared range",
+}
+MATHEMATICAL = (
+    "ast", "circledast", "star", "circ", "cdot", "odot", "times", "to", "rightarrow", "ge", "geq", "le", "leq", "gets",
+    "leftarrow", "coloneqq", "sum", "frac", "tfrac", "dfrac", "forall",
+)  # fmt: skip
+"""The commands for signs."""
+_HELP_FOR_WORDS = {
+    "padding": "leave it out: a convolution pads with zeros by (k-1)/2 · dilation",
+    "stride": "write the stride where the kernel is used: `K *_2 x`",
+    "in": "a range is written like `for i = 1..2`",
+    "==": "write `=` once",
+    "**": "write `*` once; a power is written `2^4`",
+    "_": _HELP_FOR_UNDERSCORES,
+    "<": "write `=`",
+}
+
+# What a reader calls each terminal, in the order in which a message lists them.
+_WORDS = {
+    "NAME": "a name",
+    "NUMBER": "a number",
+    "STRING": 'a path like `"other.cldf"`',
+    "TAG": "a tag such as `@ℓ,i`",
+    "_EQUAL": "`=`",
+    "COLON": "`:`",
+    "COMMA": "`,`",
+    "_DOTS": "`..`",
+    "_TIMES": "`×`",
+    "_ARROW": "`→`",
+    "_AT_LEAST": "`>=`",
+    "_AT_MOST": "`<=`",
+    "SIGN": "`+`, `-`",
+    "STAR": "`*`",
+    "_COMPOSE": "`∘`",
+    "_ODOT": "`⊙`",
+    "OPEN": "`(`",
+    "CLOSE": "`)`",
+    "LSQB": "`[`",
+    "RSQB": "`]`",
+    "LBRACE": "`{`",
+    "RBRACE": "`}`",
+    "FOR": "`for`",
+    "GROUPS": "`groups`",
+    "DILATION": "`dilation`",
+    "BIAS": "`bias`",
+    "FIXED": "`fixed`",
+    "$END": "the end of the statement",
+}
+
+
+_FIRST_WORDS = re.compile(rf"\s*({NAME})(?:[ \t]+({NAME}))?")
+_COMMAND = re.compile(r"\\([A-Za-z]+)")
+_APPLIED = re.compile(r"(?:[\w\])}]|\\(?:left|[bB]igg?l?)) *\{?$")
+_AS_A_CALL = re.compile(r"\(([^(){}=\n]{1,30})\)\s*&?\s*(?:=|:=)")
+_STAR_ABOVE = re.compile(r"\^ *\{? *(?:\*|\\(?:ast|star)\b)")
+_ADJOINT = re.compile(r"\^ *\{? *(?:T\b|H\b|\\(?:top|intercal|dagger)\b|\\[a-z]+ *\{? *[TH]\b)")
+_RANGE_OF_A_PAPER = re.compile(r"= *[-A-Za-z0-9]+ *(?:,|:|\.\.|\\[lc]?dots)")
+_RANGE_WORD = re.compile(rf"(?<=\s)({NAME})[ \t]+{NAME}[ \t]*$")
+_SETTINGS = re.compile(rf"({NAME})\(\s*([0-9.]+|{NAME}\s*=\s*[0-9.]+)\s*$")
+_CALLED = re.compile(rf"({NAME})$")
+_BRACKETS = re.compile(rf"(?P<skip>#[^\n]*|{TAG})|[()\[\]]|(?P<sign>(?<=[\w)\]}}])\s*[+-])")
+_CLOSING = {"(": ")", "[": "]"}
+_ENDS_IN_TAG = re.compile(r"@[^\s()*]*$")
+_DEFINED = re.compile(rf"(?<![A-Za-z0-9_])({NAME})\s*=")
+
+
+def report_syntax(error: UnexpectedInput, statement: Span, problems: Problems) -> None:
+    start = statement.start + (error.pos_in_stream or 0)
+    if isinstance(error, UnexpectedCharacters):
+        _report_character(Span(statement.source, start, start + 1), statement, problems)
+        return
+    token = cast(Token, cast(UnexpectedToken, error).token)  # pyright: ignore[reportUnknownMemberType]
+    expected = {str(name) for name in cast(UnexpectedToken, error).accepts or ()}
+    if token.type == "$END":
+        last = Span(statement.source, start, statement.start + (token.end_pos or 0))
+        _report_ending(last, statement, expected, problems)
+    else:
+        end = start + len(token)
+        is_sized = token.startswith("\\") and token.endswith(("(", ")"))
+        _report_token(Span(statement.source, end - 1 if is_sized else start, end), statement, expected, problems)
+
+
+def _report_character(place: Span, statement: Span, problems: Problems) -> None:
+    if command := _COMMAND.match(place.source.text, place.start):
+        _report_command(Span(place.source, *command.span()), command[1], problems)
+        return
+    message = f"unexpected character {describe_character(place.text)}"
+    help = _help_for_character(place, statement)
+    problems.report(
+        "E0102", message, place, "not expected here" if place.text.isascii() else "not part of the language", help
+    )
+
+
+def _report_command(place: Span, name: str, problems: Problems) -> None:
+    if name in COMMANDS or name in MATHEMATICAL:
+        message, label = f"unexpected `{place.text}`", "not expected here"
+    else:
+        message, label = f"unknown LaTeX command `{place.text}`", "not part of the language"
+    close = difflib.get_close_matches(name[:20], [*COMMANDS, *MATHEMATICAL, *ACCENTS], n=1, cutoff=0.7)
+    otherwise = f"did you mean `\\{close[0]}`?" if close else f"a name of your own is written without `\\`: `{name}`"
+    help = _HELP_FOR_COMMANDS.get(name, otherwise)
+    if label == "not expected here" and name not in _HELP_FOR_COMMANDS:
+        help = "leave it out, or write an operator or a sign before it"
+    if name in ("mathrm", "text", "mbox") and _says_cases(place):
+        help = _HELP_FOR_CASES
+    problems.report("E0102", message, place, label, help)
+
+
+def _says_cases(place: Span) -> bool:
+    return re.search(r"\\begin *\{cases\}|\{ *(?:if|otherwise|else)\b", place.source.line(place.line)) is not None
+
+
+def _help_for_character(place: Span, statement: Span) -> str:
+    before = place.source.text[place.start - 1 : place.start]
+    if place.text in "'′’‘" and (name := _CALLED.search(place.source.text, statement.start, place.start)):
+        return f"a name has no prime: write another one, such as `{name[0]}1`"
+    if "SUPERSCRIPT" in unicodedata.name(place.text, "") and before != "*":
+        return "a power of a number is written `c^2`, a pointwise product `u ⊙ u`"
+    if meant := look_alike(place.text):
+        if before == "*" and meant.isdecimal():
+            return f"write the stride as `*_{meant}`"
+        kind = "digit" if meant.isdecimal() else "letters" if len(meant) > 1 else "letter"
+        return f"write the ASCII {kind} `{meant}`"
+    if sign := look_alike_sign(place.text):
+        return f"write `{sign}`"
+    if not place.text.isprintable():
+        return _HELP_FOR_CATEGORIES.get(unicodedata.category(place.text), "leave it out")
+    if not place.text.isascii():
+        return "names are made of ASCII letters, Greek letters, script capitals, digits and `_`"
+    if place.text == ";" and _open_bracket(statement, place.start):
+        return _HELP_FOR_ONE_VALUE
+    two = place.source.text[place.start : place.start + 2]
+    if two in ("\\|", "||"):
+        return _HELP_FOR_NORMS
+    return _HELP_FOR_CHARACTERS.get(two) or _HELP_FOR_CHARACTERS.get(place.text) or _help_for_start(place, statement)
+
+
+def _report_ending(last: Span, statement: Span, expected: set[str], problems: Problems) -> None:
+    """A statement that stops too early, after its token `last`."""
+    last = last if last.text else statement
+    opening = _open_bracket(statement, last.end) if expected & {"CLOSE", "RSQB"} else None
+    if opening is None:
+        label = f"expected {_expected_in_words(expected)} after this"
+        help = _help_for_start(last, statement)
+        if expected == _RANGE_SIGNS:
+            is_for = re.search(rf"(?:\bfor|{FOR_WORDS})\s+$", last.source.text[statement.start : last.start])
+            help = f"write its range: `for {last.text} = 1..4`" if is_for else _HELP_FOR_COMMA
+        problems.report("E0101", "the statement ends too early", last, label, help)
+    else:
+        what = "parenthesis" if opening.text == "(" else "bracket"
+        message, other = f"a {what} is never closed", Label(opening, "opened here")
+        label = f"expected `{_CLOSING[opening.text]}` here or before"
+        problems.report("E0101", message, last, label, _help_for_opening(opening, last), other)
+
+
+def _help_for_opening(opening: Span, last: Span) -> str:
+    """Where a parenthesis may be closed: of several terms in it, the last is likely not meant to be."""
+    inside, depth, signs = Span(opening.source, opening.end, last.end).text, 0, list[re.Match[str]]()
+    for found in _BRACKETS.finditer(inside):
+        depth += (found[0] in ("(", "[")) - (found[0] in (")", "]"))
+        if found["sign"] and depth == 0:
+            signs.append(found)
+    if opening.text == "[":
+        return f"close it with `]`: `[{inside.split('(')[0].strip()}]`"
+    if len(signs) > 1:
+        sign = signs[-1]
+        text = " ".join(f"({inside[: sign.start()].rstrip()}) {sign[0].strip()} …".split())
+        return f"close it before the last `{sign[0].strip()}`, or at the end: `{text}`"
+    return f"close it with `)`: `({' '.join(inside.split())})`"
+
+
+def _report_token(place: Span, statement: Span, expected: set[str], problems: Problems) -> None:
+    first = _first_word(statement)
+    before = place.source.text[first.end : place.start]
+    if expected <= {"_EQUAL", "TAG", "LSQB"} and first.text not in STATEMENTS and before and before.isspace():
+        if place.text[0].isalpha() or place.text[0] == '"':
+            _report_statement(first, problems)
+            return
+    if place.text == ")" and "CLOSE" not in expected and _open_bracket(statement, place.start) is None:
+        problems.report(
+            "E0101", "unexpected `)`", place, "has no matching parenthesis", "leave it out, or open it with `(`"
+        )
+        return
+    if place.source.text.startswith("//", place.start):
+        help = _HELP_FOR_CHARACTERS["//"]
+        problems.report("E0101", "unexpected `//`", Span(place.source, place.start, place.start + 2), "no sign", help)
+        return
+    word = _RANGE_WORD.search(place.source.text, first.start, place.start)
+    if word and "FOR" in expected and place.text in ("=", ">=", "<=", "≥", "≤", "in"):
+        written = Span(place.source, *word.span(1))
+        help = f"a range is written with `for`: `for {word[0].split()[-1]} {place.text} …`"
+        problems.report("E0101", f"unexpected `{written.text}`", written, "expected `for`", help)
+        return
+    to = re.search(r"\bto(?=\s*$)", before)
+    if to and "_DOTS" in expected:
+        written = Span(place.source, first.end + to.start(), first.end + to.end())
+        problems.report("E0101", "unexpected `to`", written, "expected `..`", "write a range with two dots: `1..4`")
+        return
+    in_tag = _ENDS_IN_TAG.search(place.source.text[first.start : place.start]) and place.text not in "=:)"
+    in_tag = in_tag and first.text != "tie"
+    following = Span(place.source, place.end, place.end + 1)
+    if in_tag and place.text == "," and not following.text.isascii() and not re.match(NAME, following.text):
+        _report_character(following, statement, problems)
+        return
+    if in_tag and expected == {"_AT_MOST"} and (number := re.search(r"[0-9]+$", before)):
+        place, expected = Span(place.source, first.end + number.start(), place.start), {"NAME"}
+    in_tag = in_tag or (place.text in "+-" and expected <= {"_EQUAL"})
+    help = _HELP_FOR_TAGS if in_tag else _help_for_token(place, statement, expected)
+    problems.report("E0101", f"unexpected `{place.text}`", place, f"expected {_expected_in_words(expected)}", help)
+
+
+def _help_for_token(place: Span, statement: Span, expected: set[str]) -> str:
+    double = place.source.text[place.end - 2 : place.end]
+    for written in (place.text, double):
+        if written in _HELP_FOR_WORDS:
+            return _HELP_FOR_WORDS[written]
+    known = [_WORDS[name].strip("`") for name in ("GROUPS", "DILATION", "BIAS", "FIXED", "FOR") if name in expected]
+    if close := difflib.get_close_matches(place.text[:20], known, n=1, cutoff=0.7):
+        return f"did you mean `{close[0]}`?"
+    before = place.source.text[statement.start : place.start]
+    if place.text == "," and _first_word(statement).text == "tie":
+        return "write a `tie` of its own for each kernel"
+    if place.text in ")]" and before.endswith(("(", "[")):
+        return "leave the brackets out" if place.text == "]" else "write a value in the parentheses: `(x)`"
+    if place.text == "," and expected == {"COLON"}:
+        return "write the terms after a colon: `sum(j = 0..i-1 : x@ℓ,j)`"
+    if place.text == "," and (settings := _SETTINGS.search(before)):
+        return f"settings go in brackets: `{settings[1]}[{settings[2]}, …](x)`"
+    opening = _open_bracket(statement, place.start)
+    if place.text == "," and opening:
+        is_list = not _APPLIED.search(before[: opening.start - statement.start])
+        return _HELP_FOR_LISTS if is_list else _HELP_FOR_ONE_VALUE
+    return _help_for_latex(place, statement, expected) or _help_for_start(place, statement)
+
+
+def _help_for_latex(place: Span, statement: Span, expected: set[str]) -> str | None:
+    """What to write instead of a form of papers that the language does not have."""
+    text = place.source.text
+    before, after = text[statement.start : place.start], text[place.start : statement.end]
+    is_equation = _first_word(statement).text not in STATEMENTS
+    if place.text == "(" and "_EQUAL" in expected and is_equation and (called := _AS_A_CALL.match(after)):
+        index = called[1].strip()
+        is_tag = re.fullmatch(NAME, before.strip()) and re.fullmatch(r"[A-Za-z0-9]+ *(?:[+-] *[0-9]+)?", index)
+        if is_tag:
+            name = before.strip()
+            return f"an index is a subscript or a tag, `{name}_{{{index}}}` or `{name}@{{{index}}}`, here and elsewhere"
+        if re.search(r"[_^@] *\{? *\w+ *[+-]", before):
+            return _HELP_FOR_RECURRENCES
+        return "an operator is declared with `let`, without what it is applied to: `let F = relu ∘ bn`"
+    if place.text.startswith("^") or place.text.startswith("_"):
+        if _STAR_ABOVE.match(after):
+            return HELP_FOR_STARS
+        return HELP_FOR_ADJOINTS if _ADJOINT.match(after) else _HELP_FOR_POWERS
+    if _says_cases(place):
+        return _HELP_FOR_CASES
+    if place.text in ("×", "\\times") or before.rstrip("_").endswith("\\sum"):
+        return _HELP_FOR_COMMANDS["sum" if "\\sum" in before else "times"]
+    if place.text in ("=", ":=") and is_equation and "_EQUAL" not in expected:
+        index = re.search(rf"({NAME})\s*$", before)
+        if index and _RANGE_OF_A_PAPER.match(after):
+            return f"a range follows a comma or `for`: `for {index[1]} = 0..4`"
+        return _HELP_FOR_EQUALS
+    return None
+
+
+def _report_statement(first: Span, problems: Problems) -> None:
+    meant = _keyword_meant(first.text)
+    known = f"{', '.join(STATEMENTS[:-1])} or {STATEMENTS[-1]}"
+    help = f"did you mean `{meant}`?" if meant else f"start it with {known}, or write an equation: `x@ℓ = …`"
+    problems.report("E0103", f"`{first.text}` does not start a statement", first, "unknown word", help)
+
+
+def _open_bracket(statement: Span, end: int) -> Span | None:
+    opened: list[int] = []
+    for found in _BRACKETS.finditer(statement.source.text, statement.start, end):
+        if found[0] in _CLOSING:
+            opened.append(found.start())
+        elif found[0] in _CLOSING.values() and opened:
+            opened.pop()
+    return Span(statement.source, opened[-1], opened[-1] + 1) if opened else None
+
+
+def _keyword_meant(word: str) -> str | None:
+    """The word of the language that a word is, or is nearly; two letters of a short one may be exchanged."""
+    word = word.lower()[:20]
+    close = difflib.get_close_matches(word, STATEMENTS, n=1, cutoff=0.7)
+    close = close or [known for known in STATEMENTS if len(known) == 3 and sorted(known) == sorted(word)]
+    return close[0] if close else None
+
+
+def _first_word(statement: Span) -> Span:
+    return Span(statement.source, statement.start, statement.start + len(statement.text.split()[0]))
+
+
+def _expected_in_words(expected: set[str]) -> str:
+    """`a name, `(` or …`."""
+    if "SIGN" in expected:
+        expected = expected - {"STAR", "_COMPOSE", "_ODOT", "COMMA"}
+    if len(expected) > 1:
+        expected = expected - {"LSQB", "LBRACE", "RBRACE"}
+    words = [word for name, word in _WORDS.items() if name in expected] or ["a statement"]
+    return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} or {words[-1]}"
+
+
+def _help_for_start(place: Span, statement: Span) -> str:
+    """How a statement that starts like this one is written."""
+    line_start = place.source.text.rfind("\n", 0, place.start) + 1
+    if line_start > statement.start and not place.source.text[line_start : place.start].strip():
+        return "a line that starts with white space continues the one before: start statements in the first column"
+    if example := EXAMPLES.get(_first_word(statement).text):
+        return f"write it like {example}"
+    return "an equation is written like `r@ℓ,i = r@ℓ,i-1 + A@ℓ * σ(r@ℓ,i-1)`"
+
+
+def note_names(statement: Span, problems: Problems) -> None:
+    """Note what a wrong statement would have defined, so that no error follows from its absence."""
+    visible = "".join(c for c in statement.text if c.isprintable() or c.isspace())
+    first, *others = with_look_alikes(visible).splitlines() or [""]
+    starting = [line for line in others if line.strip() and line.split()[0] in STATEMENTS]
+    names = {name for line in starting for name in _names_at(line)}
+    names |= _names_at(first) | set(_DEFINED.findall(first))
+    problems.broken |= {canonical_name(name) for name in names}
+    problems.lost |= not names - set(STATEMENTS) or _keyword_meant((first.split() or [""])[0]) == "extend"
+
+
+def _names_at(line: str) -> set[str]:
+    """The names that a line defines if it starts a statement, and the word of the language that it starts with."""
+    words = _FIRST_WORDS.match(line)
+    if words is None:
+        return set()
+    first, second = words.groups()
+    return {name for name in (first, second, second and _keyword_meant(first)) if name}

@@ -1,1 +1,0 @@
-"""Trains a compiled network: from the source text of a module to a run folder."""

@@ -1,0 +1,163 @@
+"""Where a training stands, and its state as tensors and JSON, there and back."""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Mapping
+from contextlib import contextmanager
+from hashlib import sha256
+from pathlib import Path
+from typing import Any, Self
+
+import torch
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+from torch import Tensor, nn
+from torch.optim import SGD, AdamW, Optimizer
+
+from cldfc.diagnostics import UsageError
+from cldfc.training.metrics import Epoch
+from cldfc.weights.network import HELP, compare_tensors
+
+
+class TrainingPosition(BaseModel):
+    """A place between two steps of a training, with what has been measured up to it."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, use_attribute_docstrings=True)
+
+    epoch: int = Field(default=1, ge=1)
+    """The running epoch, from 1; after the last one, one more than there are."""
+    step: int = Field(default=0, ge=0)
+    """Steps done in the running epoch."""
+    loss_sum: float = 0.0
+    """Sum of the losses of the images shown in the running epoch."""
+    hits: int = Field(default=0, ge=0)
+    """Those of these images that were classified correctly."""
+    shown: int = Field(default=0, ge=0)
+    """Number of these images."""
+    seconds: float = 0.0
+    """Wall-clock time of the running epoch so far."""
+    epochs: tuple[Epoch, ...] = ()
+    """What was measured in the finished epochs."""
+
+    @model_validator(mode="after")
+    def has_every_epoch(self) -> Self:
+        if [epoch.epoch for epoch in self.epochs] != list(range(1, self.epoch)):
+            raise ValueError("the finished epochs are not those before the running one")
+        return self
+
+
+BEGINNING = TrainingPosition()
+
+
+def after_step(position: TrainingPosition, loss: float, hits: int, shown: int, seconds: float) -> TrainingPosition:
+    """The position after one more step, with its mean loss, on `shown` images; `seconds` are those of the epoch."""
+    return TrainingPosition(
+        epoch=position.epoch,
+        step=position.step + 1,
+        loss_sum=position.loss_sum + loss * shown,
+        hits=position.hits + hits,
+        shown=position.shown + shown,
+        seconds=seconds,
+        epochs=position.epochs,
+    )
+
+
+_NETWORK, _OPTIMIZER = "network.", "optimizer."
+_KEPT: Mapping[type[Optimizer], set[str]] = {SGD: {"momentum_buffer"}, AdamW: {"step", "exp_avg", "exp_avg_sq"}}
+"""What optimizers keep for each parameter."""
+FORMAT = 2
+"""Of a checkpoint: of its state, and of the names of its tensors."""
+
+
+class Saved(BaseModel):
+    """What a checkpoint holds beside the tensors."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+    format: int = Field(default=FORMAT, ge=1, le=FORMAT)
+    """Of this file and of the names of the tensors."""
+    position: TrainingPosition
+    """Where the training stood."""
+    generators: list[dict[str, str]]
+    """For each process the states of torch's generators, as hexadecimal digits, by the kind of the device."""
+    threads: int = Field(ge=1)
+    """Threads that torch used; sums in float32 depend on them."""
+    spec: str = ""
+    """The SHA-256 of the spec; earlier releases do not say it."""
+    recipe: dict[str, Any] = {}
+    """The recipe, by field; earlier releases do not say it."""
+
+
+def training_tensors(network: nn.Module, optimizer: Optimizer) -> dict[str, Tensor]:
+    """Every tensor of a training: `network.NAME`, and `optimizer.NAME.KEY` for what is kept for a parameter."""
+    tensors = {f"{_NETWORK}{name}": tensor for name, tensor in network.state_dict().items()}
+    for name, parameter in network.named_parameters():
+        for key, value in optimizer.state.get(parameter, {}).items():
+            if isinstance(value, Tensor):
+                tensors[f"{_OPTIMIZER}{name}.{key}"] = value
+    return {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+
+
+def restore_tensors(network: nn.Module, optimizer: Optimizer, tensors: Mapping[str, Tensor], where: Path) -> None:
+    """Put the tensors of a training back. Raises UsageError when they are those of another network."""
+    weights = weights_of(tensors)
+    compare_tensors(weights, network.state_dict(), where)
+    network.load_state_dict(weights)
+    parameters = dict(network.named_parameters())
+    optimizer.state.clear()
+    for name, value in tensors.items():
+        if name.startswith(_OPTIMIZER):
+            owner, _, key = name.removeprefix(_OPTIMIZER).rpartition(".")
+            if key not in _KEPT[type(optimizer)]:
+                raise UsageError(
+                    f"`{where}` holds `{key}`, the state of another optimizer than {type(optimizer).__name__}",
+                    "make `optimizer` in `recipe.json` what it was, or start another run",
+                )
+            if owner not in parameters or value.shape not in (parameters[owner].shape, ()):
+                raise UsageError(f"the network has no parameter for `{name}` of `{where}`", HELP)
+            optimizer.state[parameters[owner]][key] = _laid_out(value, parameters[owner])
+
+
+def _laid_out(value: Tensor, parameter: nn.Parameter) -> Tensor:
+    """A tensor of the optimizer, on the device of its parameter; of the same shape, it lies in memory as that does."""
+    if value.shape != parameter.shape:
+        return value.to(parameter.device)
+    return torch.empty_like(parameter, dtype=value.dtype, requires_grad=False).copy_(value)
+
+
+def weights_of(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The parameters and buffers among the tensors of a training, by their own names."""
+    return {name.removeprefix(_NETWORK): value for name, value in tensors.items() if name.startswith(_NETWORK)}
+
+
+def generators() -> dict[str, str]:
+    states = {"cpu": torch.get_rng_state()}
+    if torch.cuda.is_available():
+        states["cuda"] = torch.cuda.get_rng_state()
+    return {kind: bytes(state.numpy()).hex() for kind, state in states.items()}
+
+
+def restore_generators(states: Mapping[str, str]) -> None:
+    """Let the generators go on from these states. Raises ValueError when they are none."""
+    try:
+        for kind, state in states.items():
+            tensor = torch.frombuffer(bytearray.fromhex(state), dtype=torch.uint8)
+            if kind == "cpu":
+                torch.set_rng_state(tensor)
+            elif torch.cuda.is_available():
+                torch.cuda.set_rng_state(tensor)
+    except (RuntimeError, TypeError) as error:
+        raise ValueError(f"no state of a generator: {error}") from error
+
+
+@contextmanager
+def generators_kept() -> Generator[None]:
+    """Let the generators be what they were when the block ends: who asks for a network draws nothing of one's own."""
+    before = generators()
+    try:
+        yield
+    finally:
+        restore_generators(before)
+
+
+def spec_digest(spec: str) -> str:
+    return sha256(spec.encode()).hexdigest()

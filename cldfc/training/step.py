@@ -1,0 +1,187 @@
+"""One training step: optimizer, CUDA graph, score, and where a number comes from that is not finite."""
+
+from __future__ import annotations
+
+import math
+import warnings
+from collections import Counter
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, cast
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import cross_entropy
+from torch.optim import SGD, AdamW, Optimizer
+
+from cldfc.data.data_set import DataSet
+from cldfc.data.images import Images, standardise
+from cldfc.device import Device, settled
+from cldfc.recipe import Recipe
+
+# Runs are hundreds to thousands of steps long: the usual 0.999 would remember the first of them.
+_SQUARES = 0.99
+
+
+def make_optimizer(network: nn.Module, recipe: Recipe) -> Optimizer:
+    parameters, decay = network.parameters(), recipe.weight_decay
+    if recipe.optimizer == "adamw":
+        betas = (recipe.momentum, _SQUARES)
+        return AdamW(parameters, recipe.lr, betas, weight_decay=decay, fused=True)
+    return SGD(parameters, recipe.lr, recipe.momentum, weight_decay=decay, fused=True)
+
+
+def learning_rate(recipe: Recipe, step: int, steps: int) -> float:
+    """The rate at a step, counted from 0, of `steps` in all: a linear rise, then a fall by the recipe's schedule."""
+    rise = recipe.warmup * steps
+    if step + 1 < rise:
+        return recipe.lr * (step + 1) / rise
+    if recipe.schedule == "step":
+        drops = step * recipe.epochs // steps // recipe.drop_every
+        return recipe.lr / recipe.drop_by**drops
+    return recipe.lr * (1 + math.cos(math.pi * (step - rise + 1) / (steps - rise + 1))) / 2
+
+
+LARGE = 1e4
+"""Numbers that a network whose values are normalised does not reach."""
+
+
+def find_origin(network: nn.Module, forward: Callable[[], Tensor], values: Mapping[str, Sequence[str]]) -> str:
+    """The layer that first gives a number that is not finite when `forward` runs again, in words.
+
+    Where all are finite, the value that has grown the most. `values` are those that the calls of each layer help
+    to compute, in the symbols of the spec. Empty where nothing has grown: dropout draws anew.
+    """
+    found: list[str] = []
+    calls: Counter[str] = Counter()
+    sizes: dict[str, float] = {}
+
+    def watch(name: str) -> Callable[[nn.Module, tuple[Any, ...], Any], None]:
+        def look(layer: nn.Module, inputs: tuple[Any, ...], output: Any) -> None:
+            own = values.get(name, ())
+            value = own[calls[name]] if calls[name] < len(own) else ""
+            calls[name] += 1
+            if not found and not is_finite(output):
+                found.append(_first_fault(name, layer, inputs) + (value and f", in `{value}`"))
+            elif value and isinstance(output, Tensor):
+                sizes[value] = max(sizes.get(value, 0), float(output.abs().max()))
+
+        return look
+
+    modules = cast(Iterable[tuple[str, nn.Module]], network.named_modules())
+    layers = [(name, layer) for name, layer in modules if not any(layer.children())]
+    hooks = [layer.register_forward_hook(watch(name)) for name, layer in layers]
+    with torch.no_grad():
+        forward()
+    for hook in hooks:
+        hook.remove()
+    value = max(sizes, key=lambda value: sizes[value], default="")
+    has_grown = value and sizes[value] > LARGE
+    return found[0] if found else f"`{value}` has grown to {sizes[value]:.1e}" if has_grown else ""
+
+
+def _first_fault(name: str, layer: nn.Module, inputs: tuple[Any, ...]) -> str:
+    for part, parameter in layer.named_parameters():
+        if not is_finite(parameter):
+            return f"`{name}.{part}` is no longer finite"
+    if not all(is_finite(value) for value in inputs):
+        return f"what `{name}` is given is the first value that is not finite"
+    return f"the result of `{name}` is the first value that is not finite"
+
+
+def is_finite(value: object) -> bool:
+    return not isinstance(value, Tensor) or bool(value.isfinite().all())
+
+
+LAUNCHED = 3
+"""Steps taken kernel by kernel at first, in which cuDNN tries its algorithms and torch.compile compiles."""
+
+WAITS = "called a synchronizing CUDA operation"
+
+
+class Captured:
+    """A function of batches that are all of one size, captured on a CUDA device and then replayed for each batch.
+
+    What it sets, such as gradients, and what it gives are the same tensors at each replay, with new contents.
+    Where it waits for the device, or there is not enough memory for a graph, it runs as it is.
+    """
+
+    def __init__(self, function: Callable[[Images], Tensor]) -> None:
+        self.function = function
+        self.calls = 0
+        self.waits: list[str] = []
+        self.replay: Callable[[Images], Tensor] | None = None
+
+    def __call__(self, batch: Images) -> Tensor:
+        self.calls += 1
+        if self.replay:
+            return self.replay(batch)
+        if self.calls == LAUNCHED:
+            # A capture that meets a wait fails, and leaves torch's generator of no use.
+            with _waiting(self.waits):
+                return self.function(batch)
+        if self.calls == LAUNCHED + 1 and not self.waits:
+            self.replay = self.capture(batch)
+        return self.replay(batch) if self.replay else self.function(batch)
+
+    def capture(self, batch: Images) -> Callable[[Images], Tensor] | None:
+        """Record the kernels of a call, of which none runs; None where there is not enough memory."""
+        held = Images(torch.empty_like(batch.pixels), torch.empty_like(batch.labels))
+        graph = torch.cuda.CUDAGraph()
+        try:
+            # Other threads may copy images to the device meanwhile.
+            with torch.cuda.graph(graph, capture_error_mode="thread_local"):
+                result = self.function(held)
+        except torch.OutOfMemoryError:
+            return None
+
+        def replay(batch: Images) -> Tensor:
+            held.pixels.copy_(batch.pixels)
+            held.labels.copy_(batch.labels)
+            graph.replay()
+            return result
+
+        return replay
+
+
+@contextmanager
+def _waiting(found: list[str]) -> Generator[None]:
+    """Note where torch says that something waits for the device; other warnings are passed on."""
+    before = torch.cuda.get_sync_debug_mode()
+    with warnings.catch_warnings(record=True) as heard:
+        warnings.simplefilter("always")
+        torch.cuda.set_sync_debug_mode("warn")
+        # That the mode is a prototype it says itself.
+        heard.clear()
+        try:
+            yield
+        finally:
+            torch.cuda.set_sync_debug_mode(before)
+    for warning in heard:
+        if WAITS in str(warning.message):
+            found.append(f"{warning.filename}:{warning.lineno}")
+        else:
+            warnings.warn_explicit(warning.message, warning.category, warning.filename, warning.lineno)
+
+
+@dataclass(frozen=True, slots=True)
+class Score:
+    """Mean cross-entropy, share of images classified correctly (0 to 1), and number of images."""
+
+    loss: float
+    accuracy: float
+    images: int
+
+
+@torch.no_grad()
+def score_network(network: nn.Module, batches: Iterable[Images], dataset: DataSet, device: Device) -> Score:
+    """The score of a network on all images of some batches, in evaluation mode; without images there are only zeros."""
+    network.eval()
+    with settled():
+        found = [(device.scores(network, standardise(batch.pixels, dataset)), batch.labels) for batch in batches]
+    if not found:
+        return Score(0.0, 0.0, 0)
+    scores, labels = (torch.cat(parts) for parts in zip(*found, strict=True))
+    correct = int((scores.argmax(1) == labels).sum())
+    return Score(cross_entropy(scores, labels).item(), correct / len(labels), len(labels))

@@ -1,0 +1,356 @@
+"""How far two outcomes differ, what of that is rounding, and where the rest begins."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+from cldfc.compilation import Compilation
+from cldfc.diagnostics import UsageError
+from cldfc.verify.outcome import Outcome, RecordedCall, Trial, outcome_of_equations
+
+Weights = dict[str, Tensor]
+
+
+def random_state(network: nn.Module, seed: int) -> Weights:
+    """The state of a network, with kernels as they start and everything else moved away from where it starts.
+
+    Normalisations that are all 1 and 0, and scalars that are all alike, would hide that two were exchanged.
+    """
+    generator = torch.Generator().manual_seed(seed)
+    weights = {name: tensor.clone() for name, tensor in network.state_dict().items()}
+    for name, tensor in weights.items():
+        if tensor.is_floating_point() and tensor.dim() < 2:
+            moved = 0.5 + torch.rand(tensor.shape, generator=generator, dtype=tensor.dtype)
+            is_shift = name.endswith(("bias", "running_mean"))
+            tensor.copy_(moved - 1 if is_shift else moved)
+    return weights
+
+
+def mapped_name(name: str, names: Mapping[str, str]) -> str:
+    """A name of the state dictionary with its start replaced: `bn_f.1_2`, or `bn_f` with every tag."""
+    path, rest = name, ""
+    while path and path not in names:
+        path, dot, part = path.rpartition(".")
+        rest = f"{dot}{part}{rest}"
+    return f"{names[path]}{rest}" if path else name
+
+
+@dataclass(frozen=True)
+class Pairs:
+    """Which weights of two networks correspond, by name, and those of each that have no counterpart.
+
+    `misfits` would correspond, but have different shapes.
+    """
+
+    names: Mapping[str, str]
+    first: Sequence[str]
+    second: Sequence[str]
+    misfits: Sequence[tuple[str, str]] = ()
+
+
+def attribute_of(name: str) -> str:
+    """The attribute of a network that a weight belongs to: `bn_f` of `bn_f.1_2.weight`."""
+    return name.split(".")[0]
+
+
+def pair_weights(weights: Weights, others: Weights, names: Mapping[str, str]) -> Pairs:
+    """Pair the weights of two networks: `names` leads from heads of the first to heads of the second.
+
+    Raises UsageError when `names` speaks of what is not there.
+    """
+    _refuse_unknown(names, weights, others)
+    taken = set(names.values()) - set(names)
+    pairs: dict[str, str] = {}
+    misfits: list[tuple[str, str]] = []
+    for name, tensor in weights.items():
+        head = attribute_of(name)
+        other = mapped_name(name, names)
+        if other in others and (head in names or head not in taken):
+            if others[other].shape == tensor.shape:
+                pairs[name] = other
+            else:
+                misfits.append((name, other))
+    paired, met = {*pairs, *(name for name, _ in misfits)}, {*pairs.values(), *(other for _, other in misfits)}
+    lonely = [name for name in weights if name not in paired]
+    return Pairs(pairs, lonely, [name for name in others if name not in met], misfits)
+
+
+def _refuse_unknown(names: Mapping[str, str], weights: Weights, others: Weights) -> None:
+    for name, known in [*((name, weights) for name in names), *((name, others) for name in names.values())]:
+        heads = list(dict.fromkeys(map(attribute_of, known)))
+        if name not in heads:
+            side = "first" if known is weights else "second"
+            raise UsageError(f"the {side} network has no parameter `{name}` to map", f"it has {', '.join(heads)}")
+
+
+_Place = Literal["operand", "result", "missing", "output", "statistics", "gradient"]
+"""What differs: what a parameter is applied to, what it gives, that it is used at all; the output, though no
+parameter's use differs; or, though no value does, running statistics or the gradient of a parameter."""
+
+SMALL = 1e-3
+"""Gradients are compared relative to the largest of their parameter, or to this part of the largest of all."""
+
+
+@dataclass(frozen=True)
+class Differences:
+    """The relative differences of two outcomes: of their outputs, and of each gradient and statistic by name.
+
+    `calls` are those of the operand and the result of each use of a parameter, where the two have the same uses.
+    """
+
+    output: float
+    gradients: Mapping[str, float]
+    statistics: Mapping[str, float]
+    calls: Sequence[tuple[float, float]] = ()
+
+    def values(self) -> Iterator[float]:
+        """All but those of the calls."""
+        yield from (self.output, *self.gradients.values(), *self.statistics.values())
+
+
+@dataclass(frozen=True)
+class Allowed:
+    """How far outcomes may differ: by the tolerance, or by what rounding makes of the same thing, if that is more."""
+
+    tolerance: float
+    rounding: Differences | None = None
+
+    def output(self) -> float:
+        return self.most(self.rounding.output if self.rounding else 0.0)
+
+    def gradient(self, name: str) -> float:
+        return self.most(self.rounding.gradients.get(name, 0.0) if self.rounding else 0.0)
+
+    def gradients(self) -> list[float]:
+        return [self.gradient(name) for name in self.rounding.gradients] if self.rounding else []
+
+    def statistic(self, name: str) -> float:
+        return self.most(self.rounding.statistics.get(name, 0.0) if self.rounding else 0.0)
+
+    def call(self, at: int) -> tuple[float, float]:
+        if self.rounding is None or at >= len(self.rounding.calls):
+            return self.tolerance, self.tolerance
+        operand, result = self.rounding.calls[at]
+        return self.most(operand), self.most(result)
+
+    def most(self, rounding: float) -> float:
+        return max(self.tolerance, rounding)
+
+    def hold(self, found: Differences) -> bool:
+        return (
+            found.output <= self.output()
+            and all(difference <= self.gradient(name) for name, difference in found.gradients.items())
+            and all(difference <= self.statistic(name) for name, difference in found.statistics.items())
+        )
+
+
+@dataclass(frozen=True)
+class VerifiedRow:
+    """The largest relative differences of one form in one mode; statistics move in training alone.
+
+    `agrees` says whether each is within what is allowed; `rounding` is the largest difference that rounding alone
+    makes there, if that had to be found out.
+    """
+
+    form: str
+    mode: Literal["train", "eval"]
+    outputs: float
+    gradients: float
+    statistics: float | None
+    agrees: bool = True
+    rounding: float | None = None
+
+    @property
+    def worst(self) -> float:
+        return max(self.outputs, self.gradients, self.statistics or 0.0)
+
+
+def verified_row(form: str, mode: Literal["train", "eval"], found: Differences, allowed: Allowed) -> VerifiedRow:
+    statistics = max(found.statistics.values(), default=0.0) if mode == "train" else None
+    rounding = max(allowed.rounding.values()) if allowed.rounding else None
+    gradients = max(found.gradients.values(), default=0.0)
+    return VerifiedRow(form, mode, found.output, gradients, statistics, allowed.hold(found), rounding)
+
+
+@dataclass(frozen=True)
+class FirstDifference:
+    """Where a form first differs, in the order of computation.
+
+    `value` is that whose equation it stands in, `module` the parameter that is used there.
+    """
+
+    value: str
+    module: str | None
+    place: _Place
+    difference: float
+    form: str = ""
+    mode: str = ""
+
+
+def compare_outcomes(
+    expected: Outcome, found: Outcome, names: Mapping[str, str], with_calls: bool = False
+) -> Differences:
+    """The relative differences of two outcomes; `names` leads from expected names to found ones.
+
+    A parameter that the other side lacks must have no gradient.
+    """
+    gradients = _of_tensors(expected.gradients, found.gradients, names, SMALL)
+    moved = _of_tensors(expected.statistics, found.statistics, names, 0.0)
+    calls = zip(expected.calls, found.calls, strict=True) if with_calls else ()
+    pairs = [
+        (_call_difference(one.operand, two.operand), _call_difference(one.result, two.result)) for one, two in calls
+    ]
+    return Differences(relative(found.output, expected.output), gradients, moved, pairs)
+
+
+def relative(found: Tensor | None, expected: Tensor, floor: float = 0.0) -> float:
+    """The largest difference, relative to the largest number that is expected or to `floor`; inf for no number."""
+    if found is None or found.shape != expected.shape:
+        return math.inf
+    difference = float((found.detach().double() - expected.detach().double()).abs().max())
+    scale = max(float(expected.detach().double().abs().max()), floor, torch.finfo(torch.float64).tiny)
+    return difference / scale if math.isfinite(difference) else math.inf
+
+
+def _call_difference(expected: Tensor | None, found: Tensor | None) -> float:
+    """The relative difference of what a parameter is applied to, or gives; zeros without a shape are all alike."""
+    return 0.0 if expected is None or found is None else relative(found, expected)
+
+
+def first_difference(
+    expected: Outcome, found: Outcome, names: Mapping[str, str], allowed: Allowed, is_literal: bool, output: str
+) -> FirstDifference | None:
+    """Where two outcomes first differ by more than is allowed, if they do; `output` is what that is called."""
+    place = _locate(expected, found, names, allowed, is_literal)
+    if place is not None:
+        return place
+    difference = relative(found.output, expected.output)
+    if difference > allowed.output():
+        return FirstDifference(output, None, "output", difference)
+    calls = {call.module: call for call in expected.calls}
+    moved = _of_tensors(expected.statistics, found.statistics, names, 0.0)
+    for call in calls.values():
+        own = {name: moved[name] for name in moved if name.startswith(f"{call.module}.")}
+        if any(difference > allowed.statistic(name) for name, difference in own.items()):
+            return FirstDifference(call.value, call.module, "statistics", max(own.values()))
+    gradients = _of_tensors(expected.gradients, found.gradients, names, SMALL)
+    for call in reversed(expected.calls):
+        own = {name: gradients[name] for name in gradients if module_of(name) == call.module}
+        if any(difference > allowed.gradient(name) for name, difference in own.items()):
+            return FirstDifference(call.value, call.module, "gradient", max(own.values()))
+    return None
+
+
+def _of_tensors(
+    expected: Mapping[str, Tensor], found: Mapping[str, Tensor], names: Mapping[str, str], small: float
+) -> dict[str, float]:
+    """The relative difference of each tensor; those of less than `small` of the largest count as that large.
+
+    One that the other side lacks must be zero.
+    """
+    largest = max((float(tensor.double().abs().max()) for tensor in expected.values()), default=0.0)
+    pairs = {name: found.get(names.get(name, name)) for name in expected}
+    is_there = {name: pairs[name] is not None or bool(expected[name].any()) for name in expected}
+    return {n: relative(pairs[n], tensor, small * largest) for n, tensor in expected.items() if is_there[n]}
+
+
+def _locate(
+    expected: Outcome, found: Outcome, names: Mapping[str, str], allowed: Allowed, is_literal: bool
+) -> FirstDifference | None:
+    """The first use of a parameter that differs by more than is allowed, in the order of the equations.
+
+    The uses of each parameter are compared one after another. A form that is not literal may need a parameter
+    less often; its other uses are passed over then. None: no use differs.
+    """
+    theirs: Mapping[str, list[RecordedCall]] = defaultdict(list)
+    for call in found.calls:
+        theirs[call.module].append(call)
+    modules = {module_of(name): module_of(other) for name, other in names.items()}
+    counts = Counter(call.module for call in expected.calls)
+    place: Counter[str] = Counter()
+    for number, call in enumerate(expected.calls):
+        module = modules.get(call.module, call.module)
+        at, place[module] = place[module], place[module] + 1
+        if at < len(theirs[module]) and (is_literal or len(theirs[module]) == counts[call.module]):
+            difference = _difference_of_calls(call, theirs[module][at], allowed.call(number))
+            if difference is not None:
+                return difference
+        elif is_literal:
+            return FirstDifference(call.value, call.module, "missing", math.inf)
+    return None
+
+
+def module_of(name: str) -> str:
+    """The module of a weight or bias, `A.1` of `A.1.weight`; a scalar is its own."""
+    return name.removesuffix(".weight").removesuffix(".bias")
+
+
+def _difference_of_calls(
+    expected: RecordedCall, found: RecordedCall, allowed: tuple[float, float]
+) -> FirstDifference | None:
+    places: tuple[tuple[_Place, float], ...] = (("operand", allowed[0]), ("result", allowed[1]))
+    for place, most in places:
+        wanted, given = getattr(expected, place), getattr(found, place)
+        if wanted is None:
+            wanted = torch.zeros_like(given)
+        difference = relative(given, wanted)
+        if difference > most:
+            return FirstDifference(expected.value, expected.module, place, difference)
+    return None
+
+
+_DRAWS = 3
+_UNITS = 16
+"""By so many units in its last place every weight, every pixel and every result is moved, at most."""
+_MARGIN = 4
+"""Rounding may be so many times as large as the largest difference that was drawn."""
+_MOST = 1e-3
+"""No difference of this size is called rounding: a network that turns 16 units into so much cannot be verified."""
+
+
+def rounding_of(network: Compilation, trial: Trial, expected: Outcome) -> Differences:
+    """The relative differences that rounding may make of each thing in an outcome."""
+    found = [_disturbed_outcome(network, trial, expected, seed) for seed in range(_DRAWS)]
+    names = {name: name for name in trial.weights}
+    drawn = [compare_outcomes(expected, outcome, names, with_calls=True) for outcome in found]
+    calls = zip(*(one.calls for one in drawn), strict=True)
+    return Differences(
+        _enlarged([one.output for one in drawn]),
+        _by_name([one.gradients for one in drawn]),
+        _by_name([one.statistics for one in drawn]),
+        [(_enlarged([o for o, _ in same]), _enlarged([r for _, r in same])) for same in calls],
+    )
+
+
+def _disturbed_outcome(network: Compilation, trial: Trial, expected: Outcome, seed: int) -> Outcome:
+    disturb = _disturber(torch.Generator().manual_seed(seed))
+    weights = {n: disturb(t) if t.is_floating_point() else t for n, t in trial.weights.items()}
+    other = replace(trial, weights=weights, images=disturb(trial.images))
+    return outcome_of_equations(network.tree, other, network.program.classes, disturb)
+
+
+def _disturber(generator: torch.Generator) -> Callable[[Tensor], Tensor]:
+    """Moves each number of a tensor by some units in its last place; zeros stay."""
+    size = _UNITS * torch.finfo(torch.float64).eps
+
+    def disturb(tensor: Tensor) -> Tensor:
+        drawn = torch.rand(tensor.shape, generator=generator, dtype=torch.float64)
+        return tensor * (1 + size * (2 * drawn - 1))
+
+    return disturb
+
+
+def _enlarged(drawn: list[float]) -> float:
+    """What rounding may make of something, given some differences that it did make."""
+    return min(_MARGIN * max(drawn), _MOST)
+
+
+def _by_name(drawn: list[Mapping[str, float]]) -> dict[str, float]:
+    return {name: _enlarged([one.get(name, 0.0) for one in drawn]) for name in drawn[0]}

@@ -1,0 +1,338 @@
+"""Generated code against the equations, and one network against another, in float64."""
+
+from __future__ import annotations
+
+import math
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import redirect_stdout
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from cldfc.compilation import Compilation
+from cldfc.syntax import tree
+from cldfc.verify.contrast import alone, contrast_networks, contrast_specs, suggest_map
+from cldfc.verify.deviation import (
+    SMALL,
+    Allowed,
+    Differences,
+    FirstDifference,
+    VerifiedRow,
+    compare_outcomes,
+    first_difference,
+    mapped_name,
+    pair_weights,
+    random_state,
+    rounding_of,
+    verified_row,
+)
+from cldfc.verify.outcome import (
+    Candidate,
+    Differs,
+    Outcome,
+    Trial,
+    is_statistic,
+    network_of_file,
+    outcome_of_equations,
+    outcome_of_network,
+)
+from cldfc.weights.network import build_network
+
+_BATCH = 2
+
+
+@dataclass(frozen=True)
+class Report:
+    """What was compared and found.
+
+    `unused` are parameters that only one side has, and whose gradient is zero there. `problem` says why there
+    is nothing to compare, if that is so. `contrasts` say what differs between two networks that are not the same.
+    """
+
+    rows: tuple[VerifiedRow, ...]
+    first: FirstDifference | None = None
+    unused: tuple[str, ...] = ()
+    problem: str | None = None
+    contrasts: tuple[str, ...] = ()
+
+    @property
+    def agrees(self) -> bool:
+        return self.problem is None and all(row.agrees for row in self.rows)
+
+    @property
+    def worst(self) -> float:
+        return math.inf if self.problem else max(row.worst for row in self.rows)
+
+
+@dataclass(frozen=True)
+class Other:
+    """The network that a spec is compared with: that of another spec, or one that a file defines; what it is called."""
+
+    name: str
+    network: nn.Module
+    spec: Compilation | None = None
+
+
+def verify_forms(spec: Compilation, candidates: Sequence[Candidate], tolerance: float, seed: int = 0) -> Report:
+    """Compare generated code with the equations, in eval and in train mode.
+
+    Outputs, gradients of every parameter and of the input, and running statistics are compared, in float64, on
+    a batch of two random images with random weights. The first difference is that of the first form and mode
+    that exceed the tolerance, and what rounding makes of the equations. Raises UsageError when generated code is no
+    network.
+    """
+    networks = [_candidate_network(candidate, spec, seed) for candidate in candidates]
+    comparison = _Tally(spec, tolerance)
+    try:
+        for trial in _trials(random_state(networks[0], seed), spec, seed):
+            expected = outcome_of_equations(spec.tree, trial, spec.program.classes)
+            for candidate, network in zip(candidates, networks, strict=True):
+                names = {name: mapped_name(name, candidate.names) for name in trial.weights}
+                comparison.add(candidate.name, trial, expected, network, names, candidate.is_literal)
+    except Differs as difference:
+        return Report(tuple(comparison.rows), problem=str(difference))
+    order = [candidate.name for candidate in candidates]
+    return Report(tuple(sorted(comparison.rows, key=lambda row: order.index(row.form))), comparison.first)
+
+
+def verify_specs(
+    spec: Compilation,
+    candidates: Sequence[Candidate],
+    other: Compilation,
+    theirs: Sequence[Candidate],
+    names: Mapping[str, str],
+    tolerance: float,
+    seed: int = 0,
+) -> Report:
+    """Compare the equations of a spec with the code of another, which has the same parameters but for `names`."""
+    network = _candidate_network(theirs[0], other, seed)
+    return _verify_pair(spec, candidates, Other(other.class_name, network, other), names, tolerance, seed)
+
+
+def verify_file(
+    spec: Compilation,
+    candidates: Sequence[Candidate],
+    path: Path,
+    names: Mapping[str, str],
+    tolerance: float,
+    seed: int = 0,
+) -> Report:
+    """Compare the equations of a spec with a Python file, which is run. Raises UsageError when it has no network."""
+    torch.manual_seed(seed)  # pyright: ignore[reportUnknownMemberType]
+    try:
+        network = network_of_file(path, spec.class_name)
+    except Differs as difference:
+        return Report((), problem=str(difference))
+    with redirect_stdout(sys.stderr):
+        return _verify_pair(spec, candidates, Other(path.name, network), names, tolerance, seed)
+
+
+def _verify_pair(
+    spec: Compilation,
+    candidates: Sequence[Candidate],
+    other: Other,
+    names: Mapping[str, str],
+    tolerance: float,
+    seed: int = 0,
+) -> Report:
+    """Compare a spec with another network, given the same weights, in eval and in train mode.
+
+    `names` leads from parameters of the first, in ASCII and without tags, to those of the second; others have
+    the same name. The spec is evaluated by its equations. Raises UsageError when `names` speaks of what is not there.
+    """
+    one = _candidate_network(candidates[0], spec, seed)
+    weights, others = random_state(one, seed), random_state(other.network, seed)
+    pairs = pair_weights(weights, others, names)
+    contrasts = [*(contrast_specs(spec, other.spec) if other.spec is not None else ())]
+    contrasts += contrast_networks(one, other.network, pairs)
+    # A network with another input, or with other outputs, cannot be given the same images.
+    tasks = {(known.program.shape, known.program.classes) for known in (spec, other.spec or spec)}
+    if contrasts and len(tasks) > 1:
+        return Report((), problem="these are different networks:", contrasts=tuple(contrasts))
+    comparison = _Tally(spec, tolerance)
+    matters: list[str] = []
+    try:
+        for trial in _trials(weights, spec, seed):
+            expected = outcome_of_equations(spec.tree, trial, spec.program.classes)
+            own = replace(trial, weights=others | {pairs.names[name]: weights[name] for name in pairs.names})
+            found = outcome_of_network(other.network, own)
+            matters += comparison.mattering(pairs.first, trial, expected, expected)
+            matters += comparison.mattering(pairs.second, trial, found, expected)
+            if pairs.misfits or matters:
+                break
+            expected = _without_weights(expected, pairs.first)
+            comparison.add(other.name, trial, expected, other.network, pairs.names, False, others)
+    except Differs as difference:
+        return Report(tuple(comparison.rows), problem=str(difference), contrasts=tuple(contrasts))
+    if pairs.misfits or matters:
+        contrasts += alone(pairs, matters)
+        contrasts += suggest_map(pairs, weights, others)
+        return Report((), problem="these are different networks:", contrasts=tuple(contrasts))
+    unused = tuple(name for name in (*pairs.first, *pairs.second) if not is_statistic(name))
+    report = Report(tuple(comparison.rows), comparison.first, unused)
+    return report if report.agrees else replace(report, contrasts=tuple(contrasts))
+
+
+def _relative_gradient(name: str, outcome: Outcome) -> float:
+    """The gradient of a parameter, relative to a part of the largest, as gradients are compared; 0 of a statistic."""
+    gradient = outcome.gradients.get(name)
+    if gradient is None or not gradient.numel():
+        return 0.0
+    largest = max(float(tensor.abs().max()) for tensor in outcome.gradients.values())
+    return float(gradient.abs().max()) / (SMALL * largest) if largest else 0.0
+
+
+@dataclass
+class _Tally:
+    """The rows of a report as they come, and the first difference that is more than rounding."""
+
+    spec: Compilation
+    tolerance: float
+    rows: list[VerifiedRow] = field(default_factory=list[VerifiedRow])
+    first: FirstDifference | None = None
+    known: dict[str, Differences] = field(default_factory=dict[str, Differences])
+    """What rounding makes of the equations, by mode."""
+
+    def add(
+        self,
+        form: str,
+        trial: Trial,
+        expected: Outcome,
+        network: nn.Module,
+        names: Mapping[str, str],
+        is_literal: bool,
+        others: Mapping[str, Tensor] | None = None,
+    ) -> None:
+        """Compare a network with what is expected; `names` leads from the names of weights to its own.
+
+        `others` are the weights that it has besides. Raises Differs.
+        """
+        wanted = set(network.state_dict())
+        own = {names[name]: tensor for name, tensor in trial.weights.items() if names.get(name) in wanted}
+        found = outcome_of_network(network, replace(trial, weights={**(others or {}), **own}))
+        apart, allowed = compare_outcomes(expected, found, names), Allowed(self.tolerance)
+        if not allowed.hold(apart):
+            allowed = self.allowed(trial, expected)
+        self.rows.append(verified_row(form, trial.mode, apart, allowed))
+        if self.first is None and not self.rows[-1].agrees:
+            output = next(s.name for s in self.spec.tree.statements if isinstance(s, tree.Output))
+            first = first_difference(expected, found, names, allowed, is_literal, output)
+            self.first = first and replace(first, form=form, mode=trial.mode)
+
+    def mattering(self, names: Sequence[str], trial: Trial, outcome: Outcome, expected: Outcome) -> list[str]:
+        """Those of some parameters of an outcome without which it would be another: their gradient is not zero."""
+        found = [name for name in names if _relative_gradient(name, outcome) > self.tolerance]
+        rounding = max(self.allowed(trial, expected).gradients(), default=0.0) if found else 0.0
+        return [name for name in found if _relative_gradient(name, outcome) > rounding]
+
+    def allowed(self, trial: Trial, expected: Outcome) -> Allowed:
+        if trial.mode not in self.known:
+            self.known[trial.mode] = rounding_of(self.spec, trial, expected)
+        return Allowed(self.tolerance, self.known[trial.mode])
+
+
+def _candidate_network(candidate: Candidate, spec: Compilation, seed: int) -> nn.Module:
+    torch.manual_seed(seed)  # pyright: ignore[reportUnknownMemberType]
+    return build_network(candidate.code, candidate.class_name or spec.class_name).double()
+
+
+def _trials(weights: Mapping[str, Tensor], spec: Compilation, seed: int) -> Iterator[Trial]:
+    generator = torch.Generator().manual_seed(seed)
+    images = torch.randn(_BATCH, *spec.program.shape, generator=generator, dtype=torch.float64)
+    yield Trial(weights, images, "eval", seed)
+    yield Trial(weights, images, "train", seed)
+
+
+def _without_weights(outcome: Outcome, names: Sequence[str]) -> Outcome:
+    gradients = {name: gradient for name, gradient in outcome.gradients.items() if name not in names}
+    statistics = {name: tensor for name, tensor in outcome.statistics.items() if name not in names}
+    return Outcome(outcome.output, gradients, statistics, outcome.calls)
+
+
+_MOST_CONTRASTS = 12
+"""Lines about what differs; a network that differs everywhere fills the screen otherwise."""
+
+
+def report_lines(report: Report, tolerance: float) -> list[str]:
+    """A table of the largest differences, where the first one appears, and whether all stay below the tolerance."""
+    lines = [] if not report.rows else _table_of_rows(report.rows)
+    contrasts = [f"  {line}" for line in report.contrasts[:_MOST_CONTRASTS]]
+    if len(report.contrasts) > _MOST_CONTRASTS:
+        contrasts.append(f"  and {len(report.contrasts) - _MOST_CONTRASTS} more")
+    if report.problem:
+        return [*lines, report.problem, *contrasts]
+    lines += ["", _verdict(report, tolerance)]
+    if contrasts:
+        lines += ["where the two differ:", *contrasts]
+    if report.first is not None:
+        lines.append(f"first seen in {report.first.form}, {report.first.mode} mode, at {where(report.first)}")
+    for name in report.unused:
+        lines.append(f"`{name}` exists on one side only; its gradient there is zero")
+    return lines
+
+
+def _verdict(report: Report, tolerance: float) -> str:
+    largest = f"largest difference {_difference_text(report.worst)}"
+    if report.worst <= tolerance:
+        return f"equal: {largest}, within {_difference_text(tolerance)}"
+    rounding = max(row.rounding or 0.0 for row in report.rows)
+    if report.agrees:
+        return f"equal: {largest}, which is rounding: it may move this network by {_difference_text(rounding)}"
+    return f"not equal: {largest}, above {_difference_text(tolerance)}, and more than rounding makes"
+
+
+def _table_of_rows(rows: tuple[VerifiedRow, ...]) -> list[str]:
+    cells = [["form", "mode", "outputs", "gradients", "statistics"]]
+    for row in rows:
+        numbers = [row.outputs, row.gradients, row.statistics]
+        cells.append([row.form, row.mode, *("" if value is None else _difference_text(value) for value in numbers)])
+    widths = [max(len(line[place]) for line in cells) for place in range(5)]
+    return ["  ".join(f"{cell:{width}}" for cell, width in zip(line, widths, strict=True)).rstrip() for line in cells]
+
+
+def where(first: FirstDifference) -> str:
+    """`u@2,1`: what `A.2` gives differs by 3.0e-02."""
+    by = f"differs by {_difference_text(first.difference)}" if math.isfinite(first.difference) else "has another shape"
+    match first.place:
+        case "operand":
+            return f"`{first.value}`: what `{first.module}` is applied to {by}"
+        case "result":
+            return f"`{first.value}`: what `{first.module}` gives {by}"
+        case "missing":
+            return f"`{first.value}`: `{first.module}` is not used there"
+        case "statistics":
+            return f"`{first.value}`: how `{first.module}` moves its running statistics {by}"
+        case "gradient":
+            return f"`{first.value}`, on the way back: the gradient of `{first.module}` {by}"
+        case "output":
+            return f"`{first.value}`, behind the last use of a parameter: it {by}"
+
+
+def _difference_text(value: float) -> str:
+    return f"{value:.1e}" if value and math.isfinite(value) else f"{value:g}"
+
+
+def report_data(report: Report, tolerance: float) -> dict[str, object]:
+    keys = ("form", "mode", "outputs", "gradients", "statistics", "rounding", "agrees")
+    rows = [{key: getattr(row, key) for key in keys} for row in report.rows]
+    first = report.first and {
+        "form": report.first.form,
+        "mode": report.first.mode,
+        "value": report.first.value,
+        "parameter": report.first.module,
+        "place": report.first.place,
+        "difference": report.first.difference,
+    }
+    return {
+        "agrees": report.agrees,
+        "tolerance": tolerance,
+        "largest": report.worst,
+        "rows": rows,
+        "first": first,
+        "unused": list(report.unused),
+        "problem": report.problem,
+        "contrasts": list(report.contrasts),
+    }

@@ -1,0 +1,1 @@
+"""The weights of a network: built, loaded, folded, imported, exported."""

@@ -1,0 +1,446 @@
+"""Which module of another network is which of ours: the one given the same values when both are run."""
+
+from __future__ import annotations
+
+import copy
+from collections import Counter
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from functools import lru_cache
+from typing import Any, cast
+
+import torch
+from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
+
+from cldfc.diagnostics import UsageError
+from cldfc.weights.groups import TensorGroup, join_groups, read_groups
+from cldfc.weights.match import BY_ORDER, BY_SHAPE, Pair
+
+_Arguments = tuple[object, ...]
+CPU = torch.device("cpu")
+
+
+@dataclass(frozen=True)
+class _RunMode:
+    """How a module is run: in which type, where, and how near its values are to be to equal ones."""
+
+    dtype: torch.dtype
+    tolerance: float
+    device: torch.device
+
+
+def _ways_to_run(module: nn.Module) -> list[_RunMode]:
+    """The exact way first; some modules make tensors of a type or on a device of their own."""
+    own = next((tensor.device for tensor in module.state_dict().values()), CPU)
+    doubles = [_RunMode(torch.float64, 1e-7, device) for device in dict.fromkeys((CPU, own))]
+    return [*doubles, _RunMode(torch.float32, 1e-3, own)]
+
+
+class _Running:
+    """A copy of a network in eval mode, its groups of tensors, and the number of its group for each address."""
+
+    def __init__(self, network: nn.Module, dtype: torch.dtype, device: torch.device) -> None:
+        self.network = copy.deepcopy(network).to(device, dtype).eval()
+        self.groups = join_groups(read_groups(self.network.state_dict()))[0]
+        tensors = ((number, tensor) for number, group in enumerate(self.groups) for tensor in group.tensors.values())
+        self.numbers = {address(tensor): number for number, tensor in tensors}
+
+
+def address(tensor: Tensor) -> int:
+    """What a tensor and its views have in common."""
+    return tensor.untyped_storage().data_ptr()
+
+
+Print = tuple[tuple[int, ...], Tensor]
+"""The shape of a value, and a few sums over it: equal for equal values, and in practice for no others."""
+
+
+def fingerprint(value: Tensor) -> Print:
+    numbers = value.detach().to("cpu", torch.float64).reshape(-1)
+    root = max(numbers.numel(), 1) ** 0.5
+    sums = _print_weights(numbers.numel()) @ numbers
+    return tuple(value.shape), torch.cat([(numbers @ numbers).sqrt().reshape(1), sums]) / root
+
+
+@lru_cache(maxsize=4)
+def _print_weights(count: int) -> Tensor:
+    return torch.randn(3, count, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+
+
+def _distance(one: Print, other: Print) -> float:
+    """How far two values are apart, relative to the larger."""
+    if one[0] != other[0]:
+        return float("inf")
+    size = max(float(one[1][0]), float(other[1][0]))
+    return float((one[1] - other[1]).abs().max()) / size if size else 0.0
+
+
+class Uses(TorchFunctionMode):
+    """Calls `seen` before each torch function that is given tensors of a network's groups and other values.
+
+    Unlike a module's hooks it also sees a kernel that is called by its weight, and a scalar.
+    """
+
+    def __init__(self, running: _Running, seen: Callable[[list[int], list[Print]], None]) -> None:
+        super().__init__()
+        self.numbers, self.seen = running.numbers, seen
+
+    def __torch_function__(
+        self,
+        func: Callable[..., Any],
+        types: Iterable[type],
+        args: tuple[Any, ...] = (),
+        kwargs: Mapping[str, Any] | None = None,
+    ) -> Any:
+        given = [thing for thing in (*args, *(kwargs or {}).values()) if isinstance(thing, Tensor)]
+        groups = [self.numbers.get(address(tensor)) for tensor in given]
+        used = sorted({number for number in groups if number is not None})
+        values = [tensor for tensor, number in zip(given, groups, strict=True) if number is None]
+        if used and values:
+            self.seen(used, [fingerprint(value) for value in values])
+        return func(*args, **(kwargs or {}))
+
+
+@contextmanager
+def _default_dtype(dtype: torch.dtype) -> Generator[None]:
+    """What a module makes tensors in while it runs, such as a start of zeros."""
+    before = torch.get_default_dtype()
+    torch.set_default_dtype(dtype)
+    try:
+        yield
+    finally:
+        torch.set_default_dtype(before)
+
+
+def _run_network(
+    running: _Running, example: _Arguments, seen: Callable[[list[int], list[Print]], None] | None = None
+) -> list[Tensor]:
+    """The outputs of a network; `seen` is told each use of its groups."""
+    with ExitStack() as stack:
+        stack.enter_context(torch.no_grad())
+        if any(type(module).__name__ == "OptimizedModule" for module in running.network.modules()):
+            stack.enter_context(torch.compiler.set_stance("force_eager"))
+        if seen is not None:
+            stack.enter_context(Uses(running, seen))
+        return _read_outputs(running.network(*example))
+
+
+def _read_outputs(result: object) -> list[Tensor]:
+    if isinstance(result, Tensor):
+        return [result.detach().to("cpu", torch.float64)]
+    if isinstance(result, Mapping | list | tuple):
+        parts = cast("Iterable[object]", result.values() if isinstance(result, Mapping) else result)
+        return [tensor for part in parts for tensor in _read_outputs(part)]
+    raise UsageError(
+        f"the output of the module is of type {type(result).__name__}", "give a module that returns tensors"
+    )
+
+
+def _largest_difference(found: list[Tensor], wanted: list[Tensor]) -> float:
+    """How far outputs are apart, relative to the largest; nan if a number is not finite, inf if shapes differ."""
+    if [tensor.shape for tensor in found] != [tensor.shape for tensor in wanted]:
+        return float("inf")
+    pairs = [(a, b) for a, b in zip(found, wanted, strict=True) if a.numel()]
+    ratios = [(a - b).abs().max() / b.abs().max().clamp_min(1e-30) for a, b in pairs]
+    return float(torch.stack(ratios).max()) if ratios else 0.0
+
+
+def _randomise(running: _Running, seed: int) -> None:
+    """Give a network weights of which no two modules have the same, and normalisations that do something."""
+    generator = torch.Generator().manual_seed(seed)
+    with torch.no_grad():
+        for group in running.groups:
+            for part, tensor in group.tensors.items():
+                if tensor.is_floating_point():
+                    tensor.copy_(_random_numbers(part, tensor, generator))
+
+
+def _random_numbers(part: str, tensor: Tensor, generator: torch.Generator) -> Tensor:
+    """Numbers for a tensor: from 0.5 to 1.5 for scales and variances, small ones for shifts, He's for kernels."""
+    if part in ("running_mean", "bias"):
+        return torch.randn(tensor.shape, generator=generator, dtype=torch.float64) / 2
+    if tensor.dim() < 2 or part == "":
+        return 0.5 + torch.rand(tensor.shape, generator=generator, dtype=torch.float64)
+    fan_in = tensor.numel() / tensor.shape[0]
+    return torch.randn(tensor.shape, generator=generator, dtype=torch.float64) * (2 / fan_in) ** 0.5
+
+
+def _set_weights(theirs: TensorGroup, ours: TensorGroup) -> None:
+    """Copy the tensors of one group to another; counters that are missing stay."""
+    with torch.no_grad():
+        for part in theirs.tensors.keys() & ours.tensors.keys():
+            ours.tensors[part].copy_(theirs.tensors[part].reshape(ours.tensors[part].shape))
+
+
+def _draw_example(example: _Arguments) -> _Arguments:
+    """Random numbers in the shape of an example, which may be all zeros."""
+    generator = torch.Generator().manual_seed(1)
+
+    def draw(thing: Any) -> Any:
+        if not isinstance(thing, Tensor) or not thing.is_floating_point():
+            return thing
+        return torch.randn(thing.shape, generator=generator, dtype=torch.float64).to(thing)
+
+    return tuple(map(draw, example))
+
+
+def _place_example(example: _Arguments, dtype: torch.dtype, device: torch.device) -> _Arguments:
+    return tuple(
+        thing.to(device, dtype if thing.is_floating_point() else thing.dtype) if isinstance(thing, Tensor) else thing
+        for thing in example
+    )
+
+
+_MOST_RUNS = 300
+"""After so many runs of ours the search gives up; without branches that look alike it takes one."""
+
+_DRAWS = 3
+"""Equal outputs are asked for with so many draws of random weights."""
+
+_Pairs = dict[int, int]
+"""The number of their group for each of ours."""
+
+
+class _DeadEndError(Exception):
+    """What has been chosen so far cannot be right."""
+
+
+@dataclass
+class Apart:
+    """The place up to which the networks agree: our group, and the one of theirs that is given the nearest value."""
+
+    decided: int = -1
+    ours: str = ""
+    theirs: str = ""
+    difference: float = float("inf")
+
+    def __str__(self) -> str:
+        if not self.ours:
+            return "all modules are given the same values, so they part after the last"
+        if not self.theirs:
+            return f"nothing like `{self.ours}` is used there"
+        near = (
+            "of another shape" if self.difference == float("inf") else f"which differs by {percentage(self.difference)}"
+        )
+        return f"they part where `{self.ours}` is used: the nearest value is given to `{self.theirs}`, {near}"
+
+
+def percentage(share: float) -> str:
+    return f"{100 * share:.2g} %"
+
+
+@dataclass
+class Both:
+    """Our network and theirs, run with random weights on random numbers."""
+
+    ours: _Running
+    theirs: _Running
+    example: _Arguments
+    way: _RunMode
+    given: list[list[Print]] = field(init=False)
+    outputs: list[Tensor] = field(init=False)
+    here: _Arguments = field(init=False)
+    rank: dict[int, int] = field(default_factory=dict[int, int])
+    apart: Apart = field(default_factory=Apart)
+
+    def __post_init__(self) -> None:
+        self.given = [[] for _ in self.theirs.groups]
+        self.outputs = _run_network(self.theirs, self.example, self.note)
+        self.here = _place_example(self.example, self.way.dtype, CPU)
+
+    def note(self, groups: list[int], values: list[Print]) -> None:
+        for group in groups:
+            self.given[group] += values
+            self.rank.setdefault(group, len(self.rank))
+
+    def search(self) -> _Pairs | None:
+        """Pairs with which ours gives what theirs gives; None if there are none, or none was found."""
+        for is_strict in (True, False):
+            choices: list[int] | None = []
+            for _ in range(_MOST_RUNS):
+                attempt = _Attempt(self, choices, is_strict)
+                try:
+                    attempt.finish(_run_network(self.ours, self.here, attempt.use))
+                    return attempt.pairs
+                except _DeadEndError:
+                    choices = attempt.next_choices()
+                    if choices is None:
+                        break
+        return None
+
+    def differences(self, pairs: _Pairs) -> list[float]:
+        """How far apart the outputs are with several draws of random weights; those that are all zero say nothing."""
+        found: list[float] = []
+        for seed in range(_DRAWS):
+            _randomise(self.theirs, seed)
+            for number, their in pairs.items():
+                _set_weights(self.theirs.groups[their], self.ours.groups[number])
+            wanted = _run_network(self.theirs, self.example)
+            if any(bool(tensor.any()) for tensor in wanted):
+                found.append(_largest_difference(_run_network(self.ours, self.here), wanted))
+        _randomise(self.theirs, 0)
+        return found
+
+    def is_proved(self, pairs: _Pairs) -> bool:
+        """Whether the outputs are equal with several draws; in one alone, a branch may be zero by chance."""
+        found = self.differences(pairs)
+        return bool(found) and all(difference < self.way.tolerance for difference in found)
+
+
+class _Attempt:
+    """One run of ours, in which each group is given the weights of one of theirs when it is first used."""
+
+    def __init__(self, both: Both, choices: Sequence[int], is_strict: bool) -> None:
+        self.both, self.choices, self.is_strict = both, choices, is_strict
+        self.pairs: _Pairs = {}
+        self.is_guess = False
+        self.made: list[tuple[int, int]] = []
+
+    def use(self, groups: list[int], values: list[Print]) -> None:
+        """A use of our groups. Raises DeadEndError."""
+        for number in groups:
+            ours = self.both.ours.groups[number]
+            if ours.is_kernel and not any(float(value[1][0]) for value in values):
+                continue  # a kernel applied to a zero says nothing
+            if number not in self.pairs:
+                self.choose(number, self.candidates(number, values))
+            elif self.is_strict and not self.is_near(self.pairs[number], values):
+                self.note_apart(number, [self.pairs[number]], values)
+                raise _DeadEndError
+
+    def candidates(self, number: int, values: list[Print]) -> list[int]:
+        """Theirs of its shape that are given one of the values; if there are none, what may be given another.
+
+        That is a kernel, which another form of the same iteration applies to increments, or what no function is seen
+        to be given.
+        """
+        both, signature = self.both, self.both.ours.groups[number].signature
+        left = [
+            their
+            for their, group in enumerate(both.theirs.groups)
+            if group.signature == signature and their not in self.pairs.values()
+        ]
+        left.sort(key=lambda their: both.rank.get(their, len(both.rank)))
+        found = [their for their in left if self.is_near(their, values)]
+        was_guess, self.is_guess = self.is_guess, not found
+        if not found and self.is_strict:
+            self.note_apart(number, left, values)
+        if not found and not self.is_strict:
+            is_free = both.ours.groups[number].is_kernel and not was_guess
+            found = [their for their in left if is_free or not both.given[their]]
+        return found
+
+    def is_near(self, their: int, values: list[Print]) -> bool:
+        return self.nearest(their, values) < self.both.way.tolerance
+
+    def nearest(self, their: int, values: list[Print]) -> float:
+        """How near the values that their group is given come to these."""
+        return min((_distance(a, b) for a in values for b in self.both.given[their]), default=float("inf"))
+
+    def note_apart(self, number: int, theirs: list[int], values: list[Print]) -> None:
+        if len(self.pairs) > self.both.apart.decided:
+            near, their = min(((self.nearest(their, values), their) for their in theirs), default=(float("inf"), None))
+            name = "" if their is None else self.both.theirs.groups[their].name
+            self.both.apart = Apart(len(self.pairs), self.both.ours.groups[number].name, name, near)
+
+    def choose(self, number: int, candidates: list[int]) -> None:
+        """Give a group of ours the weights of one of theirs. Raises DeadEndError."""
+        if not candidates:
+            raise _DeadEndError
+        place = len(self.made)
+        choice = self.choices[place] if place < len(self.choices) else 0
+        self.made.append((choice, len(candidates)))
+        self.pairs[number] = candidates[choice]
+        _set_weights(self.both.theirs.groups[candidates[choice]], self.both.ours.groups[number])
+
+    def next_choices(self) -> list[int] | None:
+        """The choices of the next run: the last that has an alternative is changed; None if there is no other."""
+        made = self.made
+        while made and made[-1][0] + 1 == made[-1][1]:
+            made.pop()
+        return [*(choice for choice, _ in made[:-1]), made[-1][0] + 1] if made else None
+
+    def finish(self, outputs: list[Tensor]) -> None:
+        """Match what has no part in the outputs, and compare them. Raises DeadEndError."""
+        if not _largest_difference(outputs, self.both.outputs) < self.both.way.tolerance:
+            if len(self.pairs) > self.both.apart.decided:
+                self.both.apart = Apart(len(self.pairs))
+            raise _DeadEndError
+        for number, ours in enumerate(self.both.ours.groups):
+            if number not in self.pairs:
+                theirs = self.both.theirs.groups
+                left = (at for at, group in enumerate(theirs) if group.signature == ours.signature)
+                self.pairs[number] = next(at for at in left if at not in self.pairs.values())
+        if not self.both.is_proved(self.pairs):
+            raise _DeadEndError
+
+
+@dataclass(frozen=True)
+class Match:
+    """Pairs, or None if none were found; where the networks part then; and both networks."""
+
+    pairs: list[Pair] | None
+    both: Both
+
+    def difference(self, pairs: Sequence[Pair]) -> float:
+        """How far apart the outputs are with random weights, if their groups are ours in these pairs."""
+        theirs = {group.name: number for number, group in enumerate(self.both.theirs.groups)}
+        ours = {group.name: number for number, group in enumerate(self.both.ours.groups)}
+        with _default_dtype(self.both.way.dtype):
+            found = self.both.differences({ours[p.our.name]: theirs[p.their.name] for p in pairs})
+        return float(torch.tensor(found or [float("inf")]).max())
+
+
+def match_values(network: nn.Module, module: nn.Module, example: _Arguments) -> Match:
+    """Pairs that make both networks the same function.
+
+    Copies of both are run with random weights, which no two modules have in common, so that equal outputs prove it.
+    The numbers of groups of each shape must be equal. Raises UsageError when either cannot be run.
+    """
+    both = start(network, module, example)
+    ours, theirs = both.ours.groups, both.theirs.groups
+    with _default_dtype(both.way.dtype):
+        try:
+            pairs = both.search()
+        except UsageError:
+            raise
+        except Exception as error:
+            raise UsageError(f"the network cannot be run on the example: {error}", "give what it takes") from error
+    if pairs is None:
+        return Match(None, both)
+    counts = Counter(group.signature for group in ours)
+    how = {number: BY_SHAPE if counts[ours[number].signature] == 1 else BY_ORDER for number in pairs}
+    return Match([Pair(theirs[their], ours[number], how[number]) for number, their in pairs.items()], both)
+
+
+def start(network: nn.Module, module: nn.Module, example: _Arguments) -> Both:
+    """Both networks, theirs with random weights. Raises UsageError."""
+    failure: Exception | None = None
+    for way in _ways_to_run(module):
+        try:
+            theirs, ours = _Running(module, way.dtype, way.device), _Running(network, way.dtype, CPU)
+            _randomise(theirs, 0)
+            with _default_dtype(way.dtype):
+                return Both(ours, theirs, _place_example(_draw_example(example), way.dtype, way.device), way)
+        except UsageError:
+            raise
+        except Exception as error:
+            failure = failure or error
+    raise UsageError(
+        f"the module cannot be copied and run on the example: {failure}", "give what its `forward` takes"
+    ) from failure
+
+
+def compare_outputs(
+    network: nn.Module, module: nn.Module, example: _Arguments, way: _RunMode, pairs: Sequence[Pair]
+) -> float:
+    """How far apart the outputs are on the example, once our groups have the weights of theirs; neither is changed."""
+    theirs, ours = _Running(module, way.dtype, way.device), _Running(network, way.dtype, CPU)
+    by_name = {group.name: group for group in theirs.groups}, {group.name: group for group in ours.groups}
+    for pair in pairs:
+        _set_weights(by_name[0][pair.their.name], by_name[1][pair.our.name])
+    with _default_dtype(way.dtype):
+        wanted = _run_network(theirs, _place_example(example, way.dtype, way.device))
+        return _largest_difference(_run_network(ours, _place_example(example, way.dtype, CPU)), wanted)
