@@ -29,7 +29,7 @@ def main() -> None:
     """Run the command line; a plain `cldfc check SPEC…` without typer, which takes as long as all the rest of it."""
     # pydantic looks through every installed package for plugins, 15 ms at each start; cldfc has none.
     os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
-    with output_told():
+    with _output_told():
         command, *arguments = sys.argv[1:] or [""]
         if command == "check" and arguments and not any(argument.startswith("-") for argument in arguments):
             from cldfc.messages import check_specs, tell_names
@@ -37,10 +37,10 @@ def main() -> None:
             specs = [Path(argument) for argument in arguments]
             tell_names(specs)
             sys.exit(check_specs(specs))
-        run_app()
+        _run_app()
 
 
-def run_app() -> None:
+def _run_app() -> None:
     """Run the command line. Ctrl-C ends it by an exception, for files to be tidied up, but shows no traceback."""
     from cldfc.cli import app
 
@@ -65,9 +65,9 @@ def run_app() -> None:
 
 
 @contextmanager
-def output_told() -> Generator[None]:
+def _output_told() -> Generator[None]:
     """Leave with an error when the output cannot be written, as on a full disk; quietly when nobody reads it."""
-    open_what_is_closed()
+    _open_what_is_closed()
     from cldfc.output import say, spell_what_is_lacking
 
     spell_what_is_lacking()
@@ -89,7 +89,7 @@ def output_told() -> Generator[None]:
         sys.exit(2)
 
 
-def open_what_is_closed() -> None:
+def _open_what_is_closed() -> None:
     """Let output that the shell has closed go nowhere, and no file that is opened later be taken for it."""
     for number, name in ((1, "stdout"), (2, "stderr")):
         if getattr(sys, name) is None:

@@ -46,7 +46,7 @@ Form = Literal["written", "simplified", "residual", "auto"]
 """The network as the spec writes it; without what its equations do for nothing; with residuals in place of
 features, by Theorem 1; or whichever of the last two has fewer multiply-adds."""
 
-_REMARKS = (remark_unbounded_head, remark_left_out)
+REMARKS = (remark_unbounded_head, remark_left_out)
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,7 +128,7 @@ class Compilation:
     def diagnostics(self) -> tuple[Diagnostic, ...]:
         """What is wrong; or, of a spec that is right, what may go wrong."""
         try:
-            return tuple(remark for find in _REMARKS for remark in find(self.shapes))
+            return tuple(remark for find in REMARKS for remark in find(self.shapes))
         except CldfError as error:
             return error.diagnostics
 

@@ -57,6 +57,10 @@ class Span:
     start: int
     end: int
 
+    def __repr__(self) -> str:
+        line, column = self.source.position(self.start)
+        return f"<{self.source.name}:{line}:{column}>"
+
     def to(self, other: Span) -> Span:
         return Span(self.source, self.start, other.end)
 

@@ -23,7 +23,7 @@ from cldfc.recipe import Recipe, change_recipe
 from cldfc.runs.environment import command_line
 from cldfc.training.state import restore_tensors, training_tensors
 from cldfc.training.step import learning_rate, make_optimizer
-from cldfc.weights.network import refusals, within_memory
+from cldfc.weights.torch_errors import refusals, within_memory
 
 SPEC = """\
 model Small

@@ -23,7 +23,7 @@ from cldfc.cli import app
 from cldfc.data.catalogue import find
 from cldfc.diagnostics import UsageError
 from cldfc.reproduce import results as comparisons
-from cldfc.reproduce import rows as recipes
+from cldfc.reproduce import tables as recipes
 from cldfc.reproduce.results import (
     Accuracy,
     PairedDifference,
@@ -33,9 +33,8 @@ from cldfc.reproduce.results import (
     compare_rows,
     comparison_cells,
 )
-from cldfc.reproduce.rows import network_of
 from cldfc.reproduce.sweep import Wanted, accuracy_of, in_time, list_runs, share_of, train_runs
-from cldfc.reproduce.tables import TABLES, Question, Table, TableRow, select_rows
+from cldfc.reproduce.tables import TABLES, Question, Table, TableRow, network_of, select_rows
 from cldfc.runs.journal import keep_epoch
 from cldfc.runs.lock import locked
 from cldfc.runs.run_folder import RunFolder
@@ -421,7 +420,7 @@ def test_figures_that_were_changed_are_not_believed(wanted):
 
 def test_divergence_is_a_result(wanted, monkeypatch):
     monkeypatch.setattr(
-        "cldfc.reproduce.rows.changed_recipe",
+        "cldfc.reproduce.tables.changed_recipe",
         lambda recipe, changes: recipe.model_copy(update={**changes, "lr": 1e30}),
     )
     assert all("diverged" in line for line in train(wanted))
@@ -461,7 +460,7 @@ def test_several_at_a_time(wanted):
 NARROW_WIDTHS, FEW_IMAGES = "c = 2, 3, 4, 5", 256
 PROGRAM = f"""
 import sys
-import cldfc.reproduce.rows as recipes
+import cldfc.reproduce.tables as recipes
 from cldfc.cli import app
 recipes.WIDTHS, recipes.IMAGES = "{NARROW_WIDTHS}", {FEW_IMAGES}
 if __name__ == "__main__":

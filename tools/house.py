@@ -1,4 +1,4 @@
-"""How large the house is, and how often a name in it means two things.
+"""How large the house is, how often a name in it means two things, and how often a command parses.
 
 python tools/house.py            # files, lines, names that occur twice, parses of each command
 python tools/house.py --names    # and which names they are, with their files
@@ -10,6 +10,7 @@ import argparse
 import ast
 import contextlib
 import io
+import sys
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -37,11 +38,11 @@ def files() -> list[Path]:
 
 
 def definitions(kind: type[ast.ClassDef] | type[ast.FunctionDef]) -> dict[str, list[str]]:
-    """Where each class, or each function at the top of a file, is defined."""
+    """Where each class, or each function at the top of a file, is defined; not what a file keeps to itself."""
     found: dict[str, list[str]] = defaultdict(list)
     for path in files():
         for node in ast.parse(path.read_text(encoding="utf-8")).body:
-            if isinstance(node, kind):
+            if isinstance(node, kind) and not node.name.startswith("_"):
                 found[node.name].append(str(path.relative_to(HOUSE)))
     return found
 
@@ -85,6 +86,7 @@ def imported(tree: ast.Module) -> Iterator[str]:
 
 def parses(command: str) -> int:
     """How often a command parses a text."""
+    sys.path.insert(0, str(ROOT))
     from cldfc.__main__ import main
     from cldfc.algebra.residual import write_spec
     from cldfc.syntax import parse, read

@@ -3,17 +3,33 @@
 from __future__ import annotations
 
 from pathlib import Path
+from pprint import pformat
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from cldfc.cli.options import Classes, Input, Json, Lets, SpecPath, Ties, complete_form, errors
-from cldfc.compilation import Compilation, read_changes, read_form
-from cldfc.diagnostics import UsageError
+from cldfc.cli.options import (
+    STAGES,
+    Classes,
+    Input,
+    Json,
+    Lets,
+    SpecPath,
+    Ties,
+    complete_form,
+    complete_stage,
+    errors,
+    refuse_both,
+)
+from cldfc.compilation import Compilation, Form, read_changes, read_form
+from cldfc.diagnostics import UsageError, choices
 from cldfc.files import refuse_foreign, write_generated
 from cldfc.messages import print_diagnostics
 from cldfc.output import say, show, show_document, show_json
 from cldfc.syntax.read import read_source
+
+_PROGRAM = ("model", "input", "output", "constants", "ranges", "parameters", "ties", "templates")
+_WIDTH = 120
 
 if TYPE_CHECKING:
     from cldfc.algebra.fold_norms import Folded
@@ -42,6 +58,15 @@ def compile_command(
     tie: Ties = None,
     input: Input = None,
     classes: Classes = None,
+    stage: Annotated[
+        str | None,
+        typer.Option(
+            "--emit",
+            metavar="STAGE",
+            help="Stop at `tree`, `program` or `graph` (JSON) and print that; or print the `code`.",
+            autocompletion=complete_stage,
+        ),
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Write the PyTorch module of a spec, by default to NAME.py in this folder.
@@ -56,6 +81,16 @@ def compile_command(
         path = None if output == "-" else Path(output or f"{spec.stem}.py")
         network = Compilation(read_source(spec), read_changes(let, tie, input, classes))
         wanted = read_form(form)
+        if stage is not None:
+            for option, is_given in (
+                ("-o", output),
+                ("--inference", inference),
+                ("--weights", weights),
+                ("--json", as_json),
+            ):
+                refuse_both("--emit", True, option, bool(is_given))
+            show_document(_stage_text(network, stage, wanted))
+            return
         if path is None and as_json:
             raise UsageError("`-o -` and `--json` cannot be used together", "name a file: `-o network.py --json`")
         if weights is not None:
@@ -78,6 +113,25 @@ def compile_command(
         else:
             show(*lines)
         print_diagnostics(network.diagnostics)
+
+
+def _stage_text(network: Compilation, stage: str, form: Form) -> str:
+    """What the compiler has made of a spec at a stage. Raises CldfError, and UsageError for a stage that is unknown."""
+    match stage:
+        case "tree":
+            network.changed.problems.stop_if_any()
+            parts = [pformat(statement, width=_WIDTH) for statement in network.tree.statements]
+        case "program":
+            parts = [f"{name} = {pformat(getattr(network.program, name), width=_WIDTH)}" for name in _PROGRAM]
+        case "graph":
+            from cldfc.show.json import emit_json
+
+            return emit_json(network.graph(form))
+        case "code":
+            return network.code(form)
+        case _:
+            raise UsageError(f"`{stage}` is no stage of the compiler", choices(stage, STAGES, "the stages are"))
+    return "\n".join(parts) + "\n"
 
 
 def _check_weights(inference: bool, path: Path | None) -> None:

@@ -79,6 +79,13 @@ def complete_part(incomplete: str) -> list[str]:
     return _starting_with(incomplete, get_args(Part))
 
 
+STAGES = ("tree", "program", "graph", "code")
+
+
+def complete_stage(incomplete: str) -> list[str]:
+    return _starting_with(incomplete, STAGES)
+
+
 def complete_form(incomplete: str) -> list[str]:
     from cldfc.compilation import Form
 
@@ -170,7 +177,7 @@ def errors() -> Generator[None]:
             raise
         wrong = UsageError(f"`{os.fspath(error.filename)}` cannot be used: {error.strerror}", "give another path")
     except (MemoryError, RuntimeError) as error:
-        from cldfc.weights.network import amount_of, lacks_memory
+        from cldfc.weights.torch_errors import amount_of, lacks_memory
 
         if not lacks_memory(error):
             raise

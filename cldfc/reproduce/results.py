@@ -12,9 +12,8 @@ from typing import Any
 
 from cldfc.network.cost import count_params
 from cldfc.output import aligned
-from cldfc.reproduce.rows import find_dataset, network_of, widths_of
 from cldfc.reproduce.sweep import Wanted, accuracy_of, is_finished, run_of
-from cldfc.reproduce.tables import Table, TableRow
+from cldfc.reproduce.tables import Table, TableRow, find_dataset, network_of, widths_of
 
 _CONFIDENCE = 0.95
 

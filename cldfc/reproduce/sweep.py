@@ -22,8 +22,7 @@ from cldfc.data.download import fetch_missing
 from cldfc.diagnostics import CldfError, UsageError
 from cldfc.files import read_text
 from cldfc.recipe import Recipe, other_fields
-from cldfc.reproduce.rows import DIGITS, find_dataset, network_of, recipe_of
-from cldfc.reproduce.tables import Table, TableRow
+from cldfc.reproduce.tables import DIGITS, Table, TableRow, find_dataset, network_of, recipe_of
 from cldfc.runs.lock import refuse_in_use
 from cldfc.runs.run_folder import RunFolder, check_seal, read_record
 from cldfc.stop import OwnRequest, Request, SharedRequest, Stopped, deaf, listen, obey_parent

@@ -1,13 +1,19 @@
-"""Tables 1 to 4 of the paper as data: what each row prints, and the spec it is built from."""
+"""Tables 1 to 4 of the paper as data: what each row prints, the network it is built from, and its recipe."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from itertools import product
 
+from cldfc.compilation import Compilation, read_changes
+from cldfc.data.catalogue import changed_recipe, find, is_folder
+from cldfc.data.data_set import DataSet
 from cldfc.diagnostics import UsageError, choices
+from cldfc.library import folder
+from cldfc.recipe import Recipe, change_recipe
+from cldfc.syntax.read import read_source
 
 _DECAY_18, _DECAY_34 = 1e-4, 1e-3
 """Weight decay of ResNet18 and of ResNet34 types, section 5.1."""
@@ -233,3 +239,53 @@ def select_rows(tables: Sequence[Table], patterns: Sequence[str]) -> tuple[Table
 
 def _is_meant(row: TableRow, patterns: Sequence[str]) -> bool:
     return any(fnmatchcase(name, pattern) for name in (row.spec, row.folder) for pattern in patterns)
+
+
+DIGITS = "digits"
+"""The data set of the miniatures, unless another one is named."""
+
+DIGITS_WIDTHS = "c = 16, 32, 64, 128"
+"""Channels of the miniatures on `digits`, on the four levels: a quarter of the paper's."""
+
+WIDTHS = "c = 8, 16, 32, 64"
+"""Channels of the miniatures on other data sets: an eighth of the paper's."""
+
+_EPOCHS = 12
+
+IMAGES = 6_000
+"""Training images of these, where there are more; they are tested on all test images."""
+
+_CLASS_FOLDERS = (3, 32, 32)
+
+
+def find_dataset(name: str) -> DataSet:
+    return find(name, _CLASS_FOLDERS if is_folder(name) else None)
+
+
+def widths_of(dataset: str) -> str:
+    return DIGITS_WIDTHS if dataset == DIGITS else WIDTHS
+
+
+def recipe_of(table: Table, row: TableRow, name: str, is_miniature: bool, changes: Mapping[str, object]) -> Recipe:
+    """The recipe of a row on a data set: that of the paper, with the row's weight decay, where the paper has one.
+
+    A miniature on `digits` has the recipe of `digits`, but for the epochs; on another data set it has fewer epochs
+    and images. With other epochs the learning rate drops in proportion. Raises UsageError.
+    """
+    dataset = find_dataset(name)
+    if is_miniature and name == DIGITS:
+        return change_recipe(dataset.recipe, {"epochs": table.miniature_epochs, **changes})
+    defaults: dict[str, object] = {"weight_decay": row.weight_decay}
+    if is_miniature:
+        defaults["epochs"] = _EPOCHS
+        # Of a data set that nobody has counted, too many may be asked for, which is refused where it is read.
+        defaults["images"] = IMAGES if not 0 < dataset.images[0] <= IMAGES else None
+    return changed_recipe(dataset.recipe, {**defaults, **changes})
+
+
+def network_of(row: TableRow, dataset: str, is_miniature: bool) -> Compilation:
+    """The network of a row for a data set. Raises UsageError when the spec cannot be read."""
+    images = find_dataset(dataset)
+    lets = (*row.lets, widths_of(dataset)) if is_miniature else row.lets
+    changes = read_changes(lets).on(images.name, images.shape, images.classes)
+    return Compilation(read_source(folder() / f"{row.spec}.cldf"), changes)

@@ -31,7 +31,8 @@ from cldfc.training.state import BEGINNING, TrainingPosition
 from cldfc.training.step import make_optimizer
 from cldfc.weights.compiled import Compiled
 from cldfc.weights.inference import speed_up_pixels
-from cldfc.weights.network import build_fitting, count_parameters, refusals
+from cldfc.weights.network import build_fitting, count_parameters
+from cldfc.weights.torch_errors import refusals
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,7 +18,8 @@ from cldfc.device import Device
 from cldfc.diagnostics import UsageError
 from cldfc.files import write_file
 from cldfc.weights.import_weights import import_weights
-from cldfc.weights.network import build_network, compare_tensors, read_tensors, refusals
+from cldfc.weights.network import build_network, compare_tensors, read_tensors
+from cldfc.weights.torch_errors import refusals
 
 
 def speed_up_pixels(network: nn.Module) -> None:

@@ -8,8 +8,7 @@ from networks import ROOT
 from cldfc.compilation import Compilation
 from cldfc.data.catalogue import default_recipe, find, origin_of
 from cldfc.network.cost import count_convs
-from cldfc.reproduce.rows import network_of
-from cldfc.reproduce.tables import TABLES, TableRow
+from cldfc.reproduce.tables import TABLES, TableRow, network_of
 from cldfc.syntax.read import read_source
 
 ROWS = [(row, dataset) for table in TABLES.values() for row in table.rows for dataset in table.datasets]

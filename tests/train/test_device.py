@@ -23,7 +23,8 @@ from cldfc.recipe import change_recipe
 from cldfc.training.processes import require_device
 from cldfc.training.step import LAUNCHED, WAITS, Captured, score_network
 from cldfc.weights.inference import freeze
-from cldfc.weights.network import build_network, refusals
+from cldfc.weights.network import build_network
+from cldfc.weights.torch_errors import refusals
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ from torch.nn.functional import max_pool2d, max_unpool2d
 
 from cldfc.device import Device
 from cldfc.diagnostics import UsageError
-from cldfc.weights.network import refusals
+from cldfc.weights.torch_errors import refusals
 
 
 def test_an_operation_without_a_deterministic_algorithm() -> None:

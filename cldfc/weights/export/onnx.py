@@ -24,8 +24,8 @@ def write(classifier: Classifier, about: About) -> bytes:
         raise UsageError(f"`--onnx` needs {' and '.join(missing)}", "pip install 'cldfc[onnx]'")
     with exporting("torch.onnx", about.model):
         program = onnx_program(classifier, about)
-        simplify_onnx(program.model)
-        describe_onnx(program.model, about)
+        _simplify_onnx(program.model)
+        _describe_onnx(program.model, about)
         return program.model_proto.SerializeToString()
 
 
@@ -42,7 +42,7 @@ def onnx_program(classifier: Classifier, about: About) -> Any:
     )
 
 
-def simplify_onnx(model: Any) -> None:
+def _simplify_onnx(model: Any) -> None:
     """Compute what does not depend on the images, such as shapes, and leave out the zeros added where no bias is."""
     from onnxscript import optimizer
 
@@ -55,7 +55,7 @@ def simplify_onnx(model: Any) -> None:
     optimizer.remove_unused_nodes(model)
 
 
-def describe_onnx(model: Any, about: About) -> None:
+def _describe_onnx(model: Any, about: About) -> None:
     """Say what the model is, and not how torch made it: that is longer than a small network."""
     graph = model.graph
     for part in (graph, *graph, *graph.initializers.values(), *graph.inputs, *graph.outputs):
@@ -66,7 +66,7 @@ def describe_onnx(model: Any, about: About) -> None:
 
 def read(data: bytes, classifier: Classifier) -> Scores:
     """What a file computes: by onnxruntime, or without it by onnx's own evaluator, which is slow."""
-    if has_runtime():
+    if _has_runtime():
         from onnxruntime import InferenceSession  # pyright: ignore[reportMissingTypeStubs]
 
         session: Any = InferenceSession(data, providers=["CPUExecutionProvider"])
@@ -83,10 +83,10 @@ def read(data: bytes, classifier: Classifier) -> Scores:
     return scores
 
 
-def has_runtime() -> bool:
+def _has_runtime() -> bool:
     return find_spec("onnxruntime") is not None
 
 
 def reader() -> str:
-    name = "onnxruntime" if has_runtime() else "onnx"
+    name = "onnxruntime" if _has_runtime() else "onnx"
     return f"{name} {version(name)}"

@@ -14,28 +14,28 @@ from cldfc.weights.export.classifier import KEY, About, Classifier, Scores, diff
 def write(classifier: Classifier, about: About) -> bytes:
     """The file; what the network takes is standardised outside of it, with mean and std of the metadata."""
     # One key: the order of several is random.
-    return save(stored_tensors(classifier), {KEY: about.model_dump_json()})
+    return save(_stored_tensors(classifier), {KEY: about.model_dump_json()})
 
 
 def read(data: bytes, classifier: Classifier) -> Scores:
     """A classifier with the weights in a file. Raises UsageError unless they are those of `classifier` bit for bit."""
-    tensors, expected = load(data), stored_tensors(classifier)
+    tensors, expected = load(data), _stored_tensors(classifier)
     if tensors.keys() != expected.keys():
         raise differs("other tensors than the network has")
     for name, tensor in expected.items():
-        if not same_bits(tensors[name], tensor):
+        if not _same_bits(tensors[name], tensor):
             raise differs(f"another `{name}`")
     copied = deepcopy(classifier)
     copied.network.load_state_dict(tensors)
     return copied
 
 
-def stored_tensors(classifier: Classifier) -> dict[str, Tensor]:
+def _stored_tensors(classifier: Classifier) -> dict[str, Tensor]:
     state: dict[str, Tensor] = classifier.network.state_dict()
     return {name: tensor.contiguous() for name, tensor in state.items()}
 
 
-def same_bits(one: Tensor, other: Tensor) -> bool:
+def _same_bits(one: Tensor, other: Tensor) -> bool:
     """Whether two tensors hold the same bits in the same shape; a NaN is equal to itself."""
     if (one.dtype, one.shape) != (other.dtype, other.shape):
         return False

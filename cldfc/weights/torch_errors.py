@@ -1,0 +1,78 @@
+"""What torch refuses to compute, in words; torch is not loaded for that."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Generator
+from contextlib import contextmanager
+
+from cldfc.diagnostics import UsageError
+
+_NOT_DETERMINISTIC = re.compile(r"(\w+) does not have a deterministic implementation")
+_NO_MEMORY = (
+    "out of memory",
+    "allocate memory",
+    "not enough memory",
+    "calculation overflowed",
+    "multiplication overflow",
+)
+"""What torch says when there is not enough memory, on all kinds of devices, or could not anywhere."""
+_AMOUNT = re.compile(r"allocate ([\d.]+ ?[kKMGTP]?i?B(?:ytes)?|\d+ bytes)", re.IGNORECASE)
+
+
+def lacks_memory(error: BaseException) -> bool:
+    said = str(error).lower()
+    return isinstance(error, MemoryError) or (
+        isinstance(error, RuntimeError) and any(words in said for words in _NO_MEMORY)
+    )
+
+
+@contextmanager
+def within_memory(what: str, help: str = "make the network smaller, for instance by `--let`") -> Generator[None]:
+    """Raises UsageError, which says what did not fit, where there is not enough memory."""
+    try:
+        yield
+    except (MemoryError, RuntimeError) as error:
+        if not lacks_memory(error):
+            raise
+        raise UsageError(f"{what} does not fit into memory{amount_of(error)}", help) from error
+
+
+def amount_of(error: BaseException) -> str:
+    """How much was asked for, if that is known."""
+    found = _AMOUNT.search(str(error))
+    if found is None:
+        return ""
+    number, _, unit = found[1].partition(" ")
+    asked = f"{int(number) / 1e9:,.1f} GB" if unit == "bytes" else found[1]
+    return f": {asked} were asked for at once"
+
+
+@contextmanager
+def refusals(what: str = "the network") -> Generator[None]:
+    """Raises UsageError where torch has no deterministic algorithm, cannot compile, or there is not enough memory."""
+    try:
+        with within_memory(what, "give a smaller `--batch`, or make the network smaller"):
+            yield
+    except RuntimeError as error:
+        refused = _NOT_DETERMINISTIC.search(str(error))
+        if refused:
+            raise UsageError(
+                f"torch has no deterministic algorithm for `{refused[1]}` on this device",
+                "leave `--precise` out, or train on the CPU",
+            ) from error
+        if "CUBLAS_WORKSPACE_CONFIG" in str(error):
+            raise UsageError(
+                "torch has multiplied matrices in this process before, by algorithms that are not deterministic",
+                "set CUBLAS_WORKSPACE_CONFIG=:4096:8 before the process starts, or train in a new one",
+            ) from error
+        if type(error).__module__.startswith(("torch._dynamo", "torch._inductor")):
+            inner: Exception = getattr(error, "inner_exception", error)
+            lines = str(inner).strip().splitlines() or [type(inner).__name__]
+            # What the C++ compiler says, if it says something.
+            reason = next((line for line in lines if "fatal error" in line), lines[0])
+            raise UsageError(
+                f"torch.compile cannot compile the network: {reason}",
+                "leave `--compile` out; on a CPU it needs a C++ compiler such as g++, and Python's headers",
+            ) from error
+        raise
