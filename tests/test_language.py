@@ -246,6 +246,24 @@ def test_a_range_that_numbers_leave_empty_is_refused(range):
         compile_text("\n".join([*lines, "u@i = f for i >= 7", "h = linear ∘ avgpool(f)"]))
 
 
+CONSTANTS = "model Net\nlevels ℓ = 1..2\nsteps i = {range}\nlet c@ℓ = {width}\ninput f : 4 × 8 × 8\noutput h : 3\n"
+
+
+def of_constants(range: str, width: str) -> str:
+    return CONSTANTS.format(range=range, width=width) + "kernel A : 3×3 → c@1\nh = linear ∘ avgpool(A * f)\n"
+
+
+def test_a_range_is_at_most_100_000_long():
+    compile_text(of_constants("1..100000", "4"))
+    with pytest.raises(CldfError, match=r"the range of `i` is longer than 100,000: it goes from 0 to 100000"):
+        compile_text(of_constants("0..100000", "4"))
+
+
+def test_a_number_that_cannot_be_computed_is_told_with_the_indices():
+    with pytest.raises(CldfError, match=r"`4/\(ℓ-1\)` is not a number at ℓ = 1: it divides by zero"):
+        compile_text(of_constants("1..2", "4/(ℓ-1)"))
+
+
 WITH_VERSION = "cldf 1\nmodel Net\ninput f : 1 × 8 × 8\noutput h : 10\nh = linear ∘ avgpool(f)\n"
 
 
