@@ -15,6 +15,7 @@ from typer.testing import CliRunner
 
 import cldfc
 from cldfc.algebra.residual.derivation import explain_as_latex
+from cldfc.algebra.residual.vocabulary import substitute
 from cldfc.cli import app
 from cldfc.cli.derive import EXPLAIN, remarks_on_derivation
 from cldfc.compilation import Compilation, read_changes
@@ -22,6 +23,7 @@ from cldfc.diagnostics import CldfError, Problems, Source
 from cldfc.emit.torch_module import emit_module
 from cldfc.error_pages import explanations
 from cldfc.network.cost import cost_of_network
+from cldfc.syntax import tree
 from cldfc.syntax.arrange import format_source
 from cldfc.syntax.format import format_expression, format_statement, format_symbol
 from cldfc.syntax.parse import parse_spec
@@ -169,6 +171,30 @@ def test_the_equations_do_not_grow_with_the_steps():
 
 
 # Parameters
+
+
+@pytest.mark.parametrize(
+    ("written", "at", "result"),
+    [
+        ("x@ℓ,i-1", "k+1", "x@k+1,i-1"),
+        ("ν@ℓ * x@2", "k+1", "ν@k+1 * x@2"),
+        ("1/ℓ * x@ℓ", "k", "1/k * x@k"),
+        ("1/ℓ * x@ℓ", "k-2", "1/(k-2) * x@k-2"),
+        ("1/ℓ * x@ℓ", "3", "1/3 * x@3"),
+        ("sum(ℓ = 0..2 : x@ℓ)", "k", "sum(ℓ = 0..2 : x@ℓ)"),
+        ("sum(j = 0..2 : x@ℓ,j)", "k", "sum(j = 0..2 : x@k,j)"),
+    ],
+)
+def test_an_index_is_put_in_for_another(written, at, result):
+    symbol = expression(f"y@{at}")
+    assert isinstance(symbol, tree.Symbol)
+    assert substitute(expression(written), {"ℓ": symbol.tag[0]}) == expression(result)
+
+
+def expression(text: str) -> tree.Expression:
+    equation = parse_spec(Source("test.cldf", f"model Net\nh = {text}\n"), Problems()).statements[-1]
+    assert isinstance(equation, tree.Equation)
+    return equation.right
 
 
 def renames(text: str) -> list[str]:
