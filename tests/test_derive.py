@@ -15,7 +15,8 @@ from typer.testing import CliRunner
 
 import cldfc
 from cldfc.algebra.residual.derivation import explain_as_latex
-from cldfc.algebra.residual.vocabulary import substitute
+from cldfc.algebra.residual.linear_form import LinearForms
+from cldfc.algebra.residual.vocabulary import read_vocabulary, substitute
 from cldfc.cli import app
 from cldfc.cli.derive import EXPLAIN, remarks_on_derivation
 from cldfc.compilation import Compilation, read_changes
@@ -189,6 +190,33 @@ def test_an_index_is_put_in_for_another(written, at, result):
     symbol = expression(f"y@{at}")
     assert isinstance(symbol, tree.Symbol)
     assert substitute(expression(written), {"ℓ": symbol.tag[0]}) == expression(result)
+
+
+SUMS = """model Net
+input f : 2 × 4 × 4
+output h : 3
+kernel A : 3×3 → 2
+kernel B : 3×3 → 2
+scalar w = 2
+let P = identity + upsample ∘ avgpool[2]
+h = linear ∘ avgpool(A * f + B * f + w * P(f))
+"""
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("(1/2 - 1) * A * f", "-1/2 * A * f"),
+        ("(w - 2) * f", "w * f - 2 * f"),
+        ("A * (f - B * f)", "A * f - A * B * f"),
+        ("P(f)", "f + upsample ∘ avgpool[2](f)"),
+        ("A * f - A * f", "0"),
+    ],
+)
+def test_equal_combinations_have_one_normal_form(one, other):
+    spec = parse_spec(Source("test.cldf", SUMS), Problems())
+    forms = LinearForms(read_vocabulary(spec, ()), ())
+    assert forms.value(expression(one)) == forms.value(expression(other))
 
 
 def expression(text: str) -> tree.Expression:
