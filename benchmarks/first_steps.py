@@ -38,8 +38,8 @@ from cldfc.library import folder
 from cldfc.recipe import Recipe, change_recipe
 from cldfc.reproduce.tables import TABLES, TableRow, select_rows
 from cldfc.syntax.read import read_source
-from cldfc.training.loop import Diverged, Silence, Task, choose_gradient, train_epoch
-from cldfc.training.state import BEGINNING
+from cldfc.training.loop import Diverged, Task, choose_gradient, train_epoch
+from cldfc.training.metrics import BEGINNING, Silence
 from cldfc.training.step import make_optimizer
 from cldfc.weights.network import build_network
 

@@ -33,8 +33,8 @@ from cldfc.data.images import standardise
 from cldfc.recipe import change_recipe
 from cldfc.runs.training_run import prepare
 from cldfc.syntax.read import read_source
-from cldfc.training.loop import Silence, Task, choose_gradient, train_epoch
-from cldfc.training.state import BEGINNING
+from cldfc.training.loop import Task, choose_gradient, train_epoch
+from cldfc.training.metrics import BEGINNING, Silence
 from cldfc.training.step import make_optimizer
 from cldfc.weights.network import build_network
 

@@ -44,7 +44,7 @@ if TYPE_CHECKING:
     from cldfc.network.graph import Graph
     from cldfc.runs.journal import TrainingSetting
     from cldfc.runs.training_run import Result
-    from cldfc.training.loop import Progress
+    from cldfc.training.metrics import Progress
 
 _LARGE, _MANY = 128, 3
 """Rows or columns of a large image; so many convolutions on all its pixels are more than a stem has."""
@@ -261,7 +261,7 @@ def _entered(
 ) -> Generator[TrainingSetting]:
     """What a training has around it, until it ends. Raises UsageError when the data set is not at hand."""
     from cldfc.runs.journal import Saving, TrainingSetting
-    from cldfc.training.loop import Silence
+    from cldfc.training.metrics import Silence
     from cldfc.training.processes import together
 
     with together(around.device) as processes:

@@ -552,7 +552,7 @@ def _surroundings(
     from cldfc.runs.progress import show_progress
     from cldfc.runs.tensorboard import require_tensorboard
     from cldfc.training.launch import MOST_WORKERS, read_launch
-    from cldfc.training.loop import Silence
+    from cldfc.training.metrics import Silence
 
     # The command line's own bounds are those of its options.
     if workers is not None and not 0 <= workers <= MOST_WORKERS:

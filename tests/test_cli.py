@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -12,6 +13,7 @@ import pytest
 from networks import ROOT, build, compile_text, printed, spec_text
 from program import cldfc
 
+from cldfc.cli.options import STAGES
 from cldfc.compilation import Compilation, read_changes
 from cldfc.diagnostics import Source
 from cldfc.syntax.read import read_source
@@ -110,6 +112,22 @@ def test_compile_to_standard_output_is_the_source_alone():
     result = cldfc("compile", SPEC, "-o", "-")
     assert result.stdout == (ROOT / "tests/golden/compile/preact18_Al.py").read_text(encoding="utf-8")
     assert "8,038,858" in result.stderr
+
+
+def test_compile_stops_at_a_stage(tmp_path):
+    from cldfc import load
+
+    stages = {stage: cldfc("compile", SPEC, "--emit", stage, cwd=tmp_path).stdout for stage in STAGES}
+    spec = load(ROOT / SPEC)
+    statements = Compilation(spec.origin).tree.statements
+    assert re.findall(r"^(\w+)\(", stages["tree"], re.MULTILINE) == [type(one).__name__ for one in statements]
+    assert stages["program"].count("Template(") == 4 and "preact18_Al.cldf:4:5>" in stages["program"]
+    assert stages["graph"] == cldfc("show", SPEC, "--json").stdout
+    assert stages["code"] == spec.source()
+    assert not [*tmp_path.iterdir()]
+    assert "the stages are `tree`, `program`, `graph`, `code`" in cldfc("compile", SPEC, "--emit", "soure").stderr
+    refused = cldfc("compile", SPEC, "--emit", "code", "--inference")
+    assert refused.returncode == 2 and "`--emit` and `--inference` cannot be used together" in refused.stderr
 
 
 def test_compile_follows_a_link_and_overwrites_its_own(tmp_path):

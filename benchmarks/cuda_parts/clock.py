@@ -6,9 +6,7 @@ import statistics
 from collections.abc import Callable
 from time import perf_counter
 
-from cldfc.training.loop import Silence
-from cldfc.training.metrics import Epoch
-from cldfc.training.state import TrainingPosition
+from cldfc.training.metrics import Epoch, Silence, TrainingPosition
 
 
 class Clock(Silence):

@@ -42,8 +42,8 @@ from cldfc.device import Device, choose_device
 from cldfc.recipe import Recipe, change_recipe
 from cldfc.runs.journal import TrainingSetting
 from cldfc.runs.training_run import prepare, train_network
-from cldfc.training.loop import Silence, Task, choose_gradient, find_gradient, train_epoch
-from cldfc.training.state import BEGINNING
+from cldfc.training.loop import Task, choose_gradient, find_gradient, train_epoch
+from cldfc.training.metrics import BEGINNING, Silence
 from cldfc.training.step import make_optimizer
 from cldfc.weights.compiled import Compiled
 from cldfc.weights.network import build_network

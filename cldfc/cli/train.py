@@ -37,8 +37,7 @@ from cldfc.syntax.read import read_source
 
 if TYPE_CHECKING:
     from cldfc.runs.training_run import Result
-    from cldfc.training.loop import Progress
-    from cldfc.training.metrics import Epoch
+    from cldfc.training.metrics import Epoch, Progress
 
 _Given = Mapping[str, object]
 """The options that stand on the command line, by name."""
@@ -239,7 +238,7 @@ def _refuse_with_resume(made_with: _Given) -> None:
 def shown(quiet: bool, as_json: bool) -> Callable[[], AbstractContextManager[Progress]]:
     """How progress is shown."""
     from cldfc.runs.progress import JsonLines, show_progress
-    from cldfc.training.loop import Silence
+    from cldfc.training.metrics import Silence
 
     if quiet:
         return lambda: nullcontext(Silence())

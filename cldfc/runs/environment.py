@@ -14,13 +14,12 @@ from importlib import import_module
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-import torch
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from cldfc.diagnostics import UsageError
 from cldfc.files import read_text
 from cldfc.output import is_unicode, printable
-from cldfc.training.state import TrainingPosition
+from cldfc.training.metrics import TrainingPosition
 
 
 def command_line(arguments: Sequence[str], environment: Mapping[str, str]) -> str:
@@ -154,6 +153,8 @@ def session_now(
     position: TrainingPosition, device: str, kind: str, processes: int, commit: Commit | None = None
 ) -> Session:
     """The session that begins now, on a device of a kind as torch names it, `cpu` or `cuda`."""
+    import torch
+
     return Session(
         started=datetime.now(UTC).replace(microsecond=0),
         epoch=position.epoch,

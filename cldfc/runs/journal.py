@@ -22,10 +22,10 @@ from cldfc.runs.run_folder import RunFolder, RunRecord, write_sealed
 from cldfc.runs.tensorboard import open_board
 from cldfc.stop import OwnRequest, Request, Stopped
 from cldfc.training.checkpoint_folder import write_checkpoint
-from cldfc.training.loop import Diverged, Progress, Silence, Task, diverged, train_from
-from cldfc.training.metrics import Epoch, as_csv, chosen_epoch, is_complete
+from cldfc.training.loop import Diverged, Task, diverged, train_from
+from cldfc.training.metrics import Epoch, Progress, Silence, TrainingPosition, as_csv, chosen_epoch, is_complete
 from cldfc.training.processes import ALONE, Processes
-from cldfc.training.state import Saved, TrainingPosition, generators, spec_digest, training_tensors
+from cldfc.training.state import Saved, generators, spec_digest, training_tensors
 from cldfc.training.step import is_finite
 from cldfc.weights.compiled import Compiled
 from cldfc.weights.network import as_bytes

@@ -6,27 +6,26 @@ import sys
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager, suppress
 from time import monotonic
-from typing import TextIO
-
-from rich.console import Console, ConsoleOptions, RenderableType
-from rich.progress_bar import ProgressBar
-from rich.table import Table
-from rich.text import Text
+from typing import TYPE_CHECKING, TextIO
 
 from cldfc.output import as_json, say, write_lines
 from cldfc.recipe import Recipe
-from cldfc.training.loop import (
+from cldfc.training.metrics import (
+    BEGINNING,
+    Epoch,
     Pace,
     Progress,
     Silence,
+    TrainingPosition,
     clock,
     images_per_second,
     left_in_words,
     loss_in_words,
     speed_in_words,
 )
-from cldfc.training.metrics import Epoch
-from cldfc.training.state import BEGINNING, TrainingPosition
+
+if TYPE_CHECKING:
+    from rich.console import ConsoleOptions, RenderableType
 
 _SHORTEST_BAR = 8
 """Columns of a bar with a space on each side."""
@@ -65,7 +64,12 @@ class Bars:
         self.measured = measured
         self.tested, self.to_test = 0, self.tested
 
-    def __rich_console__(self, console: Console, options: ConsoleOptions) -> Iterator[RenderableType]:
+    def __rich_console__(self, console: object, options: ConsoleOptions) -> Iterator[RenderableType]:
+        # Only a terminal needs them, and they take a tenth of a second to import.
+        from rich.progress_bar import ProgressBar
+        from rich.table import Table
+        from rich.text import Text
+
         if self.what:
             yield Text(f"{self.what}  {clock(monotonic() - self.since)}", no_wrap=True, overflow="ellipsis")
             return
@@ -120,7 +124,6 @@ def show_progress(stream: TextIO | None = None, transient: bool = False) -> Gene
     if not shown.isatty():
         yield Lines(shown)
         return
-    # Only a terminal needs it, and it takes a tenth of a second to import.
     from rich.live import Live
 
     from cldfc.console import Console

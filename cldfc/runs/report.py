@@ -15,8 +15,7 @@ from cldfc.files import write_run_file
 from cldfc.output import fill_page
 from cldfc.runs.environment import Environment, Session
 from cldfc.runs.run_folder import RunFolder, RunRecord
-from cldfc.training.loop import clock, speed_in_words
-from cldfc.training.metrics import Epoch, chosen_epoch, stopped_early
+from cldfc.training.metrics import Epoch, chosen_epoch, clock, speed_in_words, stopped_early
 from cldfc.weights.compiled import Compiled
 
 _WIDTH, _HEIGHT = 480, 260

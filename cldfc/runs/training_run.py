@@ -25,9 +25,8 @@ from cldfc.runs.lock import Lock, locked
 from cldfc.runs.recorded_data import digests_of
 from cldfc.runs.run_folder import RunFolder, RunRecord, create_run
 from cldfc.training.loop import Task
-from cldfc.training.metrics import Epoch, chosen_epoch, stopped_early
+from cldfc.training.metrics import BEGINNING, Epoch, TrainingPosition, chosen_epoch, stopped_early
 from cldfc.training.processes import ALONE, Processes, synchronise_norms
-from cldfc.training.state import BEGINNING, TrainingPosition
 from cldfc.training.step import make_optimizer
 from cldfc.weights.compiled import Compiled
 from cldfc.weights.inference import speed_up_pixels

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
-class _OutputFormat:
+class OutputFormat:
     """How files of one suffix are written, and what docs/formats.md says of them.
 
     The writer, `module:function`, is imported when it is used. It takes a graph, for a picture also DrawingOptions, and
@@ -39,7 +39,7 @@ class _OutputFormat:
 
 
 OUTPUT_FORMATS = (
-    _OutputFormat(
+    OutputFormat(
         ".svg",
         "cldfc.show.picture:svg",
         "a picture: a row for each level, a colour for each shared kernel",
@@ -47,7 +47,7 @@ OUTPUT_FORMATS = (
         is_picture=True,
         has_width=True,
     ),
-    _OutputFormat(
+    OutputFormat(
         ".png",
         "cldfc.show.picture:png",
         "the same in pixels",
@@ -56,7 +56,7 @@ OUTPUT_FORMATS = (
         has_width=True,
         is_binary=True,
     ),
-    _OutputFormat(
+    OutputFormat(
         ".pdf",
         "cldfc.show.picture:pdf",
         "the same on a page of its size",
@@ -65,32 +65,32 @@ OUTPUT_FORMATS = (
         has_width=True,
         is_binary=True,
     ),
-    _OutputFormat(
+    OutputFormat(
         ".html",
         "cldfc.show.picture:html",
         "the same as a web page: hover, zoom, fold levels, highlight the uses of a kernel",
         "reading",
         is_picture=True,
     ),
-    _OutputFormat(
+    OutputFormat(
         ".dot",
         "cldfc.show.dot:emit_dot",
         "a box for each operation, a frame for each level, a colour for each shared kernel",
         "Graphviz: `dot -Tpdf network.dot -o network.pdf`",
     ),
-    _OutputFormat(
+    OutputFormat(
         ".mmd",
         "cldfc.show.mermaid:emit_mermaid",
         "the same",
         "Mermaid, which GitHub draws in a block of Markdown; it takes at most 500 edges unless told otherwise",
     ),
-    _OutputFormat(
+    OutputFormat(
         ".json",
         "cldfc.show.json:emit_json",
         "operations, operands, parameters, costs",
         "programs",
     ),
-    _OutputFormat(
+    OutputFormat(
         ".tex",
         "cldfc.show.latex:emit_latex",
         "the network as an algorithm, with the spec's own equations in loops",
@@ -109,7 +109,7 @@ def check_place(path: Path) -> None:
     refuse_foreign(path, name=f"network{path.suffix}", is_text=not _format_of(path).is_binary)
 
 
-def _format_of(path: Path) -> _OutputFormat:
+def _format_of(path: Path) -> OutputFormat:
     """Raises UsageError for a suffix that there is no format for."""
     found = FORMATS.get(path.suffix.lower())
     if found is None:

@@ -71,14 +71,14 @@ STARTS_COMMENT = re.compile(r'"[^"\n]*"|\\%|([#%])')
 """The sign that starts a comment, and what could be taken for one."""
 
 # The brackets and the ranges of a paper.
-_OPEN = rf"(?:{_SIZE} *)?\(|(?:{_SIZE} *)?\\(?:\{{(?!\s*\\begin)|l(?:brace|brack|paren)(?![A-Za-z]))|{_SIZE} *\["
-_CLOSE = rf"(?:{_SIZE} *)?\)|(?:{_SIZE} *)?\\(?:\}}|r(?:brace|brack|paren)(?![A-Za-z]))|{_SIZE} *\]"
+OPEN = rf"(?:{_SIZE} *)?\(|(?:{_SIZE} *)?\\(?:\{{(?!\s*\\begin)|l(?:brace|brack|paren)(?![A-Za-z]))|{_SIZE} *\["
+CLOSE = rf"(?:{_SIZE} *)?\)|(?:{_SIZE} *)?\\(?:\}}|r(?:brace|brack|paren)(?![A-Za-z]))|{_SIZE} *\]"
 _GAP = r"(?:[ \t\n~&]|\\[,;:! ])*"
-_ENUMERATION = rf"(?:,{_GAP}(?:[0-9]+{_GAP},{_GAP})*)?(?:\\[lc]?dots[bc]?(?![A-Za-z])|\.\.\.)(?:{_GAP},)?"
+ENUMERATION = rf"(?:,{_GAP}(?:[0-9]+{_GAP},{_GAP})*)?(?:\\[lc]?dots[bc]?(?![A-Za-z])|\.\.\.)(?:{_GAP},)?"
 FOR_WORDS = (
     r"\\(?:text(?:rm|normal)?|mbox) *\{[ ~]*(?:for|for all|for each|for every|where|with)[ ~]*\}|\\forall(?![A-Za-z])"
 )
-_IN_SET = rf"\\in *(?:{_SIZE} *)?\\\{{"
+IN_SET = rf"\\in *(?:{_SIZE} *)?\\\{{"
 
 _SPLIT = re.compile(r"(_|[0-9]+)")
 _START = re.compile(rf"\\([A-Za-z]+)\*?|({PLAIN_NAME})")

@@ -22,8 +22,8 @@ from torch import Tensor
 
 from cldfc.diagnostics import UsageError
 from cldfc.files import LARGEST_TENSORS, LARGEST_TEXT, check_format, half_written, opened, refuse_link, write_run_file
-from cldfc.training.metrics import Choice, chosen_epoch
-from cldfc.training.state import FORMAT, Saved, TrainingPosition
+from cldfc.training.metrics import Choice, TrainingPosition, chosen_epoch
+from cldfc.training.state import FORMAT, Saved
 
 _TENSORS, _STATE, _SUMS = "tensors.safetensors", "state.json", "SHA256SUMS"
 _FILES = (_SUMS, _TENSORS, _STATE)

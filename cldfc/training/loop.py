@@ -6,8 +6,7 @@ import math
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from functools import partial
-from time import monotonic, perf_counter
-from typing import Protocol
+from time import perf_counter
 
 import torch
 from torch import Tensor, nn
@@ -20,90 +19,18 @@ from cldfc.data.loader import Loader
 from cldfc.device import Device
 from cldfc.diagnostics import UsageError
 from cldfc.recipe import Part, Recipe
-from cldfc.training.metrics import Choice, Epoch, is_complete
+from cldfc.training.metrics import (
+    Choice,
+    Epoch,
+    Progress,
+    TrainingPosition,
+    after_step,
+    images_per_second,
+    is_complete,
+)
 from cldfc.training.processes import ALONE, Processes
-from cldfc.training.state import TrainingPosition, after_step
 from cldfc.training.step import Captured, Score, find_origin, learning_rate, score_network
 from cldfc.weights.compiled import Compiled
-
-
-class Progress(Protocol):
-    """Hears how a training goes."""
-
-    def status(self, what: str) -> None:
-        """Something begins that may take long, such as reading images; it ends with the next thing heard."""
-
-    def start(self, recipe: Recipe, steps: int) -> None:
-        """Training begins: `steps` steps in each epoch."""
-
-    def step(self, position: TrainingPosition) -> None:
-        """A step is done, and this is the position after it."""
-
-    def test(self, images: int) -> None:
-        """So many images of the running test, of all parts that are tested, are done."""
-
-    def epoch(self, measured: Epoch) -> None:
-        """An epoch is done and tested."""
-
-
-class Silence(Progress):
-    """Shows nothing."""
-
-
-@dataclass(slots=True)
-class Pace:
-    """Steps done over time; the first one after a start, which warms everything up, is not counted."""
-
-    epochs: int = 1
-    """How many there will be."""
-    steps: int = 1
-    """Steps in an epoch."""
-    first: int = -1
-    began: float = 0.0
-    last: int = 0
-    now: float = 0.0
-
-    def start(self, recipe: Recipe, steps: int) -> None:
-        self.epochs, self.steps, self.first = recipe.epochs, steps, -1
-
-    def step(self, position: TrainingPosition) -> None:
-        self.last, self.now = (position.epoch - 1) * self.steps + position.step, monotonic()
-        if self.first < 0:
-            self.first, self.began = self.last, self.now
-
-    @property
-    def left(self) -> float | None:
-        """Seconds until the last step, at the pace so far, with its tests; None when nothing is known yet."""
-        if not 0 <= self.first < self.last:
-            return None
-        return (self.now - self.began) / (self.last - self.first) * (self.epochs * self.steps - self.last)
-
-
-def images_per_second(position: TrainingPosition) -> float | None:
-    """Training images of the running epoch so far, over its time; None before there are any."""
-    return position.shown / position.seconds if position.seconds > 0 else None
-
-
-def speed_in_words(speed: float | None) -> str:
-    """`1,234 images/s`; with a digit more where they are few; nothing for None."""
-    return "" if speed is None else f"{speed:,.{0 if speed >= 10 else 1}f} images/s"
-
-
-def loss_in_words(loss: float) -> str:
-    """`0.4321`; on the way to divergence `1.928e+23`."""
-    return f"{loss:.4f}" if loss < 1e4 else f"{loss:.3e}"
-
-
-def left_in_words(seconds: float | None) -> str:
-    """`1:23:45 left`; nothing for None."""
-    return "" if seconds is None else f"{clock(seconds)} left"
-
-
-def clock(seconds: float) -> str:
-    """Hours, minutes and seconds: `1:23:45`, `0:42`."""
-    minutes, second = divmod(round(seconds), 60)
-    hours, minute = divmod(minutes, 60)
-    return f"{hours}:{minute:02}:{second:02}" if hours else f"{minute}:{second:02}"
 
 
 class Diverged(UsageError):

@@ -1,4 +1,4 @@
-"""What is measured in each epoch, and the CSV file it is kept in."""
+"""What is measured in each epoch, where a training stands, how fast it goes, and what hears of that."""
 
 from __future__ import annotations
 
@@ -6,10 +6,12 @@ import csv
 import io
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Literal, get_args
+from time import monotonic
+from typing import Annotated, Literal, Protocol, Self, get_args
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, ValidationError
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
 from cldfc.diagnostics import UsageError, choices
 from cldfc.files import read_text
@@ -121,3 +123,125 @@ def read_epochs(path: Path) -> list[Epoch]:
     if not epochs:
         raise UsageError(f"`{path}` holds no epoch", _HELP)
     return epochs
+
+
+class TrainingPosition(BaseModel):
+    """A place between two steps of a training, with what has been measured up to it."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, use_attribute_docstrings=True)
+
+    epoch: int = Field(default=1, ge=1)
+    """The running epoch, from 1; after the last one, one more than there are."""
+    step: int = Field(default=0, ge=0)
+    """Steps done in the running epoch."""
+    loss_sum: float = 0.0
+    """Sum of the losses of the images shown in the running epoch."""
+    hits: int = Field(default=0, ge=0)
+    """Those of these images that were classified correctly."""
+    shown: int = Field(default=0, ge=0)
+    """Number of these images."""
+    seconds: float = 0.0
+    """Wall-clock time of the running epoch so far."""
+    epochs: tuple[Epoch, ...] = ()
+    """What was measured in the finished epochs."""
+
+    @model_validator(mode="after")
+    def has_every_epoch(self) -> Self:
+        if [epoch.epoch for epoch in self.epochs] != list(range(1, self.epoch)):
+            raise ValueError("the finished epochs are not those before the running one")
+        return self
+
+
+BEGINNING = TrainingPosition()
+
+
+def after_step(position: TrainingPosition, loss: float, hits: int, shown: int, seconds: float) -> TrainingPosition:
+    """The position after one more step, with its mean loss, on `shown` images; `seconds` are those of the epoch."""
+    return TrainingPosition(
+        epoch=position.epoch,
+        step=position.step + 1,
+        loss_sum=position.loss_sum + loss * shown,
+        hits=position.hits + hits,
+        shown=position.shown + shown,
+        seconds=seconds,
+        epochs=position.epochs,
+    )
+
+
+class Progress(Protocol):
+    """Hears how a training goes."""
+
+    def status(self, what: str) -> None:
+        """Something begins that may take long, such as reading images; it ends with the next thing heard."""
+
+    def start(self, recipe: Recipe, steps: int) -> None:
+        """Training begins: `steps` steps in each epoch."""
+
+    def step(self, position: TrainingPosition) -> None:
+        """A step is done, and this is the position after it."""
+
+    def test(self, images: int) -> None:
+        """So many images of the running test, of all parts that are tested, are done."""
+
+    def epoch(self, measured: Epoch) -> None:
+        """An epoch is done and tested."""
+
+
+class Silence(Progress):
+    """Shows nothing."""
+
+
+@dataclass(slots=True)
+class Pace:
+    """Steps done over time; the first one after a start, which warms everything up, is not counted."""
+
+    epochs: int = 1
+    """How many there will be."""
+    steps: int = 1
+    """Steps in an epoch."""
+    first: int = -1
+    began: float = 0.0
+    last: int = 0
+    now: float = 0.0
+
+    def start(self, recipe: Recipe, steps: int) -> None:
+        self.epochs, self.steps, self.first = recipe.epochs, steps, -1
+
+    def step(self, position: TrainingPosition) -> None:
+        self.last, self.now = (position.epoch - 1) * self.steps + position.step, monotonic()
+        if self.first < 0:
+            self.first, self.began = self.last, self.now
+
+    @property
+    def left(self) -> float | None:
+        """Seconds until the last step, at the pace so far, with its tests; None when nothing is known yet."""
+        if not 0 <= self.first < self.last:
+            return None
+        return (self.now - self.began) / (self.last - self.first) * (self.epochs * self.steps - self.last)
+
+
+def images_per_second(position: TrainingPosition) -> float | None:
+    """Training images of the running epoch so far, over its time; None before there are any."""
+    return position.shown / position.seconds if position.seconds > 0 else None
+
+
+def speed_in_words(speed: float | None) -> str:
+    """`1,234 images/s`; with a digit more where they are few; nothing for None."""
+    return "" if speed is None else f"{speed:,.{0 if speed >= 10 else 1}f} images/s"
+
+
+def loss_in_words(loss: float) -> str:
+    """`0.4321`; on the way to divergence `1.928e+23`."""
+    return f"{loss:.4f}" if loss < 1e4 else f"{loss:.3e}"
+
+
+def left_in_words(seconds: float | None) -> str:
+    """`1:23:45 left`; nothing for None."""
+    return "" if seconds is None else f"{clock(seconds)} left"
+
+
+def clock(seconds: float) -> str:
+    """Hours, minutes and seconds: `1:23:45`, `0:42`."""
+    minutes, second = divmod(round(seconds), 60)
+    hours, minute = divmod(minutes, 60)
+    return f"{hours}:{minute:02}:{second:02}" if hours else f"{minute}:{second:02}"

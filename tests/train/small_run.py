@@ -16,9 +16,8 @@ from cldfc.runs.journal import Saving, TrainingSetting
 from cldfc.runs.resume import read_interrupted, resume_network
 from cldfc.runs.training_run import Result, train_network
 from cldfc.training.checkpoint_folder import list_checkpoints
-from cldfc.training.loop import Progress, Silence
+from cldfc.training.metrics import Progress, Silence, TrainingPosition
 from cldfc.training.processes import ALONE, Processes
-from cldfc.training.state import TrainingPosition
 from cldfc.weights.compiled import Compiled
 
 # It draws from a generator in every step, keeps statistics, and owns a parameter that never gets a gradient.

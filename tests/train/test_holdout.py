@@ -36,8 +36,7 @@ from cldfc.runs.run_folder import RunFolder, read_record, write_record
 from cldfc.runs.tensorboard import scalars
 from cldfc.runs.training_run import train_network
 from cldfc.training.checkpoint_folder import list_checkpoints
-from cldfc.training.loop import Silence
-from cldfc.training.metrics import read_epochs
+from cldfc.training.metrics import Silence, read_epochs
 from cldfc.training.processes import Processes
 from cldfc.weights.compiled import Compiled
 

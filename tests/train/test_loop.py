@@ -18,9 +18,7 @@ from cldfc.diagnostics import UsageError
 from cldfc.recipe import Recipe, change_recipe
 from cldfc.runs.journal import TrainingSetting
 from cldfc.runs.training_run import Result, train_network
-from cldfc.training.loop import Silence
-from cldfc.training.metrics import Epoch
-from cldfc.training.state import TrainingPosition
+from cldfc.training.metrics import Epoch, Silence, TrainingPosition
 from cldfc.training.step import learning_rate, make_optimizer
 from cldfc.weights.compiled import Compiled
 from cldfc.weights.network import build_network

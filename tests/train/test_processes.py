@@ -26,10 +26,8 @@ from cldfc.runs.journal import Saving, TrainingSetting
 from cldfc.runs.resume import read_interrupted, resume_network
 from cldfc.training.checkpoint_folder import list_checkpoints, read_checkpoint
 from cldfc.training.launch import read_launch
-from cldfc.training.loop import Progress, Silence
-from cldfc.training.metrics import read_epochs
+from cldfc.training.metrics import Progress, Silence, TrainingPosition, read_epochs
 from cldfc.training.processes import Processes, together
-from cldfc.training.state import TrainingPosition
 from cldfc.weights.compiled import Compiled
 
 pytestmark = pytest.mark.skipif(torch.cuda.is_available(), reason="CUDA does not survive a fork")

@@ -13,10 +13,8 @@ from rich.console import Console
 from cldfc.recipe import Recipe
 from cldfc.runs import progress
 from cldfc.runs.progress import Bars, JsonLines, Lines, epoch_in_words, show_progress
-from cldfc.training import loop
-from cldfc.training.loop import Pace, Progress, clock, speed_in_words
-from cldfc.training.metrics import Epoch
-from cldfc.training.state import TrainingPosition
+from cldfc.training import metrics
+from cldfc.training.metrics import Epoch, Pace, Progress, TrainingPosition, clock, speed_in_words
 
 STEPS, BATCH = 3, 100
 RECIPE = Recipe(epochs=8, batch=BATCH, lr=1)
@@ -43,7 +41,7 @@ class Clock:
 def time(monkeypatch: pytest.MonkeyPatch) -> Clock:
     """The time of everything that shows progress."""
     watch = Clock()
-    for module in (progress, loop, progress):
+    for module in (progress, metrics):
         monkeypatch.setattr(module, "monotonic", watch)
     return watch
 

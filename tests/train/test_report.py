@@ -31,8 +31,7 @@ from cldfc.runs.training_run import Result, train_network
 from cldfc.show.legend import parameter_rows
 from cldfc.syntax.read import read_source
 from cldfc.training.loop import Diverged
-from cldfc.training.metrics import Epoch
-from cldfc.training.state import BEGINNING
+from cldfc.training.metrics import BEGINNING, Epoch
 from cldfc.weights.compiled import Compiled
 
 VOID = {"meta", "!doctype", "img"}

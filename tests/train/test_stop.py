@@ -26,8 +26,7 @@ from cldfc.runs.lock import is_locked
 from cldfc.runs.run_folder import RunFolder
 from cldfc.stop import listen
 from cldfc.training.checkpoint_folder import list_checkpoints
-from cldfc.training.loop import Silence
-from cldfc.training.state import TrainingPosition
+from cldfc.training.metrics import Silence, TrainingPosition
 
 pytestmark = pytest.mark.skipif(torch.cuda.is_available(), reason="CUDA does not survive a fork")
 KILLS = int(os.environ.get("CLDFC_TORTURE", "2"))

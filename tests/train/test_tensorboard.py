@@ -16,8 +16,7 @@ from cldfc.diagnostics import UsageError
 from cldfc.runs.journal import Saving, TrainingSetting
 from cldfc.runs.tensorboard import open_board, require_tensorboard
 from cldfc.runs.training_run import train_network
-from cldfc.training.loop import Progress, Silence
-from cldfc.training.metrics import read_epochs
+from cldfc.training.metrics import Progress, Silence, read_epochs
 from cldfc.weights.compiled import Compiled
 
 
