@@ -32,10 +32,9 @@ from cldfc.network.cost import cost_of_network
 from cldfc.network.positions import format_key
 from cldfc.network.resolve import Changes
 from cldfc.ops.convolution import Convolution
-from cldfc.output import ignore, printable
+from cldfc.output import ignore, printable, short_count
 from cldfc.recipe import Recipe, as_toml
 from cldfc.runs.run_folder import RunRecord, free_folder, refuse_taken
-from cldfc.show.summary import short_count
 from cldfc.stop import listen
 from cldfc.training.launch import this_job
 from cldfc.weights.compiled import Compiled, Head, Parameter

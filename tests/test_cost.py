@@ -17,7 +17,7 @@ from cldfc.compilation import Compilation, read_changes
 from cldfc.diagnostics import Source
 from cldfc.emit.torch_module import emit_module
 from cldfc.network.cost import cost_of_network, cost_of_operations, costs_of_levels
-from cldfc.show.summary import short_bytes, short_count
+from cldfc.output import short_bytes, short_count
 from cldfc.syntax.read import read_source
 
 SPECS = sorted((ROOT / "specs").rglob("*.cldf"))

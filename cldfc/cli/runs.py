@@ -58,7 +58,7 @@ def runs(
 
 
 def _row_of_run(run: ListedRun) -> Sequence[str]:
-    from cldfc.show.summary import short_count
+    from cldfc.output import short_count
 
     name = run.path.resolve().name
     if run.record is None:

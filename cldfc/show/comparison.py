@@ -12,8 +12,8 @@ from rich.table import Table
 from cldfc.console import Column, Text, print_table
 from cldfc.network.cost import Cost, Sharing, compare_sharing, cost_of_network
 from cldfc.network.graph import Graph
+from cldfc.output import short_bytes, short_count
 from cldfc.show.drawing import DrawnBox, Picture
-from cldfc.show.summary import short_bytes, short_count
 from cldfc.show.terminal import plain_console, printed_text
 from cldfc.syntax import tree
 from cldfc.syntax.difference import Change, Piece, compare_trees
