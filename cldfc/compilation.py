@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Literal, get_args
 
 from cldfc.algebra.infer import infer_network
 from cldfc.algebra.remarks import remark_left_out, remark_unbounded_head
-from cldfc.diagnostics import CldfError, Diagnostic, Problems, Source, UsageError, choices
+from cldfc.diagnostics import CldfError, Diagnostic, Problems, Source, UsageError, one_of
 from cldfc.network.constants import check_order
 from cldfc.network.cost import check_expectations
 from cldfc.network.declarations import collect_names
@@ -278,10 +278,7 @@ def change(word: str, text: str) -> Source:
 def read_form(text: str) -> Form:
     """`written`, `simplified`. Raises UsageError."""
     forms: tuple[Form, ...] = get_args(Form)
-    for form in forms:
-        if form == text:
-            return form
-    raise UsageError(f"`{text}` is no form of a network", choices(text, forms, "the forms are"))
+    return one_of(text, forms, "form of a network", "the forms are")
 
 
 def _read_shape(text: str) -> tuple[int, int, int]:

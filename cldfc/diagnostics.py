@@ -8,7 +8,7 @@ from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeVar
 
 from cldfc.output import UTF8, printable
 
@@ -22,6 +22,8 @@ _LONGEST_TEXT = 500
 """Of a longer message, label or help the two ends are shown."""
 
 _MOST_ERRORS = 100
+
+Word = TypeVar("Word", bound=str)
 
 
 @dataclass(frozen=True)
@@ -58,8 +60,7 @@ class Span:
     end: int
 
     def __repr__(self) -> str:
-        line, column = self.source.position(self.start)
-        return f"<{self.source.name}:{line}:{column}>"
+        return f"<{self}>"
 
     def to(self, other: Span) -> Span:
         return Span(self.source, self.start, other.end)
@@ -249,6 +250,14 @@ def choices(word: str, known: Iterable[str], which: str, more: str = "") -> str:
     # Of `table9` no table is nearer than another.
     others = [name for name in known if close and name != close and _likeness(word, name) == _likeness(word, close)]
     return f"did you mean `{close}`? {listed}" if close and not others else listed
+
+
+def one_of(text: str, words: Sequence[Word], what: str, which: str) -> Word:
+    """The word that a text is. Raises UsageError, which says that it is no WHAT, and which there are."""
+    for word in words:
+        if word == text:
+            return word
+    raise UsageError(f"`{text}` is no {what}", choices(text, words, which))
 
 
 def _likeness(word: str, other: str) -> float:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import textwrap
 from collections.abc import Callable, Generator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -260,7 +260,7 @@ def _entered(
 ) -> Generator[TrainingSetting]:
     """What a training has around it, until it ends. Raises UsageError when the data set is not at hand."""
     from cldfc.runs.journal import Saving, TrainingSetting
-    from cldfc.training.metrics import Silence
+    from cldfc.runs.progress import silent
     from cldfc.training.processes import together
 
     with together(around.device) as processes:
@@ -270,7 +270,7 @@ def _entered(
             fetch_missing(dataset, data_dir, around.say)
         processes.gather(None)
         require(dataset, data_dir)
-        shown = around.show() if processes.is_first else nullcontext(Silence())
+        shown = around.show() if processes.is_first else silent()
         with listen(processes.count == 1) as request, shown as progress:
             if around.workers is not None and not dataset.from_files and processes.is_first:
                 around.say(f"remark: `--workers` changes nothing: the images of `{dataset.name}` lie in memory")

@@ -9,7 +9,6 @@ import os
 import unicodedata
 import warnings
 from collections.abc import Iterable, Mapping
-from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import takewhile
@@ -549,10 +548,9 @@ def _surroundings(
     Raises UsageError, also in one of several processes that torchrun has started.
     """
     from cldfc.plan import Surroundings
-    from cldfc.runs.progress import show_progress
+    from cldfc.runs.progress import show_progress, silent
     from cldfc.runs.tensorboard import require_tensorboard
     from cldfc.training.launch import MOST_WORKERS, read_launch
-    from cldfc.training.metrics import Silence
 
     # The command line's own bounds are those of its options.
     if workers is not None and not 0 <= workers <= MOST_WORKERS:
@@ -571,7 +569,7 @@ def _surroundings(
         save_minutes=save_minutes,
         say=ignore if quiet else say,
         warn=say,
-        show=(lambda: nullcontext(Silence())) if quiet else show_progress,
+        show=silent if quiet else show_progress,
         tensorboard=tensorboard,
         trust_files=trust_files,
         skip_unreadable=skip_unreadable,

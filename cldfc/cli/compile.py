@@ -22,18 +22,18 @@ from cldfc.cli.options import (
     refuse_both,
 )
 from cldfc.compilation import Compilation, Form, read_changes, read_form
-from cldfc.diagnostics import UsageError, choices
+from cldfc.diagnostics import UsageError, one_of
 from cldfc.files import refuse_foreign, write_generated
 from cldfc.messages import print_diagnostics
 from cldfc.output import say, show, show_document, show_json
 from cldfc.syntax.read import read_source
 
-_PROGRAM = ("model", "input", "output", "constants", "ranges", "parameters", "ties", "templates")
-_WIDTH = 120
-
 if TYPE_CHECKING:
     from cldfc.algebra.fold_norms import Folded
     from cldfc.network.graph import Graph
+
+_PROGRAM = ("model", "input", "output", "constants", "ranges", "parameters", "ties", "templates")
+_WIDTH = 120
 
 
 def compile_command(
@@ -117,7 +117,7 @@ def compile_command(
 
 def _stage_text(network: Compilation, stage: str, form: Form) -> str:
     """What the compiler has made of a spec at a stage. Raises CldfError, and UsageError for a stage that is unknown."""
-    match stage:
+    match one_of(stage, STAGES, "stage of the compiler", "the stages are"):
         case "tree":
             network.changed.problems.stop_if_any()
             parts = [pformat(statement, width=_WIDTH) for statement in network.tree.statements]
@@ -127,10 +127,8 @@ def _stage_text(network: Compilation, stage: str, form: Form) -> str:
             from cldfc.show.json import emit_json
 
             return emit_json(network.graph(form))
-        case "code":
-            return network.code(form)
         case _:
-            raise UsageError(f"`{stage}` is no stage of the compiler", choices(stage, STAGES, "the stages are"))
+            return network.code(form)
     return "\n".join(parts) + "\n"
 
 

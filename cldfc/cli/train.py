@@ -237,11 +237,10 @@ def _refuse_with_resume(made_with: _Given) -> None:
 
 def shown(quiet: bool, as_json: bool) -> Callable[[], AbstractContextManager[Progress]]:
     """How progress is shown."""
-    from cldfc.runs.progress import JsonLines, show_progress
-    from cldfc.training.metrics import Silence
+    from cldfc.runs.progress import JsonLines, show_progress, silent
 
     if quiet:
-        return lambda: nullcontext(Silence())
+        return silent
     return (lambda: nullcontext(JsonLines(sys.stdout))) if as_json else show_progress
 
 

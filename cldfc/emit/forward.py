@@ -9,7 +9,7 @@ from itertools import pairwise
 
 from cldfc.emit import python
 from cldfc.emit.loops import ForLoop, History, Item, Leaf, Site, Turn, sites, turns
-from cldfc.emit.naming import Naming, Ownership, ParameterUse, variables
+from cldfc.emit.naming import TEMPORARIES, Naming, Ownership, ParameterUse, variables
 from cldfc.emit.python import loop_name, snake_case
 from cldfc.emit.sizes import number_text
 from cldfc.emit.statements import CodeNames, format_shapes, write_equation
@@ -163,7 +163,8 @@ class _Methods:
         body = method.region.body()
         template = replace(method.region.template, steps=body, result=len(body) - 1)
         readers = sum(not isinstance(operand, int) for step in body for operand in step.operands)
-        names = ["x", "y", "z", *(f"x{number}" for number in range(1, 1000))][readers > 1 :]
+        # The argument is called `x`, too, and is written over where it is read once.
+        names = TEMPORARIES[readers > 1 :]
         vocabulary = CodeNames(
             read=lambda _: _ARGUMENT,
             apply=lambda at, step, operands: self.apply(method, at, step, operands),

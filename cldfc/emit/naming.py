@@ -109,6 +109,9 @@ def _assign(places: list[ParameterUse], ownership: Ownership) -> None:
                 ownership.alone.append(key)
 
 
+TEMPORARIES = ("x", "y", "z", *(f"x{number}" for number in range(1, 1000)))
+"""The variables for what an equation computes on the way."""
+
 ARGUMENTS = ("in_channels", "num_classes")
 """The arguments of a generated class, where the network allows any other value."""
 
@@ -222,8 +225,7 @@ class Naming:
         for family, history in self.histories.items():
             for age in range(1, 1 + max(history.shifts.values(), default=0)):
                 self.locals.name((family, age), f"{snake_case(family[0])}_old" + f"_{age}" * (age > 1))
-        names = ["x", "y", "z", *(f"x{number}" for number in range(1, 1000))]
-        self.temporaries = [name for name in names if name not in self.locals.taken]
+        self.temporaries = [name for name in TEMPORARIES if name not in self.locals.taken]
 
     def attribute(self, name: str) -> str:
         """The attribute that holds the parameters of a name."""

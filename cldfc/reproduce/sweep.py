@@ -7,7 +7,7 @@ import signal
 import sys
 import time
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
-from contextlib import contextmanager, nullcontext, suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from multiprocessing import get_context, parent_process
 from multiprocessing.connection import Connection, wait
@@ -346,16 +346,15 @@ def _train_run(run: TableRun, work: Work, say: Callable[[str], None]) -> None:
     """Train a run aside, then give it its name. Raises UsageError when what lies aside is another run, or in use."""
     from cldfc.plan import compiled_from
     from cldfc.runs.journal import Saving, TrainingSetting
-    from cldfc.runs.progress import show_progress
+    from cldfc.runs.progress import show_progress, silent
     from cldfc.runs.resume import read_interrupted, resume_network
     from cldfc.runs.training_run import train_network
     from cldfc.training.checkpoint_folder import remove_all
     from cldfc.training.loop import Diverged
-    from cldfc.training.metrics import Silence
 
     compiled = compiled_from(run.network)
     is_shown = sys.stderr.isatty() and parent_process() is None
-    shown = show_progress(sys.stderr, transient=True) if is_shown else nullcontext(Silence())
+    shown = show_progress(sys.stderr, transient=True) if is_shown else silent()
     try:
         with shown as progress:
             saving = Saving(request=work.request)

@@ -118,6 +118,11 @@ _UPDATES = 4
 
 
 @contextmanager
+def silent() -> Generator[Progress]:
+    yield Silence()
+
+
+@contextmanager
 def show_progress(stream: TextIO | None = None, transient: bool = False) -> Generator[Progress]:
     """Progress on a stream: live on a terminal, else in lines. Transient bars go away when the training ends."""
     shown: TextIO = sys.stdout if stream is None else stream

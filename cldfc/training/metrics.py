@@ -13,7 +13,7 @@ from typing import Annotated, Literal, Protocol, Self, get_args
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
-from cldfc.diagnostics import UsageError, choices
+from cldfc.diagnostics import UsageError, one_of
 from cldfc.files import read_text
 from cldfc.recipe import Part, Recipe
 
@@ -79,12 +79,7 @@ class Epoch(BaseModel):
 def parse_part(text: str) -> Part:
     """`test` or `validation`. Raises UsageError."""
     parts: tuple[Part, ...] = get_args(Part)
-    for part in parts:
-        if part == text:
-            return part
-    raise UsageError(
-        f"`{text}` is no part of a data set that a network is tested on", choices(text, parts, "the parts are")
-    )
+    return one_of(text, parts, "part of a data set that a network is tested on", "the parts are")
 
 
 def chosen_epoch(epochs: Sequence[Epoch], choice: Choice) -> Epoch:
