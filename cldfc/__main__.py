@@ -7,7 +7,7 @@ import signal
 import sys
 
 
-def leave(*_: object) -> None:
+def _leave(*_: object) -> None:
     """End the process at once, as Ctrl-C does."""
     os._exit(INTERRUPTED)
 
@@ -17,7 +17,7 @@ catches_ctrl_c = signal.getsignal(signal.SIGINT) is signal.default_int_handler
 """Whether Ctrl-C would raise an exception; a shell lets what runs in the background ignore it."""
 # Ctrl-C shows no traceback while modules load, so this comes before they do.
 if catches_ctrl_c:
-    signal.signal(signal.SIGINT, leave)
+    signal.signal(signal.SIGINT, _leave)
 
 import errno  # noqa: E402
 from collections.abc import Generator  # noqa: E402
@@ -61,7 +61,7 @@ def _run_app() -> None:
         sys.exit(INTERRUPTED)
     finally:
         if catches_ctrl_c:
-            signal.signal(signal.SIGINT, leave)
+            signal.signal(signal.SIGINT, _leave)
 
 
 @contextmanager

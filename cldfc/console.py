@@ -24,10 +24,10 @@ class Text(rich_text.Text):
     """A text whose width is known when its letters are spelled as the console needs them."""
 
     def __rich_measure__(self, console: rich_console.Console, options: ConsoleOptions) -> Measurement:
-        return rich_text.Text.__rich_measure__(spelled(self, console.encoding), console, options)
+        return rich_text.Text.__rich_measure__(_spelled(self, console.encoding), console, options)
 
 
-def spelled(text: rich_text.Text, encoding: str) -> rich_text.Text:
+def _spelled(text: rich_text.Text, encoding: str) -> rich_text.Text:
     """The text as an encoding has it, with the styles where they were."""
     if text.plain.isascii() and text.plain.replace("\n", "").isprintable():
         return text
@@ -56,7 +56,7 @@ class Console(rich_console.Console):
 
     def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterable[Segment]:
         if isinstance(renderable, rich_text.Text):
-            renderable = spelled(renderable, self.encoding)
+            renderable = _spelled(renderable, self.encoding)
         for segment in super().render(renderable, options):
             text = segment.text
             if segment.control or (text.isascii() and text.isprintable()):

@@ -16,9 +16,9 @@ from torch import Tensor, nn
 from cldfc.diagnostics import UsageError, choices
 
 # torch.backends carries few types.
-cudnn: Any = torch.backends.cudnn
+_cudnn: Any = torch.backends.cudnn
 
-CUDA = re.compile(r"cuda(?::(0|[1-9][0-9]{0,3}))?")
+_CUDA = re.compile(r"cuda(?::(0|[1-9][0-9]{0,3}))?")
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,19 +56,19 @@ class Device:
         float32 is float32.
         """
         deterministic, precision = torch.are_deterministic_algorithms_enabled(), torch.get_float32_matmul_precision()
-        before = deterministic, cudnn.benchmark, cudnn.allow_tf32, precision
+        before = deterministic, _cudnn.benchmark, _cudnn.allow_tf32, precision
         try:
-            switch(self.precise, not self.precise, self.bf16, precision if self.bf16 else "highest")
+            _switch(self.precise, not self.precise, self.bf16, precision if self.bf16 else "highest")
             yield
         finally:
-            switch(*before)
+            _switch(*before)
 
 
-def switch(deterministic: bool, tries: bool, tf32: bool, products: str) -> None:
+def _switch(deterministic: bool, tries: bool, tf32: bool, products: str) -> None:
     """Set whether algorithms are deterministic, whether cuDNN tries which is fastest, and where TF32 may be used."""
     torch.use_deterministic_algorithms(deterministic)
-    cudnn.benchmark = tries
-    cudnn.allow_tf32 = tf32
+    _cudnn.benchmark = tries
+    _cudnn.allow_tf32 = tf32
     torch.set_float32_matmul_precision(products)
 
 
@@ -78,12 +78,12 @@ def settled() -> Generator[None]:
 
     What a training has tried it remembers, but not for algorithms that have to be deterministic.
     """
-    before = cudnn.benchmark, cudnn.deterministic
+    before = _cudnn.benchmark, _cudnn.deterministic
     try:
-        cudnn.benchmark, cudnn.deterministic = False, True
+        _cudnn.benchmark, _cudnn.deterministic = False, True
         yield
     finally:
-        cudnn.benchmark, cudnn.deterministic = before
+        _cudnn.benchmark, _cudnn.deterministic = before
 
 
 def choose_device(precise: bool = False, wished: str | None = None) -> Device:
@@ -104,7 +104,7 @@ def choose_device(precise: bool = False, wished: str | None = None) -> Device:
 
 def number_of(wished: str | None) -> int | None:
     """The number of the CUDA device that is wished for, if any. Raises UsageError when there is no such device."""
-    found = CUDA.fullmatch(wished or "cpu")
+    found = _CUDA.fullmatch(wished or "cpu")
     if wished == "cpu" or wished is None:
         return None
     there = [f"cuda:{number}" for number in range(torch.cuda.device_count() if torch.cuda.is_available() else 0)]

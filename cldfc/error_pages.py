@@ -57,7 +57,7 @@ def _read_page(code: str, page: str) -> _Explanation:
 
 def explain_code(code: str | None) -> str:
     """The page of a code as text for a terminal; without one, the list of all. Raises UsageError."""
-    return "\n".join(listing() if code is None else _page_lines(_find_explanation(code)))
+    return "\n".join(_listing() if code is None else _page_lines(_find_explanation(code)))
 
 
 def explanations_as_data(code: str | None) -> dict[str, object] | list[dict[str, object]]:
@@ -90,7 +90,7 @@ def _page_lines(explanation: _Explanation) -> Iterator[str]:
         yield from (f"{_INDENT}{line}".rstrip() for line in example.splitlines())
 
 
-def listing() -> Iterator[str]:
+def _listing() -> Iterator[str]:
     for group, members in groupby(explanations().values(), key=lambda explanation: explanation.code[1:3]):
         yield f"{GROUPS[group]}:"
         yield from (f"  {explanation.code}  {explanation.title}" for explanation in members)

@@ -63,15 +63,15 @@ def printable(text: str, encoding: str = UTF8) -> str:
 @lru_cache(maxsize=4096)
 def _shown_as(character: str, encoding: str) -> str:
     if not character.isprintable():
-        return escaped(character)
+        return _escaped(character)
     try:
         character.encode(encoding)
     except UnicodeEncodeError:
-        return ASCII.get(character) or SIGNS.get(character) or escaped(character)
+        return ASCII.get(character) or SIGNS.get(character) or _escaped(character)
     return character
 
 
-def escaped(character: str) -> str:
+def _escaped(character: str) -> str:
     r"""`\x1b`, `\n`, `\u202e`; `\xff` for a byte that is not UTF-8."""
     code = ord(character)
     if character in _NAMED:
@@ -193,14 +193,14 @@ def _json_for(stream: TextIO, text: str) -> str:
 
 def as_json(data: object, indent: int | None = None) -> str:
     """Data as JSON, which has no NaN and no infinity: they become null."""
-    return json.dumps(finite(data), ensure_ascii=False, allow_nan=False, indent=indent)
+    return json.dumps(_finite(data), ensure_ascii=False, allow_nan=False, indent=indent)
 
 
-def finite(data: object) -> object:
+def _finite(data: object) -> object:
     if isinstance(data, Mapping):
-        return {key: finite(value) for key, value in cast("Mapping[Any, object]", data).items()}
+        return {key: _finite(value) for key, value in cast("Mapping[Any, object]", data).items()}
     if isinstance(data, list | tuple):
-        return [finite(value) for value in cast("list[object]", data)]
+        return [_finite(value) for value in cast("list[object]", data)]
     return None if isinstance(data, float) and not math.isfinite(data) else data
 
 

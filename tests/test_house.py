@@ -1,9 +1,7 @@
 """The house stays as it is meant to be: `tools/house.py` counts, and import-linter holds the layers."""
 
 import ast
-import re
 import sys
-from collections import Counter
 
 import pytest
 from networks import ROOT
@@ -30,15 +28,11 @@ def test_no_circle_among_files():
 
 
 def test_what_only_its_file_uses_has_an_underscore():
-    """A public function is used by another file, also by a test, a benchmark or a page."""
-    words = Counter()
-    folders = ("cldfc", "tests", "tools", "benchmarks", "docs", "examples")
-    paths = [path for name in folders for path in (ROOT / name).rglob("*") if path.suffix in (".py", ".md", ".html")]
-    for path in [*paths, ROOT / "README.md", ROOT / "pyproject.toml"]:
-        if path not in house.GENERATED and "golden" not in path.parts:
-            words.update(set(re.findall(r"\w+", path.read_text(encoding="utf-8"))))
-    alone = {name: places for name, places in house.definitions(ast.FunctionDef).items() if words[name] < 2}
-    assert not alone, f"rename them to `_{next(iter(alone))}` and so on"
+    """But for commands, operators of the reference, which their names find, and what is named in texts that are run."""
+    named = {"read_published", "shared_norm", "tables_text", "all_operators", *INTERFACES}
+    found = [door.rpartition(".") for door in house.unused_doors()]
+    tables = ("cldfc.reference.operators", "cldfc.cli.")
+    assert not [door for door in found if door[2] not in named and not door[0].startswith(tables)]
 
 
 @pytest.mark.parametrize(("command", "allowed"), house.COMMANDS.items())

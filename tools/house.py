@@ -10,6 +10,7 @@ import argparse
 import ast
 import contextlib
 import io
+import re
 import sys
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping
@@ -82,6 +83,41 @@ def imported(tree: ast.Module) -> Iterator[str]:
         elif isinstance(node, ast.ImportFrom) and node.module:
             yield node.module
             yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+def used_elsewhere() -> set[tuple[str, str]]:
+    """Which names of which modules other files of Python use, tests and benchmarks included.
+
+    Also those in texts: `monkeypatch.setattr("cldfc.stop.asked", …)`, `writer="cldfc.show.dot:emit_dot"`.
+    """
+    used: set[tuple[str, str]] = set()
+    for folder in ("cldfc", "tests", "tools", "benchmarks", "docs"):
+        for path in set((ROOT / folder).rglob("*.py")) - GENERATED:
+            own = ".".join(path.relative_to(ROOT).with_suffix("").parts)
+            modules: dict[str, str] = {}
+            nodes = list(ast.walk(ast.parse(path.read_text(encoding="utf-8"))))
+            for node in nodes:
+                if isinstance(node, ast.ImportFrom) and node.module and node.module != own:
+                    used |= {(node.module, alias.name) for alias in node.names}
+                    modules |= {alias.asname or alias.name: f"{node.module}.{alias.name}" for alias in node.names}
+                elif isinstance(node, ast.Constant) and isinstance(node.value, str):
+                    used |= {(module, name) for module, name in re.findall(r"(cldfc[\w.]*)[.:](\w+)", node.value)}
+            for node in nodes:
+                if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id in modules:
+                    used.add((modules[node.value.id], node.attr))
+    return used
+
+
+def unused_doors() -> list[str]:
+    """The functions without a leading underscore that no other file uses."""
+    used = used_elsewhere()
+    found: list[str] = []
+    for path in files():
+        module = ".".join(path.relative_to(ROOT).with_suffix("").parts)
+        for node in ast.parse(path.read_text(encoding="utf-8")).body:
+            if isinstance(node, ast.FunctionDef) and not node.name.startswith("_") and not node.decorator_list:
+                found += [f"{module}.{node.name}"] if (module, node.name) not in used else []
+    return found
 
 
 def parses(command: str) -> int:

@@ -40,7 +40,7 @@ def drop_copies(graph: Graph) -> Graph:
         template = instance.template
         changes: dict[int, Step | Operand] = {}
         for at, step in enumerate(template.steps):
-            operands = tuple(behind(operand, instance.binding, copies) for operand in step.operands)
+            operands = tuple(_behind(operand, instance.binding, copies) for operand in step.operands)
             if operands != step.operands:
                 changes[at] = replace(step, operands=operands)
         changed, order = equations.change(template, changes)
@@ -49,7 +49,7 @@ def drop_copies(graph: Graph) -> Graph:
     return rebuild_graph(graph, keep_needed(revised, (graph.program.output, ())))
 
 
-def behind(operand: Operand, binding: Binding, copies: dict[Key, Template]) -> Operand:
+def _behind(operand: Operand, binding: Binding, copies: dict[Key, Template]) -> Operand:
     """The value that an operand only renames; the operand itself unless that holds for all it reads, in one way."""
     if isinstance(operand, int):
         return operand

@@ -118,7 +118,7 @@ def name_columns(rows: Sequence[_Row], written: Sequence[Sequence[Position]]) ->
     found: list[Position] = []
     named: dict[str, tuple[int, ...]] = {}
     for column, ways in zip(columns, written, strict=True):
-        position = constant(column) or _shifted_column(column, named) or _looked_up(column, ways, named)
+        position = _constant(column) or _shifted_column(column, named) or _looked_up(column, ways, named)
         if position is None:
             free = [way.base for way in ways if isinstance(way.base, str) and way.base not in named]
             if not free:
@@ -129,7 +129,7 @@ def name_columns(rows: Sequence[_Row], written: Sequence[Sequence[Position]]) ->
     return found
 
 
-def constant(column: _Row) -> Position | None:
+def _constant(column: _Row) -> Position | None:
     return Position(None, column[0]) if len(set(column)) == 1 else None
 
 

@@ -53,7 +53,7 @@ def merge_equal(graph: Graph) -> Graph:
 
 
 @dataclass(frozen=True, slots=True)
-class Shared:
+class _Shared:
     """An expression that is computed once, as a value of a family.
 
     `columns` are its indices over the index names of the family, `names`, which it has the values `binding` of.
@@ -69,7 +69,7 @@ class Shared:
         return Read(self.family, tuple(written[Position(name, 0)] for name in self.names), step.span)
 
 
-def _name_families(graph: Graph, numbers: ExpressionNumbers) -> dict[int, Shared]:
+def _name_families(graph: Graph, numbers: ExpressionNumbers) -> dict[int, _Shared]:
     """Families for the expressions that several equations share, by their numbers."""
     kinds: dict[Hashable, dict[int, list[tuple[Place, Outline]]]] = defaultdict(dict)
     shared = _find_shared(graph, numbers)
@@ -79,7 +79,7 @@ def _name_families(graph: Graph, numbers: ExpressionNumbers) -> dict[int, Shared
         if kind is not None and (kind in kinds or len(found) > 1):
             kinds[kind][expression] = found
     taken = {instance.value[0] for instance in graph.instances} | {graph.program.input.name}
-    families: dict[int, Shared] = {}
+    families: dict[int, _Shared] = {}
     for expressions in kinds.values():
         rows: dict[int, tuple[int, ...]] = {}
         for expression, found in expressions.items():
@@ -95,7 +95,7 @@ def _name_families(graph: Graph, numbers: ExpressionNumbers) -> dict[int, Shared
         for expression, row in rows.items():
             values = dict(zip(columns, row, strict=True))
             binding = {name: values[Position(name, 0)] for name in names}
-            families[expression] = Shared(family, names, tuple(columns), binding)
+            families[expression] = _Shared(family, names, tuple(columns), binding)
     return families
 
 
@@ -160,7 +160,7 @@ class _Merge:
 
     graph: Graph
     numbers: ExpressionNumbers
-    shared: dict[int, Shared]
+    shared: dict[int, _Shared]
     revised: list[Revised] = field(default_factory=list[Revised])
     block: list[Revised] = field(default_factory=list[Revised])
     """The terms of a reduction, in front of which goes what they share."""
@@ -197,11 +197,11 @@ class _Merge:
         value = own.family, tuple(own.binding[name] for name in own.names)
         (self.block if is_inside else self.revised).append(Revised(changed, own.binding, value, origins))
 
-    def inner(self, template: Template, own: Shared, found: Outline) -> Template:
+    def inner(self, template: Template, own: _Shared, found: Outline) -> Template:
         if own.family not in self.families:
             columns = iter(own.columns)
             steps = tuple(
-                over(template.steps[at], operands, columns)
+                _over(template.steps[at], operands, columns)
                 for at, operands in zip(found.steps, found.operands, strict=True)
             )
             ranges = self.graph.program.ranges
@@ -244,7 +244,7 @@ class _Merge:
         return changes
 
 
-def over(step: Step, operands: tuple[int | Read, ...], columns: Iterable[Position]) -> Step:
+def _over(step: Step, operands: tuple[int | Read, ...], columns: Iterable[Position]) -> Step:
     """A step over the index names of a family, which are taken from its columns one after the other."""
     take, use = iter(columns), step.use
     if use is not None:

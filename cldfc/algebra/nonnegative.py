@@ -85,7 +85,7 @@ class _SignProof:
         text = operation.span.text
         self.problems.report(
             "E0603",
-            f"`{format_key(key)}` is not provably ≥ 0: {reason(operation.operator)}",
+            f"`{format_key(key)}` is not provably ≥ 0: {_reason(operation.operator)}",
             _subtracted(template, operation),
             "may be negative",
             self.help(template, operation, text, culprit == self.expansion.instances[operation.instance].result),
@@ -133,7 +133,7 @@ def _subtracted(template: Template, operation: Operation) -> Span:
     return next((span for span, sign in zip(step.terms, signs, strict=False) if sign < 0), operation.span)
 
 
-def reason(operator: Operator) -> str:
+def _reason(operator: Operator) -> str:
     if isinstance(operator, Add):
         return "a value is subtracted"
     what = f"`{operator.keyword}`" if operator.keyword else "this operation"

@@ -79,7 +79,7 @@ class _UnboundedHead:
         """What to write instead: the equation of the output, if it is a chain from `linear` to a map."""
         operator = _normaliser(self.inferred.expansion.program.spec)
         equation = self.inferred.expansion.instances[self.linear.instance].template.statement
-        right = mend(equation.right, operator, self.linear.span.end) if self.ends_in_a_map else None
+        right = _mend(equation.right, operator, self.linear.span.end) if self.ends_in_a_map else None
         if right is None:
             return f"apply `{operator}` to `{self.value}` before `linear`"
         return f"write `{format_symbol(equation.left)} = {right}`"
@@ -128,7 +128,7 @@ def unbounded_heads(inferred: Inferred) -> Iterator[_UnboundedHead]:
             yield _UnboundedHead(inferred, operation, operations[before[0].total])
 
 
-def mend(right: tree.Expression, operator: str, after: int) -> str | None:
+def _mend(right: tree.Expression, operator: str, after: int) -> str | None:
     """The right side of an equation with what its chain of operators is applied to normalised first.
 
     None where it is no chain, or the chain does not pass the place `after` which `linear` ends.
@@ -137,10 +137,10 @@ def mend(right: tree.Expression, operator: str, after: int) -> str | None:
         case tree.Apply(function, argument) if argument.span.start >= after:
             return f"{function.span.text} ∘ {operator}({argument.span.text})"
         case tree.Compose(outer, inner):
-            rest = mend(inner, operator, after)
+            rest = _mend(inner, operator, after)
             return rest and f"{outer.span.text} ∘ {rest}"
         case tree.Star(left, _, inner) if inner is not None:
-            rest = mend(inner, operator, after)
+            rest = _mend(inner, operator, after)
             return rest and f"{left.span.text} * {rest}"
         case tree.Symbol() if right.span.start >= after:
             return f"{operator}({right.span.text})"

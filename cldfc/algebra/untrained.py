@@ -9,7 +9,7 @@ from cldfc.ops import Add
 _MOST_TERMS = 64
 """Of a longer sum the terms are not followed into what it adds up."""
 
-Terms = dict[int, int]
+_Terms = dict[int, int]
 """Operations with whole factors, which add up to an operation."""
 
 
@@ -20,14 +20,14 @@ def find_untrained(graph: Graph) -> dict[Key, str]:
     one: f^J has A^J * u^{J,0} as a term, and the only step subtracts it again, (4.3) and (4.4).
     """
     used = {node.parameter for node in graph.nodes()}
-    alive = {graph.node(at).parameter for at in reach(graph)}
+    alive = {graph.node(at).parameter for at in _reach(graph)}
     trained = [key for key, stored in graph.parameters.items() if stored.count()]
     zeros = {key: "it is applied to nothing but zeros" for key in trained if key not in used}
     cancelled = {key: "its terms cancel" for key in trained if key in used and key not in alive}
     return {**zeros, **cancelled}
 
 
-def reach(graph: Graph) -> set[int]:
+def _reach(graph: Graph) -> set[int]:
     """The operations that the output depends on, once sums are added up."""
     terms = _expand_sums(graph)
     reached: set[int] = set()
@@ -40,13 +40,13 @@ def reach(graph: Graph) -> set[int]:
     return reached
 
 
-def _expand_sums(graph: Graph) -> list[Terms]:
+def _expand_sums(graph: Graph) -> list[_Terms]:
     """Each operation as a sum of others; one that adds nothing up is itself once."""
-    found: list[Terms] = []
+    found: list[_Terms] = []
     for at, node in enumerate(graph.nodes()):
         found.append({at: 1})
         if isinstance(node.operator, Add):
-            total: Terms = {}
+            total: _Terms = {}
             for sign, operand in zip(node.operator.signs, graph.operands(at), strict=True):
                 for term, factor in found[operand].items():
                     total[term] = total.get(term, 0) + sign * factor

@@ -31,11 +31,11 @@ def remarks_on_derivation(network: Compilation) -> Iterator[str]:
     """What the residual form of a spec saves, and what it has lost. Raises CldfError also when there is none."""
     original, derived = network.shapes, network.residual.shapes
     convolutions = f"{count_convs(derived):,} convolutions instead of {count_convs(original):,}"
-    yield f"{convolutions}, {millions(derived)} M multiply-adds instead of {millions(original)} M"
+    yield f"{convolutions}, {_millions(derived)} M multiply-adds instead of {_millions(original)} M"
     yield from network.derivation.notes
 
 
-def millions(inferred: Inferred) -> str:
+def _millions(inferred: Inferred) -> str:
     return f"{count_macs(inferred) / 1e6:,.1f}"
 
 

@@ -92,13 +92,13 @@ def complete_form(incomplete: str) -> list[str]:
     return _starting_with(incomplete, get_args(Form))
 
 
-def told(specs: Path | list[Path] | None) -> Path | list[Path] | None:
+def _told(specs: Path | list[Path] | None) -> Path | list[Path] | None:
     tell_names(specs if isinstance(specs, list) else [specs] if specs else [])
     return specs
 
 
 def spec_argument(help: str, metavar: str = "SPEC") -> Any:
-    return typer.Argument(metavar=metavar, help=help, callback=told, autocompletion=complete_spec)
+    return typer.Argument(metavar=metavar, help=help, callback=_told, autocompletion=complete_spec)
 
 
 SpecPath = Annotated[Path, spec_argument("A .cldf file, or a name from `cldfc specs`.")]

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from cldfc.recipe import Part
     from cldfc.runs.listing import ListedRun
 
-COLUMNS: Mapping[str, Column] = {
+_COLUMNS: Mapping[str, Column] = {
     **dict.fromkeys(("run", "model", "data"), "text"),
     **dict.fromkeys(("params", "epochs", "validation", "test", "time"), "figure"),
     "state": "word",
@@ -49,10 +49,10 @@ def runs(
             from cldfc.console import console, print_table
 
             with console() as shown:
-                print_table(shown, COLUMNS, list(map(_row_of_run, found)))
+                print_table(shown, _COLUMNS, list(map(_row_of_run, found)))
         else:
-            rows = [printed(row) for row in (COLUMNS, *map(_row_of_run, found))]
-            show(*aligned(rows, [kind == "figure" for kind in COLUMNS.values()]))
+            rows = [printed(row) for row in (_COLUMNS, *map(_row_of_run, found))]
+            show(*aligned(rows, [kind == "figure" for kind in _COLUMNS.values()]))
         if not as_json:
             _print_remarks(found)
 
@@ -62,7 +62,7 @@ def _row_of_run(run: ListedRun) -> Sequence[str]:
 
     name = run.path.resolve().name
     if run.record is None:
-        return (name, *[""] * (len(COLUMNS) - 2), run.state)
+        return (name, *[""] * (len(_COLUMNS) - 2), run.state)
     return (
         name,
         run.record.class_name,

@@ -158,7 +158,7 @@ def train(
             save_minutes=save_minutes,
             say=heard,
             warn=say,
-            show=shown(quiet, as_json),
+            show=_shown(quiet, as_json),
             tensorboard=tensorboard,
             trust_files=trust_files,
             skip_unreadable=skip_unreadable,
@@ -170,7 +170,7 @@ def train(
             made_with |= {"--dry-run": dry_run, "--trust-files": trust_files, "--skip-unreadable": skip_unreadable}
             _refuse_with_resume(made_with)
             changes = recipe if data is None else {**recipe, "dataset": data}
-            result = resume_run(Path(resume) if resume else newest(), changes, around, from_start)
+            result = resume_run(Path(resume) if resume else _newest(), changes, around, from_start)
         else:
             if from_start:
                 raise UsageError("`--from-start` needs `--resume`", "leave it out: a new run starts there")
@@ -200,7 +200,7 @@ def train(
         if result is not None and quiet:
             show(str(result.folder))
         elif result is not None:
-            show_json(_result_as_data(result), indent=None) if as_json else report(result)
+            show_json(_result_as_data(result), indent=None) if as_json else _report(result)
         from cldfc.training.processes import end_process
 
         end_process()
@@ -215,7 +215,7 @@ def _merged(file: Path | None, options: _Given) -> tuple[dict[str, object], dict
     return changes, {**(found.places if found else {}), **dict.fromkeys(options, "command line")}
 
 
-def newest() -> Path:
+def _newest() -> Path:
     from cldfc.runs.listing import newest_interrupted
     from cldfc.runs.run_folder import RUNS
     from cldfc.training.launch import read_launch
@@ -235,7 +235,7 @@ def _refuse_with_resume(made_with: _Given) -> None:
             )
 
 
-def shown(quiet: bool, as_json: bool) -> Callable[[], AbstractContextManager[Progress]]:
+def _shown(quiet: bool, as_json: bool) -> Callable[[], AbstractContextManager[Progress]]:
     """How progress is shown."""
     from cldfc.runs.progress import JsonLines, show_progress, silent
 
@@ -244,7 +244,7 @@ def shown(quiet: bool, as_json: bool) -> Callable[[], AbstractContextManager[Pro
     return (lambda: nullcontext(JsonLines(sys.stdout))) if as_json else show_progress
 
 
-def report(result: Result) -> None:
+def _report(result: Result) -> None:
     show(f"{result.dataset.name}: {result.dataset.split}")
     final, chosen, recipe = result.final, result.chosen, result.record.recipe
     if result.stopped_early:

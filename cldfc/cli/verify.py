@@ -71,11 +71,11 @@ def verify(
         if as_json:
             show_json(report_data(report, tolerance))
         else:
-            show(*heading(network, whole, spec, other), "", *report_lines(report, tolerance))
+            show(*_heading(network, whole, spec, other), "", *report_lines(report, tolerance))
         raise typer.Exit(FINE if report.agrees else SPEC_IS_WRONG)
 
 
-def heading(network: Compilation, whole: Compilation, spec: Path, other: Path | None) -> list[str]:
+def _heading(network: Compilation, whole: Compilation, spec: Path, other: Path | None) -> list[str]:
     with_what = "the equations" if other is None else f"`{other}`"
     shape = shape_text(network.program.shape)
     text = f"{spec}: {network.class_name} against {with_what}, at two images of {shape}"

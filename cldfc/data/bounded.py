@@ -96,7 +96,7 @@ def untar(data: bytes, names: Sequence[str]) -> list[bytes]:
     found: dict[str, bytes] = {}
     others: list[str] = []
     try:
-        with tarfile.open(fileobj=Bounded(unpacked(data)), mode="r|", bufsize=BLOCK) as archive:
+        with tarfile.open(fileobj=Bounded(_unpacked(data)), mode="r|", bufsize=BLOCK) as archive:
             for member in archive:
                 name = PurePosixPath(member.name).name
                 if member.size > MOST_BYTES or len(others) + len(found) > _MOST_MEMBERS:
@@ -121,7 +121,7 @@ def untar(data: bytes, names: Sequence[str]) -> list[bytes]:
     return [found[name] for name in names]
 
 
-def unpacked(data: bytes) -> BinaryIO:
+def _unpacked(data: bytes) -> BinaryIO:
     file = io.BytesIO(data)
     if data.startswith(GZIP):
         return cast("BinaryIO", gzip.GzipFile(fileobj=file))

@@ -125,11 +125,11 @@ def find(name: str, shape: Shape | None = None) -> DataSet:
     if is_own(name):
         return _idx_files(name)
     if name.startswith("fake"):
-        return fake(name)
-    return plugin(name)
+        return _fake(name)
+    return _plugin(name)
 
 
-def plugin(name: str) -> DataSet:
+def _plugin(name: str) -> DataSet:
     """The data set of another distribution; raises UsageError when there is none, or none that can be used."""
     found = _load_plugin(name)
     if found is None:
@@ -145,7 +145,7 @@ def plugin(name: str) -> DataSet:
     return found.value
 
 
-def fake(name: str) -> DataSet:
+def _fake(name: str) -> DataSet:
     """The random images that a name such as `fake:3x32x32:10` describes; raises UsageError for another name."""
     described = _FAKE.fullmatch(name)
     sizes = [int(size) for size in described.groups()] if described else []

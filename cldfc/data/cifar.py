@@ -20,7 +20,7 @@ from cldfc.data.images import Images, Split
 from cldfc.diagnostics import UsageError
 
 
-def latin1(text: str, encoding: str) -> bytes:
+def _latin1(text: str, encoding: str) -> bytes:
     """Bytes that Python 3 has pickled as text, as it does for Python 2."""
     if encoding != "latin1":
         raise _Foreign(f"wants to encode by `{encoding}`")
@@ -31,7 +31,7 @@ class _Foreign(ValueError):
     """A pickle wants something that no batch needs."""
 
 
-OWN = {("_codecs", "encode"): latin1, ("__builtin__", "bytes"): lambda: b""}
+_OWN = {("_codecs", "encode"): _latin1, ("__builtin__", "bytes"): lambda: b""}
 _ARRAYS = {
     ("numpy", "ndarray"),
     ("numpy", "dtype"),
@@ -127,7 +127,7 @@ class Batches(pickle.Unpickler):
     """Reads dictionaries of numbers, text and arrays, and nothing else."""
 
     def find_class(self, module_name: str, global_name: str, /) -> Any:
-        own = OWN.get((module_name, global_name))
+        own = _OWN.get((module_name, global_name))
         if own:
             return own
         # numpy 2 has put an underscore before `core`.

@@ -20,7 +20,7 @@ _SHA256_DIGITS = 64
 _LARGEST_PART = 2**26
 """Bytes of the largest file that is published gzipped, or more."""
 
-IDX, _MATLAB, _BZIP2 = b"\0\0\x08", b"MATLAB 5.0", b"BZh"
+_IDX, _MATLAB, _BZIP2 = b"\0\0\x08", b"MATLAB 5.0", b"BZh"
 
 _BEGINNINGS = {
     b"PK\x03\x04": "is a zip archive",
@@ -111,16 +111,16 @@ def _packed_or_damaged(data: bytes, file: DataFile, part: ArchiveMember | None) 
     if not data:
         return _cut_off(data, size)
     if part is None and file.parts:
-        if packed := within(data, file):
+        if packed := _within(data, file):
             return packed
-    elif size and len(data) < size and data.startswith(IDX if part else _MATLAB):
+    elif size and len(data) < size and data.startswith(_IDX if part else _MATLAB):
         return _cut_off(data, size)
     elif part and part.size and len(data) != part.size:
         return _FileIdentity(f"is another file: it has {len(data):,} bytes, not {part.size:,}", can_be_read=True)
-    return damaged(data, part.checksum if part else file.sha256)
+    return _damaged(data, part.checksum if part else file.sha256)
 
 
-def within(data: bytes, file: DataFile) -> _FileIdentity | None:
+def _within(data: bytes, file: DataFile) -> _FileIdentity | None:
     """What a packed file is, by what it holds; None where that cannot be told."""
     try:
         if ".tar" in file.name:
@@ -133,7 +133,7 @@ def within(data: bytes, file: DataFile) -> _FileIdentity | None:
         if str(error).startswith("cannot"):
             return None
         return _cut_off(data, file.size) if str(error).startswith("is truncated") else _FileIdentity(str(error))
-    if content.startswith(IDX):
+    if content.startswith(_IDX):
         return _FileIdentity(
             f"holds an IDX file of {len(content):,} bytes that is not the published one", can_be_read=True
         )
@@ -146,7 +146,7 @@ def _cut_off(data: bytes, size: int | None) -> _FileIdentity:
     return _FileIdentity(f"is truncated: it has {len(data):,} of {size:,} bytes")
 
 
-def damaged(data: bytes, checksum: str | None) -> _FileIdentity:
+def _damaged(data: bytes, checksum: str | None) -> _FileIdentity:
     if checksum is None:
         return _FileIdentity("is another file", can_be_read=True)
     kind = "SHA-256" if len(checksum) == _SHA256_DIGITS else "MD5"
@@ -182,7 +182,7 @@ class Copy(NamedTuple):
         return not self.paths[0].is_relative_to(folder)
 
 
-class Content(NamedTuple):
+class _Content(NamedTuple):
     """What a file holds, part by part, and where that was found; `file` is the form in which it was."""
 
     file: DataFile
@@ -241,11 +241,11 @@ def read_published(file: DataFile, folder: Path) -> bytes:
     path = next((copy.paths[0] for copy in copies(file, folder) if copy.is_packed), folder / file.place)
     data = read_bytes(path)
     if not _has_checksum(data, file.sha256):
-        raise another(path, data, file)
+        raise _another(path, data, file)
     return data
 
 
-def read_content(dataset: DataSet, file: DataFile, folder: Path) -> Content:
+def read_content(dataset: DataSet, file: DataFile, folder: Path) -> _Content:
     """What a file of a data set holds, from the first copy of it that is the published one, or is trusted.
 
     Raises UsageError when there is none.
@@ -261,12 +261,12 @@ def read_content(dataset: DataSet, file: DataFile, folder: Path) -> Content:
     raise UsageError(f"`{folder}` lacks `{file.place}` of `{dataset.name}`", how_to_get(dataset))
 
 
-def read_copy(dataset: DataSet, copy: Copy) -> Content:
+def read_copy(dataset: DataSet, copy: Copy) -> _Content:
     """What a copy holds. Raises UsageError unless it is published or trusted, and can be unpacked."""
     if not copy.is_packed:
         pairs = zip(copy.paths, copy.file.parts, strict=True)
         parts = [read_unpacked_part(dataset, path, part, copy.file) for path, part in pairs]
-        return Content(copy.file, parts, list(copy.paths))
+        return _Content(copy.file, parts, list(copy.paths))
     (path,) = copy.paths
     data = read_bytes(path)
     is_whole = _has_checksum(data, copy.file.sha256) or _has_checksum(data, *dataset.trusted)
@@ -274,11 +274,11 @@ def read_copy(dataset: DataSet, copy: Copy) -> Content:
         parts = _unpack(data, copy.file, bounded=not is_whole)
     except ValueError as error:
         if is_whole:
-            raise unreadable(path, data, copy.file, error) from error
+            raise _unreadable(path, data, copy.file, error) from error
         parts = []
     if is_whole or (copy.file.parts and _is_published(parts, copy.file.parts)):
-        return Content(copy.file, parts, [path] * len(parts))
-    raise another(path, data, copy.file)
+        return _Content(copy.file, parts, [path] * len(parts))
+    raise _another(path, data, copy.file)
 
 
 def read_parsed(dataset: DataSet, file: DataFile, folder: Path, parse: Callable[[bytes], T]) -> T:
@@ -287,7 +287,7 @@ def read_parsed(dataset: DataSet, file: DataFile, folder: Path, parse: Callable[
     try:
         return parse(content.parts[0])
     except ValueError as error:
-        raise unreadable(content.paths[0], content.parts[0], file, error) from error
+        raise _unreadable(content.paths[0], content.parts[0], file, error) from error
 
 
 def _unpack(data: bytes, file: DataFile, bounded: bool) -> list[bytes]:
@@ -320,7 +320,7 @@ def read_unpacked_part(dataset: DataSet, path: Path, part: ArchiveMember, file: 
         is_right = _has_checksum(data, part.checksum)
     if is_right:
         return data
-    raise another(path, data, file, part)
+    raise _another(path, data, file, part)
 
 
 def _has_checksum(data: bytes, *checksums: str) -> bool:
@@ -329,12 +329,12 @@ def _has_checksum(data: bytes, *checksums: str) -> bool:
     return any(kind(data, usedforsecurity=False).hexdigest() in checksums for kind in kinds)
 
 
-def unreadable(path: Path, data: bytes, file: DataFile, error: ValueError) -> UsageError:
+def _unreadable(path: Path, data: bytes, file: DataFile, error: ValueError) -> UsageError:
     """The error for a file that is read, and does not hold what it should."""
     text = text_or_none(data)
     return UsageError(f"`{path}` {text.words if text else error}", help_for(file))
 
 
-def another(path: Path, data: bytes, file: DataFile, part: ArchiveMember | None = None) -> UsageError:
+def _another(path: Path, data: bytes, file: DataFile, part: ArchiveMember | None = None) -> UsageError:
     identity = _what_it_is(data, file, part)
     return UsageError(f"`{path}` {identity.words}", help_for(file, identity))

@@ -96,7 +96,7 @@ def fetch_missing(dataset: DataSet, folder: Path, say: Callable[[str], None]) ->
         if _is_wanted(dataset, file, folder):
             say(f"fetching {file.url}")
             with _show_bytes(file.size, say) as heard:
-                fetch(file, folder / file.place, heard)
+                _fetch(file, folder / file.place, heard)
 
 
 def _is_wanted(dataset: DataSet, file: DataFile, folder: Path) -> bool:
@@ -109,11 +109,11 @@ def _is_wanted(dataset: DataSet, file: DataFile, folder: Path) -> bool:
         return True
 
 
-def fetch(file: DataFile, path: Path, heard: _Heard) -> None:
+def _fetch(file: DataFile, path: Path, heard: _Heard) -> None:
     """Bring a file to its place. Raises UsageError when that fails; the place is then left as it was."""
-    with answer(file, path) as response, _placed(path) as aside:
+    with _answer(file, path) as response, _placed(path) as aside:
         digest, size, start = hashlib.sha256(), 0, b""
-        for block in blocks(response, file, path):
+        for block in _blocks(response, file, path):
             aside.write(block)
             digest.update(block)
             size += len(block)
@@ -122,27 +122,27 @@ def fetch(file: DataFile, path: Path, heard: _Heard) -> None:
         if digest.hexdigest() == file.sha256:
             return
         if size == len(start) and (text := text_or_none(start)):
-            raise failed(file, path, f"what the server sends {text.words}", "see what it offers")
+            raise _failed(file, path, f"what the server sends {text.words}", "see what it offers")
         if size < file.size:
-            raise failed(file, path, f"the server stopped after {size:,} of {file.size:,} bytes", "try again")
+            raise _failed(file, path, f"the server stopped after {size:,} of {file.size:,} bytes", "try again")
         reason = f"its {size:,} bytes have the SHA-256 {digest.hexdigest()[:12]}…, not {file.sha256[:12]}…"
-        raise failed(file, path, reason, "the file may have changed")
+        raise _failed(file, path, reason, "the file may have changed")
 
 
 @contextmanager
-def answer(file: DataFile, path: Path) -> Generator[BinaryIO]:
+def _answer(file: DataFile, path: Path) -> Generator[BinaryIO]:
     try:
         response = urlopen(file.url, timeout=PATIENCE)
     except HTTPError as error:
         reason = f"the server answers {error.code} {error.reason}"
-        raise failed(file, path, reason, "the address may have changed") from error
+        raise _failed(file, path, reason, "the address may have changed") from error
     except (OSError, HTTPException) as error:
-        raise failed(file, path, _why_unreachable(error), "see whether the server can be reached") from error
+        raise _failed(file, path, _why_unreachable(error), "see whether the server can be reached") from error
     with response:
         yield response
 
 
-def blocks(response: BinaryIO, file: DataFile, path: Path) -> Iterator[bytes]:
+def _blocks(response: BinaryIO, file: DataFile, path: Path) -> Iterator[bytes]:
     """What a server sends, at most a block more than is published. Raises UsageError when it stops in the middle."""
     left = file.size + _BLOCK
     try:
@@ -152,7 +152,7 @@ def blocks(response: BinaryIO, file: DataFile, path: Path) -> Iterator[bytes]:
     except (OSError, HTTPException) as error:
         got = file.size + _BLOCK - left
         reason = f"{_why_unreachable(error)} after {got:,} of {file.size:,} bytes"
-        raise failed(file, path, reason, "try again") from error
+        raise _failed(file, path, reason, "try again") from error
 
 
 def _why_unreachable(error: Exception) -> str:
@@ -162,7 +162,7 @@ def _why_unreachable(error: Exception) -> str:
     return str(reason) or type(reason).__name__
 
 
-def failed(file: DataFile, path: Path, reason: str, first: str) -> UsageError:
+def _failed(file: DataFile, path: Path, reason: str, first: str) -> UsageError:
     return UsageError(f"cannot fetch {file.url}: {reason}", f"{first}, or copy the file to `{path}`")
 
 
@@ -190,14 +190,14 @@ def obtain(dataset: DataSet, folder: Path, heard: Callable[[str], None]) -> None
     where they can be fetched from.
     """
     if missing(dataset, folder) and dataset.package:
-        install(dataset.package, heard)
+        _install(dataset.package, heard)
     for file in dataset.files:
         _copy_here(dataset, file, folder)
     fetch_missing(dataset, folder, heard)
     heard(f"`{dataset.name}` is in `{folder}`")
 
 
-def install(package: str, heard: Callable[[str], None]) -> None:
+def _install(package: str, heard: Callable[[str], None]) -> None:
     """Install a package of Debian, if that needs no password; nothing is said where it fails."""
     if os.geteuid() != 0 or not shutil.which("apt-get"):
         return

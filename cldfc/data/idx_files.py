@@ -20,7 +20,7 @@ from cldfc.data.bounded import BLOCK, GZIP, MOST_BYTES, UNREADABLE, opened_regul
 from cldfc.data.class_folders import reading_folders
 from cldfc.diagnostics import UsageError, shape_text
 
-Bytes = NDArray[np.uint8]
+_Bytes = NDArray[np.uint8]
 
 NAME = re.compile(
     r"(?:(?P<set>.+)[-_])?(?P<part>train|t10k|test)[-_](?P<kind>images|labels)[-.]idx[1-4][-.]ubyte(\.gz)?"
@@ -76,16 +76,16 @@ def find_idx(name: str) -> _IdxFiles:
         raise UsageError(f"`{name}` {'holds no IDX files' if path.is_dir() else what}", _HELP)
     found = sets[begins]
     return _IdxFiles(
-        *(_Labelled(*(only(found, part, kind, name) for kind in ("images", "labels"))) for part in ("train", "test"))
+        *(_Labelled(*(_only(found, part, kind, name) for kind in ("images", "labels"))) for part in ("train", "test"))
     )
 
 
-Files = dict[tuple[str, str], list[Path]]
+_Files = dict[tuple[str, str], list[Path]]
 
 
-def _sets_in(folder: Path) -> dict[str, Files]:
+def _sets_in(folder: Path) -> dict[str, _Files]:
     """The IDX files in a folder, by what their names begin with. Raises OSError."""
-    sets: dict[str, Files] = {}
+    sets: dict[str, _Files] = {}
     for path in sorted(folder.iterdir()):
         if match := NAME.fullmatch(path.name):
             files = sets.setdefault(match["set"] or "", {})
@@ -93,7 +93,7 @@ def _sets_in(folder: Path) -> dict[str, Files]:
     return sets
 
 
-def only(files: Files, part: str, kind: str, name: str) -> Path:
+def _only(files: _Files, part: str, kind: str, name: str) -> Path:
     """The one file that holds that; where it lies there gzipped as well, the unpacked one. Raises UsageError."""
     paths = files.get((part, kind), [])
     if not paths:
@@ -104,7 +104,7 @@ def only(files: Files, part: str, kind: str, name: str) -> Path:
     return paths[0]
 
 
-def _read_idx_file(path: Path, axes: Collection[int]) -> Bytes:
+def _read_idx_file(path: Path, axes: Collection[int]) -> _Bytes:
     """The array in a file, gzipped or not. Raises UsageError when it holds none, or one of other axes."""
     with opened_regular(path) as file:
         packed = file.read(len(GZIP)) == GZIP
@@ -116,7 +116,7 @@ def _read_idx_file(path: Path, axes: Collection[int]) -> Bytes:
             raise UsageError(f"`{path}` {error}", "give IDX files of bytes; see docs/data.md") from error
 
 
-def read_idx(file: BinaryIO, axes: Collection[int]) -> Bytes:
+def read_idx(file: BinaryIO, axes: Collection[int]) -> _Bytes:
     """The array of an IDX file of bytes: its number of axes, its sizes, its numbers.
 
     Raises ValueError unless the head says that, and as many bytes follow as the sizes say; never more are read.
@@ -155,7 +155,7 @@ def _read_head(file: BinaryIO, axes: Collection[int]) -> tuple[int, ...]:
     return sizes
 
 
-def _read_pixels(path: Path) -> Bytes:
+def _read_pixels(path: Path) -> _Bytes:
     """Images as n × channels × height × width. Raises UsageError."""
     found = _read_idx_file(path, (IMAGES, _COLOURED))
     if found.ndim == IMAGES:
@@ -171,9 +171,9 @@ def _read_pixels(path: Path) -> Bytes:
 
 
 class IdxPart(NamedTuple):
-    pixels: Bytes
+    pixels: _Bytes
     """n × channels × height × width."""
-    labels: Bytes
+    labels: _Bytes
     """n; they need not count from 0."""
 
 
@@ -258,7 +258,7 @@ def measured(files: _IdxFiles, ages: tuple[tuple[int, int], ...]) -> _Measured:
     )
 
 
-def _mean_and_std(pixels: Bytes) -> tuple[float, float]:
+def _mean_and_std(pixels: _Bytes) -> tuple[float, float]:
     """Mean and standard deviation of some bytes; of equal ones the deviation is given as 1."""
     # `bincount` makes 64-bit numbers of them: all at once would take eight times the memory.
     groups = (pixels[at : at + _AT_ONCE] for at in range(0, len(pixels), _AT_ONCE))

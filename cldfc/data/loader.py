@@ -46,7 +46,7 @@ _Cut = Callable[[Image.Image], Tensor]
 
 
 @cache
-def transforms() -> Any:
+def _transforms() -> Any:
     """Those of torchvision, which carries no types, and takes 2 s to load."""
     return import_module("torchvision.transforms.v2")
 
@@ -91,7 +91,7 @@ class Stream:
             return
         usual = max(1, min((os.cpu_count() or 1) // self.share.count, _MOST_WORKERS))
         workers = min(usual if self.workers is None else self.workers, len(shown))
-        for pixels, labels, unreadable in batches(files, shown, workers, self.device.kind == "cuda"):
+        for pixels, labels, unreadable in _batches(files, shown, workers, self.device.kind == "cuda"):
             if unreadable:
                 can_skip = is_folder(self.dataset.name)
                 without = "; `--skip-unreadable` trains without such files" if can_skip else ""
@@ -136,7 +136,7 @@ def _collate(samples: Sequence[tuple[Tensor, int, str, str]]) -> tuple[Tensor, T
     return pixels, torch.tensor([label for _, label, *_ in samples]), unreadable
 
 
-def batches(
+def _batches(
     files: Files, shown: Sequence[Sequence[int]], workers: int, pinned: bool
 ) -> Iterator[tuple[Tensor, Tensor, dict[str, str]]]:
     """Batches of some files by their numbers, read by other processes; raises UsageError when one dies."""
@@ -225,7 +225,7 @@ class _CentreCut:
         high, wide = self.height * 8 // 7, self.width * 8 // 7
         # The other side is rounded down as by torchvision, and is never too short.
         scaled = [high, high * width // height] if width * high >= height * wide else [wide * height // width, wide]
-        functional = transforms().functional
+        functional = _transforms().functional
         large = functional.resize(image, scaled, antialias=True)
         return functional.pil_to_tensor(functional.center_crop(large, [self.height, self.width]))
 
@@ -235,7 +235,9 @@ def _middle_of_long(image: Image.Image, height: int, width: int) -> Image.Image:
     long, high = _LONGEST * image.height * width // height, _LONGEST * image.width * height // width
     if image.width <= long and image.height <= high:
         return image
-    return transforms().functional.center_crop(image, [min(image.height, max(high, 1)), min(image.width, max(long, 1))])
+    return _transforms().functional.center_crop(
+        image, [min(image.height, max(high, 1)), min(image.width, max(long, 1))]
+    )
 
 
 def random_cut(dataset: DataSet, recipe: Recipe) -> _Cut:
@@ -244,7 +246,7 @@ def random_cut(dataset: DataSet, recipe: Recipe) -> _Cut:
     Its shape is that of the input, stretched by 4:3 at most. Images of class folders that have the size of the
     input are shifted and mirrored, as if they lay in memory.
     """
-    v2 = transforms()
+    v2 = _transforms()
     height, width = dataset.shape[1:]
     mirrored = [v2.RandomHorizontalFlip()] if recipe.flip else []
     ratio = (3 / 4 * width / height, 4 / 3 * width / height)
@@ -261,7 +263,7 @@ def centre_cut(dataset: DataSet) -> _Cut:
     """The centre of an image; of class folders an image of exactly the size of the input is left whole."""
     height, width = dataset.shape[1:]
     # Loads torchvision here, not in each worker.
-    whole, cut = transforms().PILToTensor(), _CentreCut(height, width)
+    whole, cut = _transforms().PILToTensor(), _CentreCut(height, width)
     return _BySize((width, height), whole, cut) if dataset.reader == CLASS_FOLDERS else cut
 
 

@@ -35,13 +35,13 @@ _BETWEEN_SIZES = r"(?<=[0-9])x(?=[0-9])|(?<=[ \t])x(?=[ \t])"
 
 
 def textmate_grammar() -> str:
-    repository = {"sized": sized(), "statement": statement(), "expression": {"patterns": expression()}}
+    repository = {"sized": _sized(), "statement": _statement(), "expression": {"patterns": _expression()}}
     included = [{"include": f"#{name}"} for name in repository]
     grammar: _Rule = {"name": "CLDF", "scopeName": "source.cldf", "fileTypes": ["cldf"], "patterns": included}
     return json.dumps(grammar | {"repository": repository}, ensure_ascii=False, indent=2, allow_nan=False) + "\n"
 
 
-def words(known: Iterable[str]) -> str:
+def _words(known: Iterable[str]) -> str:
     """One of some words, the longest first, and no part of a longer one."""
     longest_first = sorted(known, key=lambda word: (-len(word), word))
     return f"(?<![\\w\\\\])(?:{'|'.join(longest_first)})(?!\\w)"
@@ -49,43 +49,43 @@ def words(known: Iterable[str]) -> str:
 
 def _builtins() -> str:
     """A built-in operator, also as LaTeX writes it: `\\mathrm{relu}`."""
-    return "|".join([words(BUILTINS), *(re.escape(spell_name(name, "latex")) for name in BUILTINS)])
+    return "|".join([_words(BUILTINS), *(re.escape(spell_name(name, "latex")) for name in BUILTINS)])
 
 
-def scope(name: str) -> str:
+def _scope(name: str) -> str:
     return f"{name}.cldf"
 
 
-def captures(*names: str) -> _Rule:
-    return {str(at): {"name": scope(name)} for at, name in enumerate(names, 1)}
+def _captures(*names: str) -> _Rule:
+    return {str(at): {"name": _scope(name)} for at, name in enumerate(names, 1)}
 
 
-def statement() -> _Rule:
+def _statement() -> _Rule:
     """The word that starts a statement, and the name of a model behind it."""
-    others = words(word for word in STATEMENTS if word not in SIZED)
+    others = _words(word for word in STATEMENTS if word not in SIZED)
     name = f"(?:(?<=model)[ \\t]+({PARSER['NAME']}))?"
-    return {"match": f"^[ \\t]*({others}){name}", "captures": captures(_STATEMENT, _MODEL)}
+    return {"match": f"^[ \\t]*({others}){name}", "captures": _captures(_STATEMENT, _MODEL)}
 
 
-def sized() -> _Rule:
+def _sized() -> _Rule:
     """A statement with sizes, in which an `x` stands for `×`, and the kernel that it declares."""
     return {
-        "begin": f"^[ \\t]*({words(SIZED)})(?:(?<=kernel)[ \\t]+{_NAME_AND_TAG})?",
-        "beginCaptures": captures(_STATEMENT, _KERNEL, _TAG),
+        "begin": f"^[ \\t]*({_words(SIZED)})(?:(?<=kernel)[ \\t]+{_NAME_AND_TAG})?",
+        "beginCaptures": _captures(_STATEMENT, _KERNEL, _TAG),
         "end": _END_OF_STATEMENT,
-        "patterns": [{"match": _BETWEEN_SIZES, "name": scope(_SCOPES["times"])}, *expression()],
+        "patterns": [{"match": _BETWEEN_SIZES, "name": _scope(_SCOPES["times"])}, *_expression()],
     }
 
 
-def expression() -> list[_Rule]:
+def _expression() -> list[_Rule]:
     """What stands in statements and equations; the first rule that fits is meant."""
-    inside = words(word for word in WORDS_INSIDE if word not in REDUCTIONS)
+    inside = _words(word for word in WORDS_INSIDE if word not in REDUCTIONS)
     kinds = ("comment", "string", "noise", "reduction", "times", "sign", "number")
     return [
-        *({"match": PATTERNS[kind], "name": scope(_SCOPES[kind])} for kind in kinds),
-        {"match": inside, "name": scope(_WORD)},
-        {"match": f"({_builtins()})[ \\t]*({PARSER['TAG']})?", "captures": captures(_BUILTIN, _TAG)},
-        {"match": _NAME_AND_TAG + _BEFORE_STAR, "captures": captures(_KERNEL, _TAG)},
-        {"match": _NAME_AND_TAG, "captures": captures(_VALUE, _TAG)},
-        {"match": PATTERNS["bracket"], "name": scope(_SCOPES["bracket"])},
+        *({"match": PATTERNS[kind], "name": _scope(_SCOPES[kind])} for kind in kinds),
+        {"match": inside, "name": _scope(_WORD)},
+        {"match": f"({_builtins()})[ \\t]*({PARSER['TAG']})?", "captures": _captures(_BUILTIN, _TAG)},
+        {"match": _NAME_AND_TAG + _BEFORE_STAR, "captures": _captures(_KERNEL, _TAG)},
+        {"match": _NAME_AND_TAG, "captures": _captures(_VALUE, _TAG)},
+        {"match": PATTERNS["bracket"], "name": _scope(_SCOPES["bracket"])},
     ]

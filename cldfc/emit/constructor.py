@@ -28,9 +28,9 @@ def conv_lines(uses: set[str]) -> list[str]:
     padding = "dilation * (size - 1) // 2" if "dilation" in uses else "size // 2"
     about = "zero padding (size - 1) / 2" + " * dilation" * ("dilation" in uses)
     return [
-        *head("conv", ["stride", *_extras(uses)], "nn.Conv2d"),
+        *_head("conv", ["stride", *_extras(uses)], "nn.Conv2d"),
         f'    """A kernel{"" if "bias" in uses else " without bias"}; {about}; He initialisation."""',
-        *kernel("nn.Conv2d", uses, [f"padding={padding}"]),
+        *_kernel("nn.Conv2d", uses, [f"padding={padding}"]),
         *(f"    {line}" for line in start),
         *_tail(uses),
     ]
@@ -45,11 +45,11 @@ def prolong_lines(uses: set[str]) -> list[str]:
     fan = "2 * groups / cin" if "groups" in uses else "2 / cin"
     what = "A transposed kernel" + " without bias" * ("bias" not in uses)
     return [
-        *head("prolong", _extras(uses), "nn.ConvTranspose2d", "stride: int"),
+        *_head("prolong", _extras(uses), "nn.ConvTranspose2d", "stride: int"),
         f'    """{what}: `stride` times as large; He initialisation."""',
         f"    excess = {reach} - stride",
         "    padding = max(0, (excess + 1) // 2)",
-        *kernel("nn.ConvTranspose2d", uses, ["padding", "2 * padding - excess"]),
+        *_kernel("nn.ConvTranspose2d", uses, ["padding", "2 * padding - excess"]),
         f"    nn.init.normal_(kernel.weight, std=stride / size * ({fan}) ** 0.5)",
         *_tail(uses),
     ]
@@ -60,13 +60,13 @@ def _extras(uses: set[str]) -> list[str]:
     return [name for name in ("groups", "dilation", "bias") if name in uses]
 
 
-def head(name: str, optional: list[str], result: str, *required: str) -> list[str]:
+def _head(name: str, optional: list[str], result: str, *required: str) -> list[str]:
     """`def conv(…) -> nn.Conv2d:`."""
     parameters = ["cin: int", "cout: int", "size: int", *required, *(f"{n}: {_DEFAULTS[n]}" for n in optional)]
     return python.call(f"def {name}", parameters, f" -> {result}:", 0)
 
 
-def kernel(module: str, uses: set[str], padding: list[str]) -> list[str]:
+def _kernel(module: str, uses: set[str], padding: list[str]) -> list[str]:
     """`kernel = nn.Conv2d(…)`."""
     given = [f"{name}={name}" for name in ("dilation", "groups") if name in uses]
     bias = "bias=bias" if "bias" in uses else "bias=False"

@@ -125,7 +125,7 @@ class _Methods:
             found: list[Position] = []
             for place, own in enumerate(step.use.positions):
                 here = [use.positions[place] for use in uses]
-                position = among(here, given, turn_of)
+                position = _among(here, given, turn_of)
                 if position is None:
                     if not isinstance(own.base, str) or own.base in given:
                         return False
@@ -212,7 +212,7 @@ class _Methods:
         return f"self.{call.method.name}({', '.join([operand, *indices])})"
 
 
-def among(
+def _among(
     here: Sequence[Position], given: Mapping[str, Sequence[Position]], turn_of: Sequence[tuple[int, Turn]]
 ) -> Position | None:
     """Positions of several uses as a number, or as one of the indices that are given for each use, plus a number."""
@@ -254,7 +254,7 @@ def _region_of(site: Site, at: list[int]) -> _Region | None:
         return None  # several equations share what it computes, and that has index names of its own
     inside = set(at)
     outer = [o for step in steps for o in step.operands if not (isinstance(o, int) and o in inside)]
-    if not outer or any(isinstance(operand, Reads) for operand in outer) or len({meaning(o) for o in outer}) > 1:
+    if not outer or any(isinstance(operand, Reads) for operand in outer) or len({_meaning(o) for o in outer}) > 1:
         return None
     others = [o for n, step in enumerate(template.steps) if n not in inside for o in step.operands]
     if inside.intersection([o for o in [*others, template.result] if isinstance(o, int)]) != {at[-1]}:
@@ -262,7 +262,7 @@ def _region_of(site: Site, at: list[int]) -> _Region | None:
     return _Region(site, call, tuple(at), outer[0])
 
 
-def meaning(operand: Operand) -> Hashable:
+def _meaning(operand: Operand) -> Hashable:
     """What an operand is, wherever it stands in the text."""
     return operand if isinstance(operand, int) else (operand.family, operand.positions)
 

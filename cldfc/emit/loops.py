@@ -118,14 +118,14 @@ def _access_order(instances: Sequence[Instance]) -> dict[Family, list[tuple[bool
     """Reads (False) and writes (True) of each family, in the order in which they happen."""
     events: dict[Family, list[tuple[bool, tuple[int, ...]]]] = {}
     for instance in instances:
-        for family, indices in reads(instance):
+        for family, indices in _reads(instance):
             events.setdefault((family, len(indices)), []).append((False, indices))
         name, indices = instance.value
         events.setdefault((name, len(indices)), []).append((True, indices))
     return events
 
 
-def reads(instance: Instance) -> list[Key]:
+def _reads(instance: Instance) -> list[Key]:
     """The values that an instance reads."""
     return [key for read in instance.template.reads() for key in read.keys(instance.binding)]
 
@@ -133,10 +133,10 @@ def reads(instance: Instance) -> list[Key]:
 def fewest_indices(arity: int, accesses: list[tuple[bool, tuple[int, ...]]]) -> tuple[int, ...]:
     """The first choice of indices, from none to all, that works."""
     choices = (choice for size in range(arity) for choice in combinations(range(arity), size))
-    return next((choice for choice in choices if works(choice, accesses)), tuple(range(arity)))
+    return next((choice for choice in choices if _works(choice, accesses)), tuple(range(arity)))
 
 
-def works(choice: tuple[int, ...], accesses: Iterable[tuple[bool, tuple[int, ...]]]) -> bool:
+def _works(choice: tuple[int, ...], accesses: Iterable[tuple[bool, tuple[int, ...]]]) -> bool:
     """Whether no read meets a value that another has replaced."""
     held: dict[tuple[int, ...], tuple[int, ...]] = {}
     for is_write, indices in accesses:
@@ -152,7 +152,7 @@ def input_is_done(instances: Sequence[Instance], input: str) -> bool:
     """Whether nothing reads the input once a value of the family of its name is there."""
     written = False
     for instance in instances:
-        if written and (input, ()) in reads(instance):
+        if written and (input, ()) in _reads(instance):
             return False
         written = written or instance.value[0] == input
     return True

@@ -29,15 +29,15 @@ from cldfc.network.graph import Graph, Revised, rebuild_graph
 from cldfc.network.positions import Constant, IndexRange, Key, Lookup, OutOfRange, Position
 
 
-def shape(item: Item) -> object:
+def _shape(item: Item) -> object:
     """What two items must have in common to be turns of one loop: all but plain numbers."""
     if isinstance(item, Leaf):
-        return id(item.template), tuple(map(outline, item.values))
-    inside = tuple(map(shape, item.body)), tuple(map(shape, item.rest))
-    return item.variable, item.step, outline(item.first), outline(item.last), inside
+        return id(item.template), tuple(map(_outline, item.values))
+    inside = tuple(map(_shape, item.body)), tuple(map(_shape, item.rest))
+    return item.variable, item.step, _outline(item.first), _outline(item.last), inside
 
 
-def outline(position: Position) -> Position | None:
+def _outline(position: Position) -> Position | None:
     """A position over loop variables; None for a plain number."""
     return None if position.base is None else position
 
@@ -76,7 +76,7 @@ class _LoopNumber:
                     yield Position(Lookup(constant, Position(variable, shift)), self.value - int(value))
 
 
-def numbers(item: Item, ranges: Mapping[str, IndexRange]) -> Iterator[_LoopNumber]:
+def _numbers(item: Item, ranges: Mapping[str, IndexRange]) -> Iterator[_LoopNumber]:
     """The plain numbers of an item."""
     if isinstance(item, Leaf):
         for name, value in zip(item.names, item.values, strict=True):
@@ -92,7 +92,7 @@ def numbers(item: Item, ranges: Mapping[str, IndexRange]) -> Iterator[_LoopNumbe
     if item.last.base is None:
         yield _LoopNumber(item.last.offset, item.variable, known, "last", known.upper)
     for inner in (*item.body, *item.rest):
-        yield from numbers(inner, ranges)
+        yield from _numbers(inner, ranges)
 
 
 def _range_in(leaf: Leaf, name: str, ranges: Mapping[str, IndexRange]) -> IndexRange:
@@ -131,7 +131,7 @@ class _Repeat:
         """The same as a loop; a last, shorter turn is the loop's last without `rest`."""
         last = self.first + self.step * (self.turns - (self.tail == 0))
         positions = (column.position(self) for column in self.columns)
-        group = tuple(fill(item, positions) for item in self.group)
+        group = tuple(_fill(item, positions) for item in self.group)
         cut = self.tail or len(group)
         return ForLoop(
             self.variable, Position(None, self.first), Position(None, last), self.step, group[:cut], group[cut:]
@@ -148,7 +148,7 @@ class _Column:
 
     def goes_on(self, variable: str, turn: int, value: int) -> list[Position]:
         """The laws that the next value keeps."""
-        return [law for law in self.laws if keeps(law, variable, turn, value)]
+        return [law for law in self.laws if _keeps(law, variable, turn, value)]
 
     def position(self, repeat: _Repeat) -> Position:
         """What stands for the number: its law, or a table with an entry for each turn."""
@@ -161,7 +161,7 @@ class _Column:
         return Position(Lookup(table, Position(repeat.variable, 0)), 0)
 
 
-def keeps(law: Position, variable: str, turn: int, value: int) -> bool:
+def _keeps(law: Position, variable: str, turn: int, value: int) -> bool:
     """Whether a law gives a value at a turn."""
     try:
         return law.value({variable: turn}) == value
@@ -169,20 +169,20 @@ def keeps(law: Position, variable: str, turn: int, value: int) -> bool:
         return False
 
 
-def repeated(items: Sequence[Item], at: int, period: int, ranges: Mapping[str, IndexRange]) -> _Repeat | None:
+def _repeated(items: Sequence[Item], at: int, period: int, ranges: Mapping[str, IndexRange]) -> _Repeat | None:
     """How often the `period` items from `at` on repeat, if they do."""
     group = tuple(items[at : at + period])
-    shapes = [shape(item) for item in group]
+    shapes = [_shape(item) for item in group]
     counted = _counting(group, items[at + period : at + 2 * period], ranges)
     if counted is None or any(_has_loop(item, counted[0]) for item in group):
         return None
     variable, start, step = counted
-    parts = [[_Column(n, n.laws(variable, start), [n.value]) for n in numbers(item, ranges)] for item in group]
+    parts = [[_Column(n, n.laws(variable, start), [n.value]) for n in _numbers(item, ranges)] for item in group]
     turns, tail = 1, 0
     while tail == 0:
         block = items[at + period * turns : at + period * (turns + 1)]
         same = 0
-        while same < len(block) and shape(block[same]) == shapes[same]:
+        while same < len(block) and _shape(block[same]) == shapes[same]:
             if not _go_on(parts[same], block[same], variable, start + step * turns, ranges):
                 break
             same += 1
@@ -199,9 +199,9 @@ def _counting(
 ) -> tuple[str, int, int] | None:
     """The first index that differs in the second turn, its first value and its step, if that is 1 or -1."""
     for item, other in zip(group, block, strict=False):
-        if shape(item) != shape(other):
+        if _shape(item) != _shape(other):
             return None
-        for one, two in zip(numbers(item, ranges), numbers(other, ranges), strict=True):
+        for one, two in zip(_numbers(item, ranges), _numbers(other, ranges), strict=True):
             if not one.bound and one.value != two.value:
                 step = two.value - one.value
                 return (one.name, one.value, step) if abs(step) == 1 else None
@@ -213,7 +213,7 @@ def _go_on(part: Sequence[_Column], item: Item, variable: str, turn: int, ranges
 
     Bounds that follow no law are a table for each level, but none for each step: that would grow with the steps.
     """
-    values = [number.value for number in numbers(item, ranges)]
+    values = [number.value for number in _numbers(item, ranges)]
     laws = [column.goes_on(variable, turn, value) for column, value in zip(part, values, strict=True)]
     may_have_table = ranges[variable].kind == "levels"
     if not all(kept or (column.number.bound and may_have_table) for column, kept in zip(part, laws, strict=True)):
@@ -231,13 +231,13 @@ def _has_loop(item: Item, variable: str) -> bool:
     return item.variable == variable or any(_has_loop(inner, variable) for inner in (*item.body, *item.rest))
 
 
-def fill(item: Item, positions: Iterator[Position]) -> Item:
+def _fill(item: Item, positions: Iterator[Position]) -> Item:
     """An item with positions over a new loop variable for its plain numbers."""
     if isinstance(item, Leaf):
         return replace(item, values=tuple(next(positions) if value.base is None else value for value in item.values))
     first, last = (next(positions) if bound.base is None else bound for bound in (item.first, item.last))
-    body = tuple(fill(inner, positions) for inner in item.body)
-    return replace(item, first=first, last=last, body=body, rest=tuple(fill(inner, positions) for inner in item.rest))
+    body = tuple(_fill(inner, positions) for inner in item.body)
+    return replace(item, first=first, last=last, body=body, rest=tuple(_fill(inner, positions) for inner in item.rest))
 
 
 _CANDIDATES = 4
@@ -271,7 +271,7 @@ def _roll_levels(items: list[Item], ranges: Mapping[str, IndexRange]) -> list[It
 def _roll_up(items: list[Item], ranges: Mapping[str, IndexRange], kinds: frozenset[str]) -> list[Item]:
     """Repeated groups become loops over indices of these kinds, until none is left."""
     while True:
-        rolled = list(roll(items, ranges, kinds))
+        rolled = list(_roll(items, ranges, kinds))
         if len(rolled) == len(items):
             return items
         items = rolled
@@ -282,7 +282,7 @@ def _roll_steps(items: list[Item], ranges: Mapping[str, IndexRange]) -> list[Ite
     rolled: list[Item] = []
     at = 0
     while at < len(items):
-        repeat = repeated(items, at, 1, ranges)
+        repeat = _repeated(items, at, 1, ranges)
         rolled.append(items[at] if repeat is None else repeat.loop())
         at += 1 if repeat is None else repeat.turns
     axes: set[tuple[object, str]] = set()
@@ -292,29 +292,29 @@ def _roll_steps(items: list[Item], ranges: Mapping[str, IndexRange]) -> list[Ite
             and isinstance(leaf := item.body[0], Leaf)
             and ranges[item.variable].kind == "steps"
         ):
-            axes |= {(id(leaf.template), item.variable), (tied(leaf), item.variable)}
+            axes |= {(id(leaf.template), item.variable), (_tied(leaf), item.variable)}
     for before, item in pairwise(rolled):
         if isinstance(before, Leaf) and isinstance(item, Leaf) and (name := _next_step(before, item, ranges)):
             axes.add((id(item.template), name))
     around = zip([None, *rolled], rolled, [*rolled[1:], None], strict=False)
     return [
-        _loop_of_one(item, axes, not (goes_on(before, item) or goes_on(after, item)))
+        _loop_of_one(item, axes, not (_goes_on(before, item) or _goes_on(after, item)))
         if isinstance(item, Leaf)
         else item
         for before, item, after in around
     ]
 
 
-def tied(leaf: Leaf) -> object:
+def _tied(leaf: Leaf) -> object:
     """An equation as written, with whatever parameters a `tie` leaves it."""
-    return None if leaf.template.is_rewritten else equation(leaf)
+    return None if leaf.template.is_rewritten else _equation(leaf)
 
 
 def _next_step(before: Leaf, leaf: Leaf, ranges: Mapping[str, IndexRange]) -> str | None:
     """The index that counts on where a rewrite has changed the step before, such as the first after a zero."""
     if leaf.template.is_rewritten or not before.template.is_rewritten:
         return None
-    if equation(before) != equation(leaf):
+    if _equation(before) != _equation(leaf):
         return None
     steps = zip(leaf.names, before.values, leaf.values, strict=True) if before.names == leaf.names else ()
     moved = [(name, new.offset - old.offset) for name, old, new in steps if old != new]
@@ -326,13 +326,13 @@ def _loops_of_none(items: list[Item]) -> Iterator[Item]:
     known: dict[tuple[int, str], ForLoop] = {}
     for before, item in pairwise(items):
         if isinstance(before, Leaf) and isinstance(item, ForLoop) and isinstance(inner := item.body[0], Leaf):
-            if equation(inner) == equation(before) and inner.names == before.names:
-                known[equation(before)] = item
+            if _equation(inner) == _equation(before) and inner.names == before.names:
+                known[_equation(before)] = item
     for item, after in pairwise([*items, None]):
         assert item is not None
         yield item
-        loop = known.get(equation(item)) if isinstance(item, Leaf) else None
-        if loop is not None and isinstance(item, Leaf) and not goes_on(after, item):
+        loop = known.get(_equation(item)) if isinstance(item, Leaf) else None
+        if loop is not None and isinstance(item, Leaf) and not _goes_on(after, item):
             inner = loop.body[0]
             assert isinstance(inner, Leaf)
             at = inner.names.index(loop.variable)
@@ -341,13 +341,13 @@ def _loops_of_none(items: list[Item]) -> Iterator[Item]:
             yield ForLoop(loop.variable, item.values[at].shifted(1), item.values[at], 1, (body,))
 
 
-def goes_on(item: Item | None, leaf: Leaf) -> bool:
+def _goes_on(item: Item | None, leaf: Leaf) -> bool:
     """Whether an item goes on with the equation of a leaf."""
     inner = item.body[0] if isinstance(item, ForLoop) else item
-    return isinstance(inner, Leaf) and equation(inner) == equation(leaf)
+    return isinstance(inner, Leaf) and _equation(inner) == _equation(leaf)
 
 
-def equation(leaf: Leaf) -> tuple[int, str]:
+def _equation(leaf: Leaf) -> tuple[int, str]:
     """The equation of a leaf, however a rewrite has changed it; terms of its reductions are none of it."""
     return id(leaf.template.statement), leaf.template.family
 
@@ -369,7 +369,7 @@ def _drop_empty(items: Sequence[Item], route: Route) -> list[Item]:
 def _loop_of_one(leaf: Leaf, axes: set[tuple[object, str]], is_alone: bool) -> Item:
     """A single step as a loop, when steps of its equation are loops elsewhere."""
     for at, name in enumerate(leaf.names):
-        if (id(leaf.template), name) in axes or (is_alone and tied(leaf) and (tied(leaf), name) in axes):
+        if (id(leaf.template), name) in axes or (is_alone and _tied(leaf) and (_tied(leaf), name) in axes):
             only = leaf.values[at]
             values = (*leaf.values[:at], Position(name, 0), *leaf.values[at + 1 :])
             return ForLoop(name, only, only, 1, (replace(leaf, values=values),))
@@ -415,9 +415,9 @@ def _only_turn(loop: ForLoop, group: Sequence[Item]) -> ForLoop | None:
     return None if turns else ForLoop(loop.variable, only, only, 1, tuple(body))
 
 
-def roll(items: list[Item], ranges: Mapping[str, IndexRange], kinds: frozenset[str]) -> Iterator[Item]:
+def _roll(items: list[Item], ranges: Mapping[str, IndexRange], kinds: frozenset[str]) -> Iterator[Item]:
     """One pass that turns repeated groups of items into loops."""
-    shapes = [shape(item) for item in items]
+    shapes = [_shape(item) for item in items]
     later: dict[object, list[int]] = {}
     for at in reversed(range(len(items))):
         later.setdefault(shapes[at], []).append(at)
@@ -425,7 +425,7 @@ def roll(items: list[Item], ranges: Mapping[str, IndexRange], kinds: frozenset[s
     while at < len(items):
         same = later[shapes[at]]
         same.pop()
-        found = [repeated(items, at, next_at - at, ranges) for next_at in same[: -_CANDIDATES - 1 : -1]]
+        found = [_repeated(items, at, next_at - at, ranges) for next_at in same[: -_CANDIDATES - 1 : -1]]
         fit = (r for r in found if r is not None and ranges[r.variable].kind in kinds and r.is_regular())
         best = max(fit, key=lambda r: r.covered, default=None)
         if best is None:
@@ -477,7 +477,7 @@ def _by_steps(instances: Sequence[Instance]) -> list[int]:
         for other in needed:
             readers[other].append(number)
     first = {instance.value[0]: number for number, instance in reversed([*enumerate(instances)])}
-    places = [(*place(instance), first[instance.value[0]]) for instance in instances]
+    places = [(*_place(instance), first[instance.value[0]]) for instance in instances]
     ready = [(places[number], number) for number, count in enumerate(waits) if not count]
     heapify(ready)
     order: list[int] = []
@@ -491,7 +491,7 @@ def _by_steps(instances: Sequence[Instance]) -> list[int]:
     return order
 
 
-def place(instance: Instance) -> tuple[int, ...]:
+def _place(instance: Instance) -> tuple[int, ...]:
     """The tag of a value, its level first."""
     tag, level = instance.value[1], instance.template.level
     return (*tag[level : level + 1], *tag[:level], *tag[level + 1 :])

@@ -28,13 +28,13 @@ def _formula_text(formula: Formula, samples: Sequence[Sample], position: Callabl
         return None
     try:
         is_whole = all(isinstance(value, int) for _, value in samples)
-        given = ((computed(formula, turn, is_whole), value) for turn, value in samples)
+        given = ((_computed(formula, turn, is_whole), value) for turn, value in samples)
         agrees = all(
             found == value or (not is_whole and isclose(found, value, rel_tol=1e-14)) for found, value in given
         )
     except (ArithmeticError, KeyError, ValueError):
         return None
-    return write(formula, position, is_whole)[0] if agrees else None
+    return _write(formula, position, is_whole)[0] if agrees else None
 
 
 def number_text(value: int | float) -> str:
@@ -42,7 +42,7 @@ def number_text(value: int | float) -> str:
     return str(float(value) if abs(value) >= _LARGEST_WHOLE else value)
 
 
-def computed(formula: Formula, turn: Mapping[str, int], is_whole: bool) -> int | float:
+def _computed(formula: Formula, turn: Mapping[str, int], is_whole: bool) -> int | float:
     """What Python computes, where `/` is `//` between whole numbers and `/` otherwise."""
     leaf = formula.leaf
     if isinstance(leaf, Position):
@@ -52,7 +52,7 @@ def computed(formula: Formula, turn: Mapping[str, int], is_whole: bool) -> int |
         return leaf.value(turn)
     if leaf is not None:
         return float(leaf) if isinstance(leaf, Fraction) else leaf
-    values = [computed(operand, turn, is_whole) for operand in formula.operands]
+    values = [_computed(operand, turn, is_whole) for operand in formula.operands]
     result = values[0]
     for value in values[1:]:
         if formula.sign == "/":
@@ -69,7 +69,7 @@ _SIGNS: Mapping[str, Callable[[int | float, int | float], int | float]] = {
 }
 
 
-def write(formula: Formula, position: Callable[[Position], str], is_whole: bool) -> tuple[str, int]:
+def _write(formula: Formula, position: Callable[[Position], str], is_whole: bool) -> tuple[str, int]:
     """The text of a formula, and how strongly its outermost sign binds."""
     leaf = formula.leaf
     if isinstance(leaf, Position):
@@ -79,12 +79,12 @@ def write(formula: Formula, position: Callable[[Position], str], is_whole: bool)
     sign, own = _PYTHON[formula.sign]
     if formula.sign == "/" and is_whole:
         sign = " // "
-    text, binds = write(formula.operands[0], position, is_whole)
+    text, binds = _write(formula.operands[0], position, is_whole)
     text = f"({text})" if binds < own + (formula.sign == "^") else text
     is_atomic = binds == _ATOM
     for operand in formula.operands[1:]:
         negated = _minus(operand) if formula.sign == "+" else None
-        inner, binds = write(negated or operand, position, is_whole)
+        inner, binds = _write(negated or operand, position, is_whole)
         needs = binds <= own if formula.sign in "/^" or negated else binds < own
         is_atomic = is_atomic and binds == _ATOM
         text += (" - " if negated else sign) + (f"({inner})" if needs else inner)

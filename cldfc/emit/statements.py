@@ -62,7 +62,7 @@ _MOST_TERMS = 4
 
 
 @dataclass(frozen=True, slots=True)
-class Code:
+class _Code:
     """An expression, whether it is a name, a call, a product or a sum, and the temporary variables in it."""
 
     text: str
@@ -141,8 +141,8 @@ class _StatementWriter:
     held: frozenset[int]
     split: frozenset[int]
     lines: list[_CodeLine] = field(default_factory=list[_CodeLine])
-    codes: list[Code] = field(default_factory=list[Code])
-    results: list[Code] = field(default_factory=list[Code])
+    codes: list[_Code] = field(default_factory=list[_Code])
+    results: list[_Code] = field(default_factory=list[_Code])
     pending: dict[int, None] = field(default_factory=dict[int, None])
     last_uses: dict[int, int] = field(init=False)
 
@@ -171,7 +171,7 @@ class _StatementWriter:
                 yield operand
                 yield from self.inside(operand)
 
-    def step(self, at: int, step: Step) -> Code:
+    def step(self, at: int, step: Step) -> _Code:
         """One step as an expression over its operands."""
         operands = [self.code(operand) for operand in step.operands]
         if isinstance(step.operator, Add):
@@ -179,13 +179,13 @@ class _StatementWriter:
         if isinstance(step.operator, Identity):
             return operands[0]
         if isinstance(step.operator, Total):
-            return Code(f"sum({operands[0].text})", "call")
+            return _Code(f"sum({operands[0].text})", "call")
         kind = step.operator.binds
         texts = [_bound(code, kind, place) for place, code in enumerate(operands)]
         text = self.vocabulary.apply(at, step, texts)
-        return Code(text, kind, frozenset[str]().union(*(code.temporaries for code in operands)))
+        return _Code(text, kind, frozenset[str]().union(*(code.temporaries for code in operands)))
 
-    def sum(self, at: int, signs: Sequence[int], operands: list[Code]) -> Code:
+    def sum(self, at: int, signs: Sequence[int], operands: list[_Code]) -> _Code:
         """A sum; a long one in parts, for Python's own compiler is recursive."""
         while at in self.split and len(operands) > 2:
             count = next(
@@ -197,9 +197,9 @@ class _StatementWriter:
             signs, operands = (1, *signs[count:]), [part, *operands[count:]]
         return _join(signs, operands)
 
-    def code(self, operand: Operand) -> Code:
+    def code(self, operand: Operand) -> _Code:
         """An operand as an expression."""
-        return self.results[operand] if isinstance(operand, int) else Code(self.vocabulary.read(operand), "name")
+        return self.results[operand] if isinstance(operand, int) else _Code(self.vocabulary.read(operand), "name")
 
     def needed(self, after: int, but: int | None = None) -> frozenset[str]:
         """The temporary variables that steps from `after` on still need, for other operands than one."""
@@ -208,20 +208,20 @@ class _StatementWriter:
         codes = (self.results[at] for at in self.pending if at != but)
         return frozenset[str]().union(*(code.temporaries for code in codes))
 
-    def assign(self, code: Code, step: int, needed: frozenset[str]) -> Code:
+    def assign(self, code: _Code, step: int, needed: frozenset[str]) -> _Code:
         """Put an expression into the first temporary variable that nothing else needs."""
         name = next(name for name in self.vocabulary.temporaries if name not in needed)
         self.lines.append(_CodeLine(f"{name} = {code.text}", step))
-        return Code(name, "name", frozenset({name}))
+        return _Code(name, "name", frozenset({name}))
 
 
-def _bound(code: Code, kind: str, place: int) -> str:
+def _bound(code: _Code, kind: str, place: int) -> str:
     """An operand in the parentheses that a product needs, whose own order may not change."""
     is_loose = code.kind == "sum" or (code.kind == "product" and place > 0)
     return f"({code.text})" if kind == "product" and is_loose else code.text
 
 
-def _join(signs: Sequence[int], operands: Sequence[Code]) -> Code:
+def _join(signs: Sequence[int], operands: Sequence[_Code]) -> _Code:
     """`x + y - z`."""
     turned = [place > 0 and code.kind == "product" and code.text.startswith("-") for place, code in enumerate(operands)]
     signs = [-sign if turn else sign for sign, turn in zip(signs, turned, strict=True)]
@@ -229,4 +229,4 @@ def _join(signs: Sequence[int], operands: Sequence[Code]) -> Code:
     texts = [text.removeprefix("-") if turn else text for text, turn in zip(texts, turned, strict=True)]
     text = texts[0] if signs[0] > 0 else f"-{texts[0]}"
     text += "".join(f" {'+' if sign > 0 else '-'} {term}" for sign, term in zip(signs[1:], texts[1:], strict=True))
-    return Code(text, "sum", frozenset[str]().union(*(code.temporaries for code in operands)))
+    return _Code(text, "sum", frozenset[str]().union(*(code.temporaries for code in operands)))

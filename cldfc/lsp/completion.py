@@ -51,7 +51,7 @@ def _suggestions(document: Document, before: str, typed: str, spelling: Spelling
     if "#" in before:
         return
     if typed.startswith("\\"):
-        yield from letters(spelling)
+        yield from _letters(spelling)
     elif _TAG.search(before):
         yield from _known_names(document, spelling, _INDICES)
     else:
@@ -59,17 +59,17 @@ def _suggestions(document: Document, before: str, typed: str, spelling: Spelling
             for word, example in EXAMPLES.items():
                 detail = example.replace("`", "")
                 yield types.CompletionItem(word, kind=_ItemKind.Keyword, detail=detail, insert_text=f"{word} ")
-        yield from everything(document, spelling)
+        yield from _everything(document, spelling)
 
 
-def letters(spelling: Spelling) -> Iterator[types.CompletionItem]:
+def _letters(spelling: Spelling) -> Iterator[types.CompletionItem]:
     r"""`\sigma` → `σ`."""
     for letter, command in COMMANDS.items():
         plain = command.replace("{", "").replace("}", "")
         yield types.CompletionItem(spell_name(letter, spelling), kind=_ItemKind.Text, detail=command, filter_text=plain)
 
 
-def everything(document: Document, spelling: Spelling) -> Iterator[types.CompletionItem]:
+def _everything(document: Document, spelling: Spelling) -> Iterator[types.CompletionItem]:
     yield from _known_names(document, spelling, tuple(_KINDS))
     for keyword, operator in BUILTINS.items():
         about = (operator.__doc__ or "").partition("\n")[0]

@@ -162,7 +162,7 @@ def _about_name(document: Document, place: CursorPlace, offset: int) -> list[str
     names = document.names(place.name)
     local = local_index(document.current.tree, document.current.source, offset, place.name)
     if local is not None:
-        return [*code(local.span.text), "an index"]
+        return [*_code(local.span.text), "an index"]
     if place.name in BUILTINS:
         return ["\n".join(section(BUILTINS[place.name])).replace("## ", "### ", 1)]
     family = (place.name, place.indices)
@@ -171,22 +171,22 @@ def _about_name(document: Document, place: CursorPlace, offset: int) -> list[str
         return _about_value(names, family, network)
     if names.model is not None and names.model.name == place.name:
         figures = facts(network.simplified) if network else {}
-        return [*code(format_statement(names.model)), *(f"- {name}: {figure}" for name, figure in figures.items())]
+        return [*_code(format_statement(names.model)), *(f"- {name}: {figure}" for name, figure in figures.items())]
     if place.name in names.declared:
         statement = names.declared[place.name]
-        return [*code(format_statement(statement)), *_declaration_in_words(statement, names, document, network)]
+        return [*_code(format_statement(statement)), *_declaration_in_words(statement, names, document, network)]
     arities = names.arities(place.name)
     return _about_value(names, (place.name, arities[0]), network) if arities else []
 
 
-def code(*lines: str) -> list[str]:
+def _code(*lines: str) -> list[str]:
     return ["```cldf", *lines, "```"]
 
 
 def _about_value(names: Names, family: Family, network: Compilation | None) -> list[str]:
     is_output = names.output is not None and family == (names.output.name, 0)
     statements = [*([names.output] if names.output and is_output else []), *names.families[family]]
-    said = code(*map(format_statement, statements))
+    said = _code(*map(format_statement, statements))
     return [*said, "the output" if is_output else "a value", *(family_figures(network, family) if network else [])]
 
 

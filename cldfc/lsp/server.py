@@ -16,7 +16,7 @@ from cldfc.syntax.arrange import format_source
 from cldfc.syntax.format import Spelling
 
 
-def formatting(source: Source, spelling: Spelling, encoding: str) -> list[types.TextEdit]:
+def _formatting(source: Source, spelling: Spelling, encoding: str) -> list[types.TextEdit]:
     """The edits that format a document; none for one with syntax errors, which are reported anyway."""
     try:
         text = format_source(source, spelling)
@@ -112,7 +112,7 @@ def _answer_questions(server: CldfServer) -> None:
 
     @server.feature(types.TEXT_DOCUMENT_FORMATTING)
     def format_document(params: types.DocumentFormattingParams) -> list[types.TextEdit]:
-        return formatting(server.document(params.text_document.uri).current.source, server.spelling, server.encoding)
+        return _formatting(server.document(params.text_document.uri).current.source, server.spelling, server.encoding)
 
 
 def serve(spelling: Spelling, version: str) -> None:

@@ -258,7 +258,7 @@ _Ordered = tree.Let | tree.Range | tree.Scalar
 
 
 @dataclass
-class Order:
+class _Order:
     """A walk along what each declaration mentions, with a stack of its own, for chains may be long."""
 
     names: Names
@@ -326,7 +326,7 @@ class Order:
 
 
 def check_order(names: Names, problems: Problems) -> None:
-    order = Order(names, problems)
+    order = _Order(names, problems)
     for name in names.declared:
         order.visit(name)
 

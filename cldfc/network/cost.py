@@ -164,11 +164,11 @@ class Sharing:
             return f"{self.count:,}"
         many = f"{self.count:,} {self.kind}{'s' * (self.count != 1)}"
         if self.tied is None:
-            return f"one {per(self.indices)}, {many}"
-        return f"one {per(self.tied)} where {self.where}, else {per(self.indices)}, {many}"
+            return f"one {_per(self.indices)}, {many}"
+        return f"one {_per(self.tied)} where {self.where}, else {_per(self.indices)}, {many}"
 
 
-def per(indices: tuple[str, ...]) -> str:
+def _per(indices: tuple[str, ...]) -> str:
     """`per (ℓ, i)`, `per ℓ`, `per network`."""
     return f"per ({', '.join(indices)})" if len(indices) > 1 else f"per {indices[0] if indices else 'network'}"
 
@@ -199,7 +199,7 @@ def compare_sharing(before: Graph, after: Graph) -> dict[str, tuple[Sharing | No
 
 
 @dataclass(frozen=True, slots=True)
-class Level:
+class _Level:
     """The part of a network that defines the values of one level: its name, the shapes of its values, its cost."""
 
     name: str
@@ -207,7 +207,7 @@ class Level:
     cost: Cost
 
 
-def costs_of_levels(graph: Graph, costs: Sequence[Cost]) -> dict[int | None, Level]:
+def costs_of_levels(graph: Graph, costs: Sequence[Cost]) -> dict[int | None, _Level]:
     """The levels of a network, given the cost of each operation; what has no level comes last.
 
     What several levels share counts where it is first used, so that all but the depths add up to the network's.
@@ -215,12 +215,12 @@ def costs_of_levels(graph: Graph, costs: Sequence[Cost]) -> dict[int | None, Lev
     members: dict[int | None, list[int]] = {}
     for number, instance in enumerate(graph.instances):
         members.setdefault(level_of_instance(instance), []).append(number)
-    levels: dict[int | None, Level] = {}
+    levels: dict[int | None, _Level] = {}
     for at in sorted(members, key=lambda at: (at is None, at)):
         instances = [graph.instances[number] for number in members[at]]
         shapes = dict.fromkeys(graph.node(instance.result).shape for instance in instances)
         operations = (operation for number in members[at] for operation in graph.members[number])
-        levels[at] = Level(level_text(graph, instances[0]), tuple(shapes), total_cost(graph, costs, operations))
+        levels[at] = _Level(level_text(graph, instances[0]), tuple(shapes), total_cost(graph, costs, operations))
     return levels
 
 

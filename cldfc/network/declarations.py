@@ -51,7 +51,7 @@ def collect_names(spec: tree.Tree, problems: Problems) -> Names:
             case tree.Constrain():
                 names.constraints.append(statement)
             case tree.Let() | tree.KernelStatement() | tree.Scalar() | tree.Range() | tree.InputStatement():
-                declare(names, statement)
+                _declare(names, statement)
             case _:
                 # What it says is read where it is checked, and declares no name.
                 pass
@@ -59,7 +59,7 @@ def collect_names(spec: tree.Tree, problems: Problems) -> Names:
     return names
 
 
-def declare(names: Names, statement: DeclaringStatement) -> None:
+def _declare(names: Names, statement: DeclaringStatement) -> None:
     name, span = _declared_name(statement)
     if isinstance(statement, tree.InputStatement):
         _refuse_second(names, "input", names.input, span)

@@ -95,7 +95,7 @@ def _reduce_values(work: Elaboration, reduction: tree.Reduction, scope: Scope) -
     else:
         lower, upper = bounds or (None, None)
         known = IndexRange("steps", name, lower, upper, None, reduction.name_span, is_explicit=True)
-        read = terms(work, reduction, known, inside)
+        read = _terms(work, reduction, known, inside)
     if bounds is None or not isinstance(read, Read):
         return None
     operand = Reads(read.family, read.positions, read.span, name, *bounds)
@@ -103,7 +103,7 @@ def _reduce_values(work: Elaboration, reduction: tree.Reduction, scope: Scope) -
     return work.step(operator, (operand,), None, reduction.span)
 
 
-def terms(work: Elaboration, reduction: tree.Reduction, known: IndexRange, scope: Scope) -> Read | None:
+def _terms(work: Elaboration, reduction: tree.Reduction, known: IndexRange, scope: Scope) -> Read | None:
     owner = (work.statement.left.name, len(work.statement.left.tag)) if work.statement else ("", 0)
     family = work.words.families.claim("terms", "", owner, work.reductions)
     inner = work.inner(family, known)

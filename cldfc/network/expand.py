@@ -155,7 +155,7 @@ def expand_program(program: Program, problems: Problems) -> Expansion:
     return work.expansion
 
 
-Need = tuple[Read | Reads, Key]
+_Need = tuple[Read | Reads, Key]
 _Asked = tuple[Read | Reads, Key, Instance | None]
 
 
@@ -318,7 +318,7 @@ class _Demand:
                 needed.setdefault(key, read)
         return [(read, key) for key, read in needed.items()]
 
-    def asks(self, instance: Instance) -> tuple[list[Need], list[Need]] | None:
+    def asks(self, instance: Instance) -> tuple[list[_Need], list[_Need]] | None:
         """What an instance needs: values of equations, then the terms of reductions, each after its own terms.
 
         What the terms need themselves comes first, so that they are computed together, in loops.
@@ -326,8 +326,8 @@ class _Demand:
         needs = self.needs(instance)
         if needs is None or not any(key[0] in self.inner for _, key in needs):
             return None if needs is None else (needs, [])
-        values: list[Need] = []
-        terms: list[Need] = []
+        values: list[_Need] = []
+        terms: list[_Need] = []
         for need in needs:
             read, key = need
             if key[0] not in self.inner:

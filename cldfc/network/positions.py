@@ -239,7 +239,7 @@ class Formula:
         values = [operand.exact(binding) for operand in self.operands]
         result = values[0]
         for value in values[1:]:
-            result = bounded(_SIGNS[self.sign](result, value))
+            result = _bounded(_SIGNS[self.sign](result, value))
         return result
 
     def substitute(self, scope: Mapping[str, Position]) -> Formula:
@@ -268,7 +268,7 @@ def _position_value(position: Position, binding: Binding) -> _Exact:
     return value + position.offset
 
 
-def bounded(value: _Exact) -> _Exact:
+def _bounded(value: _Exact) -> _Exact:
     """The value, unless it has grown out of all bounds."""
     if not isinstance(value, float) and not isinstance(value, complex):
         if value.numerator.bit_length() > _MOST_BITS or value.denominator.bit_length() > _MOST_BITS:
@@ -276,11 +276,11 @@ def bounded(value: _Exact) -> _Exact:
     return value
 
 
-def divided(one: _Exact, other: _Exact) -> _Exact:
+def _divided(one: _Exact, other: _Exact) -> _Exact:
     return one / other if isinstance(one, float) or isinstance(other, float) else Fraction(one) / Fraction(other)
 
 
-def raised(base: _Exact, exponent: _Exact) -> _Exact:
+def _raised(base: _Exact, exponent: _Exact) -> _Exact:
     if isinstance(exponent, float) or isinstance(base, float) or exponent.denominator != 1:
         return float(base) ** float(exponent)
     if abs(int(exponent)) * base.numerator.bit_length() > _MOST_BITS:
@@ -291,6 +291,6 @@ def raised(base: _Exact, exponent: _Exact) -> _Exact:
 _SIGNS: Mapping[Sign, Callable[[_Exact, _Exact], _Exact]] = {
     "+": lambda one, other: one + other,
     "*": lambda one, other: one * other,
-    "/": divided,
-    "^": raised,
+    "/": _divided,
+    "^": _raised,
 }

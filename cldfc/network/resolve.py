@@ -92,7 +92,7 @@ def resolve_spec(spec: tree.Tree, changes: Changes, problems: Problems) -> Progr
         parameters=parameters,
         ties=ties,
         templates=tuple(templates),
-        constraints=tuple((c, at) for c in names.constraints if (at := constrained(c, tags)) is not None),
+        constraints=tuple((c, at) for c in names.constraints if (at := _constrained(c, tags)) is not None),
     )
 
 
@@ -200,7 +200,7 @@ def _report_nothing_left(clause: IndexRange, tags: Tags) -> bool:
     return True
 
 
-def constrained(constraint: tree.Constrain, tags: Tags) -> Positions | None:
+def _constrained(constraint: tree.Constrain, tags: Tags) -> Positions | None:
     indices = [
         index for index in constraint.symbol.tag if index.name and not tags.constants.names.is_constant(index.name)
     ]

@@ -34,7 +34,7 @@ class ShapeErrors:
     def sum(self, operation: Operation, operands: list[Form]) -> None:
         is_concat = isinstance(operation.operator, Concat)
         terms = self.step(operation).terms or (operation.span,) * len(operands)
-        unlike = [at for at, form in enumerate(operands) if differ(form, operands[0], but_channels=is_concat)]
+        unlike = [at for at, form in enumerate(operands) if _differ(form, operands[0], but_channels=is_concat)]
         what = _WORDS.get(type(operation.operator).__name__, "terms of this sum")
         value = self.value(operation)
         help = "bring them to one shape, with a kernel that has the stride and the channels"
@@ -210,7 +210,7 @@ def describe_form(form: Form) -> str:
     return f"a vector of {form} numbers" if len(dims) == 1 else f"a map of {form}"
 
 
-def differ(one: Form, other: Form, but_channels: bool = False) -> bool:
+def _differ(one: Form, other: Form, but_channels: bool = False) -> bool:
     """Whether two shapes cannot be one, as far as they are known."""
     first, second = one.root().dims, other.root().dims
     if first is None or second is None:

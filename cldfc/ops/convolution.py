@@ -82,7 +82,7 @@ class Convolution(Kernel):
 
     def module(self, sizes: Mapping[str, str]) -> str:
         stride = f", stride={self.stride}" if self.stride > 1 else ""
-        return f"conv({sizes['in']}, {sizes['out']}, {sizes['size']}{stride}{arguments(sizes)})"
+        return f"conv({sizes['in']}, {sizes['out']}, {sizes['size']}{stride}{_arguments(sizes)})"
 
     def multiply_adds(self, operands: list[Shape], result: Shape, sizes: Sizes) -> int:
         _, height, width = result
@@ -95,7 +95,7 @@ def _keywords(sizes: Mapping[str, str], module: str) -> dict[str, str]:
     return {name: f"{module}.{name}" for name, default in defaults.items() if sizes.get(name, default) != default}
 
 
-def arguments(sizes: Mapping[str, str]) -> str:
+def _arguments(sizes: Mapping[str, str]) -> str:
     """The arguments of a constructor for what a declaration says beside the sizes of a kernel."""
     found = [f", {n}={sizes[n]}" for n in ("groups", "dilation") if sizes.get(n, "1") != "1"]
     return "".join([*found, *[", bias=True"] * (sizes.get("bias", "0") != "0")])
@@ -143,7 +143,7 @@ class Prolongation(Kernel):
         return f"F.conv_transpose2d({operands[0]}, {module}.weight{''.join(texts)})"
 
     def module(self, sizes: Mapping[str, str]) -> str:
-        return f"prolong({sizes['in']}, {sizes['out']}, {sizes['size']}, {self.stride}{arguments(sizes)})"
+        return f"prolong({sizes['in']}, {sizes['out']}, {sizes['size']}, {self.stride}{_arguments(sizes)})"
 
     def multiply_adds(self, operands: list[Shape], result: Shape, sizes: Sizes) -> int:
         channels, height, width = operands[0]

@@ -15,7 +15,7 @@ Generated from the docstrings in `cldfc/ops/` by `cldfc/ops/manual.py`; a test c
 
 Settings go in brackets, by place or by name: `maxpool[3, stride=2]`. *Linear*: whether the operator is linear in its
 operands. *Sign*: what `constrain` may conclude. PyTorch's own defaults are left out of the code."""
-HEAD = ["| shape | linear | sign | parameters | PyTorch |", "|---|---|---|---|---|"]
+_HEAD = ["| shape | linear | sign | parameters | PyTorch |", "|---|---|---|---|---|"]
 _NOTATION: list[tuple[str, Operator, list[str]]] = [
     ("K * x", Convolution(), ["self.K(x)"]),
     ("K *_s x", Convolution(2), ["self.K(x)"]),
@@ -33,9 +33,9 @@ _NOTATION: list[tuple[str, Operator, list[str]]] = [
 
 def operators_page() -> str:
     builtins = [line for name in sorted(BUILTINS) for line in section(BUILTINS[name])]
-    rows = [row(operator, codes, f"`{form}`") for form, operator, codes in _NOTATION]
+    rows = [_row(operator, codes, f"`{form}`") for form, operator, codes in _NOTATION]
     about = [_described(kind) for kind in dict.fromkeys(type(operator) for _, operator, _ in _NOTATION)]
-    heads = ["| form " + HEAD[0], "|---" + HEAD[1]]
+    heads = ["| form " + _HEAD[0], "|---" + _HEAD[1]]
     return "\n".join([_TITLE, "", *builtins, "## Notation", "", *about, "", *heads, *rows]) + "\n"
 
 
@@ -48,23 +48,23 @@ def _described(kind: type[Operator]) -> str:
 def section(kind: type[Operator]) -> list[str]:
     settings = [f"- `{name}`: {_limits(kind, name)}" for name in kind.settings()]
     codes = list(dict.fromkeys(code for example in _operator_examples(kind) for code in _code_of(example)))
-    table = [*HEAD, row(kind(), codes)]
+    table = [*_HEAD, _row(kind(), codes)]
     return [f"## `{signature(kind)}`", "", getdoc(kind) or "", "", *settings, *[""] * bool(settings), *table, ""]
 
 
-def default(kind: type[Operator], name: str) -> int | float | None:
+def _default(kind: type[Operator], name: str) -> int | float | None:
     return getattr(kind(), name)
 
 
 def _operator_examples(kind: type[Operator]) -> list[Operator]:
     """An operator as it is without settings and, where that is another one, with its first."""
-    optional = [name for name in kind.settings() if default(kind, name) is None]
+    optional = [name for name in kind.settings() if _default(kind, name) is None]
     return [kind(), *(replace(kind(), **{name: 3}) for name in optional[:1])]
 
 
 def signature(kind: type[Operator]) -> str:
     """`maxpool[size, stride, padding]`, `leaky_relu[slope=0.01]`."""
-    defaults = {name: default(kind, name) for name in kind.settings()}
+    defaults = {name: _default(kind, name) for name in kind.settings()}
     settings = [name if value is None else f"{name}={value:g}" for name, value in defaults.items()]
     return f"{kind.keyword}[{', '.join(settings)}]" if settings else str(kind.keyword)
 
@@ -83,13 +83,13 @@ def _code_of(operator: Operator) -> list[str]:
     return [f"self.{operator.owns} = {operator.module(_SIZES)}", operator.torch(["x"], f"self.{operator.owns}")]
 
 
-def sign(operator: Operator) -> str:
+def _sign(operator: Operator) -> str:
     if operator.nonnegative([False]):
         return "≥ 0"
     return "≥ 0 if all operands are" if operator.nonnegative([True]) else "any"
 
 
-def row(operator: Operator, codes: list[str], *first: str) -> str:
+def _row(operator: Operator, codes: list[str], *first: str) -> str:
     code = "<br>".join(f"`{code}`" for code in codes)
     linear = "yes" if operator.linear else "no"
-    return f"| {' | '.join([*first, operator.shapes, linear, sign(operator), operator.parameters, code])} |"
+    return f"| {' | '.join([*first, operator.shapes, linear, _sign(operator), operator.parameters, code])} |"

@@ -22,7 +22,7 @@ def _reads_of(equation: tree.Equation, binding: Binding, numbers: ReferenceNumbe
 def _values_read(expression: tree.Expression, binding: Binding, tag: Tag, numbers: ReferenceNumbers) -> Iterator[Key]:
     """The values in an expression: those that inner operations need before those that this one needs itself."""
     own: list[Key] = []
-    for operand, inner in operands(expression, binding, tag, numbers):
+    for operand, inner in _operands(expression, binding, tag, numbers):
         if isinstance(operand, tree.Symbol):
             own.append((operand.name, numbers.indices(operand, inner)))
         else:
@@ -30,7 +30,7 @@ def _values_read(expression: tree.Expression, binding: Binding, tag: Tag, number
     yield from own
 
 
-def operands(
+def _operands(
     expression: tree.Expression, binding: Binding, tag: Tag, numbers: ReferenceNumbers
 ) -> list[tuple[tree.Expression, Binding]]:
     match expression:
@@ -109,7 +109,7 @@ def _compute_needed(session: EvaluationSession, output: Key) -> None:
         open.add(key)
         stack += reversed(missing)
         if not missing:
-            session.values[key] = session.disturbed(compute(session, equation, binding, key))
+            session.values[key] = session.disturbed(_compute(session, equation, binding, key))
 
 
 def _definition_of(session: EvaluationSession, key: Key) -> tuple[tree.Equation, dict[str, int]]:
@@ -121,7 +121,7 @@ def _definition_of(session: EvaluationSession, key: Key) -> tuple[tree.Equation,
     return fitting[0]
 
 
-def compute(session: EvaluationSession, equation: tree.Equation, binding: dict[str, int], key: Key) -> Value:
+def _compute(session: EvaluationSession, equation: tree.Equation, binding: dict[str, int], key: Key) -> Value:
     places = iter(session.places[id(equation)])
     work = Expressions(session, key, key[1], places)
     return work.value(equation.right, EquationScope(binding, equation.left.tag))

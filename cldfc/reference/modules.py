@@ -164,7 +164,7 @@ def apply_owner(
 
     def compute(given: Tensor) -> Tensor:
         if keyword == "bn":
-            plain = batch_norm(session, session.parameters.module(own), given)
+            plain = _batch_norm(session, session.parameters.module(own), given)
         else:
             plain = group_norm(given, int(settings.get("groups", 32)) if keyword == "gn" else 1)
         return plain * by_channel(given, weight) + by_channel(given, bias)
@@ -175,7 +175,7 @@ def apply_owner(
     return session.record(module, value, x, result)
 
 
-def batch_norm(session: EvaluationSession, module: str, x: Tensor) -> Tensor:
+def _batch_norm(session: EvaluationSession, module: str, x: Tensor) -> Tensor:
     """bn(x) before scale and shift; in training the running statistics move towards those of the batch."""
     running = [session.statistics.get(name, session.parameters.tensor(name)) for name in _statistics_of(module)]
     if not session.training:

@@ -70,7 +70,7 @@ def tensor_of(value: Value) -> Tensor | None:
     return value.known() if isinstance(value, Unshaped) else value
 
 
-def known(value: Value) -> Value:
+def _known(value: Value) -> Value:
     """A value as a tensor, if that is possible by now."""
     found = tensor_of(value)
     return value if found is None else found
@@ -79,7 +79,7 @@ def known(value: Value) -> Value:
 def map_value(
     value: Value, compute: Callable[[Tensor], Tensor], before: Callable[[Shape], Shape] = lambda shape: shape
 ) -> Value:
-    value = known(value)
+    value = _known(value)
     if isinstance(value, Tensor):
         return compute(value)
     return Unshaped((value,), lambda given: compute(given[0]), before)
@@ -87,7 +87,7 @@ def map_value(
 
 def with_channels(value: Value, channels: int) -> Value:
     """A value that must have this many channels, which may be all that is missing of its shape."""
-    value = known(value)
+    value = _known(value)
     if isinstance(value, Tensor) or value.beside is None:
         return value
     beside = value.beside
@@ -96,7 +96,7 @@ def with_channels(value: Value, channels: int) -> Value:
 
 def concatenate(values: Sequence[Value]) -> Value:
     """The channels of all values one after another; zeros among them have those that are missing."""
-    values = [known(value) for value in values]
+    values = [_known(value) for value in values]
     known_ones = [value for value in values if isinstance(value, Tensor)]
     unknown, there = len(values) - len(known_ones), sum(value.shape[1] for value in known_ones)
     if not unknown:
@@ -110,7 +110,7 @@ def concatenate(values: Sequence[Value]) -> Value:
 
 def combine_alike(values: Sequence[Value], compute: Callable[[list[Tensor]], Tensor]) -> Value:
     """A function of values of one shape: the first that has one tells it to the others."""
-    values = [known(value) for value in values]
+    values = [_known(value) for value in values]
     shape = next((tuple(value.shape) for value in values if isinstance(value, Tensor)), None)
     if shape is None:
         return values[0] if all(is_zero(value) for value in values) else Unshaped(values, compute)

@@ -88,7 +88,7 @@ class Expressions:
     def multiply(self, star: tree.Star, x: Value, scope: EquationScope) -> Value:
         left, numbers = star.left, self.session.numbers
         if numbers.is_number(left, scope.binding):
-            factor = plain(numbers.number(left, scope.binding, scope.tag))
+            factor = _plain(numbers.number(left, scope.binding, scope.tag))
             return x if is_zero(x) else map_value(x, lambda given: factor * given)
         if isinstance(left, tree.Symbol) and left.name in self.session.known.scalars:
             return apply_scalar(self.session, left, x, scope.binding, self.key)
@@ -111,7 +111,7 @@ class Expressions:
     def settings(self, symbol: tree.Symbol) -> dict[str, int | float]:
         names = SETTINGS.get(symbol.name, ())
         pairs = [(setting.name or names[place], setting.value) for place, setting in enumerate(symbol.settings)]
-        return {name: plain(self.session.numbers.number(value, {}, ())) for name, value in pairs}
+        return {name: _plain(self.session.numbers.number(value, {}, ())) for name, value in pairs}
 
     def apply_builtin(self, name: str, settings: dict[str, int | float], x: Value) -> Value:
         if name == "dropout":
@@ -152,7 +152,7 @@ def _signed_sum(values: Sequence[Tensor], signs: Sequence[int]) -> Tensor:
     return sum((sign * value for sign, value in zip(signs[1:], values[1:], strict=True)), signs[0] * values[0])
 
 
-def plain(value: Exact) -> int | float:
+def _plain(value: Exact) -> int | float:
     if isinstance(value, Fraction):
         return int(value) if value.denominator == 1 else float(value)
     return value

@@ -115,7 +115,7 @@ _NONE = "–"
 
 _WIDTH = 118
 
-Write = Callable[[Sequence[Sequence[str]]], str]
+_Write = Callable[[Sequence[Sequence[str]]], str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,7 +198,7 @@ def as_text(cells: Sequence[Sequence[str]]) -> str:
     return "\n".join(aligned(cells, [number > 0 for number in range(len(cells[0]))]))
 
 
-def as_shown(wanted: Wanted, table: Table, results: Sequence[_RowResult], write: Write) -> str:
+def as_shown(wanted: Wanted, table: Table, results: Sequence[_RowResult], write: _Write) -> str:
     parts = [f"{table.name}: {table.title}", write(as_cells(table, results, wanted.is_miniature)), table.note]
     if wanted.is_miniature or wanted.data:
         parts += [_how_trained(wanted, table, dataset) for dataset in wanted.datasets(table)]

@@ -215,7 +215,7 @@ def train_runs(
     own = _unfinished(share_of(launch, runs), lambda line: say(f"warning: {line}"))
     jobs = min(jobs, len(own))
     request = RawValue(SharedRequest) if jobs > 1 else OwnRequest()
-    work = Work(launch, data_dir, command, request, max(1, jobs), device, workers)
+    work = _Work(launch, data_dir, command, request, max(1, jobs), device, workers)
     start = time.monotonic()
     with listen(launch.count == 1, request):
         trained = _train_at_once(own, work, say) if jobs > 1 else _train_in_turn(own, work, say)
@@ -225,7 +225,7 @@ def train_runs(
 
 
 @dataclass(frozen=True, slots=True)
-class Work:
+class _Work:
     launch: Launch
     data_dir: Path
     command: str
@@ -236,7 +236,7 @@ class Work:
 
 
 def _train_in_turn(
-    runs: Sequence[TableRun], work: Work, say: Callable[[str], None]
+    runs: Sequence[TableRun], work: _Work, say: Callable[[str], None]
 ) -> Iterator[tuple[TableRun, float]]:
     """Train runs in this process, one after another; gives each, and the seconds that it took."""
     if runs:
@@ -253,7 +253,7 @@ def _train_in_turn(
 
 
 def _train_at_once(
-    runs: Sequence[TableRun], work: Work, say: Callable[[str], None]
+    runs: Sequence[TableRun], work: _Work, say: Callable[[str], None]
 ) -> Iterator[tuple[TableRun, float]]:
     """The same in several processes, each of which takes the next run that nobody has; given is who ends first.
 
@@ -293,7 +293,7 @@ def _train_at_once(
             process.join()
 
 
-def _start_helper(work: Work) -> tuple[SpawnProcess, Connection]:
+def _start_helper(work: _Work) -> tuple[SpawnProcess, Connection]:
     context = get_context("spawn")
     end, other = context.Pipe()
     process = context.Process(target=help_training, args=(other, work))
@@ -321,7 +321,7 @@ class _RunOutcome:
     error: Exception | None = None
 
 
-def help_training(end: Connection, work: Work) -> None:
+def help_training(end: Connection, work: _Work) -> None:
     obey_parent()
     import torch
 
@@ -342,7 +342,7 @@ def help_training(end: Connection, work: Work) -> None:
             end.send(outcome)
 
 
-def _train_run(run: TableRun, work: Work, say: Callable[[str], None]) -> None:
+def _train_run(run: TableRun, work: _Work, say: Callable[[str], None]) -> None:
     """Train a run aside, then give it its name. Raises UsageError when what lies aside is another run, or in use."""
     from cldfc.plan import compiled_from
     from cldfc.runs.journal import Saving, TrainingSetting

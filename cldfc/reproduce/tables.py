@@ -82,7 +82,7 @@ _SCHEME_ACCURACIES = (
 )
 
 
-def scheme(form_a: str, form_b: str, accuracy: float) -> TableRow:
+def _scheme(form_a: str, form_b: str, accuracy: float) -> TableRow:
     a, b = form_a.replace("K", "A@ℓ"), form_b.replace("K", "B@ℓ,i")
     return TableRow(
         name=f"𝒜 = {a}, ℬ = {b}",
@@ -112,7 +112,7 @@ _TABLE_1 = Table(
     "table1",
     "FB-ResNet (Algorithm 2) with linear and nonlinear 𝒜 and ℬ",
     ("cifar10",),
-    tuple(scheme(a, b, accuracy) for (a, b), accuracy in zip(_SCHEMES, _SCHEME_ACCURACIES, strict=True)),
+    tuple(_scheme(a, b, accuracy) for (a, b), accuracy in zip(_SCHEMES, _SCHEME_ACCURACIES, strict=True)),
     # After 8 epochs all schemes are near 99 %, and nothing can be told.
     miniature_epochs=3,
     comparisons=_LINEAR_A,

@@ -167,7 +167,7 @@ def session_now(
         processes=processes,
         python=platform.python_version(),
         cuda=torch.version.cuda,
-        packages=releases(),
+        packages=_releases(),
         commit=commit,
     )
 
@@ -185,7 +185,7 @@ def read_environment(path: Path) -> Environment:
         ) from error
 
 
-def releases() -> dict[str, str]:
+def _releases() -> dict[str, str]:
     """The releases of cldfc, which need not be installed, and of what it computes with."""
     # The names that the package offers lead to all of it; its release alone is wanted.
     found: dict[str, str] = {"cldfc": import_module("cldfc").__version__}

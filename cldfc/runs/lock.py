@@ -135,14 +135,14 @@ def _lock_file(run: RunFolder) -> int:
         raise _cannot_lock(run, error) from error
     try:
         _refuse_foreign(run, handle)
-        take(run, handle)
+        _take(run, handle)
     except UsageError:
         os.close(handle)
         raise
     return handle
 
 
-def take(run: RunFolder, handle: int) -> None:
+def _take(run: RunFolder, handle: int) -> None:
     """Lock the file and write into it who holds it. Raises UsageError when another process does, or that fails."""
     try:
         # A lock of this kind is not inherited.

@@ -201,8 +201,8 @@ class JsonLines(Printing):
 
 def _step_in_words(position: TrainingPosition, pace: Pace) -> str:
     parts = (
-        counted("epoch", position.epoch, pace.epochs),
-        counted("step", position.step, pace.steps),
+        _counted("epoch", position.epoch, pace.epochs),
+        _counted("step", position.step, pace.steps),
         f"train loss {loss_in_words(position.loss_sum / position.shown)}",
         f"accuracy {position.hits / position.shown:.2%}",
         speed_in_words(images_per_second(position)),
@@ -217,7 +217,7 @@ def epoch_in_words(measured: Epoch, pace: Pace) -> str:
     if loss is not None and accuracy is not None:
         validation = f"validation loss {loss_in_words(loss)}  accuracy {accuracy:.2%}"
     parts = (
-        counted("epoch", measured.epoch, pace.epochs),
+        _counted("epoch", measured.epoch, pace.epochs),
         f"train loss {loss_in_words(measured.train_loss)}  accuracy {measured.train_accuracy:.2%}",
         validation,
         f"test loss {loss_in_words(measured.test_loss)}  accuracy {measured.test_accuracy:.2%}",
@@ -228,6 +228,6 @@ def epoch_in_words(measured: Epoch, pace: Pace) -> str:
     return "  ".join(filter(None, parts))
 
 
-def counted(name: str, number: int, of: int) -> str:
+def _counted(name: str, number: int, of: int) -> str:
     """`epoch  3/20`."""
     return f"{name} {number:>{len(str(of))}}/{of}"

@@ -122,8 +122,8 @@ def write_report(run: RunFolder, account: Account) -> None:
         "cldfc.runs",
         "report.html",
         title=f"{record.class_name} on {record.dataset}",
-        about=about(account),
-        results=results(account),
+        about=_about(account),
+        results=_results(account),
         curves=_curves(account.epochs),
         compiled=compiled,
         # As an image it keeps its styles to itself.
@@ -136,7 +136,7 @@ def write_report(run: RunFolder, account: Account) -> None:
     write_run_file(run.report, page)
 
 
-def about(account: Account) -> tuple[str, str]:
+def _about(account: Account) -> tuple[str, str]:
     """How the run stands, and when that was so."""
     record, done, all_epochs = account.record, len(account.epochs), account.record.recipe.epochs
     now = _in_utc(datetime.now(UTC))
@@ -147,17 +147,17 @@ def about(account: Account) -> tuple[str, str]:
     )
 
 
-def results(account: Account) -> dict[str, str]:
+def _results(account: Account) -> dict[str, str]:
     """What the training has reached, in words; nothing before the end of the first epoch."""
     epochs, record = account.epochs, account.record
     if not epochs:
         return {}
     last, chosen, seconds = epochs[-1], chosen_epoch(epochs, record.chosen_by), sum(epoch.seconds for epoch in epochs)
-    rows = {"after the last epoch": accuracies(last)}
+    rows = {"after the last epoch": _accuracies(last)}
     if record.chosen_by == "validation":
-        rows["chosen by validation"] = accuracies(chosen)
+        rows["chosen by validation"] = _accuracies(chosen)
     if record.chosen_by == "test":
-        rows["chosen by the test"] = f"{accuracies(chosen)}; so it is too good: quote the last one"
+        rows["chosen by the test"] = f"{_accuracies(chosen)}; so it is too good: quote the last one"
     if stopped_early(epochs, record.recipe):
         patience = record.recipe.patience
         rows["stopped early"] = f"no better validation accuracy in {patience} epoch{'s' * (patience > 1)}"
@@ -167,7 +167,7 @@ def results(account: Account) -> dict[str, str]:
     return rows
 
 
-def accuracies(epoch: Epoch) -> str:
+def _accuracies(epoch: Epoch) -> str:
     """`test accuracy 98.89%, validation accuracy 99.30%, epoch 9`."""
     found = [f"test accuracy {epoch.test_accuracy:.2%}"]
     if epoch.validation_accuracy is not None:

@@ -58,7 +58,7 @@ _Warn = Callable[[str], None]
 
 
 @dataclass(frozen=True, slots=True)
-class Interrupted:
+class _Interrupted:
     """A run to go on with: its folder, what it records, its data set, its spec, and what is to be said of its files."""
 
     run: RunFolder
@@ -68,7 +68,7 @@ class Interrupted:
     remarks: Sequence[str] = ()
 
 
-def read_interrupted(folder: Path, fields: Mapping[str, object]) -> Interrupted:
+def read_interrupted(folder: Path, fields: Mapping[str, object]) -> _Interrupted:
     """The run in a folder. Raises UsageError when there is none, or a change contradicts it.
 
     `fields` are fields of the recipe, and `dataset`. Only `epochs` may differ, and only grow, and only
@@ -96,7 +96,7 @@ def read_interrupted(folder: Path, fields: Mapping[str, object]) -> Interrupted:
             remarks.append(f"that `{name}` holds the images the run was trained on is not known, only their classes")
     recipe = _more_epochs(record.recipe, fields.get("epochs", record.recipe.epochs))
     changed = record.model_copy(update={"recipe": recipe})
-    return Interrupted(run=run, record=changed, dataset=dataset, spec_text=read_text(run.spec), remarks=remarks)
+    return _Interrupted(run=run, record=changed, dataset=dataset, spec_text=read_text(run.spec), remarks=remarks)
 
 
 def _more_epochs(recipe: Recipe, epochs: object) -> Recipe:
@@ -114,7 +114,7 @@ def _more_epochs(recipe: Recipe, epochs: object) -> Recipe:
 
 
 def resume_network(
-    interrupted: Interrupted,
+    interrupted: _Interrupted,
     compiled: Compiled,
     warn: _Warn,
     setting: TrainingSetting | None = None,

@@ -108,7 +108,7 @@ def _seal_anew(folder: Path) -> str:
     return f"put back what was there; if the change is intended: `cd {folder} && sha256sum {names} > {_SEAL}`"
 
 
-Note = Callable[[Path | None], None]
+_Note = Callable[[Path | None], None]
 
 _FORMAT = 1
 """Of a run folder; one whose record does not say it has the first."""
@@ -199,7 +199,7 @@ class RunFolder:
 
 
 def create_run(
-    folder: Path | None, record: RunRecord, compiled: Compiled, note: Note = lambda folder: None
+    folder: Path | None, record: RunRecord, compiled: Compiled, note: _Note = lambda folder: None
 ) -> RunFolder:
     """A new run folder with spec, source and record, which appears as a whole; numbered in `runs` when none is given.
 
@@ -213,15 +213,15 @@ def create_run(
         if rename_aside(aside, path):
             return RunFolder(path)
         note(None)
-    raise taken(folder)
+    raise _taken(folder)
 
 
 def refuse_taken(folder: Path | None) -> None:
     if folder is not None and os.path.lexists(folder):
-        raise taken(folder)
+        raise _taken(folder)
 
 
-def taken(folder: Path | None) -> UsageError:
+def _taken(folder: Path | None) -> UsageError:
     return UsageError(f"`{folder}` exists already", "a run is never overwritten: give another folder or `--name`")
 
 

@@ -161,13 +161,13 @@ class Block:
 def blocks_of(graph: Graph, is_full: bool = False) -> list[Block]:
     """The blocks of a network as it is given, operands first; `is_full` draws every step."""
     places = _level_places(graph.program)
-    runs = fold(graph, places, is_full)
+    runs = _fold(graph, places, is_full)
     shown = {graph.instances[n].value: graph.instances[run[0]].value for run in runs for n in run}
     names = short_names(graph.program.spec)
     return [_make_block(graph, run, shown, names, places) for run in runs]
 
 
-def fold(graph: Graph, places: Mapping[tuple[str, int], int], is_full: bool) -> list[list[int]]:
+def _fold(graph: Graph, places: Mapping[tuple[str, int], int], is_full: bool) -> list[list[int]]:
     """The instances that are drawn as one block each.
 
     When an equation has many steps on one level, those on other levels are folded, too: levels stay alike.

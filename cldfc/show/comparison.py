@@ -72,7 +72,7 @@ class _ComparisonRow:
     """Its name, or where others have that, too, its spec."""
 
 
-def saved(cost: Cost) -> float:
+def _saved(cost: Cost) -> float:
     return 1 - cost.parameters / cost.unshared if cost.unshared else 0.0
 
 
@@ -90,7 +90,7 @@ def _exact_figures(row: _ComparisonRow) -> Iterator[str]:
     yield f"`{row.label}`"
     yield f"{cost.parameters:,}"
     yield f"{cost.unshared:,}"
-    yield f"{saved(cost):.1%}"
+    yield f"{_saved(cost):.1%}"
     yield f"{cost.multiply_adds:,}"
     yield f"{cost.convolutions:,}"
     yield f"{cost.depth:,}"
@@ -131,7 +131,7 @@ def _short_figures(row: _ComparisonRow) -> Iterator[str]:
     cost = row.cost
     yield short_count(cost.parameters)
     yield short_count(cost.unshared)
-    yield f"{saved(cost):.1%}" if cost.unshared > cost.parameters else ""
+    yield f"{_saved(cost):.1%}" if cost.unshared > cost.parameters else ""
     yield short_count(cost.multiply_adds)
     yield f"{cost.convolutions:,}"
     yield f"{cost.depth:,}"
@@ -160,15 +160,15 @@ def _statements_grid(changes: Iterable[Change], in_colour: bool) -> Table:
     for change in changes:
         before, after = change.pieces()
         if before:
-            grid.add_row(Text("-", style=_BEFORE), marked(before, _BEFORE))
+            grid.add_row(Text("-", style=_BEFORE), _marked(before, _BEFORE))
         if after:
-            grid.add_row(Text("+", style=_AFTER), marked(after, _AFTER))
+            grid.add_row(Text("+", style=_AFTER), _marked(after, _AFTER))
         if not in_colour and (symbols := change.symbols()):
             grid.add_row("", Text(f"[{', '.join(_symbol_text(*pair) for pair in symbols)}]"))
     return grid
 
 
-def marked(pieces: Iterable[Piece], style: str) -> RenderableType:
+def _marked(pieces: Iterable[Piece], style: str) -> RenderableType:
     return Text.assemble(*((text, f"bold underline {style}" if differs else style) for text, differs in pieces))
 
 
@@ -207,7 +207,7 @@ def compare_networks(specs: Sequence[str], graphs: Sequence[Graph]) -> Compariso
 def comparison_as_data(comparison: Comparison) -> dict[str, object]:
     """The same as plain data, for `--json`.
 
-    `networks` has for each its `spec` and `model`, the exact figures of its cost, and `saved`, what sharing saves of
+    `networks` has for each its `spec` and `model`, the exact figures of its cost, and `_saved`, what sharing saves of
     the parameters, from 0 to 1; memory is in bytes. `differences` has for each network but the first the specs
     `from` and `to`; `statements` with `before`, `after` (null where one has none) and `symbols`, pairs of what
     stands for what; and `sharing`, by the name of the family of parameters.
@@ -227,7 +227,7 @@ def _network_as_data(row: _ComparisonRow) -> dict[str, object]:
         "model": row.model,
         "parameters": cost.parameters,
         "parameters_without_sharing": cost.unshared,
-        "saved": saved(cost),
+        "saved": _saved(cost),
         "multiply_adds": cost.multiply_adds,
         "convolutions": cost.convolutions,
         "depth": cost.depth,

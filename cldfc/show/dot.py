@@ -27,7 +27,7 @@ def emit_dot(graph: Graph) -> str:
 
 def _clusters(graph: Graph) -> Iterator[str]:
     """The operations of each level in a frame; those of no level without one."""
-    boxes = list(operations(graph))
+    boxes = list(_operations(graph))
     for number, group in enumerate(groups(graph)):
         inside = [boxes[at] for at in group.operations]
         if group.name is None:
@@ -38,7 +38,7 @@ def _clusters(graph: Graph) -> Iterator[str]:
         yield "}"
 
 
-def operations(graph: Graph) -> Iterator[str]:
+def _operations(graph: Graph) -> Iterator[str]:
     colours = shared_colours(graph)
     for at, (label, node) in enumerate(zip(label_lines(graph), graph.nodes(), strict=True)):
         colour = colours.get(node.parameter) if node.parameter is not None else None

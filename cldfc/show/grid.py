@@ -15,7 +15,7 @@ _Cell = tuple[int, int]
 
 
 @dataclass
-class Columns:
+class _Columns:
     """The cells of a block's parts, its value's last; ranks count from 0, lanes upwards from 0."""
 
     block: Block
@@ -33,8 +33,8 @@ class Columns:
         return 1 + max((lane for _, lane in self.cells.values()), default=0)
 
 
-def arrange_parts(block: Block) -> Columns:
-    columns = Columns(block)
+def arrange_parts(block: Block) -> _Columns:
+    columns = _Columns(block)
     for part in block.parts:
         inner = [columns.early[operand.part] for operand in part.operands if operand.part is not None]
         columns.early.append(1 + max(inner, default=-1))
@@ -43,7 +43,7 @@ def arrange_parts(block: Block) -> Columns:
     return columns
 
 
-def _place_chain(columns: Columns, last: int, before: int) -> None:
+def _place_chain(columns: _Columns, last: int, before: int) -> None:
     """Place the chain that ends in a part, in the middle of the ranks that are free, then those that join it."""
     chain = [last]
     while (earlier := _longest_operand(columns, chain[-1])) is not None:
@@ -62,13 +62,13 @@ def _place_chain(columns: Columns, last: int, before: int) -> None:
                 _place_chain(columns, operand.part, columns.cells[part][0])
 
 
-def _longest_operand(columns: Columns, part: int) -> int | None:
+def _longest_operand(columns: _Columns, part: int) -> int | None:
     """The operand that most parts lead to, of those without a cell."""
     inner = [o.part for o in columns.block.parts[part].operands if o.part is not None and o.part not in columns.cells]
     return max(inner, key=lambda part: columns.early[part], default=None)
 
 
-def _free_lane(columns: Columns, first: int, last: int) -> int:
+def _free_lane(columns: _Columns, first: int, last: int) -> int:
     lane = 1
     while any(first <= high and low <= last for low, high in columns.taken.get(lane, ())):
         lane += 1
@@ -192,7 +192,7 @@ def drawn_levels(blocks: Sequence[Block]) -> list[int | None]:
     return [known[block.value] for block in blocks]
 
 
-def _place_families(blocks: Sequence[Block], arranged: Sequence[Columns], most: int) -> dict[_Family, tuple[int, int]]:
+def _place_families(blocks: Sequence[Block], arranged: Sequence[_Columns], most: int) -> dict[_Family, tuple[int, int]]:
     """The line and the last column of what different levels have in common; a family has the same on all of them."""
     widths: dict[_Family, int] = {}
     for block, columns in zip(blocks, arranged, strict=True):
@@ -226,7 +226,9 @@ def _order_families(blocks: Sequence[Block]) -> list[_Family]:
     return list(order)
 
 
-def _make_rows(levels: Sequence[int | None], lines: Sequence[int], arranged: Sequence[Columns]) -> tuple[_GridRow, ...]:
+def _make_rows(
+    levels: Sequence[int | None], lines: Sequence[int], arranged: Sequence[_Columns]
+) -> tuple[_GridRow, ...]:
     lanes: dict[tuple[int | None, int], int] = {}
     for level, line, columns in zip(levels, lines, arranged, strict=True):
         lanes[level, line] = max(lanes.get((level, line), 1), columns.lanes)

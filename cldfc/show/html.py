@@ -45,7 +45,7 @@ def draw_page(graph: Graph, is_full: bool = False, before: Graph | None = None) 
         style=STYLE + DARK_SCREEN,
         svg=_interactive_svg(graph, picture, marked),
         before=before and before.program.model,
-        changes=found and list(changes(found)),
+        changes=found and list(_changes(found)),
         equations=equations_as_mathml(graph.program.spec),
         rows=list(parameter_rows(graph)),
         numbers=_kernel_numbers(graph),
@@ -54,7 +54,7 @@ def draw_page(graph: Graph, is_full: bool = False, before: Graph | None = None) 
     )
 
 
-def changes(found: Difference) -> Iterator[tuple[str, str]]:
+def _changes(found: Difference) -> Iterator[tuple[str, str]]:
     """The statements that another network has differently, `del` or `ins`, and what both share."""
     for change in found.statements:
         before, after = change.texts()

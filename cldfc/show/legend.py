@@ -136,7 +136,7 @@ def describe_boxes(graph: Graph, nodes: Sequence[DrawnBox]) -> list[str]:
 
 
 def _describe_node(graph: Graph, costs: Sequence[Cost], uses: Mapping[Key, int], node: DrawnBox) -> Iterator[str]:
-    yield title(graph, node)
+    yield _title(graph, node)
     results = [graph.node(at) for at in node.operations]
     yield f"result {'×'.join(map(str, results[-1].shape))}"
     if node.kind == "value":
@@ -149,7 +149,7 @@ def _describe_node(graph: Graph, costs: Sequence[Cost], uses: Mapping[Key, int],
     yield f"{work:,} multiply-adds for an image" if work else ""
 
 
-def title(graph: Graph, node: DrawnBox) -> str:
+def _title(graph: Graph, node: DrawnBox) -> str:
     """The first line: a kernel with its widths, operators in the order of use, the equation of a value."""
     if node.parameters:
         name = ", ".join(map(format_key, node.parameters[:4])) + ", …" * (len(node.parameters) > 4)

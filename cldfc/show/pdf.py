@@ -28,7 +28,7 @@ def draw_pdf(svg: str, points: float | None = None) -> bytes:
     _, _, width, height = map(float, root.attrib["viewBox"].split())
     scale = points / width if points else min(_POINTS, _LARGEST / max(width, height))
     file = BytesIO()
-    page = {"pagesize": (scale * width, scale * height), "initialFontName": font("normal")}
+    page = {"pagesize": (scale * width, scale * height), "initialFontName": _font("normal")}
     canvas = cast("Any", Canvas)(file, **page, invariant=1, pageCompression=1)
     canvas.setTitle(_first_element(root, "title").text or "")
     canvas.setCreator("cldfc")
@@ -43,16 +43,16 @@ def draw_pdf(svg: str, points: float | None = None) -> bytes:
 
 
 def _first_element(root: Element, name: str) -> Element:
-    return next(element for element in root if tag(element) == name)
+    return next(element for element in root if _tag(element) == name)
 
 
-def tag(element: Element) -> str:
+def _tag(element: Element) -> str:
     """Its name, without that of SVG."""
     return element.tag.rpartition("}")[2]
 
 
 @cache
-def font(style: str) -> str:
+def _font(style: str) -> str:
     cast("Any", pdfmetrics).registerFont(TTFont(f"cldfc-{style}", str(FONTS[style])))
     return f"cldfc-{style}"
 
@@ -75,7 +75,7 @@ class _Page:
         """Draw an element and what is in it; `above` are the classes of what it is in."""
         classes = tuple(element.get("class", "").split())
         style = {**inherited, **self.style(element, classes, above)}
-        match tag(element):
+        match _tag(element):
             case "rect" if element.get("x") is not None:
                 self.rectangle(element.attrib, style)
             case "path":
@@ -90,7 +90,7 @@ class _Page:
     def style(self, element: Element, classes: tuple[str, ...], above: tuple[str, ...]) -> _Style:
         """What the rules set, the last one above all; then what the element says of itself."""
         style: _Style = {}
-        own = {tag(element), *(f".{name}" for name in classes)}
+        own = {_tag(element), *(f".{name}" for name in classes)}
         for (*outer, last), given in self.rules:
             if last in own and all(name[1:] in above for name in outer):
                 style |= given
@@ -101,11 +101,11 @@ class _Page:
         """Set colours and lines; whether to draw the line, and whether to fill what is inside."""
         line, inside = style.get("stroke", "none"), style.get("fill", "#000")
         if line != "none":
-            self.canvas.setStrokeColor(full(line))
+            self.canvas.setStrokeColor(_full(line))
             self.canvas.setLineWidth(float(style.get("stroke-width", 1)))
             self.canvas.setDash([float(part) for part in style.get("stroke-dasharray", "").split()])
         if inside != "none":
-            self.canvas.setFillColor(full(inside))
+            self.canvas.setFillColor(_full(inside))
         return line != "none", inside != "none"
 
     def rectangle(self, given: Mapping[str, str], style: _Style) -> None:
@@ -132,7 +132,7 @@ class _Page:
 
     def text(self, element: Element, classes: tuple[str, ...], style: _Style) -> None:
         content, size = element.text or "", float(style["font-size"].removesuffix("px"))
-        name = font(style.get("font-style", "normal"))
+        name = _font(style.get("font-style", "normal"))
         share = {"middle": 0.5, "end": 1.0}.get(style.get("text-anchor", ""), 0.0)
         x = float(element.attrib["x"]) - share * pdfmetrics.stringWidth(content, name, size)
         self.canvas.saveState()
@@ -144,6 +144,6 @@ class _Page:
         self.canvas.restoreState()
 
 
-def full(colour: str) -> str:
+def _full(colour: str) -> str:
     """`#fff` as `#ffffff`."""
     return colour if len(colour) == 7 else "#" + "".join(2 * digit for digit in colour[1:])

@@ -45,7 +45,7 @@ def find_ways(grid: Grid) -> list[Way]:
     for target, operands in _targets(grid):
         ports = _choose_ports(grid, target, operands, boxes)
         for operand, port in zip(operands, ports, strict=True):
-            for source in sources(target, operand, boxes):
+            for source in _sources(target, operand, boxes):
                 if source == (target[0], -1):
                     continue  # Steps that read one another: the layout draws that as a loop.
                 across, down = _find_turns(grid, cells, source, target, port)
@@ -62,7 +62,7 @@ def _targets(grid: Grid) -> Iterator[tuple[Box, Sequence[Operand]]]:
             yield (number, -1), [block.result]
 
 
-def sources(target: Box, operand: Operand, boxes: Mapping[Key, Box]) -> list[Box]:
+def _sources(target: Box, operand: Operand, boxes: Mapping[Key, Box]) -> list[Box]:
     if operand.part is not None:
         return [(target[0], operand.part)]
     return [boxes.get(value, INPUT) for value in operand.values]
@@ -79,7 +79,7 @@ def _choose_ports(grid: Grid, target: Box, operands: Sequence[Operand], boxes: M
         if at == main:
             ports.append(_Port("left"))
             continue
-        row, source = grid.row_with(target), sources(target, operand, boxes)[-1]
+        row, source = grid.row_with(target), _sources(target, operand, boxes)[-1]
         is_low = slot == row.slot(0) and operand.part is None
         side: _Side = "bottom" if is_low and grid.row_with(source).top >= row.top else "top"
         ports.append(_Port(side, counts[side]))
@@ -101,14 +101,14 @@ def _find_turns(
     # What leaves a box beside the first gap in that lane would run on the same line for a while.
     if a < b and _are_empty(cells, t, a + 1, b - 1) and (s == t or (a, t) not in cells):
         return ((s,), ()) if s == t else ((s, t), (first,))
-    return (s, channel(grid, source, target), t), (first, last)
+    return (s, _channel(grid, source, target), t), (first, last)
 
 
 def _are_empty(cells: _Cells, slot: int, first: int, last: int) -> bool:
     return not any((column, slot) in cells for column in range(first, last + 1))
 
 
-def channel(grid: Grid, source: Box, target: Box) -> int:
+def _channel(grid: Grid, source: Box, target: Box) -> int:
     """The channel beside the target's lane that an edge to its left side runs along."""
     slot, row, before = grid.cells[target][1], grid.row_with(target), grid.row_with(source)
     is_low = slot == row.slot(0)

@@ -106,7 +106,7 @@ def _band_name(place: Rectangle, name: str, sizes: Sequence[str]) -> Iterator[st
     lines = [(name, "")] * bool(name) + [(size, "small soft") for size in sizes]
     y = place.middle[1] - (LINE + 2) * (len(lines) - 1) / 2 + 4
     for at, (line, classes) in enumerate(lines):
-        yield text(14, y + (LINE + 2) * at, line, classes)
+        yield _text(14, y + (LINE + 2) * at, line, classes)
 
 
 def _frame_parts(frame: Frame) -> Iterator[str]:
@@ -120,35 +120,35 @@ def _loop_parts(loop: LoopArrow) -> Iterator[str]:
     """How often steps are taken, on the line that leads from the last one's value to the next."""
     (x, y), width = loop.middle, text_width(loop.text, SMALL) + 8
     if loop.points:
-        yield f'<path class="edge{hue("from", loop.hue)} in-{loop.band}" d="{path(loop.points)}"/>'
+        yield f'<path class="edge{_hue("from", loop.hue)} in-{loop.band}" d="{_path(loop.points)}"/>'
         yield _rectangle(Rectangle(x - width / 2, y - 7, width, 14), 0, f"band in-{loop.band}")
-    yield text(x, y + 3.5, loop.text, f"small middle in-{loop.band}")
+    yield _text(x, y + 3.5, loop.text, f"small middle in-{loop.band}")
 
 
 def _edge_parts(edge: Edge, picture: Picture, more: str) -> Iterator[str]:
     source, band = picture.nodes[edge.source], picture.nodes[edge.target].band
     where = "between" if is_between(edge, picture) else f"in-{band}"
-    yield f'<path class="edge{hue("from", source.hue)} {where}" d="{path(edge.points)}"{more}/>'
+    yield f'<path class="edge{_hue("from", source.hue)} {where}" d="{_path(edge.points)}"{more}/>'
     if edge.minus is not None:
-        yield text(edge.minus[0], edge.minus[1] + 4, "−", f"minus in-{band}")
+        yield _text(edge.minus[0], edge.minus[1] + 4, "−", f"minus in-{band}")
 
 
 def is_between(edge: Edge, picture: Picture) -> bool:
     return picture.nodes[edge.source].band != picture.nodes[edge.target].band
 
 
-def hue(kind: str, number: int | None) -> str:
+def _hue(kind: str, number: int | None) -> str:
     """The class for values of one name, or for the edges that leave them."""
     return "" if number is None else f" {kind}{number % _HUES}"
 
 
-def path(points: Sequence[Point]) -> str:
+def _path(points: Sequence[Point]) -> str:
     """The commands of a line through some points, with rounded corners and the head of an arrow."""
     commands = [f"M{_point_text(points[0])}"]
     for before, corner, after in zip(points, points[1:], points[2:], strict=False):
         enter, leave = _towards(corner, before), _towards(corner, after)
         commands.append(f"L{_point_text(enter)}Q{_point_text(corner)} {_point_text(leave)}")
-    (x, y), (ahead, down) = points[-1], direction(points[-2], points[-1])
+    (x, y), (ahead, down) = points[-1], _direction(points[-2], points[-1])
     first, second = (
         (x - _POINT * (ahead - side * down / 2), y - _POINT * (down + side * ahead / 2)) for side in (1, -1)
     )
@@ -157,7 +157,7 @@ def path(points: Sequence[Point]) -> str:
     )
 
 
-def direction(start: Point, end: Point) -> Point:
+def _direction(start: Point, end: Point) -> Point:
     """Where a piece of a line leads, as a step of length 1."""
     length = abs(end[0] - start[0]) + abs(end[1] - start[1]) or 1
     return (end[0] - start[0]) / length, (end[1] - start[1]) / length
@@ -174,14 +174,14 @@ def _point_text(point: Point) -> str:
 
 
 def _node_part(node: DrawnBox, more: str, mark: str) -> str:
-    classes = f"node {node.kind}{hue('hue', node.hue)}{' shared' if node.colour else ''} in-{node.band}{mark}"
+    classes = f"node {node.kind}{_hue('hue', node.hue)}{' shared' if node.colour else ''} in-{node.band}{mark}"
     fill = f' style="fill:{node.colour}"' if node.colour else ""
     round = _CORNERS[(node.hue or 0) % len(_CORNERS)] if node.kind == "value" else 10.0
     radius = 4.0 if node.kind in ("kernel", "operator") else min(round, node.place.height / 2)
     (x, y), is_symbol = node.place.middle, node.kind == "value" or bool(node.parameters)
     first = y - LINE * len(node.lines) / 2 + 4.5
     texts = [_label_text(x, first, node.label, is_symbol)]
-    texts += [text(x, first + LINE * at, line, "small soft middle") for at, line in enumerate(node.lines, 1)]
+    texts += [_text(x, first + LINE * at, line, "small soft middle") for at, line in enumerate(node.lines, 1)]
     return f'<g class="{classes}"{more}>{_rectangle(node.place, radius, "", fill)}{"".join(texts)}</g>'
 
 
@@ -192,12 +192,12 @@ def _label_text(x: float, y: float, label: BoxLabel, is_symbol: bool) -> str:
     """
     style = "symbol" if is_symbol else ""
     if not label.tag and not label.mark:
-        return text(x, y, label.name, f"middle {style}".rstrip())
+        return _text(x, y, label.name, f"middle {style}".rstrip())
     start = x - label_width(label) / 2 + text_width(label.name, SIZE)
     mark = start + text_width(label.tag, SMALL)
-    parts = [text(start, y, label.name, f"end {style}".rstrip())]
-    parts += [text(start + 0.5, y - 5, label.tag, "small")] if label.tag else []
-    parts += [text(mark + 2, y + 1, label.mark, "small")] if label.mark else []
+    parts = [_text(start, y, label.name, f"end {style}".rstrip())]
+    parts += [_text(start + 0.5, y - 5, label.tag, "small")] if label.tag else []
+    parts += [_text(mark + 2, y + 1, label.mark, "small")] if label.mark else []
     return "".join(parts)
 
 
@@ -209,7 +209,7 @@ def _rectangle(place: Rectangle, radius: float, classes: str, more: str = "") ->
     )
 
 
-def text(x: float, y: float, content: str, classes: str) -> str:
+def _text(x: float, y: float, content: str, classes: str) -> str:
     """A text at a place, as wide as it was measured in whatever font it is shown."""
     attribute = f' class="{classes}"' if classes else ""
     wide = text_width(content, SMALL if "small" in classes.split() else SIZE)
@@ -223,4 +223,4 @@ def _entry_parts(entry: LegendEntry) -> Iterator[str]:
         yield _rectangle(Rectangle(entry.x, entry.y + 4, 14, 14), 3, "", f' style="fill:{entry.colour}"')
     if label.name:
         yield _label_text(x + label_width(label) / 2, y, label, True)
-    yield text(x + label_width(label) + 5 * bool(label.name), y, entry.text, "small")
+    yield _text(x + label_width(label) + 5 * bool(label.name), y, entry.text, "small")

@@ -37,16 +37,16 @@ def format_source(source: Source, spelling: Spelling = "unicode") -> str:
     """Format a file. Raises CldfError when it has syntax errors."""
     statements = read_statements(source)
     items = list(_items_of(source, statements, Formatter(spelling, _tagged_names(statements))))
-    lines = [line for kind, group in groupby(items, _block_kind) for line in block(kind, list(group))]
+    lines = [line for kind, group in groupby(items, _block_kind) for line in _block(kind, list(group))]
     paragraphs = [line for before, line in pairwise(["", *lines]) if before or line]
     text = "".join(f"{line}\n" for line in paragraphs).rstrip("\n")
     text += "\n" if text else ""
-    if not says(Source(source.name, text), statements):
+    if not _says(Source(source.name, text), statements):
         raise UsageError(f"`{source.name}` stays as it is: formatted, it would not say the same", "please report this")
     return text
 
 
-def says(source: Source, statements: tuple[tree.Statement, ...]) -> bool:
+def _says(source: Source, statements: tuple[tree.Statement, ...]) -> bool:
     try:
         return read_statements(source) == statements
     except CldfError:
@@ -75,15 +75,15 @@ def read_statements(source: Source) -> tuple[tree.Statement, ...]:
 def _items_of(source: Source, statements: Sequence[tree.Statement], formatter: Formatter) -> Iterator[_Item]:
     end = 0
     for span, statement in zip(split_statements(source), statements, strict=True):
-        yield from between(source.text[end : span.start], end == 0)
+        yield from _between(source.text[end : span.start], end == 0)
         *before, comment = map(comment_in, span.text.split("\n"))
         yield from filter(None, before)
         yield _CommentedLine(statement_line(statement, formatter), comment)
         end = span.end
-    yield from between(source.text[end:] + "\n", end == 0)
+    yield from _between(source.text[end:] + "\n", end == 0)
 
 
-def between(text: str, is_first: bool) -> Iterator[str]:
+def _between(text: str, is_first: bool) -> Iterator[str]:
     """The comments and blank lines before a statement; LaTeX around equations is left out."""
     for line in text.split("\n")[0 if is_first else 1 : -1]:
         comment = comment_in(line)
@@ -100,7 +100,7 @@ def _block_kind(item: _Item) -> str:
     return item.line.kind if isinstance(item, _CommentedLine) else ""
 
 
-def block(kind: str, items: Sequence[_Item]) -> Iterator[str]:
+def _block(kind: str, items: Sequence[_Item]) -> Iterator[str]:
     aligned = [item.line for item in items if isinstance(item, _CommentedLine)] if kind else []
     keyword = max((len(line.keyword) for line in aligned), default=0)
     head = max((len(line.head) for line in aligned if len(line.head) <= _WIDEST_HEAD), default=0)

@@ -58,7 +58,7 @@ def compare_trees(before: tree.Tree, after: tree.Tree) -> list[Change]:
 
     Order, spelling, layout, `cldf`, the model's name and `expect` make no difference.
     """
-    old, new = unshared(before, after), unshared(after, before)
+    old, new = _unshared(before, after), _unshared(after, before)
     partners: dict[int, int] = {}
     for same in (head_of, _left_of):
         _match_statements(old, new, same, partners)
@@ -67,7 +67,7 @@ def compare_trees(before: tree.Tree, after: tree.Tree) -> list[Change]:
     return changes + [Change(None, s) for at, s in enumerate(new) if at not in taken]
 
 
-def unshared(spec: tree.Tree, other: tree.Tree) -> list[tree.Statement]:
+def _unshared(spec: tree.Tree, other: tree.Tree) -> list[tree.Statement]:
     known = Counter(other.statements)
     known.subtract(spec.statements)
     left = Counter({statement: -count for statement, count in known.items() if count < 0})

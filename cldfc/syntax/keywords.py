@@ -12,7 +12,7 @@ LANGUAGE = "1"
 """The version of the language that is read."""
 
 
-def examples() -> dict[str, str]:
+def _examples() -> dict[str, str]:
     """The words that start statements, and how they go on: `let σ = relu ∘ bn` or `let ν@ℓ = 2, 1, 1, 1`."""
     found: dict[str, list[str]] = {}
     for kind in get_args(tree.Statement):
@@ -21,7 +21,7 @@ def examples() -> dict[str, str]:
     return {word: " or ".join(written) for word, written in found.items()}
 
 
-EXAMPLES = examples()
+EXAMPLES = _examples()
 STATEMENTS = tuple(EXAMPLES)
 REDUCTIONS = ("sum", "concat")
 WORDS_INSIDE = ("for", "groups", "dilation", "bias", "fixed", *REDUCTIONS)

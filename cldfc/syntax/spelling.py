@@ -46,8 +46,8 @@ BRACED = r"\{[^{}\n#]*(?:\{[^{}\n#]*\}[^{}\n#]*)*\}"
 _RAISED = rf"(?:{BRACED}|\\[A-Za-z]+|{LETTER}(?![A-Za-z0-9])|[0-9]+)"
 # Tags are split into indices when they have been found, so their pattern need not know all that names can be.
 _LOOSE = rf"(?:\\[A-Za-z]+|{PLAIN_NAME})"
-OWN = rf"(?:@{_LOOSE}|@[0-9]+|[@_](?:\{{[^{{}}\n#]*\}}|\\[A-Za-z]+))"
-INDEX = rf"(?:-?[0-9]+(?![A-Za-z0-9])|{_LOOSE}{OWN}?(?:[+-][0-9]+(?![A-Za-z0-9]))?)"
+_OWN = rf"(?:@{_LOOSE}|@[0-9]+|[@_](?:\{{[^{{}}\n#]*\}}|\\[A-Za-z]+))"
+INDEX = rf"(?:-?[0-9]+(?![A-Za-z0-9])|{_LOOSE}{_OWN}?(?:[+-][0-9]+(?![A-Za-z0-9]))?)"
 TAG = (
     rf"@(?:{BRACED}|{INDEX}(?:,{INDEX})*)"
     rf"|_ *(?:{BRACED}|\\[A-Za-z]+)(?: *\^ *{_RAISED})?"
@@ -107,7 +107,7 @@ def _canonical_rest(name: str) -> str:
 
 def _canonical_latex(name: str) -> str:
     if name.startswith("{"):
-        inner, rest = argument(name)
+        inner, rest = _argument(name)
         head = canonical_name(inner)
     elif (found := _START.match(name)) is None:
         return name
@@ -117,7 +117,7 @@ def _canonical_latex(name: str) -> str:
         head, rest = _canonical_command(found[1], name[found.end() :])
     below = rest.strip().removeprefix("_")
     while below.startswith(("{", "\\")):
-        below = argument(below[max(0, below.find("{")) :])[0]
+        below = _argument(below[max(0, below.find("{")) :])[0]
     return _canonical_plain(f"{head}_{below}") if below else head
 
 
@@ -126,14 +126,14 @@ def _canonical_command(command: str, rest: str) -> tuple[str, str]:
     accent = _WIDE.get(command, command)
     if accent not in ACCENTS and _FONT.fullmatch(command) is None:
         return COMMANDS.get(command, command), rest
-    inner, rest = argument(rest)
+    inner, rest = _argument(rest)
     if command.endswith(("cal", "scr")):
         return SCRIPT.get(inner, inner), rest
     head = canonical_name(inner.replace("\\_", "_"))
     return (f"{accent}_{head}" if accent in ACCENTS else head), rest
 
 
-def argument(text: str) -> tuple[str, str]:
+def _argument(text: str) -> tuple[str, str]:
     """What a command is applied to, and the rest: a pair of braces, a command, or a letter."""
     text = text.lstrip()
     if text.startswith("\\"):

@@ -168,7 +168,7 @@ _HELP_FOR_NO_INDEX = {
 _NOTHING = re.compile(NOISE)
 _WRAPPED = re.compile(rf"(?:\\{FONTS})? *(?:\{{(.*)\}}|\((.*)\)|\[(.*)\])")
 """A tag, or an index, in brackets of its own: `x^{{(k)}}`."""
-PART = re.compile(rf"[@^_] *(?:({BRACED})|(\\[A-Za-z]+|[^{{}}^_]+))")
+_PART = re.compile(rf"[@^_] *(?:({BRACED})|(\\[A-Za-z]+|[^{{}}^_]+))")
 _INDEX = re.compile(
     rf"(?:(?P<name>{NAME}) *(?:@ *(?P<plain>{NAME}|[0-9]+)|[@_^] *(?:(?P<braced>{BRACED})|(?P<command>\\[A-Za-z]+)))?"
     r"|(?P<number>-? *[0-9]+)) *(?:(?P<sign>[+-]) *(?P<shift>[0-9]+) *)?"
@@ -219,7 +219,7 @@ class TagReader:
         """All indices of a tag; of LaTeX's two, the lower ones come first."""
         if text.startswith("@"):
             return self.indices(text, 1)
-        parts = [(match.start(), match.group()) for match in PART.finditer(text)]
+        parts = [(match.start(), match.group()) for match in _PART.finditer(text)]
         parts.sort(key=lambda part: not part[1].startswith("_"))
         return tuple(index for start, part in parts for index in self.indices(part, 1, start))
 

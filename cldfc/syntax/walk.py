@@ -67,15 +67,15 @@ def reductions(root: _Node) -> Iterator[tree.Reduction]:
 
 Tree = TypeVar("Tree", bound=tree.Expression)
 
-Indices = Mapping[str, tree.Index]
+_Indices = Mapping[str, tree.Index]
 
 
-def substitute_indices(expression: Tree, indices: Indices) -> Tree:
+def substitute_indices(expression: Tree, indices: _Indices) -> Tree:
     """The expression with indices in place of index names, in its tags and where they stand as numbers."""
     return cast(Tree, _substituted(expression, indices)) if indices else expression
 
 
-def _substituted(node: object, indices: Indices) -> object:
+def _substituted(node: object, indices: _Indices) -> object:
     match node:
         case tuple():
             return tuple(_substituted(part, indices) for part in cast("tuple[object, ...]", node))

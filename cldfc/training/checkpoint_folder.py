@@ -29,7 +29,7 @@ _TENSORS, _STATE, _SUMS = "tensors.safetensors", "state.json", "SHA256SUMS"
 _FILES = (_SUMS, _TENSORS, _STATE)
 """In the order in which they are removed: without sums it is no checkpoint any more."""
 NAME = re.compile(r"epoch-\d{5,}-step-\d{7,}")
-PART = half_written(_FILES)
+_PART = half_written(_FILES)
 _LAST_KEPT = 2
 
 
@@ -132,7 +132,7 @@ def _remove_checkpoint(path: Path) -> None:
     if path.is_symlink() or not path.is_dir():
         return
     names = os.listdir(path)
-    parts = [name for name in names if PART.fullmatch(name)]
+    parts = [name for name in names if _PART.fullmatch(name)]
     are_written = all(stat.S_ISREG((path / name).lstat().st_mode) for name in names)
     if are_written and set(names) <= {*_FILES, *parts}:
         for name in (*_FILES, *parts):

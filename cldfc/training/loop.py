@@ -91,7 +91,7 @@ def train_epoch(
         loss, hits = train_step(task, optimizer, gradient, batch, _rate_at(task, position))
         shown = len(batch) * task.processes.count
         if not math.isfinite(loss):
-            again = partial(forward, replace(task, trained=task.network), batch)
+            again = partial(_forward, replace(task, trained=task.network), batch)
             origin = find_origin(task.network, again, task.compiled.values if task.compiled else {})
             raise diverged(f"the loss is {loss} in step {position.step + 1} of epoch {start.epoch}", task, origin)
         position = after_step(position, loss, hits, shown, perf_counter() - began)
@@ -126,7 +126,7 @@ def choose_gradient(task: Task) -> _Gradient:
 
 def find_gradient(task: Task, batch: Images) -> Tensor:
     """Set the gradient of the loss of a batch; gives that loss, and how many images were recognised, on the device."""
-    scores = forward(task, batch)
+    scores = _forward(task, batch)
     loss: Tensor = cross_entropy(scores, batch.labels, label_smoothing=task.recipe.label_smoothing)
     task.network.zero_grad()
     loss.backward()  # pyright: ignore[reportUnknownMemberType]
@@ -134,7 +134,7 @@ def find_gradient(task: Task, batch: Images) -> Tensor:
     return torch.stack([loss.detach().double(), hits.double()])
 
 
-def forward(task: Task, batch: Images) -> Tensor:
+def _forward(task: Task, batch: Images) -> Tensor:
     return task.device.scores(task.trained, standardise(batch.pixels, task.dataset))
 
 
@@ -167,7 +167,7 @@ def _score_parts(task: Task, progress: Progress) -> dict[Part, Score]:
     found: dict[Part, Score] = {}
     done = 0
     for part in task.loader.parts:
-        batches = heard(task.loader.test_batches(part), progress, done)
+        batches = _heard(task.loader.test_batches(part), progress, done)
         own = score_network(task.network, batches, task.dataset, task.device)
         found[part] = own if task.processes.count == 1 else _sum_up(own, task.processes)
         done += own.images
@@ -180,7 +180,7 @@ def _sum_up(own: Score, processes: Processes) -> Score:
     return Score(sums[0] / sums[2], round(sums[1]) / sums[2], int(sums[2]))
 
 
-def heard(batches: Iterable[Images], progress: Progress, done: int) -> Iterator[Images]:
+def _heard(batches: Iterable[Images], progress: Progress, done: int) -> Iterator[Images]:
     """Batches of a test, of which the progress hears when they are done; `done` images were tested before them."""
     for batch in batches:
         yield batch

@@ -37,7 +37,7 @@ def _check_share(value: float | None) -> float | None:
     return value
 
 
-Share = Annotated[_Number, AfterValidator(_check_share)]
+_Share = Annotated[_Number, AfterValidator(_check_share)]
 
 
 class Epoch(BaseModel):
@@ -49,11 +49,11 @@ class Epoch(BaseModel):
     """Its number, from 1."""
     train_loss: _Number
     """On the augmented training images, with smoothed labels, while the weights changed."""
-    train_accuracy: Share
+    train_accuracy: _Share
     """Share of the same images that were classified correctly, 0 to 1."""
     test_loss: _Number
     """On the test images, after the epoch."""
-    test_accuracy: Share
+    test_accuracy: _Share
     """Share of the test images that were classified correctly, 0 to 1."""
     seconds: _Number
     """Wall-clock time of the epoch, with its tests."""

@@ -91,7 +91,7 @@ def _remember(statistics: nn.BatchNorm2d, mean: Tensor, variance: Tensor, count:
 
 
 # torch.distributed has the stores, but does not say so to type checkers.
-stores: Any = dist
+_stores: Any = dist
 
 PATIENCE = timedelta(minutes=10)
 """How long a process waits for the others; the first one may be saving."""
@@ -183,7 +183,7 @@ def together(device: str | None = None) -> Generator[Processes]:
     job.raise_end()
     try:
         is_cuda = choose_device(wished=device).kind == "cuda"
-        meet(launch, is_cuda)
+        _meet(launch, is_cuda)
         with on_device(device), job.noting_end():
             yield Processes(launch.rank, launch.count, job)
     except RuntimeError as error:
@@ -196,7 +196,7 @@ def together(device: str | None = None) -> Generator[Processes]:
             dist.destroy_process_group()
 
 
-def meet(launch: Launch, is_cuda: bool) -> None:
+def _meet(launch: Launch, is_cuda: bool) -> None:
     """Meet the other processes, if there are any. Raises UsageError when nothing says where, or a device is missing."""
     if launch.count == 1:
         return
@@ -206,9 +206,9 @@ def meet(launch: Launch, is_cuda: bool) -> None:
         require_device(launch.device)
         use_device(launch.device)
     hosts = launch.rank == 0 and not launch.has_agent_store
-    store = stores.TCPStore(launch.address, launch.port, launch.count, hosts, PATIENCE)
+    store = _stores.TCPStore(launch.address, launch.port, launch.count, hosts, PATIENCE)
     # Keys that an attempt before a restart has left behind would let this one hang.
-    attempt = stores.PrefixStore(f"attempt-{launch.restarts}", store)
+    attempt = _stores.PrefixStore(f"attempt-{launch.restarts}", store)
     backend = "nccl" if is_cuda else "gloo"
     dist.init_process_group(backend, None, PATIENCE, launch.count, launch.rank, attempt)
 

@@ -15,10 +15,10 @@ from cldfc.compilation import Compilation
 from cldfc.diagnostics import UsageError
 from cldfc.verify.outcome import Outcome, RecordedCall, Trial, outcome_of_equations
 
-Weights = dict[str, Tensor]
+_Weights = dict[str, Tensor]
 
 
-def random_state(network: nn.Module, seed: int) -> Weights:
+def random_state(network: nn.Module, seed: int) -> _Weights:
     """The state of a network, with kernels as they start and everything else moved away from where it starts.
 
     Normalisations that are all 1 and 0, and scalars that are all alike, would hide that two were exchanged.
@@ -60,7 +60,7 @@ def attribute_of(name: str) -> str:
     return name.split(".")[0]
 
 
-def pair_weights(weights: Weights, others: Weights, names: Mapping[str, str]) -> Pairs:
+def pair_weights(weights: _Weights, others: _Weights, names: Mapping[str, str]) -> Pairs:
     """Pair the weights of two networks: `names` leads from heads of the first to heads of the second.
 
     Raises UsageError when `names` speaks of what is not there.
@@ -82,7 +82,7 @@ def pair_weights(weights: Weights, others: Weights, names: Mapping[str, str]) ->
     return Pairs(pairs, lonely, [name for name in others if name not in met], misfits)
 
 
-def _refuse_unknown(names: Mapping[str, str], weights: Weights, others: Weights) -> None:
+def _refuse_unknown(names: Mapping[str, str], weights: _Weights, others: _Weights) -> None:
     for name, known in [*((name, weights) for name in names), *((name, others) for name in names.values())]:
         heads = list(dict.fromkeys(map(attribute_of, known)))
         if name not in heads:

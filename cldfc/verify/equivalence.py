@@ -68,7 +68,7 @@ class Report:
 
 
 @dataclass(frozen=True)
-class Other:
+class _Other:
     """The network that a spec is compared with: that of another spec, or one that a file defines; what it is called."""
 
     name: str
@@ -109,7 +109,7 @@ def verify_specs(
 ) -> Report:
     """Compare the equations of a spec with the code of another, which has the same parameters but for `names`."""
     network = _candidate_network(theirs[0], other, seed)
-    return _verify_pair(spec, candidates, Other(other.class_name, network, other), names, tolerance, seed)
+    return _verify_pair(spec, candidates, _Other(other.class_name, network, other), names, tolerance, seed)
 
 
 def verify_file(
@@ -127,13 +127,13 @@ def verify_file(
     except Differs as difference:
         return Report((), problem=str(difference))
     with redirect_stdout(sys.stderr):
-        return _verify_pair(spec, candidates, Other(path.name, network), names, tolerance, seed)
+        return _verify_pair(spec, candidates, _Other(path.name, network), names, tolerance, seed)
 
 
 def _verify_pair(
     spec: Compilation,
     candidates: Sequence[Candidate],
-    other: Other,
+    other: _Other,
     names: Mapping[str, str],
     tolerance: float,
     seed: int = 0,
@@ -268,7 +268,7 @@ def report_lines(report: Report, tolerance: float) -> list[str]:
     if contrasts:
         lines += ["where the two differ:", *contrasts]
     if report.first is not None:
-        lines.append(f"first seen in {report.first.form}, {report.first.mode} mode, at {where(report.first)}")
+        lines.append(f"first seen in {report.first.form}, {report.first.mode} mode, at {_where(report.first)}")
     for name in report.unused:
         lines.append(f"`{name}` exists on one side only; its gradient there is zero")
     return lines
@@ -293,7 +293,7 @@ def _table_of_rows(rows: tuple[VerifiedRow, ...]) -> list[str]:
     return ["  ".join(f"{cell:{width}}" for cell, width in zip(line, widths, strict=True)).rstrip() for line in cells]
 
 
-def where(first: FirstDifference) -> str:
+def _where(first: FirstDifference) -> str:
     """`u@2,1`: what `A.2` gives differs by 3.0e-02."""
     by = f"differs by {_difference_text(first.difference)}" if math.isfinite(first.difference) else "has another shape"
     match first.place:

@@ -99,13 +99,13 @@ def join_groups(groups: Sequence[TensorGroup]) -> tuple[list[TensorGroup], dict[
     first: dict[tuple[object, ...], str] = {}
     aliases: dict[str, list[str]] = {}
     for group in groups:
-        key = tuple((part, storage(tensor)) for part, tensor in group.tensors.items())
+        key = tuple((part, _storage(tensor)) for part, tensor in group.tensors.items())
         name = first.setdefault(key, group.name)
         aliases.setdefault(name, []).extend([group.name] * (name != group.name))
     return [group for group in groups if group.name in aliases], aliases
 
 
-def storage(tensor: Tensor) -> tuple[object, ...]:
+def _storage(tensor: Tensor) -> tuple[object, ...]:
     """What two names of one tensor have in common; a tensor without numbers is one of its own."""
     address = 0 if tensor.is_meta else tensor.data_ptr()
     return (address or id(tensor), tuple(tensor.shape), tensor.stride())

@@ -19,7 +19,7 @@ from cldfc.weights.search_orders import Slot
 
 _TAG = re.compile(r"[0-9]+(?:_[0-9]+)*")
 
-Tables = dict[str, dict[str, TensorGroup]]
+_Tables = dict[str, dict[str, TensorGroup]]
 """Groups by the last word of their names, and by the tag that follows it."""
 
 
@@ -35,7 +35,7 @@ def _match_tables(theirs: Sequence[TensorGroup], ours: Sequence[TensorGroup]) ->
     tables, own_tables = _read_tables(theirs), _read_tables(ours)
     if tables is None or own_tables is None or len(tables) != len(own_tables):
         return None
-    similar = {name: [own for own in own_tables if alike(tables[name], own_tables[own])] for name in tables}
+    similar = {name: [own for own in own_tables if _alike(tables[name], own_tables[own])] for name in tables}
     if not any(tag for table in tables.values() for tag in table) and tables.keys() != own_tables.keys():
         similar = {name: similar[name] if len(similar[name]) == 1 else [] for name in similar}
     chosen = {name: name for name in tables if name in similar[name]}
@@ -51,9 +51,9 @@ def _match_tables(theirs: Sequence[TensorGroup], ours: Sequence[TensorGroup]) ->
     ]
 
 
-def _read_tables(groups: Sequence[TensorGroup]) -> Tables | None:
+def _read_tables(groups: Sequence[TensorGroup]) -> _Tables | None:
     """Tables of a state dict; None if a name and a tag are not one group's alone."""
-    tables: Tables = {}
+    tables: _Tables = {}
     for group in groups:
         *_, name, last = ("", "", *group.name.split("."))
         name, tag = (name, last) if name and _TAG.fullmatch(last) else (last, "")
@@ -63,7 +63,7 @@ def _read_tables(groups: Sequence[TensorGroup]) -> Tables | None:
     return tables
 
 
-def alike(one: dict[str, TensorGroup], other: dict[str, TensorGroup]) -> bool:
+def _alike(one: dict[str, TensorGroup], other: dict[str, TensorGroup]) -> bool:
     return {t: g.signature for t, g in one.items()} == {t: g.signature for t, g in other.items()}
 
 

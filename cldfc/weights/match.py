@@ -95,7 +95,7 @@ _MOST_SHOWN = 3
 _CALL = "`import_weights(network, module, example=images)`"
 _GIVE_MODULE = f"give the module instead: {_CALL} runs both and finds out"
 
-Options = list[frozenset[int]]
+_Options = list[frozenset[int]]
 """For each group of theirs the numbers of ours that it may be."""
 
 
@@ -162,7 +162,7 @@ def match_order(evidence: Evidence, places: Sequence[Slot]) -> list[Pair]:
     pairing fits, when several do, and when names speak against it.
     """
     _refuse_disorder(evidence.theirs)
-    may_wait, strict = waits(evidence, places), Limits(read_blocks(places, evidence.theirs))
+    may_wait, strict = _waits(evidence, places), _Limits(read_blocks(places, evidence.theirs))
     alone = {
         at
         for at, alike in enumerate(evidence.alike)
@@ -171,8 +171,8 @@ def match_order(evidence: Evidence, places: Sequence[Slot]) -> list[Pair]:
     placed = [place for place in places if place.group not in alone]
     limits = [
         strict,
-        Limits(read_blocks(placed, evidence.theirs), alone),
-        Limits(read_blocks(placed, evidence.theirs, any_order=True), alone, is_strict=False),
+        _Limits(read_blocks(placed, evidence.theirs), alone),
+        _Limits(read_blocks(placed, evidence.theirs, any_order=True), alone, is_strict=False),
     ]
     if _is_alphabetical([group.name for group in evidence.theirs]):
         limits = limits[: 1 if placed else 2]
@@ -186,7 +186,7 @@ def match_order(evidence: Evidence, places: Sequence[Slot]) -> list[Pair]:
 
 
 @dataclass(frozen=True)
-class Limits:
+class _Limits:
     """In which order their modules may be used: blocks of them, and those that may be used at any time."""
 
     blocks: Sequence[Stretch]
@@ -194,7 +194,7 @@ class Limits:
     is_strict: bool = True
 
 
-def _decide(evidence: Evidence, limits: Limits, may_wait: Callable[[Slot], bool], options: Options) -> list[Pair]:
+def _decide(evidence: Evidence, limits: _Limits, may_wait: Callable[[Slot], bool], options: _Options) -> list[Pair]:
     """The one pairing; `options` is what the order leaves open. Raises UsageError."""
     rules = [rule for rule in evidence.rules if limits.is_strict or rule.says != "follows"]
     how = [BY_ORDER if len(option) == 1 else "" for option in options]
@@ -216,7 +216,7 @@ def _decide(evidence: Evidence, limits: Limits, may_wait: Callable[[Slot], bool]
     ]
 
 
-def waits(evidence: Evidence, places: Sequence[Slot]) -> Callable[[Slot], bool]:
+def _waits(evidence: Evidence, places: Sequence[Slot]) -> Callable[[Slot], bool]:
     """Whether the group of a place may be used for the first time in a later one: a kernel, applied to a zero here."""
     last = {place.group: place.number for place in places}
     return lambda place: evidence.theirs[place.group].is_kernel and place.number < last[place.group]
@@ -224,7 +224,7 @@ def waits(evidence: Evidence, places: Sequence[Slot]) -> Callable[[Slot], bool]:
 
 def _search(
     evidence: Evidence,
-    limits: Limits,
+    limits: _Limits,
     may_wait: Callable[[Slot], bool],
     likely: Callable[[int], list[int]],
     rules: Sequence[_Rule] = (),
@@ -251,7 +251,7 @@ def _search(
     return Search(limits.blocks, evidence.uses, pairs, likely, may_wait, allowed, partners if rules else ())
 
 
-def find_options(search: Search) -> Options:
+def find_options(search: Search) -> _Options:
     """For each of theirs all of ours that it is in some pairing; nothing if there is no pairing. Raises UsageError."""
     options: list[set[int]] = []
     try:
@@ -296,7 +296,7 @@ def _name_against_order(evidence: Evidence, number: int, at: int, others: Sequen
     )
 
 
-def _ambiguous(evidence: Evidence, options: Options) -> UsageError:
+def _ambiguous(evidence: Evidence, options: _Options) -> UsageError:
     open_ones = [(evidence.theirs[n].name, option) for n, option in enumerate(options) if len(option) > 1]
     lines = [
         f"`{name}` may be {' or '.join(f'`{evidence.ours[at].name}`' for at in sorted(option))}"

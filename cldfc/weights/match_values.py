@@ -19,7 +19,7 @@ from cldfc.weights.groups import TensorGroup, join_groups, read_groups
 from cldfc.weights.match import BY_ORDER, BY_SHAPE, Pair
 
 _Arguments = tuple[object, ...]
-CPU = torch.device("cpu")
+_CPU = torch.device("cpu")
 
 
 @dataclass(frozen=True)
@@ -33,8 +33,8 @@ class _RunMode:
 
 def _ways_to_run(module: nn.Module) -> list[_RunMode]:
     """The exact way first; some modules make tensors of a type or on a device of their own."""
-    own = next((tensor.device for tensor in module.state_dict().values()), CPU)
-    doubles = [_RunMode(torch.float64, 1e-7, device) for device in dict.fromkeys((CPU, own))]
+    own = next((tensor.device for tensor in module.state_dict().values()), _CPU)
+    doubles = [_RunMode(torch.float64, 1e-7, device) for device in dict.fromkeys((_CPU, own))]
     return [*doubles, _RunMode(torch.float32, 1e-3, own)]
 
 
@@ -45,19 +45,19 @@ class _Running:
         self.network = copy.deepcopy(network).to(device, dtype).eval()
         self.groups = join_groups(read_groups(self.network.state_dict()))[0]
         tensors = ((number, tensor) for number, group in enumerate(self.groups) for tensor in group.tensors.values())
-        self.numbers = {address(tensor): number for number, tensor in tensors}
+        self.numbers = {_address(tensor): number for number, tensor in tensors}
 
 
-def address(tensor: Tensor) -> int:
+def _address(tensor: Tensor) -> int:
     """What a tensor and its views have in common."""
     return tensor.untyped_storage().data_ptr()
 
 
-Print = tuple[tuple[int, ...], Tensor]
+_Print = tuple[tuple[int, ...], Tensor]
 """The shape of a value, and a few sums over it: equal for equal values, and in practice for no others."""
 
 
-def fingerprint(value: Tensor) -> Print:
+def _fingerprint(value: Tensor) -> _Print:
     numbers = value.detach().to("cpu", torch.float64).reshape(-1)
     root = max(numbers.numel(), 1) ** 0.5
     sums = _print_weights(numbers.numel()) @ numbers
@@ -69,7 +69,7 @@ def _print_weights(count: int) -> Tensor:
     return torch.randn(3, count, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
 
 
-def _distance(one: Print, other: Print) -> float:
+def _distance(one: _Print, other: _Print) -> float:
     """How far two values are apart, relative to the larger."""
     if one[0] != other[0]:
         return float("inf")
@@ -83,7 +83,7 @@ class Uses(TorchFunctionMode):
     Unlike a module's hooks it also sees a kernel that is called by its weight, and a scalar.
     """
 
-    def __init__(self, running: _Running, seen: Callable[[list[int], list[Print]], None]) -> None:
+    def __init__(self, running: _Running, seen: Callable[[list[int], list[_Print]], None]) -> None:
         super().__init__()
         self.numbers, self.seen = running.numbers, seen
 
@@ -95,11 +95,11 @@ class Uses(TorchFunctionMode):
         kwargs: Mapping[str, Any] | None = None,
     ) -> Any:
         given = [thing for thing in (*args, *(kwargs or {}).values()) if isinstance(thing, Tensor)]
-        groups = [self.numbers.get(address(tensor)) for tensor in given]
+        groups = [self.numbers.get(_address(tensor)) for tensor in given]
         used = sorted({number for number in groups if number is not None})
         values = [tensor for tensor, number in zip(given, groups, strict=True) if number is None]
         if used and values:
-            self.seen(used, [fingerprint(value) for value in values])
+            self.seen(used, [_fingerprint(value) for value in values])
         return func(*args, **(kwargs or {}))
 
 
@@ -115,7 +115,7 @@ def _default_dtype(dtype: torch.dtype) -> Generator[None]:
 
 
 def _run_network(
-    running: _Running, example: _Arguments, seen: Callable[[list[int], list[Print]], None] | None = None
+    running: _Running, example: _Arguments, seen: Callable[[list[int], list[_Print]], None] | None = None
 ) -> list[Tensor]:
     """The outputs of a network; `seen` is told each use of its groups."""
     with ExitStack() as stack:
@@ -208,7 +208,7 @@ class _DeadEndError(Exception):
 
 
 @dataclass
-class Apart:
+class _Apart:
     """The place up to which the networks agree: our group, and the one of theirs that is given the nearest value."""
 
     decided: int = -1
@@ -232,25 +232,25 @@ def percentage(share: float) -> str:
 
 
 @dataclass
-class Both:
+class _Both:
     """Our network and theirs, run with random weights on random numbers."""
 
     ours: _Running
     theirs: _Running
     example: _Arguments
     way: _RunMode
-    given: list[list[Print]] = field(init=False)
+    given: list[list[_Print]] = field(init=False)
     outputs: list[Tensor] = field(init=False)
     here: _Arguments = field(init=False)
     rank: dict[int, int] = field(default_factory=dict[int, int])
-    apart: Apart = field(default_factory=Apart)
+    apart: _Apart = field(default_factory=_Apart)
 
     def __post_init__(self) -> None:
         self.given = [[] for _ in self.theirs.groups]
         self.outputs = _run_network(self.theirs, self.example, self.note)
-        self.here = _place_example(self.example, self.way.dtype, CPU)
+        self.here = _place_example(self.example, self.way.dtype, _CPU)
 
-    def note(self, groups: list[int], values: list[Print]) -> None:
+    def note(self, groups: list[int], values: list[_Print]) -> None:
         for group in groups:
             self.given[group] += values
             self.rank.setdefault(group, len(self.rank))
@@ -292,13 +292,13 @@ class Both:
 class _Attempt:
     """One run of ours, in which each group is given the weights of one of theirs when it is first used."""
 
-    def __init__(self, both: Both, choices: Sequence[int], is_strict: bool) -> None:
+    def __init__(self, both: _Both, choices: Sequence[int], is_strict: bool) -> None:
         self.both, self.choices, self.is_strict = both, choices, is_strict
         self.pairs: _Pairs = {}
         self.is_guess = False
         self.made: list[tuple[int, int]] = []
 
-    def use(self, groups: list[int], values: list[Print]) -> None:
+    def use(self, groups: list[int], values: list[_Print]) -> None:
         """A use of our groups. Raises DeadEndError."""
         for number in groups:
             ours = self.both.ours.groups[number]
@@ -310,7 +310,7 @@ class _Attempt:
                 self.note_apart(number, [self.pairs[number]], values)
                 raise _DeadEndError
 
-    def candidates(self, number: int, values: list[Print]) -> list[int]:
+    def candidates(self, number: int, values: list[_Print]) -> list[int]:
         """Theirs of its shape that are given one of the values; if there are none, what may be given another.
 
         That is a kernel, which another form of the same iteration applies to increments, or what no function is seen
@@ -332,18 +332,18 @@ class _Attempt:
             found = [their for their in left if is_free or not both.given[their]]
         return found
 
-    def is_near(self, their: int, values: list[Print]) -> bool:
+    def is_near(self, their: int, values: list[_Print]) -> bool:
         return self.nearest(their, values) < self.both.way.tolerance
 
-    def nearest(self, their: int, values: list[Print]) -> float:
+    def nearest(self, their: int, values: list[_Print]) -> float:
         """How near the values that their group is given come to these."""
         return min((_distance(a, b) for a in values for b in self.both.given[their]), default=float("inf"))
 
-    def note_apart(self, number: int, theirs: list[int], values: list[Print]) -> None:
+    def note_apart(self, number: int, theirs: list[int], values: list[_Print]) -> None:
         if len(self.pairs) > self.both.apart.decided:
             near, their = min(((self.nearest(their, values), their) for their in theirs), default=(float("inf"), None))
             name = "" if their is None else self.both.theirs.groups[their].name
-            self.both.apart = Apart(len(self.pairs), self.both.ours.groups[number].name, name, near)
+            self.both.apart = _Apart(len(self.pairs), self.both.ours.groups[number].name, name, near)
 
     def choose(self, number: int, candidates: list[int]) -> None:
         """Give a group of ours the weights of one of theirs. Raises DeadEndError."""
@@ -366,7 +366,7 @@ class _Attempt:
         """Match what has no part in the outputs, and compare them. Raises DeadEndError."""
         if not _largest_difference(outputs, self.both.outputs) < self.both.way.tolerance:
             if len(self.pairs) > self.both.apart.decided:
-                self.both.apart = Apart(len(self.pairs))
+                self.both.apart = _Apart(len(self.pairs))
             raise _DeadEndError
         for number, ours in enumerate(self.both.ours.groups):
             if number not in self.pairs:
@@ -382,7 +382,7 @@ class Match:
     """Pairs, or None if none were found; where the networks part then; and both networks."""
 
     pairs: list[Pair] | None
-    both: Both
+    both: _Both
 
     def difference(self, pairs: Sequence[Pair]) -> float:
         """How far apart the outputs are with random weights, if their groups are ours in these pairs."""
@@ -399,7 +399,7 @@ def match_values(network: nn.Module, module: nn.Module, example: _Arguments) -> 
     Copies of both are run with random weights, which no two modules have in common, so that equal outputs prove it.
     The numbers of groups of each shape must be equal. Raises UsageError when either cannot be run.
     """
-    both = start(network, module, example)
+    both = _start(network, module, example)
     ours, theirs = both.ours.groups, both.theirs.groups
     with _default_dtype(both.way.dtype):
         try:
@@ -415,15 +415,15 @@ def match_values(network: nn.Module, module: nn.Module, example: _Arguments) -> 
     return Match([Pair(theirs[their], ours[number], how[number]) for number, their in pairs.items()], both)
 
 
-def start(network: nn.Module, module: nn.Module, example: _Arguments) -> Both:
+def _start(network: nn.Module, module: nn.Module, example: _Arguments) -> _Both:
     """Both networks, theirs with random weights. Raises UsageError."""
     failure: Exception | None = None
     for way in _ways_to_run(module):
         try:
-            theirs, ours = _Running(module, way.dtype, way.device), _Running(network, way.dtype, CPU)
+            theirs, ours = _Running(module, way.dtype, way.device), _Running(network, way.dtype, _CPU)
             _randomise(theirs, 0)
             with _default_dtype(way.dtype):
-                return Both(ours, theirs, _place_example(_draw_example(example), way.dtype, way.device), way)
+                return _Both(ours, theirs, _place_example(_draw_example(example), way.dtype, way.device), way)
         except UsageError:
             raise
         except Exception as error:
@@ -437,10 +437,10 @@ def compare_outputs(
     network: nn.Module, module: nn.Module, example: _Arguments, way: _RunMode, pairs: Sequence[Pair]
 ) -> float:
     """How far apart the outputs are on the example, once our groups have the weights of theirs; neither is changed."""
-    theirs, ours = _Running(module, way.dtype, way.device), _Running(network, way.dtype, CPU)
+    theirs, ours = _Running(module, way.dtype, way.device), _Running(network, way.dtype, _CPU)
     by_name = {group.name: group for group in theirs.groups}, {group.name: group for group in ours.groups}
     for pair in pairs:
         _set_weights(by_name[0][pair.their.name], by_name[1][pair.our.name])
     with _default_dtype(way.dtype):
         wanted = _run_network(theirs, _place_example(example, way.dtype, way.device))
-        return _largest_difference(_run_network(ours, _place_example(example, way.dtype, CPU)), wanted)
+        return _largest_difference(_run_network(ours, _place_example(example, way.dtype, _CPU)), wanted)

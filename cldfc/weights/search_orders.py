@@ -77,7 +77,7 @@ class _Flow:
 
 
 @dataclass(frozen=True)
-class State:
+class _State:
     """How far the search has come: the block, the place in it, which of theirs and ours are matched, as bits.
 
     `open` are pairs on which rules for what is not yet matched depend.
@@ -90,7 +90,7 @@ class State:
     open: tuple[tuple[int, int], ...] = ()
 
 
-_Step = tuple[int, int, State]
+_Step = tuple[int, int, _State]
 """Their group and ours that are matched next, or -1 twice, and what is reached."""
 
 
@@ -117,7 +117,7 @@ class Search:
     ready: Sequence[int] = ()
 
     def __post_init__(self) -> None:
-        self.start = State(
+        self.start = _State(
             matched=sum(1 << their for their, our in enumerate(self.pairs) if our >= 0),
             taken=sum(1 << our for our in self.pairs if our >= 0),
         )
@@ -129,8 +129,8 @@ class Search:
 
         What is reached a second time by other pairs is not searched again: what follows is known.
         """
-        known: dict[State, Pairing] = {}
-        ends: dict[State, Pairing] = {}
+        known: dict[_State, Pairing] = {}
+        ends: dict[_State, Pairing] = {}
         # Each step that was taken, and those that are still to be tried after it.
         stack: list[tuple[_Step, Iterator[_Step]]] = [((-1, -1, self.start), iter(self.steps(self.start)))]
         while stack:
@@ -158,7 +158,7 @@ class Search:
             known[after] = pairs
             stack.append((step, iter(self.steps(after))))
 
-    def is_end(self, state: State) -> bool:
+    def is_end(self, state: _State) -> bool:
         return state.taken.bit_count() == len(self.uses) and state.matched.bit_count() == self.count
 
     def do(self, their: int, our: int) -> None:
@@ -171,7 +171,7 @@ class Search:
             self.flow.put_back(our)
             self.pairs[their] = -1
 
-    def steps(self, state: State) -> list[_Step]:
+    def steps(self, state: _State) -> list[_Step]:
         if state.matched.bit_count() == self.count > self.reached:
             self.reached, self.stuck, self.ready = self.count, None, sorted(self.flow.ready)
         if state.block == len(self.blocks):
@@ -189,7 +189,7 @@ class Search:
             found.append((-1, -1, replace(state, block=state.block + 1, at=0)))
         return [*found, *(step for place in left for step in self.matches(place, state))]
 
-    def matches(self, place: Slot, after: State) -> list[_Step]:
+    def matches(self, place: Slot, after: _State) -> list[_Step]:
         """Each of ours that may stand for the group of a place, and what is reached then."""
         their = place.group
         if after.matched.bit_count() > self.reached:

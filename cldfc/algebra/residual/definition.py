@@ -150,7 +150,7 @@ class Definition:
             for term, factor in form.items():
                 if (left := _quotient(term, leading)) is not None:
                     form = add(form, {term: -factor})
-                    form = add(form, multiplied(left, rest), factor / mapped[leading])
+                    form = add(form, _multiplied(left, rest), factor / mapped[leading])
         return form
 
 
@@ -163,7 +163,7 @@ def _quotient(term: Term, by: Term) -> Term | None:
     return None if scalars is None else Term(scalars, term.word[:length], term.atom)
 
 
-def multiplied(left: Term, form: Form) -> Form:
+def _multiplied(left: Term, form: Form) -> Form:
     return {
         Term(in_order([*left.scalars, *term.scalars]), (*left.word, *term.word), term.atom): factor
         for term, factor in form.items()

@@ -241,9 +241,9 @@ class Start:
 def starts(definition: Definition, equations: Sequence[tree.Equation], data: Sequence[tree.Equation]) -> list[Start]:
     """Where the residual starts; each equation for f, in `data`, is put in at one start only: it may own parameters."""
     narrowed = [(e, indices) for e in equations if (indices := definition.narrowed(e)) is not None]
-    pairs = [pair(definition, e, indices, equation) for e, indices in narrowed for equation in data]
+    pairs = [_pair(definition, e, indices, equation) for e, indices in narrowed for equation in data]
     known = [start for start in pairs if start is not None]
-    chosen = [start for start in known if best(definition, start.data, known) is start]
+    chosen = [start for start in known if _best(definition, start.data, known) is start]
     partly = {id(start.feature) for start in known if start not in chosen}
     found: list[Start] = []
     for equation, indices in narrowed:
@@ -253,7 +253,7 @@ def starts(definition: Definition, equations: Sequence[tree.Equation], data: Seq
     return found
 
 
-def best(definition: Definition, data: tree.Equation | None, known: Sequence[Start]) -> Start:
+def _best(definition: Definition, data: tree.Equation | None, known: Sequence[Start]) -> Start:
     """The start at which an equation for f is put in: the last, but rather one whose u it contains."""
     assert data is not None
     words = definition.words
@@ -272,12 +272,12 @@ def data_equations(definition: Definition) -> list[tree.Equation]:
     return [e for e in words.equations() if family_of(e.left) == family_of(part.term)]
 
 
-def pair(definition: Definition, feature: tree.Equation, indices: Indices, data: tree.Equation) -> Start | None:
+def _pair(definition: Definition, feature: tree.Equation, indices: Indices, data: tree.Equation) -> Start | None:
     """An equation for u and one for f on the same level, if they are; u@ℓ,0 = 0 is narrowed to the level of f."""
     words = definition.words
     left = substitute(feature.left, indices)
     (part,) = definition.data_at(left.tag)
-    narrowed = match(words, part.term, data.left)
+    narrowed = _match(words, part.term, data.left)
     if narrowed is None or ((narrowed or indices) and feature.clauses):
         return None
     tag = substitute(left, narrowed).tag
@@ -289,7 +289,7 @@ def pair(definition: Definition, feature: tree.Equation, indices: Indices, data:
     return Start(feature, tag, feature.clauses or data.clauses, data, {**indices, **narrowed})
 
 
-def match(words: Vocabulary, read: tree.Expression, left: tree.Symbol) -> Indices | None:
+def _match(words: Vocabulary, read: tree.Expression, left: tree.Symbol) -> Indices | None:
     """What has to stand for the index names of a value that is read, so that a left side defines it."""
     assert isinstance(read, tree.Symbol)
     indices: dict[str, tree.Index] = {}

@@ -183,10 +183,10 @@ def _lefts(left: tree.Symbol, place: int, words: Vocabulary) -> Iterator[tree.Sy
             yield replace(left, tag=found)
 
 
-Weight = Mapping[tuple[Hashable, ...], Fraction]
+_Weight = Mapping[tuple[Hashable, ...], Fraction]
 """Products of trainable scalars, each with its factor; the factor of none of them is a plain number."""
 
-_ONE: Weight = {(): Fraction(1)}
+_ONE: _Weight = {(): Fraction(1)}
 _MOST_TERMS = 10_000
 """Of a sum over the history, and of the steps of a network, whose weights are added up."""
 
@@ -267,11 +267,11 @@ class Weights:
         except (NoNumber, OutOfRange, ArithmeticError, KeyError):
             return False
 
-    def total(self, terms: Sequence[Signed], binding: Binding) -> Weight:
+    def total(self, terms: Sequence[Signed], binding: Binding) -> _Weight:
         weights = [(part.sign, self.weight(part.term, binding)) for part in terms]
         return _total_of([{s: sign * factor for s, factor in weight.items()} for sign, weight in weights])
 
-    def weight(self, term: tree.Expression, binding: Binding) -> Weight:
+    def weight(self, term: tree.Expression, binding: Binding) -> _Weight:
         """The weight of one term, which is a multiple of values, or a sum of those over the history."""
         forms = LinearForms(self.words, self.equation.left.tag)
         match term:
@@ -298,9 +298,9 @@ class Weights:
         return found.value(binding)
 
 
-def _evaluated(multiples: Multiples, binding: Binding) -> Weight:
+def _evaluated(multiples: Multiples, binding: Binding) -> _Weight:
     """Products of scalars and numbers at a choice of indices; what is no scalar becomes part of the factor."""
-    found: list[Weight] = []
+    found: list[_Weight] = []
     for letters, factor in multiples.items():
         scalars: list[Hashable] = []
         for letter in letters:
@@ -313,7 +313,7 @@ def _evaluated(multiples: Multiples, binding: Binding) -> Weight:
     return _total_of(found)
 
 
-def _total_of(weights: Sequence[Weight]) -> Weight:
+def _total_of(weights: Sequence[_Weight]) -> _Weight:
     found: dict[tuple[Hashable, ...], Fraction] = {}
     for weight in weights:
         for scalars, factor in weight.items():

@@ -113,7 +113,7 @@ class LinearForms:
                     found = add(found, self.apply(term, form, level), sign)
                 return found
             case _:
-                return prefix(_Letter(function, function, tuple(self.words.indices(function))), form)
+                return _prefix(_Letter(function, function, tuple(self.words.indices(function))), form)
 
     def star(self, star: tree.Star, left: tree.Expression, form: Form) -> Form:
         if isinstance(left, tree.Symbol) and left.name in self.words.biased:
@@ -121,7 +121,7 @@ class LinearForms:
         if self.words.names.kind(left) == Kind.KERNEL and isinstance(left, tree.Symbol):
             positions = self.words.parameter(left)
             key = (left.name, positions, star.stride, star.is_transposed)
-            return prefix(
+            return _prefix(
                 _Letter(key, tree.Star(left, star.stride, None, NOWHERE, star.is_transposed), positions), form
             )
         found: Form = {}
@@ -163,7 +163,7 @@ def without_scalars(term: Term, other: Term) -> tuple[_Letter, ...] | None:
     return tuple(scalars)
 
 
-def prefix(letter: _Letter, form: Form) -> Form:
+def _prefix(letter: _Letter, form: Form) -> Form:
     return {Term(term.scalars, (letter, *term.word), term.atom): factor for term, factor in form.items()}
 
 

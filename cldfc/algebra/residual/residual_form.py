@@ -37,15 +37,15 @@ def _residual_equations(definition: Definition, puts_data_in: bool) -> list[Deri
     Corrections are values of their own if both u and r need them, or r several times. `puts_data_in` says whether f may
     disappear into the start of r.
     """
-    named = needed(list(Equations(definition, puts_data_in, True).entries()), definition)
+    named = _needed(list(_Equations(definition, puts_data_in, True).entries()), definition)
     needs_feature = any(definition.of(entry.equation.left) is not None for entry in named)
     if needs_feature or definition.uses > 1:
         return named
-    return needed(list(Equations(definition, puts_data_in, False).entries()), definition)
+    return _needed(list(_Equations(definition, puts_data_in, False).entries()), definition)
 
 
 @dataclass(frozen=True)
-class Equations:
+class _Equations:
     """All equations, needed or not, with corrections under a name or without one."""
 
     definition: Definition
@@ -100,7 +100,7 @@ class Equations:
                 yield definition, start
 
 
-def needed(entries: Sequence[DerivedEquation], definition: Definition) -> list[DerivedEquation]:
+def _needed(entries: Sequence[DerivedEquation], definition: Definition) -> list[DerivedEquation]:
     output = next(s.name for s in definition.words.spec.statements if isinstance(s, tree.Output))
     wanted: set[Family] = set()
     open: list[Family] = [(output, 0)]

@@ -82,7 +82,7 @@ def write_spec(
 ) -> tree.Tree:
     """The spec of these equations, with the declarations that they need, and these names and expectations."""
     statements = [*outline_spec(definition, entries, renames).statements, *expects]
-    lines = [header(definition), *_paragraphs(statements)]
+    lines = [_header(definition), *_paragraphs(statements)]
     name = definition.words.spec.source.name
     text = format_source(Source(name, "".join(f"{line}\n" for line in lines)))
     return parse_spec(Source(name, text), Problems())
@@ -95,7 +95,7 @@ def outline_spec(
     return tree.Tree(tuple(_kept_statements(definition, entries, renames)), definition.words.spec.source)
 
 
-def header(definition: Definition) -> str:
+def _header(definition: Definition) -> str:
     words, head = definition.words, definition.head
     name = "".join(c if c.isprintable() else "?" for c in Path(words.spec.source.name).name)
     residuals = (
