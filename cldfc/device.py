@@ -40,13 +40,26 @@ class Device:
         return torch.device(self.kind) if self.number is None else torch.device(self.kind, self.number)
 
     def place(self, network: nn.Module) -> nn.Module:
-        return network.to(self.torch).to(memory_format=torch.channels_last)
+        return network.to(self.torch).to(memory_format=self.layout(network))
 
     def scores(self, network: nn.Module, pixels: Tensor) -> Tensor:
         """What the network says of images n × channels × height × width: n × classes, as float32."""
+        if self.layout(network) is torch.channels_last:
+            laid = pixels.contiguous(memory_format=torch.channels_last)
+        else:  # A copy: images of one channel lie both ways, and torch may take them for channels-last.
+            laid = pixels.clone(memory_format=torch.contiguous_format)
         with torch.autocast(self.kind, torch.bfloat16, enabled=self.bf16):
-            scores: Tensor = network(pixels.contiguous(memory_format=torch.channels_last))
+            scores: Tensor = network(laid)
         return scores.float()
+
+    def layout(self, network: nn.Module) -> torch.memory_format:
+        """How the maps of a network lie: channels-last, but on the CPU not if it has a narrow 1×1 kernel.
+
+        For the gradient of such a kernel at a stride, oneDNN writes past its memory where maps lie channels-last:
+        wrong numbers, a crash, or a loop without end, https://github.com/uxlfoundation/oneDNN/issues/6035.
+        """
+        is_narrow = self.kind == "cpu" and any(map(_is_narrow, network.modules()))
+        return torch.contiguous_format if is_narrow else torch.channels_last
 
     @contextmanager
     def switches(self) -> Generator[None]:
@@ -62,6 +75,16 @@ class Device:
             yield
         finally:
             _switch(*before)
+
+
+_VECTOR = 16
+"""The most float32 numbers that a register of a CPU holds; so many channels make a block of oneDNN's."""
+
+
+def _is_narrow(module: nn.Module) -> bool:
+    if not isinstance(module, nn.Conv2d) or module.kernel_size != (1, 1):
+        return False
+    return module.in_channels // module.groups < _VECTOR
 
 
 def _switch(deterministic: bool, tries: bool, tf32: bool, products: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import warnings
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
@@ -114,6 +115,23 @@ def test_scores_are_float32_in_either_precision() -> None:
     assert exact.dtype == rounded.dtype == torch.float32
     assert not torch.equal(exact, rounded)
     assert torch.allclose(exact, rounded, atol=0.05)
+
+
+@pytest.mark.parametrize("channels", [2, 4, 8, 15, 16, 24])
+def test_the_gradient_of_a_narrow_kernel_at_a_stride(channels: int) -> None:
+    """oneDNN writes past its memory for it where maps lie channels-last; float64 is computed without oneDNN."""
+    torch.manual_seed(0)
+    network = nn.Sequential(nn.Conv2d(channels, 8, 1, stride=2, bias=False), nn.Flatten(1))
+    pixels = torch.randn(32, channels, 32, 32)
+    exact = copy.deepcopy(network).double()
+    exact(pixels.double()).square().mean().backward()
+    device = Device("cpu", False)
+    placed = device.place(network)
+    for _ in range(3):
+        placed.zero_grad()
+        device.scores(placed, pixels).square().mean().backward()
+        torch.testing.assert_close(placed[0].weight.grad.double(), exact[0].weight.grad, rtol=1e-4, atol=1e-6)
+    assert device.layout(placed) is (torch.contiguous_format if channels < 16 else torch.channels_last)
 
 
 def test_everything_lies_on_one_device() -> None:
