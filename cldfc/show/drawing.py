@@ -3,32 +3,12 @@
 from __future__ import annotations
 
 import re
-from colorsys import hls_to_rgb
 from dataclasses import dataclass
 
 from cldfc.diagnostics import UsageError
-from cldfc.network.graph import Graph
 from cldfc.network.positions import Key
 from cldfc.show.blocks import BoxLabel
 from cldfc.show.boxes import SMALL, BoxKind
-from cldfc.show.labels import shared_kernels
-
-_CHOSEN = ("#2f6db5", "#c2570c", "#2e7d4f", "#7d4cc0", "#b32d63", "#0f7480", "#8a6a00", "#b3261e")
-_GOLDEN = 0.618034
-"""Of a turn of the colour circle: hues that follow one another in such steps stay apart, however many there are."""
-
-
-def colours_of(graph: Graph) -> dict[Key, str]:
-    """The kernels and scalars that a network uses more than once, each with its colour, `#2f6db5`."""
-    return {key: colour(at) for at, key in enumerate(shared_kernels(graph))}
-
-
-def colour(at: int) -> str:
-    if at < len(_CHOSEN):
-        return _CHOSEN[at]
-    red, green, blue = hls_to_rgb(at * _GOLDEN % 1, 0.3, 0.55)
-    return f"#{round(255 * red):02x}{round(255 * green):02x}{round(255 * blue):02x}"
-
 
 Point = tuple[float, float]
 

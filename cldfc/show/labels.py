@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from colorsys import hls_to_rgb
 from dataclasses import dataclass, fields
 
 from cldfc.diagnostics import shape_text
@@ -14,6 +15,10 @@ from cldfc.ops import Add, Input, Kernel, Multiply, Operator, Prolongation, Scal
 
 _PALETTE = ("#cfe2f3", "#fce5cd", "#d9ead3", "#d9d2e9", "#f4cccc", "#d0e0e3", "#fff2cc", "#ead1dc")
 """Light enough for black letters; the colours of shared kernels, from the first on and then again."""
+
+_CHOSEN = ("#2f6db5", "#c2570c", "#2e7d4f", "#7d4cc0", "#b32d63", "#0f7480", "#8a6a00", "#b3261e")
+_GOLDEN = 0.618034
+"""Of a turn of the colour circle: hues that follow one another in such steps stay apart, however many there are."""
 
 _CAPITAL = re.compile("(?<=[a-z])(?=[A-Z])")
 
@@ -99,11 +104,23 @@ def edges(graph: Graph) -> Iterator[tuple[int, int, str]]:
             yield operand, at, "-" if signs and signs[place] < 0 else ""
 
 
-def shared_kernels(graph: Graph) -> list[Key]:
+def _shared_kernels(graph: Graph) -> list[Key]:
     """The kernels and scalars that the spec uses more than once."""
     uses = count_uses(graph)
     return [key for key in graph.parameters if key[0] in graph.program.parameters and uses[key] > 1]
 
 
 def shared_colours(graph: Graph) -> dict[Key, str]:
-    return {key: _PALETTE[at % len(_PALETTE)] for at, key in enumerate(shared_kernels(graph))}
+    return {key: _PALETTE[at % len(_PALETTE)] for at, key in enumerate(_shared_kernels(graph))}
+
+
+def colours_of(graph: Graph) -> dict[Key, str]:
+    """The kernels and scalars that a network uses more than once, each with its colour, `#2f6db5`."""
+    return {key: _colour(at) for at, key in enumerate(_shared_kernels(graph))}
+
+
+def _colour(at: int) -> str:
+    if at < len(_CHOSEN):
+        return _CHOSEN[at]
+    red, green, blue = hls_to_rgb(at * _GOLDEN % 1, 0.3, 0.55)
+    return f"#{round(255 * red):02x}{round(255 * green):02x}{round(255 * blue):02x}"

@@ -9,8 +9,9 @@ from math import ceil
 from cldfc.network.graph import Graph
 from cldfc.show.blocks import Block, blocks_of, index_of_levels, sizes_of
 from cldfc.show.boxes import SIZE, SMALL, Boxes, loop_text, text_width
-from cldfc.show.drawing import Band, DrawnBox, Edge, Frame, LoopArrow, Picture, Point, Rectangle, colours_of
+from cldfc.show.drawing import Band, DrawnBox, Edge, Frame, LoopArrow, Picture, Point, Rectangle
 from cldfc.show.grid import INPUT, MOST_COLUMNS, OVER, Box, Grid, make_grid
+from cldfc.show.labels import colours_of
 from cldfc.show.routes import Way, assign_tracks, channel_stretches, find_ways, gap_stretches
 
 _EDGE, _BESIDE, _MARGIN, _TRACK = 14.0, 9.0, 14.0, 7.0

@@ -1,69 +1,21 @@
-"""What is told beside a picture: colours and short names, tables of kernels, and each box."""
+"""What is told beside a picture: tables of kernels, and each box."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from cldfc.network.cost import Cost, cost_of_operations, count_uses
 from cldfc.network.graph import Graph
 from cldfc.network.positions import Key, format_key
 from cldfc.ops import Linear, ScaleBy
-from cldfc.show.blocks import BoxLabel, operator_word, short_names
-from cldfc.show.boxes import SMALL, label_width, text_width
-from cldfc.show.drawing import DrawnBox, Picture, colours_of
+from cldfc.show.blocks import operator_word
+from cldfc.show.labels import colours_of
 from cldfc.syntax.format import format_equation
 
-_LINE_HEIGHT, _LEFT, _BETWEEN = 22.0, 14.0, 20.0
-
-
-@dataclass(frozen=True, slots=True)
-class LegendEntry:
-    """A colour and what has it; without a colour, a name and what it stands for."""
-
-    x: float
-    y: float
-    colour: str
-    label: BoxLabel
-    text: str
-
-    @property
-    def width(self) -> float:
-        return (
-            20 * bool(self.colour) + label_width(self.label) + 5 * bool(self.label.name) + text_width(self.text, SMALL)
-        )
-
-
-def place_legend(graph: Graph, picture: Picture, note: str) -> tuple[list[LegendEntry], float, float]:
-    """The entries below a picture, as many in a line as there is room for; and the size of both together.
-
-    `note` is the last entry, if there is one.
-    """
-    entries: list[LegendEntry] = []
-    x, y, right = _LEFT, picture.height + 6, picture.width
-    for colour, label, content in [*_legend_texts(graph, picture), *([("", BoxLabel(""), note)] if note else [])]:
-        entry = LegendEntry(x, y, colour, label, content)
-        if x + entry.width > picture.width and x > _LEFT:
-            y += _LINE_HEIGHT
-            entry = LegendEntry(_LEFT, y, colour, label, content)
-        entries.append(entry)
-        x = entry.x + entry.width + _BETWEEN
-        right = max(right, x - _BETWEEN + _LEFT)
-    return entries, right, y + _LINE_HEIGHT + 6 if entries else picture.height
-
-
-def _legend_texts(graph: Graph, picture: Picture) -> Iterator[tuple[str, BoxLabel, str]]:
-    """Colours with what has them and how often it is used; then names with what they stand for."""
-    uses, seen = count_uses(graph), set[str]()
-    for node in picture.nodes:
-        if node.colour is not None and node.colour not in seen:
-            seen.add(node.colour)
-            name = BoxLabel(node.label.name, node.label.tag)
-            yield node.colour, name, f"{sum(uses[key] for key in node.parameters)} uses"
-    shown = {word for node in picture.nodes if node.kind == "operator" for word in node.label.name.split(" ")}
-    for chain, name in short_names(graph.program.spec).items():
-        if name in shown:
-            yield "", BoxLabel(name), f"= {' ∘ '.join(reversed(chain))}"
+if TYPE_CHECKING:
+    from cldfc.show.drawing import DrawnBox
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
-from cldfc.algebra.fold_norms import Folded
 from cldfc.algebra.untrained import find_untrained
 from cldfc.network.cost import Cost, cost_of_network, cost_of_operations, costs_of_levels, total_cost
 from cldfc.network.graph import Graph
 from cldfc.network.positions import Key, format_key
 from cldfc.output import short_bytes
+
+if TYPE_CHECKING:
+    from cldfc.algebra.fold_norms import Folded
 
 _MOST_NAMES = 4
 

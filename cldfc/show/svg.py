@@ -6,15 +6,16 @@ Only what `pdf.py` reads, too: rectangles, paths of M, L and Q, and texts, with 
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass
 from html import escape
 
+from cldfc.network.cost import count_uses
 from cldfc.network.graph import Graph
-from cldfc.show.blocks import BoxLabel
+from cldfc.show.blocks import BoxLabel, short_names
 from cldfc.show.boxes import LINE, SIZE, SMALL, label_width, text_width
 from cldfc.show.comparison import difference_of, find_marks
 from cldfc.show.drawing import DrawnBox, Edge, Frame, LoopArrow, Picture, Point, Rectangle, Width
 from cldfc.show.layout import lay_out
-from cldfc.show.legend import LegendEntry, place_legend
 
 STYLE = """
 text{font-family:"DejaVu Sans",Verdana,Helvetica,sans-serif;font-size:13px;fill:#1f2328}
@@ -41,6 +42,7 @@ text{fill:#e6edf3}.soft{fill:#9aa4af}.band{fill:#1c2128}.frame{fill:#0d1117;stro
 """
 """What is different on a dark screen."""
 DARK_SCREEN = f"@media screen and (prefers-color-scheme:dark){{{_DARK}}}\n"
+_LINE_HEIGHT, _LEFT, _BETWEEN = 22.0, 14.0, 20.0
 _ROUND, _POINT = 5.0, 5.0
 """Of a corner; of the head of an arrow, which is half as wide."""
 _HUES, _CORNERS = 4, (10.0, 2.0)
@@ -65,7 +67,7 @@ def _svg_of(
 ) -> str:
     marked = frozenset[int]() if before is None else find_marks(difference_of(before, graph), graph, picture)
     note = "" if before is None else f"dashed: not so in {before.program.model}"
-    entries, right, bottom = place_legend(graph, picture, note)
+    entries, right, bottom = _place_legend(graph, picture, note)
     parts = picture_parts(picture, [""] * len(picture.nodes), [""] * len(picture.edges), marked)
     body = [*parts, *(part for entry in entries for part in _entry_parts(entry))]
     size = width.size(right, bottom) if width else f'width="{right:.0f}" height="{bottom:.0f}"'
@@ -217,10 +219,59 @@ def _text(x: float, y: float, content: str, classes: str) -> str:
     return f'<text x="{x:.1f}" y="{y:.1f}"{attribute}{length}>{escape(content)}</text>'
 
 
-def _entry_parts(entry: LegendEntry) -> Iterator[str]:
+def _entry_parts(entry: _LegendEntry) -> Iterator[str]:
     x, y, label = entry.x + 20 * bool(entry.colour), entry.y + 14.5, entry.label
     if entry.colour:
         yield _rectangle(Rectangle(entry.x, entry.y + 4, 14, 14), 3, "", f' style="fill:{entry.colour}"')
     if label.name:
         yield _label_text(x + label_width(label) / 2, y, label, True)
     yield _text(x + label_width(label) + 5 * bool(label.name), y, entry.text, "small")
+
+
+@dataclass(frozen=True, slots=True)
+class _LegendEntry:
+    """A colour and what has it; without a colour, a name and what it stands for."""
+
+    x: float
+    y: float
+    colour: str
+    label: BoxLabel
+    text: str
+
+    @property
+    def width(self) -> float:
+        return (
+            20 * bool(self.colour) + label_width(self.label) + 5 * bool(self.label.name) + text_width(self.text, SMALL)
+        )
+
+
+def _place_legend(graph: Graph, picture: Picture, note: str) -> tuple[list[_LegendEntry], float, float]:
+    """The entries below a picture, as many in a line as there is room for; and the size of both together.
+
+    `note` is the last entry, if there is one.
+    """
+    entries: list[_LegendEntry] = []
+    x, y, right = _LEFT, picture.height + 6, picture.width
+    for colour, label, content in [*_legend_texts(graph, picture), *([("", BoxLabel(""), note)] if note else [])]:
+        entry = _LegendEntry(x, y, colour, label, content)
+        if x + entry.width > picture.width and x > _LEFT:
+            y += _LINE_HEIGHT
+            entry = _LegendEntry(_LEFT, y, colour, label, content)
+        entries.append(entry)
+        x = entry.x + entry.width + _BETWEEN
+        right = max(right, x - _BETWEEN + _LEFT)
+    return entries, right, y + _LINE_HEIGHT + 6 if entries else picture.height
+
+
+def _legend_texts(graph: Graph, picture: Picture) -> Iterator[tuple[str, BoxLabel, str]]:
+    """Colours with what has them and how often it is used; then names with what they stand for."""
+    uses, seen = count_uses(graph), set[str]()
+    for node in picture.nodes:
+        if node.colour is not None and node.colour not in seen:
+            seen.add(node.colour)
+            name = BoxLabel(node.label.name, node.label.tag)
+            yield node.colour, name, f"{sum(uses[key] for key in node.parameters)} uses"
+    shown = {word for node in picture.nodes if node.kind == "operator" for word in node.label.name.split(" ")}
+    for chain, name in short_names(graph.program.spec).items():
+        if name in shown:
+            yield "", BoxLabel(name), f"= {' ∘ '.join(reversed(chain))}"

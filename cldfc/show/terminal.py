@@ -20,8 +20,8 @@ from cldfc.network.graph import Graph
 from cldfc.network.positions import Key
 from cldfc.output import UTF8, printable
 from cldfc.show.blocks import Block, BoxPart, Operand, blocks_of, index_of_levels, sizes_of
-from cldfc.show.drawing import colours_of
 from cldfc.show.grid import arrange_parts, drawn_levels
+from cldfc.show.labels import colours_of
 from cldfc.show.legend import parameter_rows
 from cldfc.show.summary import depth_text, notes
 from cldfc.syntax import tree
