@@ -127,6 +127,15 @@ def writing(path: Path) -> Generator[None]:
         raise UsageError(f"`{path}` cannot be written: {error.strerror}", help) from None
 
 
+@contextmanager
+def refusing(what: str, help: str) -> Generator[None]:
+    """Raises UsageError, which says that WHAT, and why, for what the system refuses to do in the block."""
+    try:
+        yield
+    except OSError as error:
+        raise UsageError(f"{what}: {error.strerror or error}", help) from error
+
+
 HELP = "give the folder of a run, as `cldfc train` leaves it behind"
 LARGEST_TEXT = 64 * 2**20
 """Bytes of a spec, a record or a table."""
@@ -152,11 +161,8 @@ def opened(path: Path, largest: int) -> Generator[BufferedReader]:
 
 def read_file(path: Path, help: str = HELP, largest: int = LARGEST_TEXT) -> bytes:
     """The content of a file; raises UsageError, with a help, when it cannot be read."""
-    try:
-        with opened(path, largest) as file:
-            return file.read()
-    except OSError as error:
-        raise UsageError(f"cannot read `{path}`: {error.strerror}", help) from error
+    with refusing(f"cannot read `{path}`", help), opened(path, largest) as file:
+        return file.read()
 
 
 def read_text(path: Path, help: str = HELP) -> str:

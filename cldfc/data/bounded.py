@@ -18,6 +18,7 @@ from pathlib import Path, PurePosixPath
 from typing import BinaryIO, cast
 
 from cldfc.diagnostics import UsageError
+from cldfc.files import refusing
 
 MOST_BYTES = 2 * 2**30
 """Nothing larger is read into memory."""
@@ -54,13 +55,8 @@ def opened_regular(path: Path) -> Generator[BinaryIO]:
     """A regular file, open for reading. Raises UsageError when it is none or cannot be read, within the block, too."""
     if kind := kind_of(path):
         raise UsageError(f"`{path}` is {kind}, not a file", "give a file, or a folder with files")
-    try:
-        with path.open("rb") as file:
-            yield file
-    except OSError as error:
-        raise UsageError(
-            f"cannot read `{path}`: {error.strerror or error}", "give files and folders that may be read"
-        ) from error
+    with refusing(f"cannot read `{path}`", "give files and folders that may be read"), path.open("rb") as file:
+        yield file
 
 
 def read_bytes(path: Path) -> bytes:

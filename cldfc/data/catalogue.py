@@ -5,20 +5,22 @@ from __future__ import annotations
 import re
 import textwrap
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
 from importlib.metadata import entry_points
 from math import prod
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from pydantic import ValidationError
 
 from cldfc.data.class_folders import draw_part, look_at_folder
 from cldfc.data.data_set import DataSet, Shape
 from cldfc.data.entries import CIFAR, ENTRIES, FOLDER_RECIPE, MEANS, MNIST, STDS, bytes_of
-from cldfc.data.idx_files import find_idx, measure
 from cldfc.diagnostics import UsageError, choices, first_error
 from cldfc.output import is_unicode
 from cldfc.recipe import Recipe, change_recipe
+
+if TYPE_CHECKING:
+    from cldfc.data.idx_files import Measured
 
 _GROUP = "cldfc.data_sets"
 
@@ -26,44 +28,9 @@ _LONGEST_REASON = 300
 """Characters of a foreign error that are shown."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Plugin:
-    """What an entry point leads to, and where it comes from."""
-
-    name: str
-    distribution: str
-    target: str
-    value: object = None
-
-    def broken(self, reason: str) -> UsageError:
-        return UsageError(
-            f"the data set `{self.name}` of the distribution `{self.distribution}` cannot be used: {reason}",
-            f"mend it, or do without it: `pip uninstall {self.distribution}`",
-        )
-
-
 def plugin_names() -> list[str]:
     """The names of all entry points, sorted; nothing is loaded."""
     return sorted({point.name for point in entry_points(group=_GROUP)})
-
-
-def _load_plugin(name: str) -> _Plugin | None:
-    """What the one entry point of that name leads to; None where there is none. Raises UsageError."""
-    points = list(entry_points(group=_GROUP, name=name))
-    found = [_Plugin(point.name, point.dist.name if point.dist else "unknown", point.value) for point in points]
-    if not found:
-        return None
-    if len({(plugin.distribution, plugin.target) for plugin in found}) > 1:
-        others = " and ".join(sorted({f"`{plugin.distribution}`" for plugin in found}))
-        raise UsageError(f"several data sets are called `{name}`: they come with {others}", "uninstall all but one")
-    plugin, point = found[0], points[0]
-    try:
-        return replace(plugin, value=point.load())
-    except ValidationError as error:
-        name, _, reason = first_error(error)
-        raise plugin.broken(f"`{plugin.target}`{name and f': `{name}`'}: {reason}") from error
-    except (Exception, SystemExit) as error:
-        raise plugin.broken(f"`{plugin.target}` cannot be loaded: {in_one_line(error)}") from error
 
 
 def in_one_line(error: BaseException) -> str:
@@ -131,18 +98,37 @@ def find(name: str, shape: Shape | None = None) -> DataSet:
 
 def _plugin(name: str) -> DataSet:
     """The data set of another distribution; raises UsageError when there is none, or none that can be used."""
-    found = _load_plugin(name)
-    if found is None:
+    points = list(entry_points(group=_GROUP, name=name))
+    if not points:
         if name and Path(name).is_dir():
             raise UsageError(f"there is no data set `{name}`", f"for the folder of that name: `{FOLDER}{name}`")
         own = f"; images of your own are `{FOLDER}PATH` in class folders and `{IDX}PATH` in IDX files"
         known = choices(name, names(), "the data sets are", f"{own}, random ones `{_EXAMPLE_OF_FAKE}`")
         raise UsageError(f"there is no data set `{name}`", known)
-    if not isinstance(found.value, DataSet):
-        raise found.broken(f"`{found.target}` is no cldfc.data.catalogue.DataSet")
-    if found.value.name != name:
-        raise found.broken(f"the data set calls itself `{found.value.name}`")
-    return found.value
+    found = {(point.dist.name if point.dist else "unknown", point.value) for point in points}
+    if len(found) > 1:
+        others = " and ".join(sorted({f"`{distribution}`" for distribution, _ in found}))
+        raise UsageError(f"several data sets are called `{name}`: they come with {others}", "uninstall all but one")
+    ((distribution, target),) = found
+
+    def broken(reason: str) -> UsageError:
+        return UsageError(
+            f"the data set `{name}` of the distribution `{distribution}` cannot be used: {reason}",
+            f"mend it, or do without it: `pip uninstall {distribution}`",
+        )
+
+    try:
+        dataset: object = points[0].load()
+    except ValidationError as error:
+        field, _, reason = first_error(error)
+        raise broken(f"`{target}`{field and f': `{field}`'}: {reason}") from error
+    except (Exception, SystemExit) as error:
+        raise broken(f"`{target}` cannot be loaded: {in_one_line(error)}") from error
+    if not isinstance(dataset, DataSet):
+        raise broken(f"`{target}` is no cldfc.data.catalogue.DataSet")
+    if dataset.name != name:
+        raise broken(f"the data set calls itself `{dataset.name}`")
+    return dataset
 
 
 def _fake(name: str) -> DataSet:
@@ -224,10 +210,7 @@ def _idx_files(name: str) -> DataSet:
 
     Raises UsageError when there are no such files, or they hold no data set.
     """
-    # numpy takes a tenth of a second to import.
-    from cldfc.data.idx_files import find_idx, measure
-
-    measured = measure(find_idx(path_of(name)))
+    measured = measured_idx(name)
     return DataSet(
         name=name,
         reader=_READERS[IDX],
@@ -240,6 +223,14 @@ def _idx_files(name: str) -> DataSet:
         split="IDX files of `{}`: {:,} training and {:,} test images.".format(path_of(name), *measured.images),
         recipe=MNIST.recipe,
     )
+
+
+def measured_idx(name: str) -> Measured:
+    """What is known of the images of `idx:PATH` when they have been looked at. Raises UsageError."""
+    # numpy takes a tenth of a second to import.
+    from cldfc.data.idx_files import measure
+
+    return measure(path_of(name))
 
 
 def check_validation(dataset: DataSet, recipe: Recipe) -> None:
@@ -265,7 +256,7 @@ def with_holdout(dataset: DataSet, recipe: Recipe) -> DataSet:
     if is_folder(dataset.name):
         changes["fingerprint"] = look_at_folder(path_of(dataset.name)).fingerprint
     elif is_own(dataset.name):
-        changes["fingerprint"] = measure(find_idx(path_of(dataset.name))).fingerprint
+        changes["fingerprint"] = measured_idx(dataset.name).fingerprint
     return dataset.model_copy(update=changes)
 
 
@@ -313,15 +304,9 @@ def default_recipe(dataset: DataSet, convolutions: int) -> Recipe:
 def changed_recipe(default: Recipe, changes: Mapping[str, object]) -> Recipe:
     """The default recipe with changes; with other epochs, its learning rate drops in proportion. Raises UsageError."""
     recipe = change_recipe(default, changes)
-    return recipe if "drop_every" in changes else _in_proportion(default, recipe)
-
-
-def _in_proportion(usual: Recipe, recipe: Recipe) -> Recipe:
-    """A recipe that drops the learning rate at the same shares of all epochs as another one, to whole epochs."""
-    if usual.schedule != "step":
+    if "drop_every" in changes or default.schedule != "step":
         return recipe
-    every = max(1, round(usual.drop_every * recipe.epochs / usual.epochs))
-    return change_recipe(recipe, {"drop_every": every})
+    return change_recipe(recipe, {"drop_every": max(1, round(default.drop_every * recipe.epochs / default.epochs))})
 
 
 def origin_of(name: str, dataset: DataSet, convolutions: int) -> str:

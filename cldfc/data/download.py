@@ -23,7 +23,7 @@ from cldfc.data.data_set import DataSet
 from cldfc.data.dataset_files import copies, how_to_get, missing, read_content, read_copy, text_or_none
 from cldfc.data.published import DataFile
 from cldfc.diagnostics import UsageError
-from cldfc.files import aside_of, synced, write_file
+from cldfc.files import aside_of, refusing, synced, write_file
 from cldfc.output import say
 
 _Heard = Callable[[int], None]
@@ -169,14 +169,10 @@ def _failed(file: DataFile, path: Path, reason: str, first: str) -> UsageError:
 @contextmanager
 def _placed(path: Path) -> Generator[BinaryIO]:
     """A file beside its place, in a folder that is made for it, which gets its name in the end. Raises UsageError."""
-    try:
+    with refusing(f"`{path}` cannot be written", "give another folder by `--data-dir DIR`, or make room"):
         path.parent.mkdir(parents=True, exist_ok=True)
         with aside_of(path) as (handle, _), synced(handle) as file:
             yield file
-    except OSError as error:
-        raise UsageError(
-            f"`{path}` cannot be written: {error.strerror}", "give another folder by `--data-dir DIR`, or make room"
-        ) from error
 
 
 _ANSWER_WITHIN = 300

@@ -37,7 +37,7 @@ def _load_published(dataset: DataSet, folder: Path) -> Split:
 
 def _load_own(path: str) -> Split:
     """The images as they lie in the files; their labels in order become the classes."""
-    train, test = read_both(find_idx(path))
+    train, test = read_both(*find_idx(path))
     classes = np.unique(train.labels)
 
     def labelled(part: IdxPart) -> Images:

@@ -49,14 +49,10 @@ class _Labelled(NamedTuple):
     labels: Path
 
 
-class _IdxFiles(NamedTuple):
-    train: _Labelled
-    test: _Labelled
+def find_idx(name: str) -> tuple[_Labelled, _Labelled]:
+    """The IDX files in a folder, to train on and to test on.
 
-
-def find_idx(name: str) -> _IdxFiles:
-    """The IDX files in a folder; or, of several sets in one, those whose names begin with the last part of the path.
-
+    Of several sets in one folder they are those whose names begin with the last part of the path.
     Raises UsageError when they are not all there, or there are several sets and none is named.
     """
     if not name:
@@ -75,9 +71,10 @@ def find_idx(name: str) -> _IdxFiles:
         what = "is a file, not a folder" if path.is_file() else "is not there"
         raise UsageError(f"`{name}` {'holds no IDX files' if path.is_dir() else what}", _HELP)
     found = sets[begins]
-    return _IdxFiles(
-        *(_Labelled(*(_only(found, part, kind, name) for kind in ("images", "labels"))) for part in ("train", "test"))
+    train, test = (
+        _Labelled(*(_only(found, part, kind, name) for kind in ("images", "labels"))) for part in ("train", "test")
     )
+    return train, test
 
 
 _Files = dict[tuple[str, str], list[Path]]
@@ -187,7 +184,7 @@ def _read_labelled(files: _Labelled) -> IdxPart:
     return IdxPart(pixels, labels)
 
 
-class _Measured(NamedTuple):
+class Measured(NamedTuple):
     shape: tuple[int, int, int]
     images: tuple[int, int]
     classes: tuple[int, ...]
@@ -205,49 +202,43 @@ class _Measured(NamedTuple):
         return () if self.classes == tuple(range(len(self.classes))) else tuple(map(str, self.classes))
 
 
-def read_both(files: _IdxFiles) -> tuple[IdxPart, IdxPart]:
+def read_both(train_files: _Labelled, test_files: _Labelled) -> tuple[IdxPart, IdxPart]:
     """The images to train on and to test on. Raises UsageError when they do not fit together."""
-    train, test = _read_labelled(files.train), _read_labelled(files.test)
+    train, test = _read_labelled(train_files), _read_labelled(test_files)
     if train.pixels.shape[1:] != test.pixels.shape[1:]:
         sizes = [shape_text(part.pixels.shape[1:]) for part in (train, test)]
         raise UsageError(
-            f"the images of `{files.train.images}` have {sizes[0]} pixels, those of `{files.test.images}` {sizes[1]}",
+            f"the images of `{train_files.images}` have {sizes[0]} pixels, those of `{test_files.images}` {sizes[1]}",
             "give images of one size",
         )
     unknown = np.setdiff1d(test.labels, train.labels)
     if len(unknown):
         raise UsageError(
-            f"`{files.test.labels}` has the label {unknown[0]}, which `{files.train.labels}` has not",
+            f"`{test_files.labels}` has the label {unknown[0]}, which `{train_files.labels}` has not",
             "give labels that occur in training, too",
         )
     if len(np.unique(train.labels)) == 1:
-        raise UsageError(f"`{files.train.labels}` has only the label {train.labels[0]}", "give at least two classes")
+        raise UsageError(f"`{train_files.labels}` has only the label {train.labels[0]}", "give at least two classes")
     return train, test
 
 
-def measure(files: _IdxFiles) -> _Measured:
+def measure(name: str) -> Measured:
     """Sizes, classes, mean and standard deviation; of files that have not changed only once. Raises UsageError."""
-
-    def age(path: Path) -> tuple[int, int]:
-        try:
-            found = path.stat()
-        except OSError:
-            return 0, 0
-        return found.st_mtime_ns, found.st_size
-
-    return measured(files, tuple(map(age, (*files.train, *files.test))))
+    files = find_idx(name)
+    found = [os.stat(path) for pair in files for path in pair if os.path.exists(path)]
+    return measured(*files, tuple((each.st_mtime_ns, each.st_size) for each in found))
 
 
 @lru_cache(maxsize=1)
-def measured(files: _IdxFiles, ages: tuple[tuple[int, int], ...]) -> _Measured:
-    train, test = read_both(files)
+def measured(train_files: _Labelled, test_files: _Labelled, _ages: tuple[tuple[int, int], ...]) -> Measured:
+    train, test = read_both(train_files, test_files)
     _, channels, height, width = train.pixels.shape
     moments = [_mean_and_std(train.pixels[:, channel]) for channel in range(channels)]
     digest = hashlib.sha256()
     for array in (*train, *test):
         digest.update(repr(array.shape).encode())
         digest.update(np.ascontiguousarray(array).data)
-    return _Measured(
+    return Measured(
         (channels, height, width),
         (len(train.labels), len(test.labels)),
         tuple(map(int, np.unique(train.labels))),

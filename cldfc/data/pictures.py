@@ -7,10 +7,10 @@ import os
 import stat
 import warnings
 from collections.abc import Generator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import BinaryIO
 
-from PIL import Image, UnidentifiedImageError
+from PIL import Image, ImageOps, UnidentifiedImageError
 
 from cldfc.diagnostics import UsageError
 
@@ -24,19 +24,6 @@ _DEEP = ("I", "F")
 
 MOST_PIXELS = 100_000_000
 """A larger image is not decoded: a file of a few bytes can claim any size."""
-
-_ORIENTATION = 0x0112
-"""The tag of EXIF that says how the camera was held."""
-
-_TURNS = {
-    2: Image.Transpose.FLIP_LEFT_RIGHT,
-    3: Image.Transpose.ROTATE_180,
-    4: Image.Transpose.FLIP_TOP_BOTTOM,
-    5: Image.Transpose.TRANSPOSE,
-    6: Image.Transpose.ROTATE_270,
-    7: Image.Transpose.TRANSVERSE,
-    8: Image.Transpose.ROTATE_90,
-}
 
 _ENDS = {"PNG": b"IEND\xaeB`\x82", "JPEG": b"\xff\xd9", "GIF": b"\x3b"}
 
@@ -134,14 +121,11 @@ def _is_whole(file: BinaryIO, image: Image.Image) -> bool:
 
 
 def _upright(image: Image.Image) -> Image.Image:
-    # Pillow turns a TIFF itself, here.
-    image.load()
-    try:
-        turn = _TURNS.get(int(image.getexif().get(_ORIENTATION, 1)))
+    upright = image.copy()
     # A damaged note on the orientation does not make the image unreadable.
-    except Exception:
-        turn = None
-    return image if turn is None else image.transpose(turn)
+    with suppress(Exception):
+        ImageOps.exif_transpose(upright, in_place=True)
+    return upright
 
 
 def _on_white(image: Image.Image) -> Image.Image:

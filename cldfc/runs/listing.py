@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Literal
 
 from cldfc.diagnostics import UsageError
-from cldfc.files import read_header, read_text
+from cldfc.files import read_header, read_text, refusing
 from cldfc.runs.lock import is_locked
 from cldfc.runs.run_folder import RunFolder, RunRecord, changed_files, is_run, no_run, read_record, runs_in
 from cldfc.training.metrics import Epoch, chosen_epoch, is_complete, read_epochs, stopped_early
@@ -68,15 +68,10 @@ def listed_runs(folder: Path) -> list[ListedRun]:
     """The runs in a folder, in the order of `ListedRun.order`; or the run whose folder it is. Raises UsageError."""
     if is_run(folder):
         return [listed_run(folder)]
-    try:
+    if folder.exists() and not folder.is_dir():
+        raise no_run(folder)
+    with refusing(f"cannot look into `{folder}`", "name a folder with runs; `cldfc train` makes them in `runs`"):
         inside = [path for path in folder.iterdir() if is_run(path)]
-    except NotADirectoryError:
-        raise no_run(folder) from None
-    except OSError as error:
-        raise UsageError(
-            f"cannot look into `{folder}`: {error.strerror}",
-            "name a folder with runs; `cldfc train` makes them in `runs`",
-        ) from error
     return sorted(map(listed_run, inside), key=lambda run: run.order)
 
 

@@ -8,10 +8,11 @@ import stat
 import struct
 import sys
 from collections.abc import Generator
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass
 
 from cldfc.diagnostics import UsageError
+from cldfc.files import refusing
 from cldfc.runs.run_folder import RunFolder, refuse_links
 
 # The C struct `flock`: kind of lock, whence, start, length, process; on macOS the kind is the fourth.
@@ -104,10 +105,8 @@ def locked(run: RunFolder) -> Generator[Lock]:
 
 def _lock_folder(run: RunFolder) -> int:
     """Open and lock the folder of a run. Raises UsageError when another process has locked it."""
-    try:
+    with _locking(run):
         handle = os.open(run.path, os.O_RDONLY | os.O_DIRECTORY)
-    except OSError as error:
-        raise _cannot_lock(run, error) from error
     _held_folders.add(handle)
     try:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -127,32 +126,23 @@ def _close_folder(handle: int) -> None:
 
 
 def _lock_file(run: RunFolder) -> int:
-    """Open and lock the lock file of a run. Raises UsageError when that fails."""
-    try:
+    """Open and lock the lock file of a run, and write into it who holds it. Raises UsageError when that fails."""
+    with _locking(run):
         run.lock.parent.mkdir(exist_ok=True)
         handle = os.open(run.lock, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK, 0o644)
-    except OSError as error:
-        raise _cannot_lock(run, error) from error
-    try:
-        _refuse_foreign(run, handle)
-        _take(run, handle)
-    except UsageError:
-        os.close(handle)
-        raise
+        try:
+            _refuse_foreign(run, handle)
+            # A lock of this kind is not inherited.
+            fcntl.lockf(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            os.ftruncate(handle, 0)
+            os.write(handle, f"{os.getpid()}\n".encode())
+        except (BlockingIOError, PermissionError):
+            os.close(handle)
+            raise _in_use(run) from None
+        except BaseException:
+            os.close(handle)
+            raise
     return handle
-
-
-def _take(run: RunFolder, handle: int) -> None:
-    """Lock the file and write into it who holds it. Raises UsageError when another process does, or that fails."""
-    try:
-        # A lock of this kind is not inherited.
-        fcntl.lockf(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        os.ftruncate(handle, 0)
-        os.write(handle, f"{os.getpid()}\n".encode())
-    except (BlockingIOError, PermissionError):
-        raise _in_use(run) from None
-    except OSError as error:
-        raise _cannot_lock(run, error) from error
 
 
 def _refuse_foreign(run: RunFolder, handle: int) -> None:
@@ -162,10 +152,10 @@ def _refuse_foreign(run: RunFolder, handle: int) -> None:
         raise UsageError(f"`{run.lock}` is no lock: something else has its name", "move it away")
 
 
-def _cannot_lock(run: RunFolder, error: OSError) -> UsageError:
-    """The error for a lock that cannot be taken, such as on a full disk."""
+def _locking(run: RunFolder) -> AbstractContextManager[None]:
+    """Raises UsageError for a lock that cannot be taken, such as on a full disk."""
     help = "let the run folder be written, on a file system that has room and knows locks"
-    return UsageError(f"`{run.lock}` cannot be locked: {error.strerror}", help)
+    return refusing(f"`{run.lock}` cannot be locked", help)
 
 
 def _in_use(run: RunFolder) -> UsageError:

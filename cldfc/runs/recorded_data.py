@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from cldfc.data.catalogue import find, is_folder, is_own, path_of, reader_of, skipping, with_holdout
+from cldfc.data.catalogue import find, is_folder, is_own, measured_idx, path_of, reader_of, skipping, with_holdout
 from cldfc.data.class_folders import look_at_folder
 from cldfc.data.data_set import UNKNOWN, DataSet, trusting
 from cldfc.diagnostics import UsageError
@@ -17,10 +17,7 @@ def digests_of(name: str) -> tuple[str, ...]:
     if is_folder(name):
         return look_at_folder(path_of(name)).digests
     if is_own(name):
-        # numpy takes a tenth of a second to import.
-        from cldfc.data.idx_files import find_idx, measure
-
-        return (measure(find_idx(path_of(name))).digest,)
+        return (measured_idx(name).digest,)
     return ()
 
 

@@ -16,7 +16,7 @@ from cldfc.data.catalogue import with_holdout
 from cldfc.data.data_set import DataSet
 from cldfc.data.subset import told_of
 from cldfc.diagnostics import UsageError
-from cldfc.files import LARGEST_TENSORS, half_written, read_file, read_text
+from cldfc.files import LARGEST_TENSORS, half_written, read_file, read_text, refusing
 from cldfc.recipe import Recipe, change_recipe, other_fields
 from cldfc.runs.environment import Environment, read_environment
 from cldfc.runs.journal import TrainingSetting
@@ -211,14 +211,10 @@ def _set_aside(run: RunFolder, warn: _Warn) -> None:
     if not there:
         return
     folder = free_path(run.path / "before")
-    try:
+    with refusing(f"what `{run.path}` has reached cannot be moved to `{folder}`", "let it be written"):
         folder.mkdir()
         for path in there:
             path.rename(folder / path.name)
-    except OSError as error:
-        raise UsageError(
-            f"what `{run.path}` has reached cannot be moved to `{folder}`: {error.strerror}", "let it be written"
-        ) from error
     warn(f"what `{run.path}` had produced was moved to `{folder}`")
 
 

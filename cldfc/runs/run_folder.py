@@ -17,7 +17,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from cldfc.data.catalogue import is_own, path_of
 from cldfc.data.data_set import check_description
 from cldfc.diagnostics import UsageError, first_error, nearest
-from cldfc.files import HELP, LARGEST_TENSORS, check_format, opened, read_text, refuse_link, write_run_file
+from cldfc.files import HELP, LARGEST_TENSORS, check_format, opened, read_text, refuse_link, refusing, write_run_file
 from cldfc.recipe import Recipe
 from cldfc.training.metrics import Choice
 from cldfc.weights.compiled import Compiled
@@ -81,12 +81,9 @@ def changed_files(folder: Path, names: Iterable[str] = _SEALED) -> list[str] | N
 
 
 def _digest_of_file(path: Path) -> str:
-    try:
-        with opened(path, LARGEST_TENSORS) as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
-    except OSError as error:
-        help = "let it be read, or put back what the training wrote"
-        raise UsageError(f"cannot read `{path}`: {error.strerror}", help) from error
+    help = "let it be read, or put back what the training wrote"
+    with refusing(f"cannot read `{path}`", help), opened(path, LARGEST_TENSORS) as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def check_seal(folder: Path, decisive: Iterable[str] = DECISIVE, names: Iterable[str] = _SEALED) -> list[str]:

@@ -6,6 +6,7 @@ import io
 import os
 import re
 from collections.abc import Iterable, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -13,7 +14,7 @@ from time import time
 from typing import Any
 
 from cldfc.diagnostics import UsageError
-from cldfc.files import refuse_link, write_run_file
+from cldfc.files import refuse_link, refusing, write_run_file
 from cldfc.training.metrics import Epoch
 
 _PREFIX = "events.out.tfevents."
@@ -30,12 +31,13 @@ class _Board:
 
     def add(self, epoch: Epoch) -> None:
         """Append what was measured in an epoch. Raises UsageError when that fails."""
-        try:
-            refuse_link(self.path)
-            with self.path.open("ab") as file:
-                file.write(_as_records([_event(epoch, time())]))
-        except OSError as error:
-            raise UsageError(f"`{self.path}` cannot be written: {error.strerror}", "see that it can be") from error
+        refuse_link(self.path)
+        with _writing(self.path), self.path.open("ab") as file:
+            file.write(_as_records([_event(epoch, time())]))
+
+
+def _writing(path: Path) -> AbstractContextManager[None]:
+    return refusing(f"`{path}` cannot be written", "see that it can be")
 
 
 def require_tensorboard() -> None:
@@ -58,14 +60,12 @@ def open_board(folder: Path, epochs: Sequence[Epoch]) -> _Board:
     ends = [now - sum(later.seconds for later in epochs[at:]) for at in range(1, len(epochs) + 1)]
     events = [_event(epoch, end) for epoch, end in zip(epochs, ends, strict=True)]
     refuse_link(folder, is_folder=True)
-    try:
+    with _writing(folder):
         folder.mkdir(exist_ok=True)
         write_run_file(path, _as_records([Event(wall_time=now, file_version="brain.Event:2"), *events]))
         for name in filter(_WRITTEN.fullmatch, os.listdir(folder)):
             if name != path.name:
                 (folder / name).unlink()
-    except OSError as error:
-        raise UsageError(f"`{folder}` cannot be written: {error.strerror}", "see that it can be") from error
     return _Board(path)
 
 

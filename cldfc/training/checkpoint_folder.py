@@ -21,7 +21,16 @@ from safetensors.torch import load, save
 from torch import Tensor
 
 from cldfc.diagnostics import UsageError
-from cldfc.files import LARGEST_TENSORS, LARGEST_TEXT, check_format, half_written, opened, refuse_link, write_run_file
+from cldfc.files import (
+    LARGEST_TENSORS,
+    LARGEST_TEXT,
+    check_format,
+    half_written,
+    opened,
+    refuse_link,
+    refusing,
+    write_run_file,
+)
 from cldfc.training.metrics import Choice, TrainingPosition, chosen_epoch
 from cldfc.training.state import FORMAT, Saved
 
@@ -170,12 +179,9 @@ def free_path(path: Path) -> Path:
 
 def list_checkpoints(folder: Path) -> list[Path]:
     """What has the name of a checkpoint, the oldest first, whether intact or not. Raises UsageError."""
-    try:
+    with refusing(f"cannot look into `{folder}`", "let it be read"), suppress(FileNotFoundError):
         return sorted(folder / name for name in os.listdir(folder) if NAME.fullmatch(name))
-    except FileNotFoundError:
-        return []
-    except OSError as error:
-        raise UsageError(f"cannot look into `{folder}`: {error.strerror}", "let it be read") from error
+    return []
 
 
 @dataclass(frozen=True, slots=True)
