@@ -50,7 +50,7 @@ check: $(DEVELOPING)
 
 # Fashion-MNIST, 31 MB: copied from Debian's package, which root installs where there is one, else fetched.
 data: $(INSTALLED)
-	@$(BIN)/python -m cldfc.data.download
+	@$(BIN)/python tools/fashion_mnist.py
 
 # The book of docs/, in build/docs. A warning is an error, and so is a link that leads nowhere.
 docs: .venv/docs

@@ -27,7 +27,6 @@ from cldfc.runs.recorded_data import (
 )
 from cldfc.runs.run_folder import RunFolder, RunRecord, check_seal, read_record
 from cldfc.runs.training_run import prepare
-from cldfc.training.loop import Task
 from cldfc.training.metrics import Epoch, chosen_epoch, read_epochs
 from cldfc.training.processes import ALONE
 from cldfc.training.step import Score, score_network
@@ -36,9 +35,6 @@ from cldfc.weights.network import check_fit, load_network
 
 _BATCH = 128
 """Images at a time, where nothing has to be as in training; on a CPU more are not faster."""
-
-_NetworkOf = Callable[[RunFolder, RunRecord], nn.Module]
-"""Gives the network of a run, with its weights."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,10 +83,14 @@ class Evaluation:
 
 @dataclass(frozen=True, slots=True)
 class _Tested:
+    """A run, what is to be said of its files, and the images that it is tested on."""
+
+    run: RunFolder
+    record: RunRecord
+    remarks: Sequence[str]
     dataset: DataSet
     recipe: Recipe
     """That of the run, as far as it says which images are tested."""
-
     part: Part
     recorded: Epoch | None
     """The epoch that the weights are from, if it was tested on the same images."""
@@ -112,16 +112,15 @@ def evaluate_run(
     The accuracy is the recorded one exactly on the same device. With `is_trusting`, files are read that are not the
     published ones. Raises UsageError when the folder is not as its training left it, or the data set does not fit.
     """
-    run, record, remarks, tested = _open_tested(folder, data_dir, data, part, is_trusting)
-    network = load_network(source_for(read_text(run.spec), record), record.class_name, tested.dataset, run.weights)
-    with on_device(device):
-        task = prepare(network, tested.dataset, tested.recipe, data_dir, ALONE, device, workers)
-        return _measure_task(task, record, tested, f"{task.device}", remarks)
+    tested = _open_tested(folder, data_dir, data, part, is_trusting)
+    source = source_for(read_text(tested.run.spec), tested.record)
+    network = load_network(source, tested.record.class_name, tested.dataset, tested.run.weights)
+    return _measure(network, tested, data_dir, device, workers)
 
 
 def evaluate_fast(
     folder: Path,
-    network_of: _NetworkOf,
+    network_of: Callable[[RunFolder, RunRecord], nn.Module],
     data_dir: Path = DATA_DIR,
     data: str | None = None,
     is_compiled: bool = False,
@@ -135,49 +134,34 @@ def evaluate_fast(
     With `is_compiled`, torch.compile takes half a minute first. Raises what `evaluate_run` does, and UsageError
     when torch.compile fails.
     """
-    run, record, remarks, tested = _open_tested(folder, data_dir, data, part, is_trusting)
-    network = network_of(run, record)
+    tested = _open_tested(folder, data_dir, data, part, is_trusting)
+    network = network_of(tested.run, tested.record)
     check_fit(network, tested.dataset)
-    recipe = change_recipe(tested.recipe, {"batch": _BATCH})
-    with on_device(device):
-        task = prepare(network, tested.dataset, recipe, data_dir, ALONE, device, workers)
-        how = f"{task.device}, folded"
-        if not is_compiled:
-            return _measure_task(task, record, tested, how, remarks)
-        frozen = freeze(task.network, task.device, _BATCH, tested.dataset.shape)
-        return _measure_task(task, record, tested, f"{how}, compiled", remarks, frozen)
+    faster = replace(tested, recipe=change_recipe(tested.recipe, {"batch": _BATCH}))
+    return _measure(network, faster, data_dir, device, workers, ", folded", is_compiled)
 
 
-def _open_tested(
-    folder: Path, data_dir: Path, data: str | None, part: Part, is_trusting: bool
-) -> tuple[RunFolder, RunRecord, Sequence[str], _Tested]:
-    """A run, how it was made, what is to be said of its files, and what it is tested on. Raises UsageError."""
+def _open_tested(folder: Path, data_dir: Path, data: str | None, part: Part, is_trusting: bool) -> _Tested:
+    """A run and the images of a test. Raises UsageError when there is no such part."""
     run = RunFolder(folder)
     record, remarks = read_record(run), check_seal(folder)
-    tested = _tested_on(run, record, data, part)
-    if is_trusting:
-        tested = replace(tested, dataset=trust_files(tested.dataset, data_dir))
-    return run, record, remarks, tested
-
-
-def _tested_on(run: RunFolder, record: RunRecord, data: str | None, part: Part) -> _Tested:
-    """The images of a test. Raises UsageError when there is no such part."""
     data = record.dataset if data is None else data
     has_moved = may_have_moved(record, data) and record.digests
     if data == record.dataset or (has_moved and digests_of(data) == record.digests):
-        recorded = chosen_epoch(read_epochs(run.metrics), record.chosen_by)
-        tested = _Tested(recorded_dataset(record, data), record.recipe, part, recorded)
+        recipe, recorded = record.recipe, chosen_epoch(read_epochs(run.metrics), record.chosen_by)
+        dataset = recorded_dataset(record, data)
     else:
         # What a run uses and holds out are parts of its own data set.
-        recipe = change_recipe(record.recipe, {"images": None, "holdout": 0})
+        recipe, recorded = change_recipe(record.recipe, {"images": None, "holdout": 0}), None
         trained = described_dataset(record) if record.mean else recorded_dataset(record)
-        tested = _Tested(_standardised_as(trained, _other_dataset(record, data)), recipe, part, None)
-    if part == "validation" and not (tested.recipe.holdout or tested.dataset.has_validation):
+        dataset = _standardised_as(trained, _other_dataset(record, data))
+    if part == "validation" and not (recipe.holdout or dataset.has_validation):
         raise UsageError(
-            f"there are no images for validation in `{tested.dataset.name}`, and the run has held none of them out",
+            f"there are no images for validation in `{dataset.name}`, and the run has held none of them out",
             "leave `--on validation` out; `cldfc train` holds images out with `--holdout 0.1`",
         )
-    return tested
+    dataset = trust_files(dataset, data_dir) if is_trusting else dataset
+    return _Tested(run, record, remarks, dataset, recipe, part, recorded)
 
 
 def _other_dataset(record: RunRecord, data: str) -> DataSet:
@@ -213,30 +197,34 @@ def _standardised_as(trained: DataSet, tested: DataSet) -> DataSet:
     return tested.model_copy(update={"mean": mean, "std": std})
 
 
-@torch.inference_mode()
-def _measure_task(
-    task: Task,
-    record: RunRecord,
+def _measure(
+    network: nn.Module,
     tested: _Tested,
-    device: str,
-    remarks: Sequence[str] = (),
-    network: nn.Module | None = None,
+    data_dir: Path,
+    device: str | None,
+    workers: int | None,
+    changes: str = "",
+    is_compiled: bool = False,
 ) -> Evaluation:
-    network = (network or task.network).eval()
-    first = torch.zeros(task.recipe.batch, *task.dataset.shape, device=task.device.torch)
-    with task.device.switches(), settled():
-        # On CUDA it is done when its result is at hand.
-        task.device.scores(network, standardise(first, task.dataset)).cpu()
-        began = perf_counter()
-        score = score_network(network, task.loader.test_batches(tested.part), task.dataset, task.device)
-    seconds = perf_counter() - began
+    """The score of a network, on a device of that name; `changes` says what was done to it."""
+    with on_device(device):
+        task = prepare(network, tested.dataset, tested.recipe, data_dir, ALONE, device, workers)
+        batch, shape = task.recipe.batch, task.dataset.shape
+        network = (freeze(task.network, task.device, batch, shape) if is_compiled else task.network).eval()
+        with torch.inference_mode(), task.device.switches(), settled():
+            # On CUDA it is done when its result is at hand.
+            first = torch.zeros(batch, *shape, device=task.device.torch)
+            task.device.scores(network, standardise(first, task.dataset)).cpu()
+            began = perf_counter()
+            score = score_network(network, task.loader.test_batches(tested.part), task.dataset, task.device)
+        seconds = perf_counter() - began
     return Evaluation(
-        record=record,
+        record=tested.record,
         dataset=task.dataset,
         part=tested.part,
         recorded=tested.recorded,
         score=score,
-        device=device,
+        device=f"{task.device}{changes}{', compiled' * is_compiled}",
         seconds=seconds,
-        remarks=remarks,
+        remarks=tested.remarks,
     )

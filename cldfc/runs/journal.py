@@ -19,7 +19,7 @@ from cldfc.runs.environment import Environment, find_commit, session_now
 from cldfc.runs.lock import Lock
 from cldfc.runs.report import Account, write_report
 from cldfc.runs.run_folder import RunFolder, RunRecord, write_sealed
-from cldfc.runs.tensorboard import open_board
+from cldfc.runs.tensorboard import add_to_board, open_board
 from cldfc.stop import OwnRequest, Request, Stopped
 from cldfc.training.checkpoint_folder import write_checkpoint
 from cldfc.training.loop import Diverged, Task, diverged, train_from
@@ -149,7 +149,7 @@ def journal(
         account = replace(account, epochs=epochs)
         write_report(run, account)
         if board is not None:
-            board.add(epochs[-1])
+            add_to_board(board, epochs[-1])
 
     write_report(run, account)
     try:

@@ -25,14 +25,6 @@ _LETTER, _GAP = 6, 22
 
 
 @dataclass(frozen=True, slots=True)
-class Curve:
-    """A name, which is also the class that styles the line, and a value for each epoch from 1."""
-
-    name: str
-    values: Sequence[float]
-
-
-@dataclass(frozen=True, slots=True)
 class Axis:
     """Maps the values from `low` to `high` onto the pixels from `start` to `end`."""
 
@@ -58,9 +50,12 @@ def round_step(least: float) -> float:
     return next(power * digit for digit in (1, 2, 5, 10) if power * digit >= least * (1 - 1e-9))
 
 
-def draw_curves(title: str, curves: Sequence[Curve], low: float, high: float) -> str:
-    """An SVG picture of curves over epochs, for values from `low` to `high`, `low` < `high`."""
-    epochs = len(curves[0].values)
+def draw_curves(title: str, curves: Mapping[str, Sequence[float]], low: float, high: float) -> str:
+    """An SVG picture of curves over epochs, for values from `low` to `high`, `low` < `high`.
+
+    A curve has a name, which is also the class that styles the line, and a value for each epoch from 1.
+    """
+    epochs = max(map(len, curves.values()))
     across = Axis(1, max(epochs, 2), _LEFT, _WIDTH - _RIGHT)
     up = Axis(low, high, _HEIGHT - _BOTTOM, _TOP)
     parts = [
@@ -70,8 +65,8 @@ def draw_curves(title: str, curves: Sequence[Curve], low: float, high: float) ->
             f'<text class="epoch" x="{across.at(epoch)}" y="{_HEIGHT - _BOTTOM + 20}">{epoch:.0f}</text>'
             for epoch in across.marks(1)
         ),
-        *(_draw_curve(curve, across, up) for curve in curves),
-        *_legend([curve.name for curve in curves]),
+        *(_draw_curve(name, values, across, up) for name, values in curves.items()),
+        *_legend(list(curves)),
     ]
     return "\n".join([f'<svg viewBox="0 0 {_WIDTH} {_HEIGHT}" role="img">', *parts, "</svg>"])
 
@@ -83,10 +78,10 @@ def _grid_line(y: str, value: float) -> str:
     )
 
 
-def _draw_curve(curve: Curve, across: Axis, up: Axis) -> str:
-    points = [f"{across.at(epoch)},{up.at(value)}" for epoch, value in enumerate(curve.values, 1)]
+def _draw_curve(name: str, values: Sequence[float], across: Axis, up: Axis) -> str:
+    points = [f"{across.at(epoch)},{up.at(value)}" for epoch, value in enumerate(values, 1)]
     line, (x, y) = " ".join(points), points[-1].split(",")
-    return f'<polyline class="{curve.name}" points="{line}"/><circle class="{curve.name}" cx="{x}" cy="{y}" r="3"/>'
+    return f'<polyline class="{name}" points="{line}"/><circle class="{name}" cx="{x}" cy="{y}" r="3"/>'
 
 
 def _legend(names: Sequence[str]) -> list[str]:
@@ -109,11 +104,6 @@ class Account:
     state: str = "running"
     """How it stands, in words: `running`, `finished`, …"""
 
-    @property
-    def can_go_on(self) -> bool:
-        """Whether it may be resumed."""
-        return self.state in ("running", "stopped")
-
 
 def write_report(run: RunFolder, account: Account) -> None:
     """Write the report of a run into its folder; raises UsageError when that fails."""
@@ -131,7 +121,7 @@ def write_report(run: RunFolder, account: Account) -> None:
         record=record,
         recipe={name.replace("_", " "): str(value) for name, value in record.recipe},
         environment=_environment_rows(account.environment),
-        resume=f"cldfc train --resume {quote(str(run.path))}" if account.can_go_on else "",
+        resume=f"cldfc train --resume {quote(str(run.path))}" if account.state in ("running", "stopped") else "",
     )
     write_run_file(run.report, page)
 
@@ -179,33 +169,22 @@ def _curves(epochs: Sequence[Epoch]) -> list[str]:
     """The loss, the accuracy and the learning rate over the epochs, as SVG."""
     if not epochs:
         return []
-    losses = {
-        "train": [epoch.train_loss for epoch in epochs],
-        "validation": [epoch.validation_loss for epoch in epochs],
-        "test": [epoch.test_loss for epoch in epochs],
-    }
-    shares = {
-        "train": [epoch.train_accuracy for epoch in epochs],
-        "validation": [epoch.validation_accuracy for epoch in epochs],
-        "test": [epoch.test_accuracy for epoch in epochs],
-    }
-    loss_curves, share_curves = _known_curves(losses), _known_curves(shares, 100)
-    highest = max(max(curve.values) for curve in loss_curves)
-    lowest = min(min(curve.values) for curve in share_curves)
+    losses, shares = _by_part(epochs, "loss"), _by_part(epochs, "accuracy", 100)
+    highest, lowest = max(map(max, losses.values())), min(map(min, shares.values()))
     pictures = [
-        draw_curves("Loss", loss_curves, 0, max(highest, 1e-6)),
-        draw_curves("Accuracy, %", share_curves, min(lowest, 99), 100),
+        draw_curves("Loss", losses, 0, max(highest, 1e-6)),
+        draw_curves("Accuracy, %", shares, min(lowest, 99), 100),
     ]
     rates = [epoch.lr for epoch in epochs if epoch.lr is not None]
     if len(rates) == len(epochs):
-        pictures.append(draw_curves("Learning rate at the end of an epoch", [Curve("rate", rates)], 0, max(rates)))
+        pictures.append(draw_curves("Learning rate at the end of an epoch", {"rate": rates}, 0, max(rates)))
     return pictures
 
 
-def _known_curves(series: Mapping[str, Sequence[float | None]], scale: float = 1) -> list[Curve]:
-    """The curves of those series that have a value in each epoch."""
-    found = {name: [scale * value for value in values if value is not None] for name, values in series.items()}
-    return [Curve(name, values) for name, values in found.items() if len(values) == len(series[name])]
+def _by_part(epochs: Sequence[Epoch], what: str, scale: float = 1) -> dict[str, list[float]]:
+    """The loss or the accuracy over the epochs, for those parts that have it in each epoch."""
+    found = {part: [getattr(epoch, f"{part}_{what}") for epoch in epochs] for part in ("train", "validation", "test")}
+    return {part: [scale * value for value in values] for part, values in found.items() if None not in values}
 
 
 def _environment_rows(environment: Environment) -> dict[str, str]:

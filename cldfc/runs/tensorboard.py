@@ -7,7 +7,6 @@ import os
 import re
 from collections.abc import Iterable, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 from time import time
@@ -23,17 +22,11 @@ _WRITTEN = re.compile(r"events\.out\.tfevents\.\d+\.cldfc")
 """A file of an earlier session."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Board:
-    """A file of events, which grows by an epoch at a time."""
-
-    path: Path
-
-    def add(self, epoch: Epoch) -> None:
-        """Append what was measured in an epoch. Raises UsageError when that fails."""
-        refuse_link(self.path)
-        with _writing(self.path), self.path.open("ab") as file:
-            file.write(_as_records([_event(epoch, time())]))
+def add_to_board(board: Path, epoch: Epoch) -> None:
+    """Append what was measured in an epoch to a file of events. Raises UsageError when that fails."""
+    refuse_link(board)
+    with _writing(board), board.open("ab") as file:
+        file.write(_as_records([_event(epoch, time())]))
 
 
 def _writing(path: Path) -> AbstractContextManager[None]:
@@ -46,7 +39,7 @@ def require_tensorboard() -> None:
         raise UsageError("`--tensorboard` needs the package tensorboard", "pip install 'cldfc[tensorboard]'")
 
 
-def open_board(folder: Path, epochs: Sequence[Epoch]) -> _Board:
+def open_board(folder: Path, epochs: Sequence[Epoch]) -> Path:
     """A file in a folder that holds these epochs and no other; what lay there before is replaced.
 
     Raises UsageError when the package is not installed, or a file cannot be written.
@@ -66,7 +59,7 @@ def open_board(folder: Path, epochs: Sequence[Epoch]) -> _Board:
         for name in filter(_WRITTEN.fullmatch, os.listdir(folder)):
             if name != path.name:
                 (folder / name).unlink()
-    return _Board(path)
+    return path
 
 
 def _event(epoch: Epoch, wall_time: float) -> Any:
@@ -82,16 +75,9 @@ def _event(epoch: Epoch, wall_time: float) -> Any:
 
 def scalars(epoch: Epoch) -> dict[str, float]:
     """The names under which TensorBoard shows what was measured; what stands before `/` is a group."""
-    found = {
-        "loss/train": epoch.train_loss,
-        "loss/validation": epoch.validation_loss,
-        "loss/test": epoch.test_loss,
-        "accuracy/train": epoch.train_accuracy,
-        "accuracy/validation": epoch.validation_accuracy,
-        "accuracy/test": epoch.test_accuracy,
-        "learning rate": epoch.lr,
-        "images per second": epoch.images_per_second,
-    }
+    measures = [(what, part) for what in ("loss", "accuracy") for part in ("train", "validation", "test")]
+    found = {f"{what}/{part}": getattr(epoch, f"{part}_{what}") for what, part in measures}
+    found |= {"learning rate": epoch.lr, "images per second": epoch.images_per_second}
     return {name: value for name, value in found.items() if value is not None}
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import socket
+import sys
 from collections.abc import Iterator
 from functools import partial
 from http.server import BaseHTTPRequestHandler, SimpleHTTPRequestHandler, ThreadingHTTPServer
@@ -12,6 +13,7 @@ from threading import Event, Thread
 
 import numpy as np
 import pytest
+from networks import ROOT
 from published_files import idx, put
 
 from cldfc.data import download
@@ -20,6 +22,9 @@ from cldfc.data.data_set import DataSet
 from cldfc.data.download import ByteLines, fetch_missing
 from cldfc.data.published import DataFile
 from cldfc.diagnostics import UsageError
+
+sys.path.append(str(ROOT / "tools"))
+import fashion_mnist
 
 
 @pytest.fixture
@@ -218,10 +223,10 @@ def elsewhere(dataset: DataSet, folder: Path) -> DataSet:
 def test_data_are_copied_from_a_package(small: DataSet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     raw = tmp_path / "published" / "FashionMNIST" / "raw"
     dataset = elsewhere(small, raw)
-    monkeypatch.setattr(download, "fetch_missing", lambda *_: None)
+    monkeypatch.setattr(fashion_mnist, "fetch_missing", lambda *_: None)
     said: list[str] = []
     for _ in range(2):
-        download.obtain(dataset, tmp_path / "data", said.append)
+        fashion_mnist.obtain(dataset, tmp_path / "data", said.append)
         assert all(places(dataset, tmp_path / "data"))
     assert said == [f"`fashion_mnist` is in `{tmp_path / 'data'}`"] * 2
 
@@ -242,10 +247,10 @@ def test_root_installs_the_package(
         shutil.copytree(tmp_path / "published" / "FashionMNIST" / "raw", system)
 
     monkeypatch.setattr("os.geteuid", lambda: 0)
-    monkeypatch.setattr(download.shutil, "which", lambda _: "/usr/bin/apt-get")
-    monkeypatch.setattr(download.subprocess, "run", install)
+    monkeypatch.setattr(fashion_mnist.shutil, "which", lambda _: "/usr/bin/apt-get")
+    monkeypatch.setattr(fashion_mnist.subprocess, "run", install)
     said: list[str] = []
-    download.obtain(dataset, tmp_path / "data", said.append)
+    fashion_mnist.obtain(dataset, tmp_path / "data", said.append)
     assert commands == [["apt-get", "install", "--yes", "--no-install-recommends", "dataset-fashion-mnist"]]
     assert all(places(dataset, tmp_path / "data"))
     assert any(line.startswith("fetching ") for line in said) == fails
@@ -253,8 +258,8 @@ def test_root_installs_the_package(
 
 def test_others_fetch_without_asking(small: DataSet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("os.geteuid", lambda: 1000)
-    monkeypatch.setattr(download.subprocess, "run", lambda *_, **__: pytest.fail("nobody is asked for a password"))
-    download.obtain(small, tmp_path / "data", lambda _: None)
+    monkeypatch.setattr(fashion_mnist.subprocess, "run", lambda *_, **__: pytest.fail("nobody is asked for a password"))
+    fashion_mnist.obtain(small, tmp_path / "data", lambda _: None)
     assert all(places(small, tmp_path / "data"))
 
 
@@ -262,8 +267,8 @@ def test_data_that_cannot_be_had(
     small: DataSet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     files = [file.model_copy(update={"url": "http://127.0.0.1:9/x"}) for file in small.files]
-    monkeypatch.setattr(download, "find", lambda _: small.model_copy(update={"files": tuple(files)}))
+    monkeypatch.setattr(fashion_mnist, "find", lambda _: small.model_copy(update={"files": tuple(files)}))
     monkeypatch.setattr("os.geteuid", lambda: 1000)
     monkeypatch.chdir(tmp_path)
-    assert download.main() == 1
+    assert fashion_mnist.main() == 1
     assert "error: cannot fetch http://127.0.0.1:9/x" in capsys.readouterr().err

@@ -25,7 +25,7 @@ from cldfc.network.resolve import Changes
 from cldfc.plan import compiled_from
 from cldfc.recipe import Recipe
 from cldfc.runs.environment import Environment, session_now
-from cldfc.runs.report import Account, Axis, Curve, draw_curves, resumed_in_words, round_step, write_report
+from cldfc.runs.report import Account, Axis, draw_curves, resumed_in_words, round_step, write_report
 from cldfc.runs.run_folder import RunFolder, RunRecord
 from cldfc.runs.training_run import Result, train_network
 from cldfc.show.legend import parameter_rows
@@ -254,7 +254,7 @@ def test_a_divergence_is_told(tiny: str, recipe: Recipe, tmp_path: Path) -> None
 
 
 def test_curve_passes_through_its_values() -> None:
-    picture = ElementTree.fromstring(draw_curves("Loss", [Curve("test", [2, 0, 1])], 0, 2))
+    picture = ElementTree.fromstring(draw_curves("Loss", {"test": [2, 0, 1]}, 0, 2))
     line = picture.find("polyline")
     assert line is not None
     points = [tuple(map(float, point.split(","))) for point in line.attrib["points"].split()]
@@ -263,7 +263,7 @@ def test_curve_passes_through_its_values() -> None:
 
 @pytest.mark.parametrize("values", [[0.5], [0.5, 0.5]])
 def test_short_curves(values: list[float]) -> None:
-    ElementTree.fromstring(draw_curves("Loss", [Curve("test", values)], 0, 0.5))
+    ElementTree.fromstring(draw_curves("Loss", {"test": values}, 0, 0.5))
 
 
 @pytest.mark.parametrize(("least", "step"), [(0.2, 0.2), (0.21, 0.5), (1, 1), (1.01, 2), (7, 10), (0.019, 0.02)])

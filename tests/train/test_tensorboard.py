@@ -14,7 +14,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from cldfc.data.catalogue import find
 from cldfc.diagnostics import UsageError
 from cldfc.runs.journal import Saving, TrainingSetting
-from cldfc.runs.tensorboard import open_board, require_tensorboard
+from cldfc.runs.tensorboard import add_to_board, open_board, require_tensorboard
 from cldfc.runs.training_run import train_network
 from cldfc.training.metrics import Progress, Silence, read_epochs
 from cldfc.weights.compiled import Compiled
@@ -87,8 +87,8 @@ def test_the_package_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_a_board_that_cannot_be_written(tmp_path: Path) -> None:
     board = open_board(tmp_path, [])
-    board.path.unlink()
-    board.path.mkdir()
+    board.unlink()
+    board.mkdir()
     train(tmp_path / "run", Silence())
     with pytest.raises(UsageError, match="cannot be written: it is not a regular file"):
-        board.add(read_epochs(tmp_path / "run" / "metrics.csv")[0])
+        add_to_board(board, read_epochs(tmp_path / "run" / "metrics.csv")[0])
