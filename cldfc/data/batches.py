@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 import torch
 from torch import Generator, Tensor
@@ -54,8 +54,7 @@ class Framed:
         return len(self.labels)
 
 
-@dataclass(frozen=True, slots=True)
-class Draw:
+class Draw(NamedTuple):
     """What chance decides in an epoch: the order of the images, and where each is cut out of its frame.
 
     Shapes: all n; `top`, `left` and `mirrored` are those of an image by its number, wherever it stands in the order.
@@ -67,7 +66,7 @@ class Draw:
     mirrored: Tensor
 
     def to(self, device: torch.device) -> Draw:
-        return Draw(*(part.to(device) for part in (self.order, self.top, self.left, self.mirrored)))
+        return Draw(*(part.to(device) for part in self))
 
 
 def steps_per_epoch(images: int, recipe: Recipe) -> int:

@@ -50,9 +50,7 @@ FAKE_IMAGES = 1_024, 256
 """Random images to train on, and to test on."""
 
 FOLDER, IDX = "folder:", "idx:"
-_READERS = {FOLDER: "cldfc.data.folder", IDX: "cldfc.data.idx"}
-"""The readers of images of one's own."""
-CLASS_FOLDERS = _READERS[FOLDER]
+CLASS_FOLDERS = "cldfc.data.folder"
 
 
 def is_folder(name: str) -> bool:
@@ -70,7 +68,8 @@ def path_of(name: str) -> str:
 
 
 def reader_of(name: str) -> str:
-    return _READERS[FOLDER if is_folder(name) else IDX]
+    """The reader of images of one's own."""
+    return CLASS_FOLDERS if is_folder(name) else "cldfc.data.idx"
 
 
 def names() -> list[str]:
@@ -189,7 +188,7 @@ def _class_folders(name: str, shape: Shape | None) -> DataSet:
         std=STDS[channels],
         split=found.split,
         recipe=FOLDER_RECIPE,
-        has_validation=found.validation_samples is not None,
+        has_validation=bool(found.validation),
         fingerprint=found.fingerprint if found.is_drawn else "",
     )
 
@@ -213,7 +212,7 @@ def _idx_files(name: str) -> DataSet:
     measured = measured_idx(name)
     return DataSet(
         name=name,
-        reader=_READERS[IDX],
+        reader=reader_of(name),
         shape=measured.shape,
         classes=len(measured.classes),
         class_names=measured.class_names,
@@ -275,7 +274,7 @@ def count_training_images(dataset: DataSet, recipe: Recipe) -> int:
     if not recipe.holdout or not count:
         return count
     if is_folder(dataset.name) and not recipe.images:
-        samples = look_at_folder(path_of(dataset.name)).without(frozenset(dataset.skipped)).train_samples
+        samples = look_at_folder(path_of(dataset.name)).without(frozenset(dataset.skipped)).train
         return count - len(held_out([sample.label for sample in samples], dataset, recipe))
     return count - max(round(recipe.holdout * count), dataset.classes)
 

@@ -94,19 +94,19 @@ class _ClassFolders(NamedTuple):
     classes: tuple[str, ...]
     split: str
     """Which images are trained on and which are tested on, in one sentence."""
-    train_samples: Sequence[Sample]
-    test_samples: Sequence[Sample]
-    validation_samples: Sequence[Sample] | None = None
-    is_drawn: bool = False
+    is_drawn: bool
+    train: Sequence[Sample]
+    test: Sequence[Sample]
+    validation: Sequence[Sample] = ()
 
     @property
     def parts(self) -> tuple[Sequence[Sample], ...]:
-        return self.train_samples, self.test_samples, self.validation_samples or ()
+        return self.train, self.test, self.validation
 
     @property
     def images(self) -> tuple[int, int]:
         """Number of training images, and of test images."""
-        return len(self.train_samples), len(self.test_samples)
+        return len(self.train), len(self.test)
 
     def without(self, names: Collection[str]) -> _ClassFolders:
         """The same but for some files, by their paths within the folder; the sentence counts and names them.
@@ -115,11 +115,9 @@ class _ClassFolders(NamedTuple):
         """
         if not names:
             return self
-        train, test, kept = (
-            part if part is None else [sample for sample in part if self.path_within(sample) not in names]
-            for part in (self.train_samples, self.test_samples, self.validation_samples)
+        train, test, validation = (
+            [sample for sample in part if self.path_within(sample) not in names] for part in self.parts
         )
-        assert train is not None and test is not None
         for what, part in {"to train on": train, "to test on": test}.items():
             for label in sorted({*range(len(self.classes))} - {sample.label for sample in part}):
                 raise UsageError(
@@ -128,7 +126,7 @@ class _ClassFolders(NamedTuple):
                 )
         cannot = "cannot be read and is left out" if len(names) == 1 else "cannot be read and are left out"
         split = f"{self.split} Of these, {len(names):,} {cannot}: {_first_few(sorted(names))}."
-        return self._replace(split=split, train_samples=train, test_samples=test, validation_samples=kept)
+        return self._replace(split=split, train=train, test=test, validation=validation)
 
     def path_within(self, sample: Sample) -> str:
         return os.path.relpath(sample.path, self.folder)
@@ -201,11 +199,11 @@ def look_at_folder(name: str) -> _ClassFolders:
     _check_count(train, classes)
     for tested in tests:
         _check_classes(train, tested, classes)
-    folders = dict(zip(("training", "test", "validation"), (train, *tests), strict=False))
-    samples = {part: list_samples(path) for part, path in folders.items()}
-    counted = ", ".join(f"{len(samples[part]):,} {part} images of `{path}`" for part, path in folders.items())
-    split = f"Class folders: {counted}."
-    return _ClassFolders(folder, classes, split, samples["training"], samples["test"], samples.get("validation"))
+    folders = (train, *tests)
+    samples = [list_samples(path) for path in folders]
+    pairs = zip(("training", "test", "validation"), folders, samples, strict=False)
+    counted = ", ".join(f"{len(found):,} {part} images of `{path}`" for part, path, found in pairs)
+    return _ClassFolders(folder, classes, f"Class folders: {counted}.", False, *samples)
 
 
 def _drawn_from(folder: Path) -> _ClassFolders:
@@ -221,7 +219,7 @@ def _drawn_from(folder: Path) -> _ClassFolders:
         f"Class folders of `{folder}`, divided at random (seed {_SEED}) with equal shares of each class into "
         f"{len(train):,} training and {len(test):,} test images."
     )
-    return _ClassFolders(folder, classes, split, train, test, is_drawn=True)
+    return _ClassFolders(folder, classes, split, True, train, test)
 
 
 def _check_count(folder: Path, classes: Sequence[str]) -> None:

@@ -44,7 +44,7 @@ def load(dataset: DataSet, folder: Path) -> Split | ImageFiles:
     No data folder is needed. Raises UsageError when the folder is not there, or files are no images.
     """
     found = look_at_folder(path_of(dataset.name)).without(frozenset(dataset.skipped))
-    files = ImageFiles(found.train_samples, found.test_samples, found.validation_samples)
+    files = ImageFiles(found.train, found.test, found.validation or None)
     if not _fits_input(dataset, [sample for part in files for sample in part]):
         return files
     unreadable: dict[str, str] = {}

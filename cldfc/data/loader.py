@@ -335,8 +335,6 @@ def open_loader(
     if recipe.holdout:
         found = _hold_out(found, dataset, recipe)
     if isinstance(found, ImageFiles):
-        # torchvision's import takes as long as torch's.
-
         return Stream(found, dataset, recipe, device, share, workers)
     split = found.to(device.torch)
     return Resident(frame(split.train, recipe), split.test, recipe, share, split.validation)

@@ -149,21 +149,12 @@ KMNIST_FILES = _idx_files(
 )
 
 _SVHN_ADDRESS = "http://ufldl.stanford.edu/housenumbers/"
-SVHN_FILES = (
-    DataFile(
-        name="train_32x32.mat",
-        url=f"{_SVHN_ADDRESS}train_32x32.mat",
-        size=182_040_794,
-        sha256="435e94d69a87fde4fd4d7f3dd208dfc32cb6ae8af2240d066de1df7508d083b8",
-        folders=(".", "SVHN", "svhn"),
-    ),
-    DataFile(
-        name="test_32x32.mat",
-        url=f"{_SVHN_ADDRESS}test_32x32.mat",
-        size=64_275_384,
-        sha256="cdce80dfb2a2c4c6160906d0bd7c68ec5a99d7ca4831afa54f09182025b6a75b",
-        folders=(".", "SVHN", "svhn"),
-    ),
+SVHN_FILES = tuple(
+    DataFile(name=name, url=f"{_SVHN_ADDRESS}{name}", size=size, sha256=sha256, folders=(".", "SVHN", "svhn"))
+    for name, size, sha256 in (
+        ("train_32x32.mat", 182_040_794, "435e94d69a87fde4fd4d7f3dd208dfc32cb6ae8af2240d066de1df7508d083b8"),
+        ("test_32x32.mat", 64_275_384, "cdce80dfb2a2c4c6160906d0bd7c68ec5a99d7ca4831afa54f09182025b6a75b"),
+    )
 )
 
 

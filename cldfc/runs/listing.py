@@ -53,15 +53,12 @@ class ListedRun:
         return sum(epoch.seconds for epoch in self.epochs)
 
     @property
-    def order(self) -> tuple[bool, str, bool, float, float, float, float, str]:
+    def order(self) -> tuple[bool, str, bool, tuple[float, ...], str]:
         """Sorts runs by data set, the best by validation first, then by their tests those without; broken ones last."""
         dataset = self.record.dataset if self.record else ""
         chosen = self.chosen
-        (valid, valid_loss), (test, test_loss) = (
-            (chosen.rank("validation"), chosen.rank("test")) if chosen else ((0.0, 0.0), (0.0, 0.0))
-        )
-        head = self.state == "broken", dataset, not self.epochs
-        return *head, -valid, -valid_loss, -test, -test_loss, self.path.name
+        ranks = (*chosen.rank("validation"), *chosen.rank("test")) if chosen else ()
+        return self.state == "broken", dataset, not self.epochs, tuple(-rank for rank in ranks), self.path.name
 
 
 def listed_runs(folder: Path) -> list[ListedRun]:

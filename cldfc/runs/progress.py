@@ -104,11 +104,9 @@ class Bars:
         shown, measured = self.position.shown or 1, self.measured
         loss, hits = self.position.loss_sum / shown, self.position.hits / shown
         parts = [f"loss {loss_in_words(loss)}", f"train{word} {hits:.2%}"]
-        if measured and measured.validation_accuracy is not None:
-            parts.append(f"validation{word} {measured.validation_accuracy:.2%}")
-        if measured:
-            parts.append(f"test{word} {measured.test_accuracy:.2%}")
-        return parts
+        found = {"validation": measured.validation_accuracy, "test": measured.test_accuracy} if measured else {}
+        tested = [f"{name}{word} {accuracy:.2%}" for name, accuracy in found.items() if accuracy is not None]
+        return [*parts, *tested]
 
 
 _PLAIN_LINES = 20

@@ -108,11 +108,9 @@ def restore_generators(states: Mapping[str, str]) -> None:
 @contextmanager
 def generators_kept() -> Generator[None]:
     """Let the generators be what they were when the block ends: who asks for a network draws nothing of one's own."""
-    before = generators()
-    try:
+    devices = [torch.cuda.current_device()] if torch.cuda.is_available() else []
+    with torch.random.fork_rng(devices):  # pyright: ignore[reportUnknownMemberType]
         yield
-    finally:
-        restore_generators(before)
 
 
 def spec_digest(spec: str) -> str:

@@ -98,7 +98,7 @@ def test_images_are_cut_out_of_a_margin_of_zeros_then_mirrored() -> None:
 def test_the_size_of_a_batch_changes_no_image() -> None:
     """What is drawn belongs to the image and the epoch, not to the batch."""
     one, other = (draw_epoch(35, change_recipe(RECIPE, {"batch": batch}), 2) for batch in (8, 3))
-    assert all(torch.equal(getattr(one, name), getattr(other, name)) for name in Draw.__slots__)
+    assert all(torch.equal(getattr(one, name), getattr(other, name)) for name in Draw._fields)
 
 
 def test_every_shift_and_flip_occurs() -> None:
