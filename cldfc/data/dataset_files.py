@@ -38,6 +38,8 @@ _BEGINNINGS = {
     b"\x93NUMPY": "is a file of numpy",
     b"PAR1": "is a Parquet file",
 }
+_EXPECTED_IN = {_MATLAB: ".mat", _BZIP2: ".tar"}
+"""Beginnings of published files, by their names."""
 
 
 class _FileIdentity(NamedTuple):
@@ -54,7 +56,7 @@ def _what_it_is(data: bytes, file: DataFile, part: ArchiveMember | None = None) 
     if known := known_as(data):
         return _FileIdentity(f"is `{known[1]}` of the data set `{known[0]}`", known[0])
     for beginning, words in _BEGINNINGS.items():
-        if data.startswith(beginning) and not _is_expected(beginning, file):
+        if data.startswith(beginning) and (beginning not in _EXPECTED_IN or _EXPECTED_IN[beginning] not in file.name):
             return _FileIdentity(words)
     return text_or_none(data) or _packed_or_damaged(data, file, part)
 
@@ -83,10 +85,6 @@ def known_as(data: bytes) -> tuple[str, str] | None:
 def _by_checksum(data: bytes) -> tuple[str, str] | None:
     sums = (kind(data, usedforsecurity=False).hexdigest() for kind in (hashlib.sha256, hashlib.md5))
     return next((found for one in sums if (found := checksums().get(one))), None)
-
-
-def _is_expected(beginning: bytes, file: DataFile) -> bool:
-    return (beginning == _MATLAB and file.name.endswith(".mat")) or (beginning == _BZIP2 and ".tar" in file.name)
 
 
 def text_or_none(data: bytes) -> _FileIdentity | None:

@@ -7,7 +7,6 @@ import os
 import sys
 from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from http.client import HTTPException
 from pathlib import Path
 from time import monotonic
@@ -34,7 +33,7 @@ EVERY = 10.0
 def _show_bytes(size: int, say: Callable[[str], None]) -> Generator[_Heard]:
     """Shows how many of `size` bytes have come, on a terminal by a bar, else by lines that `say` hears."""
     if not sys.stderr.isatty():
-        yield ByteLines(size, say)
+        yield byte_lines(size, say)
         return
     # Only a terminal needs it, and it takes a tenth of a second to import.
     from rich.progress import BarColumn, DownloadColumn, Progress, TimeRemainingColumn, TransferSpeedColumn
@@ -56,21 +55,19 @@ def _show_bytes(size: int, say: Callable[[str], None]) -> Generator[_Heard]:
         bar.stop()
 
 
-@dataclass(slots=True)
-class ByteLines:
-    size: int
-    say: Callable[[str], None]
-    began: float = field(default_factory=monotonic)
-    shown: float = 0
+def byte_lines(size: int, say: Callable[[str], None]) -> _Heard:
+    began = monotonic()
+    shown = 0.0
 
-    def __call__(self, done: int) -> None:
-        seconds = monotonic() - self.began
-        if seconds < (self.shown + EVERY if self.shown else QUICK):
-            return
-        self.shown = seconds
-        speed = done / seconds
-        left = max(0, self.size - done) / speed if speed else 0
-        self.say(f"{done / 1e6:.1f} of {self.size / 1e6:.1f} MB, {speed / 1e6:.1f} MB/s, {left:.0f} s left")
+    def hear(done: int) -> None:
+        nonlocal shown
+        seconds = monotonic() - began
+        if seconds >= (shown + EVERY if shown else QUICK):
+            shown, speed = seconds, done / seconds
+            left = max(0, size - done) / speed if speed else 0
+            say(f"{done / 1e6:.1f} of {size / 1e6:.1f} MB, {speed / 1e6:.1f} MB/s, {left:.0f} s left")
+
+    return hear
 
 
 PATIENCE = 60

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import cache, partial
+from functools import cache
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -148,21 +148,18 @@ def trust_files(dataset: DataSet, folder: Path) -> DataSet:
 def _own_files(dataset: DataSet, found: Sequence[Copy]) -> list[Path]:
     """The files of the first copy, or those of them that are not published; the same files may be of several forms."""
     first = found[0]
-    if any(_needs_no_trust(partial(read_copy, dataset, copy)) for copy in found if copy.paths == first.paths):
+    if any(_can_read(read_copy, dataset, copy) for copy in found if copy.paths == first.paths):
         return []
     if first.is_packed:
         return list(first.paths)
     pairs = zip(first.paths, first.file.parts, strict=True)
-    return [
-        path
-        for path, part in pairs
-        if not _needs_no_trust(partial(read_unpacked_part, dataset, path, part, first.file))
-    ]
+    return [path for path, part in pairs if not _can_read(read_unpacked_part, dataset, path, part, first.file)]
 
 
-def _needs_no_trust(read: Callable[[], object]) -> bool:
+def _can_read(read: Callable[..., object], *arguments: object) -> bool:
+    """Whether what is read is published, or trusted already."""
     try:
-        read()
+        read(*arguments)
     except UsageError:
         return False
     return True

@@ -24,9 +24,6 @@ from cldfc.weights.network import check_fit
 _AT_ONCE = 64
 """Images in a batch."""
 
-_Shares = Callable[[Tensor, Sequence[object]], Tensor]
-"""Gives the probabilities of all classes for some pixels, n × classes."""
-
 
 @dataclass(frozen=True, slots=True)
 class _Guess:
@@ -163,8 +160,10 @@ def _refuse_channels(dataset: DataSet) -> None:
 
 
 @contextmanager
-def _classifying(network: nn.Module, dataset: DataSet, wished: str | None) -> Generator[_Shares]:
-    """Gives what computes probabilities from pixels and the names of the images. Raises UsageError."""
+def _classifying(
+    network: nn.Module, dataset: DataSet, wished: str | None
+) -> Generator[Callable[[Tensor, Sequence[object]], Tensor]]:
+    """Gives what computes probabilities, n × classes, from pixels and the names of images. Raises UsageError."""
     check_fit(network, dataset)
     device = replace(choose_device(wished=wished), bf16=False)
     placed = device.place(network).eval()

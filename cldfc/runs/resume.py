@@ -36,7 +36,6 @@ from cldfc.runs.training_run import Result, prepare_training, train_on
 from cldfc.training.checkpoint_folder import (
     Checkpoint,
     Damaged,
-    Found,
     Torn,
     UnreadableCheckpoint,
     find_checkpoint,
@@ -148,11 +147,10 @@ def resume_network(
 
 def _go_back(task: Task, optimizer: Optimizer, run: RunFolder, record: RunRecord, warn: _Warn) -> TrainingPosition:
     """Bring everything into the state of the newest intact checkpoint, in all processes the same. Raises UsageError."""
-    found = find_checkpoint(run.checkpoints)
-    _refuse_loss(run, found)
-    for path, error in found.wrong.items():
+    checkpoint, wrong = find_checkpoint(run.checkpoints)
+    _refuse_loss(run, checkpoint, wrong)
+    for path, error in wrong.items():
         warn(f"the checkpoint `{path}` is damaged: {error}; the one before it is used")
-    checkpoint = found.newest
     if len(set(task.processes.gather(checkpoint and checkpoint.path.name))) > 1:
         help = "the run folder must be the same for all of them, on a file system that all machines share"
         raise UsageError(f"the processes do not find the same checkpoint in `{run.path}`", help)
@@ -185,19 +183,20 @@ def _refuse_other_origin(task: Task, checkpoint: Checkpoint) -> None:
         )
 
 
-def _refuse_loss(run: RunFolder, found: Found) -> None:
+def _refuse_loss(run: RunFolder, newest: Checkpoint | None, wrong: Mapping[Path, Damaged]) -> None:
     """Raises UsageError where going on would lose something: a later checkpoint cannot be read, or none is intact."""
-    wrong = found.wrong.items()
     anew = f"`cldfc train --resume {run.path} --from-start` trains from the beginning and moves what is there aside"
-    if unreadable := [f"{path.name}: {error}" for path, error in wrong if isinstance(error, UnreadableCheckpoint)]:
+    if unreadable := [
+        f"{path.name}: {error}" for path, error in wrong.items() if isinstance(error, UnreadableCheckpoint)
+    ]:
         raise UsageError(
             f"`{run.path}` has checkpoints that cannot be read:",
             f"let them be read, by the release of cldfc that wrote them, or move them away; {anew}",
             unreadable,
         )
-    if found.newest is not None:
+    if newest is not None:
         return
-    if damaged := [f"{path.name}: {error}" for path, error in wrong if not isinstance(error, Torn)]:
+    if damaged := [f"{path.name}: {error}" for path, error in wrong.items() if not isinstance(error, Torn)]:
         raise UsageError(f"`{run.path}` has no intact checkpoint:", anew, damaged)
     reached = [path.name for path in (run.metrics, run.weights) if path.exists()]
     if reached:

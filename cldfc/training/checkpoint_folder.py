@@ -184,23 +184,18 @@ def list_checkpoints(folder: Path) -> list[Path]:
     return []
 
 
-@dataclass(frozen=True, slots=True)
-class Found:
-    """The newest intact checkpoint of a folder, and what is wrong with each of those that come after it."""
+def find_checkpoint(folder: Path) -> tuple[Checkpoint | None, Mapping[Path, Damaged]]:
+    """The newest intact checkpoint of a folder, if there is one, and what is wrong with each of those after it.
 
-    newest: Checkpoint | None
-    wrong: Mapping[Path, Damaged]
-
-
-def find_checkpoint(folder: Path) -> Found:
-    """The newest intact checkpoint, if there is one. Raises UsageError when the folder cannot be read."""
+    Raises UsageError when the folder cannot be read.
+    """
     wrong: dict[Path, Damaged] = {}
     for path in reversed(list_checkpoints(folder)):
         try:
-            return Found(read_checkpoint(path), wrong)
+            return read_checkpoint(path), wrong
         except Damaged as error:
             wrong[path] = error
-    return Found(None, wrong)
+    return None, wrong
 
 
 def read_checkpoint(path: Path) -> Checkpoint:

@@ -19,7 +19,7 @@ from published_files import idx, put
 from cldfc.data import download
 from cldfc.data.catalogue import find
 from cldfc.data.data_set import DataSet
-from cldfc.data.download import ByteLines, fetch_missing
+from cldfc.data.download import byte_lines, fetch_missing
 from cldfc.data.published import DataFile
 from cldfc.diagnostics import UsageError
 
@@ -178,7 +178,7 @@ def test_what_takes_long_says_how_far_it_is(monkeypatch: pytest.MonkeyPatch) -> 
     now = 0.0
     monkeypatch.setattr(download, "monotonic", lambda: now)
     said: list[str] = []
-    lines = ByteLines(170_000_000, said.append, now)
+    lines = byte_lines(170_000_000, said.append)
     for second in range(1, 31):
         now = float(second)
         lines(second * 5_000_000)
