@@ -8,12 +8,10 @@ import sys
 from collections.abc import Generator
 from contextlib import contextmanager
 from ctypes import Structure, c_int
-from dataclasses import dataclass
 from multiprocessing import parent_process
 from pathlib import Path
 from threading import Thread, current_thread, main_thread
 from types import FrameType
-from typing import Protocol
 
 _SHOW_CURSOR = "\x1b[?25h"
 _BARS = 3
@@ -43,24 +41,11 @@ class Stopped(Exception):
         return 128 + self.number
 
 
-class Request(Protocol):
-    """Whether a training has been asked to stop."""
+class Request(Structure):
+    """Whether a training has been asked to stop; several processes have one in common as `RawValue(Request)`."""
 
     number: int
     """Of the signal, or 0."""
-
-
-@dataclass(slots=True)
-class OwnRequest:
-    """A request to the training of this process."""
-
-    number: int = 0
-
-
-class SharedRequest(Structure):
-    """One to the trainings of several processes, which have it in common as `RawValue(SharedRequest)`."""
-
-    number: int
     _fields_ = (("number", c_int),)
 
 
@@ -70,7 +55,7 @@ def listen(is_alone: bool = True, request: Request | None = None) -> Generator[R
 
     Signals reach the main thread alone; in another one nothing is heard.
     """
-    request = OwnRequest() if request is None else request
+    request = Request() if request is None else request
     if current_thread() is not main_thread():
         yield request
         return

@@ -11,12 +11,12 @@ from functools import cache
 from importlib import import_module
 from pathlib import Path
 from time import monotonic
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 import torch
 from PIL import Image
 from torch import Generator, Tensor
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import DataLoader
 
 from cldfc.data.batches import WHOLE, Framed, Share, chance_of, epoch_batches, frame, steps_per_epoch
 from cldfc.data.catalogue import CLASS_FOLDERS, held_out, is_folder
@@ -40,6 +40,9 @@ _LONGEST = 16
 
 PATIENCE = 300
 """Seconds that a worker may take for a batch; without an end a dead worker would be waited for for ever."""
+
+T = TypeVar("T")
+Made = TypeVar("Made")
 
 _Cut = Callable[[Image.Image], Tensor]
 """Makes an image as large as the network's input; the result is channels × height × width, uint8."""
@@ -69,7 +72,7 @@ class Stream:
         order = torch.randperm(len(self.files.train), generator=chance_of(self.recipe, epoch))
         shown = [self.share.even(part) for part in self.batches_of(list(map(int, order)))[first : self.steps]]
         cut = random_cut(self.dataset, self.recipe)
-        return self.read(Files(self.files.train, cut, (self.recipe.seed, epoch), self.dataset.shape[0]), shown)
+        return self.read(_Reader(self.files.train, cut, (self.recipe.seed, epoch), self.dataset.shape[0]), shown)
 
     @property
     def parts(self) -> Sequence[Part]:
@@ -79,19 +82,18 @@ class Stream:
         samples = self.files.validation if part == "validation" else self.files.test
         assert samples is not None
         shown = filter(len, map(self.share.of, self.batches_of(range(len(samples)))))
-        files = Files(samples, centre_cut(self.dataset), (0, 0), self.dataset.shape[0])
-        return self.read(files, list(shown))
+        return self.read(_Reader(samples, centre_cut(self.dataset), (0, 0), self.dataset.shape[0]), list(shown))
 
     def batches_of(self, order: Sequence[int]) -> list[Sequence[int]]:
         return [order[at : at + self.recipe.batch] for at in range(0, len(order), self.recipe.batch)]
 
-    def read(self, files: Files, shown: Sequence[Sequence[int]]) -> Iterator[Images]:
+    def read(self, reader: _Reader, shown: Sequence[Sequence[int]]) -> Iterator[Images]:
         """Batches of some files by their numbers, on the device. Raises UsageError when one cannot be read."""
         if not shown:
             return
         usual = max(1, min((os.cpu_count() or 1) // self.share.count, _MOST_WORKERS))
         workers = min(usual if self.workers is None else self.workers, len(shown))
-        for pixels, labels, unreadable in _batches(files, shown, workers, self.device.kind == "cuda"):
+        for pixels, labels, unreadable in _made_elsewhere(reader, shown, workers, self.device.kind == "cuda"):
             if unreadable:
                 can_skip = is_folder(self.dataset.name)
                 without = "; `--skip-unreadable` trains without such files" if can_skip else ""
@@ -100,28 +102,31 @@ class Stream:
 
 
 @dataclass(frozen=True, slots=True)
-class Files(Dataset[tuple[Tensor, int, str, str]]):
-    """Images as they are cut: a pure function of the seeds and of which file it is, in whichever process."""
+class _Reader:
+    """Reads images and cuts them: a pure function of the seeds and of which files they are, in whichever process."""
 
     samples: Sequence[Sample]
     cut: _Cut
     seeds: tuple[int, int]
     channels: int
 
-    def __len__(self) -> int:
-        return len(self.samples)
-
-    def __getitem__(self, number: int) -> tuple[Tensor, int, str, str]:
-        """Pixels, class, path, and what is wrong with the file, if anything; pixels are empty then."""
-        path, label = self.samples[number]
-        try:
-            image = open_picture(path, self.channels)
-        except UnreadableImage as error:
-            return torch.empty(0), label, path, str(error)
-        # The transforms draw from the generator of the process.
-        with torch.random.fork_rng(devices=[]):  # pyright: ignore[reportUnknownMemberType]
-            torch.manual_seed(_seed_of(*self.seeds, number))  # pyright: ignore[reportUnknownMemberType]
-            return self.cut(image), label, path, ""
+    def __call__(self, numbers: Sequence[int]) -> tuple[Tensor, Tensor, dict[str, str]]:
+        """Pixels and classes of a batch, and what is wrong with its files, by their paths; pixels are empty then."""
+        pixels: list[Tensor] = []
+        unreadable: dict[str, str] = {}
+        for number in numbers:
+            path = self.samples[number].path
+            try:
+                image = open_picture(path, self.channels)
+            except UnreadableImage as error:
+                unreadable[path] = str(error)
+                continue
+            # The transforms draw from the generator of the process.
+            with torch.random.fork_rng(devices=[]):  # pyright: ignore[reportUnknownMemberType]
+                torch.manual_seed(_seed_of(*self.seeds, number))  # pyright: ignore[reportUnknownMemberType]
+                pixels.append(self.cut(image))
+        labels = torch.tensor([self.samples[number].label for number in numbers])
+        return torch.empty(0) if unreadable else torch.stack(pixels), labels, unreadable
 
 
 def _seed_of(*numbers: int) -> int:
@@ -130,25 +135,21 @@ def _seed_of(*numbers: int) -> int:
     return int.from_bytes(digest)
 
 
-def _collate(samples: Sequence[tuple[Tensor, int, str, str]]) -> tuple[Tensor, Tensor, dict[str, str]]:
-    unreadable = {path: error for _, _, path, error in samples if error}
-    pixels = torch.empty(0) if unreadable else torch.stack([pixels for pixels, *_ in samples])
-    return pixels, torch.tensor([label for _, label, *_ in samples]), unreadable
-
-
-def _batches(
-    files: Files, shown: Sequence[Sequence[int]], workers: int, pinned: bool
-) -> Iterator[tuple[Tensor, Tensor, dict[str, str]]]:
-    """Batches of some files by their numbers, read by other processes; raises UsageError when one dies."""
+def _made_elsewhere(
+    make: Callable[[T], Made], given: Sequence[T], workers: int, pinned: bool = False
+) -> Iterator[Made]:
+    """What `make` makes of each that is given, in their order, in other processes; raises UsageError when one dies."""
     try:
         with deaf(), warnings.catch_warnings():
             # Who asks for more workers than processors is not to be asked why.
             warnings.simplefilter("ignore", UserWarning)
-            loader: Any = DataLoader(
-                files,
-                batch_sampler=list(map(list, shown)),
+            # Its types know of no function that makes a batch of what is given.
+            any_loader: Any = DataLoader
+            loader = any_loader(
+                given,
+                batch_size=None,
                 num_workers=workers,
-                collate_fn=_collate,
+                collate_fn=make,
                 pin_memory=pinned,
                 timeout=PATIENCE if workers else 0,
                 generator=Generator(),
@@ -166,37 +167,25 @@ def _obey(_worker: int) -> None:
     obey_parent()
 
 
-@dataclass(frozen=True, slots=True)
-class Check(Dataset[str]):
-    paths: Sequence[str]
-
-    def __len__(self) -> int:
-        return len(self.paths)
-
-    def __getitem__(self, number: int) -> str:
+def _why_unreadable_each(paths: Sequence[str]) -> list[str]:
+    """Why files cannot be decoded; nothing for those that can."""
+    reasons: list[str] = []
+    for path in paths:
         try:
-            open_picture(self.paths[number], 3)
+            open_picture(path, 3)
+            reasons.append("")
         except UnreadableImage as error:
-            return str(error)
-        return ""
+            reasons.append(str(error))
+    return reasons
 
 
 def find_unreadable(paths: Sequence[str], say: Callable[[str], None]) -> dict[str, str]:
     """The files that cannot be decoded, and why. `say` hears how far it is, if it takes longer than a glance."""
     workers = min(os.cpu_count() or 1, _MOST_WORKERS) if len(paths) > _FEW else 0
-    loader: Any = DataLoader(
-        Check(paths),
-        batch_size=_CHECKED_AT_ONCE,
-        num_workers=workers,
-        collate_fn=list,
-        timeout=PATIENCE if workers else 0,
-        worker_init_fn=_obey,
-    )
+    parts = [paths[at : at + _CHECKED_AT_ONCE] for at in range(0, len(paths), _CHECKED_AT_ONCE)]
     found: list[str] = []
     wait, said = QUICK, monotonic()
-    with deaf():
-        iterator = iter(loader)
-    for reasons in iterator:
+    for reasons in _made_elsewhere(_why_unreadable_each, parts, workers):
         found += reasons
         if monotonic() - said > wait:
             say(f"looked at {len(found):,} of {len(paths):,} images")

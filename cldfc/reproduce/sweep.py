@@ -25,7 +25,7 @@ from cldfc.recipe import Recipe, other_fields
 from cldfc.reproduce.tables import DIGITS, Table, TableRow, find_dataset, network_of, recipe_of
 from cldfc.runs.lock import refuse_in_use
 from cldfc.runs.run_folder import RunFolder, check_seal, read_record
-from cldfc.stop import OwnRequest, Request, SharedRequest, Stopped, deaf, listen, obey_parent
+from cldfc.stop import Request, Stopped, deaf, listen, obey_parent
 from cldfc.training.launch import Launch
 from cldfc.training.metrics import is_complete, read_epochs
 
@@ -214,7 +214,7 @@ def train_runs(
     """
     own = _unfinished(share_of(launch, runs), lambda line: say(f"warning: {line}"))
     jobs = min(jobs, len(own))
-    request = RawValue(SharedRequest) if jobs > 1 else OwnRequest()
+    request = RawValue(Request) if jobs > 1 else Request()
     work = _Work(launch, data_dir, command, request, max(1, jobs), device, workers)
     start = time.monotonic()
     with listen(launch.count == 1, request):

@@ -20,7 +20,7 @@ from cldfc.runs.lock import Lock
 from cldfc.runs.report import Account, write_report
 from cldfc.runs.run_folder import RunFolder, RunRecord, write_sealed
 from cldfc.runs.tensorboard import add_to_board, open_board
-from cldfc.stop import OwnRequest, Request, Stopped
+from cldfc.stop import Request, Stopped
 from cldfc.training.checkpoint_folder import write_checkpoint
 from cldfc.training.loop import Diverged, Task, diverged, train_from
 from cldfc.training.metrics import Epoch, Progress, Silence, TrainingPosition, as_csv, chosen_epoch, is_complete
@@ -37,7 +37,7 @@ class Saving:
 
     minutes: float = 10
     """After this many minutes within an epoch."""
-    request: Request = field(default_factory=OwnRequest)
+    request: Request = field(default_factory=Request)
     """When it is asked to stop."""
 
 
