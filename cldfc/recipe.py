@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, Field, ValidationError, model_validator
 
 from cldfc.diagnostics import UsageError, choices, first_error
 from cldfc.files import read_text
@@ -28,10 +28,8 @@ Part = Literal["validation", "test"]
 """A part of a data set that a network is tested on."""
 
 
-class Recipe(BaseModel):
+class Recipe(BaseModel, frozen=True, extra="forbid", allow_inf_nan=False, use_attribute_docstrings=True):
     """How a network is trained; with the data set and the device it fixes a run."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, use_attribute_docstrings=True)
 
     epochs: int = Field(ge=1, lt=EPOCH_LIMIT)
     """Passes over the training images."""

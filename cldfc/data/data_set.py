@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, Field, model_validator
 
 from cldfc.data.published import DataFile
 from cldfc.diagnostics import shape_text
@@ -19,10 +19,8 @@ Shape = tuple[int, int, int]
 """Channels, height and width of an image, in pixels."""
 
 
-class DataSet(BaseModel):
+class DataSet(BaseModel, frozen=True, extra="forbid", use_attribute_docstrings=True):
     """A set of labelled images, split once and for all into training and test images."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
     name: str
     """What the command line calls it."""

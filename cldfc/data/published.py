@@ -9,13 +9,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import PurePosixPath
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel
 
 
-class ArchiveMember(BaseModel):
+class ArchiveMember(BaseModel, frozen=True, extra="forbid", use_attribute_docstrings=True):
     """A file that a published one holds."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
     name: str
     """Its name, without folders."""
@@ -27,10 +25,8 @@ class ArchiveMember(BaseModel):
     """Its length in bytes, where it is known."""
 
 
-class DataFile(BaseModel):
+class DataFile(BaseModel, frozen=True, extra="forbid", use_attribute_docstrings=True):
     """A file of a data set, as it is published."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
     name: str
     """Its name; or its place in each of the folders."""

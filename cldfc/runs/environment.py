@@ -14,7 +14,7 @@ from importlib import import_module
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ValidationError
 
 from cldfc.diagnostics import UsageError
 from cldfc.files import read_text
@@ -48,10 +48,8 @@ _SAFELY = {
 }
 
 
-class Commit(BaseModel):
+class Commit(BaseModel, frozen=True, extra="forbid", use_attribute_docstrings=True):
     """Where the files of a spec stand in the history of their folder."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
     commit: str
     """The commit that is checked out, in hexadecimal digits."""
@@ -110,10 +108,8 @@ _PACKAGES = ("torch", "torchvision", "numpy", "scikit-learn", "safetensors", "py
 """What the images, the weights and the arithmetic come from, as they are installed."""
 
 
-class Session(BaseModel):
+class Session(BaseModel, frozen=True, extra="forbid", use_attribute_docstrings=True):
     """One start of a training, or of the rest of it."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
     started: datetime
     """In UTC."""
@@ -140,10 +136,8 @@ class Session(BaseModel):
     """The git commit of the spec; a run that goes on takes its spec from its folder."""
 
 
-class Environment(BaseModel):
+class Environment(BaseModel, frozen=True, extra="forbid", use_attribute_docstrings=True):
     """All sessions of a run, in their order."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
     sessions: tuple[Session, ...] = ()
     """The first is the start of the run; each other one went on from a checkpoint."""

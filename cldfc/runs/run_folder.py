@@ -12,7 +12,7 @@ from secrets import token_hex
 from shutil import rmtree
 from typing import Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, Field, ValidationError, model_validator
 
 from cldfc.data.catalogue import is_own, path_of
 from cldfc.data.data_set import check_description
@@ -120,10 +120,8 @@ _SOME = 3
 """Runs that a help names."""
 
 
-class RunRecord(BaseModel):
+class RunRecord(BaseModel, frozen=True, extra="forbid", use_attribute_docstrings=True):
     """How a run was made: with the spec beside it, enough to evaluate the run again."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
     format: int = Field(default=_FORMAT, ge=1, le=_FORMAT)
     class_name: str

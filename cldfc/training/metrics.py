@@ -11,7 +11,7 @@ from pathlib import Path
 from time import monotonic
 from typing import Annotated, Literal, Protocol, Self, get_args
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, Field, ValidationError, model_validator
 
 from cldfc.diagnostics import UsageError, one_of
 from cldfc.files import read_text
@@ -40,10 +40,8 @@ def _check_share(value: float | None) -> float | None:
 _Share = Annotated[_Number, AfterValidator(_check_share)]
 
 
-class Epoch(BaseModel):
+class Epoch(BaseModel, frozen=True, extra="forbid", use_attribute_docstrings=True):
     """What was measured in one epoch; losses are means of the cross-entropy over images."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
     epoch: int
     """Its number, from 1."""
@@ -120,10 +118,8 @@ def read_epochs(path: Path) -> list[Epoch]:
     return epochs
 
 
-class TrainingPosition(BaseModel):
+class TrainingPosition(BaseModel, frozen=True, extra="forbid", allow_inf_nan=False, use_attribute_docstrings=True):
     """A place between two steps of a training, with what has been measured up to it."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, use_attribute_docstrings=True)
 
     epoch: int = Field(default=1, ge=1)
     """The running epoch, from 1; after the last one, one more than there are."""

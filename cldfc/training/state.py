@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, Field
 from torch import Tensor, nn
 from torch.optim import SGD, AdamW, Optimizer
 
@@ -24,10 +24,8 @@ FORMAT = 2
 """Of a checkpoint: of its state, and of the names of its tensors."""
 
 
-class Saved(BaseModel):
+class Saved(BaseModel, frozen=True, extra="forbid", use_attribute_docstrings=True):
     """What a checkpoint holds beside the tensors."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
     format: int = Field(default=FORMAT, ge=1, le=FORMAT)
     """Of this file and of the names of the tensors."""
