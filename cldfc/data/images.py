@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import cache
 from importlib import import_module
 from pathlib import Path
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 import torch
 from torch import Tensor
@@ -19,6 +19,8 @@ from cldfc.data.class_folders import Sample
 from cldfc.data.data_set import DataSet, trusting
 from cldfc.data.dataset_files import Copy, copies, known_as, read_copy, read_unpacked_part, require
 from cldfc.diagnostics import UsageError
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,30 +41,26 @@ class Images:
 
 
 @dataclass(frozen=True, slots=True)
-class Split:
-    """The images of a data set to train on, those to test on, and those that epochs are chosen by, if there are any."""
+class _Parts(Generic[T]):
+    """What is trained on, what is tested on, and what epochs are chosen by, if there is any."""
 
-    train: Images
-    test: Images
-    validation: Images | None = None
+    train: T
+    test: T
+    validation: T | None = None
 
-    def __iter__(self) -> Iterator[Images]:
+    def __iter__(self) -> Iterator[T]:
         return iter([self.train, self.test] if self.validation is None else [self.train, self.test, self.validation])
+
+
+class Split(_Parts[Images]):
+    """The images of a data set."""
 
     def to(self, device: torch.device) -> Split:
         return Split(*(images.to(device) for images in self))
 
 
-@dataclass(frozen=True, slots=True)
-class ImageFiles:
+class ImageFiles(_Parts[Sequence[Sample]]):
     """The files of the images of a data set: read, and cut to size, as they are needed."""
-
-    train: Sequence[Sample]
-    test: Sequence[Sample]
-    validation: Sequence[Sample] | None = None
-
-    def __iter__(self) -> Iterator[Sequence[Sample]]:
-        return iter([self.train, self.test] if self.validation is None else [self.train, self.test, self.validation])
 
 
 def standardise(pixels: Tensor, dataset: DataSet) -> Tensor:

@@ -169,7 +169,7 @@ def _other_dataset(record: RunRecord, data: str) -> DataSet:
     dataset = find(data, record.input_shape)
     if may_have_moved(record, data):
         refuse_other_classes(record, dataset)
-        exchanged = changes_since(record, dataset).exchanged
+        exchanged, _ = changes_since(record, dataset)
         if exchanged:
             raise UsageError(
                 f"`{data}` has the images that the run was trained on in other classes: {'; '.join(exchanged)}",

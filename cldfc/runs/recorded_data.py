@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from cldfc.data.catalogue import find, is_folder, is_own, measured_idx, path_of, reader_of, skipping, with_holdout
 from cldfc.data.class_folders import look_at_folder
@@ -26,52 +25,37 @@ def may_have_moved(record: RunRecord, name: str) -> bool:
     return is_own(name) and is_own(record.dataset) and reader_of(name) == reader_of(record.dataset)
 
 
-@dataclass(frozen=True, slots=True)
-class _ImageChanges:
-    """How the images of a data set differ from those that a run was trained on."""
-
-    exchanged: Sequence[str] = ()
-    """`rose` holds what `aster` held."""
-    others: Sequence[str] = ()
-    """Classes that hold other files."""
-
-    def __bool__(self) -> bool:
-        return bool(self.exchanged or self.others)
-
-    def __str__(self) -> str:
-        others = [f"there are other files in {', '.join(self.others)}"] if self.others else []
-        return "; ".join([*self.exchanged, *others])
-
-
-def changes_since(record: RunRecord, dataset: DataSet) -> _ImageChanges:
+def changes_since(record: RunRecord, dataset: DataSet) -> tuple[Sequence[str], str]:
     """How images of one's own, in the place that was recorded or in another, differ from those that were trained on.
 
-    Of a run of an earlier release that is not known. Raises UsageError when they cannot be read.
+    First which classes were exchanged, `rose` holds what `aster` held; then that, and which hold other files, in
+    words. Of a run of an earlier release that is not known. Raises UsageError when they cannot be read.
     """
-    if not record.digests:
-        return _ImageChanges()
-    before, now = record.digests, digests_of(dataset.name)
-    if not is_folder(dataset.name):
-        return _ImageChanges(others=[] if now == before else [f"`{path_of(dataset.name)}`"])
-    known = dict(zip(record.class_names, before, strict=True))
-    names = {digest: name for name, digest in known.items()}
     exchanged: list[str] = []
     others: list[str] = []
-    for name, digest in zip(dataset.class_names, now, strict=True):
-        if known.get(name) == digest:
-            continue
-        if digest in names:
-            exchanged.append(f"`{name}` holds what `{names[digest]}` held")
-        else:
-            others.append(f"`{name}`")
-    return _ImageChanges(exchanged, others)
+    before, now = record.digests, digests_of(dataset.name) if record.digests else ()
+    if before and not is_folder(dataset.name):
+        others = [] if now == before else [f"`{path_of(dataset.name)}`"]
+    elif before:
+        known = dict(zip(record.class_names, before, strict=True))
+        names = {digest: name for name, digest in known.items()}
+        for name, digest in zip(dataset.class_names, now, strict=True):
+            if known.get(name) == digest:
+                continue
+            if digest in names:
+                exchanged.append(f"`{name}` holds what `{names[digest]}` held")
+            else:
+                others.append(f"`{name}`")
+    return exchanged, "; ".join([*exchanged, *([f"there are other files in {', '.join(others)}"] if others else [])])
 
 
 def remarks_on(record: RunRecord, name: str | None = None) -> list[str]:
     """What is to be said of the images of a run, if they are still there; or of those of another data set like it."""
     name = name or record.dataset
+    if not may_have_moved(record, name):
+        return []
     try:
-        changes = may_have_moved(record, name) and changes_since(record, find(name, record.input_shape))
+        _, changes = changes_since(record, find(name, record.input_shape))
     except UsageError:
         return []
     return [f"`{name}` holds other images than the run was trained on: {changes}"] if changes else []
@@ -111,8 +95,8 @@ def recorded_dataset(record: RunRecord, name: str | None = None) -> DataSet:
         help = f"{error.help}; if the images have moved, `--data {reader}:PATH` says where they are"
         raise UsageError(error.message, help, error.details) from error
     refuse_other_classes(record, dataset)
-    changes = changes_since(record, dataset)
-    if changes.exchanged or (has_moved and changes):
+    exchanged, changes = changes_since(record, dataset)
+    if exchanged or (has_moved and changes):
         raise UsageError(
             f"`{dataset.name}` does not hold the images that the run was trained on: {changes}",
             "restore the original images, or start another run",
