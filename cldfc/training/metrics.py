@@ -30,7 +30,6 @@ _MaybeNumber = Annotated[float | None, _OR_NOTHING]
 _Number = Annotated[float, BeforeValidator(lambda value: math.nan if value is None else value)]
 """A number that need not be finite: in JSON it is then null."""
 
-
 _SHARE = Field(ge=0, le=1)
 
 
