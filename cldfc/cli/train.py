@@ -29,6 +29,7 @@ from cldfc.cli.options import (
     refuse_both,
     spec_argument,
     stopping,
+    switch,
 )
 from cldfc.compilation import read_changes
 from cldfc.diagnostics import UsageError
@@ -70,8 +71,7 @@ def train(
         ),
     ] = None,
     from_start: Annotated[
-        bool,
-        typer.Option("--from-start", help="With --resume: restart from epoch 1; existing results are moved aside."),
+        bool, switch("--from-start", "With --resume: restart from epoch 1; existing results are moved aside.")
     ] = False,
     epochs: Annotated[int | None, typer.Option(help="Passes over the training images.")] = None,
     batch: Annotated[int | None, typer.Option(help="Batch size.")] = None,
@@ -92,17 +92,15 @@ def train(
         int | None, typer.Option(help="Random seed for weights, hold-out, shuffling and augmentation.")
     ] = None,
     sync_bn: Annotated[
-        bool, typer.Option("--sync-bn", help="Under torchrun: synchronise batch-norm statistics across processes.")
+        bool, switch("--sync-bn", "Under torchrun: synchronise batch-norm statistics across processes.")
     ] = False,
-    precise: Annotated[
-        bool, typer.Option("--precise", help="Use float32 and deterministic algorithms (slower).")
-    ] = False,
-    compile: Annotated[bool, typer.Option("--compile", help="Use torch.compile (slow to start).")] = False,
+    precise: Annotated[bool, switch("--precise", "Use float32 and deterministic algorithms (slower).")] = False,
+    compile: Annotated[bool, switch("--compile", "Use torch.compile (slow to start).")] = False,
     recipe_file: Annotated[
         Path | None, typer.Option("--recipe", metavar="FILE", help="A TOML file that overrides fields of the recipe.")
     ] = None,
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Print the network, the data and the full recipe, as TOML, and exit.")
+        bool, switch("--dry-run", "Print the network, the data and the full recipe, as TOML, and exit.")
     ] = False,
     device: DeviceName = None,
     workers: Workers = None,
@@ -113,18 +111,14 @@ def train(
     data_dir: DataDir = None,
     download: Download = False,
     trust_files: TrustFiles = False,
-    skip_unreadable: Annotated[
-        bool, typer.Option("--skip-unreadable", help="Skip image files that cannot be read.")
-    ] = False,
+    skip_unreadable: Annotated[bool, switch("--skip-unreadable", "Skip image files that cannot be read.")] = False,
     save_minutes: Annotated[
         float, typer.Option(metavar="NUMBER", min=0, help="Save a checkpoint every so many minutes within an epoch.")
     ] = 10,
     tensorboard: Annotated[
-        bool, typer.Option("--tensorboard", help="Also log metrics to TensorBoard, in RUN/tensorboard.")
+        bool, switch("--tensorboard", "Also log metrics to TensorBoard, in RUN/tensorboard.")
     ] = False,
-    quiet: Annotated[
-        bool, typer.Option("--quiet", help="Print only warnings, errors and, at the end, the run folder.")
-    ] = False,
+    quiet: Annotated[bool, switch("--quiet", "Print only warnings, errors and, at the end, the run folder.")] = False,
     as_json: Json = False,
 ) -> None:
     """Train a network on a data set, which sets the input's shape and the number of classes.
