@@ -156,14 +156,10 @@ def _some_names(names: Sequence[str]) -> str:
 def suggest_map(pairs: Pairs, weights: Mapping[str, Tensor], others: Mapping[str, Tensor]) -> Iterator[str]:
     """A `--map` to try: what one side alone has under one name, and the other in the same shapes under another."""
     mine, theirs = _shapes_of(pairs.first, weights), _shapes_of(pairs.second, others)
-    maps = [
-        f"--map {head}={other}"
-        for head, shapes in mine.items()
-        for other in [next((other for other, found in theirs.items() if found == shapes), None)]
-        if other is not None and other not in mine
-    ]
+    like = {head: next((other for other, found in theirs.items() if found == mine[head]), None) for head in mine}
+    maps = [f"--map {head}={other}" for head, other in like.items() if other is not None and other not in mine]
     if maps:
-        yield f"if one is called otherwise there, say so: `{' '.join(dict.fromkeys(maps))}`"
+        yield f"if one is called otherwise there, say so: `{' '.join(maps)}`"
 
 
 def _shapes_of(names: Sequence[str], weights: Mapping[str, Tensor]) -> dict[str, dict[str, tuple[int, ...]]]:

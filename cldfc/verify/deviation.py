@@ -33,7 +33,7 @@ def random_state(network: nn.Module, seed: int) -> _Weights:
     return weights
 
 
-def mapped_name(name: str, names: Mapping[str, str]) -> str:
+def _mapped_name(name: str, names: Mapping[str, str]) -> str:
     """A name of the state dictionary with its start replaced: `bn_f.1_2`, or `bn_f` with every tag."""
     path, rest = name, ""
     while path and path not in names:
@@ -67,19 +67,12 @@ def pair_weights(weights: _Weights, others: _Weights, names: Mapping[str, str]) 
     """
     _refuse_unknown(names, weights, others)
     taken = set(names.values()) - set(names)
-    pairs: dict[str, str] = {}
-    misfits: list[tuple[str, str]] = []
-    for name, tensor in weights.items():
-        head = attribute_of(name)
-        other = mapped_name(name, names)
-        if other in others and (head in names or head not in taken):
-            if others[other].shape == tensor.shape:
-                pairs[name] = other
-            else:
-                misfits.append((name, other))
-    paired, met = {*pairs, *(name for name, _ in misfits)}, {*pairs.values(), *(other for _, other in misfits)}
-    lonely = [name for name in weights if name not in paired]
-    return Pairs(pairs, lonely, [name for name in others if name not in met], misfits)
+    mapped = {name: _mapped_name(name, names) for name in weights if attribute_of(name) not in taken}
+    met = {name: other for name, other in mapped.items() if other in others}
+    pairs = {name: other for name, other in met.items() if others[other].shape == weights[name].shape}
+    misfits = [(name, other) for name, other in met.items() if name not in pairs]
+    lonely, counterparts = [name for name in weights if name not in met], set(met.values())
+    return Pairs(pairs, lonely, [name for name in others if name not in counterparts], misfits)
 
 
 def _refuse_unknown(names: Mapping[str, str], weights: _Weights, others: _Weights) -> None:

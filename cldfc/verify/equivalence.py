@@ -25,7 +25,6 @@ from cldfc.verify.deviation import (
     VerifiedRow,
     compare_outcomes,
     first_difference,
-    mapped_name,
     pair_weights,
     random_state,
     rounding_of,
@@ -90,9 +89,9 @@ def verify_forms(spec: Compilation, candidates: Sequence[Candidate], tolerance: 
     comparison = _Tally(spec, tolerance)
     try:
         for trial in _trials(random_state(networks[0], seed), spec, seed):
+            names = {name: name for name in trial.weights}
             expected = outcome_of_equations(spec.tree, trial, spec.program.classes)
             for candidate, network in zip(candidates, networks, strict=True):
-                names = {name: mapped_name(name, candidate.names) for name in trial.weights}
                 comparison.add(candidate.name, trial, expected, network, names, candidate.is_literal)
     except Differs as difference:
         return Report(tuple(comparison.rows), problem=str(difference))
