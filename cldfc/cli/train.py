@@ -131,9 +131,8 @@ def train(
     """
     fields = {"epochs": epochs, "batch": batch, "lr": lr, "weight_decay": weight_decay, "clip": clip}
     fields |= {"holdout": holdout, "patience": patience, "seed": seed}
-    options: dict[str, object] = {name: value for name, value in fields.items() if value is not None}
-    switches = {"sync_bn": sync_bn, "precise": precise, "compile": compile}
-    options |= {name: True for name, is_on in switches.items() if is_on}
+    fields |= {"sync_bn": sync_bn or None, "precise": precise or None, "compile": compile or None}
+    options = {name: value for name, value in fields.items() if value is not None}
     made_with: dict[str, object] = {"SPEC": spec, "--output": output, "--name": name, "--let": let, "--tie": tie}
     made_with |= {"--input": input, "--classes": classes}
     with errors(), stopping():
@@ -162,7 +161,9 @@ def train(
         recipe, given = _merged(recipe_file, options)
         if resume is not None:
             made_with |= {"--dry-run": dry_run, "--trust-files": trust_files, "--skip-unreadable": skip_unreadable}
-            _refuse_with_resume(made_with)
+            if wrong := next((name for name, value in made_with.items() if value), None):
+                help = "leave it out: the run folder holds spec and recipe"
+                raise UsageError(f"{wrong} cannot be used with `--resume`", help)
             changes = recipe if data is None else {**recipe, "dataset": data}
             result = resume_run(Path(resume) if resume else _newest(), changes, around, from_start)
         else:
@@ -221,14 +222,6 @@ def _newest() -> Path:
     return found
 
 
-def _refuse_with_resume(made_with: _Given) -> None:
-    for name, value in made_with.items():
-        if value:
-            raise UsageError(
-                f"{name} cannot be used with `--resume`", "leave it out: the run folder holds spec and recipe"
-            )
-
-
 def _shown(quiet: bool, as_json: bool) -> Callable[[], AbstractContextManager[Progress]]:
     """How progress is shown."""
     from cldfc.runs.progress import JsonLines, show_progress, silent
@@ -247,11 +240,10 @@ def _report(result: Result) -> None:
             f"no better validation accuracy in {recipe.patience} epoch{'s' * (recipe.patience > 1)}"
         )
     show(f"{_accuracies_of(final)} after the last epoch")
-    if result.record.chosen_by == "validation":
-        show(f"{_accuracies_of(chosen)} after epoch {chosen.epoch}, chosen by validation")
-    if result.record.chosen_by == "test":
-        show(f"{_accuracies_of(chosen)} after epoch {chosen.epoch}, chosen by the test images, in an earlier release")
-    of_last = " (last epoch)" if result.record.chosen_by == "last" else ""
+    by = {"validation": "validation", "test": "the test images, in an earlier release", "last": ""}
+    if how := by[result.record.chosen_by]:
+        show(f"{_accuracies_of(chosen)} after epoch {chosen.epoch}, chosen by {how}")
+    of_last = "" if how else " (last epoch)"
     show(f"weights  {result.folder / 'best.safetensors'}{of_last}")
     show(f"source   {result.folder / 'network.py'}")
     show(f"report   {result.folder / 'report.html'}")
