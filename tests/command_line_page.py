@@ -7,7 +7,7 @@ from typer.core import TyperGroup
 from typer.main import get_command
 
 from cldfc.cli import app
-from cldfc.cli.help import text_of
+from cldfc.cli.help import load_command, text_of
 
 PAGE = ROOT / "docs" / "command-line.md"
 MARK = "<!-- From here on the page is written from the commands: `make golden`. -->\n"
@@ -16,7 +16,7 @@ MARK = "<!-- From here on the page is written from the commands: `make golden`. 
 def commands():
     group = get_command(app)
     assert isinstance(group, TyperGroup)
-    return group.commands
+    return {name: load_command(name) for name in group.list_commands(None)}
 
 
 def is_option(parameter):

@@ -13,7 +13,7 @@ import pytest
 from networks import ROOT, build, compile_text, printed, spec_text
 from program import cldfc
 
-from cldfc.cli.options import STAGES
+from cldfc.cli.compile import STAGES
 from cldfc.compilation import Compilation, read_changes
 from cldfc.diagnostics import Source
 from cldfc.syntax.read import read_source

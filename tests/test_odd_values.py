@@ -16,6 +16,7 @@ from typer.main import get_command
 from typer.testing import CliRunner
 
 from cldfc.cli import app
+from cldfc.cli.help import load_command
 from cldfc.data.data_set import DataSet
 from cldfc.data.entries import DIGITS
 from cldfc.diagnostics import UsageError, first_error
@@ -92,7 +93,7 @@ def assert_told(result, arguments):
 
 def values_of(command):
     """Each option and argument of a command that takes a value, with odd ones."""
-    for parameter in COMMAND.commands[command].params:
+    for parameter in load_command(command).params:
         if getattr(parameter, "is_flag", False):
             continue
         kind = parameter.type_descriptor.annotation
@@ -101,7 +102,7 @@ def values_of(command):
             yield parameter, value
 
 
-@pytest.mark.parametrize("command", sorted({*COMMAND.commands} - ENDLESS))
+@pytest.mark.parametrize("command", sorted({*COMMAND.list_commands(None)} - ENDLESS))
 def test_odd_values(command, folder):
     needed = NEEDED.get(command, [])
     for at, (parameter, value) in enumerate(values_of(command)):

@@ -125,7 +125,7 @@ def test_verify_finds_statistics_that_are_not_those_of_the_use(fault):
     assert old in written.code
     report = verify_forms(network, [written, Candidate("faulty", written.code.replace(old, new))], 1e-10)
     assert {row.form for row in report.rows if row.worst > 1e-10} == {"faulty"}
-    assert (report.first.value, report.first.module) == expected
+    assert (report.first.value, report.first.parameter) == expected
 
 
 DIGITS = """

@@ -4,22 +4,21 @@ from __future__ import annotations
 
 from pathlib import Path
 from pprint import pformat
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, get_args
 
 import typer
 
 from cldfc.cli.options import (
-    STAGES,
     Classes,
     Input,
     Json,
     Lets,
     SpecPath,
     Ties,
-    complete_form,
-    complete_stage,
     errors,
+    one_of_words,
     refuse_both,
+    switch,
 )
 from cldfc.compilation import Compilation, Form, read_changes, read_form
 from cldfc.diagnostics import UsageError, one_of
@@ -32,6 +31,7 @@ if TYPE_CHECKING:
     from cldfc.algebra.fold_norms import Folded
     from cldfc.network.graph import Graph
 
+STAGES = ("tree", "program", "graph", "code")
 _PROGRAM = ("model", "input", "output", "constants", "ranges", "parameters", "ties", "templates")
 _WIDTH = 120
 
@@ -47,10 +47,10 @@ def compile_command(
             metavar="FORM",
             help="`written`, as the spec has it; `simplified`, without needless work; `residual`, by Theorem 1; "
             "`auto`, the cheaper of the two.",
-            autocompletion=complete_form,
+            autocompletion=one_of_words(*get_args(Form)),
         ),
     ] = "simplified",
-    inference: Annotated[bool, typer.Option("--inference", help="Fold batch normalisations into kernels.")] = False,
+    inference: Annotated[bool, switch("--inference", "Fold batch normalisations into kernels.")] = False,
     weights: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Trained weights; folded, they go beside the module.")
     ] = None,
@@ -64,7 +64,7 @@ def compile_command(
             "--emit",
             metavar="STAGE",
             help="Stop at `tree`, `program` or `graph` (JSON) and print that; or print the `code`.",
-            autocompletion=complete_stage,
+            autocompletion=one_of_words(*STAGES),
         ),
     ] = None,
     as_json: Json = False,

@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 import typer
 
 from cldfc.algebra.residual.derivation import Derivation, explain_as_latex, explain_as_markdown, explain_as_text
-from cldfc.cli.options import Lets, SpecPath, Ties, errors
+from cldfc.cli.options import Lets, SpecPath, Ties, errors, refuse_both, switch
 from cldfc.compilation import Compilation, read_changes
 from cldfc.diagnostics import UsageError
 from cldfc.files import refuse_foreign, write_generated
@@ -41,11 +41,10 @@ def _millions(inferred: Inferred) -> str:
 
 def _choose_format(explain: bool, markdown: bool, latex: bool) -> _Format | None:
     """How the derivation is to be explained, if at all. Raises UsageError when the options cannot be used together."""
-    if (markdown or latex) and not explain:
-        option = "markdown" if markdown else "latex"
-        raise UsageError(f"`--{option}` says how to explain", f"write `--explain --{option}`")
-    if markdown and latex:
-        raise UsageError("`--markdown` and `--latex` cannot be used together", "give one of them")
+    for option, is_given in (("--markdown", markdown), ("--latex", latex)):
+        if is_given and not explain:
+            raise UsageError(f"`{option}` says how to explain", f"write `--explain {option}`")
+    refuse_both("--markdown", markdown, "--latex", latex)
     if not explain:
         return None
     return "markdown" if markdown else "latex" if latex else "text"
@@ -59,9 +58,9 @@ def derive(
     output: Annotated[
         str | None, typer.Option("-o", "--output", metavar="FILE", help="Output file; standard output by default.")
     ] = None,
-    explain: Annotated[bool, typer.Option("--explain", help="Print the derivation, step by step.")] = False,
-    markdown: Annotated[bool, typer.Option("--markdown", help="Explain as Markdown.")] = False,
-    latex: Annotated[bool, typer.Option("--latex", help="Explain as LaTeX.")] = False,
+    explain: Annotated[bool, switch("--explain", "Print the derivation, step by step.")] = False,
+    markdown: Annotated[bool, switch("--markdown", "Explain as Markdown.")] = False,
+    latex: Annotated[bool, switch("--latex", "Explain as LaTeX.")] = False,
     let: Lets = None,
     tie: Ties = None,
 ) -> None:

@@ -17,6 +17,7 @@ from cldfc.cli.options import (
     complete_part,
     errors,
     refuse_both,
+    switch,
     warn_of_changes,
     warn_of_data,
 )
@@ -47,9 +48,9 @@ def evaluate(
         ),
     ] = "test",
     as_trained: Annotated[
-        bool, typer.Option("--as-trained", help="Evaluate the module as trained, for exactly the recorded accuracy.")
+        bool, switch("--as-trained", "Evaluate the module as trained, for exactly the recorded accuracy.")
     ] = False,
-    compiled: Annotated[bool, typer.Option("--compile", help="Use torch.compile (half a minute to start).")] = False,
+    compiled: Annotated[bool, switch("--compile", "Use torch.compile (half a minute to start).")] = False,
     device: DeviceName = None,
     workers: Workers = None,
     data_dir: DataDir = None,

@@ -9,7 +9,7 @@ from zipfile import BadZipFile, ZipFile, is_zipfile
 
 import typer
 
-from cldfc.cli.options import Json, RunPath, errors, warn_of_changes, warn_of_data
+from cldfc.cli.options import Json, RunPath, errors, switch, warn_of_changes, warn_of_data
 from cldfc.diagnostics import UsageError
 from cldfc.files import refuse_foreign, writing
 from cldfc.output import say, show, show_json
@@ -20,15 +20,12 @@ if TYPE_CHECKING:
 
 def export(
     run: RunPath,
-    onnx: Annotated[bool, typer.Option("--onnx", help="Write a .onnx file, for onnxruntime and many others.")] = False,
+    onnx: Annotated[bool, switch("--onnx", "Write a .onnx file, for onnxruntime and many others.")] = False,
     torch_export: Annotated[
-        bool,
-        typer.Option(
-            "--torch-export", help="Write a .pt2 file, which torch loads without the class and without cldfc."
-        ),
+        bool, switch("--torch-export", "Write a .pt2 file, which torch loads without the class and without cldfc.")
     ] = False,
     safetensors: Annotated[
-        bool, typer.Option("--safetensors", help="Write a .safetensors file: the weights alone, by name.")
+        bool, switch("--safetensors", "Write a .safetensors file: the weights alone, by name.")
     ] = False,
     output: Annotated[
         Path | None,

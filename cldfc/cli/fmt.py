@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from cldfc.cli.options import SpecPaths, errors
+from cldfc.cli.options import SpecPaths, errors, switch
 from cldfc.diagnostics import CldfError, UsageError
 from cldfc.files import write_file
 from cldfc.library import find_spec, spec_path
@@ -75,12 +75,10 @@ def _format_stream(_: Path, spelling: Spelling, check_only: bool) -> bool:
 
 def fmt(
     specs: SpecPaths,
-    unicode: Annotated[bool, typer.Option("--unicode", help="Write `σ ∘ A@ℓ`; the default.")] = False,
-    ascii: Annotated[bool, typer.Option("--ascii", help="Write `sigma . A@l`.")] = False,
-    latex: Annotated[bool, typer.Option("--latex", help=r"Write `\sigma \circ A^{\ell}`.")] = False,
-    check_only: Annotated[
-        bool, typer.Option("--check", help="Write nothing; exit with 1 if a spec would change.")
-    ] = False,
+    unicode: Annotated[bool, switch("--unicode", "Write `σ ∘ A@ℓ`; the default.")] = False,
+    ascii: Annotated[bool, switch("--ascii", "Write `sigma . A@l`.")] = False,
+    latex: Annotated[bool, switch("--latex", r"Write `\sigma \circ A^{\ell}`.")] = False,
+    check_only: Annotated[bool, switch("--check", "Write nothing; exit with 1 if a spec would change.")] = False,
 ) -> None:
     """Format specs in place, in one of three spellings; `-` formats standard input.
 

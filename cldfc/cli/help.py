@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
+from functools import cache
 from importlib import import_module
 from typing import Any, cast
 
@@ -113,57 +114,33 @@ def _bound_of(parameter: Any, name: str) -> int | None:
     return found if found is not None and abs(found) < _LARGEST else None
 
 
-_COMMANDS: Mapping[str, str] = {
-    "new": "new",
-    "specs": "specs",
-    "check": "check",
-    "explain": "explain",
-    "fmt": "fmt",
-    "compile": "compile_command",
-    "derive": "derive",
-    "show": "show",
-    "compare": "compare",
-    "verify": "verify",
-    "train": "train",
-    "eval": "evaluate",
-    "export": "export",
-    "predict": "predict",
-    "runs": "runs",
-    "reproduce": "reproduce",
-    "lsp": "lsp",
-}
-"""The function that carries a command out, in the file of `cldfc/cli` that has the command's name."""
+_COMMANDS = (
+    *("new", "specs", "check", "explain", "fmt", "compile", "derive", "show", "compare", "verify"),
+    *("train", "eval", "export", "predict", "runs", "reproduce", "lsp"),
+)
+"""Each is a file of `cldfc/cli`, and in it the function that carries it out."""
+_FUNCTIONS = {"compile": "compile_command", "eval": "evaluate"}
+"""The functions that are not called as the command, which is a name of Python's."""
 
 
-class LoadedCommands(Mapping[str, TyperCommand]):
-    """The commands, each loaded when it is first asked for: `cldfc show` need not wait for what `train` imports."""
-
-    def __init__(self) -> None:
-        self.loaded: dict[str, TyperCommand] = {}
-
-    def __getitem__(self, name: str) -> TyperCommand:
-        if name not in self.loaded:
-            function = _COMMANDS[name]
-            carry_out = getattr(import_module(f"cldfc.cli.{name}"), function)
-            paragraph = (carry_out.__doc__ or "").split("\n\n")[0]
-            alone = typer.Typer(add_completion=False, rich_markup_mode=None)
-            alone.command(name, cls=Command, short_help=" ".join(paragraph.split()))(carry_out)
-            self.loaded[name] = cast(TyperCommand, typer.main.get_command(alone))
-        return self.loaded[name]
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(_COMMANDS)
-
-    def __len__(self) -> int:
-        return len(_COMMANDS)
+@cache
+def load_command(name: str) -> TyperCommand:
+    """A command, loaded when it is first asked for: `cldfc show` need not wait for what `train` imports."""
+    carry_out = getattr(import_module(f"cldfc.cli.{name}"), _FUNCTIONS.get(name, name))
+    paragraph = (carry_out.__doc__ or "").split("\n\n")[0]
+    alone = typer.Typer(add_completion=False, rich_markup_mode=None)
+    alone.command(name, cls=Command, short_help=" ".join(paragraph.split()))(carry_out)
+    return cast(TyperCommand, typer.main.get_command(alone))
 
 
 class Commands(TyperGroup):
     """The command line, which says in the words of all other errors what is wrong with it."""
 
-    def __init__(self, *arguments: Any, **options: Any) -> None:
-        super().__init__(*arguments, **options)
-        self.commands: Any = LoadedCommands()
+    def list_commands(self, ctx: Any) -> list[str]:
+        return list(_COMMANDS)
+
+    def get_command(self, ctx: Any, cmd_name: str) -> TyperCommand | None:
+        return load_command(cmd_name) if cmd_name in _COMMANDS else None
 
     def main(self, *arguments: Any, standalone_mode: bool = True, **options: Any) -> Any:
         """Run a command, and leave with its exit code where that is not left to the caller."""
@@ -191,7 +168,7 @@ def _in_own_words(error: Any) -> UsageError:
     command = " ".join(["cldfc", *context.command_path.split()[1:]]) if context else "cldfc"
     help = f"`{command} --help` says what can be given"
     if context and (found := re.match(r"No such command '(.*?)'\.", message)):
-        known = choices(found[1], context.command.commands, "the commands are")
+        known = choices(found[1], _COMMANDS, "the commands are")
         return UsageError(f"there is no command `{found[1]}`", known)
     if context and type(error).__name__ == "NoSuchOption":
         names = [name for each in context.command.params for name in (*each.opts, *each.secondary_opts)]

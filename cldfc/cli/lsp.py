@@ -4,17 +4,15 @@ from __future__ import annotations
 
 from typing import Annotated
 
-import typer
-
 from cldfc import __version__
-from cldfc.cli.options import errors
+from cldfc.cli.options import errors, switch
 from cldfc.diagnostics import UsageError
 
 
 def lsp(
-    unicode: Annotated[bool, typer.Option("--unicode", help="Format and complete as `σ ∘ A@ℓ`; the default.")] = False,
-    ascii: Annotated[bool, typer.Option("--ascii", help="As `sigma . A@l`.")] = False,
-    latex: Annotated[bool, typer.Option("--latex", help=r"As `\sigma \circ A^{\ell}`.")] = False,
+    unicode: Annotated[bool, switch("--unicode", "Format and complete as `σ ∘ A@ℓ`; the default.")] = False,
+    ascii: Annotated[bool, switch("--ascii", "As `sigma . A@l`.")] = False,
+    latex: Annotated[bool, switch("--latex", r"As `\sigma \circ A^{\ell}`.")] = False,
 ) -> None:
     """Run the language server for editors, over standard input and output.
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Generator, Iterable
+from collections.abc import Callable, Generator, Iterable
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, get_args
@@ -17,6 +17,11 @@ from cldfc.training.launch import MOST_WORKERS
 
 if TYPE_CHECKING:
     from cldfc.runs.run_folder import RunRecord
+
+
+def one_of_words(*words: str) -> Callable[[str], list[str]]:
+    """Completes the words that start like that."""
+    return lambda incomplete: _starting_with(incomplete, words)
 
 
 def _starting_with(start: str, words: Iterable[str]) -> list[str]:
@@ -68,33 +73,20 @@ def complete_table(incomplete: str) -> list[str]:
     return _starting_with(incomplete, [*TABLES, "all"])
 
 
-def _complete_device(incomplete: str) -> list[str]:
-    # torch, which knows those of this machine, would take too long.
-    return _starting_with(incomplete, ["cpu", "cuda", "cuda:0", "cuda:1"])
-
-
 def complete_part(incomplete: str) -> list[str]:
     from cldfc.recipe import Part
 
     return _starting_with(incomplete, get_args(Part))
 
 
-STAGES = ("tree", "program", "graph", "code")
-
-
-def complete_stage(incomplete: str) -> list[str]:
-    return _starting_with(incomplete, STAGES)
-
-
-def complete_form(incomplete: str) -> list[str]:
-    from cldfc.compilation import Form
-
-    return _starting_with(incomplete, get_args(Form))
-
-
 def _told(specs: Path | list[Path] | None) -> Path | list[Path] | None:
     tell_names(specs if isinstance(specs, list) else [specs] if specs else [])
     return specs
+
+
+def switch(name: str, help: str) -> Any:
+    """An option without a value."""
+    return typer.Option(name, help=help)
 
 
 def spec_argument(help: str, metavar: str = "SPEC") -> Any:
@@ -115,7 +107,8 @@ DeviceName = Annotated[
         "--device",
         metavar="DEVICE",
         help="`cpu`, `cuda` or `cuda:N`; by default CUDA where there is one.",
-        autocompletion=_complete_device,
+        # torch, which knows those of this machine, would take too long.
+        autocompletion=one_of_words("cpu", "cuda", "cuda:0", "cuda:1"),
     ),
 ]
 Workers = Annotated[
@@ -128,17 +121,15 @@ Workers = Annotated[
     ),
 ]
 
-Json = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
-Markdown = Annotated[bool, typer.Option("--markdown", help="Print Markdown.")]
+Json = Annotated[bool, switch("--json", "Print JSON, for programs.")]
+Markdown = Annotated[bool, switch("--markdown", "Print Markdown.")]
 
 DataDir = Annotated[
     Path | None,
     typer.Option("--data-dir", metavar="DIR", help="Folder with the files of data sets; `data` by default."),
 ]
-TrustFiles = Annotated[
-    bool, typer.Option("--trust-files", help="Accept files that are not the published ones, and record that.")
-]
-Download = Annotated[bool, typer.Option("--download", help="Download missing files of the data set.")]
+TrustFiles = Annotated[bool, switch("--trust-files", "Accept files that are not the published ones, and record that.")]
+Download = Annotated[bool, switch("--download", "Download missing files of the data set.")]
 
 
 def refuse_both(one: str, is_one: bool, other: str, is_other: bool) -> None:

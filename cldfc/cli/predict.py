@@ -9,7 +9,7 @@ import typer
 
 from cldfc.cli.options import DeviceName, Json, RunPath, errors, warn_of_changes, warn_of_data
 from cldfc.diagnostics import UsageError
-from cldfc.output import printed, show, show_json
+from cldfc.output import aligned, printed, show, show_json
 
 if TYPE_CHECKING:
     from cldfc.runs.prediction import Prediction
@@ -54,18 +54,16 @@ def predict(
 
 
 def _prediction_lines(found: list[Prediction]) -> list[str]:
-    rows = [[str(each.path), *(guess.name for guess in each.guesses)] for each in found]
-    paths, *names = zip(*map(printed, rows), strict=True)
-    width, longest = max(map(len, paths)), max(len(name) for column in names for name in column)
-    return [
-        "  ".join(
-            [
-                f"{path:{width}}",
-                *(f"{n:{longest}}  {g.probability:7.2%}" for n, g in zip(row, each.guesses, strict=True)),
-            ]
-        )
-        for path, row, each in zip(paths, zip(*names, strict=True), found, strict=True)
+    names = [printed(guess.name for guess in each.guesses) for each in found]
+    longest = max(len(name) for row in names for name in row)
+    rows = [
+        [
+            *printed([str(each.path)]),
+            *(f"{n:{longest}}  {g.probability:7.2%}" for n, g in zip(row, each.guesses, strict=True)),
+        ]
+        for each, row in zip(found, names, strict=True)
     ]
+    return aligned(rows, [False] * len(rows[0]))
 
 
 def _predictions_as_data(found: list[Prediction]) -> list[dict[str, object]]:

@@ -20,6 +20,7 @@ from cldfc.cli.options import (
     errors,
     refuse_both,
     stopping,
+    switch,
 )
 from cldfc.diagnostics import UsageError
 from cldfc.output import say, show_document, show_json
@@ -55,8 +56,7 @@ def reproduce(
         float | None, typer.Option(metavar="NUMBER", help="Clip the gradient to this norm; the paper does not clip.")
     ] = None,
     miniature: Annotated[
-        bool,
-        typer.Option("--miniature", help="Narrow networks and few epochs, on `digits` unless --data says otherwise."),
+        bool, switch("--miniature", "Narrow networks and few epochs, on `digits` unless --data says otherwise.")
     ] = False,
     jobs: Annotated[
         int, typer.Option(min=1, max=256, help="Train N networks at a time; each gets its share of the cores.")

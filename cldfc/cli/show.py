@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from cldfc.cli.options import Classes, Input, Json, Lets, Ties, errors, spec_argument
+from cldfc.cli.options import Classes, Input, Json, Lets, Ties, errors, spec_argument, switch
 from cldfc.compilation import Compilation, read_changes
 from cldfc.diagnostics import UsageError
 from cldfc.files import write_generated
@@ -30,7 +30,7 @@ def show(
             help="How wide the picture is: 17cm, or in mm, in, pt, px. Lines are broken so that no type is below 6 pt.",
         ),
     ] = None,
-    full: Annotated[bool, typer.Option("--full", help="Draw every step; fold nothing.")] = False,
+    full: Annotated[bool, switch("--full", "Draw every step; fold nothing.")] = False,
     let: Lets = None,
     tie: Ties = None,
     input: Input = None,

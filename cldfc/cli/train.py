@@ -29,6 +29,7 @@ from cldfc.cli.options import (
     refuse_both,
     spec_argument,
     stopping,
+    switch,
 )
 from cldfc.compilation import read_changes
 from cldfc.diagnostics import UsageError
@@ -70,8 +71,7 @@ def train(
         ),
     ] = None,
     from_start: Annotated[
-        bool,
-        typer.Option("--from-start", help="With --resume: restart from epoch 1; existing results are moved aside."),
+        bool, switch("--from-start", "With --resume: restart from epoch 1; existing results are moved aside.")
     ] = False,
     epochs: Annotated[int | None, typer.Option(help="Passes over the training images.")] = None,
     batch: Annotated[int | None, typer.Option(help="Batch size.")] = None,
@@ -92,17 +92,15 @@ def train(
         int | None, typer.Option(help="Random seed for weights, hold-out, shuffling and augmentation.")
     ] = None,
     sync_bn: Annotated[
-        bool, typer.Option("--sync-bn", help="Under torchrun: synchronise batch-norm statistics across processes.")
+        bool, switch("--sync-bn", "Under torchrun: synchronise batch-norm statistics across processes.")
     ] = False,
-    precise: Annotated[
-        bool, typer.Option("--precise", help="Use float32 and deterministic algorithms (slower).")
-    ] = False,
-    compile: Annotated[bool, typer.Option("--compile", help="Use torch.compile (slow to start).")] = False,
+    precise: Annotated[bool, switch("--precise", "Use float32 and deterministic algorithms (slower).")] = False,
+    compile: Annotated[bool, switch("--compile", "Use torch.compile (slow to start).")] = False,
     recipe_file: Annotated[
         Path | None, typer.Option("--recipe", metavar="FILE", help="A TOML file that overrides fields of the recipe.")
     ] = None,
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Print the network, the data and the full recipe, as TOML, and exit.")
+        bool, switch("--dry-run", "Print the network, the data and the full recipe, as TOML, and exit.")
     ] = False,
     device: DeviceName = None,
     workers: Workers = None,
@@ -113,18 +111,14 @@ def train(
     data_dir: DataDir = None,
     download: Download = False,
     trust_files: TrustFiles = False,
-    skip_unreadable: Annotated[
-        bool, typer.Option("--skip-unreadable", help="Skip image files that cannot be read.")
-    ] = False,
+    skip_unreadable: Annotated[bool, switch("--skip-unreadable", "Skip image files that cannot be read.")] = False,
     save_minutes: Annotated[
         float, typer.Option(metavar="NUMBER", min=0, help="Save a checkpoint every so many minutes within an epoch.")
     ] = 10,
     tensorboard: Annotated[
-        bool, typer.Option("--tensorboard", help="Also log metrics to TensorBoard, in RUN/tensorboard.")
+        bool, switch("--tensorboard", "Also log metrics to TensorBoard, in RUN/tensorboard.")
     ] = False,
-    quiet: Annotated[
-        bool, typer.Option("--quiet", help="Print only warnings, errors and, at the end, the run folder.")
-    ] = False,
+    quiet: Annotated[bool, switch("--quiet", "Print only warnings, errors and, at the end, the run folder.")] = False,
     as_json: Json = False,
 ) -> None:
     """Train a network on a data set, which sets the input's shape and the number of classes.
@@ -137,9 +131,8 @@ def train(
     """
     fields = {"epochs": epochs, "batch": batch, "lr": lr, "weight_decay": weight_decay, "clip": clip}
     fields |= {"holdout": holdout, "patience": patience, "seed": seed}
-    options: dict[str, object] = {name: value for name, value in fields.items() if value is not None}
-    switches = {"sync_bn": sync_bn, "precise": precise, "compile": compile}
-    options |= {name: True for name, is_on in switches.items() if is_on}
+    fields |= {"sync_bn": sync_bn or None, "precise": precise or None, "compile": compile or None}
+    options = {name: value for name, value in fields.items() if value is not None}
     made_with: dict[str, object] = {"SPEC": spec, "--output": output, "--name": name, "--let": let, "--tie": tie}
     made_with |= {"--input": input, "--classes": classes}
     with errors(), stopping():
@@ -168,7 +161,9 @@ def train(
         recipe, given = _merged(recipe_file, options)
         if resume is not None:
             made_with |= {"--dry-run": dry_run, "--trust-files": trust_files, "--skip-unreadable": skip_unreadable}
-            _refuse_with_resume(made_with)
+            if wrong := next((name for name, value in made_with.items() if value), None):
+                help = "leave it out: the run folder holds spec and recipe"
+                raise UsageError(f"{wrong} cannot be used with `--resume`", help)
             changes = recipe if data is None else {**recipe, "dataset": data}
             result = resume_run(Path(resume) if resume else _newest(), changes, around, from_start)
         else:
@@ -227,14 +222,6 @@ def _newest() -> Path:
     return found
 
 
-def _refuse_with_resume(made_with: _Given) -> None:
-    for name, value in made_with.items():
-        if value:
-            raise UsageError(
-                f"{name} cannot be used with `--resume`", "leave it out: the run folder holds spec and recipe"
-            )
-
-
 def _shown(quiet: bool, as_json: bool) -> Callable[[], AbstractContextManager[Progress]]:
     """How progress is shown."""
     from cldfc.runs.progress import JsonLines, show_progress, silent
@@ -253,11 +240,10 @@ def _report(result: Result) -> None:
             f"no better validation accuracy in {recipe.patience} epoch{'s' * (recipe.patience > 1)}"
         )
     show(f"{_accuracies_of(final)} after the last epoch")
-    if result.record.chosen_by == "validation":
-        show(f"{_accuracies_of(chosen)} after epoch {chosen.epoch}, chosen by validation")
-    if result.record.chosen_by == "test":
-        show(f"{_accuracies_of(chosen)} after epoch {chosen.epoch}, chosen by the test images, in an earlier release")
-    of_last = " (last epoch)" if result.record.chosen_by == "last" else ""
+    by = {"validation": "validation", "test": "the test images, in an earlier release", "last": ""}
+    if how := by[result.record.chosen_by]:
+        show(f"{_accuracies_of(chosen)} after epoch {chosen.epoch}, chosen by {how}")
+    of_last = "" if how else " (last epoch)"
     show(f"weights  {result.folder / 'best.safetensors'}{of_last}")
     show(f"source   {result.folder / 'network.py'}")
     show(f"report   {result.folder / 'report.html'}")

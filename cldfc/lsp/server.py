@@ -62,14 +62,10 @@ class CldfServer(LanguageServer):
             self.publish(uri, is_stale=True)
 
 
-def _make_server(spelling: Spelling, version: str) -> CldfServer:
+def serve(spelling: Spelling, version: str) -> None:
+    """Answer over standard input and output until the editor leaves."""
     server = CldfServer(spelling, version)
-    _follow_documents(server)
-    _answer_questions(server)
-    return server
 
-
-def _follow_documents(server: CldfServer) -> None:
     @server.feature(types.TEXT_DOCUMENT_DID_OPEN)
     def opened(params: types.DidOpenTextDocumentParams) -> None:
         server.publish(params.text_document.uri)
@@ -95,8 +91,6 @@ def _follow_documents(server: CldfServer) -> None:
         server.documents.open.pop(params.text_document.uri, None)
         server.text_document_publish_diagnostics(types.PublishDiagnosticsParams(params.text_document.uri, []))
 
-
-def _answer_questions(server: CldfServer) -> None:
     @server.feature(types.TEXT_DOCUMENT_HOVER)
     def hover(params: types.HoverParams) -> types.Hover | None:
         text = hover_text(*server.place(params))
@@ -114,7 +108,4 @@ def _answer_questions(server: CldfServer) -> None:
     def format_document(params: types.DocumentFormattingParams) -> list[types.TextEdit]:
         return _formatting(server.document(params.text_document.uri).current.source, server.spelling, server.encoding)
 
-
-def serve(spelling: Spelling, version: str) -> None:
-    """Answer over standard input and output until the editor leaves."""
-    _make_server(spelling, version).start_io()
+    server.start_io()

@@ -6,7 +6,7 @@ import math
 import statistics
 import textwrap
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from importlib import import_module
 from typing import Any
 
@@ -16,6 +16,7 @@ from cldfc.reproduce.sweep import Wanted, accuracy_of, is_finished, run_of
 from cldfc.reproduce.tables import Table, TableRow, find_dataset, network_of, widths_of
 
 _CONFIDENCE = 0.95
+_NONE = "–"
 
 _EXPLAINED = (
     "differences of the test accuracy after the last epoch, in percentage points, over pairs of trainings with\n"
@@ -79,39 +80,19 @@ def _paired_accuracies(
 
 
 def comparison_cells(differences: Sequence[PairedDifference]) -> list[list[str]]:
-    def cells(found: PairedDifference) -> list[str]:
-        mean, interval = found.mean, found.interval
-        return [
-            found.title,
-            found.dataset,
-            "–" if mean is None else _signed(mean),
-            "–" if interval is None else f"{_signed(interval[0])} to {_signed(interval[1])}",
-            f"{len(found.values)}{f', {found.diverged} diverged' * bool(found.diverged)}",
-        ]
-
-    return [["comparison", "data", "difference", "95 % interval", "pairs"], *map(cells, differences)]
+    rows = [["comparison", "data", "difference", "95 % interval", "pairs"]]
+    for found in differences:
+        mean = _NONE if found.mean is None else _signed(found.mean)
+        interval = _NONE if found.interval is None else " to ".join(map(_signed, found.interval))
+        pairs = f"{len(found.values)}{f', {found.diverged} diverged' * bool(found.diverged)}"
+        rows.append([found.title, found.dataset, mean, interval, pairs])
+    return rows
 
 
 def _signed(points: float) -> str:
     """`+0.12`, `−0.40`."""
     return f"{points:+.2f}".replace("-", "−")
 
-
-def _differences_as_data(differences: Sequence[PairedDifference]) -> list[dict[str, object]]:
-    return [
-        {
-            "comparison": difference.title,
-            "data": difference.dataset,
-            "difference": difference.mean,
-            "interval": difference.interval,
-            "values": list(difference.values),
-            "diverged": difference.diverged,
-        }
-        for difference in differences
-    ]
-
-
-_NONE = "–"
 
 _WIDTH = 118
 
@@ -256,16 +237,21 @@ def as_data(wanted: Wanted, table: Table, results: Sequence[_RowResult]) -> dict
                 "printed_parameters": result.row.parameters or None,
                 "printed_accuracies": dict(zip(table.datasets, result.row.accuracies, strict=True)),
                 "accuracies": {
-                    dataset: {
-                        "mean": accuracy.mean,
-                        "spread": accuracy.spread,
-                        "values": list(accuracy.values),
-                        "diverged": accuracy.diverged,
-                    }
+                    dataset: {"mean": accuracy.mean, "spread": accuracy.spread, **asdict(accuracy)}
                     for dataset, accuracy in result.accuracies.items()
                 },
             }
             for result in results
         ],
-        "comparisons": _differences_as_data(compare_rows(wanted, table)),
+        "comparisons": [
+            {
+                "comparison": found.title,
+                "data": found.dataset,
+                "difference": found.mean,
+                "interval": found.interval,
+                "values": found.values,
+                "diverged": found.diverged,
+            }
+            for found in compare_rows(wanted, table)
+        ],
     }

@@ -263,13 +263,16 @@ def _train_at_once(
     waiting = list(reversed(runs))
     helpers: list[tuple[SpawnProcess, Connection]] = []
     running: dict[Connection, TableRun] = {}
+
+    def give_next(end: Connection) -> None:
+        running[end] = waiting.pop()
+        with _hearing_of_death(running[end]):
+            end.send(running[end])
+
     try:
         for _ in range(work.jobs):
             helpers.append(_start_helper(work))
-            end, run = helpers[-1][1], waiting.pop()
-            running[end] = run
-            with _hearing_of_death(run):
-                end.send(run)
+            give_next(helpers[-1][1])
         while running:
             ready = wait(list(running))
             for end in [end for end in running if end in ready]:
@@ -282,9 +285,7 @@ def _train_at_once(
                     raise outcome.error
                 yield run, outcome.seconds
                 if waiting:
-                    running[end] = waiting.pop()
-                    with _hearing_of_death(running[end]):
-                        end.send(running[end])
+                    give_next(end)
     finally:
         work.request.number = work.request.number or signal.SIGTERM
         for _, end in helpers:
@@ -355,26 +356,22 @@ def _train_run(run: TableRun, work: _Work, say: Callable[[str], None]) -> None:
     compiled = compiled_from(run.network)
     is_shown = sys.stderr.isatty() and parent_process() is None
     shown = show_progress(sys.stderr, transient=True) if is_shown else silent()
-    try:
-        with shown as progress:
-            saving = Saving(request=work.request)
-            setting = TrainingSetting(
-                progress=progress,
-                data_dir=work.data_dir,
-                saving=saving,
-                command=work.command,
-                device=work.device,
-                workers=work.workers,
-            )
-            if os.path.lexists(run.aside):
-                _refuse_other(run, run.aside, "begun")
-                begun = read_interrupted(run.aside, {})
-                resume_network(begun, compiled, lambda line: say(f"warning: {line}"), setting)
-            else:
-                train_network(compiled, find_dataset(run.dataset), run.recipe, run.aside, setting)
-    except Diverged:
-        # Its folder says so.
-        pass
+    # Of a training that diverges, its folder says so.
+    with suppress(Diverged), shown as progress:
+        setting = TrainingSetting(
+            progress=progress,
+            data_dir=work.data_dir,
+            saving=Saving(request=work.request),
+            command=work.command,
+            device=work.device,
+            workers=work.workers,
+        )
+        if os.path.lexists(run.aside):
+            _refuse_other(run, run.aside, "begun")
+            begun = read_interrupted(run.aside, {})
+            resume_network(begun, compiled, lambda line: say(f"warning: {line}"), setting)
+        else:
+            train_network(compiled, find_dataset(run.dataset), run.recipe, run.aside, setting)
     try:
         run.aside.rename(run.folder)
     except OSError as error:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from itertools import groupby
 from typing import cast
 
 from torch import Tensor, nn
@@ -55,10 +54,8 @@ def _contrast_ranges(one: IndexRange, two: IndexRange, here: Program, there: Pro
         if counts[0] == counts[1] or None in counts:
             continue
         what = "levels" if one.kind == "levels" else "steps"
-        if level is None:
-            yield f"{counts[0]} {what} here, {counts[1]} there"
-        else:
-            yield f"level {level} has {counts[0]} {what} here, {counts[1]} there"
+        at = "" if level is None else f"level {level} has "
+        yield f"{at}{counts[0]} {what} here, {counts[1]} there"
 
 
 def _levels_of_range(one: IndexRange, program: Program) -> list[int | None]:
@@ -88,15 +85,12 @@ def contrast_networks(one: nn.Module, two: nn.Module, pairs: Pairs) -> list[str]
     """Modules that have the same name, or are mapped to each other, and differ; those of one name together."""
     modules, others = _modules_of(one), _modules_of(two)
     names = {n.rpartition(".")[0]: other.rpartition(".")[0] for n, other in [*pairs.names.items(), *pairs.misfits]}
-    found: list[tuple[str, str, str]] = []
+    found: dict[tuple[str, str], list[str]] = {}
     for name, other in names.items():
         if name in modules and other in others:
-            found += [(attribute_of(name), name, text) for text in _contrast_modules(modules[name], others[other])]
-    lines: list[str] = []
-    for (head, text), same in groupby(sorted(found, key=lambda line: (line[0], line[2])), lambda it: (it[0], it[2])):
-        members = [name for _, name, _ in same]
-        lines.append(f"`{members[0] if len(members) == 1 else head}`: {text}")
-    return lines
+            for text in _contrast_modules(modules[name], others[other]):
+                found.setdefault((attribute_of(name), text), []).append(name)
+    return [f"`{same[0] if len(same) == 1 else head}`: {text}" for (head, text), same in sorted(found.items())]
 
 
 def _modules_of(network: nn.Module) -> dict[str, nn.Module]:
@@ -162,14 +156,10 @@ def _some_names(names: Sequence[str]) -> str:
 def suggest_map(pairs: Pairs, weights: Mapping[str, Tensor], others: Mapping[str, Tensor]) -> Iterator[str]:
     """A `--map` to try: what one side alone has under one name, and the other in the same shapes under another."""
     mine, theirs = _shapes_of(pairs.first, weights), _shapes_of(pairs.second, others)
-    maps = [
-        f"--map {head}={other}"
-        for head, shapes in mine.items()
-        for other in [next((other for other, found in theirs.items() if found == shapes), None)]
-        if other is not None and other not in mine
-    ]
+    like = {head: next((other for other, found in theirs.items() if found == mine[head]), None) for head in mine}
+    maps = [f"--map {head}={other}" for head, other in like.items() if other is not None and other not in mine]
     if maps:
-        yield f"if one is called otherwise there, say so: `{' '.join(dict.fromkeys(maps))}`"
+        yield f"if one is called otherwise there, say so: `{' '.join(maps)}`"
 
 
 def _shapes_of(names: Sequence[str], weights: Mapping[str, Tensor]) -> dict[str, dict[str, tuple[int, ...]]]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -33,7 +33,7 @@ def random_state(network: nn.Module, seed: int) -> _Weights:
     return weights
 
 
-def mapped_name(name: str, names: Mapping[str, str]) -> str:
+def _mapped_name(name: str, names: Mapping[str, str]) -> str:
     """A name of the state dictionary with its start replaced: `bn_f.1_2`, or `bn_f` with every tag."""
     path, rest = name, ""
     while path and path not in names:
@@ -67,19 +67,12 @@ def pair_weights(weights: _Weights, others: _Weights, names: Mapping[str, str]) 
     """
     _refuse_unknown(names, weights, others)
     taken = set(names.values()) - set(names)
-    pairs: dict[str, str] = {}
-    misfits: list[tuple[str, str]] = []
-    for name, tensor in weights.items():
-        head = attribute_of(name)
-        other = mapped_name(name, names)
-        if other in others and (head in names or head not in taken):
-            if others[other].shape == tensor.shape:
-                pairs[name] = other
-            else:
-                misfits.append((name, other))
-    paired, met = {*pairs, *(name for name, _ in misfits)}, {*pairs.values(), *(other for _, other in misfits)}
-    lonely = [name for name in weights if name not in paired]
-    return Pairs(pairs, lonely, [name for name in others if name not in met], misfits)
+    mapped = {name: _mapped_name(name, names) for name in weights if attribute_of(name) not in taken}
+    met = {name: other for name, other in mapped.items() if other in others}
+    pairs = {name: other for name, other in met.items() if others[other].shape == weights[name].shape}
+    misfits = [(name, other) for name, other in met.items() if name not in pairs]
+    lonely, counterparts = [name for name in weights if name not in met], set(met.values())
+    return Pairs(pairs, lonely, [name for name in others if name not in counterparts], misfits)
 
 
 def _refuse_unknown(names: Mapping[str, str], weights: _Weights, others: _Weights) -> None:
@@ -90,7 +83,7 @@ def _refuse_unknown(names: Mapping[str, str], weights: _Weights, others: _Weight
             raise UsageError(f"the {side} network has no parameter `{name}` to map", f"it has {', '.join(heads)}")
 
 
-_Place = Literal["operand", "result", "missing", "output", "statistics", "gradient"]
+Place = Literal["operand", "result", "missing", "output", "statistics", "gradient"]
 """What differs: what a parameter is applied to, what it gives, that it is used at all; the output, though no
 parameter's use differs; or, though no value does, running statistics or the gradient of a parameter."""
 
@@ -115,33 +108,28 @@ class Differences:
         yield from (self.output, *self.gradients.values(), *self.statistics.values())
 
 
+_NOT_DRAWN = Differences(0.0, {}, {})
+
+
 @dataclass(frozen=True)
 class Allowed:
     """How far outcomes may differ: by the tolerance, or by what rounding makes of the same thing, if that is more."""
 
     tolerance: float
-    rounding: Differences | None = None
+    rounding: Differences = _NOT_DRAWN
 
     def output(self) -> float:
-        return self.most(self.rounding.output if self.rounding else 0.0)
+        return max(self.tolerance, self.rounding.output)
 
     def gradient(self, name: str) -> float:
-        return self.most(self.rounding.gradients.get(name, 0.0) if self.rounding else 0.0)
-
-    def gradients(self) -> list[float]:
-        return [self.gradient(name) for name in self.rounding.gradients] if self.rounding else []
+        return max(self.tolerance, self.rounding.gradients.get(name, 0.0))
 
     def statistic(self, name: str) -> float:
-        return self.most(self.rounding.statistics.get(name, 0.0) if self.rounding else 0.0)
+        return max(self.tolerance, self.rounding.statistics.get(name, 0.0))
 
     def call(self, at: int) -> tuple[float, float]:
-        if self.rounding is None or at >= len(self.rounding.calls):
-            return self.tolerance, self.tolerance
-        operand, result = self.rounding.calls[at]
-        return self.most(operand), self.most(result)
-
-    def most(self, rounding: float) -> float:
-        return max(self.tolerance, rounding)
+        operand, result = self.rounding.calls[at] if at < len(self.rounding.calls) else (0.0, 0.0)
+        return max(self.tolerance, operand), max(self.tolerance, result)
 
     def hold(self, found: Differences) -> bool:
         return (
@@ -155,8 +143,8 @@ class Allowed:
 class VerifiedRow:
     """The largest relative differences of one form in one mode; statistics move in training alone.
 
-    `agrees` says whether each is within what is allowed; `rounding` is the largest difference that rounding alone
-    makes there, if that had to be found out.
+    `rounding` is the largest difference that rounding alone makes there, if that had to be found out; `agrees` says
+    whether each is within what is allowed.
     """
 
     form: str
@@ -164,8 +152,8 @@ class VerifiedRow:
     outputs: float
     gradients: float
     statistics: float | None
-    agrees: bool = True
-    rounding: float | None = None
+    rounding: float | None
+    agrees: bool
 
     @property
     def worst(self) -> float:
@@ -174,24 +162,24 @@ class VerifiedRow:
 
 def verified_row(form: str, mode: Literal["train", "eval"], found: Differences, allowed: Allowed) -> VerifiedRow:
     statistics = max(found.statistics.values(), default=0.0) if mode == "train" else None
-    rounding = max(allowed.rounding.values()) if allowed.rounding else None
+    rounding = None if allowed.rounding is _NOT_DRAWN else max(allowed.rounding.values())
     gradients = max(found.gradients.values(), default=0.0)
-    return VerifiedRow(form, mode, found.output, gradients, statistics, allowed.hold(found), rounding)
+    return VerifiedRow(form, mode, found.output, gradients, statistics, rounding, allowed.hold(found))
 
 
 @dataclass(frozen=True)
 class FirstDifference:
     """Where a form first differs, in the order of computation.
 
-    `value` is that whose equation it stands in, `module` the parameter that is used there.
+    `value` is that whose equation it stands in, `parameter` the one that is used there.
     """
 
+    form: str
+    mode: str
     value: str
-    module: str | None
-    place: _Place
+    parameter: str | None
+    place: Place
     difference: float
-    form: str = ""
-    mode: str = ""
 
 
 def compare_outcomes(
@@ -204,10 +192,8 @@ def compare_outcomes(
     gradients = _of_tensors(expected.gradients, found.gradients, names, SMALL)
     moved = _of_tensors(expected.statistics, found.statistics, names, 0.0)
     calls = zip(expected.calls, found.calls, strict=True) if with_calls else ()
-    pairs = [
-        (_call_difference(one.operand, two.operand), _call_difference(one.result, two.result)) for one, two in calls
-    ]
-    return Differences(relative(found.output, expected.output), gradients, moved, pairs)
+    uses = [_differences_of_use(one, two) for one, two in calls]
+    return Differences(relative(found.output, expected.output), gradients, moved, uses)
 
 
 def relative(found: Tensor | None, expected: Tensor, floor: float = 0.0) -> float:
@@ -219,32 +205,48 @@ def relative(found: Tensor | None, expected: Tensor, floor: float = 0.0) -> floa
     return difference / scale if math.isfinite(difference) else math.inf
 
 
-def _call_difference(expected: Tensor | None, found: Tensor | None) -> float:
-    """The relative difference of what a parameter is applied to, or gives; zeros without a shape are all alike."""
-    return 0.0 if expected is None or found is None else relative(found, expected)
+def _differences_of_use(expected: RecordedCall, found: RecordedCall) -> tuple[float, float]:
+    """How far what a parameter is applied to differs, and what it gives; zeros without a shape are all alike."""
+
+    def difference(wanted: Tensor | None, given: Tensor | None) -> float:
+        if wanted is None:
+            return 0.0 if given is None else relative(given, torch.zeros_like(given))
+        return relative(given, wanted)
+
+    return difference(expected.operand, found.operand), difference(expected.result, found.result)
+
+
+_Found = tuple[str, str | None, Place, float]
+"""The value in whose equation two outcomes differ, the parameter that is used there, what differs, and how far."""
 
 
 def first_difference(
-    expected: Outcome, found: Outcome, names: Mapping[str, str], allowed: Allowed, is_literal: bool, output: str
-) -> FirstDifference | None:
-    """Where two outcomes first differ by more than is allowed, if they do; `output` is what that is called."""
-    place = _locate(expected, found, names, allowed, is_literal)
-    if place is not None:
+    expected: Outcome,
+    found: Outcome,
+    names: Mapping[str, str],
+    apart: Differences,
+    allowed: Allowed,
+    is_literal: bool,
+    output: str,
+) -> _Found | None:
+    """Where two outcomes, which differ by `apart`, first do so by more than is allowed, in the order of computation.
+
+    `output` is what that is called.
+    """
+    if place := _locate(expected, found, names, allowed, is_literal):
         return place
-    difference = relative(found.output, expected.output)
-    if difference > allowed.output():
-        return FirstDifference(output, None, "output", difference)
-    calls = {call.module: call for call in expected.calls}
-    moved = _of_tensors(expected.statistics, found.statistics, names, 0.0)
-    for call in calls.values():
-        own = {name: moved[name] for name in moved if name.startswith(f"{call.module}.")}
-        if any(difference > allowed.statistic(name) for name, difference in own.items()):
-            return FirstDifference(call.value, call.module, "statistics", max(own.values()))
-    gradients = _of_tensors(expected.gradients, found.gradients, names, SMALL)
-    for call in reversed(expected.calls):
-        own = {name: gradients[name] for name in gradients if module_of(name) == call.module}
-        if any(difference > allowed.gradient(name) for name, difference in own.items()):
-            return FirstDifference(call.value, call.module, "gradient", max(own.values()))
+    if apart.output > allowed.output():
+        return output, None, "output", apart.output
+    last_uses = {call.module: call for call in expected.calls}.values()
+    kinds: tuple[tuple[Place, Iterable[RecordedCall], Mapping[str, float], Callable[[str], float]], ...] = (
+        ("statistics", last_uses, apart.statistics, allowed.statistic),
+        ("gradient", reversed(expected.calls), apart.gradients, allowed.gradient),
+    )
+    for place, calls, differences, most in kinds:
+        for call in calls:
+            own = {name: by for name, by in differences.items() if f"{name}.".startswith(f"{call.module}.")}
+            if any(by > most(name) for name, by in own.items()):
+                return call.value, call.module, place, max(own.values())
     return None
 
 
@@ -263,7 +265,7 @@ def _of_tensors(
 
 def _locate(
     expected: Outcome, found: Outcome, names: Mapping[str, str], allowed: Allowed, is_literal: bool
-) -> FirstDifference | None:
+) -> _Found | None:
     """The first use of a parameter that differs by more than is allowed, in the order of the equations.
 
     The uses of each parameter are compared one after another. A form that is not literal may need a parameter
@@ -279,31 +281,20 @@ def _locate(
         module = modules.get(call.module, call.module)
         at, place[module] = place[module], place[module] + 1
         if at < len(theirs[module]) and (is_literal or len(theirs[module]) == counts[call.module]):
-            difference = _difference_of_calls(call, theirs[module][at], allowed.call(number))
-            if difference is not None:
-                return difference
+            operand, result = _differences_of_use(call, theirs[module][at])
+            most_of_operand, most_of_result = allowed.call(number)
+            if operand > most_of_operand:
+                return call.value, call.module, "operand", operand
+            if result > most_of_result:
+                return call.value, call.module, "result", result
         elif is_literal:
-            return FirstDifference(call.value, call.module, "missing", math.inf)
+            return call.value, call.module, "missing", math.inf
     return None
 
 
 def module_of(name: str) -> str:
     """The module of a weight or bias, `A.1` of `A.1.weight`; a scalar is its own."""
     return name.removesuffix(".weight").removesuffix(".bias")
-
-
-def _difference_of_calls(
-    expected: RecordedCall, found: RecordedCall, allowed: tuple[float, float]
-) -> FirstDifference | None:
-    places: tuple[tuple[_Place, float], ...] = (("operand", allowed[0]), ("result", allowed[1]))
-    for place, most in places:
-        wanted, given = getattr(expected, place), getattr(found, place)
-        if wanted is None:
-            wanted = torch.zeros_like(given)
-        difference = relative(given, wanted)
-        if difference > most:
-            return FirstDifference(expected.value, expected.module, place, difference)
-    return None
 
 
 _DRAWS = 3

@@ -6,13 +6,14 @@ import math
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import redirect_stdout
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 
 from cldfc.compilation import Compilation
+from cldfc.output import aligned
 from cldfc.syntax import tree
 from cldfc.verify.contrast import alone, contrast_networks, contrast_specs, suggest_map
 from cldfc.verify.deviation import (
@@ -20,10 +21,10 @@ from cldfc.verify.deviation import (
     Allowed,
     Differences,
     FirstDifference,
+    Place,
     VerifiedRow,
     compare_outcomes,
     first_difference,
-    mapped_name,
     pair_weights,
     random_state,
     rounding_of,
@@ -88,9 +89,9 @@ def verify_forms(spec: Compilation, candidates: Sequence[Candidate], tolerance: 
     comparison = _Tally(spec, tolerance)
     try:
         for trial in _trials(random_state(networks[0], seed), spec, seed):
+            names = {name: name for name in trial.weights}
             expected = outcome_of_equations(spec.tree, trial, spec.program.classes)
             for candidate, network in zip(candidates, networks, strict=True):
-                names = {name: mapped_name(name, candidate.names) for name in trial.weights}
                 comparison.add(candidate.name, trial, expected, network, names, candidate.is_literal)
     except Differs as difference:
         return Report(tuple(comparison.rows), problem=str(difference))
@@ -146,8 +147,7 @@ def _verify_pair(
     one = _candidate_network(candidates[0], spec, seed)
     weights, others = random_state(one, seed), random_state(other.network, seed)
     pairs = pair_weights(weights, others, names)
-    contrasts = [*(contrast_specs(spec, other.spec) if other.spec is not None else ())]
-    contrasts += contrast_networks(one, other.network, pairs)
+    contrasts = [*contrast_specs(spec, other.spec or spec), *contrast_networks(one, other.network, pairs)]
     # A network with another input, or with other outputs, cannot be given the same images.
     tasks = {(known.program.shape, known.program.classes) for known in (spec, other.spec or spec)}
     if contrasts and len(tasks) > 1:
@@ -194,7 +194,6 @@ class _Tally:
     rows: list[VerifiedRow] = field(default_factory=list[VerifiedRow])
     first: FirstDifference | None = None
     known: dict[str, Differences] = field(default_factory=dict[str, Differences])
-    """What rounding makes of the equations, by mode."""
 
     def add(
         self,
@@ -215,23 +214,24 @@ class _Tally:
         found = outcome_of_network(network, replace(trial, weights={**(others or {}), **own}))
         apart, allowed = compare_outcomes(expected, found, names), Allowed(self.tolerance)
         if not allowed.hold(apart):
-            allowed = self.allowed(trial, expected)
+            allowed = Allowed(self.tolerance, self.rounding(trial, expected))
         self.rows.append(verified_row(form, trial.mode, apart, allowed))
         if self.first is None and not self.rows[-1].agrees:
             output = next(s.name for s in self.spec.tree.statements if isinstance(s, tree.Output))
-            first = first_difference(expected, found, names, allowed, is_literal, output)
-            self.first = first and replace(first, form=form, mode=trial.mode)
+            place = first_difference(expected, found, names, apart, allowed, is_literal, output)
+            self.first = place and FirstDifference(form, trial.mode, *place)
 
     def mattering(self, names: Sequence[str], trial: Trial, outcome: Outcome, expected: Outcome) -> list[str]:
         """Those of some parameters of an outcome without which it would be another: their gradient is not zero."""
         found = [name for name in names if _relative_gradient(name, outcome) > self.tolerance]
-        rounding = max(self.allowed(trial, expected).gradients(), default=0.0) if found else 0.0
+        rounding = max(self.rounding(trial, expected).gradients.values(), default=0.0) if found else 0.0
         return [name for name in found if _relative_gradient(name, outcome) > rounding]
 
-    def allowed(self, trial: Trial, expected: Outcome) -> Allowed:
+    def rounding(self, trial: Trial, expected: Outcome) -> Differences:
+        """What rounding makes of the equations in the mode of a trial."""
         if trial.mode not in self.known:
             self.known[trial.mode] = rounding_of(self.spec, trial, expected)
-        return Allowed(self.tolerance, self.known[trial.mode])
+        return self.known[trial.mode]
 
 
 def _candidate_network(candidate: Candidate, spec: Compilation, seed: int) -> nn.Module:
@@ -247,9 +247,11 @@ def _trials(weights: Mapping[str, Tensor], spec: Compilation, seed: int) -> Iter
 
 
 def _without_weights(outcome: Outcome, names: Sequence[str]) -> Outcome:
-    gradients = {name: gradient for name, gradient in outcome.gradients.items() if name not in names}
-    statistics = {name: tensor for name, tensor in outcome.statistics.items() if name not in names}
-    return Outcome(outcome.output, gradients, statistics, outcome.calls)
+    gradients, statistics = (
+        {name: tensor for name, tensor in tensors.items() if name not in names}
+        for tensors in (outcome.gradients, outcome.statistics)
+    )
+    return replace(outcome, gradients=gradients, statistics=statistics)
 
 
 _MOST_CONTRASTS = 12
@@ -258,7 +260,7 @@ _MOST_CONTRASTS = 12
 
 def report_lines(report: Report, tolerance: float) -> list[str]:
     """A table of the largest differences, where the first one appears, and whether all stay below the tolerance."""
-    lines = [] if not report.rows else _table_of_rows(report.rows)
+    lines = _table_of_rows(report.rows) if report.rows else []
     contrasts = [f"  {line}" for line in report.contrasts[:_MOST_CONTRASTS]]
     if len(report.contrasts) > _MOST_CONTRASTS:
         contrasts.append(f"  and {len(report.contrasts) - _MOST_CONTRASTS} more")
@@ -289,26 +291,23 @@ def _table_of_rows(rows: tuple[VerifiedRow, ...]) -> list[str]:
     for row in rows:
         numbers = [row.outputs, row.gradients, row.statistics]
         cells.append([row.form, row.mode, *("" if value is None else _difference_text(value) for value in numbers)])
-    widths = [max(len(line[place]) for line in cells) for place in range(5)]
-    return ["  ".join(f"{cell:{width}}" for cell, width in zip(line, widths, strict=True)).rstrip() for line in cells]
+    return aligned(cells, [False] * 5)
+
+
+_WHERE: Mapping[Place, str] = {
+    "operand": "`{value}`: what `{parameter}` is applied to {by}",
+    "result": "`{value}`: what `{parameter}` gives {by}",
+    "missing": "`{value}`: `{parameter}` is not used there",
+    "statistics": "`{value}`: how `{parameter}` moves its running statistics {by}",
+    "gradient": "`{value}`, on the way back: the gradient of `{parameter}` {by}",
+    "output": "`{value}`, behind the last use of a parameter: it {by}",
+}
 
 
 def _where(first: FirstDifference) -> str:
     """`u@2,1`: what `A.2` gives differs by 3.0e-02."""
     by = f"differs by {_difference_text(first.difference)}" if math.isfinite(first.difference) else "has another shape"
-    match first.place:
-        case "operand":
-            return f"`{first.value}`: what `{first.module}` is applied to {by}"
-        case "result":
-            return f"`{first.value}`: what `{first.module}` gives {by}"
-        case "missing":
-            return f"`{first.value}`: `{first.module}` is not used there"
-        case "statistics":
-            return f"`{first.value}`: how `{first.module}` moves its running statistics {by}"
-        case "gradient":
-            return f"`{first.value}`, on the way back: the gradient of `{first.module}` {by}"
-        case "output":
-            return f"`{first.value}`, behind the last use of a parameter: it {by}"
+    return _WHERE[first.place].format(value=first.value, parameter=first.parameter, by=by)
 
 
 def _difference_text(value: float) -> str:
@@ -316,23 +315,4 @@ def _difference_text(value: float) -> str:
 
 
 def report_data(report: Report, tolerance: float) -> dict[str, object]:
-    keys = ("form", "mode", "outputs", "gradients", "statistics", "rounding", "agrees")
-    rows = [{key: getattr(row, key) for key in keys} for row in report.rows]
-    first = report.first and {
-        "form": report.first.form,
-        "mode": report.first.mode,
-        "value": report.first.value,
-        "parameter": report.first.module,
-        "place": report.first.place,
-        "difference": report.first.difference,
-    }
-    return {
-        "agrees": report.agrees,
-        "tolerance": tolerance,
-        "largest": report.worst,
-        "rows": rows,
-        "first": first,
-        "unused": list(report.unused),
-        "problem": report.problem,
-        "contrasts": list(report.contrasts),
-    }
+    return {"agrees": report.agrees, "tolerance": tolerance, "largest": report.worst, **asdict(report)}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import redirect_stdout
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
 from typing import Any, Literal, cast
@@ -76,16 +76,14 @@ _LARGEST_MAP = 64
 
 @dataclass(frozen=True)
 class Candidate:
-    """Generated code that should compute what a spec says, and what it calls the spec's parameters.
+    """Generated code that should compute what a spec says.
 
-    `names` leads from names of the spec, in ASCII, with or without their tags, to other ones. A literal candidate uses
-    each parameter as often as the equations do; a rewritten one may need it less often. `class_name` is None where
-    the class is called as the spec.
+    A literal candidate uses each parameter as often as the equations do; a rewritten one may need it less often.
+    `class_name` is None where the class is called as the spec.
     """
 
     name: str
     code: str
-    names: Mapping[str, str] = field(default_factory=dict[str, str])
     is_literal: bool = True
     class_name: str | None = None
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import Any, cast
 
 import torch.fx
 from torch import Tensor, nn
@@ -62,7 +62,9 @@ class TensorGroup:
 
 def read_groups(weights: Mapping[str, Tensor]) -> list[TensorGroup]:
     """The groups of a state dict in its order; whole numbers other than counters are no weights. Raises UsageError."""
-    _require_mapping(weights)
+    if not isinstance(cast(object, weights), Mapping):
+        message = f"the weights are not a state dict but of type {type(weights).__name__}"
+        raise UsageError(message, "give `….state_dict()`")
     tensors: dict[str, dict[str, Tensor]] = {}
     for name, tensor in weights.items():
         _require_tensor(weights, name, tensor)
@@ -74,21 +76,12 @@ def read_groups(weights: Mapping[str, Tensor]) -> list[TensorGroup]:
     return [TensorGroup(name, parts) for name, parts in tensors.items() if set(parts) != {_COUNTER}]
 
 
-def _require_mapping(weights: object) -> None:
-    if not isinstance(weights, Mapping):
-        raise UsageError(
-            f"the weights are not a state dict but of type {type(weights).__name__}", "give `….state_dict()`"
-        )
-
-
 def _require_tensor(weights: Mapping[str, object], name: object, tensor: object) -> None:
     if isinstance(name, str) and isinstance(tensor, Tensor):
         return
     inner = next((key for key, value in weights.items() if isinstance(value, Mapping)), None)
-    text = "a state dict is {name: tensor}"
-    if inner is not None:
-        text = f"give the state dict inside it: `weights[{inner!r}]`"
-    raise UsageError(f"`{name}` of the weights is no tensor, but of type {type(tensor).__name__}", text)
+    help = "a state dict is {name: tensor}" if inner is None else f"give the state dict inside it: `weights[{inner!r}]`"
+    raise UsageError(f"`{name}` of the weights is no tensor, but of type {type(tensor).__name__}", help)
 
 
 def join_groups(groups: Sequence[TensorGroup]) -> tuple[list[TensorGroup], dict[str, list[str]]]:

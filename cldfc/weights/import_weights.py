@@ -131,7 +131,7 @@ def _match_names(
     uses = first_uses(network, list(ours))
     numbers = {name: at for at, group in enumerate(theirs) for name in (group.name, *aliases[group.name])}
     places = [Slot(numbers[group.name], at, group.parent) for at, group in enumerate(read_groups(tensors))]
-    return match_order(Evidence(theirs, aliases, [ours[use.group] for use in uses], uses), places)
+    return match_order(Evidence(theirs, aliases, [ours[use.group] for use in uses], uses, places))
 
 
 def _match_module(network: nn.Module, module: nn.Module, example: object) -> Imported:

@@ -109,7 +109,7 @@ class Pair:
 
 
 class Evidence:
-    """What is known of both sides: our groups in the order of use, theirs with all their names."""
+    """What is known of both sides: our groups in the order of use, theirs with all their names and places."""
 
     def __init__(
         self,
@@ -117,8 +117,10 @@ class Evidence:
         aliases: Mapping[str, Sequence[str]],
         ours: Sequence[TensorGroup],
         uses: Sequence[ModuleUse],
+        places: Sequence[Slot],
     ) -> None:
-        self.theirs, self.ours, self.uses = theirs, ours, uses
+        self.theirs, self.ours, self.uses, self.places = theirs, ours, uses, places
+        self.last_places = {place.group: place.number for place in places}
         self.is_shared = [bool(aliases.get(group.name)) for group in theirs]
         alike: dict[Signature, list[int]] = {}
         for at, our in enumerate(ours):
@@ -130,6 +132,10 @@ class Evidence:
         used_often = Counter(our.signature for our, use in zip(ours, uses, strict=True) if use.count > 1)
         self.told_by_sharing = {signature for signature, count in shared.items() if used_often[signature] == count}
         self.counts = Counter(group.signature for group in theirs)
+
+    def may_wait(self, place: Slot) -> bool:
+        """Whether its group may be used for the first time in a later place: a kernel, applied to a zero here."""
+        return self.theirs[place.group].is_kernel and place.number < self.last_places[place.group]
 
     def by_shape(self, their: int) -> list[int]:
         return self.alike[their]
@@ -149,7 +155,7 @@ class Evidence:
         return named or likely
 
 
-def match_order(evidence: Evidence, places: Sequence[Slot]) -> list[Pair]:
+def match_order(evidence: Evidence) -> list[Pair]:
     """The one pairing in which their modules stand in an order in which ours may be used.
 
         theirs  ours, by use           pairs
@@ -162,25 +168,25 @@ def match_order(evidence: Evidence, places: Sequence[Slot]) -> list[Pair]:
     pairing fits, when several do, and when names speak against it.
     """
     _refuse_disorder(evidence.theirs)
-    may_wait, strict = _waits(evidence, places), _Limits(read_blocks(places, evidence.theirs))
+    strict = _Limits(read_blocks(evidence.places, evidence.theirs))
     alone = {
         at
         for at, alike in enumerate(evidence.alike)
         if len(alike) == 1 == evidence.counts[evidence.theirs[at].signature]
     }
-    placed = [place for place in places if place.group not in alone]
+    placed = [place for place in evidence.places if place.group not in alone]
     limits = [
         strict,
         _Limits(read_blocks(placed, evidence.theirs), alone),
         _Limits(read_blocks(placed, evidence.theirs, any_order=True), alone, is_strict=False),
     ]
-    if _is_alphabetical([group.name for group in evidence.theirs]):
+    if _is_alphabetical(evidence.theirs):
         limits = limits[: 1 if placed else 2]
     fitting = Counter(g.signature for g in evidence.theirs) == Counter(g.signature for g in evidence.ours)
     for limit in limits if fitting else ():
-        if options := find_options(_search(evidence, limit, may_wait, evidence.by_shape)):
-            return _decide(evidence, limit, may_wait, options)
-    failed = _search(evidence, strict, may_wait, evidence.by_shape)
+        if options := find_options(_search(evidence, limit, evidence.by_shape)):
+            return _decide(evidence, limit, options)
+    failed = _search(evidence, strict, evidence.by_shape)
     find_options(failed)
     raise _fits_nowhere(evidence, failed)
 
@@ -194,14 +200,14 @@ class _Limits:
     is_strict: bool = True
 
 
-def _decide(evidence: Evidence, limits: _Limits, may_wait: Callable[[Slot], bool], options: _Options) -> list[Pair]:
+def _decide(evidence: Evidence, limits: _Limits, options: _Options) -> list[Pair]:
     """The one pairing; `options` is what the order leaves open. Raises UsageError."""
     rules = [rule for rule in evidence.rules if limits.is_strict or rule.says != "follows"]
     how = [BY_ORDER if len(option) == 1 else "" for option in options]
     for name, likely, among in ((_BY_ALIAS, evidence.by_alias, []), (BY_NAME, evidence.by_name, rules)):
         if all(how):
             break
-        found = find_options(_search(evidence, limits, may_wait, likely, among))
+        found = find_options(_search(evidence, limits, likely, among))
         options = found or options
         how = [
             known or (name if found and len(option) == 1 else "") for known, option in zip(how, options, strict=True)
@@ -216,18 +222,8 @@ def _decide(evidence: Evidence, limits: _Limits, may_wait: Callable[[Slot], bool
     ]
 
 
-def _waits(evidence: Evidence, places: Sequence[Slot]) -> Callable[[Slot], bool]:
-    """Whether the group of a place may be used for the first time in a later one: a kernel, applied to a zero here."""
-    last = {place.group: place.number for place in places}
-    return lambda place: evidence.theirs[place.group].is_kernel and place.number < last[place.group]
-
-
 def _search(
-    evidence: Evidence,
-    limits: _Limits,
-    may_wait: Callable[[Slot], bool],
-    likely: Callable[[int], list[int]],
-    rules: Sequence[_Rule] = (),
+    evidence: Evidence, limits: _Limits, likely: Callable[[int], list[int]], rules: Sequence[_Rule] = ()
 ) -> Search:
     """The search for pairings within limits; `likely` and `rules` say what else is asked of them."""
     by_group: dict[int, list[_Rule]] = {}
@@ -248,7 +244,7 @@ def _search(
 
     known = {at: evidence.alike[at][0] for at in limits.anywhere}
     pairs = [known.get(at, -1) for at in range(len(evidence.theirs))]
-    return Search(limits.blocks, evidence.uses, pairs, likely, may_wait, allowed, partners if rules else ())
+    return Search(limits.blocks, evidence.uses, pairs, likely, evidence.may_wait, allowed, partners if rules else ())
 
 
 def find_options(search: Search) -> _Options:
@@ -303,8 +299,8 @@ def _ambiguous(evidence: Evidence, options: _Options) -> UsageError:
         for name, option in open_ones[:_MOST_SHOWN]
     ]
     more = [f"{len(open_ones) - _MOST_SHOWN} others are open, too"] * (len(open_ones) > _MOST_SHOWN)
-    hint = _order_hint([group.name for group in evidence.theirs])
-    return UsageError(f"the weights fit the network in several ways: {'; '.join([*lines, *more])}", hint)
+    message = f"the weights fit the network in several ways: {'; '.join([*lines, *more])}"
+    return UsageError(message, _order_hint(evidence.theirs))
 
 
 def _fits_nowhere(evidence: Evidence, search: Search) -> UsageError:
@@ -320,7 +316,7 @@ def _fits_nowhere(evidence: Evidence, search: Search) -> UsageError:
     if not wanted:
         return UsageError(message, f"all {len(ours)} modules of the network are already matched: leave it out")
     taken = f"after {search.reached} of its {len(ours)} modules" if search.reached else "at first"
-    return UsageError(message, f"{taken} it would take {wanted}; {_order_hint([group.name for group in theirs])}")
+    return UsageError(message, f"{taken} it would take {wanted}; {_order_hint(theirs)}")
 
 
 def _list_some(groups: list[TensorGroup]) -> str:
@@ -333,17 +329,18 @@ def _refuse_disorder(theirs: Sequence[TensorGroup]) -> None:
     for first, second in _numbered_pairs(dict(enumerate(theirs))):
         if second < first and theirs[first].signature == theirs[second].signature:
             message = f"`{theirs[second].name}` of the weights stands before `{theirs[first].name}`"
-            hint = _order_hint([group.name for group in theirs])
-            raise UsageError(f"{message}: the order of the numbers is not that of the weights", hint)
+            message += ": the order of the numbers is not that of the weights"
+            raise UsageError(message, _order_hint(theirs))
 
 
-def _order_hint(names: list[str]) -> str:
-    if not _is_alphabetical(names):
+def _order_hint(theirs: Sequence[TensorGroup]) -> str:
+    if not _is_alphabetical(theirs):
         return _GIVE_MODULE
     return f"the names are in alphabetical order: load them into the module that they are of, and give that: {_CALL}"
 
 
-def _is_alphabetical(names: list[str]) -> bool:
+def _is_alphabetical(theirs: Sequence[TensorGroup]) -> bool:
     """Whether names are in alphabetical order, which is how some files keep them; 10 may come before 2 or after it."""
+    names = [group.name for group in theirs]
     natural = [[part.zfill(9) if part.isdigit() else part for part in re.split(r"([0-9]+)", name)] for name in names]
     return len(names) > 2 and (names == sorted(names) or natural == sorted(natural))

@@ -6,8 +6,9 @@ import copy
 from collections import Counter
 from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import lru_cache
+from math import inf
 from typing import Any, cast
 
 import torch
@@ -19,6 +20,10 @@ from cldfc.weights.groups import TensorGroup, join_groups, read_groups
 from cldfc.weights.match import BY_ORDER, BY_SHAPE, Pair
 
 _Arguments = tuple[object, ...]
+_Print = tuple[tuple[int, ...], Tensor]
+"""The shape of a value, and a few sums over it: equal for equal values, and in practice for no others."""
+_Seen = Callable[[list[int], list[_Print]], None]
+"""Is told the numbers of some groups that are used, and the values that they are given."""
 _CPU = torch.device("cpu")
 
 
@@ -42,19 +47,32 @@ class _Running:
     """A copy of a network in eval mode, its groups of tensors, and the number of its group for each address."""
 
     def __init__(self, network: nn.Module, dtype: torch.dtype, device: torch.device) -> None:
+        self.dtype, self.device = dtype, device
         self.network = copy.deepcopy(network).to(device, dtype).eval()
         self.groups = join_groups(read_groups(self.network.state_dict()))[0]
         tensors = ((number, tensor) for number, group in enumerate(self.groups) for tensor in group.tensors.values())
         self.numbers = {_address(tensor): number for number, tensor in tensors}
 
+    def run(self, example: _Arguments, seen: _Seen | None = None) -> list[Tensor]:
+        """The outputs of the network; `seen` is told each use of its groups."""
+        with ExitStack() as stack:
+            stack.enter_context(torch.no_grad())
+            stack.enter_context(_default_dtype(self.dtype))
+            if any(type(module).__name__ == "OptimizedModule" for module in self.network.modules()):
+                stack.enter_context(torch.compiler.set_stance("force_eager"))
+            if seen is not None:
+                stack.enter_context(Uses(self.numbers, seen))
+            return _read_outputs(self.network(*(self.place(thing) for thing in example)))
+
+    def place(self, thing: object) -> object:
+        if not isinstance(thing, Tensor):
+            return thing
+        return thing.to(self.device, self.dtype if thing.is_floating_point() else thing.dtype)
+
 
 def _address(tensor: Tensor) -> int:
     """What a tensor and its views have in common."""
     return tensor.untyped_storage().data_ptr()
-
-
-_Print = tuple[tuple[int, ...], Tensor]
-"""The shape of a value, and a few sums over it: equal for equal values, and in practice for no others."""
 
 
 def _fingerprint(value: Tensor) -> _Print:
@@ -72,7 +90,7 @@ def _print_weights(count: int) -> Tensor:
 def _distance(one: _Print, other: _Print) -> float:
     """How far two values are apart, relative to the larger."""
     if one[0] != other[0]:
-        return float("inf")
+        return inf
     size = max(float(one[1][0]), float(other[1][0]))
     return float((one[1] - other[1]).abs().max()) / size if size else 0.0
 
@@ -83,9 +101,9 @@ class Uses(TorchFunctionMode):
     Unlike a module's hooks it also sees a kernel that is called by its weight, and a scalar.
     """
 
-    def __init__(self, running: _Running, seen: Callable[[list[int], list[_Print]], None]) -> None:
+    def __init__(self, numbers: Mapping[int, int], seen: _Seen) -> None:
         super().__init__()
-        self.numbers, self.seen = running.numbers, seen
+        self.numbers, self.seen = numbers, seen
 
     def __torch_function__(
         self,
@@ -114,19 +132,6 @@ def _default_dtype(dtype: torch.dtype) -> Generator[None]:
         torch.set_default_dtype(before)
 
 
-def _run_network(
-    running: _Running, example: _Arguments, seen: Callable[[list[int], list[_Print]], None] | None = None
-) -> list[Tensor]:
-    """The outputs of a network; `seen` is told each use of its groups."""
-    with ExitStack() as stack:
-        stack.enter_context(torch.no_grad())
-        if any(type(module).__name__ == "OptimizedModule" for module in running.network.modules()):
-            stack.enter_context(torch.compiler.set_stance("force_eager"))
-        if seen is not None:
-            stack.enter_context(Uses(running, seen))
-        return _read_outputs(running.network(*example))
-
-
 def _read_outputs(result: object) -> list[Tensor]:
     if isinstance(result, Tensor):
         return [result.detach().to("cpu", torch.float64)]
@@ -141,7 +146,7 @@ def _read_outputs(result: object) -> list[Tensor]:
 def _largest_difference(found: list[Tensor], wanted: list[Tensor]) -> float:
     """How far outputs are apart, relative to the largest; nan if a number is not finite, inf if shapes differ."""
     if [tensor.shape for tensor in found] != [tensor.shape for tensor in wanted]:
-        return float("inf")
+        return inf
     pairs = [(a, b) for a, b in zip(found, wanted, strict=True) if a.numel()]
     ratios = [(a - b).abs().max() / b.abs().max().clamp_min(1e-30) for a, b in pairs]
     return float(torch.stack(ratios).max()) if ratios else 0.0
@@ -186,13 +191,6 @@ def _draw_example(example: _Arguments) -> _Arguments:
     return tuple(map(draw, example))
 
 
-def _place_example(example: _Arguments, dtype: torch.dtype, device: torch.device) -> _Arguments:
-    return tuple(
-        thing.to(device, dtype if thing.is_floating_point() else thing.dtype) if isinstance(thing, Tensor) else thing
-        for thing in example
-    )
-
-
 _MOST_RUNS = 300
 """After so many runs of ours the search gives up; without branches that look alike it takes one."""
 
@@ -214,16 +212,14 @@ class _Apart:
     decided: int = -1
     ours: str = ""
     theirs: str = ""
-    difference: float = float("inf")
+    difference: float = inf
 
     def __str__(self) -> str:
         if not self.ours:
             return "all modules are given the same values, so they part after the last"
         if not self.theirs:
             return f"nothing like `{self.ours}` is used there"
-        near = (
-            "of another shape" if self.difference == float("inf") else f"which differs by {percentage(self.difference)}"
-        )
+        near = "of another shape" if self.difference == inf else f"which differs by {percentage(self.difference)}"
         return f"they part where `{self.ours}` is used: the nearest value is given to `{self.theirs}`, {near}"
 
 
@@ -231,24 +227,15 @@ def percentage(share: float) -> str:
     return f"{100 * share:.2g} %"
 
 
-@dataclass
 class _Both:
     """Our network and theirs, run with random weights on random numbers."""
 
-    ours: _Running
-    theirs: _Running
-    example: _Arguments
-    way: _RunMode
-    given: list[list[_Print]] = field(init=False)
-    outputs: list[Tensor] = field(init=False)
-    here: _Arguments = field(init=False)
-    rank: dict[int, int] = field(default_factory=dict[int, int])
-    apart: _Apart = field(default_factory=_Apart)
-
-    def __post_init__(self) -> None:
-        self.given = [[] for _ in self.theirs.groups]
-        self.outputs = _run_network(self.theirs, self.example, self.note)
-        self.here = _place_example(self.example, self.way.dtype, _CPU)
+    def __init__(self, ours: _Running, theirs: _Running, example: _Arguments, way: _RunMode) -> None:
+        self.ours, self.theirs, self.example, self.way = ours, theirs, example, way
+        self.given: list[list[_Print]] = [[] for _ in theirs.groups]
+        self.rank: dict[int, int] = {}
+        self.apart = _Apart()
+        self.outputs = theirs.run(example, self.note)
 
     def note(self, groups: list[int], values: list[_Print]) -> None:
         for group in groups:
@@ -262,7 +249,7 @@ class _Both:
             for _ in range(_MOST_RUNS):
                 attempt = _Attempt(self, choices, is_strict)
                 try:
-                    attempt.finish(_run_network(self.ours, self.here, attempt.use))
+                    attempt.finish(self.ours.run(self.example, attempt.use))
                     return attempt.pairs
                 except _DeadEndError:
                     choices = attempt.next_choices()
@@ -277,9 +264,9 @@ class _Both:
             _randomise(self.theirs, seed)
             for number, their in pairs.items():
                 _set_weights(self.theirs.groups[their], self.ours.groups[number])
-            wanted = _run_network(self.theirs, self.example)
+            wanted = self.theirs.run(self.example)
             if any(bool(tensor.any()) for tensor in wanted):
-                found.append(_largest_difference(_run_network(self.ours, self.here), wanted))
+                found.append(_largest_difference(self.ours.run(self.example), wanted))
         _randomise(self.theirs, 0)
         return found
 
@@ -337,11 +324,11 @@ class _Attempt:
 
     def nearest(self, their: int, values: list[_Print]) -> float:
         """How near the values that their group is given come to these."""
-        return min((_distance(a, b) for a in values for b in self.both.given[their]), default=float("inf"))
+        return min((_distance(a, b) for a in values for b in self.both.given[their]), default=inf)
 
     def note_apart(self, number: int, theirs: list[int], values: list[_Print]) -> None:
         if len(self.pairs) > self.both.apart.decided:
-            near, their = min(((self.nearest(their, values), their) for their in theirs), default=(float("inf"), None))
+            near, their = min(((self.nearest(their, values), their) for their in theirs), default=(inf, None))
             name = "" if their is None else self.both.theirs.groups[their].name
             self.both.apart = _Apart(len(self.pairs), self.both.ours.groups[number].name, name, near)
 
@@ -388,9 +375,8 @@ class Match:
         """How far apart the outputs are with random weights, if their groups are ours in these pairs."""
         theirs = {group.name: number for number, group in enumerate(self.both.theirs.groups)}
         ours = {group.name: number for number, group in enumerate(self.both.ours.groups)}
-        with _default_dtype(self.both.way.dtype):
-            found = self.both.differences({ours[p.our.name]: theirs[p.their.name] for p in pairs})
-        return float(torch.tensor(found or [float("inf")]).max())
+        found = self.both.differences({ours[p.our.name]: theirs[p.their.name] for p in pairs})
+        return float(torch.tensor(found or [inf]).max())
 
 
 def match_values(network: nn.Module, module: nn.Module, example: _Arguments) -> Match:
@@ -401,13 +387,12 @@ def match_values(network: nn.Module, module: nn.Module, example: _Arguments) -> 
     """
     both = _start(network, module, example)
     ours, theirs = both.ours.groups, both.theirs.groups
-    with _default_dtype(both.way.dtype):
-        try:
-            pairs = both.search()
-        except UsageError:
-            raise
-        except Exception as error:
-            raise UsageError(f"the network cannot be run on the example: {error}", "give what it takes") from error
+    try:
+        pairs = both.search()
+    except UsageError:
+        raise
+    except Exception as error:
+        raise UsageError(f"the network cannot be run on the example: {error}", "give what it takes") from error
     if pairs is None:
         return Match(None, both)
     counts = Counter(group.signature for group in ours)
@@ -422,8 +407,7 @@ def _start(network: nn.Module, module: nn.Module, example: _Arguments) -> _Both:
         try:
             theirs, ours = _Running(module, way.dtype, way.device), _Running(network, way.dtype, _CPU)
             _randomise(theirs, 0)
-            with _default_dtype(way.dtype):
-                return _Both(ours, theirs, _place_example(_draw_example(example), way.dtype, way.device), way)
+            return _Both(ours, theirs, _draw_example(example), way)
         except UsageError:
             raise
         except Exception as error:
@@ -438,9 +422,8 @@ def compare_outputs(
 ) -> float:
     """How far apart the outputs are on the example, once our groups have the weights of theirs; neither is changed."""
     theirs, ours = _Running(module, way.dtype, way.device), _Running(network, way.dtype, _CPU)
-    by_name = {group.name: group for group in theirs.groups}, {group.name: group for group in ours.groups}
+    own = {group.name: group for group in ours.groups}
     for pair in pairs:
-        _set_weights(by_name[0][pair.their.name], by_name[1][pair.our.name])
-    with _default_dtype(way.dtype):
-        wanted = _run_network(theirs, _place_example(example, way.dtype, way.device))
-        return _largest_difference(_run_network(ours, _place_example(example, way.dtype, _CPU)), wanted)
+        _set_weights(pair.their, own[pair.our.name])
+    wanted = theirs.run(example)
+    return _largest_difference(ours.run(example), wanted)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence, Set
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from cldfc.weights.groups import ModuleUse, TensorGroup
@@ -49,33 +49,6 @@ def read_blocks(places: Sequence[Slot], theirs: Sequence[TensorGroup], any_order
     ]
 
 
-class _Flow:
-    """Our groups as they are taken: which are ready, for all that they need has been taken."""
-
-    def __init__(self, uses: Sequence[ModuleUse], taken: Set[int] = frozenset()) -> None:
-        number = {use.group: at for at, use in enumerate(uses)}
-        self.followers: list[list[int]] = [[] for _ in uses]
-        self.missing = [0] * len(uses)
-        for at, use in enumerate(uses):
-            for before in {number[group] for group in use.after} - taken:
-                self.followers[before].append(at)
-                self.missing[at] += 1
-        self.ready = {at for at, count in enumerate(self.missing) if not count} - taken
-
-    def take(self, at: int) -> None:
-        self.ready.discard(at)
-        for follower in self.followers[at]:
-            self.missing[follower] -= 1
-            if not self.missing[follower]:
-                self.ready.add(follower)
-
-    def put_back(self, at: int) -> None:
-        for follower in self.followers[at]:
-            self.missing[follower] += 1
-            self.ready.discard(follower)
-        self.ready.add(at)
-
-
 @dataclass(frozen=True)
 class _State:
     """How far the search has come: the block, the place in it, which of theirs and ours are matched, as bits.
@@ -117,12 +90,9 @@ class Search:
     ready: Sequence[int] = ()
 
     def __post_init__(self) -> None:
-        self.start = _State(
-            matched=sum(1 << their for their, our in enumerate(self.pairs) if our >= 0),
-            taken=sum(1 << our for our in self.pairs if our >= 0),
-        )
-        self.flow = _Flow(self.uses, {our for our in self.pairs if our >= 0})
         self.count = len(self.pairs)
+        number = {use.group: at for at, use in enumerate(self.uses)}
+        self.needs = [sum(1 << number[group] for group in use.after) for use in self.uses]
 
     def pairings(self) -> Iterator[Pairing]:
         """Pairings until every choice that leads to one has been in one. Raises TooManyOrdersError.
@@ -131,16 +101,20 @@ class Search:
         """
         known: dict[_State, Pairing] = {}
         ends: dict[_State, Pairing] = {}
+        start = _State(
+            matched=sum(1 << their for their, our in enumerate(self.pairs) if our >= 0),
+            taken=sum(1 << our for our in self.pairs if our >= 0),
+        )
         # Each step that was taken, and those that are still to be tried after it.
-        stack: list[tuple[_Step, Iterator[_Step]]] = [((-1, -1, self.start), iter(self.steps(self.start)))]
+        stack: list[tuple[_Step, Iterator[_Step]]] = [((-1, -1, start), iter(self.steps(start)))]
         while stack:
             step = next(stack[-1][1], None)
             if step is None:
-                (their, our, _), _ = stack.pop()
-                self.undo(their, our)
+                (their, _, _), _ = stack.pop()
+                self.pair(their, -1)
                 continue
             their, our, after = step
-            self.do(their, our)
+            self.pair(their, our)
             pairs = tuple(self.pairs)
             if self.is_end(after):
                 ends[after] = pairs
@@ -151,7 +125,7 @@ class Search:
                 if known.setdefault(after, pairs) != pairs or self.is_end(after):
                     yield found
             if after in known or after in ends:
-                self.undo(their, our)
+                self.pair(their, -1)
                 continue
             if len(known) > _MOST_STATES:
                 raise TooManyOrdersError
@@ -161,19 +135,23 @@ class Search:
     def is_end(self, state: _State) -> bool:
         return state.taken.bit_count() == len(self.uses) and state.matched.bit_count() == self.count
 
-    def do(self, their: int, our: int) -> None:
+    def pair(self, their: int, our: int) -> None:
         if their >= 0:
-            self.flow.take(our)
             self.pairs[their] = our
 
-    def undo(self, their: int, our: int) -> None:
-        if their >= 0:
-            self.flow.put_back(our)
-            self.pairs[their] = -1
+    def is_ready(self, our: int, state: _State) -> bool:
+        """Whether one of ours is not taken, and all that it needs is."""
+        return not state.taken >> our & 1 and not self.needs[our] & ~state.taken
+
+    def reach(self, state: _State, stuck: int | None) -> None:
+        """Note how far the search has come, if that is further than before."""
+        if state.matched.bit_count() > self.reached:
+            self.reached, self.stuck = state.matched.bit_count(), stuck
+            self.ready = [our for our in range(len(self.uses)) if self.is_ready(our, state)]
 
     def steps(self, state: _State) -> list[_Step]:
-        if state.matched.bit_count() == self.count > self.reached:
-            self.reached, self.stuck, self.ready = self.count, None, sorted(self.flow.ready)
+        if state.matched.bit_count() == self.count:
+            self.reach(state, None)
         if state.block == len(self.blocks):
             return []
         block = self.blocks[state.block]
@@ -192,11 +170,10 @@ class Search:
     def matches(self, place: Slot, after: _State) -> list[_Step]:
         """Each of ours that may stand for the group of a place, and what is reached then."""
         their = place.group
-        if after.matched.bit_count() > self.reached:
-            self.reached, self.stuck, self.ready = after.matched.bit_count(), their, sorted(self.flow.ready)
+        self.reach(after, their)
         found: list[_Step] = []
         for our in self.likely(their):
-            if our in self.flow.ready and (self.allowed is None or self.allowed(their, our, self.pairs)):
+            if self.is_ready(our, after) and (self.allowed is None or self.allowed(their, our, self.pairs)):
                 matched = after.matched | 1 << their
                 pairs = (*after.open, (their, our)) if self.partners else ()
                 kept = tuple(p for p in pairs if any(not matched >> other & 1 for other in self.partners[p[0]]))
