@@ -80,7 +80,7 @@ fuzz: $(DEVELOPING)
 	@CLDFC_FUZZ=100000 $(BIN)/python -m pytest -x tests/test_format.py tests/test_fuzz.py tests/test_differential.py tests/test_derive.py tests/test_reference.py tests/test_cost.py tests/test_formats.py tests/train/test_sharing.py
 
 torture: $(DEVELOPING)
-	@CLDFC_TORTURE=30 $(BIN)/python -m pytest -x tests/train/test_stop.py tests/train/test_groups.py tests/train/test_damage.py tests/train/test_spoiled.py tests/train/test_torchrun.py
+	@CLDFC_TORTURE=30 $(BIN)/python -m pytest -x tests/train/test_stop.py tests/train/test_groups.py tests/train/test_damage.py tests/train/test_spoiled.py tests/train/test_torchrun.py tests/test_cuda_script.py
 
 bench: $(DEVELOPING)
 	@$(BIN)/python benchmarks/front_end.py

@@ -94,6 +94,7 @@ def work_in_a_copy(
     return last, ""
 
 
+@pytest.mark.skipif("CLDFC_TORTURE" not in os.environ, reason="takes a minute: part of `make torture`")
 def test_a_rehearsal_on_the_cpu(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

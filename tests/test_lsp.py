@@ -355,7 +355,7 @@ def test_no_question_fails_on_a_broken_document():
     for path in sorted(ERRORS.glob("*.cldf")):
         text = path.read_bytes().decode("utf-8-sig", errors="replace")
         document = Document(Compilation(Source(str(path), text)), good)
-        for offset in range(0, min(len(text), 2000) + 1, 97):
+        for offset in range(0, min(len(text), 2000) + 1, 331):
             hover_text(document, offset)
             definitions(document, offset, "file:///u", "utf-16")
             completions(document, offset, "unicode", "utf-16")

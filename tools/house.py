@@ -14,6 +14,7 @@ import re
 import sys
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping
+from functools import cache
 from pathlib import Path
 from typing import Any
 from unittest import mock
@@ -33,6 +34,11 @@ COMMANDS: Mapping[str, int] = {
 """How often a command may parse: once for each spec that is given, and once for one that it derives."""
 
 
+@cache
+def parsed(path: Path) -> ast.Module:
+    return ast.parse(path.read_text(encoding="utf-8"))
+
+
 def files() -> list[Path]:
     """The Python files of the package that somebody has written."""
     return sorted(set(HOUSE.rglob("*.py")) - GENERATED)
@@ -42,7 +48,7 @@ def definitions(kind: type[ast.ClassDef] | type[ast.FunctionDef]) -> dict[str, l
     """Where each class, or each function at the top of a file, is defined; not what a file keeps to itself."""
     found: dict[str, list[str]] = defaultdict(list)
     for path in files():
-        for node in ast.parse(path.read_text(encoding="utf-8")).body:
+        for node in parsed(path).body:
             if isinstance(node, kind) and not node.name.startswith("_"):
                 found[node.name].append(str(path.relative_to(HOUSE)))
     return found
@@ -69,7 +75,7 @@ def circles() -> list[list[str]]:
     graph: Any = networkx.DiGraph()
     modules = {".".join(path.relative_to(ROOT).with_suffix("").parts): path for path in files()}
     for module, path in modules.items():
-        for target in imported(ast.parse(path.read_text(encoding="utf-8"))):
+        for target in imported(parsed(path)):
             if target in modules:
                 graph.add_edge(module, target)
     return [sorted(part) for part in networkx.strongly_connected_components(graph) if len(part) > 1]
@@ -95,12 +101,12 @@ def used_elsewhere() -> set[tuple[str, str]]:
         for path in set((ROOT / folder).rglob("*.py")) - GENERATED:
             own = ".".join(path.relative_to(ROOT).with_suffix("").parts)
             modules: dict[str, str] = {}
-            nodes = list(ast.walk(ast.parse(path.read_text(encoding="utf-8"))))
+            nodes = list(ast.walk(parsed(path)))
             for node in nodes:
                 if isinstance(node, ast.ImportFrom) and node.module and node.module != own:
                     used |= {(node.module, alias.name) for alias in node.names}
                     modules |= {alias.asname or alias.name: f"{node.module}.{alias.name}" for alias in node.names}
-                elif isinstance(node, ast.Constant) and isinstance(node.value, str):
+                elif isinstance(node, ast.Constant) and isinstance(node.value, str) and "cldfc" in node.value:
                     used |= {(module, name) for module, name in re.findall(r"(cldfc[\w.]*)[.:](\w+)", node.value)}
             for node in nodes:
                 if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id in modules:
@@ -114,7 +120,7 @@ def unused_doors() -> list[str]:
     found: list[str] = []
     for path in files():
         module = ".".join(path.relative_to(ROOT).with_suffix("").parts)
-        for node in ast.parse(path.read_text(encoding="utf-8")).body:
+        for node in parsed(path).body:
             if isinstance(node, ast.FunctionDef) and not node.name.startswith("_") and not node.decorator_list:
                 found += [f"{module}.{node.name}"] if (module, node.name) not in used else []
     return found

@@ -140,7 +140,7 @@ def test_the_loop_is_the_one_a_person_writes(tiny: str, recipe: Recipe, tmp_path
                 parameter -= learning_rate(precise, step, steps) * velocity
     reached = load_file(sorted((tmp_path / "run" / "checkpoints").glob("epoch-*"))[-1] / "tensors.safetensors")
     for name, parameter in network.named_parameters():
-        assert torch.allclose(reached[f"network.{name}"], parameter, rtol=1e-5, atol=1e-6), name
+        assert torch.allclose(reached[f"network.{name}"], parameter, rtol=1e-4, atol=1e-4), name
 
 
 def test_divergence_stops_the_training(tiny: str, recipe: Recipe, tmp_path: Path) -> None:
