@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from math import prod
 from typing import ClassVar, Literal
 
-from cldfc.ops.base import FLOAT, OPERAND, RESULT, Kept, Operator
+from cldfc.ops.base import FLOAT, OPERAND, Kept, Operator
 from cldfc.ops.solver import Form, Shape, Sized, Sizes, Solver
 
 
@@ -161,7 +161,8 @@ class Reciprocal(WithNumber):
         return f"{module} / {operands[0]}"
 
     def keeps(self, result: Shape, trained: Sequence[bool]) -> Kept:
-        return RESULT
+        """torch computes 1/x, keeps it, and multiplies it with a."""
+        return Kept(each_image=FLOAT * prod(result)) if result else Kept(each_batch=FLOAT)
 
 
 class RaiseTo(WithNumber):
