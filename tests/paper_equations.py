@@ -241,6 +241,7 @@ z@n = y
 h = linear ∘ avgpool(β@2)
 """,
         r"\beta^{(n)} = \beta^{(n-1)} + \eta^{(n)} \left( c^{(n)} - z^{(n)} \right)",
+        "β@n = β@n-1 + η@n * (c@n - z@n)",
     ),
     "admm_net_multiplier_starred": Case(
         "the same, with a sign of multiplication",
@@ -442,6 +443,7 @@ x@k = F(x@k-1)
 h = linear ∘ avgpool(z@K)
 """,
         r"z_{k+1} = x_k + \left( \frac{t_k - 1}{t_{k+1}} \right) (x_k - x_{k-1})",
+        "z@k+1 = x@k + ((t@k - 1) / t@k+1) * (x@k - x@k-1)",
     ),
     "nesterov_starred": Case(
         "the same, with a sign of multiplication",
@@ -504,7 +506,7 @@ x@n+1 = x@n + v@n+1 for n = 0..N-1
         "Lu, Zhong, Li, Dong, Beyond Finite Layer Neural Networks (2018), LM-ResNet",
         r"""
 let N = 3
-steps n = 0..N
+steps n = 1..N
 let F@n = relu ∘ K@n *
 kernel K@n : 3×3 → 2
 x_0 = y
@@ -513,6 +515,7 @@ scalar k_n = 0.5
 x@1 = y
 """,
         r"x_{n+1} = (1 - k_n) x_n + k_n x_{n-1} + F_n(x_n)",
+        "x@n+1 = (1 - k@n) * x@n + k@n * x@n-1 + F@n(x@n)",
     ),
     "residual_network": Case(
         "He, Zhang, Ren, Sun, Identity Mappings (2016), (3), with F_n for the weights",
@@ -608,6 +611,7 @@ h = linear ∘ avgpool(x_N)
 scalar \alpha_n = 0
 """,
         r"x_{n+1} = x_n + \alpha_n F_n(x_n)",
+        "x@n+1 = x@n + α@n * F@n(x@n)",
     ),
     "squeeze_and_excitation": Case(
         "Hu, Shen, Sun, Squeeze-and-Excitation Networks (2018), (3)",

@@ -79,7 +79,7 @@ def numbers(module) -> int:
 def evaluate(case: Case, module, operands: list[Tensor], training: bool = False) -> Tensor:
     """The operator's PyTorch text on these operands."""
     names = [f"x{at}" for at in range(len(operands))]
-    called = str(case.operator.factor) if isinstance(case.operator, ops.Scale) else "m"
+    called = str(case.operator.factor) if isinstance(case.operator, ops.WithNumber) else "m"
     scope = (
         HELPERS | dict(zip(names, operands, strict=True)) | {"m": module, "self": SimpleNamespace(training=training)}
     )
@@ -242,6 +242,13 @@ OTHERS = [
     Case(ops.Scale(2.0), lambda x, m: x + x),
     Case(ops.ScaleBy(), lambda x, m: x * m.item(), given={"init": 1.0}),
     Case(ops.ScaleBy(), lambda x, m: x * m.item(), given={"init": 1}),
+    Case(ops.ScalarValue(), lambda m: m.detach(), [[]], given={"init": 1.0}),
+    Case(ops.Divide(), lambda x, y, m: x * y.sign() / (y * y).sqrt(), PAIRS),
+    Case(ops.Shift(1.5), lambda x, m: (2 * x + 3) / 2),
+    Case(ops.Shift(-1.5), lambda x, m: (2 * x - 3) / 2),
+    Case(ops.Shift(1.5, -1), lambda x, m: (3 - 2 * x) / 2),
+    Case(ops.Reciprocal(2.0), lambda x, m: x.sign() * (2 / (x * x).sqrt())),
+    Case(ops.RaiseTo(3), lambda x, m: x * x * x),
     Case(ops.Flatten(), lambda x, m: x.reshape(len(x), -1), [[(4, 5, 6)], [(1, 1, 1)], [(7,)]]),
     Case(ops.Linear(), lambda x, m: torch.einsum("ni,oi->no", x, m.weight) + m.bias, [[(7,)]], {"out": 3}),
     Case(ops.Linear(5), lambda x, m: torch.einsum("ni,oi->no", x, m.weight) + m.bias, [[(7,)], [(1,)]]),
@@ -320,7 +327,8 @@ def test_docstring(keyword):
 @each_alone
 def test_zero(case):
     """What gives 0 for 0, whatever its parameters are, says so: `drop_zeros` leaves it out then."""
-    if case.operator.repeatable and not case.given.get("bias"):
+    is_scalar = isinstance(case.operator, ops.RaiseTo)  # no zero, but a scalar that may be 0
+    if case.operator.repeatable and not case.given.get("bias") and not is_scalar:
         gives = all(not found.any() for found in in_training(case, 0))
         claims = case.operator.linear or case.operator.keeps_zero
         assert claims or not gives, f"{called(case)} says neither `keeps_zero` nor `linear`, but gives 0 for 0"
@@ -331,6 +339,9 @@ def test_zero(case):
 @each_alone
 def test_bounds(case):
     """Whether numbers beyond all bounds make the result grow."""
+    if isinstance(case.operator, ops.Reciprocal):
+        assert not case.operator.bounded  # it grows near 0
+        return
     large, larger = (max(found.abs().max().item() for found in in_training(case, scale)) for scale in (1e50, 1e100))
     is_bounded = larger <= 1.5 * large
     assert case.operator.bounded == is_bounded, f"`bounded` of {called(case)} should be {is_bounded}"
@@ -365,8 +376,9 @@ def test_how_tightly_its_text_binds(case):
     tree = ast.parse(case.operator.torch(["x", "y"][: len(case.shapes[0])], "m"), mode="eval").body
     kind = "call"
     if isinstance(tree, ast.BinOp):
-        kind = "product" if isinstance(tree.op, ast.Mult) else "sum"
-    if isinstance(tree, ast.Name | ast.UnaryOp):
+        kinds = {ast.Mult: "product", ast.Div: "product", ast.Pow: "power"}
+        kind = kinds.get(type(tree.op), "sum")
+    if isinstance(tree, ast.Name | ast.UnaryOp) and not isinstance(case.operator, ops.ScalarValue):
         kind = "sum"
     assert case.operator.binds == kind, f"`binds` of {called(case)} should be {kind!r}"
 

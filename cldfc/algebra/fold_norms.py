@@ -9,7 +9,20 @@ from cldfc.network.expand import Instance
 from cldfc.network.graph import Graph, Node, Revised, change_template, keep_needed, rebuild_graph, validate_graph
 from cldfc.network.positions import Key
 from cldfc.network.program import Operand, Step, Template
-from cldfc.ops import Add, BatchNorm, Kernel, Multiply, Normalisation, Operator, Scale, ScaleBy, Total
+from cldfc.ops import (
+    Add,
+    BatchNorm,
+    Divide,
+    Kernel,
+    Multiply,
+    Normalisation,
+    Operator,
+    Reciprocal,
+    Scale,
+    ScaleBy,
+    Shift,
+    Total,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,10 +101,12 @@ _PADDED = "it stands before a convolution, whose zero padding would lack its shi
 
 def _what_precedes(operator: Operator) -> str:
     match operator:
-        case Add() | Total():
+        case Add() | Total() | Shift():
             return "a sum"
         case Multiply() | Scale() | ScaleBy():
             return "a product"
+        case Divide() | Reciprocal():
+            return "a quotient"
         case _:
             return f"`{operator.keyword}`" if operator.keyword else f"the {type(operator).__name__.lower()}"
 

@@ -38,7 +38,7 @@ def _is_operator(expression: tree.Expression, lets: Mapping[str, tree.Let]) -> b
             return name in BUILTINS or (name in lets and _is_operator(lets[name].values[0], lets))
         case tree.Star(_, _, right):
             return right is None or _is_operator(right, lets)
-        case tree.Compose(_, inner) | tree.Apply(_, inner) | tree.Reduction(_, _, _, _, inner):
+        case tree.Compose(_, inner) | tree.Apply(_, inner) | tree.Reduction(_, _, _, _, inner) | tree.Quotient(inner):
             return _is_operator(inner, lets)
         case tree.Sum(parts) | tree.Product(parts) | tree.Listing(_, parts):
             return any(_is_operator(part, lets) for part in parts)
@@ -58,14 +58,16 @@ def breaks(expression: tree.Expression, lets: Mapping[str, tree.Let], biased: se
         case tree.Product():
             yield "⊙"
         case tree.Star(left, _, right):
-            yield from breaks(left, lets, biased)
+            yield from breaks(left, lets, biased) if isinstance(left, tree.Symbol) else ()
             yield from () if right is None else breaks(right, lets, biased)
+        case tree.Quotient(above):
+            yield from breaks(above, lets, biased)
         case tree.Compose(outer, inner) | tree.Apply(outer, inner):
             yield from breaks(outer, lets, biased)
             yield from breaks(inner, lets, biased)
         case tree.Sum(parts) | tree.Listing(_, parts):
             for part in parts:
-                yield from breaks(part, lets, biased)
+                yield from breaks(part, lets, biased) if _is_operator(part, lets) else ("a constant term",)
         case tree.Reduction(_, _, _, _, body):
             yield from breaks(body, lets, biased)
         case _:

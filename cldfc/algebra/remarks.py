@@ -86,11 +86,12 @@ class _UnboundedHead:
 
     @property
     def ends_in_a_map(self) -> bool:
-        operations = self.inferred.expansion.operations
+        operations, shapes = self.inferred.expansion.operations, self.inferred.shapes
         at = self.linear.operands[0]
         while operations[at].instance == self.linear.instance and operations[at] is not self.total:
-            at = operations[at].operands[0]
-        return len(self.inferred.shapes[at]) == 3
+            # Scalars are beside the way.
+            at = max(operations[at].operands, key=lambda operand: len(shapes[operand]))
+        return len(shapes[at]) == 3
 
 
 def remark_unbounded_head(inferred: Inferred) -> Iterator[Diagnostic]:

@@ -12,7 +12,7 @@ from cldfc.emit.python import loop_name
 from cldfc.emit.sizes import Sample
 from cldfc.network.graph import Graph
 from cldfc.network.positions import Key, Position
-from cldfc.ops import Convolution, Prolongation, ScaleBy, SharedBatchNorm
+from cldfc.ops import Convolution, Prolongation, SharedBatchNorm, WithScalar
 
 _DEFAULTS = {"stride": "int = 1", "groups": "int = 1", "dilation": "int = 1", "bias": "bool = False"}
 
@@ -137,7 +137,7 @@ class Constructor:
     def container(self, name: str) -> str:
         """`ModuleDict`, or for scalars `ParameterDict`."""
         stored = self.names.graph.parameters[self.names.members[name][0]]
-        return "ParameterDict" if isinstance(stored.operator, ScaleBy) else "ModuleDict"
+        return "ParameterDict" if isinstance(stored.operator, WithScalar) else "ModuleDict"
 
     def declare(self, items: Sequence[Item], route: Route, depth: int) -> list[str]:
         """The parameters that are made in one container of the schedule, and inside it."""

@@ -16,7 +16,7 @@ from cldfc.emit.statements import CodeNames, format_shapes, write_equation
 from cldfc.network.graph import Node
 from cldfc.network.positions import Key, Position, Positions
 from cldfc.network.program import Call, Operand, Read, Reads, Step, Template
-from cldfc.ops import Convolution, Kernel, Prolongation, Scale, Statistics, Zero
+from cldfc.ops import Convolution, Kernel, Prolongation, Statistics, WithNumber, Zero
 from cldfc.ops.pointwise import Relu
 from cldfc.syntax import tree
 from cldfc.syntax.format import format_let
@@ -389,7 +389,7 @@ class Forward:
         """An operator, with the module that holds its parameters."""
         if isinstance(step.operator, Zero):
             return self.zero(site, at)
-        if isinstance(step.operator, Scale):
+        if isinstance(step.operator, WithNumber):
             factor = self.factor(site, at)
             return step.operator.torch(operands, f"({factor})" if _is_sum(factor) else factor)
         if step.use is None:
@@ -406,7 +406,7 @@ class Forward:
     def factor(self, site: Site, at: int) -> str:
         """The number of a scaling, which may differ from turn to turn."""
         nodes = [(turn, self.node_at(site, at, turn).operator) for turn in turns(site.route)]
-        samples = [(turn, operator.factor) for turn, operator in nodes if isinstance(operator, Scale)]
+        samples = [(turn, operator.factor) for turn, operator in nodes if isinstance(operator, WithNumber)]
         formula = site.leaf.template.steps[at].factor
         own = formula and formula.substitute(site.leaf.binding())
         return self.names.sizes.fit(f"{site.leaf.template.family}_factor", samples, own)

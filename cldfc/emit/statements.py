@@ -11,7 +11,7 @@ from cldfc.network.cost import count_unshared
 from cldfc.network.graph import Graph
 from cldfc.network.program import Operand, Read, Reads, Step, Template
 from cldfc.network.shapes import count_stored
-from cldfc.ops import Add, Identity, Kernel, Total
+from cldfc.ops import Add, Identity, Kernel, ScalarValue, Total
 from cldfc.syntax import tree
 from cldfc.syntax.format import format_equation, format_let, format_symbol
 
@@ -58,6 +58,8 @@ def describe(graph: Graph) -> list[str]:
 
 
 _SHORT_SUM = 48
+_STRENGTHS = ("sum", "product", "power", "call", "name")
+"""The kinds of expressions, from those that hold together least."""
 _MOST_TERMS = 4
 
 
@@ -106,11 +108,11 @@ def write_equation(
 
 
 def _kept_results(template: Template) -> set[int]:
-    """The steps whose results get a line of their own: what is used twice, or convolved."""
+    """The steps whose results get a line of their own: what is used twice, or convolved; a scalar has a name."""
     uses = [0] * len(template.steps)
     for step in template.steps:
         for operand in step.operands:
-            if isinstance(operand, int):
+            if isinstance(operand, int) and not isinstance(template.steps[operand].operator, ScalarValue):
                 uses[operand] += 2 if isinstance(step.operator, Kernel) else 1
     return {at for at, count in enumerate(uses) if count > 1}
 
@@ -180,7 +182,7 @@ class _StatementWriter:
             return operands[0]
         if isinstance(step.operator, Total):
             return _Code(f"sum({operands[0].text})", "call")
-        kind = step.operator.binds
+        kind = "name" if isinstance(step.operator, ScalarValue) else step.operator.binds
         texts = [_bound(code, kind, place) for place, code in enumerate(operands)]
         text = self.vocabulary.apply(at, step, texts)
         return _Code(text, kind, frozenset[str]().union(*(code.temporaries for code in operands)))
@@ -217,8 +219,9 @@ class _StatementWriter:
 
 def _bound(code: _Code, kind: str, place: int) -> str:
     """An operand in the parentheses that a product needs, whose own order may not change."""
-    is_loose = code.kind == "sum" or (code.kind == "product" and place > 0)
-    return f"({code.text})" if kind == "product" and is_loose else code.text
+    strength = _STRENGTHS.index(kind), _STRENGTHS.index(code.kind)
+    is_loose = strength[1] < strength[0] or (strength[1] == strength[0] and (place > 0 or kind == "power"))
+    return f"({code.text})" if kind in ("product", "power") and is_loose else code.text
 
 
 def _join(signs: Sequence[int], operands: Sequence[_Code]) -> _Code:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from cldfc.diagnostics import Problems, did_you_mean
 from cldfc.network.expand import Instance
 from cldfc.network.shapes import Inferred, count_stored
-from cldfc.ops import Kernel, Operator, Shape
+from cldfc.ops import Kernel, Operator, ScalarValue, Shape
 from cldfc.ops.base import FLOAT
 from cldfc.syntax import tree
 from cldfc.syntax.format import Formatter
@@ -50,6 +50,8 @@ def _kept_by_operation(graph: Graph) -> list[_Memory]:
     for at, node in enumerate(graph.nodes()):
         operands = graph.operands(at)
         tensors.append(tensors[operands[0]] if node.operator.is_view() else at)
+        if isinstance(node.operator, ScalarValue):
+            known.add(at)
         trained.append(node.parameter is not None or any(trained[operand] for operand in operands))
         if not trained[at]:
             kept.append(_Memory())
@@ -58,8 +60,9 @@ def _kept_by_operation(graph: Graph) -> list[_Memory]:
         wanted = {tensors[operands[place]] for place in keeps.operands} | {at for _ in range(keeps.result)}
         new = wanted - known
         known |= new
-        numbers = sum(prod(graph.node(tensor).shape) for tensor in new)
-        kept.append(_Memory(FLOAT * numbers + keeps.each_image, keeps.each_batch))
+        shapes = [graph.node(tensor).shape for tensor in new]
+        numbers, scalars = sum(prod(shape) for shape in shapes if shape), shapes.count(())
+        kept.append(_Memory(FLOAT * numbers + keeps.each_image, FLOAT * scalars + keeps.each_batch))
     return kept
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 
 from cldfc.diagnostics import Span, did_you_mean
@@ -17,15 +17,21 @@ from cldfc.ops import (
     BatchNorm,
     Concat,
     Convolution,
+    Divide,
     Kernel,
     Multiply,
     Operator,
     OperatorSetting,
     Prolongation,
+    RaiseTo,
+    Reciprocal,
+    ScalarValue,
     Scale,
     ScaleBy,
     SharedBatchNorm,
+    Shift,
     Total,
+    WithNumber,
     Zero,
 )
 from cldfc.syntax import tree
@@ -160,6 +166,10 @@ def _tag_of_terms(reduction: tree.Reduction) -> tuple[tree.Index, ...]:
 _Value = int | Read
 
 
+def _is_zero(expression: tree.Expression) -> bool:
+    return isinstance(expression, tree.Number) and expression.value == 0
+
+
 @dataclass
 class Elaboration:
     """The steps of one equation, as they are found; None stands for what is wrong and reported.
@@ -190,13 +200,20 @@ class Elaboration:
                 return self.read(expression, scope)
             case tree.Number(0):
                 return self.step(Zero(), (), None, expression.span)
-            case tree.Number() | tree.Quotient() | tree.Power() | tree.Star(_, _, None):
+            case tree.Number() | tree.Star(_, _, None):
                 return self.words.names.report_kind(expression, Kind.VALUE)
+            case tree.Quotient(above):
+                is_number = self.is_number(above, scope)
+                return self.divide(expression, None if is_number else self.value(above, scope), scope)
+            case tree.Power():
+                return self.power(expression, scope)
             case tree.Star(_, _, right):
                 return self.multiply(expression, right and self.value(right, scope), scope)
             case tree.Compose(function, argument) | tree.Apply(function, argument):
                 return self.apply(function, self.value(argument, scope), scope)
-            case tree.Sum(parts) | tree.Product(parts) | tree.Listing(_, parts):
+            case tree.Sum():
+                return self.add(expression, lambda part: self.value(part, scope), scope)
+            case tree.Product(parts) | tree.Listing(_, parts):
                 return self.combine(expression, [self.value(part, scope) for part in parts])
             case tree.Reduction():
                 return _reduce_values(self, expression, scope)
@@ -205,26 +222,37 @@ class Elaboration:
         """What an operator gives for an operand; checked even where the operand is wrong."""
         if self.is_too_large:
             return None
+        if self.is_factor(function, scope):
+            return self.multiply(tree.Star(function, 1, None, function.span), operand, scope)
         match function:
             case tree.Symbol():
                 return self.apply_symbol(function, operand, scope)
-            case tree.Number() | tree.Quotient() | tree.Power():
+            case tree.Number() | tree.Power():
                 return self.words.names.report_kind(function, Kind.OPERATOR)
+            case tree.Quotient(above):
+                return self.divide(function, self.apply(above, operand, scope), scope)
             case tree.Star(_, _, right):
                 inner = operand if right is None else self.apply(right, operand, scope)
                 return self.multiply(function, inner, scope)
             case tree.Compose(outer, inner) | tree.Apply(outer, inner):
                 return self.apply(outer, self.apply(inner, operand, scope), scope)
-            case tree.Sum() if self.words.names.kind(function) in (Kind.NUMBER, Kind.SUM_OF_SCALARS):
-                return self.words.names.report_kind(function, Kind.OPERATOR)
-            case tree.Sum(parts) | tree.Product(parts) | tree.Listing(_, parts):
-                return self.combine(function, [self.apply(part, operand, scope) for part in parts])
+            case tree.Sum():
+                return self.add(function, lambda part: self.term(part, operand, scope), scope)
+            case tree.Product(parts) | tree.Listing(_, parts):
+                return self.combine(function, [self.term(part, operand, scope) for part in parts])
             case tree.Reduction():
                 return _unroll(self, function, operand, scope)
 
     # Symbols
 
     def read(self, symbol: tree.Symbol, scope: Scope) -> _Value | None:
+        declaration = self.words.names.declared.get(symbol.name)
+        if self.words.names.kind(symbol) is Kind.SCALAR:
+            if isinstance(declaration, tree.Let):
+                inner = self.inside(symbol, declaration, scope)
+                return inner and self.value(declaration.values[0], inner)
+            use = self.parameter(symbol, scope)
+            return use and self.step(ScalarValue(), (), use, symbol.span)
         if not self.words.names.is_value(symbol):
             return self.words.names.report_kind(symbol, Kind.VALUE)
         self.refuse_settings(symbol)
@@ -239,19 +267,27 @@ class Elaboration:
             return self.expand(symbol, declaration, operand, scope)
         return self.builtin(symbol, operand, scope)
 
-    def expand(self, symbol: tree.Symbol, let: tree.Let, operand: _Value | None, scope: Scope) -> _Value | None:
+    def inside(self, symbol: tree.Symbol, let: tree.Let, scope: Scope) -> Scope | None:
+        """What the index names on the left of a `let` stand for where it is used."""
         self.refuse_settings(symbol)
         if self.words.problems.explain(symbol.name):
             return None
         if len(let.symbol.tag) != len(symbol.tag):
             return self.words.names.report_arity(symbol, scope.tag)
         head, positions = self.words.tags.head(let.symbol), self.positions(symbol, scope)
-        if head is None or positions is None or operand is None or self.statement is None:
+        if head is None or positions is None:
             return None
+        return Scope(dict(zip(head, positions, strict=True)), let.symbol.tag)
+
+    def expand(self, symbol: tree.Symbol, let: tree.Let, operand: _Value | None, scope: Scope) -> _Value | None:
+        inner = self.inside(symbol, let, scope)
+        if inner is None or operand is None or self.statement is None:
+            return None
+        head, positions = tuple(inner.values), tuple(inner.values.values())
         if len(self.steps) >= MOST_STEPS:
             return self.report_size(symbol.span)
         start, self.is_in_call, is_inner = len(self.steps), True, self.is_in_call
-        value = self.apply(let.values[0], operand, Scope(dict(zip(head, positions, strict=True)), let.symbol.tag))
+        value = self.apply(let.values[0], operand, inner)
         self.is_in_call = is_inner
         if not is_inner:
             call = Call(symbol.name, head, positions, start, len(self.steps) - start, symbol.span)
@@ -286,7 +322,7 @@ class Elaboration:
         return self.step(SharedBatchNorm(), (operand,), use, symbol.span, statistics=statistics)
 
     def head(self, operand: Operand) -> str:
-        """The kernel or value that an operand comes from."""
+        """The kernel or value that an operand comes from; scalars come from none."""
         return self.heads[operand] if isinstance(operand, int) else self.words.families.wanted(operand.family)
 
     def refuse_settings(self, symbol: tree.Symbol) -> None:
@@ -303,30 +339,66 @@ class Elaboration:
 
     # Products
 
+    def is_number(self, expression: tree.Expression, scope: Scope) -> bool:
+        """Whether an expression is a number, known when compiling; an index counts as one."""
+        is_index = isinstance(expression, tree.Symbol) and expression.name in scope.values
+        return is_index or self.words.names.is_number(expression)
+
+    def is_factor(self, expression: tree.Expression, scope: Scope) -> bool:
+        """Whether an expression is a number or a scalar."""
+        return self.is_number(expression, scope) or self.words.names.kind(expression) is Kind.SCALAR
+
     def multiply(self, star: tree.Star, operand: _Value | None, scope: Scope) -> _Value | None:
         left = star.left
-        is_index = isinstance(left, tree.Symbol) and left.name in scope.values
-        kind = Kind.INDEX if is_index else self.words.names.kind(left)
-        if kind in (Kind.NUMBER, Kind.INDEX, Kind.SCALAR) and (star.stride > 1 or star.is_transposed):
-            message = f"`{star.left.span.text}` is {kind.value}, which has no stride"
-            help = f"write `{star.left.span.text} * …`: only a kernel can have a stride"
-            return self.words.problems.report("E0212", message, star.left.span, "expected a kernel", help)
-        if kind in (Kind.NUMBER, Kind.INDEX):
-            return self.scale(star, operand, scope)
-        use = self.parameter(star.left, scope)
+        is_factor = self.is_factor(left, scope)
+        if is_factor and (star.stride > 1 or star.is_transposed):
+            kind = self.words.names.kind(left) or Kind.INDEX
+            message = f"`{left.span.text}` is {kind.value}, which has no stride"
+            help = f"write `{left.span.text} * …`: only a kernel can have a stride"
+            return self.words.problems.report("E0212", message, left.span, "expected a kernel", help)
+        if self.is_number(left, scope):
+            return self.with_number(Scale(1), left, operand, star.span, scope)
+        is_parameter = isinstance(left, tree.Symbol) and not isinstance(
+            self.words.names.declared.get(left.name), tree.Let
+        )
+        if is_factor and not is_parameter:
+            return self.combine(tree.Product((left, star), star.span), [self.value(left, scope), operand])
+        use = self.parameter(left, scope)
         if use is None or operand is None:
             return None
-        if kind == Kind.SCALAR:
+        if is_factor:
             return self.step(ScaleBy(), (operand,), use, star.span)
         operator = Prolongation(star.stride) if star.is_transposed else Convolution(star.stride)
         return self.step(operator, (operand,), use, star.span)
 
-    def scale(self, star: tree.Star, operand: _Value | None, scope: Scope) -> _Value | None:
-        formula = self.words.tags.constants.formula(star.left, scope.values.keys(), scope.tag)
+    def with_number(
+        self, operator: WithNumber, number: tree.Expression, operand: _Value | None, span: Span, scope: Scope
+    ) -> _Value | None:
+        """What a number does to a value."""
+        formula = self.words.tags.constants.formula(number, scope.values.keys(), scope.tag)
         if formula is None or operand is None:
             return None
-        terms = (star.left.span,)
-        return self.step(Scale(1), (operand,), None, star.span, terms, formula.substitute(scope.values))
+        return self.step(operator, (operand,), None, span, (number.span,), formula.substitute(scope.values))
+
+    def divide(self, quotient: tree.Quotient, above: _Value | None, scope: Scope) -> _Value | None:
+        """A quotient; `above` is the value above the bar, if there is one."""
+        numerator, denominator = quotient.numerator, quotient.denominator
+        numbers = self.is_number(numerator, scope), self.is_number(denominator, scope)
+        if all(numbers):
+            return self.words.names.report_kind(quotient, Kind.VALUE)
+        if numbers[0]:
+            return self.with_number(Reciprocal(1), numerator, self.value(denominator, scope), quotient.span, scope)
+        if numbers[1]:
+            one = tree.Number(1, denominator.span)
+            factor = tree.Quotient(one, denominator, denominator.span)
+            return self.with_number(Scale(1), factor, above, quotient.span, scope)
+        below = self.value(denominator, scope)
+        return None if above is None or below is None else self.step(Divide(), (above, below), None, quotient.span)
+
+    def power(self, power: tree.Power, scope: Scope) -> _Value | None:
+        if self.words.names.kind(power) is not Kind.SCALAR:
+            return self.words.names.report_kind(power, Kind.VALUE)
+        return self.with_number(RaiseTo(1), power.exponent, self.value(power.base, scope), power.span, scope)
 
     def parameter(self, expression: tree.Expression, scope: Scope) -> Use | None:
         names = self.words.names
@@ -353,6 +425,26 @@ class Elaboration:
         return Use(symbol.name, positions, kept, symbol.span)
 
     # Sums, products, reductions
+
+    def term(self, part: tree.Expression, operand: _Value | None, scope: Scope) -> _Value | None:
+        """A term of a sum of operators, applied; a scalar in it stands for itself."""
+        is_scalar = self.words.names.kind(part) is Kind.SCALAR
+        return self.value(part, scope) if is_scalar else self.apply(part, operand, scope)
+
+    def add(self, total: tree.Sum, value: Callable[[tree.Expression], _Value | None], scope: Scope) -> _Value | None:
+        """A sum: of its values, and then of all numbers in it at once. A zero is a value, of whatever shape fits."""
+        terms = list(zip(total.terms, total.signs, strict=True))
+        numbers = [term for term in terms if self.is_number(term[0], scope) and not _is_zero(term[0])]
+        if not numbers:
+            return self.combine(total, [value(part) for part in total.terms])
+        if len(numbers) == len(terms):
+            return self.words.names.report_kind(total, Kind.VALUE)
+        parts, signs = zip(*[term for term in terms if term not in numbers], strict=True)
+        found = [value(part) for part in parts]
+        sign = signs[0] if len(parts) == 1 else 1
+        operand = found[0] if len(parts) == 1 else self.combine(tree.Sum(parts, signs, total.span), found)
+        number = tree.Sum(tuple(part for part, _ in numbers), tuple(sign for _, sign in numbers), numbers[0][0].span)
+        return self.with_number(Shift(1, sign), number, operand, total.span, scope)
 
     def combine(self, expression: tree.Expression, operands: list[_Value | None]) -> _Value | None:
         known = tuple(operand for operand in operands if operand is not None)
@@ -394,8 +486,14 @@ class Elaboration:
         depth = 1 + max((self.depths[at] for at in operands if isinstance(at, int)), default=0)
         if len(self.steps) >= MOST_STEPS or depth > MOST_IN_A_CHAIN:
             return self.report_size(span)
-        before = self.head(operands[0]) if operands else "0"
-        self.heads.append(use.name if use is not None and isinstance(operator, Kernel) else before)
+        if isinstance(operator, ScalarValue):
+            head = ""
+        elif use is not None and isinstance(operator, Kernel):
+            head = use.name
+        else:
+            heads = [self.head(operand) for operand in operands]
+            head = next((head for head in heads if head), "") if heads else "0"
+        self.heads.append(head)
         self.depths.append(depth)
         self.steps.append(Step(operator, operands, use, span, terms, factor, statistics))
         return len(self.steps) - 1

@@ -27,7 +27,7 @@ from cldfc.network.positions import (
     report_size,
 )
 from cldfc.network.program import Operand, Program, Read, Reads, Step, Template
-from cldfc.ops import Input, Operator, Scale, Zero
+from cldfc.ops import Input, Operator, WithNumber, Zero
 
 
 @dataclass
@@ -377,8 +377,8 @@ class _Demand:
             operands += found
         operator, key, tag, statistics, binding = step.operator, None, None, None, instance.binding
         try:
-            if step.factor is not None:
-                operator = Scale(_as_factor(step.factor.value(binding)))
+            if step.factor is not None and isinstance(operator, WithNumber):
+                operator = replace(operator, factor=_as_factor(step.factor.value(binding)))
             if step.use is not None:
                 tag = tuple([position.value(binding) for position in step.use.tag])
                 if step.use.positions is step.use.tag:

@@ -28,7 +28,6 @@ class Kind(Enum):
     QUOTIENT = "a quotient"
     POWER = "a power"
     SUM_OF_KERNELS = "a sum of kernels"
-    SUM_OF_SCALARS = "a sum of scalars"
 
 
 # What other libraries call operators, without a final `2d`.
@@ -61,7 +60,6 @@ _CALLED_ELSEWHERE = {
     **dict.fromkeys("exp log sign sgn sin cos sqrt max min norm mean relu6 mish hardswish".split(), HELP_FOR_FUNCTIONS),
 }
 
-_HELP_FOR_SUMS = "multiply out, as in `x - ω * x`: a sum with a scalar in it cannot be a factor"
 # `§` stands for the expression; by what it is and what it should be.
 _HELP_FOR_KINDS: Mapping[tuple[Kind | None, Kind], str] = {
     (Kind.KERNEL, Kind.VALUE): "convolve with it: `§ * …`",
@@ -70,12 +68,7 @@ _HELP_FOR_KINDS: Mapping[tuple[Kind | None, Kind], str] = {
     (Kind.OPERATOR, Kind.KERNEL): "apply an operator with `∘`: `§ ∘ …`",
     (Kind.VALUE, Kind.OPERATOR): "write an operator before `∘` or a parenthesis, and values inside",
     (Kind.INDEX, Kind.VALUE): "indices stand in tags and in numbers: `u@§`, `2^§ * …`",
-    (Kind.SCALAR, Kind.VALUE): "a scalar can only be a factor: `§ * …`",
-    (Kind.SCALAR, Kind.OPERATOR): "write `*` after a scalar: `§ * …`",
-    (Kind.SUM_OF_SCALARS, Kind.OPERATOR): _HELP_FOR_SUMS,
-    (Kind.SUM_OF_SCALARS, Kind.KERNEL): _HELP_FOR_SUMS,
-    (Kind.NUMBER, Kind.VALUE): "a number can only be a factor: `§ * …`",
-    (Kind.NUMBER, Kind.OPERATOR): "write `*` after a number: `§ * …`",
+    (Kind.NUMBER, Kind.VALUE): "a number is a factor or a term: `§ * …`, `§ + …`",
 }
 _HELP_FOR_EXPECTED = {
     Kind.VALUE: "write a value such as `u@ℓ,i-1`, or `0`",
@@ -315,14 +308,11 @@ class Names:
 
     def without_arithmetic(self, expression: tree.Expression) -> str:
         match expression:
-            case tree.Quotient(above, below) if self.kind(below) in (*NUMBERS, None) and self.kind(above) == Kind.VALUE:
-                factor = format_expression(tree.Quotient(tree.Number(1, below.span), below, below.span))
-                return f"a number comes before what it multiplies: `{factor} * {Formatter().text(above, CHAIN)}`"
             case tree.Power(base, tree.Number(2)) if self.kind(base) == Kind.VALUE:
                 text = Formatter().text(base, CHAIN)
                 return f"write the pointwise product: `{text} ⊙ {text}`"
             case _:
-                return "only numbers have quotients and powers, and a number comes before what it multiplies: `1/2 * …`"
+                return "a quotient is one of values, scalars and numbers, a power one of scalars and numbers"
 
     def with_next(self, help: str, expression: tree.Expression, text: str) -> str:
         """The help for a kernel before `∘`, with the name that follows: `A * σ …`; two names may stand side by side."""
@@ -335,16 +325,18 @@ class Names:
             case tree.Number():
                 return Kind.NUMBER
             case tree.Quotient(above, below):
-                is_number = {self.kind(above), self.kind(below)} <= {*NUMBERS, None}
-                return Kind.NUMBER if is_number else Kind.QUOTIENT
+                return self.kind_of_quotient(self.kind(above), self.kind(below))
             case tree.Power(base):
-                return Kind.NUMBER if self.kind(base) in (*NUMBERS, None) else Kind.POWER
+                kind = self.kind(base)
+                return Kind.NUMBER if kind in (*NUMBERS, None) else kind if kind is Kind.SCALAR else Kind.POWER
             case tree.Star(left, _, inner):
-                kind = Kind.OPERATOR if inner is None else self.kind(inner)
-                if kind == Kind.OPERATOR:
-                    return kind
-                return Kind.NUMBER if kind in NUMBERS and self.is_number(left) else Kind.VALUE
-            case tree.Compose(_, inner) | tree.Apply(_, inner) | tree.Reduction(_, _, _, _, inner):
+                return Kind.OPERATOR if inner is None else self.kind_of_product(self.kind(left), self.kind(inner))
+            case tree.Compose(outer, inner) | tree.Apply(outer, inner):
+                kinds = self.kind(outer), self.kind(inner)
+                if kinds[0] in (*NUMBERS, Kind.SCALAR):
+                    return self.kind_of_product(*kinds)
+                return kinds[1] if kinds[1] in (Kind.OPERATOR, Kind.SCALAR) else Kind.VALUE
+            case tree.Reduction(_, _, _, _, inner):
                 return Kind.OPERATOR if self.kind(inner) == Kind.OPERATOR else Kind.VALUE
             case tree.Sum(parts) | tree.Product(parts) | tree.Listing(_, parts):
                 return self.kind_of_parts([self.kind(part) for part in parts])
@@ -352,10 +344,27 @@ class Names:
                 return self.kind_of_symbol(name)
 
     def kind_of_parts(self, kinds: list[Kind | None]) -> Kind | None:
-        other = next((kind for kind in kinds if kind is not None and kind not in NUMBERS), None)
-        if len(kinds) > 1 and other in (Kind.KERNEL, Kind.SCALAR):
-            return Kind.SUM_OF_KERNELS if other is Kind.KERNEL else Kind.SUM_OF_SCALARS
+        known = [kind for kind in kinds if kind is not None and kind not in NUMBERS]
+        other = next((kind for kind in known if kind is not Kind.SCALAR), next(iter(known), None))
+        if len(kinds) > 1 and other is Kind.KERNEL:
+            return Kind.SUM_OF_KERNELS
         return other or (Kind.NUMBER if any(kind in NUMBERS for kind in kinds) else None)
+
+    def kind_of_product(self, left: Kind | None, right: Kind | None) -> Kind | None:
+        """What `left * right` is."""
+        if right is Kind.OPERATOR:
+            return right
+        if right in NUMBERS and left in NUMBERS:
+            return Kind.NUMBER
+        return Kind.SCALAR if {left, right} <= {*NUMBERS, Kind.SCALAR} else Kind.VALUE
+
+    def kind_of_quotient(self, above: Kind | None, below: Kind | None) -> Kind | None:
+        if {above, below} <= {*NUMBERS, None}:
+            return Kind.NUMBER
+        kinds = {kind for kind in (above, below) if kind not in (*NUMBERS, None)}
+        if kinds <= {Kind.SCALAR, Kind.VALUE}:
+            return Kind.VALUE if Kind.VALUE in kinds else Kind.SCALAR
+        return Kind.OPERATOR if above is Kind.OPERATOR and kinds <= {above, Kind.SCALAR} else Kind.QUOTIENT
 
     def is_number(self, expression: tree.Expression) -> bool:
         """Whether an expression is a number; an index counts as one."""
@@ -378,7 +387,8 @@ class Names:
             case tree.Range():
                 return Kind.INDEX
             case tree.Let(_, values) if name not in self.problems.broken:
-                return Kind.NUMBER if self.is_number(values[0]) else Kind.OPERATOR
+                kind = self.kind(values[0])
+                return Kind.NUMBER if kind in NUMBERS else kind if kind is Kind.SCALAR else Kind.OPERATOR
             case tree.InputStatement():
                 return Kind.VALUE
             case _:

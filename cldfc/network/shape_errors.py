@@ -34,7 +34,10 @@ class ShapeErrors:
     def sum(self, operation: Operation, operands: list[Form]) -> None:
         is_concat = isinstance(operation.operator, Concat)
         terms = self.step(operation).terms or (operation.span,) * len(operands)
-        unlike = [at for at, form in enumerate(operands) if _differ(form, operands[0], but_channels=is_concat)]
+        # Scalars fit into any sum.
+        of_shape = [at for at, form in enumerate(operands) if is_concat or form.root().dims != ()]
+        first = of_shape[0] if of_shape else 0
+        unlike = [at for at in of_shape if _differ(operands[at], operands[first], but_channels=is_concat)]
         what = _WORDS.get(type(operation.operator).__name__, "terms of this sum")
         value = self.value(operation)
         help = "bring them to one shape, with a kernel that has the stride and the channels"
@@ -47,9 +50,9 @@ class ShapeErrors:
         at = unlike[0]
         message = f"the {what} have different shapes, in `{value}`"
         found = describe_form(operands[at])
-        others = [Label(terms[0], describe_form(operands[0]))]
-        if terms[0] == terms[at]:
-            found, others = f"{describe_form(operands[0])}, and {found}", []
+        others = [Label(terms[first], describe_form(operands[first]))]
+        if terms[first] == terms[at]:
+            found, others = f"{describe_form(operands[first])}, and {found}", []
         self.problems.report("E0403", message, terms[at], found, help, *others)
 
     def unfit(self, operation: Operation, error: Unfit) -> None:
@@ -117,12 +120,15 @@ class ShapeErrors:
         is_linear = operation.operator.owns == "linear"
         if dims is None or len(dims) == (1 if is_linear else 3):
             return False
+        help = "pool the map first: `linear ∘ avgpool(…)`" if is_linear else "apply it before the map is pooled"
+        if not dims:
+            help = "apply it to a map; a scalar multiplies one, or is added to it"
         self.problems.report(
             "E0404",
             f"`{span.text}` is applied to {describe_form(operand)}, in `{self.value(operation)}`",
             span,
             "expected a vector" if is_linear else "expected a map: channels × height × width",
-            "pool the map first: `linear ∘ avgpool(…)`" if is_linear else "apply it before the map is pooled",
+            help,
         )
         return True
 
@@ -207,6 +213,8 @@ def describe_form(form: Form) -> str:
     dims = form.root().dims
     if dims is None:
         return "a value of unknown shape"
+    if not dims:
+        return "a scalar"
     return f"a vector of {form} numbers" if len(dims) == 1 else f"a map of {form}"
 
 
@@ -219,5 +227,9 @@ def _differ(one: Form, other: Form, but_channels: bool = False) -> bool:
     return len(first) != len(second) or any(a != b for a, b in pairs if a is not None and b is not None)
 
 
-_WORDS = {"Multiply": "factors of this product", "Concat": "members of this concatenation"}
+_WORDS = {
+    "Multiply": "factors of this product",
+    "Divide": "two sides of this quotient",
+    "Concat": "members of this concatenation",
+}
 """What messages call the operands of an operator."""

@@ -8,7 +8,22 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from cldfc.ops.arithmetic import Add, Input, Multiply, Scale, ScaleBy, Total, Zero
+from cldfc.ops.arithmetic import (
+    Add,
+    Divide,
+    Input,
+    Multiply,
+    RaiseTo,
+    Reciprocal,
+    ScalarValue,
+    Scale,
+    ScaleBy,
+    Shift,
+    Total,
+    WithNumber,
+    WithScalar,
+    Zero,
+)
 from cldfc.ops.base import Kept, Operator, OperatorSetting
 from cldfc.ops.convolution import Convolution, Kernel, Linear, Prolongation
 from cldfc.ops.normalisation import BatchNorm, GroupNorm, LayerNorm, Normalisation, SharedBatchNorm, Statistics
@@ -25,6 +40,7 @@ __all__ = [
     "Concat",
     "Convolution",
     "Dim",
+    "Divide",
     "Flatten",
     "Form",
     "GroupNorm",
@@ -44,10 +60,14 @@ __all__ = [
     "Pointwise",
     "Pool",
     "Prolongation",
+    "RaiseTo",
+    "Reciprocal",
+    "ScalarValue",
     "Scale",
     "ScaleBy",
     "Shape",
     "SharedBatchNorm",
+    "Shift",
     "Sized",
     "Sizes",
     "Solver",
@@ -57,6 +77,8 @@ __all__ = [
     "Total",
     "Unfit",
     "Upsample",
+    "WithNumber",
+    "WithScalar",
     "Zero",
 ]
 

@@ -1,4 +1,4 @@
-"""The input, zero, sums, differences, products, and numbers or scalars times a value."""
+"""The input, zero, sums, products, quotients, and what numbers and scalars do to a value."""
 
 from __future__ import annotations
 
@@ -39,13 +39,15 @@ class Zero(Operator):
         return True
 
 
+@dataclass(frozen=True)
 class Alike(Operator):
-    """Several operands of one shape, which is that of the result."""
+    """Several operands of one shape, which is that of the result; scalars are spread over it."""
 
     shapes: ClassVar[str] = "any, all alike → the same"
 
     def shape(self, shapes: Solver, operands: list[Form], result: Form, parameter: Sized | None) -> None:
-        for operand in operands:
+        spread = [operand for operand in operands if operand.root().dims != ()]
+        for operand in spread or operands:
             shapes.same(result, operand)
 
     def nonnegative(self, operands: Sequence[bool]) -> bool:
@@ -57,7 +59,7 @@ class Add(Alike):
     """x + y - z: terms of one shape, each with its sign."""
 
     linear: ClassVar[bool] = True
-    binds: ClassVar[Literal["call", "product", "sum"]] = "sum"
+    binds: ClassVar[Literal["call", "product", "sum", "power"]] = "sum"
     signs: tuple[Literal[1, -1], ...]
 
     def torch(self, operands: list[str], module: str) -> str:
@@ -76,7 +78,7 @@ class Total(Alike):
     """sum(j = a..b : x@j) = x@a + … + x@b: a sum over an index, as in dense connections."""
 
     linear: ClassVar[bool] = True
-    binds: ClassVar[Literal["call", "product", "sum"]] = "sum"
+    binds: ClassVar[Literal["call", "product", "sum", "power"]] = "sum"
 
     def torch(self, operands: list[str], module: str) -> str:
         return " + ".join(operands)
@@ -85,7 +87,7 @@ class Total(Alike):
 class Multiply(Alike):
     """x ⊙ y: the product number by number (Hadamard)."""
 
-    binds: ClassVar[Literal["call", "product", "sum"]] = "product"
+    binds: ClassVar[Literal["call", "product", "sum", "power"]] = "product"
 
     def torch(self, operands: list[str], module: str) -> str:
         return " * ".join(operands)
@@ -97,16 +99,34 @@ class Multiply(Alike):
         return Kept((*first, *others), each_image=sum(trained[2:]) * FLOAT * prod(result))
 
 
-@dataclass(frozen=True)
-class Scale(Operator):
-    """a * x: a number times a value; PyTorch's text takes the number where others take their module."""
+class Divide(Alike):
+    """x / y: the quotient number by number; of a scalar, all by one number."""
 
-    linear: ClassVar[bool] = True
-    binds: ClassVar[Literal["call", "product", "sum"]] = "product"
+    binds: ClassVar[Literal["call", "product", "sum", "power"]] = "product"
+
+    def torch(self, operands: list[str], module: str) -> str:
+        return " / ".join(operands)
+
+    def keeps(self, result: Shape, trained: Sequence[bool]) -> Kept:
+        return Kept((0, 1)) if trained[1] else Kept((1,))
+
+
+@dataclass(frozen=True)
+class WithNumber(Operator):
+    """What one number does to a value; PyTorch's text takes the number where others take their module."""
+
     factor: float
 
     def shape(self, shapes: Solver, operands: list[Form], result: Form, parameter: Sized | None) -> None:
         shapes.same(result, operands[0])
+
+
+@dataclass(frozen=True)
+class Scale(WithNumber):
+    """a * x: a number times a value."""
+
+    linear: ClassVar[bool] = True
+    binds: ClassVar[Literal["call", "product", "sum", "power"]] = "product"
 
     def torch(self, operands: list[str], module: str) -> str:
         return f"{module} * {operands[0]}"
@@ -115,12 +135,82 @@ class Scale(Operator):
         return self.factor >= 0 and all(operands)
 
 
-class ScaleBy(Operator):
+@dataclass(frozen=True)
+class Shift(WithNumber):
+    """x + a and a - x: a number, spread over the value."""
+
+    binds: ClassVar[Literal["call", "product", "sum", "power"]] = "sum"
+    sign: Literal[1, -1] = 1
+    """Before the value."""
+
+    def torch(self, operands: list[str], module: str) -> str:
+        if self.sign < 0:
+            return f"{module} - {operands[0]}"
+        return f"{operands[0]} - {module[1:]}" if module.startswith("-") else f"{operands[0]} + {module}"
+
+    def nonnegative(self, operands: Sequence[bool]) -> bool:
+        return self.factor >= 0 and self.sign > 0 and all(operands)
+
+
+class Reciprocal(WithNumber):
+    """a / x: a number divided by a value, number by number."""
+
+    binds: ClassVar[Literal["call", "product", "sum", "power"]] = "product"
+
+    def torch(self, operands: list[str], module: str) -> str:
+        return f"{module} / {operands[0]}"
+
+    def keeps(self, result: Shape, trained: Sequence[bool]) -> Kept:
+        """torch computes 1/x, keeps it, and multiplies it with a."""
+        return Kept(each_image=FLOAT * prod(result)) if result else Kept(each_batch=FLOAT)
+
+
+class RaiseTo(WithNumber):
+    """ω^a: a power of a scalar; the exponent is a number."""
+
+    binds: ClassVar[Literal["call", "product", "sum", "power"]] = "power"
+
+    def torch(self, operands: list[str], module: str) -> str:
+        is_simple = operands[0].replace(".", "_").isidentifier()
+        return f"{operands[0]}**{module}" if is_simple else f"{operands[0]} ** {module}"
+
+    def nonnegative(self, operands: Sequence[bool]) -> bool:
+        return self.factor % 2 == 0 or all(operands)
+
+    def keeps(self, result: Shape, trained: Sequence[bool]) -> Kept:
+        return OPERAND
+
+
+class WithScalar(Operator):
+    """What has a trainable scalar."""
+
+    parameters: ClassVar[str] = "1"
+
+    def stored(self, sizes: Sizes) -> int:
+        return 1
+
+    def module(self, sizes: Mapping[str, str]) -> str:
+        init = sizes["init"]
+        return f"nn.Parameter(torch.tensor({init}{'.0' if init.removeprefix('-').isdecimal() else ''}))"
+
+
+class ScalarValue(WithScalar):
+    """ω: a trainable scalar as a value, in a sum, a quotient or a function."""
+
+    shapes: ClassVar[str] = "a number"
+
+    def shape(self, shapes: Solver, operands: list[Form], result: Form, parameter: Sized | None) -> None:
+        shapes.is_shape(result, ())
+
+    def torch(self, operands: list[str], module: str) -> str:
+        return module
+
+
+class ScaleBy(WithScalar):
     """ω * x: a trainable scalar times a value, such as the step size of a smoother."""
 
     linear: ClassVar[bool] = True
-    binds: ClassVar[Literal["call", "product", "sum"]] = "product"
-    parameters: ClassVar[str] = "1"
+    binds: ClassVar[Literal["call", "product", "sum", "power"]] = "product"
 
     def shape(self, shapes: Solver, operands: list[Form], result: Form, parameter: Sized | None) -> None:
         shapes.same(result, operands[0])
@@ -130,10 +220,3 @@ class ScaleBy(Operator):
 
     def keeps(self, result: Shape, trained: Sequence[bool]) -> Kept:
         return OPERAND
-
-    def stored(self, sizes: Sizes) -> int:
-        return 1
-
-    def module(self, sizes: Mapping[str, str]) -> str:
-        init = sizes["init"]
-        return f"nn.Parameter(torch.tensor({init}{'.0' if init.removeprefix('-').isdecimal() else ''}))"

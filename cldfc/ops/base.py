@@ -67,7 +67,7 @@ class Operator(ABC):
     """The parameter that each place of the operator has for itself, if any: `bn`, `linear`."""
     is_layer: ClassVar[bool] = False
     """Whether it is a layer with weights, of those that the depth of a network counts: convolutions and `linear`."""
-    binds: ClassVar[Literal["call", "product", "sum"]] = "call"
+    binds: ClassVar[Literal["call", "product", "sum", "power"]] = "call"
     """How tightly its PyTorch expression holds together: what a writer must parenthesise."""
     shapes: ClassVar[str] = "any → the same"
     """Operands → result, for the language reference."""

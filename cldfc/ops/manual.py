@@ -6,7 +6,24 @@ from dataclasses import replace
 from inspect import getdoc
 from re import split
 
-from cldfc.ops import BUILTINS, Add, Concat, Convolution, Multiply, Operator, Prolongation, Scale, ScaleBy, Total, Zero
+from cldfc.ops import (
+    BUILTINS,
+    Add,
+    Concat,
+    Convolution,
+    Divide,
+    Multiply,
+    Operator,
+    Prolongation,
+    RaiseTo,
+    Reciprocal,
+    ScalarValue,
+    Scale,
+    ScaleBy,
+    Shift,
+    Total,
+    Zero,
+)
 
 _SIZES = {"in": "n", "out": "outputs", "channels": "C", "size": "k", "init": "1.0"}
 _TITLE = """# Operators
@@ -24,7 +41,13 @@ _NOTATION: list[tuple[str, Operator, list[str]]] = [
     ("x - y", Add((1, -1)), ["x - y"]),
     ("x ⊙ y", Multiply(), ["x * y"]),
     ("a * x", Scale(1.0), ["a * x"]),
+    ("x + a", Shift(1.0), ["x + a"]),
+    ("a - x", Shift(1.0, -1), ["a - x"]),
+    ("x / y", Divide(), ["x / y"]),
+    ("a / x", Reciprocal(1.0), ["a / x"]),
+    ("ω", ScalarValue(), ["self.omega"]),
     ("ω * x", ScaleBy(), ["self.omega * x"]),
+    ("ω^a", RaiseTo(2.0), ["self.omega**a"]),
     ("sum(j = a..b : x@j)", Total(), ["x + y + z"]),
     ("concat(x, y)", Concat(), ["torch.cat([x, y], 1)"]),
     ("0", Zero(), ["x.new_zeros(…)"]),

@@ -258,6 +258,8 @@ class Solver:
 
         def look() -> None:
             dims = next((form.root().dims for form in values if form.root().dims is not None), None)
+            if dims == ():
+                raise Mismatch  # a scalar has no axes
             if dims is not None and not told:
                 told.append(len(dims))
                 rule(len(dims))

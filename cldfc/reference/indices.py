@@ -89,8 +89,10 @@ class ReferenceNumbers:
 
     def is_number(self, expression: tree.Expression, binding: Binding) -> bool:
         match expression:
-            case tree.Number() | tree.Quotient() | tree.Power():
+            case tree.Number():
                 return True
+            case tree.Quotient(one, other) | tree.Power(one, other):
+                return self.is_number(one, binding) and self.is_number(other, binding)
             case tree.Symbol(name):
                 return name in binding or self.is_constant(name)
             case tree.Star(left, _, right):

@@ -23,10 +23,12 @@ def _values_read(expression: tree.Expression, binding: Binding, tag: Tag, number
     """The values in an expression: those that inner operations need before those that this one needs itself."""
     own: list[Key] = []
     for operand, inner in _operands(expression, binding, tag, numbers):
-        if isinstance(operand, tree.Symbol):
-            own.append((operand.name, numbers.indices(operand, inner)))
-        else:
+        if numbers.is_number(operand, inner):
+            continue
+        if not isinstance(operand, tree.Symbol):
             yield from _values_read(operand, inner, tag, numbers)
+        elif operand.name not in numbers.known.scalars and operand.name not in numbers.known.lets:
+            own.append((operand.name, numbers.indices(operand, inner)))
     yield from own
 
 
@@ -36,6 +38,8 @@ def _operands(
     match expression:
         case tree.Symbol():
             return [(expression, binding)]
+        case tree.Quotient(above, below):
+            return [(above, binding), (below, binding)]
         case tree.Star(_, _, right) if right is not None:
             return [(right, binding)]
         case tree.Compose(_, argument) | tree.Apply(_, argument):

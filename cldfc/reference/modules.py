@@ -136,9 +136,18 @@ def _check_kernel(
 
 
 def apply_scalar(session: EvaluationSession, symbol: tree.Symbol, x: Value, binding: Binding, value: Key) -> Value:
-    module = session.parameters.module(_after_tie(session, symbol.name, _parameter_tag(session, symbol, binding)))
-    scalar = session.parameters.tensor(module)
+    module, scalar = _find_scalar(session, symbol, binding)
     return session.record(module, value, x, x if is_zero(x) else map_value(x, lambda given: scalar * given))
+
+
+def read_scalar(session: EvaluationSession, symbol: tree.Symbol, binding: Binding, value: Key) -> Value:
+    module, scalar = _find_scalar(session, symbol, binding)
+    return session.record(module, value, scalar, scalar)
+
+
+def _find_scalar(session: EvaluationSession, symbol: tree.Symbol, binding: Binding) -> tuple[str, Tensor]:
+    module = session.parameters.module(_after_tie(session, symbol.name, _parameter_tag(session, symbol, binding)))
+    return module, session.parameters.tensor(module)
 
 
 # Operators that own parameters

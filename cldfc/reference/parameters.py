@@ -147,13 +147,17 @@ def _give_names(places: Sequence[_Place], reserved: set[str], owners: Mapping[_O
     return {place: given[place.wish][place.before] for place in places}
 
 
+def _first(heads: Sequence[str]) -> str:
+    return next(filter(None, heads), "")
+
+
 @dataclass
 class _Walk:
     """Follows an equation in the order of computation; what it passes on is the head of each result.
 
-    The head is the kernel that gave a result last, or the value that it comes from; that of a combination is the
-    head of its first part, but all parts claim their places. `binding` has the index names of an operator's head
-    that are numbers where it is used. `terms_so_far` are the reductions so far.
+    The head is the kernel that gave a result last, or the value that it comes from; numbers and scalars have none.
+    That of a combination is the head of its first part that has one, but all parts claim their places. `binding` has
+    the index names of an operator's head that are numbers where it is used. `terms_so_far` are the reductions so far.
     """
 
     known: Declarations
@@ -167,14 +171,20 @@ class _Walk:
     def value(self, expression: tree.Expression) -> str:
         match expression:
             case tree.Symbol(name):
-                return name
+                return "" if name in self.known.scalars or name in self.known.lets else name
+            case tree.Quotient(above, below):
+                heads = [self.value(above), self.value(below)]
+                return _first(heads)
+            case tree.Power(base):
+                return self.value(base)
+            case tree.Number(value) if value != 0:
+                return ""
             case tree.Star(left, _, right) if right is not None:
                 return self.times(left, self.value(right))
             case tree.Compose(function, argument) | tree.Apply(function, argument):
                 return self.apply(function, self.value(argument), {}, ())
             case tree.Sum(parts) | tree.Product(parts) | tree.Listing(_, parts):
-                heads = [self.value(part) for part in parts]
-                return heads[0]
+                return _first([self.value(part) for part in parts])
             case tree.Reduction(_, _, _, _, body):
                 return self.terms(body)
             case _:
@@ -202,8 +212,11 @@ class _Walk:
             case tree.Compose(outer, inner) | tree.Apply(outer, inner):
                 return self.apply(outer, self.apply(inner, head, binding, tag), binding, tag)
             case tree.Sum(parts) | tree.Product(parts) | tree.Listing(_, parts):
-                heads = [self.apply(part, head, binding, tag) for part in parts]
-                return heads[0]
+                return _first([self.apply(part, head, binding, tag) for part in parts])
+            case tree.Quotient(above):
+                return self.apply(above, head, binding, tag)
+            case tree.Number() | tree.Power():
+                return head
             case tree.Reduction():
                 turns = reduction_turns(self.numbers, function, binding, tag)
                 bodies = [{**binding, function.name: j} for j in turns]
@@ -222,6 +235,8 @@ class _Walk:
                 except KeyError:
                     continue
             return self.apply(let.values[0], head, inner, let.symbol.tag)
+        if symbol.name in self.known.scalars or self.numbers.is_constant(symbol.name):
+            return head
         if symbol.name in OWNERS and not symbol.tag:
             name = symbol.name if symbol.name == "linear" else f"{symbol.name}_{head}"
             self.claim(_Wish(name, head if name != symbol.name else "", self.owner))

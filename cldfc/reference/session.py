@@ -109,12 +109,13 @@ def concatenate(values: Sequence[Value]) -> Value:
 
 
 def combine_alike(values: Sequence[Value], compute: Callable[[list[Tensor]], Tensor]) -> Value:
-    """A function of values of one shape: the first that has one tells it to the others."""
+    """A function of values of one shape, and of scalars: the first that has a shape tells it to the others."""
     values = [_known(value) for value in values]
-    shape = next((tuple(value.shape) for value in values if isinstance(value, Tensor)), None)
-    if shape is None:
+    shape = next((tuple(value.shape) for value in values if isinstance(value, Tensor) and value.ndim), None)
+    unknown = [value for value in values if isinstance(value, Unshaped)]
+    if shape is None and unknown:
         return values[0] if all(is_zero(value) for value in values) else Unshaped(values, compute)
-    return compute([_with_shape(value, shape) for value in values])
+    return compute([_with_shape(value, shape or ()) for value in values])
 
 
 def is_zero(value: Value) -> bool:

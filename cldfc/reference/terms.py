@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from cldfc.reference.indices import Binding, Exact, Key, Tag
-from cldfc.reference.modules import after_rename, apply_kernel, apply_owner, apply_scalar
+from cldfc.reference.modules import after_rename, apply_kernel, apply_owner, apply_scalar, read_scalar
 from cldfc.reference.operators import OWNERS, POINTWISE, REARRANGING, SETTINGS
 from cldfc.reference.parameters import Places, reduction_turns
 from cldfc.reference.session import EvaluationSession, Unshaped, Value, combine_alike, concatenate, is_zero, map_value
@@ -43,10 +43,22 @@ class Expressions:
 
     def value(self, expression: tree.Expression, scope: EquationScope) -> Value:
         match expression:
+            case tree.Number(0):
+                return Unshaped()
+            case _ if self.session.numbers.is_number(expression, scope.binding):
+                number = self.session.numbers.number(expression, scope.binding, scope.tag)
+                return torch.tensor(float(number), dtype=torch.float64)
+            case tree.Symbol(name) if name in self.session.known.lets:
+                return self.value(self.session.known.lets[name].values[0], self.inside(expression, scope))
+            case tree.Symbol(name) if name in self.session.known.scalars:
+                return read_scalar(self.session, expression, scope.binding, self.key)
             case tree.Symbol(name):
                 return self.session.values[name, self.session.numbers.indices(expression, scope.binding)]
-            case tree.Number():
-                return Unshaped()
+            case tree.Quotient(above, below):
+                return _combine(expression, [self.value(above, scope), self.value(below, scope)])
+            case tree.Power(base, exponent):
+                power = float(self.session.numbers.number(exponent, scope.binding, scope.tag))
+                return map_value(self.value(base, scope), lambda given: given**power)
             case tree.Star(_, _, right) if right is not None:
                 return self.multiply(expression, self.value(right, scope), scope)
             case tree.Compose(function, argument) | tree.Apply(function, argument):
@@ -69,15 +81,23 @@ class Expressions:
         return found
 
     def apply(self, function: tree.Expression, x: Value, scope: EquationScope) -> Value:
+        if self.is_factor(function, scope):
+            return _combine(tree.Product((function,), function.span), [self.value(function, scope), x])
         match function:
             case tree.Symbol():
                 return self.apply_symbol(function, x, scope)
+            case tree.Quotient(above, below):
+                return _combine(function, [self.apply(above, x, scope), self.value(below, scope)])
             case tree.Star(_, _, right):
                 return self.multiply(function, x if right is None else self.apply(right, x, scope), scope)
             case tree.Compose(outer, inner) | tree.Apply(outer, inner):
                 return self.apply(outer, self.apply(inner, x, scope), scope)
             case tree.Sum(parts) | tree.Product(parts) | tree.Listing(_, parts):
-                return _combine(function, [self.apply(part, x, scope) for part in parts])
+                alone = [self.is_factor(part, scope) for part in parts]
+                found = zip(parts, alone, strict=True)
+                return _combine(
+                    function, [self.value(p, scope) if is_alone else self.apply(p, x, scope) for p, is_alone in found]
+                )
             case tree.Reduction(reducer, name, _, _, body):
                 turns = reduction_turns(self.session.numbers, function, scope.binding, scope.tag)
                 scopes = [EquationScope({**scope.binding, name: j}, scope.tag) for j in turns]
@@ -92,14 +112,39 @@ class Expressions:
             return x if is_zero(x) else map_value(x, lambda given: factor * given)
         if isinstance(left, tree.Symbol) and left.name in self.session.known.scalars:
             return apply_scalar(self.session, left, x, scope.binding, self.key)
+        if self.is_factor(left, scope):
+            return _combine(tree.Product((left,), left.span), [self.value(left, scope), x])
         return apply_kernel(self.session, star, x, scope.binding, self.key)
 
-    def apply_symbol(self, symbol: tree.Symbol, x: Value, scope: EquationScope) -> Value:
+    def is_factor(self, expression: tree.Expression, scope: EquationScope) -> bool:
+        """Whether an expression is made of numbers and scalars alone, with nothing that it could be applied to."""
+        if self.session.numbers.is_number(expression, scope.binding) and not _is_zero(expression):
+            return True
+        match expression:
+            case tree.Symbol(name) if name in self.session.known.lets:
+                return self.is_factor(self.session.known.lets[name].values[0], self.inside(expression, scope))
+            case tree.Symbol(name):
+                return name in self.session.known.scalars
+            case tree.Sum(parts) | tree.Product(parts):
+                return not _is_zero(expression) and all(_is_zero(p) or self.is_factor(p, scope) for p in parts)
+            case tree.Quotient(one, other) | tree.Star(one, _, other) | tree.Power(one, other):
+                return other is not None and self.is_factor(one, scope) and self.is_factor(other, scope)
+            case tree.Apply(_, inner) | tree.Compose(_, inner):
+                return self.is_factor(inner, scope)
+            case _:
+                return False
+
+    def inside(self, symbol: tree.Symbol, scope: EquationScope) -> EquationScope:
+        """The index names of a `let` where it is used."""
+        head = self.session.known.lets[symbol.name].symbol.tag
         indices = self.session.numbers.indices(symbol, scope.binding)
+        return EquationScope({name.name or "": at for name, at in zip(head, indices, strict=True)}, head)
+
+    def apply_symbol(self, symbol: tree.Symbol, x: Value, scope: EquationScope) -> Value:
         let = self.session.known.lets.get(symbol.name)
         if let is not None:
-            binding = {name.name or "": at for name, at in zip(let.symbol.tag, indices, strict=True)}
-            return self.apply(let.values[0], x, EquationScope(binding, let.symbol.tag))
+            return self.apply(let.values[0], x, self.inside(symbol, scope))
+        indices = self.session.numbers.indices(symbol, scope.binding)
         settings = self.settings(symbol)
         if symbol.name in OWNERS:
             is_shared = bool(symbol.tag) and symbol.name != "bn"
@@ -132,8 +177,14 @@ def _refuse_shape(shape: tuple[int, ...]) -> tuple[int, ...]:
     raise ValueError(f"nothing says the shape of a zero from which {shape} is pooled")
 
 
-def _combine(expression: tree.Sum | tree.Product | tree.Listing, values: Sequence[Value]) -> Value:
+def _is_zero(expression: tree.Expression) -> bool:
+    return isinstance(expression, tree.Number) and expression.value == 0
+
+
+def _combine(expression: tree.Sum | tree.Product | tree.Quotient | tree.Listing, values: Sequence[Value]) -> Value:
     match expression:
+        case tree.Quotient():
+            return combine_alike(values, lambda given: given[0] / given[1])
         case tree.Sum(_, signs):
             return combine_alike(values, lambda given: _signed_sum(given, signs))
         case tree.Product():

@@ -10,8 +10,21 @@ from cldfc.network.expand import Instance
 from cldfc.network.graph import Graph
 from cldfc.network.positions import Binding, Key, Positions
 from cldfc.network.program import Program, Read, Reads, Step
-from cldfc.ops import Add, Concat, Kernel, Multiply, Operator, Prolongation, Scale, ScaleBy, Total, Zero
-from cldfc.show.labels import configuration, word
+from cldfc.ops import (
+    Add,
+    Concat,
+    Divide,
+    Kernel,
+    Multiply,
+    Operator,
+    Prolongation,
+    ScalarValue,
+    Total,
+    WithNumber,
+    WithScalar,
+    Zero,
+)
+from cldfc.show.labels import configuration, number_word, word
 from cldfc.syntax import tree
 
 
@@ -40,7 +53,7 @@ def _tag_text(positions: Positions, bindings: Sequence[Binding]) -> str:
 
 def _kernel_label(operator: Operator, name: str, tag: str) -> BoxLabel:
     if not isinstance(operator, Kernel):
-        return BoxLabel(name, tag, "·")
+        return BoxLabel(name, tag, "" if isinstance(operator, ScalarValue) else "·")
     arrow = "↑" if isinstance(operator, Prolongation) else "↓"
     return BoxLabel(name, tag, f"{arrow}{operator.stride}" if operator.stride > 1 else "")
 
@@ -49,6 +62,8 @@ def _merge_label(operator: Operator) -> BoxLabel:
     match operator:
         case Multiply():
             return BoxLabel("×")
+        case Divide():
+            return BoxLabel("/")
         case Concat():
             return BoxLabel("∥")
         case _:
@@ -67,7 +82,9 @@ def _operator_label(operators: Sequence[Operator], names: Mapping[tuple[str, ...
 
 def operator_word(operator: Operator) -> str:
     """`relu`, `maxpool[3, stride=2]`, `0.5·`."""
-    return f"{operator.factor:g}·" if isinstance(operator, Scale) else word(operator) + configuration(operator)
+    if isinstance(operator, WithNumber):
+        return number_word(operator, "·")
+    return word(operator) + configuration(operator)
 
 
 def short_names(spec: tree.Tree) -> dict[tuple[str, ...], str]:
@@ -286,9 +303,9 @@ class _Maker:
         return _kernel_label(steps[0].operator, steps[0].use.name, tag)
 
     def operator(self, step: Step) -> Operator:
-        """The operator of a step; a number that it multiplies with is that of the first of folded steps."""
-        if isinstance(step.operator, Scale) and step.factor is not None:
-            return Scale(float(step.factor.value(self.instances[0].binding)))
+        """The operator of a step; the number in it is that of the first of folded steps."""
+        if isinstance(step.operator, WithNumber) and step.factor is not None:
+            return replace(step.operator, factor=float(step.factor.value(self.instances[0].binding)))
         return step.operator
 
     def operands(self, step: Step) -> Iterator[Operand]:
@@ -318,13 +335,13 @@ class _Maker:
         return tuple(found)
 
     def parameters(self, step: Step) -> list[Key]:
-        if step.use is None or not isinstance(step.operator, Kernel | ScaleBy):
+        if step.use is None or not isinstance(step.operator, Kernel | WithScalar):
             return []
         keys = ((step.use.name, tuple(p.value(i.binding) for p in step.use.positions)) for i in self.instances)
         return list(dict.fromkeys(keys))
 
 
 def _part_kind(step: Step) -> Kind:
-    if step.operator.is_layer or isinstance(step.operator, ScaleBy):
+    if step.operator.is_layer or isinstance(step.operator, WithScalar):
         return "kernel"
-    return "merge" if isinstance(step.operator, Add | Total | Multiply | Concat) else "operator"
+    return "merge" if isinstance(step.operator, Add | Total | Multiply | Divide | Concat) else "operator"

@@ -11,7 +11,22 @@ from cldfc.diagnostics import shape_text
 from cldfc.network.cost import count_uses, level_of_instance, level_text
 from cldfc.network.graph import Graph
 from cldfc.network.positions import Key, format_key
-from cldfc.ops import Add, Input, Kernel, Multiply, Operator, Prolongation, Scale, Total, Zero
+from cldfc.ops import (
+    Add,
+    Divide,
+    Input,
+    Kernel,
+    Multiply,
+    Operator,
+    Prolongation,
+    RaiseTo,
+    Reciprocal,
+    ScalarValue,
+    Shift,
+    Total,
+    WithNumber,
+    Zero,
+)
 
 _PALETTE = ("#cfe2f3", "#fce5cd", "#d9ead3", "#d9d2e9", "#f4cccc", "#d0e0e3", "#fff2cc", "#ead1dc")
 """Light enough for black letters; the colours of shared kernels, from the first on and then again."""
@@ -22,7 +37,7 @@ _GOLDEN = 0.618034
 
 _CAPITAL = re.compile("(?<=[a-z])(?=[A-Z])")
 
-_SIGNS: dict[type[Operator], str] = {Zero: "0", Add: "+", Total: "sum", Multiply: "⊙"}
+_SIGNS: dict[type[Operator], str] = {Zero: "0", Add: "+", Total: "sum", Multiply: "⊙", Divide: "/"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,15 +54,31 @@ def operation_label(graph: Graph, at: int) -> str:
     operator = node.operator
     if isinstance(operator, Input):
         return graph.program.input.name
-    if isinstance(operator, Scale):
-        return f"{operator.factor:g} *"
+    if isinstance(operator, WithNumber):
+        return number_word(operator, " *")
     if isinstance(operator, Kernel):
         mark = "^" if isinstance(operator, Prolongation) else "_"
         stride = f"{mark}{operator.stride}" if operator.stride > 1 or mark == "^" else ""
         return f"{format_key(node.parameter or ('', ()))} *{stride}"
     if operator.keyword is None and node.parameter is not None:
-        return f"{format_key(node.parameter)} *"
+        return format_key(node.parameter) + " *" * (not isinstance(operator, ScalarValue))
     return _SIGNS.get(type(operator)) or word(operator) + configuration(operator)
+
+
+def number_word(operator: WithNumber, times: str) -> str:
+    """`0.5 *`, `+ 1`, `1 -`, `1 /`, `^2`: what a number does to a value; `times` is the sign of a product."""
+    number = f"{operator.factor:g}"
+    match operator:
+        case Shift(sign=1):
+            return f"- {number[1:]}" if number.startswith("-") else f"+ {number}"
+        case Shift():
+            return f"{number} -"
+        case Reciprocal():
+            return f"{number} /"
+        case RaiseTo():
+            return f"^{number}"
+        case _:
+            return f"{number}{times}"
 
 
 def word(operator: Operator) -> str:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from cldfc.network.cost import Cost, cost_of_operations, count_uses
 from cldfc.network.graph import Graph
 from cldfc.network.positions import Key, format_key
-from cldfc.ops import Linear, ScaleBy
+from cldfc.ops import Linear, WithScalar
 from cldfc.show.blocks import operator_word
 from cldfc.show.labels import colours_of
 from cldfc.syntax.format import format_equation
@@ -43,7 +43,7 @@ def parameter_rows(graph: Graph) -> Iterator[_KernelRow]:
         stored = [graph.parameters[key] for key in keys]
         name, is_kernel = keys[0][0], keys[0][0] in declared
         if is_kernel:
-            kind = "scalar" if isinstance(stored[0].operator, ScaleBy) else "kernel"
+            kind = "scalar" if isinstance(stored[0].operator, WithScalar) else "kernel"
         else:
             kind = "map" if isinstance(stored[0].operator, Linear) else "norm"
         yield _KernelRow(

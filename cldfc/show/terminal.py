@@ -124,8 +124,9 @@ class _StripWriter:
             yield " ".join(map(self.name, operand.values)) + " ", _VALUE
             return
         part = block.parts[operand.part]
-        if len(part.operands) == 1:
-            yield from self.inline(block, part.operands[0])
+        if len(part.operands) < 2:
+            for inner in part.operands:
+                yield from self.inline(block, inner)
             yield from self.part(part)
             return
         yield "(", _DIM

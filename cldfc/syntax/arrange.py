@@ -11,7 +11,7 @@ from cldfc.diagnostics import CldfError, Problems, Source, UsageError
 from cldfc.syntax import tree
 from cldfc.syntax.format import Formatter, Line, Spelling, statement_line
 from cldfc.syntax.parse import parse_spec, split_statements
-from cldfc.syntax.tag import read_subscripts
+from cldfc.syntax.side_by_side import read_in_context
 
 LONGEST_LINE = 100
 _WIDEST_HEAD = 24
@@ -69,7 +69,7 @@ def read_statements(source: Source) -> tuple[tree.Statement, ...]:
     problems = Problems()
     spec = parse_spec(source, problems)
     problems.stop_if_any()
-    return read_subscripts(spec.statements)
+    return read_in_context(spec.statements)
 
 
 def _items_of(source: Source, statements: Sequence[tree.Statement], formatter: Formatter) -> Iterator[_Item]:

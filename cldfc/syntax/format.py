@@ -280,7 +280,8 @@ class Formatter:
 
     def power(self, expression: tree.Power) -> str:
         exponent = expression.exponent
-        base = self.text(expression.base, _SUM if isinstance(expression.base, tree.Number) else _NOTHING)
+        is_tagged = isinstance(expression.base, tree.Symbol) and bool(expression.base.tag) and not self.is_latex
+        base = self.text(expression.base, _SUM if isinstance(expression.base, tree.Number) or is_tagged else _NOTHING)
         if self.is_latex:
             return f"{base}^{{{self.bound(exponent)}}}"
         is_bare = isinstance(exponent, tree.Number | tree.Symbol)

@@ -14,8 +14,8 @@ from cldfc.diagnostics import CldfError, Diagnostic, Label, Problems, Source, Sp
 from cldfc.library import find_spec, like, spec_names, spec_path, specs_beside
 from cldfc.syntax import tree
 from cldfc.syntax.parse import parse_spec
+from cldfc.syntax.side_by_side import read_in_context
 from cldfc.syntax.spelling import suggest
-from cldfc.syntax.tag import read_subscripts
 
 LARGEST_FILE = 10_000_000
 
@@ -107,12 +107,12 @@ class _Extension:
     def whole(self, spec: tree.Tree, open: dict[Path, tree.Extend | None]) -> tuple[tree.Statement, ...]:
         extends = [statement for statement in spec.statements if isinstance(statement, tree.Extend)]
         if not extends:
-            return read_subscripts(spec.statements)
+            return read_in_context(spec.statements)
         inherited: tuple[tree.Statement, ...] = ()
         for extend in extends:
             inherited = merge(inherited, self.inherited(extend, open))
         own = [statement for statement in spec.statements if not isinstance(statement, tree.Extend)]
-        return merge(inherited, read_subscripts(own, inherited))
+        return merge(inherited, read_in_context(own, inherited))
 
     def inherited(self, extend: tree.Extend, open: dict[Path, tree.Extend | None]) -> tuple[tree.Statement, ...]:
         path = self.path(extend)
@@ -226,7 +226,7 @@ def change_spec(spec: tree.Tree, changes: Sequence[Source], problems: Problems) 
     """A spec with the statements of the command line in place of its own."""
     statements = spec.statements
     for source in changes:
-        own = read_subscripts(parse_spec(source, problems).statements, statements)
+        own = read_in_context(parse_spec(source, problems).statements, statements)
         for let in own:
             if isinstance(let, tree.Let):
                 _check_known(let, statements, problems)

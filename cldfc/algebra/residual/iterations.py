@@ -20,7 +20,7 @@ from cldfc.algebra.residual.vocabulary import (
     transform,
 )
 from cldfc.network.constants import resolve_bound
-from cldfc.network.names import NUMBERS, Family, Kind
+from cldfc.network.names import Family
 from cldfc.network.positions import Binding, Formula, NoNumber, OutOfRange
 from cldfc.syntax import tree
 from cldfc.syntax.walk import reductions
@@ -204,7 +204,7 @@ def distributed(expression: tree.Expression, families: Collection[Family], words
 def _distributed_term(term: tree.Expression, families: Collection[Family], words: Vocabulary) -> Iterator[Signed]:
     reads = any(family_of(read) in families for read in words.values(term))
     match term:
-        case tree.Star(left, 1, right) if right is not None and reads and _is_multiplier(left, words):
+        case tree.Star(left, 1, right) if right is not None and reads and words.is_multiplier(left):
             for inner in distributed(right, families, words):
                 yield Signed(inner.sign, tree.Star(left, 1, inner.term, term.span))
         case tree.Reduction("sum", _, _, _, body) if reads and not isinstance(body, tree.Symbol):
@@ -214,17 +214,12 @@ def _distributed_term(term: tree.Expression, families: Collection[Family], words
             yield Signed(1, term)
 
 
-def _is_multiplier(left: tree.Expression, words: Vocabulary) -> bool:
-    is_index = isinstance(left, tree.Symbol) and left.name in words.bound
-    return is_index or words.names.kind(left) in (*NUMBERS, Kind.INDEX, Kind.SCALAR)
-
-
 def multiple_of(term: tree.Expression, left: tree.Symbol, place: int, words: Vocabulary) -> Family | None:
     """The family of which a term is a multiple, at the level of the left side, or a sum of those over the history."""
     match term:
         case tree.Symbol() if words.names.is_value(term) and is_same_level(left, term, place, words):
             return family_of(term)
-        case tree.Star(number, 1, right) if right is not None and _is_multiplier(number, words):
+        case tree.Star(number, 1, right) if right is not None and words.is_multiplier(number):
             return multiple_of(right, left, place, words)
         case tree.Reduction("sum", _, _, _, body):
             return multiple_of(body, left, place, words)

@@ -83,6 +83,11 @@ class LinearForms:
                 return {Term((), (), _Atom(key, expression, (name, len(tag)))): Fraction(1)}
             case tree.Star(left, _, right) if right is not None:
                 return self.star(expression, left, self.value(right))
+            case tree.Compose(factor, argument) | tree.Apply(factor, argument) if self.words.is_multiplier(factor):
+                return self.star(tree.Star(factor, 1, argument, expression.span), factor, self.value(argument))
+            case tree.Quotient(above, below) if self.words.is_multiplier(below):
+                factor = tree.Quotient(tree.Number(1, below.span), below, below.span)
+                return self.star(tree.Star(factor, 1, above, expression.span), factor, self.value(above))
             case tree.Compose(function, argument) | tree.Apply(function, argument) if self.words.is_linear(function):
                 return self.apply(function, self.value(argument), self.level)
             case tree.Sum(terms, signs):
@@ -143,6 +148,8 @@ class LinearForms:
             case tree.Symbol() if names.kind(left) == Kind.SCALAR:
                 positions = self.words.parameter(left)
                 return {(_Letter((left.name, positions), left, positions),): Fraction(1)}
+            case _ if names.kind(left) == Kind.SCALAR:
+                return {(_Letter(left, left, tuple(self.words.indices(left))),): Fraction(1)}
             case _:
                 assert names.kind(left) in NUMBERS or (isinstance(left, tree.Symbol) and left.name in self.words.bound)
                 formula = self.words.tags.constants.formula(left, self.words.bound, self.level)

@@ -13,7 +13,7 @@ from cldfc.diagnostics import Problems, Source, Span
 from cldfc.network.constants import Constants, Tags
 from cldfc.network.declarations import collect_names, resolve_parameters, resolve_ties
 from cldfc.network.expand import Instance
-from cldfc.network.names import Family, Names
+from cldfc.network.names import NUMBERS, Family, Kind, Names
 from cldfc.network.positions import Binding, Lookup, Position, Positions
 from cldfc.network.program import TieRule
 from cldfc.ops import BUILTINS
@@ -190,6 +190,11 @@ class Vocabulary:
                 same = (equation for equation in self.equations() if family_of(equation.left) == at)
                 open += [family_of(read) for equation in same for read in self.values(equation.right)]
         return found
+
+    def is_multiplier(self, expression: tree.Expression) -> bool:
+        """Whether an expression is a number or a scalar."""
+        is_index = isinstance(expression, tree.Symbol) and expression.name in self.bound
+        return is_index or self.names.kind(expression) in (*NUMBERS, Kind.SCALAR)
 
     def is_linear(self, function: tree.Expression) -> bool:
         return not self.what_breaks(function)

@@ -15,7 +15,7 @@ from cldfc.network.numbers import Tag
 from cldfc.network.positions import Lookup, Position
 from cldfc.network.program import Program, Template, Use
 from cldfc.network.shapes import Inferred
-from cldfc.ops import Kernel, ScaleBy
+from cldfc.ops import Kernel, WithScalar
 from cldfc.syntax import tree
 from cldfc.syntax.arrange import format_source
 from cldfc.syntax.format import format_expression, format_statement, format_symbol
@@ -47,7 +47,7 @@ def _owned_by(equation: tree.Equation, program: Program, indices: Indices) -> It
     for template in program.templates:
         if template.statement is equation:
             for step in template.steps:
-                for use in [] if isinstance(step.operator, Kernel | ScaleBy) else step.uses():
+                for use in [] if isinstance(step.operator, Kernel | WithScalar) else step.uses():
                     yield tree.Symbol(use.name, _tag_of(use, template, indices), NOWHERE)
 
 

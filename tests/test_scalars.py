@@ -1,0 +1,148 @@
+"""Numbers and scalars as values: sums, quotients, powers and functions of them, against modules written by hand."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from cldfc.compilation import Compilation
+from cldfc.diagnostics import CldfError, Source
+from cldfc.syntax.format import format_statement
+from cldfc.verify.equivalence import verify_forms
+from cldfc.verify.outcome import candidates_of
+from cldfc.weights.network import build_network
+
+HEAD = """model Scalars
+levels ℓ = 1..2
+steps i = 1..3
+input f : 3 × 8 × 8
+output h : 5
+kernel θ : 3×3 → 4
+kernel A@ℓ : 3×3 → 4
+kernel R : 3×3 → 4
+scalar ω@ℓ = 0.5
+scalar τ@i = 0.25
+scalar κ = 2
+let a = 3
+u@1,0 = θ * f
+u@2,0 = R *_2 u@1,3
+h = linear ∘ avgpool(u@2,3)
+"""
+
+
+def compiled(equation, *statements):
+    return Compilation(Source("scalars.cldf", "".join(f"{line}\n" for line in (HEAD.rstrip(), *statements, equation))))
+
+
+def agrees(network):
+    return verify_forms(network, candidates_of(network), 1e-10).agrees
+
+
+STEPS = {
+    "u@ℓ,i = 1 - u@ℓ,i-1 + A@ℓ * u@ℓ,i-1": lambda u, conv, w, t, k, i: 1 - u + conv(u),
+    "u@ℓ,i = (1 - ω@ℓ) * u@ℓ,i-1 + ω@ℓ * relu ∘ A@ℓ * u@ℓ,i-1": lambda u, conv, w, t, k, i: (
+        (1 - w) * u + w * F.relu(conv(u))
+    ),
+    "u@ℓ,i = (1-ω@ℓ) u@ℓ,i-1 + ω@ℓ A@ℓ * u@ℓ,i-1": lambda u, conv, w, t, k, i: (1 - w) * u + w * conv(u),
+    "u@ℓ,i = u@ℓ,i-1 / 2 + A@ℓ * u@ℓ,i-1 / ω@ℓ": lambda u, conv, w, t, k, i: u / 2 + conv(u / w),
+    "u@ℓ,i = u@ℓ,i-1 - 1/ω@ℓ * A@ℓ * (u@ℓ,i-1 + a)": lambda u, conv, w, t, k, i: u - conv(u + 3) / w,
+    "u@ℓ,i = τ@i^2 * u@ℓ,i-1 + (κ)^3 A@ℓ * sigmoid(u@ℓ,i-1)": lambda u, conv, w, t, k, i: (
+        t**2 * u + k**3 * conv(torch.sigmoid(u))
+    ),
+    "u@ℓ,i = tanh(κ) u@ℓ,i-1 + softplus(ω@ℓ - 1/i) + A@ℓ * u@ℓ,i-1": lambda u, conv, w, t, k, i: (
+        torch.tanh(k) * u + F.softplus(w - 1 / i) + conv(u)
+    ),
+    "u@ℓ,i = 2 - i * u@ℓ,i-1 / (1 + τ@i * κ) + 1 / (2 + relu ∘ A@ℓ * u@ℓ,i-1)": lambda u, conv, w, t, k, i: (
+        2 - i * (u / (1 + t * k)) + 1 / (2 + F.relu(conv(u)))
+    ),
+    "u@ℓ,i = (identity - ω@ℓ + A@ℓ *)(u@ℓ,i-1) - ω@ℓ / 4": lambda u, conv, w, t, k, i: u - w + conv(u) - w / 4,
+}
+
+
+class ByHand(nn.Module):
+    """The same network with modules of the generated one."""
+
+    def __init__(self, network, step):
+        super().__init__()
+        self.network, self.step = network, step
+
+    def forward(self, f):
+        given = self.network
+        u = given.theta(f)
+        for level in (1, 2):
+            for i in (1, 2, 3):
+                omega, tau, kappa = (self.scalar(*key) for key in (("omega", level), ("tau", i), ("kappa",)))
+                u = self.step(u, given.A[f"{level}"], omega, tau, kappa, i)
+            u = given.R(u) if level == 1 else u
+        return given.linear(u.mean((2, 3)))
+
+    def scalar(self, name, key=None):
+        found = getattr(self.network, name, None)
+        return None if found is None else found if key is None else found[f"{key}"]
+
+
+@pytest.mark.parametrize("equation", STEPS)
+def test_numbers_and_gradients_are_those_of_a_module_by_hand(equation):
+    network = compiled(equation)
+    module = build_network(network.code(), "Scalars").double()
+    images = torch.randn(2, 3, 8, 8, dtype=torch.float64, requires_grad=True)
+    results = []
+    for candidate in (module, ByHand(module, STEPS[equation])):
+        module.zero_grad()
+        images.grad = None
+        scores = candidate(images)
+        scores.square().sum().backward()
+        results.append([scores.detach(), images.grad, *(p.grad for p in module.parameters())])
+    for ours, theirs in zip(*results, strict=True):
+        torch.testing.assert_close(ours, theirs, rtol=1e-12, atol=1e-12)
+
+
+@pytest.mark.parametrize("equation", STEPS)
+def test_the_equations_executed_agree(equation):
+    assert agrees(compiled(equation))
+
+
+@pytest.mark.parametrize("equation", STEPS)
+@pytest.mark.parametrize("spelling", ["unicode", "ascii", "latex"])
+def test_what_is_written_is_read_back(equation, spelling):
+    network = compiled(equation)
+    text = "".join(f"{format_statement(statement, spelling)}\n" for statement in network.tree.statements)
+    assert Compilation(Source("again.cldf", text)).code() == network.code()
+
+
+def test_a_scalar_has_a_name():
+    """`let` may name what scalars make; it is one parameter all the same."""
+    named = compiled("u@ℓ,i = α@ℓ * u@ℓ,i-1 + A@ℓ * u@ℓ,i-1", "let α@ℓ = 1 / (1 + ω@ℓ)")
+    written_out = compiled("u@ℓ,i = 1 / (1 + ω@ℓ) * u@ℓ,i-1 + A@ℓ * u@ℓ,i-1")
+    body = named.code().split("def forward")[1]
+    assert body == written_out.code().split("def forward")[1]
+    assert named.cost.parameters == written_out.cost.parameters
+    assert agrees(named)
+
+
+def test_a_constant_term_is_not_linear():
+    """Theorem 1 needs a linear 𝒜: with `1 +` in it, there is no residual form."""
+    spec = compiled("u@ℓ,i = u@ℓ,i-1 + 𝒜@ℓ(u@ℓ,i-1)", "let 𝒜@ℓ = 1 + A@ℓ *")
+    with pytest.raises(CldfError):
+        _ = spec.residual
+
+
+@pytest.mark.parametrize(
+    ("equation", "message"),
+    [
+        ("u@ℓ,i = u@ℓ,i-1^2", "is a power, not a value"),
+        ("u@ℓ,i = 1", "is a number, not a value"),
+        ("u@ℓ,i = A@ℓ * u@ℓ,i-1 / relu", "is an operator, not a value"),
+        ("u@ℓ,i = ω@ℓ *_2 u@ℓ,i-1", "is a scalar, which has no stride"),
+        ("u@ℓ,i = (1 - ω@ℓ) *_2 u@ℓ,i-1", "is a scalar, which has no stride"),
+        ("u@ℓ,i = u@ℓ,i-1 + A@ℓ / 2", "is a kernel, not a value"),
+    ],
+)
+def test_what_is_refused(equation, message):
+    with pytest.raises(CldfError) as refused:
+        compiled(equation).check()
+    told = refused.value.diagnostics
+    assert all(diagnostic.help for diagnostic in told)
+    assert any(message in diagnostic.message for diagnostic in told)
