@@ -50,7 +50,8 @@ def _kept_by_operation(graph: Graph) -> list[_Memory]:
     for at, node in enumerate(graph.nodes()):
         operands = graph.operands(at)
         tensors.append(tensors[operands[0]] if node.operator.is_view() else at)
-        trained.append(node.parameter is not None or any(trained[operand] for operand in operands))
+        is_own = node.parameter is not None and graph.parameters[node.parameter].count() > 0
+        trained.append(is_own or any(trained[operand] for operand in operands))
         if not trained[at]:
             kept.append(_Memory())
             continue

@@ -19,6 +19,7 @@ from cldfc.ops import (
     Convolution,
     Kernel,
     Multiply,
+    Normalisation,
     Operator,
     OperatorSetting,
     Prolongation,
@@ -280,10 +281,15 @@ class Elaboration:
 
     def shared(self, symbol: tree.Symbol, operator: Operator, operand: _Value, use: Use) -> _Value | None:
         """An operator whose parameter is shared by a tag; running statistics are never shared."""
+        if isinstance(operator, Normalisation) and not operator.affine:
+            message = f"`{symbol.name}` with `affine=0` has nothing to share, so it takes no tag"
+            help = f"write `{format_symbol(replace(symbol, tag=()))}`"
+            return self.words.problems.report("E0202", message, symbol.span, "a tag here", help)
         if not isinstance(operator, BatchNorm):
             return self.step(operator, (operand,), use, symbol.span)
         statistics = self.own("stats", self.head(operand), symbol.span)
-        return self.step(SharedBatchNorm(), (operand,), use, symbol.span, statistics=statistics)
+        shared = SharedBatchNorm(eps=operator.eps, momentum=operator.momentum)
+        return self.step(shared, (operand,), use, symbol.span, statistics=statistics)
 
     def head(self, operand: Operand) -> str:
         """The kernel or value that an operand comes from."""

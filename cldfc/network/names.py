@@ -37,8 +37,14 @@ _CALLED_ELSEWHERE = {
     "batch_norm": "did you mean `bn`?",
     "groupnorm": "did you mean `gn`?",
     "layernorm": "did you mean `ln`?",
+    "instancenorm": "did you mean `inorm`?",
+    "localresponsenorm": "did you mean `lrn`?",
+    "drop_path": "did you mean `droppath`?",
+    "stochasticdepth": "did you mean `droppath`?",
     "leakyrelu": "did you mean `leaky_relu`?",
     "swish": "did you mean `silu`?",
+    "hardswish": "did you mean `hard_swish`?",
+    "hardsigmoid": "did you mean `hard_sigmoid`?",
     "adaptiveavgpool": "did you mean `avgpool`?",
     "gap": "did you mean `avgpool`?",
     "fc": "did you mean `linear`?",
@@ -52,13 +58,12 @@ _CALLED_ELSEWHERE = {
     "interpolate": "did you mean `upsample`?",
     "bilinear": "did you mean `upsample`?",
     "cat": "did you mean `concat`?",
-    "softmax": "there is no softmax: `output` takes scores, and the loss has one of its own",
     "pad": "there is no padding by itself: a convolution pads with zeros",
     "prox": "write a proximal map out, as in `soft_threshold[0.1](x)`",
     **dict.fromkeys(
         "attention matmul embedding lstm gru rnn".split(), "it is not part of the language: networks are maps on grids"
     ),
-    **dict.fromkeys("exp log sign sgn sin cos sqrt max min norm mean relu6 mish hardswish".split(), HELP_FOR_FUNCTIONS),
+    **dict.fromkeys("exp log sign sgn sin cos sqrt max min norm mean".split(), HELP_FOR_FUNCTIONS),
 }
 
 _HELP_FOR_SUMS = "multiply out, as in `x - ω * x`: a sum with a scalar in it cannot be a factor"

@@ -10,9 +10,10 @@ from collections.abc import Iterator
 
 from cldfc.ops.arithmetic import Add, Input, Multiply, Scale, ScaleBy, Total, Zero
 from cldfc.ops.base import Kept, Operator, OperatorSetting
+from cldfc.ops.channels import Softmax
 from cldfc.ops.convolution import Convolution, Kernel, Linear, Prolongation
 from cldfc.ops.normalisation import BatchNorm, GroupNorm, LayerNorm, Normalisation, SharedBatchNorm, Statistics
-from cldfc.ops.pointwise import Identity, Pointwise
+from cldfc.ops.pointwise import DropPath, Identity, Pointwise
 from cldfc.ops.pooling import AvgPool, MaxPool, Pool
 from cldfc.ops.rearrange import Concat, Flatten, Upsample
 from cldfc.ops.solver import Dim, Form, Indivisible, Mismatch, Shape, Sized, Sizes, Solver, TooLarge, TooSmall, Unfit
@@ -25,6 +26,7 @@ __all__ = [
     "Concat",
     "Convolution",
     "Dim",
+    "DropPath",
     "Flatten",
     "Form",
     "GroupNorm",
@@ -50,6 +52,7 @@ __all__ = [
     "SharedBatchNorm",
     "Sized",
     "Sizes",
+    "Softmax",
     "Solver",
     "Statistics",
     "TooLarge",

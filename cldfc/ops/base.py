@@ -38,13 +38,13 @@ class OperatorSetting:
     most: float
 
 
-def whole(default: int | None, least: int, most: int) -> Any:
+def whole(default: int | None, least: int, most: int, kw_only: bool = False) -> Any:
     """A field for a whole number that users set in brackets; None stands for its absence."""
-    return field(default=default, metadata={"setting": OperatorSetting("whole", least, most)})
+    return field(default=default, metadata={"setting": OperatorSetting("whole", least, most)}, kw_only=kw_only)
 
 
-def real(default: float, least: float, most: float) -> Any:
-    return field(default=default, metadata={"setting": OperatorSetting("real", least, most)})
+def real(default: float, least: float, most: float, kw_only: bool = False) -> Any:
+    return field(default=default, metadata={"setting": OperatorSetting("real", least, most)}, kw_only=kw_only)
 
 
 @dataclass(frozen=True)
@@ -76,8 +76,9 @@ class Operator(ABC):
 
     @classmethod
     def settings(cls) -> dict[str, OperatorSetting]:
-        """What users may set in brackets, in its order."""
-        return {f.name: f.metadata["setting"] for f in fields(cls) if "setting" in f.metadata}
+        """What users may set in brackets, in its order: its own before what it has in common with others."""
+        ordered = sorted(fields(cls), key=lambda f: bool(f.kw_only))
+        return {f.name: f.metadata["setting"] for f in ordered if "setting" in f.metadata}
 
     @abstractmethod
     def shape(self, shapes: Solver, operands: list[Form], result: Form, parameter: Sized | None) -> None:

@@ -10,13 +10,13 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-_EPSILON = 1e-5
-"""Of all normalisations, added to the variance."""
+EPSILON = 1e-5
+"""What normalisations add to the variance, unless `eps` says otherwise."""
 MOMENTUM = 0.1
-"""The weight of the newest batch in running statistics."""
+"""The weight of the newest batch in running statistics, unless `momentum` says otherwise."""
 
-_NORMS = ("bn", "gn", "ln")
-OWNERS = (*_NORMS, "linear")
+NORMS = ("bn", "gn", "ln", "inorm", "cln")
+OWNERS = (*NORMS, "prelu", "linear")
 """The operators with parameters."""
 
 
@@ -45,24 +45,89 @@ def silu(x: Tensor) -> Tensor:
     return x * torch.sigmoid(x)
 
 
+def celu(x: Tensor, alpha: float = 1) -> Tensor:
+    """max(0, x) + alpha · (exp(min(0, x) / alpha) - 1)."""
+    return torch.where(x > 0, x, alpha * torch.expm1(x.clamp(max=0) / alpha))
+
+
+def relu6(x: Tensor) -> Tensor:
+    """min(6, max(0, x))."""
+    return x.clamp(0, 6)
+
+
+def hard_sigmoid(x: Tensor) -> Tensor:
+    """min(1, max(0, x / 6 + 1/2))."""
+    return (x / 6 + 1 / 2).clamp(0, 1)
+
+
+def hard_swish(x: Tensor) -> Tensor:
+    """x · hard_sigmoid(x)."""
+    return x * hard_sigmoid(x)
+
+
+def mish(x: Tensor) -> Tensor:
+    """x · tanh(log(1 + exp(x)))."""
+    return x * torch.tanh(F.softplus(x))
+
+
 def identity(x: Tensor) -> Tensor:
     return x
 
 
+def drop(x: Tensor, rate: float, training: bool) -> Tensor:
+    """dropout(x): in training each number is 0 with probability `rate`, else divided by 1 - rate."""
+    return F.dropout(x, rate, training)
+
+
+def drop_images(x: Tensor, rate: float, training: bool) -> Tensor:
+    """droppath(x): the same with one draw for each image."""
+    return x * drop(x.new_ones(len(x)), rate, training).reshape(-1, *[1] * (x.dim() - 1))
+
+
+DRAWING: Mapping[str, tuple[Callable[[Tensor, float, bool], Tensor], float]] = {
+    "dropout": (drop, 0.5),
+    "droppath": (drop_images, 0.1),
+}
+"""The operators that draw at random, each with the rate that it has unless it is set."""
+
 POINTWISE: Mapping[str, Callable[..., Tensor]] = {
     "identity": identity,
     "relu": torch.relu,
+    "relu6": relu6,
     "leaky_relu": leaky_relu,
     "elu": elu,
+    "celu": celu,
     "gelu": gelu,
     "silu": silu,
+    "hard_swish": hard_swish,
+    "mish": mish,
     "tanh": torch.tanh,
     "sigmoid": torch.sigmoid,
+    "hard_sigmoid": hard_sigmoid,
     "softplus": F.softplus,
     "abs": torch.abs,
     "soft_threshold": soft_threshold,
 }
 """The operators that act on each number for itself; their settings are keyword arguments."""
+
+
+def softmax(x: Tensor) -> Tensor:
+    """exp(x) / Σ exp(x), over the channels of each pixel."""
+    powers = (x - x.amax(1, keepdim=True)).exp()
+    return powers / powers.sum(1, keepdim=True)
+
+
+def lrn(x: Tensor, size: int = 5, alpha: float = 1e-4, beta: float = 0.75, k: float = 1.0) -> Tensor:
+    """x / (k + alpha/size · Σ x²)^beta, with the sum over `size` channels, from size // 2 before each on."""
+    channels = x.shape[1]
+    first = [max(0, at - size // 2) for at in range(channels)]
+    last = [min(channels, at + (size - 1) // 2 + 1) for at in range(channels)]
+    sums = [x[:, start:stop].square().sum(1) for start, stop in zip(first, last, strict=True)]
+    return x / (k + alpha / size * torch.stack(sums, 1)) ** beta
+
+
+BY_PIXEL: Mapping[str, Callable[..., Tensor]] = {"softmax": softmax, "lrn": lrn}
+"""The operators without parameters that act on the channels of each pixel."""
 
 
 def flatten(x: Tensor) -> Tensor:
@@ -104,11 +169,15 @@ REARRANGING: Mapping[str, Callable[..., Tensor]] = {
 
 SETTINGS: Mapping[str, tuple[str, ...]] = {
     "dropout": ("rate",),
-    "gn": ("groups",),
+    "droppath": ("rate",),
+    "prelu": ("shared",),
     "linear": ("outputs",),
+    **dict.fromkeys(NORMS, ("eps", "affine")),
+    "bn": ("eps", "affine", "momentum"),
+    "gn": ("groups", "eps", "affine"),
     **{
         name: tuple(signature(formula).parameters)[1:]
-        for name, formula in {**POINTWISE, **REARRANGING}.items()
+        for name, formula in {**POINTWISE, **BY_PIXEL, **REARRANGING}.items()
         if isfunction(formula)
     },
 }
@@ -145,9 +214,15 @@ def by_channel(x: Tensor, vector: Tensor) -> Tensor:
     return vector.reshape(1, -1, *[1] * (x.dim() - 2))
 
 
-def normalise(x: Tensor, mean: Tensor, variance: Tensor) -> Tensor:
+def normalise(x: Tensor, mean: Tensor, variance: Tensor, eps: float) -> Tensor:
     """Mean 0 and variance 1, nearly."""
-    return (x - mean) / (variance + _EPSILON).sqrt()
+    return (x - mean) / (variance + eps).sqrt()
+
+
+def normalise_over(x: Tensor, axes: tuple[int, ...], eps: float) -> Tensor:
+    """Mean 0 and variance 1 over these axes."""
+    mean = x.mean(axes, keepdim=True)
+    return normalise(x, mean, (x - mean).square().mean(axes, keepdim=True), eps)
 
 
 def batch_moments(x: Tensor) -> tuple[Tensor, Tensor]:
@@ -156,8 +231,6 @@ def batch_moments(x: Tensor) -> tuple[Tensor, Tensor]:
     return mean, (x - by_channel(x, mean)).square().mean((0, 2, 3))
 
 
-def group_norm(x: Tensor, groups: int) -> Tensor:
+def group_norm(x: Tensor, groups: int, eps: float) -> Tensor:
     """gn(x) before scale and shift: each image over pixels and the channels of a group; ln has one group."""
-    parts = x.reshape(len(x), groups, -1)
-    mean = parts.mean(2, keepdim=True)
-    return normalise(parts, mean, (parts - mean).square().mean(2, keepdim=True)).reshape(x.shape)
+    return normalise_over(x.reshape(len(x), groups, -1), (2,), eps).reshape(x.shape)

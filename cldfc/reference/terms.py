@@ -10,11 +10,10 @@ from typing import cast
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
 from cldfc.reference.indices import Binding, Exact, Key, Tag
 from cldfc.reference.modules import after_rename, apply_kernel, apply_owner, apply_scalar
-from cldfc.reference.operators import OWNERS, POINTWISE, REARRANGING, SETTINGS
+from cldfc.reference.operators import BY_PIXEL, DRAWING, OWNERS, POINTWISE, REARRANGING, SETTINGS
 from cldfc.reference.parameters import Places, reduction_turns
 from cldfc.reference.session import EvaluationSession, Unshaped, Value, combine_alike, concatenate, is_zero, map_value
 from cldfc.syntax import tree
@@ -114,15 +113,16 @@ class Expressions:
         return {name: _plain(self.session.numbers.number(value, {}, ())) for name, value in pairs}
 
     def apply_builtin(self, name: str, settings: dict[str, int | float], x: Value) -> Value:
-        if name == "dropout":
-            rate = settings.get("rate", 0.5)
-            return x if is_zero(x) else map_value(x, lambda given: F.dropout(given, rate, self.session.training))
+        if name in DRAWING:
+            draw, customary = DRAWING[name]
+            rate = settings.get("rate", customary)
+            return x if is_zero(x) else map_value(x, lambda given: draw(given, rate, self.session.training))
         if name in REARRANGING:
             if is_zero(x):
                 return Unshaped()
             return map_value(x, lambda given: REARRANGING[name](given, **settings), _refuse_shape)
-        function = POINTWISE[name]
-        if is_zero(x) and not bool(function(torch.zeros(1, device="cpu"), **settings)):
+        function = {**POINTWISE, **BY_PIXEL}[name]
+        if is_zero(x) and not bool(function(torch.zeros(1, 1, device="cpu"), **settings)):
             return x
         return map_value(x, lambda given: function(given, **settings))
 
