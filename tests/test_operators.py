@@ -239,6 +239,17 @@ def builtin(keyword: str, formula: Callable, **settings: float) -> Case:
 
 
 PRelu, InstanceNorm, ChannelNorm, ResponseNorm = (ops.BUILTINS[name] for name in ("prelu", "inorm", "cln", "lrn"))
+Shuffle, DepthToSpace, SpaceToDepth = (ops.BUILTINS[name] for name in ("shuffle", "depth_to_space", "space_to_depth"))
+Pad, Crop = ops.BUILTINS["pad"], ops.BUILTINS["crop"]
+UNEVEN = [[(2, 3, 4)], [(1, 1, 1)]]
+
+
+def hats(factor: int, size: int) -> Tensor:
+    """The hat function of each pixel at the places of an axis that is `factor` times as fine."""
+    places = (torch.arange(factor * size).double() * 2 + 1 - factor) / (2 * factor)
+    return (1 - (places.clamp(0, size - 1)[:, None] - torch.arange(size)).abs()).clamp(min=0)
+
+
 POINTWISE = [
     builtin("identity", lambda x: x),
     builtin("relu", lambda x: torch.where(x > 0, x, 0.0)),
@@ -306,6 +317,33 @@ OTHERS = [
         for s in (1, 2, 3)
     ),
     Case(ops.Upsample(), lambda x, m: torch.kron(x, x.new_ones(2, 2)), [[(2, 3, 4)]]),
+    *(
+        Case(ops.Upsample(s, "bilinear"), lambda x, m, s=s: hats(s, x.shape[2]) @ x @ hats(s, x.shape[3]).T, UNEVEN)
+        for s in (2, 3)
+    ),
+    Case(Shuffle(), lambda x, m: x.unflatten(1, (2, -1)).transpose(1, 2).flatten(1, 2), [[(8, 2, 3)], [(2, 1, 1)]]),
+    Case(Shuffle(4), lambda x, m: x.unflatten(1, (4, -1)).transpose(1, 2).flatten(1, 2), [MAPS]),
+    *(
+        Case(
+            DepthToSpace(r),
+            lambda x, m, r=r: F.fold(x.flatten(2), [r * n for n in x.shape[2:]], r, stride=r),
+            [[(2 * r * r, 2, 3)]],
+        )
+        for r in (2, 3)
+    ),
+    *(
+        Case(
+            SpaceToDepth(r),
+            lambda x, m, r=r: F.unfold(x, r, stride=r).unflatten(2, [n // r for n in x.shape[2:]]),
+            [[(3, 6, 12)]],
+        )
+        for r in (2, 3)
+    ),
+    Case(Pad(), lambda x, m: x, UNEVEN),
+    Case(Pad(1, 2, 3, 0), lambda x, m: nn.ZeroPad2d((1, 2, 3, 0))(x), UNEVEN),
+    Case(Pad(bottom=1), lambda x, m: torch.cat([x, torch.zeros_like(x[:, :, :1])], 2), UNEVEN),
+    Case(Crop(), lambda x, m: x, UNEVEN),
+    Case(Crop(1, 2, 0, 1), lambda x, m: x[:, :, :-1, 1:-2], [[(3, 2, 4)]]),
     Case(
         ops.Concat(),
         lambda *xs: torch.stack([channel for x in xs[:-1] for channel in x.unbind(1)], 1),
@@ -331,7 +369,7 @@ def seed():
 def test_every_operator_has_a_case():
     tested = {type(case.operator) for case in CASES}
     for kind in ops.all_operators():
-        if kind.__name__ not in ("Input", "Zero", "Pool", "Normalisation") and not isabstract(kind):
+        if kind.__name__ not in ("Input", "Zero", "Pool", "Normalisation", "Margins") and not isabstract(kind):
             name = kind.keyword or kind.__name__
             assert kind in tested, f"`{name}` has no case in tests/test_operators.py"
 
@@ -425,7 +463,7 @@ def test_how_tightly_its_text_binds(case):
 def test_every_provable_sign_is_claimed(keyword):
     operator = ops.BUILTINS[keyword]()
     numbers = torch.cat([torch.linspace(-50, 50, 20_001), torch.logspace(-9, 9, 181)]).double()
-    x = numbers[None, :, None, None].expand(1, -1, 4, 4)
+    x = numbers[: len(numbers) // 4 * 4, None, None].expand(1, -1, 4, 4)
     for sign in (False, True):
         results = eval(operator.torch(["x"], ""), HELPERS | {"x": x.abs() if sign else x, "self": nn.Identity()})
         found, claim = bool((results >= 0).all()), operator.nonnegative([sign])
@@ -668,6 +706,28 @@ def test_flatten_backwards():
         say(ops.Flatten(), [form(None, 4, 5)], form(61))
 
 
+def test_rearranged_maps_backwards():
+    assert say(DepthToSpace(2), [Form()], form(3, 4, 8))[0] == (12, 2, 4)
+    assert say(SpaceToDepth(2), [Form()], form(12, 2, 4))[0] == (3, 4, 8)
+    assert say(Pad(1, 2, 3, 0), [Form()], form(3, 4, 8))[0] == (3, 1, 5)
+    assert say(Crop(1, 2, 3, 0), [Form()], form(3, 1, 5))[0] == (3, 4, 8)
+    assert say(Shuffle(3), [Form()], form(6, 1, 5))[0] == (6, 1, 5)
+
+
+@pytest.mark.parametrize(
+    ("operator", "shape", "message"),
+    [
+        (DepthToSpace(2), (6, 3, 3), "6 channels do not divide by 2² = 4"),
+        (SpaceToDepth(3), (1, 6, 7), "a side of 7 pixels does not divide into squares of 3×3"),
+        (Crop(2, 2), (1, 6, 4), "`crop` with 4 rows or columns leaves nothing of 4"),
+        (Shuffle(4), (6, 3, 3), "6 channels do not divide into 4 groups"),
+    ],
+)
+def test_maps_that_cannot_be_rearranged(operator, shape, message):
+    with pytest.raises(Unfit, match=message):
+        say(operator, [form(*shape)], Form())
+
+
 def test_finer_maps_backwards():
     assert say(ops.Upsample(2), [Form()], form(3, 4, 8))[0] == (3, 2, 4)
     assert say(ops.Prolongation(3), [Form()], form(8, 6, 9), Sized({"in": Dim(2)}, {"size": 3}))[0] == (2, 2, 3)
@@ -725,6 +785,9 @@ def test_settings():
     for kind in ops.BUILTINS.values():
         defaults = {name: getattr(kind(), name) for name in kind.settings()}
         for name, setting in kind.settings().items():
+            if setting.kind == "word":
+                assert defaults[name] == setting.words[0]
+                continue
             assert defaults[name] is None or setting.least <= defaults[name] <= setting.most
 
 

@@ -15,6 +15,17 @@ class ChannelNorm(nn.LayerNorm):
         return super().forward(x.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
 
 
+class Twice(nn.Module):
+    """Another module on the channels twice."""
+
+    def __init__(self, inner):
+        super().__init__()
+        self.inner = inner
+
+    def forward(self, x):
+        return self.inner(torch.cat([x, x], 1))
+
+
 PAIRS = {
     "relu6": nn.ReLU6,
     "hard_swish": nn.Hardswish,
@@ -37,6 +48,13 @@ PAIRS = {
     "inorm": lambda: nn.InstanceNorm2d(6, affine=True),
     "inorm[affine=0]": lambda: nn.InstanceNorm2d(6),
     "cln[eps=1e-6]": lambda: ChannelNorm(6, eps=1e-6),
+    "upsample[2, bilinear]": lambda: nn.Upsample(scale_factor=2, mode="bilinear"),
+    "upsample[bilinear, factor=3]": lambda: nn.Upsample(scale_factor=3, mode="bilinear", align_corners=False),
+    "shuffle[3]": lambda: nn.ChannelShuffle(3),
+    "depth_to_space[2] ∘ concat(identity, identity)": lambda: Twice(nn.PixelShuffle(2)),
+    "space_to_depth[2] ∘ pad[bottom=1]": lambda: nn.Sequential(nn.ZeroPad2d((0, 0, 0, 1)), nn.PixelUnshuffle(2)),
+    "pad[1, 2, 3, 4]": lambda: nn.ZeroPad2d((1, 2, 3, 4)),
+    "crop[1, 2, 0, 1]": lambda: nn.ZeroPad2d((-1, -2, 0, -1)),
     "droppath": lambda: torchvision.ops.StochasticDepth(0.1, "row"),
     "droppath[0.5]": lambda: torchvision.ops.StochasticDepth(0.5, "row"),
 }
@@ -46,7 +64,7 @@ SINGLE = {"hard_sigmoid": 1e-7}
 
 def operator_alone(operator: str, out: int) -> nn.Module:
     return build(
-        compile_text(f"model N\ninput f : 6 × 5 × 4\noutput h : {out}\nh = flatten ∘ {operator}(f)\n")
+        compile_text(f"model N\ninput f : 6 × 5 × 4\noutput h : {out}\nh = flatten ∘ ({operator})(f)\n")
     ).double()
 
 

@@ -37,9 +37,9 @@ from cldfc.syntax.walk import mentions
 def _configure(symbol: tree.Symbol, operator: type[Operator], constants: Constants) -> Operator | None:
     """The operator with the numbers in its brackets; None when one of them was reported."""
     known = operator.settings()
-    given: dict[str, int | float] = {}
+    given: dict[str, int | float | str] = {}
     for place, setting in enumerate(symbol.settings):
-        name = setting.name if setting.name is not None else next(iter([*known][place : place + 1]), None)
+        name = setting.name or _name_by_word(setting, known) or next(iter([*known][place : place + 1]), None)
         if name not in known or name in given:
             return _refuse_setting(symbol, setting, name, known, constants)
         value = _setting_value(setting, name, known[name], operator, constants)
@@ -49,9 +49,26 @@ def _configure(symbol: tree.Symbol, operator: type[Operator], constants: Constan
     return operator(**given)
 
 
+def _name_by_word(setting: tree.Setting, known: dict[str, OperatorSetting]) -> str | None:
+    """The setting that a word is one of, wherever it stands."""
+    return next((name for name, other in known.items() if _word_of(setting) in other.words), None)
+
+
+def _word_of(setting: tree.Setting) -> str | None:
+    value = setting.value
+    return value.name if isinstance(value, tree.Symbol) and not value.tag and not value.settings else None
+
+
 def _setting_value(
     setting: tree.Setting, name: str, known: OperatorSetting, operator: type[Operator], constants: Constants
-) -> int | float | None:
+) -> int | float | str | None:
+    if known.kind == "word":
+        found = _word_of(setting)
+        if found in known.words:
+            return found
+        message = f"`{setting.value.span.text}` cannot be the {name} of `{operator.keyword}`"
+        help = did_you_mean(found or "", known.words, f"write one of {', '.join(f'`{word}`' for word in known.words)}")
+        return constants.problems.report("E0507", message, setting.value.span, "expected a word", help)
     value = constants.number(setting.value)
     if value is None:
         return None

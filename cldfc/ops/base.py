@@ -31,11 +31,12 @@ NOTHING, OPERAND, RESULT = Kept(), Kept((0,)), Kept(result=True)
 
 @dataclass(frozen=True, slots=True)
 class OperatorSetting:
-    """What may stand in the brackets of an operator: a whole or a real number, and its limits."""
+    """What may stand in the brackets of an operator: a whole or a real number and its limits, or one of some words."""
 
-    kind: Literal["whole", "real"]
+    kind: Literal["whole", "real", "word"]
     least: float
     most: float
+    words: tuple[str, ...] = ()
 
 
 def whole(default: int | None, least: int, most: int, kw_only: bool = False) -> Any:
@@ -45,6 +46,11 @@ def whole(default: int | None, least: int, most: int, kw_only: bool = False) -> 
 
 def real(default: float, least: float, most: float, kw_only: bool = False) -> Any:
     return field(default=default, metadata={"setting": OperatorSetting("real", least, most)}, kw_only=kw_only)
+
+
+def choice(default: str, *others: str) -> Any:
+    """A field for a word that users set in brackets, without quotes."""
+    return field(default=default, metadata={"setting": OperatorSetting("word", 0, 0, (default, *others))})
 
 
 @dataclass(frozen=True)
@@ -114,6 +120,11 @@ class Operator(ABC):
     def is_view(self) -> bool:
         """Whether the result is its operand, or the same numbers seen in another shape."""
         return False
+
+
+def setting_text(value: float | str) -> str:
+    """What is set in brackets, as users write it."""
+    return value if isinstance(value, str) else f"{value:g}"
 
 
 def decimal(value: float) -> str:

@@ -150,7 +150,7 @@ def apply_scalar(session: EvaluationSession, symbol: tree.Symbol, x: Value, bind
 def apply_owner(
     session: EvaluationSession,
     keyword: str,
-    settings: Mapping[str, Exact],
+    settings: Mapping[str, Exact | str],
     parameter: Key,
     own: Key,
     x: Value,
@@ -181,7 +181,7 @@ def _bent(x: Tensor, slope: Tensor) -> Tensor:
 def _apply_norm(
     session: EvaluationSession,
     keyword: str,
-    settings: Mapping[str, Exact],
+    settings: Mapping[str, Exact | str],
     parameter: Key,
     own: Key,
     x: Value,

@@ -135,9 +135,54 @@ def flatten(x: Tensor) -> Tensor:
     return x.reshape(len(x), -1)
 
 
-def upsample(x: Tensor, factor: int = 2) -> Tensor:
-    """Every number repeated in a square of factor × factor."""
-    return x.repeat_interleave(factor, 2).repeat_interleave(factor, 3)
+def upsample(x: Tensor, factor: int = 2, mode: str = "nearest") -> Tensor:
+    """Every number repeated in a square of factor × factor; or linear between the middles of pixels."""
+    if mode == "nearest":
+        return x.repeat_interleave(factor, 2).repeat_interleave(factor, 3)
+    return _interpolate(_interpolate(x, factor, 2), factor, 3)
+
+
+def _interpolate(x: Tensor, factor: int, axis: int) -> Tensor:
+    """Along one axis, where pixel i of the result lies at (i + 1/2) / factor - 1/2; constant beyond the ends."""
+    size = x.shape[axis]
+    numbers = torch.arange(size * factor, dtype=x.dtype, device=x.device)
+    places = ((numbers + 0.5) / factor - 0.5).clamp(0, size - 1)
+    before = places.floor().long()
+    after = (before + 1).clamp(max=size - 1)
+    share = (places - before).reshape([-1 if at == axis else 1 for at in range(x.dim())])
+    return (1 - share) * x.index_select(axis, before) + share * x.index_select(axis, after)
+
+
+def shuffle(x: Tensor, groups: int = 2) -> Tensor:
+    """The first channel of each group, then the second of each, and so on."""
+    size = x.shape[1] // groups
+    return torch.cat([x[:, at::size] for at in range(size)], 1)
+
+
+def depth_to_space(x: Tensor, factor: int = 2) -> Tensor:
+    """Channel c·factor² + i·factor + j of pixel (y, x) is pixel (factor·y + i, factor·x + j) of channel c."""
+    images, channels, height, width = x.shape
+    parts = x.reshape(images, channels // factor**2, factor, factor, height, width)
+    return parts.permute(0, 1, 4, 2, 5, 3).reshape(images, -1, factor * height, factor * width)
+
+
+def space_to_depth(x: Tensor, factor: int = 2) -> Tensor:
+    """Channel c·factor² + i·factor + j has the pixels (factor·y + i, factor·x + j) of channel c."""
+    parts = [x[:, :, i::factor, j::factor] for i in range(factor) for j in range(factor)]
+    return torch.stack(parts, 2).flatten(1, 2)
+
+
+def pad(x: Tensor, left: int = 0, right: int = 0, top: int = 0, bottom: int = 0) -> Tensor:
+    """Zeros around a map."""
+    height, width = x.shape[2:]
+    result = x.new_zeros(*x.shape[:2], top + height + bottom, left + width + right)
+    result[:, :, top : top + height, left : left + width] = x
+    return result
+
+
+def crop(x: Tensor, left: int = 0, right: int = 0, top: int = 0, bottom: int = 0) -> Tensor:
+    """A map without so many rows and columns."""
+    return x[:, :, top : x.shape[2] - bottom, left : x.shape[3] - right]
 
 
 def avgpool(x: Tensor, size: int | None = None, stride: int | None = None, padding: int | None = None) -> Tensor:
@@ -162,6 +207,11 @@ def _margin(size: int, stride: int | None, padding: int | None) -> int:
 REARRANGING: Mapping[str, Callable[..., Tensor]] = {
     "flatten": flatten,
     "upsample": upsample,
+    "shuffle": shuffle,
+    "depth_to_space": depth_to_space,
+    "space_to_depth": space_to_depth,
+    "pad": pad,
+    "crop": crop,
     "avgpool": avgpool,
     "maxpool": maxpool,
 }
@@ -182,6 +232,10 @@ SETTINGS: Mapping[str, tuple[str, ...]] = {
     },
 }
 """What may stand in brackets, in this order: the arguments of a formula; those that are torch's own take none."""
+
+
+WORDS: Mapping[str, tuple[str, tuple[str, ...]]] = {"upsample": ("mode", ("nearest", "bilinear"))}
+"""A setting that is a word, and which words it may be."""
 
 
 # Convolutions

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from cldfc.reference.indices import Binding, Exact, Key, Tag
 from cldfc.reference.modules import after_rename, apply_kernel, apply_owner, apply_scalar
-from cldfc.reference.operators import BY_PIXEL, DRAWING, OWNERS, POINTWISE, REARRANGING, SETTINGS
+from cldfc.reference.operators import BY_PIXEL, DRAWING, OWNERS, POINTWISE, REARRANGING, SETTINGS, WORDS
 from cldfc.reference.parameters import Places, reduction_turns
 from cldfc.reference.session import EvaluationSession, Unshaped, Value, combine_alike, concatenate, is_zero, map_value
 from cldfc.syntax import tree
@@ -107,15 +107,22 @@ class Expressions:
             return apply_owner(self.session, symbol.name, settings, parameter, own or parameter, x, self.key)
         return self.apply_builtin(symbol.name, settings, x)
 
-    def settings(self, symbol: tree.Symbol) -> dict[str, int | float]:
+    def settings(self, symbol: tree.Symbol) -> dict[str, int | float | str]:
         names = SETTINGS.get(symbol.name, ())
-        pairs = [(setting.name or names[place], setting.value) for place, setting in enumerate(symbol.settings)]
-        return {name: _plain(self.session.numbers.number(value, {}, ())) for name, value in pairs}
+        of_words, words = WORDS.get(symbol.name, ("", ()))
+        found: dict[str, int | float | str] = {}
+        for place, setting in enumerate(symbol.settings):
+            value = setting.value
+            if isinstance(value, tree.Symbol) and value.name in words:
+                found[of_words] = value.name
+            else:
+                found[setting.name or names[place]] = _plain(self.session.numbers.number(value, {}, ()))
+        return found
 
-    def apply_builtin(self, name: str, settings: dict[str, int | float], x: Value) -> Value:
+    def apply_builtin(self, name: str, settings: dict[str, int | float | str], x: Value) -> Value:
         if name in DRAWING:
             draw, customary = DRAWING[name]
-            rate = settings.get("rate", customary)
+            rate = float(settings.get("rate", customary))
             return x if is_zero(x) else map_value(x, lambda given: draw(given, rate, self.session.training))
         if name in REARRANGING:
             if is_zero(x):

@@ -11,6 +11,7 @@ from cldfc.network.cost import count_uses, level_of_instance, level_text
 from cldfc.network.graph import Graph
 from cldfc.network.positions import Key, format_key
 from cldfc.ops import Add, Input, Kernel, Multiply, Operator, Prolongation, Scale, Total, Zero
+from cldfc.ops.base import setting_text
 
 _PALETTE = ("#cfe2f3", "#fce5cd", "#d9ead3", "#d9d2e9", "#f4cccc", "#d0e0e3", "#fff2cc", "#ead1dc")
 """Light enough for black letters; the colours of shared kernels, from the first on and then again."""
@@ -55,7 +56,10 @@ def configuration(operator: Operator) -> str:
     default = {field.name: field.default for field in fields(operator)}
     given = {name: getattr(operator, name) for name in operator.settings() if getattr(operator, name) != default[name]}
     first = next(iter(operator.settings()), None)
-    texts = [f"{value:g}" if name == first else f"{name}={value:g}" for name, value in given.items()]
+    texts = [
+        ("" if name == first or isinstance(value, str) else f"{name}=") + setting_text(value)
+        for name, value in given.items()
+    ]
     return f"[{', '.join(texts)}]" if texts else ""
 
 

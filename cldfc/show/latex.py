@@ -78,7 +78,15 @@ class PaperFormatter(Formatter):
     def configuration(self, settings: tuple[tree.Setting, ...]) -> str:
         r"""`3, \mathrm{stride}=2`."""
         names = (rf"\mathrm{{{_roman_text(setting.name)}}}=" if setting.name else "" for setting in settings)
-        return ", ".join(name + self.text(setting.value) for name, setting in zip(names, settings, strict=True))
+        return ", ".join(name + self.setting(setting.value) for name, setting in zip(names, settings, strict=True))
+
+    def setting(self, value: tree.Expression) -> str:
+        r"""`3`, `\mathrm{bilinear}`."""
+        match value:
+            case tree.Symbol(name, tag=()) if len(name) > 1 and name not in self.constants:
+                return rf"\mathrm{{{_roman_text(name)}}}"
+            case _:
+                return self.text(value)
 
     def parts(self, expression: tree.Expression) -> tuple[str, int]:
         match expression:
