@@ -240,7 +240,7 @@ def builtin(keyword: str, formula: Callable, **settings: float) -> Case:
 
 PRelu, InstanceNorm, ChannelNorm, ResponseNorm = (ops.BUILTINS[name] for name in ("prelu", "inorm", "cln", "lrn"))
 Shuffle, DepthToSpace, SpaceToDepth = (ops.BUILTINS[name] for name in ("shuffle", "depth_to_space", "space_to_depth"))
-Pad, Crop = ops.BUILTINS["pad"], ops.BUILTINS["crop"]
+Pad, Crop, PadChannels = (ops.BUILTINS[name] for name in ("pad", "crop", "pad_channels"))
 UNEVEN = [[(2, 3, 4)], [(1, 1, 1)]]
 
 
@@ -342,6 +342,8 @@ OTHERS = [
     Case(Pad(), lambda x, m: x, UNEVEN),
     Case(Pad(1, 2, 3, 0), lambda x, m: nn.ZeroPad2d((1, 2, 3, 0))(x), UNEVEN),
     Case(Pad(bottom=1), lambda x, m: torch.cat([x, torch.zeros_like(x[:, :, :1])], 2), UNEVEN),
+    Case(PadChannels(), lambda x, m: x, UNEVEN),
+    Case(PadChannels(1, 3), lambda x, m: torch.stack([*[0 * x[:, 0]], *x.unbind(1), *[0 * x[:, 0]] * 3], 1), UNEVEN),
     Case(Crop(), lambda x, m: x, UNEVEN),
     Case(Crop(1, 2, 0, 1), lambda x, m: x[:, :, :-1, 1:-2], [[(3, 2, 4)]]),
     Case(
@@ -712,6 +714,7 @@ def test_rearranged_maps_backwards():
     assert say(Pad(1, 2, 3, 0), [Form()], form(3, 4, 8))[0] == (3, 1, 5)
     assert say(Crop(1, 2, 3, 0), [Form()], form(3, 1, 5))[0] == (3, 4, 8)
     assert say(Shuffle(3), [Form()], form(6, 1, 5))[0] == (6, 1, 5)
+    assert say(PadChannels(1, 2), [Form()], form(6, 1, 5))[0] == (3, 1, 5)
 
 
 @pytest.mark.parametrize(
@@ -726,6 +729,11 @@ def test_rearranged_maps_backwards():
 def test_maps_that_cannot_be_rearranged(operator, shape, message):
     with pytest.raises(Unfit, match=message):
         say(operator, [form(*shape)], Form())
+
+
+def test_margins_that_leave_nothing_of_what_follows():
+    with pytest.raises(Unfit, match="`pad_channels` with 3 channels leaves nothing of 3"):
+        say(PadChannels(1, 2), [Form()], form(3, 4, 4))
 
 
 def test_finer_maps_backwards():

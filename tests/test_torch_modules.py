@@ -54,6 +54,7 @@ PAIRS = {
     "depth_to_space[2] ∘ concat(identity, identity)": lambda: Twice(nn.PixelShuffle(2)),
     "space_to_depth[2] ∘ pad[bottom=1]": lambda: nn.Sequential(nn.ZeroPad2d((0, 0, 0, 1)), nn.PixelUnshuffle(2)),
     "pad[1, 2, 3, 4]": lambda: nn.ZeroPad2d((1, 2, 3, 4)),
+    "pad_channels[1, 2]": lambda: nn.ConstantPad3d((0, 0, 0, 0, 1, 2), 0),
     "crop[1, 2, 0, 1]": lambda: nn.ZeroPad2d((-1, -2, 0, -1)),
     "droppath": lambda: torchvision.ops.StochasticDepth(0.1, "row"),
     "droppath[0.5]": lambda: torchvision.ops.StochasticDepth(0.5, "row"),

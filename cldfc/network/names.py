@@ -56,9 +56,15 @@ _CALLED_ELSEWHERE = {
     "soft": "did you mean `soft_threshold`?",
     "shrink": "did you mean `soft_threshold`?",
     "interpolate": "did you mean `upsample`?",
-    "bilinear": "did you mean `upsample`?",
+    "bilinear": "did you mean `upsample[2, bilinear]`?",
     "cat": "did you mean `concat`?",
-    "pad": "there is no padding by itself: a convolution pads with zeros",
+    "zeropad": "did you mean `pad`?",
+    "pixelshuffle": "did you mean `depth_to_space`?",
+    "pixel_shuffle": "did you mean `depth_to_space`?",
+    "pixelunshuffle": "did you mean `space_to_depth`?",
+    "pixel_unshuffle": "did you mean `space_to_depth`?",
+    "channelshuffle": "did you mean `shuffle`?",
+    "channel_shuffle": "did you mean `shuffle`?",
     "prox": "write a proximal map out, as in `soft_threshold[0.1](x)`",
     **dict.fromkeys(
         "attention matmul embedding lstm gru rnn".split(), "it is not part of the language: networks are maps on grids"

@@ -179,17 +179,17 @@ class Margins(Rearrangement):
     def say_sides(self, shapes: Solver, small: Sequence[Dim], large: Sequence[Dim]) -> None:
         """`large` is `small` with the margins."""
         shapes.equal(small[0], large[0])
-        for inner, outer, margin in zip(
-            small[1:], large[1:], (self.top + self.bottom, self.left + self.right), strict=True
-        ):
-            _say_margin(shapes, inner, outer, margin, str(self.keyword))
+        margins = (self.top + self.bottom, self.left + self.right)
+        for inner, outer, margin in zip(small[1:], large[1:], margins, strict=True):
+            _say_margin(shapes, inner, outer, margin, f"`{self.keyword}` with {margin} rows or columns")
 
 
-def _say_margin(shapes: Solver, inner: Dim, outer: Dim, margin: int, keyword: str) -> None:
+def _say_margin(shapes: Solver, inner: Dim, outer: Dim, margin: int, what: str) -> None:
+    """`outer` = `inner` + margin, whichever is known first."""
+
     def cut(size: int) -> None:
         if size <= margin:
-            reason = f"`{keyword}` with {margin} rows or columns leaves nothing of {size}"
-            raise Unfit(reason, "write smaller numbers in the brackets: left, right, top, bottom")
+            raise Unfit(f"{what} leaves nothing of {size}", "write smaller numbers in the brackets")
         shapes.known(inner, size - margin)
 
     shapes.when_known(outer, cut)
@@ -229,3 +229,26 @@ class Crop(Margins):
     def torch(self, operands: list[str], module: str) -> str:
         sides = ", ".join(str(-side) for side in (self.left, self.right, self.top, self.bottom))
         return f"F.pad({operands[0]}, ({sides}))"
+
+
+@dataclass(frozen=True)
+class PadChannels(Rearrangement):
+    """pad_channels(x): channels of zeros before and behind those of a map, as in He et al. 2015 (option A).
+
+    With `avgpool[1, stride=2]` it is a shortcut without parameters: `pad_channels[back=16] ∘ avgpool[1, stride=2](r)`.
+    """
+
+    keyword: ClassVar[str | None] = "pad_channels"
+    shapes: ClassVar[str] = "C×H×W → (front+C+back)×H×W"
+    front: int = whole(0, 0, _LARGEST_MARGIN)
+    back: int = whole(0, 0, _LARGEST_MARGIN)
+
+    def shape(self, shapes: Solver, operands: list[Form], result: Form, parameter: Sized | None) -> None:
+        (few, *sides), (many, *others) = shapes.map(operands[0]), shapes.map(result)
+        for one, other in zip(sides, others, strict=True):
+            shapes.equal(one, other)
+        margin = self.front + self.back
+        _say_margin(shapes, few, many, margin, f"`{self.keyword}` with {margin} channels")
+
+    def torch(self, operands: list[str], module: str) -> str:
+        return f"F.pad({operands[0]}, (0, 0, 0, 0, {self.front}, {self.back}))"

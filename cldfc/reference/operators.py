@@ -180,6 +180,12 @@ def pad(x: Tensor, left: int = 0, right: int = 0, top: int = 0, bottom: int = 0)
     return result
 
 
+def pad_channels(x: Tensor, front: int = 0, back: int = 0) -> Tensor:
+    """Channels of zeros before and behind."""
+    images, _, *sides = x.shape
+    return torch.cat([x.new_zeros(images, front, *sides), x, x.new_zeros(images, back, *sides)], 1)
+
+
 def crop(x: Tensor, left: int = 0, right: int = 0, top: int = 0, bottom: int = 0) -> Tensor:
     """A map without so many rows and columns."""
     return x[:, :, top : x.shape[2] - bottom, left : x.shape[3] - right]
@@ -211,6 +217,7 @@ REARRANGING: Mapping[str, Callable[..., Tensor]] = {
     "depth_to_space": depth_to_space,
     "space_to_depth": space_to_depth,
     "pad": pad,
+    "pad_channels": pad_channels,
     "crop": crop,
     "avgpool": avgpool,
     "maxpool": maxpool,
