@@ -91,6 +91,7 @@ FORMULAS: dict[type[ops.Operator], Callable[..., Any]] = {
     ops.Scale: lambda o, node, given, module: given[0] * o.factor,
     ops.ScaleBy: lambda o, node, given, module: given[0] * module.item(),
     ops.Concat: lambda o, node, given, module: torch.hstack(given),
+    ops.Channels: lambda o, node, given, module: given[0][:, o.first : o.last + 1],
     ops.Convolution: lambda o, node, given, module: convolution(o, node, given[0], module),
     ops.Prolongation: lambda o, node, given, module: prolongation(o, node, given[0], module),
     ops.Linear: lambda o, node, given, module: given[0] @ module.weight.T + module.bias,

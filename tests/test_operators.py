@@ -81,6 +81,8 @@ def evaluate(case: Case, module, operands: list[Tensor], training: bool = False)
     """The operator's PyTorch text on these operands."""
     names = [f"x{at}" for at in range(len(operands))]
     called = str(case.operator.factor) if isinstance(case.operator, ops.Scale) else "m"
+    if isinstance(case.operator, ops.Channels):
+        called = f"{case.operator.first}, {case.operator.last - case.operator.first + 1}"
     scope = (
         HELPERS | dict(zip(names, operands, strict=True)) | {"m": module, "self": SimpleNamespace(training=training)}
     )
@@ -307,6 +309,8 @@ OTHERS = [
     Case(ChannelNorm(eps=1e-6), normalise_pixels(1e-6), [MAPS]),
     Case(ResponseNorm(), response(5, 1e-4, 0.75, 1), [MAPS, [(3, 4, 5)]]),
     Case(ResponseNorm(2, 0.1, 0.6, 2), response(2, 0.1, 0.6, 2), [MAPS]),
+    Case(ops.Channels(0, 3), lambda x, m: torch.stack(x.unbind(1)[:4], 1), [MAPS, VECTORS]),
+    Case(ops.Channels(7, 7), lambda x, m: x.unflatten(1, (8, 1)).unbind(1)[7], [MAPS, VECTORS]),
     Case(ops.Softmax(), lambda x, m: x.exp() / x.exp().sum(1, keepdim=True), [MAPS, VECTORS]),
     Case(PRelu(), lambda x, m: x.relu() - torch.einsum("nc...,c->nc...", (-x).relu(), m.weight), [MAPS, VECTORS]),
     Case(PRelu(shared=1), lambda x, m: x.relu() - m.weight * (-x).relu(), [MAPS, VECTORS]),
@@ -715,6 +719,8 @@ def test_rearranged_maps_backwards():
     assert say(Crop(1, 2, 3, 0), [Form()], form(3, 1, 5))[0] == (3, 4, 8)
     assert say(Shuffle(3), [Form()], form(6, 1, 5))[0] == (6, 1, 5)
     assert say(PadChannels(1, 2), [Form()], form(6, 1, 5))[0] == (3, 1, 5)
+    assert say(ops.Channels(2, 4), [form(8, None, None)], form(None, 4, 5)) == [(8, 4, 5), (3, 4, 5)]
+    assert say(ops.Channels(2, 4), [form(8)], Form()) == [(8,), (3,)]
 
 
 @pytest.mark.parametrize(
@@ -723,6 +729,7 @@ def test_rearranged_maps_backwards():
         (DepthToSpace(2), (6, 3, 3), "6 channels do not divide by 2² = 4"),
         (SpaceToDepth(3), (1, 6, 7), "a side of 7 pixels does not divide into squares of 3×3"),
         (Crop(2, 2), (1, 6, 4), "`crop` with 4 rows or columns leaves nothing of 4"),
+        (ops.Channels(2, 6), (6, 3, 3), "there is no channel 6 among 6"),
         (Shuffle(4), (6, 3, 3), "6 channels do not divide into 4 groups"),
     ],
 )

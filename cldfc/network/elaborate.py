@@ -15,6 +15,7 @@ from cldfc.ops import (
     BUILTINS,
     Add,
     BatchNorm,
+    Channels,
     Concat,
     Convolution,
     Kernel,
@@ -39,6 +40,10 @@ def _configure(symbol: tree.Symbol, operator: type[Operator], constants: Constan
     known = operator.settings()
     given: dict[str, int | float | str] = {}
     for place, setting in enumerate(symbol.settings):
+        if setting.upper is not None:
+            message = f"channels are taken of a value, and `{symbol.name}` is an operator"
+            help = f"give its result a name, `x = {symbol.name}(…)`, and write `x[{setting.span.text}]`"
+            return constants.problems.report("E0507", message, setting.span, "not expected here", help)
         name = setting.name or _name_by_word(setting, known) or next(iter([*known][place : place + 1]), None)
         if name not in known or name in given:
             return _refuse_setting(symbol, setting, name, known, constants)
@@ -108,7 +113,7 @@ def _reduce_values(work: Elaboration, reduction: tree.Reduction, scope: Scope) -
     name = f"{reduction.name}_2" if reduction.name in work.indices else reduction.name
     inside = scope.inside(reduction.name, Position(name, 0))
     body = reduction.body
-    if isinstance(body, tree.Symbol) and work.words.names.is_value(body):
+    if isinstance(body, tree.Symbol) and not body.settings and work.words.names.is_value(body):
         read = work.read(body, inside)
     else:
         lower, upper = bounds or (None, None)
@@ -245,9 +250,25 @@ class Elaboration:
     def read(self, symbol: tree.Symbol, scope: Scope) -> _Value | None:
         if not self.words.names.is_value(symbol):
             return self.words.names.report_kind(symbol, Kind.VALUE)
-        self.refuse_settings(symbol)
         positions = self.positions(symbol, scope)
-        return None if positions is None else Read(symbol.name, positions, symbol.span)
+        read = None if positions is None else Read(symbol.name, positions, symbol.span)
+        return self.channels(symbol, read, scope) if symbol.settings else read
+
+    def channels(self, symbol: tree.Symbol, read: Read | None, scope: Scope) -> _Value | None:
+        """`x[0..15]`: the channels of a value from the first to the last one."""
+        setting = symbol.settings[0]
+        if len(symbol.settings) > 1 or setting.upper is None:
+            plain = format_symbol(replace(symbol, settings=()))
+            message = "in the brackets of a value stand its first and its last channel"
+            help = f"write `{plain}[0..15]` for the first 16 channels, or `{plain}`"
+            return self.words.problems.report("E0507", message, symbol.span, "expected a range", help)
+        bounds = (setting.value, setting.upper)
+        found = [self.words.tags.constants.formula(bound, scope.values.keys(), scope.tag) for bound in bounds]
+        channels = tuple(formula.substitute(scope.values) for formula in found if formula is not None)
+        if read is None or len(channels) < len(bounds):
+            return None
+        places = tuple(bound.span for bound in bounds)
+        return self.step(Channels(0, 0), (read,), None, symbol.span, places, channels=channels)
 
     def apply_symbol(self, symbol: tree.Symbol, operand: _Value | None, scope: Scope) -> _Value | None:
         declaration = self.words.names.declared.get(symbol.name)
@@ -412,6 +433,7 @@ class Elaboration:
         terms: tuple[Span, ...] = (),
         factor: Formula | None = None,
         statistics: Use | None = None,
+        channels: tuple[Formula, ...] = (),
     ) -> _Value | None:
         """Append a step; operators that expand without bound are stopped."""
         depth = 1 + max((self.depths[at] for at in operands if isinstance(at, int)), default=0)
@@ -420,7 +442,7 @@ class Elaboration:
         before = self.head(operands[0]) if operands else "0"
         self.heads.append(use.name if use is not None and isinstance(operator, Kernel) else before)
         self.depths.append(depth)
-        self.steps.append(Step(operator, operands, use, span, terms, factor, statistics))
+        self.steps.append(Step(operator, operands, use, span, terms, factor, statistics, channels=channels))
         return len(self.steps) - 1
 
     def report_size(self, span: Span) -> None:

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 
 from cldfc.ops.arithmetic import Add, Input, Multiply, Scale, ScaleBy, Total, Zero
 from cldfc.ops.base import Kept, Operator, OperatorSetting
-from cldfc.ops.channels import Softmax
+from cldfc.ops.channels import Channels, Softmax
 from cldfc.ops.convolution import Convolution, Kernel, Linear, Prolongation
 from cldfc.ops.normalisation import BatchNorm, GroupNorm, LayerNorm, Normalisation, SharedBatchNorm, Statistics
 from cldfc.ops.pointwise import DropPath, Identity, Pointwise
@@ -23,6 +23,7 @@ __all__ = [
     "Add",
     "AvgPool",
     "BatchNorm",
+    "Channels",
     "Concat",
     "Convolution",
     "Dim",

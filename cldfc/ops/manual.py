@@ -6,7 +6,20 @@ from dataclasses import replace
 from inspect import getdoc
 from re import split
 
-from cldfc.ops import BUILTINS, Add, Concat, Convolution, Multiply, Operator, Prolongation, Scale, ScaleBy, Total, Zero
+from cldfc.ops import (
+    BUILTINS,
+    Add,
+    Channels,
+    Concat,
+    Convolution,
+    Multiply,
+    Operator,
+    Prolongation,
+    Scale,
+    ScaleBy,
+    Total,
+    Zero,
+)
 from cldfc.ops.base import setting_text
 
 _SIZES = {"in": "n", "out": "outputs", "channels": "C", "size": "k", "init": "1.0"}
@@ -28,6 +41,7 @@ _NOTATION: list[tuple[str, Operator, list[str]]] = [
     ("ω * x", ScaleBy(), ["self.omega * x"]),
     ("sum(j = a..b : x@j)", Total(), ["x + y + z"]),
     ("concat(x, y)", Concat(), ["torch.cat([x, y], 1)"]),
+    ("x[a..b]", Channels(0, 1), ["torch.narrow(x, 1, a, b - a + 1)"]),
     ("0", Zero(), ["x.new_zeros(…)"]),
 ]
 

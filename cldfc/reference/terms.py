@@ -14,7 +14,7 @@ from torch import Tensor
 from cldfc.reference.indices import Binding, Exact, Key, Tag
 from cldfc.reference.modules import after_rename, apply_kernel, apply_owner, apply_scalar
 from cldfc.reference.operators import BY_PIXEL, DRAWING, OWNERS, POINTWISE, REARRANGING, SETTINGS, WORDS
-from cldfc.reference.parameters import Places, reduction_turns
+from cldfc.reference.parameters import Places, is_plain, reduction_turns
 from cldfc.reference.session import EvaluationSession, Unshaped, Value, combine_alike, concatenate, is_zero, map_value
 from cldfc.syntax import tree
 
@@ -42,8 +42,9 @@ class Expressions:
 
     def value(self, expression: tree.Expression, scope: EquationScope) -> Value:
         match expression:
-            case tree.Symbol(name):
-                return self.session.values[name, self.session.numbers.indices(expression, scope.binding)]
+            case tree.Symbol(name, settings=settings):
+                value = self.session.values[name, self.session.numbers.indices(expression, scope.binding)]
+                return self.channels(value, settings[0], scope) if settings else value
             case tree.Number():
                 return Unshaped()
             case tree.Star(_, _, right) if right is not None:
@@ -57,10 +58,18 @@ class Expressions:
             case _:
                 raise TypeError(f"{expression} is no value")
 
+    def channels(self, value: Value, setting: tree.Setting, scope: EquationScope) -> Value:
+        """`x[0..15]`: the channels from the first to the last one."""
+        assert setting.upper is not None
+        first, last = (self.session.numbers.bound(b, scope.binding, scope.tag) for b in (setting.value, setting.upper))
+        if is_zero(value):
+            return Unshaped()
+        return map_value(value, lambda given: given[:, first : last + 1], _refuse_shape)
+
     def terms(self, reduction: tree.Reduction, scope: EquationScope) -> list[Value]:
         """The terms of a reduction; parameters without a tag are their own in each of them."""
         turns = reduction_turns(self.session.numbers, reduction, scope.binding, scope.tag)
-        inner = cast(Places, () if isinstance(reduction.body, tree.Symbol) else next(self.places))
+        inner = cast(Places, () if is_plain(reduction.body) else next(self.places))
         found: list[Value] = []
         for j in turns:
             term = replace(self, indices=(*self.indices, j), places=iter(inner))
@@ -136,7 +145,7 @@ class Expressions:
 
 def _refuse_shape(shape: tuple[int, ...]) -> tuple[int, ...]:
     """The shape before pooling, which its result does not tell. Raises ValueError."""
-    raise ValueError(f"nothing says the shape of a zero from which {shape} is pooled")
+    raise ValueError(f"nothing says the shape of a zero from which {shape} is made")
 
 
 def _combine(expression: tree.Sum | tree.Product | tree.Listing, values: Sequence[Value]) -> Value:

@@ -10,8 +10,8 @@ from cldfc.network.expand import Instance
 from cldfc.network.graph import Graph
 from cldfc.network.positions import Binding, Key, Positions
 from cldfc.network.program import Program, Read, Reads, Step
-from cldfc.ops import Add, Concat, Kernel, Multiply, Operator, Prolongation, Scale, ScaleBy, Total, Zero
-from cldfc.show.labels import configuration, word
+from cldfc.ops import Add, Channels, Concat, Kernel, Multiply, Operator, Prolongation, Scale, ScaleBy, Total, Zero
+from cldfc.show.labels import channels_text, configuration, word
 from cldfc.syntax import tree
 
 
@@ -67,6 +67,8 @@ def _operator_label(operators: Sequence[Operator], names: Mapping[tuple[str, ...
 
 def operator_word(operator: Operator) -> str:
     """`relu`, `maxpool[3, stride=2]`, `0.5·`."""
+    if isinstance(operator, Channels):
+        return channels_text(operator)
     return f"{operator.factor:g}·" if isinstance(operator, Scale) else word(operator) + configuration(operator)
 
 
@@ -286,7 +288,10 @@ class _Maker:
         return _kernel_label(steps[0].operator, steps[0].use.name, tag)
 
     def operator(self, step: Step) -> Operator:
-        """The operator of a step; a number that it multiplies with is that of the first of folded steps."""
+        """The operator of a step; a number that it multiplies with is that of the first of folded steps, and so on."""
+        if step.channels:
+            first, last = (int(formula.value(self.instances[0].binding)) for formula in step.channels)
+            return Channels(first, last)
         if isinstance(step.operator, Scale) and step.factor is not None:
             return Scale(float(step.factor.value(self.instances[0].binding)))
         return step.operator

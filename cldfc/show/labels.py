@@ -10,7 +10,7 @@ from cldfc.diagnostics import shape_text
 from cldfc.network.cost import count_uses, level_of_instance, level_text
 from cldfc.network.graph import Graph
 from cldfc.network.positions import Key, format_key
-from cldfc.ops import Add, Input, Kernel, Multiply, Operator, Prolongation, Scale, Total, Zero
+from cldfc.ops import Add, Channels, Input, Kernel, Multiply, Operator, Prolongation, Scale, Total, Zero
 from cldfc.ops.base import setting_text
 
 _PALETTE = ("#cfe2f3", "#fce5cd", "#d9ead3", "#d9d2e9", "#f4cccc", "#d0e0e3", "#fff2cc", "#ead1dc")
@@ -37,6 +37,8 @@ def operation_label(graph: Graph, at: int) -> str:
         return graph.program.input.name
     if isinstance(operator, Scale):
         return f"{operator.factor:g} *"
+    if isinstance(operator, Channels):
+        return channels_text(operator)
     if isinstance(operator, Kernel):
         mark = "^" if isinstance(operator, Prolongation) else "_"
         stride = f"{mark}{operator.stride}" if operator.stride > 1 or mark == "^" else ""
@@ -44,6 +46,11 @@ def operation_label(graph: Graph, at: int) -> str:
     if operator.keyword is None and node.parameter is not None:
         return f"{format_key(node.parameter)} *"
     return _SIGNS.get(type(operator)) or word(operator) + configuration(operator)
+
+
+def channels_text(operator: Channels) -> str:
+    """`[0..15]`."""
+    return f"[{operator.first}..{operator.last}]"
 
 
 def word(operator: Operator) -> str:
