@@ -55,7 +55,7 @@ def _load_folded(folded: Folded, path: Path) -> nn.Module:
 
 def origins_of(folded: Folded) -> dict[str, WeightOrigin]:
     from cldfc.emit.naming import parameter_names
-    from cldfc.ops import Prolongation
+    from cldfc.ops import BatchNorm, Prolongation
     from cldfc.weights.inference import WeightOrigin
 
     graph, pairs = folded.graph, folded.pairs
@@ -63,8 +63,13 @@ def origins_of(folded: Folded) -> dict[str, WeightOrigin]:
     origins: dict[str, WeightOrigin] = {}
     for key, stored in graph.parameters.items():
         norm, is_transposed = pairs.get(key), isinstance(stored.operator, Prolongation)
-        names = (None, None) if norm is None else (before[norm.scale], before[norm.statistics])
-        origins[after[key]] = WeightOrigin(before[key], names[0], is_transposed, names[1])
+        if norm is None:
+            origins[after[key]] = WeightOrigin(before[key], is_transposed=is_transposed)
+            continue
+        operator = folded.trained.parameters[norm.statistics].operator
+        assert isinstance(operator, BatchNorm)
+        names = before[norm.scale], before[norm.statistics]
+        origins[after[key]] = WeightOrigin(before[key], names[0], is_transposed, names[1], operator.eps)
     return origins
 
 

@@ -3,6 +3,7 @@
 import re
 
 from networks import ROOT
+from typer import Context
 from typer.core import TyperGroup
 from typer.main import get_command
 
@@ -16,7 +17,7 @@ MARK = "<!-- From here on the page is written from the commands: `make golden`. 
 def commands():
     group = get_command(app)
     assert isinstance(group, TyperGroup)
-    return {name: load_command(name) for name in group.list_commands(None)}
+    return {name: load_command(name) for name in group.list_commands(Context(group))}
 
 
 def is_option(parameter):

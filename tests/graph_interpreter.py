@@ -14,7 +14,7 @@ from torch.nn import functional as F
 
 from cldfc import ops
 from cldfc.network.graph import Graph, Node
-from cldfc.reference.operators import POINTWISE, REARRANGING
+from cldfc.reference.operators import BY_PIXEL, DRAWING, POINTWISE, REARRANGING
 from cldfc.syntax.spelling import ascii_name
 
 
@@ -52,28 +52,35 @@ def prolongation(operator: ops.Prolongation, node: Node, x: Tensor, module: Any)
     return channel_shift(F.fold(columns, node.shape[1:], size, module.dilation, padding, operator.stride), module)
 
 
-def normalised(x: Tensor, over: tuple[int, ...], module: Any) -> Tensor:
+def normalised(operator: ops.Normalisation, x: Tensor, over: tuple[int, ...], module: Any) -> Tensor:
     centred = x - x.mean(over, keepdim=True)
-    result = centred / (centred.square().mean(over, keepdim=True) + 1e-5).sqrt()
+    return scaled(operator, centred / (centred.square().mean(over, keepdim=True) + operator.eps).sqrt(), module)
+
+
+def scaled(operator: ops.Normalisation, x: Tensor, module: Any) -> Tensor:
     shape = [-1 if axis == 1 else 1 for axis in range(x.dim())]
-    return result * module.weight.reshape(shape) + module.bias.reshape(shape)
+    return x * module.weight.reshape(shape) + module.bias.reshape(shape) if operator.affine else x
 
 
-def group_norm(groups: int, x: Tensor, module: Any) -> Tensor:
+def prelu(x: Tensor, module: Any) -> Tensor:
+    slopes = module.weight.reshape(-1, *[1] * (x.dim() - 2))
+    return x.clamp(min=0) + slopes * x.clamp(max=0)
+
+
+def group_norm(operator: ops.GroupNorm, x: Tensor, module: Any) -> Tensor:
+    groups = operator.groups
     parts = x.unflatten(1, (groups, -1))
     centred = parts - parts.flatten(2).mean(2).reshape(len(x), groups, *[1] * (x.dim() - 1))
     variance = centred.square().flatten(2).mean(2).reshape(len(x), groups, *[1] * (x.dim() - 1))
-    shape = [1, -1, *[1] * (x.dim() - 2)]
-    result = (centred / (variance + 1e-5).sqrt()).flatten(1, 2)
-    return result * module.weight.reshape(shape) + module.bias.reshape(shape)
+    return scaled(operator, (centred / (variance + operator.eps).sqrt()).flatten(1, 2), module)
 
 
 def without_parameters(operator: ops.Operator, x: Tensor) -> Tensor:
-    """A built-in operator by the reference's formula; dropout, which is random, takes its rate off every number."""
+    """A built-in operator by the reference's formula; one that draws at random takes its rate off every number."""
     settings = {name: getattr(operator, name) for name in operator.settings()}
-    if operator.keyword == "dropout":
+    if operator.keyword in DRAWING:
         return x * (1 - settings["rate"])
-    return {**POINTWISE, **REARRANGING}[str(operator.keyword)](x, **settings)
+    return {**POINTWISE, **BY_PIXEL, **REARRANGING}[str(operator.keyword)](x, **settings)
 
 
 # The formulas of notation and of operators with parameters: the operator, its node, its operands, and its module.
@@ -89,13 +96,17 @@ FORMULAS: dict[type[ops.Operator], Callable[..., Any]] = {
     ops.Reciprocal: lambda o, node, given, module: o.factor * given[0] ** -1,
     ops.RaiseTo: lambda o, node, given, module: given[0] ** o.factor,
     ops.Concat: lambda o, node, given, module: torch.hstack(given),
+    ops.Channels: lambda o, node, given, module: given[0][:, o.first : o.last + 1],
     ops.Convolution: lambda o, node, given, module: convolution(o, node, given[0], module),
     ops.Prolongation: lambda o, node, given, module: prolongation(o, node, given[0], module),
     ops.Linear: lambda o, node, given, module: given[0] @ module.weight.T + module.bias,
-    ops.BatchNorm: lambda o, node, given, module: normalised(given[0], (0, 2, 3), module),
-    ops.SharedBatchNorm: lambda o, node, given, module: normalised(given[0], (0, 2, 3), module),
-    ops.GroupNorm: lambda o, node, given, module: group_norm(o.groups, given[0], module),
-    ops.LayerNorm: lambda o, node, given, module: normalised(given[0], tuple(range(1, given[0].dim())), module),
+    ops.BatchNorm: lambda o, node, given, module: normalised(o, given[0], (0, 2, 3), module),
+    ops.SharedBatchNorm: lambda o, node, given, module: normalised(o, given[0], (0, 2, 3), module),
+    ops.GroupNorm: lambda o, node, given, module: group_norm(o, given[0], module),
+    ops.LayerNorm: lambda o, node, given, module: normalised(o, given[0], tuple(range(1, given[0].dim())), module),
+    ops.BUILTINS["inorm"]: lambda o, node, given, module: normalised(o, given[0], (2, 3), module),
+    ops.BUILTINS["cln"]: lambda o, node, given, module: normalised(o, given[0], (1,), module),
+    ops.BUILTINS["prelu"]: lambda o, node, given, module: prelu(given[0], module),
 }
 
 

@@ -125,7 +125,7 @@ def listed(scope: str) -> set[str]:
     for rule in rules(json.loads((EXTENSION / "syntaxes" / "cldf.tmLanguage.json").read_text(encoding="utf-8"))):
         captures = rule.get("captures", rule.get("beginCaptures", {}))
         if scope in (rule.get("name"), captures.get("1", {}).get("name")):
-            groups = re.findall(r"\(\?:([a-z_]+(?:\|[a-z_]+)*)\)\(\?!\\w\)", rule.get("match", rule.get("begin")))
+            groups = re.findall(r"\(\?:([a-z0-9_]+(?:\|[a-z0-9_]+)*)\)\(\?!\\w\)", rule.get("match", rule.get("begin")))
             found |= {word for group in groups for word in group.split("|")}
     return found
 

@@ -33,6 +33,10 @@ SEVERAL = {
     "E0102_ligature": 2,  # where it is declared, and where it is used
     "E0601_several": 3,  # three expectations
     "E0603_two_families": 2,  # a constraint on each
+    "E0407_rearranged": 4,  # an operator each
+    "E0504_no_channels": 2,  # not in order, not whole
+    "E0507_channels": 4,  # of a constant, on the left, of an operator, and no range
+    "E0507_word": 3,  # two words, and a tag without anything to share
 }
 
 # What no small file can show; each has a test of its own below.

@@ -100,6 +100,15 @@ def test_all_kinds_of_kernels(kernel, convolve):
     assert difference(inference) < 1e-12
 
 
+@pytest.mark.parametrize("norm", ["bn[eps=1e-3]", "bn[affine=0]", "bn[eps=0.1, momentum=0.01, affine=0]"])
+def test_norms_with_settings(norm):
+    inference = Compilation(
+        spec(f"h = linear ∘ avgpool ∘ relu ∘ {norm} ∘ K * f", kernels="kernel K : 3×3 → 4")
+    ).folded()
+    assert inference.count == 1
+    assert difference(inference) < 1e-12
+
+
 # What folds and what does not
 
 

@@ -19,7 +19,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from cldfc import ops
 from cldfc.compilation import Compilation
 from cldfc.diagnostics import Source
-from cldfc.emit.constructor import conv_lines, prolong_lines, shared_norm_lines
+from cldfc.emit.constructor import conv_lines, drop_path_lines, prolong_lines, shared_norm_lines
 from cldfc.ops import Dim, Form, Indivisible, Mismatch, Sized, Solver, TooSmall, Unfit
 from cldfc.ops.manual import operators_page
 from cldfc.reference import operators as reference
@@ -28,7 +28,8 @@ from cldfc.verify.outcome import candidates_of
 
 EVERYTHING = {"stride", "groups", "dilation", "bias"}
 HELPERS: dict = {"torch": torch, "nn": nn, "F": F}
-exec("\n".join(conv_lines(EVERYTHING) + prolong_lines(EVERYTHING) + shared_norm_lines()), HELPERS)
+WRITTEN = [*conv_lines(EVERYTHING), *prolong_lines(EVERYTHING), *shared_norm_lines(), *drop_path_lines()]
+exec("\n".join(WRITTEN), HELPERS)
 
 
 @dataclass
@@ -66,7 +67,7 @@ def make(case: Case, sizes: dict):
     for parameter in holder.parameters():
         parameter.data = torch.randn(parameter.shape, dtype=torch.float64)
     if isinstance(case.operator, ops.SharedBatchNorm):
-        module.use = nn.BatchNorm2d(len(module.weight), affine=False)
+        module.use = eval(case.operator.statistics().module({"channels": str(len(module.weight))}), dict(HELPERS))
     return module.double() if isinstance(module, nn.Module) else module
 
 
@@ -80,6 +81,8 @@ def evaluate(case: Case, module, operands: list[Tensor], training: bool = False)
     """The operator's PyTorch text on these operands."""
     names = [f"x{at}" for at in range(len(operands))]
     called = str(case.operator.factor) if isinstance(case.operator, ops.WithNumber) else "m"
+    if isinstance(case.operator, ops.Channels):
+        called = f"{case.operator.first}, {case.operator.last - case.operator.first + 1}"
     scope = (
         HELPERS | dict(zip(names, operands, strict=True)) | {"m": module, "self": SimpleNamespace(training=training)}
     )
@@ -124,19 +127,45 @@ def prolong(case: Case) -> Callable:
     return formula
 
 
-def normalise(groups: int | None) -> Callable:
+def normalise(groups: int | None, eps: float = 1e-5, affine: bool = True) -> Callable:
     """Mean 0, variance 1 over each group of channels; by channel over the batch when there are no groups."""
 
     def formula(x: Tensor, m) -> Tensor:
         if groups is None:
             mean, variance = x.mean((0, 2, 3), keepdim=True), x.var((0, 2, 3), unbiased=False, keepdim=True)
-            normal = (x - mean) / (variance + 1e-5).sqrt()
+            normal = (x - mean) / (variance + eps).sqrt()
         else:
             y = x.reshape(len(x), groups, -1)
-            y = (y - y.mean(2, keepdim=True)) / (y.var(2, unbiased=False, keepdim=True) + 1e-5).sqrt()
+            y = (y - y.mean(2, keepdim=True)) / (y.var(2, unbiased=False, keepdim=True) + eps).sqrt()
             normal = y.reshape(x.shape)
-        channel = (-1, *[1] * (x.dim() - 2))
-        return normal * m.weight.reshape(channel) + m.bias.reshape(channel)
+        return scaled(normal, m) if affine else normal
+
+    return formula
+
+
+def scaled(x: Tensor, m) -> Tensor:
+    channel = (-1, *[1] * (x.dim() - 2))
+    return x * m.weight.reshape(channel) + m.bias.reshape(channel)
+
+
+def normalise_pixels(eps: float = 1e-5) -> Callable:
+    """Each pixel as an image of its own."""
+    return lambda x, m: torch.stack([normalise(1, eps)(pixel, m) for pixel in x.flatten(2).unbind(2)], 2).view_as(x)
+
+
+def running(eps: float = 1e-5) -> Callable:
+    """Batch normalisation in evaluation, with the statistics that it starts with: mean 0, variance 1."""
+    return lambda x, m: x / math.sqrt(1 + eps) if m.weight is None else scaled(x / math.sqrt(1 + eps), m)
+
+
+def response(size: int, alpha: float, beta: float, k: float) -> Callable:
+    """Each channel by itself."""
+
+    def formula(x: Tensor, m) -> Tensor:
+        near = range(-(size // 2), (size + 1) // 2)
+        channels = range(x.shape[1])
+        sums = [sum(x[:, c + d] ** 2 for d in near if c + d in channels) for c in channels]
+        return torch.stack([x[:, c] * (k + alpha / size * sums[c]) ** -beta for c in channels], 1)
 
     return formula
 
@@ -211,24 +240,44 @@ def builtin(keyword: str, formula: Callable, **settings: float) -> Case:
     return Case(ops.BUILTINS[keyword](**settings), lambda x, m: formula(x))
 
 
+PRelu, InstanceNorm, ChannelNorm, ResponseNorm = (ops.BUILTINS[name] for name in ("prelu", "inorm", "cln", "lrn"))
+Shuffle, DepthToSpace, SpaceToDepth = (ops.BUILTINS[name] for name in ("shuffle", "depth_to_space", "space_to_depth"))
+Pad, Crop, PadChannels = (ops.BUILTINS[name] for name in ("pad", "crop", "pad_channels"))
+UNEVEN = [[(2, 3, 4)], [(1, 1, 1)]]
+
+
+def hats(factor: int, size: int) -> Tensor:
+    """The hat function of each pixel at the places of an axis that is `factor` times as fine."""
+    places = (torch.arange(factor * size).double() * 2 + 1 - factor) / (2 * factor)
+    return (1 - (places.clamp(0, size - 1)[:, None] - torch.arange(size)).abs()).clamp(min=0)
+
+
 POINTWISE = [
     builtin("identity", lambda x: x),
     builtin("relu", lambda x: torch.where(x > 0, x, 0.0)),
+    builtin("relu6", lambda x: 6 - torch.where(x < 6, 6 - torch.where(x > 0, x, 0.0), 0.0)),
     builtin("leaky_relu", leaky(0.01)),
     builtin("leaky_relu", leaky(0.3), slope=0.3),
     builtin("leaky_relu", leaky(0), slope=0),
     builtin("elu", elu(1)),
     builtin("elu", elu(2), alpha=2),
+    builtin("celu", elu(1)),
+    builtin("celu", lambda x: 2 * elu(1)(x / 2), alpha=2),
     builtin("gelu", lambda x: x * (1 + torch.special.erf(x / math.sqrt(2))) / 2),
     builtin("silu", lambda x: x * sigmoid(x)),
+    builtin("hard_swish", lambda x: torch.where(x > 3, x, torch.where(x > -3, x * (x + 3) / 6, 0.0))),
+    builtin("mish", lambda x: x * ((1 + x.exp()) ** 2 - 1) / ((1 + x.exp()) ** 2 + 1)),
     builtin("tanh", lambda x: (x.exp() - (-x).exp()) / (x.exp() + (-x).exp())),
     builtin("sigmoid", sigmoid),
+    builtin("hard_sigmoid", lambda x: ((x + 3).abs() - (x - 3).abs() + 6) / 12),
     builtin("softplus", lambda x: (1 + x.exp()).log()),
     builtin("abs", lambda x: torch.maximum(x, -x)),
     builtin("soft_threshold", shrink(0.5)),
     builtin("soft_threshold", shrink(0.1), threshold=0.1),
     builtin("dropout", lambda x: x),
     builtin("dropout", lambda x: x, rate=0.2),
+    builtin("droppath", lambda x: x),
+    builtin("droppath", lambda x: x, rate=0.5),
 ]
 OTHERS = [
     Case(ops.Add((1, -1)), lambda x, y, m: x - y, PAIRS),
@@ -252,12 +301,26 @@ OTHERS = [
     Case(ops.Flatten(), lambda x, m: x.reshape(len(x), -1), [[(4, 5, 6)], [(1, 1, 1)], [(7,)]]),
     Case(ops.Linear(), lambda x, m: torch.einsum("ni,oi->no", x, m.weight) + m.bias, [[(7,)]], {"out": 3}),
     Case(ops.Linear(5), lambda x, m: torch.einsum("ni,oi->no", x, m.weight) + m.bias, [[(7,)], [(1,)]]),
-    *(
-        Case(norm(), lambda x, m: x * m.weight[:, None, None] / math.sqrt(1 + 1e-5) + m.bias[:, None, None], [MAPS])
-        for norm in (ops.BatchNorm, ops.SharedBatchNorm)
-    ),
-    Case(ops.Statistics(), lambda x, m: x / math.sqrt(1 + 1e-5), [MAPS]),
+    Case(ops.BatchNorm(), running(), [MAPS]),
+    Case(ops.BatchNorm(eps=1e-3, momentum=0.01), running(1e-3), [MAPS]),
+    Case(ops.BatchNorm(affine=0), running(), [MAPS]),
+    Case(ops.SharedBatchNorm(), running(), [MAPS]),
+    Case(ops.Statistics(), running(), [MAPS]),
     Case(ops.LayerNorm(), normalise(1), [MAPS, VECTORS]),
+    Case(ops.LayerNorm(eps=1e-3, affine=0), normalise(1, 1e-3, affine=False), [MAPS, VECTORS]),
+    Case(ops.GroupNorm(2, eps=1e-3, affine=0), normalise(2, 1e-3, affine=False), [MAPS, VECTORS]),
+    Case(InstanceNorm(), normalise(8), [MAPS]),
+    Case(InstanceNorm(eps=1e-3, affine=0), normalise(8, 1e-3, affine=False), [MAPS]),
+    Case(ChannelNorm(), normalise_pixels(), [MAPS]),
+    Case(ChannelNorm(), normalise(1), [VECTORS]),
+    Case(ChannelNorm(eps=1e-6), normalise_pixels(1e-6), [MAPS]),
+    Case(ResponseNorm(), response(5, 1e-4, 0.75, 1), [MAPS, [(3, 4, 5)]]),
+    Case(ResponseNorm(2, 0.1, 0.6, 2), response(2, 0.1, 0.6, 2), [MAPS]),
+    Case(ops.Channels(0, 3), lambda x, m: torch.stack(x.unbind(1)[:4], 1), [MAPS, VECTORS]),
+    Case(ops.Channels(7, 7), lambda x, m: x.unflatten(1, (8, 1)).unbind(1)[7], [MAPS, VECTORS]),
+    Case(ops.Softmax(), lambda x, m: x.exp() / x.exp().sum(1, keepdim=True), [MAPS, VECTORS]),
+    Case(PRelu(), lambda x, m: x.relu() - torch.einsum("nc...,c->nc...", (-x).relu(), m.weight), [MAPS, VECTORS]),
+    Case(PRelu(shared=1), lambda x, m: x.relu() - m.weight * (-x).relu(), [MAPS, VECTORS]),
     *(Case(ops.GroupNorm(groups), normalise(groups), [MAPS, VECTORS]) for groups in (1, 2, 4)),
     Case(ops.GroupNorm(), normalise(32), [[(64, 3, 2)]]),
     *(
@@ -265,6 +328,35 @@ OTHERS = [
         for s in (1, 2, 3)
     ),
     Case(ops.Upsample(), lambda x, m: torch.kron(x, x.new_ones(2, 2)), [[(2, 3, 4)]]),
+    *(
+        Case(ops.Upsample(s, "bilinear"), lambda x, m, s=s: hats(s, x.shape[2]) @ x @ hats(s, x.shape[3]).T, UNEVEN)
+        for s in (2, 3)
+    ),
+    Case(Shuffle(), lambda x, m: x.unflatten(1, (2, -1)).transpose(1, 2).flatten(1, 2), [[(8, 2, 3)], [(2, 1, 1)]]),
+    Case(Shuffle(4), lambda x, m: x.unflatten(1, (4, -1)).transpose(1, 2).flatten(1, 2), [MAPS]),
+    *(
+        Case(
+            DepthToSpace(r),
+            lambda x, m, r=r: F.fold(x.flatten(2), [r * n for n in x.shape[2:]], r, stride=r),
+            [[(2 * r * r, 2, 3)]],
+        )
+        for r in (2, 3)
+    ),
+    *(
+        Case(
+            SpaceToDepth(r),
+            lambda x, m, r=r: F.unfold(x, r, stride=r).unflatten(2, [n // r for n in x.shape[2:]]),
+            [[(3, 6, 12)]],
+        )
+        for r in (2, 3)
+    ),
+    Case(Pad(), lambda x, m: x, UNEVEN),
+    Case(Pad(1, 2, 3, 0), lambda x, m: nn.ZeroPad2d((1, 2, 3, 0))(x), UNEVEN),
+    Case(Pad(bottom=1), lambda x, m: torch.cat([x, torch.zeros_like(x[:, :, :1])], 2), UNEVEN),
+    Case(PadChannels(), lambda x, m: x, UNEVEN),
+    Case(PadChannels(1, 3), lambda x, m: torch.stack([*[0 * x[:, 0]], *x.unbind(1), *[0 * x[:, 0]] * 3], 1), UNEVEN),
+    Case(Crop(), lambda x, m: x, UNEVEN),
+    Case(Crop(1, 2, 0, 1), lambda x, m: x[:, :, :-1, 1:-2], [[(3, 2, 4)]]),
     Case(
         ops.Concat(),
         lambda *xs: torch.stack([channel for x in xs[:-1] for channel in x.unbind(1)], 1),
@@ -290,7 +382,7 @@ def seed():
 def test_every_operator_has_a_case():
     tested = {type(case.operator) for case in CASES}
     for kind in ops.all_operators():
-        if kind.__name__ not in ("Input", "Zero", "Pool") and not isabstract(kind):
+        if kind.__name__ not in ("Input", "Zero", "Pool", "Normalisation", "Margins") and not isabstract(kind):
             name = kind.keyword or kind.__name__
             assert kind in tested, f"`{name}` has no case in tests/test_operators.py"
 
@@ -313,7 +405,8 @@ def called(case: Case) -> str:
 
 
 def in_training(case: Case, scale: float) -> list[Tensor]:
-    """The operator of random numbers of this size, of each shape."""
+    """The operator of random numbers of this size, of each shape: the same numbers and parameters, but for the size."""
+    torch.manual_seed(2)
     modules = [(make(case, infer(case, shapes)[1]), shapes) for shapes in case.shapes]
     return [evaluate(case, module, [scale * x for x in random_operands(s)], training=True) for module, s in modules]
 
@@ -328,7 +421,8 @@ def test_docstring(keyword):
 def test_zero(case):
     """What gives 0 for 0, whatever its parameters are, says so: `drop_zeros` leaves it out then."""
     is_scalar = isinstance(case.operator, ops.RaiseTo)  # no zero, but a scalar that may be 0
-    if case.operator.repeatable and not case.given.get("bias") and not is_scalar:
+    has_no_shift = not case.given.get("bias") and getattr(case.operator, "affine", 1)
+    if case.operator.repeatable and has_no_shift and not is_scalar:
         gives = all(not found.any() for found in in_training(case, 0))
         claims = case.operator.linear or case.operator.keeps_zero
         assert claims or not gives, f"{called(case)} says neither `keeps_zero` nor `linear`, but gives 0 for 0"
@@ -351,7 +445,7 @@ def test_bounds(case):
 def test_it_can_be_computed_twice(case):
     """It neither draws nor counts its uses."""
     shapes = case.shapes[-1]
-    module, operands = make(case, infer(case, shapes)[1]), random_operands(shapes)
+    module, operands = make(case, infer(case, shapes)[1]), random_operands(shapes, batch=30)
     state = (lambda: {k: v.clone() for k, v in module.state_dict().items()}) if isinstance(module, nn.Module) else dict
     before, first, between = state(), evaluate(case, module, operands, training=True), state()
     second = evaluate(case, module, operands, training=True)
@@ -367,7 +461,8 @@ def test_words_of_the_language_reference(case):
         if case.operator.shapes == "any → the same":
             assert [result] == shapes, f"{called(case)} changes the shape, and does not say so in `shapes`"
         stores = case.operator.stored(sizes) > 0
-        assert stores == (case.operator.parameters != "none"), f"`parameters` of {called(case)}"
+        is_plain = getattr(case.operator, "affine", 1)
+        assert stores == (case.operator.parameters != "none" and is_plain), f"`parameters` of {called(case)}"
         assert case.operator.is_layer == (case.operator.multiply_adds(shapes, result, sizes) > 0), called(case)
 
 
@@ -387,7 +482,7 @@ def test_how_tightly_its_text_binds(case):
 def test_every_provable_sign_is_claimed(keyword):
     operator = ops.BUILTINS[keyword]()
     numbers = torch.cat([torch.linspace(-50, 50, 20_001), torch.logspace(-9, 9, 181)]).double()
-    x = numbers[None, :, None, None].expand(1, -1, 4, 4)
+    x = numbers[: len(numbers) // 4 * 4, None, None].expand(1, -1, 4, 4)
     for sign in (False, True):
         results = eval(operator.torch(["x"], ""), HELPERS | {"x": x.abs() if sign else x, "self": nn.Identity()})
         found, claim = bool((results >= 0).all()), operator.nonnegative([sign])
@@ -398,11 +493,18 @@ def test_every_provable_sign_is_claimed(keyword):
 # The second opinion
 
 
-@pytest.mark.parametrize("keyword", [k for k, kind in ops.BUILTINS.items() if kind.owns is None and k != "dropout"])
-def test_formula_of_the_reference(keyword):
-    formula = {**reference.POINTWISE, **reference.REARRANGING}.get(keyword)
-    assert formula is not None, f"`{keyword}` has no formula in cldfc/reference/operators.py"
+@pytest.mark.parametrize("keyword", ops.BUILTINS)
+def test_settings_of_the_reference(keyword):
     assert reference.SETTINGS.get(keyword, ()) == tuple(ops.BUILTINS[keyword].settings())
+
+
+FORMULAS = [k for k, kind in ops.BUILTINS.items() if kind.owns is None and k not in reference.DRAWING]
+
+
+@pytest.mark.parametrize("keyword", FORMULAS)
+def test_formula_of_the_reference(keyword):
+    formula = {**reference.POINTWISE, **reference.BY_PIXEL, **reference.REARRANGING}.get(keyword)
+    assert formula is not None, f"`{keyword}` has no formula in cldfc/reference/operators.py"
     for case in CASES:
         if case.operator.keyword == keyword:
             settings = {name: getattr(case.operator, name) for name in case.operator.settings()}
@@ -623,6 +725,37 @@ def test_flatten_backwards():
         say(ops.Flatten(), [form(None, 4, 5)], form(61))
 
 
+def test_rearranged_maps_backwards():
+    assert say(DepthToSpace(2), [Form()], form(3, 4, 8))[0] == (12, 2, 4)
+    assert say(SpaceToDepth(2), [Form()], form(12, 2, 4))[0] == (3, 4, 8)
+    assert say(Pad(1, 2, 3, 0), [Form()], form(3, 4, 8))[0] == (3, 1, 5)
+    assert say(Crop(1, 2, 3, 0), [Form()], form(3, 1, 5))[0] == (3, 4, 8)
+    assert say(Shuffle(3), [Form()], form(6, 1, 5))[0] == (6, 1, 5)
+    assert say(PadChannels(1, 2), [Form()], form(6, 1, 5))[0] == (3, 1, 5)
+    assert say(ops.Channels(2, 4), [form(8, None, None)], form(None, 4, 5)) == [(8, 4, 5), (3, 4, 5)]
+    assert say(ops.Channels(2, 4), [form(8)], Form()) == [(8,), (3,)]
+
+
+@pytest.mark.parametrize(
+    ("operator", "shape", "message"),
+    [
+        (DepthToSpace(2), (6, 3, 3), "6 channels do not divide by 2² = 4"),
+        (SpaceToDepth(3), (1, 6, 7), "a side of 7 pixels does not divide into squares of 3×3"),
+        (Crop(2, 2), (1, 6, 4), "`crop` with 4 rows or columns leaves nothing of 4"),
+        (ops.Channels(2, 6), (6, 3, 3), "there is no channel 6 among 6"),
+        (Shuffle(4), (6, 3, 3), "6 channels do not divide into 4 groups"),
+    ],
+)
+def test_maps_that_cannot_be_rearranged(operator, shape, message):
+    with pytest.raises(Unfit, match=message):
+        say(operator, [form(*shape)], Form())
+
+
+def test_margins_that_leave_nothing_of_what_follows():
+    with pytest.raises(Unfit, match="`pad_channels` with 3 channels leaves nothing of 3"):
+        say(PadChannels(1, 2), [Form()], form(3, 4, 4))
+
+
 def test_finer_maps_backwards():
     assert say(ops.Upsample(2), [Form()], form(3, 4, 8))[0] == (3, 2, 4)
     assert say(ops.Prolongation(3), [Form()], form(8, 6, 9), Sized({"in": Dim(2)}, {"size": 3}))[0] == (2, 2, 3)
@@ -680,6 +813,9 @@ def test_settings():
     for kind in ops.BUILTINS.values():
         defaults = {name: getattr(kind(), name) for name in kind.settings()}
         for name, setting in kind.settings().items():
+            if setting.kind == "word":
+                assert defaults[name] == setting.words[0]
+                continue
             assert defaults[name] is None or setting.least <= defaults[name] <= setting.most
 
 

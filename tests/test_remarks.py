@@ -26,6 +26,11 @@ def codes(text: str) -> list[str]:
     return [remark.code for remark in Compilation(Source("test.cldf", text)).diagnostics]
 
 
+@pytest.mark.parametrize("output, remarked", [("softmax ∘ linear", True), ("relu ∘ softmax ∘ linear", False)])
+def test_softmax(output: str, remarked: bool):
+    assert codes(f"{HEAD}h = {output} ∘ avgpool(f)") == ["R0903"] * remarked
+
+
 @pytest.mark.parametrize(
     ("equations", "remarked"),
     [

@@ -11,7 +11,7 @@ from torch import nn
 
 from cldfc.compilation import Compilation
 from cldfc.diagnostics import CldfError, Source
-from cldfc.emit.constructor import conv_lines, prolong_lines, shared_norm_lines
+from cldfc.emit.constructor import conv_lines, drop_path_lines, prolong_lines, shared_norm_lines
 from cldfc.ops import BUILTINS
 from cldfc.syntax import keywords
 from cldfc.syntax.keywords import STATEMENTS, WORDS_INSIDE
@@ -40,7 +40,7 @@ def names_of_module(source: str) -> set[str]:
 def test_what_generated_code_reads():
     """The golden sources contain every operator."""
     everything = {"stride", "groups", "dilation", "bias"}
-    helpers = "\n".join([*conv_lines(everything), *prolong_lines(everything), *shared_norm_lines()])
+    helpers = "\n".join([*conv_lines(everything), *prolong_lines(everything), *shared_norm_lines(), *drop_path_lines()])
     paths = sorted([*(ROOT / "tests/golden/compile").glob("*.cldf"), *(ROOT / "examples").glob("*.cldf")])
     found = set().union(*map(names_of_module, [helpers, *(Compilation(read_source(path)).code() for path in paths)]))
     assert found == keywords.MODULE_NAMES | keywords.BUILTIN_NAMES

@@ -1,4 +1,4 @@
-"""What is worth a remark in a spec that is not wrong: rows left out by pooling, a head that nothing bounds."""
+"""What is worth a remark in a spec that is not wrong: rows left out by pooling, a head that nothing bounds, …"""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from cldfc.diagnostics import Diagnostic, Label, Span, shape_text
 from cldfc.network.expand import Operation
 from cldfc.network.positions import format_key
 from cldfc.network.shapes import Inferred
-from cldfc.ops import BUILTINS, Add, Kernel, Linear, Normalisation, Pool, Total
+from cldfc.ops import BUILTINS, Add, Kernel, Linear, Normalisation, Pool, Softmax, Total
 from cldfc.syntax import tree
 from cldfc.syntax.format import format_symbol
 
@@ -32,6 +32,19 @@ def remark_left_out(inferred: Inferred) -> Iterator[Diagnostic]:
                 (Label(operation.span, f"applied to a map of {shape_text(sides)} here"),),
                 _help_for_pooling(operator, sides),
             )
+
+
+def remark_softmax(inferred: Inferred) -> Iterator[Diagnostic]:
+    """The remark R0903 on an output that is a softmax already."""
+    expansion = inferred.expansion
+    operation = expansion.operations[expansion.values[expansion.program.output, ()]]
+    if isinstance(operation.operator, Softmax):
+        yield Diagnostic(
+            "R0903",
+            f"the output `{expansion.program.output}` is a softmax, and the loss applies one of its own",
+            (Label(operation.span, "applied here"),),
+            "leave it out: the output is scores, of which training and `cldfc predict` take the softmax",
+        )
 
 
 def _rows_and_columns(left: list[int], sides: tuple[int, ...]) -> str:

@@ -12,7 +12,7 @@ from cldfc.emit.python import loop_name
 from cldfc.emit.sizes import Sample
 from cldfc.network.graph import Graph
 from cldfc.network.positions import Key, Position
-from cldfc.ops import Convolution, Prolongation, SharedBatchNorm, WithScalar
+from cldfc.ops import Convolution, DropPath, Prolongation, SharedBatchNorm, WithScalar
 
 _DEFAULTS = {"stride": "int = 1", "groups": "int = 1", "dilation": "int = 1", "bias": "bool = False"}
 
@@ -95,6 +95,20 @@ def shared_norm_lines() -> list[str]:
         "    statistics = use.running_mean, use.running_var",
         "    affine = shared.weight, shared.bias",
         "    return F.batch_norm(x, *statistics, *affine, use.training, use.momentum, use.eps)",
+        "",
+        "",
+    ]
+
+
+def drop_path_lines() -> list[str]:
+    """`drop_path`, for `droppath`: torch's own dropout, of one number for each image."""
+    parameters = ["x: torch.Tensor", "rate: float", "training: bool"]
+    return [
+        *python.call("def drop_path", parameters, " -> torch.Tensor:", 0),
+        '    """In training each image is 0 with probability `rate`, else divided by 1 - rate."""',
+        "    if not training or rate == 0:",
+        "        return x",
+        "    return x * F.dropout(x.new_ones(x.shape[:1] + (1,) * (x.dim() - 1)), rate, training)",
         "",
         "",
     ]
@@ -237,6 +251,8 @@ def initialisers(graph: Graph) -> list[str]:
         lines += write(uses) if sizes else []
     if any(isinstance(stored.operator, SharedBatchNorm) for stored in graph.parameters.values()):
         lines += shared_norm_lines()
+    if any(isinstance(node.operator, DropPath) for node in graph.nodes()):
+        lines += drop_path_lines()
     return lines
 
 

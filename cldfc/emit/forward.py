@@ -16,7 +16,7 @@ from cldfc.emit.statements import CodeNames, format_shapes, write_equation
 from cldfc.network.graph import Node
 from cldfc.network.positions import Key, Position, Positions
 from cldfc.network.program import Call, Operand, Read, Reads, Step, Template
-from cldfc.ops import Convolution, Kernel, Prolongation, Statistics, WithNumber, Zero
+from cldfc.ops import Channels, Convolution, Kernel, Prolongation, Statistics, WithNumber, Zero
 from cldfc.ops.pointwise import Relu
 from cldfc.syntax import tree
 from cldfc.syntax.format import format_let
@@ -392,6 +392,8 @@ class Forward:
         if isinstance(step.operator, WithNumber):
             factor = self.factor(site, at)
             return step.operator.torch(operands, f"({factor})" if _is_sum(factor) else factor)
+        if step.channels:
+            return step.operator.torch(operands, self.channels(site, at))
         if step.use is None:
             return step.operator.torch(operands, "")
         place = self.place_at[id(site.leaf), at, False]
@@ -410,6 +412,17 @@ class Forward:
         formula = site.leaf.template.steps[at].factor
         own = formula and formula.substitute(site.leaf.binding())
         return self.names.sizes.fit(f"{site.leaf.template.family}_factor", samples, own)
+
+    def channels(self, site: Site, at: int) -> str:
+        """The first channel that is taken of a value, and their number, which may differ from turn to turn."""
+        family = site.leaf.template.family
+        nodes = [(turn, self.node_at(site, at, turn).operator) for turn in turns(site.route)]
+        taken = [(turn, operator) for turn, operator in nodes if isinstance(operator, Channels)]
+        firsts = [(turn, operator.first) for turn, operator in taken]
+        counts = [(turn, operator.last - operator.first + 1) for turn, operator in taken]
+        first = site.leaf.template.steps[at].channels[0].substitute(site.leaf.binding())
+        sizes = self.names.sizes
+        return f"{sizes.fit(f'{family}_channel', firsts, first)}, {sizes.fit(f'{family}_channels', counts)}"
 
     def node_at(self, site: Site, at: int, turn: Turn) -> Node:
         """The operation that a step is in one turn of the loops."""

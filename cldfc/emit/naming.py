@@ -13,7 +13,7 @@ from cldfc.emit.schedule import Execution
 from cldfc.emit.sizes import Sizes
 from cldfc.network.graph import Graph, Node
 from cldfc.network.positions import Formula, Key, Lookup, Position, Positions
-from cldfc.ops import BatchNorm, Convolution, Linear, Operator, Pointwise, Pool, Statistics
+from cldfc.ops import BatchNorm, Convolution, Linear, Operator, Pointwise, Pool, SharedBatchNorm, Statistics
 from cldfc.syntax import keywords
 
 
@@ -77,9 +77,14 @@ def places_of(items: Sequence[Item]) -> list[ParameterUse]:
         ParameterUse(site, at, operator, use.name, tuple(p.substitute(site.leaf.binding()) for p in use.positions))
         for site in sites(items)
         for at, step in enumerate(site.leaf.template.steps)
-        for operator, use in ((step.operator, step.use), (Statistics(), step.statistics))
-        if use is not None
+        for operator, use in ((step.operator, step.use), (_statistics_of(step.operator), step.statistics))
+        if operator is not None and use is not None
     ]
+
+
+def _statistics_of(operator: Operator) -> Statistics | None:
+    """What each use of a shared normalisation has for itself."""
+    return operator.statistics() if isinstance(operator, SharedBatchNorm) else None
 
 
 def assign_owners(places: Sequence[ParameterUse]) -> Ownership:

@@ -52,7 +52,8 @@ def _kept_by_operation(graph: Graph) -> list[_Memory]:
         tensors.append(tensors[operands[0]] if node.operator.is_view() else at)
         if isinstance(node.operator, ScalarValue):
             known.add(at)
-        trained.append(node.parameter is not None or any(trained[operand] for operand in operands))
+        is_own = node.parameter is not None and graph.parameters[node.parameter].count() > 0
+        trained.append(is_own or any(trained[operand] for operand in operands))
         if not trained[at]:
             kept.append(_Memory())
             continue

@@ -15,11 +15,13 @@ from cldfc.ops import (
     BUILTINS,
     Add,
     BatchNorm,
+    Channels,
     Concat,
     Convolution,
     Divide,
     Kernel,
     Multiply,
+    Normalisation,
     Operator,
     OperatorSetting,
     Prolongation,
@@ -42,9 +44,13 @@ from cldfc.syntax.walk import mentions
 def _configure(symbol: tree.Symbol, operator: type[Operator], constants: Constants) -> Operator | None:
     """The operator with the numbers in its brackets; None when one of them was reported."""
     known = operator.settings()
-    given: dict[str, int | float] = {}
+    given: dict[str, int | float | str] = {}
     for place, setting in enumerate(symbol.settings):
-        name = setting.name if setting.name is not None else next(iter([*known][place : place + 1]), None)
+        if setting.upper is not None:
+            message = f"channels are taken of a value, and `{symbol.name}` is an operator"
+            help = f"give its result a name, `x = {symbol.name}(…)`, and write `x[{setting.span.text}]`"
+            return constants.problems.report("E0507", message, setting.span, "not expected here", help)
+        name = setting.name or _name_by_word(setting, known) or next(iter([*known][place : place + 1]), None)
         if name not in known or name in given:
             return _refuse_setting(symbol, setting, name, known, constants)
         value = _setting_value(setting, name, known[name], operator, constants)
@@ -54,9 +60,26 @@ def _configure(symbol: tree.Symbol, operator: type[Operator], constants: Constan
     return operator(**given)
 
 
+def _name_by_word(setting: tree.Setting, known: dict[str, OperatorSetting]) -> str | None:
+    """The setting that a word is one of, wherever it stands."""
+    return next((name for name, other in known.items() if _word_of(setting) in other.words), None)
+
+
+def _word_of(setting: tree.Setting) -> str | None:
+    value = setting.value
+    return value.name if isinstance(value, tree.Symbol) and not value.tag and not value.settings else None
+
+
 def _setting_value(
     setting: tree.Setting, name: str, known: OperatorSetting, operator: type[Operator], constants: Constants
-) -> int | float | None:
+) -> int | float | str | None:
+    if known.kind == "word":
+        found = _word_of(setting)
+        if found in known.words:
+            return found
+        message = f"`{setting.value.span.text}` cannot be the {name} of `{operator.keyword}`"
+        help = did_you_mean(found or "", known.words, f"write one of {', '.join(f'`{word}`' for word in known.words)}")
+        return constants.problems.report("E0507", message, setting.value.span, "expected a word", help)
     value = constants.number(setting.value)
     if value is None:
         return None
@@ -96,7 +119,7 @@ def _reduce_values(work: Elaboration, reduction: tree.Reduction, scope: Scope) -
     name = f"{reduction.name}_2" if reduction.name in work.indices else reduction.name
     inside = scope.inside(reduction.name, Position(name, 0))
     body = reduction.body
-    if isinstance(body, tree.Symbol) and work.words.names.is_value(body):
+    if isinstance(body, tree.Symbol) and not body.settings and work.words.names.is_value(body):
         read = work.read(body, inside)
     else:
         lower, upper = bounds or (None, None)
@@ -255,9 +278,25 @@ class Elaboration:
             return use and self.step(ScalarValue(), (), use, symbol.span)
         if not self.words.names.is_value(symbol):
             return self.words.names.report_kind(symbol, Kind.VALUE)
-        self.refuse_settings(symbol)
         positions = self.positions(symbol, scope)
-        return None if positions is None else Read(symbol.name, positions, symbol.span)
+        read = None if positions is None else Read(symbol.name, positions, symbol.span)
+        return self.channels(symbol, read, scope) if symbol.settings else read
+
+    def channels(self, symbol: tree.Symbol, read: Read | None, scope: Scope) -> _Value | None:
+        """`x[0..15]`: the channels of a value from the first to the last one."""
+        setting = symbol.settings[0]
+        if len(symbol.settings) > 1 or setting.upper is None:
+            plain = format_symbol(replace(symbol, settings=()))
+            message = "in the brackets of a value stand its first and its last channel"
+            help = f"write `{plain}[0..15]` for the first 16 channels, or `{plain}`"
+            return self.words.problems.report("E0507", message, symbol.span, "expected a range", help)
+        bounds = (setting.value, setting.upper)
+        found = [self.words.tags.constants.formula(bound, scope.values.keys(), scope.tag) for bound in bounds]
+        channels = tuple(formula.substitute(scope.values) for formula in found if formula is not None)
+        if read is None or len(channels) < len(bounds):
+            return None
+        places = tuple(bound.span for bound in bounds)
+        return self.step(Channels(0, 0), (read,), None, symbol.span, places, channels=channels)
 
     def apply_symbol(self, symbol: tree.Symbol, operand: _Value | None, scope: Scope) -> _Value | None:
         declaration = self.words.names.declared.get(symbol.name)
@@ -316,10 +355,15 @@ class Elaboration:
 
     def shared(self, symbol: tree.Symbol, operator: Operator, operand: _Value, use: Use) -> _Value | None:
         """An operator whose parameter is shared by a tag; running statistics are never shared."""
+        if isinstance(operator, Normalisation) and not operator.affine:
+            message = f"`{symbol.name}` with `affine=0` has nothing to share, so it takes no tag"
+            help = f"write `{format_symbol(replace(symbol, tag=()))}`"
+            return self.words.problems.report("E0202", message, symbol.span, "a tag here", help)
         if not isinstance(operator, BatchNorm):
             return self.step(operator, (operand,), use, symbol.span)
         statistics = self.own("stats", self.head(operand), symbol.span)
-        return self.step(SharedBatchNorm(), (operand,), use, symbol.span, statistics=statistics)
+        shared = SharedBatchNorm(eps=operator.eps, momentum=operator.momentum)
+        return self.step(shared, (operand,), use, symbol.span, statistics=statistics)
 
     def head(self, operand: Operand) -> str:
         """The kernel or value that an operand comes from; scalars come from none."""
@@ -481,6 +525,7 @@ class Elaboration:
         terms: tuple[Span, ...] = (),
         factor: Formula | None = None,
         statistics: Use | None = None,
+        channels: tuple[Formula, ...] = (),
     ) -> _Value | None:
         """Append a step; operators that expand without bound are stopped."""
         depth = 1 + max((self.depths[at] for at in operands if isinstance(at, int)), default=0)
@@ -495,7 +540,7 @@ class Elaboration:
             head = next((head for head in heads if head), "") if heads else "0"
         self.heads.append(head)
         self.depths.append(depth)
-        self.steps.append(Step(operator, operands, use, span, terms, factor, statistics))
+        self.steps.append(Step(operator, operands, use, span, terms, factor, statistics, channels=channels))
         return len(self.steps) - 1
 
     def report_size(self, span: Span) -> None:

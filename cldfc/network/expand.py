@@ -12,6 +12,7 @@ from cldfc.diagnostics import Label, Problems, Span
 from cldfc.network.numbers import report_missing_value
 from cldfc.network.positions import (
     LARGEST_FLOAT,
+    LARGEST_SIZE,
     MOST_OPERATIONS,
     PARTS_FOR_FREE,
     Binding,
@@ -27,7 +28,7 @@ from cldfc.network.positions import (
     report_size,
 )
 from cldfc.network.program import Operand, Program, Read, Reads, Step, Template
-from cldfc.ops import Input, Operator, WithNumber, Zero
+from cldfc.ops import Channels, Input, Operator, WithNumber, Zero
 
 
 @dataclass
@@ -46,6 +47,12 @@ class _ExpansionErrors:
         message = f"the factor `{span.text}` is not a number in `{format_key(value)}`: {error}"
         help = "write a formula that gives a number, or leave this value out of the range of the equation"
         self.problems.report("E0506", message, span, "cannot be computed", help)
+
+    def no_channels(self, step: Step, bounds: tuple[Number, Number], value: Key) -> None:
+        span = step.terms[0].to(step.terms[1])
+        message = f"`{span.text}` is no range of channels in `{format_key(value)}`: {bounds[0]:,g} to {bounds[1]:,g}"
+        help = "write whole numbers, the smaller one first; channels are counted from 0, as in `x[0..15]`"
+        self.problems.report("E0504", message, span, "no channels", help)
 
     def empty(self, read: Read | Reads, value: Key, binding: Binding) -> None:
         assert isinstance(read, Reads)
@@ -218,6 +225,7 @@ class _Demand:
     def formulas(self, step: Step) -> Iterator[Formula]:
         if step.factor is not None:
             yield step.factor
+        yield from step.channels
         declaration = self.program.parameters.get(step.use.name) if step.use is not None else None
         if declaration is not None:
             yield from (attribute.formula for attribute in declaration.attributes.values())
@@ -379,6 +387,11 @@ class _Demand:
         try:
             if step.factor is not None and isinstance(operator, WithNumber):
                 operator = replace(operator, factor=_as_factor(step.factor.value(binding)))
+            if step.channels:
+                first, last = (formula.value(binding) for formula in step.channels)
+                if not (isinstance(first, int) and isinstance(last, int) and 0 <= first <= last <= LARGEST_SIZE):
+                    return self.errors.no_channels(step, (first, last), instance.value)
+                operator = Channels(first, last)
             if step.use is not None:
                 tag = tuple([position.value(binding) for position in step.use.tag])
                 if step.use.positions is step.use.tag:

@@ -154,8 +154,8 @@ def rebuild_graph(graph: Graph, revised: Sequence[Revised]) -> Graph:
 
 
 def _renew(node: Node, step: Step, instance: int, at: int) -> Node:
-    """An old operation at its new place; a number that it multiplies with differs from instance to instance."""
-    operator = node.operator if step.factor is not None else step.operator
+    """An old operation at its new place; a factor, and which channels it takes, differ from instance to instance."""
+    operator = node.operator if step.factor is not None or step.channels else step.operator
     return Node(
         operator=operator,
         shape=node.shape,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Set
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from cldfc.diagnostics import Label, Problems, Span
 from cldfc.network.names import Kind, Names
@@ -110,6 +110,8 @@ class Numbers(ABC):
 
     def named_number(self, symbol: tree.Symbol, bound: Set[str], context: Tag) -> Formula | None:
         name = symbol.name
+        if symbol.settings:
+            return self.report_brackets(symbol)
         if name in bound:
             return self.report_power(symbol) if symbol.tag else Formula(Position(name, 0))
         if not self.names.is_constant(name):
@@ -176,6 +178,11 @@ class Numbers(ABC):
     def is_per_level(self, name: str) -> bool:
         constant = self.constant(name)
         return constant is not None and constant.index is not None
+
+    def report_brackets(self, symbol: tree.Symbol) -> None:
+        message = f"`{symbol.name}` is a number, so it takes no brackets"
+        help = f"leave them out: `{format_symbol(replace(symbol, settings=()))}`; an index is written after `@`"
+        self.problems.report("E0507", message, symbol.span, "brackets here", help)
 
     def report_power(self, symbol: tree.Symbol) -> None:
         tag = symbol.span.text[len(symbol.name) :] if _is_power(symbol) else "^2"

@@ -84,6 +84,7 @@ class Step:
 
     `terms` are the places of a sum's operands, `factor` is the number that a scaling multiplies with; its
     place is the only one of `terms` then. `statistics` are the running ones of this use of a shared normalisation.
+    `channels` are the first and the last channel that are taken of a value; `terms` has their places.
     """
 
     operator: Operator
@@ -95,6 +96,7 @@ class Step:
     statistics: Use | None = None
     call: Call | None = field(default=None, compare=False)
     """The use of a named operator that gives it."""
+    channels: tuple[Formula, ...] = ()
 
     def uses(self) -> list[Use]:
         """What it stores: its parameter, and its statistics."""

@@ -125,6 +125,10 @@ def _resolve_equations(spec: tree.Tree, words: Words) -> Iterator[Template]:
 def _resolve_equation(equation: tree.Equation, words: Words) -> Template | None:
     """An equation as steps over the index names of its left side; None when that is wrong itself."""
     tags = words.tags
+    if equation.left.settings:
+        message = "the left side of an equation takes no brackets: it defines all channels of a value"
+        help = f"write `{format_symbol(replace(equation.left, settings=()))} = …`, and join parts by `concat(x, y)`"
+        return words.problems.report("E0507", message, equation.left.span, "brackets here", help)
     if _report_forgotten_tag(equation, tags):
         return None
     bound = _bound_names(equation, tags)

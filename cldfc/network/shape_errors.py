@@ -26,7 +26,7 @@ class ShapeErrors:
     def mismatch(self, at: int, operands: list[Form], parameter: Sized | None) -> None:
         operation = self.expansion.operations[at]
         step = self.step(operation)
-        if len(operation.operands) != 1 or (step.terms and step.factor is None):
+        if len(operation.operands) != 1 or (step.terms and step.factor is None and not step.channels):
             self.sum(operation, operands)
         elif not self.operand(operation, operands[0]) and parameter is not None:
             self.widths(operation, operands[0], parameter)

@@ -20,6 +20,7 @@ from cldfc.ops import (
     Operator,
     Prolongation,
     Shape,
+    SharedBatchNorm,
     Sized,
     Sizes,
     Solver,
@@ -68,7 +69,7 @@ class _Inference:
         self.solver = Solver()
         self.forms = [Form() for _ in expansion.operations]
         self.parameters: dict[Key, Sized] = {}
-        self.statistics: set[Key] = set()
+        self.statistics: dict[Key, Statistics] = {}
         self.unlike: set[Key | None] = set()
         self.errors = ShapeErrors(expansion, problems)
         self.first = self.errors.first
@@ -84,9 +85,7 @@ class _Inference:
             self.errors.unknown(self.expansion.operations[shapes.index(None)])
         self.problems.stop_if_any()
         known = [shape for shape in shapes if shape is not None]
-        operators = {key: use.operator for key, use in self.first.items()} | dict.fromkeys(
-            self.statistics, Statistics()
-        )
+        operators = {key: use.operator for key, use in self.first.items()} | self.statistics
         stored = {key: Stored(operators[key], sized.known()) for key, sized in self.parameters.items()}
         self.check_sizes(known, stored)
         self.problems.stop_if_any()
@@ -110,8 +109,8 @@ class _Inference:
         parameter = None if operation.parameter is None else self.parameter(operation, operation.parameter)
         try:
             self.operator(operation).shape(self.solver, operands, forms[at], parameter)
-            if operation.statistics is not None:
-                self.keep_statistics(operation.statistics, operands, forms[at])
+            if operation.statistics is not None and isinstance(operation.operator, SharedBatchNorm):
+                self.keep_statistics(operation.statistics, operation.operator.statistics(), operands, forms[at])
             if self.solver.ready:
                 self.solver.settle()
         except Unfit as error:
@@ -129,10 +128,10 @@ class _Inference:
         key = operation.parameter
         return self.first[key].operator if key is not None and key in self.unlike else operation.operator
 
-    def keep_statistics(self, key: Key, operands: list[Form], result: Form) -> None:
+    def keep_statistics(self, key: Key, statistics: Statistics, operands: list[Form], result: Form) -> None:
         sized = self.parameters[key] = Sized()
-        self.statistics.add(key)
-        Statistics().shape(self.solver, operands, result, sized)
+        self.statistics[key] = statistics
+        statistics.shape(self.solver, operands, result, sized)
 
     def parameter(self, operation: Operation, key: Key) -> Sized:
         sized = self.parameters.get(key)

@@ -25,9 +25,10 @@ from cldfc.ops.arithmetic import (
     Zero,
 )
 from cldfc.ops.base import Kept, Operator, OperatorSetting
+from cldfc.ops.channels import Channels, Softmax
 from cldfc.ops.convolution import Convolution, Kernel, Linear, Prolongation
 from cldfc.ops.normalisation import BatchNorm, GroupNorm, LayerNorm, Normalisation, SharedBatchNorm, Statistics
-from cldfc.ops.pointwise import Identity, Pointwise
+from cldfc.ops.pointwise import DropPath, Identity, Pointwise
 from cldfc.ops.pooling import AvgPool, MaxPool, Pool
 from cldfc.ops.rearrange import Concat, Flatten, Upsample
 from cldfc.ops.solver import Dim, Form, Indivisible, Mismatch, Shape, Sized, Sizes, Solver, TooLarge, TooSmall, Unfit
@@ -37,10 +38,12 @@ __all__ = [
     "Add",
     "AvgPool",
     "BatchNorm",
+    "Channels",
     "Concat",
     "Convolution",
     "Dim",
     "Divide",
+    "DropPath",
     "Flatten",
     "Form",
     "GroupNorm",
@@ -70,6 +73,7 @@ __all__ = [
     "Shift",
     "Sized",
     "Sizes",
+    "Softmax",
     "Solver",
     "Statistics",
     "TooLarge",

@@ -31,20 +31,26 @@ NOTHING, OPERAND, RESULT = Kept(), Kept((0,)), Kept(result=True)
 
 @dataclass(frozen=True, slots=True)
 class OperatorSetting:
-    """What may stand in the brackets of an operator: a whole or a real number, and its limits."""
+    """What may stand in the brackets of an operator: a whole or a real number and its limits, or one of some words."""
 
-    kind: Literal["whole", "real"]
+    kind: Literal["whole", "real", "word"]
     least: float
     most: float
+    words: tuple[str, ...] = ()
 
 
-def whole(default: int | None, least: int, most: int) -> Any:
+def whole(default: int | None, least: int, most: int, kw_only: bool = False) -> Any:
     """A field for a whole number that users set in brackets; None stands for its absence."""
-    return field(default=default, metadata={"setting": OperatorSetting("whole", least, most)})
+    return field(default=default, metadata={"setting": OperatorSetting("whole", least, most)}, kw_only=kw_only)
 
 
-def real(default: float, least: float, most: float) -> Any:
-    return field(default=default, metadata={"setting": OperatorSetting("real", least, most)})
+def real(default: float, least: float, most: float, kw_only: bool = False) -> Any:
+    return field(default=default, metadata={"setting": OperatorSetting("real", least, most)}, kw_only=kw_only)
+
+
+def choice(default: str, *others: str) -> Any:
+    """A field for a word that users set in brackets, without quotes."""
+    return field(default=default, metadata={"setting": OperatorSetting("word", 0, 0, (default, *others))})
 
 
 @dataclass(frozen=True)
@@ -76,8 +82,9 @@ class Operator(ABC):
 
     @classmethod
     def settings(cls) -> dict[str, OperatorSetting]:
-        """What users may set in brackets, in its order."""
-        return {f.name: f.metadata["setting"] for f in fields(cls) if "setting" in f.metadata}
+        """What users may set in brackets, in its order: its own before what it has in common with others."""
+        ordered = sorted(fields(cls), key=lambda f: bool(f.kw_only))
+        return {f.name: f.metadata["setting"] for f in ordered if "setting" in f.metadata}
 
     @abstractmethod
     def shape(self, shapes: Solver, operands: list[Form], result: Form, parameter: Sized | None) -> None:
@@ -113,6 +120,11 @@ class Operator(ABC):
     def is_view(self) -> bool:
         """Whether the result is its operand, or the same numbers seen in another shape."""
         return False
+
+
+def setting_text(value: float | str) -> str:
+    """What is set in brackets, as users write it."""
+    return value if isinstance(value, str) else f"{value:g}"
 
 
 def decimal(value: float) -> str:

@@ -9,6 +9,7 @@ from re import split
 from cldfc.ops import (
     BUILTINS,
     Add,
+    Channels,
     Concat,
     Convolution,
     Divide,
@@ -24,6 +25,7 @@ from cldfc.ops import (
     Total,
     Zero,
 )
+from cldfc.ops.base import setting_text
 
 _SIZES = {"in": "n", "out": "outputs", "channels": "C", "size": "k", "init": "1.0"}
 _TITLE = """# Operators
@@ -50,6 +52,7 @@ _NOTATION: list[tuple[str, Operator, list[str]]] = [
     ("ω^a", RaiseTo(2.0), ["self.omega**a"]),
     ("sum(j = a..b : x@j)", Total(), ["x + y + z"]),
     ("concat(x, y)", Concat(), ["torch.cat([x, y], 1)"]),
+    ("x[a..b]", Channels(0, 1), ["torch.narrow(x, 1, a, b - a + 1)"]),
     ("0", Zero(), ["x.new_zeros(…)"]),
 ]
 
@@ -75,7 +78,7 @@ def section(kind: type[Operator]) -> list[str]:
     return [f"## `{signature(kind)}`", "", getdoc(kind) or "", "", *settings, *[""] * bool(settings), *table, ""]
 
 
-def _default(kind: type[Operator], name: str) -> int | float | None:
+def _default(kind: type[Operator], name: str) -> int | float | str | None:
     return getattr(kind(), name)
 
 
@@ -88,13 +91,15 @@ def _operator_examples(kind: type[Operator]) -> list[Operator]:
 def signature(kind: type[Operator]) -> str:
     """`maxpool[size, stride, padding]`, `leaky_relu[slope=0.01]`."""
     defaults = {name: _default(kind, name) for name in kind.settings()}
-    settings = [name if value is None else f"{name}={value:g}" for name, value in defaults.items()]
+    settings = [name if value is None else f"{name}={setting_text(value)}" for name, value in defaults.items()]
     return f"{kind.keyword}[{', '.join(settings)}]" if settings else str(kind.keyword)
 
 
 def _limits(kind: type[Operator], name: str) -> str:
     """`a whole number, 1 to 1,024`."""
     setting = kind.settings()[name]
+    if setting.kind == "word":
+        return " or ".join(f"`{word}`" for word in setting.words)
     what = "whole number" if setting.kind == "whole" else "number"
     return f"a {what}, {setting.least:,} to {setting.most:,}"
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import prod
 from typing import ClassVar, Literal
 
-from cldfc.ops.base import FLOAT, NOTHING, OPERAND, RESULT, Kept, Operator, decimal, real
-from cldfc.ops.solver import Form, Shape, Sized, Solver
+from cldfc.ops.base import FLOAT, NOTHING, OPERAND, RESULT, Kept, Operator, decimal, real, whole
+from cldfc.ops.solver import Form, Shape, Sized, Sizes, Solver, whole_size
 
 
 class Pointwise(Operator):
@@ -61,6 +61,17 @@ class Relu(Positive):
         return RESULT
 
 
+class Relu6(Positive):
+    """relu6(x) = min(6, max(0, x)), Howard et al. 2017 (MobileNet)."""
+
+    keyword: ClassVar[str | None] = "relu6"
+    bounded: ClassVar[bool] = True
+    keeps_zero: ClassVar[bool] = True
+
+    def torch(self, operands: list[str], module: str) -> str:
+        return f"F.relu6({operands[0]})"
+
+
 @dataclass(frozen=True)
 class LeakyRelu(Pointwise):
     """leaky_relu(x) = max(0, x) + slope · min(0, x), Maas et al. 2013."""
@@ -75,6 +86,36 @@ class LeakyRelu(Pointwise):
 
 
 @dataclass(frozen=True)
+class PRelu(Pointwise):
+    """prelu(x) = max(0, x) + a · min(0, x) with a trained slope a for each channel, He et al. 2015.
+
+    `prelu[shared=1]` has one slope for all channels, as PyTorch's nn.PReLU() has. Slopes start at 1/4.
+    """
+
+    keyword: ClassVar[str | None] = "prelu"
+    owns: ClassVar[str | None] = "prelu"
+    keeps_zero: ClassVar[bool] = True
+    parameters: ClassVar[str] = "C"
+    shared: int = whole(0, 0, 1)
+
+    def shape(self, shapes: Solver, operands: list[Form], result: Form, parameter: Sized | None) -> None:
+        assert parameter is not None
+        shapes.same(result, operands[0])
+        if not self.shared:
+            channels = parameter.dimension("channels")
+            shapes.when_ranked(operands, lambda rank: shapes.equal(shapes.dims(operands[0], rank)[0], channels))
+
+    def torch(self, operands: list[str], module: str) -> str:
+        return f"{module}({operands[0]})"
+
+    def stored(self, sizes: Sizes) -> int:
+        return 1 if self.shared else whole_size(sizes, "channels")
+
+    def module(self, sizes: Mapping[str, str]) -> str:
+        return f"nn.PReLU({'' if self.shared else sizes['channels']})"
+
+
+@dataclass(frozen=True)
 class Elu(Pointwise):
     """elu(x) = max(0, x) + alpha · (exp(min(0, x)) - 1), Clevert et al. 2016."""
 
@@ -85,6 +126,19 @@ class Elu(Pointwise):
     def torch(self, operands: list[str], module: str) -> str:
         alpha = "" if self.alpha == 1 else f", {decimal(self.alpha)}"
         return f"F.elu({operands[0]}{alpha})"
+
+
+@dataclass(frozen=True)
+class Celu(Pointwise):
+    """celu(x) = max(0, x) + alpha · (exp(min(0, x) / alpha) - 1), Barron 2017."""
+
+    keyword: ClassVar[str | None] = "celu"
+    keeps_zero: ClassVar[bool] = True
+    alpha: float = real(1.0, 1e-6, 1_000)
+
+    def torch(self, operands: list[str], module: str) -> str:
+        alpha = "" if self.alpha == 1 else f", {decimal(self.alpha)}"
+        return f"F.celu({operands[0]}{alpha})"
 
 
 class Gelu(Pointwise):
@@ -105,6 +159,26 @@ class Silu(Pointwise):
 
     def torch(self, operands: list[str], module: str) -> str:
         return f"F.silu({operands[0]})"
+
+
+class HardSwish(Pointwise):
+    """hard_swish(x) = x · hard_sigmoid(x), Howard et al. 2019 (MobileNetV3)."""
+
+    keyword: ClassVar[str | None] = "hard_swish"
+    keeps_zero: ClassVar[bool] = True
+
+    def torch(self, operands: list[str], module: str) -> str:
+        return f"F.hardswish({operands[0]})"
+
+
+class Mish(Pointwise):
+    """mish(x) = x · tanh(softplus(x)), Misra 2019."""
+
+    keyword: ClassVar[str | None] = "mish"
+    keeps_zero: ClassVar[bool] = True
+
+    def torch(self, operands: list[str], module: str) -> str:
+        return f"F.mish({operands[0]})"
 
 
 class Tanh(Pointwise):
@@ -132,6 +206,22 @@ class Sigmoid(Positive):
 
     def keeps(self, result: Shape, trained: Sequence[bool]) -> Kept:
         return RESULT
+
+
+class HardSigmoid(Positive):
+    """hard_sigmoid(x) = min(1, max(0, x / 6 + 1/2)), Howard et al. 2019 (MobileNetV3)."""
+
+    keyword: ClassVar[str | None] = "hard_sigmoid"
+    bounded: ClassVar[bool] = True
+    binds: ClassVar[Literal["call", "product", "sum"]] = "product"
+
+    def torch(self, operands: list[str], module: str) -> str:
+        """Not F.hardsigmoid, whose gradient is 1/6 in single precision whatever the precision of x is."""
+        return f"F.relu6({operands[0]} + 3) / 6"
+
+    def keeps(self, result: Shape, trained: Sequence[bool]) -> Kept:
+        """Its operand plus 3."""
+        return Kept(each_image=FLOAT * prod(result))
 
 
 class Softplus(Positive):
@@ -182,6 +272,28 @@ class Dropout(Pointwise):
         if self.rate == 1:
             return Kept(each_batch=FLOAT)
         return NOTHING if self.is_view() else Kept(each_image=FLOAT * prod(result))
+
+    def is_view(self) -> bool:
+        return self.rate == 0
+
+
+@dataclass(frozen=True)
+class DropPath(Pointwise):
+    """droppath(x): in training each image is 0 with probability `rate`, else x / (1 - rate), Huang et al. 2016.
+
+    Applied to what a step adds it is stochastic depth: `r@ℓ,i-1 + droppath ∘ B@ℓ,i * σ(r@ℓ,i-1)`.
+    """
+
+    keyword: ClassVar[str | None] = "droppath"
+    repeatable: ClassVar[bool] = False
+    rate: float = real(0.1, 0, 1)
+
+    def torch(self, operands: list[str], module: str) -> str:
+        return f"drop_path({operands[0]}, {decimal(self.rate)}, self.training)"
+
+    def keeps(self, result: Shape, trained: Sequence[bool]) -> Kept:
+        """One number for each image."""
+        return NOTHING if self.is_view() else Kept(each_image=FLOAT)
 
     def is_view(self) -> bool:
         return self.rate == 0

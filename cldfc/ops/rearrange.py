@@ -1,4 +1,4 @@
-"""Rearrangements: concatenation, flattening, upsampling."""
+"""Rearrangements: concatenation, flattening, upsampling, shuffling, padding."""
 
 from __future__ import annotations
 
@@ -6,8 +6,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
-from cldfc.ops.base import Operator, whole
-from cldfc.ops.solver import Form, Sized, Solver
+from cldfc.ops.base import Operator, choice, whole
+from cldfc.ops.solver import Dim, Form, Sized, Solver, Unfit
+
+_LARGEST_FACTOR = 2**10
+_LARGEST_MARGIN = 2**20
 
 
 class Concat(Operator):
@@ -57,13 +60,26 @@ class Flatten(Operator):
 
 
 @dataclass(frozen=True)
-class Upsample(Operator):
-    """upsample(x): every number repeated in a square of factor × factor, the nearest neighbour's value."""
+class Rearrangement(Operator):
+    """A linear operator that moves the numbers of a map, repeats them, or sets zeros beside them."""
+
+    linear: ClassVar[bool] = True
+
+    def nonnegative(self, operands: Sequence[bool]) -> bool:
+        return all(operands)
+
+
+@dataclass(frozen=True)
+class Upsample(Rearrangement):
+    """upsample(x): every number repeated in a square of factor × factor, the nearest neighbour's value.
+
+    `upsample[2, bilinear]` interpolates between the middles of pixels, and is constant beyond the outermost ones.
+    """
 
     keyword: ClassVar[str | None] = "upsample"
-    linear: ClassVar[bool] = True
     shapes: ClassVar[str] = "C×H×W → C×factor·H×factor·W"
-    factor: int = whole(2, 1, 2**10)
+    factor: int = whole(2, 1, _LARGEST_FACTOR)
+    mode: str = choice("nearest", "bilinear")
 
     def shape(self, shapes: Solver, operands: list[Form], result: Form, parameter: Sized | None) -> None:
         channels, *before = shapes.map(operands[0])
@@ -73,7 +89,166 @@ class Upsample(Operator):
             shapes.multiplied(large, small, self.factor)
 
     def torch(self, operands: list[str], module: str) -> str:
-        return f"F.interpolate({operands[0]}, scale_factor={self.factor})"
+        mode = "" if self.mode == "nearest" else f', mode="{self.mode}"'
+        return f"F.interpolate({operands[0]}, scale_factor={self.factor}{mode})"
 
-    def nonnegative(self, operands: Sequence[bool]) -> bool:
-        return all(operands)
+
+@dataclass(frozen=True)
+class Shuffle(Rearrangement):
+    """shuffle(x): the first channel of each group, then the second of each, …, Zhang et al. 2018 (ShuffleNet)."""
+
+    keyword: ClassVar[str | None] = "shuffle"
+    shapes: ClassVar[str] = "C×H×W → the same"
+    groups: int = whole(2, 2, 2**20)
+
+    def shape(self, shapes: Solver, operands: list[Form], result: Form, parameter: Sized | None) -> None:
+        shapes.same(result, operands[0])
+        shapes.grouped(shapes.map(operands[0])[0], self.groups)
+
+    def torch(self, operands: list[str], module: str) -> str:
+        return f"F.channel_shuffle({operands[0]}, {self.groups})"
+
+
+@dataclass(frozen=True)
+class DepthToSpace(Rearrangement):
+    """depth_to_space(x): factor² channels as one that is factor times as high and wide, Shi et al. 2016.
+
+    Pixel shuffle: channel c·factor² + i·factor + j of pixel (y, x) becomes pixel (factor·y + i, factor·x + j).
+    """
+
+    keyword: ClassVar[str | None] = "depth_to_space"
+    shapes: ClassVar[str] = "C×H×W → C/factor² × factor·H × factor·W"
+    factor: int = whole(2, 2, _LARGEST_FACTOR)
+
+    def shape(self, shapes: Solver, operands: list[Form], result: Form, parameter: Sized | None) -> None:
+        _say_blocks(shapes, shapes.map(operands[0]), shapes.map(result), self.factor)
+
+    def torch(self, operands: list[str], module: str) -> str:
+        return f"F.pixel_shuffle({operands[0]}, {self.factor})"
+
+
+@dataclass(frozen=True)
+class SpaceToDepth(Rearrangement):
+    """space_to_depth(x): squares of factor × factor pixels as one with factor² as many channels, Shi et al. 2016.
+
+    The inverse of depth_to_space.
+    """
+
+    keyword: ClassVar[str | None] = "space_to_depth"
+    shapes: ClassVar[str] = "C×H×W → C·factor² × H/factor × W/factor"
+    factor: int = whole(2, 2, _LARGEST_FACTOR)
+
+    def shape(self, shapes: Solver, operands: list[Form], result: Form, parameter: Sized | None) -> None:
+        _say_blocks(shapes, shapes.map(result), shapes.map(operands[0]), self.factor)
+
+    def torch(self, operands: list[str], module: str) -> str:
+        return f"F.pixel_unshuffle({operands[0]}, {self.factor})"
+
+
+def _say_blocks(shapes: Solver, deep: Sequence[Dim], wide: Sequence[Dim], factor: int) -> None:
+    """`deep` has factor² times the channels of `wide`, and is factor times as low and narrow."""
+    area = f"{factor}² = {factor**2}"
+    few = f"write a number of channels that {factor**2} divides, or a smaller factor"
+    _say_multiple(shapes, deep[0], wide[0], factor**2, f"{{}} channels do not divide by {area}", few)
+    for large, small in zip(wide[1:], deep[1:], strict=True):
+        reason = f"a side of {{}} pixels does not divide into squares of {factor}×{factor}"
+        _say_multiple(shapes, large, small, factor, reason, "write a factor that divides the map, or pad it first")
+
+
+def _say_multiple(shapes: Solver, large: Dim, small: Dim, factor: int, reason: str, help: str) -> None:
+    """`large` = factor · `small`, whichever is known first; what does not divide is refused with the reason."""
+
+    def divide(size: int) -> None:
+        if size % factor:
+            raise Unfit(reason.format(size), help)
+        shapes.known(small, size // factor)
+
+    shapes.when_known(large, divide)
+    shapes.when_known(small, lambda size: shapes.known(large, size * factor))
+
+
+@dataclass(frozen=True)
+class Margins(Rearrangement):
+    """Rows and columns at the four sides of a map: `[left, right, top, bottom]`, none where nothing is said."""
+
+    left: int = whole(0, 0, _LARGEST_MARGIN)
+    right: int = whole(0, 0, _LARGEST_MARGIN)
+    top: int = whole(0, 0, _LARGEST_MARGIN)
+    bottom: int = whole(0, 0, _LARGEST_MARGIN)
+
+    def say_sides(self, shapes: Solver, small: Sequence[Dim], large: Sequence[Dim]) -> None:
+        """`large` is `small` with the margins."""
+        shapes.equal(small[0], large[0])
+        margins = (self.top + self.bottom, self.left + self.right)
+        for inner, outer, margin in zip(small[1:], large[1:], margins, strict=True):
+            _say_margin(shapes, inner, outer, margin, f"`{self.keyword}` with {margin} rows or columns")
+
+
+def _say_margin(shapes: Solver, inner: Dim, outer: Dim, margin: int, what: str) -> None:
+    """`outer` = `inner` + margin, whichever is known first."""
+
+    def cut(size: int) -> None:
+        if size <= margin:
+            raise Unfit(f"{what} leaves nothing of {size}", "write smaller numbers in the brackets")
+        shapes.known(inner, size - margin)
+
+    shapes.when_known(outer, cut)
+    shapes.when_known(inner, lambda size: shapes.known(outer, size + margin))
+
+
+@dataclass(frozen=True)
+class Pad(Margins):
+    """pad(x): zeros around a map, so many columns and rows at each side: `pad[left, right, top, bottom]`.
+
+    Sides of which nothing is said get none: `pad[bottom=1]` adds one row.
+    """
+
+    keyword: ClassVar[str | None] = "pad"
+    shapes: ClassVar[str] = "C×H×W → C×(top+H+bottom)×(left+W+right)"
+
+    def shape(self, shapes: Solver, operands: list[Form], result: Form, parameter: Sized | None) -> None:
+        self.say_sides(shapes, shapes.map(operands[0]), shapes.map(result))
+
+    def torch(self, operands: list[str], module: str) -> str:
+        return f"F.pad({operands[0]}, ({self.left}, {self.right}, {self.top}, {self.bottom}))"
+
+
+@dataclass(frozen=True)
+class Crop(Margins):
+    """crop(x): a map without so many columns and rows at each side: `crop[left, right, top, bottom]`.
+
+    The inverse of pad; sides of which nothing is said are left as they are.
+    """
+
+    keyword: ClassVar[str | None] = "crop"
+    shapes: ClassVar[str] = "C×H×W → C×(H-top-bottom)×(W-left-right)"
+
+    def shape(self, shapes: Solver, operands: list[Form], result: Form, parameter: Sized | None) -> None:
+        self.say_sides(shapes, shapes.map(result), shapes.map(operands[0]))
+
+    def torch(self, operands: list[str], module: str) -> str:
+        sides = ", ".join(str(-side) for side in (self.left, self.right, self.top, self.bottom))
+        return f"F.pad({operands[0]}, ({sides}))"
+
+
+@dataclass(frozen=True)
+class PadChannels(Rearrangement):
+    """pad_channels(x): channels of zeros before and behind those of a map, as in He et al. 2015 (option A).
+
+    With `avgpool[1, stride=2]` it is a shortcut without parameters: `pad_channels[back=16] ∘ avgpool[1, stride=2](r)`.
+    """
+
+    keyword: ClassVar[str | None] = "pad_channels"
+    shapes: ClassVar[str] = "C×H×W → (front+C+back)×H×W"
+    front: int = whole(0, 0, _LARGEST_MARGIN)
+    back: int = whole(0, 0, _LARGEST_MARGIN)
+
+    def shape(self, shapes: Solver, operands: list[Form], result: Form, parameter: Sized | None) -> None:
+        (few, *sides), (many, *others) = shapes.map(operands[0]), shapes.map(result)
+        for one, other in zip(sides, others, strict=True):
+            shapes.equal(one, other)
+        margin = self.front + self.back
+        _say_margin(shapes, few, many, margin, f"`{self.keyword}` with {margin} channels")
+
+    def torch(self, operands: list[str], module: str) -> str:
+        return f"F.pad({operands[0]}, (0, 0, 0, 0, {self.front}, {self.back}))"

@@ -9,12 +9,15 @@ from torch import Tensor
 
 from cldfc.reference.indices import Binding, Exact, Key
 from cldfc.reference.operators import (
+    EPSILON,
     MOMENTUM,
+    NORMS,
     batch_moments,
     by_channel,
     convolution,
     group_norm,
     normalise,
+    normalise_over,
     prolongation,
 )
 from cldfc.reference.session import EvaluationSession, Shape, Unshaped, Value, is_zero, map_value, with_channels
@@ -156,27 +159,68 @@ def _find_scalar(session: EvaluationSession, symbol: tree.Symbol, binding: Bindi
 def apply_owner(
     session: EvaluationSession,
     keyword: str,
-    settings: Mapping[str, Exact],
+    settings: Mapping[str, Exact | str],
     parameter: Key,
     own: Key,
     x: Value,
     value: Key,
 ) -> Value:
-    """`bn`, `gn`, `ln` or `linear`, with the parameter of its place or its tag, and statistics of its own."""
+    """A normalisation, `prelu` or `linear`, with the parameter of its place or its tag, and statistics of its own."""
+    if keyword in NORMS:
+        return _apply_norm(session, keyword, settings, parameter, own, x, value)
+    module = session.parameters.module(parameter)
+    weight = session.parameters.tensor(f"{module}.weight")
+    if keyword == "prelu":
+        if len(weight) > 1:
+            x = with_channels(x, len(weight))
+        result = x if is_zero(x) else map_value(x, lambda given: _bent(given, by_channel(given, weight)))
+        return session.record(module, value, x, result)
+    bias = session.parameters.tensor(f"{module}.bias")
+    if len(weight) != int(settings.get("outputs", session.classes)):
+        raise ValueError(f"`{module}` gives {len(weight)} numbers, not as many as declared")
+    result = map_value(x, lambda given: given @ weight.T + bias, lambda shape: (shape[0], weight.shape[1]))
+    return session.record(module, value, x, result)
+
+
+def _bent(x: Tensor, slope: Tensor) -> Tensor:
+    """prelu(x): max(0, x) + slope · min(0, x)."""
+    return torch.where(x > 0, x, slope * x)
+
+
+def _apply_norm(
+    session: EvaluationSession,
+    keyword: str,
+    settings: Mapping[str, Exact | str],
+    parameter: Key,
+    own: Key,
+    x: Value,
+    value: Key,
+) -> Value:
+    is_affine = bool(settings.get("affine", 1))
+
+    def plain(given: Tensor) -> Tensor:
+        eps = float(settings.get("eps", EPSILON))
+        match keyword:
+            case "bn":
+                share = float(settings.get("momentum", MOMENTUM))
+                return _batch_norm(session, session.parameters.module(own), given, eps, share)
+            case "inorm":
+                return normalise_over(given, (2, 3), eps)
+            case "cln":
+                return normalise_over(given, (1,), eps)
+            case _:
+                return group_norm(given, int(settings.get("groups", 32)) if keyword == "gn" else 1, eps)
+
+    if not is_affine:
+        result = map_value(x, plain)
+        if keyword != "bn":
+            return session.disturbed(result)
+        return session.record(session.parameters.module(own), value, x, result)
     module = session.parameters.module(parameter)
     weight, bias = (session.parameters.tensor(f"{module}.{part}") for part in ("weight", "bias"))
-    if keyword == "linear":
-        if len(weight) != int(settings.get("outputs", session.classes)):
-            raise ValueError(f"`{module}` gives {len(weight)} numbers, not as many as declared")
-        result = map_value(x, lambda given: given @ weight.T + bias, lambda shape: (shape[0], weight.shape[1]))
-        return session.record(module, value, x, result)
 
     def compute(given: Tensor) -> Tensor:
-        if keyword == "bn":
-            plain = _batch_norm(session, session.parameters.module(own), given)
-        else:
-            plain = group_norm(given, int(settings.get("groups", 32)) if keyword == "gn" else 1)
-        return plain * by_channel(given, weight) + by_channel(given, bias)
+        return plain(given) * by_channel(given, weight) + by_channel(given, bias)
 
     result = map_value(with_channels(x, len(weight)), compute)
     if keyword == "bn" and own != parameter:
@@ -184,18 +228,18 @@ def apply_owner(
     return session.record(module, value, x, result)
 
 
-def _batch_norm(session: EvaluationSession, module: str, x: Tensor) -> Tensor:
+def _batch_norm(session: EvaluationSession, module: str, x: Tensor, eps: float, share: float) -> Tensor:
     """bn(x) before scale and shift; in training the running statistics move towards those of the batch."""
     running = [session.statistics.get(name, session.parameters.tensor(name)) for name in _statistics_of(module)]
     if not session.training:
-        return normalise(x, by_channel(x, running[0]), by_channel(x, running[1]))
+        return normalise(x, by_channel(x, running[0]), by_channel(x, running[1]), eps)
     mean, variance = batch_moments(x)
     count = x.numel() // x.shape[1]
     unbiased = variance * count / (count - 1)
     with torch.no_grad():
-        moved = [before + MOMENTUM * (now - before) for before, now in zip(running, (mean, unbiased), strict=False)]
+        moved = [before + share * (now - before) for before, now in zip(running, (mean, unbiased), strict=False)]
     session.statistics |= dict(zip(_statistics_of(module), (*moved, running[2] + 1), strict=True))
-    return normalise(x, by_channel(x, mean), by_channel(x, variance))
+    return normalise(x, by_channel(x, mean), by_channel(x, variance), eps)
 
 
 def _statistics_of(module: str) -> list[str]:

@@ -10,13 +10,13 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-_EPSILON = 1e-5
-"""Of all normalisations, added to the variance."""
+EPSILON = 1e-5
+"""What normalisations add to the variance, unless `eps` says otherwise."""
 MOMENTUM = 0.1
-"""The weight of the newest batch in running statistics."""
+"""The weight of the newest batch in running statistics, unless `momentum` says otherwise."""
 
-_NORMS = ("bn", "gn", "ln")
-OWNERS = (*_NORMS, "linear")
+NORMS = ("bn", "gn", "ln", "inorm", "cln")
+OWNERS = (*NORMS, "prelu", "linear")
 """The operators with parameters."""
 
 
@@ -45,19 +45,65 @@ def silu(x: Tensor) -> Tensor:
     return x * torch.sigmoid(x)
 
 
+def celu(x: Tensor, alpha: float = 1) -> Tensor:
+    """max(0, x) + alpha · (exp(min(0, x) / alpha) - 1)."""
+    return torch.where(x > 0, x, alpha * torch.expm1(x.clamp(max=0) / alpha))
+
+
+def relu6(x: Tensor) -> Tensor:
+    """min(6, max(0, x))."""
+    return x.clamp(0, 6)
+
+
+def hard_sigmoid(x: Tensor) -> Tensor:
+    """min(1, max(0, x / 6 + 1/2))."""
+    return (x / 6 + 1 / 2).clamp(0, 1)
+
+
+def hard_swish(x: Tensor) -> Tensor:
+    """x · hard_sigmoid(x)."""
+    return x * hard_sigmoid(x)
+
+
+def mish(x: Tensor) -> Tensor:
+    """x · tanh(log(1 + exp(x)))."""
+    return x * torch.tanh(F.softplus(x))
+
+
 def identity(x: Tensor) -> Tensor:
     return x
 
 
+def drop(x: Tensor, rate: float, training: bool) -> Tensor:
+    """dropout(x): in training each number is 0 with probability `rate`, else divided by 1 - rate."""
+    return F.dropout(x, rate, training)
+
+
+def drop_images(x: Tensor, rate: float, training: bool) -> Tensor:
+    """droppath(x): the same with one draw for each image."""
+    return x * drop(x.new_ones(len(x)), rate, training).reshape(-1, *[1] * (x.dim() - 1))
+
+
+DRAWING: Mapping[str, tuple[Callable[[Tensor, float, bool], Tensor], float]] = {
+    "dropout": (drop, 0.5),
+    "droppath": (drop_images, 0.1),
+}
+"""The operators that draw at random, each with the rate that it has unless it is set."""
+
 POINTWISE: Mapping[str, Callable[..., Tensor]] = {
     "identity": identity,
     "relu": torch.relu,
+    "relu6": relu6,
     "leaky_relu": leaky_relu,
     "elu": elu,
+    "celu": celu,
     "gelu": gelu,
     "silu": silu,
+    "hard_swish": hard_swish,
+    "mish": mish,
     "tanh": torch.tanh,
     "sigmoid": torch.sigmoid,
+    "hard_sigmoid": hard_sigmoid,
     "softplus": F.softplus,
     "abs": torch.abs,
     "soft_threshold": soft_threshold,
@@ -65,14 +111,84 @@ POINTWISE: Mapping[str, Callable[..., Tensor]] = {
 """The operators that act on each number for itself; their settings are keyword arguments."""
 
 
+def softmax(x: Tensor) -> Tensor:
+    """exp(x) / Σ exp(x), over the channels of each pixel."""
+    powers = (x - x.amax(1, keepdim=True)).exp()
+    return powers / powers.sum(1, keepdim=True)
+
+
+def lrn(x: Tensor, size: int = 5, alpha: float = 1e-4, beta: float = 0.75, k: float = 1.0) -> Tensor:
+    """x / (k + alpha/size · Σ x²)^beta, with the sum over `size` channels, from size // 2 before each on."""
+    channels = x.shape[1]
+    first = [max(0, at - size // 2) for at in range(channels)]
+    last = [min(channels, at + (size - 1) // 2 + 1) for at in range(channels)]
+    sums = [x[:, start:stop].square().sum(1) for start, stop in zip(first, last, strict=True)]
+    return x / (k + alpha / size * torch.stack(sums, 1)) ** beta
+
+
+BY_PIXEL: Mapping[str, Callable[..., Tensor]] = {"softmax": softmax, "lrn": lrn}
+"""The operators without parameters that act on the channels of each pixel."""
+
+
 def flatten(x: Tensor) -> Tensor:
     """All numbers of a map as one vector."""
     return x.reshape(len(x), -1)
 
 
-def upsample(x: Tensor, factor: int = 2) -> Tensor:
-    """Every number repeated in a square of factor × factor."""
-    return x.repeat_interleave(factor, 2).repeat_interleave(factor, 3)
+def upsample(x: Tensor, factor: int = 2, mode: str = "nearest") -> Tensor:
+    """Every number repeated in a square of factor × factor; or linear between the middles of pixels."""
+    if mode == "nearest":
+        return x.repeat_interleave(factor, 2).repeat_interleave(factor, 3)
+    return _interpolate(_interpolate(x, factor, 2), factor, 3)
+
+
+def _interpolate(x: Tensor, factor: int, axis: int) -> Tensor:
+    """Along one axis, where pixel i of the result lies at (i + 1/2) / factor - 1/2; constant beyond the ends."""
+    size = x.shape[axis]
+    numbers = torch.arange(size * factor, dtype=x.dtype, device=x.device)
+    places = ((numbers + 0.5) / factor - 0.5).clamp(0, size - 1)
+    before = places.floor().long()
+    after = (before + 1).clamp(max=size - 1)
+    share = (places - before).reshape([-1 if at == axis else 1 for at in range(x.dim())])
+    return (1 - share) * x.index_select(axis, before) + share * x.index_select(axis, after)
+
+
+def shuffle(x: Tensor, groups: int = 2) -> Tensor:
+    """The first channel of each group, then the second of each, and so on."""
+    size = x.shape[1] // groups
+    return torch.cat([x[:, at::size] for at in range(size)], 1)
+
+
+def depth_to_space(x: Tensor, factor: int = 2) -> Tensor:
+    """Channel c·factor² + i·factor + j of pixel (y, x) is pixel (factor·y + i, factor·x + j) of channel c."""
+    images, channels, height, width = x.shape
+    parts = x.reshape(images, channels // factor**2, factor, factor, height, width)
+    return parts.permute(0, 1, 4, 2, 5, 3).reshape(images, -1, factor * height, factor * width)
+
+
+def space_to_depth(x: Tensor, factor: int = 2) -> Tensor:
+    """Channel c·factor² + i·factor + j has the pixels (factor·y + i, factor·x + j) of channel c."""
+    parts = [x[:, :, i::factor, j::factor] for i in range(factor) for j in range(factor)]
+    return torch.stack(parts, 2).flatten(1, 2)
+
+
+def pad(x: Tensor, left: int = 0, right: int = 0, top: int = 0, bottom: int = 0) -> Tensor:
+    """Zeros around a map."""
+    height, width = x.shape[2:]
+    result = x.new_zeros(*x.shape[:2], top + height + bottom, left + width + right)
+    result[:, :, top : top + height, left : left + width] = x
+    return result
+
+
+def pad_channels(x: Tensor, front: int = 0, back: int = 0) -> Tensor:
+    """Channels of zeros before and behind."""
+    images, _, *sides = x.shape
+    return torch.cat([x.new_zeros(images, front, *sides), x, x.new_zeros(images, back, *sides)], 1)
+
+
+def crop(x: Tensor, left: int = 0, right: int = 0, top: int = 0, bottom: int = 0) -> Tensor:
+    """A map without so many rows and columns."""
+    return x[:, :, top : x.shape[2] - bottom, left : x.shape[3] - right]
 
 
 def avgpool(x: Tensor, size: int | None = None, stride: int | None = None, padding: int | None = None) -> Tensor:
@@ -97,6 +213,12 @@ def _margin(size: int, stride: int | None, padding: int | None) -> int:
 REARRANGING: Mapping[str, Callable[..., Tensor]] = {
     "flatten": flatten,
     "upsample": upsample,
+    "shuffle": shuffle,
+    "depth_to_space": depth_to_space,
+    "space_to_depth": space_to_depth,
+    "pad": pad,
+    "pad_channels": pad_channels,
+    "crop": crop,
     "avgpool": avgpool,
     "maxpool": maxpool,
 }
@@ -104,15 +226,23 @@ REARRANGING: Mapping[str, Callable[..., Tensor]] = {
 
 SETTINGS: Mapping[str, tuple[str, ...]] = {
     "dropout": ("rate",),
-    "gn": ("groups",),
+    "droppath": ("rate",),
+    "prelu": ("shared",),
     "linear": ("outputs",),
+    **dict.fromkeys(NORMS, ("eps", "affine")),
+    "bn": ("eps", "affine", "momentum"),
+    "gn": ("groups", "eps", "affine"),
     **{
         name: tuple(signature(formula).parameters)[1:]
-        for name, formula in {**POINTWISE, **REARRANGING}.items()
+        for name, formula in {**POINTWISE, **BY_PIXEL, **REARRANGING}.items()
         if isfunction(formula)
     },
 }
 """What may stand in brackets, in this order: the arguments of a formula; those that are torch's own take none."""
+
+
+WORDS: Mapping[str, tuple[str, tuple[str, ...]]] = {"upsample": ("mode", ("nearest", "bilinear"))}
+"""A setting that is a word, and which words it may be."""
 
 
 # Convolutions
@@ -145,9 +275,15 @@ def by_channel(x: Tensor, vector: Tensor) -> Tensor:
     return vector.reshape(1, -1, *[1] * (x.dim() - 2))
 
 
-def normalise(x: Tensor, mean: Tensor, variance: Tensor) -> Tensor:
+def normalise(x: Tensor, mean: Tensor, variance: Tensor, eps: float) -> Tensor:
     """Mean 0 and variance 1, nearly."""
-    return (x - mean) / (variance + _EPSILON).sqrt()
+    return (x - mean) / (variance + eps).sqrt()
+
+
+def normalise_over(x: Tensor, axes: tuple[int, ...], eps: float) -> Tensor:
+    """Mean 0 and variance 1 over these axes."""
+    mean = x.mean(axes, keepdim=True)
+    return normalise(x, mean, (x - mean).square().mean(axes, keepdim=True), eps)
 
 
 def batch_moments(x: Tensor) -> tuple[Tensor, Tensor]:
@@ -156,8 +292,6 @@ def batch_moments(x: Tensor) -> tuple[Tensor, Tensor]:
     return mean, (x - by_channel(x, mean)).square().mean((0, 2, 3))
 
 
-def group_norm(x: Tensor, groups: int) -> Tensor:
+def group_norm(x: Tensor, groups: int, eps: float) -> Tensor:
     """gn(x) before scale and shift: each image over pixels and the channels of a group; ln has one group."""
-    parts = x.reshape(len(x), groups, -1)
-    mean = parts.mean(2, keepdim=True)
-    return normalise(parts, mean, (parts - mean).square().mean(2, keepdim=True)).reshape(x.shape)
+    return normalise_over(x.reshape(len(x), groups, -1), (2,), eps).reshape(x.shape)

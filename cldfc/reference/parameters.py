@@ -192,7 +192,7 @@ class _Walk:
 
     def terms(self, body: tree.Expression) -> str:
         """The head of a reduction's terms: values that are there, or a family of their own."""
-        if isinstance(body, tree.Symbol):
+        if isinstance(body, tree.Symbol) and is_plain(body):
             return body.name
         family = _Owner(self.owner.name, self.owner.arity)
         self.terms_so_far.append(_Place(_Wish("terms", "", family), self.reductions[family]))
@@ -251,6 +251,11 @@ class _Walk:
     def times(self, left: tree.Expression, head: str) -> str:
         """The head of a product: a kernel becomes it."""
         return left.name if isinstance(left, tree.Symbol) and left.name in self.known.kernels else head
+
+
+def is_plain(body: tree.Expression) -> bool:
+    """Whether the terms of a reduction are values that are there."""
+    return isinstance(body, tree.Symbol) and not body.settings
 
 
 def reduction_turns(

@@ -10,12 +10,11 @@ from typing import cast
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
 from cldfc.reference.indices import Binding, Exact, Key, Tag
 from cldfc.reference.modules import after_rename, apply_kernel, apply_owner, apply_scalar, read_scalar
-from cldfc.reference.operators import OWNERS, POINTWISE, REARRANGING, SETTINGS
-from cldfc.reference.parameters import Places, reduction_turns
+from cldfc.reference.operators import BY_PIXEL, DRAWING, OWNERS, POINTWISE, REARRANGING, SETTINGS, WORDS
+from cldfc.reference.parameters import Places, is_plain, reduction_turns
 from cldfc.reference.session import EvaluationSession, Unshaped, Value, combine_alike, concatenate, is_zero, map_value
 from cldfc.syntax import tree
 
@@ -52,8 +51,9 @@ class Expressions:
                 return self.value(self.session.known.lets[name].values[0], self.inside(expression, scope))
             case tree.Symbol(name) if name in self.session.known.scalars:
                 return read_scalar(self.session, expression, scope.binding, self.key)
-            case tree.Symbol(name):
-                return self.session.values[name, self.session.numbers.indices(expression, scope.binding)]
+            case tree.Symbol(name, settings=settings):
+                value = self.session.values[name, self.session.numbers.indices(expression, scope.binding)]
+                return self.channels(value, settings[0], scope) if settings else value
             case tree.Quotient(above, below):
                 return _combine(expression, [self.value(above, scope), self.value(below, scope)])
             case tree.Power(base, exponent):
@@ -70,10 +70,18 @@ class Expressions:
             case _:
                 raise TypeError(f"{expression} is no value")
 
+    def channels(self, value: Value, setting: tree.Setting, scope: EquationScope) -> Value:
+        """`x[0..15]`: the channels from the first to the last one."""
+        assert setting.upper is not None
+        first, last = (self.session.numbers.bound(b, scope.binding, scope.tag) for b in (setting.value, setting.upper))
+        if is_zero(value):
+            return Unshaped()
+        return map_value(value, lambda given: given[:, first : last + 1], _refuse_shape)
+
     def terms(self, reduction: tree.Reduction, scope: EquationScope) -> list[Value]:
         """The terms of a reduction; parameters without a tag are their own in each of them."""
         turns = reduction_turns(self.session.numbers, reduction, scope.binding, scope.tag)
-        inner = cast(Places, () if isinstance(reduction.body, tree.Symbol) else next(self.places))
+        inner = cast(Places, () if is_plain(reduction.body) else next(self.places))
         found: list[Value] = []
         for j in turns:
             term = replace(self, indices=(*self.indices, j), places=iter(inner))
@@ -153,28 +161,36 @@ class Expressions:
             return apply_owner(self.session, symbol.name, settings, parameter, own or parameter, x, self.key)
         return self.apply_builtin(symbol.name, settings, x)
 
-    def settings(self, symbol: tree.Symbol) -> dict[str, int | float]:
+    def settings(self, symbol: tree.Symbol) -> dict[str, int | float | str]:
         names = SETTINGS.get(symbol.name, ())
-        pairs = [(setting.name or names[place], setting.value) for place, setting in enumerate(symbol.settings)]
-        return {name: _plain(self.session.numbers.number(value, {}, ())) for name, value in pairs}
+        of_words, words = WORDS.get(symbol.name, ("", ()))
+        found: dict[str, int | float | str] = {}
+        for place, setting in enumerate(symbol.settings):
+            value = setting.value
+            if isinstance(value, tree.Symbol) and value.name in words:
+                found[of_words] = value.name
+            else:
+                found[setting.name or names[place]] = _plain(self.session.numbers.number(value, {}, ()))
+        return found
 
-    def apply_builtin(self, name: str, settings: dict[str, int | float], x: Value) -> Value:
-        if name == "dropout":
-            rate = settings.get("rate", 0.5)
-            return x if is_zero(x) else map_value(x, lambda given: F.dropout(given, rate, self.session.training))
+    def apply_builtin(self, name: str, settings: dict[str, int | float | str], x: Value) -> Value:
+        if name in DRAWING:
+            draw, customary = DRAWING[name]
+            rate = float(settings.get("rate", customary))
+            return x if is_zero(x) else map_value(x, lambda given: draw(given, rate, self.session.training))
         if name in REARRANGING:
             if is_zero(x):
                 return Unshaped()
             return map_value(x, lambda given: REARRANGING[name](given, **settings), _refuse_shape)
-        function = POINTWISE[name]
-        if is_zero(x) and not bool(function(torch.zeros(1, device="cpu"), **settings)):
+        function = {**POINTWISE, **BY_PIXEL}[name]
+        if is_zero(x) and not bool(function(torch.zeros(1, 1, device="cpu"), **settings)):
             return x
         return map_value(x, lambda given: function(given, **settings))
 
 
 def _refuse_shape(shape: tuple[int, ...]) -> tuple[int, ...]:
     """The shape before pooling, which its result does not tell. Raises ValueError."""
-    raise ValueError(f"nothing says the shape of a zero from which {shape} is pooled")
+    raise ValueError(f"nothing says the shape of a zero from which {shape} is made")
 
 
 def _is_zero(expression: tree.Expression) -> bool:

@@ -12,6 +12,7 @@ from cldfc.network.positions import Binding, Key, Positions
 from cldfc.network.program import Program, Read, Reads, Step
 from cldfc.ops import (
     Add,
+    Channels,
     Concat,
     Divide,
     Kernel,
@@ -24,7 +25,7 @@ from cldfc.ops import (
     WithScalar,
     Zero,
 )
-from cldfc.show.labels import configuration, number_word, word
+from cldfc.show.labels import channels_text, configuration, number_word, word
 from cldfc.syntax import tree
 
 
@@ -82,6 +83,8 @@ def _operator_label(operators: Sequence[Operator], names: Mapping[tuple[str, ...
 
 def operator_word(operator: Operator) -> str:
     """`relu`, `maxpool[3, stride=2]`, `0.5·`."""
+    if isinstance(operator, Channels):
+        return channels_text(operator)
     if isinstance(operator, WithNumber):
         return number_word(operator, "·")
     return word(operator) + configuration(operator)
@@ -303,9 +306,13 @@ class _Maker:
         return _kernel_label(steps[0].operator, steps[0].use.name, tag)
 
     def operator(self, step: Step) -> Operator:
-        """The operator of a step; the number in it is that of the first of folded steps."""
+        """The operator of a step; the numbers in it are those of the first of folded steps."""
+        binding = self.instances[0].binding
+        if step.channels:
+            first, last = (int(formula.value(binding)) for formula in step.channels)
+            return Channels(first, last)
         if isinstance(step.operator, WithNumber) and step.factor is not None:
-            return replace(step.operator, factor=float(step.factor.value(self.instances[0].binding)))
+            return replace(step.operator, factor=float(step.factor.value(binding)))
         return step.operator
 
     def operands(self, step: Step) -> Iterator[Operand]:

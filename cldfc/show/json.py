@@ -30,8 +30,8 @@ class OperationRecord(Record):
     operator: str
     """The keyword of a built-in operator, `relu`; or `input`, `zero`, `add`, `total`, `multiply`, `concat`,
     `convolution`, `prolongation`, `scale` (by a number), `scale_by` (by a scalar)."""
-    settings: dict[str, int | float | list[int] | None]
-    """The operator's numbers, such as `stride`; null is the operator's own default."""
+    settings: dict[str, int | float | str | list[int] | None]
+    """The operator's numbers and words, such as `stride`; null is the operator's own default."""
     label: str
     """The operation as the language writes it, `A@1 *_2`."""
     shape: list[int]

@@ -13,6 +13,7 @@ from cldfc.network.graph import Graph
 from cldfc.network.positions import Key, format_key
 from cldfc.ops import (
     Add,
+    Channels,
     Divide,
     Input,
     Kernel,
@@ -27,6 +28,7 @@ from cldfc.ops import (
     WithNumber,
     Zero,
 )
+from cldfc.ops.base import setting_text
 
 _PALETTE = ("#cfe2f3", "#fce5cd", "#d9ead3", "#d9d2e9", "#f4cccc", "#d0e0e3", "#fff2cc", "#ead1dc")
 """Light enough for black letters; the colours of shared kernels, from the first on and then again."""
@@ -56,6 +58,8 @@ def operation_label(graph: Graph, at: int) -> str:
         return graph.program.input.name
     if isinstance(operator, WithNumber):
         return number_word(operator, " *")
+    if isinstance(operator, Channels):
+        return channels_text(operator)
     if isinstance(operator, Kernel):
         mark = "^" if isinstance(operator, Prolongation) else "_"
         stride = f"{mark}{operator.stride}" if operator.stride > 1 or mark == "^" else ""
@@ -81,6 +85,11 @@ def number_word(operator: WithNumber, times: str) -> str:
             return f"{number}{times}"
 
 
+def channels_text(operator: Channels) -> str:
+    """`[0..15]`."""
+    return f"[{operator.first}..{operator.last}]"
+
+
 def word(operator: Operator) -> str:
     """`relu`, `scale_by`: the keyword of an operator, or the name of its class."""
     return operator.keyword or _CAPITAL.sub("_", type(operator).__name__).lower()
@@ -91,7 +100,10 @@ def configuration(operator: Operator) -> str:
     default = {field.name: field.default for field in fields(operator)}
     given = {name: getattr(operator, name) for name in operator.settings() if getattr(operator, name) != default[name]}
     first = next(iter(operator.settings()), None)
-    texts = [f"{value:g}" if name == first else f"{name}={value:g}" for name, value in given.items()]
+    texts = [
+        ("" if name == first or isinstance(value, str) else f"{name}=") + setting_text(value)
+        for name, value in given.items()
+    ]
     return f"[{', '.join(texts)}]" if texts else ""
 
 

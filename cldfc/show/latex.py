@@ -76,9 +76,18 @@ class PaperFormatter(Formatter):
         return f"_{{{self.inner_index(own)}}}"
 
     def configuration(self, settings: tuple[tree.Setting, ...]) -> str:
-        r"""`3, \mathrm{stride}=2`."""
-        names = (rf"\mathrm{{{_roman_text(setting.name)}}}=" if setting.name else "" for setting in settings)
-        return ", ".join(name + self.text(setting.value) for name, setting in zip(names, settings, strict=True))
+        r"""`3, \mathrm{stride}=2`, `0 : 15`."""
+        return ", ".join(map(self.setting, settings))
+
+    def setting(self, setting: tree.Setting) -> str:
+        r"""`3`, `\mathrm{stride}=2`, `\mathrm{bilinear}`, `0 : 15`."""
+        match setting:
+            case tree.Setting(None, lower, upper=upper) if upper is not None:
+                return f"{self.text(lower)} : {self.text(upper)}"
+            case tree.Setting(None, tree.Symbol(name, tag=())) if len(name) > 1 and name not in self.constants:
+                return rf"\mathrm{{{_roman_text(name)}}}"
+            case tree.Setting(name, value):
+                return (rf"\mathrm{{{_roman_text(name)}}}=" if name else "") + self.text(value)
 
     def parts(self, expression: tree.Expression) -> tuple[str, int]:
         match expression:

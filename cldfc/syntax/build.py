@@ -295,6 +295,10 @@ class Builder(Transformer[Token, tree.Statement]):
         name, value = cast("tuple[Token, tree.Expression]", tuple(parts))
         return tree.Setting(str(name), value, self.place_of(name).to(value.span))
 
+    def channel_range(self, parts: list[tree.Expression]) -> tree.Setting:
+        lower, upper = parts
+        return tree.Setting(None, lower, lower.span.to(upper.span), upper)
+
     def number(self, parts: list[Token]) -> tree.Number:
         text, place = parts[0].replace("_", ""), self.place_of(parts[0])
         if text.isdecimal():

@@ -208,7 +208,10 @@ class Formatter:
 
     def configuration(self, settings: tuple[tree.Setting, ...]) -> str:
         return ", ".join(
-            (f"{setting.name}=" if setting.name else "") + self.text(setting.value) for setting in settings
+            (f"{setting.name}=" if setting.name else "")
+            + self.text(setting.value)
+            + (f"..{self.text(setting.upper)}" if setting.upper else "")
+            for setting in settings
         )
 
     def tag(self, tag: tuple[tree.Index, ...]) -> str:

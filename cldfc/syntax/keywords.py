@@ -28,10 +28,10 @@ WORDS_INSIDE = ("for", "groups", "dilation", "bias", "fixed", *REDUCTIONS)
 """What the language says with words inside a statement."""
 
 
-MODULE_NAMES = frozenset("torch nn F conv prolong shared_norm".split())
+MODULE_NAMES = frozenset("torch nn F conv prolong shared_norm drop_path".split())
 """What it imports and defines beside its class."""
 
-BUILTIN_NAMES = frozenset("bool dict int max range sum super tuple".split())
+BUILTIN_NAMES = frozenset("bool dict float int max range sum super tuple".split())
 """What it uses of Python's own."""
 
 _CLASS_NAMES = frozenset(

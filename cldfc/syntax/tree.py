@@ -31,16 +31,20 @@ class Index:
 
 @dataclass(frozen=True, slots=True)
 class Setting:
-    """One number of a configuration: `3`, `stride=2`."""
+    """One number of a configuration, `3`, `stride=2`; or the channels of a value, `0..15`, which go up to `upper`."""
 
     name: str | None
     value: Expression
     span: Span = span_field()
+    upper: Expression | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Symbol:
-    """A name, with its tag and its configuration if it has them: `σ`, `r@ℓ+1,0`, `maxpool[3, stride=2]`."""
+    """A name, with its tag and its configuration if it has them: `σ`, `r@ℓ+1,0`, `maxpool[3, stride=2]`.
+
+    That of a value are its channels: `x@ℓ[0..15]`.
+    """
 
     name: str
     tag: tuple[Index, ...]

@@ -69,8 +69,9 @@ def _normalise_batch(maps: Tensor, statistics: nn.BatchNorm2d, affine: nn.BatchN
         variance = _over_all((values - mean).square())
         _remember(statistics, mean.detach(), variance.detach(), get_world_size() * values.numel() // values.shape[1])
         normal = (values - mean) * torch.rsqrt(variance + statistics.eps)
-        scaled = normal * affine.weight.view(-1, 1, 1) + affine.bias.view(-1, 1, 1)
-    return scaled.to(maps.dtype)
+        if affine.affine:
+            normal = normal * affine.weight.view(-1, 1, 1) + affine.bias.view(-1, 1, 1)
+    return normal.to(maps.dtype)
 
 
 def _over_all(values: Tensor) -> Tensor:

@@ -23,8 +23,11 @@ _SETTINGS: Mapping[type[nn.Module], Sequence[tuple[str, str]]] = {
         ("dilation", "dilation"),
         ("bias", "bias"),
     ),
-    nn.BatchNorm2d: (("num_features", "channels"), ("eps", "epsilon"), ("momentum", "momentum")),
-    nn.GroupNorm: (("num_channels", "channels"), ("num_groups", "groups"), ("eps", "epsilon")),
+    nn.BatchNorm2d: (("num_features", "channels"), ("eps", "epsilon"), ("momentum", "momentum"), ("affine", "affine")),
+    nn.GroupNorm: (("num_channels", "channels"), ("num_groups", "groups"), ("eps", "epsilon"), ("affine", "affine")),
+    nn.InstanceNorm2d: (("num_features", "channels"), ("eps", "epsilon"), ("affine", "affine")),
+    nn.LayerNorm: (("normalized_shape", "channels"), ("eps", "epsilon"), ("elementwise_affine", "affine")),
+    nn.PReLU: (("num_parameters", "slopes"),),
     nn.Linear: (("in_features", "inputs"), ("out_features", "outputs"), ("bias", "bias")),
 }
 """What is compared of a module: its attribute, and what it is called."""

@@ -82,7 +82,7 @@ def freeze(network: nn.Module, device: Device, batch: int, shape: tuple[int, int
 
 
 EPSILON = 1e-5
-"""What a generated class adds to variances: torch's default."""
+"""What a generated class adds to variances unless its spec says otherwise: torch's default."""
 
 _PARTS = ("", ".weight", ".bias", ".running_mean", ".running_var", ".num_batches_tracked")
 """What follows the name of a module in a state dict; nothing for a scalar."""
@@ -93,13 +93,15 @@ class WeightOrigin:
     """Where a module of the folded network has its weights from: modules of the trained network, by their names.
 
     `norm` is the normalisation after a kernel `source` that is folded into it, `is_transposed` says how a
-    kernel's weight is laid out, `statistics` is the module of the normalisation's statistics where that is another.
+    kernel's weight is laid out, `statistics` is the module of the normalisation's statistics where that is another,
+    `eps` is what it adds to the variance.
     """
 
     source: str
     norm: str | None = None
     is_transposed: bool = False
     statistics: str | None = None
+    eps: float = EPSILON
 
 
 def fold_weights(tensors: Mapping[str, Tensor], origins: Mapping[str, WeightOrigin]) -> dict[str, Tensor]:
@@ -114,23 +116,24 @@ def fold_weights(tensors: Mapping[str, Tensor], origins: Mapping[str, WeightOrig
             folded |= {name + part: tensors[origin.source + part] for part in parts}
         else:
             folded[f"{name}.weight"], folded[f"{name}.bias"] = fold_norm(
-                tensors, origin.source, origin.norm, origin.statistics or origin.norm, origin.is_transposed
+                tensors, origin.source, origin.norm, origin.statistics or origin.norm, origin.is_transposed, origin.eps
             )
     return folded
 
 
 def fold_norm(
-    tensors: Mapping[str, Tensor], kernel: str, norm: str, statistics: str, is_transposed: bool
+    tensors: Mapping[str, Tensor], kernel: str, norm: str, statistics: str, is_transposed: bool, eps: float
 ) -> tuple[Tensor, Tensor]:
     """W' = W · γ/√(σ² + ε) and b' = β + (b - μ) · γ/√(σ² + ε) by output channel, computed in float64.
 
-    W is out × in/groups × k × k, or in × out/groups × k × k if it is transposed.
+    W is out × in/groups × k × k, or in × out/groups × k × k if it is transposed. Without `affine`, γ = 1 and β = 0.
     """
     weight = tensors[f"{kernel}.weight"]
-    gamma, beta = (tensors[f"{norm}.{part}"].double() for part in ("weight", "bias"))
     mean, variance = (tensors[f"{statistics}.{part}"].double() for part in ("running_mean", "running_var"))
+    gamma = tensors.get(f"{norm}.weight", torch.ones_like(mean)).double()
+    beta = tensors.get(f"{norm}.bias", torch.zeros_like(mean)).double()
     bias = tensors.get(f"{kernel}.bias", torch.zeros_like(beta)).double()
-    scale = gamma / (variance + EPSILON).sqrt()
+    scale = gamma / (variance + eps).sqrt()
     scaled = _scale_channels(weight.double(), scale, is_transposed)
     results = scaled.to(weight.dtype), (beta + (bias - mean) * scale).to(weight.dtype)
     if not all(bool(result.isfinite().all()) for result in results):

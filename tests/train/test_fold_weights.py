@@ -55,6 +55,16 @@ def test_the_formula_is_that_of_torch(transposed: bool, bias: bool) -> None:
     assert norm.eps == EPSILON
 
 
+def test_a_norm_with_settings_of_its_own() -> None:
+    network = small().double()
+    network.bn = nn.BatchNorm2d(4, eps=1e-3, affine=False).double()
+    found = fold_weights(network.state_dict(), {"K": WeightOrigin("K", "bn", eps=1e-3)})
+    statistics = network.bn.running_mean, network.bn.running_var, 1e-3, None, None
+    weight, shift = fuse_conv_bn_weights(network.K.weight, network.K.bias, *statistics)
+    assert torch.allclose(found["K.weight"], weight, rtol=1e-13, atol=0)
+    assert torch.allclose(found["K.bias"], shift, rtol=1e-13, atol=1e-15)
+
+
 @pytest.mark.parametrize("transposed", [False, True])
 def test_groups(transposed: bool) -> None:
     network = small(transposed=transposed, groups=2).double().eval()

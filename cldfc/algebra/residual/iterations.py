@@ -217,7 +217,7 @@ def _distributed_term(term: tree.Expression, families: Collection[Family], words
 def multiple_of(term: tree.Expression, left: tree.Symbol, place: int, words: Vocabulary) -> Family | None:
     """The family of which a term is a multiple, at the level of the left side, or a sum of those over the history."""
     match term:
-        case tree.Symbol() if words.names.is_value(term) and is_same_level(left, term, place, words):
+        case tree.Symbol(settings=()) if words.names.is_value(term) and is_same_level(left, term, place, words):
             return family_of(term)
         case tree.Star(number, 1, right) if right is not None and words.is_multiplier(number):
             return multiple_of(right, left, place, words)

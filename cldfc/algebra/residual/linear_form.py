@@ -78,7 +78,7 @@ class LinearForms:
         match expression:
             case tree.Number(0):
                 return {}
-            case tree.Symbol(name, tag):
+            case tree.Symbol(name, tag, settings=()):
                 key = (name, self.words.positions(expression))
                 return {Term((), (), _Atom(key, expression, (name, len(tag)))): Fraction(1)}
             case tree.Star(left, _, right) if right is not None:

@@ -207,7 +207,8 @@ class Vocabulary:
         for found in mentions(expression):
             if not isinstance(found, tree.Symbol):
                 continue
-            if found.name == "dropout" or (found.name in BUILTINS and BUILTINS[found.name].owns and not found.tag):
+            builtin = BUILTINS.get(found.name)
+            if builtin is not None and not found.tag and (builtin.owns or not builtin.repeatable):
                 return True
             if found.name in self.lets and any(map(self.is_own, self.lets[found.name].values)):
                 return True
