@@ -55,14 +55,15 @@ def _load_folded(folded: Folded, path: Path) -> nn.Module:
 
 def origins_of(folded: Folded) -> dict[str, WeightOrigin]:
     from cldfc.emit.naming import parameter_names
-    from cldfc.ops import Prolongation
+    from cldfc.ops import Kernel
     from cldfc.weights.inference import WeightOrigin
 
     graph, pairs = folded.graph, folded.pairs
     before, after = parameter_names(folded.trained), parameter_names(graph)
     origins: dict[str, WeightOrigin] = {}
     for key, stored in graph.parameters.items():
-        norm, is_transposed = pairs.get(key), isinstance(stored.operator, Prolongation)
+        norm, operator = pairs.get(key), stored.operator
+        is_transposed = isinstance(operator, Kernel) and operator.is_transposed
         names = (None, None) if norm is None else (before[norm.scale], before[norm.statistics])
         origins[after[key]] = WeightOrigin(before[key], names[0], is_transposed, names[1])
     return origins

@@ -6,6 +6,7 @@ with others; the rest have formulas here, from their definitions rather than fro
 
 import math
 from collections.abc import Callable
+from types import SimpleNamespace
 from typing import Any
 
 import torch
@@ -52,6 +53,16 @@ def prolongation(operator: ops.Prolongation, node: Node, x: Tensor, module: Any)
     return channel_shift(F.fold(columns, node.shape[1:], size, module.dilation, padding, operator.stride), module)
 
 
+def adjoint(operator: ops.Kernel, node: Node, x: Tensor, module: Any) -> Tensor:
+    """The gradient of ⟨A u, x⟩ at u = 0, with the kernel's own product of matrices for A."""
+    u = x.new_zeros(len(x), *node.shape, requires_grad=True)
+    plain = SimpleNamespace(weight=module.weight, bias=None, dilation=module.dilation, groups=module.groups)
+    forward = node.model_copy(update={"shape": tuple(x.shape[1:])})
+    kind, formula = (ops.Prolongation, prolongation) if operator.is_transposed else (ops.Convolution, convolution)
+    with torch.enable_grad():
+        return torch.autograd.grad(formula(kind(operator.stride), forward, u, plain), u, x, create_graph=True)[0]
+
+
 def normalised(x: Tensor, over: tuple[int, ...], module: Any) -> Tensor:
     centred = x - x.mean(over, keepdim=True)
     result = centred / (centred.square().mean(over, keepdim=True) + 1e-5).sqrt()
@@ -86,6 +97,8 @@ FORMULAS: dict[type[ops.Operator], Callable[..., Any]] = {
     ops.Concat: lambda o, node, given, module: torch.hstack(given),
     ops.Convolution: lambda o, node, given, module: convolution(o, node, given[0], module),
     ops.Prolongation: lambda o, node, given, module: prolongation(o, node, given[0], module),
+    ops.ConvolutionAdjoint: lambda o, node, given, module: adjoint(o, node, given[0], module),
+    ops.ProlongationAdjoint: lambda o, node, given, module: adjoint(o, node, given[0], module),
     ops.Linear: lambda o, node, given, module: given[0] @ module.weight.T + module.bias,
     ops.BatchNorm: lambda o, node, given, module: normalised(given[0], (0, 2, 3), module),
     ops.SharedBatchNorm: lambda o, node, given, module: normalised(given[0], (0, 2, 3), module),

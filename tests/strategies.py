@@ -79,6 +79,7 @@ def compounds(parts: st.SearchStrategy[tree.Expression]) -> st.SearchStrategy[tr
     return st.one_of(
         st.builds(lambda h, s: tree.Symbol(h.name, h.tag, NOWHERE, tuple(s)), heads(), settings),
         st.builds(lambda k, s, x, t: tree.Star(k, s, x, NOWHERE, t), parts, strides, parts | st.none(), st.booleans()),
+        st.builds(lambda k: tree.Adjoint(k, NOWHERE), heads() | parts),
         st.builds(lambda g, x: tree.Compose(g, x, NOWHERE), parts, parts),
         st.builds(lambda g, x: tree.Apply(g, x, NOWHERE), parts, parts),
         terms.map(lambda ts: tree.Sum(tuple(t for _, t in ts), tuple(s for s, _ in ts), NOWHERE)),

@@ -52,6 +52,9 @@ def infer(case: Case, shapes) -> tuple[tuple[int, ...] | None, dict]:
     sized = Sized({name: Dim(size) for name, size in case.dims.items()}, dict(case.given))
     case.operator.shape(solver, [Form(tuple(map(Dim, shape))) for shape in shapes], result, sized)
     solver.settle()
+    for supposition in solver.take_suppositions():
+        solver.known(*supposition.size())
+        solver.settle()
     return result.known(), sized.known()
 
 
@@ -85,6 +88,10 @@ def evaluate(case: Case, module, operands: list[Tensor], training: bool = False)
     )
     if isinstance(module, nn.Module):
         module.train(training)
+    if isinstance(case.operator, ops.ConvolutionAdjoint):
+        sizes = {name: str(size) for name, size in case.given.items()}
+        rows = case.operator.stride - 1
+        return eval(case.operator.torch_unlike(names, called, sizes, str(rows)), scope)
     if isinstance(case.operator, ops.SharedBatchNorm):
         names.append("use")
         scope["use"] = module.use
@@ -124,6 +131,27 @@ def prolong(case: Case) -> Callable:
     return formula
 
 
+def adjoint(case: Case) -> Callable:
+    """The gradient of ⟨A u, x⟩, whatever u is."""
+    operator, given = case.operator, case.given
+    rest = {"stride": operator.stride, "dilation": given.get("dilation", 1), "groups": given.get("groups", 1)}
+    reach = rest["dilation"] * (given["size"] - 1)
+
+    def formula(x: Tensor, m) -> Tensor:
+        height, width = (n // rest["stride"] if operator.is_transposed else n * rest["stride"] for n in x.shape[2:])
+        u = torch.randn(len(x), case.dims["in"], height, width, dtype=x.dtype, requires_grad=True)
+        if operator.is_transposed:
+            whole = F.conv_transpose2d(u, m.weight, **rest)
+            front = max(0, math.ceil((reach + 1 - operator.stride) / 2))
+            part = whole[..., front : front + x.shape[2], front : front + x.shape[3]]
+            image = F.pad(part, (0, x.shape[3] - part.shape[3], 0, x.shape[2] - part.shape[2]))
+        else:
+            image = F.conv2d(u, m.weight, padding=reach // 2, **rest)
+        return torch.autograd.grad((image * x).sum(), u)[0]
+
+    return formula
+
+
 def normalise(groups: int | None) -> Callable:
     """Mean 0, variance 1 over each group of channels; by channel over the batch when there are no groups."""
 
@@ -159,8 +187,12 @@ def kernel_cases() -> list[Case]:
             given = {"size": k, "groups": g, "dilation": d, "bias": bias}
             if d * (k - 1) % 2 == 0:
                 cases.append(Case(ops.Convolution(s), convolve, maps, {"out": 6}, given))
+                cases.append(Case(ops.ConvolutionAdjoint(s), adjoint, maps, {"in": 6}, given))
             if s > 1 or d * (k - 1) % 2 == 0:
                 cases.append(Case(ops.Prolongation(s), prolong, maps, {"out": 6}, given))
+                if s > 1 or d * (k - 1) % 2 == 0:
+                    times = [[(4, s * h, s * w)] for ((_, h, w),) in maps]
+                    cases.append(Case(ops.ProlongationAdjoint(s), adjoint, times, {"in": 6}, given))
     cases.append(Case(ops.Convolution(2), convolve, maps, {"out": 6}, {"size": 3}))
     cases.append(Case(ops.Prolongation(2), prolong, maps, {"out": 6}, {"size": 4}))
     for case in cases:

@@ -12,7 +12,7 @@ from cldfc.emit.python import loop_name
 from cldfc.emit.sizes import Sample
 from cldfc.network.graph import Graph
 from cldfc.network.positions import Key, Position
-from cldfc.ops import Convolution, Prolongation, ScaleBy, SharedBatchNorm
+from cldfc.ops import Kernel, ScaleBy, SharedBatchNorm
 
 _DEFAULTS = {"stride": "int = 1", "groups": "int = 1", "dilation": "int = 1", "bias": "bool = False"}
 
@@ -230,8 +230,11 @@ def _ranges_of(tags: list[tuple[int, ...]]) -> list[dict[tuple[int, ...], range]
 def initialisers(graph: Graph) -> list[str]:
     """What a generated module defines beside its class: how kernels are made, with the parameters that are needed."""
     lines: list[str] = []
-    for operator, write in ((Convolution, conv_lines), (Prolongation, prolong_lines)):
-        sizes = [s.sizes for s in graph.parameters.values() if isinstance(s.operator, operator)]
+    kernels = [stored for stored in graph.parameters.values() if isinstance(stored.operator, Kernel)]
+    for is_transposed, write in ((False, conv_lines), (True, prolong_lines)):
+        sizes = [
+            s.sizes for s in kernels if isinstance(s.operator, Kernel) and s.operator.is_transposed == is_transposed
+        ]
         plain = {"groups": 1, "dilation": 1, "bias": 0}
         uses = {name for s in sizes for name, default in plain.items() if s.get(name, default) != default}
         lines += write(uses) if sizes else []

@@ -15,12 +15,13 @@ from cldfc.network.cost import count_uses, sharing_of
 from cldfc.network.names import Family, Names
 from cldfc.network.positions import Constant, format_key
 from cldfc.network.shapes import Stored
-from cldfc.ops import BUILTINS, Concat, Convolution, Multiply, Prolongation, Total
+from cldfc.ops import BUILTINS, Concat, Convolution, ConvolutionAdjoint, Multiply, Prolongation, Total
 from cldfc.ops.manual import section
 from cldfc.show.summary import facts
 from cldfc.syntax import tree
 from cldfc.syntax.format import format_statement
 from cldfc.syntax.keywords import EXAMPLES
+from cldfc.syntax.tokens import is_adjoint
 
 MOST_ROWS = 12
 
@@ -153,6 +154,8 @@ def _about_sign(place: CursorPlace) -> list[str]:
         return [f"**{text}** {_INSIDE[text]}"]
     if kind == "reduction":
         return [getdoc(Concat if "concat" in text else Total) or ""]
+    if is_adjoint(place.token):
+        return [getdoc(ConvolutionAdjoint) or ""]
     if kind == "sign" and text.startswith(("*", "\\ast", "\\cdot")):
         return [getdoc(Prolongation if "^" in text else Convolution) or ""]
     return [getdoc(Multiply) or ""] if text in ("⊙", ".*", r"\odot") else []

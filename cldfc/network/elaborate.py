@@ -17,11 +17,13 @@ from cldfc.ops import (
     BatchNorm,
     Concat,
     Convolution,
+    ConvolutionAdjoint,
     Kernel,
     Multiply,
     Operator,
     OperatorSetting,
     Prolongation,
+    ProlongationAdjoint,
     Scale,
     ScaleBy,
     SharedBatchNorm,
@@ -190,7 +192,7 @@ class Elaboration:
                 return self.read(expression, scope)
             case tree.Number(0):
                 return self.step(Zero(), (), None, expression.span)
-            case tree.Number() | tree.Quotient() | tree.Power() | tree.Star(_, _, None):
+            case tree.Number() | tree.Adjoint() | tree.Quotient() | tree.Power() | tree.Star(_, _, None):
                 return self.words.names.report_kind(expression, Kind.VALUE)
             case tree.Star(_, _, right):
                 return self.multiply(expression, right and self.value(right, scope), scope)
@@ -208,7 +210,7 @@ class Elaboration:
         match function:
             case tree.Symbol():
                 return self.apply_symbol(function, operand, scope)
-            case tree.Number() | tree.Quotient() | tree.Power():
+            case tree.Number() | tree.Adjoint() | tree.Quotient() | tree.Power():
                 return self.words.names.report_kind(function, Kind.OPERATOR)
             case tree.Star(_, _, right):
                 inner = operand if right is None else self.apply(right, operand, scope)
@@ -318,7 +320,8 @@ class Elaboration:
             return None
         if kind == Kind.SCALAR:
             return self.step(ScaleBy(), (operand,), use, star.span)
-        operator = Prolongation(star.stride) if star.is_transposed else Convolution(star.stride)
+        kinds = (Prolongation, ProlongationAdjoint) if star.is_transposed else (Convolution, ConvolutionAdjoint)
+        operator = kinds[isinstance(left, tree.Adjoint)](star.stride)
         return self.step(operator, (operand,), use, star.span)
 
     def scale(self, star: tree.Star, operand: _Value | None, scope: Scope) -> _Value | None:
@@ -330,6 +333,8 @@ class Elaboration:
 
     def parameter(self, expression: tree.Expression, scope: Scope) -> Use | None:
         names = self.words.names
+        if isinstance(expression, tree.Adjoint) and names.kind(expression) == Kind.KERNEL:
+            expression = expression.kernel
         is_symbol = isinstance(expression, tree.Symbol)
         declared = names.declared.get(expression.name) if is_symbol else None
         if not is_symbol or not isinstance(declared, tree.KernelStatement | tree.Scalar):

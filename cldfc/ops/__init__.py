@@ -10,12 +10,25 @@ from collections.abc import Iterator
 
 from cldfc.ops.arithmetic import Add, Input, Multiply, Scale, ScaleBy, Total, Zero
 from cldfc.ops.base import Kept, Operator, OperatorSetting
-from cldfc.ops.convolution import Convolution, Kernel, Linear, Prolongation
+from cldfc.ops.convolution import Convolution, ConvolutionAdjoint, Kernel, Linear, Prolongation, ProlongationAdjoint
 from cldfc.ops.normalisation import BatchNorm, GroupNorm, LayerNorm, Normalisation, SharedBatchNorm, Statistics
 from cldfc.ops.pointwise import Identity, Pointwise
 from cldfc.ops.pooling import AvgPool, MaxPool, Pool
 from cldfc.ops.rearrange import Concat, Flatten, Upsample
-from cldfc.ops.solver import Dim, Form, Indivisible, Mismatch, Shape, Sized, Sizes, Solver, TooLarge, TooSmall, Unfit
+from cldfc.ops.solver import (
+    Dim,
+    Form,
+    Indivisible,
+    Mismatch,
+    Shape,
+    Sized,
+    Sizes,
+    Solver,
+    Supposition,
+    TooLarge,
+    TooSmall,
+    Unfit,
+)
 
 __all__ = [
     "BUILTINS",
@@ -24,6 +37,7 @@ __all__ = [
     "BatchNorm",
     "Concat",
     "Convolution",
+    "ConvolutionAdjoint",
     "Dim",
     "Flatten",
     "Form",
@@ -44,6 +58,7 @@ __all__ = [
     "Pointwise",
     "Pool",
     "Prolongation",
+    "ProlongationAdjoint",
     "Scale",
     "ScaleBy",
     "Shape",
@@ -52,6 +67,7 @@ __all__ = [
     "Sizes",
     "Solver",
     "Statistics",
+    "Supposition",
     "TooLarge",
     "TooSmall",
     "Total",

@@ -6,7 +6,21 @@ from dataclasses import replace
 from inspect import getdoc
 from re import split
 
-from cldfc.ops import BUILTINS, Add, Concat, Convolution, Multiply, Operator, Prolongation, Scale, ScaleBy, Total, Zero
+from cldfc.ops import (
+    BUILTINS,
+    Add,
+    Concat,
+    Convolution,
+    ConvolutionAdjoint,
+    Multiply,
+    Operator,
+    Prolongation,
+    ProlongationAdjoint,
+    Scale,
+    ScaleBy,
+    Total,
+    Zero,
+)
 
 _SIZES = {"in": "n", "out": "outputs", "channels": "C", "size": "k", "init": "1.0"}
 _TITLE = """# Operators
@@ -20,6 +34,13 @@ _NOTATION: list[tuple[str, Operator, list[str]]] = [
     ("K * x", Convolution(), ["self.K(x)"]),
     ("K *_s x", Convolution(2), ["self.K(x)"]),
     ("K *^s x", Prolongation(2), ["self.K(x)"]),
+    ("Aᵀ * x", ConvolutionAdjoint(), ["F.conv_transpose2d(x, self.A.weight, padding=1)"]),
+    (
+        "Aᵀ *_s x",
+        ConvolutionAdjoint(2),
+        ["F.conv_transpose2d(x, self.A.weight, stride=2, padding=1, output_padding=1)"],
+    ),
+    ("Kᵀ *^s x", ProlongationAdjoint(2), ["F.conv2d(x, self.K.weight, stride=2, padding=1)"]),
     ("x + y", Add((1, 1)), ["x + y"]),
     ("x - y", Add((1, -1)), ["x - y"]),
     ("x ⊙ y", Multiply(), ["x * y"]),

@@ -184,6 +184,22 @@ class ProductRelation(Relation):
         return result // known if times == 1 else None
 
 
+@dataclass(frozen=True, slots=True)
+class Supposition:
+    """`result` = factor · given, unless something else decides it."""
+
+    result: Dim
+    given: Dim
+    factor: int
+
+    def is_open(self) -> bool:
+        """Whether it would say something."""
+        return self.result.root().size is None and self.given.root().size is not None
+
+    def size(self) -> tuple[Dim, int]:
+        return self.result, self.factor * (self.given.root().size or 0)
+
+
 _LARGEST = 2**40
 """No size is larger: a chain of concatenations may double it at each step."""
 
@@ -193,6 +209,7 @@ class Solver:
 
     def __init__(self) -> None:
         self.ready: list[_Rule] = []
+        self.supposed: list[Supposition] = []
 
     def settle(self) -> None:
         """Draw the conclusions that what has been said allows; chains of them may be long."""
@@ -328,6 +345,15 @@ class Solver:
         else:
             self.when_known(given, lambda size: self.known(result, size * factor))
             self.when_known(result, lambda size: self.known(given, _exact(size, factor)))
+
+    def suppose(self, result: Dim, given: Dim, factor: int) -> None:
+        """`result` = factor · given, once all has been said, where nothing else decides it."""
+        self.supposed.append(Supposition(result, given, factor))
+
+    def take_suppositions(self) -> list[Supposition]:
+        """Those since the last time."""
+        taken, self.supposed = self.supposed, []
+        return taken
 
     def windowed(self, result: Dim, given: Dim, size: int, stride: int, padding: int) -> None:
         """`result` = ⌊(given + 2·padding - size) / stride⌋ + 1, as soon as `given` is known."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import torch
 from torch import Tensor
@@ -10,6 +10,7 @@ from torch import Tensor
 from cldfc.reference.indices import Binding, Exact, Key
 from cldfc.reference.operators import (
     MOMENTUM,
+    adjoint,
     batch_moments,
     by_channel,
     convolution,
@@ -17,7 +18,16 @@ from cldfc.reference.operators import (
     normalise,
     prolongation,
 )
-from cldfc.reference.session import EvaluationSession, Shape, Unshaped, Value, is_zero, map_value, with_channels
+from cldfc.reference.session import (
+    EvaluationSession,
+    Shape,
+    Undecided,
+    Unshaped,
+    Value,
+    is_zero,
+    map_value,
+    with_channels,
+)
 from cldfc.syntax import tree
 from cldfc.syntax.walk import mentions
 
@@ -84,18 +94,29 @@ def after_rename(session: EvaluationSession, parameter: Key) -> Key:
 
 
 def apply_kernel(session: EvaluationSession, star: tree.Star, x: Value, binding: Binding, value: Key) -> Value:
-    assert isinstance(star.left, tree.Symbol)
-    kernel = session.known.kernels[star.left.name]
-    tag = _parameter_tag(session, star.left, binding)
-    module = session.parameters.module(_after_tie(session, star.left.name, tag))
+    is_adjoint = isinstance(star.left, tree.Adjoint)
+    symbol = star.left.kernel if isinstance(star.left, tree.Adjoint) else star.left
+    assert isinstance(symbol, tree.Symbol)
+    kernel = session.known.kernels[symbol.name]
+    tag = _parameter_tag(session, symbol, binding)
+    module = session.parameters.module(_after_tie(session, symbol.name, tag))
     weight = session.parameters.tensor(f"{module}.weight")
-    bias = session.parameters.tensor(f"{module}.bias") if kernel.has_bias else None
+    bias = session.parameters.tensor(f"{module}.bias") if kernel.has_bias and not is_adjoint else None
     at = {index.name or "": position for index, position in zip(_own_head(kernel), tag, strict=True)}
     groups = _kernel_number(session, kernel, kernel.groups, at)
     dilation = _kernel_number(session, kernel, kernel.dilation, at)
     _check_kernel(session, kernel, module, weight, groups, star.is_transposed, at)
     function, stride = (prolongation if star.is_transposed else convolution), star.stride
     channels = weight.shape[0] if star.is_transposed else weight.shape[1] * groups
+
+    if is_adjoint:
+
+        def map_of(given: Tensor) -> Tensor:
+            return function(given, weight, None, stride, dilation, groups)
+
+        others = weight.shape[1] * groups if star.is_transposed else weight.shape[0]
+        result = _apply_adjoint(session, map_of, x, (others, channels), stride, star.is_transposed)
+        return session.record(module, value, x, result)
 
     def before(shape: Shape) -> Shape:
         sides = [side // stride if star.is_transposed else side * stride for side in shape[2:]]
@@ -108,6 +129,35 @@ def apply_kernel(session: EvaluationSession, star: tree.Star, x: Value, binding:
     result = Unshaped() if is_zero(x) and bias is None else None
     operand = Unshaped() if is_zero(x) else with_channels(x, channels)
     return session.record(module, value, x, result or map_value(operand, compute, before))
+
+
+def _apply_adjoint(
+    session: EvaluationSession,
+    map_of: Callable[[Tensor], Tensor],
+    x: Value,
+    channels: tuple[int, int],
+    stride: int,
+    is_smaller: bool,
+) -> Value:
+    """The adjoint of a map at x; `channels` are those of its operand and of its result."""
+    if is_zero(x):
+        return Unshaped()
+    x = with_channels(x, channels[0])
+
+    def usual(shape: Shape) -> Shape:
+        return shape[0], channels[1], *(side // stride if is_smaller else side * stride for side in shape[2:])
+
+    def compute(given: Tensor, shape: Shape) -> Tensor:
+        return adjoint(map_of, given, shape)
+
+    if stride == 1 or is_smaller:
+
+        def before(shape: Shape) -> Shape:
+            return shape[0], channels[0], *(side * stride if is_smaller else side for side in shape[2:])
+
+        return map_value(x, lambda given: compute(given, usual(tuple(given.shape))), before)
+    session.undecided.append(Undecided(x, compute, usual))
+    return session.undecided[-1]
 
 
 def _kernel_number(

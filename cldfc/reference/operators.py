@@ -137,6 +137,14 @@ def prolongation(x: Tensor, weight: Tensor, bias: Tensor | None, stride: int, di
     return filled if bias is None else filled + bias[:, None, None]
 
 
+def adjoint(apply: Callable[[Tensor], Tensor], x: Tensor, before: tuple[int, ...]) -> Tensor:
+    """The adjoint at x of a linear map from tensors of the shape `before`: the gradient of ⟨apply(u), x⟩ for u."""
+    is_recorded = torch.is_grad_enabled()
+    u = torch.zeros(before, dtype=x.dtype, device=x.device, requires_grad=True)
+    with torch.enable_grad():
+        return torch.autograd.grad(apply(u), u, x, create_graph=is_recorded)[0]
+
+
 # Normalisations
 
 

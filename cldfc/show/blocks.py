@@ -10,7 +10,7 @@ from cldfc.network.expand import Instance
 from cldfc.network.graph import Graph
 from cldfc.network.positions import Binding, Key, Positions
 from cldfc.network.program import Program, Read, Reads, Step
-from cldfc.ops import Add, Concat, Kernel, Multiply, Operator, Prolongation, Scale, ScaleBy, Total, Zero
+from cldfc.ops import Add, Concat, Kernel, Multiply, Operator, Scale, ScaleBy, Total, Zero
 from cldfc.show.labels import configuration, word
 from cldfc.syntax import tree
 
@@ -22,11 +22,17 @@ class BoxLabel:
     name: str
     tag: str = ""
     mark: str = ""
+    is_adjoint: bool = False
 
     @property
     def plain(self) -> str:
-        """`A1`, or `terms@1` for a longer name, without the mark."""
-        return f"{self.name}{'@' * (len(self.name) > 1 and bool(self.tag))}{self.tag}"
+        """`A1`, `Aᵀ1`, or `terms@1` for a longer name, without the mark."""
+        return f"{self.name}{'ᵀ' * self.is_adjoint}{'@' * (len(self.name) > 1 and bool(self.tag))}{self.tag}"
+
+    @property
+    def raised(self) -> str:
+        """What stands above: the tag, and that of an adjoint, `2,T`."""
+        return ",".join([self.tag] * bool(self.tag) + ["T"] * self.is_adjoint)
 
 
 def _tag_text(positions: Positions, bindings: Sequence[Binding]) -> str:
@@ -41,8 +47,8 @@ def _tag_text(positions: Positions, bindings: Sequence[Binding]) -> str:
 def _kernel_label(operator: Operator, name: str, tag: str) -> BoxLabel:
     if not isinstance(operator, Kernel):
         return BoxLabel(name, tag, "·")
-    arrow = "↑" if isinstance(operator, Prolongation) else "↓"
-    return BoxLabel(name, tag, f"{arrow}{operator.stride}" if operator.stride > 1 else "")
+    arrow = "↑" if operator.is_transposed != operator.is_adjoint else "↓"
+    return BoxLabel(name, tag, f"{arrow}{operator.stride}" if operator.stride > 1 else "", operator.is_adjoint)
 
 
 def _merge_label(operator: Operator) -> BoxLabel:

@@ -10,7 +10,7 @@ from cldfc.diagnostics import shape_text
 from cldfc.network.cost import count_uses, level_of_instance, level_text
 from cldfc.network.graph import Graph
 from cldfc.network.positions import Key, format_key
-from cldfc.ops import Add, Input, Kernel, Multiply, Operator, Prolongation, Scale, Total, Zero
+from cldfc.ops import Add, Input, Kernel, Multiply, Operator, Scale, Total, Zero
 
 _PALETTE = ("#cfe2f3", "#fce5cd", "#d9ead3", "#d9d2e9", "#f4cccc", "#d0e0e3", "#fff2cc", "#ead1dc")
 """Light enough for black letters; the colours of shared kernels, from the first on and then again."""
@@ -37,9 +37,10 @@ def operation_label(graph: Graph, at: int) -> str:
     if isinstance(operator, Scale):
         return f"{operator.factor:g} *"
     if isinstance(operator, Kernel):
-        mark = "^" if isinstance(operator, Prolongation) else "_"
+        mark = "^" if operator.is_transposed else "_"
         stride = f"{mark}{operator.stride}" if operator.stride > 1 or mark == "^" else ""
-        return f"{format_key(node.parameter or ('', ()))} *{stride}"
+        name, tag = node.parameter or ("", ())
+        return f"{format_key((name + 'ᵀ' * operator.is_adjoint, tag))} *{stride}"
     if operator.keyword is None and node.parameter is not None:
         return f"{format_key(node.parameter)} *"
     return _SIGNS.get(type(operator)) or word(operator) + configuration(operator)

@@ -12,7 +12,7 @@ from lark import Token, Transformer
 from cldfc.diagnostics import Problems, Span
 from cldfc.syntax import tree
 from cldfc.syntax.spelling import canonical_name
-from cldfc.syntax.tag import LONGEST_NUMBER, TagReader, whole_number
+from cldfc.syntax.tag import LONGEST_NUMBER, TagReader, whole_number, without_adjoint
 
 _LARGEST_STRIDE = 255
 
@@ -69,7 +69,7 @@ class Builder(Transformer[Token, tree.Statement]):
         return tree.Range(kind, canonical_name(name), lower, upper, self.place_of(name), self.statement)
 
     def let(self, parts: list[tree.Expression]) -> tree.Let:
-        return tree.Let(cast(tree.Symbol, parts[0]), tuple(parts[1:]), self.statement)
+        return tree.Let(self.head(parts[0]), tuple(parts[1:]), self.statement)
 
     def input(self, parts: _Parts) -> tree.InputStatement:
         name, sizes = cast(Token, parts[0]), cast("list[tree.Expression]", parts[1:])
@@ -84,7 +84,7 @@ class Builder(Transformer[Token, tree.Statement]):
             "tuple[tree.Symbol, tree.Expression, tree.Expression, list[tree.Expression]]", parts[:4]
         )
         channels_in = channels[0] if len(channels) == 2 else None
-        kernel = tree.KernelStatement(symbol, height, width, channels_in, channels[-1], self.statement)
+        kernel = tree.KernelStatement(self.head(symbol), height, width, channels_in, channels[-1], self.statement)
         return self.with_attributes(kernel, cast("list[_Attribute]", parts[4:]))
 
     def with_attributes(self, kernel: tree.KernelStatement, attributes: list[_Attribute]) -> tree.KernelStatement:
@@ -105,16 +105,18 @@ class Builder(Transformer[Token, tree.Statement]):
 
     def scalar(self, parts: _Parts) -> tree.Scalar:
         symbol, value = cast("tuple[tree.Symbol, tree.Expression]", parts[:2])
-        return tree.Scalar(symbol, value, len(parts) == 3, self.statement)
+        return tree.Scalar(self.head(symbol), value, len(parts) == 3, self.statement)
 
     def tie(self, parts: list[tree.Symbol | tree.Clause]) -> tree.Tie:
-        return tree.Tie(cast(tree.Symbol, parts[0]), cast("tuple[tree.Clause, ...]", tuple(parts[1:])), self.statement)
+        return tree.Tie(
+            self.head(cast(tree.Symbol, parts[0])), cast("tuple[tree.Clause, ...]", tuple(parts[1:])), self.statement
+        )
 
     def rename(self, parts: list[tree.Symbol]) -> tree.Rename:
-        return tree.Rename(parts[0], parts[1], self.statement)
+        return tree.Rename(self.head(parts[0]), self.head(parts[1]), self.statement)
 
     def constrain(self, parts: list[tree.Expression]) -> tree.Constrain:
-        return tree.Constrain(cast(tree.Symbol, parts[0]), cast(tree.Number, parts[1]), self.statement)
+        return tree.Constrain(self.head(parts[0]), cast(tree.Number, parts[1]), self.statement)
 
     def expect(self, parts: _Parts) -> tree.Expect:
         quantity, number = cast("tuple[Token, tree.Number]", parts)
@@ -122,7 +124,17 @@ class Builder(Transformer[Token, tree.Statement]):
 
     def equation(self, parts: list[tree.Expression | tree.Clause | Token]) -> tree.Equation:
         clauses = tuple(part for part in parts[2:] if isinstance(part, tree.Clause))
-        return tree.Equation(cast(tree.Symbol, parts[0]), cast(tree.Expression, parts[1]), self.statement, clauses)
+        left = self.head(cast(tree.Expression, parts[0]))
+        return tree.Equation(left, cast(tree.Expression, parts[1]), self.statement, clauses)
+
+    def head(self, symbol: tree.Expression) -> tree.Symbol:
+        """The symbol that a statement speaks of, which cannot be an adjoint."""
+        if isinstance(symbol, tree.Adjoint):
+            plain = cast(tree.Symbol, symbol.kernel)
+            message, help = f"`{symbol.span.text}` is an adjoint", f"write `{plain.name}`: an adjoint is not defined"
+            self.problems.report("E0211", message, symbol.span, "expected a name", help)
+            return plain
+        return cast(tree.Symbol, symbol)
 
     def to(self, parts: list[Token]) -> Token | None:
         """What stands between the ends of a range, if that is more than a sign: `, 1, \\dots,`."""
@@ -277,19 +289,31 @@ class Builder(Transformer[Token, tree.Statement]):
     def plain_symbol(self, parts: list[Token]) -> tree.Symbol:
         return tree.Symbol(canonical_name(parts[0]), (), self.place_of(parts[0]))
 
-    def symbol(self, parts: list[Token | tree.Expression | tree.Setting]) -> tree.Symbol:
+    def symbol(self, parts: list[Token | tree.Expression | tree.Setting]) -> tree.Symbol | tree.Adjoint:
         name, *others = parts
-        tag, end = (), self.place_of(cast(Token, name))
+        tag, end, is_adjoint = (), self.place_of(cast(Token, name)), False
         if others and isinstance(others[0], Token):
-            end = self.place_of(others[0])
-            tag = TagReader(self.problems, end).tag(str(others.pop(0)))
+            end, written = self.place_of(others[0]), str(others.pop(0))
+            text = without_adjoint(written)
+            tag, is_adjoint = TagReader(self.problems, end).tag(text), text != written
         values = cast("list[tree.Expression | tree.Setting]", others)
         settings = tuple(v if isinstance(v, tree.Setting) else tree.Setting(None, v, v.span) for v in values)
         if settings:
             end = settings[-1].span
             close = end.source.text.find("]", end.end)
             end = Span(end.source, end.start, close + 1) if close >= 0 else end
-        return tree.Symbol(canonical_name(cast(Token, name)), tag, self.place_of(cast(Token, name)).to(end), settings)
+        place = self.place_of(cast(Token, name)).to(end)
+        symbol = tree.Symbol(canonical_name(cast(Token, name)), tag, place, settings)
+        return tree.Adjoint(symbol, place) if is_adjoint else symbol
+
+    def adjoint(self, parts: _Parts) -> tree.Adjoint:
+        """`Aᵀ@ℓ`, `A@ℓᵀ`, `(A^{\\ell})^{\\top}`."""
+        place = self.place_of(parts[0]).to(self.place_of(parts[-1]))
+        if not isinstance(parts[0], Token):
+            return tree.Adjoint(parts[0], place)
+        marked = [part for part in parts if not (isinstance(part, Token) and part.type == "ADJOINT")]
+        kernel = self.symbol(cast("list[Token | tree.Expression | tree.Setting]", marked))
+        return tree.Adjoint(replace(kernel, span=place), place)
 
     def setting(self, parts: _Parts) -> tree.Setting:
         name, value = cast("tuple[Token, tree.Expression]", tuple(parts))

@@ -24,12 +24,13 @@ class SpellingWords:
     arrow: str
     at_least: str
     at_most: str
+    adjoint: str
 
 
 WORDS: dict[Spelling, SpellingWords] = {
-    "unicode": SpellingWords("∘", "⊙", "×", "→", "≥", "≤"),
-    "ascii": SpellingWords(".", ".*", "x", "->", ">=", "<="),
-    "latex": SpellingWords(r"\circ", r"\odot", r"\times", r"\to", r"\ge", r"\le"),
+    "unicode": SpellingWords("∘", "⊙", "×", "→", "≥", "≤", "ᵀ"),
+    "ascii": SpellingWords(".", ".*", "x", "->", ">=", "<=", "'"),
+    "latex": SpellingWords(r"\circ", r"\odot", r"\times", r"\to", r"\ge", r"\le", r"^{\top}"),
 }
 
 _LETTERS = {letter: rf"\{spelled}" for spelled, letter in GREEK.items()} | {"ℓ": r"\ell"}
@@ -227,6 +228,8 @@ class Formatter:
         match expression:
             case tree.Symbol():
                 return self.symbol(expression), ATOM
+            case tree.Adjoint():
+                return self.adjoint(expression), ATOM
             case tree.Number():
                 return _format_number(expression), ATOM
             case tree.Apply(function, argument):
@@ -248,6 +251,13 @@ class Formatter:
                 return self.reduction(expression), ATOM
             case tree.Listing(reducer, members):
                 return f"{self.reducer(reducer)}({self.listed(members)})", ATOM
+
+    def adjoint(self, expression: tree.Adjoint) -> str:
+        """`Aᵀ@ℓ`, `A'@l`, `(A^{\\ell})^{\\top}`."""
+        kernel, sign = expression.kernel, self.words.adjoint
+        if isinstance(kernel, tree.Symbol) and not kernel.settings and (not self.is_latex or not kernel.tag):
+            return self.name(kernel.name) + sign + self.tag(kernel.tag)
+        return f"({self.text(kernel)}){sign}"
 
     def behind_star(self, right: tree.Expression) -> str:
         """What `K *` is applied to; `K * for i` would be read as `K *` and a range."""

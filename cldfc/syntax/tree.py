@@ -49,6 +49,14 @@ class Symbol:
 
 
 @dataclass(frozen=True, slots=True)
+class Adjoint:
+    """`Aᵀ@ℓ`, the adjoint of what A@ℓ is in `A@ℓ *_2 x`. What the parser reads need not be a kernel."""
+
+    kernel: Expression
+    span: Span = span_field()
+
+
+@dataclass(frozen=True, slots=True)
 class Number:
     value: int | float
     span: Span = span_field()
@@ -143,7 +151,7 @@ class Listing:
     span: Span = span_field()
 
 
-Expression = Symbol | Number | Star | Compose | Apply | Sum | Product | Quotient | Power | Reduction | Listing
+Expression = Symbol | Adjoint | Number | Star | Compose | Apply | Sum | Product | Quotient | Power | Reduction | Listing
 
 
 # Statements: each has an example for every word that starts it, from which the table of keywords is made.
