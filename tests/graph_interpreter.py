@@ -34,9 +34,11 @@ def channel_shift(result: Tensor, module: Any) -> Tensor:
 
 def convolution(operator: ops.Convolution, node: Node, x: Tensor, module: Any) -> Tensor:
     """A product of matrices: a row for each channel of the result, a column for each pixel of it."""
-    out, _, size, _ = module.weight.shape
-    padding = module.dilation[0] * (size - 1) // 2
-    columns = F.unfold(x, size, module.dilation, padding, operator.stride)
+    out, _, *size = module.weight.shape
+    rows, width = module.padding
+    if operator.mode != "zeros":
+        x, rows, width = F.pad(x, (width, width, rows, rows), mode=operator.mode), 0, 0
+    columns = F.unfold(x, size, module.dilation, (rows, width), operator.stride)
     columns = columns.unflatten(1, (module.groups, -1))
     rows = module.weight.reshape(module.groups, out // module.groups, -1)
     return channel_shift(torch.einsum("gok,ngkp->ngop", rows, columns).reshape(len(x), *node.shape), module)
@@ -57,10 +59,12 @@ def adjoint(operator: ops.Kernel, node: Node, x: Tensor, module: Any) -> Tensor:
     """The gradient of ⟨A u, x⟩ at u = 0, with the kernel's own product of matrices for A."""
     u = x.new_zeros(len(x), *node.shape, requires_grad=True)
     plain = SimpleNamespace(weight=module.weight, bias=None, dilation=module.dilation, groups=module.groups)
+    plain.padding = module.padding
     forward = node.model_copy(update={"shape": tuple(x.shape[1:])})
     kind, formula = (ops.Prolongation, prolongation) if operator.is_transposed else (ops.Convolution, convolution)
     with torch.enable_grad():
-        return torch.autograd.grad(formula(kind(operator.stride), forward, u, plain), u, x, create_graph=True)[0]
+        settings = (operator.stride,) if operator.is_transposed else (operator.stride, operator.mode)
+        return torch.autograd.grad(formula(kind(*settings), forward, u, plain), u, x, create_graph=True)[0]
 
 
 def normalised(x: Tensor, over: tuple[int, ...], module: Any) -> Tensor:

@@ -19,16 +19,17 @@ from torch.utils.flop_counter import FlopCounterMode
 from cldfc import ops
 from cldfc.compilation import Compilation
 from cldfc.diagnostics import Source
-from cldfc.emit.constructor import conv_lines, prolong_lines, shared_norm_lines
+from cldfc.emit.constructor import conv_lines, prolong_lines, shared_norm_lines, unpad_lines
 from cldfc.ops import Dim, Form, Indivisible, Mismatch, Sized, Solver, TooSmall, Unfit
 from cldfc.ops.manual import operators_page
 from cldfc.reference import operators as reference
 from cldfc.verify.equivalence import verify_forms
 from cldfc.verify.outcome import candidates_of
 
-EVERYTHING = {"stride", "groups", "dilation", "bias"}
+EVERYTHING = {"groups", "dilation", "bias", "padding", "padding_mode", "width", "strides"}
 HELPERS: dict = {"torch": torch, "nn": nn, "F": F}
-exec("\n".join(conv_lines(EVERYTHING) + prolong_lines(EVERYTHING) + shared_norm_lines()), HELPERS)
+LINES = [*conv_lines(EVERYTHING), *prolong_lines(EVERYTHING), *shared_norm_lines(), *unpad_lines()]
+exec("\n".join(LINES), HELPERS)
 
 
 @dataclass
@@ -179,6 +180,13 @@ def windows(size: int, stride: int, padding: int, reduce: Callable, beyond: floa
     return formula
 
 
+def windows_to_the_end(x: Tensor) -> Tensor:
+    """The largest number of 2 × 2 numbers; a last row or column alone is filled up."""
+    rows, columns = x.shape[2] % 2, x.shape[3] % 2
+    padded = F.pad(x, (0, columns, 0, rows), value=-math.inf)
+    return padded.unfold(2, 2, 2).unfold(3, 2, 2).amax((-1, -2))
+
+
 def kernel_cases() -> list[Case]:
     maps = [[(4, h, w)] for h, w in [(1, 1), (2, 3), (5, 4), (8, 7)]]
     cases = []
@@ -214,6 +222,7 @@ def pool_cases() -> list[Case]:
         used = (size, stride or size, (size - 1) // 2 * overlap if padding is None else padding)
         cases.append(Case(ops.AvgPool(size, stride, padding), windows(*used, mean, 0.0), maps))
         cases.append(Case(ops.MaxPool(size, stride, padding), windows(*used, largest, -math.inf), maps))
+    cases.append(Case(ops.MaxPool(2, 2, 0, 1), lambda x, m: windows_to_the_end(x), maps))
     return cases
 
 
@@ -694,7 +703,7 @@ def test_what_torch_cannot_do(operator, given, error):
 
 
 def test_settings():
-    assert list(ops.MaxPool.settings()) == ["size", "stride", "padding"]
+    assert list(ops.MaxPool.settings()) == ["size", "stride", "padding", "ceil"]
     assert ops.BUILTINS["leaky_relu"].settings()["slope"] == ops.OperatorSetting("real", 0, 1_000)
     assert ops.Add.settings() == ops.Convolution.settings() == {}
     for kind in ops.BUILTINS.values():

@@ -22,6 +22,8 @@ from cldfc.syntax import tree
 from cldfc.syntax.format import format_let
 
 _ARGUMENT = "x"
+_NEEDED = ("size", "width", "padding", "padding_width", "groups", "dilation", "bias")
+"""What a function that is called in place of a kernel's module is given."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -402,7 +404,7 @@ class Forward:
             own = self.place_at[id(site.leaf), at, True]
             operands = [*operands, self.names.module(own.name, own.positions)]
         if isinstance(step.operator, Kernel) and (step.operator.is_adjoint or not self.ownership.fits(place)):
-            sizes = self.names.size_texts(place, site.route, ("size", "groups", "dilation", "bias"))
+            sizes = self.names.size_texts(place, site.route, _NEEDED)
             return step.operator.torch_unlike(operands, module, sizes, self.beyond(site, at))
         return step.operator.torch(operands, module)
 
@@ -415,7 +417,8 @@ class Forward:
             if not isinstance(node.operator, ConvolutionAdjoint):
                 return "0"
             operand = self.graph.operands(self.graph.members[number][at])[0]
-            samples.append((turn, node.operator.beyond(self.graph.node(operand).shape, node.shape)))
+            sizes = self.graph.parameters[node.parameter or ("", ())].sizes
+            samples.append((turn, node.operator.beyond(self.graph.node(operand).shape, node.shape, sizes)))
         return self.names.sizes.fit_pair(f"{site.leaf.template.family}_padding", samples)
 
     def factor(self, site: Site, at: int) -> str:

@@ -89,7 +89,23 @@ def breakable(line: str, depth: int) -> list[str]:
     opening = line.rfind("](") + 1 or line.find("(")
     if fits(line, depth) or not line.endswith(")") or opening < 0:
         return [line]
-    return [line[: opening + 1], INDENT + line[opening + 1 : -1], ")"]
+    inner = line[opening + 1 : -1]
+    arguments = _arguments_in(inner)
+    if fits(inner, depth + 1) or len(arguments) == 1:
+        return [line[: opening + 1], INDENT + inner, ")"]
+    broken = (breakable(argument, depth + 1) for argument in arguments)
+    return [line[: opening + 1], *(INDENT + part for some in broken for part in [*some[:-1], f"{some[-1]},"]), ")"]
+
+
+def _arguments_in(text: str) -> list[str]:
+    """What stands between commas outside of all brackets and strings."""
+    found, depth, start = list[str](), 0, 0
+    for match in re.finditer(r'"[^"]*"|[()\[\]{}]|, ', text):
+        depth += (match[0] in "([{") - (match[0] in ")]}")
+        if match[0] == ", " and not depth:
+            found.append(text[start : match.start()])
+            start = match.end()
+    return [*found, text[start:]]
 
 
 def table(name: str, entries: Sequence[str], depth: int) -> list[str]:

@@ -110,7 +110,7 @@ def _kernel_sizes(stored: Stored) -> str:
         return f"starts from {sizes['init']:g}"
     if "size" not in sizes:
         return ", ".join(f"{name} {size}" for name, size in sizes.items())
-    text = f"{sizes['size']}×{sizes['size']}, {sizes['in']} → {sizes['out']}"
+    text = f"{sizes['size']}×{sizes.get('width', sizes['size'])}, {sizes['in']} → {sizes['out']}"
     extra = {name: sizes[name] for name in ("groups", "dilation") if sizes.get(name, 1) != 1}
     return ", ".join([text, *(f"{name} {size}" for name, size in extra.items()), *["bias"] * bool(sizes.get("bias"))])
 
@@ -129,6 +129,12 @@ _INSIDE = {
     "for": "gives the range of an index: `for i = 1..ν`",
     "groups": "divides the channels of a kernel: `groups 4`",
     "dilation": "spaces out the numbers of a kernel: `dilation 2`",
+    "padding": "says how much stands around a map where a kernel reaches beyond it: `padding 2`, `padding 2,0`",
+    "valid": "is no padding: a kernel stays inside the map",
+    "same": "is the padding (k-1)/2 · dilation, which kernels have without a word",
+    "circular": "pads a map with its opposite side",
+    "reflect": "pads a map with its mirror image, without the outermost numbers",
+    "replicate": "pads a map with its outermost numbers",
     "bias": "adds a number to each channel that a kernel gives",
     "fixed": "makes a scalar a constant, which is not trained",
 }

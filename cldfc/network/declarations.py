@@ -128,6 +128,7 @@ def report_missing(names: Names, end: Span) -> None:
 
 
 _LARGEST_KERNEL = 255
+_LARGEST_PADDING = 2**16
 
 
 def resolve_parameters(tags: Tags) -> dict[str, Declaration]:
@@ -155,25 +156,28 @@ def _resolve_kernel(kernel: tree.KernelStatement, tags: Tags) -> Declaration | N
     width = constants.whole(kernel.width, "the size of a kernel", 1, _LARGEST_KERNEL)
     if head is None or height is None or width is None:
         return None
-    if height != width:
-        message = f"`{format_symbol(kernel.symbol)}` is {height}×{width}"
-        help = "write a square, as in `3×3`"
-        return tags.problems.report(
-            "E0401", message, kernel.height.span.to(kernel.width.span), "expected a square", help
-        )
+    rows, columns = (*kernel.padding, *kernel.padding, None, None)[:2]
+    if len(kernel.padding) == 1:
+        columns = None
     wanted = {
-        "in": (kernel.channels_in, "a number of channels", LARGEST_SIZE),
-        "out": (kernel.channels_out, "a number of channels", LARGEST_SIZE),
-        "groups": (kernel.groups, "a number of groups", LARGEST_SIZE),
-        "dilation": (kernel.dilation, "a dilation", _LARGEST_KERNEL),
+        "in": (kernel.channels_in, "a number of channels", 1, LARGEST_SIZE),
+        "out": (kernel.channels_out, "a number of channels", 1, LARGEST_SIZE),
+        "groups": (kernel.groups, "a number of groups", 1, LARGEST_SIZE),
+        "dilation": (kernel.dilation, "a dilation", 1, _LARGEST_KERNEL),
+        "padding": (rows, "a padding", 0, _LARGEST_PADDING),
+        "padding_width": (columns, "a padding", 0, _LARGEST_PADDING),
     }
     attributes = {"size": Attribute(Formula(height), "the size of a kernel", 1, _LARGEST_KERNEL, kernel.height.span)}
-    for name, (expression, role, most) in wanted.items():
+    if width != height:
+        attributes["width"] = Attribute(Formula(width), "the width of a kernel", 1, _LARGEST_KERNEL, kernel.width.span)
+    for name, (expression, role, least, most) in wanted.items():
         if expression is not None:
-            attribute = _resolve_attribute(expression, role, most, kernel.symbol.tag, constants)
+            attribute = _resolve_attribute(expression, role, (least, most), kernel.symbol.tag, constants)
             if attribute is None:
                 return None
             attributes[name] = attribute
+    if kernel.boundary == "valid":
+        attributes["padding"] = Attribute(Formula(0), "a padding", 0, 0, kernel.span)
     if kernel.has_bias:
         attributes["bias"] = Attribute(Formula(1), "a bias", 0, 1, kernel.span)
     return Declaration(kernel.symbol.name, head, attributes, kernel, 0 if is_map or _is_next(attributes["out"]) else 1)
@@ -186,19 +190,19 @@ def _is_next(channels: Attribute) -> bool:
 
 
 def _resolve_attribute(
-    expression: tree.Expression, role: str, most: int, head: tuple[tree.Index, ...], constants: Constants
+    expression: tree.Expression, role: str, limits: tuple[int, int], head: tuple[tree.Index, ...], constants: Constants
 ) -> Attribute | None:
     names = {index.name for index in head if index.name is not None}
     formula = constants.formula(expression, names, head)
     if formula is None:
         return None
     if formula.is_fixed():
-        if constants.whole(expression, role, 1, most) is None:
+        if constants.whole(expression, role, *limits) is None:
             return None
     if isinstance(expression, tree.Symbol) and (constant := constants.constant(expression.name)) is not None:
-        if not constants.all_whole(constant, expression.span, role, 1, most):
+        if not constants.all_whole(constant, expression.span, role, *limits):
             return None
-    return Attribute(formula, role, 1, most, expression.span)
+    return Attribute(formula, role, *limits, expression.span)
 
 
 def _resolve_scalar(scalar: tree.Scalar, tags: Tags) -> Declaration | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from typing import cast
 
 from cldfc.diagnostics import Span, did_you_mean
 from cldfc.network.constants import Constants, resolve_bound
@@ -40,6 +41,9 @@ def _configure(symbol: tree.Symbol, operator: type[Operator], constants: Constan
     known = operator.settings()
     given: dict[str, int | float] = {}
     for place, setting in enumerate(symbol.settings):
+        if _is_flag(setting, known) and str(setting.value.span.text).strip() not in given:
+            given[cast(tree.Symbol, setting.value).name] = 1
+            continue
         name = setting.name if setting.name is not None else next(iter([*known][place : place + 1]), None)
         if name not in known or name in given:
             return _refuse_setting(symbol, setting, name, known, constants)
@@ -48,6 +52,15 @@ def _configure(symbol: tree.Symbol, operator: type[Operator], constants: Constan
             return None
         given[name] = value
     return operator(**given)
+
+
+def _is_flag(setting: tree.Setting, known: Mapping[str, OperatorSetting]) -> bool:
+    """Whether a setting is a word alone that is on or off: `ceil`."""
+    match setting:
+        case tree.Setting(None, tree.Symbol(name, ())) if name in known:
+            return (known[name].least, known[name].most) == (0, 1)
+        case _:
+            return False
 
 
 def _setting_value(
@@ -309,7 +322,7 @@ class Elaboration:
         left = star.left
         is_index = isinstance(left, tree.Symbol) and left.name in scope.values
         kind = Kind.INDEX if is_index else self.words.names.kind(left)
-        if kind in (Kind.NUMBER, Kind.INDEX, Kind.SCALAR) and (star.stride > 1 or star.is_transposed):
+        if kind in (Kind.NUMBER, Kind.INDEX, Kind.SCALAR) and (star.stride != 1 or star.is_transposed):
             message = f"`{star.left.span.text}` is {kind.value}, which has no stride"
             help = f"write `{star.left.span.text} * …`: only a kernel can have a stride"
             return self.words.problems.report("E0212", message, star.left.span, "expected a kernel", help)
@@ -320,9 +333,21 @@ class Elaboration:
             return None
         if kind == Kind.SCALAR:
             return self.step(ScaleBy(), (operand,), use, star.span)
-        kinds = (Prolongation, ProlongationAdjoint) if star.is_transposed else (Convolution, ConvolutionAdjoint)
-        operator = kinds[isinstance(left, tree.Adjoint)](star.stride)
+        is_adjoint = isinstance(left, tree.Adjoint)
+        if star.is_transposed:
+            if isinstance(star.stride, tuple):
+                return self.refuse_rectangle(star, f"`{use.name} *^{{{star.stride[0]},{star.stride[1]}}}`")
+            operator = (ProlongationAdjoint if is_adjoint else Prolongation)(star.stride)
+        else:
+            kernel = self.words.parameters[use.name].statement
+            boundary = kernel.boundary if isinstance(kernel, tree.KernelStatement) else None
+            mode = boundary if boundary in ("circular", "reflect", "replicate") else "zeros"
+            operator = (ConvolutionAdjoint if is_adjoint else Convolution)(star.stride, mode)
         return self.step(operator, (operand,), use, star.span)
+
+    def refuse_rectangle(self, star: tree.Star, what: str) -> None:
+        message, help = f"{what} has two strides", "prolong by one stride for rows and columns, as in `K *^2 x`"
+        self.words.problems.report("E0401", message, star.span, "expected one stride", help)
 
     def scale(self, star: tree.Star, operand: _Value | None, scope: Scope) -> _Value | None:
         formula = self.words.tags.constants.formula(star.left, scope.values.keys(), scope.tag)

@@ -77,6 +77,8 @@ class _Inference:
         self.parameters: dict[Key, Sized] = {}
         self.statistics: set[Key] = set()
         self.supposed: list[tuple[int, Supposition]] = []
+        self.forward: dict[Key, Operator] = {}
+        """Kernels that are used by their adjoint first, and then as they are: a bias has no part in the adjoint."""
         self.unlike: set[Key | None] = set()
         self.errors = ShapeErrors(expansion, problems)
         self.first = self.errors.first
@@ -96,7 +98,12 @@ class _Inference:
         operators = {key: use.operator for key, use in self.first.items()} | dict.fromkeys(
             self.statistics, Statistics()
         )
+        operators |= self.forward
         stored = {key: Stored(operators[key], sized.known()) for key, sized in self.parameters.items()}
+        for key, parameter in stored.items():
+            if isinstance(parameter.operator, Kernel) and parameter.operator.is_adjoint:
+                sizes = {name: size for name, size in parameter.sizes.items() if name != "bias"}
+                stored[key] = Stored(parameter.operator, sizes)
         self.check_sizes(known, stored)
         self.problems.stop_if_any()
         return Inferred(self.expansion, known, stored)
@@ -171,6 +178,8 @@ class _Inference:
             self.check_settings(operation, self.first[key])
         elif operation.tag != self.first[key].tag or type(operation.operator) is not type(self.first[key].operator):
             self.check_again(operation, key, sized)
+        if isinstance(operation.operator, Kernel) and not operation.operator.is_adjoint:
+            self.forward.setdefault(key, operation.operator)
         return sized
 
     def declared(self, operation: Operation) -> Sized:

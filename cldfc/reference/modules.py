@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -105,25 +106,33 @@ def apply_kernel(session: EvaluationSession, star: tree.Star, x: Value, binding:
     at = {index.name or "": position for index, position in zip(_own_head(kernel), tag, strict=True)}
     groups = _kernel_number(session, kernel, kernel.groups, at)
     dilation = _kernel_number(session, kernel, kernel.dilation, at)
+    padding = [_kernel_number(session, kernel, number, at) for number in kernel.padding]
+    stated = None if not padding else (padding[0], padding[-1])
+    stated = (0, 0) if kernel.boundary == "valid" else stated
     _check_kernel(session, kernel, module, weight, groups, star.is_transposed, at)
-    function, stride = (prolongation if star.is_transposed else convolution), star.stride
+    strides = star.stride if isinstance(star.stride, tuple) else (star.stride, star.stride)
     channels = weight.shape[0] if star.is_transposed else weight.shape[1] * groups
 
+    def map_of(given: Tensor, shift: Tensor | None = None) -> Tensor:
+        if star.is_transposed:
+            return prolongation(given, weight, shift, strides[0], dilation, groups)
+        return convolution(given, weight, shift, strides, dilation, groups, stated, kernel.boundary or "same")
+
+    axes = [
+        KernelSide(size, stride, dilation, dilation * (size - 1) // 2 if stated is None else stated[place])
+        for place, (size, stride) in enumerate(zip(weight.shape[2:], strides, strict=True))
+    ]
     if is_adjoint:
-
-        def map_of(given: Tensor) -> Tensor:
-            return function(given, weight, None, stride, dilation, groups)
-
         others = weight.shape[1] * groups if star.is_transposed else weight.shape[0]
-        result = _apply_adjoint(session, map_of, x, (others, channels), stride, star.is_transposed)
+        result = _apply_adjoint(session, map_of, x, (others, channels), axes, star.is_transposed)
         return session.record(module, value, x, result)
 
     def before(shape: Shape) -> Shape:
-        sides = [side // stride if star.is_transposed else side * stride for side in shape[2:]]
-        return shape[0], channels, *sides
+        sides = zip(shape[2:], axes, strict=True)
+        return shape[0], channels, *(side // a.stride if star.is_transposed else a.before(side) for side, a in sides)
 
     def compute(given: Tensor) -> Tensor:
-        return function(given, weight, bias, stride, dilation, groups)
+        return map_of(given, bias)
 
     # A zero may have any size here, so its own is not concluded from that of the result.
     result = Unshaped() if is_zero(x) and bias is None else None
@@ -131,12 +140,31 @@ def apply_kernel(session: EvaluationSession, star: tree.Star, x: Value, binding:
     return session.record(module, value, x, result or map_value(operand, compute, before))
 
 
+@dataclass(frozen=True)
+class KernelSide:
+    """A kernel along one side of a map."""
+
+    size: int
+    stride: int
+    dilation: int
+    padding: int
+
+    def after(self, side: int) -> int:
+        return (side + 2 * self.padding - self.dilation * (self.size - 1) - 1) // self.stride + 1
+
+    def before(self, side: int) -> int:
+        """Of the sides from which the kernel leads to this one, stride times it, or the nearest."""
+        sides = range(1, self.stride * side + self.dilation * self.size + self.stride)
+        fitting = [found for found in sides if self.after(found) == side]
+        return min(fitting, key=lambda found: abs(found - self.stride * side))
+
+
 def _apply_adjoint(
     session: EvaluationSession,
     map_of: Callable[[Tensor], Tensor],
     x: Value,
     channels: tuple[int, int],
-    stride: int,
+    axes: Sequence[KernelSide],
     is_smaller: bool,
 ) -> Value:
     """The adjoint of a map at x; `channels` are those of its operand and of its result."""
@@ -145,15 +173,17 @@ def _apply_adjoint(
     x = with_channels(x, channels[0])
 
     def usual(shape: Shape) -> Shape:
-        return shape[0], channels[1], *(side // stride if is_smaller else side * stride for side in shape[2:])
+        sides = zip(shape[2:], axes, strict=True)
+        return shape[0], channels[1], *(side // a.stride if is_smaller else a.before(side) for side, a in sides)
 
     def compute(given: Tensor, shape: Shape) -> Tensor:
         return adjoint(map_of, given, shape)
 
-    if stride == 1 or is_smaller:
+    if is_smaller or all(axis.stride == 1 for axis in axes):
 
         def before(shape: Shape) -> Shape:
-            return shape[0], channels[0], *(side * stride if is_smaller else side for side in shape[2:])
+            sides = zip(shape[2:], axes, strict=True)
+            return shape[0], channels[0], *(side * a.stride if is_smaller else a.after(side) for side, a in sides)
 
         return map_value(x, lambda given: compute(given, usual(tuple(given.shape))), before)
     session.undecided.append(Undecided(x, compute, usual))
@@ -179,9 +209,10 @@ def _check_kernel(
     out = _kernel_number(session, kernel, kernel.channels_out, at)
     size = _kernel_number(session, kernel, kernel.height, {})
     ends = (weight.shape[0], weight.shape[1] * groups)
+    width = _kernel_number(session, kernel, kernel.width, {})
     found, given = (ends[1], ends[0]) if is_transposed else ends
     declared = given if kernel.channels_in is None else _kernel_number(session, kernel, kernel.channels_in, at)
-    if (found, given) != (out, declared) or tuple(weight.shape[2:]) != (size, size):
+    if (found, given) != (out, declared) or tuple(weight.shape[2:]) != (size, width):
         raise ValueError(f"`{module}` has the shape {tuple(weight.shape)}, which is not the declared one")
 
 

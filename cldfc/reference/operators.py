@@ -75,16 +75,22 @@ def upsample(x: Tensor, factor: int = 2) -> Tensor:
     return x.repeat_interleave(factor, 2).repeat_interleave(factor, 3)
 
 
-def avgpool(x: Tensor, size: int | None = None, stride: int | None = None, padding: int | None = None) -> Tensor:
+def avgpool(
+    x: Tensor, size: int | None = None, stride: int | None = None, padding: int | None = None, ceil: int = 0
+) -> Tensor:
     """The mean over windows, whose padding counts as zeros; without a size over the whole map."""
-    return x.mean((2, 3)) if size is None else F.avg_pool2d(x, size, stride or size, _margin(size, stride, padding))
+    if size is None:
+        return x.mean((2, 3))
+    return F.avg_pool2d(x, size, stride or size, _margin(size, stride, padding), bool(ceil))
 
 
-def maxpool(x: Tensor, size: int | None = None, stride: int | None = None, padding: int | None = None) -> Tensor:
+def maxpool(
+    x: Tensor, size: int | None = None, stride: int | None = None, padding: int | None = None, ceil: int = 0
+) -> Tensor:
     """The largest number of windows; without a size of the whole map."""
     if size is None:
         return F.adaptive_max_pool2d(x, 1).flatten(1)
-    return F.max_pool2d(x, size, stride or size, _margin(size, stride, padding))
+    return F.max_pool2d(x, size, stride or size, _margin(size, stride, padding), ceil_mode=bool(ceil))
 
 
 def _margin(size: int, stride: int | None, padding: int | None) -> int:
@@ -118,10 +124,22 @@ SETTINGS: Mapping[str, tuple[str, ...]] = {
 # Convolutions
 
 
-def convolution(x: Tensor, weight: Tensor, bias: Tensor | None, stride: int, dilation: int, groups: int) -> Tensor:
-    """K *_s x: zero padding (k-1)/2 · dilation."""
-    padding = dilation * (weight.shape[-1] - 1) // 2
-    return F.conv2d(x, weight, bias, stride, padding, dilation, groups)
+def convolution(
+    x: Tensor,
+    weight: Tensor,
+    bias: Tensor | None,
+    stride: int | tuple[int, int],
+    dilation: int,
+    groups: int,
+    padding: tuple[int, int] | None = None,
+    boundary: str = "same",
+) -> Tensor:
+    """K *_s x: padding (k-1)/2 · dilation unless stated, by zeros or by numbers of x itself."""
+    height, width = weight.shape[2:]
+    rows, columns = padding or (dilation * (height - 1) // 2, dilation * (width - 1) // 2)
+    mode = boundary if boundary in ("circular", "reflect", "replicate") else "constant"
+    padded = F.pad(x, (columns, columns, rows, rows), mode)
+    return F.conv2d(padded, weight, bias, stride, 0, dilation, groups)
 
 
 def prolongation(x: Tensor, weight: Tensor, bias: Tensor | None, stride: int, dilation: int, groups: int) -> Tensor:

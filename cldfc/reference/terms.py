@@ -110,8 +110,14 @@ class Expressions:
 
     def settings(self, symbol: tree.Symbol) -> dict[str, int | float]:
         names = SETTINGS.get(symbol.name, ())
-        pairs = [(setting.name or names[place], setting.value) for place, setting in enumerate(symbol.settings)]
-        return {name: _plain(self.session.numbers.number(value, {}, ())) for name, value in pairs}
+        found: dict[str, int | float] = {}
+        for place, setting in enumerate(symbol.settings):
+            value = setting.value
+            if isinstance(value, tree.Symbol) and value.name == "ceil" and "ceil" in names:
+                found["ceil"] = 1
+            else:
+                found[setting.name or names[place]] = _plain(self.session.numbers.number(value, {}, ()))
+        return found
 
     def apply_builtin(self, name: str, settings: dict[str, int | float], x: Value) -> Value:
         if name == "dropout":

@@ -11,6 +11,7 @@ from cldfc.network.graph import Graph
 from cldfc.network.positions import Binding, Key, Positions
 from cldfc.network.program import Program, Read, Reads, Step
 from cldfc.ops import Add, Concat, Kernel, Multiply, Operator, Scale, ScaleBy, Total, Zero
+from cldfc.ops.convolution import pair
 from cldfc.show.labels import configuration, word
 from cldfc.syntax import tree
 
@@ -48,7 +49,9 @@ def _kernel_label(operator: Operator, name: str, tag: str) -> BoxLabel:
     if not isinstance(operator, Kernel):
         return BoxLabel(name, tag, "·")
     arrow = "↑" if operator.is_transposed != operator.is_adjoint else "↓"
-    return BoxLabel(name, tag, f"{arrow}{operator.stride}" if operator.stride > 1 else "", operator.is_adjoint)
+    rows, columns = pair(operator.stride)
+    stride = str(rows) if rows == columns else f"{rows},{columns}"
+    return BoxLabel(name, tag, f"{arrow}{stride}" if operator.stride != 1 else "", operator.is_adjoint)
 
 
 def _merge_label(operator: Operator) -> BoxLabel:

@@ -11,6 +11,7 @@ from cldfc.network.cost import count_uses, level_of_instance, level_text
 from cldfc.network.graph import Graph
 from cldfc.network.positions import Key, format_key
 from cldfc.ops import Add, Input, Kernel, Multiply, Operator, Scale, Total, Zero
+from cldfc.ops.convolution import pair
 
 _PALETTE = ("#cfe2f3", "#fce5cd", "#d9ead3", "#d9d2e9", "#f4cccc", "#d0e0e3", "#fff2cc", "#ead1dc")
 """Light enough for black letters; the colours of shared kernels, from the first on and then again."""
@@ -38,7 +39,9 @@ def operation_label(graph: Graph, at: int) -> str:
         return f"{operator.factor:g} *"
     if isinstance(operator, Kernel):
         mark = "^" if operator.is_transposed else "_"
-        stride = f"{mark}{operator.stride}" if operator.stride > 1 or mark == "^" else ""
+        rows, columns = pair(operator.stride)
+        text = str(rows) if rows == columns else f"{{{rows},{columns}}}"
+        stride = f"{mark}{text}" if operator.stride != 1 or mark == "^" else ""
         name, tag = node.parameter or ("", ())
         return f"{format_key((name + 'ᵀ' * operator.is_adjoint, tag))} *{stride}"
     if operator.keyword is None and node.parameter is not None:
@@ -57,6 +60,7 @@ def configuration(operator: Operator) -> str:
     given = {name: getattr(operator, name) for name in operator.settings() if getattr(operator, name) != default[name]}
     first = next(iter(operator.settings()), None)
     texts = [f"{value:g}" if name == first else f"{name}={value:g}" for name, value in given.items()]
+    texts = ["ceil" if text == "ceil=1" else text for text in texts]
     return f"[{', '.join(texts)}]" if texts else ""
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import re
 from dataclasses import replace
+from difflib import get_close_matches
 from typing import Literal, cast
 
 from lark import Token, Transformer
@@ -89,16 +90,52 @@ class Builder(Transformer[Token, tree.Statement]):
 
     def with_attributes(self, kernel: tree.KernelStatement, attributes: list[_Attribute]) -> tree.KernelStatement:
         given: dict[str, tree.Expression | None] = {}
+        boundary: tree.Boundary | None = None
+        padding: list[tree.Expression] = []
+        before = ""
         for word, value in attributes:
-            if word in given:
-                self.problems.report(
-                    "E0203", f"`{word}` is given twice", self.place_of(word), "the second", "keep one of the two"
-                )
-            given[str(word)] = value
-        return replace(kernel, groups=given.get("groups"), dilation=given.get("dilation"), has_bias="bias" in given)
+            name = "boundary" if word.type == "BOUNDARY" else str(word)
+            if word.type in ("NUMBER", "NAME") and value is not None:
+                if before != "padding" or len(padding) > 1:
+                    help = "write a word before it, as in `padding 2`, or `padding 2,0` for rows and columns"
+                    message = f"unexpected `{value.span.text}`"
+                    text = value.span.source.text[kernel.span.start : value.span.start].split() or [""]
+                    if meant := get_close_matches(text[-1][:20], ("groups", "dilation", "padding"), n=1, cutoff=0.7):
+                        help = f"did you mean `{meant[0]} {value.span.text}`?"
+                    self.problems.report("E0101", message, value.span, "not expected here", help)
+                padding.append(value)
+                continue
+            if name in given:
+                self.report_twice(word)
+            elif name == "padding" and value is not None:
+                padding.append(value)
+            given[name], before = value, str(word)
+            if word.type == "BOUNDARY":
+                boundary = cast(tree.Boundary, str(word))
+            if boundary in ("valid", "same") and "padding" in given:
+                message, help = f"`{boundary}` says the padding, and so does `padding`", "keep one of the two"
+                self.problems.report("E0203", message, self.place_of(word), "the second", help)
+        return replace(
+            kernel,
+            groups=given.get("groups"),
+            dilation=given.get("dilation"),
+            has_bias="bias" in given,
+            padding=tuple(padding),
+            boundary=boundary,
+        )
+
+    def report_twice(self, word: Token) -> None:
+        message, help = f"`{word}` is given twice", "keep one of the two"
+        if word.type == "BOUNDARY":
+            message = f"`{word}` is a second word for what stands around a map"
+        self.problems.report("E0203", message, self.place_of(word), "the second", help)
 
     def attribute(self, parts: _Parts) -> _Attribute:
-        return cast(Token, parts[0]), cast(tree.Expression, parts[1]) if len(parts) == 2 else None
+        word = parts[0]
+        if not isinstance(word, Token):
+            kind = "NUMBER" if isinstance(word, tree.Number) else "NAME"
+            return Token(kind, word.span.text), word
+        return word, cast(tree.Expression, parts[1]) if len(parts) == 2 else None
 
     def channels(self, parts: list[tree.Expression]) -> list[tree.Expression]:
         return parts
@@ -226,17 +263,18 @@ class Builder(Transformer[Token, tree.Statement]):
         place = left.span.to(self.place_of(parts[-1]))
         return tree.Star(left, self.stride(star), right, place, "^" in star)
 
-    def stride(self, star: Token) -> int:
-        """The stride of `*_2` and `*^2`; that of `*` is 1."""
-        digits = "".join(character for character in star if character.isdecimal())
-        stride = whole_number(digits or "1", self.place_of(star), self.problems)
-        if not 1 <= stride <= _LARGEST_STRIDE:
-            message = f"a stride of {stride:,} is too {'large' if stride else 'small'}"
-            help = "write `*` for stride 1, or `*_2`"
-            self.problems.report(
-                "E0504", message, self.place_of(star), f"expected a stride from 1 to {_LARGEST_STRIDE}", help
-            )
-        return stride
+    def stride(self, star: Token) -> tree.Stride:
+        """The stride of `*_2`, `*^2` and `*_{2,1}`; that of `*` is 1."""
+        numbers = re.findall("[0-9]+", star) or ["1"]
+        strides = [whole_number(digits, self.place_of(star), self.problems) for digits in numbers]
+        for stride in strides:
+            if not 1 <= stride <= _LARGEST_STRIDE:
+                message = f"a stride of {stride:,} is too {'large' if stride else 'small'}"
+                help = "write `*` for stride 1, or `*_2`"
+                self.problems.report(
+                    "E0504", message, self.place_of(star), f"expected a stride from 1 to {_LARGEST_STRIDE}", help
+                )
+        return strides[0] if len(set(strides)) == 1 else (strides[0], strides[1])
 
     def compose(self, parts: list[tree.Expression]) -> tree.Compose:
         return tree.Compose(parts[0], parts[1], parts[0].span.to(parts[1].span))

@@ -269,6 +269,8 @@ class Formatter:
         mark, stride = "^" if star.is_transposed else "_", star.stride
         if stride == 1 and not star.is_transposed:
             return "*"
+        if isinstance(stride, tuple):
+            return f"*{mark}{{{stride[0]},{stride[1]}}}"
         return f"*{mark}{{{stride}}}" if self.is_latex else f"*{mark}{stride}"
 
     def sum(self, expression: tree.Sum, space: str = " ") -> str:
@@ -419,6 +421,10 @@ def _kernel_body(kernel: tree.KernelStatement, formatter: Formatter) -> str:
         text += f", groups {formatter.text(kernel.groups, _QUOTIENT)}"
     if kernel.dilation is not None:
         text += f", dilation {formatter.text(kernel.dilation, _QUOTIENT)}"
+    if kernel.padding:
+        text += f", padding {','.join(formatter.text(size, _QUOTIENT) for size in kernel.padding)}"
+    if kernel.boundary is not None:
+        text += f", {kernel.boundary}"
     return text + (", bias" if kernel.has_bias else "")
 
 

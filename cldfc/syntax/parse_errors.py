@@ -107,7 +107,7 @@ MATHEMATICAL = (
 )  # fmt: skip
 """The commands for signs."""
 _HELP_FOR_WORDS = {
-    "padding": "leave it out: a convolution pads with zeros by (k-1)/2 · dilation",
+    "padding": "write it behind the channels of a kernel: `kernel K : 3×3 → 16, padding 1`",
     "stride": "write the stride where the kernel is used: `K *_2 x`",
     "in": "a range is written like `for i = 1..2`",
     "==": "write `=` once",
@@ -143,6 +143,7 @@ _WORDS = {
     "FOR": "`for`",
     "GROUPS": "`groups`",
     "DILATION": "`dilation`",
+    "PADDING": "`padding`",
     "BIAS": "`bias`",
     "FIXED": "`fixed`",
     "$END": "the end of the statement",
@@ -320,7 +321,11 @@ def _help_for_token(place: Span, statement: Span, expected: set[str]) -> str:
     for written in (place.text, double):
         if written in _HELP_FOR_WORDS:
             return _HELP_FOR_WORDS[written]
-    known = [_WORDS[name].strip("`") for name in ("GROUPS", "DILATION", "BIAS", "FIXED", "FOR") if name in expected]
+    known = [
+        _WORDS[name].strip("`")
+        for name in ("GROUPS", "DILATION", "BIAS", "PADDING", "FIXED", "FOR")
+        if name in expected
+    ]
     if close := difflib.get_close_matches(place.text[:20], known, n=1, cutoff=0.7):
         return f"did you mean `{close[0]}`?"
     before = place.source.text[statement.start : place.start]

@@ -62,12 +62,16 @@ class Number:
     span: Span = span_field()
 
 
+Stride = int | tuple[int, int]
+"""Of rows and columns; one number where they are the same."""
+
+
 @dataclass(frozen=True, slots=True)
 class Star:
-    """`K * x`, `K *_2 x`, `K *^2 x`, `2 * x`, and the operators `K * g` and `K *`, which has no right side."""
+    """`K * x`, `K *_{2,1} x`, `K *^2 x`, `2 * x`, and the operators `K * g` and `K *`, which has no right side."""
 
     left: Expression
-    stride: int
+    stride: Stride
     right: Expression | None
     span: Span = span_field()
     is_transposed: bool = False
@@ -229,9 +233,16 @@ class Output:
     span: Span = span_field()
 
 
+Boundary = Literal["valid", "same", "circular", "reflect", "replicate"]
+"""What stands around a map where a kernel reaches beyond it: nothing, zeros, or numbers of the map itself."""
+
+
 @dataclass(frozen=True, slots=True)
 class KernelStatement:
-    """`kernel K@tag : 3×3 → c@ℓ`, or `3×3, cin → cout`; then `groups 2`, `dilation 2`, `bias`."""
+    """`kernel K@tag : 3×3 → c@ℓ`, or `3×3, cin → cout`; then `groups 2`, `dilation 2`, `padding 2,0`, `bias`.
+
+    `padding` has one number, or one for rows and one for columns; without, it is (k-1)/2 · dilation.
+    """
 
     examples: ClassVar = ("kernel A@ℓ : 3×3 → c@ℓ",)
     symbol: Symbol
@@ -243,6 +254,8 @@ class KernelStatement:
     groups: Expression | None = None
     dilation: Expression | None = None
     has_bias: bool = False
+    padding: tuple[Expression, ...] = ()
+    boundary: Boundary | None = None
 
 
 @dataclass(frozen=True, slots=True)

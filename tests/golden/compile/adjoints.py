@@ -82,7 +82,11 @@ class Adjoints(nn.Module):
         for level in range(2, 0, -1):
             # v@ℓ: 6 × 8 × 7, 4 × 15 × 14
             x = F.conv_transpose2d(
-                v, self.R[f"{level}"].weight, stride=2, padding=1, output_padding=self.v_padding[level]
+                v,
+                self.R[f"{level}"].weight,
+                stride=2,
+                padding=1,
+                output_padding=self.v_padding[level],
             )
             v = u[level] + x
         # h: 5
