@@ -63,8 +63,10 @@ def adjoint(operator: ops.Kernel, node: Node, x: Tensor, module: Any) -> Tensor:
     forward = node.model_copy(update={"shape": tuple(x.shape[1:])})
     kind, formula = (ops.Prolongation, prolongation) if operator.is_transposed else (ops.Convolution, convolution)
     with torch.enable_grad():
-        settings = (operator.stride,) if operator.is_transposed else (operator.stride, operator.mode)
-        return torch.autograd.grad(formula(kind(*settings), forward, u, plain), u, x, create_graph=True)[0]
+        settings = {} if operator.is_transposed else {"mode": operator.mode}
+        return torch.autograd.grad(
+            formula(kind(operator.stride, **settings), forward, u, plain), u, x, create_graph=True
+        )[0]
 
 
 def normalised(x: Tensor, over: tuple[int, ...], module: Any) -> Tensor:

@@ -113,6 +113,10 @@ def statements() -> st.SearchStrategy[tree.Statement]:
     some, perhaps = expressions(), expressions() | st.none()
     paddings = st.just(()) | st.tuples(some) | st.tuples(some, numbers())
     boundaries = st.none() | st.sampled_from(["circular", "reflect", "replicate"])
+    entries = st.integers(0, 99).map(lambda value: tree.Number(value, NOWHERE))
+    rows = st.lists(st.lists(entries, min_size=1, max_size=3).map(tuple), min_size=1, max_size=3).map(tuple)
+    given = st.builds(lambda r, f: tree.Stencil(r, None, f, NOWHERE), rows, perhaps)
+    stencils = st.none() | given | st.builds(lambda f: tree.Stencil((), "laplace5", f, NOWHERE), perhaps)
     paths = st.text(st.characters(exclude_characters='"\n', exclude_categories=["Cs"]), max_size=9)
     lefts = heads().filter(lambda symbol: symbol.name not in STATEMENTS)
     equations = st.builds(lambda a, b, c: tree.Equation(a, b, NOWHERE, c), lefts, some, clauses())
@@ -128,8 +132,11 @@ def statements() -> st.SearchStrategy[tree.Statement]:
         ),
         tree.Output: st.builds(lambda n, s: tree.Output(n, s, NOWHERE, NOWHERE), names(), sizes),
         tree.KernelStatement: st.builds(
-            lambda s, h, w, i, o, g, d, b, p, e: tree.KernelStatement(s, h, w, i, o, NOWHERE, g, d, b, p, e),
+            lambda s, h, w, i, o, g, d, b, p, e, t, f: tree.KernelStatement(
+                s, h, w, i, o, NOWHERE, g, d, b, p, e, stencil=t, is_fixed=f
+            ),
             *(heads(), sizes, sizes, perhaps, some, perhaps, perhaps, st.booleans(), paddings, boundaries),
+            *(stencils, st.booleans()),
         ),
         tree.Expect: st.builds(lambda q, n: tree.Expect(q, n, NOWHERE, NOWHERE), plain, numbers()),
         tree.Equation: equations,

@@ -51,7 +51,7 @@ def test_inner_products():
         given = {"size": k, "dilation": dilation, "groups": groups}
         given |= {"padding": padding} if isinstance(padding, int) else {}
         sizes = {name: str(value) for name, value in {"in": 2, "out": 4, **given}.items()}
-        adjoint = kind(stride, padding) if padding in BORDERS else kind(stride)
+        adjoint = kind(stride, mode=padding) if padding in BORDERS else kind(stride)
         module = eval(adjoint.module(sizes), dict(HELPERS)).double()
         x = torch.randn(2, 2, size, 9, dtype=torch.float64)
         image = module(x)

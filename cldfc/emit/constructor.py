@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Hashable, Sequence
+from collections.abc import Collection, Hashable, Mapping, Sequence
 from dataclasses import dataclass
 
 from cldfc.emit import python
@@ -13,7 +13,7 @@ from cldfc.emit.python import loop_name
 from cldfc.emit.sizes import Sample
 from cldfc.network.graph import Graph
 from cldfc.network.positions import Key, Position
-from cldfc.ops import ConvolutionAdjoint, Kernel, ScaleBy, SharedBatchNorm
+from cldfc.ops import ConvolutionAdjoint, Kernel, Operator, ScaleBy, SharedBatchNorm
 
 _DEFAULTS = {
     "stride": "int = 1",
@@ -100,6 +100,30 @@ def _tail(uses: set[str]) -> list[str]:
     """The rest of both."""
     zeros = ["    if kernel.bias is not None:", "        nn.init.zeros_(kernel.bias)"]
     return [*(zeros if "bias" in uses else []), "    return kernel", "", ""]
+
+
+def _start_lines(operator: Operator, module: str, sizes: Mapping[str, str], depth: int) -> list[str]:
+    """What makes a kernel start otherwise than by He's rule."""
+    lines = operator.start.lines(module, sizes.get("groups", "1")) if isinstance(operator, Kernel) else []
+    return [part for line in lines for part in python.breakable(line, depth)]
+
+
+def _stencil_lines() -> list[str]:
+    """`stencil`, for kernels with given numbers."""
+    parameters = ["kernel: nn.Module", "rows: list[list[float]]", "fixed: bool = False"]
+    return [
+        *python.call("def stencil", parameters, " -> None:", 0),
+        '    """Give each channel of a kernel these numbers; a fixed one is a buffer, saved but not trained."""',
+        "    numbers = torch.tensor(rows, dtype=kernel.weight.dtype)",
+        "    weight = numbers.expand_as(kernel.weight).clone()",
+        "    if fixed:",
+        "        del kernel.weight",
+        '        kernel.register_buffer("weight", weight)',
+        "    else:",
+        "        kernel.weight = nn.Parameter(weight)",
+        "",
+        "",
+    ]
 
 
 def unpad_lines() -> list[str]:
@@ -201,7 +225,9 @@ class Constructor:
         """The line that makes the parameters of one declaration."""
         place = declaration.place
         sizes = self.names.size_texts(place, declaration.route)
-        lines = self.assign(self.names.module(place.name, place.positions), place.operator.module(sizes), depth)
+        module = self.names.module(place.name, place.positions)
+        lines = self.assign(module, place.operator.module(sizes), depth)
+        lines += _start_lines(place.operator, module, sizes, depth)
         return [*lines, *self.names.sizes.take_updates()]
 
     def make_alone(self, name: str, keys: list[Key]) -> list[str]:
@@ -243,7 +269,9 @@ class Constructor:
         turns = [dict(zip(loops, key[1], strict=False)) for key in keys]
         sizes = self.names.texts_of_sizes(name, turns, keys, lambda _: None)
         operator = self.ownership.made_for[keys[0]]
-        lines = self.assign(self.names.module(name, positions), operator.module(sizes), 2 + len(loops))
+        module, depth = self.names.module(name, positions), 2 + len(loops)
+        lines = self.assign(module, operator.module(sizes), depth)
+        lines += _start_lines(operator, module, sizes, depth)
         return [*lines, *self.names.sizes.take_updates()]
 
     def assign(self, target: str, constructor: str, depth: int) -> list[str]:
@@ -284,6 +312,8 @@ def initialisers(graph: Graph) -> list[str]:
         uses |= {"padding_mode" for stored in mine if getattr(stored.operator, "mode", "zeros") != "zeros"}
         uses |= {"strides" for node in nodes if isinstance(getattr(node.operator, "stride", 1), tuple)}
         lines += write(uses) if sizes else []
+    if any(isinstance(node.operator, Kernel) and node.operator.start.rows for node in nodes):
+        lines += _stencil_lines()
     if any(isinstance(node.operator, ConvolutionAdjoint) and node.operator.mode != "zeros" for node in nodes):
         lines += unpad_lines()
     if any(isinstance(stored.operator, SharedBatchNorm) for stored in graph.parameters.values()):

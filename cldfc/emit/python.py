@@ -87,14 +87,16 @@ def counter(variable: str, body: Sequence[str]) -> str:
 def breakable(line: str, depth: int) -> list[str]:
     """A line that stays too long because of long names: broken at its last call, if at all."""
     opening = line.rfind("](") + 1 or line.find("(")
-    if fits(line, depth) or not line.endswith(")") or opening < 0:
+    if line.startswith("["):
+        opening = 0
+    if fits(line, depth) or line[-1] not in ")]" or opening < 0:
         return [line]
     inner = line[opening + 1 : -1]
     arguments = _arguments_in(inner)
     if fits(inner, depth + 1) or len(arguments) == 1:
-        return [line[: opening + 1], INDENT + inner, ")"]
+        return [line[: opening + 1], INDENT + inner, line[-1]]
     broken = (breakable(argument, depth + 1) for argument in arguments)
-    return [line[: opening + 1], *(INDENT + part for some in broken for part in [*some[:-1], f"{some[-1]},"]), ")"]
+    return [line[: opening + 1], *(INDENT + part for some in broken for part in [*some[:-1], f"{some[-1]},"]), line[-1]]
 
 
 def _arguments_in(text: str) -> list[str]:

@@ -135,8 +135,10 @@ _INSIDE = {
     "circular": "pads a map with its opposite side",
     "reflect": "pads a map with its mirror image, without the outermost numbers",
     "replicate": "pads a map with its outermost numbers",
+    "each": "has a kernel for each channel by itself, in place of channels",
+    "start": "says how a kernel starts: `he`, `he_out`, `torch`, `zero`, `identity`, `orthogonal`, `normal(0.01)`",
     "bias": "adds a number to each channel that a kernel gives",
-    "fixed": "makes a scalar a constant, which is not trained",
+    "fixed": "makes a scalar or the numbers of a kernel constant: they are not trained",
 }
 
 

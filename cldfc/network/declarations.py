@@ -23,10 +23,11 @@ from cldfc.network.positions import (
     format_key,
 )
 from cldfc.network.program import Attribute, Declaration, Step, Template, TieRule, Use, Words
-from cldfc.ops import BUILTINS
+from cldfc.ops import BUILTINS, KernelStart
 from cldfc.syntax import tree
 from cldfc.syntax.format import format_symbol
 from cldfc.syntax.keywords import EXAMPLES, STATEMENTS, WORDS_INSIDE
+from cldfc.syntax.spelling import suggest
 
 
 def collect_names(spec: tree.Tree, problems: Problems) -> Names:
@@ -161,7 +162,7 @@ def _resolve_kernel(kernel: tree.KernelStatement, tags: Tags) -> Declaration | N
         columns = None
     wanted = {
         "in": (kernel.channels_in, "a number of channels", 1, LARGEST_SIZE),
-        "out": (kernel.channels_out, "a number of channels", 1, LARGEST_SIZE),
+        "out": (None if kernel.is_each else kernel.channels_out, "a number of channels", 1, LARGEST_SIZE),
         "groups": (kernel.groups, "a number of groups", 1, LARGEST_SIZE),
         "dilation": (kernel.dilation, "a dilation", 1, _LARGEST_KERNEL),
         "padding": (rows, "a padding", 0, _LARGEST_PADDING),
@@ -178,9 +179,76 @@ def _resolve_kernel(kernel: tree.KernelStatement, tags: Tags) -> Declaration | N
             attributes[name] = attribute
     if kernel.boundary == "valid":
         attributes["padding"] = Attribute(Formula(0), "a padding", 0, 0, kernel.span)
-    if kernel.has_bias:
-        attributes["bias"] = Attribute(Formula(1), "a bias", 0, 1, kernel.span)
-    return Declaration(kernel.symbol.name, head, attributes, kernel, 0 if is_map or _is_next(attributes["out"]) else 1)
+    given = {"bias": kernel.has_bias, "each": kernel.is_each, "fixed": kernel.is_fixed}
+    attributes |= {name: Attribute(Formula(1), name, 0, 1, kernel.span) for name, is_given in given.items() if is_given}
+    if kernel.is_each and kernel.groups is not None:
+        message, help = "`each` has a kernel for each channel, and so its own groups", "leave `groups` out"
+        return tags.problems.report("E0203", message, kernel.groups.span, "the second", help)
+    start = _resolve_start(kernel, (height, width), tags)
+    if start is None:
+        return None
+    is_lower = is_map or ("out" in attributes and _is_next(attributes["out"]))
+    return Declaration(kernel.symbol.name, head, attributes, kernel, 0 if is_lower else 1, start)
+
+
+# Scaled as is customary: Laplacians to consistency, a prolongation by 2 to a sum of 4, a restriction to 1.
+_STENCILS: Mapping[str, tuple[float, tuple[tuple[int, ...], ...]]] = {
+    "laplace5": (1, ((0, -1, 0), (-1, 4, -1), (0, -1, 0))),
+    "laplace9": (1 / 6, ((-1, -4, -1), (-4, 20, -4), (-1, -4, -1))),
+    "bilinear": (1 / 4, ((1, 2, 1), (2, 4, 2), (1, 2, 1))),
+    "full_weighting": (1 / 16, ((1, 2, 1), (2, 4, 2), (1, 2, 1))),
+}
+_ANY_SIZE = ("identity", "average")
+
+
+def _resolve_start(kernel: tree.KernelStatement, size: tuple[int, int], tags: Tags) -> KernelStart | None:
+    """What a kernel starts from; None when it was reported."""
+    stencil, problems = kernel.stencil, tags.problems
+    name = format_symbol(kernel.symbol)
+    if stencil is None and kernel.is_fixed:
+        message, help = f"`{name}` is fixed, and has no numbers", "write them: `= [0 -1 0; -1 4 -1; 0 -1 0] fixed`"
+        return problems.report("E0411", message, kernel.symbol.span, "without numbers", help)
+    if stencil is None:
+        std = 0 if kernel.start_number is None else tags.constants.number(kernel.start_number)
+        return None if std is None else KernelStart(kernel.start or "he_out", std)
+    if kernel.start is not None:
+        message, help = f"`{name}` starts from numbers, and from `{kernel.start}`", "keep one of the two"
+        return problems.report("E0203", message, stencil.span, "the second", help)
+    factor = 1 if stencil.factor is None else tags.constants.number(stencil.factor)
+    scale, rows = _rows_of(stencil, size, tags)
+    if factor is None or rows is None:
+        return None
+    found = tuple(len(row) for row in rows)
+    if found != (size[1],) * size[0]:
+        columns = str(found[0]) if len(set(found)) == 1 else " and ".join(map(str, sorted(set(found))))
+        message = f"`{name}` is {size[0]}×{size[1]}, but its numbers are {len(rows)} rows of {columns}"
+        help = f"write {size[0]} rows of {size[1]} numbers, separated by `;`, or another size"
+        label = Label(kernel.height.span.to(kernel.width.span), "the size")
+        return problems.report("E0411", message, stencil.span, f"{len(rows)} rows of {columns}", help, label)
+    return KernelStart(
+        rows=tuple(tuple(factor * scale * entry for entry in row) for row in rows), is_fixed=kernel.is_fixed
+    )
+
+
+def _rows_of(
+    stencil: tree.Stencil, size: tuple[int, int], tags: Tags
+) -> tuple[float, Sequence[Sequence[int | float]] | None]:
+    """The numbers of a stencil, and what they are scaled by."""
+    if stencil.name is None:
+        rows = [[tags.constants.number(entry) for entry in row] for row in stencil.rows]
+        known = [[number for number in row if number is not None] for row in rows]
+        return 1, known if known == rows else None
+    if stencil.name == "average":
+        return 1 / (size[0] * size[1]), [[1] * size[1]] * size[0]
+    if stencil.name == "identity":
+        middle = (size[0] // 2, size[1] // 2)
+        return 1, [[int((row, column) == middle) for column in range(size[1])] for row in range(size[0])]
+    if stencil.name in _STENCILS:
+        return _STENCILS[stencil.name]
+    known = (*_STENCILS, *_ANY_SIZE)
+    help = suggest(stencil.name, known, f"there are {', '.join(f'`{name}`' for name in known)}, or write numbers")
+    tags.problems.report("E0201", f"undefined stencil `{stencil.name}`", stencil.span, "unknown name", help)
+    return 1, None
 
 
 def _is_next(channels: Attribute) -> bool:

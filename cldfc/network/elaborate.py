@@ -333,16 +333,16 @@ class Elaboration:
             return None
         if kind == Kind.SCALAR:
             return self.step(ScaleBy(), (operand,), use, star.span)
-        is_adjoint = isinstance(left, tree.Adjoint)
+        is_adjoint, start = isinstance(left, tree.Adjoint), self.words.parameters[use.name].start
         if star.is_transposed:
             if isinstance(star.stride, tuple):
                 return self.refuse_rectangle(star, f"`{use.name} *^{{{star.stride[0]},{star.stride[1]}}}`")
-            operator = (ProlongationAdjoint if is_adjoint else Prolongation)(star.stride)
+            operator = (ProlongationAdjoint if is_adjoint else Prolongation)(star.stride, start)
         else:
             kernel = self.words.parameters[use.name].statement
             boundary = kernel.boundary if isinstance(kernel, tree.KernelStatement) else None
             mode = boundary if boundary in ("circular", "reflect", "replicate") else "zeros"
-            operator = (ConvolutionAdjoint if is_adjoint else Convolution)(star.stride, mode)
+            operator = (ConvolutionAdjoint if is_adjoint else Convolution)(star.stride, start, mode)
         return self.step(operator, (operand,), use, star.span)
 
     def refuse_rectangle(self, star: tree.Star, what: str) -> None:

@@ -10,7 +10,15 @@ from collections.abc import Iterator
 
 from cldfc.ops.arithmetic import Add, Input, Multiply, Scale, ScaleBy, Total, Zero
 from cldfc.ops.base import Kept, Operator, OperatorSetting
-from cldfc.ops.convolution import Convolution, ConvolutionAdjoint, Kernel, Linear, Prolongation, ProlongationAdjoint
+from cldfc.ops.convolution import (
+    Convolution,
+    ConvolutionAdjoint,
+    Kernel,
+    KernelStart,
+    Linear,
+    Prolongation,
+    ProlongationAdjoint,
+)
 from cldfc.ops.normalisation import BatchNorm, GroupNorm, LayerNorm, Normalisation, SharedBatchNorm, Statistics
 from cldfc.ops.pointwise import Identity, Pointwise
 from cldfc.ops.pooling import AvgPool, MaxPool, Pool
@@ -47,6 +55,7 @@ __all__ = [
     "Input",
     "Kept",
     "Kernel",
+    "KernelStart",
     "LayerNorm",
     "Linear",
     "MaxPool",

@@ -14,6 +14,33 @@ from cldfc.ops.solver import Dim, Form, Shape, Sized, Sizes, Solver, Unfit, whol
 _HELP_FOR_EVEN_SIZES = "write an odd size, or a `padding` behind the channels: `kernel K : 4×4 → 16, padding 1`"
 
 
+@dataclass(frozen=True, slots=True)
+class KernelStart:
+    """What a kernel starts from: a way to draw it, `he_out` unless stated, or the numbers of a stencil, row by row."""
+
+    name: str = "he_out"
+    std: float = 0
+    rows: tuple[tuple[float, ...], ...] = ()
+    is_fixed: bool = False
+
+    def lines(self, module: str, groups: str) -> list[str]:
+        """What is said after the constructor of its module, which draws it by He's rule."""
+        weight = f"{module}.weight"
+        if self.rows:
+            rows = ", ".join(f"[{', '.join(map(_number_text, row))}]" for row in self.rows)
+            return [f"stencil({module}, [{rows}]{', fixed=True' * self.is_fixed})"]
+        shared = f", groups={groups}" if groups != "1" else ""
+        known = {
+            "he": [f'nn.init.kaiming_normal_({weight}, nonlinearity="relu")'],
+            "torch": [f"{module}.reset_parameters()"],
+            "zero": [f"nn.init.zeros_({weight})"],
+            "identity": [f"nn.init.dirac_({weight}{shared})"],
+            "orthogonal": [f"nn.init.orthogonal_({weight})"],
+            "normal": [f"nn.init.normal_({weight}, std={self.std})"],
+        }
+        return known.get(self.name, [])
+
+
 @dataclass(frozen=True)
 class Kernel(Operator):
     """What convolution, prolongation and their adjoints share: a kernel of size × width, perhaps in groups.
@@ -29,8 +56,14 @@ class Kernel(Operator):
     is_layer: ClassVar[bool] = True
     parameters: ClassVar[str] = "C/g·C'·k², and C' with bias"
     stride: int | tuple[int, int] = 1
+    start: KernelStart = KernelStart()
 
     def grouped(self, shapes: Solver, parameter: Sized) -> None:
+        if parameter.given.get("each"):
+            shapes.equal(parameter.dimension("in"), parameter.dimension("out"))
+        elif self.start.rows:
+            for name in ("in", "out"):
+                shapes.when_known(parameter.dimension(name), _check_one_channel)
         groups = whole_size(parameter.given, "groups")
         if groups > 1:
             shapes.grouped(parameter.dimension("in"), groups)
@@ -63,12 +96,23 @@ class Kernel(Operator):
         return OPERAND
 
     def stored(self, sizes: Sizes) -> int:
-        weights = self.weights(sizes) * whole_size(sizes, "in")
+        weights = 0 if sizes.get("fixed") else self.weights(sizes) * whole_size(sizes, "in")
         return weights + whole_size(sizes, "bias", 0) * whole_size(sizes, "out")
 
     def weights(self, sizes: Sizes) -> int:
         """How many numbers of the kernel stand for one channel before it."""
         return whole_size(sizes, "out") // whole_size(sizes, "groups") * _area(sizes)
+
+
+def _number_text(number: float) -> str:
+    return str(int(number)) if number == int(number) else repr(number)
+
+
+def _check_one_channel(channels: int) -> None:
+    """Raise Unfit where a stencil, which is the same for each channel, would be used between several."""
+    if channels > 1:
+        help = "write `each` in place of the channels, as in `kernel W : 3×3 each = laplace5`"
+        raise Unfit(f"a stencil is for one channel, and cannot lead from or to {channels}", help)
 
 
 def _area(sizes: Sizes) -> int:
@@ -350,7 +394,7 @@ class ConvolutionAdjoint(Kernel):
         return text if self.mode == "zeros" else f'unpad({text}, {rows}, {columns}, "{self.mode}")'
 
     def module(self, sizes: Mapping[str, str]) -> str:
-        return Convolution(self.stride, self.mode).module(sizes)
+        return Convolution(self.stride, self.start, self.mode).module(sizes)
 
     def multiply_adds(self, operands: list[Shape], result: Shape, sizes: Sizes) -> int:
         _, height, width = operands[0]

@@ -122,7 +122,8 @@ class Sized:
     def known(self) -> dict[str, int | float]:
         """The sizes as plain numbers, once all are known."""
         sizes: dict[str, int | float] = {name: dim.root().size or 0 for name, dim in self.dims.items()}
-        return sizes | self.given
+        sizes |= self.given
+        return sizes | {"groups": sizes["in"]} if sizes.get("each") else sizes
 
 
 def whole_size(sizes: Sizes, name: str, default: int = 1) -> int:

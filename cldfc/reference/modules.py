@@ -102,9 +102,10 @@ def apply_kernel(session: EvaluationSession, star: tree.Star, x: Value, binding:
     tag = _parameter_tag(session, symbol, binding)
     module = session.parameters.module(_after_tie(session, symbol.name, tag))
     weight = session.parameters.tensor(f"{module}.weight")
+    weight = weight.detach() if kernel.is_fixed else weight
     bias = session.parameters.tensor(f"{module}.bias") if kernel.has_bias and not is_adjoint else None
     at = {index.name or "": position for index, position in zip(_own_head(kernel), tag, strict=True)}
-    groups = _kernel_number(session, kernel, kernel.groups, at)
+    groups = weight.shape[0] if kernel.is_each else _kernel_number(session, kernel, kernel.groups, at)
     dilation = _kernel_number(session, kernel, kernel.dilation, at)
     padding = [_kernel_number(session, kernel, number, at) for number in kernel.padding]
     stated = None if not padding else (padding[0], padding[-1])
@@ -206,14 +207,45 @@ def _check_kernel(
     at: Binding,
 ) -> None:
     """Raise ValueError unless a weight has the sizes that its kernel declares."""
-    out = _kernel_number(session, kernel, kernel.channels_out, at)
+    out = weight.shape[0] if kernel.is_each else _kernel_number(session, kernel, kernel.channels_out, at)
     size = _kernel_number(session, kernel, kernel.height, {})
     ends = (weight.shape[0], weight.shape[1] * groups)
     width = _kernel_number(session, kernel, kernel.width, {})
+    if kernel.is_fixed and kernel.stencil is not None and not weight.is_meta:
+        given_weight = _stencil_weight(session, kernel.stencil, size, width).to(weight)
+        if not torch.allclose(weight, given_weight.expand_as(weight), rtol=1e-6, atol=1e-7):
+            raise ValueError(f"`{module}` does not have the numbers that are fixed")
     found, given = (ends[1], ends[0]) if is_transposed else ends
     declared = given if kernel.channels_in is None else _kernel_number(session, kernel, kernel.channels_in, at)
     if (found, given) != (out, declared) or tuple(weight.shape[2:]) != (size, width):
         raise ValueError(f"`{module}` has the shape {tuple(weight.shape)}, which is not the declared one")
+
+
+def _stencil_weight(session: EvaluationSession, stencil: tree.Stencil, height: int, width: int) -> Tensor:
+    """The numbers of a fixed kernel: hat functions, means and differences by their definitions."""
+    factor = 1.0 if stencil.factor is None else float(session.numbers.number(stencil.factor, {}, ()))
+    hat = torch.tensor([0.5, 1, 0.5], dtype=torch.float64)
+    second = torch.tensor([-1.0, 2, -1], dtype=torch.float64)
+    middle = torch.tensor([0.0, 1, 0], dtype=torch.float64)
+    across = torch.outer(second, middle) + torch.outer(middle, second)
+    match stencil.name:
+        case None:
+            rows = [[float(session.numbers.number(entry, {}, ())) for entry in row] for row in stencil.rows]
+            return factor * torch.tensor(rows, dtype=torch.float64)
+        case "average":
+            return torch.full((height, width), factor / (height * width), dtype=torch.float64)
+        case "identity":
+            weight = torch.zeros(height, width, dtype=torch.float64)
+            weight[height // 2, width // 2] = factor
+            return weight
+        case "bilinear":
+            return factor * torch.outer(hat, hat)
+        case "full_weighting":
+            return factor * torch.outer(hat, hat) / 4
+        case "laplace9":
+            return factor * (across - torch.outer(second, second) / 6)
+        case _:
+            return factor * across
 
 
 def apply_scalar(session: EvaluationSession, symbol: tree.Symbol, x: Value, binding: Binding, value: Key) -> Value:

@@ -12,10 +12,12 @@ from lark import Token, Transformer
 
 from cldfc.diagnostics import Problems, Span
 from cldfc.syntax import tree
-from cldfc.syntax.spelling import canonical_name
+from cldfc.syntax.spelling import NAME, canonical_name
 from cldfc.syntax.tag import LONGEST_NUMBER, TagReader, whole_number, without_adjoint
 
 _LARGEST_STRIDE = 255
+
+_ENTRY = re.compile(rf"([+-]?)({NAME}|[0-9.]+(?:e[+-]?[0-9]+)?)(?:/({NAME}|[0-9.]+))?")
 
 _Parts = list[tree.Expression | Token]
 _Summation = tuple[Token, tree.Expression, tree.Expression]
@@ -82,11 +84,47 @@ class Builder(Transformer[Token, tree.Statement]):
 
     def kernel(self, parts: list[tree.Expression | list[tree.Expression] | _Attribute]) -> tree.KernelStatement:
         symbol, height, width, channels = cast(
-            "tuple[tree.Symbol, tree.Expression, tree.Expression, list[tree.Expression]]", parts[:4]
+            "tuple[tree.Symbol, tree.Expression, tree.Expression, list[tree.Expression] | Token]", parts[:4]
         )
+        rest = list(parts[4:])
+        is_fixed = bool(rest) and isinstance(rest[-1], Token)
+        rest = rest[:-1] if is_fixed else rest
+        stencil = rest.pop() if rest and isinstance(rest[-1], tree.Stencil) else None
+        is_each = isinstance(channels, Token)
+        if isinstance(channels, Token):
+            channels = [cast(tree.Expression, tree.Number(1, self.place_of(channels)))]
         channels_in = channels[0] if len(channels) == 2 else None
         kernel = tree.KernelStatement(self.head(symbol), height, width, channels_in, channels[-1], self.statement)
-        return self.with_attributes(kernel, cast("list[_Attribute]", parts[4:]))
+        kernel = replace(kernel, is_each=is_each, stencil=cast("tree.Stencil | None", stencil), is_fixed=is_fixed)
+        return self.with_attributes(kernel, cast("list[_Attribute]", rest))
+
+    def stencil(self, parts: _Parts) -> tree.Stencil:
+        last, factor = cast(Token, parts[-1]), cast(tree.Expression, parts[0]) if len(parts) == 3 else None
+        place = self.place_of(parts[0]).to(self.place_of(last))
+        if last.type == "NAME":
+            return tree.Stencil((), str(last), factor, place)
+        rows, at = list[tuple[tree.Expression, ...]](), cast(int, last.start_pos) + 1
+        for row in last[1:-1].split(";"):
+            found = ((m[0], self.place(at + m.start(), at + m.end())) for m in re.finditer(r"\S+", row))
+            rows.append(tuple(self.entry(text, span) for text, span in found))
+            at += len(row) + 1
+        return tree.Stencil(tuple(rows), None, factor, place)
+
+    def entry(self, text: str, place: Span) -> tree.Expression:
+        """`-1`, `1/4`, `-a/2`: a number or a constant, perhaps over another."""
+        found = _ENTRY.fullmatch(text)
+        if found is None:
+            help = "write numbers, constants or quotients of them without white space: `[0 -1 0; -1 4 -1; 0 -1/2 0]`"
+            self.problems.report("E0101", f"`{text}` is no entry of a kernel", place, "expected a number", help)
+            return tree.Number(0, place)
+        atoms = [self.atom(atom, place) for atom in (found[2], found[3]) if atom]
+        value = atoms[0] if len(atoms) == 1 else tree.Quotient(atoms[0], atoms[1], place)
+        return value if found[1] != "-" else tree.Sum((value,), (-1,), place)
+
+    def atom(self, text: str, place: Span) -> tree.Expression:
+        if not text[0].isdigit():
+            return tree.Symbol(canonical_name(text), (), place)
+        return tree.Number(whole_number(text, place, self.problems) if text.isdecimal() else float(text), place)
 
     def with_attributes(self, kernel: tree.KernelStatement, attributes: list[_Attribute]) -> tree.KernelStatement:
         given: dict[str, tree.Expression | None] = {}
@@ -105,6 +143,8 @@ class Builder(Transformer[Token, tree.Statement]):
                     self.problems.report("E0101", message, value.span, "not expected here", help)
                 padding.append(value)
                 continue
+            if word.type == "START":
+                kernel, name = self.with_start(kernel, word, value), "start"
             if name in given:
                 self.report_twice(word)
             elif name == "padding" and value is not None:
@@ -124,6 +164,15 @@ class Builder(Transformer[Token, tree.Statement]):
             boundary=boundary,
         )
 
+    def with_start(
+        self, kernel: tree.KernelStatement, word: Token, number: tree.Expression | None
+    ) -> tree.KernelStatement:
+        if (number is None) == (word == "normal"):
+            help = "write `start normal(0.01)`, with a standard deviation, or another start without a number"
+            message = f"`start {word}` with{'out' if number is None else ''} a number"
+            self.problems.report("E0101", message, self.place_of(word), "not possible", help)
+        return replace(kernel, start=cast(tree.StartName, str(word)), start_number=number)
+
     def report_twice(self, word: Token) -> None:
         message, help = f"`{word}` is given twice", "keep one of the two"
         if word.type == "BOUNDARY":
@@ -132,6 +181,10 @@ class Builder(Transformer[Token, tree.Statement]):
 
     def attribute(self, parts: _Parts) -> _Attribute:
         word = parts[0]
+        if isinstance(word, Token) and word.type == "START":
+            given = cast(Token, parts[1])
+            number = cast(tree.Expression, parts[3]) if len(parts) > 2 else None
+            return Token("START", str(given), given.start_pos, end_pos=given.end_pos), number
         if not isinstance(word, Token):
             kind = "NUMBER" if isinstance(word, tree.Number) else "NAME"
             return Token(kind, word.span.text), word

@@ -416,7 +416,7 @@ def _kernel_body(kernel: tree.KernelStatement, formatter: Formatter) -> str:
     text = _kernel_size(kernel, formatter)
     if kernel.channels_in is not None:
         text += f", {formatter.text(kernel.channels_in)}"
-    text += f" {formatter.words.arrow} {formatter.text(kernel.channels_out)}"
+    text += " each" if kernel.is_each else f" {formatter.words.arrow} {formatter.text(kernel.channels_out)}"
     if kernel.groups is not None:
         text += f", groups {formatter.text(kernel.groups, _QUOTIENT)}"
     if kernel.dilation is not None:
@@ -425,7 +425,20 @@ def _kernel_body(kernel: tree.KernelStatement, formatter: Formatter) -> str:
         text += f", padding {','.join(formatter.text(size, _QUOTIENT) for size in kernel.padding)}"
     if kernel.boundary is not None:
         text += f", {kernel.boundary}"
-    return text + (", bias" if kernel.has_bias else "")
+    if kernel.start is not None:
+        text += f", start {kernel.start}"
+        text += f"({formatter.text(kernel.start_number, _QUOTIENT)})" if kernel.start_number is not None else ""
+    text += ", bias" if kernel.has_bias else ""
+    if kernel.stencil is not None:
+        text += f" = {_format_stencil(kernel.stencil, formatter)}"
+    return text + (" fixed" if kernel.is_fixed else "")
+
+
+def _format_stencil(stencil: tree.Stencil, formatter: Formatter) -> str:
+    """`1/16 * [1 2 1; 2 4 2; 1 2 1]`."""
+    rows = (" ".join(formatter.text(entry).replace(" ", "") for entry in row) for row in stencil.rows)
+    text = stencil.name or f"[{'; '.join(rows)}]"
+    return text if stencil.factor is None else f"{formatter.text(stencil.factor, _QUOTIENT)} * {text}"
 
 
 def _kernel_size(kernel: tree.KernelStatement, formatter: Formatter) -> str:

@@ -25,11 +25,11 @@ EXAMPLES = _examples()
 STATEMENTS = tuple(EXAMPLES)
 REDUCTIONS = ("sum", "concat")
 BOUNDARIES = get_args(tree.Boundary)
-WORDS_INSIDE = ("for", "groups", "dilation", "padding", *BOUNDARIES, "bias", "fixed", *REDUCTIONS)
+WORDS_INSIDE = ("for", "groups", "dilation", "padding", *BOUNDARIES, "each", "start", "bias", "fixed", *REDUCTIONS)
 """What the language says with words inside a statement."""
 
 
-MODULE_NAMES = frozenset("torch nn F conv prolong shared_norm unpad".split())
+MODULE_NAMES = frozenset("torch nn F conv prolong shared_norm stencil unpad".split())
 """What it imports and defines beside its class."""
 
 BUILTIN_NAMES = frozenset("bool dict int max range sum super tuple".split())

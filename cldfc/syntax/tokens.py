@@ -51,7 +51,7 @@ PATTERNS: dict[TokenKind, str] = {
     "noise": NOISE,
     "reduction": PARSER["REDUCTION"],
     "times": r"×|\\times(?![A-Za-z])",
-    "sign": "|".join(PARSER[name] for name in _SIGNS),
+    "sign": "|".join([*(PARSER[name] for name in _SIGNS), ";"]),
     "number": PARSER["NUMBER"],
     "name": PARSER["NAME"],
     "bracket": "|".join(PARSER[name] for name in _BRACKETS),

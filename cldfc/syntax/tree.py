@@ -233,6 +233,17 @@ class Output:
     span: Span = span_field()
 
 
+@dataclass(frozen=True, slots=True)
+class Stencil:
+    """`1/16 * [1 2 1; 2 4 2; 1 2 1]`, `laplace5`: the numbers of a kernel row by row, or their name, and a factor."""
+
+    rows: tuple[tuple[Expression, ...], ...]
+    name: str | None
+    factor: Expression | None
+    span: Span = span_field()
+
+
+StartName = Literal["he", "he_out", "torch", "zero", "identity", "orthogonal", "normal"]
 Boundary = Literal["valid", "same", "circular", "reflect", "replicate"]
 """What stands around a map where a kernel reaches beyond it: nothing, zeros, or numbers of the map itself."""
 
@@ -241,7 +252,8 @@ Boundary = Literal["valid", "same", "circular", "reflect", "replicate"]
 class KernelStatement:
     """`kernel K@tag : 3×3 → c@ℓ`, or `3×3, cin → cout`; then `groups 2`, `dilation 2`, `padding 2,0`, `bias`.
 
-    `padding` has one number, or one for rows and one for columns; without, it is (k-1)/2 · dilation.
+    `padding` has one number, or one for rows and one for columns; without, it is (k-1)/2 · dilation. `each` in place of
+    channels has a kernel for each channel by itself; `channels_out` is the number 1 then, of filters for each.
     """
 
     examples: ClassVar = ("kernel A@ℓ : 3×3 → c@ℓ",)
@@ -256,6 +268,11 @@ class KernelStatement:
     has_bias: bool = False
     padding: tuple[Expression, ...] = ()
     boundary: Boundary | None = None
+    is_each: bool = False
+    start: StartName | None = None
+    start_number: Expression | None = None
+    stencil: Stencil | None = None
+    is_fixed: bool = False
 
 
 @dataclass(frozen=True, slots=True)
