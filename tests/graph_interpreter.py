@@ -6,6 +6,7 @@ with others; the rest have formulas here, from their definitions rather than fro
 
 import math
 from collections.abc import Callable
+from types import SimpleNamespace
 from typing import Any
 
 import torch
@@ -33,9 +34,11 @@ def channel_shift(result: Tensor, module: Any) -> Tensor:
 
 def convolution(operator: ops.Convolution, node: Node, x: Tensor, module: Any) -> Tensor:
     """A product of matrices: a row for each channel of the result, a column for each pixel of it."""
-    out, _, size, _ = module.weight.shape
-    padding = module.dilation[0] * (size - 1) // 2
-    columns = F.unfold(x, size, module.dilation, padding, operator.stride)
+    out, _, height, across = module.weight.shape
+    rows, width = module.padding
+    if operator.mode != "zeros":
+        x, rows, width = F.pad(x, (width, width, rows, rows), mode=operator.mode), 0, 0
+    columns = F.unfold(x, (height, across), module.dilation, (rows, width), operator.stride)
     columns = columns.unflatten(1, (module.groups, -1))
     rows = module.weight.reshape(module.groups, out // module.groups, -1)
     return channel_shift(torch.einsum("gok,ngkp->ngop", rows, columns).reshape(len(x), *node.shape), module)
@@ -50,6 +53,21 @@ def prolongation(operator: ops.Prolongation, node: Node, x: Tensor, module: Any)
     columns = torch.einsum("gck,ngcp->ngkp", rows, pixels).unflatten(2, (-1, size * size)).flatten(1, 3)
     padding = max(0, math.ceil(excess / 2))
     return channel_shift(F.fold(columns, node.shape[1:], size, module.dilation, padding, operator.stride), module)
+
+
+def adjoint(operator: ops.Kernel, node: Node, x: Tensor, module: Any) -> Tensor:
+    """The gradient of ⟨A u, x⟩ at u = 0, with the kernel's own product of matrices for A."""
+    u = x.new_zeros(len(x), *node.shape, requires_grad=True)
+    plain = SimpleNamespace(weight=module.weight, bias=None, dilation=module.dilation, groups=module.groups)
+    plain.padding = module.padding
+    forward = node.model_copy(update={"shape": tuple(x.shape[1:])})
+    with torch.enable_grad():
+        if isinstance(operator, ops.ConvolutionAdjoint):
+            image = convolution(ops.Convolution(operator.stride, mode=operator.mode), forward, u, plain)
+        else:
+            assert isinstance(operator.stride, int)
+            image = prolongation(ops.Prolongation(operator.stride), forward, u, plain)
+        return torch.autograd.grad(image, u, x, create_graph=True)[0]
 
 
 def normalised(operator: ops.Normalisation, x: Tensor, over: tuple[int, ...], module: Any) -> Tensor:
@@ -99,6 +117,8 @@ FORMULAS: dict[type[ops.Operator], Callable[..., Any]] = {
     ops.Channels: lambda o, node, given, module: given[0][:, o.first : o.last + 1],
     ops.Convolution: lambda o, node, given, module: convolution(o, node, given[0], module),
     ops.Prolongation: lambda o, node, given, module: prolongation(o, node, given[0], module),
+    ops.ConvolutionAdjoint: lambda o, node, given, module: adjoint(o, node, given[0], module),
+    ops.ProlongationAdjoint: lambda o, node, given, module: adjoint(o, node, given[0], module),
     ops.Linear: lambda o, node, given, module: given[0] @ module.weight.T + module.bias,
     ops.BatchNorm: lambda o, node, given, module: normalised(o, given[0], (0, 2, 3), module),
     ops.SharedBatchNorm: lambda o, node, given, module: normalised(o, given[0], (0, 2, 3), module),

@@ -14,9 +14,10 @@ def data_mapping(w: Writer) -> None:
     before = ", c@ℓ" if 0 in w.steps or w.chance(4) else ""
     w.kernel("A@ℓ", before=before)
     linear = ["A@ℓ *", "A@ℓ *", "0.5 * A@ℓ *", "ω@ℓ * A@ℓ *", "(A@ℓ *) + (K@ℓ *)", "A@ℓ * K@ℓ *", "identity - (A@ℓ *)"]
+    linear += ["Aᵀ@ℓ *", "Aᵀ@ℓ * A@ℓ *", "Kᵀ@ℓ * A@ℓ * K@ℓ *"]
     nonlinear = [f"A@ℓ * {s}", f"{s} ∘ A@ℓ *", f"{s} ∘ A@ℓ * {s}", "A@ℓ * abs"]
     body = w.of(*linear, *nonlinear)
-    if "K@ℓ" in body:
+    if "K" in body:
         w.kernel("K@ℓ", before=before)
     if "ω" in body:
         w.add("scalar ω@ℓ = 0.5")
@@ -27,7 +28,8 @@ def smoother(w: Writer) -> None:
     """ℬ: Table 1's forms, by level or by step."""
     s, tag = w.s(), w.of("ℓ,i", "ℓ,i", "ℓ")
     w.kernel(f"B@{tag}")
-    w.add(f"let ℬ@ℓ,i = {w.of(f'{s} ∘ B@{tag} * {s}', f'{s} ∘ B@{tag} *', f'B@{tag} * {s}', f'B@{tag} *')}")
+    forms = [f"{s} ∘ B@{tag} * {s}", f"{s} ∘ B@{tag} *", f"B@{tag} * {s}", f"B@{tag} *", f"Bᵀ@{tag} * {s} ∘ B@{tag} *"]
+    w.add(f"let ℬ@ℓ,i = {w.of(*forms)}")
     if tag == "ℓ,i" and w.chance(4):
         w.add(w.of("tie B@ℓ", "tie B@ℓ for i >= 2", "tie B@ℓ for ℓ >= 2"))
 
@@ -73,7 +75,7 @@ def residual(w: Writer) -> None:
         # Without its range the tie has one B at two strides.
         w.add(w.of("tie B@ℓ", "tie B@ℓ for i >= 1") if w.same_width else "tie B@ℓ for i >= 1")
     w.add(f"r@1,0 = {w.s('1')} ∘ θ * f")
-    step = f"A{tag} * {s} ∘ B@ℓ,i * {w.of(f'{s}(r@ℓ,i-1)', 'r@ℓ,i-1')}"
+    step = f"A{w.of('', '', 'ᵀ')}{tag} * {s} ∘ B@ℓ,i * {w.of(f'{s}(r@ℓ,i-1)', 'r@ℓ,i-1')}"
     if w.chance(5):
         w.kernel("G@ℓ,i", extras=False)
         step += " ⊙ sigmoid ∘ G@ℓ,i * r@ℓ,i-1"
@@ -233,8 +235,12 @@ def v_cycle(w: Writer) -> None:
     w.add(f"kernel P@ℓ : {size} → c@ℓ" + w.of("", " bias", " groups 2"))
     w.add(f"f@1 = {w.s('1')} ∘ θ * f", f"u@1,0 = {w.of('0', 'f@1')}")
     w.add(f"u@ℓ,i = u@ℓ,i-1 + {w.factor()}{s} ∘ B@ℓ,i * {w.of(s, 'relu')}(f@ℓ - A@ℓ * u@ℓ,i-1)")
-    w.add("f@ℓ+1 = R@ℓ *_2 (f@ℓ - A@ℓ * u@ℓ,ν)", f"u@ℓ+1,0 = {w.of('0', 'R@ℓ *_2 u@ℓ,ν')}", "v@J,0 = u@J,ν")
-    up = w.of("P@ℓ-1 *^2 v@ℓ,ν", "1/2 * P@ℓ-1 *^2 relu(v@ℓ,ν)", "P@ℓ-1 *^2 v@ℓ,0")
+    w.add(
+        "f@ℓ+1 = R@ℓ *_2 (f@ℓ - A@ℓ * u@ℓ,ν)",
+        f"u@ℓ+1,0 = {w.of('0', 'R@ℓ *_2 u@ℓ,ν', 'Pᵀ@ℓ *^2 u@ℓ,ν')}",
+        "v@J,0 = u@J,ν",
+    )
+    up = w.of("P@ℓ-1 *^2 v@ℓ,ν", "1/2 * P@ℓ-1 *^2 relu(v@ℓ,ν)", "P@ℓ-1 *^2 v@ℓ,0", "Rᵀ@ℓ-1 *_2 v@ℓ,ν")
     w.add(f"v@ℓ-1,0 = u@ℓ-1,ν + {up}", f"v@ℓ,i = v@ℓ,i-1 + {s} ∘ C@ℓ,i * (f@ℓ - A@ℓ * v@ℓ,i-1)")
     w.head("v@1,ν", "1")
 

@@ -56,11 +56,13 @@ class Writer:
 
     def kernel(self, head: str, channels: str = "c@ℓ", extras: bool = True, before: str = "") -> None:
         """A kernel with whatever may be declared for one."""
-        text = f"kernel {head} : {self.of('3×3', '3×3', '1×1')}{before} → {channels}"
+        text = f"kernel {head} : {self.of('3×3', '3×3', '1×1', '1×3', '5×1')}{before} → {channels}"
         if extras and self.chance(4):
             text += " groups 2"
         if extras and self.chance(5):
             text += self.of(" dilation 2", " dilation ℓ" if "ℓ" in head else " dilation 3")
+        if extras and self.chance(6):
+            text += self.of(" replicate", " same", " replicate")
         self.add(text + (" bias" if self.chance(5) else ""))
 
     def sigma(self) -> None:

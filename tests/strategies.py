@@ -68,7 +68,7 @@ def compounds(parts: st.SearchStrategy[tree.Expression]) -> st.SearchStrategy[tr
     terms = st.lists(st.tuples(signs, parts), min_size=1, max_size=4)
     several = st.lists(parts, min_size=2, max_size=3).map(tuple)
     reducers = st.sampled_from(["sum", "concat"])
-    strides = st.sampled_from([1, 2, 3, 255])
+    strides = st.sampled_from([1, 2, 3, 255, (2, 1), (1, 3)])
     settings = st.lists(
         st.builds(
             lambda name, value: tree.Setting(name, value, NOWHERE), st.none() | st.sampled_from(["k", "stride"]), parts
@@ -79,6 +79,7 @@ def compounds(parts: st.SearchStrategy[tree.Expression]) -> st.SearchStrategy[tr
     return st.one_of(
         st.builds(lambda h, s: tree.Symbol(h.name, h.tag, NOWHERE, tuple(s)), heads(), settings),
         st.builds(lambda k, s, x, t: tree.Star(k, s, x, NOWHERE, t), parts, strides, parts | st.none(), st.booleans()),
+        st.builds(lambda k: tree.Adjoint(k, NOWHERE), heads() | parts),
         st.builds(lambda g, x: tree.Compose(g, x, NOWHERE), parts, parts),
         st.builds(lambda g, x: tree.Apply(g, x, NOWHERE), parts, parts),
         terms.map(lambda ts: tree.Sum(tuple(t for _, t in ts), tuple(s for s, _ in ts), NOWHERE)),
@@ -110,6 +111,12 @@ def statements() -> st.SearchStrategy[tree.Statement]:
     plain = st.sampled_from(["Net", "A_1", "x"])
     sizes = st.builds(lambda name: tree.Symbol(name, (), NOWHERE), names()) | numbers()
     some, perhaps = expressions(), expressions() | st.none()
+    paddings = st.just(()) | st.tuples(some) | st.tuples(some, numbers())
+    boundaries = st.none() | st.sampled_from(["circular", "reflect", "replicate"])
+    entries = st.integers(0, 99).map(lambda value: tree.Number(value, NOWHERE))
+    rows = st.lists(st.lists(entries, min_size=1, max_size=3).map(tuple), min_size=1, max_size=3).map(tuple)
+    given = st.builds(lambda r, f: tree.Stencil(r, None, f, NOWHERE), rows, perhaps)
+    stencils = st.none() | given | st.builds(lambda f: tree.Stencil((), "laplace5", f, NOWHERE), perhaps)
     paths = st.text(st.characters(exclude_characters='"\n', exclude_categories=["Cs"]), max_size=9)
     lefts = heads().filter(lambda symbol: symbol.name not in STATEMENTS)
     equations = st.builds(lambda a, b, c: tree.Equation(a, b, NOWHERE, c), lefts, some, clauses())
@@ -125,8 +132,11 @@ def statements() -> st.SearchStrategy[tree.Statement]:
         ),
         tree.Output: st.builds(lambda n, s: tree.Output(n, s, NOWHERE, NOWHERE), names(), sizes),
         tree.KernelStatement: st.builds(
-            lambda s, h, w, i, o, g, d, b: tree.KernelStatement(s, h, w, i, o, NOWHERE, g, d, b),
-            *(heads(), sizes, sizes, perhaps, some, perhaps, perhaps, st.booleans()),
+            lambda s, h, w, i, o, g, d, b, p, e, t, f: tree.KernelStatement(
+                s, h, w, i, o, NOWHERE, g, d, b, p, e, stencil=t, is_fixed=f
+            ),
+            *(heads(), sizes, sizes, perhaps, some, perhaps, perhaps, st.booleans(), paddings, boundaries),
+            *(stencils, st.booleans()),
         ),
         tree.Expect: st.builds(lambda q, n: tree.Expect(q, n, NOWHERE, NOWHERE), plain, numbers()),
         tree.Equation: equations,

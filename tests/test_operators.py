@@ -19,17 +19,17 @@ from torch.utils.flop_counter import FlopCounterMode
 from cldfc import ops
 from cldfc.compilation import Compilation
 from cldfc.diagnostics import Source
-from cldfc.emit.constructor import conv_lines, drop_path_lines, prolong_lines, shared_norm_lines
+from cldfc.emit.constructor import conv_lines, drop_path_lines, prolong_lines, shared_norm_lines, unpad_lines
 from cldfc.ops import Dim, Form, Indivisible, Mismatch, Sized, Solver, TooSmall, Unfit
 from cldfc.ops.manual import operators_page
 from cldfc.reference import operators as reference
 from cldfc.verify.equivalence import verify_forms
 from cldfc.verify.outcome import candidates_of
 
-EVERYTHING = {"stride", "groups", "dilation", "bias"}
+EVERYTHING = {"groups", "dilation", "bias", "padding", "padding_mode", "width", "strides"}
 HELPERS: dict = {"torch": torch, "nn": nn, "F": F}
-WRITTEN = [*conv_lines(EVERYTHING), *prolong_lines(EVERYTHING), *shared_norm_lines(), *drop_path_lines()]
-exec("\n".join(WRITTEN), HELPERS)
+LINES = [*conv_lines(EVERYTHING), *prolong_lines(EVERYTHING), *shared_norm_lines(), *unpad_lines(), *drop_path_lines()]
+exec("\n".join(LINES), HELPERS)
 
 
 @dataclass
@@ -53,6 +53,9 @@ def infer(case: Case, shapes) -> tuple[tuple[int, ...] | None, dict]:
     sized = Sized({name: Dim(size) for name, size in case.dims.items()}, dict(case.given))
     case.operator.shape(solver, [Form(tuple(map(Dim, shape))) for shape in shapes], result, sized)
     solver.settle()
+    for supposition in solver.take_suppositions():
+        solver.known(*supposition.size())
+        solver.settle()
     return result.known(), sized.known()
 
 
@@ -88,6 +91,10 @@ def evaluate(case: Case, module, operands: list[Tensor], training: bool = False)
     )
     if isinstance(module, nn.Module):
         module.train(training)
+    if isinstance(case.operator, ops.ConvolutionAdjoint):
+        sizes = {name: str(size) for name, size in case.given.items()}
+        rows = case.operator.stride - 1
+        return eval(case.operator.torch_unlike(names, called, sizes, str(rows)), scope)
     if isinstance(case.operator, ops.SharedBatchNorm):
         names.append("use")
         scope["use"] = module.use
@@ -123,6 +130,27 @@ def prolong(case: Case) -> Callable:
         coarse = F.conv2d(fine, m.weight, stride=s, padding=padding, dilation=d, groups=g)
         out = torch.autograd.grad(coarse, fine, x)[0]
         return out if m.bias is None else out + m.bias[:, None, None]
+
+    return formula
+
+
+def adjoint(case: Case) -> Callable:
+    """The gradient of ⟨A u, x⟩, whatever u is."""
+    operator, given = case.operator, case.given
+    rest = {"stride": operator.stride, "dilation": given.get("dilation", 1), "groups": given.get("groups", 1)}
+    reach = rest["dilation"] * (given["size"] - 1)
+
+    def formula(x: Tensor, m) -> Tensor:
+        height, width = (n // rest["stride"] if operator.is_transposed else n * rest["stride"] for n in x.shape[2:])
+        u = torch.randn(len(x), case.dims["in"], height, width, dtype=x.dtype, requires_grad=True)
+        if operator.is_transposed:
+            whole = F.conv_transpose2d(u, m.weight, **rest)
+            front = max(0, math.ceil((reach + 1 - operator.stride) / 2))
+            part = whole[..., front : front + x.shape[2], front : front + x.shape[3]]
+            image = F.pad(part, (0, x.shape[3] - part.shape[3], 0, x.shape[2] - part.shape[2]))
+        else:
+            image = F.conv2d(u, m.weight, padding=reach // 2, **rest)
+        return torch.autograd.grad((image * x).sum(), u)[0]
 
     return formula
 
@@ -180,6 +208,13 @@ def windows(size: int, stride: int, padding: int, reduce: Callable, beyond: floa
     return formula
 
 
+def windows_to_the_end(x: Tensor) -> Tensor:
+    """The largest number of 2 × 2 numbers; a last row or column alone is filled up."""
+    rows, columns = x.shape[2] % 2, x.shape[3] % 2
+    padded = F.pad(x, (0, columns, 0, rows), value=-math.inf)
+    return padded.unfold(2, 2, 2).unfold(3, 2, 2).amax((-1, -2))
+
+
 def kernel_cases() -> list[Case]:
     maps = [[(4, h, w)] for h, w in [(1, 1), (2, 3), (5, 4), (8, 7)]]
     cases = []
@@ -188,8 +223,12 @@ def kernel_cases() -> list[Case]:
             given = {"size": k, "groups": g, "dilation": d, "bias": bias}
             if d * (k - 1) % 2 == 0:
                 cases.append(Case(ops.Convolution(s), convolve, maps, {"out": 6}, given))
+                cases.append(Case(ops.ConvolutionAdjoint(s), adjoint, maps, {"in": 6}, given))
             if s > 1 or d * (k - 1) % 2 == 0:
                 cases.append(Case(ops.Prolongation(s), prolong, maps, {"out": 6}, given))
+                if s > 1 or d * (k - 1) % 2 == 0:
+                    times = [[(4, s * h, s * w)] for ((_, h, w),) in maps]
+                    cases.append(Case(ops.ProlongationAdjoint(s), adjoint, times, {"in": 6}, given))
     cases.append(Case(ops.Convolution(2), convolve, maps, {"out": 6}, {"size": 3}))
     cases.append(Case(ops.Prolongation(2), prolong, maps, {"out": 6}, {"size": 4}))
     for case in cases:
@@ -211,6 +250,7 @@ def pool_cases() -> list[Case]:
         used = (size, stride or size, (size - 1) // 2 * overlap if padding is None else padding)
         cases.append(Case(ops.AvgPool(size, stride, padding), windows(*used, mean, 0.0), maps))
         cases.append(Case(ops.MaxPool(size, stride, padding), windows(*used, largest, -math.inf), maps))
+    cases.append(Case(ops.MaxPool(2, 2, 0, 1), lambda x, m: windows_to_the_end(x), maps))
     return cases
 
 
@@ -807,7 +847,7 @@ def test_what_torch_cannot_do(operator, given, error):
 
 
 def test_settings():
-    assert list(ops.MaxPool.settings()) == ["size", "stride", "padding"]
+    assert list(ops.MaxPool.settings()) == ["size", "stride", "padding", "ceil"]
     assert ops.BUILTINS["leaky_relu"].settings()["slope"] == ops.OperatorSetting("real", 0, 1_000)
     assert ops.Add.settings() == ops.Convolution.settings() == {}
     for kind in ops.BUILTINS.values():

@@ -46,7 +46,7 @@ def _norms_after_kernels(graph: Graph) -> dict[Key, list[_Norm | None]]:
     for at, node in enumerate(graph.nodes()):
         if isinstance(node.operator, Kernel) and node.parameter is not None:
             read_by = [graph.node(reader) for reader in readers[at]]
-            is_alone = len(read_by) == 1 and isinstance(read_by[0].operator, BatchNorm)
+            is_alone = len(read_by) == 1 and isinstance(read_by[0].operator, BatchNorm) and not node.operator.is_adjoint
             found.setdefault(node.parameter, []).append(_norm_of(read_by[0]) if is_alone else None)
     return found
 
@@ -90,10 +90,16 @@ def _explain_kept(graph: Graph, folded: Container[Key]) -> list[_KeptNorm]:
             )
         elif kernel in folded:
             continue
+        elif _is_adjoint(graph.node(before).operator):
+            reason = "it follows an adjoint, which has no bias"
         else:
             reason = _why_not(norms[kernel], len(readers[before]))
         found[_KeptNorm(norm, keyword, kernel, reason)] = None
     return list(found)
+
+
+def _is_adjoint(operator: Operator) -> bool:
+    return isinstance(operator, Kernel) and operator.is_adjoint
 
 
 _PADDED = "it stands before a convolution, whose zero padding would lack its shift"
@@ -139,7 +145,8 @@ class Folded:
 def fold_norms(graph: Graph) -> Folded:
     """The network in evaluation with batch normalisations folded into the kernels before them, which get a bias.
 
-    A kernel takes up a normalisation if all its uses are read by that one and by nothing else. Left alone are a
+    A kernel takes up a normalisation if all its uses are read by that one and by nothing else, and none is an adjoint,
+    whose outputs are the kernel's inputs. Left alone are a
     normalisation before a convolution, whose zero padding would lack the shift, one after a sum or an activation,
     and `gn` and `ln`, which depend on the data. Parameters that are no longer used are gone. The mathematics:
     γ · (K * x + b - μ) / √(σ² + ε) + β is affine in K and b, Ioffe and Szegedy 2015, Algorithm 2.

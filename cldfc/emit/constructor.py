@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Sequence
+import re
+from collections.abc import Collection, Hashable, Mapping, Sequence
 from dataclasses import dataclass
 
 from cldfc.emit import python
@@ -12,25 +13,44 @@ from cldfc.emit.python import loop_name
 from cldfc.emit.sizes import Sample
 from cldfc.network.graph import Graph
 from cldfc.network.positions import Key, Position
-from cldfc.ops import Convolution, DropPath, Prolongation, SharedBatchNorm, WithScalar
+from cldfc.ops import ConvolutionAdjoint, DropPath, Kernel, Operator, SharedBatchNorm, WithScalar
 
-_DEFAULTS = {"stride": "int = 1", "groups": "int = 1", "dilation": "int = 1", "bias": "bool = False"}
+_DEFAULTS = {
+    "stride": "int = 1",
+    "padding": "int | tuple[int, int] | None = None",
+    "padding_mode": 'str = "zeros"',
+    "groups": "int = 1",
+    "dilation": "int = 1",
+    "bias": "bool = False",
+}
 
 
 def conv_lines(uses: set[str]) -> list[str]:
     """`conv`: He initialisation with the fan of the output; the bias starts at 0.
 
-    torch's own fan_out does not divide by the groups.
+    torch's own fan_out does not divide by the groups. `uses` may also have `width`, for kernels that are no squares,
+    and `strides`, for two strides.
     """
     start = ['nn.init.kaiming_normal_(kernel.weight, mode="fan_out", nonlinearity="relu")']
     if "groups" in uses:
-        start = ["fan = cout // groups * size**2", "nn.init.normal_(kernel.weight, std=(2 / fan) ** 0.5)"]
-    padding = "dilation * (size - 1) // 2" if "dilation" in uses else "size // 2"
+        area = "kernel.weight[0, 0].numel()" if "width" in uses else "size**2"
+        start = [f"fan = cout // groups * {area}", "nn.init.normal_(kernel.weight, std=(2 / fan) ** 0.5)"]
     about = "zero padding (size - 1) / 2" + " * dilation" * ("dilation" in uses)
+    about = f"padding (size - 1) / 2{' * dilation' * ('dilation' in uses)} unless given" if "padding" in uses else about
+    same, lines = "dilation * ({} - 1) // 2" if "dilation" in uses else "{} // 2", list[str]()
+    padding = same.format("size")
+    if "width" in uses:
+        lines, padding = ["rows, columns = (size, size) if isinstance(size, int) else size"], "(rows, columns)"
+        padding = f"({same.format('rows')}, {same.format('columns')})"
+    if "padding" in uses:
+        lines = ["if padding is None:", *python.indent([*lines, f"padding = {padding}"])]
+        padding = "padding"
+    rest = ["padding_mode=padding_mode"] if "padding_mode" in uses else []
     return [
-        *_head("conv", ["stride", *_extras(uses)], "nn.Conv2d"),
+        *_head("conv", ["stride", *_extras(uses)], "nn.Conv2d", uses=uses),
         f'    """A kernel{"" if "bias" in uses else " without bias"}; {about}; He initialisation."""',
-        *_kernel("nn.Conv2d", uses, [f"padding={padding}"]),
+        *python.indent(lines),
+        *_kernel("nn.Conv2d", uses, [f"padding={padding}", *rest]),
         *(f"    {line}" for line in start),
         *_tail(uses),
     ]
@@ -45,7 +65,7 @@ def prolong_lines(uses: set[str]) -> list[str]:
     fan = "2 * groups / cin" if "groups" in uses else "2 / cin"
     what = "A transposed kernel" + " without bias" * ("bias" not in uses)
     return [
-        *_head("prolong", _extras(uses), "nn.ConvTranspose2d", "stride: int"),
+        *_head("prolong", _extras(uses - {"padding", "padding_mode"}), "nn.ConvTranspose2d", "stride: int"),
         f'    """{what}: `stride` times as large; He initialisation."""',
         f"    excess = {reach} - stride",
         "    padding = max(0, (excess + 1) // 2)",
@@ -57,12 +77,14 @@ def prolong_lines(uses: set[str]) -> list[str]:
 
 def _extras(uses: set[str]) -> list[str]:
     """What a network's kernels have beside sizes and stride, in the order of their parameters."""
-    return [name for name in ("groups", "dilation", "bias") if name in uses]
+    return [name for name in ("padding", "padding_mode", "groups", "dilation", "bias") if name in uses]
 
 
-def _head(name: str, optional: list[str], result: str, *required: str) -> list[str]:
+def _head(name: str, optional: list[str], result: str, *required: str, uses: Collection[str] = ()) -> list[str]:
     """`def conv(…) -> nn.Conv2d:`."""
-    parameters = ["cin: int", "cout: int", "size: int", *required, *(f"{n}: {_DEFAULTS[n]}" for n in optional)]
+    defaults = _DEFAULTS | ({"stride": "int | tuple[int, int] = 1"} if "strides" in uses else {})
+    size = "size: int | tuple[int, int]" if "width" in uses else "size: int"
+    parameters = ["cin: int", "cout: int", size, *required, *(f"{n}: {defaults[n]}" for n in optional)]
     return python.call(f"def {name}", parameters, f" -> {result}:", 0)
 
 
@@ -78,6 +100,49 @@ def _tail(uses: set[str]) -> list[str]:
     """The rest of both."""
     zeros = ["    if kernel.bias is not None:", "        nn.init.zeros_(kernel.bias)"]
     return [*(zeros if "bias" in uses else []), "    return kernel", "", ""]
+
+
+def _start_lines(operator: Operator, module: str, sizes: Mapping[str, str], depth: int) -> list[str]:
+    """What makes a kernel start otherwise than by He's rule."""
+    lines = operator.start.lines(module, sizes.get("groups", "1")) if isinstance(operator, Kernel) else []
+    return [part for line in lines for part in python.breakable(line, depth)]
+
+
+def _stencil_lines() -> list[str]:
+    """`stencil`, for kernels with given numbers."""
+    parameters = ["kernel: nn.Module", "rows: list[list[float]]", "fixed: bool = False"]
+    return [
+        *python.call("def stencil", parameters, " -> None:", 0),
+        '    """Give each channel of a kernel these numbers; a fixed one is a buffer, saved but not trained."""',
+        "    numbers = torch.tensor(rows, dtype=kernel.weight.dtype)",
+        "    weight = numbers.expand_as(kernel.weight).clone()",
+        "    if fixed:",
+        "        del kernel.weight",
+        '        kernel.register_buffer("weight", weight)',
+        "    else:",
+        "        kernel.weight = nn.Parameter(weight)",
+        "",
+        "",
+    ]
+
+
+def unpad_lines() -> list[str]:
+    """`unpad`, the adjoint of `F.pad` by a mode other than zeros."""
+    return [
+        *python.call(
+            "def unpad", ["x: torch.Tensor", "rows: int", "columns: int", "mode: str"], " -> torch.Tensor:", 0
+        ),
+        '    """The adjoint of padding by a mode: a number of the margin is added where it was taken from."""',
+        "    for axis, width in ((2, rows), (3, columns)):",
+        "        size = x.shape[axis] - 2 * width",
+        "        places = torch.arange(size, dtype=torch.float64, device=x.device)",
+        "        places = F.pad(places[None, None], (width, width), mode=mode)[0, 0].long()",
+        "        shape = [*x.shape[:axis], size, *x.shape[axis + 1 :]]",
+        "        x = x.new_zeros(shape).index_add(axis, places, x)",
+        "    return x",
+        "",
+        "",
+    ]
 
 
 def shared_norm_lines() -> list[str]:
@@ -115,6 +180,8 @@ def drop_path_lines() -> list[str]:
 
 
 _ENOUGH_FOR_A_LOOP = 3
+_BETWEEN = re.compile(r", (?![^()]*\))")
+"""Between the arguments of a constructor, not inside `(1, 7)`."""
 
 
 @dataclass(frozen=True)
@@ -172,7 +239,9 @@ class Constructor:
         """The line that makes the parameters of one declaration."""
         place = declaration.place
         sizes = self.names.size_texts(place, declaration.route)
-        lines = self.assign(self.names.module(place.name, place.positions), place.operator.module(sizes), depth)
+        module = self.names.module(place.name, place.positions)
+        lines = self.assign(module, place.operator.module(sizes), depth)
+        lines += _start_lines(place.operator, module, sizes, depth)
         return [*lines, *self.names.sizes.take_updates()]
 
     def make_alone(self, name: str, keys: list[Key]) -> list[str]:
@@ -214,7 +283,9 @@ class Constructor:
         turns = [dict(zip(loops, key[1], strict=False)) for key in keys]
         sizes = self.names.texts_of_sizes(name, turns, keys, lambda _: None)
         operator = self.ownership.made_for[keys[0]]
-        lines = self.assign(self.names.module(name, positions), operator.module(sizes), 2 + len(loops))
+        module, depth = self.names.module(name, positions), 2 + len(loops)
+        lines = self.assign(module, operator.module(sizes), depth)
+        lines += _start_lines(operator, module, sizes, depth)
         return [*lines, *self.names.sizes.take_updates()]
 
     def assign(self, target: str, constructor: str, depth: int) -> list[str]:
@@ -222,7 +293,7 @@ class Constructor:
         function, arguments = constructor.removesuffix(")").split("(", 1)
         if not python.fits(f"{target} = {function}(", depth):
             return [f"{target} = (", python.INDENT + constructor, ")"]
-        return python.call(f"{target} = {function}", arguments.split(", "), "", depth)
+        return python.call(f"{target} = {function}", _BETWEEN.split(arguments), "", depth)
 
 
 def _ranges_of(tags: list[tuple[int, ...]]) -> list[dict[tuple[int, ...], range]] | None:
@@ -244,11 +315,21 @@ def _ranges_of(tags: list[tuple[int, ...]]) -> list[dict[tuple[int, ...], range]
 def initialisers(graph: Graph) -> list[str]:
     """What a generated module defines beside its class: how kernels are made, with the parameters that are needed."""
     lines: list[str] = []
-    for operator, write in ((Convolution, conv_lines), (Prolongation, prolong_lines)):
-        sizes = [s.sizes for s in graph.parameters.values() if isinstance(s.operator, operator)]
+    nodes = graph.as_written.nodes()
+    kernels = [stored for stored in graph.parameters.values() if isinstance(stored.operator, Kernel)]
+    for is_transposed, write in ((False, conv_lines), (True, prolong_lines)):
+        mine = [s for s in kernels if isinstance(s.operator, Kernel) and s.operator.is_transposed == is_transposed]
+        sizes = [stored.sizes for stored in mine]
         plain = {"groups": 1, "dilation": 1, "bias": 0}
         uses = {name for s in sizes for name, default in plain.items() if s.get(name, default) != default}
+        uses |= {name for s in sizes for name in ("width", "padding") if name in s}
+        uses |= {"padding_mode" for stored in mine if getattr(stored.operator, "mode", "zeros") != "zeros"}
+        uses |= {"strides" for node in nodes if isinstance(getattr(node.operator, "stride", 1), tuple)}
         lines += write(uses) if sizes else []
+    if any(isinstance(node.operator, Kernel) and node.operator.start.rows for node in nodes):
+        lines += _stencil_lines()
+    if any(isinstance(node.operator, ConvolutionAdjoint) and node.operator.mode != "zeros" for node in nodes):
+        lines += unpad_lines()
     if any(isinstance(stored.operator, SharedBatchNorm) for stored in graph.parameters.values()):
         lines += shared_norm_lines()
     if any(isinstance(node.operator, DropPath) for node in graph.nodes()):

@@ -16,12 +16,14 @@ from cldfc.emit.statements import CodeNames, format_shapes, write_equation
 from cldfc.network.graph import Node
 from cldfc.network.positions import Key, Position, Positions
 from cldfc.network.program import Call, Operand, Read, Reads, Step, Template
-from cldfc.ops import Channels, Convolution, Kernel, Prolongation, Statistics, WithNumber, Zero
+from cldfc.ops import Channels, ConvolutionAdjoint, Kernel, Statistics, WithNumber, Zero
 from cldfc.ops.pointwise import Relu
 from cldfc.syntax import tree
 from cldfc.syntax.format import format_let
 
 _ARGUMENT = "x"
+_NEEDED = ("size", "width", "padding", "padding_width", "groups", "dilation", "bias")
+"""What a function that is called in place of a kernel's module is given."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -250,6 +252,8 @@ def _region_of(site: Site, at: list[int]) -> _Region | None:
         return None
     if any(isinstance(step.operator, Zero) or step.statistics is not None for step in steps):
         return None
+    if any(isinstance(step.operator, Kernel) and step.operator.is_adjoint for step in steps):
+        return None  # the size of its result may differ from use to use
     if not {name for position in call.tag for name in variables(position)} <= set(site.leaf.names):
         return None  # several equations share what it computes, and that has index names of its own
     inside = set(at)
@@ -401,9 +405,23 @@ class Forward:
         if step.statistics is not None:
             own = self.place_at[id(site.leaf), at, True]
             operands = [*operands, self.names.module(own.name, own.positions)]
-        if isinstance(step.operator, Convolution | Prolongation) and not self.ownership.fits(place):
-            return step.operator.torch_unlike(operands, module, self.names.size_texts(place, site.route))
+        if isinstance(step.operator, Kernel) and (step.operator.is_adjoint or not self.ownership.fits(place)):
+            sizes = self.names.size_texts(place, site.route, _NEEDED)
+            return step.operator.torch_unlike(operands, module, sizes, self.beyond(site, at))
         return step.operator.torch(operands, module)
+
+    def beyond(self, site: Site, at: int) -> str:
+        """How many rows and columns an adjoint's result has beyond the least, which may differ from turn to turn."""
+        samples: list[tuple[Turn, tuple[int, int]]] = []
+        for turn in turns(site.route):
+            number = self.number_at(site, turn)
+            node = self.node_of[number, at]
+            if not isinstance(node.operator, ConvolutionAdjoint):
+                return "0"
+            operand = self.graph.operands(self.graph.members[number][at])[0]
+            sizes = self.graph.parameters[node.parameter or ("", ())].sizes
+            samples.append((turn, node.operator.beyond(self.graph.node(operand).shape, node.shape, sizes)))
+        return self.names.sizes.fit_pair(f"{site.leaf.template.family}_padding", samples)
 
     def factor(self, site: Site, at: int) -> str:
         """The number of a scaling, which may differ from turn to turn."""
@@ -426,9 +444,12 @@ class Forward:
 
     def node_at(self, site: Site, at: int, turn: Turn) -> Node:
         """The operation that a step is in one turn of the loops."""
+        return self.node_of[self.number_at(site, turn), at]
+
+    def number_at(self, site: Site, turn: Turn) -> int:
+        """The number of the instance that an equation is in one turn of the loops."""
         template, binding = site.leaf.template, site.leaf.binding()
-        value = (template.family, tuple(p.substitute(binding).value(turn) for p in template.left))
-        return self.node_of[self.number_of[value], at]
+        return self.number_of[template.family, tuple(p.substitute(binding).value(turn) for p in template.left)]
 
     def zero(self, site: Site, at: int) -> str:
         """Zeros for each image of the batch, on the input's device and, if they agree, of its size."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import takewhile
 
@@ -13,7 +13,7 @@ from cldfc.emit.schedule import Execution
 from cldfc.emit.sizes import Sizes
 from cldfc.network.graph import Graph, Node
 from cldfc.network.positions import Formula, Key, Lookup, Position, Positions
-from cldfc.ops import BatchNorm, Convolution, Linear, Operator, Pointwise, Pool, SharedBatchNorm, Statistics
+from cldfc.ops import BatchNorm, Convolution, Kernel, Linear, Operator, Pointwise, Pool, SharedBatchNorm, Statistics
 from cldfc.syntax import keywords
 
 
@@ -99,8 +99,9 @@ def assign_owners(places: Sequence[ParameterUse]) -> Ownership:
 
 
 def _assign(places: list[ParameterUse], ownership: Ownership) -> None:
-    """Owners for the parameters of one name: the place with the most of them first."""
-    for place in sorted(places, key=lambda place: -len(set(place.keys(place.site.route)))):
+    """Owners for the parameters of one name: the place with the most of them first, adjoints last."""
+    places = sorted(places, key=lambda place: (_is_adjoint(place), -len(set(place.keys(place.site.route)))))
+    for place in places:
         route = place.site.route[: place.depth()]
         keys = place.keys(route)
         used = set(place.keys(place.site.route))
@@ -112,6 +113,10 @@ def _assign(places: list[ParameterUse], ownership: Ownership) -> None:
             if key not in ownership.made_for:
                 ownership.made_for[key] = place.operator
                 ownership.alone.append(key)
+
+
+def _is_adjoint(place: ParameterUse) -> bool:
+    return isinstance(place.operator, Kernel) and place.operator.is_adjoint
 
 
 TEMPORARIES = ("x", "y", "z", *(f"x{number}" for number in range(1, 1000)))
@@ -258,12 +263,18 @@ class Naming:
         indices = ", ".join(self.sizes.position(positions[place]) for place in slot)
         return f"{name}[{indices}]" if slot else name
 
-    def size_texts(self, place: ParameterUse, route: Route) -> dict[str, str]:
-        """An expression for each size of the parameters that a place stands for."""
-        return self.texts_of_sizes(place.name, turns(route), place.keys(route), lambda name: self.formula(place, name))
+    def size_texts(self, place: ParameterUse, route: Route, needed: Container[str] | None = None) -> dict[str, str]:
+        """An expression for each size, or for those that are needed, of the parameters that a place stands for."""
+        keys = place.keys(route)
+        return self.texts_of_sizes(place.name, turns(route), keys, lambda name: self.formula(place, name), needed)
 
     def texts_of_sizes(
-        self, name: str, at: Sequence[Turn], keys: Sequence[Key], formula: Callable[[str], Formula | None]
+        self,
+        name: str,
+        at: Sequence[Turn],
+        keys: Sequence[Key],
+        formula: Callable[[str], Formula | None],
+        needed: Container[str] | None = None,
     ) -> dict[str, str]:
         """An expression for each size of the parameters that are made at these turns.
 
@@ -271,6 +282,7 @@ class Naming:
         """
         stored = [self.graph.parameters[key].sizes for key in keys]
         samples = {size: [(t, s[size]) for t, s in zip(at, stored, strict=True)] for size in stored[0]}
+        samples = {size: values for size, values in samples.items() if needed is None or size in needed}
         rules = {n: self.sizes.fit_rule(f"{name}_{n}", samples[n], formula(n)) for n in samples}
         rules |= {n: argument for n in rules if (argument := self.argument(keys, n))}
         known = {text: samples[n] for n, text in rules.items() if text is not None}

@@ -87,9 +87,27 @@ def counter(variable: str, body: Sequence[str]) -> str:
 def breakable(line: str, depth: int) -> list[str]:
     """A line that stays too long because of long names: broken at its last call, if at all."""
     opening = line.rfind("](") + 1 or line.find("(")
-    if fits(line, depth) or not line.endswith(")") or opening < 0:
+    if line.startswith("["):
+        opening = 0
+    if fits(line, depth) or line[-1] not in ")]" or opening < 0:
         return [line]
-    return [line[: opening + 1], INDENT + line[opening + 1 : -1], ")"]
+    inner = line[opening + 1 : -1]
+    arguments = _arguments_in(inner)
+    if fits(inner, depth + 1) or len(arguments) == 1:
+        return [line[: opening + 1], INDENT + inner, line[-1]]
+    broken = (breakable(argument, depth + 1) for argument in arguments)
+    return [line[: opening + 1], *(INDENT + part for some in broken for part in [*some[:-1], f"{some[-1]},"]), line[-1]]
+
+
+def _arguments_in(text: str) -> list[str]:
+    """What stands between commas outside of all brackets and strings."""
+    found, depth, start = list[str](), 0, 0
+    for match in re.finditer(r'"[^"]*"|[()\[\]{}]|, ', text):
+        depth += (match[0] in "([{") - (match[0] in ")]}")
+        if match[0] == ", " and not depth:
+            found.append(text[start : match.start()])
+            start = match.end()
+    return [*found, text[start:]]
 
 
 def table(name: str, entries: Sequence[str], depth: int) -> list[str]:

@@ -42,6 +42,10 @@ def number_text(value: int | float) -> str:
     return str(float(value) if abs(value) >= _LARGEST_WHOLE else value)
 
 
+def _entry_text(value: int | float | tuple[int, int]) -> str:
+    return str(value) if isinstance(value, tuple) else number_text(value)
+
+
 def _computed(formula: Formula, turn: Mapping[str, int], is_whole: bool) -> int | float:
     """What Python computes, where `/` is `//` between whole numbers and `/` otherwise."""
     leaf = formula.leaf
@@ -323,13 +327,21 @@ class Sizes:
                 return None
         return self.fit_table(name, [(dict(zip(levels, at, strict=True)), value) for at, value in values.items()])
 
-    def fit_table(self, wanted: str, samples: Sequence[Sample]) -> str:
+    def fit_pair(self, wanted: str, samples: Sequence[tuple[Mapping[str, int], tuple[int, int]]]) -> str:
+        """Two numbers for rows and columns, as torch takes them: one where they are the same."""
+        if all(rows == columns for _, (rows, columns) in samples):
+            return self.fit(wanted, [(turn, rows) for turn, (rows, _) in samples])
+        if len({pair for _, pair in samples}) == 1:
+            return str(samples[0][1])
+        return self.fit_table(wanted, samples)
+
+    def fit_table(self, wanted: str, samples: Sequence[tuple[Mapping[str, int], int | float | tuple[int, int]]]) -> str:
         """The values written out, by the first loop variable that tells them apart, or by all."""
         variables = list(samples[0][0])
         for variable in variables:
             values = {turn[variable]: value for turn, value in samples}
             if all(values[turn[variable]] == value for turn, value in samples):
-                entries = [f"{at}: {number_text(value)}" for at, value in values.items()]
+                entries = [f"{at}: {_entry_text(value)}" for at, value in values.items()]
                 same = (name for name, known in self.tables.items() if known == entries)
                 known = next((name for name in same if not self.in_forward and name not in self.attributes), None)
                 table = known or self.note(wanted, entries)

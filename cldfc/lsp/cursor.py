@@ -14,8 +14,8 @@ from cldfc.lsp.documents import Document, location
 from cldfc.network.names import Names
 from cldfc.syntax import tree
 from cldfc.syntax.spelling import NAME, canonical_name
-from cldfc.syntax.tag import TagReader
-from cldfc.syntax.tokens import Token, tokens_of
+from cldfc.syntax.tag import TagReader, without_adjoint
+from cldfc.syntax.tokens import Token, is_adjoint, tokens_of
 from cldfc.syntax.walk import children
 
 _NAMES = re.compile(NAME)
@@ -37,7 +37,12 @@ class CursorPlace:
 
 def place_at(text: str, offset: int) -> CursorPlace | None:
     """What stands at an offset; just behind a word it is that word, unless another one starts there."""
-    touching = [(t, after) for t, after in pairwise([*tokens_of(text), None]) if t and t.start <= offset <= t.end]
+    tokens = list(tokens_of(text))
+    marks = [token for token in tokens if is_adjoint(token) and token.start <= offset < token.end]
+    if marks:
+        return CursorPlace(marks[0])
+    following = pairwise([token for token in tokens if not is_adjoint(token)] + [None])
+    touching = [(t, after) for t, after in following if t and t.start <= offset <= t.end]
     spoken = [pair for pair in touching if pair[0].kind not in _QUIET]
     named = [pair for pair in spoken if pair[0].kind in ("name", "tag")]
     inside = [pair for pair in spoken if offset < pair[0].end]
@@ -56,7 +61,7 @@ def _read_place(token: Token, after: Token | None, offset: int) -> CursorPlace |
     if after is None or after.kind != "tag":
         return CursorPlace(token, name)
     tag = Span(Source("", after.text), 0, len(after.text))
-    return CursorPlace(token, name, len(TagReader(Problems(), tag).tag(tag.text)))
+    return CursorPlace(token, name, len(TagReader(Problems(), tag).tag(without_adjoint(tag.text))))
 
 
 def local_index(spec: tree.Tree, source: Source, offset: int, name: str) -> tree.Reduction | tree.Clause | None:

@@ -15,12 +15,13 @@ from cldfc.network.cost import count_uses, sharing_of
 from cldfc.network.names import Family, Names
 from cldfc.network.positions import Constant, format_key
 from cldfc.network.shapes import Stored
-from cldfc.ops import BUILTINS, Concat, Convolution, Multiply, Prolongation, Total
+from cldfc.ops import BUILTINS, Concat, Convolution, ConvolutionAdjoint, Multiply, Prolongation, Total
 from cldfc.ops.manual import section
 from cldfc.show.summary import facts
 from cldfc.syntax import tree
 from cldfc.syntax.format import format_statement
 from cldfc.syntax.keywords import EXAMPLES
+from cldfc.syntax.tokens import is_adjoint
 
 MOST_ROWS = 12
 
@@ -109,7 +110,7 @@ def _kernel_sizes(stored: Stored) -> str:
         return f"starts from {sizes['init']:g}"
     if "size" not in sizes:
         return ", ".join(f"{name} {size}" for name, size in sizes.items())
-    text = f"{sizes['size']}×{sizes['size']}, {sizes['in']} → {sizes['out']}"
+    text = f"{sizes['size']}×{sizes.get('width', sizes['size'])}, {sizes['in']} → {sizes['out']}"
     extra = {name: sizes[name] for name in ("groups", "dilation") if sizes.get(name, 1) != 1}
     return ", ".join([text, *(f"{name} {size}" for name, size in extra.items()), *["bias"] * bool(sizes.get("bias"))])
 
@@ -128,8 +129,16 @@ _INSIDE = {
     "for": "gives the range of an index: `for i = 1..ν`",
     "groups": "divides the channels of a kernel: `groups 4`",
     "dilation": "spaces out the numbers of a kernel: `dilation 2`",
+    "padding": "says how much stands around a map where a kernel reaches beyond it: `padding 2`, `padding 2,0`",
+    "valid": "is no padding: a kernel stays inside the map",
+    "same": "is the padding (k-1)/2 · dilation, which kernels have without a word",
+    "circular": "pads a map with its opposite side",
+    "reflect": "pads a map with its mirror image, without the outermost numbers",
+    "replicate": "pads a map with its outermost numbers",
+    "each": "has a kernel for each channel by itself, in place of channels",
+    "start": "says how a kernel starts: `he`, `he_out`, `torch`, `zero`, `identity`, `orthogonal`, `normal(0.01)`",
     "bias": "adds a number to each channel that a kernel gives",
-    "fixed": "makes a scalar a constant, which is not trained",
+    "fixed": "makes a scalar or the numbers of a kernel constant: they are not trained",
 }
 
 
@@ -153,6 +162,8 @@ def _about_sign(place: CursorPlace) -> list[str]:
         return [f"**{text}** {_INSIDE[text]}"]
     if kind == "reduction":
         return [getdoc(Concat if "concat" in text else Total) or ""]
+    if is_adjoint(place.token):
+        return [getdoc(ConvolutionAdjoint) or ""]
     if kind == "sign" and text.startswith(("*", "\\ast", "\\cdot")):
         return [getdoc(Prolongation if "^" in text else Convolution) or ""]
     return [getdoc(Multiply) or ""] if text in ("⊙", ".*", r"\odot") else []

@@ -23,10 +23,11 @@ from cldfc.network.positions import (
     format_key,
 )
 from cldfc.network.program import Attribute, Declaration, Step, Template, TieRule, Use, Words
-from cldfc.ops import BUILTINS
+from cldfc.ops import BUILTINS, KernelStart
 from cldfc.syntax import tree
 from cldfc.syntax.format import format_symbol
 from cldfc.syntax.keywords import EXAMPLES, STATEMENTS, WORDS_INSIDE
+from cldfc.syntax.spelling import suggest
 
 
 def collect_names(spec: tree.Tree, problems: Problems) -> Names:
@@ -128,6 +129,7 @@ def report_missing(names: Names, end: Span) -> None:
 
 
 _LARGEST_KERNEL = 255
+_LARGEST_PADDING = 2**16
 
 
 def resolve_parameters(tags: Tags) -> dict[str, Declaration]:
@@ -155,28 +157,98 @@ def _resolve_kernel(kernel: tree.KernelStatement, tags: Tags) -> Declaration | N
     width = constants.whole(kernel.width, "the size of a kernel", 1, _LARGEST_KERNEL)
     if head is None or height is None or width is None:
         return None
-    if height != width:
-        message = f"`{format_symbol(kernel.symbol)}` is {height}×{width}"
-        help = "write a square, as in `3×3`"
-        return tags.problems.report(
-            "E0401", message, kernel.height.span.to(kernel.width.span), "expected a square", help
-        )
+    rows, columns = (*kernel.padding, *kernel.padding, None, None)[:2]
+    if len(kernel.padding) == 1:
+        columns = None
     wanted = {
-        "in": (kernel.channels_in, "a number of channels", LARGEST_SIZE),
-        "out": (kernel.channels_out, "a number of channels", LARGEST_SIZE),
-        "groups": (kernel.groups, "a number of groups", LARGEST_SIZE),
-        "dilation": (kernel.dilation, "a dilation", _LARGEST_KERNEL),
+        "in": (kernel.channels_in, "a number of channels", 1, LARGEST_SIZE),
+        "out": (None if kernel.is_each else kernel.channels_out, "a number of channels", 1, LARGEST_SIZE),
+        "groups": (kernel.groups, "a number of groups", 1, LARGEST_SIZE),
+        "dilation": (kernel.dilation, "a dilation", 1, _LARGEST_KERNEL),
+        "padding": (rows, "a padding", 0, _LARGEST_PADDING),
+        "padding_width": (columns, "a padding", 0, _LARGEST_PADDING),
     }
     attributes = {"size": Attribute(Formula(height), "the size of a kernel", 1, _LARGEST_KERNEL, kernel.height.span)}
-    for name, (expression, role, most) in wanted.items():
+    if width != height:
+        attributes["width"] = Attribute(Formula(width), "the width of a kernel", 1, _LARGEST_KERNEL, kernel.width.span)
+    for name, (expression, role, least, most) in wanted.items():
         if expression is not None:
-            attribute = _resolve_attribute(expression, role, most, kernel.symbol.tag, constants)
+            attribute = _resolve_attribute(expression, role, (least, most), kernel.symbol.tag, constants)
             if attribute is None:
                 return None
             attributes[name] = attribute
-    if kernel.has_bias:
-        attributes["bias"] = Attribute(Formula(1), "a bias", 0, 1, kernel.span)
-    return Declaration(kernel.symbol.name, head, attributes, kernel, 0 if is_map or _is_next(attributes["out"]) else 1)
+    if kernel.boundary == "valid":
+        attributes["padding"] = Attribute(Formula(0), "a padding", 0, 0, kernel.span)
+    given = {"bias": kernel.has_bias, "each": kernel.is_each, "fixed": kernel.is_fixed}
+    attributes |= {name: Attribute(Formula(1), name, 0, 1, kernel.span) for name, is_given in given.items() if is_given}
+    if kernel.is_each and kernel.groups is not None:
+        message, help = "`each` has a kernel for each channel, and so its own groups", "leave `groups` out"
+        return tags.problems.report("E0203", message, kernel.groups.span, "the second", help)
+    start = _resolve_start(kernel, (height, width), tags)
+    if start is None:
+        return None
+    is_lower = is_map or ("out" in attributes and _is_next(attributes["out"]))
+    return Declaration(kernel.symbol.name, head, attributes, kernel, 0 if is_lower else 1, start)
+
+
+# Scaled as is customary: Laplacians to consistency, a prolongation by 2 to a sum of 4, a restriction to 1.
+_STENCILS: Mapping[str, tuple[float, tuple[tuple[int, ...], ...]]] = {
+    "laplace5": (1, ((0, -1, 0), (-1, 4, -1), (0, -1, 0))),
+    "laplace9": (1 / 6, ((-1, -4, -1), (-4, 20, -4), (-1, -4, -1))),
+    "bilinear": (1 / 4, ((1, 2, 1), (2, 4, 2), (1, 2, 1))),
+    "full_weighting": (1 / 16, ((1, 2, 1), (2, 4, 2), (1, 2, 1))),
+}
+_ANY_SIZE = ("identity", "average")
+
+
+def _resolve_start(kernel: tree.KernelStatement, size: tuple[int, int], tags: Tags) -> KernelStart | None:
+    """What a kernel starts from; None when it was reported."""
+    stencil, problems = kernel.stencil, tags.problems
+    name = format_symbol(kernel.symbol)
+    if stencil is None and kernel.is_fixed:
+        message, help = f"`{name}` is fixed, and has no numbers", "write them: `= [0 -1 0; -1 4 -1; 0 -1 0] fixed`"
+        return problems.report("E0411", message, kernel.symbol.span, "without numbers", help)
+    if stencil is None:
+        std = 0 if kernel.start_number is None else tags.constants.number(kernel.start_number)
+        return None if std is None else KernelStart(kernel.start or "he_out", std)
+    if kernel.start is not None:
+        message, help = f"`{name}` starts from numbers, and from `{kernel.start}`", "keep one of the two"
+        return problems.report("E0203", message, stencil.span, "the second", help)
+    factor = 1 if stencil.factor is None else tags.constants.number(stencil.factor)
+    scale, rows = _rows_of(stencil, size, tags)
+    if factor is None or rows is None:
+        return None
+    found = tuple(len(row) for row in rows)
+    if found != (size[1],) * size[0]:
+        columns = str(found[0]) if len(set(found)) == 1 else " and ".join(map(str, sorted(set(found))))
+        message = f"`{name}` is {size[0]}×{size[1]}, but its numbers are {len(rows)} rows of {columns}"
+        help = f"write {size[0]} rows of {size[1]} numbers, separated by `;`, or another size"
+        label = Label(kernel.height.span.to(kernel.width.span), "the size")
+        return problems.report("E0411", message, stencil.span, f"{len(rows)} rows of {columns}", help, label)
+    return KernelStart(
+        rows=tuple(tuple(factor * scale * entry for entry in row) for row in rows), is_fixed=kernel.is_fixed
+    )
+
+
+def _rows_of(
+    stencil: tree.Stencil, size: tuple[int, int], tags: Tags
+) -> tuple[float, Sequence[Sequence[int | float]] | None]:
+    """The numbers of a stencil, and what they are scaled by."""
+    if stencil.name is None:
+        rows = [[tags.constants.number(entry) for entry in row] for row in stencil.rows]
+        known = [[number for number in row if number is not None] for row in rows]
+        return 1, known if known == rows else None
+    if stencil.name == "average":
+        return 1 / (size[0] * size[1]), [[1] * size[1]] * size[0]
+    if stencil.name == "identity":
+        middle = (size[0] // 2, size[1] // 2)
+        return 1, [[int((row, column) == middle) for column in range(size[1])] for row in range(size[0])]
+    if stencil.name in _STENCILS:
+        return _STENCILS[stencil.name]
+    known = (*_STENCILS, *_ANY_SIZE)
+    help = suggest(stencil.name, known, f"there are {', '.join(f'`{name}`' for name in known)}, or write numbers")
+    tags.problems.report("E0201", f"undefined stencil `{stencil.name}`", stencil.span, "unknown name", help)
+    return 1, None
 
 
 def _is_next(channels: Attribute) -> bool:
@@ -186,19 +258,19 @@ def _is_next(channels: Attribute) -> bool:
 
 
 def _resolve_attribute(
-    expression: tree.Expression, role: str, most: int, head: tuple[tree.Index, ...], constants: Constants
+    expression: tree.Expression, role: str, limits: tuple[int, int], head: tuple[tree.Index, ...], constants: Constants
 ) -> Attribute | None:
     names = {index.name for index in head if index.name is not None}
     formula = constants.formula(expression, names, head)
     if formula is None:
         return None
     if formula.is_fixed():
-        if constants.whole(expression, role, 1, most) is None:
+        if constants.whole(expression, role, *limits) is None:
             return None
     if isinstance(expression, tree.Symbol) and (constant := constants.constant(expression.name)) is not None:
-        if not constants.all_whole(constant, expression.span, role, 1, most):
+        if not constants.all_whole(constant, expression.span, role, *limits):
             return None
-    return Attribute(formula, role, 1, most, expression.span)
+    return Attribute(formula, role, *limits, expression.span)
 
 
 def _resolve_scalar(scalar: tree.Scalar, tags: Tags) -> Declaration | None:

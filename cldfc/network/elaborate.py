@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from typing import cast
 
 from cldfc.diagnostics import Span, did_you_mean
 from cldfc.network.constants import Constants, resolve_bound
@@ -18,6 +19,7 @@ from cldfc.ops import (
     Channels,
     Concat,
     Convolution,
+    ConvolutionAdjoint,
     Divide,
     Kernel,
     Multiply,
@@ -25,6 +27,7 @@ from cldfc.ops import (
     Operator,
     OperatorSetting,
     Prolongation,
+    ProlongationAdjoint,
     RaiseTo,
     Reciprocal,
     ScalarValue,
@@ -46,6 +49,9 @@ def _configure(symbol: tree.Symbol, operator: type[Operator], constants: Constan
     known = operator.settings()
     given: dict[str, int | float | str] = {}
     for place, setting in enumerate(symbol.settings):
+        if _is_flag(setting, known) and setting.value.span.text.strip() not in given:
+            given[cast(tree.Symbol, setting.value).name] = 1
+            continue
         if setting.upper is not None:
             message = f"channels are taken of a value, and `{symbol.name}` is an operator"
             help = f"give its result a name, `x = {symbol.name}(…)`, and write `x[{setting.span.text}]`"
@@ -68,6 +74,15 @@ def _name_by_word(setting: tree.Setting, known: dict[str, OperatorSetting]) -> s
 def _word_of(setting: tree.Setting) -> str | None:
     value = setting.value
     return value.name if isinstance(value, tree.Symbol) and not value.tag and not value.settings else None
+
+
+def _is_flag(setting: tree.Setting, known: Mapping[str, OperatorSetting]) -> bool:
+    """Whether a setting is a word alone that is on or off: `ceil`."""
+    match setting:
+        case tree.Setting(None, tree.Symbol(name, ())) if name in known:
+            return (known[name].least, known[name].most) == (0, 1)
+        case _:
+            return False
 
 
 def _setting_value(
@@ -223,7 +238,7 @@ class Elaboration:
                 return self.read(expression, scope)
             case tree.Number(0):
                 return self.step(Zero(), (), None, expression.span)
-            case tree.Number() | tree.Star(_, _, None):
+            case tree.Number() | tree.Adjoint() | tree.Star(_, _, None):
                 return self.words.names.report_kind(expression, Kind.VALUE)
             case tree.Quotient(above):
                 is_number = self.is_number(above, scope)
@@ -250,7 +265,7 @@ class Elaboration:
         match function:
             case tree.Symbol():
                 return self.apply_symbol(function, operand, scope)
-            case tree.Number() | tree.Power():
+            case tree.Number() | tree.Adjoint() | tree.Power():
                 return self.words.names.report_kind(function, Kind.OPERATOR)
             case tree.Quotient(above):
                 return self.divide(function, self.apply(above, operand, scope), scope)
@@ -395,25 +410,36 @@ class Elaboration:
     def multiply(self, star: tree.Star, operand: _Value | None, scope: Scope) -> _Value | None:
         left = star.left
         is_factor = self.is_factor(left, scope)
-        if is_factor and (star.stride > 1 or star.is_transposed):
+        if is_factor and (star.stride != 1 or star.is_transposed):
             kind = self.words.names.kind(left) or Kind.INDEX
             message = f"`{left.span.text}` is {kind.value}, which has no stride"
             help = f"write `{left.span.text} * …`: only a kernel can have a stride"
             return self.words.problems.report("E0212", message, left.span, "expected a kernel", help)
         if self.is_number(left, scope):
             return self.with_number(Scale(1), left, operand, star.span, scope)
-        is_parameter = isinstance(left, tree.Symbol) and not isinstance(
-            self.words.names.declared.get(left.name), tree.Let
-        )
-        if is_factor and not is_parameter:
+        declared = self.words.names.declared.get(left.name) if isinstance(left, tree.Symbol) else None
+        if is_factor and not isinstance(declared, tree.Scalar):
             return self.combine(tree.Product((left, star), star.span), [self.value(left, scope), operand])
         use = self.parameter(left, scope)
         if use is None or operand is None:
             return None
         if is_factor:
             return self.step(ScaleBy(), (operand,), use, star.span)
-        operator = Prolongation(star.stride) if star.is_transposed else Convolution(star.stride)
+        is_adjoint, start = isinstance(left, tree.Adjoint), self.words.parameters[use.name].start
+        if star.is_transposed:
+            if isinstance(star.stride, tuple):
+                return self.refuse_rectangle(star, f"`{use.name} *^{{{star.stride[0]},{star.stride[1]}}}`")
+            operator = (ProlongationAdjoint if is_adjoint else Prolongation)(star.stride, start)
+        else:
+            kernel = self.words.parameters[use.name].statement
+            boundary = kernel.boundary if isinstance(kernel, tree.KernelStatement) else None
+            mode = boundary if boundary in ("circular", "reflect", "replicate") else "zeros"
+            operator = (ConvolutionAdjoint if is_adjoint else Convolution)(star.stride, start, mode)
         return self.step(operator, (operand,), use, star.span)
+
+    def refuse_rectangle(self, star: tree.Star, what: str) -> None:
+        message, help = f"{what} has two strides", "prolong by one stride for rows and columns, as in `K *^2 x`"
+        self.words.problems.report("E0401", message, star.span, "expected one stride", help)
 
     def with_number(
         self, operator: WithNumber, number: tree.Expression, operand: _Value | None, span: Span, scope: Scope
@@ -446,6 +472,8 @@ class Elaboration:
 
     def parameter(self, expression: tree.Expression, scope: Scope) -> Use | None:
         names = self.words.names
+        if isinstance(expression, tree.Adjoint) and names.kind(expression) == Kind.KERNEL:
+            expression = expression.kernel
         is_symbol = isinstance(expression, tree.Symbol)
         declared = names.declared.get(expression.name) if is_symbol else None
         if not is_symbol or not isinstance(declared, tree.KernelStatement | tree.Scalar):

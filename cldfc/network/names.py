@@ -81,6 +81,11 @@ _HELP_FOR_KINDS: Mapping[tuple[Kind | None, Kind], str] = {
     (Kind.INDEX, Kind.VALUE): "indices stand in tags and in numbers: `u@§`, `2^§ * …`",
     (Kind.NUMBER, Kind.VALUE): "a number is a factor or a term: `§ * …`, `§ + …`",
 }
+_HELP_FOR_NO_ADJOINT: Mapping[Kind | None, str] = {
+    Kind.VALUE: "a name has no prime: write another one, such as `x1`",
+    Kind.OPERATOR: "write the adjoints of its kernels in reverse order: that of `A * B *` is `Bᵀ * Aᵀ *`",
+    Kind.SUM_OF_KERNELS: "add up the adjoints: `Aᵀ * x + Bᵀ * x`",
+}
 _HELP_FOR_EXPECTED = {
     Kind.VALUE: "write a value such as `u@ℓ,i-1`, or `0`",
     Kind.OPERATOR: "write an operator such as `relu`, or `A@ℓ *`",
@@ -305,6 +310,9 @@ class Names:
                 return
             if expression.name in self.declared or self.arities(expression.name):
                 others = [Label(self.head_of(expression.name)[0].span, "declared here")]
+        if isinstance(expression, tree.Adjoint) and found != Kind.KERNEL:
+            self.report_no_adjoint(expression)
+            return
         text = clipped(" ".join(expression.span.text.split()) or format_expression(expression), _LONGEST_QUOTE)
         help = _HELP_FOR_KINDS.get((found, expected), _HELP_FOR_EXPECTED[expected])
         if isinstance(expression, tree.Star) and expression.right is None:
@@ -316,6 +324,19 @@ class Names:
         message = f"`{text}` is {found.value if found else 'something unknown'}, not {expected.value}"
         help = self.with_next(help, expression, text) if expected == Kind.OPERATOR else help.replace("§", text)
         self.problems.report("E0211", message, expression.span, f"expected {expected.value}", help, *others)
+
+    def report_no_adjoint(self, expression: tree.Adjoint) -> None:
+        """Report an adjoint of what is no kernel."""
+        inner = expression.kernel
+        found = self.kind(inner)
+        if isinstance(inner, tree.Symbol) and (found is None or self.problems.explain(inner.name)):
+            self.report_kind(inner, Kind.KERNEL)
+            return
+        what, help = found.value if found else "something unknown", _HELP_FOR_NO_ADJOINT.get(found)
+        if isinstance(inner, tree.Adjoint):
+            what, help = "an adjoint", f"write `{format_expression(inner.kernel)}`: the two cancel"
+        message = f"`{clipped(expression.span.text, _LONGEST_QUOTE)}` is the adjoint of {what}; only kernels have one"
+        self.problems.report("E0211", message, expression.span, "expected a kernel", help or HELP_FOR_ADJOINTS)
 
     def without_arithmetic(self, expression: tree.Expression) -> str:
         match expression:
@@ -335,6 +356,8 @@ class Names:
         match expression:
             case tree.Number():
                 return Kind.NUMBER
+            case tree.Adjoint(kernel):
+                return Kind.KERNEL if isinstance(kernel, tree.Symbol) and self.kind(kernel) == Kind.KERNEL else None
             case tree.Quotient(above, below):
                 return self.kind_of_quotient(self.kind(above), self.kind(below))
             case tree.Power(base):

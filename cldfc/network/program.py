@@ -11,7 +11,7 @@ from cldfc.diagnostics import Problems, Span
 from cldfc.network.constants import Tags
 from cldfc.network.names import Names
 from cldfc.network.positions import LARGEST_FLOAT, Binding, Constant, Formula, IndexRange, Key, Position, Positions
-from cldfc.ops import Operator
+from cldfc.ops import KernelStart, Operator
 from cldfc.syntax import tree
 from cldfc.syntax.format import format_symbol
 
@@ -167,6 +167,7 @@ class Declaration:
     attributes: Mapping[str, Attribute]
     statement: tree.KernelStatement | tree.Scalar
     transfer: int = 1
+    start: KernelStart = KernelStart()
 
 
 @dataclass(frozen=True, slots=True)

@@ -69,7 +69,8 @@ class ShapeErrors:
 
     def two_ways(self, operation: Operation, first: Operation) -> None:
         message = f"`{self.parameter(operation)}` is used as a convolution and as a prolongation"
-        help = "declare a second kernel for one of the two uses"
+        name = (operation.parameter or ("",))[0]
+        help = f"declare a second kernel for one of the two uses; the adjoint of `{name} *_2` is `{name}ᵀ *_2`"
         self.two_uses("E0408", message, operation, f"in `{self.value(operation)}`", help, first, "the other way")
 
     def two_settings(

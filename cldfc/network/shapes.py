@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from math import prod
 
@@ -15,16 +16,17 @@ from cldfc.network.shape_errors import ShapeErrors, describe_form
 from cldfc.ops import (
     Dim,
     Form,
+    Kernel,
     Linear,
     Mismatch,
     Operator,
-    Prolongation,
     Shape,
     SharedBatchNorm,
     Sized,
     Sizes,
     Solver,
     Statistics,
+    Supposition,
     TooLarge,
     Unfit,
 )
@@ -60,6 +62,11 @@ def infer_shapes(expansion: Expansion, problems: Problems) -> Inferred:
     return _Inference(expansion, problems).run()
 
 
+def _is_transposed(operator: Operator) -> bool:
+    """Whether a parameter is a kernel that is stored as that of a prolongation."""
+    return isinstance(operator, Kernel) and operator.is_transposed
+
+
 class _Inference:
     """One pass over the operations; what is not known yet waits for its cause."""
 
@@ -70,6 +77,9 @@ class _Inference:
         self.forms = [Form() for _ in expansion.operations]
         self.parameters: dict[Key, Sized] = {}
         self.statistics: dict[Key, Statistics] = {}
+        self.supposed: list[tuple[int, Supposition]] = []
+        self.forward: dict[Key, Operator] = {}
+        """Kernels that are used by their adjoint first, and then as they are: a bias has no part in the adjoint."""
         self.unlike: set[Key | None] = set()
         self.errors = ShapeErrors(expansion, problems)
         self.first = self.errors.first
@@ -78,6 +88,7 @@ class _Inference:
     def run(self) -> Inferred:
         for at, operation in enumerate(self.expansion.operations):
             self.hear(at, operation)
+        self.suppose()
         self.check_output()
         self.problems.stop_if_any()
         shapes = [form.known() for form in self.forms]
@@ -85,8 +96,12 @@ class _Inference:
             self.errors.unknown(self.expansion.operations[shapes.index(None)])
         self.problems.stop_if_any()
         known = [shape for shape in shapes if shape is not None]
-        operators = {key: use.operator for key, use in self.first.items()} | self.statistics
+        operators = {key: use.operator for key, use in self.first.items()} | self.statistics | self.forward
         stored = {key: Stored(operators[key], sized.known()) for key, sized in self.parameters.items()}
+        for key, parameter in stored.items():
+            if isinstance(parameter.operator, Kernel) and parameter.operator.is_adjoint:
+                sizes = {name: size for name, size in parameter.sizes.items() if name != "bias"}
+                stored[key] = Stored(parameter.operator, sizes)
         self.check_sizes(known, stored)
         self.problems.stop_if_any()
         return Inferred(self.expansion, known, stored)
@@ -107,12 +122,31 @@ class _Inference:
         forms = self.forms
         operands = [forms[operand] for operand in operation.operands]
         parameter = None if operation.parameter is None else self.parameter(operation, operation.parameter)
-        try:
+        with self.reported(at, operands, parameter):
             self.operator(operation).shape(self.solver, operands, forms[at], parameter)
             if operation.statistics is not None and isinstance(operation.operator, SharedBatchNorm):
                 self.keep_statistics(operation.statistics, operation.operator.statistics(), operands, forms[at])
             if self.solver.ready:
                 self.solver.settle()
+        self.supposed += [(at, supposition) for supposition in self.solver.take_suppositions()]
+
+    def suppose(self) -> None:
+        """Take what operators suppose for sizes that nothing else decides, one by one, from the first on."""
+        while (found := next((pair for pair in self.supposed if pair[1].is_open()), None)) is not None:
+            self.supposed.remove(found)
+            at, supposition = found
+            operation = self.expansion.operations[at]
+            operands = [self.forms[operand] for operand in operation.operands]
+            with self.reported(at, operands, self.parameters.get(operation.parameter or ("", ()))):
+                self.solver.known(*supposition.size())
+                self.solver.settle()
+
+    @contextmanager
+    def reported(self, at: int, operands: list[Form], parameter: Sized | None) -> Generator[None]:
+        """What contradicts itself inside is reported at the place of an operation."""
+        operation = self.expansion.operations[at]
+        try:
+            yield
         except Unfit as error:
             self.solver.ready.clear()
             self.errors.unfit(operation, error)
@@ -142,6 +176,8 @@ class _Inference:
             self.check_settings(operation, self.first[key])
         elif operation.tag != self.first[key].tag or type(operation.operator) is not type(self.first[key].operator):
             self.check_again(operation, key, sized)
+        if isinstance(operation.operator, Kernel) and not operation.operator.is_adjoint:
+            self.forward.setdefault(key, operation.operator)
         return sized
 
     def declared(self, operation: Operation) -> Sized:
@@ -184,7 +220,7 @@ class _Inference:
     def check_again(self, operation: Operation, key: Key, sized: Sized) -> None:
         """A parameter at a second tag, or with another operator, is what it was at the first."""
         first = self.first[key]
-        if isinstance(operation.operator, Prolongation) != isinstance(first.operator, Prolongation):
+        if _is_transposed(operation.operator) != _is_transposed(first.operator):
             self.errors.two_ways(operation, first)
         again = self.declared(operation)
         for name, dim in again.dims.items():

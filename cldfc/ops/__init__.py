@@ -26,12 +26,33 @@ from cldfc.ops.arithmetic import (
 )
 from cldfc.ops.base import Kept, Operator, OperatorSetting
 from cldfc.ops.channels import Channels, Softmax
-from cldfc.ops.convolution import Convolution, Kernel, Linear, Prolongation
+from cldfc.ops.convolution import (
+    Convolution,
+    ConvolutionAdjoint,
+    Kernel,
+    KernelStart,
+    Linear,
+    Prolongation,
+    ProlongationAdjoint,
+)
 from cldfc.ops.normalisation import BatchNorm, GroupNorm, LayerNorm, Normalisation, SharedBatchNorm, Statistics
 from cldfc.ops.pointwise import DropPath, Identity, Pointwise
 from cldfc.ops.pooling import AvgPool, MaxPool, Pool
 from cldfc.ops.rearrange import Concat, Flatten, Upsample
-from cldfc.ops.solver import Dim, Form, Indivisible, Mismatch, Shape, Sized, Sizes, Solver, TooLarge, TooSmall, Unfit
+from cldfc.ops.solver import (
+    Dim,
+    Form,
+    Indivisible,
+    Mismatch,
+    Shape,
+    Sized,
+    Sizes,
+    Solver,
+    Supposition,
+    TooLarge,
+    TooSmall,
+    Unfit,
+)
 
 __all__ = [
     "BUILTINS",
@@ -41,6 +62,7 @@ __all__ = [
     "Channels",
     "Concat",
     "Convolution",
+    "ConvolutionAdjoint",
     "Dim",
     "Divide",
     "DropPath",
@@ -52,6 +74,7 @@ __all__ = [
     "Input",
     "Kept",
     "Kernel",
+    "KernelStart",
     "LayerNorm",
     "Linear",
     "MaxPool",
@@ -63,6 +86,7 @@ __all__ = [
     "Pointwise",
     "Pool",
     "Prolongation",
+    "ProlongationAdjoint",
     "RaiseTo",
     "Reciprocal",
     "ScalarValue",
@@ -76,6 +100,7 @@ __all__ = [
     "Softmax",
     "Solver",
     "Statistics",
+    "Supposition",
     "TooLarge",
     "TooSmall",
     "Total",

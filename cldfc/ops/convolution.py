@@ -1,92 +1,271 @@
-"""What has a declared kernel: convolution and prolongation; and the classifier."""
+"""What has a declared kernel: convolution, prolongation and their adjoints; and the classifier."""
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import ClassVar
 
 from cldfc.ops.base import OPERAND, Kept, Operator, whole
-from cldfc.ops.solver import Form, Shape, Sized, Sizes, Solver, Unfit, whole_size
+from cldfc.ops.solver import Dim, Form, Shape, Sized, Sizes, Solver, Unfit, whole_size
 
-_HELP_FOR_EVEN_SIZES = "write an odd size; an even kernel can only prolong, as in `K *^2 x`"
+_HELP_FOR_EVEN_SIZES = "write an odd size, or a `padding` behind the channels: `kernel K : 4×4 → 16, padding 1`"
+
+
+@dataclass(frozen=True, slots=True)
+class KernelStart:
+    """What a kernel starts from: a way to draw it, `he_out` unless stated, or the numbers of a stencil, row by row."""
+
+    name: str = "he_out"
+    std: float = 0
+    rows: tuple[tuple[float, ...], ...] = ()
+    is_fixed: bool = False
+
+    def lines(self, module: str, groups: str) -> list[str]:
+        """What is said after the constructor of its module, which draws it by He's rule."""
+        weight = f"{module}.weight"
+        if self.rows:
+            rows = ", ".join(f"[{', '.join(map(_number_text, row))}]" for row in self.rows)
+            return [f"stencil({module}, [{rows}]{', fixed=True' * self.is_fixed})"]
+        shared = f", groups={groups}" if groups != "1" else ""
+        known = {
+            "he": [f'nn.init.kaiming_normal_({weight}, nonlinearity="relu")'],
+            "torch": [f"{module}.reset_parameters()"],
+            "zero": [f"nn.init.zeros_({weight})"],
+            "identity": [f"nn.init.dirac_({weight}{shared})"],
+            "orthogonal": [f"nn.init.orthogonal_({weight})"],
+            "normal": [f"nn.init.normal_({weight}, std={self.std})"],
+        }
+        return known.get(self.name, [])
 
 
 @dataclass(frozen=True)
 class Kernel(Operator):
-    """What convolution and prolongation share: a kernel of size × size, perhaps in groups.
+    """What convolution, prolongation and their adjoints share: a kernel of size × width, perhaps in groups.
 
-    It is linear unless its declaration says `bias`, which only the sizes of its parameter know.
+    It is linear unless its declaration says `bias`, which only the sizes of its parameter know; an adjoint always is.
     """
 
+    is_transposed: ClassVar[bool] = False
+    """Whether the kernel is stored as in × out/groups, as that of a transposed convolution, not as out × in/groups."""
+    is_adjoint: ClassVar[bool] = False
+    """Whether it leads from the kernel's outputs to its inputs, by a function: the module is that of the kernel."""
     linear: ClassVar[bool] = True
     is_layer: ClassVar[bool] = True
     parameters: ClassVar[str] = "C/g·C'·k², and C' with bias"
-    stride: int = 1
+    stride: int | tuple[int, int] = 1
+    start: KernelStart = KernelStart()
 
     def grouped(self, shapes: Solver, parameter: Sized) -> None:
+        if parameter.given.get("each"):
+            shapes.equal(parameter.dimension("in"), parameter.dimension("out"))
+        elif self.start.rows:
+            for name in ("in", "out"):
+                shapes.when_known(parameter.dimension(name), _check_one_channel)
         groups = whole_size(parameter.given, "groups")
         if groups > 1:
             shapes.grouped(parameter.dimension("in"), groups)
             shapes.grouped(parameter.dimension("out"), groups)
 
     def torch(self, operands: list[str], module: str) -> str:
+        """A call of its module; that of an adjoint is the kernel's, which knows its own sizes."""
+        if self.is_adjoint:
+            return self.torch_unlike(operands, module, {"size": "size", "groups": "groups", "dilation": "dilation"})
         return f"{module}({operands[0]})"
+
+    @abstractmethod
+    def torch_unlike(
+        self, operands: list[str], module: str, sizes: Mapping[str, str] | None = None, beyond: str = "0"
+    ) -> str:
+        """The same by a function, with the weight of a module that was made for another use.
+
+        `beyond` says how many rows and columns the result of an adjoint has beyond the least.
+        """
+
+    def arguments(self, sizes: Mapping[str, str], module: str, rest: Mapping[str, str]) -> str:
+        """`, stride=2, padding=1`: what a function of torch is given beside the weight, but for defaults."""
+        given = {"stride": str(self.stride), **rest}
+        for name in ("groups", "dilation"):
+            given[name] = text if (text := sizes.get(name, "1")).isdecimal() else f"{module}.{name}"
+        defaults = {"stride": "1", "padding": "0", "output_padding": "0", "groups": "1", "dilation": "1"}
+        return "".join(f", {name}={text}" for name, text in given.items() if text != defaults[name])
 
     def keeps(self, result: Shape, trained: Sequence[bool]) -> Kept:
         return OPERAND
 
     def stored(self, sizes: Sizes) -> int:
-        weights = self.weights(sizes) * whole_size(sizes, "in")
+        weights = 0 if sizes.get("fixed") else self.weights(sizes) * whole_size(sizes, "in")
         return weights + whole_size(sizes, "bias", 0) * whole_size(sizes, "out")
 
     def weights(self, sizes: Sizes) -> int:
         """How many numbers of the kernel stand for one channel before it."""
-        return whole_size(sizes, "out") // whole_size(sizes, "groups") * whole_size(sizes, "size") ** 2
+        return whole_size(sizes, "out") // whole_size(sizes, "groups") * _area(sizes)
+
+
+def _number_text(number: float) -> str:
+    return str(int(number)) if number == int(number) else repr(number)
+
+
+def _check_one_channel(channels: int) -> None:
+    """Raise Unfit where a stencil, which is the same for each channel, would be used between several."""
+    if channels > 1:
+        help = "write `each` in place of the channels, as in `kernel W : 3×3 each = laplace5`"
+        raise Unfit(f"a stencil is for one channel, and cannot lead from or to {channels}", help)
+
+
+def _area(sizes: Sizes) -> int:
+    """How many numbers a kernel has for one pair of channels."""
+    height = whole_size(sizes, "size")
+    return height * whole_size(sizes, "width", height)
+
+
+@dataclass(frozen=True, slots=True)
+class _Axis:
+    """A kernel along the rows or the columns of a map; without a stated padding, it is (size - 1) / 2 · dilation."""
+
+    size: int
+    stride: int
+    dilation: int
+    padding: int
+    is_stated: bool
+
+    @property
+    def reach(self) -> int:
+        return self.dilation * (self.size - 1) + 1
+
+    def after(self, whole: int) -> int:
+        """How many places the kernel has on so many pixels. Raises Unfit when it does not fit once."""
+        if whole + 2 * self.padding < self.reach:
+            reason = f"a kernel of {self.size} does not fit into a map of size {whole}"
+            raise Unfit(reason, "write a smaller kernel, or a larger `padding`")
+        return (whole + 2 * self.padding - self.reach) // self.stride + 1
+
+    def least(self, places: int) -> int:
+        """The fewest pixels on which it has so many places."""
+        return (places - 1) * self.stride + self.reach - 2 * self.padding
+
+    def usual(self, places: int) -> int:
+        """Of the numbers of pixels on which it has so many places, `stride` times as many, if that is one of them."""
+        least = self.least(places)
+        return min(max(least, self.stride * places), least + self.stride - 1)
+
+    def connect(self, shapes: Solver, small: Dim, large: Dim) -> None:
+        """Say that the kernel leads from `large` to `small` pixels."""
+        if self.reach - 1 == 2 * self.padding:
+            shapes.divided(small, large, self.stride)
+        else:
+            shapes.when_known(large, lambda size: shapes.known(small, self.after(size)))
+            if self.stride == 1:
+                shapes.when_known(small, lambda size: shapes.known(large, self.before(size)))
+
+    def before(self, places: int) -> int:
+        size = self.least(places)
+        if size < 1:
+            help = "write a smaller `padding`"
+            raise Unfit(f"a kernel of {self.size} with a padding of {self.padding} gives no {places} pixels", help)
+        return size
+
+    def check_margin(self, mode: str, size: int) -> None:
+        """Raise Unfit where a map is too small for numbers of its own around it."""
+        most = {"circular": size, "reflect": size - 1}.get(mode, self.padding)
+        if self.padding > most:
+            reason = f"a `{mode}` padding of {self.padding} is more than a map of size {size} has"
+            raise Unfit(reason, "write a smaller `padding`, or `replicate`")
+
+
+def pair(stride: int | tuple[int, int]) -> tuple[int, int]:
+    """One number for rows and columns, or one for each."""
+    return stride if isinstance(stride, tuple) else (stride, stride)
+
+
+def _axes(sizes: Sizes, stride: int | tuple[int, int]) -> tuple[_Axis, _Axis]:
+    """Rows and columns of a kernel. Raises Unfit for one that has no middle, where no padding is stated."""
+    dilation, is_stated = whole_size(sizes, "dilation"), "padding" in sizes
+    height = whole_size(sizes, "size")
+    sides = height, whole_size(sizes, "width", height)
+    if not is_stated and any(dilation * (side - 1) % 2 for side in sides):
+        raise Unfit(
+            f"a kernel of {sides[0]}×{sides[1]} has no middle; a convolution needs an odd one", _HELP_FOR_EVEN_SIZES
+        )
+    rows = whole_size(sizes, "padding", dilation * (sides[0] - 1) // 2)
+    columns = whole_size(sizes, "padding_width", rows if is_stated else dilation * (sides[1] - 1) // 2)
+    one, other = (
+        _Axis(side, step, dilation, padding, is_stated)
+        for side, step, padding in zip(sides, pair(stride), (rows, columns), strict=True)
+    )
+    return one, other
 
 
 @dataclass(frozen=True)
 class Convolution(Kernel):
     """K * x and K *_s x: convolution with zero padding (k-1)/2 · dilation and stride s, eq. (2.1), (2.2).
 
-    It is linear; affine where its kernel is declared with `bias`.
+    Its kernel may state another padding, or numbers of the map itself around it. It is linear; affine where its kernel
+    is declared with `bias`.
     """
 
-    shapes: ClassVar[str] = "C×H×W → C'×⌈H/s⌉×⌈W/s⌉"
+    shapes: ClassVar[str] = "C×H×W → C'×⌈H/s⌉×⌈W/s⌉; with padding p: H' = ⌊(H + 2p - k)/s⌋ + 1"
+    stride: int | tuple[int, int] = 1
+    mode: str = "zeros"
 
     def shape(self, shapes: Solver, operands: list[Form], result: Form, parameter: Sized | None) -> None:
         assert parameter is not None
-        size, dilation = whole_size(parameter.given, "size"), whole_size(parameter.given, "dilation")
-        if dilation * (size - 1) % 2:
-            raise Unfit(
-                f"a kernel of {size}×{size} has no middle; a convolution needs an odd one", _HELP_FOR_EVEN_SIZES
-            )
+        axes = _axes(parameter.given, self.stride)
         channels, height, width = shapes.map(operands[0])
         shapes.equal(channels, parameter.dimension("in"))
         self.grouped(shapes, parameter)
         out = parameter.dimension("out")
-        if self.stride == 1:
+        if self.mode != "zeros":
+            for axis, size in zip(axes, (height, width), strict=True):
+                shapes.when_known(size, partial(axis.check_margin, self.mode))
+        if self.stride == 1 and all(axis.reach - 1 == 2 * axis.padding for axis in axes):
             return shapes.is_shape(result, (out, height, width))
         channels_out, *after = shapes.map(result)
         shapes.equal(channels_out, out)
-        for small, large in zip(after, (height, width), strict=True):
-            shapes.divided(small, large, self.stride)
+        for axis, small, large in zip(axes, after, (height, width), strict=True):
+            axis.connect(shapes, small, large)
         return None
 
-    def torch_unlike(self, operands: list[str], module: str, sizes: Mapping[str, str] | None = None) -> str:
-        """The same with a module that was made for another stride."""
+    def torch_unlike(
+        self, operands: list[str], module: str, sizes: Mapping[str, str] | None = None, beyond: str = "0"
+    ) -> str:
         given = _keywords(sizes or {}, module)
         bias = f", {module}.bias" if "bias" in given else ""
         rest = "".join(f", {name}={given[name]}" for name in ("dilation", "groups") if name in given)
-        return f"F.conv2d({operands[0]}, {module}.weight{bias}, stride={self.stride}, padding={module}.padding{rest})"
+        operand, padding = operands[0], f", padding={module}.padding"
+        if self.mode != "zeros":
+            rows, columns = _padding_texts(sizes or {}, module)
+            operand, padding = f'F.pad({operand}, ({columns}, {columns}, {rows}, {rows}), mode="{self.mode}")', ""
+        return f"F.conv2d({operand}, {module}.weight{bias}, stride={self.stride}{padding}{rest})"
 
     def module(self, sizes: Mapping[str, str]) -> str:
-        stride = f", stride={self.stride}" if self.stride > 1 else ""
-        return f"conv({sizes['in']}, {sizes['out']}, {sizes['size']}{stride}{_arguments(sizes)})"
+        size = f"({sizes['size']}, {sizes['width']})" if "width" in sizes else sizes["size"]
+        stride = f", stride={self.stride}" if self.stride != 1 else ""
+        padding = f", padding={_pair_text(*_padding_texts(sizes, ''))}" if "padding" in sizes else ""
+        mode = f', padding_mode="{self.mode}"' if self.mode != "zeros" else ""
+        return f"conv({sizes['in']}, {sizes['out']}, {size}{stride}{padding}{mode}{_arguments(sizes)})"
 
     def multiply_adds(self, operands: list[Shape], result: Shape, sizes: Sizes) -> int:
         _, height, width = result
         return self.weights(sizes) * whole_size(sizes, "in") * height * width
+
+
+def _pair_text(rows: str, columns: str) -> str:
+    """Two expressions as torch takes them: one where they are the same."""
+    return rows if rows == columns else f"({rows}, {columns})"
+
+
+def _padding_texts(sizes: Mapping[str, str], module: str) -> tuple[str, str]:
+    """The padding of rows and of columns in Python: as it is stated, or (k-1)/2 · dilation."""
+    if "padding" in sizes:
+        return sizes["padding"], sizes.get("padding_width", sizes["padding"])
+    sides, dilation = (sizes["size"], sizes.get("width", sizes["size"])), sizes.get("dilation", "1")
+    if not all(text.isdecimal() for text in (*sides, dilation)):
+        return f"{module}.padding[0]", f"{module}.padding[1]"
+    rows, columns = (str(int(dilation) * (int(side) - 1) // 2) for side in sides)
+    return rows, columns
 
 
 def _keywords(sizes: Mapping[str, str], module: str) -> dict[str, str]:
@@ -108,15 +287,15 @@ class Prolongation(Kernel):
     With e = dilation · (k-1) + 1 - s, it pads by p = max(0, ⌈e/2⌉) and adds 2p - e at the end.
     """
 
+    is_transposed: ClassVar[bool] = True
     shapes: ClassVar[str] = "C×H×W → C'×s·H×s·W"
+    stride: int = 1
 
     def shape(self, shapes: Solver, operands: list[Form], result: Form, parameter: Sized | None) -> None:
         assert parameter is not None
-        size, dilation = whole_size(parameter.given, "size"), whole_size(parameter.given, "dilation")
-        if self.padding(size, dilation)[1] >= max(self.stride, dilation):
-            raise Unfit(
-                f"a kernel of {size}×{size} has no middle; without stride it needs an odd one", _HELP_FOR_EVEN_SIZES
-            )
+        size, dilation = _square(parameter.given), whole_size(parameter.given, "dilation")
+        if _prolongation_padding(size, dilation, self.stride)[1] >= max(self.stride, dilation):
+            raise _no_middle(size)
         channels, *before = shapes.map(operands[0])
         shapes.equal(channels, parameter.dimension("in"))
         self.grouped(shapes, parameter)
@@ -125,18 +304,13 @@ class Prolongation(Kernel):
         for large, small in zip(after, before, strict=True):
             shapes.multiplied(large, small, self.stride)
 
-    def padding(self, size: int, dilation: int) -> tuple[int, int]:
-        """What torch calls padding and output_padding."""
-        excess = dilation * (size - 1) + 1 - self.stride
-        padding = max(0, -(-excess // 2))
-        return padding, 2 * padding - excess
-
-    def torch_unlike(self, operands: list[str], module: str, sizes: Mapping[str, str] | None = None) -> str:
-        """The same with a module that was made for another stride; the kernel's size must be a number."""
+    def torch_unlike(
+        self, operands: list[str], module: str, sizes: Mapping[str, str] | None = None, beyond: str = "0"
+    ) -> str:
         sizes = sizes or {}
-        padding, beyond = self.padding(int(sizes["size"]), int(sizes.get("dilation", "1")))
+        padding, rest = _prolongation_padding(int(sizes["size"]), int(sizes.get("dilation", "1")), self.stride)
         given = _keywords(sizes, module)
-        numbers = {"padding": padding, "output_padding": beyond}
+        numbers = {"padding": padding, "output_padding": rest}
         texts = [f", {module}.bias" if "bias" in given else "", f", stride={self.stride}"]
         texts += [f", {name}={numbers[name]}" for name in numbers if numbers[name]]
         texts += [f", {name}={given[name]}" for name in ("groups", "dilation") if name in given]
@@ -147,6 +321,133 @@ class Prolongation(Kernel):
 
     def multiply_adds(self, operands: list[Shape], result: Shape, sizes: Sizes) -> int:
         channels, height, width = operands[0]
+        return self.weights(sizes) * channels * height * width
+
+
+def _prolongation_padding(size: int, dilation: int, stride: int) -> tuple[int, int]:
+    """What torch calls padding and output_padding where the result is exactly stride times as large."""
+    excess = dilation * (size - 1) + 1 - stride
+    padding = max(0, -(-excess // 2))
+    return padding, 2 * padding - excess
+
+
+def _square(sizes: Sizes) -> int:
+    """The size of a kernel that prolongs. Raises Unfit when it is not a square, or states a padding."""
+    if "width" in sizes:
+        help = "write a square, as in `4×4`; a convolution may have a rectangle"
+        raise Unfit(f"a kernel of {whole_size(sizes, 'size')}×{whole_size(sizes, 'width')} cannot prolong", help)
+    if "padding" in sizes:
+        help = "leave the padding out, or use the adjoint of a convolution, as in `Kᵀ *_2 x`"
+        raise Unfit("a prolongation makes its result exactly s times as large, whatever padding is stated", help)
+    return whole_size(sizes, "size")
+
+
+def _no_middle(size: int) -> Unfit:
+    reason = f"a kernel of {size}×{size} has no middle; without stride it needs an odd one"
+    return Unfit(reason, "write an odd size, or a stride, as in `K *^2 x`")
+
+
+@dataclass(frozen=True)
+class ConvolutionAdjoint(Kernel):
+    """Aᵀ * x and Aᵀ *_s x: the adjoint of A *_s, ⟨A *_s x, y⟩ = ⟨x, Aᵀ *_s y⟩ for all x and y.
+
+    It has the weight of A, and no bias. Its result has the size that the other values require, of those from which
+    A *_s leads to the operand's; where nothing decides, it is s times as large.
+    """
+
+    is_adjoint: ClassVar[bool] = True
+    shapes: ClassVar[str] = "C'×⌈H/s⌉×⌈W/s⌉ → C×H×W"
+    parameters: ClassVar[str] = "those of A"
+    stride: int | tuple[int, int] = 1
+    mode: str = "zeros"
+
+    def shape(self, shapes: Solver, operands: list[Form], result: Form, parameter: Sized | None) -> None:
+        assert parameter is not None
+        axes = _axes(parameter.given, self.stride)
+        channels, *before = shapes.map(operands[0])
+        shapes.equal(channels, parameter.dimension("out"))
+        self.grouped(shapes, parameter)
+        channels_in, *after = shapes.map(result)
+        shapes.equal(channels_in, parameter.dimension("in"))
+        for axis, small, large in zip(axes, before, after, strict=True):
+            if self.mode != "zeros":
+                shapes.when_known(large, partial(axis.check_margin, self.mode))
+            axis.connect(shapes, small, large)
+            if axis.stride > 1:
+                shapes.suppose(large, small, axis.usual)
+
+    def beyond(self, operand: Shape, result: Shape, sizes: Sizes) -> tuple[int, int]:
+        """How many rows and columns the result has beyond the least: what torch calls output_padding."""
+        axes = zip(_axes(sizes, self.stride), operand[1:], result[1:], strict=True)
+        rows, columns = (large - axis.least(small) for axis, small, large in axes)
+        return rows, columns
+
+    def torch_unlike(
+        self, operands: list[str], module: str, sizes: Mapping[str, str] | None = None, beyond: str = "0"
+    ) -> str:
+        sizes = sizes or {}
+        rows, columns = _padding_texts(sizes, module)
+        padding = "0" if self.mode != "zeros" else _pair_text(rows, columns)
+        padding = f"{module}.padding" if padding.startswith("(") and module in padding else padding
+        rest = {"padding": padding, "output_padding": beyond}
+        text = f"F.conv_transpose2d({operands[0]}, {module}.weight{self.arguments(sizes, module, rest)})"
+        return text if self.mode == "zeros" else f'unpad({text}, {rows}, {columns}, "{self.mode}")'
+
+    def module(self, sizes: Mapping[str, str]) -> str:
+        return Convolution(self.stride, self.start, self.mode).module(sizes)
+
+    def multiply_adds(self, operands: list[Shape], result: Shape, sizes: Sizes) -> int:
+        _, height, width = operands[0]
+        return self.weights(sizes) * whole_size(sizes, "in") * height * width
+
+
+@dataclass(frozen=True)
+class ProlongationAdjoint(Kernel):
+    """Kᵀ *^s x: the adjoint of K *^s, the restriction to a map that is exactly s times as small.
+
+    It has the weight of K, and no bias.
+    """
+
+    is_transposed: ClassVar[bool] = True
+    is_adjoint: ClassVar[bool] = True
+    shapes: ClassVar[str] = "C'×s·H×s·W → C×H×W"
+    stride: int = 1
+    parameters: ClassVar[str] = "those of K"
+
+    def shape(self, shapes: Solver, operands: list[Form], result: Form, parameter: Sized | None) -> None:
+        assert parameter is not None
+        size, dilation = _square(parameter.given), whole_size(parameter.given, "dilation")
+        if _prolongation_padding(size, dilation, self.stride)[1] >= self.stride:
+            raise _no_middle(size)
+        channels, *before = shapes.map(operands[0])
+        shapes.equal(channels, parameter.dimension("out"))
+        self.grouped(shapes, parameter)
+        channels_in, *after = shapes.map(result)
+        shapes.equal(channels_in, parameter.dimension("in"))
+        for large, small in zip(before, after, strict=True):
+            shapes.when_known(large, self.check)
+            shapes.multiplied(large, small, self.stride)
+
+    def check(self, size: int) -> None:
+        if size % self.stride:
+            help = "use a kernel as a convolution, `K *_s x`, or another stride"
+            raise Unfit(f"a map of size {size} is not {self.stride} times as large as another", help)
+
+    def torch_unlike(
+        self, operands: list[str], module: str, sizes: Mapping[str, str] | None = None, beyond: str = "0"
+    ) -> str:
+        sizes = sizes or {}
+        size, dilation = sizes["size"], sizes.get("dilation", "1")
+        is_known = size.isdecimal() and dilation.isdecimal()
+        padding = _prolongation_padding(int(size), int(dilation), self.stride)[0] if is_known else f"{module}.padding"
+        rest = {"padding": str(padding)}
+        return f"F.conv2d({operands[0]}, {module}.weight{self.arguments(sizes, module, rest)})"
+
+    def module(self, sizes: Mapping[str, str]) -> str:
+        return Prolongation(self.stride).module(sizes)
+
+    def multiply_adds(self, operands: list[Shape], result: Shape, sizes: Sizes) -> int:
+        channels, height, width = result
         return self.weights(sizes) * channels * height * width
 
 

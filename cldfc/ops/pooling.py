@@ -17,11 +17,14 @@ _LARGEST_WINDOW = 2**20
 class Pool(Operator):
     """A window of size × size at every `stride`-th pixel; without a size the whole map, then flattened."""
 
-    shapes: ClassVar[str] = "C×H×W → C; with a window C×H'×W', where H' = ⌊(H + 2·padding - size)/stride⌋ + 1"
+    shapes: ClassVar[str] = (
+        "C×H×W → C; with a window C×H'×W', where H' = ⌊(H + 2·padding - size)/stride⌋ + 1, or rounded up"
+    )
     kind: ClassVar[str] = ""
     size: int | None = whole(None, 1, _LARGEST_WINDOW)
     stride: int | None = whole(None, 1, _LARGEST_WINDOW)
     padding: int | None = whole(None, 0, _LARGEST_WINDOW)
+    ceil: int = whole(0, 0, 1)
 
     def window(self) -> tuple[int, int, int] | None:
         """Size, stride and padding with their defaults; None for the whole map."""
@@ -39,15 +42,15 @@ class Pool(Operator):
         channels_out, *after = shapes.map(result)
         shapes.equal(channels_out, channels)
         for small, large in zip(after, before, strict=True):
-            shapes.windowed(small, large, *window)
+            shapes.windowed(small, large, *window, is_ceil=bool(self.ceil))
         return None
 
     def check(self) -> None:
         """Raise Unfit for what PyTorch refuses."""
         size, padding = self.size, self.padding
-        if size is None and (self.stride is not None or padding is not None):
+        if size is None and (self.stride is not None or padding is not None or self.ceil):
             help = f"write the size first: `{self.keyword}[3, stride=2]`"
-            raise Unfit("a window needs its size before a stride or padding", help)
+            raise Unfit("a window needs its size before a stride, padding or `ceil`", help)
         if size is not None and padding is not None and 2 * padding > size:
             reason = f"a padding of {padding} is more than half of a window of {size}"
             raise Unfit(reason, f"write a padding of at most {size // 2}, or a larger window")
@@ -55,7 +58,7 @@ class Pool(Operator):
     def left_out(self, rows: int) -> int:
         """How many of so many rows no window reaches: beyond the last one, or in between."""
         window = self.window()
-        if window is None:
+        if window is None or self.ceil:
             return 0
         size, stride, padding = window
         starts = range(-padding, rows + padding - size + 1, stride)
@@ -68,6 +71,7 @@ class Pool(Operator):
             return f"F.adaptive_{self.kind}_pool2d({operands[0]}, 1).flatten(1)"
         size, stride, padding = window
         rest = [f", stride={stride}"] * (stride != size) + [f", padding={padding}"] * (padding != 0)
+        rest += [", ceil_mode=True"] * self.ceil
         return f"F.{self.kind}_pool2d({operands[0]}, {size}{''.join(rest)})"
 
     def nonnegative(self, operands: Sequence[bool]) -> bool:
@@ -78,7 +82,7 @@ class AvgPool(Pool):
     """avgpool(x): the mean over the whole map, then flattened: R_ave of Algorithm 1; or over windows.
 
     With a size: stride = size unless given. Padding, unless given: none; ⌊(size-1)/2⌋ where windows overlap,
-    that is, where stride < size. It counts as zeros.
+    that is, where stride < size. It counts as zeros. With `ceil`, a last window may reach beyond the map.
     """
 
     keyword: ClassVar[str | None] = "avgpool"
@@ -94,7 +98,7 @@ class MaxPool(Pool):
     """maxpool(x): the largest number of the whole map, then flattened; or of each window.
 
     With a size: stride = size unless given. Padding, unless given: none; ⌊(size-1)/2⌋ where windows overlap,
-    that is, where stride < size. It counts as -∞.
+    that is, where stride < size. It counts as -∞. With `ceil`, a last window may reach beyond the map.
     """
 
     keyword: ClassVar[str | None] = "maxpool"

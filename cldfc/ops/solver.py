@@ -122,7 +122,8 @@ class Sized:
     def known(self) -> dict[str, int | float]:
         """The sizes as plain numbers, once all are known."""
         sizes: dict[str, int | float] = {name: dim.root().size or 0 for name, dim in self.dims.items()}
-        return sizes | self.given
+        sizes |= self.given
+        return sizes | {"groups": sizes["in"]} if sizes.get("each") else sizes
 
 
 def whole_size(sizes: Sizes, name: str, default: int = 1) -> int:
@@ -184,6 +185,22 @@ class ProductRelation(Relation):
         return result // known if times == 1 else None
 
 
+@dataclass(frozen=True, slots=True)
+class Supposition:
+    """`result` = choose(given), unless something else decides it."""
+
+    result: Dim
+    given: Dim
+    choose: Callable[[int], int]
+
+    def is_open(self) -> bool:
+        """Whether it would say something."""
+        return self.result.root().size is None and self.given.root().size is not None
+
+    def size(self) -> tuple[Dim, int]:
+        return self.result, self.choose(self.given.root().size or 0)
+
+
 _LARGEST = 2**40
 """No size is larger: a chain of concatenations may double it at each step."""
 
@@ -193,6 +210,7 @@ class Solver:
 
     def __init__(self) -> None:
         self.ready: list[_Rule] = []
+        self.supposed: list[Supposition] = []
 
     def settle(self) -> None:
         """Draw the conclusions that what has been said allows; chains of them may be long."""
@@ -331,13 +349,28 @@ class Solver:
             self.when_known(given, lambda size: self.known(result, size * factor))
             self.when_known(result, lambda size: self.known(given, _exact(size, factor)))
 
-    def windowed(self, result: Dim, given: Dim, size: int, stride: int, padding: int) -> None:
-        """`result` = ⌊(given + 2·padding - size) / stride⌋ + 1, as soon as `given` is known."""
+    def suppose(self, result: Dim, given: Dim, choose: Callable[[int], int]) -> None:
+        """`result` = choose(given), once all has been said, where nothing else decides it."""
+        self.supposed.append(Supposition(result, given, choose))
+
+    def take_suppositions(self) -> list[Supposition]:
+        """Those since the last time."""
+        taken, self.supposed = self.supposed, []
+        return taken
+
+    def windowed(self, result: Dim, given: Dim, size: int, stride: int, padding: int, is_ceil: bool = False) -> None:
+        """`result` = ⌊(given + 2·padding - size) / stride⌋ + 1, as soon as `given` is known.
+
+        With `is_ceil` the quotient is rounded up, if the last window starts on the map or the padding before it.
+        """
 
         def slide(whole: int) -> None:
             if whole + 2 * padding < size:
                 raise TooSmall(whole, size)
-            self.known(result, (whole + 2 * padding - size) // stride + 1)
+            steps, rest = divmod(whole + 2 * padding - size, stride)
+            if is_ceil and rest and (steps + 1) * stride < whole + padding:
+                steps += 1
+            self.known(result, steps + 1)
 
         self.when_known(given, slide)
 

@@ -93,6 +93,7 @@ def evaluate_spec(
     session = EvaluationSession(known, numbers, places, parameters, classes or declared, training, disturb)
     session.values[known.input, ()] = images
     _compute_needed(session, (known.output, ()))
+    session.decide((known.output, ()))
     found = {format_value(key): tensor_of(value) for key, value in session.values.items()}
     values = {name: value for name, value in found.items() if value is not None}
     return _Evaluated(values, values[known.output], session.statistics, tuple(session.uses), frozenset(parameters.used))

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -12,6 +13,7 @@ from cldfc.reference.operators import (
     EPSILON,
     MOMENTUM,
     NORMS,
+    adjoint,
     batch_moments,
     by_channel,
     convolution,
@@ -20,7 +22,16 @@ from cldfc.reference.operators import (
     normalise_over,
     prolongation,
 )
-from cldfc.reference.session import EvaluationSession, Shape, Unshaped, Value, is_zero, map_value, with_channels
+from cldfc.reference.session import (
+    EvaluationSession,
+    Shape,
+    Undecided,
+    Unshaped,
+    Value,
+    is_zero,
+    map_value,
+    with_channels,
+)
 from cldfc.syntax import tree
 from cldfc.syntax.walk import mentions
 
@@ -87,30 +98,100 @@ def after_rename(session: EvaluationSession, parameter: Key) -> Key:
 
 
 def apply_kernel(session: EvaluationSession, star: tree.Star, x: Value, binding: Binding, value: Key) -> Value:
-    assert isinstance(star.left, tree.Symbol)
-    kernel = session.known.kernels[star.left.name]
-    tag = _parameter_tag(session, star.left, binding)
-    module = session.parameters.module(_after_tie(session, star.left.name, tag))
+    is_adjoint = isinstance(star.left, tree.Adjoint)
+    symbol = star.left.kernel if isinstance(star.left, tree.Adjoint) else star.left
+    assert isinstance(symbol, tree.Symbol)
+    kernel = session.known.kernels[symbol.name]
+    tag = _parameter_tag(session, symbol, binding)
+    module = session.parameters.module(_after_tie(session, symbol.name, tag))
     weight = session.parameters.tensor(f"{module}.weight")
-    bias = session.parameters.tensor(f"{module}.bias") if kernel.has_bias else None
+    weight = weight.detach() if kernel.is_fixed else weight
+    bias = session.parameters.tensor(f"{module}.bias") if kernel.has_bias and not is_adjoint else None
     at = {index.name or "": position for index, position in zip(_own_head(kernel), tag, strict=True)}
-    groups = _kernel_number(session, kernel, kernel.groups, at)
+    groups = weight.shape[0] if kernel.is_each else _kernel_number(session, kernel, kernel.groups, at)
     dilation = _kernel_number(session, kernel, kernel.dilation, at)
+    padding = [_kernel_number(session, kernel, number, at) for number in kernel.padding]
+    stated = None if not padding else (padding[0], padding[-1])
+    stated = (0, 0) if kernel.boundary == "valid" else stated
     _check_kernel(session, kernel, module, weight, groups, star.is_transposed, at)
-    function, stride = (prolongation if star.is_transposed else convolution), star.stride
+    strides = star.stride if isinstance(star.stride, tuple) else (star.stride, star.stride)
     channels = weight.shape[0] if star.is_transposed else weight.shape[1] * groups
 
+    def map_of(given: Tensor, shift: Tensor | None = None) -> Tensor:
+        if star.is_transposed:
+            return prolongation(given, weight, shift, strides[0], dilation, groups)
+        return convolution(given, weight, shift, strides, dilation, groups, stated, kernel.boundary or "same")
+
+    axes = [
+        KernelSide(size, stride, dilation, dilation * (size - 1) // 2 if stated is None else stated[place])
+        for place, (size, stride) in enumerate(zip(weight.shape[2:], strides, strict=True))
+    ]
+    if is_adjoint:
+        others = weight.shape[1] * groups if star.is_transposed else weight.shape[0]
+        result = _apply_adjoint(session, map_of, x, (others, channels), axes, star.is_transposed)
+        return session.record(module, value, x, result)
+
     def before(shape: Shape) -> Shape:
-        sides = [side // stride if star.is_transposed else side * stride for side in shape[2:]]
-        return shape[0], channels, *sides
+        sides = zip(shape[2:], axes, strict=True)
+        return shape[0], channels, *(side // a.stride if star.is_transposed else a.before(side) for side, a in sides)
 
     def compute(given: Tensor) -> Tensor:
-        return function(given, weight, bias, stride, dilation, groups)
+        return map_of(given, bias)
 
     # A zero may have any size here, so its own is not concluded from that of the result.
     result = Unshaped() if is_zero(x) and bias is None else None
     operand = Unshaped() if is_zero(x) else with_channels(x, channels)
     return session.record(module, value, x, result or map_value(operand, compute, before))
+
+
+@dataclass(frozen=True)
+class KernelSide:
+    """A kernel along one side of a map."""
+
+    size: int
+    stride: int
+    dilation: int
+    padding: int
+
+    def after(self, side: int) -> int:
+        return (side + 2 * self.padding - self.dilation * (self.size - 1) - 1) // self.stride + 1
+
+    def before(self, side: int) -> int:
+        """Of the sides from which the kernel leads to this one, stride times it, or the nearest."""
+        sides = range(1, self.stride * side + self.dilation * self.size + self.stride)
+        fitting = [found for found in sides if self.after(found) == side]
+        return min(fitting, key=lambda found: abs(found - self.stride * side))
+
+
+def _apply_adjoint(
+    session: EvaluationSession,
+    map_of: Callable[[Tensor], Tensor],
+    x: Value,
+    channels: tuple[int, int],
+    axes: Sequence[KernelSide],
+    is_smaller: bool,
+) -> Value:
+    """The adjoint of a map at x; `channels` are those of its operand and of its result."""
+    if is_zero(x):
+        return Unshaped()
+    x = with_channels(x, channels[0])
+
+    def usual(shape: Shape) -> Shape:
+        sides = zip(shape[2:], axes, strict=True)
+        return shape[0], channels[1], *(side // a.stride if is_smaller else a.before(side) for side, a in sides)
+
+    def compute(given: Tensor, shape: Shape) -> Tensor:
+        return adjoint(map_of, given, shape)
+
+    if is_smaller or all(axis.stride == 1 for axis in axes):
+
+        def before(shape: Shape) -> Shape:
+            sides = zip(shape[2:], axes, strict=True)
+            return shape[0], channels[0], *(side * a.stride if is_smaller else a.after(side) for side, a in sides)
+
+        return map_value(x, lambda given: compute(given, usual(tuple(given.shape))), before)
+    session.undecided.append(Undecided(x, compute, usual))
+    return session.undecided[-1]
 
 
 def _kernel_number(
@@ -129,13 +210,45 @@ def _check_kernel(
     at: Binding,
 ) -> None:
     """Raise ValueError unless a weight has the sizes that its kernel declares."""
-    out = _kernel_number(session, kernel, kernel.channels_out, at)
+    out = weight.shape[0] if kernel.is_each else _kernel_number(session, kernel, kernel.channels_out, at)
     size = _kernel_number(session, kernel, kernel.height, {})
     ends = (weight.shape[0], weight.shape[1] * groups)
+    width = _kernel_number(session, kernel, kernel.width, {})
+    if kernel.is_fixed and kernel.stencil is not None and not weight.is_meta:
+        given_weight = _stencil_weight(session, kernel.stencil, size, width).to(weight)
+        if not torch.allclose(weight, given_weight.expand_as(weight), rtol=1e-6, atol=1e-7):
+            raise ValueError(f"`{module}` does not have the numbers that are fixed")
     found, given = (ends[1], ends[0]) if is_transposed else ends
     declared = given if kernel.channels_in is None else _kernel_number(session, kernel, kernel.channels_in, at)
-    if (found, given) != (out, declared) or tuple(weight.shape[2:]) != (size, size):
+    if (found, given) != (out, declared) or tuple(weight.shape[2:]) != (size, width):
         raise ValueError(f"`{module}` has the shape {tuple(weight.shape)}, which is not the declared one")
+
+
+def _stencil_weight(session: EvaluationSession, stencil: tree.Stencil, height: int, width: int) -> Tensor:
+    """The numbers of a fixed kernel: hat functions, means and differences by their definitions."""
+    factor = 1.0 if stencil.factor is None else float(session.numbers.number(stencil.factor, {}, ()))
+    hat = torch.tensor([0.5, 1, 0.5], dtype=torch.float64)
+    second = torch.tensor([-1.0, 2, -1], dtype=torch.float64)
+    middle = torch.tensor([0.0, 1, 0], dtype=torch.float64)
+    across = torch.outer(second, middle) + torch.outer(middle, second)
+    match stencil.name:
+        case None:
+            rows = [[float(session.numbers.number(entry, {}, ())) for entry in row] for row in stencil.rows]
+            return factor * torch.tensor(rows, dtype=torch.float64)
+        case "average":
+            return torch.full((height, width), factor / (height * width), dtype=torch.float64)
+        case "identity":
+            weight = torch.zeros(height, width, dtype=torch.float64)
+            weight[height // 2, width // 2] = factor
+            return weight
+        case "bilinear":
+            return factor * torch.outer(hat, hat)
+        case "full_weighting":
+            return factor * torch.outer(hat, hat) / 4
+        case "laplace9":
+            return factor * (across - torch.outer(second, second) / 6)
+        case _:
+            return factor * across
 
 
 def apply_scalar(session: EvaluationSession, symbol: tree.Symbol, x: Value, binding: Binding, value: Key) -> Value:

@@ -191,16 +191,22 @@ def crop(x: Tensor, left: int = 0, right: int = 0, top: int = 0, bottom: int = 0
     return x[:, :, top : x.shape[2] - bottom, left : x.shape[3] - right]
 
 
-def avgpool(x: Tensor, size: int | None = None, stride: int | None = None, padding: int | None = None) -> Tensor:
+def avgpool(
+    x: Tensor, size: int | None = None, stride: int | None = None, padding: int | None = None, ceil: int = 0
+) -> Tensor:
     """The mean over windows, whose padding counts as zeros; without a size over the whole map."""
-    return x.mean((2, 3)) if size is None else F.avg_pool2d(x, size, stride or size, _margin(size, stride, padding))
+    if size is None:
+        return x.mean((2, 3))
+    return F.avg_pool2d(x, size, stride or size, _margin(size, stride, padding), bool(ceil))
 
 
-def maxpool(x: Tensor, size: int | None = None, stride: int | None = None, padding: int | None = None) -> Tensor:
+def maxpool(
+    x: Tensor, size: int | None = None, stride: int | None = None, padding: int | None = None, ceil: int = 0
+) -> Tensor:
     """The largest number of windows; without a size of the whole map."""
     if size is None:
         return F.adaptive_max_pool2d(x, 1).flatten(1)
-    return F.max_pool2d(x, size, stride or size, _margin(size, stride, padding))
+    return F.max_pool2d(x, size, stride or size, _margin(size, stride, padding), ceil_mode=bool(ceil))
 
 
 def _margin(size: int, stride: int | None, padding: int | None) -> int:
@@ -248,10 +254,22 @@ WORDS: Mapping[str, tuple[str, tuple[str, ...]]] = {"upsample": ("mode", ("neare
 # Convolutions
 
 
-def convolution(x: Tensor, weight: Tensor, bias: Tensor | None, stride: int, dilation: int, groups: int) -> Tensor:
-    """K *_s x: zero padding (k-1)/2 · dilation."""
-    padding = dilation * (weight.shape[-1] - 1) // 2
-    return F.conv2d(x, weight, bias, stride, padding, dilation, groups)
+def convolution(
+    x: Tensor,
+    weight: Tensor,
+    bias: Tensor | None,
+    stride: int | tuple[int, int],
+    dilation: int,
+    groups: int,
+    padding: tuple[int, int] | None = None,
+    boundary: str = "same",
+) -> Tensor:
+    """K *_s x: padding (k-1)/2 · dilation unless stated, by zeros or by numbers of x itself."""
+    height, width = weight.shape[2:]
+    rows, columns = padding or (dilation * (height - 1) // 2, dilation * (width - 1) // 2)
+    mode = boundary if boundary in ("circular", "reflect", "replicate") else "constant"
+    padded = F.pad(x, (columns, columns, rows, rows), mode)
+    return F.conv2d(padded, weight, bias, stride, 0, dilation, groups)
 
 
 def prolongation(x: Tensor, weight: Tensor, bias: Tensor | None, stride: int, dilation: int, groups: int) -> Tensor:
@@ -265,6 +283,14 @@ def prolongation(x: Tensor, weight: Tensor, bias: Tensor | None, stride: int, di
     part = whole[:, :, front : front + height, front : front + width]
     filled = F.pad(part, (0, width - part.shape[3], 0, height - part.shape[2]))
     return filled if bias is None else filled + bias[:, None, None]
+
+
+def adjoint(apply: Callable[[Tensor], Tensor], x: Tensor, before: tuple[int, ...]) -> Tensor:
+    """The adjoint at x of a linear map from tensors of the shape `before`: the gradient of ⟨apply(u), x⟩ for u."""
+    is_recorded = torch.is_grad_enabled()
+    u = torch.zeros(before, dtype=x.dtype, device=x.device, requires_grad=True)
+    with torch.enable_grad():
+        return torch.autograd.grad(apply(u), u, x, create_graph=is_recorded)[0]
 
 
 # Normalisations

@@ -249,7 +249,8 @@ class _Walk:
         self.here[wish] += 1
 
     def times(self, left: tree.Expression, head: str) -> str:
-        """The head of a product: a kernel becomes it."""
+        """The head of a product: a kernel becomes it, also by its adjoint."""
+        left = left.kernel if isinstance(left, tree.Adjoint) else left
         return left.name if isinstance(left, tree.Symbol) and left.name in self.known.kernels else head
 
 

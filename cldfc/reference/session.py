@@ -28,12 +28,15 @@ class Unshaped:
         compute: Callable[[list[Tensor]], Tensor] | None = None,
         before: Callable[[Shape], Shape] = lambda shape: shape,
         beside: Tensor | None = None,
+        is_alike: bool = False,
     ) -> None:
         self.operands = operands
         self.compute = compute
         self.before = before
         self.beside = beside
         """A map that has the same shape but for its channels."""
+        self.is_alike = is_alike
+        """Whether all operands have its shape."""
         self.tensor: Tensor | None = None
 
     @property
@@ -47,14 +50,46 @@ class Unshaped:
             known = [operand for operand in operands if operand is not None]
             if len(known) == len(operands):
                 self.tensor = self.compute(known)
+            elif known and self.is_alike:
+                self.shaped(tuple(known[0].shape))
         return self.tensor
 
     def shaped(self, shape: Shape) -> Tensor:
-        if self.known() is None:
+        if self.tensor is None and (self.is_alike or self.known() is None):
             operands = [_with_shape(operand, self.before(shape)) for operand in self.operands]
             self.tensor = self.compute(operands) if self.compute else torch.zeros(shape, dtype=torch.float64)
         assert self.tensor is not None
         return self.tensor
+
+
+class Undecided(Unshaped):
+    """What an adjoint gives where several shapes are possible: its shape is that which other values ask for."""
+
+    def __init__(self, operand: Value, compute: Callable[[Tensor, Shape], Tensor], usual: Callable[[Shape], Shape]):
+        super().__init__((operand,), lambda given: given[0])
+        self.compute_at = compute
+        self.usual = usual
+        """The shape where nothing asks for one, by that of the operand."""
+
+    def known(self) -> Tensor | None:
+        return self.tensor
+
+    def shaped(self, shape: Shape) -> Tensor:
+        if self.tensor is None:
+            operand = tensor_of(self.operands[0])
+            if operand is None:
+                raise ValueError(f"nothing says the shape of what an adjoint of shape {shape} is applied to")
+            self.tensor = self.compute_at(operand, shape)
+        return self.tensor
+
+    def is_open(self) -> bool:
+        """Whether its shape could be decided, and is not."""
+        return self.tensor is None and tensor_of(self.operands[0]) is not None
+
+    def decide(self) -> None:
+        operand = tensor_of(self.operands[0])
+        assert operand is not None
+        self.shaped(self.usual(tuple(operand.shape)))
 
 
 Value = Tensor | Unshaped
@@ -112,9 +147,8 @@ def combine_alike(values: Sequence[Value], compute: Callable[[list[Tensor]], Ten
     """A function of values of one shape, and of scalars: the first that has a shape tells it to the others."""
     values = [_known(value) for value in values]
     shape = next((tuple(value.shape) for value in values if isinstance(value, Tensor) and value.ndim), None)
-    unknown = [value for value in values if isinstance(value, Unshaped)]
-    if shape is None and unknown:
-        return values[0] if all(is_zero(value) for value in values) else Unshaped(values, compute)
+    if shape is None and any(isinstance(value, Unshaped) for value in values):
+        return values[0] if all(is_zero(value) for value in values) else Unshaped(values, compute, is_alike=True)
     return compute([_with_shape(value, shape or ()) for value in values])
 
 
@@ -145,6 +179,16 @@ class EvaluationSession:
     values: dict[Key, Value] = field(default_factory=dict[Key, Value])
     statistics: dict[str, Tensor] = field(default_factory=dict[str, Tensor])
     uses: list[ReferenceUse] = field(default_factory=list[ReferenceUse])
+    undecided: list[Undecided] = field(default_factory=list[Undecided])
+    """In the order of computation."""
+
+    def decide(self, output: Key) -> None:
+        """Give adjoints the shape that they have where nothing asks for one, until the output is known."""
+        while tensor_of(self.values[output]) is None:
+            left = [value for value in self.undecided if value.is_open()]
+            if not left:
+                return
+            left[0].decide()
 
     def record(self, module: str, value: Key, operand: Value, result: Value) -> Value:
         result = self.disturbed(result)

@@ -169,6 +169,8 @@ class Expressions:
             value = setting.value
             if isinstance(value, tree.Symbol) and value.name in words:
                 found[of_words] = value.name
+            elif isinstance(value, tree.Symbol) and value.name == "ceil" and "ceil" in names:
+                found["ceil"] = 1
             else:
                 found[setting.name or names[place]] = _plain(self.session.numbers.number(value, {}, ()))
         return found

@@ -18,13 +18,13 @@ from cldfc.ops import (
     Kernel,
     Multiply,
     Operator,
-    Prolongation,
     ScalarValue,
     Total,
     WithNumber,
     WithScalar,
     Zero,
 )
+from cldfc.ops.convolution import pair
 from cldfc.show.labels import channels_text, configuration, number_word, word
 from cldfc.syntax import tree
 
@@ -36,11 +36,17 @@ class BoxLabel:
     name: str
     tag: str = ""
     mark: str = ""
+    is_adjoint: bool = False
 
     @property
     def plain(self) -> str:
-        """`A1`, or `terms@1` for a longer name, without the mark."""
-        return f"{self.name}{'@' * (len(self.name) > 1 and bool(self.tag))}{self.tag}"
+        """`A1`, `Aᵀ1`, or `terms@1` for a longer name, without the mark."""
+        return f"{self.name}{'ᵀ' * self.is_adjoint}{'@' * (len(self.name) > 1 and bool(self.tag))}{self.tag}"
+
+    @property
+    def raised(self) -> str:
+        """What stands above: the tag, and that of an adjoint, `2,T`."""
+        return ",".join([self.tag] * bool(self.tag) + ["T"] * self.is_adjoint)
 
 
 def _tag_text(positions: Positions, bindings: Sequence[Binding]) -> str:
@@ -55,8 +61,10 @@ def _tag_text(positions: Positions, bindings: Sequence[Binding]) -> str:
 def _kernel_label(operator: Operator, name: str, tag: str) -> BoxLabel:
     if not isinstance(operator, Kernel):
         return BoxLabel(name, tag, "" if isinstance(operator, ScalarValue) else "·")
-    arrow = "↑" if isinstance(operator, Prolongation) else "↓"
-    return BoxLabel(name, tag, f"{arrow}{operator.stride}" if operator.stride > 1 else "")
+    arrow = "↑" if operator.is_transposed != operator.is_adjoint else "↓"
+    rows, columns = pair(operator.stride)
+    stride = str(rows) if rows == columns else f"{rows},{columns}"
+    return BoxLabel(name, tag, f"{arrow}{stride}" if operator.stride != 1 else "", operator.is_adjoint)
 
 
 def _merge_label(operator: Operator) -> BoxLabel:

@@ -37,7 +37,7 @@ def text_width(text: str, size: float) -> float:
 
 
 def label_width(label: BoxLabel) -> float:
-    return text_width(label.name, SIZE) + text_width(label.tag + label.mark, SMALL) + 2 * bool(label.mark)
+    return text_width(label.name, SIZE) + text_width(label.raised + label.mark, SMALL) + 2 * bool(label.mark)
 
 
 BoxKind = Kind | Literal["value"]

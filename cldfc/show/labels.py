@@ -19,7 +19,6 @@ from cldfc.ops import (
     Kernel,
     Multiply,
     Operator,
-    Prolongation,
     RaiseTo,
     Reciprocal,
     ScalarValue,
@@ -29,6 +28,7 @@ from cldfc.ops import (
     Zero,
 )
 from cldfc.ops.base import setting_text
+from cldfc.ops.convolution import pair
 
 _PALETTE = ("#cfe2f3", "#fce5cd", "#d9ead3", "#d9d2e9", "#f4cccc", "#d0e0e3", "#fff2cc", "#ead1dc")
 """Light enough for black letters; the colours of shared kernels, from the first on and then again."""
@@ -61,9 +61,12 @@ def operation_label(graph: Graph, at: int) -> str:
     if isinstance(operator, Channels):
         return channels_text(operator)
     if isinstance(operator, Kernel):
-        mark = "^" if isinstance(operator, Prolongation) else "_"
-        stride = f"{mark}{operator.stride}" if operator.stride > 1 or mark == "^" else ""
-        return f"{format_key(node.parameter or ('', ()))} *{stride}"
+        mark = "^" if operator.is_transposed else "_"
+        rows, columns = pair(operator.stride)
+        text = str(rows) if rows == columns else f"{{{rows},{columns}}}"
+        stride = f"{mark}{text}" if operator.stride != 1 or mark == "^" else ""
+        name, tag = node.parameter or ("", ())
+        return f"{format_key((name + 'ᵀ' * operator.is_adjoint, tag))} *{stride}"
     if operator.keyword is None and node.parameter is not None:
         return format_key(node.parameter) + " *" * (not isinstance(operator, ScalarValue))
     return _SIGNS.get(type(operator)) or word(operator) + configuration(operator)
@@ -104,6 +107,7 @@ def configuration(operator: Operator) -> str:
         ("" if name == first or isinstance(value, str) else f"{name}=") + setting_text(value)
         for name, value in given.items()
     ]
+    texts = ["ceil" if text == "ceil=1" else text for text in texts]
     return f"[{', '.join(texts)}]" if texts else ""
 
 

@@ -31,7 +31,7 @@ from cldfc.syntax.format import (
 from cldfc.syntax.spelling import ACCENTS, ascii_name
 from cldfc.syntax.walk import mentions, substitute_indices
 
-_OPTION = re.compile(r", (groups|dilation|bias|fixed)")
+_OPTION = re.compile(r", (groups|dilation|padding|valid|same|circular|reflect|replicate|start|bias|fixed)")
 
 
 @dataclass(frozen=True, slots=True)

@@ -73,7 +73,7 @@ def _widths_text(graph: Graph, keys: Sequence[Key]) -> str:
         return f"scalar  from {sizes[0]['init']}"
     before, after = (_range_text(size[side] for size in sizes) for side in ("in", "out"))
     groups = f" in {sizes[0]['groups']} groups" if sizes[0].get("groups", 1) > 1 else ""
-    return f"{sizes[0]['size']}×{sizes[0]['size']}  {before} → {after}{groups}"
+    return f"{sizes[0]['size']}×{sizes[0].get('width', sizes[0]['size'])}  {before} → {after}{groups}"
 
 
 def _range_text(numbers: Iterable[float]) -> str:

@@ -193,12 +193,12 @@ def _label_text(x: float, y: float, label: BoxLabel, is_symbol: bool) -> str:
     The parts are texts of their own around a point, for renderers disagree about parts of a text in the middle.
     """
     style = "symbol" if is_symbol else ""
-    if not label.tag and not label.mark:
+    if not label.raised and not label.mark:
         return _text(x, y, label.name, f"middle {style}".rstrip())
     start = x - label_width(label) / 2 + text_width(label.name, SIZE)
-    mark = start + text_width(label.tag, SMALL)
+    mark = start + text_width(label.raised, SMALL)
     parts = [_text(start, y, label.name, f"end {style}".rstrip())]
-    parts += [_text(start + 0.5, y - 5, label.tag, "small")] if label.tag else []
+    parts += [_text(start + 0.5, y - 5, label.raised, "small")] if label.raised else []
     parts += [_text(mark + 2, y + 1, label.mark, "small")] if label.mark else []
     return "".join(parts)
 

@@ -5,16 +5,19 @@ from __future__ import annotations
 import math
 import re
 from dataclasses import replace
+from difflib import get_close_matches
 from typing import Literal, cast
 
 from lark import Token, Transformer
 
 from cldfc.diagnostics import Problems, Span
 from cldfc.syntax import tree
-from cldfc.syntax.spelling import canonical_name
-from cldfc.syntax.tag import LONGEST_NUMBER, TagReader, whole_number
+from cldfc.syntax.spelling import NAME, canonical_name
+from cldfc.syntax.tag import LONGEST_NUMBER, TagReader, whole_number, without_adjoint
 
 _LARGEST_STRIDE = 255
+
+_ENTRY = re.compile(rf"([+-]?)({NAME}|[0-9.]+(?:e[+-]?[0-9]+)?)(?:/({NAME}|[0-9.]+))?")
 
 _Parts = list[tree.Expression | Token]
 _Summation = tuple[Token, tree.Expression, tree.Expression]
@@ -69,7 +72,7 @@ class Builder(Transformer[Token, tree.Statement]):
         return tree.Range(kind, canonical_name(name), lower, upper, self.place_of(name), self.statement)
 
     def let(self, parts: list[tree.Expression]) -> tree.Let:
-        return tree.Let(cast(tree.Symbol, parts[0]), tuple(parts[1:]), self.statement)
+        return tree.Let(self.head(parts[0]), tuple(parts[1:]), self.statement)
 
     def input(self, parts: _Parts) -> tree.InputStatement:
         name, sizes = cast(Token, parts[0]), cast("list[tree.Expression]", parts[1:])
@@ -81,40 +84,129 @@ class Builder(Transformer[Token, tree.Statement]):
 
     def kernel(self, parts: list[tree.Expression | list[tree.Expression] | _Attribute]) -> tree.KernelStatement:
         symbol, height, width, channels = cast(
-            "tuple[tree.Symbol, tree.Expression, tree.Expression, list[tree.Expression]]", parts[:4]
+            "tuple[tree.Symbol, tree.Expression, tree.Expression, list[tree.Expression] | Token]", parts[:4]
         )
+        rest = list(parts[4:])
+        is_fixed = bool(rest) and isinstance(rest[-1], Token)
+        rest = rest[:-1] if is_fixed else rest
+        stencil = rest.pop() if rest and isinstance(rest[-1], tree.Stencil) else None
+        is_each = isinstance(channels, Token)
+        if isinstance(channels, Token):
+            channels = [cast(tree.Expression, tree.Number(1, self.place_of(channels)))]
         channels_in = channels[0] if len(channels) == 2 else None
-        kernel = tree.KernelStatement(symbol, height, width, channels_in, channels[-1], self.statement)
-        return self.with_attributes(kernel, cast("list[_Attribute]", parts[4:]))
+        kernel = tree.KernelStatement(self.head(symbol), height, width, channels_in, channels[-1], self.statement)
+        kernel = replace(kernel, is_each=is_each, stencil=cast("tree.Stencil | None", stencil), is_fixed=is_fixed)
+        return self.with_attributes(kernel, cast("list[_Attribute]", rest))
+
+    def stencil(self, parts: _Parts) -> tree.Stencil:
+        last, factor = cast(Token, parts[-1]), cast(tree.Expression, parts[0]) if len(parts) == 3 else None
+        place = self.place_of(parts[0]).to(self.place_of(last))
+        if last.type == "NAME":
+            return tree.Stencil((), str(last), factor, place)
+        rows, at = list[tuple[tree.Expression, ...]](), cast(int, last.start_pos) + 1
+        for row in last[1:-1].split(";"):
+            found = ((m[0], self.place(at + m.start(), at + m.end())) for m in re.finditer(r"\S+", row))
+            rows.append(tuple(self.entry(text, span) for text, span in found))
+            at += len(row) + 1
+        return tree.Stencil(tuple(rows), None, factor, place)
+
+    def entry(self, text: str, place: Span) -> tree.Expression:
+        """`-1`, `1/4`, `-a/2`: a number or a constant, perhaps over another."""
+        found = _ENTRY.fullmatch(text)
+        if found is None:
+            help = "write numbers, constants or quotients of them without white space: `[0 -1 0; -1 4 -1; 0 -1/2 0]`"
+            self.problems.report("E0101", f"`{text}` is no entry of a kernel", place, "expected a number", help)
+            return tree.Number(0, place)
+        atoms = [self.atom(atom, place) for atom in (found[2], found[3]) if atom]
+        value = atoms[0] if len(atoms) == 1 else tree.Quotient(atoms[0], atoms[1], place)
+        return value if found[1] != "-" else tree.Sum((value,), (-1,), place)
+
+    def atom(self, text: str, place: Span) -> tree.Expression:
+        if not text[0].isdigit():
+            return tree.Symbol(canonical_name(text), (), place)
+        return tree.Number(whole_number(text, place, self.problems) if text.isdecimal() else float(text), place)
 
     def with_attributes(self, kernel: tree.KernelStatement, attributes: list[_Attribute]) -> tree.KernelStatement:
         given: dict[str, tree.Expression | None] = {}
+        boundary: tree.Boundary | None = None
+        padding: list[tree.Expression] = []
+        before = ""
         for word, value in attributes:
-            if word in given:
-                self.problems.report(
-                    "E0203", f"`{word}` is given twice", self.place_of(word), "the second", "keep one of the two"
-                )
-            given[str(word)] = value
-        return replace(kernel, groups=given.get("groups"), dilation=given.get("dilation"), has_bias="bias" in given)
+            name = "boundary" if word.type == "BOUNDARY" else str(word)
+            if word.type in ("NUMBER", "NAME") and value is not None:
+                if before != "padding" or len(padding) > 1:
+                    help = "write a word before it, as in `padding 2`, or `padding 2,0` for rows and columns"
+                    message = f"unexpected `{value.span.text}`"
+                    text = value.span.source.text[kernel.span.start : value.span.start].split() or [""]
+                    if meant := get_close_matches(text[-1][:20], ("groups", "dilation", "padding"), n=1, cutoff=0.7):
+                        help = f"did you mean `{meant[0]} {value.span.text}`?"
+                    self.problems.report("E0101", message, value.span, "not expected here", help)
+                padding.append(value)
+                continue
+            if word.type == "START":
+                kernel, name = self.with_start(kernel, word, value), "start"
+            if name in given:
+                self.report_twice(word)
+            elif name == "padding" and value is not None:
+                padding.append(value)
+            given[name], before = value, str(word)
+            if word.type == "BOUNDARY":
+                boundary = cast(tree.Boundary, str(word))
+            if boundary in ("valid", "same") and "padding" in given:
+                message, help = f"`{boundary}` says the padding, and so does `padding`", "keep one of the two"
+                self.problems.report("E0203", message, self.place_of(word), "the second", help)
+        return replace(
+            kernel,
+            groups=given.get("groups"),
+            dilation=given.get("dilation"),
+            has_bias="bias" in given,
+            padding=tuple(padding),
+            boundary=boundary,
+        )
+
+    def with_start(
+        self, kernel: tree.KernelStatement, word: Token, number: tree.Expression | None
+    ) -> tree.KernelStatement:
+        if (number is None) == (word == "normal"):
+            help = "write `start normal(0.01)`, with a standard deviation, or another start without a number"
+            message = f"`start {word}` with{'out' if number is None else ''} a number"
+            self.problems.report("E0101", message, self.place_of(word), "not possible", help)
+        return replace(kernel, start=cast(tree.StartName, str(word)), start_number=number)
+
+    def report_twice(self, word: Token) -> None:
+        message, help = f"`{word}` is given twice", "keep one of the two"
+        if word.type == "BOUNDARY":
+            message = f"`{word}` is a second word for what stands around a map"
+        self.problems.report("E0203", message, self.place_of(word), "the second", help)
 
     def attribute(self, parts: _Parts) -> _Attribute:
-        return cast(Token, parts[0]), cast(tree.Expression, parts[1]) if len(parts) == 2 else None
+        word = parts[0]
+        if isinstance(word, Token) and word.type == "START":
+            given = cast(Token, parts[1])
+            number = cast(tree.Expression, parts[3]) if len(parts) > 2 else None
+            return Token("START", str(given), given.start_pos, end_pos=given.end_pos), number
+        if not isinstance(word, Token):
+            kind = "NUMBER" if isinstance(word, tree.Number) else "NAME"
+            return Token(kind, word.span.text), word
+        return word, cast(tree.Expression, parts[1]) if len(parts) == 2 else None
 
     def channels(self, parts: list[tree.Expression]) -> list[tree.Expression]:
         return parts
 
     def scalar(self, parts: _Parts) -> tree.Scalar:
         symbol, value = cast("tuple[tree.Symbol, tree.Expression]", parts[:2])
-        return tree.Scalar(symbol, value, len(parts) == 3, self.statement)
+        return tree.Scalar(self.head(symbol), value, len(parts) == 3, self.statement)
 
     def tie(self, parts: list[tree.Symbol | tree.Clause]) -> tree.Tie:
-        return tree.Tie(cast(tree.Symbol, parts[0]), cast("tuple[tree.Clause, ...]", tuple(parts[1:])), self.statement)
+        return tree.Tie(
+            self.head(cast(tree.Symbol, parts[0])), cast("tuple[tree.Clause, ...]", tuple(parts[1:])), self.statement
+        )
 
     def rename(self, parts: list[tree.Symbol]) -> tree.Rename:
-        return tree.Rename(parts[0], parts[1], self.statement)
+        return tree.Rename(self.head(parts[0]), self.head(parts[1]), self.statement)
 
     def constrain(self, parts: list[tree.Expression]) -> tree.Constrain:
-        return tree.Constrain(cast(tree.Symbol, parts[0]), cast(tree.Number, parts[1]), self.statement)
+        return tree.Constrain(self.head(parts[0]), cast(tree.Number, parts[1]), self.statement)
 
     def expect(self, parts: _Parts) -> tree.Expect:
         quantity, number = cast("tuple[Token, tree.Number]", parts)
@@ -122,7 +214,17 @@ class Builder(Transformer[Token, tree.Statement]):
 
     def equation(self, parts: list[tree.Expression | tree.Clause | Token]) -> tree.Equation:
         clauses = tuple(part for part in parts[2:] if isinstance(part, tree.Clause))
-        return tree.Equation(cast(tree.Symbol, parts[0]), cast(tree.Expression, parts[1]), self.statement, clauses)
+        left = self.head(cast(tree.Expression, parts[0]))
+        return tree.Equation(left, cast(tree.Expression, parts[1]), self.statement, clauses)
+
+    def head(self, symbol: tree.Expression) -> tree.Symbol:
+        """The symbol that a statement speaks of, which cannot be an adjoint."""
+        if isinstance(symbol, tree.Adjoint):
+            plain = cast(tree.Symbol, symbol.kernel)
+            message, help = f"`{symbol.span.text}` is an adjoint", f"write `{plain.name}`: an adjoint is not defined"
+            self.problems.report("E0211", message, symbol.span, "expected a name", help)
+            return plain
+        return cast(tree.Symbol, symbol)
 
     def to(self, parts: list[Token]) -> Token | None:
         """What stands between the ends of a range, if that is more than a sign: `, 1, \\dots,`."""
@@ -214,17 +316,18 @@ class Builder(Transformer[Token, tree.Statement]):
         place = left.span.to(self.place_of(parts[-1]))
         return tree.Star(left, self.stride(star), right, place, "^" in star)
 
-    def stride(self, star: Token) -> int:
-        """The stride of `*_2` and `*^2`; that of `*` is 1."""
-        digits = "".join(character for character in star if character.isdecimal())
-        stride = whole_number(digits or "1", self.place_of(star), self.problems)
-        if not 1 <= stride <= _LARGEST_STRIDE:
-            message = f"a stride of {stride:,} is too {'large' if stride else 'small'}"
-            help = "write `*` for stride 1, or `*_2`"
-            self.problems.report(
-                "E0504", message, self.place_of(star), f"expected a stride from 1 to {_LARGEST_STRIDE}", help
-            )
-        return stride
+    def stride(self, star: Token) -> tree.Stride:
+        """The stride of `*_2`, `*^2` and `*_{2,1}`; that of `*` is 1."""
+        numbers = re.findall("[0-9]+", star) or ["1"]
+        strides = [whole_number(digits, self.place_of(star), self.problems) for digits in numbers]
+        for stride in strides:
+            if not 1 <= stride <= _LARGEST_STRIDE:
+                message = f"a stride of {stride:,} is too {'large' if stride else 'small'}"
+                help = "write `*` for stride 1, or `*_2`"
+                self.problems.report(
+                    "E0504", message, self.place_of(star), f"expected a stride from 1 to {_LARGEST_STRIDE}", help
+                )
+        return strides[0] if len(set(strides)) == 1 else (strides[0], strides[1])
 
     def compose(self, parts: list[tree.Expression]) -> tree.Compose:
         return tree.Compose(parts[0], parts[1], parts[0].span.to(parts[1].span))
@@ -277,19 +380,31 @@ class Builder(Transformer[Token, tree.Statement]):
     def plain_symbol(self, parts: list[Token]) -> tree.Symbol:
         return tree.Symbol(canonical_name(parts[0]), (), self.place_of(parts[0]))
 
-    def symbol(self, parts: list[Token | tree.Expression | tree.Setting]) -> tree.Symbol:
+    def symbol(self, parts: list[Token | tree.Expression | tree.Setting]) -> tree.Symbol | tree.Adjoint:
         name, *others = parts
-        tag, end = (), self.place_of(cast(Token, name))
+        tag, end, is_adjoint = (), self.place_of(cast(Token, name)), False
         if others and isinstance(others[0], Token):
-            end = self.place_of(others[0])
-            tag = TagReader(self.problems, end).tag(str(others.pop(0)))
+            end, written = self.place_of(others[0]), str(others.pop(0))
+            text = without_adjoint(written)
+            tag, is_adjoint = TagReader(self.problems, end).tag(text), text != written
         values = cast("list[tree.Expression | tree.Setting]", others)
         settings = tuple(v if isinstance(v, tree.Setting) else tree.Setting(None, v, v.span) for v in values)
         if settings:
             end = settings[-1].span
             close = end.source.text.find("]", end.end)
             end = Span(end.source, end.start, close + 1) if close >= 0 else end
-        return tree.Symbol(canonical_name(cast(Token, name)), tag, self.place_of(cast(Token, name)).to(end), settings)
+        place = self.place_of(cast(Token, name)).to(end)
+        symbol = tree.Symbol(canonical_name(cast(Token, name)), tag, place, settings)
+        return tree.Adjoint(symbol, place) if is_adjoint else symbol
+
+    def adjoint(self, parts: _Parts) -> tree.Adjoint:
+        """`Aᵀ@ℓ`, `A@ℓᵀ`, `(A^{\\ell})^{\\top}`."""
+        place = self.place_of(parts[0]).to(self.place_of(parts[-1]))
+        if not isinstance(parts[0], Token):
+            return tree.Adjoint(parts[0], place)
+        marked = [part for part in parts if not (isinstance(part, Token) and part.type == "ADJOINT")]
+        kernel = self.symbol(cast("list[Token | tree.Expression | tree.Setting]", marked))
+        return tree.Adjoint(replace(kernel, span=place), place)
 
     def setting(self, parts: _Parts) -> tree.Setting:
         name, value = cast("tuple[Token, tree.Expression]", tuple(parts))

@@ -24,12 +24,13 @@ class SpellingWords:
     arrow: str
     at_least: str
     at_most: str
+    adjoint: str
 
 
 WORDS: dict[Spelling, SpellingWords] = {
-    "unicode": SpellingWords("∘", "⊙", "×", "→", "≥", "≤"),
-    "ascii": SpellingWords(".", ".*", "x", "->", ">=", "<="),
-    "latex": SpellingWords(r"\circ", r"\odot", r"\times", r"\to", r"\ge", r"\le"),
+    "unicode": SpellingWords("∘", "⊙", "×", "→", "≥", "≤", "ᵀ"),
+    "ascii": SpellingWords(".", ".*", "x", "->", ">=", "<=", "'"),
+    "latex": SpellingWords(r"\circ", r"\odot", r"\times", r"\to", r"\ge", r"\le", r"^{\top}"),
 }
 
 _LETTERS = {letter: rf"\{spelled}" for spelled, letter in GREEK.items()} | {"ℓ": r"\ell"}
@@ -230,6 +231,8 @@ class Formatter:
         match expression:
             case tree.Symbol():
                 return self.symbol(expression), ATOM
+            case tree.Adjoint():
+                return self.adjoint(expression), ATOM
             case tree.Number():
                 return _format_number(expression), ATOM
             case tree.Apply(function, argument):
@@ -252,6 +255,13 @@ class Formatter:
             case tree.Listing(reducer, members):
                 return f"{self.reducer(reducer)}({self.listed(members)})", ATOM
 
+    def adjoint(self, expression: tree.Adjoint) -> str:
+        """`Aᵀ@ℓ`, `A'@l`, `(A^{\\ell})^{\\top}`."""
+        kernel, sign = expression.kernel, self.words.adjoint
+        if isinstance(kernel, tree.Symbol) and not kernel.settings and (not self.is_latex or not kernel.tag):
+            return self.name(kernel.name) + sign + self.tag(kernel.tag)
+        return f"({self.text(kernel)}){sign}"
+
     def behind_star(self, right: tree.Expression) -> str:
         """What `K *` is applied to; `K * for i` would be read as `K *` and a range."""
         text = self.text(right, CHAIN)
@@ -262,6 +272,8 @@ class Formatter:
         mark, stride = "^" if star.is_transposed else "_", star.stride
         if stride == 1 and not star.is_transposed:
             return "*"
+        if isinstance(stride, tuple):
+            return f"*{mark}{{{stride[0]},{stride[1]}}}"
         return f"*{mark}{{{stride}}}" if self.is_latex else f"*{mark}{stride}"
 
     def sum(self, expression: tree.Sum, space: str = " ") -> str:
@@ -408,12 +420,29 @@ def _kernel_body(kernel: tree.KernelStatement, formatter: Formatter) -> str:
     text = _kernel_size(kernel, formatter)
     if kernel.channels_in is not None:
         text += f", {formatter.text(kernel.channels_in)}"
-    text += f" {formatter.words.arrow} {formatter.text(kernel.channels_out)}"
+    text += " each" if kernel.is_each else f" {formatter.words.arrow} {formatter.text(kernel.channels_out)}"
     if kernel.groups is not None:
         text += f", groups {formatter.text(kernel.groups, _QUOTIENT)}"
     if kernel.dilation is not None:
         text += f", dilation {formatter.text(kernel.dilation, _QUOTIENT)}"
-    return text + (", bias" if kernel.has_bias else "")
+    if kernel.padding:
+        text += f", padding {','.join(formatter.text(size, _QUOTIENT) for size in kernel.padding)}"
+    if kernel.boundary is not None:
+        text += f", {kernel.boundary}"
+    if kernel.start is not None:
+        text += f", start {kernel.start}"
+        text += f"({formatter.text(kernel.start_number, _QUOTIENT)})" if kernel.start_number is not None else ""
+    text += ", bias" if kernel.has_bias else ""
+    if kernel.stencil is not None:
+        text += f" = {_format_stencil(kernel.stencil, formatter)}"
+    return text + (" fixed" if kernel.is_fixed else "")
+
+
+def _format_stencil(stencil: tree.Stencil, formatter: Formatter) -> str:
+    """`1/16 * [1 2 1; 2 4 2; 1 2 1]`."""
+    rows = (" ".join(formatter.text(entry).replace(" ", "") for entry in row) for row in stencil.rows)
+    text = stencil.name or f"[{'; '.join(rows)}]"
+    return text if stencil.factor is None else f"{formatter.text(stencil.factor, _QUOTIENT)} * {text}"
 
 
 def _kernel_size(kernel: tree.KernelStatement, formatter: Formatter) -> str:

@@ -24,11 +24,12 @@ def _examples() -> dict[str, str]:
 EXAMPLES = _examples()
 STATEMENTS = tuple(EXAMPLES)
 REDUCTIONS = ("sum", "concat")
-WORDS_INSIDE = ("for", "groups", "dilation", "bias", "fixed", *REDUCTIONS)
+BOUNDARIES = get_args(tree.Boundary)
+WORDS_INSIDE = ("for", "groups", "dilation", "padding", *BOUNDARIES, "each", "start", "bias", "fixed", *REDUCTIONS)
 """What the language says with words inside a statement."""
 
 
-MODULE_NAMES = frozenset("torch nn F conv prolong shared_norm drop_path".split())
+MODULE_NAMES = frozenset("torch nn F conv prolong shared_norm drop_path stencil unpad".split())
 """What it imports and defines beside its class."""
 
 BUILTIN_NAMES = frozenset("bool dict float int max range sum super tuple".split())

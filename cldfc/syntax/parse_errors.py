@@ -27,7 +27,9 @@ from cldfc.syntax.spelling import (
 
 _HELP_FOR_TAGS = "write a tag like `@ℓ,i-1` without white space, or in braces: `@{ℓ + 1, ν@ℓ}`"
 HELP_FOR_INDICES = "write indices like `ℓ`, `i-1`, `0` or `ν@ℓ`, joined by commas"
-HELP_FOR_ADJOINTS = "there are no adjoints: declare a kernel of its own, `kernel At : 3×3 → 64`, and write `At * …`"
+HELP_FOR_ADJOINTS = (
+    "write the adjoint of a kernel as `Aᵀ@ℓ * x`, in ASCII `A'@l * x`, in LaTeX `(A^{\\ell})^{\\top} * x`"
+)
 _HELP_FOR_NORMS = "there are no norms of values; `bn`, `gn[8]` and `ln` normalise"
 _HELP_FOR_PRODUCTS = "there are no inner products; `x ⊙ y` is the pointwise product, `A * x` a convolution"
 _HELP_FOR_GRADIENTS = "there are no derivatives: write the gradient out, as in `A * u@ℓ,i - f@ℓ`"
@@ -46,7 +48,7 @@ _HELP_FOR_RECURRENCES = (
     "such as `let f_2 = f_1 ∘ f_1`"
 )
 _HELP_FOR_EQUALS = "an equation has one `=`: leave out what stands between the two, or give it an equation of its own"
-HELP_FOR_STARS = "a star is not an index: write an adjoint as a kernel of its own, a fixed point as a value of its own"
+HELP_FOR_STARS = "a star is not an index: write an adjoint as `Aᵀ` or `A^\\top`, a fixed point as a value of its own"
 _HELP_FOR_POWERS = "a tag follows a name, `g@ℓ(x)`; a power is that of a number, `(1/2)^2`"
 HELP_FOR_FRACTIONS = "an index is a whole number: give the half steps a name of their own, such as `v@i`"
 HELP_FOR_PARAMETERS = (
@@ -105,7 +107,7 @@ MATHEMATICAL = (
 )  # fmt: skip
 """The commands for signs."""
 _HELP_FOR_WORDS = {
-    "padding": "leave it out: a convolution pads with zeros by (k-1)/2 · dilation",
+    "padding": "write it behind the channels of a kernel: `kernel K : 3×3 → 16, padding 1`",
     "stride": "write the stride where the kernel is used: `K *_2 x`",
     "in": "a range is written like `for i = 1..2`",
     "==": "write `=` once",
@@ -141,6 +143,7 @@ _WORDS = {
     "FOR": "`for`",
     "GROUPS": "`groups`",
     "DILATION": "`dilation`",
+    "PADDING": "`padding`",
     "BIAS": "`bias`",
     "FIXED": "`fixed`",
     "$END": "the end of the statement",
@@ -275,6 +278,11 @@ def _report_token(place: Span, statement: Span, expected: set[str], problems: Pr
         if place.text[0].isalpha() or place.text[0] == '"':
             _report_statement(first, problems)
             return
+    if place.text in ("'", "ᵀ") and "_EQUAL" in expected:
+        name = before.strip() or first.text
+        help = f"a name has no prime: write another one, such as `{name}1`; `'` after a kernel is its adjoint, `A' * x`"
+        problems.report("E0101", f"unexpected `{place.text}`", place, "not expected here", help)
+        return
     if place.text == ")" and "CLOSE" not in expected and _open_bracket(statement, place.start) is None:
         problems.report(
             "E0101", "unexpected `)`", place, "has no matching parenthesis", "leave it out, or open it with `(`"
@@ -313,7 +321,11 @@ def _help_for_token(place: Span, statement: Span, expected: set[str]) -> str:
     for written in (place.text, double):
         if written in _HELP_FOR_WORDS:
             return _HELP_FOR_WORDS[written]
-    known = [_WORDS[name].strip("`") for name in ("GROUPS", "DILATION", "BIAS", "FIXED", "FOR") if name in expected]
+    known = [
+        _WORDS[name].strip("`")
+        for name in ("GROUPS", "DILATION", "BIAS", "PADDING", "FIXED", "FOR")
+        if name in expected
+    ]
     if close := difflib.get_close_matches(place.text[:20], known, n=1, cutoff=0.7):
         return f"did you mean `{close[0]}`?"
     before = place.source.text[statement.start : place.start]

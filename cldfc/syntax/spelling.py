@@ -42,8 +42,13 @@ SUBSCRIPT = rf"_(?:\{{ *(?:{_BELOW}|{_WORD_BELOW} *\}})|{_WORD_BELOW})"
 # Braces around a name alone: `{\bf x}`, and `{x}^{k}`, where a tag follows.
 _EMBRACED = rf"\{{ *(?:\\{_OLD_FONTS} *{_INNER} *\}}|(?:{_INNER}|{LETTER}) *\}}(?= *[_^]))"
 NAME = rf"(?:{PLAIN_NAME}(?:{SUBSCRIPT})?|(?:{_SPECIAL}|{_EMBRACED})(?:_[A-Za-z0-9]+|{SUBSCRIPT})?)"
+# The sign of the adjoint above a kernel: `A^\\top`, `A^{\\mathsf T}`. A plain `A^T` may as well be a tag.
+_TRANSPOSED = rf"(?:\\(?:top|intercal)(?![A-Za-z])|\\(?:{FONTS}|{_OLD_FONTS}) *(?:\{{ *T *\}}|T(?![A-Za-z0-9])))"
+ADJOINT = rf"ᵀ|'|\^ *(?:{_TRANSPOSED}|\{{ *{_TRANSPOSED} *\}})"
+ADJOINT_IN_TAG = rf"\^ *(?:{_TRANSPOSED}|\{{ *{_TRANSPOSED} *\}})|,? *{_TRANSPOSED}(?= *\}})"
+"""The sign in a tag, with the comma before it: `_\\ell^\\top`, `^{\\ell,\\top}`."""
 BRACED = r"\{[^{}\n#]*(?:\{[^{}\n#]*\}[^{}\n#]*)*\}"
-_RAISED = rf"(?:{BRACED}|\\[A-Za-z]+|{LETTER}(?![A-Za-z0-9])|[0-9]+)"
+_RAISED = rf"(?:{BRACED}|{_TRANSPOSED}|\\[A-Za-z]+|{LETTER}(?![A-Za-z0-9])|[0-9]+)"
 # Tags are split into indices when they have been found, so their pattern need not know all that names can be.
 _LOOSE = rf"(?:\\[A-Za-z]+|{PLAIN_NAME})"
 _OWN = rf"(?:@{_LOOSE}|@[0-9]+|[@_](?:\{{[^{{}}\n#]*\}}|\\[A-Za-z]+))"

@@ -9,7 +9,7 @@ from typing import Any, TypeVar, cast
 
 from cldfc.diagnostics import Problems, Span
 from cldfc.syntax import parse_errors, tree
-from cldfc.syntax.spelling import ACCENTS, BRACED, FONTS, NAME, NOISE, canonical_name
+from cldfc.syntax.spelling import ACCENTS, ADJOINT_IN_TAG, BRACED, FONTS, NAME, NOISE, canonical_name
 from cldfc.syntax.walk import own_indices, parts_of
 
 Node = TypeVar("Node")
@@ -18,11 +18,17 @@ Node = TypeVar("Node")
 def read_subscripts(
     own: Sequence[tree.Statement], inherited: Sequence[tree.Statement] = ()
 ) -> tuple[tree.Statement, ...]:
-    """Statements with their subscripts as tags or as parts of names, for what they and inherited ones declare."""
-    if not any("_" in statement.span.text for statement in own):
+    """Statements with their subscripts as tags or as parts of names, for what they and inherited ones declare.
+
+    `A^T` is an adjoint then, unless T is an index or a constant.
+    """
+    if not any(_SCRIPT.search(statement.span.text) for statement in own):
         return tuple(own)
     known = _Subscripts.of([*inherited, *own])
-    return tuple(known.statement(s) if "_" in s.span.text else s for s in own)
+    return tuple(known.statement(s) if _SCRIPT.search(s.span.text) else s for s in own)
+
+
+_SCRIPT = re.compile(r"_|\^ *\{? *T")
 
 
 @dataclass
@@ -85,10 +91,16 @@ class _Subscripts:
             return node
         parts = {name: getattr(node, name) for name in names}
         changed = {name: new for name, part in parts.items() if (new := self.read(part)) is not part and new != part}
+        if isinstance(changed.get("left" if isinstance(node, tree.Equation) else "symbol"), tree.Adjoint):
+            changed = {}  # The head of a statement has indices only.
         whole = cast(Node, replace(cast(Any, node), **changed)) if changed else node
         match whole:
             case tree.Symbol():
-                return cast(Node, self.joined(self.with_constant(self.with_index(whole))))
+                return cast(Node, self.with_adjoint(self.joined(self.with_constant(self.with_index(whole)))))
+            case tree.Power(base, tree.Symbol("T", ())) if (
+                not isinstance(base, tree.Number) and "T" not in self.indices | self.constants
+            ):
+                return cast(Node, tree.Adjoint(base, whole.span))
             case tree.Index(str(name)):
                 base, below = _split_name(name)
                 if whole.at is None and name not in self.names | self.indices and base in self.tagged:
@@ -113,6 +125,12 @@ class _Subscripts:
             return symbol
         index = self.index(below, symbol)
         return symbol if index is None else replace(symbol, name=base, tag=(index, *symbol.tag))
+
+    def with_adjoint(self, symbol: tree.Symbol) -> tree.Symbol | tree.Adjoint:
+        """`A^T` as the adjoint of A."""
+        if not symbol.tag or not _is_raised_t(symbol.tag[-1]) or "T" in self.indices | self.constants:
+            return symbol
+        return tree.Adjoint(replace(symbol, tag=symbol.tag[:-1]), symbol.span)
 
     def index(self, below: str, place: tree.Symbol | tree.Index) -> tree.Index | None:
         name = canonical_name(below)
@@ -147,10 +165,24 @@ def _is_below(index: tree.Index) -> bool:
     return index.name is not None and is_alone
 
 
+def _is_raised_t(index: tree.Index) -> bool:
+    """Whether an index is T, alone in a superscript: `A^T`, `A_i^{T}`."""
+    before = index.span.source.text[: index.span.start].rstrip(" \t{")
+    return index.name == "T" and index.at is None and not index.offset and before.endswith("^")
+
+
 def _split_name(name: str) -> tuple[str | None, str]:
     """A name before its last `_`, and what stands behind it; `tilde_r` is a letter with an accent."""
     base, _, below = name.rpartition("_")
     return (base, below) if base and below and base not in ACCENTS else (None, "")
+
+
+_ADJOINT = re.compile(ADJOINT_IN_TAG)
+
+
+def without_adjoint(tag: str) -> str:
+    """A tag as it is written, but blank where it has LaTeX's sign of the adjoint: `^{\\ell\\top}`."""
+    return _ADJOINT.sub(lambda found: " " * len(found[0]), tag) if "\\" in tag else tag
 
 
 LONGEST_NUMBER = 20
@@ -217,6 +249,8 @@ class TagReader:
 
     def tag(self, text: str) -> tuple[tree.Index, ...]:
         """All indices of a tag; of LaTeX's two, the lower ones come first."""
+        if text.isspace():
+            return ()
         if text.startswith("@"):
             return self.indices(text, 1)
         parts = [(match.start(), match.group()) for match in _PART.finditer(text)]

@@ -39,8 +39,9 @@ def _parser_patterns() -> dict[str, str]:
 
 PARSER = _parser_patterns()
 _SIGNS = (
-    "_DOTS", "ENUMERATION", "STAR", "_ODOT", "_COMPOSE", "_ARROW", "_AT_LEAST", "_AT_MOST", "_MORE", "_LESS", "SIGN",
-    "_EQUAL", "COLON", "COMMA", "SLASH", "CIRCUMFLEX", "_SUM", "SHORT_FRACTION", "FRACTION", "_IN_SET", "_FOR_WORDS",
+    "ADJOINT", "_DOTS", "ENUMERATION", "STAR", "_ODOT", "_COMPOSE", "_ARROW", "_AT_LEAST", "_AT_MOST", "_MORE", "_LESS",
+    "SIGN", "_EQUAL", "COLON", "COMMA", "SLASH", "CIRCUMFLEX", "_SUM", "SHORT_FRACTION", "FRACTION", "_IN_SET",
+    "_FOR_WORDS",
 )  # fmt: skip
 _BRACKETS = ("OPEN", "CLOSE", "LBRACE", "RBRACE", "LSQB", "RSQB")
 PATTERNS: dict[TokenKind, str] = {
@@ -50,7 +51,7 @@ PATTERNS: dict[TokenKind, str] = {
     "noise": NOISE,
     "reduction": PARSER["REDUCTION"],
     "times": r"×|\\times(?![A-Za-z])",
-    "sign": "|".join(PARSER[name] for name in _SIGNS),
+    "sign": "|".join([*(PARSER[name] for name in _SIGNS), ";"]),
     "number": PARSER["NUMBER"],
     "name": PARSER["NAME"],
     "bracket": "|".join(PARSER[name] for name in _BRACKETS),
@@ -60,6 +61,7 @@ PATTERNS: dict[TokenKind, str] = {
 
 _ANY = re.compile("|".join(f"(?P<{kind}>{pattern})" for kind, pattern in PATTERNS.items()))
 _TAG = re.compile(PARSER["TAG"])
+_ADJOINT = re.compile(PARSER["ADJOINT"])
 _LETTER_TIMES = re.compile("x")
 SIZED = ("kernel", "input")
 
@@ -83,12 +85,23 @@ def _token_at(text: str, at: int, statement: str, starts_line: bool, before: Tok
     is_size = statement in SIZED and before.kind in ("number", "name")
     if is_size and (times := _LETTER_TIMES.match(text, at)):
         return Token("times", times[0], at)
-    if before.kind == "name" and (tag := _TAG.match(text, at)) and "\n" not in text[before.end : at]:
+    is_named = before.kind == "name" or is_adjoint(before)
+    if (
+        is_named
+        and not _ADJOINT.match(text, at)
+        and (tag := _TAG.match(text, at))
+        and "\n" not in text[before.end : at]
+    ):
         return Token("tag", tag[0], at)
     found = _ANY.match(text, at)
     assert found is not None and found.lastgroup is not None
     kind: TokenKind = found.lastgroup  # pyright: ignore[reportAssignmentType]
     return Token(_kind_of_name(text, found, starts_line) if kind == "name" else kind, found[0], at)
+
+
+def is_adjoint(token: Token) -> bool:
+    """Whether a token is the sign of an adjoint, `ᵀ`, `'` or `^\\top`."""
+    return token.kind == "sign" and _ADJOINT.fullmatch(token.text) is not None
 
 
 def _kind_of_name(text: str, found: re.Match[str], starts_line: bool) -> TokenKind:

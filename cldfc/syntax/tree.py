@@ -53,17 +53,29 @@ class Symbol:
 
 
 @dataclass(frozen=True, slots=True)
+class Adjoint:
+    """`Aᵀ@ℓ`, the adjoint of what A@ℓ is in `A@ℓ *_2 x`. What the parser reads need not be a kernel."""
+
+    kernel: Expression
+    span: Span = span_field()
+
+
+@dataclass(frozen=True, slots=True)
 class Number:
     value: int | float
     span: Span = span_field()
 
 
+Stride = int | tuple[int, int]
+"""Of rows and columns; one number where they are the same."""
+
+
 @dataclass(frozen=True, slots=True)
 class Star:
-    """`K * x`, `K *_2 x`, `K *^2 x`, `2 * x`, and the operators `K * g` and `K *`, which has no right side."""
+    """`K * x`, `K *_{2,1} x`, `K *^2 x`, `2 * x`, and the operators `K * g` and `K *`, which has no right side."""
 
     left: Expression
-    stride: int
+    stride: Stride
     right: Expression | None
     span: Span = span_field()
     is_transposed: bool = False
@@ -147,7 +159,7 @@ class Listing:
     span: Span = span_field()
 
 
-Expression = Symbol | Number | Star | Compose | Apply | Sum | Product | Quotient | Power | Reduction | Listing
+Expression = Symbol | Adjoint | Number | Star | Compose | Apply | Sum | Product | Quotient | Power | Reduction | Listing
 
 
 # Statements: each has an example for every word that starts it, from which the table of keywords is made.
@@ -226,8 +238,27 @@ class Output:
 
 
 @dataclass(frozen=True, slots=True)
+class Stencil:
+    """`1/16 * [1 2 1; 2 4 2; 1 2 1]`, `laplace5`: the numbers of a kernel row by row, or their name, and a factor."""
+
+    rows: tuple[tuple[Expression, ...], ...]
+    name: str | None
+    factor: Expression | None
+    span: Span = span_field()
+
+
+StartName = Literal["he", "he_out", "torch", "zero", "identity", "orthogonal", "normal"]
+Boundary = Literal["valid", "same", "circular", "reflect", "replicate"]
+"""What stands around a map where a kernel reaches beyond it: nothing, zeros, or numbers of the map itself."""
+
+
+@dataclass(frozen=True, slots=True)
 class KernelStatement:
-    """`kernel K@tag : 3×3 → c@ℓ`, or `3×3, cin → cout`; then `groups 2`, `dilation 2`, `bias`."""
+    """`kernel K@tag : 3×3 → c@ℓ`, or `3×3, cin → cout`; then `groups 2`, `dilation 2`, `padding 2,0`, `bias`.
+
+    `padding` has one number, or one for rows and one for columns; without, it is (k-1)/2 · dilation. `each` in place of
+    channels has a kernel for each channel by itself; `channels_out` is the number 1 then, of filters for each.
+    """
 
     examples: ClassVar = ("kernel A@ℓ : 3×3 → c@ℓ",)
     symbol: Symbol
@@ -239,6 +270,13 @@ class KernelStatement:
     groups: Expression | None = None
     dilation: Expression | None = None
     has_bias: bool = False
+    padding: tuple[Expression, ...] = ()
+    boundary: Boundary | None = None
+    is_each: bool = False
+    start: StartName | None = None
+    start_number: Expression | None = None
+    stencil: Stencil | None = None
+    is_fixed: bool = False
 
 
 @dataclass(frozen=True, slots=True)

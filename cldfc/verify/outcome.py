@@ -49,6 +49,9 @@ class CallRecorder(TorchFunctionMode):
         for name, parameter in network.named_parameters():
             if not name.endswith(".bias"):
                 self.modules[id(parameter)] = name.removesuffix(".weight")
+        for name, buffer in network.named_buffers():
+            if name.endswith(".weight"):
+                self.modules[id(buffer)] = name.removesuffix(".weight")
         modules = cast(Iterable[tuple[str, nn.Module]], network.named_modules())
         for name, module in modules:
             if isinstance(module, nn.BatchNorm2d) and module.running_mean is not None and not module.affine:

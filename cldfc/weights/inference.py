@@ -37,7 +37,7 @@ class PixelConv2d(nn.Conv2d):
 
     def forward(self, input: Tensor) -> Tensor:
         padding = self.padding
-        if isinstance(padding, str) or not self.gives_pixel(input, padding):
+        if isinstance(padding, str) or self.padding_mode != "zeros" or not self.gives_pixel(input, padding):
             return super().forward(input)
         rows, columns = (slice(pad, pad + size) for pad, size in zip(padding, input.shape[2:], strict=True))
         taps = self.weight[:, :, rows, columns]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from itertools import product
 
@@ -123,12 +123,11 @@ class LinearForms:
     def star(self, star: tree.Star, left: tree.Expression, form: Form) -> Form:
         if isinstance(left, tree.Symbol) and left.name in self.words.biased:
             return {Term((), (), self.opaque(star)): Fraction(1)}
-        if self.words.names.kind(left) == Kind.KERNEL and isinstance(left, tree.Symbol):
-            positions = self.words.parameter(left)
-            key = (left.name, positions, star.stride, star.is_transposed)
-            return _prefix(
-                _Letter(key, tree.Star(left, star.stride, None, NOWHERE, star.is_transposed), positions), form
-            )
+        kernel = left.kernel if isinstance(left, tree.Adjoint) else left
+        if self.words.names.kind(kernel) == Kind.KERNEL and isinstance(kernel, tree.Symbol):
+            positions = self.words.parameter(kernel)
+            key = (kernel.name, positions, star.stride, star.is_transposed, kernel is left)
+            return _prefix(_Letter(key, replace(star, right=None, span=NOWHERE), positions), form)
         found: Form = {}
         for (scalars, factor), (term, coefficient) in product(self.multiples(left).items(), form.items()):
             longer = Term(in_order([*scalars, *term.scalars]), term.word, term.atom)

@@ -126,6 +126,7 @@ def _nonlinear_operators(
 def mapping_changes(letter: tree.Expression, step: str, words: Vocabulary) -> CldfError:
     """A mapping A@ℓ,i: one for each step, as in (1.7)."""
     symbol = letter.left if isinstance(letter, tree.Star) else letter
+    symbol = symbol.kernel if isinstance(symbol, tree.Adjoint) else symbol
     name = format_expression(symbol)
     message = f"`{name}` differs from step to step: f - 𝒜(u) is a different residual for each `{step}`"
     help = f"share it, as Theorem 1 assumes: `--tie {_without_step(symbol, step)}`"
