@@ -53,7 +53,7 @@ _CALLED_ELSEWHERE = {
     "bilinear": "did you mean `upsample`?",
     "cat": "did you mean `concat`?",
     "softmax": "there is no softmax: `output` takes scores, and the loss has one of its own",
-    "pad": "there is no padding by itself: a convolution pads with zeros",
+    "pad": "a kernel says how it pads, behind its channels: `kernel K : 3×3 → 16, padding 2`",
     "prox": "write a proximal map out, as in `soft_threshold[0.1](x)`",
     **dict.fromkeys(
         "attention matmul embedding lstm gru rnn".split(), "it is not part of the language: networks are maps on grids"
