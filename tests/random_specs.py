@@ -14,9 +14,11 @@ def data_mapping(w: Writer) -> None:
     before = ", c@ℓ" if 0 in w.steps or w.chance(4) else ""
     w.kernel("A@ℓ", before=before)
     linear = ["A@ℓ *", "A@ℓ *", "0.5 * A@ℓ *", "ω@ℓ * A@ℓ *", "(A@ℓ *) + (K@ℓ *)", "A@ℓ * K@ℓ *", "identity - (A@ℓ *)"]
-    linear += ["Aᵀ@ℓ *", "Aᵀ@ℓ * A@ℓ *", "Kᵀ@ℓ * A@ℓ * K@ℓ *"]
+    linear += ["1/8 * L@ℓ *", "Aᵀ@ℓ *", "Aᵀ@ℓ * A@ℓ *", "Kᵀ@ℓ * A@ℓ * K@ℓ *"]
     nonlinear = [f"A@ℓ * {s}", f"{s} ∘ A@ℓ *", f"{s} ∘ A@ℓ * {s}", "A@ℓ * abs"]
     body = w.of(*linear, *nonlinear)
+    if "L" in body:
+        w.add(f"kernel L@ℓ : 3×3 each = {w.of('laplace5 fixed', '1/2 * [0 -1 0; -1 4 -1; 0 -1 0]', 'laplace9')}")
     if "K" in body:
         w.kernel("K@ℓ", before=before)
     if "ω" in body:

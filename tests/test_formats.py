@@ -205,7 +205,7 @@ def test_json_of_one_step():
         ("linear", "linear", "linear", ["h"]),
     ]
     assert data["nodes"][2]["equation"] == "r@i" and data["nodes"][2]["indices"] == {"i": 1}
-    assert data["nodes"][3]["settings"] == {"size": 2, "stride": None, "padding": None}
+    assert data["nodes"][3]["settings"] == {"size": 2, "stride": None, "padding": None, "ceil": 0}
     assert data["nodes"][1]["multiply_adds"] == 9 * 3 * 3 * 4 * 4
 
 

@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict
 from cldfc.network.cost import cost_of_operations, count_uses, level_of_instance, total_cost
 from cldfc.network.graph import Graph
 from cldfc.network.positions import format_key
+from cldfc.ops import Kernel, Operator
 from cldfc.show.labels import operation_label, value_names, word
 from cldfc.syntax.format import format_symbol
 
@@ -29,9 +30,11 @@ class OperationRecord(Record):
     """Its number, from 0; operands have lower numbers than what uses them."""
     operator: str
     """The keyword of a built-in operator, `relu`; or `input`, `zero`, `add`, `total`, `multiply`, `concat`,
-    `convolution`, `prolongation`, `scale` (by a number), `scale_by` (by a scalar)."""
-    settings: dict[str, int | float | str | list[int] | None]
-    """The operator's numbers and words, such as `stride`; null is the operator's own default."""
+    `divide`, `convolution`, `prolongation`, `convolution_adjoint`, `prolongation_adjoint`, `scalar_value`, `scale_by`
+    (by a scalar), `scale` (by a number), `shift`, `reciprocal`, `raise_to`, `channels`."""
+    settings: dict[str, int | float | str | list[int] | list[list[float]] | None]
+    """The operator's numbers and words, such as `stride`; null is the operator's own default. Of a kernel, where they
+    are others than usual, the `mode` of its padding, its `start`, and the `rows` of its given numbers."""
     label: str
     """The operation as the language writes it, `A@1 *_2`."""
     shape: list[int]
@@ -50,6 +53,18 @@ class OperationRecord(Record):
     """The level of the value that this equation defines."""
     multiply_adds: int
     """Multiply-adds for one image."""
+
+
+def _settings_of(operator: Operator) -> dict[str, int | float | str | list[int] | list[list[float]] | None]:
+    found = asdict(operator)
+    if isinstance(operator, Kernel):
+        start = operator.start
+        del found["start"]
+        found |= {"start": start.name} if start.name != "he_out" else {}
+        found |= {"rows": [list(row) for row in start.rows]} if start.rows else {}
+        if found.get("mode") == "zeros":
+            del found["mode"]
+    return found
 
 
 class OperandRecord(Record):
@@ -208,7 +223,7 @@ def _describe_operations(graph: Graph) -> list[OperationRecord]:
             OperationRecord(
                 id=at,
                 operator=word(node.operator),
-                settings=asdict(node.operator),
+                settings=_settings_of(node.operator),
                 label=operation_label(graph, at),
                 shape=list(node.shape),
                 parameter=None if node.parameter is None else format_key(node.parameter),

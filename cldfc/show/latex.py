@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
+from typing import get_args
 
 from cldfc.emit.loops import ForLoop, Item, Leaf
 from cldfc.emit.python import indent
@@ -32,6 +33,8 @@ from cldfc.syntax.spelling import ACCENTS, ascii_name
 from cldfc.syntax.walk import mentions, substitute_indices
 
 _OPTION = re.compile(r", (groups|dilation|padding|valid|same|circular|reflect|replicate|start|bias|fixed)")
+
+_WORD = re.compile(rf"\\? (each|{'|'.join(get_args(tree.StartName))}|fixed$)(?![A-Za-z}}])")
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +103,13 @@ class PaperFormatter(Formatter):
             case _:
                 return Formatter.parts(self, expression)
 
+    def stencil(self, stencil: tree.Stencil) -> str:
+        r"""`\frac{1}{16} \begin{bmatrix} 1 & 2 & 1 \\ … \end{bmatrix}`."""
+        entries = " \\\\ ".join(" & ".join(map(self.text, row)) for row in stencil.rows)
+        matrix = rf"\begin{{bmatrix}} {entries} \end{{bmatrix}}"
+        text = rf"\mathrm{{{_roman_text(stencil.name)}}}" if stencil.name else matrix
+        return text if stencil.factor is None else f"{self.text(stencil.factor)} {text}"
+
     def limits(self, reduction: tree.Reduction) -> str:
         """`_{j = 0}^{i-1}`."""
         lower, upper = self.bound(reduction.lower), self.bound(reduction.upper)
@@ -112,6 +122,7 @@ class PaperFormatter(Formatter):
             return f"${self.symbol(statement.symbol)}$" + (f" for {clauses}" if clauses else "")
         line = statement_line(statement, self)
         body = _OPTION.sub(r", \\mathrm{\1}\\ ", line.body).removesuffix("\\ ")
+        body = _WORD.sub(lambda found: rf"\ \mathrm{{{_roman_text(found[1])}}}", body)
         return f"${' '.join(part for part in (line.head, line.sign, body) if part)}$"
 
 

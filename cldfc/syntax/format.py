@@ -307,6 +307,12 @@ class Formatter:
         range_ = f"{spell_name(expression.name, self.spelling)} = {interval}"
         return f"{self.reducer(expression.reducer)}({range_} : {self.text(expression.body)})"
 
+    def stencil(self, stencil: tree.Stencil) -> str:
+        """`1/16 * [1 2 1; 2 4 2; 1 2 1]`."""
+        rows = (" ".join(self.text(entry).replace(" ", "") for entry in row) for row in stencil.rows)
+        text = stencil.name or f"[{'; '.join(rows)}]"
+        return text if stencil.factor is None else f"{self.text(stencil.factor, _QUOTIENT)} * {text}"
+
     def reducer(self, word: tree.Reducer) -> str:
         return rf"\mathrm{{{word}}}" if self.is_latex else word
 
@@ -434,15 +440,8 @@ def _kernel_body(kernel: tree.KernelStatement, formatter: Formatter) -> str:
         text += f"({formatter.text(kernel.start_number, _QUOTIENT)})" if kernel.start_number is not None else ""
     text += ", bias" if kernel.has_bias else ""
     if kernel.stencil is not None:
-        text += f" = {_format_stencil(kernel.stencil, formatter)}"
+        text += f" = {formatter.stencil(kernel.stencil)}"
     return text + (" fixed" if kernel.is_fixed else "")
-
-
-def _format_stencil(stencil: tree.Stencil, formatter: Formatter) -> str:
-    """`1/16 * [1 2 1; 2 4 2; 1 2 1]`."""
-    rows = (" ".join(formatter.text(entry).replace(" ", "") for entry in row) for row in stencil.rows)
-    text = stencil.name or f"[{'; '.join(rows)}]"
-    return text if stencil.factor is None else f"{formatter.text(stencil.factor, _QUOTIENT)} * {text}"
 
 
 def _kernel_size(kernel: tree.KernelStatement, formatter: Formatter) -> str:
