@@ -20,6 +20,7 @@ from cldfc.syntax import tree
 from cldfc.syntax.arrange import LONGEST_LINE, comment_in, format_source, read_statements
 from cldfc.syntax.format import Spelling, format_expression, format_statement, spell_name
 from cldfc.syntax.read import read_source
+from cldfc.syntax.side_by_side import read_in_context
 
 ROOT = Path(__file__).parents[1]
 SPELLINGS: tuple[Spelling, ...] = ("unicode", "ascii", "latex")
@@ -163,6 +164,7 @@ def test_random_specs_compile_to_the_same_bytes(text: str):
 @settings(max_examples=6 * MANY, deadline=None, derandomize=True)
 @given(statements())
 def test_statements_are_read_back(statement: tree.Statement):
+    (statement,) = read_in_context([statement])  # a number before something multiplies it
     texts = [format_statement(statement, spelling) for spelling in SPELLINGS]
     for again, spelling, text in zip(statements_of("\n".join(texts)), SPELLINGS, texts, strict=True):
         assert repr(again) == repr(statement), text
