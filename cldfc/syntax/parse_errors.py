@@ -279,7 +279,8 @@ def _report_token(place: Span, statement: Span, expected: set[str], problems: Pr
             _report_statement(first, problems)
             return
     if place.text in ("'", "ᵀ") and "_EQUAL" in expected:
-        name = before.strip() or first.text
+        found = _CALLED.search(place.source.text, statement.start, place.start)
+        name = found[0] if found else first.text
         help = f"a name has no prime: write another one, such as `{name}1`; `'` after a kernel is its adjoint, `A' * x`"
         problems.report("E0101", f"unexpected `{place.text}`", place, "not expected here", help)
         return
