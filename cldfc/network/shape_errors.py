@@ -9,7 +9,7 @@ from cldfc.network.expand import Expansion, Operation
 from cldfc.network.numbers import report_missing_value
 from cldfc.network.positions import LARGEST_SIZE, LARGEST_VALUE, Key, OutOfRange, format_key
 from cldfc.network.program import Attribute, Step
-from cldfc.ops import Concat, Dim, Form, Sized, Unfit
+from cldfc.ops import Concat, Dim, Form, Kernel, Sized, Unfit
 from cldfc.syntax import tree
 
 
@@ -139,8 +139,22 @@ class ShapeErrors:
         if any(format_key(key) == tied for tied, _ in self.tied):
             return
         span, first, name = self.use_span(operation), self.first[key], format_key(key)
-        expected = next((d.root().size for n, d in parameter.dims.items() if n in ("in", "channels")), None)
-        here = self.width(operation, (operand.root().dims or (Dim(),))[0].root().size)
+        is_adjoint = isinstance(operation.operator, Kernel) and operation.operator.is_adjoint
+        before, after = ("out", "in") if is_adjoint else ("in", "out")
+        expected = next((d.root().size for n, d in parameter.dims.items() if n in (before, "channels")), None)
+        channels = (operand.root().dims or (Dim(),))[0].root().size
+        here = self.width(operation, channels)
+        if isinstance(operation.operator, Kernel) and (is_adjoint or channels == expected):
+            gives = parameter.dimension(after).root().size
+            what = f"`{span.text}` leads from {expected or 'unknown'} to {gives or 'unknown'} channels"
+            needed = (
+                f"and is applied to {channels or 'others'}"
+                if channels != expected
+                else "and another number is needed there"
+            )
+            help = "let the numbers of channels before and after it agree with its declaration"
+            self.problems.report("E0402", f"{what}, {needed}, in `{self.value(operation)}`", span, here, help)
+            return
         declaration = self.expansion.program.parameters.get(key[0])
         kernel = declaration and declaration.statement
         if first is operation and isinstance(kernel, tree.KernelStatement):
@@ -149,13 +163,13 @@ class ShapeErrors:
             help = f"write {here.split()[0]} there, or leave the input channels out"
             self.problems.report("E0402", message, span, here, help, Label(declared, "declared for this width"))
             return
-        before = self.width(first, expected)
+        there = self.width(first, expected)
         other = self.use_span(first)
-        places = [Label(other, before)]
+        places = [Label(other, there)]
         if other == span:
-            lefts = [(self.left_span(first), before), (self.left_span(operation), here)]
+            lefts = [(self.left_span(first), there), (self.left_span(operation), here)]
             places = [Label(left, text) for left, text in dict(lefts).items() if left.source is span.source]
-        message = f"`{name}` is used at two widths: with {here} and with {before}"
+        message = f"`{name}` is used at two widths: with {here} and with {there}"
         label = "one parameter for both" if other == span else here
         help = self.help_for_widths(operation, first)
         self.problems.report("E0402", message, span, label, help, *places, *self.ties(operation))
