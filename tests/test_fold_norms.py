@@ -58,7 +58,7 @@ def difference(inference: Folded) -> float:
 def count_norms(network: nn.Module) -> int:
     """Each use of a shared normalisation has statistics of its own, and is one."""
     return sum(hasattr(m, "running_mean") and m.running_mean is not None for m in network.modules()) + sum(
-        isinstance(m, nn.GroupNorm) for m in network.modules()
+        isinstance(m, nn.GroupNorm | nn.LayerNorm | nn.InstanceNorm2d) for m in network.modules()
     )
 
 

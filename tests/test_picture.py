@@ -25,8 +25,9 @@ from cldfc.compilation import Compilation
 from cldfc.diagnostics import Source, UsageError
 from cldfc.output import ASCII, SIGNS
 from cldfc.show.boxes import SMALL, label_width, text_width
-from cldfc.show.drawing import Rectangle, Width, colour
+from cldfc.show.drawing import Rectangle, Width
 from cldfc.show.html import draw_page
+from cldfc.show.labels import colour
 from cldfc.show.layout import lay_out
 from cldfc.show.pdf import draw_pdf
 from cldfc.show.picture import DrawingOptions, png

@@ -42,6 +42,7 @@ def _kept_by_operation(graph: Graph) -> list[_Memory]:
 
     That is what PyTorch's autograd saves, parameters and running statistics apart. A tensor that several
     operations keep is there once, and so is one that has several shapes. What depends on no parameter has no gradient.
+    Of a kernel with `circular`, `reflect` or `replicate`, what torch keeps of the padded map is left out.
     """
     tensors: list[int] = []
     trained: list[bool] = []

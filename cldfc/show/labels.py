@@ -163,10 +163,10 @@ def shared_colours(graph: Graph) -> dict[Key, str]:
 
 def colours_of(graph: Graph) -> dict[Key, str]:
     """The kernels and scalars that a network uses more than once, each with its colour, `#2f6db5`."""
-    return {key: _colour(at) for at, key in enumerate(_shared_kernels(graph))}
+    return {key: colour(at) for at, key in enumerate(_shared_kernels(graph))}
 
 
-def _colour(at: int) -> str:
+def colour(at: int) -> str:
     if at < len(_CHOSEN):
         return _CHOSEN[at]
     red, green, blue = hls_to_rgb(at * _GOLDEN % 1, 0.3, 0.55)

@@ -32,7 +32,7 @@ WORDS_INSIDE = ("for", "groups", "dilation", "padding", *BOUNDARIES, "each", "st
 MODULE_NAMES = frozenset("torch nn F conv prolong shared_norm drop_path stencil unpad".split())
 """What it imports and defines beside its class."""
 
-BUILTIN_NAMES = frozenset("bool dict float int max range sum super tuple".split())
+BUILTIN_NAMES = frozenset("bool dict float int isinstance list max range str sum super tuple".split())
 """What it uses of Python's own."""
 
 _CLASS_NAMES = frozenset(

@@ -11,7 +11,7 @@ from pathlib import Path
 from time import monotonic
 from typing import Annotated, Literal, Protocol, Self, get_args
 
-from pydantic import BaseModel, BeforeValidator, Field, ValidationError, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, Field, ValidationError, model_validator
 
 from cldfc.diagnostics import UsageError, one_of
 from cldfc.files import read_text
@@ -23,14 +23,21 @@ releases of cldfc chose it by the test images."""
 
 _HELP = "give the folder of a run that has finished at least one epoch"
 
-_OR_NOTHING = BeforeValidator(lambda value: None if value == "" else value)
-_MaybeNumber = Annotated[float | None, _OR_NOTHING]
+_MaybeNumber = Annotated[float | None, BeforeValidator(lambda value: None if value == "" else value)]
 """A number that releases of cldfc before this one did not write; CSV has nothing in its place."""
 
 _Number = Annotated[float, BeforeValidator(lambda value: math.nan if value is None else value)]
 """A number that need not be finite: in JSON it is then null."""
 
-_SHARE = Field(ge=0, le=1)
+
+def _check_share(value: float | None) -> float | None:
+    # Not a number is allowed here; the limits of pydantic refuse it.
+    if value is not None and (value < 0 or value > 1):
+        raise ValueError("a share of images is 0 to 1")
+    return value
+
+
+_Share = Annotated[_Number, AfterValidator(_check_share)]
 
 
 class Epoch(BaseModel, frozen=True, extra="forbid", use_attribute_docstrings=True):
@@ -40,11 +47,11 @@ class Epoch(BaseModel, frozen=True, extra="forbid", use_attribute_docstrings=Tru
     """Its number, from 1."""
     train_loss: _Number
     """On the augmented training images, with smoothed labels, while the weights changed."""
-    train_accuracy: Annotated[_Number, _SHARE]
+    train_accuracy: _Share
     """Share of the same images that were classified correctly, 0 to 1."""
     test_loss: _Number
     """On the test images, after the epoch."""
-    test_accuracy: Annotated[_Number, _SHARE]
+    test_accuracy: _Share
     """Share of the test images that were classified correctly, 0 to 1."""
     seconds: _Number
     """Wall-clock time of the epoch, with its tests."""
@@ -54,7 +61,7 @@ class Epoch(BaseModel, frozen=True, extra="forbid", use_attribute_docstrings=Tru
     """Training images, over the wall-clock time of the epoch without its tests."""
     validation_loss: _MaybeNumber = None
     """On the images for validation, after the epoch, if there are any."""
-    validation_accuracy: Annotated[Annotated[float, _SHARE] | None, _OR_NOTHING] = None
+    validation_accuracy: Annotated[_MaybeNumber, AfterValidator(_check_share)] = None
     """Share of the images for validation that were classified correctly, 0 to 1."""
 
     def accuracy_on(self, part: Part) -> float | None:
