@@ -55,15 +55,14 @@ def _load_folded(folded: Folded, path: Path) -> nn.Module:
 
 def origins_of(folded: Folded) -> dict[str, WeightOrigin]:
     from cldfc.emit.naming import parameter_names
-    from cldfc.ops import BatchNorm, Kernel
+    from cldfc.ops import BatchNorm
     from cldfc.weights.inference import WeightOrigin
 
     graph, pairs = folded.graph, folded.pairs
     before, after = parameter_names(folded.trained), parameter_names(graph)
     origins: dict[str, WeightOrigin] = {}
     for key, stored in graph.parameters.items():
-        norm, kernel = pairs.get(key), stored.operator
-        is_transposed = isinstance(kernel, Kernel) and kernel.is_transposed
+        norm, is_transposed = pairs.get(key), stored.operator.is_transposed
         if norm is None:
             origins[after[key]] = WeightOrigin(before[key], is_transposed=is_transposed)
             continue

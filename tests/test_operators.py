@@ -564,6 +564,14 @@ def test_in_a_network(keyword):
     assert verify_forms(network, candidates_of(network), 1e-10).worst < 1e-10
 
 
+@pytest.mark.parametrize("written", ["prelu[shared]", "bn[affine]", "maxpool[3, ceil]", "avgpool[2, ceil=1]"])
+def test_a_word_alone_turns_a_setting_on(written):
+    """For the equations executed, too."""
+    text = f"model N\ninput f : 3 × 6 × 8\noutput h : 5\nkernel K : 3×3 → 8\nx = {written}(K * f)\n"
+    network = Compilation(Source("n.cldf", f"{text}h = linear ∘ flatten(x)\n"))
+    assert verify_forms(network, candidates_of(network), 1e-10).agrees
+
+
 @each
 def test_value_shape_and_size(case):
     for shapes in case.shapes:

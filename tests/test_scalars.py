@@ -122,6 +122,15 @@ def test_a_scalar_has_a_name():
     assert agrees(named)
 
 
+@pytest.mark.parametrize("first", ["w = sum(j = 1..2 : κ * f)", "w = α@1 f", "u@0,i = f for i = 1..3"])
+def test_a_product_without_a_sign_is_one_wherever_it_stands(first):
+    """Also behind a statement with an index of its own, and before the `let` that names the scalar."""
+    equation = "u@ℓ,i = α@ℓ u@ℓ,i-1 + A@ℓ * u@ℓ,i-1"
+    network = compiled(equation, first, "let α@ℓ = β@ℓ / 2", "let β@ℓ = 1 / ω@ℓ")
+    written = next(s for s in network.tree.statements if s.span.text.startswith("u@ℓ,i"))
+    assert format_statement(written) == "u@ℓ,i = α@ℓ * u@ℓ,i-1 + A@ℓ * u@ℓ,i-1"
+
+
 def test_a_constant_term_is_not_linear():
     """Theorem 1 needs a linear 𝒜: with `1 +` in it, there is no residual form."""
     spec = compiled("u@ℓ,i = u@ℓ,i-1 + 𝒜@ℓ(u@ℓ,i-1)", "let 𝒜@ℓ = 1 + A@ℓ *")

@@ -90,16 +90,12 @@ def _explain_kept(graph: Graph, folded: Container[Key]) -> list[_KeptNorm]:
             )
         elif kernel in folded:
             continue
-        elif _is_adjoint(graph.node(before).operator):
+        elif graph.node(before).operator.is_adjoint:
             reason = "it follows an adjoint, which has no bias"
         else:
             reason = _why_not(norms[kernel], len(readers[before]))
         found[_KeptNorm(norm, keyword, kernel, reason)] = None
     return list(found)
-
-
-def _is_adjoint(operator: Operator) -> bool:
-    return isinstance(operator, Kernel) and operator.is_adjoint
 
 
 _PADDED = "it stands before a convolution, whose zero padding would lack its shift"

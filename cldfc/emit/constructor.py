@@ -318,7 +318,7 @@ def initialisers(graph: Graph) -> list[str]:
     nodes = graph.as_written.nodes()
     kernels = [stored for stored in graph.parameters.values() if isinstance(stored.operator, Kernel)]
     for is_transposed, write in ((False, conv_lines), (True, prolong_lines)):
-        mine = [s for s in kernels if isinstance(s.operator, Kernel) and s.operator.is_transposed == is_transposed]
+        mine = [stored for stored in kernels if stored.operator.is_transposed == is_transposed]
         sizes = [stored.sizes for stored in mine]
         plain = {"groups": 1, "dilation": 1, "bias": 0}
         uses = {name for s in sizes for name, default in plain.items() if s.get(name, default) != default}

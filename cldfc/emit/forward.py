@@ -252,7 +252,7 @@ def _region_of(site: Site, at: list[int]) -> _Region | None:
         return None
     if any(isinstance(step.operator, Zero) or step.statistics is not None for step in steps):
         return None
-    if any(isinstance(step.operator, Kernel) and step.operator.is_adjoint for step in steps):
+    if any(step.operator.is_adjoint for step in steps):
         return None  # the size of its result may differ from use to use
     if not {name for position in call.tag for name in variables(position)} <= set(site.leaf.names):
         return None  # several equations share what it computes, and that has index names of its own

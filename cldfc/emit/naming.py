@@ -13,7 +13,7 @@ from cldfc.emit.schedule import Execution
 from cldfc.emit.sizes import Sizes
 from cldfc.network.graph import Graph, Node
 from cldfc.network.positions import Formula, Key, Lookup, Position, Positions
-from cldfc.ops import BatchNorm, Convolution, Kernel, Linear, Operator, Pointwise, Pool, SharedBatchNorm, Statistics
+from cldfc.ops import BatchNorm, Convolution, Linear, Operator, Pointwise, Pool, SharedBatchNorm, Statistics
 from cldfc.syntax import keywords
 
 
@@ -100,7 +100,7 @@ def assign_owners(places: Sequence[ParameterUse]) -> Ownership:
 
 def _assign(places: list[ParameterUse], ownership: Ownership) -> None:
     """Owners for the parameters of one name: the place with the most of them first, adjoints last."""
-    places = sorted(places, key=lambda place: (_is_adjoint(place), -len(set(place.keys(place.site.route)))))
+    places = sorted(places, key=lambda place: (place.operator.is_adjoint, -len(set(place.keys(place.site.route)))))
     for place in places:
         route = place.site.route[: place.depth()]
         keys = place.keys(route)
@@ -113,10 +113,6 @@ def _assign(places: list[ParameterUse], ownership: Ownership) -> None:
             if key not in ownership.made_for:
                 ownership.made_for[key] = place.operator
                 ownership.alone.append(key)
-
-
-def _is_adjoint(place: ParameterUse) -> bool:
-    return isinstance(place.operator, Kernel) and place.operator.is_adjoint
 
 
 TEMPORARIES = ("x", "y", "z", *(f"x{number}" for number in range(1, 1000)))

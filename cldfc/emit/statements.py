@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from typing import get_args
 
 from cldfc.diagnostics import shape_text
 from cldfc.emit import python
@@ -12,6 +13,7 @@ from cldfc.network.graph import Graph
 from cldfc.network.program import Operand, Read, Reads, Step, Template
 from cldfc.network.shapes import count_stored
 from cldfc.ops import Add, Identity, Kernel, ScalarValue, Total
+from cldfc.ops.base import Strength
 from cldfc.syntax import tree
 from cldfc.syntax.format import format_equation, format_let, format_symbol
 
@@ -58,8 +60,7 @@ def describe(graph: Graph) -> list[str]:
 
 
 _SHORT_SUM = 48
-_STRENGTHS = ("sum", "product", "power", "call", "name")
-"""The kinds of expressions, from those that hold together least."""
+_STRENGTHS = (*get_args(Strength), "name")
 _MOST_TERMS = 4
 
 

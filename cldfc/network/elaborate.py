@@ -9,7 +9,7 @@ from typing import cast
 from cldfc.diagnostics import Span, did_you_mean
 from cldfc.network.constants import Constants, resolve_bound
 from cldfc.network.names import Kind
-from cldfc.network.numbers import report_unfit
+from cldfc.network.numbers import reciprocal, report_unfit
 from cldfc.network.positions import MOST_IN_A_CHAIN, MOST_STEPS, Formula, IndexRange, Position, Positions
 from cldfc.network.program import Call, Operand, Read, Reads, Scope, Step, Template, Use, Words
 from cldfc.ops import (
@@ -405,7 +405,7 @@ class Elaboration:
 
     def is_factor(self, expression: tree.Expression, scope: Scope) -> bool:
         """Whether an expression is a number or a scalar."""
-        return self.is_number(expression, scope) or self.words.names.kind(expression) is Kind.SCALAR
+        return self.is_number(expression, scope) or self.words.names.is_factor(expression)
 
     def multiply(self, star: tree.Star, operand: _Value | None, scope: Scope) -> _Value | None:
         left = star.left
@@ -459,9 +459,7 @@ class Elaboration:
         if numbers[0]:
             return self.with_number(Reciprocal(1), numerator, self.value(denominator, scope), quotient.span, scope)
         if numbers[1]:
-            one = tree.Number(1, denominator.span)
-            factor = tree.Quotient(one, denominator, denominator.span)
-            return self.with_number(Scale(1), factor, above, quotient.span, scope)
+            return self.with_number(Scale(1), reciprocal(denominator), above, quotient.span, scope)
         below = self.value(denominator, scope)
         return None if above is None or below is None else self.step(Divide(), (above, below), None, quotient.span)
 

@@ -129,6 +129,7 @@ _NEXT_NAME = re.compile(rf"(?:\s|\\[,;:! ])*(?:(?:∘|\.|\\circ)\s*)?({NAME})")
 DeclaringStatement = tree.Let | tree.Range | tree.KernelStatement | tree.Scalar | tree.InputStatement
 Family = tuple[str, int]
 NUMBERS = (Kind.NUMBER, Kind.INDEX)
+FACTORS = (*NUMBERS, Kind.SCALAR)
 _MOST_SUGGESTIONS = 20
 _LONGEST_QUOTE = 40
 
@@ -367,7 +368,7 @@ class Names:
                 return Kind.OPERATOR if inner is None else self.kind_of_product(self.kind(left), self.kind(inner))
             case tree.Compose(outer, inner) | tree.Apply(outer, inner):
                 kinds = self.kind(outer), self.kind(inner)
-                if kinds[0] in (*NUMBERS, Kind.SCALAR):
+                if kinds[0] in FACTORS:
                     return self.kind_of_product(*kinds)
                 return kinds[1] if kinds[1] in (Kind.OPERATOR, Kind.SCALAR) else Kind.VALUE
             case tree.Reduction(_, _, _, _, inner):
@@ -390,7 +391,7 @@ class Names:
             return right
         if right in NUMBERS and left in NUMBERS:
             return Kind.NUMBER
-        return Kind.SCALAR if {left, right} <= {*NUMBERS, Kind.SCALAR} else Kind.VALUE
+        return Kind.SCALAR if {left, right} <= {*FACTORS} else Kind.VALUE
 
     def kind_of_quotient(self, above: Kind | None, below: Kind | None) -> Kind | None:
         if {above, below} <= {*NUMBERS, None}:
@@ -399,6 +400,10 @@ class Names:
         if kinds <= {Kind.SCALAR, Kind.VALUE}:
             return Kind.VALUE if Kind.VALUE in kinds else Kind.SCALAR
         return Kind.OPERATOR if above is Kind.OPERATOR and kinds <= {above, Kind.SCALAR} else Kind.QUOTIENT
+
+    def is_factor(self, expression: tree.Expression) -> bool:
+        """Whether an expression is a number or a scalar."""
+        return self.kind(expression) in FACTORS
 
     def is_number(self, expression: tree.Expression) -> bool:
         """Whether an expression is a number; an index counts as one."""

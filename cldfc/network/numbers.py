@@ -217,6 +217,11 @@ class Numbers(ABC):
         return value
 
 
+def reciprocal(expression: tree.Expression) -> tree.Quotient:
+    """One over a number or a scalar."""
+    return tree.Quotient(tree.Number(1, expression.span), expression, expression.span)
+
+
 def report_missing_value(problems: Problems, error: OutOfRange, message: str, span: Span, *others: Label) -> None:
     """Report that a per-level constant is needed at a level that it has no value for."""
     constant = error.constant

@@ -139,7 +139,7 @@ class ShapeErrors:
         if any(format_key(key) == tied for tied, _ in self.tied):
             return
         span, first, name = self.use_span(operation), self.first[key], format_key(key)
-        is_adjoint = isinstance(operation.operator, Kernel) and operation.operator.is_adjoint
+        is_adjoint = operation.operator.is_adjoint
         before, after = ("out", "in") if is_adjoint else ("in", "out")
         expected = next((d.root().size for n, d in parameter.dims.items() if n in (before, "channels")), None)
         channels = (operand.root().dims or (Dim(),))[0].root().size

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import prod
 
@@ -62,11 +61,6 @@ def infer_shapes(expansion: Expansion, problems: Problems) -> Inferred:
     return _Inference(expansion, problems).run()
 
 
-def _is_transposed(operator: Operator) -> bool:
-    """Whether a parameter is a kernel that is stored as that of a prolongation."""
-    return isinstance(operator, Kernel) and operator.is_transposed
-
-
 class _Inference:
     """One pass over the operations; what is not known yet waits for its cause."""
 
@@ -99,7 +93,7 @@ class _Inference:
         operators = {key: use.operator for key, use in self.first.items()} | self.statistics | self.forward
         stored = {key: Stored(operators[key], sized.known()) for key, sized in self.parameters.items()}
         for key, parameter in stored.items():
-            if isinstance(parameter.operator, Kernel) and parameter.operator.is_adjoint:
+            if parameter.operator.is_adjoint:
                 sizes = {name: size for name, size in parameter.sizes.items() if name != "bias"}
                 stored[key] = Stored(parameter.operator, sizes)
         self.check_sizes(known, stored)
@@ -122,13 +116,16 @@ class _Inference:
         forms = self.forms
         operands = [forms[operand] for operand in operation.operands]
         parameter = None if operation.parameter is None else self.parameter(operation, operation.parameter)
-        with self.reported(at, operands, parameter):
+        try:
             self.operator(operation).shape(self.solver, operands, forms[at], parameter)
             if operation.statistics is not None and isinstance(operation.operator, SharedBatchNorm):
                 self.keep_statistics(operation.statistics, operation.operator.statistics(), operands, forms[at])
             if self.solver.ready:
                 self.solver.settle()
-        self.supposed += [(at, supposition) for supposition in self.solver.take_suppositions()]
+        except Mismatch as error:
+            self.report(at, operands, parameter, error)
+        if self.solver.supposed:
+            self.supposed += [(at, supposition) for supposition in self.solver.take_suppositions()]
 
     def suppose(self) -> None:
         """Take what operators suppose for sizes that nothing else decides, one by one, from the first on."""
@@ -137,25 +134,23 @@ class _Inference:
             at, supposition = found
             operation = self.expansion.operations[at]
             operands = [self.forms[operand] for operand in operation.operands]
-            with self.reported(at, operands, self.parameters.get(operation.parameter or ("", ()))):
+            try:
                 self.solver.known(*supposition.size())
                 self.solver.settle()
+            except Mismatch as error:
+                self.report(at, operands, self.parameters.get(operation.parameter or ("", ())), error)
 
-    @contextmanager
-    def reported(self, at: int, operands: list[Form], parameter: Sized | None) -> Generator[None]:
-        """What contradicts itself inside is reported at the place of an operation."""
+    def report(self, at: int, operands: list[Form], parameter: Sized | None, error: Mismatch) -> None:
+        """Report a contradiction at the place of an operation."""
+        self.solver.ready.clear()
         operation = self.expansion.operations[at]
-        try:
-            yield
-        except Unfit as error:
-            self.solver.ready.clear()
-            self.errors.unfit(operation, error)
-        except TooLarge as error:
-            self.solver.ready.clear()
-            self.errors.too_large(operation, f"a size of {error.size:,}")
-        except Mismatch:
-            self.solver.ready.clear()
-            self.errors.mismatch(at, operands, parameter)
+        match error:
+            case Unfit():
+                self.errors.unfit(operation, error)
+            case TooLarge():
+                self.errors.too_large(operation, f"a size of {error.size:,}")
+            case _:
+                self.errors.mismatch(at, operands, parameter)
 
     def operator(self, operation: Operation) -> Operator:
         """Its operator, or, where that has other settings than the first of its parameter, the first one."""
@@ -220,7 +215,7 @@ class _Inference:
     def check_again(self, operation: Operation, key: Key, sized: Sized) -> None:
         """A parameter at a second tag, or with another operator, is what it was at the first."""
         first = self.first[key]
-        if _is_transposed(operation.operator) != _is_transposed(first.operator):
+        if operation.operator.is_transposed != first.operator.is_transposed:
             self.errors.two_ways(operation, first)
         again = self.declared(operation)
         for name, dim in again.dims.items():

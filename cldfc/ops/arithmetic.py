@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from math import prod
 from typing import ClassVar, Literal
 
-from cldfc.ops.base import FLOAT, OPERAND, Kept, Operator
+from cldfc.ops.base import FLOAT, OPERAND, Kept, Operator, Strength
 from cldfc.ops.solver import Form, Shape, Sized, Sizes, Solver
 
 
@@ -59,7 +59,7 @@ class Add(Alike):
     """x + y - z: terms of one shape, each with its sign."""
 
     linear: ClassVar[bool] = True
-    binds: ClassVar[Literal["call", "product", "sum", "power"]] = "sum"
+    binds: ClassVar[Strength] = "sum"
     signs: tuple[Literal[1, -1], ...]
 
     def torch(self, operands: list[str], module: str) -> str:
@@ -78,7 +78,7 @@ class Total(Alike):
     """sum(j = a..b : x@j) = x@a + … + x@b: a sum over an index, as in dense connections."""
 
     linear: ClassVar[bool] = True
-    binds: ClassVar[Literal["call", "product", "sum", "power"]] = "sum"
+    binds: ClassVar[Strength] = "sum"
 
     def torch(self, operands: list[str], module: str) -> str:
         return " + ".join(operands)
@@ -87,7 +87,7 @@ class Total(Alike):
 class Multiply(Alike):
     """x ⊙ y: the product number by number (Hadamard)."""
 
-    binds: ClassVar[Literal["call", "product", "sum", "power"]] = "product"
+    binds: ClassVar[Strength] = "product"
 
     def torch(self, operands: list[str], module: str) -> str:
         return " * ".join(operands)
@@ -102,7 +102,7 @@ class Multiply(Alike):
 class Divide(Alike):
     """x / y: the quotient number by number; of a scalar, all by one number."""
 
-    binds: ClassVar[Literal["call", "product", "sum", "power"]] = "product"
+    binds: ClassVar[Strength] = "product"
 
     def torch(self, operands: list[str], module: str) -> str:
         return " / ".join(operands)
@@ -126,7 +126,7 @@ class Scale(WithNumber):
     """a * x: a number times a value."""
 
     linear: ClassVar[bool] = True
-    binds: ClassVar[Literal["call", "product", "sum", "power"]] = "product"
+    binds: ClassVar[Strength] = "product"
 
     def torch(self, operands: list[str], module: str) -> str:
         return f"{module} * {operands[0]}"
@@ -139,7 +139,7 @@ class Scale(WithNumber):
 class Shift(WithNumber):
     """x + a and a - x: a number, spread over the value."""
 
-    binds: ClassVar[Literal["call", "product", "sum", "power"]] = "sum"
+    binds: ClassVar[Strength] = "sum"
     sign: Literal[1, -1] = 1
     """Before the value."""
 
@@ -155,7 +155,7 @@ class Shift(WithNumber):
 class Reciprocal(WithNumber):
     """a / x: a number divided by a value, number by number."""
 
-    binds: ClassVar[Literal["call", "product", "sum", "power"]] = "product"
+    binds: ClassVar[Strength] = "product"
 
     def torch(self, operands: list[str], module: str) -> str:
         return f"{module} / {operands[0]}"
@@ -168,7 +168,7 @@ class Reciprocal(WithNumber):
 class RaiseTo(WithNumber):
     """ω^a: a power of a scalar; the exponent is a number."""
 
-    binds: ClassVar[Literal["call", "product", "sum", "power"]] = "power"
+    binds: ClassVar[Strength] = "power"
 
     def torch(self, operands: list[str], module: str) -> str:
         is_simple = operands[0].replace(".", "_").isidentifier()
@@ -210,7 +210,7 @@ class ScaleBy(WithScalar):
     """ω * x: a trainable scalar times a value, such as the step size of a smoother."""
 
     linear: ClassVar[bool] = True
-    binds: ClassVar[Literal["call", "product", "sum", "power"]] = "product"
+    binds: ClassVar[Strength] = "product"
 
     def shape(self, shapes: Solver, operands: list[Form], result: Form, parameter: Sized | None) -> None:
         shapes.same(result, operands[0])

@@ -26,6 +26,9 @@ class Kept:
     each_batch: int = 0
 
 
+Strength = Literal["sum", "product", "power", "call"]
+"""The kinds of expressions in Python, from those that hold together least."""
+
 NOTHING, OPERAND, RESULT = Kept(), Kept((0,)), Kept(result=True)
 
 
@@ -73,7 +76,11 @@ class Operator(ABC):
     """The parameter that each place of the operator has for itself, if any: `bn`, `linear`."""
     is_layer: ClassVar[bool] = False
     """Whether it is a layer with weights, of those that the depth of a network counts: convolutions and `linear`."""
-    binds: ClassVar[Literal["call", "product", "sum", "power"]] = "call"
+    is_transposed: ClassVar[bool] = False
+    """Whether it has a kernel that is stored as that of a transposed convolution, in × out/groups."""
+    is_adjoint: ClassVar[bool] = False
+    """Whether it leads from a kernel's outputs to its inputs, by a function: the module is that of the kernel."""
+    binds: ClassVar[Strength] = "call"
     """How tightly its PyTorch expression holds together: what a writer must parenthesise."""
     shapes: ClassVar[str] = "any → the same"
     """Operands → result, for the language reference."""

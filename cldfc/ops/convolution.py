@@ -48,10 +48,6 @@ class Kernel(Operator):
     It is linear unless its declaration says `bias`, which only the sizes of its parameter know; an adjoint always is.
     """
 
-    is_transposed: ClassVar[bool] = False
-    """Whether the kernel is stored as in × out/groups, as that of a transposed convolution, not as out × in/groups."""
-    is_adjoint: ClassVar[bool] = False
-    """Whether it leads from the kernel's outputs to its inputs, by a function: the module is that of the kernel."""
     linear: ClassVar[bool] = True
     is_layer: ClassVar[bool] = True
     parameters: ClassVar[str] = "C/g·C'·k², and C' with bias"
@@ -94,6 +90,11 @@ class Kernel(Operator):
 
     def keeps(self, result: Shape, trained: Sequence[bool]) -> Kept:
         return OPERAND
+
+    def multiply_adds(self, operands: list[Shape], result: Shape, sizes: Sizes) -> int:
+        """One for each number of the kernel at each of its places: the pixels of the smaller map."""
+        _, height, width = result if self.is_transposed == self.is_adjoint else operands[0]
+        return self.weights(sizes) * whole_size(sizes, "in") * height * width
 
     def stored(self, sizes: Sizes) -> int:
         weights = 0 if sizes.get("fixed") else self.weights(sizes) * whole_size(sizes, "in")
@@ -175,9 +176,14 @@ class _Axis:
             raise Unfit(reason, "write a smaller `padding`, or `replicate`")
 
 
-def pair(stride: int | tuple[int, int]) -> tuple[int, int]:
+def _pair(stride: int | tuple[int, int]) -> tuple[int, int]:
     """One number for rows and columns, or one for each."""
     return stride if isinstance(stride, tuple) else (stride, stride)
+
+
+def stride_text(stride: int | tuple[int, int]) -> str:
+    """`2`, or `2,1` for rows and columns."""
+    return str(stride) if isinstance(stride, int) else f"{stride[0]},{stride[1]}"
 
 
 def _axes(sizes: Sizes, stride: int | tuple[int, int]) -> tuple[_Axis, _Axis]:
@@ -193,7 +199,7 @@ def _axes(sizes: Sizes, stride: int | tuple[int, int]) -> tuple[_Axis, _Axis]:
     columns = whole_size(sizes, "padding_width", rows if is_stated else dilation * (sides[1] - 1) // 2)
     one, other = (
         _Axis(side, step, dilation, padding, is_stated)
-        for side, step, padding in zip(sides, pair(stride), (rows, columns), strict=True)
+        for side, step, padding in zip(sides, _pair(stride), (rows, columns), strict=True)
     )
     return one, other
 
@@ -246,10 +252,6 @@ class Convolution(Kernel):
         padding = f", padding={_pair_text(*_padding_texts(sizes, ''))}" if "padding" in sizes else ""
         mode = f', padding_mode="{self.mode}"' if self.mode != "zeros" else ""
         return f"conv({sizes['in']}, {sizes['out']}, {size}{stride}{padding}{mode}{_arguments(sizes)})"
-
-    def multiply_adds(self, operands: list[Shape], result: Shape, sizes: Sizes) -> int:
-        _, height, width = result
-        return self.weights(sizes) * whole_size(sizes, "in") * height * width
 
 
 def _pair_text(rows: str, columns: str) -> str:
@@ -318,10 +320,6 @@ class Prolongation(Kernel):
 
     def module(self, sizes: Mapping[str, str]) -> str:
         return f"prolong({sizes['in']}, {sizes['out']}, {sizes['size']}, {self.stride}{_arguments(sizes)})"
-
-    def multiply_adds(self, operands: list[Shape], result: Shape, sizes: Sizes) -> int:
-        channels, height, width = operands[0]
-        return self.weights(sizes) * channels * height * width
 
 
 def _prolongation_padding(size: int, dilation: int, stride: int) -> tuple[int, int]:
@@ -396,10 +394,6 @@ class ConvolutionAdjoint(Kernel):
     def module(self, sizes: Mapping[str, str]) -> str:
         return Convolution(self.stride, self.start, self.mode).module(sizes)
 
-    def multiply_adds(self, operands: list[Shape], result: Shape, sizes: Sizes) -> int:
-        _, height, width = operands[0]
-        return self.weights(sizes) * whole_size(sizes, "in") * height * width
-
 
 @dataclass(frozen=True)
 class ProlongationAdjoint(Kernel):
@@ -445,10 +439,6 @@ class ProlongationAdjoint(Kernel):
 
     def module(self, sizes: Mapping[str, str]) -> str:
         return Prolongation(self.stride).module(sizes)
-
-    def multiply_adds(self, operands: list[Shape], result: Shape, sizes: Sizes) -> int:
-        channels, height, width = result
-        return self.weights(sizes) * channels * height * width
 
 
 @dataclass(frozen=True)

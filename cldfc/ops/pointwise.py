@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import prod
-from typing import ClassVar, Literal
+from typing import ClassVar
 
-from cldfc.ops.base import FLOAT, NOTHING, OPERAND, RESULT, Kept, Operator, decimal, real, whole
+from cldfc.ops.base import FLOAT, NOTHING, OPERAND, RESULT, Kept, Operator, Strength, decimal, real, whole
 from cldfc.ops.solver import Form, Shape, Sized, Sizes, Solver, whole_size
 
 
@@ -36,7 +36,7 @@ class Identity(Pointwise):
 
     keyword: ClassVar[str | None] = "identity"
     linear: ClassVar[bool] = True
-    binds: ClassVar[Literal["call", "product", "sum"]] = "sum"
+    binds: ClassVar[Strength] = "sum"
 
     def torch(self, operands: list[str], module: str) -> str:
         return operands[0]
@@ -213,7 +213,7 @@ class HardSigmoid(Positive):
 
     keyword: ClassVar[str | None] = "hard_sigmoid"
     bounded: ClassVar[bool] = True
-    binds: ClassVar[Literal["call", "product", "sum"]] = "product"
+    binds: ClassVar[Strength] = "product"
 
     def torch(self, operands: list[str], module: str) -> str:
         """Not F.hardsigmoid, whose gradient is 1/6 in single precision whatever the precision of x is."""

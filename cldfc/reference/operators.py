@@ -251,6 +251,10 @@ WORDS: Mapping[str, tuple[str, tuple[str, ...]]] = {"upsample": ("mode", ("neare
 """A setting that is a word, and which words it may be."""
 
 
+FLAGS = ("affine", "ceil", "shared")
+"""The settings that a word alone turns on: `ceil` is `ceil=1`."""
+
+
 # Convolutions
 
 

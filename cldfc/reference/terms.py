@@ -13,7 +13,7 @@ from torch import Tensor
 
 from cldfc.reference.indices import Binding, Exact, Key, Tag
 from cldfc.reference.modules import after_rename, apply_kernel, apply_owner, apply_scalar, read_scalar
-from cldfc.reference.operators import BY_PIXEL, DRAWING, OWNERS, POINTWISE, REARRANGING, SETTINGS, WORDS
+from cldfc.reference.operators import BY_PIXEL, DRAWING, FLAGS, OWNERS, POINTWISE, REARRANGING, SETTINGS, WORDS
 from cldfc.reference.parameters import Places, is_plain, reduction_turns
 from cldfc.reference.session import EvaluationSession, Unshaped, Value, combine_alike, concatenate, is_zero, map_value
 from cldfc.syntax import tree
@@ -169,8 +169,8 @@ class Expressions:
             value = setting.value
             if isinstance(value, tree.Symbol) and value.name in words:
                 found[of_words] = value.name
-            elif isinstance(value, tree.Symbol) and value.name == "ceil" and "ceil" in names:
-                found["ceil"] = 1
+            elif isinstance(value, tree.Symbol) and value.name in FLAGS and value.name in names:
+                found[value.name] = 1
             else:
                 found[setting.name or names[place]] = _plain(self.session.numbers.number(value, {}, ()))
         return found

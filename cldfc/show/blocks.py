@@ -24,7 +24,7 @@ from cldfc.ops import (
     WithScalar,
     Zero,
 )
-from cldfc.ops.convolution import pair
+from cldfc.ops.convolution import stride_text
 from cldfc.show.labels import channels_text, configuration, number_word, word
 from cldfc.syntax import tree
 
@@ -62,9 +62,9 @@ def _kernel_label(operator: Operator, name: str, tag: str) -> BoxLabel:
     if not isinstance(operator, Kernel):
         return BoxLabel(name, tag, "" if isinstance(operator, ScalarValue) else "·")
     arrow = "↑" if operator.is_transposed != operator.is_adjoint else "↓"
-    rows, columns = pair(operator.stride)
-    stride = str(rows) if rows == columns else f"{rows},{columns}"
-    return BoxLabel(name, tag, f"{arrow}{stride}" if operator.stride != 1 else "", operator.is_adjoint)
+    return BoxLabel(
+        name, tag, f"{arrow}{stride_text(operator.stride)}" if operator.stride != 1 else "", operator.is_adjoint
+    )
 
 
 def _merge_label(operator: Operator) -> BoxLabel:

@@ -28,7 +28,7 @@ from cldfc.ops import (
     Zero,
 )
 from cldfc.ops.base import setting_text
-from cldfc.ops.convolution import pair
+from cldfc.ops.convolution import stride_text
 
 _PALETTE = ("#cfe2f3", "#fce5cd", "#d9ead3", "#d9d2e9", "#f4cccc", "#d0e0e3", "#fff2cc", "#ead1dc")
 """Light enough for black letters; the colours of shared kernels, from the first on and then again."""
@@ -62,8 +62,8 @@ def operation_label(graph: Graph, at: int) -> str:
         return channels_text(operator)
     if isinstance(operator, Kernel):
         mark = "^" if operator.is_transposed else "_"
-        rows, columns = pair(operator.stride)
-        text = str(rows) if rows == columns else f"{{{rows},{columns}}}"
+        text = stride_text(operator.stride)
+        text = f"{{{text}}}" if "," in text else text
         stride = f"{mark}{text}" if operator.stride != 1 or mark == "^" else ""
         name, tag = node.parameter or ("", ())
         return f"{format_key((name + 'ᵀ' * operator.is_adjoint, tag))} *{stride}"

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
-from typing import Any, TypeVar, cast
+from dataclasses import dataclass, replace
+from typing import Any, cast
 
 from cldfc.syntax import tree
 from cldfc.syntax.tag import read_subscripts
-from cldfc.syntax.walk import own_indices, parts_of
-
-_Node = TypeVar("_Node")
+from cldfc.syntax.walk import changed_parts, own_indices
 
 
 def read_in_context(
@@ -18,53 +16,49 @@ def read_in_context(
 ) -> tuple[tree.Statement, ...]:
     """Statements with their subscripts read, and with products of scalars as such, for what all of them declare."""
     statements = read_subscripts(own, inherited)
-    known = _Multiples()
-    for statement in (*inherited, *statements):
-        match statement:
-            case tree.Range(_, name) | tree.Scalar(tree.Symbol(name)):
-                known.names.add(name)
-            case tree.Let(tree.Symbol(name), values):
-                known.lets[name] = values[0]
-            case _:
-                pass
+    known = _Multiples.of([*inherited, *statements])
     return tuple(known.statement(statement) for statement in statements)
 
 
-@dataclass
+@dataclass(frozen=True)
 class _Multiples:
-    names: set[str] = field(default_factory=set[str])
-    """Of indices and scalars, and of the constants and operators that are found to be multiples."""
-    lets: dict[str, tree.Expression] = field(default_factory=dict[str, tree.Expression])
+    """The names of indices and scalars, and of the constants and operators that are made of such."""
+
+    names: set[str]
+
+    @staticmethod
+    def of(statements: Sequence[tree.Statement]) -> _Multiples:
+        """Those that statements declare; a `let` may need one that stands below it."""
+        found = _Multiples({s.name for s in statements if isinstance(s, tree.Range)})
+        found.names.update(s.symbol.name for s in statements if isinstance(s, tree.Scalar))
+        left = {s.symbol.name: s.values[0] for s in statements if isinstance(s, tree.Let)}
+        before = -1
+        while len(left) != before:
+            before = len(left)
+            found.names.update(name for name, value in left.items() if found.is_multiple(value))
+            left = {name: value for name, value in left.items() if name not in found.names}
+        return found
 
     def statement(self, statement: tree.Statement) -> tree.Statement:
         own = own_indices(statement) - self.names
-        return (replace(self, names=self.names | own) if own else self).read(statement)
+        return cast(tree.Statement, (_Multiples(self.names | own) if own else self).read(statement))
 
-    def read(self, node: _Node) -> _Node:
-        if isinstance(node, tuple):
-            return cast(_Node, tuple(self.read(part) for part in cast("tuple[object, ...]", node)))
-        names = parts_of(type(node))
-        if names is None or isinstance(node, tree.Index):
+    def read(self, node: object) -> object:
+        if isinstance(node, tree.Index | tree.Number) or (isinstance(node, tree.Symbol) and not node.settings):
             return node
-        parts = {name: getattr(node, name) for name in names}
-        changed = {name: new for name, part in parts.items() if (new := self.read(part)) is not part and new != part}
+        changed = changed_parts(node, self.read)
         whole = replace(cast(Any, node), **changed) if changed else node
         match whole:
             case tree.Compose(outer, inner, span) | tree.Apply(outer, inner, span) if self.is_multiple(outer):
-                return cast(_Node, tree.Star(outer, 1, inner, span))
+                return tree.Star(outer, 1, inner, span)
             case _:
-                return cast(_Node, whole)
+                return whole
 
     def is_multiple(self, expression: tree.Expression) -> bool:
         """Whether an expression is made of numbers, indices and scalars alone."""
         match expression:
             case tree.Number():
                 return True
-            case tree.Symbol(name) if name in self.lets:
-                # A name in its own definition is none.
-                if self.is_multiple(self.lets.pop(name)):
-                    self.names.add(name)
-                return name in self.names
             case tree.Symbol(name):
                 return name in self.names
             case tree.Sum(parts) | tree.Product(parts):

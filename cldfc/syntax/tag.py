@@ -10,7 +10,7 @@ from typing import Any, TypeVar, cast
 from cldfc.diagnostics import Problems, Span
 from cldfc.syntax import parse_errors, tree
 from cldfc.syntax.spelling import ACCENTS, ADJOINT_IN_TAG, BRACED, FONTS, NAME, NOISE, canonical_name
-from cldfc.syntax.walk import own_indices, parts_of
+from cldfc.syntax.walk import changed_parts, own_indices
 
 Node = TypeVar("Node")
 
@@ -84,13 +84,7 @@ class _Subscripts:
         return statement if isinstance(statement, tree.Rename) else self.bound_in(statement).read(statement)
 
     def read(self, node: Node) -> Node:
-        if isinstance(node, tuple):
-            return cast(Node, tuple(self.read(part) for part in cast("tuple[object, ...]", node)))
-        names = parts_of(type(node))
-        if names is None:
-            return node
-        parts = {name: getattr(node, name) for name in names}
-        changed = {name: new for name, part in parts.items() if (new := self.read(part)) is not part and new != part}
+        changed = changed_parts(node, self.read)
         if isinstance(changed.get("left" if isinstance(node, tree.Equation) else "symbol"), tree.Adjoint):
             changed = {}  # The head of a statement has indices only.
         whole = cast(Node, replace(cast(Any, node), **changed)) if changed else node

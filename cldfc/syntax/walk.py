@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import fields, is_dataclass, replace
 from functools import cache
 from typing import Any, TypeVar, cast
@@ -65,6 +65,31 @@ def reductions(root: _Node) -> Iterator[tree.Reduction]:
         stack += children(node)
 
 
+# Trees are up to 200 levels deep: three calls for each level stay below Python's limit.
+def changed_parts(node: object, change: Callable[[object], object]) -> dict[str, object]:
+    """The parts of a tree that are others once `change` has been applied to each; it may give back what it gets."""
+    found: dict[str, object] = {}
+    for name in parts_of(type(node)) or ():
+        part: object = getattr(node, name)
+        if isinstance(part, tuple):
+            new = _changed_members(cast("tuple[object, ...]", part), change)
+        else:
+            new = part if parts_of(type(part)) is None else change(part)
+        if new is not part:
+            found[name] = new
+    return found
+
+
+def _changed_members(parts: tuple[object, ...], change: Callable[[object], object]) -> tuple[object, ...]:
+    new = [*parts]
+    for at, part in enumerate(parts):
+        if isinstance(part, tuple):
+            new[at] = _changed_members(cast("tuple[object, ...]", part), change)
+        elif parts_of(type(part)) is not None:
+            new[at] = change(part)
+    return tuple(new) if any(one is not other for one, other in zip(parts, new, strict=True)) else parts
+
+
 Tree = TypeVar("Tree", bound=tree.Expression)
 
 _Indices = Mapping[str, tree.Index]
@@ -77,18 +102,12 @@ def substitute_indices(expression: Tree, indices: _Indices) -> Tree:
 
 def _substituted(node: object, indices: _Indices) -> object:
     match node:
-        case tuple():
-            return tuple(_substituted(part, indices) for part in cast("tuple[object, ...]", node))
         case tree.Index(str(name), None, offset) if name in indices:
             return replace(indices[name], offset=indices[name].offset + offset, span=node.span)
         case tree.Symbol(name, (), span) if name in indices:
             return _index_as_number(indices[name], span)
         case _:
-            names = parts_of(type(node))
-            if names is None:
-                return node
-            parts = {name: _substituted(getattr(node, name), indices) for name in names}
-            return replace(cast(Any, node), **parts)
+            return replace(cast(Any, node), **changed_parts(node, lambda part: _substituted(part, indices)))
 
 
 def _index_as_number(index: tree.Index, span: Span) -> tree.Expression:

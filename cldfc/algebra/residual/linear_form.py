@@ -9,7 +9,7 @@ from itertools import product
 
 from cldfc.algebra.residual.vocabulary import NOWHERE, Signed, Vocabulary, number_tree, substitute
 from cldfc.network.names import NUMBERS, Family, Kind
-from cldfc.network.numbers import Tag
+from cldfc.network.numbers import Tag, reciprocal
 from cldfc.network.positions import Positions
 from cldfc.ops import BUILTINS
 from cldfc.syntax import tree
@@ -86,7 +86,7 @@ class LinearForms:
             case tree.Compose(factor, argument) | tree.Apply(factor, argument) if self.words.is_multiplier(factor):
                 return self.star(tree.Star(factor, 1, argument, expression.span), factor, self.value(argument))
             case tree.Quotient(above, below) if self.words.is_multiplier(below):
-                factor = tree.Quotient(tree.Number(1, below.span), below, below.span)
+                factor = reciprocal(below)
                 return self.star(tree.Star(factor, 1, above, expression.span), factor, self.value(above))
             case tree.Compose(function, argument) | tree.Apply(function, argument) if self.words.is_linear(function):
                 return self.apply(function, self.value(argument), self.level)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, fields, is_dataclass, replace
+from dataclasses import dataclass, is_dataclass, replace
 from fractions import Fraction
 from functools import cached_property
 from typing import Any, Literal, TypeVar, cast
@@ -13,12 +13,12 @@ from cldfc.diagnostics import Problems, Source, Span
 from cldfc.network.constants import Constants, Tags
 from cldfc.network.declarations import collect_names, resolve_parameters, resolve_ties
 from cldfc.network.expand import Instance
-from cldfc.network.names import NUMBERS, Family, Kind, Names
+from cldfc.network.names import Family, Names
 from cldfc.network.positions import Binding, Lookup, Position, Positions
 from cldfc.network.program import TieRule
 from cldfc.ops import BUILTINS
 from cldfc.syntax import tree
-from cldfc.syntax.walk import mentions, reductions
+from cldfc.syntax.walk import changed_parts, mentions, reductions
 
 NOWHERE = Span(Source("derived", ""), 0, 0)
 """Where trees stand that nobody wrote."""
@@ -38,14 +38,7 @@ def transform(node: Node, change: Callable[[object], object | None]) -> Node:
     changed = change(node)
     if changed is not None or not is_dataclass(node):
         return node if changed is None else cast(Node, changed)
-    updates: dict[str, object] = {}
-    for field in fields(node):
-        value = getattr(node, field.name)
-        if field.compare and isinstance(value, tuple):
-            updates[field.name] = tuple(transform(part, change) for part in cast("tuple[object, ...]", value))
-        elif field.compare and is_dataclass(value):
-            updates[field.name] = transform(value, change)
-    return cast(Node, replace(cast(Any, node), **updates))
+    return cast(Node, replace(cast(Any, node), **changed_parts(node, lambda part: transform(part, change))))
 
 
 def substitute(node: Node, indices: Indices) -> Node:
@@ -194,7 +187,7 @@ class Vocabulary:
     def is_multiplier(self, expression: tree.Expression) -> bool:
         """Whether an expression is a number or a scalar."""
         is_index = isinstance(expression, tree.Symbol) and expression.name in self.bound
-        return is_index or self.names.kind(expression) in (*NUMBERS, Kind.SCALAR)
+        return is_index or self.names.is_factor(expression)
 
     def is_linear(self, function: tree.Expression) -> bool:
         return not self.what_breaks(function)
