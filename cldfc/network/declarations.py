@@ -27,11 +27,12 @@ from cldfc.ops import BUILTINS, KernelStart
 from cldfc.syntax import tree
 from cldfc.syntax.format import format_symbol
 from cldfc.syntax.keywords import EXAMPLES, STATEMENTS, WORDS_INSIDE
+from cldfc.syntax.side_by_side import Multiples
 from cldfc.syntax.spelling import suggest
 
 
 def collect_names(spec: tree.Tree, problems: Problems) -> Names:
-    names = Names(problems)
+    names = Names(problems, multiples=Multiples.of(spec.statements))
     for statement in spec.statements:
         match statement:
             case tree.Model():

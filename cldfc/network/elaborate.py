@@ -6,23 +6,29 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import cast
 
-from cldfc.diagnostics import Span, did_you_mean
+from cldfc.diagnostics import Label, Span, did_you_mean
 from cldfc.network.constants import Constants, resolve_bound
-from cldfc.network.names import Kind
+from cldfc.network.names import Kind, count_in_words
 from cldfc.network.numbers import reciprocal, report_unfit
 from cldfc.network.positions import MOST_IN_A_CHAIN, MOST_STEPS, Formula, IndexRange, Position, Positions
 from cldfc.network.program import Call, Operand, Read, Reads, Scope, Step, Template, Use, Words
 from cldfc.ops import (
     BUILTINS,
     Add,
+    AtLeast,
+    AtMost,
     BatchNorm,
     Channels,
     Concat,
     Convolution,
     ConvolutionAdjoint,
     Divide,
+    EuclideanNorm,
+    InnerProduct,
     Kernel,
+    Larger,
     Multiply,
+    MultiplyBy,
     Normalisation,
     Operator,
     OperatorSetting,
@@ -35,12 +41,13 @@ from cldfc.ops import (
     ScaleBy,
     SharedBatchNorm,
     Shift,
+    Smaller,
     Total,
     WithNumber,
     Zero,
 )
 from cldfc.syntax import tree
-from cldfc.syntax.format import format_symbol
+from cldfc.syntax.format import Formatter, format_symbol
 from cldfc.syntax.walk import mentions
 
 
@@ -238,8 +245,18 @@ class Elaboration:
                 return self.read(expression, scope)
             case tree.Number(0):
                 return self.step(Zero(), (), None, expression.span)
+            case tree.Argument(name):
+                return scope.arguments[name]
             case tree.Number() | tree.Adjoint() | tree.Star(_, _, None):
                 return self.words.names.report_kind(expression, Kind.VALUE)
+            case tree.Pairing(left, right):
+                return self.pair(expression, [self.value(left, scope), self.value(right, scope)])
+            case tree.Norm(inner):
+                return self.norm(expression, self.value(inner, scope))
+            case tree.ApplyToSeveral(function, arguments):
+                return self.apply_to_several(expression, [self.value(part, scope) for part in arguments], scope)
+            case tree.Listing("max" | "min"):
+                return self.extreme(expression, lambda part: self.value(part, scope), scope)
             case tree.Quotient(above):
                 is_number = self.is_number(above, scope)
                 return self.divide(expression, None if is_number else self.value(above, scope), scope)
@@ -260,13 +277,17 @@ class Elaboration:
         """What an operator gives for an operand; checked even where the operand is wrong."""
         if self.is_too_large:
             return None
-        if self.is_factor(function, scope):
+        if self.is_factor(function, scope) or self.words.names.is_image_number(function):
             return self.multiply(tree.Star(function, 1, None, function.span), operand, scope)
         match function:
             case tree.Symbol():
                 return self.apply_symbol(function, operand, scope)
-            case tree.Number() | tree.Adjoint() | tree.Power():
+            case tree.Number() | tree.Adjoint() | tree.Power() | tree.Argument() | tree.Pairing() | tree.Norm():
                 return self.words.names.report_kind(function, Kind.OPERATOR)
+            case tree.ApplyToSeveral():
+                return self.words.names.report_kind(function, Kind.OPERATOR)
+            case tree.Listing("max" | "min"):
+                return self.extreme(function, lambda part: self.term(part, operand, scope), scope)
             case tree.Quotient(above):
                 return self.divide(function, self.apply(above, operand, scope), scope)
             case tree.Star(_, _, right):
@@ -318,7 +339,7 @@ class Elaboration:
         if self.words.names.kind(symbol) != Kind.OPERATOR:
             return self.words.names.report_kind(symbol, Kind.OPERATOR)
         if isinstance(declaration, tree.Let):
-            return self.expand(symbol, declaration, operand, scope)
+            return self.expand(symbol, declaration, [operand], scope, symbol.span)
         return self.builtin(symbol, operand, scope)
 
     def inside(self, symbol: tree.Symbol, let: tree.Let, scope: Scope) -> Scope | None:
@@ -333,15 +354,47 @@ class Elaboration:
             return None
         return Scope(dict(zip(head, positions, strict=True)), let.symbol.tag)
 
-    def expand(self, symbol: tree.Symbol, let: tree.Let, operand: _Value | None, scope: Scope) -> _Value | None:
+    def apply_to_several(
+        self, application: tree.ApplyToSeveral, operands: list[_Value | None], scope: Scope
+    ) -> _Value | None:
+        function, names = application.function, self.words.names
+        let = names.declared.get(function.name) if isinstance(function, tree.Symbol) else None
+        if isinstance(function, tree.Symbol) and isinstance(let, tree.Let) and names.kind(function) is Kind.OPERATOR:
+            return self.expand(function, let, operands, scope, application.span)
+        if names.kind(function) is not Kind.OPERATOR:
+            return names.report_kind(function, Kind.OPERATOR)
+        text = function.span.text
+        message = f"`{text}` takes one operand, but is given {len(operands)}"
+        help = "give the operands names, as in `let S(u, f) = u + B * (f - A * u)`; `concat(x, y)` joins values"
+        return self.words.problems.report("E0216", message, application.span, f"{len(operands)} operands here", help)
+
+    def report_operands(self, symbol: tree.Symbol, let: tree.Let, count: int, span: Span) -> None:
+        head = Formatter().let_head(let)
+        wanted = max(1, len(let.arguments))
+        message = f"`{symbol.name}` takes {count_in_words(wanted, 'operand')}, but is given {count}"
+        written = format_symbol(symbol)
+        operands = ", ".join(argument.name for argument in let.arguments)
+        help = f"write `{written}({operands})`" if let.arguments else f"apply it to one value: `{written}(…)`"
+        label, place = count_in_words(count, "operand"), Label(let.symbol.span, f"declared as `{head}`")
+        self.words.problems.report("E0216", message, span, f"{label} here", help, place)
+
+    def expand(
+        self, symbol: tree.Symbol, let: tree.Let, operands: list[_Value | None], scope: Scope, span: Span
+    ) -> _Value | None:
         inner = self.inside(symbol, let, scope)
-        if inner is None or operand is None or self.statement is None:
+        if inner is None or None in operands or self.statement is None:
             return None
         head, positions = tuple(inner.values), tuple(inner.values.values())
         if len(self.steps) >= MOST_STEPS:
             return self.report_size(symbol.span)
+        if len(operands) != max(1, len(let.arguments)):
+            return self.report_operands(symbol, let, len(operands), span)
         start, self.is_in_call, is_inner = len(self.steps), True, self.is_in_call
-        value = self.apply(let.values[0], operand, inner)
+        if let.arguments:
+            given = {argument.name: operand for argument, operand in zip(let.arguments, operands, strict=True)}
+            value = self.value(let.values[0], replace(inner, arguments=given))
+        else:
+            value = self.apply(let.values[0], operands[0], inner)
         self.is_in_call = is_inner
         if not is_inner:
             call = Call(symbol.name, head, positions, start, len(self.steps) - start, symbol.span)
@@ -410,11 +463,16 @@ class Elaboration:
     def multiply(self, star: tree.Star, operand: _Value | None, scope: Scope) -> _Value | None:
         left = star.left
         is_factor = self.is_factor(left, scope)
-        if is_factor and (star.stride != 1 or star.is_transposed):
+        is_image_number = not is_factor and self.words.names.is_image_number(left)
+        if (is_factor or is_image_number) and (star.stride != 1 or star.is_transposed):
             kind = self.words.names.kind(left) or Kind.INDEX
             message = f"`{left.span.text}` is {kind.value}, which has no stride"
             help = f"write `{left.span.text} * …`: only a kernel can have a stride"
             return self.words.problems.report("E0212", message, left.span, "expected a kernel", help)
+        if is_image_number:
+            pair = self.value(left, scope), operand
+            known = tuple(value for value in pair if value is not None)
+            return self.step(MultiplyBy(), known, None, star.span) if len(known) == len(pair) else None
         if self.is_number(left, scope):
             return self.with_number(Scale(1), left, operand, star.span, scope)
         declared = self.words.names.declared.get(left.name) if isinstance(left, tree.Symbol) else None
@@ -463,8 +521,41 @@ class Elaboration:
         below = self.value(denominator, scope)
         return None if above is None or below is None else self.step(Divide(), (above, below), None, quotient.span)
 
+    def pair(self, pairing: tree.Pairing | tree.Norm, operands: list[_Value | None]) -> _Value | None:
+        known = tuple(operand for operand in operands if operand is not None)
+        return self.step(InnerProduct(), known, None, pairing.span) if len(known) == len(operands) else None
+
+    def norm(self, norm: tree.Norm, operand: _Value | None) -> _Value | None:
+        return None if operand is None else self.step(EuclideanNorm(), (operand,), None, norm.span)
+
+    def extreme(
+        self, listing: tree.Listing, value: Callable[[tree.Expression], _Value | None], scope: Scope
+    ) -> _Value | None:
+        """The larger or the smaller of values and numbers."""
+        is_max = listing.reducer == "max"
+        numbers = [part for part in listing.members if self.is_number(part, scope)]
+        parts = [part for part in listing.members if part not in numbers]
+        if not parts:
+            return self.words.names.report_kind(listing.members[0], Kind.VALUE)
+        found, *others = [value(part) for part in parts]
+        for other in others:
+            pair = None if found is None or other is None else (found, other)
+            found = pair and self.step(Larger() if is_max else Smaller(), pair, None, listing.span)
+        for number in numbers:
+            found = self.with_number(AtLeast(0) if is_max else AtMost(0), number, found, listing.span, scope)
+        return found
+
     def power(self, power: tree.Power, scope: Scope) -> _Value | None:
-        if self.words.names.kind(power) is not Kind.SCALAR:
+        names = self.words.names
+        match power:
+            case tree.Power(tree.Norm(inner), tree.Number(2)):
+                operand = self.value(inner, scope)
+                return self.pair(power.base, [operand, operand])
+            case tree.Power(base) if names.is_image_number(base):
+                return self.with_number(RaiseTo(1), power.exponent, self.value(base, scope), power.span, scope)
+            case _:
+                pass
+        if names.kind(power) is not Kind.SCALAR:
             return self.words.names.report_kind(power, Kind.VALUE)
         return self.with_number(RaiseTo(1), power.exponent, self.value(power.base, scope), power.span, scope)
 
@@ -498,7 +589,8 @@ class Elaboration:
 
     def term(self, part: tree.Expression, operand: _Value | None, scope: Scope) -> _Value | None:
         """A term of a sum of operators, applied; a scalar in it stands for itself."""
-        is_scalar = self.words.names.kind(part) is Kind.SCALAR
+        names = self.words.names
+        is_scalar = names.kind(part) is Kind.SCALAR or (names.is_image_number(part) and names.kind(part) is Kind.VALUE)
         return self.value(part, scope) if is_scalar else self.apply(part, operand, scope)
 
     def add(self, total: tree.Sum, value: Callable[[tree.Expression], _Value | None], scope: Scope) -> _Value | None:
@@ -562,7 +654,8 @@ class Elaboration:
         elif use is not None and isinstance(operator, Kernel):
             head = use.name
         else:
-            heads = [self.head(operand) for operand in operands]
+            own = operands[1:] if isinstance(operator, MultiplyBy) else operands
+            heads = [self.head(operand) for operand in own]
             head = next((head for head in heads if head), "") if heads else "0"
         self.heads.append(head)
         self.depths.append(depth)

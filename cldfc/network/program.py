@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import count
 
 from cldfc.diagnostics import Problems, Span
@@ -207,9 +207,11 @@ class Scope:
 
     values: Mapping[str, Position]
     tag: tuple[tree.Index, ...]
+    arguments: Mapping[str, int | Read | None] = field(default_factory=dict[str, "int | Read | None"])
+    """What the operands of an operator stand for, where they have names; None: it is wrong, and reported."""
 
     def inside(self, name: str, position: Position) -> Scope:
-        return Scope({**self.values, name: position}, self.tag)
+        return replace(self, values={**self.values, name: position})
 
 
 @dataclass(frozen=True, slots=True)

@@ -339,4 +339,9 @@ def _check_operators(words: Words) -> None:
         head = words.tags.head(let.symbol)
         if head is not None:
             scope = Scope({name: Position(name, 0) for name in head}, let.symbol.tag)
-            Elaboration(words.alone(), None, ("", 0), (), head).apply(first, Read("x", (), let.span), scope)
+            work = Elaboration(words.alone(), None, ("", 0), (), head)
+            if let.arguments:
+                given = {argument.name: Read(argument.name, (), argument.span) for argument in let.arguments}
+                work.value(first, replace(scope, arguments=given))
+            else:
+                work.apply(first, Read("x", (), let.span), scope)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import keyword
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import count
 
 from torch import Tensor
@@ -167,14 +167,24 @@ class _Walk:
     reductions: Counter[_Owner] = field(default_factory=Counter[_Owner])
     places: list[_Place | _Unnamed] = field(default_factory=list["_Place | _Unnamed"])
     here: Counter[_Wish] = field(default_factory=Counter[_Wish])
+    binding: Mapping[str, int] = field(default_factory=dict[str, int])
+    tag: Tag = ()
+    arguments: Mapping[str, str] = field(default_factory=dict[str, str])
+    """The heads of what an operator with named operands is applied to."""
 
     def value(self, expression: tree.Expression) -> str:
         match expression:
             case tree.Symbol(name):
                 return "" if name in self.known.scalars or name in self.known.lets else name
-            case tree.Quotient(above, below):
-                heads = [self.value(above), self.value(below)]
+            case tree.Quotient(one, other) | tree.Pairing(one, other):
+                heads = [self.value(one), self.value(other)]
                 return _first(heads)
+            case tree.Norm(inner):
+                return self.value(inner)
+            case tree.Argument(name):
+                return self.arguments[name]
+            case tree.ApplyToSeveral(tree.Symbol() as function, arguments):
+                return self.call(function, [self.value(part) for part in arguments], self.binding)
             case tree.Power(base):
                 return self.value(base)
             case tree.Number(value) if value != 0:
@@ -182,7 +192,7 @@ class _Walk:
             case tree.Star(left, _, right) if right is not None:
                 return self.times(left, self.value(right))
             case tree.Compose(function, argument) | tree.Apply(function, argument):
-                return self.apply(function, self.value(argument), {}, ())
+                return self.apply(function, self.value(argument), self.binding, self.tag)
             case tree.Sum(parts) | tree.Product(parts) | tree.Listing(_, parts):
                 return _first([self.value(part) for part in parts])
             case tree.Reduction(_, _, _, _, body):
@@ -213,8 +223,9 @@ class _Walk:
                 return self.apply(outer, self.apply(inner, head, binding, tag), binding, tag)
             case tree.Sum(parts) | tree.Product(parts) | tree.Listing(_, parts):
                 return _first([self.apply(part, head, binding, tag) for part in parts])
-            case tree.Quotient(above):
-                return self.apply(above, head, binding, tag)
+            case tree.Quotient(above, below):
+                heads = [self.apply(above, head, binding, tag), self.value(below)]
+                return heads[0]
             case tree.Number() | tree.Power():
                 return head
             case tree.Reduction():
@@ -226,15 +237,8 @@ class _Walk:
                 raise TypeError(f"{function} is no operator")
 
     def apply_symbol(self, symbol: tree.Symbol, head: str, binding: Mapping[str, int]) -> str:
-        let = self.known.lets.get(symbol.name)
-        if let is not None:
-            inner: dict[str, int] = {}
-            for name, index in zip(let.symbol.tag, symbol.tag, strict=True):
-                try:
-                    inner[name.name or ""] = self.numbers.index(index, binding, symbol.tag)
-                except KeyError:
-                    continue
-            return self.apply(let.values[0], head, inner, let.symbol.tag)
+        if symbol.name in self.known.lets:
+            return self.call(symbol, [head], binding)
         if symbol.name in self.known.scalars or self.numbers.is_constant(symbol.name):
             return head
         if symbol.name in OWNERS and not symbol.tag:
@@ -244,6 +248,18 @@ class _Walk:
             self.claim(_Wish(f"stats_{head}", head, self.owner))
         return head
 
+    def call(self, symbol: tree.Symbol, heads: Sequence[str], binding: Mapping[str, int]) -> str:
+        let, inner = self.known.lets[symbol.name], dict[str, int]()
+        for name, index in zip(let.symbol.tag, symbol.tag, strict=True):
+            try:
+                inner[name.name or ""] = self.numbers.index(index, binding, symbol.tag)
+            except KeyError:
+                continue
+        if not let.arguments:
+            return self.apply(let.values[0], heads[0], inner, let.symbol.tag)
+        given = {argument.name: head for argument, head in zip(let.arguments, heads, strict=True)}
+        return replace(self, binding=inner, tag=let.symbol.tag, arguments=given).value(let.values[0])
+
     def claim(self, wish: _Wish) -> None:
         self.places.append(_Place(wish, self.here[wish]))
         self.here[wish] += 1
@@ -251,7 +267,10 @@ class _Walk:
     def times(self, left: tree.Expression, head: str) -> str:
         """The head of a product: a kernel becomes it, also by its adjoint."""
         left = left.kernel if isinstance(left, tree.Adjoint) else left
-        return left.name if isinstance(left, tree.Symbol) and left.name in self.known.kernels else head
+        if isinstance(left, tree.Symbol) and left.name in self.known.kernels:
+            return left.name
+        self.value(left)
+        return head
 
 
 def is_plain(body: tree.Expression) -> bool:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from math import prod
 from typing import cast
@@ -25,6 +25,8 @@ class EquationScope:
 
     binding: Binding
     tag: Tag
+    arguments: Mapping[str, Value] = field(default_factory=dict[str, Value])
+    """What the operands of an operator are, where they have names."""
 
 
 @dataclass(frozen=True)
@@ -44,6 +46,18 @@ class Expressions:
         match expression:
             case tree.Number(0):
                 return Unshaped()
+            case tree.Argument(name):
+                return scope.arguments[name]
+            case tree.Pairing(left, right):
+                return _pair(self.value(left, scope), self.value(right, scope))
+            case tree.Norm(inner):
+                value = self.value(inner, scope)
+                return map_value(_pair(value, value), lambda given: given**0.5)
+            case tree.Power(tree.Norm(inner), tree.Number(2)):
+                value = self.value(inner, scope)
+                return _pair(value, value)
+            case tree.ApplyToSeveral(tree.Symbol() as function, arguments):
+                return self.call(function, [self.value(part, scope) for part in arguments], scope)
             case _ if self.session.numbers.is_number(expression, scope.binding):
                 number = self.session.numbers.number(expression, scope.binding, scope.tag)
                 return torch.tensor(float(number), dtype=torch.float64)
@@ -85,7 +99,7 @@ class Expressions:
         found: list[Value] = []
         for j in turns:
             term = replace(self, indices=(*self.indices, j), places=iter(inner))
-            found.append(term.value(reduction.body, EquationScope({**scope.binding, reduction.name: j}, scope.tag)))
+            found.append(term.value(reduction.body, replace(scope, binding={**scope.binding, reduction.name: j})))
         return found
 
     def apply(self, function: tree.Expression, x: Value, scope: EquationScope) -> Value:
@@ -108,7 +122,7 @@ class Expressions:
                 )
             case tree.Reduction(reducer, name, _, _, body):
                 turns = reduction_turns(self.session.numbers, function, scope.binding, scope.tag)
-                scopes = [EquationScope({**scope.binding, name: j}, scope.tag) for j in turns]
+                scopes = [replace(scope, binding={**scope.binding, name: j}) for j in turns]
                 return _reduce(reducer, [self.apply(body, x, inner) for inner in scopes])
             case _:
                 raise TypeError(f"{function} is no operator")
@@ -120,7 +134,8 @@ class Expressions:
             return x if is_zero(x) else map_value(x, lambda given: factor * given)
         if isinstance(left, tree.Symbol) and left.name in self.session.known.scalars:
             return apply_scalar(self.session, left, x, scope.binding, self.key)
-        if self.is_factor(left, scope):
+        kernel = left.kernel if isinstance(left, tree.Adjoint) else left
+        if not isinstance(kernel, tree.Symbol) or kernel.name not in self.session.known.kernels:
             return _combine(tree.Product((left,), left.span), [self.value(left, scope), x])
         return apply_kernel(self.session, star, x, scope.binding, self.key)
 
@@ -133,7 +148,7 @@ class Expressions:
                 return self.is_factor(self.session.known.lets[name].values[0], self.inside(expression, scope))
             case tree.Symbol(name):
                 return name in self.session.known.scalars
-            case tree.Sum(parts) | tree.Product(parts):
+            case tree.Sum(parts) | tree.Product(parts) | tree.Listing("sum" | "max" | "min", parts):
                 return not _is_zero(expression) and all(_is_zero(p) or self.is_factor(p, scope) for p in parts)
             case tree.Quotient(one, other) | tree.Star(one, _, other) | tree.Power(one, other):
                 return other is not None and self.is_factor(one, scope) and self.is_factor(other, scope)
@@ -151,7 +166,7 @@ class Expressions:
     def apply_symbol(self, symbol: tree.Symbol, x: Value, scope: EquationScope) -> Value:
         let = self.session.known.lets.get(symbol.name)
         if let is not None:
-            return self.apply(let.values[0], x, self.inside(symbol, scope))
+            return self.call(symbol, [x], scope)
         indices = self.session.numbers.indices(symbol, scope.binding)
         settings = self.settings(symbol)
         if symbol.name in OWNERS:
@@ -160,6 +175,14 @@ class Expressions:
             parameter = (symbol.name, indices) if symbol.tag or own is None else own
             return apply_owner(self.session, symbol.name, settings, parameter, own or parameter, x, self.key)
         return self.apply_builtin(symbol.name, settings, x)
+
+    def call(self, symbol: tree.Symbol, operands: Sequence[Value], scope: EquationScope) -> Value:
+        """A named operator, applied; where its operands have names, it is what it says of them."""
+        let, inner = self.session.known.lets[symbol.name], self.inside(symbol, scope)
+        if not let.arguments:
+            return self.apply(let.values[0], operands[0], inner)
+        given = {argument.name: operand for argument, operand in zip(let.arguments, operands, strict=True)}
+        return self.value(let.values[0], replace(inner, arguments=given))
 
     def settings(self, symbol: tree.Symbol) -> dict[str, int | float | str]:
         names = SETTINGS.get(symbol.name, ())
@@ -199,6 +222,11 @@ def _is_zero(expression: tree.Expression) -> bool:
     return isinstance(expression, tree.Number) and expression.value == 0
 
 
+def _pair(x: Value, y: Value) -> Value:
+    """The inner product of two values, image by image."""
+    return map_value(combine_alike([x, y], lambda given: given[0] * given[1]), lambda given: given.flatten(1).sum(1))
+
+
 def _combine(expression: tree.Sum | tree.Product | tree.Quotient | tree.Listing, values: Sequence[Value]) -> Value:
     match expression:
         case tree.Quotient():
@@ -211,9 +239,12 @@ def _combine(expression: tree.Sum | tree.Product | tree.Quotient | tree.Listing,
             return _reduce(reducer, values)
 
 
-def _reduce(reducer: tree.Reducer, values: Sequence[Value]) -> Value:
+def _reduce(reducer: tree.Reducer | tree.Extreme, values: Sequence[Value]) -> Value:
     if reducer == "concat":
         return concatenate(values)
+    if reducer in ("max", "min"):
+        choose = torch.amax if reducer == "max" else torch.amin
+        return combine_alike(values, lambda given: choose(torch.stack(torch.broadcast_tensors(*given)), 0))
     return combine_alike(values, lambda given: _signed_sum(given, [1] * len(given)))
 
 

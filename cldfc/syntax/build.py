@@ -13,6 +13,7 @@ from lark import Token, Transformer
 from cldfc.diagnostics import Problems, Span
 from cldfc.syntax import tree
 from cldfc.syntax.spelling import NAME, canonical_name
+from cldfc.syntax.walk import name_arguments
 from cldfc.syntax.tag import LONGEST_NUMBER, TagReader, whole_number, without_adjoint
 
 _LARGEST_STRIDE = 255
@@ -71,8 +72,22 @@ class Builder(Transformer[Token, tree.Statement]):
         self.check_enumeration(lower, between)
         return tree.Range(kind, canonical_name(name), lower, upper, self.place_of(name), self.statement)
 
-    def let(self, parts: list[tree.Expression]) -> tree.Let:
-        return tree.Let(self.head(parts[0]), tuple(parts[1:]), self.statement)
+    def let(self, parts: list[tree.Expression | tuple[tree.Argument, ...]]) -> tree.Let:
+        head, *rest = parts
+        arguments = cast("tuple[tree.Argument, ...]", rest.pop(0)) if isinstance(rest[0], tuple) else ()
+        names = {argument.name for argument in arguments}
+        values = tuple(name_arguments(cast(tree.Expression, value), names) for value in rest)
+        return tree.Let(self.head(cast(tree.Expression, head)), values, self.statement, arguments)
+
+    def arguments(self, parts: list[Token]) -> tuple[tree.Argument, ...]:
+        found: dict[str, tree.Argument] = {}
+        for name in parts[1:-1]:
+            argument = tree.Argument(canonical_name(name), self.place_of(name))
+            if argument.name in found:
+                message, help = f"`{argument.name}` stands for two operands", "give each a name of its own"
+                self.problems.report("E0203", message, argument.span, "named again", help)
+            found.setdefault(argument.name, argument)
+        return tuple(found.values())
 
     def input(self, parts: _Parts) -> tree.InputStatement:
         name, sizes = cast(Token, parts[0]), cast("list[tree.Expression]", parts[1:])
@@ -341,6 +356,19 @@ class Builder(Transformer[Token, tree.Statement]):
         function, argument, close = cast("tuple[tree.Expression, tree.Expression, Token]", tuple(parts))
         return tree.Apply(function, argument, function.span.to(self.place_of(close)))
 
+    def apply_to_several(self, parts: _Parts) -> tree.ApplyToSeveral:
+        function, close = cast(tree.Expression, parts[0]), parts[-1]
+        arguments = cast("tuple[tree.Expression, ...]", tuple(parts[2:-1]))
+        return tree.ApplyToSeveral(function, arguments, function.span.to(self.place_of(close)))
+
+    def pairing(self, parts: _Parts) -> tree.Pairing:
+        opening, left, right, close = cast("tuple[Token, tree.Expression, tree.Expression, Token]", tuple(parts))
+        return tree.Pairing(left, right, self.place_of(opening).to(self.place_of(close)))
+
+    def norm(self, parts: _Parts) -> tree.Norm:
+        opening, inner, close = cast("tuple[Token, tree.Expression, Token]", tuple(parts))
+        return tree.Norm(inner, self.place_of(opening).to(self.place_of(close)))
+
     def group(self, parts: _Parts) -> tree.Expression:
         opening, inner, close = cast("tuple[Token, tree.Expression, Token]", tuple(parts))
         return replace(inner, span=self.place_of(opening).to(self.place_of(close)))
@@ -375,7 +403,7 @@ class Builder(Transformer[Token, tree.Statement]):
     def listing(self, parts: _Parts) -> tree.Listing:
         members = cast("tuple[tree.Expression, ...]", tuple(parts[2:-1]))
         place = self.place_of(parts[0]).to(self.place_of(parts[-1]))
-        return tree.Listing(_reducer(cast(Token, parts[0])), members, place)
+        return tree.Listing(_lister(cast(Token, parts[0])), members, place)
 
     def plain_symbol(self, parts: list[Token]) -> tree.Symbol:
         return tree.Symbol(canonical_name(parts[0]), (), self.place_of(parts[0]))
@@ -436,3 +464,9 @@ def _without_end(bound: tree.Expression, by: Literal[1, -1]) -> tree.Expression:
 def _reducer(word: Token) -> tree.Reducer:
     """`concat`, `\\mathrm{concat}`."""
     return "concat" if "concat" in word else "sum"
+
+
+def _lister(word: Token) -> tree.Reducer | tree.Extreme:
+    """`max`, `\\max`, `concat`."""
+    found = word.lstrip("\\")
+    return found if found in ("max", "min") else _reducer(word)

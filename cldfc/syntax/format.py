@@ -25,12 +25,14 @@ class SpellingWords:
     at_least: str
     at_most: str
     adjoint: str
+    angles: tuple[str, str]
+    norm: str
 
 
 WORDS: dict[Spelling, SpellingWords] = {
-    "unicode": SpellingWords("∘", "⊙", "×", "→", "≥", "≤", "ᵀ"),
-    "ascii": SpellingWords(".", ".*", "x", "->", ">=", "<=", "'"),
-    "latex": SpellingWords(r"\circ", r"\odot", r"\times", r"\to", r"\ge", r"\le", r"^{\top}"),
+    "unicode": SpellingWords("∘", "⊙", "×", "→", "≥", "≤", "ᵀ", ("⟨", "⟩"), "‖"),
+    "ascii": SpellingWords(".", ".*", "x", "->", ">=", "<=", "'", ("<", ">"), "||"),
+    "latex": SpellingWords(r"\circ", r"\odot", r"\times", r"\to", r"\ge", r"\le", r"^{\top}", (r"\langle ", r" \rangle"), r"\|"),
 }
 
 _LETTERS = {letter: rf"\{spelled}" for spelled, letter in GREEK.items()} | {"ℓ": r"\ell"}
@@ -118,7 +120,7 @@ def format_equation(equation: tree.Equation, width: int = 0, spelling: Spelling 
 def format_let(let: tree.Let, width: int = 0, spelling: Spelling = "unicode") -> str:
     """`σ = relu ∘ bn`, without its `let`."""
     formatter = Formatter(spelling)
-    return f"{formatter.symbol(let.symbol):{width}} = {formatter.listed(let.values)}"
+    return f"{formatter.let_head(let):{width}} = {formatter.listed(let.values)}"
 
 
 def _format_number(number: tree.Number) -> str:
@@ -233,8 +235,17 @@ class Formatter:
                 return self.symbol(expression), ATOM
             case tree.Adjoint():
                 return self.adjoint(expression), ATOM
+            case tree.Argument(name):
+                return self.name(name), ATOM
             case tree.Number():
                 return _format_number(expression), ATOM
+            case tree.ApplyToSeveral(function, arguments):
+                return f"{self.text(function, ATOM)}({self.listed(arguments)})", ATOM
+            case tree.Pairing(left, right):
+                opening, close = self.words.angles
+                return f"{opening}{self.text(left)}, {self.text(right)}{close}", ATOM
+            case tree.Norm(inner):
+                return f"{self.words.norm}{self.text(inner)}{self.words.norm}", ATOM
             case tree.Apply(function, argument):
                 return f"{self.text(function, ATOM)}({self.text(argument)})", ATOM
             case tree.Compose(outer, inner):
@@ -296,7 +307,8 @@ class Formatter:
     def power(self, expression: tree.Power) -> str:
         exponent = expression.exponent
         is_tagged = isinstance(expression.base, tree.Symbol) and bool(expression.base.tag) and not self.is_latex
-        base = self.text(expression.base, _SUM if isinstance(expression.base, tree.Number) or is_tagged else _NOTHING)
+        is_closed = isinstance(expression.base, tree.Number | tree.Norm | tree.Pairing)
+        base = self.text(expression.base, _SUM if is_closed or is_tagged else _NOTHING)
         if self.is_latex:
             return f"{base}^{{{self.bound(exponent)}}}"
         is_bare = isinstance(exponent, tree.Number | tree.Symbol)
@@ -313,7 +325,9 @@ class Formatter:
         text = stencil.name or f"[{'; '.join(rows)}]"
         return text if stencil.factor is None else f"{self.text(stencil.factor, _QUOTIENT)} * {text}"
 
-    def reducer(self, word: tree.Reducer) -> str:
+    def reducer(self, word: tree.Reducer | tree.Extreme) -> str:
+        if word in ("max", "min"):
+            return rf"\{word}" if self.is_latex else word
         return rf"\mathrm{{{word}}}" if self.is_latex else word
 
     def bound(self, expression: tree.Expression) -> str:
@@ -324,6 +338,11 @@ class Formatter:
 
     def listed(self, expressions: tuple[tree.Expression, ...]) -> str:
         return ", ".join(map(self.text, expressions))
+
+    def let_head(self, let: tree.Let) -> str:
+        """`σ`, `S@ℓ(u, f)`."""
+        head = self.symbol(let.symbol)
+        return f"{head}({self.listed(let.arguments)})" if let.arguments else head
 
     # Equations
 
@@ -396,8 +415,8 @@ def statement_line(statement: tree.Statement, formatter: Formatter) -> Line:
         case tree.Range(keyword, name, lower, upper):
             ends = f"{formatter.bound(lower)}..{formatter.bound(upper)}"
             return Line("range", keyword, formatter.name(name), "=", ends)
-        case tree.Let(symbol, values):
-            return Line("let", "let", formatter.symbol(symbol), "=", formatter.listed(values))
+        case tree.Let(_, values):
+            return Line("let", "let", formatter.let_head(statement), "=", formatter.listed(values))
         case tree.InputStatement(name, shape):
             sizes = f" {formatter.words.times} ".join(map(formatter.text, shape))
             return Line("shape", "input", formatter.name(name), ":", sizes)

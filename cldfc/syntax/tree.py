@@ -100,6 +100,23 @@ class Apply:
 
 
 @dataclass(frozen=True, slots=True)
+class ApplyToSeveral:
+    """`S@ℓ(x, g)`: an operator with several operands, applied."""
+
+    function: Expression
+    arguments: tuple[Expression, ...]
+    span: Span = span_field()
+
+
+@dataclass(frozen=True, slots=True)
+class Argument:
+    """`u` on the right of `let S@ℓ(u, f) = …`: what the operator is applied to, whatever else has that name."""
+
+    name: str
+    span: Span = span_field()
+
+
+@dataclass(frozen=True, slots=True)
 class Sum:
     """`x + y - z`: the terms and the sign before each."""
 
@@ -134,7 +151,25 @@ class Power:
     span: Span = span_field()
 
 
+@dataclass(frozen=True, slots=True)
+class Pairing:
+    """`⟨x, y⟩`: the inner product of two values, a number for each image."""
+
+    left: Expression
+    right: Expression
+    span: Span = span_field()
+
+
+@dataclass(frozen=True, slots=True)
+class Norm:
+    """`‖x‖`: the root of ⟨x, x⟩."""
+
+    inner: Expression
+    span: Span = span_field()
+
+
 Reducer = Literal["sum", "concat"]
+Extreme = Literal["max", "min"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,14 +187,31 @@ class Reduction:
 
 @dataclass(frozen=True, slots=True)
 class Listing:
-    """`concat(x, y)`, `sum(x, y)`."""
+    """`concat(x, y)`, `sum(x, y)`, `max(x, 0)`."""
 
-    reducer: Reducer
+    reducer: Reducer | Extreme
     members: tuple[Expression, ...]
     span: Span = span_field()
 
 
-Expression = Symbol | Adjoint | Number | Star | Compose | Apply | Sum | Product | Quotient | Power | Reduction | Listing
+Expression = (
+    Symbol
+    | Adjoint
+    | Argument
+    | Number
+    | Star
+    | Compose
+    | Apply
+    | ApplyToSeveral
+    | Sum
+    | Product
+    | Pairing
+    | Norm
+    | Quotient
+    | Power
+    | Reduction
+    | Listing
+)
 
 
 # Statements: each has an example for every word that starts it, from which the table of keywords is made.
@@ -207,12 +259,13 @@ class Range:
 
 @dataclass(frozen=True, slots=True)
 class Let:
-    """`let x = 3`, `let c@ℓ = 64, 128`, `let σ = relu ∘ bn`."""
+    """`let x = 3`, `let c@ℓ = 64, 128`, `let σ = relu ∘ bn`, `let S@ℓ(u, f) = u + B@ℓ * (f - A@ℓ * u)`."""
 
     examples: ClassVar = ("let σ = relu ∘ bn", "let ν@ℓ = 2, 1, 1, 1")
     symbol: Symbol
     values: tuple[Expression, ...]
     span: Span = span_field()
+    arguments: tuple[Argument, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
