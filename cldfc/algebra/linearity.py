@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 
 from cldfc.ops import BUILTINS
 from cldfc.syntax import tree
@@ -24,7 +25,13 @@ def what_breaks_linearity(let: tree.Let, spec: tree.Tree) -> tuple[str, ...]:
 
 
 def lets_of(spec: tree.Tree) -> dict[str, tree.Let]:
-    return {statement.symbol.name: statement for statement in spec.statements if isinstance(statement, tree.Let)}
+    """Each `let` by its name; of several declarations the first, with what all of them say."""
+    found: dict[str, tree.Let] = {}
+    for statement in spec.statements:
+        if isinstance(statement, tree.Let):
+            first = found.get(statement.symbol.name)
+            found[statement.symbol.name] = replace(first, values=(*first.values, *statement.values)) if first else statement
+    return found
 
 
 def biased_kernels(spec: tree.Tree) -> set[str]:
@@ -52,7 +59,8 @@ def breaks(expression: tree.Expression, lets: Mapping[str, tree.Let], biased: se
             if not BUILTINS[name].linear:
                 yield name
         case tree.Symbol(name) if name in lets:
-            yield from breaks(lets[name].values[0], lets, biased)
+            for value in lets[name].values:
+                yield from breaks(value, lets, biased)
         case tree.Symbol(name) if name in biased:
             yield f"the bias of {name}"
         case tree.Product():
