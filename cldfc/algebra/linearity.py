@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 
 from cldfc.ops import BUILTINS
 from cldfc.syntax import tree
@@ -27,7 +28,13 @@ def what_breaks_linearity(let: tree.Let, spec: tree.Tree) -> tuple[str, ...]:
 
 
 def lets_of(spec: tree.Tree) -> dict[str, tree.Let]:
-    return {statement.symbol.name: statement for statement in spec.statements if isinstance(statement, tree.Let)}
+    """Each `let` by its name; of several declarations the first, with what all of them say."""
+    found: dict[str, tree.Let] = {}
+    for statement in spec.statements:
+        if isinstance(statement, tree.Let):
+            first = found.get(statement.symbol.name)
+            found[statement.symbol.name] = replace(first, values=(*first.values, *statement.values)) if first else statement
+    return found
 
 
 def biased_kernels(spec: tree.Tree) -> set[str]:
@@ -59,7 +66,8 @@ def breaks(expression: tree.Expression, lets: Mapping[str, tree.Let], biased: se
         case tree.Symbol(name) if name in lets:
             let, others = lets[name], {other: let for other, let in lets.items() if other != name}
             of_values = _breaks_of_value if let.arguments else breaks
-            yield from of_values(let.values[0], others, biased)
+            for value in let.values:
+                yield from of_values(value, others, biased)
         case tree.Symbol(name) if name in biased:
             yield f"the bias of {name}"
         case tree.Product():

@@ -10,8 +10,33 @@ from cldfc.diagnostics import Label, Span, did_you_mean
 from cldfc.network.constants import Constants, resolve_bound
 from cldfc.network.names import Kind, count_in_words
 from cldfc.network.numbers import reciprocal, report_unfit
-from cldfc.network.positions import MOST_IN_A_CHAIN, MOST_STEPS, Formula, IndexRange, Position, Positions
-from cldfc.network.program import Call, Operand, Read, Reads, Scope, Step, Template, Use, Words
+from cldfc.network.positions import (
+    MOST_IN_A_CHAIN,
+    MOST_STEPS,
+    Binding,
+    Case,
+    Formula,
+    IndexRange,
+    OutOfRange,
+    Position,
+    Positions,
+    bindings_of,
+    holding_cases,
+    is_left_inside,
+)
+from cldfc.network.program import (
+    Call,
+    Declaration,
+    Operand,
+    Read,
+    Reads,
+    Scope,
+    Step,
+    Template,
+    Turns,
+    Use,
+    Words,
+)
 from cldfc.ops import (
     BUILTINS,
     Add,
@@ -47,12 +72,14 @@ from cldfc.ops import (
     Zero,
 )
 from cldfc.syntax import tree
+from cldfc.syntax.build import LARGEST_STRIDE
 from cldfc.syntax.format import Formatter, format_symbol
 from cldfc.syntax.walk import mentions
 
 
-def _configure(symbol: tree.Symbol, operator: type[Operator], constants: Constants) -> Operator | None:
+def _configure(work: Elaboration, symbol: tree.Symbol, operator: type[Operator], scope: Scope) -> Operator | None:
     """The operator with the numbers in its brackets; None when one of them was reported."""
+    constants = work.words.tags.constants
     known = operator.settings()
     given: dict[str, int | float | str] = {}
     for place, setting in enumerate(symbol.settings):
@@ -66,7 +93,7 @@ def _configure(symbol: tree.Symbol, operator: type[Operator], constants: Constan
         name = setting.name or _name_by_word(setting, known) or next(iter([*known][place : place + 1]), None)
         if name not in known or name in given:
             return _refuse_setting(symbol, setting, name, known, constants)
-        value = _setting_value(setting, name, known[name], operator, constants)
+        value = _setting_value(work, setting, name, known[name], operator, scope)
         if value is None:
             return None
         given[name] = value
@@ -93,7 +120,7 @@ def _is_flag(setting: tree.Setting, known: Mapping[str, OperatorSetting]) -> boo
 
 
 def _setting_value(
-    setting: tree.Setting, name: str, known: OperatorSetting, operator: type[Operator], constants: Constants
+    work: Elaboration, setting: tree.Setting, name: str, known: OperatorSetting, operator: type[Operator], scope: Scope
 ) -> int | float | str | None:
     if known.kind == "word":
         found = _word_of(setting)
@@ -101,17 +128,9 @@ def _setting_value(
             return found
         message = f"`{setting.value.span.text}` cannot be the {name} of `{operator.keyword}`"
         help = did_you_mean(found or "", known.words, f"write one of {', '.join(f'`{word}`' for word in known.words)}")
-        return constants.problems.report("E0507", message, setting.value.span, "expected a word", help)
-    value = constants.number(setting.value)
-    if value is None:
-        return None
-    is_fit = known.least <= value <= known.most and (known.kind == "real" or isinstance(value, int))
-    if is_fit:
-        return value
+        return work.words.problems.report("E0507", message, setting.value.span, "expected a word", help)
     role = f"the {name} of `{operator.keyword}`"
-    kind = "whole number" if known.kind == "whole" else "number"
-    report_unfit(constants.problems, value, setting.value.span, role, known.least, known.most, kind=kind)
-    return None
+    return work.number(setting.value, role, known.least, known.most, scope, may_be_real=known.kind == "real")
 
 
 def _refuse_setting(
@@ -157,15 +176,19 @@ def _reduce_values(work: Elaboration, reduction: tree.Reduction, scope: Scope) -
 def _terms(work: Elaboration, reduction: tree.Reduction, known: IndexRange, scope: Scope) -> Read | None:
     owner = (work.statement.left.name, len(work.statement.left.tag)) if work.statement else ("", 0)
     family = work.words.families.claim("terms", "", owner, work.reductions)
-    inner = work.inner(family, known)
-    result = inner.value(reduction.body, scope)
-    if result is None or work.statement is None:
+    counted, found = dict(work.reductions), list[Template | None]()
+
+    def read(inner: Elaboration) -> None:
+        found.append(inner.template(inner.value(reduction.body, scope)))
+        work.terms += inner.terms
+        work.reductions.update({name: max(count, work.reductions.get(name, 0)) for name, count in inner.reductions.items()})
+
+    read_cases(lambda turns: work.inner(family, known, dict(counted), turns), read)
+    templates = [template for template in found if template is not None]
+    if len(templates) < len(found) or work.statement is None:
         return None
-    steps, left = tuple(inner.steps), inner.left
-    work.words.inner.append(
-        Template(work.statement, family, left, work.level, inner.ranges, steps, result, is_inner=True)
-    )
-    return Read(family, left, reduction.body.span)
+    work.terms += templates
+    return Read(family, templates[0].left, reduction.body.span)
 
 
 def _bounds_of(work: Elaboration, reduction: tree.Reduction, scope: Scope) -> tuple[Position, Position] | None:
@@ -211,6 +234,34 @@ def _tag_of_terms(reduction: tree.Reduction) -> tuple[tree.Index, ...]:
 _Value = int | Read
 
 
+class SplitTurns(Exception):
+    """An operator, or a kernel, that is another one for some choices of the index names: the equation is read again
+    for each group of them."""
+
+    def __init__(self, groups: list[list[Binding]]) -> None:
+        super().__init__()
+        self.groups = groups
+
+
+def read_cases(start: Callable[[list[Binding] | None], Elaboration], read: Callable[[Elaboration], None]) -> None:
+    """Elaborate an expression, once for each group of choices for which its operators have other declarations."""
+    waiting: list[list[Binding] | None] = [None]
+    while waiting:
+        turns = waiting.pop()
+        work = start(turns)
+        try:
+            read(work)
+        except SplitTurns as split:
+            waiting += reversed(split.groups)
+
+
+def _mode(declaration: Declaration) -> str:
+    """What stands around a map where the kernel reaches beyond it."""
+    kernel = declaration.statement
+    boundary = kernel.boundary if isinstance(kernel, tree.KernelStatement) else None
+    return boundary if boundary in ("circular", "reflect", "replicate") else "zeros"
+
+
 def _is_zero(expression: tree.Expression) -> bool:
     return isinstance(expression, tree.Number) and expression.value == 0
 
@@ -236,6 +287,68 @@ class Elaboration:
     depths: list[int] = field(default_factory=list[int])
     owned_here: dict[str, int] = field(default_factory=dict[str, int])
     reductions: dict[str, int] = field(default_factory=dict[str, int])
+    turns: list[Binding] | None = None
+    """For which choices of its index names it is read; None: for all."""
+    outer: Elaboration | None = None
+    """The equation that it is a reduction's terms of."""
+    lacks: Use | None = None
+    terms: list[Template] = field(default_factory=list[Template])
+    """The terms of its reductions, as equations of their own."""
+
+    def template(self, result: _Value | None) -> Template | None:
+        """The equation, once its value is known; what is wrong, and reported, has none."""
+        if self.statement is None or (result is None and self.outer is not None and self.lacks is None):
+            return None
+        turns, own = None, self.turns or (self.outer and self.outer.turns)
+        if own:
+            names = tuple(own[0])
+            turns = Turns(names, frozenset(tuple(turn[name] for name in names) for turn in own))
+        is_inner = self.outer is not None
+        return Template(
+            self.statement,
+            self.family[0],
+            self.left,
+            self.level,
+            self.ranges,
+            tuple(self.steps),
+            result,
+            is_inner,
+            turns=turns,
+            lacks=self.lacks,
+        )
+
+    def all_turns(self) -> list[Binding]:
+        """The choices of its index names for which it is read."""
+        if self.turns is None:
+            declared, outer = self.words.tags.constants.ranges, [{}] if self.outer is None else self.outer.all_turns()
+            own = {name: range for name, range in self.ranges.items() if self.outer is None or name not in self.outer.ranges}
+            found = [turn for known in outer for turn in bindings_of(own, declared, known)]
+            self.turns = [turn for turn in found if is_left_inside(self.left, self.ranges, self.level, turn, declared)]
+        return self.turns
+
+    def case(self, name: str, positions: Positions, span: Span) -> Case | None:
+        """The declaration of a name that holds for a tag; None where none does.
+
+        Raises SplitTurns where that is not the same for all choices of the index names.
+        """
+        cases = self.words.tags.constants.cases(name)
+        groups: dict[tuple[int, ...], list[Binding]] = {}
+        turns = [{}] if all(position.base is None for position in positions) else self.all_turns()
+        for turn in turns:
+            try:
+                tag = tuple([position.value(turn) for position in positions])
+            except (OutOfRange, KeyError):
+                continue
+            groups.setdefault(tuple(holding_cases(cases, tag)), []).append(turn)
+        if len(groups) > 1:
+            raise SplitTurns(list(groups.values()))
+        holding = next(iter(groups), ())
+        if len(holding) > 1:
+            tag = tuple(position.value(next(iter(groups.values()))[0]) for position in positions)
+            return self.words.tags.constants.report_two(cases[holding[0]], cases[holding[1]], tag)
+        if not holding:
+            self.lacks = Use(name, positions, positions, span)
+        return cases[holding[0]] if holding else None
 
     def value(self, expression: tree.Expression, scope: Scope) -> _Value | None:
         if self.is_too_large:
@@ -308,8 +421,8 @@ class Elaboration:
         declaration = self.words.names.declared.get(symbol.name)
         if self.words.names.kind(symbol) is Kind.SCALAR:
             if isinstance(declaration, tree.Let):
-                inner = self.inside(symbol, declaration, scope)
-                return inner and self.value(declaration.values[0], inner)
+                found = self.inside(symbol, declaration, scope)
+                return found and self.value(found[0].values[0], found[1])
             use = self.parameter(symbol, scope)
             return use and self.step(ScalarValue(), (), use, symbol.span)
         if not self.words.names.is_value(symbol):
@@ -342,17 +455,24 @@ class Elaboration:
             return self.expand(symbol, declaration, [operand], scope, symbol.span)
         return self.builtin(symbol, operand, scope)
 
-    def inside(self, symbol: tree.Symbol, let: tree.Let, scope: Scope) -> Scope | None:
-        """What the index names on the left of a `let` stand for where it is used."""
+    def inside(self, symbol: tree.Symbol, let: tree.Let, scope: Scope) -> tuple[tree.Let, Scope] | None:
+        """The declaration that holds where a `let` is used, and what the index names on its left stand for there."""
         self.refuse_settings(symbol)
         if self.words.problems.explain(symbol.name):
             return None
         if len(let.symbol.tag) != len(symbol.tag):
             return self.words.names.report_arity(symbol, scope.tag)
-        head, positions = self.words.tags.head(let.symbol), self.positions(symbol, scope)
-        if head is None or positions is None:
+        positions = self.positions(symbol, scope)
+        if symbol.name not in self.words.names.members:
+            head = self.words.tags.head(let.symbol)
+            if head is None or positions is None:
+                return None
+            return let, Scope(dict(zip(head, positions, strict=True)), let.symbol.tag)
+        case = None if positions is None or self.statement is None else self.case(symbol.name, positions, symbol.span)
+        if case is None or positions is None or not isinstance(case.statement, tree.Let):
             return None
-        return Scope(dict(zip(head, positions, strict=True)), let.symbol.tag)
+        values = {own.base: at for own, at in zip(case.head, positions, strict=True) if isinstance(own.base, str)}
+        return case.statement, Scope(values, case.statement.symbol.tag)
 
     def apply_to_several(
         self, application: tree.ApplyToSeveral, operands: list[_Value | None], scope: Scope
@@ -381,9 +501,10 @@ class Elaboration:
     def expand(
         self, symbol: tree.Symbol, let: tree.Let, operands: list[_Value | None], scope: Scope, span: Span
     ) -> _Value | None:
-        inner = self.inside(symbol, let, scope)
-        if inner is None or None in operands or self.statement is None:
+        found = self.inside(symbol, let, scope)
+        if found is None or None in operands or self.statement is None:
             return None
+        let, inner = found
         head, positions = tuple(inner.values), tuple(inner.values.values())
         if len(self.steps) >= MOST_STEPS:
             return self.report_size(symbol.span)
@@ -397,13 +518,13 @@ class Elaboration:
             value = self.apply(let.values[0], operands[0], inner)
         self.is_in_call = is_inner
         if not is_inner:
-            call = Call(symbol.name, head, positions, start, len(self.steps) - start, symbol.span)
+            call = Call(symbol.name, head, positions, start, len(self.steps) - start, symbol.span, let)
             self.steps[start:] = [replace(step, call=call) for step in self.steps[start:]]
         return value
 
     def builtin(self, symbol: tree.Symbol, operand: _Value | None, scope: Scope) -> _Value | None:
         """A built-in operator; one with parameters has its own here, unless a tag shares them."""
-        operator = _configure(symbol, BUILTINS[symbol.name], self.words.tags.constants)
+        operator = _configure(self, symbol, BUILTINS[symbol.name], scope)
         positions = self.positions(symbol, scope)
         if operator is None or positions is None or operand is None:
             return None
@@ -449,6 +570,49 @@ class Elaboration:
         found = self.words.tags.positions(symbol, scope.values.keys())
         return found and tuple(position.substitute(scope.values) for position in found)
 
+    # Numbers that are known when the equation is read
+
+    def number(
+        self,
+        expression: tree.Expression,
+        role: str,
+        least: float,
+        most: float,
+        scope: Scope,
+        may_be_real: bool = False,
+    ) -> int | float | None:
+        """A setting or a stride. Raises SplitTurns where it is not the same for all choices of the index names."""
+        constants = self.words.tags.constants
+        formula = constants.formula(expression, scope.values.keys(), scope.tag)
+        if formula is None:
+            return None
+        formula = formula.substitute(scope.values)
+        groups: dict[int | float | None, list[Binding]] = {}
+        if formula.is_fixed():
+            groups[constants.value(formula, {}, expression.span)] = []
+        elif self.statement is None:
+            return int(least)  # An operator that is only checked: the numbers are, where it is used.
+        for turn in [] if formula.is_fixed() else self.all_turns():
+            groups.setdefault(constants.value(formula, dict(turn), expression.span), []).append(turn)
+        if len(groups) > 1:
+            raise SplitTurns(list(groups.values()))
+        value, turns = next(iter(groups.items()), (None, []))
+        if value is None or (least <= value <= most and (may_be_real or isinstance(value, int))):
+            return value
+        at = "" if not turns else f" at {', '.join(f'{name} = {index}' for name, index in turns[0].items())}"
+        kind = "number" if may_be_real else "whole number"
+        report_unfit(self.words.problems, value, expression.span, f"{role}{at}", least, most, kind=kind)
+        return None
+
+    def stride(self, star: tree.Star, scope: Scope) -> int | tuple[int, int] | None:
+        sides = star.stride if isinstance(star.stride, tuple) else (star.stride,)
+        limits = ("a stride", 1, LARGEST_STRIDE, scope)
+        found = [side if isinstance(side, int) else self.number(side, *limits) for side in sides]
+        whole = [side for side in found if isinstance(side, int)]
+        if len(whole) < len(found):
+            return None
+        return whole[0] if len(set(whole)) == 1 else (whole[0], whole[1])
+
     # Products
 
     def is_number(self, expression: tree.Expression, scope: Scope) -> bool:
@@ -483,17 +647,29 @@ class Elaboration:
             return None
         if is_factor:
             return self.step(ScaleBy(), (operand,), use, star.span)
-        is_adjoint, start = isinstance(left, tree.Adjoint), self.words.parameters[use.name].start
+        is_adjoint, declaration = isinstance(left, tree.Adjoint), self.declaration(use)
+        if declaration is None:
+            return None
+        start = declaration.start
+        stride = self.stride(star, scope)
+        if stride is None:
+            return None
         if star.is_transposed:
-            if isinstance(star.stride, tuple):
-                return self.refuse_rectangle(star, f"`{use.name} *^{{{star.stride[0]},{star.stride[1]}}}`")
-            operator = (ProlongationAdjoint if is_adjoint else Prolongation)(star.stride, start)
+            if isinstance(stride, tuple):
+                return self.refuse_rectangle(star, f"`{use.name} *^{{{stride[0]},{stride[1]}}}`")
+            operator = (ProlongationAdjoint if is_adjoint else Prolongation)(stride, start)
         else:
-            kernel = self.words.parameters[use.name].statement
-            boundary = kernel.boundary if isinstance(kernel, tree.KernelStatement) else None
-            mode = boundary if boundary in ("circular", "reflect", "replicate") else "zeros"
-            operator = (ConvolutionAdjoint if is_adjoint else Convolution)(star.stride, start, mode)
+            operator = (ConvolutionAdjoint if is_adjoint else Convolution)(stride, start, _mode(declaration))
         return self.step(operator, (operand,), use, star.span)
+
+    def declaration(self, use: Use) -> Declaration | None:
+        """The declaration of a kernel where it is used; of several only if they differ in more than sizes."""
+        declaration = self.words.parameters[use.name]
+        ways = {(each.start, _mode(each)) for each in declaration.cases}
+        if len(ways) < 2 or self.statement is None:
+            return declaration
+        case = self.case(use.name, use.tag, use.span)
+        return next((each for each in declaration.cases if each.case is case), None)
 
     def refuse_rectangle(self, star: tree.Star, what: str) -> None:
         message, help = f"{what} has two strides", "prolong by one stride for rows and columns, as in `K *^2 x`"
@@ -625,11 +801,13 @@ class Elaboration:
                 raise AssertionError(expression)
         return self.step(operator, known, None, expression.span, tuple(part.span for part in parts))
 
-    def inner(self, family: str, known: IndexRange) -> Elaboration:
+    def inner(
+        self, family: str, known: IndexRange, reductions: dict[str, int], turns: list[Binding] | None
+    ) -> Elaboration:
         left = (*self.left, Position(known.name, 0))
         indices, ranges = (*self.indices, known.name), {**self.ranges, known.name: known}
         work = Elaboration(self.words, self.statement, (family, len(left)), left, indices, ranges, self.level)
-        work.reductions = self.reductions
+        work.reductions, work.turns, work.outer = reductions, turns, self
         return work
 
     # Steps

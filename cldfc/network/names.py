@@ -133,7 +133,9 @@ def count_in_words(count: int, one: str, more: str = "") -> str:
 
 _NEXT_NAME = re.compile(rf"(?:\s|\\[,;:! ])*(?:(?:∘|\.|\\circ)\s*)?({NAME})")
 
-DeclaringStatement = tree.Let | tree.Range | tree.KernelStatement | tree.Scalar | tree.InputStatement
+TaggedStatement = tree.Let | tree.KernelStatement | tree.Scalar
+"""What may declare one name several times, for different tags."""
+DeclaringStatement = TaggedStatement | tree.Range | tree.InputStatement
 Family = tuple[str, int]
 NUMBERS = (Kind.NUMBER, Kind.INDEX)
 FACTORS = (*NUMBERS, Kind.SCALAR)
@@ -152,6 +154,8 @@ class Names:
     declared: dict[str, DeclaringStatement] = field(default_factory=dict[str, DeclaringStatement])
     multiples: Multiples = field(default_factory=lambda: Multiples(set()))
     """What is made of numbers, scalars and inner products."""
+    members: dict[str, list[TaggedStatement]] = field(default_factory=dict[str, "list[TaggedStatement]"])
+    """All declarations of a name that has several, or one that does not hold for all tags; `declared` has one of them."""
     families: dict[Family, list[tree.Equation]] = field(default_factory=dict[Family, list[tree.Equation]])
     kinds: dict[str, Kind | None] = field(default_factory=dict[str, "Kind | None"])
     misused: set[Family] = field(default_factory=set[Family])
@@ -162,6 +166,10 @@ class Names:
 
     def arities(self, name: str) -> list[int]:
         return self.by_name.get(name, [])
+
+    def statements_of(self, name: str) -> list[DeclaringStatement]:
+        """All declarations of a name."""
+        return [*self.members.get(name, ())] or [self.declared[name]]
 
     def is_value(self, symbol: tree.Symbol) -> bool:
         is_input = self.input is not None and symbol.name == self.input.name and not symbol.tag

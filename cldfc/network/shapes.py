@@ -214,6 +214,7 @@ class _Inference:
             sized.dims["out"] = Dim(program.classes)
         assert operation.parameter is not None
         declaration = program.parameters.get(operation.parameter[0])
+        declaration = declaration and declaration.at(operation.tag or ())
         if declaration is None:
             return sized
         for name, attribute in declaration.attributes.items():
@@ -229,7 +230,7 @@ class _Inference:
         return sized
 
     def attribute(self, operation: Operation, declaration: Declaration, attribute: Attribute) -> int | float | None:
-        binding = dict(zip(declaration.indices, operation.tag or (), strict=True))
+        binding = declaration.binding(operation.tag or ())
         try:
             value = attribute.formula.value(binding)
         except OutOfRange as error:

@@ -310,7 +310,11 @@ class WithScalar(Operator):
 
     def module(self, sizes: Mapping[str, str]) -> str:
         init = sizes["init"]
-        return f"nn.Parameter(torch.tensor({init}{'.0' if init.removeprefix('-').isdecimal() else ''}))"
+        if init.removeprefix("-").isdecimal():
+            init = f"{init}.0"
+        elif "." not in init and "/" not in init:
+            init = f"float({init})"  # a loop variable, or an entry of a table, may be a whole number
+        return f"nn.Parameter(torch.tensor({init}))"
 
 
 class ScalarValue(WithScalar):

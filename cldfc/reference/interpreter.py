@@ -9,7 +9,7 @@ from torch import Tensor
 
 from cldfc.reference.indices import Binding, Key, ReferenceNumbers, Tag, sort_statements
 from cldfc.reference.operators import BUILT_IN
-from cldfc.reference.parameters import Parameters, name_places, reduction_turns, reserved_names
+from cldfc.reference.parameters import Parameters, name_places, place_key, reduction_turns, reserved_names
 from cldfc.reference.session import EvaluationSession, ReferenceUse, Value, format_value, tensor_of
 from cldfc.reference.terms import EquationScope, Expressions
 from cldfc.syntax import tree
@@ -67,10 +67,9 @@ def _inside(
     let = numbers.known.lets.get(function.name) if isinstance(function, tree.Symbol) else None
     if let is None or not isinstance(function, tree.Symbol):
         return [] if isinstance(function, tree.Symbol) else [(function, binding, tag)]
-    head = let.symbol.tag
-    indices = numbers.indices(function, binding)
-    inner = {name.name or "": at for name, at in zip(head, indices, strict=True)}
-    body = let.values[0]
+    let, inner = numbers.case_at(function.name, numbers.indices(function, binding))
+    assert isinstance(let, tree.Let)
+    head, body = let.symbol.tag, let.values[0]
     return _inside(body, inner, head, numbers) if isinstance(body, tree.Symbol) else [(body, inner, head)]
 
 
@@ -142,12 +141,20 @@ def _definition_of(session: EvaluationSession, key: Key) -> tuple[tree.Equation,
     equations = session.known.equations.get((key[0], len(key[1])), [])
     found = [(equation, session.numbers.match(equation, key[1])) for equation in equations]
     fitting = [(equation, binding) for equation, binding in found if binding is not None]
+    most = max((_numbers_of(equation, session) for equation, _ in fitting), default=0)
+    fitting = [(equation, binding) for equation, binding in fitting if _numbers_of(equation, session) == most]
     if len(fitting) != 1:
         raise ValueError(f"`{format_value(key)}` has {len(fitting)} definitions")
     return fitting[0]
 
 
+def _numbers_of(equation: tree.Equation, session: EvaluationSession) -> int:
+    """How many numbers stand on the left of an equation; of two for one value that with more of them holds."""
+    tag = equation.left.tag
+    return sum(index.name is None or session.numbers.is_constant(index.name) for index in tag)
+
+
 def _compute(session: EvaluationSession, equation: tree.Equation, binding: dict[str, int], key: Key) -> Value:
-    places = iter(session.places[id(equation)])
+    places = iter(session.places[place_key(equation, binding, session.known)])
     work = Expressions(session, key, key[1], places)
     return work.value(equation.right, EquationScope(binding, equation.left.tag))

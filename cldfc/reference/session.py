@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from cldfc.reference.indices import Declarations, Key, ReferenceNumbers
-from cldfc.reference.parameters import Parameters, Places
+from cldfc.reference.parameters import Parameters, PlaceKey, Places
 
 Shape = tuple[int, ...]
 """With the batch in front."""
@@ -178,7 +178,7 @@ class ReferenceUse:
 class EvaluationSession:
     known: Declarations
     numbers: ReferenceNumbers
-    places: Mapping[int, Places]
+    places: Mapping[PlaceKey, Places]
     parameters: Parameters
     classes: int
     training: bool

@@ -14,7 +14,7 @@ from torch import Tensor
 from cldfc.reference.indices import Binding, Exact, Key, Tag
 from cldfc.reference.modules import after_rename, apply_kernel, apply_owner, apply_scalar, read_scalar
 from cldfc.reference.operators import BY_PIXEL, DRAWING, FLAGS, OWNERS, POINTWISE, REARRANGING, SETTINGS, WORDS
-from cldfc.reference.parameters import Places, is_plain, reduction_turns
+from cldfc.reference.parameters import TermPlaces, is_plain, reduction_turns
 from cldfc.reference.session import EvaluationSession, Unshaped, Value, combine_alike, concatenate, is_zero, map_value
 from cldfc.syntax import tree
 
@@ -40,7 +40,7 @@ class Expressions:
     session: EvaluationSession
     key: Key
     indices: tuple[int, ...]
-    places: Iterator[str | Places]
+    places: Iterator[str | TermPlaces]
 
     def value(self, expression: tree.Expression, scope: EquationScope) -> Value:
         match expression:
@@ -62,7 +62,7 @@ class Expressions:
                 number = self.session.numbers.number(expression, scope.binding, scope.tag)
                 return torch.tensor(float(number), dtype=torch.float64)
             case tree.Symbol(name) if name in self.session.known.lets:
-                return self.value(self.session.known.lets[name].values[0], self.inside(expression, scope))
+                return self.value(*self.inside(expression, scope))
             case tree.Symbol(name) if name in self.session.known.scalars:
                 return read_scalar(self.session, expression, scope.binding, self.key)
             case tree.Symbol(name, settings=settings):
@@ -95,10 +95,11 @@ class Expressions:
     def terms(self, reduction: tree.Reduction, scope: EquationScope) -> list[Value]:
         """The terms of a reduction; parameters without a tag are their own in each of them."""
         turns = reduction_turns(self.session.numbers, reduction, scope.binding, scope.tag)
-        inner = cast(Places, () if is_plain(reduction.body) else next(self.places))
+        inner = cast("TermPlaces", () if is_plain(reduction.body) else next(self.places))
         found: list[Value] = []
-        for j in turns:
-            term = replace(self, indices=(*self.indices, j), places=iter(inner))
+        for turn, j in enumerate(turns):
+            places = iter(inner[min(turn, len(inner) - 1)] if inner else ())
+            term = replace(self, indices=(*self.indices, j), places=places)
             found.append(term.value(reduction.body, replace(scope, binding={**scope.binding, reduction.name: j})))
         return found
 
@@ -137,7 +138,7 @@ class Expressions:
         kernel = left.kernel if isinstance(left, tree.Adjoint) else left
         if not isinstance(kernel, tree.Symbol) or kernel.name not in self.session.known.kernels:
             return _combine(tree.Product((left,), left.span), [self.value(left, scope), x])
-        return apply_kernel(self.session, star, x, scope.binding, self.key)
+        return apply_kernel(self.session, star, x, scope.binding, scope.tag, self.key)
 
     def is_factor(self, expression: tree.Expression, scope: EquationScope) -> bool:
         """Whether an expression is made of numbers and scalars alone, with nothing that it could be applied to."""
@@ -145,7 +146,7 @@ class Expressions:
             return True
         match expression:
             case tree.Symbol(name) if name in self.session.known.lets:
-                return self.is_factor(self.session.known.lets[name].values[0], self.inside(expression, scope))
+                return self.is_factor(*self.inside(expression, scope))
             case tree.Symbol(name):
                 return name in self.session.known.scalars
             case tree.Sum(parts) | tree.Product(parts) | tree.Listing("sum" | "max" | "min", parts):
@@ -157,18 +158,22 @@ class Expressions:
             case _:
                 return False
 
-    def inside(self, symbol: tree.Symbol, scope: EquationScope) -> EquationScope:
-        """The index names of a `let` where it is used."""
-        head = self.session.known.lets[symbol.name].symbol.tag
+    def inside(self, symbol: tree.Symbol, scope: EquationScope) -> tuple[tree.Expression, EquationScope]:
+        """What a `let` stands for where it is used, and its index names there."""
+        let, inner = self.case(symbol, scope)
+        return let.values[0], inner
+
+    def case(self, symbol: tree.Symbol, scope: EquationScope) -> tuple[tree.Let, EquationScope]:
         indices = self.session.numbers.indices(symbol, scope.binding)
-        return EquationScope({name.name or "": at for name, at in zip(head, indices, strict=True)}, head)
+        let, binding = self.session.numbers.case_at(symbol.name, indices)
+        assert isinstance(let, tree.Let)
+        return let, EquationScope(binding, let.symbol.tag)
 
     def apply_symbol(self, symbol: tree.Symbol, x: Value, scope: EquationScope) -> Value:
-        let = self.session.known.lets.get(symbol.name)
-        if let is not None:
+        if symbol.name in self.session.known.lets:
             return self.call(symbol, [x], scope)
         indices = self.session.numbers.indices(symbol, scope.binding)
-        settings = self.settings(symbol)
+        settings = self.settings(symbol, scope)
         if symbol.name in OWNERS:
             is_shared = bool(symbol.tag) and symbol.name != "bn"
             own = None if is_shared else after_rename(self.session, (cast(str, next(self.places)), self.indices))
@@ -178,13 +183,13 @@ class Expressions:
 
     def call(self, symbol: tree.Symbol, operands: Sequence[Value], scope: EquationScope) -> Value:
         """A named operator, applied; where its operands have names, it is what it says of them."""
-        let, inner = self.session.known.lets[symbol.name], self.inside(symbol, scope)
+        let, inner = self.case(symbol, scope)
         if not let.arguments:
             return self.apply(let.values[0], operands[0], inner)
         given = {argument.name: operand for argument, operand in zip(let.arguments, operands, strict=True)}
         return self.value(let.values[0], replace(inner, arguments=given))
 
-    def settings(self, symbol: tree.Symbol) -> dict[str, int | float | str]:
+    def settings(self, symbol: tree.Symbol, scope: EquationScope) -> dict[str, int | float | str]:
         names = SETTINGS.get(symbol.name, ())
         of_words, words = WORDS.get(symbol.name, ("", ()))
         found: dict[str, int | float | str] = {}
@@ -195,7 +200,7 @@ class Expressions:
             elif isinstance(value, tree.Symbol) and value.name in FLAGS and value.name in names:
                 found[value.name] = 1
             else:
-                found[setting.name or names[place]] = _plain(self.session.numbers.number(value, {}, ()))
+                found[setting.name or names[place]] = _plain(self.session.numbers.number(value, scope.binding, scope.tag))
         return found
 
     def apply_builtin(self, name: str, settings: dict[str, int | float | str], x: Value) -> Value:

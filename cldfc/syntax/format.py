@@ -120,7 +120,7 @@ def format_equation(equation: tree.Equation, width: int = 0, spelling: Spelling 
 def format_let(let: tree.Let, width: int = 0, spelling: Spelling = "unicode") -> str:
     """`σ = relu ∘ bn`, without its `let`."""
     formatter = Formatter(spelling)
-    return f"{formatter.let_head(let):{width}} = {formatter.listed(let.values)}"
+    return f"{formatter.let_head(let):{width}} = {formatter.listed(let.values)}{formatter.clauses(let.clauses)}"
 
 
 def _format_number(number: tree.Number) -> str:
@@ -283,9 +283,10 @@ class Formatter:
         mark, stride = "^" if star.is_transposed else "_", star.stride
         if stride == 1 and not star.is_transposed:
             return "*"
-        if isinstance(stride, tuple):
-            return f"*{mark}{{{stride[0]},{stride[1]}}}"
-        return f"*{mark}{{{stride}}}" if self.is_latex else f"*{mark}{stride}"
+        sides = stride if isinstance(stride, tuple) else (stride,)
+        texts = [str(side) if isinstance(side, int) else self.bound(side) for side in sides]
+        is_bare = isinstance(stride, int) and not self.is_latex
+        return f"*{mark}{texts[0]}" if is_bare else f"*{mark}{{{','.join(texts)}}}"
 
     def sum(self, expression: tree.Sum, space: str = " ") -> str:
         """`x + y - z`, `-x`."""
@@ -416,7 +417,8 @@ def statement_line(statement: tree.Statement, formatter: Formatter) -> Line:
             ends = f"{formatter.bound(lower)}..{formatter.bound(upper)}"
             return Line("range", keyword, formatter.name(name), "=", ends)
         case tree.Let(_, values):
-            return Line("let", "let", formatter.let_head(statement), "=", formatter.listed(values))
+            text = formatter.listed(values) + formatter.clauses(statement.clauses)
+            return Line("let", "let", formatter.let_head(statement), "=", text)
         case tree.InputStatement(name, shape):
             sizes = f" {formatter.words.times} ".join(map(formatter.text, shape))
             return Line("shape", "input", formatter.name(name), ":", sizes)
@@ -425,7 +427,7 @@ def statement_line(statement: tree.Statement, formatter: Formatter) -> Line:
         case tree.KernelStatement():
             return Line("kernel", "kernel", formatter.symbol(statement.symbol), ":", _kernel_body(statement, formatter))
         case tree.Scalar(symbol, value, is_fixed):
-            text = formatter.text(value) + (", fixed" if is_fixed else "")
+            text = formatter.text(value) + (", fixed" if is_fixed else "") + formatter.clauses(statement.clauses)
             return Line("scalar", "scalar", formatter.symbol(symbol), "=", text)
         case tree.Tie(symbol, clauses):
             return Line("", "tie", formatter.symbol(symbol) + formatter.clauses(clauses))
@@ -447,11 +449,11 @@ def _kernel_body(kernel: tree.KernelStatement, formatter: Formatter) -> str:
         text += f", {formatter.text(kernel.channels_in)}"
     text += " each" if kernel.is_each else f" {formatter.words.arrow} {formatter.text(kernel.channels_out)}"
     if kernel.groups is not None:
-        text += f", groups {formatter.text(kernel.groups, _QUOTIENT)}"
+        text += f", groups {formatter.text(kernel.groups)}"
     if kernel.dilation is not None:
-        text += f", dilation {formatter.text(kernel.dilation, _QUOTIENT)}"
+        text += f", dilation {formatter.text(kernel.dilation)}"
     if kernel.padding:
-        text += f", padding {','.join(formatter.text(size, _QUOTIENT) for size in kernel.padding)}"
+        text += f", padding {','.join(map(formatter.text, kernel.padding))}"
     if kernel.boundary is not None:
         text += f", {kernel.boundary}"
     if kernel.start is not None:
@@ -460,11 +462,12 @@ def _kernel_body(kernel: tree.KernelStatement, formatter: Formatter) -> str:
     text += ", bias" if kernel.has_bias else ""
     if kernel.stencil is not None:
         text += f" = {formatter.stencil(kernel.stencil)}"
-    return text + (" fixed" if kernel.is_fixed else "")
+    return text + (" fixed" if kernel.is_fixed else "") + formatter.clauses(kernel.clauses)
 
 
 def _kernel_size(kernel: tree.KernelStatement, formatter: Formatter) -> str:
     """`3×3`; an `x` between names needs white space, as does a command."""
     times, sizes = formatter.words.times, (kernel.height, kernel.width)
     is_close = times == "×" or (times == "x" and all(isinstance(size, tree.Number) for size in sizes))
-    return (times if is_close else f" {times} ").join(map(formatter.text, sizes))
+    texts = [formatter.text(size) if _is_plain(size) else f"{{{formatter.bound(size)}}}" for size in sizes]
+    return (times if is_close else f" {times} ").join(texts)

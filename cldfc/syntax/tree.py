@@ -66,16 +66,15 @@ class Number:
     span: Span = span_field()
 
 
-Stride = int | tuple[int, int]
-"""Of rows and columns; one number where they are the same."""
-
-
 @dataclass(frozen=True, slots=True)
 class Star:
-    """`K * x`, `K *_{2,1} x`, `K *^2 x`, `2 * x`, and the operators `K * g` and `K *`, which has no right side."""
+    """`K * x`, `K *_{2,1} x`, `K *_{s@ℓ} x`, `K *^2 x`, `2 * x`, and the operators `K * g` and `K *`, which has no right side.
+
+    The stride is one for rows and columns, or one for each; what is written as a number is one.
+    """
 
     left: Expression
-    stride: Stride
+    stride: int | Expression | tuple[int | Expression, int | Expression]
     right: Expression | None
     span: Span = span_field()
     is_transposed: bool = False
@@ -258,13 +257,28 @@ class Range:
 
 
 @dataclass(frozen=True, slots=True)
+class Clause:
+    """What `for` says of one index: `i = 1..ν`, `i >= 1`; an open end is None."""
+
+    name: str
+    lower: Expression | None
+    upper: Expression | None
+    name_span: Span = span_field()
+    span: Span = span_field()
+
+
+@dataclass(frozen=True, slots=True)
 class Let:
-    """`let x = 3`, `let c@ℓ = 64, 128`, `let σ = relu ∘ bn`, `let S@ℓ(u, f) = u + B@ℓ * (f - A@ℓ * u)`."""
+    """`let x = 3`, `let c@ℓ = 64, 128`, `let σ = relu ∘ bn`, `let S@ℓ(u, f) = u + B@ℓ * (f - A@ℓ * u)`.
+
+    Several declarations of one name are one family: `let M@J = S@J` beside `let M@ℓ = …`, also `for ℓ = 1..J-1`.
+    """
 
     examples: ClassVar = ("let σ = relu ∘ bn", "let ν@ℓ = 2, 1, 1, 1")
     symbol: Symbol
     values: tuple[Expression, ...]
     span: Span = span_field()
+    clauses: tuple[Clause, ...] = ()
     arguments: tuple[Argument, ...] = ()
 
 
@@ -330,6 +344,7 @@ class KernelStatement:
     start_number: Expression | None = None
     stencil: Stencil | None = None
     is_fixed: bool = False
+    clauses: tuple[Clause, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -341,17 +356,7 @@ class Scalar:
     value: Expression
     is_fixed: bool
     span: Span = span_field()
-
-
-@dataclass(frozen=True, slots=True)
-class Clause:
-    """What `for` says of one index: `i = 1..ν`, `i >= 1`; an open end is None."""
-
-    name: str
-    lower: Expression | None
-    upper: Expression | None
-    name_span: Span = span_field()
-    span: Span = span_field()
+    clauses: tuple[Clause, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
