@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import cast
 
@@ -289,6 +289,8 @@ class Elaboration:
     is_too_large: bool = False
     call: Call | None = None
     """The use of a named operator that is being elaborated."""
+    known_calls: dict[Hashable, int] = field(default_factory=dict[Hashable, int])
+    """What operators that are defined by themselves give: without this, each level could double the work."""
     steps: list[Step] = field(default_factory=list[Step])
     heads: list[str] = field(default_factory=list[str])
     depths: list[int] = field(default_factory=list[int])
@@ -519,6 +521,9 @@ class Elaboration:
         is_recursive = symbol.name in self.words.names.recursive
         start, outer, tag = len(self.steps), self.call, self.positions(symbol, scope) or ()
         call = Call(symbol.name, tag, inner.values, symbol.span, let, outer, is_recursive)
+        meaning = (id(let), tag, tuple(o if isinstance(o, int | None) else (o.family, o.positions) for o in operands))
+        if meaning in self.known_calls:
+            return self.known_calls[meaning]
         if is_recursive and not self.may_recur(call):
             return None
         self.call = call if is_recursive or outer is None else outer
@@ -530,7 +535,13 @@ class Elaboration:
         self.call, call.size = outer, len(self.steps) - start
         if is_recursive and isinstance(value, int):
             self.depths[value] = 1  # it gets a line of its own
+            if all(map(self.is_repeatable, self.steps[start:])):
+                self.known_calls[meaning] = value
         return value
+
+    def is_repeatable(self, step: Step) -> bool:
+        """Whether a step is the same wherever it stands: not if it draws, or has a parameter of its own."""
+        return step.operator.repeatable and (step.use is None or step.use.name in self.words.parameters)
 
     def may_recur(self, call: Call) -> bool:
         """Whether an operator that is defined by itself comes to an end; if not, that is reported."""
