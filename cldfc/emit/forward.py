@@ -11,6 +11,7 @@ from cldfc.emit import python
 from cldfc.emit.loops import ForLoop, History, Item, Leaf, Site, Turn, sites, turns
 from cldfc.emit.naming import TEMPORARIES, Naming, Ownership, ParameterUse, variables
 from cldfc.emit.python import loop_name, snake_case
+from cldfc.emit.recursion import Recursions, Visit
 from cldfc.emit.sizes import number_text
 from cldfc.emit.statements import CodeNames, format_shapes, write_equation
 from cldfc.network.graph import Node
@@ -83,6 +84,18 @@ class _MethodCall:
     method: _Method
     region: _Region
     indices: Positions
+
+    @property
+    def steps(self) -> tuple[int, ...]:
+        return self.region.steps
+
+    @property
+    def result(self) -> int:
+        return self.region.steps[-1]
+
+    @property
+    def arguments(self) -> list[Operand]:
+        return [self.region.argument]
 
 
 class _Methods:
@@ -187,11 +200,11 @@ class _Methods:
         return step.operator.torch(operands, module)
 
     def collapse(
-        self, template: Template, calls: Sequence[_MethodCall]
-    ) -> tuple[Template, list[int], dict[int, _MethodCall]]:
+        self, template: Template, calls: Sequence[_MethodCall | Visit]
+    ) -> tuple[Template, list[int], dict[int, _MethodCall | Visit]]:
         """An equation with calls in place of steps, the number that each step had before, and the calls by theirs."""
-        ends = {call.region.steps[-1]: call for call in calls}
-        inside = {at for call in calls for at in call.region.steps} - ends.keys()
+        ends = {call.result: call for call in calls}
+        inside = {at for call in calls for at in call.steps} - ends.keys()
         kept = [at for at in range(len(template.steps)) if at not in inside]
         new = {at: place for place, at in enumerate(kept)}
 
@@ -202,7 +215,7 @@ class _Methods:
         for at in kept:
             step = template.steps[at]
             if at in ends:  # Whatever the method does last, its use is a call, as that of a pointwise function is.
-                step = Step(Relu(), (ends[at].region.argument,), None, step.span)
+                step = Step(Relu(), tuple(ends[at].arguments), None, step.span)
             steps.append(replace(step, operands=tuple(map(renumber, step.operands))))
         result = template.result if not isinstance(template.result, int) else new[template.result]
         return replace(template, steps=tuple(steps), result=result), kept, {new[at]: call for at, call in ends.items()}
@@ -293,6 +306,9 @@ class Forward:
         self.site_of = {id(site.leaf): site for site in sites(items)}
         self.number_of = {instance.value: number for number, instance in enumerate(self.graph.instances)}
         self.node_of = {(node.instance, node.step): node for node in self.graph.nodes()}
+        own = {(leaf, step): place for (leaf, step, is_statistics), place in self.place_at.items() if not is_statistics}
+        self.recursions = Recursions(names, ownership, own, self.node_with_shapes)
+        self.recursions.find(list(self.site_of.values()))
 
     def lines(self) -> list[str]:
         """The equations in the loops of the network."""
@@ -329,13 +345,12 @@ class Forward:
         left = tuple(position.substitute(leaf.binding()) for position in template.left)
         values = [(template.family, tuple(p.value(turn) for p in left)) for turn in turns(site.route)]
         comment = f"# {template.label(left)}: {format_shapes([self.graph.shape(v) for v in values])}"
-        template, numbers, calls = self.methods.collapse(template, self.methods.calls.get(id(leaf), ()))
+        used = [*self.methods.calls.get(id(leaf), ()), *self.recursions.uses.get(id(leaf), ())]
+        template, numbers, calls = self.methods.collapse(template, used)
         vocabulary = CodeNames(
             read=lambda read: self.read(site, read),
             apply=lambda at, step, operands: (
-                self.methods.call(calls[at], operands[0])
-                if at in calls
-                else self.apply(site, numbers[at], step, operands)
+                self.call(calls[at], operands) if at in calls else self.apply(site, numbers[at], step, operands)
             ),
             temporaries=self.names.temporaries,
         )
@@ -365,6 +380,9 @@ class Forward:
         if lines[-1].startswith(shifted) and python.fits(lines[-1], depth):
             return [comment, *lines]
         return [comment, *write_equation(template, vocabulary, f"{new} = ", depth), shifted + new]
+
+    def call(self, use: _MethodCall | Visit, operands: list[str]) -> str:
+        return self.recursions.call(use, operands) if isinstance(use, Visit) else self.methods.call(use, operands[0])
 
     def reads_older(self, leaf: Leaf, history: History) -> bool:
         """Whether an equation reads values of its own family that others have followed."""
@@ -444,6 +462,11 @@ class Forward:
     def node_at(self, site: Site, at: int, turn: Turn) -> Node:
         """The operation that a step is in one turn of the loops."""
         return self.node_of[self.number_at(site, turn), at]
+
+    def node_with_shapes(self, site: Site, at: int, turn: Turn) -> tuple[Node, list[tuple[int, ...]]]:
+        number = self.number_at(site, turn)
+        operands = self.graph.operands(self.graph.members[number][at])
+        return self.node_of[number, at], [self.graph.node(operand).shape for operand in operands]
 
     def number_at(self, site: Site, turn: Turn) -> int:
         """The number of the instance that an equation is in one turn of the loops."""

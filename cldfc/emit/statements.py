@@ -115,8 +115,15 @@ def _kept_results(template: Template) -> set[int]:
     for step in template.steps:
         for operand in step.operands:
             if isinstance(operand, int) and not isinstance(template.steps[operand].operator, ScalarValue):
-                uses[operand] += 2 if isinstance(step.operator, Kernel) else 1
+                is_result = _leaves_recursion(template.steps[operand], step)
+                uses[operand] += 2 if isinstance(step.operator, Kernel) or is_result else 1
     return {at for at, count in enumerate(uses) if count > 1}
+
+
+def _leaves_recursion(step: Step, reader: Step) -> bool:
+    """Whether a result is that of an operator which is defined by itself: such nest without bound."""
+    own = [call for call in step.call.chain() if call.is_recursive] if step.call else []
+    return bool(own) and (reader.call is None or own[-1] not in reader.call.chain())
 
 
 def _take_apart(writer: _StatementWriter, step: int, held: set[int], split: set[int]) -> bool:
@@ -164,7 +171,7 @@ class _StatementWriter:
             self.codes.append(self.step(at, step))
             self.results.append(self.codes[at])
             self.pending[at] = None
-            if at in self.held and at != last:
+            if at in self.held and at != last and self.codes[at].kind != "name":
                 self.results[at] = self.assign(self.codes[at], at, self.needed(at + 1, but=at))
         return [*self.lines, _CodeLine(target + self.code(last).text, last if isinstance(last, int) else -1)]
 
