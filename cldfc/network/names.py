@@ -70,7 +70,9 @@ _CALLED_ELSEWHERE = {
     **dict.fromkeys(
         "attention matmul embedding lstm gru rnn".split(), "it is not part of the language: networks are maps on grids"
     ),
-    **dict.fromkeys("exp log sign sgn sin cos sqrt max min norm mean".split(), HELP_FOR_FUNCTIONS),
+    **dict.fromkeys("exp log sign sgn sin cos sqrt mean".split(), HELP_FOR_FUNCTIONS),
+    **dict.fromkeys(("max", "min"), "it takes two operands or more: `max(x, 0.1)`"),
+    "norm": "write the norm of a value as `‖x‖`, in ASCII `||x||`",
 }
 
 # `§` stands for the expression; by what it is and what it should be.
