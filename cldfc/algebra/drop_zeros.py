@@ -54,7 +54,7 @@ class _Zeros:
             if self.gives_zero(self.graph.node(members[at]), are_zero):
                 zeros.add(at)
                 changes[at] = Step(Zero(), (), None, step.span)
-            elif isinstance(step.operator, Add) and any(are_zero):
+            elif isinstance(step.operator, Add) and any(are_zero) and self.keeps_shape(members[at], are_zero):
                 changes[at] = _without_zero_terms(step, are_zero)
         assert template.result is not None
         if self.is_zero(template.result, zeros, instance):
@@ -67,6 +67,12 @@ class _Zeros:
         if isinstance(operand, int):
             return operand in zeros
         return isinstance(operand, Read) and operand.keys(instance.binding)[0] in self.values
+
+    def keeps_shape(self, at: int, are_zero: list[bool]) -> bool:
+        """Whether a sum has its shape without its zeros, too, and not from one of them."""
+        shapes = [self.graph.node(operand).shape for operand in self.graph.operands(at)]
+        kept = [shape for shape, is_zero in zip(shapes, are_zero, strict=True) if not is_zero]
+        return self.graph.node(at).shape in kept
 
     def gives_zero(self, node: Node, are_zero: list[bool]) -> bool:
         operator = node.operator

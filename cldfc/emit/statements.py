@@ -12,7 +12,7 @@ from cldfc.network.cost import count_unshared
 from cldfc.network.graph import Graph
 from cldfc.network.program import Operand, Read, Reads, Step, Template
 from cldfc.network.shapes import count_stored
-from cldfc.ops import Add, Identity, Kernel, ScalarValue, Total
+from cldfc.ops import Add, Identity, Kernel, ScalarValue, Spread, Total
 from cldfc.ops.base import Strength
 from cldfc.syntax import tree
 from cldfc.syntax.format import format_equation, format_let, format_symbol
@@ -88,6 +88,8 @@ class CodeNames:
     read: Callable[[Read | Reads], str]
     apply: Callable[[int, Step, list[str]], str]
     temporaries: Sequence[str]
+    is_spread: Callable[[int, int], bool]
+    """Whether an operand of a step, by its place, is a vector beside maps."""
 
 
 def write_equation(
@@ -177,6 +179,8 @@ class _StatementWriter:
     def step(self, at: int, step: Step) -> _Code:
         """One step as an expression over its operands."""
         operands = [self.code(operand) for operand in step.operands]
+        if isinstance(step.operator, Spread):
+            operands = [_spread(c) if self.vocabulary.is_spread(at, place) else c for place, c in enumerate(operands)]
         if isinstance(step.operator, Add):
             return self.sum(at, step.operator.signs, operands)
         if isinstance(step.operator, Identity):
@@ -216,6 +220,12 @@ class _StatementWriter:
         name = next(name for name in self.vocabulary.temporaries if name not in needed)
         self.lines.append(_CodeLine(f"{name} = {code.text}", step))
         return _Code(name, "name", frozenset({name}))
+
+
+def _spread(code: _Code) -> _Code:
+    """A vector with two axes more, for PyTorch to spread over a map."""
+    text = code.text if code.kind in ("name", "call") else f"({code.text})"
+    return _Code(f"{text}[:, :, None, None]", "call", code.temporaries)
 
 
 def _bound(code: _Code, kind: str, place: int) -> str:
