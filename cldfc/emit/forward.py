@@ -424,7 +424,8 @@ class Forward:
         if step.statistics is not None:
             own = self.place_at[id(site.leaf), at, True]
             operands = [*operands, self.names.module(own.name, own.positions)]
-        if isinstance(step.operator, Kernel) and (step.operator.is_adjoint or not self.ownership.fits(place)):
+        is_own = bool(site.leaf.template.readings and step.settings) or self.ownership.fits(place)
+        if isinstance(step.operator, Kernel) and (step.operator.is_adjoint or not is_own):
             sizes = self.names.size_texts(place, site.route, _NEEDED)
             return step.operator.torch_unlike(operands, module, sizes, self.beyond(site, at))
         return step.operator.torch(operands, module)

@@ -475,7 +475,8 @@ def rename_uses(templates: Sequence[Template], words: Words) -> list[Template]:
             uses = (step.use, step.statistics)
             use, statistics = (use and _renamed_use(use, found, words.problems) for use in uses)
             steps.append(replace(step, use=use, statistics=statistics))
-        changed.append(replace(template, steps=tuple(steps)))
+        readings = tuple(rename_uses(template.readings, words)) if template.readings else ()
+        changed.append(replace(template, steps=tuple(steps), readings=readings))
     return changed
 
 

@@ -144,128 +144,15 @@ def concatenate(values: Sequence[Value]) -> Value:
 
 
 def combine_alike(values: Sequence[Value], compute: Callable[[list[Tensor]], Tensor]) -> Value:
-    """A function of values of one shape, of scalars, and of what is spread over maps, which is told to zeros.
+    """A function of values of one shape, of scalars, and of what is spread over maps; zeros have the shape of the rest.
 
-    Beside maps a vector has one number for each channel; a map of one channel has one for each pixel.
+    Beside maps a vector has one number for each channel, and a map of one channel one for each pixel.
     """
     values = [_known(value) for value in values]
-    has_maps = any(isinstance(value, Tensor) and value.ndim == 4 for value in values)
-    if has_maps:
+    if any(isinstance(value, Tensor) and value.ndim == 4 for value in values):
         values = [v[:, :, None, None] if isinstance(v, Tensor) and v.ndim == 2 else v for v in values]
     shapes = [tuple(value.shape) for value in values if isinstance(value, Tensor) and value.ndim]
     shape = tuple(torch.broadcast_shapes(*shapes)) if shapes else None
-    if shape is None and any(isinstance(value, Unshaped) for value in values):
-        return values[0] if all(is_zero(value) for value in values) else Unshaped(values, compute, is_alike=True)
-    return compute([_with_shape(value, shape or ()) for value in values])
-
-
-def is_zero(self) -> bool:
-        return self.compute is None
-
-    def known(self) -> Tensor | None:
-        """The tensor, if the shape has become known by now."""
-        if self.tensor is None and self.compute is not None:
-            operands = [tensor_of(operand) for operand in self.operands]
-            known = [operand for operand in operands if operand is not None]
-            if len(known) == len(operands):
-                self.tensor = self.compute(known)
-            elif known and self.is_alike:
-                self.shaped(tuple(known[0].shape))
-        return self.tensor
-
-    def shaped(self, shape: Shape) -> Tensor:
-        if self.tensor is None and (self.is_alike or self.known() is None):
-            operands = [_with_shape(operand, self.before(shape)) for operand in self.operands]
-            self.tensor = self.compute(operands) if self.compute else torch.zeros(shape, dtype=torch.float64)
-        assert self.tensor is not None
-        return self.tensor
-
-
-class Undecided(Unshaped):
-    """What an adjoint gives where several shapes are possible: its shape is that which other values ask for."""
-
-    def __init__(self, operand: Value, compute: Callable[[Tensor, Shape], Tensor], usual: Callable[[Shape], Shape]):
-        super().__init__((operand,), lambda given: given[0])
-        self.compute_at = compute
-        self.usual = usual
-        """The shape where nothing asks for one, by that of the operand."""
-
-    def known(self) -> Tensor | None:
-        return self.tensor
-
-    def shaped(self, shape: Shape) -> Tensor:
-        if self.tensor is None:
-            operand = tensor_of(self.operands[0])
-            if operand is None:
-                raise ValueError(f"nothing says the shape of what an adjoint of shape {shape} is applied to")
-            self.tensor = self.compute_at(operand, shape)
-        return self.tensor
-
-    def is_open(self) -> bool:
-        """Whether its shape could be decided, and is not."""
-        return self.tensor is None and tensor_of(self.operands[0]) is not None
-
-    def decide(self) -> None:
-        operand = tensor_of(self.operands[0])
-        assert operand is not None
-        self.shaped(self.usual(tuple(operand.shape)))
-
-
-Value = Tensor | Unshaped
-
-
-def _with_shape(value: Value, shape: Shape) -> Tensor:
-    """A value as a tensor; of one that has a shape the other is not asked."""
-    return value if isinstance(value, Tensor) else value.shaped(shape)
-
-
-def tensor_of(value: Value) -> Tensor | None:
-    """A value as a tensor; None while its shape is not known."""
-    return value.known() if isinstance(value, Unshaped) else value
-
-
-def _known(value: Value) -> Value:
-    """A value as a tensor, if that is possible by now."""
-    found = tensor_of(value)
-    return value if found is None else found
-
-
-def map_value(
-    value: Value, compute: Callable[[Tensor], Tensor], before: Callable[[Shape], Shape] = lambda shape: shape
-) -> Value:
-    value = _known(value)
-    if isinstance(value, Tensor):
-        return compute(value)
-    return Unshaped((value,), lambda given: compute(given[0]), before)
-
-
-def with_channels(value: Value, channels: int) -> Value:
-    """A value that must have this many channels, which may be all that is missing of its shape."""
-    value = _known(value)
-    if isinstance(value, Tensor) or value.beside is None:
-        return value
-    beside = value.beside
-    return value.shaped((len(beside), channels, *beside.shape[2:]))
-
-
-def concatenate(values: Sequence[Value]) -> Value:
-    """The channels of all values one after another; zeros among them have those that are missing."""
-    values = [_known(value) for value in values]
-    known_ones = [value for value in values if isinstance(value, Tensor)]
-    unknown, there = len(values) - len(known_ones), sum(value.shape[1] for value in known_ones)
-    if not unknown:
-        return torch.cat(known_ones, 1)
-
-    def before(shape: Shape) -> Shape:
-        return shape[0], (shape[1] - there) // unknown, *shape[2:]
-
-    return Unshaped(values, lambda given: torch.cat(given, 1), before, known_ones[0] if known_ones else None)
-
-
-def combine_alike(values: Sequence[Value], compute: Callable[[list[Tensor]], Tensor]) -> Value:
-    """A function of values of one shape, and of scalars: the first that has a shape tells it to the others."""
-    values = [_known(value) for value in values]
-    shape = next((tuple(value.shape) for value in values if isinstance(value, Tensor) and value.ndim), None)
     if shape is None and any(isinstance(value, Unshaped) for value in values):
         return values[0] if all(is_zero(value) for value in values) else Unshaped(values, compute, is_alike=True)
     return compute([_with_shape(value, shape or ()) for value in values])
