@@ -54,7 +54,7 @@ class _Zeros:
             if self.gives_zero(self.graph.node(members[at]), are_zero):
                 zeros.add(at)
                 changes[at] = Step(Zero(), (), None, step.span)
-            elif isinstance(step.operator, Add) and any(are_zero):
+            elif isinstance(step.operator, Add) and any(are_zero) and self.keeps_shape(members[at], are_zero):
                 changes[at] = _without_zero_terms(step, step.operator, are_zero)
         assert template.result is not None
         if self.is_zero(template.result, zeros, instance):
@@ -68,6 +68,12 @@ class _Zeros:
             return operand in zeros
         return isinstance(operand, Read) and operand.keys(instance.binding)[0] in self.values
 
+    def keeps_shape(self, at: int, are_zero: list[bool]) -> bool:
+        """Whether a sum has its shape without its zeros, too, and not from one of them."""
+        shapes = [self.graph.node(operand).shape for operand in self.graph.operands(at)]
+        kept = [shape for shape, is_zero in zip(shapes, are_zero, strict=True) if not is_zero]
+        return self.graph.node(at).shape in kept
+
     def gives_zero(self, node: Node, are_zero: list[bool]) -> bool:
         operator = node.operator
         if isinstance(operator, Kernel) and node.parameter is not None:
@@ -80,8 +86,6 @@ class _Zeros:
 def _without_zero_terms(step: Step, add: Add, are_zero: list[bool]) -> Step | Operand:
     """A sum without the terms that are zero; what is left of it may be a single one."""
     left = [at for at, is_zero in enumerate(are_zero) if not is_zero]
-    if all(add.spread[at : at + 1] and add.spread[at] for at in left):
-        return step  # the zero says the shape over which numbers are spread
     signs: tuple[Literal[1, -1], ...] = tuple(
         sign for sign, is_zero in zip(add.signs, are_zero, strict=True) if not is_zero
     )

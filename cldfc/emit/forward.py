@@ -17,7 +17,7 @@ from cldfc.emit.statements import CodeNames, format_shapes, write_equation
 from cldfc.network.graph import Node
 from cldfc.network.positions import Key, Position, Positions
 from cldfc.network.program import Call, Operand, Read, Reads, Step, Template
-from cldfc.ops import Channels, ConvolutionAdjoint, Kernel, Statistics, WithNumber, Zero
+from cldfc.ops import Channels, ConvolutionAdjoint, Kernel, Spread, Statistics, WithNumber, Zero
 from cldfc.ops.pointwise import Relu
 from cldfc.syntax import tree
 from cldfc.syntax.format import format_let
@@ -107,10 +107,12 @@ class _Methods:
         self.place_at = {(id(place.site.leaf), place.step): place for place in places}
         self.found: list[_Method] = []
         self.calls: dict[int, list[_MethodCall]] = {}
+        self.number_of = {instance.value: number for number, instance in enumerate(names.graph.instances)}
         groups: dict[Hashable, list[_Region]] = {}
         for site in sites:
             for region in _regions_of(site):
-                groups.setdefault(region.structure(), []).append(region)
+                spread = [self.is_spread(region, at) for at in range(len(region.steps))]
+                groups.setdefault((region.structure(), *spread), []).append(region)
         named: set[str] = set()
         for regions in groups.values():
             name = regions[0].call.name
@@ -168,6 +170,10 @@ class _Methods:
             values |= {factor.value(binding)} if factor is not None else set()
         return number_text(values.pop()) if len(values) == 1 else None
 
+    def is_spread(self, region: _Region, at: int) -> tuple[int, ...]:
+        """The operands of one of its steps that are vectors beside maps."""
+        return _spread_operands(self.names.graph, self.number_of, region.site, region.steps[at])
+
     def lines(self) -> list[str]:
         """The methods."""
         return [line for method in self.found for line in [*self.method(method), ""]]
@@ -183,6 +189,7 @@ class _Methods:
             read=lambda _: _ARGUMENT,
             apply=lambda at, step, operands: self.apply(method, at, step, operands),
             temporaries=[name for name in names if name not in self.names.loops],
+            is_spread=lambda at, place: place in self.is_spread(method.region, at),
         )
         arguments = [f"{_ARGUMENT}: torch.Tensor", *(f"{loop_name(index)}: int" for index in method.indices)]
         return [
@@ -278,6 +285,18 @@ def _region_of(site: Site, call: Call, at: list[int]) -> _Region | None:
     return _Region(site, call, tuple(at), outer[0])
 
 
+def _spread_operands(graph: Graph, number_of: Mapping[Key, int], site: Site, at: int) -> tuple[int, ...]:
+    """The operands of a step, by their places, that are vectors beside maps; the same in all turns of the loops."""
+    if not isinstance(site.leaf.template.steps[at].operator, Spread):
+        return ()
+    template, binding, turn = site.leaf.template, site.leaf.binding(), next(iter(turns(site.route)))
+    value = template.family, tuple(position.substitute(binding).value(turn) for position in template.left)
+    node = graph.members[number_of[value]][at]
+    shapes = [graph.node(operand).shape for operand in graph.operands(node)]
+    result = graph.node(node).shape
+    return tuple(place for place, shape in enumerate(shapes) if Spread.is_spread(shape, result))
+
+
 def _meaning(operand: Operand) -> Hashable:
     """What an operand is, wherever it stands in the text."""
     return operand if isinstance(operand, int) else (operand.family, operand.positions)
@@ -353,6 +372,7 @@ class Forward:
                 self.call(calls[at], operands) if at in calls else self.apply(site, numbers[at], step, operands)
             ),
             temporaries=self.names.temporaries,
+            is_spread=lambda at, place: place in _spread_operands(self.graph, self.number_of, site, numbers[at]),
         )
         is_output = (template.family, left) == (self.graph.program.output, ())
         if is_output:
@@ -422,7 +442,8 @@ class Forward:
         if step.statistics is not None:
             own = self.place_at[id(site.leaf), at, True]
             operands = [*operands, self.names.module(own.name, own.positions)]
-        if isinstance(step.operator, Kernel) and (step.operator.is_adjoint or not self.ownership.fits(place)):
+        is_own = bool(site.leaf.template.readings and step.settings) or self.ownership.fits(place)
+        if isinstance(step.operator, Kernel) and (step.operator.is_adjoint or not is_own):
             sizes = self.names.size_texts(place, site.route, _NEEDED)
             return step.operator.torch_unlike(operands, module, sizes, self.beyond(site, at))
         return step.operator.torch(operands, module)

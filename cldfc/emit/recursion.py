@@ -14,7 +14,7 @@ from cldfc.emit.statements import CodeNames, write_equation
 from cldfc.network.graph import Node
 from cldfc.network.positions import Position, Positions
 from cldfc.network.program import Call, Operand, Read, Reads, Step, Template
-from cldfc.ops import ConvolutionAdjoint, Kernel, WithNumber, Zero
+from cldfc.ops import ConvolutionAdjoint, Kernel, Spread, WithNumber, Zero
 from cldfc.ops.pointwise import Relu
 from cldfc.syntax import tree
 from cldfc.syntax.format import format_let
@@ -136,6 +136,8 @@ class _Branch:
     body: tuple[Step, ...]
     texts: dict[int, list[str]] = field(default_factory=dict[int, list[str]])
     """Where a step has more than operands: the texts of what it needs."""
+    spread: dict[int, tuple[bool, ...]] = field(default_factory=dict[int, tuple[bool, ...]])
+    """Which operands of a step are vectors beside maps."""
 
 
 @dataclass
@@ -248,8 +250,13 @@ class Recursions:
                 branch.texts[place] = [self.names.sizes.position(position) for position in found]
                 continue
             nodes = [self.node_at(v.site, at, turn) for (at, _), (v, _, turn) in zip(items, samples, strict=True)]
-            if step.channels or step.statistics is not None or isinstance(step.operator, Zero):
+            if step.channels or step.settings or step.statistics is not None or isinstance(step.operator, Zero):
                 raise _NoMethod
+            spread = {tuple(Spread.is_spread(shape, node.shape) for shape in shapes) for node, shapes in nodes}
+            if isinstance(step.operator, Spread):
+                if len(spread) > 1:
+                    raise _NoMethod
+                branch.spread[place] = next(iter(spread))
             if isinstance(step.operator, WithNumber):
                 factors = [node.operator.factor for node, _ in nodes if isinstance(node.operator, WithNumber)]
                 pairs = list(zip(at_turns, factors, strict=True))
@@ -350,6 +357,7 @@ class Recursions:
             read=lambda read: read.family,
             apply=lambda at, step, operands: self.apply(branch, items[at][1], at, step, operands),
             temporaries=[name for name in TEMPORARIES if name not in taken],
+            is_spread=lambda at, place: branch.spread[at][place],
         )
         return write_equation(template, vocabulary, "return ", depth)
 

@@ -12,7 +12,7 @@ from cldfc.network.cost import count_unshared
 from cldfc.network.graph import Graph
 from cldfc.network.program import Operand, Read, Reads, Step, Template
 from cldfc.network.shapes import count_stored
-from cldfc.ops import Add, Identity, Kernel, ScalarValue, Total
+from cldfc.ops import Add, Identity, Kernel, ScalarValue, Spread, Total
 from cldfc.ops.arithmetic import Alike
 from cldfc.ops.base import Strength
 from cldfc.syntax import tree
@@ -89,6 +89,8 @@ class CodeNames:
     read: Callable[[Read | Reads], str]
     apply: Callable[[int, Step, list[str]], str]
     temporaries: Sequence[str]
+    is_spread: Callable[[int, int], bool]
+    """Whether an operand of a step, by its place, is a vector beside maps."""
 
 
 def write_equation(
@@ -187,6 +189,9 @@ class _StatementWriter:
         operands = [self.code(operand) for operand in step.operands]
         if isinstance(step.operator, Alike) and step.operator.spread:
             operands = [_spread(code, axes) for code, axes in zip(operands, step.operator.spread, strict=True)]
+        if isinstance(step.operator, Spread):
+            spreads = [self.vocabulary.is_spread(at, place) for place in range(len(operands))]
+            operands = [_spread(c, 2, ", :") if is_spread else c for c, is_spread in zip(operands, spreads, strict=True)]
         if isinstance(step.operator, Add):
             return self.sum(at, step.operator.signs, operands)
         if isinstance(step.operator, Identity):
@@ -228,11 +233,11 @@ class _StatementWriter:
         return _Code(name, "name", frozenset({name}))
 
 
-def _spread(code: _Code, axes: int) -> _Code:
-    """A number of each image, spread over axes: `alpha[:, None, None, None]`."""
+def _spread(code: _Code, axes: int, before: str = "") -> _Code:
+    """A number of each image, or a vector, with more axes, for PyTorch to spread: `alpha[:, None, None, None]`."""
     if not axes:
         return code
-    return _Code(f"{_bound(code, 'power', 1)}[:{', None' * axes}]", "call", code.temporaries)
+    return _Code(f"{_bound(code, 'power', 1)}[:{before}{', None' * axes}]", "call", code.temporaries)
 
 
 def _bound(code: _Code, kind: str, place: int) -> str:

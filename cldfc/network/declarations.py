@@ -30,6 +30,7 @@ from cldfc.syntax.format import format_symbol
 from cldfc.syntax.keywords import EXAMPLES, STATEMENTS, WORDS_INSIDE
 from cldfc.syntax.side_by_side import Multiples
 from cldfc.syntax.spelling import suggest
+from cldfc.syntax.walk import mentions
 
 
 def collect_names(spec: tree.Tree, problems: Problems) -> Names:
@@ -302,6 +303,11 @@ def _resolve_start(kernel: tree.KernelStatement, tags: Tags) -> KernelStart | No
         message, help = f"`{name}` starts from numbers, and from `{kernel.start}`", "keep one of the two"
         return problems.report("E0203", message, stencil.span, "the second", help)
     factor = 1 if stencil.factor is None else tags.constants.number(stencil.factor)
+    own = {index.name for index in kernel.symbol.tag}
+    if any(mention.name in own for side in (kernel.height, kernel.width) for mention in mentions(side)):
+        message, help = f"`{name}` has given numbers, and a size that differs", "write a size in numbers: `3×3`"
+        place = kernel.height.span.to(kernel.width.span)
+        return problems.report("E0411", message, place, "not one size", help, Label(stencil.span, "given here"))
     sides = [
         tags.constants.whole(side, "the size of a kernel with given numbers", 1, _LARGEST_KERNEL)
         for side in (kernel.height, kernel.width)
@@ -476,7 +482,8 @@ def rename_uses(templates: Sequence[Template], words: Words) -> list[Template]:
             uses = (step.use, step.statistics)
             use, statistics = (use and _renamed_use(use, found, words.problems) for use in uses)
             steps.append(replace(step, use=use, statistics=statistics))
-        changed.append(replace(template, steps=tuple(steps)))
+        readings = tuple(rename_uses(template.readings, words)) if template.readings else ()
+        changed.append(replace(template, steps=tuple(steps), readings=readings))
     return changed
 
 

@@ -301,6 +301,8 @@ class Elaboration:
     outer: Elaboration | None = None
     """The equation that it is a reduction's terms of."""
     lacks: Use | None = None
+    formulas: dict[int, Formula] = field(default_factory=dict[int, Formula])
+    """Those of settings and strides, by the expression that gives them."""
     terms: list[Template] = field(default_factory=list[Template])
     """The terms of its reductions, as equations of their own."""
 
@@ -591,7 +593,9 @@ class Elaboration:
         if positions:
             return self.shared(symbol, operator, operand, Use(symbol.name, positions, positions, symbol.span))
         use = self.own(operator.owns, "" if operator.owns == "linear" else self.head(operand), symbol.span)
-        return self.step(operator, (operand,), use, symbol.span)
+        given = {setting.name or "outputs": setting.value for setting in symbol.settings if operator.of_module}
+        varying = self.varying("outputs", given.get("outputs"))
+        return self.step(operator, (operand,), use, symbol.span, settings=varying)
 
     def own(self, kind: str, head: str, span: Span) -> Use:
         """What this place of the equation has for itself in each instance."""
@@ -651,6 +655,7 @@ class Elaboration:
             groups.setdefault(constants.value(formula, dict(turn), expression.span), []).append(turn)
         if len(groups) > 1:
             raise SplitTurns(list(groups.values()))
+        self.formulas[id(expression)] = formula
         value, turns = next(iter(groups.items()), (None, []))
         if value is None or (least <= value <= most and (may_be_real or isinstance(value, int))):
             return value
@@ -715,7 +720,12 @@ class Elaboration:
             operator = (ProlongationAdjoint if is_adjoint else Prolongation)(stride, start)
         else:
             operator = (ConvolutionAdjoint if is_adjoint else Convolution)(stride, start, _mode(declaration))
-        return self.step(operator, (operand,), use, star.span)
+        return self.step(operator, (operand,), use, star.span, settings=self.varying("stride", star.stride))
+
+    def varying(self, name: str, written: object) -> tuple[tuple[str, Formula], ...]:
+        """A setting with its formula, if that is not a number."""
+        formula = self.formulas.get(id(written))
+        return () if formula is None or formula.is_fixed() else ((name, formula),)
 
     def declaration(self, use: Use) -> Declaration | None:
         """The declaration of a kernel where it is used; of several only if they differ in more than sizes."""
@@ -877,6 +887,7 @@ class Elaboration:
         factor: Formula | None = None,
         statistics: Use | None = None,
         channels: tuple[Formula, ...] = (),
+        settings: tuple[tuple[str, Formula], ...] = (),
     ) -> _Value | None:
         """Append a step; operators that expand without bound are stopped."""
         depth = 1 + max((self.depths[at] for at in operands if isinstance(at, int)), default=0)
@@ -892,8 +903,9 @@ class Elaboration:
             head = next((head for head in heads if head), "") if heads else "0"
         self.heads.append(head)
         self.depths.append(depth)
+        call = self.call
         self.steps.append(
-            Step(operator, operands, use, span, terms, factor, statistics, call=self.call, channels=channels)
+            Step(operator, operands, use, span, terms, factor, statistics, call, channels=channels, settings=settings)
         )
         return len(self.steps) - 1
 

@@ -27,7 +27,7 @@ from cldfc.network.positions import (
     report_size,
 )
 from cldfc.network.program import Operand, Program, Read, Reads, Step, Template, Use
-from cldfc.ops import Channels, Input, Operator, WithNumber, Zero
+from cldfc.ops import Channels, Input, Kernel, Operator, WithNumber, Zero
 from cldfc.syntax import tree
 from cldfc.syntax.format import format_symbol
 
@@ -170,6 +170,15 @@ class Expansion:
         default_factory=dict[Key, tuple[tree.Equation, tree.Equation]]
     )
     """Values of which two equations speak: the one with more numbers on its left, which defines them, and the other."""
+
+
+    def strides(self) -> dict[Key, set[object]]:
+        """The strides with which each kernel is used."""
+        found: dict[Key, set[object]] = {}
+        for operation in self.operations:
+            if operation.parameter is not None and isinstance(operation.operator, Kernel):
+                found.setdefault(operation.parameter, set()).add(operation.operator.stride)
+        return found
 
 
 def expand_program(program: Program, problems: Problems) -> Expansion:
@@ -400,6 +409,8 @@ class _Demand:
                 if not (isinstance(first, int) and isinstance(last, int) and 0 <= first <= last <= LARGEST_SIZE):
                     return self.errors.no_channels(step, (first, last), instance.value)
                 operator = Channels(first, last)
+            if step.settings:
+                operator = replace(operator, **{name: formula.value(binding) for name, formula in step.settings})
             if step.use is not None:
                 tag = tuple([position.value(binding) for position in step.use.tag])
                 if step.use.positions is step.use.tag:

@@ -118,6 +118,8 @@ class Step:
     call: Call | None = field(default=None, compare=False)
     """The use of a named operator that gives it."""
     channels: tuple[Formula, ...] = ()
+    settings: tuple[tuple[str, Formula], ...] = ()
+    """Settings of the operator that differ between choices of the index names, and that only its module knows."""
 
     def uses(self) -> list[Use]:
         """What it stores: its parameter, and its statistics."""
@@ -153,6 +155,8 @@ class Template:
     """For which of its indices it holds, where an operator has several declarations and this is one reading of it."""
     lacks: Use | None = None
     """The operator that nothing declares there."""
+    readings: tuple[Template, ...] = ()
+    """Those that it stands for, where they differ only in settings that modules know."""
 
     @property
     def numbers(self) -> int:
@@ -259,6 +263,22 @@ class Program:
     templates: tuple[Template, ...]
     constraints: tuple[tuple[tree.Constrain, Positions], ...] = ()
     """Each with the positions of its tag: it speaks of the values that these stand for, or of all without a tag."""
+
+    @property
+    def with_strides(self) -> set[str]:
+        """The kernels whose stride differs from turn to turn of a loop, so that each module is made with its own."""
+        steps = (step for template in self.templates if template.readings for step in template.steps)
+        return {step.use.name for step in steps if step.use is not None and "stride" in dict(step.settings)}
+
+    def without_shared_strides(self, strides: Mapping[Key, set[object]]) -> Program | None:
+        """The same with each reading of an equation by itself, where a kernel in a loop is used with two strides.
+
+        None where there is no such kernel.
+        """
+        if not any(key[0] in self.with_strides and len(found) > 1 for key, found in strides.items()):
+            return None
+        templates = (reading for template in self.templates for reading in template.readings or (template,))
+        return replace(self, templates=tuple(templates))
 
 
 @dataclass(frozen=True, slots=True)

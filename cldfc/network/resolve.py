@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Hashable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from cldfc.diagnostics import Label, Problems, Source, Span, UsageError
@@ -26,7 +26,7 @@ from cldfc.network.positions import (
     Positions,
     report_size,
 )
-from cldfc.network.program import Operand, OwnedNames, Program, Read, Reads, Scope, Step, Template, Words
+from cldfc.network.program import Operand, OwnedNames, Program, Read, Reads, Scope, Step, Template, Turns, Words
 from cldfc.ops import BUILTINS
 from cldfc.syntax import tree
 from cldfc.syntax.format import format_symbol
@@ -77,7 +77,7 @@ def resolve_spec(spec: tree.Tree, changes: Changes, problems: Problems) -> Progr
     owned = OwnedNames(frozenset({*names.declared, *_tagged_operators(spec)}))
     families = OwnedNames(frozenset({*names.declared, *names.by_name}))
     words = Words(names, tags, owned, parameters, ties, problems, families)
-    settled = _settle_names([*_resolve_equations(spec, words), *words.inner], words)
+    settled = _settle_names(_merge_readings([*_resolve_equations(spec, words), *words.inner]), words)
     templates = rename_uses(list(settled), words)
     _check_operators(words)
     sizes = names.input.shape if names.input else ()
@@ -171,6 +171,30 @@ def _resolve_equation(equation: tree.Equation, words: Words) -> list[Template] |
     return found
 
 
+def _merge_readings(templates: Sequence[Template]) -> list[Template]:
+    """Readings of one equation that differ only in what modules know by themselves, as one: they are one loop then."""
+    found: dict[Hashable, list[Template]] = {}
+    for template in templates:
+        steps = tuple(_without_settings(step) for step in template.steps)
+        same = id(template.statement), template.family, template.result, template.lacks, steps
+        found.setdefault(same if template.turns else id(template), []).append(template)
+    return [same[0] if len(same) == 1 else _merged(same) for same in found.values()]
+
+
+def _without_settings(step: Step) -> Step:
+    """A step without the settings that may differ in one loop."""
+    operator, names = step.operator, [name for name, _ in step.settings]
+    if not names or not all(name in operator.of_module and isinstance(getattr(operator, name), int) for name in names):
+        return step
+    return replace(step, operator=replace(operator, **dict.fromkeys(names)))
+
+
+def _merged(templates: Sequence[Template]) -> Template:
+    turns = [template.turns for template in templates if template.turns is not None]
+    values = frozenset[tuple[int, ...]]().union(*(each.values for each in turns))
+    return replace(templates[0], turns=Turns(turns[0].names, values), readings=tuple(templates))
+
+
 def _settle_names(templates: Sequence[Template], words: Words) -> Iterator[Template]:
     families = words.families.settle({})
     parameters = words.owned.settle(families)
@@ -183,6 +207,8 @@ def _settle_names(templates: Sequence[Template], words: Words) -> Iterator[Templ
         )
 
     for template in templates:
+        if template.readings:
+            template = replace(template, readings=tuple(_settle_names(template.readings, words)))
         uses = [use.name for step in template.steps for use in step.uses()]
         named = [template.family, *uses, *(read.family for read in template.reads())]
         if parameters.keys().isdisjoint(named) and families.keys().isdisjoint(named):
@@ -288,6 +314,9 @@ def _level_position(equation: tree.Equation, left: Positions, tags: Tags) -> int
     for at, position in enumerate(left):
         if dependent and position.base == dependent[0].level:
             return at
+    levels = [at for at, base in enumerate(bases) if _is_levels(tags.constants.ranges.get(base))]
+    if levels and not dependent:
+        return levels[0]
     for at, range in enumerate(ranges):
         if range is None or range.level is None:
             if not isinstance(left[at].base, Lookup) and bases[at] not in given:
@@ -303,6 +332,10 @@ def _level_position(equation: tree.Equation, left: Positions, tags: Tags) -> int
         f"write the level into the tag: `{equation.left.name}@{dependent[0].level},{dependent[0].name}`",
         Label(dependent[0].span, "declared here"),
     )
+
+
+def _is_levels(range: IndexRange | None) -> bool:
+    return range is not None and range.kind == "levels"
 
 
 # Names that Python has

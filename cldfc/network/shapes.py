@@ -13,6 +13,7 @@ from cldfc.network.positions import LARGEST_SIZE, LARGEST_VALUE, Key, NoNumber, 
 from cldfc.network.program import Attribute, Declaration, Template
 from cldfc.network.shape_errors import ShapeErrors, describe_form
 from cldfc.ops import (
+    Convolution,
     Dim,
     Form,
     Kernel,
@@ -107,6 +108,7 @@ class _Inference:
         self.forward: dict[Key, Operator] = {}
         """Kernels that are used by their adjoint first, and then as they are: a bias has no part in the adjoint."""
         self.unlike: set[Key | None] = set()
+        self.with_strides = expansion.program.with_strides
         self.errors = ShapeErrors(expansion, problems)
         self.first = self.errors.first
         self.forms[0].dims = tuple(Dim(size) for size in expansion.program.shape)
@@ -213,6 +215,8 @@ class _Inference:
         if isinstance(operation.operator, Linear) and operation.operator.outputs is None:
             sized.dims["out"] = Dim(program.classes)
         assert operation.parameter is not None
+        if isinstance(operation.operator, Convolution) and operation.parameter[0] in self.with_strides:
+            sized.given["stride"] = operation.operator.stride
         declaration = program.parameters.get(operation.parameter[0])
         declaration = declaration and declaration.at(operation.tag or ())
         if declaration is None:

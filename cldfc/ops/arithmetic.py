@@ -62,7 +62,50 @@ class Alike(Operator):
 
 
 @dataclass(frozen=True)
-class Add(Alike):
+class Spread(Alike):
+    """Several operands of one shape, which is that of the result, or that are spread over it.
+
+    Beside a map of C channels, a vector of C numbers has one for each channel, and a map of one channel one for each pixel.
+    """
+
+    shapes: ClassVar[str] = "any, all alike → the same; beside C×H×W also C, and 1×H×W"
+
+    def shape(self, shapes: Solver, operands: list[Form], result: Form, parameter: Sized | None) -> None:
+        vectors = [operand for operand in operands if _rank(operand) == 1]
+        maps = [operand for operand in operands if _rank(operand) == 3]
+        narrow = [operand for operand in maps if shapes.map(operand)[0].root().size == 1]
+        wide = [operand for operand in maps if not any(operand is other for other in narrow)]
+        if not maps or not (vectors or (narrow and wide)):
+            return super().shape(shapes, operands, result, parameter)
+        channels, height, width = shapes.map(result)
+        for operand in maps:
+            own = shapes.map(operand)
+            shapes.equal(height, own[1])
+            shapes.equal(width, own[2])
+        for operand in wide:
+            shapes.equal(channels, shapes.map(operand)[0])
+        for operand in vectors:
+            shapes.equal(channels, shapes.vector(operand))
+        for operand in operands:
+            if _rank(operand) is None:
+                shapes.same(result, operand)
+        if narrow and channels.root().size is None:
+            shapes.suppose(channels, shapes.map(narrow[0])[0], lambda one: one)
+        return None
+
+    @staticmethod
+    def is_spread(operand: Shape, result: Shape) -> bool:
+        """Whether an operand is a vector that is spread over a map, which PyTorch does not do by itself."""
+        return len(operand) == 1 and len(result) == 3
+
+
+def _rank(form: Form) -> int | None:
+    dims = form.root().dims
+    return None if dims is None else len(dims)
+
+
+@dataclass(frozen=True)
+class Add(Spread):
     """x + y - z: terms of one shape, each with its sign."""
 
     linear: ClassVar[bool] = True
@@ -91,7 +134,7 @@ class Total(Alike):
         return " + ".join(operands)
 
 
-class Multiply(Alike):
+class Multiply(Spread):
     """x ⊙ y: the product number by number (Hadamard)."""
 
     binds: ClassVar[Strength] = "product"
@@ -193,7 +236,7 @@ class EuclideanNorm(InnerProduct):
         return Kept((0,), result=True)
 
 
-class Divide(Alike):
+class Divide(Spread):
     """x / y: the quotient number by number; of a scalar, all by one number."""
 
     binds: ClassVar[Strength] = "product"

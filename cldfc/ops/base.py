@@ -80,6 +80,8 @@ class Operator(ABC):
     """Whether it has a kernel that is stored as that of a transposed convolution, in × out/groups."""
     is_adjoint: ClassVar[bool] = False
     """Whether it leads from a kernel's outputs to its inputs, by a function: the module is that of the kernel."""
+    of_module: ClassVar[tuple[str, ...]] = ()
+    """Settings that stand in the constructor of its module alone: they may differ from turn to turn of a loop."""
     binds: ClassVar[Strength] = "call"
     """How tightly its PyTorch expression holds together: what a writer must parenthesise."""
     takes: ClassVar[Strength | None] = None

@@ -144,20 +144,21 @@ def concatenate(values: Sequence[Value]) -> Value:
 
 
 def combine_alike(values: Sequence[Value], compute: Callable[[list[Tensor]], Tensor]) -> Value:
-    """A function of values of one shape, and of scalars: the first that has a shape tells it to the others.
+    """A function of values of one shape, of scalars, and of what is spread over maps; zeros have the shape of the rest.
 
-    A number of each image is spread over maps and vectors.
+    Beside maps a vector has one number for each channel, and a map of one channel one for each pixel. A number of each
+    image is spread over maps and vectors.
     """
     values = [_known(value) for value in values]
+    rank = max((value.ndim for value in values if isinstance(value, Tensor)), default=0)
+    if rank == 4:
+        values = [v[:, :, None, None] if isinstance(v, Tensor) and v.ndim == 2 else v for v in values]
+    values = [v.reshape(-1, *[1] * (rank - 1)) if isinstance(v, Tensor) and v.ndim == 1 else v for v in values]
     shapes = [tuple(value.shape) for value in values if isinstance(value, Tensor) and value.ndim]
-    shape = next((shape for shape in shapes if len(shape) > 1), shapes[0] if shapes else None)
+    shape = tuple(torch.broadcast_shapes(*shapes)) if shapes else None
     if shape is None and any(isinstance(value, Unshaped) for value in values):
         return values[0] if all(is_zero(value) for value in values) else Unshaped(values, compute, is_alike=True)
-    return compute([_spread(_with_shape(value, shape or ()), shape or ()) for value in values])
-
-
-def _spread(value: Tensor, shape: Shape) -> Tensor:
-    return value.reshape(-1, *[1] * (len(shape) - 1)) if value.ndim == 1 else value
+    return compute([_with_shape(value, shape or ()) for value in values])
 
 
 def is_zero(value: Value) -> bool:

@@ -286,7 +286,8 @@ class Formatter:
         sides = stride if isinstance(stride, tuple) else (stride,)
         texts = [str(side) if isinstance(side, int) else self.bound(side) for side in sides]
         is_bare = isinstance(stride, int) and not self.is_latex
-        return f"*{mark}{texts[0]}" if is_bare else f"*{mark}{{{','.join(texts)}}}"
+        between = "," if all(isinstance(side, int) for side in sides) else ", "  # a tag would go on behind a comma
+        return f"*{mark}{texts[0]}" if is_bare else f"*{mark}{{{between.join(texts)}}}"
 
     def sum(self, expression: tree.Sum, space: str = " ") -> str:
         """`x + y - z`, `-x`."""
