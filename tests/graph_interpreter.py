@@ -101,16 +101,22 @@ def without_parameters(operator: ops.Operator, x: Tensor) -> Tensor:
     return {**POINTWISE, **BY_PIXEL, **REARRANGING}[str(operator.keyword)](x, **settings)
 
 
+def spread(given: list[Tensor]) -> list[Tensor]:
+    """What is combined number by number: beside maps, a vector is repeated at every pixel."""
+    pixels = next((x.shape[2:] for x in given if x.dim() == 4), None)
+    return [x if pixels is None or x.dim() != 2 else x.reshape(*x.shape, 1, 1).expand(-1, -1, *pixels) for x in given]
+
+
 # The formulas of notation and of operators with parameters: the operator, its node, its operands, and its module.
 FORMULAS: dict[type[ops.Operator], Callable[..., Any]] = {
-    ops.Add: lambda o, node, given, module: sum(sign * x for sign, x in zip(o.signs, given, strict=True)),
+    ops.Add: lambda o, node, given, module: sum(sign * x for sign, x in zip(o.signs, spread(given), strict=True)),
     ops.Total: lambda o, node, given, module: torch.stack(given).sum(0),
-    ops.Multiply: lambda o, node, given, module: math.prod(given),
+    ops.Multiply: lambda o, node, given, module: math.prod(spread(given)),
     ops.Scale: lambda o, node, given, module: given[0] * o.factor,
     ops.ScaleBy: lambda o, node, given, module: given[0] * module.item(),
     ops.ScalarValue: lambda o, node, given, module: module.detach().clone(),
     ops.Shift: lambda o, node, given, module: o.sign * given[0] + o.factor,
-    ops.Divide: lambda o, node, given, module: given[0] / given[1],
+    ops.Divide: lambda o, node, given, module: spread(given)[0] / spread(given)[1],
     ops.Reciprocal: lambda o, node, given, module: o.factor * given[0] ** -1,
     ops.RaiseTo: lambda o, node, given, module: given[0] ** o.factor,
     ops.Concat: lambda o, node, given, module: torch.hstack(given),

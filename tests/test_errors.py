@@ -34,6 +34,8 @@ SEVERAL = {
     "E0601_several": 3,  # three expectations
     "E0603_two_families": 2,  # a constraint on each
     "E0407_rearranged": 4,  # an operator each
+    "E0203_ranges_meet": 2,  # of two kernels
+    "E0504_stride_at_level": 2,  # a window, and a stride
     "E0504_no_channels": 2,  # not in order, not whole
     "E0507_channels": 4,  # of a constant, on the left, of an operator, and no range
     "E0507_word": 3,  # two words, and a tag without anything to share

@@ -34,6 +34,7 @@ def test_every_spec_states_its_count_which_is_that_of_the_class(name):
 # What makes a network narrow, where the spec says so, with other widths on every level.
 NARROW = {
     "c@ℓ": "2 + 2 * ℓ",
+    "a@ℓ": "4 * ℓ",
     "d@ℓ": "4 * C * ℓ",
     "w@ℓ": "3 + ℓ",
     "C": "2",

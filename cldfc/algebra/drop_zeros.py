@@ -54,8 +54,8 @@ class _Zeros:
             if self.gives_zero(self.graph.node(members[at]), are_zero):
                 zeros.add(at)
                 changes[at] = Step(Zero(), (), None, step.span)
-            elif isinstance(step.operator, Add) and any(are_zero):
-                changes[at] = _without_zero_terms(step, are_zero)
+            elif isinstance(step.operator, Add) and any(are_zero) and self.keeps_shape(members[at], are_zero):
+                changes[at] = _without_zero_terms(step, step.operator, are_zero)
         assert template.result is not None
         if self.is_zero(template.result, zeros, instance):
             self.values.add(instance.value)
@@ -68,6 +68,12 @@ class _Zeros:
             return operand in zeros
         return isinstance(operand, Read) and operand.keys(instance.binding)[0] in self.values
 
+    def keeps_shape(self, at: int, are_zero: list[bool]) -> bool:
+        """Whether a sum has its shape without its zeros, too, and not from one of them."""
+        shapes = [self.graph.node(operand).shape for operand in self.graph.operands(at)]
+        kept = [shape for shape, is_zero in zip(shapes, are_zero, strict=True) if not is_zero]
+        return self.graph.node(at).shape in kept
+
     def gives_zero(self, node: Node, are_zero: list[bool]) -> bool:
         operator = node.operator
         if isinstance(operator, Kernel) and node.parameter is not None:
@@ -77,14 +83,14 @@ class _Zeros:
         return keeps and all(are_zero)
 
 
-def _without_zero_terms(step: Step, are_zero: list[bool]) -> Step | Operand:
+def _without_zero_terms(step: Step, add: Add, are_zero: list[bool]) -> Step | Operand:
     """A sum without the terms that are zero; what is left of it may be a single one."""
-    assert isinstance(step.operator, Add)
     left = [at for at, is_zero in enumerate(are_zero) if not is_zero]
     signs: tuple[Literal[1, -1], ...] = tuple(
-        sign for sign, is_zero in zip(step.operator.signs, are_zero, strict=True) if not is_zero
+        sign for sign, is_zero in zip(add.signs, are_zero, strict=True) if not is_zero
     )
     if signs == (1,):
         return step.operands[left[0]]
     operands, terms = (tuple(all_of[at] for at in left) for all_of in (step.operands, step.terms))
-    return replace(step, operator=Add(signs), operands=operands, terms=terms)
+    spread = tuple(add.spread[at] for at in left) if add.spread else ()
+    return replace(step, operator=Add(signs, spread=spread if any(spread) else ()), operands=operands, terms=terms)

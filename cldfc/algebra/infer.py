@@ -16,7 +16,12 @@ def infer_network(spec: tree.Tree, changes: Changes, problems: Problems) -> Infe
 
     Raises CldfError with everything that is wrong, when there is no network to speak of.
     """
-    expansion = expand_program(resolve_spec(spec, changes, problems), problems)
+    program = resolve_spec(spec, changes, problems)
+    before = problems.copy()
+    expansion = expand_program(program, problems)
+    if apart := program.without_shared_strides(expansion.strides()):
+        problems.found, problems.places = before.found, before.places
+        expansion = expand_program(apart, problems)
     check_renamed(expansion, problems)
     prove_constraints(spec, expansion, problems)
     return infer_shapes(expansion, problems)

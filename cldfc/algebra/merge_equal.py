@@ -226,11 +226,12 @@ class _Merge:
         for at in range(len(template.steps)):
             first.setdefault(number_of(at), at)
         changes: dict[int, Step | Operand] = {}
-        stack = list(roots)
+        stack, seen = list(roots), set[int]()
         while stack:
             at = stack.pop()
-            if not isinstance(at, int) or at in changes:
+            if not isinstance(at, int) or at in seen:
                 continue
+            seen.add(at)
             expression = number_of(at)
             if expression in self.shared:
                 self.write(expression)

@@ -11,12 +11,13 @@ from cldfc.emit import python
 from cldfc.emit.loops import ForLoop, History, Item, Leaf, Site, Turn, sites, turns
 from cldfc.emit.naming import TEMPORARIES, Naming, Ownership, ParameterUse, variables
 from cldfc.emit.python import loop_name, snake_case
+from cldfc.emit.recursion import Recursions, Visit
 from cldfc.emit.sizes import number_text
 from cldfc.emit.statements import CodeNames, format_shapes, write_equation
 from cldfc.network.graph import Node
 from cldfc.network.positions import Key, Position, Positions
 from cldfc.network.program import Call, Operand, Read, Reads, Step, Template
-from cldfc.ops import Channels, ConvolutionAdjoint, Kernel, Statistics, WithNumber, Zero
+from cldfc.ops import Channels, ConvolutionAdjoint, Kernel, Spread, Statistics, WithNumber, Zero
 from cldfc.ops.pointwise import Relu
 from cldfc.syntax import tree
 from cldfc.syntax.format import format_let
@@ -61,7 +62,7 @@ class _Region:
             )
             for step in self.body()
         )
-        return self.call.name, tuple(steps)
+        return id(self.call.statement), tuple(steps)
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +85,18 @@ class _MethodCall:
     region: _Region
     indices: Positions
 
+    @property
+    def steps(self) -> tuple[int, ...]:
+        return self.region.steps
+
+    @property
+    def result(self) -> int:
+        return self.region.steps[-1]
+
+    @property
+    def arguments(self) -> list[Operand]:
+        return [self.region.argument]
+
 
 class _Methods:
     """The methods of a class, and where each equation calls them."""
@@ -94,23 +107,24 @@ class _Methods:
         self.place_at = {(id(place.site.leaf), place.step): place for place in places}
         self.found: list[_Method] = []
         self.calls: dict[int, list[_MethodCall]] = {}
+        self.number_of = {instance.value: number for number, instance in enumerate(names.graph.instances)}
         groups: dict[Hashable, list[_Region]] = {}
         for site in sites:
             for region in _regions_of(site):
-                groups.setdefault(region.structure(), []).append(region)
-        statements = {s.symbol.name: s for s in names.graph.program.spec.statements if isinstance(s, tree.Let)}
+                spread = [self.is_spread(region, at) for at in range(len(region.steps))]
+                groups.setdefault((region.structure(), *spread), []).append(region)
         named: set[str] = set()
         for regions in groups.values():
             name = regions[0].call.name
-            if len(regions) > 1 and name not in named and self.make(statements[name], regions):
+            if len(regions) > 1 and name not in named and self.make(regions[0].call.statement, regions):
                 named.add(name)
 
     def make(self, statement: tree.Let, regions: list[_Region]) -> bool:
         """A method for these uses, if the parameters of all are the same but for indices."""
         turn_of = [(use, turn) for use, region in enumerate(regions) for turn in turns(region.site.route)]
         given: dict[str, list[Position]] = {}
-        for place, index in enumerate(regions[0].call.head):
-            given[index] = [region.call.tag[place].substitute(region.site.leaf.binding()) for region in regions]
+        for index in regions[0].call.values:
+            given[index] = [region.call.values[index].substitute(region.site.leaf.binding()) for region in regions]
         places: dict[int, Positions] = {}
         factors: dict[int, str] = {}
         for at, step in enumerate(regions[0].body()):
@@ -156,6 +170,10 @@ class _Methods:
             values |= {factor.value(binding)} if factor is not None else set()
         return number_text(values.pop()) if len(values) == 1 else None
 
+    def is_spread(self, region: _Region, at: int) -> tuple[int, ...]:
+        """The operands of one of its steps that are vectors beside maps."""
+        return _spread_operands(self.names.graph, self.number_of, region.site, region.steps[at])
+
     def lines(self) -> list[str]:
         """The methods."""
         return [line for method in self.found for line in [*self.method(method), ""]]
@@ -171,6 +189,7 @@ class _Methods:
             read=lambda _: _ARGUMENT,
             apply=lambda at, step, operands: self.apply(method, at, step, operands),
             temporaries=[name for name in names if name not in self.names.loops],
+            is_spread=lambda at, place: place in self.is_spread(method.region, at),
         )
         arguments = [f"{_ARGUMENT}: torch.Tensor", *(f"{loop_name(index)}: int" for index in method.indices)]
         return [
@@ -188,11 +207,11 @@ class _Methods:
         return step.operator.torch(operands, module)
 
     def collapse(
-        self, template: Template, calls: Sequence[_MethodCall]
-    ) -> tuple[Template, list[int], dict[int, _MethodCall]]:
+        self, template: Template, calls: Sequence[_MethodCall | Visit]
+    ) -> tuple[Template, list[int], dict[int, _MethodCall | Visit]]:
         """An equation with calls in place of steps, the number that each step had before, and the calls by theirs."""
-        ends = {call.region.steps[-1]: call for call in calls}
-        inside = {at for call in calls for at in call.region.steps} - ends.keys()
+        ends = {call.result: call for call in calls}
+        inside = {at for call in calls for at in call.steps} - ends.keys()
         kept = [at for at in range(len(template.steps)) if at not in inside]
         new = {at: place for place, at in enumerate(kept)}
 
@@ -203,7 +222,7 @@ class _Methods:
         for at in kept:
             step = template.steps[at]
             if at in ends:  # Whatever the method does last, its use is a call, as that of a pointwise function is.
-                step = Step(Relu(), (ends[at].region.argument,), None, step.span)
+                step = Step(Relu(), tuple(ends[at].arguments), None, step.span)
             steps.append(replace(step, operands=tuple(map(renumber, step.operands))))
         result = template.result if not isinstance(template.result, int) else new[template.result]
         return replace(template, steps=tuple(steps), result=result), kept, {new[at]: call for at, call in ends.items()}
@@ -234,27 +253,27 @@ def _regions_of(site: Site) -> list[_Region]:
     template = site.leaf.template
     if any(not step.operator.repeatable and step.use is None for step in template.steps):
         return []
-    by_call: dict[int, list[int]] = {}
+    by_call: dict[Call, list[int]] = {}
     for at, step in enumerate(template.steps):
         if step.call is not None:
-            by_call.setdefault(step.call.number, []).append(at)
-    found = (_region_of(site, steps) for steps in by_call.values())
+            by_call.setdefault(step.call.chain()[0], []).append(at)
+    found = (_region_of(site, call, steps) for call, steps in by_call.items())
     return [region for region in found if region is not None]
 
 
-def _region_of(site: Site, at: list[int]) -> _Region | None:
+def _region_of(site: Site, call: Call, at: list[int]) -> _Region | None:
     """These steps as a use of a named operator, if they are all of it, and more than a kernel alone or none."""
     template = site.leaf.template
     steps = [template.steps[place] for place in at]
-    call = steps[0].call
-    assert call is not None
+    if any(one.is_recursive for step in steps if step.call for one in step.call.chain()):
+        return None
     if len(at) != call.size or len(at) < 2 or not any(isinstance(step.operator, Kernel) for step in steps):
         return None
     if any(isinstance(step.operator, Zero) or step.statistics is not None for step in steps):
         return None
     if any(step.operator.is_adjoint for step in steps):
         return None  # the size of its result may differ from use to use
-    if not {name for position in call.tag for name in variables(position)} <= set(site.leaf.names):
+    if not {name for position in call.values.values() for name in variables(position)} <= set(site.leaf.names):
         return None  # several equations share what it computes, and that has index names of its own
     inside = set(at)
     outer = [o for step in steps for o in step.operands if not (isinstance(o, int) and o in inside)]
@@ -264,6 +283,18 @@ def _region_of(site: Site, at: list[int]) -> _Region | None:
     if inside.intersection([o for o in [*others, template.result] if isinstance(o, int)]) != {at[-1]}:
         return None
     return _Region(site, call, tuple(at), outer[0])
+
+
+def _spread_operands(graph: Graph, number_of: Mapping[Key, int], site: Site, at: int) -> tuple[int, ...]:
+    """The operands of a step, by their places, that are vectors beside maps; the same in all turns of the loops."""
+    if not isinstance(site.leaf.template.steps[at].operator, Spread):
+        return ()
+    template, binding, turn = site.leaf.template, site.leaf.binding(), next(iter(turns(site.route)))
+    value = template.family, tuple(position.substitute(binding).value(turn) for position in template.left)
+    node = graph.members[number_of[value]][at]
+    shapes = [graph.node(operand).shape for operand in graph.operands(node)]
+    result = graph.node(node).shape
+    return tuple(place for place, shape in enumerate(shapes) if Spread.is_spread(shape, result))
 
 
 def _meaning(operand: Operand) -> Hashable:
@@ -294,6 +325,9 @@ class Forward:
         self.site_of = {id(site.leaf): site for site in sites(items)}
         self.number_of = {instance.value: number for number, instance in enumerate(self.graph.instances)}
         self.node_of = {(node.instance, node.step): node for node in self.graph.nodes()}
+        own = {(leaf, step): place for (leaf, step, is_statistics), place in self.place_at.items() if not is_statistics}
+        self.recursions = Recursions(names, ownership, own, self.node_with_shapes)
+        self.recursions.find(list(self.site_of.values()))
 
     def lines(self) -> list[str]:
         """The equations in the loops of the network."""
@@ -330,15 +364,15 @@ class Forward:
         left = tuple(position.substitute(leaf.binding()) for position in template.left)
         values = [(template.family, tuple(p.value(turn) for p in left)) for turn in turns(site.route)]
         comment = f"# {template.label(left)}: {format_shapes([self.graph.shape(v) for v in values])}"
-        template, numbers, calls = self.methods.collapse(template, self.methods.calls.get(id(leaf), ()))
+        used = [*self.methods.calls.get(id(leaf), ()), *self.recursions.uses.get(id(leaf), ())]
+        template, numbers, calls = self.methods.collapse(template, used)
         vocabulary = CodeNames(
             read=lambda read: self.read(site, read),
             apply=lambda at, step, operands: (
-                self.methods.call(calls[at], operands[0])
-                if at in calls
-                else self.apply(site, numbers[at], step, operands)
+                self.call(calls[at], operands) if at in calls else self.apply(site, numbers[at], step, operands)
             ),
             temporaries=self.names.temporaries,
+            is_spread=lambda at, place: place in _spread_operands(self.graph, self.number_of, site, numbers[at]),
         )
         is_output = (template.family, left) == (self.graph.program.output, ())
         if is_output:
@@ -366,6 +400,9 @@ class Forward:
         if lines[-1].startswith(shifted) and python.fits(lines[-1], depth):
             return [comment, *lines]
         return [comment, *write_equation(template, vocabulary, f"{new} = ", depth), shifted + new]
+
+    def call(self, use: _MethodCall | Visit, operands: list[str]) -> str:
+        return self.recursions.call(use, operands) if isinstance(use, Visit) else self.methods.call(use, operands[0])
 
     def reads_older(self, leaf: Leaf, history: History) -> bool:
         """Whether an equation reads values of its own family that others have followed."""
@@ -405,7 +442,8 @@ class Forward:
         if step.statistics is not None:
             own = self.place_at[id(site.leaf), at, True]
             operands = [*operands, self.names.module(own.name, own.positions)]
-        if isinstance(step.operator, Kernel) and (step.operator.is_adjoint or not self.ownership.fits(place)):
+        is_own = bool(site.leaf.template.readings and step.settings) or self.ownership.fits(place)
+        if isinstance(step.operator, Kernel) and (step.operator.is_adjoint or not is_own):
             sizes = self.names.size_texts(place, site.route, _NEEDED)
             return step.operator.torch_unlike(operands, module, sizes, self.beyond(site, at))
         return step.operator.torch(operands, module)
@@ -445,6 +483,11 @@ class Forward:
     def node_at(self, site: Site, at: int, turn: Turn) -> Node:
         """The operation that a step is in one turn of the loops."""
         return self.node_of[self.number_at(site, turn), at]
+
+    def node_with_shapes(self, site: Site, at: int, turn: Turn) -> tuple[Node, list[tuple[int, ...]]]:
+        number = self.number_at(site, turn)
+        operands = self.graph.operands(self.graph.members[number][at])
+        return self.node_of[number, at], [self.graph.node(operand).shape for operand in operands]
 
     def number_at(self, site: Site, turn: Turn) -> int:
         """The number of the instance that an equation is in one turn of the loops."""

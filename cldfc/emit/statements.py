@@ -12,7 +12,8 @@ from cldfc.network.cost import count_unshared
 from cldfc.network.graph import Graph
 from cldfc.network.program import Operand, Read, Reads, Step, Template
 from cldfc.network.shapes import count_stored
-from cldfc.ops import Add, Identity, Kernel, ScalarValue, Total
+from cldfc.ops import Add, Identity, Kernel, ScalarValue, Spread, Total
+from cldfc.ops.arithmetic import Alike
 from cldfc.ops.base import Strength
 from cldfc.syntax import tree
 from cldfc.syntax.format import format_equation, format_let, format_symbol
@@ -88,6 +89,8 @@ class CodeNames:
     read: Callable[[Read | Reads], str]
     apply: Callable[[int, Step, list[str]], str]
     temporaries: Sequence[str]
+    is_spread: Callable[[int, int], bool]
+    """Whether an operand of a step, by its place, is a vector beside maps."""
 
 
 def write_equation(
@@ -114,8 +117,15 @@ def _kept_results(template: Template) -> set[int]:
     for step in template.steps:
         for operand in step.operands:
             if isinstance(operand, int) and not isinstance(template.steps[operand].operator, ScalarValue):
-                uses[operand] += 2 if isinstance(step.operator, Kernel) else 1
+                is_result = _leaves_recursion(template.steps[operand], step)
+                uses[operand] += 2 if isinstance(step.operator, Kernel) or is_result else 1
     return {at for at, count in enumerate(uses) if count > 1}
+
+
+def _leaves_recursion(step: Step, reader: Step) -> bool:
+    """Whether a result is that of an operator which is defined by itself: such nest without bound."""
+    own = [call for call in step.call.chain() if call.is_recursive] if step.call else []
+    return bool(own) and (reader.call is None or own[-1] not in reader.call.chain())
 
 
 def _take_apart(writer: _StatementWriter, step: int, held: set[int], split: set[int]) -> bool:
@@ -163,7 +173,7 @@ class _StatementWriter:
             self.codes.append(self.step(at, step))
             self.results.append(self.codes[at])
             self.pending[at] = None
-            if at in self.held and at != last:
+            if at in self.held and at != last and self.codes[at].kind != "name":
                 self.results[at] = self.assign(self.codes[at], at, self.needed(at + 1, but=at))
         return [*self.lines, _CodeLine(target + self.code(last).text, last if isinstance(last, int) else -1)]
 
@@ -177,6 +187,11 @@ class _StatementWriter:
     def step(self, at: int, step: Step) -> _Code:
         """One step as an expression over its operands."""
         operands = [self.code(operand) for operand in step.operands]
+        if isinstance(step.operator, Alike) and step.operator.spread:
+            operands = [_spread(code, axes) for code, axes in zip(operands, step.operator.spread, strict=True)]
+        if isinstance(step.operator, Spread):
+            spreads = [self.vocabulary.is_spread(at, place) for place in range(len(operands))]
+            operands = [_spread(c, 2, ", :") if is_spread else c for c, is_spread in zip(operands, spreads, strict=True)]
         if isinstance(step.operator, Add):
             return self.sum(at, step.operator.signs, operands)
         if isinstance(step.operator, Identity):
@@ -184,7 +199,7 @@ class _StatementWriter:
         if isinstance(step.operator, Total):
             return _Code(f"sum({operands[0].text})", "call")
         kind = "name" if isinstance(step.operator, ScalarValue) else step.operator.binds
-        texts = [_bound(code, kind, place) for place, code in enumerate(operands)]
+        texts = [_bound(code, step.operator.takes or kind, place) for place, code in enumerate(operands)]
         text = self.vocabulary.apply(at, step, texts)
         return _Code(text, kind, frozenset[str]().union(*(code.temporaries for code in operands)))
 
@@ -216,6 +231,13 @@ class _StatementWriter:
         name = next(name for name in self.vocabulary.temporaries if name not in needed)
         self.lines.append(_CodeLine(f"{name} = {code.text}", step))
         return _Code(name, "name", frozenset({name}))
+
+
+def _spread(code: _Code, axes: int, before: str = "") -> _Code:
+    """A number of each image, or a vector, with more axes, for PyTorch to spread: `alpha[:, None, None, None]`."""
+    if not axes:
+        return code
+    return _Code(f"{_bound(code, 'power', 1)}[:{before}{', None' * axes}]", "call", code.temporaries)
 
 
 def _bound(code: _Code, kind: str, place: int) -> str:

@@ -53,7 +53,7 @@ def _write_class(names: Naming, ownership: Ownership, execution: Execution, made
     head = python.call("def forward", ["self", f"{argument}: torch.Tensor"], " -> torch.Tensor:", 1)
     names.sizes.in_forward = True
     writer = Forward(names, ownership, places_of(execution.items), execution.items)
-    forward, methods = writer.lines(), writer.methods.lines()
+    forward, methods = writer.lines(), [*writer.methods.lines(), *writer.recursions.lines()]
     names.sizes.in_forward = False
     init = Constructor(names, ownership, made).lines()
     given = {"in_channels": program.shape[0], "num_classes": program.classes}

@@ -154,8 +154,8 @@ def rebuild_graph(graph: Graph, revised: Sequence[Revised]) -> Graph:
 
 
 def _renew(node: Node, step: Step, instance: int, at: int) -> Node:
-    """An old operation at its new place; a factor, and which channels it takes, differ from instance to instance."""
-    operator = node.operator if step.factor is not None or step.channels else step.operator
+    """An old operation at its new place; a factor, channels and settings may differ from instance to instance."""
+    operator = node.operator if step.factor is not None or step.channels or step.settings else step.operator
     return Node(
         operator=operator,
         shape=node.shape,

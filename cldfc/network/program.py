@@ -4,13 +4,24 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import count
 
 from cldfc.diagnostics import Problems, Span
 from cldfc.network.constants import Tags
 from cldfc.network.names import Names
-from cldfc.network.positions import LARGEST_FLOAT, Binding, Constant, Formula, IndexRange, Key, Position, Positions
+from cldfc.network.positions import (
+    LARGEST_FLOAT,
+    Binding,
+    Case,
+    Constant,
+    Formula,
+    IndexRange,
+    Key,
+    Position,
+    Positions,
+    holding_cases,
+)
 from cldfc.ops import KernelStart, Operator
 from cldfc.syntax import tree
 from cldfc.syntax.format import format_symbol
@@ -59,20 +70,30 @@ class Use:
     positions: Positions
     span: Span = tree.span_field()
 
+    def key(self, binding: Binding) -> Key:
+        """Its name and tag, before `tie`, at a choice of indices. Raises OutOfRange."""
+        return self.name, tuple([position.value(binding) for position in self.tag])
 
-@dataclass(frozen=True, slots=True)
+
+@dataclass(eq=False, slots=True)
 class Call:
-    """A use of a named operator: its tag, for the index names of its head, and of how many steps it is.
+    """A use of a named operator: its tag, the index names of its head and what they are, and of how many steps it is.
 
-    `number` tells the uses in one equation apart. The operators inside another are none of their own.
+    The operators inside another are none of their own, unless they are defined by themselves: those have an `outer` one.
     """
 
     name: str
-    head: tuple[str, ...]
     tag: Positions
-    number: int
-    size: int
+    values: Mapping[str, Position]
     span: Span
+    statement: tree.Let
+    outer: Call | None
+    is_recursive: bool
+    size: int = 0
+
+    def chain(self) -> list[Call]:
+        """The calls that it is in, the outermost first, and itself."""
+        return [*(self.outer.chain() if self.outer else ()), self]
 
 
 Operand = int | Read | Reads
@@ -97,10 +118,23 @@ class Step:
     call: Call | None = field(default=None, compare=False)
     """The use of a named operator that gives it."""
     channels: tuple[Formula, ...] = ()
+    settings: tuple[tuple[str, Formula], ...] = ()
+    """Settings of the operator that differ between choices of the index names, and that only its module knows."""
 
     def uses(self) -> list[Use]:
         """What it stores: its parameter, and its statistics."""
         return [use for use in (self.use, self.statistics) if use is not None]
+
+
+@dataclass(frozen=True, slots=True)
+class Turns:
+    """Some choices of index names."""
+
+    names: tuple[str, ...]
+    values: frozenset[tuple[int, ...]]
+
+    def __contains__(self, binding: Binding) -> bool:
+        return tuple([binding[name] for name in self.names]) in self.values
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,6 +151,17 @@ class Template:
     is_inner: bool = False
     """The terms of a reduction, or what several equations share: there is no such equation in the spec."""
     is_rewritten: bool = False
+    turns: Turns | None = None
+    """For which of its indices it holds, where an operator has several declarations and this is one reading of it."""
+    lacks: Use | None = None
+    """The operator that nothing declares there."""
+    readings: tuple[Template, ...] = ()
+    """Those that it stands for, where they differ only in settings that modules know."""
+
+    @property
+    def numbers(self) -> int:
+        """How many numbers and constants stand on its left: of two equations for a value the one with more wins."""
+        return sum(not isinstance(position.base, str) for position in self.left)
 
     def reads(self) -> list[Read | Reads]:
         """The values that it needs, in the order of its steps."""
@@ -159,7 +204,8 @@ class Attribute:
 class Declaration:
     """`kernel A@ℓ : 3×3 → c@ℓ` or `scalar ω@ℓ = 1`: what it says of its parameters' sizes, by their names.
 
-    `transfer` says at which of two indices `R_ℓ^{ℓ+1}` is meant: 0, the lower, or 1, the upper one.
+    `transfer` says at which of two indices `R_ℓ^{ℓ+1}` is meant: 0, the lower, or 1, the upper one. Of several
+    declarations of one name, `cases`, each has its `case`; the most general one stands for all.
     """
 
     name: str
@@ -168,6 +214,24 @@ class Declaration:
     statement: tree.KernelStatement | tree.Scalar
     transfer: int = 1
     start: KernelStart = KernelStart()
+    case: Case | None = None
+    cases: tuple[Declaration, ...] = ()
+
+    def at(self, tag: tuple[int, ...]) -> Declaration | None:
+        """The declaration that holds for a tag; None where there is none."""
+        if not self.cases:
+            return self
+        holding = holding_cases([case for each in self.cases if (case := each.case) is not None], tag)
+        return self.cases[holding[0]] if holding else None
+
+    def every(self) -> tuple[Declaration, ...]:
+        return self.cases or (self,)
+
+    def binding(self, tag: tuple[int, ...]) -> dict[str, int]:
+        """The values of its index names for a tag."""
+        if self.case is not None:
+            return self.case.binding(tag) or {}
+        return dict(zip(self.indices, tag, strict=True))
 
 
 @dataclass(frozen=True, slots=True)
@@ -200,6 +264,22 @@ class Program:
     constraints: tuple[tuple[tree.Constrain, Positions], ...] = ()
     """Each with the positions of its tag: it speaks of the values that these stand for, or of all without a tag."""
 
+    @property
+    def with_strides(self) -> set[str]:
+        """The kernels whose stride differs from turn to turn of a loop, so that each module is made with its own."""
+        steps = (step for template in self.templates if template.readings for step in template.steps)
+        return {step.use.name for step in steps if step.use is not None and "stride" in dict(step.settings)}
+
+    def without_shared_strides(self, strides: Mapping[Key, set[object]]) -> Program | None:
+        """The same with each reading of an equation by itself, where a kernel in a loop is used with two strides.
+
+        None where there is no such kernel.
+        """
+        if not any(key[0] in self.with_strides and len(found) > 1 for key, found in strides.items()):
+            return None
+        templates = (reading for template in self.templates for reading in template.readings or (template,))
+        return replace(self, templates=tuple(templates))
+
 
 @dataclass(frozen=True, slots=True)
 class Scope:
@@ -207,9 +287,11 @@ class Scope:
 
     values: Mapping[str, Position]
     tag: tuple[tree.Index, ...]
+    arguments: Mapping[str, int | Read | None] = field(default_factory=dict[str, "int | Read | None"])
+    """What the operands of an operator stand for, where they have names; None: it is wrong, and reported."""
 
     def inside(self, name: str, position: Position) -> Scope:
-        return Scope({**self.values, name: position}, self.tag)
+        return replace(self, values={**self.values, name: position})
 
 
 @dataclass(frozen=True, slots=True)

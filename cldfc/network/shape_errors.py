@@ -9,7 +9,7 @@ from cldfc.network.expand import Expansion, Operation
 from cldfc.network.numbers import report_missing_value
 from cldfc.network.positions import LARGEST_SIZE, LARGEST_VALUE, Key, OutOfRange, format_key
 from cldfc.network.program import Attribute, Step
-from cldfc.ops import Concat, Dim, Form, Kernel, Sized, Unfit
+from cldfc.ops import Concat, Dim, Form, Kernel, Sized, Spread, Unfit
 from cldfc.syntax import tree
 
 
@@ -36,11 +36,19 @@ class ShapeErrors:
         terms = self.step(operation).terms or (operation.span,) * len(operands)
         # Scalars fit into any sum.
         of_shape = [at for at, form in enumerate(operands) if is_concat or form.root().dims != ()]
-        first = of_shape[0] if of_shape else 0
-        unlike = [at for at in of_shape if _differ(operands[at], operands[first], but_channels=is_concat)]
+        spreads = isinstance(operation.operator, Spread)
+        first = next((at for at in of_shape if not spreads or _is_whole(operands[at])), of_shape[0] if of_shape else 0)
+        unlike = [
+            at
+            for at in of_shape
+            if _differ(operands[at], operands[first], but_channels=is_concat)
+            and not (spreads and _can_spread(operands[at], operands[first]))
+        ]
         what = _WORDS.get(type(operation.operator).__name__, "terms of this sum")
         value = self.value(operation)
         help = "bring them to one shape, with a kernel that has the stride and the channels"
+        if spreads and any(len(operands[at].root().dims or ()) == 1 for at in of_shape):
+            help = "beside a map, a vector has one number for each of its channels: `linear[64]` gives 64"
         if is_concat:
             help = "bring them to one height and width: pool, prolong or `upsample` one of them"
         if not unlike:
@@ -156,6 +164,7 @@ class ShapeErrors:
             self.problems.report("E0402", f"{what}, {needed}, in `{self.value(operation)}`", span, here, help)
             return
         declaration = self.expansion.program.parameters.get(key[0])
+        declaration = declaration and declaration.at(operation.tag or ())
         kernel = declaration and declaration.statement
         if first is operation and isinstance(kernel, tree.KernelStatement):
             declared = (kernel.channels_in or kernel.symbol).span
@@ -240,6 +249,25 @@ def _differ(one: Form, other: Form, but_channels: bool = False) -> bool:
         return False
     pairs = [(a.root().size, b.root().size) for a, b in zip(first, second, strict=False)][int(but_channels) :]
     return len(first) != len(second) or any(a != b for a, b in pairs if a is not None and b is not None)
+
+
+def _is_whole(form: Form) -> bool:
+    """Whether a value is a map of several channels, over which others may be spread."""
+    dims = form.root().dims
+    return dims is not None and len(dims) == 3 and dims[0].root().size != 1
+
+
+def _can_spread(form: Form, over: Form) -> bool:
+    """Whether a value is a vector of a map's channels, or a map of one channel of its size."""
+    dims, others = form.root().dims, over.root().dims
+    if dims is None or others is None or len(others) != 3:
+        return False
+    pairs = [(one.root().size, other.root().size) for one, other in zip(dims[-2:], others[-2:], strict=False)]
+    if len(dims) == 1:
+        pairs = [(dims[0].root().size, others[0].root().size)]
+    elif dims[0].root().size != 1:
+        return False
+    return all(one == other or None in (one, other) for one, other in pairs)
 
 
 _WORDS = {

@@ -212,6 +212,7 @@ class Convolution(Kernel):
     is declared with `bias`.
     """
 
+    of_module: ClassVar[tuple[str, ...]] = ("stride",)
     shapes: ClassVar[str] = "C×H×W → C'×⌈H/s⌉×⌈W/s⌉; with padding p: H' = ⌊(H + 2p - k)/s⌋ + 1"
     stride: int | tuple[int, int] = 1
     mode: str = "zeros"
@@ -248,7 +249,8 @@ class Convolution(Kernel):
 
     def module(self, sizes: Mapping[str, str]) -> str:
         size = f"({sizes['size']}, {sizes['width']})" if "width" in sizes else sizes["size"]
-        stride = f", stride={self.stride}" if self.stride != 1 else ""
+        text = sizes.get("stride", str(self.stride))
+        stride = f", stride={text}" if text != "1" else ""
         padding = f", padding={_pair_text(*_padding_texts(sizes, ''))}" if "padding" in sizes else ""
         mode = f', padding_mode="{self.mode}"' if self.mode != "zeros" else ""
         return f"conv({sizes['in']}, {sizes['out']}, {size}{stride}{padding}{mode}{_arguments(sizes)})"
@@ -450,6 +452,7 @@ class Linear(Operator):
 
     keyword: ClassVar[str | None] = "linear"
     owns: ClassVar[str | None] = "linear"
+    of_module: ClassVar[tuple[str, ...]] = ("outputs",)
     is_layer: ClassVar[bool] = True
     shapes: ClassVar[str] = "n → outputs"
     parameters: ClassVar[str] = "(n + 1)·outputs"

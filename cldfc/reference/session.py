@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from cldfc.reference.indices import Declarations, Key, ReferenceNumbers
-from cldfc.reference.parameters import Parameters, Places
+from cldfc.reference.parameters import Parameters, PlaceKey, Places
 
 Shape = tuple[int, ...]
 """With the batch in front."""
@@ -144,9 +144,18 @@ def concatenate(values: Sequence[Value]) -> Value:
 
 
 def combine_alike(values: Sequence[Value], compute: Callable[[list[Tensor]], Tensor]) -> Value:
-    """A function of values of one shape, and of scalars: the first that has a shape tells it to the others."""
+    """A function of values of one shape, of scalars, and of what is spread over maps; zeros have the shape of the rest.
+
+    Beside maps a vector has one number for each channel, and a map of one channel one for each pixel. A number of each
+    image is spread over maps and vectors.
+    """
     values = [_known(value) for value in values]
-    shape = next((tuple(value.shape) for value in values if isinstance(value, Tensor) and value.ndim), None)
+    rank = max((value.ndim for value in values if isinstance(value, Tensor)), default=0)
+    if rank == 4:
+        values = [v[:, :, None, None] if isinstance(v, Tensor) and v.ndim == 2 else v for v in values]
+    values = [v.reshape(-1, *[1] * (rank - 1)) if isinstance(v, Tensor) and v.ndim == 1 else v for v in values]
+    shapes = [tuple(value.shape) for value in values if isinstance(value, Tensor) and value.ndim]
+    shape = tuple(torch.broadcast_shapes(*shapes)) if shapes else None
     if shape is None and any(isinstance(value, Unshaped) for value in values):
         return values[0] if all(is_zero(value) for value in values) else Unshaped(values, compute, is_alike=True)
     return compute([_with_shape(value, shape or ()) for value in values])
@@ -170,7 +179,7 @@ class ReferenceUse:
 class EvaluationSession:
     known: Declarations
     numbers: ReferenceNumbers
-    places: Mapping[int, Places]
+    places: Mapping[PlaceKey, Places]
     parameters: Parameters
     classes: int
     training: bool

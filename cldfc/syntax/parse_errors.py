@@ -30,8 +30,8 @@ HELP_FOR_INDICES = "write indices like `ℓ`, `i-1`, `0` or `ν@ℓ`, joined by 
 HELP_FOR_ADJOINTS = (
     "write the adjoint of a kernel as `Aᵀ@ℓ * x`, in ASCII `A'@l * x`, in LaTeX `(A^{\\ell})^{\\top} * x`"
 )
-_HELP_FOR_NORMS = "there are no norms of values; `bn`, `gn[8]` and `ln` normalise"
-_HELP_FOR_PRODUCTS = "there are no inner products; `x ⊙ y` is the pointwise product, `A * x` a convolution"
+_HELP_FOR_NORMS = "write the norm of a value as `‖x‖`, in ASCII `||x||`, in LaTeX `\\|x\\|`; `abs(x)` is pointwise"
+_HELP_FOR_PRODUCTS = "write the inner product of two values as `⟨x, y⟩`, in ASCII `<x, y>`, in LaTeX `\\langle x, y \\rangle`"
 _HELP_FOR_GRADIENTS = "there are no derivatives: write the gradient out, as in `A * u@ℓ,i - f@ℓ`"
 _HELP_FOR_MINIMA = "there is no minimisation: write the formula or the steps that give the minimum"
 HELP_FOR_FUNCTIONS = (
@@ -65,7 +65,7 @@ _HELP_FOR_CHARACTERS = {
     ";": "leave it out: a statement ends with its line",
     "@": _HELP_FOR_TAGS,
     "@{": "close the brace of the tag: `@{ℓ + 1, ν@ℓ}`",
-    "|": "the absolute value is `abs(x)`; there are no norms of values",
+    "|": "the absolute value is `abs(x)`, the norm of a value `‖x‖`",
 }
 _HELP_FOR_UNDERSCORES = "write a stride as a number: `*_2`; a subscript stands behind a name"
 _RANGE_SIGNS = {"_EQUAL", "_AT_LEAST", "_AT_MOST", "_MORE", "_LESS", "_IN_SET"}
@@ -96,7 +96,7 @@ _HELP_FOR_COMMANDS = {
     "frac": "write a quotient of two numbers: `\\frac{1}{2}`",
     "sum": "write a sum with its range: `\\sum_{j=0}^{4}`, or `sum(j = 0..4 : x@j)`",
     "prod": "there are no products over an index: write `g ∘ h` for operators, `x ⊙ y` for values",
-    "max": "write `relu(x)` for the maximum of x and 0",
+    "max": "write the larger of two as `max(x, y)`, the maximum of x and 0 as `relu(x)`",
     "sqrt": "write the root of a number as a power: `2^(1/2)`",
     "text": "leave the words out, or write them behind `#`",
     "forall": "leave it out: an index goes over its declared range",
@@ -407,7 +407,7 @@ def _first_word(statement: Span) -> Span:
 def _expected_in_words(expected: set[str]) -> str:
     """`a name, `(` or …`."""
     if "SIGN" in expected:
-        expected = expected - {"STAR", "_COMPOSE", "_ODOT", "COMMA"}
+        expected = expected - {"STAR", "STRIDED", "_COMPOSE", "_ODOT", "COMMA"}
     if len(expected) > 1:
         expected = expected - {"LSQB", "LBRACE", "RBRACE"}
     words = [word for name, word in _WORDS.items() if name in expected] or ["a statement"]
