@@ -77,8 +77,9 @@ class _Bounds:
                 declared = self.program.parameters[name]
                 dilation = declared.attributes["dilation"].constant if "dilation" in declared.attributes else 1
                 statement, rows = declared.statement, declared.start.rows
-                is_kernel = isinstance(statement, tree.KernelStatement) and statement.is_fixed
-                if not is_kernel or statement.boundary in ("reflect", "replicate") or not isinstance(dilation, int):
+                if not isinstance(statement, tree.KernelStatement) or not statement.is_fixed:
+                    return None
+                if statement.boundary in ("reflect", "replicate") or not isinstance(dilation, int):
                     return None
                 middle = len(rows) // 2, len(rows[0]) // 2
                 sign = -1 if isinstance(kernel, tree.Adjoint) else 1
@@ -146,7 +147,8 @@ class _Bounds:
             case tree.Sum(terms, signs):
                 found = [self.number(term) for term in terms]
                 known = [number for number in found if number is not None]
-                return math.sumprod(known, signs) if len(known) == len(found) else None
+                signed = [sign * number for sign, number in zip(signs, known, strict=False)]
+                return math.fsum(signed) if len(known) == len(found) else None
             case _:
                 return None
 
