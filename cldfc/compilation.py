@@ -18,7 +18,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Literal, get_args
 
 from cldfc.algebra.infer import infer_network
-from cldfc.algebra.remarks import remark_left_out, remark_softmax, remark_unbounded_head
+from cldfc.algebra.remarks import remark_left_out, remark_passed_over, remark_softmax, remark_unbounded_head
 from cldfc.diagnostics import CldfError, Diagnostic, Problems, Source, UsageError, one_of
 from cldfc.network.constants import check_order
 from cldfc.network.cost import check_expectations
@@ -46,7 +46,7 @@ Form = Literal["written", "simplified", "residual", "auto"]
 """The network as the spec writes it; without what its equations do for nothing; with residuals in place of
 features, by Theorem 1; or whichever of the last two has fewer multiply-adds."""
 
-REMARKS = (remark_unbounded_head, remark_left_out, remark_softmax)
+REMARKS = (remark_unbounded_head, remark_left_out, remark_softmax, remark_passed_over)
 
 
 @dataclass(frozen=True, slots=True)

@@ -238,8 +238,8 @@ def nearest(word: str, known: Iterable[str]) -> str | None:
 
 
 def shape_text(shape: Iterable[object]) -> str:
-    """`3 × 32 × 32`."""
-    return " × ".join(map(str, shape))
+    """`3 × 32 × 32`; of a number, `1`."""
+    return " × ".join(map(str, shape)) or "1"
 
 
 def choices(word: str, known: Iterable[str], which: str, more: str = "") -> str:

@@ -55,7 +55,7 @@ class _Zeros:
                 zeros.add(at)
                 changes[at] = Step(Zero(), (), None, step.span)
             elif isinstance(step.operator, Add) and any(are_zero):
-                changes[at] = _without_zero_terms(step, are_zero)
+                changes[at] = _without_zero_terms(step, step.operator, are_zero)
         assert template.result is not None
         if self.is_zero(template.result, zeros, instance):
             self.values.add(instance.value)
@@ -77,14 +77,16 @@ class _Zeros:
         return keeps and all(are_zero)
 
 
-def _without_zero_terms(step: Step, are_zero: list[bool]) -> Step | Operand:
+def _without_zero_terms(step: Step, add: Add, are_zero: list[bool]) -> Step | Operand:
     """A sum without the terms that are zero; what is left of it may be a single one."""
-    assert isinstance(step.operator, Add)
     left = [at for at, is_zero in enumerate(are_zero) if not is_zero]
+    if all(add.spread[at : at + 1] and add.spread[at] for at in left):
+        return step  # the zero says the shape over which numbers are spread
     signs: tuple[Literal[1, -1], ...] = tuple(
-        sign for sign, is_zero in zip(step.operator.signs, are_zero, strict=True) if not is_zero
+        sign for sign, is_zero in zip(add.signs, are_zero, strict=True) if not is_zero
     )
     if signs == (1,):
         return step.operands[left[0]]
     operands, terms = (tuple(all_of[at] for at in left) for all_of in (step.operands, step.terms))
-    return replace(step, operator=Add(signs), operands=operands, terms=terms)
+    spread = tuple(add.spread[at] for at in left) if add.spread else ()
+    return replace(step, operator=Add(signs, spread=spread if any(spread) else ()), operands=operands, terms=terms)

@@ -2,29 +2,39 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 
 from cldfc.ops import BUILTINS
 from cldfc.syntax import tree
+from cldfc.syntax.walk import mentions_argument
 
 
 def operators_of(spec: tree.Tree) -> Iterator[tree.Let]:
     """The `let` statements of a spec that name operators."""
     lets = lets_of(spec)
-    return (let for let in lets.values() if _is_operator(let.values[0], lets))
+    return (let for let in lets.values() if let.arguments or _is_operator(let.values[0], lets))
 
 
 def what_breaks_linearity(let: tree.Let, spec: tree.Tree) -> tuple[str, ...]:
     """The built-in operators and other parts by which an operator is not linear in its argument; none: it is linear.
 
     A kernel is linear, and so are compositions, sums and multiples of what is linear; a kernel
-    with a bias, `linear`, which has one, normalisations and activations are not.
+    with a bias, `linear`, which has one, normalisations and activations are not. An operator with several operands is
+    linear if it is so in all of them together.
     """
-    return tuple(dict.fromkeys(breaks(let.values[0], lets_of(spec), biased_kernels(spec))))
+    symbol = tree.Symbol(let.symbol.name, let.symbol.tag, let.symbol.span)
+    return tuple(dict.fromkeys(breaks(symbol, lets_of(spec), biased_kernels(spec))))
 
 
 def lets_of(spec: tree.Tree) -> dict[str, tree.Let]:
-    return {statement.symbol.name: statement for statement in spec.statements if isinstance(statement, tree.Let)}
+    """Each `let` by its name; of several declarations the first, with what all of them say."""
+    found: dict[str, tree.Let] = {}
+    for statement in spec.statements:
+        if isinstance(statement, tree.Let):
+            first = found.get(statement.symbol.name)
+            found[statement.symbol.name] = replace(first, values=(*first.values, *statement.values)) if first else statement
+    return found
 
 
 def biased_kernels(spec: tree.Tree) -> set[str]:
@@ -35,7 +45,8 @@ def _is_operator(expression: tree.Expression, lets: Mapping[str, tree.Let]) -> b
     """Whether an expression is an operator, not a number; the spec has been checked."""
     match expression:
         case tree.Symbol(name):
-            return name in BUILTINS or (name in lets and _is_operator(lets[name].values[0], lets))
+            let, others = lets.get(name), {other: let for other, let in lets.items() if other != name}
+            return name in BUILTINS or (let is not None and (bool(let.arguments) or _is_operator(let.values[0], others)))
         case tree.Star(_, _, right):
             return right is None or _is_operator(right, lets)
         case tree.Compose(_, inner) | tree.Apply(_, inner) | tree.Reduction(_, _, _, _, inner) | tree.Quotient(inner):
@@ -47,16 +58,22 @@ def _is_operator(expression: tree.Expression, lets: Mapping[str, tree.Let]) -> b
 
 
 def breaks(expression: tree.Expression, lets: Mapping[str, tree.Let], biased: set[str]) -> Iterator[str]:
+    """What breaks the linearity of an operator; one that is defined by itself is as linear as the rest of it."""
     match expression:
         case tree.Symbol(name) if name in BUILTINS:
             if not BUILTINS[name].linear:
                 yield name
         case tree.Symbol(name) if name in lets:
-            yield from breaks(lets[name].values[0], lets, biased)
+            let, others = lets[name], {other: let for other, let in lets.items() if other != name}
+            of_values = _breaks_of_value if let.arguments else breaks
+            for value in let.values:
+                yield from of_values(value, others, biased)
         case tree.Symbol(name) if name in biased:
             yield f"the bias of {name}"
         case tree.Product():
             yield "⊙"
+        case tree.Listing("max" | "min" as word):
+            yield word
         case tree.Star(left, _, right):
             yield from breaks(left, lets, biased) if isinstance(left, tree.Symbol) else ()
             yield from () if right is None else breaks(right, lets, biased)
@@ -72,3 +89,52 @@ def breaks(expression: tree.Expression, lets: Mapping[str, tree.Let], biased: se
             yield from breaks(body, lets, biased)
         case _:
             return
+
+
+def _breaks_of_value(expression: tree.Expression, lets: Mapping[str, tree.Let], biased: set[str]) -> Iterator[str]:
+    """The same of what an operator says of its named operands: linear in all of them together."""
+    match expression:
+        case tree.Sum(parts) | tree.Listing("sum" | "concat", parts) | tree.ApplyToSeveral(_, parts):
+            for part in parts:
+                if mentions_argument(part):
+                    yield from _breaks_of_value(part, lets, biased)
+                elif part != tree.Number(0, part.span):
+                    yield "a constant term"
+            if isinstance(expression, tree.ApplyToSeveral):
+                yield from breaks(expression.function, lets, biased)
+        case tree.Compose(function, inner) | tree.Apply(function, inner):
+            yield from breaks(function, lets, biased)
+            yield from _breaks_of_value(inner, lets, biased)
+        case tree.Star(left, _, right) if right is not None and not mentions_argument(left):
+            yield from breaks(left, lets, biased) if isinstance(left, tree.Symbol) else ()
+            yield from _breaks_of_value(right, lets, biased)
+        case tree.Star(one, _, other) | tree.Pairing(one, other) if other is not None:
+            yield from _breaks_of_product((one, other), _SIGNS.get(type(expression), "*"), lets, biased)
+        case tree.Product(parts):
+            yield from _breaks_of_product(parts, "⊙", lets, biased)
+        case tree.Quotient(above, below):
+            yield from ("/",) if mentions_argument(below) else _breaks_of_value(above, lets, biased)
+        case tree.Norm():
+            yield "‖·‖"
+        case tree.Power():
+            yield "^"
+        case tree.Listing(word):
+            yield word
+        case tree.Reduction(_, _, _, _, body):
+            yield from _breaks_of_value(body, lets, biased)
+        case _:
+            return
+
+
+_SIGNS: Mapping[type, str] = {tree.Pairing: "⟨·,·⟩"}
+
+
+def _breaks_of_product(
+    parts: Sequence[tree.Expression], sign: str, lets: Mapping[str, tree.Let], biased: set[str]
+) -> Iterator[str]:
+    """A product is linear in one of its factors, if the others do not depend on it."""
+    depending = [part for part in parts if mentions_argument(part)]
+    if len(depending) > 1:
+        yield sign
+    for part in depending:
+        yield from _breaks_of_value(part, lets, biased)

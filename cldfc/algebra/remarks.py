@@ -47,6 +47,22 @@ def remark_softmax(inferred: Inferred) -> Iterator[Diagnostic]:
         )
 
 
+def remark_passed_over(inferred: Inferred) -> Iterator[Diagnostic]:
+    """The remark R0904 on each general equation of which a special one takes a value."""
+    said: set[int] = set()
+    for key, (special, general) in inferred.expansion.passed_over.items():
+        if id(special) in said:
+            continue
+        said.add(id(special))
+        left, other = format_symbol(special.left), format_symbol(general.left)
+        yield Diagnostic(
+            "R0904",
+            f"two equations speak of `{format_key(key)}`; that for `{left}` defines it, for it has more numbers",
+            (Label(special.left.span, "the one that holds"), Label(general.left.span, "the general one")),
+            f"if that is not meant, change the indices of one; `for` after the one for `{other}` says the same outright",
+        )
+
+
 def _rows_and_columns(left: list[int], sides: tuple[int, ...]) -> str:
     """`1 of 7 rows and 1 of 7 columns`."""
     each = zip(left, sides, ("row", "column"), strict=True)

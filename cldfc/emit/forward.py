@@ -61,7 +61,7 @@ class _Region:
             )
             for step in self.body()
         )
-        return self.call.name, tuple(steps)
+        return id(self.call.statement), tuple(steps)
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,11 +98,10 @@ class _Methods:
         for site in sites:
             for region in _regions_of(site):
                 groups.setdefault(region.structure(), []).append(region)
-        statements = {s.symbol.name: s for s in names.graph.program.spec.statements if isinstance(s, tree.Let)}
         named: set[str] = set()
         for regions in groups.values():
             name = regions[0].call.name
-            if len(regions) > 1 and name not in named and self.make(statements[name], regions):
+            if len(regions) > 1 and name not in named and self.make(regions[0].call.statement, regions):
                 named.add(name)
 
     def make(self, statement: tree.Let, regions: list[_Region]) -> bool:

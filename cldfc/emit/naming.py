@@ -153,8 +153,8 @@ def _input_sizes(
             node = nodes[reader]
             key = node.parameter
             if isinstance(node.operator, Convolution) and key is not None:
-                declared = graph.program.parameters[key[0]].attributes
-                if "in" in declared or graph.parameters[key].sizes.get("groups", 1) != 1:
+                declared = graph.program.parameters[key[0]].every()
+                if any("in" in each.attributes for each in declared) or graph.parameters[key].sizes.get("groups", 1) != 1:
                     return []
                 found[key, "in"] = None
             elif isinstance(node.operator, Pointwise | Pool) and len(graph.operands(reader)) == 1 and not node.stored:
@@ -300,7 +300,7 @@ class Naming:
     def formula(self, place: ParameterUse, name: str) -> Formula | None:
         """What the spec says of a size, over the loop variables of a place."""
         declaration = self.graph.program.parameters.get(place.name)
-        if declaration is None or name not in declaration.attributes:
+        if declaration is None or declaration.cases or name not in declaration.attributes:
             return None
         scope = dict(zip(declaration.indices, place.positions, strict=False))
         return declaration.attributes[name].formula.substitute(scope)

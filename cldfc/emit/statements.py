@@ -13,6 +13,7 @@ from cldfc.network.graph import Graph
 from cldfc.network.program import Operand, Read, Reads, Step, Template
 from cldfc.network.shapes import count_stored
 from cldfc.ops import Add, Identity, Kernel, ScalarValue, Total
+from cldfc.ops.arithmetic import Alike
 from cldfc.ops.base import Strength
 from cldfc.syntax import tree
 from cldfc.syntax.format import format_equation, format_let, format_symbol
@@ -177,6 +178,8 @@ class _StatementWriter:
     def step(self, at: int, step: Step) -> _Code:
         """One step as an expression over its operands."""
         operands = [self.code(operand) for operand in step.operands]
+        if isinstance(step.operator, Alike) and step.operator.spread:
+            operands = [_spread(code, axes) for code, axes in zip(operands, step.operator.spread, strict=True)]
         if isinstance(step.operator, Add):
             return self.sum(at, step.operator.signs, operands)
         if isinstance(step.operator, Identity):
@@ -184,7 +187,7 @@ class _StatementWriter:
         if isinstance(step.operator, Total):
             return _Code(f"sum({operands[0].text})", "call")
         kind = "name" if isinstance(step.operator, ScalarValue) else step.operator.binds
-        texts = [_bound(code, kind, place) for place, code in enumerate(operands)]
+        texts = [_bound(code, step.operator.takes or kind, place) for place, code in enumerate(operands)]
         text = self.vocabulary.apply(at, step, texts)
         return _Code(text, kind, frozenset[str]().union(*(code.temporaries for code in operands)))
 
@@ -216,6 +219,13 @@ class _StatementWriter:
         name = next(name for name in self.vocabulary.temporaries if name not in needed)
         self.lines.append(_CodeLine(f"{name} = {code.text}", step))
         return _Code(name, "name", frozenset({name}))
+
+
+def _spread(code: _Code, axes: int) -> _Code:
+    """A number of each image, spread over axes: `alpha[:, None, None, None]`."""
+    if not axes:
+        return code
+    return _Code(f"{_bound(code, 'power', 1)}[:{', None' * axes}]", "call", code.temporaries)
 
 
 def _bound(code: _Code, kind: str, place: int) -> str:

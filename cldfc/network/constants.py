@@ -7,19 +7,24 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 
 from cldfc.diagnostics import Label, Problems, Span
-from cldfc.network.names import Names
+from cldfc.network.names import NUMBERS, Kind, Names, TaggedStatement
 from cldfc.network.numbers import Numbers, Tag, level_index, report_unfit
 from cldfc.network.positions import (
     LARGEST_SIZE,
     LONGEST_RANGE,
     MOST_NESTING,
     MOST_STEPS,
+    Case,
     Constant,
     IndexRange,
     Lookup,
     Number,
+    OutOfRange,
     Position,
     Positions,
+    bindings_of,
+    format_key,
+    holding_cases,
 )
 from cldfc.syntax import tree
 from cldfc.syntax.format import format_index, format_symbol
@@ -96,6 +101,32 @@ def resolve_bound(constants: Constants, expression: tree.Expression, bound: Set[
     return None if value is None else Position(None, value)
 
 
+def resolve_clause(
+    clause: tree.Clause, bound: Set[str], context: Tag, constants: Constants
+) -> IndexRange | None:
+    """`i = 1..ν`, `i >= 1`: a range over index names that are bound."""
+    if clause.name not in bound:
+        return constants.problems.report(
+            "E0206",
+            f"`{clause.name}` is not an index here",
+            clause.name_span,
+            "not an index of the tag on the left",
+            f"write {' or '.join(f'`{name}`' for name in sorted(bound))}" if bound else "leave out this range",
+        )
+    ends = [
+        None if end is None else resolve_bound(constants, end, bound, context)
+        for end in (clause.lower, clause.upper)
+    ]
+    lower, upper = clause.lower, clause.upper
+    if isinstance(lower, tree.Number) and isinstance(upper, tree.Number) and upper.value < lower.value:
+        message = f"the range of `{clause.name}` is empty: it goes from {lower.span.text} to {upper.span.text}"
+        place = lower.span.to(upper.span)
+        return constants.problems.report("E0505", message, place, "cannot be a range", "write the smaller bound first")
+    if (clause.lower is not None and ends[0] is None) or (clause.upper is not None and ends[1] is None):
+        return None
+    return IndexRange("steps", clause.name, ends[0], ends[1], None, clause.span, is_explicit=True)
+
+
 def _bound_at_level(
     constants: Constants, symbol: tree.Symbol, shift: int, bound: Set[str], context: Tag
 ) -> Position | None:
@@ -128,7 +159,7 @@ def _split_shift(expression: tree.Expression) -> tuple[tree.Symbol | None, int]:
 
 @dataclass
 class Constants(Numbers):
-    """Constants and ranges, worked out when they are first asked for.
+    """Constants, ranges and the cases of declarations, worked out when they are first asked for.
 
     Declarations that need themselves are in `problems.broken` by then (`order`).
     """
@@ -137,6 +168,7 @@ class Constants(Numbers):
     ranges: dict[str, IndexRange | None] = field(default_factory=dict[str, "IndexRange | None"])
     whole_within: set[tuple[str, int, int]] = field(default_factory=set[tuple[str, int, int]])
     """Constants whose values are known to be whole numbers within bounds."""
+    known_cases: dict[str, tuple[Case, ...]] = field(default_factory=dict[str, "tuple[Case, ...]"])
 
     # Constants
 
@@ -159,6 +191,8 @@ class Constants(Numbers):
 
     def evaluate(self, let: tree.Let) -> Constant | None:
         name, tag = let.symbol.name, let.symbol.tag
+        if name in self.names.members:
+            return self.by_cases(let)
         if not tag:
             first, *others = let.values
             if others:
@@ -204,6 +238,42 @@ class Constants(Numbers):
             return self.problems.report("E0502", message, place, found, help, other)
         return Constant(let.symbol.name, index, lower, numbers, let.symbol.span)
 
+    def by_cases(self, let: tree.Let) -> Constant | None:
+        """A constant that several declarations give, level by level; one without a table has a formula for each."""
+        name, cases = let.symbol.name, self.cases(let.symbol.name)
+        index = self.names.generic(let.symbol).tag[0].name or ""
+        declared = self.ranges.get(index)
+        if not cases:
+            return None
+        if len(let.symbol.tag) > 1 or declared is None or declared.level is not None:
+            self.formula_of(name)
+            return None
+        tags = sorted({tag[0] for case in cases for tag in self.tags_of(case)})
+        values = [self.value_of_case(name, cases, at) for at in range(tags[0], tags[-1] + 1)] if tags else []
+        known = tuple(value for value in values if value is not None)
+        return Constant(name, index, tags[0], known, let.symbol.span) if tags and len(known) == len(values) else None
+
+    def value_of_case(self, name: str, cases: tuple[Case, ...], at: int) -> Number | None:
+        holding = holding_cases(cases, (at,))
+        if not holding:
+            span, key = cases[0].statement.symbol.span, format_key((name, (at,)))
+            message, help = f"nothing declares `{key}`", f"write a value for it: `let {key} = …`"
+            return self.problems.report("E0215", message, span, "holds for other indices", help)
+        case = cases[holding[0]]
+        let = case.statement
+        assert isinstance(let, tree.Let)
+        if len(let.values) == 1:
+            binding = case.binding((at,)) or {}
+            formula = self.formula(let.values[0], binding.keys(), let.symbol.tag)
+            return None if formula is None else self.value(formula, binding, let.values[0].span)
+        own = sorted(self.tags_of(case))
+        if len(own) != len(let.values):
+            message = f"`{format_symbol(let.symbol)}` has {len(let.values)} values for {len(own)} indices"
+            place, found = let.values[0].span.to(let.values[-1].span), f"{len(let.values)} values"
+            help = f"write {len(own)} values, or one that stands for all of them"
+            return self.problems.report("E0502", message, place, found, help)
+        return self.number(let.values[own.index((at,))])
+
     def computed(self, let: tree.Let, index: str, lower: int, upper: int) -> Constant | None:
         formula = self.formula(let.values[0], {index}, let.symbol.tag)
         if formula is None:
@@ -238,6 +308,100 @@ class Constants(Numbers):
                 return False
         self.whole_within.add((constant.name, least, most))
         return True
+
+    # Several declarations of one name
+
+    def cases(self, name: str) -> tuple[Case, ...]:
+        """The declarations of a name that has several, or one that holds for some tags alone; else none."""
+        if name not in self.known_cases:
+            self.known_cases[name] = ()
+            members = self.names.members.get(name, ())
+            found = [self.case(member) for member in members]
+            cases = tuple(case for case in found if case is not None)
+            if len(cases) < len(found) or self.report_overlap(cases) or self.report_kinds(cases):
+                self.problems.broken.add(name)
+            else:
+                self.known_cases[name] = cases
+        return self.known_cases[name]
+
+    def case(self, statement: TaggedStatement) -> Case | None:
+        symbol = statement.symbol
+        tag = symbol.tag[:1] if is_transfer(symbol.tag) else symbol.tag
+        names = [index.name for index in tag if index.name is not None and not self.names.is_constant(index.name)]
+        for index in tag:
+            if index.name not in names:
+                continue
+            if index.at is not None or index.offset or names.count(index.name) > 1:
+                return self.refuse_head(index, symbol)
+            if self.range(index.name or "", index.span) is None:
+                return None
+        bound = frozenset(name for name in names if name is not None)
+        head = [self.position_in(index, bound, tag) for index in tag]
+        clauses = [resolve_clause(clause, bound, tag, self) for clause in statement.clauses]
+        if None in head or None in clauses:
+            return None
+        ranges = tuple(clause for clause in clauses if clause is not None)
+        return Case(statement, tuple(position for position in head if position is not None), ranges)
+
+    def refuse_head(self, index: tree.Index, symbol: tree.Symbol) -> None:
+        help = f"give it a name without a tag, such as `{symbol.name}{index.offset}`, here and where it is used"
+        if index.name is not None:
+            help = "write index names alone, each once, or numbers, as in `A@ℓ`, `B@ℓ,i` or `B@ℓ,0`"
+        message = f"`{format_index(index)}` cannot appear in the head of a declaration"
+        self.problems.report("E0208", message, index.span, "expected an index name", help)
+
+    def tags_of(self, case: Case) -> Iterator[tuple[int, ...]]:
+        """The tags for which a declaration holds, as far as `for` and the declared ranges say them."""
+        names = [position.base for position in case.head if isinstance(position.base, str)]
+        said = {range.name: range for range in case.ranges}
+        ranges = {name: said.get(name) or self.ranges.get(name) for name in names}
+        known = {name: range for name, range in ranges.items() if range is not None}
+        for binding in bindings_of(known, self.ranges, {}):
+            try:
+                yield tuple([position.value(binding) for position in case.head])
+            except OutOfRange:
+                continue
+
+    def report_overlap(self, cases: tuple[Case, ...]) -> bool:
+        """Report, and say whether there is, a tag for which two declarations hold, and neither has more numbers."""
+        for case in cases:
+            if all(other is case or other.numbers != case.numbers for other in cases):
+                continue
+            for tag in self.tags_of(case):
+                holding = holding_cases(cases, tag)
+                if len(holding) > 1:
+                    self.report_two(cases[holding[0]], cases[holding[1]], tag)
+                    return True
+        return False
+
+    def report_kinds(self, cases: tuple[Case, ...]) -> bool:
+        """Report, and say whether there are, declarations of one name that are not of one kind."""
+        kinds = [(case, kind) for case in cases if (kind := self.kind_of_case(case)) is not None]
+        other = next(((case, kind) for case, kind in kinds if kind != kinds[0][1]), None)
+        if other is None:
+            return False
+        first, symbol = kinds[0][0].statement.symbol, other[0].statement.symbol
+        message = f"`{format_symbol(symbol)}` is {other[1].value}, and `{format_symbol(first)}` {kinds[0][1].value}"
+        label = Label(first.span, kinds[0][1].value)
+        self.problems.report("E0203", message, symbol.span, other[1].value, "give one of the two another name", label)
+        return True
+
+    def kind_of_case(self, case: Case) -> Kind | None:
+        match case.statement:
+            case tree.Let(_, values):
+                kind = self.names.kind(values[0])
+                return kind if kind in (None, Kind.SCALAR) else Kind.NUMBER if kind in NUMBERS else Kind.OPERATOR
+            case tree.Scalar(_, _, is_fixed):
+                return Kind.NUMBER if is_fixed else Kind.SCALAR
+            case tree.KernelStatement():
+                return Kind.KERNEL
+
+    def report_two(self, first: Case, second: Case, tag: tuple[int, ...]) -> None:
+        key = format_key((first.statement.symbol.name, tag))
+        help = "let one of them hold for other indices, with `for`; of two the one with more numbers in its tag wins"
+        label = Label(first.statement.symbol.span, f"holds for `{key}`")
+        span = second.statement.symbol.span
+        self.problems.report("E0203", f"`{key}` is declared twice", span, f"holds for `{key}`, too", help, label)
 
     # Ranges
 
@@ -282,17 +446,20 @@ class _Order:
                 stack += [(needed.name or "", needed, False) for needed in reversed(self.needs(name))]
 
     def needs(self, name: str) -> list[_Mention]:
-        declaration = self.names.declared[name]
-        mentioned = mentions(declaration) if isinstance(declaration, _Ordered) else []
-        own = declaration.symbol if isinstance(declaration, tree.Let | tree.Scalar) else None
-        return [found for found in mentioned if found is not own]
+        needed: list[_Mention] = []
+        for declaration in self.names.statements_of(name):
+            mentioned = mentions(declaration) if isinstance(declaration, _Ordered) else []
+            own = declaration.symbol if isinstance(declaration, tree.Let | tree.Scalar) else None
+            needed += [found for found in mentioned if found is not own]
+        return needed
 
     def close(self, name: str) -> None:
         """Note how deep a declaration goes and how large it is when expanded; excess is stopped here."""
         declaration = self.names.declared[name]
         assert isinstance(declaration, _Ordered)
         needed = [mention.name or "" for mention in self.needs(name)]
-        self.depths[name] = nesting(declaration) + max((self.depths.get(other, 0) for other in needed), default=0)
+        own = max(nesting(statement) for statement in self.names.statements_of(name) if isinstance(statement, _Ordered))
+        self.depths[name] = own + max((self.depths.get(other, 0) for other in needed), default=0)
         self.sizes[name] = sum(self.sizes.get(other, 1) for other in needed)
         if not self.problems.broken.isdisjoint([name, *needed]):
             self.problems.broken.add(name)
@@ -391,11 +558,7 @@ class Tags:
         for index in symbol.tag:
             plain = index.name is not None and index.at is None and not index.offset
             if not plain or self.constants.names.is_constant(index.name or "") or index.name in names:
-                help = f"give it a name without a tag, such as `{symbol.name}{index.offset}`, here and where it is used"
-                if index.name is not None:
-                    help = "write index names alone, each once, as in `A@ℓ` or `B@ℓ,i`"
-                message = f"`{format_index(index)}` cannot appear in the head of a declaration"
-                self.problems.report("E0208", message, index.span, "expected an index name", help)
+                self.constants.refuse_head(index, symbol)
                 return None
             if self.constants.range(index.name or "", index.span) is None:
                 return None

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from cldfc.diagnostics import Problems, did_you_mean
 from cldfc.network.expand import Instance
-from cldfc.network.shapes import Inferred, count_stored
+from cldfc.network.shapes import Inferred, count_stored, find_image_numbers
 from cldfc.ops import Kernel, Operator, ScalarValue, Shape
 from cldfc.ops.base import FLOAT
 from cldfc.syntax import tree
@@ -48,7 +48,9 @@ def _kept_by_operation(graph: Graph) -> list[_Memory]:
     trained: list[bool] = []
     known: set[int] = set()
     kept: list[_Memory] = []
-    for at, node in enumerate(graph.nodes()):
+    nodes = graph.nodes()
+    are_numbers = find_image_numbers([node.operator for node in nodes], graph.inputs, [node.shape for node in nodes])
+    for at, node in enumerate(nodes):
         operands = graph.operands(at)
         tensors.append(tensors[operands[0]] if node.operator.is_view() else at)
         if isinstance(node.operator, ScalarValue):
@@ -63,7 +65,8 @@ def _kept_by_operation(graph: Graph) -> list[_Memory]:
         new = wanted - known
         known |= new
         shapes = [graph.node(tensor).shape for tensor in new]
-        numbers, scalars = sum(prod(shape) for shape in shapes if shape), shapes.count(())
+        scalars = sum(not graph.node(tensor).shape and not are_numbers[tensor] for tensor in new)
+        numbers = sum(map(prod, shapes)) - scalars
         kept.append(_Memory(FLOAT * numbers + keeps.each_image, FLOAT * scalars + keeps.each_batch))
     return kept
 
@@ -223,7 +226,7 @@ def costs_of_levels(graph: Graph, costs: Sequence[Cost]) -> dict[int | None, _Le
     levels: dict[int | None, _Level] = {}
     for at in sorted(members, key=lambda at: (at is None, at)):
         instances = [graph.instances[number] for number in members[at]]
-        shapes = dict.fromkeys(graph.node(instance.result).shape for instance in instances)
+        shapes = dict.fromkeys(shape for i in instances if (shape := graph.node(i.result).shape))
         operations = (operation for number in members[at] for operation in graph.members[number])
         levels[at] = _Level(level_text(graph, instances[0]), tuple(shapes), total_cost(graph, costs, operations))
     return levels
@@ -255,10 +258,9 @@ def count_macs(inferred: Inferred) -> int:
     """Multiply-adds for one image."""
     total = 0
     for operation, shape in zip(inferred.expansion.operations, inferred.shapes, strict=True):
-        if operation.parameter is not None:
-            operands = [inferred.shapes[at] for at in operation.operands]
-            parameter = inferred.parameters[operation.parameter]
-            total += _count_multiply_adds(operation.operator, operands, shape, parameter)
+        operands = [inferred.shapes[at] for at in operation.operands]
+        parameter = None if operation.parameter is None else inferred.parameters[operation.parameter]
+        total += _count_multiply_adds(operation.operator, operands, shape, parameter)
     return total
 
 

@@ -7,13 +7,14 @@ from dataclasses import dataclass, replace
 from itertools import groupby
 
 from cldfc.diagnostics import Label, Problems, Span
-from cldfc.network.constants import Constants, Tags, is_transfer, resolve_bound
+from cldfc.network.constants import Constants, Tags, is_transfer, resolve_clause
 from cldfc.network.expand import Expansion
-from cldfc.network.names import DeclaringStatement, Kind, Names
+from cldfc.network.names import DeclaringStatement, Kind, Names, TaggedStatement
 from cldfc.network.numbers import report_unfit
 from cldfc.network.positions import (
     LARGEST_FLOAT,
     LARGEST_SIZE,
+    Case,
     Formula,
     IndexRange,
     Key,
@@ -27,11 +28,12 @@ from cldfc.ops import BUILTINS, KernelStart
 from cldfc.syntax import tree
 from cldfc.syntax.format import format_symbol
 from cldfc.syntax.keywords import EXAMPLES, STATEMENTS, WORDS_INSIDE
+from cldfc.syntax.side_by_side import Multiples
 from cldfc.syntax.spelling import suggest
 
 
 def collect_names(spec: tree.Tree, problems: Problems) -> Names:
-    names = Names(problems)
+    names = Names(problems, multiples=Multiples.of(spec.statements))
     for statement in spec.statements:
         match statement:
             case tree.Model():
@@ -56,6 +58,7 @@ def collect_names(spec: tree.Tree, problems: Problems) -> Names:
             case _:
                 # What it says is read where it is checked, and declares no name.
                 pass
+    _settle_members(names)
     _report_clashes(names)
     return names
 
@@ -69,7 +72,11 @@ def _declare(names: Names, statement: DeclaringStatement) -> None:
         names.input = names.input or statement
     if _is_taken(names, name, span):
         return
-    if (earlier := names.declared.get(name)) is not None:
+    earlier = names.declared.get(name)
+    if isinstance(statement, TaggedStatement) and (earlier is None or _is_another_case(statement, names, name)):
+        names.members.setdefault(name, []).append(statement)
+        names.declared.setdefault(name, statement)
+    elif earlier is not None:
         message = f"`{name}` is declared twice"
         help = "remove one of the two, or give it another name"
         names.problems.report(
@@ -77,6 +84,32 @@ def _declare(names: Names, statement: DeclaringStatement) -> None:
         )
     else:
         names.declared[name] = statement
+
+
+def _is_another_case(statement: TaggedStatement, names: Names, name: str) -> bool:
+    """Whether a declaration may hold for other tags than the earlier ones of its name: `K@1` beside `K@ℓ`."""
+    earlier = names.members.get(name, [])
+    tag, clauses = statement.symbol.tag, statement.clauses
+    return bool(earlier and tag) and all(
+        type(other) is type(statement)
+        and len(other.symbol.tag) == len(tag)
+        and (other.symbol.tag, other.clauses) != (tag, clauses)
+        for other in earlier
+    )
+
+
+def _settle_members(names: Names) -> None:
+    """Of several declarations the most general one speaks for the name; one that holds for all tags is alone."""
+
+    def is_index(index: tree.Index) -> bool:
+        return isinstance(names.declared.get(index.name or ""), tree.Range) and index.at is None
+
+    for name, members in list(names.members.items()):
+        first = max(members, key=lambda member: sum(map(is_index, member.symbol.tag)))
+        names.declared[name] = first
+        is_plain = all(map(is_index, first.symbol.tag)) or is_transfer(first.symbol.tag)
+        if len(members) == 1 and not first.clauses and (is_plain or any(i.offset and i.name for i in first.symbol.tag)):
+            del names.members[name]
 
 
 def _is_taken(names: Names, name: str, span: Span) -> bool:
@@ -135,12 +168,13 @@ _LARGEST_PADDING = 2**16
 def resolve_parameters(tags: Tags) -> dict[str, Declaration]:
     found: dict[str, Declaration] = {}
     for name, statement in tags.constants.names.declared.items():
-        if isinstance(statement, tree.KernelStatement):
-            declaration = _resolve_kernel(statement, tags)
-        elif isinstance(statement, tree.Scalar) and not statement.is_fixed:
-            declaration = _resolve_scalar(statement, tags)
-        else:
+        if not isinstance(statement, tree.KernelStatement | tree.Scalar) or _is_number(statement):
             continue
+        cases = tags.constants.cases(name)
+        if name in tags.constants.names.members:
+            declaration = _resolve_family(name, statement, cases, tags)
+        else:
+            declaration = _resolve_parameter(statement, None, tags)
         if declaration is None:
             tags.problems.broken.add(name)
         else:
@@ -148,19 +182,68 @@ def resolve_parameters(tags: Tags) -> dict[str, Declaration]:
     return found
 
 
-def _resolve_kernel(kernel: tree.KernelStatement, tags: Tags) -> Declaration | None:
+def _is_number(statement: tree.KernelStatement | tree.Scalar) -> bool:
+    return isinstance(statement, tree.Scalar) and statement.is_fixed
+
+
+def _resolve_parameter(
+    statement: tree.KernelStatement | tree.Scalar, case: Case | None, tags: Tags
+) -> Declaration | None:
+    if isinstance(statement, tree.KernelStatement):
+        return _resolve_kernel(statement, case, tags)
+    return _resolve_scalar(statement, case, tags)
+
+
+def _resolve_family(
+    name: str, general: tree.KernelStatement | tree.Scalar, cases: Sequence[Case], tags: Tags
+) -> Declaration | None:
+    """Several declarations of one name: what one of them says of a kernel, all do."""
+    found: list[Declaration] = []
+    for case in cases:
+        assert isinstance(case.statement, tree.KernelStatement | tree.Scalar)
+        declaration = _resolve_parameter(case.statement, case, tags)
+        if declaration is None:
+            return None
+        found.append(declaration)
+    if not found:
+        return None
+    said = {key for each in found for key in each.attributes} & {*_CUSTOMARY, "width"}
+    found = [replace(each, attributes=_completed(each, said)) for each in found]
+    first = next(each for each in found if each.statement is general)
+    names = [index.name or "" for index in tags.constants.names.generic(general.symbol).tag]
+    indices = tuple(own.base if isinstance(own.base, str) else name for own, name in zip(_head(first), names))
+    return replace(first, indices=indices, case=None, cases=tuple(found))
+
+
+def _head(declaration: Declaration) -> Positions:
+    return declaration.case.head if declaration.case is not None else ()
+
+
+_CUSTOMARY = {"groups": 1, "dilation": 1, "bias": 0}
+
+
+def _completed(declaration: Declaration, said: Set[str]) -> dict[str, Attribute]:
+    """What a kernel says, and what it need not say and others of its name do."""
+    span = declaration.statement.symbol.span
+    customary = {key: Attribute(Formula(_CUSTOMARY[key]), key, 0, _LARGEST_KERNEL, span) for key in said if key != "width"}
+    size = declaration.attributes.get("size")
+    width = {"width": size} if "width" in said and size is not None else {}
+    return {**customary, **width, **declaration.attributes}
+
+
+def _resolve_kernel(kernel: tree.KernelStatement, case: Case | None, tags: Tags) -> Declaration | None:
     constants = tags.constants
     is_map = is_transfer(kernel.symbol.tag)
     own = kernel.symbol.tag[:1] if is_map else kernel.symbol.tag
-    head = tags.head(tree.Symbol(kernel.symbol.name, own, kernel.symbol.span))
-    height = constants.whole(kernel.height, "the size of a kernel", 1, _LARGEST_KERNEL)
-    width = constants.whole(kernel.width, "the size of a kernel", 1, _LARGEST_KERNEL)
-    if head is None or height is None or width is None:
+    head = _index_names(tree.Symbol(kernel.symbol.name, own, kernel.symbol.span), case, tags)
+    if head is None:
         return None
     rows, columns = (*kernel.padding, *kernel.padding, None, None)[:2]
     if len(kernel.padding) == 1:
         columns = None
     wanted = {
+        "size": (kernel.height, "the size of a kernel", 1, _LARGEST_KERNEL),
+        "width": (None if kernel.width == kernel.height else kernel.width, "the width of a kernel", 1, _LARGEST_KERNEL),
         "in": (kernel.channels_in, "a number of channels", 1, LARGEST_SIZE),
         "out": (None if kernel.is_each else kernel.channels_out, "a number of channels", 1, LARGEST_SIZE),
         "groups": (kernel.groups, "a number of groups", 1, LARGEST_SIZE),
@@ -168,9 +251,7 @@ def _resolve_kernel(kernel: tree.KernelStatement, tags: Tags) -> Declaration | N
         "padding": (rows, "a padding", 0, _LARGEST_PADDING),
         "padding_width": (columns, "a padding", 0, _LARGEST_PADDING),
     }
-    attributes = {"size": Attribute(Formula(height), "the size of a kernel", 1, _LARGEST_KERNEL, kernel.height.span)}
-    if width != height:
-        attributes["width"] = Attribute(Formula(width), "the width of a kernel", 1, _LARGEST_KERNEL, kernel.width.span)
+    attributes: dict[str, Attribute] = {}
     for name, (expression, role, least, most) in wanted.items():
         if expression is not None:
             attribute = _resolve_attribute(expression, role, (least, most), kernel.symbol.tag, constants)
@@ -184,11 +265,17 @@ def _resolve_kernel(kernel: tree.KernelStatement, tags: Tags) -> Declaration | N
     if kernel.is_each and kernel.groups is not None:
         message, help = "`each` has a kernel for each channel, and so its own groups", "leave `groups` out"
         return tags.problems.report("E0203", message, kernel.groups.span, "the second", help)
-    start = _resolve_start(kernel, (height, width), tags)
+    start = _resolve_start(kernel, tags)
     if start is None:
         return None
     is_lower = is_map or ("out" in attributes and _is_next(attributes["out"]))
-    return Declaration(kernel.symbol.name, head, attributes, kernel, 0 if is_lower else 1, start)
+    return Declaration(kernel.symbol.name, head, attributes, kernel, 0 if is_lower else 1, start, case)
+
+
+def _index_names(symbol: tree.Symbol, case: Case | None, tags: Tags) -> tuple[str, ...] | None:
+    if case is None:
+        return tags.head(symbol)
+    return tuple(position.base for position in case.head if isinstance(position.base, str))
 
 
 # Scaled as is customary: Laplacians to consistency, a prolongation by 2 to a sum of 4, a restriction to 1.
@@ -201,7 +288,7 @@ _STENCILS: Mapping[str, tuple[float, tuple[tuple[int, ...], ...]]] = {
 _ANY_SIZE = ("identity", "average")
 
 
-def _resolve_start(kernel: tree.KernelStatement, size: tuple[int, int], tags: Tags) -> KernelStart | None:
+def _resolve_start(kernel: tree.KernelStatement, tags: Tags) -> KernelStart | None:
     """What a kernel starts from; None when it was reported."""
     stencil, problems = kernel.stencil, tags.problems
     name = format_symbol(kernel.symbol)
@@ -215,6 +302,13 @@ def _resolve_start(kernel: tree.KernelStatement, size: tuple[int, int], tags: Ta
         message, help = f"`{name}` starts from numbers, and from `{kernel.start}`", "keep one of the two"
         return problems.report("E0203", message, stencil.span, "the second", help)
     factor = 1 if stencil.factor is None else tags.constants.number(stencil.factor)
+    sides = [
+        tags.constants.whole(side, "the size of a kernel with given numbers", 1, _LARGEST_KERNEL)
+        for side in (kernel.height, kernel.width)
+    ]
+    if sides[0] is None or sides[1] is None:
+        return None
+    size = sides[0], sides[1]
     scale, rows = _rows_of(stencil, size, tags)
     if factor is None or rows is None:
         return None
@@ -260,7 +354,7 @@ def _is_next(channels: Attribute) -> bool:
 def _resolve_attribute(
     expression: tree.Expression, role: str, limits: tuple[int, int], head: tuple[tree.Index, ...], constants: Constants
 ) -> Attribute | None:
-    names = {index.name for index in head if index.name is not None}
+    names = {index.name for index in head if index.name is not None and not constants.names.is_constant(index.name)}
     formula = constants.formula(expression, names, head)
     if formula is None:
         return None
@@ -273,8 +367,8 @@ def _resolve_attribute(
     return Attribute(formula, role, *limits, expression.span)
 
 
-def _resolve_scalar(scalar: tree.Scalar, tags: Tags) -> Declaration | None:
-    head = tags.head(scalar.symbol)
+def _resolve_scalar(scalar: tree.Scalar, case: Case | None, tags: Tags) -> Declaration | None:
+    head = _index_names(scalar.symbol, case, tags)
     bound: Set[str] = frozenset(head or ())
     formula = None if head is None else tags.constants.formula(scalar.value, bound, scalar.symbol.tag)
     if head is None or formula is None:
@@ -288,7 +382,7 @@ def _resolve_scalar(scalar: tree.Scalar, tags: Tags) -> Declaration | None:
                 report_unfit(tags.problems, value, span, role, *limits, kind="number")
             return None
     attribute = Attribute(formula, "an initial value", -LARGEST_FLOAT, LARGEST_FLOAT, scalar.value.span)
-    return Declaration(scalar.symbol.name, head, {"init": attribute}, scalar)
+    return Declaration(scalar.symbol.name, head, {"init": attribute}, scalar, case=case)
 
 
 # Ties
@@ -332,35 +426,9 @@ def _resolve_tie(tie: tree.Tie, declaration: Declaration, tags: Tags) -> TieRule
                 Label(declaration.statement.symbol.span, "declared here"),
             )
         kept.append(declaration.indices.index(name))
-    clauses = [resolve_clause(clause, frozenset(declaration.indices), tie.symbol.tag, tags) for clause in tie.clauses]
+    clauses = [resolve_clause(clause, frozenset(declaration.indices), tie.symbol.tag, tags.constants) for clause in tie.clauses]
     known = tuple(clause for clause in clauses if clause is not None)
     return TieRule(tuple(kept), declaration.indices, known) if len(known) == len(clauses) else None
-
-
-def resolve_clause(
-    clause: tree.Clause, bound: Set[str], context: tuple[tree.Index, ...], tags: Tags
-) -> IndexRange | None:
-    """`i = 1..ν`, `i >= 1`: a range over index names that are bound."""
-    if clause.name not in bound:
-        return tags.problems.report(
-            "E0206",
-            f"`{clause.name}` is not an index here",
-            clause.name_span,
-            "not an index of the tag on the left",
-            f"write {' or '.join(f'`{name}`' for name in sorted(bound))}" if bound else "leave out this range",
-        )
-    ends = [
-        None if end is None else resolve_bound(tags.constants, end, bound, context)
-        for end in (clause.lower, clause.upper)
-    ]
-    lower, upper = clause.lower, clause.upper
-    if isinstance(lower, tree.Number) and isinstance(upper, tree.Number) and upper.value < lower.value:
-        message = f"the range of `{clause.name}` is empty: it goes from {lower.span.text} to {upper.span.text}"
-        place = lower.span.to(upper.span)
-        return tags.problems.report("E0505", message, place, "cannot be a range", "write the smaller bound first")
-    if (clause.lower is not None and ends[0] is None) or (clause.upper is not None and ends[1] is None):
-        return None
-    return IndexRange("steps", clause.name, ends[0], ends[1], None, clause.span, is_explicit=True)
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,23 +6,54 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import cast
 
-from cldfc.diagnostics import Span, did_you_mean
+from cldfc.diagnostics import Label, Span, did_you_mean
 from cldfc.network.constants import Constants, resolve_bound
-from cldfc.network.names import Kind
+from cldfc.network.names import Kind, count_in_words
 from cldfc.network.numbers import reciprocal, report_unfit
-from cldfc.network.positions import MOST_IN_A_CHAIN, MOST_STEPS, Formula, IndexRange, Position, Positions
-from cldfc.network.program import Call, Operand, Read, Reads, Scope, Step, Template, Use, Words
+from cldfc.network.positions import (
+    MOST_IN_A_CHAIN,
+    MOST_STEPS,
+    Binding,
+    Case,
+    Formula,
+    IndexRange,
+    OutOfRange,
+    Position,
+    Positions,
+    bindings_of,
+    holding_cases,
+    is_left_inside,
+)
+from cldfc.network.program import (
+    Call,
+    Declaration,
+    Operand,
+    Read,
+    Reads,
+    Scope,
+    Step,
+    Template,
+    Turns,
+    Use,
+    Words,
+)
 from cldfc.ops import (
     BUILTINS,
     Add,
+    AtLeast,
+    AtMost,
     BatchNorm,
     Channels,
     Concat,
     Convolution,
     ConvolutionAdjoint,
     Divide,
+    EuclideanNorm,
+    InnerProduct,
     Kernel,
+    Larger,
     Multiply,
+    MultiplyBy,
     Normalisation,
     Operator,
     OperatorSetting,
@@ -35,17 +66,20 @@ from cldfc.ops import (
     ScaleBy,
     SharedBatchNorm,
     Shift,
+    Smaller,
     Total,
     WithNumber,
     Zero,
 )
 from cldfc.syntax import tree
-from cldfc.syntax.format import format_symbol
+from cldfc.syntax.build import LARGEST_STRIDE
+from cldfc.syntax.format import Formatter, format_symbol
 from cldfc.syntax.walk import mentions
 
 
-def _configure(symbol: tree.Symbol, operator: type[Operator], constants: Constants) -> Operator | None:
+def _configure(work: Elaboration, symbol: tree.Symbol, operator: type[Operator], scope: Scope) -> Operator | None:
     """The operator with the numbers in its brackets; None when one of them was reported."""
+    constants = work.words.tags.constants
     known = operator.settings()
     given: dict[str, int | float | str] = {}
     for place, setting in enumerate(symbol.settings):
@@ -59,7 +93,7 @@ def _configure(symbol: tree.Symbol, operator: type[Operator], constants: Constan
         name = setting.name or _name_by_word(setting, known) or next(iter([*known][place : place + 1]), None)
         if name not in known or name in given:
             return _refuse_setting(symbol, setting, name, known, constants)
-        value = _setting_value(setting, name, known[name], operator, constants)
+        value = _setting_value(work, setting, name, known[name], operator, scope)
         if value is None:
             return None
         given[name] = value
@@ -86,7 +120,7 @@ def _is_flag(setting: tree.Setting, known: Mapping[str, OperatorSetting]) -> boo
 
 
 def _setting_value(
-    setting: tree.Setting, name: str, known: OperatorSetting, operator: type[Operator], constants: Constants
+    work: Elaboration, setting: tree.Setting, name: str, known: OperatorSetting, operator: type[Operator], scope: Scope
 ) -> int | float | str | None:
     if known.kind == "word":
         found = _word_of(setting)
@@ -94,17 +128,9 @@ def _setting_value(
             return found
         message = f"`{setting.value.span.text}` cannot be the {name} of `{operator.keyword}`"
         help = did_you_mean(found or "", known.words, f"write one of {', '.join(f'`{word}`' for word in known.words)}")
-        return constants.problems.report("E0507", message, setting.value.span, "expected a word", help)
-    value = constants.number(setting.value)
-    if value is None:
-        return None
-    is_fit = known.least <= value <= known.most and (known.kind == "real" or isinstance(value, int))
-    if is_fit:
-        return value
+        return work.words.problems.report("E0507", message, setting.value.span, "expected a word", help)
     role = f"the {name} of `{operator.keyword}`"
-    kind = "whole number" if known.kind == "whole" else "number"
-    report_unfit(constants.problems, value, setting.value.span, role, known.least, known.most, kind=kind)
-    return None
+    return work.number(setting.value, role, known.least, known.most, scope, may_be_real=known.kind == "real")
 
 
 def _refuse_setting(
@@ -150,15 +176,19 @@ def _reduce_values(work: Elaboration, reduction: tree.Reduction, scope: Scope) -
 def _terms(work: Elaboration, reduction: tree.Reduction, known: IndexRange, scope: Scope) -> Read | None:
     owner = (work.statement.left.name, len(work.statement.left.tag)) if work.statement else ("", 0)
     family = work.words.families.claim("terms", "", owner, work.reductions)
-    inner = work.inner(family, known)
-    result = inner.value(reduction.body, scope)
-    if result is None or work.statement is None:
+    counted, found = dict(work.reductions), list[Template | None]()
+
+    def read(inner: Elaboration) -> None:
+        found.append(inner.template(inner.value(reduction.body, scope)))
+        work.terms += inner.terms
+        work.reductions.update({name: max(count, work.reductions.get(name, 0)) for name, count in inner.reductions.items()})
+
+    read_cases(lambda turns: work.inner(family, known, dict(counted), turns), read)
+    templates = [template for template in found if template is not None]
+    if len(templates) < len(found) or work.statement is None:
         return None
-    steps, left = tuple(inner.steps), inner.left
-    work.words.inner.append(
-        Template(work.statement, family, left, work.level, inner.ranges, steps, result, is_inner=True)
-    )
-    return Read(family, left, reduction.body.span)
+    work.terms += templates
+    return Read(family, templates[0].left, reduction.body.span)
 
 
 def _bounds_of(work: Elaboration, reduction: tree.Reduction, scope: Scope) -> tuple[Position, Position] | None:
@@ -204,6 +234,34 @@ def _tag_of_terms(reduction: tree.Reduction) -> tuple[tree.Index, ...]:
 _Value = int | Read
 
 
+class SplitTurns(Exception):
+    """An operator, or a kernel, that is another one for some choices of the index names: the equation is read again
+    for each group of them."""
+
+    def __init__(self, groups: list[list[Binding]]) -> None:
+        super().__init__()
+        self.groups = groups
+
+
+def read_cases(start: Callable[[list[Binding] | None], Elaboration], read: Callable[[Elaboration], None]) -> None:
+    """Elaborate an expression, once for each group of choices for which its operators have other declarations."""
+    waiting: list[list[Binding] | None] = [None]
+    while waiting:
+        turns = waiting.pop()
+        work = start(turns)
+        try:
+            read(work)
+        except SplitTurns as split:
+            waiting += reversed(split.groups)
+
+
+def _mode(declaration: Declaration) -> str:
+    """What stands around a map where the kernel reaches beyond it."""
+    kernel = declaration.statement
+    boundary = kernel.boundary if isinstance(kernel, tree.KernelStatement) else None
+    return boundary if boundary in ("circular", "reflect", "replicate") else "zeros"
+
+
 def _is_zero(expression: tree.Expression) -> bool:
     return isinstance(expression, tree.Number) and expression.value == 0
 
@@ -229,6 +287,68 @@ class Elaboration:
     depths: list[int] = field(default_factory=list[int])
     owned_here: dict[str, int] = field(default_factory=dict[str, int])
     reductions: dict[str, int] = field(default_factory=dict[str, int])
+    turns: list[Binding] | None = None
+    """For which choices of its index names it is read; None: for all."""
+    outer: Elaboration | None = None
+    """The equation that it is a reduction's terms of."""
+    lacks: Use | None = None
+    terms: list[Template] = field(default_factory=list[Template])
+    """The terms of its reductions, as equations of their own."""
+
+    def template(self, result: _Value | None) -> Template | None:
+        """The equation, once its value is known; what is wrong, and reported, has none."""
+        if self.statement is None or (result is None and self.outer is not None and self.lacks is None):
+            return None
+        turns, own = None, self.turns or (self.outer and self.outer.turns)
+        if own:
+            names = tuple(own[0])
+            turns = Turns(names, frozenset(tuple(turn[name] for name in names) for turn in own))
+        is_inner = self.outer is not None
+        return Template(
+            self.statement,
+            self.family[0],
+            self.left,
+            self.level,
+            self.ranges,
+            tuple(self.steps),
+            result,
+            is_inner,
+            turns=turns,
+            lacks=self.lacks,
+        )
+
+    def all_turns(self) -> list[Binding]:
+        """The choices of its index names for which it is read."""
+        if self.turns is None:
+            declared, outer = self.words.tags.constants.ranges, [{}] if self.outer is None else self.outer.all_turns()
+            own = {name: range for name, range in self.ranges.items() if self.outer is None or name not in self.outer.ranges}
+            found = [turn for known in outer for turn in bindings_of(own, declared, known)]
+            self.turns = [turn for turn in found if is_left_inside(self.left, self.ranges, self.level, turn, declared)]
+        return self.turns
+
+    def case(self, name: str, positions: Positions, span: Span) -> Case | None:
+        """The declaration of a name that holds for a tag; None where none does.
+
+        Raises SplitTurns where that is not the same for all choices of the index names.
+        """
+        cases = self.words.tags.constants.cases(name)
+        groups: dict[tuple[int, ...], list[Binding]] = {}
+        turns = [{}] if all(position.base is None for position in positions) else self.all_turns()
+        for turn in turns:
+            try:
+                tag = tuple([position.value(turn) for position in positions])
+            except (OutOfRange, KeyError):
+                continue
+            groups.setdefault(tuple(holding_cases(cases, tag)), []).append(turn)
+        if len(groups) > 1:
+            raise SplitTurns(list(groups.values()))
+        holding = next(iter(groups), ())
+        if len(holding) > 1:
+            tag = tuple(position.value(next(iter(groups.values()))[0]) for position in positions)
+            return self.words.tags.constants.report_two(cases[holding[0]], cases[holding[1]], tag)
+        if not holding:
+            self.lacks = Use(name, positions, positions, span)
+        return cases[holding[0]] if holding else None
 
     def value(self, expression: tree.Expression, scope: Scope) -> _Value | None:
         if self.is_too_large:
@@ -238,8 +358,18 @@ class Elaboration:
                 return self.read(expression, scope)
             case tree.Number(0):
                 return self.step(Zero(), (), None, expression.span)
+            case tree.Argument(name):
+                return scope.arguments[name]
             case tree.Number() | tree.Adjoint() | tree.Star(_, _, None):
                 return self.words.names.report_kind(expression, Kind.VALUE)
+            case tree.Pairing(left, right):
+                return self.pair(expression, [self.value(left, scope), self.value(right, scope)])
+            case tree.Norm(inner):
+                return self.norm(expression, self.value(inner, scope))
+            case tree.ApplyToSeveral(function, arguments):
+                return self.apply_to_several(expression, [self.value(part, scope) for part in arguments], scope)
+            case tree.Listing("max" | "min"):
+                return self.extreme(expression, lambda part: self.value(part, scope), scope)
             case tree.Quotient(above):
                 is_number = self.is_number(above, scope)
                 return self.divide(expression, None if is_number else self.value(above, scope), scope)
@@ -260,13 +390,17 @@ class Elaboration:
         """What an operator gives for an operand; checked even where the operand is wrong."""
         if self.is_too_large:
             return None
-        if self.is_factor(function, scope):
+        if self.is_factor(function, scope) or self.words.names.is_image_number(function):
             return self.multiply(tree.Star(function, 1, None, function.span), operand, scope)
         match function:
             case tree.Symbol():
                 return self.apply_symbol(function, operand, scope)
-            case tree.Number() | tree.Adjoint() | tree.Power():
+            case tree.Number() | tree.Adjoint() | tree.Power() | tree.Argument() | tree.Pairing() | tree.Norm():
                 return self.words.names.report_kind(function, Kind.OPERATOR)
+            case tree.ApplyToSeveral():
+                return self.words.names.report_kind(function, Kind.OPERATOR)
+            case tree.Listing("max" | "min"):
+                return self.extreme(function, lambda part: self.term(part, operand, scope), scope)
             case tree.Quotient(above):
                 return self.divide(function, self.apply(above, operand, scope), scope)
             case tree.Star(_, _, right):
@@ -287,8 +421,8 @@ class Elaboration:
         declaration = self.words.names.declared.get(symbol.name)
         if self.words.names.kind(symbol) is Kind.SCALAR:
             if isinstance(declaration, tree.Let):
-                inner = self.inside(symbol, declaration, scope)
-                return inner and self.value(declaration.values[0], inner)
+                found = self.inside(symbol, declaration, scope)
+                return found and self.value(found[0].values[0], found[1])
             use = self.parameter(symbol, scope)
             return use and self.step(ScalarValue(), (), use, symbol.span)
         if not self.words.names.is_value(symbol):
@@ -318,39 +452,79 @@ class Elaboration:
         if self.words.names.kind(symbol) != Kind.OPERATOR:
             return self.words.names.report_kind(symbol, Kind.OPERATOR)
         if isinstance(declaration, tree.Let):
-            return self.expand(symbol, declaration, operand, scope)
+            return self.expand(symbol, declaration, [operand], scope, symbol.span)
         return self.builtin(symbol, operand, scope)
 
-    def inside(self, symbol: tree.Symbol, let: tree.Let, scope: Scope) -> Scope | None:
-        """What the index names on the left of a `let` stand for where it is used."""
+    def inside(self, symbol: tree.Symbol, let: tree.Let, scope: Scope) -> tuple[tree.Let, Scope] | None:
+        """The declaration that holds where a `let` is used, and what the index names on its left stand for there."""
         self.refuse_settings(symbol)
         if self.words.problems.explain(symbol.name):
             return None
         if len(let.symbol.tag) != len(symbol.tag):
             return self.words.names.report_arity(symbol, scope.tag)
-        head, positions = self.words.tags.head(let.symbol), self.positions(symbol, scope)
-        if head is None or positions is None:
+        positions = self.positions(symbol, scope)
+        if symbol.name not in self.words.names.members:
+            head = self.words.tags.head(let.symbol)
+            if head is None or positions is None:
+                return None
+            return let, Scope(dict(zip(head, positions, strict=True)), let.symbol.tag)
+        case = None if positions is None or self.statement is None else self.case(symbol.name, positions, symbol.span)
+        if case is None or positions is None or not isinstance(case.statement, tree.Let):
             return None
-        return Scope(dict(zip(head, positions, strict=True)), let.symbol.tag)
+        values = {own.base: at for own, at in zip(case.head, positions, strict=True) if isinstance(own.base, str)}
+        return case.statement, Scope(values, case.statement.symbol.tag)
 
-    def expand(self, symbol: tree.Symbol, let: tree.Let, operand: _Value | None, scope: Scope) -> _Value | None:
-        inner = self.inside(symbol, let, scope)
-        if inner is None or operand is None or self.statement is None:
+    def apply_to_several(
+        self, application: tree.ApplyToSeveral, operands: list[_Value | None], scope: Scope
+    ) -> _Value | None:
+        function, names = application.function, self.words.names
+        let = names.declared.get(function.name) if isinstance(function, tree.Symbol) else None
+        if isinstance(function, tree.Symbol) and isinstance(let, tree.Let) and names.kind(function) is Kind.OPERATOR:
+            return self.expand(function, let, operands, scope, application.span)
+        if names.kind(function) is not Kind.OPERATOR:
+            return names.report_kind(function, Kind.OPERATOR)
+        text = function.span.text
+        message = f"`{text}` takes one operand, but is given {len(operands)}"
+        help = "give the operands names, as in `let S(u, f) = u + B * (f - A * u)`; `concat(x, y)` joins values"
+        return self.words.problems.report("E0216", message, application.span, f"{len(operands)} operands here", help)
+
+    def report_operands(self, symbol: tree.Symbol, let: tree.Let, count: int, span: Span) -> None:
+        head = Formatter().let_head(let)
+        wanted = max(1, len(let.arguments))
+        message = f"`{symbol.name}` takes {count_in_words(wanted, 'operand')}, but is given {count}"
+        written = format_symbol(symbol)
+        operands = ", ".join(argument.name for argument in let.arguments)
+        help = f"write `{written}({operands})`" if let.arguments else f"apply it to one value: `{written}(…)`"
+        label, place = count_in_words(count, "operand"), Label(let.symbol.span, f"declared as `{head}`")
+        self.words.problems.report("E0216", message, span, f"{label} here", help, place)
+
+    def expand(
+        self, symbol: tree.Symbol, let: tree.Let, operands: list[_Value | None], scope: Scope, span: Span
+    ) -> _Value | None:
+        found = self.inside(symbol, let, scope)
+        if found is None or None in operands or self.statement is None:
             return None
+        let, inner = found
         head, positions = tuple(inner.values), tuple(inner.values.values())
         if len(self.steps) >= MOST_STEPS:
             return self.report_size(symbol.span)
+        if len(operands) != max(1, len(let.arguments)):
+            return self.report_operands(symbol, let, len(operands), span)
         start, self.is_in_call, is_inner = len(self.steps), True, self.is_in_call
-        value = self.apply(let.values[0], operand, inner)
+        if let.arguments:
+            given = {argument.name: operand for argument, operand in zip(let.arguments, operands, strict=True)}
+            value = self.value(let.values[0], replace(inner, arguments=given))
+        else:
+            value = self.apply(let.values[0], operands[0], inner)
         self.is_in_call = is_inner
         if not is_inner:
-            call = Call(symbol.name, head, positions, start, len(self.steps) - start, symbol.span)
+            call = Call(symbol.name, head, positions, start, len(self.steps) - start, symbol.span, let)
             self.steps[start:] = [replace(step, call=call) for step in self.steps[start:]]
         return value
 
     def builtin(self, symbol: tree.Symbol, operand: _Value | None, scope: Scope) -> _Value | None:
         """A built-in operator; one with parameters has its own here, unless a tag shares them."""
-        operator = _configure(symbol, BUILTINS[symbol.name], self.words.tags.constants)
+        operator = _configure(self, symbol, BUILTINS[symbol.name], scope)
         positions = self.positions(symbol, scope)
         if operator is None or positions is None or operand is None:
             return None
@@ -396,6 +570,49 @@ class Elaboration:
         found = self.words.tags.positions(symbol, scope.values.keys())
         return found and tuple(position.substitute(scope.values) for position in found)
 
+    # Numbers that are known when the equation is read
+
+    def number(
+        self,
+        expression: tree.Expression,
+        role: str,
+        least: float,
+        most: float,
+        scope: Scope,
+        may_be_real: bool = False,
+    ) -> int | float | None:
+        """A setting or a stride. Raises SplitTurns where it is not the same for all choices of the index names."""
+        constants = self.words.tags.constants
+        formula = constants.formula(expression, scope.values.keys(), scope.tag)
+        if formula is None:
+            return None
+        formula = formula.substitute(scope.values)
+        groups: dict[int | float | None, list[Binding]] = {}
+        if formula.is_fixed():
+            groups[constants.value(formula, {}, expression.span)] = []
+        elif self.statement is None:
+            return int(least)  # An operator that is only checked: the numbers are, where it is used.
+        for turn in [] if formula.is_fixed() else self.all_turns():
+            groups.setdefault(constants.value(formula, dict(turn), expression.span), []).append(turn)
+        if len(groups) > 1:
+            raise SplitTurns(list(groups.values()))
+        value, turns = next(iter(groups.items()), (None, []))
+        if value is None or (least <= value <= most and (may_be_real or isinstance(value, int))):
+            return value
+        at = "" if not turns else f" at {', '.join(f'{name} = {index}' for name, index in turns[0].items())}"
+        kind = "number" if may_be_real else "whole number"
+        report_unfit(self.words.problems, value, expression.span, f"{role}{at}", least, most, kind=kind)
+        return None
+
+    def stride(self, star: tree.Star, scope: Scope) -> int | tuple[int, int] | None:
+        sides = star.stride if isinstance(star.stride, tuple) else (star.stride,)
+        limits = ("a stride", 1, LARGEST_STRIDE, scope)
+        found = [side if isinstance(side, int) else self.number(side, *limits) for side in sides]
+        whole = [side for side in found if isinstance(side, int)]
+        if len(whole) < len(found):
+            return None
+        return whole[0] if len(set(whole)) == 1 else (whole[0], whole[1])
+
     # Products
 
     def is_number(self, expression: tree.Expression, scope: Scope) -> bool:
@@ -410,11 +627,16 @@ class Elaboration:
     def multiply(self, star: tree.Star, operand: _Value | None, scope: Scope) -> _Value | None:
         left = star.left
         is_factor = self.is_factor(left, scope)
-        if is_factor and (star.stride != 1 or star.is_transposed):
+        is_image_number = not is_factor and self.words.names.is_image_number(left)
+        if (is_factor or is_image_number) and (star.stride != 1 or star.is_transposed):
             kind = self.words.names.kind(left) or Kind.INDEX
             message = f"`{left.span.text}` is {kind.value}, which has no stride"
             help = f"write `{left.span.text} * …`: only a kernel can have a stride"
             return self.words.problems.report("E0212", message, left.span, "expected a kernel", help)
+        if is_image_number:
+            pair = self.value(left, scope), operand
+            known = tuple(value for value in pair if value is not None)
+            return self.step(MultiplyBy(), known, None, star.span) if len(known) == len(pair) else None
         if self.is_number(left, scope):
             return self.with_number(Scale(1), left, operand, star.span, scope)
         declared = self.words.names.declared.get(left.name) if isinstance(left, tree.Symbol) else None
@@ -425,17 +647,29 @@ class Elaboration:
             return None
         if is_factor:
             return self.step(ScaleBy(), (operand,), use, star.span)
-        is_adjoint, start = isinstance(left, tree.Adjoint), self.words.parameters[use.name].start
+        is_adjoint, declaration = isinstance(left, tree.Adjoint), self.declaration(use)
+        if declaration is None:
+            return None
+        start = declaration.start
+        stride = self.stride(star, scope)
+        if stride is None:
+            return None
         if star.is_transposed:
-            if isinstance(star.stride, tuple):
-                return self.refuse_rectangle(star, f"`{use.name} *^{{{star.stride[0]},{star.stride[1]}}}`")
-            operator = (ProlongationAdjoint if is_adjoint else Prolongation)(star.stride, start)
+            if isinstance(stride, tuple):
+                return self.refuse_rectangle(star, f"`{use.name} *^{{{stride[0]},{stride[1]}}}`")
+            operator = (ProlongationAdjoint if is_adjoint else Prolongation)(stride, start)
         else:
-            kernel = self.words.parameters[use.name].statement
-            boundary = kernel.boundary if isinstance(kernel, tree.KernelStatement) else None
-            mode = boundary if boundary in ("circular", "reflect", "replicate") else "zeros"
-            operator = (ConvolutionAdjoint if is_adjoint else Convolution)(star.stride, start, mode)
+            operator = (ConvolutionAdjoint if is_adjoint else Convolution)(stride, start, _mode(declaration))
         return self.step(operator, (operand,), use, star.span)
+
+    def declaration(self, use: Use) -> Declaration | None:
+        """The declaration of a kernel where it is used; of several only if they differ in more than sizes."""
+        declaration = self.words.parameters[use.name]
+        ways = {(each.start, _mode(each)) for each in declaration.cases}
+        if len(ways) < 2 or self.statement is None:
+            return declaration
+        case = self.case(use.name, use.tag, use.span)
+        return next((each for each in declaration.cases if each.case is case), None)
 
     def refuse_rectangle(self, star: tree.Star, what: str) -> None:
         message, help = f"{what} has two strides", "prolong by one stride for rows and columns, as in `K *^2 x`"
@@ -463,8 +697,41 @@ class Elaboration:
         below = self.value(denominator, scope)
         return None if above is None or below is None else self.step(Divide(), (above, below), None, quotient.span)
 
+    def pair(self, pairing: tree.Pairing | tree.Norm, operands: list[_Value | None]) -> _Value | None:
+        known = tuple(operand for operand in operands if operand is not None)
+        return self.step(InnerProduct(), known, None, pairing.span) if len(known) == len(operands) else None
+
+    def norm(self, norm: tree.Norm, operand: _Value | None) -> _Value | None:
+        return None if operand is None else self.step(EuclideanNorm(), (operand,), None, norm.span)
+
+    def extreme(
+        self, listing: tree.Listing, value: Callable[[tree.Expression], _Value | None], scope: Scope
+    ) -> _Value | None:
+        """The larger or the smaller of values and numbers."""
+        is_max = listing.reducer == "max"
+        numbers = [part for part in listing.members if self.is_number(part, scope)]
+        parts = [part for part in listing.members if part not in numbers]
+        if not parts:
+            return self.words.names.report_kind(listing.members[0], Kind.VALUE)
+        found, *others = [value(part) for part in parts]
+        for other in others:
+            pair = None if found is None or other is None else (found, other)
+            found = pair and self.step(Larger() if is_max else Smaller(), pair, None, listing.span)
+        for number in numbers:
+            found = self.with_number(AtLeast(0) if is_max else AtMost(0), number, found, listing.span, scope)
+        return found
+
     def power(self, power: tree.Power, scope: Scope) -> _Value | None:
-        if self.words.names.kind(power) is not Kind.SCALAR:
+        names = self.words.names
+        match power:
+            case tree.Power(tree.Norm(inner), tree.Number(2)):
+                operand = self.value(inner, scope)
+                return self.pair(power.base, [operand, operand])
+            case tree.Power(base) if names.is_image_number(base):
+                return self.with_number(RaiseTo(1), power.exponent, self.value(base, scope), power.span, scope)
+            case _:
+                pass
+        if names.kind(power) is not Kind.SCALAR:
             return self.words.names.report_kind(power, Kind.VALUE)
         return self.with_number(RaiseTo(1), power.exponent, self.value(power.base, scope), power.span, scope)
 
@@ -498,7 +765,8 @@ class Elaboration:
 
     def term(self, part: tree.Expression, operand: _Value | None, scope: Scope) -> _Value | None:
         """A term of a sum of operators, applied; a scalar in it stands for itself."""
-        is_scalar = self.words.names.kind(part) is Kind.SCALAR
+        names = self.words.names
+        is_scalar = names.kind(part) is Kind.SCALAR or (names.is_image_number(part) and names.kind(part) is Kind.VALUE)
         return self.value(part, scope) if is_scalar else self.apply(part, operand, scope)
 
     def add(self, total: tree.Sum, value: Callable[[tree.Expression], _Value | None], scope: Scope) -> _Value | None:
@@ -533,11 +801,13 @@ class Elaboration:
                 raise AssertionError(expression)
         return self.step(operator, known, None, expression.span, tuple(part.span for part in parts))
 
-    def inner(self, family: str, known: IndexRange) -> Elaboration:
+    def inner(
+        self, family: str, known: IndexRange, reductions: dict[str, int], turns: list[Binding] | None
+    ) -> Elaboration:
         left = (*self.left, Position(known.name, 0))
         indices, ranges = (*self.indices, known.name), {**self.ranges, known.name: known}
         work = Elaboration(self.words, self.statement, (family, len(left)), left, indices, ranges, self.level)
-        work.reductions = self.reductions
+        work.reductions, work.turns, work.outer = reductions, turns, self
         return work
 
     # Steps
@@ -562,7 +832,8 @@ class Elaboration:
         elif use is not None and isinstance(operator, Kernel):
             head = use.name
         else:
-            heads = [self.head(operand) for operand in operands]
+            own = operands[1:] if isinstance(operator, MultiplyBy) else operands
+            heads = [self.head(operand) for operand in own]
             head = next((head for head in heads if head), "") if heads else "0"
         self.heads.append(head)
         self.depths.append(depth)

@@ -17,18 +17,19 @@ from cldfc.network.positions import (
     PARTS_FOR_FREE,
     Binding,
     Formula,
-    IndexRange,
     Key,
     NoNumber,
     Number,
     OutOfRange,
-    Position,
     bind,
     format_key,
+    is_left_inside,
     report_size,
 )
-from cldfc.network.program import Operand, Program, Read, Reads, Step, Template
+from cldfc.network.program import Operand, Program, Read, Reads, Step, Template, Use
 from cldfc.ops import Channels, Input, Operator, WithNumber, Zero
+from cldfc.syntax import tree
+from cldfc.syntax.format import format_symbol
 
 
 @dataclass
@@ -53,6 +54,17 @@ class _ExpansionErrors:
         message = f"`{span.text}` is no range of channels in `{format_key(value)}`: {bounds[0]:,g} to {bounds[1]:,g}"
         help = "write whole numbers, the smaller one first; channels are counted from 0, as in `x[0..15]`"
         self.problems.report("E0504", message, span, "no channels", help)
+
+    def undeclared(self, use: Use, key: Key, value: Key) -> None:
+        """Report that a name has declarations, but none for these indices."""
+        if self.problems.explain(use.name):
+            return
+        statements = [s for s in self.program.spec.statements if isinstance(s, tree.Let | tree.KernelStatement | tree.Scalar)]
+        heads = [statement.symbol for statement in statements if statement.symbol.name == use.name]
+        labels = [Label(head.span, f"declares `{format_symbol(head)}`") for head in heads]
+        message = f"nothing declares `{format_key(key)}`, which `{format_key(value)}` needs"
+        help = f"declare `{format_key(key)}`, too, or let a `for` of its other declarations reach it"
+        self.problems.report("E0215", message, use.span, f"`{format_key(key)}` here", help, *labels)
 
     def empty(self, read: Read | Reads, value: Key, binding: Binding) -> None:
         assert isinstance(read, Reads)
@@ -97,7 +109,8 @@ class _ExpansionErrors:
             f"`{format_key(key)}` is defined twice",
             second.statement.left.span,
             f"defines `{format_key(key)}`",
-            "remove one of the two, or change its indices so that only one holds there",
+            "remove one of the two, or change its indices so that only one holds there; of two the one with more numbers on "
+            "its left wins",
             Label(first.statement.left.span, f"defines `{format_key(key)}` too"),
         )
 
@@ -153,6 +166,10 @@ class Expansion:
     operations: list[Operation] = field(default_factory=list[Operation])
     instances: list[Instance] = field(default_factory=list[Instance])
     values: dict[Key, int] = field(default_factory=dict[Key, int])
+    passed_over: dict[Key, tuple[tree.Equation, tree.Equation]] = field(
+        default_factory=dict[Key, tuple[tree.Equation, tree.Equation]]
+    )
+    """Values of which two equations speak: the one with more numbers on its left, which defines them, and the other."""
 
 
 def expand_program(program: Program, problems: Problems) -> Expansion:
@@ -228,7 +245,7 @@ class _Demand:
         yield from step.channels
         declaration = self.program.parameters.get(step.use.name) if step.use is not None else None
         if declaration is not None:
-            yield from (attribute.formula for attribute in declaration.attributes.values())
+            yield from (attribute.formula for each in declaration.every() for attribute in each.attributes.values())
 
     def fail(self, key: Key, span: Span) -> None:
         """A value that is wrong and reported: a zero stands for it, from which no other error follows."""
@@ -252,8 +269,12 @@ class _Demand:
         bound = ((template, self.match(template, key[1])) for template in self.families.get((key[0], len(key[1])), ()))
         found: list[tuple[Template, dict[str, int]]] = [(template, {}) for template in self.exact.get(key, ())]
         found += [(template, binding) for template, binding in bound if binding is not None]
+        if len(found) > 1:
+            found = self.most_special(key, found)
         if len(found) == 1:
             template, binding = found[0]
+            if template.lacks is not None:
+                self.errors.undeclared(template.lacks, template.lacks.key(binding), key)
             return None if template.result is None else Instance(self.tied(template, binding), binding, key)
         if found:
             self.errors.double(key, [template for template, _ in found])
@@ -261,37 +282,24 @@ class _Demand:
             self.errors.undefined(read, key)
         return None
 
+    def most_special(
+        self, key: Key, found: list[tuple[Template, dict[str, int]]]
+    ) -> list[tuple[Template, dict[str, int]]]:
+        """Of several equations for one value those with most numbers on their left: `x@1` rather than `x@i`."""
+        most = max(template.numbers for template, _ in found)
+        special = [one for one in found if one[0].numbers == most]
+        if len(special) == 1:
+            others = [template.statement for template, _ in found if template.numbers < most]
+            self.expansion.passed_over[key] = (special[0][0].statement, others[0])
+        return special
+
     def match(self, template: Template, indices: tuple[int, ...]) -> dict[str, int] | None:
         """The values of an equation's index names for which its left side is a value, if any."""
         binding = bind(template.left, indices)
-        if binding is None:
+        if binding is None or (template.turns is not None and binding not in template.turns):
             return None
-        try:
-            level = indices[template.level]
-            is_inside = all(self.inside(position, template.ranges, binding, level) for position in template.left)
-        except OutOfRange:
-            return None
+        is_inside = is_left_inside(template.left, template.ranges, template.level, binding, self.program.ranges)
         return binding if is_inside else None
-
-    def inside(self, position: Position, ranges: Mapping[str, IndexRange], binding: Binding, level: int) -> bool:
-        """Whether an index name is in its range; without a `for`, also the index on the left side.
-
-        Where a `for` leaves an end open, the declared range ends it.
-        """
-        if not isinstance(position.base, str) or position.base not in ranges:
-            return True
-        range, value = ranges[position.base], binding[position.base]
-        if not range.is_explicit:
-            return self.covers(range, position, value, level)
-        declared = self.program.ranges.get(position.base)
-        if range.contains(value, binding) and declared is not None and not declared.is_explicit:
-            ends = (declared.lower if range.lower is None else None, declared.upper if range.upper is None else None)
-            return self.covers(replace(declared, lower=ends[0], upper=ends[1]), position, value, level)
-        return range.contains(value, binding)
-
-    def covers(self, range: IndexRange, position: Position, value: int, level: int) -> bool:
-        outer = {range.level: level} if range.level else {}
-        return range.contains(value, outer) and (not position.offset or range.contains(value + position.offset, outer))
 
     def tied(self, template: Template, binding: Binding) -> Template:
         """The equation with the tags that `tie … for …` leaves at this choice of its indices."""
@@ -398,6 +406,9 @@ class _Demand:
                     key = (step.use.name, tag)
                 else:
                     key = (step.use.name, tuple([position.value(binding) for position in step.use.positions]))
+                declaration = self.program.parameters.get(step.use.name)
+                if declaration is not None and declaration.at(tag) is None:
+                    return self.errors.undeclared(step.use, (step.use.name, tag), instance.value)
             if step.statistics is not None:
                 statistics = (step.statistics.name, tuple([p.value(binding) for p in step.statistics.positions]))
         except OutOfRange as error:

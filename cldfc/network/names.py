@@ -12,7 +12,9 @@ from cldfc.ops import BUILTINS
 from cldfc.syntax import tree
 from cldfc.syntax.format import CHAIN, Formatter, format_expression, format_symbol
 from cldfc.syntax.parse_errors import HELP_FOR_ADJOINTS, HELP_FOR_FUNCTIONS, HELP_FOR_PARAMETERS
+from cldfc.syntax.side_by_side import Multiples
 from cldfc.syntax.spelling import NAME, suggest
+from cldfc.syntax.walk import mentions_argument
 
 
 class Kind(Enum):
@@ -120,13 +122,20 @@ def _cut_to_head(symbol: tree.Symbol, head: tree.Symbol) -> tree.Symbol:
 
 def indices_in_words(symbol: tree.Symbol) -> str:
     """`no index`, `one index`, `two indices`."""
-    words = ("no index", "one index", "two indices", "three indices")
-    return words[len(symbol.tag)] if len(symbol.tag) < len(words) else f"{len(symbol.tag)} indices"
+    return count_in_words(len(symbol.tag), "index", "indices")
+
+
+def count_in_words(count: int, one: str, more: str = "") -> str:
+    """`no operand`, `one operand`, `two operands`."""
+    words = ("no", "one", "two", "three")
+    return f"{words[count] if count < len(words) else count} {one if count < 2 else more or one + 's'}"
 
 
 _NEXT_NAME = re.compile(rf"(?:\s|\\[,;:! ])*(?:(?:∘|\.|\\circ)\s*)?({NAME})")
 
-DeclaringStatement = tree.Let | tree.Range | tree.KernelStatement | tree.Scalar | tree.InputStatement
+TaggedStatement = tree.Let | tree.KernelStatement | tree.Scalar
+"""What may declare one name several times, for different tags."""
+DeclaringStatement = TaggedStatement | tree.Range | tree.InputStatement
 Family = tuple[str, int]
 NUMBERS = (Kind.NUMBER, Kind.INDEX)
 FACTORS = (*NUMBERS, Kind.SCALAR)
@@ -143,6 +152,10 @@ class Names:
     output: tree.Output | None = None
     input: tree.InputStatement | None = None
     declared: dict[str, DeclaringStatement] = field(default_factory=dict[str, DeclaringStatement])
+    multiples: Multiples = field(default_factory=lambda: Multiples(set()))
+    """What is made of numbers, scalars and inner products."""
+    members: dict[str, list[TaggedStatement]] = field(default_factory=dict[str, "list[TaggedStatement]"])
+    """All declarations of a name that has several, or one that does not hold for all tags; `declared` has one of them."""
     families: dict[Family, list[tree.Equation]] = field(default_factory=dict[Family, list[tree.Equation]])
     kinds: dict[str, Kind | None] = field(default_factory=dict[str, "Kind | None"])
     misused: set[Family] = field(default_factory=set[Family])
@@ -153,6 +166,10 @@ class Names:
 
     def arities(self, name: str) -> list[int]:
         return self.by_name.get(name, [])
+
+    def statements_of(self, name: str) -> list[DeclaringStatement]:
+        """All declarations of a name."""
+        return [*self.members.get(name, ())] or [self.declared[name]]
 
     def is_value(self, symbol: tree.Symbol) -> bool:
         is_input = self.input is not None and symbol.name == self.input.name and not symbol.tag
@@ -357,6 +374,10 @@ class Names:
         match expression:
             case tree.Number():
                 return Kind.NUMBER
+            case tree.Argument() | tree.Pairing() | tree.Norm() | tree.ApplyToSeveral():
+                return Kind.VALUE
+            case tree.Listing("max" | "min", parts) if all(map(self.is_number, parts)):
+                return Kind.VALUE
             case tree.Adjoint(kernel):
                 return Kind.KERNEL if isinstance(kernel, tree.Symbol) and self.kind(kernel) == Kind.KERNEL else None
             case tree.Quotient(above, below):
@@ -401,6 +422,12 @@ class Names:
             return Kind.VALUE if Kind.VALUE in kinds else Kind.SCALAR
         return Kind.OPERATOR if above is Kind.OPERATOR and kinds <= {above, Kind.SCALAR} else Kind.QUOTIENT
 
+    def is_image_number(self, expression: tree.Expression) -> bool:
+        """Whether an expression may be a number for each image: one, or an operand that may stand for one."""
+        if self.multiples.is_image_number(expression):
+            return True
+        return mentions_argument(expression) and self.kind(expression) is Kind.VALUE
+
     def is_factor(self, expression: tree.Expression) -> bool:
         """Whether an expression is a number or a scalar."""
         return self.kind(expression) in FACTORS
@@ -425,6 +452,8 @@ class Names:
                 return Kind.NUMBER if is_fixed else Kind.SCALAR
             case tree.Range():
                 return Kind.INDEX
+            case tree.Let(arguments=(_, *_)):
+                return Kind.OPERATOR
             case tree.Let(_, values) if name not in self.problems.broken:
                 kind = self.kind(values[0])
                 return Kind.NUMBER if kind in NUMBERS else kind if kind is Kind.SCALAR else Kind.OPERATOR

@@ -11,6 +11,8 @@ from cldfc.network.names import Kind, Names
 from cldfc.network.positions import (
     MOST_IN_A_FORMULA,
     MOST_WORK,
+    Case,
+    Choice,
     Constant,
     Formula,
     Lookup,
@@ -40,6 +42,10 @@ class Numbers(ABC):
     @abstractmethod
     def constant(self, name: str) -> Constant | None:
         """A constant with its values; None when it is not a constant, has a formula only, or is wrong."""
+
+    @abstractmethod
+    def cases(self, name: str) -> tuple[Case, ...]:
+        """The declarations of a name that has several, or one that holds for some tags alone; else none."""
 
     def number(self, expression: tree.Expression) -> Number | None:
         formula = self.formula(expression, _NONE, ())
@@ -153,27 +159,41 @@ class Numbers(ABC):
         formula = self.formula_of(symbol.name)
         if formula is None or not isinstance(declaration, tree.Let | tree.Scalar):
             return None
-        head = declaration.symbol.tag
+        tag = declaration.symbol.tag
+        head = _places(tag) if self.cases(symbol.name) else [index.name or "" for index in tag]
         if len(head) != len(symbol.tag):
             return self.names.report_arity(symbol)
         positions = [self.position_in(index, bound, context) for index in symbol.tag]
         known = [position for position in positions if position is not None]
         if len(known) < len(head):
             return None
-        return formula.substitute({index.name or "": at for index, at in zip(head, known, strict=True)})
+        return formula.substitute(dict(zip(head, known, strict=True)))
 
     def formula_of(self, name: str) -> Formula | None:
         if name not in self.formulas:
             declaration = self.names.declared[name]
             assert isinstance(declaration, tree.Let | tree.Scalar)
-            value = declaration.values[0] if isinstance(declaration, tree.Let) else declaration.value
-            bound = {index.name or "" for index in declaration.symbol.tag}
-            self.formulas[name] = (
-                None if name in self.problems.broken else self.formula(value, bound, declaration.symbol.tag)
-            )
+            self.formulas[name] = None if name in self.problems.broken else self.declared_formula(declaration)
             if self.formulas[name] is None:
                 self.problems.broken.add(name)
         return self.formulas[name]
+
+    def declared_formula(self, declaration: tree.Let | tree.Scalar) -> Formula | None:
+        symbol, cases = declaration.symbol, self.cases(declaration.symbol.name)
+        if not cases:
+            bound = {index.name or "" for index in symbol.tag}
+            return self.formula(_number_of(declaration), bound, symbol.tag)
+        formulas: list[Formula] = []
+        for case in cases:
+            assert isinstance(case.statement, tree.Let | tree.Scalar)
+            bound = {position.base for position in case.head if isinstance(position.base, str)}
+            formula = self.formula(_number_of(case.statement), bound, case.statement.symbol.tag)
+            if formula is None:
+                return None
+            formulas.append(formula)
+        at = tuple(Position(place, 0) for place in _places(symbol.tag))
+        parts = 1 + max(formula.parts for formula in formulas)
+        return Formula(Choice(symbol.name, cases, tuple(formulas), at), parts=parts)
 
     def is_per_level(self, name: str) -> bool:
         constant = self.constant(name)
@@ -215,6 +235,15 @@ class Numbers(ABC):
             report_unfit(self.problems, value, expression.span, role, least, most)
             return None
         return value
+
+
+def _number_of(declaration: tree.Let | tree.Scalar) -> tree.Expression:
+    return declaration.values[0] if isinstance(declaration, tree.Let) else declaration.value
+
+
+def _places(tag: Tag) -> list[str]:
+    """What the indices of a constant with several declarations are called in its formula: they have no common names."""
+    return [str(place) for place in range(len(tag))]
 
 
 def reciprocal(expression: tree.Expression) -> tree.Quotient:

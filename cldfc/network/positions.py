@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
+from itertools import islice
 from typing import Literal
 
 from cldfc.diagnostics import Problems, Span
+from cldfc.syntax import tree
 
 LARGEST_SIZE = 2**20
 """Of an input, of channels and of classes; of the height and the width of each map."""
@@ -189,6 +191,114 @@ class IndexRange:
         return lower <= value <= (value if self.upper is None else self.upper.value(binding))
 
 
+    def values(self, binding: Binding, declared: IndexRange | None) -> range:
+        """The values that the index takes; where an end is open, up to that of the declared range.
+
+        Raises KeyError where an index that an end depends on has no value.
+        """
+        lower = self.lower or (declared and declared.lower)
+        upper = self.upper or (declared and declared.upper)
+        if lower is None or upper is None:
+            return range(0)
+        return range(lower.value(binding), upper.value(binding) + 1)
+
+
+def bindings_of(
+    ranges: Mapping[str, IndexRange], declared: Mapping[str, IndexRange | None], known: Binding
+) -> Iterator[dict[str, int]]:
+    """All choices of index names within their ranges, beside those that are known; at most MOST_OPERATIONS."""
+    found = _choices(list(ranges.values()), declared, dict(known))
+    yield from islice(found, MOST_OPERATIONS)
+
+
+def _choices(
+    ranges: list[IndexRange], declared: Mapping[str, IndexRange | None], known: dict[str, int]
+) -> Iterator[dict[str, int]]:
+    if not ranges:
+        yield dict(known)
+    for at, range in enumerate(ranges):
+        try:
+            values = range.values(known, declared.get(range.name))
+        except KeyError:
+            continue
+        except OutOfRange:
+            return
+        for value in values:
+            yield from _choices([*ranges[:at], *ranges[at + 1 :]], declared, {**known, range.name: value})
+        return
+
+
+def is_left_inside(
+    left: Positions,
+    ranges: Mapping[str, IndexRange],
+    level: int,
+    binding: Binding,
+    declared: Mapping[str, IndexRange | None],
+) -> bool:
+    """Whether each index name on the left of an equation is in its range; without a `for`, also each index there.
+
+    Where a `for` leaves an end open, the declared range ends it. `level` is the place of the level.
+    """
+    try:
+        at = left[level].value(binding) if left else 0
+        return all(_is_inside(position, ranges, binding, at, declared) for position in left)
+    except OutOfRange:
+        return False
+
+
+def _is_inside(
+    position: Position,
+    ranges: Mapping[str, IndexRange],
+    binding: Binding,
+    level: int,
+    declared: Mapping[str, IndexRange | None],
+) -> bool:
+    if not isinstance(position.base, str) or position.base not in ranges:
+        return True
+    range, value = ranges[position.base], binding[position.base]
+    if not range.is_explicit:
+        return _covers(range, position, value, level)
+    known = declared.get(position.base)
+    if range.contains(value, binding) and known is not None and not known.is_explicit:
+        ends = (known.lower if range.lower is None else None, known.upper if range.upper is None else None)
+        return _covers(replace(known, lower=ends[0], upper=ends[1]), position, value, level)
+    return range.contains(value, binding)
+
+
+def _covers(range: IndexRange, position: Position, value: int, level: int) -> bool:
+    outer = {range.level: level} if range.level else {}
+    return range.contains(value, outer) and (not position.offset or range.contains(value + position.offset, outer))
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """One of several declarations of a name, and for which tags it holds: `K@1`, `K@ℓ for ℓ = 2..J`."""
+
+    statement: tree.Let | tree.KernelStatement | tree.Scalar
+    head: Positions
+    ranges: tuple[IndexRange, ...]
+    """What `for` says."""
+
+    @property
+    def numbers(self) -> int:
+        """Of two declarations that hold the one with more numbers wins."""
+        return sum(not isinstance(position.base, str) for position in self.head)
+
+    def binding(self, tag: tuple[int, ...]) -> dict[str, int] | None:
+        """The values of its index names for a tag; None where it does not hold."""
+        found = bind(self.head, tag) if len(tag) == len(self.head) else None
+        if found is None or not all(range.contains(found[range.name], found) for range in self.ranges):
+            return None
+        return found
+
+
+def holding_cases(cases: Sequence[Case], tag: tuple[int, ...]) -> list[int]:
+    """Which declarations hold for a tag: one, none, or several that nothing decides between."""
+    found = [at for at, case in enumerate(cases) if case.binding(tag) is not None]
+    most = max((cases[at].numbers for at in found), default=0)
+    return [at for at in found if cases[at].numbers == most]
+
+
 Number = int | float
 _Exact = int | float | Fraction
 Sign = Literal["+", "*", "/", "^"]
@@ -201,10 +311,28 @@ class NoNumber(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Formula:
-    """A number, an index, a per-level constant, or a sign with its operands."""
+class Choice:
+    """A constant that several declarations give, at a tag: the formula of each."""
 
-    leaf: _Exact | Position | None
+    name: str
+    cases: tuple[Case, ...]
+    formulas: tuple[Formula, ...]
+    at: Positions
+
+    def exact(self, binding: Binding) -> _Exact:
+        """The number. Raises NoNumber, OutOfRange."""
+        tag = tuple([position.value(binding) for position in self.at])
+        holding = holding_cases(self.cases, tag)
+        if not holding:
+            raise NoNumber(f"nothing declares `{format_key((self.name, tag))}`")
+        return self.formulas[holding[0]].exact(self.cases[holding[0]].binding(tag) or {})
+
+
+@dataclass(frozen=True, slots=True)
+class Formula:
+    """A number, an index, a per-level constant, one of several declarations, or a sign with its operands."""
+
+    leaf: _Exact | Position | Choice | None
     sign: Sign = "+"
     operands: tuple[Formula, ...] = ()
     parts: int = 1
@@ -234,6 +362,8 @@ class Formula:
         """The same as a fraction, where nothing in it is a decimal number."""
         if isinstance(self.leaf, Position):
             return _position_value(self.leaf, binding)
+        if isinstance(self.leaf, Choice):
+            return self.leaf.exact(binding)
         if self.leaf is not None:
             return self.leaf
         values = [operand.exact(binding) for operand in self.operands]
@@ -245,6 +375,9 @@ class Formula:
     def substitute(self, scope: Mapping[str, Position]) -> Formula:
         if isinstance(self.leaf, Position):
             return Formula(self.leaf.substitute(scope))
+        if isinstance(self.leaf, Choice):
+            at = tuple(position.substitute(scope) for position in self.leaf.at)
+            return Formula(replace(self.leaf, at=at), parts=self.parts)
         operands = tuple(operand.substitute(scope) for operand in self.operands)
         return Formula(self.leaf, self.sign, operands, self.parts)
 
@@ -254,6 +387,8 @@ class Formula:
     def positions(self) -> Iterator[Position]:
         if isinstance(self.leaf, Position):
             yield self.leaf
+        if isinstance(self.leaf, Choice):
+            yield from self.leaf.at
         for operand in self.operands:
             yield from operand.positions()
 

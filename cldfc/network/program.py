@@ -4,13 +4,24 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import count
 
 from cldfc.diagnostics import Problems, Span
 from cldfc.network.constants import Tags
 from cldfc.network.names import Names
-from cldfc.network.positions import LARGEST_FLOAT, Binding, Constant, Formula, IndexRange, Key, Position, Positions
+from cldfc.network.positions import (
+    LARGEST_FLOAT,
+    Binding,
+    Case,
+    Constant,
+    Formula,
+    IndexRange,
+    Key,
+    Position,
+    Positions,
+    holding_cases,
+)
 from cldfc.ops import KernelStart, Operator
 from cldfc.syntax import tree
 from cldfc.syntax.format import format_symbol
@@ -59,6 +70,10 @@ class Use:
     positions: Positions
     span: Span = tree.span_field()
 
+    def key(self, binding: Binding) -> Key:
+        """Its name and tag, before `tie`, at a choice of indices. Raises OutOfRange."""
+        return self.name, tuple([position.value(binding) for position in self.tag])
+
 
 @dataclass(frozen=True, slots=True)
 class Call:
@@ -73,6 +88,7 @@ class Call:
     number: int
     size: int
     span: Span
+    statement: tree.Let
 
 
 Operand = int | Read | Reads
@@ -104,6 +120,17 @@ class Step:
 
 
 @dataclass(frozen=True, slots=True)
+class Turns:
+    """Some choices of index names."""
+
+    names: tuple[str, ...]
+    values: frozenset[tuple[int, ...]]
+
+    def __contains__(self, binding: Binding) -> bool:
+        return tuple([binding[name] for name in self.names]) in self.values
+
+
+@dataclass(frozen=True, slots=True)
 class Template:
     """An equation as steps; its value is the last one's result, or a read; None: it is wrong, and reported."""
 
@@ -117,6 +144,15 @@ class Template:
     is_inner: bool = False
     """The terms of a reduction, or what several equations share: there is no such equation in the spec."""
     is_rewritten: bool = False
+    turns: Turns | None = None
+    """For which of its indices it holds, where an operator has several declarations and this is one reading of it."""
+    lacks: Use | None = None
+    """The operator that nothing declares there."""
+
+    @property
+    def numbers(self) -> int:
+        """How many numbers and constants stand on its left: of two equations for a value the one with more wins."""
+        return sum(not isinstance(position.base, str) for position in self.left)
 
     def reads(self) -> list[Read | Reads]:
         """The values that it needs, in the order of its steps."""
@@ -159,7 +195,8 @@ class Attribute:
 class Declaration:
     """`kernel A@ℓ : 3×3 → c@ℓ` or `scalar ω@ℓ = 1`: what it says of its parameters' sizes, by their names.
 
-    `transfer` says at which of two indices `R_ℓ^{ℓ+1}` is meant: 0, the lower, or 1, the upper one.
+    `transfer` says at which of two indices `R_ℓ^{ℓ+1}` is meant: 0, the lower, or 1, the upper one. Of several
+    declarations of one name, `cases`, each has its `case`; the most general one stands for all.
     """
 
     name: str
@@ -168,6 +205,24 @@ class Declaration:
     statement: tree.KernelStatement | tree.Scalar
     transfer: int = 1
     start: KernelStart = KernelStart()
+    case: Case | None = None
+    cases: tuple[Declaration, ...] = ()
+
+    def at(self, tag: tuple[int, ...]) -> Declaration | None:
+        """The declaration that holds for a tag; None where there is none."""
+        if not self.cases:
+            return self
+        holding = holding_cases([case for each in self.cases if (case := each.case) is not None], tag)
+        return self.cases[holding[0]] if holding else None
+
+    def every(self) -> tuple[Declaration, ...]:
+        return self.cases or (self,)
+
+    def binding(self, tag: tuple[int, ...]) -> dict[str, int]:
+        """The values of its index names for a tag."""
+        if self.case is not None:
+            return self.case.binding(tag) or {}
+        return dict(zip(self.indices, tag, strict=True))
 
 
 @dataclass(frozen=True, slots=True)
@@ -207,9 +262,11 @@ class Scope:
 
     values: Mapping[str, Position]
     tag: tuple[tree.Index, ...]
+    arguments: Mapping[str, int | Read | None] = field(default_factory=dict[str, "int | Read | None"])
+    """What the operands of an operator stand for, where they have names; None: it is wrong, and reported."""
 
     def inside(self, name: str, position: Position) -> Scope:
-        return Scope({**self.values, name: position}, self.tag)
+        return replace(self, values={**self.values, name: position})
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,18 +6,26 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from cldfc.diagnostics import Label, Problems, Source, Span, UsageError
-from cldfc.network.constants import Constants, Tags, check_order
+from cldfc.network.constants import Constants, Tags, check_order, resolve_clause
 from cldfc.network.declarations import (
     collect_names,
     rename_uses,
     report_missing,
-    resolve_clause,
     resolve_parameters,
     resolve_ties,
 )
-from cldfc.network.elaborate import Elaboration
+from cldfc.network.elaborate import Elaboration, read_cases
 from cldfc.network.names import Names, indices_in_words
-from cldfc.network.positions import LARGEST_SIZE, MOST_OPERATIONS, IndexRange, Lookup, Position, Positions, report_size
+from cldfc.network.positions import (
+    LARGEST_SIZE,
+    MOST_OPERATIONS,
+    Binding,
+    IndexRange,
+    Lookup,
+    Position,
+    Positions,
+    report_size,
+)
 from cldfc.network.program import Operand, OwnedNames, Program, Read, Reads, Scope, Step, Template, Words
 from cldfc.ops import BUILTINS
 from cldfc.syntax import tree
@@ -62,6 +70,8 @@ def resolve_spec(spec: tree.Tree, changes: Changes, problems: Problems) -> Progr
     for name, declaration in names.declared.items():
         if names.is_constant(name):
             constants.constant(name) if isinstance(declaration, tree.Let) else constants.formula_of(name)
+    for name in names.members:
+        constants.cases(name)
     parameters = resolve_parameters(tags)
     ties = resolve_ties(names.ties, parameters, tags)
     owned = OwnedNames(frozenset({*names.declared, *_tagged_operators(spec)}))
@@ -111,19 +121,22 @@ def _resolve_equations(spec: tree.Tree, words: Words) -> Iterator[Template]:
     steps = 0
     for equation in spec.statements:
         if isinstance(equation, tree.Equation):
-            template = _resolve_equation(equation, words)
-            if template is None:
+            templates = _resolve_equation(equation, words)
+            if templates is None:
                 words.problems.broken.add(equation.left.name)
                 continue
-            steps += len(template.steps)
+            steps += sum(len(template.steps) for template in templates)
             if steps > MOST_OPERATIONS:
                 report_size(equation.left.span, words.problems)
                 return
-            yield template
+            yield from templates
 
 
-def _resolve_equation(equation: tree.Equation, words: Words) -> Template | None:
-    """An equation as steps over the index names of its left side; None when that is wrong itself."""
+def _resolve_equation(equation: tree.Equation, words: Words) -> list[Template] | None:
+    """An equation as steps over the index names of its left side; None when that is wrong itself.
+
+    Where an operator has several declarations, there is one reading of it for each choice between them.
+    """
     tags = words.tags
     if equation.left.settings:
         message = "the left side of an equation takes no brackets: it defines all channels of a value"
@@ -136,17 +149,26 @@ def _resolve_equation(equation: tree.Equation, words: Words) -> Template | None:
     if bound is None or left is None:
         _check_right_side(equation, words)
         return None
-    clauses = [resolve_clause(clause, frozenset(bound), equation.left.tag, tags) for clause in equation.clauses]
+    clauses = [resolve_clause(clause, frozenset(bound), equation.left.tag, tags.constants) for clause in equation.clauses]
     level = _level_position(equation, left, tags)
     if None in clauses or level is None or any(_report_nothing_left(clause, tags) for clause in clauses if clause):
         return None
     ranges = {clause.name: clause for clause in clauses if clause is not None}
     ranges = {name: ranges.get(name) or tags.constants.ranges[name] for name in bound}
     known = {name: range for name, range in ranges.items() if range is not None}
-    work = Elaboration(words, equation, (equation.left.name, len(left)), left, bound, known, level)
     scope = Scope({name: Position(name, 0) for name in bound}, equation.left.tag)
-    result = work.value(equation.right, scope)
-    return Template(equation, equation.left.name, left, level, known, tuple(work.steps), result)
+    found: list[Template] = []
+
+    def start(turns: list[Binding] | None) -> Elaboration:
+        return Elaboration(words, equation, (equation.left.name, len(left)), left, bound, known, level, turns=turns)
+
+    def read(work: Elaboration) -> None:
+        template = work.template(work.value(equation.right, scope))
+        found.extend([] if template is None else [template])
+        words.inner += work.terms
+
+    read_cases(start, read)
+    return found
 
 
 def _settle_names(templates: Sequence[Template], words: Words) -> Iterator[Template]:
@@ -329,14 +351,24 @@ def _tagged_operators(spec: tree.Tree) -> set[str]:
 def _check_operators(words: Words) -> None:
     """Operators are checked where they stand, used or not."""
     names, problems = words.names, words.problems
-    for let in names.declared.values():
+    for let in (statement for name in names.declared for statement in names.statements_of(name)):
         if not isinstance(let, tree.Let) or names.is_constant(let.symbol.name) or problems.explain(let.symbol.name):
             continue
         first, *others = let.values
         if others:
             message = f"`{let.symbol.name}` is given several operators"
             problems.report("E0211", message, others[0].span, "expected the end", "compose them with `∘`")
-        head = words.tags.head(let.symbol)
+        cases = words.tags.constants.cases(let.symbol.name)
+        case = next((case for case in cases if case.statement is let), None)
+        if case is not None:
+            head = tuple(position.base for position in case.head if isinstance(position.base, str))
+        else:
+            head = words.tags.head(let.symbol)
         if head is not None:
             scope = Scope({name: Position(name, 0) for name in head}, let.symbol.tag)
-            Elaboration(words.alone(), None, ("", 0), (), head).apply(first, Read("x", (), let.span), scope)
+            work = Elaboration(words.alone(), None, ("", 0), (), head)
+            if let.arguments:
+                given = {argument.name: Read(argument.name, (), argument.span) for argument in let.arguments}
+                work.value(first, replace(scope, arguments=given))
+            else:
+                work.apply(first, Read("x", (), let.span), scope)

@@ -156,6 +156,7 @@ class ShapeErrors:
             self.problems.report("E0402", f"{what}, {needed}, in `{self.value(operation)}`", span, here, help)
             return
         declaration = self.expansion.program.parameters.get(key[0])
+        declaration = declaration and declaration.at(operation.tag or ())
         kernel = declaration and declaration.statement
         if first is operation and isinstance(kernel, tree.KernelStatement):
             declared = (kernel.channels_in or kernel.symbol).span

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Hashable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from math import prod
 
 from cldfc.diagnostics import Label, Problems
 from cldfc.network.expand import Expansion, Operation
 from cldfc.network.numbers import report_unfit
 from cldfc.network.positions import LARGEST_SIZE, LARGEST_VALUE, Key, NoNumber, OutOfRange, format_key
-from cldfc.network.program import Attribute, Declaration
+from cldfc.network.program import Attribute, Declaration, Template
 from cldfc.network.shape_errors import ShapeErrors, describe_form
 from cldfc.ops import (
     Dim,
@@ -61,6 +61,38 @@ def infer_shapes(expansion: Expansion, problems: Problems) -> Inferred:
     return _Inference(expansion, problems).run()
 
 
+def find_image_numbers(operators: Sequence[Operator], operands: Sequence[Sequence[int]], shapes: Sequence[Shape]) -> list[bool]:
+    """Which operations give a number for each image; of the others without a size the batch has one number."""
+    found: list[bool] = []
+    for operator, inputs, shape in zip(operators, operands, shapes, strict=True):
+        found.append(not shape and (operator.gives_number or any(found[operand] for operand in inputs)))
+    return found
+
+
+def _tell_ranks(expansion: Expansion, shapes: Sequence[Shape]) -> None:
+    """Tell operators of how many axes their operands are; equations where that changes one become others."""
+    operations = expansion.operations
+    are_numbers = find_image_numbers([o.operator for o in operations], [o.operands for o in operations], shapes)
+    if not any(are_numbers):
+        return
+    ranks = [len(shape) if shape or is_number else None for shape, is_number in zip(shapes, are_numbers, strict=True)]
+    changes: dict[int, dict[int, Operator]] = {}
+    for at, operation in enumerate(operations):
+        operator = operation.operator.at_ranks([ranks[operand] for operand in operation.operands], ranks[at])
+        if operator != operation.operator:
+            operation.operator = operator
+            changes.setdefault(operation.instance, {})[operation.step] = operator
+    known: dict[Hashable, Template] = {}
+    for number, changed in changes.items():
+        instance = expansion.instances[number]
+        key = id(instance.template), tuple(changed.items())
+        if key not in known:
+            steps = enumerate(instance.template.steps)
+            told = tuple(replace(step, operator=changed.get(at, step.operator)) for at, step in steps)
+            known[key] = replace(instance.template, steps=told)
+        instance.template = known[key]
+
+
 class _Inference:
     """One pass over the operations; what is not known yet waits for its cause."""
 
@@ -98,6 +130,7 @@ class _Inference:
                 stored[key] = Stored(parameter.operator, sizes)
         self.check_sizes(known, stored)
         self.problems.stop_if_any()
+        _tell_ranks(self.expansion, known)
         return Inferred(self.expansion, known, stored)
 
     def check_sizes(self, shapes: Sequence[Shape], stored: Mapping[Key, Stored]) -> None:
@@ -181,6 +214,7 @@ class _Inference:
             sized.dims["out"] = Dim(program.classes)
         assert operation.parameter is not None
         declaration = program.parameters.get(operation.parameter[0])
+        declaration = declaration and declaration.at(operation.tag or ())
         if declaration is None:
             return sized
         for name, attribute in declaration.attributes.items():
@@ -196,7 +230,7 @@ class _Inference:
         return sized
 
     def attribute(self, operation: Operation, declaration: Declaration, attribute: Attribute) -> int | float | None:
-        binding = dict(zip(declaration.indices, operation.tag or (), strict=True))
+        binding = declaration.binding(operation.tag or ())
         try:
             value = attribute.formula.value(binding)
         except OutOfRange as error:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from math import prod
 from typing import ClassVar, Literal
 
 from cldfc.ops.base import FLOAT, OPERAND, Kept, Operator, Strength
-from cldfc.ops.solver import Form, Shape, Sized, Sizes, Solver
+from cldfc.ops.solver import Form, Shape, Sized, Sizes, Solver, Unfit
 
 
 class Input(Operator):
@@ -27,6 +27,7 @@ class Zero(Operator):
     """0: the zero tensor, of whatever shape fits: `u@1,0 = 0`, Algorithm 2."""
 
     linear: ClassVar[bool] = True
+    gives_number: ClassVar[bool] = True
     shapes: ClassVar[str] = "whatever fits"
 
     def shape(self, shapes: Solver, operands: list[Form], result: Form, parameter: Sized | None) -> None:
@@ -41,9 +42,15 @@ class Zero(Operator):
 
 @dataclass(frozen=True)
 class Alike(Operator):
-    """Several operands of one shape, which is that of the result; scalars are spread over it."""
+    """Several operands of one shape, which is that of the result; scalars and numbers of images are spread over it."""
 
     shapes: ClassVar[str] = "any, all alike → the same"
+    spread: tuple[int, ...] = field(default=(), kw_only=True)
+    """By how many axes each operand is spread, where any is: `α[:, None, None, None] * x`."""
+
+    def at_ranks(self, ranks: Sequence[int | None], rank: int | None) -> Operator:
+        spread = tuple(rank if own == 0 and rank else 0 for own in ranks)
+        return replace(self, spread=spread if any(spread) else ())
 
     def shape(self, shapes: Solver, operands: list[Form], result: Form, parameter: Sized | None) -> None:
         spread = [operand for operand in operands if operand.root().dims != ()]
@@ -97,6 +104,93 @@ class Multiply(Alike):
         first = (0,) * trained[1]
         others = (place for place in range(1, len(trained)) if any(trained[:place]))
         return Kept((*first, *others), each_image=sum(trained[2:]) * FLOAT * prod(result))
+
+
+class MultiplyBy(Multiply):
+    """α * x: a number of each image times a value."""
+
+    shapes: ClassVar[str] = "a number, any → the same"
+
+    def shape(self, shapes: Solver, operands: list[Form], result: Form, parameter: Sized | None) -> None:
+        dims = operands[0].root().dims
+        if dims is None:
+            shapes.is_shape(operands[0], ())
+        elif dims:
+            kind = "a map" if len(dims) == 3 else "a vector"
+            reason = f"what stands before `*` is {kind} of {operands[0]}"
+            raise Unfit(reason, "write `⊙` for the pointwise product; a number, a scalar or a kernel stands before `*`")
+        shapes.same(result, operands[1])
+
+
+class Larger(Alike):
+    """max(x, y): the larger of two, number by number."""
+
+    def torch(self, operands: list[str], module: str) -> str:
+        return f"torch.maximum({', '.join(operands)})"
+
+    def nonnegative(self, operands: Sequence[bool]) -> bool:
+        return any(operands)
+
+    def keeps(self, result: Shape, trained: Sequence[bool]) -> Kept:
+        return Kept((0, 1))
+
+
+class Smaller(Larger):
+    """min(x, y): the smaller of two, number by number."""
+
+    def torch(self, operands: list[str], module: str) -> str:
+        return f"torch.minimum({', '.join(operands)})"
+
+    def nonnegative(self, operands: Sequence[bool]) -> bool:
+        return all(operands)
+
+
+@dataclass(frozen=True)
+class InnerProduct(Operator):
+    """⟨x, y⟩: the sum of all x_i · y_i, a number for each image."""
+
+    shapes: ClassVar[str] = "any, both alike → a number"
+    gives_number: ClassVar[bool] = True
+    takes: ClassVar[Strength | None] = "product"
+    rank: int = field(default=3, kw_only=True)
+    """Of the axes that it sums over."""
+
+    def at_ranks(self, ranks: Sequence[int | None], rank: int | None) -> Operator:
+        return replace(self, rank=ranks[0] or 0)
+
+    def shape(self, shapes: Solver, operands: list[Form], result: Form, parameter: Sized | None) -> None:
+        if any(operand.root().dims == () for operand in operands):
+            raise Unfit("an inner product is one of maps or vectors, not of numbers", "write `*` between numbers")
+        for operand in operands[1:]:
+            shapes.same(operands[0], operand)
+        shapes.is_shape(result, ())
+
+    def torch(self, operands: list[str], module: str) -> str:
+        axes = "1" if self.rank == 1 else str(tuple(range(1, self.rank + 1)))
+        return f"({' * '.join(operands)}).sum({axes})"
+
+    def multiply_adds(self, operands: list[Shape], result: Shape, sizes: Sizes) -> int:
+        return prod(operands[0])
+
+    def keeps(self, result: Shape, trained: Sequence[bool]) -> Kept:
+        return Kept(tuple(place for place, other in ((0, 1), (1, 0)) if trained[other]))
+
+
+class EuclideanNorm(InnerProduct):
+    """‖x‖: the root of ⟨x, x⟩, a number for each image."""
+
+    shapes: ClassVar[str] = "any → a number"
+    takes: ClassVar[Strength | None] = None
+
+    def torch(self, operands: list[str], module: str) -> str:
+        axes = "1" if self.rank == 1 else str(tuple(range(1, self.rank + 1)))
+        return f"torch.linalg.vector_norm({operands[0]}, dim={axes})"
+
+    def nonnegative(self, operands: Sequence[bool]) -> bool:
+        return True
+
+    def keeps(self, result: Shape, trained: Sequence[bool]) -> Kept:
+        return Kept((0,), result=True)
 
 
 class Divide(Alike):
@@ -165,8 +259,33 @@ class Reciprocal(WithNumber):
         return Kept(each_image=FLOAT * prod(result)) if result else Kept(each_batch=FLOAT)
 
 
+class AtLeast(WithNumber):
+    """max(x, a): the larger of a value and a number."""
+
+    takes: ClassVar[Strength | None] = "power"
+
+    def torch(self, operands: list[str], module: str) -> str:
+        return f"{operands[0]}.clamp(min={module})"
+
+    def nonnegative(self, operands: Sequence[bool]) -> bool:
+        return self.factor >= 0 or all(operands)
+
+    def keeps(self, result: Shape, trained: Sequence[bool]) -> Kept:
+        return OPERAND
+
+
+class AtMost(AtLeast):
+    """min(x, a): the smaller of a value and a number."""
+
+    def torch(self, operands: list[str], module: str) -> str:
+        return f"{operands[0]}.clamp(max={module})"
+
+    def nonnegative(self, operands: Sequence[bool]) -> bool:
+        return self.factor >= 0 and all(operands)
+
+
 class RaiseTo(WithNumber):
-    """ω^a: a power of a scalar; the exponent is a number."""
+    """x^a: a power of a scalar or of a number of each image; the exponent is a number."""
 
     binds: ClassVar[Strength] = "power"
 
@@ -191,7 +310,11 @@ class WithScalar(Operator):
 
     def module(self, sizes: Mapping[str, str]) -> str:
         init = sizes["init"]
-        return f"nn.Parameter(torch.tensor({init}{'.0' if init.removeprefix('-').isdecimal() else ''}))"
+        if init.removeprefix("-").isdecimal():
+            init = f"{init}.0"
+        elif "." not in init and "/" not in init:
+            init = f"float({init})"  # a loop variable, or an entry of a table, may be a whole number
+        return f"nn.Parameter(torch.tensor({init}))"
 
 
 class ScalarValue(WithScalar):

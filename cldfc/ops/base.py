@@ -82,6 +82,10 @@ class Operator(ABC):
     """Whether it leads from a kernel's outputs to its inputs, by a function: the module is that of the kernel."""
     binds: ClassVar[Strength] = "call"
     """How tightly its PyTorch expression holds together: what a writer must parenthesise."""
+    takes: ClassVar[Strength | None] = None
+    """How tightly its operands must, where that is not said by `binds`."""
+    gives_number: ClassVar[bool] = False
+    """Whether its result is a number for each image, whatever its operands are."""
     shapes: ClassVar[str] = "any → the same"
     """Operands → result, for the language reference."""
     parameters: ClassVar[str] = "none"
@@ -123,6 +127,10 @@ class Operator(ABC):
         `trained` says which operands depend on parameters; it is not asked where nothing does.
         """
         return NOTHING
+
+    def at_ranks(self, ranks: Sequence[int | None], rank: int | None) -> Operator:
+        """The operator for operands and a result of so many axes; None stands for scalars, which have no batch."""
+        return self
 
     def is_view(self) -> bool:
         """Whether the result is its operand, or the same numbers seen in another shape."""

@@ -13,6 +13,12 @@ from cldfc.syntax.walk import mentions
 Key = tuple[str, tuple[int, ...]]
 """A value or a parameter: its name and the values of its tag."""
 
+Binding = Mapping[str, int]
+Tag = tuple[tree.Index, ...]
+"""As written; of an equation's left side or an operator's head it says the level for constants without a tag."""
+
+_Tagged = tree.Let | tree.KernelStatement | tree.Scalar
+
 
 @dataclass
 class Declarations:
@@ -25,11 +31,21 @@ class Declarations:
     ranges: dict[str, tree.Range] = field(default_factory=dict[str, tree.Range])
     kernels: dict[str, tree.KernelStatement] = field(default_factory=dict[str, tree.KernelStatement])
     scalars: dict[str, tree.Scalar] = field(default_factory=dict[str, tree.Scalar])
+    cases: dict[str, list[_Tagged]] = field(default_factory=lambda: defaultdict[str, "list[_Tagged]"](list))
+    """All declarations of a name, of which the most general one stands above."""
     ties: dict[str, tree.Tie] = field(default_factory=dict[str, tree.Tie])
     renames: list[tree.Rename] = field(default_factory=list[tree.Rename])
     equations: dict[tuple[str, int], list[tree.Equation]] = field(
         default_factory=lambda: defaultdict[tuple[str, int], list[tree.Equation]](list)
     )
+
+    def has_cases(self, name: str) -> bool:
+        """Whether what a name stands for depends on its indices."""
+        statements = self.cases.get(name, ())
+        return len(statements) > 1 or any(s.clauses or self.numbers_in(s.symbol.tag) for s in statements)
+
+    def numbers_in(self, tag: Tag) -> int:
+        return sum(index.name not in self.ranges for index in tag)
 
     def names(self) -> set[str]:
         return {self.input, *self.lets, *self.ranges, *self.kernels, *self.scalars}
@@ -43,13 +59,11 @@ def sort_statements(spec: tree.Tree) -> Declarations:
     for statement in spec.statements:
         match statement:
             case tree.Let():
-                found.lets[statement.symbol.name] = statement
+                found.cases[statement.symbol.name].append(statement)
             case tree.Range():
                 found.ranges[statement.name] = statement
-            case tree.KernelStatement():
-                found.kernels[statement.symbol.name] = statement
-            case tree.Scalar():
-                found.scalars[statement.symbol.name] = statement
+            case tree.KernelStatement() | tree.Scalar():
+                found.cases[statement.symbol.name].append(statement)
             case tree.Tie():
                 found.ties[statement.symbol.name] = statement
             case tree.Rename():
@@ -62,13 +76,19 @@ def sort_statements(spec: tree.Tree) -> Declarations:
                 found.equations[statement.left.name, len(statement.left.tag)].append(statement)
             case _:
                 pass
+    for name, statements in found.cases.items():
+        general = min(statements, key=lambda statement: found.numbers_in(statement.symbol.tag))
+        match general:
+            case tree.Let():
+                found.lets[name] = general
+            case tree.KernelStatement():
+                found.kernels[name] = general
+            case tree.Scalar():
+                found.scalars[name] = general
     return found
 
 
 Exact = int | float | Fraction
-Binding = Mapping[str, int]
-Tag = tuple[tree.Index, ...]
-"""As written; of an equation's left side or an operator's head it says the level for constants without a tag."""
 
 
 class _NoValue(Exception):
@@ -120,11 +140,29 @@ class ReferenceNumbers:
             if let is not None and len(head) == 1:
                 is_plain = all(self.level_of(index.name or "") is None for index in head)
                 first, *others = let.values
-                self.tables[name] = is_plain and (bool(others) or self.varies(first))
+                self.tables[name] = is_plain and (bool(others) or self.varies(first) or self.known.has_cases(name))
         return self.tables[name]
 
     def varies(self, expression: tree.Expression) -> bool:
         return any(m.name in self.known.ranges or self.is_table(m.name or "") for m in mentions(expression))
+
+    # Several declarations of one name
+
+    def case_at(self, name: str, indices: tuple[int, ...]) -> tuple[_Tagged, dict[str, int]]:
+        """The declaration of a name that holds for a tag, and what its index names are there. Raises NoValue.
+
+        Of those that hold, the one with most numbers in its tag.
+        """
+        found: list[tuple[int, _Tagged, dict[str, int]]] = []
+        for statement in self.known.cases[name]:
+            tag = statement.symbol.tag[: len(indices)]  # of `R@ℓ,ℓ+1` the first
+            binding = self.solve(tree.Symbol(name, tag, statement.symbol.span), indices)
+            if binding is not None and all(self.holds(clause, binding, tag) for clause in statement.clauses):
+                found.append((self.known.numbers_in(tag), statement, binding))
+        if not found:
+            raise _NoValue
+        _, statement, binding = max(found, key=lambda one: one[0])
+        return statement, binding
 
     # Numbers
 
@@ -160,6 +198,9 @@ class ReferenceNumbers:
             head, values = let.symbol.tag, let.values
         if self.is_table(symbol.name):
             return self.entry(symbol, values, head, binding, tag)
+        if self.known.has_cases(symbol.name):
+            found, at = self.case_at(symbol.name, tuple(self.index(index, binding, tag) for index in symbol.tag))
+            return self.number(_value_of(found), at, found.symbol.tag)
         own = {name.name or "": at for name, at in zip(head, symbol.tag, strict=False)}
         needed = own if self.varies(values[0]) else {}
         at = {name: self.index(index, binding, tag) for name, index in needed.items()}
@@ -174,11 +215,23 @@ class ReferenceNumbers:
         name = next(index.name or "" for index in head)
         own = next(iter(symbol.tag), None) or self.level_index(tag, name)
         at = binding[name] if own is None else self.index(own, binding, tag)
+        if self.known.has_cases(symbol.name):
+            found, inner = self.case_at(symbol.name, (at,))
+            if isinstance(found, tree.Let) and len(found.values) > 1:
+                return self.number(found.values[at - self.first_of(found)], {}, ())
+            return self.number(_value_of(found), inner, found.symbol.tag)
         lower, upper = self.range(name, 0)
         if not lower <= at <= upper:
             raise _NoValue
         first, *others = values
         return self.number(values[at - lower], {}, ()) if others else self.number(first, {name: at}, head)
+
+    def first_of(self, let: tree.Let) -> int:
+        """The first value of the index of a `let` with one value for each."""
+        clause = next(iter(let.clauses), None)
+        if clause is not None and clause.lower is not None:
+            return self.bound(clause.lower, {}, let.symbol.tag)
+        return self.range(let.symbol.tag[0].name or "", 0)[0]
 
     def level_index(self, tag: Tag, level: str) -> tree.Index | None:
         """The index of a tag that says the level: the one with that name, or the first that is not a table itself."""
@@ -237,6 +290,48 @@ class ReferenceNumbers:
         except _NoValue:
             return None
 
+    def bindings(self, equation: tree.Equation) -> list[dict[str, int]]:
+        """All choices of index names for which an equation holds."""
+        left = equation.left
+        names = dict.fromkeys(index.name or "" for index, _ in self.free(left.tag, (0,) * len(left.tag)))
+        found: list[dict[str, int]] = [{}]
+        for name in names:
+            found = [{**one, name: at} for one in found for at in self.candidates(name, equation)]
+        return [one for one in found if self.holds_for(equation, one)]
+
+    def holds_for(self, equation: tree.Equation, binding: dict[str, int]) -> bool:
+        try:
+            return self.match(equation, self.indices(equation.left, binding)) == binding
+        except _NoValue:
+            return False
+
+    def candidates(self, name: str, equation: tree.Equation) -> range:
+        """Values between which all of an index name in an equation are."""
+        left = equation.left
+        ends = [end for c in equation.clauses if c.name == name for end in (c.lower, c.upper) if end is not None]
+        ends += [end for declared in (self.known.ranges.get(name),) if declared for end in (declared.lower, declared.upper)]
+        numbers: list[int] = []
+        for end in ends:
+            mentioned = {m.name or "" for m in mentions(end)}
+            heads = [self.known.lets[m].symbol.tag for m in mentioned if self.is_table(m)]
+            over = (mentioned & self.known.ranges.keys()) | {index.name or "" for head in heads for index in head}
+            turns: list[dict[str, int]] = [{}]
+            for other in over:
+                turns = [{**turn, other: at} for turn in turns for at in range(*self.extent(other))]
+            for turn in turns:
+                try:
+                    numbers.append(self.bound(end, turn, tuple(tree.Index(o, None, 0, left.span) for o in over)))
+                except _NoValue:
+                    continue
+        return range(min(numbers, default=0) - 1, max(numbers, default=-1) + 2)
+
+    def extent(self, name: str) -> tuple[int, int]:
+        """From where to before where the values of an index are, at any level."""
+        over = self.level_of(name)
+        levels = [0] if over is None else list(range(*self.extent(over)))
+        found = [self.range(name, level) for level in levels]
+        return min(lower for lower, _ in found), max(upper for _, upper in found) + 1
+
     def solve(self, symbol: tree.Symbol, indices: tuple[int, ...]) -> dict[str, int] | None:
         """The values of the index names in a tag with which it is `indices`, if any."""
         binding: dict[str, int] = {}
@@ -286,6 +381,11 @@ class ReferenceNumbers:
             if levels.get(index.name) is None and index.name not in clauses and not self.is_table(index.name or "")
         ]
         return next(iter([*by_name, *others]), 0)
+
+
+def _value_of(statement: _Tagged) -> tree.Expression:
+    assert not isinstance(statement, tree.KernelStatement)
+    return statement.values[0] if isinstance(statement, tree.Let) else statement.value
 
 
 def _as_fraction(value: Exact) -> Exact:

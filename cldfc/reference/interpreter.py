@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from cldfc.reference.indices import Binding, Key, ReferenceNumbers, Tag, sort_statements
-from cldfc.reference.parameters import Parameters, name_places, reduction_turns, reserved_names
+from cldfc.reference.operators import BUILT_IN
+from cldfc.reference.parameters import Parameters, name_places, place_key, reduction_turns, reserved_names
 from cldfc.reference.session import EvaluationSession, ReferenceUse, Value, format_value, tensor_of
 from cldfc.reference.terms import EquationScope, Expressions
 from cldfc.syntax import tree
@@ -22,35 +23,54 @@ def _reads_of(equation: tree.Equation, binding: Binding, numbers: ReferenceNumbe
 def _values_read(expression: tree.Expression, binding: Binding, tag: Tag, numbers: ReferenceNumbers) -> Iterator[Key]:
     """The values in an expression: those that inner operations need before those that this one needs itself."""
     own: list[Key] = []
-    for operand, inner in _operands(expression, binding, tag, numbers):
+    known = numbers.known
+    for operand, inner, context in _operands(expression, binding, tag, numbers):
         if numbers.is_number(operand, inner):
             continue
         if not isinstance(operand, tree.Symbol):
-            yield from _values_read(operand, inner, tag, numbers)
-        elif operand.name not in numbers.known.scalars and operand.name not in numbers.known.lets:
+            yield from _values_read(operand, inner, context, numbers)
+        elif not {operand.name} & {*known.scalars, *known.lets, *known.kernels} and operand.name not in BUILT_IN:
             own.append((operand.name, numbers.indices(operand, inner)))
     yield from own
 
 
 def _operands(
     expression: tree.Expression, binding: Binding, tag: Tag, numbers: ReferenceNumbers
-) -> list[tuple[tree.Expression, Binding]]:
+) -> list[tuple[tree.Expression, Binding, Tag]]:
+    """The parts of an expression, each with its index names; of an operator with named operands what it says."""
     match expression:
         case tree.Symbol():
-            return [(expression, binding)]
-        case tree.Quotient(above, below):
-            return [(above, binding), (below, binding)]
-        case tree.Star(_, _, right) if right is not None:
-            return [(right, binding)]
-        case tree.Compose(_, argument) | tree.Apply(_, argument):
-            return [(argument, binding)]
+            return [(expression, binding, tag)]
+        case tree.Quotient(one, other) | tree.Pairing(one, other):
+            return [(one, binding, tag), (other, binding, tag)]
+        case tree.Power(inner) | tree.Norm(inner):
+            return [(inner, binding, tag)]
+        case tree.Star(left, _, right):
+            return [(part, binding, tag) for part in (right, left) if part is not None]
+        case tree.Compose(function, argument) | tree.Apply(function, argument):
+            return [(argument, binding, tag), *_inside(function, binding, tag, numbers)]
+        case tree.ApplyToSeveral(function, arguments):
+            return [*((part, binding, tag) for part in arguments), *_inside(function, binding, tag, numbers)]
         case tree.Sum(parts) | tree.Product(parts) | tree.Listing(_, parts):
-            return [(part, binding) for part in parts]
+            return [(part, binding, tag) for part in parts]
         case tree.Reduction(_, name, _, _, body):
             turns = reduction_turns(numbers, expression, binding, tag)
-            return [(body, {**binding, name: j}) for j in turns]
+            return [(body, {**binding, name: j}, tag) for j in turns]
         case _:
             return []
+
+
+def _inside(
+    function: tree.Expression, binding: Binding, tag: Tag, numbers: ReferenceNumbers
+) -> list[tuple[tree.Expression, Binding, Tag]]:
+    """What an operator says, in which values may stand where its operands have names."""
+    let = numbers.known.lets.get(function.name) if isinstance(function, tree.Symbol) else None
+    if let is None or not isinstance(function, tree.Symbol):
+        return [] if isinstance(function, tree.Symbol) else [(function, binding, tag)]
+    let, inner = numbers.case_at(function.name, numbers.indices(function, binding))
+    assert isinstance(let, tree.Let)
+    head, body = let.symbol.tag, let.values[0]
+    return _inside(body, inner, head, numbers) if isinstance(body, tree.Symbol) else [(body, inner, head)]
 
 
 @dataclass(frozen=True)
@@ -121,12 +141,20 @@ def _definition_of(session: EvaluationSession, key: Key) -> tuple[tree.Equation,
     equations = session.known.equations.get((key[0], len(key[1])), [])
     found = [(equation, session.numbers.match(equation, key[1])) for equation in equations]
     fitting = [(equation, binding) for equation, binding in found if binding is not None]
+    most = max((_numbers_of(equation, session) for equation, _ in fitting), default=0)
+    fitting = [(equation, binding) for equation, binding in fitting if _numbers_of(equation, session) == most]
     if len(fitting) != 1:
         raise ValueError(f"`{format_value(key)}` has {len(fitting)} definitions")
     return fitting[0]
 
 
+def _numbers_of(equation: tree.Equation, session: EvaluationSession) -> int:
+    """How many numbers stand on the left of an equation; of two for one value that with more of them holds."""
+    tag = equation.left.tag
+    return sum(index.name is None or session.numbers.is_constant(index.name) for index in tag)
+
+
 def _compute(session: EvaluationSession, equation: tree.Equation, binding: dict[str, int], key: Key) -> Value:
-    places = iter(session.places[id(equation)])
+    places = iter(session.places[place_key(equation, binding, session.known)])
     work = Expressions(session, key, key[1], places)
     return work.value(equation.right, EquationScope(binding, equation.left.tag))

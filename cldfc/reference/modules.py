@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from cldfc.reference.indices import Binding, Exact, Key
+from cldfc.reference.indices import Binding, Exact, Key, Tag
 from cldfc.reference.operators import (
     EPSILON,
     MOMENTUM,
@@ -40,8 +40,8 @@ from cldfc.syntax.walk import mentions
 
 def _parameter_tag(session: EvaluationSession, symbol: tree.Symbol, binding: Binding) -> tuple[int, ...]:
     """The tag of a kernel or scalar where it is used; of `R@ℓ,ℓ+1` the index that its declaration speaks of."""
-    kernel = session.known.kernels.get(symbol.name)
     indices = session.numbers.indices(symbol, binding)
+    kernel = session.known.kernels.get(symbol.name)
     if kernel is None:
         head, is_lower = session.known.scalars[symbol.name].symbol.tag, False
     else:
@@ -97,24 +97,27 @@ def after_rename(session: EvaluationSession, parameter: Key) -> Key:
 # Kernels and scalars
 
 
-def apply_kernel(session: EvaluationSession, star: tree.Star, x: Value, binding: Binding, value: Key) -> Value:
+def apply_kernel(
+    session: EvaluationSession, star: tree.Star, x: Value, binding: Binding, level: Tag, value: Key
+) -> Value:
     is_adjoint = isinstance(star.left, tree.Adjoint)
     symbol = star.left.kernel if isinstance(star.left, tree.Adjoint) else star.left
     assert isinstance(symbol, tree.Symbol)
-    kernel = session.known.kernels[symbol.name]
     tag = _parameter_tag(session, symbol, binding)
+    kernel, at = session.numbers.case_at(symbol.name, tag)
+    assert isinstance(kernel, tree.KernelStatement)
     module = session.parameters.module(_after_tie(session, symbol.name, tag))
     weight = session.parameters.tensor(f"{module}.weight")
     weight = weight.detach() if kernel.is_fixed else weight
     bias = session.parameters.tensor(f"{module}.bias") if kernel.has_bias and not is_adjoint else None
-    at = {index.name or "": position for index, position in zip(_own_head(kernel), tag, strict=True)}
     groups = weight.shape[0] if kernel.is_each else _kernel_number(session, kernel, kernel.groups, at)
     dilation = _kernel_number(session, kernel, kernel.dilation, at)
     padding = [_kernel_number(session, kernel, number, at) for number in kernel.padding]
     stated = None if not padding else (padding[0], padding[-1])
     stated = (0, 0) if kernel.boundary == "valid" else stated
     _check_kernel(session, kernel, module, weight, groups, star.is_transposed, at)
-    strides = star.stride if isinstance(star.stride, tuple) else (star.stride, star.stride)
+    sides = star.stride if isinstance(star.stride, tuple) else (star.stride, star.stride)
+    strides = _strides(session, sides, binding, level)
     channels = weight.shape[0] if star.is_transposed else weight.shape[1] * groups
 
     def map_of(given: Tensor, shift: Tensor | None = None) -> Tensor:
@@ -142,6 +145,13 @@ def apply_kernel(session: EvaluationSession, star: tree.Star, x: Value, binding:
     result = Unshaped() if is_zero(x) and bias is None else None
     operand = Unshaped() if is_zero(x) else with_channels(x, channels)
     return session.record(module, value, x, result or map_value(operand, compute, before))
+
+
+def _strides(
+    session: EvaluationSession, sides: tuple[int | tree.Expression, int | tree.Expression], binding: Binding, tag: Tag
+) -> tuple[int, int]:
+    rows, columns = (side if isinstance(side, int) else session.numbers.bound(side, binding, tag) for side in sides)
+    return rows, columns
 
 
 @dataclass(frozen=True)
@@ -211,9 +221,9 @@ def _check_kernel(
 ) -> None:
     """Raise ValueError unless a weight has the sizes that its kernel declares."""
     out = weight.shape[0] if kernel.is_each else _kernel_number(session, kernel, kernel.channels_out, at)
-    size = _kernel_number(session, kernel, kernel.height, {})
+    size = _kernel_number(session, kernel, kernel.height, at)
     ends = (weight.shape[0], weight.shape[1] * groups)
-    width = _kernel_number(session, kernel, kernel.width, {})
+    width = _kernel_number(session, kernel, kernel.width, at)
     if kernel.is_fixed and kernel.stencil is not None and not weight.is_meta:
         given_weight = _stencil_weight(session, kernel.stencil, size, width).to(weight)
         if not torch.allclose(weight, given_weight.expand_as(weight), rtol=1e-6, atol=1e-7):

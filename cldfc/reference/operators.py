@@ -230,6 +230,8 @@ REARRANGING: Mapping[str, Callable[..., Tensor]] = {
 }
 """The operators without parameters that change the shape."""
 
+BUILT_IN = frozenset({*OWNERS, *POINTWISE, *BY_PIXEL, *REARRANGING, *DRAWING})
+
 SETTINGS: Mapping[str, tuple[str, ...]] = {
     "dropout": ("rate",),
     "droppath": ("rate",),

@@ -5,8 +5,9 @@ from __future__ import annotations
 import keyword
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import count
+from typing import cast
 
 from torch import Tensor
 
@@ -82,35 +83,63 @@ class _Place:
     before: int
 
 
-Places = Sequence["str | Places"]
-"""Names in the order of computation; those in the terms of a reduction as a sequence of their own."""
-_Unnamed = Sequence["_Place | _Unnamed"]
+Places = Sequence["str | TermPlaces"]
+"""Names in the order of computation."""
+TermPlaces = Sequence[Places]
+"""Those of each term of a reduction, or of all alike."""
+_Unnamed = Sequence["_Place | Sequence[_Unnamed]"]
 """The same before names are given."""
 
+PlaceKey = tuple[int, tuple[tuple[str, int], ...]]
+"""An equation; and its index names, where operators have several declarations."""
 
-def name_places(spec: tree.Tree, known: Declarations, numbers: ReferenceNumbers) -> dict[int, Places]:
+
+def place_key(equation: tree.Equation, binding: Mapping[str, int], known: Declarations) -> PlaceKey:
+    return id(equation), tuple(sorted(binding.items())) if _has_cases(equation, known) else ()
+
+
+def _has_cases(root: tree.Equation, known: Declarations) -> bool:
+    """Whether operators in an equation have several declarations."""
+    waiting: list[tree.Equation | tree.Let] = [root]
+    seen: set[str] = set()
+    while waiting:
+        names = {mention.name or "" for mention in mentions(waiting.pop())} & known.lets.keys() - seen
+        if any(map(known.has_cases, names)):
+            return True
+        seen |= names
+        waiting += [known.lets[name] for name in names]
+    return False
+
+
+def name_places(spec: tree.Tree, known: Declarations, numbers: ReferenceNumbers) -> dict[PlaceKey, Places]:
     found = [m for statement in spec.statements for m in mentions(statement)]
     tagged = {m.name for m in found if isinstance(m, tree.Symbol) and m.tag and m.name in OWNERS}
-    unnamed: dict[int, _Unnamed] = {}
+    unnamed: dict[PlaceKey, _Unnamed] = {}
     terms: list[_Place] = []
     for equation in spec.statements:
         if isinstance(equation, tree.Equation):
-            walk = _Walk(known, numbers, _Owner(equation.left.name, len(equation.left.tag)), terms)
-            walk.value(equation.right)
-            unnamed[id(equation)] = walk.places
+            has_cases = _has_cases(equation, known)
+            for binding in numbers.bindings(equation) if has_cases else [{}]:
+                owner = _Owner(equation.left.name, len(equation.left.tag))
+                walk = _Walk(known, numbers, owner, terms, binding, has_cases, equation.left.tag)
+                walk.value(equation.right)
+                unnamed[place_key(equation, binding, known)] = walk.places
     values = {name for name, _ in known.equations}
     families = _give_names(terms, known.names() | values, {})
     owners = {_Owner(p.wish.owner.name, p.wish.owner.arity, p.before + 1): name for p, name in families.items()}
-    names = _give_names(_flat(list(unnamed.values())), known.names() | tagged, owners)
+    names = _give_names([place for places in unnamed.values() for place in _flat(places)], known.names() | tagged, owners)
     return {equation: _with_names(places, names) for equation, places in unnamed.items()}
 
 
 def _flat(places: _Unnamed) -> list[_Place]:
-    return [inner for place in places for inner in ([place] if isinstance(place, _Place) else _flat(place))]
+    found: list[_Place] = []
+    for place in places:
+        found += [place] if isinstance(place, _Place) else [inner for term in place for inner in _flat(term)]
+    return found
 
 
 def _with_names(places: _Unnamed, names: Mapping[_Place, str]) -> Places:
-    return [names[place] if isinstance(place, _Place) else _with_names(place, names) for place in places]
+    return [names[p] if isinstance(p, _Place) else [_with_names(term, names) for term in p] for p in places]
 
 
 def _give_names(places: Sequence[_Place], reserved: set[str], owners: Mapping[_Owner, str]) -> dict[_Place, str]:
@@ -157,24 +186,36 @@ class _Walk:
 
     The head is the kernel that gave a result last, or the value that it comes from; numbers and scalars have none.
     That of a combination is the head of its first part that has one, but all parts claim their places. `binding` has
-    the index names of an operator's head that are numbers where it is used. `terms_so_far` are the reductions so far.
+    the index names that are numbers; where operators have several declarations, all those of the equation, whose tag is
+    `tag`. `terms_so_far` are the reductions so far.
     """
 
     known: Declarations
     numbers: ReferenceNumbers
     owner: _Owner
     terms_so_far: list[_Place]
+    binding: Mapping[str, int] = field(default_factory=dict[str, int])
+    has_cases: bool = False
+    tag: Tag = ()
     reductions: Counter[_Owner] = field(default_factory=Counter[_Owner])
-    places: list[_Place | _Unnamed] = field(default_factory=list["_Place | _Unnamed"])
+    places: list[_Place | Sequence[_Unnamed]] = field(default_factory=list["_Place | Sequence[_Unnamed]"])
     here: Counter[_Wish] = field(default_factory=Counter[_Wish])
+    arguments: Mapping[str, str] = field(default_factory=dict[str, str])
+    """The heads of what an operator with named operands is applied to."""
 
     def value(self, expression: tree.Expression) -> str:
         match expression:
             case tree.Symbol(name):
                 return "" if name in self.known.scalars or name in self.known.lets else name
-            case tree.Quotient(above, below):
-                heads = [self.value(above), self.value(below)]
+            case tree.Quotient(one, other) | tree.Pairing(one, other):
+                heads = [self.value(one), self.value(other)]
                 return _first(heads)
+            case tree.Norm(inner):
+                return self.value(inner)
+            case tree.Argument(name):
+                return self.arguments[name]
+            case tree.ApplyToSeveral(tree.Symbol() as function, arguments):
+                return self.call(function, [self.value(part) for part in arguments], self.binding)
             case tree.Power(base):
                 return self.value(base)
             case tree.Number(value) if value != 0:
@@ -182,25 +223,33 @@ class _Walk:
             case tree.Star(left, _, right) if right is not None:
                 return self.times(left, self.value(right))
             case tree.Compose(function, argument) | tree.Apply(function, argument):
-                return self.apply(function, self.value(argument), {}, ())
+                return self.apply(function, self.value(argument), self.binding, self.tag)
             case tree.Sum(parts) | tree.Product(parts) | tree.Listing(_, parts):
                 return _first([self.value(part) for part in parts])
-            case tree.Reduction(_, _, _, _, body):
-                return self.terms(body)
+            case tree.Reduction():
+                return self.terms(expression)
             case _:
                 return "0"
 
-    def terms(self, body: tree.Expression) -> str:
+    def terms(self, reduction: tree.Reduction) -> str:
         """The head of a reduction's terms: values that are there, or a family of their own."""
+        body = reduction.body
         if isinstance(body, tree.Symbol) and is_plain(body):
             return body.name
         family = _Owner(self.owner.name, self.owner.arity)
         self.terms_so_far.append(_Place(_Wish("terms", "", family), self.reductions[family]))
         self.reductions[family] += 1
         owner = _Owner(family.name, family.arity, self.reductions[family])
-        inner = _Walk(self.known, self.numbers, owner, self.terms_so_far, self.reductions)
-        inner.value(body)
-        self.places.append(inner.places)
+        turns = reduction_turns(self.numbers, reduction, self.binding, self.tag) if self.has_cases else range(1)
+        places: list[_Unnamed] = []
+        before = self.reductions.copy()
+        for j in turns:
+            binding = {**self.binding, reduction.name: j} if self.has_cases else {}
+            inner = _Walk(self.known, self.numbers, owner, self.terms_so_far, binding, self.has_cases, self.tag)
+            inner.reductions = self.reductions = before.copy()
+            inner.value(body)
+            places.append(inner.places)
+        self.places.append(places)
         return "terms"
 
     def apply(self, function: tree.Expression, head: str, binding: Mapping[str, int], tag: Tag) -> str:
@@ -213,8 +262,9 @@ class _Walk:
                 return self.apply(outer, self.apply(inner, head, binding, tag), binding, tag)
             case tree.Sum(parts) | tree.Product(parts) | tree.Listing(_, parts):
                 return _first([self.apply(part, head, binding, tag) for part in parts])
-            case tree.Quotient(above):
-                return self.apply(above, head, binding, tag)
+            case tree.Quotient(above, below):
+                heads = [self.apply(above, head, binding, tag), self.value(below)]
+                return heads[0]
             case tree.Number() | tree.Power():
                 return head
             case tree.Reduction():
@@ -226,15 +276,8 @@ class _Walk:
                 raise TypeError(f"{function} is no operator")
 
     def apply_symbol(self, symbol: tree.Symbol, head: str, binding: Mapping[str, int]) -> str:
-        let = self.known.lets.get(symbol.name)
-        if let is not None:
-            inner: dict[str, int] = {}
-            for name, index in zip(let.symbol.tag, symbol.tag, strict=True):
-                try:
-                    inner[name.name or ""] = self.numbers.index(index, binding, symbol.tag)
-                except KeyError:
-                    continue
-            return self.apply(let.values[0], head, inner, let.symbol.tag)
+        if symbol.name in self.known.lets:
+            return self.call(symbol, [head], binding)
         if symbol.name in self.known.scalars or self.numbers.is_constant(symbol.name):
             return head
         if symbol.name in OWNERS and not symbol.tag:
@@ -244,6 +287,21 @@ class _Walk:
             self.claim(_Wish(f"stats_{head}", head, self.owner))
         return head
 
+    def call(self, symbol: tree.Symbol, heads: Sequence[str], binding: Mapping[str, int]) -> str:
+        let, inner = self.known.lets[symbol.name], dict[str, int]()
+        for name, index in zip(let.symbol.tag, symbol.tag, strict=True):
+            try:
+                inner[name.name or ""] = self.numbers.index(index, binding, symbol.tag)
+            except KeyError:
+                continue
+        if self.known.has_cases(symbol.name):
+            at = tuple(self.numbers.index(index, binding, symbol.tag) for index in symbol.tag)
+            let, inner = cast("tuple[tree.Let, dict[str, int]]", self.numbers.case_at(symbol.name, at))
+        if not let.arguments:
+            return self.apply(let.values[0], heads[0], inner, let.symbol.tag)
+        given = {argument.name: head for argument, head in zip(let.arguments, heads, strict=True)}
+        return replace(self, binding=inner, tag=let.symbol.tag, arguments=given).value(let.values[0])
+
     def claim(self, wish: _Wish) -> None:
         self.places.append(_Place(wish, self.here[wish]))
         self.here[wish] += 1
@@ -251,7 +309,10 @@ class _Walk:
     def times(self, left: tree.Expression, head: str) -> str:
         """The head of a product: a kernel becomes it, also by its adjoint."""
         left = left.kernel if isinstance(left, tree.Adjoint) else left
-        return left.name if isinstance(left, tree.Symbol) and left.name in self.known.kernels else head
+        if isinstance(left, tree.Symbol) and left.name in self.known.kernels:
+            return left.name
+        self.value(left)
+        return head
 
 
 def is_plain(body: tree.Expression) -> bool:

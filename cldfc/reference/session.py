@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from cldfc.reference.indices import Declarations, Key, ReferenceNumbers
-from cldfc.reference.parameters import Parameters, Places
+from cldfc.reference.parameters import Parameters, PlaceKey, Places
 
 Shape = tuple[int, ...]
 """With the batch in front."""
@@ -144,12 +144,20 @@ def concatenate(values: Sequence[Value]) -> Value:
 
 
 def combine_alike(values: Sequence[Value], compute: Callable[[list[Tensor]], Tensor]) -> Value:
-    """A function of values of one shape, and of scalars: the first that has a shape tells it to the others."""
+    """A function of values of one shape, and of scalars: the first that has a shape tells it to the others.
+
+    A number of each image is spread over maps and vectors.
+    """
     values = [_known(value) for value in values]
-    shape = next((tuple(value.shape) for value in values if isinstance(value, Tensor) and value.ndim), None)
+    shapes = [tuple(value.shape) for value in values if isinstance(value, Tensor) and value.ndim]
+    shape = next((shape for shape in shapes if len(shape) > 1), shapes[0] if shapes else None)
     if shape is None and any(isinstance(value, Unshaped) for value in values):
         return values[0] if all(is_zero(value) for value in values) else Unshaped(values, compute, is_alike=True)
-    return compute([_with_shape(value, shape or ()) for value in values])
+    return compute([_spread(_with_shape(value, shape or ()), shape or ()) for value in values])
+
+
+def _spread(value: Tensor, shape: Shape) -> Tensor:
+    return value.reshape(-1, *[1] * (len(shape) - 1)) if value.ndim == 1 else value
 
 
 def is_zero(value: Value) -> bool:
@@ -170,7 +178,7 @@ class ReferenceUse:
 class EvaluationSession:
     known: Declarations
     numbers: ReferenceNumbers
-    places: Mapping[int, Places]
+    places: Mapping[PlaceKey, Places]
     parameters: Parameters
     classes: int
     training: bool

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from math import prod
 from typing import cast
@@ -14,7 +14,7 @@ from torch import Tensor
 from cldfc.reference.indices import Binding, Exact, Key, Tag
 from cldfc.reference.modules import after_rename, apply_kernel, apply_owner, apply_scalar, read_scalar
 from cldfc.reference.operators import BY_PIXEL, DRAWING, FLAGS, OWNERS, POINTWISE, REARRANGING, SETTINGS, WORDS
-from cldfc.reference.parameters import Places, is_plain, reduction_turns
+from cldfc.reference.parameters import TermPlaces, is_plain, reduction_turns
 from cldfc.reference.session import EvaluationSession, Unshaped, Value, combine_alike, concatenate, is_zero, map_value
 from cldfc.syntax import tree
 
@@ -25,6 +25,8 @@ class EquationScope:
 
     binding: Binding
     tag: Tag
+    arguments: Mapping[str, Value] = field(default_factory=dict[str, Value])
+    """What the operands of an operator are, where they have names."""
 
 
 @dataclass(frozen=True)
@@ -38,17 +40,29 @@ class Expressions:
     session: EvaluationSession
     key: Key
     indices: tuple[int, ...]
-    places: Iterator[str | Places]
+    places: Iterator[str | TermPlaces]
 
     def value(self, expression: tree.Expression, scope: EquationScope) -> Value:
         match expression:
             case tree.Number(0):
                 return Unshaped()
+            case tree.Argument(name):
+                return scope.arguments[name]
+            case tree.Pairing(left, right):
+                return _pair(self.value(left, scope), self.value(right, scope))
+            case tree.Norm(inner):
+                value = self.value(inner, scope)
+                return map_value(_pair(value, value), lambda given: given**0.5)
+            case tree.Power(tree.Norm(inner), tree.Number(2)):
+                value = self.value(inner, scope)
+                return _pair(value, value)
+            case tree.ApplyToSeveral(tree.Symbol() as function, arguments):
+                return self.call(function, [self.value(part, scope) for part in arguments], scope)
             case _ if self.session.numbers.is_number(expression, scope.binding):
                 number = self.session.numbers.number(expression, scope.binding, scope.tag)
                 return torch.tensor(float(number), dtype=torch.float64)
             case tree.Symbol(name) if name in self.session.known.lets:
-                return self.value(self.session.known.lets[name].values[0], self.inside(expression, scope))
+                return self.value(*self.inside(expression, scope))
             case tree.Symbol(name) if name in self.session.known.scalars:
                 return read_scalar(self.session, expression, scope.binding, self.key)
             case tree.Symbol(name, settings=settings):
@@ -81,11 +95,12 @@ class Expressions:
     def terms(self, reduction: tree.Reduction, scope: EquationScope) -> list[Value]:
         """The terms of a reduction; parameters without a tag are their own in each of them."""
         turns = reduction_turns(self.session.numbers, reduction, scope.binding, scope.tag)
-        inner = cast(Places, () if is_plain(reduction.body) else next(self.places))
+        inner = cast("TermPlaces", () if is_plain(reduction.body) else next(self.places))
         found: list[Value] = []
-        for j in turns:
-            term = replace(self, indices=(*self.indices, j), places=iter(inner))
-            found.append(term.value(reduction.body, EquationScope({**scope.binding, reduction.name: j}, scope.tag)))
+        for turn, j in enumerate(turns):
+            places = iter(inner[min(turn, len(inner) - 1)] if inner else ())
+            term = replace(self, indices=(*self.indices, j), places=places)
+            found.append(term.value(reduction.body, replace(scope, binding={**scope.binding, reduction.name: j})))
         return found
 
     def apply(self, function: tree.Expression, x: Value, scope: EquationScope) -> Value:
@@ -108,7 +123,7 @@ class Expressions:
                 )
             case tree.Reduction(reducer, name, _, _, body):
                 turns = reduction_turns(self.session.numbers, function, scope.binding, scope.tag)
-                scopes = [EquationScope({**scope.binding, name: j}, scope.tag) for j in turns]
+                scopes = [replace(scope, binding={**scope.binding, name: j}) for j in turns]
                 return _reduce(reducer, [self.apply(body, x, inner) for inner in scopes])
             case _:
                 raise TypeError(f"{function} is no operator")
@@ -120,9 +135,10 @@ class Expressions:
             return x if is_zero(x) else map_value(x, lambda given: factor * given)
         if isinstance(left, tree.Symbol) and left.name in self.session.known.scalars:
             return apply_scalar(self.session, left, x, scope.binding, self.key)
-        if self.is_factor(left, scope):
+        kernel = left.kernel if isinstance(left, tree.Adjoint) else left
+        if not isinstance(kernel, tree.Symbol) or kernel.name not in self.session.known.kernels:
             return _combine(tree.Product((left,), left.span), [self.value(left, scope), x])
-        return apply_kernel(self.session, star, x, scope.binding, self.key)
+        return apply_kernel(self.session, star, x, scope.binding, scope.tag, self.key)
 
     def is_factor(self, expression: tree.Expression, scope: EquationScope) -> bool:
         """Whether an expression is made of numbers and scalars alone, with nothing that it could be applied to."""
@@ -130,10 +146,10 @@ class Expressions:
             return True
         match expression:
             case tree.Symbol(name) if name in self.session.known.lets:
-                return self.is_factor(self.session.known.lets[name].values[0], self.inside(expression, scope))
+                return self.is_factor(*self.inside(expression, scope))
             case tree.Symbol(name):
                 return name in self.session.known.scalars
-            case tree.Sum(parts) | tree.Product(parts):
+            case tree.Sum(parts) | tree.Product(parts) | tree.Listing("sum" | "max" | "min", parts):
                 return not _is_zero(expression) and all(_is_zero(p) or self.is_factor(p, scope) for p in parts)
             case tree.Quotient(one, other) | tree.Star(one, _, other) | tree.Power(one, other):
                 return other is not None and self.is_factor(one, scope) and self.is_factor(other, scope)
@@ -142,18 +158,22 @@ class Expressions:
             case _:
                 return False
 
-    def inside(self, symbol: tree.Symbol, scope: EquationScope) -> EquationScope:
-        """The index names of a `let` where it is used."""
-        head = self.session.known.lets[symbol.name].symbol.tag
+    def inside(self, symbol: tree.Symbol, scope: EquationScope) -> tuple[tree.Expression, EquationScope]:
+        """What a `let` stands for where it is used, and its index names there."""
+        let, inner = self.case(symbol, scope)
+        return let.values[0], inner
+
+    def case(self, symbol: tree.Symbol, scope: EquationScope) -> tuple[tree.Let, EquationScope]:
         indices = self.session.numbers.indices(symbol, scope.binding)
-        return EquationScope({name.name or "": at for name, at in zip(head, indices, strict=True)}, head)
+        let, binding = self.session.numbers.case_at(symbol.name, indices)
+        assert isinstance(let, tree.Let)
+        return let, EquationScope(binding, let.symbol.tag)
 
     def apply_symbol(self, symbol: tree.Symbol, x: Value, scope: EquationScope) -> Value:
-        let = self.session.known.lets.get(symbol.name)
-        if let is not None:
-            return self.apply(let.values[0], x, self.inside(symbol, scope))
+        if symbol.name in self.session.known.lets:
+            return self.call(symbol, [x], scope)
         indices = self.session.numbers.indices(symbol, scope.binding)
-        settings = self.settings(symbol)
+        settings = self.settings(symbol, scope)
         if symbol.name in OWNERS:
             is_shared = bool(symbol.tag) and symbol.name != "bn"
             own = None if is_shared else after_rename(self.session, (cast(str, next(self.places)), self.indices))
@@ -161,7 +181,15 @@ class Expressions:
             return apply_owner(self.session, symbol.name, settings, parameter, own or parameter, x, self.key)
         return self.apply_builtin(symbol.name, settings, x)
 
-    def settings(self, symbol: tree.Symbol) -> dict[str, int | float | str]:
+    def call(self, symbol: tree.Symbol, operands: Sequence[Value], scope: EquationScope) -> Value:
+        """A named operator, applied; where its operands have names, it is what it says of them."""
+        let, inner = self.case(symbol, scope)
+        if not let.arguments:
+            return self.apply(let.values[0], operands[0], inner)
+        given = {argument.name: operand for argument, operand in zip(let.arguments, operands, strict=True)}
+        return self.value(let.values[0], replace(inner, arguments=given))
+
+    def settings(self, symbol: tree.Symbol, scope: EquationScope) -> dict[str, int | float | str]:
         names = SETTINGS.get(symbol.name, ())
         of_words, words = WORDS.get(symbol.name, ("", ()))
         found: dict[str, int | float | str] = {}
@@ -172,7 +200,7 @@ class Expressions:
             elif isinstance(value, tree.Symbol) and value.name in FLAGS and value.name in names:
                 found[value.name] = 1
             else:
-                found[setting.name or names[place]] = _plain(self.session.numbers.number(value, {}, ()))
+                found[setting.name or names[place]] = _plain(self.session.numbers.number(value, scope.binding, scope.tag))
         return found
 
     def apply_builtin(self, name: str, settings: dict[str, int | float | str], x: Value) -> Value:
@@ -199,6 +227,11 @@ def _is_zero(expression: tree.Expression) -> bool:
     return isinstance(expression, tree.Number) and expression.value == 0
 
 
+def _pair(x: Value, y: Value) -> Value:
+    """The inner product of two values, image by image."""
+    return map_value(combine_alike([x, y], lambda given: given[0] * given[1]), lambda given: given.flatten(1).sum(1))
+
+
 def _combine(expression: tree.Sum | tree.Product | tree.Quotient | tree.Listing, values: Sequence[Value]) -> Value:
     match expression:
         case tree.Quotient():
@@ -211,9 +244,12 @@ def _combine(expression: tree.Sum | tree.Product | tree.Quotient | tree.Listing,
             return _reduce(reducer, values)
 
 
-def _reduce(reducer: tree.Reducer, values: Sequence[Value]) -> Value:
+def _reduce(reducer: tree.Reducer | tree.Extreme, values: Sequence[Value]) -> Value:
     if reducer == "concat":
         return concatenate(values)
+    if reducer in ("max", "min"):
+        choose = torch.amax if reducer == "max" else torch.amin
+        return combine_alike(values, lambda given: choose(torch.stack(torch.broadcast_tensors(*given)), 0))
     return combine_alike(values, lambda given: _signed_sum(given, [1] * len(given)))
 
 

@@ -15,7 +15,9 @@ from cldfc.ops import (
     Channels,
     Concat,
     Divide,
+    InnerProduct,
     Kernel,
+    Larger,
     Multiply,
     Operator,
     ScalarValue,
@@ -25,8 +27,10 @@ from cldfc.ops import (
     Zero,
 )
 from cldfc.ops.convolution import stride_text
-from cldfc.show.labels import channels_text, configuration, number_word, word
+from cldfc.show.labels import SIGNS, channels_text, configuration, number_word, word
 from cldfc.syntax import tree
+
+_MERGING = (Add, Total, Multiply, Divide, Concat, InnerProduct, Larger)
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +75,8 @@ def _merge_label(operator: Operator) -> BoxLabel:
     match operator:
         case Multiply():
             return BoxLabel("×")
+        case InnerProduct() | Larger():
+            return BoxLabel(SIGNS[type(operator)])
         case Divide():
             return BoxLabel("/")
         case Concat():
@@ -264,6 +270,7 @@ def sizes_of(graph: Graph, blocks: Sequence[Block]) -> list[str]:
     """
     has_levels = any(block.level is not None for block in blocks)
     shapes = [graph.shape(block.value) for block in (blocks if has_levels else blocks[:-1])]
+    shapes = [shape for shape in shapes if shape]
     sizes: dict[tuple[int, ...], set[int]] = {}
     for channels, *resolution in shapes:
         sizes.setdefault(tuple(resolution), set()).add(channels)
@@ -359,4 +366,4 @@ class _Maker:
 def _part_kind(step: Step) -> Kind:
     if step.operator.is_layer or isinstance(step.operator, WithScalar):
         return "kernel"
-    return "merge" if isinstance(step.operator, Add | Total | Multiply | Divide | Concat) else "operator"
+    return "merge" if isinstance(step.operator, _MERGING) else "operator"

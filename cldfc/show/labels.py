@@ -13,16 +13,23 @@ from cldfc.network.graph import Graph
 from cldfc.network.positions import Key, format_key
 from cldfc.ops import (
     Add,
+    AtLeast,
+    AtMost,
     Channels,
     Divide,
+    EuclideanNorm,
+    InnerProduct,
     Input,
     Kernel,
+    Larger,
     Multiply,
+    MultiplyBy,
     Operator,
     RaiseTo,
     Reciprocal,
     ScalarValue,
     Shift,
+    Smaller,
     Total,
     WithNumber,
     Zero,
@@ -39,7 +46,9 @@ _GOLDEN = 0.618034
 
 _CAPITAL = re.compile("(?<=[a-z])(?=[A-Z])")
 
-_SIGNS: dict[type[Operator], str] = {Zero: "0", Add: "+", Total: "sum", Multiply: "⊙", Divide: "/"}
+SIGNS: dict[type[Operator], str] = {Zero: "0", Add: "+", Total: "sum", Multiply: "⊙", MultiplyBy: "*", Divide: "/",
+    InnerProduct: "⟨·,·⟩", EuclideanNorm: "‖·‖", Larger: "max", Smaller: "min",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +78,7 @@ def operation_label(graph: Graph, at: int) -> str:
         return f"{format_key((name + 'ᵀ' * operator.is_adjoint, tag))} *{stride}"
     if operator.keyword is None and node.parameter is not None:
         return format_key(node.parameter) + " *" * (not isinstance(operator, ScalarValue))
-    return _SIGNS.get(type(operator)) or word(operator) + configuration(operator)
+    return SIGNS.get(type(operator)) or word(operator) + configuration(operator)
 
 
 def number_word(operator: WithNumber, times: str) -> str:
@@ -84,6 +93,10 @@ def number_word(operator: WithNumber, times: str) -> str:
             return f"{number} /"
         case RaiseTo():
             return f"^{number}"
+        case AtMost():
+            return f"min {number}"
+        case AtLeast():
+            return f"max {number}"
         case _:
             return f"{number}{times}"
 

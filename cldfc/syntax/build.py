@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Sequence
 from dataclasses import replace
 from difflib import get_close_matches
 from typing import Literal, cast
@@ -13,9 +14,10 @@ from lark import Token, Transformer
 from cldfc.diagnostics import Problems, Span
 from cldfc.syntax import tree
 from cldfc.syntax.spelling import NAME, canonical_name
+from cldfc.syntax.walk import name_arguments
 from cldfc.syntax.tag import LONGEST_NUMBER, TagReader, whole_number, without_adjoint
 
-_LARGEST_STRIDE = 255
+LARGEST_STRIDE = 255
 
 _ENTRY = re.compile(rf"([+-]?)({NAME}|[0-9.]+(?:e[+-]?[0-9]+)?)(?:/({NAME}|[0-9.]+))?")
 
@@ -71,8 +73,23 @@ class Builder(Transformer[Token, tree.Statement]):
         self.check_enumeration(lower, between)
         return tree.Range(kind, canonical_name(name), lower, upper, self.place_of(name), self.statement)
 
-    def let(self, parts: list[tree.Expression]) -> tree.Let:
-        return tree.Let(self.head(parts[0]), tuple(parts[1:]), self.statement)
+    def let(self, parts: list[tree.Expression | tree.Clause | tuple[tree.Argument, ...]]) -> tree.Let:
+        head, *rest = parts
+        arguments = rest.pop(0) if isinstance(rest[0], tuple) else ()
+        values, clauses = _split_clauses(cast("list[tree.Expression | tree.Clause]", rest))
+        names = {argument.name for argument in arguments}
+        values = tuple(name_arguments(value, names) for value in values)
+        return tree.Let(self.head(cast(tree.Expression, head)), values, self.statement, clauses, arguments)
+
+    def arguments(self, parts: list[Token]) -> tuple[tree.Argument, ...]:
+        found: dict[str, tree.Argument] = {}
+        for name in parts[1:-1]:
+            argument = tree.Argument(canonical_name(name), self.place_of(name))
+            if argument.name in found:
+                message, help = f"`{argument.name}` stands for two operands", "give each a name of its own"
+                self.problems.report("E0203", message, argument.span, "named again", help)
+            found.setdefault(argument.name, argument)
+        return tuple(found.values())
 
     def input(self, parts: _Parts) -> tree.InputStatement:
         name, sizes = cast(Token, parts[0]), cast("list[tree.Expression]", parts[1:])
@@ -82,11 +99,13 @@ class Builder(Transformer[Token, tree.Statement]):
         name, classes = cast("tuple[Token, tree.Expression]", parts)
         return tree.Output(canonical_name(name), classes, self.place_of(name), self.statement)
 
-    def kernel(self, parts: list[tree.Expression | list[tree.Expression] | _Attribute]) -> tree.KernelStatement:
+    def kernel(
+        self, parts: list[tree.Expression | list[tree.Expression] | _Attribute | tree.Clause]
+    ) -> tree.KernelStatement:
         symbol, height, width, channels = cast(
             "tuple[tree.Symbol, tree.Expression, tree.Expression, list[tree.Expression] | Token]", parts[:4]
         )
-        rest = list(parts[4:])
+        rest = [part for part in parts[4:] if not isinstance(part, tree.Clause)]
         is_fixed = bool(rest) and isinstance(rest[-1], Token)
         rest = rest[:-1] if is_fixed else rest
         stencil = rest.pop() if rest and isinstance(rest[-1], tree.Stencil) else None
@@ -96,6 +115,7 @@ class Builder(Transformer[Token, tree.Statement]):
         channels_in = channels[0] if len(channels) == 2 else None
         kernel = tree.KernelStatement(self.head(symbol), height, width, channels_in, channels[-1], self.statement)
         kernel = replace(kernel, is_each=is_each, stencil=cast("tree.Stencil | None", stencil), is_fixed=is_fixed)
+        kernel = replace(kernel, clauses=tuple(part for part in parts if isinstance(part, tree.Clause)))
         return self.with_attributes(kernel, cast("list[_Attribute]", rest))
 
     def stencil(self, parts: _Parts) -> tree.Stencil:
@@ -193,9 +213,11 @@ class Builder(Transformer[Token, tree.Statement]):
     def channels(self, parts: list[tree.Expression]) -> list[tree.Expression]:
         return parts
 
-    def scalar(self, parts: _Parts) -> tree.Scalar:
+    def scalar(self, parts: list[tree.Expression | tree.Clause | Token]) -> tree.Scalar:
         symbol, value = cast("tuple[tree.Symbol, tree.Expression]", parts[:2])
-        return tree.Scalar(self.head(symbol), value, len(parts) == 3, self.statement)
+        is_fixed = any(isinstance(part, Token) for part in parts[2:])
+        clauses = tuple(part for part in parts if isinstance(part, tree.Clause))
+        return tree.Scalar(self.head(symbol), value, is_fixed, self.statement, clauses)
 
     def tie(self, parts: list[tree.Symbol | tree.Clause]) -> tree.Tie:
         return tree.Tie(
@@ -312,22 +334,39 @@ class Builder(Transformer[Token, tree.Statement]):
 
     def star(self, parts: _Parts) -> tree.Star:
         left, star = cast("tuple[tree.Expression, Token]", parts[:2])
-        right = cast(tree.Expression, parts[2]) if len(parts) == 3 else None
+        rest = parts[2:]
+        if star.type == "STRIDED":
+            end = next(at for at, part in enumerate(rest) if isinstance(part, Token) and part.type == "RBRACE")
+            written = cast("list[tree.Expression]", rest[:end])
+            sides = [self.stated_stride(part) for part in written]
+            stride = sides[0] if len(sides) == 1 or sides[0] == sides[1] else (sides[0], sides[1])
+            rest = rest[end + 1 :]
+        else:
+            stride = self.stride(star)
+        right = cast(tree.Expression, rest[0]) if rest else None
         place = left.span.to(self.place_of(parts[-1]))
-        return tree.Star(left, self.stride(star), right, place, "^" in star)
+        return tree.Star(left, stride, right, place, "^" in star)
 
-    def stride(self, star: Token) -> tree.Stride:
+    def stated_stride(self, written: tree.Expression) -> int | tree.Expression:
+        """A stride in braces; one that is written as a number is one."""
+        if isinstance(written, tree.Number) and isinstance(written.value, int):
+            self.check_stride(written.value, written.span)
+            return written.value
+        return written
+
+    def stride(self, star: Token) -> int | tuple[int | tree.Expression, int | tree.Expression]:
         """The stride of `*_2`, `*^2` and `*_{2,1}`; that of `*` is 1."""
         numbers = re.findall("[0-9]+", star) or ["1"]
         strides = [whole_number(digits, self.place_of(star), self.problems) for digits in numbers]
         for stride in strides:
-            if not 1 <= stride <= _LARGEST_STRIDE:
-                message = f"a stride of {stride:,} is too {'large' if stride else 'small'}"
-                help = "write `*` for stride 1, or `*_2`"
-                self.problems.report(
-                    "E0504", message, self.place_of(star), f"expected a stride from 1 to {_LARGEST_STRIDE}", help
-                )
+            self.check_stride(stride, self.place_of(star))
         return strides[0] if len(set(strides)) == 1 else (strides[0], strides[1])
+
+    def check_stride(self, stride: int, place: Span) -> None:
+        if not 1 <= stride <= LARGEST_STRIDE:
+            message = f"a stride of {stride:,} is too {'large' if stride else 'small'}"
+            help = "write `*` for stride 1, or `*_2`"
+            self.problems.report("E0504", message, place, f"expected a stride from 1 to {LARGEST_STRIDE}", help)
 
     def compose(self, parts: list[tree.Expression]) -> tree.Compose:
         return tree.Compose(parts[0], parts[1], parts[0].span.to(parts[1].span))
@@ -340,6 +379,19 @@ class Builder(Transformer[Token, tree.Statement]):
         """`\\sigma{…}`: braces of LaTeX around what an operator is applied to."""
         function, argument, close = cast("tuple[tree.Expression, tree.Expression, Token]", tuple(parts))
         return tree.Apply(function, argument, function.span.to(self.place_of(close)))
+
+    def apply_to_several(self, parts: _Parts) -> tree.ApplyToSeveral:
+        function, close = cast(tree.Expression, parts[0]), parts[-1]
+        arguments = cast("tuple[tree.Expression, ...]", tuple(parts[2:-1]))
+        return tree.ApplyToSeveral(function, arguments, function.span.to(self.place_of(close)))
+
+    def pairing(self, parts: _Parts) -> tree.Pairing:
+        opening, left, right, close = cast("tuple[Token, tree.Expression, tree.Expression, Token]", tuple(parts))
+        return tree.Pairing(left, right, self.place_of(opening).to(self.place_of(close)))
+
+    def norm(self, parts: _Parts) -> tree.Norm:
+        opening, inner, close = cast("tuple[Token, tree.Expression, Token]", tuple(parts))
+        return tree.Norm(inner, self.place_of(opening).to(self.place_of(close)))
 
     def group(self, parts: _Parts) -> tree.Expression:
         opening, inner, close = cast("tuple[Token, tree.Expression, Token]", tuple(parts))
@@ -375,7 +427,7 @@ class Builder(Transformer[Token, tree.Statement]):
     def listing(self, parts: _Parts) -> tree.Listing:
         members = cast("tuple[tree.Expression, ...]", tuple(parts[2:-1]))
         place = self.place_of(parts[0]).to(self.place_of(parts[-1]))
-        return tree.Listing(_reducer(cast(Token, parts[0])), members, place)
+        return tree.Listing(_lister(cast(Token, parts[0])), members, place)
 
     def plain_symbol(self, parts: list[Token]) -> tree.Symbol:
         return tree.Symbol(canonical_name(parts[0]), (), self.place_of(parts[0]))
@@ -425,6 +477,14 @@ class Builder(Transformer[Token, tree.Statement]):
         return tree.Number(value, place)
 
 
+def _split_clauses(
+    parts: Sequence[tree.Expression | tree.Clause],
+) -> tuple[tuple[tree.Expression, ...], tuple[tree.Clause, ...]]:
+    """The values of a `let`, and its range."""
+    clauses = tuple(part for part in parts if isinstance(part, tree.Clause))
+    return tuple(part for part in parts if not isinstance(part, tree.Clause)), clauses
+
+
 def _without_end(bound: tree.Expression, by: Literal[1, -1]) -> tree.Expression:
     """The end of a range that `<` or `>` leaves out."""
     if isinstance(bound, tree.Number) and isinstance(bound.value, int):
@@ -436,3 +496,9 @@ def _without_end(bound: tree.Expression, by: Literal[1, -1]) -> tree.Expression:
 def _reducer(word: Token) -> tree.Reducer:
     """`concat`, `\\mathrm{concat}`."""
     return "concat" if "concat" in word else "sum"
+
+
+def _lister(word: Token) -> tree.Reducer | tree.Extreme:
+    """`max`, `\\max`, `concat`."""
+    found = word.lstrip("\\")
+    return found if found in ("max", "min") else _reducer(word)

@@ -81,7 +81,7 @@ def _unshared(spec: tree.Tree, other: tree.Tree) -> list[tree.Statement]:
 
 def _left_of(statement: tree.Statement) -> Hashable:
     """What two statements define, whatever their range."""
-    return statement.left if isinstance(statement, tree.Equation) else head_of(statement)
+    return statement.left if isinstance(statement, tree.Equation) else head_of(statement)[:2]
 
 
 def _match_statements(

@@ -25,12 +25,14 @@ class SpellingWords:
     at_least: str
     at_most: str
     adjoint: str
+    angles: tuple[str, str]
+    norm: str
 
 
 WORDS: dict[Spelling, SpellingWords] = {
-    "unicode": SpellingWords("∘", "⊙", "×", "→", "≥", "≤", "ᵀ"),
-    "ascii": SpellingWords(".", ".*", "x", "->", ">=", "<=", "'"),
-    "latex": SpellingWords(r"\circ", r"\odot", r"\times", r"\to", r"\ge", r"\le", r"^{\top}"),
+    "unicode": SpellingWords("∘", "⊙", "×", "→", "≥", "≤", "ᵀ", ("⟨", "⟩"), "‖"),
+    "ascii": SpellingWords(".", ".*", "x", "->", ">=", "<=", "'", ("<", ">"), "||"),
+    "latex": SpellingWords(r"\circ", r"\odot", r"\times", r"\to", r"\ge", r"\le", r"^{\top}", (r"\langle ", r" \rangle"), r"\|"),
 }
 
 _LETTERS = {letter: rf"\{spelled}" for spelled, letter in GREEK.items()} | {"ℓ": r"\ell"}
@@ -118,7 +120,7 @@ def format_equation(equation: tree.Equation, width: int = 0, spelling: Spelling 
 def format_let(let: tree.Let, width: int = 0, spelling: Spelling = "unicode") -> str:
     """`σ = relu ∘ bn`, without its `let`."""
     formatter = Formatter(spelling)
-    return f"{formatter.symbol(let.symbol):{width}} = {formatter.listed(let.values)}"
+    return f"{formatter.let_head(let):{width}} = {formatter.listed(let.values)}{formatter.clauses(let.clauses)}"
 
 
 def _format_number(number: tree.Number) -> str:
@@ -233,8 +235,17 @@ class Formatter:
                 return self.symbol(expression), ATOM
             case tree.Adjoint():
                 return self.adjoint(expression), ATOM
+            case tree.Argument(name):
+                return self.name(name), ATOM
             case tree.Number():
                 return _format_number(expression), ATOM
+            case tree.ApplyToSeveral(function, arguments):
+                return f"{self.text(function, ATOM)}({self.listed(arguments)})", ATOM
+            case tree.Pairing(left, right):
+                opening, close = self.words.angles
+                return f"{opening}{self.text(left)}, {self.text(right)}{close}", ATOM
+            case tree.Norm(inner):
+                return f"{self.words.norm}{self.text(inner)}{self.words.norm}", ATOM
             case tree.Apply(function, argument):
                 return f"{self.text(function, ATOM)}({self.text(argument)})", ATOM
             case tree.Compose(outer, inner):
@@ -272,9 +283,10 @@ class Formatter:
         mark, stride = "^" if star.is_transposed else "_", star.stride
         if stride == 1 and not star.is_transposed:
             return "*"
-        if isinstance(stride, tuple):
-            return f"*{mark}{{{stride[0]},{stride[1]}}}"
-        return f"*{mark}{{{stride}}}" if self.is_latex else f"*{mark}{stride}"
+        sides = stride if isinstance(stride, tuple) else (stride,)
+        texts = [str(side) if isinstance(side, int) else self.bound(side) for side in sides]
+        is_bare = isinstance(stride, int) and not self.is_latex
+        return f"*{mark}{texts[0]}" if is_bare else f"*{mark}{{{','.join(texts)}}}"
 
     def sum(self, expression: tree.Sum, space: str = " ") -> str:
         """`x + y - z`, `-x`."""
@@ -296,7 +308,8 @@ class Formatter:
     def power(self, expression: tree.Power) -> str:
         exponent = expression.exponent
         is_tagged = isinstance(expression.base, tree.Symbol) and bool(expression.base.tag) and not self.is_latex
-        base = self.text(expression.base, _SUM if isinstance(expression.base, tree.Number) or is_tagged else _NOTHING)
+        is_closed = isinstance(expression.base, tree.Number | tree.Norm | tree.Pairing)
+        base = self.text(expression.base, _SUM if is_closed or is_tagged else _NOTHING)
         if self.is_latex:
             return f"{base}^{{{self.bound(exponent)}}}"
         is_bare = isinstance(exponent, tree.Number | tree.Symbol)
@@ -313,7 +326,9 @@ class Formatter:
         text = stencil.name or f"[{'; '.join(rows)}]"
         return text if stencil.factor is None else f"{self.text(stencil.factor, _QUOTIENT)} * {text}"
 
-    def reducer(self, word: tree.Reducer) -> str:
+    def reducer(self, word: tree.Reducer | tree.Extreme) -> str:
+        if word in ("max", "min"):
+            return rf"\{word}" if self.is_latex else word
         return rf"\mathrm{{{word}}}" if self.is_latex else word
 
     def bound(self, expression: tree.Expression) -> str:
@@ -324,6 +339,11 @@ class Formatter:
 
     def listed(self, expressions: tuple[tree.Expression, ...]) -> str:
         return ", ".join(map(self.text, expressions))
+
+    def let_head(self, let: tree.Let) -> str:
+        """`σ`, `S@ℓ(u, f)`."""
+        head = self.symbol(let.symbol)
+        return f"{head}({self.listed(let.arguments)})" if let.arguments else head
 
     # Equations
 
@@ -396,8 +416,9 @@ def statement_line(statement: tree.Statement, formatter: Formatter) -> Line:
         case tree.Range(keyword, name, lower, upper):
             ends = f"{formatter.bound(lower)}..{formatter.bound(upper)}"
             return Line("range", keyword, formatter.name(name), "=", ends)
-        case tree.Let(symbol, values):
-            return Line("let", "let", formatter.symbol(symbol), "=", formatter.listed(values))
+        case tree.Let(_, values):
+            text = formatter.listed(values) + formatter.clauses(statement.clauses)
+            return Line("let", "let", formatter.let_head(statement), "=", text)
         case tree.InputStatement(name, shape):
             sizes = f" {formatter.words.times} ".join(map(formatter.text, shape))
             return Line("shape", "input", formatter.name(name), ":", sizes)
@@ -406,7 +427,7 @@ def statement_line(statement: tree.Statement, formatter: Formatter) -> Line:
         case tree.KernelStatement():
             return Line("kernel", "kernel", formatter.symbol(statement.symbol), ":", _kernel_body(statement, formatter))
         case tree.Scalar(symbol, value, is_fixed):
-            text = formatter.text(value) + (", fixed" if is_fixed else "")
+            text = formatter.text(value) + (", fixed" if is_fixed else "") + formatter.clauses(statement.clauses)
             return Line("scalar", "scalar", formatter.symbol(symbol), "=", text)
         case tree.Tie(symbol, clauses):
             return Line("", "tie", formatter.symbol(symbol) + formatter.clauses(clauses))
@@ -428,11 +449,11 @@ def _kernel_body(kernel: tree.KernelStatement, formatter: Formatter) -> str:
         text += f", {formatter.text(kernel.channels_in)}"
     text += " each" if kernel.is_each else f" {formatter.words.arrow} {formatter.text(kernel.channels_out)}"
     if kernel.groups is not None:
-        text += f", groups {formatter.text(kernel.groups, _QUOTIENT)}"
+        text += f", groups {formatter.text(kernel.groups)}"
     if kernel.dilation is not None:
-        text += f", dilation {formatter.text(kernel.dilation, _QUOTIENT)}"
+        text += f", dilation {formatter.text(kernel.dilation)}"
     if kernel.padding:
-        text += f", padding {','.join(formatter.text(size, _QUOTIENT) for size in kernel.padding)}"
+        text += f", padding {','.join(map(formatter.text, kernel.padding))}"
     if kernel.boundary is not None:
         text += f", {kernel.boundary}"
     if kernel.start is not None:
@@ -441,11 +462,12 @@ def _kernel_body(kernel: tree.KernelStatement, formatter: Formatter) -> str:
     text += ", bias" if kernel.has_bias else ""
     if kernel.stencil is not None:
         text += f" = {formatter.stencil(kernel.stencil)}"
-    return text + (" fixed" if kernel.is_fixed else "")
+    return text + (" fixed" if kernel.is_fixed else "") + formatter.clauses(kernel.clauses)
 
 
 def _kernel_size(kernel: tree.KernelStatement, formatter: Formatter) -> str:
     """`3×3`; an `x` between names needs white space, as does a command."""
     times, sizes = formatter.words.times, (kernel.height, kernel.width)
     is_close = times == "×" or (times == "x" and all(isinstance(size, tree.Number) for size in sizes))
-    return (times if is_close else f" {times} ").join(map(formatter.text, sizes))
+    texts = [formatter.text(size) if _is_plain(size) else f"{{{formatter.bound(size)}}}" for size in sizes]
+    return (times if is_close else f" {times} ").join(texts)

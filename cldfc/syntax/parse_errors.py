@@ -407,7 +407,7 @@ def _first_word(statement: Span) -> Span:
 def _expected_in_words(expected: set[str]) -> str:
     """`a name, `(` or …`."""
     if "SIGN" in expected:
-        expected = expected - {"STAR", "_COMPOSE", "_ODOT", "COMMA"}
+        expected = expected - {"STAR", "STRIDED", "_COMPOSE", "_ODOT", "COMMA"}
     if len(expected) > 1:
         expected = expected - {"LSQB", "LBRACE", "RBRACE"}
     words = [word for name, word in _WORDS.items() if name in expected] or ["a statement"]

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, fields, replace
 from functools import cache
 from pathlib import Path
 from stat import S_ISDIR, S_ISREG
+from typing import TypeGuard
 
 from cldfc.diagnostics import CldfError, Diagnostic, Label, Problems, Source, Span, UsageError, nearest
 from cldfc.library import find_spec, like, spec_names, spec_path, specs_beside
@@ -187,33 +188,52 @@ class _Extension:
 def merge(inherited: Sequence[tree.Statement], own: Iterable[tree.Statement]) -> tuple[tree.Statement, ...]:
     """The statements with those of the same head replaced, in place of the first of them.
 
-    `let c = 1`, `u@1 = f` and own `let d = 2`, `let c = 3` give `let c = 3`, `u@1 = f`, `let d = 2`.
+    `let c = 1`, `u@1 = f` and own `let d = 2`, `let c = 3` give `let c = 3`, `u@1 = f`, `let d = 2`. A declaration for
+    all indices takes the place of all of its name, one for some indices, `kernel K@1`, that of one for the same alone.
     """
     own = list(own)
+    indices = {statement.name for statement in (*inherited, *own) if isinstance(statement, tree.Range)}
+    whole = {head_of(s)[:2] for s in own if _is_tagged(s) and not _is_for_some(s, indices)}
     replaced: dict[Hashable, list[tree.Statement]] = {}
     for statement in own:
-        replaced.setdefault(head_of(statement), []).append(statement)
+        replaced.setdefault(_replaces(statement, whole), []).append(statement)
     merged: list[tree.Statement] = []
     done: set[Hashable] = set()
     for statement in inherited:
-        head = head_of(statement)
+        head = _replaces(statement, whole)
         if head not in replaced:
             merged.append(statement)
         elif head not in done:
             done.add(head)
             merged += replaced[head]
-    return (*merged, *(statement for statement in own if head_of(statement) not in done))
+    return (*merged, *(statement for statement in own if _replaces(statement, whole) not in done))
 
 
-def head_of(statement: tree.Statement) -> Hashable:
+def _is_tagged(statement: tree.Statement) -> TypeGuard[tree.Let | tree.KernelStatement | tree.Scalar]:
+    return isinstance(statement, tree.Let | tree.KernelStatement | tree.Scalar)
+
+
+def _is_for_some(statement: tree.Let | tree.KernelStatement | tree.Scalar, indices: set[str]) -> bool:
+    """Whether a declaration speaks of some indices alone: by a number or constant in its tag, or by `for`."""
+    tag = statement.symbol.tag
+    return bool(statement.clauses) or any(index.name not in indices for index in tag)
+
+
+def _replaces(statement: tree.Statement, whole: set[tuple[Hashable, ...]]) -> Hashable:
+    """What a statement replaces; `whole` are names of which all declarations are replaced at once."""
+    head = head_of(statement)
+    return head[:2] if _is_tagged(statement) and head[:2] in whole else head
+
+
+def head_of(statement: tree.Statement) -> tuple[Hashable, ...]:
     """What a later statement must share with this one to replace it."""
     match statement:
         case tree.Version() | tree.Model() | tree.InputStatement() | tree.Output() | tree.Extend():
-            return type(statement)
+            return (type(statement),)
         case tree.Range(_, name):
             return "name", name
         case tree.Let(symbol) | tree.KernelStatement(symbol) | tree.Scalar(symbol):
-            return "name", symbol.name
+            return "name", symbol.name, symbol.tag, statement.clauses
         case tree.Tie(symbol):
             return "tie", symbol.name
         case tree.Equation(left):

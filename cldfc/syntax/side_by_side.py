@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any, cast
 
 from cldfc.syntax import tree
 from cldfc.syntax.tag import read_subscripts
-from cldfc.syntax.walk import changed_parts, own_indices
+from cldfc.syntax.walk import changed_parts, children, own_indices
 
 
 def read_in_context(
@@ -16,32 +16,46 @@ def read_in_context(
 ) -> tuple[tree.Statement, ...]:
     """Statements with their subscripts read, and with products of scalars as such, for what all of them declare."""
     statements = read_subscripts(own, inherited)
-    known = _Multiples.of([*inherited, *statements])
+    known = Multiples.of([*inherited, *statements])
     return tuple(known.statement(statement) for statement in statements)
 
 
 @dataclass(frozen=True)
-class _Multiples:
-    """The names of indices and scalars, and of the constants and operators that are made of such."""
+class Multiples:
+    """The names of indices and scalars, of the constants and operators that are made of such, and inner products.
+
+    `families` are the values, by name and number of indices, that are a number for each image; `functions` are the
+    operators whose operands have names, `numbers` those operands that are numbers.
+    """
 
     names: set[str]
+    families: set[tuple[str, int]] = field(default_factory=set[tuple[str, int]])
+    functions: Mapping[str, tree.Let] = field(default_factory=dict[str, tree.Let])
+    numbers: frozenset[str] = frozenset()
 
     @staticmethod
-    def of(statements: Sequence[tree.Statement]) -> _Multiples:
+    def of(statements: Sequence[tree.Statement]) -> Multiples:
         """Those that statements declare; a `let` may need one that stands below it."""
-        found = _Multiples({s.name for s in statements if isinstance(s, tree.Range)})
+        lets = [s for s in statements if isinstance(s, tree.Let)]
+        functions = {let.symbol.name: let for let in lets if let.arguments}
+        found = Multiples({s.name for s in statements if isinstance(s, tree.Range)}, functions=functions)
         found.names.update(s.symbol.name for s in statements if isinstance(s, tree.Scalar))
-        left = {s.symbol.name: s.values[0] for s in statements if isinstance(s, tree.Let)}
+        left = {let.symbol.name: let.values[0] for let in lets if not let.arguments}
         before = -1
         while len(left) != before:
             before = len(left)
             found.names.update(name for name, value in left.items() if found.is_multiple(value))
             left = {name: value for name, value in left.items() if name not in found.names}
+        equations = [s for s in statements if isinstance(s, tree.Equation)]
+        before = -1
+        while len(found.families) != before:
+            before = len(found.families)
+            found.families.update((e.left.name, len(e.left.tag)) for e in equations if found.is_image_number(e.right))
         return found
 
     def statement(self, statement: tree.Statement) -> tree.Statement:
         own = own_indices(statement) - self.names
-        return cast(tree.Statement, (_Multiples(self.names | own) if own else self).read(statement))
+        return cast(tree.Statement, (replace(self, names=self.names | own) if own else self).read(statement))
 
     def read(self, node: object) -> object:
         if isinstance(node, tree.Index | tree.Number) or (isinstance(node, tree.Symbol) and not node.settings):
@@ -59,10 +73,20 @@ class _Multiples:
         match expression:
             case tree.Number():
                 return True
-            case tree.Symbol(name):
-                return name in self.names
+            case tree.Symbol(name, tag):
+                return name in self.names or (name, len(tag)) in self.families
+            case tree.Argument(name):
+                return name in self.numbers
+            case tree.Pairing() | tree.Norm():
+                return True
             case tree.Sum(parts) | tree.Product(parts):
                 return all(map(self.is_multiple, parts))
+            case tree.Listing(reducer, parts):
+                return reducer != "concat" and all(map(self.is_multiple, parts))
+            case tree.Apply(tree.Symbol(name), argument) if name in self.functions:
+                return self.gives_multiple(name, (argument,))
+            case tree.ApplyToSeveral(tree.Symbol(name), arguments) if name in self.functions:
+                return self.gives_multiple(name, arguments)
             case tree.Quotient(one, other) | tree.Power(one, other):
                 return self.is_multiple(one) and self.is_multiple(other)
             case tree.Star(left, _, right):
@@ -71,3 +95,30 @@ class _Multiples:
                 return self.is_multiple(inner)
             case _:
                 return False
+
+    def gives_multiple(self, name: str, operands: Sequence[tree.Expression]) -> bool:
+        """What an operator gives; one that is defined by itself gives none."""
+        let, functions = self.functions[name], {other: let for other, let in self.functions.items() if other != name}
+        pairs = zip(let.arguments, operands, strict=False)
+        numbers = frozenset(argument.name for argument, operand in pairs if self.is_multiple(operand))
+        return replace(self, functions=functions, numbers=numbers).is_multiple(let.values[0])
+
+    def is_image_number(self, expression: tree.Expression) -> bool:
+        """Whether an expression is a number for each image: a multiple with an inner product in it."""
+        return self.is_multiple(expression) and self.speaks_of_images(expression)
+
+    def speaks_of_images(self, expression: tree.Expression) -> bool:
+        stack: list[object] = [expression]
+        seen: set[str] = set()
+        while stack:
+            match node := stack.pop():
+                case tree.Pairing() | tree.Norm():
+                    return True
+                case tree.Symbol(name, tag) if (name, len(tag)) in self.families:
+                    return True
+                case tree.Symbol(name) if name in self.functions and name not in seen:
+                    seen.add(name)
+                    stack.append(self.functions[name].values[0])
+                case _:
+                    stack += children(node)
+        return False

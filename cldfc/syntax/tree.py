@@ -66,16 +66,15 @@ class Number:
     span: Span = span_field()
 
 
-Stride = int | tuple[int, int]
-"""Of rows and columns; one number where they are the same."""
-
-
 @dataclass(frozen=True, slots=True)
 class Star:
-    """`K * x`, `K *_{2,1} x`, `K *^2 x`, `2 * x`, and the operators `K * g` and `K *`, which has no right side."""
+    """`K * x`, `K *_{2,1} x`, `K *_{s@ℓ} x`, `K *^2 x`, `2 * x`, and the operators `K * g` and `K *`, which has no right side.
+
+    The stride is one for rows and columns, or one for each; what is written as a number is one.
+    """
 
     left: Expression
-    stride: Stride
+    stride: int | Expression | tuple[int | Expression, int | Expression]
     right: Expression | None
     span: Span = span_field()
     is_transposed: bool = False
@@ -96,6 +95,23 @@ class Apply:
 
     function: Expression
     argument: Expression
+    span: Span = span_field()
+
+
+@dataclass(frozen=True, slots=True)
+class ApplyToSeveral:
+    """`S@ℓ(x, g)`: an operator with several operands, applied."""
+
+    function: Expression
+    arguments: tuple[Expression, ...]
+    span: Span = span_field()
+
+
+@dataclass(frozen=True, slots=True)
+class Argument:
+    """`u` on the right of `let S@ℓ(u, f) = …`: what the operator is applied to, whatever else has that name."""
+
+    name: str
     span: Span = span_field()
 
 
@@ -134,7 +150,25 @@ class Power:
     span: Span = span_field()
 
 
+@dataclass(frozen=True, slots=True)
+class Pairing:
+    """`⟨x, y⟩`: the inner product of two values, a number for each image."""
+
+    left: Expression
+    right: Expression
+    span: Span = span_field()
+
+
+@dataclass(frozen=True, slots=True)
+class Norm:
+    """`‖x‖`: the root of ⟨x, x⟩."""
+
+    inner: Expression
+    span: Span = span_field()
+
+
 Reducer = Literal["sum", "concat"]
+Extreme = Literal["max", "min"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,14 +186,31 @@ class Reduction:
 
 @dataclass(frozen=True, slots=True)
 class Listing:
-    """`concat(x, y)`, `sum(x, y)`."""
+    """`concat(x, y)`, `sum(x, y)`, `max(x, 0)`."""
 
-    reducer: Reducer
+    reducer: Reducer | Extreme
     members: tuple[Expression, ...]
     span: Span = span_field()
 
 
-Expression = Symbol | Adjoint | Number | Star | Compose | Apply | Sum | Product | Quotient | Power | Reduction | Listing
+Expression = (
+    Symbol
+    | Adjoint
+    | Argument
+    | Number
+    | Star
+    | Compose
+    | Apply
+    | ApplyToSeveral
+    | Sum
+    | Product
+    | Pairing
+    | Norm
+    | Quotient
+    | Power
+    | Reduction
+    | Listing
+)
 
 
 # Statements: each has an example for every word that starts it, from which the table of keywords is made.
@@ -206,13 +257,29 @@ class Range:
 
 
 @dataclass(frozen=True, slots=True)
+class Clause:
+    """What `for` says of one index: `i = 1..ν`, `i >= 1`; an open end is None."""
+
+    name: str
+    lower: Expression | None
+    upper: Expression | None
+    name_span: Span = span_field()
+    span: Span = span_field()
+
+
+@dataclass(frozen=True, slots=True)
 class Let:
-    """`let x = 3`, `let c@ℓ = 64, 128`, `let σ = relu ∘ bn`."""
+    """`let x = 3`, `let c@ℓ = 64, 128`, `let σ = relu ∘ bn`, `let S@ℓ(u, f) = u + B@ℓ * (f - A@ℓ * u)`.
+
+    Several declarations of one name are one family: `let M@J = S@J` beside `let M@ℓ = …`, also `for ℓ = 1..J-1`.
+    """
 
     examples: ClassVar = ("let σ = relu ∘ bn", "let ν@ℓ = 2, 1, 1, 1")
     symbol: Symbol
     values: tuple[Expression, ...]
     span: Span = span_field()
+    clauses: tuple[Clause, ...] = ()
+    arguments: tuple[Argument, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -277,6 +344,7 @@ class KernelStatement:
     start_number: Expression | None = None
     stencil: Stencil | None = None
     is_fixed: bool = False
+    clauses: tuple[Clause, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -288,17 +356,7 @@ class Scalar:
     value: Expression
     is_fixed: bool
     span: Span = span_field()
-
-
-@dataclass(frozen=True, slots=True)
-class Clause:
-    """What `for` says of one index: `i = 1..ν`, `i >= 1`; an open end is None."""
-
-    name: str
-    lower: Expression | None
-    upper: Expression | None
-    name_span: Span = span_field()
-    span: Span = span_field()
+    clauses: tuple[Clause, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

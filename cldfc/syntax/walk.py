@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import fields, is_dataclass, replace
 from functools import cache
 from typing import Any, TypeVar, cast
@@ -52,7 +52,7 @@ def mentions(root: _Node) -> list[tree.Symbol | tree.Index]:
 
 def own_indices(statement: tree.Statement) -> set[str]:
     """The index names that a statement itself introduces: by `for`, or in a reduction."""
-    clauses = statement.clauses if isinstance(statement, tree.Equation | tree.Tie) else ()
+    clauses: tuple[tree.Clause, ...] = getattr(statement, "clauses", ())
     return {clause.name for clause in clauses} | {found.name for found in reductions(statement)}
 
 
@@ -88,6 +88,35 @@ def _changed_members(parts: tuple[object, ...], change: Callable[[object], objec
         elif parts_of(type(part)) is not None:
             new[at] = change(part)
     return tuple(new) if any(one is not other for one, other in zip(parts, new, strict=True)) else parts
+
+
+def name_arguments(expression: tree.Expression, names: Collection[str]) -> tree.Expression:
+    """An expression in which names without a tag stand for what an operator is applied to."""
+
+    def named(node: object) -> object:
+        match node:
+            case tree.Symbol(name, (), span, ()) if name in names:
+                return tree.Argument(name, span)
+            case tree.Index():
+                return node
+            case _:
+                return replace(cast(Any, node), **changed_parts(node, named))
+
+    return cast(tree.Expression, named(expression)) if names else expression
+
+
+def parts_within(root: _Node) -> Iterator[object]:
+    """Every part of a tree, in the order of the text."""
+    stack = children(root)[::-1]
+    while stack:
+        node = stack.pop()
+        yield node
+        stack += reversed(children(node))
+
+
+def mentions_argument(expression: tree.Expression) -> bool:
+    """Whether what an operator is applied to stands in an expression."""
+    return any(isinstance(part, tree.Argument) for part in (expression, *parts_within(expression)))
 
 
 Tree = TypeVar("Tree", bound=tree.Expression)

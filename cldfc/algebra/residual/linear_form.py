@@ -102,7 +102,7 @@ class LinearForms:
 
     def apply(self, function: tree.Expression, form: Form, level: Tag) -> Form:
         match function:
-            case tree.Symbol(name, tag) if name in self.words.lets:
+            case tree.Symbol(name, tag) if name in self.words.lets and name not in self.words.names.members:
                 let = self.words.lets[name]
                 indices = {head.name or "": index for head, index in zip(let.symbol.tag, tag, strict=True)}
                 return LinearForms(self.words, tag).apply(substitute(let.values[0], indices), form, tag)

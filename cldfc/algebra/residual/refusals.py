@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from cldfc.algebra.residual.define_residual import unused_name
 from cldfc.algebra.residual.iterations import Iteration, distributed, multiple_of, reachable
@@ -13,7 +13,7 @@ from cldfc.diagnostics import CldfError, Diagnostic, Label, Span, error_of
 from cldfc.network.names import Family
 from cldfc.syntax import tree
 from cldfc.syntax.format import format_expression, format_symbol
-from cldfc.syntax.walk import mentions, reductions
+from cldfc.syntax.walk import mentions, parts_within, reductions
 
 if TYPE_CHECKING:
     from cldfc.algebra.residual.definition import Definition
@@ -29,6 +29,27 @@ def nothing_iterates(words: Vocabulary) -> CldfError:
     output = next(s for s in words.spec.statements if isinstance(s, tree.Output))
     message = "no equation computes a value from its previous step: there is no iteration"
     return _refusal("E0801", message, output.name_span, "not computed by an iteration", _NEEDED)
+
+
+def has_other_forms(spec: tree.Tree) -> CldfError | None:
+    """Inner products, and operators with named operands or that are defined by themselves, are not taken apart."""
+    for statement in spec.statements:
+        if not isinstance(statement, tree.Equation | tree.Let):
+            continue
+        own = statement.symbol.name if isinstance(statement, tree.Let) else None
+        for found in [statement, *parts_within(statement)]:
+            match found:
+                case tree.Pairing() | tree.Norm():
+                    what = "an inner product"
+                case tree.Argument():
+                    what = "an operator with named operands"
+                case tree.Symbol(name) if name == own and found is not cast(tree.Let, statement).symbol:
+                    what = "an operator that is defined by itself"
+                case _:
+                    continue
+            message = f"`{found.span.text}` is part of {what}, which no residual form is derived for"
+            return _refusal("E0809", message, found.span, what, "compile it as it is")
+    return None
 
 
 def reads_no_data(found: Sequence[Iteration], words: Vocabulary) -> CldfError:

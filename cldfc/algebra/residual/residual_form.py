@@ -137,6 +137,8 @@ def derive_residual(spec: tree.Tree, original: Inferred) -> Derivation:
         r@i = r@i-1 - A * e@i
         h   = linear(avgpool(u@3))
     """
+    if refusal := refusals.has_other_forms(spec):
+        raise refusal
     found, network, definition = _derive_once(spec, original, ())
     known = list(definition.every)
     while True:

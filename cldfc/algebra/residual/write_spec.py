@@ -157,16 +157,17 @@ def _kept_statements(
 
 
 def _used_names(spec: tree.Tree, entries: Sequence[DerivedEquation]) -> set[str]:
-    declared = {
-        s.symbol.name: s for s in spec.statements if isinstance(s, tree.Let | tree.KernelStatement | tree.Scalar)
-    }
+    declared: dict[str, list[tree.Statement]] = {}
+    for statement in spec.statements:
+        if isinstance(statement, tree.Let | tree.KernelStatement | tree.Scalar):
+            declared.setdefault(statement.symbol.name, []).append(statement)
     roots = [s for s in spec.statements if isinstance(s, tree.Range | tree.InputStatement | tree.Output)]
     open: list[tree.Statement] = [*roots, *(entry.equation for entry in entries)]
     used: set[str] = set()
     while open:
         names = {found.name or "" for found in mentions(open.pop())} - used
         used |= names
-        open += [declared[name] for name in names if name in declared]
+        open += [statement for name in names for statement in declared.get(name, ())]
     return used
 
 
