@@ -1,0 +1,329 @@
+"""How fast linear iterations with given kernels converge: the spectral radius of what a step makes of an error.
+
+An iteration u@i = E u@i-1 + g is found in the operations; E is applied by executing the equations themselves, from two
+states that differ by the error, so smoothers, cycles and momentum need no form of their own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from math import prod
+
+import torch
+from torch import Tensor
+
+from cldfc.compilation import Compilation
+from cldfc.network.expand import Instance, Operation
+from cldfc.network.positions import Key, format_key
+from cldfc.network.program import Template
+from cldfc.ops import Divide, Input, InnerProduct, Multiply
+from cldfc.reference.interpreter import compute_value, open_session
+from cldfc.reference.session import EvaluationSession, tensor_of
+from cldfc.weights.network import build_network
+
+_SMALL = 400
+"""Unknowns up to which all eigenvalues are computed."""
+_KRYLOV = 60
+_RESTARTS = 40
+_EXACT, _CLOSE = 1e-10, 1e-5
+"""Differences between steps that are alike, and of an eigenvalue that has been found, relative to the largest."""
+_MOST_STATES = 8
+"""Values that a step may need of the steps before it."""
+
+State = dict[Key, Tensor]
+
+
+@dataclass(frozen=True, slots=True)
+class Iteration:
+    """A chain of values, each found from the one before by the same equation, and what is known of it."""
+
+    name: str
+    """`u@1,i`."""
+    index: str
+    first: int
+    last: int
+    shape: tuple[int, ...]
+    factor: float | None
+    """The spectral radius of a step, or the geometric mean over the steps where they differ; None: see `reason`."""
+    is_stationary: bool = True
+    reason: str = ""
+
+
+def find_iterations(network: Compilation) -> list[Iteration]:
+    """Every linear iteration of a network, and what keeps others from being one. Raises CldfError."""
+    analysis = _Analysis(network)
+    return [analysis.iteration(chain) for chain in analysis.chains()]
+
+
+@dataclass(frozen=True)
+class _Chain:
+    """Values of one family that differ in one index, which rises by 1, each by the same equation but for the first."""
+
+    keys: tuple[Key, ...]
+    index: str
+    place: int
+    template: Template
+
+    def name(self) -> str:
+        family, tag = self.keys[0]
+        return f"{family}@{','.join(self.index if p == self.place else str(at) for p, at in enumerate(tag))}"
+
+
+class _NotLinear(Exception):
+    """What keeps a step from being linear and given."""
+
+
+class _Analysis:
+    def __init__(self, network: Compilation) -> None:
+        self.network = network
+        self.expansion = network.shapes.expansion
+        self.values = self.expansion.values
+        self.named = {at: key for key, at in self.values.items()}
+        self.instances: dict[Key, Instance] = {i.value: i for i in self.expansion.instances}
+        self.is_given = self.find_given()
+
+    def find_given(self) -> list[bool]:
+        """For each operation whether it depends neither on the input nor on what is trained."""
+        found: list[bool] = []
+        for operation in self.expansion.operations:
+            own = not isinstance(operation.operator, Input) and not self.is_trained(operation)
+            found.append(own and all(found[operand] for operand in operation.operands))
+        return found
+
+    def is_trained(self, operation: Operation) -> bool:
+        key = operation.parameter
+        return key is not None and self.network.shapes.parameters[key].count() > 0
+
+    # Chains
+
+    def chains(self) -> Iterator[_Chain]:
+        found: dict[Key, tuple[Key, int, str]] = {}
+        for key, instance in self.instances.items():
+            for place, position in enumerate(instance.template.left):
+                before = key[0], (*key[1][:place], key[1][place] - 1, *key[1][place + 1 :])
+                if isinstance(position.base, str) and self.is_step(key, before):
+                    found[key] = before, place, position.base
+                    break
+        followers = {(before, place): key for key, (before, place, _) in found.items()}
+        for key, (before, place, index) in found.items():
+            template = self.instances[key].template
+            earlier = found.get(before)
+            if earlier is not None and earlier[1] == place and self.instances[before].template is template:
+                continue
+            keys = [before, key]
+            while (after := followers.get((keys[-1], place))) and self.instances[after].template is template:
+                keys.append(after)
+            yield _Chain(tuple(keys), index, place, template)
+
+    def is_step(self, key: Key, before: Key) -> bool:
+        """Whether a value is found from the one before it, on a map of the same size."""
+        if before not in self.values or self.values[before] >= self.values[key]:
+            return False
+        shapes = self.network.shapes.shapes
+        if shapes[self.values[key]] != shapes[self.values[before]]:
+            return False
+        return self.values[key] in self.dependents(self.values[before], self.values[key])
+
+    def dependents(self, source: int, last: int) -> set[int]:
+        """The operations up to the last one that depend on another, and that itself."""
+        found = {source}
+        for at in range(source + 1, last + 1):
+            if not found.isdisjoint(self.expansion.operations[at].operands):
+                found.add(at)
+        return found
+
+    # One chain
+
+    def iteration(self, chain: _Chain) -> Iteration:
+        first, last = chain.keys[1][1][chain.place], chain.keys[-1][1][chain.place]
+        shape = self.network.shapes.shapes[self.values[chain.keys[-1]]]
+        found = Iteration(chain.name(), chain.index, first, last, shape, None)
+        try:
+            steps = [self.step(chain, at) for at in range(1, len(chain.keys))]
+            factor, is_stationary = self.factor(steps)
+        except _NotLinear as error:
+            return replace(found, reason=str(error))
+        return replace(found, factor=factor, is_stationary=is_stationary)
+
+    def step(self, chain: _Chain, at: int) -> _Step:
+        """The step that finds a value of a chain, with all that it needs of the steps before."""
+        before, after = chain.keys[at - 1], chain.keys[at]
+        operand, result = self.values[before], self.values[after]
+        fresh = self.dependents(operand, result)
+        old = fresh if at < 2 else self.dependents(self.values[chain.keys[at - 2]], result)
+        states: dict[Key, None] = {before: None}
+        wanted: dict[Key, None] = {}
+        open = [after]
+        while open:
+            target = open.pop()
+            if target in wanted or target in states:
+                continue
+            wanted[target] = None
+            for state in self.needed(self.values[target], operand, fresh, old):
+                if state not in states:
+                    states[state] = None
+                    open.append(self.shifted(state, chain))
+            if len(states) > _MOST_STATES:
+                raise _NotLinear(f"a step needs more than {_MOST_STATES} values of those before it")
+        return _Step(self.network, tuple(states), tuple(self.shifted(state, chain) for state in states))
+
+    def shifted(self, key: Key, chain: _Chain) -> Key:
+        """The value that takes the place of another in the next step."""
+        left = self.instances[key].template.left if key in self.instances else ()
+        places = [place for place, position in enumerate(left) if position.base == chain.index]
+        places = places or [chain.place] * (key[0] == chain.keys[0][0])
+        if len(places) != 1:
+            raise _NotLinear(f"`{format_key(key)}` has no counterpart in the next step")
+        (place,) = places
+        after = key[0], (*key[1][:place], key[1][place] + 1, *key[1][place + 1 :])
+        if after not in self.values:
+            raise _NotLinear(f"`{format_key(key)}` has no counterpart in the next step")
+        return after
+
+    def needed(self, target: int, operand: int, fresh: set[int], old: set[int]) -> Iterator[Key]:
+        """The values of earlier steps that a value is found from; checks that it is so by linear operators."""
+        stack, seen = [target], set[int]()
+        while stack:
+            at = stack.pop()
+            if at in seen:
+                continue
+            seen.add(at)
+            key = self.named.get(at)
+            if at == operand or (key is not None and at != target and at in old and at not in fresh):
+                assert key is not None
+                yield key
+            elif at in fresh or at in old:
+                varying = [o for o in self.expansion.operations[at].operands if o in fresh or o in old]
+                self.check_linear(at, varying)
+                stack += varying
+
+    def check_linear(self, at: int, varying: Sequence[int]) -> None:
+        """Raises _NotLinear where a result is not linear in the operands that vary, or depends on more than them."""
+        operation = self.expansion.operations[at]
+        others = [operand for operand in operation.operands if operand not in varying]
+        match operation.operator:
+            case Multiply() | InnerProduct():
+                is_linear = len(varying) == 1 and len(operation.operands) == 2
+            case Divide():
+                is_linear = varying == [operation.operands[0]] and len(operation.operands) == 2
+            case operator:
+                is_linear, others = operator.linear, []
+        text = operation.span.text
+        if not is_linear:
+            raise _NotLinear(f"`{text}` is not linear")
+        if not all(self.is_given[other] for other in others):
+            raise _NotLinear(f"`{text}` depends on the input, or on what is trained")
+        if self.is_trained(operation):
+            assert operation.parameter is not None
+            raise _NotLinear(f"`{format_key(operation.parameter)}` is trained")
+
+    def factor(self, steps: Sequence[_Step]) -> tuple[float, bool]:
+        """The spectral radius of a step, or of all, one after another, to the power of one by their number."""
+        last = steps[-1]
+        size = sum(prod(shape) for shape in last.shapes)
+        error = torch.randn(1, size, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+        is_stationary = True
+        if len(steps) > 1:
+            one, other = steps[min(1, len(steps) - 2)].apply(error), last.apply(error)
+            is_stationary = bool((one - other).norm() <= _EXACT * other.norm())
+        if is_stationary:
+            return spectral_radius(last.apply, size), True
+
+        def sweep(error: Tensor) -> Tensor:
+            for step in steps[1:] or steps:
+                error = step.apply(error)
+            return error
+
+        return spectral_radius(sweep, size) ** (1 / max(1, len(steps) - 1)), False
+
+
+@dataclass(frozen=True)
+class _Step:
+    """From values of one step to those that take their places in the next."""
+
+    network: Compilation
+    states: tuple[Key, ...]
+    results: tuple[Key, ...]
+
+    @cached_property
+    def shapes(self) -> list[tuple[int, ...]]:
+        inferred = self.network.shapes
+        return [inferred.shapes[inferred.expansion.values[key]] for key in self.states]
+
+    @cached_property
+    def session(self) -> EvaluationSession:
+        network = build_network(self.network.code("written"), self.network.class_name).double()
+        return open_session(self.network.tree, network.state_dict())
+
+    @cached_property
+    def of_zero(self) -> Tensor:
+        return self.run(torch.zeros(1, sum(map(prod, self.shapes)), dtype=torch.float64))
+
+    def apply(self, error: Tensor) -> Tensor:
+        """What becomes of errors, one in each row."""
+        return self.run(error) - self.of_zero
+
+    def run(self, states: Tensor) -> Tensor:
+        parts = states.split([prod(shape) for shape in self.shapes], 1)
+        given = {key: part.view(-1, *shape) for key, part, shape in zip(self.states, parts, self.shapes, strict=True)}
+        session = replace(self.session, values={}, statistics={}, uses=[], undecided=[])
+        session.values.update(given)
+        program = self.network.program
+        session.values[program.input.name, ()] = torch.zeros(len(states), *program.shape, dtype=torch.float64)
+        found: list[Tensor] = []
+        with torch.no_grad():
+            for key in self.results:
+                compute_value(session, key)
+                value = tensor_of(session.values[key])
+                assert value is not None
+                found.append(value.expand(len(states), *value.shape[1:]).flatten(1))
+        return torch.cat(found, 1)
+
+
+def spectral_radius(apply: Callable[[Tensor], Tensor], size: int) -> float:
+    """The largest |λ| of a linear map of vectors of a size, which is given several, one in each row.
+
+    Of a small map from all eigenvalues; else by Arnoldi's method, restarted from the vectors that are damped least.
+    """
+    if size <= _SMALL:
+        matrix = apply(torch.eye(size, dtype=torch.float64)).T
+        return float(torch.linalg.eigvals(matrix).abs().max())
+    start = torch.randn(size, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
+    for _ in range(2):
+        start = apply(start[None])[0]
+        if not float(start.norm()):
+            return 0.0
+        start /= start.norm()
+    largest = 0.0
+    for _ in range(_RESTARTS):
+        basis, small, rest = _arnoldi(apply, start)
+        values, vectors = torch.linalg.eig(small)
+        at = int(values.abs().argmax())
+        largest = float(values[at].abs())
+        if rest * float(vectors[-1, at].abs()) <= _CLOSE * largest:
+            break
+        kept = values.abs().argsort(descending=True)[:4]
+        mixed = (basis.to(vectors.dtype) @ vectors[:, kept]).sum(1)
+        start = mixed.real if float(mixed.real.norm()) > float(mixed.imag.norm()) else mixed.imag
+        start = start / start.norm()
+    return largest
+
+
+def _arnoldi(apply: Callable[[Tensor], Tensor], start: Tensor) -> tuple[Tensor, Tensor, float]:
+    """An orthonormal basis, one vector in each column, the map seen in it, and how far it leads out of it."""
+    basis, small = [start], torch.zeros(_KRYLOV + 1, _KRYLOV, dtype=start.dtype)
+    for column in range(_KRYLOV):
+        vector = apply(basis[-1][None])[0]
+        known = torch.stack(basis, 1)
+        # Twice, for rounding.
+        for _ in range(2):
+            parts = known.T @ vector
+            small[: column + 1, column] += parts
+            vector = vector - known @ parts
+        small[column + 1, column] = rest = vector.norm()
+        if float(rest) <= _EXACT:
+            return known, small[: column + 1, : column + 1], 0.0
+        basis.append(vector / rest)
+    return torch.stack(basis[:-1], 1), small[:-1], float(small[-1, -1])
