@@ -108,8 +108,8 @@ class _Methods:
         """A method for these uses, if the parameters of all are the same but for indices."""
         turn_of = [(use, turn) for use, region in enumerate(regions) for turn in turns(region.site.route)]
         given: dict[str, list[Position]] = {}
-        for place, index in enumerate(regions[0].call.head):
-            given[index] = [region.call.tag[place].substitute(region.site.leaf.binding()) for region in regions]
+        for index in regions[0].call.values:
+            given[index] = [region.call.values[index].substitute(region.site.leaf.binding()) for region in regions]
         places: dict[int, Positions] = {}
         factors: dict[int, str] = {}
         for at, step in enumerate(regions[0].body()):
@@ -233,27 +233,27 @@ def _regions_of(site: Site) -> list[_Region]:
     template = site.leaf.template
     if any(not step.operator.repeatable and step.use is None for step in template.steps):
         return []
-    by_call: dict[int, list[int]] = {}
+    by_call: dict[Call, list[int]] = {}
     for at, step in enumerate(template.steps):
         if step.call is not None:
-            by_call.setdefault(step.call.number, []).append(at)
-    found = (_region_of(site, steps) for steps in by_call.values())
+            by_call.setdefault(step.call.chain()[0], []).append(at)
+    found = (_region_of(site, call, steps) for call, steps in by_call.items())
     return [region for region in found if region is not None]
 
 
-def _region_of(site: Site, at: list[int]) -> _Region | None:
+def _region_of(site: Site, call: Call, at: list[int]) -> _Region | None:
     """These steps as a use of a named operator, if they are all of it, and more than a kernel alone or none."""
     template = site.leaf.template
     steps = [template.steps[place] for place in at]
-    call = steps[0].call
-    assert call is not None
+    if any(one.is_recursive for step in steps if step.call for one in step.call.chain()):
+        return None
     if len(at) != call.size or len(at) < 2 or not any(isinstance(step.operator, Kernel) for step in steps):
         return None
     if any(isinstance(step.operator, Zero) or step.statistics is not None for step in steps):
         return None
     if any(step.operator.is_adjoint for step in steps):
         return None  # the size of its result may differ from use to use
-    if not {name for position in call.tag for name in variables(position)} <= set(site.leaf.names):
+    if not {name for position in call.values.values() for name in variables(position)} <= set(site.leaf.names):
         return None  # several equations share what it computes, and that has index names of its own
     inside = set(at)
     outer = [o for step in steps for o in step.operands if not (isinstance(o, int) and o in inside)]

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Set
+from collections.abc import Iterator, Sequence, Set
 from dataclasses import dataclass, field
 from itertools import pairwise
 
 from cldfc.diagnostics import Label, Problems, Span
-from cldfc.network.names import NUMBERS, Kind, Names, TaggedStatement
+from cldfc.network.names import Kind, NUMBERS, Kind, Names, TaggedStatement
 from cldfc.network.numbers import Numbers, Tag, level_index, report_unfit
 from cldfc.network.positions import (
     LARGEST_SIZE,
@@ -476,8 +476,19 @@ class _Order:
         self.problems.report(code, f"`{name}` {message}, with the declarations that it needs", span, "too large", help)
         self.problems.broken.add(name)
 
+    def is_recursion(self, circle: Sequence[str]) -> bool:
+        """Whether operators are defined by themselves at other indices, with a case that may end that."""
+        statements = [statement for name in circle for statement in self.names.statements_of(name)]
+        if self.names.members.keys().isdisjoint(circle) or not all(isinstance(s, tree.Let) for s in statements):
+            return False
+        lets = [statement for statement in statements if isinstance(statement, tree.Let)]
+        return all(let.symbol.tag and self.names.kind_of_let(let) is Kind.OPERATOR for let in lets)
+
     def report_circle(self, name: str, mention: _Mention) -> None:
         circle = list(self.open)[list(self.open).index(name) :]
+        if self.is_recursion(circle):
+            self.names.recursive.update(circle)
+            return
         if not any(self.problems.explain(member) for member in circle):
             shown = [*circle[:4], *["…"] * (len(circle) > 4), name]
             links = [(self.open[at], before, at) for before, at in pairwise(circle[:4])]
@@ -486,7 +497,8 @@ class _Order:
                 f"`{name}` is defined in terms of itself: {' ← '.join(shown)}",
                 mention.span,
                 f"`{circle[-1]}` needs `{name}`" if len(circle) > 1 else "depends on itself",
-                "define one of them by numbers or built-in operators alone",
+                "define one of them by numbers or built-in operators alone; an operator that is defined by itself at "
+                "another index needs a case that ends it, as in `let M@J = S@J`",
                 *[Label(at.span, f"`{before}` needs `{after}`") for at, before, after in links if at is not None],
             )
         self.problems.broken.update(circle)

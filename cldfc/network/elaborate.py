@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import cast
 
@@ -15,12 +15,15 @@ from cldfc.network.positions import (
     MOST_STEPS,
     Binding,
     Case,
+    MOST_IN_ITSELF,
     Formula,
     IndexRange,
+    Key,
     OutOfRange,
     Position,
     Positions,
     bindings_of,
+    format_key,
     holding_cases,
     is_left_inside,
 )
@@ -233,6 +236,9 @@ def _tag_of_terms(reduction: tree.Reduction) -> tuple[tree.Index, ...]:
 
 _Value = int | Read
 
+_MOST_SHOWN = 5
+"""Uses of an operator inside itself that a message names."""
+
 
 class SplitTurns(Exception):
     """An operator, or a kernel, that is another one for some choices of the index names: the equation is read again
@@ -281,7 +287,10 @@ class Elaboration:
     ranges: Mapping[str, IndexRange] = field(default_factory=dict[str, IndexRange])
     level: int = 0
     is_too_large: bool = False
-    is_in_call: bool = False
+    call: Call | None = None
+    """The use of a named operator that is being elaborated."""
+    known_calls: dict[Hashable, int] = field(default_factory=dict[Hashable, int])
+    """What operators that are defined by themselves give: without this, each level could double the work."""
     steps: list[Step] = field(default_factory=list[Step])
     heads: list[str] = field(default_factory=list[str])
     depths: list[int] = field(default_factory=list[int])
@@ -505,22 +514,68 @@ class Elaboration:
         if found is None or None in operands or self.statement is None:
             return None
         let, inner = found
-        head, positions = tuple(inner.values), tuple(inner.values.values())
         if len(self.steps) >= MOST_STEPS:
             return self.report_size(symbol.span)
         if len(operands) != max(1, len(let.arguments)):
             return self.report_operands(symbol, let, len(operands), span)
-        start, self.is_in_call, is_inner = len(self.steps), True, self.is_in_call
+        is_recursive = symbol.name in self.words.names.recursive
+        start, outer, tag = len(self.steps), self.call, self.positions(symbol, scope) or ()
+        call = Call(symbol.name, tag, inner.values, symbol.span, let, outer, is_recursive)
+        meaning = (id(let), tag, tuple(o if isinstance(o, int | None) else (o.family, o.positions) for o in operands))
+        if meaning in self.known_calls:
+            return self.known_calls[meaning]
+        if is_recursive and not self.may_recur(call):
+            return None
+        self.call = call if is_recursive or outer is None else outer
         if let.arguments:
             given = {argument.name: operand for argument, operand in zip(let.arguments, operands, strict=True)}
             value = self.value(let.values[0], replace(inner, arguments=given))
         else:
             value = self.apply(let.values[0], operands[0], inner)
-        self.is_in_call = is_inner
-        if not is_inner:
-            call = Call(symbol.name, head, positions, start, len(self.steps) - start, symbol.span, let)
-            self.steps[start:] = [replace(step, call=call) for step in self.steps[start:]]
+        self.call, call.size = outer, len(self.steps) - start
+        if is_recursive and isinstance(value, int):
+            self.depths[value] = 1  # it gets a line of its own
+            if all(map(self.is_repeatable, self.steps[start:])):
+                self.known_calls[meaning] = value
         return value
+
+    def is_repeatable(self, step: Step) -> bool:
+        """Whether a step is the same wherever it stands: not if it draws, or has a parameter of its own."""
+        return step.operator.repeatable and (step.use is None or step.use.name in self.words.parameters)
+
+    def may_recur(self, call: Call) -> bool:
+        """Whether an operator that is defined by itself comes to an end; if not, that is reported."""
+        chain = [one for one in call.chain() if one.is_recursive]
+        keys = [self.key_of(one) for one in chain]
+        ranges = self.words.tags.constants.ranges
+        indices = [index.name for index in self.words.names.generic(call.statement.symbol).tag]
+        known = [ranges.get(name or "") for name in indices]
+        is_inside = all(
+            range is None or range.level is not None or range.contains(at, {})
+            for range, at in zip(known, keys[-1][1], strict=True)
+        )
+        if is_inside and keys[-1] not in keys[:-1] and len(keys) <= MOST_IN_ITSELF:
+            return True
+        if self.words.problems.explain(call.name):
+            return False
+        shown = [format_key(key) for key in keys]
+        shown = shown if len(shown) <= _MOST_SHOWN else [*shown[:3], "…", shown[-1]]
+        message = f"`{shown[0]}` has no end: {' → '.join(shown)}"
+        if is_inside and keys[-1] not in keys[:-1]:
+            message = f"`{shown[0]}` is inside itself more than {MOST_IN_ITSELF} times: {' → '.join(shown)}"
+        head = replace(call.statement.symbol, tag=(tree.Index("J", None, 0, call.span), *call.statement.symbol.tag[1:]))
+        help = f"write a case that ends it, as in `let {format_symbol(head)} = …`, and let each use come nearer to it"
+        places = (Label(call.statement.symbol.span, "declared here"),)
+        label = f"needs `{shown[-1]}` again" if keys[-1] in keys[:-1] else f"needs `{shown[-1]}`"
+        self.words.problems.report("E0308", message, call.span, label, help, *places)
+        self.words.problems.broken.add(call.name)
+        return False
+
+    def key_of(self, call: Call) -> Key:
+        """The operator that a call is, for the first choice of the index names."""
+        is_fixed = all(position.base is None for position in call.tag)
+        turn = {} if is_fixed else next(iter(self.all_turns()), {})
+        return call.name, tuple([position.value(turn) for position in call.tag])
 
     def builtin(self, symbol: tree.Symbol, operand: _Value | None, scope: Scope) -> _Value | None:
         """A built-in operator; one with parameters has its own here, unless a tag shares them."""
@@ -837,7 +892,9 @@ class Elaboration:
             head = next((head for head in heads if head), "") if heads else "0"
         self.heads.append(head)
         self.depths.append(depth)
-        self.steps.append(Step(operator, operands, use, span, terms, factor, statistics, channels=channels))
+        self.steps.append(
+            Step(operator, operands, use, span, terms, factor, statistics, call=self.call, channels=channels)
+        )
         return len(self.steps) - 1
 
     def report_size(self, span: Span) -> None:

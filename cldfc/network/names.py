@@ -158,6 +158,8 @@ class Names:
     """All declarations of a name that has several, or one that does not hold for all tags; `declared` has one of them."""
     families: dict[Family, list[tree.Equation]] = field(default_factory=dict[Family, list[tree.Equation]])
     kinds: dict[str, Kind | None] = field(default_factory=dict[str, "Kind | None"])
+    recursive: set[str] = field(default_factory=set[str])
+    """The operators that are defined by themselves, at other indices."""
     misused: set[Family] = field(default_factory=set[Family])
     by_name: dict[str, list[int]] = field(default_factory=dict[str, list[int]])
     ties: list[tree.Tie] = field(default_factory=list[tree.Tie])
@@ -438,6 +440,8 @@ class Names:
 
     def kind_of_symbol(self, name: str) -> Kind | None:
         if name not in self.kinds:
+            if isinstance(self.declared.get(name), tree.Let):
+                self.kinds[name] = Kind.OPERATOR  # what it is for itself, if it is defined by itself
             self.kinds[name] = self.kind_of_name(name)
         return self.kinds[name]
 
@@ -452,15 +456,16 @@ class Names:
                 return Kind.NUMBER if is_fixed else Kind.SCALAR
             case tree.Range():
                 return Kind.INDEX
-            case tree.Let(arguments=(_, *_)):
-                return Kind.OPERATOR
-            case tree.Let(_, values) if name not in self.problems.broken:
-                kind = self.kind(values[0])
-                return Kind.NUMBER if kind in NUMBERS else kind if kind is Kind.SCALAR else Kind.OPERATOR
+            case tree.Let() as let if name not in self.problems.broken or let.arguments:
+                return self.kind_of_let(let)
             case tree.InputStatement():
                 return Kind.VALUE
             case _:
                 return Kind.VALUE if self.arities(name) else None
+
+    def kind_of_let(self, let: tree.Let) -> Kind:
+        kind = Kind.OPERATOR if let.arguments else self.kind(let.values[0])
+        return Kind.NUMBER if kind in NUMBERS else kind if kind is Kind.SCALAR else Kind.OPERATOR
 
     def is_constant(self, name: str) -> bool:
         """Whether a name is a `let` of numbers, not of an operator, or a fixed scalar."""

@@ -33,6 +33,9 @@ MOST_STEPS = 20_000
 MOST_IN_A_CHAIN = 500
 """Operations of one equation that need one another."""
 
+MOST_IN_ITSELF = 24
+"""Uses of an operator inside itself, each at another index."""
+
 MOST_IN_A_FORMULA = 1_000
 """Numbers and signs of one formula, once the formulas that it names are put in."""
 

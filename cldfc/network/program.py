@@ -75,20 +75,25 @@ class Use:
         return self.name, tuple([position.value(binding) for position in self.tag])
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(eq=False, slots=True)
 class Call:
-    """A use of a named operator: its tag, for the index names of its head, and of how many steps it is.
+    """A use of a named operator: its tag, the index names of its head and what they are, and of how many steps it is.
 
-    `number` tells the uses in one equation apart. The operators inside another are none of their own.
+    The operators inside another are none of their own, unless they are defined by themselves: those have an `outer` one.
     """
 
     name: str
-    head: tuple[str, ...]
     tag: Positions
-    number: int
-    size: int
+    values: Mapping[str, Position]
     span: Span
     statement: tree.Let
+    outer: Call | None
+    is_recursive: bool
+    size: int = 0
+
+    def chain(self) -> list[Call]:
+        """The calls that it is in, the outermost first, and itself."""
+        return [*(self.outer.chain() if self.outer else ()), self]
 
 
 Operand = int | Read | Reads

@@ -127,6 +127,7 @@ class ReferenceNumbers:
             return self.known.scalars[name].is_fixed
         let = self.known.lets.get(name)
         if name not in self.constants:
+            self.constants[name] = False  # for an operator that is defined by itself
             ranges = dict.fromkeys(self.known.ranges, 0)
             self.constants[name] = let is not None and self.is_number(let.values[0], ranges)
         return self.constants[name]
