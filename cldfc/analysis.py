@@ -6,10 +6,11 @@ states that differ by the error, so smoothers, cycles and momentum need no form 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cache, cached_property, partial
 from math import prod
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -18,9 +19,13 @@ from cldfc.compilation import Compilation
 from cldfc.network.expand import Instance, Operation
 from cldfc.network.positions import Key, format_key
 from cldfc.network.program import Template
-from cldfc.ops import Divide, Input, InnerProduct, Multiply
+from cldfc.ops import Divide, InnerProduct, Input, Multiply
 from cldfc.reference.interpreter import compute_value, open_session
-from cldfc.reference.session import EvaluationSession, tensor_of
+from cldfc.reference.session import EvaluationSession, Value, tensor_of
+from cldfc.reference.terms import EquationScope, Expressions
+from cldfc.syntax import tree
+from cldfc.syntax.walk import changed_parts, mentions, parts_within
+from cldfc.training.state import generators_kept
 from cldfc.weights.network import build_network
 
 _SMALL = 400
@@ -29,6 +34,8 @@ _KRYLOV = 60
 _RESTARTS = 40
 _EXACT, _CLOSE = 1e-10, 1e-5
 """Differences between steps that are alike, and of an eigenvalue that has been found, relative to the largest."""
+_MOST_CYCLES, _SOLVED = 1_000, 1e-13
+"""By which a level is solved exactly."""
 _MOST_STATES = 8
 """Values that a step may need of the steps before it."""
 
@@ -51,10 +58,24 @@ class Iteration:
     reason: str = ""
 
 
-def find_iterations(network: Compilation) -> list[Iteration]:
-    """Every linear iteration of a network, and what keeps others from being one. Raises CldfError."""
+@dataclass(frozen=True, slots=True)
+class Convergence:
+    """Every iteration of a network, and the recursive operators in their steps, level by level."""
+
+    iterations: tuple[Iteration, ...]
+    cycles: tuple[Cycle, ...]
+
+
+def analyse_convergence(network: Compilation) -> Convergence:
+    """How fast the linear iterations of a network converge, and what keeps others from being one. Raises CldfError."""
     analysis = _Analysis(network)
-    return [analysis.iteration(chain) for chain in analysis.chains()]
+    iterations: list[Iteration] = []
+    cycles: dict[str, Cycle] = {}
+    for chain in analysis.chains():
+        iterations.append(analysis.iteration(chain))
+        if iterations[-1].factor is not None and iterations[-1].is_stationary:
+            cycles |= {cycle.name: cycle for cycle in _cycles(network, chain)}
+    return Convergence(tuple(iterations), tuple(cycles.values()))
 
 
 @dataclass(frozen=True)
@@ -69,6 +90,18 @@ class _Chain:
     def name(self) -> str:
         family, tag = self.keys[0]
         return f"{family}@{','.join(self.index if p == self.place else str(at) for p, at in enumerate(tag))}"
+
+
+@dataclass(frozen=True, slots=True)
+class Cycle:
+    """A recursive operator at one level, as the step of an iteration on a map of that level."""
+
+    name: str
+    """`M@2`."""
+    shape: tuple[int, ...]
+    factor: float
+    two_grids: float
+    """The factor where the next level is solved exactly."""
 
 
 class _NotLinear(Exception):
@@ -141,46 +174,53 @@ class _Analysis:
         shape = self.network.shapes.shapes[self.values[chain.keys[-1]]]
         found = Iteration(chain.name(), chain.index, first, last, shape, None)
         try:
-            steps = [self.step(chain, at) for at in range(1, len(chain.keys))]
+            steps = self.steps(chain)
             factor, is_stationary = self.factor(steps)
         except _NotLinear as error:
             return replace(found, reason=str(error))
-        return replace(found, factor=factor, is_stationary=is_stationary)
+        return replace(found, first=last - len(steps) + 1, factor=factor, is_stationary=is_stationary)
 
-    def step(self, chain: _Chain, at: int) -> _Step:
-        """The step that finds a value of a chain, with all that it needs of the steps before."""
-        before, after = chain.keys[at - 1], chain.keys[at]
+    def steps(self, chain: _Chain) -> list[_Step]:
+        """The steps of a chain, from the first one that has all that the last one needs of those before it."""
+        places = self.states(chain)
+        found: list[_Step] = []
+        for back in range(len(chain.keys) - 1):
+            keys = [[_shifted(key, place, 1 - after - back) for key, place in places.items()] for after in (1, 0)]
+            if not all(key in self.values for key in keys[0]):
+                break
+            found.insert(0, _Step(self.network, tuple(keys[0]), tuple(keys[1])))
+        return found
+
+    def states(self, chain: _Chain) -> dict[Key, int]:
+        """What the last step of a chain needs of those before it, each with the place of the index in its tag."""
+        before, after = chain.keys[-2:]
         operand, result = self.values[before], self.values[after]
         fresh = self.dependents(operand, result)
-        old = fresh if at < 2 else self.dependents(self.values[chain.keys[at - 2]], result)
-        states: dict[Key, None] = {before: None}
-        wanted: dict[Key, None] = {}
-        open = [after]
+        earlier = self.values[chain.keys[-3]] if len(chain.keys) > 2 else operand
+        # An iteration that starts from the input itself tells nothing of what came before.
+        old = self.dependents(earlier, result) if earlier else fresh
+        states, wanted, open = {before: chain.place}, set[Key](), [after]
         while open:
             target = open.pop()
             if target in wanted or target in states:
                 continue
-            wanted[target] = None
+            wanted.add(target)
             for state in self.needed(self.values[target], operand, fresh, old):
                 if state not in states:
-                    states[state] = None
-                    open.append(self.shifted(state, chain))
+                    states[state] = self.place_of(state, chain)
+                    open.append(_shifted(state, states[state], 1))
             if len(states) > _MOST_STATES:
                 raise _NotLinear(f"a step needs more than {_MOST_STATES} values of those before it")
-        return _Step(self.network, tuple(states), tuple(self.shifted(state, chain) for state in states))
+        return states
 
-    def shifted(self, key: Key, chain: _Chain) -> Key:
-        """The value that takes the place of another in the next step."""
+    def place_of(self, key: Key, chain: _Chain) -> int:
+        """The place of the chain's index in the tag of a value. Raises _NotLinear where the next step has none such."""
         left = self.instances[key].template.left if key in self.instances else ()
         places = [place for place, position in enumerate(left) if position.base == chain.index]
         places = places or [chain.place] * (key[0] == chain.keys[0][0])
-        if len(places) != 1:
+        if len(places) != 1 or _shifted(key, places[0], 1) not in self.values:
             raise _NotLinear(f"`{format_key(key)}` has no counterpart in the next step")
-        (place,) = places
-        after = key[0], (*key[1][:place], key[1][place] + 1, *key[1][place + 1 :])
-        if after not in self.values:
-            raise _NotLinear(f"`{format_key(key)}` has no counterpart in the next step")
-        return after
+        return places[0]
 
     def needed(self, target: int, operand: int, fresh: set[int], old: set[int]) -> Iterator[Key]:
         """The values of earlier steps that a value is found from; checks that it is so by linear operators."""
@@ -220,23 +260,33 @@ class _Analysis:
             raise _NotLinear(f"`{format_key(operation.parameter)}` is trained")
 
     def factor(self, steps: Sequence[_Step]) -> tuple[float, bool]:
-        """The spectral radius of a step, or of all, one after another, to the power of one by their number."""
+        """The spectral radius of a step; where steps differ, of all one after another, as a geometric mean."""
         last = steps[-1]
-        size = sum(prod(shape) for shape in last.shapes)
+        size = sum(map(prod, last.shapes))
         error = torch.randn(1, size, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
-        is_stationary = True
-        if len(steps) > 1:
-            one, other = steps[min(1, len(steps) - 2)].apply(error), last.apply(error)
-            is_stationary = bool((one - other).norm() <= _EXACT * other.norm())
-        if is_stationary:
+        after = last.apply(error)
+        if all(bool((step.apply(error) - after).norm() <= _EXACT * after.norm()) for step in steps[:-1]):
             return spectral_radius(last.apply, size), True
 
-        def sweep(error: Tensor) -> Tensor:
-            for step in steps[1:] or steps:
-                error = step.apply(error)
-            return error
+        def sweep(errors: Tensor) -> Tensor:
+            for step in steps:
+                errors = step.apply(errors)
+            return errors
 
-        return spectral_radius(sweep, size) ** (1 / max(1, len(steps) - 1)), False
+        return spectral_radius(sweep, size) ** (1 / len(steps)), False
+
+
+def _shifted(key: Key, place: int, by: int) -> Key:
+    """The value that takes the place of another so many steps later."""
+    return key[0], (*key[1][:place], key[1][place] + by, *key[1][place + 1 :])
+
+
+@cache
+def _session_of(network: Compilation) -> EvaluationSession:
+    """The equations, with what parameters start from: those that count here are given."""
+    with generators_kept():
+        module = build_network(network.code("written"), network.class_name).double()
+    return open_session(network.tree, module.state_dict())
 
 
 @dataclass(frozen=True)
@@ -254,8 +304,7 @@ class _Step:
 
     @cached_property
     def session(self) -> EvaluationSession:
-        network = build_network(self.network.code("written"), self.network.class_name).double()
-        return open_session(self.network.tree, network.state_dict())
+        return _session_of(self.network)
 
     @cached_property
     def of_zero(self) -> Tensor:
@@ -280,6 +329,115 @@ class _Step:
                 assert value is not None
                 found.append(value.expand(len(states), *value.shape[1:]).flatten(1))
         return torch.cat(found, 1)
+
+
+# Cycles
+
+
+def _cycles(network: Compilation, chain: _Chain) -> Iterator[Cycle]:
+    """The levels of the recursive operator in the equation of an iteration, if there is one.
+
+    The equation is taken to another level by taking `M@1`, and all other operators and kernels at that level, there.
+    """
+    equation, before = chain.template.statement, chain.keys[0]
+    parts = (equation.right, *parts_within(equation.right))
+    called = {symbol for part in parts if (symbol := _called(part)) is not None}
+    recursive = [symbol for symbol in called if symbol.name in network.names.recursive and len(symbol.tag) == 1]
+    values = {s.name for s in mentions(equation.right) if isinstance(s, tree.Symbol) and network.names.is_value(s)}
+    others = values - {before[0]}
+    if len(recursive) != 1 or len(others) > 1:
+        return
+    work = _Levels(network, chain, recursive[0], *others)
+    for level in work.levels[:-1]:
+        shape = work.shapes[level]
+        size = prod(shape)
+
+        def step(error: Tensor, level: int = level, exact: bool = False) -> Tensor:
+            maps = error.view(-1, *work.shapes[level])
+            zero = torch.zeros_like(maps)
+            return (work.step(level, maps, zero, exact) - work.step(level, zero, zero, exact)).flatten(1)
+
+        factor, two_grids = spectral_radius(step, size), spectral_radius(partial(step, exact=True), size)
+        yield Cycle(f"{work.name}@{level}", shape, factor, two_grids)
+
+
+def _called(part: object) -> tree.Symbol | None:
+    match part:
+        case tree.Apply(tree.Symbol() as symbol, _) | tree.Compose(tree.Symbol() as symbol, _):
+            return symbol
+        case tree.ApplyToSeveral(tree.Symbol() as symbol, _):
+            return symbol
+        case _:
+            return None
+
+
+class _Levels:
+    """The equation of an iteration at each level of its recursive operator, and the shapes of the maps there."""
+
+    def __init__(self, network: Compilation, chain: _Chain, symbol: tree.Symbol, other: str = "") -> None:
+        self.session = _session_of(network)
+        self.equation = chain.template.statement
+        instance = next(i for i in network.shapes.expansion.instances if i.value == chain.keys[-1])
+        self.scope = EquationScope(instance.binding, self.equation.left.tag)
+        self.name, self.state, self.values = symbol.name, chain.keys[-2], {chain.keys[-2][0], other}
+        (self.top,) = self.session.numbers.indices(symbol, instance.binding)
+        self.shapes: dict[int, tuple[int, ...]] = {}
+        inferred = network.shapes
+        shape = inferred.shapes[inferred.expansion.values[self.state]]
+        self.step(self.top, *torch.zeros(2, 1, *shape, dtype=torch.float64))
+        self.levels = sorted(self.shapes)
+
+    def step(self, level: int, state: Tensor, right: Tensor, exact: bool = False) -> Tensor:
+        """What a level's step makes of a state, with a right side; `exact`: with the next level solved exactly."""
+        session = replace(self.session, values={}, statistics={}, uses=[], undecided=[])
+        at = self.moved(self.equation.right, level)
+        for symbol in mentions(at):
+            if isinstance(symbol, tree.Symbol) and symbol.name in self.values:
+                key = symbol.name, session.numbers.indices(symbol, self.scope.binding)
+                session.values[key] = state if symbol.name == self.state[0] else right
+        work = _LevelExpressions(session, self.state, (), iter(()), self, level + 1 if exact else None)
+        with torch.no_grad():
+            value = work.value(at, self.scope)
+            session.values[self.state] = value
+            session.decide(self.state)
+            found = tensor_of(value)
+        assert found is not None
+        return found
+
+    def moved(self, part: Any, level: int) -> Any:
+        """A part of the equation with operators and kernels of the top level taken at another one."""
+        match part:
+            case tree.Symbol(name, (tree.Index(None, None, self.top) as index,)) if name not in self.values:
+                return replace(part, tag=(replace(index, offset=level),))
+            case _:
+                return replace(part, **changed_parts(part, lambda inner: self.moved(inner, level)))
+
+    def solve(self, level: int, right: Tensor) -> Tensor:
+        """The fixed point of a level's step."""
+        state = torch.zeros_like(right)
+        for _ in range(_MOST_CYCLES):
+            before, state = state, self.step(level, state, right)
+            if bool((state - before).norm() <= _SOLVED * state.norm()):
+                break
+        return state
+
+
+@dataclass(frozen=True)
+class _LevelExpressions(Expressions):
+    """An equation of an iteration, in which the operator may be exact at one level."""
+
+    levels: _Levels
+    exact: int | None
+
+    def call(self, symbol: tree.Symbol, operands: Sequence[Value], scope: EquationScope) -> Value:
+        if symbol.name == self.levels.name:
+            (level,) = self.session.numbers.indices(symbol, scope.binding)
+            right = tensor_of(operands[-1])
+            assert right is not None
+            self.levels.shapes[level] = tuple(right.shape[1:])
+            if level == self.exact:
+                return self.levels.solve(level, right)
+        return super().call(symbol, operands, scope)
 
 
 def spectral_radius(apply: Callable[[Tensor], Tensor], size: int) -> float:
