@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cache, cached_property, partial
 from math import prod
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor
@@ -30,8 +30,8 @@ from cldfc.weights.network import build_network
 
 _SMALL = 400
 """Unknowns up to which all eigenvalues are computed."""
-_KRYLOV = 60
-_RESTARTS = 40
+_KRYLOV, _RESTARTS, _KEPT = 60, 40, 4
+"""Of Arnoldi's method: vectors, restarts, and of how many eigenvectors each restart is made."""
 _EXACT, _CLOSE = 1e-10, 1e-5
 """Differences between steps that are alike, and of an eigenvalue that has been found, relative to the largest."""
 _MOST_CYCLES, _SOLVED = 1_000, 1e-13
@@ -39,7 +39,8 @@ _MOST_CYCLES, _SOLVED = 1_000, 1e-13
 _MOST_STATES = 8
 """Values that a step may need of the steps before it."""
 
-State = dict[Key, Tensor]
+# It carries no types.
+_linalg: Any = torch.linalg
 
 
 @dataclass(frozen=True, slots=True)
@@ -265,7 +266,7 @@ class _Analysis:
         size = sum(map(prod, last.shapes))
         error = torch.randn(1, size, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
         after = last.apply(error)
-        if all(bool((step.apply(error) - after).norm() <= _EXACT * after.norm()) for step in steps[:-1]):
+        if all(_norm(step.apply(error) - after) <= _EXACT * _norm(after) for step in steps[:-1]):
             return spectral_radius(last.apply, size), True
 
         def sweep(errors: Tensor) -> Tensor:
@@ -315,7 +316,7 @@ class _Step:
         return self.run(error) - self.of_zero
 
     def run(self, states: Tensor) -> Tensor:
-        parts = states.split([prod(shape) for shape in self.shapes], 1)
+        parts: tuple[Tensor, ...] = torch.split(states, [prod(shape) for shape in self.shapes], 1)
         given = {key: part.view(-1, *shape) for key, part, shape in zip(self.states, parts, self.shapes, strict=True)}
         session = replace(self.session, values={}, statistics={}, uses=[], undecided=[])
         session.values.update(given)
@@ -352,12 +353,7 @@ def _cycles(network: Compilation, chain: _Chain) -> Iterator[Cycle]:
         shape = work.shapes[level]
         size = prod(shape)
 
-        def step(error: Tensor, level: int = level, exact: bool = False) -> Tensor:
-            maps = error.view(-1, *work.shapes[level])
-            zero = torch.zeros_like(maps)
-            return (work.step(level, maps, zero, exact) - work.step(level, zero, zero, exact)).flatten(1)
-
-        factor, two_grids = spectral_radius(step, size), spectral_radius(partial(step, exact=True), size)
+        factor, two_grids = (spectral_radius(partial(work.damped, level, exact), size) for exact in (False, True))
         yield Cycle(f"{work.name}@{level}", shape, factor, two_grids)
 
 
@@ -386,6 +382,12 @@ class _Levels:
         shape = inferred.shapes[inferred.expansion.values[self.state]]
         self.step(self.top, *torch.zeros(2, 1, *shape, dtype=torch.float64))
         self.levels = sorted(self.shapes)
+
+    def damped(self, level: int, exact: bool, errors: Tensor) -> Tensor:
+        """What a level's step makes of errors, one in each row."""
+        maps = errors.view(-1, *self.shapes[level])
+        zero = torch.zeros_like(maps)
+        return (self.step(level, maps, zero, exact) - self.step(level, zero, zero, exact)).flatten(1)
 
     def step(self, level: int, state: Tensor, right: Tensor, exact: bool = False) -> Tensor:
         """What a level's step makes of a state, with a right side; `exact`: with the next level solved exactly."""
@@ -417,7 +419,7 @@ class _Levels:
         state = torch.zeros_like(right)
         for _ in range(_MOST_CYCLES):
             before, state = state, self.step(level, state, right)
-            if bool((state - before).norm() <= _SOLVED * state.norm()):
+            if _norm(state - before) <= _SOLVED * _norm(state):
                 break
         return state
 
@@ -447,25 +449,23 @@ def spectral_radius(apply: Callable[[Tensor], Tensor], size: int) -> float:
     """
     if size <= _SMALL:
         matrix = apply(torch.eye(size, dtype=torch.float64)).T
-        return float(torch.linalg.eigvals(matrix).abs().max())
+        return float(_linalg.eigvals(matrix).abs().max())
     start = torch.randn(size, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
-    for _ in range(2):
-        start = apply(start[None])[0]
-        if not float(start.norm()):
-            return 0.0
-        start /= start.norm()
+    # What the map leads to zero is gone from the start.
+    start = apply(start[None])[0]
     largest = 0.0
     for _ in range(_RESTARTS):
-        basis, small, rest = _arnoldi(apply, start)
-        values, vectors = torch.linalg.eig(small)
+        if not _norm(start):
+            break
+        basis, small, rest = _arnoldi(apply, start / _norm(start))
+        values, vectors = cast(tuple[Tensor, Tensor], _linalg.eig(small))
         at = int(values.abs().argmax())
         largest = float(values[at].abs())
         if rest * float(vectors[-1, at].abs()) <= _CLOSE * largest:
             break
-        kept = values.abs().argsort(descending=True)[:4]
-        mixed = (basis.to(vectors.dtype) @ vectors[:, kept]).sum(1)
-        start = mixed.real if float(mixed.real.norm()) > float(mixed.imag.norm()) else mixed.imag
-        start = start / start.norm()
+        kept = values.abs().argsort(descending=True)[:_KEPT]
+        mixed: Tensor = (basis.to(vectors.dtype) @ vectors[:, kept]).sum(1)
+        start = max(mixed.real, mixed.imag, key=_norm)
     return largest
 
 
@@ -480,8 +480,13 @@ def _arnoldi(apply: Callable[[Tensor], Tensor], start: Tensor) -> tuple[Tensor, 
             parts = known.T @ vector
             small[: column + 1, column] += parts
             vector = vector - known @ parts
-        small[column + 1, column] = rest = vector.norm()
-        if float(rest) <= _EXACT:
+        rest = _norm(vector)
+        if rest <= _EXACT:
             return known, small[: column + 1, : column + 1], 0.0
+        small[column + 1, column] = rest
         basis.append(vector / rest)
     return torch.stack(basis[:-1], 1), small[:-1], float(small[-1, -1])
+
+
+def _norm(vector: Tensor) -> float:
+    return float(vector.square().sum().sqrt())

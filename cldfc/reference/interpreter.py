@@ -111,7 +111,8 @@ def evaluate_spec(
     compute_value(session, output)
     found = {format_value(key): tensor_of(value) for key, value in session.values.items()}
     values = {name: value for name, value in found.items() if value is not None}
-    return _Evaluated(values, values[known.output], session.statistics, tuple(session.uses), frozenset(parameters.used))
+    used = frozenset(session.parameters.used)
+    return _Evaluated(values, values[session.known.output], session.statistics, tuple(session.uses), used)
 
 
 def open_session(
