@@ -380,7 +380,8 @@ class _Levels:
         self.shapes: dict[int, tuple[int, ...]] = {}
         inferred = network.shapes
         shape = inferred.shapes[inferred.expansion.values[self.state]]
-        self.step(self.top, *torch.zeros(2, 1, *shape, dtype=torch.float64))
+        zero = torch.zeros(1, *shape, dtype=torch.float64)
+        self.step(self.top, zero, zero)
         self.levels = sorted(self.shapes)
 
     def damped(self, level: int, exact: bool, errors: Tensor) -> Tensor:
