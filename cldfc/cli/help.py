@@ -115,7 +115,7 @@ def _bound_of(parameter: Any, name: str) -> int | None:
 
 
 _COMMANDS = (
-    *("new", "specs", "check", "explain", "fmt", "compile", "derive", "show", "compare", "verify"),
+    *("new", "specs", "check", "explain", "fmt", "compile", "derive", "show", "compare", "verify", "analyse"),
     *("train", "eval", "export", "predict", "runs", "reproduce", "lsp"),
 )
 """Each is a file of `cldfc/cli`, and in it the function that carries it out."""

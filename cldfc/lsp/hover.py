@@ -7,6 +7,7 @@ from inspect import getdoc
 from itertools import groupby
 
 from cldfc.algebra.linearity import what_breaks_linearity
+from cldfc.algebra.symbols import linear_fact
 from cldfc.compilation import Compilation
 from cldfc.diagnostics import shape_text
 from cldfc.lsp.cursor import CursorPlace, local_index, place_at
@@ -214,7 +215,9 @@ def _declaration_in_words(
             return _parameter_figures(network, symbol.name) if network else []
         case tree.Let(symbol) if not names.is_constant(symbol.name):
             broken = what_breaks_linearity(statement, document.known.tree)
-            return [f"a nonlinear operator: {', '.join(broken)}" if broken else "a linear operator"]
+            if broken or program is None:
+                return [f"a nonlinear operator: {', '.join(broken)}" if broken else "a linear operator"]
+            return [f"a linear operator{linear_fact(statement, program).removeprefix('linear')}"]
         case tree.Let(symbol):
             constant = program.constants.get(symbol.name) if program else None
             return _constant_figures(constant) if constant else ["a constant"]

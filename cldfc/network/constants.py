@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 
 from cldfc.diagnostics import Label, Problems, Span
-from cldfc.network.names import Kind, NUMBERS, Kind, Names, TaggedStatement
+from cldfc.network.names import NUMBERS, Kind, Names, TaggedStatement
 from cldfc.network.numbers import Numbers, Tag, level_index, report_unfit
 from cldfc.network.positions import (
     LARGEST_SIZE,

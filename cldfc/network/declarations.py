@@ -16,7 +16,6 @@ from cldfc.network.positions import (
     LARGEST_SIZE,
     Case,
     Formula,
-    IndexRange,
     Key,
     Lookup,
     Position,

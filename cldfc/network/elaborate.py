@@ -12,10 +12,10 @@ from cldfc.network.names import Kind, count_in_words
 from cldfc.network.numbers import reciprocal, report_unfit
 from cldfc.network.positions import (
     MOST_IN_A_CHAIN,
+    MOST_IN_ITSELF,
     MOST_STEPS,
     Binding,
     Case,
-    MOST_IN_ITSELF,
     Formula,
     IndexRange,
     Key,

@@ -105,23 +105,35 @@ def evaluate_spec(
     through it. `disturb` is applied to the result of each parameter and to each value. Raises KeyError when a
     parameter is missing, ValueError when one does not have the declared shape, or a value not exactly one definition.
     """
+    session = open_session(spec, given, training, classes, disturb)
+    output = session.known.output, ()
+    session.values[session.known.input, ()] = images
+    compute_value(session, output)
+    found = {format_value(key): tensor_of(value) for key, value in session.values.items()}
+    values = {name: value for name, value in found.items() if value is not None}
+    used = frozenset(session.parameters.used)
+    return _Evaluated(values, values[session.known.output], session.statistics, tuple(session.uses), used)
+
+
+def open_session(
+    spec: tree.Tree,
+    given: Mapping[str, Tensor],
+    training: bool = False,
+    classes: int | None = None,
+    disturb: Callable[[Tensor], Tensor] | None = None,
+) -> EvaluationSession:
+    """What an evaluation starts from, to which values, such as the input, are given; see `evaluate_spec`."""
     known = sort_statements(spec)
     numbers = ReferenceNumbers(known)
     parameters = Parameters(given, reserved_names(spec, known), [*known.kernels, *known.scalars])
     places = name_places(spec, known, numbers)
     declared = 0 if known.classes is None else int(numbers.number(known.classes, {}, ()))
-    session = EvaluationSession(known, numbers, places, parameters, classes or declared, training, disturb)
-    session.values[known.input, ()] = images
-    _compute_needed(session, (known.output, ()))
-    session.decide((known.output, ()))
-    found = {format_value(key): tensor_of(value) for key, value in session.values.items()}
-    values = {name: value for name, value in found.items() if value is not None}
-    return _Evaluated(values, values[known.output], session.statistics, tuple(session.uses), frozenset(parameters.used))
+    return EvaluationSession(known, numbers, places, parameters, classes or declared, training, disturb)
 
 
-def _compute_needed(session: EvaluationSession, output: Key) -> None:
-    """Compute what the output needs, with a stack of its own, for chains may be long."""
-    stack, open = [output], set[Key]()
+def compute_value(session: EvaluationSession, wanted: Key) -> None:
+    """Compute a value, and what it needs, with a stack of its own, for chains may be long."""
+    stack, open = [wanted], set[Key]()
     while stack:
         key = stack[-1]
         if key in session.values:
@@ -135,6 +147,7 @@ def _compute_needed(session: EvaluationSession, output: Key) -> None:
         stack += reversed(missing)
         if not missing:
             session.values[key] = session.disturbed(_compute(session, equation, binding, key))
+    session.decide(wanted)
 
 
 def _definition_of(session: EvaluationSession, key: Key) -> tuple[tree.Equation, dict[str, int]]:

@@ -14,10 +14,12 @@ from typing import Any
 from rich.console import RenderableType
 
 from cldfc.algebra.linearity import operators_of, what_breaks_linearity
+from cldfc.algebra.symbols import linear_fact
 from cldfc.console import Column, Console, Text, print_table
 from cldfc.network.cost import Cost, cost_of_network
 from cldfc.network.graph import Graph
 from cldfc.network.positions import Key
+from cldfc.network.program import Program
 from cldfc.output import UTF8, printable
 from cldfc.show.blocks import Block, BoxPart, Operand, blocks_of, index_of_levels, sizes_of
 from cldfc.show.grid import arrange_parts, drawn_levels
@@ -235,7 +237,7 @@ def show_network(graph: Graph, console: Console, is_full: bool = False, is_drawn
     for equation in equations:
         console.print(Text(f"  {format_equation(equation, widest)}"))
     console.print()
-    _print_facts(graph.program.spec, console)
+    _print_facts(graph.program, console)
     if is_drawn:
         _print_levels(written, console, is_full)
         console.print()
@@ -245,17 +247,17 @@ def show_network(graph: Graph, console: Console, is_full: bool = False, is_drawn
         console.print(note)
 
 
-def _print_facts(spec: tree.Tree, console: Console) -> None:
-    """The operators, each with what breaks its linearity, if anything; and what was proved."""
-    operators = list(operators_of(spec))
+def _print_facts(program: Program, console: Console) -> None:
+    """The operators, each with what breaks its linearity, or a bound of its norm; and what was proved."""
+    operators = list(operators_of(program.spec))
     head = max((len(format_symbol(operator.symbol)) for operator in operators), default=0)
     texts = [printable(format_let(operator, head), console.encoding) for operator in operators]
     width = max(map(len, texts), default=0)
     for operator, text in zip(operators, texts, strict=True):
-        broken = what_breaks_linearity(operator, spec)
-        fact = f"nonlinear: {', '.join(broken)}" if broken else "linear"
-        console.print(Text.assemble(f"  {text:{width}}   ", (fact, "dim")))
-    constraints = [statement for statement in spec.statements if isinstance(statement, tree.Constrain)]
+        broken = what_breaks_linearity(operator, program.spec)
+        fact = f"nonlinear: {', '.join(broken)}" if broken else linear_fact(operator, program)
+        console.print(Text.assemble(f"  {text:{width}}   ", (printable(fact, console.encoding), "dim")))
+    constraints = [statement for statement in program.spec.statements if isinstance(statement, tree.Constrain)]
     for constraint in constraints:
         console.print(Text.assemble(f"  {format_symbol(constraint.symbol)} ≥ 0   ", ("proved", "green4")))
     if operators or constraints:
