@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from itertools import pairwise
 
 from cldfc.emit import python
+from cldfc.emit.ends import EndsWriter
 from cldfc.emit.loops import ForLoop, History, Item, Leaf, Site, Turn, sites, turns
 from cldfc.emit.naming import TEMPORARIES, Naming, Ownership, ParameterUse, variables
 from cldfc.emit.python import loop_name, snake_case
@@ -18,6 +19,7 @@ from cldfc.network.positions import Key, Position, Positions
 from cldfc.network.program import Call, Operand, Read, Reads, Step, Template
 from cldfc.ops import Channels, ConvolutionAdjoint, Kernel, Statistics, WithNumber, Zero
 from cldfc.ops.pointwise import Relu
+from cldfc.ops.size import formula_of
 from cldfc.syntax import tree
 from cldfc.syntax.format import format_let
 
@@ -294,9 +296,14 @@ class Forward:
         self.site_of = {id(site.leaf): site for site in sites(items)}
         self.number_of = {instance.value: number for number, instance in enumerate(self.graph.instances)}
         self.node_of = {(node.instance, node.step): node for node in self.graph.nodes()}
+        self.ends = EndsWriter(names)
 
     def lines(self) -> list[str]:
-        """The equations in the loops of the network."""
+        """What inputs must be like, the equations in the loops of the network, and several outputs together."""
+        equations = self.equations()
+        return [*self.ends.checks(), *equations, *self.ends.result()]
+
+    def equations(self) -> list[str]:
         kept = dict.fromkeys(family for family, slot in self.names.slots.items() if slot)
         names = [self.names.locals.name(family, family[0]) for family in kept]
         return [
@@ -340,8 +347,7 @@ class Forward:
             ),
             temporaries=self.names.temporaries,
         )
-        is_output = (template.family, left) == (self.graph.program.output, ())
-        if is_output:
+        if [(template.family, left)] == self.graph.program.output_keys:
             return [comment, *write_equation(template, vocabulary, "return ", depth)]
         history = self.names.histories.get((template.family, len(left)))
         new = self.names.temporaries[0]
@@ -452,8 +458,10 @@ class Forward:
         return self.number_of[template.family, tuple(p.substitute(binding).value(turn) for p in template.left)]
 
     def zero(self, site: Site, at: int) -> str:
-        """Zeros for each image of the batch, on the input's device and, if they agree, of its size."""
-        argument = self.names.locals.given[self.graph.program.input.name, 0]
+        """Zeros for each image of the batch, on the first input's device and, if they agree, of its size."""
+        first = self.graph.program.inputs[0]
+        argument = self.names.locals.given[first.name, first.arity] + "[0]" * (first.kind == "levels")
+        rows = 3 if first.kind == "steps" else 2
         family = site.leaf.template.family
         left = tuple(p.substitute(site.leaf.binding()) for p in site.leaf.template.left)
         samples: list[tuple[Turn, tuple[int, ...]]] = []
@@ -461,9 +469,12 @@ class Forward:
         for turn in turns(site.route):
             value = (family, tuple(p.value(turn) for p in left))
             samples.append((turn, self.node_of[self.number_of[value], at].shape))
-        as_input = value in self.names.while_input and all(s[1:] == self.graph.program.shape[1:] for _, s in samples)
+        shape_of_input = self.graph.shape(first.keys[0])
+        as_input = value in self.names.while_input and all(
+            [*map(formula_of, s[1:])] == [*map(formula_of, shape_of_input[1:])] for _, s in samples
+        )
         axes = range(1 if as_input else len(samples[0][1]))
         by_axis = [[(turn, shape[axis]) for turn, shape in samples] for axis in axes]
-        sizes = [self.names.sizes.fit(f"{family}_zero", sample) for sample in by_axis]
-        sizes += [f"*{argument}.shape[2:]"] if as_input else []
+        sizes = [self.ends.fit(f"{family}_zero", sample) for sample in by_axis]
+        sizes += [f"*{argument}.shape[{rows}:]"] if as_input else []
         return f"{argument}.new_zeros({', '.join([f'{argument}.shape[0]', *sizes])})"

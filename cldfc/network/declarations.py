@@ -35,11 +35,13 @@ def collect_names(spec: tree.Tree, problems: Problems) -> Names:
     for statement in spec.statements:
         match statement:
             case tree.Model():
-                _refuse_second(names, "model", names.model, statement.span)
+                if names.model is not None:
+                    _refuse_second(names, "model", statement.span, names.model.span)
                 names.model = names.model or statement
-            case tree.Output():
-                _refuse_second(names, "output", names.output, statement.name_span)
-                names.output = names.output or statement
+            case tree.Output(name):
+                if name in names.outputs:
+                    _refuse_second(names, f"output {name}", statement.name_span, names.outputs[name].name_span)
+                names.outputs.setdefault(name, statement)
             case tree.Equation():
                 name, arity = statement.left.name, len(statement.left.tag)
                 if (name, arity) not in names.families:
@@ -62,11 +64,6 @@ def collect_names(spec: tree.Tree, problems: Problems) -> Names:
 
 def _declare(names: Names, statement: DeclaringStatement) -> None:
     name, span = _declared_name(statement)
-    if isinstance(statement, tree.InputStatement):
-        _refuse_second(names, "input", names.input, span)
-        if names.input is not None:
-            names.problems.broken.add(name)
-        names.input = names.input or statement
     if _is_taken(names, name, span):
         return
     if (earlier := names.declared.get(name)) is not None:
@@ -77,6 +74,8 @@ def _declare(names: Names, statement: DeclaringStatement) -> None:
         )
     else:
         names.declared[name] = statement
+        if isinstance(statement, tree.InputStatement):
+            names.inputs[name] = statement
 
 
 def _is_taken(names: Names, name: str, span: Span) -> bool:
@@ -90,19 +89,15 @@ def _is_taken(names: Names, name: str, span: Span) -> bool:
 
 def _declared_name(statement: DeclaringStatement) -> tuple[str, Span]:
     match statement:
-        case tree.Let(symbol) | tree.KernelStatement(symbol) | tree.Scalar(symbol):
+        case tree.Let(symbol) | tree.KernelStatement(symbol) | tree.Scalar(symbol) | tree.InputStatement(symbol):
             return symbol.name, symbol.span
-        case tree.Range(_, name) | tree.InputStatement(name):
+        case tree.Range(_, name):
             return name, statement.name_span
 
 
-def _refuse_second(
-    names: Names, keyword: str, earlier: tree.Model | tree.Output | tree.InputStatement | None, span: Span
-) -> None:
-    if earlier is not None:
-        before = earlier.span if isinstance(earlier, tree.Model) else earlier.name_span
-        message = f"there is a second `{keyword}`"
-        names.problems.report("E0203", message, span, "the second", "keep one of the two", Label(before, "the first"))
+def _refuse_second(names: Names, what: str, span: Span, before: Span) -> None:
+    message = f"there is a second `{what}`"
+    names.problems.report("E0203", message, span, "the second", "keep one of the two", Label(before, "the first"))
 
 
 def _report_clashes(names: Names) -> None:
@@ -111,7 +106,7 @@ def _report_clashes(names: Names) -> None:
         left, earlier = equation.left, names.declared.get(equation.left.name)
         if _is_taken(names, left.name, left.span):
             continue
-        if earlier is not None and not (isinstance(earlier, tree.InputStatement) and left.tag):
+        if earlier is not None and not _is_other_family(earlier, left):
             message = f"`{left.name}` is declared, so no equation may define it"
             help = "give one of the two another name"
             names.problems.report(
@@ -120,9 +115,14 @@ def _report_clashes(names: Names) -> None:
             names.problems.lost = True
 
 
+def _is_other_family(earlier: DeclaringStatement, left: tree.Symbol) -> bool:
+    """Whether an equation defines values beside an input: `f@ℓ` is another thing than the input `f`."""
+    return isinstance(earlier, tree.InputStatement) and len(earlier.symbol.tag) != len(left.tag)
+
+
 def report_missing(names: Names, end: Span) -> None:
-    present = {"model": names.model, "input": names.input, "output": names.output}
-    missing = [word for word, found in present.items() if found is None and not names.problems.explain(word)]
+    present = {"model": names.model, "input": names.inputs, "output": names.outputs}
+    missing = [word for word, found in present.items() if not found and not names.problems.explain(word)]
     if missing:
         message = f"there is no {', no '.join(f'`{word}`' for word in missing)} statement"
         names.problems.report("E0301", message, end, "missing", f"add {', '.join(EXAMPLES[word] for word in missing)}")

@@ -6,11 +6,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import prod
 
-from cldfc.diagnostics import Label, Problems
+from cldfc.diagnostics import Label, Problems, shape_text
 from cldfc.network.expand import Expansion, Operation
 from cldfc.network.numbers import report_unfit
 from cldfc.network.positions import LARGEST_SIZE, LARGEST_VALUE, Key, NoNumber, OutOfRange, format_key
-from cldfc.network.program import Attribute, Declaration
+from cldfc.network.program import Attribute, Declaration, OutputValue
 from cldfc.network.shape_errors import ShapeErrors, describe_form
 from cldfc.ops import (
     Dim,
@@ -29,6 +29,7 @@ from cldfc.ops import (
     TooLarge,
     Unfit,
 )
+from cldfc.ops.size import OpenShape, OpenSize, Size, choose_sample, sampled
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,19 +78,42 @@ class _Inference:
         self.unlike: set[Key | None] = set()
         self.errors = ShapeErrors(expansion, problems)
         self.first = self.errors.first
-        self.forms[0].dims = tuple(Dim(size) for size in expansion.program.shape)
+        self.loose: list[tuple[Dim, OpenSize]] = []
+        """Open sizes of single values of a family, `H@2`, which may follow from those of others."""
+        for family in expansion.program.inputs:
+            for key, shape in family.shapes.items():
+                self.forms[expansion.values[key]].dims = tuple(self.input_size(size, key) for size in shape)
+
+    def input_size(self, size: Size, key: Key) -> Dim:
+        first = next(family.keys[0] for family in self.expansion.program.inputs if key in family.shapes)
+        if key == first or not isinstance(size, OpenSize) or size != OpenSize.named(size.names[0]):
+            return Dim(size)
+        if "@" not in size.names[0]:
+            return Dim(size)
+        self.loose.append((Dim(), size))
+        return self.loose[-1][0]
 
     def run(self) -> Inferred:
         for at, operation in enumerate(self.expansion.operations):
             self.hear(at, operation)
+        for output in self.expansion.program.outputs:
+            self.check_output(output)
         self.suppose()
-        self.check_output()
+        for dim, size in self.loose:
+            if dim.root().size is None:
+                self.solver.known(dim, size)
+                self.solver.settle()
+                self.suppose()
         self.problems.stop_if_any()
         shapes = [form.known() for form in self.forms]
         if None in shapes:
             self.errors.unknown(self.expansion.operations[shapes.index(None)])
         self.problems.stop_if_any()
-        known = [shape for shape in shapes if shape is not None]
+        known = self.sampled([shape for shape in shapes if shape is not None])
+        for key, sized in self.parameters.items():
+            if (open := sized.left_open()) is not None:
+                self.errors.open_parameter(self.first[key], open)
+        self.problems.stop_if_any()
         operators = {key: use.operator for key, use in self.first.items()} | self.statistics | self.forward
         stored = {key: Stored(operators[key], sized.known()) for key, sized in self.parameters.items()}
         for key, parameter in stored.items():
@@ -99,6 +123,11 @@ class _Inference:
         self.check_sizes(known, stored)
         self.problems.stop_if_any()
         return Inferred(self.expansion, known, stored)
+
+    def sampled(self, shapes: Sequence[OpenShape]) -> list[Shape]:
+        """The shapes with a number for each open size: one that all strides divide, and that leaves no map empty."""
+        sample = choose_sample([size for shape in shapes for size in shape if isinstance(size, OpenSize)])
+        return [tuple(sampled(size, sample) for size in shape) for shape in shapes]
 
     def check_sizes(self, shapes: Sequence[Shape], stored: Mapping[Key, Stored]) -> None:
         """Hold inferred sizes to the limits of declared ones; further reports would follow from the first."""
@@ -177,7 +206,7 @@ class _Inference:
 
     def declared(self, operation: Operation) -> Sized:
         program, sized = self.expansion.program, Sized()
-        if isinstance(operation.operator, Linear) and operation.operator.outputs is None:
+        if isinstance(operation.operator, Linear) and operation.operator.outputs is None and program.classes:
             sized.dims["out"] = Dim(program.classes)
         assert operation.parameter is not None
         declaration = program.parameters.get(operation.parameter[0])
@@ -237,21 +266,28 @@ class _Inference:
         value = getattr(operator, name)
         return self.expansion.program.classes if value is None and isinstance(operator, Linear) else value
 
-    def check_output(self) -> None:
-        program = self.expansion.program
-        at = self.expansion.values.get((program.output, ()))
+    def check_output(self, output: OutputValue) -> None:
+        at = self.expansion.values.get(output.key)
         if at is None:
             return
-        output = self.forms[at]
+        form = self.forms[at]
         try:
-            self.solver.known(self.solver.vector(output), program.classes)
+            self.solver.is_shape(form, tuple(Dim(size) for size in output.shape))
             self.solver.settle()
         except Mismatch:
-            equations = [t.statement.left.span for t in program.templates if (t.family, t.left) == (program.output, ())]
-            found, declared = describe_form(output), Label(program.output_span, f"declared with {program.classes}")
-            message = f"the output `{program.output}` is {found}, but {program.classes} numbers are asked for"
+            templates = self.expansion.program.templates
+            equations = [t.statement.left.span for t in templates if (t.family, t.left) == output.key]
+            is_map, text = len(output.shape) > 1, shape_text(output.shape)
+            found, declared = describe_form(form), Label(output.span, f"declared with {text}")
+            asked = f"a map of {text} is" if is_map else f"{text} numbers are"
+            message = f"the output `{output.name}` is {found}, but {asked} asked for"
             help = "let its equation start with `linear ∘ avgpool`: `linear` gives as many numbers as `output` says"
+            if is_map:
+                given = found.removeprefix("a map of ")
+                help = f"write what it gives, `output {output.name} : {given}`, or change its equation"
+            if is_map and not found.startswith("a map"):
+                help = "leave the pooling and `linear` out, or write the number of classes: `output h : 10`"
             if equations:
                 self.problems.report("E0405", message, equations[0], found, help, declared)
             else:
-                self.problems.report("E0405", message, program.output_span, found, help)
+                self.problems.report("E0405", message, output.span, found, help)

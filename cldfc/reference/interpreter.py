@@ -7,11 +7,12 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from cldfc.reference.indices import Binding, Key, ReferenceNumbers, Tag, sort_statements
+from cldfc.reference.indices import Binding, Declarations, Key, ReferenceNumbers, Tag, sort_statements
 from cldfc.reference.parameters import Parameters, name_places, reduction_turns, reserved_names
-from cldfc.reference.session import EvaluationSession, ReferenceUse, Value, format_value, tensor_of
+from cldfc.reference.session import EvaluationSession, ReferenceUse, Unshaped, Value, format_value, tensor_of
 from cldfc.reference.terms import EquationScope, Expressions
 from cldfc.syntax import tree
+from cldfc.syntax.walk import mentions
 
 
 def _reads_of(equation: tree.Equation, binding: Binding, numbers: ReferenceNumbers) -> list[Key]:
@@ -55,48 +56,90 @@ def _operands(
 
 @dataclass(frozen=True)
 class _Evaluated:
-    """A network at one input: all values by name, the output, and what happened to its parameters.
+    """A network at one input: all values by name, the outputs, and what happened to its parameters.
 
     `statistics` are the updated ones, `uses` stand in the order of computation, `read` are the names of the
     tensors that were needed. Values that follow from zeros alone, and whose shape nothing says, are left out.
     """
 
     values: Mapping[str, Tensor]
-    output: Tensor
+    outputs: Mapping[str, Tensor]
     statistics: Mapping[str, Tensor]
     uses: tuple[ReferenceUse, ...]
     read: frozenset[str]
+
+    @property
+    def output(self) -> Tensor:
+        """The first output."""
+        return next(iter(self.outputs.values()))
 
 
 def evaluate_spec(
     spec: tree.Tree,
     given: Mapping[str, Tensor],
-    images: Tensor,
+    images: Tensor | Mapping[str, Tensor],
     training: bool = False,
     classes: int | None = None,
     disturb: Callable[[Tensor], Tensor] | None = None,
 ) -> _Evaluated:
-    """The definition executed: equation by equation, in the order in which the output needs them, without a graph.
+    """The definition executed: equation by equation, in the order in which the outputs need them, without a graph.
 
     `spec` has no errors and nothing left to extend; `given` has the tensors of the generated module's state
-    dictionary, from which all shapes follow; `images` are batch × channels × height × width, float64. In
-    training `bn` takes the batch's mean and variance, and its running statistics move towards them (momentum
-    0.1, unbiased variance); `dropout` draws from torch's generator in the order of computation. Autograd leads
-    through it. `disturb` is applied to the result of each parameter and to each value. Raises KeyError when a
-    parameter is missing, ValueError when one does not have the declared shape, or a value not exactly one definition.
+    dictionary, from which all shapes follow; `images` are batch × channels × height × width, float64, of the only
+    input, or of each by its name, `f`, `g@1`, `g@2`. `classes` replaces the number of the scores. In training `bn`
+    takes the batch's mean and variance, and its running statistics move towards them (momentum 0.1, unbiased
+    variance); `dropout` draws from torch's generator in the order of computation. Autograd leads through it. `disturb`
+    is applied to the result of each parameter and to each value. Raises KeyError when a parameter is missing,
+    ValueError when one does not have the declared shape, or a value not exactly one definition.
     """
     known = sort_statements(spec)
     numbers = ReferenceNumbers(known)
     parameters = Parameters(given, reserved_names(spec, known), [*known.kernels, *known.scalars])
     places = name_places(spec, known, numbers)
-    declared = 0 if known.classes is None else int(numbers.number(known.classes, {}, ()))
-    session = EvaluationSession(known, numbers, places, parameters, classes or declared, training, disturb)
-    session.values[known.input, ()] = images
-    _compute_needed(session, (known.output, ()))
-    session.decide((known.output, ()))
+    session = EvaluationSession(
+        known, numbers, places, parameters, _lengths(known, numbers, classes), training, disturb
+    )
+    images = images if isinstance(images, Mapping) else {next(iter(known.inputs)): images}
+    for name, tensor in images.items():
+        family, _, tag = name.partition("@")
+        session.values[family, tuple(int(index) for index in tag.split(",") if index)] = tensor
+    for name in known.outputs:
+        _compute_needed(session, (name, ()))
+    for name, statement in known.outputs.items():
+        value = session.values[name, ()]
+        if tensor_of(value) is None and isinstance(value, Unshaped) and len(statement.shape) > 1:
+            sizes = _open_sizes(known, numbers, images)
+            shape = (int(numbers.number(size, sizes, ())) for size in statement.shape)
+            value.shaped((len(next(iter(images.values()))), *shape))
+    for name in known.outputs:
+        session.decide((name, ()))
     found = {format_value(key): tensor_of(value) for key, value in session.values.items()}
     values = {name: value for name, value in found.items() if value is not None}
-    return _Evaluated(values, values[known.output], session.statistics, tuple(session.uses), frozenset(parameters.used))
+    outputs = {name: values[name] for name in known.outputs}
+    return _Evaluated(values, outputs, session.statistics, tuple(session.uses), frozenset(parameters.used))
+
+
+def _lengths(known: Declarations, numbers: ReferenceNumbers, classes: int | None) -> set[int]:
+    """How many numbers `linear` may give by itself: as many as one of the outputs that are vectors has."""
+    vectors = [statement for statement in known.outputs.values() if len(statement.shape) == 1]
+    lengths = [int(numbers.number(statement.shape[0], {}, ())) for statement in vectors]
+    scores = next((at for at, statement in enumerate(vectors) if statement.is_scores), None)
+    return {classes if classes and at == scores else length for at, length in enumerate(lengths)}
+
+
+def _open_sizes(known: Declarations, numbers: ReferenceNumbers, images: Mapping[str, Tensor]) -> dict[str, int]:
+    """What the sizes that a spec leaves open are in given inputs: `2*N - 1` is a straight line over N."""
+    found: dict[str, int] = {}
+    for name, statement in known.inputs.items():
+        tensor = images.get(name)
+        for axis, size in enumerate(statement.shape if tensor is not None else ()):
+            symbols = [m.name for m in mentions(size) if isinstance(m, tree.Symbol)]
+            unknown = [m for m in symbols if not numbers.is_constant(m) and m not in found]
+            if tensor is None or len(set(unknown)) != 1:
+                continue
+            start, end = (numbers.number(size, {**found, unknown[0]: at}, ()) for at in (0, 1))
+            found[unknown[0]] = round((tensor.shape[axis + 1] - start) / (end - start))
+    return found
 
 
 def _compute_needed(session: EvaluationSession, output: Key) -> None:

@@ -289,7 +289,7 @@ def apply_owner(
         result = x if is_zero(x) else map_value(x, lambda given: _bent(given, by_channel(given, weight)))
         return session.record(module, value, x, result)
     bias = session.parameters.tensor(f"{module}.bias")
-    if len(weight) != int(settings.get("outputs", session.classes)):
+    if len(weight) not in ({int(settings["outputs"])} if "outputs" in settings else session.lengths):
         raise ValueError(f"`{module}` gives {len(weight)} numbers, not as many as declared")
     result = map_value(x, lambda given: given @ weight.T + bias, lambda shape: (shape[0], weight.shape[1]))
     return session.record(module, value, x, result)

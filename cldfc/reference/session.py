@@ -172,7 +172,8 @@ class EvaluationSession:
     numbers: ReferenceNumbers
     places: Mapping[int, Places]
     parameters: Parameters
-    classes: int
+    lengths: set[int]
+    """How many numbers `linear` may give by itself."""
     training: bool
     disturb: Callable[[Tensor], Tensor] | None = None
     """What is done to each result, to see what rounding could make of the network."""

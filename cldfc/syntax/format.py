@@ -322,6 +322,11 @@ class Formatter:
             return self.sum(expression, "")
         return self.text(expression)
 
+    def shape(self, sizes: tuple[tree.Expression, ...]) -> str:
+        """`1 × H@ℓ × (2 * N - 1)`."""
+        texts = (self.text(size, ATOM if isinstance(size, tree.Symbol | tree.Number) else _NOTHING) for size in sizes)
+        return f" {self.words.times} ".join(texts)
+
     def listed(self, expressions: tuple[tree.Expression, ...]) -> str:
         return ", ".join(map(self.text, expressions))
 
@@ -398,11 +403,12 @@ def statement_line(statement: tree.Statement, formatter: Formatter) -> Line:
             return Line("range", keyword, formatter.name(name), "=", ends)
         case tree.Let(symbol, values):
             return Line("let", "let", formatter.symbol(symbol), "=", formatter.listed(values))
-        case tree.InputStatement(name, shape):
-            sizes = f" {formatter.words.times} ".join(map(formatter.text, shape))
-            return Line("shape", "input", formatter.name(name), ":", sizes)
-        case tree.Output(name, classes):
-            return Line("shape", "output", formatter.name(name), ":", formatter.text(classes))
+        case tree.InputStatement(symbol, shape, _, clauses):
+            text = formatter.shape(shape) + formatter.clauses(clauses)
+            return Line("shape", "input", formatter.symbol(symbol), ":", text)
+        case tree.Output(name, shape, is_scores):
+            text = formatter.shape(shape) + " numbers" * (len(shape) == 1 and not is_scores)
+            return Line("shape", "output", formatter.name(name), ":", text)
         case tree.KernelStatement():
             return Line("kernel", "kernel", formatter.symbol(statement.symbol), ":", _kernel_body(statement, formatter))
         case tree.Scalar(symbol, value, is_fixed):

@@ -52,7 +52,7 @@ def mentions(root: _Node) -> list[tree.Symbol | tree.Index]:
 
 def own_indices(statement: tree.Statement) -> set[str]:
     """The index names that a statement itself introduces: by `for`, or in a reduction."""
-    clauses = statement.clauses if isinstance(statement, tree.Equation | tree.Tie) else ()
+    clauses = statement.clauses if isinstance(statement, tree.Equation | tree.Tie | tree.InputStatement) else ()
     return {clause.name for clause in clauses} | {found.name for found in reductions(statement)}
 
 
