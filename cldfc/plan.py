@@ -82,7 +82,7 @@ class _Plan:
 def plan_run(source: Source, data: str, changes: Changes, fields: Mapping[str, object]) -> _Plan:
     """What `start_run` would train. Raises CldfError, and UsageError when spec, data set and recipe do not fit."""
     network = Compilation(source, changes)
-    refuse_untrainable(network)
+    _refuse_untrainable(network)
     dataset = find(data, _input_of(network) if is_folder(data) else None)
     changes = changes.on(dataset.name, dataset.shape, dataset.classes)
     network = network.sized(changes.shape, changes.classes)
@@ -92,7 +92,7 @@ def plan_run(source: Source, data: str, changes: Changes, fields: Mapping[str, o
     return _Plan(network, dataset, recipe)
 
 
-def refuse_untrainable(network: Compilation) -> None:
+def _refuse_untrainable(network: Compilation) -> None:
     """Raises UsageError for a network of another kind than images → scores of classes."""
     inputs = [statement for statement in network.tree.statements if isinstance(statement, tree.InputStatement)]
     outputs = [statement for statement in network.tree.statements if isinstance(statement, tree.Output)]
@@ -244,7 +244,7 @@ def resume_run(
 
 def compilation_of_run(text: str, record: RunRecord) -> Compilation:
     network = Compilation(Source("spec.cldf", text), Changes(record.input_shape, record.classes))
-    refuse_untrainable(network)
+    _refuse_untrainable(network)
     return network
 
 

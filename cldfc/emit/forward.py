@@ -8,10 +8,10 @@ from dataclasses import dataclass, replace
 from itertools import pairwise
 
 from cldfc.emit import python
-from cldfc.emit.ends import EndsWriter
 from cldfc.emit.loops import ForLoop, History, Item, Leaf, Site, Turn, sites, turns
 from cldfc.emit.naming import TEMPORARIES, Naming, Ownership, ParameterUse, variables
 from cldfc.emit.python import loop_name, snake_case
+from cldfc.emit.signature import SignatureWriter
 from cldfc.emit.sizes import number_text
 from cldfc.emit.statements import CodeNames, format_shapes, write_equation
 from cldfc.network.graph import Node
@@ -296,12 +296,12 @@ class Forward:
         self.site_of = {id(site.leaf): site for site in sites(items)}
         self.number_of = {instance.value: number for number, instance in enumerate(self.graph.instances)}
         self.node_of = {(node.instance, node.step): node for node in self.graph.nodes()}
-        self.ends = EndsWriter(names)
+        self.signature = SignatureWriter(names)
 
     def lines(self) -> list[str]:
         """What inputs must be like, the equations in the loops of the network, and several outputs together."""
         equations = self.equations()
-        return [*self.ends.checks(), *equations, *self.ends.result()]
+        return [*self.signature.checks(), *equations, *self.signature.result()]
 
     def equations(self) -> list[str]:
         kept = dict.fromkeys(family for family, slot in self.names.slots.items() if slot)
@@ -475,6 +475,6 @@ class Forward:
         )
         axes = range(1 if as_input else len(samples[0][1]))
         by_axis = [[(turn, shape[axis]) for turn, shape in samples] for axis in axes]
-        sizes = [self.ends.fit(f"{family}_zero", sample) for sample in by_axis]
+        sizes = [self.signature.fit(f"{family}_zero", sample) for sample in by_axis]
         sizes += [f"*{argument}.shape[{rows}:]"] if as_input else []
         return f"{argument}.new_zeros({', '.join([f'{argument}.shape[0]', *sizes])})"

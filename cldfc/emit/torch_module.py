@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from cldfc.emit import python
 from cldfc.emit.constructor import Constructor, initialisers
-from cldfc.emit.ends import argument, checkers, outputs_class, result_type
 from cldfc.emit.forward import Forward
 from cldfc.emit.loops import Item
 from cldfc.emit.naming import ARGUMENTS, Naming, NotFree, Ownership, assign_owners, places_of
 from cldfc.emit.schedule import Execution, arrange, execute
+from cldfc.emit.signature import argument, checkers, outputs_class, result_type
 from cldfc.emit.statements import describe, describe_class
 from cldfc.network.graph import Graph
 from cldfc.syntax.spelling import ascii_name

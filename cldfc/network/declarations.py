@@ -59,6 +59,7 @@ def collect_names(spec: tree.Tree, problems: Problems) -> Names:
                 # What it says is read where it is checked, and declares no name.
                 pass
     _report_clashes(names)
+    _report_double_ends(names)
     return names
 
 
@@ -112,6 +113,20 @@ def _report_clashes(names: Names) -> None:
             names.problems.report(
                 "E0203", message, left.span, "defined again", help, Label(_declared_name(earlier)[1], "declared here")
             )
+            names.problems.lost = True
+
+
+def _report_double_ends(names: Names) -> None:
+    """An output is computed, so it is no input, and nothing else that is declared."""
+    for name, statement in names.outputs.items():
+        earlier = names.declared.get(name)
+        if earlier is not None and not (isinstance(earlier, tree.InputStatement) and earlier.symbol.tag):
+            message, help = (
+                f"the output `{name}` is declared as something else, too",
+                "give one of the two another name",
+            )
+            label = Label(_declared_name(earlier)[1], "declared here")
+            names.problems.report("E0203", message, statement.name_span, "an output here", help, label)
             names.problems.lost = True
 
 

@@ -1,4 +1,4 @@
-"""Sizes that a spec leaves open, as linear formulas over their names: `H`, `H/2`, `(2·N - 1)`.
+"""Sizes that a spec leaves open, as linear formulas over their names: `H`, `H/2`, `(2*N - 1)`.
 
 A quotient is exact: what has the size H/2 has it for the H that 2 divides. Which H fit is read off the formulas of
 all maps of a network, so nothing has to be remembered while they are computed.
@@ -86,8 +86,10 @@ class OpenSize:
         return self // other, self % other
 
     def __str__(self) -> str:
-        parts = [*(_term(name, factor) for name, factor in self.terms), *_number(self.constant)]
-        return parts[0] if len(parts) == 1 else f"({' + '.join(parts).replace('+ -', '- ')})"
+        """As a spec writes it."""
+        parts = [_term(name, factor) for name, factor in self.terms] + [str(self.constant)] * bool(self.constant)
+        text = " + ".join(parts).replace("+ -", "- ")
+        return text if len(parts) == 1 and text[0].isalpha() else f"({text})"
 
 
 Size = int | OpenSize
@@ -104,13 +106,9 @@ def _simplest(factors: Mapping[str, Fraction], constant: Fraction) -> Size:
 
 
 def _term(name: str, factor: Fraction) -> str:
-    """`H`, `3·H/4`."""
-    text = {1: name, -1: f"-{name}"}.get(factor.numerator, f"{factor.numerator}·{name}")
+    """`H`, `3*H/4`."""
+    text = {1: name, -1: f"-{name}"}.get(factor.numerator, f"{factor.numerator}*{name}")
     return text if factor.denominator == 1 else f"{text}/{factor.denominator}"
-
-
-def _number(constant: Fraction) -> list[str]:
-    return [str(constant)] if constant else []
 
 
 class SampledSize(int):

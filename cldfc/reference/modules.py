@@ -183,14 +183,13 @@ def _apply_adjoint(
     def compute(given: Tensor, shape: Shape) -> Tensor:
         return adjoint(map_of, given, shape)
 
+    def before(shape: Shape) -> Shape:
+        sides = zip(shape[2:], axes, strict=True)
+        return shape[0], channels[0], *(side * a.stride if is_smaller else a.after(side) for side, a in sides)
+
     if is_smaller or all(axis.stride == 1 for axis in axes):
-
-        def before(shape: Shape) -> Shape:
-            sides = zip(shape[2:], axes, strict=True)
-            return shape[0], channels[0], *(side * a.stride if is_smaller else a.after(side) for side, a in sides)
-
         return map_value(x, lambda given: compute(given, usual(tuple(given.shape))), before)
-    session.undecided.append(Undecided(x, compute, usual))
+    session.undecided.append(Undecided(x, compute, usual, before))
     return session.undecided[-1]
 
 

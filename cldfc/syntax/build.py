@@ -388,6 +388,10 @@ class Builder(Transformer[Token, tree.Statement]):
     def plain_symbol(self, parts: list[Token]) -> tree.Symbol:
         return self.head(self.symbol([*parts]))
 
+    def part_of_size(self, parts: list[Token]) -> tree.Quotient:
+        """`H/2`, in the shape of an input."""
+        return self.quotient([self.plain_symbol(parts[:-1]), self.number(parts[-1:])])
+
     def symbol(self, parts: list[Token | tree.Expression | tree.Setting]) -> tree.Symbol | tree.Adjoint:
         name, *others = parts
         tag, end, is_adjoint = (), self.place_of(cast(Token, name)), False

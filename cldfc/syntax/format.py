@@ -323,9 +323,17 @@ class Formatter:
         return self.text(expression)
 
     def shape(self, sizes: tuple[tree.Expression, ...]) -> str:
-        """`1 × H@ℓ × (2 * N - 1)`."""
-        texts = (self.text(size, ATOM if isinstance(size, tree.Symbol | tree.Number) else _NOTHING) for size in sizes)
-        return f" {self.words.times} ".join(texts)
+        """`1 × H/2 × (2 * N - 1)`."""
+        return f" {self.words.times} ".join(map(self.size, sizes))
+
+    def size(self, size: tree.Expression) -> str:
+        match size:
+            case tree.Symbol() | tree.Number():
+                return self.text(size)
+            case tree.Quotient(tree.Symbol(), tree.Number(int())):
+                return f"{self.text(size.numerator)}/{self.text(size.denominator)}"
+            case _:
+                return f"({self.text(size)})"
 
     def listed(self, expressions: tuple[tree.Expression, ...]) -> str:
         return ", ".join(map(self.text, expressions))

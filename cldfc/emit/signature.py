@@ -27,7 +27,7 @@ def result_type(program: Program) -> str:
     return f"{ascii_name(program.model)}Outputs" if len(program.outputs) > 1 else "torch.Tensor"
 
 
-def output_fields(program: Program) -> list[str]:
+def _output_fields(program: Program) -> list[str]:
     """What Python calls each output; `count` and `index` are methods of a tuple."""
     fields = Identifiers(("count", "index"))
     return [fields.name(output.name, output.name) for output in program.outputs]
@@ -37,7 +37,7 @@ def outputs_class(program: Program) -> list[str]:
     """The class of what `forward` gives, where that are several tensors."""
     if len(program.outputs) == 1:
         return []
-    members = (f"{name}: torch.Tensor" for name in output_fields(program))
+    members = (f"{name}: torch.Tensor" for name in _output_fields(program))
     about = f'"""What `{ascii_name(program.model)}` gives."""'
     return [f"class {result_type(program)}(NamedTuple):", *python.indent([about, "", *members]), "", ""]
 
@@ -75,7 +75,7 @@ def checkers(code: str) -> list[str]:
 
 
 @dataclass
-class EndsWriter:
+class SignatureWriter:
     """Writes the beginning and the end of `forward`; notes which open sizes need a variable."""
 
     names: Naming
@@ -179,10 +179,10 @@ class EndsWriter:
                 variables = ", ".join(self.names.open_sizes[name] for name in new)
                 given[tuple(new)] = f"{variables} = {value}.shape[-2:]"
             else:
-                for name in new:
+                for open_size in new:
                     formulas = [(a, s) for a, s in enumerate(sizes) if isinstance(s, OpenSize)]
-                    axis, size = next((axis, size) for axis, size in formulas if size.names == [name])
-                    given[name,] = f"{self.names.open_sizes[name]} = {_solved(size, f'{value}.shape[{axis - 2}]')}"
+                    axis, size = next((axis, size) for axis, size in formulas if size.names == [open_size])
+                    given[open_size,] = f"{self.names.open_sizes[open_size]} = {_solved(size, f'{value}.shape[{axis - 2}]')}"
                 arguments = [f'"{name}"', value, *map(self.text, sizes)]
                 shapes += python.call("check_shape", arguments, "", 2)
             known.update(new)
@@ -237,7 +237,7 @@ class EndsWriter:
 
 
 def _solved(size: OpenSize, given: str) -> str:
-    """What a name stands for in a size that is given: the N of 2·N - 1 is (given + 1) // 2."""
+    """What a name stands for in a size that is given: the N of 2*N - 1 is (given + 1) // 2."""
     (_, factor), constant = size.terms[0], int(size.constant)
     text = f"{given} {'-' if constant > 0 else '+'} {abs(constant)}" if constant else given
     if factor == 1:
