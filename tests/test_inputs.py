@@ -1,12 +1,14 @@
 """Inputs and outputs: maps, several of both, open sizes and families, against networks written by hand."""
 
 import inspect
+import io
 import re
 from itertools import pairwise
 
 import pytest
 import torch
-from networks import build
+from networks import ROOT, build
+from rich.console import Console
 from torch import nn
 from torch.nn import functional as F
 
@@ -16,8 +18,10 @@ from cldfc.diagnostics import CldfError, Source, UsageError
 from cldfc.plan import plan_run
 from cldfc.show.latex import emit_latex
 from cldfc.show.svg import draw_svg
+from cldfc.show.terminal import show_network
 from cldfc.spec import spec_from_text
 from cldfc.syntax.format import format_statement
+from cldfc.syntax.read import read_source
 from cldfc.verify.equivalence import tried_shapes, verify_forms
 from cldfc.verify.outcome import candidates_of
 
@@ -348,6 +352,27 @@ def test_pictures_and_pages_know_all_of_it(lines):
     inputs = {name for name, _ in network.program.input_keys}
     assert all(f">{name}<" in svg for name in inputs)
     assert r"\Require" in emit_latex(network.written)
+
+
+ENDS = ROOT / "tests" / "golden" / "ends" / "two_ends.cldf"
+
+
+def test_code_text_and_algorithm_of_all_kinds_of_ends(golden):
+    network = Compilation(read_source(ENDS))
+    golden(ENDS.with_suffix(".py"), network.code())
+    golden(ENDS.with_suffix(".tex"), emit_latex(network.simplified))
+    stream = io.StringIO()
+    show_network(network.simplified, Console(file=stream, width=100, highlight=False))
+    golden(ENDS.with_suffix(".txt"), "\n".join(line.rstrip() for line in stream.getvalue().splitlines()) + "\n")
+    assert verify_forms(network, candidates_of(network), 1e-12).agrees
+
+
+def test_a_pyramid_takes_its_sizes_from_what_it_is_added_to():
+    shapes = tried_shapes(Compilation(read_source(ENDS)))
+    for shape in shapes:
+        height, width = shape["f"][1:]
+        assert [shape[f"p@{level}"][1:] for level in (1, 2, 3)] == [(height // d, width // d) for d in (1, 2, 4)]
+    assert len({shape["f"] for shape in shapes}) == 2
 
 
 @pytest.mark.parametrize("spelling", ["unicode", "ascii", "latex"])

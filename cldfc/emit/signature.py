@@ -182,7 +182,9 @@ class SignatureWriter:
                 for open_size in new:
                     formulas = [(a, s) for a, s in enumerate(sizes) if isinstance(s, OpenSize)]
                     axis, size = next((axis, size) for axis, size in formulas if size.names == [open_size])
-                    given[open_size,] = f"{self.names.open_sizes[open_size]} = {_solved(size, f'{value}.shape[{axis - 2}]')}"
+                    given[open_size,] = (
+                        f"{self.names.open_sizes[open_size]} = {_solved(size, f'{value}.shape[{axis - 2}]')}"
+                    )
                 arguments = [f'"{name}"', value, *map(self.text, sizes)]
                 shapes += python.call("check_shape", arguments, "", 2)
             known.update(new)

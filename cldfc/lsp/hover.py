@@ -194,6 +194,8 @@ def _about_name(document: Document, place: CursorPlace, offset: int) -> list[str
     network = document.good
     if not place.is_index and family in names.families:
         return _about_value(names, family, network)
+    if place.name in names.open:
+        return [*_code(place.name), "a size that an input leaves open"]
     if names.model is not None and names.model.name == place.name:
         figures = facts(network.simplified) if network else {}
         return [*_code(format_statement(names.model)), *(f"- {name}: {figure}" for name, figure in figures.items())]

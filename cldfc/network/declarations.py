@@ -28,6 +28,7 @@ from cldfc.syntax import tree
 from cldfc.syntax.format import format_symbol
 from cldfc.syntax.keywords import EXAMPLES, STATEMENTS, WORDS_INSIDE
 from cldfc.syntax.spelling import suggest
+from cldfc.syntax.walk import mentions
 
 
 def collect_names(spec: tree.Tree, problems: Problems) -> Names:
@@ -60,7 +61,20 @@ def collect_names(spec: tree.Tree, problems: Problems) -> Names:
                 pass
     _report_clashes(names)
     _report_double_ends(names)
+    names.open = _find_open_names(names)
     return names
+
+
+def _find_open_names(names: Names) -> dict[str, Span]:
+    """The names in heights and widths of inputs that nothing else declares: sizes that are open, and where."""
+    found: dict[str, Span] = {}
+    for statement in names.inputs.values():
+        own = {clause.name for clause in statement.clauses} | {index.name for index in statement.symbol.tag}
+        for symbol in (m for size in statement.shape[1:] for m in mentions(size) if isinstance(m, tree.Symbol)):
+            is_known = symbol.name in names.declared or symbol.name in names.by_name or symbol.name in BUILTINS
+            if not is_known and symbol.name not in own and symbol.name not in names.outputs:
+                found.setdefault(symbol.name, symbol.span)
+    return found
 
 
 def _declare(names: Names, statement: DeclaringStatement) -> None:

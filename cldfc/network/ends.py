@@ -6,31 +6,18 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
 
-from cldfc.diagnostics import Problems, Span, UsageError, shape_text
+from cldfc.diagnostics import Problems, UsageError, shape_text
 from cldfc.network.constants import Constants, Tags
 from cldfc.network.declarations import resolve_clause
 from cldfc.network.names import Names
 from cldfc.network.numbers import report_unfit
 from cldfc.network.positions import LARGEST_SIZE, LONGEST_RANGE, IndexRange, Key
 from cldfc.network.program import InputFamily, OutputValue
-from cldfc.ops import BUILTINS
 from cldfc.ops.size import OpenShape, OpenSize, Size, fill
 from cldfc.syntax import tree
 from cldfc.syntax.walk import mentions
 
 GivenShape = tuple[int, int, int]
-
-
-def find_open_names(names: Names) -> dict[str, Span]:
-    """The names in heights and widths of inputs that nothing else declares: sizes that are open, and where."""
-    found: dict[str, Span] = {}
-    for statement in names.inputs.values():
-        own = {clause.name for clause in statement.clauses} | {index.name for index in statement.symbol.tag}
-        for symbol in (m for size in statement.shape[1:] for m in mentions(size) if isinstance(m, tree.Symbol)):
-            is_known = symbol.name in names.declared or symbol.name in names.by_name or symbol.name in BUILTINS
-            if not is_known and symbol.name not in own and symbol.name not in names.outputs:
-                found.setdefault(symbol.name, symbol.span)
-    return found
 
 
 @dataclass(frozen=True)

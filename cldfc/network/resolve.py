@@ -16,7 +16,7 @@ from cldfc.network.declarations import (
     resolve_ties,
 )
 from cldfc.network.elaborate import Elaboration
-from cldfc.network.ends import Ends, GivenShape, find_open_names, state_sizes, with_classes
+from cldfc.network.ends import Ends, GivenShape, state_sizes, with_classes
 from cldfc.network.names import Names, indices_in_words
 from cldfc.network.positions import MOST_OPERATIONS, IndexRange, Lookup, Position, Positions, report_size
 from cldfc.network.program import Operand, OwnedNames, Program, Read, Reads, Scope, Step, Template, Words
@@ -59,7 +59,6 @@ def resolve_spec(spec: tree.Tree, changes: Changes, problems: Problems) -> Progr
     Raises CldfError with everything that is wrong, when there is no network to speak of.
     """
     names = collect_names(spec, problems)
-    names.open = find_open_names(names)
     _check_model(names)
     _check_indices(names)
     check_order(names, problems)

@@ -78,20 +78,17 @@ class _Inference:
         self.unlike: set[Key | None] = set()
         self.errors = ShapeErrors(expansion, problems)
         self.first = self.errors.first
-        self.loose: list[tuple[Dim, OpenSize]] = []
-        """Open sizes of single values of a family, `H@2`, which may follow from those of others."""
+        self.loose: dict[OpenSize, Dim] = {}
+        """Open sizes with a tag, `H@2`, which may follow from others."""
         for family in expansion.program.inputs:
             for key, shape in family.shapes.items():
-                self.forms[expansion.values[key]].dims = tuple(self.input_size(size, key) for size in shape)
+                self.forms[expansion.values[key]].dims = tuple(map(self.dim, shape))
 
-    def input_size(self, size: Size, key: Key) -> Dim:
-        first = next(family.keys[0] for family in self.expansion.program.inputs if key in family.shapes)
-        if key == first or not isinstance(size, OpenSize) or size != OpenSize.named(size.names[0]):
-            return Dim(size)
-        if "@" not in size.names[0]:
-            return Dim(size)
-        self.loose.append((Dim(), size))
-        return self.loose[-1][0]
+    def dim(self, size: Size) -> Dim:
+        """A size of an input or an output."""
+        if isinstance(size, OpenSize) and "@" in size.names[0] and size == OpenSize.named(size.names[0]):
+            return self.loose.setdefault(size, Dim())
+        return Dim(size)
 
     def run(self) -> Inferred:
         for at, operation in enumerate(self.expansion.operations):
@@ -99,7 +96,7 @@ class _Inference:
         for output in self.expansion.program.outputs:
             self.check_output(output)
         self.suppose()
-        for dim, size in self.loose:
+        for size, dim in self.loose.items():
             if dim.root().size is None:
                 self.solver.known(dim, size)
                 self.solver.settle()
@@ -272,7 +269,7 @@ class _Inference:
             return
         form = self.forms[at]
         try:
-            self.solver.is_shape(form, tuple(Dim(size) for size in output.shape))
+            self.solver.is_shape(form, tuple(map(self.dim, output.shape)))
             self.solver.settle()
         except Mismatch:
             templates = self.expansion.program.templates

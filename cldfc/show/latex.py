@@ -252,7 +252,8 @@ class _Algorithm:
             is_stated = not self.program.open_sizes and not statement.symbol.tag
             sizes = r" \times ".join(map(str, *shape.values())) if is_stated else self.formatter.shape(statement.shape)
             symbol = self.formatter.symbol(statement.symbol)
-            yield rf"\Require ${symbol} \in \mathbb{{R}}^{{{sizes}}}${self.formatter.clauses(statement.clauses)}"
+            ranges = "".join(f", ${self.formatter.clause(clause, ' : ')}$" for clause in statement.clauses)
+            yield rf"\Require ${symbol} \in \mathbb{{R}}^{{{sizes}}}${ranges}"
         for word, kind in _KINDS.items():
             found = [s for s in self.program.spec.statements if isinstance(s, kind)]
             if found:

@@ -95,7 +95,7 @@ def depth_text(cost: Cost, written: Cost) -> str:
 def open_text(cost: Cost) -> str:
     """What to do for the figures that depend on the sizes of maps."""
     names = " and ".join(cost.open_sizes)
-    return f"multiply-adds and activations depend on {names}; `--input 1x64x64` states a size"
+    return f"multiply-adds and activations depend on {names}; `--input` states a size"
 
 
 def _layers_text(cost: Cost, written: Cost) -> str:
