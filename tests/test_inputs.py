@@ -367,6 +367,24 @@ def test_code_text_and_algorithm_of_all_kinds_of_ends(golden):
     assert verify_forms(network, candidates_of(network), 1e-12).agrees
 
 
+@pytest.mark.parametrize("by", ["state dict", "module"])
+def test_weights_of_another_module_are_imported(by):
+    torch.manual_seed(0)
+    source = Compilation(read_source(ENDS))
+    theirs, ours = build(source.code("written")), build(source.code())
+    with torch.no_grad():
+        for parameter in theirs.parameters():
+            parameter.add_(torch.rand_like(parameter))
+    shapes = [(2, 1, 8, 8), (2, 2, 8, 8)], [(2, 1, 8, 8), (2, 1, 4, 4), (2, 1, 2, 2)], (2, 2, 1, 7, 5)
+    example = (*map(torch.randn, shapes[0]), [torch.randn(shape) for shape in shapes[1]], torch.randn(shapes[2]))
+    if by == "module":
+        cldfc.import_weights(ours, theirs, example=example)
+    else:
+        cldfc.import_weights(ours, theirs.state_dict())
+    found = zip(ours.eval()(*example), theirs.eval()(*example), strict=True)
+    assert all(torch.allclose(one, two, atol=1e-5) for one, two in found)
+
+
 def test_a_pyramid_takes_its_sizes_from_what_it_is_added_to():
     shapes = tried_shapes(Compilation(read_source(ENDS)))
     for shape in shapes:

@@ -61,8 +61,14 @@ _CHECKERS: Mapping[str, Sequence[str]] = {
         '        raise ValueError(f"{name} is a map of {found}, and {sizes} fits the other sizes")',
     ],
     "check_count": [
-        "def check_count(name: str, count: int, wanted: int) -> None:",
+        *python.call(
+            "def check_count",
+            ["name: str", "x: torch.Tensor | list[torch.Tensor]", "wanted: int"],
+            " -> None:",
+            0,
+        ),
         '    """Raise ValueError for a family of inputs that has other members."""',
+        "    count = x.shape[1] if isinstance(x, torch.Tensor) else len(x)",
         "    if count != wanted:",
         '        raise ValueError(f"{name} has {count} members, not {wanted}")',
     ],
@@ -154,9 +160,8 @@ class SignatureWriter:
         counts: list[str] = []
         for family in self.graph.program.inputs:
             name = self.names.locals.given[family.name, family.arity]
-            count = {"levels": f"len({name})", "steps": f"{name}.shape[1]"}.get(family.kind)
-            if count is not None:
-                counts.append(f'check_count("{family.name}", {count}, {family.count})')
+            if family.kind:
+                counts.append(f'check_count("{family.name}", {name}, {family.count})')
         if not self.names.open_sizes:
             return counts
         given, shapes = self.variables()

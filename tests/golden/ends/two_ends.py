@@ -51,8 +51,9 @@ def check_shape(name: str, x: torch.Tensor, *sizes: int) -> None:
         raise ValueError(f"{name} is a map of {found}, and {sizes} fits the other sizes")
 
 
-def check_count(name: str, count: int, wanted: int) -> None:
+def check_count(name: str, x: torch.Tensor | list[torch.Tensor], wanted: int) -> None:
     """Raise ValueError for a family of inputs that has other members."""
+    count = x.shape[1] if isinstance(x, torch.Tensor) else len(x)
     if count != wanted:
         raise ValueError(f"{name} has {count} members, not {wanted}")
 
@@ -79,8 +80,8 @@ class TwoEnds(nn.Module):
     def forward(
         self, f: torch.Tensor, g: torch.Tensor, p: list[torch.Tensor], s: torch.Tensor
     ) -> TwoEndsOutputs:
-        check_count("p", len(p), 3)
-        check_count("s", s.shape[1], 2)
+        check_count("p", p, 3)
+        check_count("s", s, 2)
         H, W = f.shape[-2:]
         N = (s.shape[-2] + 1) // 2
         M = s.shape[-1]
