@@ -320,8 +320,10 @@ class _Step:
         given = {key: part.view(-1, *shape) for key, part, shape in zip(self.states, parts, self.shapes, strict=True)}
         session = replace(self.session, values={}, statistics={}, uses=[], undecided=[])
         session.values.update(given)
-        program = self.network.program
-        session.values[program.input.name, ()] = torch.zeros(len(states), *program.shape, dtype=torch.float64)
+        inferred = self.network.shapes
+        for key in self.network.program.input_keys:
+            shape = inferred.shapes[inferred.expansion.values[key]]
+            session.values[key] = torch.zeros(len(states), *shape, dtype=torch.float64)
         found: list[Tensor] = []
         with torch.no_grad():
             for key in self.results:

@@ -18,7 +18,13 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Literal, get_args
 
 from cldfc.algebra.infer import infer_network
-from cldfc.algebra.remarks import remark_left_out, remark_passed_over, remark_softmax, remark_unbounded_head
+from cldfc.algebra.remarks import (
+    remark_left_out,
+    remark_passed_over,
+    remark_softmax,
+    remark_unbounded_head,
+    remark_unused,
+)
 from cldfc.diagnostics import CldfError, Diagnostic, Problems, Source, UsageError, one_of
 from cldfc.network.constants import check_order
 from cldfc.network.cost import check_expectations
@@ -30,7 +36,7 @@ from cldfc.syntax import tree
 from cldfc.syntax.format import format_statement
 from cldfc.syntax.parse import collector_paused
 from cldfc.syntax.read import change_spec, read_spec
-from cldfc.syntax.spelling import ascii_name
+from cldfc.syntax.spelling import ascii_name, canonical_name
 
 if TYPE_CHECKING:
     from cldfc.algebra.fold_norms import Folded
@@ -46,7 +52,7 @@ Form = Literal["written", "simplified", "residual", "auto"]
 """The network as the spec writes it; without what its equations do for nothing; with residuals in place of
 features, by Theorem 1; or whichever of the last two has fewer multiply-adds."""
 
-REMARKS = (remark_unbounded_head, remark_left_out, remark_softmax, remark_passed_over)
+REMARKS = (remark_unbounded_head, remark_left_out, remark_softmax, remark_passed_over, remark_unused)
 
 
 @dataclass(frozen=True, slots=True)
@@ -251,6 +257,8 @@ def _infer(reading: _Reading, changes: Changes) -> Inferred:
     return inferred
 
 
+_NEXT_INPUT = re.compile(r"[\s,;]+(?=[^\s,;=]+=)")
+"""Between `f=1x64x64` and `g=1x64x64`."""
 _SHAPE = re.compile(r"\s*([0-9]{1,9})\s*[x×,]\s*([0-9]{1,9})\s*[x×,]\s*([0-9]{1,9})\s*")
 
 
@@ -264,7 +272,11 @@ def read_changes(
     changes = [*(change("let", text) for text in lets or ()), *(change("tie", text) for text in ties or ())]
     if classes is not None and not 1 <= classes <= LARGEST_SIZE:
         raise UsageError(f"{classes:,} classes are not possible", f"write a number from 1 to {LARGEST_SIZE:,}")
-    return Changes(None if input is None else _read_shape(input), classes, tuple(changes))
+    if input is None or "=" not in input:
+        return Changes(None if input is None else _read_shape(input), classes, tuple(changes))
+    named = [part.partition("=") for part in _NEXT_INPUT.split(input.strip())]
+    shapes = tuple((canonical_name(name.strip()), _read_shape(shape)) for name, _, shape in named)
+    return Changes(None, classes, tuple(changes), shapes)
 
 
 def change(word: str, text: str) -> Source:
@@ -286,6 +298,9 @@ def _read_shape(text: str) -> tuple[int, int, int]:
     found = _SHAPE.fullmatch(text)
     sizes = [int(size) for size in found.groups()] if found else []
     if not sizes or not all(1 <= size <= LARGEST_SIZE for size in sizes):
-        raise UsageError(f"`{text}` is no shape of an input", "write channels, height and width: `--input 3x32x32`")
+        raise UsageError(
+            f"`{text}` is no shape of an input",
+            "write channels, height and width: `--input 3x32x32`, or of one input by its name, `--input f=3x32x32`",
+        )
     channels, height, width = sizes
     return channels, height, width

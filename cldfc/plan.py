@@ -36,6 +36,7 @@ from cldfc.output import ignore, printable, short_count
 from cldfc.recipe import Recipe, as_toml
 from cldfc.runs.run_folder import RunRecord, free_folder, refuse_taken
 from cldfc.stop import listen
+from cldfc.syntax import tree
 from cldfc.training.launch import this_job
 from cldfc.weights.compiled import Compiled, Head, Parameter
 
@@ -81,6 +82,7 @@ class _Plan:
 def plan_run(source: Source, data: str, changes: Changes, fields: Mapping[str, object]) -> _Plan:
     """What `start_run` would train. Raises CldfError, and UsageError when spec, data set and recipe do not fit."""
     network = Compilation(source, changes)
+    _refuse_untrainable(network)
     dataset = find(data, _input_of(network) if is_folder(data) else None)
     changes = changes.on(dataset.name, dataset.shape, dataset.classes)
     network = network.sized(changes.shape, changes.classes)
@@ -88,6 +90,26 @@ def plan_run(source: Source, data: str, changes: Changes, fields: Mapping[str, o
     recipe = changed_recipe(default_recipe(dataset, network.cost.convolutions), fields)
     check_validation(dataset, recipe)
     return _Plan(network, dataset, recipe)
+
+
+def _refuse_untrainable(network: Compilation) -> None:
+    """Raises UsageError for a network of another kind than images → scores of classes."""
+    inputs = [statement for statement in network.tree.statements if isinstance(statement, tree.InputStatement)]
+    outputs = [statement for statement in network.tree.statements if isinstance(statement, tree.Output)]
+    what = ""
+    if other := next((output for output in outputs if not output.is_scores), None):
+        kind = "a map" if len(other.shape) > 1 else "a vector of numbers"
+        what = f"the output `{other.name}` is {kind}"
+    elif len(outputs) > 1:
+        what = "there are several outputs"
+    elif len(inputs) > 1 or any(statement.symbol.tag for statement in inputs):
+        what = "there are several inputs"
+    if what:
+        message = f"{what}: training on it comes with a later edition"
+        help = (
+            "`check`, `compile`, `verify`, `show` and `derive` know it; train the compiled module in a loop of your own"
+        )
+        raise UsageError(message, help)
 
 
 def _refuse_unfit(network: Compilation, dataset: DataSet) -> None:
@@ -145,7 +167,11 @@ def stem_remarks(plan: _Plan) -> list[str]:
 
 
 def _input_of(network: Compilation) -> Shape:
-    channels, height, width = network.changes.shape or network.program.shape
+    shape = network.changes.shape or network.program.shape
+    if network.changes.shape is None and (open := network.program.open_sizes):
+        help = "state the size that the images are to have: `--input 3x64x64`"
+        raise UsageError(f"the spec leaves {' and '.join(open)} open", help)
+    channels, height, width = (size for size in shape if isinstance(size, int))
     return channels, height, width
 
 
@@ -217,7 +243,9 @@ def resume_run(
 
 
 def compilation_of_run(text: str, record: RunRecord) -> Compilation:
-    return Compilation(Source("spec.cldf", text), Changes(record.input_shape, record.classes))
+    network = Compilation(Source("spec.cldf", text), Changes(record.input_shape, record.classes))
+    _refuse_untrainable(network)
+    return network
 
 
 def compiled_from(network: Compilation) -> Compiled:

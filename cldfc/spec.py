@@ -122,10 +122,16 @@ class Spec:
         """The spec with kernels or scalars shared: `tie("A@ℓ")`, `tie("B@ℓ for i >= 1")`, eq. (3.6)."""
         return self.changed("tie", statements)
 
-    def input(self, channels: int, height: int, width: int) -> Spec:
-        """The spec for images of another shape. Raises UsageError for a shape that is none."""
-        shape = read_changes(input=f"{channels}x{height}x{width}").shape
-        return replace(self, changes=replace(self.changes, shape=shape))
+    def input(self, channels: int, height: int, width: int, name: str | None = None) -> Spec:
+        """The spec for images of another shape; of several inputs the one of that name has it.
+
+        Sizes that the spec leaves open become numbers. Raises UsageError for a shape that is none.
+        """
+        given = read_changes(input=f"{name}={channels}x{height}x{width}" if name else f"{channels}x{height}x{width}")
+        if name is None:
+            return replace(self, changes=replace(self.changes, shape=given.shape))
+        inputs = tuple({**dict(self.changes.inputs), **dict(given.inputs)}.items())
+        return replace(self, changes=replace(self.changes, inputs=inputs))
 
     def classes(self, count: int) -> Spec:
         """The spec for another number of classes. Raises UsageError for a number that is none."""
@@ -181,7 +187,9 @@ class Spec:
     def build(self, form: Form = "simplified") -> nn.Module:
         """The PyTorch module with new weights, drawn from torch's generator; loads torch.
 
-        It maps images, batch × channels × height × width, to scores, batch × classes.
+        It maps images, batch × channels × height × width, to scores, batch × classes. Of several inputs it takes one
+        after the other, a family over levels as a list, a sequence as batch × steps × …; several outputs it gives as a
+        NamedTuple.
         """
         from cldfc.weights.network import build_network
 
@@ -292,6 +300,7 @@ class Spec:
         said = [source.text for source in self.changes.statements]
         if self.changes.shape is not None:
             said.append(f"input {shape_text(self.changes.shape)}")
+        said += [f"input {name} : {shape_text(shape)}" for name, shape in self.changes.inputs]
         if self.changes.classes is not None:
             said.append(f"{self.changes.classes} classes")
         return ", ".join([self.origin.name, *said])

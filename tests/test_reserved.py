@@ -41,7 +41,8 @@ def test_what_generated_code_reads():
     """The golden sources contain every operator."""
     everything = {"stride", "groups", "dilation", "bias"}
     helpers = "\n".join([*conv_lines(everything), *prolong_lines(everything), *shared_norm_lines(), *drop_path_lines()])
-    paths = sorted([*(ROOT / "tests/golden/compile").glob("*.cldf"), *(ROOT / "examples").glob("*.cldf")])
+    folders = ("tests/golden/compile", "tests/golden/ends", "examples")
+    paths = sorted(path for folder in folders for path in (ROOT / folder).glob("*.cldf"))
     found = set().union(*map(names_of_module, [helpers, *(Compilation(read_source(path)).code() for path in paths)]))
     assert found == keywords.MODULE_NAMES | keywords.BUILTIN_NAMES
 

@@ -46,7 +46,7 @@ def drop_copies(graph: Graph) -> Graph:
         changed, order = equations.change(template, changes)
         origins = tuple(graph.members[number][at] for at in order)
         revised.append(Revised(changed, instance.binding, instance.value, origins))
-    return rebuild_graph(graph, keep_needed(revised, (graph.program.output, ())))
+    return rebuild_graph(graph, keep_needed(revised, graph.program.output_keys))
 
 
 def _behind(operand: Operand, binding: Binding, copies: dict[Key, Template]) -> Operand:

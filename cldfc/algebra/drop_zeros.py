@@ -34,7 +34,7 @@ def drop_zeros(graph: Graph) -> Graph:
         return graph
     work = _Zeros(graph)
     revised = [work.revise(number, instance) for number, instance in enumerate(graph.instances)]
-    return rebuild_graph(graph, keep_needed(revised, (graph.program.output, ())))
+    return rebuild_graph(graph, keep_needed(revised, graph.program.output_keys))
 
 
 @dataclass

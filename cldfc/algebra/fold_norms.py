@@ -166,7 +166,7 @@ def fold_norms(graph: Graph) -> Folded:
             pairs[kernel] = first
     work = _Fold(graph, pairs)
     revised = [work.revise(number, instance) for number, instance in enumerate(graph.instances)]
-    rebuilt = rebuild_graph(graph, keep_needed(revised, (graph.program.output, ())))
+    rebuilt = rebuild_graph(graph, keep_needed(revised, graph.program.output_keys))
     used = {key for node in rebuilt.nodes() for key in node.stored}
     norms = {_norm_of(node) for node in rebuilt.nodes()}
     parameters = {key: stored for key, stored in graph.parameters.items() if key in used}

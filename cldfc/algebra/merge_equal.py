@@ -78,7 +78,7 @@ def _name_families(graph: Graph, numbers: ExpressionNumbers) -> dict[int, _Share
         kind = found[0][1].kind
         if kind is not None and (kind in kinds or len(found) > 1):
             kinds[kind][expression] = found
-    taken = {instance.value[0] for instance in graph.instances} | {graph.program.input.name}
+    taken = {key[0] for key in graph.values}
     families: dict[int, _Shared] = {}
     for expressions in kinds.values():
         rows: dict[int, tuple[int, ...]] = {}

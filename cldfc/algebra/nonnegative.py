@@ -72,10 +72,9 @@ class _SignProof:
         said = Label(constraint.span, f"to hold {where}")
         if operation.instance < 0:
             message = f"`{format_key(key)}` is not provably ≥ 0: the input may be negative"
-            name = self.expansion.program.input.name
-            help = (
-                f"write `{format_key(key)} = relu({name})`" if key[0] != name else "constrain a value that is computed"
-            )
+            name = self.expansion.program.input_keys[operation.step]
+            help = "constrain a value that is computed"
+            help = f"write `{format_key(key)} = relu({format_key(name)})`" if key[0] != name[0] else help
             self.problems.report("E0603", message, operation.span, "the input", help, said)
             return
         template = self.expansion.instances[operation.instance].template

@@ -35,13 +35,15 @@ def remark_left_out(inferred: Inferred) -> Iterator[Diagnostic]:
 
 
 def remark_softmax(inferred: Inferred) -> Iterator[Diagnostic]:
-    """The remark R0903 on an output that is a softmax already."""
+    """The remark R0903 on scores that are a softmax already."""
     expansion = inferred.expansion
-    operation = expansion.operations[expansion.values[expansion.program.output, ()]]
-    if isinstance(operation.operator, Softmax):
+    for output in expansion.program.outputs:
+        operation = expansion.operations[expansion.values[output.key]]
+        if not (output.is_scores and isinstance(operation.operator, Softmax)):
+            continue
         yield Diagnostic(
             "R0903",
-            f"the output `{expansion.program.output}` is a softmax, and the loss applies one of its own",
+            f"the output `{output.name}` is a softmax, and the loss applies one of its own",
             (Label(operation.span, "applied here"),),
             "leave it out: the output is scores, of which training and `cldfc predict` take the softmax",
         )
@@ -61,6 +63,32 @@ def remark_passed_over(inferred: Inferred) -> Iterator[Diagnostic]:
             (Label(special.left.span, "the one that holds"), Label(general.left.span, "the general one")),
             f"if that is not meant, change the indices of one; `for` after the one for `{other}` says the same outright",
         )
+
+
+def remark_unused(inferred: Inferred) -> Iterator[Diagnostic]:
+    """The remark R0905 on inputs and equations of the spec itself that no output needs."""
+    expansion = inferred.expansion
+    program = expansion.program
+    read = {operand for operation in expansion.operations for operand in operation.operands}
+    read |= {expansion.values[key] for key in program.output_keys}
+    for family in program.inputs:
+        unread = [key for key in family.keys if expansion.values[key] not in read]
+        whole = format_symbol(family.statement.symbol)
+        names = f"`{whole}`" if len(unread) == family.count else ", ".join(f"`{format_key(key)}`" for key in unread)
+        if unread:
+            help = "use it in an equation, or leave it out: `forward` has an argument for it"
+            yield _unused(f"the input {names}", family.statement.symbol.span, help)
+    needed = {(instance.template.family, len(instance.value[1])) for instance in expansion.instances}
+    for template in program.templates:
+        family, left = (template.family, len(template.left)), template.statement.left
+        if family in needed or template.is_inner or left.span.source is not program.spec.source:
+            continue
+        needed.add(family)
+        yield _unused(f"`{format_symbol(left)}`", left.span, "use it, or leave its equation out; it is not computed")
+
+
+def _unused(what: str, span: Span, help: str) -> Diagnostic:
+    return Diagnostic("R0905", f"no output needs {what}", (Label(span, "not needed"),), help)
 
 
 def _rows_and_columns(left: list[int], sides: tuple[int, ...]) -> str:

@@ -28,10 +28,10 @@ def find_untrained(graph: Graph) -> dict[Key, str]:
 
 
 def _reach(graph: Graph) -> set[int]:
-    """The operations that the output depends on, once sums are added up."""
+    """The operations that the outputs depend on, once sums are added up."""
     terms = _expand_sums(graph)
     reached: set[int] = set()
-    stack = [*terms[graph.values[graph.program.output, ()]]]
+    stack = [term for key in graph.program.output_keys for term in terms[graph.values[key]]]
     while stack:
         at = stack.pop()
         if at not in reached:

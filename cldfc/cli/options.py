@@ -98,7 +98,10 @@ SpecPaths = Annotated[list[Path], spec_argument("One or more .cldf files, or nam
 RunPath = Annotated[Path, typer.Argument(metavar="RUN", help="A run folder.", autocompletion=complete_run)]
 Lets = Annotated[list[str] | None, typer.Option("--let", metavar="'x = …'", help="Override a `let` of the spec.")]
 Ties = Annotated[list[str] | None, typer.Option("--tie", metavar="A@ℓ", help="Share a kernel or scalar.")]
-Input = Annotated[str | None, typer.Option("--input", metavar="C×H×W", help="Replace the shape of the input.")]
+Input = Annotated[
+    str | None,
+    typer.Option("--input", metavar="C×H×W", help="Replace the shape of the input; of one of several: f=C×H×W."),
+]
 Classes = Annotated[int | None, typer.Option("--classes", help="Replace the number of classes.")]
 
 DeviceName = Annotated[

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -76,11 +76,20 @@ def verify(
 
 
 def _heading(network: Compilation, whole: Compilation, spec: Path, other: Path | None) -> list[str]:
+    from cldfc.verify.equivalence import tried_shapes
+
     with_what = "the equations" if other is None else f"`{other}`"
-    shape = shape_text(network.program.shape)
-    text = f"{spec}: {network.class_name} against {with_what}, at two images of {shape}"
+    tried = " and of ".join(_shapes_text(shapes) for shapes in tried_shapes(network))
+    text = f"{spec}: {network.class_name} against {with_what}, at two images of {tried}"
     full = shape_text(whole.program.shape)
-    return [text] if full == shape else [text, f"(cut down from {full})"]
+    return [text] if network is whole or full == tried else [text, f"(cut down from {full})"]
+
+
+def _shapes_text(shapes: Mapping[str, tuple[int, ...]]) -> str:
+    """`1 × 32 × 32`; several by their names."""
+    if len(shapes) == 1:
+        return shape_text(*shapes.values())
+    return ", ".join(f"{name}: {shape_text(shape)}" for name, shape in shapes.items())
 
 
 def _read_map(texts: Sequence[str]) -> dict[str, str]:

@@ -12,6 +12,7 @@ from cldfc.emit.loops import ForLoop, History, Item, Leaf, Site, Turn, sites, tu
 from cldfc.emit.naming import TEMPORARIES, Naming, Ownership, ParameterUse, variables
 from cldfc.emit.python import loop_name, snake_case
 from cldfc.emit.recursion import Recursions, Visit
+from cldfc.emit.signature import SignatureWriter
 from cldfc.emit.sizes import number_text
 from cldfc.emit.statements import CodeNames, format_shapes, write_equation
 from cldfc.network.graph import Node
@@ -19,6 +20,7 @@ from cldfc.network.positions import Key, Position, Positions
 from cldfc.network.program import Call, Operand, Read, Reads, Step, Template
 from cldfc.ops import Channels, ConvolutionAdjoint, Kernel, Spread, Statistics, WithNumber, Zero
 from cldfc.ops.pointwise import Relu
+from cldfc.ops.size import formula_of
 from cldfc.syntax import tree
 from cldfc.syntax.format import format_let
 
@@ -328,9 +330,14 @@ class Forward:
         own = {(leaf, step): place for (leaf, step, is_statistics), place in self.place_at.items() if not is_statistics}
         self.recursions = Recursions(names, ownership, own, self.node_with_shapes)
         self.recursions.find(list(self.site_of.values()))
+        self.signature = SignatureWriter(names)
 
     def lines(self) -> list[str]:
-        """The equations in the loops of the network."""
+        """What inputs must be like, the equations in the loops of the network, and several outputs together."""
+        equations = self.equations()
+        return [*self.signature.checks(), *equations, *self.signature.result()]
+
+    def equations(self) -> list[str]:
         kept = dict.fromkeys(family for family, slot in self.names.slots.items() if slot)
         names = [self.names.locals.name(family, family[0]) for family in kept]
         return [
@@ -374,8 +381,7 @@ class Forward:
             temporaries=self.names.temporaries,
             is_spread=lambda at, place: place in _spread_operands(self.graph, self.number_of, site, numbers[at]),
         )
-        is_output = (template.family, left) == (self.graph.program.output, ())
-        if is_output:
+        if [(template.family, left)] == self.graph.program.output_keys:
             return [comment, *write_equation(template, vocabulary, "return ", depth)]
         history = self.names.histories.get((template.family, len(left)))
         new = self.names.temporaries[0]
@@ -495,8 +501,10 @@ class Forward:
         return self.number_of[template.family, tuple(p.substitute(binding).value(turn) for p in template.left)]
 
     def zero(self, site: Site, at: int) -> str:
-        """Zeros for each image of the batch, on the input's device and, if they agree, of its size."""
-        argument = self.names.locals.given[self.graph.program.input.name, 0]
+        """Zeros for each image of the batch, on the first input's device and, if they agree, of its size."""
+        first = self.graph.program.inputs[0]
+        argument = self.names.locals.given[first.name, first.arity] + "[0]" * (first.kind == "levels")
+        rows = 3 if first.kind == "steps" else 2
         family = site.leaf.template.family
         left = tuple(p.substitute(site.leaf.binding()) for p in site.leaf.template.left)
         samples: list[tuple[Turn, tuple[int, ...]]] = []
@@ -504,9 +512,12 @@ class Forward:
         for turn in turns(site.route):
             value = (family, tuple(p.value(turn) for p in left))
             samples.append((turn, self.node_of[self.number_of[value], at].shape))
-        as_input = value in self.names.while_input and all(s[1:] == self.graph.program.shape[1:] for _, s in samples)
+        shape_of_input = self.graph.shape(first.keys[0])
+        as_input = value in self.names.while_input and all(
+            [*map(formula_of, s[1:])] == [*map(formula_of, shape_of_input[1:])] for _, s in samples
+        )
         axes = range(1 if as_input else len(samples[0][1]))
         by_axis = [[(turn, shape[axis]) for turn, shape in samples] for axis in axes]
-        sizes = [self.names.sizes.fit(f"{family}_zero", sample) for sample in by_axis]
-        sizes += [f"*{argument}.shape[2:]"] if as_input else []
+        sizes = [self.signature.fit(f"{family}_zero", sample) for sample in by_axis]
+        sizes += [f"*{argument}.shape[{rows}:]"] if as_input else []
         return f"{argument}.new_zeros({', '.join([f'{argument}.shape[0]', *sizes])})"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import takewhile
 
 from cldfc.emit import python
@@ -11,8 +12,10 @@ from cldfc.emit.loops import ForLoop, Item, Route, Site, Turn, input_is_done, si
 from cldfc.emit.python import Identifiers, loop_name, snake_case
 from cldfc.emit.schedule import Execution
 from cldfc.emit.sizes import Sizes
+from cldfc.network.expand import Instance
 from cldfc.network.graph import Graph, Node
 from cldfc.network.positions import Formula, Key, Lookup, Position, Positions
+from cldfc.network.program import InputFamily
 from cldfc.ops import BatchNorm, Convolution, Linear, Operator, Pointwise, Pool, SharedBatchNorm, Statistics
 from cldfc.syntax import keywords
 
@@ -132,11 +135,15 @@ def _free_sizes(graph: Graph) -> dict[tuple[Key, str], str]:
             users.setdefault(key, []).append(at)
         for operand in graph.operands(at):
             readers[operand].append(at)
-    head = nodes[graph.values[graph.program.output, ()]]
     free: dict[tuple[Key, str], str] = {}
-    if isinstance(head.operator, Linear) and head.operator.outputs is None and head.parameter is not None:
-        if len(users[head.parameter]) == 1 and not readers[graph.values[graph.program.output, ()]]:
-            free[head.parameter, "out"] = "num_classes"
+    if len(graph.program.outputs) == 1:
+        at = graph.values[graph.program.output_keys[0]]
+        head = nodes[at]
+        if isinstance(head.operator, Linear) and head.operator.outputs is None and head.parameter is not None:
+            if len(users[head.parameter]) == 1 and not readers[at]:
+                free[head.parameter, "out"] = "num_classes"
+    if len(graph.program.input_keys) > 1:
+        return free
     return free | dict.fromkeys(_input_sizes(graph, nodes, users, readers), "in_channels")
 
 
@@ -169,6 +176,10 @@ def _input_sizes(
     inside = set(reached)
     own = all(inside.issuperset(graph.operands(user)) for key, _ in found for user in users[key])
     return list(found) if own else []
+
+
+def _defines_another(name: str, instance: Instance) -> bool:
+    return instance.value[0] != name
 
 
 class NotFree(Exception):
@@ -214,20 +225,26 @@ class Naming:
         program, instances = self.graph.program, execution.instances
         self.histories = execution.histories
         self.slots = {family: () if family in self.histories else slot for family, slot in execution.slots.items()}
-        given = (program.input.name, 0)
+        self.inputs = {(family.name, family.arity): family for family in program.inputs}
         self.locals = Identifiers(keywords.LOCALS | self.loops)
         for family in self.slots:
-            if family != given:
+            if family not in self.inputs:
                 self.locals.name(family, snake_case(family[0]))
-        heirs = [f for f, slot in self.slots.items() if f[0] == given[0] and f != given and not slot]
         self.while_input = {instance.value for instance in instances}
-        if heirs and input_is_done(instances, given[0]):
-            self.locals.given[given] = self.locals.given[heirs[0]]
-            before = takewhile(lambda instance: instance.value[0] != given[0], instances)
-            self.while_input = {instance.value for instance in before}
-        else:
-            wanted = snake_case(given[0])
-            self.locals.name(given, f"{wanted}_in" if wanted in self.locals.taken else wanted)
+        """The values that are computed while the first input has not been written over."""
+        for given in self.inputs:
+            heirs = [f for f, slot in self.slots.items() if f[0] == given[0] and f != given and not slot]
+            if heirs and not given[1] and input_is_done(instances, given[0]):
+                self.locals.given[given] = self.locals.given[heirs[0]]
+                if given[0] == program.inputs[0].name:
+                    is_before = partial(_defines_another, given[0])
+                    self.while_input = {instance.value for instance in takewhile(is_before, instances)}
+            else:
+                wanted = snake_case(given[0])
+                self.locals.name(given, f"{wanted}_in" if wanted in self.locals.taken else wanted)
+        self.open_sizes = {
+            name: self.locals.name(("size", name), name.replace("@", "_")) for name in self.graph.open_sizes
+        }
         for family, history in self.histories.items():
             for age in range(1, 1 + max(history.shifts.values(), default=0)):
                 self.locals.name((family, age), f"{snake_case(family[0])}_old" + f"_{age}" * (age > 1))
@@ -254,10 +271,20 @@ class Naming:
             return f"{self.locals.given[family, len(positions)]}[{age}]"
         if age:
             return self.locals.given[(family, len(positions)), age]
+        if family_of_inputs := self.inputs.get((family, len(positions))):
+            return self.member(family_of_inputs, positions)
         slot = self.slots.get((family, len(positions)), ())
         name = self.locals.name((family, len(positions)), family)
         indices = ", ".join(self.sizes.position(positions[place]) for place in slot)
         return f"{name}[{indices}]" if slot else name
+
+    def member(self, family: InputFamily, positions: Positions) -> str:
+        """An input: `f`; `f[level - 1]` of a list of tensors, `f[:, t - 1]` of a sequence."""
+        name = self.locals.given[family.name, family.arity]
+        if not family.kind:
+            return name
+        at = self.sizes.position(positions[0].shifted(-family.keys[0][1][0]))
+        return f"{name}[{at}]" if family.kind == "levels" else f"{name}[:, {at}]"
 
     def size_texts(self, place: ParameterUse, route: Route, needed: Container[str] | None = None) -> dict[str, str]:
         """An expression for each size, or for those that are needed, of the parameters that a place stands for."""

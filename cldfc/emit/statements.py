@@ -10,18 +10,19 @@ from cldfc.diagnostics import shape_text
 from cldfc.emit import python
 from cldfc.network.cost import count_unshared
 from cldfc.network.graph import Graph
-from cldfc.network.program import Operand, Read, Reads, Step, Template
+from cldfc.network.program import InputFamily, Operand, OutputValue, Read, Reads, Step, Template
 from cldfc.network.shapes import count_stored
 from cldfc.ops import Add, Identity, Kernel, ScalarValue, Spread, Total
 from cldfc.ops.arithmetic import Alike
 from cldfc.ops.base import Strength
+from cldfc.ops.size import OpenShape
 from cldfc.syntax import tree
 from cldfc.syntax.format import format_equation, format_let, format_symbol
 
 _MOST_SHAPES = 4
 
 
-def format_shapes(shapes: Sequence[Sequence[int]]) -> str:
+def format_shapes(shapes: Sequence[OpenShape]) -> str:
     """The different shapes of one place, from first to last."""
     texts = list(dict.fromkeys(map(shape_text, shapes)))
     if len(texts) > _MOST_SHAPES:
@@ -32,7 +33,35 @@ def format_shapes(shapes: Sequence[Sequence[int]]) -> str:
 def describe_class(graph: Graph) -> str:
     """One line: what the network is, and the shapes of a batch of N images and of what it gives for them."""
     program = graph.program
-    return f"{program.model}: images, N × {shape_text(program.shape)} → scores of classes, N × {program.classes}."
+    if len(program.inputs) == 1 and not program.inputs[0].kind and [o.is_scores for o in program.outputs] == [True]:
+        return f"{program.model}: images, N × {shape_text(program.shape)} → scores of classes, N × {program.classes}."
+    given, gives = (", ".join(map(_batch_text, program.inputs)), ", ".join(map(_output_text, program.outputs)))
+    line = f"{program.model}: {given} → {gives}."
+    if python.fits(f'"""{line}"""', 1):
+        return line
+    return (
+        f"{program.model}: {', '.join(i.name for i in program.inputs)} → {', '.join(o.name for o in program.outputs)}."
+    )
+
+
+def _batch_text(family: InputFamily) -> str:
+    """`f, N × 1 × H × W`; `f, 3 tensors N × 1 × 32 × 32, …`; `f, N × 8 × 3 × 32 × 32`."""
+    shapes = [f"N × {shape_text(shape)}" for shape in family.shapes.values()]
+    if family.kind == "levels":
+        return f"{family.name}, {family.count} tensors {shapes[0]}{', …' * (family.count > 1)}"
+    return f"{family.name}, {shapes[0].replace('N', f'N × {family.count}', 1) if family.kind else shapes[0]}"
+
+
+def _output_text(output: OutputValue) -> str:
+    return f"{output.name}, N × {shape_text(output.shape)}"
+
+
+def _input_text(family: InputFamily) -> str:
+    """`f: 3 × 32 × 32`, `f@1..3: 1 × 32 × 32, 1 × 16 × 16, …`."""
+    if not family.kind:
+        return f"{family.name}: {shape_text(next(iter(family.shapes.values())))}"
+    first, last = family.keys[0][1][0], family.keys[-1][1][0]
+    return f"{family.name}@{first}..{last}: {format_shapes([*family.shapes.values()])}"
 
 
 def describe(graph: Graph) -> list[str]:
@@ -55,7 +84,8 @@ def describe(graph: Graph) -> list[str]:
         *(f"    {format_equation(equation, width)}" for equation in equations),
         "",
         *(format_let(constant) for constant in constants),
-        f"{program.input.name}: {shape_text(program.shape)} → {program.output}: {program.classes}",
+        f"{', '.join(map(_input_text, program.inputs))} → "
+        + ", ".join(f"{output.name}: {shape_text(output.shape)}" for output in program.outputs),
         f"{stored:,} parameters" + (f", {unshared:,} without sharing" if unshared != stored else ""),
     ]
 

@@ -8,6 +8,7 @@ from cldfc.emit.forward import Forward
 from cldfc.emit.loops import Item
 from cldfc.emit.naming import ARGUMENTS, Naming, NotFree, Ownership, assign_owners, places_of
 from cldfc.emit.schedule import Execution, arrange, execute
+from cldfc.emit.signature import argument, checkers, outputs_class, result_type
 from cldfc.emit.statements import describe, describe_class
 from cldfc.network.graph import Graph
 from cldfc.syntax.spelling import ascii_name
@@ -18,11 +19,13 @@ def emit_module(graph: Graph, *remarks: str) -> str:
 
     Its docstring ends with the remarks.
     """
-    body = [*initialisers(graph), *_class_lines(graph)]
+    network = _class_lines(graph)
+    body = [*initialisers(graph), *checkers("\n".join(network)), *network]
     code = "\n".join(body)
-    lines = ['"""' + describe(graph)[0], *describe(graph)[1:], *remarks, '"""', "", "import torch"]
+    several = ["from typing import NamedTuple", ""] * (len(graph.program.outputs) > 1)
+    lines = ['"""' + describe(graph)[0], *describe(graph)[1:], *remarks, '"""', "", *several, "import torch"]
     lines += ["import torch.nn.functional as F"] if "F." in code else []
-    lines += ["from torch import nn", "", "", *body]
+    lines += ["from torch import nn", "", "", *outputs_class(graph.program), *body]
     return "\n".join(lines) + "\n"
 
 
@@ -49,8 +52,8 @@ def _class_lines(graph: Graph) -> list[str]:
 def _write_class(names: Naming, ownership: Ownership, execution: Execution, made: list[Item]) -> list[str]:
     """The class with these names. Raises NotFree."""
     program = names.graph.program
-    argument = names.locals.given[program.input.name, 0]
-    head = python.call("def forward", ["self", f"{argument}: torch.Tensor"], " -> torch.Tensor:", 1)
+    arguments = [argument(names, family) for family in program.inputs]
+    head = python.call("def forward", ["self", *arguments], f" -> {result_type(program)}:", 1)
     names.sizes.in_forward = True
     writer = Forward(names, ownership, places_of(execution.items), execution.items)
     forward, methods = writer.lines(), [*writer.methods.lines(), *writer.recursions.lines()]

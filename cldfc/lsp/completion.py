@@ -71,6 +71,8 @@ def _letters(spelling: Spelling) -> Iterator[types.CompletionItem]:
 
 def _everything(document: Document, spelling: Spelling) -> Iterator[types.CompletionItem]:
     yield from _known_names(document, spelling, tuple(_KINDS))
+    for name in document.known.names.open:
+        yield types.CompletionItem(spell_name(name, spelling), kind=_ItemKind.Constant, detail="an open size")
     for keyword, operator in BUILTINS.items():
         about = (operator.__doc__ or "").partition("\n")[0]
         yield types.CompletionItem(keyword, kind=_ItemKind.Function, detail=signature(operator), documentation=about)

@@ -107,8 +107,8 @@ def _spans_of(document: Document, place: CursorPlace, offset: int) -> list[Span]
 
 def _declared_at(names: Names, name: str) -> list[Span]:
     """The declaration of a name, or its equations, whatever their number of indices."""
-    if names.output is not None and names.output.name == name and not names.arities(name):
-        return [names.output.name_span]
+    if name in names.outputs and not names.arities(name):
+        return [names.outputs[name].name_span]
     if name in names.declared:
         return [names.head_of(name)[0].span]
     return [equation.left.span for arity in names.arities(name) for equation in names.families[name, arity]]

@@ -15,6 +15,7 @@ from cldfc.lsp.documents import Document
 from cldfc.network.cost import count_uses, sharing_of
 from cldfc.network.names import Family, Names
 from cldfc.network.positions import Constant, format_key
+from cldfc.network.program import InputFamily
 from cldfc.network.shapes import Stored
 from cldfc.ops import BUILTINS, Concat, Convolution, ConvolutionAdjoint, Multiply, Prolongation, Total
 from cldfc.ops.manual import section
@@ -70,7 +71,11 @@ def _level_row(network: Compilation, numbers: Sequence[int]) -> list[str]:
     values = sorted(instance.value for instance in instances if not instance.template.is_inner)
     shapes = dict.fromkeys(shape_text(graph.shape(value)) for value in values)
     macs = sum(network.costs[at].multiply_adds for number in numbers for at in graph.members[number])
-    return [f"`{_from_to([format_key(value) for value in values])}`", ", ".join(shapes), f"{macs:,}"]
+    return [
+        f"`{_from_to([format_key(value) for value in values])}`",
+        ", ".join(shapes),
+        "open" if graph.open_sizes else f"{macs:,}",
+    ]
 
 
 def _used_parameters(network: Compilation, levels: Iterable[Sequence[int]]) -> list[str]:
@@ -126,7 +131,16 @@ def _constant_figures(constant: Constant) -> list[str]:
     return _markdown_table((f"`{constant.index}`", f"`{constant.name}`"), rows)
 
 
+def _input_in_words(family: InputFamily) -> str:
+    """`the input, 1 × 32 × 32`; `a list of 3 inputs, 1 × H × W, 1 × H/2 × W/2, …`."""
+    shapes = list(dict.fromkeys(map(shape_text, family.shapes.values())))
+    shown = ", ".join(shapes[:2]) + ", …" * (len(shapes) > 2)
+    many = {"levels": f"a list of {family.count} inputs", "steps": f"a sequence of {family.count} inputs in one tensor"}
+    return f"{many.get(family.kind, 'the input')}, {shown}"
+
+
 _INSIDE = {
+    "numbers": "says that an output is a vector of numbers, not scores of classes: `output y : 3 numbers`",
     "for": "gives the range of an index: `for i = 1..ν`",
     "groups": "divides the channels of a kernel: `groups 4`",
     "dilation": "spaces out the numbers of a kernel: `dilation 2`",
@@ -181,6 +195,8 @@ def _about_name(document: Document, place: CursorPlace, offset: int) -> list[str
     network = document.good
     if not place.is_index and family in names.families:
         return _about_value(names, family, network)
+    if place.name in names.open:
+        return [*_code(place.name), "a size that an input leaves open"]
     if names.model is not None and names.model.name == place.name:
         figures = facts(network.simplified) if network else {}
         return [*_code(format_statement(names.model)), *(f"- {name}: {figure}" for name, figure in figures.items())]
@@ -196,10 +212,20 @@ def _code(*lines: str) -> list[str]:
 
 
 def _about_value(names: Names, family: Family, network: Compilation | None) -> list[str]:
-    is_output = names.output is not None and family == (names.output.name, 0)
-    statements = [*([names.output] if names.output and is_output else []), *names.families[family]]
+    output = None if family[1] else names.outputs.get(family[0])
+    statements = [*([] if output is None else [output]), *names.families[family]]
     said = _code(*map(format_statement, statements))
-    return [*said, "the output" if is_output else "a value", *(family_figures(network, family) if network else [])]
+    return [
+        *said,
+        "a value" if output is None else _kind_of_output(output),
+        *(family_figures(network, family) if network else []),
+    ]
+
+
+def _kind_of_output(output: tree.Output) -> str:
+    if len(output.shape) > 1:
+        return "an output, a map"
+    return "the output, scores of classes" if output.is_scores else "an output, a vector of numbers"
 
 
 def _declaration_in_words(
@@ -221,8 +247,9 @@ def _declaration_in_words(
         case tree.Let(symbol):
             constant = program.constants.get(symbol.name) if program else None
             return _constant_figures(constant) if constant else ["a constant"]
-        case tree.InputStatement() if program:
-            return [f"the input, {shape_text(program.shape)}"]
+        case tree.InputStatement(symbol) if program:
+            family = next((family for family in program.inputs if family.name == symbol.name), None)
+            return [_input_in_words(family)] if family is not None else []
         case tree.Range(kind, name):
             found = program.ranges.get(name) if program else None
             bounds = f", {found.lower}..{found.upper}" if found and found.level is None else ""

@@ -85,6 +85,12 @@ class Cost:
     convolutions: int = 0
     depth: int = 0
     kept: _Memory = field(default_factory=_Memory)
+    open_sizes: tuple[str, ...] = ()
+    """The names of open sizes, on which multiply-adds and memory depend: they are those at sizes that fit."""
+
+    def of_size(self, text: str) -> str:
+        """A figure that depends on the sizes of maps, as text; of open ones it is not known."""
+        return "open" if self.open_sizes else text
 
 
 def count_uses(graph: Graph) -> Counter[Key]:
@@ -142,6 +148,7 @@ def total_cost(graph: Graph, costs: Sequence[Cost], operations: Iterable[int] | 
         convolutions=sum(costs[at].convolutions for at in chosen),
         depth=_longest_chain(graph, costs, chosen),
         kept=sum((costs[at].kept for at in chosen), _Memory()),
+        open_sizes=tuple(graph.open_sizes),
     )
 
 
@@ -239,10 +246,10 @@ def level_of_instance(instance: Instance) -> int | None:
 
 
 def level_text(graph: Graph, instance: Instance) -> str:
-    """`ℓ=2`, or the name of the output."""
+    """`ℓ=2`, or the names of the outputs."""
     level = level_of_instance(instance)
     if level is None:
-        return graph.program.output
+        return ", ".join(output.name for output in graph.program.outputs)
     index = next(
         (name for name, range in graph.program.ranges.items() if range.kind == "levels"),
         instance.template.statement.left.name,
@@ -286,6 +293,11 @@ def check_expectations(spec: tree.Tree, inferred: Inferred, problems: Problems) 
             problems.report("E0602", message, expect.name_span, "unknown quantity", help)
             continue
         count, what = QUANTITIES[expect.quantity]
+        if open := inferred.expansion.program.open_sizes if expect.quantity == "macs" else []:
+            help = "leave it out, or write numbers for the sizes of the input"
+            message = f"the multiply-adds depend on {' and '.join(f'`{name}`' for name in open)}, which are open"
+            problems.report("E0412", message, expect.name_span, "a number for each size alone", help)
+            continue
         found = count(inferred)
         if found != expect.number.value:
             help = f"correct the network, or write `expect {expect.quantity} = {found:_}`"

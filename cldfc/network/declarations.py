@@ -37,11 +37,13 @@ def collect_names(spec: tree.Tree, problems: Problems) -> Names:
     for statement in spec.statements:
         match statement:
             case tree.Model():
-                _refuse_second(names, "model", names.model, statement.span)
+                if names.model is not None:
+                    _refuse_second(names, "model", statement.span, names.model.span)
                 names.model = names.model or statement
-            case tree.Output():
-                _refuse_second(names, "output", names.output, statement.name_span)
-                names.output = names.output or statement
+            case tree.Output(name):
+                if name in names.outputs:
+                    _refuse_second(names, f"output {name}", statement.name_span, names.outputs[name].name_span)
+                names.outputs.setdefault(name, statement)
             case tree.Equation():
                 name, arity = statement.left.name, len(statement.left.tag)
                 if (name, arity) not in names.families:
@@ -60,16 +62,25 @@ def collect_names(spec: tree.Tree, problems: Problems) -> Names:
                 pass
     _settle_members(names)
     _report_clashes(names)
+    _report_double_ends(names)
+    names.open = _find_open_names(names)
     return names
+
+
+def _find_open_names(names: Names) -> dict[str, Span]:
+    """The names in heights and widths of inputs that nothing else declares: sizes that are open, and where."""
+    found: dict[str, Span] = {}
+    for statement in names.inputs.values():
+        own = {clause.name for clause in statement.clauses} | {index.name for index in statement.symbol.tag}
+        for symbol in (m for size in statement.shape[1:] for m in mentions(size) if isinstance(m, tree.Symbol)):
+            is_known = symbol.name in names.declared or symbol.name in names.by_name or symbol.name in BUILTINS
+            if not is_known and symbol.name not in own and symbol.name not in names.outputs:
+                found.setdefault(symbol.name, symbol.span)
+    return found
 
 
 def _declare(names: Names, statement: DeclaringStatement) -> None:
     name, span = _declared_name(statement)
-    if isinstance(statement, tree.InputStatement):
-        _refuse_second(names, "input", names.input, span)
-        if names.input is not None:
-            names.problems.broken.add(name)
-        names.input = names.input or statement
     if _is_taken(names, name, span):
         return
     earlier = names.declared.get(name)
@@ -84,6 +95,8 @@ def _declare(names: Names, statement: DeclaringStatement) -> None:
         )
     else:
         names.declared[name] = statement
+        if isinstance(statement, tree.InputStatement):
+            names.inputs[name] = statement
 
 
 def _is_another_case(statement: TaggedStatement, names: Names, name: str) -> bool:
@@ -123,19 +136,15 @@ def _is_taken(names: Names, name: str, span: Span) -> bool:
 
 def _declared_name(statement: DeclaringStatement) -> tuple[str, Span]:
     match statement:
-        case tree.Let(symbol) | tree.KernelStatement(symbol) | tree.Scalar(symbol):
+        case tree.Let(symbol) | tree.KernelStatement(symbol) | tree.Scalar(symbol) | tree.InputStatement(symbol):
             return symbol.name, symbol.span
-        case tree.Range(_, name) | tree.InputStatement(name):
+        case tree.Range(_, name):
             return name, statement.name_span
 
 
-def _refuse_second(
-    names: Names, keyword: str, earlier: tree.Model | tree.Output | tree.InputStatement | None, span: Span
-) -> None:
-    if earlier is not None:
-        before = earlier.span if isinstance(earlier, tree.Model) else earlier.name_span
-        message = f"there is a second `{keyword}`"
-        names.problems.report("E0203", message, span, "the second", "keep one of the two", Label(before, "the first"))
+def _refuse_second(names: Names, what: str, span: Span, before: Span) -> None:
+    message = f"there is a second `{what}`"
+    names.problems.report("E0203", message, span, "the second", "keep one of the two", Label(before, "the first"))
 
 
 def _report_clashes(names: Names) -> None:
@@ -144,7 +153,7 @@ def _report_clashes(names: Names) -> None:
         left, earlier = equation.left, names.declared.get(equation.left.name)
         if _is_taken(names, left.name, left.span):
             continue
-        if earlier is not None and not (isinstance(earlier, tree.InputStatement) and left.tag):
+        if earlier is not None and not _is_other_family(earlier, left):
             message = f"`{left.name}` is declared, so no equation may define it"
             help = "give one of the two another name"
             names.problems.report(
@@ -153,9 +162,28 @@ def _report_clashes(names: Names) -> None:
             names.problems.lost = True
 
 
+def _report_double_ends(names: Names) -> None:
+    """An output is computed, so it is no input, and nothing else that is declared."""
+    for name, statement in names.outputs.items():
+        earlier = names.declared.get(name)
+        if earlier is not None and not (isinstance(earlier, tree.InputStatement) and earlier.symbol.tag):
+            message, help = (
+                f"the output `{name}` is declared as something else, too",
+                "give one of the two another name",
+            )
+            label = Label(_declared_name(earlier)[1], "declared here")
+            names.problems.report("E0203", message, statement.name_span, "an output here", help, label)
+            names.problems.lost = True
+
+
+def _is_other_family(earlier: DeclaringStatement, left: tree.Symbol) -> bool:
+    """Whether an equation defines values beside an input: `f@ℓ` is another thing than the input `f`."""
+    return isinstance(earlier, tree.InputStatement) and len(earlier.symbol.tag) != len(left.tag)
+
+
 def report_missing(names: Names, end: Span) -> None:
-    present = {"model": names.model, "input": names.input, "output": names.output}
-    missing = [word for word, found in present.items() if found is None and not names.problems.explain(word)]
+    present = {"model": names.model, "input": names.inputs, "output": names.outputs}
+    missing = [word for word, found in present.items() if not found and not names.problems.explain(word)]
     if missing:
         message = f"there is no {', no '.join(f'`{word}`' for word in missing)} statement"
         names.problems.report("E0301", message, end, "missing", f"add {', '.join(EXAMPLES[word] for word in missing)}")

@@ -160,7 +160,7 @@ class Instance:
 
 @dataclass
 class Expansion:
-    """The operations of a network, operands before what uses them; the input is operation 0."""
+    """The operations of a network, operands before what uses them; the inputs come first."""
 
     program: Program
     operations: list[Operation] = field(default_factory=list[Operation])
@@ -220,12 +220,14 @@ class _Demand:
         self.errors = _ExpansionErrors(program, problems, self.open)
         self.asked = 0
         """Operations of the instances that were visited so far."""
-        self.expansion.operations.append(Operation(Input(), (), None, None, -1, 0, program.input.span))
-        self.expansion.values[program.input.name, ()] = 0
+        for family in program.inputs:
+            for key in family.keys:
+                at = self.expansion.values[key] = len(self.expansion.operations)
+                self.expansion.operations.append(Operation(Input(), (), None, None, -1, at, family.statement.span))
 
     def run(self) -> None:
         program = self.program
-        stack: list[_Asked] = [(Read(program.output, (), program.output_span), (program.output, ()), None)]
+        stack: list[_Asked] = [(Read(o.name, (), o.span), o.key, None) for o in reversed(program.outputs)]
         while stack and self.asked <= MOST_OPERATIONS:
             read, key, instance = stack.pop()
             if instance is not None:
@@ -239,7 +241,7 @@ class _Demand:
             else:
                 self.visit(read, key, stack)
         if self.asked > MOST_OPERATIONS:
-            report_size(program.output_span, self.problems)
+            report_size(program.outputs[0].span, self.problems)
             self.problems.stop_if_any()
 
     def weight(self, template: Template) -> int:

@@ -5,16 +5,18 @@ from __future__ import annotations
 from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import cast
+from typing import Annotated, cast
 
 import networkx
-from pydantic import BaseModel, ConfigDict, PositiveInt, SerializeAsAny
+from annotated_types import Gt
+from pydantic import BaseModel, ConfigDict, InstanceOf, SerializeAsAny
 
 from cldfc.network.expand import Instance
 from cldfc.network.positions import Key, format_key
 from cldfc.network.program import Operand, Program, Reads, Step, Template
 from cldfc.network.shapes import Inferred, Stored
 from cldfc.ops import Operator
+from cldfc.ops.size import formula_of, open_names
 
 
 class Node(BaseModel):
@@ -23,10 +25,11 @@ class Node(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     operator: SerializeAsAny[Operator]
-    shape: tuple[PositiveInt, ...]
+    shape: tuple[Annotated[InstanceOf[int], Gt(0)], ...]
+    """An open size stands here as a number at which all maps fit, and knows its formula."""
     parameter: tuple[str, tuple[int, ...]] | None
     instance: int
-    """The equation at one choice of its indices; -1 for the input."""
+    """The equation at one choice of its indices; -1 for an input."""
     step: int
     """The place in that equation."""
     statistics: tuple[str, tuple[int, ...]] | None = None
@@ -83,6 +86,12 @@ class Graph:
             found[node.instance].append(at)
         return found
 
+    @property
+    def open_sizes(self) -> list[str]:
+        """The names of the sizes that the inputs leave open, and that do not follow from one another."""
+        nodes = (self.node(at) for at, _ in enumerate(self.program.input_keys))
+        return open_names(formula_of(size) for node in nodes for size in node.shape)
+
     def shape(self, value: Key) -> tuple[int, ...]:
         return self.node(self.values[value]).shape
 
@@ -135,8 +144,8 @@ def rebuild_graph(graph: Graph, revised: Sequence[Revised]) -> Graph:
     ValueError when it is not a network.
     """
     net: networkx.MultiDiGraph[int] = networkx.MultiDiGraph(name=graph.net.name)
-    net.add_node(0, node=graph.node(0))
-    values: dict[Key, int] = {(graph.program.input.name, ()): 0}
+    values = {key: at for at, key in enumerate(graph.program.input_keys)}
+    net.add_nodes_from((at, {"node": graph.node(at)}) for at in values.values())
     instances: list[Instance] = []
     for number, equation in enumerate(revised):
         start = len(net)
@@ -226,8 +235,8 @@ class Changed:
         return self.known[key]
 
 
-def keep_needed(revised: Sequence[Revised], output: Key) -> list[Revised]:
-    needed = {output}
+def keep_needed(revised: Sequence[Revised], outputs: Iterable[Key]) -> list[Revised]:
+    needed = {*outputs}
     kept: list[Revised] = []
     for equation in reversed(revised):
         if equation.value in needed:

@@ -151,13 +151,15 @@ class Names:
 
     problems: Problems
     model: tree.Model | None = None
-    output: tree.Output | None = None
-    input: tree.InputStatement | None = None
+    outputs: dict[str, tree.Output] = field(default_factory=dict[str, tree.Output])
+    inputs: dict[str, tree.InputStatement] = field(default_factory=dict[str, tree.InputStatement])
     declared: dict[str, DeclaringStatement] = field(default_factory=dict[str, DeclaringStatement])
     multiples: Multiples = field(default_factory=lambda: Multiples(set()))
     """What is made of numbers, scalars and inner products."""
     members: dict[str, list[TaggedStatement]] = field(default_factory=dict[str, "list[TaggedStatement]"])
     """All declarations of a name that has several, or one that does not hold for all tags; `declared` has one of them."""
+    open: dict[str, Span] = field(default_factory=dict[str, Span])
+    """Sizes that inputs leave open, and where their names stand first."""
     families: dict[Family, list[tree.Equation]] = field(default_factory=dict[Family, list[tree.Equation]])
     kinds: dict[str, Kind | None] = field(default_factory=dict[str, "Kind | None"])
     recursive: set[str] = field(default_factory=set[str])
@@ -176,8 +178,11 @@ class Names:
         return [*self.members.get(name, ())] or [self.declared[name]]
 
     def is_value(self, symbol: tree.Symbol) -> bool:
-        is_input = self.input is not None and symbol.name == self.input.name and not symbol.tag
-        return is_input or (symbol.name, len(symbol.tag)) in self.families
+        given = self.inputs.get(symbol.name)
+        return (given is not None and len(given.symbol.tag) == len(symbol.tag)) or (
+            symbol.name,
+            len(symbol.tag),
+        ) in self.families
 
     def all_of(self, kind: Kind) -> list[str]:
         """Every name of a kind; none once so much is wrong that looking for near ones would take long."""
@@ -194,7 +199,7 @@ class Names:
         name = symbol.name
         if self.arities(name) or name in self.declared:
             self.report_arity(symbol)
-        elif self.input is None and expected == Kind.VALUE and not symbol.tag:
+        elif not self.inputs and expected == Kind.VALUE and not symbol.tag:
             self.problems.broken.add(name)  # perhaps the input, which is reported as missing
         elif not self.problems.explain(name) and not self.problems.explain(name.rpartition("_")[0]):
             tagged = None if symbol.tag else self.tagged(name)
@@ -208,6 +213,8 @@ class Names:
             if known and (expected == Kind.OPERATOR or name in ("I", "Id", "o")):
                 help = known
             help = f"did you mean `{tagged}`? an index is written after `@`" if tagged else help
+            if name in self.open:
+                help = f"`{name}` is a size that an input leaves open, no number; declare one: `let {name} = 64`"
             self.problems.report(
                 "E0201", f"undefined name `{clipped(name, _LONGEST_QUOTE)}`", symbol.span, "unknown name", help
             )
@@ -479,8 +486,8 @@ class Names:
         match self.declared.get(name):
             case tree.Let(symbol) | tree.KernelStatement(symbol) | tree.Scalar(symbol):
                 return symbol, "declared"
-            case tree.InputStatement(input, _, span) if not self.arities(name):
-                return tree.Symbol(input, (), span), "declared"
+            case tree.InputStatement(symbol) if symbol.tag or not self.arities(name):
+                return symbol, "declared"
             case tree.Range(_, index, _, _, span):
                 return tree.Symbol(index, (), span), "declared"
             case _:

@@ -23,6 +23,7 @@ from cldfc.network.positions import (
     holding_cases,
 )
 from cldfc.ops import KernelStart, Operator
+from cldfc.ops.size import OpenShape, open_names
 from cldfc.syntax import tree
 from cldfc.syntax.format import format_symbol
 
@@ -248,14 +249,53 @@ class TieRule:
 
 
 @dataclass(frozen=True, slots=True)
+class InputFamily:
+    """An input: one value, or one for each value of its index, with their shapes.
+
+    `kind` is empty for a single one; over `levels` it is a list of tensors, over `steps` one tensor, a sequence.
+    """
+
+    statement: tree.InputStatement
+    kind: str
+    shapes: Mapping[Key, OpenShape]
+
+    @property
+    def name(self) -> str:
+        return self.statement.name
+
+    @property
+    def keys(self) -> list[Key]:
+        return list(self.shapes)
+
+    @property
+    def count(self) -> int:
+        return len(self.shapes)
+
+    @property
+    def arity(self) -> int:
+        return len(self.statement.symbol.tag)
+
+
+@dataclass(frozen=True, slots=True)
+class OutputValue:
+    """An output: scores of classes, other numbers, or a map."""
+
+    name: str
+    shape: OpenShape
+    is_scores: bool
+    span: Span
+
+    @property
+    def key(self) -> Key:
+        return self.name, ()
+
+
+@dataclass(frozen=True, slots=True)
 class Program:
     spec: tree.Tree
     model: str
-    input: tree.InputStatement
-    shape: tuple[int, ...]
-    output: str
-    classes: int
-    output_span: Span
+    inputs: tuple[InputFamily, ...]
+    outputs: tuple[OutputValue, ...]
     constants: Mapping[str, Constant]
     ranges: Mapping[str, IndexRange]
     parameters: Mapping[str, Declaration]
@@ -279,6 +319,36 @@ class Program:
             return None
         templates = (reading for template in self.templates for reading in template.readings or (template,))
         return replace(self, templates=tuple(templates))
+
+    def input_keys(self) -> list[Key]:
+        return [key for family in self.inputs for key in family.shapes]
+
+    @property
+    def output_keys(self) -> list[Key]:
+        return [output.key for output in self.outputs]
+
+    @property
+    def shape(self) -> OpenShape:
+        """That of the first input."""
+        return self.inputs[0].shapes[self.input_keys[0]]
+
+    @property
+    def classes(self) -> int | None:
+        """How many numbers `linear` gives by itself: as many as outputs that are vectors have, where they agree."""
+        lengths = {output.shape[0] for output in self.outputs if len(output.shape) == 1}
+        length = lengths.pop() if len(lengths) == 1 else None
+        return length if isinstance(length, int) else None
+
+    @property
+    def scores(self) -> int | None:
+        """The number of classes, where an output is scores of them."""
+        found = next((output.shape[0] for output in self.outputs if output.is_scores), None)
+        return found if isinstance(found, int) else None
+
+    @property
+    def open_sizes(self) -> list[str]:
+        """The names of the sizes that the inputs leave open."""
+        return open_names(size for family in self.inputs for shape in family.shapes.values() for size in shape)
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,9 +15,9 @@ from cldfc.network.declarations import (
     resolve_ties,
 )
 from cldfc.network.elaborate import Elaboration, read_cases
+from cldfc.network.ends import Ends, GivenShape, state_sizes, with_classes
 from cldfc.network.names import Names, indices_in_words
 from cldfc.network.positions import (
-    LARGEST_SIZE,
     MOST_OPERATIONS,
     Binding,
     IndexRange,
@@ -39,12 +39,19 @@ from cldfc.syntax.walk import mentions
 class Changes:
     """What the network is for, where that is not the spec's own input and output; and what changes in the spec."""
 
-    shape: tuple[int, int, int] | None = None
+    shape: GivenShape | None = None
+    """Of the only input."""
     classes: int | None = None
     statements: tuple[Source, ...] = ()
     """What takes the place of the spec's own: `let ν = 3,4,6,3`, `tie A@ℓ`."""
+    inputs: tuple[tuple[str, GivenShape], ...] = ()
+    """Shapes of inputs by name."""
 
-    def on(self, data: str, shape: tuple[int, int, int], classes: int) -> Changes:
+    @property
+    def shapes(self) -> dict[str, GivenShape]:
+        return {**({"": self.shape} if self.shape else {}), **dict(self.inputs)}
+
+    def on(self, data: str, shape: GivenShape, classes: int) -> Changes:
         """The same on a data set. Raises UsageError when that contradicts what is asked for."""
         if self.shape not in (None, shape) or self.classes not in (None, classes):
             sizes = "×".join(map(str, shape))
@@ -80,23 +87,20 @@ def resolve_spec(spec: tree.Tree, changes: Changes, problems: Problems) -> Progr
     settled = _settle_names(_merge_readings([*_resolve_equations(spec, words), *words.inner]), words)
     templates = rename_uses(list(settled), words)
     _check_operators(words)
-    sizes = names.input.shape if names.input else ()
-    shape = [constants.whole(size, "a size of the input", 1, LARGEST_SIZE) for size in sizes]
-    classes = constants.whole(names.output.classes, "a number of classes", 1, LARGEST_SIZE) if names.output else None
+    ends = Ends(names, tags)
+    inputs, outputs = ends.inputs(), ends.outputs()
     end = len(spec.source.text.rstrip())
     report_missing(names, Span(spec.source, end, end))
-    if names.model is None or names.input is None or names.output is None or classes is None or None in shape:
+    if names.model is None or len(inputs) != len(names.inputs) or len(outputs) != len(names.outputs):
         problems.stop_if_any()
-    assert names.model and names.input and names.output and classes
+    assert names.model
+    inputs, outputs = state_sizes(inputs, with_classes(outputs, changes.classes), changes.shapes)
     ranges = {n: r for n, r in constants.ranges.items() if r is not None}
     return Program(
         spec=spec,
         model=names.model.name,
-        input=names.input,
-        shape=changes.shape or tuple(size for size in shape if size is not None),
-        output=names.output.name,
-        classes=changes.classes or classes,
-        output_span=names.output.name_span,
+        inputs=tuple(inputs),
+        outputs=tuple(outputs),
         constants={n: c for n, c in constants.known.items() if c is not None},
         ranges={**{r.name: r for t in templates for r in _local_ranges(t)}, **ranges},
         parameters=parameters,

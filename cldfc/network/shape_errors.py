@@ -10,6 +10,7 @@ from cldfc.network.numbers import report_missing_value
 from cldfc.network.positions import LARGEST_SIZE, LARGEST_VALUE, Key, OutOfRange, format_key
 from cldfc.network.program import Attribute, Step
 from cldfc.ops import Concat, Dim, Form, Kernel, Sized, Spread, Unfit
+from cldfc.ops.size import OpenSize, Size
 from cldfc.syntax import tree
 
 
@@ -69,11 +70,19 @@ class ShapeErrors:
 
     def too_large(self, operation: Operation, what: str) -> None:
         is_input = operation.instance < 0
-        value = self.expansion.program.input.name if is_input else self.value(operation)
+        keys = self.expansion.program.input_keys
+        value = format_key(keys[operation.step]) if is_input else self.value(operation)
         message = f"{what} is too large, in `{value}`"
         help = f"stay within {LARGEST_SIZE:,} channels, rows and columns, and within {LARGEST_VALUE:,} numbers"
         span = operation.span if is_input else self.use_span(operation)
         self.problems.report("E0410", message, span, "too large", help)
+
+    def open_parameter(self, operation: Operation, size: OpenSize) -> None:
+        message = (
+            f"`{self.use_span(operation).text}` in `{self.value(operation)}` would have a size of {size}, which is open"
+        )
+        help = "pool the map first, as in `linear ∘ avgpool(…)`, or write numbers for the sizes of the input"
+        self.problems.report("E0412", message, self.use_span(operation), "a number is needed", help)
 
     def two_ways(self, operation: Operation, first: Operation) -> None:
         message = f"`{self.parameter(operation)}` is used as a convolution and as a prolongation"
@@ -90,7 +99,7 @@ class ShapeErrors:
         self.two_uses("E0409", message, operation, label, help, first, f"{name} {before}")
 
     def unlike(
-        self, operation: Operation, first: Operation, name: str, before: float | None, here: float | None
+        self, operation: Operation, first: Operation, name: str, before: Size | float | None, here: Size | float | None
     ) -> None:
         key = self.parameter(operation)
         if (key, name) in self.tied:
@@ -195,7 +204,7 @@ class ShapeErrors:
                     return f"let fewer uses share it: `{text} for {index} >= {least}`"
         return "give the two uses parameters of their own, by name or by tag"
 
-    def width(self, operation: Operation, number: int | None) -> str:
+    def width(self, operation: Operation, number: Size | None) -> str:
         channels = "1 channel" if number == 1 else f"{number or 'other'} channels"
         return f"{channels} in `{self.value(operation)}`"
 

@@ -6,11 +6,11 @@ from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from math import prod
 
-from cldfc.diagnostics import Label, Problems
+from cldfc.diagnostics import Label, Problems, shape_text
 from cldfc.network.expand import Expansion, Operation
 from cldfc.network.numbers import report_unfit
 from cldfc.network.positions import LARGEST_SIZE, LARGEST_VALUE, Key, NoNumber, OutOfRange, format_key
-from cldfc.network.program import Attribute, Declaration, Template
+from cldfc.network.program import Attribute, Declaration, OutputValue, Template
 from cldfc.network.shape_errors import ShapeErrors, describe_form
 from cldfc.ops import (
     Convolution,
@@ -30,6 +30,7 @@ from cldfc.ops import (
     TooLarge,
     Unfit,
 )
+from cldfc.ops.size import OpenShape, OpenSize, Size, choose_sample, sampled
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,19 +112,39 @@ class _Inference:
         self.with_strides = expansion.program.with_strides
         self.errors = ShapeErrors(expansion, problems)
         self.first = self.errors.first
-        self.forms[0].dims = tuple(Dim(size) for size in expansion.program.shape)
+        self.loose: dict[OpenSize, Dim] = {}
+        """Open sizes with a tag, `H@2`, which may follow from others."""
+        for family in expansion.program.inputs:
+            for key, shape in family.shapes.items():
+                self.forms[expansion.values[key]].dims = tuple(map(self.dim, shape))
+
+    def dim(self, size: Size) -> Dim:
+        """A size of an input or an output."""
+        if isinstance(size, OpenSize) and "@" in size.names[0] and size == OpenSize.named(size.names[0]):
+            return self.loose.setdefault(size, Dim())
+        return Dim(size)
 
     def run(self) -> Inferred:
         for at, operation in enumerate(self.expansion.operations):
             self.hear(at, operation)
+        for output in self.expansion.program.outputs:
+            self.check_output(output)
         self.suppose()
-        self.check_output()
+        for size, dim in self.loose.items():
+            if dim.root().size is None:
+                self.solver.known(dim, size)
+                self.solver.settle()
+                self.suppose()
         self.problems.stop_if_any()
         shapes = [form.known() for form in self.forms]
         if None in shapes:
             self.errors.unknown(self.expansion.operations[shapes.index(None)])
         self.problems.stop_if_any()
-        known = [shape for shape in shapes if shape is not None]
+        known = self.sampled([shape for shape in shapes if shape is not None])
+        for key, sized in self.parameters.items():
+            if (open := sized.left_open()) is not None:
+                self.errors.open_parameter(self.first[key], open)
+        self.problems.stop_if_any()
         operators = {key: use.operator for key, use in self.first.items()} | self.statistics | self.forward
         stored = {key: Stored(operators[key], sized.known()) for key, sized in self.parameters.items()}
         for key, parameter in stored.items():
@@ -134,6 +155,11 @@ class _Inference:
         self.problems.stop_if_any()
         _tell_ranks(self.expansion, known)
         return Inferred(self.expansion, known, stored)
+
+    def sampled(self, shapes: Sequence[OpenShape]) -> list[Shape]:
+        """The shapes with a number for each open size: one that all strides divide, and that leaves no map empty."""
+        sample = choose_sample([size for shape in shapes for size in shape if isinstance(size, OpenSize)])
+        return [tuple(sampled(size, sample) for size in shape) for shape in shapes]
 
     def check_sizes(self, shapes: Sequence[Shape], stored: Mapping[Key, Stored]) -> None:
         """Hold inferred sizes to the limits of declared ones; further reports would follow from the first."""
@@ -212,7 +238,7 @@ class _Inference:
 
     def declared(self, operation: Operation) -> Sized:
         program, sized = self.expansion.program, Sized()
-        if isinstance(operation.operator, Linear) and operation.operator.outputs is None:
+        if isinstance(operation.operator, Linear) and operation.operator.outputs is None and program.classes:
             sized.dims["out"] = Dim(program.classes)
         assert operation.parameter is not None
         if isinstance(operation.operator, Convolution) and operation.parameter[0] in self.with_strides:
@@ -275,21 +301,28 @@ class _Inference:
         value = getattr(operator, name)
         return self.expansion.program.classes if value is None and isinstance(operator, Linear) else value
 
-    def check_output(self) -> None:
-        program = self.expansion.program
-        at = self.expansion.values.get((program.output, ()))
+    def check_output(self, output: OutputValue) -> None:
+        at = self.expansion.values.get(output.key)
         if at is None:
             return
-        output = self.forms[at]
+        form = self.forms[at]
         try:
-            self.solver.known(self.solver.vector(output), program.classes)
+            self.solver.is_shape(form, tuple(map(self.dim, output.shape)))
             self.solver.settle()
         except Mismatch:
-            equations = [t.statement.left.span for t in program.templates if (t.family, t.left) == (program.output, ())]
-            found, declared = describe_form(output), Label(program.output_span, f"declared with {program.classes}")
-            message = f"the output `{program.output}` is {found}, but {program.classes} numbers are asked for"
+            templates = self.expansion.program.templates
+            equations = [t.statement.left.span for t in templates if (t.family, t.left) == output.key]
+            is_map, text = len(output.shape) > 1, shape_text(output.shape)
+            found, declared = describe_form(form), Label(output.span, f"declared with {text}")
+            asked = f"a map of {text} is" if is_map else f"{text} numbers are"
+            message = f"the output `{output.name}` is {found}, but {asked} asked for"
             help = "let its equation start with `linear ∘ avgpool`: `linear` gives as many numbers as `output` says"
+            if is_map:
+                given = found.removeprefix("a map of ")
+                help = f"write what it gives, `output {output.name} : {given}`, or change its equation"
+            if is_map and not found.startswith("a map"):
+                help = "leave the pooling and `linear` out, or write the number of classes: `output h : 10`"
             if equations:
                 self.problems.report("E0405", message, equations[0], found, help, declared)
             else:
-                self.problems.report("E0405", message, program.output_span, found, help)
+                self.problems.report("E0405", message, output.span, found, help)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from cldfc.ops.base import RESULT, Kept, Operator
+from cldfc.ops.size import Size
 from cldfc.ops.solver import Form, Shape, Sized, Solver, Unfit
 
 
@@ -25,7 +26,7 @@ class Channels(Operator):
     def take(self, shapes: Solver, operand: Form, result: Form, rank: int) -> None:
         """Sizes but the first agree; of the first there are enough. Raises Unfit."""
 
-        def check(count: int) -> None:
+        def check(count: Size) -> None:
             if count <= self.last:
                 reason = f"there is no channel {self.last} among {count}"
                 raise Unfit(reason, f"channels are counted from 0: write at most `0..{count - 1}`")

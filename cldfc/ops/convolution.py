@@ -6,9 +6,10 @@ from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import ClassVar
+from typing import ClassVar, cast
 
 from cldfc.ops.base import OPERAND, Kept, Operator, whole
+from cldfc.ops.size import Size
 from cldfc.ops.solver import Dim, Form, Shape, Sized, Sizes, Solver, Unfit, whole_size
 
 _HELP_FOR_EVEN_SIZES = "write an odd size, or a `padding` behind the channels: `kernel K : 4×4 → 16, padding 1`"
@@ -109,7 +110,7 @@ def _number_text(number: float) -> str:
     return str(int(number)) if number == int(number) else repr(number)
 
 
-def _check_one_channel(channels: int) -> None:
+def _check_one_channel(channels: Size) -> None:
     """Raise Unfit where a stencil, which is the same for each channel, would be used between several."""
     if channels > 1:
         help = "write `each` in place of the channels, as in `kernel W : 3×3 each = laplace5`"
@@ -136,18 +137,18 @@ class _Axis:
     def reach(self) -> int:
         return self.dilation * (self.size - 1) + 1
 
-    def after(self, whole: int) -> int:
+    def after(self, whole: Size) -> Size:
         """How many places the kernel has on so many pixels. Raises Unfit when it does not fit once."""
         if whole + 2 * self.padding < self.reach:
             reason = f"a kernel of {self.size} does not fit into a map of size {whole}"
             raise Unfit(reason, "write a smaller kernel, or a larger `padding`")
         return (whole + 2 * self.padding - self.reach) // self.stride + 1
 
-    def least(self, places: int) -> int:
+    def least(self, places: Size) -> Size:
         """The fewest pixels on which it has so many places."""
         return (places - 1) * self.stride + self.reach - 2 * self.padding
 
-    def usual(self, places: int) -> int:
+    def usual(self, places: Size) -> Size:
         """Of the numbers of pixels on which it has so many places, `stride` times as many, if that is one of them."""
         least = self.least(places)
         return min(max(least, self.stride * places), least + self.stride - 1)
@@ -161,16 +162,16 @@ class _Axis:
             if self.stride == 1:
                 shapes.when_known(small, lambda size: shapes.known(large, self.before(size)))
 
-    def before(self, places: int) -> int:
+    def before(self, places: Size) -> Size:
         size = self.least(places)
         if size < 1:
             help = "write a smaller `padding`"
             raise Unfit(f"a kernel of {self.size} with a padding of {self.padding} gives no {places} pixels", help)
         return size
 
-    def check_margin(self, mode: str, size: int) -> None:
+    def check_margin(self, mode: str, size: Size) -> None:
         """Raise Unfit where a map is too small for numbers of its own around it."""
-        most = {"circular": size, "reflect": size - 1}.get(mode, self.padding)
+        most: Size = {"circular": size, "reflect": size - 1}.get(mode, self.padding)
         if self.padding > most:
             reason = f"a `{mode}` padding of {self.padding} is more than a map of size {size} has"
             raise Unfit(reason, "write a smaller `padding`, or `replicate`")
@@ -379,7 +380,7 @@ class ConvolutionAdjoint(Kernel):
     def beyond(self, operand: Shape, result: Shape, sizes: Sizes) -> tuple[int, int]:
         """How many rows and columns the result has beyond the least: what torch calls output_padding."""
         axes = zip(_axes(sizes, self.stride), operand[1:], result[1:], strict=True)
-        rows, columns = (large - axis.least(small) for axis, small, large in axes)
+        rows, columns = (cast(int, large - axis.least(small)) for axis, small, large in axes)
         return rows, columns
 
     def torch_unlike(
@@ -424,7 +425,7 @@ class ProlongationAdjoint(Kernel):
             shapes.when_known(large, self.check)
             shapes.multiplied(large, small, self.stride)
 
-    def check(self, size: int) -> None:
+    def check(self, size: Size) -> None:
         if size % self.stride:
             help = "use a kernel as a convolution, `K *_s x`, or another stride"
             raise Unfit(f"a map of size {size} is not {self.stride} times as large as another", help)

@@ -8,6 +8,7 @@ from math import prod
 from typing import ClassVar
 
 from cldfc.ops.base import FLOAT, Kept, Operator, decimal, real, whole
+from cldfc.ops.size import Size
 from cldfc.ops.solver import Dim, Form, Shape, Sized, Sizes, Solver, Unfit, whole_size
 
 
@@ -151,11 +152,11 @@ class InstanceNorm(Normalisation):
         shapes.same(result, operands[0])
         shapes.when_known(height, lambda rows: self.check(shapes, rows, width))
 
-    def check(self, shapes: Solver, rows: int, width: Dim) -> None:
+    def check(self, shapes: Solver, rows: Size, width: Dim) -> None:
         """Raise Unfit for a single pixel, of which nothing is left."""
 
-        def count(columns: int) -> None:
-            if rows * columns == 1:
+        def count(columns: Size) -> None:
+            if rows == columns == 1:
                 reason = "`inorm` makes 0 of a map of one pixel"
                 raise Unfit(reason, "write `ln` or `gn[8]`, which normalise over channels, too")
 

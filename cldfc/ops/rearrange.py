@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from cldfc.ops.base import Operator, choice, whole
+from cldfc.ops.size import Size
 from cldfc.ops.solver import Dim, Form, Sized, Solver, Unfit
 
 _LARGEST_FACTOR = 2**10
@@ -158,7 +159,7 @@ def _say_blocks(shapes: Solver, deep: Sequence[Dim], wide: Sequence[Dim], factor
 def _say_multiple(shapes: Solver, large: Dim, small: Dim, factor: int, reason: str, help: str) -> None:
     """`large` = factor · `small`, whichever is known first; what does not divide is refused with the reason."""
 
-    def divide(size: int) -> None:
+    def divide(size: Size) -> None:
         if size % factor:
             raise Unfit(reason.format(size), help)
         shapes.known(small, size // factor)
@@ -187,7 +188,7 @@ class Margins(Rearrangement):
 def _say_margin(shapes: Solver, inner: Dim, outer: Dim, margin: int, what: str) -> None:
     """`outer` = `inner` + margin, whichever is known first."""
 
-    def cut(size: int) -> None:
+    def cut(size: Size) -> None:
         if size <= margin:
             raise Unfit(f"{what} leaves nothing of {size}", "write smaller numbers in the brackets")
         shapes.known(inner, size - margin)

@@ -7,6 +7,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from math import prod
 
+from cldfc.ops.size import NotLinear, OpenShape, OpenSize, Size
+
 
 class Mismatch(Exception):
     """Two shapes or sizes that cannot be one."""
@@ -23,7 +25,7 @@ class Unfit(Mismatch):
 class Indivisible(Unfit):
     """Channels that do not make groups of one size."""
 
-    def __init__(self, channels: int, groups: int) -> None:
+    def __init__(self, channels: Size, groups: int) -> None:
         reason = f"{channels} channels do not divide into {groups} groups"
         super().__init__(reason, "write a number of groups that divides the channels")
         self.channels = channels
@@ -41,7 +43,7 @@ class TooLarge(Mismatch):
 class TooSmall(Unfit):
     """A map that is smaller than the window on it, padding included."""
 
-    def __init__(self, size: int, window: int) -> None:
+    def __init__(self, size: Size, window: int) -> None:
         reason = f"a window of {window} does not fit into a map of size {size}"
         super().__init__(reason, "pool fewer times, or with a smaller window")
         self.size = size
@@ -57,7 +59,7 @@ _Rule = Callable[[], None]
 class Dim:
     """A size, perhaps not known yet; united sizes form a chain to their representative."""
 
-    size: int | None = None
+    size: Size | None = None
     parent: Dim | None = None
     waiting: list[_Rule] | None = None
 
@@ -88,12 +90,12 @@ class Form:
             root = root.parent
         return root
 
-    def known(self) -> Shape | None:
+    def known(self) -> OpenShape | None:
         """The sizes, when all of them are known."""
         dims = self.root().dims
         if dims is None:
             return None
-        sizes: list[int] = []
+        sizes: list[Size] = []
         for dim in dims:
             size = dim.size if dim.parent is None else dim.root().size
             if size is None:
@@ -119,9 +121,15 @@ class Sized:
             dim = self.dims[name] = Dim()
         return dim
 
+    def left_open(self) -> OpenSize | None:
+        """A size that the spec leaves open, if there is one."""
+        sizes = (dim.root().size for dim in self.dims.values())
+        return next((size for size in sizes if isinstance(size, OpenSize)), None)
+
     def known(self) -> dict[str, int | float]:
-        """The sizes as plain numbers, once all are known."""
-        sizes: dict[str, int | float] = {name: dim.root().size or 0 for name, dim in self.dims.items()}
+        """The sizes as plain numbers, once all are known, and none is left open."""
+        found = {name: dim.root().size for name, dim in self.dims.items()}
+        sizes: dict[str, int | float] = {name: size if isinstance(size, int) else 0 for name, size in found.items()}
         sizes |= self.given
         return sizes | {"groups": sizes["in"]} if sizes.get("each") else sizes
 
@@ -139,14 +147,14 @@ class Relation(ABC):
     parts: tuple[Dim, ...]
 
     @abstractmethod
-    def combine(self, sizes: list[int]) -> int:
+    def combine(self, sizes: list[Size]) -> Size:
         """The result for these parts."""
 
     @abstractmethod
-    def rest(self, result: int, known: int, times: int) -> int | None:
+    def rest(self, result: Size, known: Size, times: int) -> Size | None:
         """The part that is missing `times` times beside what is known; None when no rule gives it."""
 
-    def solve(self) -> tuple[Dim, int] | None:
+    def solve(self) -> tuple[Dim, Size] | None:
         """The size that follows from the others, while it is one; a contradiction raises Mismatch."""
         sizes = [size for part in self.parts if (size := part.root().size) is not None]
         combined, result = self.combine(sizes), self.result.root().size
@@ -164,10 +172,10 @@ class Relation(ABC):
 class SumRelation(Relation):
     """`result` = the sum of the parts: concatenated channels."""
 
-    def combine(self, sizes: list[int]) -> int:
+    def combine(self, sizes: list[Size]) -> Size:
         return sum(sizes)
 
-    def rest(self, result: int, known: int, times: int) -> int | None:
+    def rest(self, result: Size, known: Size, times: int) -> Size | None:
         if (result - known) % times:
             raise Mismatch
         return (result - known) // times
@@ -176,10 +184,19 @@ class SumRelation(Relation):
 class ProductRelation(Relation):
     """`result` = the product of the parts: a map as a vector."""
 
-    def combine(self, sizes: list[int]) -> int:
-        return prod(sizes)
+    def combine(self, sizes: list[Size]) -> Size:
+        try:
+            return prod(sizes)
+        except NotLinear:
+            open = " and ".join(str(size) for size in sizes if isinstance(size, OpenSize))
+            help = "pool it first, as in `linear ∘ avgpool(…)`, or write numbers for the sizes of the input"
+            raise Unfit(
+                f"a map of the open sizes {open} is no vector of a length that `linear` can have", help
+            ) from None
 
-    def rest(self, result: int, known: int, times: int) -> int | None:
+    def rest(self, result: Size, known: Size, times: int) -> Size | None:
+        if isinstance(known, OpenSize):
+            return None
         if result % known:
             raise Mismatch
         return result // known if times == 1 else None
@@ -191,13 +208,13 @@ class Supposition:
 
     result: Dim
     given: Dim
-    choose: Callable[[int], int]
+    choose: Callable[[Size], Size]
 
     def is_open(self) -> bool:
         """Whether it would say something."""
         return self.result.root().size is None and self.given.root().size is not None
 
-    def size(self) -> tuple[Dim, int]:
+    def size(self) -> tuple[Dim, Size]:
         return self.result, self.choose(self.given.root().size or 0)
 
 
@@ -305,20 +322,20 @@ class Solver:
             else:
                 self.ready += waiting
 
-    def known(self, dimension: Dim, size: int) -> None:
+    def known(self, dimension: Dim, size: Size) -> None:
         root = dimension.root()
         if root.size is not None:
             if root.size != size:
                 raise Mismatch
             return
-        if size > _LARGEST:
+        if isinstance(size, int) and size > _LARGEST:
             raise TooLarge(size)
         root.size = size
         if root.waiting:
             self.ready += root.waiting
             root.waiting = None
 
-    def when_known(self, dimension: Dim, rule: Callable[[int], None]) -> None:
+    def when_known(self, dimension: Dim, rule: Callable[[Size], None]) -> None:
         """Apply a rule to a size, now or as soon as it is known."""
         root = dimension.root()
         if root.size is not None:
@@ -349,7 +366,7 @@ class Solver:
             self.when_known(given, lambda size: self.known(result, size * factor))
             self.when_known(result, lambda size: self.known(given, _exact(size, factor)))
 
-    def suppose(self, result: Dim, given: Dim, choose: Callable[[int], int]) -> None:
+    def suppose(self, result: Dim, given: Dim, choose: Callable[[Size], Size]) -> None:
         """`result` = choose(given), once all has been said, where nothing else decides it."""
         self.supposed.append(Supposition(result, given, choose))
 
@@ -364,7 +381,7 @@ class Solver:
         With `is_ceil` the quotient is rounded up, if the last window starts on the map or the padding before it.
         """
 
-        def slide(whole: int) -> None:
+        def slide(whole: Size) -> None:
             if whole + 2 * padding < size:
                 raise TooSmall(whole, size)
             steps, rest = divmod(whole + 2 * padding - size, stride)
@@ -377,7 +394,7 @@ class Solver:
     def grouped(self, channels: Dim, groups: int) -> None:
         """The channels make groups of one size, now or as soon as they are known."""
 
-        def check(count: int) -> None:
+        def check(count: Size) -> None:
             if count % groups:
                 raise Indivisible(count, groups)
 
@@ -397,7 +414,7 @@ class Solver:
         unknown = {id(dim): dim for dim in map(Dim.root, (relation.result, *relation.parts)) if dim.size is None}
         left = len(unknown)
 
-        def heard(_: int) -> None:
+        def heard(_: Size) -> None:
             nonlocal left
             left -= 1
             conclude()
@@ -411,7 +428,7 @@ class Solver:
             self.when_known(dim, heard)
 
 
-def _exact(size: int, factor: int) -> int:
+def _exact(size: Size, factor: int) -> Size:
     """The size that is `factor` times smaller."""
     if size % factor:
         raise Mismatch

@@ -24,9 +24,8 @@ _Tagged = tree.Let | tree.KernelStatement | tree.Scalar
 class Declarations:
     """The statements of a spec by name; equations by name and number of indices, in the order of the text."""
 
-    input: str = ""
-    output: str = ""
-    classes: tree.Expression | None = None
+    inputs: dict[str, tree.InputStatement] = field(default_factory=dict[str, tree.InputStatement])
+    outputs: dict[str, tree.Output] = field(default_factory=dict[str, tree.Output])
     lets: dict[str, tree.Let] = field(default_factory=dict[str, tree.Let])
     ranges: dict[str, tree.Range] = field(default_factory=dict[str, tree.Range])
     kernels: dict[str, tree.KernelStatement] = field(default_factory=dict[str, tree.KernelStatement])
@@ -48,10 +47,12 @@ class Declarations:
         return sum(index.name not in self.ranges for index in tag)
 
     def names(self) -> set[str]:
-        return {self.input, *self.lets, *self.ranges, *self.kernels, *self.scalars}
+        return {*self.inputs, *self.lets, *self.ranges, *self.kernels, *self.scalars}
 
     def is_value(self, symbol: tree.Symbol) -> bool:
-        return (symbol.name == self.input and not symbol.tag) or (symbol.name, len(symbol.tag)) in self.equations
+        given = self.inputs.get(symbol.name)
+        is_input = given is not None and len(given.symbol.tag) == len(symbol.tag)
+        return is_input or (symbol.name, len(symbol.tag)) in self.equations
 
 
 def sort_statements(spec: tree.Tree) -> Declarations:
@@ -69,9 +70,9 @@ def sort_statements(spec: tree.Tree) -> Declarations:
             case tree.Rename():
                 found.renames.append(statement)
             case tree.InputStatement():
-                found.input = statement.name
+                found.inputs[statement.name] = statement
             case tree.Output():
-                found.output, found.classes = statement.name, statement.classes
+                found.outputs[statement.name] = statement
             case tree.Equation():
                 found.equations[statement.left.name, len(statement.left.tag)].append(statement)
             case _:

@@ -7,12 +7,13 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from cldfc.reference.indices import Binding, Key, ReferenceNumbers, Tag, sort_statements
+from cldfc.reference.indices import Binding, Declarations, Key, ReferenceNumbers, Tag, sort_statements
 from cldfc.reference.operators import BUILT_IN
 from cldfc.reference.parameters import Parameters, name_places, place_key, reduction_turns, reserved_names
-from cldfc.reference.session import EvaluationSession, ReferenceUse, Value, format_value, tensor_of
+from cldfc.reference.session import EvaluationSession, ReferenceUse, Unshaped, Value, format_value, tensor_of
 from cldfc.reference.terms import EquationScope, Expressions
 from cldfc.syntax import tree
+from cldfc.syntax.walk import mentions
 
 
 def _reads_of(equation: tree.Equation, binding: Binding, numbers: ReferenceNumbers) -> list[Key]:
@@ -75,44 +76,63 @@ def _inside(
 
 @dataclass(frozen=True)
 class _Evaluated:
-    """A network at one input: all values by name, the output, and what happened to its parameters.
+    """A network at one input: all values by name, the outputs, and what happened to its parameters.
 
     `statistics` are the updated ones, `uses` stand in the order of computation, `read` are the names of the
     tensors that were needed. Values that follow from zeros alone, and whose shape nothing says, are left out.
     """
 
     values: Mapping[str, Tensor]
-    output: Tensor
+    outputs: Mapping[str, Tensor]
     statistics: Mapping[str, Tensor]
     uses: tuple[ReferenceUse, ...]
     read: frozenset[str]
+
+    @property
+    def output(self) -> Tensor:
+        """The first output."""
+        return next(iter(self.outputs.values()))
 
 
 def evaluate_spec(
     spec: tree.Tree,
     given: Mapping[str, Tensor],
-    images: Tensor,
+    images: Tensor | Mapping[str, Tensor],
     training: bool = False,
     classes: int | None = None,
     disturb: Callable[[Tensor], Tensor] | None = None,
 ) -> _Evaluated:
-    """The definition executed: equation by equation, in the order in which the output needs them, without a graph.
+    """The definition executed: equation by equation, in the order in which the outputs need them, without a graph.
 
     `spec` has no errors and nothing left to extend; `given` has the tensors of the generated module's state
-    dictionary, from which all shapes follow; `images` are batch × channels × height × width, float64. In
-    training `bn` takes the batch's mean and variance, and its running statistics move towards them (momentum
-    0.1, unbiased variance); `dropout` draws from torch's generator in the order of computation. Autograd leads
-    through it. `disturb` is applied to the result of each parameter and to each value. Raises KeyError when a
-    parameter is missing, ValueError when one does not have the declared shape, or a value not exactly one definition.
+    dictionary, from which all shapes follow; `images` are batch × channels × height × width, float64, of the only
+    input, or of each by its name, `f`, `g@1`, `g@2`. `classes` replaces the number of the scores. In training `bn`
+    takes the batch's mean and variance, and its running statistics move towards them (momentum 0.1, unbiased
+    variance); `dropout` draws from torch's generator in the order of computation. Autograd leads through it. `disturb`
+    is applied to the result of each parameter and to each value. Raises KeyError when a parameter is missing,
+    ValueError when one does not have the declared shape, or a value not exactly one definition.
     """
     session = open_session(spec, given, training, classes, disturb)
-    output = session.known.output, ()
-    session.values[session.known.input, ()] = images
-    compute_value(session, output)
+    known = session.known
+    images = images if isinstance(images, Mapping) else {next(iter(known.inputs)): images}
+    for name, tensor in images.items():
+        family, _, tag = name.partition("@")
+        session.values[family, tuple(int(index) for index in tag.split(",") if index)] = tensor
+    for name in known.outputs:
+        _compute_needed(session, (name, ()))
+    for name, statement in known.outputs.items():
+        value = session.values[name, ()]
+        if tensor_of(value) is None and isinstance(value, Unshaped) and len(statement.shape) > 1:
+            sizes = _open_sizes(known, session.numbers, images)
+            shape = (int(session.numbers.number(size, sizes, ())) for size in statement.shape)
+            value.shaped((len(next(iter(images.values()))), *shape))
+    for name in known.outputs:
+        session.decide((name, ()))
     found = {format_value(key): tensor_of(value) for key, value in session.values.items()}
     values = {name: value for name, value in found.items() if value is not None}
+    outputs = {name: values[name] for name in known.outputs}
     used = frozenset(session.parameters.used)
-    return _Evaluated(values, values[session.known.output], session.statistics, tuple(session.uses), used)
+    return _Evaluated(values, outputs, session.statistics, tuple(session.uses), used)
 
 
 def open_session(
@@ -127,12 +147,41 @@ def open_session(
     numbers = ReferenceNumbers(known)
     parameters = Parameters(given, reserved_names(spec, known), [*known.kernels, *known.scalars])
     places = name_places(spec, known, numbers)
-    declared = 0 if known.classes is None else int(numbers.number(known.classes, {}, ()))
-    return EvaluationSession(known, numbers, places, parameters, classes or declared, training, disturb)
+    lengths = _lengths(known, numbers, classes)
+    return EvaluationSession(known, numbers, places, parameters, lengths, training, disturb)
+
+
+def _lengths(known: Declarations, numbers: ReferenceNumbers, classes: int | None) -> set[int]:
+    """How many numbers `linear` may give by itself: as many as one of the outputs that are vectors has."""
+    vectors = [statement for statement in known.outputs.values() if len(statement.shape) == 1]
+    lengths = [int(numbers.number(statement.shape[0], {}, ())) for statement in vectors]
+    scores = next((at for at, statement in enumerate(vectors) if statement.is_scores), None)
+    return {classes if classes and at == scores else length for at, length in enumerate(lengths)}
+
+
+def _open_sizes(known: Declarations, numbers: ReferenceNumbers, images: Mapping[str, Tensor]) -> dict[str, int]:
+    """What the sizes that a spec leaves open are in given inputs: `2*N - 1` is a straight line over N."""
+    found: dict[str, int] = {}
+    for name, statement in known.inputs.items():
+        tensor = images.get(name)
+        for axis, size in enumerate(statement.shape if tensor is not None else ()):
+            symbols = [m.name for m in mentions(size) if isinstance(m, tree.Symbol)]
+            unknown = [m for m in symbols if not numbers.is_constant(m) and m not in found]
+            if tensor is None or len(set(unknown)) != 1:
+                continue
+            start, end = (numbers.number(size, {**found, unknown[0]: at}, ()) for at in (0, 1))
+            found[unknown[0]] = round((tensor.shape[axis + 1] - start) / (end - start))
+    return found
 
 
 def compute_value(session: EvaluationSession, wanted: Key) -> None:
-    """Compute a value, and what it needs, with a stack of its own, for chains may be long."""
+    """Compute a value, and what it needs."""
+    _compute_needed(session, wanted)
+    session.decide(wanted)
+
+
+def _compute_needed(session: EvaluationSession, wanted: Key) -> None:
+    """The same, with a stack of its own, for chains may be long; what nothing gives a shape has none yet."""
     stack, open = [wanted], set[Key]()
     while stack:
         key = stack[-1]
@@ -147,7 +196,6 @@ def compute_value(session: EvaluationSession, wanted: Key) -> None:
         stack += reversed(missing)
         if not missing:
             session.values[key] = session.disturbed(_compute(session, equation, binding, key))
-    session.decide(wanted)
 
 
 def _definition_of(session: EvaluationSession, key: Key) -> tuple[tree.Equation, dict[str, int]]:

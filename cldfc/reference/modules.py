@@ -193,14 +193,13 @@ def _apply_adjoint(
     def compute(given: Tensor, shape: Shape) -> Tensor:
         return adjoint(map_of, given, shape)
 
+    def before(shape: Shape) -> Shape:
+        sides = zip(shape[2:], axes, strict=True)
+        return shape[0], channels[0], *(side * a.stride if is_smaller else a.after(side) for side, a in sides)
+
     if is_smaller or all(axis.stride == 1 for axis in axes):
-
-        def before(shape: Shape) -> Shape:
-            sides = zip(shape[2:], axes, strict=True)
-            return shape[0], channels[0], *(side * a.stride if is_smaller else a.after(side) for side, a in sides)
-
         return map_value(x, lambda given: compute(given, usual(tuple(given.shape))), before)
-    session.undecided.append(Undecided(x, compute, usual))
+    session.undecided.append(Undecided(x, compute, usual, before))
     return session.undecided[-1]
 
 
@@ -299,7 +298,7 @@ def apply_owner(
         result = x if is_zero(x) else map_value(x, lambda given: _bent(given, by_channel(given, weight)))
         return session.record(module, value, x, result)
     bias = session.parameters.tensor(f"{module}.bias")
-    if len(weight) != int(settings.get("outputs", session.classes)):
+    if len(weight) not in ({int(settings["outputs"])} if "outputs" in settings else session.lengths):
         raise ValueError(f"`{module}` gives {len(weight)} numbers, not as many as declared")
     result = map_value(x, lambda given: given @ weight.T + bias, lambda shape: (shape[0], weight.shape[1]))
     return session.record(module, value, x, result)

@@ -65,8 +65,14 @@ class Unshaped:
 class Undecided(Unshaped):
     """What an adjoint gives where several shapes are possible: its shape is that which other values ask for."""
 
-    def __init__(self, operand: Value, compute: Callable[[Tensor, Shape], Tensor], usual: Callable[[Shape], Shape]):
-        super().__init__((operand,), lambda given: given[0])
+    def __init__(
+        self,
+        operand: Value,
+        compute: Callable[[Tensor, Shape], Tensor],
+        usual: Callable[[Shape], Shape],
+        before: Callable[[Shape], Shape],
+    ) -> None:
+        super().__init__((operand,), lambda given: given[0], before)
         self.compute_at = compute
         self.usual = usual
         """The shape where nothing asks for one, by that of the operand."""
@@ -76,10 +82,7 @@ class Undecided(Unshaped):
 
     def shaped(self, shape: Shape) -> Tensor:
         if self.tensor is None:
-            operand = tensor_of(self.operands[0])
-            if operand is None:
-                raise ValueError(f"nothing says the shape of what an adjoint of shape {shape} is applied to")
-            self.tensor = self.compute_at(operand, shape)
+            self.tensor = self.compute_at(_with_shape(self.operands[0], self.before(shape)), shape)
         return self.tensor
 
     def is_open(self) -> bool:
@@ -181,7 +184,8 @@ class EvaluationSession:
     numbers: ReferenceNumbers
     places: Mapping[PlaceKey, Places]
     parameters: Parameters
-    classes: int
+    lengths: set[int]
+    """How many numbers `linear` may give by itself."""
     training: bool
     disturb: Callable[[Tensor], Tensor] | None = None
     """What is done to each result, to see what rounding could make of the network."""

@@ -9,9 +9,11 @@ from typing import Literal
 
 from cldfc.network.graph import Graph
 from cldfc.network.positions import Key
+from cldfc.network.program import InputFamily
 from cldfc.show.blocks import Block, BoxLabel, Kind
-from cldfc.show.grid import INPUT, Box, Grid
+from cldfc.show.grid import Box, Grid, is_input
 from cldfc.show.routes import Way
+from cldfc.syntax.format import format_index
 
 SIZE, SMALL = 13.0, 10.0
 """Of names, and of tags, marks and sizes, in pixels."""
@@ -72,7 +74,7 @@ class Boxes:
 
     def room_for_loop(self, box: Box) -> float:
         """What a value must take so that there is room for what is said of its loop, above the whole block."""
-        if box == INPUT or not self.block(box).is_folded:
+        if is_input(box) or not self.block(box).is_folded:
             return 0.0
         parts = len({self.grid.cells[other][0] for other in self.of_block[box[0]]}) - 1
         return text_width(loop_text(self.block(box)), SMALL) + 56 - _NARROWEST * parts
@@ -84,8 +86,9 @@ class Boxes:
         return self.grid.blocks[box[0]]
 
     def label(self, box: Box) -> BoxLabel:
-        if box == INPUT:
-            return BoxLabel(self.graph.program.input.name)
+        if is_input(box):
+            statement = self.family(box).statement
+            return BoxLabel(statement.name, ",".join(map(format_index, statement.symbol.tag)))
         block = self.block(box)
         return block.label if box[1] < 0 else block.parts[box[1]].label
 
@@ -93,18 +96,25 @@ class Boxes:
         """What is written below the name of a value: that it is zero, and its size if its row does not say it."""
         if box[1] >= 0:
             return ()
-        key = (self.graph.program.input.name, ()) if box == INPUT else self.block(box).value
+        key = self.family(box).keys[0] if is_input(box) else self.block(box).value
         size = "×".join(map(str, self.graph.shape(key)))
-        row = self.grid.input_row if box == INPUT else self.grid.row_of[box[0]]
-        zero = "= 0" if box != INPUT and self.block(box).result is None else ""
+        row = self.grid.row_number(box)
+        zero = "= 0" if not is_input(box) and self.block(box).result is None else ""
+        if is_input(box) and len({*self.family(box).shapes.values()}) > 1:
+            size += ", …"
         return tuple(filter(None, (zero, "" if [*self.sizes[row]] == [size] else size)))
+
+    def family(self, box: Box) -> InputFamily:
+        """The input that a box stands for."""
+        name = self.grid.inputs[-1 - box[0]]
+        return next(family for family in self.graph.program.inputs if (family.name, family.arity) == name)
 
     def parameters(self, box: Box) -> tuple[Key, ...]:
         return () if box[1] < 0 else self.block(box).parts[box[1]].parameters
 
     def operations(self, box: Box) -> Iterator[int]:
-        if box == INPUT:
-            yield 0
+        if is_input(box):
+            yield from (self.graph.values[key] for key in self.family(box).keys)
             return
         block = self.block(box)
         for instance in block.instances:

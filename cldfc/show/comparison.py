@@ -91,10 +91,10 @@ def _exact_figures(row: _ComparisonRow) -> Iterator[str]:
     yield f"{cost.parameters:,}"
     yield f"{cost.unshared:,}"
     yield f"{_saved(cost):.1%}"
-    yield f"{cost.multiply_adds:,}"
+    yield cost.of_size(f"{cost.multiply_adds:,}")
     yield f"{cost.convolutions:,}"
     yield f"{cost.depth:,}"
-    yield f"{cost.kept.each_image:,}"
+    yield cost.of_size(f"{cost.kept.each_image:,}")
 
 
 def _difference_lines(rows: Sequence[_ComparisonRow], difference: Difference) -> Iterator[str]:
@@ -132,10 +132,10 @@ def _short_figures(row: _ComparisonRow) -> Iterator[str]:
     yield short_count(cost.parameters)
     yield short_count(cost.unshared)
     yield f"{_saved(cost):.1%}" if cost.unshared > cost.parameters else ""
-    yield short_count(cost.multiply_adds)
+    yield cost.of_size(short_count(cost.multiply_adds))
     yield f"{cost.convolutions:,}"
     yield f"{cost.depth:,}"
-    yield short_bytes(cost.kept.each_image)
+    yield cost.of_size(short_bytes(cost.kept.each_image))
 
 
 def _show_difference(rows: Sequence[_ComparisonRow], difference: Difference, console: Console) -> None:
@@ -208,9 +208,9 @@ def comparison_as_data(comparison: Comparison) -> dict[str, object]:
     """The same as plain data, for `--json`.
 
     `networks` has for each its `spec` and `model`, the exact figures of its cost, and `_saved`, what sharing saves of
-    the parameters, from 0 to 1; memory is in bytes. `differences` has for each network but the first the specs
-    `from` and `to`; `statements` with `before`, `after` (null where one has none) and `symbols`, pairs of what
-    stands for what; and `sharing`, by the name of the family of parameters.
+    the parameters, from 0 to 1; memory is in bytes, what depends on open sizes is null. `differences` has for each
+    network but the first the specs `from` and `to`; `statements` with `before`, `after` (null where one has none) and
+    `symbols`, pairs of what stands for what; and `sharing`, by the name of the family of parameters.
     """
     first = comparison.rows[0]
     differences = [
@@ -228,11 +228,11 @@ def _network_as_data(row: _ComparisonRow) -> dict[str, object]:
         "parameters": cost.parameters,
         "parameters_without_sharing": cost.unshared,
         "saved": _saved(cost),
-        "multiply_adds": cost.multiply_adds,
+        "multiply_adds": None if cost.open_sizes else cost.multiply_adds,
         "convolutions": cost.convolutions,
         "depth": cost.depth,
-        "kept_bytes_per_image": cost.kept.each_image,
-        "kept_bytes_per_batch": cost.kept.each_batch,
+        "kept_bytes_per_image": None if cost.open_sizes else cost.kept.each_image,
+        "kept_bytes_per_batch": None if cost.open_sizes else cost.kept.each_batch,
     }
 
 

@@ -79,9 +79,12 @@ MOST_COLUMNS, OVER = 26, 3
 """In one line of a picture that may be as wide as it likes, and how many more the output may take."""
 
 Box = tuple[int, int]
-"""A block and the part in it; its value is -1, the network's input (-1, -1)."""
-INPUT: Box = (-1, -1)
+"""A block and the part in it; its value is -1. The first input is (-1, -1), the second (-2, -1)."""
 _Family = tuple[str, tuple[int, ...]]
+
+
+def is_input(box: Box) -> bool:
+    return box[0] < 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +112,9 @@ class Grid:
     rows: tuple[_GridRow, ...]
     row_of: tuple[int, ...]
     """The row of each block."""
-    input_row: int
+    inputs: tuple[tuple[str, int], ...]
+    """The inputs that are read, each by its name and number of indices."""
+    input_rows: tuple[int, ...]
     cells: Mapping[Box, tuple[int, int]]
     """The column and the slot of each box."""
 
@@ -120,8 +125,15 @@ class Grid:
     def row_at(self, slot: int) -> _GridRow:
         return self.rows[bisect_right(self.rows, slot, key=lambda row: row.top) - 1]
 
+    def row_number(self, box: Box) -> int:
+        return self.input_rows[-1 - box[0]] if is_input(box) else self.row_of[box[0]]
+
     def row_with(self, box: Box) -> _GridRow:
-        return self.rows[self.input_row if box == INPUT else self.row_of[box[0]]]
+        return self.rows[self.row_number(box)]
+
+    def input_box(self, value: Key) -> Box:
+        """The box of an input, or of the family that one is of."""
+        return -1 - self.inputs.index((value[0], len(value[1]))), -1
 
     def is_channel(self, slot: int) -> bool:
         """Whether a slot is a channel, not a lane."""
@@ -148,10 +160,13 @@ def make_grid(blocks: Sequence[Block], most: int = MOST_COLUMNS, over: int = OVE
         for part, (rank, lane) in columns.cells.items():
             cells[number, part] = first + rank, row.slot(lane)
         cells[number, -1] = lasts[number], row.slot(0)
-    input_row = _place_input(blocks, cells, rows, row_of)
+    inputs = _inputs_read(blocks)
+    input_rows = [_place_input(at, family, blocks, cells, rows, row_of) for at, family in enumerate(inputs)]
     shift = min(column for column, _ in cells.values())
     moved = {box: (column - shift, slot) for box, (column, slot) in cells.items()}
-    return Grid(blocks, 1 + max(column for column, _ in moved.values()), rows, row_of, input_row, moved)
+    return Grid(
+        blocks, 1 + max(column for column, _ in moved.values()), rows, row_of, tuple(inputs), tuple(input_rows), moved
+    )
 
 
 def _place_output(
@@ -163,22 +178,39 @@ def _place_output(
     return (line, last + ranks) if last + ranks <= most else (line + 1, ranks)
 
 
-def _place_input(
-    blocks: Sequence[Block], cells: dict[Box, tuple[int, int]], rows: Sequence[_GridRow], row_of: Sequence[int]
-) -> int:
-    """Place the input before the first box that reads it, where there is room, or at the very left; give its row."""
+def _inputs_read(blocks: Sequence[Block]) -> list[tuple[str, int]]:
+    """The inputs in the order in which they are read first, by name and number of indices."""
     values = {block.value for block in blocks}
+    read = (value for block in blocks for value in block.values_read() if value not in values)
+    return list(dict.fromkeys((name, len(tag)) for name, tag in read))
+
+
+def _place_input(
+    input: int,
+    family: tuple[str, int],
+    blocks: Sequence[Block],
+    cells: dict[Box, tuple[int, int]],
+    rows: Sequence[_GridRow],
+    row_of: Sequence[int],
+) -> int:
+    """Place an input before the first box that reads it, where there is room, or at the very left; give its row."""
+    values = {block.value for block in blocks}
+    box = -1 - input, -1
     for number, block in enumerate(blocks):
         operands = [(at, o) for at, part in enumerate(block.parts) for o in part.operands]
         operands += [(-1, block.result)] if block.result is not None else []
-        reader = next((at for at, o in operands if not values.issuperset(o.values)), None)
+        read = ((at, value) for at, operand in operands for value in operand.values if value not in values)
+        reader = next((at for at, (name, tag) in read if (name, len(tag)) == family), None)
         if reader is not None:
             column, slot = cells[number, reader]
             if slot == rows[row_of[number]].slot(0) and (column - 1, slot) not in cells.values():
-                cells[INPUT] = column - 1, slot
+                cells[box] = column - 1, slot
                 return row_of[number]
             break
-    cells[INPUT] = 0, rows[0].slot(0)
+    column, slot = 0, rows[0].slot(0)
+    while (column, slot) in cells.values():
+        column -= 1
+    cells[box] = column, slot
     return 0
 
 

@@ -105,7 +105,7 @@ def _totals(graph: Graph) -> dict[str, str]:
         "parameters": f"{cost.parameters:,}",
         "without sharing": f"{cost.unshared:,}",
         "saved": f"{1 - cost.parameters / cost.unshared:.1%}" if cost.unshared else "",
-        "multiply-adds for an image": f"{cost.multiply_adds:,}",
+        "multiply-adds for an image": cost.of_size(f"{cost.multiply_adds:,}"),
         "convolutions": f"{cost.convolutions:,}",
         "depth": f"{cost.depth:,}",
     }

@@ -14,6 +14,7 @@ from cldfc.network.graph import Graph
 from cldfc.network.positions import format_key
 from cldfc.ops import Kernel, Operator
 from cldfc.show.labels import operation_label, value_names, word
+from cldfc.show.summary import formula_as_data
 from cldfc.syntax.format import format_symbol
 
 
@@ -37,8 +38,9 @@ class OperationRecord(Record):
     are others than usual, the `mode` of its padding, its `start`, and the `rows` of its given numbers."""
     label: str
     """The operation as the language writes it, `A@1 *_2`."""
-    shape: list[int]
-    """The shape of the result for one image: channels, height, width; or the length of a vector."""
+    shape: list[int | str]
+    """The shape of the result for one image: channels, height, width; or the length of a vector. An open size is a
+    formula, `H/2`."""
     parameter: str | None
     """The parameter that it uses, `A@1`, a `name` in `parameters`."""
     statistics: str | None = None
@@ -51,8 +53,8 @@ class OperationRecord(Record):
     """What the index names of that equation stand for here."""
     level: int | None
     """The level of the value that this equation defines."""
-    multiply_adds: int
-    """Multiply-adds for one image."""
+    multiply_adds: int | None
+    """Multiply-adds for one image; null where sizes are open."""
 
 
 def _settings_of(operator: Operator) -> dict[str, int | float | str | list[int] | list[list[float]] | None]:
@@ -102,16 +104,27 @@ class CostRecord(Record):
     """Numbers stored, shared ones once."""
     unshared: int
     """Numbers stored if every use had its own."""
-    multiply_adds: int
-    """Multiply-adds for one image."""
+    multiply_adds: int | None
+    """Multiply-adds for one image; null where sizes are open, as is what training keeps."""
     convolutions: int
     """Convolutions computed for one image."""
     depth: int
     """The longest chain of layers with weights."""
-    kept_bytes_per_image: int
+    kept_bytes_per_image: int | None
     """What training keeps for the backward pass, in float32."""
-    kept_bytes_per_batch: int
+    kept_bytes_per_batch: int | None
     """The same that does not grow with the images."""
+
+
+class EndRecord(Record):
+    """An input or an output."""
+
+    name: str
+    """Its name, with the values of its tag."""
+    operation: int
+    """The operation that gives it."""
+    shape: list[int | str]
+    """Its shape for one image; an open size is a formula."""
 
 
 class NetworkRecord(Record):
@@ -121,12 +134,14 @@ class NetworkRecord(Record):
     """What wrote the file."""
     name: str
     """The network's name, as `model` gives it."""
-    input: str
-    """The name of the input, the value of operation 0."""
-    output: str
-    """The name of the output, the value of the last equation."""
-    classes: int
-    """The number of classes."""
+    inputs: list[EndRecord]
+    """The inputs, which are the first operations."""
+    outputs: list[EndRecord]
+    """The outputs."""
+    classes: int | None
+    """The number of classes, where an output is scores of them."""
+    open_sizes: list[str]
+    """The names of the sizes that the inputs leave open."""
     cost: CostRecord
     """The cost of the whole network."""
     parameters: list[ParameterRecord]
@@ -176,9 +191,23 @@ def _describe_network(graph: Graph) -> NetworkRecord:
     return NetworkRecord(
         about=_ABOUT,
         name=program.model,
-        input=program.input.name,
-        output=program.output,
-        classes=program.classes,
+        inputs=[
+            EndRecord(
+                name=format_key(key), operation=graph.values[key], shape=[*map(formula_as_data, graph.shape(key))]
+            )
+            for family in program.inputs
+            for key in family.keys
+        ],
+        outputs=[
+            EndRecord(
+                name=output.name,
+                operation=graph.values[output.key],
+                shape=[*map(formula_as_data, graph.shape(output.key))],
+            )
+            for output in program.outputs
+        ],
+        classes=program.scores,
+        open_sizes=graph.open_sizes,
         cost=_describe_cost(graph),
         parameters=_describe_parameters(graph),
     )
@@ -190,11 +219,11 @@ def _describe_cost(graph: Graph) -> CostRecord:
     return CostRecord(
         parameters=cost.parameters,
         unshared=cost.unshared,
-        multiply_adds=cost.multiply_adds,
+        multiply_adds=None if cost.open_sizes else cost.multiply_adds,
         convolutions=cost.convolutions,
         depth=cost.depth,
-        kept_bytes_per_image=cost.kept.each_image,
-        kept_bytes_per_batch=cost.kept.each_batch,
+        kept_bytes_per_image=None if cost.open_sizes else cost.kept.each_image,
+        kept_bytes_per_batch=None if cost.open_sizes else cost.kept.each_batch,
     )
 
 
@@ -225,14 +254,14 @@ def _describe_operations(graph: Graph) -> list[OperationRecord]:
                 operator=word(node.operator),
                 settings=_settings_of(node.operator),
                 label=operation_label(graph, at),
-                shape=list(node.shape),
+                shape=[*map(formula_as_data, node.shape)],
                 parameter=None if node.parameter is None else format_key(node.parameter),
                 statistics=None if node.statistics is None else format_key(node.statistics),
                 values=values.get(at, []),
                 equation=None if instance is None else format_symbol(instance.template.statement.left),
                 indices={} if instance is None else dict(instance.binding),
                 level=None if instance is None else level_of_instance(instance),
-                multiply_adds=costs[at].multiply_adds,
+                multiply_adds=None if graph.open_sizes else costs[at].multiply_adds,
             )
         )
     return records

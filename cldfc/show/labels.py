@@ -64,7 +64,7 @@ def operation_label(graph: Graph, at: int) -> str:
     node = graph.node(at)
     operator = node.operator
     if isinstance(operator, Input):
-        return graph.program.input.name
+        return format_key(graph.program.input_keys[node.step])
     if isinstance(operator, WithNumber):
         return number_word(operator, " *")
     if isinstance(operator, Channels):

@@ -242,13 +242,18 @@ class _Algorithm:
         name, program = self.formatter.name, self.program
         given = ", ".join(self.bounds.constants())
         constants = f"; {given}" if given else ""
-        return (
-            rf"{name(program.output)} = \mathrm{{{_roman_text(program.model)}}}({name(program.input.name)}{constants})"
-        )
+        inputs = ", ".join(self.formatter.symbol(family.statement.symbol) for family in program.inputs)
+        outputs = ", ".join(name(output.name) for output in program.outputs)
+        return rf"{outputs} = \mathrm{{{_roman_text(program.model)}}}({inputs}{constants})"
 
     def declarations(self) -> Iterator[str]:
-        sizes = r" \times ".join(map(str, self.program.shape))
-        yield rf"\Require ${self.formatter.name(self.program.input.name)} \in \mathbb{{R}}^{{{sizes}}}$"
+        for statement in (family.statement for family in self.program.inputs):
+            shape = next(family.shapes for family in self.program.inputs if family.statement is statement)
+            is_stated = not self.program.open_sizes and not statement.symbol.tag
+            sizes = r" \times ".join(map(str, *shape.values())) if is_stated else self.formatter.shape(statement.shape)
+            symbol = self.formatter.symbol(statement.symbol)
+            ranges = "".join(f", ${self.formatter.clause(clause, ' : ')}$" for clause in statement.clauses)
+            yield rf"\Require ${symbol} \in \mathbb{{R}}^{{{sizes}}}${ranges}"
         for word, kind in _KINDS.items():
             found = [s for s in self.program.spec.statements if isinstance(s, kind)]
             if found:

@@ -10,7 +10,7 @@ from cldfc.network.graph import Graph
 from cldfc.show.blocks import Block, blocks_of, index_of_levels, sizes_of
 from cldfc.show.boxes import SIZE, SMALL, Boxes, loop_text, text_width
 from cldfc.show.drawing import Band, DrawnBox, Edge, Frame, LoopArrow, Picture, Point, Rectangle
-from cldfc.show.grid import INPUT, MOST_COLUMNS, OVER, Box, Grid, make_grid
+from cldfc.show.grid import MOST_COLUMNS, OVER, Box, Grid, is_input, make_grid
 from cldfc.show.labels import colours_of
 from cldfc.show.routes import Way, assign_tracks, channel_stretches, find_ways, gap_stretches
 
@@ -133,8 +133,8 @@ class _Drawing:
             parameters=parameters,
             hue=self.hues.get(boxes.label(box).name) if boxes.kind(box) == "value" else None,
             operations=tuple(boxes.operations(box)),
-            instance=-1 if box == INPUT else boxes.block(box).instances[0],
-            band=self.bands[self.grid.input_row if box == INPUT else self.grid.row_of[box[0]]],
+            instance=-1 if is_input(box) else boxes.block(box).instances[0],
+            band=self.bands[self.grid.row_number(box)],
         )
 
     def frame(self, number: int) -> Frame:

@@ -97,7 +97,7 @@ def _describe_node(graph: Graph, costs: Sequence[Cost], uses: Mapping[Key, int],
         yield f"{uses[node.parameters[0]]} uses in the network"
     stored = sum({r.parameter: graph.parameters[r.parameter].count() for r in results if r.parameter}.values())
     yield f"{stored:,} parameters" if stored else ""
-    work = sum(costs[at].multiply_adds for at in node.operations)
+    work = 0 if graph.open_sizes else sum(costs[at].multiply_adds for at in node.operations)
     yield f"{work:,} multiply-adds for an image" if work else ""
 
 

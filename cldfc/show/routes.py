@@ -8,7 +8,7 @@ from typing import Literal
 
 from cldfc.network.positions import Key
 from cldfc.show.blocks import Operand
-from cldfc.show.grid import INPUT, Box, Grid
+from cldfc.show.grid import Box, Grid
 
 _Side = Literal["left", "top", "bottom"]
 _Cells = Mapping[tuple[int, int], Box]
@@ -45,7 +45,7 @@ def find_ways(grid: Grid) -> list[Way]:
     for target, operands in _targets(grid):
         ports = _choose_ports(grid, target, operands, boxes)
         for operand, port in zip(operands, ports, strict=True):
-            for source in _sources(target, operand, boxes):
+            for source in _sources(grid, target, operand, boxes):
                 if source == (target[0], -1):
                     continue  # Steps that read one another: the layout draws that as a loop.
                 across, down = _find_turns(grid, cells, source, target, port)
@@ -62,10 +62,11 @@ def _targets(grid: Grid) -> Iterator[tuple[Box, Sequence[Operand]]]:
             yield (number, -1), [block.result]
 
 
-def _sources(target: Box, operand: Operand, boxes: Mapping[Key, Box]) -> list[Box]:
+def _sources(grid: Grid, target: Box, operand: Operand, boxes: Mapping[Key, Box]) -> list[Box]:
     if operand.part is not None:
         return [(target[0], operand.part)]
-    return [boxes.get(value, INPUT) for value in operand.values]
+    found = (boxes[value] if value in boxes else grid.input_box(value) for value in operand.values)
+    return list(dict.fromkeys(found))
 
 
 def _choose_ports(grid: Grid, target: Box, operands: Sequence[Operand], boxes: Mapping[Key, Box]) -> list[_Port]:
@@ -79,7 +80,7 @@ def _choose_ports(grid: Grid, target: Box, operands: Sequence[Operand], boxes: M
         if at == main:
             ports.append(_Port("left"))
             continue
-        row, source = grid.row_with(target), _sources(target, operand, boxes)[-1]
+        row, source = grid.row_with(target), _sources(grid, target, operand, boxes)[-1]
         is_low = slot == row.slot(0) and operand.part is None
         side: _Side = "bottom" if is_low and grid.row_with(source).top >= row.top else "top"
         ports.append(_Port(side, counts[side]))

@@ -10,6 +10,7 @@ from cldfc.algebra.untrained import find_untrained
 from cldfc.network.cost import Cost, cost_of_network, cost_of_operations, costs_of_levels, total_cost
 from cldfc.network.graph import Graph
 from cldfc.network.positions import Key, format_key
+from cldfc.ops.size import SampledSize
 from cldfc.output import short_bytes
 
 if TYPE_CHECKING:
@@ -75,16 +76,26 @@ def summary_lines(graph: Graph, is_trained: bool = True) -> list[str]:
         "  ".join(c.ljust(w) if n < 2 else c.rjust(w) for n, (c, w) in enumerate(zip(row, widths, strict=True)))
         for row in rows
     ]
-    return [*lines, depth_text(cost, before), *notes(graph)] if is_trained else [*lines, _layers_text(cost, before)]
+    lines += [depth_text(cost, before) if is_trained else _layers_text(cost, before)]
+    lines += [open_text(cost)] * bool(cost.open_sizes)
+    return [*lines, *notes(graph)] if is_trained else lines
 
 
 def _level_figures(written: Cost, cost: Cost) -> tuple[str, str, str]:
     """Parameters, those without sharing, multiply-adds."""
-    return f"{written.parameters:,}", f"{written.unshared:,}", f"{cost.multiply_adds:,}"
+    return f"{written.parameters:,}", f"{written.unshared:,}", cost.of_size(f"{cost.multiply_adds:,}")
 
 
 def depth_text(cost: Cost, written: Cost) -> str:
+    if cost.open_sizes:
+        return _layers_text(cost, written)
     return f"{_layers_text(cost, written)} · {short_bytes(cost.kept.each_image)} activations per image"
+
+
+def open_text(cost: Cost) -> str:
+    """What to do for the figures that depend on the sizes of maps."""
+    names = " and ".join(cost.open_sizes)
+    return f"multiply-adds and activations depend on {names}; `--input` states a size"
 
 
 def _layers_text(cost: Cost, written: Cost) -> str:
@@ -105,10 +116,10 @@ def facts(graph: Graph) -> dict[str, str]:
     return {
         "parameters": f"{written.parameters:,}",
         "parameters without sharing": f"{written.unshared:,}",
-        "multiply-adds per image": f"{cost.multiply_adds:,}",
+        "multiply-adds per image": cost.of_size(f"{cost.multiply_adds:,}"),
         "convolutions": f"{cost.convolutions:,}",
         "depth": f"{cost.depth:,}",
-        "activations kept per image": f"{cost.kept.each_image:,} bytes",
+        "activations kept per image": cost.of_size(f"{cost.kept.each_image:,} bytes"),
     }
 
 
@@ -116,25 +127,32 @@ def summary_as_data(graph: Graph) -> dict[str, object]:
     """The same as plain data, for `--json`.
 
     Parameters are those of the spec as it is written, all else is what the generated module computes for one image;
-    memory is in bytes. `levels` has for each level its `name`, its `shapes` and the same figures.
+    memory is in bytes. What depends on sizes that are open is null. `levels` has for each level its `name`, its
+    `shapes` and the same figures.
     """
     costs, written = cost_of_operations(graph), cost_of_operations(graph.as_written)
     computed = costs_of_levels(graph, costs)
     levels: list[dict[str, object]] = []
     for at, level in costs_of_levels(graph.as_written, written).items():
         cost = computed[at].cost if at in computed else Cost()
-        levels.append({"name": level.name, "shapes": level.shapes, **_cost_as_data(level.cost, cost)})
+        shapes = [[*map(formula_as_data, shape)] for shape in level.shapes]
+        levels.append({"name": level.name, "shapes": shapes, **_cost_as_data(level.cost, cost)})
     totals = _cost_as_data(total_cost(graph.as_written, written), total_cost(graph, costs))
     return {"model": graph.program.model, **totals, "levels": levels, "notes": notes(graph)}
+
+
+def formula_as_data(size: int) -> int | str:
+    """A number, or the formula of an open size as text."""
+    return str(size) if isinstance(size, SampledSize) else size
 
 
 def _cost_as_data(written: Cost, cost: Cost) -> dict[str, object]:
     return {
         "parameters": written.parameters,
         "parameters_without_sharing": written.unshared,
-        "multiply_adds": cost.multiply_adds,
+        "multiply_adds": None if written.open_sizes else cost.multiply_adds,
         "convolutions": cost.convolutions,
         "depth": cost.depth,
-        "kept_bytes_per_image": cost.kept.each_image,
-        "kept_bytes_per_batch": cost.kept.each_batch,
+        "kept_bytes_per_image": None if written.open_sizes else cost.kept.each_image,
+        "kept_bytes_per_batch": None if written.open_sizes else cost.kept.each_batch,
     }

@@ -21,11 +21,11 @@ from cldfc.network.graph import Graph
 from cldfc.network.positions import Key
 from cldfc.network.program import Program
 from cldfc.output import UTF8, printable
-from cldfc.show.blocks import Block, BoxPart, Operand, blocks_of, index_of_levels, sizes_of
+from cldfc.show.blocks import Block, BoxLabel, BoxPart, Operand, blocks_of, index_of_levels, sizes_of
 from cldfc.show.grid import arrange_parts, drawn_levels
 from cldfc.show.labels import colours_of
 from cldfc.show.legend import parameter_rows
-from cldfc.show.summary import depth_text, notes
+from cldfc.show.summary import depth_text, notes, open_text
 from cldfc.syntax import tree
 from cldfc.syntax.format import format_equation, format_let, format_symbol
 
@@ -65,7 +65,8 @@ class _StripWriter:
         self.arrow = self.spell("→ ")
 
     def name(self, value: Key) -> str:
-        return self.spell(self.names.get(value, value[0]))
+        own = BoxLabel(value[0], ",".join(map(str, value[1]))).plain
+        return self.spell(self.names.get(value, own))
 
     def strip(self, block: Block, is_named: bool) -> _Strip:
         """The lines of a block; `is_named` writes the value that it starts from, for it does not stand before it."""
@@ -346,8 +347,11 @@ def _print_totals(cost: Cost, computed: Cost, console: Console) -> None:
     console.print()
     console.print(text)
     saved = f" ({cost.multiply_adds:,} as written)" * (cost.multiply_adds != computed.multiply_adds)
-    console.print(f"{computed.multiply_adds:,} multiply-adds for an image{saved}")
+    if not cost.open_sizes:
+        console.print(f"{computed.multiply_adds:,} multiply-adds for an image{saved}")
     console.print(depth_text(computed, cost))
+    if cost.open_sizes:
+        console.print(open_text(cost))
 
 
 _TEXT_WIDTH, _HTML_WIDTH = 80, 110

@@ -91,13 +91,21 @@ class Builder(Transformer[Token, tree.Statement]):
             found.setdefault(argument.name, argument)
         return tuple(found.values())
 
-    def input(self, parts: _Parts) -> tree.InputStatement:
-        name, sizes = cast(Token, parts[0]), cast("list[tree.Expression]", parts[1:])
-        return tree.InputStatement(canonical_name(name), tuple(sizes), self.place_of(name), self.statement)
+    def input(
+        self, parts: list[tree.Expression | tuple[tree.Expression, ...] | tree.Clause | Token]
+    ) -> tree.InputStatement:
+        symbol, shape = self.head(cast(tree.Expression, parts[0])), cast("tuple[tree.Expression, ...]", parts[1])
+        clauses = tuple(part for part in parts[2:] if isinstance(part, tree.Clause))
+        return tree.InputStatement(symbol, shape, self.statement, clauses)
 
-    def output(self, parts: _Parts) -> tree.Output:
-        name, classes = cast("tuple[Token, tree.Expression]", parts)
-        return tree.Output(canonical_name(name), classes, self.place_of(name), self.statement)
+    def output(self, parts: list[Token | tree.Expression | tuple[tree.Expression, ...]]) -> tree.Output:
+        name, size = cast("tuple[Token, tree.Expression | tuple[tree.Expression, ...]]", parts[:2])
+        shape = size if isinstance(size, tuple) else (size,)
+        is_scores = len(shape) == 1 and len(parts) == 2
+        return tree.Output(canonical_name(name), shape, is_scores, self.place_of(name), self.statement)
+
+    def shape(self, parts: list[tree.Expression]) -> tuple[tree.Expression, ...]:
+        return tuple(parts)
 
     def kernel(
         self, parts: list[tree.Expression | list[tree.Expression] | _Attribute | tree.Clause]
@@ -430,7 +438,11 @@ class Builder(Transformer[Token, tree.Statement]):
         return tree.Listing(_lister(cast(Token, parts[0])), members, place)
 
     def plain_symbol(self, parts: list[Token]) -> tree.Symbol:
-        return tree.Symbol(canonical_name(parts[0]), (), self.place_of(parts[0]))
+        return self.head(self.symbol([*parts]))
+
+    def part_of_size(self, parts: list[Token]) -> tree.Quotient:
+        """`H/2`, in the shape of an input."""
+        return self.quotient([self.plain_symbol(parts[:-1]), self.number(parts[-1:])])
 
     def symbol(self, parts: list[Token | tree.Expression | tree.Setting]) -> tree.Symbol | tree.Adjoint:
         name, *others = parts

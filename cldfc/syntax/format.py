@@ -338,6 +338,19 @@ class Formatter:
             return self.sum(expression, "")
         return self.text(expression)
 
+    def shape(self, sizes: tuple[tree.Expression, ...]) -> str:
+        """`1 × H/2 × (2 * N - 1)`."""
+        return f" {self.words.times} ".join(map(self.size, sizes))
+
+    def size(self, size: tree.Expression) -> str:
+        match size:
+            case tree.Symbol() | tree.Number():
+                return self.text(size)
+            case tree.Quotient(tree.Symbol(), tree.Number(int())):
+                return f"{self.text(size.numerator)}/{self.text(size.denominator)}"
+            case _:
+                return f"({self.text(size)})"
+
     def listed(self, expressions: tuple[tree.Expression, ...]) -> str:
         return ", ".join(map(self.text, expressions))
 
@@ -420,11 +433,12 @@ def statement_line(statement: tree.Statement, formatter: Formatter) -> Line:
         case tree.Let(_, values):
             text = formatter.listed(values) + formatter.clauses(statement.clauses)
             return Line("let", "let", formatter.let_head(statement), "=", text)
-        case tree.InputStatement(name, shape):
-            sizes = f" {formatter.words.times} ".join(map(formatter.text, shape))
-            return Line("shape", "input", formatter.name(name), ":", sizes)
-        case tree.Output(name, classes):
-            return Line("shape", "output", formatter.name(name), ":", formatter.text(classes))
+        case tree.InputStatement(symbol, shape, _, clauses):
+            text = formatter.shape(shape) + formatter.clauses(clauses)
+            return Line("shape", "input", formatter.symbol(symbol), ":", text)
+        case tree.Output(name, shape, is_scores):
+            text = formatter.shape(shape) + " numbers" * (len(shape) == 1 and not is_scores)
+            return Line("shape", "output", formatter.name(name), ":", text)
         case tree.KernelStatement():
             return Line("kernel", "kernel", formatter.symbol(statement.symbol), ":", _kernel_body(statement, formatter))
         case tree.Scalar(symbol, value, is_fixed):

@@ -25,14 +25,28 @@ EXAMPLES = _examples()
 STATEMENTS = tuple(EXAMPLES)
 REDUCTIONS = ("sum", "concat")
 BOUNDARIES = get_args(tree.Boundary)
-WORDS_INSIDE = ("for", "groups", "dilation", "padding", *BOUNDARIES, "each", "start", "bias", "fixed", *REDUCTIONS)
+WORDS_INSIDE = (
+    "for",
+    "groups",
+    "dilation",
+    "padding",
+    *BOUNDARIES,
+    "each",
+    "start",
+    "bias",
+    "fixed",
+    "numbers",
+    *REDUCTIONS,
+)
 """What the language says with words inside a statement."""
 
 
-MODULE_NAMES = frozenset("torch nn F conv prolong shared_norm drop_path stencil unpad".split())
+MODULE_NAMES = frozenset(
+    "torch nn F NamedTuple conv prolong shared_norm drop_path stencil unpad check_size check_shape check_count".split()
+)
 """What it imports and defines beside its class."""
 
-BUILTIN_NAMES = frozenset("bool dict float int isinstance list max range str sum super tuple".split())
+BUILTIN_NAMES = frozenset("ValueError bool dict float int isinstance len list max range str sum super tuple".split())
 """What it uses of Python's own."""
 
 _CLASS_NAMES = frozenset(

@@ -228,8 +228,10 @@ def _replaces(statement: tree.Statement, whole: set[tuple[Hashable, ...]]) -> Ha
 def head_of(statement: tree.Statement) -> tuple[Hashable, ...]:
     """What a later statement must share with this one to replace it."""
     match statement:
-        case tree.Version() | tree.Model() | tree.InputStatement() | tree.Output() | tree.Extend():
+        case tree.Version() | tree.Model() | tree.Extend():
             return (type(statement),)
+        case tree.InputStatement() | tree.Output():
+            return type(statement), statement.name
         case tree.Range(_, name):
             return "name", name
         case tree.Let(symbol) | tree.KernelStatement(symbol) | tree.Scalar(symbol):

@@ -49,16 +49,18 @@ class _Subscripts:
             match statement:
                 case tree.Range(_, name):
                     found.indices.add(name)
-                case tree.InputStatement(name) | tree.Output(name):
-                    found.names.add(name)
+                case tree.Output():
+                    found.names.add(statement.name)
                 case tree.Let(symbol, values) if not any(map(_is_fraction, values)):
                     found.constants.add(symbol.name)
                 case _:
                     pass
         for statement in statements:
             match statement:
-                case tree.Let(symbol) | tree.KernelStatement(symbol) | tree.Scalar(symbol):
-                    symbol = found.joined(found.with_index(symbol))
+                case (
+                    tree.Let(symbol) | tree.KernelStatement(symbol) | tree.Scalar(symbol) | tree.InputStatement(symbol)
+                ):
+                    symbol = found.joined(found.bound_in(statement).with_index(symbol))
                     found.names.add(symbol.name)
                     found.tagged |= {symbol.name} if symbol.tag else set()
                 case tree.Equation(symbol):

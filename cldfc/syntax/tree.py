@@ -284,22 +284,27 @@ class Let:
 
 @dataclass(frozen=True, slots=True)
 class InputStatement:
-    """`input f : C × H × W`."""
+    """`input f : C × H × W`; `input f@ℓ : 1 × H@ℓ × W@ℓ`, one for each value of an index, perhaps with its range."""
 
     examples: ClassVar = ("input f : 3 × 32 × 32",)
-    name: str
+    symbol: Symbol
     shape: tuple[Expression, ...]
-    name_span: Span = span_field()
     span: Span = span_field()
+    clauses: tuple[Clause, ...] = ()
+
+    @property
+    def name(self) -> str:
+        return self.symbol.name
 
 
 @dataclass(frozen=True, slots=True)
 class Output:
-    """`output h : n`."""
+    """`output h : n`, scores of n classes; `output y : 3 numbers`; `output u : 1 × H × W`, a map."""
 
     examples: ClassVar = ("output h : 10",)
     name: str
-    classes: Expression
+    shape: tuple[Expression, ...]
+    is_scores: bool
     name_span: Span = span_field()
     span: Span = span_field()
 

@@ -159,6 +159,18 @@ class VerifiedRow:
     def worst(self) -> float:
         return max(self.outputs, self.gradients, self.statistics or 0.0)
 
+    def with_other(self, other: VerifiedRow) -> VerifiedRow:
+        """The larger of each difference of two, of the same form and mode at different sizes."""
+        return VerifiedRow(
+            self.form,
+            self.mode,
+            max(self.outputs, other.outputs),
+            max(self.gradients, other.gradients),
+            None if self.statistics is None or other.statistics is None else max(self.statistics, other.statistics),
+            max((row.rounding for row in (self, other) if row.rounding is not None), default=None),
+            self.agrees and other.agrees,
+        )
+
 
 def verified_row(form: str, mode: Literal["train", "eval"], found: Differences, allowed: Allowed) -> VerifiedRow:
     statistics = max(found.statistics.values(), default=0.0) if mode == "train" else None
@@ -193,7 +205,10 @@ def compare_outcomes(
     moved = _of_tensors(expected.statistics, found.statistics, names, 0.0)
     calls = zip(expected.calls, found.calls, strict=True) if with_calls else ()
     uses = [_differences_of_use(one, two) for one, two in calls]
-    return Differences(relative(found.output, expected.output), gradients, moved, uses)
+    if len(found.outputs) != len(expected.outputs):
+        return Differences(math.inf, gradients, moved, uses)
+    output = max(relative(one, two) for one, two in zip(found.outputs, expected.outputs, strict=True))
+    return Differences(output, gradients, moved, uses)
 
 
 def relative(found: Tensor | None, expected: Tensor, floor: float = 0.0) -> float:
@@ -323,8 +338,8 @@ def rounding_of(network: Compilation, trial: Trial, expected: Outcome) -> Differ
 def _disturbed_outcome(network: Compilation, trial: Trial, expected: Outcome, seed: int) -> Outcome:
     disturb = _disturber(torch.Generator().manual_seed(seed))
     weights = {n: disturb(t) if t.is_floating_point() else t for n, t in trial.weights.items()}
-    other = replace(trial, weights=weights, images=disturb(trial.images))
-    return outcome_of_equations(network.tree, other, network.program.classes, disturb)
+    other = replace(trial, weights=weights, images={name: disturb(image) for name, image in trial.images.items()})
+    return outcome_of_equations(network.tree, other, network.program.scores, disturb)
 
 
 def _disturber(generator: torch.Generator) -> Callable[[Tensor], Tensor]:

@@ -13,6 +13,8 @@ import torch
 from torch import Tensor, nn
 
 from cldfc.compilation import Compilation
+from cldfc.network.positions import format_key
+from cldfc.ops.size import SampledSize, choose_sample, formula_of, sampled
 from cldfc.output import aligned
 from cldfc.syntax import tree
 from cldfc.verify.contrast import alone, contrast_networks, contrast_specs, suggest_map
@@ -43,6 +45,8 @@ from cldfc.verify.outcome import (
 from cldfc.weights.network import build_network
 
 _BATCH = 2
+_SMALL_MAP = 8
+"""Pixels on a side of the second size at which a network with open sizes is tried, or somewhat more."""
 
 
 @dataclass(frozen=True)
@@ -90,7 +94,7 @@ def verify_forms(spec: Compilation, candidates: Sequence[Candidate], tolerance: 
     try:
         for trial in _trials(random_state(networks[0], seed), spec, seed):
             names = {name: name for name in trial.weights}
-            expected = outcome_of_equations(spec.tree, trial, spec.program.classes)
+            expected = outcome_of_equations(spec.tree, trial, spec.program.scores)
             for candidate, network in zip(candidates, networks, strict=True):
                 comparison.add(candidate.name, trial, expected, network, names, candidate.is_literal)
     except Differs as difference:
@@ -149,14 +153,14 @@ def _verify_pair(
     pairs = pair_weights(weights, others, names)
     contrasts = [*contrast_specs(spec, other.spec or spec), *contrast_networks(one, other.network, pairs)]
     # A network with another input, or with other outputs, cannot be given the same images.
-    tasks = {(known.program.shape, known.program.classes) for known in (spec, other.spec or spec)}
+    tasks = {_task_of(known) for known in (spec, other.spec or spec)}
     if contrasts and len(tasks) > 1:
         return Report((), problem="these are different networks:", contrasts=tuple(contrasts))
     comparison = _Tally(spec, tolerance)
     matters: list[str] = []
     try:
         for trial in _trials(weights, spec, seed):
-            expected = outcome_of_equations(spec.tree, trial, spec.program.classes)
+            expected = outcome_of_equations(spec.tree, trial, spec.program.scores)
             own = replace(trial, weights=others | {pairs.names[name]: weights[name] for name in pairs.names})
             found = outcome_of_network(other.network, own)
             matters += comparison.mattering(pairs.first, trial, expected, expected)
@@ -215,8 +219,13 @@ class _Tally:
         apart, allowed = compare_outcomes(expected, found, names), Allowed(self.tolerance)
         if not allowed.hold(apart):
             allowed = Allowed(self.tolerance, self.rounding(trial, expected))
-        self.rows.append(verified_row(form, trial.mode, apart, allowed))
-        if self.first is None and not self.rows[-1].agrees:
+        row = verified_row(form, trial.mode, apart, allowed)
+        at = next((at for at, old in enumerate(self.rows) if (old.form, old.mode) == (form, trial.mode)), None)
+        if at is None:
+            self.rows.append(row)
+        else:
+            self.rows[at] = self.rows[at].with_other(row)
+        if self.first is None and not row.agrees:
             output = next(s.name for s in self.spec.tree.statements if isinstance(s, tree.Output))
             place = first_difference(expected, found, names, apart, allowed, is_literal, output)
             self.first = place and FirstDifference(form, trial.mode, *place)
@@ -229,9 +238,10 @@ class _Tally:
 
     def rounding(self, trial: Trial, expected: Outcome) -> Differences:
         """What rounding makes of the equations in the mode of a trial."""
-        if trial.mode not in self.known:
-            self.known[trial.mode] = rounding_of(self.spec, trial, expected)
-        return self.known[trial.mode]
+        key = f"{trial.mode} {trial.sizes}"
+        if key not in self.known:
+            self.known[key] = rounding_of(self.spec, trial, expected)
+        return self.known[key]
 
 
 def _candidate_network(candidate: Candidate, spec: Compilation, seed: int) -> nn.Module:
@@ -240,10 +250,43 @@ def _candidate_network(candidate: Candidate, spec: Compilation, seed: int) -> nn
 
 
 def _trials(weights: Mapping[str, Tensor], spec: Compilation, seed: int) -> Iterator[Trial]:
+    for images in _random_inputs(spec, seed):
+        kinds = {family.name: family.kind for family in spec.program.inputs}
+        yield Trial(weights, images, kinds, "eval", seed)
+        yield Trial(weights, images, kinds, "train", seed)
+
+
+def _random_inputs(spec: Compilation, seed: int) -> Iterator[dict[str, Tensor]]:
+    """Random inputs, for each of the sizes that are tried."""
     generator = torch.Generator().manual_seed(seed)
-    images = torch.randn(_BATCH, *spec.program.shape, generator=generator, dtype=torch.float64)
-    yield Trial(weights, images, "eval", seed)
-    yield Trial(weights, images, "train", seed)
+    for shapes in tried_shapes(spec):
+        yield {
+            name: torch.randn(_BATCH, *shape, generator=generator, dtype=torch.float64)
+            for name, shape in shapes.items()
+        }
+
+
+def tried_shapes(spec: Compilation) -> list[dict[str, tuple[int, ...]]]:
+    """The shapes of the inputs by name; of a network with open sizes at two sizes, a wide one and a high one."""
+    inferred, program = spec.shapes, spec.program
+    shapes = {key: inferred.shapes[at] for key, at in inferred.expansion.values.items() if key in program.input_keys}
+    if not program.open_sizes:
+        return [{format_key(key): shape for key, shape in shapes.items()}]
+    open = [size.formula for shape in inferred.shapes for size in shape if isinstance(size, SampledSize)]
+    samples = (choose_sample(open), choose_sample(open, _SMALL_MAP, is_reversed=True))
+    return [
+        {
+            format_key(key): tuple(int(sampled(formula_of(size), sample)) for size in shape)
+            for key, shape in shapes.items()
+        }
+        for sample in samples
+    ]
+
+
+def _task_of(spec: Compilation) -> object:
+    """What a network is given and gives."""
+    inputs = tuple((family.kind, tuple(family.shapes.values())) for family in spec.program.inputs)
+    return inputs, tuple(output.shape for output in spec.program.outputs)
 
 
 def _without_weights(outcome: Outcome, names: Sequence[str]) -> Outcome:

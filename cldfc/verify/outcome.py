@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
 from cldfc.compilation import Compilation
-from cldfc.diagnostics import CldfError, UsageError
+from cldfc.diagnostics import CldfError, UsageError, shape_text
 from cldfc.reference.interpreter import evaluate_spec
 from cldfc.reference.session import tensor_of
 from cldfc.syntax import tree
@@ -106,10 +106,11 @@ def candidates_of(network: Compilation) -> tuple[Candidate, ...]:
 
 def smaller(network: Compilation) -> Compilation:
     """The same network on smaller maps, where its own are large and it can do with less. Raises CldfError."""
-    shape = network.program.shape
-    if len(shape) != 3 or max(shape[1:]) <= _LARGEST_MAP:
+    if len(network.program.inputs) > 1 or network.program.open_sizes or network.program.inputs[0].kind:
         return network
-    channels, height, width = shape
+    channels, height, width = (int(size) for size in network.shapes.shapes[0])
+    if max(height, width) <= _LARGEST_MAP:
+        return network
     small = network.sized((channels, min(height, _LARGEST_MAP), min(width, _LARGEST_MAP)), network.changes.classes)
     return small if small.is_right else network
 
@@ -124,19 +125,37 @@ class Differs(Exception):
 
 @dataclass(frozen=True)
 class Trial:
-    """The weights, by their names in the state dictionary, the images and the mode of one comparison; all float64."""
+    """The weights, by their names in the state dictionary, the inputs by name and the mode of one comparison; float64.
+
+    `kinds` says of each input what it is given as: a tensor, a list of tensors, or a sequence in one tensor.
+    """
 
     weights: Mapping[str, Tensor]
-    images: Tensor
+    images: Mapping[str, Tensor]
+    kinds: Mapping[str, str]
     mode: Literal["eval", "train"]
     seed: int
+
+    @property
+    def sizes(self) -> str:
+        """The shapes of the inputs: `1 × 32 × 32`, `f@1: 1 × 32 × 32, f@2: 1 × 16 × 16`."""
+        texts = {name: shape_text(tensor.shape[1:]) for name, tensor in self.images.items()}
+        return ", ".join(texts.values() if len(texts) == 1 else (f"{name}: {text}" for name, text in texts.items()))
+
+    def arguments(self, images: Mapping[str, Tensor]) -> list[Tensor | list[Tensor]]:
+        """The inputs as `forward` takes them."""
+        found: list[Tensor | list[Tensor]] = []
+        for name, kind in self.kinds.items():
+            members = [tensor for member, tensor in images.items() if member.partition("@")[0] == name]
+            found.append(members if kind == "levels" else torch.stack(members, 1) if kind else members[0])
+        return found
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """The output, the gradients of its weighted sum by parameter and of the input, statistics afterwards, calls."""
+    """The outputs, the gradients of their weighted sum by parameter and input, statistics afterwards, calls."""
 
-    output: Tensor
+    outputs: tuple[Tensor, ...]
     gradients: Mapping[str, Tensor]
     statistics: Mapping[str, Tensor]
     calls: tuple[RecordedCall, ...]
@@ -153,7 +172,7 @@ def outcome_of_equations(
     given = {name: tensor.detach().clone() for name, tensor in trial.weights.items()}
     for name, tensor in given.items():
         tensor.requires_grad_(not is_statistic(name))
-    images = trial.images.clone().requires_grad_()
+    images = _leaves(trial.images)
     torch.manual_seed(trial.seed)  # pyright: ignore[reportUnknownMemberType]
     try:
         found = evaluate_spec(spec, given, images, trial.mode == "train", classes, disturb)
@@ -162,37 +181,52 @@ def outcome_of_equations(
     unread = [name for name in given if name not in found.read and not is_statistic(name)]
     if unread:
         raise Differs(f"the generated code has a parameter that the equations do not have: `{unread[0]}`")
-    gradients = _gradients_of(found.output, {_INPUT: images, **given})
+    outputs = tuple(found.outputs.values())
+    gradients = _gradients_of(outputs, {**_named(images), **given})
     statistics = {name: tensor for name, tensor in given.items() if is_statistic(name)} | dict(found.statistics)
     calls: list[RecordedCall] = []
     for use in found.uses:
         tensors = (tensor_of(value) for value in (use.operand, use.result))
         operand, result = (None if tensor is None else tensor.detach() for tensor in tensors)
         calls.append(RecordedCall(use.module, operand, result, use.value))
-    return Outcome(found.output.detach(), gradients, statistics, tuple(calls))
+    return Outcome(tuple(output.detach() for output in outputs), gradients, statistics, tuple(calls))
 
 
 def outcome_of_network(network: nn.Module, trial: Trial) -> Outcome:
     """What generated code does. Raises Differs when it does not run."""
     network.load_state_dict({name: tensor.clone() for name, tensor in trial.weights.items()})
     network.train(trial.mode == "train")
-    images = trial.images.clone().requires_grad_()
+    images = _leaves(trial.images)
+    arguments = trial.arguments(images)
     torch.manual_seed(trial.seed)  # pyright: ignore[reportUnknownMemberType]
     try:
         with CallRecorder(network) as recorder:
-            output: object = network(images)
+            output: object = network(*arguments)
     except Exception as error:
         raise Differs(f"the generated code stops in {trial.mode} mode: {error}") from error
-    if not isinstance(output, Tensor):
-        raise Differs(f"the generated code gives no tensor, but {type(output).__name__}")
-    gradients = _gradients_of(output, {_INPUT: images, **dict(network.named_parameters())})
+    kind = type(output).__name__
+    members = cast("tuple[object, ...]", output) if isinstance(output, tuple) else (output,)
+    outputs = tuple(member for member in members if isinstance(member, Tensor))
+    if len(outputs) < len(members):
+        raise Differs(f"the generated code gives no tensor, but {kind}")
+    gradients = _gradients_of(outputs, {**_named(images), **dict(network.named_parameters())})
     statistics = {name: tensor.clone() for name, tensor in network.state_dict().items() if is_statistic(name)}
-    return Outcome(output.detach(), gradients, statistics, tuple(recorder.calls))
+    return Outcome(tuple(output.detach() for output in outputs), gradients, statistics, tuple(recorder.calls))
 
 
-def _gradients_of(output: Tensor, leaves: Mapping[str, Tensor]) -> dict[str, Tensor]:
+def _leaves(images: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    return {name: tensor.clone().requires_grad_() for name, tensor in images.items()}
+
+
+def _named(images: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The inputs as leaves beside the parameters: `the input`, or `the input g@1`."""
+    return {f"{_INPUT} {name}" if len(images) > 1 else _INPUT: tensor for name, tensor in images.items()}
+
+
+def _gradients_of(outputs: Sequence[Tensor], leaves: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """The gradient of 1 · output₁ + 2 · output₂ + …, in which no two outputs can be exchanged; zero where unused."""
     wanted = {name: leaf for name, leaf in leaves.items() if leaf.requires_grad}
+    output = torch.cat([output.flatten() for output in outputs])
     weights = torch.arange(1, output.numel() + 1, dtype=output.dtype).reshape(output.shape)
     total = (output * weights).sum()
     if not total.requires_grad:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, cast
@@ -168,6 +168,12 @@ def _is_alone(network: nn.Module, group: str) -> bool:
     return name not in dict(network.get_submodule(holder).named_children())
 
 
+def _checks_of(network: nn.Module) -> tuple[Callable[..., object], ...]:
+    """The functions by which a generated class refuses inputs that do not fit: while it is traced, it has none."""
+    scope = getattr(type(network).forward, "__globals__", {})
+    return tuple(scope[name] for name in ("check_size", "check_shape", "check_count") if name in scope)
+
+
 def _trace_network(network: nn.Module) -> torch.fx.Graph:
     """The flow of a network's data, in evaluation: in training, shared normalisations would count it as a batch.
 
@@ -175,7 +181,7 @@ def _trace_network(network: nn.Module) -> torch.fx.Graph:
     """
     training = [module for module in network.modules() if module.training]
     try:
-        return Tracer().trace(network.eval())
+        return Tracer(autowrap_functions=_checks_of(network)).trace(network.eval())
     except Exception as error:
         raise UsageError(f"the network cannot be traced: {error}", "give an instance of a generated class") from error
     finally:

@@ -65,6 +65,8 @@ class _Running:
             return _read_outputs(self.network(*(self.place(thing) for thing in example)))
 
     def place(self, thing: object) -> object:
+        if isinstance(thing, list):
+            return [self.place(member) for member in cast("list[object]", thing)]
         if not isinstance(thing, Tensor):
             return thing
         return thing.to(self.device, self.dtype if thing.is_floating_point() else thing.dtype)
@@ -184,6 +186,8 @@ def _draw_example(example: _Arguments) -> _Arguments:
     generator = torch.Generator().manual_seed(1)
 
     def draw(thing: Any) -> Any:
+        if isinstance(thing, list):
+            return [draw(member) for member in cast("list[Any]", thing)]
         if not isinstance(thing, Tensor) or not thing.is_floating_point():
             return thing
         return torch.randn(thing.shape, generator=generator, dtype=torch.float64).to(thing)

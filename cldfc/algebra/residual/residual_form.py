@@ -101,9 +101,8 @@ class _Equations:
 
 
 def _needed(entries: Sequence[DerivedEquation], definition: Definition) -> list[DerivedEquation]:
-    output = next(s.name for s in definition.words.spec.statements if isinstance(s, tree.Output))
     wanted: set[Family] = set()
-    open: list[Family] = [(output, 0)]
+    open: list[Family] = [(s.name, 0) for s in definition.words.spec.statements if isinstance(s, tree.Output)]
     while open:
         family = open.pop()
         if family not in wanted:

@@ -1,0 +1,271 @@
+"""The ends of a network: its inputs and outputs, and the sizes that they leave open."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from fractions import Fraction
+
+from cldfc.diagnostics import Problems, UsageError, shape_text
+from cldfc.network.constants import Constants, Tags
+from cldfc.network.declarations import resolve_clause
+from cldfc.network.names import Names
+from cldfc.network.numbers import report_unfit
+from cldfc.network.positions import LARGEST_SIZE, LONGEST_RANGE, IndexRange, Key
+from cldfc.network.program import InputFamily, OutputValue
+from cldfc.ops.size import OpenShape, OpenSize, Size, fill
+from cldfc.syntax import tree
+from cldfc.syntax.walk import mentions
+
+GivenShape = tuple[int, int, int]
+
+
+@dataclass(frozen=True)
+class Ends:
+    """Resolves the ends of a spec; what is wrong is reported."""
+
+    names: Names
+    tags: Tags
+
+    @property
+    def constants(self) -> Constants:
+        return self.tags.constants
+
+    @property
+    def problems(self) -> Problems:
+        return self.names.problems
+
+    def inputs(self) -> list[InputFamily]:
+        """The inputs of which nothing is wrong."""
+        found = [self.input(statement) for statement in self.names.inputs.values()]
+        return [family for family in found if family is not None]
+
+    def input(self, statement: tree.InputStatement) -> InputFamily | None:
+        indices = self.indices(statement)
+        if indices is None:
+            return None
+        kind, values = indices
+        shapes: dict[Key, OpenShape] = {}
+        for at in values:
+            binding = {} if at is None else {statement.symbol.tag[0].name or "": at}
+            sizes = [
+                self.size(size, statement.symbol.tag, binding, place > 0) for place, size in enumerate(statement.shape)
+            ]
+            known = tuple(size for size in sizes if size is not None)
+            if len(known) < len(sizes):
+                return None
+            shapes[statement.name, () if at is None else (at,)] = known
+        if kind == "steps" and len(set(shapes.values())) > 1:
+            message = f"`{statement.name}` is a sequence, one tensor, so its members have one shape"
+            help = "let the sizes not depend on the index; an input over `levels` is a list of maps of any sizes"
+            span = statement.shape[0].span.to(statement.shape[-1].span)
+            return self.problems.report("E0413", message, span, "sizes that differ", help)
+        return InputFamily(statement, kind, shapes)
+
+    def indices(self, statement: tree.InputStatement) -> tuple[str, Sequence[int | None]] | None:
+        """Over what an input is a family, `levels` or `steps`, and the values of its index; None: a single one."""
+        tag = statement.symbol.tag
+        if not tag and not statement.clauses:
+            return "", (None,)
+        index = tag[0] if tag else None
+        if index is None or len(tag) > 1 or index.name is None or index.offset or index.at or statement.symbol.settings:
+            message = f"`{statement.symbol.span.text}` is no family of inputs: it needs one index, alone"
+            help = (
+                "write `input f@ℓ : …`, with an index of `levels` or `steps`, or with `for t = 1..8` behind the sizes"
+            )
+            return self.problems.report("E0413", message, statement.symbol.span, "one index here", help)
+        if statement.clauses:
+            range = resolve_clause(statement.clauses[0], frozenset({index.name}), (), self.tags)
+            declared = self.names.declared.get(index.name)
+            kind = declared.kind if isinstance(declared, tree.Range) else "steps"
+        else:
+            range = self.constants.range(index.name, index.span)
+            kind = range.kind if range is not None else ""
+        return None if range is None else self.values(statement, range, kind)
+
+    def values(self, statement: tree.InputStatement, range: IndexRange, kind: str) -> tuple[str, Sequence[int]] | None:
+        lower, upper = range.lower, range.upper
+        ends = [end.offset for end in (lower, upper) if end is not None and end.base is None]
+        if len(statement.clauses) > 1 or len(ends) < 2 or not 0 <= ends[1] - ends[0] < LONGEST_RANGE:
+            message = f"`{statement.symbol.span.text}` needs a range with two ends that are numbers"
+            help = "write it behind the sizes: `input f@t : 3 × 32 × 32 for t = 1..8`"
+            return self.problems.report("E0413", message, statement.symbol.span, "over which values?", help)
+        return kind, [*_counted(*ends)]
+
+    def outputs(self) -> list[OutputValue]:
+        """The outputs of which nothing is wrong; their sizes may be those that inputs leave open."""
+        found: list[OutputValue] = []
+        for statement in self.names.outputs.values():
+            is_map = len(statement.shape) > 1
+            role = "a number of classes" if statement.is_scores else "a size of the output"
+            sizes = [self.size(size, (), {}, is_map and at > 0, role) for at, size in enumerate(statement.shape)]
+            known = tuple(size for size in sizes if size is not None)
+            if len(known) == len(sizes):
+                found.append(OutputValue(statement.name, known, statement.is_scores, statement.name_span))
+        return found
+
+    # Sizes
+
+    def size(
+        self,
+        expression: tree.Expression,
+        tag: tuple[tree.Index, ...],
+        binding: dict[str, int],
+        may_be_open: bool,
+        role: str = "a size of the input",
+    ) -> Size | None:
+        """A size at a value of the input's index; None when it was reported."""
+        size = self.part(expression, tag, binding, may_be_open)
+        if size is None:
+            return None
+        if isinstance(size, OpenSize):
+            if size.constant.denominator > 1:
+                message = f"`{expression.span.text}` is whole for no whole numbers, or for some alone"
+                help = "write it over a whole number, as in `2*N - 1` for an odd size"
+                return self.problems.report("E0412", message, expression.span, "not a whole number", help)
+            return size
+        if size.denominator > 1 or not 1 <= size <= LARGEST_SIZE:
+            number = int(size) if size.denominator == 1 else float(size)
+            report_unfit(self.problems, number, expression.span, role, 1, LARGEST_SIZE)
+            return None
+        return int(size)
+
+    def part(
+        self, expression: tree.Expression, tag: tuple[tree.Index, ...], binding: dict[str, int], may_be_open: bool
+    ) -> OpenSize | Fraction | None:
+        if not any(found.name in self.names.open for found in mentions(expression)):
+            formula = self.constants.formula(expression, frozenset(binding), tag)
+            value = None if formula is None else self.constants.value(formula, dict(binding), expression.span)
+            return None if value is None else Fraction(value).limit_denominator(LARGEST_SIZE)
+        if not may_be_open:
+            name = next(found.name for found in mentions(expression) if found.name in self.names.open)
+            message = f"`{name}` is open, and only the height and the width of a map can be"
+            help = f"declare it: `let {name} = 4`"
+            return self.problems.report("E0412", message, expression.span, "a number is needed", help)
+        match expression:
+            case tree.Symbol(name, own):
+                return self.named(name, own, binding)
+            case tree.Sum(terms, signs):
+                parts = [self.part(term, tag, binding, True) for term in terms]
+                signed = [None if part is None else _times(part, sign) for part, sign in zip(parts, signs, strict=True)]
+                return None if None in signed else _total([part for part in signed if part is not None])
+            case tree.Star(left, 1, right, _, False) if right is not None:
+                one, other = self.part(left, tag, binding, True), self.part(right, tag, binding, True)
+                if one is None or other is None:
+                    return None
+                if not (isinstance(one, OpenSize) and isinstance(other, OpenSize)):
+                    return _times(one, other) if isinstance(other, Fraction) else _times(other, one)
+            case tree.Quotient(above, below):
+                one, other = self.part(above, tag, binding, True), self.part(below, tag, binding, True)
+                if one is None or other is None:
+                    return None
+                if isinstance(other, Fraction) and other:
+                    return _times(one, 1 / other)
+            case _:
+                pass
+        message = f"`{expression.span.text}` is no formula for an open size"
+        help = "write sums and multiples of its name: `2*N - 1`, `H/2`"
+        return self.problems.report("E0412", message, expression.span, "not a sum of multiples", help)
+
+    def named(self, name: str, tag: tuple[tree.Index, ...], binding: Mapping[str, int]) -> OpenSize | None:
+        positions = [index.offset + binding.get(index.name or "", 0) for index in tag]
+        unbound = next((index for index in tag if index.name is not None and index.name not in binding), None)
+        if unbound is not None:
+            return self.names.report_no_index(unbound.name or "", unbound.span)
+        return OpenSize.named(f"{name}@{','.join(map(str, positions))}" if tag else name)
+
+
+def _counted(first: int, last: int) -> range:
+    return range(first, last + 1)
+
+
+def _times(size: OpenSize | Fraction, factor: Fraction | int | OpenSize) -> OpenSize | Fraction:
+    """A multiple of a size; of zero times an open one nothing is left open."""
+    if isinstance(size, Fraction):
+        return _times(factor, size) if isinstance(factor, OpenSize) else size * factor
+    assert not isinstance(factor, OpenSize)
+    terms = tuple((name, one * factor) for name, one in size.terms if factor)
+    return OpenSize(terms, size.constant * factor) if terms else size.constant * factor
+
+
+def _total(parts: Sequence[OpenSize | Fraction]) -> OpenSize | Fraction:
+    terms: dict[str, Fraction] = {}
+    constant = Fraction(0)
+    for part in parts:
+        if isinstance(part, Fraction):
+            constant += part
+            continue
+        constant += part.constant
+        for name, factor in part.terms:
+            terms[name] = terms.get(name, Fraction(0)) + factor
+    left = tuple(sorted((name, factor) for name, factor in terms.items() if factor))
+    return OpenSize(left, constant) if left else constant
+
+
+def with_classes(outputs: list[OutputValue], classes: int | None) -> list[OutputValue]:
+    """The outputs where the scores are of so many classes. Raises UsageError where nothing gives scores."""
+    if classes is None:
+        return outputs
+    at = next((at for at, output in enumerate(outputs) if output.is_scores), None)
+    if at is None:
+        help = "leave `--classes` out; `output h : 10` gives scores of classes"
+        raise UsageError(f"the output `{outputs[0].name}` is no vector of scores", help)
+    return [*outputs[:at], replace(outputs[at], shape=(classes,)), *outputs[at + 1 :]]
+
+
+# Stated sizes
+
+
+def state_sizes(
+    inputs: Sequence[InputFamily], outputs: Sequence[OutputValue], given: Mapping[str, GivenShape]
+) -> tuple[list[InputFamily], list[OutputValue]]:
+    """Inputs and outputs with the shapes that the command line states for some inputs, by their names.
+
+    What a stated shape says of an open size holds wherever that stands. The name `""` is that of the only input.
+    Raises UsageError.
+    """
+    known = {family.name: family for family in inputs}
+    if "" in given and len(inputs) > 1:
+        help = f"say which: `--input {inputs[0].name}={'x'.join(map(str, given['']))}`"
+        raise UsageError(f"the network has the inputs {', '.join(f'`{name}`' for name in known)}", help)
+    stated = {name or inputs[0].name: shape for name, shape in given.items()}
+    values: dict[str, int] = {}
+    for name, shape in stated.items():
+        if name not in known:
+            raise UsageError(f"there is no input `{name}`", f"the network has {', '.join(f'`{n}`' for n in known)}")
+        _read_names(known[name], shape, values)
+    found: list[InputFamily] = []
+    for family in inputs:
+        shapes = {key: _filled(shape, values, family.name) for key, shape in family.shapes.items()}
+        if family.name in stated and family.kind != "levels":
+            shapes = dict.fromkeys(shapes, tuple[Size, ...](stated[family.name]))
+        elif family.name in stated and shapes[family.keys[0]] != stated[family.name]:
+            help = "change its sizes by `--let`"
+            raise UsageError(f"`{family.name}` is a family of inputs, and its shapes are numbers", help)
+        found.append(replace(family, shapes=shapes))
+    return found, [replace(output, shape=_filled(output.shape, values, output.name)) for output in outputs]
+
+
+def _read_names(family: InputFamily, shape: GivenShape, values: dict[str, int]) -> None:
+    """What a stated shape says of open sizes. Raises UsageError."""
+    for size, number in zip(family.shapes[family.keys[0]], shape, strict=True):
+        if not isinstance(size, OpenSize):
+            continue
+        if len(size.names) > 1:
+            raise UsageError(f"`{family.name}` with its size {size} cannot be stated", "change the spec instead")
+        (name, factor) = next(iter(size.terms))
+        value = (number - size.constant) / factor
+        if value.denominator > 1 or value < 1:
+            raise UsageError(f"{number} is no size {size}", f"state {name} by another size of `{family.name}`")
+        if values.setdefault(name, int(value)) != value:
+            message = f"{name} is {values[name]}, and {int(value)} in {shape_text(shape)} of `{family.name}`"
+            raise UsageError(message, "state sizes that agree")
+
+
+def _filled(shape: OpenShape, values: Mapping[str, int], name: str) -> OpenShape:
+    sizes = tuple(fill(size, values) for size in shape)
+    for size in sizes:
+        if (isinstance(size, OpenSize) and size.constant.denominator > 1) or not isinstance(size, OpenSize | int):
+            stated = ", ".join(f"{name} = {value}" for name, value in values.items())
+            raise UsageError(f"{stated} gives `{name}` no whole size", "state sizes that divide")
+    return tuple(size for size in sizes if not isinstance(size, Fraction))
