@@ -237,7 +237,7 @@ def test_the_terms_of_a_reduction_count_at_their_level():
 
 def test_hover_says_what_the_output_does_not_need(client: Client):
     text = TEXT + "kernel Q : 3×3 → 8\ny@ℓ = Q * r@ℓ,0\n"
-    assert [found["code"] for found in client.open(SPEC, text)] == ["R0904"]
+    assert [found["code"] for found in client.open(SPEC, text)] == ["R0905"]
     assert "The output does not need `Q`" in client.hover(*where(text, "Q : 3"))
     assert "The output does not need `y`" in client.hover(*where(text, "y@ℓ"))
 
