@@ -30,7 +30,9 @@ def lets_of(spec: tree.Tree) -> dict[str, tree.Let]:
     for statement in spec.statements:
         if isinstance(statement, tree.Let):
             first = found.get(statement.symbol.name)
-            found[statement.symbol.name] = replace(first, values=(*first.values, *statement.values)) if first else statement
+            found[statement.symbol.name] = (
+                replace(first, values=(*first.values, *statement.values)) if first else statement
+            )
     return found
 
 

@@ -13,7 +13,7 @@ from cldfc.emit.naming import TEMPORARIES, Naming, Ownership, ParameterUse, vari
 from cldfc.emit.python import loop_name, snake_case
 from cldfc.emit.sizes import number_text
 from cldfc.emit.statements import CodeNames, format_shapes, write_equation
-from cldfc.network.graph import Node
+from cldfc.network.graph import Graph, Node
 from cldfc.network.positions import Key, Position, Positions
 from cldfc.network.program import Call, Operand, Read, Reads, Step, Template
 from cldfc.ops import Channels, ConvolutionAdjoint, Kernel, Spread, Statistics, WithNumber, Zero

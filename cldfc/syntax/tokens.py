@@ -82,7 +82,7 @@ def tokens_of(text: str) -> Iterator[Token]:
 
 
 def _token_at(text: str, at: int, statement: str, starts_line: bool, before: Token) -> Token:
-    is_size = statement in SIZED and before.kind in ("number", "name")
+    is_size = statement in SIZED and (before.kind in ("number", "name") or before.text == "}")
     if is_size and (times := _LETTER_TIMES.match(text, at)):
         return Token("times", times[0], at)
     is_named = before.kind == "name" or is_adjoint(before)
