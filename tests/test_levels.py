@@ -151,7 +151,7 @@ h       = linear ∘ avgpool ∘ σ(r@J,2)
 
 
 def test_families_of_everything_agree_with_the_equations():
-    """Constants of two indices, scalars fixed and trained, operators in operators and in reductions, kernels that start otherwise."""
+    """Constants of two indices, scalars fixed and trained, operators in operators and in reductions, other starts."""
     network = build(compiled(MIXED).code())
     assert network.omega["3"].item() == pytest.approx(1 / 3)
     assert not network.K["2"].weight.any() and network.K["1"].weight.any() and network.K["1"].bias is not None

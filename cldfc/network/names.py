@@ -146,7 +146,7 @@ class Names:
     input: tree.InputStatement | None = None
     declared: dict[str, DeclaringStatement] = field(default_factory=dict[str, DeclaringStatement])
     members: dict[str, list[TaggedStatement]] = field(default_factory=dict[str, "list[TaggedStatement]"])
-    """All declarations of a name that has several, or one that does not hold for all tags; `declared` has one of them."""
+    """All declarations of a name that has several, or one for some tags alone; `declared` has the most general one."""
     families: dict[Family, list[tree.Equation]] = field(default_factory=dict[Family, list[tree.Equation]])
     kinds: dict[str, Kind | None] = field(default_factory=dict[str, "Kind | None"])
     misused: set[Family] = field(default_factory=set[Family])

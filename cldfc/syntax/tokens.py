@@ -39,9 +39,9 @@ def _parser_patterns() -> dict[str, str]:
 
 PARSER = _parser_patterns()
 _SIGNS = (
-    "ADJOINT", "_DOTS", "ENUMERATION", "STAR", "STRIDED", "_ODOT", "_COMPOSE", "_ARROW", "_AT_LEAST", "_AT_MOST", "_MORE", "_LESS",
-    "SIGN", "_EQUAL", "COLON", "COMMA", "SLASH", "CIRCUMFLEX", "_SUM", "SHORT_FRACTION", "FRACTION", "_IN_SET",
-    "_FOR_WORDS",
+    "ADJOINT", "_DOTS", "ENUMERATION", "STAR", "STRIDED", "_ODOT", "_COMPOSE", "_ARROW", "_AT_LEAST",
+    "_AT_MOST", "_MORE", "_LESS", "SIGN", "_EQUAL", "COLON", "COMMA", "SLASH", "CIRCUMFLEX",
+    "_SUM", "SHORT_FRACTION", "FRACTION", "_IN_SET", "_FOR_WORDS",
 )  # fmt: skip
 _BRACKETS = ("OPEN", "CLOSE", "LBRACE", "RBRACE", "LSQB", "RSQB")
 PATTERNS: dict[TokenKind, str] = {
