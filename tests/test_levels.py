@@ -1,5 +1,7 @@
 """Families of declarations, sizes and settings by formula, and what is spread over maps: against networks by hand."""
 
+from typing import ClassVar
+
 import pytest
 import torch
 from networks import ROOT, build, build_spec, compare, randomise, torchvision
@@ -107,7 +109,9 @@ def test_however_it_is_written(old, new):
     assert old in FAMILY
     text = FAMILY.replace(old, new)
     if "S@ℓ = tanh" in new:
-        text = text.replace("* relu\n", "* relu for ℓ = J\n").replace("= relu ∘ K@ℓ *\n", "= relu ∘ K@ℓ * for ℓ = 1..J-1\n")
+        text = text.replace("* relu\n", "* relu for ℓ = J\n").replace(
+            "= relu ∘ K@ℓ *\n", "= relu ∘ K@ℓ * for ℓ = 1..J-1\n"
+        )
     code = Compilation(Source("t.cldf", FAMILY)).code().partition("class ")[2]
     assert compiled(text).code().partition("class ")[2] == code
 
@@ -147,7 +151,7 @@ h       = linear ∘ avgpool ∘ σ(r@J,2)
 
 
 def test_families_of_everything_agree_with_the_equations():
-    """Constants of two indices, scalars fixed and trained, operators in operators and in reductions, kernels that start otherwise."""
+    """Constants of two indices, scalars fixed and trained, operators in operators and in reductions, other starts."""
     network = build(compiled(MIXED).code())
     assert network.omega["3"].item() == pytest.approx(1 / 3)
     assert not network.K["2"].weight.any() and network.K["1"].weight.any() and network.K["1"].bias is not None
@@ -369,7 +373,7 @@ class Gate(nn.Module):
 
 
 class SqueezeAndExcitation(nn.Module):
-    names = {"gate.down": "linear_y", "gate.up": "linear_y_2", "head": "linear_h"}
+    names: ClassVar = {"gate.down": "linear_y", "gate.up": "linear_y_2", "head": "linear_h"}
 
     def __init__(self):
         super().__init__()
@@ -380,7 +384,7 @@ class SqueezeAndExcitation(nn.Module):
 
 
 class MBConv(nn.Module):
-    names = {
+    names: ClassVar = {
         "wide.0": "E", "wide.1": "bn_E", "deep.0": "D", "deep.1": "bn_D", "narrow.0": "P", "narrow.1": "bn_P",
         "gate.down": "linear_y", "gate.up": "linear_y_2", "head": "linear_h",
     }  # fmt: skip
@@ -400,7 +404,7 @@ class MBConv(nn.Module):
 class SpatialAttention(nn.Module):
     """Woo et al., CBAM, 2018: one weight for each pixel; and what else one channel does beside several."""
 
-    names = {"where.0": "M", "where.1": "bn_M", "head": "linear"}
+    names: ClassVar = {"where.0": "M", "where.1": "bn_M", "head": "linear"}
 
     def __init__(self):
         super().__init__()

@@ -61,7 +61,7 @@ def remark_passed_over(inferred: Inferred) -> Iterator[Diagnostic]:
             "R0904",
             f"two equations speak of `{format_key(key)}`; that for `{left}` defines it, for it has more numbers",
             (Label(special.left.span, "the one that holds"), Label(general.left.span, "the general one")),
-            f"if that is not meant, change the indices of one; `for` after the one for `{other}` says the same outright",
+            f"if that is not meant, change the indices of one; `for` after that for `{other}` says the same outright",
         )
 
 

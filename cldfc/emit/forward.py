@@ -15,7 +15,7 @@ from cldfc.emit.recursion import Recursions, Visit
 from cldfc.emit.signature import SignatureWriter
 from cldfc.emit.sizes import number_text
 from cldfc.emit.statements import CodeNames, format_shapes, write_equation
-from cldfc.network.graph import Node
+from cldfc.network.graph import Graph, Node
 from cldfc.network.positions import Key, Position, Positions
 from cldfc.network.program import Call, Operand, Read, Reads, Step, Template
 from cldfc.ops import Channels, ConvolutionAdjoint, Kernel, Spread, Statistics, WithNumber, Zero

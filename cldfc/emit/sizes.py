@@ -11,7 +11,7 @@ from math import isclose
 
 from cldfc.emit import python
 from cldfc.emit.python import loop_name
-from cldfc.network.positions import Constant, Formula, Lookup, Position
+from cldfc.network.positions import Choice, Constant, Formula, Lookup, Position
 
 Sample = tuple[Mapping[str, int], int | float]
 _SUM, _PRODUCT, _POWER, _ATOM = range(4)
@@ -54,6 +54,8 @@ def _computed(formula: Formula, turn: Mapping[str, int], is_whole: bool) -> int 
             value = leaf.base.constant.at(leaf.base.at.value(turn))
             return (0 if value is None else value) + leaf.offset
         return leaf.value(turn)
+    if isinstance(leaf, Choice):
+        raise KeyError(leaf.name)  # one of several declarations: there is no formula for all
     if leaf is not None:
         return float(leaf) if isinstance(leaf, Fraction) else leaf
     values = [_computed(operand, turn, is_whole) for operand in formula.operands]

@@ -332,7 +332,7 @@ class Constants(Numbers):
                 return self.refuse_head(index, symbol)
             if self.range(index.name or "", index.span) is None:
                 return None
-        bound = frozenset(name for name in names if name is not None)
+        bound = frozenset(names)
         head = [self.position_in(index, bound, tag) for index in tag]
         clauses = [resolve_clause(clause, bound, tag, self) for clause in statement.clauses]
         if None in head or None in clauses:

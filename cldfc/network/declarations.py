@@ -239,7 +239,9 @@ def _resolve_family(
     found = [replace(each, attributes=_completed(each, said)) for each in found]
     first = next(each for each in found if each.statement is general)
     names = [index.name or "" for index in tags.constants.names.generic(general.symbol).tag]
-    indices = tuple(own.base if isinstance(own.base, str) else name for own, name in zip(_head(first), names))
+    indices = tuple(
+        own.base if isinstance(own.base, str) else name for own, name in zip(_head(first), names, strict=True)
+    )
     return replace(first, indices=indices, case=None, cases=tuple(found))
 
 

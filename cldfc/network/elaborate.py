@@ -333,7 +333,8 @@ class Elaboration:
     def all_turns(self) -> list[Binding]:
         """The choices of its index names for which it is read."""
         if self.turns is None:
-            declared, outer = self.words.tags.constants.ranges, [{}] if self.outer is None else self.outer.all_turns()
+            declared = self.words.tags.constants.ranges
+            outer = list[Binding]([{}]) if self.outer is None else self.outer.all_turns()
             own = {
                 name: range
                 for name, range in self.ranges.items()
@@ -350,7 +351,7 @@ class Elaboration:
         """
         cases = self.words.tags.constants.cases(name)
         groups: dict[tuple[int, ...], list[Binding]] = {}
-        turns = [{}] if all(position.base is None for position in positions) else self.all_turns()
+        turns = list[Binding]([{}]) if all(position.base is None for position in positions) else self.all_turns()
         for turn in turns:
             try:
                 tag = tuple([position.value(turn) for position in positions])
@@ -662,7 +663,7 @@ class Elaboration:
         if len(groups) > 1:
             raise SplitTurns(list(groups.values()))
         self.formulas[id(expression)] = formula
-        value, turns = next(iter(groups.items()), (None, []))
+        value, turns = next(iter(groups.items()), (None, list[Binding]()))
         if value is None or (least <= value <= most and (may_be_real or isinstance(value, int))):
             return value
         at = "" if not turns else f" at {', '.join(f'{name} = {index}' for name, index in turns[0].items())}"

@@ -111,8 +111,8 @@ class _ExpansionErrors:
             f"`{format_key(key)}` is defined twice",
             second.statement.left.span,
             f"defines `{format_key(key)}`",
-            "remove one of the two, or change its indices so that only one holds there; of two the one with more numbers on "
-            "its left wins",
+            "remove one of the two, or change its indices so that only one holds there; of two the one with more "
+            "numbers on its left wins",
             Label(first.statement.left.span, f"defines `{format_key(key)}` too"),
         )
 

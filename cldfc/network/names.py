@@ -157,7 +157,7 @@ class Names:
     multiples: Multiples = field(default_factory=lambda: Multiples(set()))
     """What is made of numbers, scalars and inner products."""
     members: dict[str, list[TaggedStatement]] = field(default_factory=dict[str, "list[TaggedStatement]"])
-    """All declarations of a name that has several, or one that does not hold for all tags; `declared` has one of them."""
+    """All declarations of a name that has several, or one for some tags alone; `declared` has the most general one."""
     open: dict[str, Span] = field(default_factory=dict[str, Span])
     """Sizes that inputs leave open, and where their names stand first."""
     families: dict[Family, list[tree.Equation]] = field(default_factory=dict[Family, list[tree.Equation]])

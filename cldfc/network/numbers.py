@@ -152,7 +152,9 @@ class Numbers(ABC):
             return None
         if isinstance(formula.leaf, Position):
             return formula.leaf.shifted(index.offset)
-        return Position(None, int(formula.leaf or 0) + index.offset) if formula.leaf is not None else None
+        if formula.leaf is None or isinstance(formula.leaf, Choice):
+            return None
+        return Position(None, int(formula.leaf) + index.offset)
 
     def applied(self, symbol: tree.Symbol, bound: Set[str], context: Tag) -> Formula | None:
         declaration = self.names.declared[symbol.name]

@@ -243,8 +243,9 @@ class _Inference:
         if isinstance(operation.operator, Linear) and operation.operator.outputs is None and program.classes:
             sized.dims["out"] = Dim(program.classes)
         assert operation.parameter is not None
-        if isinstance(operation.operator, Convolution) and operation.parameter[0] in self.with_strides:
-            sized.given["stride"] = operation.operator.stride
+        operator, name = operation.operator, operation.parameter[0]
+        if isinstance(operator, Convolution) and name in self.with_strides and isinstance(operator.stride, int):
+            sized.given["stride"] = operator.stride
         declaration = program.parameters.get(operation.parameter[0])
         declaration = declaration and declaration.at(operation.tag or ())
         if declaration is None:

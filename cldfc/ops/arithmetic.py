@@ -65,7 +65,7 @@ class Alike(Operator):
 class Spread(Alike):
     """Several operands of one shape, which is that of the result, or that are spread over it.
 
-    Beside a map of C channels, a vector of C numbers has one for each channel, and a map of one channel one for each pixel.
+    Beside a map of C channels, a vector of C numbers has one for each channel, a map of one channel one for each pixel.
     """
 
     shapes: ClassVar[str] = "any, all alike → the same; beside C×H×W also C, and 1×H×W"

@@ -158,7 +158,7 @@ def combine_alike(values: Sequence[Value], compute: Callable[[list[Tensor]], Ten
         values = [v[:, :, None, None] if isinstance(v, Tensor) and v.ndim == 2 else v for v in values]
     values = [v.reshape(-1, *[1] * (rank - 1)) if isinstance(v, Tensor) and v.ndim == 1 else v for v in values]
     shapes = [tuple(value.shape) for value in values if isinstance(value, Tensor) and value.ndim]
-    shape = tuple(torch.broadcast_shapes(*shapes)) if shapes else None
+    shape = tuple(map(max, zip(*shapes, strict=True))) if shapes else None
     if shape is None and any(isinstance(value, Unshaped) for value in values):
         return values[0] if all(is_zero(value) for value in values) else Unshaped(values, compute, is_alike=True)
     return compute([_with_shape(value, shape or ()) for value in values])

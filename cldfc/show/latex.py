@@ -49,6 +49,9 @@ class PaperFormatter(Formatter):
         """The signs of LaTeX, in the commands that everything which typesets formulas knows."""
         return replace(WORDS["latex"], at_least=r"\geq", at_most=r"\leq")
 
+    def clauses(self, clauses: tuple[tree.Clause, ...]) -> str:
+        return rf"\quad \text{{for }} {', '.join(map(self.clause, clauses))}" if clauses else ""
+
     def name(self, name: str) -> str:
         r"""`\sigma`, `\tilde{r}`, `f_{\mathrm{in}}`; a word with underscores stays one."""
         head, _, below = name.partition("_")

@@ -39,9 +39,9 @@ def _parser_patterns() -> dict[str, str]:
 
 PARSER = _parser_patterns()
 _SIGNS = (
-    "ADJOINT", "_DOTS", "ENUMERATION", "STAR", "STRIDED", "_ODOT", "_COMPOSE", "_ARROW", "_AT_LEAST", "_AT_MOST", "_MORE", "_LESS",
-    "SIGN", "_EQUAL", "COLON", "COMMA", "SLASH", "CIRCUMFLEX", "_SUM", "SHORT_FRACTION", "FRACTION", "_IN_SET",
-    "_FOR_WORDS",
+    "ADJOINT", "_DOTS", "ENUMERATION", "STAR", "STRIDED", "_ODOT", "_COMPOSE", "_ARROW", "_AT_LEAST",
+    "_AT_MOST", "_MORE", "_LESS", "SIGN", "_EQUAL", "COLON", "COMMA", "SLASH", "CIRCUMFLEX",
+    "_SUM", "SHORT_FRACTION", "FRACTION", "_IN_SET", "_FOR_WORDS",
 )  # fmt: skip
 _BRACKETS = ("OPEN", "CLOSE", "LBRACE", "RBRACE", "LSQB", "RSQB")
 PATTERNS: dict[TokenKind, str] = {
@@ -82,7 +82,7 @@ def tokens_of(text: str) -> Iterator[Token]:
 
 
 def _token_at(text: str, at: int, statement: str, starts_line: bool, before: Token) -> Token:
-    is_size = statement in SIZED and before.kind in ("number", "name")
+    is_size = statement in SIZED and (before.kind in ("number", "name") or before.text == "}")
     if is_size and (times := _LETTER_TIMES.match(text, at)):
         return Token("times", times[0], at)
     is_named = before.kind == "name" or is_adjoint(before)

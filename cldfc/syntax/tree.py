@@ -68,7 +68,7 @@ class Number:
 
 @dataclass(frozen=True, slots=True)
 class Star:
-    """`K * x`, `K *_{2,1} x`, `K *_{s@ℓ} x`, `K *^2 x`, `2 * x`, and the operators `K * g` and `K *`, which has no right side.
+    """`K * x`, `K *_{2,1} x`, `K *_{s@ℓ} x`, `K *^2 x`, `2 * x`, and the operators `K * g`, `K *`.
 
     The stride is one for rows and columns, or one for each; what is written as a number is one.
     """
