@@ -33,7 +33,9 @@ def lets_of(spec: tree.Tree) -> dict[str, tree.Let]:
     for statement in spec.statements:
         if isinstance(statement, tree.Let):
             first = found.get(statement.symbol.name)
-            found[statement.symbol.name] = replace(first, values=(*first.values, *statement.values)) if first else statement
+            found[statement.symbol.name] = (
+                replace(first, values=(*first.values, *statement.values)) if first else statement
+            )
     return found
 
 
@@ -46,7 +48,9 @@ def _is_operator(expression: tree.Expression, lets: Mapping[str, tree.Let]) -> b
     match expression:
         case tree.Symbol(name):
             let, others = lets.get(name), {other: let for other, let in lets.items() if other != name}
-            return name in BUILTINS or (let is not None and (bool(let.arguments) or _is_operator(let.values[0], others)))
+            return name in BUILTINS or (
+                let is not None and (bool(let.arguments) or _is_operator(let.values[0], others))
+            )
         case tree.Star(_, _, right):
             return right is None or _is_operator(right, lets)
         case tree.Compose(_, inner) | tree.Apply(_, inner) | tree.Reduction(_, _, _, _, inner) | tree.Quotient(inner):

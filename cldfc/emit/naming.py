@@ -154,7 +154,10 @@ def _input_sizes(
             key = node.parameter
             if isinstance(node.operator, Convolution) and key is not None:
                 declared = graph.program.parameters[key[0]].every()
-                if any("in" in each.attributes for each in declared) or graph.parameters[key].sizes.get("groups", 1) != 1:
+                if (
+                    any("in" in each.attributes for each in declared)
+                    or graph.parameters[key].sizes.get("groups", 1) != 1
+                ):
                     return []
                 found[key, "in"] = None
             elif isinstance(node.operator, Pointwise | Pool) and len(graph.operands(reader)) == 1 and not node.stored:

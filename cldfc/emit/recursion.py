@@ -186,7 +186,9 @@ class Recursions:
         for name, groups in by_name.items():
             branches: list[_Branch] = []
             for visits in groups.values():
-                tags = {tuple([p.value(turn) for p in self.tag(visit)]) for visit in visits for turn in self.turns(visit)}
+                tags = {
+                    tuple([p.value(turn) for p in self.tag(visit)]) for visit in visits for turn in self.turns(visit)
+                }
                 branches.append(_Branch(visits, tags, visits[0].call.statement, visits[0].body()))
             branches.sort(key=lambda branch: (len(branch.tags), -self.numbers_in(branch.statement)))
             every = [tag for branch in branches for tag in branch.tags]
@@ -244,7 +246,9 @@ class Recursions:
                 children = [self.given(item) for _, item in items if isinstance(item, Visit)]
                 of_child = self.found[items[0][1].call.name].indices
                 found = [
-                    self.written([c[index].value(turn) for c, (_, _, turn) in zip(children, samples, strict=True)], at_turns)
+                    self.written(
+                        [c[index].value(turn) for c, (_, _, turn) in zip(children, samples, strict=True)], at_turns
+                    )
                     for index in of_child
                 ]
                 branch.texts[place] = [self.names.sizes.position(position) for position in found]
@@ -332,7 +336,10 @@ class Recursions:
             lines.append(f"if {condition}:  # {format_let(branch.statement)}")
             lines += python.indent(self.branch(recursion, branch, 3))
         lines += self.branch(recursion, last, 2)
-        arguments = [*(f"{name}: torch.Tensor" for name in operands), *(f"{loop_name(i)}: int" for i in recursion.indices)]
+        arguments = [
+            *(f"{name}: torch.Tensor" for name in operands),
+            *(f"{loop_name(i)}: int" for i in recursion.indices),
+        ]
         head = python.call(f"def {recursion.attribute}", ["self", *arguments], " -> torch.Tensor:", 1)
         return [*head, *python.indent(lines)]
 

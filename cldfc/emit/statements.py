@@ -191,7 +191,9 @@ class _StatementWriter:
             operands = [_spread(code, axes) for code, axes in zip(operands, step.operator.spread, strict=True)]
         if isinstance(step.operator, Spread):
             spreads = [self.vocabulary.is_spread(at, place) for place in range(len(operands))]
-            operands = [_spread(c, 2, ", :") if is_spread else c for c, is_spread in zip(operands, spreads, strict=True)]
+            operands = [
+                _spread(c, 2, ", :") if is_spread else c for c, is_spread in zip(operands, spreads, strict=True)
+            ]
         if isinstance(step.operator, Add):
             return self.sum(at, step.operator.signs, operands)
         if isinstance(step.operator, Identity):

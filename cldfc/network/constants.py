@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 
 from cldfc.diagnostics import Label, Problems, Span
-from cldfc.network.names import Kind, NUMBERS, Kind, Names, TaggedStatement
+from cldfc.network.names import NUMBERS, Kind, Names, TaggedStatement
 from cldfc.network.numbers import Numbers, Tag, level_index, report_unfit
 from cldfc.network.positions import (
     LARGEST_SIZE,
@@ -101,9 +101,7 @@ def resolve_bound(constants: Constants, expression: tree.Expression, bound: Set[
     return None if value is None else Position(None, value)
 
 
-def resolve_clause(
-    clause: tree.Clause, bound: Set[str], context: Tag, constants: Constants
-) -> IndexRange | None:
+def resolve_clause(clause: tree.Clause, bound: Set[str], context: Tag, constants: Constants) -> IndexRange | None:
     """`i = 1..ν`, `i >= 1`: a range over index names that are bound."""
     if clause.name not in bound:
         return constants.problems.report(
@@ -114,8 +112,7 @@ def resolve_clause(
             f"write {' or '.join(f'`{name}`' for name in sorted(bound))}" if bound else "leave out this range",
         )
     ends = [
-        None if end is None else resolve_bound(constants, end, bound, context)
-        for end in (clause.lower, clause.upper)
+        None if end is None else resolve_bound(constants, end, bound, context) for end in (clause.lower, clause.upper)
     ]
     lower, upper = clause.lower, clause.upper
     if isinstance(lower, tree.Number) and isinstance(upper, tree.Number) and upper.value < lower.value:

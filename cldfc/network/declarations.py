@@ -16,7 +16,6 @@ from cldfc.network.positions import (
     LARGEST_SIZE,
     Case,
     Formula,
-    IndexRange,
     Key,
     Lookup,
     Position,
@@ -226,7 +225,9 @@ _CUSTOMARY = {"groups": 1, "dilation": 1, "bias": 0}
 def _completed(declaration: Declaration, said: Set[str]) -> dict[str, Attribute]:
     """What a kernel says, and what it need not say and others of its name do."""
     span = declaration.statement.symbol.span
-    customary = {key: Attribute(Formula(_CUSTOMARY[key]), key, 0, _LARGEST_KERNEL, span) for key in said if key != "width"}
+    customary = {
+        key: Attribute(Formula(_CUSTOMARY[key]), key, 0, _LARGEST_KERNEL, span) for key in said if key != "width"
+    }
     size = declaration.attributes.get("size")
     width = {"width": size} if "width" in said and size is not None else {}
     return {**customary, **width, **declaration.attributes}
@@ -432,7 +433,9 @@ def _resolve_tie(tie: tree.Tie, declaration: Declaration, tags: Tags) -> TieRule
                 Label(declaration.statement.symbol.span, "declared here"),
             )
         kept.append(declaration.indices.index(name))
-    clauses = [resolve_clause(clause, frozenset(declaration.indices), tie.symbol.tag, tags.constants) for clause in tie.clauses]
+    clauses = [
+        resolve_clause(clause, frozenset(declaration.indices), tie.symbol.tag, tags.constants) for clause in tie.clauses
+    ]
     known = tuple(clause for clause in clauses if clause is not None)
     return TieRule(tuple(kept), declaration.indices, known) if len(known) == len(clauses) else None
 

@@ -12,10 +12,10 @@ from cldfc.network.names import Kind, count_in_words
 from cldfc.network.numbers import reciprocal, report_unfit
 from cldfc.network.positions import (
     MOST_IN_A_CHAIN,
+    MOST_IN_ITSELF,
     MOST_STEPS,
     Binding,
     Case,
-    MOST_IN_ITSELF,
     Formula,
     IndexRange,
     Key,
@@ -184,7 +184,9 @@ def _terms(work: Elaboration, reduction: tree.Reduction, known: IndexRange, scop
     def read(inner: Elaboration) -> None:
         found.append(inner.template(inner.value(reduction.body, scope)))
         work.terms += inner.terms
-        work.reductions.update({name: max(count, work.reductions.get(name, 0)) for name, count in inner.reductions.items()})
+        work.reductions.update(
+            {name: max(count, work.reductions.get(name, 0)) for name, count in inner.reductions.items()}
+        )
 
     read_cases(lambda turns: work.inner(family, known, dict(counted), turns), read)
     templates = [template for template in found if template is not None]
@@ -332,7 +334,11 @@ class Elaboration:
         """The choices of its index names for which it is read."""
         if self.turns is None:
             declared, outer = self.words.tags.constants.ranges, [{}] if self.outer is None else self.outer.all_turns()
-            own = {name: range for name, range in self.ranges.items() if self.outer is None or name not in self.outer.ranges}
+            own = {
+                name: range
+                for name, range in self.ranges.items()
+                if self.outer is None or name not in self.outer.ranges
+            }
             found = [turn for known in outer for turn in bindings_of(own, declared, known)]
             self.turns = [turn for turn in found if is_left_inside(self.left, self.ranges, self.level, turn, declared)]
         return self.turns

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
 
@@ -59,7 +59,9 @@ class _ExpansionErrors:
         """Report that a name has declarations, but none for these indices."""
         if self.problems.explain(use.name):
             return
-        statements = [s for s in self.program.spec.statements if isinstance(s, tree.Let | tree.KernelStatement | tree.Scalar)]
+        statements = [
+            s for s in self.program.spec.statements if isinstance(s, tree.Let | tree.KernelStatement | tree.Scalar)
+        ]
         heads = [statement.symbol for statement in statements if statement.symbol.name == use.name]
         labels = [Label(head.span, f"declares `{format_symbol(head)}`") for head in heads]
         message = f"nothing declares `{format_key(key)}`, which `{format_key(value)}` needs"
@@ -170,7 +172,6 @@ class Expansion:
         default_factory=dict[Key, tuple[tree.Equation, tree.Equation]]
     )
     """Values of which two equations speak: the one with more numbers on its left, which defines them, and the other."""
-
 
     def strides(self) -> dict[Key, set[object]]:
         """The strides with which each kernel is used."""

@@ -193,7 +193,6 @@ class IndexRange:
         lower = value if self.lower is None else self.lower.value(binding)
         return lower <= value <= (value if self.upper is None else self.upper.value(binding))
 
-
     def values(self, binding: Binding, declared: IndexRange | None) -> range:
         """The values that the index takes; where an end is open, up to that of the declared range.
 

@@ -149,7 +149,9 @@ def _resolve_equation(equation: tree.Equation, words: Words) -> list[Template] |
     if bound is None or left is None:
         _check_right_side(equation, words)
         return None
-    clauses = [resolve_clause(clause, frozenset(bound), equation.left.tag, tags.constants) for clause in equation.clauses]
+    clauses = [
+        resolve_clause(clause, frozenset(bound), equation.left.tag, tags.constants) for clause in equation.clauses
+    ]
     level = _level_position(equation, left, tags)
     if None in clauses or level is None or any(_report_nothing_left(clause, tags) for clause in clauses if clause):
         return None

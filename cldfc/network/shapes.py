@@ -62,7 +62,9 @@ def infer_shapes(expansion: Expansion, problems: Problems) -> Inferred:
     return _Inference(expansion, problems).run()
 
 
-def find_image_numbers(operators: Sequence[Operator], operands: Sequence[Sequence[int]], shapes: Sequence[Shape]) -> list[bool]:
+def find_image_numbers(
+    operators: Sequence[Operator], operands: Sequence[Sequence[int]], shapes: Sequence[Shape]
+) -> list[bool]:
     """Which operations give a number for each image; of the others without a size the batch has one number."""
     found: list[bool] = []
     for operator, inputs, shape in zip(operators, operands, shapes, strict=True):

@@ -310,7 +310,9 @@ class ReferenceNumbers:
         """Values between which all of an index name in an equation are."""
         left = equation.left
         ends = [end for c in equation.clauses if c.name == name for end in (c.lower, c.upper) if end is not None]
-        ends += [end for declared in (self.known.ranges.get(name),) if declared for end in (declared.lower, declared.upper)]
+        ends += [
+            end for declared in (self.known.ranges.get(name),) if declared for end in (declared.lower, declared.upper)
+        ]
         numbers: list[int] = []
         for end in ends:
             mentioned = {m.name or "" for m in mentions(end)}

@@ -127,7 +127,9 @@ def name_places(spec: tree.Tree, known: Declarations, numbers: ReferenceNumbers)
     values = {name for name, _ in known.equations}
     families = _give_names(terms, known.names() | values, {})
     owners = {_Owner(p.wish.owner.name, p.wish.owner.arity, p.before + 1): name for p, name in families.items()}
-    names = _give_names([place for places in unnamed.values() for place in _flat(places)], known.names() | tagged, owners)
+    names = _give_names(
+        [place for places in unnamed.values() for place in _flat(places)], known.names() | tagged, owners
+    )
     return {equation: _with_names(places, names) for equation, places in unnamed.items()}
 
 

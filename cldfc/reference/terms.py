@@ -200,7 +200,9 @@ class Expressions:
             elif isinstance(value, tree.Symbol) and value.name in FLAGS and value.name in names:
                 found[value.name] = 1
             else:
-                found[setting.name or names[place]] = _plain(self.session.numbers.number(value, scope.binding, scope.tag))
+                found[setting.name or names[place]] = _plain(
+                    self.session.numbers.number(value, scope.binding, scope.tag)
+                )
         return found
 
     def apply_builtin(self, name: str, settings: dict[str, int | float | str], x: Value) -> Value:

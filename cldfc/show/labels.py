@@ -46,8 +46,17 @@ _GOLDEN = 0.618034
 
 _CAPITAL = re.compile("(?<=[a-z])(?=[A-Z])")
 
-SIGNS: dict[type[Operator], str] = {Zero: "0", Add: "+", Total: "sum", Multiply: "⊙", MultiplyBy: "*", Divide: "/",
-    InnerProduct: "⟨·,·⟩", EuclideanNorm: "‖·‖", Larger: "max", Smaller: "min",
+SIGNS: dict[type[Operator], str] = {
+    Zero: "0",
+    Add: "+",
+    Total: "sum",
+    Multiply: "⊙",
+    MultiplyBy: "*",
+    Divide: "/",
+    InnerProduct: "⟨·,·⟩",
+    EuclideanNorm: "‖·‖",
+    Larger: "max",
+    Smaller: "min",
 }
 
 

@@ -14,8 +14,8 @@ from lark import Token, Transformer
 from cldfc.diagnostics import Problems, Span
 from cldfc.syntax import tree
 from cldfc.syntax.spelling import NAME, canonical_name
-from cldfc.syntax.walk import name_arguments
 from cldfc.syntax.tag import LONGEST_NUMBER, TagReader, whole_number, without_adjoint
+from cldfc.syntax.walk import name_arguments
 
 LARGEST_STRIDE = 255
 

@@ -32,7 +32,9 @@ class SpellingWords:
 WORDS: dict[Spelling, SpellingWords] = {
     "unicode": SpellingWords("∘", "⊙", "×", "→", "≥", "≤", "ᵀ", ("⟨", "⟩"), "‖"),
     "ascii": SpellingWords(".", ".*", "x", "->", ">=", "<=", "'", ("<", ">"), "||"),
-    "latex": SpellingWords(r"\circ", r"\odot", r"\times", r"\to", r"\ge", r"\le", r"^{\top}", (r"\langle ", r" \rangle"), r"\|"),
+    "latex": SpellingWords(
+        r"\circ", r"\odot", r"\times", r"\to", r"\ge", r"\le", r"^{\top}", (r"\langle ", r" \rangle"), r"\|"
+    ),
 }
 
 _LETTERS = {letter: rf"\{spelled}" for spelled, letter in GREEK.items()} | {"ℓ": r"\ell"}

@@ -31,7 +31,9 @@ HELP_FOR_ADJOINTS = (
     "write the adjoint of a kernel as `Aᵀ@ℓ * x`, in ASCII `A'@l * x`, in LaTeX `(A^{\\ell})^{\\top} * x`"
 )
 _HELP_FOR_NORMS = "write the norm of a value as `‖x‖`, in ASCII `||x||`, in LaTeX `\\|x\\|`; `abs(x)` is pointwise"
-_HELP_FOR_PRODUCTS = "write the inner product of two values as `⟨x, y⟩`, in ASCII `<x, y>`, in LaTeX `\\langle x, y \\rangle`"
+_HELP_FOR_PRODUCTS = (
+    "write the inner product of two values as `⟨x, y⟩`, in ASCII `<x, y>`, in LaTeX `\\langle x, y \\rangle`"
+)
 _HELP_FOR_GRADIENTS = "there are no derivatives: write the gradient out, as in `A * u@ℓ,i - f@ℓ`"
 _HELP_FOR_MINIMA = "there is no minimisation: write the formula or the steps that give the minimum"
 HELP_FOR_FUNCTIONS = (
