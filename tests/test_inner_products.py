@@ -43,7 +43,9 @@ def spec(method: str, size: int, steps: int) -> str:
 
 
 def apply(x: Tensor) -> Tensor:
-    return F.conv2d(x, torch.tensor([[0.0, -1, 0], [-1, 4, -1], [0, -1, 0]], dtype=torch.float64)[None, None], padding=1)
+    return F.conv2d(
+        x, torch.tensor([[0.0, -1, 0], [-1, 4, -1], [0, -1, 0]], dtype=torch.float64)[None, None], padding=1
+    )
 
 
 def pair(x: Tensor, y: Tensor) -> Tensor:
@@ -112,15 +114,17 @@ EXPRESSIONS = {
     "‖f‖ * f": lambda f, a: f * f.square().sum((1, 2, 3), keepdim=True).sqrt(),
     "f / \\|f\\|_2": lambda f, a: f / f.square().sum((1, 2, 3), keepdim=True).sqrt(),
     "f + ⟨f, A * f⟩": lambda f, a: f + (f * a(f)).sum((1, 2, 3), keepdim=True),
-    "⟨f, A * f⟩ ⊙ f - ⟨f, f⟩": lambda f, a: (f * a(f) - 0).sum((1, 2, 3), keepdim=True) * f
-    - f.square().sum((1, 2, 3), keepdim=True),
+    "⟨f, A * f⟩ ⊙ f - ⟨f, f⟩": lambda f, a: (
+        (f * a(f) - 0).sum((1, 2, 3), keepdim=True) * f - f.square().sum((1, 2, 3), keepdim=True)
+    ),
     "(ω * ⟨f, f⟩ - 1)^2 * f": lambda f, a: (0.5 * f.square().sum((1, 2, 3), keepdim=True) - 1) ** 2 * f,
     "max(f, A * f, 0.1)": lambda f, a: torch.stack([f, a(f), torch.full_like(f, 0.1)]).amax(0),
     "min(‖f‖, ω, 2) * f": lambda f, a: f * 0.5,
     "relu(⟨f, A * f⟩) * f": lambda f, a: f * (f * a(f)).sum((1, 2, 3), keepdim=True).clamp(min=0),
     "(‖f‖ * A * + identity)(f)": lambda f, a: f.square().sum((1, 2, 3), keepdim=True).sqrt() * a(f) + f,
-    "⟨avgpool(f), avgpool(A * f)⟩ * f": lambda f, a: f
-    * (f.mean((2, 3)) * a(f).mean((2, 3))).sum(1)[:, None, None, None],
+    "⟨avgpool(f), avgpool(A * f)⟩ * f": lambda f, a: (
+        f * (f.mean((2, 3)) * a(f).mean((2, 3))).sum(1)[:, None, None, None]
+    ),
 }
 
 

@@ -36,8 +36,8 @@ class _NoMethod(Exception):
 class Visit:
     """One use of an operator that is defined by itself, with the uses of such operators inside it.
 
-    `own` are the steps of it alone, `steps` those inside it, too. `arguments` are what it is applied to, in the order in
-    which it reads them.
+    `own` are the steps of it alone, `steps` those inside it, too. `arguments` are what it is applied to, in the order
+    in which it reads them.
     """
 
     site: Site
