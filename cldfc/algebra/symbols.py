@@ -18,6 +18,8 @@ from cldfc.syntax.format import format_symbol
 Entries = Mapping[tuple[int, int], float]
 """The numbers of a kernel by their places; (0, 0) is the middle."""
 
+_Stride = int | tree.Expression | tuple[int | tree.Expression, int | tree.Expression]
+
 _SAMPLES = 8
 """Points on a wave of the highest frequency in |L̂|², from which its peaks are looked for."""
 _LARGEST_WORK = 1_000_000
@@ -63,12 +65,14 @@ class _Bounds:
             case _:
                 return None
 
-    def left(self, left: tree.Expression, stride: tree.Stride) -> float | None:
+    def left(self, left: tree.Expression, stride: _Stride) -> float | None:
         """Of `K *_s`, and of its adjoint, which has the same norm; so has `K *^s`. Or of a number."""
         factor, entries = self.largest(left), self.given(left)
         if factor is not None or entries is None:
             return factor
-        return norm_of(entries, stride if isinstance(stride, tuple) else (stride, stride))
+        strides = stride if isinstance(stride, tuple) else (stride, stride)
+        one, other = (each if isinstance(each, int) else self.number(each) for each in strides)
+        return None if one is None or other is None else norm_of(entries, (int(one), int(other)))
 
     def given(self, kernel: tree.Expression) -> Entries | None:
         """The numbers of a given kernel, if zeros or the map itself, seen periodically, lie around the map."""

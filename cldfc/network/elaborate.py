@@ -583,7 +583,7 @@ class Elaboration:
     def key_of(self, call: Call) -> Key:
         """The operator that a call is, for the first choice of the index names."""
         is_fixed = all(position.base is None for position in call.tag)
-        turn = {} if is_fixed else next(iter(self.all_turns()), {})
+        turn: Binding = {} if is_fixed else next(iter(self.all_turns()), {})
         return call.name, tuple([position.value(turn) for position in call.tag])
 
     def builtin(self, symbol: tree.Symbol, operand: _Value | None, scope: Scope) -> _Value | None:
@@ -796,9 +796,9 @@ class Elaboration:
     def power(self, power: tree.Power, scope: Scope) -> _Value | None:
         names = self.words.names
         match power:
-            case tree.Power(tree.Norm(inner), tree.Number(2)):
+            case tree.Power(tree.Norm(inner) as norm, tree.Number(2)):
                 operand = self.value(inner, scope)
-                return self.pair(power.base, [operand, operand])
+                return self.pair(norm, [operand, operand])
             case tree.Power(base) if names.is_image_number(base):
                 return self.with_number(RaiseTo(1), power.exponent, self.value(base, scope), power.span, scope)
             case _:

@@ -75,7 +75,7 @@ class Ends:
             )
             return self.problems.report("E0413", message, statement.symbol.span, "one index here", help)
         if statement.clauses:
-            range = resolve_clause(statement.clauses[0], frozenset({index.name}), (), self.tags)
+            range = resolve_clause(statement.clauses[0], frozenset({index.name}), (), self.tags.constants)
             declared = self.names.declared.get(index.name)
             kind = declared.kind if isinstance(declared, tree.Range) else "steps"
         else:

@@ -80,7 +80,8 @@ class Use:
 class Call:
     """A use of a named operator: its tag, the index names of its head and what they are, and of how many steps it is.
 
-    The operators inside another are none of their own, unless they are defined by themselves: those have an `outer` one.
+    The operators inside another are none of their own, unless they are defined by themselves: then they have an
+    `outer` one.
     """
 
     name: str
@@ -320,6 +321,7 @@ class Program:
         templates = (reading for template in self.templates for reading in template.readings or (template,))
         return replace(self, templates=tuple(templates))
 
+    @property
     def input_keys(self) -> list[Key]:
         return [key for family in self.inputs for key in family.shapes]
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from math import prod
-from typing import cast
+from typing import Any, cast
 
 import torch
 from torch import Tensor
@@ -17,6 +17,9 @@ from cldfc.reference.operators import BY_PIXEL, DRAWING, FLAGS, OWNERS, POINTWIS
 from cldfc.reference.parameters import TermPlaces, is_plain, reduction_turns
 from cldfc.reference.session import EvaluationSession, Unshaped, Value, combine_alike, concatenate, is_zero, map_value
 from cldfc.syntax import tree
+
+# It carries no types.
+_broadcast: Any = torch.broadcast_tensors
 
 
 @dataclass(frozen=True)
@@ -251,7 +254,7 @@ def _reduce(reducer: tree.Reducer | tree.Extreme, values: Sequence[Value]) -> Va
         return concatenate(values)
     if reducer in ("max", "min"):
         choose = torch.amax if reducer == "max" else torch.amin
-        return combine_alike(values, lambda given: choose(torch.stack(torch.broadcast_tensors(*given)), 0))
+        return combine_alike(values, lambda given: choose(torch.stack(_broadcast(*given)), 0))
     return combine_alike(values, lambda given: _signed_sum(given, [1] * len(given)))
 
 

@@ -75,7 +75,7 @@ class Builder(Transformer[Token, tree.Statement]):
 
     def let(self, parts: list[tree.Expression | tree.Clause | tuple[tree.Argument, ...]]) -> tree.Let:
         head, *rest = parts
-        arguments = rest.pop(0) if isinstance(rest[0], tuple) else ()
+        arguments = cast("tuple[tree.Argument, ...]", rest.pop(0) if isinstance(rest[0], tuple) else ())
         values, clauses = _split_clauses(cast("list[tree.Expression | tree.Clause]", rest))
         names = {argument.name for argument in arguments}
         values = tuple(name_arguments(value, names) for value in values)

@@ -108,7 +108,7 @@ def smaller(network: Compilation) -> Compilation:
     """The same network on smaller maps, where its own are large and it can do with less. Raises CldfError."""
     if len(network.program.inputs) > 1 or network.program.open_sizes or network.program.inputs[0].kind:
         return network
-    channels, height, width = (int(size) for size in network.shapes.shapes[0])
+    channels, height, width = map(int, network.shapes.shapes[0])
     if max(height, width) <= _LARGEST_MAP:
         return network
     small = network.sized((channels, min(height, _LARGEST_MAP), min(width, _LARGEST_MAP)), network.changes.classes)
