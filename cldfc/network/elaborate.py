@@ -583,7 +583,9 @@ class Elaboration:
     def key_of(self, call: Call) -> Key:
         """The operator that a call is, for the first choice of the index names."""
         is_fixed = all(position.base is None for position in call.tag)
-        turn: Binding = {} if is_fixed else next(iter(self.all_turns()), {})
+        turn: Binding = {}
+        if not is_fixed:
+            turn = next(iter(self.all_turns()), turn)
         return call.name, tuple([position.value(turn) for position in call.tag])
 
     def builtin(self, symbol: tree.Symbol, operand: _Value | None, scope: Scope) -> _Value | None:

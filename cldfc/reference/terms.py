@@ -19,7 +19,7 @@ from cldfc.reference.session import EvaluationSession, Unshaped, Value, combine_
 from cldfc.syntax import tree
 
 # It carries no types.
-_broadcast: Any = torch.broadcast_tensors
+_torch: Any = torch
 
 
 @dataclass(frozen=True)
@@ -254,7 +254,7 @@ def _reduce(reducer: tree.Reducer | tree.Extreme, values: Sequence[Value]) -> Va
         return concatenate(values)
     if reducer in ("max", "min"):
         choose = torch.amax if reducer == "max" else torch.amin
-        return combine_alike(values, lambda given: choose(torch.stack(_broadcast(*given)), 0))
+        return combine_alike(values, lambda given: choose(torch.stack(_torch.broadcast_tensors(*given)), 0))
     return combine_alike(values, lambda given: _signed_sum(given, [1] * len(given)))
 
 

@@ -106,9 +106,11 @@ def candidates_of(network: Compilation) -> tuple[Candidate, ...]:
 
 def smaller(network: Compilation) -> Compilation:
     """The same network on smaller maps, where its own are large and it can do with less. Raises CldfError."""
-    if len(network.program.inputs) > 1 or network.program.open_sizes or network.program.inputs[0].kind:
+    first, *others = network.program.inputs
+    if others or network.program.open_sizes or first.kind:
         return network
-    channels, height, width = map(int, network.shapes.shapes[0])
+    shape: tuple[int, ...] = network.shapes.shapes[0]
+    channels, height, width = shape
     if max(height, width) <= _LARGEST_MAP:
         return network
     small = network.sized((channels, min(height, _LARGEST_MAP), min(width, _LARGEST_MAP)), network.changes.classes)
