@@ -31,7 +31,8 @@ def remarks_on_derivation(network: Compilation) -> Iterator[str]:
     """What the residual form of a spec saves, and what it has lost. Raises CldfError also when there is none."""
     original, derived = network.shapes, network.residual.shapes
     convolutions = f"{count_convs(derived):,} convolutions instead of {count_convs(original):,}"
-    yield f"{convolutions}, {_millions(derived)} M multiply-adds instead of {_millions(original)} M"
+    work = f", {_millions(derived)} M multiply-adds instead of {_millions(original)} M"
+    yield convolutions + original.of_size(work).removeprefix("open")
     yield from network.derivation.notes
 
 

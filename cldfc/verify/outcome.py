@@ -106,7 +106,8 @@ def candidates_of(network: Compilation) -> tuple[Candidate, ...]:
 
 def smaller(network: Compilation) -> Compilation:
     """The same network on smaller maps, where its own are large and it can do with less. Raises CldfError."""
-    if len(network.program.inputs) > 1 or network.program.open_sizes or network.program.inputs[0].kind:
+    inputs = list(network.program.inputs)
+    if len(inputs) > 1 or network.program.open_sizes or inputs[0].kind:
         return network
     channels, height, width = (int(size) for size in network.shapes.shapes[0])
     if max(height, width) <= _LARGEST_MAP:
