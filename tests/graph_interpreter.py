@@ -152,4 +152,4 @@ def run_graph(graph: Graph, network: nn.Module, images: Tensor) -> Tensor:
                 result = formula(operator, node, given, module) if formula else without_parameters(operator, *given)
         assert result.shape[1:] == node.shape
         results.append(result)
-    return results[graph.values[graph.program.output, ()]]
+    return results[graph.values[graph.program.output_keys[0]]]

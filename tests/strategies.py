@@ -128,9 +128,11 @@ def statements() -> st.SearchStrategy[tree.Statement]:
             lambda s, v: tree.Let(s, tuple(v), NOWHERE), heads(), st.lists(some, min_size=1, max_size=4)
         ),
         tree.InputStatement: st.builds(
-            lambda n, *s: tree.InputStatement(n, s, NOWHERE, NOWHERE), names(), *[sizes] * 3
+            lambda n, *s: tree.InputStatement(tree.Symbol(n, (), NOWHERE), s, NOWHERE), names(), *[sizes] * 3
         ),
-        tree.Output: st.builds(lambda n, s: tree.Output(n, s, NOWHERE, NOWHERE), names(), sizes),
+        tree.Output: st.builds(
+            lambda n, s, scores: tree.Output(n, (s,), scores, NOWHERE, NOWHERE), names(), sizes, st.booleans()
+        ),
         tree.KernelStatement: st.builds(
             lambda s, h, w, i, o, g, d, b, p, e, t, f: tree.KernelStatement(
                 s, h, w, i, o, NOWHERE, g, d, b, p, e, stencil=t, is_fixed=f

@@ -104,7 +104,7 @@ class Builder(Transformer[Token, tree.Statement]):
         is_scores = len(shape) == 1 and len(parts) == 2
         return tree.Output(canonical_name(name), shape, is_scores, self.place_of(name), self.statement)
 
-    def shape(self, parts: list[tree.Expression]) -> tuple[tree.Expression, ...]:
+    def sizes(self, parts: list[tree.Expression]) -> tuple[tree.Expression, ...]:
         return tuple(parts)
 
     def kernel(
