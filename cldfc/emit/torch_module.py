@@ -8,6 +8,7 @@ from cldfc.emit.forward import Forward
 from cldfc.emit.loops import Item
 from cldfc.emit.naming import ARGUMENTS, Naming, NotFree, Ownership, assign_owners, places_of
 from cldfc.emit.schedule import Execution, arrange, execute
+from cldfc.emit.solvers import REPORT, has_solvers
 from cldfc.emit.statements import describe, describe_class
 from cldfc.network.graph import Graph
 from cldfc.syntax.spelling import ascii_name
@@ -20,7 +21,9 @@ def emit_module(graph: Graph, *remarks: str) -> str:
     """
     body = [*initialisers(graph), *_class_lines(graph)]
     code = "\n".join(body)
-    lines = ['"""' + describe(graph)[0], *describe(graph)[1:], *remarks, '"""', "", "import torch"]
+    lines = ['"""' + describe(graph)[0], *describe(graph)[1:], *remarks, '"""', ""]
+    lines += ["from collections.abc import Callable", ""] if has_solvers(graph) else []
+    lines += ["import torch"]
     lines += ["import torch.nn.functional as F"] if "F." in code else []
     lines += ["from torch import nn", "", "", *body]
     return "\n".join(lines) + "\n"
@@ -46,6 +49,11 @@ def _class_lines(graph: Graph) -> list[str]:
             refused |= set(error.args)
 
 
+def _docstring(graph: Graph) -> list[str]:
+    text = f'"""{describe_class(graph)}'
+    return [text, "", *REPORT, '"""'] if has_solvers(graph) else [f'{text}"""']
+
+
 def _write_class(names: Naming, ownership: Ownership, execution: Execution, made: list[Item]) -> list[str]:
     """The class with these names. Raises NotFree."""
     program = names.graph.program
@@ -60,7 +68,7 @@ def _write_class(names: Naming, ownership: Ownership, execution: Execution, made
     free = [f"{name}: int = {given[name]}" for name in ARGUMENTS if name in names.free.values()]
     return [
         f"class {ascii_name(program.model)}(nn.Module):",
-        *python.indent([f'"""{describe_class(names.graph)}"""', ""]),
+        *python.indent([*_docstring(names.graph), ""]),
         *python.indent(python.call("def __init__", ["self", *(["*"] if free else []), *free], " -> None:", 1)),
         *python.indent([*python.indent(init), ""]),
         *python.indent(methods),

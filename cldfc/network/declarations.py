@@ -28,6 +28,7 @@ from cldfc.syntax import tree
 from cldfc.syntax.format import format_symbol
 from cldfc.syntax.keywords import EXAMPLES, STATEMENTS, WORDS_INSIDE
 from cldfc.syntax.spelling import suggest
+from cldfc.syntax.walk import fixes
 
 
 def collect_names(spec: tree.Tree, problems: Problems) -> Names:
@@ -45,6 +46,7 @@ def collect_names(spec: tree.Tree, problems: Problems) -> Names:
                 if (name, arity) not in names.families:
                     names.by_name.setdefault(name, []).append(arity)
                 names.families.setdefault((name, arity), []).append(statement)
+                names.unknowns.update(fix.name for fix in fixes(statement))
             case tree.Tie():
                 names.ties.append(statement)
             case tree.Rename():

@@ -8,6 +8,7 @@ from typing import cast
 
 from cldfc.diagnostics import Span, did_you_mean
 from cldfc.network.constants import Constants, resolve_bound
+from cldfc.network.fixed_points import elaborate_fix
 from cldfc.network.names import Kind
 from cldfc.network.numbers import reciprocal, report_unfit
 from cldfc.network.positions import MOST_IN_A_CHAIN, MOST_STEPS, Formula, IndexRange, Position, Positions
@@ -130,6 +131,11 @@ def _refuse_setting(
 
 def _reduce_values(work: Elaboration, reduction: tree.Reduction, scope: Scope) -> _Value | None:
     """`sum(j = 0..i-1 : …)`: its terms are values, if need be of an equation of their own."""
+    inner = [m for m in mentions(reduction.body) if isinstance(m, tree.Symbol) and m.name in scope.unknowns]
+    if unknown := next((symbol for symbol in inner if not symbol.tag), None):
+        message = f"the terms of a reduction are computed once, and `{unknown.name}` changes in every iteration"
+        help = f"write a sum of operators between numbers and apply it, as in `sum(j = 1..3 : A@j *)({unknown.name})`"
+        return work.words.problems.report("E0214", message, unknown.span, "looked for", help)
     bounds = _bounds_of(work, reduction, scope)
     name = f"{reduction.name}_2" if reduction.name in work.indices else reduction.name
     inside = scope.inside(reduction.name, Position(name, 0))
@@ -255,6 +261,8 @@ class Elaboration:
                 return self.combine(expression, [self.value(part, scope) for part in parts])
             case tree.Reduction():
                 return _reduce_values(self, expression, scope)
+            case tree.Fix():
+                return elaborate_fix(self, expression, scope)
 
     def apply(self, function: tree.Expression, operand: _Value | None, scope: Scope) -> _Value | None:
         """What an operator gives for an operand; checked even where the operand is wrong."""
@@ -265,7 +273,7 @@ class Elaboration:
         match function:
             case tree.Symbol():
                 return self.apply_symbol(function, operand, scope)
-            case tree.Number() | tree.Adjoint() | tree.Power():
+            case tree.Number() | tree.Adjoint() | tree.Power() | tree.Fix():
                 return self.words.names.report_kind(function, Kind.OPERATOR)
             case tree.Quotient(above):
                 return self.divide(function, self.apply(above, operand, scope), scope)
@@ -284,6 +292,9 @@ class Elaboration:
     # Symbols
 
     def read(self, symbol: tree.Symbol, scope: Scope) -> _Value | None:
+        if not symbol.tag and symbol.name in scope.unknowns:
+            unknown = scope.unknowns[symbol.name]
+            return self.channels(symbol, unknown, scope) if symbol.settings else unknown
         declaration = self.words.names.declared.get(symbol.name)
         if self.words.names.kind(symbol) is Kind.SCALAR:
             if isinstance(declaration, tree.Let):
@@ -297,7 +308,7 @@ class Elaboration:
         read = None if positions is None else Read(symbol.name, positions, symbol.span)
         return self.channels(symbol, read, scope) if symbol.settings else read
 
-    def channels(self, symbol: tree.Symbol, read: Read | None, scope: Scope) -> _Value | None:
+    def channels(self, symbol: tree.Symbol, read: _Value | None, scope: Scope) -> _Value | None:
         """`x[0..15]`: the channels of a value from the first to the last one."""
         setting = symbol.settings[0]
         if len(symbol.settings) > 1 or setting.upper is None:

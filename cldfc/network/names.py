@@ -147,6 +147,8 @@ class Names:
     kinds: dict[str, Kind | None] = field(default_factory=dict[str, "Kind | None"])
     misused: set[Family] = field(default_factory=set[Family])
     by_name: dict[str, list[int]] = field(default_factory=dict[str, list[int]])
+    unknowns: set[str] = field(default_factory=set[str])
+    """What `fix` and `solve` call the value that they look for."""
     ties: list[tree.Tie] = field(default_factory=list[tree.Tie])
     renames: list[tree.Rename] = field(default_factory=list[tree.Rename])
     constraints: list[tree.Constrain] = field(default_factory=list[tree.Constrain])
@@ -373,6 +375,8 @@ class Names:
                 return kinds[1] if kinds[1] in (Kind.OPERATOR, Kind.SCALAR) else Kind.VALUE
             case tree.Reduction(_, _, _, _, inner):
                 return Kind.OPERATOR if self.kind(inner) == Kind.OPERATOR else Kind.VALUE
+            case tree.Fix():
+                return Kind.VALUE
             case tree.Sum(parts) | tree.Product(parts) | tree.Listing(_, parts):
                 return self.kind_of_parts([self.kind(part) for part in parts])
             case tree.Symbol(name):
@@ -431,7 +435,7 @@ class Names:
             case tree.InputStatement():
                 return Kind.VALUE
             case _:
-                return Kind.VALUE if self.arities(name) else None
+                return Kind.VALUE if self.arities(name) or name in self.unknowns else None
 
     def is_constant(self, name: str) -> bool:
         """Whether a name is a `let` of numbers, not of an operator, or a fixed scalar."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import count
 
 from cldfc.diagnostics import Problems, Span
@@ -207,9 +207,14 @@ class Scope:
 
     values: Mapping[str, Position]
     tag: tuple[tree.Index, ...]
+    unknowns: Mapping[str, int] = field(default_factory=dict[str, int])
+    """The steps that stand for what `fix` and `solve` look for, by their names."""
 
     def inside(self, name: str, position: Position) -> Scope:
-        return Scope({**self.values, name: position}, self.tag)
+        return replace(self, values={**self.values, name: position})
+
+    def looking_for(self, name: str, step: int) -> Scope:
+        return replace(self, unknowns={**self.unknowns, name: step})
 
 
 @dataclass(frozen=True, slots=True)

@@ -35,6 +35,7 @@ from cldfc.ops.convolution import (
     Prolongation,
     ProlongationAdjoint,
 )
+from cldfc.ops.fixed_point import ConjugateGradients, FixedPoint, Iterated, Unknown
 from cldfc.ops.normalisation import BatchNorm, GroupNorm, LayerNorm, Normalisation, SharedBatchNorm, Statistics
 from cldfc.ops.pointwise import DropPath, Identity, Pointwise
 from cldfc.ops.pooling import AvgPool, MaxPool, Pool
@@ -61,17 +62,20 @@ __all__ = [
     "BatchNorm",
     "Channels",
     "Concat",
+    "ConjugateGradients",
     "Convolution",
     "ConvolutionAdjoint",
     "Dim",
     "Divide",
     "DropPath",
+    "FixedPoint",
     "Flatten",
     "Form",
     "GroupNorm",
     "Identity",
     "Indivisible",
     "Input",
+    "Iterated",
     "Kept",
     "Kernel",
     "KernelStart",
@@ -105,6 +109,7 @@ __all__ = [
     "TooSmall",
     "Total",
     "Unfit",
+    "Unknown",
     "Upsample",
     "WithNumber",
     "WithScalar",

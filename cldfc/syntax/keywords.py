@@ -24,12 +24,21 @@ def _examples() -> dict[str, str]:
 EXAMPLES = _examples()
 STATEMENTS = tuple(EXAMPLES)
 REDUCTIONS = ("sum", "concat")
+SOLVERS = ("fix", "solve")
 BOUNDARIES = get_args(tree.Boundary)
-WORDS_INSIDE = ("for", "groups", "dilation", "padding", *BOUNDARIES, "each", "start", "bias", "fixed", *REDUCTIONS)
+WORDS_INSIDE = (
+    "for", "groups", "dilation", "padding", *BOUNDARIES, "each", "start", "bias", "fixed", *REDUCTIONS, *SOLVERS,
+    "tol", "memory", "relax", "backward", "by",
+)  # fmt: skip
 """What the language says with words inside a statement."""
 
 
-MODULE_NAMES = frozenset("torch nn F conv prolong shared_norm drop_path stencil unpad".split())
+MODULE_NAMES = frozenset(
+    """
+    torch nn F conv prolong shared_norm drop_path stencil unpad
+    Callable iterate anderson fixed_point conjugate_gradients
+    """.split()
+)
 """What it imports and defines beside its class."""
 
 BUILTIN_NAMES = frozenset("bool dict float int isinstance list max range str sum super tuple".split())
@@ -37,7 +46,7 @@ BUILTIN_NAMES = frozenset("bool dict float int isinstance list max range str sum
 
 _CLASS_NAMES = frozenset(
     """
-    self
+    self fixed_points
     T_destination add_module apply bfloat16 buffers call_super_init children compile cpu cuda double dump_patches
     eval extra_repr float forward get_buffer get_extra_state get_parameter get_submodule half ipu load_state_dict
     modules mtia named_buffers named_children named_modules named_parameters parameters register_backward_hook

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from cldfc.syntax import tables
-from cldfc.syntax.keywords import REDUCTIONS, STATEMENTS, WORDS_INSIDE
+from cldfc.syntax.keywords import REDUCTIONS, SOLVERS, STATEMENTS, WORDS_INSIDE
 from cldfc.syntax.spelling import COMMENT, NOISE
 
 TokenKind = Literal[
@@ -49,7 +49,7 @@ PATTERNS: dict[TokenKind, str] = {
     "comment": COMMENT,
     "string": PARSER["STRING"],
     "noise": NOISE,
-    "reduction": PARSER["REDUCTION"],
+    "reduction": "|".join(PARSER[name] for name in ("REDUCTION", "FIX", "SOLVE")),
     "times": r"×|\\times(?![A-Za-z])",
     "sign": "|".join([*(PARSER[name] for name in _SIGNS), ";"]),
     "number": PARSER["NUMBER"],
@@ -109,4 +109,4 @@ def _kind_of_name(text: str, found: re.Match[str], starts_line: bool) -> TokenKi
         return "name"
     if starts_line and found[0] in STATEMENTS:
         return "statement"
-    return "word" if found[0] in WORDS_INSIDE and found[0] not in REDUCTIONS else "name"
+    return "word" if found[0] in WORDS_INSIDE and found[0] not in (*REDUCTIONS, *SOLVERS) else "name"
