@@ -33,6 +33,11 @@ class Iterated(Operator):
     tol: float = real(1e-4, LEAST_TOL, 1)
     steps: int = whole(50, 1, 100_000)
 
+    @property
+    def applications(self) -> int:
+        """How often the first operand is computed at most: in each step, and once for autograd."""
+        return self.steps + 1
+
     def shape(self, shapes: Solver, operands: list[Form], result: Form, parameter: Sized | None) -> None:
         for operand in operands:
             shapes.same(result, operand)
@@ -64,6 +69,11 @@ class FixedPoint(Iterated):
 
 class ConjugateGradients(Iterated):
     """solve(u : A * u = f, by cg): conjugate gradients of Hestenes and Stiefel (1952), with implicit derivatives."""
+
+    @property
+    def applications(self) -> int:
+        """Once more than a fixed point, for the residual of the start."""
+        return self.steps + 2
 
     def torch(self, operands: list[str], module: str) -> str:
         return f"conjugate_gradients({', '.join([*operands, module, f'tol={self.tol!r}', f'steps={self.steps}'])})"

@@ -22,6 +22,9 @@ def _reads_of(equation: tree.Equation, binding: Binding, numbers: ReferenceNumbe
 def _values_read(expression: tree.Expression, binding: Binding, tag: Tag, numbers: ReferenceNumbers) -> Iterator[Key]:
     """The values in an expression: those that inner operations need before those that this one needs itself."""
     own: list[Key] = []
+    if isinstance(expression, tree.Fix):
+        inside = _values_read(expression.body, binding, tag, numbers)
+        yield from (key for key in inside if key != (expression.name, ()))
     for operand, inner in _operands(expression, binding, tag, numbers):
         if numbers.is_number(operand, inner):
             continue
@@ -49,6 +52,9 @@ def _operands(
         case tree.Reduction(_, name, _, _, body):
             turns = reduction_turns(numbers, expression, binding, tag)
             return [(body, {**binding, name: j}) for j in turns]
+        case tree.Fix():
+            start = expression.setting("start")
+            return [(before, binding) for before in (start and start.value, expression.right) if before is not None]
         case _:
             return []
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import keyword
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import count
 
 from torch import Tensor
@@ -187,8 +187,21 @@ class _Walk:
                 return _first([self.value(part) for part in parts])
             case tree.Reduction(_, _, _, _, body):
                 return self.terms(body)
+            case tree.Fix():
+                return self.iterated(expression)
             case _:
                 return "0"
+
+    def iterated(self, fix: tree.Fix) -> str:
+        """The head of what an expression gives again and again, always at the same places."""
+        start = fix.setting("start")
+        for before in (start and start.value, fix.right):
+            if before is not None:
+                self.value(before)
+        inner = replace(self, places=[])
+        head = inner.value(fix.body)
+        self.places.append(inner.places)
+        return head
 
     def terms(self, body: tree.Expression) -> str:
         """The head of a reduction's terms: values that are there, or a family of their own."""

@@ -14,7 +14,9 @@ from cldfc.network.positions import Key, format_key
 from cldfc.ops import (
     Add,
     Channels,
+    ConjugateGradients,
     Divide,
+    FixedPoint,
     Input,
     Kernel,
     Multiply,
@@ -24,6 +26,7 @@ from cldfc.ops import (
     ScalarValue,
     Shift,
     Total,
+    Unknown,
     WithNumber,
     Zero,
 )
@@ -40,6 +43,7 @@ _GOLDEN = 0.618034
 _CAPITAL = re.compile("(?<=[a-z])(?=[A-Z])")
 
 _SIGNS: dict[type[Operator], str] = {Zero: "0", Add: "+", Total: "sum", Multiply: "⊙", Divide: "/"}
+_ITERATIONS: dict[type[Operator], str] = {FixedPoint: "fix", ConjugateGradients: "solve"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +98,11 @@ def channels_text(operator: Channels) -> str:
 
 
 def word(operator: Operator) -> str:
-    """`relu`, `scale_by`: the keyword of an operator, or the name of its class."""
+    """`relu`, `scale_by`: the keyword of an operator, or the name of its class; of an unknown its own."""
+    if isinstance(operator, Unknown):
+        return operator.name
+    if type(operator) in _ITERATIONS:
+        return _ITERATIONS[type(operator)]
     return operator.keyword or _CAPITAL.sub("_", type(operator).__name__).lower()
 
 

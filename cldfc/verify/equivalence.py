@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from cldfc.compilation import Compilation
+from cldfc.ops import Iterated
 from cldfc.output import aligned
 from cldfc.syntax import tree
 from cldfc.verify.contrast import alone, contrast_networks, contrast_specs, suggest_map
@@ -43,6 +44,16 @@ from cldfc.verify.outcome import (
 from cldfc.weights.network import build_network
 
 _BATCH = 2
+
+
+_OF_TOL = 100
+"""An iteration that stops at a change of tol is at most so many times as far from its end, if each step takes 1% off."""
+
+
+def tolerance_for(specs: Sequence[Compilation], tolerance: float) -> float:
+    """The tolerance that is asked for, or what the `tol` of fixed points leaves: 100 times the largest."""
+    nodes = (node.operator for spec in specs for node in spec.written.nodes())
+    return max([tolerance, *(_OF_TOL * operator.tol for operator in nodes if isinstance(operator, Iterated))])
 
 
 @dataclass(frozen=True)
