@@ -163,7 +163,7 @@ def _captured(template: Template) -> set[int]:
         found.add(end)
         for step in template.steps[unknown + 1 : end]:
             found.update(operand for operand in step.operands if isinstance(operand, int) and operand < unknown)
-    return found
+    return {at for at in found if not isinstance(template.steps[at].operator, Unknown)}
 
 
 def _kept_results(template: Template) -> set[int]:
