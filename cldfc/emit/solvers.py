@@ -36,16 +36,17 @@ def iterate(
 
 def anderson(values: list[torch.Tensor], changes: list[torch.Tensor]) -> torch.Tensor:
     """The combination of values whose changes, combined alike, are least in each image."""
-    last, change = values[-1], changes[-1].flatten(1).unsqueeze(2)
+    last, precise = values[-1], torch.promote_types(values[-1].dtype, torch.float32)
     with torch.autocast(last.device.type, enabled=False):
-        older = torch.stack([c.flatten(1) for c in changes[:-1]], dim=2) - change
+        rows = torch.stack([value.flatten(1) for value in values], dim=2).to(precise)
+        moves = torch.stack([change.flatten(1) for change in changes], dim=2).to(precise)
+        older = moves[..., :-1] - moves[..., -1:]
         products = older.mT @ older
-        squares, precision = products.diagonal(dim1=1, dim2=2), torch.finfo(products.dtype)
-        squares += precision.eps * squares.sum(1, keepdim=True) + precision.tiny
-        weights = torch.linalg.solve_ex(products, -(older.mT @ change))[0]
-        moved = torch.stack([v.flatten(1) for v in values[:-1]], dim=2)
-        moved = (moved - last.flatten(1).unsqueeze(2)) @ weights
-    return last + moved.view_as(last)
+        squares, exact = products.diagonal(dim1=1, dim2=2), torch.finfo(precise)
+        squares += exact.eps * squares.sum(1, keepdim=True) + exact.tiny
+        weights = torch.linalg.solve_ex(products, -(older.mT @ moves[..., -1:]))[0]
+        moved = (rows[..., :-1] - rows[..., -1:]) @ weights
+    return last + moved.view_as(last).to(last.dtype)
 '''
 
 _FIXED_POINT = '''\

@@ -28,6 +28,7 @@ from cldfc.syntax.walk import mentions
 if TYPE_CHECKING:
     from cldfc.network.elaborate import Elaboration
 
+_CONSTANT = "a term does not depend on it"
 _WAYS = {"backward": ("implicit", "onestep"), "by": ("iteration", "cg")}
 
 
@@ -36,7 +37,7 @@ def elaborate_fix(work: Elaboration, fix: tree.Fix, scope: Scope) -> int | Read 
 
     `solve(u : A * u = f)` is fix(u : u + ω (f - A * u)), unless conjugate gradients find it.
     """
-    if _is_taken(work, fix, scope):
+    if _is_taken(work, fix, scope) or _is_known_through_itself(work, fix):
         return None
     operator = _operator_of(work.words, fix)
     given = fix.setting("start")
@@ -89,7 +90,7 @@ def _operator_of(words: Words, fix: tree.Fix) -> Iterated | None:
     ways = {name: _way(words, fix, name) for name in _WAYS}
     if None in ways.values():
         return None
-    kind = ConjugateGradients if ways["by"] == "cg" else FixedPoint
+    kind = ConjugateGradients if ways["by"] == "cg" and fix.right is not None else FixedPoint
     known = {"tol": "tol", "steps": "steps", "start": "", "by": "", "backward": "", "memory": "memory", "relax": ""}
     refused = [] if fix.right is not None else ["by", "relax"]
     refused += ["memory", "relax", "backward"] if kind is ConjugateGradients else []
@@ -97,7 +98,7 @@ def _operator_of(words: Words, fix: tree.Fix) -> Iterated | None:
     for setting in fix.settings:
         name = setting.name or ""
         if name in refused:
-            what = "conjugate gradients have" if kind is ConjugateGradients else "`fix` has"
+            what = "`fix` has" if fix.right is None else "`solve` by conjugate gradients has"
             allowed = ", ".join(f"`{other}`" for other in known if other not in refused)
             help = f"leave it out; the settings are {allowed}"
             words.problems.report("E0507", f"{what} no `{name}`", setting.span, "not expected here", help)
@@ -169,22 +170,35 @@ def _can_be_found(work: Elaboration, fix: tree.Fix, body: Operand, unknown: int)
     return False
 
 
+def _is_known_through_itself(work: Elaboration, fix: tree.Fix) -> bool:
+    """Whether the right side of an equation, or a start, has the unknown in it, which is reported."""
+    start = fix.setting("start")
+    for known in (fix.right, start and start.value):
+        found = [] if known is None else [m for m in mentions(known) if isinstance(m, tree.Symbol)]
+        wrong = next((symbol for symbol in found if symbol.name == fix.name and not symbol.tag), None)
+        if wrong is not None and (known is fix.right or not work.words.names.is_value(wrong)):
+            where, name = "on the right of `=`" if known is fix.right else "in the start", fix.name
+            message = f"`{name}` is looked for, and stands {where}"
+            help = f"bring all that has `{name}` in it to the left: `solve({name} : {name} - A * {name} = f)`"
+            help = help if known is fix.right else "start from a value that is known"
+            work.words.problems.report("E0216", message, wrong.span, "expected what is known", help)
+            return True
+    return False
+
+
 def _is_linear_equation(work: Elaboration, fix: tree.Fix, body: Operand, unknown: int) -> bool:
-    """Whether the left side is linear in the unknown, and the right side is free of it; else that is reported."""
+    """Whether the left side is provably linear in the unknown; else that is reported."""
     right = fix.right
     assert right is not None
-    if any(isinstance(found, tree.Symbol) and found.name == fix.name and not found.tag for found in mentions(right)):
-        message = f"`{fix.name}` stands on the right of `=`"
-        help = f"bring all that has `{fix.name}` in it to the left, as in `solve({fix.name} : {fix.name} - A * {fix.name} = f)`"
-        work.words.problems.report("E0216", message, right.span, "expected what is known", help)
-        return False
     wrong = next(_breaks(work.steps, body, unknown, work.words), None)
     if wrong is None:
         return True
     why, span = wrong
     message = f"`{' '.join(fix.body.span.text.split())}` is not provably linear in `{fix.name}`: {why}"
+    name = fix.name
     help = f"`fix({fix.name} : …)` finds a value that any expression maps to itself: write the iteration, as in "
-    help += f"`fix({fix.name} : {fix.name} + 0.1 * ({format_expression(right)} - …))`"
+    help += f"`fix({name} : {name} + 0.1 * ({format_expression(right)} - …))`"
+    help = "bring it to the right side of the equation" if why == _CONSTANT else help
     work.words.problems.report("E0216", message, span, "not linear", help)
     return False
 
@@ -214,11 +228,11 @@ def _breaks(steps: Sequence[Step], body: Operand, unknown: int, words: Words) ->
                 yield "it is divided by", step.span
         elif isinstance(step.operator, FixedPoint | ConjugateGradients):
             if isinstance(step.operator, ConjugateGradients) and not inside[2]:
-                yield "a term does not depend on it", step.span
+                yield _CONSTANT, step.span
         elif not _is_linear(step, step.operator, words):
             yield f"{_what(step.operator)} is not linear", step.span
         elif not is_all:
-            yield "a term does not depend on it", _constant_term(step, inside)
+            yield _CONSTANT, _constant_term(step, inside)
 
 
 def _needed(steps: Sequence[Step], body: Operand) -> set[int]:

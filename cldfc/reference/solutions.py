@@ -10,7 +10,8 @@ from torch import Tensor
 
 _CHANGE = 1e-12
 _MOST = 2000
-_MOST_UNKNOWNS = 4096
+MOST_UNKNOWNS = 4096
+"""Of an equation that is solved by elimination."""
 
 
 class NotSolved(Exception):
@@ -43,8 +44,8 @@ def follow_gradient(apply: Callable[[Tensor], Tensor], x: Tensor, times: int) ->
 def solve_densely(apply: Callable[[Tensor], Tensor], right: Tensor, where: str) -> Tensor:
     """The u with apply(u) = right, from a matrix with a column for each unit vector; autograd leads through it."""
     unknowns = right[0].numel()
-    if unknowns > _MOST_UNKNOWNS:
-        message = f"`{where}` has {unknowns:,} unknowns, of which the reference solves for {_MOST_UNKNOWNS:,} at most"
+    if unknowns > MOST_UNKNOWNS:
+        message = f"`{where}` has {unknowns:,} unknowns, of which the reference solves for {MOST_UNKNOWNS:,} at most"
         raise NotSolved(f"{message}: compare on a smaller input")
     units = torch.eye(unknowns, dtype=right.dtype).view(unknowns, 1, *right.shape[1:])
     columns = [apply(unit.expand_as(right)).flatten(1) for unit in units]

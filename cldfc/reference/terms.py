@@ -26,7 +26,7 @@ from cldfc.reference.session import (
     map_value,
     tensor_of,
 )
-from cldfc.reference.solutions import find_fixed_point, follow_gradient, solve_densely
+from cldfc.reference.solutions import MOST_UNKNOWNS, find_fixed_point, follow_gradient, solve_densely
 from cldfc.syntax import tree
 
 
@@ -135,13 +135,15 @@ class Expressions:
 
         first = _sure(start if isinstance(start, Tensor) else right if right is not None else body(start), where)
         known_right = first if right is None else _sure(right, where)
-        if right is None:
-            x, turns = find_fixed_point(update, start if isinstance(start, Tensor) else torch.zeros_like(first), where)
+        is_small = first[0].numel() <= MOST_UNKNOWNS
+        is_solved = right is not None and (is_small or _is_cg(fix))
+        if is_solved:
+            x, turns = solve_densely(left, known_right, where), 0
         else:
-            x, turns = solve_densely(left, known_right, where), 1
+            x, turns = find_fixed_point(update, start if isinstance(start, Tensor) else torch.zeros_like(first), where)
         if backward is not None and backward.value == tree.Symbol("onestep", (), backward.span):
             return update(x.detach())
-        if right is None:
+        if not is_solved:
             return follow_gradient(update, x, turns)
         with torch.no_grad():
             update(x)
@@ -255,6 +257,11 @@ def _sure(value: Value, where: str) -> Tensor:
     if found is None:
         raise ValueError(f"nothing says the shape of what `{where}` looks for")
     return found
+
+
+def _is_cg(fix: tree.Fix) -> bool:
+    by = fix.setting("by")
+    return by is not None and by.value == tree.Symbol("cg", (), by.span)
 
 
 def _refuse_shape(shape: tuple[int, ...]) -> tuple[int, ...]:
