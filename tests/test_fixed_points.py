@@ -98,7 +98,9 @@ def test_several_values_and_parameters_inside():
 
 
 def test_nested_fixed_points():
-    network = network_of("fix(p : tanh(A * p)/2 + fix(q : B * (p + q)/2 + g, tol 1e-14, steps 500), tol 1e-13, steps 500)")
+    network = network_of(
+        "fix(p : tanh(A * p)/2 + fix(q : B * (p + q)/2 + g, tol 1e-14, steps 500), tol 1e-13, steps 500)"
+    )
 
     def step(network, p, g):
         q = torch.zeros_like(p)
@@ -248,7 +250,9 @@ def test_conjugate_gradients_refuse_what_is_not_positive():
 
 
 def test_fixed_point_of_an_affine_map_is_linear():
-    solved = compiled("solve(u : u + fix(v : 0.1 * B * v + A * u, tol 1e-13, steps 200) = g, relax 1/2, tol 1e-13, steps 500)")
+    solved = compiled(
+        "solve(u : u + fix(v : 0.1 * B * v + A * u, tol 1e-13, steps 200) = g, relax 1/2, tol 1e-13, steps 500)"
+    )
     assert verify_forms(solved, candidates_of(solved), 1e-9).agrees
     with pytest.raises(CldfError) as error:
         compiled("solve(u : u + fix(v : tanh(B * v) + A * u) = g)").check()

@@ -157,8 +157,8 @@ def conjugate_gradients(
 
 REPORT = (
     "`fixed_points` says of each value that an iteration gave in the last pass how many",
-    "iterations that took, and the last relative change: {\"u.1\": (12, 3e-05)}, and of its",
-    "derivatives, {\"u.1 backward\": (9, 8e-05)}.",
+    'iterations that took, and the last relative change: {"u.1": (12, 3e-05)}, and of its',
+    'derivatives, {"u.1 backward": (9, 8e-05)}.',
 )
 """What the docstring of a class with fixed points says of its attribute."""
 

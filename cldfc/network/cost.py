@@ -72,8 +72,9 @@ def _kept_by_operation(graph: Graph) -> list[_Memory]:
 class Cost:
     """What an operation, a level or a whole network costs.
 
-    `multiply_adds` and `convolutions` are those of one image, the former of an iteration with all its steps; `unshared` are the parameters if every use
-    had its own; `depth` is the longest chain of layers with weights; `kept` is what the backward pass needs.
+    `multiply_adds` and `convolutions` are those of one image, the former of an iteration with all its steps;
+    `unshared` are the parameters if every use had its own; `depth` is the longest chain of layers with weights;
+    `kept` is what the backward pass needs.
     """
 
     parameters: int = 0

@@ -8,7 +8,13 @@ from typing import cast
 
 from cldfc.diagnostics import Span, did_you_mean
 from cldfc.network.constants import Constants, resolve_bound
-from cldfc.network.fixed_points import elaborate_fix
+from cldfc.network.fixed_points import (
+    can_be_found,
+    is_known_through_itself,
+    is_linear_equation,
+    is_taken,
+    operator_of,
+)
 from cldfc.network.names import Kind
 from cldfc.network.numbers import reciprocal, report_unfit
 from cldfc.network.positions import MOST_IN_A_CHAIN, MOST_STEPS, Formula, IndexRange, Position, Positions
@@ -19,6 +25,7 @@ from cldfc.ops import (
     BatchNorm,
     Channels,
     Concat,
+    ConjugateGradients,
     Convolution,
     ConvolutionAdjoint,
     Divide,
@@ -37,6 +44,7 @@ from cldfc.ops import (
     SharedBatchNorm,
     Shift,
     Total,
+    Unknown,
     WithNumber,
     Zero,
 )
@@ -207,6 +215,41 @@ def _tag_of_terms(reduction: tree.Reduction) -> tuple[tree.Index, ...]:
     return next((tag for tag in own if len(tag) > 1), ())
 
 
+def _find_value(work: Elaboration, fix: tree.Fix, scope: Scope) -> _Value | None:
+    """The steps of `fix` or `solve`: its start, the unknown, one application, and what finds the value.
+
+    `solve(u : A * u = f)` is fix(u : u + ω (f - A * u)), unless conjugate gradients find it.
+    """
+    if is_taken(work.words, fix, scope) or is_known_through_itself(work.words, fix):
+        return None
+    operator, given = operator_of(work.words, fix), fix.setting("start")
+    start = work.value(given.value, scope) if given else work.step(Zero(), (), None, fix.name_span)
+    right = None if fix.right is None else work.value(fix.right, scope)
+    unknown = None if start is None else work.step(Unknown(fix.name), (start,), None, fix.name_span)
+    if not isinstance(unknown, int):
+        return None
+    work.heads[unknown] = fix.name
+    inside = scope.looking_for(fix.name, unknown)
+    body = work.value(fix.body, inside)
+    if body is None or operator is None or (fix.right is not None and right is None):
+        return None
+    if not can_be_found(work.words, work.steps, fix, body, unknown):
+        return None
+    if right is None or fix.right is None:
+        return work.step(operator, (body, unknown), None, fix.span)
+    if not is_linear_equation(work.words, work.steps, fix, body, unknown):
+        return None
+    if isinstance(operator, ConjugateGradients):
+        return work.step(operator, (body, unknown, right), None, fix.span)
+    change = work.step(Add((1, -1)), (right, body), None, fix.span, (fix.right.span, fix.body.span))
+    if relax := fix.setting("relax"):
+        change = work.multiply(tree.Star(relax.value, 1, None, relax.span), change, inside)
+    if change is None:
+        return None
+    new = work.step(Add((1, 1)), (unknown, change), None, fix.span, (fix.name_span, fix.span))
+    return None if new is None else work.step(operator, (new, unknown), None, fix.span)
+
+
 _Value = int | Read
 
 
@@ -262,7 +305,7 @@ class Elaboration:
             case tree.Reduction():
                 return _reduce_values(self, expression, scope)
             case tree.Fix():
-                return elaborate_fix(self, expression, scope)
+                return _find_value(self, expression, scope)
 
     def apply(self, function: tree.Expression, operand: _Value | None, scope: Scope) -> _Value | None:
         """What an operator gives for an operand; checked even where the operand is wrong."""

@@ -1,16 +1,14 @@
-"""`fix` and `solve` as steps: the unknown, what is computed from it in each iteration, and what finds it."""
+"""What `fix` and `solve` can look for: their settings, what depends on an unknown, and what is linear in it."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING
 
 from cldfc.diagnostics import Span
 from cldfc.network.numbers import report_unfit
-from cldfc.network.program import Operand, Read, Scope, Step, Words
+from cldfc.network.program import Operand, Scope, Step, Words
 from cldfc.ops import (
     BUILTINS,
-    Add,
     ConjugateGradients,
     Divide,
     FixedPoint,
@@ -25,67 +23,24 @@ from cldfc.syntax import tree
 from cldfc.syntax.format import format_expression
 from cldfc.syntax.walk import mentions
 
-if TYPE_CHECKING:
-    from cldfc.network.elaborate import Elaboration
-
 _CONSTANT = "a term does not depend on it"
 _WAYS = {"backward": ("implicit", "onestep"), "by": ("iteration", "cg")}
 
 
-def elaborate_fix(work: Elaboration, fix: tree.Fix, scope: Scope) -> int | Read | None:
-    """The steps of a fixed point: its start, the unknown, one application, and what finds the value.
-
-    `solve(u : A * u = f)` is fix(u : u + ω (f - A * u)), unless conjugate gradients find it.
-    """
-    if _is_taken(work, fix, scope) or _is_known_through_itself(work, fix):
-        return None
-    operator = _operator_of(work.words, fix)
-    given = fix.setting("start")
-    start = work.value(given.value, scope) if given else work.step(Zero(), (), None, fix.name_span)
-    right = None if fix.right is None else work.value(fix.right, scope)
-    unknown = None if start is None else work.step(Unknown(fix.name), (start,), None, fix.name_span)
-    if unknown is None or not isinstance(unknown, int):
-        return None
-    work.heads[unknown] = fix.name
-    inside = scope.looking_for(fix.name, unknown)
-    body = work.value(fix.body, inside)
-    if body is None or operator is None or (fix.right is not None and right is None):
-        return None
-    if not _can_be_found(work, fix, body, unknown):
-        return None
-    if right is None:
-        return work.step(operator, (body, unknown), None, fix.span)
-    if not _is_linear_equation(work, fix, body, unknown):
-        return None
-    if isinstance(operator, ConjugateGradients):
-        return work.step(operator, (body, unknown, right), None, fix.span)
-    places = (fix.right.span, fix.body.span) if fix.right else ()
-    change = work.step(Add((1, -1)), (right, body), None, fix.span, places)
-    relax = fix.setting("relax")
-    if relax is not None:
-        change = work.multiply(tree.Star(relax.value, 1, None, relax.span), change, inside)
-    if change is None:
-        return None
-    new = work.step(Add((1, 1)), (unknown, change), None, fix.span, (fix.name_span, fix.span))
-    return None if new is None else work.step(operator, (new, unknown), None, fix.span)
-
-
-def _is_taken(work: Elaboration, fix: tree.Fix, scope: Scope) -> bool:
+def is_taken(words: Words, fix: tree.Fix, scope: Scope) -> bool:
     """Whether the name of the unknown means something else than a value, which is reported."""
-    declared = work.words.names.declared.get(fix.name)
-    if fix.name not in BUILTINS and fix.name not in scope.values and isinstance(
-        declared, tree.InputStatement | None
-    ):
+    declared = words.names.declared.get(fix.name)
+    if fix.name not in BUILTINS and fix.name not in scope.values and isinstance(declared, tree.InputStatement | None):
         return False
     message, help = f"`{fix.name}` has a meaning here already", f"choose another name for what `{fix.word}` looks for"
-    work.words.problems.report("E0204", message, fix.name_span, "already taken", help)
+    words.problems.report("E0204", message, fix.name_span, "already taken", help)
     return True
 
 
 # Settings
 
 
-def _operator_of(words: Words, fix: tree.Fix) -> Iterated | None:
+def operator_of(words: Words, fix: tree.Fix) -> Iterated | None:
     """What finds the value, with its settings; None when one of them was reported."""
     ways = {name: _way(words, fix, name) for name in _WAYS}
     if None in ways.values():
@@ -150,47 +105,48 @@ def depending(steps: Sequence[Step], unknown: int, stop: int) -> set[int]:
     return found
 
 
-def _can_be_found(work: Elaboration, fix: tree.Fix, body: Operand, unknown: int) -> bool:
+def can_be_found(words: Words, steps: Sequence[Step], fix: tree.Fix, body: Operand, unknown: int) -> bool:
     """Whether an expression depends on the unknown, and is the same map in every iteration; else that is reported."""
-    found = depending(work.steps, unknown, len(work.steps))
+    found = depending(steps, unknown, len(steps))
     if body not in found:
         message = f"`{fix.body.span.text}` does not depend on `{fix.name}`, so that nothing is to be solved"
         help = f"write an expression with `{fix.name}` in it, or the expression alone"
-        work.words.problems.report("E0214", message, fix.body.span, f"without `{fix.name}`", help)
+        words.problems.report("E0214", message, fix.body.span, f"without `{fix.name}`", help)
         return False
-    changing = next((at for at in sorted(found) if not work.steps[at].operator.repeatable), None)
+    changing = next((at for at in sorted(found) if not steps[at].operator.repeatable), None)
     if changing is None:
         return True
-    operator, span = work.steps[changing].operator, work.steps[changing].span
+    operator, span = steps[changing].operator, steps[changing].span
     message = f"`{operator.keyword or span.text}` is not the same map in every iteration of `{fix.word}`"
     help = f"leave it out, or apply it to what does not depend on `{fix.name}`, such as the data"
-    if operator.owns or work.steps[changing].statistics is not None:
-        help = f"write `gn[…]` or `ln`, which have no running statistics, or normalise what does not depend on `{fix.name}`"
-    work.words.problems.report("E0215", message, span, f"applied to what depends on `{fix.name}`", help)
+    if operator.owns or steps[changing].statistics is not None:
+        help = "write `gn[…]` or `ln`, which have no running statistics, or normalise what does not depend on "
+        help += f"`{fix.name}`"
+    words.problems.report("E0215", message, span, f"applied to what depends on `{fix.name}`", help)
     return False
 
 
-def _is_known_through_itself(work: Elaboration, fix: tree.Fix) -> bool:
+def is_known_through_itself(words: Words, fix: tree.Fix) -> bool:
     """Whether the right side of an equation, or a start, has the unknown in it, which is reported."""
     start = fix.setting("start")
     for known in (fix.right, start and start.value):
         found = [] if known is None else [m for m in mentions(known) if isinstance(m, tree.Symbol)]
         wrong = next((symbol for symbol in found if symbol.name == fix.name and not symbol.tag), None)
-        if wrong is not None and (known is fix.right or not work.words.names.is_value(wrong)):
+        if wrong is not None and (known is fix.right or not words.names.is_value(wrong)):
             where, name = "on the right of `=`" if known is fix.right else "in the start", fix.name
             message = f"`{name}` is looked for, and stands {where}"
             help = f"bring all that has `{name}` in it to the left: `solve({name} : {name} - A * {name} = f)`"
             help = help if known is fix.right else "start from a value that is known"
-            work.words.problems.report("E0216", message, wrong.span, "expected what is known", help)
+            words.problems.report("E0216", message, wrong.span, "expected what is known", help)
             return True
     return False
 
 
-def _is_linear_equation(work: Elaboration, fix: tree.Fix, body: Operand, unknown: int) -> bool:
+def is_linear_equation(words: Words, steps: Sequence[Step], fix: tree.Fix, body: Operand, unknown: int) -> bool:
     """Whether the left side is provably linear in the unknown; else that is reported."""
     right = fix.right
     assert right is not None
-    wrong = next(_breaks(work.steps, body, unknown, work.words), None)
+    wrong = next(_breaks(steps, body, unknown, words), None)
     if wrong is None:
         return True
     why, span = wrong
@@ -199,7 +155,7 @@ def _is_linear_equation(work: Elaboration, fix: tree.Fix, body: Operand, unknown
     help = f"`fix({fix.name} : …)` finds a value that any expression maps to itself: write the iteration, as in "
     help += f"`fix({name} : {name} + 0.1 * ({format_expression(right)} - …))`"
     help = "bring it to the right side of the equation" if why == _CONSTANT else help
-    work.words.problems.report("E0216", message, span, "not linear", help)
+    words.problems.report("E0216", message, span, "not linear", help)
     return False
 
 

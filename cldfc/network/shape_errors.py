@@ -9,7 +9,7 @@ from cldfc.network.expand import Expansion, Operation
 from cldfc.network.numbers import report_missing_value
 from cldfc.network.positions import LARGEST_SIZE, LARGEST_VALUE, Key, OutOfRange, format_key
 from cldfc.network.program import Attribute, Step
-from cldfc.ops import Concat, Iterated, Dim, Form, Kernel, Sized, Unfit
+from cldfc.ops import Concat, Dim, Form, Iterated, Kernel, Sized, Unfit
 from cldfc.syntax import tree
 
 

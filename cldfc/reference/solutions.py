@@ -24,7 +24,8 @@ def find_fixed_point(apply: Callable[[Tensor], Tensor], start: Tensor, where: st
         x = start
         for turn in count(1):
             new = apply(x)
-            change = (new - x).flatten(1).norm(dim=1) / new.flatten(1).norm(dim=1).clamp_min(1e-300)
+            size = new.flatten(1).square().sum(1).sqrt().clamp_min(1e-300)
+            change = (new - x).flatten(1).square().sum(1).sqrt() / size
             if float(change.max()) <= _CHANGE:
                 return new, turn
             if turn == _MOST or not bool(torch.isfinite(change).all()):
@@ -49,4 +50,6 @@ def solve_densely(apply: Callable[[Tensor], Tensor], right: Tensor, where: str) 
         raise NotSolved(f"{message}: compare on a smaller input")
     units = torch.eye(unknowns, dtype=right.dtype).view(unknowns, 1, *right.shape[1:])
     columns = [apply(unit.expand_as(right)).flatten(1) for unit in units]
-    return torch.linalg.solve(torch.stack(columns, dim=2), right.flatten(1)).view_as(right)
+    matrix = torch.stack(columns, dim=2)
+    found: Tensor = torch.linalg.solve(matrix, right.flatten(1))  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType]
+    return found.view_as(right)

@@ -41,7 +41,7 @@ MODULE_NAMES = frozenset(
 )
 """What it imports and defines beside its class."""
 
-BUILTIN_NAMES = frozenset("bool dict float int isinstance list max range str sum super tuple".split())
+BUILTIN_NAMES = frozenset("RuntimeError bool dict float int isinstance len list max range str sum super tuple".split())
 """What it uses of Python's own."""
 
 _CLASS_NAMES = frozenset(

@@ -151,7 +151,6 @@ _WORDS = {
     "BIAS": "`bias`",
     "FIXED": "`fixed`",
     "TOL": "`tol`",
-    "STEPS": "`steps`",
     "MEMORY": "`memory`",
     "START": "`start`",
     "BACKWARD": "`backward`",

@@ -47,7 +47,7 @@ _BATCH = 2
 
 
 _OF_TOL = 100
-"""An iteration that stops at a change of tol is at most so many times as far from its end, if each step takes 1% off."""
+"""An iteration that stops at a change of tol is so many times as far from its end, if each step takes 1 % off."""
 
 
 def tolerance_for(specs: Sequence[Compilation], tolerance: float) -> float:
