@@ -15,7 +15,7 @@ from cldfc.syntax.spelling import ascii_name
 
 
 def emit_module(graph: Graph, *remarks: str) -> str:
-    """The source of a Python module with one class, the network; it imports torch alone.
+    """The source of a Python module with one class, the network; beside Python's library it imports torch alone.
 
     Its docstring ends with the remarks.
     """

@@ -150,6 +150,7 @@ _INSIDE = {
     "in `fix`, the value from which it iterates",
     "bias": "adds a number to each channel that a kernel gives",
     "tol": "ends `fix` or `solve`, once the relative change or residual is at most so large in every image: `tol 1e-4`",
+    "steps": "ends `fix` or `solve` after so many iterations: `steps 50`",
     "memory": "is how many values before the last Anderson's rule combines in `fix`: `memory 5`; 0 is plain iteration",
     "relax": "is the factor ω of `solve`, which iterates u + ω (f - A u): `relax 0.5`",
     "backward": "says the gradient of `fix`: `implicit`, that of the fixed point, or `onestep`, that of the last step",

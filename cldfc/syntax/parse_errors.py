@@ -43,9 +43,9 @@ _HELP_FOR_ONE_VALUE = (
     "for each index, `F@i(x)`"
 )
 _HELP_FOR_LISTS = "join channels by a word, `concat(x, y)`; over a range, `concat(j = 0..i-1 : x@j)`"
-HELP_FOR_SOLVERS = {
-    "fix": "write `fix(u : relu(A * u + f))`, then settings such as `tol 1e-4, steps 50, memory 5, start x`",
-    "solve": "write `solve(u : A * u = f)`, then settings such as `tol 1e-4, steps 50, by cg`",
+_HELP_FOR_SOLVERS = {
+    "fix": "a fixed point is written like `fix(u : relu(A * u + f), tol 1e-4, steps 50, memory 5, start x)`",
+    "solve": "a solution is written like `solve(u : A * u = f, tol 1e-4, steps 50, by cg)`",
 }
 _HELP_FOR_RECURRENCES = (
     "operators are not defined by a recurrence: write a `let` for each, without what it is applied to, "
@@ -351,7 +351,7 @@ def _help_for_token(place: Span, statement: Span, expected: set[str]) -> str:
         return f"settings go in brackets: `{settings[1]}[{settings[2]}, …](x)`"
     opening = _open_bracket(statement, place.start)
     if opening and (solver := _SOLVER.search(place.source.text, statement.start, opening.end)):
-        return HELP_FOR_SOLVERS[solver[1]]
+        return _HELP_FOR_SOLVERS[solver[1]]
     if place.text == "," and opening:
         is_list = not _APPLIED.search(before[: opening.start - statement.start])
         return _HELP_FOR_LISTS if is_list else _HELP_FOR_ONE_VALUE

@@ -61,8 +61,8 @@ def anderson(values: list[torch.Tensor], changes: list[torch.Tensor]) -> torch.T
     """The combination of values whose changes, combined alike, are least in each image."""
     last, precise = values[-1], torch.promote_types(values[-1].dtype, torch.float32)
     with torch.autocast(last.device.type, enabled=False):
-        rows = torch.stack([value.flatten(1) for value in values], dim=2).to(precise)
-        moves = torch.stack([change.flatten(1) for change in changes], dim=2).to(precise)
+        rows = torch.stack([x.flatten(1) for x in values], dim=2).to(precise)
+        moves = torch.stack([x.flatten(1) for x in changes], dim=2).to(precise)
         older = moves[..., :-1] - moves[..., -1:]
         products = older.mT @ older
         squares, exact = products.diagonal(dim1=1, dim2=2), torch.finfo(precise)
@@ -133,7 +133,9 @@ def conjugate_gradients(
         return products.view(-1, *[1] * (x.dim() - 1))
 
     def solve(
-        apply: Callable[[torch.Tensor], torch.Tensor], right: torch.Tensor, u: torch.Tensor
+        apply: Callable[[torch.Tensor], torch.Tensor],
+        right: torch.Tensor,
+        u: torch.Tensor,
     ) -> tuple[torch.Tensor, int, float]:
         tiny = torch.finfo(right.dtype).tiny
         r = right - apply(u)
