@@ -298,7 +298,11 @@ def test_what_does_not_depend_on_the_unknown_is_computed_once():
 @pytest.mark.parametrize("spec", ["mgnet_solved", "mgnet_constrained"])
 def test_specs_agree_with_their_equations(spec):
     path = ROOT / "specs" / f"{spec}.cldf"
-    text = re.sub("expect .*", "", path.read_text(encoding="utf-8")).replace("32, 64, 128", "4, 6, 8").replace("32 × 32", "8 × 8")
+    text = (
+        re.sub("expect .*", "", path.read_text(encoding="utf-8"))
+        .replace("32, 64, 128", "4, 6, 8")
+        .replace("32 × 32", "8 × 8")
+    )
     network = Compilation(Source("t.cldf", text.replace("tol 1e-3, steps 30", "tol 1e-13, steps 500")))
     assert verify_forms(network, candidates_of(network), 1e-10).agrees
     with pytest.raises(CldfError):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from itertools import count
+from typing import cast
 
 import torch
 from torch import Tensor
@@ -51,5 +52,5 @@ def solve_densely(apply: Callable[[Tensor], Tensor], right: Tensor, where: str) 
     units = torch.eye(unknowns, dtype=right.dtype).view(unknowns, 1, *right.shape[1:])
     columns = [apply(unit.expand_as(right)).flatten(1) for unit in units]
     matrix = torch.stack(columns, dim=2)
-    found: Tensor = torch.linalg.solve(matrix, right.flatten(1))  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType]
+    found = cast(Tensor, torch.linalg.solve(matrix, right.flatten(1)))  # pyright: ignore[reportUnknownMemberType]
     return found.view_as(right)
