@@ -13,7 +13,7 @@ from cldfc.diagnostics import CldfError, Diagnostic, Label, Span, error_of
 from cldfc.network.names import Family
 from cldfc.syntax import tree
 from cldfc.syntax.format import format_expression, format_symbol
-from cldfc.syntax.walk import mentions, reductions
+from cldfc.syntax.walk import fixes, mentions, reductions
 
 if TYPE_CHECKING:
     from cldfc.algebra.residual.definition import Definition
