@@ -138,8 +138,15 @@ FORMULAS: dict[type[ops.Operator], Callable[..., Any]] = {
 
 def run_graph(graph: Graph, network: nn.Module, images: Tensor) -> Tensor:
     """The output in training mode; the network's own modules are used for their tensors only."""
-    results: list[Tensor] = []
-    for at, node in enumerate(graph.nodes()):
+    results: list[Tensor] = [images] * len(graph.nodes())
+    compute(graph, network, images, results, range(len(results)))
+    return results[graph.values[graph.program.output_keys[0]]]
+
+
+def compute(graph: Graph, network: nn.Module, images: Tensor, results: list[Tensor], operations: range) -> None:
+    """Put the results of some operations into their places."""
+    for at in operations:
+        node = graph.node(at)
         given = [results[operand] for operand in graph.operands(at)]
         module = find_module(network, *node.parameter) if node.parameter else None
         match node.operator:
@@ -147,9 +154,32 @@ def run_graph(graph: Graph, network: nn.Module, images: Tensor) -> Tensor:
                 result = images
             case ops.Zero():
                 result = images.new_zeros(len(images), *node.shape)
+            case ops.Unknown():
+                result = given[0]
+            case ops.Iterated():
+                result = solution(graph, network, images, results, at)
             case operator:
                 formula = FORMULAS.get(type(operator))
                 result = formula(operator, node, given, module) if formula else without_parameters(operator, *given)
         assert result.shape[1:] == node.shape
-        results.append(result)
-    return results[graph.values[graph.program.output_keys[0]]]
+        results[at] = result
+
+
+def solution(graph: Graph, network: nn.Module, images: Tensor, results: list[Tensor], at: int) -> Tensor:
+    """By plain iteration until nothing changes; a linear equation by the matrix of its left side."""
+    body, unknown, *right = graph.operands(at)
+    inside = range(unknown + 1, at)
+
+    def applied(x: Tensor) -> Tensor:
+        results[unknown] = x
+        compute(graph, network, images, results, inside)
+        return results[body]
+
+    x = results[unknown]
+    if not right:
+        while (new := applied(x)).sub(x).abs().max() > 1e-15 * new.abs().max():
+            x = new.detach()
+        return new
+    units = torch.eye(x[0].numel(), dtype=x.dtype).view(-1, 1, *x.shape[1:])
+    matrix = torch.stack([applied(unit.expand_as(x)).flatten(1) for unit in units], 2)
+    return torch.linalg.solve(matrix, results[right[0]].flatten(1)).view_as(x)

@@ -18,7 +18,7 @@ from cldfc.editors.textmate import textmate_grammar
 from cldfc.ops import BUILTINS
 from cldfc.syntax.arrange import format_source
 from cldfc.syntax.format import WORDS
-from cldfc.syntax.keywords import REDUCTIONS, STATEMENTS, WORDS_INSIDE
+from cldfc.syntax.keywords import REDUCTIONS, SOLVERS, STATEMENTS, WORDS_INSIDE
 
 EXTENSION = ROOT / "editors" / "vscode"
 PAGES = sorted([ROOT / "README.md", *(ROOT / "docs").glob("*.md")])
@@ -132,8 +132,8 @@ def listed(scope: str) -> set[str]:
 
 def test_the_words_of_the_grammar_are_those_of_the_compiler():
     assert listed("keyword.control.cldf") == set(STATEMENTS)
-    assert listed("keyword.other.cldf") == set(WORDS_INSIDE) - set(REDUCTIONS)
-    assert listed("support.function.reduction.cldf") == set(REDUCTIONS)
+    assert listed("keyword.other.cldf") == set(WORDS_INSIDE) - {*REDUCTIONS, *SOLVERS}
+    assert listed("support.function.reduction.cldf") == {*REDUCTIONS, *SOLVERS}
     assert listed("support.function.builtin.cldf") == set(BUILTINS)
 
 

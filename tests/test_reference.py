@@ -1,5 +1,7 @@
 """The definition executed: its values are those written out by hand, its names those of the generated module."""
 
+import re
+
 import pytest
 import torch
 from networks import ROOT, build, some
@@ -22,7 +24,11 @@ def prepared(source):
     return read_spec(source, Problems()), network.double(), images
 
 
-@pytest.mark.parametrize("path", some(SPECS, 3), ids=lambda path: path.relative_to(ROOT).with_suffix("").as_posix())
+# How often a fixed point iterates depends on numbers.
+COUNTED = [path for path in SPECS if not re.search(r"= (fix|solve)\(", path.read_text(encoding="utf-8"))]
+
+
+@pytest.mark.parametrize("path", some(COUNTED, 3), ids=lambda path: path.relative_to(ROOT).with_suffix("").as_posix())
 def test_names_and_shapes_are_those_of_the_generated_module(path):
     """On the meta device, for nothing is computed; the reference refuses a kernel that has not the declared shape."""
     with torch.device("meta"):

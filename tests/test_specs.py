@@ -76,6 +76,8 @@ COUNTS = {
     "resnet18_Al_Bl_printed": (None, 6_575_268),
     "resnet34_Al_Bl_printed": (None, 6_656_420),
     "mgnet": (8_278_794, 8_301_924),
+    "mgnet_solved": (288_554, 300_164),
+    "mgnet_constrained": (288_554, 300_164),
     "mgnet_Bli": (10_638_090, 10_661_220),
 }
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from cldfc.network.graph import Graph
 from cldfc.network.positions import Lookup, Position
 from cldfc.network.program import Read, Reads, Template
-from cldfc.ops import Zero
+from cldfc.ops import Unknown, Zero
 
 Place = tuple[int, int]
 """A step of an instance: both by their numbers."""
@@ -40,7 +40,7 @@ class ExpressionNumbers:
         step, node = instance.template.steps[at], self.graph.node(self.graph.members[number][at])
         formulas = (*step.channels, *([] if step.factor is None else [step.factor]))
         varies = not all(formula.is_fixed() for formula in formulas)
-        if varies or isinstance(node.operator, Zero) or not node.operator.repeatable:
+        if varies or isinstance(node.operator, Zero | Unknown) or not node.operator.repeatable:
             return place
         operands: list[Hashable] = []
         for operand in step.operands:

@@ -55,18 +55,26 @@ def verify(
         is_python = other is not None and other.suffix == ".py"
         other_source = None if other is None or is_python else read_source(other)
 
-        from cldfc.verify.equivalence import report_data, report_lines, verify_file, verify_forms, verify_specs
+        from cldfc.verify.equivalence import (
+            report_data,
+            report_lines,
+            tolerance_for,
+            verify_file,
+            verify_forms,
+            verify_specs,
+        )
         from cldfc.verify.outcome import candidates_of, smaller
 
         whole = Compilation(source, changes)
         network = whole if is_python else smaller(whole)
         candidates = candidates_of(network)
+        second = None if other_source is None else smaller(Compilation(other_source, changes))
+        tolerance = tolerance_for([network, *([second] if second else [])], tolerance)
         if other is None:
             report = verify_forms(network, candidates, tolerance, seed)
-        elif other_source is None:
+        elif second is None:
             report = verify_file(network, candidates, other, names, tolerance, seed)
         else:
-            second = smaller(Compilation(other_source, changes))
             report = verify_specs(network, candidates, second, candidates_of(second), names, tolerance, seed)
         if as_json:
             show_json(report_data(report, tolerance))

@@ -11,7 +11,7 @@ from collections.abc import Iterable
 
 from cldfc.ops import BUILTINS
 from cldfc.syntax.format import spell_name
-from cldfc.syntax.keywords import REDUCTIONS, STATEMENTS, WORDS_INSIDE
+from cldfc.syntax.keywords import REDUCTIONS, SOLVERS, STATEMENTS, WORDS_INSIDE
 from cldfc.syntax.tokens import PARSER, PATTERNS, SIZED
 
 _Rule = dict[str, object]
@@ -79,7 +79,7 @@ def _sized() -> _Rule:
 
 def _expression() -> list[_Rule]:
     """What stands in statements and equations; the first rule that fits is meant."""
-    inside = _words(word for word in WORDS_INSIDE if word not in REDUCTIONS)
+    inside = _words(word for word in WORDS_INSIDE if word not in (*REDUCTIONS, *SOLVERS))
     kinds = ("comment", "string", "noise", "reduction", "times", "sign", "number")
     return [
         *({"match": PATTERNS[kind], "name": _scope(_SCOPES[kind])} for kind in kinds),

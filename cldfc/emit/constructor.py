@@ -11,6 +11,7 @@ from cldfc.emit.loops import ForLoop, Hop, Item, Route, Turn
 from cldfc.emit.naming import Naming, Ownership, ParameterLine
 from cldfc.emit.python import loop_name
 from cldfc.emit.sizes import Sample
+from cldfc.emit.solvers import has_solvers, solver_lines
 from cldfc.network.graph import Graph
 from cldfc.network.positions import Key, Position
 from cldfc.ops import ConvolutionAdjoint, DropPath, Kernel, Operator, SharedBatchNorm, WithScalar
@@ -198,7 +199,8 @@ class Constructor:
         sizes = self.names.sizes
         tables = [line for n, e in sizes.tables.items() for line in python.table(sizes.assignment(n), e, 2)]
         starts = [f"{name} = {value}" for name, value in sizes.starts.items()]
-        return ["super().__init__()", *tables, *starts, *parameters]
+        report = ["self.fixed_points: dict[str, tuple[int, float]] = {}"] if has_solvers(self.names.graph) else []
+        return ["super().__init__()", *report, *tables, *starts, *parameters]
 
     def parameter_lines(self) -> list[str]:
         """What makes the parameters."""
@@ -334,7 +336,7 @@ def initialisers(graph: Graph) -> list[str]:
         lines += shared_norm_lines()
     if any(isinstance(node.operator, DropPath) for node in graph.nodes()):
         lines += drop_path_lines()
-    return lines
+    return [*lines, *solver_lines(graph)]
 
 
 def _same_route(first: Route, second: Route) -> bool:

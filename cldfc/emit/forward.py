@@ -14,15 +14,28 @@ from cldfc.emit.python import loop_name, snake_case
 from cldfc.emit.recursion import Recursions, Visit
 from cldfc.emit.signature import SignatureWriter
 from cldfc.emit.sizes import number_text
-from cldfc.emit.statements import CodeNames, format_shapes, write_equation
+from cldfc.emit.statements import CodeNames, format_shapes, gather_iterations, write_equation
 from cldfc.network.graph import Graph, Node
 from cldfc.network.positions import Key, Position, Positions
 from cldfc.network.program import Call, Operand, Read, Reads, Step, Template
-from cldfc.ops import Channels, ConvolutionAdjoint, Kernel, Spread, Statistics, WithNumber, Zero
+from cldfc.ops import (
+    Channels,
+    ConjugateGradients,
+    ConvolutionAdjoint,
+    Iterated,
+    Kernel,
+    Spread,
+    Statistics,
+    Unknown,
+    WithNumber,
+    Zero,
+)
 from cldfc.ops.pointwise import Relu
 from cldfc.ops.size import formula_of
 from cldfc.syntax import tree
 from cldfc.syntax.format import format_let
+from cldfc.syntax.keywords import LOCALS
+from cldfc.syntax.spelling import ascii_name
 
 _ARGUMENT = "x"
 _NEEDED = ("size", "width", "padding", "padding_width", "groups", "dilation", "bias")
@@ -363,7 +376,7 @@ class Forward:
                 lines += self.names.loop(item, self.compute(item.body, depth + 1), self.compute(item.rest, depth + 2))
             else:
                 lines += self.equation(self.site_of[id(item)], depth)
-        return lines
+        return lines[1:] if lines[:1] == [""] else lines
 
     def equation(self, site: Site, depth: int) -> list[str]:
         """One equation, under a comment that names it and its shapes."""
@@ -373,6 +386,8 @@ class Forward:
         comment = f"# {template.label(left)}: {format_shapes([self.graph.shape(v) for v in values])}"
         used = [*self.methods.calls.get(id(leaf), ()), *self.recursions.uses.get(id(leaf), ())]
         template, numbers, calls = self.methods.collapse(template, used)
+        template, order = gather_iterations(template)
+        numbers, calls = [numbers[at] for at in order], {order.index(at): call for at, call in calls.items()}
         vocabulary = CodeNames(
             read=lambda read: self.read(site, read),
             apply=lambda at, step, operands: (
@@ -380,32 +395,37 @@ class Forward:
             ),
             temporaries=self.names.temporaries,
             is_spread=lambda at, place: place in _spread_operands(self.graph, self.number_of, site, numbers[at]),
+            define=lambda at: self.function(site, numbers[at]),
+            reserved=LOCALS | self.names.loops,
         )
-        if [(template.family, left)] == self.graph.program.output_keys:
-            return [comment, *write_equation(template, vocabulary, "return ", depth)]
+        is_output = [(template.family, left)] == self.graph.program.output_keys
+        has_function = any(isinstance(step.operator, Iterated) for step in template.steps)
+        heading = ["", comment] if has_function else [comment]
+        if is_output:
+            return [*heading, *write_equation(template, vocabulary, "return ", depth)]
         history = self.names.histories.get((template.family, len(left)))
         new = self.names.temporaries[0]
         if history is not None and history.length:
             name = self.names.locals.name((template.family, len(left)), template.family)
             lines = write_equation(template, vocabulary, f"{new} = ", depth)
-            return [comment, *lines, f"{name} = ({new}, *{name}[:{history.length - 1}])"]
+            return [*heading, *lines, f"{name} = ({new}, *{name}[:{history.length - 1}])"]
         shift = history.shifts[id(leaf)] if history else 0
         names = [self.names.variable(template.family, left, age) for age in range(shift + 1)]
         target = f"{names[0]} = "
         if history is None or not shift:
             lines = write_equation(template, vocabulary, target, depth)
-            return [] if lines == [target + target.removesuffix(" = ")] else [comment, *lines]
+            return [] if lines == [target + target.removesuffix(" = ")] else [*heading, *lines]
         moved = [f"{older} = {newer}" for newer, older in pairwise(names)][::-1]
         if not self.reads_older(leaf, history):
             # A temporary variable lets go of a larger map, of the level before, while the old value is alive.
             last = template.steps[-1].operands if len(template.steps) > 2 else ()
             held = [operand for operand in last if isinstance(operand, int) and len(last) == 1]
-            return [comment, *moved, *write_equation(template, vocabulary, target, depth, held)]
+            return [*heading, *moved, *write_equation(template, vocabulary, target, depth, held)]
         shifted = f"{', '.join(names[::-1])} = {', '.join(names[-2::-1])}, "
         lines = write_equation(template, vocabulary, shifted, depth)
         if lines[-1].startswith(shifted) and python.fits(lines[-1], depth):
-            return [comment, *lines]
-        return [comment, *write_equation(template, vocabulary, f"{new} = ", depth), shifted + new]
+            return [*heading, *lines]
+        return [*heading, *write_equation(template, vocabulary, f"{new} = ", depth), shifted + new]
 
     def call(self, use: _MethodCall | Visit, operands: list[str]) -> str:
         return self.recursions.call(use, operands) if isinstance(use, Visit) else self.methods.call(use, operands[0])
@@ -436,6 +456,8 @@ class Forward:
         """An operator, with the module that holds its parameters."""
         if isinstance(step.operator, Zero):
             return self.zero(site, at)
+        if isinstance(step.operator, Iterated):
+            return step.operator.torch(operands, f"self.fixed_points, {self.told_as(site, at)}")
         if isinstance(step.operator, WithNumber):
             factor = self.factor(site, at)
             return step.operator.torch(operands, f"({factor})" if _is_sum(factor) else factor)
@@ -453,6 +475,24 @@ class Forward:
             sizes = self.names.size_texts(place, site.route, _NEEDED)
             return step.operator.torch_unlike(operands, module, sizes, self.beyond(site, at))
         return step.operator.torch(operands, module)
+
+    def function(self, site: Site, at: int) -> str:
+        """The name of the function that an iteration calls: `update_u`."""
+        steps = site.leaf.template.steps
+        unknown = steps[at].operands[1]
+        named = steps[unknown].operator if isinstance(unknown, int) else None
+        name = snake_case(named.name) if isinstance(named, Unknown) else ""
+        verb = "apply" if isinstance(steps[at].operator, ConjugateGradients) else "update"
+        return self.names.locals.name((id(site.leaf), at), f"{verb}_{name}")
+
+    def told_as(self, site: Site, at: int) -> str:
+        """The key under which an iteration is told of: `"u.1"`, or `"u.1#2"` for the second of one equation."""
+        template = site.leaf.template
+        left = tuple(position.substitute(site.leaf.binding()) for position in template.left)
+        number = 1 + sum(isinstance(step.operator, Iterated) for step in template.steps[:at])
+        family = ascii_name(template.family)
+        prefix, tag, _ = self.names.sizes.key(left).split('"') if left else ("", "", "")
+        return f'{prefix}"{family}{"." * bool(tag)}{tag}{f"#{number}" * (number > 1)}"'
 
     def beyond(self, site: Site, at: int) -> str:
         """How many rows and columns an adjoint's result has beyond the least, which may differ from turn to turn."""

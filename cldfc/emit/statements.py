@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+import re
+from collections.abc import Callable, Container, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
 from typing import get_args
 
 from cldfc.diagnostics import shape_text
 from cldfc.emit import python
 from cldfc.network.cost import count_unshared
+from cldfc.network.fixed_points import depending
 from cldfc.network.graph import Graph
 from cldfc.network.program import InputFamily, Operand, OutputValue, Read, Reads, Step, Template
 from cldfc.network.shapes import count_stored
-from cldfc.ops import Add, Identity, Kernel, ScalarValue, Spread, Total
+from cldfc.ops import Add, Identity, Iterated, Kernel, ScalarValue, Spread, Total, Unknown
 from cldfc.ops.arithmetic import Alike
 from cldfc.ops.base import Strength
 from cldfc.ops.size import OpenShape
@@ -114,13 +116,18 @@ class _CodeLine:
 
 @dataclass(frozen=True)
 class CodeNames:
-    """How an equation's reads and steps are written, and which temporary variables are free."""
+    """How an equation's reads and steps are written, and which temporary variables are free.
+
+    `define` names the function that an iteration calls, and `reserved` is what its argument cannot be called.
+    """
 
     read: Callable[[Read | Reads], str]
     apply: Callable[[int, Step, list[str]], str]
     temporaries: Sequence[str]
     is_spread: Callable[[int, int], bool]
     """Whether an operand of a step, by its place, is a vector beside maps."""
+    define: Callable[[int], str] = str
+    reserved: Container[str] = ()
 
 
 def write_equation(
@@ -131,14 +138,65 @@ def write_equation(
     The results of the steps in `held` get a line of their own. From a line that is too long, a part gets one, until
     all of them fit.
     """
-    held = _kept_results(template) | set(held)
+    held = _kept_results(template) | _captured(template) | set(held)
     split: set[int] = set()
     while True:
         writer = _StatementWriter(template, vocabulary, frozenset(held), frozenset(split))
         lines = writer.write(target)
         long = [line for line in lines if not python.fits(line.text, depth)]
         if not any(_take_apart(writer, line.step, held, split) for line in long):
-            return [part for line in lines for part in python.breakable(line.text, depth)]
+            return [part for line in lines for part in _broken(line.text, depth)]
+
+
+def _broken(line: str, depth: int) -> list[str]:
+    """A line that may be too long, with what it is indented by inside a function."""
+    text = line.lstrip()
+    inside = (len(line) - len(text)) // len(python.INDENT)
+    return python.indent(python.breakable(text, depth + inside) if text else [text], inside)
+
+
+def gather_iterations(template: Template) -> tuple[Template, list[int]]:
+    """An equation in which all that does not depend on an unknown comes before it, and the number that each step had.
+
+    What stands between an unknown and what finds it is a function then, which its iterations call.
+    """
+    order = list(range(len(template.steps)))
+    for unknown, end in _iterations(template):
+        inside = depending(template.steps, unknown, end)
+        first, last = order.index(unknown), order.index(end)
+        between = order[first:last]
+        order[first:last] = [
+            *(at for at in between if at not in inside),
+            *(at for at in between if at in inside),
+        ]
+    new = {at: place for place, at in enumerate(order)}
+
+    def renumber(operand: Operand) -> Operand:
+        return new[operand] if isinstance(operand, int) else operand
+
+    steps = [template.steps[at] for at in order]
+    steps = [replace(step, operands=tuple(map(renumber, step.operands))) for step in steps]
+    result = template.result if not isinstance(template.result, int) else new[template.result]
+    return replace(template, steps=tuple(steps), result=result), order
+
+
+def _iterations(template: Template) -> list[tuple[int, int]]:
+    """The unknowns of an equation, each with the step that finds it, from the outermost in."""
+    found: list[tuple[int, int]] = []
+    for at, step in enumerate(template.steps):
+        if isinstance(step.operator, Iterated) and isinstance(step.operands[1], int):
+            found.append((step.operands[1], at))
+    return sorted(found)
+
+
+def _captured(template: Template) -> set[int]:
+    """The steps whose results get a line of their own for iterations: those that one reads, and what one gives."""
+    found: set[int] = set()
+    for unknown, end in _iterations(template):
+        found.add(end)
+        for step in template.steps[unknown + 1 : end]:
+            found.update(operand for operand in step.operands if isinstance(operand, int) and operand < unknown)
+    return {at for at in found if not isinstance(template.steps[at].operator, Unknown)}
 
 
 def _kept_results(template: Template) -> set[int]:
@@ -149,7 +207,7 @@ def _kept_results(template: Template) -> set[int]:
             if isinstance(operand, int) and not isinstance(template.steps[operand].operator, ScalarValue):
                 is_result = _leaves_recursion(template.steps[operand], step)
                 uses[operand] += 2 if isinstance(step.operator, Kernel) or is_result else 1
-    return {at for at, count in enumerate(uses) if count > 1}
+    return {at for at, count in enumerate(uses) if count > 1 and not isinstance(template.steps[at].operator, Unknown)}
 
 
 def _leaves_recursion(step: Step, reader: Step) -> bool:
@@ -183,7 +241,8 @@ class _StatementWriter:
     vocabulary: CodeNames
     held: frozenset[int]
     split: frozenset[int]
-    lines: list[_CodeLine] = field(default_factory=list[_CodeLine])
+    functions: list[list[_CodeLine]] = field(default_factory=lambda: [[]])
+    """The lines of the equation, and of the functions that are being written, the innermost last."""
     codes: list[_Code] = field(default_factory=list[_Code])
     results: list[_Code] = field(default_factory=list[_Code])
     pending: dict[int, None] = field(default_factory=dict[int, None])
@@ -194,6 +253,14 @@ class _StatementWriter:
         self.last_uses = {operand: at for at, step in steps for operand in step.operands if isinstance(operand, int)}
         if isinstance(self.template.result, int):
             self.last_uses[self.template.result] = len(self.template.steps)
+        for unknown, end in _iterations(self.template):
+            inside = self.template.steps[unknown:end]
+            captured = {o for step in inside for o in step.operands if isinstance(o, int) and o < unknown}
+            self.last_uses |= {at: max(end, self.last_uses[at]) for at in captured}
+
+    @property
+    def lines(self) -> list[_CodeLine]:
+        return self.functions[-1]
 
     def write(self, target: str) -> list[_CodeLine]:
         """The lines of the equation."""
@@ -209,13 +276,20 @@ class _StatementWriter:
 
     def inside(self, step: int) -> Iterator[int]:
         """The steps that are written into the line of another, from the outermost in."""
-        for operand in self.template.steps[step].operands if step >= 0 else ():
+        steps = self.template.steps
+        for operand in steps[step].operands if step >= 0 and not isinstance(steps[step].operator, Iterated) else ():
             if isinstance(operand, int) and self.results[operand].kind != "name":
                 yield operand
                 yield from self.inside(operand)
 
     def step(self, at: int, step: Step) -> _Code:
         """One step as an expression over its operands."""
+        if isinstance(step.operator, Unknown):
+            self.functions.append([])
+            name = self.argument(at, step.operator)
+            return _Code(name, "name", frozenset({name}))
+        if isinstance(step.operator, Iterated):
+            return self.iteration(at, step)
         operands = [self.code(operand) for operand in step.operands]
         if isinstance(step.operator, Alike) and step.operator.spread:
             operands = [_spread(code, axes) for code, axes in zip(operands, step.operator.spread, strict=True)]
@@ -234,6 +308,36 @@ class _StatementWriter:
         texts = [_bound(code, step.operator.takes or kind, place) for place, code in enumerate(operands)]
         text = self.vocabulary.apply(at, step, texts)
         return _Code(text, kind, frozenset[str]().union(*(code.temporaries for code in operands)))
+
+    def argument(self, at: int, unknown: Unknown) -> str:
+        """What a function calls its argument: as the spec does, unless it reads something else of that name."""
+        end = next(end for start, end in _iterations(self.template) if start == at)
+        reads = [o for step in self.template.steps[at + 1 : end] for o in step.operands if not isinstance(o, int)]
+        text = " ".join(map(self.vocabulary.read, reads))
+        needed = self.needed(at)
+        names = [python.snake_case(unknown.name), *self.vocabulary.temporaries]
+        return next(
+            name
+            for name in names
+            if name not in needed and name not in self.vocabulary.reserved and not re.search(rf"\b{name}\b", text)
+        )
+
+    def iteration(self, at: int, step: Step) -> _Code:
+        """What finds an unknown, behind the function that computes something from it."""
+        body, unknown = step.operands[0], step.operands[1]
+        assert isinstance(unknown, int)
+        last = body if isinstance(body, int) else -1
+        inside = [*self.lines, _CodeLine(f"return {self.code(body).text}", last)]
+        self.functions.pop()
+        function, argument = self.vocabulary.define(at), self.results[unknown].text
+        heading = f"def {function}({argument}: torch.Tensor) -> torch.Tensor:"
+        self.lines.extend([_CodeLine("", -1)] if self.lines and self.lines[-1].text else [])
+        self.lines.append(_CodeLine(heading, -1))
+        self.lines.extend(_CodeLine(python.INDENT + line.text if line.text else "", line.step) for line in inside)
+        self.lines.append(_CodeLine("", -1))
+        outside = [self.code(self.template.steps[unknown].operands[0]), *map(self.code, step.operands[2:])]
+        text = self.vocabulary.apply(at, step, [function, *(code.text for code in outside)])
+        return _Code(text, "call", frozenset[str]().union(*(code.temporaries for code in outside)))
 
     def sum(self, at: int, signs: Sequence[int], operands: list[_Code]) -> _Code:
         """A sum; a long one in parts, for Python's own compiler is recursive."""

@@ -9,21 +9,24 @@ from cldfc.emit.loops import Item
 from cldfc.emit.naming import ARGUMENTS, Naming, NotFree, Ownership, assign_owners, places_of
 from cldfc.emit.schedule import Execution, arrange, execute
 from cldfc.emit.signature import argument, checkers, outputs_class, result_type
+from cldfc.emit.solvers import REPORT, has_solvers
 from cldfc.emit.statements import describe, describe_class
 from cldfc.network.graph import Graph
 from cldfc.syntax.spelling import ascii_name
 
 
 def emit_module(graph: Graph, *remarks: str) -> str:
-    """The source of a Python module with one class, the network; it imports torch alone.
+    """The source of a Python module with one class, the network; beside Python's library it imports torch alone.
 
     Its docstring ends with the remarks.
     """
     network = _class_lines(graph)
     body = [*initialisers(graph), *checkers("\n".join(network)), *network]
     code = "\n".join(body)
-    several = ["from typing import NamedTuple", ""] * (len(graph.program.outputs) > 1)
-    lines = ['"""' + describe(graph)[0], *describe(graph)[1:], *remarks, '"""', "", *several, "import torch"]
+    lines = ['"""' + describe(graph)[0], *describe(graph)[1:], *remarks, '"""', ""]
+    lines += ["from collections.abc import Callable"] if has_solvers(graph) else []
+    lines += ["from typing import NamedTuple"] if len(graph.program.outputs) > 1 else []
+    lines += [*[""] * (lines[-1] != ""), "import torch"]
     lines += ["import torch.nn.functional as F"] if "F." in code else []
     lines += ["from torch import nn", "", "", *outputs_class(graph.program), *body]
     return "\n".join(lines) + "\n"
@@ -49,6 +52,11 @@ def _class_lines(graph: Graph) -> list[str]:
             refused |= set(error.args)
 
 
+def _docstring(graph: Graph) -> list[str]:
+    text = f'"""{describe_class(graph)}'
+    return [text, "", *REPORT, '"""'] if has_solvers(graph) else [f'{text}"""']
+
+
 def _write_class(names: Naming, ownership: Ownership, execution: Execution, made: list[Item]) -> list[str]:
     """The class with these names. Raises NotFree."""
     program = names.graph.program
@@ -63,7 +71,7 @@ def _write_class(names: Naming, ownership: Ownership, execution: Execution, made
     free = [f"{name}: int = {given[name]}" for name in ARGUMENTS if name in names.free.values()]
     return [
         f"class {ascii_name(program.model)}(nn.Module):",
-        *python.indent([f'"""{describe_class(names.graph)}"""', ""]),
+        *python.indent([*_docstring(names.graph), ""]),
         *python.indent(python.call("def __init__", ["self", *(["*"] if free else []), *free], " -> None:", 1)),
         *python.indent([*python.indent(init), ""]),
         *python.indent(methods),

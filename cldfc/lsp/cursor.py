@@ -64,13 +64,15 @@ def _read_place(token: Token, after: Token | None, offset: int) -> CursorPlace |
     return CursorPlace(token, name, len(TagReader(Problems(), tag).tag(without_adjoint(tag.text))))
 
 
-def local_index(spec: tree.Tree, source: Source, offset: int, name: str) -> tree.Reduction | tree.Clause | None:
-    """What binds an index name at an offset: the innermost reduction around it, or a `for`."""
-    found: tree.Reduction | tree.Clause | None = None
+def local_name(
+    spec: tree.Tree, source: Source, offset: int, name: str
+) -> tree.Reduction | tree.Fix | tree.Clause | None:
+    """What binds a name at an offset: the innermost reduction, `fix` or `solve` around it, or a `for`."""
+    found: tree.Reduction | tree.Fix | tree.Clause | None = None
     stack: list[object] = [s for s in spec.statements if s.span.source is source and _is_at(s.span, offset)]
     while stack:
         node = stack.pop()
-        if isinstance(node, tree.Reduction | tree.Clause) and node.name == name:
+        if isinstance(node, tree.Reduction | tree.Fix | tree.Clause) and node.name == name:
             found = node if isinstance(node, tree.Clause) or _is_at(node.span, offset) else found
         stack += children(node)
     return found
@@ -95,7 +97,7 @@ def definitions(document: Document, offset: int, uri: str, encoding: str) -> lis
 
 
 def _spans_of(document: Document, place: CursorPlace, offset: int) -> list[Span]:
-    local = local_index(document.current.tree, document.current.source, offset, place.name)
+    local = None if place.indices else local_name(document.current.tree, document.current.source, offset, place.name)
     if local is not None:
         return [local.name_span]
     names = document.names(place.name)

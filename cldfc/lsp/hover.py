@@ -10,14 +10,24 @@ from cldfc.algebra.linearity import what_breaks_linearity
 from cldfc.algebra.symbols import linear_fact
 from cldfc.compilation import Compilation
 from cldfc.diagnostics import shape_text
-from cldfc.lsp.cursor import CursorPlace, local_index, place_at
+from cldfc.lsp.cursor import CursorPlace, local_name, place_at
 from cldfc.lsp.documents import Document
 from cldfc.network.cost import count_uses, sharing_of
 from cldfc.network.names import Family, Names
 from cldfc.network.positions import Constant, format_key
 from cldfc.network.program import InputFamily
 from cldfc.network.shapes import Stored
-from cldfc.ops import BUILTINS, Concat, Convolution, ConvolutionAdjoint, Multiply, Prolongation, Total
+from cldfc.ops import (
+    BUILTINS,
+    Concat,
+    ConjugateGradients,
+    Convolution,
+    ConvolutionAdjoint,
+    FixedPoint,
+    Multiply,
+    Prolongation,
+    Total,
+)
 from cldfc.ops.manual import section
 from cldfc.show.summary import facts
 from cldfc.syntax import tree
@@ -151,8 +161,15 @@ _INSIDE = {
     "reflect": "pads a map with its mirror image, without the outermost numbers",
     "replicate": "pads a map with its outermost numbers",
     "each": "has a kernel for each channel by itself, in place of channels",
-    "start": "says how a kernel starts: `he`, `he_out`, `torch`, `zero`, `identity`, `orthogonal`, `normal(0.01)`",
+    "start": "says how a kernel starts: `he`, `he_out`, `torch`, `zero`, `identity`, `orthogonal`, `normal(0.01)`; "
+    "in `fix`, the value from which it iterates",
     "bias": "adds a number to each channel that a kernel gives",
+    "tol": "ends `fix` or `solve`, once the relative change or residual is at most so large in every image: `tol 1e-4`",
+    "steps": "ends `fix` or `solve` after so many iterations: `steps 50`",
+    "memory": "is how many values before the last Anderson's rule combines in `fix`: `memory 5`; 0 is plain iteration",
+    "relax": "is the factor ω of `solve`, which iterates u + ω (f - A u): `relax 0.5`",
+    "backward": "says the gradient of `fix`: `implicit`, that of the fixed point, or `onestep`, that of the last step",
+    "by": "says what solves an equation: `by iteration`, or `by cg`, conjugate gradients",
     "fixed": "makes a scalar or the numbers of a kernel constant: they are not trained",
 }
 
@@ -176,7 +193,8 @@ def _about_sign(place: CursorPlace) -> list[str]:
     if kind == "word":
         return [f"**{text}** {_INSIDE[text]}"]
     if kind == "reduction":
-        return [getdoc(Concat if "concat" in text else Total) or ""]
+        meant = {"concat": Concat, "fix": FixedPoint, "solve": ConjugateGradients}
+        return [getdoc(next((operator for name, operator in meant.items() if name in text), Total)) or ""]
     if is_adjoint(place.token):
         return [getdoc(ConvolutionAdjoint) or ""]
     if kind == "sign" and text.startswith(("*", "\\ast", "\\cdot")):
@@ -186,8 +204,10 @@ def _about_sign(place: CursorPlace) -> list[str]:
 
 def _about_name(document: Document, place: CursorPlace, offset: int) -> list[str]:
     names = document.names(place.name)
-    local = local_index(document.current.tree, document.current.source, offset, place.name)
-    if local is not None:
+    local = local_name(document.current.tree, document.current.source, offset, place.name)
+    if isinstance(local, tree.Fix) and not (place.indices or place.is_index):
+        return [*_code(local.span.text), f"what `{local.word}` looks for"]
+    if local is not None and not isinstance(local, tree.Fix):
         return [*_code(local.span.text), "an index"]
     if place.name in BUILTINS:
         return ["\n".join(section(BUILTINS[place.name])).replace("## ", "### ", 1)]

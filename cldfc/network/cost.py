@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from cldfc.diagnostics import Problems, did_you_mean
 from cldfc.network.expand import Instance
 from cldfc.network.shapes import Inferred, count_stored, find_image_numbers
-from cldfc.ops import Kernel, Operator, ScalarValue, Shape
+from cldfc.ops import Iterated, Kernel, Operator, ScalarValue, Shape, Unknown
 from cldfc.ops.base import FLOAT
 from cldfc.syntax import tree
 from cldfc.syntax.format import Formatter
@@ -56,7 +56,7 @@ def _kept_by_operation(graph: Graph) -> list[_Memory]:
         if isinstance(node.operator, ScalarValue):
             known.add(at)
         is_own = node.parameter is not None and graph.parameters[node.parameter].count() > 0
-        trained.append(is_own or any(trained[operand] for operand in operands))
+        trained.append(is_own or isinstance(node.operator, Unknown) or any(trained[operand] for operand in operands))
         if not trained[at]:
             kept.append(_Memory())
             continue
@@ -75,8 +75,9 @@ def _kept_by_operation(graph: Graph) -> list[_Memory]:
 class Cost:
     """What an operation, a level or a whole network costs.
 
-    `multiply_adds` and `convolutions` are those of one image; `unshared` are the parameters if every use
-    had its own; `depth` is the longest chain of layers with weights; `kept` is what the backward pass needs.
+    `multiply_adds` and `convolutions` are those of one image, the former of an iteration with all its steps;
+    `unshared` are the parameters if every use had its own; `depth` is the longest chain of layers with weights;
+    `kept` is what the backward pass needs.
     """
 
     parameters: int = 0
@@ -107,6 +108,19 @@ def _count_multiply_adds(operator: Operator, operands: list[Shape], result: Shap
     return operator.multiply_adds(operands, result, parameter.sizes if parameter is not None else {})
 
 
+def _applications(operations: Sequence[tuple[Operator, Sequence[int]]]) -> list[int]:
+    """How often each operation is computed at most: what depends on an unknown, as often as its iteration says."""
+    times = [1] * len(operations)
+    for end, (operator, operands) in enumerate(operations):
+        if isinstance(operator, Iterated):
+            inside = {operands[1]}
+            for at in range(operands[1] + 1, end):
+                if not inside.isdisjoint(operations[at][1]):
+                    inside.add(at)
+                    times[at] *= operator.applications
+    return times
+
+
 def _is_convolution(operator: Operator) -> bool:
     """Whether an operation counts as a convolution; a transposed one does."""
     return isinstance(operator, Kernel)
@@ -121,6 +135,7 @@ def cost_of_operations(graph: Graph) -> list[Cost]:
     """The cost of each operation; what several share counts where it is first used."""
     known: set[Key] = set()
     costs: list[Cost] = []
+    times = _applications([(node.operator, graph.operands(at)) for at, node in enumerate(graph.nodes())])
     for at, (node, kept) in enumerate(zip(graph.nodes(), _kept_by_operation(graph), strict=True)):
         key = node.parameter
         parameter = graph.parameters[key] if key is not None else None
@@ -129,7 +144,7 @@ def cost_of_operations(graph: Graph) -> list[Cost]:
         cost = Cost(
             parameters=0 if key in known else numbers,
             unshared=numbers,
-            multiply_adds=_count_multiply_adds(node.operator, shapes, node.shape, parameter),
+            multiply_adds=times[at] * _count_multiply_adds(node.operator, shapes, node.shape, parameter),
             convolutions=int(_is_convolution(node.operator)),
             depth=int(node.operator.is_layer),
             kept=kept,
@@ -262,12 +277,14 @@ def count_params(inferred: Inferred) -> int:
 
 
 def count_macs(inferred: Inferred) -> int:
-    """Multiply-adds for one image."""
+    """Multiply-adds for one image; of iterations, with all their steps."""
     total = 0
-    for operation, shape in zip(inferred.expansion.operations, inferred.shapes, strict=True):
+    operations = inferred.expansion.operations
+    times = _applications([(operation.operator, operation.operands) for operation in operations])
+    for operation, shape, many in zip(operations, inferred.shapes, times, strict=True):
         operands = [inferred.shapes[at] for at in operation.operands]
         parameter = None if operation.parameter is None else inferred.parameters[operation.parameter]
-        total += _count_multiply_adds(operation.operator, operands, shape, parameter)
+        total += many * _count_multiply_adds(operation.operator, operands, shape, parameter)
     return total
 
 

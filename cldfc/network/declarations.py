@@ -29,7 +29,7 @@ from cldfc.syntax.format import format_symbol
 from cldfc.syntax.keywords import EXAMPLES, STATEMENTS, WORDS_INSIDE
 from cldfc.syntax.side_by_side import Multiples
 from cldfc.syntax.spelling import suggest
-from cldfc.syntax.walk import mentions
+from cldfc.syntax.walk import fixes, mentions
 
 
 def collect_names(spec: tree.Tree, problems: Problems) -> Names:
@@ -49,6 +49,7 @@ def collect_names(spec: tree.Tree, problems: Problems) -> Names:
                 if (name, arity) not in names.families:
                     names.by_name.setdefault(name, []).append(arity)
                 names.families.setdefault((name, arity), []).append(statement)
+                names.unknowns.update(fix.name for fix in fixes(statement))
             case tree.Tie():
                 names.ties.append(statement)
             case tree.Rename():

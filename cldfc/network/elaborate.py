@@ -8,6 +8,13 @@ from typing import cast
 
 from cldfc.diagnostics import Label, Span, did_you_mean
 from cldfc.network.constants import Constants, resolve_bound
+from cldfc.network.fixed_points import (
+    can_be_found,
+    is_known_through_itself,
+    is_linear_equation,
+    is_taken,
+    operator_of,
+)
 from cldfc.network.names import Kind, count_in_words
 from cldfc.network.numbers import reciprocal, report_unfit
 from cldfc.network.positions import (
@@ -48,6 +55,7 @@ from cldfc.ops import (
     BatchNorm,
     Channels,
     Concat,
+    ConjugateGradients,
     Convolution,
     ConvolutionAdjoint,
     Divide,
@@ -71,6 +79,7 @@ from cldfc.ops import (
     Shift,
     Smaller,
     Total,
+    Unknown,
     WithNumber,
     Zero,
 )
@@ -159,6 +168,11 @@ def _refuse_setting(
 
 def _reduce_values(work: Elaboration, reduction: tree.Reduction, scope: Scope) -> _Value | None:
     """`sum(j = 0..i-1 : …)`: its terms are values, if need be of an equation of their own."""
+    inner = [m for m in mentions(reduction.body) if isinstance(m, tree.Symbol) and m.name in scope.unknowns]
+    if unknown := next((symbol for symbol in inner if not symbol.tag), None):
+        message = f"the terms of a reduction are computed once, and `{unknown.name}` changes in every iteration"
+        help = f"write a sum of operators between numbers and apply it, as in `sum(j = 1..3 : A@j *)({unknown.name})`"
+        return work.words.problems.report("E0214", message, unknown.span, "looked for", help)
     bounds = _bounds_of(work, reduction, scope)
     name = f"{reduction.name}_2" if reduction.name in work.indices else reduction.name
     inside = scope.inside(reduction.name, Position(name, 0))
@@ -234,6 +248,41 @@ def _tag_of_terms(reduction: tree.Reduction) -> tuple[tree.Index, ...]:
     symbols = [found for found in mentions(reduction.body) if isinstance(found, tree.Symbol)]
     own = (symbol.tag for symbol in symbols if any(index.name == reduction.name for index in symbol.tag))
     return next((tag for tag in own if len(tag) > 1), ())
+
+
+def _find_value(work: Elaboration, fix: tree.Fix, scope: Scope) -> _Value | None:
+    """The steps of `fix` or `solve`: its start, the unknown, one application, and what finds the value.
+
+    `solve(u : A * u = f)` is fix(u : u + ω (f - A * u)), unless conjugate gradients find it.
+    """
+    if is_taken(work.words, fix, scope) or is_known_through_itself(work.words, fix):
+        return None
+    operator, given = operator_of(work.words, fix), fix.setting("start")
+    start = work.value(given.value, scope) if given else work.step(Zero(), (), None, fix.name_span)
+    right = None if fix.right is None else work.value(fix.right, scope)
+    unknown = None if start is None else work.step(Unknown(fix.name), (start,), None, fix.name_span)
+    if not isinstance(unknown, int):
+        return None
+    work.heads[unknown] = fix.name
+    inside = scope.looking_for(fix.name, unknown)
+    body = work.value(fix.body, inside)
+    if body is None or operator is None or (fix.right is not None and right is None):
+        return None
+    if not can_be_found(work.words, work.steps, fix, body, unknown):
+        return None
+    if right is None or fix.right is None:
+        return work.step(operator, (body, unknown), None, fix.span)
+    if not is_linear_equation(work.words, work.steps, fix, body, unknown):
+        return None
+    if isinstance(operator, ConjugateGradients):
+        return work.step(operator, (body, unknown, right), None, fix.span)
+    change = work.step(Add((1, -1)), (right, body), None, fix.span, (fix.right.span, fix.body.span))
+    if relax := fix.setting("relax"):
+        change = work.multiply(tree.Star(relax.value, 1, None, relax.span), change, inside)
+    if change is None:
+        return None
+    new = work.step(Add((1, 1)), (unknown, change), None, fix.span, (fix.name_span, fix.span))
+    return None if new is None else work.step(operator, (new, unknown), None, fix.span)
 
 
 _Value = int | Read
@@ -403,6 +452,8 @@ class Elaboration:
                 return self.combine(expression, [self.value(part, scope) for part in parts])
             case tree.Reduction():
                 return _reduce_values(self, expression, scope)
+            case tree.Fix():
+                return _find_value(self, expression, scope)
 
     def apply(self, function: tree.Expression, operand: _Value | None, scope: Scope) -> _Value | None:
         """What an operator gives for an operand; checked even where the operand is wrong."""
@@ -413,7 +464,15 @@ class Elaboration:
         match function:
             case tree.Symbol():
                 return self.apply_symbol(function, operand, scope)
-            case tree.Number() | tree.Adjoint() | tree.Power() | tree.Argument() | tree.Pairing() | tree.Norm():
+            case (
+                tree.Number()
+                | tree.Adjoint()
+                | tree.Power()
+                | tree.Argument()
+                | tree.Pairing()
+                | tree.Norm()
+                | tree.Fix()
+            ):
                 return self.words.names.report_kind(function, Kind.OPERATOR)
             case tree.ApplyToSeveral():
                 return self.words.names.report_kind(function, Kind.OPERATOR)
@@ -436,6 +495,9 @@ class Elaboration:
     # Symbols
 
     def read(self, symbol: tree.Symbol, scope: Scope) -> _Value | None:
+        if not symbol.tag and symbol.name in scope.unknowns:
+            unknown = scope.unknowns[symbol.name]
+            return self.channels(symbol, unknown, scope) if symbol.settings else unknown
         declaration = self.words.names.declared.get(symbol.name)
         if self.words.names.kind(symbol) is Kind.SCALAR:
             if isinstance(declaration, tree.Let):
@@ -449,7 +511,7 @@ class Elaboration:
         read = None if positions is None else Read(symbol.name, positions, symbol.span)
         return self.channels(symbol, read, scope) if symbol.settings else read
 
-    def channels(self, symbol: tree.Symbol, read: Read | None, scope: Scope) -> _Value | None:
+    def channels(self, symbol: tree.Symbol, read: _Value | None, scope: Scope) -> _Value | None:
         """`x[0..15]`: the channels of a value from the first to the last one."""
         setting = symbol.settings[0]
         if len(symbol.settings) > 1 or setting.upper is None:

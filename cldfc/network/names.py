@@ -166,6 +166,8 @@ class Names:
     """The operators that are defined by themselves, at other indices."""
     misused: set[Family] = field(default_factory=set[Family])
     by_name: dict[str, list[int]] = field(default_factory=dict[str, list[int]])
+    unknowns: set[str] = field(default_factory=set[str])
+    """What `fix` and `solve` call the value that they look for."""
     ties: list[tree.Tie] = field(default_factory=list[tree.Tie])
     renames: list[tree.Rename] = field(default_factory=list[tree.Rename])
     constraints: list[tree.Constrain] = field(default_factory=list[tree.Constrain])
@@ -405,6 +407,8 @@ class Names:
                 return kinds[1] if kinds[1] in (Kind.OPERATOR, Kind.SCALAR) else Kind.VALUE
             case tree.Reduction(_, _, _, _, inner):
                 return Kind.OPERATOR if self.kind(inner) == Kind.OPERATOR else Kind.VALUE
+            case tree.Fix():
+                return Kind.VALUE
             case tree.Sum(parts) | tree.Product(parts) | tree.Listing(_, parts):
                 return self.kind_of_parts([self.kind(part) for part in parts])
             case tree.Symbol(name):
@@ -470,7 +474,7 @@ class Names:
             case tree.InputStatement():
                 return Kind.VALUE
             case _:
-                return Kind.VALUE if self.arities(name) else None
+                return Kind.VALUE if self.arities(name) or name in self.unknowns else None
 
     def kind_of_let(self, let: tree.Let) -> Kind:
         kind = Kind.OPERATOR if let.arguments else self.kind(let.values[0])

@@ -362,8 +362,14 @@ class Scope:
     arguments: Mapping[str, int | Read | None] = field(default_factory=dict[str, "int | Read | None"])
     """What the operands of an operator stand for, where they have names; None: it is wrong, and reported."""
 
+    unknowns: Mapping[str, int] = field(default_factory=dict[str, int])
+    """The steps that stand for what `fix` and `solve` look for, by their names."""
+
     def inside(self, name: str, position: Position) -> Scope:
         return replace(self, values={**self.values, name: position})
+
+    def looking_for(self, name: str, step: int) -> Scope:
+        return replace(self, unknowns={**self.unknowns, name: step})
 
 
 @dataclass(frozen=True, slots=True)

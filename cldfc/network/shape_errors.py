@@ -9,7 +9,7 @@ from cldfc.network.expand import Expansion, Operation
 from cldfc.network.numbers import report_missing_value
 from cldfc.network.positions import LARGEST_SIZE, LARGEST_VALUE, Key, OutOfRange, format_key
 from cldfc.network.program import Attribute, Step
-from cldfc.ops import Concat, Dim, Form, Kernel, Sized, Spread, Unfit
+from cldfc.ops import Concat, Dim, Form, Iterated, Kernel, Sized, Spread, Unfit
 from cldfc.ops.size import OpenSize, Size
 from cldfc.syntax import tree
 
@@ -45,6 +45,9 @@ class ShapeErrors:
             if _differ(operands[at], operands[first], but_channels=is_concat)
             and not (spreads and _can_spread(operands[at], operands[first]))
         ]
+        if isinstance(operation.operator, Iterated) and unlike[:1] != [0]:
+            self.iteration(operation, operands)
+            return
         what = _WORDS.get(type(operation.operator).__name__, "terms of this sum")
         value = self.value(operation)
         help = "bring them to one shape, with a kernel that has the stride and the channels"
@@ -63,6 +66,14 @@ class ShapeErrors:
         if terms[first] == terms[at]:
             found, others = f"{describe_form(operands[first])}, and {found}", []
         self.problems.report("E0403", message, terms[at], found, help, *others)
+
+    def iteration(self, operation: Operation, operands: list[Form]) -> None:
+        """What is looked for has one shape, and what is computed from it another."""
+        shapes = [describe_form(operands[1]), describe_form(operands[0])]
+        message = f"each iteration would change the shape of what is looked for, in `{self.value(operation)}`"
+        label = f"{shapes[0]}, and then {shapes[1]}" if shapes[0] != shapes[1] else "of two shapes"
+        help = "write an expression of the shape of its unknown: with kernels of stride 1, and as many channels"
+        self.problems.report("E0403", message, operation.span, label, help)
 
     def unfit(self, operation: Operation, error: Unfit) -> None:
         message = f"{error}, in `{self.value(operation)}`"

@@ -43,6 +43,7 @@ from cldfc.ops.convolution import (
     Prolongation,
     ProlongationAdjoint,
 )
+from cldfc.ops.fixed_point import ConjugateGradients, FixedPoint, Iterated, Unknown
 from cldfc.ops.normalisation import BatchNorm, GroupNorm, LayerNorm, Normalisation, SharedBatchNorm, Statistics
 from cldfc.ops.pointwise import DropPath, Identity, Pointwise
 from cldfc.ops.pooling import AvgPool, MaxPool, Pool
@@ -71,12 +72,14 @@ __all__ = [
     "BatchNorm",
     "Channels",
     "Concat",
+    "ConjugateGradients",
     "Convolution",
     "ConvolutionAdjoint",
     "Dim",
     "Divide",
     "DropPath",
     "EuclideanNorm",
+    "FixedPoint",
     "Flatten",
     "Form",
     "GroupNorm",
@@ -84,6 +87,7 @@ __all__ = [
     "Indivisible",
     "InnerProduct",
     "Input",
+    "Iterated",
     "Kept",
     "Kernel",
     "KernelStart",
@@ -121,6 +125,7 @@ __all__ = [
     "TooSmall",
     "Total",
     "Unfit",
+    "Unknown",
     "Upsample",
     "WithNumber",
     "WithScalar",

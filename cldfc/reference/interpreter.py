@@ -24,6 +24,9 @@ def _reads_of(equation: tree.Equation, binding: Binding, numbers: ReferenceNumbe
 def _values_read(expression: tree.Expression, binding: Binding, tag: Tag, numbers: ReferenceNumbers) -> Iterator[Key]:
     """The values in an expression: those that inner operations need before those that this one needs itself."""
     own: list[Key] = []
+    if isinstance(expression, tree.Fix):
+        inside = _values_read(expression.body, binding, tag, numbers)
+        yield from (key for key in inside if key != (expression.name, ()))
     known = numbers.known
     for operand, inner, context in _operands(expression, binding, tag, numbers):
         if numbers.is_number(operand, inner):
@@ -57,6 +60,10 @@ def _operands(
         case tree.Reduction(_, name, _, _, body):
             turns = reduction_turns(numbers, expression, binding, tag)
             return [(body, {**binding, name: j}, tag) for j in turns]
+        case tree.Fix():
+            start = expression.setting("start")
+            outside = (start and start.value, expression.right)
+            return [(before, binding, tag) for before in outside if before is not None]
         case _:
             return []
 

@@ -230,8 +230,21 @@ class _Walk:
                 return _first([self.value(part) for part in parts])
             case tree.Reduction():
                 return self.terms(expression)
+            case tree.Fix():
+                return self.iterated(expression)
             case _:
                 return "0"
+
+    def iterated(self, fix: tree.Fix) -> str:
+        """The head of what an expression gives again and again, always at the same places."""
+        start = fix.setting("start")
+        for before in (start and start.value, fix.right):
+            if before is not None:
+                self.value(before)
+        inner = replace(self, places=[])
+        head = inner.value(fix.body)
+        self.places.append([inner.places])
+        return head
 
     def terms(self, reduction: tree.Reduction) -> str:
         """The head of a reduction's terms: values that are there, or a family of their own."""

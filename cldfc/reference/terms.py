@@ -15,7 +15,18 @@ from cldfc.reference.indices import Binding, Exact, Key, Tag
 from cldfc.reference.modules import after_rename, apply_kernel, apply_owner, apply_scalar, read_scalar
 from cldfc.reference.operators import BY_PIXEL, DRAWING, FLAGS, OWNERS, POINTWISE, REARRANGING, SETTINGS, WORDS
 from cldfc.reference.parameters import TermPlaces, is_plain, reduction_turns
-from cldfc.reference.session import EvaluationSession, Unshaped, Value, combine_alike, concatenate, is_zero, map_value
+from cldfc.reference.session import (
+    EvaluationSession,
+    Unshaped,
+    Value,
+    combine_alike,
+    concatenate,
+    format_value,
+    is_zero,
+    map_value,
+    tensor_of,
+)
+from cldfc.reference.solutions import MOST_UNKNOWNS, find_fixed_point, follow_gradient, solve_densely
 from cldfc.syntax import tree
 
 # It carries no types.
@@ -30,6 +41,8 @@ class EquationScope:
     tag: Tag
     arguments: Mapping[str, Value] = field(default_factory=dict[str, Value])
     """What the operands of an operator are, where they have names."""
+    unknowns: Mapping[str, Value] = field(default_factory=dict[str, Value])
+    """What `fix` and `solve` look for, by their names."""
 
 
 @dataclass(frozen=True)
@@ -64,6 +77,9 @@ class Expressions:
             case _ if self.session.numbers.is_number(expression, scope.binding):
                 number = self.session.numbers.number(expression, scope.binding, scope.tag)
                 return torch.tensor(float(number), dtype=torch.float64)
+            case tree.Symbol(name, tag=(), settings=settings) if name in scope.unknowns:
+                value = scope.unknowns[name]
+                return self.channels(value, settings[0], scope) if settings else value
             case tree.Symbol(name) if name in self.session.known.lets:
                 return self.value(*self.inside(expression, scope))
             case tree.Symbol(name) if name in self.session.known.scalars:
@@ -84,6 +100,8 @@ class Expressions:
                 return _combine(expression, [self.value(part, scope) for part in parts])
             case tree.Reduction(reducer):
                 return _reduce(reducer, self.terms(expression, scope))
+            case tree.Fix():
+                return self.solution(expression, scope)
             case _:
                 raise TypeError(f"{expression} is no value")
 
@@ -105,6 +123,48 @@ class Expressions:
             term = replace(self, indices=(*self.indices, j), places=places)
             found.append(term.value(reduction.body, replace(scope, binding={**scope.binding, reduction.name: j})))
         return found
+
+    def solution(self, fix: tree.Fix, scope: EquationScope) -> Value:
+        """What an expression maps to itself, or what solves an equation, however the spec has it computed."""
+        where = format_value(self.key)
+        given, relax, backward = fix.setting("start"), fix.setting("relax"), fix.setting("backward")
+        start = self.value(given.value, scope) if given else Unshaped()
+        right = None if fix.right is None else self.value(fix.right, scope)
+        (inner,), before = cast("TermPlaces", next(self.places)), len(self.session.uses)
+
+        def body(value: Value) -> Value:
+            """The expression, or the left side; what is noted of its uses is the last."""
+            del self.session.uses[before:]
+            unknowns = {**scope.unknowns, fix.name: value}
+            return replace(self, places=iter(inner)).value(fix.body, replace(scope, unknowns=unknowns))
+
+        def left(x: Tensor) -> Tensor:
+            return _sure(body(x), where)
+
+        def update(x: Tensor) -> Tensor:
+            if right is None:
+                return left(x)
+            change = known_right - left(x)
+            if relax is not None:
+                factor = tree.Star(relax.value, 1, None, relax.span)
+                change = _sure(self.multiply(factor, change, scope), where)
+            return x + change
+
+        first = _sure(start if isinstance(start, Tensor) else right if right is not None else body(start), where)
+        known_right = first if right is None else _sure(right, where)
+        is_small = first[0].numel() <= MOST_UNKNOWNS
+        is_solved = right is not None and (is_small or _is_cg(fix))
+        if is_solved:
+            x, turns = solve_densely(left, known_right, where), 0
+        else:
+            x, turns = find_fixed_point(update, start if isinstance(start, Tensor) else torch.zeros_like(first), where)
+        if backward is not None and backward.value == tree.Symbol("onestep", (), backward.span):
+            return update(x.detach())
+        if not is_solved:
+            return follow_gradient(update, x, turns)
+        with torch.no_grad():
+            update(x)
+        return x
 
     def apply(self, function: tree.Expression, x: Value, scope: EquationScope) -> Value:
         if self.is_factor(function, scope):
@@ -221,6 +281,19 @@ class Expressions:
         if is_zero(x) and not bool(function(torch.zeros(1, 1, device="cpu"), **settings)):
             return x
         return map_value(x, lambda given: function(given, **settings))
+
+
+def _sure(value: Value, where: str) -> Tensor:
+    """A value whose shape is known. Raises ValueError."""
+    found = tensor_of(value)
+    if found is None:
+        raise ValueError(f"nothing says the shape of what `{where}` looks for")
+    return found
+
+
+def _is_cg(fix: tree.Fix) -> bool:
+    by = fix.setting("by")
+    return by is not None and by.value == tree.Symbol("cg", (), by.span)
 
 
 def _refuse_shape(shape: tuple[int, ...]) -> tuple[int, ...]:

@@ -16,8 +16,10 @@ from cldfc.ops import (
     AtLeast,
     AtMost,
     Channels,
+    ConjugateGradients,
     Divide,
     EuclideanNorm,
+    FixedPoint,
     InnerProduct,
     Input,
     Kernel,
@@ -31,6 +33,7 @@ from cldfc.ops import (
     Shift,
     Smaller,
     Total,
+    Unknown,
     WithNumber,
     Zero,
 )
@@ -58,6 +61,7 @@ SIGNS: dict[type[Operator], str] = {
     Larger: "max",
     Smaller: "min",
 }
+_ITERATIONS: dict[type[Operator], str] = {FixedPoint: "fix", ConjugateGradients: "solve"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +120,11 @@ def channels_text(operator: Channels) -> str:
 
 
 def word(operator: Operator) -> str:
-    """`relu`, `scale_by`: the keyword of an operator, or the name of its class."""
+    """`relu`, `scale_by`: the keyword of an operator, or the name of its class; of an unknown its own."""
+    if isinstance(operator, Unknown):
+        return operator.name
+    if type(operator) in _ITERATIONS:
+        return _ITERATIONS[type(operator)]
     return operator.keyword or _CAPITAL.sub("_", type(operator).__name__).lower()
 
 

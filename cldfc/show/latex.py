@@ -101,6 +101,10 @@ class PaperFormatter(Formatter):
                 return rf"\frac{{{self.text(numerator)}}}{{{self.text(denominator)}}}", ATOM
             case tree.Reduction("sum", _, _, _, body):
                 return rf"\sum{self.limits(expression)} {self.text(body, PRODUCT)}", PRODUCT
+            case tree.Fix(name, body, right):
+                equation = self.text(body) if right is None else f"{self.text(body)} = {self.text(right)}"
+                sign = r"\mapsto" if right is None else ":"
+                return rf"\mathrm{{{expression.word}}}({self.name(name)} {sign} {equation})", ATOM
             case tree.Reduction(reducer, _, _, _, body):
                 return rf"\mathrm{{{reducer}}}{self.limits(expression)}({self.text(body)})", ATOM
             case _:

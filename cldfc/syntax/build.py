@@ -437,6 +437,40 @@ class Builder(Transformer[Token, tree.Statement]):
         place = self.place_of(parts[0]).to(self.place_of(parts[-1]))
         return tree.Listing(_lister(cast(Token, parts[0])), members, place)
 
+    def fix(self, parts: _Parts) -> tree.Fix:
+        word, _, name, body, *settings, close = parts
+        return self.fix_of(word, name, body, None, settings, close)
+
+    def solve(self, parts: _Parts) -> tree.Fix:
+        word, _, name, left, right, *settings, close = parts
+        return self.fix_of(word, name, left, cast(tree.Expression, right), settings, close)
+
+    def fix_of(
+        self,
+        word: tree.Expression | Token,
+        name: tree.Expression | Token,
+        body: tree.Expression | Token,
+        right: tree.Expression | None,
+        settings: _Parts,
+        close: tree.Expression | Token,
+    ) -> tree.Fix:
+        given = cast("tuple[tree.Setting, ...]", tuple(settings))
+        for at, setting in enumerate(given):
+            if setting.name in [other.name for other in given[:at]]:
+                message, help = f"`{setting.name}` is given twice", "keep one of the two"
+                self.problems.report("E0203", message, setting.span, "the second", help)
+        place = self.place_of(word).to(self.place_of(close))
+        bound = canonical_name(cast(Token, name))
+        return tree.Fix(bound, cast(tree.Expression, body), right, given, self.place_of(name), place)
+
+    def solving(self, parts: _Parts) -> tree.Setting:
+        """`tol 1e-4`, `start x`, `by cg`."""
+        word, value = cast(Token, parts[0]), parts[1]
+        place = self.place_of(word).to(self.place_of(value))
+        if isinstance(value, Token):
+            value = tree.Symbol(str(value), (), self.place_of(value))
+        return tree.Setting(str(word), value, place)
+
     def plain_symbol(self, parts: list[Token]) -> tree.Symbol:
         return self.head(self.symbol([*parts]))
 

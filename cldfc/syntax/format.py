@@ -10,7 +10,7 @@ from typing import Literal, cast
 
 from cldfc.output import GREEK, SCRIPT
 from cldfc.syntax import tree
-from cldfc.syntax.keywords import REDUCTIONS, STATEMENTS, WORDS_INSIDE
+from cldfc.syntax.keywords import REDUCTIONS, SOLVERS, STATEMENTS, WORDS_INSIDE
 from cldfc.syntax.spelling import ACCENTS, NAME, SUBSCRIPT, ascii_name, canonical_name
 
 Spelling = Literal["unicode", "ascii", "latex"]
@@ -95,7 +95,7 @@ def _is_subscript(text: str) -> bool:
 # How strongly a form binds: what stands in a place that asks for more is put in parentheses.
 _SUM, PRODUCT, CHAIN, _QUOTIENT, _POWER, ATOM, _NOTHING = range(7)
 
-_KEYWORD = re.compile(rf"(?:{'|'.join(word for word in WORDS_INSIDE if word not in REDUCTIONS)})(?!\w)")
+_KEYWORD = re.compile(rf"(?:{'|'.join(word for word in WORDS_INSIDE if word not in (*REDUCTIONS, *SOLVERS))})(?!\w)")
 _NUMBER = re.compile(r"[0-9]+(?:_[0-9]+)*(\.[0-9]+)?(e[+-]?[0-9]+)?")
 
 
@@ -267,6 +267,8 @@ class Formatter:
                 return self.reduction(expression), ATOM
             case tree.Listing(reducer, members):
                 return f"{self.reducer(reducer)}({self.listed(members)})", ATOM
+            case tree.Fix():
+                return self.fix(expression), ATOM
 
     def adjoint(self, expression: tree.Adjoint) -> str:
         """`Aᵀ@ℓ`, `A'@l`, `(A^{\\ell})^{\\top}`."""
@@ -329,7 +331,19 @@ class Formatter:
         text = stencil.name or f"[{'; '.join(rows)}]"
         return text if stencil.factor is None else f"{self.text(stencil.factor, _QUOTIENT)} * {text}"
 
-    def reducer(self, word: tree.Reducer | tree.Extreme) -> str:
+    def fix(self, fix: tree.Fix) -> str:
+        """`fix(u : relu(A * u + f), tol 1e-4)`."""
+        right = "" if fix.right is None else f" = {self.text(fix.right)}"
+        given = "".join(f", {setting.name} {self.solving(setting)}" for setting in fix.settings)
+        return f"{self.reducer(fix.word)}({self.name(fix.name)} : {self.text(fix.body)}{right}{given})"
+
+    def solving(self, setting: tree.Setting) -> str:
+        """What stands behind `tol`, `start` or `by`."""
+        if setting.name in ("backward", "by") and isinstance(setting.value, tree.Symbol):
+            return setting.value.name
+        return self.text(setting.value, _SUM if setting.name == "start" else _QUOTIENT)
+
+    def reducer(self, word: str) -> str:
         if word in ("max", "min"):
             return rf"\{word}" if self.is_latex else word
         return rf"\mathrm{{{word}}}" if self.is_latex else word

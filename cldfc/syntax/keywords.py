@@ -24,6 +24,7 @@ def _examples() -> dict[str, str]:
 EXAMPLES = _examples()
 STATEMENTS = tuple(EXAMPLES)
 REDUCTIONS = ("sum", "concat")
+SOLVERS = ("fix", "solve")
 BOUNDARIES = get_args(tree.Boundary)
 WORDS_INSIDE = (
     "for",
@@ -37,21 +38,32 @@ WORDS_INSIDE = (
     "fixed",
     "numbers",
     *REDUCTIONS,
+    *SOLVERS,
+    "tol",
+    "memory",
+    "relax",
+    "backward",
+    "by",
 )
 """What the language says with words inside a statement."""
 
 
 MODULE_NAMES = frozenset(
-    "torch nn F NamedTuple conv prolong shared_norm drop_path stencil unpad check_size check_shape check_count".split()
+    """
+    torch nn F NamedTuple conv prolong shared_norm drop_path stencil unpad check_size check_shape check_count
+    Callable iterate anderson fixed_point conjugate_gradients
+    """.split()
 )
 """What it imports and defines beside its class."""
 
-BUILTIN_NAMES = frozenset("ValueError bool dict float int isinstance len list max range str sum super tuple".split())
+BUILTIN_NAMES = frozenset(
+    "RuntimeError ValueError bool dict float int isinstance len list max range str sum super tuple".split()
+)
 """What it uses of Python's own."""
 
 _CLASS_NAMES = frozenset(
     """
-    self
+    self fixed_points
     T_destination add_module apply bfloat16 buffers call_super_init children compile cpu cuda double dump_patches
     eval extra_repr float forward get_buffer get_extra_state get_parameter get_submodule half ipu load_state_dict
     modules mtia named_buffers named_children named_modules named_parameters parameters register_backward_hook

@@ -19,7 +19,7 @@ from cldfc.diagnostics import Problems, Source, Span
 from cldfc.syntax import tables, tree
 from cldfc.syntax.build import Builder
 from cldfc.syntax.keywords import LANGUAGE, STATEMENTS
-from cldfc.syntax.spelling import COMMENT, NAME, NOISE, ROW_END, STARTS_COMMENT, TAG
+from cldfc.syntax.spelling import COMMENT, NAME, NOISE, ROW_END, STARTS_COMMENT, STEPS_OF_FIX, TAG
 from cldfc.syntax.walk import nesting
 
 
@@ -140,7 +140,7 @@ def _report_indented(statement: Span, problems: Problems) -> bool:
         end = statement.text.find("\n", at + 1)
         line = statement.text[at + 1 : end if end >= 0 else None]
         words = line.split(None, 1)
-        if len(words) == 2 and words[0] in STATEMENTS:
+        if len(words) == 2 and words[0] in STATEMENTS and not STEPS_OF_FIX.match(line.lstrip()):
             start = statement.start + at + 1 + line.index(words[0])
             place = Span(statement.source, start, start + len(words[0]))
             help = "a line that starts with white space continues the one before: start statements in the first column"
@@ -206,7 +206,8 @@ class _LatexLines:
         if at:
             return True
         if is_inside or (is_ended and is_indented):
-            return _EQUATION.match(line) is not None or next(iter(text.split(None, 1)), "") in STATEMENTS
+            starts = next(iter(text.split(None, 1)), "") in STATEMENTS and not STEPS_OF_FIX.match(text)
+            return starts or _EQUATION.match(line) is not None
         return not is_indented and not _BROKEN_LINE.match(line)
 
     def pieces(self, line: str) -> Iterator[tuple[int, str]]:

@@ -11,7 +11,7 @@ from lark import Token
 from lark.exceptions import UnexpectedCharacters, UnexpectedInput, UnexpectedToken
 
 from cldfc.diagnostics import Label, Problems, Span
-from cldfc.syntax.keywords import EXAMPLES, STATEMENTS
+from cldfc.syntax.keywords import EXAMPLES, SOLVERS, STATEMENTS
 from cldfc.syntax.spelling import (
     ACCENTS,
     COMMANDS,
@@ -45,6 +45,10 @@ _HELP_FOR_ONE_VALUE = (
     "for each index, `F@i(x)`"
 )
 _HELP_FOR_LISTS = "join channels by a word, `concat(x, y)`; over a range, `concat(j = 0..i-1 : x@j)`"
+_HELP_FOR_SOLVERS = {
+    "fix": "a fixed point is written like `fix(u : relu(A * u + f), tol 1e-4, steps 50, memory 5, start x)`",
+    "solve": "a solution is written like `solve(u : A * u = f, tol 1e-4, steps 50, by cg)`",
+}
 _HELP_FOR_RECURRENCES = (
     "operators are not defined by a recurrence: write a `let` for each, without what it is applied to, "
     "such as `let f_2 = f_1 ∘ f_1`"
@@ -148,6 +152,12 @@ _WORDS = {
     "PADDING": "`padding`",
     "BIAS": "`bias`",
     "FIXED": "`fixed`",
+    "TOL": "`tol`",
+    "MEMORY": "`memory`",
+    "START": "`start`",
+    "BACKWARD": "`backward`",
+    "BY": "`by`",
+    "WAY": "a word such as `onestep` or `cg`",
     "$END": "the end of the statement",
 }
 
@@ -163,6 +173,7 @@ _RANGE_WORD = re.compile(rf"(?<=\s)({NAME})[ \t]+{NAME}[ \t]*$")
 _SETTINGS = re.compile(rf"({NAME})\(\s*([0-9.]+|{NAME}\s*=\s*[0-9.]+)\s*$")
 _CALLED = re.compile(rf"({NAME})$")
 _BRACKETS = re.compile(rf"(?P<skip>#[^\n]*|{TAG})|[()\[\]]|(?P<sign>(?<=[\w)\]}}])\s*[+-])")
+_SOLVER = re.compile(rf"({'|'.join(SOLVERS)})\W*\(\Z")
 _CLOSING = {"(": ")", "[": "]"}
 _ENDS_IN_TAG = re.compile(r"@[^\s()*]*$")
 _DEFINED = re.compile(rf"(?<![A-Za-z0-9_])({NAME})\s*=")
@@ -341,6 +352,8 @@ def _help_for_token(place: Span, statement: Span, expected: set[str]) -> str:
     if place.text == "," and (settings := _SETTINGS.search(before)):
         return f"settings go in brackets: `{settings[1]}[{settings[2]}, …](x)`"
     opening = _open_bracket(statement, place.start)
+    if opening and (solver := _SOLVER.search(place.source.text, statement.start, opening.end)):
+        return _HELP_FOR_SOLVERS[solver[1]]
     if place.text == "," and opening:
         is_list = not _APPLIED.search(before[: opening.start - statement.start])
         return _HELP_FOR_LISTS if is_list else _HELP_FOR_ONE_VALUE

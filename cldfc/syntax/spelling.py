@@ -72,6 +72,8 @@ NOISE = (
     r"|\\(?:tag\*?|label|end|[hv]space\*?|[hv]?phantom) *\{[^{}\n]*\}"
 )
 COMMENT = r"[#%][^\n]*"
+STEPS_OF_FIX = re.compile(r"steps[ \t]+[^\s=:,()]+[ \t]*(?:[,)]|\\right)")
+"""The setting `steps 50` of an iteration, which a line may start with, as with the statement `steps i = 1..ν`."""
 STARTS_COMMENT = re.compile(r'"[^"\n]*"|\\%|([#%])')
 """The sign that starts a comment, and what could be taken for one."""
 

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from typing import Literal
 
 from cldfc.syntax import tables
-from cldfc.syntax.keywords import REDUCTIONS, STATEMENTS, WORDS_INSIDE
-from cldfc.syntax.spelling import COMMENT, NOISE
+from cldfc.syntax.keywords import REDUCTIONS, SOLVERS, STATEMENTS, WORDS_INSIDE
+from cldfc.syntax.spelling import COMMENT, NOISE, STEPS_OF_FIX
 
 TokenKind = Literal[
     "space", "comment", "string", "noise", "statement", "word", "reduction", "sign", "times", "number", "name", "tag",
@@ -49,7 +49,7 @@ PATTERNS: dict[TokenKind, str] = {
     "comment": COMMENT,
     "string": PARSER["STRING"],
     "noise": NOISE,
-    "reduction": PARSER["REDUCTION"],
+    "reduction": "|".join(PARSER[name] for name in ("REDUCTION", "FIX", "SOLVE")),
     "times": r"×|\\times(?![A-Za-z])",
     "sign": "|".join([*(PARSER[name] for name in _SIGNS), ";"]),
     "number": PARSER["NUMBER"],
@@ -107,6 +107,8 @@ def is_adjoint(token: Token) -> bool:
 def _kind_of_name(text: str, found: re.Match[str], starts_line: bool) -> TokenKind:
     if _TAG.match(text, found.end()):
         return "name"
+    if STEPS_OF_FIX.match(text, found.start()):
+        return "word"
     if starts_line and found[0] in STATEMENTS:
         return "statement"
-    return "word" if found[0] in WORDS_INSIDE and found[0] not in REDUCTIONS else "name"
+    return "word" if found[0] in WORDS_INSIDE and found[0] not in (*REDUCTIONS, *SOLVERS) else "name"

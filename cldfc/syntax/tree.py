@@ -193,6 +193,25 @@ class Listing:
     span: Span = span_field()
 
 
+@dataclass(frozen=True, slots=True)
+class Fix:
+    """`fix(u : relu(A@ℓ * u + f@ℓ), tol 1e-4, steps 50)`; `solve(u : A@ℓ * u = f@ℓ, by cg)`, which has a right side."""
+
+    name: str
+    body: Expression
+    right: Expression | None
+    settings: tuple[Setting, ...]
+    name_span: Span = span_field()
+    span: Span = span_field()
+
+    @property
+    def word(self) -> Literal["fix", "solve"]:
+        return "fix" if self.right is None else "solve"
+
+    def setting(self, name: str) -> Setting | None:
+        return next((setting for setting in self.settings if setting.name == name), None)
+
+
 Expression = (
     Symbol
     | Adjoint
@@ -210,6 +229,7 @@ Expression = (
     | Power
     | Reduction
     | Listing
+    | Fix
 )
 
 

@@ -56,6 +56,16 @@ def own_indices(statement: tree.Statement) -> set[str]:
     return {clause.name for clause in clauses} | {found.name for found in reductions(statement)}
 
 
+def fixes(root: _Node) -> Iterator[tree.Fix]:
+    """Each `fix` and `solve`."""
+    stack: list[object] = [root]
+    while stack:
+        node = stack.pop()
+        if isinstance(node, tree.Fix):
+            yield node
+        stack += children(node)
+
+
 def reductions(root: _Node) -> Iterator[tree.Reduction]:
     stack: list[object] = [root]
     while stack:

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from cldfc.compilation import Compilation
 from cldfc.network.positions import format_key
+from cldfc.ops import Iterated
 from cldfc.ops.size import SampledSize, choose_sample, formula_of, sampled
 from cldfc.output import aligned
 from cldfc.syntax import tree
@@ -47,6 +48,16 @@ from cldfc.weights.network import build_network
 _BATCH = 2
 _SMALL_MAP = 8
 """Pixels on a side of the second size at which a network with open sizes is tried, or somewhat more."""
+
+
+_OF_TOL = 100
+"""An iteration that stops at a change of tol is so many times as far from its end, if each step takes 1 % off."""
+
+
+def tolerance_for(specs: Sequence[Compilation], tolerance: float) -> float:
+    """The tolerance that is asked for, or what the `tol` of fixed points leaves: 100 times the largest."""
+    nodes = (node.operator for spec in specs for node in spec.written.nodes())
+    return max([tolerance, *(_OF_TOL * operator.tol for operator in nodes if isinstance(operator, Iterated))])
 
 
 @dataclass(frozen=True)

@@ -18,6 +18,7 @@ from cldfc.compilation import Compilation
 from cldfc.diagnostics import CldfError, UsageError, shape_text
 from cldfc.reference.interpreter import evaluate_spec
 from cldfc.reference.session import tensor_of
+from cldfc.reference.solutions import NotSolved
 from cldfc.syntax import tree
 from cldfc.syntax.read import LARGEST_FILE
 
@@ -39,7 +40,8 @@ class CallRecorder(TorchFunctionMode):
     """Notes the calls of torch functions that are given the weight of a module, or a scalar of the network.
 
     Unlike hooks it also sees a kernel that is used at a second stride, by its weight. Modules of running statistics
-    alone, those of a use of `bn@ℓ`, are noted too.
+    alone, those of a use of `bn@ℓ`, are noted too. Calls without gradient are those of iterations: of a fixed point
+    the last call alone is noted, which autograd sees.
     """
 
     def __init__(self, network: nn.Module) -> None:
@@ -68,7 +70,7 @@ class CallRecorder(TorchFunctionMode):
         given = [thing for thing in (*args, *(kwargs or {}).values()) if isinstance(thing, Tensor)]
         known = [self.modules[id(tensor)] for tensor in given if id(tensor) in self.modules]
         operands = [tensor for tensor in given if id(tensor) not in self.modules]
-        if operands and isinstance(result, Tensor):
+        if operands and isinstance(result, Tensor) and torch.is_grad_enabled():
             self.calls += [RecordedCall(module, operands[0].detach(), result.detach()) for module in known]
         return result
 
@@ -178,6 +180,8 @@ def outcome_of_equations(
     torch.manual_seed(trial.seed)  # pyright: ignore[reportUnknownMemberType]
     try:
         found = evaluate_spec(spec, given, images, trial.mode == "train", classes, disturb)
+    except NotSolved as error:
+        raise Differs(str(error)) from error
     except (KeyError, ValueError) as error:
         raise Differs(f"the generated code has other parameters than the equations: {error.args[0]}") from error
     unread = [name for name in given if name not in found.read and not is_statistic(name)]

@@ -13,7 +13,7 @@ from cldfc.diagnostics import CldfError, Diagnostic, Label, Span, error_of
 from cldfc.network.names import Family
 from cldfc.syntax import tree
 from cldfc.syntax.format import format_expression, format_symbol
-from cldfc.syntax.walk import mentions, parts_within, reductions
+from cldfc.syntax.walk import fixes, mentions, parts_within, reductions
 
 if TYPE_CHECKING:
     from cldfc.algebra.residual.definition import Definition
@@ -109,7 +109,9 @@ def hides(terms: Sequence[Signed], iteration: Iteration, words: Vocabulary) -> C
 
 def _not_linear(terms: Sequence[Signed], iteration: Iteration, words: Vocabulary) -> CldfError:
     """A nonlinear 𝒜: (4.2), which can only be iterated on features."""
-    function, found = next(_nonlinear_operators(terms, iteration, words), (terms[0].term, ("⊙",)))
+    function, found = next(
+        _nonlinear_operators(terms, iteration, words), (terms[0].term, (_other_sign(terms[0].term),))
+    )
     name = function.span.text
     what = f"`{name}` is not linear"
     if name not in found:
@@ -202,3 +204,8 @@ def has_errors(error: CldfError, found: Definition) -> CldfError:
     message = f"the residual form would have an error: {reason.message}"
     help = f"{reason.help}; `{found.family[0]}` is no longer an argument of the mapping"
     return _refusal("E0808", message, equation.left.span, "of this family", help)
+
+
+def _other_sign(term: tree.Expression) -> str:
+    """What stands in a term that is no operator by its name."""
+    return next((fix.word for fix in fixes(term)), "⊙")

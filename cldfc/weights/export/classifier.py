@@ -126,6 +126,11 @@ def exporting(what: str, model: str) -> Generator[None]:
         with warnings.catch_warnings(action="ignore"):
             yield
     except Exception as error:
+        if "data-dependent" in str(error):
+            raise UsageError(
+                f"{what} cannot write {model}: how often its fixed points iterate depends on the images",
+                "export the weights alone, and load them into the generated module",
+            ) from error
         reason = str(error).strip().partition("\n")[0]
         raise UsageError(
             f"{what} cannot write {model}: {type(error).__name__}: {reason}",
