@@ -63,7 +63,7 @@ def test_golden(case: Path, spelling: Spelling, golden: Callable[[Path, str], No
 
 
 @in_all_spellings
-@pytest.mark.parametrize("path", some(FILES, 2), ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", some(FILES, 4), ids=lambda path: path.stem)
 def test_formatted_files_say_the_same_and_stay(path: Path, spelling: Spelling):
     text = text_of(path)
     once = formatted(text, spelling)
@@ -140,7 +140,7 @@ def test_a_constant_of_another_file(tmp_path: Path):
         assert Compilation(Source(str(path), text)).code() == expected, text
 
 
-@pytest.mark.parametrize("path", some(FILES, 2), ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", some(FILES, 6), ids=lambda path: path.stem)
 def test_formatted_files_compile_to_the_same_bytes(path: Path):
     try:
         expected = Compilation(read_source(path)).code()

@@ -22,7 +22,7 @@ def prepared(source):
     return read_spec(source, Problems()), network.double(), images
 
 
-@pytest.mark.parametrize("path", some(SPECS, 3), ids=lambda path: path.relative_to(ROOT).with_suffix("").as_posix())
+@pytest.mark.parametrize("path", some(SPECS, 9), ids=lambda path: path.relative_to(ROOT).with_suffix("").as_posix())
 def test_names_and_shapes_are_those_of_the_generated_module(path):
     """On the meta device, for nothing is computed; the reference refuses a kernel that has not the declared shape."""
     with torch.device("meta"):
