@@ -16,13 +16,13 @@ import onnx
 import onnxruntime
 import pytest
 import torch
+from click.testing import Result
 from networks import ROOT, build, randomise
 from onnx import numpy_helper
 from onnx.reference import ReferenceEvaluator
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor
-from click.testing import Result
 from typer.testing import CliRunner
 
 from cldfc.cli import app
