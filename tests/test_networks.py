@@ -174,4 +174,4 @@ def test_the_schemes_of_table_1_equal_the_hand_written_ones(a, b):
     torch.manual_seed(7)
     lets = ["c = 4, 6, 8, 10", "𝒜@ℓ = " + SIDES[a].format("A@ℓ"), "ℬ@ℓ,i = " + SIDES[b].format("B@ℓ,i")]
     by_hand = FeatureScheme(a, b, (2, 2, 2, 2), NARROW)
-    assert difference(build_spec("fbresnet", lets=lets), by_hand, torch.randn(2, 3, 16, 16)) < TOLERANCE
+    assert difference(build_spec("fbresnet", lets=lets), by_hand, torch.randn(2, 3, 32, 32)) < TOLERANCE
