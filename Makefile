@@ -14,6 +14,10 @@ RUN := runs/$(SPEC)-$(shell date +%Y%m%d-%H%M%S)
 MINUTES ?= 8
 JOBS ?= auto
 QUICK := tests/test_syntax.py tests/test_errors.py tests/test_format.py tests/test_library.py tests/test_emit.py tests/test_cost.py tests/train/test_recipe.py
+# Those of which `make test` runs a part.
+SWEEPS := $(addprefix tests/, $(addsuffix .py, test_adjoints test_cost test_derive test_differential test_fold_norms test_format \
+	test_formats test_fuzz test_lsp test_picture test_reference test_reserved test_simplify test_specs test_verify \
+	train/test_import_networks train/test_processes train/test_sharing))
 # Threads that wait asleep: on a busy machine those that spin take most of the time.
 ASLEEP := OMP_WAIT_POLICY=PASSIVE
 WORKERS := -n $(JOBS) --maxprocesses 4 --dist loadfile --no-loadscope-reorder
@@ -77,7 +81,7 @@ mutants: .venv/mutants
 	@$(BIN)/python tools/mutants.py '$(ROOMS)' --sample $(SAMPLE) --seed $(SEED)
 
 fuzz: $(DEVELOPING)
-	@CLDFC_FUZZ=100000 $(BIN)/python -m pytest -x tests/test_format.py tests/test_fuzz.py tests/test_differential.py tests/test_derive.py tests/test_reference.py tests/test_cost.py tests/test_formats.py tests/train/test_sharing.py
+	@CLDFC_FUZZ=100000 $(BIN)/python -m pytest -x $(SWEEPS)
 
 torture: $(DEVELOPING)
 	@CLDFC_TORTURE=30 $(BIN)/python -m pytest -x tests/train/test_stop.py tests/train/test_groups.py tests/train/test_damage.py tests/train/test_spoiled.py tests/train/test_torchrun.py tests/test_cuda_script.py

@@ -31,15 +31,21 @@ class Late:
         self.package = name
 
     def __getattr__(self, name: str) -> Any:
+        # pytest asks whatever is in a file of tests whether it is a fixture or a wrapped function.
+        if name.startswith("_"):
+            raise AttributeError(name)
         return getattr(import_module(self.package), name)
 
 
 torchvision, timm = Late("torchvision"), Late("timm")
 
 
+IS_FUZZ = "CLDFC_FUZZ" in os.environ
+
+
 def some(cases: Iterable[Case], share: int) -> list[Case]:
     """One case of so many, where each is slow; `make fuzz` takes them all."""
-    return list(cases)[:: 1 if "CLDFC_FUZZ" in os.environ else share]
+    return list(cases)[:: 1 if IS_FUZZ else share]
 
 
 def printed(path: Path) -> str:

@@ -26,6 +26,8 @@ from tempfile import TemporaryDirectory, gettempdir
 
 ROOT = Path(__file__).parents[1]
 LOADED = ["torch", "torch.distributed.run", "sklearn.datasets", "PIL.Image", "rich.progress", "safetensors.torch"]
+# What a training loads late: optimizers torch._dynamo, reports the others.
+LOADED += ["torch._dynamo", "jinja2", "latex2mathml.converter"]
 PATIENCE = 300
 
 

@@ -2,7 +2,6 @@
 
 import re
 import shlex
-import subprocess
 import sys
 from pathlib import Path
 
@@ -121,7 +120,10 @@ def test_the_page(tmp_path, monkeypatch):
     save_weights(build(Compilation(read_source(ROOT / "specs" / "mgnet.cldf")).code()), tmp_path / "best.safetensors")
     result = CliRunner().invoke(app, shlex.split(command))
     assert result.stderr + result.stdout == printed
-    subprocess.run([sys.executable, "-c", code], check=True)
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(sys.modules, "net", raising=False)
+    exec(code, {})
+    del sys.modules["net"]
 
 
 @pytest.mark.parametrize("form", ["written", "simplified"])

@@ -56,7 +56,7 @@ class Saved:
         return sum(storage.nbytes() for storage in self.storages.values())
 
 
-@pytest.mark.parametrize("spec", some(SPECS, 3), ids=lambda path: path.relative_to(ROOT / "specs").as_posix())
+@pytest.mark.parametrize("spec", some(SPECS, 8), ids=lambda path: path.relative_to(ROOT / "specs").as_posix())
 def test_a_spec_costs_what_torch_counts_and_keeps(spec):
     graph = graph_of(spec)
     cost = cost_of_network(graph)

@@ -13,7 +13,7 @@ from graph_interpreter import run_graph
 from networks import ROOT, SHOWN_SPECS, build, compile_spec, compile_text, randomise, spec_text
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from cldfc.compilation import Compilation
+from cldfc.compilation import Compilation, read_changes
 from cldfc.diagnostics import Source
 from cldfc.ops import Statistics, all_operators
 
@@ -36,7 +36,9 @@ def test_cases_look_as_they_should(path, golden):
 def test_code_computes_the_graph(path, monkeypatch):
     monkeypatch.setattr(torch.nn.functional, "dropout", lambda x, rate, training: x * (1 - rate) if training else x)
     source = Source(path.name, path.read_text(encoding="utf-8"))
-    graph, network = Compilation(source).written, build(Compilation(source).code()).double().train()
+    # The networks of the paper are as wide as they are, and on small images as slow as the others.
+    changes = read_changes(input="3x8x8") if path.stem in PAPER_SPECS else read_changes()
+    graph, network = Compilation(source, changes).written, build(Compilation(source, changes).code()).double().train()
     torch.manual_seed(0)
     randomise(network)
     images = torch.randn(3, *graph.program.shape, dtype=torch.float64)
@@ -54,17 +56,18 @@ def test_cases_contain_all_notation():
     assert not missing, f"no spec of tests/golden/compile has {missing}"
 
 
-@pytest.mark.parametrize("path", sorted(GOLDEN.glob("*.py")), ids=lambda path: path.stem)
-def test_golden_files_are_clean_python(path):
+def test_golden_files_are_clean_python():
+    paths = sorted(GOLDEN.glob("*.py"))
     # `F` is what everybody calls torch.nn.functional (N812); a class is called what its spec calls the network (N801);
     # equations in docstrings, and names that are too long for a line, are not broken (E501).
     rules = ["--select", "E,F,W,I,N,UP,B,SIM", "--ignore", "N812,N801,E501"]
     for command in (["format", "--check", "-q"], ["check", "-q", *rules]):
         result = subprocess.run(
-            [sys.executable, "-m", "ruff", *command, "--isolated", str(path)], capture_output=True, text=True
+            [sys.executable, "-m", "ruff", *command, "--isolated", *map(str, paths)], capture_output=True, text=True
         )
         assert result.returncode == 0, result.stdout + result.stderr
-    imports = [node for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Import | ast.ImportFrom)]
+    nodes = [node for path in paths for node in ast.walk(ast.parse(path.read_text()))]
+    imports = [node for node in nodes if isinstance(node, ast.Import | ast.ImportFrom)]
     names = {alias.name for node in imports if isinstance(node, ast.Import) for alias in node.names}
     names |= {node.module or "" for node in imports if isinstance(node, ast.ImportFrom)}
     assert {name.split(".")[0] for name in names} <= {"torch", "collections"}  # `Callable`, for fixed points
@@ -129,7 +132,7 @@ def test_length_does_not_grow_with_the_levels():
 
 def test_bytes_do_not_depend_on_the_hash_seed():
     command = [sys.executable, "-m", "cldfc", "compile", "specs/fbresnet.cldf", "-o", "-"]
-    seeds = ("0", "1", "4711")
+    seeds = ("1", "4711")
     outputs = {
         subprocess.run(command, cwd=ROOT, env={**os.environ, "PYTHONHASHSEED": seed}, capture_output=True).stdout
         for seed in seeds

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from networks import ROOT, relative_difference, trained_and_folded
+from networks import ROOT, relative_difference, some, trained_and_folded
 from torch import nn
 
 from cldfc.algebra.fold_norms import Folded
@@ -66,7 +66,7 @@ def count_norms(network: nn.Module) -> int:
 
 
 @pytest.mark.parametrize("form", ["written", "simplified"])
-@pytest.mark.parametrize("path", PATHS, ids=lambda path: f"{path.parent.name}-{path.stem}")
+@pytest.mark.parametrize("path", some(PATHS, 3), ids=lambda path: f"{path.parent.name}-{path.stem}")
 def test_outputs_are_those_of_the_trained_network(path, form):
     assert difference(Compilation(read_source(path), changes_for(path)).folded(form)) < 1e-12
 

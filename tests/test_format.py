@@ -4,7 +4,7 @@ import os
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
-from time import perf_counter
+from time import process_time
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -63,7 +63,7 @@ def test_golden(case: Path, spelling: Spelling, golden: Callable[[Path, str], No
 
 
 @in_all_spellings
-@pytest.mark.parametrize("path", some(FILES, 2), ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", some(FILES, 4), ids=lambda path: path.stem)
 def test_formatted_files_say_the_same_and_stay(path: Path, spelling: Spelling):
     text = text_of(path)
     once = formatted(text, spelling)
@@ -140,7 +140,7 @@ def test_a_constant_of_another_file(tmp_path: Path):
         assert Compilation(Source(str(path), text)).code() == expected, text
 
 
-@pytest.mark.parametrize("path", some(FILES, 2), ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", some(FILES, 6), ids=lambda path: path.stem)
 def test_formatted_files_compile_to_the_same_bytes(path: Path):
     try:
         expected = Compilation(read_source(path)).code()
@@ -265,10 +265,10 @@ def test_what_would_say_something_else_is_not_written(monkeypatch: pytest.Monkey
 def test_deep_and_long_trees():
     for deep in ("-(" * 190 + "-x" + ")" * 190, "g(" * 190 + "x" + ")" * 190, "(" * 90 + "x" + " * y)(z)" * 90):
         assert formatted(f"x = {deep}").replace("\n    ", " ") == f"x = {deep}\n"
-    started = perf_counter()
+    started = process_time()
     text = "x = " + " + ".join(f"a_{k}" for k in range(8000))
     lines = formatted(text).splitlines()
-    assert perf_counter() - started < 10
+    assert process_time() - started < 10
     assert " ".join(line.strip() for line in lines) == text
     assert all(len(line) <= LONGEST_LINE for line in lines) and len(lines) < 1000
 

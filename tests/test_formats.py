@@ -5,6 +5,7 @@ import re
 import shutil
 import subprocess
 from collections import Counter
+from functools import cache
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -45,6 +46,7 @@ GOLDEN = [
 ]
 
 
+@cache
 def graph_of(path):
     return Compilation(read_source(path)).written
 
@@ -98,7 +100,7 @@ def edges_of(graph):
     )
 
 
-@pytest.mark.parametrize("path", some(SPECS, 4), ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", some(SPECS, 8), ids=lambda path: path.stem)
 def test_graphviz_reads_the_same_graph(path):
     graph = graph_of(path)
     (read,) = pydot.graph_from_dot_data(emit_dot(graph))
@@ -233,7 +235,7 @@ def formulas(text):
                 yield line.strip()
 
 
-@pytest.mark.parametrize("path", some(SPECS, 4), ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", some(SPECS, 8), ids=lambda path: path.stem)
 def test_every_formula_typesets(path):
     found = list(formulas(emit_latex(graph_of(path))))
     assert len(found) > 3

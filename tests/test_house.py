@@ -1,6 +1,7 @@
 """The house stays as it is meant to be: `tools/house.py` counts, and import-linter holds the layers."""
 
 import ast
+import re
 import sys
 
 import pytest
@@ -38,3 +39,14 @@ def test_what_only_its_file_uses_has_an_underscore():
 @pytest.mark.parametrize(("command", "allowed"), house.COMMANDS.items())
 def test_a_spec_is_parsed_once(command, allowed):
     assert house.parses(command) == allowed
+
+
+def test_make_fuzz_has_every_sweep_of_which_make_test_runs_a_part():
+    sweeps = (ROOT / "Makefile").read_text(encoding="utf-8").split("SWEEPS := ")[1].split("))")[0]
+    tests = ROOT / "tests"
+    partial = {
+        path.relative_to(tests).with_suffix("").as_posix()
+        for path in tests.rglob("test_*.py")
+        if re.search(r"^from networks import .*\bsome\b|CLDFC_FUZZ|IS_FUZZ", path.read_text(encoding="utf-8"), re.M)
+    }
+    assert partial - {"test_house"} == {word for word in sweeps.split() if "test_" in word}

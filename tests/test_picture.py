@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import sys
 from collections import Counter
+from functools import cache
 from io import BytesIO
 from itertools import combinations, pairwise
 from xml.etree import ElementTree
@@ -14,7 +15,7 @@ import pytest
 import resvg_py
 from fontTools.ttLib import TTFont
 from hypothesis import HealthCheck, given, settings
-from networks import ROOT
+from networks import IS_FUZZ, ROOT
 from PIL import Image
 from pypdf import PdfReader
 from random_specs import random_specs
@@ -49,8 +50,14 @@ every_spec = pytest.mark.parametrize("name", SPECS)
 SVG = "{http://www.w3.org/2000/svg}"
 
 
+@cache
 def network(name):
     return Compilation(read_source(SPECS[name])).written
+
+
+@cache
+def picture_of(name, is_full=False, room=None):
+    return lay_out(network(name), is_full, room)
 
 
 def overlap(one: Rectangle, other: Rectangle) -> bool:
@@ -131,13 +138,13 @@ CHECKS = [check_boxes, check_edges, check_loops, check_lines]
 @pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)
 @every_spec
 def test_nothing_overlaps(name, check, is_full):
-    check(lay_out(network(name), is_full))
+    check(picture_of(name, is_full))
 
 
 @pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)
 @every_spec
 def test_nothing_overlaps_in_broken_lines(name, check):
-    check(lay_out(network(name), room=Width(17, "cm").room))
+    check(picture_of(name, room=Width(17, "cm").room))
 
 
 @pytest.mark.parametrize("name", ["preact18_Al", "fbresnet", "resnet34", "unet", "v_cycle"])
@@ -148,7 +155,7 @@ def test_type_is_at_least_6_points_in_a_picture_of_17_cm(name):
     assert len(sizes) == 2 and min(sizes) * scale >= 6
 
 
-@settings(max_examples=20, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
+@settings(max_examples=20 if IS_FUZZ else 8, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
 @given(random_specs())
 def test_nothing_overlaps_in_the_pictures_of_random_specs(text):
     graph = Compilation(Source("random.cldf", text)).written

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from networks import ROOT, build, gradient, randomise, relative_difference
+from networks import ROOT, build, gradient, randomise, relative_difference, some
 from torch import nn
 
 from cldfc.algebra.drop_zeros import drop_zeros
@@ -56,7 +56,7 @@ def count(graph: Graph, operator: type) -> int:
 # The promise
 
 
-@pytest.mark.parametrize("path", CASES, ids=lambda path: f"{path.parent.name}-{path.stem}")
+@pytest.mark.parametrize("path", some(CASES, 2), ids=lambda path: f"{path.parent.name}-{path.stem}")
 def test_not_a_bit_changes_in_the_forward_pass(path, monkeypatch):
     monkeypatch.setattr(torch.nn.functional, "dropout", lambda x, rate, training: x)
     source = read_source(path)

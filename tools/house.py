@@ -29,7 +29,7 @@ COMMANDS: Mapping[str, int] = {
     "compile fbresnet --form auto -o -": 2,
     "derive fbresnet --residual": 2,
     "verify lista": 1,
-    "verify preact18 preact18 --input 3x8x8": 2,
+    "verify lenet5 lenet5": 2,
 }
 """How often a command may parse: once for each spec that is given, and once for one that it derives."""
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from small_run import kill
+from small_run import kill, train
 
 from cldfc.data.catalogue import DATA_DIR, find
 from cldfc.data.dataset_files import how_to_get, missing
@@ -46,6 +46,12 @@ def trained(tmp_path_factory: pytest.TempPathFactory, tiny: str, recipe: Recipe)
     compiled = Compiled("model Tiny  # 1 < 2 & 3\n", tiny, "Tiny", {"weights": "<few>"})
     setting = TrainingSetting(command="cldfc train tiny.cldf")
     return train_network(compiled, find("digits"), recipe, tmp_path_factory.mktemp("runs") / "tiny", setting)
+
+
+@pytest.fixture(scope="session")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run of the smallest network that was never interrupted; not to be changed."""
+    return train(tmp_path_factory.mktemp("whole") / "run").folder
 
 
 @pytest.fixture(scope="session")

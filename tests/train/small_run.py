@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import multiprocessing
 from collections.abc import Callable
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -107,7 +108,8 @@ def reached(folder: Path) -> tuple[bytes, dict[str, Any], bytes]:
 
 
 def start_forked(work: Callable[..., object], *arguments: object) -> Any:
-    """A process that has torch loaded and does some work."""
+    """A process that has torch loaded, with what an optimizer loads late, and does some work."""
+    import_module("torch._dynamo")
     process = multiprocessing.get_context("fork").Process(target=work, args=arguments)
     process.start()
     return process

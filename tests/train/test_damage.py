@@ -70,22 +70,20 @@ def test_the_sums_are_what_sha256sum_reads(run: Path) -> None:
 
 
 @pytest.mark.parametrize("damaged", [1, 2])
-def test_the_checkpoint_before_a_damaged_one_is_used(run: Path, tmp_path: Path, damaged: int) -> None:
-    train(tmp_path / "whole")
+def test_the_checkpoint_before_a_damaged_one_is_used(whole: Path, run: Path, damaged: int) -> None:
     heard: list[str] = []
     for path in list_checkpoints(run / "checkpoints")[-damaged:]:
         (path / "tensors.safetensors").write_bytes(b"")
     resume(run, heard.append, saving=Saving(EVERY_STEP))
-    assert reached(run) == reached(tmp_path / "whole")
+    assert reached(run) == reached(whole)
     assert sum("is damaged" in line for line in heard) == damaged
     assert all(read_checkpoint(path) for path in list_checkpoints(run / "checkpoints"))
 
 
-def test_before_the_first_checkpoint_it_starts_from_the_beginning(tmp_path: Path) -> None:
-    train(tmp_path / "whole")
+def test_before_the_first_checkpoint_it_starts_from_the_beginning(whole: Path, tmp_path: Path) -> None:
     run, heard = kill(tmp_path / "run", 1, 3, minutes=10), list[str]()
     resume(run, heard.append)
-    assert reached(run) == reached(tmp_path / "whole")
+    assert reached(run) == reached(whole)
     assert heard == [f"`{run}` has no checkpoint yet: it is trained from the beginning"]
 
 
@@ -147,7 +145,7 @@ def rewrite(path: Path, name: str, content: bytes) -> None:
     ],
 )
 def test_nothing_that_a_run_has_reached_is_thrown_away(
-    run: Path, tmp_path: Path, spoil: Callable[[Path], None], reason: str
+    whole: Path, run: Path, spoil: Callable[[Path], None], reason: str
 ) -> None:
     spoil(run)
     if spoil is newest_with_a_pipe:
@@ -161,8 +159,7 @@ def test_nothing_that_a_run_has_reached_is_thrown_away(
     assert everything(run) == before
     heard: list[str] = []
     resume(run, heard.append, from_start=True)
-    train(tmp_path / "whole")
-    assert reached(run) == reached(tmp_path / "whole")
+    assert reached(run) == reached(whole)
     assert f"what `{run}` had produced was moved to `{run / 'before'}`" in heard
     kept = everything(run)
     assert all(
@@ -178,9 +175,8 @@ def reachable(name: str) -> bool:
 @pytest.mark.parametrize("number", [errno.EIO, errno.EACCES])
 @pytest.mark.parametrize("name", FILES)
 def test_what_cannot_be_read_now_is_not_lost(
-    run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int, name: str
+    whole: Path, run: Path, monkeypatch: pytest.MonkeyPatch, number: int, name: str
 ) -> None:
-    train(tmp_path / "whole")
     before, bad, real = everything(run), newest(run) / name, os.open
 
     def fail(path: str | Path, flags: int, *rest: int) -> int:
@@ -194,10 +190,10 @@ def test_what_cannot_be_read_now_is_not_lost(
             resume(run)
     assert everything(run) == before
     resume(run)
-    assert reached(run) == reached(tmp_path / "whole")
+    assert reached(run) == reached(whole)
 
 
-def test_what_the_trainer_did_not_write_stays(run: Path, tmp_path: Path) -> None:
+def test_what_the_trainer_did_not_write_stays(whole: Path, run: Path) -> None:
     copies, oldest = run / "checkpoints", list_checkpoints(run / "checkpoints")[0]
     shutil.copytree(oldest, copies / f"{oldest.name}-good")
     (copies / "epoch-notes-step-by-step").mkdir()
@@ -208,8 +204,7 @@ def test_what_the_trainer_did_not_write_stays(run: Path, tmp_path: Path) -> None
     mine = {name: content for name, content in everything(run).items() if "good" in name or "notes" in name}
     mine |= {f"checkpoints/{oldest.name}/{name}": (oldest / name).read_bytes() for name in os.listdir(oldest)}
     resume(run)
-    train(tmp_path / "whole")
-    assert reached(run) == reached(tmp_path / "whole")
+    assert reached(run) == reached(whole)
     assert mine.items() <= everything(run).items()
     assert (run / ".spec.cldf.part").exists() and (run / ".metrics.csv.old.part").exists()
 
@@ -221,19 +216,18 @@ def test_damaged_checkpoints_are_kept_under_another_name(run: Path) -> None:
     assert (path.with_name(f"{path.name}.damaged") / "tensors.safetensors").read_bytes() == b"torn"
 
 
-def test_a_torn_checkpoint_with_a_folder_in_it_is_out_of_the_way(run: Path, tmp_path: Path) -> None:
+def test_a_torn_checkpoint_with_a_folder_in_it_is_out_of_the_way(whole: Path, run: Path) -> None:
     path = newest(run)
     (path / "SHA256SUMS").unlink()
     (path / "state.json").unlink()
     (path / "state.json").mkdir()
     resume(run, saving=Saving(EVERY_STEP))
-    train(tmp_path / "whole")
-    assert reached(run) == reached(tmp_path / "whole")
+    assert reached(run) == reached(whole)
     assert (path.with_name(f"{path.name}.damaged") / "state.json").is_dir()
 
 
 def test_an_old_checkpoint_that_cannot_be_removed_does_not_harm_the_new_one(
-    run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    whole: Path, run: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     oldest, real = list_checkpoints(run / "checkpoints")[0], os.unlink
 
@@ -244,8 +238,7 @@ def test_an_old_checkpoint_that_cannot_be_removed_does_not_harm_the_new_one(
 
     monkeypatch.setattr(os, "unlink", unlink)
     resume(run)
-    train(tmp_path / "whole")
-    assert reached(run) == reached(tmp_path / "whole") and read_checkpoint(oldest)
+    assert reached(run) == reached(whole) and read_checkpoint(oldest)
 
 
 def test_a_renamed_checkpoint_is_not_believed(run: Path) -> None:
@@ -257,10 +250,9 @@ def test_a_renamed_checkpoint_is_not_believed(run: Path) -> None:
 @pytest.mark.parametrize("number", [errno.ENOSPC, errno.EROFS, errno.EACCES])
 @pytest.mark.parametrize("writes", [0, 1, 2])
 def test_a_full_disk_leaves_the_last_checkpoint_intact(
-    run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int, writes: int
+    whole: Path, run: Path, monkeypatch: pytest.MonkeyPatch, number: int, writes: int
 ) -> None:
     before, left = newest(run), writes
-    train(tmp_path / "whole")
 
     def fsync(handle: int) -> None:
         nonlocal left
@@ -277,7 +269,7 @@ def test_a_full_disk_leaves_the_last_checkpoint_intact(
     assert newest(run) == before and read_checkpoint(before)
     assert not list((run / "checkpoints").rglob("*.part"))
     resume(run)
-    assert reached(run) == reached(tmp_path / "whole")
+    assert reached(run) == reached(whole)
 
 
 def test_a_full_disk_before_the_first_checkpoint_promises_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

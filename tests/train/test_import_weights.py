@@ -44,9 +44,9 @@ def same_scores(one: nn.Module, other: nn.Module, channels: int = 3) -> bool:
         return torch.equal(one.eval()(images), other.eval()(images))
 
 
-@pytest.mark.parametrize("depth", [18, 34])
-def test_torchvision_resnet(depth):
-    """Logits on images of 224 × 224, before and after a pass in training mode, which moves the running statistics."""
+@pytest.mark.parametrize(("depth", "size"), [(18, 224), (34, 96)])
+def test_torchvision_resnet(depth, size):
+    """Logits, before and after a pass in training mode, which moves the running statistics."""
     torch.manual_seed(depth)
     other = getattr(torchvision.models, f"resnet{depth}")()
     randomise(other)
@@ -55,7 +55,7 @@ def test_torchvision_resnet(depth):
     assert names.keys() == other.state_dict().keys()
     assert sorted(names.values()) == sorted(network.state_dict())
     assert names["layer2.0.downsample.0.weight"] == "R.2.weight"
-    images = torch.randn(2, 3, 224, 224)
+    images = torch.randn(2, 3, size, size)
     for training in (False, True):
         with torch.no_grad():
             scores = [net.train(training)(images) for net in (network, other)]

@@ -23,12 +23,6 @@ from cldfc.training.step import make_optimizer
 from cldfc.weights.network import build_network
 
 
-@pytest.fixture(scope="module")
-def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A run that was never interrupted."""
-    return train(tmp_path_factory.mktemp("whole") / "run").folder
-
-
 @pytest.mark.parametrize(("epoch", "step"), [(1, 1), (1, 2), (2, 1), (2, 5), (3, STEPS), (4, STEPS)])
 @pytest.mark.parametrize("minutes", [EVERY_STEP, 10])
 def test_a_resumed_run_is_the_whole_run(whole: Path, tmp_path: Path, epoch: int, step: int, minutes: float) -> None:

@@ -37,11 +37,11 @@ USES = 8
 
 # A is followed by a sum in the one network and by a norm at each use in the others, which only one use could fold.
 NETWORKS: dict[str, tuple[str, Changes, str]] = {
-    "one A for each level": ("preact18_Al", read_changes(["c = 4", "ν = 8, 1, 1, 1"], (), "2x8x8", 5), "A.1.weight"),
+    "one A for each level": ("preact18_Al", read_changes(["J = 2", "c = 4", "ν = 8, 1"], (), "2x8x8", 5), "A.1.weight"),
     "one A for all levels": ("preact18_Al", read_changes(["c = 4"], ["A"], "2x8x8", 5), "A.weight"),
     "one A with a norm after each use": (
         "resnet18_Al",
-        read_changes(["c = 4", "ν = 8, 1, 1, 1"], (), "2x8x8", 5),
+        read_changes(["J = 2", "c = 4", "ν = 8, 1"], (), "2x8x8", 5),
         "A.1.weight",
     ),
 }
