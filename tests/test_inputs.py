@@ -331,7 +331,7 @@ def test_a_family_over_steps_is_a_sequence_in_one_tensor():
 
 
 def test_a_network_without_any_parameter():
-    spec = cldfc.load("multigrid/poisson_v")
+    spec = cldfc.load("multigrid/poisson_sweeps")
     network = spec.build().double()
     assert not list(network.parameters())
     laplace = torch.tensor([[[[0.0, -1, 0], [-1, 4, -1], [0, -1, 0]]]], dtype=torch.float64)
