@@ -7,7 +7,7 @@ states that differ by the error, so smoothers, cycles and momentum need no form 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cache, cached_property, partial
 from math import prod
 from typing import Any, cast
@@ -28,14 +28,12 @@ from cldfc.syntax.walk import changed_parts, mentions, parts_within
 from cldfc.training.state import generators_kept
 from cldfc.weights.network import build_network
 
-_SMALL = 400
-"""Unknowns up to which all eigenvalues are computed."""
+_SMALL = 1024
+"""Unknowns up to which matrices are formed: all eigenvalues computed, levels solved exactly."""
 _KRYLOV, _RESTARTS, _KEPT = 60, 40, 4
 """Of Arnoldi's method: vectors, restarts, and of how many eigenvectors each restart is made."""
 _EXACT, _CLOSE = 1e-10, 1e-5
 """Differences between steps that are alike, and of an eigenvalue that has been found, relative to the largest."""
-_MOST_CYCLES, _SOLVED = 1_000, 1e-13
-"""By which a level is solved exactly."""
 _MOST_STATES = 8
 """Values that a step may need of the steps before it."""
 
@@ -101,8 +99,8 @@ class Cycle:
     """`M@2`."""
     shape: tuple[int, ...]
     factor: float
-    two_grids: float
-    """The factor where the next level is solved exactly."""
+    two_grids: float | None
+    """The factor where the next level is solved exactly; None where that is too large."""
 
 
 class _NotLinear(Exception):
@@ -189,7 +187,10 @@ class _Analysis:
             keys = [[_shifted(key, place, 1 - after - back) for key, place in places.items()] for after in (1, 0)]
             if not all(key in self.values for key in keys[0]):
                 break
-            found.insert(0, _Step(self.network, tuple(keys[0]), tuple(keys[1])))
+            last = max(self.values[key] for key in keys[1])
+            fresh = {at for key in keys[0] for at in self.dependents(self.values[key], last)}
+            varying = frozenset(key for key, at in self.values.items() if at in fresh)
+            found.insert(0, _Step(self.network, tuple(keys[0]), tuple(keys[1]), varying))
         return found
 
     def states(self, chain: _Chain) -> dict[Key, int]:
@@ -297,6 +298,10 @@ class _Step:
     network: Compilation
     states: tuple[Key, ...]
     results: tuple[Key, ...]
+    varying: frozenset[Key]
+    """The values that depend on the states, and these."""
+    known: dict[Key, Tensor] = field(default_factory=dict[Key, Tensor])
+    """The other values, once they are computed."""
 
     @cached_property
     def shapes(self) -> list[tuple[int, ...]]:
@@ -319,6 +324,7 @@ class _Step:
         parts: tuple[Tensor, ...] = torch.split(states, [prod(shape) for shape in self.shapes], 1)
         given = {key: part.view(-1, *shape) for key, part, shape in zip(self.states, parts, self.shapes, strict=True)}
         session = replace(self.session, values={}, statistics={}, uses=[], undecided=[])
+        session.values.update({key: value.expand(len(states), *value.shape[1:]) for key, value in self.known.items()})
         session.values.update(given)
         inferred = self.network.shapes
         for key in self.network.program.input_keys:
@@ -331,6 +337,9 @@ class _Step:
                 value = tensor_of(session.values[key])
                 assert value is not None
                 found.append(value.expand(len(states), *value.shape[1:]).flatten(1))
+        if not self.known:
+            known = {key: tensor_of(value) for key, value in session.values.items() if key not in self.varying}
+            self.known.update({key: value[:1] for key, value in known.items() if value is not None})
         return torch.cat(found, 1)
 
 
@@ -355,7 +364,9 @@ def _cycles(network: Compilation, chain: _Chain) -> Iterator[Cycle]:
         shape = work.shapes[level]
         size = prod(shape)
 
-        factor, two_grids = (spectral_radius(partial(work.damped, level, exact), size) for exact in (False, True))
+        factor = spectral_radius(partial(work.damped, level, False), size)
+        can_solve = level + 1 in work.shapes and prod(work.shapes[level + 1]) <= _SMALL
+        two_grids = spectral_radius(partial(work.damped, level, True), size) if can_solve else None
         yield Cycle(f"{work.name}@{level}", shape, factor, two_grids)
 
 
@@ -380,6 +391,7 @@ class _Levels:
         self.name, self.state, self.values = symbol.name, chain.keys[-2], {chain.keys[-2][0], other}
         (self.top,) = self.session.numbers.indices(symbol, instance.binding)
         self.shapes: dict[int, tuple[int, ...]] = {}
+        self.inverses: dict[int, Tensor] = {}
         inferred = network.shapes
         shape = inferred.shapes[inferred.expansion.values[self.state]]
         zero = torch.zeros(1, *shape, dtype=torch.float64)
@@ -418,13 +430,14 @@ class _Levels:
                 return replace(part, **changed_parts(part, lambda inner: self.moved(inner, level)))
 
     def solve(self, level: int, right: Tensor) -> Tensor:
-        """The fixed point of a level's step."""
-        state = torch.zeros_like(right)
-        for _ in range(_MOST_CYCLES):
-            before, state = state, self.step(level, state, right)
-            if _norm(state - before) <= _SOLVED * _norm(state):
-                break
-        return state
+        """What a level's step leaves as it is: with x = E x + M f that is (I - E)⁻¹ M f."""
+        if level not in self.inverses:
+            unit = torch.eye(prod(right.shape[1:]), dtype=torch.float64)
+            maps = unit.view(-1, *right.shape[1:])
+            zero = torch.zeros_like(maps)
+            damped, solved = self.step(level, maps, zero), self.step(level, zero, maps)
+            self.inverses[level] = _linalg.solve(unit - damped.flatten(1).T, solved.flatten(1).T)
+        return (right.flatten(1) @ self.inverses[level].T).view_as(right)
 
 
 @dataclass(frozen=True)

@@ -28,7 +28,7 @@ def analyse(spec: SpecPath, let: Lets = None, tie: Ties = None, input: Input = N
     Keys of --json: `operators`, each with name and norm_bound; `iterations`, each with name, index, first, last, shape,
     factor, is_stationary, reason; `cycles`, each with name, shape, factor, two_grids.
 
-    Example: cldfc analyse multigrid/poisson_v
+    Example: cldfc analyse multigrid/poisson_v --let 'J = 4'
     """
     with errors():
         network = Compilation(read_source(spec), read_changes(let, tie, input)).check()
@@ -78,7 +78,7 @@ def _show(network: Compilation, operators: list[tree.Let], found: Convergence, s
     if found.cycles:
         shown.print()
         cycles = [
-            [spelled(c.name), spelled(shape_text(c.shape)), f"{c.factor:.4f}", f"{c.two_grids:.4f}"]
+            [spelled(c.name), spelled(shape_text(c.shape)), f"{c.factor:.4f}", _digits(c.two_grids)]
             for c in found.cycles
         ]
         print_table(
@@ -92,3 +92,7 @@ def _row(iteration: Iteration) -> list[str]:
         return [name, shape, "", f"not analysed: {iteration.reason}"]
     steps = f"{iteration.index} = {iteration.first}..{iteration.last}"
     return [name, shape, f"{iteration.factor:.4f}", steps if iteration.is_stationary else f"mean of the steps {steps}"]
+
+
+def _digits(factor: float | None) -> str:
+    return "" if factor is None else f"{factor:.4f}"
