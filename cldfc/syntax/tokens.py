@@ -41,7 +41,7 @@ PARSER = _parser_patterns()
 _SIGNS = (
     "ADJOINT", "_DOTS", "ENUMERATION", "STAR", "STRIDED", "_ODOT", "_COMPOSE", "_ARROW", "_AT_LEAST",
     "_AT_MOST", "_MORE", "_LESS", "SIGN", "_EQUAL", "COLON", "COMMA", "SLASH", "CIRCUMFLEX",
-    "_SUM", "SHORT_FRACTION", "FRACTION", "_IN_SET", "_FOR_WORDS",
+    "_SUM", "SHORT_FRACTION", "FRACTION", "_IN_SET", "_FOR_WORDS", "LANGLE", "RANGLE", "NORM",
 )  # fmt: skip
 _BRACKETS = ("OPEN", "CLOSE", "LBRACE", "RBRACE", "LSQB", "RSQB")
 PATTERNS: dict[TokenKind, str] = {
@@ -49,7 +49,7 @@ PATTERNS: dict[TokenKind, str] = {
     "comment": COMMENT,
     "string": PARSER["STRING"],
     "noise": NOISE,
-    "reduction": "|".join(PARSER[name] for name in ("REDUCTION", "FIX", "SOLVE")),
+    "reduction": "|".join(PARSER[name] for name in ("REDUCTION", "EXTREME", "FIX", "SOLVE")),
     "times": r"×|\\times(?![A-Za-z])",
     "sign": "|".join([*(PARSER[name] for name in _SIGNS), ";"]),
     "number": PARSER["NUMBER"],
@@ -63,7 +63,7 @@ _ANY = re.compile("|".join(f"(?P<{kind}>{pattern})" for kind, pattern in PATTERN
 _TAG = re.compile(PARSER["TAG"])
 _ADJOINT = re.compile(PARSER["ADJOINT"])
 _LETTER_TIMES = re.compile("x")
-SIZED = ("kernel", "input")
+SIZED = ("kernel", "input", "output")
 
 
 def tokens_of(text: str) -> Iterator[Token]:
@@ -82,7 +82,7 @@ def tokens_of(text: str) -> Iterator[Token]:
 
 
 def _token_at(text: str, at: int, statement: str, starts_line: bool, before: Token) -> Token:
-    is_size = statement in SIZED and (before.kind in ("number", "name") or before.text == "}")
+    is_size = statement in SIZED and (before.kind in ("number", "name") or before.text in ("}", ")"))
     if is_size and (times := _LETTER_TIMES.match(text, at)):
         return Token("times", times[0], at)
     is_named = before.kind == "name" or is_adjoint(before)
