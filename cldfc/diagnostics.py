@@ -238,8 +238,8 @@ def nearest(word: str, known: Iterable[str]) -> str | None:
 
 
 def shape_text(shape: Iterable[object]) -> str:
-    """`3 × 32 × 32`."""
-    return " × ".join(map(str, shape))
+    """`3 × 32 × 32`; a scalar has no size."""
+    return " × ".join(map(str, shape)) or "a number"
 
 
 def choices(word: str, known: Iterable[str], which: str, more: str = "") -> str:

@@ -15,7 +15,17 @@ from cldfc.network.cost import count_uses, sharing_of
 from cldfc.network.names import Family, Names
 from cldfc.network.positions import Constant, format_key
 from cldfc.network.shapes import Stored
-from cldfc.ops import BUILTINS, Concat, Convolution, ConvolutionAdjoint, Multiply, Prolongation, Total
+from cldfc.ops import (
+    BUILTINS,
+    Concat,
+    Convolution,
+    ConvolutionAdjoint,
+    Extreme,
+    LogTotal,
+    Multiply,
+    Prolongation,
+    Total,
+)
 from cldfc.ops.manual import section
 from cldfc.show.summary import facts
 from cldfc.syntax import tree
@@ -161,7 +171,8 @@ def _about_sign(place: CursorPlace) -> list[str]:
     if kind == "word":
         return [f"**{text}** {_INSIDE[text]}"]
     if kind == "reduction":
-        return [getdoc(Concat if "concat" in text else Total) or ""]
+        kinds = {"concat": Concat, "max": Extreme, "min": Extreme, "softmax": LogTotal}
+        return [getdoc(next((kind for word, kind in kinds.items() if word in text), Total)) or ""]
     if is_adjoint(place.token):
         return [getdoc(ConvolutionAdjoint) or ""]
     if kind == "sign" and text.startswith(("*", "\\ast", "\\cdot")):
@@ -210,7 +221,7 @@ def _declaration_in_words(
     """What a declaration comes to in the network."""
     program = None if network is None else network.program
     match statement:
-        case tree.KernelStatement(symbol) | tree.Scalar(symbol, _, False):
+        case tree.KernelStatement(symbol) | tree.Scalar(symbol, is_fixed=False):
             return _parameter_figures(network, symbol.name) if network else []
         case tree.Let(symbol) if not names.is_constant(symbol.name):
             broken = what_breaks_linearity(statement, document.known.tree)

@@ -144,6 +144,8 @@ class Constants(Numbers):
         if name not in self.known:
             self.known[name] = None
             declaration = self.names.declared.get(name)
+            if isinstance(declaration, tree.Scalar) and len(declaration.values) > 1:
+                declaration = tree.Let(declaration.symbol, declaration.values, declaration.span)
             if self.names.is_constant(name) and name not in self.problems.broken and isinstance(declaration, tree.Let):
                 self.known[name] = self.evaluate(declaration)
                 if self.known[name] is None and not self.is_formula(declaration):
@@ -162,7 +164,8 @@ class Constants(Numbers):
         if not tag:
             first, *others = let.values
             if others:
-                help = f"write `let {name}@ℓ = …` for one value for each level"
+                word = let.span.text.split()[0]
+                help = f"write `{word} {name}@ℓ = …` for one value for each level"
                 return self.refuse(let.symbol.span, f"`{name}` has {len(let.values)} values and no index", help)
             value = self.number(first)
             return None if value is None else Constant(name, None, 0, (value,), let.symbol.span)
@@ -228,7 +231,7 @@ class Constants(Numbers):
         if (constant.name, least, most) in self.whole_within:
             return True
         declaration = self.names.declared[constant.name]
-        assert isinstance(declaration, tree.Let)
+        assert isinstance(declaration, tree.Let | tree.Scalar)
         for at, value in enumerate(constant.values):
             if isinstance(value, float) or not least <= value <= most:
                 place = declaration.values[min(at, len(declaration.values) - 1)].span

@@ -9,7 +9,7 @@ from cldfc.network.expand import Expansion, Operation
 from cldfc.network.numbers import report_missing_value
 from cldfc.network.positions import LARGEST_SIZE, LARGEST_VALUE, Key, OutOfRange, format_key
 from cldfc.network.program import Attribute, Step
-from cldfc.ops import Concat, Dim, Form, Kernel, Sized, Unfit
+from cldfc.ops import Concat, Dim, Form, Kernel, Sized, Unfit, is_spread
 from cldfc.syntax import tree
 
 
@@ -230,6 +230,8 @@ def describe_form(form: Form) -> str:
         return "a value of unknown shape"
     if not dims:
         return "a scalar"
+    if is_spread(form):
+        return f"a vector of {dims[0].root().size or '?'} parameters"
     return f"a vector of {form} numbers" if len(dims) == 1 else f"a map of {form}"
 
 
@@ -245,6 +247,7 @@ def _differ(one: Form, other: Form, but_channels: bool = False) -> bool:
 _WORDS = {
     "Multiply": "factors of this product",
     "Divide": "two sides of this quotient",
+    "Extreme": "values of this maximum or minimum",
     "Concat": "members of this concatenation",
 }
 """What messages call the operands of an operator."""

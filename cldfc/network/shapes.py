@@ -189,7 +189,7 @@ class _Inference:
                 value = self.attribute(operation, declaration, attribute)
             if value is None:
                 continue
-            if name in ("in", "out"):
+            if name in ("in", "out", "channels"):
                 sized.dims[name] = Dim(int(value))
             else:
                 sized.given[name] = value

@@ -11,17 +11,23 @@ from collections.abc import Iterator
 from cldfc.ops.arithmetic import (
     Add,
     Divide,
+    Extreme,
     Input,
+    Limit,
+    LogTotal,
     Multiply,
     RaiseTo,
     Reciprocal,
     ScalarValue,
     Scale,
     ScaleBy,
+    ScaleChannels,
     Shift,
     Total,
+    VectorValue,
     WithNumber,
     WithScalar,
+    WithVector,
     Zero,
 )
 from cldfc.ops.base import Kept, Operator, OperatorSetting
@@ -36,7 +42,14 @@ from cldfc.ops.convolution import (
     ProlongationAdjoint,
 )
 from cldfc.ops.normalisation import BatchNorm, GroupNorm, LayerNorm, Normalisation, SharedBatchNorm, Statistics
-from cldfc.ops.pointwise import DropPath, Identity, Pointwise
+from cldfc.ops.pointwise import (
+    TRAINED_SETTINGS,
+    DropPath,
+    Identity,
+    Pointwise,
+    TrainedSlope,
+    TrainedThreshold,
+)
 from cldfc.ops.pooling import AvgPool, MaxPool, Pool
 from cldfc.ops.rearrange import Concat, Flatten, Upsample
 from cldfc.ops.solver import (
@@ -52,10 +65,12 @@ from cldfc.ops.solver import (
     TooLarge,
     TooSmall,
     Unfit,
+    is_spread,
 )
 
 __all__ = [
     "BUILTINS",
+    "TRAINED_SETTINGS",
     "Add",
     "AvgPool",
     "BatchNorm",
@@ -66,6 +81,7 @@ __all__ = [
     "Dim",
     "Divide",
     "DropPath",
+    "Extreme",
     "Flatten",
     "Form",
     "GroupNorm",
@@ -76,7 +92,9 @@ __all__ = [
     "Kernel",
     "KernelStart",
     "LayerNorm",
+    "Limit",
     "Linear",
+    "LogTotal",
     "MaxPool",
     "Mismatch",
     "Multiply",
@@ -92,6 +110,7 @@ __all__ = [
     "ScalarValue",
     "Scale",
     "ScaleBy",
+    "ScaleChannels",
     "Shape",
     "SharedBatchNorm",
     "Shift",
@@ -104,11 +123,16 @@ __all__ = [
     "TooLarge",
     "TooSmall",
     "Total",
+    "TrainedSlope",
+    "TrainedThreshold",
     "Unfit",
     "Upsample",
+    "VectorValue",
     "WithNumber",
     "WithScalar",
+    "WithVector",
     "Zero",
+    "is_spread",
 ]
 
 

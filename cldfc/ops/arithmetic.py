@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import reduce
 from math import prod
 from typing import ClassVar, Literal
 
 from cldfc.ops.base import FLOAT, OPERAND, Kept, Operator, Strength
-from cldfc.ops.solver import Form, Shape, Sized, Sizes, Solver
+from cldfc.ops.solver import ACROSS, Form, Shape, Sized, Sizes, Solver, is_spread, whole_size
 
 
 class Input(Operator):
@@ -41,14 +42,17 @@ class Zero(Operator):
 
 @dataclass(frozen=True)
 class Alike(Operator):
-    """Several operands of one shape, which is that of the result; scalars are spread over it."""
+    """Several operands of one shape, which is that of the result; scalars and vectors are spread over it."""
 
     shapes: ClassVar[str] = "any, all alike → the same"
 
     def shape(self, shapes: Solver, operands: list[Form], result: Form, parameter: Sized | None) -> None:
-        spread = [operand for operand in operands if operand.root().dims != ()]
-        for operand in spread or operands:
+        axes = [operand for operand in operands if operand.root().dims != ()]
+        maps = [operand for operand in axes if not is_spread(operand)]
+        for operand in maps or axes or operands:
             shapes.same(result, operand)
+        for vector in filter(is_spread, axes if maps else ()):
+            shapes.equal(shapes.map(result)[0], (vector.root().dims or ())[0])
 
     def nonnegative(self, operands: Sequence[bool]) -> bool:
         return all(operands)
@@ -97,6 +101,40 @@ class Multiply(Alike):
         first = (0,) * trained[1]
         others = (place for place in range(1, len(trained)) if any(trained[:place]))
         return Kept((*first, *others), each_image=sum(trained[2:]) * FLOAT * prod(result))
+
+
+@dataclass(frozen=True)
+class Extreme(Alike):
+    """max(x, y) and min(x, y): the larger and the smaller one, number by number; also over an index."""
+
+    which: Literal["max", "min"]
+
+    def torch(self, operands: list[str], module: str) -> str:
+        """A single operand stands for several, those of a reduction."""
+        if len(operands) == 1:
+            return f"torch.stack([{operands[0]}]).a{self.which}(0)"
+        word = "maximum" if self.which == "max" else "minimum"
+        return reduce(lambda one, other: f"torch.{word}({one}, {other})", operands)
+
+    def nonnegative(self, operands: Sequence[bool]) -> bool:
+        return any(operands) if self.which == "max" else all(operands)
+
+    def keeps(self, result: Shape, trained: Sequence[bool]) -> Kept:
+        """Its operands, and of more than two what is found on the way."""
+        between = max(0, len(trained) - 2) * FLOAT * prod(result)
+        return Kept(tuple(range(len(trained))), each_image=between)
+
+
+class LogTotal(Alike):
+    """The logarithm of a sum of powers of e over an index, by which `softmax` divides."""
+
+    shapes: ClassVar[str] = "numbers → a number"
+
+    def torch(self, operands: list[str], module: str) -> str:
+        return f"torch.logsumexp(torch.stack([{', '.join(operands)}]), 0)"
+
+    def nonnegative(self, operands: Sequence[bool]) -> bool:
+        return False
 
 
 class Divide(Alike):
@@ -152,6 +190,22 @@ class Shift(WithNumber):
         return self.factor >= 0 and self.sign > 0 and all(operands)
 
 
+@dataclass(frozen=True)
+class Limit(WithNumber):
+    """max(x, a) and min(x, a): a value, but at least or at most a number."""
+
+    which: Literal["max", "min"] = "max"
+
+    def torch(self, operands: list[str], module: str) -> str:
+        return f"torch.clamp({operands[0]}, {'min' if self.which == 'max' else 'max'}={module})"
+
+    def nonnegative(self, operands: Sequence[bool]) -> bool:
+        return all(operands) or self.factor >= 0 if self.which == "max" else all(operands) and self.factor >= 0
+
+    def keeps(self, result: Shape, trained: Sequence[bool]) -> Kept:
+        return OPERAND
+
+
 class Reciprocal(WithNumber):
     """a / x: a number divided by a value, number by number."""
 
@@ -181,6 +235,14 @@ class RaiseTo(WithNumber):
         return OPERAND
 
 
+def _real_number(text: str) -> str:
+    """An initial value as Python computes it; PyTorch would make a whole number of `1`."""
+    if text.removeprefix("-").isdecimal():
+        return f"{text}.0"
+    is_real = "/" in text or text.removeprefix("-")[:1].isdecimal()
+    return text if is_real else f"float({text})"
+
+
 class WithScalar(Operator):
     """What has a trainable scalar."""
 
@@ -190,8 +252,7 @@ class WithScalar(Operator):
         return 1
 
     def module(self, sizes: Mapping[str, str]) -> str:
-        init = sizes["init"]
-        return f"nn.Parameter(torch.tensor({init}{'.0' if init.removeprefix('-').isdecimal() else ''}))"
+        return f"nn.Parameter(torch.tensor({_real_number(sizes['init'])}))"
 
 
 class ScalarValue(WithScalar):
@@ -217,6 +278,51 @@ class ScaleBy(WithScalar):
 
     def torch(self, operands: list[str], module: str) -> str:
         return f"{module} * {operands[0]}"
+
+    def keeps(self, result: Shape, trained: Sequence[bool]) -> Kept:
+        return OPERAND
+
+
+class WithVector(WithScalar):
+    """What has a trainable vector, one number for each channel."""
+
+    parameters: ClassVar[str] = "C"
+
+    def stored(self, sizes: Sizes) -> int:
+        return whole_size(sizes, "channels")
+
+    def module(self, sizes: Mapping[str, str]) -> str:
+        return f"nn.Parameter(torch.full(({sizes['channels']},), {_real_number(sizes['init'])}))"
+
+
+class VectorValue(WithVector):
+    """γ: a trainable vector as a value; it is spread over a map, channel by channel."""
+
+    shapes: ClassVar[str] = "C numbers"
+
+    def shape(self, shapes: Solver, operands: list[Form], result: Form, parameter: Sized | None) -> None:
+        assert parameter is not None
+        shapes.is_shape(result, (parameter.dimension("channels"), ACROSS, ACROSS))
+
+    def torch(self, operands: list[str], module: str) -> str:
+        return f"{module}.view(-1, 1, 1)"
+
+
+class ScaleChannels(WithVector):
+    """γ * x: a trainable vector times a map, channel by channel."""
+
+    linear: ClassVar[bool] = True
+    binds: ClassVar[Strength] = "product"
+    shapes: ClassVar[str] = "C×H×W → the same"
+
+    def shape(self, shapes: Solver, operands: list[Form], result: Form, parameter: Sized | None) -> None:
+        assert parameter is not None
+        shapes.same(result, operands[0])
+        dims = operands[0].root().dims if is_spread(operands[0]) else None
+        shapes.equal((dims or shapes.map(operands[0]))[0], parameter.dimension("channels"))
+
+    def torch(self, operands: list[str], module: str) -> str:
+        return f"{module}.view(-1, 1, 1) * {operands[0]}"
 
     def keeps(self, result: Shape, trained: Sequence[bool]) -> Kept:
         return OPERAND

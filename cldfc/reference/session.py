@@ -50,8 +50,8 @@ class Unshaped:
             known = [operand for operand in operands if operand is not None]
             if len(known) == len(operands):
                 self.tensor = self.compute(known)
-            elif known and self.is_alike:
-                self.shaped(tuple(known[0].shape))
+            elif self.is_alike and (shapes := [tuple(tensor.shape) for tensor in known if _has_batch(tensor)]):
+                self.shaped(shapes[0])
         return self.tensor
 
     def shaped(self, shape: Shape) -> Tensor:
@@ -100,6 +100,11 @@ def _with_shape(value: Value, shape: Shape) -> Tensor:
     return value if isinstance(value, Tensor) else value.shaped(shape)
 
 
+def _has_batch(tensor: Tensor) -> bool:
+    """Whether it is a vector or a map for each image, not a scalar or a vector of parameters."""
+    return tensor.ndim in (2, 4)
+
+
 def tensor_of(value: Value) -> Tensor | None:
     """A value as a tensor; None while its shape is not known."""
     return value.known() if isinstance(value, Unshaped) else value
@@ -144,9 +149,12 @@ def concatenate(values: Sequence[Value]) -> Value:
 
 
 def combine_alike(values: Sequence[Value], compute: Callable[[list[Tensor]], Tensor]) -> Value:
-    """A function of values of one shape, and of scalars: the first that has a shape tells it to the others."""
+    """A function of values of one shape, the first of which that is known tells it to the others.
+
+    Scalars and vectors, which have no batch, are spread.
+    """
     values = [_known(value) for value in values]
-    shape = next((tuple(value.shape) for value in values if isinstance(value, Tensor) and value.ndim), None)
+    shape = next((tuple(value.shape) for value in values if isinstance(value, Tensor) and _has_batch(value)), None)
     if shape is None and any(isinstance(value, Unshaped) for value in values):
         return values[0] if all(is_zero(value) for value in values) else Unshaped(values, compute, is_alike=True)
     return compute([_with_shape(value, shape or ()) for value in values])

@@ -15,11 +15,13 @@ from cldfc.ops import (
     Channels,
     Concat,
     Divide,
+    Extreme,
     Kernel,
     Multiply,
     Operator,
     ScalarValue,
     Total,
+    VectorValue,
     WithNumber,
     WithScalar,
     Zero,
@@ -60,7 +62,7 @@ def _tag_text(positions: Positions, bindings: Sequence[Binding]) -> str:
 
 def _kernel_label(operator: Operator, name: str, tag: str) -> BoxLabel:
     if not isinstance(operator, Kernel):
-        return BoxLabel(name, tag, "" if isinstance(operator, ScalarValue) else "·")
+        return BoxLabel(name, tag, "" if isinstance(operator, ScalarValue | VectorValue) else "·")
     arrow = "↑" if operator.is_transposed != operator.is_adjoint else "↓"
     return BoxLabel(
         name, tag, f"{arrow}{stride_text(operator.stride)}" if operator.stride != 1 else "", operator.is_adjoint
@@ -73,6 +75,8 @@ def _merge_label(operator: Operator) -> BoxLabel:
             return BoxLabel("×")
         case Divide():
             return BoxLabel("/")
+        case Extreme(which):
+            return BoxLabel(which)
         case Concat():
             return BoxLabel("∥")
         case _:
@@ -359,4 +363,4 @@ class _Maker:
 def _part_kind(step: Step) -> Kind:
     if step.operator.is_layer or isinstance(step.operator, WithScalar):
         return "kernel"
-    return "merge" if isinstance(step.operator, Add | Total | Multiply | Divide | Concat) else "operator"
+    return "merge" if isinstance(step.operator, Add | Total | Multiply | Divide | Concat | Extreme) else "operator"

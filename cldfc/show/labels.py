@@ -15,8 +15,11 @@ from cldfc.ops import (
     Add,
     Channels,
     Divide,
+    Extreme,
     Input,
     Kernel,
+    Limit,
+    LogTotal,
     Multiply,
     Operator,
     RaiseTo,
@@ -24,6 +27,9 @@ from cldfc.ops import (
     ScalarValue,
     Shift,
     Total,
+    TrainedSlope,
+    TrainedThreshold,
+    VectorValue,
     WithNumber,
     Zero,
 )
@@ -39,7 +45,16 @@ _GOLDEN = 0.618034
 
 _CAPITAL = re.compile("(?<=[a-z])(?=[A-Z])")
 
-_SIGNS: dict[type[Operator], str] = {Zero: "0", Add: "+", Total: "sum", Multiply: "⊙", Divide: "/"}
+_SIGNS: dict[type[Operator], str] = {
+    Zero: "0",
+    Add: "+",
+    Total: "sum",
+    LogTotal: "log sum exp",
+    Multiply: "⊙",
+    Divide: "/",
+    TrainedThreshold: "soft_threshold",
+    TrainedSlope: "leaky_relu",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +83,9 @@ def operation_label(graph: Graph, at: int) -> str:
         name, tag = node.parameter or ("", ())
         return f"{format_key((name + 'ᵀ' * operator.is_adjoint, tag))} *{stride}"
     if operator.keyword is None and node.parameter is not None:
-        return format_key(node.parameter) + " *" * (not isinstance(operator, ScalarValue))
+        return format_key(node.parameter) + " *" * (not isinstance(operator, ScalarValue | VectorValue))
+    if isinstance(operator, Extreme):
+        return operator.which
     return _SIGNS.get(type(operator)) or word(operator) + configuration(operator)
 
 
@@ -84,6 +101,8 @@ def number_word(operator: WithNumber, times: str) -> str:
             return f"{number} /"
         case RaiseTo():
             return f"^{number}"
+        case Limit(which=which):
+            return f"{which} {number}"
         case _:
             return f"{number}{times}"
 

@@ -194,8 +194,17 @@ class Builder(Transformer[Token, tree.Statement]):
         return parts
 
     def scalar(self, parts: _Parts) -> tree.Scalar:
-        symbol, value = cast("tuple[tree.Symbol, tree.Expression]", parts[:2])
-        return tree.Scalar(self.head(symbol), value, len(parts) == 3, self.statement)
+        return self.with_values(parts[0], parts[1:], None)
+
+    def vector(self, parts: _Parts) -> tree.Scalar:
+        return self.with_values(parts[0], parts[2:], cast(tree.Expression, parts[1]))
+
+    def with_values(
+        self, symbol: tree.Expression | Token, values: _Parts, channels: tree.Expression | None
+    ) -> tree.Scalar:
+        is_fixed = isinstance(values[-1], Token)
+        given = cast("tuple[tree.Expression, ...]", tuple(values[:-1] if is_fixed else values))
+        return tree.Scalar(self.head(cast(tree.Expression, symbol)), given, is_fixed, self.statement, channels)
 
     def tie(self, parts: list[tree.Symbol | tree.Clause]) -> tree.Tie:
         return tree.Tie(
@@ -303,6 +312,12 @@ class Builder(Transformer[Token, tree.Statement]):
         spans = [Span(place.source, place.start + end - 1, place.start + end) for end in ends]
         above, below = (tree.Number(int(span.text), span) for span in spans)
         return tree.Quotient(above, below, place)
+
+    def root(self, parts: _Parts) -> tree.Apply:
+        """`\\sqrt{x}`."""
+        sign, inner, close = cast("tuple[Token, tree.Expression, Token]", tuple(parts))
+        function = tree.Symbol("sqrt", (), self.place_of(sign))
+        return tree.Apply(function, inner, function.span.to(self.place_of(close)))
 
     def quotient(self, parts: list[tree.Expression]) -> tree.Quotient:
         return tree.Quotient(parts[0], parts[1], parts[0].span.to(parts[1].span))
@@ -435,4 +450,4 @@ def _without_end(bound: tree.Expression, by: Literal[1, -1]) -> tree.Expression:
 
 def _reducer(word: Token) -> tree.Reducer:
     """`concat`, `\\mathrm{concat}`."""
-    return "concat" if "concat" in word else "sum"
+    return next(reducer for reducer in ("softmax", "concat", "max", "min", "sum") if reducer in word)

@@ -23,13 +23,15 @@ def _examples() -> dict[str, str]:
 
 EXAMPLES = _examples()
 STATEMENTS = tuple(EXAMPLES)
-REDUCTIONS = ("sum", "concat")
+REDUCTIONS = ("sum", "concat", "max", "min")
 BOUNDARIES = get_args(tree.Boundary)
 WORDS_INSIDE = ("for", "groups", "dilation", "padding", *BOUNDARIES, "each", "start", "bias", "fixed", *REDUCTIONS)
 """What the language says with words inside a statement."""
 
 
-MODULE_NAMES = frozenset("torch nn F conv prolong shared_norm drop_path stencil unpad".split())
+MODULE_NAMES = frozenset(
+    "torch nn F conv prolong shared_norm drop_path stencil unpad soft_threshold leaky_relu".split()
+)
 """What it imports and defines beside its class."""
 
 BUILTIN_NAMES = frozenset("bool dict float int isinstance list max range str sum super tuple".split())

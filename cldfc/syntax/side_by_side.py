@@ -61,7 +61,7 @@ class _Multiples:
                 return True
             case tree.Symbol(name):
                 return name in self.names
-            case tree.Sum(parts) | tree.Product(parts):
+            case tree.Sum(parts) | tree.Product(parts) | tree.Listing(_, parts):
                 return all(map(self.is_multiple, parts))
             case tree.Quotient(one, other) | tree.Power(one, other):
                 return self.is_multiple(one) and self.is_multiple(other)
