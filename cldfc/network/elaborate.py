@@ -273,7 +273,7 @@ class Elaboration:
                 return self.with_number(Shift(1), expression, zero, expression.span, scope)
             case tree.Symbol():
                 return self.read(expression, scope)
-            case tree.Adjoint() | tree.Star(_, _, None):
+            case tree.Number() | tree.Adjoint() | tree.Star(_, _, None):
                 return self.words.names.report_kind(expression, Kind.VALUE)
             case tree.Quotient(above):
                 is_number = self.is_number(above, scope)

@@ -52,7 +52,8 @@ class Alike(Operator):
         for operand in maps or axes or operands:
             shapes.same(result, operand)
         for vector in filter(is_spread, axes if maps else ()):
-            shapes.equal(shapes.map(result)[0], (vector.root().dims or ())[0])
+            channels, *_ = vector.root().dims or shapes.map(vector)
+            shapes.equal(shapes.map(result)[0], channels)
 
     def nonnegative(self, operands: Sequence[bool]) -> bool:
         return all(operands)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from functools import reduce
@@ -175,10 +175,11 @@ class Expressions:
         indices = self.session.numbers.indices(symbol, scope.binding)
         settings = self.settings(symbol, scope)
         if symbol.name in OWNERS:
+            numbers = {name: value for name, value in settings.items() if not isinstance(value, Tensor)}
             is_shared = bool(symbol.tag) and symbol.name != "bn"
             own = None if is_shared else after_rename(self.session, (cast(str, next(self.places)), self.indices))
             parameter = (symbol.name, indices) if symbol.tag or own is None else own
-            return apply_owner(self.session, symbol.name, settings, parameter, own or parameter, x, self.key)
+            return apply_owner(self.session, symbol.name, numbers, parameter, own or parameter, x, self.key)
         return self.apply_builtin(symbol.name, settings, x)
 
     def settings(self, symbol: tree.Symbol, scope: EquationScope) -> dict[str, Setting]:
@@ -241,13 +242,8 @@ def _reduce(reducer: tree.Reducer, values: Sequence[Value]) -> Value:
         return concatenate(values)
     if reducer != "sum":
         extreme = torch.maximum if reducer == "max" else torch.minimum
-        return combine_alike(values, lambda given: _extreme(given, extreme))
+        return combine_alike(values, lambda given: reduce(extreme, given))
     return combine_alike(values, lambda given: _signed_sum(given, [1] * len(given)))
-
-
-def _extreme(values: Sequence[Tensor], larger: Callable[[Tensor, Tensor], Tensor]) -> Tensor:
-    """The largest or smallest of values number by number; of numbers alone the limit of the others."""
-    return reduce(larger, torch.broadcast_tensors(*values))
 
 
 def _share(values: Sequence[Tensor]) -> Tensor:
