@@ -29,6 +29,7 @@ from cldfc.ops import (
     Supposition,
     TooLarge,
     Unfit,
+    is_spread,
 )
 from cldfc.ops.size import OpenShape, OpenSize, Size, choose_sample, sampled
 
@@ -256,7 +257,7 @@ class _Inference:
                 value = self.attribute(operation, declaration, attribute)
             if value is None:
                 continue
-            if name in ("in", "out"):
+            if name in ("in", "out", "channels"):
                 sized.dims[name] = Dim(int(value))
             else:
                 sized.given[name] = value
@@ -310,6 +311,8 @@ class _Inference:
             return
         form = self.forms[at]
         try:
+            if is_spread(form):
+                raise Mismatch  # it has no batch
             self.solver.is_shape(form, tuple(map(self.dim, output.shape)))
             self.solver.settle()
         except Mismatch:
@@ -325,6 +328,8 @@ class _Inference:
                 help = f"write what it gives, `output {output.name} : {given}`, or change its equation"
             if is_map and not found.startswith("a map"):
                 help = "leave the pooling and `linear` out, or write the number of classes: `output h : 10`"
+            if is_spread(form):
+                help = "it is the same for each image: let it be spread over a map, as in `u = x + γ`"
             if equations:
                 self.problems.report("E0405", message, equations[0], found, help, declared)
             else:
