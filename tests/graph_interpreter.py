@@ -125,6 +125,7 @@ FORMULAS: dict[type[ops.Operator], Callable[..., Any]] = {
     ops.TrainedThreshold: lambda o, node, given, module: given[0] - given[0].sign() * given[0].abs().minimum(given[1]),
     ops.TrainedSlope: lambda o, node, given, module: given[0].clamp(min=0) + given[1] * given[0].clamp(max=0),
     ops.Extreme: lambda o, node, given, module: extreme(o.which, given),
+    ops.ExtremeTotal: lambda o, node, given, module: extreme(o.which, given),
     ops.Limit: lambda o, node, given, module: extreme(o.which, [given[0], given[0].new_tensor(o.factor)]),
     ops.LogTotal: lambda o, node, given, module: torch.stack([x.exp() for x in given]).sum(0).log(),
     ops.Shift: lambda o, node, given, module: o.sign * given[0] + o.factor,

@@ -74,6 +74,13 @@ def shares(weights):
     return [power / sum(powers) for power in powers]
 
 
+def largest_and_smallest(u, m, gamma):
+    size = (u * u).sum((1, 2, 3), keepdim=True).sqrt()
+    mean = m.mean((2, 3), keepdim=True).expand_as(u)
+    largest = torch.stack([u, mean, gamma.expand_as(u), m / size, torch.full_like(u, 0.1)]).amax(0)
+    return largest - torch.minimum(mean, (gamma + size) * u) / size
+
+
 # What is declared beside HEAD, the equation, and the same by hand from the network's own parameters.
 MORE = {
     "functions of scalars": (
@@ -136,6 +143,21 @@ MORE = {
             torch.sigmoid(torch.tensor(2.0, dtype=u.dtype)) * u
             + n.A[level](u + n.A[level](torch.full_like(u, 1 / 2)) + 1)
         ),
+    ),
+    "vectors, numbers of images and pooled vectors among maps": (
+        ["vector γ@ℓ : 4 = 0.3", "s@ℓ,i = ‖u@ℓ,i-1‖", "v@ℓ,i = avgpool(A@ℓ * u@ℓ,i-1)"],
+        "u@ℓ,i = max(u@ℓ,i-1, v@ℓ,i, γ@ℓ, A@ℓ * u@ℓ,i-1 / s@ℓ,i, 1/10) - min(v@ℓ,i, (γ@ℓ + s@ℓ,i) ⊙ u@ℓ,i-1) / s@ℓ,i",
+        lambda u, n, level, i: largest_and_smallest(u, n.A[level](u), channelwise(n.gamma[level])),
+    ),
+    "one vector for each of several declarations": (
+        [
+            "vector γ@1 : 4 = 0.3",
+            "vector γ@ℓ : 4 = 0.5 for ℓ = 2..2",
+            "scalar β@i = 1, 2 for i = 1..2",
+            "scalar β@3 = 5",
+        ],
+        "u@ℓ,i = γ@ℓ * u@ℓ,i-1 + β@i A@ℓ * u@ℓ,i-1",
+        lambda u, n, level, i: channelwise(n.gamma[level]) * u + n.beta[f"{i}"] * n.A[level](u),
     ),
     "weights that add up to 1": (
         ["steps j = 0..2", "scalar α@i,j = 1/(1+j)"],

@@ -74,7 +74,7 @@ def find_image_numbers(
     return found
 
 
-def _tell_ranks(expansion: Expansion, shapes: Sequence[Shape]) -> None:
+def _tell_ranks(expansion: Expansion, shapes: Sequence[Shape], errors: ShapeErrors) -> None:
     """Tell operators of how many axes their operands are; equations where that changes one become others."""
     operations = expansion.operations
     are_numbers = find_image_numbers([o.operator for o in operations], [o.operands for o in operations], shapes)
@@ -83,7 +83,11 @@ def _tell_ranks(expansion: Expansion, shapes: Sequence[Shape]) -> None:
     ranks = [len(shape) if shape or is_number else None for shape, is_number in zip(shapes, are_numbers, strict=True)]
     changes: dict[int, dict[int, Operator]] = {}
     for at, operation in enumerate(operations):
-        operator = operation.operator.at_ranks([ranks[operand] for operand in operation.operands], ranks[at])
+        try:
+            operator = operation.operator.at_ranks([ranks[operand] for operand in operation.operands], ranks[at])
+        except Unfit as error:
+            errors.unfit(operation, error)
+            continue
         if operator != operation.operator:
             operation.operator = operator
             changes.setdefault(operation.instance, {})[operation.step] = operator
@@ -156,7 +160,8 @@ class _Inference:
                 stored[key] = Stored(parameter.operator, sizes)
         self.check_sizes(known, stored)
         self.problems.stop_if_any()
-        _tell_ranks(self.expansion, known)
+        _tell_ranks(self.expansion, known, self.errors)
+        self.problems.stop_if_any()
         return Inferred(self.expansion, known, stored)
 
     def sampled(self, shapes: Sequence[OpenShape]) -> list[Shape]:

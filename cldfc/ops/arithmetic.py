@@ -141,6 +141,12 @@ class Total(Alike):
     linear: ClassVar[bool] = True
     binds: ClassVar[Strength] = "sum"
 
+    def at_ranks(self, ranks: Sequence[int | None], rank: int | None) -> Operator:
+        if rank and 0 in ranks:
+            reason = "a sum over an index adds numbers of images to maps or vectors"
+            raise Unfit(reason, "write the terms one by one, as in `x@0 + α@1`: there such a number is spread")
+        return self
+
     def torch(self, operands: list[str], module: str) -> str:
         return " + ".join(operands)
 
