@@ -6,7 +6,7 @@
     y@ℓ   = leaky_relu[a](exp(-τ@1 / κ@ℓ) * z@ℓ,3 - γ@ℓ * abs(z@ℓ,3))
     x@ℓ   = max(sum(i = 1..3 : softmax(i = 1..3 : τ@i) * z@ℓ,i), min(i = 1..3 : z@ℓ,i), y@ℓ)
     g@2   = R@2 *_2 g@1 + sqrt(κ@1) * cos ∘ R@1 *_2 f
-    h     = linear ∘ concat(ℓ = 1..2 : avgpool(x@ℓ))
+    h     = linear ∘ concat(ℓ = 1..2 : avgpool(1 / (1 + ‖y@ℓ‖) * x@ℓ))
 
 c@ℓ = 8, 16
 f: 1 × 16 × 16 → h: 10
@@ -66,6 +66,7 @@ class Vectors(nn.Module):
 
     def forward(self, f: torch.Tensor) -> torch.Tensor:
         z: dict[int, torch.Tensor] = {}
+        y: dict[int, torch.Tensor] = {}
         terms_x_2: dict[int, torch.Tensor] = {}
         terms_x: dict[int, torch.Tensor] = {}
         x: dict[int, torch.Tensor] = {}
@@ -84,7 +85,7 @@ class Vectors(nn.Module):
         # y@ℓ: 8 × 16 × 16
         x1 = -0.5 * self.tau["1"]
         x1 = torch.exp(x1) * z[3] - self.gamma["1"].view(-1, 1, 1) * torch.abs(z[3])
-        y = leaky_relu(x1, self.a)
+        y[1] = leaky_relu(x1, self.a)
         for i in range(1, 4):
             for i_2 in range(1, 4):
                 # terms_x_2@1,i,i_2: a number
@@ -96,8 +97,9 @@ class Vectors(nn.Module):
             x1 = self.tau[f"{i}"] - x1
             terms_x[i] = torch.exp(x1) * z[i]
         # x@ℓ: 8 × 16 × 16
-        x1 = torch.stack([z[i] for i in range(1, 4)]).amin(0)
-        x[1] = torch.maximum(torch.maximum(sum(terms_x[i] for i in range(1, 4)), x1), y)
+        x1 = sum(terms_x[i] for i in range(1, 4))
+        x2 = torch.stack([z[i] for i in range(1, 4)]).amin(0)
+        x[1] = torch.maximum(torch.maximum(x1, x2), y[1])
         # z@2,0: 16 × 8 × 8
         z[0] = f.new_zeros(f.shape[0], 16, 8, 8) + 0.5
         # g@2: 1 × 8 × 8
@@ -112,7 +114,7 @@ class Vectors(nn.Module):
         # y@ℓ: 16 × 8 × 8
         x1 = -0.3333333333333333 * self.tau["1"]
         x1 = torch.exp(x1) * z[3] - self.gamma["2"].view(-1, 1, 1) * torch.abs(z[3])
-        y = leaky_relu(x1, self.a)
+        y[2] = leaky_relu(x1, self.a)
         for i in range(1, 4):
             for i_2 in range(1, 4):
                 # terms_x_2@2,i,i_2: a number
@@ -124,10 +126,13 @@ class Vectors(nn.Module):
             x1 = self.tau[f"{i}"] - x1
             terms_x[i] = torch.exp(x1) * z[i]
         # x@ℓ: 16 × 8 × 8
-        x1 = torch.stack([z[i] for i in range(1, 4)]).amin(0)
-        x[2] = torch.maximum(torch.maximum(sum(terms_x[i] for i in range(1, 4)), x1), y)
+        x1 = sum(terms_x[i] for i in range(1, 4))
+        x2 = torch.stack([z[i] for i in range(1, 4)]).amin(0)
+        x[2] = torch.maximum(torch.maximum(x1, x2), y[2])
         for level in range(1, 3):
             # terms_h@ℓ: 8, 16
-            terms_h[level] = F.adaptive_avg_pool2d(x[level], 1).flatten(1)
+            x1 = 1 / (torch.linalg.vector_norm(y[level], dim=(1, 2, 3)) + 1)
+            x1 = x1[:, None, None, None] * x[level]
+            terms_h[level] = F.adaptive_avg_pool2d(x1, 1).flatten(1)
         # h: 10
         return self.linear(torch.cat([terms_h[level] for level in range(1, 3)], 1))
