@@ -238,8 +238,8 @@ def nearest(word: str, known: Iterable[str]) -> str | None:
 
 
 def shape_text(shape: Iterable[object]) -> str:
-    """`3 × 32 × 32`; of a number, `1`."""
-    return " × ".join(map(str, shape)) or "1"
+    """`3 × 32 × 32`; a number has no size."""
+    return " × ".join(map(str, shape)) or "a number"
 
 
 def choices(word: str, known: Iterable[str], which: str, more: str = "") -> str:

@@ -5,7 +5,7 @@ with others; the rest have formulas here, from their definitions rather than fro
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from types import SimpleNamespace
 from typing import Any
 
@@ -107,14 +107,30 @@ def spread(given: list[Tensor]) -> list[Tensor]:
     return [x if pixels is None or x.dim() != 2 else x.reshape(*x.shape, 1, 1).expand(-1, -1, *pixels) for x in given]
 
 
+def extreme(which: str, given: Sequence[Tensor]) -> Tensor:
+    sign = 1 if which == "max" else -1
+    return sign * torch.stack(torch.broadcast_tensors(*[sign * x for x in spread(list(given))])).amax(0)
+
+
 # The formulas of notation and of operators with parameters: the operator, its node, its operands, and its module.
 FORMULAS: dict[type[ops.Operator], Callable[..., Any]] = {
     ops.Add: lambda o, node, given, module: sum(sign * x for sign, x in zip(o.signs, spread(given), strict=True)),
     ops.Total: lambda o, node, given, module: torch.stack(given).sum(0),
     ops.Multiply: lambda o, node, given, module: math.prod(spread(given)),
+    ops.MultiplyBy: lambda o, node, given, module: torch.einsum("n,n...->n...", *given),
+    ops.InnerProduct: lambda o, node, given, module: torch.einsum("ni,ni->n", *[x.flatten(1) for x in given]),
+    ops.EuclideanNorm: lambda o, node, given, module: given[0].flatten(1).square().sum(1).sqrt(),
     ops.Scale: lambda o, node, given, module: given[0] * o.factor,
     ops.ScaleBy: lambda o, node, given, module: given[0] * module.item(),
     ops.ScalarValue: lambda o, node, given, module: module.detach().clone(),
+    ops.VectorValue: lambda o, node, given, module: module.detach().reshape(1, -1, 1, 1),
+    ops.ScaleChannels: lambda o, node, given, module: torch.einsum("nchw,c->nchw", given[0], module),
+    ops.TrainedThreshold: lambda o, node, given, module: given[0] - given[0].sign() * given[0].abs().minimum(given[1]),
+    ops.TrainedSlope: lambda o, node, given, module: given[0].clamp(min=0) + given[1] * given[0].clamp(max=0),
+    ops.Extreme: lambda o, node, given, module: extreme(o.which, given),
+    ops.ExtremeTotal: lambda o, node, given, module: extreme(o.which, given),
+    ops.Limit: lambda o, node, given, module: extreme(o.which, [given[0], given[0].new_tensor(o.factor)]),
+    ops.LogTotal: lambda o, node, given, module: torch.stack([x.exp() for x in given]).sum(0).log(),
     ops.Shift: lambda o, node, given, module: o.sign * given[0] + o.factor,
     ops.Divide: lambda o, node, given, module: spread(given)[0] / spread(given)[1],
     ops.Reciprocal: lambda o, node, given, module: o.factor * given[0] ** -1,

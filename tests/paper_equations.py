@@ -659,4 +659,82 @@ h = linear ∘ avgpool({\bf h}_T)
 """,
         r"h@t = tanh(W * h@t-1 + U * y) for t = 1..T",
     ),
+    # With trained thresholds and functions of scalars
+    "lista_trained_thresholds": Case(
+        "Gregor, LeCun (2010), as libraries write it: a threshold for each step",
+        UNROLLED
+        + r"""
+scalar \theta_k = 0.1
+h = linear ∘ avgpool(z@K)
+z@0 = 0
+""",
+        r"z^{(k+1)} = \mathrm{soft}_{threshold}[\theta_{k+1}]\left( W * y + S * z^{(k)} \right), \quad k = 0, 1, \dots, K-1",
+        r"z@k+1 = soft_threshold[θ@k+1](W * y + S * z@k) for k = 0..K-1",
+    ),
+    "ista_with_a_trained_step": Case(
+        "Unrolled ISTA whose step size is kept positive",
+        UNROLLED
+        + r"""
+vector \lambda_k : 4 = 0.1
+h = linear ∘ avgpool(x@K)
+x@0 = 0
+""",
+        r"\mathbf{x}_{k} \gets \mathrm{soft}_{threshold}[\lambda_k]\Big( \mathbf{x}_{k-1} - \mathrm{softplus}(\alpha_k) \, A^{\top} * ( A * \mathbf{x}_{k-1} - y ) \Big), \quad k = 1, \dots, K",
+        r"x@k = soft_threshold[λ@k](x@k-1 - softplus(α@k) * Aᵀ * (A * x@k-1 - y)) for k = 1..K",
+    ),
+    "heavy_ball_with_the_best_numbers": Case(
+        "Polyak, the heavy ball method with the best numbers for a condition number κ",
+        UNROLLED
+        + r"""
+let κ = 9
+x@0 = y
+x@1 = y
+h = linear ∘ avgpool(x@K)
+""",
+        r"x^{k+1} = x^{k} - \left( \frac{2}{\sqrt{\kappa} + 1} \right)^2 A * x^{k} + \left( \frac{\sqrt{\kappa} - 1}{\sqrt{\kappa} + 1} \right)^2 ( x^{k} - x^{k-1} ), \qquad 1 \le k < K",
+        r"x@k+1 = x@k - (2 / (sqrt(κ) + 1))^2 * A * x@k + ((sqrt(κ) - 1) / (sqrt(κ) + 1))^2 * (x@k - x@k-1) for k = 1..K-1",
+    ),
+    "projected_landweber": Case(
+        "Landweber's iteration, projected onto what is not negative",
+        UNROLLED
+        + r"""
+x@0 = y
+h = linear ∘ avgpool(x@K)
+""",
+        r"x_{k+1} := \max\left( x_k + \alpha_{k+1} A^T * ( y - A * x_k ), 0 \right), \; k = 0, \dots, K-1.",
+        r"x@k+1 = max(x@k + α@k+1 * Aᵀ * (y - A * x@k), 0) for k = 0..K-1",
+    ),
+    "box_constraints": Case(
+        "Proximal gradients with box constraints",
+        UNROLLED
+        + r"""
+x@0 = y
+h = linear ∘ avgpool(x@K)
+""",
+        r"x^{(k)} = \min \left( \max \left( x^{(k-1)} - \rho A^\top * \left( A * x^{(k-1)} - y \right), 0 \right), 1 \right), \quad 1 \le k \le K",
+        r"x@k = min(max(x@k-1 - ρ * Aᵀ * (A * x@k-1 - y), 0), 1) for k = 1..K",
+    ),
+    "exponential_integrator": Case(
+        "An exponential integrator with a trained rate of decay",
+        UNROLLED
+        + r"""
+kernel G_k : 3×3 → 2
+x@0 = y
+h = linear ∘ avgpool(x@K)
+""",
+        r"x_{k} = \exp(-\rho) x_{k-1} + \frac{1 - \exp(-\rho)}{\rho} \sigma(G_k * x_{k-1}), \qquad k = 1, 2, \dots, K",
+        r"x@k = exp(-ρ) * x@k-1 + (1 - exp(-ρ)) / ρ * σ(G@k * x@k-1) for k = 1..K",
+    ),
+    "rotation": Case(
+        "A Hamiltonian step by a rotation through a trained angle",
+        UNROLLED
+        + r"""
+p@0 = y
+q@0 = y
+p@k = cos(ρ) * p@k-1 + sin(ρ) * q@k-1 for k = 1..K
+h = linear ∘ avgpool(p@K + q@K)
+""",
+        r"\mathbf{q}_k = \cos(\rho) \mathbf{q}_{k-1} - \sin(\rho) \mathbf{p}_{k-1}, \quad k = 1, \dots, K",
+        r"q@k = cos(ρ) * q@k-1 - sin(ρ) * p@k-1 for k = 1..K",
+    ),
 }

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from cldfc.diagnostics import Source, Span
 from cldfc.syntax import tree
-from cldfc.syntax.keywords import STATEMENTS
+from cldfc.syntax.keywords import REDUCTIONS, STATEMENTS
 from cldfc.syntax.spelling import COMMANDS, PLAIN_NAME, canonical_name
 
 NOWHERE = Span(Source("", ""), 0, 0)
@@ -23,7 +23,7 @@ signs = st.sampled_from([1, -1])
 def names() -> st.SearchStrategy[str]:
     """Names as trees hold them, but for the two words that start reductions."""
     spelled = st.from_regex(PLAIN_NAME, fullmatch=True).map(canonical_name)
-    return st.sampled_from(NAMES) | spelled.filter(lambda name: name not in ("sum", "concat"))
+    return st.sampled_from(NAMES) | spelled.filter(lambda name: name not in REDUCTIONS)
 
 
 def index(name: str | None, at: tree.Index | None, offset: int) -> tree.Index:
@@ -67,7 +67,7 @@ def compounds(parts: st.SearchStrategy[tree.Expression]) -> st.SearchStrategy[tr
     """Expressions made of smaller ones."""
     terms = st.lists(st.tuples(signs, parts), min_size=1, max_size=4)
     several = st.lists(parts, min_size=2, max_size=3).map(tuple)
-    reducers = st.sampled_from(["sum", "concat"])
+    reducers, listed = st.sampled_from(get_args(tree.Reducer)), st.sampled_from(REDUCTIONS)
     strides = st.sampled_from([1, 2, 3, 255, (2, 1), (1, 3)])
     settings = st.lists(
         st.builds(
@@ -87,8 +87,8 @@ def compounds(parts: st.SearchStrategy[tree.Expression]) -> st.SearchStrategy[tr
         st.builds(lambda a, b: tree.Quotient(a, b, NOWHERE), parts, parts),
         st.builds(lambda a, b: tree.Power(a, b, NOWHERE), parts, parts),
         st.builds(lambda *p: tree.Reduction(*p, NOWHERE, NOWHERE), reducers, names(), parts, parts, parts),
-        st.builds(lambda r, m: tree.Listing(r, (m,), NOWHERE), reducers, parts),
-        st.builds(lambda r, m: tree.Listing(r, m, NOWHERE), reducers, several),
+        st.builds(lambda r, m: tree.Listing(r, (m,), NOWHERE), listed, parts),
+        st.builds(lambda r, m: tree.Listing(r, m, NOWHERE), listed, several),
     )
 
 
@@ -139,6 +139,10 @@ def statements() -> st.SearchStrategy[tree.Statement]:
             ),
             *(heads(), sizes, sizes, perhaps, some, perhaps, perhaps, st.booleans(), paddings, boundaries),
             *(stencils, st.booleans()),
+        ),
+        tree.Scalar: st.builds(
+            lambda s, v, f, c: tree.Scalar(s, tuple(v), f, NOWHERE, c),
+            *(heads(), st.lists(some, min_size=1, max_size=3), st.booleans(), perhaps),
         ),
         tree.Expect: st.builds(lambda q, n: tree.Expect(q, n, NOWHERE, NOWHERE), plain, numbers()),
         tree.Equation: equations,

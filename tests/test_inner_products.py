@@ -155,7 +155,11 @@ def test_reference(expression: str) -> None:
         ("let S(x, y) = x + y\nu = S ∘ A * f", "E0216"),
         ("u = relu(f, f)", "E0216"),
         ("let S(x, x) = x\nu = S(f, f)", "E0203"),
-        ("u = max(1, 2) * f", "E0211"),
+        ("u = max(1, A) * f", "E0211"),
+        ("steps j = 0..1\na@0 = f\na@1 = ‖f‖\nu = sum(j = 0..1 : a@j)", "E0407"),
+        ("steps j = 0..1\na@0 = f\na@1 = ‖f‖\nu = max(j = 0..1 : a@j)", "E0403"),
+        ("vector γ : 1 = 2\nu = ⟨γ, γ⟩ * f", "E0407"),
+        ("vector γ : 1 = 2\nu = ‖γ‖ * f", "E0407"),
     ],
 )
 def test_refused(line: str, code: str | None) -> None:

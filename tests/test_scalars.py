@@ -61,6 +61,112 @@ STEPS = {
 }
 
 
+def soft(x, threshold):
+    return torch.sign(x) * F.relu(x.abs() - threshold)
+
+
+def channelwise(vector):
+    return vector[:, None, None]
+
+
+def shares(weights):
+    powers = [weight.exp() for weight in weights]
+    return [power / sum(powers) for power in powers]
+
+
+def largest_and_smallest(u, m, gamma):
+    size = (u * u).sum((1, 2, 3), keepdim=True).sqrt()
+    mean = m.mean((2, 3), keepdim=True).expand_as(u)
+    largest = torch.stack([u, mean, gamma.expand_as(u), m / size, torch.full_like(u, 0.1)]).amax(0)
+    return largest - torch.minimum(mean, (gamma + size) * u) / size
+
+
+# What is declared beside HEAD, the equation, and the same by hand from the network's own parameters.
+MORE = {
+    "functions of scalars": (
+        ["scalar α@ℓ = 0.3"],
+        "u@ℓ,i = exp(-α@ℓ) u@ℓ,i-1 + sqrt(1 + α@ℓ^2) cos(κ) A@ℓ * u@ℓ,i-1 - sin(τ@i) + log(2 + abs(α@ℓ)) / i",
+        lambda u, n, level, i: (
+            torch.exp(-n.alpha[level]) * u
+            + torch.sqrt(1 + n.alpha[level] ** 2) * torch.cos(n.kappa) * n.A[level](u)
+            - torch.sin(n.tau[f"{i}"])
+            + torch.log(2 + n.alpha[level].abs()) / i
+        ),
+    ),
+    "functions of maps": (
+        [],
+        "u@ℓ,i = exp(tanh(A@ℓ * u@ℓ,i-1)) ⊙ sin(u@ℓ,i-1) + sqrt(1 + abs(u@ℓ,i-1)) - cos ∘ A@ℓ * u@ℓ,i-1",
+        lambda u, n, level, i: (
+            torch.exp(torch.tanh(n.A[level](u))) * u.sin() + (1 + u.abs()) ** 0.5 - n.A[level](u).cos()
+        ),
+    ),
+    "largest and smallest": (
+        ["scalar β = 0.4"],
+        "u@ℓ,i = min(max(ω@ℓ, β) * u@ℓ,i-1, A@ℓ * u@ℓ,i-1, 1/2, i) + max(ω@ℓ, 0.1, 0.2) - max(u@ℓ,i-1, κ)",
+        lambda u, n, level, i: (
+            torch.minimum(torch.maximum(n.omega[level], n.beta) * u, n.A[level](u)).clamp(max=0.5)
+            + n.omega[level].clamp(min=0.2)
+            - torch.maximum(u, n.kappa)
+        ),
+    ),
+    "one initial value for each level": (
+        ["scalar α@ℓ = 1, 0.5", "scalar β@ℓ = 3, 1/4 fixed"],
+        "u@ℓ,i = α@ℓ u@ℓ,i-1 + β@ℓ A@ℓ * u@ℓ,i-1",
+        lambda u, n, level, i: n.alpha[level] * u + (3 if level == "1" else 0.25) * n.A[level](u),
+    ),
+    "vectors": (
+        ["vector γ@ℓ : 4 = 1e-2", "vector β : 2^2 = 0.1"],
+        "u@ℓ,i = u@ℓ,i-1 + γ@ℓ * A@ℓ * relu(u@ℓ,i-1 + β) - (1 - γ@ℓ) u@ℓ,i-1 / (2 + softplus(β)) + ω@ℓ β",
+        lambda u, n, level, i: (
+            u
+            + channelwise(n.gamma[level]) * n.A[level](F.relu(u + channelwise(n.beta)))
+            - (1 - channelwise(n.gamma[level])) * u / (2 + channelwise(F.softplus(n.beta)))
+            + n.omega[level] * channelwise(n.beta)
+        ),
+    ),
+    "trained thresholds": (
+        ["vector λ@ℓ : 4 = 0.1", "scalar μ@i = 0.2"],
+        "u@ℓ,i = soft_threshold[λ@ℓ](A@ℓ * u@ℓ,i-1) + soft_threshold[softplus(μ@i) / 4] ∘ A@ℓ * u@ℓ,i-1",
+        lambda u, n, level, i: (
+            soft(n.A[level](u), channelwise(n.lambda_2[level])) + soft(n.A[level](u), F.softplus(n.mu[f"{i}"]) / 4)
+        ),
+    ),
+    "trained slopes": (
+        ["vector λ@ℓ : 4 = 0.1", "scalar μ@i = 0.25", "let g@i = leaky_relu[slope=μ@i]"],
+        "u@ℓ,i = leaky_relu[λ@ℓ](A@ℓ * u@ℓ,i-1) - g@i(u@ℓ,i-1)",
+        lambda u, n, level, i: F.prelu(n.A[level](u), n.lambda_2[level]) - F.prelu(u, n.mu[f"{i}"][None]),
+    ),
+    "a number as a value": (
+        ["v@ℓ,0 = 1/2", "v@ℓ,i = A@ℓ * v@ℓ,i-1 + 1"],
+        "u@ℓ,i = sigmoid(2) ⊙ u@ℓ,i-1 + A@ℓ * (u@ℓ,i-1 + v@ℓ,1)",
+        lambda u, n, level, i: (
+            torch.sigmoid(torch.tensor(2.0, dtype=u.dtype)) * u
+            + n.A[level](u + n.A[level](torch.full_like(u, 1 / 2)) + 1)
+        ),
+    ),
+    "vectors, numbers of images and pooled vectors among maps": (
+        ["vector γ@ℓ : 4 = 0.3", "s@ℓ,i = ‖u@ℓ,i-1‖", "v@ℓ,i = avgpool(A@ℓ * u@ℓ,i-1)"],
+        "u@ℓ,i = max(u@ℓ,i-1, v@ℓ,i, γ@ℓ, A@ℓ * u@ℓ,i-1 / s@ℓ,i, 1/10) - min(v@ℓ,i, (γ@ℓ + s@ℓ,i) ⊙ u@ℓ,i-1) / s@ℓ,i",
+        lambda u, n, level, i: largest_and_smallest(u, n.A[level](u), channelwise(n.gamma[level])),
+    ),
+    "one vector for each of several declarations": (
+        [
+            "vector γ@1 : 4 = 0.3",
+            "vector γ@ℓ : 4 = 0.5 for ℓ = 2..2",
+            "scalar β@i = 1, 2 for i = 1..2",
+            "scalar β@3 = 5",
+        ],
+        "u@ℓ,i = γ@ℓ * u@ℓ,i-1 + β@i A@ℓ * u@ℓ,i-1",
+        lambda u, n, level, i: channelwise(n.gamma[level]) * u + n.beta[f"{i}"] * n.A[level](u),
+    ),
+    "weights that add up to 1": (
+        ["steps j = 0..2", "scalar α@i,j = 1/(1+j)"],
+        "u@ℓ,i = A@ℓ * sum(j = 0..i-1 : softmax(j = 0..i-1 : α@i,j) * u@ℓ,j)",
+        None,
+    ),
+}
+
+
 class ByHand(nn.Module):
     """The same network with modules of the generated one."""
 
@@ -142,7 +248,6 @@ def test_a_constant_term_is_not_linear():
     ("equation", "message"),
     [
         ("u@ℓ,i = u@ℓ,i-1^2", "is a power, not a value"),
-        ("u@ℓ,i = 1", "is a number, not a value"),
         ("u@ℓ,i = A@ℓ * u@ℓ,i-1 / relu", "is an operator, not a value"),
         ("u@ℓ,i = ω@ℓ *_2 u@ℓ,i-1", "is a scalar, which has no stride"),
         ("u@ℓ,i = (1 - ω@ℓ) *_2 u@ℓ,i-1", "is a scalar, which has no stride"),
@@ -155,3 +260,63 @@ def test_what_is_refused(equation, message):
     told = refused.value.diagnostics
     assert all(diagnostic.help for diagnostic in told)
     assert any(message in diagnostic.message for diagnostic in told)
+
+
+class AnyByHand(nn.Module):
+    """The same with a step that takes what it needs from the generated network."""
+
+    def __init__(self, network, step):
+        super().__init__()
+        self.network, self.step = network, step
+
+    def forward(self, f):
+        given = self.network
+        u = given.theta(f)
+        for level in ("1", "2"):
+            steps = [u]
+            for i in (1, 2, 3):
+                if self.step is None:
+                    weights = shares([given.alpha[f"{i}_{j}"] for j in range(i)])
+                    u = given.A[level](sum(weight * step for weight, step in zip(weights, steps, strict=True)))
+                else:
+                    u = self.step(u, given, level, i)
+                steps.append(u)
+            u = given.R(u) if level == "1" else u
+        return given.linear(u.mean((2, 3)))
+
+
+def of(name):
+    declared, equation, step = MORE[name]
+    return compiled(equation, *declared), step
+
+
+@pytest.mark.parametrize("name", MORE)
+def test_each_form_is_what_it_is_by_hand(name):
+    network, step = of(name)
+    module = build_network(network.code(), "Scalars").double()
+    with torch.no_grad():
+        for parameter in module.parameters():
+            parameter += 0.1 * torch.randn_like(parameter)
+    images = torch.randn(2, 3, 8, 8, dtype=torch.float64, requires_grad=True)
+    results = []
+    for candidate in (module, AnyByHand(module, step)):
+        module.zero_grad()
+        images.grad = None
+        scores = candidate(images)
+        scores.square().sum().backward()
+        gradients = {name: p.grad for name, p in module.named_parameters() if p.grad is not None}
+        results.append({"scores": scores.detach(), "images": images.grad, **gradients})
+    torch.testing.assert_close(*results, rtol=1e-12, atol=1e-12)
+
+
+@pytest.mark.parametrize("name", MORE)
+def test_the_equations_of_each_form_executed_agree(name):
+    assert agrees(of(name)[0])
+
+
+@pytest.mark.parametrize("name", MORE)
+@pytest.mark.parametrize("spelling", ["unicode", "ascii", "latex"])
+def test_each_form_is_read_back(name, spelling):
+    network = of(name)[0]
+    text = "".join(f"{format_statement(statement, spelling)}\n" for statement in network.tree.statements)
+    assert Compilation(Source("again.cldf", text)).code() == network.code()

@@ -43,6 +43,7 @@ NARROW = {
     "cf": "6",
     "F6": "relu ∘ linear[7]",
     "F7": "relu ∘ linear[6]",
+    "F10": "relu ∘ K *",
 }
 
 
@@ -172,6 +173,70 @@ def test_lm_resnet_has_56_layers_and_a_scalar_for_every_second_step():
 def test_unet_has_the_published_size():
     """31,037,698 parameters with two classes: as widely used code with bn and transposed convolutions."""
     assert count("unet", classes=2) == 31_037_698
+
+
+def in_order(names, other):
+    """The tensors of another network by our names: each of its modules, in order, has a name of ours."""
+    parts = [name for name, module in other.named_modules() if [*module.parameters(recurse=False)]]
+    renamed = dict(zip(parts, names, strict=True))
+    return {f"{renamed[key.rpartition('.')[0]]}.{key.rpartition('.')[2]}": t for key, t in other.state_dict().items()}
+
+
+FIRES = [f"{letter}.{i}" for i in range(1, 9) for letter in "SDE"]
+SAME = {
+    "alexnet": ("alexnet", ["C1", "C2", "C3", "C4", "C5", "linear", "linear_2", "linear_3"]),
+    "squeezenet": ("squeezenet1_1", ["theta", *FIRES, "K"]),
+}
+
+
+@pytest.mark.parametrize("training", [False, True])
+@pytest.mark.parametrize("name", SAME)
+def test_numbers_and_gradients_are_those_of_torchvision(name, training):
+    """With its weights, and, in training, the same draws of its dropout."""
+    theirs, names = SAME[name]
+    torch.manual_seed(0)
+    other = getattr(torchvision.models, theirs)().double().train(training)
+    with torch.device("meta"):
+        ours = build_spec(f"imagenet/{name}").train(training)
+    ours.load_state_dict(in_order(names, other), assign=True)
+    image = torch.randn(1, 3, 224, 224, dtype=torch.float64, requires_grad=True)
+    found = []
+    for network in (ours, other):
+        torch.manual_seed(1)
+        scores = network(image)
+        found.append((scores.detach(), *torch.autograd.grad(scores.square().sum(), image)))
+    torch.testing.assert_close(*found, rtol=1e-12, atol=1e-13)
+
+
+class TiedLista(torch.nn.Module):
+    """z_i = S_i(z_{i-1} + τ_i Wᵀ (f - W z_{i-1})), with a threshold for each channel."""
+
+    def __init__(self, given):
+        super().__init__()
+        self.given = given
+
+    def forward(self, f):
+        given, weight = self.given, self.given.W.weight
+        z = f.new_zeros(len(f), 32, *f.shape[2:])
+        for i in ("1", "2", "3"):
+            left = f - torch.nn.functional.conv2d(z, weight, padding=2)
+            z = z + given.tau[i] * torch.nn.functional.conv2d(left, weight.flip(2, 3).transpose(0, 1), padding=2)
+            z = z.sign() * (z.abs() - given.theta[i][:, None, None]).clamp_min(0)
+        return given.linear(given.bn_z(z).relu().mean((2, 3)))
+
+
+@pytest.mark.parametrize("training", [False, True])
+def test_lista_with_trained_thresholds_is_that_by_hand(training):
+    network = build_spec("lista_trained").double().train(training)
+    randomise(network)
+    image = torch.randn(3, 1, 28, 28, dtype=torch.float64)
+    found = []
+    for candidate in (network, TiedLista(network)):
+        network.zero_grad()
+        scores = candidate(image)
+        scores.square().sum().backward()
+        found.append([scores.detach(), *(p.grad.clone() for p in network.parameters())])
+    torch.testing.assert_close(*found, rtol=1e-10, atol=1e-12)
 
 
 # Table 2 (MNIST) and Table 4 (ImageNet), in millions.

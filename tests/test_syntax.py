@@ -350,8 +350,8 @@ def test_spans_of_names_and_numbers():
     assert (kernel.symbol.span.text, kernel.height.span.text, kernel.width.span.text) == ("K@ℓ", "3", "5")
     assert kernel.channels_in is not None and kernel.channels_in.span.text == "7"
     assert kernel.channels_out.span.text == "c@ℓ"
-    assert given.name_span.text == "f" and [size.span.text for size in given.shape] == ["1", "2", "3"]
-    assert output.name_span.text == "h" and output.classes.span.text == "4"
+    assert given.symbol.span.text == "f" and [size.span.text for size in given.shape] == ["1", "2", "3"]
+    assert output.name_span.text == "h" and [size.span.text for size in output.shape] == ["4"]
 
 
 def test_spans_take_no_part_in_equality():

@@ -41,7 +41,7 @@ class _Bounds:
         self.program = program
         self.lets = lets_of(program.spec)
         statements = program.spec.statements
-        self.fixed = {s.symbol.name: s.value for s in statements if isinstance(s, tree.Scalar) and s.is_fixed}
+        self.fixed = {s.symbol.name: s.values[0] for s in statements if isinstance(s, tree.Scalar) and s.is_fixed}
 
     def operator(self, expression: tree.Expression) -> float | None:
         if (entries := self.entries(expression)) is not None:

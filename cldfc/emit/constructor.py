@@ -14,7 +14,16 @@ from cldfc.emit.sizes import Sample
 from cldfc.emit.solvers import has_solvers, solver_lines
 from cldfc.network.graph import Graph
 from cldfc.network.positions import Key, Position
-from cldfc.ops import ConvolutionAdjoint, DropPath, Kernel, Operator, SharedBatchNorm, WithScalar
+from cldfc.ops import (
+    ConvolutionAdjoint,
+    DropPath,
+    Kernel,
+    Operator,
+    SharedBatchNorm,
+    TrainedSlope,
+    TrainedThreshold,
+    WithScalar,
+)
 
 _DEFAULTS = {
     "stride": "int = 1",
@@ -180,6 +189,28 @@ def drop_path_lines() -> list[str]:
     ]
 
 
+def threshold_lines() -> list[str]:
+    """`soft_threshold`, with a threshold that is trained; torch's own takes a number."""
+    return [
+        *python.call("def soft_threshold", ["x: torch.Tensor", "threshold: torch.Tensor"], " -> torch.Tensor:", 0),
+        '    """sign(x) · max(0, |x| - threshold)."""',
+        "    return torch.sign(x) * F.relu(torch.abs(x) - threshold)",
+        "",
+        "",
+    ]
+
+
+def slope_lines() -> list[str]:
+    """`leaky_relu`, with a slope that is trained; torch's own takes a number."""
+    return [
+        *python.call("def leaky_relu", ["x: torch.Tensor", "slope: torch.Tensor"], " -> torch.Tensor:", 0),
+        '    """max(0, x) + slope · min(0, x)."""',
+        "    return torch.where(x > 0, x, slope * x)",
+        "",
+        "",
+    ]
+
+
 _ENOUGH_FOR_A_LOOP = 3
 _BETWEEN = re.compile(r", (?![^()]*\))")
 """Between the arguments of a constructor, not inside `(1, 7)`."""
@@ -336,6 +367,9 @@ def initialisers(graph: Graph) -> list[str]:
         lines += shared_norm_lines()
     if any(isinstance(node.operator, DropPath) for node in graph.nodes()):
         lines += drop_path_lines()
+    for kind, write in ((TrainedThreshold, threshold_lines), (TrainedSlope, slope_lines)):
+        if any(isinstance(node.operator, kind) for node in graph.nodes()):
+            lines += write()
     return [*lines, *solver_lines(graph)]
 
 

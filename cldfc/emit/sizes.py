@@ -24,7 +24,7 @@ def _formula_text(formula: Formula, samples: Sequence[Sample], position: Callabl
     """The formula in Python, if that computes the number of each sample; decimal numbers but for rounding."""
     if formula.sign == "+" and not formula.operands:
         return None
-    if any(abs(value) >= _LARGEST_WHOLE for _, value in samples):
+    if any(abs(value) >= _LARGEST_WHOLE for _, value in samples) or not _is_arithmetic(formula):
         return None
     try:
         is_whole = all(isinstance(value, int) for _, value in samples)
@@ -35,6 +35,11 @@ def _formula_text(formula: Formula, samples: Sequence[Sample], position: Callabl
     except (ArithmeticError, KeyError, ValueError):
         return None
     return _write(formula, position, is_whole)[0] if agrees else None
+
+
+def _is_arithmetic(formula: Formula) -> bool:
+    """Whether a formula has no functions, which are left to a table."""
+    return formula.sign in _PYTHON and all(map(_is_arithmetic, formula.operands))
 
 
 def number_text(value: int | float) -> str:

@@ -22,6 +22,7 @@ _TAG = re.compile(r"@(?:\{[^}]*|(?:[\w@,]|[+-][0-9])*)$")
 _KINDS = {
     Kind.KERNEL: _ItemKind.Class,
     Kind.SCALAR: _ItemKind.Variable,
+    Kind.VECTOR: _ItemKind.Variable,
     Kind.NUMBER: _ItemKind.Constant,
     Kind.INDEX: _ItemKind.Variable,
     Kind.OPERATOR: _ItemKind.Function,

@@ -23,7 +23,9 @@ from cldfc.ops import (
     ConjugateGradients,
     Convolution,
     ConvolutionAdjoint,
+    Extreme,
     FixedPoint,
+    LogTotal,
     Multiply,
     Prolongation,
     Total,
@@ -193,7 +195,14 @@ def _about_sign(place: CursorPlace) -> list[str]:
     if kind == "word":
         return [f"**{text}** {_INSIDE[text]}"]
     if kind == "reduction":
-        meant = {"concat": Concat, "fix": FixedPoint, "solve": ConjugateGradients}
+        meant = {
+            "concat": Concat,
+            "softmax": LogTotal,
+            "max": Extreme,
+            "min": Extreme,
+            "fix": FixedPoint,
+            "solve": ConjugateGradients,
+        }
         return [getdoc(next((operator for name, operator in meant.items() if name in text), Total)) or ""]
     if is_adjoint(place.token):
         return [getdoc(ConvolutionAdjoint) or ""]
@@ -257,7 +266,7 @@ def _declaration_in_words(
     """What a declaration comes to in the network."""
     program = None if network is None else network.program
     match statement:
-        case tree.KernelStatement(symbol) | tree.Scalar(symbol, _, False):
+        case tree.KernelStatement(symbol) | tree.Scalar(symbol, is_fixed=False):
             return _parameter_figures(network, symbol.name) if network else []
         case tree.Let(symbol) if not names.is_constant(symbol.name):
             broken = what_breaks_linearity(statement, document.known.tree)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 
 from cldfc.diagnostics import Label, Problems, Span
-from cldfc.network.names import NUMBERS, Kind, Names, TaggedStatement
+from cldfc.network.names import NUMBERS, TRAINED, Kind, Names, TaggedStatement
 from cldfc.network.numbers import Numbers, Tag, level_index, report_unfit
 from cldfc.network.positions import (
     LARGEST_SIZE,
@@ -173,6 +173,11 @@ class Constants(Numbers):
         if name not in self.known:
             self.known[name] = None
             declaration = self.names.declared.get(name)
+            members = self.names.members.get(name, [declaration])
+            if isinstance(declaration, tree.Scalar) and any(
+                isinstance(member, tree.Scalar) and len(member.values) > 1 for member in members
+            ):
+                declaration = tree.Let(declaration.symbol, declaration.values, declaration.span)
             if self.names.is_constant(name) and name not in self.problems.broken and isinstance(declaration, tree.Let):
                 self.known[name] = self.evaluate(declaration)
                 if self.known[name] is None and not self.is_formula(declaration):
@@ -193,7 +198,8 @@ class Constants(Numbers):
         if not tag:
             first, *others = let.values
             if others:
-                help = f"write `let {name}@ℓ = …` for one value for each level"
+                word = let.span.text.split()[0]
+                help = f"write `{word} {name}@ℓ = …` for one value for each level"
                 return self.refuse(let.symbol.span, f"`{name}` has {len(let.values)} values and no index", help)
             value = self.number(first)
             return None if value is None else Constant(name, None, 0, (value,), let.symbol.span)
@@ -258,18 +264,37 @@ class Constants(Numbers):
             return self.problems.report("E0215", message, span, "holds for other indices", help)
         case = cases[holding[0]]
         let = case.statement
-        assert isinstance(let, tree.Let)
+        assert isinstance(let, tree.Let | tree.Scalar)
         if len(let.values) == 1:
             binding = case.binding((at,)) or {}
             formula = self.formula(let.values[0], binding.keys(), let.symbol.tag)
             return None if formula is None else self.value(formula, binding, let.values[0].span)
+        own = self.listed_tags(case, let)
+        return None if own is None else self.number(let.values[own.index((at,))])
+
+    def listed_tags(self, case: Case, let: tree.Let | tree.Scalar) -> list[tuple[int, ...]] | None:
+        """The tags for which a declaration has a value each; None if there are more or fewer, which is reported."""
         own = sorted(self.tags_of(case))
-        if len(own) != len(let.values):
-            message = f"`{format_symbol(let.symbol)}` has {len(let.values)} values for {len(own)} indices"
-            place, found = let.values[0].span.to(let.values[-1].span), f"{len(let.values)} values"
-            help = f"write {len(own)} values, or one that stands for all of them"
-            return self.problems.report("E0502", message, place, found, help)
-        return self.number(let.values[own.index((at,))])
+        if len(own) == len(let.values):
+            return own
+        message = f"`{format_symbol(let.symbol)}` has {len(let.values)} values for {len(own)} indices"
+        place, found = let.values[0].span.to(let.values[-1].span), f"{len(let.values)} values"
+        help = f"write {len(own)} values, or one that stands for all of them"
+        return self.problems.report("E0502", message, place, found, help)
+
+    def table_of_case(self, case: Case, scalar: tree.Scalar) -> Constant | None:
+        """The initial values that one of several declarations lists; between its tags the first stands, never read."""
+        if len(scalar.symbol.tag) != 1:
+            why = f"`{scalar.symbol.name}` has several indices and values"
+            return self.refuse(scalar.symbol.span, why, "write one value, or a formula")
+        own, values = self.listed_tags(case, scalar), [self.number(value) for value in scalar.values]
+        if own is None or None in values:
+            return None
+        first, last = own[0][0], own[-1][0]
+        known = {at: value for (at,), value in zip(own, values, strict=True) if value is not None}
+        numbers = tuple(known.get(at, known[first]) for at in range(first, last + 1))
+        index = next(position.base for position in case.head if isinstance(position.base, str))
+        return Constant(scalar.symbol.name, index, first, numbers, scalar.symbol.span)
 
     def computed(self, let: tree.Let, index: str, lower: int, upper: int) -> Constant | None:
         formula = self.formula(let.values[0], {index}, let.symbol.tag)
@@ -295,7 +320,7 @@ class Constants(Numbers):
         if (constant.name, least, most) in self.whole_within:
             return True
         declaration = self.names.declared[constant.name]
-        assert isinstance(declaration, tree.Let)
+        assert isinstance(declaration, tree.Let | tree.Scalar)
         for at, value in enumerate(constant.values):
             if isinstance(value, float) or not least <= value <= most:
                 place = declaration.values[min(at, len(declaration.values) - 1)].span
@@ -387,9 +412,9 @@ class Constants(Numbers):
         match case.statement:
             case tree.Let(_, values):
                 kind = self.names.kind(values[0])
-                return kind if kind in (None, Kind.SCALAR) else Kind.NUMBER if kind in NUMBERS else Kind.OPERATOR
-            case tree.Scalar(_, _, is_fixed):
-                return Kind.NUMBER if is_fixed else Kind.SCALAR
+                return kind if kind in (None, *TRAINED) else Kind.NUMBER if kind in NUMBERS else Kind.OPERATOR
+            case tree.Scalar(_, _, is_fixed, channels=channels):
+                return Kind.NUMBER if is_fixed else Kind.SCALAR if channels is None else Kind.VECTOR
             case tree.KernelStatement():
                 return Kind.KERNEL
 

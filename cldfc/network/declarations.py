@@ -407,20 +407,42 @@ def _resolve_attribute(
 
 def _resolve_scalar(scalar: tree.Scalar, case: Case | None, tags: Tags) -> Declaration | None:
     head = _index_names(scalar.symbol, case, tags)
-    bound: Set[str] = frozenset(head or ())
-    formula = None if head is None else tags.constants.formula(scalar.value, bound, scalar.symbol.tag)
+    formula = None if head is None else _initial_value(scalar, head, case, tags)
     if head is None or formula is None:
         return None
-    if formula.is_fixed():
-        value = tags.constants.number(scalar.value)
-        if value is None or abs(value) > LARGEST_FLOAT:
-            limits = (-LARGEST_FLOAT, LARGEST_FLOAT)
-            span, role = scalar.value.span, "an initial value"
-            if value is not None:
-                report_unfit(tags.problems, value, span, role, *limits, kind="number")
+    role, span = "an initial value", scalar.values[0].span.to(scalar.values[-1].span)
+    attributes = {"init": Attribute(formula, role, -LARGEST_FLOAT, LARGEST_FLOAT, span)}
+    if scalar.channels is not None:
+        limits = (1, LARGEST_SIZE)
+        channels = _resolve_attribute(
+            scalar.channels, "a number of channels", limits, scalar.symbol.tag, tags.constants
+        )
+        if channels is None:
             return None
-    attribute = Attribute(formula, "an initial value", -LARGEST_FLOAT, LARGEST_FLOAT, scalar.value.span)
-    return Declaration(scalar.symbol.name, head, {"init": attribute}, scalar, case=case)
+        attributes["channels"] = channels
+    return Declaration(scalar.symbol.name, head, attributes, scalar, case=case)
+
+
+def _initial_value(scalar: tree.Scalar, head: tuple[str, ...], case: Case | None, tags: Tags) -> Formula | None:
+    """The formula of an initial value, or a table of one for each level; None when it was reported."""
+    symbol, (value, *others) = scalar.symbol, scalar.values
+    if others:
+        if case is None:
+            table = tags.constants.evaluate(tree.Let(symbol, scalar.values, scalar.span))
+        else:
+            table = tags.constants.table_of_case(case, scalar)
+        known = [] if table is None else [(tags.constants.number(value), value) for value in scalar.values]
+        found = [(number, value) for number, value in known if number is not None]
+        formula = None if table is None else Formula(Position(Lookup(table, Position(head[0], 0)), 0))
+    else:
+        formula = tags.constants.formula(value, frozenset(head), symbol.tag)
+        number = tags.constants.number(value) if formula is not None and formula.is_fixed() else 0
+        found, formula = [] if number is None else [(number, value)], None if number is None else formula
+    for number, written in found:
+        if abs(number) > LARGEST_FLOAT:
+            limits, role = (-LARGEST_FLOAT, LARGEST_FLOAT), "an initial value"
+            return report_unfit(tags.problems, number, written.span, role, *limits, kind="number")
+    return formula
 
 
 # Ties

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import cast
+from typing import Literal, cast
 
 from cldfc.diagnostics import Label, Span, did_you_mean
 from cldfc.network.constants import Constants, resolve_bound
@@ -15,7 +15,7 @@ from cldfc.network.fixed_points import (
     is_taken,
     operator_of,
 )
-from cldfc.network.names import Kind, count_in_words
+from cldfc.network.names import TRAINED, Kind, count_in_words
 from cldfc.network.numbers import reciprocal, report_unfit
 from cldfc.network.positions import (
     MOST_IN_A_CHAIN,
@@ -49,9 +49,8 @@ from cldfc.network.program import (
 )
 from cldfc.ops import (
     BUILTINS,
+    TRAINED_SETTINGS,
     Add,
-    AtLeast,
-    AtMost,
     BatchNorm,
     Channels,
     Concat,
@@ -60,9 +59,12 @@ from cldfc.ops import (
     ConvolutionAdjoint,
     Divide,
     EuclideanNorm,
+    Extreme,
+    ExtremeTotal,
     InnerProduct,
     Kernel,
-    Larger,
+    Limit,
+    LogTotal,
     Multiply,
     MultiplyBy,
     Normalisation,
@@ -75,11 +77,12 @@ from cldfc.ops import (
     ScalarValue,
     Scale,
     ScaleBy,
+    ScaleChannels,
     SharedBatchNorm,
     Shift,
-    Smaller,
     Total,
     Unknown,
+    VectorValue,
     WithNumber,
     Zero,
 )
@@ -186,8 +189,34 @@ def _reduce_values(work: Elaboration, reduction: tree.Reduction, scope: Scope) -
     if bounds is None or not isinstance(read, Read):
         return None
     operand = Reads(read.family, read.positions, read.span, name, *bounds)
-    operator = Total() if reduction.reducer == "sum" else Concat()
-    return work.step(operator, (operand,), None, reduction.span)
+    return work.step(_REDUCERS[reduction.reducer], (operand,), None, reduction.span)
+
+
+_REDUCERS: Mapping[tree.Reducer, Operator] = {
+    "sum": Total(),
+    "concat": Concat(),
+    "max": ExtremeTotal("max"),
+    "min": ExtremeTotal("min"),
+    "softmax": LogTotal(),
+}
+
+
+def _share(work: Elaboration, reduction: tree.Reduction, scope: Scope) -> _Value | None:
+    """`softmax(j = 0..i : a@i,j)` at j: exp of a@i,j minus the logarithm of the sum of all such powers."""
+    name, body = reduction.name, reduction.body
+    if name not in scope.values:
+        message = f"`{name}` has no value here: `softmax` over an index gives its share to one value of it"
+        help = (
+            f"write it inside a sum over `{name}`, as in `sum({name} = 0..4 : softmax({name} = 0..4 : a@{name}) * …)`"
+        )
+        return work.words.problems.report("E0206", message, reduction.name_span, "no value", help)
+    outside = replace(scope, values={other: at for other, at in scope.values.items() if other != name})
+    own, whole = work.value(body, scope), _reduce_values(work, reduction, outside)
+    if own is None or whole is None:
+        return None
+    places = (body.span, reduction.span)
+    logarithm = work.step(Add((1, -1)), (own, whole), None, reduction.span, places)
+    return logarithm if logarithm is None else work.step(BUILTINS["exp"](), (logarithm,), None, reduction.span)
 
 
 def _terms(work: Elaboration, reduction: tree.Reduction, known: IndexRange, scope: Scope) -> Read | None:
@@ -421,12 +450,15 @@ class Elaboration:
         if self.is_too_large:
             return None
         match expression:
-            case tree.Symbol():
-                return self.read(expression, scope)
             case tree.Number(0):
                 return self.step(Zero(), (), None, expression.span)
             case tree.Argument(name):
                 return scope.arguments[name]
+            case _ if self.words.names.kind(expression) is Kind.NUMBER:
+                zero = self.step(Zero(), (), None, expression.span)
+                return self.with_number(Shift(1), expression, zero, expression.span, scope)
+            case tree.Symbol():
+                return self.read(expression, scope)
             case tree.Number() | tree.Adjoint() | tree.Star(_, _, None):
                 return self.words.names.report_kind(expression, Kind.VALUE)
             case tree.Pairing(left, right):
@@ -435,8 +467,6 @@ class Elaboration:
                 return self.norm(expression, self.value(inner, scope))
             case tree.ApplyToSeveral(function, arguments):
                 return self.apply_to_several(expression, [self.value(part, scope) for part in arguments], scope)
-            case tree.Listing("max" | "min"):
-                return self.extreme(expression, lambda part: self.value(part, scope), scope)
             case tree.Quotient(above):
                 is_number = self.is_number(above, scope)
                 return self.divide(expression, None if is_number else self.value(above, scope), scope)
@@ -448,8 +478,12 @@ class Elaboration:
                 return self.apply(function, self.value(argument, scope), scope)
             case tree.Sum():
                 return self.add(expression, lambda part: self.value(part, scope), scope)
+            case tree.Listing("max" | "min"):
+                return self.limit(expression, lambda part: self.value(part, scope), scope)
             case tree.Product(parts) | tree.Listing(_, parts):
                 return self.combine(expression, [self.value(part, scope) for part in parts])
+            case tree.Reduction("softmax"):
+                return _share(self, expression, scope)
             case tree.Reduction():
                 return _reduce_values(self, expression, scope)
             case tree.Fix():
@@ -474,10 +508,8 @@ class Elaboration:
                 | tree.Fix()
             ):
                 return self.words.names.report_kind(function, Kind.OPERATOR)
-            case tree.ApplyToSeveral():
+            case tree.ApplyToSeveral() | tree.Reduction("softmax"):
                 return self.words.names.report_kind(function, Kind.OPERATOR)
-            case tree.Listing("max" | "min"):
-                return self.extreme(function, lambda part: self.term(part, operand, scope), scope)
             case tree.Quotient(above):
                 return self.divide(function, self.apply(above, operand, scope), scope)
             case tree.Star(_, _, right):
@@ -487,6 +519,8 @@ class Elaboration:
                 return self.apply(outer, self.apply(inner, operand, scope), scope)
             case tree.Sum():
                 return self.add(function, lambda part: self.term(part, operand, scope), scope)
+            case tree.Listing("max" | "min"):
+                return self.limit(function, lambda part: self.term(part, operand, scope), scope)
             case tree.Product(parts) | tree.Listing(_, parts):
                 return self.combine(function, [self.term(part, operand, scope) for part in parts])
             case tree.Reduction():
@@ -499,12 +533,13 @@ class Elaboration:
             unknown = scope.unknowns[symbol.name]
             return self.channels(symbol, unknown, scope) if symbol.settings else unknown
         declaration = self.words.names.declared.get(symbol.name)
-        if self.words.names.kind(symbol) is Kind.SCALAR:
+        if self.words.names.kind(symbol) in TRAINED:
             if isinstance(declaration, tree.Let):
                 found = self.inside(symbol, declaration, scope)
                 return found and self.value(found[0].values[0], found[1])
             use = self.parameter(symbol, scope)
-            return use and self.step(ScalarValue(), (), use, symbol.span)
+            is_vector = isinstance(declaration, tree.Scalar) and declaration.channels is not None
+            return use and self.step(VectorValue() if is_vector else ScalarValue(), (), use, symbol.span)
         if not self.words.names.is_value(symbol):
             return self.words.names.report_kind(symbol, Kind.VALUE)
         positions = self.positions(symbol, scope)
@@ -652,6 +687,12 @@ class Elaboration:
 
     def builtin(self, symbol: tree.Symbol, operand: _Value | None, scope: Scope) -> _Value | None:
         """A built-in operator; one with parameters has its own here, unless a tag shares them."""
+        if (setting := self.trained_setting(symbol, scope)) is not None:
+            value = self.value(setting.value, scope)
+            if value is None or operand is None or self.positions(symbol, scope) is None:
+                return None
+            trained = TRAINED_SETTINGS[BUILTINS[symbol.name]]()
+            return self.step(trained, (operand, value), None, symbol.span, (symbol.span, setting.span))
         operator = _configure(self, symbol, BUILTINS[symbol.name], scope)
         positions = self.positions(symbol, scope)
         if operator is None or positions is None or operand is None:
@@ -667,6 +708,15 @@ class Elaboration:
         given = {setting.name or "outputs": setting.value for setting in symbol.settings if operator.of_module}
         varying = self.varying("outputs", given.get("outputs"))
         return self.step(operator, (operand,), use, symbol.span, settings=varying)
+
+    def trained_setting(self, symbol: tree.Symbol, scope: Scope) -> tree.Setting | None:
+        """The scalar or vector in the brackets of an operator that takes one there."""
+        if BUILTINS[symbol.name] not in TRAINED_SETTINGS or len(symbol.settings) != 1 or symbol.tag:
+            return None
+        setting = symbol.settings[0]
+        first = next(iter(BUILTINS[symbol.name].settings()))
+        is_first = setting.name in (None, first) and setting.upper is None
+        return setting if is_first and self.words.names.kind(setting.value) in TRAINED else None
 
     def own(self, kind: str, head: str, span: Span) -> Use:
         """What this place of the equation has for itself in each instance."""
@@ -752,7 +802,7 @@ class Elaboration:
         return is_index or self.words.names.is_number(expression)
 
     def is_factor(self, expression: tree.Expression, scope: Scope) -> bool:
-        """Whether an expression is a number or a scalar."""
+        """Whether an expression is a number, a scalar or a vector."""
         return self.is_number(expression, scope) or self.words.names.is_factor(expression)
 
     def multiply(self, star: tree.Star, operand: _Value | None, scope: Scope) -> _Value | None:
@@ -777,7 +827,8 @@ class Elaboration:
         if use is None or operand is None:
             return None
         if is_factor:
-            return self.step(ScaleBy(), (operand,), use, star.span)
+            is_vector = isinstance(declared, tree.Scalar) and declared.channels is not None
+            return self.step(ScaleChannels() if is_vector else ScaleBy(), (operand,), use, star.span)
         is_adjoint, declaration = isinstance(left, tree.Adjoint), self.declaration(use)
         if declaration is None:
             return None
@@ -840,23 +891,6 @@ class Elaboration:
     def norm(self, norm: tree.Norm, operand: _Value | None) -> _Value | None:
         return None if operand is None else self.step(EuclideanNorm(), (operand,), None, norm.span)
 
-    def extreme(
-        self, listing: tree.Listing, value: Callable[[tree.Expression], _Value | None], scope: Scope
-    ) -> _Value | None:
-        """The larger or the smaller of values and numbers."""
-        is_max = listing.reducer == "max"
-        numbers = [part for part in listing.members if self.is_number(part, scope)]
-        parts = [part for part in listing.members if part not in numbers]
-        if not parts:
-            return self.words.names.report_kind(listing.members[0], Kind.VALUE)
-        found, *others = [value(part) for part in parts]
-        for other in others:
-            pair = None if found is None or other is None else (found, other)
-            found = pair and self.step(Larger() if is_max else Smaller(), pair, None, listing.span)
-        for number in numbers:
-            found = self.with_number(AtLeast(0) if is_max else AtMost(0), number, found, listing.span, scope)
-        return found
-
     def power(self, power: tree.Power, scope: Scope) -> _Value | None:
         names = self.words.names
         match power:
@@ -867,7 +901,7 @@ class Elaboration:
                 return self.with_number(RaiseTo(1), power.exponent, self.value(base, scope), power.span, scope)
             case _:
                 pass
-        if names.kind(power) is not Kind.SCALAR:
+        if names.kind(power) not in TRAINED:
             return self.words.names.report_kind(power, Kind.VALUE)
         return self.with_number(RaiseTo(1), power.exponent, self.value(power.base, scope), power.span, scope)
 
@@ -900,10 +934,25 @@ class Elaboration:
     # Sums, products, reductions
 
     def term(self, part: tree.Expression, operand: _Value | None, scope: Scope) -> _Value | None:
-        """A term of a sum of operators, applied; a scalar in it stands for itself."""
+        """A term of a sum of operators, applied; a scalar or vector in it stands for itself."""
         names = self.words.names
-        is_scalar = names.kind(part) is Kind.SCALAR or (names.is_image_number(part) and names.kind(part) is Kind.VALUE)
-        return self.value(part, scope) if is_scalar else self.apply(part, operand, scope)
+        is_alone = names.kind(part) in TRAINED or (names.is_image_number(part) and names.kind(part) is Kind.VALUE)
+        return self.value(part, scope) if is_alone else self.apply(part, operand, scope)
+
+    def limit(
+        self, listing: tree.Listing, value: Callable[[tree.Expression], _Value | None], scope: Scope
+    ) -> _Value | None:
+        """`max(x, y, 1)`: the larger of the values, and then of that and the numbers."""
+        numbers = tuple(part for part in listing.members if self.is_number(part, scope))
+        parts = tuple(part for part in listing.members if part not in numbers)
+        found = [value(part) for part in parts]
+        whole = replace(listing, members=parts)
+        operand = found[0] if len(parts) == 1 else self.combine(whole, found)
+        if not numbers:
+            return operand
+        which: Literal["max", "min"] = "max" if listing.reducer == "max" else "min"
+        bound = numbers[0] if len(numbers) == 1 else replace(listing, members=numbers)
+        return self.with_number(Limit(1, which), bound, operand, listing.span, scope)
 
     def add(self, total: tree.Sum, value: Callable[[tree.Expression], _Value | None], scope: Scope) -> _Value | None:
         """A sum: of its values, and then of all numbers in it at once. A zero is a value, of whatever shape fits."""
@@ -931,6 +980,8 @@ class Elaboration:
                 operator = Multiply()
             case tree.Listing("sum", parts):
                 operator = Add((1,) * len(parts))
+            case tree.Listing("max" | "min" as which, parts):
+                operator = Extreme(which)
             case tree.Listing(_, parts):
                 operator = Concat()
             case _:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 
 from cldfc.diagnostics import Label, Problems, Span, clipped
+from cldfc.network.positions import FUNCTIONS
 from cldfc.ops import BUILTINS
 from cldfc.syntax import tree
 from cldfc.syntax.format import CHAIN, Formatter, format_expression, format_symbol
@@ -22,6 +23,7 @@ class Kind(Enum):
 
     KERNEL = "a kernel"
     SCALAR = "a scalar"
+    VECTOR = "a vector"
     PARAMETER = "a kernel or scalar"
     OPERATOR = "an operator"
     VALUE = "a value"
@@ -70,8 +72,10 @@ _CALLED_ELSEWHERE = {
     **dict.fromkeys(
         "attention matmul embedding lstm gru rnn".split(), "it is not part of the language: networks are maps on grids"
     ),
-    **dict.fromkeys("exp log sign sgn sin cos sqrt mean".split(), HELP_FOR_FUNCTIONS),
-    **dict.fromkeys(("max", "min"), "it takes two operands or more: `max(x, 0.1)`"),
+    "max_with": "did you mean `max(x, y)`?",
+    "maximum": "did you mean `max(x, y)`?",
+    "minimum": "did you mean `min(x, y)`?",
+    **dict.fromkeys("sign sgn mean".split(), HELP_FOR_FUNCTIONS),
     "norm": "write the norm of a value as `‖x‖`, in ASCII `||x||`",
 }
 
@@ -140,7 +144,8 @@ TaggedStatement = tree.Let | tree.KernelStatement | tree.Scalar
 DeclaringStatement = TaggedStatement | tree.Range | tree.InputStatement
 Family = tuple[str, int]
 NUMBERS = (Kind.NUMBER, Kind.INDEX)
-FACTORS = (*NUMBERS, Kind.SCALAR)
+TRAINED = (Kind.SCALAR, Kind.VECTOR)
+FACTORS = (*NUMBERS, *TRAINED)
 _MOST_SUGGESTIONS = 20
 _LONGEST_QUOTE = 40
 
@@ -191,7 +196,7 @@ class Names:
         if len(self.problems.found) > _MOST_SUGGESTIONS:
             return []
         names = [*self.declared, *(name for name, _ in self.families), *BUILTINS]
-        kinds = (Kind.KERNEL, Kind.SCALAR) if kind == Kind.PARAMETER else (kind,)
+        kinds = (Kind.KERNEL, *TRAINED) if kind == Kind.PARAMETER else (kind,)
         return [name for name in names if self.kind_of_symbol(name) in kinds]
 
     # Errors
@@ -239,7 +244,7 @@ class Names:
         for at in range(1, len(name)):
             first, second = name[:at], name[at:]
             kind = self.kind_of_symbol(first)
-            is_left = kind in (Kind.KERNEL, Kind.SCALAR, Kind.NUMBER, Kind.OPERATOR)
+            is_left = kind in (Kind.KERNEL, *TRAINED, Kind.NUMBER, Kind.OPERATOR)
             # `AA` for `A` is a slip.
             if is_left and first != second and self.kind_of_symbol(second):
                 sign = "∘" if kind == Kind.OPERATOR else "*"
@@ -301,6 +306,7 @@ class Names:
             help = f"write `{format_symbol(tree.Symbol(name, tag, symbol.span))}`"
         if isinstance(self.declared.get(name), tree.KernelStatement | tree.Scalar):
             word = "kernel" if isinstance(self.declared[name], tree.KernelStatement) else "scalar"
+            word = "vector" if self.kind_of_symbol(name) is Kind.VECTOR else word
             many = "to have one for each value of that tag" if symbol.tag else "to have one in the whole network"
             generic = self.generic(symbol)
             if all(index.name in self.declared for index in generic.tag):
@@ -389,22 +395,24 @@ class Names:
                 return Kind.NUMBER
             case tree.Argument() | tree.Pairing() | tree.Norm() | tree.ApplyToSeveral():
                 return Kind.VALUE
-            case tree.Listing("max" | "min", parts) if all(map(self.is_number, parts)):
-                return Kind.VALUE
             case tree.Adjoint(kernel):
                 return Kind.KERNEL if isinstance(kernel, tree.Symbol) and self.kind(kernel) == Kind.KERNEL else None
             case tree.Quotient(above, below):
                 return self.kind_of_quotient(self.kind(above), self.kind(below))
             case tree.Power(base):
                 kind = self.kind(base)
-                return Kind.NUMBER if kind in (*NUMBERS, None) else kind if kind is Kind.SCALAR else Kind.POWER
+                return Kind.NUMBER if kind in (*NUMBERS, None) else kind if kind in TRAINED else Kind.POWER
             case tree.Star(left, _, inner):
                 return Kind.OPERATOR if inner is None else self.kind_of_product(self.kind(left), self.kind(inner))
             case tree.Compose(outer, inner) | tree.Apply(outer, inner):
                 kinds = self.kind(outer), self.kind(inner)
                 if kinds[0] in FACTORS:
                     return self.kind_of_product(*kinds)
-                return kinds[1] if kinds[1] in (Kind.OPERATOR, Kind.SCALAR) else Kind.VALUE
+                if kinds[1] in NUMBERS and isinstance(outer, tree.Symbol) and is_function(outer.name):
+                    return Kind.NUMBER
+                return kinds[1] if kinds[1] in (Kind.OPERATOR, *TRAINED) else Kind.VALUE
+            case tree.Reduction("softmax", _, _, _, inner):
+                return Kind.SCALAR if self.kind(inner) in (*NUMBERS, Kind.SCALAR) else Kind.VALUE
             case tree.Reduction(_, _, _, _, inner):
                 return Kind.OPERATOR if self.kind(inner) == Kind.OPERATOR else Kind.VALUE
             case tree.Fix():
@@ -416,7 +424,7 @@ class Names:
 
     def kind_of_parts(self, kinds: list[Kind | None]) -> Kind | None:
         known = [kind for kind in kinds if kind is not None and kind not in NUMBERS]
-        other = next((kind for kind in known if kind is not Kind.SCALAR), next(iter(known), None))
+        other = next((kind for kind in known if kind not in TRAINED), _of_trained(known) if known else None)
         if len(kinds) > 1 and other is Kind.KERNEL:
             return Kind.SUM_OF_KERNELS
         return other or (Kind.NUMBER if any(kind in NUMBERS for kind in kinds) else None)
@@ -427,15 +435,15 @@ class Names:
             return right
         if right in NUMBERS and left in NUMBERS:
             return Kind.NUMBER
-        return Kind.SCALAR if {left, right} <= {*FACTORS} else Kind.VALUE
+        return _of_trained([left, right]) if {left, right} <= {*FACTORS} else Kind.VALUE
 
     def kind_of_quotient(self, above: Kind | None, below: Kind | None) -> Kind | None:
         if {above, below} <= {*NUMBERS, None}:
             return Kind.NUMBER
         kinds = {kind for kind in (above, below) if kind not in (*NUMBERS, None)}
-        if kinds <= {Kind.SCALAR, Kind.VALUE}:
-            return Kind.VALUE if Kind.VALUE in kinds else Kind.SCALAR
-        return Kind.OPERATOR if above is Kind.OPERATOR and kinds <= {above, Kind.SCALAR} else Kind.QUOTIENT
+        if kinds <= {*TRAINED, Kind.VALUE}:
+            return Kind.VALUE if Kind.VALUE in kinds else _of_trained([*kinds])
+        return Kind.OPERATOR if above is Kind.OPERATOR and kinds <= {above, *TRAINED} else Kind.QUOTIENT
 
     def is_image_number(self, expression: tree.Expression) -> bool:
         """Whether an expression may be a number for each image: one, or an operand that may stand for one."""
@@ -444,7 +452,7 @@ class Names:
         return mentions_argument(expression) and self.kind(expression) is Kind.VALUE
 
     def is_factor(self, expression: tree.Expression) -> bool:
-        """Whether an expression is a number or a scalar."""
+        """Whether an expression is a number, a scalar or a vector."""
         return self.kind(expression) in FACTORS
 
     def is_number(self, expression: tree.Expression) -> bool:
@@ -465,8 +473,8 @@ class Names:
                 return Kind.OPERATOR
             case tree.KernelStatement():
                 return Kind.KERNEL
-            case tree.Scalar(_, _, is_fixed):
-                return Kind.NUMBER if is_fixed else Kind.SCALAR
+            case tree.Scalar(_, _, is_fixed, channels=channels):
+                return Kind.NUMBER if is_fixed else Kind.SCALAR if channels is None else Kind.VECTOR
             case tree.Range():
                 return Kind.INDEX
             case tree.Let() as let if name not in self.problems.broken or let.arguments:
@@ -478,7 +486,7 @@ class Names:
 
     def kind_of_let(self, let: tree.Let) -> Kind:
         kind = Kind.OPERATOR if let.arguments else self.kind(let.values[0])
-        return Kind.NUMBER if kind in NUMBERS else kind if kind is Kind.SCALAR else Kind.OPERATOR
+        return Kind.NUMBER if kind in NUMBERS else kind if kind in TRAINED else Kind.OPERATOR
 
     def is_constant(self, name: str) -> bool:
         """Whether a name is a `let` of numbers, not of an operator, or a fixed scalar."""
@@ -497,3 +505,13 @@ class Names:
             case _:
                 lefts = [e.left for arity in self.arities(name) for e in self.families[name, arity]]
                 return max(lefts, key=lambda left: sum(index.name is not None for index in left.tag)), "defined"
+
+
+def _of_trained(kinds: Sequence[Kind | None]) -> Kind:
+    """What scalars, vectors and numbers make together."""
+    return Kind.VECTOR if Kind.VECTOR in kinds else Kind.SCALAR
+
+
+def is_function(name: str) -> bool:
+    """Whether an operator gives a number for a number."""
+    return name in FUNCTIONS

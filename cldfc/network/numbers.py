@@ -5,9 +5,10 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Set
 from dataclasses import dataclass, field, replace
+from typing import cast
 
 from cldfc.diagnostics import Label, Problems, Span
-from cldfc.network.names import Kind, Names
+from cldfc.network.names import Kind, Names, is_function
 from cldfc.network.positions import (
     MOST_IN_A_FORMULA,
     MOST_WORK,
@@ -89,6 +90,11 @@ class Numbers(ABC):
                 return self.combined("*", (left, right), bound, context, expression.span)
             case tree.Quotient(numerator, denominator):
                 return self.combined("/", (numerator, denominator), bound, context, expression.span)
+            case tree.Apply(tree.Symbol(name), inner) | tree.Compose(tree.Symbol(name), inner) if is_function(name):
+                return self.combined(cast(Sign, name), (inner,), bound, context, expression.span)
+            case tree.Listing("sum" | "max" | "min" as reducer, parts):
+                sign: Sign = "+" if reducer == "sum" else reducer
+                return self.combined(sign, parts, bound, context, expression.span)
             case tree.Power(base, exponent):
                 return self.combined("^", (base, exponent), bound, context, expression.span)
             case _:
@@ -240,7 +246,7 @@ class Numbers(ABC):
 
 
 def _number_of(declaration: tree.Let | tree.Scalar) -> tree.Expression:
-    return declaration.values[0] if isinstance(declaration, tree.Let) else declaration.value
+    return declaration.values[0]
 
 
 def _places(tag: Tag) -> list[str]:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from itertools import islice
-from typing import Literal
+from typing import Literal, get_args
 
 from cldfc.diagnostics import Problems, Span
 from cldfc.syntax import tree
@@ -303,7 +303,10 @@ def holding_cases(cases: Sequence[Case], tag: tuple[int, ...]) -> list[int]:
 
 Number = int | float
 _Exact = int | float | Fraction
-Sign = Literal["+", "*", "/", "^"]
+Function = Literal["exp", "log", "sqrt", "sigmoid", "softplus", "tanh", "cos", "sin", "abs"]
+"""The built-in operators that a number may stand in, for a number."""
+FUNCTIONS: tuple[Function, ...] = get_args(Function)
+Sign = Literal["+", "*", "/", "^", "max", "min"] | Function
 _MOST_BITS = 4096
 """Of a whole number, while it is computed."""
 
@@ -348,8 +351,11 @@ class Formula:
         """The number at a choice of indices. Raises NoNumber, OutOfRange."""
         try:
             exact = self.exact(binding)
-        except (OverflowError, ValueError):
+        except OverflowError:
             raise NoNumber("it is too large") from None
+        except ValueError as error:
+            is_outside = "domain" in str(error)
+            raise NoNumber("a function has no value there" if is_outside else "it is too large") from None
         except ZeroDivisionError:
             raise NoNumber("it divides by zero") from None
         if isinstance(exact, complex):
@@ -372,7 +378,8 @@ class Formula:
         result = values[0]
         for value in values[1:]:
             result = _bounded(_SIGNS[self.sign](result, value))
-        return result
+        function = _FUNCTIONS.get(self.sign)
+        return result if function is None else function(result)
 
     def substitute(self, scope: Mapping[str, Position]) -> Formula:
         if isinstance(self.leaf, Position):
@@ -430,4 +437,23 @@ _SIGNS: Mapping[Sign, Callable[[_Exact, _Exact], _Exact]] = {
     "*": lambda one, other: one * other,
     "/": _divided,
     "^": _raised,
+    "max": max,
+    "min": min,
+}
+
+
+def _softplus(number: _Exact) -> float:
+    return max(float(number), 0.0) + math.log1p(math.exp(-abs(float(number))))
+
+
+_FUNCTIONS: Mapping[str, Callable[[_Exact], _Exact]] = {
+    "exp": math.exp,
+    "log": math.log,
+    "sqrt": math.sqrt,
+    "sigmoid": lambda number: math.exp(-_softplus(-number)),
+    "softplus": _softplus,
+    "tanh": math.tanh,
+    "cos": math.cos,
+    "sin": math.sin,
+    "abs": abs,
 }

@@ -9,7 +9,7 @@ from cldfc.network.expand import Expansion, Operation
 from cldfc.network.numbers import report_missing_value
 from cldfc.network.positions import LARGEST_SIZE, LARGEST_VALUE, Key, OutOfRange, format_key
 from cldfc.network.program import Attribute, Step
-from cldfc.ops import Concat, Dim, Form, Iterated, Kernel, Sized, Spread, Unfit
+from cldfc.ops import Concat, Dim, Form, Iterated, Kernel, Sized, Spread, Unfit, is_spread
 from cldfc.ops.size import OpenSize, Size
 from cldfc.syntax import tree
 
@@ -259,6 +259,8 @@ def describe_form(form: Form) -> str:
         return "a value of unknown shape"
     if not dims:
         return "a scalar"
+    if is_spread(form):
+        return f"a vector of {dims[0].root().size or '?'} parameters"
     return f"a vector of {form} numbers" if len(dims) == 1 else f"a map of {form}"
 
 
@@ -274,16 +276,16 @@ def _differ(one: Form, other: Form, but_channels: bool = False) -> bool:
 def _is_whole(form: Form) -> bool:
     """Whether a value is a map of several channels, over which others may be spread."""
     dims = form.root().dims
-    return dims is not None and len(dims) == 3 and dims[0].root().size != 1
+    return dims is not None and len(dims) == 3 and not is_spread(form) and dims[0].root().size != 1
 
 
 def _can_spread(form: Form, over: Form) -> bool:
-    """Whether a value is a vector of a map's channels, or a map of one channel of its size."""
+    """Whether a value has one number for each channel of a map, or is a map of one channel of its size."""
     dims, others = form.root().dims, over.root().dims
     if dims is None or others is None or len(others) != 3:
         return False
     pairs = [(one.root().size, other.root().size) for one, other in zip(dims[-2:], others[-2:], strict=False)]
-    if len(dims) == 1:
+    if len(dims) == 1 or is_spread(form):
         pairs = [(dims[0].root().size, others[0].root().size)]
     elif dims[0].root().size != 1:
         return False
@@ -293,6 +295,9 @@ def _can_spread(form: Form, over: Form) -> bool:
 _WORDS = {
     "Multiply": "factors of this product",
     "Divide": "two sides of this quotient",
+    "Extreme": "values of this maximum or minimum",
+    "ExtremeTotal": "values of this maximum or minimum",
+    "LogTotal": "values under this softmax",
     "Concat": "members of this concatenation",
 }
 """What messages call the operands of an operator."""

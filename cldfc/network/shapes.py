@@ -29,6 +29,7 @@ from cldfc.ops import (
     Supposition,
     TooLarge,
     Unfit,
+    is_spread,
 )
 from cldfc.ops.size import OpenShape, OpenSize, Size, choose_sample, sampled
 
@@ -73,7 +74,7 @@ def find_image_numbers(
     return found
 
 
-def _tell_ranks(expansion: Expansion, shapes: Sequence[Shape]) -> None:
+def _tell_ranks(expansion: Expansion, shapes: Sequence[Shape], errors: ShapeErrors) -> None:
     """Tell operators of how many axes their operands are; equations where that changes one become others."""
     operations = expansion.operations
     are_numbers = find_image_numbers([o.operator for o in operations], [o.operands for o in operations], shapes)
@@ -82,7 +83,11 @@ def _tell_ranks(expansion: Expansion, shapes: Sequence[Shape]) -> None:
     ranks = [len(shape) if shape or is_number else None for shape, is_number in zip(shapes, are_numbers, strict=True)]
     changes: dict[int, dict[int, Operator]] = {}
     for at, operation in enumerate(operations):
-        operator = operation.operator.at_ranks([ranks[operand] for operand in operation.operands], ranks[at])
+        try:
+            operator = operation.operator.at_ranks([ranks[operand] for operand in operation.operands], ranks[at])
+        except Unfit as error:
+            errors.unfit(operation, error)
+            continue
         if operator != operation.operator:
             operation.operator = operator
             changes.setdefault(operation.instance, {})[operation.step] = operator
@@ -155,7 +160,8 @@ class _Inference:
                 stored[key] = Stored(parameter.operator, sizes)
         self.check_sizes(known, stored)
         self.problems.stop_if_any()
-        _tell_ranks(self.expansion, known)
+        _tell_ranks(self.expansion, known, self.errors)
+        self.problems.stop_if_any()
         return Inferred(self.expansion, known, stored)
 
     def sampled(self, shapes: Sequence[OpenShape]) -> list[Shape]:
@@ -256,7 +262,7 @@ class _Inference:
                 value = self.attribute(operation, declaration, attribute)
             if value is None:
                 continue
-            if name in ("in", "out"):
+            if name in ("in", "out", "channels"):
                 sized.dims[name] = Dim(int(value))
             else:
                 sized.given[name] = value
@@ -310,6 +316,8 @@ class _Inference:
             return
         form = self.forms[at]
         try:
+            if is_spread(form):
+                raise Mismatch  # it has no batch
             self.solver.is_shape(form, tuple(map(self.dim, output.shape)))
             self.solver.settle()
         except Mismatch:
@@ -325,6 +333,8 @@ class _Inference:
                 help = f"write what it gives, `output {output.name} : {given}`, or change its equation"
             if is_map and not found.startswith("a map"):
                 help = "leave the pooling and `linear` out, or write the number of classes: `output h : 10`"
+            if is_spread(form):
+                help = "it is the same for each image: let it be spread over a map, as in `u = x + γ`"
             if equations:
                 self.problems.report("E0405", message, equations[0], found, help, declared)
             else:

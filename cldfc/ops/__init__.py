@@ -10,13 +10,14 @@ from collections.abc import Iterator
 
 from cldfc.ops.arithmetic import (
     Add,
-    AtLeast,
-    AtMost,
     Divide,
     EuclideanNorm,
+    Extreme,
+    ExtremeTotal,
     InnerProduct,
     Input,
-    Larger,
+    Limit,
+    LogTotal,
     Multiply,
     MultiplyBy,
     RaiseTo,
@@ -24,12 +25,14 @@ from cldfc.ops.arithmetic import (
     ScalarValue,
     Scale,
     ScaleBy,
+    ScaleChannels,
     Shift,
-    Smaller,
     Spread,
     Total,
+    VectorValue,
     WithNumber,
     WithScalar,
+    WithVector,
     Zero,
 )
 from cldfc.ops.base import Kept, Operator, OperatorSetting
@@ -45,7 +48,14 @@ from cldfc.ops.convolution import (
 )
 from cldfc.ops.fixed_point import ConjugateGradients, FixedPoint, Iterated, Unknown
 from cldfc.ops.normalisation import BatchNorm, GroupNorm, LayerNorm, Normalisation, SharedBatchNorm, Statistics
-from cldfc.ops.pointwise import DropPath, Identity, Pointwise
+from cldfc.ops.pointwise import (
+    TRAINED_SETTINGS,
+    DropPath,
+    Identity,
+    Pointwise,
+    TrainedSlope,
+    TrainedThreshold,
+)
 from cldfc.ops.pooling import AvgPool, MaxPool, Pool
 from cldfc.ops.rearrange import Concat, Flatten, Upsample
 from cldfc.ops.solver import (
@@ -61,13 +71,13 @@ from cldfc.ops.solver import (
     TooLarge,
     TooSmall,
     Unfit,
+    is_spread,
 )
 
 __all__ = [
     "BUILTINS",
+    "TRAINED_SETTINGS",
     "Add",
-    "AtLeast",
-    "AtMost",
     "AvgPool",
     "BatchNorm",
     "Channels",
@@ -79,6 +89,8 @@ __all__ = [
     "Divide",
     "DropPath",
     "EuclideanNorm",
+    "Extreme",
+    "ExtremeTotal",
     "FixedPoint",
     "Flatten",
     "Form",
@@ -91,9 +103,10 @@ __all__ = [
     "Kept",
     "Kernel",
     "KernelStart",
-    "Larger",
     "LayerNorm",
+    "Limit",
     "Linear",
+    "LogTotal",
     "MaxPool",
     "Mismatch",
     "Multiply",
@@ -110,12 +123,12 @@ __all__ = [
     "ScalarValue",
     "Scale",
     "ScaleBy",
+    "ScaleChannels",
     "Shape",
     "SharedBatchNorm",
     "Shift",
     "Sized",
     "Sizes",
-    "Smaller",
     "Softmax",
     "Solver",
     "Spread",
@@ -124,12 +137,17 @@ __all__ = [
     "TooLarge",
     "TooSmall",
     "Total",
+    "TrainedSlope",
+    "TrainedThreshold",
     "Unfit",
     "Unknown",
     "Upsample",
+    "VectorValue",
     "WithNumber",
     "WithScalar",
+    "WithVector",
     "Zero",
+    "is_spread",
 ]
 
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import reduce
 from math import prod
 from typing import ClassVar, Literal
 
 from cldfc.ops.base import FLOAT, OPERAND, Kept, Operator, Strength
-from cldfc.ops.solver import Form, Shape, Sized, Sizes, Solver, Unfit
+from cldfc.ops.solver import ACROSS, Form, Shape, Sized, Sizes, Solver, Unfit, is_spread, whole_size
 
 
 class Input(Operator):
@@ -42,7 +43,10 @@ class Zero(Operator):
 
 @dataclass(frozen=True)
 class Alike(Operator):
-    """Several operands of one shape, which is that of the result; scalars and numbers of images are spread over it."""
+    """Several operands of one shape, which is that of the result; scalars and numbers of images are spread over it.
+
+    So are vectors of parameters over maps.
+    """
 
     shapes: ClassVar[str] = "any, all alike → the same"
     spread: tuple[int, ...] = field(default=(), kw_only=True)
@@ -53,9 +57,12 @@ class Alike(Operator):
         return replace(self, spread=spread if any(spread) else ())
 
     def shape(self, shapes: Solver, operands: list[Form], result: Form, parameter: Sized | None) -> None:
-        spread = [operand for operand in operands if operand.root().dims != ()]
-        for operand in spread or operands:
+        axes = [operand for operand in operands if operand.root().dims != ()]
+        maps = [operand for operand in axes if not is_spread(operand)]
+        for operand in maps or axes or operands:
             shapes.same(result, operand)
+        for vector in filter(is_spread, axes if maps else ()):
+            shapes.equal(shapes.map(result)[0], shapes.dims(vector, 3)[0])
 
     def nonnegative(self, operands: Sequence[bool]) -> bool:
         return all(operands)
@@ -65,17 +72,19 @@ class Alike(Operator):
 class Spread(Alike):
     """Several operands of one shape, which is that of the result, or that are spread over it.
 
-    Beside a map of C channels, a vector of C numbers has one for each channel, a map of one channel one for each pixel.
+    Beside a map of C channels, a vector of C numbers or parameters has one for each channel, a map of one channel one
+    for each pixel.
     """
 
     shapes: ClassVar[str] = "any, all alike → the same; beside C×H×W also C, and 1×H×W"
 
     def shape(self, shapes: Solver, operands: list[Form], result: Form, parameter: Sized | None) -> None:
         vectors = [operand for operand in operands if _rank(operand) == 1]
-        maps = [operand for operand in operands if _rank(operand) == 3]
+        trained = [operand for operand in operands if is_spread(operand)]
+        maps = [operand for operand in operands if _rank(operand) == 3 and not is_spread(operand)]
         narrow = [operand for operand in maps if shapes.map(operand)[0].root().size == 1]
         wide = [operand for operand in maps if not any(operand is other for other in narrow)]
-        if not maps or not (vectors or (narrow and wide)):
+        if not maps or not (vectors or (narrow and (wide or trained))):
             return super().shape(shapes, operands, result, parameter)
         channels, height, width = shapes.map(result)
         for operand in maps:
@@ -86,6 +95,8 @@ class Spread(Alike):
             shapes.equal(channels, shapes.map(operand)[0])
         for operand in vectors:
             shapes.equal(channels, shapes.vector(operand))
+        for operand in trained:
+            shapes.equal(channels, shapes.dims(operand, 3)[0])
         for operand in operands:
             if _rank(operand) is None:
                 shapes.same(result, operand)
@@ -130,6 +141,12 @@ class Total(Alike):
     linear: ClassVar[bool] = True
     binds: ClassVar[Strength] = "sum"
 
+    def at_ranks(self, ranks: Sequence[int | None], rank: int | None) -> Operator:
+        if rank and 0 in ranks:
+            reason = "a sum over an index adds numbers of images to maps or vectors"
+            raise Unfit(reason, "write the terms one by one, as in `x@0 + α@1`: there such a number is spread")
+        return self
+
     def torch(self, operands: list[str], module: str) -> str:
         return " + ".join(operands)
 
@@ -165,27 +182,69 @@ class MultiplyBy(Multiply):
         shapes.same(result, operands[1])
 
 
-class Larger(Alike):
-    """max(x, y): the larger of two, number by number."""
+@dataclass(frozen=True)
+class Extreme(Spread):
+    """max(x, y) and min(x, y): the larger and the smaller one, number by number."""
+
+    which: Literal["max", "min"]
 
     def torch(self, operands: list[str], module: str) -> str:
-        return f"torch.maximum({', '.join(operands)})"
+        word = "maximum" if self.which == "max" else "minimum"
+        return reduce(lambda one, other: f"torch.{word}({one}, {other})", operands)
 
     def nonnegative(self, operands: Sequence[bool]) -> bool:
-        return any(operands)
+        return any(operands) if self.which == "max" else all(operands)
 
     def keeps(self, result: Shape, trained: Sequence[bool]) -> Kept:
-        return Kept((0, 1))
+        """Its operands, and of more than two what is found on the way."""
+        between = max(0, len(trained) - 2) * FLOAT * prod(result)
+        return Kept(tuple(range(len(trained))), each_image=between)
 
 
-class Smaller(Larger):
-    """min(x, y): the smaller of two, number by number."""
+@dataclass(frozen=True)
+class Stacked(Alike):
+    """What is found over an index, of values of one shape in one tensor."""
+
+    shapes: ClassVar[str] = "any, all alike → the same"
+    is_mixed: bool = field(default=False, kw_only=True)
+    """Whether numbers of each image and of the whole batch meet."""
+
+    def at_ranks(self, ranks: Sequence[int | None], rank: int | None) -> Operator:
+        return replace(self, is_mixed=len(set(ranks)) > 1)
+
+    def shape(self, shapes: Solver, operands: list[Form], result: Form, parameter: Sized | None) -> None:
+        for operand in operands:
+            shapes.same(result, operand)
+
+    def stack(self, operands: list[str]) -> str:
+        listed = f"[{', '.join(operands)}]"
+        return f"torch.stack(torch.broadcast_tensors(*{listed}))" if self.is_mixed else f"torch.stack({listed})"
+
+    def keeps(self, result: Shape, trained: Sequence[bool]) -> Kept:
+        return Kept(each_image=len(trained) * FLOAT * prod(result), result=True)
+
+
+@dataclass(frozen=True)
+class ExtremeTotal(Stacked):
+    """max(j = a..b : x@j) and min(j = a..b : x@j): the largest and the smallest over an index, number by number."""
+
+    which: Literal["max", "min"]
 
     def torch(self, operands: list[str], module: str) -> str:
-        return f"torch.minimum({', '.join(operands)})"
+        return f"{self.stack(operands)}.a{self.which}(0)"
 
     def nonnegative(self, operands: Sequence[bool]) -> bool:
-        return all(operands)
+        return any(operands) if self.which == "max" else all(operands)
+
+
+class LogTotal(Stacked):
+    """The logarithm of a sum of powers of e over an index, by which `softmax` divides."""
+
+    def torch(self, operands: list[str], module: str) -> str:
+        return f"torch.logsumexp({self.stack(operands)}, 0)"
+
+    def nonnegative(self, operands: Sequence[bool]) -> bool:
+        return False
 
 
 @dataclass(frozen=True)
@@ -204,6 +263,9 @@ class InnerProduct(Operator):
     def shape(self, shapes: Solver, operands: list[Form], result: Form, parameter: Sized | None) -> None:
         if any(operand.root().dims == () for operand in operands):
             raise Unfit("an inner product is one of maps or vectors, not of numbers", "write `*` between numbers")
+        if all(map(is_spread, operands)):
+            reason = "a vector of parameters is no value of an image, and has no inner product or norm of its own"
+            raise Unfit(reason, "write one with a map of each image, as in `⟨γ ⊙ x, x⟩`")
         for operand in operands[1:]:
             shapes.same(operands[0], operand)
         shapes.is_shape(result, ())
@@ -289,6 +351,22 @@ class Shift(WithNumber):
         return self.factor >= 0 and self.sign > 0 and all(operands)
 
 
+@dataclass(frozen=True)
+class Limit(WithNumber):
+    """max(x, a) and min(x, a): a value, but at least or at most a number."""
+
+    which: Literal["max", "min"] = "max"
+
+    def torch(self, operands: list[str], module: str) -> str:
+        return f"torch.clamp({operands[0]}, {'min' if self.which == 'max' else 'max'}={module})"
+
+    def nonnegative(self, operands: Sequence[bool]) -> bool:
+        return all(operands) or self.factor >= 0 if self.which == "max" else all(operands) and self.factor >= 0
+
+    def keeps(self, result: Shape, trained: Sequence[bool]) -> Kept:
+        return OPERAND
+
+
 class Reciprocal(WithNumber):
     """a / x: a number divided by a value, number by number."""
 
@@ -300,31 +378,6 @@ class Reciprocal(WithNumber):
     def keeps(self, result: Shape, trained: Sequence[bool]) -> Kept:
         """torch computes 1/x, keeps it, and multiplies it with a."""
         return Kept(each_image=FLOAT * prod(result)) if result else Kept(each_batch=FLOAT)
-
-
-class AtLeast(WithNumber):
-    """max(x, a): the larger of a value and a number."""
-
-    takes: ClassVar[Strength | None] = "power"
-
-    def torch(self, operands: list[str], module: str) -> str:
-        return f"{operands[0]}.clamp(min={module})"
-
-    def nonnegative(self, operands: Sequence[bool]) -> bool:
-        return self.factor >= 0 or all(operands)
-
-    def keeps(self, result: Shape, trained: Sequence[bool]) -> Kept:
-        return OPERAND
-
-
-class AtMost(AtLeast):
-    """min(x, a): the smaller of a value and a number."""
-
-    def torch(self, operands: list[str], module: str) -> str:
-        return f"{operands[0]}.clamp(max={module})"
-
-    def nonnegative(self, operands: Sequence[bool]) -> bool:
-        return self.factor >= 0 and all(operands)
 
 
 class RaiseTo(WithNumber):
@@ -343,6 +396,14 @@ class RaiseTo(WithNumber):
         return OPERAND
 
 
+def _real_number(text: str) -> str:
+    """An initial value as Python computes it; PyTorch would make a whole number of `1`."""
+    if text.removeprefix("-").isdecimal():
+        return f"{text}.0"
+    is_real = "/" in text or text.removeprefix("-")[:1].isdecimal()
+    return text if is_real else f"float({text})"
+
+
 class WithScalar(Operator):
     """What has a trainable scalar."""
 
@@ -352,12 +413,7 @@ class WithScalar(Operator):
         return 1
 
     def module(self, sizes: Mapping[str, str]) -> str:
-        init = sizes["init"]
-        if init.removeprefix("-").isdecimal():
-            init = f"{init}.0"
-        elif "." not in init and "/" not in init:
-            init = f"float({init})"  # a loop variable, or an entry of a table, may be a whole number
-        return f"nn.Parameter(torch.tensor({init}))"
+        return f"nn.Parameter(torch.tensor({_real_number(sizes['init'])}))"
 
 
 class ScalarValue(WithScalar):
@@ -383,6 +439,51 @@ class ScaleBy(WithScalar):
 
     def torch(self, operands: list[str], module: str) -> str:
         return f"{module} * {operands[0]}"
+
+    def keeps(self, result: Shape, trained: Sequence[bool]) -> Kept:
+        return OPERAND
+
+
+class WithVector(WithScalar):
+    """What has a trainable vector, one number for each channel."""
+
+    parameters: ClassVar[str] = "C"
+
+    def stored(self, sizes: Sizes) -> int:
+        return whole_size(sizes, "channels")
+
+    def module(self, sizes: Mapping[str, str]) -> str:
+        return f"nn.Parameter(torch.full(({sizes['channels']},), {_real_number(sizes['init'])}))"
+
+
+class VectorValue(WithVector):
+    """γ: a trainable vector as a value; it is spread over a map, channel by channel."""
+
+    shapes: ClassVar[str] = "C numbers"
+
+    def shape(self, shapes: Solver, operands: list[Form], result: Form, parameter: Sized | None) -> None:
+        assert parameter is not None
+        shapes.is_shape(result, (parameter.dimension("channels"), ACROSS, ACROSS))
+
+    def torch(self, operands: list[str], module: str) -> str:
+        return f"{module}.view(-1, 1, 1)"
+
+
+class ScaleChannels(WithVector):
+    """γ * x: a trainable vector times a map, channel by channel."""
+
+    linear: ClassVar[bool] = True
+    binds: ClassVar[Strength] = "product"
+    shapes: ClassVar[str] = "C×H×W → the same"
+
+    def shape(self, shapes: Solver, operands: list[Form], result: Form, parameter: Sized | None) -> None:
+        assert parameter is not None
+        shapes.same(result, operands[0])
+        dims = operands[0].root().dims if is_spread(operands[0]) else None
+        shapes.equal((dims or shapes.map(operands[0]))[0], parameter.dimension("channels"))
+
+    def torch(self, operands: list[str], module: str) -> str:
+        return f"{module}.view(-1, 1, 1) * {operands[0]}"
 
     def keeps(self, result: Shape, trained: Sequence[bool]) -> Kept:
         return OPERAND

@@ -59,6 +59,7 @@ class Softmax(Operator):
 
     def shape(self, shapes: Solver, operands: list[Form], result: Form, parameter: Sized | None) -> None:
         shapes.same(result, operands[0])
+        shapes.when_ranked(operands, lambda rank: None)
 
     def torch(self, operands: list[str], module: str) -> str:
         return f"torch.softmax({operands[0]}, 1)"

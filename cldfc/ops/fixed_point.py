@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from cldfc.ops.base import Operator, real, whole
-from cldfc.ops.solver import Form, Sized, Solver
+from cldfc.ops.solver import Form, Sized, Solver, Unfit, is_spread
 
 LEAST_TOL = 1e-15
 
@@ -39,6 +39,9 @@ class Iterated(Operator):
         return self.steps + 1
 
     def shape(self, shapes: Solver, operands: list[Form], result: Form, parameter: Sized | None) -> None:
+        if any(map(is_spread, operands)):
+            reason = "what is looked for here is a vector of parameters, not a value of each image"
+            raise Unfit(reason, "let it depend on a map, or write a formula of scalars and vectors")
         for operand in operands:
             shapes.same(result, operand)
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from math import prod
 from typing import ClassVar
 
+from cldfc.ops.arithmetic import Alike
 from cldfc.ops.base import FLOAT, NOTHING, OPERAND, RESULT, Kept, Operator, Strength, decimal, real, whole
 from cldfc.ops.solver import Form, Shape, Sized, Sizes, Solver, whole_size
 
@@ -243,6 +244,70 @@ class Abs(Positive):
         return f"torch.abs({operands[0]})"
 
 
+class Exp(Positive):
+    """exp(x) = e^x."""
+
+    keyword: ClassVar[str | None] = "exp"
+
+    def torch(self, operands: list[str], module: str) -> str:
+        return f"torch.exp({operands[0]})"
+
+    def keeps(self, result: Shape, trained: Sequence[bool]) -> Kept:
+        return RESULT
+
+
+class Log(Pointwise):
+    """log(x): the natural logarithm; it is not a number where x < 0."""
+
+    keyword: ClassVar[str | None] = "log"
+
+    def torch(self, operands: list[str], module: str) -> str:
+        return f"torch.log({operands[0]})"
+
+    def nonnegative(self, operands: Sequence[bool]) -> bool:
+        return False
+
+
+class Sqrt(Pointwise):
+    """sqrt(x): the square root; it is not a number where x < 0, and its slope is infinite at 0."""
+
+    keyword: ClassVar[str | None] = "sqrt"
+    keeps_zero: ClassVar[bool] = True
+
+    def torch(self, operands: list[str], module: str) -> str:
+        return f"torch.sqrt({operands[0]})"
+
+    def keeps(self, result: Shape, trained: Sequence[bool]) -> Kept:
+        return RESULT
+
+
+class Cos(Pointwise):
+    """cos(x), of an angle in radians."""
+
+    keyword: ClassVar[str | None] = "cos"
+    bounded: ClassVar[bool] = True
+
+    def torch(self, operands: list[str], module: str) -> str:
+        return f"torch.cos({operands[0]})"
+
+    def nonnegative(self, operands: Sequence[bool]) -> bool:
+        return False
+
+
+class Sin(Pointwise):
+    """sin(x), of an angle in radians."""
+
+    keyword: ClassVar[str | None] = "sin"
+    bounded: ClassVar[bool] = True
+    keeps_zero: ClassVar[bool] = True
+
+    def torch(self, operands: list[str], module: str) -> str:
+        return f"torch.sin({operands[0]})"
+
+    def nonnegative(self, operands: Sequence[bool]) -> bool:
+        return False
+
+
 @dataclass(frozen=True)
 class SoftThreshold(Pointwise):
     """soft_threshold(x) = sign(x) · max(0, |x| - threshold), Donoho 1995; the step of ISTA."""
@@ -288,6 +353,10 @@ class DropPath(Pointwise):
     repeatable: ClassVar[bool] = False
     rate: float = real(0.1, 0, 1)
 
+    def shape(self, shapes: Solver, operands: list[Form], result: Form, parameter: Sized | None) -> None:
+        super().shape(shapes, operands, result, parameter)
+        shapes.when_ranked(operands, lambda rank: None)
+
     def torch(self, operands: list[str], module: str) -> str:
         return f"drop_path({operands[0]}, {decimal(self.rate)}, self.training)"
 
@@ -297,3 +366,39 @@ class DropPath(Pointwise):
 
     def is_view(self) -> bool:
         return self.rate == 0
+
+
+class WithTrainedSetting(Alike):
+    """An operator whose setting is a scalar or a vector, its second operand; torch's own functions take a number."""
+
+    def nonnegative(self, operands: Sequence[bool]) -> bool:
+        return operands[0]
+
+
+class TrainedThreshold(WithTrainedSetting):
+    """soft_threshold[θ](x): sign(x) · max(0, |x| - θ) with a trained threshold, as in LISTA, Gregor and LeCun 2010."""
+
+    def torch(self, operands: list[str], module: str) -> str:
+        return f"soft_threshold({', '.join(operands)})"
+
+    def keeps(self, result: Shape, trained: Sequence[bool]) -> Kept:
+        """Its operand, its sign, and what is left of its absolute value."""
+        return Kept((0,), each_image=2 * FLOAT * prod(result))
+
+
+class TrainedSlope(WithTrainedSetting):
+    """leaky_relu[a](x): max(0, x) + a · min(0, x) with a trained slope, as in prelu, He et al. 2015."""
+
+    def torch(self, operands: list[str], module: str) -> str:
+        return f"leaky_relu({', '.join(operands)})"
+
+    def keeps(self, result: Shape, trained: Sequence[bool]) -> Kept:
+        """Its operands, and where the first is positive."""
+        return Kept((0, 1), each_image=prod(result))
+
+
+TRAINED_SETTINGS: Mapping[type[Operator], type[WithTrainedSetting]] = {
+    SoftThreshold: TrainedThreshold,
+    LeakyRelu: TrainedSlope,
+}
+"""The operators whose first setting may be a scalar or a vector, and what they are then."""

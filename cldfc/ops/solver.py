@@ -108,6 +108,16 @@ class Form:
         return "an unknown shape" if dims is None else " × ".join(str(d.root().size or "?") for d in dims)
 
 
+ACROSS = Dim(1)
+"""The height and the width of a vector of parameters: it is spread over maps of any size."""
+
+
+def is_spread(value: Form) -> bool:
+    """Whether a value is a vector of parameters, or made of such alone."""
+    dims = value.root().dims
+    return dims is not None and len(dims) == 3 and dims[1] is ACROSS
+
+
 @dataclass
 class Sized:
     """The sizes of one parameter by name, as far as they are known, and what its declaration says outright."""
@@ -271,7 +281,9 @@ class Solver:
             root.waiting = None
 
     def map(self, value: Form) -> tuple[Dim, Dim, Dim]:
-        """Channels, height and width of a value."""
+        """Channels, height and width of a value; Mismatch also for a vector that is spread over a map."""
+        if is_spread(value):
+            raise Mismatch
         channels, height, width = self.dims(value, 3)
         return channels, height, width
 
@@ -293,8 +305,8 @@ class Solver:
 
         def look() -> None:
             dims = next((form.root().dims for form in values if form.root().dims is not None), None)
-            if dims == ():
-                raise Mismatch  # a scalar has no axes
+            if dims == () or any(map(is_spread, values)):
+                raise Mismatch  # a scalar has no axes, and a vector no batch
             if dims is not None and not told:
                 told.append(len(dims))
                 rule(len(dims))

@@ -7,6 +7,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from fractions import Fraction
 
+import torch
+
+from cldfc.reference.operators import POINTWISE
 from cldfc.syntax import tree
 from cldfc.syntax.walk import mentions
 
@@ -89,6 +92,8 @@ def sort_statements(spec: tree.Tree) -> Declarations:
     return found
 
 
+FUNCTIONS = ("exp", "log", "sqrt", "sigmoid", "softplus", "tanh", "cos", "sin", "abs")
+"""The operators that give a number for a number."""
 Exact = int | float | Fraction
 
 
@@ -120,6 +125,8 @@ class ReferenceNumbers:
                 return right is not None and self.is_number(left, binding) and self.is_number(right, binding)
             case tree.Sum(parts) | tree.Product(parts) | tree.Listing(_, parts):
                 return all(self.is_number(part, binding) for part in parts)
+            case tree.Apply(tree.Symbol(name), inner) | tree.Compose(tree.Symbol(name), inner):
+                return name in FUNCTIONS and self.is_number(inner, binding)
             case _:
                 return False
 
@@ -137,7 +144,7 @@ class ReferenceNumbers:
         """Whether a name is a constant that has one value for each value of one index."""
         if name not in self.tables:
             self.tables[name] = False
-            let = self.known.lets.get(name)
+            let = self.known.lets.get(name) or self.known.scalars.get(name)
             head: Tag = let.symbol.tag if let is not None and self.is_constant(name) else ()
             if let is not None and len(head) == 1:
                 is_plain = all(self.level_of(index.name or "") is None for index in head)
@@ -182,6 +189,12 @@ class ReferenceNumbers:
                 return sum(sign * self.number(term, binding, tag) for sign, term in parts)
             case tree.Star(left, _, right) if right is not None:
                 return self.number(left, binding, tag) * self.number(right, binding, tag)
+            case tree.Apply(tree.Symbol(name), inner) | tree.Compose(tree.Symbol(name), inner):
+                number = torch.tensor(float(self.number(inner, binding, tag)), dtype=torch.float64)
+                return POINTWISE[name](number).item()
+            case tree.Listing(reducer, parts):
+                numbers = [self.number(part, binding, tag) for part in parts]
+                return sum(numbers) if reducer == "sum" else max(numbers) if reducer == "max" else min(numbers)
             case tree.Quotient(numerator, denominator):
                 above = _as_fraction(self.number(numerator, binding, tag))
                 return above / _as_fraction(self.number(denominator, binding, tag))
@@ -194,7 +207,7 @@ class ReferenceNumbers:
         """A constant or fixed scalar: at its own tag, or at the level that `tag` says. Raises NoValue."""
         let, scalar = self.known.lets.get(symbol.name), self.known.scalars.get(symbol.name)
         if scalar is not None:
-            head, values = scalar.symbol.tag, (scalar.value,)
+            head, values = scalar.symbol.tag, scalar.values
         else:
             assert let is not None
             head, values = let.symbol.tag, let.values
@@ -219,7 +232,7 @@ class ReferenceNumbers:
         at = binding[name] if own is None else self.index(own, binding, tag)
         if self.known.has_cases(symbol.name):
             found, inner = self.case_at(symbol.name, (at,))
-            if isinstance(found, tree.Let) and len(found.values) > 1:
+            if isinstance(found, tree.Let | tree.Scalar) and len(found.values) > 1:
                 return self.number(found.values[at - self.first_of(found)], {}, ())
             return self.number(_value_of(found), inner, found.symbol.tag)
         lower, upper = self.range(name, 0)
@@ -228,8 +241,8 @@ class ReferenceNumbers:
         first, *others = values
         return self.number(values[at - lower], {}, ()) if others else self.number(first, {name: at}, head)
 
-    def first_of(self, let: tree.Let) -> int:
-        """The first value of the index of a `let` with one value for each."""
+    def first_of(self, let: tree.Let | tree.Scalar) -> int:
+        """The first value of the index of a declaration with one value for each."""
         clause = next(iter(let.clauses), None)
         if clause is not None and clause.lower is not None:
             return self.bound(clause.lower, {}, let.symbol.tag)
@@ -389,7 +402,7 @@ class ReferenceNumbers:
 
 def _value_of(statement: _Tagged) -> tree.Expression:
     assert not isinstance(statement, tree.KernelStatement)
-    return statement.values[0] if isinstance(statement, tree.Let) else statement.value
+    return statement.values[0]
 
 
 def _as_fraction(value: Exact) -> Exact:

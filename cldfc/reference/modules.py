@@ -271,8 +271,10 @@ def read_scalar(session: EvaluationSession, symbol: tree.Symbol, binding: Bindin
 
 
 def _find_scalar(session: EvaluationSession, symbol: tree.Symbol, binding: Binding) -> tuple[str, Tensor]:
+    """A scalar, or a vector as it is spread over a map."""
     module = session.parameters.module(_after_tie(session, symbol.name, _parameter_tag(session, symbol, binding)))
-    return module, session.parameters.tensor(module)
+    found = session.parameters.tensor(module)
+    return module, found if session.known.scalars[symbol.name].channels is None else found[:, None, None]
 
 
 # Operators that own parameters

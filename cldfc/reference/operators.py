@@ -106,6 +106,11 @@ POINTWISE: Mapping[str, Callable[..., Tensor]] = {
     "hard_sigmoid": hard_sigmoid,
     "softplus": F.softplus,
     "abs": torch.abs,
+    "exp": torch.exp,
+    "log": torch.log,
+    "sqrt": torch.sqrt,
+    "cos": torch.cos,
+    "sin": torch.sin,
     "soft_threshold": soft_threshold,
 }
 """The operators that act on each number for itself; their settings are keyword arguments."""

@@ -50,8 +50,8 @@ class Unshaped:
             known = [operand for operand in operands if operand is not None]
             if len(known) == len(operands):
                 self.tensor = self.compute(known)
-            elif known and self.is_alike:
-                self.shaped(tuple(known[0].shape))
+            elif self.is_alike and (shapes := [tuple(tensor.shape) for tensor in known if _has_batch(tensor)]):
+                self.shaped(shapes[0])
         return self.tensor
 
     def shaped(self, shape: Shape) -> Tensor:
@@ -103,6 +103,16 @@ def _with_shape(value: Value, shape: Shape) -> Tensor:
     return value if isinstance(value, Tensor) else value.shaped(shape)
 
 
+def _has_batch(tensor: Tensor) -> bool:
+    """Whether it is a number, a vector or a map for each image, not a scalar or a vector of parameters."""
+    return tensor.ndim in (1, 2, 4)
+
+
+def _rank(tensor: Tensor) -> int:
+    """That of a value of each image, over which numbers of images are spread; parameters of channels are like maps."""
+    return 4 if tensor.ndim == 3 else tensor.ndim
+
+
 def tensor_of(value: Value) -> Tensor | None:
     """A value as a tensor; None while its shape is not known."""
     return value.known() if isinstance(value, Unshaped) else value
@@ -150,14 +160,14 @@ def combine_alike(values: Sequence[Value], compute: Callable[[list[Tensor]], Ten
     """A function of values of one shape, of scalars, and of what is spread over maps; zeros have the shape of the rest.
 
     Beside maps a vector has one number for each channel, and a map of one channel one for each pixel. A number of each
-    image is spread over maps and vectors.
+    image is spread over maps and vectors. Scalars and vectors of parameters have no batch, and tell no shape.
     """
     values = [_known(value) for value in values]
-    rank = max((value.ndim for value in values if isinstance(value, Tensor)), default=0)
+    rank = max((_rank(value) for value in values if isinstance(value, Tensor)), default=0)
     if rank == 4:
         values = [v[:, :, None, None] if isinstance(v, Tensor) and v.ndim == 2 else v for v in values]
     values = [v.reshape(-1, *[1] * (rank - 1)) if isinstance(v, Tensor) and v.ndim == 1 else v for v in values]
-    shapes = [tuple(value.shape) for value in values if isinstance(value, Tensor) and value.ndim]
+    shapes = [tuple(value.shape) for value in values if isinstance(value, Tensor) and _has_batch(value)]
     shape = tuple(map(max, zip(*shapes, strict=True))) if shapes else None
     if shape is None and any(isinstance(value, Unshaped) for value in values):
         return values[0] if all(is_zero(value) for value in values) else Unshaped(values, compute, is_alike=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
+from functools import reduce
 from math import prod
 from typing import Any, cast
 
@@ -31,6 +32,9 @@ from cldfc.syntax import tree
 
 # It carries no types.
 _torch: Any = torch
+
+Setting = int | float | str | Tensor
+"""What stands in the brackets of an operator: a number, a word, or a scalar or vector that is trained."""
 
 
 @dataclass(frozen=True)
@@ -75,8 +79,8 @@ class Expressions:
             case tree.ApplyToSeveral(tree.Symbol() as function, arguments):
                 return self.call(function, [self.value(part, scope) for part in arguments], scope)
             case _ if self.session.numbers.is_number(expression, scope.binding):
-                number = self.session.numbers.number(expression, scope.binding, scope.tag)
-                return torch.tensor(float(number), dtype=torch.float64)
+                number = self.number(expression, scope)
+                return map_value(Unshaped(), lambda zero: zero + number)
             case tree.Symbol(name, tag=(), settings=settings) if name in scope.unknowns:
                 value = scope.unknowns[name]
                 return self.channels(value, settings[0], scope) if settings else value
@@ -88,7 +92,7 @@ class Expressions:
                 value = self.session.values[name, self.session.numbers.indices(expression, scope.binding)]
                 return self.channels(value, settings[0], scope) if settings else value
             case tree.Quotient(above, below):
-                return _combine(expression, [self.value(above, scope), self.value(below, scope)])
+                return _combine(expression, [self.operand(above, scope), self.operand(below, scope)])
             case tree.Power(base, exponent):
                 power = float(self.session.numbers.number(exponent, scope.binding, scope.tag))
                 return map_value(self.value(base, scope), lambda given: given**power)
@@ -97,13 +101,27 @@ class Expressions:
             case tree.Compose(function, argument) | tree.Apply(function, argument):
                 return self.apply(function, self.value(argument, scope), scope)
             case tree.Sum(parts) | tree.Product(parts) | tree.Listing(_, parts):
-                return _combine(expression, [self.value(part, scope) for part in parts])
+                return _combine(expression, [self.operand(part, scope) for part in parts])
+            case tree.Reduction("softmax", name):
+                outside = replace(scope, binding={n: at for n, at in scope.binding.items() if n != name})
+                own, all_of_them = self.value(expression.body, scope), self.terms(expression, outside)
+                return combine_alike([own, *all_of_them], _share)
             case tree.Reduction(reducer):
                 return _reduce(reducer, self.terms(expression, scope))
             case tree.Fix():
                 return self.solution(expression, scope)
             case _:
                 raise TypeError(f"{expression} is no value")
+
+    def operand(self, expression: tree.Expression, scope: EquationScope) -> Value:
+        """A part of an expression; a number in it is spread over the others."""
+        if self.session.numbers.is_number(expression, scope.binding) and expression != tree.Number(0, expression.span):
+            return self.number(expression, scope)
+        return self.value(expression, scope)
+
+    def number(self, expression: tree.Expression, scope: EquationScope) -> Tensor:
+        number = self.session.numbers.number(expression, scope.binding, scope.tag)
+        return torch.tensor(float(number), dtype=torch.float64)
 
     def channels(self, value: Value, setting: tree.Setting, scope: EquationScope) -> Value:
         """`x[0..15]`: the channels from the first to the last one."""
@@ -168,12 +186,12 @@ class Expressions:
 
     def apply(self, function: tree.Expression, x: Value, scope: EquationScope) -> Value:
         if self.is_factor(function, scope):
-            return _combine(tree.Product((function,), function.span), [self.value(function, scope), x])
+            return _combine(tree.Product((function,), function.span), [self.operand(function, scope), x])
         match function:
             case tree.Symbol():
                 return self.apply_symbol(function, x, scope)
             case tree.Quotient(above, below):
-                return _combine(function, [self.apply(above, x, scope), self.value(below, scope)])
+                return _combine(function, [self.apply(above, x, scope), self.operand(below, scope)])
             case tree.Star(_, _, right):
                 return self.multiply(function, x if right is None else self.apply(right, x, scope), scope)
             case tree.Compose(outer, inner) | tree.Apply(outer, inner):
@@ -182,7 +200,7 @@ class Expressions:
                 alone = [self.is_factor(part, scope) for part in parts]
                 found = zip(parts, alone, strict=True)
                 return _combine(
-                    function, [self.value(p, scope) if is_alone else self.apply(p, x, scope) for p, is_alone in found]
+                    function, [self.operand(p, scope) if is_alone else self.apply(p, x, scope) for p, is_alone in found]
                 )
             case tree.Reduction(reducer, name, _, _, body):
                 turns = reduction_turns(self.session.numbers, function, scope.binding, scope.tag)
@@ -212,6 +230,8 @@ class Expressions:
                 return self.is_factor(*self.inside(expression, scope))
             case tree.Symbol(name):
                 return name in self.session.known.scalars
+            case tree.Reduction("softmax", _, _, _, body):
+                return self.is_factor(body, scope)
             case tree.Sum(parts) | tree.Product(parts) | tree.Listing("sum" | "max" | "min", parts):
                 return not _is_zero(expression) and all(_is_zero(p) or self.is_factor(p, scope) for p in parts)
             case tree.Quotient(one, other) | tree.Star(one, _, other) | tree.Power(one, other):
@@ -238,10 +258,11 @@ class Expressions:
         indices = self.session.numbers.indices(symbol, scope.binding)
         settings = self.settings(symbol, scope)
         if symbol.name in OWNERS:
+            numbers = {name: value for name, value in settings.items() if not isinstance(value, Tensor)}
             is_shared = bool(symbol.tag) and symbol.name != "bn"
             own = None if is_shared else after_rename(self.session, (cast(str, next(self.places)), self.indices))
             parameter = (symbol.name, indices) if symbol.tag or own is None else own
-            return apply_owner(self.session, symbol.name, settings, parameter, own or parameter, x, self.key)
+            return apply_owner(self.session, symbol.name, numbers, parameter, own or parameter, x, self.key)
         return self.apply_builtin(symbol.name, settings, x)
 
     def call(self, symbol: tree.Symbol, operands: Sequence[Value], scope: EquationScope) -> Value:
@@ -252,23 +273,28 @@ class Expressions:
         given = {argument.name: operand for argument, operand in zip(let.arguments, operands, strict=True)}
         return self.value(let.values[0], replace(inner, arguments=given))
 
-    def settings(self, symbol: tree.Symbol, scope: EquationScope) -> dict[str, int | float | str]:
+    def settings(self, symbol: tree.Symbol, scope: EquationScope) -> dict[str, Setting]:
         names = SETTINGS.get(symbol.name, ())
         of_words, words = WORDS.get(symbol.name, ("", ()))
-        found: dict[str, int | float | str] = {}
+        found: dict[str, Setting] = {}
         for place, setting in enumerate(symbol.settings):
             value = setting.value
             if isinstance(value, tree.Symbol) and value.name in words:
                 found[of_words] = value.name
             elif isinstance(value, tree.Symbol) and value.name in FLAGS and value.name in names:
                 found[value.name] = 1
+            elif not self.session.numbers.is_number(value, scope.binding) and self.is_factor(value, scope):
+                found[setting.name or names[place]] = cast(Tensor, self.value(value, scope))
             else:
                 found[setting.name or names[place]] = _plain(
                     self.session.numbers.number(value, scope.binding, scope.tag)
                 )
         return found
 
-    def apply_builtin(self, name: str, settings: dict[str, int | float | str], x: Value) -> Value:
+    def apply_builtin(self, name: str, settings: dict[str, Setting], x: Value) -> Value:
+        trained = [setting for setting in settings.values() if isinstance(setting, Tensor)]
+        if trained:
+            return x if is_zero(x) else combine_alike([x, *trained], lambda given: POINTWISE[name](*given))
         if name in DRAWING:
             draw, customary = DRAWING[name]
             rate = float(settings.get("rate", customary))
@@ -322,13 +348,19 @@ def _combine(expression: tree.Sum | tree.Product | tree.Quotient | tree.Listing,
             return _reduce(reducer, values)
 
 
-def _reduce(reducer: tree.Reducer | tree.Extreme, values: Sequence[Value]) -> Value:
+def _reduce(reducer: tree.Reducer, values: Sequence[Value]) -> Value:
     if reducer == "concat":
         return concatenate(values)
-    if reducer in ("max", "min"):
+    if reducer != "sum":
         choose = torch.amax if reducer == "max" else torch.amin
         return combine_alike(values, lambda given: choose(torch.stack(_torch.broadcast_tensors(*given)), 0))
     return combine_alike(values, lambda given: _signed_sum(given, [1] * len(given)))
+
+
+def _share(values: Sequence[Tensor]) -> Tensor:
+    """exp(first) / Σ exp(others); the first is one of the others, too."""
+    most = reduce(torch.maximum, values)
+    return (values[0] - most).exp() / sum((value - most).exp() for value in values[1:])
 
 
 def _signed_sum(values: Sequence[Tensor], signs: Sequence[int]) -> Tensor:

@@ -15,13 +15,15 @@ from cldfc.ops import (
     Channels,
     Concat,
     Divide,
+    Extreme,
+    ExtremeTotal,
     InnerProduct,
     Kernel,
-    Larger,
     Multiply,
     Operator,
     ScalarValue,
     Total,
+    VectorValue,
     WithNumber,
     WithScalar,
     Zero,
@@ -30,7 +32,7 @@ from cldfc.ops.convolution import stride_text
 from cldfc.show.labels import SIGNS, channels_text, configuration, number_word, word
 from cldfc.syntax import tree
 
-_MERGING = (Add, Total, Multiply, Divide, Concat, InnerProduct, Larger)
+_MERGING = (Add, Total, Multiply, Divide, Concat, InnerProduct, Extreme, ExtremeTotal)
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +66,7 @@ def _tag_text(positions: Positions, bindings: Sequence[Binding]) -> str:
 
 def _kernel_label(operator: Operator, name: str, tag: str) -> BoxLabel:
     if not isinstance(operator, Kernel):
-        return BoxLabel(name, tag, "" if isinstance(operator, ScalarValue) else "·")
+        return BoxLabel(name, tag, "" if isinstance(operator, ScalarValue | VectorValue) else "·")
     arrow = "↑" if operator.is_transposed != operator.is_adjoint else "↓"
     return BoxLabel(
         name, tag, f"{arrow}{stride_text(operator.stride)}" if operator.stride != 1 else "", operator.is_adjoint
@@ -75,10 +77,12 @@ def _merge_label(operator: Operator) -> BoxLabel:
     match operator:
         case Multiply():
             return BoxLabel("×")
-        case InnerProduct() | Larger():
+        case InnerProduct():
             return BoxLabel(SIGNS[type(operator)])
         case Divide():
             return BoxLabel("/")
+        case Extreme(which=which) | ExtremeTotal(which=which):
+            return BoxLabel(which)
         case Concat():
             return BoxLabel("∥")
         case _:

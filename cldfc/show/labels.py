@@ -13,17 +13,18 @@ from cldfc.network.graph import Graph
 from cldfc.network.positions import Key, format_key
 from cldfc.ops import (
     Add,
-    AtLeast,
-    AtMost,
     Channels,
     ConjugateGradients,
     Divide,
     EuclideanNorm,
+    Extreme,
+    ExtremeTotal,
     FixedPoint,
     InnerProduct,
     Input,
     Kernel,
-    Larger,
+    Limit,
+    LogTotal,
     Multiply,
     MultiplyBy,
     Operator,
@@ -31,9 +32,11 @@ from cldfc.ops import (
     Reciprocal,
     ScalarValue,
     Shift,
-    Smaller,
     Total,
+    TrainedSlope,
+    TrainedThreshold,
     Unknown,
+    VectorValue,
     WithNumber,
     Zero,
 )
@@ -58,8 +61,9 @@ SIGNS: dict[type[Operator], str] = {
     Divide: "/",
     InnerProduct: "⟨·,·⟩",
     EuclideanNorm: "‖·‖",
-    Larger: "max",
-    Smaller: "min",
+    LogTotal: "log sum exp",
+    TrainedThreshold: "soft_threshold",
+    TrainedSlope: "leaky_relu",
 }
 _ITERATIONS: dict[type[Operator], str] = {FixedPoint: "fix", ConjugateGradients: "solve"}
 
@@ -90,7 +94,9 @@ def operation_label(graph: Graph, at: int) -> str:
         name, tag = node.parameter or ("", ())
         return f"{format_key((name + 'ᵀ' * operator.is_adjoint, tag))} *{stride}"
     if operator.keyword is None and node.parameter is not None:
-        return format_key(node.parameter) + " *" * (not isinstance(operator, ScalarValue))
+        return format_key(node.parameter) + " *" * (not isinstance(operator, ScalarValue | VectorValue))
+    if isinstance(operator, Extreme | ExtremeTotal):
+        return operator.which
     return SIGNS.get(type(operator)) or word(operator) + configuration(operator)
 
 
@@ -106,10 +112,8 @@ def number_word(operator: WithNumber, times: str) -> str:
             return f"{number} /"
         case RaiseTo():
             return f"^{number}"
-        case AtMost():
-            return f"min {number}"
-        case AtLeast():
-            return f"max {number}"
+        case Limit(which=which):
+            return f"{which} {number}"
         case _:
             return f"{number}{times}"
 

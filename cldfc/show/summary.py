@@ -67,7 +67,7 @@ def summary_lines(graph: Graph, is_trained: bool = True) -> list[str]:
     costs, written = cost_of_operations(graph), cost_of_operations(graph.as_written)
     levels = costs_of_levels(graph, costs)
     for at, level in costs_of_levels(graph.as_written, written).items():
-        shapes = ", ".join("×".join(map(str, shape)) for shape in level.shapes)
+        shapes = ", ".join("×".join(map(str, shape)) or "a number" for shape in level.shapes)
         rows.append((level.name, shapes, *_level_figures(level.cost, levels[at].cost if at in levels else Cost())))
     cost, before = total_cost(graph, costs), total_cost(graph.as_written, written)
     rows.append(("all", "", *_level_figures(before, cost)))

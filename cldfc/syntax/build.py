@@ -221,11 +221,21 @@ class Builder(Transformer[Token, tree.Statement]):
     def channels(self, parts: list[tree.Expression]) -> list[tree.Expression]:
         return parts
 
-    def scalar(self, parts: list[tree.Expression | tree.Clause | Token]) -> tree.Scalar:
-        symbol, value = cast("tuple[tree.Symbol, tree.Expression]", parts[:2])
-        is_fixed = any(isinstance(part, Token) for part in parts[2:])
+    def scalar(self, parts: _Parts) -> tree.Scalar:
+        return self.with_values(parts[0], parts[1:], None)
+
+    def vector(self, parts: _Parts) -> tree.Scalar:
+        return self.with_values(parts[0], parts[2:], cast(tree.Expression, parts[1]))
+
+    def with_values(
+        self, symbol: tree.Expression | Token, parts: _Parts, channels: tree.Expression | None
+    ) -> tree.Scalar:
         clauses = tuple(part for part in parts if isinstance(part, tree.Clause))
-        return tree.Scalar(self.head(symbol), value, is_fixed, self.statement, clauses)
+        is_fixed = any(isinstance(part, Token) for part in parts)
+        values = tuple(part for part in parts if not isinstance(part, Token | tree.Clause))
+        return tree.Scalar(
+            self.head(cast(tree.Expression, symbol)), values, is_fixed, self.statement, channels, clauses
+        )
 
     def tie(self, parts: list[tree.Symbol | tree.Clause]) -> tree.Tie:
         return tree.Tie(
@@ -334,6 +344,12 @@ class Builder(Transformer[Token, tree.Statement]):
         above, below = (tree.Number(int(span.text), span) for span in spans)
         return tree.Quotient(above, below, place)
 
+    def root(self, parts: _Parts) -> tree.Apply:
+        """`\\sqrt{x}`."""
+        sign, inner, close = cast("tuple[Token, tree.Expression, Token]", tuple(parts))
+        function = tree.Symbol("sqrt", (), self.place_of(sign))
+        return tree.Apply(function, inner, function.span.to(self.place_of(close)))
+
     def quotient(self, parts: list[tree.Expression]) -> tree.Quotient:
         return tree.Quotient(parts[0], parts[1], parts[0].span.to(parts[1].span))
 
@@ -435,7 +451,7 @@ class Builder(Transformer[Token, tree.Statement]):
     def listing(self, parts: _Parts) -> tree.Listing:
         members = cast("tuple[tree.Expression, ...]", tuple(parts[2:-1]))
         place = self.place_of(parts[0]).to(self.place_of(parts[-1]))
-        return tree.Listing(_lister(cast(Token, parts[0])), members, place)
+        return tree.Listing(_reducer(cast(Token, parts[0])), members, place)
 
     def fix(self, parts: _Parts) -> tree.Fix:
         word, _, name, body, *settings, close = parts
@@ -541,10 +557,4 @@ def _without_end(bound: tree.Expression, by: Literal[1, -1]) -> tree.Expression:
 
 def _reducer(word: Token) -> tree.Reducer:
     """`concat`, `\\mathrm{concat}`."""
-    return "concat" if "concat" in word else "sum"
-
-
-def _lister(word: Token) -> tree.Reducer | tree.Extreme:
-    """`max`, `\\max`, `concat`."""
-    found = word.lstrip("\\")
-    return found if found in ("max", "min") else _reducer(word)
+    return next(reducer for reducer in ("softmax", "concat", "max", "min", "sum") if reducer in word)

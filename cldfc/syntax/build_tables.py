@@ -14,7 +14,7 @@ from lark import Lark
 
 from cldfc.syntax import spelling
 
-_PATTERNS = "NAME TAG ADJOINT NOISE COMMENT OPEN CLOSE ENUMERATION FOR_WORDS IN_SET".split()
+_PATTERNS = "NAME TAG ADJOINT NOISE COMMENT OPEN CLOSE ENUMERATION FOR_WORDS IN_SET INDEXED".split()
 """Those of the spelling that the grammar speaks of."""
 
 _GRAMMAR = Path(__file__).parents[2] / "grammar" / "cldf.lark"

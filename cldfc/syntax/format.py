@@ -457,9 +457,11 @@ def statement_line(statement: tree.Statement, formatter: Formatter) -> Line:
             return Line("shape", "output", formatter.name(name), ":", text)
         case tree.KernelStatement():
             return Line("kernel", "kernel", formatter.symbol(statement.symbol), ":", _kernel_body(statement, formatter))
-        case tree.Scalar(symbol, value, is_fixed):
-            text = formatter.text(value) + (", fixed" if is_fixed else "") + formatter.clauses(statement.clauses)
-            return Line("scalar", "scalar", formatter.symbol(symbol), "=", text)
+        case tree.Scalar(symbol, values, is_fixed, channels=channels):
+            text = formatter.listed(values) + (", fixed" if is_fixed else "") + formatter.clauses(statement.clauses)
+            if channels is None:
+                return Line("scalar", "scalar", formatter.symbol(symbol), "=", text)
+            return Line("vector", "vector", formatter.symbol(symbol), ":", f"{formatter.text(channels)} = {text}")
         case tree.Tie(symbol, clauses):
             return Line("", "tie", formatter.symbol(symbol) + formatter.clauses(clauses))
         case tree.Rename(old, new):

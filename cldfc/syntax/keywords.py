@@ -23,7 +23,7 @@ def _examples() -> dict[str, str]:
 
 EXAMPLES = _examples()
 STATEMENTS = tuple(EXAMPLES)
-REDUCTIONS = ("sum", "concat")
+REDUCTIONS = ("sum", "concat", "max", "min")
 SOLVERS = ("fix", "solve")
 BOUNDARIES = get_args(tree.Boundary)
 WORDS_INSIDE = (
@@ -51,7 +51,7 @@ WORDS_INSIDE = (
 MODULE_NAMES = frozenset(
     """
     torch nn F NamedTuple conv prolong shared_norm drop_path stencil unpad check_size check_shape check_count
-    Callable iterate anderson fixed_point conjugate_gradients
+    Callable iterate anderson fixed_point conjugate_gradients soft_threshold leaky_relu
     """.split()
 )
 """What it imports and defines beside its class."""

@@ -59,7 +59,7 @@ _HELP_FOR_POWERS = "a tag follows a name, `g@ℓ(x)`; a power is that of a numbe
 HELP_FOR_FRACTIONS = "an index is a whole number: give the half steps a name of their own, such as `v@i`"
 HELP_FOR_PARAMETERS = (
     "leave it out: an index is a name that `levels` or `steps` declares, or a number, as in `u@ℓ,i-1`; "
-    "a threshold is a setting of the operator, `soft_threshold[0.1]`"
+    "a threshold is a setting of the operator, `soft_threshold[0.1]`, or `soft_threshold[θ]` with `scalar θ = 0.1`"
 )
 HELP_FOR_GRIDS = "an index is one name, plus or minus a number; grids are numbered, `ℓ` for h, `ℓ+1` for 2h"
 HELP_FOR_ARITHMETIC = (
@@ -88,8 +88,8 @@ _HELP_FOR_COMMANDS = {
     **dict.fromkeys(("|", "Vert", "lVert", "rVert", "vert", "lvert", "rvert", "norm"), _HELP_FOR_NORMS),
     **dict.fromkeys(("langle", "rangle"), _HELP_FOR_PRODUCTS),
     **dict.fromkeys(("nabla", "partial", "dot", "ddot"), _HELP_FOR_GRADIENTS),
-    **dict.fromkeys(("arg", "argmin", "argmax", "min", "inf", "sup"), _HELP_FOR_MINIMA),
-    **dict.fromkeys(("exp", "log", "ln", "sin", "cos", "tan", "sinh", "cosh", "sgn", "sign"), HELP_FOR_FUNCTIONS),
+    **dict.fromkeys(("arg", "argmin", "argmax", "inf", "sup"), _HELP_FOR_MINIMA),
+    **dict.fromkeys(("ln", "tan", "sinh", "cosh", "sgn", "sign"), HELP_FOR_FUNCTIONS),
     **dict.fromkeys(
         ("otimes", "boxtimes", "bullet", "times"), "write `*` after a kernel or a number, `⊙` between values"
     ),
@@ -102,8 +102,7 @@ _HELP_FOR_COMMANDS = {
     "frac": "write a quotient of two numbers: `\\frac{1}{2}`",
     "sum": "write a sum with its range: `\\sum_{j=0}^{4}`, or `sum(j = 0..4 : x@j)`",
     "prod": "there are no products over an index: write `g ∘ h` for operators, `x ⊙ y` for values",
-    "max": "write the larger of two as `max(x, y)`, the maximum of x and 0 as `relu(x)`",
-    "sqrt": "write the root of a number as a power: `2^(1/2)`",
+    "sqrt": "write what stands under a root in braces: `\\sqrt{x}`",
     "text": "leave the words out, or write them behind `#`",
     "forall": "leave it out: an index goes over its declared range",
 }

@@ -83,6 +83,8 @@ class Multiples:
                 return all(map(self.is_multiple, parts))
             case tree.Listing(reducer, parts):
                 return reducer != "concat" and all(map(self.is_multiple, parts))
+            case tree.Reduction("softmax", _, _, _, body):
+                return self.is_multiple(body)
             case tree.Apply(tree.Symbol(name), argument) if name in self.functions:
                 return self.gives_multiple(name, (argument,))
             case tree.ApplyToSeveral(tree.Symbol(name), arguments) if name in self.functions:

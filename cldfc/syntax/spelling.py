@@ -15,8 +15,9 @@ ACCENTS = ("tilde", "hat", "bar", "check", "vec", "breve")
 _WIDE = {"widetilde": "tilde", "widehat": "hat", "overline": "bar"}
 COMMANDS = {**GREEK, **_VARIANTS, "ell": "ℓ"}
 _OPERATORS = (
-    "tanh relu elu gelu silu sigmoid softplus bn gn linear dropout maxpool avgpool upsample flatten identity".split()
-)
+    "tanh exp log sin cos relu elu gelu silu sigmoid softplus softmax bn gn linear dropout maxpool avgpool upsample "
+    "flatten identity"
+).split()
 """The operators whose name may be a command: `\\tanh` is LaTeX's own, the others are macros of many papers."""
 
 # The patterns of the grammar.
@@ -85,6 +86,8 @@ ENUMERATION = rf"(?:,{_GAP}(?:[0-9]+{_GAP},{_GAP})*)?(?:\\[lc]?dots[bc]?(?![A-Za
 FOR_WORDS = (
     r"\\(?:text(?:rm|normal)?|mbox) *\{[ ~]*(?:for|for all|for each|for every|where|with)[ ~]*\}|\\forall(?![A-Za-z])"
 )
+INDEXED = rf"{_GAP}(?:{_SIZE} *)?\({_GAP}{NAME}{_GAP}="
+"""What follows a word whose parentheses begin with an index."""
 IN_SET = rf"\\in *(?:{_SIZE} *)?\\\{{"
 
 _SPLIT = re.compile(r"(_|[0-9]+)")

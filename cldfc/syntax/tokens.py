@@ -49,7 +49,7 @@ PATTERNS: dict[TokenKind, str] = {
     "comment": COMMENT,
     "string": PARSER["STRING"],
     "noise": NOISE,
-    "reduction": "|".join(PARSER[name] for name in ("REDUCTION", "EXTREME", "FIX", "SOLVE")),
+    "reduction": "|".join(PARSER[name] for name in ("REDUCTION", "FIX", "SOLVE")),
     "times": r"×|\\times(?![A-Za-z])",
     "sign": "|".join([*(PARSER[name] for name in _SIGNS), ";"]),
     "number": PARSER["NUMBER"],

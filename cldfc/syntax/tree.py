@@ -167,13 +167,15 @@ class Norm:
     span: Span = span_field()
 
 
-Reducer = Literal["sum", "concat"]
-Extreme = Literal["max", "min"]
+Reducer = Literal["sum", "concat", "max", "min", "softmax"]
 
 
 @dataclass(frozen=True, slots=True)
 class Reduction:
-    """`sum(j = 0..i-1 : x@ℓ,j)`, `concat(j = 0..i-1 : x@ℓ,j)`."""
+    """`sum(j = 0..i-1 : x@ℓ,j)`, `concat(j = 0..i-1 : x@ℓ,j)`, `max` and `min` likewise.
+
+    `softmax(j = 0..i : a@i,j)` stands where j has a value: it is that share of the whole.
+    """
 
     reducer: Reducer
     name: str
@@ -186,9 +188,9 @@ class Reduction:
 
 @dataclass(frozen=True, slots=True)
 class Listing:
-    """`concat(x, y)`, `sum(x, y)`, `max(x, 0)`."""
+    """`concat(x, y)`, `sum(x, y)`, `max(x, y)`, `min(x, y)`."""
 
-    reducer: Reducer | Extreme
+    reducer: Reducer
     members: tuple[Expression, ...]
     span: Span = span_field()
 
@@ -374,13 +376,17 @@ class KernelStatement:
 
 @dataclass(frozen=True, slots=True)
 class Scalar:
-    """`scalar ω@ℓ = 1.0`, trainable; with `fixed` a constant."""
+    """`scalar ω@ℓ = 1.0`, trainable, or one value for each level; with `fixed` a constant.
 
-    examples: ClassVar = ("scalar ω@ℓ = 1.0",)
+    `vector γ@ℓ : c@ℓ = 1e-6` has one number for each of so many channels.
+    """
+
+    examples: ClassVar = ("scalar ω@ℓ = 1.0", "vector γ@ℓ : c@ℓ = 1e-6")
     symbol: Symbol
-    value: Expression
+    values: tuple[Expression, ...]
     is_fixed: bool
     span: Span = span_field()
+    channels: Expression | None = None
     clauses: tuple[Clause, ...] = ()
 
 

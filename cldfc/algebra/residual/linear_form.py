@@ -128,6 +128,12 @@ class LinearForms:
             positions = self.words.parameter(kernel)
             key = (kernel.name, positions, star.stride, star.is_transposed, kernel is left)
             return _prefix(_Letter(key, replace(star, right=None, span=NOWHERE), positions), form)
+        if self.words.names.kind(left) is Kind.VECTOR:
+            # It does not commute with a kernel: it stays where it is.
+            if not isinstance(left, tree.Symbol):
+                return {Term((), (), self.opaque(star)): Fraction(1)}
+            positions = self.words.parameter(left)
+            return _prefix(_Letter((left.name, positions), replace(star, right=None, span=NOWHERE), positions), form)
         found: Form = {}
         for (scalars, factor), (term, coefficient) in product(self.multiples(left).items(), form.items()):
             longer = Term(in_order([*scalars, *term.scalars]), term.word, term.atom)

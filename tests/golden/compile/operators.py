@@ -53,8 +53,7 @@ class Operators(nn.Module):
         x = b + F.leaky_relu(c, 0.2)
         d = F.interpolate(F.elu(self.bn_b(x), 0.5), scale_factor=2)
         # e: 16 × 10 × 12
-        x = d
-        e = F.softplus(self.N(x)) + torch.abs(d) - F.softshrink(d, 0.1)
+        e = F.softplus(self.N(d)) + torch.abs(d) - F.softshrink(d, 0.1)
         # g: 16 × 4 × 5
         x = torch.sigmoid(F.avg_pool2d(F.interpolate(d, scale_factor=1), 3, stride=2))
         g = F.avg_pool2d(e, 3, stride=2) * x
