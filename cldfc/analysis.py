@@ -42,7 +42,7 @@ _linalg: Any = torch.linalg
 
 
 @dataclass(frozen=True, slots=True)
-class Iteration:
+class AnalysedIteration:
     """A chain of values, each found from the one before by the same equation, and what is known of it."""
 
     name: str
@@ -61,14 +61,14 @@ class Iteration:
 class Convergence:
     """Every iteration of a network, and the recursive operators in their steps, level by level."""
 
-    iterations: tuple[Iteration, ...]
+    iterations: tuple[AnalysedIteration, ...]
     cycles: tuple[Cycle, ...]
 
 
 def analyse_convergence(network: Compilation) -> Convergence:
     """How fast the linear iterations of a network converge, and what keeps others from being one. Raises CldfError."""
     analysis = _Analysis(network)
-    iterations: list[Iteration] = []
+    iterations: list[AnalysedIteration] = []
     cycles: dict[str, Cycle] = {}
     for chain in analysis.chains():
         iterations.append(analysis.iteration(chain))
@@ -168,10 +168,10 @@ class _Analysis:
 
     # One chain
 
-    def iteration(self, chain: _Chain) -> Iteration:
+    def iteration(self, chain: _Chain) -> AnalysedIteration:
         first, last = chain.keys[1][1][chain.place], chain.keys[-1][1][chain.place]
         shape = self.network.shapes.shapes[self.values[chain.keys[-1]]]
-        found = Iteration(chain.name(), chain.index, first, last, shape, None)
+        found = AnalysedIteration(chain.name(), chain.index, first, last, shape, None)
         try:
             steps = self.steps(chain)
             factor, is_stationary = self.factor(steps)

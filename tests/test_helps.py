@@ -122,6 +122,6 @@ def test_helps_propose_something_often_enough():
     assert sum(map(bool, found)) > 90
 
 
-@pytest.mark.parametrize("text", ["A^*", "kernel A :", "1 <=", "f(x, y)", "\\tfrac{1}", "\\frac", "x @"])
+@pytest.mark.parametrize("text", ["A^*", "kernel A :", "1 <=", "\\tfrac{1}", "\\frac", "x @"])
 def test_what_is_not_of_the_language_cannot_be_read(text: str):
     assert not can_be_read(text)

@@ -44,7 +44,9 @@ def test_what_generated_code_reads():
     folders = ("tests/golden/compile", "tests/golden/ends", "examples")
     paths = sorted(path for folder in folders for path in (ROOT / folder).glob("*.cldf"))
     found = set().union(*map(names_of_module, [helpers, *(Compilation(read_source(path)).code() for path in paths)]))
-    assert found == keywords.MODULE_NAMES | keywords.BUILTIN_NAMES
+    # The class of several outputs has a name that no spec can have.
+    named = {name for name in found if name.endswith("Outputs")}
+    assert found - named == keywords.MODULE_NAMES | keywords.BUILTIN_NAMES
 
 
 ROLES = ("constant", "kernel", "scalar", "operator", "family")

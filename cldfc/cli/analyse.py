@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from cldfc.algebra.linearity import operators_of, what_breaks_linearity
 from cldfc.algebra.symbols import linear_fact, norm_bound
-from cldfc.cli.options import Input, Json, Lets, SpecPath, Ties, errors
+from cldfc.cli.options import Classes, Input, Json, Lets, SpecPath, Ties, errors
 from cldfc.compilation import Compilation, read_changes
 from cldfc.diagnostics import shape_text
 from cldfc.output import printable, say, show_json
@@ -15,11 +15,18 @@ from cldfc.syntax.format import format_symbol
 from cldfc.syntax.read import read_source
 
 if TYPE_CHECKING:
-    from cldfc.analysis import Convergence, Iteration
+    from cldfc.analysis import Convergence, AnalysedIteration
     from cldfc.console import Column, Console
 
 
-def analyse(spec: SpecPath, let: Lets = None, tie: Ties = None, input: Input = None, as_json: Json = False) -> None:
+def analyse(
+    spec: SpecPath,
+    let: Lets = None,
+    tie: Ties = None,
+    input: Input = None,
+    classes: Classes = None,
+    as_json: Json = False,
+) -> None:
     """Analyse linear operators and iterations with given kernels: norms, convergence factors, level by level.
 
     ρ is the spectral radius of what one step makes of an error. Where an iteration applies an operator that is defined
@@ -28,10 +35,10 @@ def analyse(spec: SpecPath, let: Lets = None, tie: Ties = None, input: Input = N
     Keys of --json: `operators`, each with name and norm_bound; `iterations`, each with name, index, first, last, shape,
     factor, is_stationary, reason; `cycles`, each with name, shape, factor, two_grids.
 
-    Example: cldfc analyse multigrid/poisson_v --let 'J = 4'
+    Example: cldfc analyse multigrid/poisson_v --let J=4
     """
     with errors():
-        network = Compilation(read_source(spec), read_changes(let, tie, input)).check()
+        network = Compilation(read_source(spec), read_changes(let, tie, input, classes)).check()
         operators = [o for o in operators_of(network.tree) if not what_breaks_linearity(o, network.tree)]
         say("computing convergence factors")
         from cldfc.analysis import analyse_convergence
@@ -86,7 +93,7 @@ def _show(network: Compilation, operators: list[tree.Let], found: Convergence, s
         )
 
 
-def _row(iteration: Iteration) -> list[str]:
+def _row(iteration: AnalysedIteration) -> list[str]:
     name, shape = iteration.name, shape_text(iteration.shape)
     if iteration.factor is None:
         return [name, shape, "", f"not analysed: {iteration.reason}"]
