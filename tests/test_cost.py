@@ -24,7 +24,7 @@ from cldfc.syntax.read import read_source
 SPECS = sorted((ROOT / "specs").rglob("*.cldf"))
 # Whose maps would otherwise be large; the others have an input that their levels divide.
 SMALLER = {"imagenet": "3x64x64", "vgg11": "3x32x32", "fractalnet": "3x32x32", "lenet5": "1x12x12"}
-SMALLER |= {"multigrid": "1x15x15"}
+SMALLER |= {"multigrid": "1x15x15", "lista_trained": "1x16x16"}
 BATCH = 2
 
 

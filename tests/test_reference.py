@@ -117,7 +117,7 @@ ZEROS = {
     "x = f - σ(0)": "x = f - σ(f - f)",
     "x = f ⊙ sigmoid(0)": "x = 1/2 * f",
     "x = f + K * σ(0)": "x = f + K * σ(f - f)",
-    "x = f + K * cos(0)": "x = f + K * (softplus - tanh)(f - f)",
+    "x = f + K * bend(0)": "x = f + K * (softplus - tanh)(f - f)",
     "x = N * concat(0, f)": "x = N * concat(f - f, f)",
     "x = N * σ(concat(f, 0))": "x = N * σ(concat(f, f - f))",
     "z = 0\nx = K * relu(z) + f - z": "x = f",
@@ -126,7 +126,7 @@ ZEROS = {
 
 @pytest.mark.parametrize("zero", ZEROS)
 def test_a_zero_has_the_shape_that_fits(zero):
-    lines = ["let σ = relu ∘ bn", "let cos = softplus - tanh", "kernel K : 3×3, 2 → 2", "kernel N : 3×3, 4 → 4"]
+    lines = ["let σ = relu ∘ bn", "let bend = softplus - tanh", "kernel K : 3×3, 2 → 2", "kernel N : 3×3, 4 → 4"]
     lines.append("h = linear ∘ avgpool(x)")
     spec, network, images = prepared(Source("test.cldf", text_of(zero, *lines)))
     other = read_spec(Source("test.cldf", text_of(ZEROS[zero], *lines)), Problems())

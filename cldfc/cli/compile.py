@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from cldfc.network.graph import Graph
 
 STAGES = ("tree", "program", "graph", "code")
-_PROGRAM = ("model", "input", "output", "constants", "ranges", "parameters", "ties", "templates")
+_PROGRAM = ("model", "inputs", "outputs", "constants", "ranges", "parameters", "ties", "templates", "constraints")
 _WIDTH = 120
 
 

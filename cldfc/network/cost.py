@@ -67,7 +67,11 @@ def _kept_by_operation(graph: Graph) -> list[_Memory]:
         shapes = [graph.node(tensor).shape for tensor in new]
         scalars = sum(not graph.node(tensor).shape and not are_numbers[tensor] for tensor in new)
         numbers = sum(map(prod, shapes)) - scalars
-        kept.append(_Memory(FLOAT * numbers + keeps.each_image, FLOAT * scalars + keeps.each_batch))
+        own = _Memory(keeps.each_image, keeps.each_batch)
+        if not node.shape and not are_numbers[at]:
+            # A number of the whole batch.
+            own = _Memory(0, own.of(1))
+        kept.append(_Memory(FLOAT * numbers, FLOAT * scalars) + own)
     return kept
 
 

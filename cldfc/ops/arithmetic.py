@@ -196,9 +196,11 @@ class Extreme(Spread):
         return any(operands) if self.which == "max" else all(operands)
 
     def keeps(self, result: Shape, trained: Sequence[bool]) -> Kept:
-        """Its operands, and of more than two what is found on the way."""
-        between = max(0, len(trained) - 2) * FLOAT * prod(result)
-        return Kept(tuple(range(len(trained))), each_image=between)
+        """Both operands of each comparison from the first trained one on; the left one is what has been found so far."""
+        compared = range(max(1, trained.index(True)), len(trained))
+        operands = (0, *compared) if compared.start == 1 else tuple(compared)
+        between = len(compared) - (compared.start == 1)
+        return Kept(operands, each_image=between * FLOAT * prod(result))
 
 
 @dataclass(frozen=True)
@@ -377,7 +379,7 @@ class Reciprocal(WithNumber):
 
     def keeps(self, result: Shape, trained: Sequence[bool]) -> Kept:
         """torch computes 1/x, keeps it, and multiplies it with a."""
-        return Kept(each_image=FLOAT * prod(result)) if result else Kept(each_batch=FLOAT)
+        return Kept(each_image=FLOAT * prod(result))
 
 
 class RaiseTo(WithNumber):

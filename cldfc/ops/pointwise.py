@@ -382,8 +382,8 @@ class TrainedThreshold(WithTrainedSetting):
         return f"soft_threshold({', '.join(operands)})"
 
     def keeps(self, result: Shape, trained: Sequence[bool]) -> Kept:
-        """Its operand, its sign, and what is left of its absolute value."""
-        return Kept((0,), each_image=2 * FLOAT * prod(result))
+        """Its sign, what is left of its absolute value, and the operand itself where that is trained."""
+        return Kept((0,) if trained[0] else (), each_image=2 * FLOAT * prod(result))
 
 
 class TrainedSlope(WithTrainedSetting):
@@ -393,8 +393,9 @@ class TrainedSlope(WithTrainedSetting):
         return f"leaky_relu({', '.join(operands)})"
 
     def keeps(self, result: Shape, trained: Sequence[bool]) -> Kept:
-        """Its operands, and where the first is positive."""
-        return Kept((0, 1), each_image=prod(result))
+        """Where its operand is positive, and of the product each factor where the other is trained."""
+        factors = tuple(place for place in (0, 1) if trained[1 - place])
+        return Kept(factors, each_image=prod(result))
 
 
 TRAINED_SETTINGS: Mapping[type[Operator], type[WithTrainedSetting]] = {

@@ -190,7 +190,7 @@ class ReferenceNumbers:
             case tree.Star(left, _, right) if right is not None:
                 return self.number(left, binding, tag) * self.number(right, binding, tag)
             case tree.Apply(tree.Symbol(name), inner) | tree.Compose(tree.Symbol(name), inner):
-                number = torch.tensor(float(self.number(inner, binding, tag)), dtype=torch.float64)
+                number = torch.tensor(float(self.number(inner, binding, tag)), dtype=torch.float64, device="cpu")
                 return POINTWISE[name](number).item()
             case tree.Listing(reducer, parts):
                 numbers = [self.number(part, binding, tag) for part in parts]
