@@ -196,7 +196,7 @@ class Extreme(Spread):
         return any(operands) if self.which == "max" else all(operands)
 
     def keeps(self, result: Shape, trained: Sequence[bool]) -> Kept:
-        """Both operands of each comparison from the first trained one on; the left one is what has been found so far."""
+        """Both operands of each comparison from the first trained one on; the left one is what was found so far."""
         compared = range(max(1, trained.index(True)), len(trained))
         operands = (0, *compared) if compared.start == 1 else tuple(compared)
         between = len(compared) - (compared.start == 1)
