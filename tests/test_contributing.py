@@ -15,13 +15,14 @@ from program import ROOT, Program
 
 STEP = re.compile(
     r"^In (?:a new file, )?`(?P<path>[^`]+)`"
-    r"(?:, (?:(?P<how>after|before|in place of) `(?P<anchor>[^`]+)`|at the end))?:\n\n"
-    r"```\w+\n(?P<text>.*?)^```$",
+    r"(?:, (?:(?P<how>after|before|in place of) (?P<ticks>``?)(?P<anchor>.+?)(?P=ticks)|at the end))?:\n\n"
+    r"(?P<fence>```+)\w+\n(?P<text>.*?)^(?P=fence)$",
     re.MULTILINE | re.DOTALL,
 )
 PARTS = "cldfc tests grammar specs examples docs editors pyproject.toml README.md".split()
 # What adds a new kind of thing, at most so many files, and what its absence is called.
 MOST_FILES = {"operator": 4, "rewrite": 2, "data set": 2, "output format": 2, "statement": 7}
+MOST_FILES |= {"error": 4, "field of the recipe": 3}
 
 
 @dataclass(frozen=True)
@@ -71,6 +72,7 @@ GOLDEN = [
     "tests/test_formats.py::test_every_format_is_on_its_page",
     "tests/test_formats.py::test_what_is_written[01_one_iteration.graphml]",
     "tests/test_errors.py::test_report[E0601_shape]",
+    "tests/test_errors.py::test_report[R0906_dropout]",
 ]
 TESTS = [
     *GOLDEN,
@@ -96,6 +98,15 @@ TESTS = [
     "tests/test_syntax.py::test_some_spec_has_the_statement[shape]",
     "tests/test_syntax.py::test_every_statement_means_something[ShapeStatement]",
     "tests/test_editors.py::test_the_words_of_the_grammar_are_those_of_the_compiler",
+    "tests/test_errors.py::test_every_code_has_a_case",
+    "tests/test_errors.py::test_wording[R0906_dropout]",
+    "tests/test_explain.py::test_every_code_has_a_page",
+    "tests/test_explain.py::test_page[R0906]",
+    "tests/test_explain.py::test_wrong_example_raises_the_code[R0906]",
+    "tests/test_explain.py::test_right_example_compiles[R0906]",
+    "tests/test_remarks.py::test_every_remark_takes_part",
+    "tests/train/test_recipe.py::test_every_field_is_used",
+    "tests/train/test_recipe.py::test_every_field_is_on_its_page",
 ]
 
 # What is used of each addition, once it is there.
@@ -128,6 +139,9 @@ assert "shape  y : 3 × 6 × 6" in open("hard_tanh.cldf").read()
 run("show", "hard_tanh.cldf", "-o", "hard_tanh.graphml")
 net = networkx.read_graphml("hard_tanh.graphml")
 assert any("hard_tanh" in label for label in networkx.get_node_attributes(net, "label").values())
+open("nesterov.toml", "w").write("nesterov = true\\n")
+run("train", "fbresnet", "--data", "digits", "--recipe", "nesterov.toml", "--dry-run")
+assert "leaves nothing" in run("explain", "R0906")
 run("train", "fbresnet", "--data", "bars_and_stripes", "--let", "c = 4", "--epochs", "1", "--dry-run")
 assert "bars_and_stripes" in run("train", "--help") and ".graphml" in run("show", "--help")
 """
@@ -224,8 +238,38 @@ LEFT_OUT = (
             "test_syntax.py::test_a_statement_is_read_written_and_completed[shape]",
             "`shape` is not in docs/language.md",
         ),
+        (
+            "tests/golden/errors/R0906_dropout.cldf",
+            "test_errors.py::test_every_code_has_a_case",
+            "no file of tests/golden/errors shows R0906",
+        ),
+        (
+            "cldfc/training/step.py",
+            "train/test_recipe.py::test_every_field_is_used",
+            "`nesterov` of the recipe is used nowhere",
+        ),
+        (
+            "docs/training.md",
+            "train/test_recipe.py::test_every_field_is_on_its_page",
+            "`nesterov` is not in the table of docs/training.md",
+        ),
     ),
     (
+        (
+            "cldfc/explanations/R0906.md",
+            "test_explain.py::test_every_code_has_a_page",
+            "R0906 has no page in cldfc/explanations",
+        ),
+        (
+            "REMARKS = (remark_emptied, remark_unbounded_head,",
+            "test_remarks.py::test_every_remark_takes_part",
+            "`remark_emptied` is not in REMARKS of cldfc/compilation.py",
+        ),
+        (
+            "cldfc/recipe.py",
+            "train/test_recipe.py::test_every_field_is_on_its_page",
+            "docs/training.md has `nesterov`, which no recipe has",
+        ),
         (
             "cldfc/reference/operators.py",
             "test_operators.py::test_formula_of_the_reference[hard_tanh]",

@@ -67,7 +67,9 @@ def check(example: str, code: str) -> None:
 
 
 def test_every_code_has_a_page():
-    assert codes_in_source() == explanations().keys()
+    codes, pages = codes_in_source(), explanations().keys()
+    assert not codes - pages, f"{', '.join(sorted(codes - pages))} has no page in cldfc/explanations"
+    assert not pages - codes, f"nothing reports {', '.join(sorted(pages - codes))}"
     assert {code[1:3] for code in explanations()} == GROUPS.keys()
 
 

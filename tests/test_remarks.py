@@ -7,8 +7,9 @@ import pytest
 from networks import ROOT
 from typer.testing import CliRunner
 
+from cldfc.algebra import remarks
 from cldfc.cli import app
-from cldfc.compilation import Compilation
+from cldfc.compilation import REMARKS, Compilation
 from cldfc.diagnostics import Source
 from cldfc.syntax.read import read_source
 
@@ -24,6 +25,11 @@ kernel L : 3×3 → 3
 
 def codes(text: str) -> list[str]:
     return [remark.code for remark in Compilation(Source("test.cldf", text)).diagnostics]
+
+
+def test_every_remark_takes_part():
+    missing = {name for name in vars(remarks) if name.startswith("remark_")} - {remark.__name__ for remark in REMARKS}
+    assert not missing, f"`{', '.join(missing)}` is not in REMARKS of cldfc/compilation.py"
 
 
 @pytest.mark.parametrize("output, remarked", [("softmax ∘ linear", True), ("relu ∘ softmax ∘ linear", False)])

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from pydantic import ValidationError
@@ -12,6 +14,7 @@ from cldfc.data.catalogue import CATALOGUE, find
 from cldfc.diagnostics import UsageError
 from cldfc.recipe import Recipe, change_recipe
 
+ROOT = Path(__file__).parents[2]
 BASE = Recipe(epochs=3, batch=32, lr=0.1)
 
 
@@ -25,6 +28,22 @@ def test_torch_is_not_imported() -> None:
 
 def test_fields_are_documented() -> None:
     assert all(field.description for field in Recipe.model_fields.values())
+
+
+def test_every_field_is_used() -> None:
+    sources = "".join(path.read_text("utf-8") for path in (ROOT / "cldfc").rglob("*.py"))
+    for name in Recipe.model_fields:
+        assert re.search(rf"recipe\.{name}\b", sources), f"`{name}` of the recipe is used nowhere"
+
+
+def test_every_field_is_on_its_page() -> None:
+    page = (ROOT / "docs" / "training.md").read_text("utf-8")
+    rows = page.split("| field | means |")[1].split("\n\n")[0].splitlines()
+    named = {name for row in rows for name in re.findall(r"`(\w+)`", row.split(" | ")[0])}
+    for name in Recipe.model_fields:
+        assert name in named, f"`{name}` is not in the table of docs/training.md"
+    for name in named:
+        assert name in Recipe.model_fields, f"docs/training.md has `{name}`, which no recipe has"
 
 
 def test_a_recipe_cannot_be_changed_in_place() -> None:
