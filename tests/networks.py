@@ -146,7 +146,8 @@ def compare(
     """The largest relative difference of two networks with the same weights in float64.
 
     Outputs in eval and train mode, gradients of every parameter and of the input, and all running
-    statistics after the train-mode pass, with the same draws; `rename` leads from the names of `other` to those of `one`.
+    statistics after the train-mode pass, with the same draws; `rename` leads from the names of `other` to
+    those of `one`.
     """
     one, other, images = one.double(), other.double(), images.double()
     randomise(other)

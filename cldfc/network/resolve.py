@@ -178,7 +178,7 @@ def _resolve_equation(equation: tree.Equation, words: Words) -> list[Template] |
 
 
 def _merge_readings(templates: Sequence[Template]) -> list[Template]:
-    """Readings of one equation that differ only in what modules know, or calls are given, as one: they are one loop then."""
+    """Readings of one equation that differ only in what modules or calls are given, as one: they are one loop then."""
     found: dict[Hashable, list[Template]] = {}
     for template in templates:
         steps = tuple(_without_settings(step) for step in template.steps)

@@ -83,7 +83,7 @@ class Operator(ABC):
     of_module: ClassVar[tuple[str, ...]] = ()
     """Settings that stand in the constructor of its module alone: they may differ from turn to turn of a loop."""
     of_call: ClassVar[str | None] = None
-    """A setting that stands in its call, whose text PyTorch's takes where others take their module: it may differ, too."""
+    """A setting that stands in its call and may differ, too; its text is given to `torch` in place of a module's."""
     binds: ClassVar[Strength] = "call"
     """How tightly its PyTorch expression holds together: what a writer must parenthesise."""
     takes: ClassVar[Strength | None] = None

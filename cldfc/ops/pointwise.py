@@ -371,7 +371,7 @@ class DropPath(Pointwise):
 
 
 def _setting(written: str, value: float, default: float) -> str:
-    """The argument behind a function's operand: a formula, or the number, which is left out where it is PyTorch's own."""
+    """The argument behind a function's operand: a formula, or a number that is not PyTorch's own."""
     return f", {written}" if written else "" if value == default else f", {decimal(value)}"
 
 
