@@ -5,7 +5,7 @@ from importlib import import_module
 
 import pytest
 import torch
-from networks import build_spec, compare, randomise, relative_difference, some, torchvision
+from networks import build, build_spec, compare, compile_text, randomise, relative_difference, some, torchvision
 from torch import nn
 from torch.nn import functional as F
 
@@ -229,6 +229,35 @@ def test_heads_of_training_are_further_outputs(name, side):
     assert max(relative_difference(a, b) for a, b in zip(*found, strict=True)) < TOLERANCE
 
 
+PRIMAL_DUAL = """model LearnedPrimalDual
+
+let ν = 10
+steps i = 1..ν
+
+input  g : 1 × N × N
+output u : 1 × N × N
+
+kernel K   : 5×5, 1 → 1 = average fixed
+kernel A@i : 3×3 → 32, bias
+kernel B@i : 3×3 → 32, bias
+kernel C@i : 3×3 → 5, bias
+kernel D@i : 3×3 → 32, bias
+kernel E@i : 3×3 → 32, bias
+kernel G@i : 3×3 → 5, bias
+
+let Γ@i = C@i * prelu ∘ B@i * prelu ∘ A@i *
+let Λ@i = G@i * prelu ∘ E@i * prelu ∘ D@i *
+
+x@0 = 0
+y@0 = 0
+y@i = y@i-1 + Γ@i ∘ concat(y@i-1, K * x@i-1[1..1], g)
+x@i = x@i-1 + Λ@i ∘ concat(x@i-1, Kᵀ * y@i[0..0])
+u   = x@ν[0..0]
+
+expect params = 253_220
+"""
+
+
 class LearnedPrimalDual(nn.Module):
     """Adler and Öktem 2018, algorithm 3, with the blur in place of the ray transform."""
 
@@ -294,11 +323,12 @@ class VCycle(nn.Module):
 @pytest.mark.parametrize("training", [False, True])
 @pytest.mark.parametrize(
     ("name", "by_hand", "shape"),
-    [("learned_primal_dual", LearnedPrimalDual, (2, 1, 12, 12)), ("mgnet_v_cycle", VCycle, (4, 3, 16, 16))],
+    [("Learned Primal-Dual", LearnedPrimalDual, (2, 1, 12, 12)), ("mgnet_v_cycle", VCycle, (4, 3, 16, 16))],
 )
 def test_an_iteration_is_that_by_hand(name, by_hand, shape, training):
     torch.manual_seed(0)
-    network = build_spec(name).double().train(training)
+    network = build(compile_text(PRIMAL_DUAL)) if by_hand is LearnedPrimalDual else build_spec(name)
+    network.double().train(training)
     randomise(network)
     image = torch.randn(shape, dtype=torch.float64)
     found = []

@@ -35,7 +35,7 @@ PUBLISHED = (
     "convnext_t densenet121 efficientnet_b0 googlenet googlenet_aux inception_v3 inception_v3_aux mobilenet_v3_large "
     "mobilenet_v3_small se_resnet18 shufflenet_v2"
 )
-COMPARED = {"learned_primal_dual", *(f"imagenet/{name}" for name in PUBLISHED.split())}
+COMPARED = {f"imagenet/{name}" for name in PUBLISHED.split()}
 """Those that `test_published.py` compares with others, at their full width."""
 
 # What makes a network narrow, where the spec says so, with other widths on every level.
