@@ -109,10 +109,11 @@ def build(source: str) -> nn.Module:
 def copy_weights(source: nn.Module, target: nn.Module, rename: Callable[[str], str]) -> None:
     """Copy every tensor to the one that `rename` names; nothing may be left over.
 
-    A module that the source shares has several names in its `state_dict`, and one here.
+    A module that the source shares has several names in its `state_dict`, and one here. Shapes may differ by axes of 1.
     """
     tensors = [*source.named_parameters(), *source.named_buffers()]
-    state = {rename(name): tensor.detach().clone() for name, tensor in tensors}
+    own = target.state_dict()
+    state = {rename(name): tensor.detach().clone().reshape(own[rename(name)].shape) for name, tensor in tensors}
     assert len(state) == len(tensors)
     target.load_state_dict(state)
 
@@ -145,7 +146,8 @@ def compare(
     """The largest relative difference of two networks with the same weights in float64.
 
     Outputs in eval and train mode, gradients of every parameter and of the input, and all running
-    statistics after the train-mode pass; `rename` leads from the names of `other` to those of `one`.
+    statistics after the train-mode pass, with the same draws; `rename` leads from the names of `other` to
+    those of `one`.
     """
     one, other, images = one.double(), other.double(), images.double()
     randomise(other)
@@ -156,6 +158,7 @@ def compare(
         for network in (one, other):
             network.train(mode).zero_grad()
             given = images.clone().requires_grad_()
+            torch.manual_seed(1)
             output = network(given)
             (output * torch.arange(1, output.numel() + 1, dtype=torch.float64).reshape(output.shape)).sum().backward()
             results.append((output.detach(), given.grad))
@@ -164,8 +167,9 @@ def compare(
         # Where a gradient cancels to zero, only rounding is left of it: it is small beside the others.
         least = max(float(found.abs().max()) for found in gradients.values()) / 100
         for name, parameter in other.named_parameters():
-            worst = max(worst, relative_difference(gradients[rename(name)], gradient(parameter), least))
+            found = gradient(parameter)
+            worst = max(worst, relative_difference(gradients[rename(name)].reshape(found.shape), found, least))
     state = one.state_dict()
     for name, tensor in other.state_dict().items():
-        worst = max(worst, relative_difference(state[rename(name)].double(), tensor.double()))
+        worst = max(worst, relative_difference(state[rename(name)].reshape(tensor.shape).double(), tensor.double()))
     return worst

@@ -4,7 +4,7 @@ from typing import ClassVar
 
 import pytest
 import torch
-from networks import ROOT, build, build_spec, compare, randomise, torchvision
+from networks import ROOT, build, compare, torchvision
 from torch import nn
 
 from cldfc.compilation import Compilation
@@ -335,6 +335,67 @@ def test_only_what_differs_breaks_a_loop():
     assert text.count("for level in range(2, 8):") == 2 and "stride=s[level]" in text
 
 
+CALLS = """\
+model Calls
+
+let J = 2
+levels ℓ = 1..J
+steps  i = 1..3
+let n@ℓ = 0, 3
+let a@ℓ = 1/4, 1/3
+
+input  f : 2 × 12 × 12
+output h : 3
+
+kernel K@ℓ,i : 3×3 → 4
+kernel M     : 3×3 → 4
+
+let σ@ℓ,i = soft_threshold[(n@ℓ + i) / 50] ∘ elu[ℓ + i / 2] ∘ leaky_relu[a@ℓ]
+
+r@1,0   = M * f
+r@ℓ,i   = r@ℓ,i-1 + droppath[(n@ℓ + i - 1) / 10] ∘ K@ℓ,i * σ@ℓ,i(r@ℓ,i-1)
+r@ℓ+1,0 = maxpool[2] ∘ dropout[ℓ / 5] ∘ celu[1 / ℓ](r@ℓ,3)
+h       = linear ∘ avgpool(r@J,3)
+"""
+
+
+class CallsByHand(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.k, self.m, self.head = nn.ModuleList([conv(4, 4, 3) for _ in range(6)]), conv(2, 4, 3), nn.Linear(4, 3)
+
+    def forward(self, f):
+        x = self.m(f)
+        for at, kernel in enumerate(self.k):
+            level, i = divmod(at, 3)
+            if at == 3:
+                x = nn.functional.dropout(nn.functional.celu(x, 1.0), 0.2, self.training)
+                x = nn.functional.max_pool2d(x, 2)
+            y = nn.functional.elu(nn.functional.leaky_relu(x, (1 / 4, 1 / 3)[level]), level + 1 + (i + 1) / 2)
+            y = kernel(y.sign() * (y.abs() - (at + 1) / 50).clamp_min(0))
+            x = x + torchvision.ops.stochastic_depth(y, at / 10, "row", self.training)
+        return self.head(x.mean((2, 3)))
+
+
+def test_settings_of_calls_by_formula():
+    """What a function is given may differ from turn to turn; with the same draws."""
+    torch.manual_seed(0)
+    names = {f"k.{at}": f"K.{at // 3 + 1}_{at % 3 + 1}" for at in range(6)} | {"m": "M", "head": "linear"}
+    text = CALLS.replace("droppath", "identity ∘ droppath")
+    assert difference(text, CallsByHand(), names, torch.randn(8, 2, 12, 12)) < TOLERANCE
+    code = Compilation(Source("t.cldf", CALLS)).code()
+    assert code.count("drop_path(") == 2 and code.count("F.softshrink(") == 1 and "/ 10, self.training)" in code
+
+
+def test_settings_of_calls_in_methods():
+    """A named operator is one method only where its settings are the same in all uses."""
+    head = "model M\nsteps i = 1..4\ninput f : 3 × 8 × 8\noutput h : 3\nkernel K@i : 3×3 → 3\nr@0 = f\n"
+    rest = "r@i = S@i(S@i(r@i-1))\nh = linear ∘ avgpool(r@4)\n"
+    for slope, is_method in (("i / 8", False), ("i / 2 - i / 2 + 1 / 4", True)):
+        found = compiled(f"{head}let S@i = tanh ∘ leaky_relu[{slope}] ∘ K@i *\n{rest}").code()
+        assert ("def s(" in found) == is_method and found.count("for i in range(1, 5):") == 2
+
+
 # What is spread over maps
 
 BLOCK = """\
@@ -453,37 +514,3 @@ def test_zeros_beside_vectors(zero):
     """A zero that is a map gives its shape to a sum, so it is not dropped beside a vector."""
     head = "model M\nsteps i = 1..2\ninput f : 4 × 8 × 8\noutput h : 3\nkernel A : 3×3 → 4\ng = avgpool(f)\n"
     compiled(f"{head}{zero}\nx = u@2 + A * u@1 + f\nh = linear ∘ avgpool(x)\n".replace("+ A * u@1 ", "+ u@1 "))
-
-
-# EfficientNet-B0
-
-
-def torchvision_names(network):
-    """The modules of torchvision's network in the order of computation, by those of the spec."""
-    steps = [1, 2, 2, 3, 3, 4, 1]
-    pairs = {network.features[0][0]: "theta", network.features[0][1]: "bn_theta", network.features[8][0]: "H"}
-    pairs |= {network.features[8][1]: "bn_H", network.classifier[1]: "linear_h"}
-    for level, count in enumerate(steps, 1):
-        for step in range(1, count + 1):
-            *wide, deep, gate, narrow = network.features[level][step - 1].block
-            for letter, block in zip("EDP" if wide else "DP", (*wide, deep, narrow), strict=True):
-                pairs |= {block[0]: f"{letter}.{level}_{step}", block[1]: f"bn_{letter}.{level}_{step}"}
-            pairs |= {gate.fc1: f"linear_r.{level}_{step}", gate.fc2: f"linear_r_2.{level}_{step}"}
-    return pairs
-
-
-def test_efficientnet_is_that_of_torchvision():
-    torch.manual_seed(0)
-    other = torchvision.models.efficientnet_b0().double().eval()
-    network = build_spec("imagenet/efficientnet_b0").double().eval()
-    assert sum(p.numel() for p in network.parameters()) == 5_288_548
-    randomise(other)
-    state = {
-        f"{own}.{part}": tensor.reshape(network.state_dict()[f"{own}.{part}"].shape)
-        for module, own in torchvision_names(other).items()
-        for part, tensor in module.state_dict().items()
-    }
-    network.load_state_dict(state)
-    images = torch.randn(2, 3, 64, 96, dtype=torch.float64)
-    expected = other(images)
-    assert (network(images) - expected).abs().max() <= 1e-12 * expected.abs().max()

@@ -94,6 +94,8 @@ def evaluate(case: Case, module, operands: list[Tensor], training: bool = False)
     """The operator's PyTorch text on these operands."""
     names = [f"x{at}" for at in range(len(operands))]
     called = str(case.operator.factor) if isinstance(case.operator, ops.WithNumber) else "m"
+    if case.operator.of_call is not None:
+        called = ""
     if isinstance(case.operator, ops.Channels):
         called = f"{case.operator.first}, {case.operator.last - case.operator.first + 1}"
     scope = (

@@ -38,7 +38,8 @@ class ExpressionNumbers:
         number, at = place
         instance = self.graph.instances[number]
         step, node = instance.template.steps[at], self.graph.node(self.graph.members[number][at])
-        formulas = (*step.channels, *([] if step.factor is None else [step.factor]))
+        settings = (formula for _, formula in step.settings)
+        formulas = (*step.channels, *settings, *([] if step.factor is None else [step.factor]))
         varies = not all(formula.is_fixed() for formula in formulas)
         if varies or isinstance(node.operator, Zero | Unknown) or not node.operator.repeatable:
             return place
@@ -100,7 +101,7 @@ def outline_of(template: Template, root: int, number_of: Callable[[int], int]) -
         operands.append(tuple(o for o in inside if not isinstance(o, Reads)))
         kind = tuple(o if isinstance(o, int) else (o.family, len(o.positions)) for o in inside)
         parameter = step.use and (step.use.name, len(step.use.positions))
-        kinds.append((type(step.operator), step.operator, step.factor, step.channels, parameter, kind))
+        kinds.append((type(step.operator), step.operator, step.factor, step.channels, step.settings, parameter, kind))
     is_plain = not any(isinstance(o, Reads) for at in steps for o in template.steps[at].operands)
     return Outline(tuple(kinds) if is_plain else None, tuple(steps), tuple(positions), tuple(operands))
 

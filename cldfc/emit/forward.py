@@ -72,6 +72,7 @@ class _Region:
         steps = (
             (
                 step.operator,
+                step.in_call,
                 tuple(operand if isinstance(operand, int) else -1 for operand in step.operands),
                 step.use and (step.use.name, len(step.use.positions)),  # a `tie` with clauses leaves some with fewer
             )
@@ -143,7 +144,7 @@ class _Methods:
         places: dict[int, Positions] = {}
         factors: dict[int, str] = {}
         for at, step in enumerate(regions[0].body()):
-            if step.factor is not None:
+            if step.factor is not None or step.in_call is not None:
                 number = self.number([(regions[use], turn) for use, turn in turn_of], at)
                 if number is None:
                     return False
@@ -177,12 +178,13 @@ class _Methods:
         return True
 
     def number(self, at_turns: Sequence[tuple[_Region, Turn]], at: int) -> str | None:
-        """The number of a scaling, if it is the same in all uses."""
+        """The number of a scaling, or a setting of a call, if it is the same in all uses."""
         values: set[int | float] = set()
         for region, turn in at_turns:
-            factor = region.template.steps[region.steps[at]].factor
+            step = region.template.steps[region.steps[at]]
+            formula = step.factor or step.in_call
             binding = {name: p.value(turn) for name, p in region.site.leaf.binding().items()}
-            values |= {factor.value(binding)} if factor is not None else set()
+            values |= {formula.value(binding)} if formula is not None else set()
         return number_text(values.pop()) if len(values) == 1 else None
 
     def is_spread(self, region: _Region, at: int) -> tuple[int, ...]:
@@ -464,7 +466,7 @@ class Forward:
         if step.channels:
             return step.operator.torch(operands, self.channels(site, at))
         if step.use is None:
-            return step.operator.torch(operands, "")
+            return step.operator.torch(operands, self.setting(site, at))
         place = self.place_at[id(site.leaf), at, False]
         module = self.names.module(place.name, place.positions)
         if step.statistics is not None:
@@ -514,6 +516,15 @@ class Forward:
         formula = site.leaf.template.steps[at].factor
         own = formula and formula.substitute(site.leaf.binding())
         return self.names.sizes.fit(f"{site.leaf.template.family}_factor", samples, own)
+
+    def setting(self, site: Site, at: int) -> str:
+        """The setting of a call that differs from turn to turn; nothing where the operator has it."""
+        template = site.leaf.template
+        name, formula = template.steps[at].operator.of_call, template.steps[at].in_call
+        if name is None or formula is None:
+            return ""
+        samples = [(turn, getattr(self.node_at(site, at, turn).operator, name)) for turn in turns(site.route)]
+        return self.names.sizes.fit(f"{template.family}_{name}", samples, formula.substitute(site.leaf.binding()))
 
     def channels(self, site: Site, at: int) -> str:
         """The first channel that is taken of a value, and their number, which may differ from turn to turn."""

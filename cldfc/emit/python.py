@@ -85,10 +85,8 @@ def counter(variable: str, body: Sequence[str]) -> str:
 
 
 def breakable(line: str, depth: int) -> list[str]:
-    """A line that stays too long because of long names: broken at its last call, if at all."""
-    opening = line.rfind("](") + 1 or line.find("(")
-    if line.startswith("["):
-        opening = 0
+    """A line that stays too long because of long names: broken inside its last brackets, if at all."""
+    opening = _last_opening(line)
     if fits(line, depth) or line[-1] not in ")]" or opening < 0:
         return [line]
     inner = line[opening + 1 : -1]
@@ -97,6 +95,18 @@ def breakable(line: str, depth: int) -> list[str]:
         return [line[: opening + 1], INDENT + inner, line[-1]]
     broken = (breakable(argument, depth + 1) for argument in arguments)
     return [line[: opening + 1], *(INDENT + part for some in broken for part in [*some[:-1], f"{some[-1]},"]), line[-1]]
+
+
+def _last_opening(text: str) -> int:
+    """Where the brackets open that the text ends in; -1 where it does not."""
+    open_at = list[int]()
+    last = -1
+    for match in re.finditer(r'"[^"]*"|[()\[\]{}]', text):
+        if match[0] in "([{":
+            open_at.append(match.start())
+        elif match[0] in ")]}":
+            last = open_at.pop() if open_at else -1
+    return last
 
 
 def _arguments_in(text: str) -> list[str]:

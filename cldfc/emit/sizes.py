@@ -15,6 +15,8 @@ from cldfc.network.positions import Choice, Constant, Formula, Lookup, Position
 
 Sample = tuple[Mapping[str, int], int | float]
 _SUM, _PRODUCT, _POWER, _ATOM = range(4)
+_FEW = 2
+"""So few turns have many rules by coincidence."""
 _LARGEST_WHOLE = 2**63
 """torch takes no larger whole number, so it is written as a decimal one."""
 _PYTHON = {"+": (" + ", _SUM), "*": (" * ", _PRODUCT), "/": (" / ", _PRODUCT), "^": ("**", _POWER)}
@@ -22,7 +24,12 @@ _PYTHON = {"+": (" + ", _SUM), "*": (" * ", _PRODUCT), "/": (" / ", _PRODUCT), "
 
 def _formula_text(formula: Formula, samples: Sequence[Sample], position: Callable[[Position], str]) -> str | None:
     """The formula in Python, if that computes the number of each sample; decimal numbers but for rounding."""
-    if formula.sign == "+" and not formula.operands:
+    leaf = formula.leaf
+    if (
+        formula.sign == "+"
+        and not formula.operands
+        and not (isinstance(leaf, Position) and isinstance(leaf.base, Lookup))
+    ):
         return None
     if any(abs(value) >= _LARGEST_WHOLE for _, value in samples) or not _is_arithmetic(formula):
         return None
@@ -216,13 +223,13 @@ class Sizes:
 
         What sets it stands in `updates`, until they are taken.
         """
-        if not all(isinstance(value, int) for _, value in samples):
+        if len(samples) <= _FEW or not all(isinstance(value, int) for _, value in samples):
             return None
         turns, values = [turn for turn, _ in samples[:-1]], [int(value) for _, value in samples]
         for sign, new in (("=", values[1:]), ("+=", [after - before for before, after in pairwise(values)])):
             known = [text for text, other in others.items() if [value for _, value in other[:-1]] == new]
             text = known[0] if known else self.fit_rule(name, list(zip(turns, new, strict=True)))
-            if text is not None:
+            if text is not None and not (sign == "=" and text.isdecimal()):
                 variable = self.name((name, tuple(values)), name)
                 self.starts[variable] = str(values[0])
                 self.updates.append(f"{variable} {sign} {text}")
@@ -295,6 +302,8 @@ class Sizes:
         if not all(isinstance(value, int) for _, value in samples):
             return None
         found = [(at, values) for at, values in self.looked_up(samples) if None not in values]
+        if len(samples) <= _FEW:
+            found = [(at, values) for at, values in found if isinstance(at.base, Lookup) and not at.base.at.offset]
         rests = [
             (at, [int(value) - (base or 0) for (_, value), base in zip(samples, values, strict=True)])
             for at, values in found
@@ -305,7 +314,7 @@ class Sizes:
                 factors = {divmod(int(one), int(two)) if two else (0, 1) for one, two in zip(rest, values, strict=True)}
                 if other != at and len(factors) == 1 and (factor := factors.pop())[1] == 0 and factor[0] > 1:
                     return f"{self.position(at)} + {factor[0]} * {self.position(other)}"
-        for at, rest in rests:
+        for at, rest in rests if len(samples) > _FEW else ():
             if len(set(rest)) == 1:
                 return f"{self.position(at)} {'+' if rest[0] > 0 else '-'} {abs(int(rest[0]))}"
         return None

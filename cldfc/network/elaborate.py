@@ -701,7 +701,10 @@ class Elaboration:
             if positions:
                 message = f"`{symbol.name}` has no parameters, so it takes no tag"
                 return self.words.problems.report("E0202", message, symbol.span, "a tag here", f"write `{symbol.name}`")
-            return self.step(operator, (operand,), None, symbol.span)
+            written = symbol.settings[0].value if operator.of_call and symbol.settings else None
+            return self.step(
+                operator, (operand,), None, symbol.span, settings=self.varying(operator.of_call or "", written)
+            )
         if positions:
             return self.shared(symbol, operator, operand, Use(symbol.name, positions, positions, symbol.span))
         use = self.own(operator.owns, "" if operator.owns == "linear" else self.head(operand), symbol.span)

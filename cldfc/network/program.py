@@ -121,7 +121,12 @@ class Step:
     """The use of a named operator that gives it."""
     channels: tuple[Formula, ...] = ()
     settings: tuple[tuple[str, Formula], ...] = ()
-    """Settings of the operator that differ between choices of the index names, and that only its module knows."""
+    """Settings of the operator that differ between choices of the index names: its module knows them, or its call."""
+
+    @property
+    def in_call(self) -> Formula | None:
+        """The setting of its call, where that differs between choices of the index names."""
+        return dict(self.settings).get(self.operator.of_call or "")
 
     def uses(self) -> list[Use]:
         """What it stores: its parameter, and its statistics."""
@@ -158,7 +163,7 @@ class Template:
     lacks: Use | None = None
     """The operator that nothing declares there."""
     readings: tuple[Template, ...] = ()
-    """Those that it stands for, where they differ only in settings that modules know."""
+    """Those that it stands for, where they differ only in settings of modules and calls."""
 
     @property
     def numbers(self) -> int:

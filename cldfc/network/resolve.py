@@ -178,7 +178,7 @@ def _resolve_equation(equation: tree.Equation, words: Words) -> list[Template] |
 
 
 def _merge_readings(templates: Sequence[Template]) -> list[Template]:
-    """Readings of one equation that differ only in what modules know by themselves, as one: they are one loop then."""
+    """Readings of one equation that differ only in what modules or calls are given, as one: they are one loop then."""
     found: dict[Hashable, list[Template]] = {}
     for template in templates:
         steps = tuple(_without_settings(step) for step in template.steps)
@@ -190,7 +190,8 @@ def _merge_readings(templates: Sequence[Template]) -> list[Template]:
 def _without_settings(step: Step) -> Step:
     """A step without the settings that may differ in one loop."""
     operator, names = step.operator, [name for name, _ in step.settings]
-    if not names or not all(name in operator.of_module and isinstance(getattr(operator, name), int) for name in names):
+    allowed = (*operator.of_module, operator.of_call)
+    if not names or not all(name in allowed and isinstance(getattr(operator, name), int | float) for name in names):
         return step
     return replace(step, operator=replace(operator, **dict.fromkeys(names)))
 

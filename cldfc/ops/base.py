@@ -82,6 +82,8 @@ class Operator(ABC):
     """Whether it leads from a kernel's outputs to its inputs, by a function: the module is that of the kernel."""
     of_module: ClassVar[tuple[str, ...]] = ()
     """Settings that stand in the constructor of its module alone: they may differ from turn to turn of a loop."""
+    of_call: ClassVar[str | None] = None
+    """A setting that stands in its call and may differ, too; its text is given to `torch` in place of a module's."""
     binds: ClassVar[Strength] = "call"
     """How tightly its PyTorch expression holds together: what a writer must parenthesise."""
     takes: ClassVar[Strength | None] = None

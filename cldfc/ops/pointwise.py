@@ -79,11 +79,11 @@ class LeakyRelu(Pointwise):
 
     keyword: ClassVar[str | None] = "leaky_relu"
     keeps_zero: ClassVar[bool] = True
+    of_call: ClassVar[str | None] = "slope"
     slope: float = real(0.01, 0, 1_000)
 
     def torch(self, operands: list[str], module: str) -> str:
-        slope = "" if self.slope == 0.01 else f", {decimal(self.slope)}"
-        return f"F.leaky_relu({operands[0]}{slope})"
+        return f"F.leaky_relu({operands[0]}{_setting(module, self.slope, 0.01)})"
 
 
 @dataclass(frozen=True)
@@ -122,11 +122,11 @@ class Elu(Pointwise):
 
     keyword: ClassVar[str | None] = "elu"
     keeps_zero: ClassVar[bool] = True
+    of_call: ClassVar[str | None] = "alpha"
     alpha: float = real(1.0, 0, 1_000)
 
     def torch(self, operands: list[str], module: str) -> str:
-        alpha = "" if self.alpha == 1 else f", {decimal(self.alpha)}"
-        return f"F.elu({operands[0]}{alpha})"
+        return f"F.elu({operands[0]}{_setting(module, self.alpha, 1)})"
 
 
 @dataclass(frozen=True)
@@ -135,11 +135,11 @@ class Celu(Pointwise):
 
     keyword: ClassVar[str | None] = "celu"
     keeps_zero: ClassVar[bool] = True
+    of_call: ClassVar[str | None] = "alpha"
     alpha: float = real(1.0, 1e-6, 1_000)
 
     def torch(self, operands: list[str], module: str) -> str:
-        alpha = "" if self.alpha == 1 else f", {decimal(self.alpha)}"
-        return f"F.celu({operands[0]}{alpha})"
+        return f"F.celu({operands[0]}{_setting(module, self.alpha, 1)})"
 
 
 class Gelu(Pointwise):
@@ -314,11 +314,11 @@ class SoftThreshold(Pointwise):
 
     keyword: ClassVar[str | None] = "soft_threshold"
     keeps_zero: ClassVar[bool] = True
+    of_call: ClassVar[str | None] = "threshold"
     threshold: float = real(0.5, 0, 1_000_000)
 
     def torch(self, operands: list[str], module: str) -> str:
-        threshold = "" if self.threshold == 0.5 else f", {decimal(self.threshold)}"
-        return f"F.softshrink({operands[0]}{threshold})"
+        return f"F.softshrink({operands[0]}{_setting(module, self.threshold, 0.5)})"
 
 
 @dataclass(frozen=True)
@@ -327,10 +327,11 @@ class Dropout(Pointwise):
 
     keyword: ClassVar[str | None] = "dropout"
     repeatable: ClassVar[bool] = False
+    of_call: ClassVar[str | None] = "rate"
     rate: float = real(0.5, 0, 1)
 
     def torch(self, operands: list[str], module: str) -> str:
-        return f"F.dropout({operands[0]}, {decimal(self.rate)}, self.training)"
+        return f"F.dropout({operands[0]}, {module or decimal(self.rate)}, self.training)"
 
     def keeps(self, result: Shape, trained: Sequence[bool]) -> Kept:
         """Its mask, which on the CPU is of floats; of a rate of 0 nothing, of a rate of 1 the number 0."""
@@ -351,6 +352,7 @@ class DropPath(Pointwise):
 
     keyword: ClassVar[str | None] = "droppath"
     repeatable: ClassVar[bool] = False
+    of_call: ClassVar[str | None] = "rate"
     rate: float = real(0.1, 0, 1)
 
     def shape(self, shapes: Solver, operands: list[Form], result: Form, parameter: Sized | None) -> None:
@@ -358,7 +360,7 @@ class DropPath(Pointwise):
         shapes.when_ranked(operands, lambda rank: None)
 
     def torch(self, operands: list[str], module: str) -> str:
-        return f"drop_path({operands[0]}, {decimal(self.rate)}, self.training)"
+        return f"drop_path({operands[0]}, {module or decimal(self.rate)}, self.training)"
 
     def keeps(self, result: Shape, trained: Sequence[bool]) -> Kept:
         """One number for each image."""
@@ -366,6 +368,11 @@ class DropPath(Pointwise):
 
     def is_view(self) -> bool:
         return self.rate == 0
+
+
+def _setting(written: str, value: float, default: float) -> str:
+    """The argument behind a function's operand: a formula, or a number that is not PyTorch's own."""
+    return f", {written}" if written else "" if value == default else f", {decimal(value)}"
 
 
 class WithTrainedSetting(Alike):

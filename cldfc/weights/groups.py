@@ -32,14 +32,13 @@ class TensorGroup:
     @cached_property
     def signature(self) -> Signature:
         """What it must have in common with another group to take its place."""
-        # However a scalar is stored, as (1,) or (1, 1), its shape is ().
-        shapes = {p: () if not p and t.numel() == 1 else tuple(t.shape) for p, t in self.tensors.items()}
-        return tuple(sorted((part, shape) for part, shape in shapes.items() if part != _COUNTER))
+        shapes = ((part, _needed(part, tuple(tensor.shape))) for part, tensor in self.tensors.items())
+        return tuple(sorted((part, shape) for part, shape in shapes if part != _COUNTER))
 
     @property
     def is_kernel(self) -> bool:
-        """Whether it is a convolution without a bias, which makes zeros of zeros."""
-        return [(part, len(shape) > 2) for part, shape in self.signature] == [("weight", True)]
+        """Whether it is a convolution or a linear map without a bias, which makes zeros of zeros."""
+        return [(part, len(shape) > 1) for part, shape in self.signature] == [("weight", True)]
 
     @property
     def parent(self) -> str:
@@ -56,8 +55,18 @@ class TensorGroup:
                 yield ".".join(filter(None, (name, part))), ".".join(filter(None, (other.name, part)))
 
     def __str__(self) -> str:
-        shapes = ((part, "×".join(map(str, shape)) or "a number") for part, shape in self.signature)
+        stored = ((part, tuple(self.tensors[part].shape) if part else shape) for part, shape in self.signature)
+        shapes = ((part, "×".join(map(str, shape)) or "a number") for part, shape in stored)
         return f"`{self.name}` ({', '.join(f'{part} {shape}'.strip() for part, shape in shapes)})"
+
+
+def _needed(part: str, shape: tuple[int, ...]) -> tuple[int, ...]:
+    """The shape of a tensor without axes that may be missing.
+
+    A scalar is stored as (), (1,) or (1, 1), a vector as (C,) or (C, 1, 1), a 1×1 kernel as such or as a linear map.
+    """
+    least = 2 if part else 0 if all(size == 1 for size in shape) else 1
+    return shape[:least] if all(size == 1 for size in shape[least:]) else shape
 
 
 def read_groups(weights: Mapping[str, Tensor]) -> list[TensorGroup]:

@@ -21,7 +21,8 @@ from cldfc.weights.match import BY_ORDER, BY_SHAPE, Pair
 
 _Arguments = tuple[object, ...]
 _Print = tuple[tuple[int, ...], Tensor]
-"""The shape of a value, and a few sums over it: equal for equal values, and in practice for no others."""
+"""The shape of a value, without that of a single pixel, and a few sums over it: equal for equal values, and in practice
+for no others."""
 _Seen = Callable[[list[int], list[_Print]], None]
 """Is told the numbers of some groups that are used, and the values that they are given."""
 _CPU = torch.device("cpu")
@@ -81,7 +82,9 @@ def _fingerprint(value: Tensor) -> _Print:
     numbers = value.detach().to("cpu", torch.float64).reshape(-1)
     root = max(numbers.numel(), 1) ** 0.5
     sums = _print_weights(numbers.numel()) @ numbers
-    return tuple(value.shape), torch.cat([(numbers @ numbers).sqrt().reshape(1), sums]) / root
+    shape = tuple(value.shape)
+    shape = shape[:2] if all(size == 1 for size in shape[2:]) else shape
+    return shape, torch.cat([(numbers @ numbers).sqrt().reshape(1), sums]) / root
 
 
 @lru_cache(maxsize=4)
@@ -119,6 +122,8 @@ class Uses(TorchFunctionMode):
         used = sorted({number for number in groups if number is not None})
         values = [tensor for tensor, number in zip(given, groups, strict=True) if number is None]
         if used and values:
+            if func is nn.functional.linear:  # on pixels, it is a 1×1 kernel whose channels come last
+                values = [value.movedim(-1, 1) if value.dim() > 2 else value for value in values]
             self.seen(used, [_fingerprint(value) for value in values])
         return func(*args, **(kwargs or {}))
 

@@ -2,12 +2,14 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from importlib import import_module
 
 import public_networks as public
 import pytest
 import reference_networks
 import torch
 from networks import ROOT, build, compile_text, relative_difference, some, spec_text, timm, torchvision
+from reference_networks import conv3
 from torch import nn
 from torch.nn import functional as F
 
@@ -168,6 +170,19 @@ class Case:
     image: tuple[int, ...] = (3, 32, 32)
 
 
+def convnext() -> nn.Module:
+    module = import_module("torchvision.models.convnext")
+    blocks = [module.CNBlockConfig(4, 6, 1), module.CNBlockConfig(6, 8, 2), module.CNBlockConfig(8, None, 1)]
+    return module.ConvNeXt(blocks, num_classes=10)
+
+
+def gated() -> nn.Module:
+    """A block of MobileNetV3, whose gate has kernels where ours has linear maps."""
+    module = import_module("torchvision.models.mobilenetv3")
+    block = module.InvertedResidualConfig(8, 3, 32, 8, True, "HS", 1, 1, 1.0)
+    return nn.Sequential(conv3(3, 8), module.InvertedResidual(block, nn.BatchNorm2d), nn.Flatten(), nn.Linear(2048, 10))
+
+
 def cifar(block, **options) -> Callable[[], nn.Module]:
     return lambda: public.CifarResNet(block, (16, 4, 8, 16), **{"stem": 16, **options})
 
@@ -210,6 +225,29 @@ DENSENET = spec_text(
     ("θ * f", "maxpool[3, stride=2] ∘ σ ∘ θ *_2 f"),
 )
 
+CONVNEXT = spec_text(
+    "imagenet/convnext_t",
+    ("let J = 4", "let J = 3"),
+    ("3, 3, 9, 3", "1, 2, 1"),
+    ("0, 3, 6, 15", "0, 1, 3"),
+    ("96 * 2^(ℓ-1)", "4, 6, 8"),
+    ("h : 1000", "h : 10"),
+)
+
+GATED = """model Gated
+input f : 3 × 16 × 16
+output h : 10
+kernel θ : 3×3 → 8
+kernel E : 1×1 → 32
+kernel D : 3×3 each
+kernel P : 1×1 → 8
+let η = hard_swish ∘ bn
+let S = identity ⊙ hard_sigmoid ∘ linear[32] ∘ relu ∘ linear[8] ∘ avgpool
+r = θ * f
+x = r + bn ∘ P * S ∘ η ∘ D * η ∘ E * r
+h = linear ∘ flatten(x)
+"""
+
 ORDERS = [("short", "first", "second"), ("first", "second", "short"), ("first", "short", "second")]
 IMAGENET_BASIC = [
     ("let J = 4", "let J = 2"),
@@ -232,6 +270,15 @@ CASES = {
     "torchvision vgg11": Case(lambda: plain_vgg(False), with_equations(NARROW_VGG, ("relu ∘ bn ∘", "relu ∘"))),
     "torchvision vgg11_bn": Case(lambda: plain_vgg(True), NARROW_VGG),
     "torchvision densenet": Case(lambda: torchvision.models.DenseNet(2, (2, 2, 2), 4, num_classes=10), DENSENET),
+    "torchvision convnext": Case(convnext, CONVNEXT),
+    "torchvision shufflenet": Case(
+        lambda: torchvision.models.ShuffleNetV2([2, 1, 2], [24, 4, 8, 16, 10], num_classes=10),
+        spec_text(
+            "imagenet/shufflenet_v2", ("4, 8, 4", "2, 1, 2"), ("58 *", "2 *"), ("1024", "10"), ("h : 1000", "h : 10")
+        ),
+        "refused",
+    ),
+    "torchvision squeeze and excitation": Case(gated, GATED, image=SMALL),
     "timm resnet18": Case(
         lambda: timm_resnet("resnet18"),
         spec_text("imagenet/resnet18", *IMAGENET_BASIC),
