@@ -1,8 +1,8 @@
 """Time and memory of `check`, `compile` and `show` for large networks of many shapes: `make bench`.
 
-Each command runs as a process of its own; a row has the medians of its processor time, and the exponent of growth between the
-two largest networks, without the time of a spec of a few lines. The promise is an exponent near 1 for every shape, and
-200,000 operations in 8 s and 700 MB.
+Each command runs as a process of its own; a row has the medians of its processor time and of its memory, and the
+exponent of growth between the two largest networks, without the time of a spec of a few lines. The promise is an
+exponent near 1 for every shape, and 200,000 operations in 8 s and 700 MB.
 
     python benchmarks/front_end.py                                    # all shapes, some minutes
     python benchmarks/front_end.py levels v-cycles --commands compile --counts 10000,50000 --rounds 1

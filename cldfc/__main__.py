@@ -37,6 +37,9 @@ def main() -> None:
             specs = [Path(argument) for argument in arguments]
             tell_names(specs)
             sys.exit(check_specs(specs))
+        from cldfc.processors import prepare_threads
+
+        prepare_threads()
         _run_app()
 
 
