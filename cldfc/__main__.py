@@ -23,21 +23,59 @@ import errno  # noqa: E402
 from collections.abc import Generator  # noqa: E402
 from contextlib import contextmanager  # noqa: E402
 from pathlib import Path  # noqa: E402
+from typing import TYPE_CHECKING  # noqa: E402
+
+if TYPE_CHECKING:
+    from cldfc.network.resolve import Changes
 
 
 def main() -> None:
-    """Run the command line; a plain `cldfc check SPEC…` without typer, which takes as long as all the rest of it."""
+    """Run the command line; `cldfc check` without typer, which takes as long as all the rest of it."""
     # pydantic looks through every installed package for plugins, 15 ms at each start; cldfc has none.
     os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
     with _output_told():
         command, *arguments = sys.argv[1:] or [""]
-        if command == "check" and arguments and not any(argument.startswith("-") for argument in arguments):
+        read = _read_check(arguments) if command == "check" else None
+        if read is not None:
             from cldfc.messages import check_specs, tell_names
 
-            specs = [Path(argument) for argument in arguments]
+            specs, as_json, changes = read
             tell_names(specs)
-            sys.exit(check_specs(specs))
+            sys.exit(check_specs(specs, as_json, changes))
+        from cldfc.processors import prepare_threads
+
+        prepare_threads()
         _run_app()
+
+
+def _read_check(arguments: list[str]) -> tuple[list[Path], bool, Changes] | None:
+    """The specs of `cldfc check`, whether it prints JSON, and what is changed; None for typer to read, or to refuse."""
+    from cldfc.compilation import read_changes
+    from cldfc.diagnostics import UsageError
+
+    specs: list[Path] = []
+    given: dict[str, list[str]] = {"--let": [], "--tie": [], "--input": [], "--classes": [], "--json": []}
+    waiting = iter(arguments)
+    for argument in waiting:
+        name, sign, value = argument.partition("=")
+        if not argument.startswith("-"):
+            specs.append(Path(argument))
+        elif name not in given or (sign and name == "--json"):
+            return None
+        else:
+            said = value if sign or name == "--json" else next(waiting, None)
+            if said is None or (not sign and said.startswith("-")):
+                return None
+            given[name].append(said)
+    inputs, classes = given["--input"], given["--classes"]
+    if not specs or any(not (number.isascii() and number.isdecimal() and len(number) < 10) for number in classes):
+        return None
+    try:
+        number = int(classes[-1]) if classes else None
+        changes = read_changes(given["--let"], given["--tie"], inputs[-1] if inputs else None, number)
+    except UsageError:
+        return None
+    return specs, bool(given["--json"]), changes
 
 
 def _run_app() -> None:

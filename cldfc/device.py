@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from cldfc.diagnostics import UsageError, choices
+from cldfc.processors import device_text
 
 # torch.backends carries few types.
 _cudnn: Any = torch.backends.cudnn
@@ -32,8 +33,7 @@ class Device:
     """Of a CUDA device that was asked for by its number; None for the current one."""
 
     def __str__(self) -> str:
-        precision = "bfloat16 autocast" if self.bf16 else "float32"
-        return f"{self.torch}, {precision}{', deterministic' * self.precise}, channels-last"
+        return device_text(str(self.torch), self.bf16, self.precise)
 
     @property
     def torch(self) -> torch.device:

@@ -23,7 +23,7 @@ from cldfc.data.catalogue import (
     origin_of,
     with_holdout,
 )
-from cldfc.data.data_set import DataSet, Shape
+from cldfc.data.data_set import DataSet, Shape, check_used, told_of
 from cldfc.data.dataset_files import how_to_get, missing, require
 from cldfc.data.download import fetch_missing
 from cldfc.diagnostics import CldfError, Source, UsageError, shape_text
@@ -33,7 +33,8 @@ from cldfc.network.positions import format_key
 from cldfc.network.resolve import Changes
 from cldfc.ops.convolution import Convolution
 from cldfc.output import ignore, printable, short_count
-from cldfc.recipe import Recipe, as_toml
+from cldfc.processors import bf16_of_cpu, device_text, may_have_cuda
+from cldfc.recipe import Recipe, as_toml, steps_per_epoch
 from cldfc.runs.run_folder import RunRecord, free_folder, refuse_taken
 from cldfc.stop import listen
 from cldfc.syntax import tree
@@ -335,11 +336,7 @@ def _origins_of_fields(plan: _Plan, given: Mapping[str, str]) -> dict[str, str]:
 
 
 def plan_as_data(plan: _Plan, given: Mapping[str, str], output: Path | None, around: Surroundings) -> dict[str, object]:
-    """A training as plain data; `folder` is the run folder that it would make. torch is loaded here."""
-    from cldfc.data.batches import steps_per_epoch
-    from cldfc.data.subset import check_used, told_of
-    from cldfc.device import choose_device
-
+    """A training as plain data; `folder` is the run folder that it would make."""
     there, used = plan.dataset.images[0], plan.recipe.images
     if used is not None and there:
         check_used(used, there, plan.dataset)
@@ -358,11 +355,21 @@ def plan_as_data(plan: _Plan, given: Mapping[str, str], output: Path | None, aro
         "missing": missing(plan.dataset, around.data_dir or DATA_DIR),
         "steps_per_epoch": steps,
         "steps": steps * plan.recipe.epochs,
-        "device": str(choose_device(plan.recipe.precise, around.device)),
+        "device": _device_text(plan.recipe.precise, around.device),
         "folder": str(output or free_folder(model, plan.dataset.name)),
         "recipe": plan.recipe.model_dump(),
         "origins": _origins_of_fields(plan, given),
     }
+
+
+def _device_text(is_precise: bool, wished: str | None) -> str:
+    """What a training would run on; only a CUDA device needs torch, which takes seconds to load, to be known."""
+    bf16 = bf16_of_cpu()
+    if bf16 is None or wished not in (None, "cpu") or (wished is None and may_have_cuda()):
+        from cldfc.device import choose_device
+
+        return str(choose_device(is_precise, wished))
+    return device_text("cpu", bf16 and not is_precise, is_precise)
 
 
 def plan_as_text(plan: _Plan, given: Mapping[str, str], output: Path | None, around: Surroundings) -> str:

@@ -179,3 +179,8 @@ def _toml_value(value: object) -> str:
     if isinstance(value, bool):
         return str(value).lower()
     return json.dumps(value, ensure_ascii=False, allow_nan=False) if isinstance(value, str) else repr(value)
+
+
+def steps_per_epoch(images: int, recipe: Recipe) -> int:
+    """Number of batches in an epoch; one smaller batch where the images fill none."""
+    return max(1, images // recipe.batch)

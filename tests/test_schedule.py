@@ -1,5 +1,6 @@
 """Loops unrolled again are the instances that they were made from, in the same order."""
 
+import sys
 from collections.abc import Iterator, Sequence
 
 import pytest
@@ -115,3 +116,41 @@ def test_several_equations_for_a_step_are_one_loop(steps):
         assert isinstance(levels, ForLoop) and levels.variable == "ℓ"
         (step,) = levels.body
         assert isinstance(step, ForLoop) and len(step.body) == 3 and len(levels.rest) == 1
+
+
+def calls_of(text: str) -> int:
+    """The calls of functions that it takes to find the loops of a network."""
+    network, calls = Compilation(Source("test.cldf", text)), 0
+    instances, ranges = network.simplified.instances, network.program.ranges
+
+    def count(_frame: object, event: str, _argument: object) -> None:
+        nonlocal calls
+        calls += event == "call"
+
+    before = sys.getprofile()
+    sys.setprofile(count)
+    try:
+        schedule(instances, ranges)
+    finally:
+        sys.setprofile(before)
+    return calls
+
+
+STEPS_ON_LEVELS = """
+model Long
+levels ℓ = 1..{count}
+steps i = 1..2
+input f : 3 × 8 × 8
+output h : 10
+kernel θ : 3×3 → 8
+kernel A@ℓ : 3×3 → 8
+r@1,0 = θ * f
+r@ℓ,i = r@ℓ,i-1 + A@ℓ * relu(r@ℓ,i-1)
+r@ℓ+1,0 = relu ∘ bn(r@ℓ,2)
+h = linear ∘ avgpool(r@{count},2)
+"""
+
+
+def test_the_work_of_loops_over_many_levels_grows_with_their_number():
+    few, many = (calls_of(STEPS_ON_LEVELS.format(count=count)) for count in (20, 80))
+    assert many < 4.5 * few

@@ -1,4 +1,4 @@
-"""`cldfc check`, with its options; without any, `cldfc.__main__` calls `check_specs` itself."""
+"""`cldfc check` as typer reads it: its help, and what is wrong with a command; `cldfc.__main__` reads the rest."""
 
 from __future__ import annotations
 

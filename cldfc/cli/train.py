@@ -34,7 +34,9 @@ from cldfc.cli.options import (
 from cldfc.compilation import read_changes
 from cldfc.diagnostics import UsageError
 from cldfc.output import ignore, say, show, show_document, show_json
+from cldfc.processors import Busy, busy_now, remark_on_others
 from cldfc.syntax.read import read_source
+from cldfc.training.launch import read_launch
 
 if TYPE_CHECKING:
     from cldfc.runs.training_run import Result
@@ -135,6 +137,7 @@ def train(
     options = {name: value for name, value in fields.items() if value is not None}
     made_with: dict[str, object] = {"SPEC": spec, "--output": output, "--name": name, "--let": let, "--tie": tie}
     made_with |= {"--input": input, "--classes": classes}
+    before = busy_now()
     with errors(), stopping():
         refuse_both("--quiet", quiet, "--json", as_json)
         from cldfc.plan import Surroundings, plan_by_files, plan_run, resume_run, start_run, stem_remarks
@@ -165,6 +168,7 @@ def train(
                 help = "leave it out: the run folder holds spec and recipe"
                 raise UsageError(f"{wrong} cannot be used with `--resume`", help)
             changes = recipe if data is None else {**recipe, "dataset": data}
+            _tell_of_others(before, heard)
             result = resume_run(Path(resume) if resume else _newest(), changes, around, from_start)
         else:
             if from_start:
@@ -191,6 +195,7 @@ def train(
                 else:
                     show_document(plan_as_text(plan, given, folder, around))
                 return
+            _tell_of_others(before, heard)
             result = start_run(source, data, changes, recipe, folder, command_line(sys.argv[1:], os.environ), around)
         if result is not None and quiet:
             show(str(result.folder))
@@ -199,6 +204,14 @@ def train(
         from cldfc.training.processes import end_process
 
         end_process()
+
+
+def _tell_of_others(before: Busy | None, say: Callable[[str], None]) -> None:
+    """Say it where others keep so busy what this training needs that it takes longer: seen while torch is loaded."""
+    from cldfc.training import processes as _loaded  # noqa: F401
+
+    if (remark := remark_on_others(before, busy_now())) and read_launch().rank == 0:
+        say(f"remark: {remark}")
 
 
 def _merged(file: Path | None, options: _Given) -> tuple[dict[str, object], dict[str, str]]:
@@ -213,7 +226,6 @@ def _merged(file: Path | None, options: _Given) -> tuple[dict[str, object], dict
 def _newest() -> Path:
     from cldfc.runs.listing import newest_interrupted
     from cldfc.runs.run_folder import RUNS
-    from cldfc.training.launch import read_launch
 
     if read_launch().count > 1:
         raise UsageError("several processes cannot look for a run", "name it: `--resume RUN`")

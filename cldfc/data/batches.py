@@ -11,7 +11,7 @@ from torch import Generator, Tensor
 from torch.nn.functional import pad
 
 from cldfc.data.images import Images
-from cldfc.recipe import EPOCH_LIMIT, Recipe
+from cldfc.recipe import EPOCH_LIMIT, Recipe, steps_per_epoch
 
 Batch = TypeVar("Batch", Tensor, Images, Sequence[int])
 """Images, or their numbers, in some order."""
@@ -67,11 +67,6 @@ class Draw(NamedTuple):
 
     def to(self, device: torch.device) -> Draw:
         return Draw(*(part.to(device) for part in self))
-
-
-def steps_per_epoch(images: int, recipe: Recipe) -> int:
-    """Number of batches in an epoch; one smaller batch where the images fill none."""
-    return max(1, images // recipe.batch)
 
 
 def frame(images: Images, recipe: Recipe) -> Framed:

@@ -9,7 +9,7 @@ from typing import Self
 from pydantic import BaseModel, Field, model_validator
 
 from cldfc.data.published import DataFile
-from cldfc.diagnostics import shape_text
+from cldfc.diagnostics import UsageError, shape_text
 from cldfc.recipe import Recipe
 
 UNKNOWN = 0, 0
@@ -100,3 +100,25 @@ def trusting(dataset: DataSet, checksums: Iterable[str]) -> DataSet:
     named = ", ".join(f"{checksum[:12]}…" for checksum in trusted)
     split = f"Images of `{dataset.name}` from files that are not the published ones and were trusted: SHA-256 {named}."
     return dataset.model_copy(update={"trusted": trusted, "split": split})
+
+
+def told_of(dataset: DataSet, recipe: Recipe) -> DataSet:
+    """The data set, whose sentence on its images says how many of them the recipe uses, if not all."""
+    if recipe.images is None:
+        return dataset
+    used = f"Of the training images {recipe.images:,} are used, drawn once with equal shares of each class."
+    return dataset.model_copy(update={"split": f"{dataset.split} {used}"})
+
+
+def check_used(wanted: int, there: int, dataset: DataSet) -> None:
+    """Raises UsageError when fewer images are there to train on than are wanted, or fewer are wanted than classes."""
+    if wanted > there:
+        raise UsageError(
+            f"recipe: `images` is {wanted:,}, but `{dataset.name}` has {there:,} images to train on",
+            "write a smaller number, or leave `images` out to use them all",
+        )
+    if wanted < dataset.classes:
+        raise UsageError(
+            f"recipe: `images` is {wanted:,}, but `{dataset.name}` has {dataset.classes:,} classes",
+            "write a number that has room for an image of each class",
+        )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -18,7 +17,7 @@ from PIL import Image
 from torch import Generator, Tensor
 from torch.utils.data import DataLoader
 
-from cldfc.data.batches import WHOLE, Framed, Share, chance_of, epoch_batches, frame, steps_per_epoch
+from cldfc.data.batches import WHOLE, Framed, Share, chance_of, epoch_batches, frame
 from cldfc.data.catalogue import CLASS_FOLDERS, held_out, is_folder
 from cldfc.data.class_folders import Sample
 from cldfc.data.data_set import DataSet
@@ -28,7 +27,8 @@ from cldfc.data.pictures import UnreadableImage, cannot_read, open_picture
 from cldfc.data.subset import used_for_training
 from cldfc.device import Device
 from cldfc.diagnostics import UsageError
-from cldfc.recipe import Part, Recipe, tested_parts
+from cldfc.processors import usable_processors
+from cldfc.recipe import Part, Recipe, steps_per_epoch, tested_parts
 from cldfc.stop import deaf, obey_parent
 
 _MOST_WORKERS = 16
@@ -91,7 +91,7 @@ class Stream:
         """Batches of some files by their numbers, on the device. Raises UsageError when one cannot be read."""
         if not shown:
             return
-        usual = max(1, min((os.cpu_count() or 1) // self.share.count, _MOST_WORKERS))
+        usual = max(1, min(usable_processors() // self.share.count, _MOST_WORKERS))
         workers = min(usual if self.workers is None else self.workers, len(shown))
         for pixels, labels, unreadable in _made_elsewhere(reader, shown, workers, self.device.kind == "cuda"):
             if unreadable:
@@ -181,7 +181,7 @@ def _why_unreadable_each(paths: Sequence[str]) -> list[str]:
 
 def find_unreadable(paths: Sequence[str], say: Callable[[str], None]) -> dict[str, str]:
     """The files that cannot be decoded, and why. `say` hears how far it is, if it takes longer than a glance."""
-    workers = min(os.cpu_count() or 1, _MOST_WORKERS) if len(paths) > _FEW else 0
+    workers = min(usable_processors(), _MOST_WORKERS) if len(paths) > _FEW else 0
     parts = [paths[at : at + _CHECKED_AT_ONCE] for at in range(0, len(paths), _CHECKED_AT_ONCE)]
     found: list[str] = []
     wait, said = QUICK, monotonic()

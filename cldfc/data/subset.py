@@ -7,9 +7,8 @@ from dataclasses import replace
 import torch
 from torch import Generator, Tensor
 
-from cldfc.data.data_set import DataSet
+from cldfc.data.data_set import DataSet, check_used
 from cldfc.data.images import ImageFiles, Split
-from cldfc.diagnostics import UsageError
 from cldfc.recipe import Recipe
 
 
@@ -27,14 +26,6 @@ def used_for_training(found: Split | ImageFiles, dataset: DataSet, recipe: Recip
     return replace(found, train=[found.train[int(number)] for number in numbers])
 
 
-def told_of(dataset: DataSet, recipe: Recipe) -> DataSet:
-    """The data set, whose sentence on its images says how many of them the recipe uses, if not all."""
-    if recipe.images is None:
-        return dataset
-    used = f"Of the training images {recipe.images:,} are used, drawn once with equal shares of each class."
-    return dataset.model_copy(update={"split": f"{dataset.split} {used}"})
-
-
 def draw_stratified(labels: Tensor, count: int) -> Tensor:
     """The numbers of `count` images in ascending order: of each class its share, to within one image.
 
@@ -50,17 +41,3 @@ def draw_stratified(labels: Tensor, count: int) -> Tensor:
     # The middle of each image's place in its class, from 0 to 1.
     place = (rank + 0.5) / sizes[shuffled]
     return order[place.argsort(stable=True)[:count]].sort().values
-
-
-def check_used(wanted: int, there: int, dataset: DataSet) -> None:
-    """Raises UsageError when fewer images are there to train on than are wanted, or fewer are wanted than classes."""
-    if wanted > there:
-        raise UsageError(
-            f"recipe: `images` is {wanted:,}, but `{dataset.name}` has {there:,} images to train on",
-            "write a smaller number, or leave `images` out to use them all",
-        )
-    if wanted < dataset.classes:
-        raise UsageError(
-            f"recipe: `images` is {wanted:,}, but `{dataset.name}` has {dataset.classes:,} classes",
-            "write a number that has room for an image of each class",
-        )

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from heapq import heapify, heappop, heappush
-from itertools import groupby, pairwise
+from itertools import groupby, islice, pairwise
 from typing import Literal
 
 from cldfc.emit.loops import (
@@ -35,6 +35,12 @@ def _shape(item: Item) -> object:
         return id(item.template), tuple(map(_outline, item.values))
     inside = tuple(map(_shape, item.body)), tuple(map(_shape, item.rest))
     return item.variable, item.step, _outline(item.first), _outline(item.last), inside
+
+
+def _shapes(items: Iterable[Item]) -> list[int]:
+    """The shape of each item, as a number: equal ones have the same."""
+    numbers: dict[object, int] = {}
+    return [numbers.setdefault(_shape(item), len(numbers)) for item in items]
 
 
 def _outline(position: Position) -> Position | None:
@@ -169,21 +175,32 @@ def _keeps(law: Position, variable: str, turn: int, value: int) -> bool:
         return False
 
 
-def _repeated(items: Sequence[Item], at: int, period: int, ranges: Mapping[str, IndexRange]) -> _Repeat | None:
-    """How often the `period` items from `at` on repeat, if they do."""
-    group = tuple(items[at : at + period])
-    shapes = [_shape(item) for item in group]
-    counted = _counting(group, items[at + period : at + 2 * period], ranges)
-    if counted is None or any(_has_loop(item, counted[0]) for item in group):
+def _repeated(
+    items: Sequence[Item],
+    shapes: Sequence[int],
+    at: int,
+    period: int,
+    ranges: Mapping[str, IndexRange],
+    kinds: frozenset[str],
+) -> _Repeat | None:
+    """How often the `period` items from `at` on repeat as an index of one of these kinds counts, if they do."""
+    counted = _counting(items, shapes, at, period, ranges)
+    if counted is None or ranges[counted[0]].kind not in kinds:
         return None
     variable, start, step = counted
-    parts = [[_Column(n, n.laws(variable, start), [n.value]) for n in _numbers(item, ranges)] for item in group]
+    parts: list[list[_Column]] = []
+    waiting = islice(items, at, at + period)
     turns, tail = 1, 0
     while tail == 0:
-        block = items[at + period * turns : at + period * (turns + 1)]
+        begin = at + period * turns
         same = 0
-        while same < len(block) and _shape(block[same]) == shapes[same]:
-            if not _go_on(parts[same], block[same], variable, start + step * turns, ranges):
+        while same < period and begin + same < len(items) and shapes[begin + same] == shapes[at + same]:
+            if turns == 1:
+                item = next(waiting)
+                if _has_loop(item, variable):
+                    return None
+                parts.append(_columns(item, variable, start, ranges))
+            if not _go_on(parts[same], items[begin + same], variable, start + step * turns, ranges):
                 break
             same += 1
         if same == 0:
@@ -191,17 +208,28 @@ def _repeated(items: Sequence[Item], at: int, period: int, ranges: Mapping[str, 
         turns, tail = (turns + 1, 0) if same == period else (turns, same)
     if turns + (tail > 0) < 2:
         return None
+    rest = list(waiting)
+    if any(_has_loop(item, variable) for item in rest):
+        return None
+    parts += [_columns(item, variable, start, ranges) for item in rest]
+    group = tuple(items[at : at + period])
     return _Repeat(group, variable, start, step, turns, tail, tuple(column for part in parts for column in part))
 
 
+def _columns(item: Item, variable: str, turn: int, ranges: Mapping[str, IndexRange]) -> list[_Column]:
+    """The numbers of an item at the first turn of a loop."""
+    return [_Column(n, n.laws(variable, turn), [n.value]) for n in _numbers(item, ranges)]
+
+
 def _counting(
-    group: Sequence[Item], block: Sequence[Item], ranges: Mapping[str, IndexRange]
+    items: Sequence[Item], shapes: Sequence[int], at: int, period: int, ranges: Mapping[str, IndexRange]
 ) -> tuple[str, int, int] | None:
     """The first index that differs in the second turn, its first value and its step, if that is 1 or -1."""
-    for item, other in zip(group, block, strict=False):
-        if _shape(item) != _shape(other):
+    for one_at in range(at, min(at + period, len(items) - period)):
+        if shapes[one_at] != shapes[one_at + period]:
             return None
-        for one, two in zip(_numbers(item, ranges), _numbers(other, ranges), strict=True):
+        pairs = zip(_numbers(items[one_at], ranges), _numbers(items[one_at + period], ranges), strict=True)
+        for one, two in pairs:
             if not one.bound and one.value != two.value:
                 step = two.value - one.value
                 return (one.name, one.value, step) if abs(step) == 1 else None
@@ -242,6 +270,8 @@ def _fill(item: Item, positions: Iterator[Position]) -> Item:
 
 _CANDIDATES = 4
 
+_STEPS, _ALL = frozenset({"steps"}), frozenset({"steps", "levels"})
+
 
 def schedule(instances: Sequence[Instance], ranges: Mapping[str, IndexRange]) -> list[Item]:
     """The instances as a sequence of leaves and loops. Covers each instance once, in the order given.
@@ -264,8 +294,8 @@ def _length(items: Sequence[Item]) -> int:
 
 def _roll_levels(items: list[Item], ranges: Mapping[str, IndexRange]) -> list[Item]:
     """Groups of steps become loops, then groups of levels."""
-    items = list(_groups_of_one(_roll_up(items, ranges, frozenset({"steps"}))))
-    return _drop_empty(_roll_up(items, ranges, frozenset({"steps", "levels"})), ())
+    items = list(_groups_of_one(_roll_up(items, ranges, _STEPS)))
+    return _drop_empty(_roll_up(items, ranges, _ALL), ())
 
 
 def _roll_up(items: list[Item], ranges: Mapping[str, IndexRange], kinds: frozenset[str]) -> list[Item]:
@@ -280,9 +310,10 @@ def _roll_up(items: list[Item], ranges: Mapping[str, IndexRange], kinds: frozens
 def _roll_steps(items: list[Item], ranges: Mapping[str, IndexRange]) -> list[Item]:
     """Runs of one equation become loops; then so does a run of one, where others were longer."""
     rolled: list[Item] = []
+    shapes = _shapes(items)
     at = 0
     while at < len(items):
-        repeat = _repeated(items, at, 1, ranges)
+        repeat = _repeated(items, shapes, at, 1, ranges, _ALL)
         rolled.append(items[at] if repeat is None else repeat.loop())
         at += 1 if repeat is None else repeat.turns
     axes: set[tuple[object, str]] = set()
@@ -417,16 +448,17 @@ def _only_turn(loop: ForLoop, group: Sequence[Item]) -> ForLoop | None:
 
 def _roll(items: list[Item], ranges: Mapping[str, IndexRange], kinds: frozenset[str]) -> Iterator[Item]:
     """One pass that turns repeated groups of items into loops."""
-    shapes = [_shape(item) for item in items]
-    later: dict[object, list[int]] = {}
+    shapes = _shapes(items)
+    later: dict[int, list[int]] = {}
     for at in reversed(range(len(items))):
         later.setdefault(shapes[at], []).append(at)
     at = 0
     while at < len(items):
         same = later[shapes[at]]
         same.pop()
-        found = [_repeated(items, at, next_at - at, ranges) for next_at in same[: -_CANDIDATES - 1 : -1]]
-        fit = (r for r in found if r is not None and ranges[r.variable].kind in kinds and r.is_regular())
+        periods = (next_at - at for next_at in same[: -_CANDIDATES - 1 : -1])
+        found = (_repeated(items, shapes, at, period, ranges, kinds) for period in periods)
+        fit = (repeat for repeat in found if repeat is not None and repeat.is_regular())
         best = max(fit, key=lambda r: r.covered, default=None)
         if best is None:
             yield items[at]

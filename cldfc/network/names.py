@@ -391,6 +391,8 @@ class Names:
     def kind(self, expression: tree.Expression) -> Kind | None:
         """What an expression is; None where a name in it is not known, or is defined in terms of itself."""
         match expression:
+            case tree.Symbol(name):
+                return self.kind_of_symbol(name)
             case tree.Number():
                 return Kind.NUMBER
             case tree.Argument() | tree.Pairing() | tree.Norm() | tree.ApplyToSeveral():
@@ -419,8 +421,6 @@ class Names:
                 return Kind.VALUE
             case tree.Sum(parts) | tree.Product(parts) | tree.Listing(_, parts):
                 return self.kind_of_parts([self.kind(part) for part in parts])
-            case tree.Symbol(name):
-                return self.kind_of_symbol(name)
 
     def kind_of_parts(self, kinds: list[Kind | None]) -> Kind | None:
         known = [kind for kind in kinds if kind is not None and kind not in NUMBERS]

@@ -7,7 +7,6 @@ import os
 import platform
 import shlex
 import subprocess
-import sys
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from importlib import import_module
@@ -19,6 +18,7 @@ from pydantic import BaseModel, ValidationError
 from cldfc.diagnostics import UsageError
 from cldfc.files import read_text
 from cldfc.output import is_unicode, printable
+from cldfc.processors import usable_processors
 from cldfc.training.metrics import TrainingPosition
 
 
@@ -156,7 +156,7 @@ def session_now(
         device=device,
         processor=torch.cuda.get_device_name() if kind == "cuda" else _processor_name(),
         platform=platform.platform(),
-        processors=len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1,
+        processors=usable_processors(),
         threads=torch.get_num_threads(),
         processes=processes,
         python=platform.python_version(),

@@ -13,8 +13,7 @@ from safetensors.torch import save
 from torch.optim import Optimizer
 
 from cldfc.data.catalogue import with_holdout
-from cldfc.data.data_set import DataSet
-from cldfc.data.subset import told_of
+from cldfc.data.data_set import DataSet, told_of
 from cldfc.diagnostics import UsageError
 from cldfc.files import LARGEST_TENSORS, half_written, read_file, read_text, refusing
 from cldfc.recipe import Recipe, change_recipe, other_fields

@@ -13,9 +13,8 @@ from torch import nn
 from torch.optim import Optimizer
 
 from cldfc.data.catalogue import check_validation, with_holdout
-from cldfc.data.data_set import DataSet
+from cldfc.data.data_set import DataSet, told_of
 from cldfc.data.loader import open_loader
-from cldfc.data.subset import told_of
 from cldfc.device import choose_device, keep_freed_memory
 from cldfc.diagnostics import UsageError, shape_text
 from cldfc.recipe import EPOCH_LIMIT, Recipe

@@ -17,8 +17,10 @@ def children(node: object) -> list[object]:
     found: list[object] = []
     for name in parts_of(type(node)) or ():
         part: object = getattr(node, name)
-        inside = cast("tuple[object, ...]", part) if isinstance(part, tuple) else (part,)
-        found += [child for child in inside if parts_of(type(child)) is not None]
+        if isinstance(part, tuple):
+            found += [child for child in cast("tuple[object, ...]", part) if parts_of(type(child)) is not None]
+        elif parts_of(type(part)) is not None:
+            found.append(part)
     return found
 
 

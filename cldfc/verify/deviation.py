@@ -215,9 +215,15 @@ def relative(found: Tensor | None, expected: Tensor, floor: float = 0.0) -> floa
     """The largest difference, relative to the largest number that is expected or to `floor`; inf for no number."""
     if found is None or found.shape != expected.shape:
         return math.inf
-    difference = float((found.detach().double() - expected.detach().double()).abs().max())
-    scale = max(float(expected.detach().double().abs().max()), floor, torch.finfo(torch.float64).tiny)
+    difference = _largest(found.detach().double() - expected.detach().double())
+    scale = max(_largest(expected.detach().double()), floor, torch.finfo(torch.float64).tiny)
     return difference / scale if math.isfinite(difference) else math.inf
+
+
+def _largest(numbers: Tensor) -> float:
+    """The largest absolute value, without a copy of them all; NaN where one is."""
+    least, most = numbers.aminmax()
+    return max(-float(least), float(most))
 
 
 def _differences_of_use(expected: RecordedCall, found: RecordedCall) -> tuple[float, float]:
@@ -272,7 +278,7 @@ def _of_tensors(
 
     One that the other side lacks must be zero.
     """
-    largest = max((float(tensor.double().abs().max()) for tensor in expected.values()), default=0.0)
+    largest = max((_largest(tensor.double()) for tensor in expected.values()), default=0.0)
     pairs = {name: found.get(names.get(name, name)) for name in expected}
     is_there = {name: pairs[name] is not None or bool(expected[name].any()) for name in expected}
     return {n: relative(pairs[n], tensor, small * largest) for n, tensor in expected.items() if is_there[n]}

@@ -200,7 +200,7 @@ def outcome_of_equations(
 
 def outcome_of_network(network: nn.Module, trial: Trial) -> Outcome:
     """What generated code does. Raises Differs when it does not run."""
-    network.load_state_dict({name: tensor.clone() for name, tensor in trial.weights.items()})
+    network.load_state_dict(trial.weights)
     network.train(trial.mode == "train")
     images = _leaves(trial.images)
     arguments = trial.arguments(images)

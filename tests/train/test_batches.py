@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 import torch
 
-from cldfc.data.batches import Draw, Share, cut_images, draw_epoch, epoch_batches, frame, steps_per_epoch
+from cldfc.data.batches import Draw, Share, cut_images, draw_epoch, epoch_batches, frame
 from cldfc.data.images import Images
-from cldfc.recipe import Recipe, change_recipe
+from cldfc.recipe import Recipe, change_recipe, steps_per_epoch
 
 RECIPE = Recipe(epochs=9, batch=8, lr=0.1, shift_rows=1, shift_columns=2, flip=True)
 

@@ -22,10 +22,9 @@ from test_processes import exit_codes
 
 from cldfc.data.catalogue import check_validation, count_training_images, find, with_holdout
 from cldfc.data.class_folders import draw_part
-from cldfc.data.data_set import DataSet
+from cldfc.data.data_set import DataSet, told_of
 from cldfc.data.images import ImageFiles, Split, load_images
 from cldfc.data.loader import Resident, Stream, open_loader
-from cldfc.data.subset import told_of
 from cldfc.device import Device
 from cldfc.diagnostics import UsageError
 from cldfc.recipe import Recipe, change_recipe
