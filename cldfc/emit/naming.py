@@ -347,7 +347,7 @@ class Naming:
         guard = [f"if {variable} {sign} {self.sizes.position(loop.last)}:", *python.indent(rest)] if rest else []
         if not body and not guard:
             return []
-        first, stop = self.alone(loop.first), self.alone(loop.last.shifted(loop.step))
+        first, stop = self.alone(loop.first), self.alone(loop.last.shifted(1 if loop.step > 0 else -1))
         return python.loop(variable, python.count(first, stop, loop.step), [*body, *guard])
 
 

@@ -58,6 +58,9 @@ class _LoopNumber:
     def laws(self, variable: str, turn: int) -> list[Position]:
         """What the number may be in every turn of a loop, given one of them; the first that fits is taken."""
         number, counting = Position(None, self.value), Position(variable, self.value - turn)
+        if self.declared is not None and self.declared.base == variable and not self.declared.is_shifted:
+            at = self.declared.value({variable: turn})
+            return [self.declared.shifted(self.value - at), number]
         looked_up = list(self.looked_up(variable, turn))
         if self.declared is not None and isinstance(self.declared.base, Lookup):
             return [*looked_up, number, counting]
@@ -100,10 +103,7 @@ def _range_in(leaf: Leaf, name: str, ranges: Mapping[str, IndexRange]) -> IndexR
     known, declared = leaf.template.ranges.get(name), ranges[name]
     if known is None:
         return declared
-    if known.lower is not None and known.upper is not None:
-        return known
-    lower = declared.lower if known.lower is None else known.lower
-    return replace(known, lower=lower, upper=declared.upper if known.upper is None else known.upper)
+    return known.completed(declared)
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,14 +197,14 @@ def _repeated(items: Sequence[Item], at: int, period: int, ranges: Mapping[str, 
 def _counting(
     group: Sequence[Item], block: Sequence[Item], ranges: Mapping[str, IndexRange]
 ) -> tuple[str, int, int] | None:
-    """The first index that differs in the second turn, its first value and its step, if that is 1 or -1."""
+    """The first index that differs in the second turn, its first value and its step, if its range has such a one."""
     for item, other in zip(group, block, strict=False):
         if _shape(item) != _shape(other):
             return None
         for one, two in zip(_numbers(item, ranges), _numbers(other, ranges), strict=True):
             if not one.bound and one.value != two.value:
                 step = two.value - one.value
-                return (one.name, one.value, step) if abs(step) == 1 else None
+                return (one.name, one.value, step) if abs(step) in (1, abs(one.known.by)) else None
     return None
 
 

@@ -57,7 +57,8 @@ def _computed(formula: Formula, turn: Mapping[str, int], is_whole: bool) -> int 
     if isinstance(leaf, Position):
         if isinstance(leaf.base, Lookup):
             value = leaf.base.constant.at(leaf.base.at.value(turn))
-            return (0 if value is None else value) + leaf.offset
+            number = leaf.factor * (0 if value is None else value) + leaf.offset
+            return number if leaf.divisor == 1 else number // leaf.divisor
         return leaf.value(turn)
     if isinstance(leaf, Choice):
         raise KeyError(leaf.name)  # one of several declarations: there is no formula for all
@@ -84,7 +85,9 @@ def _write(formula: Formula, position: Callable[[Position], str], is_whole: bool
     """The text of a formula, and how strongly its outermost sign binds."""
     leaf = formula.leaf
     if isinstance(leaf, Position):
-        return position(leaf), _SUM if leaf.offset and leaf.base is not None else _ATOM
+        if leaf.base is None or (leaf.is_shifted and not leaf.offset):
+            return position(leaf), _ATOM
+        return position(leaf), _SUM if leaf.divisor != 1 or leaf.offset else _PRODUCT
     if leaf is not None:
         return str(leaf), _ATOM if not str(leaf).startswith("-") else _SUM
     sign, own = _PYTHON[formula.sign]
@@ -135,11 +138,16 @@ class Sizes:
             case str(name):
                 base = loop_name(name)
             case Lookup(constant, at):
-                if constant not in self.constants and (text := self.exception(constant, at, position.offset)):
+                is_own = constant not in self.constants and position.is_shifted
+                if is_own and (text := self.exception(constant, at, position.offset)):
                     return text
                 base = f"{self.table(constant)}[{self.position(at)}]"
+        base = base if position.factor == 1 else f"{position.factor} * {base}"
         sign = "+" if position.offset > 0 else "-"
-        return f"{base} {sign} {abs(position.offset)}" if position.offset else base
+        text = f"{base} {sign} {abs(position.offset)}" if position.offset else base
+        if position.divisor == 1:
+            return text
+        return f"({text}) // {position.divisor}" if position.offset else f"{text} // {position.divisor}"
 
     def table(self, constant: Constant) -> str:
         """The attribute that holds a constant's values."""
@@ -147,16 +155,16 @@ class Sizes:
 
     def entries(self, constant: Constant) -> list[str]:
         """A constant's values, one for each level."""
-        return [f"{at}: {number_text(value)}" for at, value in enumerate(constant.values, constant.lower)]
+        return [f"{at}: {number_text(value)}" for at, value in zip(constant.places, constant.values, strict=True)]
 
     def computed(self, constant: Constant) -> list[str] | None:
         """A constant's values as the formula that the spec has for them, if that is no longer than a line."""
-        index, first = constant.index, constant.lower
+        index, places = constant.index, constant.places
         if constant.formula is None or index is None:
             return None
-        samples: list[Sample] = [({index: at}, value) for at, value in enumerate(constant.values, first)]
+        samples: list[Sample] = [({index: at}, value) for at, value in zip(places, constant.values, strict=True)]
         text = _formula_text(constant.formula, samples, self.position)
-        turns = python.count(str(first), str(first + len(samples)))
+        turns = python.count(str(places.start), str(places[-1] + (1 if places.step > 0 else -1)), places.step)
         line = f"{loop_name(index)}: {text} for {loop_name(index)} in {turns}"
         return [line] if text is not None and python.fits(f"self.{constant.name} = {{{line}}}", 2) else None
 
@@ -164,12 +172,12 @@ class Sizes:
         """The bounds of a loop that are the same on all levels but one: `2 if level == 1 else 1`."""
         counts = Counter(constant.values)
         others = max(counts, key=lambda value: (counts[value], constant.values.index(value)))
-        places = [place for place, value in enumerate(constant.values, constant.lower) if value != others]
+        places = [place for place in constant.places if constant.at(place) != others]
         if len(places) > 1:
             return None
         if not places:
             return str(int(others) + offset)
-        only = constant.values[places[0] - constant.lower]
+        only = constant.at(places[0]) or 0
         return f"({int(only) + offset} if {self.position(at)} == {places[0]} else {int(others) + offset})"
 
     def note(self, wanted: str, entries: list[str]) -> str:

@@ -139,7 +139,7 @@ def _kernel_sizes(stored: Stored) -> str:
 def _constant_figures(constant: Constant) -> list[str]:
     if constant.index is None:
         return [f"= {constant.values[0]:,}"]
-    rows = [[f"{constant.lower + at}", f"{value:,}"] for at, value in enumerate(constant.values)]
+    rows = [[f"{at}", f"{value:,}"] for at, value in zip(constant.places, constant.values, strict=True)]
     return _markdown_table((f"`{constant.index}`", f"`{constant.name}`"), rows)
 
 
@@ -281,7 +281,7 @@ def _declaration_in_words(
             return [_input_in_words(family)] if family is not None else []
         case tree.Range(kind, name):
             found = program.ranges.get(name) if program else None
-            bounds = f", {found.lower}..{found.upper}" if found and found.level is None else ""
+            bounds = f", {found.ends()}" if found and found.level is None else ""
             return [f"an index of {kind}{bounds}"]
         case _:
             return []

@@ -342,5 +342,4 @@ def reduction_turns(
     symbols = [m for m in mentions(reduction.body) if isinstance(m, tree.Symbol) and len(m.tag) > 1]
     own = [symbol.tag for symbol in symbols if any(index.name == reduction.name for index in symbol.tag)]
     level = own[0] if own else tag
-    lower, upper = (numbers.bound(bound, binding, level) for bound in (reduction.lower, reduction.upper))
-    return range(lower, upper + 1)
+    return numbers.steps(reduction, binding, level)
