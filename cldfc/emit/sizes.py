@@ -22,7 +22,8 @@ _PYTHON = {"+": (" + ", _SUM), "*": (" * ", _PRODUCT), "/": (" / ", _PRODUCT), "
 
 def _formula_text(formula: Formula, samples: Sequence[Sample], position: Callable[[Position], str]) -> str | None:
     """The formula in Python, if that computes the number of each sample; decimal numbers but for rounding."""
-    if formula.sign == "+" and not formula.operands:
+    is_multiple = isinstance(formula.leaf, Position) and not formula.leaf.is_shifted
+    if formula.sign == "+" and not formula.operands and not is_multiple:
         return None
     if any(abs(value) >= _LARGEST_WHOLE for _, value in samples) or not _is_arithmetic(formula):
         return None

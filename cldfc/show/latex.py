@@ -159,7 +159,9 @@ class _Bounds:
         if first == last:
             return first
         if abs(loop.step) > 1:
-            return rf"{first}, {self.bound(loop.first.shifted(loop.step), loop.variable, False)}, \cdots, {last}"
+            second = loop.first.shifted(loop.step)
+            dots = "" if second == loop.last else rf"{self.bound(second, loop.variable, False)}, \cdots, "
+            return f"{first}, {dots}{last}"
         return f"{first} : {last}" if loop.step > 0 else rf"{first}, \cdots, {last}"
 
     def last(self, loop: ForLoop) -> str:

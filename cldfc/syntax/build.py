@@ -80,8 +80,8 @@ class Builder(Transformer[Token, tree.Statement]):
         """The index of a range, its ends, and by how much it goes up."""
         name, lower, between, upper = cast("tuple[Token, tree.Expression, Token | None, tree.Expression]", parts[:4])
         listed = self.listed_step(lower, between)
-        by = cast("tree.Number | None", parts[4] if len(parts) > 4 else None)
-        return name, lower, upper, listed if by is None else cast(int, by.value)
+        by = next((part for part in parts[4:] if isinstance(part, tree.Number)), None)
+        return name, lower, upper, listed if by is None else int(by.value)
 
     def step(self, parts: list[Token]) -> tree.Number:
         """`by 2`, `by -1`."""
@@ -341,7 +341,7 @@ class Builder(Transformer[Token, tree.Statement]):
 
     def clause_by(self, parts: _Parts, way: Literal[1, -1]) -> tree.Clause:
         """`k ≥ 1 by 2`, `k ≤ 9 by -2`: from the end that is said towards the other."""
-        by = cast(tree.Number, parts[2]) if len(parts) > 2 else tree.Number(way)
+        by = cast(tree.Number, parts[2]) if len(parts) > 2 else tree.Number(way, cast(tree.Expression, parts[1]).span)
         if cast(int, by.value) * way < 0:
             message = f"`by {by.value}` goes away from the end that is left open"
             help = f"write `by {-by.value}`, or a range with both ends, as in `9..1 by -2`"

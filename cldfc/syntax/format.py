@@ -96,6 +96,8 @@ def _is_subscript(text: str) -> bool:
 _SUM, PRODUCT, CHAIN, _QUOTIENT, _POWER, ATOM, _NOTHING = range(7)
 
 _KEYWORD = re.compile(rf"(?:{'|'.join(word for word in WORDS_INSIDE if word not in (*REDUCTIONS, *SOLVERS))})(?!\w)")
+_LISTED = 10_000
+"""LaTeX lists the first two values of a range with steps, unless they are larger."""
 _NUMBER = re.compile(r"[0-9]+(?:_[0-9]+)*(\.[0-9]+)?(e[+-]?[0-9]+)?")
 
 
@@ -411,7 +413,7 @@ class Formatter:
         name, lower, upper, by = self.name(clause.name), clause.lower, clause.upper, by_text(clause.by)
         if lower is None:
             return f"{name} {self.words.at_most} {self.bound(cast(tree.Expression, upper))}"
-        is_listed = self.is_latex and by and isinstance(lower, tree.Number)
+        is_listed = self.is_latex and by and isinstance(lower, tree.Number) and lower.value in range(_LISTED)
         if upper is None and not is_listed:
             sign = self.words.at_least if clause.by > 0 else self.words.at_most
             return f"{name} {sign} {self.bound(lower)}" + (rf" \text{{ by }} {clause.by}" if self.is_latex and by else by)

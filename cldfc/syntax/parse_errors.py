@@ -113,6 +113,7 @@ MATHEMATICAL = (
 """The commands for signs."""
 _HELP_FOR_WORDS = {
     "padding": "write it behind the channels of a kernel: `kernel K : 3×3 → 16, padding 1`",
+    "step": "write how far it is from one value of an index to the next like `1..9 by 2`",
     "stride": "write the stride where the kernel is used: `K *_2 x`",
     "in": "a range is written like `for i = 1..2`",
     "==": "write `=` once",
@@ -185,6 +186,7 @@ def report_syntax(error: UnexpectedInput, statement: Span, problems: Problems) -
         return
     token = cast(Token, cast(UnexpectedToken, error).token)  # pyright: ignore[reportUnknownMemberType]
     expected = {str(name) for name in cast(UnexpectedToken, error).accepts or ()}
+    expected = expected - {"BY"} if len(expected) > 1 else expected  # of a range, which may end without it
     if token.type == "$END":
         last = Span(statement.source, start, statement.start + (token.end_pos or 0))
         _report_ending(last, statement, expected, problems)
