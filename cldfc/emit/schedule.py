@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from fractions import Fraction
 from heapq import heapify, heappop, heappush
-from itertools import groupby, pairwise
+from itertools import groupby, pairwise, repeat
 from typing import Literal
 
 from cldfc.emit.loops import (
@@ -55,8 +56,18 @@ class _LoopNumber:
     bound: Literal["", "first", "last"] = ""
     declared: Position | None = None
 
-    def laws(self, variable: str, turn: int) -> list[Position]:
-        """What the number may be in every turn of a loop, given one of them; the first that fits is taken."""
+    def laws(self, variable: str, turn: int, slope: Fraction) -> list[Position]:
+        """What the number may be in every turn of a loop, given one of them; the first that fits is taken.
+
+        `slope` is by how much it goes up with the variable, where that may be by 2, or by a half.
+        """
+        laws = self.simple_laws(variable, turn)
+        if slope <= 0 or slope == 1:
+            return laws
+        offset = slope.denominator * self.value - slope.numerator * turn
+        return [*laws, Position(variable, offset, slope.numerator, slope.denominator)]
+
+    def simple_laws(self, variable: str, turn: int) -> list[Position]:
         number, counting = Position(None, self.value), Position(variable, self.value - turn)
         if self.declared is not None and self.declared.base == variable and not self.declared.is_shifted:
             at = self.declared.value({variable: turn})
@@ -157,7 +168,7 @@ class _Column:
         turns = [repeat.first + repeat.step * turn for turn in range(len(self.values))]
         ordered = tuple(value for _, value in sorted(zip(turns, self.values, strict=True)))
         known = self.number.known
-        table = Constant(f"{self.number.bound}_{known.name}", repeat.variable, min(turns), ordered, known.span)
+        table = Constant(f"{self.number.bound}_{known.name}", repeat.variable, min(turns), ordered, known.span, by=abs(repeat.step))
         return Position(Lookup(table, Position(repeat.variable, 0)), 0)
 
 
@@ -177,7 +188,10 @@ def _repeated(items: Sequence[Item], at: int, period: int, ranges: Mapping[str, 
     if counted is None or any(_has_loop(item, counted[0]) for item in group):
         return None
     variable, start, step = counted
-    parts = [[_Column(n, n.laws(variable, start), [n.value]) for n in _numbers(item, ranges)] for item in group]
+    slopes = _slopes(group, items[at + period : at + 2 * period], ranges, step)
+    parts = [
+        [_Column(n, n.laws(variable, start, next(slopes)), [n.value]) for n in _numbers(item, ranges)] for item in group
+    ]
     turns, tail = 1, 0
     while tail == 0:
         block = items[at + period * turns : at + period * (turns + 1)]
@@ -189,7 +203,8 @@ def _repeated(items: Sequence[Item], at: int, period: int, ranges: Mapping[str, 
         if same == 0:
             break
         turns, tail = (turns + 1, 0) if same == period else (turns, same)
-    if turns + (tail > 0) < 2:
+    is_usual = abs(step) == 1 or any(n.name == variable and abs(n.known.by) == abs(step) for n in _numbers(group[0], ranges))
+    if turns + (tail > 0) < (2 if is_usual else 3):
         return None
     return _Repeat(group, variable, start, step, turns, tail, tuple(column for part in parts for column in part))
 
@@ -197,15 +212,47 @@ def _repeated(items: Sequence[Item], at: int, period: int, ranges: Mapping[str, 
 def _counting(
     group: Sequence[Item], block: Sequence[Item], ranges: Mapping[str, IndexRange]
 ) -> tuple[str, int, int] | None:
-    """The first index that differs in the second turn, its first value and its step, if its range has such a one."""
+    """The first index that differs in the second turn by the step of its range, its first value and its step.
+
+    If there is none, the first that differs.
+    """
+    others: list[tuple[str, int, int]] = []
     for item, other in zip(group, block, strict=False):
         if _shape(item) != _shape(other):
-            return None
+            break
         for one, two in zip(_numbers(item, ranges), _numbers(other, ranges), strict=True):
             if not one.bound and one.value != two.value:
                 step = two.value - one.value
-                return (one.name, one.value, step) if abs(step) in (1, abs(one.known.by)) else None
-    return None
+                if abs(step) in (1, abs(one.known.by)):
+                    return one.name, one.value, step
+                others.append((one.name, one.value, step))
+    return others[0] if others else None
+
+
+def _slopes(
+    group: Sequence[Item], block: Sequence[Item], ranges: Mapping[str, IndexRange], step: int
+) -> Iterator[Fraction]:
+    """By how much each number of a group goes up with the loop variable, if equations in it speak of multiples; else 1."""
+    pairs = list(zip(group, block, strict=False)) if any(map(_speaks_of_multiples, group)) else []
+    for item, other in pairs:
+        if _shape(item) != _shape(other):
+            break
+        for one, two in zip(_numbers(item, ranges), _numbers(other, ranges), strict=True):
+            yield Fraction(two.value - one.value, step)
+    yield from repeat(Fraction(1))
+
+
+def _speaks_of_multiples(item: Item) -> bool:
+    """Whether an equation reads `x@2*k`, or uses `A@{k/2}`."""
+    if isinstance(item, ForLoop):
+        return any(map(_speaks_of_multiples, (*item.body, *item.rest)))
+    template = item.template
+    uses = (use.positions for step in template.steps for use in step.uses())
+    return any(
+        not position.is_shifted
+        for positions in (*uses, *(read.positions for read in template.reads()))
+        for position in positions
+    )
 
 
 def _go_on(part: Sequence[_Column], item: Item, variable: str, turn: int, ranges: Mapping[str, IndexRange]) -> bool:

@@ -146,6 +146,11 @@ class Position:
     def shifted(self, by: int) -> Position:
         return replace(self, offset=self.offset + by * self.divisor)
 
+    def base_of(self, position: Position) -> Position:
+        """What the base is where the position is another one: at `2*k-1` = i, `(i+1)/2`."""
+        offset = self.divisor * position.offset - self.offset * position.divisor
+        return lowest_terms(position.base, offset, self.divisor * position.factor, self.factor * position.divisor)
+
     def base_at(self, value: int) -> int | None:
         """What the base is where the position has a value, if there is such an integer."""
         number = value * self.divisor - self.offset

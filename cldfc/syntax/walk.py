@@ -145,12 +145,12 @@ def _substituted(node: object, indices: _Indices) -> object:
         case tree.Index(str(name), None) if name in indices:
             return index_in_place(node, indices[name])
         case tree.Symbol(name, (), span) if name in indices:
-            return _index_as_number(indices[name], span)
+            return index_as_number(indices[name], span)
         case _:
             return replace(cast(Any, node), **changed_parts(node, lambda part: _substituted(part, indices)))
 
 
-def _index_as_number(index: tree.Index, span: Span) -> tree.Expression:
+def index_as_number(index: tree.Index, span: Span) -> tree.Expression:
     """An index as a number in a formula: `2`, `ℓ`, `ℓ+1`."""
     number: tree.Expression
     if index.name is None:
