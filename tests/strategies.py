@@ -106,7 +106,13 @@ def compounds(parts: st.SearchStrategy[tree.Expression]) -> st.SearchStrategy[tr
         st.builds(lambda a, b: tree.Quotient(a, b, NOWHERE), parts, parts),
         st.builds(lambda a, b: tree.Power(a, b, NOWHERE), parts, parts),
         st.builds(
-            lambda *p: tree.Reduction(*p[:-1], NOWHERE, NOWHERE, p[-1]), reducers, names(), parts, parts, parts, steps_by
+            lambda *p: tree.Reduction(*p[:-1], NOWHERE, NOWHERE, p[-1]),
+            reducers,
+            names(),
+            parts,
+            parts,
+            parts,
+            steps_by,
         ),
         st.builds(lambda r, m: tree.Listing(r, (m,), NOWHERE), listed, parts),
         st.builds(lambda r, m: tree.Listing(r, m, NOWHERE), listed, several),

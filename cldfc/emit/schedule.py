@@ -168,7 +168,9 @@ class _Column:
         turns = [repeat.first + repeat.step * turn for turn in range(len(self.values))]
         ordered = tuple(value for _, value in sorted(zip(turns, self.values, strict=True)))
         known = self.number.known
-        table = Constant(f"{self.number.bound}_{known.name}", repeat.variable, min(turns), ordered, known.span, by=abs(repeat.step))
+        table = Constant(
+            f"{self.number.bound}_{known.name}", repeat.variable, min(turns), ordered, known.span, by=abs(repeat.step)
+        )
         return Position(Lookup(table, Position(repeat.variable, 0)), 0)
 
 
@@ -203,7 +205,9 @@ def _repeated(items: Sequence[Item], at: int, period: int, ranges: Mapping[str, 
         if same == 0:
             break
         turns, tail = (turns + 1, 0) if same == period else (turns, same)
-    is_usual = abs(step) == 1 or any(n.name == variable and abs(n.known.by) == abs(step) for n in _numbers(group[0], ranges))
+    is_usual = abs(step) == 1 or any(
+        n.name == variable and abs(n.known.by) == abs(step) for n in _numbers(group[0], ranges)
+    )
     if turns + (tail > 0) < (2 if is_usual else 3):
         return None
     return _Repeat(group, variable, start, step, turns, tail, tuple(column for part in parts for column in part))
@@ -232,7 +236,7 @@ def _counting(
 def _slopes(
     group: Sequence[Item], block: Sequence[Item], ranges: Mapping[str, IndexRange], step: int
 ) -> Iterator[Fraction]:
-    """By how much each number of a group goes up with the loop variable, if equations in it speak of multiples; else 1."""
+    """By how much each number of a group goes up with the loop variable; 1 unless equations speak of multiples."""
     pairs = list(zip(group, block, strict=False)) if any(map(_speaks_of_multiples, group)) else []
     for item, other in pairs:
         if _shape(item) != _shape(other):

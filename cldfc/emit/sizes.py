@@ -11,7 +11,7 @@ from math import isclose
 
 from cldfc.emit import python
 from cldfc.emit.python import loop_name
-from cldfc.network.positions import Choice, Constant, Formula, Lookup, Position
+from cldfc.network.positions import Choice, Constant, Formula, Lookup, Position, key_text
 
 Sample = tuple[Mapping[str, int], int | float]
 _SUM, _PRODUCT, _POWER, _ATOM = range(4)
@@ -196,9 +196,9 @@ class Sizes:
     def key(self, positions: Sequence[Position]) -> str:
         """The key of a module: `"2_0"`, `f"{level + 1}_0"`."""
         if all(position.base is None for position in positions):
-            return f'"{"_".join(str(position.offset) for position in positions)}"'
+            return f'"{key_text([position.offset for position in positions])}"'
         parts = [self.position(p) if p.base is None else f"{{{self.position(p)}}}" for p in positions]
-        return f'f"{"_".join(parts)}"'
+        return f'f"{key_text(parts)}"'
 
     def fit(self, name: str, samples: Sequence[Sample], formula: Formula | None = None) -> str:
         """An expression that has the given value at each turn of the loops.

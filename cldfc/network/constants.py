@@ -33,7 +33,6 @@ from cldfc.syntax import tree
 from cldfc.syntax.format import by_text, format_index, format_symbol
 from cldfc.syntax.walk import mentions, nesting
 
-
 Places = range
 
 
@@ -109,7 +108,7 @@ def resolve_bound(constants: Constants, expression: tree.Expression, bound: Set[
     if (position := as_position(formula)) is not None and position.base is not None:
         return position
     if not formula.is_fixed():
-        help = "write an index or a constant, plus or minus a whole number, as in `i-1` or `ν@ℓ`"
+        help = "write an index or a constant, its multiple or a part of it, plus a number: `i-1`, `ν@ℓ`, `2*i-1`"
         message = f"`{expression.span.text}` is too complicated for a bound of an index"
         return constants.problems.report("E0505", message, expression.span, "cannot be a bound", help)
     value = constants.whole(expression, role, -LONGEST_RANGE, LONGEST_RANGE)

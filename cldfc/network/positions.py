@@ -96,7 +96,7 @@ class Lookup:
 
 @dataclass(frozen=True, slots=True)
 class Position:
-    """One index of a tag: (factor · base + offset) / divisor, where the base is an index name, a constant or nothing."""
+    """One index of a tag: (factor · base + offset) / divisor. The base is an index name, a constant or nothing."""
 
     base: str | Lookup | None
     offset: int
@@ -218,6 +218,11 @@ def bind(positions: Positions, indices: tuple[int, ...]) -> dict[str, int] | Non
 
 Key = tuple[str, tuple[int, ...]]
 """A value or a parameter: its name and the values of its tag."""
+
+
+def key_text(indices: Sequence[object]) -> str:
+    """What stands for a tag in the name of a module: `2_0`; without an index, beside others that have one, `all`."""
+    return "_".join(map(str, indices)) or "all"
 
 
 def format_key(key: Key) -> str:

@@ -40,7 +40,7 @@ class Parameters:
     def module(self, key: Key) -> str:
         """The name of a parameter's module. Raises KeyError when there is none."""
         attribute, indices = self.attribute(key[0]), "_".join(map(str, key[1]))
-        for module in (f"{attribute}.{indices}", attribute):
+        for module in (f"{attribute}.{indices or 'all'}", attribute):
             if any(name in self.given for name in (module, f"{module}.weight", f"{module}.running_mean")):
                 return module
         raise KeyError(f"there is no `{attribute}.{indices}`" if indices else f"there is no `{attribute}`")

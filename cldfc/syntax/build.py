@@ -88,7 +88,10 @@ class Builder(Transformer[Token, tree.Statement]):
         number, place = cast(tree.Number, self.number(parts[-1:])), self.place_of(parts[1]).to(self.place_of(parts[-1]))
         value = -number.value if parts[1] == "-" else number.value
         if not isinstance(value, int) or not 1 <= abs(value) < LONGEST_STEP:
-            message, help = f"an index cannot go on by {value}", "write a whole number other than 0, as in `by 2` or `by -1`"
+            message, help = (
+                f"an index cannot go on by {value}",
+                "write a whole number other than 0, as in `by 2` or `by -1`",
+            )
             self.problems.report("E0505", message, place, "expected a whole number other than 0", help)
             value = 1
         return tree.Number(value, place)
@@ -288,7 +291,9 @@ class Builder(Transformer[Token, tree.Statement]):
         for index in head.tag:
             if index.factor != 1 or index.divisor != 1:
                 message = f"`{index.span.text}` cannot stand on the left: an index is a name there, or one ± a number"
-                help = "write the name alone, `k`, the values that it takes, `for k = 2..8 by 2`, and `k/2` on the right"
+                help = (
+                    "write the name alone, `k`, the values that it takes, `for k = 2..8 by 2`, and `k/2` on the right"
+                )
                 self.problems.report("E0106", message, index.span, "not possible on the left", help)
         return head
 

@@ -231,7 +231,7 @@ class Formatter:
     def tag(self, tag: tuple[tree.Index, ...]) -> str:
         """`@ℓ,i-1`, `^{\\ell,i-1}`."""
         text = ",".join(map(self.index, tag))
-        if any(index.divisor != 1 for index in tag) and not self.is_latex:
+        if not self.is_latex and any(i.divisor != 1 or (i.factor != 1 and i.at is not None) for i in tag):
             return f"@{{{text}}}"
         return (f"^{{{text}}}" if self.is_latex else f"@{text}") if text else ""
 
@@ -416,7 +416,9 @@ class Formatter:
         is_listed = self.is_latex and by and isinstance(lower, tree.Number) and lower.value in range(_LISTED)
         if upper is None and not is_listed:
             sign = self.words.at_least if clause.by > 0 else self.words.at_most
-            return f"{name} {sign} {self.bound(lower)}" + (rf" \text{{ by }} {clause.by}" if self.is_latex and by else by)
+            return f"{name} {sign} {self.bound(lower)}" + (
+                rf" \text{{ by }} {clause.by}" if self.is_latex and by else by
+            )
         if is_listed and isinstance(lower, tree.Number):
             end = "" if upper is None else f", {self.bound(upper)}"
             return rf"{name} = {self.bound(lower)}, {int(lower.value) + clause.by}, \dots{end}"

@@ -53,9 +53,9 @@ _RAISED = rf"(?:{BRACED}|{_TRANSPOSED}|\\[A-Za-z]+|{LETTER}(?![A-Za-z0-9])|[0-9]
 # Tags are split into indices when they have been found, so their pattern need not know all that names can be.
 _LOOSE = rf"(?:\\[A-Za-z]+|{PLAIN_NAME})"
 _OWN = rf"(?:@{_LOOSE}|@[0-9]+|[@_](?:\{{[^{{}}\n#]*\}}|\\[A-Za-z]+))"
-# `2*k-1`, unless what follows says that the star is a convolution: `A@1*B@2 * x`, `A@1*σ(x)`.
-_MULTIPLE = rf"[0-9]+\*(?={_LOOSE}{_OWN}?(?![A-Za-z0-9_@(\[]))"
-INDEX = rf"(?:(?:{_MULTIPLE})?{_LOOSE}{_OWN}?(?:[+-][0-9]+(?![A-Za-z0-9]))?|-?[0-9]+(?![A-Za-z0-9]))"
+# `2*k-1`, unless the star is that of a convolution: `A@2*B@2 * x`, `A@2*σ(x)`, `A@1*f`.
+_MULTIPLE = rf"(?:[2-9]|[1-9][0-9]+)\*{_LOOSE}(?![A-Za-z0-9_@(\[])"
+INDEX = rf"(?:(?:{_MULTIPLE}|{_LOOSE}{_OWN}?)(?:[+-][0-9]+(?![A-Za-z0-9]))?|-?[0-9]+(?![A-Za-z0-9]))"
 TAG = (
     rf"@(?:{BRACED}|{INDEX}(?:,{INDEX})*)"
     rf"|_ *(?:{BRACED}|\\[A-Za-z]+)(?: *\^ *{_RAISED})?"

@@ -331,4 +331,3 @@ class TagReader:
             return None
         offset = whole_number(match["shift"] or "0", place, self.problems) * (-1 if match["sign"] == "-" else 1)
         return in_lowest_terms(replace(own, offset=own.offset + offset * divisor, divisor=divisor))
-
