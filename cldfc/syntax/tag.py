@@ -312,8 +312,8 @@ class TagReader:
         """`2*k-1`, in LaTeX `2k - 1`; None where it is something else."""
         match = _MULTIPLE.fullmatch(text)
         inner = _INDEX.fullmatch(_unwrapped(match["rest"]).strip()) if match else None
-        if match is None or inner is None or inner["name"] is None:
-            return None
+        if match is None or inner is None or inner["name"] is None or re.fullmatch("[0-9]+ *h", text):
+            return None  # `2h` is the next coarser grid.
         factor, own = whole_number(match["factor"], place, self.problems), self.index(match["rest"], place)
         is_grouped = match["rest"].startswith(("(", "{"))
         return in_lowest_terms(replace(own, factor=factor, offset=own.offset * (factor if is_grouped else 1)))
