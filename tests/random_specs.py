@@ -319,7 +319,17 @@ def stepped(w: Writer) -> None:
     w.head(f"{w.of('sum', 'sum', 'max')}(k = {bounds} : {summed})", "1")
 
 
-FAMILIES = (*[stepped] * 3, *[features] * 4, *[residual] * 2, multi_step, dense, *[history] * 3, chain, v_cycle, *[mixed] * 2)
+FAMILIES = (
+    *[stepped] * 3,
+    *[features] * 4,
+    *[residual] * 2,
+    multi_step,
+    dense,
+    *[history] * 3,
+    chain,
+    v_cycle,
+    *[mixed] * 2,
+)
 
 
 @st.composite

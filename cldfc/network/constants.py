@@ -151,11 +151,13 @@ def resolve_clause(clause: tree.Clause, bound: Set[str], context: Tag, constants
         None if end is None else resolve_bound(constants, end, bound, context) for end in (clause.lower, clause.upper)
     ]
     lower, upper = clause.lower, clause.upper
-    is_known = isinstance(lower, tree.Number) and isinstance(upper, tree.Number)
-    if is_known and (upper.value - lower.value) * clause.by < 0:
-        message = f"the range of `{clause.name}` is empty: it goes from {lower.span.text} to {upper.span.text}"
-        place, help = lower.span.to(upper.span), _help_for_order(clause.by)
-        return constants.problems.report("E0505", message + by_text(clause.by), place, "cannot be a range", help)
+    match lower, upper:
+        case tree.Number(first), tree.Number(last) if (last - first) * clause.by < 0:
+            message = f"the range of `{clause.name}` is empty: it goes from {lower.span.text} to {upper.span.text}"
+            place, help, label = lower.span.to(upper.span), _help_for_order(clause.by), "cannot be a range"
+            return constants.problems.report("E0505", message + by_text(clause.by), place, label, help)
+        case _:
+            pass
     if (clause.lower is not None and ends[0] is None) or (clause.upper is not None and ends[1] is None):
         return None
     return IndexRange("steps", clause.name, ends[0], ends[1], None, clause.span, is_explicit=True, by=clause.by)

@@ -85,7 +85,7 @@ class Builder(Transformer[Token, tree.Statement]):
 
     def step(self, parts: list[Token]) -> tree.Number:
         """`by 2`, `by -1`."""
-        number, place = cast(tree.Number, self.number(parts[-1:])), self.place_of(parts[1]).to(self.place_of(parts[-1]))
+        number, place = self.number(parts[-1:]), self.place_of(parts[1]).to(self.place_of(parts[-1]))
         value = -number.value if parts[1] == "-" else number.value
         if not isinstance(value, int) or not 1 <= abs(value) < LONGEST_STEP:
             message, help = (
