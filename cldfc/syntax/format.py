@@ -422,7 +422,9 @@ class Formatter:
         if is_listed and isinstance(lower, tree.Number):
             end = "" if upper is None else f", {self.bound(upper)}"
             return rf"{name} = {self.bound(lower)}, {int(lower.value) + clause.by}, \dots{end}"
-        text = f"{name} = {self.bound(lower)}" + ("" if lower == upper else f"{to}{self.bound(upper)}")
+        text = f"{name} = {self.bound(lower)}" + (
+            "" if lower == upper else f"{to}{self.bound(cast(tree.Expression, upper))}"
+        )
         return text + (rf" \text{{ by }} {clause.by}" if self.is_latex and by else by)
 
 
