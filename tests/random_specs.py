@@ -295,7 +295,41 @@ def mixed(w: Writer) -> None:
     w.head(w.of("x@J,ν + y@J,ν", "x@J,ν + y@J,ν", "concat(x@J,ν, y@J,ν)") if not w.sigma_tag else "x@J,ν - y@J,ν", "J")
 
 
-FAMILIES = (*[features] * 4, *[residual] * 2, multi_step, dense, *[history] * 3, chain, v_cycle, *[mixed] * 2)
+def stepped(w: Writer) -> None:
+    """Ranges in steps, up and down, and multiples and parts of indices; vectors, families of declarations, norms."""
+    w.levels, w.steps, w.same_width = 1, [1], True
+    w.lines[1] = "let J = 1"
+    w.constants()
+    w.sigma()
+    s, half = w.s("1"), w.of(2, 3, 4)
+    w.add(f"steps k = 1..{2 * half}", f"kernel K@k : {w.of('3×3', '1×1')} → c@1")
+    if w.chance(2):
+        w.add("kernel K@2 : 1×1 → c@1")
+    w.add("vector γ : c@1 = 0.5", "scalar ω@k = 1/k", "scalar ω@1 = 0.75")
+    factor = w.of("", "", "γ * ", "ω@k * ", "1/k * ", "(1 - ω@{k/2}) * ", "1/(1 + ‖x@0‖) * ")
+    w.add("x@0 = θ * f")
+    w.add(f"x@k = x@k-2 + {factor}{s} ∘ K@k * x@{w.of('k-2', '{k/2}', '{k/2-1}', 'k-1')} for k = 2..{2 * half} by 2")
+    w.add(f"x@k = K@{{(k+1)/2}} * {w.of('relu', s)}(x@{{(k-1)/2}}) {w.of('', '- 1/2 * x@k-1 ')}for k = {w.odds(half)}")
+    ends = w.of(f"1..{half}", f"{half}..1 by -1")
+    w.add(f"y@k = {w.of('tanh', 'relu ∘ bn')}(K@{w.of('k', '2*k', '2*k-1')} * x@2*k) + x@2*k-1 for k = {ends}")
+    if w.chance(3):
+        w.add("y@1 = x@2 + γ")
+    summed = w.of("y@k", "y@k", "1/k * y@k", "γ * tanh(y@k)", "max(y@k, 0.1)")
+    bounds = w.of(f"1..{half}", f"{half}..1 by -1", f"1..{half} by 2", f"{half}..1 by -2")
+    w.head(f"{w.of('sum', 'sum', 'max')}(k = {bounds} : {summed})", "1")
+
+
+FAMILIES = (
+    *[stepped] * 3,
+    *[features] * 4,
+    *[residual] * 2,
+    multi_step,
+    dense,
+    *[history] * 3,
+    chain,
+    v_cycle,
+    *[mixed] * 2,
+)
 
 
 @st.composite

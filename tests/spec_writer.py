@@ -37,6 +37,10 @@ class Writer:
         head, *rest = self.lines
         return "\n".join([head, *(self.draw(st.permutations(rest)) if self.chance(4) else rest), ""])
 
+    def odds(self, half: int) -> str:
+        """The odd numbers up to twice a number, as a range."""
+        return self.of(f"1..{2 * half} by 2", f"{2 * half - 1}..1 by -2")
+
     # Declarations
 
     def constants(self) -> None:

@@ -1,5 +1,6 @@
 """Random trees of every form that the parser can produce: `specs()`, `statements()`, `expressions()`."""
 
+from dataclasses import replace
 from functools import cache
 from typing import Literal, get_args, get_type_hints
 
@@ -9,6 +10,7 @@ from cldfc.diagnostics import Source, Span
 from cldfc.syntax import tree
 from cldfc.syntax.keywords import REDUCTIONS, STATEMENTS
 from cldfc.syntax.spelling import COMMANDS, PLAIN_NAME, canonical_name
+from cldfc.syntax.walk import in_lowest_terms
 
 NOWHERE = Span(Source("", ""), 0, 0)
 NAMES = (
@@ -30,6 +32,14 @@ def index(name: str | None, at: tree.Index | None, offset: int) -> tree.Index:
     return tree.Index(name, at, offset, NOWHERE)
 
 
+def multiple(index: tree.Index, factor: int, divisor: int) -> tree.Index:
+    """`2*k-1`, `i/2`: with a name."""
+    return in_lowest_terms(replace(index, factor=factor, divisor=divisor)) if index.name else index
+
+
+steps_by = st.sampled_from([1, 1, 2, 3, -1, -2])
+
+
 @cache
 def simple_indices() -> st.SearchStrategy[tree.Index]:
     """`3`, `-1`, `ℓ`, `i-1`."""
@@ -48,7 +58,16 @@ def indices() -> st.SearchStrategy[tree.Index]:
 
 @cache
 def tags() -> st.SearchStrategy[tuple[tree.Index, ...]]:
+    """Those of a declaration or of a left side."""
     return st.just(()) | st.lists(indices(), min_size=1, max_size=3).map(tuple)
+
+
+@cache
+def symbols() -> st.SearchStrategy[tree.Symbol]:
+    """Names with tags in which an index may be a multiple or a part of a name."""
+    some = st.builds(multiple, indices(), st.integers(1, 3), st.integers(1, 3))
+    written = st.lists(some, min_size=1, max_size=3).map(tuple)
+    return heads() | st.builds(lambda name, tag: tree.Symbol(name, tag, NOWHERE), names(), written)
 
 
 @cache
@@ -86,7 +105,15 @@ def compounds(parts: st.SearchStrategy[tree.Expression]) -> st.SearchStrategy[tr
         several.map(lambda factors: tree.Product(factors, NOWHERE)),
         st.builds(lambda a, b: tree.Quotient(a, b, NOWHERE), parts, parts),
         st.builds(lambda a, b: tree.Power(a, b, NOWHERE), parts, parts),
-        st.builds(lambda *p: tree.Reduction(*p, NOWHERE, NOWHERE), reducers, names(), parts, parts, parts),
+        st.builds(
+            lambda *p: tree.Reduction(*p[:-1], NOWHERE, NOWHERE, p[-1]),
+            reducers,
+            names(),
+            parts,
+            parts,
+            parts,
+            steps_by,
+        ),
         st.builds(lambda r, m: tree.Listing(r, (m,), NOWHERE), listed, parts),
         st.builds(lambda r, m: tree.Listing(r, m, NOWHERE), listed, several),
     )
@@ -94,14 +121,16 @@ def compounds(parts: st.SearchStrategy[tree.Expression]) -> st.SearchStrategy[tr
 
 @cache
 def expressions() -> st.SearchStrategy[tree.Expression]:
-    return st.recursive(heads() | numbers(), compounds, max_leaves=10)
+    return st.recursive(symbols() | numbers(), compounds, max_leaves=10)
 
 
 @cache
 def clauses() -> st.SearchStrategy[tuple[tree.Clause, ...]]:
     """Ranges of indices, each with at least one end."""
-    ends = st.tuples(expressions(), expressions() | st.none()) | st.tuples(st.none(), expressions())
-    one = st.builds(lambda name, lu: tree.Clause(name, *lu, NOWHERE, NOWHERE), names(), ends)
+    ends = st.tuples(expressions(), expressions(), steps_by)
+    ends = ends | st.tuples(expressions(), st.none(), steps_by.filter(lambda by: by != -1))
+    ends = ends | st.tuples(st.none(), expressions(), st.just(1))
+    one = st.builds(lambda name, ends: tree.Clause(name, *ends[:2], NOWHERE, NOWHERE, ends[2]), names(), ends)
     return st.lists(one, max_size=2).map(tuple)
 
 
@@ -158,6 +187,7 @@ def of_its_fields(kind: type) -> st.SearchStrategy[tree.Statement]:
         Span: st.just(NOWHERE),
         str: names(),
         bool: st.booleans(),
+        int: steps_by,
         tree.Symbol: heads(),
         tree.Number: numbers(),
         tree.Expression: expressions(),

@@ -121,6 +121,7 @@ def name_columns(rows: Sequence[_Row], written: Sequence[Sequence[Position]]) ->
     named: dict[str, tuple[int, ...]] = {}
     for column, ways in zip(columns, written, strict=True):
         position = _constant(column) or _shifted_column(column, named) or _looked_up(column, ways, named)
+        position = position or _multiple(column, ways, named)
         if position is None:
             free = [way.base for way in ways if isinstance(way.base, str) and way.base not in named]
             if not free:
@@ -141,6 +142,17 @@ def _shifted_column(column: _Row, named: Mapping[str, _Row]) -> Position | None:
         differences = {value - base for value, base in zip(column, values, strict=True)}
         if len(differences) == 1:
             return Position(name, differences.pop())
+    return None
+
+
+def _multiple(column: _Row, ways: Sequence[Position], named: dict[str, _Row]) -> Position | None:
+    """`2*k-1` or `i/2`, as an equation writes it; its name gets its values, if it has none yet."""
+    for way in ways:
+        values = [way.base_at(value) for value in column]
+        known = tuple(value for value in values if value is not None)
+        if isinstance(way.base, str) and not way.is_shifted and len(known) == len(values):
+            if named.setdefault(way.base, known) == known:
+                return way
     return None
 
 

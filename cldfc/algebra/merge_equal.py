@@ -66,7 +66,8 @@ class _Shared:
 
     def read(self, positions: tuple[Position, ...], step: Step) -> Read:
         written = dict(zip(self.columns, positions, strict=True))
-        return Read(self.family, tuple(written[Position(name, 0)] for name in self.names), step.span)
+        defining = (next(column for column in self.columns if column.base == name) for name in self.names)
+        return Read(self.family, tuple(column.base_of(written[column]) for column in defining), step.span)
 
 
 def _name_families(graph: Graph, numbers: ExpressionNumbers) -> dict[int, _Shared]:
@@ -94,7 +95,8 @@ def _name_families(graph: Graph, numbers: ExpressionNumbers) -> dict[int, _Share
         names = tuple(dict.fromkeys(c.base for c in columns if isinstance(c.base, str)))
         for expression, row in rows.items():
             values = dict(zip(columns, row, strict=True))
-            binding = {name: values[Position(name, 0)] for name in names}
+            defining = {name: next(column for column in columns if column.base == name) for name in names}
+            binding = {name: column.base_of(Position(None, values[column])).offset for name, column in defining.items()}
             families[expression] = _Shared(family, names, tuple(columns), binding)
     return families
 

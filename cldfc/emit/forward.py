@@ -451,8 +451,8 @@ class Forward:
         inside = {**binding, read.name: Position(name, 0)}
         value = self.names.variable(read.family, tuple(p.substitute(inside) for p in read.positions))
         first = self.names.sizes.position(read.lower.substitute(binding))
-        stop = self.names.sizes.position(read.upper.substitute(binding).shifted(1))
-        return f"{value} for {python.counter(loop_name(name), [value])} in {python.count(first, stop)}"
+        stop = self.names.sizes.position(read.upper.substitute(binding).shifted(1 if read.by > 0 else -1))
+        return f"{value} for {python.counter(loop_name(name), [value])} in {python.count(first, stop, read.by)}"
 
     def apply(self, site: Site, at: int, step: Step, operands: list[str]) -> str:
         """An operator, with the module that holds its parameters."""

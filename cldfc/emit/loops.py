@@ -26,7 +26,7 @@ class Leaf:
 
 @dataclass(frozen=True, slots=True)
 class ForLoop:
-    """`for variable = first, first ± 1, …, last`; in the last turn, `rest` is left out."""
+    """`for variable = first, first + step, …, last`; in the last turn, `rest` is left out."""
 
     variable: str
     first: Position

@@ -14,7 +14,7 @@ from cldfc.emit.schedule import Execution
 from cldfc.emit.sizes import Sizes
 from cldfc.network.expand import Instance
 from cldfc.network.graph import Graph, Node
-from cldfc.network.positions import Formula, Key, Lookup, Position, Positions
+from cldfc.network.positions import Formula, Key, Lookup, Position, Positions, key_text
 from cldfc.network.program import InputFamily
 from cldfc.ops import BatchNorm, Convolution, Linear, Operator, Pointwise, Pool, SharedBatchNorm, Statistics
 from cldfc.syntax import keywords
@@ -266,7 +266,7 @@ class Naming:
         """What `state_dict` calls a parameter, without the last part: `theta`, `A.2_0`."""
         name, tag = key
         attribute = self.attribute(name)
-        return attribute if name in self.single else f"{attribute}.{'_'.join(map(str, tag))}"
+        return attribute if name in self.single else f"{attribute}.{key_text(tag)}"
 
     def variable(self, family: str, positions: Positions, age: int = 0) -> str:
         """`r`, `u[level + 1]`, or `u_old` for a value that others have followed."""
@@ -347,7 +347,7 @@ class Naming:
         guard = [f"if {variable} {sign} {self.sizes.position(loop.last)}:", *python.indent(rest)] if rest else []
         if not body and not guard:
             return []
-        first, stop = self.alone(loop.first), self.alone(loop.last.shifted(loop.step))
+        first, stop = self.alone(loop.first), self.alone(loop.last.shifted(1 if loop.step > 0 else -1))
         return python.loop(variable, python.count(first, stop, loop.step), [*body, *guard])
 
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from fractions import Fraction
 from heapq import heapify, heappop, heappush
-from itertools import groupby, islice, pairwise
+from itertools import groupby, islice, pairwise, repeat
 from typing import Literal
 
 from cldfc.emit.loops import (
@@ -61,9 +62,22 @@ class _LoopNumber:
     bound: Literal["", "first", "last"] = ""
     declared: Position | None = None
 
-    def laws(self, variable: str, turn: int) -> list[Position]:
-        """What the number may be in every turn of a loop, given one of them; the first that fits is taken."""
+    def laws(self, variable: str, turn: int, slope: Fraction) -> list[Position]:
+        """What the number may be in every turn of a loop, given one of them; the first that fits is taken.
+
+        `slope` is by how much it goes up with the variable, where that may be by 2, or by a half.
+        """
+        laws = self.simple_laws(variable, turn)
+        if slope <= 0 or slope == 1:
+            return laws
+        offset = slope.denominator * self.value - slope.numerator * turn
+        return [*laws, Position(variable, offset, slope.numerator, slope.denominator)]
+
+    def simple_laws(self, variable: str, turn: int) -> list[Position]:
         number, counting = Position(None, self.value), Position(variable, self.value - turn)
+        if self.declared is not None and self.declared.base == variable and not self.declared.is_shifted:
+            at = self.declared.value({variable: turn})
+            return [self.declared.shifted(self.value - at), number]
         looked_up = list(self.looked_up(variable, turn))
         if self.declared is not None and isinstance(self.declared.base, Lookup):
             return [*looked_up, number, counting]
@@ -106,10 +120,7 @@ def _range_in(leaf: Leaf, name: str, ranges: Mapping[str, IndexRange]) -> IndexR
     known, declared = leaf.template.ranges.get(name), ranges[name]
     if known is None:
         return declared
-    if known.lower is not None and known.upper is not None:
-        return known
-    lower = declared.lower if known.lower is None else known.lower
-    return replace(known, lower=lower, upper=declared.upper if known.upper is None else known.upper)
+    return known.completed(declared)
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,7 +174,9 @@ class _Column:
         turns = [repeat.first + repeat.step * turn for turn in range(len(self.values))]
         ordered = tuple(value for _, value in sorted(zip(turns, self.values, strict=True)))
         known = self.number.known
-        table = Constant(f"{self.number.bound}_{known.name}", repeat.variable, min(turns), ordered, known.span)
+        table = Constant(
+            f"{self.number.bound}_{known.name}", repeat.variable, min(turns), ordered, known.span, by=abs(repeat.step)
+        )
         return Position(Lookup(table, Position(repeat.variable, 0)), 0)
 
 
@@ -188,6 +201,7 @@ def _repeated(
     if counted is None or ranges[counted[0]].kind not in kinds:
         return None
     variable, start, step = counted
+    slopes = _slopes(items, shapes, at, period, ranges, step)
     parts: list[list[_Column]] = []
     waiting = islice(items, at, at + period)
     turns, tail = 1, 0
@@ -199,41 +213,78 @@ def _repeated(
                 item = next(waiting)
                 if _has_loop(item, variable):
                     return None
-                parts.append(_columns(item, variable, start, ranges))
+                parts.append(_columns(item, variable, start, ranges, slopes))
             if not _go_on(parts[same], items[begin + same], variable, start + step * turns, ranges):
                 break
             same += 1
         if same == 0:
             break
         turns, tail = (turns + 1, 0) if same == period else (turns, same)
-    if turns + (tail > 0) < 2:
+    is_usual = abs(step) == 1 or any(
+        n.name == variable and abs(n.known.by) == abs(step) for n in _numbers(items[at], ranges)
+    )
+    if turns + (tail > 0) < (2 if is_usual else 3):
         return None
     rest = list(waiting)
     if any(_has_loop(item, variable) for item in rest):
         return None
-    parts += [_columns(item, variable, start, ranges) for item in rest]
+    parts += [_columns(item, variable, start, ranges, slopes) for item in rest]
     group = tuple(items[at : at + period])
     return _Repeat(group, variable, start, step, turns, tail, tuple(column for part in parts for column in part))
 
 
-def _columns(item: Item, variable: str, turn: int, ranges: Mapping[str, IndexRange]) -> list[_Column]:
+def _columns(
+    item: Item, variable: str, turn: int, ranges: Mapping[str, IndexRange], slopes: Iterator[Fraction]
+) -> list[_Column]:
     """The numbers of an item at the first turn of a loop."""
-    return [_Column(n, n.laws(variable, turn), [n.value]) for n in _numbers(item, ranges)]
+    return [_Column(n, n.laws(variable, turn, next(slopes)), [n.value]) for n in _numbers(item, ranges)]
 
 
 def _counting(
     items: Sequence[Item], shapes: Sequence[int], at: int, period: int, ranges: Mapping[str, IndexRange]
 ) -> tuple[str, int, int] | None:
-    """The first index that differs in the second turn, its first value and its step, if that is 1 or -1."""
+    """The first index that differs in the second turn by the step of its range, its first value and its step.
+
+    If there is none, the first that differs.
+    """
+    others: list[tuple[str, int, int]] = []
     for one_at in range(at, min(at + period, len(items) - period)):
         if shapes[one_at] != shapes[one_at + period]:
-            return None
+            break
         pairs = zip(_numbers(items[one_at], ranges), _numbers(items[one_at + period], ranges), strict=True)
         for one, two in pairs:
             if not one.bound and one.value != two.value:
                 step = two.value - one.value
-                return (one.name, one.value, step) if abs(step) == 1 else None
-    return None
+                if abs(step) in (1, abs(one.known.by)):
+                    return one.name, one.value, step
+                others.append((one.name, one.value, step))
+    return others[0] if others else None
+
+
+def _slopes(
+    items: Sequence[Item], shapes: Sequence[int], at: int, period: int, ranges: Mapping[str, IndexRange], step: int
+) -> Iterator[Fraction]:
+    """By how much each number of a group goes up with the loop variable; 1 unless equations speak of multiples."""
+    if any(map(_speaks_of_multiples, islice(items, at, at + period))):
+        for one_at in range(at, min(at + period, len(items) - period)):
+            if shapes[one_at] != shapes[one_at + period]:
+                break
+            pairs = zip(_numbers(items[one_at], ranges), _numbers(items[one_at + period], ranges), strict=True)
+            yield from (Fraction(two.value - one.value, step) for one, two in pairs)
+    yield from repeat(Fraction(1))
+
+
+def _speaks_of_multiples(item: Item) -> bool:
+    """Whether an equation reads `x@2*k`, or uses `A@{k/2}`."""
+    if isinstance(item, ForLoop):
+        return any(map(_speaks_of_multiples, (*item.body, *item.rest)))
+    template = item.template
+    uses = (use.positions for step in template.steps for use in step.uses())
+    return any(
+        not position.is_shifted
+        for positions in (*uses, *(read.positions for read in template.reads()))
+        for position in positions
+    )
 
 
 def _go_on(part: Sequence[_Column], item: Item, variable: str, turn: int, ranges: Mapping[str, IndexRange]) -> bool:

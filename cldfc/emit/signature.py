@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from math import lcm
+from math import ceil, lcm
 
 from cldfc.emit import python
 from cldfc.emit.naming import Naming
@@ -13,6 +13,8 @@ from cldfc.network.cost import level_of_instance
 from cldfc.network.graph import Graph
 from cldfc.network.positions import Key, format_key
 from cldfc.network.program import InputFamily, Program
+from cldfc.ops import Convolution, ConvolutionAdjoint
+from cldfc.ops.convolution import least_map
 from cldfc.ops.size import OpenSize, Size, formula_of
 from cldfc.syntax.spelling import ascii_name
 
@@ -52,6 +54,13 @@ _CHECKERS: Mapping[str, Sequence[str]] = {
         '            raise ValueError(f"{message}, as {level} needs")',
         "    if size < least:",
         '        raise ValueError(f"{name} = {size} is too small: it must be {least} or more")',
+    ],
+    "check_margin": [
+        "def check_margin(name: str, size: int, least: int, place: str) -> None:",
+        '    """Raise ValueError for a size that leaves a map smaller than its padding."""',
+        "    if size < least:",
+        '        message = f"{name} = {size} is too small for the padding of {place}"',
+        '        raise ValueError(f"{message}: it must be {least} or more")',
     ],
     "check_shape": [
         "def check_shape(name: str, x: torch.Tensor, *sizes: int) -> None:",
@@ -215,12 +224,35 @@ class SignatureWriter:
                 needs[factor.denominator] = self.place(key)
             if len(size.terms) == 1 and factor > 0:
                 least = max(least, -((size.constant - 1) // factor))
+        margins = self.margins(name, max(least, lcm(*needs)))
         if not needs and least == 1:
-            return []
+            return margins
         self.used.add(name)
         table = "{" + ", ".join(f'{divisor}: "{level}"' for divisor, level in needs.items()) + "}"
         more = [f"least={least}"] * (least > lcm(*needs))
-        return python.call("check_size", [f'"{name}"', self.names.open_sizes[name], table, *more], "", 2)
+        return [*python.call("check_size", [f'"{name}"', self.names.open_sizes[name], table, *more], "", 2), *margins]
+
+    def margins(self, name: str, least: int) -> list[str]:
+        """What the padding of the kernels asks of an open size, where that is more than is asked otherwise."""
+        graph, place = self.graph.as_written, ""
+        for number, instance in enumerate(graph.instances):
+            for at in graph.members[number]:
+                node = graph.node(at)
+                if not isinstance(node.operator, Convolution | ConvolutionAdjoint) or node.parameter is None:
+                    continue
+                shape = (
+                    graph.node(graph.operands(at)[0]).shape if isinstance(node.operator, Convolution) else node.shape
+                )
+                leasts = least_map(node.operator, graph.parameters[node.parameter].sizes)
+                for size, wanted in zip(map(formula_of, shape[1:]), leasts, strict=True):
+                    if isinstance(size, OpenSize) and size.names == [name] and dict(size.terms)[name] > 0:
+                        needed = ceil((wanted - size.constant) / dict(size.terms)[name])
+                        if needed > least:
+                            least, place = needed, f"`{format_key(node.parameter)}` on {self.place(instance.value)}"
+        if not place:
+            return []
+        self.used.add(name)
+        return python.call("check_margin", [f'"{name}"', self.names.open_sizes[name], str(least), f'"{place}"'], "", 2)
 
     def sizes_with(self, name: str) -> Iterable[tuple[Key, OpenSize]]:
         """The sizes of all maps in which a name is, each with the value that it belongs to."""

@@ -11,7 +11,7 @@ from math import isclose
 
 from cldfc.emit import python
 from cldfc.emit.python import loop_name
-from cldfc.network.positions import Choice, Constant, Formula, Lookup, Position
+from cldfc.network.positions import Choice, Constant, Formula, Lookup, Position, key_text
 
 Sample = tuple[Mapping[str, int], int | float]
 _SUM, _PRODUCT, _POWER, _ATOM = range(4)
@@ -25,11 +25,8 @@ _PYTHON = {"+": (" + ", _SUM), "*": (" * ", _PRODUCT), "/": (" / ", _PRODUCT), "
 def _formula_text(formula: Formula, samples: Sequence[Sample], position: Callable[[Position], str]) -> str | None:
     """The formula in Python, if that computes the number of each sample; decimal numbers but for rounding."""
     leaf = formula.leaf
-    if (
-        formula.sign == "+"
-        and not formula.operands
-        and not (isinstance(leaf, Position) and isinstance(leaf.base, Lookup))
-    ):
+    is_computed = isinstance(leaf, Position) and (isinstance(leaf.base, Lookup) or not leaf.is_shifted)
+    if formula.sign == "+" and not formula.operands and not is_computed:
         return None
     if any(abs(value) >= _LARGEST_WHOLE for _, value in samples) or not _is_arithmetic(formula):
         return None
@@ -64,7 +61,8 @@ def _computed(formula: Formula, turn: Mapping[str, int], is_whole: bool) -> int 
     if isinstance(leaf, Position):
         if isinstance(leaf.base, Lookup):
             value = leaf.base.constant.at(leaf.base.at.value(turn))
-            return (0 if value is None else value) + leaf.offset
+            number = leaf.factor * (0 if value is None else value) + leaf.offset
+            return number if leaf.divisor == 1 else number // leaf.divisor
         return leaf.value(turn)
     if isinstance(leaf, Choice):
         raise KeyError(leaf.name)  # one of several declarations: there is no formula for all
@@ -91,7 +89,9 @@ def _write(formula: Formula, position: Callable[[Position], str], is_whole: bool
     """The text of a formula, and how strongly its outermost sign binds."""
     leaf = formula.leaf
     if isinstance(leaf, Position):
-        return position(leaf), _SUM if leaf.offset and leaf.base is not None else _ATOM
+        if leaf.base is None or (leaf.is_shifted and not leaf.offset):
+            return position(leaf), _ATOM
+        return position(leaf), _SUM if leaf.divisor != 1 or leaf.offset else _PRODUCT
     if leaf is not None:
         return str(leaf), _ATOM if not str(leaf).startswith("-") else _SUM
     sign, own = _PYTHON[formula.sign]
@@ -142,11 +142,16 @@ class Sizes:
             case str(name):
                 base = loop_name(name)
             case Lookup(constant, at):
-                if constant not in self.constants and (text := self.exception(constant, at, position.offset)):
+                is_own = constant not in self.constants and position.is_shifted
+                if is_own and (text := self.exception(constant, at, position.offset)):
                     return text
                 base = f"{self.table(constant)}[{self.position(at)}]"
+        base = base if position.factor == 1 else f"{position.factor} * {base}"
         sign = "+" if position.offset > 0 else "-"
-        return f"{base} {sign} {abs(position.offset)}" if position.offset else base
+        text = f"{base} {sign} {abs(position.offset)}" if position.offset else base
+        if position.divisor == 1:
+            return text
+        return f"({text}) // {position.divisor}" if position.offset else f"{text} // {position.divisor}"
 
     def table(self, constant: Constant) -> str:
         """The attribute that holds a constant's values."""
@@ -154,16 +159,16 @@ class Sizes:
 
     def entries(self, constant: Constant) -> list[str]:
         """A constant's values, one for each level."""
-        return [f"{at}: {number_text(value)}" for at, value in enumerate(constant.values, constant.lower)]
+        return [f"{at}: {number_text(value)}" for at, value in zip(constant.places, constant.values, strict=True)]
 
     def computed(self, constant: Constant) -> list[str] | None:
         """A constant's values as the formula that the spec has for them, if that is no longer than a line."""
-        index, first = constant.index, constant.lower
+        index, places = constant.index, constant.places
         if constant.formula is None or index is None:
             return None
-        samples: list[Sample] = [({index: at}, value) for at, value in enumerate(constant.values, first)]
+        samples: list[Sample] = [({index: at}, value) for at, value in zip(places, constant.values, strict=True)]
         text = _formula_text(constant.formula, samples, self.position)
-        turns = python.count(str(first), str(first + len(samples)))
+        turns = python.count(str(places.start), str(places[-1] + (1 if places.step > 0 else -1)), places.step)
         line = f"{loop_name(index)}: {text} for {loop_name(index)} in {turns}"
         return [line] if text is not None and python.fits(f"self.{constant.name} = {{{line}}}", 2) else None
 
@@ -171,12 +176,12 @@ class Sizes:
         """The bounds of a loop that are the same on all levels but one: `2 if level == 1 else 1`."""
         counts = Counter(constant.values)
         others = max(counts, key=lambda value: (counts[value], constant.values.index(value)))
-        places = [place for place, value in enumerate(constant.values, constant.lower) if value != others]
+        places = [place for place in constant.places if constant.at(place) != others]
         if len(places) > 1:
             return None
         if not places:
             return str(int(others) + offset)
-        only = constant.values[places[0] - constant.lower]
+        only = constant.at(places[0]) or 0
         return f"({int(only) + offset} if {self.position(at)} == {places[0]} else {int(others) + offset})"
 
     def note(self, wanted: str, entries: list[str]) -> str:
@@ -194,9 +199,9 @@ class Sizes:
     def key(self, positions: Sequence[Position]) -> str:
         """The key of a module: `"2_0"`, `f"{level + 1}_0"`."""
         if all(position.base is None for position in positions):
-            return f'"{"_".join(str(position.offset) for position in positions)}"'
+            return f'"{key_text([position.offset for position in positions])}"'
         parts = [self.position(p) if p.base is None else f"{{{self.position(p)}}}" for p in positions]
-        return f'f"{"_".join(parts)}"'
+        return f'f"{key_text(parts)}"'
 
     def fit(self, name: str, samples: Sequence[Sample], formula: Formula | None = None) -> str:
         """An expression that has the given value at each turn of the loops.

@@ -14,10 +14,11 @@ from cldfc.ops.manual import signature
 from cldfc.syntax import tree
 from cldfc.syntax.format import COMMANDS, Spelling, format_statement, format_symbol, spell_name
 from cldfc.syntax.keywords import EXAMPLES, WORDS_INSIDE
-from cldfc.syntax.spelling import LETTER, ascii_name
+from cldfc.syntax.spelling import LETTER, ascii_name, canonical_name
 
 _ItemKind = types.CompletionItemKind
 _TYPED = re.compile(rf"\\[A-Za-z]*$|{LETTER}(?:{LETTER}|[0-9_])*$")
+_OPERANDS = re.compile(r"\s*let\b[^=(]*\(([^()=]*)\)\s*:?=")
 _TAG = re.compile(r"@(?:\{[^}]*|(?:[\w@,]|[+-][0-9])*)$")
 _KINDS = {
     Kind.KERNEL: _ItemKind.Class,
@@ -60,7 +61,16 @@ def _suggestions(document: Document, before: str, typed: str, spelling: Spelling
             for word, example in EXAMPLES.items():
                 detail = example.replace("`", "")
                 yield types.CompletionItem(word, kind=_ItemKind.Keyword, detail=detail, insert_text=f"{word} ")
+        yield from _operands(before, spelling)
         yield from _everything(document, spelling)
+
+
+def _operands(before: str, spelling: Spelling) -> Iterator[types.CompletionItem]:
+    """What the operator that a line defines is applied to: u and f in `let S@ℓ(u, f) = …`."""
+    head = _OPERANDS.match(before)
+    for written in head[1].split(",") if head else ():
+        name = spell_name(canonical_name(written.strip()), spelling)
+        yield types.CompletionItem(name, kind=_ItemKind.Variable, detail="an operand", sort_text=f"0{ascii_name(name)}")
 
 
 def _letters(spelling: Spelling) -> Iterator[types.CompletionItem]:
@@ -100,5 +110,6 @@ def _known_names(document: Document, spelling: Spelling, kinds: tuple[Kind, ...]
 def _said_of(names: Names, name: str, spelling: Spelling) -> str:
     declared = names.declared.get(name)
     equations = [equation for arity in names.arities(name) for equation in names.families[name, arity]]
-    statements: list[tree.Statement] = [*([declared] if declared is not None else []), *equations]
+    declarations = names.statements_of(name) if declared is not None else []
+    statements: list[tree.Statement] = [*declarations, *equations]
     return "\n".join(format_statement(statement, spelling) for statement in statements)

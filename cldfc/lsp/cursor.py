@@ -66,14 +66,16 @@ def _read_place(token: Token, after: Token | None, offset: int) -> CursorPlace |
 
 def local_name(
     spec: tree.Tree, source: Source, offset: int, name: str
-) -> tree.Reduction | tree.Fix | tree.Clause | None:
-    """What binds a name at an offset: the innermost reduction, `fix` or `solve` around it, or a `for`."""
-    found: tree.Reduction | tree.Fix | tree.Clause | None = None
+) -> tree.Reduction | tree.Fix | tree.Clause | tree.Let | None:
+    """What binds a name at an offset: the innermost reduction, `fix` or `solve` around it, a `for`, or operands."""
+    found: tree.Reduction | tree.Fix | tree.Clause | tree.Let | None = None
     stack: list[object] = [s for s in spec.statements if s.span.source is source and _is_at(s.span, offset)]
     while stack:
         node = stack.pop()
         if isinstance(node, tree.Reduction | tree.Fix | tree.Clause) and node.name == name:
             found = node if isinstance(node, tree.Clause) or _is_at(node.span, offset) else found
+        if isinstance(node, tree.Let) and any(argument.name == name for argument in node.arguments):
+            found = node
         stack += children(node)
     return found
 
@@ -98,6 +100,8 @@ def definitions(document: Document, offset: int, uri: str, encoding: str) -> lis
 
 def _spans_of(document: Document, place: CursorPlace, offset: int) -> list[Span]:
     local = None if place.indices else local_name(document.current.tree, document.current.source, offset, place.name)
+    if isinstance(local, tree.Let):
+        return [argument.span for argument in local.arguments if argument.name == place.name]
     if local is not None:
         return [local.name_span]
     names = document.names(place.name)
@@ -111,6 +115,8 @@ def _declared_at(names: Names, name: str) -> list[Span]:
     """The declaration of a name, or its equations, whatever their number of indices."""
     if name in names.outputs and not names.arities(name):
         return [names.outputs[name].name_span]
+    if name in names.members:
+        return [statement.symbol.span for statement in names.members[name]]
     if name in names.declared:
         return [names.head_of(name)[0].span]
     return [equation.left.span for arity in names.arities(name) for equation in names.families[name, arity]]

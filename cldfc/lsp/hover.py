@@ -139,7 +139,7 @@ def _kernel_sizes(stored: Stored) -> str:
 def _constant_figures(constant: Constant) -> list[str]:
     if constant.index is None:
         return [f"= {constant.values[0]:,}"]
-    rows = [[f"{constant.lower + at}", f"{value:,}"] for at, value in enumerate(constant.values)]
+    rows = [[f"{at}", f"{value:,}"] for at, value in zip(constant.places, constant.values, strict=True)]
     return _markdown_table((f"`{constant.index}`", f"`{constant.name}`"), rows)
 
 
@@ -171,7 +171,8 @@ _INSIDE = {
     "memory": "is how many values before the last Anderson's rule combines in `fix`: `memory 5`; 0 is plain iteration",
     "relax": "is the factor ω of `solve`, which iterates u + ω (f - A u): `relax 0.5`",
     "backward": "says the gradient of `fix`: `implicit`, that of the fixed point, or `onestep`, that of the last step",
-    "by": "says what solves an equation: `by iteration`, or `by cg`, conjugate gradients",
+    "by": "says how far it is from one value of an index to the next, `1..9 by 2`, `J..1 by -1`; in `solve`, what "
+    "solves the equation: `by iteration`, or `by cg`, conjugate gradients",
     "fixed": "makes a scalar or the numbers of a kernel constant: they are not trained",
 }
 
@@ -216,7 +217,10 @@ def _about_name(document: Document, place: CursorPlace, offset: int) -> list[str
     local = local_name(document.current.tree, document.current.source, offset, place.name)
     if isinstance(local, tree.Fix) and not (place.indices or place.is_index):
         return [*_code(local.span.text), f"what `{local.word}` looks for"]
-    if local is not None and not isinstance(local, tree.Fix):
+    if isinstance(local, tree.Let):
+        if not (place.indices or place.is_index):
+            return [*_code(format_statement(local)), "an operand: what the operator is applied to"]
+    elif local is not None and not isinstance(local, tree.Fix):
         return [*_code(local.span.text), "an index"]
     if place.name in BUILTINS:
         return ["\n".join(section(BUILTINS[place.name])).replace("## ", "### ", 1)]
@@ -231,7 +235,8 @@ def _about_name(document: Document, place: CursorPlace, offset: int) -> list[str
         return [*_code(format_statement(names.model)), *(f"- {name}: {figure}" for name, figure in figures.items())]
     if place.name in names.declared:
         statement = names.declared[place.name]
-        return [*_code(format_statement(statement)), *_declaration_in_words(statement, names, document, network)]
+        said = _code(*map(format_statement, names.statements_of(place.name)))
+        return [*said, *_declaration_in_words(statement, names, document, network)]
     arities = names.arities(place.name)
     return _about_value(names, (place.name, arities[0]), network) if arities else []
 
@@ -281,7 +286,7 @@ def _declaration_in_words(
             return [_input_in_words(family)] if family is not None else []
         case tree.Range(kind, name):
             found = program.ranges.get(name) if program else None
-            bounds = f", {found.lower}..{found.upper}" if found and found.level is None else ""
+            bounds = f", {found.ends()}" if found and found.level is None else ""
             return [f"an index of {kind}{bounds}"]
         case _:
             return []

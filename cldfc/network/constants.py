@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence, Set
 from dataclasses import dataclass, field
 from itertools import pairwise
+from math import prod
 
 from cldfc.diagnostics import Label, Problems, Span
 from cldfc.network.names import NUMBERS, TRAINED, Kind, Names, TaggedStatement
-from cldfc.network.numbers import Numbers, Tag, level_index, report_unfit
+from cldfc.network.numbers import Numbers, Tag, fixed_position, level_index, report_unfit
 from cldfc.network.positions import (
     LARGEST_SIZE,
     LONGEST_RANGE,
@@ -16,6 +17,7 @@ from cldfc.network.positions import (
     MOST_STEPS,
     Case,
     Constant,
+    Formula,
     IndexRange,
     Lookup,
     Number,
@@ -25,10 +27,13 @@ from cldfc.network.positions import (
     bindings_of,
     format_key,
     holding_cases,
+    lowest_terms,
 )
 from cldfc.syntax import tree
-from cldfc.syntax.format import format_index, format_symbol
+from cldfc.syntax.format import by_text, format_index, format_symbol
 from cldfc.syntax.walk import mentions, nesting
+
+Places = range
 
 
 def _declared_range(constants: Constants, range: tree.Range) -> IndexRange | None:
@@ -41,15 +46,16 @@ def _declared_range(constants: Constants, range: tree.Range) -> IndexRange | Non
             constants, range, "has bounds that depend on two different indices", "make both depend on the same index"
         )
         return None
-    found = IndexRange(range.kind, range.name, lower, upper, next(iter(levels), None), range.span)
+    found = IndexRange(range.kind, range.name, lower, upper, next(iter(levels), None), range.span, by=range.by)
     # Steps 1..0, as with `let ν = 0`, are an empty range; there is always a level.
     shortest = -1 if range.kind == "steps" and not isinstance(range.upper, tree.Number) else 0
-    backwards = next((ends for ends in _ends_by_level(found) if ends[1] < ends[0] + shortest), None)
+    way = 1 if range.by > 0 else -1
+    backwards = next((ends for ends in _ends_by_level(found) if (ends[1] - ends[0]) * way < shortest), None)
     if backwards is not None:
-        message = f"is empty: it goes from {backwards[0]} to {backwards[1]}"
-        _refuse_range(constants, range, message, "write the smaller bound first")
+        message = f"is empty: it goes from {backwards[0]} to {backwards[1]}{by_text(range.by)}"
+        _refuse_range(constants, range, message, _help_for_order(range.by))
         return None
-    if not levels and upper.offset - lower.offset >= LONGEST_RANGE:
+    if not levels and abs(upper.offset - lower.offset) >= LONGEST_RANGE:
         message = f"is longer than {LONGEST_RANGE:,}: it goes from {lower} to {upper}"
         _refuse_range(constants, range, message, f"write a range of at most {LONGEST_RANGE:,} values")
         return None
@@ -60,9 +66,15 @@ def _ends_by_level(range: IndexRange) -> Iterator[tuple[int, int]]:
     """From where to where a range goes, at each level that it depends on."""
     assert range.lower is not None and range.upper is not None
     tables = [end.base.constant for end in (range.lower, range.upper) if isinstance(end.base, Lookup)]
-    for at, _ in enumerate(tables[0].values, tables[0].lower) if tables else [(0, 0)]:
+    for at in tables[0].places if tables else [0]:
         binding = {range.level or "": at}
         yield range.lower.value(binding), range.upper.value(binding)
+
+
+def _help_for_order(by: int) -> str:
+    if by < 0:
+        return "write the larger bound first, or a step up: `by 2`"
+    return "write the smaller bound first, or a step down behind the range: `by -1`"
 
 
 def _refuse_range(constants: Constants, range: tree.Range, message: str, help: str) -> None:
@@ -93,12 +105,36 @@ def resolve_bound(constants: Constants, expression: tree.Expression, bound: Set[
     formula = constants.formula(expression, bound, context)
     if formula is None:
         return None
+    if (position := as_position(formula)) is not None and position.base is not None:
+        return position
     if not formula.is_fixed():
-        help = "write an index or a constant, plus or minus a whole number, as in `i-1` or `ν@ℓ`"
+        help = "write an index or a constant, its multiple or a part of it, plus a number: `i-1`, `ν@ℓ`, `2*i-1`"
         message = f"`{expression.span.text}` is too complicated for a bound of an index"
         return constants.problems.report("E0505", message, expression.span, "cannot be a bound", help)
     value = constants.whole(expression, role, -LONGEST_RANGE, LONGEST_RANGE)
     return None if value is None else Position(None, value)
+
+
+def as_position(formula: Formula) -> Position | None:
+    """A formula as an index or a constant, its multiple, or a part of it, plus a number: `2*k-1`; None for others."""
+    if isinstance(formula.leaf, Position):
+        return formula.leaf
+    if isinstance(formula.leaf, int):
+        return Position(None, formula.leaf)
+    parts = [as_position(operand) for operand in formula.operands]
+    known = [part for part in parts if part is not None]
+    indices = [part for part in known if part.base is not None]
+    numbers = [part.offset for part in known if part.base is None and part.divisor == 1]
+    if len(indices) > 1 or len(indices) + len(numbers) < len(parts) or not parts:
+        return None
+    found = indices[0] if indices else Position(None, 0 if formula.sign == "+" else 1)
+    if formula.sign == "+":
+        return found.shifted(sum(numbers))
+    is_part = formula.sign == "/" and len(numbers) == 1 and parts[0] is found and numbers[0] > 0
+    if formula.sign == "*" or is_part:
+        above, below = (1, numbers[0]) if is_part else (prod(numbers), 1)
+        return lowest_terms(found.base, found.offset * above, found.factor * above, found.divisor * below)
+    return None
 
 
 def resolve_clause(clause: tree.Clause, bound: Set[str], context: Tag, constants: Constants) -> IndexRange | None:
@@ -115,13 +151,16 @@ def resolve_clause(clause: tree.Clause, bound: Set[str], context: Tag, constants
         None if end is None else resolve_bound(constants, end, bound, context) for end in (clause.lower, clause.upper)
     ]
     lower, upper = clause.lower, clause.upper
-    if isinstance(lower, tree.Number) and isinstance(upper, tree.Number) and upper.value < lower.value:
-        message = f"the range of `{clause.name}` is empty: it goes from {lower.span.text} to {upper.span.text}"
-        place = lower.span.to(upper.span)
-        return constants.problems.report("E0505", message, place, "cannot be a range", "write the smaller bound first")
+    match lower, upper:
+        case tree.Number(first), tree.Number(last) if (last - first) * clause.by < 0:
+            message = f"the range of `{clause.name}` is empty: it goes from {lower.span.text} to {upper.span.text}"
+            place, help, label = lower.span.to(upper.span), _help_for_order(clause.by), "cannot be a range"
+            return constants.problems.report("E0505", message + by_text(clause.by), place, label, help)
+        case _:
+            pass
     if (clause.lower is not None and ends[0] is None) or (clause.upper is not None and ends[1] is None):
         return None
-    return IndexRange("steps", clause.name, ends[0], ends[1], None, clause.span, is_explicit=True)
+    return IndexRange("steps", clause.name, ends[0], ends[1], None, clause.span, is_explicit=True, by=clause.by)
 
 
 def _bound_at_level(
@@ -225,21 +264,20 @@ class Constants(Numbers):
             if len(tag) == 1:
                 why = f"the range of `{index}` differs from level to level"
             return self.refuse(first.span, why, "write one value for each level, or a formula")
-        assert range.lower is not None and range.upper is not None
-        lower, upper = range.lower.value({}), range.upper.value({})
+        places = range.values({}, None)
         if len(let.values) == 1:
-            return self.computed(let, index, lower, upper)
+            return self.computed(let, index, places)
         values = [self.number(value) for value in let.values]
         numbers = tuple(value for value in values if value is not None)
         if len(numbers) < len(values):
             return None
-        wanted, found = upper - lower + 1, f"{len(numbers)} values"
+        wanted, found = len(places), f"{len(numbers)} values"
         if len(numbers) != wanted:
             message = f"`{let.symbol.name}` has {found} for {wanted} values of `{index}`"
             help = f"write {wanted} values, or one that stands for all of them"
-            place, other = let.values[0].span.to(let.values[-1].span), Label(range.span, f"{index} = {lower}..{upper}")
+            place, other = let.values[0].span.to(let.values[-1].span), Label(range.span, f"{index} = {range.ends()}")
             return self.problems.report("E0502", message, place, found, help, other)
-        return Constant(let.symbol.name, index, lower, numbers, let.symbol.span)
+        return Constant(let.symbol.name, index, places.start, numbers, let.symbol.span, by=places.step)
 
     def by_cases(self, let: tree.Let) -> Constant | None:
         """A constant that several declarations give, level by level; one without a table has a formula for each."""
@@ -252,9 +290,12 @@ class Constants(Numbers):
             self.formula_of(name)
             return None
         tags = sorted({tag[0] for case in cases for tag in self.tags_of(case)})
-        values = [self.value_of_case(name, cases, at) for at in range(tags[0], tags[-1] + 1)] if tags else []
+        if not tags:
+            return None
+        by = abs(declared.by) if all((at - tags[0]) % declared.by == 0 for at in tags) else 1
+        values = [self.value_of_case(name, cases, at) for at in range(tags[0], tags[-1] + 1, by)]
         known = tuple(value for value in values if value is not None)
-        return Constant(name, index, tags[0], known, let.symbol.span) if tags and len(known) == len(values) else None
+        return Constant(name, index, tags[0], known, let.symbol.span, by=by) if len(known) == len(values) else None
 
     def value_of_case(self, name: str, cases: tuple[Case, ...], at: int) -> Number | None:
         holding = holding_cases(cases, (at,))
@@ -274,7 +315,7 @@ class Constants(Numbers):
 
     def listed_tags(self, case: Case, let: tree.Let | tree.Scalar) -> list[tuple[int, ...]] | None:
         """The tags for which a declaration has a value each; None if there are more or fewer, which is reported."""
-        own = sorted(self.tags_of(case))
+        own = list(self.tags_of(case))
         if len(own) == len(let.values):
             return own
         message = f"`{format_symbol(let.symbol)}` has {len(let.values)} values for {len(own)} indices"
@@ -290,13 +331,13 @@ class Constants(Numbers):
         own, values = self.listed_tags(case, scalar), [self.number(value) for value in scalar.values]
         if own is None or None in values:
             return None
-        first, last = own[0][0], own[-1][0]
+        first, last = min(own)[0], max(own)[0]
         known = {at: value for (at,), value in zip(own, values, strict=True) if value is not None}
         numbers = tuple(known.get(at, known[first]) for at in range(first, last + 1))
         index = next(position.base for position in case.head if isinstance(position.base, str))
         return Constant(scalar.symbol.name, index, first, numbers, scalar.symbol.span)
 
-    def computed(self, let: tree.Let, index: str, lower: int, upper: int) -> Constant | None:
+    def computed(self, let: tree.Let, index: str, places: Places) -> Constant | None:
         formula = self.formula(let.values[0], {index}, let.symbol.tag)
         if formula is None:
             return None
@@ -305,12 +346,12 @@ class Constants(Numbers):
             value = self.value(formula, {}, let.values[0].span)
             return None if value is None else Constant(name, None, 0, (value,), span)
         values: list[Number] = []
-        for at in range(lower, upper + 1):
+        for at in places:
             value = self.value(formula, {index: at}, let.values[0].span)
             if value is None:
                 return None
             values.append(value)
-        return Constant(name, index, lower, tuple(values), span, formula)
+        return Constant(name, index, places.start, tuple(values), span, formula, places.step)
 
     def refuse(self, span: Span, message: str, help: str) -> None:
         self.problems.report("E0501", message, span, "cannot be read as a constant", help)
@@ -545,9 +586,9 @@ class Tags:
 
     def position(self, index: tree.Index, symbol: tree.Symbol, bound: Set[str]) -> Position | None:
         if index.name is None:
-            return Position(None, index.offset)
+            return Position(None, index.offset, divisor=index.divisor)
         if index.name in bound and index.at is None:
-            return Position(index.name, index.offset)
+            return Position(index.name, index.offset, index.factor, index.divisor)
         if self.constants.names.is_constant(index.name):
             constant = self.constants.constant(index.name)
             return None if constant is None else self.constant_position(constant, index, symbol, bound)
@@ -566,13 +607,13 @@ class Tags:
         if not self.constants.all_whole(constant, index.span, "an index", -LARGEST_SIZE, LARGEST_SIZE):
             return None
         if constant.index is None:
-            return Position(None, int(constant.values[0]) + index.offset)
+            return fixed_position(index, int(constant.values[0]))
         own = index.at or level_index(symbol.tag, constant.index, self.constants.is_per_level)
         if own is None:
             self.report_no_level(constant, index.span)
             return None
         at = self.position(own, symbol, bound)
-        return None if at is None else Position(Lookup(constant, at), index.offset)
+        return None if at is None else Position(Lookup(constant, at), index.offset, index.factor, index.divisor)
 
     def report_no_level(self, constant: Constant, span: Span) -> None:
         message = f"`{constant.name}` has one value for each `{constant.index}`, and nothing here says which"

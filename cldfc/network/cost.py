@@ -269,10 +269,12 @@ def level_text(graph: Graph, instance: Instance) -> str:
     level = level_of_instance(instance)
     if level is None:
         return ", ".join(output.name for output in graph.program.outputs)
-    index = next(
-        (name for name, range in graph.program.ranges.items() if range.kind == "levels"),
-        instance.template.statement.left.name,
-    )
+    template, ranges = instance.template, graph.program.ranges
+    alike = [t for t in graph.program.templates if (t.family, len(t.left)) == (template.family, len(template.left))]
+    bases = [t.left[template.level].base for t in (template, *alike)]
+    own = (base for base in bases if isinstance(base, str))
+    levels = (name for name, range in ranges.items() if range.kind == "levels")
+    index = next(own, None) or next(levels, template.statement.left.name)
     return f"{index}={level}"
 
 

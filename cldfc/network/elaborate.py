@@ -26,6 +26,7 @@ from cldfc.network.positions import (
     Formula,
     IndexRange,
     Key,
+    NotWhole,
     OutOfRange,
     Position,
     Positions,
@@ -184,11 +185,11 @@ def _reduce_values(work: Elaboration, reduction: tree.Reduction, scope: Scope) -
         read = work.read(body, inside)
     else:
         lower, upper = bounds or (None, None)
-        known = IndexRange("steps", name, lower, upper, None, reduction.name_span, is_explicit=True)
+        known = IndexRange("steps", name, lower, upper, None, reduction.name_span, is_explicit=True, by=reduction.by)
         read = _terms(work, reduction, known, inside)
     if bounds is None or not isinstance(read, Read):
         return None
-    operand = Reads(read.family, read.positions, read.span, name, *bounds)
+    operand = Reads(read.family, read.positions, read.span, name, *bounds, reduction.by)
     return work.step(_REDUCERS[reduction.reducer], (operand,), None, reduction.span)
 
 
@@ -261,9 +262,10 @@ def _unroll(work: Elaboration, reduction: tree.Reduction, operand: _Value | None
         message = "a reduction of operators has bounds that differ from place to place"
         help = "write numbers, or reduce values: apply each operator inside, as in `sum(j = 1..i : K@j * x)`"
         return work.words.problems.report("E0213", message, span, "expected numbers", help)
-    turns = range(bounds[0].offset, bounds[1].offset + 1)
+    turns = range(bounds[0].offset, bounds[1].offset + (1 if reduction.by > 0 else -1), reduction.by)
     if not turns:
-        message, help = f"the range of `{reduction.name}` is empty", "write the smaller bound first"
+        message = f"the range of `{reduction.name}` is empty"
+        help = f"write the {'smaller' if reduction.by > 0 else 'larger'} bound first"
         return work.words.problems.report("E0505", message, span, "no index", help)
     if len(turns) > MOST_STEPS:
         return work.report_size(reduction.span)
@@ -433,7 +435,7 @@ class Elaboration:
         for turn in turns:
             try:
                 tag = tuple([position.value(turn) for position in positions])
-            except (OutOfRange, KeyError):
+            except (OutOfRange, NotWhole, KeyError):
                 continue
             groups.setdefault(tuple(holding_cases(cases, tag)), []).append(turn)
         if len(groups) > 1:

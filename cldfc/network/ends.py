@@ -86,11 +86,11 @@ class Ends:
     def values(self, statement: tree.InputStatement, range: IndexRange, kind: str) -> tuple[str, Sequence[int]] | None:
         lower, upper = range.lower, range.upper
         ends = [end.offset for end in (lower, upper) if end is not None and end.base is None]
-        if len(statement.clauses) > 1 or len(ends) < 2 or not 0 <= ends[1] - ends[0] < LONGEST_RANGE:
+        if len(statement.clauses) > 1 or len(ends) < 2 or not 0 < len(range.values({}, None)) <= LONGEST_RANGE:
             message = f"`{statement.symbol.span.text}` needs a range with two ends that are numbers"
             help = "write it behind the sizes: `input f@t : 3 × 32 × 32 for t = 1..8`"
             return self.problems.report("E0413", message, statement.symbol.span, "over which values?", help)
-        return kind, [*_counted(*ends)]
+        return kind, [*range.values({}, None)]
 
     def outputs(self) -> list[OutputValue]:
         """The outputs of which nothing is wrong; their sizes may be those that inputs leave open."""
@@ -173,10 +173,6 @@ class Ends:
         if unbound is not None:
             return self.names.report_no_index(unbound.name or "", unbound.span)
         return OpenSize.named(f"{name}@{','.join(map(str, positions))}" if tag else name)
-
-
-def _counted(first: int, last: int) -> range:
-    return range(first, last + 1)
 
 
 def _times(size: OpenSize | Fraction, factor: Fraction | int | OpenSize) -> OpenSize | Fraction:

@@ -19,6 +19,7 @@ from cldfc.network.positions import (
     Formula,
     Key,
     NoNumber,
+    NotWhole,
     Number,
     OutOfRange,
     bind,
@@ -29,7 +30,7 @@ from cldfc.network.positions import (
 from cldfc.network.program import Operand, Program, Read, Reads, Step, Template, Use
 from cldfc.ops import Channels, Input, Kernel, Operator, WithNumber, Zero
 from cldfc.syntax import tree
-from cldfc.syntax.format import format_symbol
+from cldfc.syntax.format import by_text, format_symbol
 
 
 @dataclass
@@ -39,6 +40,14 @@ class _ExpansionErrors:
     program: Program
     problems: Problems
     open: dict[Key, Read | Reads]
+
+    def not_whole(self, error: NotWhole, span: Span, binding: Binding, value: Key) -> None:
+        """Report `i/2` at an odd i."""
+        given = ", ".join(f"{name} = {at}" for name, at in binding.items())
+        message = f"`{format_key(value)}` reads `{span.text}` where {error.position} = {error.value} is not whole"
+        first = error.position.base if isinstance(error.position.base, str) else "i"
+        help = f"let the equation hold for some values alone, as in `for {first} = 2..8 by 2`"
+        self.problems.report("E0309", message, span, f"at {given}" if given else "not an index", help)
 
     def out_of_range(self, error: OutOfRange, span: Span, value: Key) -> None:
         message = f"`{format_key(value)}` needs {error.missing}, which has no value"
@@ -71,7 +80,8 @@ class _ExpansionErrors:
     def empty(self, read: Read | Reads, value: Key, binding: Binding) -> None:
         assert isinstance(read, Reads)
         lower, upper = read.lower.value(binding), read.upper.value(binding)
-        message = f"a reduction in `{format_key(value)}` has no terms: {read.name} = {lower}..{upper}"
+        range = f"{read.name} = {lower}..{upper}{by_text(read.by)}"
+        message = f"a reduction in `{format_key(value)}` has no terms: {range}"
         help = f"write an equation of its own for `{format_key(value)}`, or change the range"
         self.problems.report("E0307", message, read.span, "over no index", help)
 
@@ -99,9 +109,9 @@ class _ExpansionErrors:
         extents: list[str] = []
         for name, range in template.ranges.items():
             shifts = [0, *(p.offset for p in template.left if p.base == name and not range.is_explicit)]
-            lower = range.lower.shifted(-min(shifts)) if range.lower else ""
-            upper = range.upper.shifted(-max(shifts)) if range.upper else ""
-            extents.append(f"{name} = {lower}" if lower == upper else f"{name} = {lower}..{upper}")
+            lower = range.lower.shifted(-(min if range.by > 0 else max)(shifts)) if range.lower else ""
+            upper = range.upper.shifted(-(max if range.by > 0 else min)(shifts)) if range.upper else ""
+            extents.append(f"{name} = {lower}" if lower == upper else f"{name} = {lower}..{upper}{by_text(range.by)}")
         return f"`{template.label(template.left)}`" + (f" for {', '.join(extents)}" if extents else "")
 
     def double(self, key: Key, templates: list[Template]) -> None:
@@ -322,7 +332,7 @@ class _Demand:
         try:
             tags = [tuple(position.value(binding) for position in use.tag) for use in uses]
             holds = tuple(rule.holds(tag) for rule, tag in zip(rules, tags, strict=True))
-        except OutOfRange:
+        except (OutOfRange, NotWhole):
             return template
         if (id(template), holds) not in self.variants:
             answers = iter(holds)
@@ -375,6 +385,8 @@ class _Demand:
             keys = read.keys(instance.binding)
         except OutOfRange as error:
             return self.errors.out_of_range(error, read.span, instance.value)
+        except NotWhole as error:
+            return self.errors.not_whole(error, read.span, instance.binding, instance.value)
         return keys or self.errors.empty(read, instance.value, instance.binding)
 
     def finish(self, instance: Instance) -> None:
@@ -427,6 +439,9 @@ class _Demand:
                 statistics = (step.statistics.name, tuple([p.value(binding) for p in step.statistics.positions]))
         except OutOfRange as error:
             return self.errors.out_of_range(error, step.span, instance.value)
+        except NotWhole as error:
+            span = step.use.span if step.use is not None else step.span
+            return self.errors.not_whole(error, span, binding, instance.value)
         except NoNumber as error:
             return self.errors.no_number(error, step.terms[0] if step.terms else step.span, instance.value)
         return Operation(operator, tuple(operands), key, tag, number, at, step.span, statistics)

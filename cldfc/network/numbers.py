@@ -22,6 +22,7 @@ from cldfc.network.positions import (
     OutOfRange,
     Position,
     Sign,
+    lowest_terms,
 )
 from cldfc.syntax import tree
 from cldfc.syntax.format import format_symbol
@@ -149,18 +150,18 @@ class Numbers(ABC):
 
     def position_in(self, index: tree.Index, bound: Set[str], context: Tag) -> Position | None:
         if index.name is None:
-            return Position(None, index.offset)
+            return Position(None, index.offset, divisor=index.divisor)
         if index.name in bound and index.at is None:
-            return Position(index.name, index.offset)
+            return Position(index.name, index.offset, index.factor, index.divisor)
         inner = tree.Symbol(index.name, (index.at,) if index.at else (), index.span)
         formula = self.named_number(inner, bound, context)
         if formula is None:
             return None
         if isinstance(formula.leaf, Position):
-            return formula.leaf.shifted(index.offset)
+            return Position("", index.offset, index.factor, index.divisor).substitute({"": formula.leaf})
         if formula.leaf is None or isinstance(formula.leaf, Choice):
             return None
-        return Position(None, int(formula.leaf) + index.offset)
+        return fixed_position(index, int(formula.leaf))
 
     def applied(self, symbol: tree.Symbol, bound: Set[str], context: Tag) -> Formula | None:
         declaration = self.names.declared[symbol.name]
@@ -224,13 +225,12 @@ class Numbers(ABC):
         self.problems.report("E0206", message, symbol.span, "not in the tag on the left side", help)
 
     def report_which(self, symbol: tree.Symbol, constant: Constant) -> None:
-        last = constant.lower + len(constant.values) - 1
         self.problems.report(
             "E0503",
             f"`{format_symbol(symbol)}` is not one number: `{constant.name}` has one for each `{constant.index}`",
             symbol.span,
             "which of them?",
-            f"write a value of {constant.index} = {constant.lower}..{last}, as in `{constant.name}@{constant.lower}`, "
+            f"write a value of {constant.range_text()}, as in `{constant.name}@{constant.lower}`, "
             f"or declare one for each, with `@{constant.index}` on the left",
             Label(constant.span, "declared here"),
         )
@@ -243,6 +243,11 @@ class Numbers(ABC):
             report_unfit(self.problems, value, expression.span, role, least, most)
             return None
         return value
+
+
+def fixed_position(index: tree.Index, value: int) -> Position:
+    """What an index stands for where its name has one value."""
+    return lowest_terms(None, index.factor * value + index.offset, 1, index.divisor)
 
 
 def _number_of(declaration: tree.Let | tree.Scalar) -> tree.Expression:
@@ -262,8 +267,7 @@ def reciprocal(expression: tree.Expression) -> tree.Quotient:
 def report_missing_value(problems: Problems, error: OutOfRange, message: str, span: Span, *others: Label) -> None:
     """Report that a per-level constant is needed at a level that it has no value for."""
     constant = error.constant
-    values = f"{constant.index} = {constant.lower}..{constant.lower + len(constant.values) - 1}"
-    help = f"`{constant.name}` has values for {values}; stay inside, or declare more levels"
+    help = f"`{constant.name}` has values for {constant.range_text()}; stay inside, or declare more levels"
     places = (Label(constant.span, "declared here"), *others)
     problems.report("E0305", message, span, f"needs {error.missing}", help, *places)
 

@@ -68,14 +68,22 @@ class Constant:
     span: Span
     formula: Formula | None = field(default=None, compare=False)
     """What the values are computed from, over the index."""
+    by: int = 1
+
+    @property
+    def places(self) -> range:
+        """The values of the index, one for each of its own."""
+        return range(self.lower, self.lower + self.by * len(self.values), self.by)
 
     def at(self, position: int) -> int | float | None:
         """The value at a position; None outside the range."""
         if self.index is None:
             return self.values[0]
-        if 0 <= position - self.lower < len(self.values):
-            return self.values[position - self.lower]
-        return None
+        return self.values[(position - self.lower) // self.by] if position in self.places else None
+
+    def range_text(self) -> str:
+        """`ℓ = 1..4`."""
+        return f"{self.index} = {_ends_text(str(self.lower), str(self.places[-1]), self.by)}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,48 +96,83 @@ class Lookup:
 
 @dataclass(frozen=True, slots=True)
 class Position:
-    """One index of a tag: an index name or a constant, if any, plus an integer."""
+    """One index of a tag: (factor · base + offset) / divisor. The base is an index name, a constant or nothing."""
 
     base: str | Lookup | None
     offset: int
+    factor: int = 1
+    divisor: int = 1
+
+    @property
+    def is_shifted(self) -> bool:
+        """Whether it is its base plus a number, or a number: not a multiple, or a part."""
+        return self.factor == 1 and self.divisor == 1
 
     def value(self, binding: Binding) -> int:
         """The integer that it stands for. KeyError: an index name without a value.
 
-        Raises OutOfRange when a constant has no value there.
+        Raises OutOfRange when a constant has no value there, NotWhole when it is between two integers.
         """
         base = self.base
         if base is None:
-            return self.offset
-        if isinstance(base, str):
-            return binding[base] + self.offset
-        position = base.at.value(binding)
-        value = base.constant.at(position)
-        if value is None:
-            raise OutOfRange(base.constant, position)
-        return int(value) + self.offset
+            number = self.offset
+        elif isinstance(base, str):
+            number = self.factor * binding[base] + self.offset
+        else:
+            position = base.at.value(binding)
+            value = base.constant.at(position)
+            if value is None:
+                raise OutOfRange(base.constant, position)
+            number = self.factor * int(value) + self.offset
+        if self.divisor == 1:
+            return number
+        if number % self.divisor:
+            raise NotWhole(self, Fraction(number, self.divisor))
+        return number // self.divisor
 
     def substitute(self, values: Mapping[str, Position]) -> Position:
         match self.base:
             case str(name) if name in values:
-                return values[name].shifted(self.offset)
+                inner = values[name]
+                if self.is_shifted:
+                    return inner.shifted(self.offset)
+                offset = self.factor * inner.offset + self.offset * inner.divisor
+                return lowest_terms(inner.base, offset, self.factor * inner.factor, self.divisor * inner.divisor)
             case Lookup(constant, at):
-                return Position(Lookup(constant, at.substitute(values)), self.offset)
+                return replace(self, base=Lookup(constant, at.substitute(values)))
             case _:
                 return self
 
     def shifted(self, by: int) -> Position:
-        return Position(self.base, self.offset + by)
+        return replace(self, offset=self.offset + by * self.divisor)
+
+    def base_of(self, position: Position) -> Position:
+        """What the base is where the position is another one: at `2*k-1` = i, `(i+1)/2`."""
+        offset = self.divisor * position.offset - self.offset * position.divisor
+        return lowest_terms(position.base, offset, self.divisor * position.factor, self.factor * position.divisor)
+
+    def base_at(self, value: int) -> int | None:
+        """What the base is where the position has a value, if there is such an integer."""
+        number = value * self.divisor - self.offset
+        return None if number % self.factor else number // self.factor
 
     def __str__(self) -> str:
         match self.base:
             case None:
-                return str(self.offset)
+                return str(Fraction(self.offset, self.divisor))
             case str(name):
                 base = name
             case Lookup(constant, _):
                 base = constant.name
-        return f"{base}{self.offset:+d}" if self.offset else base
+        base = base if self.factor == 1 else f"{self.factor}*{base}"
+        text = f"{base}{self.offset:+d}" if self.offset else base
+        return text if self.divisor == 1 else f"({text})/{self.divisor}" if self.offset else f"{text}/{self.divisor}"
+
+
+def lowest_terms(base: str | Lookup | None, offset: int, factor: int, divisor: int) -> Position:
+    """(factor · base + offset) / divisor without a common divisor of the three."""
+    common = math.gcd(0 if base is None else factor, offset, divisor)
+    return Position(base, offset // common, 1 if base is None else factor // common, divisor // common)
 
 
 class OutOfRange(Exception):
@@ -139,6 +182,15 @@ class OutOfRange(Exception):
         super().__init__(constant, position)
         self.constant = constant
         self.missing = f"`{constant.name}@{position}`"
+
+
+class NotWhole(Exception):
+    """An index, such as `i/2`, is between two integers."""
+
+    def __init__(self, position: Position, value: Fraction) -> None:
+        super().__init__(position, value)
+        self.position = position
+        self.value = value
 
 
 Positions = tuple[Position, ...]
@@ -152,19 +204,25 @@ def bind(positions: Positions, indices: tuple[int, ...]) -> dict[str, int] | Non
     binding: dict[str, int] = {}
     for position, index in zip(positions, indices, strict=True):
         if isinstance(position.base, str):
-            if binding.setdefault(position.base, index - position.offset) != index - position.offset:
+            value = position.base_at(index)
+            if value is None or binding.setdefault(position.base, value) != value:
                 return None
     try:
         for position, index in zip(positions, indices, strict=True):
             if not isinstance(position.base, str) and position.value(binding) != index:
                 return None
-    except OutOfRange:
+    except (OutOfRange, NotWhole):
         return None
     return binding
 
 
 Key = tuple[str, tuple[int, ...]]
 """A value or a parameter: its name and the values of its tag."""
+
+
+def key_text(indices: Sequence[object]) -> str:
+    """What stands for a tag in the name of a module: `2_0`; without an index, beside others that have one, `all`."""
+    return "_".join(map(str, indices)) or "all"
 
 
 def format_key(key: Key) -> str:
@@ -177,7 +235,8 @@ def format_key(key: Key) -> str:
 class IndexRange:
     """`levels ℓ = 1..J`: the values that an index name takes; they may depend on the level.
 
-    `is_explicit` ranges come from a `for`; their ends may be open, and depend on any index.
+    `is_explicit` ranges come from a `for`; their ends may be open, and depend on any index. A range that goes down,
+    `J..1 by -1`, has its larger end as `lower`: it starts there.
     """
 
     kind: str
@@ -187,22 +246,51 @@ class IndexRange:
     level: str | None
     span: Span
     is_explicit: bool = False
+    by: int = 1
+
+    @property
+    def least(self) -> Position | None:
+        return self.lower if self.by > 0 else self.upper
+
+    @property
+    def most(self) -> Position | None:
+        return self.upper if self.by > 0 else self.lower
 
     def contains(self, value: int, binding: Binding) -> bool:
         """Whether the index takes a value, given the values of the indices that the range depends on."""
-        lower = value if self.lower is None else self.lower.value(binding)
-        return lower <= value <= (value if self.upper is None else self.upper.value(binding))
+        least = value if self.least is None else self.least.value(binding)
+        if not least <= value <= (value if self.most is None else self.most.value(binding)):
+            return False
+        return self.lower is None or abs(self.by) == 1 or (value - self.lower.value(binding)) % self.by == 0
+
+    def completed(self, declared: IndexRange | None) -> IndexRange:
+        """The range with the ends that it leaves open as they are declared, and then also its steps."""
+        if declared is None or (self.lower is not None and self.upper is not None):
+            return self
+        least, most = self.least or declared.least, self.most or declared.most
+        by = self.by if abs(self.by) > 1 else declared.by
+        return replace(self, lower=least if by > 0 else most, upper=most if by > 0 else least, by=by)
 
     def values(self, binding: Binding, declared: IndexRange | None) -> range:
         """The values that the index takes; where an end is open, up to that of the declared range.
 
         Raises KeyError where an index that an end depends on has no value.
         """
-        lower = self.lower or (declared and declared.lower)
-        upper = self.upper or (declared and declared.upper)
-        if lower is None or upper is None:
+        whole = self.completed(declared)
+        if whole.lower is None or whole.upper is None:
             return range(0)
-        return range(lower.value(binding), upper.value(binding) + 1)
+        start, end = whole.lower.value(binding), whole.upper.value(binding)
+        if declared is not None and declared.lower is not None and abs(whole.by) > abs(self.by):
+            start += (declared.lower.value(binding) - start) % whole.by
+        return range(start, end + (1 if whole.by > 0 else -1), whole.by)
+
+    def ends(self) -> str:
+        """`1..ν`, `9..1 by -2`."""
+        return _ends_text(str(self.lower), str(self.upper), self.by)
+
+
+def _ends_text(lower: str, upper: str, by: int) -> str:
+    return f"{lower}..{upper}" + (f" by {by}" if by != 1 else "")
 
 
 def bindings_of(
@@ -223,7 +311,7 @@ def _choices(
             values = range.values(known, declared.get(range.name))
         except KeyError:
             continue
-        except OutOfRange:
+        except (OutOfRange, NotWhole):
             return
         for value in values:
             yield from _choices([*ranges[:at], *ranges[at + 1 :]], declared, {**known, range.name: value})
@@ -244,7 +332,7 @@ def is_left_inside(
     try:
         at = left[level].value(binding) if left else 0
         return all(_is_inside(position, ranges, binding, at, declared) for position in left)
-    except OutOfRange:
+    except (OutOfRange, NotWhole):
         return False
 
 
@@ -262,8 +350,12 @@ def _is_inside(
         return _covers(range, position, value, level)
     known = declared.get(position.base)
     if range.contains(value, binding) and known is not None and not known.is_explicit:
-        ends = (known.lower if range.lower is None else None, known.upper if range.upper is None else None)
-        return _covers(replace(known, lower=ends[0], upper=ends[1]), position, value, level)
+        ends = (known.least if range.least is None else None, known.most if range.most is None else None)
+        if ends != (None, None) and abs(range.by) == 1 < abs(known.by):
+            start = known.lower.value({known.level: level} if known.level else {}) if known.lower else 0
+            if (value - start) % known.by:
+                return False
+        return _covers(replace(known, lower=ends[0], upper=ends[1], by=1), position, value, level)
     return range.contains(value, binding)
 
 
@@ -358,6 +450,8 @@ class Formula:
             raise NoNumber("a function has no value there" if is_outside else "it is too large") from None
         except ZeroDivisionError:
             raise NoNumber("it divides by zero") from None
+        except NotWhole as error:
+            raise NoNumber(f"the index `{error.position}` is {error.value}, which is not whole") from None
         if isinstance(exact, complex):
             raise NoNumber("it is a root of a negative number")
         if isinstance(exact, float):
@@ -409,7 +503,8 @@ def _position_value(position: Position, binding: Binding) -> _Exact:
     value = constant.at(at)
     if value is None:
         raise OutOfRange(constant, at)
-    return value + position.offset
+    number = position.factor * value + position.offset
+    return number if position.divisor == 1 else _divided(number, position.divisor)
 
 
 def _bounded(value: _Exact) -> _Exact:

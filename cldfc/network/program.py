@@ -37,7 +37,7 @@ class Read:
     span: Span
 
     def keys(self, binding: Binding) -> list[Key]:
-        """The value that it is at a choice of indices. Raises OutOfRange."""
+        """The value that it is at a choice of indices. Raises OutOfRange, NotWhole."""
         return [(self.family, tuple([position.value(binding) for position in self.positions]))]
 
 
@@ -51,10 +51,12 @@ class Reads:
     name: str
     lower: Position
     upper: Position
+    by: int = 1
 
     def keys(self, binding: Binding) -> list[Key]:
-        """The values that they are at a choice of indices. Raises OutOfRange."""
-        turns = range(self.lower.value(binding), self.upper.value(binding) + 1)
+        """The values that they are at a choice of indices. Raises OutOfRange, NotWhole."""
+        way = 1 if self.by > 0 else -1
+        turns = range(self.lower.value(binding), self.upper.value(binding) + way, self.by)
         inner = dict(binding)
         keys: list[Key] = []
         for inner[self.name] in turns:
@@ -72,7 +74,7 @@ class Use:
     span: Span = tree.span_field()
 
     def key(self, binding: Binding) -> Key:
-        """Its name and tag, before `tie`, at a choice of indices. Raises OutOfRange."""
+        """Its name and tag, before `tie`, at a choice of indices. Raises OutOfRange, NotWhole."""
         return self.name, tuple([position.value(binding) for position in self.tag])
 
 

@@ -115,7 +115,8 @@ def _local_ranges(template: Template) -> Iterator[IndexRange]:
     yield from template.ranges.values()
     for operand in template.reads():
         if isinstance(operand, Reads):
-            yield IndexRange("steps", operand.name, operand.lower, operand.upper, None, operand.span, is_explicit=True)
+            ends = operand.lower, operand.upper
+            yield IndexRange("steps", operand.name, *ends, None, operand.span, is_explicit=True, by=operand.by)
 
 
 # Equations
@@ -239,18 +240,19 @@ def _report_nothing_left(clause: IndexRange, tags: Tags) -> bool:
     `for i >= 2` of i = 1..ν with ν = 1 is another matter: with so few steps the equation has nothing to define.
     """
     declared = tags.constants.ranges.get(clause.name)
-    lower = clause.lower or (declared and declared.lower)
-    upper = clause.upper or (declared and declared.upper)
+    lower = clause.least or (declared and declared.least)
+    upper = clause.most or (declared and declared.most)
     if declared is None or lower is None or upper is None or (clause.lower and clause.upper):
         return False
     if lower.base is not None or upper.base is not None or lower.offset <= upper.offset:
         return False
     written = tags.constants.names.declared[clause.name]
     assert isinstance(written, tree.Range)
-    if not isinstance(written.upper if clause.upper is None else written.lower, tree.Number):
+    is_up = (clause.most is None) == (declared.by > 0)
+    if not isinstance(written.upper if is_up else written.lower, tree.Number):
         return False
-    ends = f"{clause.name} = {declared.lower}..{declared.upper}"
-    other = upper.offset if clause.lower is None else lower.offset
+    ends = f"{clause.name} = {declared.ends()}"
+    other = upper.offset if clause.least is None else lower.offset
     message = f"`{clause.span.text}` leaves no value of {ends}"
     help = f"write other values outright, as in `for {clause.name} = {other}`"
     tags.problems.report(

@@ -261,7 +261,12 @@ def describe_form(form: Form) -> str:
         return "a scalar"
     if is_spread(form):
         return f"a vector of {dims[0].root().size or '?'} parameters"
-    return f"a vector of {form} numbers" if len(dims) == 1 else f"a map of {form}"
+    if len(dims) == 1:
+        return f"a vector of {form} numbers"
+    sizes = [dim.root().size for dim in dims[1:]]
+    if dims[0].root().size is None and None not in sizes:
+        return f"a map of {' × '.join(map(str, sizes))} pixels"
+    return f"a map of {form}"
 
 
 def _differ(one: Form, other: Form, but_channels: bool = False) -> bool:

@@ -169,6 +169,10 @@ class _Axis:
             raise Unfit(f"a kernel of {self.size} with a padding of {self.padding} gives no {places} pixels", help)
         return size
 
+    def least_size(self, mode: str) -> int:
+        """Of a map that has the numbers which a padding takes from it."""
+        return {"circular": self.padding, "reflect": self.padding + 1}.get(mode, 1)
+
     def check_margin(self, mode: str, size: Size) -> None:
         """Raise Unfit where a map is too small for numbers of its own around it."""
         most: Size = {"circular": size, "reflect": size - 1}.get(mode, self.padding)
@@ -346,6 +350,12 @@ def _square(sizes: Sizes) -> int:
 def _no_middle(size: int) -> Unfit:
     reason = f"a kernel of {size}×{size} has no middle; without stride it needs an odd one"
     return Unfit(reason, "write an odd size, or a stride, as in `K *^2 x`")
+
+
+def least_map(operator: Convolution | ConvolutionAdjoint, sizes: Sizes) -> tuple[int, int]:
+    """How many rows and columns the large map must have, for the numbers of its own that stand around it."""
+    rows, columns = _axes(sizes, operator.stride)
+    return rows.least_size(operator.mode), columns.least_size(operator.mode)
 
 
 @dataclass(frozen=True)

@@ -21,6 +21,8 @@ Tag = tuple[tree.Index, ...]
 """As written; of an equation's left side or an operator's head it says the level for constants without a tag."""
 
 _Tagged = tree.Let | tree.KernelStatement | tree.Scalar
+Steps = range
+"""The values of an index, in order."""
 
 
 @dataclass
@@ -233,20 +235,31 @@ class ReferenceNumbers:
         if self.known.has_cases(symbol.name):
             found, inner = self.case_at(symbol.name, (at,))
             if isinstance(found, tree.Let | tree.Scalar) and len(found.values) > 1:
-                return self.number(found.values[at - self.first_of(found)], {}, ())
+                return self.number(found.values[self.place_of(found, at)], {}, ())
             return self.number(_value_of(found), inner, found.symbol.tag)
-        lower, upper = self.range(name, 0)
-        if not lower <= at <= upper:
+        places = self.range(name, 0)
+        if at not in places:
             raise _NoValue
         first, *others = values
-        return self.number(values[at - lower], {}, ()) if others else self.number(first, {name: at}, head)
+        return self.number(values[places.index(at)], {}, ()) if others else self.number(first, {name: at}, head)
 
-    def first_of(self, let: tree.Let | tree.Scalar) -> int:
-        """The first value of the index of a declaration with one value for each."""
+    def place_of(self, let: tree.Let | tree.Scalar, at: int) -> int:
+        """Which of the values of a declaration with one value for each is that at a value of the index."""
+        name = let.symbol.tag[0].name or ""
         clause = next(iter(let.clauses), None)
-        if clause is not None and clause.lower is not None:
-            return self.bound(clause.lower, {}, let.symbol.tag)
-        return self.range(let.symbol.tag[0].name or "", 0)[0]
+        if clause is None:
+            return self.range(name, 0).index(at)
+        along = self.along(clause, self.known.ranges.get(name))
+        return [one for one in along if self.holds(clause, {name: one}, ())].index(at)
+
+    def along(self, clause: tree.Clause, declared: tree.Range | None) -> Steps:
+        """The values of an index from where a clause starts, or its declared range, to the end, one by one."""
+        ends = [end for end in (clause.lower, clause.upper) if end is not None]
+        ends += [declared.lower, declared.upper] if declared is not None and len(ends) < 2 else []
+        numbers = [self.bound(end, {}, ()) for end in ends]
+        is_open = clause.lower is None or clause.upper is None
+        by = declared.by if declared is not None and is_open and abs(clause.by) == 1 else clause.by
+        return range(min(numbers), max(numbers) + 1) if by > 0 else range(max(numbers), min(numbers) - 1, -1)
 
     def level_index(self, tag: Tag, level: str) -> tree.Index | None:
         """The index of a tag that says the level: the one with that name, or the first that is not a table itself."""
@@ -258,13 +271,18 @@ class ReferenceNumbers:
     def index(self, index: tree.Index, binding: Binding, tag: Tag) -> int:
         """One index of a tag. Raises NoValue; KeyError for an index name without a value."""
         if index.name is None:
-            return index.offset
-        if index.name in binding and index.at is None:
-            return binding[index.name] + index.offset
-        if not self.is_constant(index.name):
+            number = 0
+        elif index.name in binding and index.at is None:
+            number = binding[index.name]
+        elif not self.is_constant(index.name):
             raise KeyError(index.name)
-        symbol = tree.Symbol(index.name, (index.at,) if index.at else (), index.span)
-        return int(self.constant(symbol, binding, tag)) + index.offset
+        else:
+            symbol = tree.Symbol(index.name, (index.at,) if index.at else (), index.span)
+            number = int(self.constant(symbol, binding, tag))
+        value = Fraction(index.factor * number + index.offset, index.divisor)
+        if value.denominator > 1:
+            raise _NoValue
+        return int(value)
 
     def indices(self, symbol: tree.Symbol, binding: Binding) -> tuple[int, ...]:
         """The values of a whole tag: `r@ℓ+1,ν` is `r@ℓ+1,ν@ℓ+1`."""
@@ -285,11 +303,15 @@ class ReferenceNumbers:
         varying = [symbol.name for symbol in symbols if not symbol.tag or symbol.tag[0].name is not None]
         return next((index.name for name in varying for index in self.known.lets[name].symbol.tag), None)
 
-    def range(self, name: str, level: int) -> tuple[int, int]:
+    def range(self, name: str, level: int) -> Steps:
         """The declared range of an index name, at a level if it depends on that. Raises NoValue."""
         declared, over = self.known.ranges[name], self.level_of(name)
-        binding = {} if over is None else {over: level}
-        return self.bound(declared.lower, binding, ()), self.bound(declared.upper, binding, ())
+        return self.steps(declared, {} if over is None else {over: level}, ())
+
+    def steps(self, range_: tree.Range | tree.Reduction, binding: Binding, tag: Tag) -> Steps:
+        """From the first end of a range to the other, both included."""
+        first, last = self.bound(range_.lower, binding, tag), self.bound(range_.upper, binding, tag)
+        return range(first, last + (1 if range_.by > 0 else -1), range_.by)
 
     # Where equations hold
 
@@ -346,8 +368,8 @@ class ReferenceNumbers:
         """From where to before where the values of an index are, at any level."""
         over = self.level_of(name)
         levels = [0] if over is None else list(range(*self.extent(over)))
-        found = [self.range(name, level) for level in levels]
-        return min(lower for lower, _ in found), max(upper for _, upper in found) + 1
+        found = [at for level in levels for at in self.range(name, level)] or [0]
+        return min(found), max(found) + 1
 
     def solve(self, symbol: tree.Symbol, indices: tuple[int, ...]) -> dict[str, int] | None:
         """The values of the index names in a tag with which it is `indices`, if any."""
@@ -374,17 +396,30 @@ class ReferenceNumbers:
                 return False
             if clause is not None and name not in self.known.ranges:
                 continue
-            lower, upper = self.range(name, level) if clause is None or None in (clause.lower, clause.upper) else (0, 0)
-            is_above = (clause is not None and clause.lower is not None) or lower <= min(binding[name], value)
-            is_below = (clause is not None and clause.upper is not None) or max(binding[name], value) <= upper
-            if not (is_above and is_below):
+            if clause is None:
+                if binding[name] not in self.range(name, level) or value not in self.range(name, level):
+                    return False
+            elif None in (clause.lower, clause.upper) and not self.completes(clause, binding[name], value, level):
                 return False
         return True
 
+    def completes(self, clause: tree.Clause, at: int, value: int, level: int) -> bool:
+        """Whether an index is within the declared range where a clause has no end, and a value, too."""
+        declared = self.range(clause.name, level)
+        if not declared or (abs(clause.by) == 1 and (at - declared.start) % declared.step):
+            return False
+        is_open_below = clause.lower is None if clause.by > 0 else clause.upper is None
+        if is_open_below:
+            return min(declared) <= min(at, value)
+        return max(at, value) <= max(declared)
+
     def holds(self, clause: tree.Clause, binding: Binding, tag: Tag) -> bool:
-        value = binding[clause.name]
-        is_above = clause.lower is None or self.bound(clause.lower, binding, tag) <= value
-        return is_above and (clause.upper is None or value <= self.bound(clause.upper, binding, tag))
+        value, way = binding[clause.name], 1 if clause.by > 0 else -1
+        if clause.lower is not None:
+            ahead = (value - self.bound(clause.lower, binding, tag)) * way
+            if ahead < 0 or ahead % abs(clause.by):
+                return False
+        return clause.upper is None or (self.bound(clause.upper, binding, tag) - value) * way >= 0
 
     def level_place(self, equation: tree.Equation, clauses: Mapping[str, tree.Clause]) -> int:
         """Which index on the left is the level of ranges such as `1..ν`: the one with its name, or the first."""

@@ -40,7 +40,7 @@ class Parameters:
     def module(self, key: Key) -> str:
         """The name of a parameter's module. Raises KeyError when there is none."""
         attribute, indices = self.attribute(key[0]), "_".join(map(str, key[1]))
-        for module in (f"{attribute}.{indices}", attribute):
+        for module in (f"{attribute}.{indices or 'all'}", attribute):
             if any(name in self.given for name in (module, f"{module}.weight", f"{module}.running_mean")):
                 return module
         raise KeyError(f"there is no `{attribute}.{indices}`" if indices else f"there is no `{attribute}`")
@@ -342,5 +342,4 @@ def reduction_turns(
     symbols = [m for m in mentions(reduction.body) if isinstance(m, tree.Symbol) and len(m.tag) > 1]
     own = [symbol.tag for symbol in symbols if any(index.name == reduction.name for index in symbol.tag)]
     level = own[0] if own else tag
-    lower, upper = (numbers.bound(bound, binding, level) for bound in (reduction.lower, reduction.upper))
-    return range(lower, upper + 1)
+    return numbers.steps(reduction, binding, level)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from typing import Literal
 
 from cldfc.network.expand import Instance
@@ -284,9 +285,14 @@ def sizes_of(graph: Graph, blocks: Sequence[Block]) -> list[str]:
 
 def _steps_text(instances: Sequence[Instance]) -> str:
     """`i = 1:6`, for each index that takes several values."""
-    names = [name for name in instances[0].binding if len({i.binding[name] for i in instances}) > 1]
-    ends = [(min(i.binding[name] for i in instances), max(i.binding[name] for i in instances)) for name in names]
-    return ", ".join(f"{name} = {low}:{high}" for name, (low, high) in zip(names, ends, strict=True))
+    found = {name: sorted({i.binding[name] for i in instances}) for name in instances[0].binding}
+    return ", ".join(f"{name} = {at[0]}:{at[-1]}{_step_text(at)}" for name, at in found.items() if len(at) > 1)
+
+
+def _step_text(values: Sequence[int]) -> str:
+    """` by 2`, where that is how far it is from each value to the next."""
+    steps = {other - one for one, other in pairwise(values)}
+    return f" by {max(steps)}" if len(steps) == 1 and max(steps) > 1 else ""
 
 
 class _Maker:

@@ -120,6 +120,8 @@ class PaperFormatter(Formatter):
     def limits(self, reduction: tree.Reduction) -> str:
         """`_{j = 0}^{i-1}`."""
         lower, upper = self.bound(reduction.lower), self.bound(reduction.upper)
+        if reduction.by != 1:
+            return rf"_{{{self.name(reduction.name)} = {lower}, {self.bound(_next_of(reduction))}, \dots}}^{{{upper}}}"
         return f"_{{{self.name(reduction.name)} = {lower}}}^{{{upper}}}"
 
     def declaration(self, statement: tree.Statement) -> str:
@@ -131,6 +133,14 @@ class PaperFormatter(Formatter):
         body = _OPTION.sub(r", \\mathrm{\1}\\ ", line.body).removesuffix("\\ ")
         body = _WORD.sub(lambda found: rf"\ \mathrm{{{_roman_text(found[1])}}}", body)
         return f"${' '.join(part for part in (line.head, line.sign, body) if part)}$"
+
+
+def _next_of(reduction: tree.Reduction) -> tree.Expression:
+    """The second value of the index of a reduction."""
+    if isinstance(reduction.lower, tree.Number):
+        return tree.Number(int(reduction.lower.value) + reduction.by, reduction.span)
+    by = tree.Number(abs(reduction.by), reduction.span)
+    return tree.Sum((reduction.lower, by), (1, 1 if reduction.by > 0 else -1), reduction.span)
 
 
 def _roman_text(name: str) -> str:
@@ -148,6 +158,10 @@ class _Bounds:
         first, last = self.bound(loop.first, loop.variable, loop.step < 0), self.last(loop)
         if first == last:
             return first
+        if abs(loop.step) > 1:
+            second = loop.first.shifted(loop.step)
+            dots = "" if second == loop.last else rf"{self.bound(second, loop.variable, False)}, \cdots, "
+            return f"{first}, {dots}{last}"
         return f"{first} : {last}" if loop.step > 0 else rf"{first}, \cdots, {last}"
 
     def last(self, loop: ForLoop) -> str:
@@ -157,9 +171,9 @@ class _Bounds:
         """A bound; an upper one is counted from the end of the range, `J-1`."""
         base = position.base
         if isinstance(base, Lookup):
-            return self.looked_up(base) + shift(position.offset)
+            return _multiple(position, self.looked_up(base))
         if isinstance(base, str):
-            return self.formatter.name(base) + shift(position.offset)
+            return _multiple(position, self.formatter.name(base))
         statements = self.program.spec.statements
         end = next(s.upper for s in statements if isinstance(s, tree.Range) and s.name == variable)
         declared = self.program.ranges[variable].upper
@@ -178,7 +192,7 @@ class _Bounds:
 
     def level(self, position: Position) -> str:
         base = self.formatter.name(position.base) if isinstance(position.base, str) else ""
-        return base + shift(position.offset) if base else str(position)
+        return _multiple(position, base) if base else str(position)
 
     def constants(self) -> Iterator[str]:
         """The constants that bound a range, for the head: `J`, and of those of each level the first and the last."""
@@ -194,12 +208,18 @@ class _Bounds:
         if index is None:
             yield name
             return
-        last = constant.lower + len(constant.values) - 1
-        ends = self.bound(Position(None, constant.lower), index, False), self.bound(Position(None, last), index, True)
+        first, last = min(constant.places), max(constant.places)
+        ends = self.bound(Position(None, first), index, False), self.bound(Position(None, last), index, True)
         yield f"{name}_{{{ends[0]}}}"
-        if last > constant.lower:
-            yield from ([r"\cdots"] if last > constant.lower + 1 else [])
+        if last > first:
+            yield from ([r"\cdots"] if len(constant.places) > 2 else [])
             yield f"{name}_{{{ends[1]}}}"
+
+
+def _multiple(position: Position, base: str) -> str:
+    r"""`2k-1`, `\frac{i+1}{2}`."""
+    text = (str(position.factor) if position.factor != 1 else "") + base + shift(position.offset)
+    return text if position.divisor == 1 else rf"\frac{{{text}}}{{{position.divisor}}}"
 
 
 _PACKAGES = "amsmath,amssymb,algorithm,algpseudocode"
@@ -299,8 +319,9 @@ class _Algorithm:
 def _as_index(position: Position, equation: tree.Equation) -> tree.Index:
     base, span = position.base, equation.span
     if isinstance(base, Lookup):
-        return tree.Index(base.constant.name, _as_index(base.at, equation), position.offset, span)
-    return tree.Index(base, None, position.offset, span)
+        at = _as_index(base.at, equation)
+        return tree.Index(base.constant.name, at, position.offset, span, position.factor, position.divisor)
+    return tree.Index(base, None, position.offset, span, position.factor, position.divisor)
 
 
 def _display(left: str, right: str) -> Iterator[str]:

@@ -7,17 +7,21 @@ import re
 from collections.abc import Sequence
 from dataclasses import replace
 from difflib import get_close_matches
+from itertools import pairwise
 from typing import Literal, cast
 
 from lark import Token, Transformer
 
 from cldfc.diagnostics import Problems, Span
 from cldfc.syntax import tree
-from cldfc.syntax.spelling import NAME, canonical_name
+from cldfc.syntax.spelling import GAP, NAME, canonical_name
 from cldfc.syntax.tag import LONGEST_NUMBER, TagReader, whole_number, without_adjoint
 from cldfc.syntax.walk import name_arguments
 
 LARGEST_STRIDE = 255
+LONGEST_STEP = 100_000
+"""From a value of an index to the next."""
+_LISTED = re.compile(rf",((?:(?!,|\\[lc]?dots|\.\.\.).)*[0-9]){GAP}(?=,)", re.DOTALL)
 
 _ENTRY = re.compile(rf"([+-]?)({NAME}|[0-9.]+(?:e[+-]?[0-9]+)?)(?:/({NAME}|[0-9.]+))?")
 
@@ -69,9 +73,28 @@ class Builder(Transformer[Token, tree.Statement]):
         return self.range_of("steps", parts)
 
     def range_of(self, kind: Literal["levels", "steps"], parts: _Parts) -> tree.Range:
-        name, lower, between, upper = cast("tuple[Token, tree.Expression, Token | None, tree.Expression]", parts)
-        self.check_enumeration(lower, between)
-        return tree.Range(kind, canonical_name(name), lower, upper, self.place_of(name), self.statement)
+        name, lower, upper, by = self.range_parts(parts)
+        return tree.Range(kind, canonical_name(name), lower, upper, self.place_of(name), self.statement, by)
+
+    def range_parts(self, parts: _Parts) -> tuple[Token, tree.Expression, tree.Expression, int]:
+        """The index of a range, its ends, and by how much it goes up."""
+        name, lower, between, upper = cast("tuple[Token, tree.Expression, Token | None, tree.Expression]", parts[:4])
+        listed = self.listed_step(lower, between)
+        by = next((part for part in parts[4:] if isinstance(part, tree.Number)), None)
+        return name, lower, upper, listed if by is None else int(by.value)
+
+    def step(self, parts: list[Token]) -> tree.Number:
+        """`by 2`, `by -1`."""
+        number, place = self.number(parts[-1:]), self.place_of(parts[1]).to(self.place_of(parts[-1]))
+        value = -number.value if parts[1] == "-" else number.value
+        if not isinstance(value, int) or not 1 <= abs(value) < LONGEST_STEP:
+            message, help = (
+                f"an index cannot go on by {value}",
+                "write a whole number other than 0, as in `by 2` or `by -1`",
+            )
+            self.problems.report("E0505", message, place, "expected a whole number other than 0", help)
+            value = 1
+        return tree.Number(value, place)
 
     def let(self, parts: list[tree.Expression | tree.Clause | tuple[tree.Argument, ...]]) -> tree.Let:
         head, *rest = parts
@@ -264,43 +287,75 @@ class Builder(Transformer[Token, tree.Statement]):
             message, help = f"`{symbol.span.text}` is an adjoint", f"write `{plain.name}`: an adjoint is not defined"
             self.problems.report("E0211", message, symbol.span, "expected a name", help)
             return plain
-        return cast(tree.Symbol, symbol)
+        head = cast(tree.Symbol, symbol)
+        for index in head.tag:
+            if index.factor != 1 or index.divisor != 1:
+                message = f"`{index.span.text}` cannot stand on the left: an index is a name there, or one ± a number"
+                help = (
+                    "write the name alone, `k`, the values that it takes, `for k = 2..8 by 2`, and `k/2` on the right"
+                )
+                self.problems.report("E0106", message, index.span, "not possible on the left", help)
+        return head
 
     def to(self, parts: list[Token]) -> Token | None:
         """What stands between the ends of a range, if that is more than a sign: `, 1, \\dots,`."""
         return parts[0] if parts else None
 
     def between(self, parts: _Parts) -> tree.Clause:
-        lower = cast(tree.Expression, parts[1])
-        self.check_enumeration(lower, cast("Token | None", parts[2]))
-        return self.clause(parts, lower, cast(tree.Expression, parts[3]))
+        _, lower, upper, by = self.range_parts(parts)
+        return self.clause(parts, lower, upper, by)
 
     def counted_on(self, parts: _Parts) -> tree.Clause:
         lower = cast(tree.Expression, parts[1])
-        self.check_enumeration(lower, cast(Token, parts[2]))
-        return self.clause(parts, lower, None)
+        return self.open_clause(parts, lower, self.listed_step(lower, cast(Token, parts[2])))
 
-    def check_enumeration(self, lower: tree.Expression, written: Token | None) -> None:
-        """Report `0, 2, …`: an index goes up by one."""
-        listed = [int(number[:LONGEST_NUMBER]) for number in re.findall("[0-9]+", written or "")]
-        if written is None or not listed:
-            return
-        first = lower.value if isinstance(lower, tree.Number) else None
-        if first is None or listed != list(range(int(first) + 1, int(first) + 1 + len(listed))):
-            message = (
-                f"`{' '.join(written.replace(',', ' ').split()[:-1])}` does not count up by 1 from `{lower.span.text}`"
-            )
-            help = "renumber the values and give the first and the last, as in `0..4`"
-            self.problems.report("E0505", message, self.place_of(written), "an index goes up by one", help)
+    def listed_step(self, lower: tree.Expression, written: Token | None) -> int:
+        """By how much the values go up that a range lists: 2 for `0, 2, \\dots`, -1 for `J, J-1, \\dots`."""
+        if written is None:
+            return 1
+        name = canonical_name(lower.span.text) if isinstance(lower, tree.Symbol) and not lower.tag else ""
+        first = lower.value if isinstance(lower, tree.Number) else 0
+        listed = [first, *(self.listed_number(item[1], name) for item in _LISTED.finditer(written))]
+        steps = {other - one for one, other in pairwise(listed) if one is not None and other is not None}
+        if len(listed) == 1:
+            return 1
+        if None in listed or len(steps) > 1 or not isinstance(first, int) or steps == {0}:
+            values = " ".join(written.replace(",", " ").split()[:-1])
+            message = f"`{values}` does not go on from `{lower.span.text}` in equal steps"
+            help = "give the first value, the last, and the step between two: `0..8 by 2`, `J..1 by -1`"
+            self.problems.report("E0505", message, self.place_of(written), "expected equal steps", help)
+            return 1
+        return int(steps.pop())
+
+    def listed_number(self, text: str, name: str) -> int | None:
+        """A value that a range lists, counted from its first where that is a name; None if it is something else."""
+        plain = re.sub(r"[\s~&]|\\[,;:! ]", "", text)
+        if plain.isdecimal():
+            return None if name else int(plain[:LONGEST_NUMBER])
+        found = re.fullmatch(r"(.*?)([+-][0-9]+)", plain)
+        return int(found[2][:LONGEST_NUMBER]) if found and name and canonical_name(found[1]) == name else None
 
     def exactly(self, parts: _Parts) -> tree.Clause:
         return self.clause(parts, cast(tree.Expression, parts[1]), cast(tree.Expression, parts[1]))
 
     def at_least(self, parts: _Parts) -> tree.Clause:
-        return self.clause(parts, cast(tree.Expression, parts[1]), None)
+        return self.clause_by(parts, 1)
 
     def at_most(self, parts: _Parts) -> tree.Clause:
-        return self.clause(parts, None, cast(tree.Expression, parts[1]))
+        return self.clause_by(parts, -1)
+
+    def clause_by(self, parts: _Parts, way: Literal[1, -1]) -> tree.Clause:
+        """`k ≥ 1 by 2`, `k ≤ 9 by -2`: from the end that is said towards the other."""
+        by = cast(tree.Number, parts[2]) if len(parts) > 2 else tree.Number(way, cast(tree.Expression, parts[1]).span)
+        if cast(int, by.value) * way < 0:
+            message = f"`by {by.value}` goes away from the end that is left open"
+            help = f"write `by {-by.value}`, or a range with both ends, as in `9..1 by -2`"
+            self.problems.report("E0505", message, by.span, "the wrong way", help)
+        return self.open_clause(parts, cast(tree.Expression, parts[1]), abs(cast(int, by.value)) * way)
+
+    def open_clause(self, parts: _Parts, start: tree.Expression, by: int) -> tree.Clause:
+        """A range with one end; `i ≤ 4` has its own form, as it does not say where it starts."""
+        return self.clause(parts, None, start) if by == -1 else self.clause(parts, start, None, by)
 
     def more(self, parts: _Parts) -> tree.Clause:
         return self.clause(parts, _without_end(cast(tree.Expression, parts[1]), 1), None)
@@ -316,10 +371,12 @@ class Builder(Transformer[Token, tree.Statement]):
         lower, name, upper = cast("tuple[tree.Expression, Token, tree.Expression]", tuple(parts))
         return self.clause([name, upper], lower, _without_end(upper, -1))
 
-    def clause(self, parts: _Parts, lower: tree.Expression | None, upper: tree.Expression | None) -> tree.Clause:
+    def clause(
+        self, parts: _Parts, lower: tree.Expression | None, upper: tree.Expression | None, by: int = 1
+    ) -> tree.Clause:
         name = cast(Token, parts[0])
         place = self.place_of(name)
-        return tree.Clause(canonical_name(name), lower, upper, place, place.to(self.place_of(parts[-1])))
+        return tree.Clause(canonical_name(name), lower, upper, place, place.to(self.place_of(parts[-1])), by)
 
     # Expressions
 
@@ -422,16 +479,17 @@ class Builder(Transformer[Token, tree.Statement]):
         return replace(inner, span=self.place_of(opening).to(self.place_of(close)))
 
     def reduction(self, parts: _Parts) -> tree.Reduction:
-        word, _, name, lower, between, upper, body, close = parts
-        self.check_enumeration(cast(tree.Expression, lower), cast("Token | None", between))
+        word, _, *range_, body, close = parts
+        name, lower, upper, by = self.range_parts(range_)
         return tree.Reduction(
             _reducer(cast(Token, word)),
-            canonical_name(cast(Token, name)),
-            cast(tree.Expression, lower),
-            cast(tree.Expression, upper),
+            canonical_name(name),
+            lower,
+            upper,
             cast(tree.Expression, body),
             self.place_of(name),
             self.place_of(word).to(self.place_of(close)),
+            by,
         )
 
     def summation(self, parts: _Parts) -> _Summation:

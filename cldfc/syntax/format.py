@@ -96,6 +96,8 @@ def _is_subscript(text: str) -> bool:
 _SUM, PRODUCT, CHAIN, _QUOTIENT, _POWER, ATOM, _NOTHING = range(7)
 
 _KEYWORD = re.compile(rf"(?:{'|'.join(word for word in WORDS_INSIDE if word not in (*REDUCTIONS, *SOLVERS))})(?!\w)")
+_LISTED = 10_000
+"""LaTeX lists the first two values of a range with steps, unless they are larger."""
 _NUMBER = re.compile(r"[0-9]+(?:_[0-9]+)*(\.[0-9]+)?(e[+-]?[0-9]+)?")
 
 
@@ -179,9 +181,16 @@ class Formatter:
 
     def index(self, index: tree.Index) -> str:
         if index.name is None:
-            return str(index.offset)
+            return str(index.offset) + (f"/{index.divisor}" if index.divisor != 1 else "")
         own = self.own_tag(index, index.at) if index.at else ""
-        return _spell_index_name(index.name, self.spelling, 1) + own + shift(index.offset)
+        text = _spell_index_name(index.name, self.spelling, 1) + own
+        if index.factor != 1:
+            text = f"{index.factor}{text}" if self.is_latex else f"{index.factor}*{text}"
+        if index.divisor == 1:
+            return text + shift(index.offset)
+        if index.offset % index.divisor == 0:
+            return f"{text}/{index.divisor}{shift(index.offset // index.divisor)}"
+        return f"({text}{shift(index.offset)})/{index.divisor}"
 
     def own_tag(self, index: tree.Index, own: tree.Index) -> str:
         """The tag of an index: in braces unless `ν@ℓ-1` can be read in one way only."""
@@ -222,6 +231,8 @@ class Formatter:
     def tag(self, tag: tuple[tree.Index, ...]) -> str:
         """`@ℓ,i-1`, `^{\\ell,i-1}`."""
         text = ",".join(map(self.index, tag))
+        if not self.is_latex and any(i.divisor != 1 or (i.factor != 1 and i.at is not None) for i in tag):
+            return f"@{{{text}}}"
         return (f"^{{{text}}}" if self.is_latex else f"@{text}") if text else ""
 
     def text(self, expression: tree.Expression, around: int = _SUM) -> str:
@@ -321,7 +332,7 @@ class Formatter:
         return f"{base}^{self.text(exponent)}" if is_bare else f"{base}^({self.bound(exponent)})"
 
     def reduction(self, expression: tree.Reduction) -> str:
-        interval = f"{self.bound(expression.lower)}..{self.bound(expression.upper)}"
+        interval = f"{self.bound(expression.lower)}..{self.bound(expression.upper)}{by_text(expression.by)}"
         range_ = f"{spell_name(expression.name, self.spelling)} = {interval}"
         return f"{self.reducer(expression.reducer)}({range_} : {self.text(expression.body)})"
 
@@ -399,16 +410,31 @@ class Formatter:
 
     def clause(self, clause: tree.Clause, to: str = "..") -> str:
         """`i = 1..ν`, `i ≥ 1`."""
-        name, lower, upper = self.name(clause.name), clause.lower, clause.upper
+        name, lower, upper, by = self.name(clause.name), clause.lower, clause.upper, by_text(clause.by)
         if lower is None:
             return f"{name} {self.words.at_most} {self.bound(cast(tree.Expression, upper))}"
-        if upper is None:
-            return f"{name} {self.words.at_least} {self.bound(lower)}"
-        return f"{name} = {self.bound(lower)}" + ("" if lower == upper else f"{to}{self.bound(upper)}")
+        is_listed = self.is_latex and by and isinstance(lower, tree.Number) and lower.value in range(_LISTED)
+        if upper is None and not is_listed:
+            sign = self.words.at_least if clause.by > 0 else self.words.at_most
+            return f"{name} {sign} {self.bound(lower)}" + (
+                rf" \text{{ by }} {clause.by}" if self.is_latex and by else by
+            )
+        if is_listed and isinstance(lower, tree.Number):
+            end = "" if upper is None else f", {self.bound(upper)}"
+            return rf"{name} = {self.bound(lower)}, {int(lower.value) + clause.by}, \dots{end}"
+        text = f"{name} = {self.bound(lower)}" + (
+            "" if lower == upper else f"{to}{self.bound(cast(tree.Expression, upper))}"
+        )
+        return text + (rf" \text{{ by }} {clause.by}" if self.is_latex and by else by)
 
 
 def _is_plain_number(tag: tuple[tree.Index, ...]) -> bool:
     return len(tag) == 1 and tag[0].name is None
+
+
+def by_text(by: int) -> str:
+    """` by 2`, or nothing."""
+    return f" by {by}" if by != 1 else ""
 
 
 def shift(offset: int) -> str:
@@ -444,7 +470,7 @@ def statement_line(statement: tree.Statement, formatter: Formatter) -> Line:
         case tree.Extend(path):
             return Line("", "extend", f'"{path}"')
         case tree.Range(keyword, name, lower, upper):
-            ends = f"{formatter.bound(lower)}..{formatter.bound(upper)}"
+            ends = f"{formatter.bound(lower)}..{formatter.bound(upper)}{by_text(statement.by)}"
             return Line("range", keyword, formatter.name(name), "=", ends)
         case tree.Let(_, values):
             text = formatter.listed(values) + formatter.clauses(statement.clauses)

@@ -50,7 +50,8 @@ WORDS_INSIDE = (
 
 MODULE_NAMES = frozenset(
     """
-    torch nn F NamedTuple conv prolong shared_norm drop_path stencil unpad check_size check_shape check_count
+    torch nn F NamedTuple conv prolong shared_norm drop_path stencil unpad check_size check_margin check_shape
+    check_count
     Callable iterate anderson fixed_point conjugate_gradients soft_threshold leaky_relu
     """.split()
 )

@@ -31,9 +31,6 @@ HELP_FOR_ADJOINTS = (
     "write the adjoint of a kernel as `Aᵀ@ℓ * x`, in ASCII `A'@l * x`, in LaTeX `(A^{\\ell})^{\\top} * x`"
 )
 _HELP_FOR_NORMS = "write the norm of a value as `‖x‖`, in ASCII `||x||`, in LaTeX `\\|x\\|`; `abs(x)` is pointwise"
-_HELP_FOR_PRODUCTS = (
-    "write the inner product of two values as `⟨x, y⟩`, in ASCII `<x, y>`, in LaTeX `\\langle x, y \\rangle`"
-)
 _HELP_FOR_GRADIENTS = "there are no derivatives: write the gradient out, as in `A * u@ℓ,i - f@ℓ`"
 _HELP_FOR_MINIMA = "there is no minimisation: write the formula or the steps that give the minimum"
 HELP_FOR_FUNCTIONS = (
@@ -86,7 +83,6 @@ _HELP_FOR_COMMANDS = {
     **dict.fromkeys(("dots", "ldots", "cdots", "dotsc", "dotsb"), "write a range as `1..4`"),
     **dict.fromkeys(("top", "intercal", "dagger", "ddagger"), HELP_FOR_ADJOINTS),
     **dict.fromkeys(("|", "Vert", "lVert", "rVert", "vert", "lvert", "rvert", "norm"), _HELP_FOR_NORMS),
-    **dict.fromkeys(("langle", "rangle"), _HELP_FOR_PRODUCTS),
     **dict.fromkeys(("nabla", "partial", "dot", "ddot"), _HELP_FOR_GRADIENTS),
     **dict.fromkeys(("arg", "argmin", "argmax", "inf", "sup"), _HELP_FOR_MINIMA),
     **dict.fromkeys(("ln", "tan", "sinh", "cosh", "sgn", "sign"), HELP_FOR_FUNCTIONS),
@@ -113,6 +109,7 @@ MATHEMATICAL = (
 """The commands for signs."""
 _HELP_FOR_WORDS = {
     "padding": "write it behind the channels of a kernel: `kernel K : 3×3 → 16, padding 1`",
+    "step": "write how far it is from one value of an index to the next like `1..9 by 2`",
     "stride": "write the stride where the kernel is used: `K *_2 x`",
     "in": "a range is written like `for i = 1..2`",
     "==": "write `=` once",
@@ -185,6 +182,7 @@ def report_syntax(error: UnexpectedInput, statement: Span, problems: Problems) -
         return
     token = cast(Token, cast(UnexpectedToken, error).token)  # pyright: ignore[reportUnknownMemberType]
     expected = {str(name) for name in cast(UnexpectedToken, error).accepts or ()}
+    expected = expected - {"BY"} if len(expected) > 1 else expected  # of a range, which may end without it
     if token.type == "$END":
         last = Span(statement.source, start, statement.start + (token.end_pos or 0))
         _report_ending(last, statement, expected, problems)

@@ -53,7 +53,9 @@ _RAISED = rf"(?:{BRACED}|{_TRANSPOSED}|\\[A-Za-z]+|{LETTER}(?![A-Za-z0-9])|[0-9]
 # Tags are split into indices when they have been found, so their pattern need not know all that names can be.
 _LOOSE = rf"(?:\\[A-Za-z]+|{PLAIN_NAME})"
 _OWN = rf"(?:@{_LOOSE}|@[0-9]+|[@_](?:\{{[^{{}}\n#]*\}}|\\[A-Za-z]+))"
-INDEX = rf"(?:-?[0-9]+(?![A-Za-z0-9])|{_LOOSE}{_OWN}?(?:[+-][0-9]+(?![A-Za-z0-9]))?)"
+# `2*k-1`, unless the star is that of a convolution: `A@2*B@2 * x`, `A@2*σ(x)`, `A@1*f`.
+_MULTIPLE = rf"(?:[2-9]|[1-9][0-9]+)\*{_LOOSE}(?![A-Za-z0-9_@(\[])"
+INDEX = rf"(?:(?:{_MULTIPLE}|{_LOOSE}{_OWN}?)(?:[+-][0-9]+(?![A-Za-z0-9]))?|-?[0-9]+(?![A-Za-z0-9]))"
 TAG = (
     rf"@(?:{BRACED}|{INDEX}(?:,{INDEX})*)"
     rf"|_ *(?:{BRACED}|\\[A-Za-z]+)(?: *\^ *{_RAISED})?"
@@ -81,12 +83,13 @@ STARTS_COMMENT = re.compile(r'"[^"\n]*"|\\%|([#%])')
 # The brackets and the ranges of a paper.
 OPEN = rf"(?:{_SIZE} *)?\(|(?:{_SIZE} *)?\\(?:\{{(?!\s*\\begin)|l(?:brace|brack|paren)(?![A-Za-z]))|{_SIZE} *\["
 CLOSE = rf"(?:{_SIZE} *)?\)|(?:{_SIZE} *)?\\(?:\}}|r(?:brace|brack|paren)(?![A-Za-z]))|{_SIZE} *\]"
-_GAP = r"(?:[ \t\n~&]|\\[,;:! ])*"
-ENUMERATION = rf"(?:,{_GAP}(?:[0-9]+{_GAP},{_GAP})*)?(?:\\[lc]?dots[bc]?(?![A-Za-z])|\.\.\.)(?:{_GAP},)?"
+GAP = r"(?:[ \t\n~&]|\\[,;:! ])*"
+_LISTED = rf"(?:[0-9]+|{_LOOSE}{GAP}[+-]{GAP}[0-9]+)"
+ENUMERATION = rf"(?:,{GAP}(?:{_LISTED}{GAP},{GAP})*)?(?:\\[lc]?dots[bc]?(?![A-Za-z])|\.\.\.)(?:{GAP},)?"
 FOR_WORDS = (
     r"\\(?:text(?:rm|normal)?|mbox) *\{[ ~]*(?:for|for all|for each|for every|where|with)[ ~]*\}|\\forall(?![A-Za-z])"
 )
-INDEXED = rf"{_GAP}(?:{_SIZE} *)?\({_GAP}{NAME}{_GAP}="
+INDEXED = rf"{GAP}(?:{_SIZE} *)?\({GAP}{NAME}{GAP}="
 """What follows a word whose parentheses begin with an index."""
 IN_SET = rf"\\in *(?:{_SIZE} *)?\\\{{"
 

@@ -10,7 +10,7 @@ from typing import Any, TypeVar, cast
 from cldfc.diagnostics import Problems, Span
 from cldfc.syntax import parse_errors, tree
 from cldfc.syntax.spelling import ACCENTS, ADJOINT_IN_TAG, BRACED, FONTS, NAME, NOISE, canonical_name
-from cldfc.syntax.walk import changed_parts, own_indices
+from cldfc.syntax.walk import changed_parts, in_lowest_terms, own_indices
 
 Node = TypeVar("Node")
 
@@ -109,9 +109,10 @@ class _Subscripts:
     def with_index(self, symbol: tree.Symbol) -> tree.Symbol:
         """`x_n` as `x@n`, where n is an index."""
         base, below = _split_name(symbol.name)
-        if base is None or symbol.name in self.names or canonical_name(below) not in self.indices:
+        factor, name = _split_multiple(below)
+        if base is None or symbol.name in self.names or name not in self.indices:
             return symbol
-        index = tree.Index(canonical_name(below), None, 0, symbol.span)
+        index = tree.Index(name, None, 0, symbol.span, factor=factor)
         return replace(symbol, name=base, tag=(index, *symbol.tag))
 
     def with_constant(self, symbol: tree.Symbol) -> tree.Symbol:
@@ -173,6 +174,13 @@ def _split_name(name: str) -> tuple[str | None, str]:
     return (base, below) if base and below and base not in ACCENTS else (None, "")
 
 
+def _split_multiple(below: str) -> tuple[int, str]:
+    """What stands below a name, `2k` of `x_{2k}`, as a number and an index."""
+    digits = re.match("[0-9]{0,9}", below)
+    number = digits[0] if digits and digits.end() < len(below) else ""
+    return int(number or 1), canonical_name(below[len(number) :])
+
+
 _ADJOINT = re.compile(ADJOINT_IN_TAG)
 
 
@@ -201,6 +209,13 @@ _INDEX = re.compile(
     rf"(?:(?P<name>{NAME}) *(?:@ *(?P<plain>{NAME}|[0-9]+)|[@_^] *(?:(?P<braced>{BRACED})|(?P<command>\\[A-Za-z]+)))?"
     r"|(?P<number>-? *[0-9]+)) *(?:(?P<sign>[+-]) *(?P<shift>[0-9]+) *)?"
 )
+_MULTIPLE = re.compile(r"(?P<factor>[0-9]+) *(?:\*|\\(?:cdot|ast)(?![A-Za-z]))? *(?P<rest>[^0-9 ].*)")
+"""`2*k-1`, `2 k`, `2(k-1)`."""
+_PART_OF = re.compile(
+    r"(?:(?P<above>[^/()]+?)|\((?P<sum>[^/()]+)\)|\\[dt]?frac *\{(?P<over>[^{}]+)\} *\{(?P<under>[^{}]+)\})"
+    r" *(?(under)|/ *(?P<below>[0-9]+)) *(?:(?P<sign>[+-]) *(?P<shift>[0-9]+) *)?"
+)
+"""`i/2`, `(i+1)/2`, `\\frac{i}{2} - 1`."""
 
 
 def whole_number(text: str, place: Span, problems: Problems) -> int:
@@ -273,6 +288,8 @@ class TagReader:
     def index(self, text: str, place: Span) -> tree.Index:
         plain = _unwrapped(text).strip()
         match = _INDEX.fullmatch(plain)
+        if match is None and (found := self.multiple(plain, place) or self.part_of(plain, place)):
+            return found
         if match is None:
             message = f"`{text.strip()}` is not an index" if text.strip() else "an index is missing"
             help = next(
@@ -290,3 +307,27 @@ class TagReader:
             return tree.Index(name, replace(own, offset=own.offset + offset), 0, place)
         inner = match["command"] or (match["braced"] or "")[1:-1]
         return tree.Index(name, self.index(inner, place) if inner else None, offset, place)
+
+    def multiple(self, text: str, place: Span) -> tree.Index | None:
+        """`2*k-1`, in LaTeX `2k - 1`; None where it is something else."""
+        match = _MULTIPLE.fullmatch(text)
+        inner = _INDEX.fullmatch(_unwrapped(match["rest"]).strip()) if match else None
+        if match is None or inner is None or inner["name"] is None or re.fullmatch("[0-9]+ *h", text):
+            return None  # `2h` is the next coarser grid.
+        factor, own = whole_number(match["factor"], place, self.problems), self.index(match["rest"], place)
+        is_grouped = match["rest"].startswith(("(", "{"))
+        return in_lowest_terms(replace(own, factor=factor, offset=own.offset * (factor if is_grouped else 1)))
+
+    def part_of(self, text: str, place: Span) -> tree.Index | None:
+        """`i/2`, `(i+1)/2`, `i/2 - 1`; None where it is something else."""
+        match = _PART_OF.fullmatch(text)
+        above = (match["sum"] or match["over"] or match["above"] or "").strip() if match else ""
+        below = (match["under"] or match["below"] or "").strip() if match else ""
+        if match is None or not below.isdecimal() or not (_INDEX.fullmatch(above) or _MULTIPLE.fullmatch(above)):
+            return None
+        own, divisor = self.index(above, place), whole_number(below, place, self.problems)
+        is_sum = bool(match["above"]) and own.offset != 0
+        if own.name is None or not divisor or own.divisor != 1 or is_sum:
+            return None
+        offset = whole_number(match["shift"] or "0", place, self.problems) * (-1 if match["sign"] == "-" else 1)
+        return in_lowest_terms(replace(own, offset=own.offset + offset * divisor, divisor=divisor))

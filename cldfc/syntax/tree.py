@@ -21,12 +21,17 @@ def span_field() -> Span:
 
 @dataclass(frozen=True, slots=True)
 class Index:
-    """One index of a tag: `2`, `ℓ`, `i-1`, `ν`, `ν@ℓ+1`, `ν@{ℓ}-1`. A plain integer has no name."""
+    """One index of a tag: `2`, `ℓ`, `i-1`, `ν`, `ν@ℓ+1`, `ν@{ℓ}-1`, `2*k-1`, `{i/2}`. A plain integer has no name.
+
+    It stands for (factor · name + offset) / divisor, in lowest terms.
+    """
 
     name: str | None
     at: Index | None
     offset: int
     span: Span = span_field()
+    factor: int = 1
+    divisor: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,6 +189,7 @@ class Reduction:
     body: Expression
     name_span: Span = span_field()
     span: Span = span_field()
+    by: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -267,7 +273,7 @@ class Extend:
 
 @dataclass(frozen=True, slots=True)
 class Range:
-    """`levels ℓ = 1..J` and `steps i = 1..ν`."""
+    """`levels ℓ = 1..J`, `steps i = 1..ν`, `steps k = 1..9 by 2`, `levels ℓ = J..1 by -1`: from `lower` on."""
 
     examples: ClassVar = ("levels ℓ = 1..J", "steps i = 1..ν")
     kind: Literal["levels", "steps"]
@@ -276,17 +282,19 @@ class Range:
     upper: Expression
     name_span: Span = span_field()
     span: Span = span_field()
+    by: int = 1
 
 
 @dataclass(frozen=True, slots=True)
 class Clause:
-    """What `for` says of one index: `i = 1..ν`, `i >= 1`; an open end is None."""
+    """What `for` says of one index: `i = 1..ν`, `k = 9..1 by -2`, `i >= 1`; an open end is None."""
 
     name: str
     lower: Expression | None
     upper: Expression | None
     name_span: Span = span_field()
     span: Span = span_field()
+    by: int = 1
 
 
 @dataclass(frozen=True, slots=True)

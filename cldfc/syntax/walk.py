@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import fields, is_dataclass, replace
 from functools import cache
+from math import gcd
 from typing import Any, TypeVar, cast
 
 from cldfc.diagnostics import Span
@@ -143,19 +144,42 @@ def substitute_indices(expression: Tree, indices: _Indices) -> Tree:
 
 def _substituted(node: object, indices: _Indices) -> object:
     match node:
-        case tree.Index(str(name), None, offset) if name in indices:
-            return replace(indices[name], offset=indices[name].offset + offset, span=node.span)
+        case tree.Index(str(name), None) if name in indices:
+            return index_in_place(node, indices[name])
         case tree.Symbol(name, (), span) if name in indices:
-            return _index_as_number(indices[name], span)
+            return index_as_number(indices[name], span)
         case _:
             return replace(cast(Any, node), **changed_parts(node, lambda part: _substituted(part, indices)))
 
 
-def _index_as_number(index: tree.Index, span: Span) -> tree.Expression:
+def index_as_number(index: tree.Index, span: Span) -> tree.Expression:
     """An index as a number in a formula: `2`, `ℓ`, `ℓ+1`."""
+    number: tree.Expression
     if index.name is None:
-        return tree.Number(index.offset, span)
-    symbol = tree.Symbol(index.name, () if index.at is None else (index.at,), span)
-    if not index.offset:
-        return symbol
-    return tree.Sum((symbol, tree.Number(abs(index.offset), span)), (1, 1 if index.offset > 0 else -1), span)
+        number = tree.Number(index.offset, span)
+    else:
+        number = tree.Symbol(index.name, () if index.at is None else (index.at,), span)
+        number = number if index.factor == 1 else tree.Star(tree.Number(index.factor, span), 1, number, span)
+        if index.offset:
+            sign = 1 if index.offset > 0 else -1
+            number = tree.Sum((number, tree.Number(abs(index.offset), span)), (1, sign), span)
+    return number if index.divisor == 1 else tree.Quotient(number, tree.Number(index.divisor, span), span)
+
+
+def in_lowest_terms(index: tree.Index) -> tree.Index:
+    """An index as (factor · name + offset) / divisor without a common divisor of the three."""
+    factor = 0 if index.name is None else index.factor
+    common = gcd(factor, index.offset, index.divisor)
+    return replace(
+        index,
+        factor=1 if index.name is None else factor // common,
+        offset=index.offset // common,
+        divisor=index.divisor // common,
+    )
+
+
+def index_in_place(index: tree.Index, inner: tree.Index) -> tree.Index:
+    """An index with another in place of its name: `2*k-1` with `i+1` for k is `2*i+1`."""
+    factor, offset = index.factor * inner.factor, index.factor * inner.offset + index.offset * inner.divisor
+    divisor = index.divisor * inner.divisor
+    return in_lowest_terms(replace(inner, factor=factor, offset=offset, divisor=divisor, span=index.span))

@@ -66,7 +66,7 @@ def _levels_of_range(one: IndexRange, program: Program) -> list[int | None]:
     declared = program.ranges.get(one.level or "")
     if declared is None or declared.lower is None or declared.upper is None:
         return [None]
-    return list(range(declared.lower.value({}), declared.upper.value({}) + 1))
+    return list(declared.values({}, None))
 
 
 def _count_of(range: IndexRange, level: int | None, program: Program) -> int | None:
@@ -75,10 +75,9 @@ def _count_of(range: IndexRange, level: int | None, program: Program) -> int | N
         return None
     binding = {} if range.level is None or level is None else {range.level: level}
     try:
-        ends = [None if end is None else end.value(binding) for end in (range.lower, range.upper)]
+        return None if range.lower is None or range.upper is None else len(range.values(binding, None))
     except (OutOfRange, KeyError):
         return None
-    return None if ends[0] is None or ends[1] is None else max(0, ends[1] - ends[0] + 1)
 
 
 # Two networks

@@ -180,7 +180,7 @@ def _is_alone(network: nn.Module, group: str) -> bool:
 def _checks_of(network: nn.Module) -> tuple[Callable[..., object], ...]:
     """The functions by which a generated class refuses inputs that do not fit: while it is traced, it has none."""
     scope = getattr(type(network).forward, "__globals__", {})
-    return tuple(scope[name] for name in ("check_size", "check_shape", "check_count") if name in scope)
+    return tuple(scope[name] for name in ("check_size", "check_margin", "check_shape", "check_count") if name in scope)
 
 
 def _trace_network(network: nn.Module) -> torch.fx.Graph:

@@ -32,7 +32,8 @@ def nothing_iterates(words: Vocabulary) -> CldfError:
 
 
 def has_other_forms(spec: tree.Tree) -> CldfError | None:
-    """Inner products, and operators with named operands or that are defined by themselves, are not taken apart."""
+    """What is not taken apart: inner products, operators with named operands or defined by themselves, `u@2*i`."""
+    values = {statement.left.name for statement in spec.statements if isinstance(statement, tree.Equation)}
     for statement in spec.statements:
         if not isinstance(statement, tree.Equation | tree.Let):
             continue
@@ -43,6 +44,10 @@ def has_other_forms(spec: tree.Tree) -> CldfError | None:
                     what = "an inner product"
                 case tree.Argument():
                     what = "an operator with named operands"
+                case tree.Symbol(name, tag) if name in values and any((i.factor, i.divisor) != (1, 1) for i in tag):
+                    what = "a value at a multiple of an index"
+                case tree.Reduction() if found.by != 1:
+                    what = "a sum in steps"
                 case tree.Symbol(name) if name == own and found is not cast(tree.Let, statement).symbol:
                     what = "an operator that is defined by itself"
                 case _:

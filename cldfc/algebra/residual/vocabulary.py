@@ -18,7 +18,7 @@ from cldfc.network.positions import Binding, Lookup, Position, Positions
 from cldfc.network.program import TieRule
 from cldfc.ops import BUILTINS
 from cldfc.syntax import tree
-from cldfc.syntax.walk import changed_parts, mentions, reductions
+from cldfc.syntax.walk import changed_parts, index_as_number, index_in_place, mentions, reductions
 
 NOWHERE = Span(Source("derived", ""), 0, 0)
 """Where trees stand that nobody wrote."""
@@ -49,7 +49,7 @@ def substitute(node: Node, indices: Indices) -> Node:
             case tree.Index():
                 return substitute_index(part, indices)
             case tree.Symbol(name, ()) if name in indices:
-                return _index_as_number(indices[name])
+                return index_as_number(indices[name], NOWHERE)
             case tree.Reduction(_, name) if name in indices:
                 return substitute(part, {other: at for other, at in indices.items() if other != name})
             case _:
@@ -63,18 +63,7 @@ def substitute_index(index: tree.Index, indices: Indices) -> tree.Index:
     if index.at is not None:
         return replace(index, at=substitute_index(index.at, indices))
     found = indices.get(index.name or "")
-    return index if found is None else replace(found, offset=found.offset + index.offset)
-
-
-def _index_as_number(index: tree.Index) -> tree.Expression:
-    """An index as a number in an expression: `ℓ+1`."""
-    if index.name is None:
-        return number_tree(index.offset)
-    symbol = tree.Symbol(index.name, () if index.at is None else (index.at,), index.span)
-    if not index.offset:
-        return symbol
-    sign = 1 if index.offset > 0 else -1
-    return tree.Sum((symbol, number_tree(abs(index.offset))), (1, sign), NOWHERE)
+    return index if found is None else index_in_place(index, found)
 
 
 def number_tree(value: int | Fraction) -> tree.Expression:

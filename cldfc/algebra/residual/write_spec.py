@@ -61,11 +61,13 @@ def _tag_of(use: Use, template: Template, indices: Indices) -> Tag:
 def _index_at(position: Position, indices: Mapping[str, tree.Index]) -> tree.Index:
     match position.base:
         case None:
-            return tree.Index(None, None, position.offset, NOWHERE)
+            return tree.Index(None, None, position.offset, NOWHERE, divisor=position.divisor)
         case Lookup(constant, at):
-            return tree.Index(constant.name, _index_at(at, indices), position.offset, NOWHERE)
+            own = _index_at(at, indices)
+            return tree.Index(constant.name, own, position.offset, NOWHERE, position.factor, position.divisor)
         case name:
-            return substitute_index(tree.Index(name, None, position.offset, NOWHERE), indices)
+            index = tree.Index(name, None, position.offset, NOWHERE, position.factor, position.divisor)
+            return substitute_index(index, indices)
 
 
 DERIVED = "derived by cldfc"
