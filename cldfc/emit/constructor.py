@@ -24,6 +24,7 @@ from cldfc.ops import (
     TrainedThreshold,
     WithScalar,
 )
+from cldfc.ops.solver import whole_size
 
 _DEFAULTS = {
     "stride": "int = 1",
@@ -114,7 +115,10 @@ def _tail(uses: set[str]) -> list[str]:
 
 def _start_lines(operator: Operator, module: str, sizes: Mapping[str, str], depth: int) -> list[str]:
     """What makes a kernel start otherwise than by He's rule."""
-    lines = operator.start.lines(module, sizes.get("groups", "1")) if isinstance(operator, Kernel) else []
+    if not isinstance(operator, Kernel):
+        return []
+    lines = [f"shared({module})"] * ("shared" in operator.rules)
+    lines += operator.start.lines(module, sizes.get("groups", "1"))
     return [part for line in lines for part in python.breakable(line, depth)]
 
 
@@ -134,6 +138,46 @@ def _stencil_lines() -> list[str]:
         "",
         "",
     ]
+
+
+def rule_lines(rules: Collection[str], has_groups: bool) -> list[str]:
+    """What makes weights obey the rules of their kernels: `shared` when they are made, the others where they are used."""
+    tensor, lines = "torch.Tensor", list[str]()
+    if "shared" in rules:
+        lines += [
+            "def shared(kernel: nn.Module) -> None:",
+            '    """Leave one kernel for all channels."""',
+            "    kernel.weight = nn.Parameter(kernel.weight[:1].detach().clone())",
+            "",
+            "",
+        ]
+    if "zero_sum" in rules:
+        lines += [
+            f"def zero_sum(weight: {tensor}) -> {tensor}:",
+            '    """The nearest kernel that gives 0 for a map whose channels are constant."""',
+            "    return weight - weight.mean((2, 3), keepdim=True)",
+            "",
+            "",
+        ]
+    if "symmetric" in rules:
+        turned = "weight.unflatten(0, (groups, -1)).transpose(1, 2).flatten(0, 1)" if has_groups else ""
+        lines += [
+            f"def symmetric(weight: {tensor}{', groups: int = 1' * has_groups}) -> {tensor}:",
+            '    """The nearest kernel that is its own adjoint: the convolutions with it are symmetric."""',
+            f"    adjoint = {turned or 'weight.transpose(0, 1)'}.flip(2, 3)",
+            "    return (weight + adjoint) / 2",
+            "",
+            "",
+        ]
+    if "unit_norm" in rules:
+        lines += [
+            f"def unit_norm(weight: {tensor}) -> {tensor}:",
+            '    """The kernel with each of its filters divided by its norm."""',
+            "    return weight / torch.linalg.vector_norm(weight, dim=(1, 2, 3), keepdim=True)",
+            "",
+            "",
+        ]
+    return lines
 
 
 def unpad_lines() -> list[str]:
@@ -359,8 +403,11 @@ def initialisers(graph: Graph) -> list[str]:
         uses |= {"padding_mode" for stored in mine if getattr(stored.operator, "mode", "zeros") != "zeros"}
         uses |= {"strides" for node in nodes if isinstance(getattr(node.operator, "stride", 1), tuple)}
         lines += write(uses) if sizes else []
-    if any(isinstance(node.operator, Kernel) and node.operator.start.rows for node in nodes):
+    used = [node.operator for node in nodes if isinstance(node.operator, Kernel)]
+    if any(operator.start.rows for operator in used):
         lines += _stencil_lines()
+    rules = {rule for operator in used for rule in operator.rules}
+    lines += rule_lines(rules, any(whole_size(stored.sizes, "groups") > 1 for stored in kernels))
     if any(isinstance(node.operator, ConvolutionAdjoint) and node.operator.mode != "zeros" for node in nodes):
         lines += unpad_lines()
     if any(isinstance(stored.operator, SharedBatchNorm) for stored in graph.parameters.values()):

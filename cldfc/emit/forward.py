@@ -470,9 +470,11 @@ class Forward:
         if step.statistics is not None:
             own = self.place_at[id(site.leaf), at, True]
             operands = [*operands, self.names.module(own.name, own.positions)]
-        is_own = bool(site.leaf.template.readings and step.settings) or self.ownership.fits(place)
-        if isinstance(step.operator, Kernel) and (step.operator.is_adjoint or not is_own):
+        has_strides = bool(site.leaf.template.readings and step.settings)
+        is_own = has_strides or self.ownership.fits(place)
+        if isinstance(step.operator, Kernel) and (step.operator.is_adjoint or step.operator.rules or not is_own):
             sizes = self.names.size_texts(place, site.route, _NEEDED)
+            sizes = {**sizes, "stride": f"{module}.stride"} if has_strides else sizes
             return step.operator.torch_unlike(operands, module, sizes, self.beyond(site, at))
         return step.operator.torch(operands, module)
 

@@ -832,16 +832,16 @@ class Elaboration:
         is_adjoint, declaration = isinstance(left, tree.Adjoint), self.declaration(use)
         if declaration is None:
             return None
-        start = declaration.start
+        start, rules = declaration.start, declaration.rules
         stride = self.stride(star, scope)
         if stride is None:
             return None
         if star.is_transposed:
             if isinstance(stride, tuple):
                 return self.refuse_rectangle(star, f"`{use.name} *^{{{stride[0]},{stride[1]}}}`")
-            operator = (ProlongationAdjoint if is_adjoint else Prolongation)(stride, start)
+            operator = (ProlongationAdjoint if is_adjoint else Prolongation)(stride, start, rules)
         else:
-            operator = (ConvolutionAdjoint if is_adjoint else Convolution)(stride, start, _mode(declaration))
+            operator = (ConvolutionAdjoint if is_adjoint else Convolution)(stride, start, rules, _mode(declaration))
         return self.step(operator, (operand,), use, star.span, settings=self.varying("stride", star.stride))
 
     def varying(self, name: str, written: object) -> tuple[tuple[str, Formula], ...]:
@@ -852,7 +852,7 @@ class Elaboration:
     def declaration(self, use: Use) -> Declaration | None:
         """The declaration of a kernel where it is used; of several only if they differ in more than sizes."""
         declaration = self.words.parameters[use.name]
-        ways = {(each.start, _mode(each)) for each in declaration.cases}
+        ways = {(each.start, each.rules, _mode(each)) for each in declaration.cases}
         if len(ways) < 2 or self.statement is None:
             return declaration
         case = self.case(use.name, use.tag, use.span)

@@ -13,6 +13,7 @@ from lark import Token, Transformer
 
 from cldfc.diagnostics import Problems, Span
 from cldfc.syntax import tree
+from cldfc.syntax.keywords import KERNEL_RULES
 from cldfc.syntax.spelling import NAME, canonical_name
 from cldfc.syntax.tag import LONGEST_NUMBER, TagReader, whole_number, without_adjoint
 from cldfc.syntax.walk import name_arguments
@@ -190,6 +191,7 @@ class Builder(Transformer[Token, tree.Statement]):
             has_bias="bias" in given,
             padding=tuple(padding),
             boundary=boundary,
+            rules=tuple(rule for rule in KERNEL_RULES if rule in given),
         )
 
     def with_start(

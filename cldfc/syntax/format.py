@@ -481,6 +481,7 @@ def _kernel_body(kernel: tree.KernelStatement, formatter: Formatter) -> str:
     if kernel.channels_in is not None:
         text += f", {formatter.text(kernel.channels_in)}"
     text += " each" if kernel.is_each else f" {formatter.words.arrow} {formatter.text(kernel.channels_out)}"
+    text += " shared" * ("shared" in kernel.rules and kernel.is_each)
     if kernel.groups is not None:
         text += f", groups {formatter.text(kernel.groups)}"
     if kernel.dilation is not None:
@@ -492,6 +493,7 @@ def _kernel_body(kernel: tree.KernelStatement, formatter: Formatter) -> str:
     if kernel.start is not None:
         text += f", start {kernel.start}"
         text += f"({formatter.text(kernel.start_number, _QUOTIENT)})" if kernel.start_number is not None else ""
+    text += "".join(f", {rule}" for rule in kernel.rules if rule != "shared" or not kernel.is_each)
     text += ", bias" if kernel.has_bias else ""
     if kernel.stencil is not None:
         text += f" = {formatter.stencil(kernel.stencil)}"
