@@ -15,6 +15,7 @@ from cldfc.emit.solvers import has_solvers, solver_lines
 from cldfc.network.graph import Graph
 from cldfc.network.positions import Key, Position
 from cldfc.ops import (
+    BatchNorm,
     ConvolutionAdjoint,
     DropPath,
     Kernel,
@@ -22,6 +23,7 @@ from cldfc.ops import (
     SharedBatchNorm,
     TrainedSlope,
     TrainedThreshold,
+    Unpool,
     WithScalar,
 )
 from cldfc.ops.solver import whole_size
@@ -115,6 +117,8 @@ def _tail(uses: set[str]) -> list[str]:
 
 def _start_lines(operator: Operator, module: str, sizes: Mapping[str, str], depth: int) -> list[str]:
     """What makes a kernel start otherwise than by He's rule."""
+    if isinstance(operator, BatchNorm) and operator.fixed and operator.affine:
+        return [f"freeze({module})"]
     if not isinstance(operator, Kernel):
         return []
     lines = [f"shared({module})"] * ("shared" in operator.rules)
@@ -214,6 +218,41 @@ def shared_norm_lines() -> list[str]:
         "    statistics = use.running_mean, use.running_var",
         "    affine = shared.weight, shared.bias",
         "    return F.batch_norm(x, *statistics, *affine, use.training, use.momentum, use.eps)",
+        "",
+        "",
+    ]
+
+
+def frozen_norm_lines() -> list[str]:
+    """`freeze` and `frozen_norm`, for `bn[fixed]`."""
+    norm = "nn.BatchNorm2d"
+    return [
+        f"def freeze(norm: {norm}) -> None:",
+        '    """Make scale and shift of a normalisation buffers: saved, but not trained."""',
+        '    for name in ("weight", "bias"):',
+        "        value = getattr(norm, name).detach()",
+        "        delattr(norm, name)",
+        "        norm.register_buffer(name, value)",
+        "",
+        "",
+        *python.call(
+            "def frozen_norm", ["x: torch.Tensor", f"norm: {norm}", f"use: {norm}"], " -> torch.Tensor:", 0
+        ),
+        '    """Batch normalisation by the running statistics of one use, in training too."""',
+        "    statistics = use.running_mean, use.running_var",
+        "    return F.batch_norm(x, *statistics, norm.weight, norm.bias, eps=norm.eps)",
+        "",
+        "",
+    ]
+
+
+def unpool_lines() -> list[str]:
+    """`unpool`: torch's own takes the places, which another pooling of the same map gives."""
+    return [
+        *python.call("def unpool", ["x: torch.Tensor", "y: torch.Tensor", "size: int"], " -> torch.Tensor:", 0),
+        '    """Each number of x where the largest of its window stands in y, zeros elsewhere."""',
+        "    _, places = F.max_pool2d(y, size, return_indices=True)",
+        "    return F.max_unpool2d(x, places, size, output_size=y.shape[2:])",
         "",
         "",
     ]
@@ -410,8 +449,13 @@ def initialisers(graph: Graph) -> list[str]:
     lines += rule_lines(rules, any(whole_size(stored.sizes, "groups") > 1 for stored in kernels))
     if any(isinstance(node.operator, ConvolutionAdjoint) and node.operator.mode != "zeros" for node in nodes):
         lines += unpad_lines()
-    if any(isinstance(stored.operator, SharedBatchNorm) for stored in graph.parameters.values()):
+    norms = [stored.operator for stored in graph.parameters.values() if isinstance(stored.operator, BatchNorm)]
+    if any(isinstance(norm, SharedBatchNorm) and not norm.fixed for norm in norms):
         lines += shared_norm_lines()
+    if any(norm.fixed for norm in norms):
+        lines += frozen_norm_lines()
+    if any(isinstance(node.operator, Unpool) for node in graph.nodes()):
+        lines += unpool_lines()
     if any(isinstance(node.operator, DropPath) for node in graph.nodes()):
         lines += drop_path_lines()
     for kind, write in ((TrainedThreshold, threshold_lines), (TrainedSlope, slope_lines)):

@@ -25,6 +25,7 @@ from cldfc.ops import (
     Iterated,
     Kernel,
     Spread,
+    Split,
     Statistics,
     Unknown,
     WithNumber,
@@ -461,6 +462,8 @@ class Forward:
         if isinstance(step.operator, WithNumber):
             factor = self.factor(site, at)
             return step.operator.torch(operands, f"({factor})" if _is_sum(factor) else factor)
+        if isinstance(step.operator, Split):
+            return step.operator.torch(operands, self.part(site, at))
         if step.channels:
             return step.operator.torch(operands, self.channels(site, at))
         if step.use is None:
@@ -527,6 +530,13 @@ class Forward:
         first = site.leaf.template.steps[at].channels[0].substitute(site.leaf.binding())
         sizes = self.names.sizes
         return f"{sizes.fit(f'{family}_channel', firsts, first)}, {sizes.fit(f'{family}_channels', counts)}"
+
+    def part(self, site: Site, at: int) -> str:
+        """The number of the part that is taken of a value, which may differ from turn to turn."""
+        nodes = [(turn, self.node_at(site, at, turn).operator) for turn in turns(site.route)]
+        places = [(turn, operator.place) for turn, operator in nodes if isinstance(operator, Split)]
+        own = site.leaf.template.steps[at].channels[0].substitute(site.leaf.binding())
+        return self.names.sizes.fit(f"{site.leaf.template.family}_part", places, own)
 
     def node_at(self, site: Site, at: int, turn: Turn) -> Node:
         """The operation that a step is in one turn of the loops."""

@@ -353,7 +353,8 @@ def _apply_norm(
         match keyword:
             case "bn":
                 share = float(settings.get("momentum", MOMENTUM))
-                return _batch_norm(session, session.parameters.module(own), given, eps, share)
+                is_fixed = bool(settings.get("fixed", 0))
+                return _batch_norm(session, session.parameters.module(own), given, eps, share, is_fixed)
             case "inorm":
                 return normalise_over(given, (2, 3), eps)
             case "cln":
@@ -368,6 +369,8 @@ def _apply_norm(
         return session.record(session.parameters.module(own), value, x, result)
     module = session.parameters.module(parameter)
     weight, bias = (session.parameters.tensor(f"{module}.{part}") for part in ("weight", "bias"))
+    if settings.get("fixed", 0):
+        weight, bias = weight.detach(), bias.detach()
 
     def compute(given: Tensor) -> Tensor:
         return plain(given) * by_channel(given, weight) + by_channel(given, bias)
@@ -378,10 +381,12 @@ def _apply_norm(
     return session.record(module, value, x, result)
 
 
-def _batch_norm(session: EvaluationSession, module: str, x: Tensor, eps: float, share: float) -> Tensor:
-    """bn(x) before scale and shift; in training the running statistics move towards those of the batch."""
+def _batch_norm(
+    session: EvaluationSession, module: str, x: Tensor, eps: float, share: float, is_fixed: bool
+) -> Tensor:
+    """bn(x) before scale and shift; in training the running statistics move towards those of the batch, or are used."""
     running = [session.statistics.get(name, session.parameters.tensor(name)) for name in _statistics_of(module)]
-    if not session.training:
+    if is_fixed or not session.training:
         return normalise(x, by_channel(x, running[0]), by_channel(x, running[1]), eps)
     mean, variance = batch_moments(x)
     count = x.numel() // x.shape[1]

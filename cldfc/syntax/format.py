@@ -248,6 +248,8 @@ class Formatter:
                 return f"{opening}{self.text(left)}, {self.text(right)}{close}", ATOM
             case tree.Norm(inner):
                 return f"{self.words.norm}{self.text(inner)}{self.words.norm}", ATOM
+            case tree.Apply(tree.Symbol("split", (), settings=(tree.Setting(None, count, _, None),)), argument):
+                return f"{self.name('split')}({self.text(argument)}, {self.text(count)})", ATOM
             case tree.Apply(function, argument):
                 return f"{self.text(function, ATOM)}({self.text(argument)})", ATOM
             case tree.Compose(outer, inner):
