@@ -93,7 +93,7 @@ def _explain_kept(graph: Graph, folded: Container[Key]) -> list[_KeptNorm]:
             continue
         elif graph.node(before).operator.is_adjoint:
             reason = "it follows an adjoint, which has no bias"
-        elif (rules := getattr(graph.node(before).operator, "rules", ())):
+        elif rules := getattr(graph.node(before).operator, "rules", ()):
             reason = f"its kernel is {' and '.join(f'`{rule}`' for rule in rules)}, which scaled channels are not"
         else:
             reason = _why_not(norms[kernel], len(readers[before]))

@@ -236,9 +236,13 @@ def frozen_norm_lines() -> list[str]:
         "",
         "",
         *python.call(
-            "def frozen_norm", ["x: torch.Tensor", f"norm: {norm}", f"use: {norm}"], " -> torch.Tensor:", 0
+            "def frozen_norm",
+            ["x: torch.Tensor", f"norm: {norm}", f"use: {norm} | None = None"],
+            " -> torch.Tensor:",
+            0,
         ),
-        '    """Batch normalisation by the running statistics of one use, in training too."""',
+        '    """Batch normalisation by running statistics, in training too; several uses have their own."""',
+        "    use = use or norm",
         "    statistics = use.running_mean, use.running_var",
         "    return F.batch_norm(x, *statistics, norm.weight, norm.bias, eps=norm.eps)",
         "",

@@ -377,7 +377,9 @@ def _check_rules(kernel: tree.KernelStatement, start: KernelStart, problems: Pro
         message = f"`{name}` is fixed, so that nothing has to keep it `{rules[-1]}`"
         help = f"leave out `{rules[-1]}`, or `fixed`"
     elif "symmetric" in rules and "unit_norm" in rules and not kernel.is_each:
-        message = f"`{name}` cannot be both `symmetric` and `unit_norm`: a factor for each output channel breaks symmetry"
+        message = (
+            f"`{name}` cannot be both `symmetric` and `unit_norm`: a factor for each output channel breaks symmetry"
+        )
         help = "keep one of the two, or write `each`"
     elif "unit_norm" in rules and (kernel.start == "zero" or (numbers and not size)):
         message, help = f"`{name}` starts from zero, and no factor makes its norm 1", "write another start"

@@ -284,6 +284,9 @@ class Convolution(Kernel):
         bias = f", {module}.bias" if "bias" in given else ""
         rest = "".join(f", {name}={given[name]}" for name in ("dilation", "groups") if name in given)
         operand, padding = operands[0], f", padding={module}.padding"
+        if self.rules:
+            texts = _pair_text(*_padding_texts(sizes or {}, module)) if "size" in (sizes or {}) else ""
+            padding = f", padding={texts}" * (texts != "0") if module not in texts else padding
         if self.mode != "zeros":
             rows, columns = _padding_texts(sizes or {}, module)
             operand, padding = f'F.pad({operand}, ({columns}, {columns}, {rows}, {rows}), mode="{self.mode}")', ""

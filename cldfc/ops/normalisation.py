@@ -103,7 +103,7 @@ class FrozenBatchNorm(BatchNorm):
     parameters: ClassVar[str] = "none"
 
     def torch(self, operands: list[str], module: str) -> str:
-        return f"frozen_norm({operands[0]}, {module}, {module})"
+        return f"frozen_norm({operands[0]}, {module})"
 
     def stored(self, sizes: Sizes) -> int:
         return 0

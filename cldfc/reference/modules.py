@@ -381,9 +381,7 @@ def _apply_norm(
     return session.record(module, value, x, result)
 
 
-def _batch_norm(
-    session: EvaluationSession, module: str, x: Tensor, eps: float, share: float, is_fixed: bool
-) -> Tensor:
+def _batch_norm(session: EvaluationSession, module: str, x: Tensor, eps: float, share: float, is_fixed: bool) -> Tensor:
     """bn(x) before scale and shift; in training the running statistics move towards those of the batch, or are used."""
     running = [session.statistics.get(name, session.parameters.tensor(name)) for name in _statistics_of(module)]
     if is_fixed or not session.training:

@@ -151,7 +151,11 @@ class Expressions:
         place = sorted(turn[name] for turn in turns).index(here[name])
         if is_zero(x):
             return x
-        return map_value(x, lambda given: given.unflatten(1, (parts, -1))[:, place], lambda shape: (shape[0], shape[1] * parts, *shape[2:]))
+        return map_value(
+            x,
+            lambda given: given.unflatten(1, (parts, -1))[:, place],
+            lambda shape: (shape[0], shape[1] * parts, *shape[2:]),
+        )
 
     def terms(self, reduction: tree.Reduction, scope: EquationScope) -> list[Value]:
         """The terms of a reduction; parameters without a tag are their own in each of them."""

@@ -505,9 +505,7 @@ class Builder(Transformer[Token, tree.Statement]):
         """`H/2`, in the shape of an input."""
         return self.quotient([self.plain_symbol(parts[:-1]), self.number(parts[-1:])])
 
-    def symbol(
-        self, parts: list[Token | tree.Expression | tree.Setting]
-    ) -> tree.Symbol | tree.Adjoint | tree.Listing:
+    def symbol(self, parts: list[Token | tree.Expression | tree.Setting]) -> tree.Symbol | tree.Adjoint | tree.Listing:
         name, *others = parts
         tag, end, is_adjoint = (), self.place_of(cast(Token, name)), False
         if others and isinstance(others[0], Token):
