@@ -47,7 +47,8 @@ NARROW = {
 }
 
 
-@pytest.mark.parametrize("name", some(NAMES, 4))
+# The widths of i-RevNet follow from those of its input: test_rearranged.py has a network of fewer blocks.
+@pytest.mark.parametrize("name", some([name for name in NAMES if name != "imagenet/irevnet"], 4))
 def test_every_spec_computes_its_graph(name):
     """In float64 and training mode, against an interpreter with formulas of its own."""
     source = read_source(ROOT / "specs" / f"{name}.cldf")
