@@ -59,7 +59,10 @@ class Split(Operator):
         (channels, *sides), (taken, *others) = shapes.dims(operand, rank), shapes.dims(result, rank)
         for one, other in zip(sides, others, strict=True):
             shapes.equal(one, other)
-        reason, help = f"{{}} channels do not divide into {self.parts} parts", "write a number of parts that divides them"
+        reason, help = (
+            f"{{}} channels do not divide into {self.parts} parts",
+            "write a number of parts that divides them",
+        )
         _say_multiple(shapes, channels, taken, self.parts, reason, help)
 
     def torch(self, operands: list[str], module: str) -> str:
