@@ -102,7 +102,7 @@ def evaluate(case: Case, module, operands: list[Tensor], training: bool = False)
     called = str(case.operator.factor) if isinstance(case.operator, ops.WithNumber) else "m"
     if isinstance(case.operator, ops.Channels):
         called = f"{case.operator.first}, {case.operator.last - case.operator.first + 1}"
-    if isinstance(case.operator, ops.Split):
+    if isinstance(case.operator, ops.SplitChannels):
         called = str(case.operator.place)
     scope = (
         HELPERS | dict(zip(names, operands, strict=True)) | {"m": module, "self": SimpleNamespace(training=training)}
@@ -407,8 +407,8 @@ OTHERS = [
     Case(ResponseNorm(2, 0.1, 0.6, 2), response(2, 0.1, 0.6, 2), [MAPS]),
     Case(ops.Channels(0, 3), lambda x, m: torch.stack(x.unbind(1)[:4], 1), [MAPS, VECTORS]),
     Case(ops.Channels(7, 7), lambda x, m: x.unflatten(1, (8, 1)).unbind(1)[7], [MAPS, VECTORS]),
-    Case(ops.Split(), lambda x, m: torch.stack(x.unbind(1)[:4], 1), [MAPS, VECTORS]),
-    Case(ops.Split(4, 3), lambda x, m: torch.stack(x.unbind(1)[6:], 1), [MAPS, VECTORS]),
+    Case(ops.SplitChannels(), lambda x, m: torch.stack(x.unbind(1)[:4], 1), [MAPS, VECTORS]),
+    Case(ops.SplitChannels(4, 3), lambda x, m: torch.stack(x.unbind(1)[6:], 1), [MAPS, VECTORS]),
     Case(ops.Unpool(), filled(2), [[(2, 2, 3), (2, 5, 6)], [(1, 1, 1), (1, 2, 3)]]),
     Case(ops.Unpool(3), filled(3), [[(2, 2, 1), (2, 6, 5)]]),
     Case(ops.Softmax(), lambda x, m: x.exp() / x.exp().sum(1, keepdim=True), [MAPS, VECTORS]),

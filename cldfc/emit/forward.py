@@ -25,7 +25,7 @@ from cldfc.ops import (
     Iterated,
     Kernel,
     Spread,
-    Split,
+    SplitChannels,
     Statistics,
     Unknown,
     WithNumber,
@@ -462,7 +462,7 @@ class Forward:
         if isinstance(step.operator, WithNumber):
             factor = self.factor(site, at)
             return step.operator.torch(operands, f"({factor})" if _is_sum(factor) else factor)
-        if isinstance(step.operator, Split):
+        if isinstance(step.operator, SplitChannels):
             return step.operator.torch(operands, self.part(site, at))
         if step.channels:
             return step.operator.torch(operands, self.channels(site, at))
@@ -534,7 +534,7 @@ class Forward:
     def part(self, site: Site, at: int) -> str:
         """The number of the part that is taken of a value, which may differ from turn to turn."""
         nodes = [(turn, self.node_at(site, at, turn).operator) for turn in turns(site.route)]
-        places = [(turn, operator.place) for turn, operator in nodes if isinstance(operator, Split)]
+        places = [(turn, operator.place) for turn, operator in nodes if isinstance(operator, SplitChannels)]
         own = site.leaf.template.steps[at].channels[0].substitute(site.leaf.binding())
         return self.names.sizes.fit(f"{site.leaf.template.family}_part", places, own)
 

@@ -81,7 +81,7 @@ from cldfc.ops import (
     ScaleChannels,
     SharedBatchNorm,
     Shift,
-    Split,
+    SplitChannels,
     Total,
     Unknown,
     VectorValue,
@@ -710,7 +710,7 @@ class Elaboration:
             message = f"`{symbol.name}` takes {count_in_words(operator.takes_operands, 'operand')}, but is given 1"
             help = "write `unpool[2](x, y)`: numbers, and the value whose largest ones say where they belong"
             return self.words.problems.report("E0216", message, symbol.span, "1 operand here", help)
-        if isinstance(operator, Split) and not positions:
+        if isinstance(operator, SplitChannels) and not positions:
             return self.part(symbol, operator, operand)
         if operator.owns is None:
             if positions:
@@ -726,7 +726,7 @@ class Elaboration:
             operator = FrozenBatchNorm(eps=operator.eps, affine=operator.affine, momentum=operator.momentum, fixed=1)
         return self.step(operator, (operand,), use, symbol.span, settings=varying)
 
-    def part(self, symbol: tree.Symbol, operator: Split, operand: _Value) -> _Value | None:
+    def part(self, symbol: tree.Symbol, operator: SplitChannels, operand: _Value) -> _Value | None:
         """The part of a value that the last index on the left counts, from the first of its range on."""
         if self.statement is None:
             return self.step(operator, (operand,), None, symbol.span)

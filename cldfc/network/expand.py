@@ -27,7 +27,7 @@ from cldfc.network.positions import (
     report_size,
 )
 from cldfc.network.program import Operand, Program, Read, Reads, Step, Template, Use
-from cldfc.ops import Channels, Input, Kernel, Operator, Split, WithNumber, Zero
+from cldfc.ops import Channels, Input, Kernel, Operator, SplitChannels, WithNumber, Zero
 from cldfc.syntax import tree
 from cldfc.syntax.format import format_symbol
 
@@ -407,7 +407,7 @@ class _Demand:
         try:
             if step.factor is not None and isinstance(operator, WithNumber):
                 operator = replace(operator, factor=_as_factor(step.factor.value(binding)))
-            if isinstance(operator, Split):
+            if isinstance(operator, SplitChannels):
                 operator = replace(operator, place=int(step.channels[0].value(binding)))
             elif step.channels:
                 first, last = (formula.value(binding) for formula in step.channels)

@@ -65,7 +65,7 @@ from cldfc.ops.pointwise import (
     TrainedThreshold,
 )
 from cldfc.ops.pooling import AvgPool, MaxPool, Pool, Unpool
-from cldfc.ops.rearrange import Concat, Flatten, Split, Upsample
+from cldfc.ops.rearrange import Concat, Flatten, SplitChannels, Upsample
 from cldfc.ops.solver import (
     Dim,
     Form,
@@ -140,7 +140,7 @@ __all__ = [
     "Sizes",
     "Softmax",
     "Solver",
-    "Split",
+    "SplitChannels",
     "Spread",
     "Statistics",
     "Supposition",

@@ -40,7 +40,7 @@ class Concat(Operator):
 
 
 @dataclass(frozen=True)
-class Split(Operator):
+class SplitChannels(Operator):
     """split(x): the channels of a value in equal parts, as a family, `y@k = split(x, 2)`; or of a vector its numbers.
 
     The last index on the left counts the parts, from the first value of its range on.

@@ -22,7 +22,7 @@ from cldfc.ops import (
     Multiply,
     Operator,
     ScalarValue,
-    Split,
+    SplitChannels,
     Total,
     Unpool,
     VectorValue,
@@ -331,7 +331,7 @@ class _Maker:
     def operator(self, step: Step) -> Operator:
         """The operator of a step; the numbers in it are those of the first of folded steps."""
         binding = self.instances[0].binding
-        if isinstance(step.operator, Split):
+        if isinstance(step.operator, SplitChannels):
             return replace(step.operator, place=int(step.channels[0].value(binding)))
         if step.channels:
             first, last = (int(formula.value(binding)) for formula in step.channels)

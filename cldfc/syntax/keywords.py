@@ -59,7 +59,7 @@ MODULE_NAMES = frozenset(
 """What it imports and defines beside its class."""
 
 BUILTIN_NAMES = frozenset(
-    "RuntimeError ValueError bool dict float int isinstance len list max range str sum super tuple".split()
+    "RuntimeError ValueError bool delattr dict float getattr int isinstance len list max range str sum super tuple".split()
 )
 """What it uses of Python's own."""
 
