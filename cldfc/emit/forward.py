@@ -536,6 +536,9 @@ class Forward:
         nodes = [(turn, self.node_at(site, at, turn).operator) for turn in turns(site.route)]
         places = [(turn, operator.place) for turn, operator in nodes if isinstance(operator, SplitChannels)]
         own = site.leaf.template.steps[at].channels[0].substitute(site.leaf.binding())
+        position = next(iter(own.positions()), None)
+        if position is not None and isinstance(position.base, str):
+            return self.names.sizes.position(position)
         return self.names.sizes.fit(f"{site.leaf.template.family}_part", places, own)
 
     def node_at(self, site: Site, at: int, turn: Turn) -> Node:

@@ -79,7 +79,7 @@ class Parts(nn.Module):
         for level in range(1, 3):
             for k in range(1, 5):
                 # y@ℓ,k: 2 × 8 × 8, 2 × 4 × 4
-                z = torch.chunk(x, 4, 1)[-1 + k]
+                z = torch.chunk(x, 4, 1)[k - 1]
                 y[k] = self.C[f"{k}"](z)
             for i in range(1, 4):
                 # x@ℓ,i: 8 × 8 × 8, 8 × 4 × 4
