@@ -145,7 +145,7 @@ def _stencil_lines() -> list[str]:
 
 
 def rule_lines(rules: Collection[str], has_groups: bool) -> list[str]:
-    """What makes weights obey the rules of their kernels: `shared` when they are made, the others where they are used."""
+    """What makes weights obey the rules of kernels: `shared` when they are made, the others where they are used."""
     tensor, lines = "torch.Tensor", list[str]()
     if "shared" in rules:
         lines += [

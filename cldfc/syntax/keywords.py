@@ -53,13 +53,16 @@ WORDS_INSIDE = (
 MODULE_NAMES = frozenset(
     """
     torch nn F NamedTuple conv prolong shared_norm drop_path stencil unpad check_size check_shape check_count
-    Callable shared zero_sum symmetric unit_norm frozen_norm freeze unpool iterate anderson fixed_point conjugate_gradients soft_threshold leaky_relu
+    Callable shared zero_sum symmetric unit_norm frozen_norm freeze unpool
+    iterate anderson fixed_point conjugate_gradients soft_threshold leaky_relu
     """.split()
 )
 """What it imports and defines beside its class."""
 
 BUILTIN_NAMES = frozenset(
-    "RuntimeError ValueError bool delattr dict float getattr int isinstance len list max range str sum super tuple".split()
+    """
+    RuntimeError ValueError bool delattr dict float getattr int isinstance len list max range str sum super tuple
+    """.split()
 )
 """What it uses of Python's own."""
 
