@@ -40,7 +40,9 @@ def test_the_rate_of_the_twelfth_cycle(name: str, levels: int) -> None:
     assert after / before == pytest.approx(RATES[name, levels], abs=1e-3)
 
 
-@pytest.mark.parametrize(("name", "lets"), [("cg", []), ("mgcg", ["J = 5", "ν = 14"]), ("v", ["J = 5", "ν = 26"])])
+@pytest.mark.parametrize(
+    ("name", "lets"), [("cg", []), ("mgcg", ["J = 5", "ν = 14"]), ("v", ["J = 5", "ν = 26"])]
+)
 def test_the_solution_is_that_of_a_direct_solver(name: str, lets: list[str]) -> None:
     f = right_side(31)
     u = exact(f)
