@@ -28,6 +28,26 @@ def find_module(network: nn.Module, name: str, indices: tuple[int, ...]) -> Any:
     return found["_".join(map(str, indices))] if is_family else found
 
 
+def obedient(operator: ops.Kernel, module: Any) -> Any:
+    """A module whose weight is such as the rules of its kernel make it."""
+    if not operator.rules:
+        return module
+    weight = module.weight
+    if "zero_sum" in operator.rules:
+        weight = weight - weight.flatten(2).mean(2)[:, :, None, None]
+    if "symmetric" in operator.rules:
+        groups = 1 if "shared" in operator.rules else module.groups
+        blocks = weight.unflatten(0, (groups, -1))
+        weight = (blocks + torch.einsum("goihw->giohw", blocks).flip((3, 4))).flatten(0, 1) / 2
+    if "unit_norm" in operator.rules:
+        weight = F.normalize(weight.flatten(1), dim=1).reshape(weight.shape)
+    if "shared" in operator.rules:
+        weight = torch.cat([weight] * module.groups)
+    plain = SimpleNamespace(weight=weight, bias=module.bias, dilation=module.dilation, groups=module.groups)
+    plain.padding = module.padding
+    return plain
+
+
 def channel_shift(result: Tensor, module: Any) -> Tensor:
     return result if module.bias is None else result + module.bias[:, None, None]
 
@@ -85,6 +105,18 @@ def prelu(x: Tensor, module: Any) -> Tensor:
     return x.clamp(min=0) + slopes * x.clamp(max=0)
 
 
+def frozen(operator: ops.Normalisation, x: Tensor, module: Any, own: Any) -> Tensor:
+    mean, variance = own.running_mean[:, None, None], own.running_var[:, None, None]
+    return scaled(operator, (x - mean) / (variance + operator.eps).sqrt(), module)
+
+
+def unpool(x: Tensor, y: Tensor, size: int) -> Tensor:
+    """The derivative of ⟨x, maxpool(y)⟩ for y."""
+    with torch.enable_grad():
+        y = y.detach().requires_grad_()
+        return torch.autograd.grad(F.max_pool2d(y, size), y, x, create_graph=True)[0]
+
+
 def group_norm(operator: ops.GroupNorm, x: Tensor, module: Any) -> Tensor:
     groups = operator.groups
     parts = x.unflatten(1, (groups, -1))
@@ -137,6 +169,8 @@ FORMULAS: dict[type[ops.Operator], Callable[..., Any]] = {
     ops.RaiseTo: lambda o, node, given, module: given[0] ** o.factor,
     ops.Concat: lambda o, node, given, module: torch.hstack(given),
     ops.Channels: lambda o, node, given, module: given[0][:, o.first : o.last + 1],
+    ops.SplitChannels: lambda o, node, given, module: given[0].unflatten(1, (o.parts, -1))[:, o.place],
+    ops.Unpool: lambda o, node, given, module: unpool(*given, o.size),
     ops.Convolution: lambda o, node, given, module: convolution(o, node, given[0], module),
     ops.Prolongation: lambda o, node, given, module: prolongation(o, node, given[0], module),
     ops.ConvolutionAdjoint: lambda o, node, given, module: adjoint(o, node, given[0], module),
@@ -165,7 +199,12 @@ def compute(graph: Graph, network: nn.Module, images: Tensor, results: list[Tens
         node = graph.node(at)
         given = [results[operand] for operand in graph.operands(at)]
         module = find_module(network, *node.parameter) if node.parameter else None
+        if isinstance(node.operator, ops.Kernel):
+            module = obedient(node.operator, module)
         match node.operator:
+            case ops.BatchNorm(fixed=1) as norm:
+                own = find_module(network, *node.statistics) if node.statistics else module
+                result = frozen(norm, given[0], module, own)
             case ops.Input():
                 result = images
             case ops.Zero():

@@ -23,11 +23,14 @@ from cldfc.diagnostics import Source
 from cldfc.emit.constructor import (
     conv_lines,
     drop_path_lines,
+    frozen_norm_lines,
     prolong_lines,
+    rule_lines,
     shared_norm_lines,
     slope_lines,
     threshold_lines,
     unpad_lines,
+    unpool_lines,
 )
 from cldfc.ops import Dim, Form, Indivisible, Mismatch, Sized, Solver, TooSmall, Unfit
 from cldfc.ops.manual import operators_page
@@ -38,7 +41,8 @@ from cldfc.verify.outcome import candidates_of
 EVERYTHING = {"groups", "dilation", "bias", "padding", "padding_mode", "width", "strides"}
 HELPERS: dict = {"torch": torch, "nn": nn, "F": F}
 LINES = [*conv_lines(EVERYTHING), *prolong_lines(EVERYTHING), *shared_norm_lines(), *unpad_lines(), *drop_path_lines()]
-LINES += [*threshold_lines(), *slope_lines()]
+LINES += [*threshold_lines(), *slope_lines(), *frozen_norm_lines(), *unpool_lines()]
+LINES += rule_lines(["shared", "zero_sum", "symmetric", "unit_norm"], True)
 exec("\n".join(LINES), HELPERS)
 
 
@@ -81,6 +85,8 @@ def make(case: Case, sizes: dict):
         parameter.data = torch.randn(parameter.shape, dtype=torch.float64)
     if isinstance(case.operator, ops.SharedBatchNorm):
         module.use = eval(case.operator.statistics().module({"channels": str(len(module.weight))}), dict(HELPERS))
+    if isinstance(case.operator, ops.FrozenBatchNorm) and case.operator.affine:
+        HELPERS["freeze"](module)
     return module.double() if isinstance(module, nn.Module) else module
 
 
@@ -98,6 +104,8 @@ def evaluate(case: Case, module, operands: list[Tensor], training: bool = False)
         called = ""
     if isinstance(case.operator, ops.Channels):
         called = f"{case.operator.first}, {case.operator.last - case.operator.first + 1}"
+    if isinstance(case.operator, ops.SplitChannels):
+        called = str(case.operator.place)
     scope = (
         HELPERS | dict(zip(names, operands, strict=True)) | {"m": module, "self": SimpleNamespace(training=training)}
     )
@@ -304,6 +312,17 @@ def hats(factor: int, size: int) -> Tensor:
     return (1 - (places.clamp(0, size - 1)[:, None] - torch.arange(size)).abs()).clamp(min=0)
 
 
+def filled(size: int) -> Callable:
+    """unpool by the gradient of pooling: the derivative of ⟨x, maxpool(y)⟩ for y."""
+
+    def formula(x: Tensor, y: Tensor, m) -> Tensor:
+        with torch.enable_grad():
+            y = y.detach().requires_grad_()
+            return torch.autograd.grad(F.max_pool2d(y, size), y, x, create_graph=True)[0]
+
+    return formula
+
+
 POINTWISE = [
     builtin("identity", lambda x: x),
     builtin("relu", lambda x: torch.where(x > 0, x, 0.0)),
@@ -376,6 +395,7 @@ OTHERS = [
     Case(ops.BatchNorm(eps=1e-3, momentum=0.01), running(1e-3), [MAPS]),
     Case(ops.BatchNorm(affine=0), running(), [MAPS]),
     Case(ops.SharedBatchNorm(), running(), [MAPS]),
+    Case(ops.FrozenBatchNorm(), running(), [MAPS]),
     Case(ops.Statistics(), running(), [MAPS]),
     Case(ops.LayerNorm(), normalise(1), [MAPS, VECTORS]),
     Case(ops.LayerNorm(eps=1e-3, affine=0), normalise(1, 1e-3, affine=False), [MAPS, VECTORS]),
@@ -389,6 +409,10 @@ OTHERS = [
     Case(ResponseNorm(2, 0.1, 0.6, 2), response(2, 0.1, 0.6, 2), [MAPS]),
     Case(ops.Channels(0, 3), lambda x, m: torch.stack(x.unbind(1)[:4], 1), [MAPS, VECTORS]),
     Case(ops.Channels(7, 7), lambda x, m: x.unflatten(1, (8, 1)).unbind(1)[7], [MAPS, VECTORS]),
+    Case(ops.SplitChannels(), lambda x, m: torch.stack(x.unbind(1)[:4], 1), [MAPS, VECTORS]),
+    Case(ops.SplitChannels(4, 3), lambda x, m: torch.stack(x.unbind(1)[6:], 1), [MAPS, VECTORS]),
+    Case(ops.Unpool(), filled(2), [[(2, 2, 3), (2, 5, 6)], [(1, 1, 1), (1, 2, 3)]]),
+    Case(ops.Unpool(3), filled(3), [[(2, 2, 1), (2, 6, 5)]]),
     Case(ops.Softmax(), lambda x, m: x.exp() / x.exp().sum(1, keepdim=True), [MAPS, VECTORS]),
     Case(PRelu(), lambda x, m: x.relu() - torch.einsum("nc...,c->nc...", (-x).relu(), m.weight), [MAPS, VECTORS]),
     Case(PRelu(shared=1), lambda x, m: x.relu() - m.weight * (-x).relu(), [MAPS, VECTORS]),
@@ -495,7 +519,7 @@ def in_training(case: Case, scale: float) -> list[Tensor]:
 
 @pytest.mark.parametrize("keyword", ops.BUILTINS)
 def test_docstring(keyword):
-    said = (ops.BUILTINS[keyword].__doc__ or "").startswith(f"{keyword}(x)")
+    said = (ops.BUILTINS[keyword].__doc__ or "").startswith((f"{keyword}(x)", f"{keyword}(x, y)"))
     assert said, f"`{keyword}` has no docstring `{keyword}(x) = …` with its formula and its source"
 
 
@@ -560,7 +584,7 @@ def test_how_tightly_its_text_binds(case):
     assert case.operator.binds == kind, f"`binds` of {called(case)} should be {kind!r}"
 
 
-@pytest.mark.parametrize("keyword", [k for k, kind in ops.BUILTINS.items() if kind.owns is None])
+@pytest.mark.parametrize("keyword", [k for k, kind in ops.BUILTINS.items() if kind.owns is None and k != "unpool"])
 def test_every_provable_sign_is_claimed(keyword):
     operator = ops.BUILTINS[keyword]()
     numbers = torch.cat([torch.linspace(-50, 50, 20_001), torch.logspace(-9, 9, 181)]).double()
@@ -580,7 +604,11 @@ def test_settings_of_the_reference(keyword):
     assert reference.SETTINGS.get(keyword, ()) == tuple(ops.BUILTINS[keyword].settings())
 
 
-FORMULAS = [k for k, kind in ops.BUILTINS.items() if kind.owns is None and k not in reference.DRAWING]
+ELSEWHERE = ("split", "unpool")
+"""They need an equation for each part, and two operands: test_words.py has them in networks."""
+FORMULAS = [
+    k for k, kind in ops.BUILTINS.items() if kind.owns is None and k not in reference.DRAWING and k not in ELSEWHERE
+]
 
 
 @pytest.mark.parametrize("keyword", FORMULAS)
@@ -595,7 +623,7 @@ def test_formula_of_the_reference(keyword):
                 assert torch.allclose(formula(x, **settings), case.formula(x, None), rtol=1e-10, atol=1e-10)
 
 
-@pytest.mark.parametrize("keyword", ops.BUILTINS)
+@pytest.mark.parametrize("keyword", [k for k in ops.BUILTINS if k not in ELSEWHERE])
 def test_in_a_network(keyword):
     """Its generated code and the reference agree, on a map, or on the vector that it needs."""
     shapes = next(case.shapes[0] for case in CASES if case.operator.keyword == keyword)
@@ -607,7 +635,9 @@ def test_in_a_network(keyword):
     assert verify_forms(network, candidates_of(network), 1e-10).worst < 1e-10
 
 
-@pytest.mark.parametrize("written", ["prelu[shared]", "bn[affine]", "maxpool[3, ceil]", "avgpool[2, ceil=1]"])
+@pytest.mark.parametrize(
+    "written", ["prelu[shared]", "bn[affine]", "bn[fixed]", "maxpool[3, ceil]", "avgpool[2, ceil=1]"]
+)
 def test_a_word_alone_turns_a_setting_on(written):
     """For the equations executed, too."""
     text = f"model N\ninput f : 3 × 6 × 8\noutput h : 5\nkernel K : 3×3 → 8\nx = {written}(K * f)\n"

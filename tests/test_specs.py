@@ -35,8 +35,8 @@ PUBLISHED = (
     "convnext_t densenet121 efficientnet_b0 googlenet googlenet_aux inception_v3 inception_v3_aux mobilenet_v3_large "
     "mobilenet_v3_small se_resnet18 shufflenet_v2"
 )
-COMPARED = {f"imagenet/{name}" for name in PUBLISHED.split()}
-"""Those that `test_published.py` compares with others, at their full width."""
+COMPARED = {f"imagenet/{name}" for name in (*PUBLISHED.split(), "irevnet")}
+"""Those that `test_published.py` and `test_rearranged.py` compare with others."""
 
 # What makes a network narrow, where the spec says so, with other widths on every level.
 NARROW = {

@@ -46,7 +46,8 @@ def _norms_after_kernels(graph: Graph) -> dict[Key, list[_Norm | None]]:
     for at, node in enumerate(graph.nodes()):
         if isinstance(node.operator, Kernel) and node.parameter is not None:
             read_by = [graph.node(reader) for reader in readers[at]]
-            is_alone = len(read_by) == 1 and isinstance(read_by[0].operator, BatchNorm) and not node.operator.is_adjoint
+            is_free = not node.operator.is_adjoint and not node.operator.rules
+            is_alone = is_free and len(read_by) == 1 and isinstance(read_by[0].operator, BatchNorm)
             found.setdefault(node.parameter, []).append(_norm_of(read_by[0]) if is_alone else None)
     return found
 
@@ -92,6 +93,8 @@ def _explain_kept(graph: Graph, folded: Container[Key]) -> list[_KeptNorm]:
             continue
         elif graph.node(before).operator.is_adjoint:
             reason = "it follows an adjoint, which has no bias"
+        elif rules := getattr(graph.node(before).operator, "rules", ()):
+            reason = f"its kernel is {' and '.join(f'`{rule}`' for rule in rules)}, which scaled channels are not"
         else:
             reason = _why_not(norms[kernel], len(readers[before]))
         found[_KeptNorm(norm, keyword, kernel, reason)] = None
@@ -142,7 +145,7 @@ def fold_norms(graph: Graph) -> Folded:
     """The network in evaluation with batch normalisations folded into the kernels before them, which get a bias.
 
     A kernel takes up a normalisation if all its uses are read by that one and by nothing else, and none is an adjoint,
-    whose outputs are the kernel's inputs. Left alone are a
+    whose outputs are the kernel's inputs; nor does one that is `shared`, `symmetric` or the like. Left alone are a
     normalisation before a convolution, whose zero padding would lack the shift, one after a sum or an activation,
     and `gn` and `ln`, which depend on the data. Parameters that are no longer used are gone. The mathematics:
     γ · (K * x + b - μ) / √(σ² + ε) + β is affine in K and b, Ioffe and Szegedy 2015, Algorithm 2.

@@ -15,6 +15,7 @@ from cldfc.emit.solvers import has_solvers, solver_lines
 from cldfc.network.graph import Graph
 from cldfc.network.positions import Key, Position
 from cldfc.ops import (
+    BatchNorm,
     ConvolutionAdjoint,
     DropPath,
     Kernel,
@@ -22,8 +23,10 @@ from cldfc.ops import (
     SharedBatchNorm,
     TrainedSlope,
     TrainedThreshold,
+    Unpool,
     WithScalar,
 )
+from cldfc.ops.solver import whole_size
 
 _DEFAULTS = {
     "stride": "int = 1",
@@ -114,7 +117,12 @@ def _tail(uses: set[str]) -> list[str]:
 
 def _start_lines(operator: Operator, module: str, sizes: Mapping[str, str], depth: int) -> list[str]:
     """What makes a kernel start otherwise than by He's rule."""
-    lines = operator.start.lines(module, sizes.get("groups", "1")) if isinstance(operator, Kernel) else []
+    if isinstance(operator, BatchNorm) and operator.fixed and operator.affine:
+        return [f"freeze({module})"]
+    if not isinstance(operator, Kernel):
+        return []
+    lines = [f"shared({module})"] * ("shared" in operator.rules)
+    lines += operator.start.lines(module, sizes.get("groups", "1"))
     return [part for line in lines for part in python.breakable(line, depth)]
 
 
@@ -134,6 +142,46 @@ def _stencil_lines() -> list[str]:
         "",
         "",
     ]
+
+
+def rule_lines(rules: Collection[str], has_groups: bool) -> list[str]:
+    """What makes weights obey the rules of kernels: `shared` when they are made, the others where they are used."""
+    tensor, lines = "torch.Tensor", list[str]()
+    if "shared" in rules:
+        lines += [
+            "def shared(kernel: nn.Module) -> None:",
+            '    """Leave one kernel for all channels."""',
+            "    kernel.weight = nn.Parameter(kernel.weight[:1].detach().clone())",
+            "",
+            "",
+        ]
+    if "zero_sum" in rules:
+        lines += [
+            f"def zero_sum(weight: {tensor}) -> {tensor}:",
+            '    """The nearest kernel that gives 0 for a map whose channels are constant."""',
+            "    return weight - weight.mean((2, 3), keepdim=True)",
+            "",
+            "",
+        ]
+    if "symmetric" in rules:
+        turned = "weight.unflatten(0, (groups, -1)).transpose(1, 2).flatten(0, 1)" if has_groups else ""
+        lines += [
+            f"def symmetric(weight: {tensor}{', groups: int = 1' * has_groups}) -> {tensor}:",
+            '    """The nearest kernel that is its own adjoint: the convolutions with it are symmetric."""',
+            f"    adjoint = {turned or 'weight.transpose(0, 1)'}.flip(2, 3)",
+            "    return (weight + adjoint) / 2",
+            "",
+            "",
+        ]
+    if "unit_norm" in rules:
+        lines += [
+            f"def unit_norm(weight: {tensor}) -> {tensor}:",
+            '    """The kernel with each of its filters divided by its norm."""',
+            "    return weight / torch.linalg.vector_norm(weight, dim=(1, 2, 3), keepdim=True)",
+            "",
+            "",
+        ]
+    return lines
 
 
 def unpad_lines() -> list[str]:
@@ -170,6 +218,45 @@ def shared_norm_lines() -> list[str]:
         "    statistics = use.running_mean, use.running_var",
         "    affine = shared.weight, shared.bias",
         "    return F.batch_norm(x, *statistics, *affine, use.training, use.momentum, use.eps)",
+        "",
+        "",
+    ]
+
+
+def frozen_norm_lines() -> list[str]:
+    """`freeze` and `frozen_norm`, for `bn[fixed]`."""
+    norm = "nn.BatchNorm2d"
+    return [
+        f"def freeze(norm: {norm}) -> None:",
+        '    """Make scale and shift of a normalisation buffers: saved, but not trained."""',
+        '    for name in ("weight", "bias"):',
+        "        value = getattr(norm, name).detach()",
+        "        delattr(norm, name)",
+        "        norm.register_buffer(name, value)",
+        "",
+        "",
+        *python.call(
+            "def frozen_norm",
+            ["x: torch.Tensor", f"norm: {norm}", f"use: {norm} | None = None"],
+            " -> torch.Tensor:",
+            0,
+        ),
+        '    """Batch normalisation by running statistics, in training too; several uses have their own."""',
+        "    use = use or norm",
+        "    statistics = use.running_mean, use.running_var",
+        "    return F.batch_norm(x, *statistics, norm.weight, norm.bias, eps=norm.eps)",
+        "",
+        "",
+    ]
+
+
+def unpool_lines() -> list[str]:
+    """`unpool`: torch's own takes the places, which another pooling of the same map gives."""
+    return [
+        *python.call("def unpool", ["x: torch.Tensor", "y: torch.Tensor", "size: int"], " -> torch.Tensor:", 0),
+        '    """Each number of x where the largest of its window stands in y, zeros elsewhere."""',
+        "    _, places = F.max_pool2d(y, size, return_indices=True)",
+        "    return F.max_unpool2d(x, places, size, output_size=y.shape[2:])",
         "",
         "",
     ]
@@ -359,12 +446,20 @@ def initialisers(graph: Graph) -> list[str]:
         uses |= {"padding_mode" for stored in mine if getattr(stored.operator, "mode", "zeros") != "zeros"}
         uses |= {"strides" for node in nodes if isinstance(getattr(node.operator, "stride", 1), tuple)}
         lines += write(uses) if sizes else []
-    if any(isinstance(node.operator, Kernel) and node.operator.start.rows for node in nodes):
+    used = [node.operator for node in nodes if isinstance(node.operator, Kernel)]
+    if any(operator.start.rows for operator in used):
         lines += _stencil_lines()
+    rules = {rule for operator in used for rule in operator.rules}
+    lines += rule_lines(rules, any(whole_size(stored.sizes, "groups") > 1 for stored in kernels))
     if any(isinstance(node.operator, ConvolutionAdjoint) and node.operator.mode != "zeros" for node in nodes):
         lines += unpad_lines()
-    if any(isinstance(stored.operator, SharedBatchNorm) for stored in graph.parameters.values()):
+    norms = [stored.operator for stored in graph.parameters.values() if isinstance(stored.operator, BatchNorm)]
+    if any(isinstance(norm, SharedBatchNorm) and not norm.fixed for norm in norms):
         lines += shared_norm_lines()
+    if any(norm.fixed for norm in norms):
+        lines += frozen_norm_lines()
+    if any(isinstance(node.operator, Unpool) for node in graph.nodes()):
+        lines += unpool_lines()
     if any(isinstance(node.operator, DropPath) for node in graph.nodes()):
         lines += drop_path_lines()
     for kind, write in ((TrainedThreshold, threshold_lines), (TrainedSlope, slope_lines)):

@@ -24,6 +24,7 @@ from cldfc.ops import (
     ConvolutionAdjoint,
     Iterated,
     Kernel,
+    SplitChannels,
     Spread,
     Statistics,
     Unknown,
@@ -463,6 +464,8 @@ class Forward:
         if isinstance(step.operator, WithNumber):
             factor = self.factor(site, at)
             return step.operator.torch(operands, f"({factor})" if _is_sum(factor) else factor)
+        if isinstance(step.operator, SplitChannels):
+            return step.operator.torch(operands, self.part(site, at))
         if step.channels:
             return step.operator.torch(operands, self.channels(site, at))
         if step.use is None:
@@ -472,9 +475,11 @@ class Forward:
         if step.statistics is not None:
             own = self.place_at[id(site.leaf), at, True]
             operands = [*operands, self.names.module(own.name, own.positions)]
-        is_own = bool(site.leaf.template.readings and step.settings) or self.ownership.fits(place)
-        if isinstance(step.operator, Kernel) and (step.operator.is_adjoint or not is_own):
+        has_strides = bool(site.leaf.template.readings and step.settings)
+        is_own = has_strides or self.ownership.fits(place)
+        if isinstance(step.operator, Kernel) and (step.operator.is_adjoint or step.operator.rules or not is_own):
             sizes = self.names.size_texts(place, site.route, _NEEDED)
+            sizes = {**sizes, "stride": f"{module}.stride"} if has_strides else sizes
             return step.operator.torch_unlike(operands, module, sizes, self.beyond(site, at))
         return step.operator.torch(operands, module)
 
@@ -536,6 +541,16 @@ class Forward:
         first = site.leaf.template.steps[at].channels[0].substitute(site.leaf.binding())
         sizes = self.names.sizes
         return f"{sizes.fit(f'{family}_channel', firsts, first)}, {sizes.fit(f'{family}_channels', counts)}"
+
+    def part(self, site: Site, at: int) -> str:
+        """The number of the part that is taken of a value, which may differ from turn to turn."""
+        nodes = [(turn, self.node_at(site, at, turn).operator) for turn in turns(site.route)]
+        places = [(turn, operator.place) for turn, operator in nodes if isinstance(operator, SplitChannels)]
+        own = site.leaf.template.steps[at].channels[0].substitute(site.leaf.binding())
+        position = next(iter(own.positions()), None)
+        if position is not None and isinstance(position.base, str):
+            return self.names.sizes.position(position)
+        return self.names.sizes.fit(f"{site.leaf.template.family}_part", places, own)
 
     def node_at(self, site: Site, at: int, turn: Turn) -> Node:
         """The operation that a step is in one turn of the loops."""

@@ -163,6 +163,10 @@ _INSIDE = {
     "reflect": "pads a map with its mirror image, without the outermost numbers",
     "replicate": "pads a map with its outermost numbers",
     "each": "has a kernel for each channel by itself, in place of channels",
+    "shared": "after `each`: one kernel for all channels, which stays one while training",
+    "zero_sum": "keeps the sum of a kernel's numbers, for each pair of channels, at 0 while training",
+    "symmetric": "keeps a kernel its own adjoint while training: ⟨A * x, y⟩ = ⟨x, A * y⟩",
+    "unit_norm": "keeps the norm of the numbers that lead to each output channel at 1 while training",
     "start": "says how a kernel starts: `he`, `he_out`, `torch`, `zero`, `identity`, `orthogonal`, `normal(0.01)`; "
     "in `fix`, the value from which it iterates",
     "bias": "adds a number to each channel that a kernel gives",

@@ -294,15 +294,16 @@ def _resolve_kernel(kernel: tree.KernelStatement, case: Case | None, tags: Tags)
     if kernel.boundary == "valid":
         attributes["padding"] = Attribute(Formula(0), "a padding", 0, 0, kernel.span)
     given = {"bias": kernel.has_bias, "each": kernel.is_each, "fixed": kernel.is_fixed}
+    given["shared"] = "shared" in kernel.rules
     attributes |= {name: Attribute(Formula(1), name, 0, 1, kernel.span) for name, is_given in given.items() if is_given}
     if kernel.is_each and kernel.groups is not None:
         message, help = "`each` has a kernel for each channel, and so its own groups", "leave `groups` out"
         return tags.problems.report("E0203", message, kernel.groups.span, "the second", help)
     start = _resolve_start(kernel, tags)
-    if start is None:
+    if start is None or not _check_rules(kernel, start, tags.problems):
         return None
     is_lower = is_map or ("out" in attributes and _is_next(attributes["out"]))
-    return Declaration(kernel.symbol.name, head, attributes, kernel, 0 if is_lower else 1, start, case)
+    return Declaration(kernel.symbol.name, head, attributes, kernel, 0 if is_lower else 1, start, kernel.rules, case)
 
 
 def _index_names(symbol: tree.Symbol, case: Case | None, tags: Tags) -> tuple[str, ...] | None:
@@ -360,6 +361,42 @@ def _resolve_start(kernel: tree.KernelStatement, tags: Tags) -> KernelStart | No
     return KernelStart(
         rows=tuple(tuple(factor * scale * entry for entry in row) for row in rows), is_fixed=kernel.is_fixed
     )
+
+
+def _check_rules(kernel: tree.KernelStatement, start: KernelStart, problems: Problems) -> bool:
+    """Whether a kernel can obey its rules; if not, that is reported."""
+    name, rules, message, help = format_symbol(kernel.symbol), kernel.rules, "", ""
+    numbers = [entry for row in start.rows for entry in row]
+    size, total = max(map(abs, numbers), default=0.0), sum(numbers)
+    if "shared" in rules and not kernel.is_each:
+        message, help = f"`{name}` is `shared`, but has channels", "write `each` in their place: `3×3 each shared`"
+    elif "shared" in rules and kernel.has_bias:
+        message = f"`{name}` is `shared`, and has a bias for each channel"
+        help = "leave `bias` out, and add a vector: `K * x + β`"
+    elif kernel.is_fixed and any(rule != "shared" for rule in rules):
+        message = f"`{name}` is fixed, so that nothing has to keep it `{rules[-1]}`"
+        help = f"leave out `{rules[-1]}`, or `fixed`"
+    elif "symmetric" in rules and "unit_norm" in rules and not kernel.is_each:
+        message = (
+            f"`{name}` cannot be both `symmetric` and `unit_norm`: a factor for each output channel breaks symmetry"
+        )
+        help = "keep one of the two, or write `each`"
+    elif "unit_norm" in rules and (kernel.start == "zero" or (numbers and not size)):
+        message, help = f"`{name}` starts from zero, and no factor makes its norm 1", "write another start"
+    elif "zero_sum" in rules and abs(total) > _ROUNDING * len(numbers) * size:
+        message = f"`{name}` keeps the sum of its numbers at 0, but those given add up to {total:g}"
+        help = "write numbers whose sum is 0, or leave `zero_sum` out"
+    elif "symmetric" in rules and any(
+        abs(one - other) > _ROUNDING * size for one, other in zip(numbers, numbers[::-1], strict=True)
+    ):
+        message = f"`{name}` is symmetric, but the numbers given are others when they are read from the end"
+        help = "write numbers with K(-x) = K(x), or leave `symmetric` out"
+    if message:
+        problems.report("E0418", message, kernel.symbol.span, "cannot be kept", help)
+    return not message
+
+
+_ROUNDING = 1e-12
 
 
 def _rows_of(

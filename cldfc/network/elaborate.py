@@ -62,6 +62,7 @@ from cldfc.ops import (
     EuclideanNorm,
     Extreme,
     ExtremeTotal,
+    FrozenBatchNorm,
     InnerProduct,
     Kernel,
     Limit,
@@ -81,6 +82,7 @@ from cldfc.ops import (
     ScaleChannels,
     SharedBatchNorm,
     Shift,
+    SplitChannels,
     Total,
     Unknown,
     VectorValue,
@@ -600,6 +602,13 @@ class Elaboration:
             return self.expand(function, let, operands, scope, application.span)
         if names.kind(function) is not Kind.OPERATOR:
             return names.report_kind(function, Kind.OPERATOR)
+        if isinstance(function, tree.Symbol) and function.name in BUILTINS and not function.tag:
+            operator = BUILTINS[function.name]
+            if operator.takes_operands == len(operands):
+                made, known = _configure(self, function, operator, scope), tuple(o for o in operands if o is not None)
+                if made is None or len(known) < len(operands):
+                    return None
+                return self.step(made, known, None, application.span, tuple(a.span for a in application.arguments))
         text = function.span.text
         message = f"`{text}` takes one operand, but is given {len(operands)}"
         help = "give the operands names, as in `let S(u, f) = u + B * (f - A * u)`; `concat(x, y)` joins values"
@@ -699,6 +708,12 @@ class Elaboration:
         positions = self.positions(symbol, scope)
         if operator is None or positions is None or operand is None:
             return None
+        if operator.takes_operands > 1:
+            message = f"`{symbol.name}` takes {count_in_words(operator.takes_operands, 'operand')}, but is given 1"
+            help = "write `unpool[2](x, y)`: numbers, and the value whose largest ones say where they belong"
+            return self.words.problems.report("E0216", message, symbol.span, "1 operand here", help)
+        if isinstance(operator, SplitChannels) and not positions:
+            return self.part(symbol, operator, operand)
         if operator.owns is None:
             if positions:
                 message = f"`{symbol.name}` has no parameters, so it takes no tag"
@@ -712,7 +727,34 @@ class Elaboration:
         use = self.own(operator.owns, "" if operator.owns == "linear" else self.head(operand), symbol.span)
         given = {setting.name or "outputs": setting.value for setting in symbol.settings if operator.of_module}
         varying = self.varying("outputs", given.get("outputs"))
+        if isinstance(operator, BatchNorm) and operator.fixed:
+            operator = FrozenBatchNorm(eps=operator.eps, affine=operator.affine, momentum=operator.momentum, fixed=1)
         return self.step(operator, (operand,), use, symbol.span, settings=varying)
+
+    def part(self, symbol: tree.Symbol, operator: SplitChannels, operand: _Value) -> _Value | None:
+        """The part of a value that the last index on the left counts, from the first of its range on."""
+        if self.statement is None:
+            return self.step(operator, (operand,), None, symbol.span)
+        last = self.left[-1] if self.left else None
+        declared = self.words.tags.constants.ranges
+        name = last.base if last is not None and not last.offset and isinstance(last.base, str) else None
+        known = None if name is None else self.ranges.get(name)
+        text, count = format_symbol(self.statement.left), operator.parts
+        if self.outer is not None or known is None or name is None or last is None:
+            place = self.statement.left.span
+            message = f"`split` gives a family of {count} values, and no index of `{text}` counts them"
+            help = f"write `y@k = split(x, {count}) for k = 1..{count}`, and take `y@1` where it is used"
+            return self.words.problems.report("E0225", message, symbol.span, "which part?", help, Label(place, "here"))
+        try:
+            values = known.values({}, declared.get(name))
+        except KeyError:
+            values = range(0)
+        if len(values) != count:
+            message = f"`split` gives {count_in_words(count, 'value')}, but `{name}` takes {len(values) or 'other'}"
+            help = f"write `for {name} = 1..{count}`, or split into {len(values) or 2}"
+            return self.words.problems.report("E0225", message, symbol.span, f"{count} parts", help)
+        place = Formula(last.shifted(-values.start))
+        return self.step(operator, (operand,), None, symbol.span, (symbol.span,), channels=(place,))
 
     def trained_setting(self, symbol: tree.Symbol, scope: Scope) -> tree.Setting | None:
         """The scalar or vector in the brackets of an operator that takes one there."""
@@ -736,7 +778,7 @@ class Elaboration:
         if not isinstance(operator, BatchNorm):
             return self.step(operator, (operand,), use, symbol.span)
         statistics = self.own("stats", self.head(operand), symbol.span)
-        shared = SharedBatchNorm(eps=operator.eps, momentum=operator.momentum)
+        shared = SharedBatchNorm(eps=operator.eps, momentum=operator.momentum, fixed=operator.fixed)
         return self.step(shared, (operand,), use, symbol.span, statistics=statistics)
 
     def head(self, operand: Operand) -> str:
@@ -837,16 +879,16 @@ class Elaboration:
         is_adjoint, declaration = isinstance(left, tree.Adjoint), self.declaration(use)
         if declaration is None:
             return None
-        start = declaration.start
+        start, rules = declaration.start, declaration.rules
         stride = self.stride(star, scope)
         if stride is None:
             return None
         if star.is_transposed:
             if isinstance(stride, tuple):
                 return self.refuse_rectangle(star, f"`{use.name} *^{{{stride[0]},{stride[1]}}}`")
-            operator = (ProlongationAdjoint if is_adjoint else Prolongation)(stride, start)
+            operator = (ProlongationAdjoint if is_adjoint else Prolongation)(stride, start, rules)
         else:
-            operator = (ConvolutionAdjoint if is_adjoint else Convolution)(stride, start, _mode(declaration))
+            operator = (ConvolutionAdjoint if is_adjoint else Convolution)(stride, start, rules, _mode(declaration))
         return self.step(operator, (operand,), use, star.span, settings=self.varying("stride", star.stride))
 
     def varying(self, name: str, written: object) -> tuple[tuple[str, Formula], ...]:
@@ -857,7 +899,7 @@ class Elaboration:
     def declaration(self, use: Use) -> Declaration | None:
         """The declaration of a kernel where it is used; of several only if they differ in more than sizes."""
         declaration = self.words.parameters[use.name]
-        ways = {(each.start, _mode(each)) for each in declaration.cases}
+        ways = {(each.start, each.rules, _mode(each)) for each in declaration.cases}
         if len(ways) < 2 or self.statement is None:
             return declaration
         case = self.case(use.name, use.tag, use.span)

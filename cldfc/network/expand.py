@@ -28,7 +28,7 @@ from cldfc.network.positions import (
     report_size,
 )
 from cldfc.network.program import Operand, Program, Read, Reads, Step, Template, Use
-from cldfc.ops import Channels, Input, Kernel, Operator, WithNumber, Zero
+from cldfc.ops import Channels, Input, Kernel, Operator, SplitChannels, WithNumber, Zero
 from cldfc.syntax import tree
 from cldfc.syntax.format import by_text, format_symbol
 
@@ -419,7 +419,9 @@ class _Demand:
         try:
             if step.factor is not None and isinstance(operator, WithNumber):
                 operator = replace(operator, factor=_as_factor(step.factor.value(binding)))
-            if step.channels:
+            if isinstance(operator, SplitChannels):
+                operator = replace(operator, place=int(step.channels[0].value(binding)))
+            elif step.channels:
                 first, last = (formula.value(binding) for formula in step.channels)
                 if not (isinstance(first, int) and isinstance(last, int) and 0 <= first <= last <= LARGEST_SIZE):
                     return self.errors.no_channels(step, (first, last), instance.value)

@@ -223,6 +223,7 @@ class Declaration:
     statement: tree.KernelStatement | tree.Scalar
     transfer: int = 1
     start: KernelStart = KernelStart()
+    rules: tuple[tree.KernelRule, ...] = ()
     case: Case | None = None
     cases: tuple[Declaration, ...] = ()
 

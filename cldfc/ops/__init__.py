@@ -47,7 +47,15 @@ from cldfc.ops.convolution import (
     ProlongationAdjoint,
 )
 from cldfc.ops.fixed_point import ConjugateGradients, FixedPoint, Iterated, Unknown
-from cldfc.ops.normalisation import BatchNorm, GroupNorm, LayerNorm, Normalisation, SharedBatchNorm, Statistics
+from cldfc.ops.normalisation import (
+    BatchNorm,
+    FrozenBatchNorm,
+    GroupNorm,
+    LayerNorm,
+    Normalisation,
+    SharedBatchNorm,
+    Statistics,
+)
 from cldfc.ops.pointwise import (
     TRAINED_SETTINGS,
     DropPath,
@@ -56,8 +64,8 @@ from cldfc.ops.pointwise import (
     TrainedSlope,
     TrainedThreshold,
 )
-from cldfc.ops.pooling import AvgPool, MaxPool, Pool
-from cldfc.ops.rearrange import Concat, Flatten, Upsample
+from cldfc.ops.pooling import AvgPool, MaxPool, Pool, Unpool
+from cldfc.ops.rearrange import Concat, Flatten, SplitChannels, Upsample
 from cldfc.ops.solver import (
     Dim,
     Form,
@@ -94,6 +102,7 @@ __all__ = [
     "FixedPoint",
     "Flatten",
     "Form",
+    "FrozenBatchNorm",
     "GroupNorm",
     "Identity",
     "Indivisible",
@@ -131,6 +140,7 @@ __all__ = [
     "Sizes",
     "Softmax",
     "Solver",
+    "SplitChannels",
     "Spread",
     "Statistics",
     "Supposition",
@@ -141,6 +151,7 @@ __all__ = [
     "TrainedThreshold",
     "Unfit",
     "Unknown",
+    "Unpool",
     "Upsample",
     "VectorValue",
     "WithNumber",

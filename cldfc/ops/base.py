@@ -90,6 +90,8 @@ class Operator(ABC):
     """How tightly its operands must, where that is not said by `binds`."""
     gives_number: ClassVar[bool] = False
     """Whether its result is a number for each image, whatever its operands are."""
+    takes_operands: ClassVar[int] = 1
+    """How many values stand in the parentheses behind its name."""
     shapes: ClassVar[str] = "any → the same"
     """Operands → result, for the language reference."""
     parameters: ClassVar[str] = "none"

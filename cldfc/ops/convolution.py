@@ -54,8 +54,11 @@ class Kernel(Operator):
     parameters: ClassVar[str] = "C/g·C'·k², and C' with bias"
     stride: int | tuple[int, int] = 1
     start: KernelStart = KernelStart()
+    rules: tuple[str, ...] = ()
+    """What training keeps of the kernel: its weight is stored as it is trained, and made so where it is used."""
 
     def grouped(self, shapes: Solver, parameter: Sized) -> None:
+        self.obey_rules(shapes, parameter)
         if parameter.given.get("each"):
             shapes.equal(parameter.dimension("in"), parameter.dimension("out"))
         elif self.start.rows:
@@ -65,6 +68,43 @@ class Kernel(Operator):
         if groups > 1:
             shapes.grouped(parameter.dimension("in"), groups)
             shapes.grouped(parameter.dimension("out"), groups)
+
+    def obey_rules(self, shapes: Solver, parameter: Sized) -> None:
+        """Raise Unfit for a use of the kernel to which its rules do not apply."""
+        if "zero_sum" in self.rules and _area(parameter.given) == 1:
+            raise Unfit("a single number whose sum is 0 is 0", "leave `zero_sum` out, or write a larger size")
+        if "unit_norm" in self.rules and self.is_transposed:
+            reason = "`unit_norm` is about the numbers that lead to a channel by a convolution, not by `*^s`"
+            raise Unfit(reason, "prolong by the adjoint of a convolution, as in `Kᵀ *_2 x`, or leave `unit_norm` out")
+        if "symmetric" not in self.rules:
+            return
+        sides = () if self.is_transposed else _axes(parameter.given, self.stride)
+        mode = getattr(self, "mode", "zeros")
+        if not sides or any(side.stride > 1 or side.reach - 1 != 2 * side.padding for side in sides):
+            reason = "a symmetric kernel leads from a map to one of the same size"
+            raise Unfit(reason, "use it without a stride or another padding, or leave `symmetric` out")
+        if mode not in ("zeros", "circular"):
+            reason = f"with `{mode}` numbers from inside the map stand around it, and no kernel is symmetric"
+            raise Unfit(reason, "write `circular`, or nothing for zeros around the map, or leave `symmetric` out")
+        before = parameter.dimension("in")
+
+        def match(channels: Size) -> None:
+            size = before.root().size
+            if size not in (None, channels):
+                reason = f"a symmetric kernel has as many channels before as behind it, not {size} and {channels}"
+                raise Unfit(reason, "write the same number of channels, or leave `symmetric` out")
+            shapes.known(before, channels)
+
+        shapes.when_known(parameter.dimension("out"), match)
+
+    def weight_text(self, module: str, sizes: Mapping[str, str]) -> str:
+        """The weight in Python, as its rules make it."""
+        text, is_shared = f"{module}.weight", "shared" in self.rules
+        for rule in self.rules:
+            if rule != "shared":
+                in_groups = rule == "symmetric" and not is_shared and sizes.get("groups", "1") != "1"
+                text = f"{rule}({text}{f', {module}.groups' * in_groups})"
+        return f"{text}.expand({module}.groups, -1, -1, -1)" if is_shared else text
 
     def torch(self, operands: list[str], module: str) -> str:
         """A call of its module; that of an adjoint is the kernel's, which knows its own sizes."""
@@ -98,7 +138,8 @@ class Kernel(Operator):
         return self.weights(sizes) * whole_size(sizes, "in") * height * width
 
     def stored(self, sizes: Sizes) -> int:
-        weights = 0 if sizes.get("fixed") else self.weights(sizes) * whole_size(sizes, "in")
+        weights = _area(sizes) if sizes.get("shared") else self.weights(sizes) * whole_size(sizes, "in")
+        weights = 0 if sizes.get("fixed") else weights
         return weights + whole_size(sizes, "bias", 0) * whole_size(sizes, "out")
 
     def weights(self, sizes: Sizes) -> int:
@@ -247,10 +288,15 @@ class Convolution(Kernel):
         bias = f", {module}.bias" if "bias" in given else ""
         rest = "".join(f", {name}={given[name]}" for name in ("dilation", "groups") if name in given)
         operand, padding = operands[0], f", padding={module}.padding"
+        if self.rules:
+            texts = _pair_text(*_padding_texts(sizes or {}, module)) if "size" in (sizes or {}) else ""
+            padding = f", padding={texts}" * (texts != "0") if module not in texts else padding
         if self.mode != "zeros":
             rows, columns = _padding_texts(sizes or {}, module)
             operand, padding = f'F.pad({operand}, ({columns}, {columns}, {rows}, {rows}), mode="{self.mode}")', ""
-        return f"F.conv2d({operand}, {module}.weight{bias}, stride={self.stride}{padding}{rest})"
+        step = (sizes or {}).get("stride", str(self.stride))
+        stride, weight = f", stride={step}" * (step != "1"), self.weight_text(module, sizes or {})
+        return f"F.conv2d({operand}, {weight}{bias}{stride}{padding}{rest})"
 
     def module(self, sizes: Mapping[str, str]) -> str:
         size = f"({sizes['size']}, {sizes['width']})" if "width" in sizes else sizes["size"]
@@ -323,7 +369,7 @@ class Prolongation(Kernel):
         texts = [f", {module}.bias" if "bias" in given else "", f", stride={self.stride}"]
         texts += [f", {name}={numbers[name]}" for name in numbers if numbers[name]]
         texts += [f", {name}={given[name]}" for name in ("groups", "dilation") if name in given]
-        return f"F.conv_transpose2d({operands[0]}, {module}.weight{''.join(texts)})"
+        return f"F.conv_transpose2d({operands[0]}, {self.weight_text(module, sizes)}{''.join(texts)})"
 
     def module(self, sizes: Mapping[str, str]) -> str:
         return f"prolong({sizes['in']}, {sizes['out']}, {sizes['size']}, {self.stride}{_arguments(sizes)})"
@@ -401,11 +447,12 @@ class ConvolutionAdjoint(Kernel):
         padding = "0" if self.mode != "zeros" else _pair_text(rows, columns)
         padding = f"{module}.padding" if padding.startswith("(") and module in padding else padding
         rest = {"padding": padding, "output_padding": beyond}
-        text = f"F.conv_transpose2d({operands[0]}, {module}.weight{self.arguments(sizes, module, rest)})"
+        weight = self.weight_text(module, sizes)
+        text = f"F.conv_transpose2d({operands[0]}, {weight}{self.arguments(sizes, module, rest)})"
         return text if self.mode == "zeros" else f'unpad({text}, {rows}, {columns}, "{self.mode}")'
 
     def module(self, sizes: Mapping[str, str]) -> str:
-        return Convolution(self.stride, self.start, self.mode).module(sizes)
+        return Convolution(self.stride, self.start, self.rules, self.mode).module(sizes)
 
 
 @dataclass(frozen=True)
@@ -448,7 +495,8 @@ class ProlongationAdjoint(Kernel):
         is_known = size.isdecimal() and dilation.isdecimal()
         padding = _prolongation_padding(int(size), int(dilation), self.stride)[0] if is_known else f"{module}.padding"
         rest = {"padding": str(padding)}
-        return f"F.conv2d({operands[0]}, {module}.weight{self.arguments(sizes, module, rest)})"
+        weight = self.weight_text(module, sizes)
+        return f"F.conv2d({operands[0]}, {weight}{self.arguments(sizes, module, rest)})"
 
     def module(self, sizes: Mapping[str, str]) -> str:
         return Prolongation(self.stride).module(sizes)

@@ -138,7 +138,7 @@ def _limits(kind: type[Operator], name: str) -> str:
 def _code_of(operator: Operator) -> list[str]:
     """Its constructor, if it has parameters, and its call."""
     if operator.owns is None:
-        return [operator.torch(["x"], "")]
+        return [operator.torch(["x", "y"][: operator.takes_operands], "")]
     return [f"self.{operator.owns} = {operator.module(_SIZES)}", operator.torch(["x"], f"self.{operator.owns}")]
 
 

@@ -49,7 +49,8 @@ class BatchNorm(Normalisation):
     """bn(x): batch normalisation by channel, Ioffe and Szegedy 2015, the paper's [18].
 
     In training running statistics move towards those of the batch by the share `momentum`. `bn@ℓ` shares scale and
-    shift by its tag; each use keeps running statistics of its own.
+    shift by its tag; each use keeps running statistics of its own. `bn fixed` is frozen, which fmt writes `bn[fixed]`:
+    it has the running statistics in training, too, and nothing of it changes.
     """
 
     keyword: ClassVar[str | None] = "bn"
@@ -57,6 +58,7 @@ class BatchNorm(Normalisation):
     owns: ClassVar[str | None] = "bn"
     shapes: ClassVar[str] = "C×H×W → the same"
     momentum: float = real(0.1, 0, 1, kw_only=True)
+    fixed: int = whole(0, 0, 1, kw_only=True)
 
     def shape(self, shapes: Solver, operands: list[Form], result: Form, parameter: Sized | None) -> None:
         assert parameter is not None
@@ -81,11 +83,33 @@ class SharedBatchNorm(BatchNorm):
 
     def torch(self, operands: list[str], module: str) -> str:
         """The operands are x and the module of the statistics."""
-        return f"shared_norm({', '.join([operands[0], module, *operands[1:]])})"
+        function = "frozen_norm" if self.fixed else "shared_norm"
+        return f"{function}({', '.join([operands[0], module, *operands[1:]])})"
+
+    def stored(self, sizes: Sizes) -> int:
+        return 0 if self.fixed else super().stored(sizes)
 
     def statistics(self) -> Statistics:
         """What one use keeps for itself."""
         return Statistics(eps=self.eps, momentum=self.momentum, affine=0)
+
+
+@dataclass(frozen=True)
+class FrozenBatchNorm(BatchNorm):
+    """bn[fixed](x): a scale and a shift by running statistics, of which training changes nothing."""
+
+    repeatable: ClassVar[bool] = True
+    bounded: ClassVar[bool] = False
+    parameters: ClassVar[str] = "none"
+
+    def torch(self, operands: list[str], module: str) -> str:
+        return f"frozen_norm({operands[0]}, {module})"
+
+    def stored(self, sizes: Sizes) -> int:
+        return 0
+
+    def keeps(self, result: Shape, trained: Sequence[bool]) -> Kept:
+        return Kept((0,))
 
 
 @dataclass(frozen=True)

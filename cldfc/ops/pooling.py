@@ -108,3 +108,35 @@ class MaxPool(Pool):
     def keeps(self, result: Shape, trained: Sequence[bool]) -> Kept:
         """Its operand, and where in it each number of the result stands."""
         return Kept((0,), each_image=INDEX * prod(result))
+
+
+@dataclass(frozen=True)
+class Unpool(Operator):
+    """unpool(x, y): each number of x where maxpool finds that of its window in y, zeros elsewhere, Zeiler et al. 2011.
+
+    `unpool[2](x, y)` is as large as y, which `maxpool[2](y)` is made of; of equal numbers in a window it finds the
+    first. It is linear in x. SegNet, Badrinarayanan et al. 2015.
+    """
+
+    keyword: ClassVar[str | None] = "unpool"
+    takes_operands: ClassVar[int] = 2
+    shapes: ClassVar[str] = "C×⌊H/size⌋×⌊W/size⌋, C×H×W → C×H×W"
+    size: int = whole(2, 2, _LARGEST_WINDOW)
+
+    def shape(self, shapes: Solver, operands: list[Form], result: Form, parameter: Sized | None) -> None:
+        (channels, *few), (channels_out, *many) = shapes.map(operands[0]), shapes.map(result)
+        shapes.equal(channels_out, channels)
+        shapes.same(result, operands[1])
+        for small, large in zip(few, many, strict=True):
+            shapes.windowed(small, large, self.size, self.size, 0)
+
+    def torch(self, operands: list[str], module: str) -> str:
+        return f"unpool({', '.join(operands)}, {self.size})"
+
+    def nonnegative(self, operands: Sequence[bool]) -> bool:
+        return operands[0]
+
+    def keeps(self, result: Shape, trained: Sequence[bool]) -> Kept:
+        """Where in the result each number of x stands."""
+        channels, *sides = result
+        return Kept(each_image=INDEX * channels * prod(side // self.size for side in sides))

@@ -39,6 +39,43 @@ class Concat(Operator):
         return all(operands)
 
 
+@dataclass(frozen=True)
+class SplitChannels(Operator):
+    """split(x): the channels of a value in equal parts, as a family, `y@k = split(x, 2)`; or of a vector its numbers.
+
+    The last index on the left counts the parts, from the first value of its range on.
+    """
+
+    keyword: ClassVar[str | None] = "split"
+    linear: ClassVar[bool] = True
+    shapes: ClassVar[str] = "C×H×W → C/parts×H×W; vectors likewise"
+    parts: int = whole(2, 2, 2**20)
+    place: int = 0
+
+    def shape(self, shapes: Solver, operands: list[Form], result: Form, parameter: Sized | None) -> None:
+        shapes.when_ranked([*operands, result], lambda rank: self.take(shapes, operands[0], result, rank))
+
+    def take(self, shapes: Solver, operand: Form, result: Form, rank: int) -> None:
+        (channels, *sides), (taken, *others) = shapes.dims(operand, rank), shapes.dims(result, rank)
+        for one, other in zip(sides, others, strict=True):
+            shapes.equal(one, other)
+        reason, help = (
+            f"{{}} channels do not divide into {self.parts} parts",
+            "write a number of parts that divides them",
+        )
+        _say_multiple(shapes, channels, taken, self.parts, reason, help)
+
+    def torch(self, operands: list[str], module: str) -> str:
+        """The module is the number of the part."""
+        return f"torch.chunk({operands[0]}, {self.parts}, 1)[{module or self.place}]"
+
+    def is_view(self) -> bool:
+        return True
+
+    def nonnegative(self, operands: Sequence[bool]) -> bool:
+        return all(operands)
+
+
 class Flatten(Operator):
     """flatten(x): all numbers of a map as one vector, channel by channel; a vector stays as it is."""
 

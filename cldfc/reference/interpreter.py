@@ -224,5 +224,5 @@ def _numbers_of(equation: tree.Equation, session: EvaluationSession) -> int:
 
 def _compute(session: EvaluationSession, equation: tree.Equation, binding: dict[str, int], key: Key) -> Value:
     places = iter(session.places[place_key(equation, binding, session.known)])
-    work = Expressions(session, key, key[1], places)
+    work = Expressions(session, key, key[1], places, equation)
     return work.value(equation.right, EquationScope(binding, equation.left.tag))

@@ -111,6 +111,7 @@ def apply_kernel(
     weight = weight.detach() if kernel.is_fixed else weight
     bias = session.parameters.tensor(f"{module}.bias") if kernel.has_bias and not is_adjoint else None
     groups = weight.shape[0] if kernel.is_each else _kernel_number(session, kernel, kernel.groups, at)
+    weight = _obedient(weight, kernel, groups)
     dilation = _kernel_number(session, kernel, kernel.dilation, at)
     padding = [_kernel_number(session, kernel, number, at) for number in kernel.padding]
     stated = None if not padding else (padding[0], padding[-1])
@@ -118,9 +119,17 @@ def apply_kernel(
     _check_kernel(session, kernel, module, weight, groups, star.is_transposed, at)
     sides = star.stride if isinstance(star.stride, tuple) else (star.stride, star.stride)
     strides = _strides(session, sides, binding, level)
+    is_shared = "shared" in kernel.rules
     channels = weight.shape[0] if star.is_transposed else weight.shape[1] * groups
+    channels = 0 if is_shared else channels
 
     def map_of(given: Tensor, shift: Tensor | None = None) -> Tensor:
+        if is_shared:
+            each = [plain_map(given[:, at : at + 1], None) for at in range(given.shape[1])]
+            return torch.cat(each, 1)
+        return plain_map(given, shift)
+
+    def plain_map(given: Tensor, shift: Tensor | None) -> Tensor:
         if star.is_transposed:
             return prolongation(given, weight, shift, strides[0], dilation, groups)
         return convolution(given, weight, shift, strides, dilation, groups, stated, kernel.boundary or "same")
@@ -131,20 +140,35 @@ def apply_kernel(
     ]
     if is_adjoint:
         others = weight.shape[1] * groups if star.is_transposed else weight.shape[0]
+        others = 0 if is_shared else others
         result = _apply_adjoint(session, map_of, x, (others, channels), axes, star.is_transposed)
         return session.record(module, value, x, result)
 
     def before(shape: Shape) -> Shape:
         sides = zip(shape[2:], axes, strict=True)
-        return shape[0], channels, *(side // a.stride if star.is_transposed else a.before(side) for side, a in sides)
+        before = (side // a.stride if star.is_transposed else a.before(side) for side, a in sides)
+        return shape[0], channels or shape[1], *before
 
     def compute(given: Tensor) -> Tensor:
         return map_of(given, bias)
 
     # A zero may have any size here, so its own is not concluded from that of the result.
     result = Unshaped() if is_zero(x) and bias is None else None
-    operand = Unshaped() if is_zero(x) else with_channels(x, channels)
+    operand = Unshaped() if is_zero(x) else with_channels(x, channels) if channels else x
     return session.record(module, value, x, result or map_value(operand, compute, before))
+
+
+def _obedient(weight: Tensor, kernel: tree.KernelStatement, groups: int) -> Tensor:
+    """A weight as the rules of its kernel make it; one that obeys them already stays as it is."""
+    if "zero_sum" in kernel.rules:
+        weight = weight - weight.sum((2, 3), keepdim=True) / weight[0, 0].numel()
+    if "symmetric" in kernel.rules:
+        width = len(weight) // groups
+        blocks = weight.reshape(groups, width, width, *weight.shape[2:])
+        weight = (blocks + blocks.permute(0, 2, 1, 3, 4).flip(3).flip(4)).reshape(weight.shape) / 2
+    if "unit_norm" in kernel.rules:
+        weight = torch.stack([each / each.square().sum().sqrt() for each in weight])
+    return weight
 
 
 def _strides(
@@ -181,21 +205,23 @@ def _apply_adjoint(
     axes: Sequence[KernelSide],
     is_smaller: bool,
 ) -> Value:
-    """The adjoint of a map at x; `channels` are those of its operand and of its result."""
+    """The adjoint of a map at x; `channels` are those of its operand and of its result, 0 if it takes any."""
     if is_zero(x):
         return Unshaped()
-    x = with_channels(x, channels[0])
+    x = with_channels(x, channels[0]) if channels[0] else x
 
     def usual(shape: Shape) -> Shape:
         sides = zip(shape[2:], axes, strict=True)
-        return shape[0], channels[1], *(side // a.stride if is_smaller else a.before(side) for side, a in sides)
+        after = (side // a.stride if is_smaller else a.before(side) for side, a in sides)
+        return shape[0], channels[1] or shape[1], *after
 
     def compute(given: Tensor, shape: Shape) -> Tensor:
         return adjoint(map_of, given, shape)
 
     def before(shape: Shape) -> Shape:
         sides = zip(shape[2:], axes, strict=True)
-        return shape[0], channels[0], *(side * a.stride if is_smaller else a.after(side) for side, a in sides)
+        found = (side * a.stride if is_smaller else a.after(side) for side, a in sides)
+        return shape[0], channels[0] or shape[1], *found
 
     if is_smaller or all(axis.stride == 1 for axis in axes):
         return map_value(x, lambda given: compute(given, usual(tuple(given.shape))), before)
@@ -327,7 +353,8 @@ def _apply_norm(
         match keyword:
             case "bn":
                 share = float(settings.get("momentum", MOMENTUM))
-                return _batch_norm(session, session.parameters.module(own), given, eps, share)
+                is_fixed = bool(settings.get("fixed", 0))
+                return _batch_norm(session, session.parameters.module(own), given, eps, share, is_fixed)
             case "inorm":
                 return normalise_over(given, (2, 3), eps)
             case "cln":
@@ -342,6 +369,8 @@ def _apply_norm(
         return session.record(session.parameters.module(own), value, x, result)
     module = session.parameters.module(parameter)
     weight, bias = (session.parameters.tensor(f"{module}.{part}") for part in ("weight", "bias"))
+    if settings.get("fixed", 0):
+        weight, bias = weight.detach(), bias.detach()
 
     def compute(given: Tensor) -> Tensor:
         return plain(given) * by_channel(given, weight) + by_channel(given, bias)
@@ -352,10 +381,10 @@ def _apply_norm(
     return session.record(module, value, x, result)
 
 
-def _batch_norm(session: EvaluationSession, module: str, x: Tensor, eps: float, share: float) -> Tensor:
-    """bn(x) before scale and shift; in training the running statistics move towards those of the batch."""
+def _batch_norm(session: EvaluationSession, module: str, x: Tensor, eps: float, share: float, is_fixed: bool) -> Tensor:
+    """bn(x) before scale and shift; in training the running statistics move towards those of the batch, or are used."""
     running = [session.statistics.get(name, session.parameters.tensor(name)) for name in _statistics_of(module)]
-    if not session.training:
+    if is_fixed or not session.training:
         return normalise(x, by_channel(x, running[0]), by_channel(x, running[1]), eps)
     mean, variance = batch_moments(x)
     count = x.numel() // x.shape[1]

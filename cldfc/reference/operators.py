@@ -221,6 +221,17 @@ def _margin(size: int, stride: int | None, padding: int | None) -> int:
     return 0 if stride is None or stride >= size else (size - 1) // 2
 
 
+def unpool(x: Tensor, y: Tensor, size: int) -> Tensor:
+    """Each number of x at the first place of its window where the largest number of y stands; zeros elsewhere."""
+    height, width = x.shape[2:]
+    inside = y[:, :, : height * size, : width * size]
+    windows = inside.unflatten(3, (width, size)).unflatten(2, (height, size)).transpose(3, 4).flatten(4)
+    is_largest = windows == windows.amax(-1, keepdim=True)
+    is_first = is_largest & (is_largest.cumsum(-1) == 1)
+    moved = (x[..., None] * is_first).unflatten(4, (size, size)).transpose(3, 4).flatten(4).flatten(2, 3)
+    return F.pad(moved, (0, y.shape[3] - width * size, 0, y.shape[2] - height * size))
+
+
 REARRANGING: Mapping[str, Callable[..., Tensor]] = {
     "flatten": flatten,
     "upsample": upsample,
@@ -235,7 +246,7 @@ REARRANGING: Mapping[str, Callable[..., Tensor]] = {
 }
 """The operators without parameters that change the shape."""
 
-BUILT_IN = frozenset({*OWNERS, *POINTWISE, *BY_PIXEL, *REARRANGING, *DRAWING})
+BUILT_IN = frozenset({*OWNERS, *POINTWISE, *BY_PIXEL, *REARRANGING, *DRAWING, "split", "unpool"})
 
 SETTINGS: Mapping[str, tuple[str, ...]] = {
     "dropout": ("rate",),
@@ -243,7 +254,9 @@ SETTINGS: Mapping[str, tuple[str, ...]] = {
     "prelu": ("shared",),
     "linear": ("outputs",),
     **dict.fromkeys(NORMS, ("eps", "affine")),
-    "bn": ("eps", "affine", "momentum"),
+    "bn": ("eps", "affine", "momentum", "fixed"),
+    "split": ("parts",),
+    "unpool": ("size",),
     "gn": ("groups", "eps", "affine"),
     **{
         name: tuple(signature(formula).parameters)[1:]
@@ -258,7 +271,7 @@ WORDS: Mapping[str, tuple[str, tuple[str, ...]]] = {"upsample": ("mode", ("neare
 """A setting that is a word, and which words it may be."""
 
 
-FLAGS = ("affine", "ceil", "shared")
+FLAGS = ("affine", "ceil", "fixed", "shared")
 """The settings that a word alone turns on: `ceil` is `ceil=1`."""
 
 

@@ -216,6 +216,8 @@ class _Walk:
                 return self.value(inner)
             case tree.Argument(name):
                 return self.arguments[name]
+            case tree.ApplyToSeveral(tree.Symbol("unpool"), arguments):
+                return _first([self.value(part) for part in arguments])
             case tree.ApplyToSeveral(tree.Symbol() as function, arguments):
                 return self.call(function, [self.value(part) for part in arguments], self.binding)
             case tree.Power(base):

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from cldfc.reference.indices import Binding, Exact, Key, Tag
 from cldfc.reference.modules import after_rename, apply_kernel, apply_owner, apply_scalar, read_scalar
-from cldfc.reference.operators import BY_PIXEL, DRAWING, FLAGS, OWNERS, POINTWISE, REARRANGING, SETTINGS, WORDS
+from cldfc.reference.operators import BY_PIXEL, DRAWING, FLAGS, OWNERS, POINTWISE, REARRANGING, SETTINGS, WORDS, unpool
 from cldfc.reference.parameters import TermPlaces, is_plain, reduction_turns
 from cldfc.reference.session import (
     EvaluationSession,
@@ -61,6 +61,7 @@ class Expressions:
     key: Key
     indices: tuple[int, ...]
     places: Iterator[str | TermPlaces]
+    equation: tree.Equation
 
     def value(self, expression: tree.Expression, scope: EquationScope) -> Value:
         match expression:
@@ -76,6 +77,8 @@ class Expressions:
             case tree.Power(tree.Norm(inner), tree.Number(2)):
                 value = self.value(inner, scope)
                 return _pair(value, value)
+            case tree.ApplyToSeveral(tree.Symbol("unpool") as function, (one, other)):
+                return self.unpooled(function, self.value(one, scope), self.value(other, scope), scope)
             case tree.ApplyToSeveral(tree.Symbol() as function, arguments):
                 return self.call(function, [self.value(part, scope) for part in arguments], scope)
             case _ if self.session.numbers.is_number(expression, scope.binding):
@@ -130,6 +133,29 @@ class Expressions:
         if is_zero(value):
             return Unshaped()
         return map_value(value, lambda given: given[:, first : last + 1], _refuse_shape)
+
+    def unpooled(self, symbol: tree.Symbol, x: Value, y: Value, scope: EquationScope) -> Value:
+        size = int(self.settings(symbol, scope).get("size", 2))
+        if is_zero(x):
+            return combine_alike([y, Unshaped()], lambda given: torch.zeros_like(given[0]))
+        numbers = tensor_of(x)
+        if numbers is None:
+            raise ValueError("nothing says the shape of what `unpool` moves")
+        return map_value(y, lambda given: unpool(numbers, given, size))
+
+    def part(self, x: Value, parts: int) -> Value:
+        """One part of the channels: the one that the last index on the left of the equation counts."""
+        numbers, name = self.session.numbers, self.equation.left.tag[-1].name or ""
+        here = numbers.match(self.equation, self.key[1]) or {}
+        turns = [turn for turn in numbers.bindings(self.equation) if {**turn, name: 0} == {**here, name: 0}]
+        place = sorted(turn[name] for turn in turns).index(here[name])
+        if is_zero(x):
+            return x
+        return map_value(
+            x,
+            lambda given: given.unflatten(1, (parts, -1))[:, place],
+            lambda shape: (shape[0], shape[1] * parts, *shape[2:]),
+        )
 
     def terms(self, reduction: tree.Reduction, scope: EquationScope) -> list[Value]:
         """The terms of a reduction; parameters without a tag are their own in each of them."""
@@ -263,6 +289,8 @@ class Expressions:
             own = None if is_shared else after_rename(self.session, (cast(str, next(self.places)), self.indices))
             parameter = (symbol.name, indices) if symbol.tag or own is None else own
             return apply_owner(self.session, symbol.name, numbers, parameter, own or parameter, x, self.key)
+        if symbol.name == "split":
+            return self.part(x, int(cast(int, settings.get("parts", 2))))
         return self.apply_builtin(symbol.name, settings, x)
 
     def call(self, symbol: tree.Symbol, operands: Sequence[Value], scope: EquationScope) -> Value:

@@ -23,7 +23,9 @@ from cldfc.ops import (
     Multiply,
     Operator,
     ScalarValue,
+    SplitChannels,
     Total,
+    Unpool,
     VectorValue,
     WithNumber,
     WithScalar,
@@ -33,7 +35,7 @@ from cldfc.ops.convolution import stride_text
 from cldfc.show.labels import SIGNS, channels_text, configuration, number_word, word
 from cldfc.syntax import tree
 
-_MERGING = (Add, Total, Multiply, Divide, Concat, InnerProduct, Extreme, ExtremeTotal)
+_MERGING = (Add, Total, Multiply, Divide, Concat, InnerProduct, Extreme, ExtremeTotal, Unpool)
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +88,8 @@ def _merge_label(operator: Operator) -> BoxLabel:
             return BoxLabel(which)
         case Concat():
             return BoxLabel("∥")
+        case Unpool():
+            return BoxLabel(operator_word(operator))
         case _:
             return BoxLabel("+")
 
@@ -333,6 +337,8 @@ class _Maker:
     def operator(self, step: Step) -> Operator:
         """The operator of a step; the numbers in it are those of the first of folded steps."""
         binding = self.instances[0].binding
+        if isinstance(step.operator, SplitChannels):
+            return replace(step.operator, place=int(step.channels[0].value(binding)))
         if step.channels:
             first, last = (int(formula.value(binding)) for formula in step.channels)
             return Channels(first, last)

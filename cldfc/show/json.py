@@ -33,7 +33,7 @@ class OperationRecord(Record):
     """The keyword of a built-in operator, `relu`; or `input`, `zero`, `add`, `total`, `multiply`, `concat`,
     `divide`, `convolution`, `prolongation`, `convolution_adjoint`, `prolongation_adjoint`, `scalar_value`, `scale_by`
     (by a scalar), `scale` (by a number), `shift`, `reciprocal`, `raise_to`, `channels`."""
-    settings: dict[str, int | float | str | list[int] | list[list[float]] | None]
+    settings: dict[str, int | float | str | list[int] | list[str] | list[list[float]] | None]
     """The operator's numbers and words, such as `stride`; null is the operator's own default. Of a kernel, where they
     are others than usual, the `mode` of its padding, its `start`, and the `rows` of its given numbers."""
     label: str
@@ -57,12 +57,14 @@ class OperationRecord(Record):
     """Multiply-adds for one image; null where sizes are open."""
 
 
-def _settings_of(operator: Operator) -> dict[str, int | float | str | list[int] | list[list[float]] | None]:
+def _settings_of(operator: Operator) -> dict[str, int | float | str | list[int] | list[str] | list[list[float]] | None]:
     found = asdict(operator)
     if isinstance(operator, Kernel):
         start = operator.start
         del found["start"]
         found |= {"start": start.name} if start.name != "he_out" else {}
+        rules = found.pop("rules")
+        found |= {"rules": list(rules)} if rules else {}
         found |= {"rows": [list(row) for row in start.rows]} if start.rows else {}
         if found.get("mode") == "zeros":
             del found["mode"]

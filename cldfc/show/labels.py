@@ -141,7 +141,7 @@ def configuration(operator: Operator) -> str:
         ("" if name == first or isinstance(value, str) else f"{name}=") + setting_text(value)
         for name, value in given.items()
     ]
-    texts = ["ceil" if text == "ceil=1" else text for text in texts]
+    texts = [text.removesuffix("=1") if text in ("ceil=1", "fixed=1") else text for text in texts]
     return f"[{', '.join(texts)}]" if texts else ""
 
 

@@ -29,12 +29,15 @@ from cldfc.syntax.format import (
     spell_name,
     statement_line,
 )
+from cldfc.syntax.keywords import BOUNDARIES, KERNEL_RULES
 from cldfc.syntax.spelling import ACCENTS, ascii_name
 from cldfc.syntax.walk import mentions, substitute_indices
 
-_OPTION = re.compile(r", (groups|dilation|padding|valid|same|circular|reflect|replicate|start|bias|fixed)")
+_OPTION = re.compile(
+    rf", (groups|dilation|padding|{'|'.join((*BOUNDARIES, *KERNEL_RULES))}|start|bias|fixed)(?![A-Za-z_])"
+)
 
-_WORD = re.compile(rf"\\? (each|{'|'.join(get_args(tree.StartName))}|fixed$)(?![A-Za-z}}])")
+_WORD = re.compile(rf"\\? (each|shared|{'|'.join(get_args(tree.StartName))}|fixed$)(?![A-Za-z}}])")
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,7 +133,7 @@ class PaperFormatter(Formatter):
             clauses = ", ".join(f"${self.clause(clause, ' : ')}$" for clause in statement.clauses)
             return f"${self.symbol(statement.symbol)}$" + (f" for {clauses}" if clauses else "")
         line = statement_line(statement, self)
-        body = _OPTION.sub(r", \\mathrm{\1}\\ ", line.body).removesuffix("\\ ")
+        body = _OPTION.sub(lambda found: rf", \mathrm{{{_roman_text(found[1])}}}\ ", line.body).removesuffix("\\ ")
         body = _WORD.sub(lambda found: rf"\ \mathrm{{{_roman_text(found[1])}}}", body)
         return f"${' '.join(part for part in (line.head, line.sign, body) if part)}$"
 
@@ -175,8 +178,9 @@ class _Bounds:
         if isinstance(base, str):
             return _multiple(position, self.formatter.name(base))
         statements = self.program.spec.statements
-        end = next(s.upper for s in statements if isinstance(s, tree.Range) and s.name == variable)
-        declared = self.program.ranges[variable].upper
+        end = next((s.upper for s in statements if isinstance(s, tree.Range) and s.name == variable), None)
+        known = self.program.ranges.get(variable)
+        declared = None if known is None else known.upper
         if is_upper and isinstance(end, tree.Symbol) and declared is not None and declared.base is None:
             distance = position.offset - declared.offset
             if distance in (0, -1):

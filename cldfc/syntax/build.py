@@ -14,6 +14,7 @@ from lark import Token, Transformer
 
 from cldfc.diagnostics import Problems, Span
 from cldfc.syntax import tree
+from cldfc.syntax.keywords import KERNEL_RULES
 from cldfc.syntax.spelling import GAP, NAME, canonical_name
 from cldfc.syntax.tag import LONGEST_NUMBER, TagReader, whole_number, without_adjoint
 from cldfc.syntax.walk import name_arguments
@@ -213,6 +214,7 @@ class Builder(Transformer[Token, tree.Statement]):
             has_bias="bias" in given,
             padding=tuple(padding),
             boundary=boundary,
+            rules=tuple(rule for rule in KERNEL_RULES if rule in given),
         )
 
     def with_start(
@@ -461,10 +463,19 @@ class Builder(Transformer[Token, tree.Statement]):
         function, argument, close = cast("tuple[tree.Expression, tree.Expression, Token]", tuple(parts))
         return tree.Apply(function, argument, function.span.to(self.place_of(close)))
 
-    def apply_to_several(self, parts: _Parts) -> tree.ApplyToSeveral:
+    def apply_to_several(self, parts: _Parts) -> tree.Expression:
+        """`S(u, f)`; `split(x, 2)` is `split[2](x)`, and `max_with(x, y)` is `max(x, y)`."""
         function, close = cast(tree.Expression, parts[0]), parts[-1]
         arguments = cast("tuple[tree.Expression, ...]", tuple(parts[2:-1]))
-        return tree.ApplyToSeveral(function, arguments, function.span.to(self.place_of(close)))
+        place = function.span.to(self.place_of(close))
+        match function, arguments:
+            case tree.Symbol("split", (), settings=()), (value, count):
+                setting = tree.Setting(None, count, count.span)
+                return tree.Apply(replace(function, settings=(setting,)), value, place)
+            case tree.Symbol("max_with", (), settings=()), _:
+                return tree.Listing("max", arguments, place)
+            case _:
+                return tree.ApplyToSeveral(function, arguments, place)
 
     def pairing(self, parts: _Parts) -> tree.Pairing:
         opening, left, right, close = cast("tuple[Token, tree.Expression, tree.Expression, Token]", tuple(parts))
@@ -552,7 +563,7 @@ class Builder(Transformer[Token, tree.Statement]):
         """`H/2`, in the shape of an input."""
         return self.quotient([self.plain_symbol(parts[:-1]), self.number(parts[-1:])])
 
-    def symbol(self, parts: list[Token | tree.Expression | tree.Setting]) -> tree.Symbol | tree.Adjoint:
+    def symbol(self, parts: list[Token | tree.Expression | tree.Setting]) -> tree.Symbol | tree.Adjoint | tree.Listing:
         name, *others = parts
         tag, end, is_adjoint = (), self.place_of(cast(Token, name)), False
         if others and isinstance(others[0], Token):
@@ -567,7 +578,16 @@ class Builder(Transformer[Token, tree.Statement]):
             end = Span(end.source, end.start, close + 1) if close >= 0 else end
         place = self.place_of(cast(Token, name)).to(end)
         symbol = tree.Symbol(canonical_name(cast(Token, name)), tag, place, settings)
+        if symbol.name == "max_with" and settings and not tag:
+            whole = tree.Symbol("identity", (), self.place_of(cast(Token, name)))
+            return tree.Listing("max", (whole, *(setting.value for setting in settings)), place)
         return tree.Adjoint(symbol, place) if is_adjoint else symbol
+
+    def frozen(self, parts: list[Token | tree.Expression | tree.Setting]) -> tree.Symbol:
+        """`bn fixed`: `bn[fixed]`."""
+        word, norm = self.place_of(cast(Token, parts[-1])), cast(tree.Symbol, self.symbol(parts[:-1]))
+        setting = tree.Setting(None, tree.Symbol("fixed", (), word), word)
+        return replace(norm, settings=(*norm.settings, setting), span=norm.span.to(word))
 
     def adjoint(self, parts: _Parts) -> tree.Adjoint:
         """`Aᵀ@ℓ`, `A@ℓᵀ`, `(A^{\\ell})^{\\top}`."""

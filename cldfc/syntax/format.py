@@ -259,6 +259,8 @@ class Formatter:
                 return f"{opening}{self.text(left)}, {self.text(right)}{close}", ATOM
             case tree.Norm(inner):
                 return f"{self.words.norm}{self.text(inner)}{self.words.norm}", ATOM
+            case tree.Apply(tree.Symbol("split", (), settings=(tree.Setting(None, count, _, None),)), argument):
+                return f"{self.name('split')}({self.text(argument)}, {self.text(count)})", ATOM
             case tree.Apply(function, argument):
                 return f"{self.text(function, ATOM)}({self.text(argument)})", ATOM
             case tree.Compose(outer, inner):
@@ -507,6 +509,7 @@ def _kernel_body(kernel: tree.KernelStatement, formatter: Formatter) -> str:
     if kernel.channels_in is not None:
         text += f", {formatter.text(kernel.channels_in)}"
     text += " each" if kernel.is_each else f" {formatter.words.arrow} {formatter.text(kernel.channels_out)}"
+    text += " shared" * ("shared" in kernel.rules and kernel.is_each)
     if kernel.groups is not None:
         text += f", groups {formatter.text(kernel.groups)}"
     if kernel.dilation is not None:
@@ -518,6 +521,7 @@ def _kernel_body(kernel: tree.KernelStatement, formatter: Formatter) -> str:
     if kernel.start is not None:
         text += f", start {kernel.start}"
         text += f"({formatter.text(kernel.start_number, _QUOTIENT)})" if kernel.start_number is not None else ""
+    text += "".join(f", {rule}" for rule in kernel.rules if rule != "shared" or not kernel.is_each)
     text += ", bias" if kernel.has_bias else ""
     if kernel.stencil is not None:
         text += f" = {formatter.stencil(kernel.stencil)}"

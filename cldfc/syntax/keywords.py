@@ -26,6 +26,7 @@ STATEMENTS = tuple(EXAMPLES)
 REDUCTIONS = ("sum", "concat", "max", "min")
 SOLVERS = ("fix", "solve")
 BOUNDARIES = get_args(tree.Boundary)
+KERNEL_RULES = get_args(tree.KernelRule)
 WORDS_INSIDE = (
     "for",
     "groups",
@@ -33,6 +34,7 @@ WORDS_INSIDE = (
     "padding",
     *BOUNDARIES,
     "each",
+    *KERNEL_RULES,
     "start",
     "bias",
     "fixed",
@@ -50,15 +52,17 @@ WORDS_INSIDE = (
 
 MODULE_NAMES = frozenset(
     """
-    torch nn F NamedTuple conv prolong shared_norm drop_path stencil unpad check_size check_margin check_shape
-    check_count
-    Callable iterate anderson fixed_point conjugate_gradients soft_threshold leaky_relu
+    torch nn F NamedTuple Callable conv prolong shared_norm drop_path stencil unpad check_size check_margin check_shape
+    check_count shared zero_sum symmetric unit_norm frozen_norm freeze unpool
+    iterate anderson fixed_point conjugate_gradients soft_threshold leaky_relu
     """.split()
 )
 """What it imports and defines beside its class."""
 
 BUILTIN_NAMES = frozenset(
-    "RuntimeError ValueError bool dict float int isinstance len list max range str sum super tuple".split()
+    """
+    RuntimeError ValueError bool delattr dict float getattr int isinstance len list max range str sum super tuple
+    """.split()
 )
 """What it uses of Python's own."""
 

@@ -352,6 +352,8 @@ class Stencil:
 StartName = Literal["he", "he_out", "torch", "zero", "identity", "orthogonal", "normal"]
 Boundary = Literal["valid", "same", "circular", "reflect", "replicate"]
 """What stands around a map where a kernel reaches beyond it: nothing, zeros, or numbers of the map itself."""
+KernelRule = Literal["shared", "zero_sum", "symmetric", "unit_norm"]
+"""What training keeps of a kernel."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -360,6 +362,7 @@ class KernelStatement:
 
     `padding` has one number, or one for rows and one for columns; without, it is (k-1)/2 · dilation. `each` in place of
     channels has a kernel for each channel by itself; `channels_out` is the number 1 then, of filters for each.
+    `rules` stand in the order of `KernelRule`, however they are written.
     """
 
     examples: ClassVar = ("kernel A@ℓ : 3×3 → c@ℓ",)
@@ -380,6 +383,7 @@ class KernelStatement:
     stencil: Stencil | None = None
     is_fixed: bool = False
     clauses: tuple[Clause, ...] = ()
+    rules: tuple[KernelRule, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -48,6 +48,8 @@ class CallRecorder(TorchFunctionMode):
         super().__init__()
         self.calls: list[RecordedCall] = []
         self.modules: dict[int, str] = {}
+        self.made: list[Tensor] = []
+        """Kept alive, for `modules` knows them by their ids."""
         for name, parameter in network.named_parameters():
             if not name.endswith(".bias"):
                 self.modules[id(parameter)] = name.removesuffix(".weight")
@@ -70,6 +72,10 @@ class CallRecorder(TorchFunctionMode):
         given = [thing for thing in (*args, *(kwargs or {}).values()) if isinstance(thing, Tensor)]
         known = [self.modules[id(tensor)] for tensor in given if id(tensor) in self.modules]
         operands = [tensor for tensor in given if id(tensor) not in self.modules]
+        if known and not operands and isinstance(result, Tensor) and given[0].dim() > 1:
+            # What the rules of a kernel make of its weight stands for the kernel.
+            self.modules[id(result)] = known[0]
+            self.made.append(result)
         if operands and isinstance(result, Tensor) and torch.is_grad_enabled():
             self.calls += [RecordedCall(module, operands[0].detach(), result.detach()) for module in known]
         return result
