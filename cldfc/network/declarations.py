@@ -395,7 +395,8 @@ def _resolve_start(kernel: tree.KernelStatement, tags: Tags) -> KernelStart | No
             wanted = f"{height} rows of {wanted}, separated by `;`"
         if len(size) > 2:
             wanted = f"{depth} planes, separated by `;;`, of {wanted}"
-        message = f"`{name}` is {'×'.join(map(str, size))}, but its numbers are {given}"
+        own = "×".join(map(str, size)) if len(size) > 1 else f"of size {width}"
+        message = f"`{name}` is {own}, but its numbers are {given}"
         help, label = f"write {wanted}, or another size", Label(kernel.size_span, "the size")
         return problems.report("E0411", message, stencil.span, given, help, label)
     scaled = tuple(tuple(tuple(factor * scale * entry for entry in row) for row in plane) for plane in planes)

@@ -337,7 +337,7 @@ class Program:
     @property
     def dimension(self) -> int:
         """1 for signals, 2 for images, 3 for volumes."""
-        return len(self.shape) - 1
+        return len(self.shape) - 1 if self.inputs else 2
 
     @property
     def classes(self) -> int | None:
