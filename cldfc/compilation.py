@@ -300,6 +300,6 @@ def _read_shape(text: str) -> GivenShape:
     if not sizes or not all(1 <= size <= LARGEST_SIZE for size in sizes):
         raise UsageError(
             f"`{text}` is no shape of an input",
-            "write channels, height and width: `--input 3x32x32`, or of one input by its name, `--input f=3x32x32`",
+            "write channels and sizes: `--input 3x32x32`, or of one input by its name, `--input f=3x32x32`",
         )
     return sizes
