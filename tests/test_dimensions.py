@@ -1,4 +1,4 @@
-"""Signals and volumes: MgNet and V-Net against networks written by hand, adjoints, and each operator against torch's."""
+"""Signals and volumes: MgNet and V-Net against networks written by hand, adjoints, operators against torch's."""
 
 import itertools
 import random
@@ -17,6 +17,7 @@ from cldfc.compilation import Compilation, read_changes
 from cldfc.diagnostics import Source, UsageError
 from cldfc.emit.constructor import conv_lines, prolong_lines, unpad_lines
 from cldfc.plan import plan_run
+from cldfc.syntax import tree
 from cldfc.syntax.format import format_statement
 from cldfc.syntax.read import read_source
 from cldfc.verify.equivalence import verify_forms
@@ -278,7 +279,8 @@ def test_operators(dimension, form, formula):
     x = torch.randn(2, *SHAPES[dimension], dtype=torch.float64)
     expected = formula(x, dimension)
     kind = "numbers" if expected.dim() == 2 else ""
-    text = text_of(f"output y : {written(expected.shape[1:])} {kind}", f"y = {form}(f)", shape=written(SHAPES[dimension]))
+    output = f"output y : {written(expected.shape[1:])} {kind}"
+    text = text_of(output, f"y = {form}(f)", shape=written(SHAPES[dimension]))
     torch.testing.assert_close(network_of(text)(x), expected, rtol=1e-12, atol=1e-12)
 
 
@@ -374,7 +376,8 @@ def test_given_kernels(stencil, numbers):
     weight = numbers.float().double().expand(6, 1, *numbers.shape)
     expected = getattr(F, f"conv{d}d")(x, weight, padding=1, groups=6)
     torch.testing.assert_close(network_of(text)(x), expected, rtol=1e-12, atol=1e-12)
-    kernel = next(s for s in Compilation(Source("t.cldf", text)).tree.statements if type(s).__name__ == "KernelStatement")
+    statements = Compilation(Source("t.cldf", text)).tree.statements
+    kernel = next(statement for statement in statements if isinstance(statement, tree.KernelStatement))
     for spelling in ("unicode", "ascii", "latex"):
         again = text.replace(kernel.span.text, format_statement(kernel, spelling))
         assert Compilation(Source("t.cldf", again)).tree == Compilation(Source("t.cldf", text)).tree

@@ -18,7 +18,6 @@ from cldfc.show.labels import operation_label, value_names, word
 from cldfc.show.summary import formula_as_data
 from cldfc.syntax.format import format_symbol
 
-
 _Row = list[float]
 
 
