@@ -15,8 +15,8 @@ MINUTES ?= 8
 JOBS ?= auto
 QUICK := tests/test_syntax.py tests/test_errors.py tests/test_format.py tests/test_library.py tests/test_emit.py tests/test_cost.py tests/train/test_recipe.py
 # Those of which `make test` runs a part.
-SWEEPS := $(addprefix tests/, $(addsuffix .py, test_adjoints test_cost test_derive test_differential test_fold_norms test_format \
-	test_formats test_fuzz test_lsp test_picture test_published test_reference test_reserved test_simplify test_specs test_verify \
+SWEEPS := $(addprefix tests/, $(addsuffix .py, test_adjoints test_cost test_derive test_differential test_dimensions test_fold_norms \
+	test_format test_formats test_fuzz test_lsp test_picture test_published test_reference test_reserved test_simplify test_specs test_verify \
 	train/test_import_networks train/test_processes train/test_sharing))
 # Threads that wait asleep: on a busy machine those that spin take most of the time.
 ASLEEP := OMP_WAIT_POLICY=PASSIVE

@@ -412,7 +412,7 @@ class _Levels:
             if isinstance(symbol, tree.Symbol) and symbol.name in self.values:
                 key = symbol.name, session.numbers.indices(symbol, self.scope.binding)
                 session.values[key] = state if symbol.name == self.state[0] else right
-        work = _LevelExpressions(session, self.state, (), iter(()), self, level + 1 if exact else None)
+        work = _LevelExpressions(session, self.state, (), iter(()), self.equation, self, level + 1 if exact else None)
         with torch.no_grad():
             value = work.value(at, self.scope)
             session.values[self.state] = value

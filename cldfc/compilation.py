@@ -29,6 +29,7 @@ from cldfc.diagnostics import CldfError, Diagnostic, Problems, Source, UsageErro
 from cldfc.network.constants import check_order
 from cldfc.network.cost import check_expectations
 from cldfc.network.declarations import collect_names
+from cldfc.network.ends import GivenShape
 from cldfc.network.positions import LARGEST_SIZE
 from cldfc.network.resolve import Changes
 from cldfc.network.shapes import Inferred
@@ -234,7 +235,7 @@ class Compilation:
     def as_written(self) -> Compilation:
         return self if self.changes == AS_WRITTEN else _read_already(self.source, AS_WRITTEN, self.own)
 
-    def sized(self, shape: tuple[int, int, int] | None, classes: int | None) -> Compilation:
+    def sized(self, shape: GivenShape | None, classes: int | None) -> Compilation:
         """The same spec for images of another shape, and another number of classes; None is the spec's own."""
         changes = replace(self.changes, shape=shape, classes=classes)
         if changes == self.changes:
@@ -259,7 +260,7 @@ def _infer(reading: _Reading, changes: Changes) -> Inferred:
 
 _NEXT_INPUT = re.compile(r"[\s,;]+(?=[^\s,;=]+=)")
 """Between `f=1x64x64` and `g=1x64x64`."""
-_SHAPE = re.compile(r"\s*([0-9]{1,9})\s*[x×,]\s*([0-9]{1,9})\s*[x×,]\s*([0-9]{1,9})\s*")
+_SHAPE = re.compile(r"\s*[0-9]{1,9}(?:\s*[x×,]\s*[0-9]{1,9}){1,3}\s*")
 
 
 def read_changes(
@@ -293,14 +294,12 @@ def read_form(text: str) -> Form:
     return one_of(text, forms, "form of a network", "the forms are")
 
 
-def _read_shape(text: str) -> tuple[int, int, int]:
+def _read_shape(text: str) -> GivenShape:
     """`3x224x224`. Raises UsageError."""
-    found = _SHAPE.fullmatch(text)
-    sizes = [int(size) for size in found.groups()] if found else []
+    sizes = tuple(int(size) for size in re.findall("[0-9]+", text)) if _SHAPE.fullmatch(text) else ()
     if not sizes or not all(1 <= size <= LARGEST_SIZE for size in sizes):
         raise UsageError(
             f"`{text}` is no shape of an input",
-            "write channels, height and width: `--input 3x32x32`, or of one input by its name, `--input f=3x32x32`",
+            "write channels and sizes: `--input 3x32x32`, or of one input by its name, `--input f=3x32x32`",
         )
-    channels, height, width = sizes
-    return channels, height, width
+    return sizes

@@ -122,12 +122,13 @@ class Spec:
         """The spec with kernels or scalars shared: `tie("A@ℓ")`, `tie("B@ℓ for i >= 1")`, eq. (3.6)."""
         return self.changed("tie", statements)
 
-    def input(self, channels: int, height: int, width: int, name: str | None = None) -> Spec:
-        """The spec for images of another shape; of several inputs the one of that name has it.
+    def input(self, channels: int, *sides: int, name: str | None = None) -> Spec:
+        """The spec for images, signals or volumes of another shape; of several inputs the one of that name has it.
 
         Sizes that the spec leaves open become numbers. Raises UsageError for a shape that is none.
         """
-        given = read_changes(input=f"{name}={channels}x{height}x{width}" if name else f"{channels}x{height}x{width}")
+        shape = "x".join(map(str, (channels, *sides)))
+        given = read_changes(input=f"{name}={shape}" if name else shape)
         if name is None:
             return replace(self, changes=replace(self.changes, shape=given.shape))
         inputs = tuple({**dict(self.changes.inputs), **dict(given.inputs)}.items())

@@ -170,7 +170,7 @@ FORMULAS: dict[type[ops.Operator], Callable[..., Any]] = {
     ops.Concat: lambda o, node, given, module: torch.hstack(given),
     ops.Channels: lambda o, node, given, module: given[0][:, o.first : o.last + 1],
     ops.SplitChannels: lambda o, node, given, module: given[0].unflatten(1, (o.parts, -1))[:, o.place],
-    ops.Unpool: lambda o, node, given, module: unpool(*given, o.size),
+    ops.Unpool: lambda o, node, given, module: unpool(given[0], given[1], o.size),
     ops.Convolution: lambda o, node, given, module: convolution(o, node, given[0], module),
     ops.Prolongation: lambda o, node, given, module: prolongation(o, node, given[0], module),
     ops.ConvolutionAdjoint: lambda o, node, given, module: adjoint(o, node, given[0], module),

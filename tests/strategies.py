@@ -144,7 +144,9 @@ def statements() -> st.SearchStrategy[tree.Statement]:
     boundaries = st.none() | st.sampled_from(["circular", "reflect", "replicate"])
     entries = st.integers(0, 99).map(lambda value: tree.Number(value, NOWHERE))
     rows = st.lists(st.lists(entries, min_size=1, max_size=3).map(tuple), min_size=1, max_size=3).map(tuple)
-    given = st.builds(lambda r, f: tree.Stencil(r, None, f, NOWHERE), rows, perhaps)
+    planes = st.lists(rows, min_size=1, max_size=3).map(tuple)
+    given = st.builds(lambda p, f: tree.Stencil(p, None, f, NOWHERE), planes, perhaps)
+    axes = st.lists(sizes, min_size=1, max_size=3).map(tuple)
     stencils = st.none() | given | st.builds(lambda f: tree.Stencil((), "laplace5", f, NOWHERE), perhaps)
     paths = st.text(st.characters(exclude_characters='"\n', exclude_categories=["Cs"]), max_size=9)
     lefts = heads().filter(lambda symbol: symbol.name not in STATEMENTS)
@@ -157,16 +159,16 @@ def statements() -> st.SearchStrategy[tree.Statement]:
             lambda s, v: tree.Let(s, tuple(v), NOWHERE), heads(), st.lists(some, min_size=1, max_size=4)
         ),
         tree.InputStatement: st.builds(
-            lambda n, *s: tree.InputStatement(tree.Symbol(n, (), NOWHERE), s, NOWHERE), names(), *[sizes] * 3
+            lambda n, c, s: tree.InputStatement(tree.Symbol(n, (), NOWHERE), (c, *s), NOWHERE), names(), sizes, axes
         ),
         tree.Output: st.builds(
             lambda n, s, scores: tree.Output(n, (s,), scores, NOWHERE, NOWHERE), names(), sizes, st.booleans()
         ),
         tree.KernelStatement: st.builds(
-            lambda s, h, w, i, o, g, d, b, p, e, t, f: tree.KernelStatement(
-                s, h, w, i, o, NOWHERE, g, d, b, p, e, stencil=t, is_fixed=f
+            lambda s, a, i, o, g, d, b, p, e, t, f: tree.KernelStatement(
+                s, a, i, o, NOWHERE, g, d, b, p, e, stencil=t, is_fixed=f
             ),
-            *(heads(), sizes, sizes, perhaps, some, perhaps, perhaps, st.booleans(), paddings, boundaries),
+            *(heads(), axes, perhaps, some, perhaps, perhaps, st.booleans(), paddings, boundaries),
             *(stencils, st.booleans()),
         ),
         tree.Scalar: st.builds(

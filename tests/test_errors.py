@@ -33,6 +33,7 @@ SEVERAL = {
     "E0102_ligature": 2,  # where it is declared, and where it is used
     "E0601_several": 3,  # three expectations
     "E0603_two_families": 2,  # a constraint on each
+    "E0414_inputs": 2,  # an input, and its kernel
     "E0407_rearranged": 4,  # an operator each
     "E0203_ranges_meet": 2,  # of two kernels
     "E0504_stride_at_level": 2,  # a window, and a stride

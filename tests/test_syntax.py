@@ -347,7 +347,7 @@ def test_spans_of_names_and_numbers():
     assert isinstance(levels, tree.Range) and isinstance(kernel, tree.KernelStatement)
     assert isinstance(given, tree.InputStatement) and isinstance(output, tree.Output)
     assert (levels.name_span.text, levels.lower.span.text, levels.upper.span.text) == ("ℓ", "1", "J")
-    assert (kernel.symbol.span.text, kernel.height.span.text, kernel.width.span.text) == ("K@ℓ", "3", "5")
+    assert [part.span.text for part in (kernel.symbol, *kernel.sizes)] == ["K@ℓ", "3", "5"]
     assert kernel.channels_in is not None and kernel.channels_in.span.text == "7"
     assert kernel.channels_out.span.text == "c@ℓ"
     assert given.symbol.span.text == "f" and [size.span.text for size in given.shape] == ["1", "2", "3"]

@@ -53,7 +53,7 @@ class _Zeros:
             are_zero = [self.is_zero(operand, zeros, instance) for operand in step.operands]
             if self.gives_zero(self.graph.node(members[at]), are_zero):
                 zeros.add(at)
-                changes[at] = Step(Zero(), (), None, step.span)
+                changes[at] = Step(Zero(dimension=step.operator.dimension), (), None, step.span)
             elif isinstance(step.operator, Add) and any(are_zero) and self.keeps_shape(members[at], are_zero):
                 changes[at] = _without_zero_terms(step, step.operator, are_zero)
         assert template.result is not None

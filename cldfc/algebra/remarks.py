@@ -93,7 +93,8 @@ def _unused(what: str, span: Span, help: str) -> Diagnostic:
 
 def _rows_and_columns(left: list[int], sides: tuple[int, ...]) -> str:
     """`1 of 7 rows and 1 of 7 columns`."""
-    each = zip(left, sides, ("row", "column"), strict=True)
+    words = {1: ("number",), 2: ("row", "column"), 3: ("plane", "row", "column")}[len(sides)]
+    each = zip(left, sides, words, strict=True)
     return " and ".join(f"{count} of {size} {word}{'s' * (size != 1)}" for count, size, word in each if count)
 
 
@@ -148,7 +149,7 @@ class _UnboundedHead:
         while operations[at].instance == self.linear.instance and operations[at] is not self.total:
             # Scalars are beside the way.
             at = max(operations[at].operands, key=lambda operand: len(shapes[operand]))
-        return len(shapes[at]) == 3
+        return len(shapes[at]) > 1
 
 
 def remark_unbounded_head(inferred: Inferred) -> Iterator[Diagnostic]:

@@ -2,23 +2,25 @@
 
 The symbol of a kernel says what it does to a wave: L * exp(iθ·x) = L̂(θ) exp(iθ·x) on a grid without end. On a map with
 zeros around it the kernel can do no more than there, so max |L̂| bounds ‖L *‖; on a periodic map it meets some of the
-waves. A stride s folds the s² waves that the coarse grid cannot tell apart: ‖L *_s‖² ≤ max Σ |L̂|² / s².
+waves. A stride s folds the s² waves that the coarse grid cannot tell apart: ‖L *_s‖² ≤ max Σ |L̂|² / s². A signal is a
+map of one row. Of kernels for volumes the sum of all |entries| is the bound, which stencils of the Laplacian attain.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from cldfc.algebra.linearity import lets_of
 from cldfc.network.program import Program
+from cldfc.ops.convolution import Nested
 from cldfc.syntax import tree
 from cldfc.syntax.format import format_symbol
 
-Entries = Mapping[tuple[int, int], float]
+Entries = Mapping[tuple[int, ...], float]
 """The numbers of a kernel by their places; (0, 0) is the middle."""
 
-_Stride = int | tree.Expression | tuple[int | tree.Expression, int | tree.Expression]
+_Stride = int | tree.Expression | tuple[int | tree.Expression, ...]
 
 _SAMPLES = 8
 """Points on a wave of the highest frequency in |L̂|², from which its peaks are looked for."""
@@ -70,9 +72,10 @@ class _Bounds:
         factor, entries = self.largest(left), self.given(left)
         if factor is not None or entries is None:
             return factor
-        strides = stride if isinstance(stride, tuple) else (stride, stride)
-        one, other = (each if isinstance(each, int) else self.number(each) for each in strides)
-        return None if one is None or other is None else norm_of(entries, (int(one), int(other)))
+        strides = stride if isinstance(stride, tuple) else (stride,) * self.program.dimension
+        found = [each if isinstance(each, int) else self.number(each) for each in strides]
+        known = tuple(int(each) for each in found if each is not None)
+        return norm_of(entries, known) if len(known) == len(found) else None
 
     def given(self, kernel: tree.Expression) -> Entries | None:
         """The numbers of a given kernel, if zeros or the map itself, seen periodically, lie around the map."""
@@ -80,18 +83,13 @@ class _Bounds:
             case tree.Adjoint(tree.Symbol(name)) | tree.Symbol(name) if name in self.program.parameters:
                 declared = self.program.parameters[name]
                 dilation = declared.attributes["dilation"].constant if "dilation" in declared.attributes else 1
-                statement, rows = declared.statement, declared.start.rows
+                statement, numbers = declared.statement, declared.start.numbers
                 if not isinstance(statement, tree.KernelStatement) or not statement.is_fixed:
                     return None
                 if statement.boundary in ("reflect", "replicate") or not isinstance(dilation, int):
                     return None
-                middle = len(rows) // 2, len(rows[0]) // 2
-                sign = -1 if isinstance(kernel, tree.Adjoint) else 1
-                return {
-                    (sign * dilation * (row - middle[0]), sign * dilation * (column - middle[1])): float(entry)
-                    for row, line in enumerate(rows)
-                    for column, entry in enumerate(line)
-                }
+                spacing = -dilation if isinstance(kernel, tree.Adjoint) else dilation
+                return {tuple(spacing * at for at in place): entry for place, entry in _places(numbers)}
             case _:
                 return None
 
@@ -99,7 +97,7 @@ class _Bounds:
         """An operator that is one kernel in itself: multiples and sums of given ones without stride, and `identity`."""
         match expression:
             case tree.Symbol("identity"):
-                return {(0, 0): 1.0}
+                return {(0,) * self.program.dimension: 1.0}
             case tree.Symbol(name) if name in self.lets:
                 return self.entries(self.lets[name].values[0])
             case tree.Star(left, 1, None):
@@ -157,21 +155,35 @@ class _Bounds:
                 return None
 
 
+def _places(numbers: float | Nested) -> Iterator[tuple[tuple[int, ...], float]]:
+    """The numbers of a kernel, each with its place from the middle on."""
+    if not isinstance(numbers, tuple):
+        yield (), float(numbers)
+        return
+    for at, part in enumerate(numbers):
+        yield from (((at - len(numbers) // 2, *place), entry) for place, entry in _places(part))
+
+
 def _product(one: float | None, other: float | None) -> float | None:
     return None if one is None or other is None else one * other
 
 
 def _sum(parts: Sequence[Entries], factors: Sequence[float]) -> Entries:
-    total: dict[tuple[int, int], float] = {}
+    total: dict[tuple[int, ...], float] = {}
     for part, factor in zip(parts, factors, strict=True):
         for place, entry in part.items():
             total[place] = total.get(place, 0.0) + factor * entry
     return total
 
 
-def norm_of(entries: Entries, strides: tuple[int, int] = (1, 1)) -> float:
+def norm_of(entries: Entries, strides: tuple[int, ...] = ()) -> float:
     """The square root of max Σ |L̂|² / s², to rounding; Σ |entries| for a kernel that is too large to look through."""
-    kept = {place: entry for place, entry in entries.items() if entry}
+    dimension = len(next(iter(entries)))
+    if dimension > 2:
+        return math.fsum(map(abs, entries.values()))
+    ahead = (0,) * (2 - dimension)
+    strides = (*(1 for _ in ahead), *(strides or (1,) * dimension))
+    kept = {(*ahead, *place): entry for place, entry in entries.items() if entry}
     power = _power(kept, strides)
     degrees = [max((abs(wave[axis]) for wave in power), default=0) for axis in (0, 1)]
     counts = [max(1, _SAMPLES * degree // stride) for degree, stride in zip(degrees, strides, strict=True)]
@@ -191,7 +203,7 @@ def norm_of(entries: Entries, strides: tuple[int, int] = (1, 1)) -> float:
     return math.sqrt(max(best, 0.0))
 
 
-def _power(entries: Entries, strides: tuple[int, int]) -> dict[tuple[int, int], float]:
+def _power(entries: Entries, strides: tuple[int, ...]) -> dict[tuple[int, int], float]:
     """Σ |L̂|² / s² as Σ p cos(wave · θ): the waves whose numbers the stride does not divide cancel."""
     found: dict[tuple[int, int], float] = {(0, 0): 0.0}
     for (y, x), entry in entries.items():

@@ -6,6 +6,7 @@ import os
 import sys
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -208,8 +209,7 @@ def train(
 
 def _tell_of_others(before: Busy | None, say: Callable[[str], None]) -> None:
     """Say it where others keep so busy what this training needs that it takes longer: seen while torch is loaded."""
-    from cldfc.training import processes as _loaded  # noqa: F401
-
+    import_module("cldfc.training.processes")
     if (remark := remark_on_others(before, busy_now())) and read_launch().rank == 0:
         say(f"remark: {remark}")
 

@@ -30,7 +30,7 @@ from cldfc.ops.solver import whole_size
 
 _DEFAULTS = {
     "stride": "int = 1",
-    "padding": "int | tuple[int, int] | None = None",
+    "padding": "int | tuple[{}] | None = None",
     "padding_mode": 'str = "zeros"',
     "groups": "int = 1",
     "dilation": "int = 1",
@@ -38,52 +38,68 @@ _DEFAULTS = {
 }
 
 
-def conv_lines(uses: set[str]) -> list[str]:
+_AXES = {1: ("size",), 2: ("rows", "columns"), 3: ("planes", "rows", "columns")}
+"""What generated code calls something for each axis."""
+
+
+def conv_lines(uses: set[str], dimension: int = 2) -> list[str]:
     """`conv`: He initialisation with the fan of the output; the bias starts at 0.
 
     torch's own fan_out does not divide by the groups. `uses` may also have `width`, for kernels that are no squares,
-    and `strides`, for two strides.
+    and `strides`, for a stride of each axis.
     """
     start = ['nn.init.kaiming_normal_(kernel.weight, mode="fan_out", nonlinearity="relu")']
     if "groups" in uses:
-        area = "kernel.weight[0, 0].numel()" if "width" in uses else "size**2"
+        area = f"size**{dimension}" if dimension > 1 else "size"
+        area = "kernel.weight[0, 0].numel()" if "width" in uses else area
         start = [f"fan = cout // groups * {area}", "nn.init.normal_(kernel.weight, std=(2 / fan) ** 0.5)"]
     about = "zero padding (size - 1) / 2" + " * dilation" * ("dilation" in uses)
     about = f"padding (size - 1) / 2{' * dilation' * ('dilation' in uses)} unless given" if "padding" in uses else about
     same, lines = "dilation * ({} - 1) // 2" if "dilation" in uses else "{} // 2", list[str]()
     padding = same.format("size")
     if "width" in uses:
-        lines, padding = ["rows, columns = (size, size) if isinstance(size, int) else size"], "(rows, columns)"
-        padding = f"({same.format('rows')}, {same.format('columns')})"
+        axes = _AXES[dimension]
+        lines = [f"{', '.join(axes)} = ({', '.join(['size'] * dimension)}) if isinstance(size, int) else size"]
+        padding = f"({', '.join(map(same.format, axes))})"
     if "padding" in uses:
         lines = ["if padding is None:", *python.indent([*lines, f"padding = {padding}"])]
         padding = "padding"
     rest = ["padding_mode=padding_mode"] if "padding_mode" in uses else []
     return [
-        *_head("conv", ["stride", *_extras(uses)], "nn.Conv2d", uses=uses),
+        *_head("conv", ["stride", *_extras(uses)], f"nn.Conv{dimension}d", dimension, uses=uses),
         f'    """A kernel{"" if "bias" in uses else " without bias"}; {about}; He initialisation."""',
         *python.indent(lines),
-        *_kernel("nn.Conv2d", uses, [f"padding={padding}", *rest]),
+        *_kernel(f"nn.Conv{dimension}d", uses, [f"padding={padding}", *rest]),
         *(f"    {line}" for line in start),
         *_tail(uses),
     ]
 
 
-def prolong_lines(uses: set[str]) -> list[str]:
-    """`prolong`: He initialisation with the cin / groups * size² / stride² terms that a result has on average.
+def prolong_lines(uses: set[str], dimension: int = 2) -> list[str]:
+    """`prolong`: He initialisation with the cin / groups * (size / stride)^d terms that a result has on average.
 
-    torch's own for this layout of the weight, fan_out, is cin * size²: it knows neither stride nor groups.
+    torch's own for this layout of the weight, fan_out, is cin * size^d: it knows neither stride nor groups.
     """
     reach = "dilation * (size - 1) + 1" if "dilation" in uses else "size"
     fan = "2 * groups / cin" if "groups" in uses else "2 / cin"
+    std = f"stride / size * ({fan}) ** 0.5"
+    if dimension != 2:
+        share = "(stride / size) ** 3" if dimension == 3 else "stride / size"
+        std = f"({share} * {fan}) ** 0.5"
     what = "A transposed kernel" + " without bias" * ("bias" not in uses)
     return [
-        *_head("prolong", _extras(uses - {"padding", "padding_mode"}), "nn.ConvTranspose2d", "stride: int"),
+        *_head(
+            "prolong",
+            _extras(uses - {"padding", "padding_mode"}),
+            f"nn.ConvTranspose{dimension}d",
+            dimension,
+            "stride: int",
+        ),
         f'    """{what}: `stride` times as large; He initialisation."""',
         f"    excess = {reach} - stride",
         "    padding = max(0, (excess + 1) // 2)",
-        *_kernel("nn.ConvTranspose2d", uses, ["padding", "2 * padding - excess"]),
-        f"    nn.init.normal_(kernel.weight, std=stride / size * ({fan}) ** 0.5)",
+        *_kernel(f"nn.ConvTranspose{dimension}d", uses, ["padding", "2 * padding - excess"]),
+        f"    nn.init.normal_(kernel.weight, std={std})",
         *_tail(uses),
     ]
 
@@ -93,11 +109,16 @@ def _extras(uses: set[str]) -> list[str]:
     return [name for name in ("padding", "padding_mode", "groups", "dilation", "bias") if name in uses]
 
 
-def _head(name: str, optional: list[str], result: str, *required: str, uses: Collection[str] = ()) -> list[str]:
+def _head(
+    name: str, optional: list[str], result: str, dimension: int, *required: str, uses: Collection[str] = ()
+) -> list[str]:
     """`def conv(…) -> nn.Conv2d:`."""
-    defaults = _DEFAULTS | ({"stride": "int | tuple[int, int] = 1"} if "strides" in uses else {})
-    size = "size: int | tuple[int, int]" if "width" in uses else "size: int"
-    parameters = ["cin: int", "cout: int", size, *required, *(f"{n}: {defaults[n]}" for n in optional)]
+    each = ", ".join(["int"] * dimension)
+    defaults = _DEFAULTS | ({"stride": f"int | tuple[{each}] = 1"} if "strides" in uses else {})
+    if dimension == 1:
+        defaults["padding"] = "int | None = None"
+    size = f"size: int | tuple[{each}]" if "width" in uses else "size: int"
+    parameters = ["cin: int", "cout: int", size, *required, *(f"{n}: {defaults[n].format(each)}" for n in optional)]
     return python.call(f"def {name}", parameters, f" -> {result}:", 0)
 
 
@@ -126,13 +147,15 @@ def _start_lines(operator: Operator, module: str, sizes: Mapping[str, str], dept
     return [part for line in lines for part in python.breakable(line, depth)]
 
 
-def _stencil_lines() -> list[str]:
+def _stencil_lines(dimension: int) -> list[str]:
     """`stencil`, for kernels with given numbers."""
-    parameters = ["kernel: nn.Module", "rows: list[list[float]]", "fixed: bool = False"]
+    nested = {1: "row", 2: "rows", 3: "planes"}[dimension]
+    kind = f"{'list[' * dimension}float{']' * dimension}"
+    parameters = ["kernel: nn.Module", f"{nested}: {kind}", "fixed: bool = False"]
     return [
         *python.call("def stencil", parameters, " -> None:", 0),
         '    """Give each channel of a kernel these numbers; a fixed one is a buffer, saved but not trained."""',
-        "    numbers = torch.tensor(rows, dtype=kernel.weight.dtype)",
+        f"    numbers = torch.tensor({nested}, dtype=kernel.weight.dtype)",
         "    weight = numbers.expand_as(kernel.weight).clone()",
         "    if fixed:",
         "        del kernel.weight",
@@ -144,9 +167,10 @@ def _stencil_lines() -> list[str]:
     ]
 
 
-def rule_lines(rules: Collection[str], has_groups: bool) -> list[str]:
+def rule_lines(rules: Collection[str], has_groups: bool, dimension: int = 2) -> list[str]:
     """What makes weights obey the rules of kernels: `shared` when they are made, the others where they are used."""
     tensor, lines = "torch.Tensor", list[str]()
+    axes = ", ".join(str(axis) for axis in range(2, 2 + dimension))
     if "shared" in rules:
         lines += [
             "def shared(kernel: nn.Module) -> None:",
@@ -159,7 +183,7 @@ def rule_lines(rules: Collection[str], has_groups: bool) -> list[str]:
         lines += [
             f"def zero_sum(weight: {tensor}) -> {tensor}:",
             '    """The nearest kernel that gives 0 for a map whose channels are constant."""',
-            "    return weight - weight.mean((2, 3), keepdim=True)",
+            f"    return weight - weight.mean(({axes}{',' * (dimension == 1)}), keepdim=True)",
             "",
             "",
         ]
@@ -168,7 +192,7 @@ def rule_lines(rules: Collection[str], has_groups: bool) -> list[str]:
         lines += [
             f"def symmetric(weight: {tensor}{', groups: int = 1' * has_groups}) -> {tensor}:",
             '    """The nearest kernel that is its own adjoint: the convolutions with it are symmetric."""',
-            f"    adjoint = {turned or 'weight.transpose(0, 1)'}.flip(2, 3)",
+            f"    adjoint = {turned or 'weight.transpose(0, 1)'}.flip({axes})",
             "    return (weight + adjoint) / 2",
             "",
             "",
@@ -177,38 +201,47 @@ def rule_lines(rules: Collection[str], has_groups: bool) -> list[str]:
         lines += [
             f"def unit_norm(weight: {tensor}) -> {tensor}:",
             '    """The kernel with each of its filters divided by its norm."""',
-            "    return weight / torch.linalg.vector_norm(weight, dim=(1, 2, 3), keepdim=True)",
+            f"    return weight / torch.linalg.vector_norm(weight, dim=(1, {axes}), keepdim=True)",
             "",
             "",
         ]
     return lines
 
 
-def unpad_lines() -> list[str]:
+def unpad_lines(dimension: int = 2) -> list[str]:
     """`unpad`, the adjoint of `F.pad` by a mode other than zeros."""
+    widths = _AXES[dimension] if dimension > 1 else ("width",)
+    parameters = ["x: torch.Tensor", *(f"{name}: int" for name in widths), "mode: str"]
+    turns = ", ".join(f"({axis}, {name})" for axis, name in enumerate(widths, 2))
+    body = [
+        "size = x.shape[axis] - 2 * width",
+        "places = torch.arange(size, dtype=torch.float64, device=x.device)",
+        "places = F.pad(places[None, None], (width, width), mode=mode)[0, 0].long()",
+        "shape = [*x.shape[:axis], size, *x.shape[axis + 1 :]]",
+        "x = x.new_zeros(shape).index_add(axis, places, x)",
+    ]
+    lines = [f"for axis, width in ({turns}):", *python.indent(body), "return x"]
+    if dimension == 1:
+        lines = [
+            body[0].replace("axis", "2"),
+            *body[1:3],
+            "return x.new_zeros([*x.shape[:2], size]).index_add(2, places, x)",
+        ]
     return [
-        *python.call(
-            "def unpad", ["x: torch.Tensor", "rows: int", "columns: int", "mode: str"], " -> torch.Tensor:", 0
-        ),
+        *python.call("def unpad", parameters, " -> torch.Tensor:", 0),
         '    """The adjoint of padding by a mode: a number of the margin is added where it was taken from."""',
-        "    for axis, width in ((2, rows), (3, columns)):",
-        "        size = x.shape[axis] - 2 * width",
-        "        places = torch.arange(size, dtype=torch.float64, device=x.device)",
-        "        places = F.pad(places[None, None], (width, width), mode=mode)[0, 0].long()",
-        "        shape = [*x.shape[:axis], size, *x.shape[axis + 1 :]]",
-        "        x = x.new_zeros(shape).index_add(axis, places, x)",
-        "    return x",
+        *python.indent(lines),
         "",
         "",
     ]
 
 
-def shared_norm_lines() -> list[str]:
+def shared_norm_lines(dimension: int = 2) -> list[str]:
     """`shared_norm`, for `bn@ℓ`. Statistics that several uses share would be those of none of them."""
     return [
         *python.call(
             "def shared_norm",
-            ["x: torch.Tensor", "shared: nn.BatchNorm2d", "use: nn.BatchNorm2d"],
+            ["x: torch.Tensor", f"shared: nn.BatchNorm{dimension}d", f"use: nn.BatchNorm{dimension}d"],
             " -> torch.Tensor:",
             0,
         ),
@@ -223,9 +256,9 @@ def shared_norm_lines() -> list[str]:
     ]
 
 
-def frozen_norm_lines() -> list[str]:
+def frozen_norm_lines(dimension: int = 2) -> list[str]:
     """`freeze` and `frozen_norm`, for `bn[fixed]`."""
-    norm = "nn.BatchNorm2d"
+    norm = f"nn.BatchNorm{dimension}d"
     return [
         f"def freeze(norm: {norm}) -> None:",
         '    """Make scale and shift of a normalisation buffers: saved, but not trained."""',
@@ -250,13 +283,13 @@ def frozen_norm_lines() -> list[str]:
     ]
 
 
-def unpool_lines() -> list[str]:
+def unpool_lines(dimension: int = 2) -> list[str]:
     """`unpool`: torch's own takes the places, which another pooling of the same map gives."""
     return [
         *python.call("def unpool", ["x: torch.Tensor", "y: torch.Tensor", "size: int"], " -> torch.Tensor:", 0),
         '    """Each number of x where the largest of its window stands in y, zeros elsewhere."""',
-        "    _, places = F.max_pool2d(y, size, return_indices=True)",
-        "    return F.max_unpool2d(x, places, size, output_size=y.shape[2:])",
+        f"    _, places = F.max_pool{dimension}d(y, size, return_indices=True)",
+        f"    return F.max_unpool{dimension}d(x, places, size, output_size=y.shape[2:])",
         "",
         "",
     ]
@@ -435,31 +468,32 @@ def _ranges_of(tags: list[tuple[int, ...]]) -> list[dict[tuple[int, ...], range]
 def initialisers(graph: Graph) -> list[str]:
     """What a generated module defines beside its class: how kernels are made, with the parameters that are needed."""
     lines: list[str] = []
-    nodes = graph.as_written.nodes()
+    nodes, dimension = graph.as_written.nodes(), graph.program.dimension
     kernels = [stored for stored in graph.parameters.values() if isinstance(stored.operator, Kernel)]
     for is_transposed, write in ((False, conv_lines), (True, prolong_lines)):
         mine = [stored for stored in kernels if stored.operator.is_transposed == is_transposed]
         sizes = [stored.sizes for stored in mine]
         plain = {"groups": 1, "dilation": 1, "bias": 0}
         uses = {name for s in sizes for name, default in plain.items() if s.get(name, default) != default}
-        uses |= {name for s in sizes for name in ("width", "padding") if name in s}
+        uses |= {"width" for s in sizes if "width" in s or "height" in s} | {"padding" for s in sizes if "padding" in s}
         uses |= {"padding_mode" for stored in mine if getattr(stored.operator, "mode", "zeros") != "zeros"}
         uses |= {"strides" for node in nodes if isinstance(getattr(node.operator, "stride", 1), tuple)}
-        lines += write(uses) if sizes else []
+        lines += write(uses, dimension) if sizes else []
     used = [node.operator for node in nodes if isinstance(node.operator, Kernel)]
-    if any(operator.start.rows for operator in used):
-        lines += _stencil_lines()
+    if any(operator.start.numbers for operator in used):
+        lines += _stencil_lines(dimension)
     rules = {rule for operator in used for rule in operator.rules}
-    lines += rule_lines(rules, any(whole_size(stored.sizes, "groups") > 1 for stored in kernels))
+    has_groups = any(whole_size(stored.sizes, "groups") > 1 for stored in kernels)
+    lines += rule_lines(rules, has_groups, dimension)
     if any(isinstance(node.operator, ConvolutionAdjoint) and node.operator.mode != "zeros" for node in nodes):
-        lines += unpad_lines()
+        lines += unpad_lines(dimension)
     norms = [stored.operator for stored in graph.parameters.values() if isinstance(stored.operator, BatchNorm)]
     if any(isinstance(norm, SharedBatchNorm) and not norm.fixed for norm in norms):
-        lines += shared_norm_lines()
+        lines += shared_norm_lines(dimension)
     if any(norm.fixed for norm in norms):
-        lines += frozen_norm_lines()
+        lines += frozen_norm_lines(dimension)
     if any(isinstance(node.operator, Unpool) for node in graph.nodes()):
-        lines += unpool_lines()
+        lines += unpool_lines(dimension)
     if any(isinstance(node.operator, DropPath) for node in graph.nodes()):
         lines += drop_path_lines()
     for kind, write in ((TrainedThreshold, threshold_lines), (TrainedSlope, slope_lines)):

@@ -31,6 +31,7 @@ from cldfc.ops import (
     WithNumber,
     Zero,
 )
+from cldfc.ops.convolution import PADDINGS, SIDES
 from cldfc.ops.pointwise import Relu
 from cldfc.ops.size import formula_of
 from cldfc.syntax import tree
@@ -39,7 +40,7 @@ from cldfc.syntax.keywords import LOCALS
 from cldfc.syntax.spelling import ascii_name
 
 _ARGUMENT = "x"
-_NEEDED = ("size", "width", "padding", "padding_width", "groups", "dilation", "bias")
+_NEEDED = (*SIDES[3], *PADDINGS[3], "groups", "dilation", "bias")
 """What a function that is called in place of a kernel's module is given."""
 
 
@@ -502,8 +503,8 @@ class Forward:
         return f'{prefix}"{family}{"." * bool(tag)}{tag}{f"#{number}" * (number > 1)}"'
 
     def beyond(self, site: Site, at: int) -> str:
-        """How many rows and columns an adjoint's result has beyond the least, which may differ from turn to turn."""
-        samples: list[tuple[Turn, tuple[int, int]]] = []
+        """How far an adjoint's result goes beyond the least, which may differ from turn to turn."""
+        samples: list[tuple[Turn, tuple[int, ...]]] = []
         for turn in turns(site.route):
             number = self.number_at(site, turn)
             node = self.node_of[number, at]
@@ -512,7 +513,7 @@ class Forward:
             operand = self.graph.operands(self.graph.members[number][at])[0]
             sizes = self.graph.parameters[node.parameter or ("", ())].sizes
             samples.append((turn, node.operator.beyond(self.graph.node(operand).shape, node.shape, sizes)))
-        return self.names.sizes.fit_pair(f"{site.leaf.template.family}_padding", samples)
+        return self.names.sizes.fit_sides(f"{site.leaf.template.family}_padding", samples)
 
     def factor(self, site: Site, at: int) -> str:
         """The number of a scaling, which may differ from turn to turn."""

@@ -15,6 +15,7 @@ from cldfc.network.graph import Node
 from cldfc.network.positions import Position, Positions
 from cldfc.network.program import Call, Operand, Read, Reads, Step, Template
 from cldfc.ops import ConvolutionAdjoint, Kernel, Spread, WithNumber, Zero
+from cldfc.ops.convolution import PADDINGS, SIDES
 from cldfc.ops.pointwise import Relu
 from cldfc.syntax import tree
 from cldfc.syntax.format import format_let
@@ -285,13 +286,13 @@ class Recursions:
         module = self.names.module(uses[0].name, positions)
         if not step.operator.is_adjoint:
             return [module]
-        beyond: list[tuple[Turn, tuple[int, int]]] = []
+        beyond: list[tuple[Turn, tuple[int, ...]]] = []
         for turn, tag, (node, operands) in zip(at_turns, tags, nodes, strict=True):
             if not isinstance(node.operator, ConvolutionAdjoint):
                 return [module, "0"]
             sizes = self.names.graph.parameters[uses[0].name, tag].sizes
             beyond.append((turn, node.operator.beyond(operands[0], node.shape, sizes)))
-        return [module, self.names.sizes.fit_pair(f"{snake_case(uses[0].name)}_padding", beyond)]
+        return [module, self.names.sizes.fit_sides(f"{snake_case(uses[0].name)}_padding", beyond)]
 
     def sizes_of(self, step: Step, branch: _Branch, place: int) -> dict[str, str]:
         """The sizes of an adjoint's kernel, which its function is given."""
@@ -303,7 +304,7 @@ class Recursions:
             for turn in self.turns(visit):
                 keys.append((use.name, tuple(p.value(turn) for p in use.positions)))
                 at_turns.append({index: p.value(turn) for index, p in self.given(visit).items()})
-        needed = ("size", "width", "padding", "padding_width", "groups", "dilation", "bias")
+        needed = (*SIDES[3], *PADDINGS[3], "groups", "dilation", "bias")
         return self.names.texts_of_sizes(keys[0][0], at_turns, keys, lambda _: None, needed)
 
     def written(self, values: list[int], at_turns: list[Turn]) -> Position:

@@ -64,9 +64,9 @@ _CHECKERS: Mapping[str, Sequence[str]] = {
     ],
     "check_shape": [
         "def check_shape(name: str, x: torch.Tensor, *sizes: int) -> None:",
-        '    """Raise ValueError for an input whose height and width do not fit the others."""',
-        "    if x.shape[-2:] != sizes:",
-        "        found = tuple(x.shape[-2:])",
+        '    """Raise ValueError for an input whose sizes do not fit the others."""',
+        "    if x.shape[-len(sizes) :] != sizes:",
+        "        found = tuple(x.shape[-len(sizes) :])",
         '        raise ValueError(f"{name} is a map of {found}, and {sizes} fits the other sizes")',
     ],
     "check_count": [
@@ -191,13 +191,14 @@ class SignatureWriter:
             is_plain = sizes == [OpenSize.named(name) for name in new]
             if is_plain:
                 variables = ", ".join(self.names.open_sizes[name] for name in new)
-                given[tuple(new)] = f"{variables} = {value}.shape[-2:]"
+                taken = f"[-{len(sizes)}:]" if len(sizes) > 1 else "[-1]"
+                given[tuple(new)] = f"{variables} = {value}.shape{taken}"
             else:
                 for open_size in new:
                     formulas = [(a, s) for a, s in enumerate(sizes) if isinstance(s, OpenSize)]
                     axis, size = next((axis, size) for axis, size in formulas if size.names == [open_size])
                     given[open_size,] = (
-                        f"{self.names.open_sizes[open_size]} = {_solved(size, f'{value}.shape[{axis - 2}]')}"
+                        f"{self.names.open_sizes[open_size]} = {_solved(size, f'{value}.shape[{axis - len(sizes)}]')}"
                     )
                 arguments = [f'"{name}"', value, *map(self.text, sizes)]
                 shapes += python.call("check_shape", arguments, "", 2)

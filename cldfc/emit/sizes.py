@@ -51,7 +51,7 @@ def number_text(value: int | float) -> str:
     return str(float(value) if abs(value) >= _LARGEST_WHOLE else value)
 
 
-def _entry_text(value: int | float | tuple[int, int]) -> str:
+def _entry_text(value: int | float | tuple[int, ...]) -> str:
     return str(value) if isinstance(value, tuple) else number_text(value)
 
 
@@ -348,15 +348,15 @@ class Sizes:
                 return None
         return self.fit_table(name, [(dict(zip(levels, at, strict=True)), value) for at, value in values.items()])
 
-    def fit_pair(self, wanted: str, samples: Sequence[tuple[Mapping[str, int], tuple[int, int]]]) -> str:
-        """Two numbers for rows and columns, as torch takes them: one where they are the same."""
-        if all(rows == columns for _, (rows, columns) in samples):
-            return self.fit(wanted, [(turn, rows) for turn, (rows, _) in samples])
-        if len({pair for _, pair in samples}) == 1:
+    def fit_sides(self, wanted: str, samples: Sequence[tuple[Mapping[str, int], tuple[int, ...]]]) -> str:
+        """A number for each axis, as torch takes them: one where they are the same."""
+        if all(len(set(sides)) == 1 for _, sides in samples):
+            return self.fit(wanted, [(turn, sides[0]) for turn, sides in samples])
+        if len({sides for _, sides in samples}) == 1:
             return str(samples[0][1])
         return self.fit_table(wanted, samples)
 
-    def fit_table(self, wanted: str, samples: Sequence[tuple[Mapping[str, int], int | float | tuple[int, int]]]) -> str:
+    def fit_table(self, wanted: str, samples: Sequence[tuple[Mapping[str, int], int | float | tuple[int, ...]]]) -> str:
         """The values written out, by the first loop variable that tells them apart, or by all."""
         variables = list(samples[0][0])
         for variable in variables:

@@ -36,7 +36,8 @@ def describe_class(graph: Graph) -> str:
     """One line: what the network is, and the shapes of a batch of N images and of what it gives for them."""
     program = graph.program
     if len(program.inputs) == 1 and not program.inputs[0].kind and [o.is_scores for o in program.outputs] == [True]:
-        return f"{program.model}: images, N × {shape_text(program.shape)} → scores of classes, N × {program.classes}."
+        given = {1: "signals", 2: "images", 3: "volumes"}[program.dimension]
+        return f"{program.model}: {given}, N × {shape_text(program.shape)} → scores of classes, N × {program.classes}."
     given, gives = (", ".join(map(_batch_text, program.inputs)), ", ".join(map(_output_text, program.outputs)))
     line = f"{program.model}: {given} → {gives}."
     if python.fits(f'"""{line}"""', 1):
@@ -295,8 +296,9 @@ class _StatementWriter:
             operands = [_spread(code, axes) for code, axes in zip(operands, step.operator.spread, strict=True)]
         if isinstance(step.operator, Spread):
             spreads = [self.vocabulary.is_spread(at, place) for place in range(len(operands))]
+            axes = step.operator.dimension
             operands = [
-                _spread(c, 2, ", :") if is_spread else c for c, is_spread in zip(operands, spreads, strict=True)
+                _spread(c, axes, ", :") if is_spread else c for c, is_spread in zip(operands, spreads, strict=True)
             ]
         if isinstance(step.operator, Add):
             return self.sum(at, step.operator.signs, operands)

@@ -25,6 +25,7 @@ from cldfc.ops import (
     ConvolutionAdjoint,
     Extreme,
     FixedPoint,
+    Kernel,
     LogTotal,
     Multiply,
     Prolongation,
@@ -126,9 +127,9 @@ def _kernel_sizes(stored: Stored) -> str:
     sizes = stored.sizes
     if "init" in sizes:
         return f"starts from {sizes['init']:g}"
-    if "size" not in sizes:
+    if not isinstance(stored.operator, Kernel):
         return ", ".join(f"{name} {size}" for name, size in sizes.items())
-    text = f"{sizes['size']}×{sizes.get('width', sizes['size'])}, {sizes['in']} → {sizes['out']}"
+    text = f"{stored.operator.size_text(sizes)}, {sizes['in']} → {sizes['out']}"
     extra = {name: sizes[name] for name in ("groups", "dilation") if sizes.get(name, 1) != 1}
     return ", ".join([text, *(f"{name} {size}" for name, size in extra.items()), *["bias"] * bool(sizes.get("bias"))])
 

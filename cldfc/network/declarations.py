@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass, replace
 from itertools import groupby
+from math import prod
 
 from cldfc.diagnostics import Label, Problems, Span
 from cldfc.network.constants import Constants, Tags, is_transfer, resolve_clause
@@ -24,6 +25,7 @@ from cldfc.network.positions import (
 )
 from cldfc.network.program import Attribute, Declaration, Step, Template, TieRule, Use, Words
 from cldfc.ops import BUILTINS, KernelStart
+from cldfc.ops.convolution import PADDINGS, SIDES
 from cldfc.syntax import tree
 from cldfc.syntax.format import format_symbol
 from cldfc.syntax.keywords import EXAMPLES, STATEMENTS, WORDS_INSIDE
@@ -236,7 +238,7 @@ def _resolve_family(
         found.append(declaration)
     if not found:
         return None
-    said = {key for each in found for key in each.attributes} & {*_CUSTOMARY, "width"}
+    said = {key for each in found for key in each.attributes} & {*_CUSTOMARY, "height", "width"}
     found = [replace(each, attributes=_completed(each, said)) for each in found]
     first = next(each for each in found if each.statement is general)
     names = [index.name or "" for index in tags.constants.names.generic(general.symbol).tag]
@@ -257,11 +259,11 @@ def _completed(declaration: Declaration, said: Set[str]) -> dict[str, Attribute]
     """What a kernel says, and what it need not say and others of its name do."""
     span = declaration.statement.symbol.span
     customary = {
-        key: Attribute(Formula(_CUSTOMARY[key]), key, 0, _LARGEST_KERNEL, span) for key in said if key != "width"
+        key: Attribute(Formula(_CUSTOMARY[key]), key, 0, _LARGEST_KERNEL, span) for key in said & _CUSTOMARY.keys()
     }
     size = declaration.attributes.get("size")
-    width = {"width": size} if "width" in said and size is not None else {}
-    return {**customary, **width, **declaration.attributes}
+    others = {key: size for key in ("height", "width") if key in said and size is not None}
+    return {**customary, **others, **declaration.attributes}
 
 
 def _resolve_kernel(kernel: tree.KernelStatement, case: Case | None, tags: Tags) -> Declaration | None:
@@ -271,18 +273,21 @@ def _resolve_kernel(kernel: tree.KernelStatement, case: Case | None, tags: Tags)
     head = _index_names(tree.Symbol(kernel.symbol.name, own, kernel.symbol.span), case, tags)
     if head is None:
         return None
-    rows, columns = (*kernel.padding, *kernel.padding, None, None)[:2]
-    if len(kernel.padding) == 1:
-        columns = None
+    if _report_dimensions(kernel, constants.names):
+        return None
+    sizes = dict(zip(SIDES[len(kernel.sizes)], kernel.sizes, strict=True))
+    paddings = dict(zip(PADDINGS[len(kernel.sizes)], kernel.padding, strict=False))
     wanted = {
-        "size": (kernel.height, "the size of a kernel", 1, _LARGEST_KERNEL),
-        "width": (None if kernel.width == kernel.height else kernel.width, "the width of a kernel", 1, _LARGEST_KERNEL),
+        **{
+            name: (size, f"the {name} of a kernel", 1, _LARGEST_KERNEL)
+            for name, size in sizes.items()
+            if name == "size" or size != kernel.sizes[0]
+        },
         "in": (kernel.channels_in, "a number of channels", 1, LARGEST_SIZE),
         "out": (None if kernel.is_each else kernel.channels_out, "a number of channels", 1, LARGEST_SIZE),
         "groups": (kernel.groups, "a number of groups", 1, LARGEST_SIZE),
         "dilation": (kernel.dilation, "a dilation", 1, _LARGEST_KERNEL),
-        "padding": (rows, "a padding", 0, _LARGEST_PADDING),
-        "padding_width": (columns, "a padding", 0, _LARGEST_PADDING),
+        **{name: (padding, "a padding", 0, _LARGEST_PADDING) for name, padding in paddings.items()},
     }
     attributes: dict[str, Attribute] = {}
     for name, (expression, role, least, most) in wanted.items():
@@ -306,20 +311,54 @@ def _resolve_kernel(kernel: tree.KernelStatement, case: Case | None, tags: Tags)
     return Declaration(kernel.symbol.name, head, attributes, kernel, 0 if is_lower else 1, start, kernel.rules, case)
 
 
+def _report_dimensions(kernel: tree.KernelStatement, names: Names) -> bool:
+    """Report, and say whether there is, a size or a padding for other axes than the network has."""
+    dimension, count = names.dimension, len(kernel.sizes)
+    if count != dimension:
+        first = kernel.sizes[0].span.text
+        help = f"write a size for each axis: `{kernel.symbol.name} : {'×'.join([first] * dimension)} → …`"
+        names.report_dimension(f"the kernel `{kernel.symbol.name}` is", count, kernel.size_span, help)
+        return True
+    if len(kernel.padding) not in (0, 1, count):
+        place = kernel.padding[0].span.to(kernel.padding[-1].span)
+        help = f"write one number for all axes, `padding 1`, or `padding {','.join('1' * count)}`"
+        names.report_dimension("this padding is", len(kernel.padding), place, help)
+        return True
+    return False
+
+
 def _index_names(symbol: tree.Symbol, case: Case | None, tags: Tags) -> tuple[str, ...] | None:
     if case is None:
         return tags.head(symbol)
     return tuple(position.base for position in case.head if isinstance(position.base, str))
 
 
+Planes = tuple[tuple[tuple[int | float, ...], ...], ...]
+"""The numbers of a kernel, row by row and plane by plane; that of a signal has one row, that of an image one plane."""
+
 # Scaled as is customary: Laplacians to consistency, a prolongation by 2 to a sum of 4, a restriction to 1.
-_STENCILS: Mapping[str, tuple[float, tuple[tuple[int, ...], ...]]] = {
-    "laplace5": (1, ((0, -1, 0), (-1, 4, -1), (0, -1, 0))),
-    "laplace9": (1 / 6, ((-1, -4, -1), (-4, 20, -4), (-1, -4, -1))),
-    "bilinear": (1 / 4, ((1, 2, 1), (2, 4, 2), (1, 2, 1))),
-    "full_weighting": (1 / 16, ((1, 2, 1), (2, 4, 2), (1, 2, 1))),
+_HAT = (1, 2, 1)
+_HATS = tuple(tuple(one * other for other in _HAT) for one in _HAT)
+_STENCILS: Mapping[str, tuple[float, Planes]] = {
+    "laplace3": (1, (((-1, 2, -1),),)),
+    "laplace5": (1, (((0, -1, 0), (-1, 4, -1), (0, -1, 0)),)),
+    "laplace9": (1 / 6, (((-1, -4, -1), (-4, 20, -4), (-1, -4, -1)),)),
+    "laplace7": (
+        1,
+        (
+            ((0, 0, 0), (0, -1, 0), (0, 0, 0)),
+            ((0, -1, 0), (-1, 6, -1), (0, -1, 0)),
+            ((0, 0, 0), (0, -1, 0), (0, 0, 0)),
+        ),
+    ),
+    "linear": (1 / 2, ((_HAT,),)),
+    "bilinear": (1 / 4, (_HATS,)),
+    "trilinear": (1 / 8, tuple(tuple(tuple(factor * e for e in row) for row in _HATS) for factor in _HAT)),
 }
+_DIMENSION_OF = {"laplace3": 1, "linear": 1, "laplace5": 2, "laplace9": 2, "bilinear": 2, "laplace7": 3, "trilinear": 3}
+_INTERPOLATIONS = {1: "linear", 2: "bilinear", 3: "trilinear"}
 _ANY_SIZE = ("identity", "average")
+_ANY_DIMENSION = ("full_weighting", *_ANY_SIZE)
 
 
 def _resolve_start(kernel: tree.KernelStatement, tags: Tags) -> KernelStart | None:
@@ -337,36 +376,39 @@ def _resolve_start(kernel: tree.KernelStatement, tags: Tags) -> KernelStart | No
         return problems.report("E0203", message, stencil.span, "the second", help)
     factor = 1 if stencil.factor is None else tags.constants.number(stencil.factor)
     own = {index.name for index in kernel.symbol.tag}
-    if any(mention.name in own for side in (kernel.height, kernel.width) for mention in mentions(side)):
-        message, help = f"`{name}` has given numbers, and a size that differs", "write a size in numbers: `3×3`"
-        place = kernel.height.span.to(kernel.width.span)
-        return problems.report("E0411", message, place, "not one size", help, Label(stencil.span, "given here"))
-    sides = [
-        tags.constants.whole(side, "the size of a kernel with given numbers", 1, _LARGEST_KERNEL)
-        for side in (kernel.height, kernel.width)
-    ]
-    if sides[0] is None or sides[1] is None:
+    if any(mention.name in own for side in kernel.sizes for mention in mentions(side)):
+        example = "×".join("3" * len(kernel.sizes))
+        message = f"`{name}` has given numbers, and a size that differs"
+        label, help = Label(stencil.span, "given here"), f"write a size in numbers: `{example}`"
+        return problems.report("E0411", message, kernel.size_span, "not one size", help, label)
+    role = "the size of a kernel with given numbers"
+    sides = [tags.constants.whole(side, role, 1, _LARGEST_KERNEL) for side in kernel.sizes]
+    size = tuple(side for side in sides if side is not None)
+    if len(size) < len(sides):
         return None
-    size = sides[0], sides[1]
-    scale, rows = _rows_of(stencil, size, tags)
-    if factor is None or rows is None:
+    scale, planes = _planes_of(stencil, size, tags)
+    if factor is None or planes is None:
         return None
-    found = tuple(len(row) for row in rows)
-    if found != (size[1],) * size[0]:
-        columns = str(found[0]) if len(set(found)) == 1 else " and ".join(map(str, sorted(set(found))))
-        message = f"`{name}` is {size[0]}×{size[1]}, but its numbers are {len(rows)} rows of {columns}"
-        help = f"write {size[0]} rows of {size[1]} numbers, separated by `;`, or another size"
-        label = Label(kernel.height.span.to(kernel.width.span), "the size")
-        return problems.report("E0411", message, stencil.span, f"{len(rows)} rows of {columns}", help, label)
-    return KernelStart(
-        rows=tuple(tuple(factor * scale * entry for entry in row) for row in rows), is_fixed=kernel.is_fixed
-    )
+    depth, height, width = (*(1,) * (3 - len(size)), *size)
+    if [[len(row) for row in plane] for plane in planes] != [[width] * height] * depth:
+        given, wanted = _describe_numbers(planes), f"{width} numbers"
+        if len(size) > 1:
+            wanted = f"{height} rows of {wanted}, separated by `;`"
+        if len(size) > 2:
+            wanted = f"{depth} planes, separated by `;;`, of {wanted}"
+        own = "×".join(map(str, size)) if len(size) > 1 else f"of size {width}"
+        message = f"`{name}` is {own}, but its numbers are {given}"
+        help, label = f"write {wanted}, or another size", Label(kernel.size_span, "the size")
+        return problems.report("E0411", message, stencil.span, given, help, label)
+    scaled = tuple(tuple(tuple(factor * scale * entry for entry in row) for row in plane) for plane in planes)
+    numbers = (scaled[0][0], scaled[0], scaled)[len(size) - 1]
+    return KernelStart(numbers=numbers, is_fixed=kernel.is_fixed)
 
 
 def _check_rules(kernel: tree.KernelStatement, start: KernelStart, problems: Problems) -> bool:
     """Whether a kernel can obey its rules; if not, that is reported."""
     name, rules, message, help = format_symbol(kernel.symbol), kernel.rules, "", ""
-    numbers = [entry for row in start.rows for entry in row]
+    numbers = list(start.flat)
     size, total = max(map(abs, numbers), default=0.0), sum(numbers)
     if "shared" in rules and not kernel.is_each:
         message, help = f"`{name}` is `shared`, but has channels", "write `each` in their place: `3×3 each shared`"
@@ -399,24 +441,44 @@ def _check_rules(kernel: tree.KernelStatement, start: KernelStart, problems: Pro
 _ROUNDING = 1e-12
 
 
-def _rows_of(
-    stencil: tree.Stencil, size: tuple[int, int], tags: Tags
-) -> tuple[float, Sequence[Sequence[int | float]] | None]:
-    """The numbers of a stencil, and what they are scaled by."""
-    if stencil.name is None:
-        rows = [[tags.constants.number(entry) for entry in row] for row in stencil.rows]
-        known = [[number for number in row if number is not None] for row in rows]
-        return 1, known if known == rows else None
-    if stencil.name == "average":
-        return 1 / (size[0] * size[1]), [[1] * size[1]] * size[0]
-    if stencil.name == "identity":
-        middle = (size[0] // 2, size[1] // 2)
-        return 1, [[int((row, column) == middle) for column in range(size[1])] for row in range(size[0])]
-    if stencil.name in _STENCILS:
-        return _STENCILS[stencil.name]
-    known = (*_STENCILS, *_ANY_SIZE)
-    help = suggest(stencil.name, known, f"there are {', '.join(f'`{name}`' for name in known)}, or write numbers")
-    tags.problems.report("E0201", f"undefined stencil `{stencil.name}`", stencil.span, "unknown name", help)
+def _describe_numbers(planes: Planes) -> str:
+    """`2 rows of 3`, `5 and 3 numbers`, `3 planes of 3 rows of 3 and 2`."""
+    rows = sorted({len(plane) for plane in planes})
+    columns = " and ".join(map(str, sorted({len(row) for plane in planes for row in plane})))
+    if len(planes) > 1:
+        return f"{len(planes)} planes of {' and '.join(map(str, rows))} rows of {columns}"
+    return f"{rows[0]} row{'s' * (rows[0] > 1)} of {columns}"
+
+
+def _planes_of(stencil: tree.Stencil, size: tuple[int, ...], tags: Tags) -> tuple[float, Planes | None]:
+    """The numbers of a stencil, plane by plane and row by row, and what they are scaled by."""
+    name, dimension = stencil.name, len(size)
+    depth, height, width = (*(1,) * (3 - dimension), *size)
+    if name is None:
+        found = [[[tags.constants.number(entry) for entry in row] for row in plane] for plane in stencil.planes]
+        if any(entry is None for plane in found for row in plane for entry in row):
+            return 1, None
+        return 1, tuple(tuple(tuple(e for e in row if e is not None) for row in plane) for plane in found)
+    if name == "average":
+        return 1 / prod(size), (((1,) * width,) * height,) * depth
+    if name == "identity":
+        middle, rows, columns = (depth // 2, height // 2, width // 2), range(height), range(width)
+        return 1, tuple(
+            tuple(tuple(int((plane, row, column) == middle) for column in columns) for row in rows)
+            for plane in range(depth)
+        )
+    if name == "full_weighting":
+        return 1 / 4**dimension, _STENCILS[_INTERPOLATIONS[dimension]][1]
+    if _DIMENSION_OF.get(name, dimension) != dimension:
+        here = [f"`{other}`" for other in (*(n for n, d in _DIMENSION_OF.items() if d == dimension), *_ANY_DIMENSION)]
+        help = f"for these there are {', '.join(here)}, or write numbers"
+        tags.constants.names.report_dimension(f"the stencil `{name}` is", _DIMENSION_OF[name], stencil.span, help)
+        return 1, None
+    if name in _STENCILS:
+        return _STENCILS[name]
+    known = (*(n for n, d in _DIMENSION_OF.items() if d == dimension), *_ANY_DIMENSION)
+    help = suggest(name, known, f"there are {', '.join(f'`{other}`' for other in known)}, or write numbers")
+    tags.problems.report("E0201", f"undefined stencil `{name}`", stencil.span, "unknown name", help)
     return 1, None
 
 

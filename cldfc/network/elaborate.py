@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Literal, cast
+from typing import Any, Literal, cast
 
 from cldfc.diagnostics import Label, Span, did_you_mean
 from cldfc.network.constants import Constants, resolve_bound
@@ -89,6 +89,7 @@ from cldfc.ops import (
     WithNumber,
     Zero,
 )
+from cldfc.ops.convolution import stride_text
 from cldfc.syntax import tree
 from cldfc.syntax.build import LARGEST_STRIDE
 from cldfc.syntax.format import Formatter, format_symbol
@@ -115,7 +116,7 @@ def _configure(work: Elaboration, symbol: tree.Symbol, operator: type[Operator],
         if value is None:
             return None
         given[name] = value
-    return operator(**given)
+    return operator(**cast("dict[str, Any]", given))
 
 
 def _name_by_word(setting: tree.Setting, known: dict[str, OperatorSetting]) -> str | None:
@@ -832,14 +833,18 @@ class Elaboration:
         report_unfit(self.words.problems, value, expression.span, f"{role}{at}", least, most, kind=kind)
         return None
 
-    def stride(self, star: tree.Star, scope: Scope) -> int | tuple[int, int] | None:
+    def stride(self, star: tree.Star, scope: Scope) -> int | tuple[int, ...] | None:
         sides = star.stride if isinstance(star.stride, tuple) else (star.stride,)
+        names = self.words.names
+        if len(sides) not in (1, names.dimension):
+            help = f"write one stride for all axes, `*_2`, or `*_{{{','.join('2' * names.dimension)}}}`"
+            return names.report_dimension(f"`{star.left.span.text}` has strides", len(sides), star.span, help)
         limits = ("a stride", 1, LARGEST_STRIDE, scope)
         found = [side if isinstance(side, int) else self.number(side, *limits) for side in sides]
         whole = [side for side in found if isinstance(side, int)]
         if len(whole) < len(found):
             return None
-        return whole[0] if len(set(whole)) == 1 else (whole[0], whole[1])
+        return whole[0] if len(set(whole)) == 1 else tuple(whole)
 
     # Products
 
@@ -885,7 +890,7 @@ class Elaboration:
             return None
         if star.is_transposed:
             if isinstance(stride, tuple):
-                return self.refuse_rectangle(star, f"`{use.name} *^{{{stride[0]},{stride[1]}}}`")
+                return self.refuse_rectangle(star, f"`{use.name} *^{{{stride_text(stride)}}}`", len(stride))
             operator = (ProlongationAdjoint if is_adjoint else Prolongation)(stride, start, rules)
         else:
             operator = (ConvolutionAdjoint if is_adjoint else Convolution)(stride, start, rules, _mode(declaration))
@@ -905,8 +910,9 @@ class Elaboration:
         case = self.case(use.name, use.tag, use.span)
         return next((each for each in declaration.cases if each.case is case), None)
 
-    def refuse_rectangle(self, star: tree.Star, what: str) -> None:
-        message, help = f"{what} has two strides", "prolong by one stride for rows and columns, as in `K *^2 x`"
+    def refuse_rectangle(self, star: tree.Star, what: str, count: int) -> None:
+        message = f"{what} has {('two', 'three')[count - 2]} strides"
+        help = "prolong by one stride for all axes, as in `K *^2 x`"
         self.words.problems.report("E0401", message, star.span, "expected one stride", help)
 
     def with_number(
@@ -1073,6 +1079,8 @@ class Elaboration:
         self.heads.append(head)
         self.depths.append(depth)
         call = self.call
+        if self.words.names.dimension != operator.dimension:
+            operator = replace(operator, dimension=self.words.names.dimension)
         self.steps.append(
             Step(operator, operands, use, span, terms, factor, statistics, call, channels=channels, settings=settings)
         )

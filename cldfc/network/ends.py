@@ -17,7 +17,8 @@ from cldfc.ops.size import OpenShape, OpenSize, Size, fill
 from cldfc.syntax import tree
 from cldfc.syntax.walk import mentions
 
-GivenShape = tuple[int, int, int]
+GivenShape = tuple[int, ...]
+"""Channels, and a size for each axis."""
 
 
 @dataclass(frozen=True)
@@ -37,8 +38,24 @@ class Ends:
 
     def inputs(self) -> list[InputFamily]:
         """The inputs of which nothing is wrong."""
-        found = [self.input(statement) for statement in self.names.inputs.values()]
+        statements = [s for s in self.names.inputs.values() if not self.report_dimension(s, s.name, "input")]
+        found = [self.input(statement) for statement in statements]
         return [family for family in found if family is not None]
+
+    def report_dimension(self, statement: tree.InputStatement | tree.Output, name: str, word: str) -> bool:
+        """Report, and say whether there is, an end of another dimension than the network has."""
+        dimension = len(statement.shape) - 1
+        if dimension in (0, self.names.dimension):
+            return False
+        place = statement.shape[0].span.to(statement.shape[-1].span)
+        if dimension > 3:
+            message, help = f"the {word} `{name}` has {dimension} axes beside its channels", "there may be three"
+            self.problems.report("E0414", message, place, "too many axes", f"{help}: `1 × D × H × W`")
+        else:
+            sizes = " × ".join(["1", *("N", "H W", "D H W")[self.names.dimension - 1].split()])
+            help = f"one network has one dimension, except behind `flatten` and the pooling of whole maps: `{sizes}`"
+            self.names.report_dimension(f"the {word} `{name}` is", dimension, place, help)
+        return True
 
     def input(self, statement: tree.InputStatement) -> InputFamily | None:
         indices = self.indices(statement)
@@ -96,6 +113,8 @@ class Ends:
         """The outputs of which nothing is wrong; their sizes may be those that inputs leave open."""
         found: list[OutputValue] = []
         for statement in self.names.outputs.values():
+            if self.report_dimension(statement, statement.name, "output"):
+                continue
             is_map = len(statement.shape) > 1
             role = "a number of classes" if statement.is_scores else "a size of the output"
             sizes = [self.size(size, (), {}, is_map and at > 0, role) for at, size in enumerate(statement.shape)]
@@ -139,7 +158,7 @@ class Ends:
             return None if value is None else Fraction(value).limit_denominator(LARGEST_SIZE)
         if not may_be_open:
             name = next(found.name for found in mentions(expression) if found.name in self.names.open)
-            message = f"`{name}` is open, and only the height and the width of a map can be"
+            message = f"`{name}` is open, and only the sizes of a map can be, not its channels or those of a vector"
             help = f"declare it: `let {name} = 4`"
             return self.problems.report("E0412", message, expression.span, "a number is needed", help)
         match expression:
@@ -244,7 +263,12 @@ def state_sizes(
 
 def _read_names(family: InputFamily, shape: GivenShape, values: dict[str, int]) -> None:
     """What a stated shape says of open sizes. Raises UsageError."""
-    for size, number in zip(family.shapes[family.keys[0]], shape, strict=True):
+    own = family.shapes[family.keys[0]]
+    if len(own) != len(shape):
+        stated = "x".join(map(str, shape))
+        help = f"state {len(own)} numbers: channels, and {len(own) - 1} for the sizes of a map"
+        raise UsageError(f"`{stated}` is no shape of `{family.name}`, which is {shape_text(own)}", help)
+    for size, number in zip(own, shape, strict=True):
         if not isinstance(size, OpenSize):
             continue
         if len(size.names) > 1:

@@ -34,7 +34,7 @@ class Kind(Enum):
     SUM_OF_KERNELS = "a sum of kernels"
 
 
-# What other libraries call operators, without a final `2d`.
+# What other libraries call operators, without a final `2d`, `1d` or `3d`.
 _CALLED_ELSEWHERE = {
     "batchnorm": "did you mean `bn`?",
     "batch_norm": "did you mean `bn`?",
@@ -147,6 +147,7 @@ NUMBERS = (Kind.NUMBER, Kind.INDEX)
 TRAINED = (Kind.SCALAR, Kind.VECTOR)
 FACTORS = (*NUMBERS, *TRAINED)
 _MOST_SUGGESTIONS = 20
+_GRIDS = {1: "signals (1-D)", 2: "images (2-D)", 3: "volumes (3-D)"}
 _LONGEST_QUOTE = 40
 
 
@@ -176,6 +177,24 @@ class Names:
     ties: list[tree.Tie] = field(default_factory=list[tree.Tie])
     renames: list[tree.Rename] = field(default_factory=list[tree.Rename])
     constraints: list[tree.Constrain] = field(default_factory=list[tree.Constrain])
+
+    @property
+    def dimension(self) -> int:
+        """Of the network, which its first input says: 1 for signals, 2 for images, 3 for volumes."""
+        first = next(iter(self.inputs.values()), None)
+        return 2 if first is None else min(3, len(first.shape) - 1)
+
+    def report_dimension(self, what: str, dimension: int, span: Span, help: str) -> None:
+        """Report something of another dimension than the network has."""
+        first = next(iter(self.inputs.values()))
+        place = first.shape[0].span.to(first.shape[-1].span)
+        message = (
+            f"{what} for {_GRIDS.get(dimension, f'{dimension} dimensions')}, but the network is for "
+            f"{_GRIDS[self.dimension]}, as its input `{first.name}` says"
+        )
+        label = Label(place, f"{_GRIDS[self.dimension]} here")
+        here = _GRIDS.get(dimension, f"{dimension} dimensions")
+        self.problems.report("E0414", message, span, here, help, label)
 
     def arities(self, name: str) -> list[int]:
         return self.by_name.get(name, [])
@@ -216,7 +235,7 @@ class Names:
             elif self.has_parameter(symbol):
                 help = HELP_FOR_PARAMETERS
             help = suggest(name, self.all_of(expected), help)
-            known = _CALLED_ELSEWHERE.get(name.lower().removesuffix("2d"))
+            known = _CALLED_ELSEWHERE.get(name.lower().removesuffix("1d").removesuffix("2d").removesuffix("3d"))
             if known and (expected == Kind.OPERATOR or name in ("I", "Id", "o")):
                 help = known
             help = f"did you mean `{tagged}`? an index is written after `@`" if tagged else help

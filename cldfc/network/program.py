@@ -343,6 +343,11 @@ class Program:
         return self.inputs[0].shapes[self.input_keys[0]]
 
     @property
+    def dimension(self) -> int:
+        """1 for signals, 2 for images, 3 for volumes."""
+        return len(self.shape) - 1 if self.inputs else 2
+
+    @property
     def classes(self) -> int | None:
         """How many numbers `linear` gives by itself: as many as outputs that are vectors have, where they agree."""
         lengths = {output.shape[0] for output in self.outputs if len(output.shape) == 1}

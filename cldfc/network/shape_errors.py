@@ -54,7 +54,7 @@ class ShapeErrors:
         if spreads and any(len(operands[at].root().dims or ()) == 1 for at in of_shape):
             help = "beside a map, a vector has one number for each of its channels: `linear[64]` gives 64"
         if is_concat:
-            help = "bring them to one height and width: pool, prolong or `upsample` one of them"
+            help = "bring them to one size: pool, prolong or `upsample` one of them"
         if not unlike:
             message = f"the shape of the {what}, in `{value}`, contradicts how they are used elsewhere"
             self.problems.report("E0403", message, operation.span, "of two shapes", help)
@@ -147,7 +147,8 @@ class ShapeErrors:
         """An operator at a vector that needs a map, or the other way round; False when that is right."""
         span, dims = self.use_span(operation), operand.root().dims
         is_linear = operation.operator.owns == "linear"
-        if dims is None or len(dims) == (1 if is_linear else 3):
+        dimension = self.expansion.program.dimension
+        if dims is None or len(dims) == (1 if is_linear else dimension + 1):
             return False
         help = "pool the map first: `linear ∘ avgpool(…)`" if is_linear else "apply it before the map is pooled"
         if not dims:
@@ -156,7 +157,7 @@ class ShapeErrors:
             "E0404",
             f"`{span.text}` is applied to {describe_form(operand)}, in `{self.value(operation)}`",
             span,
-            "expected a vector" if is_linear else "expected a map: channels × height × width",
+            "expected a vector" if is_linear else f"expected a map: channels × {_SIDES[dimension]}",
             help,
         )
         return True
@@ -281,15 +282,15 @@ def _differ(one: Form, other: Form, but_channels: bool = False) -> bool:
 def _is_whole(form: Form) -> bool:
     """Whether a value is a map of several channels, over which others may be spread."""
     dims = form.root().dims
-    return dims is not None and len(dims) == 3 and not is_spread(form) and dims[0].root().size != 1
+    return dims is not None and len(dims) > 1 and not is_spread(form) and dims[0].root().size != 1
 
 
 def _can_spread(form: Form, over: Form) -> bool:
     """Whether a value has one number for each channel of a map, or is a map of one channel of its size."""
     dims, others = form.root().dims, over.root().dims
-    if dims is None or others is None or len(others) != 3:
+    if dims is None or others is None or len(others) < 2:
         return False
-    pairs = [(one.root().size, other.root().size) for one, other in zip(dims[-2:], others[-2:], strict=False)]
+    pairs = [(one.root().size, other.root().size) for one, other in zip(dims[1:], others[1:], strict=False)]
     if len(dims) == 1 or is_spread(form):
         pairs = [(dims[0].root().size, others[0].root().size)]
     elif dims[0].root().size != 1:
@@ -297,6 +298,7 @@ def _can_spread(form: Form, over: Form) -> bool:
     return all(one == other or None in (one, other) for one, other in pairs)
 
 
+_SIDES = {1: "length", 2: "height × width", 3: "depth × height × width"}
 _WORDS = {
     "Multiply": "factors of this product",
     "Divide": "two sides of this quotient",

@@ -108,7 +108,7 @@ class _Inference:
     def __init__(self, expansion: Expansion, problems: Problems) -> None:
         self.expansion = expansion
         self.problems = problems
-        self.solver = Solver()
+        self.solver = Solver(expansion.program.dimension)
         self.forms = [Form() for _ in expansion.operations]
         self.parameters: dict[Key, Sized] = {}
         self.statistics: dict[Key, Statistics] = {}
@@ -172,9 +172,9 @@ class _Inference:
     def check_sizes(self, shapes: Sequence[Shape], stored: Mapping[Key, Stored]) -> None:
         """Hold inferred sizes to the limits of declared ones; further reports would follow from the first."""
         for operation, shape in zip(self.expansion.operations, shapes, strict=True):
-            if (len(shape) == 3 and max(shape) > LARGEST_SIZE) or prod(shape) > LARGEST_VALUE:
+            if (len(shape) > 1 and max(shape) > LARGEST_SIZE) or prod(shape) > LARGEST_VALUE:
                 sizes = " × ".join(f"{size:,}" for size in shape)
-                self.errors.too_large(operation, f"a {'map' if len(shape) == 3 else 'vector'} of {sizes}")
+                self.errors.too_large(operation, f"a {'map' if len(shape) > 1 else 'vector'} of {sizes}")
                 break
         for key, parameter in stored.items():
             if parameter.count() > LARGEST_VALUE:

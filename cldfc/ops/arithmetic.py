@@ -62,7 +62,7 @@ class Alike(Operator):
         for operand in maps or axes or operands:
             shapes.same(result, operand)
         for vector in filter(is_spread, axes if maps else ()):
-            shapes.equal(shapes.map(result)[0], shapes.dims(vector, 3)[0])
+            shapes.equal(shapes.map(result)[0], shapes.dims(vector, shapes.dimension + 1)[0])
 
     def nonnegative(self, operands: Sequence[bool]) -> bool:
         return all(operands)
@@ -81,22 +81,21 @@ class Spread(Alike):
     def shape(self, shapes: Solver, operands: list[Form], result: Form, parameter: Sized | None) -> None:
         vectors = [operand for operand in operands if _rank(operand) == 1]
         trained = [operand for operand in operands if is_spread(operand)]
-        maps = [operand for operand in operands if _rank(operand) == 3 and not is_spread(operand)]
+        maps = [operand for operand in operands if (_rank(operand) or 0) > 1 and not is_spread(operand)]
         narrow = [operand for operand in maps if shapes.map(operand)[0].root().size == 1]
         wide = [operand for operand in maps if not any(operand is other for other in narrow)]
         if not maps or not (vectors or (narrow and (wide or trained))):
             return super().shape(shapes, operands, result, parameter)
-        channels, height, width = shapes.map(result)
+        channels, *sides = shapes.map(result)
         for operand in maps:
-            own = shapes.map(operand)
-            shapes.equal(height, own[1])
-            shapes.equal(width, own[2])
+            for side, own in zip(sides, shapes.map(operand)[1:], strict=True):
+                shapes.equal(side, own)
         for operand in wide:
             shapes.equal(channels, shapes.map(operand)[0])
         for operand in vectors:
             shapes.equal(channels, shapes.vector(operand))
         for operand in trained:
-            shapes.equal(channels, shapes.dims(operand, 3)[0])
+            shapes.equal(channels, shapes.dims(operand, shapes.dimension + 1)[0])
         for operand in operands:
             if _rank(operand) is None:
                 shapes.same(result, operand)
@@ -107,7 +106,7 @@ class Spread(Alike):
     @staticmethod
     def is_spread(operand: Shape, result: Shape) -> bool:
         """Whether an operand is a vector that is spread over a map, which PyTorch does not do by itself."""
-        return len(operand) == 1 and len(result) == 3
+        return len(operand) == 1 and len(result) > 1
 
 
 def _rank(form: Form) -> int | None:
@@ -176,7 +175,7 @@ class MultiplyBy(Multiply):
         if dims is None:
             shapes.is_shape(operands[0], ())
         elif dims:
-            kind = "a map" if len(dims) == 3 else "a vector"
+            kind = "a map" if len(dims) > 1 else "a vector"
             reason = f"what stands before `*` is {kind} of {operands[0]}"
             raise Unfit(reason, "write `⊙` for the pointwise product; a number, a scalar or a kernel stands before `*`")
         shapes.same(result, operands[1])
@@ -465,10 +464,10 @@ class VectorValue(WithVector):
 
     def shape(self, shapes: Solver, operands: list[Form], result: Form, parameter: Sized | None) -> None:
         assert parameter is not None
-        shapes.is_shape(result, (parameter.dimension("channels"), ACROSS, ACROSS))
+        shapes.is_shape(result, (parameter.dimension("channels"), *[ACROSS] * shapes.dimension))
 
     def torch(self, operands: list[str], module: str) -> str:
-        return f"{module}.view(-1, 1, 1)"
+        return f"{module}.view(-1{', 1' * self.dimension})"
 
 
 class ScaleChannels(WithVector):
@@ -485,7 +484,7 @@ class ScaleChannels(WithVector):
         shapes.equal((dims or shapes.map(operands[0]))[0], parameter.dimension("channels"))
 
     def torch(self, operands: list[str], module: str) -> str:
-        return f"{module}.view(-1, 1, 1) * {operands[0]}"
+        return f"{module}.view(-1{', 1' * self.dimension}) * {operands[0]}"
 
     def keeps(self, result: Shape, trained: Sequence[bool]) -> Kept:
         return OPERAND

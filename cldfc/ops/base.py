@@ -96,6 +96,8 @@ class Operator(ABC):
     """Operands → result, for the language reference."""
     parameters: ClassVar[str] = "none"
     """How many numbers it stores, for the language reference."""
+    dimension: int = field(default=2, kw_only=True)
+    """Of the network: PyTorch has other functions and modules for signals (1) and volumes (3) than for images."""
 
     @classmethod
     def settings(cls) -> dict[str, OperatorSetting]:

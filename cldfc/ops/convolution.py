@@ -3,33 +3,50 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from math import prod
 from typing import ClassVar, cast
 
 from cldfc.ops.base import OPERAND, Kept, Operator, whole
 from cldfc.ops.size import Size
 from cldfc.ops.solver import Dim, Form, Shape, Sized, Sizes, Solver, Unfit, whole_size
 
-_HELP_FOR_EVEN_SIZES = "write an odd size, or a `padding` behind the channels: `kernel K : 4×4 → 16, padding 1`"
+
+def _help_for_even(dimension: int) -> str:
+    example = f"kernel K : {'×'.join('4' * dimension)} → 16, padding 1"
+    return f"write an odd size, or a `padding` behind the channels: `{example}`"
+
+
+Nested = tuple["float | Nested", ...]
+SIDES = {1: ("size",), 2: ("size", "width"), 3: ("size", "height", "width")}
+"""What the sizes of a kernel are called, axis by axis; those that are like the first may be left out."""
+PADDINGS = {dimension: ("padding", *(f"padding_{name}" for name in names[1:])) for dimension, names in SIDES.items()}
 
 
 @dataclass(frozen=True, slots=True)
 class KernelStart:
-    """What a kernel starts from: a way to draw it, `he_out` unless stated, or the numbers of a stencil, row by row."""
+    """What a kernel starts from: a way to draw it, `he_out` unless stated, or the numbers of a stencil.
+
+    These are nested as the kernel has axes: the rows of an image, the planes of rows of a volume.
+    """
 
     name: str = "he_out"
     std: float = 0
-    rows: tuple[tuple[float, ...], ...] = ()
+    numbers: Nested = ()
     is_fixed: bool = False
+
+    @property
+    def flat(self) -> list[float]:
+        """The numbers of a stencil in the order in which they are written."""
+        return list(_flattened(self.numbers))
 
     def lines(self, module: str, groups: str) -> list[str]:
         """What is said after the constructor of its module, which draws it by He's rule."""
         weight = f"{module}.weight"
-        if self.rows:
-            rows = ", ".join(f"[{', '.join(map(_number_text, row))}]" for row in self.rows)
-            return [f"stencil({module}, [{rows}]{', fixed=True' * self.is_fixed})"]
+        if self.numbers:
+            return [f"stencil({module}, {_entries_text(self.numbers)}{', fixed=True' * self.is_fixed})"]
         shared = f", groups={groups}" if groups != "1" else ""
         known = {
             "he": [f'nn.init.kaiming_normal_({weight}, nonlinearity="relu")'],
@@ -42,9 +59,17 @@ class KernelStart:
         return known.get(self.name, [])
 
 
+def _flattened(entries: float | Nested) -> Iterator[float]:
+    if isinstance(entries, tuple):
+        for part in entries:
+            yield from _flattened(part)
+    else:
+        yield entries
+
+
 @dataclass(frozen=True)
 class Kernel(Operator):
-    """What convolution, prolongation and their adjoints share: a kernel of size × width, perhaps in groups.
+    """What convolution, prolongation and their adjoints share: a kernel, perhaps in groups.
 
     It is linear unless its declaration says `bias`, which only the sizes of its parameter know; an adjoint always is.
     """
@@ -52,7 +77,7 @@ class Kernel(Operator):
     linear: ClassVar[bool] = True
     is_layer: ClassVar[bool] = True
     parameters: ClassVar[str] = "C/g·C'·k², and C' with bias"
-    stride: int | tuple[int, int] = 1
+    stride: int | tuple[int, ...] = 1
     start: KernelStart = KernelStart()
     rules: tuple[str, ...] = ()
     """What training keeps of the kernel: its weight is stored as it is trained, and made so where it is used."""
@@ -61,7 +86,7 @@ class Kernel(Operator):
         self.obey_rules(shapes, parameter)
         if parameter.given.get("each"):
             shapes.equal(parameter.dimension("in"), parameter.dimension("out"))
-        elif self.start.rows:
+        elif self.start.numbers:
             for name in ("in", "out"):
                 shapes.when_known(parameter.dimension(name), _check_one_channel)
         groups = whole_size(parameter.given, "groups")
@@ -71,14 +96,14 @@ class Kernel(Operator):
 
     def obey_rules(self, shapes: Solver, parameter: Sized) -> None:
         """Raise Unfit for a use of the kernel to which its rules do not apply."""
-        if "zero_sum" in self.rules and _area(parameter.given) == 1:
+        if "zero_sum" in self.rules and prod(_sides(parameter.given, self.dimension)) == 1:
             raise Unfit("a single number whose sum is 0 is 0", "leave `zero_sum` out, or write a larger size")
         if "unit_norm" in self.rules and self.is_transposed:
             reason = "`unit_norm` is about the numbers that lead to a channel by a convolution, not by `*^s`"
             raise Unfit(reason, "prolong by the adjoint of a convolution, as in `Kᵀ *_2 x`, or leave `unit_norm` out")
         if "symmetric" not in self.rules:
             return
-        sides = () if self.is_transposed else _axes(parameter.given, self.stride)
+        sides = () if self.is_transposed else _axes(parameter.given, self.stride, self.dimension)
         mode = getattr(self, "mode", "zeros")
         if not sides or any(side.stride > 1 or side.reach - 1 != 2 * side.padding for side in sides):
             reason = "a symmetric kernel leads from a map to one of the same size"
@@ -104,7 +129,7 @@ class Kernel(Operator):
             if rule != "shared":
                 in_groups = rule == "symmetric" and not is_shared and sizes.get("groups", "1") != "1"
                 text = f"{rule}({text}{f', {module}.groups' * in_groups})"
-        return f"{text}.expand({module}.groups, -1, -1, -1)" if is_shared else text
+        return f"{text}.expand({module}.groups{', -1' * (1 + self.dimension)})" if is_shared else text
 
     def torch(self, operands: list[str], module: str) -> str:
         """A call of its module; that of an adjoint is the kernel's, which knows its own sizes."""
@@ -134,21 +159,28 @@ class Kernel(Operator):
 
     def multiply_adds(self, operands: list[Shape], result: Shape, sizes: Sizes) -> int:
         """One for each number of the kernel at each of its places: the pixels of the smaller map."""
-        _, height, width = result if self.is_transposed == self.is_adjoint else operands[0]
-        return self.weights(sizes) * whole_size(sizes, "in") * height * width
+        _, *sides = result if self.is_transposed == self.is_adjoint else operands[0]
+        return self.weights(sizes) * whole_size(sizes, "in") * prod(sides)
 
     def stored(self, sizes: Sizes) -> int:
-        weights = _area(sizes) if sizes.get("shared") else self.weights(sizes) * whole_size(sizes, "in")
+        numbers = prod(_sides(sizes, self.dimension))
+        weights = numbers if sizes.get("shared") else self.weights(sizes) * whole_size(sizes, "in")
         weights = 0 if sizes.get("fixed") else weights
         return weights + whole_size(sizes, "bias", 0) * whole_size(sizes, "out")
 
+    def size_text(self, sizes: Sizes) -> str:
+        """`3×3`, as declared."""
+        return "×".join(map(str, _sides(sizes, self.dimension)))
+
     def weights(self, sizes: Sizes) -> int:
         """How many numbers of the kernel stand for one channel before it."""
-        return whole_size(sizes, "out") // whole_size(sizes, "groups") * _area(sizes)
+        return whole_size(sizes, "out") // whole_size(sizes, "groups") * prod(_sides(sizes, self.dimension))
 
 
-def _number_text(number: float) -> str:
-    return str(int(number)) if number == int(number) else repr(number)
+def _entries_text(entries: float | Nested) -> str:
+    if isinstance(entries, tuple):
+        return f"[{', '.join(map(_entries_text, entries))}]"
+    return str(int(entries)) if entries == int(entries) else repr(entries)
 
 
 def _check_one_channel(channels: Size) -> None:
@@ -158,15 +190,14 @@ def _check_one_channel(channels: Size) -> None:
         raise Unfit(f"a stencil is for one channel, and cannot lead from or to {channels}", help)
 
 
-def _area(sizes: Sizes) -> int:
-    """How many numbers a kernel has for one pair of channels."""
-    height = whole_size(sizes, "size")
-    return height * whole_size(sizes, "width", height)
+def _sides(sizes: Sizes, dimension: int) -> list[int]:
+    """The sizes of a kernel, axis by axis."""
+    return [whole_size(sizes, name, whole_size(sizes, "size")) for name in SIDES[dimension]]
 
 
 @dataclass(frozen=True, slots=True)
 class _Axis:
-    """A kernel along the rows or the columns of a map; without a stated padding, it is (size - 1) / 2 · dilation."""
+    """A kernel along one axis of a map; without a stated padding, it is (size - 1) / 2 · dilation."""
 
     size: int
     stride: int
@@ -222,32 +253,26 @@ class _Axis:
             raise Unfit(reason, "write a smaller `padding`, or `replicate`")
 
 
-def _pair(stride: int | tuple[int, int]) -> tuple[int, int]:
-    """One number for rows and columns, or one for each."""
-    return stride if isinstance(stride, tuple) else (stride, stride)
-
-
-def stride_text(stride: int | tuple[int, int]) -> str:
+def stride_text(stride: int | tuple[int, ...]) -> str:
     """`2`, or `2,1` for rows and columns."""
-    return str(stride) if isinstance(stride, int) else f"{stride[0]},{stride[1]}"
+    return str(stride) if isinstance(stride, int) else ",".join(map(str, stride))
 
 
-def _axes(sizes: Sizes, stride: int | tuple[int, int]) -> tuple[_Axis, _Axis]:
-    """Rows and columns of a kernel. Raises Unfit for one that has no middle, where no padding is stated."""
+def _axes(sizes: Sizes, stride: int | tuple[int, ...], dimension: int) -> list[_Axis]:
+    """A kernel along each axis. Raises Unfit for one that has no middle, where no padding is stated."""
     dilation, is_stated = whole_size(sizes, "dilation"), "padding" in sizes
-    height = whole_size(sizes, "size")
-    sides = height, whole_size(sizes, "width", height)
+    sides = _sides(sizes, dimension)
     if not is_stated and any(dilation * (side - 1) % 2 for side in sides):
-        raise Unfit(
-            f"a kernel of {sides[0]}×{sides[1]} has no middle; a convolution needs an odd one", _HELP_FOR_EVEN_SIZES
-        )
-    rows = whole_size(sizes, "padding", dilation * (sides[0] - 1) // 2)
-    columns = whole_size(sizes, "padding_width", rows if is_stated else dilation * (sides[1] - 1) // 2)
-    one, other = (
+        text = "×".join(map(str, sides))
+        raise Unfit(f"a kernel of {text} has no middle; a convolution needs an odd one", _help_for_even(dimension))
+    paddings = [dilation * (side - 1) // 2 for side in sides]
+    if is_stated:
+        paddings = [whole_size(sizes, name, whole_size(sizes, "padding")) for name in PADDINGS[dimension]]
+    steps = stride if isinstance(stride, tuple) else (stride,) * dimension
+    return [
         _Axis(side, step, dilation, padding, is_stated)
-        for side, step, padding in zip(sides, _pair(stride), (rows, columns), strict=True)
-    )
-    return one, other
+        for side, step, padding in zip(sides, steps, paddings, strict=True)
+    ]
 
 
 @dataclass(frozen=True)
@@ -260,24 +285,24 @@ class Convolution(Kernel):
 
     of_module: ClassVar[tuple[str, ...]] = ("stride",)
     shapes: ClassVar[str] = "C×H×W → C'×⌈H/s⌉×⌈W/s⌉; with padding p: H' = ⌊(H + 2p - k)/s⌋ + 1"
-    stride: int | tuple[int, int] = 1
+    stride: int | tuple[int, ...] = 1
     mode: str = "zeros"
 
     def shape(self, shapes: Solver, operands: list[Form], result: Form, parameter: Sized | None) -> None:
         assert parameter is not None
-        axes = _axes(parameter.given, self.stride)
-        channels, height, width = shapes.map(operands[0])
+        axes = _axes(parameter.given, self.stride, self.dimension)
+        channels, *before = shapes.map(operands[0])
         shapes.equal(channels, parameter.dimension("in"))
         self.grouped(shapes, parameter)
         out = parameter.dimension("out")
         if self.mode != "zeros":
-            for axis, size in zip(axes, (height, width), strict=True):
+            for axis, size in zip(axes, before, strict=True):
                 shapes.when_known(size, partial(axis.check_margin, self.mode))
         if self.stride == 1 and all(axis.reach - 1 == 2 * axis.padding for axis in axes):
-            return shapes.is_shape(result, (out, height, width))
+            return shapes.is_shape(result, (out, *before))
         channels_out, *after = shapes.map(result)
         shapes.equal(channels_out, out)
-        for axis, small, large in zip(axes, after, (height, width), strict=True):
+        for axis, small, large in zip(axes, after, before, strict=True):
             axis.connect(shapes, small, large)
         return None
 
@@ -289,38 +314,37 @@ class Convolution(Kernel):
         rest = "".join(f", {name}={given[name]}" for name in ("dilation", "groups") if name in given)
         operand, padding = operands[0], f", padding={module}.padding"
         if self.rules:
-            texts = _pair_text(*_padding_texts(sizes or {}, module)) if "size" in (sizes or {}) else ""
+            texts = _all_text(_padding_texts(sizes or {}, module, self.dimension)) if "size" in (sizes or {}) else ""
             padding = f", padding={texts}" * (texts != "0") if module not in texts else padding
         if self.mode != "zeros":
-            rows, columns = _padding_texts(sizes or {}, module)
-            operand, padding = f'F.pad({operand}, ({columns}, {columns}, {rows}, {rows}), mode="{self.mode}")', ""
+            widths = [width for width in _padding_texts(sizes or {}, module, self.dimension)[::-1] for _ in "ab"]
+            operand, padding = f'F.pad({operand}, ({", ".join(widths)}), mode="{self.mode}")', ""
         step = (sizes or {}).get("stride", str(self.stride))
         stride, weight = f", stride={step}" * (step != "1"), self.weight_text(module, sizes or {})
-        return f"F.conv2d({operand}, {weight}{bias}{stride}{padding}{rest})"
+        return f"F.conv{self.dimension}d({operand}, {weight}{bias}{stride}{padding}{rest})"
 
     def module(self, sizes: Mapping[str, str]) -> str:
-        size = f"({sizes['size']}, {sizes['width']})" if "width" in sizes else sizes["size"]
+        size = _all_text([sizes.get(name, sizes["size"]) for name in SIDES[self.dimension]])
         text = sizes.get("stride", str(self.stride))
         stride = f", stride={text}" if text != "1" else ""
-        padding = f", padding={_pair_text(*_padding_texts(sizes, ''))}" if "padding" in sizes else ""
+        padding = f", padding={_all_text(_padding_texts(sizes, '', self.dimension))}" if "padding" in sizes else ""
         mode = f', padding_mode="{self.mode}"' if self.mode != "zeros" else ""
         return f"conv({sizes['in']}, {sizes['out']}, {size}{stride}{padding}{mode}{_arguments(sizes)})"
 
 
-def _pair_text(rows: str, columns: str) -> str:
-    """Two expressions as torch takes them: one where they are the same."""
-    return rows if rows == columns else f"({rows}, {columns})"
+def _all_text(texts: Sequence[str]) -> str:
+    """Expressions for all axes as torch takes them: one where they are the same."""
+    return texts[0] if len(set(texts)) == 1 else f"({', '.join(texts)})"
 
 
-def _padding_texts(sizes: Mapping[str, str], module: str) -> tuple[str, str]:
-    """The padding of rows and of columns in Python: as it is stated, or (k-1)/2 · dilation."""
+def _padding_texts(sizes: Mapping[str, str], module: str, dimension: int) -> list[str]:
+    """The padding of each axis in Python: as it is stated, or (k-1)/2 · dilation."""
     if "padding" in sizes:
-        return sizes["padding"], sizes.get("padding_width", sizes["padding"])
-    sides, dilation = (sizes["size"], sizes.get("width", sizes["size"])), sizes.get("dilation", "1")
+        return [sizes.get(name, sizes["padding"]) for name in PADDINGS[dimension]]
+    sides, dilation = [sizes.get(name, sizes["size"]) for name in SIDES[dimension]], sizes.get("dilation", "1")
     if not all(text.isdecimal() for text in (*sides, dilation)):
-        return f"{module}.padding[0]", f"{module}.padding[1]"
-    rows, columns = (str(int(dilation) * (int(side) - 1) // 2) for side in sides)
-    return rows, columns
+        return [f"{module}.padding[{axis}]" for axis in range(dimension)]
+    return [str(int(dilation) * (int(side) - 1) // 2) for side in sides]
 
 
 def _keywords(sizes: Mapping[str, str], module: str) -> dict[str, str]:
@@ -348,9 +372,9 @@ class Prolongation(Kernel):
 
     def shape(self, shapes: Solver, operands: list[Form], result: Form, parameter: Sized | None) -> None:
         assert parameter is not None
-        size, dilation = _square(parameter.given), whole_size(parameter.given, "dilation")
+        size, dilation = _square(parameter.given, self.dimension), whole_size(parameter.given, "dilation")
         if _prolongation_padding(size, dilation, self.stride)[1] >= max(self.stride, dilation):
-            raise _no_middle(size)
+            raise _no_middle(size, self.dimension)
         channels, *before = shapes.map(operands[0])
         shapes.equal(channels, parameter.dimension("in"))
         self.grouped(shapes, parameter)
@@ -369,7 +393,7 @@ class Prolongation(Kernel):
         texts = [f", {module}.bias" if "bias" in given else "", f", stride={self.stride}"]
         texts += [f", {name}={numbers[name]}" for name in numbers if numbers[name]]
         texts += [f", {name}={given[name]}" for name in ("groups", "dilation") if name in given]
-        return f"F.conv_transpose2d({operands[0]}, {self.weight_text(module, sizes)}{''.join(texts)})"
+        return f"F.conv_transpose{self.dimension}d({operands[0]}, {self.weight_text(module, sizes)}{''.join(texts)})"
 
     def module(self, sizes: Mapping[str, str]) -> str:
         return f"prolong({sizes['in']}, {sizes['out']}, {sizes['size']}, {self.stride}{_arguments(sizes)})"
@@ -382,26 +406,26 @@ def _prolongation_padding(size: int, dilation: int, stride: int) -> tuple[int, i
     return padding, 2 * padding - excess
 
 
-def _square(sizes: Sizes) -> int:
-    """The size of a kernel that prolongs. Raises Unfit when it is not a square, or states a padding."""
-    if "width" in sizes:
+def _square(sizes: Sizes, dimension: int) -> int:
+    """The size of a kernel that prolongs. Raises Unfit when it is not a square or cube, or states a padding."""
+    if "width" in sizes or "height" in sizes:
         help = "write a square, as in `4×4`; a convolution may have a rectangle"
-        raise Unfit(f"a kernel of {whole_size(sizes, 'size')}×{whole_size(sizes, 'width')} cannot prolong", help)
+        help = help if dimension == 2 else "write a cube, as in `2×2×2`; a convolution may have other sizes"
+        raise Unfit(f"a kernel of {'×'.join(map(str, _sides(sizes, dimension)))} cannot prolong", help)
     if "padding" in sizes:
         help = "leave the padding out, or use the adjoint of a convolution, as in `Kᵀ *_2 x`"
         raise Unfit("a prolongation makes its result exactly s times as large, whatever padding is stated", help)
     return whole_size(sizes, "size")
 
 
-def _no_middle(size: int) -> Unfit:
-    reason = f"a kernel of {size}×{size} has no middle; without stride it needs an odd one"
+def _no_middle(size: int, dimension: int) -> Unfit:
+    reason = f"a kernel of {'×'.join([str(size)] * dimension)} has no middle; without stride it needs an odd one"
     return Unfit(reason, "write an odd size, or a stride, as in `K *^2 x`")
 
 
-def least_map(operator: Convolution | ConvolutionAdjoint, sizes: Sizes) -> tuple[int, int]:
-    """How many rows and columns the large map must have, for the numbers of its own that stand around it."""
-    rows, columns = _axes(sizes, operator.stride)
-    return rows.least_size(operator.mode), columns.least_size(operator.mode)
+def least_map(operator: Convolution | ConvolutionAdjoint, sizes: Sizes) -> tuple[int, ...]:
+    """How large the map must be along each axis, for the numbers of its own that stand around it."""
+    return tuple(axis.least_size(operator.mode) for axis in _axes(sizes, operator.stride, operator.dimension))
 
 
 @dataclass(frozen=True)
@@ -415,12 +439,12 @@ class ConvolutionAdjoint(Kernel):
     is_adjoint: ClassVar[bool] = True
     shapes: ClassVar[str] = "C'×⌈H/s⌉×⌈W/s⌉ → C×H×W"
     parameters: ClassVar[str] = "those of A"
-    stride: int | tuple[int, int] = 1
+    stride: int | tuple[int, ...] = 1
     mode: str = "zeros"
 
     def shape(self, shapes: Solver, operands: list[Form], result: Form, parameter: Sized | None) -> None:
         assert parameter is not None
-        axes = _axes(parameter.given, self.stride)
+        axes = _axes(parameter.given, self.stride, self.dimension)
         channels, *before = shapes.map(operands[0])
         shapes.equal(channels, parameter.dimension("out"))
         self.grouped(shapes, parameter)
@@ -433,26 +457,25 @@ class ConvolutionAdjoint(Kernel):
             if axis.stride > 1:
                 shapes.suppose(large, small, axis.usual)
 
-    def beyond(self, operand: Shape, result: Shape, sizes: Sizes) -> tuple[int, int]:
-        """How many rows and columns the result has beyond the least: what torch calls output_padding."""
-        axes = zip(_axes(sizes, self.stride), operand[1:], result[1:], strict=True)
-        rows, columns = (cast(int, large - axis.least(small)) for axis, small, large in axes)
-        return rows, columns
+    def beyond(self, operand: Shape, result: Shape, sizes: Sizes) -> tuple[int, ...]:
+        """How far the result goes beyond the least on each axis: what torch calls output_padding."""
+        axes = zip(_axes(sizes, self.stride, self.dimension), operand[1:], result[1:], strict=True)
+        return tuple(cast(int, large - axis.least(small)) for axis, small, large in axes)
 
     def torch_unlike(
         self, operands: list[str], module: str, sizes: Mapping[str, str] | None = None, beyond: str = "0"
     ) -> str:
         sizes = sizes or {}
-        rows, columns = _padding_texts(sizes, module)
-        padding = "0" if self.mode != "zeros" else _pair_text(rows, columns)
-        padding = f"{module}.padding" if padding.startswith("(") and module in padding else padding
+        widths = _padding_texts(sizes, module, self.dimension)
+        padding = "0" if self.mode != "zeros" else _all_text(widths)
+        padding = f"{module}.padding" if f"{module}.padding[" in padding else padding
         rest = {"padding": padding, "output_padding": beyond}
         weight = self.weight_text(module, sizes)
-        text = f"F.conv_transpose2d({operands[0]}, {weight}{self.arguments(sizes, module, rest)})"
-        return text if self.mode == "zeros" else f'unpad({text}, {rows}, {columns}, "{self.mode}")'
+        text = f"F.conv_transpose{self.dimension}d({operands[0]}, {weight}{self.arguments(sizes, module, rest)})"
+        return text if self.mode == "zeros" else f'unpad({text}, {", ".join(widths)}, "{self.mode}")'
 
     def module(self, sizes: Mapping[str, str]) -> str:
-        return Convolution(self.stride, self.start, self.rules, self.mode).module(sizes)
+        return Convolution(self.stride, self.start, self.rules, self.mode, dimension=self.dimension).module(sizes)
 
 
 @dataclass(frozen=True)
@@ -470,9 +493,9 @@ class ProlongationAdjoint(Kernel):
 
     def shape(self, shapes: Solver, operands: list[Form], result: Form, parameter: Sized | None) -> None:
         assert parameter is not None
-        size, dilation = _square(parameter.given), whole_size(parameter.given, "dilation")
+        size, dilation = _square(parameter.given, self.dimension), whole_size(parameter.given, "dilation")
         if _prolongation_padding(size, dilation, self.stride)[1] >= self.stride:
-            raise _no_middle(size)
+            raise _no_middle(size, self.dimension)
         channels, *before = shapes.map(operands[0])
         shapes.equal(channels, parameter.dimension("out"))
         self.grouped(shapes, parameter)
@@ -496,10 +519,10 @@ class ProlongationAdjoint(Kernel):
         padding = _prolongation_padding(int(size), int(dilation), self.stride)[0] if is_known else f"{module}.padding"
         rest = {"padding": str(padding)}
         weight = self.weight_text(module, sizes)
-        return f"F.conv2d({operands[0]}, {weight}{self.arguments(sizes, module, rest)})"
+        return f"F.conv{self.dimension}d({operands[0]}, {weight}{self.arguments(sizes, module, rest)})"
 
     def module(self, sizes: Mapping[str, str]) -> str:
-        return Prolongation(self.stride).module(sizes)
+        return Prolongation(self.stride, dimension=self.dimension).module(sizes)
 
 
 @dataclass(frozen=True)

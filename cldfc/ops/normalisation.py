@@ -67,7 +67,7 @@ class BatchNorm(Normalisation):
 
     def module(self, sizes: Mapping[str, str]) -> str:
         momentum = "" if self.momentum == 0.1 else f", momentum={decimal(self.momentum)}"
-        return self.constructor("BatchNorm2d", sizes["channels"], momentum)
+        return self.constructor(f"BatchNorm{self.dimension}d", sizes["channels"], momentum)
 
     def keeps(self, result: Shape, trained: Sequence[bool]) -> Kept:
         """Its operand, and the mean and the inverse deviation of each channel over the batch."""
@@ -79,7 +79,7 @@ class SharedBatchNorm(BatchNorm):
     """bn@ℓ(x): batch normalisation whose scale and shift several uses share; each use has statistics of its own."""
 
     def module(self, sizes: Mapping[str, str]) -> str:
-        return f"nn.BatchNorm2d({sizes['channels']}, track_running_stats=False)"
+        return f"nn.BatchNorm{self.dimension}d({sizes['channels']}, track_running_stats=False)"
 
     def torch(self, operands: list[str], module: str) -> str:
         """The operands are x and the module of the statistics."""
@@ -91,7 +91,7 @@ class SharedBatchNorm(BatchNorm):
 
     def statistics(self) -> Statistics:
         """What one use keeps for itself."""
-        return Statistics(eps=self.eps, momentum=self.momentum, affine=0)
+        return Statistics(eps=self.eps, momentum=self.momentum, affine=0, dimension=self.dimension)
 
 
 @dataclass(frozen=True)
@@ -171,23 +171,25 @@ class InstanceNorm(Normalisation):
 
     def shape(self, shapes: Solver, operands: list[Form], result: Form, parameter: Sized | None) -> None:
         assert parameter is not None
-        channels, height, width = shapes.map(operands[0])
+        channels, *sides = shapes.map(operands[0])
         shapes.equal(channels, parameter.dimension("channels"))
         shapes.same(result, operands[0])
-        shapes.when_known(height, lambda rows: self.check(shapes, rows, width))
+        self.check(shapes, sides)
 
-    def check(self, shapes: Solver, rows: Size, width: Dim) -> None:
+    def check(self, shapes: Solver, sides: Sequence[Dim]) -> None:
         """Raise Unfit for a single pixel, of which nothing is left."""
 
-        def count(columns: Size) -> None:
-            if rows == columns == 1:
+        def look(size: Size) -> None:
+            if size == 1 and len(sides) > 1:
+                self.check(shapes, sides[1:])
+            elif size == 1:
                 reason = "`inorm` makes 0 of a map of one pixel"
                 raise Unfit(reason, "write `ln` or `gn[8]`, which normalise over channels, too")
 
-        shapes.when_known(width, count)
+        shapes.when_known(sides[0], look)
 
     def module(self, sizes: Mapping[str, str]) -> str:
-        return self.constructor("InstanceNorm2d", sizes["channels"], is_affine=False)
+        return self.constructor(f"InstanceNorm{self.dimension}d", sizes["channels"], is_affine=False)
 
     def keeps(self, result: Shape, trained: Sequence[bool]) -> Kept:
         """Its operand, and for each channel of each image the mean, the inverse deviation and a copy of the scale."""

@@ -68,11 +68,11 @@ class Pool(Operator):
     def torch(self, operands: list[str], module: str) -> str:
         window = self.window()
         if window is None:
-            return f"F.adaptive_{self.kind}_pool2d({operands[0]}, 1).flatten(1)"
+            return f"F.adaptive_{self.kind}_pool{self.dimension}d({operands[0]}, 1).flatten(1)"
         size, stride, padding = window
         rest = [f", stride={stride}"] * (stride != size) + [f", padding={padding}"] * (padding != 0)
         rest += [", ceil_mode=True"] * self.ceil
-        return f"F.{self.kind}_pool2d({operands[0]}, {size}{''.join(rest)})"
+        return f"F.{self.kind}_pool{self.dimension}d({operands[0]}, {size}{''.join(rest)})"
 
     def nonnegative(self, operands: Sequence[bool]) -> bool:
         return all(operands)

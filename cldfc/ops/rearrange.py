@@ -107,19 +107,27 @@ class Rearrangement(Operator):
         return all(operands)
 
 
+_AXES = {"linear": "one axis", "bilinear": "two axes", "trilinear": "three axes"}
+
+
 @dataclass(frozen=True)
 class Upsample(Rearrangement):
     """upsample(x): every number repeated in a square of factor × factor, the nearest neighbour's value.
 
-    `upsample[2, bilinear]` interpolates between the middles of pixels, and is constant beyond the outermost ones.
+    `upsample[2, bilinear]` interpolates between the middles of pixels, and is constant beyond the outermost ones. For
+    signals the word is `linear`, for volumes `trilinear`.
     """
 
     keyword: ClassVar[str | None] = "upsample"
     shapes: ClassVar[str] = "C×H×W → C×factor·H×factor·W"
     factor: int = whole(2, 1, _LARGEST_FACTOR)
-    mode: str = choice("nearest", "bilinear")
+    mode: str = choice("nearest", "bilinear", "linear", "trilinear")
 
     def shape(self, shapes: Solver, operands: list[Form], result: Form, parameter: Sized | None) -> None:
+        interpolation = ("linear", "bilinear", "trilinear")[shapes.dimension - 1]
+        if self.mode not in ("nearest", interpolation):
+            reason = f"`{self.mode}` interpolates along {_AXES[self.mode]}, and a map has {shapes.dimension} here"
+            raise Unfit(reason, f"write `upsample[{self.factor}, {interpolation}]`")
         channels, *before = shapes.map(operands[0])
         channels_out, *after = shapes.map(result)
         shapes.equal(channels_out, channels)
@@ -159,6 +167,7 @@ class DepthToSpace(Rearrangement):
     factor: int = whole(2, 2, _LARGEST_FACTOR)
 
     def shape(self, shapes: Solver, operands: list[Form], result: Form, parameter: Sized | None) -> None:
+        _check_image(shapes, self.keyword)
         _say_blocks(shapes, shapes.map(operands[0]), shapes.map(result), self.factor)
 
     def torch(self, operands: list[str], module: str) -> str:
@@ -177,10 +186,19 @@ class SpaceToDepth(Rearrangement):
     factor: int = whole(2, 2, _LARGEST_FACTOR)
 
     def shape(self, shapes: Solver, operands: list[Form], result: Form, parameter: Sized | None) -> None:
+        _check_image(shapes, self.keyword)
         _say_blocks(shapes, shapes.map(result), shapes.map(operands[0]), self.factor)
 
     def torch(self, operands: list[str], module: str) -> str:
         return f"F.pixel_unshuffle({operands[0]}, {self.factor})"
+
+
+def _check_image(shapes: Solver, keyword: str | None) -> None:
+    """Raise Unfit for a map that has no squares of pixels."""
+    if shapes.dimension != 2:
+        axes = "1 axis" if shapes.dimension == 1 else f"{shapes.dimension} axes"
+        reason = f"`{keyword}` is for images, and a map has {axes} here"
+        raise Unfit(reason, "use a kernel instead, `K *_2 x` or, to enlarge a map, `K *^2 x`")
 
 
 def _say_blocks(shapes: Solver, deep: Sequence[Dim], wide: Sequence[Dim], factor: int) -> None:
@@ -207,19 +225,35 @@ def _say_multiple(shapes: Solver, large: Dim, small: Dim, factor: int, reason: s
 
 @dataclass(frozen=True)
 class Margins(Rearrangement):
-    """Rows and columns at the four sides of a map: `[left, right, top, bottom]`, none where nothing is said."""
+    """What stands at the sides of a map: `[left, right, top, bottom, front, back]`, none where nothing is said.
+
+    A signal has `left` and `right`; only a volume has `front` and `back`, the sides of its first axis.
+    """
 
     left: int = whole(0, 0, _LARGEST_MARGIN)
     right: int = whole(0, 0, _LARGEST_MARGIN)
     top: int = whole(0, 0, _LARGEST_MARGIN)
     bottom: int = whole(0, 0, _LARGEST_MARGIN)
+    front: int = whole(0, 0, _LARGEST_MARGIN)
+    back: int = whole(0, 0, _LARGEST_MARGIN)
 
     def say_sides(self, shapes: Solver, small: Sequence[Dim], large: Sequence[Dim]) -> None:
-        """`large` is `small` with the margins."""
+        """`large` is `small` with the margins. Raises Unfit for a side that a map does not have."""
+        sides = list(self.settings())
+        for name in sides[2 * shapes.dimension :]:
+            if getattr(self, name):
+                known = ", ".join(f"`{side}`" for side in sides[: 2 * shapes.dimension])
+                raise Unfit(f"a map has no `{name}` here", f"its sides are {known}")
         shapes.equal(small[0], large[0])
-        margins = (self.top + self.bottom, self.left + self.right)
-        for inner, outer, margin in zip(small[1:], large[1:], margins, strict=True):
-            _say_margin(shapes, inner, outer, margin, f"`{self.keyword}` with {margin} rows or columns")
+        widths = self.widths(shapes.dimension)
+        margins = [before + behind for before, behind in zip(widths[::2], widths[1::2], strict=True)]
+        what = ("numbers", "rows or columns", "planes, rows or columns")[shapes.dimension - 1]
+        for inner, outer, margin in zip(small[1:], large[1:], margins[::-1], strict=True):
+            _say_margin(shapes, inner, outer, margin, f"`{self.keyword}` with {margin} {what}")
+
+    def widths(self, dimension: int) -> list[int]:
+        """As torch takes them, those of the last axis first."""
+        return [getattr(self, name) for name in list(self.settings())[: 2 * dimension]]
 
 
 def _say_margin(shapes: Solver, inner: Dim, outer: Dim, margin: int, what: str) -> None:
@@ -238,7 +272,8 @@ def _say_margin(shapes: Solver, inner: Dim, outer: Dim, margin: int, what: str) 
 class Pad(Margins):
     """pad(x): zeros around a map, so many columns and rows at each side: `pad[left, right, top, bottom]`.
 
-    Sides of which nothing is said get none: `pad[bottom=1]` adds one row.
+    Sides of which nothing is said get none: `pad[bottom=1]` adds one row. A signal has only `left` and `right`; a
+    volume also `front` and `back`, the sides of its first axis.
     """
 
     keyword: ClassVar[str | None] = "pad"
@@ -248,7 +283,7 @@ class Pad(Margins):
         self.say_sides(shapes, shapes.map(operands[0]), shapes.map(result))
 
     def torch(self, operands: list[str], module: str) -> str:
-        return f"F.pad({operands[0]}, ({self.left}, {self.right}, {self.top}, {self.bottom}))"
+        return f"F.pad({operands[0]}, ({', '.join(map(str, self.widths(self.dimension)))}))"
 
 
 @dataclass(frozen=True)
@@ -265,7 +300,7 @@ class Crop(Margins):
         self.say_sides(shapes, shapes.map(result), shapes.map(operands[0]))
 
     def torch(self, operands: list[str], module: str) -> str:
-        sides = ", ".join(str(-side) for side in (self.left, self.right, self.top, self.bottom))
+        sides = ", ".join(str(-side) for side in self.widths(self.dimension))
         return f"F.pad({operands[0]}, ({sides}))"
 
 
@@ -289,4 +324,4 @@ class PadChannels(Rearrangement):
         _say_margin(shapes, few, many, margin, f"`{self.keyword}` with {margin} channels")
 
     def torch(self, operands: list[str], module: str) -> str:
-        return f"F.pad({operands[0]}, (0, 0, 0, 0, {self.front}, {self.back}))"
+        return f"F.pad({operands[0]}, ({'0, 0, ' * self.dimension}{self.front}, {self.back}))"

@@ -75,7 +75,7 @@ class Dim:
 
 @dataclass(eq=False, slots=True)
 class Form:
-    """The shape of one value: three sizes for a map, one for a vector, none while unknown."""
+    """The shape of one value: channels and a size for each axis of a map, one size for a vector, none while unknown."""
 
     dims: tuple[Dim, ...] | None = None
     parent: Form | None = None
@@ -109,13 +109,13 @@ class Form:
 
 
 ACROSS = Dim(1)
-"""The height and the width of a vector of parameters: it is spread over maps of any size."""
+"""The sizes, but for its channels, of a vector of parameters: it is spread over maps of any size."""
 
 
 def is_spread(value: Form) -> bool:
     """Whether a value is a vector of parameters, or made of such alone."""
     dims = value.root().dims
-    return dims is not None and len(dims) == 3 and dims[1] is ACROSS
+    return dims is not None and len(dims) > 1 and dims[1] is ACROSS
 
 
 @dataclass
@@ -233,9 +233,13 @@ _LARGEST = 2**40
 
 
 class Solver:
-    """What operators say about shapes, solved as it is said. Raises Mismatch on a contradiction."""
+    """What operators say about shapes, solved as it is said. Raises Mismatch on a contradiction.
 
-    def __init__(self) -> None:
+    Its maps have as many axes beside their channels as the network has dimensions.
+    """
+
+    def __init__(self, dimension: int = 2) -> None:
+        self.dimension = dimension
         self.ready: list[_Rule] = []
         self.supposed: list[Supposition] = []
 
@@ -280,12 +284,11 @@ class Solver:
             self.ready += root.waiting
             root.waiting = None
 
-    def map(self, value: Form) -> tuple[Dim, Dim, Dim]:
-        """Channels, height and width of a value; Mismatch also for a vector that is spread over a map."""
+    def map(self, value: Form) -> tuple[Dim, ...]:
+        """Channels and the other sizes of a map; Mismatch also for a vector that is spread over one."""
         if is_spread(value):
             raise Mismatch
-        channels, height, width = self.dims(value, 3)
-        return channels, height, width
+        return self.dims(value, self.dimension + 1)
 
     def vector(self, value: Form) -> Dim:
         return self.dims(value, 1)[0]

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import reduce
+from math import prod
 
 import torch
 from torch import Tensor
@@ -28,8 +30,10 @@ from cldfc.reference.session import (
     Undecided,
     Unshaped,
     Value,
+    as_vector,
     is_zero,
     map_value,
+    spread_vector,
     with_channels,
 )
 from cldfc.syntax import tree
@@ -114,10 +118,11 @@ def apply_kernel(
     weight = _obedient(weight, kernel, groups)
     dilation = _kernel_number(session, kernel, kernel.dilation, at)
     padding = [_kernel_number(session, kernel, number, at) for number in kernel.padding]
-    stated = None if not padding else (padding[0], padding[-1])
-    stated = (0, 0) if kernel.boundary == "valid" else stated
+    dimension = weight.dim() - 2
+    stated = None if not padding else tuple(padding * dimension)[:dimension]
+    stated = (0,) * dimension if kernel.boundary == "valid" else stated
     _check_kernel(session, kernel, module, weight, groups, star.is_transposed, at)
-    sides = star.stride if isinstance(star.stride, tuple) else (star.stride, star.stride)
+    sides = star.stride if isinstance(star.stride, tuple) else (star.stride,) * dimension
     strides = _strides(session, sides, binding, level)
     is_shared = "shared" in kernel.rules
     channels = weight.shape[0] if star.is_transposed else weight.shape[1] * groups
@@ -161,21 +166,20 @@ def apply_kernel(
 def _obedient(weight: Tensor, kernel: tree.KernelStatement, groups: int) -> Tensor:
     """A weight as the rules of its kernel make it; one that obeys them already stays as it is."""
     if "zero_sum" in kernel.rules:
-        weight = weight - weight.sum((2, 3), keepdim=True) / weight[0, 0].numel()
+        weight = weight - weight.sum(tuple(range(2, weight.ndim)), keepdim=True) / weight[0, 0].numel()
     if "symmetric" in kernel.rules:
         width = len(weight) // groups
         blocks = weight.reshape(groups, width, width, *weight.shape[2:])
-        weight = (blocks + blocks.permute(0, 2, 1, 3, 4).flip(3).flip(4)).reshape(weight.shape) / 2
+        weight = (blocks + blocks.swapaxes(1, 2).flip(tuple(range(3, blocks.ndim)))).reshape(weight.shape) / 2
     if "unit_norm" in kernel.rules:
         weight = torch.stack([each / each.square().sum().sqrt() for each in weight])
     return weight
 
 
 def _strides(
-    session: EvaluationSession, sides: tuple[int | tree.Expression, int | tree.Expression], binding: Binding, tag: Tag
-) -> tuple[int, int]:
-    rows, columns = (side if isinstance(side, int) else session.numbers.bound(side, binding, tag) for side in sides)
-    return rows, columns
+    session: EvaluationSession, sides: tuple[int | tree.Expression, ...], binding: Binding, tag: Tag
+) -> tuple[int, ...]:
+    return tuple(side if isinstance(side, int) else session.numbers.bound(side, binding, tag) for side in sides)
 
 
 @dataclass(frozen=True)
@@ -246,49 +250,57 @@ def _check_kernel(
 ) -> None:
     """Raise ValueError unless a weight has the sizes that its kernel declares."""
     out = weight.shape[0] if kernel.is_each else _kernel_number(session, kernel, kernel.channels_out, at)
-    size = _kernel_number(session, kernel, kernel.height, at)
+    sizes = tuple(_kernel_number(session, kernel, size, at) for size in kernel.sizes)
     ends = (weight.shape[0], weight.shape[1] * groups)
-    width = _kernel_number(session, kernel, kernel.width, at)
     if kernel.is_fixed and kernel.stencil is not None and not weight.is_meta:
-        given_weight = _stencil_weight(session, kernel.stencil, size, width).to(weight)
+        given_weight = _stencil_weight(session, kernel.stencil, sizes).to(weight)
         if not torch.allclose(weight, given_weight.expand_as(weight), rtol=1e-6, atol=1e-7):
             raise ValueError(f"`{module}` does not have the numbers that are fixed")
     found, given = (ends[1], ends[0]) if is_transposed else ends
     declared = given if kernel.channels_in is None else _kernel_number(session, kernel, kernel.channels_in, at)
-    if (found, given) != (out, declared) or tuple(weight.shape[2:]) != (size, width):
+    if (found, given) != (out, declared) or tuple(weight.shape[2:]) != sizes:
         raise ValueError(f"`{module}` has the shape {tuple(weight.shape)}, which is not the declared one")
 
 
-def _stencil_weight(session: EvaluationSession, stencil: tree.Stencil, height: int, width: int) -> Tensor:
+def _stencil_weight(session: EvaluationSession, stencil: tree.Stencil, sizes: tuple[int, ...]) -> Tensor:
     """The numbers of a fixed kernel: hat functions, means and differences by their definitions."""
     factor = 1.0 if stencil.factor is None else float(session.numbers.number(stencil.factor, {}, ()))
     hat = torch.tensor([0.5, 1, 0.5], dtype=torch.float64)
     second = torch.tensor([-1.0, 2, -1], dtype=torch.float64)
     middle = torch.tensor([0.0, 1, 0], dtype=torch.float64)
-    across = torch.outer(second, middle) + torch.outer(middle, second)
+    count = len(sizes)
+    across = sum(_outer([second if at == axis else middle for at in range(count)]) for axis in range(count))
+    assert isinstance(across, Tensor)
     match stencil.name:
         case None:
-            rows = [[float(session.numbers.number(entry, {}, ())) for entry in row] for row in stencil.rows]
-            return factor * torch.tensor(rows, dtype=torch.float64)
+            numbers = session.numbers
+            planes = [[[float(numbers.number(e, {}, ())) for e in row] for row in plane] for plane in stencil.planes]
+            return factor * torch.tensor(planes, dtype=torch.float64).reshape(sizes)
         case "average":
-            return torch.full((height, width), factor / (height * width), dtype=torch.float64)
+            return torch.full(sizes, factor / prod(sizes), dtype=torch.float64)
         case "identity":
-            weight = torch.zeros(height, width, dtype=torch.float64)
-            weight[height // 2, width // 2] = factor
+            weight = torch.zeros(sizes, dtype=torch.float64)
+            weight[tuple(size // 2 for size in sizes)] = factor
             return weight
-        case "bilinear":
-            return factor * torch.outer(hat, hat)
+        case "linear" | "bilinear" | "trilinear":
+            return factor * _outer([hat] * count)
         case "full_weighting":
-            return factor * torch.outer(hat, hat) / 4
+            return factor * _outer([hat / 2] * count)
         case "laplace9":
             return factor * (across - torch.outer(second, second) / 6)
         case _:
             return factor * across
 
 
+def _outer(vectors: Sequence[Tensor]) -> Tensor:
+    """The product of vectors, each along an axis of its own."""
+    return reduce(lambda product, vector: product[..., None] * vector, vectors)
+
+
 def apply_scalar(session: EvaluationSession, symbol: tree.Symbol, x: Value, binding: Binding, value: Key) -> Value:
     module, scalar = _find_scalar(session, symbol, binding)
-    return session.record(module, value, x, x if is_zero(x) else map_value(x, lambda given: scalar * given))
+    result = x if is_zero(x) else map_value(x, lambda given: spread_vector(scalar, given) * given)
+    return session.record(module, value, x, result)
 
 
 def read_scalar(session: EvaluationSession, symbol: tree.Symbol, binding: Binding, value: Key) -> Value:
@@ -297,10 +309,10 @@ def read_scalar(session: EvaluationSession, symbol: tree.Symbol, binding: Bindin
 
 
 def _find_scalar(session: EvaluationSession, symbol: tree.Symbol, binding: Binding) -> tuple[str, Tensor]:
-    """A scalar, or a vector as it is spread over a map."""
+    """A scalar, or a vector of parameters as a value."""
     module = session.parameters.module(_after_tie(session, symbol.name, _parameter_tag(session, symbol, binding)))
     found = session.parameters.tensor(module)
-    return module, found if session.known.scalars[symbol.name].channels is None else found[:, None, None]
+    return module, found if session.known.scalars[symbol.name].channels is None else as_vector(found)
 
 
 # Operators that own parameters
@@ -356,7 +368,7 @@ def _apply_norm(
                 is_fixed = bool(settings.get("fixed", 0))
                 return _batch_norm(session, session.parameters.module(own), given, eps, share, is_fixed)
             case "inorm":
-                return normalise_over(given, (2, 3), eps)
+                return normalise_over(given, tuple(range(2, given.dim())), eps)
             case "cln":
                 return normalise_over(given, (1,), eps)
             case _:

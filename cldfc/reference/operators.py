@@ -141,10 +141,10 @@ def flatten(x: Tensor) -> Tensor:
 
 
 def upsample(x: Tensor, factor: int = 2, mode: str = "nearest") -> Tensor:
-    """Every number repeated in a square of factor × factor; or linear between the middles of pixels."""
-    if mode == "nearest":
-        return x.repeat_interleave(factor, 2).repeat_interleave(factor, 3)
-    return _interpolate(_interpolate(x, factor, 2), factor, 3)
+    """Every number repeated so often along each axis; or linear between the middles of pixels."""
+    for axis in range(2, x.dim()):
+        x = x.repeat_interleave(factor, axis) if mode == "nearest" else _interpolate(x, factor, axis)
+    return x
 
 
 def _interpolate(x: Tensor, factor: int, axis: int) -> Tensor:
@@ -177,12 +177,16 @@ def space_to_depth(x: Tensor, factor: int = 2) -> Tensor:
     return torch.stack(parts, 2).flatten(1, 2)
 
 
-def pad(x: Tensor, left: int = 0, right: int = 0, top: int = 0, bottom: int = 0) -> Tensor:
-    """Zeros around a map."""
-    height, width = x.shape[2:]
-    result = x.new_zeros(*x.shape[:2], top + height + bottom, left + width + right)
-    result[:, :, top : top + height, left : left + width] = x
-    return result
+def pad(
+    x: Tensor, left: int = 0, right: int = 0, top: int = 0, bottom: int = 0, front: int = 0, back: int = 0
+) -> Tensor:
+    """Zeros around a map; left and right are the sides of its last axis."""
+    for axis, (before, behind) in zip((-1, -2, -3), ((left, right), (top, bottom), (front, back)), strict=True):
+        if before or behind:
+            shapes = [[*x.shape] for _ in "ab"]
+            shapes[0][axis], shapes[1][axis] = before, behind
+            x = torch.cat([x.new_zeros(shapes[0]), x, x.new_zeros(shapes[1])], axis)
+    return x
 
 
 def pad_channels(x: Tensor, front: int = 0, back: int = 0) -> Tensor:
@@ -191,9 +195,14 @@ def pad_channels(x: Tensor, front: int = 0, back: int = 0) -> Tensor:
     return torch.cat([x.new_zeros(images, front, *sides), x, x.new_zeros(images, back, *sides)], 1)
 
 
-def crop(x: Tensor, left: int = 0, right: int = 0, top: int = 0, bottom: int = 0) -> Tensor:
-    """A map without so many rows and columns."""
-    return x[:, :, top : x.shape[2] - bottom, left : x.shape[3] - right]
+def crop(
+    x: Tensor, left: int = 0, right: int = 0, top: int = 0, bottom: int = 0, front: int = 0, back: int = 0
+) -> Tensor:
+    """A map without so many numbers at each side."""
+    for axis, (before, behind) in zip((-1, -2, -3), ((left, right), (top, bottom), (front, back)), strict=True):
+        if before or behind:
+            x = x.narrow(axis, before, x.shape[axis] - before - behind)
+    return x
 
 
 def avgpool(
@@ -201,8 +210,9 @@ def avgpool(
 ) -> Tensor:
     """The mean over windows, whose padding counts as zeros; without a size over the whole map."""
     if size is None:
-        return x.mean((2, 3))
-    return F.avg_pool2d(x, size, stride or size, _margin(size, stride, padding), bool(ceil))
+        return x.flatten(2).mean(2)
+    pool = (F.avg_pool1d, F.avg_pool2d, F.avg_pool3d)[x.dim() - 3]
+    return pool(x, size, stride or size, _margin(size, stride, padding), bool(ceil))
 
 
 def maxpool(
@@ -210,8 +220,9 @@ def maxpool(
 ) -> Tensor:
     """The largest number of windows; without a size of the whole map."""
     if size is None:
-        return F.adaptive_max_pool2d(x, 1).flatten(1)
-    return F.max_pool2d(x, size, stride or size, _margin(size, stride, padding), ceil_mode=bool(ceil))
+        return x.flatten(2).max(2).values
+    pool = (F.max_pool1d, F.max_pool2d, F.max_pool3d)[x.dim() - 3]
+    return pool(x, size, stride or size, _margin(size, stride, padding), ceil_mode=bool(ceil))
 
 
 def _margin(size: int, stride: int | None, padding: int | None) -> int:
@@ -223,13 +234,15 @@ def _margin(size: int, stride: int | None, padding: int | None) -> int:
 
 def unpool(x: Tensor, y: Tensor, size: int) -> Tensor:
     """Each number of x at the first place of its window where the largest number of y stands; zeros elsewhere."""
-    height, width = x.shape[2:]
-    inside = y[:, :, : height * size, : width * size]
-    windows = inside.unflatten(3, (width, size)).unflatten(2, (height, size)).transpose(3, 4).flatten(4)
-    is_largest = windows == windows.amax(-1, keepdim=True)
+    result = torch.zeros_like(y)
+    windows, places = y, result
+    for axis in range(2, y.ndim):
+        windows, places = windows.unfold(axis, size, size), places.unfold(axis, size, size)
+    numbers = windows.flatten(y.ndim)
+    is_largest = numbers == numbers.amax(-1, keepdim=True)
     is_first = is_largest & (is_largest.cumsum(-1) == 1)
-    moved = (x[..., None] * is_first).unflatten(4, (size, size)).transpose(3, 4).flatten(4).flatten(2, 3)
-    return F.pad(moved, (0, y.shape[3] - width * size, 0, y.shape[2] - height * size))
+    places.copy_(x.reshape(*x.shape, *[1] * (y.ndim - 2)) * is_first.reshape(windows.shape))
+    return result
 
 
 REARRANGING: Mapping[str, Callable[..., Tensor]] = {
@@ -267,7 +280,9 @@ SETTINGS: Mapping[str, tuple[str, ...]] = {
 """What may stand in brackets, in this order: the arguments of a formula; those that are torch's own take none."""
 
 
-WORDS: Mapping[str, tuple[str, tuple[str, ...]]] = {"upsample": ("mode", ("nearest", "bilinear"))}
+WORDS: Mapping[str, tuple[str, tuple[str, ...]]] = {
+    "upsample": ("mode", ("nearest", "bilinear", "linear", "trilinear"))
+}
 """A setting that is a word, and which words it may be."""
 
 
@@ -282,18 +297,18 @@ def convolution(
     x: Tensor,
     weight: Tensor,
     bias: Tensor | None,
-    stride: int | tuple[int, int],
+    stride: tuple[int, ...],
     dilation: int,
     groups: int,
-    padding: tuple[int, int] | None = None,
+    padding: tuple[int, ...] | None = None,
     boundary: str = "same",
 ) -> Tensor:
     """K *_s x: padding (k-1)/2 · dilation unless stated, by zeros or by numbers of x itself."""
-    height, width = weight.shape[2:]
-    rows, columns = padding or (dilation * (height - 1) // 2, dilation * (width - 1) // 2)
+    widths = padding or tuple(dilation * (size - 1) // 2 for size in weight.shape[2:])
     mode = boundary if boundary in ("circular", "reflect", "replicate") else "constant"
-    padded = F.pad(x, (columns, columns, rows, rows), mode)
-    return F.conv2d(padded, weight, bias, stride, 0, dilation, groups)
+    padded = F.pad(x, tuple(width for width in reversed(widths) for _ in range(2)), mode)
+    convolve = (F.conv1d, F.conv2d, F.conv3d)[x.dim() - 3]
+    return convolve(padded, weight, bias, stride, 0, dilation, groups)
 
 
 def prolongation(x: Tensor, weight: Tensor, bias: Tensor | None, stride: int, dilation: int, groups: int) -> Tensor:
@@ -301,12 +316,16 @@ def prolongation(x: Tensor, weight: Tensor, bias: Tensor | None, stride: int, di
 
     Of the e = dilation · (k-1) + 1 - s numbers too many on each axis, max(0, ⌈e/2⌉) are cut off in front.
     """
-    whole = F.conv_transpose2d(x, weight, None, stride, 0, 0, groups, dilation)
-    height, width = x.shape[2] * stride, x.shape[3] * stride
+    transposed = (F.conv_transpose1d, F.conv_transpose2d, F.conv_transpose3d)[x.dim() - 3]
+    whole = transposed(x, weight, None, stride, 0, 0, groups, dilation)
     front = max(0, math.ceil((dilation * (weight.shape[-1] - 1) + 1 - stride) / 2))
-    part = whole[:, :, front : front + height, front : front + width]
-    filled = F.pad(part, (0, width - part.shape[3], 0, height - part.shape[2]))
-    return filled if bias is None else filled + bias[:, None, None]
+    for axis in range(2, x.dim()):
+        wanted = x.shape[axis] * stride
+        part = whole.narrow(axis, front, min(wanted, whole.shape[axis] - front))
+        shape = [*part.shape]
+        shape[axis] = wanted - part.shape[axis]
+        whole = torch.cat([part, part.new_zeros(shape)], axis)
+    return whole if bias is None else whole + by_channel(whole, bias)
 
 
 def adjoint(apply: Callable[[Tensor], Tensor], x: Tensor, before: tuple[int, ...]) -> Tensor:
@@ -338,8 +357,9 @@ def normalise_over(x: Tensor, axes: tuple[int, ...], eps: float) -> Tensor:
 
 def batch_moments(x: Tensor) -> tuple[Tensor, Tensor]:
     """Mean and variance of each channel over batch and pixels."""
-    mean = x.mean((0, 2, 3))
-    return mean, (x - by_channel(x, mean)).square().mean((0, 2, 3))
+    axes = (0, *range(2, x.dim()))
+    mean = x.mean(axes)
+    return mean, (x - by_channel(x, mean)).square().mean(axes)
 
 
 def group_norm(x: Tensor, groups: int, eps: float) -> Tensor:

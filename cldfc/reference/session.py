@@ -103,14 +103,36 @@ def _with_shape(value: Value, shape: Shape) -> Tensor:
     return value if isinstance(value, Tensor) else value.shaped(shape)
 
 
+_OF_PARAMETERS = 7
+"""Axes of a vector of parameters: more than a map has, by which it is known. Its numbers lie along the fourth."""
+
+
+def as_vector(parameters: Tensor) -> Tensor:
+    """A vector of parameters as a value, which has no batch."""
+    return parameters.reshape(1, 1, 1, -1, 1, 1, 1)
+
+
+def spread_vector(vector: Tensor, over: Tensor) -> Tensor:
+    """A vector of parameters with a number for each channel of a map; other tensors as they are."""
+    if vector.ndim < _OF_PARAMETERS or over.ndim in (0, _OF_PARAMETERS):
+        return vector
+    return vector.reshape(len(vector), -1, *[1] * (over.ndim - 2))
+
+
 def _has_batch(tensor: Tensor) -> bool:
     """Whether it is a number, a vector or a map for each image, not a scalar or a vector of parameters."""
-    return tensor.ndim in (1, 2, 4)
+    return 0 < tensor.ndim < _OF_PARAMETERS
 
 
-def _rank(tensor: Tensor) -> int:
-    """That of a value of each image, over which numbers of images are spread; parameters of channels are like maps."""
-    return 4 if tensor.ndim == 3 else tensor.ndim
+def _aligned(tensors: Sequence[Tensor]) -> list[Tensor]:
+    """Numbers and vectors with the axes that they have beside maps."""
+    whole = max(tensors, key=lambda tensor: tensor.ndim if 1 < tensor.ndim < _OF_PARAMETERS else tensor.ndim - 100)
+    found: list[Tensor] = []
+    for tensor in tensors:
+        if tensor.ndim == 1 or (tensor.ndim == 2 and whole.ndim > 2):
+            tensor = tensor.reshape(*tensor.shape, *[1] * (whole.ndim - tensor.ndim))
+        found.append(spread_vector(tensor, whole))
+    return found
 
 
 def tensor_of(value: Value) -> Tensor | None:
@@ -163,15 +185,16 @@ def combine_alike(values: Sequence[Value], compute: Callable[[list[Tensor]], Ten
     image is spread over maps and vectors. Scalars and vectors of parameters have no batch, and tell no shape.
     """
     values = [_known(value) for value in values]
-    rank = max((_rank(value) for value in values if isinstance(value, Tensor)), default=0)
-    if rank == 4:
-        values = [v[:, :, None, None] if isinstance(v, Tensor) and v.ndim == 2 else v for v in values]
-    values = [v.reshape(-1, *[1] * (rank - 1)) if isinstance(v, Tensor) and v.ndim == 1 else v for v in values]
-    shapes = [tuple(value.shape) for value in values if isinstance(value, Tensor) and _has_batch(value)]
-    shape = tuple(map(max, zip(*shapes, strict=True))) if shapes else None
-    if shape is None and any(isinstance(value, Unshaped) for value in values):
-        return values[0] if all(is_zero(value) for value in values) else Unshaped(values, compute, is_alike=True)
-    return compute([_with_shape(value, shape or ()) for value in values])
+    tensors = [value for value in values if isinstance(value, Tensor)]
+    shapes = [tuple(tensor.shape) for tensor in (_aligned(tensors) if tensors else ()) if _has_batch(tensor)]
+    shape = tuple(map(max, zip(*shapes, strict=True))) if any(map(_has_batch, tensors)) else None
+
+    def combine(given: Sequence[Tensor]) -> Tensor:
+        return compute(_aligned(given))
+
+    if shape is None and len(tensors) < len(values):
+        return values[0] if all(is_zero(value) for value in values) else Unshaped(values, combine, is_alike=True)
+    return combine([_with_shape(value, shape or ()) for value in values])
 
 
 def is_zero(value: Value) -> bool:

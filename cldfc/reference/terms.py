@@ -153,7 +153,7 @@ class Expressions:
             return x
         return map_value(
             x,
-            lambda given: given.unflatten(1, (parts, -1))[:, place],
+            lambda given: given.chunk(parts, 1)[place],
             lambda shape: (shape[0], shape[1] * parts, *shape[2:]),
         )
 

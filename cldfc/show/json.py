@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import asdict
 from operator import itemgetter
-from typing import Literal
+from typing import Any, Literal
 
 import networkx
 from pydantic import BaseModel, ConfigDict
@@ -13,9 +13,12 @@ from cldfc.network.cost import cost_of_operations, count_uses, level_of_instance
 from cldfc.network.graph import Graph
 from cldfc.network.positions import format_key
 from cldfc.ops import Kernel, Operator
+from cldfc.ops.convolution import Nested
 from cldfc.show.labels import operation_label, value_names, word
 from cldfc.show.summary import formula_as_data
 from cldfc.syntax.format import format_symbol
+
+_Row = list[float]
 
 
 class Record(BaseModel):
@@ -33,9 +36,10 @@ class OperationRecord(Record):
     """The keyword of a built-in operator, `relu`; or `input`, `zero`, `add`, `total`, `multiply`, `concat`,
     `divide`, `convolution`, `prolongation`, `convolution_adjoint`, `prolongation_adjoint`, `scalar_value`, `scale_by`
     (by a scalar), `scale` (by a number), `shift`, `reciprocal`, `raise_to`, `channels`."""
-    settings: dict[str, int | float | str | list[int] | list[str] | list[list[float]] | None]
+    settings: dict[str, int | float | str | list[int] | list[str] | _Row | list[_Row] | list[list[_Row]] | None]
     """The operator's numbers and words, such as `stride`; null is the operator's own default. Of a kernel, where they
-    are others than usual, the `mode` of its padding, its `start`, and the `rows` of its given numbers."""
+    are others than usual, the `mode` of its padding, its `start`, and the `rows` of its given numbers,
+    nested as it has axes."""
     label: str
     """The operation as the language writes it, `A@1 *_2`."""
     shape: list[int | str]
@@ -57,18 +61,23 @@ class OperationRecord(Record):
     """Multiply-adds for one image; null where sizes are open."""
 
 
-def _settings_of(operator: Operator) -> dict[str, int | float | str | list[int] | list[str] | list[list[float]] | None]:
+def _settings_of(operator: Operator) -> dict[str, Any]:
     found = asdict(operator)
+    del found["dimension"]
     if isinstance(operator, Kernel):
         start = operator.start
         del found["start"]
         found |= {"start": start.name} if start.name != "he_out" else {}
         rules = found.pop("rules")
         found |= {"rules": list(rules)} if rules else {}
-        found |= {"rows": [list(row) for row in start.rows]} if start.rows else {}
+        found |= {"rows": _as_lists(start.numbers)} if start.numbers else {}
         if found.get("mode") == "zeros":
             del found["mode"]
     return found
+
+
+def _as_lists(numbers: float | Nested) -> float | list[Any]:
+    return list(map(_as_lists, numbers)) if isinstance(numbers, tuple) else numbers
 
 
 class OperandRecord(Record):

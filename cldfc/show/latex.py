@@ -115,8 +115,9 @@ class PaperFormatter(Formatter):
 
     def stencil(self, stencil: tree.Stencil) -> str:
         r"""`\frac{1}{16} \begin{bmatrix} 1 & 2 & 1 \\ … \end{bmatrix}`."""
-        entries = " \\\\ ".join(" & ".join(map(self.text, row)) for row in stencil.rows)
-        matrix = rf"\begin{{bmatrix}} {entries} \end{{bmatrix}}"
+        planes = [" \\\\ ".join(" & ".join(map(self.text, row)) for row in plane) for plane in stencil.planes]
+        matrices = [rf"\begin{{bmatrix}} {entries} \end{{bmatrix}}" for entries in planes]
+        matrix = matrices[0] if len(matrices) == 1 else rf"\left( {', '.join(matrices)} \right)"
         text = rf"\mathrm{{{_roman_text(stencil.name)}}}" if stencil.name else matrix
         return text if stencil.factor is None else f"{self.text(stencil.factor)} {text}"
 

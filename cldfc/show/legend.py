@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from cldfc.network.cost import Cost, cost_of_operations, count_uses
 from cldfc.network.graph import Graph
 from cldfc.network.positions import Key, format_key
-from cldfc.ops import Linear, WithScalar
+from cldfc.ops import Kernel, Linear, WithScalar
 from cldfc.show.blocks import operator_word
 from cldfc.show.labels import colours_of
 from cldfc.syntax.format import format_equation
@@ -69,11 +69,12 @@ def _channels_text(graph: Graph, keys: Sequence[Key]) -> str:
 def _widths_text(graph: Graph, keys: Sequence[Key]) -> str:
     """`3×3  64 → 128`; a range of widths for several kernels."""
     sizes = [graph.parameters[key].sizes for key in keys]
-    if "init" in sizes[0]:
+    operator = graph.parameters[keys[0]].operator
+    if not isinstance(operator, Kernel):
         return f"scalar  from {sizes[0]['init']}"
     before, after = (_range_text(size[side] for size in sizes) for side in ("in", "out"))
     groups = f" in {sizes[0]['groups']} groups" if sizes[0].get("groups", 1) > 1 else ""
-    return f"{sizes[0]['size']}×{sizes[0].get('width', sizes[0]['size'])}  {before} → {after}{groups}"
+    return f"{operator.size_text(sizes[0])}  {before} → {after}{groups}"
 
 
 def _range_text(numbers: Iterable[float]) -> str:

@@ -134,10 +134,11 @@ class Builder(Transformer[Token, tree.Statement]):
     def kernel(
         self, parts: list[tree.Expression | list[tree.Expression] | _Attribute | tree.Clause]
     ) -> tree.KernelStatement:
-        symbol, height, width, channels = cast(
-            "tuple[tree.Symbol, tree.Expression, tree.Expression, list[tree.Expression] | Token]", parts[:4]
-        )
-        rest = [part for part in parts[4:] if not isinstance(part, tree.Clause)]
+        symbol, *others = parts
+        behind = next(at for at, part in enumerate(others) if isinstance(part, list | Token))
+        sizes = cast("tuple[tree.Expression, ...]", tuple(others[:behind]))
+        channels = cast("list[tree.Expression] | Token", others[behind])
+        rest = [part for part in others[behind + 1 :] if not isinstance(part, tree.Clause)]
         is_fixed = bool(rest) and isinstance(rest[-1], Token)
         rest = rest[:-1] if is_fixed else rest
         stencil = rest.pop() if rest and isinstance(rest[-1], tree.Stencil) else None
@@ -145,7 +146,8 @@ class Builder(Transformer[Token, tree.Statement]):
         if isinstance(channels, Token):
             channels = [cast(tree.Expression, tree.Number(1, self.place_of(channels)))]
         channels_in = channels[0] if len(channels) == 2 else None
-        kernel = tree.KernelStatement(self.head(symbol), height, width, channels_in, channels[-1], self.statement)
+        symbol = self.head(cast(tree.Symbol, symbol))
+        kernel = tree.KernelStatement(symbol, sizes, channels_in, channels[-1], self.statement)
         kernel = replace(kernel, is_each=is_each, stencil=cast("tree.Stencil | None", stencil), is_fixed=is_fixed)
         kernel = replace(kernel, clauses=tuple(part for part in parts if isinstance(part, tree.Clause)))
         return self.with_attributes(kernel, cast("list[_Attribute]", rest))
@@ -155,12 +157,16 @@ class Builder(Transformer[Token, tree.Statement]):
         place = self.place_of(parts[0]).to(self.place_of(last))
         if last.type == "NAME":
             return tree.Stencil((), str(last), factor, place)
-        rows, at = list[tuple[tree.Expression, ...]](), cast(int, last.start_pos) + 1
-        for row in last[1:-1].split(";"):
-            found = ((m[0], self.place(at + m.start(), at + m.end())) for m in re.finditer(r"\S+", row))
-            rows.append(tuple(self.entry(text, span) for text, span in found))
-            at += len(row) + 1
-        return tree.Stencil(tuple(rows), None, factor, place)
+        planes, at = list[tuple[tuple[tree.Expression, ...], ...]](), cast(int, last.start_pos) + 1
+        for plane in last[1:-1].split(";;"):
+            rows: list[tuple[tree.Expression, ...]] = []
+            for row in plane.split(";"):
+                found = ((m[0], self.place(at + m.start(), at + m.end())) for m in re.finditer(r"\S+", row))
+                rows.append(tuple(self.entry(text, span) for text, span in found))
+                at += len(row) + 1
+            planes.append(tuple(rows))
+            at += 1
+        return tree.Stencil(tuple(planes), None, factor, place)
 
     def entry(self, text: str, place: Span) -> tree.Expression:
         """`-1`, `1/4`, `-a/2`: a number or a constant, perhaps over another."""
@@ -186,8 +192,8 @@ class Builder(Transformer[Token, tree.Statement]):
         for word, value in attributes:
             name = "boundary" if word.type == "BOUNDARY" else str(word)
             if word.type in ("NUMBER", "NAME") and value is not None:
-                if before != "padding" or len(padding) > 1:
-                    help = "write a word before it, as in `padding 2`, or `padding 2,0` for rows and columns"
+                if before != "padding" or len(padding) > 2:
+                    help = "write a word before it, as in `padding 2`, or `padding 2,0`, one for each axis"
                     message = f"unexpected `{value.span.text}`"
                     text = value.span.source.text[kernel.span.start : value.span.start].split() or [""]
                     if meant := get_close_matches(text[-1][:20], ("groups", "dilation", "padding"), n=1, cutoff=0.7):
@@ -422,7 +428,7 @@ class Builder(Transformer[Token, tree.Statement]):
             end = next(at for at, part in enumerate(rest) if isinstance(part, Token) and part.type == "RBRACE")
             written = cast("list[tree.Expression]", rest[:end])
             sides = [self.stated_stride(part) for part in written]
-            stride = sides[0] if len(sides) == 1 or sides[0] == sides[1] else (sides[0], sides[1])
+            stride = sides[0] if all(side == sides[0] for side in sides) else tuple(sides)
             rest = rest[end + 1 :]
         else:
             stride = self.stride(star)
@@ -437,13 +443,13 @@ class Builder(Transformer[Token, tree.Statement]):
             return written.value
         return written
 
-    def stride(self, star: Token) -> int | tuple[int | tree.Expression, int | tree.Expression]:
+    def stride(self, star: Token) -> int | tuple[int, ...]:
         """The stride of `*_2`, `*^2` and `*_{2,1}`; that of `*` is 1."""
         numbers = re.findall("[0-9]+", star) or ["1"]
         strides = [whole_number(digits, self.place_of(star), self.problems) for digits in numbers]
         for stride in strides:
             self.check_stride(stride, self.place_of(star))
-        return strides[0] if len(set(strides)) == 1 else (strides[0], strides[1])
+        return strides[0] if len(set(strides)) == 1 else tuple(strides)
 
     def check_stride(self, stride: int, place: Span) -> None:
         if not 1 <= stride <= LARGEST_STRIDE:

@@ -340,8 +340,11 @@ class Formatter:
 
     def stencil(self, stencil: tree.Stencil) -> str:
         """`1/16 * [1 2 1; 2 4 2; 1 2 1]`."""
-        rows = (" ".join(self.text(entry).replace(" ", "") for entry in row) for row in stencil.rows)
-        text = stencil.name or f"[{'; '.join(rows)}]"
+        planes = (
+            "; ".join(" ".join(self.text(entry).replace(" ", "") for entry in row) for row in plane)
+            for plane in stencil.planes
+        )
+        text = stencil.name or f"[{';; '.join(planes)}]"
         return text if stencil.factor is None else f"{self.text(stencil.factor, _QUOTIENT)} * {text}"
 
     def fix(self, fix: tree.Fix) -> str:
@@ -529,8 +532,8 @@ def _kernel_body(kernel: tree.KernelStatement, formatter: Formatter) -> str:
 
 
 def _kernel_size(kernel: tree.KernelStatement, formatter: Formatter) -> str:
-    """`3×3`; an `x` between names needs white space, as does a command."""
-    times, sizes = formatter.words.times, (kernel.height, kernel.width)
+    """`3×3`, `5`; an `x` between names needs white space, as does a command."""
+    times, sizes = formatter.words.times, kernel.sizes
     is_close = times == "×" or (times == "x" and all(isinstance(size, tree.Number) for size in sizes))
     texts = [formatter.text(size) if _is_plain(size) else f"{{{formatter.bound(size)}}}" for size in sizes]
     return (times if is_close else f" {times} ").join(texts)

@@ -75,11 +75,11 @@ class Number:
 class Star:
     """`K * x`, `K *_{2,1} x`, `K *_{s@ℓ} x`, `K *^2 x`, `2 * x`, and the operators `K * g`, `K *`.
 
-    The stride is one for rows and columns, or one for each; what is written as a number is one.
+    The stride is one for all axes, or one for each; what is written as a number is one.
     """
 
     left: Expression
-    stride: int | Expression | tuple[int | Expression, int | Expression]
+    stride: int | Expression | tuple[int | Expression, ...]
     right: Expression | None
     span: Span = span_field()
     is_transposed: bool = False
@@ -314,7 +314,10 @@ class Let:
 
 @dataclass(frozen=True, slots=True)
 class InputStatement:
-    """`input f : C × H × W`; `input f@ℓ : 1 × H@ℓ × W@ℓ`, one for each value of an index, perhaps with its range."""
+    """`input f : C × H × W`; `input f@ℓ : 1 × H@ℓ × W@ℓ`, one for each value of an index, perhaps with its range.
+
+    A signal is `1 × N`, a volume `1 × D × H × W`.
+    """
 
     examples: ClassVar = ("input f : 3 × 32 × 32",)
     symbol: Symbol
@@ -341,9 +344,12 @@ class Output:
 
 @dataclass(frozen=True, slots=True)
 class Stencil:
-    """`1/16 * [1 2 1; 2 4 2; 1 2 1]`, `laplace5`: the numbers of a kernel row by row, or their name, and a factor."""
+    """`1/16 * [1 2 1; 2 4 2; 1 2 1]`, `laplace5`: the numbers of a kernel row by row, or their name, and a factor.
 
-    rows: tuple[tuple[Expression, ...], ...]
+    Rows that follow `;;` are those of the next plane.
+    """
+
+    planes: tuple[tuple[tuple[Expression, ...], ...], ...]
     name: str | None
     factor: Expression | None
     span: Span = span_field()
@@ -360,15 +366,15 @@ KernelRule = Literal["shared", "zero_sum", "symmetric", "unit_norm"]
 class KernelStatement:
     """`kernel K@tag : 3×3 → c@ℓ`, or `3×3, cin → cout`; then `groups 2`, `dilation 2`, `padding 2,0`, `bias`.
 
-    `padding` has one number, or one for rows and one for columns; without, it is (k-1)/2 · dilation. `each` in place of
+    There is a size for each axis: `3` for signals, `3×3×3` for volumes. `padding` has one number, or one for each axis;
+    without, it is (k-1)/2 · dilation. `each` in place of
     channels has a kernel for each channel by itself; `channels_out` is the number 1 then, of filters for each.
     `rules` stand in the order of `KernelRule`, however they are written.
     """
 
     examples: ClassVar = ("kernel A@ℓ : 3×3 → c@ℓ",)
     symbol: Symbol
-    height: Expression
-    width: Expression
+    sizes: tuple[Expression, ...]
     channels_in: Expression | None
     channels_out: Expression
     span: Span = span_field()
@@ -384,6 +390,10 @@ class KernelStatement:
     is_fixed: bool = False
     clauses: tuple[Clause, ...] = ()
     rules: tuple[KernelRule, ...] = ()
+
+    @property
+    def size_span(self) -> Span:
+        return self.sizes[0].span.to(self.sizes[-1].span)
 
 
 @dataclass(frozen=True, slots=True)

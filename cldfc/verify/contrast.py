@@ -14,18 +14,28 @@ from cldfc.network.program import Program
 from cldfc.verify.deviation import Pairs, attribute_of, module_of
 from cldfc.verify.outcome import is_statistic
 
+_OF_KERNELS = (
+    ("kernel_size", "size"),
+    ("in_channels", "input channels"),
+    ("out_channels", "output channels"),
+    ("groups", "groups"),
+    ("dilation", "dilation"),
+    ("bias", "bias"),
+)
+_OF_BATCH_NORMS = (("num_features", "channels"), ("eps", "epsilon"), ("momentum", "momentum"), ("affine", "affine"))
+_OF_INSTANCE_NORMS = (("num_features", "channels"), ("eps", "epsilon"), ("affine", "affine"))
+
 _SETTINGS: Mapping[type[nn.Module], Sequence[tuple[str, str]]] = {
-    nn.Conv2d: (
-        ("kernel_size", "size"),
-        ("in_channels", "input channels"),
-        ("out_channels", "output channels"),
-        ("groups", "groups"),
-        ("dilation", "dilation"),
-        ("bias", "bias"),
-    ),
-    nn.BatchNorm2d: (("num_features", "channels"), ("eps", "epsilon"), ("momentum", "momentum"), ("affine", "affine")),
+    nn.Conv1d: _OF_KERNELS,
+    nn.Conv2d: _OF_KERNELS,
+    nn.Conv3d: _OF_KERNELS,
+    nn.BatchNorm1d: _OF_BATCH_NORMS,
+    nn.BatchNorm2d: _OF_BATCH_NORMS,
+    nn.BatchNorm3d: _OF_BATCH_NORMS,
     nn.GroupNorm: (("num_channels", "channels"), ("num_groups", "groups"), ("eps", "epsilon"), ("affine", "affine")),
-    nn.InstanceNorm2d: (("num_features", "channels"), ("eps", "epsilon"), ("affine", "affine")),
+    nn.InstanceNorm1d: _OF_INSTANCE_NORMS,
+    nn.InstanceNorm2d: _OF_INSTANCE_NORMS,
+    nn.InstanceNorm3d: _OF_INSTANCE_NORMS,
     nn.LayerNorm: (("normalized_shape", "channels"), ("eps", "epsilon"), ("elementwise_affine", "affine")),
     nn.PReLU: (("num_parameters", "slopes"),),
     nn.Linear: (("in_features", "inputs"), ("out_features", "outputs"), ("bias", "bias")),

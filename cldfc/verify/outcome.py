@@ -58,7 +58,7 @@ class CallRecorder(TorchFunctionMode):
                 self.modules[id(buffer)] = name.removesuffix(".weight")
         modules = cast(Iterable[tuple[str, nn.Module]], network.named_modules())
         for name, module in modules:
-            if isinstance(module, nn.BatchNorm2d) and module.running_mean is not None and not module.affine:
+            if isinstance(module, _BATCH_NORMS) and module.running_mean is not None and not module.affine:
                 self.modules[id(module.running_mean)] = name
 
     def __torch_function__(
@@ -81,7 +81,8 @@ class CallRecorder(TorchFunctionMode):
         return result
 
 
-_LARGEST_MAP = 64
+_LARGEST_MAPS = {1: 1024, 2: 64, 3: 16}
+_BATCH_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
 """Pixels on a side; larger inputs are cut down to this, to keep the work small."""
 
 
@@ -117,11 +118,11 @@ def smaller(network: Compilation) -> Compilation:
     first, *others = network.program.inputs
     if others or network.program.open_sizes or first.kind:
         return network
-    shape: tuple[int, ...] = network.shapes.shapes[0]
-    channels, height, width = shape
-    if max(height, width) <= _LARGEST_MAP:
+    channels, *sides = network.shapes.shapes[0]
+    largest = _LARGEST_MAPS[len(sides)]
+    if max(sides) <= largest:
         return network
-    small = network.sized((channels, min(height, _LARGEST_MAP), min(width, _LARGEST_MAP)), network.changes.classes)
+    small = network.sized((channels, *(min(side, largest) for side in sides)), network.changes.classes)
     return small if small.is_right else network
 
 

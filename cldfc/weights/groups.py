@@ -126,17 +126,26 @@ class ModuleUse:
 
 
 class Traced(torch.fx.Proxy):
-    """A value while the network is traced; `*f.shape[2:]`, from which a zero is made, is height and width."""
+    """A value while the network is traced; `*f.shape[2:]`, from which a zero is made, are the sizes of a map."""
 
     def __iter__(self) -> Iterator[Any]:
         sizes: Any = self
-        return iter((sizes[0], sizes[1]))
+        return iter([sizes[axis] for axis in range(len(self))])
 
     def __len__(self) -> int:
-        return 2
+        return self.tracer.dimension if isinstance(self.tracer, Tracer) else 2
+
+
+_KERNELS = {
+    1: (nn.Conv1d, nn.ConvTranspose1d),
+    2: (nn.Conv2d, nn.ConvTranspose2d),
+    3: (nn.Conv3d, nn.ConvTranspose3d),
+}
 
 
 class Tracer(torch.fx.Tracer):
+    dimension = 2
+
     def proxy(self, node: torch.fx.Node) -> torch.fx.Proxy:
         return Traced(node, self)
 
@@ -190,7 +199,10 @@ def _trace_network(network: nn.Module) -> torch.fx.Graph:
     """
     training = [module for module in network.modules() if module.training]
     try:
-        return Tracer(autowrap_functions=_checks_of(network)).trace(network.eval())
+        tracer = Tracer(autowrap_functions=_checks_of(network))
+        found = (d for d, kinds in _KERNELS.items() if any(isinstance(module, kinds) for module in network.modules()))
+        tracer.dimension = next(found, 2)
+        return tracer.trace(network.eval())
     except Exception as error:
         raise UsageError(f"the network cannot be traced: {error}", "give an instance of a generated class") from error
     finally:

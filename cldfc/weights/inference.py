@@ -152,10 +152,10 @@ def save_folded(tensors: Mapping[str, Tensor], path: Path) -> None:
 
 def _scale_channels(weight: Tensor, scale: Tensor, is_transposed: bool) -> Tensor:
     if not is_transposed:
-        return weight * scale[:, None, None, None]
+        return weight * scale.reshape(-1, *[1] * (weight.dim() - 1))
     groups = len(scale) // weight.shape[1]
     grouped = weight.reshape(groups, -1, *weight.shape[1:])
-    return (grouped * scale.reshape(groups, 1, -1, 1, 1)).reshape(weight.shape)
+    return (grouped * scale.reshape(groups, 1, -1, *[1] * (weight.dim() - 2))).reshape(weight.shape)
 
 
 def read_trained(path: Path, source: str, class_name: str) -> dict[str, Tensor]:

@@ -45,9 +45,9 @@ def check_size(name: str, size: int, needs: dict[int, str], least: int = 1) -> N
 
 
 def check_shape(name: str, x: torch.Tensor, *sizes: int) -> None:
-    """Raise ValueError for an input whose height and width do not fit the others."""
-    if x.shape[-2:] != sizes:
-        found = tuple(x.shape[-2:])
+    """Raise ValueError for an input whose sizes do not fit the others."""
+    if x.shape[-len(sizes) :] != sizes:
+        found = tuple(x.shape[-len(sizes) :])
         raise ValueError(f"{name} is a map of {found}, and {sizes} fits the other sizes")
 
 
