@@ -88,7 +88,7 @@ class LinearForms:
             case tree.Quotient(above, below) if self.words.is_multiplier(below):
                 factor = reciprocal(below)
                 return self.star(tree.Star(factor, 1, above, expression.span), factor, self.value(above))
-            case tree.Compose(function, argument) | tree.Apply(function, argument) if self.words.is_linear(function):
+            case tree.Compose(function, argument) | tree.Apply(function, argument) if self.words.is_map(function):
                 return self.apply(function, self.value(argument), self.level)
             case tree.Sum(terms, signs):
                 return self.total([Signed(sign, term) for sign, term in zip(signs, terms, strict=True)])
@@ -102,7 +102,7 @@ class LinearForms:
 
     def apply(self, function: tree.Expression, form: Form, level: Tag) -> Form:
         match function:
-            case tree.Symbol(name, tag) if name in self.words.lets and name not in self.words.names.members:
+            case tree.Symbol(name, tag) if self.words.can_expand(name):
                 let = self.words.lets[name]
                 indices = {head.name or "": index for head, index in zip(let.symbol.tag, tag, strict=True)}
                 return LinearForms(self.words, tag).apply(substitute(let.values[0], indices), form, tag)
@@ -130,10 +130,12 @@ class LinearForms:
             return _prefix(_Letter(key, replace(star, right=None, span=NOWHERE), positions), form)
         if self.words.names.kind(left) is Kind.VECTOR:
             # It does not commute with a kernel: it stays where it is.
-            if not isinstance(left, tree.Symbol):
-                return {Term((), (), self.opaque(star)): Fraction(1)}
-            positions = self.words.parameter(left)
-            return _prefix(_Letter((left.name, positions), replace(star, right=None, span=NOWHERE), positions), form)
+            is_symbol = isinstance(left, tree.Symbol)
+            positions = self.words.parameter(left) if is_symbol else tuple(self.words.indices(left))
+            key = (left.name, positions) if is_symbol else left
+            return _prefix(_Letter(key, replace(star, right=None, span=NOWHERE), positions), form)
+        if not self.words.is_scalar(left):
+            return {Term((), (), self.opaque(star)): Fraction(1)}
         found: Form = {}
         for (scalars, factor), (term, coefficient) in product(self.multiples(left).items(), form.items()):
             longer = Term(in_order([*scalars, *term.scalars]), term.word, term.atom)
@@ -150,6 +152,9 @@ class LinearForms:
                     for scalars, factor in self.multiples(term).items():
                         found[scalars] = found.get(scalars, Fraction(0)) + sign * factor
                 return found
+            case tree.Symbol() if names.kind(left) is Kind.VALUE:
+                positions = self.words.positions(left)
+                return {(_Letter((left.name, "image", positions), left, positions),): Fraction(1)}
             case tree.Symbol() if names.kind(left) == Kind.SCALAR:
                 positions = self.words.parameter(left)
                 return {(_Letter((left.name, positions), left, positions),): Fraction(1)}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 from cldfc.algebra.residual.define_residual import unused_name
 from cldfc.algebra.residual.iterations import Iteration, distributed, multiple_of, reachable
@@ -13,7 +13,7 @@ from cldfc.diagnostics import CldfError, Diagnostic, Label, Span, error_of
 from cldfc.network.names import Family
 from cldfc.syntax import tree
 from cldfc.syntax.format import format_expression, format_symbol
-from cldfc.syntax.walk import fixes, mentions, parts_within, reductions
+from cldfc.syntax.walk import fixes, mentions, reductions
 
 if TYPE_CHECKING:
     from cldfc.algebra.residual.definition import Definition
@@ -31,25 +31,11 @@ def nothing_iterates(words: Vocabulary) -> CldfError:
     return _refusal("E0801", message, output.name_span, "not computed by an iteration", _NEEDED)
 
 
-def has_other_forms(spec: tree.Tree) -> CldfError | None:
-    """Inner products, and operators with named operands or that are defined by themselves, are not taken apart."""
-    for statement in spec.statements:
-        if not isinstance(statement, tree.Equation | tree.Let):
-            continue
-        own = statement.symbol.name if isinstance(statement, tree.Let) else None
-        for found in [statement, *parts_within(statement)]:
-            match found:
-                case tree.Pairing() | tree.Norm():
-                    what = "an inner product"
-                case tree.Argument():
-                    what = "an operator with named operands"
-                case tree.Symbol(name) if name == own and found is not cast(tree.Let, statement).symbol:
-                    what = "an operator that is defined by itself"
-                case _:
-                    continue
-            message = f"`{found.span.text}` is part of {what}, which no residual form is derived for"
-            return _refusal("E0809", message, found.span, what, "compile it as it is")
-    return None
+def is_not_taken_apart(call: tree.Expression, why: str) -> CldfError:
+    """An operator with named operands that cannot be written out in an equation."""
+    message = f"`{call.span.text}` cannot be written out: {why}"
+    help = "write the cycle as a correction, `u@i = u@i-1 + M@1(f - A * u@i-1)`, or the equations without the operator"
+    return _refusal("E0809", message, call.span, "an operator with named operands", help)
 
 
 def reads_no_data(found: Sequence[Iteration], words: Vocabulary) -> CldfError:
@@ -114,7 +100,9 @@ def _not_linear(terms: Sequence[Signed], iteration: Iteration, words: Vocabulary
     )
     name = function.span.text
     what = f"`{name}` is not linear"
-    if name not in found:
+    if "solve" in found:
+        what = f"`solve` finds its value up to `tol`, so that `{name}` is not linear to the last digit"
+    elif name not in found:
         parts = " and ".join(part if " " in part else f"`{part}`" for part in found)
         what = f"{parts} make{'s' * (len(found) == 1)} `{name}` nonlinear"
     let = words.lets.get(function.name) if isinstance(function, tree.Symbol) else None

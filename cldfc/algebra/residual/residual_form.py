@@ -20,6 +20,7 @@ from cldfc.algebra.residual.iteration_form import (
     starts,
 )
 from cldfc.algebra.residual.vocabulary import family_of, read_vocabulary
+from cldfc.algebra.residual.write_out import write_out
 from cldfc.algebra.residual.write_spec import keep_names, notes_on_left_out, outline_spec, recomputed, write_spec
 from cldfc.diagnostics import CldfError, Problems
 from cldfc.network.names import Family
@@ -136,8 +137,7 @@ def derive_residual(spec: tree.Tree, original: Inferred) -> Derivation:
         r@i = r@i-1 - A * e@i
         h   = linear(avgpool(u@3))
     """
-    if refusal := refusals.has_other_forms(spec):
-        raise refusal
+    spec, original = write_out(spec, original)
     found, network, definition = _derive_once(spec, original, ())
     known = list(definition.every)
     while True:
