@@ -5,8 +5,12 @@ import torch
 from networks import build, compile_text
 from test_derive import derived, difference_in_training
 from torch.nn import functional as F
+from typer.testing import CliRunner
 
+from cldfc.cli import app
+from cldfc.compilation import Compilation, read_changes
 from cldfc.diagnostics import CldfError, Problems, Source
+from cldfc.syntax.arrange import format_source
 from cldfc.syntax.parse import parse_spec
 
 HEAD = """model M
@@ -128,8 +132,8 @@ def test_a_residual_form_is_the_same_network(name):
 # By hand
 
 
-def by_hand(name: str, f: torch.Tensor, A: torch.Tensor, B: list[torch.Tensor], R: torch.Tensor) -> torch.Tensor:
-    def K(kernel: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
+def by_hand(name: str, f: torch.Tensor, a: torch.Tensor, b: list[torch.Tensor], r: torch.Tensor) -> torch.Tensor:
+    def conv(kernel: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
         return F.conv2d(x, kernel, padding=1)
 
     def dot(x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
@@ -137,21 +141,21 @@ def by_hand(name: str, f: torch.Tensor, A: torch.Tensor, B: list[torch.Tensor], 
 
     before, u = torch.zeros_like(f), torch.zeros_like(f)
     for i in range(3):
-        residual = f - K(A, u)
+        residual = f - conv(a, u)
         match name:
             case "AᵀA":
-                after = u + K(B[i], f - F.conv_transpose2d(K(A, u), A, padding=1))
+                after = u + conv(b[i], f - F.conv_transpose2d(conv(a, u), a, padding=1))
             case "heavy ball":
-                after = u + K(B[i], residual) + float(torch.tensor(0.3)) * (u - before)
+                after = u + conv(b[i], residual) + float(torch.tensor(0.3)) * (u - before)
             case "steepest descent":
-                after = u + dot(residual, residual) / (1 + dot(residual, K(A, residual)) ** 2) * residual
+                after = u + dot(residual, residual) / (1 + dot(residual, conv(a, residual)) ** 2) * residual
             case "two sweeps":
                 half = u + 0.3 * residual
-                after = half + 0.3 * (f - K(A, half))
+                after = half + 0.3 * (f - conv(a, half))
             case _:
                 smooth = 0.2 * residual
-                coarse = F.conv2d(residual - K(A, smooth), R, stride=2, padding=1)
-                back = F.conv_transpose2d(coarse / 4, R, stride=2, padding=1, output_padding=1)
+                coarse = F.conv2d(residual - conv(a, smooth), r, stride=2, padding=1)
+                back = F.conv_transpose2d(coarse / 4, r, stride=2, padding=1, output_padding=1)
                 after = u + smooth + back
         before, u = u, after
     return u.flatten(1)
@@ -161,11 +165,11 @@ def by_hand(name: str, f: torch.Tensor, A: torch.Tensor, B: list[torch.Tensor], 
 def test_a_residual_form_is_the_iteration_in_plain_pytorch(name):
     network = build(compile_text(derived(FORMS[name][0]).spec.source.text)).double()
     weights = network.state_dict()
-    A, R = weights["A.weight"], weights.get("R.weight", torch.empty(0))
-    B = [weights.get(f"B.{i}.weight", torch.empty(0)) for i in (1, 2, 3)]
+    a, r = weights["A.weight"], weights.get("R.weight", torch.empty(0))
+    b = [weights.get(f"B.{i}.weight", torch.empty(0)) for i in (1, 2, 3)]
     images = torch.randn(3, 2, 6, 6, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
     one, other = images.clone().requires_grad_(), images.clone().requires_grad_()
-    found, wanted = network(one), by_hand(name, other, A, B, R)
+    found, wanted = network(one), by_hand(name, other, a, b, r)
     assert torch.allclose(found, wanted, rtol=1e-12, atol=1e-12)
     torch.manual_seed(1)
     outer = torch.randn_like(wanted)
@@ -216,3 +220,108 @@ def test_why_there_is_no_residual_form(text, code, reason):
     assert problem.code == code
     assert reason in problem.message
     assert problem.places and problem.help
+
+
+# The normal equation
+
+
+def normal(text: str) -> str:
+    return Compilation(Source("test.cldf", text), read_changes()).normal.source.text
+
+
+WIDE = """model M
+steps i = 1..3
+input f : 2 × 6 × 6
+output h : 108
+kernel A   : 3×3, 3 → 2
+kernel B@i : 3×3 → 3
+kernel C@i : 3×3, 3 → 2
+vector γ   : 3 = 0.3
+u@0 = 0
+{}
+h = flatten(u@3)
+"""
+NORMALS = [
+    (
+        WIDE.format("u@i = u@i-1 + B@i * (f - A * γ * u@i-1)"),
+        "u@i = u@i-1 + B@i * γ * Aᵀ * (f - A * γ * u@i-1)",
+    ),
+    (
+        WIDE.format("d@i = B@i * (f - 1/2 * A * u@i-1)\nu@i = u@i-1 + d@i"),
+        "d@i = B@i * 1/2 * Aᵀ * (f - 1/2 * A * u@i-1)",
+    ),
+    (
+        WIDE.format("q@i = f - A * u@i for i = 0..3\nu@i = u@i-1 + B@i * q@i-1"),
+        "u@i = u@i-1 + B@i * Aᵀ * q@i-1",
+    ),
+    (
+        spec(ZERO + "u@i = u@i-1 + B@i * (f - Aᵀ * R * u@i-1 - 1/2 * u@i-1)"),
+        "u@i = u@i-1 + B@i * (Rᵀ * A * (f - Aᵀ * R * u@i-1 - 1/2 * u@i-1) + 1/2 * (f - Aᵀ * R * u@i-1 - 1/2 * u@i-1))",
+    ),
+    (
+        spec(ZERO + "v@i = u@i-1 + B@i * (f - A * u@i-1)\nu@i = v@i + B@i * (f - A * v@i)"),
+        "u@i = v@i + B@i * Aᵀ * (f - A * v@i)",
+    ),
+]
+
+
+@pytest.mark.parametrize(("text", "equation"), NORMALS)
+def test_the_iteration_for_the_normal_equation(text, equation):
+    (expected,) = parse_spec(Source("expected.cldf", equation), Problems()).statements
+    found = normal(text)
+    assert expected in parse_spec(Source("found.cldf", found), Problems()).statements
+    assert format_source(Source("found.cldf", found)) == found
+    assert difference_in_training(found, steps=1) < 1e-11
+
+
+def test_the_normal_equation_in_plain_pytorch():
+    network = build(compile_text(normal(NORMALS[0][0]))).double()
+    weights = {name: tensor.detach() for name, tensor in network.state_dict().items()}
+    gamma = next(tensor for name, tensor in weights.items() if name.startswith("gamma")).view(1, 3, 1, 1)
+    images = torch.randn(2, 2, 6, 6, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    u = torch.zeros(2, 3, 6, 6, dtype=torch.float64)
+    for i in (1, 2, 3):
+        residual = images - F.conv2d(gamma * u, weights["A.weight"], padding=1)
+        back = gamma * F.conv_transpose2d(residual, weights["A.weight"], padding=1)
+        u = u + F.conv2d(back, weights[f"B.{i}.weight"], padding=1)
+    assert torch.allclose(network(images), u.flatten(1), rtol=1e-12, atol=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("text", "code", "reason"),
+    [
+        (
+            spec(ZERO + "u@i = u@i-1 + B@i * (f - A * upsample ∘ avgpool[2](u@i-1))"),
+            "E0809",
+            "`avgpool[2]` has no adjoint that can be written",
+        ),
+        (
+            WIDE.format("u@i = u@i-1 + K@i * (f - A * u@i-1)").replace(
+                "kernel C@i :", "kernel K@i : 3×3, 2 → 3\nkernel C@i :"
+            ),
+            "E0808",
+            "the iteration for the normal equation would have an error",
+        ),
+        (spec(ZERO + "u@i = u@i-1 + B@i * (f - relu(A * u@i-1))"), "E0803", "`relu` is not linear"),
+    ],
+)
+def test_why_there_is_no_normal_equation(text, code, reason):
+    with pytest.raises(CldfError) as caught:
+        normal(text)
+    (problem,) = caught.value.diagnostics
+    assert problem.code == code
+    assert reason in problem.message
+
+
+def test_the_command_writes_the_normal_equation_and_its_residual_form(tmp_path):
+    path = tmp_path / "wide.cldf"
+    path.write_text(NORMALS[0][0], encoding="utf-8")
+    said = CliRunner().invoke(app, ["derive", str(path), "--normal"])
+    assert said.exit_code == 0, said.output
+    assert "model M_normal\n" in said.stdout
+    assert said.stderr == ""
+    said = CliRunner().invoke(app, ["derive", str(path), "--normal", "--residual"])
+    assert "r@i = r@i-1 - A * γ * e@i" in said.stdout
+    said = CliRunner().invoke(app, ["derive", str(path), "--normal", "--explain"])
+    assert said.exit_code == 2
+    assert "--normal --residual --explain" in said.stderr

@@ -16,7 +16,7 @@ from cldfc.syntax.format import format_symbol
 from cldfc.syntax.read import read_source
 
 if TYPE_CHECKING:
-    from cldfc.analysis import Convergence, AnalysedIteration
+    from cldfc.analysis import AnalysedIteration, Convergence
     from cldfc.console import Column, Console
 
 

@@ -38,6 +38,14 @@ def is_not_taken_apart(call: tree.Expression, why: str) -> CldfError:
     return _refusal("E0809", message, call.span, "an operator with named operands", help)
 
 
+def has_no_adjoint(operator: tree.Expression) -> CldfError:
+    """A part of 𝒜 that the normal equation would need the adjoint of."""
+    message = f"`{format_expression(operator)}` has no adjoint that can be written, and the normal equation needs it"
+    return _refusal(
+        "E0809", message, operator.span, "part of the mapping", "make the mapping of kernels, vectors and numbers"
+    )
+
+
 def reads_no_data(found: Sequence[Iteration], words: Vocabulary) -> CldfError:
     """An iteration that is in residual form already, or that has no residual."""
     smallest = sorted(found, key=lambda iteration: len(words.needs(iteration.family)))
@@ -192,6 +200,14 @@ def has_errors(error: CldfError, found: Definition) -> CldfError:
     message = f"the residual form would have an error: {reason.message}"
     help = f"{reason.help}; `{found.family[0]}` is no longer an argument of the mapping"
     return _refusal("E0808", message, equation.left.span, "of this family", help)
+
+
+def normal_has_errors(error: CldfError, found: Definition) -> CldfError:
+    """A correction that takes data and cannot take features, for instance."""
+    reason = error.diagnostics[0]
+    equation = next(e for e in found.words.equations() if family_of(e.left) == found.family)
+    message = f"the iteration for the normal equation would have an error: {reason.message}"
+    return _refusal("E0808", message, equation.left.span, "of this family", reason.help)
 
 
 def _other_sign(term: tree.Expression) -> str:
