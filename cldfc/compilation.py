@@ -180,7 +180,7 @@ class Compilation:
     @cached_property
     @collector_paused()
     def normal(self) -> Compilation:
-        """The spec with the iteration for the normal equation 𝒜ᵀ𝒜(u) = 𝒜ᵀ(f). Raises CldfError also when there is none."""
+        """The spec with the iteration for 𝒜ᵀ𝒜(u) = 𝒜ᵀ(f). Raises CldfError also when there is none."""
         from cldfc.algebra.residual.residual_form import derive_normal
 
         spec = derive_normal(self.check().tree, self.sized(None, None).shapes)

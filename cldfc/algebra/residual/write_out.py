@@ -1,4 +1,4 @@
-"""Equations with operators that name their operands, `S@i(u@i-1, f)`, written out: Theorem 1 speaks of what they say."""
+"""Equations with operators that name their operands, `S@i(u@i-1, f)`, written out."""
 
 from __future__ import annotations
 
