@@ -6,7 +6,7 @@ states that differ by the error, so smoothers, cycles and momentum need no form 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import cache, cached_property, partial
@@ -86,7 +86,7 @@ def analyse_convergence(network: Compilation) -> Convergence:
 
 
 @contextmanager
-def _one_thread() -> Iterator[None]:
+def _one_thread() -> Generator[None, None, None]:
     """Maps are small here: several threads would wait for each other, for longer than one computes."""
     before = torch.get_num_threads()
     torch.set_num_threads(1)

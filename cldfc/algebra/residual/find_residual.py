@@ -81,7 +81,7 @@ def _sums_as_arguments(expression: tree.Expression, words: Vocabulary, is_argume
             yield from _sums_as_arguments(inner, words, True)
         case tree.Fix(name, body, right):
             for part in (body, right):
-                for sum in [] if part is None else _sums_as_arguments(part, words, True):
+                for sum in () if part is None else _sums_as_arguments(part, words, True):
                     # What an iteration looks for is no data.
                     terms = [each for each in signed_terms(sum) if name not in _names_in(each.term)]
                     if len(terms) > 1:
