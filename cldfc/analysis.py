@@ -6,7 +6,8 @@ states that differ by the error, so smoothers, cycles and momentum need no form 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import cache, cached_property, partial
 from math import prod
@@ -16,10 +17,12 @@ import torch
 from torch import Tensor
 
 from cldfc.compilation import Compilation
+from cldfc.network.ends import GivenShape
 from cldfc.network.expand import Instance, Operation
 from cldfc.network.positions import Key, format_key
 from cldfc.network.program import Template
 from cldfc.ops import Divide, InnerProduct, Input, Multiply
+from cldfc.ops.size import OpenSize, formula_of, sampled
 from cldfc.reference.interpreter import compute_value, open_session
 from cldfc.reference.session import EvaluationSession, Value, tensor_of
 from cldfc.reference.terms import EquationScope, Expressions
@@ -32,6 +35,8 @@ _SMALL = 1024
 """Unknowns up to which matrices are formed: all eigenvalues computed, levels solved exactly."""
 _KRYLOV, _RESTARTS, _KEPT = 60, 40, 4
 """Of Arnoldi's method: vectors, restarts, and of how many eigenvectors each restart is made."""
+_INSIDE, _LARGEST_NUMBER = 15, 1024
+"""Of open sizes: what an input measures at least, and which numbers are tried for a name."""
 _EXACT, _CLOSE = 1e-10, 1e-5
 """Differences between steps that are alike, and of an eigenvalue that has been found, relative to the largest."""
 _MOST_STATES = 8
@@ -70,11 +75,47 @@ def analyse_convergence(network: Compilation) -> Convergence:
     analysis = _Analysis(network)
     iterations: list[AnalysedIteration] = []
     cycles: dict[str, Cycle] = {}
-    for chain in analysis.chains():
-        iterations.append(analysis.iteration(chain))
-        if iterations[-1].factor is not None and iterations[-1].is_stationary:
-            cycles |= {cycle.name: cycle for cycle in _cycles(network, chain)}
+    with _one_thread():
+        for chain in analysis.chains():
+            iterations.append(analysis.iteration(chain))
+            if iterations[-1].factor is not None and iterations[-1].is_stationary:
+                # Of momentum a step has several states, of a cycle one.
+                top = iterations[-1].factor if len(analysis.states(chain)) == 1 else None
+                cycles |= {cycle.name: cycle for cycle in _cycles(network, chain, top)}
     return Convergence(tuple(iterations), tuple(cycles.values()))
+
+
+@contextmanager
+def _one_thread() -> Generator[None, None, None]:
+    """Maps are small here: several threads would wait for each other, for longer than one computes."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+def small_sizes(network: Compilation) -> tuple[tuple[str, GivenShape], ...]:
+    """Sizes for the inputs that leave some open, as `Changes.inputs`: the smallest maps that still have an inside.
+
+    Their matrices can be formed; on the larger maps that are sampled elsewhere, a slow iteration has most of its
+    eigenvalues so near to 1 that they are hard to tell apart.
+    """
+    first = {family.name: family.shapes[family.keys[0]] for family in network.program.inputs}
+    own = [size for shape in first.values() for size in shape if isinstance(size, OpenSize)]
+    every = [formula_of(size) for shape in network.shapes.shapes for size in shape]
+    open = {size for size in every if isinstance(size, OpenSize)}
+    if not own or any(len(size.names) > 1 for size in own):
+        return ()
+    for number in range(1, _LARGEST_NUMBER):
+        sample = dict.fromkeys((name for size in open for name in size.names), number)
+        found = [size.at(sample) for size in open]
+        if min(found) >= 1 and all(size.denominator == 1 for size in found):
+            if all(size.at(sample) >= _INSIDE for size in own):
+                shapes = {name: tuple(int(sampled(size, sample)) for size in shape) for name, shape in first.items()}
+                return tuple(shapes.items())
+    return ()
 
 
 @dataclass(frozen=True)
@@ -346,8 +387,8 @@ class _Step:
 # Cycles
 
 
-def _cycles(network: Compilation, chain: _Chain) -> Iterator[Cycle]:
-    """The levels of the recursive operator in the equation of an iteration, if there is one.
+def _cycles(network: Compilation, chain: _Chain, top: float | None) -> Iterator[Cycle]:
+    """The levels of the recursive operator in the equation of an iteration, if there is one; `top`: the first factor.
 
     The equation is taken to another level by taking `M@1`, and all other operators and kernels at that level, there.
     """
@@ -364,7 +405,8 @@ def _cycles(network: Compilation, chain: _Chain) -> Iterator[Cycle]:
         shape = work.shapes[level]
         size = prod(shape)
 
-        factor = spectral_radius(partial(work.damped, level, False), size)
+        known = top if level == work.top else None
+        factor = known if known is not None else spectral_radius(partial(work.damped, level, False), size)
         can_solve = level + 1 in work.shapes and prod(work.shapes[level + 1]) <= _SMALL
         two_grids = spectral_radius(partial(work.damped, level, True), size) if can_solve else None
         yield Cycle(f"{work.name}@{level}", shape, factor, two_grids)
@@ -392,6 +434,7 @@ class _Levels:
         (self.top,) = self.session.numbers.indices(symbol, instance.binding)
         self.shapes: dict[int, tuple[int, ...]] = {}
         self.inverses: dict[int, Tensor] = {}
+        self.of_zero: dict[tuple[int, bool], Tensor] = {}
         inferred = network.shapes
         shape = inferred.shapes[inferred.expansion.values[self.state]]
         zero = torch.zeros(1, *shape, dtype=torch.float64)
@@ -401,8 +444,10 @@ class _Levels:
     def damped(self, level: int, exact: bool, errors: Tensor) -> Tensor:
         """What a level's step makes of errors, one in each row."""
         maps = errors.view(-1, *self.shapes[level])
-        zero = torch.zeros_like(maps)
-        return (self.step(level, maps, zero, exact) - self.step(level, zero, zero, exact)).flatten(1)
+        if (level, exact) not in self.of_zero:
+            zero = torch.zeros(1, *self.shapes[level], dtype=torch.float64)
+            self.of_zero[level, exact] = self.step(level, zero, zero, exact)
+        return (self.step(level, maps, torch.zeros_like(maps), exact) - self.of_zero[level, exact]).flatten(1)
 
     def step(self, level: int, state: Tensor, right: Tensor, exact: bool = False) -> Tensor:
         """What a level's step makes of a state, with a right side; `exact`: with the next level solved exactly."""

@@ -179,6 +179,15 @@ class Compilation:
         return _read_already(spec.source, replace(self.changes, statements=()), _Reading(spec, Problems()))
 
     @cached_property
+    @collector_paused()
+    def normal(self) -> Compilation:
+        """The spec with the iteration for 𝒜ᵀ𝒜(u) = 𝒜ᵀ(f). Raises CldfError also when there is none."""
+        from cldfc.algebra.residual.residual_form import derive_normal
+
+        spec = derive_normal(self.check().tree, self.sized(None, None).shapes)
+        return _read_already(spec.source, replace(self.changes, statements=()), _Reading(spec, Problems()))
+
+    @cached_property
     def costs(self) -> list[Cost]:
         from cldfc.network.cost import cost_of_operations
 

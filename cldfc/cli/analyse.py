@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from cldfc.algebra.linearity import operators_of, what_breaks_linearity
@@ -31,6 +32,7 @@ def analyse(
 
     ρ is the spectral radius of what one step makes of an error. Where an iteration applies an operator that is defined
     by itself at the next level, such as a V-cycle, each level is analysed, also with the next one solved exactly.
+    Open sizes are the smallest of at least 15 that fit, unless --input states them.
 
     Keys of --json: `operators`, each with name and norm_bound; `iterations`, each with name, index, first, last, shape,
     factor, is_stationary, reason; `cycles`, each with name, shape, factor, two_grids.
@@ -38,11 +40,14 @@ def analyse(
     Example: cldfc analyse multigrid/poisson_v --let J=4
     """
     with errors():
-        network = Compilation(read_source(spec), read_changes(let, tie, input, classes)).check()
+        changes = read_changes(let, tie, input, classes)
+        network = Compilation(read_source(spec), changes).check()
         operators = [o for o in operators_of(network.tree) if not what_breaks_linearity(o, network.tree)]
         say("computing convergence factors")
-        from cldfc.analysis import analyse_convergence
+        from cldfc.analysis import analyse_convergence, small_sizes
 
+        if sizes := small_sizes(network):
+            network = Compilation(network.source, replace(changes, shape=None, inputs=sizes)).check()
         found = analyse_convergence(network)
         if as_json:
             show_json(_as_data(network, operators, found))

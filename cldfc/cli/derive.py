@@ -55,9 +55,11 @@ def _choose_format(explain: bool, markdown: bool, latex: bool) -> _Format | None
 
 def derive(
     spec: SpecPath,
-    residual: Annotated[
-        bool, typer.Option("--residual", help="The residual form, by Theorem 1; the default.", show_default=False)
-    ] = True,
+    residual: Annotated[bool, switch("--residual", "The residual form, by Theorem 1; the default.")] = False,
+    normal: Annotated[
+        bool,
+        switch("--normal", "The iteration for the normal equation 𝒜ᵀ𝒜(u) = 𝒜ᵀ(f); with --residual, its residual form."),
+    ] = False,
     output: Annotated[
         str | None, typer.Option("-o", "--output", metavar="FILE", help="Output file; standard output by default.")
     ] = None,
@@ -69,21 +71,29 @@ def derive(
 ) -> None:
     """Rewrite a spec in residual form: residuals instead of features.
 
+    With --normal, corrections take 𝒜ᵀ(f - 𝒜(u)) in place of f - 𝒜(u): another
+    network, in which 𝒜 may lead from one space to another.
+
     Example: cldfc derive fbresnet -o fbresnet_residual.cldf
     """
     with errors():
         from cldfc.algebra.residual.write_spec import DERIVED
 
         format = _choose_format(explain, markdown, latex)
+        if normal and explain and not residual:
+            raise UsageError("`--explain` proves a residual form", "write `--normal --residual --explain`")
         network = Compilation(read_source(spec), read_changes(let, tie))
-        text, remarks = network.residual.source.text, list(remarks_on_derivation(network))
+        network = network.normal if normal else network
+        is_residual = residual or not normal
+        text = (network.residual if is_residual else network).source.text
+        remarks = list(remarks_on_derivation(network)) if is_residual else []
         if output is not None and output != "-":
-            refuse_foreign(Path(output), DERIVED, f"{spec.stem}_residual.cldf")
+            refuse_foreign(Path(output), DERIVED, f"{spec.stem}_{'residual' if is_residual else 'normal'}.cldf")
             write_generated(Path(output), text, DERIVED)
         elif format is None:
             show_document(text)
-        if format is None:
+        if format is None and is_residual:
             remarks.append("`--explain` proves it line by line")
-        else:
+        if format is not None:
             show_document(EXPLAIN[format](network.derivation))
         say(*remarks)

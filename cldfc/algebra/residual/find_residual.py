@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Iterator, Sequence
+from typing import cast
 
 from cldfc.algebra.residual import refusals
 from cldfc.algebra.residual.define_residual import define_residual
 from cldfc.algebra.residual.definition import Definition
 from cldfc.algebra.residual.iterations import Iteration, is_general, iterations, reachable
 from cldfc.algebra.residual.linear_form import Form, LinearForms, Term, add, terms_of, without_scalars
-from cldfc.algebra.residual.vocabulary import NOWHERE, Signed, Vocabulary, depends_on, family_of, signed_terms
+from cldfc.algebra.residual.vocabulary import NOWHERE, Signed, Vocabulary, depends_on, family_of, signed_terms, sum_tree
 from cldfc.diagnostics import CldfError
 from cldfc.network.names import Family
 from cldfc.syntax import tree
@@ -73,6 +74,21 @@ def _sums_as_arguments(expression: tree.Expression, words: Vocabulary, is_argume
             yield from _sums_as_arguments(right, words, True)
         case tree.Compose(_, inner) | tree.Apply(_, inner):
             yield from _sums_as_arguments(inner, words, True)
+        case tree.Quotient(one, other) | tree.Pairing(one, other):
+            yield from _sums_as_arguments(one, words, True)
+            yield from _sums_as_arguments(other, words, True)
+        case tree.Norm(inner) | tree.Power(inner):
+            yield from _sums_as_arguments(inner, words, True)
+        case tree.Fix(name, body, right):
+            for part in (body, right):
+                for sum in () if part is None else _sums_as_arguments(part, words, True):
+                    # What an iteration looks for is no data.
+                    terms = [each for each in signed_terms(sum) if name not in _names_in(each.term)]
+                    if len(terms) > 1:
+                        yield cast(tree.Sum, sum_tree(terms))
+        case tree.ApplyToSeveral(_, parts):
+            for part in parts:
+                yield from _sums_as_arguments(part, words, True)
         case tree.Sum(parts) | tree.Product(parts) | tree.Listing(_, parts):
             is_sum = isinstance(expression, tree.Sum)
             for part in parts:
@@ -83,6 +99,10 @@ def _sums_as_arguments(expression: tree.Expression, words: Vocabulary, is_argume
             yield from _sums_as_arguments(body, words, True)
         case _:
             pass
+
+
+def _names_in(expression: tree.Expression) -> set[str]:
+    return {found.name for found in mentions(expression) if isinstance(found, tree.Symbol)}
 
 
 def _sums_taken_apart(right: tree.Expression, forms: LinearForms, iteration: Iteration) -> Iterator[tree.Sum]:

@@ -21,6 +21,7 @@ from cldfc.algebra.residual.vocabulary import (
 )
 from cldfc.network.constants import resolve_bound
 from cldfc.network.names import Family
+from cldfc.network.numbers import reciprocal
 from cldfc.network.positions import Binding, Formula, NoNumber, OutOfRange
 from cldfc.syntax import tree
 from cldfc.syntax.walk import reductions
@@ -204,9 +205,13 @@ def distributed(expression: tree.Expression, families: Collection[Family], words
 def _distributed_term(term: tree.Expression, families: Collection[Family], words: Vocabulary) -> Iterator[Signed]:
     reads = any(family_of(read) in families for read in words.values(term))
     match term:
-        case tree.Star(left, 1, right) if right is not None and reads and words.is_multiplier(left):
+        case tree.Star(left, 1, right) if (
+            right is not None and reads and (words.is_multiplier(left) or words.is_scalar(left))
+        ):
             for inner in distributed(right, families, words):
                 yield Signed(inner.sign, tree.Star(left, 1, inner.term, term.span))
+        case tree.Quotient(above, below) if reads and words.is_multiplier(below):
+            yield from _distributed_term(tree.Star(reciprocal(below), 1, above, term.span), families, words)
         case tree.Reduction("sum", _, _, _, body) if reads and not isinstance(body, tree.Symbol):
             for inner in distributed(body, families, words):
                 yield Signed(inner.sign, replace(term, body=inner.term))
@@ -219,7 +224,7 @@ def multiple_of(term: tree.Expression, left: tree.Symbol, place: int, words: Voc
     match term:
         case tree.Symbol(settings=()) if words.names.is_value(term) and is_same_level(left, term, place, words):
             return family_of(term)
-        case tree.Star(number, 1, right) if right is not None and words.is_multiplier(number):
+        case tree.Star(number, 1, right) if right is not None and words.is_scalar(number):
             return multiple_of(right, left, place, words)
         case tree.Reduction("sum", _, _, _, body):
             return multiple_of(body, left, place, words)

@@ -16,13 +16,15 @@ from cldfc.syntax import tree
 
 
 @dataclass(frozen=True, slots=True)
-class _Letter:
+class Letter:
     """A factor that is no sum: a kernel with its stride, a pooling, a scalar, a number."""
 
     key: Hashable
     written: tree.Expression = field(compare=False)
     positions: Positions = field(compare=False, default=())
     """The indices that it depends on."""
+    is_diagonal: bool = field(compare=False, default=False)
+    """Whether it multiplies numbers one by one: a vector, which is its own adjoint."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,13 +40,13 @@ class _Atom:
 class Term:
     """Scalars, which commute, in the order of their keys, and a word of operators, the last one applied first."""
 
-    scalars: tuple[_Letter, ...]
-    word: tuple[_Letter, ...]
+    scalars: tuple[Letter, ...]
+    word: tuple[Letter, ...]
     atom: _Atom
 
 
 Form = dict[Term, Fraction]
-Multiples = dict[tuple[_Letter, ...], Fraction]
+Multiples = dict[tuple[Letter, ...], Fraction]
 
 
 def add(form: Form, other: Form, factor: Fraction | int = 1) -> Form:
@@ -55,7 +57,7 @@ def add(form: Form, other: Form, factor: Fraction | int = 1) -> Form:
     return {term: coefficient for term, coefficient in found.items() if coefficient}
 
 
-def in_order(scalars: Sequence[_Letter]) -> tuple[_Letter, ...]:
+def in_order(scalars: Sequence[Letter]) -> tuple[Letter, ...]:
     """A product of scalars in the one order that all products have."""
     return tuple(sorted(scalars, key=lambda letter: repr(letter.key)))
 
@@ -88,7 +90,7 @@ class LinearForms:
             case tree.Quotient(above, below) if self.words.is_multiplier(below):
                 factor = reciprocal(below)
                 return self.star(tree.Star(factor, 1, above, expression.span), factor, self.value(above))
-            case tree.Compose(function, argument) | tree.Apply(function, argument) if self.words.is_linear(function):
+            case tree.Compose(function, argument) | tree.Apply(function, argument) if self.words.is_map(function):
                 return self.apply(function, self.value(argument), self.level)
             case tree.Sum(terms, signs):
                 return self.total([Signed(sign, term) for sign, term in zip(signs, terms, strict=True)])
@@ -102,7 +104,7 @@ class LinearForms:
 
     def apply(self, function: tree.Expression, form: Form, level: Tag) -> Form:
         match function:
-            case tree.Symbol(name, tag) if name in self.words.lets and name not in self.words.names.members:
+            case tree.Symbol(name, tag) if self.words.can_expand(name):
                 let = self.words.lets[name]
                 indices = {head.name or "": index for head, index in zip(let.symbol.tag, tag, strict=True)}
                 return LinearForms(self.words, tag).apply(substitute(let.values[0], indices), form, tag)
@@ -118,7 +120,7 @@ class LinearForms:
                     found = add(found, self.apply(term, form, level), sign)
                 return found
             case _:
-                return _prefix(_Letter(function, function, tuple(self.words.indices(function))), form)
+                return _prefix(Letter(function, function, tuple(self.words.indices(function))), form)
 
     def star(self, star: tree.Star, left: tree.Expression, form: Form) -> Form:
         if isinstance(left, tree.Symbol) and left.name in self.words.biased:
@@ -127,13 +129,16 @@ class LinearForms:
         if self.words.names.kind(kernel) == Kind.KERNEL and isinstance(kernel, tree.Symbol):
             positions = self.words.parameter(kernel)
             key = (kernel.name, positions, star.stride, star.is_transposed, kernel is left)
-            return _prefix(_Letter(key, replace(star, right=None, span=NOWHERE), positions), form)
+            return _prefix(Letter(key, replace(star, right=None, span=NOWHERE), positions), form)
         if self.words.names.kind(left) is Kind.VECTOR:
             # It does not commute with a kernel: it stays where it is.
-            if not isinstance(left, tree.Symbol):
-                return {Term((), (), self.opaque(star)): Fraction(1)}
-            positions = self.words.parameter(left)
-            return _prefix(_Letter((left.name, positions), replace(star, right=None, span=NOWHERE), positions), form)
+            is_symbol = isinstance(left, tree.Symbol)
+            positions = self.words.parameter(left) if is_symbol else tuple(self.words.indices(left))
+            key = (left.name, positions) if is_symbol else left
+            vector = Letter(key, replace(star, right=None, span=NOWHERE), positions, is_diagonal=True)
+            return _prefix(vector, form)
+        if not self.words.is_scalar(left):
+            return {Term((), (), self.opaque(star)): Fraction(1)}
         found: Form = {}
         for (scalars, factor), (term, coefficient) in product(self.multiples(left).items(), form.items()):
             longer = Term(in_order([*scalars, *term.scalars]), term.word, term.atom)
@@ -150,11 +155,14 @@ class LinearForms:
                     for scalars, factor in self.multiples(term).items():
                         found[scalars] = found.get(scalars, Fraction(0)) + sign * factor
                 return found
+            case tree.Symbol() if names.kind(left) is Kind.VALUE:
+                positions = self.words.positions(left)
+                return {(Letter((left.name, "image", positions), left, positions),): Fraction(1)}
             case tree.Symbol() if names.kind(left) == Kind.SCALAR:
                 positions = self.words.parameter(left)
-                return {(_Letter((left.name, positions), left, positions),): Fraction(1)}
+                return {(Letter((left.name, positions), left, positions),): Fraction(1)}
             case _ if names.kind(left) == Kind.SCALAR:
-                return {(_Letter(left, left, tuple(self.words.indices(left))),): Fraction(1)}
+                return {(Letter(left, left, tuple(self.words.indices(left))),): Fraction(1)}
             case _:
                 assert names.kind(left) in NUMBERS or (isinstance(left, tree.Symbol) and left.name in self.words.bound)
                 formula = self.words.tags.constants.formula(left, self.words.bound, self.level)
@@ -162,10 +170,10 @@ class LinearForms:
                     exact = formula.exact({})
                     return {(): Fraction(str(exact)) if isinstance(exact, float) else Fraction(exact)}
                 positions = tuple(formula.positions()) if formula is not None else ()
-                return {(_Letter(formula, left, positions),): Fraction(1)}
+                return {(Letter(formula, left, positions),): Fraction(1)}
 
 
-def without_scalars(term: Term, other: Term) -> tuple[_Letter, ...] | None:
+def without_scalars(term: Term, other: Term) -> tuple[Letter, ...] | None:
     """The scalars of a term without those of another, each as often as it is there; None if some are missing."""
     scalars = list(term.scalars)
     for scalar in other.scalars:
@@ -175,7 +183,7 @@ def without_scalars(term: Term, other: Term) -> tuple[_Letter, ...] | None:
     return tuple(scalars)
 
 
-def _prefix(letter: _Letter, form: Form) -> Form:
+def _prefix(letter: Letter, form: Form) -> Form:
     return {Term(term.scalars, (letter, *term.word), term.atom): factor for term, factor in form.items()}
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 from cldfc.algebra.residual.define_residual import unused_name
 from cldfc.algebra.residual.iterations import Iteration, distributed, multiple_of, reachable
@@ -31,30 +31,36 @@ def nothing_iterates(words: Vocabulary) -> CldfError:
     return _refusal("E0801", message, output.name_span, "not computed by an iteration", _NEEDED)
 
 
-def has_other_forms(spec: tree.Tree) -> CldfError | None:
-    """What is not taken apart: inner products, operators with named operands or defined by themselves, `u@2*i`."""
+def counts_in_steps(spec: tree.Tree) -> CldfError | None:
+    """What is not taken apart: values at a multiple or a part of an index, and sums in steps."""
     values = {statement.left.name for statement in spec.statements if isinstance(statement, tree.Equation)}
-    for statement in spec.statements:
-        if not isinstance(statement, tree.Equation | tree.Let):
-            continue
-        own = statement.symbol.name if isinstance(statement, tree.Let) else None
-        for found in [statement, *parts_within(statement)]:
-            match found:
-                case tree.Pairing() | tree.Norm():
-                    what = "an inner product"
-                case tree.Argument():
-                    what = "an operator with named operands"
-                case tree.Symbol(name, tag) if name in values and any((i.factor, i.divisor) != (1, 1) for i in tag):
-                    what = "a value at a multiple of an index"
-                case tree.Reduction() if found.by != 1:
-                    what = "a sum in steps"
-                case tree.Symbol(name) if name == own and found is not cast(tree.Let, statement).symbol:
-                    what = "an operator that is defined by itself"
-                case _:
-                    continue
-            message = f"`{found.span.text}` is part of {what}, which no residual form is derived for"
-            return _refusal("E0809", message, found.span, what, "compile it as it is")
+    parts = (found for s in spec.statements if isinstance(s, tree.Equation | tree.Let) for found in parts_within(s))
+    for found in parts:
+        match found:
+            case tree.Symbol(name, tag) if name in values and any((i.factor, i.divisor) != (1, 1) for i in tag):
+                what = "a value at a multiple of an index"
+            case tree.Reduction() if found.by != 1:
+                what = "a sum in steps"
+            case _:
+                continue
+        message = f"`{found.span.text}` is {what}, which no residual form is derived for"
+        return _refusal("E0809", message, found.span, what, "compile it as it is")
     return None
+
+
+def is_not_taken_apart(call: tree.Expression, why: str) -> CldfError:
+    """An operator with named operands that cannot be written out in an equation."""
+    message = f"`{call.span.text}` cannot be written out: {why}"
+    help = "write the cycle as a correction, `u@i = u@i-1 + M@1(f - A * u@i-1)`, or the equations without the operator"
+    return _refusal("E0809", message, call.span, "an operator with named operands", help)
+
+
+def has_no_adjoint(operator: tree.Expression) -> CldfError:
+    """A part of 𝒜 that the normal equation would need the adjoint of."""
+    message = f"`{format_expression(operator)}` has no adjoint that can be written, and the normal equation needs it"
+    return _refusal(
+        "E0809", message, operator.span, "part of the mapping", "make the mapping of kernels, vectors and numbers"
+    )
 
 
 def reads_no_data(found: Sequence[Iteration], words: Vocabulary) -> CldfError:
@@ -119,7 +125,9 @@ def _not_linear(terms: Sequence[Signed], iteration: Iteration, words: Vocabulary
     )
     name = function.span.text
     what = f"`{name}` is not linear"
-    if name not in found:
+    if "solve" in found:
+        what = f"`solve` finds its value up to `tol`, so that `{name}` is not linear to the last digit"
+    elif name not in found:
         parts = " and ".join(part if " " in part else f"`{part}`" for part in found)
         what = f"{parts} make{'s' * (len(found) == 1)} `{name}` nonlinear"
     let = words.lets.get(function.name) if isinstance(function, tree.Symbol) else None
@@ -209,6 +217,14 @@ def has_errors(error: CldfError, found: Definition) -> CldfError:
     message = f"the residual form would have an error: {reason.message}"
     help = f"{reason.help}; `{found.family[0]}` is no longer an argument of the mapping"
     return _refusal("E0808", message, equation.left.span, "of this family", help)
+
+
+def normal_has_errors(error: CldfError, found: Definition) -> CldfError:
+    """A correction that takes data and cannot take features, for instance."""
+    reason = error.diagnostics[0]
+    equation = next(e for e in found.words.equations() if family_of(e.left) == found.family)
+    message = f"the iteration for the normal equation would have an error: {reason.message}"
+    return _refusal("E0808", message, equation.left.span, "of this family", reason.help)
 
 
 def _other_sign(term: tree.Expression) -> str:

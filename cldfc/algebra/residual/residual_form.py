@@ -19,7 +19,9 @@ from cldfc.algebra.residual.iteration_form import (
     iteration_of,
     starts,
 )
+from cldfc.algebra.residual.normal_equation import write_normal
 from cldfc.algebra.residual.vocabulary import family_of, read_vocabulary
+from cldfc.algebra.residual.write_out import write_out
 from cldfc.algebra.residual.write_spec import keep_names, notes_on_left_out, outline_spec, recomputed, write_spec
 from cldfc.diagnostics import CldfError, Problems
 from cldfc.network.names import Family
@@ -136,8 +138,9 @@ def derive_residual(spec: tree.Tree, original: Inferred) -> Derivation:
         r@i = r@i-1 - A * e@i
         h   = linear(avgpool(u@3))
     """
-    if refusal := refusals.has_other_forms(spec):
+    if refusal := refusals.counts_in_steps(spec):
         raise refusal
+    spec, original = write_out(spec, original)
     found, network, definition = _derive_once(spec, original, ())
     known = list(definition.every)
     while True:
@@ -150,6 +153,15 @@ def derive_residual(spec: tree.Tree, original: Inferred) -> Derivation:
         notes = tuple(dict.fromkeys([*found.notes, *more.notes]))
         found = Derivation(more.spec, (*found.proofs, *more.proofs), notes)
         known += definition.every
+
+
+def derive_normal(spec: tree.Tree, original: Inferred) -> tree.Tree:
+    """The iteration for the normal equation 𝒜ᵀ𝒜(u) = 𝒜ᵀ(f); raises CldfError where Theorem 1 has no 𝒜."""
+    if refusal := refusals.counts_in_steps(spec):
+        raise refusal
+    spec, original = write_out(spec, original)
+    _, _, definition = _derive_once(spec, original, ())
+    return write_normal(spec, definition)
 
 
 def _derive_once(

@@ -13,7 +13,7 @@ from cldfc.diagnostics import Problems, Source, Span
 from cldfc.network.constants import Constants, Tags
 from cldfc.network.declarations import collect_names, resolve_parameters, resolve_ties
 from cldfc.network.expand import Instance
-from cldfc.network.names import Family, Names
+from cldfc.network.names import Family, Kind, Names
 from cldfc.network.positions import Binding, Lookup, Position, Positions
 from cldfc.network.program import TieRule
 from cldfc.ops import BUILTINS
@@ -174,9 +174,24 @@ class Vocabulary:
         return found
 
     def is_multiplier(self, expression: tree.Expression) -> bool:
-        """Whether an expression is a number or a scalar."""
+        """Whether an expression is a number, a scalar or a vector."""
         is_index = isinstance(expression, tree.Symbol) and expression.name in self.bound
         return is_index or self.names.is_factor(expression)
+
+    def is_scalar(self, expression: tree.Expression) -> bool:
+        """Whether an expression is a number or a scalar, or names a number for each image: all commute with kernels."""
+        if isinstance(expression, tree.Symbol) and self.names.is_value(expression):
+            return expression.name not in self.bound and not expression.settings
+        return self.is_multiplier(expression) and self.names.kind(expression) is not Kind.VECTOR
+
+    def is_map(self, function: tree.Expression) -> bool:
+        """Whether an expression is a linear operator."""
+        return self.names.kind(function) is not Kind.VALUE and self.is_linear(function)
+
+    def can_expand(self, name: str) -> bool:
+        """Whether a name is an operator that is what its one `let` says of it: no family, and not defined by itself."""
+        let = self.lets.get(name)
+        return let is not None and not let.arguments and name not in self.names.members
 
     def is_linear(self, function: tree.Expression) -> bool:
         return not self.what_breaks(function)
@@ -186,14 +201,17 @@ class Vocabulary:
 
     def is_own(self, expression: tree.Expression) -> bool:
         """Whether an expression differs from place to place: by parameters that each place owns, or by chance."""
-        for found in mentions(expression):
+        open, seen = mentions(expression), set[str]()
+        for found in open:
             if not isinstance(found, tree.Symbol):
                 continue
             builtin = BUILTINS.get(found.name)
             if builtin is not None and not found.tag and (builtin.owns or not builtin.repeatable):
                 return True
-            if found.name in self.lets and any(map(self.is_own, self.lets[found.name].values)):
-                return True
+            if found.name in self.lets and found.name not in seen:
+                seen.add(found.name)
+                for value in self.lets[found.name].values:
+                    open += mentions(value)
         return False
 
 

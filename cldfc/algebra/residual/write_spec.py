@@ -84,7 +84,7 @@ def write_spec(
 ) -> tree.Tree:
     """The spec of these equations, with the declarations that they need, and these names and expectations."""
     statements = [*outline_spec(definition, entries, renames).statements, *expects]
-    lines = [_header(definition), *_paragraphs(statements)]
+    lines = [_header(definition), *paragraphs(statements)]
     name = definition.words.spec.source.name
     text = format_source(Source(name, "".join(f"{line}\n" for line in lines)))
     return parse_spec(Source(name, text), Problems())
@@ -107,7 +107,7 @@ def _header(definition: Definition) -> str:
     return f"# Residual form of {name}, {DERIVED}: Theorem 1 with {', '.join(residuals)}"
 
 
-def _paragraphs(statements: Sequence[tree.Statement]) -> Iterator[str]:
+def paragraphs(statements: Sequence[tree.Statement]) -> Iterator[str]:
     before = ""
     for statement in statements:
         kind = _paragraph_of(statement)
