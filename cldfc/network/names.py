@@ -186,15 +186,12 @@ class Names:
 
     def report_dimension(self, what: str, dimension: int, span: Span, help: str) -> None:
         """Report something of another dimension than the network has."""
-        first = next(iter(self.inputs.values()))
-        place = first.shape[0].span.to(first.shape[-1].span)
-        message = (
-            f"{what} for {_GRIDS.get(dimension, f'{dimension} dimensions')}, but the network is for "
-            f"{_GRIDS[self.dimension]}, as its input `{first.name}` says"
-        )
-        label = Label(place, f"{_GRIDS[self.dimension]} here")
-        here = _GRIDS.get(dimension, f"{dimension} dimensions")
-        self.problems.report("E0414", message, span, here, help, label)
+        here, network = _GRIDS.get(dimension, f"{dimension} dimensions"), _GRIDS[self.dimension]
+        message, labels = f"{what} for {here}, but the network is for {network}", list[Label]()
+        for first in [*self.inputs.values()][:1]:
+            message = f"{message}, as its input `{first.name}` says"
+            labels = [Label(first.shape[0].span.to(first.shape[-1].span), f"{network} here")]
+        self.problems.report("E0414", message, span, here, help, *labels)
 
     def arities(self, name: str) -> list[int]:
         return self.by_name.get(name, [])

@@ -96,7 +96,7 @@ class Operator(ABC):
     """Operands → result, for the language reference."""
     parameters: ClassVar[str] = "none"
     """How many numbers it stores, for the language reference."""
-    dimension: int = field(default=2, kw_only=True)
+    dimension: int = field(default=2, kw_only=True, repr=False)
     """Of the network: PyTorch has other functions and modules for signals (1) and volumes (3) than for images."""
 
     @classmethod

@@ -160,7 +160,10 @@ def apply_kernel(
     # A zero may have any size here, so its own is not concluded from that of the result.
     result = Unshaped() if is_zero(x) and bias is None else None
     operand = Unshaped() if is_zero(x) else with_channels(x, channels) if channels else x
-    return session.record(module, value, x, result or map_value(operand, compute, before))
+    found = result or map_value(operand, compute, before)
+    if isinstance(found, Unshaped):
+        found.channels = 0 if is_shared else weight.shape[1] * groups if star.is_transposed else weight.shape[0]
+    return session.record(module, value, x, found)
 
 
 def _obedient(weight: Tensor, kernel: tree.KernelStatement, groups: int) -> Tensor:

@@ -38,6 +38,8 @@ class Unshaped:
         self.is_alike = is_alike
         """Whether all operands have its shape."""
         self.tensor: Tensor | None = None
+        self.channels = 0
+        """How many it has, where a kernel says so."""
 
     @property
     def is_zero(self) -> bool:
@@ -168,14 +170,25 @@ def concatenate(values: Sequence[Value]) -> Value:
     """The channels of all values one after another; zeros among them have those that are missing."""
     values = [_known(value) for value in values]
     known_ones = [value for value in values if isinstance(value, Tensor)]
-    unknown, there = len(values) - len(known_ones), sum(value.shape[1] for value in known_ones)
-    if not unknown:
-        return torch.cat(known_ones, 1)
+    return torch.cat(known_ones, 1) if len(known_ones) == len(values) else _Concatenated(values, known_ones)
 
-    def before(shape: Shape) -> Shape:
-        return shape[0], (shape[1] - there) // unknown, *shape[2:]
 
-    return Unshaped(values, lambda given: torch.cat(given, 1), before, known_ones[0] if known_ones else None)
+class _Concatenated(Unshaped):
+    """The channels of several values, of which some do not tell how many they have."""
+
+    def __init__(self, values: Sequence[Value], known_ones: Sequence[Tensor]) -> None:
+        super().__init__(values, lambda given: torch.cat(given, 1), beside=known_ones[0] if known_ones else None)
+
+    def shaped(self, shape: Shape) -> Tensor:
+        if self.tensor is None and self.known() is None:
+            told = [v.shape[1] if isinstance(v, Tensor) else v.channels for v in map(_known, self.operands)]
+            share, rest = divmod(shape[1] - sum(told), told.count(0)) if 0 in told else (0, 0)
+            if rest or share < 0:
+                raise ValueError("nothing says how many channels each of the zeros in a `concat` has")
+            parts = zip(self.operands, told, strict=True)
+            self.tensor = torch.cat([_with_shape(v, (shape[0], own or share, *shape[2:])) for v, own in parts], 1)
+        assert self.tensor is not None
+        return self.tensor
 
 
 def combine_alike(values: Sequence[Value], compute: Callable[[list[Tensor]], Tensor]) -> Value:

@@ -223,7 +223,7 @@ def relative(found: Tensor | None, expected: Tensor, floor: float = 0.0) -> floa
 def _largest(numbers: Tensor) -> float:
     """The largest absolute value, without a copy of them all; NaN where one is."""
     least, most = numbers.aminmax()
-    return max(-float(least), float(most))
+    return max(abs(float(least)), abs(float(most)))
 
 
 def _differences_of_use(expected: RecordedCall, found: RecordedCall) -> tuple[float, float]:
