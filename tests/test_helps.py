@@ -38,7 +38,8 @@ def in_folder(monkeypatch: pytest.MonkeyPatch):
 SIGNS = set('* = .. @ # " ∘ ⊙ ] ) ( - / → × >= <= [ _ \\'.split())
 FRAMES = (
     "{}", "y = {}", "y = x {}", "y = x{}", "y@ℓ = x {}", "y = K {} x", "y = K{} x", "kernel K : 3×3 → 4 {}",
-    "levels ℓ = {}", "y = x[{}]", "kernel K : {} → 4", "y = x for {}", "x@{{{}}} = 0",
+    "levels ℓ = {}", "y = x[{}]", "kernel K : {} → 4", "kernel K : {}", "y = x for {}", "y = x for k = 1..9 {}",
+    "x@{{{}}} = 0",
 )  # fmt: skip
 
 

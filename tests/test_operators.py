@@ -604,10 +604,10 @@ def test_settings_of_the_reference(keyword):
     assert reference.SETTINGS.get(keyword, ()) == tuple(ops.BUILTINS[keyword].settings())
 
 
-ELSEWHERE = ("split", "unpool")
+IN_NETWORKS = ("split", "unpool")
 """They need an equation for each part, and two operands: test_words.py has them in networks."""
 FORMULAS = [
-    k for k, kind in ops.BUILTINS.items() if kind.owns is None and k not in reference.DRAWING and k not in ELSEWHERE
+    k for k, kind in ops.BUILTINS.items() if kind.owns is None and k not in reference.DRAWING and k not in IN_NETWORKS
 ]
 
 
@@ -623,7 +623,7 @@ def test_formula_of_the_reference(keyword):
                 assert torch.allclose(formula(x, **settings), case.formula(x, None), rtol=1e-10, atol=1e-10)
 
 
-@pytest.mark.parametrize("keyword", [k for k in ops.BUILTINS if k not in ELSEWHERE])
+@pytest.mark.parametrize("keyword", [k for k in ops.BUILTINS if k not in IN_NETWORKS])
 def test_in_a_network(keyword):
     """Its generated code and the reference agree, on a map, or on the vector that it needs."""
     shapes = next(case.shapes[0] for case in CASES if case.operator.keyword == keyword)

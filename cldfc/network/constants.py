@@ -105,7 +105,7 @@ def resolve_bound(constants: Constants, expression: tree.Expression, bound: Set[
     formula = constants.formula(expression, bound, context)
     if formula is None:
         return None
-    if (position := as_position(formula)) is not None and position.base is not None:
+    if (position := _as_position(formula)) is not None and position.base is not None:
         return position
     if not formula.is_fixed():
         help = "write an index or a constant, its multiple or a part of it, plus a number: `i-1`, `ν@ℓ`, `2*i-1`"
@@ -115,13 +115,13 @@ def resolve_bound(constants: Constants, expression: tree.Expression, bound: Set[
     return None if value is None else Position(None, value)
 
 
-def as_position(formula: Formula) -> Position | None:
+def _as_position(formula: Formula) -> Position | None:
     """A formula as an index or a constant, its multiple, or a part of it, plus a number: `2*k-1`; None for others."""
     if isinstance(formula.leaf, Position):
         return formula.leaf
     if isinstance(formula.leaf, int):
         return Position(None, formula.leaf)
-    parts = [as_position(operand) for operand in formula.operands]
+    parts = [_as_position(operand) for operand in formula.operands]
     known = [part for part in parts if part is not None]
     indices = [part for part in known if part.base is not None]
     numbers = [part.offset for part in known if part.base is None and part.divisor == 1]

@@ -316,7 +316,7 @@ def _report_dimensions(kernel: tree.KernelStatement, names: Names) -> bool:
     dimension, count = names.dimension, len(kernel.sizes)
     if count != dimension:
         first = kernel.sizes[0].span.text
-        help = f"write a size for each axis: `{kernel.symbol.name} : {'×'.join([first] * dimension)} → …`"
+        help = f"write a size for each axis: `{'×'.join([first] * dimension)}`"
         names.report_dimension(f"the kernel `{kernel.symbol.name}` is", count, kernel.size_span, help)
         return True
     if len(kernel.padding) not in (0, 1, count):

@@ -752,7 +752,7 @@ class Elaboration:
             values = range(0)
         if len(values) != count:
             message = f"`split` gives {count_in_words(count, 'value')}, but `{name}` takes {len(values) or 'other'}"
-            help = f"write `for {name} = 1..{count}`, or split into {len(values) or 2}"
+            help = f"let `{name}` run from 1 to {count}, or split into {len(values) or 2}"
             return self.words.problems.report("E0225", message, symbol.span, f"{count} parts", help)
         place = Formula(last.shifted(-values.start))
         return self.step(operator, (operand,), None, symbol.span, (symbol.span,), channels=(place,))

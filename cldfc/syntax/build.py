@@ -357,7 +357,7 @@ class Builder(Transformer[Token, tree.Statement]):
         by = cast(tree.Number, parts[2]) if len(parts) > 2 else tree.Number(way, cast(tree.Expression, parts[1]).span)
         if cast(int, by.value) * way < 0:
             message = f"`by {by.value}` goes away from the end that is left open"
-            help = f"write `by {-by.value}`, or a range with both ends, as in `9..1 by -2`"
+            help = f"count on by `{-by.value}`, or a range with both ends, as in `9..1 by -2`"
             self.problems.report("E0505", message, by.span, "the wrong way", help)
         return self.open_clause(parts, cast(tree.Expression, parts[1]), abs(cast(int, by.value)) * way)
 
