@@ -24,14 +24,15 @@ from cldfc.syntax.read import read_source
 SPECS = sorted((ROOT / "specs").rglob("*.cldf"))
 # Whose maps would otherwise be large; the others have an input that their levels divide.
 SMALLER = {"imagenet": "3x64x64", "vgg11": "3x32x32", "fractalnet": "3x32x32", "lenet5": "1x12x12"}
-SMALLER |= {"multigrid": "1x15x15", "lista_trained": "1x16x16"}
+SMALLER |= {"multigrid": "1x15x15", "lista_trained": "1x16x16", "mgnet_signals": "1x64"}
+SMALLER |= {"googlenet_aux": "3x224x224", "inception_v3": "3x75x75", "inception_v3_aux": "3x299x299"}
 BATCH = 2
 
 
 def graph_of(path):
-    small = SMALLER.get(path.parent.name) or SMALLER.get(path.stem) or "3x16x16"
+    small = SMALLER.get(path.stem) or SMALLER.get(path.parent.name) or "3x16x16"
     # The output of these is a map of the size that they state.
-    states_size = path.parent.name == "multigrid" and path.stem != "poisson_sweeps"
+    states_size = path.stem == "vnet" or (path.parent.name == "multigrid" and path.stem != "poisson_sweeps")
     return Compilation(read_source(path), read_changes(input=None if states_size else small)).simplified
 
 
@@ -58,7 +59,11 @@ class Saved:
         return sum(storage.nbytes() for storage in self.storages.values())
 
 
-@pytest.mark.parametrize("spec", some(SPECS, 8), ids=lambda path: path.relative_to(ROOT / "specs").as_posix())
+@pytest.mark.parametrize(
+    "spec",
+    some([s for s in SPECS if s.stem not in ("vnet", "inception_v3_aux")], 8),
+    ids=lambda path: path.relative_to(ROOT / "specs").as_posix(),
+)
 def test_a_spec_costs_what_torch_counts_and_keeps(spec):
     graph = graph_of(spec)
     cost = cost_of_network(graph)
@@ -78,7 +83,9 @@ OTHERS = sorted([*(ROOT / "tests" / "golden" / "compile").glob("*.cldf"), *(ROOT
 @pytest.mark.parametrize("spec", OTHERS, ids=lambda path: path.stem)
 @pytest.mark.parametrize("batch", [2, 5])
 def test_what_is_kept_is_linear_in_the_batch(spec, batch):
-    graph = Compilation(read_source(spec)).simplified
+    # In float32 nothing comes to rest within 1e-13.
+    lets = ["ε = 1e-3"] if spec.stem == "fixed_points" else []
+    graph = Compilation(read_source(spec), read_changes(lets)).simplified
     network = build(emit_module(graph)).train()
     saved = Saved(network)
     with saved.hooks():

@@ -25,7 +25,7 @@ ALL = set(range(64))
 LOADED = """
 import json, os, sys
 from unittest.mock import patch
-sys.argv = ["cldfc", "check", "--json", "fbresnet"]
+sys.argv = ["cldfc", "show", "fbresnet"]
 with patch.object(os, "cpu_count", lambda: 1024):
     from cldfc.__main__ import main
     try:

@@ -89,6 +89,9 @@ class SharedBatchNorm(BatchNorm):
     def stored(self, sizes: Sizes) -> int:
         return 0 if self.fixed else super().stored(sizes)
 
+    def keeps(self, result: Shape, trained: Sequence[bool]) -> Kept:
+        return Kept((0,)) if self.fixed else super().keeps(result, trained)
+
     def statistics(self) -> Statistics:
         """What one use keeps for itself."""
         return Statistics(eps=self.eps, momentum=self.momentum, affine=0, dimension=self.dimension)

@@ -137,6 +137,7 @@ class Unpool(Operator):
         return operands[0]
 
     def keeps(self, result: Shape, trained: Sequence[bool]) -> Kept:
-        """Where in the result each number of x stands."""
+        """Where in the result each number of x stands, and y, of which it is asked, where that is trained."""
         channels, *sides = result
-        return Kept(each_image=INDEX * channels * prod(side // self.size for side in sides))
+        places = INDEX * channels * prod(side // self.size for side in sides)
+        return Kept((1,) if trained[1] else (), each_image=places)

@@ -69,7 +69,7 @@ class Boxes:
         if kind == "value":
             return max(wide + 14, self.room_for_loop(box)), LINE * (1 + len(lines)) + 9
         if kind == "merge":
-            return max(_HEIGHTS[kind], _PORT * self.ports.get(box, 1) + 8), _HEIGHTS[kind]
+            return max(wide + 8, _HEIGHTS[kind], _PORT * self.ports.get(box, 1) + 8), _HEIGHTS[kind]
         return max(wide + 14, 26.0), _HEIGHTS[kind]
 
     def room_for_loop(self, box: Box) -> float:

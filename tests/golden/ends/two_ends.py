@@ -9,7 +9,7 @@
     y     = linear[3] ∘ avgpool(sum(t = 1..2 : s@t))
 
 f: 1 × H × W, g: 2 × H × W, p@1..3: 1 × H@1 × W@1, 1 × H@2 × W@2, 1 × H@3 × W@3, s@1..2: 1 × (2*N - 1) × M → u: 4 × H × W, h: 10, y: 3
-488 parameters, 776 without sharing
+1,384 parameters, 1,672 without sharing
 """
 
 from typing import NamedTuple
@@ -27,9 +27,19 @@ class TwoEndsOutputs(NamedTuple):
     y: torch.Tensor
 
 
-def conv(cin: int, cout: int, size: int, stride: int = 1) -> nn.Conv2d:
+def conv(
+    cin: int, cout: int, size: int, stride: int = 1, padding_mode: str = "zeros"
+) -> nn.Conv2d:
     """A kernel without bias; zero padding (size - 1) / 2; He initialisation."""
-    kernel = nn.Conv2d(cin, cout, size, stride, padding=size // 2, bias=False)
+    kernel = nn.Conv2d(
+        cin,
+        cout,
+        size,
+        stride,
+        padding=size // 2,
+        padding_mode=padding_mode,
+        bias=False,
+    )
     nn.init.kaiming_normal_(kernel.weight, mode="fan_out", nonlinearity="relu")
     return kernel
 
@@ -42,6 +52,13 @@ def check_size(name: str, size: int, needs: dict[int, str], least: int = 1) -> N
             raise ValueError(f"{message}, as {level} needs")
     if size < least:
         raise ValueError(f"{name} = {size} is too small: it must be {least} or more")
+
+
+def check_margin(name: str, size: int, least: int, place: str) -> None:
+    """Raise ValueError for a size that leaves a map smaller than its padding."""
+    if size < least:
+        message = f"{name} = {size} is too small for the padding of {place}"
+        raise ValueError(f"{message}: it must be {least} or more")
 
 
 def check_shape(name: str, x: torch.Tensor, *sizes: int) -> None:
@@ -67,7 +84,7 @@ class TwoEnds(nn.Module):
         self.B = nn.ModuleDict()
         self.bn_A = nn.ModuleDict()
         self.A["1"] = conv(1, 4, 3)
-        self.C = conv(2, 4, 3)
+        self.C = conv(2, 4, 11, padding_mode="reflect")
         self.B["1"] = conv(1, 4, 1)
         self.bn_A["1"] = nn.BatchNorm2d(4)
         for level in range(1, 3):
@@ -91,7 +108,9 @@ class TwoEnds(nn.Module):
         check_shape("p@3", p[2], H // 4, W // 4)
         check_shape("s", s, 2 * N - 1, M)
         check_size("H", H, {2: "level 2", 4: "level 3"})
+        check_margin("H", H, 6, "`C` on level 1")
         check_size("W", W, {2: "level 2", 4: "level 3"})
+        check_margin("W", W, 6, "`C` on level 1")
         r: dict[int, torch.Tensor] = {}
         # r@1: 4 × H × W
         r[1] = F.relu(self.bn_A["1"](self.A["1"](f) + self.C(g) + self.B["1"](p[0])))
