@@ -73,7 +73,10 @@ def test_a_spec_costs_what_torch_counts_and_keeps(spec):
     with FlopCounterMode(display=False) as counter, saved.hooks():
         network(torch.randn(BATCH, *graph.program.shape))
     assert cost.parameters == sum(parameter.numel() for parameter in network.parameters())
-    assert 2 * BATCH * cost.multiply_adds == counter.get_total_flops()
+    counted, stated = counter.get_total_flops(), 2 * BATCH * cost.multiply_adds
+    # An iteration may come to rest before its last step, and torch leaves inner products out.
+    more = ops.Iterated | ops.InnerProduct | ops.EuclideanNorm
+    assert counted < stated if any(isinstance(node.operator, more) for node in graph.nodes()) else counted == stated
     assert cost.kept.of(BATCH) == saved.bytes()
 
 

@@ -330,9 +330,9 @@ class _Maker:
         if part.kind == "merge":
             return _merge_label(steps[0].operator)
         if steps[0].use is None or not self.parameters(steps[0]):
-            return _operator_label([steps[0].operator], {})
+            return _operator_label([self.operator(steps[0])], {})
         tag = _tag_text(steps[0].use.positions, [i.binding for i in self.instances])
-        return _kernel_label(steps[0].operator, steps[0].use.name, tag)
+        return _kernel_label(self.operator(steps[0]), steps[0].use.name, tag)
 
     def operator(self, step: Step) -> Operator:
         """The operator of a step; the numbers in it are those of the first of folded steps."""
@@ -344,7 +344,7 @@ class _Maker:
             return Channels(first, last)
         if isinstance(step.operator, WithNumber) and step.factor is not None:
             return replace(step.operator, factor=float(step.factor.value(binding)))
-        return step.operator
+        return replace(step.operator, **{name: formula.value(binding) for name, formula in step.settings})
 
     def operands(self, step: Step) -> Iterator[Operand]:
         """Where a step gets its operands from; zeros are left out."""
