@@ -319,7 +319,43 @@ def stepped(w: Writer) -> None:
     w.head(f"{w.of('sum', 'sum', 'max')}(k = {bounds} : {summed})", "1")
 
 
+def cycles(w: Writer) -> None:
+    """Operators with named operands and one defined by itself, functions of scalars, inner products, fixed points."""
+    w.levels, w.same_width = w.of(2, 3), True
+    w.steps, w.lines[1] = [1] * w.levels, f"let J = {w.levels}"
+    w.constants()
+    w.sigma()
+    s = w.s()
+    w.add("kernel A@ℓ : 3×3 → c@ℓ", f"kernel B@ℓ : {w.of('3×3', '1×1')} → c@ℓ", "kernel R@ℓ : 3×3 → c@ℓ+1")
+    w.add(
+        f"steps n = 1..{w.of(1, 2, 3)}", "scalar ω@ℓ = 0.5, 0.25, 0.75" if w.levels == 3 else "scalar ω@ℓ = 0.5, 0.25"
+    )
+    w.add(f"scalar α = {w.of('0.3', '1/3')}")
+    damping = w.of(
+        "ω@ℓ", "sigmoid(ω@ℓ)", "exp(-ω@ℓ)", "1/(1 + ω@ℓ^2)", "min(ω@ℓ, 0.4)", "(1 - tanh(ω@ℓ)) / 2", "sqrt(abs(ω@ℓ))"
+    )
+    smoothed = w.of("B@ℓ * (f - A@ℓ * u)", f"{s} ∘ B@ℓ * (f - A@ℓ * u)", "B@ℓ * tanh(f) - 1/4 * Aᵀ@ℓ * A@ℓ * u")
+    w.add(f"let S@ℓ(u, f) = u + {damping} * {smoothed}")
+    w.add("let C@ℓ(u, f) = u + 1/4 * Rᵀ@ℓ *_2 M@ℓ+1(R@ℓ *_2 (f - A@ℓ * u)) for ℓ = 1..J-1")
+    w.add(f"let M@J = {w.of('1/4 * identity', 'B@J *', 'relu')}")
+    w.add(
+        f"let M@ℓ(f) = {w.of('C@ℓ(1/2 * f, f)', 'S@ℓ(C@ℓ(B@ℓ * f, f), f)', 'C@ℓ(S@ℓ(tanh(f), f), f)')} for ℓ = 1..J-1"
+    )
+    step = w.of("", "α * ", "1/(1 + ‖g - x@n-1‖) * ", "⟨g, g⟩ / (1 + ⟨x@n-1, x@n-1⟩ + ⟨g, g⟩) * ", "max(α, 0.2) * ")
+    w.add("g = θ * f", f"x@0 = {w.of('0', 'g', 'tanh(g)')}", f"x@n = x@n-1 + {step}M@1(g - A@1 * x@n-1)")
+    last = "x@" + w.lines[[line.startswith("steps n") for line in w.lines].index(True)].rpartition("..")[2]
+    found = w.of(
+        last,
+        last,
+        f"fix(u : 1/64 * tanh(A@1 * u) + {last}, tol 1e-13, steps 500)",
+        f"fix(u : 1/64 * relu(α * B@1 * u) + {last}, tol 1e-13, steps 500, memory 0)",
+        f"solve(u : u + 1/64 * Aᵀ@1 * A@1 * u = {last}, by cg, tol 1e-13, steps 500)",
+    )
+    w.head(found, "1")
+
+
 FAMILIES = (
+    *[cycles] * 3,
     *[stepped] * 3,
     *[features] * 4,
     *[residual] * 2,

@@ -118,6 +118,7 @@ EXPRESSIONS = {
         (f * a(f) - 0).sum((1, 2, 3), keepdim=True) * f - f.square().sum((1, 2, 3), keepdim=True)
     ),
     "(ω * ⟨f, f⟩ - 1)^2 * f": lambda f, a: (0.5 * f.square().sum((1, 2, 3), keepdim=True) - 1) ** 2 * f,
+    "(1 + ‖A * f - A * f‖) * f": lambda f, a: f,
     "max(f, A * f, 0.1)": lambda f, a: torch.stack([f, a(f), torch.full_like(f, 0.1)]).amax(0),
     "min(‖f‖, ω, 2) * f": lambda f, a: f * 0.5,
     "relu(⟨f, A * f⟩) * f": lambda f, a: f * (f * a(f)).sum((1, 2, 3), keepdim=True).clamp(min=0),

@@ -181,3 +181,19 @@ def test_no_end(change: tuple[str, str], message: str) -> None:
         compile_text(text)
     assert [found.code for found in caught.value.diagnostics] == ["E0308"]
     assert message in caught.value.diagnostics[0].message
+
+
+def test_the_levels_may_stand_behind_the_case_that_ends_it() -> None:
+    """`let M@J` does not say which index it has, and steps are declared first."""
+    head, *lines = """model Late
+steps i = 1..1
+let J = 3
+let M@ℓ(f) = f + M@ℓ+1(B * f) for ℓ = 1..J-1
+let M@J = relu
+input f : 3 × 8 × 8
+output h : 3
+kernel B : 3×3 → 3
+h = linear ∘ avgpool ∘ M@1(f)
+levels ℓ = 1..J""".splitlines()
+    late, early = ("\n".join([head, *part, ""]) for part in (lines, [lines[-1], *lines[:-1]]))
+    assert compile_text(late).partition("import")[2] == compile_text(early).partition("import")[2]

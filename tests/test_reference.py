@@ -121,13 +121,15 @@ ZEROS = {
     "x = N * concat(0, f)": "x = N * concat(f - f, f)",
     "x = N * σ(concat(f, 0))": "x = N * σ(concat(f, f - f))",
     "z = 0\nx = K * relu(z) + f - z": "x = f",
+    "x = G * concat(0, O * 0, f)": "x = G * concat(f - f, O * (f - f), O * (f - f), f)",
+    "z = 0\nx = (1 + ⟨z, f⟩) * f": "x = f",
 }
 
 
 @pytest.mark.parametrize("zero", ZEROS)
 def test_a_zero_has_the_shape_that_fits(zero):
     lines = ["let σ = relu ∘ bn", "let bend = softplus - tanh", "kernel K : 3×3, 2 → 2", "kernel N : 3×3, 4 → 4"]
-    lines.append("h = linear ∘ avgpool(x)")
+    lines += ["kernel O : 3×3, 2 → 1", "kernel G : 3×3, 6 → 2", "h = linear ∘ avgpool(x)"]
     spec, network, images = prepared(Source("test.cldf", text_of(zero, *lines)))
     other = read_spec(Source("test.cldf", text_of(ZEROS[zero], *lines)), Problems())
     state = network.state_dict()

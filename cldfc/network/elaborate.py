@@ -666,7 +666,10 @@ class Elaboration:
         chain = [one for one in call.chain() if one.is_recursive]
         keys = [self.key_of(one) for one in chain]
         ranges = self.words.tags.constants.ranges
-        indices = [index.name for index in self.words.names.generic(call.statement.symbol).tag]
+        # `M@J` does not say which index it has, another declaration does.
+        lets = [let for let in self.words.names.statements_of(call.name) if isinstance(let, tree.Let)]
+        tags = [let.symbol.tag for let in lets]
+        indices = [next((i.name for i in each if i.name in ranges), None) for each in zip(*tags, strict=True)]
         known = [ranges.get(name or "") for name in indices]
         is_inside = all(
             range is None or range.level is not None or range.contains(at, {})

@@ -73,7 +73,7 @@ class Expressions:
                 return _pair(self.value(left, scope), self.value(right, scope))
             case tree.Norm(inner):
                 value = self.value(inner, scope)
-                return map_value(_pair(value, value), lambda given: given**0.5)
+                return map_value(_pair(value, value), _root)
             case tree.Power(tree.Norm(inner), tree.Number(2)):
                 value = self.value(inner, scope)
                 return _pair(value, value)
@@ -360,8 +360,15 @@ def _is_zero(expression: tree.Expression) -> bool:
 
 
 def _pair(x: Value, y: Value) -> Value:
-    """The inner product of two values, image by image."""
+    """The inner product of two values, image by image; with a zero it is 0, whatever the shapes."""
+    if is_zero(x) or is_zero(y):
+        return Unshaped()
     return map_value(combine_alike([x, y], lambda given: given[0] * given[1]), lambda given: given.flatten(1).sum(1))
+
+
+def _root(squared: Tensor) -> Tensor:
+    """√x, whose derivative at 0 counts as 0: of the subgradients of a norm it is the least."""
+    return torch.where(squared > 0, squared, 1).sqrt() * (squared > 0)
 
 
 def _combine(expression: tree.Sum | tree.Product | tree.Quotient | tree.Listing, values: Sequence[Value]) -> Value:
