@@ -35,10 +35,10 @@ def norm_bound(let: tree.Let, program: Program) -> float | None:
 
     That of a composition is the product of the bounds of its parts.
     """
-    return _Bounds(program).operator(let.values[0])
+    return _NormBounds(program).operator(let.values[0])
 
 
-class _Bounds:
+class _NormBounds:
     def __init__(self, program: Program) -> None:
         self.program = program
         self.lets = lets_of(program.spec)

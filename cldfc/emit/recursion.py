@@ -128,7 +128,7 @@ def _visits_of(site: Site) -> list[Visit]:
 
 
 @dataclass
-class _Branch:
+class _MethodCase:
     """What an operator does for some of its indices: the uses for which it does that."""
 
     visits: list[Visit]
@@ -147,7 +147,7 @@ class _Recursion:
 
     attribute: str
     indices: tuple[str, ...]
-    branches: list[_Branch]
+    branches: list[_MethodCase]
 
 
 @dataclass
@@ -185,12 +185,12 @@ class Recursions:
                     own = (position.base for position in use.positions if isinstance(position.base, str))
                     extra.update(dict.fromkeys(own))
         for name, groups in by_name.items():
-            branches: list[_Branch] = []
+            branches: list[_MethodCase] = []
             for visits in groups.values():
                 tags = {
                     tuple([p.value(turn) for p in self.tag(visit)]) for visit in visits for turn in self.turns(visit)
                 }
-                branches.append(_Branch(visits, tags, visits[0].call.statement, visits[0].body()))
+                branches.append(_MethodCase(visits, tags, visits[0].call.statement, visits[0].body()))
             branches.sort(key=lambda branch: (len(branch.tags), -self.numbers_in(branch.statement)))
             every = [tag for branch in branches for tag in branch.tags]
             if len(every) > len(set(every)):
@@ -237,7 +237,7 @@ class Recursions:
             raise _NoMethod
         return {index: known[index] for index in indices}
 
-    def write_texts(self, name: str, recursion: _Recursion, branch: _Branch) -> None:
+    def write_texts(self, name: str, recursion: _Recursion, branch: _MethodCase) -> None:
         """What each step needs: the module of a kernel, the number of a scaling, the indices of a use."""
         samples = [(visit, self.given(visit), turn) for visit in branch.visits for turn in self.turns(visit)]
         at_turns: list[Turn] = [{i: p.value(turn) for i, p in given.items()} for _, given, turn in samples]
@@ -294,7 +294,7 @@ class Recursions:
             beyond.append((turn, node.operator.beyond(operands[0], node.shape, sizes)))
         return [module, self.names.sizes.fit_sides(f"{snake_case(uses[0].name)}_padding", beyond)]
 
-    def sizes_of(self, step: Step, branch: _Branch, place: int) -> dict[str, str]:
+    def sizes_of(self, step: Step, branch: _MethodCase, place: int) -> dict[str, str]:
         """The sizes of an adjoint's kernel, which its function is given."""
         keys = list[tuple[str, tuple[int, ...]]]()
         at_turns = list[Turn]()
@@ -344,7 +344,7 @@ class Recursions:
         head = python.call(f"def {recursion.attribute}", ["self", *arguments], " -> torch.Tensor:", 1)
         return [*head, *python.indent(lines)]
 
-    def condition(self, recursion: _Recursion, branch: _Branch, others: Sequence[_Branch]) -> str:
+    def condition(self, recursion: _Recursion, branch: _MethodCase, others: Sequence[_MethodCase]) -> str:
         """`level == 3`: for which indices it is this branch, and none of the others."""
         count = len(next(iter(branch.tags)))
         names = [loop_name(index) for index in self.index_names(branch.visits[0].call.name)]
@@ -355,7 +355,7 @@ class Recursions:
         tags = sorted(branch.tags)
         return f"({', '.join(names)}) in {tuple(tags)}" if len(tags) > 1 else f"({', '.join(names)}) == {tags[0]}"
 
-    def branch(self, recursion: _Recursion, branch: _Branch, depth: int) -> list[str]:
+    def branch(self, recursion: _Recursion, branch: _MethodCase, depth: int) -> list[str]:
         visit = branch.visits[0]
         items = visit.items()
         result = next(place for place, (at, _) in enumerate(items) if at == visit.result)
@@ -369,7 +369,7 @@ class Recursions:
         )
         return write_equation(template, vocabulary, "return ", depth)
 
-    def apply(self, branch: _Branch, item: Visit | Step, place: int, step: Step, operands: list[str]) -> str:
+    def apply(self, branch: _MethodCase, item: Visit | Step, place: int, step: Step, operands: list[str]) -> str:
         texts = branch.texts.get(place, [""])
         if isinstance(item, Visit):
             return f"self.{self.found[item.call.name].attribute}({', '.join([*operands, *texts])})"

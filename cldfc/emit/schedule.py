@@ -248,17 +248,23 @@ def _counting(
     If there is none, the first that differs.
     """
     others: list[tuple[str, int, int]] = []
+    for one, two in _turn_by_turn(items, shapes, at, period, ranges):
+        if not one.bound and one.value != two.value:
+            step = two.value - one.value
+            if abs(step) in (1, abs(one.known.by)):
+                return one.name, one.value, step
+            others.append((one.name, one.value, step))
+    return others[0] if others else None
+
+
+def _turn_by_turn(
+    items: Sequence[Item], shapes: Sequence[int], at: int, period: int, ranges: Mapping[str, IndexRange]
+) -> Iterator[tuple[_LoopNumber, _LoopNumber]]:
+    """Each number of a group beside the one in its place in the next group, as far as the two have the same shape."""
     for one_at in range(at, min(at + period, len(items) - period)):
         if shapes[one_at] != shapes[one_at + period]:
-            break
-        pairs = zip(_numbers(items[one_at], ranges), _numbers(items[one_at + period], ranges), strict=True)
-        for one, two in pairs:
-            if not one.bound and one.value != two.value:
-                step = two.value - one.value
-                if abs(step) in (1, abs(one.known.by)):
-                    return one.name, one.value, step
-                others.append((one.name, one.value, step))
-    return others[0] if others else None
+            return
+        yield from zip(_numbers(items[one_at], ranges), _numbers(items[one_at + period], ranges), strict=True)
 
 
 def _slopes(
@@ -266,11 +272,8 @@ def _slopes(
 ) -> Iterator[Fraction]:
     """By how much each number of a group goes up with the loop variable; 1 unless equations speak of multiples."""
     if any(map(_speaks_of_multiples, islice(items, at, at + period))):
-        for one_at in range(at, min(at + period, len(items) - period)):
-            if shapes[one_at] != shapes[one_at + period]:
-                break
-            pairs = zip(_numbers(items[one_at], ranges), _numbers(items[one_at + period], ranges), strict=True)
-            yield from (Fraction(two.value - one.value, step) for one, two in pairs)
+        pairs = _turn_by_turn(items, shapes, at, period, ranges)
+        yield from (Fraction(two.value - one.value, step) for one, two in pairs)
     yield from repeat(Fraction(1))
 
 

@@ -18,8 +18,11 @@ def write_out(spec: tree.Tree, original: Inferred) -> tuple[tree.Tree, Inferred]
     """A spec, and its network, in which no equation has an operator with named operands.
 
     An operator that is defined by itself, `M@1(f - A * u)`, stays as it is, and is taken for a letter: it has one
-    operand. Raises CldfError where one with several is defined by itself, or its operands would be computed twice.
+    operand. Raises CldfError where one with several is defined by itself, or its operands would be computed twice, and
+    for what counts in steps.
     """
+    if refusal := refusals.counts_in_steps(spec):
+        raise refusal
     words = read_vocabulary(spec, original.expansion.instances)
     if not any(let.arguments for let in words.lets.values()):
         return spec, original
