@@ -46,7 +46,11 @@ def test_what_generated_code_reads():
     found = set().union(*map(names_of_module, [helpers, *(Compilation(read_source(path)).code() for path in paths)]))
     # The class of several outputs has a name that no spec can have.
     named = {name for name in found if name.endswith("Outputs")}
-    assert found - named == keywords.MODULE_NAMES | keywords.BUILTIN_NAMES
+    needed, listed = found - named, keywords.MODULE_NAMES | keywords.BUILTIN_NAMES
+    for name in sorted(needed ^ listed):
+        if name in needed:
+            pytest.fail(f"generated code reads `{name}`, which is not in cldfc/syntax/keywords.py")
+        pytest.fail(f"cldfc/syntax/keywords.py has `{name}`, which no generated code reads")
 
 
 ROLES = ("constant", "kernel", "scalar", "operator", "family")
