@@ -7,7 +7,7 @@ from pathlib import Path
 from time import process_time
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 from networks import compile_text, some
 from program import cldfc
@@ -164,6 +164,9 @@ def test_random_specs_compile_to_the_same_bytes(text: str):
 @settings(max_examples=6 * MANY, deadline=None, derandomize=True)
 @given(statements())
 def test_statements_are_read_back(statement: tree.Statement):
+    head = getattr(statement, "symbol", getattr(statement, "left", None))
+    # What is called `x_1` beside an `x@i` is `x@1`: test_files_are_read_back.
+    assume(not (isinstance(head, tree.Symbol) and head.tag and f"{head.name}_" in format_statement(statement)))
     (statement,) = read_in_context([statement])  # a number before something multiplies it
     texts = [format_statement(statement, spelling) for spelling in SPELLINGS]
     for again, spelling, text in zip(statements_of("\n".join(texts)), SPELLINGS, texts, strict=True):

@@ -129,7 +129,7 @@ class _Methods:
         groups: dict[Hashable, list[_Region]] = {}
         for site in sites:
             for region in _regions_of(site):
-                spread = [self.is_spread(region, at) for at in range(len(region.steps))]
+                spread = [self.spread(region, at) for at in range(len(region.steps))]
                 groups.setdefault((region.structure(), *spread), []).append(region)
         named: set[str] = set()
         for regions in groups.values():
@@ -189,7 +189,7 @@ class _Methods:
             values |= {formula.value(binding)} if formula is not None else set()
         return number_text(values.pop()) if len(values) == 1 else None
 
-    def is_spread(self, region: _Region, at: int) -> tuple[int, ...]:
+    def spread(self, region: _Region, at: int) -> tuple[int, ...]:
         """The operands of one of its steps that are vectors beside maps."""
         return _spread_operands(self.names.graph, self.number_of, region.site, region.steps[at])
 
@@ -208,7 +208,7 @@ class _Methods:
             read=lambda _: _ARGUMENT,
             apply=lambda at, step, operands: self.apply(method, at, step, operands),
             temporaries=[name for name in names if name not in self.names.loops],
-            is_spread=lambda at, place: place in self.is_spread(method.region, at),
+            spread=lambda at: self.spread(method.region, at),
         )
         arguments = [f"{_ARGUMENT}: torch.Tensor", *(f"{loop_name(index)}: int" for index in method.indices)]
         return [
@@ -398,7 +398,7 @@ class Forward:
                 self.call(calls[at], operands) if at in calls else self.apply(site, numbers[at], step, operands)
             ),
             temporaries=self.names.temporaries,
-            is_spread=lambda at, place: place in _spread_operands(self.graph, self.number_of, site, numbers[at]),
+            spread=lambda at: _spread_operands(self.graph, self.number_of, site, numbers[at]),
             define=lambda at: self.function(site, numbers[at]),
             reserved=LOCALS | self.names.loops,
         )

@@ -137,7 +137,7 @@ class _MethodCase:
     body: tuple[Step, ...]
     texts: dict[int, list[str]] = field(default_factory=dict[int, list[str]])
     """Where a step has more than operands: the texts of what it needs."""
-    spread: dict[int, tuple[bool, ...]] = field(default_factory=dict[int, tuple[bool, ...]])
+    spread: dict[int, tuple[int, ...]] = field(default_factory=dict[int, tuple[int, ...]])
     """Which operands of a step are vectors beside maps."""
 
 
@@ -257,7 +257,10 @@ class Recursions:
             nodes = [self.node_at(v.site, at, turn) for (at, _), (v, _, turn) in zip(items, samples, strict=True)]
             if step.channels or step.settings or step.statistics is not None or isinstance(step.operator, Zero):
                 raise _NoMethod
-            spread = {tuple(Spread.is_spread(shape, node.shape) for shape in shapes) for node, shapes in nodes}
+            spread = {
+                tuple(place for place, shape in enumerate(shapes) if Spread.is_spread(shape, node.shape))
+                for node, shapes in nodes
+            }
             if isinstance(step.operator, Spread):
                 if len(spread) > 1:
                     raise _NoMethod
@@ -365,7 +368,7 @@ class Recursions:
             read=lambda read: read.family,
             apply=lambda at, step, operands: self.apply(branch, items[at][1], at, step, operands),
             temporaries=[name for name in TEMPORARIES if name not in taken],
-            is_spread=lambda at, place: branch.spread[at][place],
+            spread=lambda at: branch.spread[at],
         )
         return write_equation(template, vocabulary, "return ", depth)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Container, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Container, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import get_args
 
@@ -125,8 +125,8 @@ class CodeNames:
     read: Callable[[Read | Reads], str]
     apply: Callable[[int, Step, list[str]], str]
     temporaries: Sequence[str]
-    is_spread: Callable[[int, int], bool]
-    """Whether an operand of a step, by its place, is a vector beside maps."""
+    spread: Callable[[int], Collection[int]]
+    """The operands of a step, by their places, that are vectors beside maps."""
     define: Callable[[int], str] = str
     reserved: Container[str] = ()
 
@@ -295,11 +295,8 @@ class _StatementWriter:
         if isinstance(step.operator, Alike) and step.operator.spread:
             operands = [_spread(code, axes) for code, axes in zip(operands, step.operator.spread, strict=True)]
         if isinstance(step.operator, Spread):
-            spreads = [self.vocabulary.is_spread(at, place) for place in range(len(operands))]
-            axes = step.operator.dimension
-            operands = [
-                _spread(c, axes, ", :") if is_spread else c for c, is_spread in zip(operands, spreads, strict=True)
-            ]
+            for place in self.vocabulary.spread(at):
+                operands[place] = _spread(operands[place], step.operator.dimension, ", :")
         if isinstance(step.operator, Add):
             return self.sum(at, step.operator.signs, operands)
         if isinstance(step.operator, Identity):
