@@ -15,9 +15,9 @@ MINUTES ?= 8
 JOBS ?= auto
 QUICK := tests/test_syntax.py tests/test_errors.py tests/test_format.py tests/test_library.py tests/test_emit.py tests/test_cost.py tests/train/test_recipe.py
 # Those of which `make test` runs a part.
-SWEEPS := $(addprefix tests/, $(addsuffix .py, test_adjoints test_cost test_derive test_differential test_dimensions test_fold_norms \
-	test_format test_formats test_fuzz test_lsp test_picture test_published test_reference test_reserved test_simplify test_specs test_verify \
-	train/test_import_networks train/test_processes train/test_sharing))
+SWEEPS := $(addprefix tests/, $(addsuffix .py, test_adjoints test_cli test_cost test_derive test_differential test_dimensions test_editors \
+	test_fold_norms test_format test_formats test_fuzz test_lsp test_multigrid test_networks test_output test_picture test_published test_rearranged \
+	test_reference test_reserved test_simplify test_specs test_verify train/test_import_networks train/test_processes train/test_sharing))
 # Threads that wait asleep: on a busy machine those that spin take most of the time.
 ASLEEP := OMP_WAIT_POLICY=PASSIVE
 WORKERS := -n $(JOBS) --maxprocesses 4 --dist loadfile --no-loadscope-reorder

@@ -43,6 +43,7 @@ FRAMES = (
 )  # fmt: skip
 
 
+@cache
 def can_be_read(text: str) -> bool:
     """Whether a quoted text is of the language: a statement, or a part of one."""
     text = text.replace("…", "x")

@@ -53,8 +53,7 @@ def test_all_are_listed_with_their_counts():
             assert one.params == cldfc.load(one.name).cost.parameters
 
 
-@pytest.mark.parametrize("columns", ["60", "200"])
-@pytest.mark.parametrize("charset", ["utf-8", "ascii"])
+@pytest.mark.parametrize(("columns", "charset"), [("60", "ascii"), ("200", "utf-8")])
 def test_lines_are_whole_in_a_pipe_however_narrow(columns, charset, monkeypatch):
     monkeypatch.setenv("COLUMNS", columns)
     lines = CliRunner(charset=charset).invoke(app, ["specs"]).stdout.splitlines()

@@ -170,7 +170,7 @@ def renamed(names: list[str], other: nn.Module):
     return rename
 
 
-@pytest.mark.parametrize("names", some(PUBLISHED, 2), ids=lambda names: names.__name__)
+@pytest.mark.parametrize("names", some(PUBLISHED, 3), ids=lambda names: names.__name__)
 def test_a_network_is_that_of_torchvision(names):
     """In eval and in training mode, with the same draws; images need not be square."""
     name = names.__name__
