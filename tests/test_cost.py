@@ -137,7 +137,7 @@ def test_an_operator_keeps_what_torch_keeps(case):
 def test_weights_that_rules_make_are_kept(rules, channels):
     """One for each use, whatever the number of images."""
     if channels == "each shared":
-        channels, rules = "each shared", rules.replace(", bias", "")
+        rules = rules.removesuffix(", bias")
     text = (
         f"model N\ninput f : 4 × 4 × 4\noutput h : 3\nkernel A : 3×3 {channels}, {rules}\nlet B = A *\n"
         f"h = linear ∘ avgpool ∘ relu ∘ B ∘ relu ∘ B(f)\n"
