@@ -197,6 +197,42 @@ def test_hover_in_a_tag_is_about_the_index(client: Client):
     assert "let ν@ℓ" in client.hover(*where(TEXT, "r@ℓ,ν", 4))
 
 
+WORDS = """model M
+levels ℓ = 1..2
+input f : 4 × 8 × 8
+output h : 10
+kernel A : 3×3 → 4
+let F(x, y) = x + A * y
+let G@ℓ(x) = max_with[0.1](x)
+y@k = split(F(f, f), 2) for k = 1..2
+z = unpool[2](maxpool[2](f), f)
+v = max_with(concat(y@1, y@2), z) + G@1(f)
+h = linear ∘ avgpool ∘ relu ∘ bn(v)
+"""
+
+
+def test_hover_over_operands_and_words_of_values(client: Client):
+    """Each word where it stands; an operand of one operator is none of the other."""
+    assert client.open(SPEC, WORDS) == []
+    for part, shift in (("x, y) =", 0), ("x + A", 0)):
+        text = client.hover(*where(WORDS, part, shift))
+        assert "let F(x, y) = x + A * y" in text and "an operand" in text and "G@ℓ" not in text
+    assert "let F(x, y)" in client.hover(*where(WORDS, "y\nlet G"))
+    assert "let G@ℓ(x)" in client.hover(*where(WORDS, "x)\ny@k"))
+    assert "a linear operator" in client.hover(*where(WORDS, "F(f"))
+    assert "split" in client.hover(*where(WORDS, "split")) and "equal parts" in client.hover(*where(WORDS, "split"))
+    assert "unpool" in client.hover(*where(WORDS, "unpool")) and "zeros elsewhere" in client.hover(
+        *where(WORDS, "unpool")
+    )
+    for part in ("max_with[", "max_with("):
+        assert "max(identity, a)" in client.hover(*where(WORDS, part))
+    assert "`y@1 … y@2`" in client.hover(*where(WORDS, "y@1,"))
+
+
+def test_completion_offers_what_joins_and_parts_values(client: Client):
+    assert {"split", "unpool", "max", "max_with"} <= offered(client, "y@ℓ = ").keys()
+
+
 def test_hover_while_the_document_is_broken_keeps_the_last_figures(client: Client):
     client.open(SPEC, TEXT)
     assert client.change(BROKEN) != []

@@ -105,7 +105,7 @@ def _network_class(source: str, class_name: str) -> type[object]:
     if found is None:
         raise AttributeError(f"it has no attribute {class_name!r}")
     if not isinstance(found, type):
-        raise TypeError("it is no class")
+        raise TypeError("it is not a class")
 
     def reduced(network: object) -> tuple[object, ...]:
         return _bare_network, (source, class_name), network.__dict__

@@ -327,7 +327,7 @@ def test_a_wrong_spec(run: RunFolder) -> None:
 def test_places_that_stay_as_they_are(run: RunFolder, tmp_path: Path, format: str) -> None:
     refused(export(run.path, format, "-o", tmp_path), run, f"`{tmp_path}` is a folder")
     refused(export(run.path, format, "-o", run.weights), run, "was not written by cldfc")
-    refused(export(run.path, format, "-o", "/dev/null"), run, "`/dev/null` is no file")
+    refused(export(run.path, format, "-o", "/dev/null"), run, "`/dev/null` is not a file")
     assert load_file(run.weights)
 
 
