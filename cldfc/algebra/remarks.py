@@ -213,7 +213,7 @@ def _parts_that_add(spec: tree.Tree, total: Span) -> _Adding:
             part = left.pop()
             if part.span.source is total.source and part.span.start <= total.start and total.end <= part.span.end:
                 return True
-            for name in {mention.name for mention in mentions(part)} & lets.keys() - seen:
+            for name in lets.keys() & {mention.name for mention in mentions(part)} - seen:
                 seen.add(name)
                 left += lets[name]
         return False
