@@ -308,7 +308,7 @@ def _read_shape(text: str) -> GivenShape:
     sizes = tuple(int(size) for size in re.findall("[0-9]+", text)) if _SHAPE.fullmatch(text) else ()
     if not sizes or not all(1 <= size <= LARGEST_SIZE for size in sizes):
         raise UsageError(
-            f"`{text}` is no shape of an input",
+            f"`{text}` is not a valid shape for an input",
             "write channels and sizes: `--input 3x32x32`, or of one input by its name, `--input f=3x32x32`",
         )
     return sizes

@@ -133,7 +133,7 @@ def number_of(wished: str | None) -> int | None:
     there = [f"cuda:{number}" for number in range(torch.cuda.device_count() if torch.cuda.is_available() else 0)]
     known = choices(wished, ["cpu", *["cuda"] * bool(there), *there], "this machine has")
     if found is None:
-        raise UsageError(f"`{wished}` is no device that cldfc computes on", known)
+        raise UsageError(f"`{wished}` is not a device that cldfc computes on", known)
     if not there or (found[1] and wished not in there):
         reason = "" if there else ": torch finds no CUDA device"
         raise UsageError(f"there is no device `{wished}` here{reason}", known)

@@ -257,7 +257,7 @@ def one_of(text: str, words: Sequence[Word], what: str, which: str) -> Word:
     for word in words:
         if word == text:
             return word
-    raise UsageError(f"`{text}` is no {what}", choices(text, words, which))
+    raise UsageError(f"`{text}` is not a valid {what}", choices(text, words, which))
 
 
 def _likeness(word: str, other: str) -> float:

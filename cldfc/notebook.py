@@ -23,7 +23,7 @@ def load_ipython_extension(shell: _Shell) -> None:
         variable = line.strip()
         if variable and not variable.isidentifier():
             help = "write one name, as in `%%cldf network`, or none"
-            raise UsageError(f"`{variable}` is no name for a variable", help)
+            raise UsageError(f"`{variable}` is not a valid name for a variable", help)
         spec = spec_from_text(cell, "<cell>").check()
         if variable:
             shell.push({variable: spec})

@@ -106,7 +106,7 @@ def _refuse_untrainable(network: Compilation) -> None:
     elif len(inputs) > 1 or any(statement.symbol.tag for statement in inputs):
         what = "there are several inputs"
     elif inputs and len(inputs[0].shape) != 3:
-        what = f"the input `{inputs[0].name}` is {shape_text(network.program.shape)}, no image"
+        what = f"the input `{inputs[0].name}` is {shape_text(network.program.shape)}, not an image"
     if what:
         message = f"{what}: training on it comes with a later edition"
         help = (

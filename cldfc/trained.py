@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
     from cldfc.algebra.fold_norms import Folded
+    from cldfc.network.graph import Graph
     from cldfc.recipe import Part
     from cldfc.runs.evaluate import Evaluation
     from cldfc.runs.run_folder import RunRecord
@@ -118,6 +119,29 @@ def evaluate_again(
     return evaluate_run(folder, trained_code, images, data, part, is_trusting, device, workers), fast
 
 
+def _with_rules_applied(network: nn.Module, graph: Graph) -> tuple[nn.Module, dict[str, tuple[str, ...]]]:
+    """A network that stores each weight as the rules of its kernel make it, and the rules by the names of such weights.
+
+    It computes the same: the rules leave alone what obeys them. A kernel that is shared is still stored once.
+    """
+    from copy import deepcopy
+
+    from cldfc.emit.naming import parameter_names
+    from cldfc.ops import Kernel
+    from cldfc.weights.network import apply_rule
+
+    network, names = deepcopy(network), parameter_names(graph)
+    applied: dict[str, tuple[str, ...]] = {}
+    for key, stored in graph.parameters.items():
+        rules = stored.operator.rules if isinstance(stored.operator, Kernel) else ()
+        made = tuple(rule for rule in rules if rule != "shared")
+        if made:
+            for rule in made:
+                apply_rule(network, names[key], rule, has_groups="shared" not in rules)
+            applied[f"{names[key]}.weight"] = made
+    return network, applied
+
+
 Format = Literal["onnx", "torch_export", "safetensors"]
 
 SUFFIXES: dict[Format, str] = {"onnx": ".onnx", "torch_export": ".pt2", "safetensors": ".safetensors"}
@@ -168,9 +192,12 @@ def export_run(
     path = output or folder / f"{compilation.class_name}{SUFFIXES[format]}"
     allow(path)
     folded = compilation.folded() if is_folded else None
-    classifier = Classifier(_load_folded(folded, files.weights) if folded else trained, dataset)
-    count = folded.count if folded else 0
-    about = describe_network(compilation.class_name, dataset, format != "safetensors", count)
+    network = _load_folded(folded, files.weights) if folded else trained
+    count, rules = folded.count if folded else 0, dict[str, tuple[str, ...]]()
+    if format == "safetensors":
+        network, rules = _with_rules_applied(network, folded.graph if folded else compilation.simplified)
+    classifier = Classifier(network, dataset)
+    about = describe_network(compilation.class_name, dataset, format != "safetensors", count, rules)
     formatter = cast(_ExportFormat, import_module(f"cldfc.weights.export.{format}"))
     say(f"exporting {about.model} to {path}")
     # The file gets its name when it has been read back, and computes what the trained network does.

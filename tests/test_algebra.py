@@ -103,6 +103,53 @@ def test_linearity(operator):
     assert (difference.abs().max() < 1e-10) == (not broken)
 
 
+# The same of operators with named operands and of recursive ones; f is the image, k another value.
+FIX = "tol 1e-14, steps 200"
+OF_VALUES = {
+    "(x) = x + A * x": (),
+    "(x) = x + 1": ("a constant term",),
+    "(x) = k": ("a constant term",),
+    "(x) = ⟨x, k⟩ * x": ("*",),
+    "(x) = ⟨x, k⟩ * k": (),
+    "(x) = ⟨x, x⟩ * k": ("⟨·,·⟩",),
+    "(x) = ‖x‖ * k": ("‖·‖",),
+    "(x) = x ⊙ k": (),
+    "(x) = x / w": (),
+    "(x) = w / (3 + x)": ("/",),
+    "(x) = max(x, k)": ("max",),
+    f"(x) = fix(u : 0.02 * A * u + x, {FIX})": (),
+    f"(x) = fix(u : 0.02 * A * u + x + k, {FIX})": ("a constant term",),
+    f"(x) = fix(u : relu(0.02 * A * u + x), {FIX})": ("relu",),
+    f"(x) = fix(u : 0.02 * (A * u) ⊙ tanh(x) + x, {FIX})": ("⊙", "tanh"),
+    f"(x) = solve(u : 9 * u + Aᵀ * A * u = x, by cg, {FIX})": (),
+    f"(x) = solve(u : 9 * u + Aᵀ * A * u = relu(x), by cg, {FIX})": ("relu",),
+    f"(x) = solve(u : 9 * u + Aᵀ * A * u = x + k, by cg, {FIX})": ("a constant term",),
+    "(x) = unpool[2](avgpool[2](x), k)": (),
+    "(x) = unpool[2](avgpool[2](x), x)": ("unpool",),
+    "@2 = 1/4 * identity\nlet G@ℓ = A * + A * G@ℓ+1 ∘ A * for ℓ = 1..1": (),
+    "@ℓ = A * + A * G@ℓ+1 ∘ A * for ℓ = 1..1\nlet G@2 = 1/4 * identity": (),
+    "@2 = 1/4 * relu\nlet G@ℓ = A * + A * G@ℓ+1 ∘ A * for ℓ = 1..1": ("relu",),
+    "@2 = 1/4 * identity\nlet G@ℓ(x) = x + G@ℓ+1(A * x) for ℓ = 1..1": (),
+    "@2 = 1/4 * identity\nlet G@ℓ(x) = k + G@ℓ+1(A * x) for ℓ = 1..1": ("a constant term",),
+}
+
+
+@pytest.mark.parametrize("operator", OF_VALUES)
+def test_linearity_of_operators_with_named_operands_and_of_recursive_ones(operator):
+    at = "@1" if operator.startswith("@") else ""
+    text = f"{HEAD}output h : 32\nlevels ℓ = 1..2\nk = 1 + 0 * relu(f)\nlet G{operator}\nh = flatten ∘ G{at}(f)\n"
+    spec = parse_spec(Source("test.cldf", text), Problems())
+    let = next(let for let in operators_of(spec) if let.symbol.name == "G")
+    broken = what_breaks_linearity(let, spec)
+    assert broken == OF_VALUES[operator]
+    network = build(compile_text(text)).double()
+    randomise(network)
+    x, y = torch.randn(2, 4, 2, 4, 4, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        difference = network(2 * x - 3 * y) - (2 * network(x) - 3 * network(y))
+    assert (difference.abs().max() < 1e-10) == (not broken)
+
+
 def test_constants_are_no_operators():
     spec = parse_spec(Source("test.cldf", "let a = 1\nlet b@ℓ = 2 * a\nlet σ = relu\nlet 𝒜@ℓ = 2 * σ\n"), Problems())
     assert [let.symbol.name for let in operators_of(spec)] == ["σ", "𝒜"]

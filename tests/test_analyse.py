@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,7 @@ from torch import Tensor
 from torch.nn import functional as F
 from typer.testing import CliRunner
 
-from cldfc.analysis import Convergence, analyse_convergence, spectral_radius
+from cldfc.analysis import Convergence, analyse_convergence, small_sizes, spectral_radius
 from cldfc.cli import app
 from cldfc.compilation import Compilation, read_changes
 from cldfc.diagnostics import Source
@@ -213,3 +214,35 @@ def test_the_command(tmp_path: Path) -> None:
     assert [cycle["name"] for cycle in data["cycles"]] == ["M@1", "M@2"]
     assert data["iterations"][0]["name"] == "u@i"
     assert {"name": "M@J", "norm_bound": 0.25} in data["operators"]
+
+
+# Open sizes: the smallest maps of the input on which all levels are whole, with 15 rows at least.
+
+
+@pytest.mark.parametrize(
+    ("shape", "levels", "found"),
+    [
+        ("1 × N × N", "u@1 = f", ((1, 15, 15),)),
+        ("1 × N × M", "u@1 = f", ((1, 15, 15),)),
+        ("1 × N × N", "u@1 = K *_2 f", ((1, 16, 16),)),
+        ("1 × N × N", "v = K *_2 f\nu@1 = K *_2 v", ((1, 16, 16),)),
+        ("1 × N × N", "v = K *_2 f\nw = K *_2 v\ny = K *_2 w\nz = K *_2 y\nu@1 = K *_2 z", ((1, 32, 32),)),
+        ("1 × (2*N + 1) × (2*N + 1)", "u@1 = W *_2 f", ((1, 15, 15),)),
+        ("1 × (4*N + 3) × (4*N + 3)", "v = W *_2 f\nu@1 = W *_2 v", ((1, 15, 15),)),
+        ("1 × N", "u@1 = f", ((1, 15),)),
+        ("1 × 20 × N", "u@1 = f", ((1, 20, 15),)),
+        ("1 × 20 × 20", "u@1 = f", ()),
+        ("1 × (N + M) × N", "u@1 = f", ()),
+    ],
+)
+def test_small_sizes(shape, levels, found):
+    size = "3" if shape == "1 × N" else "3×3"
+    text = (
+        f"model M\nlet J = 3\ninput f : {shape}\noutput h : 4\nkernel K : {size}, 1 → 1\n"
+        f"kernel W : {size}, 1 → 1, valid\nlet ν = 1\nsteps i = 1..ν\n{levels}\nh = linear ∘ avgpool(u@1)\n"
+    )
+    sizes = small_sizes(network := Compilation(Source("m.cldf", text)).check())
+    assert tuple(given for _, given in sizes) == found
+    if sizes:
+        # They fit: the network is whole at these sizes.
+        assert not Compilation(network.source, replace(read_changes(), inputs=sizes)).check().written.open_sizes

@@ -88,7 +88,7 @@ def test_numbers_say_their_default_and_their_bounds():
             "`test`? the parts are `validation`, `test`",
         ),
         (["explain", "E0320"], "there is no error `E0320`", "did you mean `E03"),
-        (["train", SPEC, "--data", "digits", "--device", "gpu"], "`gpu` is no device", "this machine has `cpu`"),
+        (["train", SPEC, "--data", "digits", "--device", "gpu"], "`gpu` is not a device", "this machine has `cpu`"),
         (["show", SPEC, "-o", "x.svgz"], "names no format", "`.svg`, `.png`, `.pdf`"),
         (["train", SPEC, "--data", "digits", "--epochs", "x"], "`--epochs` cannot be 'x'", "`cldfc train --help`"),
     ],

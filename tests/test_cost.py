@@ -24,7 +24,13 @@ from cldfc.syntax.read import read_source
 SPECS = sorted((ROOT / "specs").rglob("*.cldf"))
 # Whose maps would otherwise be large; the others have an input that their levels divide.
 SMALLER = {"imagenet": "3x64x64", "vgg11": "3x32x32", "fractalnet": "3x32x32", "lenet5": "1x12x12"}
-SMALLER |= {"multigrid": "1x15x15", "lista_trained": "1x16x16", "mgnet_signals": "1x64"}
+SMALLER |= {
+    "multigrid": "1x15x15",
+    "lista_trained": "1x16x16",
+    "mgnet_signals": "1x64",
+    "admm_net": "1x12x12",
+    "learned_primal_dual": "1x12x12",
+}
 SMALLER |= {"googlenet_aux": "3x224x224", "inception_v3": "3x75x75", "inception_v3_aux": "3x299x299"}
 BATCH = 2
 
@@ -122,6 +128,25 @@ def test_an_operator_keeps_what_torch_keeps(case):
             kept = case.operator.keeps(result, trained) if any(trained) or numbers_of(module) else ops.Kept()
             numbers = sum(prod(shapes[place]) for place in kept.operands) + kept.result * prod(result)
             assert BATCH * (4 * numbers + kept.each_image) + kept.each_batch == saved.bytes()
+
+
+@pytest.mark.parametrize(
+    "rules", ["zero_sum", "symmetric, zero_sum", "unit_norm", "zero_sum, unit_norm", "unit_norm, bias"]
+)
+@pytest.mark.parametrize("channels", ["→ 4", "→ 4, groups 2", "each shared"])
+def test_weights_that_rules_make_are_kept(rules, channels):
+    """One for each use, whatever the number of images."""
+    if channels == "each shared":
+        rules = rules.removesuffix(", bias")
+    text = (
+        f"model N\ninput f : 4 × 4 × 4\noutput h : 3\nkernel A : 3×3 {channels}, {rules}\nlet B = A *\n"
+        f"h = linear ∘ avgpool ∘ relu ∘ B ∘ relu ∘ B(f)\n"
+    )
+    graph = Compilation(Source("kept.cldf", text)).simplified
+    saved = Saved(network := build(emit_module(graph)).train())
+    with saved.hooks():
+        network(torch.randn(BATCH, 4, 4, 4))
+    assert cost_of_network(graph).kept.of(BATCH) == saved.bytes()
 
 
 def test_a_tensor_that_two_operations_keep_is_counted_once():

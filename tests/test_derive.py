@@ -321,6 +321,36 @@ def test_golden(name, golden):
         golden(FOLDER / f"{name}.{suffix}", EXPLAIN[format](derivation))
 
 
+_HEAD = """model Iteration
+steps i = 1..4
+input f : 2 × 6 × 6
+output h : 72
+kernel A   : 3×3 → 2
+kernel B@i : 3×3 → 2
+kernel R   : 3×3 → 2
+scalar a@i = 0.3
+u@0 = 0
+h = flatten(u@4)
+"""
+_FIRST = "u@1 = u@0 + B@1 * (f - A * u@0)\n"
+ITERATIONS = {
+    "momentum": _FIRST + "u@i = u@i-1 + B@i * (f - A * u@i-1) + a@i * (u@i-1 - u@i-2) for i = 2..4\n",
+    "chebyshev": _FIRST + "u@i = a@i * (u@i-1 + B@i * (f - A * u@i-1)) + (1 - a@i) * u@i-2 for i = 2..4\n",
+    "galerkin": "let 𝒜 = Rᵀ *_2 A * R *_2\nu@i = u@i-1 + Bᵀ@i * (f - 𝒜(u@i-1))\n",
+    "half_steps": "v@i = u@i-1 + B@i * (f - A * u@i-1)\nu@i = v@i + a@i * (f - A * v@i)\n",
+}
+
+
+@pytest.mark.parametrize("name", ITERATIONS)
+def test_golden_iterations(name, golden):
+    """Also for the normal equation: the spec, and its residual form with the proof."""
+    network = Compilation(Source(f"{name}.cldf", _HEAD + ITERATIONS[name]))
+    golden(FOLDER / f"{name}.cldf", network.derivation.spec.source.text)
+    golden(FOLDER / f"{name}.txt", EXPLAIN["text"](network.derivation))
+    golden(FOLDER / f"{name}_normal.cldf", network.normal.source.text)
+    golden(FOLDER / f"{name}_normal.txt", EXPLAIN["text"](network.normal.derivation))
+
+
 def test_the_document_shows_what_is_written():
     text = (ROOT / "docs" / "residual_form.md").read_text(encoding="utf-8")
     (equations,) = re.findall(r"^```cldf\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)

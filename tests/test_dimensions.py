@@ -458,11 +458,11 @@ def test_weights_of_torch_modules_are_imported():
 def test_sizes_of_the_command_line():
     text = text_of("output h : 10", "kernel A : 3 → 8", "h = linear ∘ avgpool(A * f)", shape="1 × 64")
     assert Compilation(Source("t.cldf", text), read_changes(input="1x20")).check().program.shape == (1, 20)
-    with pytest.raises(UsageError, match="`1x20x20` is no shape of `f`, which is 1 × 64"):
+    with pytest.raises(UsageError, match="`1x20x20` is not a valid shape for `f`, which is 1 × 64"):
         Compilation(Source("t.cldf", text), read_changes(input="1x20x20")).check()
 
 
 def test_training_is_for_images():
     source = read_source(ROOT / "specs" / "mgnet_signals.cldf")
-    with pytest.raises(UsageError, match="the input `f` is 1 × 1024, no image"):
+    with pytest.raises(UsageError, match="the input `f` is 1 × 1024, not an image"):
         plan_run(source, "digits", read_changes(), {})

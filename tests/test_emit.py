@@ -255,6 +255,37 @@ h = linear ∘ avgpool(y)
 """
 
 
+STRIDED = """model M
+steps i = 1..3
+let c@i = 4, 6, 6
+let s@i = 2, 1, 2
+input f : 3 × 16 × 16
+output h : 5
+kernel E@i : 3×3 → c@i
+let S@i = identity ⊙ sigmoid ∘ linear[c@i] ∘ avgpool
+let I@i = S@i ∘ relu ∘ bn ∘ E@i *_{s@i}
+x@1 = I@1(f)
+x@2 = 2 * I@2(x@1)
+x@3 = I@3(x@2)
+h = linear ∘ avgpool(x@3)
+"""
+
+
+def test_a_method_serves_uses_with_other_strides_and_widths():
+    """Its modules know them; the docstring is the equation."""
+    source = compile_text(STRIDED)
+    assert source.count("I@i = S@i ∘ relu ∘ bn ∘ E@i *_{s@i}") == 2  # in the text of the spec, and in the method
+    assert re.findall(r"def (?!__init__|forward|conv).*", source) == [
+        "def apply_i(self, x: torch.Tensor, i: int) -> torch.Tensor:"
+    ]
+    assert [f"self.apply_i({use})" in source for use in ("f, 1", "x, 2", "x, 3")] == [True, True, True]
+    network = build(source).double().train()
+    randomise(network)
+    images = torch.randn(3, 3, 16, 16, dtype=torch.float64)
+    expected = run_graph(Compilation(Source("test.cldf", STRIDED)).simplified, network, images)
+    assert (network(images) - expected).abs().max() <= 1e-12 * expected.abs().max()
+
+
 @pytest.mark.parametrize(
     ("definition", "first", "second", "method"),
     [

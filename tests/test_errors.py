@@ -156,7 +156,7 @@ def test_a_pipe_is_not_opened(tmp_path: Path, place: str):
     own.write_text('extend "base.cldf"\n', encoding="utf-8")
     result = CliRunner().invoke(app, ["check", str(own if place == "extended" else tmp_path / "base.cldf")])
     assert result.exit_code == (1 if place == "extended" else 2)
-    assert "base.cldf` is no regular file" in result.stderr
+    assert "base.cldf` is not a regular file" in result.stderr
 
 
 def test_a_long_name_of_a_file():

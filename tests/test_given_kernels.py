@@ -108,7 +108,7 @@ def test_starts(start):
         ("3×3 → 4 = laplace5", "a stencil is for one channel"),
         ("3×3 each, groups 2 = laplace5", "`each` has a kernel for each channel"),
         ("3×3 each, start zero = laplace5", "`K` starts from numbers, and from `zero`"),
-        ("3×3 each = [a+1 2 3]", "is no entry of a kernel"),
+        ("3×3 each = [a+1 2 3]", "is not a valid entry of a kernel"),
         ("3×3 → 4, start normal", "`start normal` without a number"),
     ],
 )

@@ -12,7 +12,7 @@ from language_client import Client
 from networks import ROOT, some
 
 from cldfc.cli.lsp import lsp
-from cldfc.compilation import Compilation
+from cldfc.compilation import Compilation, read_changes
 from cldfc.diagnostics import Source
 from cldfc.lsp import hover
 from cldfc.lsp.completion import completions
@@ -197,6 +197,43 @@ def test_hover_in_a_tag_is_about_the_index(client: Client):
     assert "let ν@ℓ" in client.hover(*where(TEXT, "r@ℓ,ν", 4))
 
 
+WORDS = """model M
+levels ℓ = 1..2
+input f : 4 × 8 × 8
+output h : 10
+kernel A : 3×3 → 4
+let F(x, y) = x + A * y
+let G@ℓ(x) = max_with[0.1](x)
+y@k = split(F(f, f), 2) for k = 1..2
+z = unpool[2](maxpool[2](f), f)
+v = max_with(concat(y@1, y@2), z) + G@1(f)
+h = linear ∘ avgpool ∘ relu ∘ bn(v)
+"""
+
+
+def test_hover_over_operands_and_words_of_values(client: Client):
+    """Each word where it stands; an operand of one operator is none of the other."""
+    assert client.open(SPEC, WORDS) == []
+    for part, shift in (("x, y) =", 0), ("x + A", 0)):
+        text = client.hover(*where(WORDS, part, shift))
+        assert "let F(x, y) = x + A * y" in text and "an operand" in text and "G@ℓ" not in text
+    assert "let F(x, y)" in client.hover(*where(WORDS, "y\nlet G"))
+    assert "let G@ℓ(x)" in client.hover(*where(WORDS, "x)\ny@k"))
+    assert "a linear operator" in client.hover(*where(WORDS, "F(f"))
+    assert "split" in client.hover(*where(WORDS, "split")) and "equal parts" in client.hover(*where(WORDS, "split"))
+    assert "unpool" in client.hover(*where(WORDS, "unpool")) and "zeros elsewhere" in client.hover(
+        *where(WORDS, "unpool")
+    )
+    for part in ("max_with[", "max_with("):
+        assert "max(identity, a)" in client.hover(*where(WORDS, part))
+    text = client.hover(*where(WORDS, "y@1,"))
+    assert all(f"| `y@{k}` | 2 × 8 × 8 |" in text for k in (1, 2))
+
+
+def test_completion_offers_what_joins_and_parts_values(client: Client):
+    assert {"split", "unpool", "max", "max_with"} <= offered(client, "y@ℓ = ").keys()
+
+
 def test_hover_while_the_document_is_broken_keeps_the_last_figures(client: Client):
     client.open(SPEC, TEXT)
     assert client.change(BROKEN) != []
@@ -213,7 +250,9 @@ def test_hover_while_the_document_is_broken_keeps_the_last_figures(client: Clien
 def test_the_multiply_adds_of_all_values_add_up(path: Path, monkeypatch: pytest.MonkeyPatch):
     """To what `expect macs` counts, which knows nothing of equations and levels."""
     monkeypatch.setattr(hover, "MOST_ROWS", 1_000_000)
-    network = Compilation(Source(str(path), path.read_text(encoding="utf-8")))
+    # Where a size is open, nothing is counted.
+    source, is_open = Source(str(path), text := path.read_text(encoding="utf-8")), "× N × N" in text
+    network = Compilation(source, read_changes(input="1x12x12" if is_open else None))
     pages = [hover.family_figures(network, family) for family in network.names.families]
     cells = re.findall(r"\| ([\d,]+) \|$", "\n".join(line for page in pages for line in page), re.MULTILINE)
     assert sum(int(cell.replace(",", "")) for cell in cells) == count_macs(network.shapes)

@@ -303,7 +303,7 @@ def test_a_cell_is_a_spec_and_shows_its_picture(cells):
 
 def test_a_wrong_cell_shows_its_report_alone(cells):
     assert "error[E0201]: undefined name `B`" in cells[3] and "--> <cell>:5:" in cells[3]
-    assert "error: `two words` is no name for a variable" in cells[4]
+    assert "error: `two words` is not a valid name for a variable" in cells[4]
     assert "error: there is no file `no_such.cldf`" in cells[5]
     assert not any("Traceback" in cell for cell in cells)
     assert [("success: False" in cell) for cell in cells[4:7]] == [True, True, True]

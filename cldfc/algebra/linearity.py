@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from cldfc.ops import BUILTINS
 from cldfc.syntax import tree
-from cldfc.syntax.walk import mentions_argument
+from cldfc.syntax.walk import mentions_argument, name_arguments
 
 
 def operators_of(spec: tree.Tree) -> Iterator[tree.Let]:
@@ -49,7 +49,7 @@ def _is_operator(expression: tree.Expression, lets: Mapping[str, tree.Let]) -> b
         case tree.Symbol(name):
             let, others = lets.get(name), {other: let for other, let in lets.items() if other != name}
             return name in BUILTINS or (
-                let is not None and (bool(let.arguments) or _is_operator(let.values[0], others))
+                let is not None and (bool(let.arguments) or any(_is_operator(value, others) for value in let.values))
             )
         case tree.Star(_, _, right):
             return right is None or _is_operator(right, lets)
@@ -68,10 +68,16 @@ def breaks(expression: tree.Expression, lets: Mapping[str, tree.Let], biased: se
             if not BUILTINS[name].linear:
                 yield name
         case tree.Symbol(name) if name in lets:
-            let, others = lets[name], {other: let for other, let in lets.items() if other != name}
-            of_values = _breaks_of_value if let.arguments else breaks
+            let, place = lets[name], lets[name].symbol.span
+            itself = replace(let, arguments=(), values=(tree.Symbol("identity", (), place),))
+            inside = {**lets, name: itself}
             for value in let.values:
-                yield from of_values(value, others, biased)
+                if mentions_argument(value):
+                    yield from _breaks_of_value(value, inside, biased)
+                elif not let.arguments or _is_operator(value, inside):
+                    yield from breaks(value, inside, biased)
+                elif value != tree.Number(0, value.span):
+                    yield "a constant term"
         case tree.Symbol(name) if name in biased:
             yield f"the bias of {name}"
         case tree.Product():
@@ -98,6 +104,14 @@ def breaks(expression: tree.Expression, lets: Mapping[str, tree.Let], biased: se
 def _breaks_of_value(expression: tree.Expression, lets: Mapping[str, tree.Let], biased: set[str]) -> Iterator[str]:
     """The same of what an operator says of its named operands: linear in all of them together."""
     match expression:
+        case tree.ApplyToSeveral(tree.Symbol("unpool"), (pooled, chosen)) if not mentions_argument(chosen):
+            yield from _breaks_of_value(pooled, lets, biased)
+        case tree.Fix(name, body, other):
+            for side in (body, other):
+                if side is not None and mentions_argument(named := name_arguments(side, [name])):
+                    yield from _breaks_of_value(named, lets, biased)
+                elif side is not None and side != tree.Number(0, side.span):
+                    yield "a constant term"
         case tree.Sum(parts) | tree.Listing("sum" | "concat", parts) | tree.ApplyToSeveral(_, parts):
             for part in parts:
                 if mentions_argument(part):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 
 from cldfc.diagnostics import Diagnostic, Label, Span, shape_text
@@ -12,6 +12,7 @@ from cldfc.network.shapes import Inferred
 from cldfc.ops import BUILTINS, Add, Kernel, Linear, Normalisation, Pool, Softmax, Total
 from cldfc.syntax import tree
 from cldfc.syntax.format import format_symbol
+from cldfc.syntax.walk import mentions
 
 
 def remark_left_out(inferred: Inferred) -> Iterator[Diagnostic]:
@@ -129,17 +130,26 @@ class _UnboundedHead:
     total: Operation
 
     @property
+    def is_in_one_equation(self) -> bool:
+        """Whether the sum and `linear` stand in one equation: the sum has no name."""
+        return self.total.instance == self.linear.instance
+
+    @property
     def value(self) -> str:
-        return format_key(self.inferred.expansion.instances[self.total.instance].value)
+        if self.is_in_one_equation:
+            return "a sum"
+        return f"`{format_key(self.inferred.expansion.instances[self.total.instance].value)}`"
 
     @property
     def help(self) -> str:
         """What to write instead: the equation of the output, if it is a chain from `linear` to a map."""
-        operator = _normaliser(self.inferred.expansion.program.spec)
+        spec = self.inferred.expansion.program.spec
+        operator = _normaliser(spec)
         equation = self.inferred.expansion.instances[self.linear.instance].template.statement
-        right = _mend(equation.right, operator, self.linear.span.end) if self.ends_in_a_map else None
+        adding = _parts_that_add(spec, self.total.span) if self.is_in_one_equation else None
+        right = _mend(equation.right, operator, self.linear.span.end, adding) if self.ends_in_a_map else None
         if right is None:
-            return f"apply `{operator}` to `{self.value}` before `linear`"
+            return f"apply `{operator}` to {'the sum' if adding else self.value} before `linear`"
         return f"write `{format_symbol(equation.left)} = {right}`"
 
     @property
@@ -157,7 +167,7 @@ def remark_unbounded_head(inferred: Inferred) -> Iterator[Diagnostic]:
     for head in unbounded_heads(inferred):
         yield Diagnostic(
             "R0901",
-            f"no normalisation bounds the input of `linear`: `{head.value}` can grow without limit",
+            f"no normalisation bounds the input of `linear`: {head.value} can grow without limit",
             (
                 Label(head.linear.span, "trained at the paper's learning rate, this may diverge within a few steps"),
                 Label(head.total.span, "each step adds to it"),
@@ -187,22 +197,49 @@ def unbounded_heads(inferred: Inferred) -> Iterator[_UnboundedHead]:
             yield _UnboundedHead(inferred, operation, operations[before[0].total])
 
 
-def _mend(right: tree.Expression, operator: str, after: int) -> str | None:
-    """The right side of an equation with what its chain of operators is applied to normalised first.
+_Adding = Callable[[tree.Expression], bool]
 
-    None where it is no chain, or the chain does not pass the place `after` which `linear` ends.
+
+def _parts_that_add(spec: tree.Tree, total: Span) -> _Adding:
+    """Whether a sum stands in an expression, or in an operator that it names."""
+    lets: dict[str, list[tree.Expression]] = {}
+    for let in spec.statements:
+        if isinstance(let, tree.Let):
+            lets.setdefault(let.symbol.name, []).extend(let.values)
+
+    def adds(expression: tree.Expression) -> bool:
+        left, seen = [expression], set[str]()
+        while left:
+            part = left.pop()
+            if part.span.source is total.source and part.span.start <= total.start and total.end <= part.span.end:
+                return True
+            for name in lets.keys() & {mention.name for mention in mentions(part)} - seen:
+                seen.add(name)
+                left += lets[name]
+        return False
+
+    return adds
+
+
+def _mend(right: tree.Expression, operator: str, after: int, adding: _Adding | None) -> str | None:
+    """The right side of an equation in which a normalisation stands before what can grow.
+
+    That is the first operator of the chain that adds, or else what the chain is applied to. None where it is no chain,
+    or the chain does not pass the place `after` which `linear` ends.
     """
+    text, is_after = right.span.text, right.span.start >= after
     match right:
-        case tree.Apply(function, argument) if argument.span.start >= after:
-            return f"{function.span.text} ∘ {operator}({argument.span.text})"
-        case tree.Compose(outer, inner):
-            rest = _mend(inner, operator, after)
-            return rest and f"{outer.span.text} ∘ {rest}"
-        case tree.Star(left, _, inner) if inner is not None:
-            rest = _mend(inner, operator, after)
-            return rest and f"{left.span.text} * {rest}"
-        case tree.Symbol() if right.span.start >= after:
-            return f"{operator}({right.span.text})"
+        case tree.Compose(first, inner) | tree.Star(first, _, inner) | tree.Apply(first, inner) if inner is not None:
+            if is_after and adding is not None and adding(first):
+                return f"{operator} ∘ {text}"
+            if isinstance(right, tree.Apply):
+                is_last = inner.span.start >= after
+                return f"{first.span.text} ∘ {operator}({inner.span.text})" if is_last else None
+            rest = _mend(inner, operator, after, adding)
+            start, end = inner.span.start - right.span.start, inner.span.end - right.span.start
+            return rest and text[:start] + rest + text[end:]
+        case tree.Symbol() if is_after:
+            return f"{operator}({text})"
         case _:
             return None
 

@@ -81,7 +81,7 @@ def _refuse_place(format: Format, path: Path) -> None:
 
     with writing(path):
         if path.exists() and not path.is_file() and not path.is_dir():
-            raise UsageError(f"`{path}` is no file", "the network is read back from it: name a file with `-o FILE`")
+            raise UsageError(f"`{path}` is not a file", "the network is read back from it: name a file with `-o FILE`")
         if not _is_exported_program(path):
             refuse_foreign(path, name=f"network{SUFFIXES[format]}", is_text=False)
 

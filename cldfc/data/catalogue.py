@@ -124,7 +124,7 @@ def _plugin(name: str) -> DataSet:
     except (Exception, SystemExit) as error:
         raise broken(f"`{target}` cannot be loaded: {in_one_line(error)}") from error
     if not isinstance(dataset, DataSet):
-        raise broken(f"`{target}` is no cldfc.data.catalogue.DataSet")
+        raise broken(f"`{target}` is not a cldfc.data.catalogue.DataSet")
     if dataset.name != name:
         raise broken(f"the data set calls itself `{dataset.name}`")
     return dataset

@@ -233,7 +233,7 @@ def _check_flat(folder: Path, name: str) -> None:
     inside = _entries_of(folder / name)
     if inside.folders and not any(each.lower().endswith(IMAGES) for each in (*inside.folders, *inside.files)):
         raise UsageError(
-            f"`{folder}` has no folder `{_TRAIN}`, and `{folder / name}` is no class: it holds folders alone",
+            f"`{folder}` has no folder `{_TRAIN}`, and `{folder / name}` is not a class: it holds only folders",
             f"lay the images out as {_LAYOUT.format(folder)}",
         )
 

@@ -214,7 +214,7 @@ def require(dataset: DataSet, folder: Path) -> None:
     if kind := kind_of(folder / lacking[0]):
         raise UsageError(f"`{folder / lacking[0]}` is {kind}, not the file of `{dataset.name}`", how_to_get(dataset))
     if not folder.is_dir():
-        what = f"`{folder}` is no folder" if folder.exists() else f"there is no folder `{folder}`"
+        what = f"`{folder}` is not a folder" if folder.exists() else f"there is no folder `{folder}`"
         raise UsageError(f"{what} with the data set `{dataset.name}`", how_to_get(dataset))
     others = f" and {len(lacking) - 1} more" if len(lacking) > 1 else ""
     raise UsageError(f"`{folder}` lacks `{lacking[0]}`{others} of `{dataset.name}`", how_to_get(dataset))

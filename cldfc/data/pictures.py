@@ -77,7 +77,7 @@ def _opened_image(path: str) -> Generator[tuple[BinaryIO, Image.Image]]:
         try:
             with open(path, "rb", opener=lambda name, flags: os.open(name, flags | _NO_WAITING)) as file:
                 if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
-                    raise UnreadableImage("it is no regular file")
+                    raise UnreadableImage("it is not a regular file")
                 with Image.open(file, formats=_FORMATS) as image:
                     _check_head(image)
                     yield file, image

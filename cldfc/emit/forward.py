@@ -73,7 +73,7 @@ class _Region:
         """What two uses must have in common to be calls of one method."""
         steps = (
             (
-                step.operator,
+                _as_called(step),
                 step.in_call,
                 tuple(operand if isinstance(operand, int) else -1 for operand in step.operands),
                 step.use and (step.use.name, len(step.use.positions)),  # a `tie` with clauses leaves some with fewer
@@ -81,6 +81,13 @@ class _Region:
             for step in self.body()
         )
         return id(self.call.statement), tuple(steps)
+
+
+def _as_called(step: Step) -> Hashable:
+    """What a step does, as its call says it: a module knows its stride and how many numbers it gives."""
+    if step.use is None:
+        return step.operator
+    return type(step.operator), step.operator.torch([_ARGUMENT for _ in step.operands], "module")
 
 
 @dataclass(frozen=True, slots=True)

@@ -186,6 +186,8 @@ class Recursions:
                     extra.update(dict.fromkeys(own))
         for name, groups in by_name.items():
             branches: list[_MethodCase] = []
+            if len({len(visit.arguments) for visits in groups.values() for visit in visits}) > 1:
+                raise _NoMethod  # one case reads a value that another does not
             for visits in groups.values():
                 tags = {
                     tuple([p.value(turn) for p in self.tag(visit)]) for visit in visits for turn in self.turns(visit)

@@ -9,7 +9,7 @@ from lsprotocol import types
 
 from cldfc.lsp.documents import Document, Positions
 from cldfc.network.names import Kind, Names
-from cldfc.ops import BUILTINS
+from cldfc.ops import BUILTINS, Extreme
 from cldfc.ops.manual import signature
 from cldfc.syntax import tree
 from cldfc.syntax.format import COMMANDS, Spelling, format_statement, format_symbol, spell_name
@@ -87,6 +87,8 @@ def _everything(document: Document, spelling: Spelling) -> Iterator[types.Comple
     for keyword, operator in BUILTINS.items():
         about = (operator.__doc__ or "").partition("\n")[0]
         yield types.CompletionItem(keyword, kind=_ItemKind.Function, detail=signature(operator), documentation=about)
+    about = (Extreme.__doc__ or "").partition("\n")[0]
+    yield types.CompletionItem("max_with", kind=_ItemKind.Function, detail="max_with[a]", documentation=about)
     for word in WORDS_INSIDE:
         yield types.CompletionItem(word, kind=_ItemKind.Keyword)
 

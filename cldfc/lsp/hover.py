@@ -227,6 +227,8 @@ def _about_name(document: Document, place: CursorPlace, offset: int) -> list[str
             return [*_code(format_statement(local)), "an operand: what the operator is applied to"]
     elif local is not None and not isinstance(local, tree.Fix):
         return [*_code(local.span.text), "an index"]
+    if place.name == "max_with" and place.name not in names.declared:
+        return ["**max_with[a]** is the operator `max(identity, a)`, and `max_with(x, y)` is `max(x, y)`"]
     if place.name in BUILTINS:
         return ["\n".join(section(BUILTINS[place.name])).replace("## ", "### ", 1)]
     family = (place.name, place.indices)

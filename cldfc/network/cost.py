@@ -68,6 +68,8 @@ def _kept_by_operation(graph: Graph) -> list[_Memory]:
         scalars = sum(not graph.node(tensor).shape and not are_numbers[tensor] for tensor in new)
         numbers = sum(map(prod, shapes)) - scalars
         own = _Memory(keeps.each_image, keeps.each_batch)
+        if isinstance(node.operator, Kernel) and node.parameter is not None:
+            own += _Memory(0, node.operator.keeps_made(graph.parameters[node.parameter].sizes))
         if not node.shape and not are_numbers[at]:
             # A number of the whole batch.
             own = _Memory(0, own.of(1))

@@ -93,6 +93,7 @@ from cldfc.ops.convolution import stride_text
 from cldfc.syntax import tree
 from cldfc.syntax.build import LARGEST_STRIDE
 from cldfc.syntax.format import Formatter, format_symbol
+from cldfc.syntax.parse_errors import HELP_FOR_FROZEN
 from cldfc.syntax.walk import mentions
 
 
@@ -109,6 +110,9 @@ def _configure(work: Elaboration, symbol: tree.Symbol, operator: type[Operator],
             message = f"channels are taken of a value, and `{symbol.name}` is an operator"
             help = f"give its result a name, `x = {symbol.name}(…)`, and write `x[{setting.span.text}]`"
             return constants.problems.report("E0507", message, setting.span, "not expected here", help)
+        if _word_of(setting) == "fixed" and "fixed" not in work.words.names.declared:
+            message = f"`{symbol.name}` cannot be `fixed`"
+            return constants.problems.report("E0507", message, setting.span, "not expected here", HELP_FOR_FROZEN)
         name = setting.name or _name_by_word(setting, known) or next(iter([*known][place : place + 1]), None)
         if name not in known or name in given:
             return _refuse_setting(symbol, setting, name, known, constants)

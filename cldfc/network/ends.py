@@ -86,7 +86,7 @@ class Ends:
             return "", (None,)
         index = tag[0] if tag else None
         if index is None or len(tag) > 1 or index.name is None or index.offset or index.at or statement.symbol.settings:
-            message = f"`{statement.symbol.span.text}` is no family of inputs: it needs one index, alone"
+            message = f"`{statement.symbol.span.text}` is not a family of inputs: it needs exactly one index"
             help = (
                 "write `input f@ℓ : …`, with an index of `levels` or `steps`, or with `for t = 1..8` behind the sizes"
             )
@@ -182,7 +182,7 @@ class Ends:
                     return _times(one, 1 / other)
             case _:
                 pass
-        message = f"`{expression.span.text}` is no formula for an open size"
+        message = f"`{expression.span.text}` is not a formula for an open size"
         help = "write sums and multiples of its name: `2*N - 1`, `H/2`"
         return self.problems.report("E0412", message, expression.span, "not a sum of multiples", help)
 
@@ -224,7 +224,7 @@ def with_classes(outputs: list[OutputValue], classes: int | None) -> list[Output
     at = next((at for at, output in enumerate(outputs) if output.is_scores), None)
     if at is None:
         help = "leave `--classes` out; `output h : 10` gives scores of classes"
-        raise UsageError(f"the output `{outputs[0].name}` is no vector of scores", help)
+        raise UsageError(f"the output `{outputs[0].name}` is not a vector of scores", help)
     return [*outputs[:at], replace(outputs[at], shape=(classes,)), *outputs[at + 1 :]]
 
 
@@ -267,7 +267,7 @@ def _read_names(family: InputFamily, shape: GivenShape, values: dict[str, int]) 
     if len(own) != len(shape):
         stated = "x".join(map(str, shape))
         help = f"state {len(own)} numbers: channels, and {len(own) - 1} for the sizes of a map"
-        raise UsageError(f"`{stated}` is no shape of `{family.name}`, which is {shape_text(own)}", help)
+        raise UsageError(f"`{stated}` is not a valid shape for `{family.name}`, which is {shape_text(own)}", help)
     for size, number in zip(own, shape, strict=True):
         if not isinstance(size, OpenSize):
             continue
@@ -276,7 +276,9 @@ def _read_names(family: InputFamily, shape: GivenShape, values: dict[str, int]) 
         (name, factor) = next(iter(size.terms))
         value = (number - size.constant) / factor
         if value.denominator > 1 or value < 1:
-            raise UsageError(f"{number} is no size {size}", f"state {name} by another size of `{family.name}`")
+            raise UsageError(
+                f"{number} is not a valid value of {size}", f"state {name} by another size of `{family.name}`"
+            )
         if values.setdefault(name, int(value)) != value:
             message = f"{name} is {values[name]}, and {int(value)} in {shape_text(shape)} of `{family.name}`"
             raise UsageError(message, "state sizes that agree")

@@ -60,7 +60,9 @@ class _ExpansionErrors:
 
     def no_channels(self, step: Step, bounds: tuple[Number, Number], value: Key) -> None:
         span = step.terms[0].to(step.terms[1])
-        message = f"`{span.text}` is no range of channels in `{format_key(value)}`: {bounds[0]:,g} to {bounds[1]:,g}"
+        message = (
+            f"`{span.text}` is not a valid range of channels of `{format_key(value)}`: {bounds[0]:,g} to {bounds[1]:,g}"
+        )
         help = "write whole numbers, the smaller one first; channels are counted from 0, as in `x[0..15]`"
         self.problems.report("E0504", message, span, "no channels", help)
 

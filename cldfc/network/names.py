@@ -72,12 +72,15 @@ _CALLED_ELSEWHERE = {
     **dict.fromkeys(
         "attention matmul embedding lstm gru rnn".split(), "it is not part of the language: networks are maps on grids"
     ),
-    "max_with": "did you mean `max(x, y)`?",
+    "max_with": "say with what: `max_with[0.1]` is an operator, `max_with(x, y)` the larger of two values",
     "maximum": "did you mean `max(x, y)`?",
     "minimum": "did you mean `min(x, y)`?",
     **dict.fromkeys("sign sgn mean".split(), HELP_FOR_FUNCTIONS),
     "norm": "write the norm of a value as `‖x‖`, in ASCII `||x||`",
 }
+
+_STARS_IN_TAGS = "in a tag, `2*k` is twice an index; for a product, write spaces around the star"
+_STAR_IN_TAG = re.compile(r"([^*]*@[^*{}]*[0-9])\*([^*]+)")
 
 # `§` stands for the expression; by what it is and what it should be.
 _HELP_FOR_KINDS: Mapping[tuple[Kind | None, Kind], str] = {
@@ -233,7 +236,7 @@ class Names:
                 help = HELP_FOR_PARAMETERS
             help = suggest(name, self.all_of(expected), help)
             known = _CALLED_ELSEWHERE.get(name.lower().removesuffix("1d").removesuffix("2d").removesuffix("3d"))
-            if known and (expected == Kind.OPERATOR or name in ("I", "Id", "o")):
+            if known and (expected == Kind.OPERATOR or name in ("I", "Id", "o", "max_with")):
                 help = known
             help = f"did you mean `{tagged}`? an index is written after `@`" if tagged else help
             if name in self.open:
@@ -296,6 +299,9 @@ class Names:
             known, help = [], HELP_FOR_ADJOINTS
         if name in self.declared:
             help = "write an index that `levels` or `steps` declares, or a number"
+        if re.match(r"[0-9]+\*", span.text) and (name in self.declared or self.arities(name)):
+            before = re.search(r"[^\s()*]*$", span.source.text[: span.start].rpartition("\n")[2])
+            known, help = [], f"{_STARS_IN_TAGS}: `{before and before[0]}{span.text.replace('*', ' * ', 1)}`"
         kind = self.kind_of_symbol(name)
         what = f"is {kind.value if kind else None}, not an index" if name in self.declared else "is not an index"
         self.problems.report("E0205", f"`{name}` {what}", span, "unknown index", suggest(name, known, help))
@@ -374,9 +380,19 @@ class Names:
             help = HELP_FOR_ADJOINTS
         if found in (Kind.QUOTIENT, Kind.POWER):
             help = self.without_arithmetic(expression)
+        if isinstance(expression, tree.Symbol) and (apart := self.without_multiple(expression)):
+            help = f"{_STARS_IN_TAGS}: `{apart}`"
         message = f"`{text}` is {found.value if found else 'something unknown'}, not {expected.value}"
         help = self.with_next(help, expression, text) if expected == Kind.OPERATOR else help.replace("§", text)
         self.problems.report("E0211", message, expression.span, f"expected {expected.value}", help, *others)
+
+    def without_multiple(self, symbol: tree.Symbol) -> str | None:
+        """`A@2 * f` for `A@2*f`, read as A at twice an index f, where f is something else."""
+        written = _STAR_IN_TAG.fullmatch(symbol.span.text) if symbol.tag else None
+        name = symbol.tag[-1].name if written else None
+        if written is None or name is None or isinstance(self.declared.get(name), tree.Range) or self.is_constant(name):
+            return None
+        return f"{written[1]} * {written[2]}"
 
     def report_no_adjoint(self, expression: tree.Adjoint) -> None:
         """Report an adjoint of what is no kernel."""

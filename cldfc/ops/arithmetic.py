@@ -265,7 +265,9 @@ class InnerProduct(Operator):
         if any(operand.root().dims == () for operand in operands):
             raise Unfit("an inner product is one of maps or vectors, not of numbers", "write `*` between numbers")
         if all(map(is_spread, operands)):
-            reason = "a vector of parameters is no value of an image, and has no inner product or norm of its own"
+            reason = (
+                "a vector of parameters does not depend on the image, so it has no inner product or norm of its own"
+            )
             raise Unfit(reason, "write one with a map of each image, as in `⟨γ ⊙ x, x⟩`")
         for operand in operands[1:]:
             shapes.same(operands[0], operand)

@@ -9,7 +9,7 @@ from functools import partial
 from math import prod
 from typing import ClassVar, cast
 
-from cldfc.ops.base import OPERAND, Kept, Operator, whole
+from cldfc.ops.base import FLOAT, OPERAND, Kept, Operator, whole
 from cldfc.ops.size import Size
 from cldfc.ops.solver import Dim, Form, Shape, Sized, Sizes, Solver, Unfit, whole_size
 
@@ -156,6 +156,17 @@ class Kernel(Operator):
 
     def keeps(self, result: Shape, trained: Sequence[bool]) -> Kept:
         return OPERAND
+
+    def keeps_made(self, sizes: Sizes) -> int:
+        """The bytes of what its rules make of the weight, in each use anew: autograd keeps it beside the map."""
+        weight, outputs = self.stored({**sizes, "bias": 0}), 1 if "shared" in self.rules else whole_size(sizes, "out")
+        numbers, is_made = 0, False
+        for rule in self.rules:
+            if rule == "unit_norm":
+                # The norms, and what is divided by them.
+                numbers += outputs + weight * is_made
+            is_made = is_made or rule != "shared"
+        return FLOAT * (numbers + weight * is_made)
 
     def multiply_adds(self, operands: list[Shape], result: Shape, sizes: Sizes) -> int:
         """One for each number of the kernel at each of its places: the pixels of the smaller map."""

@@ -200,9 +200,7 @@ class ProductRelation(Relation):
         except NotLinear:
             open = " and ".join(str(size) for size in sizes if isinstance(size, OpenSize))
             help = "pool it first, as in `linear ∘ avgpool(…)`, or write numbers for the sizes of the input"
-            raise Unfit(
-                f"a map of the open sizes {open} is no vector of a length that `linear` can have", help
-            ) from None
+            raise Unfit(f"a map of the open sizes {open} has no fixed length, which `linear` needs", help) from None
 
     def rest(self, result: Size, known: Size, times: int) -> Size | None:
         if isinstance(known, OpenSize):

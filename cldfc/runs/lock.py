@@ -149,7 +149,7 @@ def _refuse_foreign(run: RunFolder, handle: int) -> None:
     """Raises UsageError when what is to be the lock is somebody's file: its content would be lost."""
     found = os.fstat(handle)
     if not stat.S_ISREG(found.st_mode) or found.st_nlink != 1 or found.st_size > _LONGEST:
-        raise UsageError(f"`{run.lock}` is no lock: something else has its name", "move it away")
+        raise UsageError(f"`{run.lock}` is not a lock: something else has its name", "move it away")
 
 
 def _locking(run: RunFolder) -> AbstractContextManager[None]:

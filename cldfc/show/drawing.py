@@ -142,7 +142,8 @@ def read_width(text: str) -> Width:
         example = f"{found[1]}cm" if found and not unit and _LEAST <= number <= _MOST else "17cm"
         example = f"{decimal[1]}.{decimal[2]}" if decimal else example
         raise UsageError(
-            f"`{text}` is no width", f"write a number and its unit, `{example}`; there are {', '.join(_PIXELS)}"
+            f"`{text}` is not a valid width",
+            f"write a number and its unit, `{example}`; there are {', '.join(_PIXELS)}",
         )
     width = Width(number, unit)
     if not _LEAST <= width.pixels / _PIXELS["cm"] <= _MOST:

@@ -173,7 +173,9 @@ class Builder(Transformer[Token, tree.Statement]):
         found = _ENTRY.fullmatch(text)
         if found is None:
             help = "write numbers, constants or quotients of them without white space: `[0 -1 0; -1 4 -1; 0 -1/2 0]`"
-            self.problems.report("E0101", f"`{text}` is no entry of a kernel", place, "expected a number", help)
+            self.problems.report(
+                "E0101", f"`{text}` is not a valid entry of a kernel", place, "expected a number", help
+            )
             return tree.Number(0, place)
         atoms = [self.atom(atom, place) for atom in (found[2], found[3]) if atom]
         value = atoms[0] if len(atoms) == 1 else tree.Quotient(atoms[0], atoms[1], place)

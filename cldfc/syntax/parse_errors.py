@@ -51,6 +51,7 @@ _HELP_FOR_RECURRENCES = (
     "such as `let f_2 = f_1 ∘ f_1`"
 )
 _HELP_FOR_EQUALS = "an equation has one `=`: leave out what stands between the two, or give it an equation of its own"
+HELP_FOR_FROZEN = "leave `fixed` out: it keeps the running statistics of a `bn`, and the numbers of a kernel or scalar"
 HELP_FOR_STARS = "a star is not an index: write an adjoint as `Aᵀ` or `A^\\top`, a fixed point as a value of its own"
 _HELP_FOR_POWERS = "a tag follows a name, `g@ℓ(x)`; a power is that of a number, `(1/2)^2`"
 HELP_FOR_FRACTIONS = "an index is a whole number: give the half steps a name of their own, such as `v@i`"
@@ -340,6 +341,8 @@ def _help_for_token(place: Span, statement: Span, expected: set[str]) -> str:
     if close := difflib.get_close_matches(place.text[:20], known, n=1, cutoff=0.7):
         return f"did you mean `{close[0]}`?"
     before = place.source.text[statement.start : place.start]
+    if place.text == "fixed" and (_first_word(statement).text not in STATEMENTS or before.startswith("let")):
+        return HELP_FOR_FROZEN
     if place.text == "," and _first_word(statement).text == "tie":
         return "write a `tie` of its own for each kernel"
     if place.text in ")]" and before.endswith(("(", "[")):

@@ -40,7 +40,7 @@ def _read_spec_file(path: Path) -> Source:
     try:
         mode = path.stat().st_mode
         if not S_ISREG(mode) and not S_ISDIR(mode):
-            raise UsageError(f"`{path}` is no regular file", "name a .cldf file")
+            raise UsageError(f"`{path}` is not a regular file", "name a .cldf file")
         with path.open("rb") as file:
             data = file.read(LARGEST_FILE + 1)
     except FileNotFoundError:

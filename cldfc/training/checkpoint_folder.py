@@ -201,7 +201,7 @@ def find_checkpoint(folder: Path) -> tuple[Checkpoint | None, Mapping[Path, Dama
 def read_checkpoint(path: Path) -> Checkpoint:
     """A checkpoint. Raises Torn, UnreadableCheckpoint, and Damaged when it is not what was written."""
     if path.is_symlink() or not path.is_dir():
-        raise UnreadableCheckpoint("it is a link" if path.is_symlink() else "it is no folder")
+        raise UnreadableCheckpoint("it is a link" if path.is_symlink() else "it is not a folder")
     written = _read_checkpoint_file(path / _SUMS, LARGEST_TEXT, Torn)
     contents = {
         _TENSORS: _read_checkpoint_file(path / _TENSORS, LARGEST_TENSORS, Damaged),

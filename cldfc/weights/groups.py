@@ -90,7 +90,7 @@ def _require_tensor(weights: Mapping[str, object], name: object, tensor: object)
         return
     inner = next((key for key, value in weights.items() if isinstance(value, Mapping)), None)
     help = "a state dict is {name: tensor}" if inner is None else f"give the state dict inside it: `weights[{inner!r}]`"
-    raise UsageError(f"`{name}` of the weights is no tensor, but of type {type(tensor).__name__}", help)
+    raise UsageError(f"`{name}` of the weights is not a tensor, but of type {type(tensor).__name__}", help)
 
 
 def join_groups(groups: Sequence[TensorGroup]) -> tuple[list[TensorGroup], dict[str, list[str]]]:

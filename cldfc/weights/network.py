@@ -7,6 +7,7 @@ import sys
 from hashlib import sha256
 from pathlib import Path
 from types import ModuleType
+from typing import cast
 from weakref import WeakValueDictionary, finalize
 
 import torch
@@ -105,7 +106,7 @@ def _network_class(source: str, class_name: str) -> type[object]:
     if found is None:
         raise AttributeError(f"it has no attribute {class_name!r}")
     if not isinstance(found, type):
-        raise TypeError("it is no class")
+        raise TypeError("it is not a class")
 
     def reduced(network: object) -> tuple[object, ...]:
         return _bare_network, (source, class_name), network.__dict__
@@ -154,6 +155,14 @@ def load_network(source: str, class_name: str, dataset: DataSet, weights: Path) 
     check_fit(network, dataset)
     load_weights(network, weights)
     return network
+
+
+def apply_rule(network: nn.Module, path: str, rule: str, has_groups: bool) -> None:
+    """Store the weight of a kernel as a rule makes it where the network uses it, by the function of its own source."""
+    kernel, functions = cast(nn.Conv2d, network.get_submodule(path)), type(network).forward.__globals__
+    groups = [kernel.groups] * (rule == "symmetric" and has_groups and kernel.groups > 1)
+    with torch.no_grad():
+        kernel.weight.copy_(functions[rule](kernel.weight, *groups))
 
 
 def check_fit(network: nn.Module, dataset: DataSet) -> None:

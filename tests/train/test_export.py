@@ -23,6 +23,7 @@ from onnx.reference import ReferenceEvaluator
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor
+from torch.nn import functional as F
 from typer.testing import CliRunner
 
 from cldfc.cli import app
@@ -190,6 +191,44 @@ def test_safetensors_hold_the_weights_bit_for_bit(run: RunFolder) -> None:
     assert (about["mean"], about["std"]) == (list(DATASET.mean), list(DATASET.std))
 
 
+RULED = """
+model Ruled
+input f : 2 × 8 × 8
+output h : 5
+kernel K : 3×3 → 4, unit_norm
+kernel S : 3×3 → 4, groups 2, symmetric, zero_sum
+kernel L : 3×3 each shared, zero_sum
+h = linear ∘ avgpool ∘ relu ∘ L * relu ∘ S * relu ∘ K * f
+"""
+
+
+def test_safetensors_hold_kernels_as_their_rules_make_them(tmp_path: Path) -> None:
+    """So plain convolutions with them are the network, and so is its class: the rules change nothing a second time."""
+    run = make_run(tmp_path / "run", RULED, "Ruled")
+    seal_run(run.path)
+    assert export(run.path, "--safetensors").exit_code == 0
+    written, weights = load_file(run.path / "Ruled.safetensors"), load_file(run.weights)
+    shapes = [{name: tensor.shape for name, tensor in tensors.items()} for tensors in (written, weights)]
+    assert shapes[0] == shapes[1]
+    made = {name for name in weights if not torch.equal(written[name], weights[name])}
+    assert made == {"K.weight", "S.weight", "L.weight"}
+    with safe_open(run.path / "Ruled.safetensors", "pt") as file:
+        about = json.loads(file.metadata()["cldfc"])
+    rules = {"K.weight": ["unit_norm"], "S.weight": ["zero_sum", "symmetric"], "L.weight": ["zero_sum"]}
+    assert {name: sorted(found) for name, found in about["rules"].items()} == {n: sorted(r) for n, r in rules.items()}
+
+    pixels = images(3)
+    wanted = expected(run, pixels, RULED)
+    x = (pixels.float() - 127.5) / (255 / 12**0.5)
+    x = F.conv2d(x, written["K.weight"], padding=1).relu()
+    x = F.conv2d(x, written["S.weight"], padding=1, groups=2).relu()
+    x = F.conv2d(x, written["L.weight"].expand(4, 1, 3, 3), padding=1, groups=4).relu()
+    found = F.linear(x.mean((2, 3)), written["linear.weight"], written["linear.bias"])
+    assert close(found, wanted)
+    save_file(written, run.weights)
+    assert close(expected(run, pixels, RULED), wanted)
+
+
 def test_folded_safetensors_are_those_of_compile_inference(run: RunFolder, tmp_path: Path) -> None:
     assert export(run.path, "--safetensors", "--fold").exit_code == 0
     options = ["--inference", "--weights", str(run.weights), "-o", str(tmp_path / "net.py")]
@@ -327,7 +366,7 @@ def test_a_wrong_spec(run: RunFolder) -> None:
 def test_places_that_stay_as_they_are(run: RunFolder, tmp_path: Path, format: str) -> None:
     refused(export(run.path, format, "-o", tmp_path), run, f"`{tmp_path}` is a folder")
     refused(export(run.path, format, "-o", run.weights), run, "was not written by cldfc")
-    refused(export(run.path, format, "-o", "/dev/null"), run, "`/dev/null` is no file")
+    refused(export(run.path, format, "-o", "/dev/null"), run, "`/dev/null` is not a file")
     assert load_file(run.weights)
 
 

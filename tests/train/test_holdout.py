@@ -432,7 +432,7 @@ def train_alone(folder: Path) -> None:
     ("make", "message", "help"),
     [
         (single, "the class `jug` of `shop` has only one image", "two images or more"),
-        (parts_of_other_names, "`shop` has no folder `train`, and `shop/testing` is no class", "`shop/train/CLASS/"),
+        (parts_of_other_names, "`shop` has no folder `train`, and `shop/testing` is not a class", "`shop/train/CLASS/"),
         (one_class, "`shop` has only the class `cup`", "at least two"),
         (train_alone, "`shop` has no folder `test`", "or all as `shop/CLASS/*.png`"),
         (Path.mkdir, "`shop` has no folder `train`", "`shop/train/CLASS/*.png`"),

@@ -265,7 +265,7 @@ def test_what_is_no_state_dict():
     assert help.startswith("give `….state_dict()`, or an example of the input, too")
     assert refused(network, 3)[1] == "give `….state_dict()`"
     message, help = refused(network, {"epoch": 3, "model": by_hand.state_dict()})
-    assert "`epoch` of the weights is no tensor, but of type int" in message and "`weights['model']`" in help
+    assert "`epoch` of the weights is not a tensor, but of type int" in message and "`weights['model']`" in help
     message, _ = refused(network, {n: t.to("meta") for n, t in by_hand.state_dict().items()})
     assert "meta device" in message
 

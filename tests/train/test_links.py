@@ -55,7 +55,7 @@ def test_a_link_to_nothing_and_a_lock_of_two_names_are_refused(
     if make is os.link:
         mine.write_text("42\n")
     make(mine, lock)
-    with pytest.raises(UsageError, match=r"lock` (cannot be written: it is a link|is no lock)"):
+    with pytest.raises(UsageError, match=r"lock` (cannot be written: it is a link|is not a lock)"):
         resume(run)
     assert not mine.exists() or mine.read_text() == "42\n"
 

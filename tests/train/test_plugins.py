@@ -97,7 +97,7 @@ def test_a_name_of_cldfc_cannot_be_taken(site: Path) -> None:
         ),
         ("own_data:OWN", "OWN = (", "`own_data:OWN` cannot be loaded: SyntaxError"),
         ("own_data:OWN", "raise SystemExit(3)", "`own_data:OWN` cannot be loaded: SystemExit: 3"),
-        ("own_data:OWN", "OWN = 3", "`own_data:OWN` is no cldfc.data.catalogue.DataSet"),
+        ("own_data:OWN", "OWN = 3", "`own_data:OWN` is not a cldfc.data.catalogue.DataSet"),
         ("own_data:OWN", ENTRY.replace('"own"', '"other"'), "the data set calls itself `other`"),
         (
             "own_data:OWN",

@@ -264,7 +264,7 @@ def test_record_is_something_else(copied: RunFolder, content: bytes) -> None:
         ("import torch", "has no attribute 'Tiny'"),
         ("class Tiny: pass", "not a torch module"),
         ("class Tiny:\n    def __init__(self): raise ValueError('no')", "ValueError: no"),
-        ("Tiny = 3", "it is no class"),
+        ("Tiny = 3", "it is not a class"),
     ],
 )
 def test_source_without_a_network(source: str, reason: str) -> None:

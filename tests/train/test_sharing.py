@@ -32,7 +32,7 @@ from cldfc.weights.export.classifier import Classifier, describe_network
 from cldfc.weights.inference import fold_weights
 
 DATASET = find("fake:2x8x8:5")
-ABOUT = describe_network("Net", DATASET, True, 0)
+ABOUT = describe_network("Net", DATASET, True, 0, {})
 USES = 8
 
 # A is followed by a sum in the one network and by a norm at each use in the others, which only one use could fold.

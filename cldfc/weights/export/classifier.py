@@ -39,9 +39,13 @@ class About(BaseModel):
     """Standard deviation of each channel, in the units of the pixels."""
     folded: int
     """Number of normalisations that are folded into kernels."""
+    rules: dict[str, tuple[str, ...]]
+    """By the names of weights that are written as the rules of their kernels make them: these rules."""
 
 
-def describe_network(model: str, dataset: DataSet, has_standardisation: bool, folded: int) -> About:
+def describe_network(
+    model: str, dataset: DataSet, has_standardisation: bool, folded: int, rules: dict[str, tuple[str, ...]]
+) -> About:
     shape = shape_text(dataset.shape)
     pixels = f"uint8 pixels, n × {shape}, in the units of {dataset.name}; it standardises them itself"
     return About(
@@ -54,6 +58,7 @@ def describe_network(model: str, dataset: DataSet, has_standardisation: bool, fo
         mean=dataset.mean,
         std=dataset.std,
         folded=folded,
+        rules=rules,
     )
 
 
