@@ -62,8 +62,9 @@ def train_network(
 ) -> Result:
     """Train a network on a data set, and write everything about it into a new folder, by default one in `runs`.
 
-    With the same release of torch and number of threads, a CPU gives the same weights again. Raises Diverged, Stopped
-    when it was asked to stop and has saved its state, and UsageError when something does not fit or cannot be written.
+    With the same release of torch and number of threads, a CPU gives the same weights again; in bfloat16, if the same
+    maps lie side by side. Raises Diverged, Stopped when it was asked to stop and has saved its state, and UsageError
+    when something does not fit or cannot be written.
     """
     setting = setting or TrainingSetting()
     processes = setting.processes

@@ -203,14 +203,13 @@ def measure_counts(uses: Sequence[Use], device: Device, layout: torch.memory_for
     one_of_each = {conv.name_on(size): (conv, size) for conv, size in uses}
     found: dict[str, int] = {}
     start = perf_counter()
-    with device.switches():
-        for name, _ in work.most_common():
-            if perf_counter() - start > LIMIT:
-                break
-            conv, size = one_of_each[name]
-            count = count_for(conv.columns(size[1]), batch)
-            if count > 1 and pays(conv, size, count, device, layout, batch):
-                found[name] = count
+    for name, _ in work.most_common():
+        if perf_counter() - start > LIMIT:
+            break
+        conv, size = one_of_each[name]
+        count = count_for(conv.columns(size[1]), batch)
+        if count > 1 and pays(conv, size, count, device, layout, batch):
+            found[name] = count
     return found
 
 
@@ -241,7 +240,7 @@ def pays(
         return perf_counter() - start
 
     # The first call of each prepares much.
-    seconds(conv), seconds(laid)
+    _ = seconds(conv), seconds(laid)
     best = best_laid = math.inf
     for _ in range(PAIRS):
         best, best_laid = min(best, seconds(conv)), min(best_laid, seconds(laid))

@@ -233,7 +233,9 @@ def test_a_resumed_run_has_the_same_bits(tmp_path, monkeypatch, laid):
 
 
 @pytest.mark.usefixtures("bf16")
-@pytest.mark.parametrize("wrong", [{SECOND: 1}, {SECOND: 65}, {SECOND: "many"}, [SECOND], {str(i): 2 for i in range(1001)}])
+@pytest.mark.parametrize(
+    "wrong", [{SECOND: 1}, {SECOND: 65}, {SECOND: "many"}, [SECOND], {str(i): 2 for i in range(1001)}]
+)
 def test_a_wrong_record_is_refused(interrupted, wrong, tmp_path):
     record = json.loads((interrupted / "recipe.json").read_text())
     (tmp_path / "recipe.json").write_text(json.dumps({**record, "side_by_side": wrong}))
