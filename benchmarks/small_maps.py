@@ -1,11 +1,10 @@
 """Convolutions on small maps, several images side by side, against the plain ones: `python benchmarks/small_maps.py`.
 
-In bfloat16 where the processor has it, else in float32, where `cldfc train` never lays images side by side; batches
-of 128, channels-last, in alternating runs, medians over turns. Ratios are times of the plain form over those side by
-side: above 1.00 the latter is faster. Errors are the largest ones against float64, over the largest value; of the
-result, the gradient of the images and that of the kernel; the last column is what the short measurement of `cldfc
-train` chooses, on a part of the batch. `THREADS=1 TURNS=5` in the environment choose others than 2
-and 9.
+In bfloat16 where the processor has it, else in float32; batches of 128, channels-last, in alternating runs, medians
+over turns. Ratios are times of the plain form over those side by side: above 1.00 the latter is faster. Errors are the
+largest ones against float64, over the largest value: of the result, the gradient of the images and that of the kernel.
+The last column is what the short measurement of `cldfc train` chooses, on a part of the batch. `THREADS=1 TURNS=5` in
+the environment choose others than 2 and 9.
 
 Then whole training steps: with the forms that the measurement of `cldfc train` chooses, and how long it takes.
 """

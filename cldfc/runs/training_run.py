@@ -62,9 +62,9 @@ def train_network(
 ) -> Result:
     """Train a network on a data set, and write everything about it into a new folder, by default one in `runs`.
 
-    With the same release of torch and number of threads, a CPU gives the same weights again; in bfloat16, if the same
-    maps lie side by side. Raises Diverged, Stopped when it was asked to stop and has saved its state, and UsageError
-    when something does not fit or cannot be written.
+    With the same release of torch and number of threads, a CPU gives the same weights again if the same maps lie side
+    by side, as they do with `precise`: none. Raises Diverged, Stopped when it was asked to stop and has saved its
+    state, and UsageError when something does not fit or cannot be written.
     """
     setting = setting or TrainingSetting()
     processes = setting.processes
@@ -168,9 +168,9 @@ def _choose_counts(
 ) -> Counts:
     """Let small maps lie side by side where that is recorded or, without a record, pays; in all processes alike.
 
-    In float32 they never do: there it gains little, and the same command is to give the same bits again.
+    Precise is: never. What is measured may be chosen otherwise the next time.
     """
-    if device.kind != "cpu" or not device.bf16 or recorded == {}:
+    if device.kind != "cpu" or device.precise or recorded == {}:
         return {}
     uses = find_narrow(network, device, dataset.shape)
     if recorded is None:
