@@ -192,21 +192,22 @@ def lay_side_by_side(uses: Iterable[Use], counts: Counts) -> None:
 
 
 def measure_counts(uses: Sequence[Use], device: Device, layout: torch.memory_format, batch: int) -> dict[str, int]:
-    """For which shapes it pays to lay images side by side, and how many; the most work comes first.
+    """For which shapes it pays to lay images side by side, and how many.
 
+    The narrowest results, which gain the most, come first, and of these the most work.
     Nothing is drawn from a generator. Another measurement may choose otherwise, and so give other last bits.
     """
     work: Counter[str] = Counter()
     for conv, size in uses:
         if batch * conv.work(size) >= LEAST_WORK:
             work[conv.name_on(size)] += conv.work(size)
-    one_of_each = {conv.name_on(size): (conv, size) for conv, size in uses}
+    one_of_each = {conv.name_on(size): (conv, size) for conv, size in uses if conv.name_on(size) in work}
+    ordered = sorted(one_of_each.items(), key=lambda one: (one[1][0].columns(one[1][1][1]), -work[one[0]]))
     found: dict[str, int] = {}
     start = perf_counter()
-    for name, _ in work.most_common():
+    for name, (conv, size) in ordered:
         if perf_counter() - start > LIMIT:
             break
-        conv, size = one_of_each[name]
         count = count_for(conv.columns(size[1]), batch)
         if count > 1 and pays(conv, size, count, device, layout, batch):
             found[name] = count

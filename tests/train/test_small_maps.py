@@ -202,6 +202,16 @@ def test_small_work_and_small_batches_are_not_measured(monkeypatch):
     assert [small_maps.count_for(4, batch) for batch in (1, 4, 8, 16, 32, 128)] == [1, 1, 2, 4, 8, 8]
 
 
+def test_the_narrowest_maps_come_first(monkeypatch):
+    heard = []
+    monkeypatch.setattr(small_maps, "LEAST_WORK", 1)
+    monkeypatch.setattr(small_maps, "pays", lambda conv, size, *given: heard.append((conv.out_channels, *size)))
+    sizes = [(2, (8, 8)), (9, (4, 4)), (5, (4, 4)), (9, (8, 4)), (2, (8, 8))]
+    uses = [(SmallConv2d(2, channels, 3, padding=1), size) for channels, size in sizes]
+    assert measure_counts(uses, Device("cpu", False), torch.channels_last, 32) == {}
+    assert heard == [(9, 8, 4), (9, 4, 4), (5, 4, 4), (2, 8, 8)]
+
+
 @pytest.fixture(params=[False, True], ids=["float32", "bfloat16"])
 def paying(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     """A CPU where everything pays."""
