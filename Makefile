@@ -91,6 +91,7 @@ bench: $(DEVELOPING)
 	@$(BIN)/python benchmarks/generated.py
 	@$(BIN)/python benchmarks/forms.py
 	@$(BIN)/python benchmarks/trainer.py
+	@$(BIN)/python benchmarks/small_maps.py
 	@$(BIN)/python benchmarks/inference.py
 
 # A machine with a CUDA device has a torch of its own, and need have no network to make .venv with.

@@ -130,7 +130,7 @@ def resume_network(
     for remark in interrupted.remarks:
         warn(remark)
     with locked(run) if processes.is_first else nullcontext() as lock:
-        task = prepare_training(compiled, dataset, record.recipe, setting)
+        task = prepare_training(compiled, dataset, record.recipe, setting, record.side_by_side)
         optimizer = make_optimizer(task.network, record.recipe)
         # What may refuse the run comes before what moves something of it.
         before = read_environment(run.environment) if processes.is_first else Environment()

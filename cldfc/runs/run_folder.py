@@ -10,7 +10,7 @@ from itertools import count
 from pathlib import Path
 from secrets import token_hex
 from shutil import rmtree
-from typing import Self
+from typing import Annotated, Self
 
 from pydantic import BaseModel, Field, ValidationError, model_validator
 
@@ -120,6 +120,10 @@ _SOME = 3
 """Runs that a help names."""
 
 
+_MOST_BESIDE, _MOST_SHAPES = 64, 1_000
+"""What the trainer never reaches: images side by side, and shapes of convolutions."""
+
+
 class RunRecord(BaseModel, frozen=True, extra="forbid", use_attribute_docstrings=True):
     """How a run was made: with the spec beside it, enough to evaluate the run again."""
 
@@ -155,6 +159,8 @@ class RunRecord(BaseModel, frozen=True, extra="forbid", use_attribute_docstrings
     """Images in class folders that could not be read, and were left out: `--skip-unreadable`."""
     trusted_files: tuple[str, ...] = ()
     """The SHA-256 of files that are not the published ones, and were read all the same: `--trust-files`."""
+    side_by_side: dict[str, Annotated[int, Field(ge=2, le=_MOST_BESIDE)]] = Field(default={}, max_length=_MOST_SHAPES)
+    """How many small maps lie side by side in convolutions of a shape, as was measured; empty in earlier releases."""
 
     @model_validator(mode="after")
     def is_of_one_piece(self) -> Self:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
+from time import perf_counter
 from typing import Any
 
 import torch
@@ -15,8 +16,9 @@ from torch.optim import Optimizer
 from cldfc.data.catalogue import check_validation, with_holdout
 from cldfc.data.data_set import DataSet, told_of
 from cldfc.data.loader import open_loader
-from cldfc.device import choose_device, keep_freed_memory
+from cldfc.device import Device, choose_device, keep_freed_memory
 from cldfc.diagnostics import UsageError, shape_text
+from cldfc.output import ignore
 from cldfc.recipe import EPOCH_LIMIT, Recipe
 from cldfc.runs.environment import Environment
 from cldfc.runs.journal import TrainingSetting, journal, train_and_save
@@ -28,8 +30,8 @@ from cldfc.training.metrics import BEGINNING, Epoch, TrainingPosition, chosen_ep
 from cldfc.training.processes import ALONE, Processes, synchronise_norms
 from cldfc.training.step import make_optimizer
 from cldfc.weights.compiled import Compiled
-from cldfc.weights.inference import speed_up_pixels
 from cldfc.weights.network import build_fitting, count_parameters
+from cldfc.weights.small_maps import Counts, find_narrow, lay_side_by_side, measure_counts, speed_up_small_maps
 from cldfc.weights.torch_errors import refusals
 
 
@@ -60,8 +62,9 @@ def train_network(
 ) -> Result:
     """Train a network on a data set, and write everything about it into a new folder, by default one in `runs`.
 
-    With the same release of torch and number of threads, a CPU gives the same weights again. Raises Diverged, Stopped
-    when it was asked to stop and has saved its state, and UsageError when something does not fit or cannot be written.
+    With the same release of torch and number of threads, a CPU gives the same weights again if the same maps lie side
+    by side, as they do with `precise`: none. Raises Diverged, Stopped when it was asked to stop and has saved its
+    state, and UsageError when something does not fit or cannot be written.
     """
     setting = setting or TrainingSetting()
     processes = setting.processes
@@ -100,11 +103,13 @@ def train_on(
     return Result(run.path, task.dataset, record, epochs)
 
 
-def prepare_training(compiled: Compiled, dataset: DataSet, recipe: Recipe, setting: TrainingSetting) -> Task:
+def prepare_training(
+    compiled: Compiled, dataset: DataSet, recipe: Recipe, setting: TrainingSetting, side_by_side: Counts | None = None
+) -> Task:
     """The network, with weights drawn anew, and all that it is trained with. Raises UsageError."""
     torch.manual_seed(recipe.seed)  # pyright: ignore[reportUnknownMemberType]
     network, wishes = build_fitting(compiled, dataset), (setting.device, setting.workers)
-    task = prepare(network, dataset, recipe, setting.data_dir, setting.processes, *wishes)
+    task = prepare(network, dataset, recipe, setting.data_dir, setting.processes, *wishes, side_by_side, setting.say)
     return replace(task, compiled=compiled)
 
 
@@ -116,8 +121,13 @@ def prepare(
     processes: Processes = ALONE,
     wished: str | None = None,
     workers: int | None = None,
+    side_by_side: Counts | None = None,
+    say: Callable[[str], None] = ignore,
 ) -> Task:
-    """The network and the images, on the device they are trained on; `workers` read files. Raises UsageError."""
+    """The network and the images, on the device they are trained on; `workers` read files. Raises UsageError.
+
+    `side_by_side` is what a run has recorded of small maps; without it, measurements choose.
+    """
     device = choose_device(recipe.precise, wished)
     dataset = with_holdout(told_of(dataset, recipe), recipe)
     if recipe.batch % processes.count:
@@ -127,9 +137,10 @@ def prepare(
         )
     loader = open_loader(dataset, recipe, device, data_dir, processes.share, workers)
     if device.kind == "cpu":
-        speed_up_pixels(network)
+        speed_up_small_maps(network)
         keep_freed_memory()
     network = trained = device.place(network)
+    counts = _choose_counts(network, device, dataset, recipe, processes, side_by_side, say)
     if processes.count > 1:
         # What is drawn within the network, such as by dropout, is to differ.
         torch.manual_seed(recipe.seed + EPOCH_LIMIT * processes.rank)  # pyright: ignore[reportUnknownMemberType]
@@ -139,7 +150,38 @@ def prepare(
     if recipe.compile:
         compile: Any = torch.compile
         trained = compile(trained, dynamic=False)
-    return Task(network, loader, dataset, recipe, device, trained, processes)
+    return Task(network, loader, dataset, recipe, device, trained, processes, side_by_side=counts)
+
+
+_LONG = 2.0
+"""Seconds of silence after which a line says what they were for."""
+
+
+def _choose_counts(
+    network: nn.Module,
+    device: Device,
+    dataset: DataSet,
+    recipe: Recipe,
+    processes: Processes,
+    recorded: Counts | None,
+    say: Callable[[str], None],
+) -> Counts:
+    """Let small maps lie side by side where that is recorded or, without a record, pays; in all processes alike.
+
+    Precise is: never. What is measured may be chosen otherwise the next time.
+    """
+    if device.kind != "cpu" or device.precise or recorded == {}:
+        return {}
+    uses = find_narrow(network, device, dataset.shape)
+    if recorded is None:
+        start, measured = perf_counter(), dict[str, int]()
+        if processes.is_first:
+            measured = measure_counts(uses, device, device.layout(network), recipe.batch // processes.count)
+        recorded = processes.gather(measured)[0]
+        if processes.is_first and (seconds := perf_counter() - start) > _LONG:
+            say(f"measuring how to compute convolutions on small maps took {seconds:.1f} s")
+    lay_side_by_side(uses, recorded)
+    return recorded
 
 
 def _record_of(task: Task, class_name: str, command: str) -> RunRecord:
@@ -157,6 +199,7 @@ def _record_of(task: Task, class_name: str, command: str) -> RunRecord:
         mean=task.dataset.mean,
         std=task.dataset.std,
         chosen_by=task.choice,
+        side_by_side=dict(task.side_by_side),
         fingerprint=task.dataset.fingerprint,
         digests=digests_of(task.dataset.name),
         skipped_files=task.dataset.skipped,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from time import perf_counter
 
@@ -31,6 +31,7 @@ from cldfc.training.metrics import (
 from cldfc.training.processes import ALONE, Processes
 from cldfc.training.step import Captured, Score, find_origin, learning_rate, score_network
 from cldfc.weights.compiled import Compiled
+from cldfc.weights.small_maps import Counts
 
 
 class Diverged(UsageError):
@@ -53,6 +54,8 @@ class Task:
     processes: Processes = ALONE
     compiled: Compiled | None = None
     """What the compiler knows of the network, for words about it."""
+    side_by_side: Counts = field(default_factory=dict[str, int])
+    """How many small maps lie side by side in convolutions, by their shapes."""
 
     @property
     def choice(self) -> Choice:

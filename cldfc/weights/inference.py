@@ -1,4 +1,4 @@
-"""A network for inference: normalisations folded, single pixels as matrix products, weights frozen."""
+"""A network for inference: normalisations folded, weights frozen."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from safetensors.torch import save
 from torch import Tensor, nn
-from torch.nn.functional import linear, pad
+from torch.nn.functional import pad
 
 from cldfc.device import Device
 from cldfc.diagnostics import UsageError
@@ -20,33 +20,6 @@ from cldfc.files import write_file
 from cldfc.weights.import_weights import import_weights
 from cldfc.weights.network import build_network, compare_tensors, read_tensors
 from cldfc.weights.torch_errors import refusals
-
-
-def speed_up_pixels(network: nn.Module) -> None:
-    """Let every convolution of a network take the short way where its result is one pixel.
-
-    Parameters, their names and gradients stay what they are; results agree up to rounding.
-    """
-    for module in network.modules():
-        if type(module) is nn.Conv2d and module.groups == 1 and module.dilation == (1, 1):
-            module.__class__ = PixelConv2d
-
-
-class PixelConv2d(nn.Conv2d):
-    """A convolution that takes the short way where it can."""
-
-    def forward(self, input: Tensor) -> Tensor:
-        padding = self.padding
-        if isinstance(padding, str) or self.padding_mode != "zeros" or not self.gives_pixel(input, padding):
-            return super().forward(input)
-        rows, columns = (slice(pad, pad + size) for pad, size in zip(padding, input.shape[2:], strict=True))
-        taps = self.weight[:, :, rows, columns]
-        return linear(input.flatten(1), taps.flatten(1), self.bias)[:, :, None, None]
-
-    def gives_pixel(self, input: Tensor, padding: tuple[int, ...]) -> bool:
-        """Whether the result is one pixel, for which the kernel lies over the whole map."""
-        axes = zip(input.shape[2:], padding, self.kernel_size, self.stride, strict=True)
-        return all(size + 2 * pad - taps < stride and pad + size <= taps for size, pad, taps, stride in axes)
 
 
 class Frozen(nn.Module):

@@ -1,0 +1,297 @@
+"""Small maps: what a convolution gives, with the same gradients, by a matrix product or side by side."""
+
+import copy
+import itertools
+import json
+
+import pytest
+import torch
+from small_run import IMAGES, RECIPE, SMALL, kill, reached, resume, train
+from torch import nn
+
+from cldfc import device
+from cldfc.data.catalogue import find
+from cldfc.device import Device
+from cldfc.diagnostics import UsageError
+from cldfc.recipe import change_recipe
+from cldfc.runs.evaluate import evaluate_run
+from cldfc.runs.run_folder import RunFolder, read_record
+from cldfc.runs.training_run import prepare
+from cldfc.training.processes import Processes
+from cldfc.weights import small_maps
+from cldfc.weights.network import build_network
+from cldfc.weights.small_maps import SmallConv2d, find_narrow, measure_counts, speed_up_small_maps
+
+KERNELS = [(3, 1, 1), (3, 2, 1), (1, 1, 0), (1, 2, 0), (5, 3, 2), (2, 2, 0)]
+MAPS = [(1, 1), (2, 2), (1, 2), (3, 3), (1, 5)]
+CASES = [(*kernel, size) for kernel in KERNELS for size in MAPS if min(size) + 2 * kernel[2] >= kernel[0]]
+SECOND = "4 → 8, 3×3, stride 2×2, padding 1×1, on 8×8"
+CHOSEN = {SECOND: 8, "1 → 4, 3×3, padding 1×1, on 8×8": 4}
+"""For the convolutions of the smallest network, where everything pays."""
+
+
+def agree(usual: nn.Module, fast: nn.Module, images: torch.Tensor) -> None:
+    results = []
+    for network in (usual, fast):
+        given = images.clone(memory_format=torch.preserve_format).requires_grad_()
+        output = network(given)
+        weights = torch.linspace(-1, 1, output.numel(), dtype=output.dtype).view_as(output)
+        (output**2 * weights).sum().backward()
+        results.append([output, given.grad, *(p.grad for p in network.parameters())])
+        with torch.inference_mode():
+            assert torch.equal(network(images), output)
+    for a, b in zip(*results, strict=True):
+        assert a.shape == b.shape
+        assert torch.allclose(a, b, rtol=1e-12, atol=1e-12)
+
+
+@pytest.fixture
+def laid(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """How many images were laid side by side, in each call."""
+    heard, lay = list[int](), small_maps._lay
+    monkeypatch.setattr(small_maps, "_lay", lambda *given: heard.append(given[1]) or lay(*given))
+    return heard
+
+
+@pytest.mark.parametrize("bias", [False, True])
+@pytest.mark.parametrize(("taps", "stride", "padding", "size"), CASES)
+def test_same_results_and_gradients(taps, stride, padding, size, bias):
+    torch.manual_seed(0)
+    usual = nn.Sequential(nn.Conv2d(3, 4, taps, stride, padding, bias=bias)).double()
+    short = copy.deepcopy(usual)
+    speed_up_small_maps(short)
+    images = torch.randn(5, 3, *size, dtype=torch.float64)
+    agree(usual, short, images)
+    assert short[0].gives_pixel(images, (padding, padding)) <= (usual(images).shape[2:] == (1, 1))
+
+
+def test_the_short_way_is_taken_on_the_smallest_maps():
+    kernel, halving = SmallConv2d(3, 4, 3, padding=1), SmallConv2d(3, 4, 3, stride=2, padding=1)
+    assert kernel.gives_pixel(torch.zeros(1, 3, 1, 1), (1, 1))
+    assert not kernel.gives_pixel(torch.zeros(1, 3, 2, 2), (1, 1))
+    assert halving.gives_pixel(torch.zeros(1, 3, 2, 2), (1, 1))
+
+
+def test_weights_keep_their_names():
+    network = nn.Sequential(nn.Conv2d(3, 4, 3, padding=1))
+    before = dict(network.state_dict())
+    speed_up_small_maps(network)
+    network[0].side_by_side = {(4, 4): 2}
+    assert network.state_dict().keys() == before.keys()
+
+
+@pytest.mark.parametrize("taps", range(1, 8))
+def test_side_by_side_is_the_convolution(taps, laid):
+    torch.manual_seed(0)
+    others = itertools.cycle(
+        itertools.product((1, 2), (1, 2), (False, True), (2, 3, 8), (1, 2, 5, 8), (0, 1), (False, True))
+    )
+    called = 0
+    for size, stride, padding in itertools.product(range(1, 10), (1, 2, 3), range(6)):
+        dilation, groups, bias, count, number, more, is_last = next(others)
+        reach, rows = dilation * (taps - 1) + 1, size + more
+        if reach > size + 2 * padding:
+            continue
+        # Rows and columns are to differ in everything.
+        kernel = nn.Conv2d(4, 6, (1 + more, taps), (1 + more, stride), (more, padding), (1, dilation), groups, bias)
+        usual = nn.Sequential(kernel).double()
+        fast = copy.deepcopy(usual)
+        speed_up_small_maps(fast)
+        fast[0].side_by_side = {(rows, size): count}
+        images = torch.randn(number, 4, rows, size, dtype=torch.float64)
+        if is_last:
+            images = images.contiguous(memory_format=torch.channels_last)
+        laid.clear()
+        agree(usual, fast, images)
+        is_plain = number == 1 or fast[0].gives_pixel(images, kernel.padding)
+        assert set(laid) == (set() if is_plain else {min(count, number)})
+        called += not is_plain
+    assert called > 25
+
+
+@pytest.mark.parametrize("settings", [{"padding_mode": "reflect", "padding": 1}, {"padding": "same"}, {}])
+def test_what_pads_otherwise_stays_as_it_is(settings, laid):
+    usual = nn.Sequential(nn.Conv2d(3, 4, 3, **settings)).double()
+    fast = copy.deepcopy(usual)
+    speed_up_small_maps(fast)
+    fast[0].side_by_side = {(4, 4): 2}
+    agree(usual, fast, torch.randn(6, 3, 4, 4, dtype=torch.float64))
+    assert bool(laid) == (settings == {})
+    uses = find_narrow(fast.float(), Device("cpu", False), (3, 4, 4))
+    assert len(uses) == (settings == {})
+
+
+def test_second_derivatives():
+    kernel = SmallConv2d(2, 2, 3, padding=1).double()
+    kernel.side_by_side = {(2, 3): 2}
+    images = torch.randn(3, 2, 2, 3, dtype=torch.float64, requires_grad=True)
+    assert torch.autograd.gradcheck(kernel, images) and torch.autograd.gradgradcheck(kernel, images)
+
+
+def test_maps_lie_as_before():
+    kernel = SmallConv2d(2, 4, 3, padding=1).to(memory_format=torch.channels_last)
+    kernel.side_by_side = {(4, 4): 2}
+    images = torch.randn(4, 2, 4, 4).contiguous(memory_format=torch.channels_last)
+    assert kernel(images).is_contiguous(memory_format=torch.channels_last)
+
+
+class Shared(nn.Module):
+    """One kernel on two maps, twice on the smaller one."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.wide, self.kernel = nn.Conv2d(1, 4, 3, padding=1), nn.Conv2d(4, 4, 3, padding=1)
+        self.drop, self.norm = nn.Dropout(0.5), nn.BatchNorm2d(4)
+
+    def forward(self, x):
+        x = self.kernel(self.drop(self.wide(x)))
+        return self.kernel(self.kernel(self.norm(x[:, :, ::2, ::2]))).mean((2, 3))
+
+
+def test_narrow_maps_are_found_once_for_each_call_and_nothing_changes():
+    network = Shared()
+    speed_up_small_maps(network)
+    before, drawn = copy.deepcopy(network.state_dict()), torch.get_rng_state()
+    uses = find_narrow(network.train(), Device("cpu", False), (1, 16, 16))
+    assert [conv.name_on(size) for conv, size in uses] == ["4 → 4, 3×3, padding 1×1, on 8×8"] * 2
+    assert network.training and torch.equal(drawn, torch.get_rng_state())
+    assert all(torch.equal(value, before[name]) for name, value in network.state_dict().items())
+    network(torch.zeros(2, 1, 16, 16))
+    assert len(uses) == 2
+
+
+def test_a_name_says_all_that_decides():
+    kernel = SmallConv2d(4, 6, (3, 1), (2, 1), (1, 0), (1, 2), 2)
+    assert kernel.name_on((8, 4)) == "4 → 6, 3×1, 2 groups, stride 2×1, padding 1×0, dilation 1×2, on 8×4"
+
+
+def test_the_measurement_draws_nothing_and_leaves_no_gradient(monkeypatch):
+    kernel = SmallConv2d(64, 64, 3, padding=1)
+    monkeypatch.setattr(small_maps, "LEAST_WORK", 1)
+    drawn = torch.get_rng_state()
+    counts = measure_counts([(kernel, (4, 4))], Device("cpu", False), torch.channels_last, 32)
+    assert counts in ({}, {"64 → 64, 3×3, padding 1×1, on 4×4": 8})
+    assert kernel.weight.grad is None and kernel.side_by_side == {} and torch.equal(drawn, torch.get_rng_state())
+
+
+@pytest.mark.parametrize(("plain", "beside", "expected"), [(3.0, 1.0, 8), (1.1, 1.0, None), (1.0, 3.0, None)])
+def test_the_faster_form_is_chosen(monkeypatch, plain, beside, expected):
+    """By a clock that goes on when a convolution is computed."""
+    now = [0.0]
+
+    class Timed(SmallConv2d):
+        def forward(self, input):
+            now[0] += beside if self.side_by_side else plain
+            return super().forward(input)
+
+    monkeypatch.setattr(small_maps, "perf_counter", lambda: now[0])
+    monkeypatch.setattr(small_maps, "LEAST_WORK", 1)
+    monkeypatch.setattr(small_maps, "LIMIT", 100)
+    uses = [(Timed(2, 2, 3, padding=1), (4, 4)), (Timed(2, 3, 3, padding=1), (4, 4))]
+    counts = measure_counts(uses, Device("cpu", False), torch.channels_last, 32)
+    assert counts == {conv.name_on(size): expected for conv, size in uses if expected}
+    monkeypatch.setattr(small_maps, "LIMIT", 0.5)
+    assert len(measure_counts(uses, Device("cpu", False), torch.channels_last, 32)) == bool(expected)
+
+
+def test_small_work_and_small_batches_are_not_measured(monkeypatch):
+    monkeypatch.setattr(small_maps, "pays", lambda *given: True)
+    kernel = SmallConv2d(64, 64, 3, padding=1)
+    measured = [measure_counts([(kernel, (4, 4))], Device("cpu", True), torch.channels_last, n) for n in (512, 1024)]
+    assert measured == [{}, {kernel.name_on((4, 4)): 8}]
+    assert [small_maps.count_for(4, batch) for batch in (1, 4, 8, 16, 32, 128)] == [1, 1, 2, 4, 8, 8]
+
+
+def test_the_narrowest_maps_come_first(monkeypatch):
+    heard = []
+    monkeypatch.setattr(small_maps, "LEAST_WORK", 1)
+    monkeypatch.setattr(small_maps, "pays", lambda conv, size, *given: heard.append((conv.out_channels, *size)))
+    sizes = [(2, (8, 8)), (9, (4, 4)), (5, (4, 4)), (9, (8, 4)), (2, (8, 8))]
+    uses = [(SmallConv2d(2, channels, 3, padding=1), size) for channels, size in sizes]
+    assert measure_counts(uses, Device("cpu", False), torch.channels_last, 32) == {}
+    assert heard == [(9, 8, 4), (9, 4, 4), (5, 4, 4), (2, 8, 8)]
+
+
+@pytest.fixture(params=[False, True], ids=["float32", "bfloat16"])
+def paying(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A CPU where everything pays."""
+    monkeypatch.setattr(device, "cpu_has_bf16", lambda: request.param)
+    monkeypatch.setattr(small_maps, "LEAST_WORK", 1)
+    monkeypatch.setattr(small_maps, "pays", lambda *given: True)
+
+
+@pytest.mark.usefixtures("paying")
+def test_a_resumed_run_has_the_same_bits(tmp_path, monkeypatch, laid):
+    recipe = change_recipe(RECIPE, {"epochs": 2})
+    train(tmp_path / "whole", recipe)
+    folder = kill(tmp_path / "run", 2, 3, recipe=recipe)
+    records = [read_record(RunFolder(tmp_path / name)) for name in ("whole", "run")]
+    assert [record.side_by_side for record in records] == [CHOSEN] * 2
+    laid.clear()
+    # Another measurement would choose otherwise.
+    monkeypatch.setattr(small_maps, "pays", lambda *given: False)
+    resume(folder)
+    assert laid and reached(folder) == reached(tmp_path / "whole")
+    assert read_record(RunFolder(folder)).side_by_side == CHOSEN
+    laid.clear()
+    assert evaluate_run(folder, lambda _spec, _record: SMALL).agrees and laid
+    laid.clear()
+    plain = train(tmp_path / "plain", recipe)
+    assert plain.record.side_by_side == {} and not laid
+    resume(kill(tmp_path / "other", 2, 3, recipe=recipe))
+    assert reached(tmp_path / "other") == reached(tmp_path / "plain")
+
+
+@pytest.mark.parametrize(
+    "wrong", [{SECOND: 1}, {SECOND: 65}, {SECOND: "many"}, [SECOND], {str(i): 2 for i in range(1001)}]
+)
+def test_a_wrong_record_is_refused(interrupted, wrong, tmp_path):
+    record = json.loads((interrupted / "recipe.json").read_text())
+    (tmp_path / "recipe.json").write_text(json.dumps({**record, "side_by_side": wrong}))
+    with pytest.raises(UsageError, match="is not the record of a run: `side_by_side"):
+        read_record(RunFolder(tmp_path))
+
+
+@pytest.mark.usefixtures("paying")
+def test_where_it_is_used_and_where_not(monkeypatch, tmp_path):
+    def prepared(recipe=RECIPE, **given):
+        task = prepare(build_network(SMALL, "Small"), find(IMAGES), recipe, tmp_path, **given)
+        assert bool(task.network.second.side_by_side) == bool(task.side_by_side)
+        return task.side_by_side
+
+    assert prepared() == CHOSEN
+    assert prepared(side_by_side={}) == {}
+    assert prepared(side_by_side={SECOND: 4}) == {SECOND: 4}
+    assert prepared(change_recipe(RECIPE, {"precise": True})) == {}
+    assert prepared(change_recipe(RECIPE, {"precise": True}), side_by_side={SECOND: 4}) == {}
+    monkeypatch.setattr(small_maps, "LEAST_WORK", 2**29)
+    assert prepared() == {}
+
+
+@pytest.mark.usefixtures("paying")
+@pytest.mark.parametrize("rank", [0, 1])
+def test_all_processes_choose_as_the_first_one(rank, monkeypatch, tmp_path):
+    class Pair(Processes):
+        def gather(self, value):
+            return [value, {}] if rank == 0 else [{SECOND: 2}, value]
+
+        def spread(self, network, images):
+            return network
+
+    def measured(*given):
+        assert rank == 0
+        return True
+
+    monkeypatch.setattr(small_maps, "pays", measured)
+    task = prepare(build_network(SMALL, "Small"), find(IMAGES), RECIPE, tmp_path, Pair(rank, 2))
+    assert task.side_by_side == (CHOSEN if rank == 0 else {SECOND: 2})
+
+
+def test_a_long_measurement_is_said(monkeypatch, tmp_path):
+    from cldfc.runs import training_run
+
+    seconds = iter([0.0, 3.0])
+    monkeypatch.setattr(training_run, "perf_counter", lambda: next(seconds))
+    heard = []
+    prepare(build_network(SMALL, "Small"), find(IMAGES), RECIPE, tmp_path, say=heard.append)
+    assert heard == ["measuring how to compute convolutions on small maps took 3.0 s"]
