@@ -42,9 +42,11 @@ from cldfc.device import Device, choose_device
 from cldfc.recipe import Recipe, change_recipe
 from cldfc.runs.journal import TrainingSetting
 from cldfc.runs.training_run import prepare, train_network
-from cldfc.training.loop import Task, choose_gradient, find_gradient, train_epoch
+from cldfc.training.descent import Descent
+from cldfc.training.loop import train_epoch
 from cldfc.training.metrics import BEGINNING, Silence
 from cldfc.training.step import make_optimizer
+from cldfc.training.task import Task
 from cldfc.weights.compiled import Compiled
 from cldfc.weights.network import build_network
 
@@ -118,10 +120,11 @@ def task_of(compiled: Compiled, dataset: DataSet, recipe: Recipe) -> Task:
 
 def looped(task: Task, is_captured: bool = True) -> Steps:
     """The loop of `cldfc train`, without its tests and checkpoints: the first epoch again and again."""
-    optimizer = make_optimizer(task.network, task.recipe)
-    gradient = choose_gradient(task) if is_captured else partial(find_gradient, task)
+    taken = Descent(task, make_optimizer(task.network, task.recipe))
+    if not is_captured:
+        taken.take = taken.step
     while True:
-        yield from train_epoch(task, optimizer, gradient, BEGINNING, Silence())
+        yield from train_epoch(taken, BEGINNING, Silence(), lambda: (0, False))
 
 
 def bare(task: Task) -> Steps:

@@ -17,7 +17,7 @@ from PIL import Image
 from torch import Generator, Tensor
 from torch.utils.data import DataLoader
 
-from cldfc.data.batches import WHOLE, Framed, Share, chance_of, epoch_batches, frame
+from cldfc.data.batches import WHOLE, Framed, Held, HeldBatch, HeldDraw, Share, chance_of, epoch_batches, frame
 from cldfc.data.catalogue import CLASS_FOLDERS, held_out, is_folder
 from cldfc.data.class_folders import Sample
 from cldfc.data.data_set import DataSet
@@ -73,6 +73,9 @@ class Stream:
         shown = [self.share.even(part) for part in self.batches_of(list(map(int, order)))[first : self.steps]]
         cut = random_cut(self.dataset, self.recipe)
         return self.read(_Reader(self.files.train, cut, (self.recipe.seed, epoch), self.dataset.shape[0]), shown)
+
+    def hold(self) -> Held:
+        return HeldBatch(self.train_batches)
 
     @property
     def parts(self) -> Sequence[Part]:
@@ -271,6 +274,10 @@ class Loader(Protocol):
         """
         ...
 
+    def hold(self) -> Held:
+        """The same batches, to be taken step by step out of tensors that stay where they are."""
+        ...
+
     @property
     def parts(self) -> Sequence[Part]:
         """The parts that a network is tested on: the test images, and those for validation if there are any."""
@@ -295,6 +302,9 @@ class Resident:
 
     def train_batches(self, epoch: int, first: int = 0) -> Iterator[Images]:
         return epoch_batches(self.train, self.recipe, epoch, first, self.share)
+
+    def hold(self) -> Held:
+        return HeldDraw(self.train, self.recipe, self.share)
 
     @property
     def parts(self) -> Sequence[Part]:

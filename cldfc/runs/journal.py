@@ -22,11 +22,12 @@ from cldfc.runs.run_folder import RunFolder, RunRecord, write_sealed
 from cldfc.runs.tensorboard import add_to_board, open_board
 from cldfc.stop import Request, Stopped
 from cldfc.training.checkpoint_folder import write_checkpoint
-from cldfc.training.loop import Diverged, Task, diverged, train_from
+from cldfc.training.loop import train_from
 from cldfc.training.metrics import Epoch, Progress, Silence, TrainingPosition, as_csv, chosen_epoch, is_complete
 from cldfc.training.processes import ALONE, Processes
 from cldfc.training.state import Saved, generators, spec_digest, training_tensors
 from cldfc.training.step import is_finite
+from cldfc.training.task import Diverged, Task, diverged
 from cldfc.weights.compiled import Compiled
 from cldfc.weights.network import as_bytes
 
@@ -57,21 +58,25 @@ def train_and_save(
     Raises Diverged, UsageError when a file cannot be written, and Stopped; the last checkpoint is then intact.
     """
     position, saved = start, monotonic()
-    for position in train_from(task, optimizer, start, progress):
-        is_due = position.step == 0 or monotonic() - saved > 60 * saving.minutes
-        asked, due = task.processes.highest(saving.request.number, is_due)
+
+    def wish() -> tuple[int, bool]:
+        return saving.request.number, monotonic() - saved > 60 * saving.minutes
+
+    for reached in train_from(task, optimizer, start, progress, wish):
+        position = reached.position
+        if not reached.stands:
+            continue
         # The checkpoint comes first: metrics and weights can be written again from it.
-        if lock is not None and (asked or due):
+        if lock is not None:
             lock.check()
-        if asked or due:
-            save_state(task, optimizer, run, position)
-            saved = monotonic()
+        save_state(task, optimizer, run, position)
+        saved = monotonic()
         if position.step == 0 and task.processes.is_first:
             keep_epoch(task, run, position)
         if position.step == 0:
             tell(position.epochs)
-        if asked and not is_complete(position.epochs, task.recipe):
-            raise Stopped(run.path, int(asked), task.processes.is_first)
+        if reached.asked and not is_complete(position.epochs, task.recipe):
+            raise Stopped(run.path, reached.asked, task.processes.is_first)
     return position.epochs
 
 

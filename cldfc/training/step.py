@@ -1,4 +1,4 @@
-"""One training step: optimizer, CUDA graph, score, and where a number comes from that is not finite."""
+"""Parts of a training step: optimizer, rate, CUDA graph, score, and where a number comes from that is not finite."""
 
 from __future__ import annotations
 
@@ -28,7 +28,12 @@ def make_optimizer(network: nn.Module, recipe: Recipe) -> Optimizer:
     parameters, decay = network.parameters(), recipe.weight_decay
     if recipe.optimizer == "adamw":
         betas = (recipe.momentum, _SQUARES)
-        return AdamW(parameters, recipe.lr, betas, weight_decay=decay, fused=True)
+        # Only so can its steps be captured as a CUDA graph; it counts them on the device in any case.
+        is_capturable = next(network.parameters()).is_cuda
+        optimizer = AdamW(parameters, recipe.lr, betas, weight_decay=decay, fused=True, capturable=is_capturable)
+        # The first steps are not captured, and torch would warn of that.
+        optimizer._warned_capturable_if_run_uncaptured = True  # pyright: ignore
+        return optimizer
     return SGD(parameters, recipe.lr, recipe.momentum, weight_decay=decay, fused=True)
 
 
@@ -101,53 +106,54 @@ WAITS = "called a synchronizing CUDA operation"
 
 
 class Captured:
-    """A function of batches that are all of one size, captured on a CUDA device and then replayed for each batch.
+    """A function of tensors that stay where they are, captured on a CUDA device and then replayed at each call.
 
-    What it sets, such as gradients, and what it gives are the same tensors at each replay, with new contents.
-    Where it waits for the device, or there is not enough memory for a graph, it runs as it is.
+    Where it waits for the device, or there is not enough memory for a graph, it runs as it is; `remark` hears why.
     """
 
-    def __init__(self, function: Callable[[Images], Tensor]) -> None:
-        self.function = function
+    def __init__(self, function: Callable[[], None], remark: Callable[[str], None]) -> None:
+        self.function, self.remark = function, remark
         self.calls = 0
         self.waits: list[str] = []
-        self.replay: Callable[[Images], Tensor] | None = None
+        self.run = function
 
-    def __call__(self, batch: Images) -> Tensor:
+    def __call__(self) -> None:
         self.calls += 1
-        if self.replay:
-            return self.replay(batch)
         if self.calls == LAUNCHED:
-            # A capture that meets a wait fails, and leaves torch's generator of no use.
-            with _waiting(self.waits):
-                return self.function(batch)
+            self.look()
+            return
         if self.calls == LAUNCHED + 1 and not self.waits:
-            self.replay = self.capture(batch)
-        return self.replay(batch) if self.replay else self.function(batch)
+            self.capture()
+        self.run()
 
-    def capture(self, batch: Images) -> Callable[[Images], Tensor] | None:
-        """Record the kernels of a call, of which none runs; None where there is not enough memory."""
-        held = Images(torch.empty_like(batch.pixels), torch.empty_like(batch.labels))
+    def look(self) -> None:
+        """Run the function, and see whether it waits: a capture that meets a wait spoils torch's generator."""
+        with _waiting() as waits:
+            self.function()
+        self.waits = waits
+        if waits:
+            self.explain(f"it waits for the device at {waits[0]}")
+
+    def capture(self) -> None:
+        """Record the kernels of a call, of which none runs."""
         graph = torch.cuda.CUDAGraph()
         try:
             # Other threads may copy images to the device meanwhile.
             with torch.cuda.graph(graph, capture_error_mode="thread_local"):
-                result = self.function(held)
+                self.function()
         except torch.OutOfMemoryError:
-            return None
+            self.explain("there is not enough memory for one")
+        else:
+            self.run = graph.replay
 
-        def replay(batch: Images) -> Tensor:
-            held.pixels.copy_(batch.pixels)
-            held.labels.copy_(batch.labels)
-            graph.replay()
-            return result
-
-        return replay
+    def explain(self, reason: str) -> None:
+        self.remark(f"steps are launched kernel by kernel, not as a CUDA graph: {reason}")
 
 
 @contextmanager
-def _waiting(found: list[str]) -> Generator[None]:
+def _waiting() -> Generator[list[str]]:
     """Note where torch says that something waits for the device; other warnings are passed on."""
+    found: list[str] = []
     before = torch.cuda.get_sync_debug_mode()
     with warnings.catch_warnings(record=True) as heard:
         warnings.simplefilter("always")
@@ -155,7 +161,7 @@ def _waiting(found: list[str]) -> Generator[None]:
         # That the mode is a prototype it says itself.
         heard.clear()
         try:
-            yield
+            yield found
         finally:
             torch.cuda.set_sync_debug_mode(before)
     for warning in heard:
