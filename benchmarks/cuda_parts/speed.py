@@ -122,7 +122,7 @@ def looped(task: Task, is_captured: bool = True) -> Steps:
     """The loop of `cldfc train`, without its tests and checkpoints: the first epoch again and again."""
     taken = Descent(task, make_optimizer(task.network, task.recipe))
     if not is_captured:
-        taken.take = taken.step
+        taken.captured = None
     while True:
         yield from train_epoch(taken, BEGINNING, Silence(), lambda: (0, False))
 

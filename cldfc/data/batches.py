@@ -110,7 +110,8 @@ class HeldDraw(Held):
         self.images, self.recipe = images, recipe
         device = images.labels.device
         self.draw = draw_epoch(len(images), recipe, 1).to(device)
-        self.own = share.even(torch.arange(recipe.batch)).to(device)
+        # A batch for which there are not enough images holds all of them.
+        self.own = share.even(torch.arange(min(recipe.batch, len(images)))).to(device)
 
     def begin(self, epoch: int, first: int) -> None:
         for held, drawn in zip(self.draw, draw_epoch(len(self.images), self.recipe, epoch), strict=True):

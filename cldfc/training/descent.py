@@ -31,6 +31,8 @@ class Measured:
     """The mean over the images; not finite where the training has diverged."""
     hits: int
     """How many images were recognised."""
+    shown: int
+    """How many there were."""
     asked: int
     """The signal by which a process was asked to stop, or 0."""
     is_due: bool
@@ -71,19 +73,18 @@ class Descent:
         self.statistics = [_bytes_of(buffer) for buffer in task.network.buffers() if buffer.dim() <= 1]
         self.before = [statistic.clone() for statistic in self.statistics]
         self.images = task.loader.hold()
+        self.shown = 0
+        """Images of a step, of all processes together: the same in each."""
         for group in optimizer.param_groups:
             group["lr"] = self.rate
         # By this name the fused optimizers find what lets them change nothing, as a GradScaler sets it.
         optimizer.found_inf = self.has_failed  # pyright: ignore[reportAttributeAccessIssue]
         self.noted: deque[_Noted] = deque()
-        self.take = self._chosen(remark) if is_cuda else self.step
-
-    def _chosen(self, remark: Callable[[str], None]) -> Callable[[], None]:
-        """How a step is taken on CUDA: by a graph, unless processes share the gradient."""
-        if self.task.processes.count == 1:
-            return Captured(self.step, remark)
-        remark("steps are launched kernel by kernel, not as a CUDA graph: several processes share the gradient")
-        return self.step
+        self.captured = Captured(remark) if is_cuda else None
+        """None where there are no graphs, or the step is not to be one."""
+        if self.captured is not None and task.processes.count > 1:
+            self.captured.explain("several processes share the gradient")
+            self.captured = None
 
     @property
     def is_behind(self) -> bool:
@@ -106,7 +107,10 @@ class Descent:
         if self.task.processes.count > 1:
             wishes = torch.tensor([asked, is_due], dtype=torch.float64)
             self.wishes.copy_(wishes.pin_memory() if self.wishes.is_cuda else wishes, non_blocking=True)
-        self.take()
+        if self.captured is None:
+            self.step()
+        else:
+            self.captured(self.step)
         if self.record.is_cuda:
             # From pinned memory that is not yet needed for anything else: torch keeps it until the copy is done.
             here = torch.empty_like(self.record, device="cpu", pin_memory=True)
@@ -126,7 +130,7 @@ class Descent:
         losses, hits, asked, due = zip(*rows, strict=True)
         if len(rows) == 1:
             asked, due = (noted.asked,), (noted.is_due,)
-        return Measured(sum(losses) / len(rows), int(sum(hits)), int(max(asked)), bool(max(due)))
+        return Measured(sum(losses) / len(rows), int(sum(hits)), self.shown, int(max(asked)), bool(max(due)))
 
     def step(self) -> None:
         """Draw, cut and standardise a batch, find the gradient, clip it, and step; measure all that."""
@@ -135,6 +139,7 @@ class Descent:
             _of_lists._foreach_copy_(self.before, self.statistics)
         self.rate.copy_(self.rates.index_select(0, self.place).squeeze())
         batch = self.images.batch(self.place)
+        self.shown = len(batch) * task.processes.count
         scores = task.scores(task.trained, batch)
         loss: Tensor = cross_entropy(scores, batch.labels, label_smoothing=recipe.label_smoothing)
         network.zero_grad()

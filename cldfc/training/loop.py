@@ -75,7 +75,7 @@ def train_epoch(descent: Descent, start: TrainingPosition, progress: Progress, w
 def _after(task: Task, position: TrainingPosition, measured: Measured, seconds: float) -> TrainingPosition:
     """The position after a step. Raises Diverged when its loss is not finite."""
     if math.isfinite(measured.loss):
-        return after_step(position, measured.loss, measured.hits, task.recipe.batch, seconds)
+        return after_step(position, measured.loss, measured.hits, measured.shown, seconds)
     # The weights are still those before the step.
     task.network.train()
     batch = next(iter(task.loader.train_batches(position.epoch, position.step)))

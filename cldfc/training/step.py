@@ -106,45 +106,49 @@ WAITS = "called a synchronizing CUDA operation"
 
 
 class Captured:
-    """A function of tensors that stay where they are, captured on a CUDA device and then replayed at each call.
+    """Calls a function of tensors that stay where they are; captures it on a CUDA device, and then replays that.
 
     Where it waits for the device, or there is not enough memory for a graph, it runs as it is; `remark` hears why.
     """
 
-    def __init__(self, function: Callable[[], None], remark: Callable[[str], None]) -> None:
-        self.function, self.remark = function, remark
+    def __init__(self, remark: Callable[[str], None]) -> None:
+        self.remark = remark
         self.calls = 0
         self.waits: list[str] = []
-        self.run = function
+        self.graph: torch.cuda.CUDAGraph | None = None
 
-    def __call__(self) -> None:
+    def __call__(self, function: Callable[[], None]) -> None:
+        """Call the function, which is the same each time."""
         self.calls += 1
         if self.calls == LAUNCHED:
-            self.look()
+            self.look(function)
             return
         if self.calls == LAUNCHED + 1 and not self.waits:
-            self.capture()
-        self.run()
+            self.graph = self.capture(function)
+        if self.graph is None:
+            function()
+        else:
+            self.graph.replay()
 
-    def look(self) -> None:
+    def look(self, function: Callable[[], None]) -> None:
         """Run the function, and see whether it waits: a capture that meets a wait spoils torch's generator."""
         with _waiting() as waits:
-            self.function()
+            function()
         self.waits = waits
         if waits:
             self.explain(f"it waits for the device at {waits[0]}")
 
-    def capture(self) -> None:
+    def capture(self, function: Callable[[], None]) -> torch.cuda.CUDAGraph | None:
         """Record the kernels of a call, of which none runs."""
         graph = torch.cuda.CUDAGraph()
         try:
             # Other threads may copy images to the device meanwhile.
             with torch.cuda.graph(graph, capture_error_mode="thread_local"):
-                self.function()
+                function()
         except torch.OutOfMemoryError:
             self.explain("there is not enough memory for one")
-        else:
-            self.run = graph.replay
+            return None
+        return graph
 
     def explain(self, reason: str) -> None:
         self.remark(f"steps are launched kernel by kernel, not as a CUDA graph: {reason}")

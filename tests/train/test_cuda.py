@@ -207,9 +207,10 @@ def captures(monkeypatch: pytest.MonkeyPatch) -> list[bool]:
     """Whether each step that was to be captured could be."""
     capture, found = Captured.capture, list[bool]()
 
-    def heard(captured: Captured) -> None:
-        capture(captured)
-        found.append(captured.run != captured.function)
+    def heard(captured: Captured, function: Callable[[], None]) -> object:
+        graph = capture(captured, function)
+        found.append(graph is not None)
+        return graph
 
     monkeypatch.setattr(Captured, "capture", heard)
     return found

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+import weakref
 from collections.abc import Mapping
 from itertools import accumulate
 from pathlib import Path
@@ -171,6 +173,21 @@ def test_after_a_loss_that_is_not_finite_nothing_changes(
     assert found.keys() == wanted.keys()
     for name, tensor in wanted.items():
         assert torch.equal(found[name], tensor), name
+
+
+def test_nothing_of_a_descent_stays_when_nobody_needs_it() -> None:
+    """A graph holds memory of the device, and what brings the images holds processes."""
+    task = task_of(RECIPE)
+    taken = Descent(task, make_optimizer(task.network, RECIPE))
+    taken.begin(1, 0)
+    taken.launch(0, False)
+    held = weakref.ref(taken)
+    gc.disable()
+    try:
+        del taken
+        assert held() is None
+    finally:
+        gc.enable()
 
 
 def state_of(network: nn.Module, optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
