@@ -24,7 +24,7 @@ LAG: Mapping[str, int] = {"cpu": 0, "cuda": 4}
 
 
 @dataclass(frozen=True, slots=True)
-class Measured:
+class MeasuredStep:
     """What was measured in a step, over all processes, and what any of them wished before it."""
 
     loss: float
@@ -121,7 +121,7 @@ class Descent:
         else:
             self.noted.append(_Noted(self.record.clone(), None, asked, is_due))
 
-    def read(self) -> Measured:
+    def read(self) -> MeasuredStep:
         """What was measured in the oldest step that has not been read; waits until that is done."""
         noted = self.noted.popleft()
         if noted.is_here is not None:
@@ -130,7 +130,7 @@ class Descent:
         losses, hits, asked, due = zip(*rows, strict=True)
         if len(rows) == 1:
             asked, due = (noted.asked,), (noted.is_due,)
-        return Measured(sum(losses) / len(rows), int(sum(hits)), self.shown, int(max(asked)), bool(max(due)))
+        return MeasuredStep(sum(losses) / len(rows), int(sum(hits)), self.shown, int(max(asked)), bool(max(due)))
 
     def step(self) -> None:
         """Draw, cut and standardise a batch, find the gradient, clip it, and step; measure all that."""

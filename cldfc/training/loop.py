@@ -12,7 +12,7 @@ from torch.optim import Optimizer
 
 from cldfc.data.images import Images
 from cldfc.recipe import Part
-from cldfc.training.descent import Descent, Measured
+from cldfc.training.descent import Descent, MeasuredStep
 from cldfc.training.metrics import Epoch, Progress, TrainingPosition, after_step, images_per_second, is_complete
 from cldfc.training.processes import Processes
 from cldfc.training.step import Score, find_origin, learning_rate, score_network
@@ -72,7 +72,7 @@ def train_epoch(descent: Descent, start: TrainingPosition, progress: Progress, w
         yield Reached(position, stands, heard)
 
 
-def _after(task: Task, position: TrainingPosition, measured: Measured, seconds: float) -> TrainingPosition:
+def _after(task: Task, position: TrainingPosition, measured: MeasuredStep, seconds: float) -> TrainingPosition:
     """The position after a step. Raises Diverged when its loss is not finite."""
     if math.isfinite(measured.loss):
         return after_step(position, measured.loss, measured.hits, measured.shown, seconds)

@@ -25,6 +25,7 @@ _SQUARES = 0.99
 
 
 def make_optimizer(network: nn.Module, recipe: Recipe) -> Optimizer:
+    """A fused one: no other leaves everything as it was at a flag on the device, or reads its rate there."""
     parameters, decay = network.parameters(), recipe.weight_decay
     if recipe.optimizer == "adamw":
         betas = (recipe.momentum, _SQUARES)
@@ -67,7 +68,7 @@ def find_origin(network: nn.Module, forward: Callable[[], Tensor], values: Mappi
             own = values.get(name, ())
             value = own[calls[name]] if calls[name] < len(own) else ""
             calls[name] += 1
-            if not found and not is_finite(output):
+            if not found and not _is_finite(output):
                 found.append(_first_fault(name, layer, inputs) + (value and f", in `{value}`"))
             elif value and isinstance(output, Tensor):
                 sizes[value] = max(sizes.get(value, 0), float(output.abs().max()))
@@ -88,14 +89,14 @@ def find_origin(network: nn.Module, forward: Callable[[], Tensor], values: Mappi
 
 def _first_fault(name: str, layer: nn.Module, inputs: tuple[Any, ...]) -> str:
     for part, parameter in layer.named_parameters():
-        if not is_finite(parameter):
+        if not _is_finite(parameter):
             return f"`{name}.{part}` is no longer finite"
-    if not all(is_finite(value) for value in inputs):
+    if not all(_is_finite(value) for value in inputs):
         return f"what `{name}` is given is the first value that is not finite"
     return f"the result of `{name}` is the first value that is not finite"
 
 
-def is_finite(value: object) -> bool:
+def _is_finite(value: object) -> bool:
     return not isinstance(value, Tensor) or bool(value.isfinite().all())
 
 

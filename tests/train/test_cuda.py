@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from networks import ROOT
 from PIL import Image
 from safetensors.torch import load_file
 from small_run import IMAGES, RECIPE, SMALL, STEPS, kill, reached, resume, train
@@ -32,6 +33,7 @@ from cldfc.runs.prediction import predict_files
 from cldfc.runs.resume import read_interrupted, resume_network
 from cldfc.runs.run_folder import RunFolder, read_record
 from cldfc.runs.training_run import prepare, train_network
+from cldfc.syntax.read import read_source
 from cldfc.trained import Format, export_run, folded_network, trained_code
 from cldfc.training.checkpoint_folder import list_checkpoints
 from cldfc.training.descent import Descent
@@ -227,6 +229,24 @@ def test_a_captured_step_is_the_step_itself(
     assert captures == [True]
     monkeypatch.setattr("cldfc.training.step.LAUNCHED", 10**9)
     train(tmp_path / "launched", recipe)
+    assert captures == [True]
+    assert reached(tmp_path / "captured") == reached(tmp_path / "launched")
+
+
+@cuda_alone
+@pytest.mark.parametrize("name", ["resnet18", "preact18_Al", "fbresnet"])
+def test_networks_of_specs_are_captured(
+    tmp_path: Path, captures: list[bool], monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    """And give the same bits as kernel by kernel, at their full width."""
+    dataset = find("fake:3x32x32:10")
+    changes = read_changes().on(dataset.name, dataset.shape, dataset.classes)
+    compilation = Compilation(read_source(ROOT / "specs" / f"{name}.cldf"), changes)
+    compiled = Compiled("", compilation.code(), compilation.class_name)
+    recipe = change_recipe(PRECISE, {"epochs": 1, "batch": 64, "images": 640, "lr": 0.01, "flip": True})
+    for folder, launched in (("captured", 3), ("launched", 10**9)):
+        monkeypatch.setattr("cldfc.training.step.LAUNCHED", launched)
+        train_network(compiled, dataset, recipe, tmp_path / folder)
     assert captures == [True]
     assert reached(tmp_path / "captured") == reached(tmp_path / "launched")
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import weakref
 from collections.abc import Mapping
+from contextlib import nullcontext
 from itertools import accumulate
 from pathlib import Path
 
@@ -13,10 +14,14 @@ import torch
 from safetensors.torch import load_file
 from small_run import EVERY_STEP, IMAGES, NEVER, RECIPE, SMALL, STEPS, kill, reached, resume, train
 from torch import Tensor, nn
+from torch._subclasses.fake_tensor import DataDependentOutputException, FakeTensorMode
 from torch.nn.functional import cross_entropy
 
+from cldfc.data.batches import frame
 from cldfc.data.catalogue import find
-from cldfc.data.images import standardise
+from cldfc.data.images import Images, of_channels, standardise
+from cldfc.data.loader import Resident
+from cldfc.device import Device
 from cldfc.recipe import Recipe, change_recipe
 from cldfc.runs.journal import Saving
 from cldfc.runs.training_run import prepare
@@ -173,6 +178,39 @@ def test_after_a_loss_that_is_not_finite_nothing_changes(
     assert found.keys() == wanted.keys()
     for name, tensor in wanted.items():
         assert torch.equal(found[name], tensor), name
+
+
+@pytest.mark.parametrize("optimizer", ["sgd", "adamw"])
+@pytest.mark.parametrize("waits", [False, True])
+def test_a_step_on_cuda_lies_on_the_device_and_waits_for_nothing(
+    monkeypatch: pytest.MonkeyPatch, optimizer: str, waits: bool
+) -> None:
+    """On a device that torch pretends: it refuses what would mix devices, and what would wait for a number.
+
+    Gradients and the optimizer's step, for which it has no pretence, are left out.
+    """
+    recipe = change_recipe(RECIPE, {"optimizer": optimizer, "batch": 16, "clip": 1.0, "label_smoothing": 0.1})
+    source = SMALL.replace("return self", "x = x * float(x.detach().mean())\n        return self") if waits else SMALL
+    of_channels.cache_clear()
+    with FakeTensorMode(), torch.device("cuda"):
+        network = build_network(source, "Small").train()
+        images = Images(torch.zeros(35, 1, 8, 8, dtype=torch.uint8), torch.zeros(35, dtype=torch.int64))
+        resident = Resident(frame(images, recipe), images, recipe)
+        task = Task(network, resident, find(IMAGES), recipe, Device("cuda", bf16=False), network)
+        taken = Descent(task, make_optimizer(network, recipe))
+
+        def backward(_: Tensor) -> None:
+            for parameter in network.parameters():
+                parameter.grad = torch.zeros_like(parameter)
+
+        monkeypatch.setattr(Tensor, "backward", backward)
+        monkeypatch.setattr(taken.optimizer, "step", lambda: None)
+        with pytest.raises(DataDependentOutputException) if waits else nullcontext():
+            taken.step()
+    of_channels.cache_clear()
+    assert (
+        taken.rate.dtype == torch.float32 and taken.rate.is_cuda and taken.record.is_cuda and taken.has_failed.is_cuda
+    )
 
 
 def test_nothing_of_a_descent_stays_when_nobody_needs_it() -> None:
