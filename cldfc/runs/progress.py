@@ -53,7 +53,7 @@ class Bars:
         self.pace.start(recipe, steps)
 
     def remark(self, what: str) -> None:
-        self.remarks.append(what)
+        self.remarks.append(f"remark: {what}")
 
     def step(self, position: TrainingPosition) -> None:
         self.pace.step(position)
@@ -178,7 +178,7 @@ class Lines(Printing):
         self.began = self.said = monotonic()
 
     def remark(self, what: str) -> None:
-        self.say(what)
+        self.say(f"remark: {what}")
 
     def step(self, position: TrainingPosition) -> None:
         self.pace.step(position)
@@ -199,7 +199,10 @@ class Lines(Printing):
 
 
 class JsonLines(Printing):
-    """A line of JSON after each epoch, of the kind `epoch`."""
+    """A line of JSON after each epoch, of the kind `epoch`; remarks go to standard error."""
+
+    def remark(self, what: str) -> None:
+        say(f"remark: {what}")
 
     def epoch(self, measured: Epoch) -> None:
         self.say(as_json({"kind": "epoch", **measured.model_dump()}))
