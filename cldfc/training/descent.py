@@ -70,7 +70,7 @@ class Descent:
         self.wishes = torch.zeros(2, dtype=torch.float64, device=device)
         self.record = torch.zeros(task.processes.count, 4, dtype=torch.float64, device=device)
         """For each process the loss, the hits, and its wishes."""
-        self.statistics = [_bytes_of(buffer) for buffer in task.network.buffers() if buffer.dim() <= 1]
+        self.statistics = [_bytes_of(buffer) for buffer in task.network.buffers() if _is_statistic(buffer)]
         self.before = [statistic.clone() for statistic in self.statistics]
         self.images = task.loader.hold()
         self.shown = 0
@@ -155,6 +155,11 @@ class Descent:
             nn.utils.clip_grad_norm_(network.parameters(), recipe.clip)
         self.optimizer.step()  # pyright: ignore[reportUnknownMemberType]
         self.place.add_(1)
+
+
+def _is_statistic(buffer: Tensor) -> bool:
+    """Whether a buffer may be a number or a number for each channel; given kernels are larger, and never change."""
+    return buffer.dim() <= 1 and buffer.is_contiguous()
 
 
 def _bytes_of(buffer: Tensor) -> Tensor:

@@ -57,7 +57,12 @@ def test_what_is_copied_stays_as_it_was() -> None:
 def test_the_first_tensor_that_is_not_finite(wrong: float) -> None:
     fine = {"a": torch.ones(2), "n": torch.tensor(3), "e": torch.ones(0)}
     assert not_finite(fine) is None and not_finite({}) is None
-    spoiled = torch.tensor([[1.0, wrong]])
+    # Their sum is too large for a number, and they are not.
+    assert (
+        not_finite({**fine, "large": torch.full((9,), 3e38), "half": torch.full((9,), 6e4, dtype=torch.float16)})
+        is None
+    )
+    spoiled = torch.tensor([[1.0, wrong, -wrong]])
     assert not_finite({**fine, "b": spoiled, "c": spoiled}) == "b"
 
 
