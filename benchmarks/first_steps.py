@@ -38,9 +38,11 @@ from cldfc.library import folder
 from cldfc.recipe import Recipe, change_recipe
 from cldfc.reproduce.tables import TABLES, TableRow, select_rows
 from cldfc.syntax.read import read_source
-from cldfc.training.loop import Diverged, Task, choose_gradient, train_epoch
+from cldfc.training.descent import Descent
+from cldfc.training.loop import train_epoch
 from cldfc.training.metrics import BEGINNING, Silence
 from cldfc.training.step import make_optimizer
+from cldfc.training.task import Diverged, Task
 from cldfc.weights.network import build_network
 
 NARROW = "c = 16, 32, 64, 128"
@@ -82,10 +84,11 @@ def first_steps(row: TableRow, width: str, steps: int, seed: int, fan: str, data
     with task.device.switches():
         try:
             optimizer = make_optimizer(task.network, recipe)
-            stepped = train_epoch(task, optimizer, choose_gradient(task), BEGINNING, Silence())
-            for position in islice(stepped, steps):
-                losses.append(position.loss_sum)
-                hits.append(position.hits)
+            # What is saved is read at once.
+            stepped = train_epoch(Descent(task, optimizer), BEGINNING, Silence(), lambda: (0, True))
+            for reached in islice(stepped, steps):
+                losses.append(reached.position.loss_sum)
+                hits.append(reached.position.hits)
         except Diverged as error:
             result |= {"diverged_at": len(losses), "message": error.message}
         else:

@@ -33,9 +33,11 @@ from cldfc.data.images import standardise
 from cldfc.recipe import change_recipe
 from cldfc.runs.training_run import prepare
 from cldfc.syntax.read import read_source
-from cldfc.training.loop import Task, choose_gradient, train_epoch
+from cldfc.training.descent import Descent
+from cldfc.training.loop import train_epoch
 from cldfc.training.metrics import BEGINNING, Silence
 from cldfc.training.step import make_optimizer
+from cldfc.training.task import Task
 from cldfc.weights.network import build_network
 
 ROOT = Path(__file__).parents[1]
@@ -97,9 +99,9 @@ def task_of(*lets: str) -> Task:
 
 def looped(task: Task) -> Steps:
     """The loop of `cldfc train`, without its tests and checkpoints: the first epoch again and again."""
-    optimizer, gradient = make_optimizer(task.network, task.recipe), choose_gradient(task)
+    taken = Descent(task, make_optimizer(task.network, task.recipe))
     while True:
-        yield from train_epoch(task, optimizer, gradient, BEGINNING, Silence())
+        yield from train_epoch(taken, BEGINNING, Silence(), lambda: (0, False))
 
 
 def bare(task: Task) -> Steps:

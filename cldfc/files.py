@@ -224,7 +224,7 @@ def half_written(names: Iterable[str]) -> re.Pattern[str]:
     return re.compile(rf"\.({'|'.join(map(re.escape, names))})\.[a-z0-9_]{{8}}\.part")
 
 
-def write_run_file(path: Path, content: str | bytes) -> None:
+def write_run_file(path: Path, content: str | bytes | memoryview) -> None:
     """Write a file into the folder of a run, as a whole or not at all, and never through a link. Raises UsageError."""
     refuse_link(path)
     data = content.encode() if isinstance(content, str) else content

@@ -305,11 +305,16 @@ def test_an_interrupted_run_goes_on_from_its_checkpoint(wanted, tmp_path, monkey
     whole, other = list_runs(wanted)[0], replace(wanted, output=tmp_path / "other")
     kept, epochs = keep_epoch, []
 
-    def keep(task, run, position):
-        kept(task, run, position)
-        epochs.append(position.epoch)
-        if len(epochs) == 2:
-            raise KeyboardInterrupt
+    def keep(task, run, position, memory):
+        write = kept(task, run, position, memory)
+
+        def work():
+            write()
+            epochs.append(position.epoch)
+            if len(epochs) == 2:
+                raise KeyboardInterrupt
+
+        return work
 
     monkeypatch.setattr("cldfc.runs.journal.keep_epoch", keep)
     with pytest.raises(KeyboardInterrupt):

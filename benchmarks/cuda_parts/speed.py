@@ -42,9 +42,11 @@ from cldfc.device import Device, choose_device
 from cldfc.recipe import Recipe, change_recipe
 from cldfc.runs.journal import TrainingSetting
 from cldfc.runs.training_run import prepare, train_network
-from cldfc.training.loop import Task, choose_gradient, find_gradient, train_epoch
+from cldfc.training.descent import Descent
+from cldfc.training.loop import train_epoch
 from cldfc.training.metrics import BEGINNING, Silence
 from cldfc.training.step import make_optimizer
+from cldfc.training.task import Task
 from cldfc.weights.compiled import Compiled
 from cldfc.weights.network import build_network
 
@@ -116,12 +118,16 @@ def task_of(compiled: Compiled, dataset: DataSet, recipe: Recipe) -> Task:
     return prepare(build_network(compiled.source, compiled.class_name), dataset, recipe, Path())
 
 
-def looped(task: Task, is_captured: bool = True) -> Steps:
+def descent_of(compiled: Compiled, dataset: DataSet, recipe: Recipe) -> Descent:
+    """What takes the steps of `cldfc train`."""
+    task = task_of(compiled, dataset, recipe)
+    return Descent(task, make_optimizer(task.network, recipe))
+
+
+def looped(taken: Descent) -> Steps:
     """The loop of `cldfc train`, without its tests and checkpoints: the first epoch again and again."""
-    optimizer = make_optimizer(task.network, task.recipe)
-    gradient = choose_gradient(task) if is_captured else partial(find_gradient, task)
     while True:
-        yield from train_epoch(task, optimizer, gradient, BEGINNING, Silence())
+        yield from train_epoch(taken, BEGINNING, Silence(), lambda: (0, False))
 
 
 def bare(task: Task) -> Steps:
@@ -226,14 +232,17 @@ class Side:
 def eager(job: Job, compiled: Compiled, dataset: DataSet, recipe: Recipe) -> dict[str, Any]:
     """All sides without torch.compile, and how busy the loop keeps the device."""
     device = choose_device()
+    captured, launched = (descent_of(compiled, dataset, recipe) for _ in range(2))
+    launched.captured = None
     sides = {
-        "loop": Side(looped(task_of(compiled, dataset, recipe)), device),
-        "launched": Side(looped(task_of(compiled, dataset, recipe), is_captured=False), device),
+        "loop": Side(looped(captured), device),
+        "launched": Side(looped(launched), device),
         "bare": Side(bare(task_of(compiled, dataset, recipe)), device),
         "plain": Side(plain(job.device, compiled, dataset, recipe), None),
         "good": Side(good(job.device, compiled, dataset, recipe), device),
     }
     found = alternate(job, sides, recipe.batch)
+    refuse_launched(job, captured)
     step = recipe.batch / found["images_per_second"]["loop"]
     return {**found, "busy": busy_seconds(job, sides["loop"]) / step}
 
@@ -243,14 +252,22 @@ def through_compile(job: Job, compiled: Compiled, dataset: DataSet, recipe: Reci
     device = choose_device()
     quick = mock.patch.object(torch, "compile", partial(torch.compile, backend="eager"))
     with quick if job.is_tiny else nullcontext():
+        through = descent_of(compiled, dataset, change_recipe(recipe, {"compile": True}))
         sides = {
-            "loop": Side(looped(task_of(compiled, dataset, recipe)), device),
+            "loop": Side(looped(descent_of(compiled, dataset, recipe)), device),
             "good, compiled": Side(good(job.device, compiled, dataset, recipe, is_compiled=True), device),
-            "loop, compiled": Side(
-                looped(task_of(compiled, dataset, change_recipe(recipe, {"compile": True}))), device
-            ),
+            "loop, compiled": Side(looped(through), device),
         }
-        return alternate(job, sides, recipe.batch)
+        found = alternate(job, sides, recipe.batch)
+        refuse_launched(job, through)
+        return found
+
+
+def refuse_launched(job: Job, taken: Descent) -> None:
+    """Raises RuntimeError where steps are not a CUDA graph: what was measured is not what was to be."""
+    if job.device == "cuda" and (taken.captured is None or taken.captured.graph is None):
+        waits = taken.captured.waits if taken.captured else []
+        raise RuntimeError(f"the steps were not captured as a CUDA graph{': they wait at ' if waits else ''}{waits}")
 
 
 def alternate(job: Job, sides: Mapping[str, Side], batch: int) -> dict[str, Any]:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple, TypeVar
+from typing import NamedTuple, Protocol, TypeVar
 
 import torch
 from torch import Generator, Tensor
@@ -85,6 +85,68 @@ def epoch_batches(images: Framed, recipe: Recipe, epoch: int, first: int = 0, sh
     for step in range(first, steps_per_epoch(len(images), recipe)):
         shown = share.even(draw.order[step * recipe.batch : (step + 1) * recipe.batch])
         yield Images(cut_images(images, shown, draw), images.labels[shown])
+
+
+class Held(Protocol):
+    """Training batches that are taken out of tensors which stay where they are, as a CUDA graph needs them."""
+
+    def begin(self, epoch: int, first: int) -> None:
+        """Prepare the batches of an epoch, counted from 1, from its step `first`, counted from 0."""
+        ...
+
+    def fill(self) -> None:
+        """Bring what the next batch is taken out of; always before that."""
+        ...
+
+    def batch(self, step: Tensor) -> Images:
+        """The batch of a step of the epoch, whose number lies on the device: one number."""
+        ...
+
+
+class HeldDraw(Held):
+    """Batches of images that lie on the device, with the draw of the epoch beside them."""
+
+    def __init__(self, images: Framed, recipe: Recipe, share: Share = WHOLE) -> None:
+        self.images, self.recipe = images, recipe
+        device = images.labels.device
+        self.draw = draw_epoch(len(images), recipe, 1).to(device)
+        # A batch for which there are not enough images holds all of them.
+        self.own = share.even(torch.arange(min(recipe.batch, len(images)))).to(device)
+
+    def begin(self, epoch: int, first: int) -> None:
+        for held, drawn in zip(self.draw, draw_epoch(len(self.images), self.recipe, epoch), strict=True):
+            held.copy_(drawn)
+
+    def fill(self) -> None:
+        pass
+
+    def batch(self, step: Tensor) -> Images:
+        shown = self.draw.order.index_select(0, step * self.recipe.batch + self.own)
+        return Images(cut_images(self.images, shown, self.draw), self.images.labels.index_select(0, shown))
+
+
+class HeldBatch(Held):
+    """Batches that come from elsewhere; on CUDA each is copied into the place of the first."""
+
+    def __init__(self, batches: Callable[[int, int], Iterator[Images]]) -> None:
+        self.batches = batches
+        self.coming: Iterator[Images] = iter([])
+        self.held: Images | None = None
+
+    def begin(self, epoch: int, first: int) -> None:
+        self.coming = self.batches(epoch, first)
+
+    def fill(self) -> None:
+        batch = next(self.coming)
+        if self.held is None or not batch.labels.is_cuda:
+            self.held = batch
+        else:
+            self.held.pixels.copy_(batch.pixels)
+            self.held.labels.copy_(batch.labels)
+
+    def batch(self, step: Tensor) -> Images:
+        assert self.held is not None
+        return self.held
 
 
 def chance_of(recipe: Recipe, epoch: int) -> Generator:

@@ -4,20 +4,20 @@ from __future__ import annotations
 
 import hashlib
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, cached_property
 from importlib import import_module
 from pathlib import Path
 from time import monotonic
-from typing import Any, Protocol, TypeVar
+from typing import Any, Generic, NamedTuple, Protocol, TypeVar
 
 import torch
 from PIL import Image
 from torch import Generator, Tensor
 from torch.utils.data import DataLoader
 
-from cldfc.data.batches import WHOLE, Framed, Share, chance_of, epoch_batches, frame
+from cldfc.data.batches import WHOLE, Framed, Held, HeldBatch, HeldDraw, Share, chance_of, epoch_batches, frame
 from cldfc.data.catalogue import CLASS_FOLDERS, held_out, is_folder
 from cldfc.data.class_folders import Sample
 from cldfc.data.data_set import DataSet
@@ -41,6 +41,9 @@ _LONGEST = 16
 PATIENCE = 300
 """Seconds that a worker may take for a batch; without an end a dead worker would be waited for for ever."""
 
+_TESTED, _TIMES = 2_000, 16
+"""Images of a test at a time on CUDA, and how many times as many as in training at most: no map is kept there."""
+
 T = TypeVar("T")
 Made = TypeVar("Made")
 
@@ -54,7 +57,7 @@ def _transforms() -> Any:
     return import_module("torchvision.transforms.v2")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Stream:
     files: ImageFiles
     dataset: DataSet
@@ -71,29 +74,48 @@ class Stream:
     def train_batches(self, epoch: int, first: int = 0) -> Iterator[Images]:
         order = torch.randperm(len(self.files.train), generator=chance_of(self.recipe, epoch))
         shown = [self.share.even(part) for part in self.batches_of(list(map(int, order)))[first : self.steps]]
-        cut = random_cut(self.dataset, self.recipe)
-        return self.read(_Reader(self.files.train, cut, (self.recipe.seed, epoch), self.dataset.shape[0]), shown)
+        return self.read("train", shown, epoch)
+
+    def hold(self) -> Held:
+        return HeldBatch(self.train_batches)
 
     @property
     def parts(self) -> Sequence[Part]:
         return tested_parts(self.files.validation is not None)
 
+    @property
+    def tested(self) -> int:
+        return self.recipe.batch
+
     def test_batches(self, part: Part = "test") -> Iterator[Images]:
         samples = self.files.validation if part == "validation" else self.files.test
         assert samples is not None
         shown = filter(len, map(self.share.of, self.batches_of(range(len(samples)))))
-        return self.read(_Reader(samples, centre_cut(self.dataset), (0, 0), self.dataset.shape[0]), list(shown))
+        return self.read(part, list(shown))
 
     def batches_of(self, order: Sequence[int]) -> list[Sequence[int]]:
         return [order[at : at + self.recipe.batch] for at in range(0, len(order), self.recipe.batch)]
 
-    def read(self, reader: _Reader, shown: Sequence[Sequence[int]]) -> Iterator[Images]:
-        """Batches of some files by their numbers, on the device. Raises UsageError when one cannot be read."""
+    @cached_property
+    def elsewhere(self) -> _Elsewhere[_Asked, _Read]:
+        """The processes that read, which live as long as this does."""
+        usual = max(1, min(usable_processors() // self.share.count, _MOST_WORKERS))
+        most = max(len(samples) for samples in self.files) // (self.recipe.batch // self.share.count) + 1
+        workers = min(usual if self.workers is None else self.workers, most)
+        samples = {"train": self.files.train, "test": self.files.test, "validation": self.files.validation or []}
+        cuts = {"train": random_cut(self.dataset, self.recipe)}
+        cuts |= dict.fromkeys(("test", "validation"), centre_cut(self.dataset))
+        reader = _Reader(samples, cuts, self.recipe.seed, self.dataset.shape[0])
+        return _Elsewhere(reader, workers, self.device.kind == "cuda")
+
+    def read(self, part: str, shown: Sequence[Sequence[int]], epoch: int = 0) -> Iterator[Images]:
+        """Batches of the files of a part by their numbers, on the device; one at a time is read of all parts.
+
+        Raises UsageError when one cannot be read.
+        """
         if not shown:
             return
-        usual = max(1, min(usable_processors() // self.share.count, _MOST_WORKERS))
-        workers = min(usual if self.workers is None else self.workers, len(shown))
-        for pixels, labels, unreadable in _made_elsewhere(reader, shown, workers, self.device.kind == "cuda"):
+        for pixels, labels, unreadable in self.elsewhere([_Asked(part, epoch, numbers) for numbers in shown]):
             if unreadable:
                 can_skip = is_folder(self.dataset.name)
                 without = "; `--skip-unreadable` trains without such files" if can_skip else ""
@@ -101,21 +123,33 @@ class Stream:
             yield Images(*(part.to(self.device.torch, non_blocking=True) for part in (pixels, labels)))
 
 
+class _Asked(NamedTuple):
+    """A batch that is asked for: images of a part by their numbers; 0 is the epoch of all tests."""
+
+    part: str
+    epoch: int
+    numbers: Sequence[int]
+
+
+_Read = tuple[Tensor, Tensor, dict[str, str]]
+"""Pixels and classes of a batch, and what is wrong with its files, by their paths; pixels are empty then."""
+
+
 @dataclass(frozen=True, slots=True)
 class _Reader:
-    """Reads images and cuts them: a pure function of the seeds and of which files they are, in whichever process."""
+    """Reads images and cuts them: a pure function of the seed and of what is asked for, in whichever process."""
 
-    samples: Sequence[Sample]
-    cut: _Cut
-    seeds: tuple[int, int]
+    samples: Mapping[str, Sequence[Sample]]
+    cuts: Mapping[str, _Cut]
+    seed: int
     channels: int
 
-    def __call__(self, numbers: Sequence[int]) -> tuple[Tensor, Tensor, dict[str, str]]:
-        """Pixels and classes of a batch, and what is wrong with its files, by their paths; pixels are empty then."""
+    def __call__(self, asked: _Asked) -> _Read:
+        samples, cut = self.samples[asked.part], self.cuts[asked.part]
         pixels: list[Tensor] = []
         unreadable: dict[str, str] = {}
-        for number in numbers:
-            path = self.samples[number].path
+        for number in asked.numbers:
+            path = samples[number].path
             try:
                 image = open_picture(path, self.channels)
             except UnreadableImage as error:
@@ -123,9 +157,9 @@ class _Reader:
                 continue
             # The transforms draw from the generator of the process.
             with torch.random.fork_rng(devices=[]):  # pyright: ignore[reportUnknownMemberType]
-                torch.manual_seed(_seed_of(*self.seeds, number))  # pyright: ignore[reportUnknownMemberType]
-                pixels.append(self.cut(image))
-        labels = torch.tensor([self.samples[number].label for number in numbers])
+                torch.manual_seed(_seed_of(self.seed, asked.epoch, number))  # pyright: ignore[reportUnknownMemberType]
+                pixels.append(cut(image))
+        labels = torch.tensor([samples[number].label for number in asked.numbers])
         return torch.empty(0) if unreadable else torch.stack(pixels), labels, unreadable
 
 
@@ -135,32 +169,66 @@ def _seed_of(*numbers: int) -> int:
     return int.from_bytes(digest)
 
 
-def _made_elsewhere(
-    make: Callable[[T], Made], given: Sequence[T], workers: int, pinned: bool = False
-) -> Iterator[Made]:
-    """What `make` makes of each that is given, in their order, in other processes; raises UsageError when one dies."""
-    try:
-        with deaf(), warnings.catch_warnings():
+class _Elsewhere(Generic[T, Made]):
+    """Processes that make something of what they are given, in its order; without any, this one does it.
+
+    They begin with the first that is given, and end when nobody needs this any more.
+    """
+
+    def __init__(self, make: Callable[[T], Made], workers: int, pinned: bool = False) -> None:
+        self.order = _Order[T]()
+        # Its types know of no function that makes a batch of what is given.
+        any_loader: Any = DataLoader
+        with warnings.catch_warnings():
             # Who asks for more workers than processors is not to be asked why.
             warnings.simplefilter("ignore", UserWarning)
-            # Its types know of no function that makes a batch of what is given.
-            any_loader: Any = DataLoader
-            loader = any_loader(
-                given,
+            self.loader = any_loader(
+                _AsGiven(),
                 batch_size=None,
+                sampler=self.order,
                 num_workers=workers,
                 collate_fn=make,
                 pin_memory=pinned,
                 timeout=PATIENCE if workers else 0,
                 generator=Generator(),
                 worker_init_fn=_obey,
+                persistent_workers=workers > 0,
             )
-            iterator = iter(loader)
-        yield from iterator
-    except RuntimeError as error:
-        raise UsageError(
-            f"a process that reads images has failed: {error}", "it may lack memory: use less `--batch`"
-        ) from error
+
+    def __call__(self, given: Sequence[T]) -> Iterator[Made]:
+        """What is made of each that is given; of those given before nothing comes any more.
+
+        Raises UsageError when a process dies.
+        """
+        self.order.given = given
+        try:
+            with deaf(), warnings.catch_warnings():
+                warnings.simplefilter("ignore", UserWarning)
+                iterator = iter(self.loader)
+            for _ in given:
+                assert self.order.given is given, "something else was asked for meanwhile"
+                yield next(iterator)
+        except RuntimeError as error:
+            raise UsageError(
+                f"a process that reads images has failed: {error}", "it may lack memory: use less `--batch`"
+            ) from error
+
+
+class _AsGiven:
+    """Stands for a data set whose elements are what is asked for."""
+
+    def __getitem__(self, given: T) -> T:
+        return given
+
+
+@dataclass
+class _Order(Generic[T]):
+    """Stands for the order of a data set: what was given last."""
+
+    given: Sequence[T] = ()
+
+    def __iter__(self) -> Iterator[T]:
+        return iter(self.given)
 
 
 def _obey(_worker: int) -> None:
@@ -185,7 +253,7 @@ def find_unreadable(paths: Sequence[str], say: Callable[[str], None]) -> dict[st
     parts = [paths[at : at + _CHECKED_AT_ONCE] for at in range(0, len(paths), _CHECKED_AT_ONCE)]
     found: list[str] = []
     wait, said = QUICK, monotonic()
-    for reasons in _made_elsewhere(_why_unreadable_each, parts, workers):
+    for reasons in _Elsewhere(_why_unreadable_each, workers)(parts):
         found += reasons
         if monotonic() - said > wait:
             say(f"looked at {len(found):,} of {len(paths):,} images")
@@ -271,9 +339,18 @@ class Loader(Protocol):
         """
         ...
 
+    def hold(self) -> Held:
+        """The same batches, to be taken step by step out of tensors that stay where they are."""
+        ...
+
     @property
     def parts(self) -> Sequence[Part]:
         """The parts that a network is tested on: the test images, and those for validation if there are any."""
+        ...
+
+    @property
+    def tested(self) -> int:
+        """Number of images in a batch of a test, of all processes together."""
         ...
 
     def test_batches(self, part: Part = "test") -> Iterator[Images]:
@@ -296,15 +373,23 @@ class Resident:
     def train_batches(self, epoch: int, first: int = 0) -> Iterator[Images]:
         return epoch_batches(self.train, self.recipe, epoch, first, self.share)
 
+    def hold(self) -> Held:
+        return HeldDraw(self.train, self.recipe, self.share)
+
     @property
     def parts(self) -> Sequence[Part]:
         return tested_parts(self.validation is not None)
 
+    @property
+    def tested(self) -> int:
+        batch = self.recipe.batch
+        return max(batch, min(_TESTED, _TIMES * batch)) if self.test.labels.is_cuda else batch
+
     def test_batches(self, part: Part = "test") -> Iterator[Images]:
         images = self.validation if part == "validation" else self.test
         assert images is not None
-        starts = range(0, len(images), self.recipe.batch)
-        return filter(len, (self.share.of(images[at : at + self.recipe.batch]) for at in starts))
+        starts = range(0, len(images), self.tested)
+        return filter(len, (self.share.of(images[at : at + self.tested]) for at in starts))
 
 
 def open_loader(

@@ -351,7 +351,7 @@ def _train_run(run: TableRun, work: _Work, say: Callable[[str], None]) -> None:
     from cldfc.runs.resume import read_interrupted, resume_network
     from cldfc.runs.training_run import train_network
     from cldfc.training.checkpoint_folder import remove_all
-    from cldfc.training.loop import Diverged
+    from cldfc.training.task import Diverged
 
     compiled = compiled_from(run.network)
     is_shown = sys.stderr.isatty() and parent_process() is None

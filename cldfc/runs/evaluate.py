@@ -210,7 +210,7 @@ def _measure(
     beside = tested.record.side_by_side
     with on_device(device):
         task = prepare(network, tested.dataset, tested.recipe, data_dir, ALONE, device, workers, beside)
-        batch, shape = task.recipe.batch, task.dataset.shape
+        batch, shape = task.loader.tested, task.dataset.shape
         network = (freeze(task.network, task.device, batch, shape) if is_compiled else task.network).eval()
         with torch.inference_mode(), task.device.switches(), settled():
             # On CUDA it is done when its result is at hand.

@@ -5,8 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
+from threading import Thread
 from time import monotonic
+from typing import Self
 
 import torch
 from torch.optim import Optimizer
@@ -22,13 +25,13 @@ from cldfc.runs.run_folder import RunFolder, RunRecord, write_sealed
 from cldfc.runs.tensorboard import add_to_board, open_board
 from cldfc.stop import Request, Stopped
 from cldfc.training.checkpoint_folder import write_checkpoint
-from cldfc.training.loop import Diverged, Task, diverged, train_from
+from cldfc.training.loop import train_from
 from cldfc.training.metrics import Epoch, Progress, Silence, TrainingPosition, as_csv, chosen_epoch, is_complete
 from cldfc.training.processes import ALONE, Processes
-from cldfc.training.state import Saved, generators, spec_digest, training_tensors
-from cldfc.training.step import is_finite
+from cldfc.training.snapshot import Snapshot
+from cldfc.training.state import Saved, generators, not_finite, spec_digest, training_tensors
+from cldfc.training.task import Diverged, Task, diverged
 from cldfc.weights.compiled import Compiled
-from cldfc.weights.network import as_bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,41 +56,102 @@ def train_and_save(
 ) -> Sequence[Epoch]:
     """Train from a position to the end, and keep what is reached; gives what was measured in all epochs.
 
-    `tell` hears of all epochs whenever another one is safe. The lock is that of the run, in the process that writes.
-    Raises Diverged, UsageError when a file cannot be written, and Stopped; the last checkpoint is then intact.
+    `tell` hears of all epochs whenever another one is safe, in a thread that writes while the next epoch is trained.
+    The lock is that of the run, in the process that writes. Raises Diverged, UsageError when a file cannot be
+    written, and Stopped; the last checkpoint is then intact.
     """
     position, saved = start, monotonic()
-    for position in train_from(task, optimizer, start, progress):
-        is_due = position.step == 0 or monotonic() - saved > 60 * saving.minutes
-        asked, due = task.processes.highest(saving.request.number, is_due)
-        # The checkpoint comes first: metrics and weights can be written again from it.
-        if lock is not None and (asked or due):
-            lock.check()
-        if asked or due:
-            save_state(task, optimizer, run, position)
+    state, weights = Snapshot(), Snapshot()
+
+    def wish() -> tuple[int, bool]:
+        return saving.request.number, monotonic() - saved > 60 * saving.minutes
+
+    with Writer() as writer:
+        for reached in train_from(task, optimizer, start, progress, wish):
+            position = reached.position
+            if not reached.stands:
+                continue
+            # It reads the memory into which the next state is copied.
+            writer.finish()
+            if lock is not None:
+                lock.check()
+            # The checkpoint comes first: metrics and weights can be written again from it.
+            works = [save_state(task, optimizer, run, position, state)]
+            if position.step == 0 and task.processes.is_first:
+                works += [keep_epoch(task, run, position, weights), partial(tell, position.epochs)]
+            writer.write(works)
             saved = monotonic()
-        if position.step == 0 and task.processes.is_first:
-            keep_epoch(task, run, position)
-        if position.step == 0:
-            tell(position.epochs)
-        if asked and not is_complete(position.epochs, task.recipe):
-            raise Stopped(run.path, int(asked), task.processes.is_first)
+            is_asked = reached.asked > 0 and not is_complete(position.epochs, task.recipe)
+            if position.step or is_asked:
+                writer.finish()
+            if is_asked:
+                raise Stopped(run.path, reached.asked, task.processes.is_first)
     return position.epochs
 
 
-def keep_epoch(task: Task, run: RunFolder, position: TrainingPosition) -> None:
-    contents = {run.metrics.name: as_csv(position.epochs).encode()}
-    if chosen_epoch(position.epochs, task.choice) is position.epochs[-1]:
-        contents[run.weights.name] = as_bytes(task.network)
-    write_sealed(run.path, contents)
+_Work = Callable[[], None]
+"""Writes something that was copied before."""
 
 
-def save_state(task: Task, optimizer: Optimizer, run: RunFolder, position: TrainingPosition) -> None:
-    """Write a checkpoint. Raises Diverged when a tensor is not finite; the checkpoint before it stays the last."""
+class Writer:
+    """Writes in a thread, one thing after another. What fails there is raised when it is next waited for."""
+
+    def __init__(self) -> None:
+        self.thread: Thread | None = None
+        self.error: BaseException | None = None
+
+    def write(self, works: Sequence[_Work]) -> None:
+        """Let some works be done, in their order, up to the first that fails; those before them have to be done."""
+        self.finish()
+        self.thread = Thread(target=self.do, args=(works,), name="cldfc-writer")
+        self.thread.start()
+
+    def do(self, works: Sequence[_Work]) -> None:
+        try:
+            for work in works:
+                work()
+        except BaseException as error:
+            self.error = error
+
+    def wait(self) -> None:
+        """Wait until what was begun has been done, or has failed."""
+        if self.thread is not None:
+            self.thread.join()
+            self.thread = None
+
+    def finish(self) -> None:
+        """The same. Raises what has failed."""
+        self.wait()
+        error, self.error = self.error, None
+        if error is not None:
+            raise error
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        # What ends the training otherwise is what is to be heard of.
+        self.wait() if kind else self.finish()
+
+
+def keep_epoch(task: Task, run: RunFolder, position: TrainingPosition, memory: Snapshot) -> _Work:
+    """What writes the measurements of all epochs, and the weights if the last of them is the chosen one."""
+    is_chosen = chosen_epoch(position.epochs, task.choice) is position.epochs[-1]
+    if is_chosen:
+        memory.take(task.network.state_dict())
+
+    def work() -> None:
+        contents: dict[str, bytes | memoryview] = {run.metrics.name: as_csv(position.epochs).encode()}
+        write_sealed(run.path, contents | ({run.weights.name: memory.content()} if is_chosen else {}))
+
+    return work
+
+
+def save_state(task: Task, optimizer: Optimizer, run: RunFolder, position: TrainingPosition, memory: Snapshot) -> _Work:
+    """What writes a checkpoint. Raises Diverged when a tensor is not finite; the one before it stays the last."""
     tensors = training_tensors(task.network, optimizer)
-    for name, tensor in tensors.items():
-        if not is_finite(tensor):
-            raise diverged(f"`{name}` is no longer finite in epoch {position.epoch}", task)
+    if name := not_finite(tensors):
+        raise diverged(f"`{name}` is no longer finite in epoch {position.epoch}", task)
     saved = Saved(
         position=position,
         generators=task.processes.gather(generators()),
@@ -95,8 +159,10 @@ def save_state(task: Task, optimizer: Optimizer, run: RunFolder, position: Train
         spec=spec_digest(task.compiled.spec_text if task.compiled else ""),
         recipe=task.recipe.model_dump(mode="json"),
     )
-    if task.processes.is_first:
-        write_checkpoint(run.checkpoints, tensors, saved, task.choice)
+    if not task.processes.is_first:
+        return lambda: None
+    memory.take(tensors)
+    return lambda: write_checkpoint(run.checkpoints, memory.content(), saved, task.choice)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -44,12 +44,16 @@ class Bars:
         self.what, self.since = "starting", monotonic()
         self.tested = self.to_test = 0
         self.test_began = 0.0
+        self.remarks: list[str] = []
 
     def status(self, what: str) -> None:
         self.what, self.since = what, monotonic()
 
     def start(self, recipe: Recipe, steps: int) -> None:
         self.pace.start(recipe, steps)
+
+    def remark(self, what: str) -> None:
+        self.remarks.append(f"remark: {what}")
 
     def step(self, position: TrainingPosition) -> None:
         self.pace.step(position)
@@ -98,6 +102,7 @@ class Bars:
         while len(parts) > 1 and len("  ".join(parts)) > options.max_width:
             parts = parts[1:]
         yield Text("  ".join(parts))
+        yield from map(Text, self.remarks)
 
     def results(self, word: str) -> list[str]:
         """Loss and accuracy of the running epoch so far, and the accuracies of the last test; `word` follows names."""
@@ -172,6 +177,9 @@ class Lines(Printing):
         self.pace.start(recipe, steps)
         self.began = self.said = monotonic()
 
+    def remark(self, what: str) -> None:
+        self.say(f"remark: {what}")
+
     def step(self, position: TrainingPosition) -> None:
         self.pace.step(position)
         if position.seconds < _MINUTE:
@@ -191,7 +199,10 @@ class Lines(Printing):
 
 
 class JsonLines(Printing):
-    """A line of JSON after each epoch, of the kind `epoch`."""
+    """A line of JSON after each epoch, of the kind `epoch`; remarks go to standard error."""
+
+    def remark(self, what: str) -> None:
+        say(f"remark: {what}")
 
     def epoch(self, measured: Epoch) -> None:
         self.say(as_json({"kind": "epoch", **measured.model_dump()}))

@@ -45,10 +45,10 @@ from cldfc.training.checkpoint_folder import (
     read_checkpoint,
     remove_old,
 )
-from cldfc.training.loop import Task
 from cldfc.training.metrics import BEGINNING, Choice, TrainingPosition, as_csv, is_complete
 from cldfc.training.state import restore_generators, restore_tensors, spec_digest, weights_of
 from cldfc.training.step import make_optimizer
+from cldfc.training.task import Task
 from cldfc.weights.compiled import Compiled
 from cldfc.weights.network import HELP
 

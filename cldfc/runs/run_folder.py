@@ -28,7 +28,7 @@ DECISIVE = ("spec.cldf", "recipe.json", "best.safetensors")
 """Without them as they were, a run is another one."""
 
 
-def write_sealed(folder: Path, contents: Mapping[str, bytes]) -> None:
+def write_sealed(folder: Path, contents: Mapping[str, bytes | memoryview]) -> None:
     """Write files of a run, by name, and seal them. Raises UsageError.
 
     The seal holds at every moment: while a file is written, it knows the old and the new one.

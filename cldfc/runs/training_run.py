@@ -25,10 +25,10 @@ from cldfc.runs.journal import TrainingSetting, journal, train_and_save
 from cldfc.runs.lock import Lock, locked
 from cldfc.runs.recorded_data import digests_of
 from cldfc.runs.run_folder import RunFolder, RunRecord, create_run
-from cldfc.training.loop import Task
 from cldfc.training.metrics import BEGINNING, Epoch, TrainingPosition, chosen_epoch, stopped_early
 from cldfc.training.processes import ALONE, Processes, synchronise_norms
 from cldfc.training.step import make_optimizer
+from cldfc.training.task import Task
 from cldfc.weights.compiled import Compiled
 from cldfc.weights.network import build_fitting, count_parameters
 from cldfc.weights.small_maps import Counts, find_narrow, lay_side_by_side, measure_counts, speed_up_small_maps

@@ -17,7 +17,7 @@ from itertools import chain, count
 from pathlib import Path
 
 from safetensors import SafetensorError
-from safetensors.torch import load, save
+from safetensors.torch import load
 from torch import Tensor
 
 from cldfc.diagnostics import UsageError
@@ -73,10 +73,13 @@ def name_of_chosen(position: TrainingPosition, choice: Choice) -> str | None:
     return _checkpoint_name(TrainingPosition.model_construct(epoch=chosen_epoch(position.epochs, choice).epoch + 1))
 
 
-def write_checkpoint(folder: Path, tensors: dict[str, Tensor], saved: Saved, choice: Choice) -> None:
-    """Write a checkpoint, then remove those that are no longer needed. Raises UsageError when that fails."""
+def write_checkpoint(folder: Path, tensors: memoryview, saved: Saved, choice: Choice) -> None:
+    """Write a checkpoint, of which `tensors` is a file, then remove those that are no longer needed.
+
+    Raises UsageError when that fails.
+    """
     path = folder / _checkpoint_name(saved.position)
-    contents = {_TENSORS: save(tensors), _STATE: (saved.model_dump_json(indent=2) + "\n").encode()}
+    contents = {_TENSORS: tensors, _STATE: (saved.model_dump_json(indent=2) + "\n").encode()}
     try:
         refuse_link(folder, is_folder=True)
         refuse_link(path, is_folder=True)
@@ -110,7 +113,7 @@ def _cannot_save(path: Path, error: OSError | UsageError) -> UsageError:
     )
 
 
-def sums(contents: Mapping[str, bytes]) -> bytes:
+def sums(contents: Mapping[str, bytes | memoryview]) -> bytes:
     return "".join(f"{hashlib.sha256(data).hexdigest()}  {name}\n" for name, data in contents.items()).encode()
 
 

@@ -168,6 +168,9 @@ class Progress(Protocol):
     def start(self, recipe: Recipe, steps: int) -> None:
         """Training begins: `steps` steps in each epoch."""
 
+    def remark(self, what: str) -> None:
+        """Something is worth knowing of the whole training."""
+
     def step(self, position: TrainingPosition) -> None:
         """A step is done, and this is the position after it."""
 

@@ -134,6 +134,14 @@ class Processes:
         dist.all_reduce(tensor, operation)
         return [float(number) for number in tensor]
 
+    def collect(self, numbers: Tensor) -> Tensor:
+        """The numbers of all processes, a row each, on the device: of a step there is one such exchange."""
+        if self.count == 1:
+            return numbers[None]
+        found = [torch.empty_like(numbers) for _ in range(self.count)]
+        dist.all_gather(found, numbers)
+        return torch.stack(found)
+
     def gather(self, value: Value) -> list[Value]:
         """The values of all processes, in their order."""
         if self.count == 1:
@@ -145,7 +153,13 @@ class Processes:
     def spread(self, network: nn.Module, images: Tensor) -> nn.Module:
         """The network as all processes train it, on images like these: the gradient is the mean of theirs."""
         # A kernel that is applied to zeros alone never gets a gradient, and would be waited for.
-        trained = DistributedDataParallel(network, find_unused_parameters=_has_idle(network, images))
+        # The statistics of norms are brought into agreement before a test; those of the first are saved.
+        trained = DistributedDataParallel(
+            network,
+            broadcast_buffers=False,
+            gradient_as_bucket_view=True,
+            find_unused_parameters=_has_idle(network, images),
+        )
         # After the first of all backward passes torch orders the gradients anew; from three processes on, they are then
         # added up in another order. The first one is done here, so a resumed run does not differ in its first step.
         trained(images).sum().backward()

@@ -42,13 +42,26 @@ class Saved(BaseModel, frozen=True, extra="forbid", use_attribute_docstrings=Tru
 
 
 def training_tensors(network: nn.Module, optimizer: Optimizer) -> dict[str, Tensor]:
-    """Every tensor of a training: `network.NAME`, and `optimizer.NAME.KEY` for what is kept for a parameter."""
+    """Every tensor of a training: `network.NAME`, and `optimizer.NAME.KEY` for what is kept for a parameter.
+
+    They are the tensors themselves, not copies.
+    """
     tensors = {f"{_NETWORK}{name}": tensor for name, tensor in network.state_dict().items()}
     for name, parameter in network.named_parameters():
         for key, value in optimizer.state.get(parameter, {}).items():
             if isinstance(value, Tensor):
                 tensors[f"{_OPTIMIZER}{name}.{key}"] = value
-    return {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+    return tensors
+
+
+def not_finite(tensors: Mapping[str, Tensor]) -> str | None:
+    """The name of the first tensor that holds a number that is not finite, if there is one."""
+    floats = {name: tensor.detach() for name, tensor in tensors.items() if tensor.is_floating_point()}
+    # A sum takes a fraction of the time; where it is finite, so is each of its terms.
+    sums = [tensor.sum() for tensor in floats.values()]
+    if not sums or bool(torch.stack(sums).isfinite().all()):
+        return None
+    return next((name for name, tensor in floats.items() if not bool(tensor.isfinite().all())), None)
 
 
 def restore_tensors(network: nn.Module, optimizer: Optimizer, tensors: Mapping[str, Tensor], where: Path) -> None:

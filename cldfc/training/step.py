@@ -1,4 +1,4 @@
-"""One training step: optimizer, CUDA graph, score, and where a number comes from that is not finite."""
+"""Parts of a training step: optimizer, rate, CUDA graph, score, and where a number comes from that is not finite."""
 
 from __future__ import annotations
 
@@ -25,10 +25,16 @@ _SQUARES = 0.99
 
 
 def make_optimizer(network: nn.Module, recipe: Recipe) -> Optimizer:
+    """A fused one: no other leaves everything as it was at a flag on the device, or reads its rate there."""
     parameters, decay = network.parameters(), recipe.weight_decay
     if recipe.optimizer == "adamw":
         betas = (recipe.momentum, _SQUARES)
-        return AdamW(parameters, recipe.lr, betas, weight_decay=decay, fused=True)
+        # Only so can its steps be captured as a CUDA graph; it counts them on the device in any case.
+        is_capturable = next(network.parameters()).is_cuda
+        optimizer = AdamW(parameters, recipe.lr, betas, weight_decay=decay, fused=True, capturable=is_capturable)
+        # The first steps are not captured, and torch would warn of that.
+        optimizer._warned_capturable_if_run_uncaptured = True  # pyright: ignore
+        return optimizer
     return SGD(parameters, recipe.lr, recipe.momentum, weight_decay=decay, fused=True)
 
 
@@ -62,7 +68,7 @@ def find_origin(network: nn.Module, forward: Callable[[], Tensor], values: Mappi
             own = values.get(name, ())
             value = own[calls[name]] if calls[name] < len(own) else ""
             calls[name] += 1
-            if not found and not is_finite(output):
+            if not found and not _is_finite(output):
                 found.append(_first_fault(name, layer, inputs) + (value and f", in `{value}`"))
             elif value and isinstance(output, Tensor):
                 sizes[value] = max(sizes.get(value, 0), float(output.abs().max()))
@@ -83,14 +89,14 @@ def find_origin(network: nn.Module, forward: Callable[[], Tensor], values: Mappi
 
 def _first_fault(name: str, layer: nn.Module, inputs: tuple[Any, ...]) -> str:
     for part, parameter in layer.named_parameters():
-        if not is_finite(parameter):
+        if not _is_finite(parameter):
             return f"`{name}.{part}` is no longer finite"
-    if not all(is_finite(value) for value in inputs):
+    if not all(_is_finite(value) for value in inputs):
         return f"what `{name}` is given is the first value that is not finite"
     return f"the result of `{name}` is the first value that is not finite"
 
 
-def is_finite(value: object) -> bool:
+def _is_finite(value: object) -> bool:
     return not isinstance(value, Tensor) or bool(value.isfinite().all())
 
 
@@ -101,53 +107,58 @@ WAITS = "called a synchronizing CUDA operation"
 
 
 class Captured:
-    """A function of batches that are all of one size, captured on a CUDA device and then replayed for each batch.
+    """Calls a function of tensors that stay where they are; captures it on a CUDA device, and then replays that.
 
-    What it sets, such as gradients, and what it gives are the same tensors at each replay, with new contents.
-    Where it waits for the device, or there is not enough memory for a graph, it runs as it is.
+    Where it waits for the device, or there is not enough memory for a graph, it runs as it is; `remark` hears why.
     """
 
-    def __init__(self, function: Callable[[Images], Tensor]) -> None:
-        self.function = function
+    def __init__(self, remark: Callable[[str], None]) -> None:
+        self.remark = remark
         self.calls = 0
         self.waits: list[str] = []
-        self.replay: Callable[[Images], Tensor] | None = None
+        self.graph: torch.cuda.CUDAGraph | None = None
 
-    def __call__(self, batch: Images) -> Tensor:
+    def __call__(self, function: Callable[[], None]) -> None:
+        """Call the function, which is the same each time."""
         self.calls += 1
-        if self.replay:
-            return self.replay(batch)
         if self.calls == LAUNCHED:
-            # A capture that meets a wait fails, and leaves torch's generator of no use.
-            with _waiting(self.waits):
-                return self.function(batch)
+            self.look(function)
+            return
         if self.calls == LAUNCHED + 1 and not self.waits:
-            self.replay = self.capture(batch)
-        return self.replay(batch) if self.replay else self.function(batch)
+            self.graph = self.capture(function)
+        if self.graph is None:
+            function()
+        else:
+            self.graph.replay()
 
-    def capture(self, batch: Images) -> Callable[[Images], Tensor] | None:
-        """Record the kernels of a call, of which none runs; None where there is not enough memory."""
-        held = Images(torch.empty_like(batch.pixels), torch.empty_like(batch.labels))
+    def look(self, function: Callable[[], None]) -> None:
+        """Run the function, and see whether it waits: a capture that meets a wait spoils torch's generator."""
+        with _waiting() as waits:
+            function()
+        self.waits = waits
+        if waits:
+            self.explain(f"it waits for the device at {waits[0]}")
+
+    def capture(self, function: Callable[[], None]) -> torch.cuda.CUDAGraph | None:
+        """Record the kernels of a call, of which none runs."""
         graph = torch.cuda.CUDAGraph()
         try:
             # Other threads may copy images to the device meanwhile.
             with torch.cuda.graph(graph, capture_error_mode="thread_local"):
-                result = self.function(held)
+                function()
         except torch.OutOfMemoryError:
+            self.explain("there is not enough memory for one")
             return None
+        return graph
 
-        def replay(batch: Images) -> Tensor:
-            held.pixels.copy_(batch.pixels)
-            held.labels.copy_(batch.labels)
-            graph.replay()
-            return result
-
-        return replay
+    def explain(self, reason: str) -> None:
+        self.remark(f"steps are launched kernel by kernel, not as a CUDA graph: {reason}")
 
 
 @contextmanager
-def _waiting(found: list[str]) -> Generator[None]:
+def _waiting() -> Generator[list[str]]:
     """Note where torch says that something waits for the device; other warnings are passed on."""
+    found: list[str] = []
     before = torch.cuda.get_sync_debug_mode()
     with warnings.catch_warnings(record=True) as heard:
         warnings.simplefilter("always")
@@ -155,7 +166,7 @@ def _waiting(found: list[str]) -> Generator[None]:
         # That the mode is a prototype it says itself.
         heard.clear()
         try:
-            yield
+            yield found
         finally:
             torch.cuda.set_sync_debug_mode(before)
     for warning in heard:

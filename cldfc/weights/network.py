@@ -25,10 +25,10 @@ HELP = "weights belong to the spec, and to the release of cldfc, that they were 
 
 
 def save_weights(network: nn.Module, path: Path) -> None:
-    write_run_file(path, as_bytes(network))
+    write_run_file(path, _as_bytes(network))
 
 
-def as_bytes(network: nn.Module) -> bytes:
+def _as_bytes(network: nn.Module) -> bytes:
     return save({name: tensor.cpu().contiguous() for name, tensor in network.state_dict().items()})
 
 

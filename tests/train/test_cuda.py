@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import os
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from networks import ROOT
 from PIL import Image
 from safetensors.torch import load_file
 from small_run import IMAGES, RECIPE, SMALL, STEPS, kill, reached, resume, train
@@ -32,11 +33,15 @@ from cldfc.runs.prediction import predict_files
 from cldfc.runs.resume import read_interrupted, resume_network
 from cldfc.runs.run_folder import RunFolder, read_record
 from cldfc.runs.training_run import prepare, train_network
+from cldfc.syntax.read import read_source
 from cldfc.trained import Format, export_run, folded_network, trained_code
 from cldfc.training.checkpoint_folder import list_checkpoints
-from cldfc.training.loop import Diverged, choose_gradient, train_step
+from cldfc.training.descent import Descent
+from cldfc.training.loop import train_epoch
+from cldfc.training.metrics import BEGINNING, Silence
 from cldfc.training.state import generators, restore_generators
 from cldfc.training.step import LAUNCHED, WAITS, Captured, make_optimizer
+from cldfc.training.task import Diverged
 from cldfc.weights.compiled import Compiled
 from cldfc.weights.network import build_network
 
@@ -60,6 +65,7 @@ h = linear ∘ flatten(b)
 """
 PRECISE = change_recipe(RECIPE, {"precise": True})
 WITHOUT_DROPOUT = SMALL.replace("nn.Dropout(0.1)", "nn.Identity()")
+SPOILED = SMALL.replace("self.second(x)", "(self.second(x) / (self.norm.num_batches_tracked < 5))")
 BARS = find(IMAGES).model_copy(update={"name": "bars", "reader": __name__, "images": (1_024, 256)})
 FEW = 0.02
 """Share of images whose class may change with the last bits."""
@@ -131,26 +137,48 @@ def test_it_learns_in_float32(tmp_path: Path) -> None:
 
 
 @cuda_alone
-def test_a_step_waits_for_the_device_once(tmp_path: Path) -> None:
-    """Each other wait leaves the device idle while the next step is put together."""
+def test_a_step_does_not_wait_for_the_device() -> None:
+    """Neither kernel by kernel nor as a graph: a wait leaves the device idle while the next step is put together."""
     dataset, recipe = find("fake:3x16x16:10"), change_recipe(RECIPE, {"clip": 1.0, "label_smoothing": 0.1})
     source = SMALL.replace("nn.Conv2d(1, 4", "nn.Conv2d(3, 4").replace("128, 10", "512, 10")
     task = prepare(build_network(source, "Small"), dataset, recipe, Path())
-    optimizer, batches = make_optimizer(task.network, recipe), task.loader.train_batches(1)
-    gradient = choose_gradient(task)
-    task.network.train()
+    taken = Descent(task, make_optimizer(task.network, recipe))
+    taken.begin(1, 0)
+    taken.launch(0, False)
     for _ in range(LAUNCHED + 1):
-        train_step(task, optimizer, gradient, next(batches), 0.01)
+        assert waits_of(lambda: taken.launch(0, False)) == []
+
+
+def waits_of(work: Callable[[], object]) -> list[str]:
+    """Where something waits for the device."""
     torch.cuda.synchronize()
     try:
         torch.cuda.set_sync_debug_mode("warn")
         with warnings.catch_warnings(record=True) as waits:
             warnings.simplefilter("always")
-            train_step(task, optimizer, gradient, next(batches), 0.01)
+            work()
     finally:
         torch.cuda.set_sync_debug_mode("default")
-    places = [f"{wait.filename}:{wait.lineno}" for wait in waits if WAITS in str(wait.message)]
-    assert len(places) == 1, places
+    return [f"{wait.filename}:{wait.lineno}" for wait in waits if WAITS in str(wait.message)]
+
+
+@cuda_alone
+def test_a_late_divergence_leaves_everything_as_it_was(monkeypatch: pytest.MonkeyPatch) -> None:
+    """In a graph, too: the loss of the fifth step is not finite, and some steps have begun since."""
+    task = prepare(build_network(SPOILED, "Small"), find(IMAGES), PRECISE, Path())
+    taken, states = Descent(task, make_optimizer(task.network, PRECISE)), list[dict[str, torch.Tensor]]()
+
+    def note() -> tuple[int, bool]:
+        states.append({name: tensor.clone() for name, tensor in task.network.state_dict().items()})
+        return 0, False
+
+    monkeypatch.setattr("cldfc.training.loop.find_origin", lambda *_: note() and "")
+    steps = train_epoch(taken, BEGINNING, Silence(), note)
+    with pytest.raises(Diverged, match="the loss is nan in step 5 of epoch 1"):
+        for _ in steps:
+            pass
+    for name, tensor in states[4].items():
+        assert torch.equal(states[-1][name], tensor), name
 
 
 def test_the_first_number_that_is_not_finite_is_named(tmp_path: Path) -> None:
@@ -169,14 +197,22 @@ def test_what_cannot_be_precise_is_refused_in_words(tmp_path: Path) -> None:
 
 
 @pytest.fixture
+def remarks(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """What is said of steps that cannot be captured."""
+    said: list[str] = []
+    monkeypatch.setattr(Silence, "remark", lambda _, what: said.append(what))
+    return said
+
+
+@pytest.fixture
 def captures(monkeypatch: pytest.MonkeyPatch) -> list[bool]:
     """Whether each step that was to be captured could be."""
     capture, found = Captured.capture, list[bool]()
 
-    def heard(captured: Captured, batch: Images) -> object:
-        replay = capture(captured, batch)
-        found.append(replay is not None)
-        return replay
+    def heard(captured: Captured, function: Callable[[], None]) -> object:
+        graph = capture(captured, function)
+        found.append(graph is not None)
+        return graph
 
     monkeypatch.setattr(Captured, "capture", heard)
     return found
@@ -187,8 +223,8 @@ def captures(monkeypatch: pytest.MonkeyPatch) -> list[bool]:
 def test_a_captured_step_is_the_step_itself(
     tmp_path: Path, captures: list[bool], monkeypatch: pytest.MonkeyPatch, changes: dict[str, object]
 ) -> None:
-    """To the bit, statistics and draws of dropout included."""
-    recipe = change_recipe(PRECISE, changes)
+    """To the bit, statistics, draws of dropout, rates and measurements included."""
+    recipe = change_recipe(PRECISE, {"warmup": 0.3, **changes})
     train(tmp_path / "captured", recipe)
     assert captures == [True]
     monkeypatch.setattr("cldfc.training.step.LAUNCHED", 10**9)
@@ -198,17 +234,37 @@ def test_a_captured_step_is_the_step_itself(
 
 
 @cuda_alone
-def test_a_step_that_cannot_be_captured_is_taken_as_it_is(tmp_path: Path, captures: list[bool]) -> None:
+@pytest.mark.parametrize("name", ["resnet18", "preact18_Al", "fbresnet"])
+def test_networks_of_specs_are_captured(
+    tmp_path: Path, captures: list[bool], monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    """And give the same bits as kernel by kernel, at their full width."""
+    dataset = find("fake:3x32x32:10")
+    changes = read_changes().on(dataset.name, dataset.shape, dataset.classes)
+    compilation = Compilation(read_source(ROOT / "specs" / f"{name}.cldf"), changes)
+    compiled = Compiled("", compilation.code(), compilation.class_name)
+    recipe = change_recipe(PRECISE, {"epochs": 1, "batch": 64, "images": 640, "lr": 0.01, "flip": True})
+    for folder, launched in (("captured", 3), ("launched", 10**9)):
+        monkeypatch.setattr("cldfc.training.step.LAUNCHED", launched)
+        train_network(compiled, dataset, recipe, tmp_path / folder)
+    assert captures == [True]
+    assert reached(tmp_path / "captured") == reached(tmp_path / "launched")
+
+
+@cuda_alone
+def test_a_step_that_cannot_be_captured_is_taken_as_it_is(
+    tmp_path: Path, captures: list[bool], remarks: list[str]
+) -> None:
     """Here the network waits for the device."""
     waiting = SMALL.replace(
         "x = self.norm(self.first(x)).relu()",
         "x = self.norm(self.first(x)).relu()\n        x = x / (1 + float(x.detach().mean()))",
     )
     train(tmp_path / "run", PRECISE, source=waiting)
-    assert captures == []
+    assert captures == [] and len(remarks) == 1 and "it waits for the device at" in remarks[0]
     same = waiting.replace("float(x.detach().mean())", "x.detach().mean()")
     train(tmp_path / "same", PRECISE, source=same)
-    assert captures == [True]
+    assert captures == [True] and len(remarks) == 1
     one, other = (load_file(newest(tmp_path / name) / "tensors.safetensors") for name in ("run", "same"))
     for name, tensor in other.items():
         torch.testing.assert_close(one[name], tensor, rtol=1e-3, atol=1e-3)

@@ -20,7 +20,7 @@ from cldfc.recipe import change_recipe
 from cldfc.runs.journal import Saving
 from cldfc.training import checkpoint_folder
 from cldfc.training.checkpoint_folder import Damaged, list_checkpoints, read_checkpoint
-from cldfc.training.loop import Diverged
+from cldfc.training.task import Diverged
 
 FILES = ("tensors.safetensors", "state.json", "SHA256SUMS")
 PLACES = 100

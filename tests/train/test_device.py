@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import re
 import warnings
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
@@ -18,6 +19,7 @@ from cldfc.compilation import Compilation
 from cldfc.data.batches import epoch_batches, frame
 from cldfc.data.catalogue import find
 from cldfc.data.images import Images, of_channels, standardise
+from cldfc.data.loader import Resident
 from cldfc.device import Device, choose_device, cpu_has_bf16, settled
 from cldfc.diagnostics import Source, UsageError
 from cldfc.recipe import change_recipe
@@ -153,6 +155,19 @@ def test_everything_lies_on_one_device() -> None:
     of_channels.cache_clear()
 
 
+@pytest.mark.parametrize(("batch", "sizes"), [(128, [2000, 2000, 500]), (16, [256] * 17 + [148]), (4096, [4096, 404])])
+def test_a_test_takes_many_images_at_once_on_cuda(batch: int, sizes: list[int]) -> None:
+    """Up to 2,000, and up to 16 times as many as in training; on the CPU as many as in training."""
+    recipe = change_recipe(find("fake:1x2x2:4").recipe, {"batch": batch})
+    for device in ("cuda", "cpu"):
+        with FakeTensorMode(), torch.device(device):
+            images = Images(torch.zeros(4500, 1, 2, 2, dtype=torch.uint8), torch.zeros(4500, dtype=torch.int64))
+            resident = Resident(frame(images, recipe), images, recipe)
+            found = [len(part) for part in resident.test_batches()]
+        assert sum(found) == 4500
+        assert found == sizes if device == "cuda" else set(found[:-1]) == {batch}
+
+
 def test_standardising_is_the_formula_in_and_after_inference() -> None:
     dataset = find("fake:2x8x8:5")
     pixels = torch.randint(0, 256, (3, 2, 8, 8), dtype=torch.uint8)
@@ -252,23 +267,24 @@ def pretended_graphs(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.parametrize(("warning", "replays"), [("", 4), (WAITS, 0), ("an operator is slow", 4)])
 def test_a_step_is_captured_unless_it_waits(pretended_graphs: None, warning: str, replays: int) -> None:
-    seen: list[int] = []
+    calls, said = list[None](), list[str]()
 
-    def step(batch: Images) -> torch.Tensor:
-        seen.append(int(batch.labels.sum()))
+    def step() -> None:
+        calls.append(None)
         if warning:
             warnings.warn(warning, stacklevel=1)
-        return batch.labels + 1
 
-    captured = Captured(step)
-    batch = Images(torch.zeros(2, 1, 4, 4, dtype=torch.uint8), torch.tensor([1, 2]))
+    captured = Captured(said.append)
     with warnings.catch_warnings(record=True) as heard:
         warnings.simplefilter("always")
-        results = [captured(batch) for _ in range(LAUNCHED + 4)]
+        for _ in range(LAUNCHED + 4):
+            captured(step)
     assert PretendedGraph.replays == replays
-    assert len(seen) == (LAUNCHED + 1 if replays else LAUNCHED + 4)
-    assert all(result.shape == (2,) for result in results)
+    assert len(calls) == (LAUNCHED + 1 if replays else LAUNCHED + 4)
     assert {str(each.message) for each in heard} == {warning} - {""}
+    assert [
+        bool(re.search(r"not as a CUDA graph: it waits for the device at .*test_device.py:\d+", s)) for s in said
+    ] == ([True] if warning == WAITS else [])
 
 
 def test_what_does_not_fit_as_a_graph_runs_as_it_is(pretended_graphs: None, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -278,6 +294,8 @@ def test_what_does_not_fit_as_a_graph_runs_as_it_is(pretended_graphs: None, monk
         yield
 
     monkeypatch.setattr(torch.cuda, "graph", graph)
-    captured = Captured(lambda batch: batch.labels + 1)
-    batch = Images(torch.zeros(2, 1, 4, 4, dtype=torch.uint8), torch.tensor([1, 2]))
-    assert all(torch.equal(captured(batch), torch.tensor([2, 3])) for _ in range(LAUNCHED + 2))
+    calls, said = list[None](), list[str]()
+    captured = Captured(said.append)
+    for _ in range(LAUNCHED + 2):
+        captured(lambda: calls.append(None))
+    assert len(calls) == LAUNCHED + 2 and len(said) == 1 and said[0].endswith("there is not enough memory for one")

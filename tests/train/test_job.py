@@ -54,11 +54,14 @@ def interrupt(monkeypatch: pytest.MonkeyPatch) -> Callable[[Callable[[], object]
     def patch(event: Callable[[], object]) -> None:
         save, calls = journal.save_state, list[None]()
 
-        def save_state(*arguments: Any) -> None:
-            save(*arguments)
+        def save_state(*arguments: Any) -> Callable[[], None]:
+            write = save(*arguments)
             calls.append(None)
-            if len(calls) == 3:
-                event()
+            if len(calls) != 3:
+                return write
+            write()
+            event()
+            return lambda: None
 
         monkeypatch.setattr(journal, "save_state", save_state)
 

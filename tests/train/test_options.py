@@ -6,6 +6,8 @@ import json
 import os
 import shutil
 import signal
+from collections.abc import Callable
+from multiprocessing import active_children
 from pathlib import Path
 
 import program
@@ -14,6 +16,7 @@ import torch
 from finished_run import cldfc
 from networks import ROOT
 from PIL import Image
+from program import wait_for
 from small_run import reached, resume, start_forked
 
 from cldfc.data.catalogue import find
@@ -113,8 +116,8 @@ def test_several_processes_have_devices_of_their_own(
 # Workers
 
 
-@pytest.mark.filterwarnings("error::UserWarning")
-def test_workers_change_no_pixel(tmp_path: Path) -> None:
+def streamed(tmp_path: Path) -> Callable[[int | None], Stream]:
+    """Class folders that so many workers read."""
     for part, count in (("train", 6), ("test", 3)):
         for name in ("a", "b"):
             (tmp_path / "data" / part / name).mkdir(parents=True)
@@ -126,12 +129,43 @@ def test_workers_change_no_pixel(tmp_path: Path) -> None:
     files = load_images(dataset, tmp_path)
     assert isinstance(files, ImageFiles)
     recipe = change_recipe(dataset.recipe, {"batch": 4})
+    return lambda workers: Stream(files, dataset, recipe, Device("cpu", False), workers=workers)
+
+
+@pytest.mark.filterwarnings("error::UserWarning")
+def test_workers_change_no_pixel(tmp_path: Path) -> None:
     seen: list[list[torch.Tensor]] = []
+    made = streamed(tmp_path)
     for workers in (None, 0, 1, 3):
-        stream = Stream(files, dataset, recipe, Device("cpu", False), workers=workers)
+        stream = made(workers)
         seen.append([batch.pixels for batch in (*stream.train_batches(1), *stream.test_batches())])
     for other in seen[1:]:
         assert len(other) == len(seen[0]) and all(map(torch.equal, other, seen[0]))
+
+
+def test_workers_live_through_epochs_and_no_longer(tmp_path: Path) -> None:
+    """An epoch that is left in its midst, as where a number is not finite, disturbs none after it."""
+    made = streamed(tmp_path)
+    stream, alone = made(2), made(0)
+    before = set(active_children())
+    next(stream.train_batches(1))
+    workers = set(active_children()) - before
+    assert len(workers) == 2
+    for epoch, first in ((2, 0), (3, 1), (1, 0)):
+        left = stream.train_batches(epoch)
+        next(left)
+        for one, other in (
+            (stream.train_batches(epoch, first), alone.train_batches(epoch, first)),
+            (stream.test_batches(), alone.test_batches()),
+        ):
+            pairs = list(zip(one, other, strict=True))
+            assert len(pairs) in (3 - first, 2)
+            assert all(torch.equal(a.pixels, b.pixels) and torch.equal(a.labels, b.labels) for a, b in pairs)
+        with pytest.raises(AssertionError, match="something else was asked for meanwhile"):
+            next(left)
+        assert set(active_children()) - before == workers
+    del stream, one, left
+    wait_for(lambda: not workers & set(active_children()))
 
 
 def test_workers_that_change_nothing_are_remarked_on() -> None:

@@ -25,10 +25,12 @@ from cldfc.diagnostics import UsageError
 from cldfc.recipe import Recipe, change_recipe
 from cldfc.runs.journal import Saving, TrainingSetting
 from cldfc.runs.resume import read_interrupted, resume_network
+from cldfc.training import descent
 from cldfc.training.checkpoint_folder import list_checkpoints, read_checkpoint
 from cldfc.training.launch import read_launch
 from cldfc.training.metrics import Progress, Silence, TrainingPosition, read_epochs
 from cldfc.training.processes import Processes, together
+from cldfc.training.task import Diverged
 from cldfc.weights.compiled import Compiled
 
 pytestmark = pytest.mark.skipif(torch.cuda.is_available(), reason="CUDA does not survive a fork")
@@ -181,6 +183,33 @@ def test_kill_9_and_resume_is_the_whole_run(tmp_path: Path, count: int, source: 
     assert killed == [*[1] * (count - 1), -signal.SIGKILL]
     assert resume_by(count, tmp_path / "run", source) == []
     assert reached(tmp_path / "run") == reached(tmp_path / "whole")
+
+
+def test_processes_that_read_late_stop_save_and_go_on_alike(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What one of them wishes is heard some steps later by all, and where they stand is saved."""
+    recipe = change_recipe(SHORT, {"batch": 120})
+    assert train_by(2, tmp_path / "whole", recipe) == [0, 0]
+    monkeypatch.setattr(descent, "LAG", {"cpu": 3})
+    assert train_by(2, tmp_path / "run", recipe, progress=Killer(2, 5)) == [1, -signal.SIGKILL]
+    last = read_checkpoint(list_checkpoints(tmp_path / "run" / "checkpoints")[-1]).saved.position
+    assert (last.epoch, last.step) == (2, 4)
+    assert resume_by(2, tmp_path / "run") == []
+    assert reached(tmp_path / "run") == reached(tmp_path / "whole")
+
+
+def test_a_number_that_is_not_finite_in_one_process_stops_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Before the gradient that it has spoiled changes the weights of any."""
+    monkeypatch.setattr(descent, "LAG", {"cpu": 3})
+    source = PLAIN.replace("self.second(x)", "(self.second(x) / FINE)").replace(
+        "FINE", "(1 - (self.norm.num_batches_tracked >= 13) * int(__import__('os').environ['RANK']))"
+    )
+
+    def work(processes: Processes) -> None:
+        with pytest.raises(Diverged, match=r"the loss is (nan|inf) in step 5 of epoch 2"):
+            train(tmp_path / "run", SHORT, None, Saving(EVERY_STEP), source, processes)
+
+    assert exit_codes(2, work) == [0, 0]
+    assert all(tensor.isfinite().all() for tensor in last_state(tmp_path / "run").values())
 
 
 def test_two_and_two_epochs_are_four_by_two(tmp_path: Path) -> None:

@@ -104,6 +104,19 @@ def test_what_validation_says_is_shown() -> None:
     assert "  ".join(shown.results("")) == "loss 0.2500  train 50.00%  validation 62.50%  test 75.00%"
 
 
+def test_remarks_are_shown_wherever_they_can_be(capsys: pytest.CaptureFixture[str]) -> None:
+    """On a terminal below the bars as long as it trains; JSON stays JSON."""
+    lines, json_lines, terminal = io.StringIO(), io.StringIO(), io.StringIO()
+    bars = Bars()
+    for shown in (Lines(lines), JsonLines(json_lines), bars):
+        shown.remark("steps are launched")
+        shown.step(position(1, 2, 1))
+    assert lines.getvalue() == "remark: steps are launched\n"
+    assert json_lines.getvalue() == "" and capsys.readouterr().err == "remark: steps are launched\n"
+    Console(file=terminal, width=80).print(bars)
+    assert terminal.getvalue().rstrip().endswith("\nremark: steps are launched")
+
+
 def test_a_line_says_how_long_it_still_takes(time: Clock) -> None:
     # Three of 15 steps are done, each takes 10 seconds.
     assert lines_of(time, 5, 10)[0].endswith("  2.0 s  2:00 left")

@@ -30,8 +30,8 @@ from cldfc.runs.run_folder import RunFolder, RunRecord
 from cldfc.runs.training_run import Result, train_network
 from cldfc.show.legend import parameter_rows
 from cldfc.syntax.read import read_source
-from cldfc.training.loop import Diverged
 from cldfc.training.metrics import BEGINNING, Epoch
+from cldfc.training.task import Diverged
 from cldfc.weights.compiled import Compiled
 
 VOID = {"meta", "!doctype", "img"}

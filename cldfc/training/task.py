@@ -1,0 +1,62 @@
+"""What is trained, and the error for a training that has diverged."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from torch import Tensor, nn
+
+from cldfc.data.data_set import DataSet
+from cldfc.data.images import Images, standardise
+from cldfc.data.loader import Loader
+from cldfc.device import Device
+from cldfc.diagnostics import UsageError
+from cldfc.recipe import Recipe
+from cldfc.training.metrics import Choice
+from cldfc.training.processes import ALONE, Processes
+from cldfc.weights.compiled import Compiled
+from cldfc.weights.small_maps import Counts
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """What is trained, on what, how, where, and by how many processes: fixed through all epochs.
+
+    `network` holds the weights; `trained` is the same, or what shares its gradient with other processes.
+    """
+
+    network: nn.Module
+    loader: Loader
+    dataset: DataSet
+    recipe: Recipe
+    device: Device
+    trained: nn.Module
+    processes: Processes = ALONE
+    compiled: Compiled | None = None
+    """What the compiler knows of the network, for words about it."""
+    side_by_side: Counts = field(default_factory=dict[str, int])
+    """How many small maps lie side by side in convolutions, by their shapes."""
+
+    @property
+    def choice(self) -> Choice:
+        """How the epoch is chosen whose weights are saved."""
+        return "validation" if "validation" in self.loader.parts else "last"
+
+    def scores(self, network: nn.Module, batch: Images) -> Tensor:
+        return self.device.scores(network, standardise(batch.pixels, self.dataset))
+
+
+class Diverged(UsageError):
+    """A training whose loss is no longer a number."""
+
+
+def diverged(found: str, task: Task, origin: str = "") -> Diverged:
+    """The error for what was found not to be finite; `origin` says where that came from, if it is known."""
+    recipe, head = task.recipe, task.compiled.head if task.compiled else None
+    clip = ", or with `--clip 1`" if recipe.clip is None else ""
+    unbounded = f"; no normalisation stands between `{head.value}` and `linear`" if head else ""
+    spec = f"{head.help}, or " if head else ""
+    return Diverged(
+        f"{found}: training has diverged{origin and f', {origin}'}{unbounded}",
+        f"{spec}start another run with a lower `--lr` (now {recipe.lr:g}), for instance {recipe.lr / 4:g}{clip}",
+    )
