@@ -199,7 +199,7 @@ def compare_outcomes(
 ) -> Differences:
     """The relative differences of two outcomes; `names` leads from expected names to found ones.
 
-    A parameter that the other side lacks must have no gradient.
+    A parameter that the other side lacks must have no gradient but rounding.
     """
     gradients = _of_tensors(expected.gradients, found.gradients, names, SMALL)
     moved = _of_tensors(expected.statistics, found.statistics, names, 0.0)
@@ -276,12 +276,11 @@ def _of_tensors(
 ) -> dict[str, float]:
     """The relative difference of each tensor; those of less than `small` of the largest count as that large.
 
-    One that the other side lacks must be zero.
+    One that the other side lacks is zero there, as a gradient is whose terms cancel but for rounding.
     """
     largest = max((_largest(tensor.double()) for tensor in expected.values()), default=0.0)
-    pairs = {name: found.get(names.get(name, name)) for name in expected}
-    is_there = {name: pairs[name] is not None or bool(expected[name].any()) for name in expected}
-    return {n: relative(pairs[n], tensor, small * largest) for n, tensor in expected.items() if is_there[n]}
+    pairs = {name: found.get(names.get(name, name), torch.zeros_like(tensor)) for name, tensor in expected.items()}
+    return {name: relative(pairs[name], tensor, small * largest) for name, tensor in expected.items()}
 
 
 def _locate(
