@@ -21,15 +21,16 @@ _Weights = dict[str, Tensor]
 def random_state(network: nn.Module, seed: int) -> _Weights:
     """The state of a network, with kernels as they start and everything else moved away from where it starts.
 
-    Normalisations that are all 1 and 0, and scalars that are all alike, would hide that two were exchanged.
+    What starts at 0 becomes a number from -1/2 to 1/2, what does not is multiplied by one from 1/2 to 3/2: step sizes
+    stay such that an iteration converges. Normalisations that are all 1 and 0, and scalars that are all alike, would
+    hide that two were exchanged.
     """
     generator = torch.Generator().manual_seed(seed)
     weights = {name: tensor.clone() for name, tensor in network.state_dict().items()}
-    for name, tensor in weights.items():
+    for tensor in weights.values():
         if tensor.is_floating_point() and tensor.dim() < 2:
             moved = 0.5 + torch.rand(tensor.shape, generator=generator, dtype=tensor.dtype)
-            is_shift = name.endswith(("bias", "running_mean"))
-            tensor.copy_(moved - 1 if is_shift else moved)
+            tensor.copy_(torch.where(tensor == 0, moved - 1, moved * tensor))
     return weights
 
 
