@@ -12,7 +12,12 @@ from cldfc.network.positions import FUNCTIONS
 from cldfc.ops import BUILTINS
 from cldfc.syntax import tree
 from cldfc.syntax.format import CHAIN, Formatter, format_expression, format_symbol
-from cldfc.syntax.parse_errors import HELP_FOR_ADJOINTS, HELP_FOR_FUNCTIONS, HELP_FOR_PARAMETERS
+from cldfc.syntax.parse_errors import (
+    HELP_FOR_ADJOINTS,
+    HELP_FOR_FUNCTIONS,
+    HELP_FOR_PARAMETERS,
+    help_for_attribute,
+)
 from cldfc.syntax.side_by_side import Multiples
 from cldfc.syntax.spelling import NAME, suggest
 from cldfc.syntax.walk import mentions_argument
@@ -232,6 +237,8 @@ class Names:
             elif self.has_parameter(symbol):
                 help = HELP_FOR_PARAMETERS
             help = suggest(name, self.all_of(expected), help)
+            if expected == Kind.NUMBER:
+                help = help_for_attribute(name) or help
             known = _CALLED_ELSEWHERE.get(name.lower().removesuffix("1d").removesuffix("2d").removesuffix("3d"))
             if known and (expected == Kind.OPERATOR or name in ("I", "Id", "o")):
                 help = known
@@ -370,6 +377,8 @@ class Names:
         help = _HELP_FOR_KINDS.get((found, expected), _HELP_FOR_EXPECTED[expected])
         if isinstance(expression, tree.Star) and expression.right is None:
             help = "write after `*` what it convolves: `§ …`"
+            if re.match(r"\s*-", expression.span.source.text[expression.span.end :][:9]):
+                help += ", and a negative in parentheses: `§ (-x)`"
         if isinstance(expression, tree.Symbol) and found == Kind.KERNEL and self.is_adjoint(expression):
             help = HELP_FOR_ADJOINTS
         if found in (Kind.QUOTIENT, Kind.POWER):

@@ -28,7 +28,7 @@ def read_subscripts(
     return tuple(known.statement(s) if _SCRIPT.search(s.span.text) else s for s in own)
 
 
-_SCRIPT = re.compile(r"_|\^ *\{? *[T0-9]")
+_SCRIPT = re.compile(r"_|\^ *\{? *(?:T|-? *[0-9])")
 
 
 @dataclass
@@ -136,7 +136,10 @@ class _Subscripts:
         if arity is None or len(symbol.tag) != arity + 1 or symbol.settings or not _is_raised_number(symbol.tag[-1]):
             return None
         last = symbol.tag[-1]
-        return tree.Power(replace(symbol, tag=symbol.tag[:-1]), tree.Number(last.offset, last.span), symbol.span)
+        exponent: tree.Expression = tree.Number(abs(last.offset), last.span)
+        if last.offset < 0:
+            exponent = tree.Sum((exponent,), (-1,), last.span)
+        return tree.Power(replace(symbol, tag=symbol.tag[:-1]), exponent, symbol.span)
 
     def with_adjoint(self, symbol: tree.Symbol) -> tree.Symbol | tree.Adjoint:
         """`A^T` as the adjoint of A."""
@@ -178,9 +181,9 @@ def _is_below(index: tree.Index) -> bool:
 
 
 def _is_raised_number(index: tree.Index) -> bool:
-    """Whether an index is a number alone in a superscript: `ω^2`, `ω_i^{2}`."""
+    """Whether an index is a number alone in a superscript: `ω^2`, `ω_i^{-1}`."""
     before = index.span.source.text[: index.span.start].rstrip(" \t{")
-    return index.name is None and index.offset >= 0 and index.span.text.isdecimal() and before.endswith("^")
+    return index.name is None and re.fullmatch("-? *[0-9]+", index.span.text) is not None and before.endswith("^")
 
 
 def _is_raised_t(index: tree.Index) -> bool:
