@@ -159,3 +159,11 @@ def test_what_stands_in_the_wrong_place_is_put_in_the_right_one(parts: dict[str,
     first, *_ = caught.value.diagnostics
     assert said in (first.help or "")
     assert all(can_be_read(quoted) for quoted in QUOTED.findall(first.help or ""))
+
+
+def test_a_long_name_is_clipped_in_a_help_too():
+    """And looked at in time that does not grow with its square."""
+    with pytest.raises(CldfError) as caught:
+        find_errors(Source("t.cldf", MISPLACED.format(size="8", kernel="3×3, 1 → 1", equation="a" * 100_000)), "")
+    (found,) = caught.value.diagnostics
+    assert len(found.message) < 200 and len(found.help or "") < 200

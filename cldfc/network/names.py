@@ -75,7 +75,8 @@ _CALLED_ELSEWHERE = {
     "channel_shuffle": "did you mean `shuffle`?",
     "prox": "write a proximal map out, as in `soft_threshold[0.1](x)`",
     **dict.fromkeys(
-        "attention matmul embedding lstm gru rnn".split(), "it is not part of the language: networks are maps on grids"
+        "attention matmul embedding lstm gru rnn while".split(),
+        "it is not part of the language: networks are maps on grids",
     ),
     "max_with": "did you mean `max(x, y)`?",
     "maximum": "did you mean `max(x, y)`?",
@@ -245,8 +246,9 @@ class Names:
             help = f"did you mean `{tagged}`? an index is written after `@`" if tagged else help
             if name in self.open:
                 help = f"`{name}` is a size that an input leaves open, no number; declare one: `let {name} = 64`"
+            shown = clipped(name, _LONGEST_QUOTE)
             self.problems.report(
-                "E0201", f"undefined name `{clipped(name, _LONGEST_QUOTE)}`", symbol.span, "unknown name", help
+                "E0201", f"undefined name `{shown}`", symbol.span, "unknown name", help.replace(name, shown)
             )
             self.problems.broken.add(name)
 
@@ -264,7 +266,7 @@ class Names:
 
     def side_by_side(self, name: str, symbol: tree.Symbol) -> str | None:
         """The help for `Wz`, where W and z are known: LaTeX sets them side by side."""
-        for at in range(1, len(name)):
+        for at in range(1, min(len(name), _LONGEST_QUOTE)):
             first, second = name[:at], name[at:]
             kind = self.kind_of_symbol(first)
             is_left = kind in (Kind.KERNEL, *TRAINED, Kind.NUMBER, Kind.OPERATOR)
