@@ -3,6 +3,8 @@
 Every one of them compiles. Channels are 2 to 4 and images about 8 × 8, so that hundreds are compared in a minute.
 """
 
+from collections.abc import Callable, Sequence
+
 from hypothesis import strategies as st
 from spec_writer import Draw, Writer
 
@@ -53,7 +55,7 @@ def features(w: Writer) -> None:
     )
     again = "A@ℓ *_2 " if w.same_width else "R@ℓ *_2 "
     restrict = w.of("R@ℓ *_2 ", "R@ℓ *_2 ", again, f"{up} ∘ R@ℓ *_2 ", "R@ℓ * maxpool[3, stride=2]")
-    w.add("f@1 = " + w.of(f"{w.s('1')} ∘ θ * f", "θ * f", "relu ∘ bn ∘ θ * f"), "u@1,0 = 0")
+    w.add("f@1 = " + w.of(f"{w.s('1')} ∘ {w.start}", w.start, f"relu ∘ bn ∘ {w.start}"), "u@1,0 = 0")
     more = w.of("", "", "", " - 1/4 * u@ℓ,i-1", " + A@ℓ * u@ℓ,i-1", " + f@ℓ ⊙ u@ℓ,i-1")
     w.add(f"u@ℓ,i = u@ℓ,i-1 + {w.factor()}ℬ@ℓ,i(f@ℓ - 𝒜@ℓ(u@ℓ,i-1)){more}")
     w.add(f"u@ℓ+1,0 = {start}")
@@ -76,7 +78,7 @@ def residual(w: Writer) -> None:
     if w.chance(3):
         # Without its range the tie has one B at two strides.
         w.add(w.of("tie B@ℓ", "tie B@ℓ for i >= 1") if w.same_width else "tie B@ℓ for i >= 1")
-    w.add(f"r@1,0 = {w.s('1')} ∘ θ * f")
+    w.add(f"r@1,0 = {w.s('1')} ∘ {w.start}")
     step = f"A{w.of('', '', 'ᵀ')}{tag} * {s} ∘ B@ℓ,i * {w.of(f'{s}(r@ℓ,i-1)', 'r@ℓ,i-1')}"
     if w.chance(5):
         w.kernel("G@ℓ,i", extras=False)
@@ -114,12 +116,12 @@ def multi_step(w: Writer) -> None:
     w.kernel("R@ℓ", "c@ℓ+1", extras=False)
     if w.chance(3):
         w.add("tie B@ℓ for i >= 2")
-    w.add(f"f@1 = {w.s('1')} ∘ θ * f", f"u@1,-1 = {w.of('0', 'f@1')}", f"u@1,0 = {w.of('0', 'f@1', '1/2 * f@1')}")
+    w.add(f"f@1 = {w.s('1')} ∘ {w.start}", f"u@1,-1 = {w.of('0', 'f@1')}", f"u@1,0 = {w.of('0', 'f@1', '1/2 * f@1')}")
     step = w.of(f"{s} ∘ B@ℓ,i * {s}(f@ℓ - A@ℓ * u@ℓ,i-1)", "B@ℓ,i * relu(u@ℓ,i-1) - A@ℓ * f@ℓ")
     w.add(f"u@ℓ,i = {w.factor()}u@ℓ,i-1 {w.of('+', '-')} {w.of('1/4 * ', '')}u@ℓ,i-2 + {step}")
     w.add("u@ℓ+1,-1 = R@ℓ *_2 u@ℓ,ν-1", "u@ℓ+1,0 = R@ℓ *_2 u@ℓ,ν", "f@ℓ+1 = R@ℓ *_2 (f@ℓ - A@ℓ * u@ℓ,ν)")
     if w.steps[-1] == 0:
-        w.add("h = linear ∘ avgpool(u@J,ν + f@J)")
+        w.head("u@J,ν + f@J", "J")
     else:
         w.head("u@J,ν", "J")
 
@@ -132,12 +134,12 @@ def dense(w: Writer) -> None:
     s = w.s()
     kind = w.of("concat", "sum", "kernels", "owned", "nested")
     w.kernel("T@ℓ", extras=False)
-    w.add(f"x@1,0 = {w.s('1')} ∘ θ * f")
+    w.add(f"x@1,0 = {w.s('1')} ∘ {w.start}")
     if kind == "concat":
         w.kernel("K@ℓ,i", extras=False)
         w.add(f"x@ℓ,i = K@ℓ,i * {w.of('relu ∘ bn', 'tanh', 'relu')}(concat(j = 0..i-1 : x@ℓ,j))")
         w.add("x@ℓ+1,0 = T@ℓ+1 *_2 concat(j = 0..ν : x@ℓ,j)")
-        w.head("concat(j = 0..ν : x@J,j)", "J") if not w.sigma_tag else w.add("h = linear ∘ avgpool(x@J,ν)")
+        w.head("concat(j = 0..ν : x@J,j)", "J") if not w.sigma_tag else w.head("x@J,ν", "J")
         return
     body = {
         "sum": "x@ℓ,j",
@@ -161,7 +163,7 @@ def history(w: Writer) -> None:
     w.kernel("B@ℓ,i", before=", c@ℓ", extras=False)
     w.kernel("T@ℓ", "c@ℓ+1", extras=False)
     w.add(w.of("", "tie B@ℓ", "tie B@ℓ for i >= 2", "tie B@ℓ for ℓ >= 2"))
-    w.add(f"f@1 = {w.s('1')} ∘ θ * f", f"f@ℓ+1 = {w.of('T@ℓ *_2 f@ℓ', 'T@ℓ *_2 (f@ℓ - A@ℓ * x@ℓ,ν)')}")
+    w.add(f"f@1 = {w.s('1')} ∘ {w.start}", f"f@ℓ+1 = {w.of('T@ℓ *_2 f@ℓ', 'T@ℓ *_2 (f@ℓ - A@ℓ * x@ℓ,ν)')}")
     w.add(f"x@1,0 = {'0' if zero else w.of('f@1', 'relu(f@1)')}")
 
     def term(j: str) -> str:
@@ -215,27 +217,26 @@ def chain(w: Writer) -> None:
     w.sigma()
     width = w.of("c@ℓ", "c@ℓ", "2 * i", "c@ℓ + 2 * i")
     w.add(f"kernel K@ℓ,i : {w.of('3×3', '1×1')} → {width}" + w.of("", " bias"))
-    w.add("x@1,0 = " + w.of("f", "f", "relu(f)", "θ * f"))
+    w.add("x@1,0 = " + w.of("f", "f", "relu(f)", "θ * f") if w.start == "θ * f" else f"x@1,0 = {w.start}")
     step = f"{w.of('relu', 'relu ∘ bn', 'tanh')} ∘ K@ℓ,i * {w.of('x@ℓ,i-1', 'x@ℓ,i-1', 'relu ∘ bn(x@ℓ,i-1)')}"
     w.add(f"x@ℓ,i = {w.of(step, step, f'concat(x@ℓ,i-1, {step})')}")
     w.add(f"x@ℓ+1,0 = {w.of('maxpool[3, stride=2]', 'avgpool[3, stride=2] ∘ tanh')}(x@ℓ,ν)")
-    w.add(f"h = linear ∘ {w.of('avgpool', 'flatten', 'avgpool ∘ relu ∘ bn')}(x@J,ν)")
+    w.head("x@J,ν", "J", is_wide=True)
 
 
 def v_cycle(w: Writer) -> None:
     """Down the levels and up again, with prolongations; the way up reads what the way down has left."""
     w.steps = [max(1, steps) for steps in w.steps]
-    w.constants()
+    w.constants(sides=(8,))
     w.sigma()
     s = w.s()
-    w.lines = [line.replace("× 9 ×", "× 8 ×").replace("× 6", "× 8") for line in w.lines]
     w.kernel("A@ℓ")
     w.kernel("B@ℓ,i")
     w.kernel("C@ℓ,i")
     w.kernel("R@ℓ", "c@ℓ+1", extras=False)
     size = w.of("2×2", "3×3", "4×4", "1×1")
     w.add(f"kernel P@ℓ : {size} → c@ℓ" + w.of("", " bias", " groups 2"))
-    w.add(f"f@1 = {w.s('1')} ∘ θ * f", f"u@1,0 = {w.of('0', 'f@1')}")
+    w.add(f"f@1 = {w.s('1')} ∘ {w.start}", f"u@1,0 = {w.of('0', 'f@1')}")
     w.add(f"u@ℓ,i = u@ℓ,i-1 + {w.factor()}{s} ∘ B@ℓ,i * {w.of(s, 'relu')}(f@ℓ - A@ℓ * u@ℓ,i-1)")
     w.add(
         "f@ℓ+1 = R@ℓ *_2 (f@ℓ - A@ℓ * u@ℓ,ν)",
@@ -285,7 +286,7 @@ def mixed(w: Writer) -> None:
     for name in "KL":
         w.add(f"kernel {name}@ℓ,i : {w.of('3×3', '1×1')} → c@ℓ")
     w.add(w.of("tie K@ℓ", "tie L@ℓ for i >= 2", ""))
-    w.add(f"kernel T@ℓ : {w.of('1×1', '3×3')} → c@ℓ", "x@1,0 = θ * f", "y@1,0 = " + w.of("relu(x@1,0)", "x@1,0"))
+    w.add(f"kernel T@ℓ : {w.of('1×1', '3×3')} → c@ℓ", f"x@1,0 = {w.start}", "y@1,0 = " + w.of("relu(x@1,0)", "x@1,0"))
     before = ["x@ℓ,i-1", "y@ℓ,i-1", "x@ℓ,0", "x@ℓ,i-1"]
     w.add(f"x@ℓ,i = x@ℓ,i-1 + {expression(w, before, 'ℓ,i', w.of(1, 2, 3))}")
     w.add(f"y@ℓ,i = {expression(w, [*before, 'x@ℓ,i'], 'ℓ,i', w.of(1, 2, 3))} - 1/2 * y@ℓ,i-1")
@@ -307,7 +308,7 @@ def stepped(w: Writer) -> None:
         w.add("kernel K@2 : 1×1 → c@1")
     w.add("vector γ : c@1 = 0.5", "scalar ω@k = 1/k", "scalar ω@1 = 0.75")
     factor = w.of("", "", "γ * ", "ω@k * ", "1/k * ", "(1 - ω@{k/2}) * ", "1/(1 + ‖x@0‖) * ")
-    w.add("x@0 = θ * f")
+    w.add(f"x@0 = {w.start}")
     w.add(f"x@k = x@k-2 + {factor}{s} ∘ K@k * x@{w.of('k-2', '{k/2}', '{k/2-1}', 'k-1')} for k = 2..{2 * half} by 2")
     w.add(f"x@k = K@{{(k+1)/2}} * {w.of('relu', s)}(x@{{(k-1)/2}}) {w.of('', '- 1/2 * x@k-1 ')}for k = {w.odds(half)}")
     ends = w.of(f"1..{half}", f"{half}..1 by -1")
@@ -342,7 +343,7 @@ def cycles(w: Writer) -> None:
         f"let M@ℓ(f) = {w.of('C@ℓ(1/2 * f, f)', 'S@ℓ(C@ℓ(B@ℓ * f, f), f)', 'C@ℓ(S@ℓ(tanh(f), f), f)')} for ℓ = 1..J-1"
     )
     step = w.of("", "α * ", "1/(1 + ‖g - x@n-1‖) * ", "⟨g, g⟩ / (1 + ⟨x@n-1, x@n-1⟩ + ⟨g, g⟩) * ", "max(α, 0.2) * ")
-    w.add("g = θ * f", f"x@0 = {w.of('0', 'g', 'tanh(g)')}", f"x@n = x@n-1 + {step}M@1(g - A@1 * x@n-1)")
+    w.add(f"g = {w.start}", f"x@0 = {w.of('0', 'g', 'tanh(g)')}", f"x@n = x@n-1 + {step}M@1(g - A@1 * x@n-1)")
     last = "x@" + w.lines[[line.startswith("steps n") for line in w.lines].index(True)].rpartition("..")[2]
     found = w.of(
         last,
@@ -368,22 +369,24 @@ FAMILIES = (
 )
 
 
-@st.composite
-def random_specs(draw: Draw) -> str:
-    """The text of a spec that compiles."""
-    family = draw(st.sampled_from(FAMILIES))
-    writer = Writer(draw)
-    family(writer)
-    return writer.text()
+TASKS = (*["scores"] * 10, *["map", "numbers", "several"] * 2, "open")
+"""What a network is given and gives; those with open sizes take longest, for they are compared at two."""
 
 
-def feature_specs() -> st.SearchStrategy[str]:
-    """Those in the shape of Algorithm 2 alone."""
+def random_specs(
+    families: Sequence[Callable[[Writer], None]] = FAMILIES, tasks: Sequence[str] = TASKS
+) -> st.SearchStrategy[str]:
+    """The texts of specs that compile."""
 
     @st.composite
     def texts(draw: Draw) -> str:
-        writer = Writer(draw)
-        features(writer)
+        writer = Writer(draw, draw(st.sampled_from(tasks)))
+        draw(st.sampled_from(families))(writer)
         return writer.text()
 
     return texts()
+
+
+def feature_specs() -> st.SearchStrategy[str]:
+    """Classifiers in the shape of Algorithm 2 alone."""
+    return random_specs([features], ["scores"])

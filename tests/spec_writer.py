@@ -1,6 +1,6 @@
-"""Writes a spec from random choices: its constants, kernels, σ, factors and classifier."""
+"""Writes a spec from random choices: its constants, kernels, σ, factors, inputs and outputs."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from hypothesis import strategies as st
@@ -14,11 +14,16 @@ NORMS = ("bn", "bn", "bn", "gn[2]", "ln", "gn[1]")
 class Writer:
     """The lines of one spec, and the choices that all its equations share."""
 
-    def __init__(self, draw: Draw, same_width: bool = False) -> None:
+    def __init__(self, draw: Draw, task: str = "scores") -> None:
         self.draw = draw
+        self.task = task
+        self.start = "θ * f"
+        """What the first equation makes of the inputs."""
+        self.sides = ("H", "W")
+        """Of the input."""
         self.levels = self.of(1, 2, 2, 3, 3)
         self.steps = [self.of(*[0] * (self.levels > 1), 1, 1, 2, 2, 3) for _ in range(self.levels)]
-        self.same_width = same_width or self.chance(3)
+        self.same_width = self.chance(3)
         self.lines = ["model Random", f"let J = {self.levels}", "levels ℓ = 1..J"]
         self.sigma_tag = ""
 
@@ -43,7 +48,7 @@ class Writer:
 
     # Declarations
 
-    def constants(self) -> None:
+    def constants(self, sides: Sequence[int] = (8, 8, 8, 6, 9)) -> None:
         """ν, c, the input and the output."""
         numbers = ", ".join(map(str, self.steps))
         is_plain = len(set(self.steps)) == 1 and self.steps[0] > 0 and self.chance(2)
@@ -51,7 +56,11 @@ class Writer:
         self.add("steps i = 1..ν")
         widths = ["4", "2", "2 * 1"] if self.same_width else ["2 * ℓ", "2 + 2 * (ℓ-1)", "8 / 2^(3-ℓ)", self.listed()]
         self.add(f"let c@ℓ = {self.of(*widths)}")
-        self.add(f"input f : {self.of(1, 2, 3)} × {self.of(8, 8, 8, 9)} × {self.of(8, 8, 8, 6)}", "output h : 3")
+        if self.task != "open":
+            self.sides = str(self.of(*sides)), str(self.of(*sides))
+        self.add(f"input f : {self.of(1, 2, 3)} × {' × '.join(self.sides)}")
+        if self.task in ("several", "open"):
+            self.second_input()
         self.add(f"kernel θ : {self.of('1×1', '3×3')} → c@1" + self.of("", "", " bias"))
 
     def listed(self) -> str:
@@ -83,6 +92,30 @@ class Writer:
         """σ at a level."""
         return f"σ@{level}" if self.sigma_tag else "σ"
 
+    def second_input(self) -> None:
+        """Another input: as large, half as large, a sequence, or a pixel that is spread; or none."""
+        tall, wide = self.sides
+        kind = self.of("map", "half", "sequence", "vector", "none")
+        if kind == "half" and not (tall + wide).isalpha() and int(tall) % 2 + int(wide) % 2:
+            kind = "map"
+        if kind != "none":
+            self.add(f"kernel η : {self.of('1×1', '3×3')} → c@1")
+        match kind:
+            case "map":
+                self.add(f"input g0 : 2 × {tall} × {wide}")
+                self.start = self.of("(θ * f + η * g0)", "(η * g0 - tanh(θ * f))")
+            case "half":
+                half = [side + "/2" if side.isalpha() else str(int(side) // 2) for side in self.sides]
+                self.add(f"input g0 : 2 × {' × '.join(half)}")
+                self.start = self.of("(θ * f + η * upsample(g0))", "(θ * f ⊙ upsample(η * g0))")
+            case "sequence":
+                last = self.of(1, 2, 3)
+                self.add(f"input g0@t : 2 × {tall} × {wide} for t = 1..{last}")
+                self.start = f"(θ * f + sum(t = 1..{last} : {self.of('1/t * ', '')}tanh(η * g0@t)))"
+            case "vector":
+                self.add("input g0 : 3 × 1 × 1")
+                self.start = "(θ * f + avgpool(η * g0))"
+
     # Parts of equations
 
     def factor(self, at: str = "ℓ,i") -> str:
@@ -105,16 +138,63 @@ class Writer:
             return f"{name}@ℓ * "
         return ""
 
-    def head(self, value: str, level: str) -> None:
-        """The classifier."""
+    def head(self, value: str, level: str, is_wide: bool = False) -> None:
+        """What the network gives of a value of that level: scores of classes, or what its task says.
+
+        `is_wide` says that the value may have other channels than c at that level.
+        """
+        if self.task == "scores":
+            self.scores(value, level, is_wide)
+            return
+        outputs = {
+            "map": ["map"],
+            "numbers": ["numbers"],
+            "several": self.of(
+                ["map", "scores"], ["numbers", "map"], ["scores", "given", "map"], ["map", "numbers", "used"]
+            ),
+            "open": self.of(["map"], ["map"], ["map", "numbers"], ["scores"], ["given", "map"]),
+        }
+        for kind in outputs[self.task]:
+            match kind:
+                case "map":
+                    self.map(value, level, is_wide)
+                case "numbers":
+                    self.add(f"output y0 : {self.of(2, 3)} numbers")
+                    self.add(f"y0 = {self.of('linear', 'tanh ∘ linear')} ∘ {self.of('avgpool', 'maxpool')}({value})")
+                case "given":
+                    self.add(f"output z0 : c@1 × {' × '.join(self.sides)}", f"z0 = tanh({self.start})")
+                case "used":
+                    # Another output needs it.
+                    self.add("output z0 : 3 numbers", "z0 = linear[3] ∘ relu(y0)")
+                case _:
+                    self.scores(value, level, is_wide)
+
+    def map(self, value: str, level: str, is_wide: bool) -> None:
+        """A map as an output: as large as the maps of that level are, or as the input."""
+        shrunk = 2 ** ((self.levels if level == "J" else int(level)) - 1)
+        width = self.of("1", "2", f"c@{level}")
+        sides = [f"{side}/{shrunk}" if side.isalpha() else str(-(-int(side) // shrunk)) for side in self.sides]
+        form = "kernel"
+        if width[0] == "c" and not is_wide and "concat" not in value:
+            form = self.of("plain", "kernel", "kernel", "sigma")
+        if form == "kernel":
+            self.add(f"kernel Q : {self.of('1×1', '3×3')} → {width}" + self.of("", " bias"))
+        body = {"plain": value, "sigma": f"{self.s(level)}({value})", "kernel": f"Q * ({value})"}[form]
+        if shrunk > 1 and all(side.isalpha() or int(side) % shrunk == 0 for side in self.sides) and self.chance(3):
+            sides, body = list(self.sides), f"upsample[{shrunk}{self.of('', ', bilinear')}]({body})"
+        self.add(f"output u0 : {width} × {' × '.join(sides if shrunk > 1 else self.sides)}", f"u0 = {body}")
+
+    def scores(self, value: str, level: str, is_wide: bool) -> None:
+        self.add("output h : 3")
+        sigma = "relu ∘ bn" if is_wide else self.s(level)
         self.add(
             "h = "
             + self.of(
                 f"linear ∘ avgpool({value})",
                 f"linear ∘ avgpool({value})",
-                f"linear ∘ avgpool ∘ {self.s(level)}({value})",
+                f"linear ∘ avgpool ∘ {sigma}({value})",
                 f"linear ∘ maxpool({value})",
-                f"linear ∘ flatten({value})",
+                f"linear ∘ {'avgpool' if self.task == 'open' else 'flatten'}({value})",
                 f"linear ∘ relu ∘ linear[4] ∘ avgpool({value})",
             )
         )

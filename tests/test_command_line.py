@@ -81,10 +81,14 @@ def test_numbers_say_their_default_and_their_bounds():
         (["train", SPEC, "--data", "Cifar10"], "no data set `Cifar10`", "did you mean `cifar10`? the data sets are"),
         (["reproduce", "table9"], "no table `table9`", "the tables are `table1`, `table2`, `table3`, `table4`, `all`"),
         (["reproduce", "al"], "no table `al`", "did you mean `all`? the tables are `table1`"),
-        (["compile", SPEC, "--form", "simple"], "`simple` is no form", "`simplified`? the forms are `written`, `simpl"),
+        (
+            ["compile", SPEC, "--form", "simple"],
+            "`simple` is not a valid form",
+            "`simplified`? the forms are `written`, `simpl",
+        ),
         (
             ["eval", "runs", "--on", "tset"],
-            "`tset` is no part",
+            "`tset` is not a valid part",
             "`test`? the parts are `validation`, `test`",
         ),
         (["explain", "E0320"], "there is no error `E0320`", "did you mean `E03"),

@@ -14,8 +14,8 @@ from random_specs import feature_specs, random_specs
 
 from cldfc.compilation import Compilation
 from cldfc.diagnostics import Source
-from cldfc.verify.equivalence import report_lines, verify_forms
-from cldfc.verify.outcome import candidates_of, smaller
+from cldfc.verify.equivalence import report_lines, tried_shapes, verify_forms
+from cldfc.verify.outcome import Trial, candidates_of, smaller
 
 COUNT = max(30, int(os.environ.get("CLDFC_FUZZ", "0")) // 50)
 TOLERANCE = 1e-10
@@ -36,9 +36,18 @@ def folded_agrees(source: Source) -> None:
     """Fail unless the network for inference gives what the trained one gives, as far as rounding allows."""
     inference = Compilation(source).folded()
     trained, folded = trained_and_folded(inference)
-    images = torch.randn(3, *inference.trained.program.shape, dtype=torch.float64)
-    expected, found = trained(images), folded(images)
-    assert (found - expected).abs().max() <= TOLERANCE * max(1, float(expected.abs().max())), source.text
+    kinds = {family.name: family.kind for family in inference.trained.program.inputs}
+    images = {
+        name: torch.randn(3, *shape, dtype=torch.float64)
+        for name, shape in tried_shapes(Compilation(source))[0].items()
+    }
+    given_images = Trial({}, images, kinds, "eval", 0).arguments(images)
+    for expected, found in zip(*(tensors_of(network(*given_images)) for network in (trained, folded)), strict=True):
+        assert (found - expected).abs().max() <= TOLERANCE * max(1, float(expected.abs().max())), source.text
+
+
+def tensors_of(outputs: torch.Tensor | tuple[torch.Tensor, ...]) -> tuple[torch.Tensor, ...]:
+    return (outputs,) if isinstance(outputs, torch.Tensor) else outputs
 
 
 @settings(max_examples=COUNT * 3 // 5, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))

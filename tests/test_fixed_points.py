@@ -312,6 +312,23 @@ def test_specs_agree_with_their_equations(spec):
 # Training
 
 
+def test_a_fixed_point_within_another_one_is_compared_with_the_equations():
+    """The outer one has no shape yet when the inner one is first reached."""
+    inner = "fix(v : tanh(ω * A * v + ω * B * u), tol 1e-12, steps 200)"
+    network = compiled(f"fix(u : {inner} + g, tol 1e-12, steps 200)")
+    assert verify_forms(network, candidates_of(network), 1e-9).agrees
+
+
+@pytest.mark.parametrize(("relax", "rests"), [(0.15, True), (1, False)])
+def test_an_iteration_that_does_not_end_is_told_apart_from_wrong_code(relax, rests):
+    """Scalars are moved by a factor, so that small steps stay small."""
+    line = "kernel L : 3×3 each = laplace5 fixed\n" + f"scalar τ = {relax}\n"
+    network = compiled("solve(u : L * u + u = g, relax τ, memory 0, tol 1e-12, steps 500)", rest=line)
+    report = verify_forms(network, candidates_of(network), 1e-9)
+    assert report.agrees == rests
+    assert rests or "the iteration for `u` is not at rest after step" in report.problem
+
+
 def test_two_steps_of_training_lower_the_loss():
     torch.manual_seed(1)
     network = build(compiled("fix(u : relu(gn[2] ∘ A * u + g)) + solve(u : u + Bᵀ * B * u = g, by cg)").code())

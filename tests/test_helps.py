@@ -127,3 +127,44 @@ def test_helps_propose_something_often_enough():
 @pytest.mark.parametrize("text", ["A^*", "kernel A :", "1 <=", "\\tfrac{1}", "\\frac", "x @"])
 def test_what_is_not_of_the_language_cannot_be_read(text: str):
     assert not can_be_read(text)
+
+
+MISPLACED = """model M
+input f : 1 × {size} × 8
+output x : 1 × {size} × 8
+kernel A : {kernel}
+x = {equation}
+"""
+
+
+@pytest.mark.parametrize(
+    ("parts", "said"),
+    [
+        ({"kernel": "3×1, valid → 1"}, "`kernel K : 3×3 → 16, valid`"),
+        ({"kernel": "3×3, groups 2 → 4"}, "`kernel K : 3×3 → 16, groups 2`"),
+        ({"kernel": "3×3 circular → 1"}, "`kernel K : 3×3 → 16, circular`"),
+        ({"kernel": "3×3, bias → 1"}, "`kernel K : 3×3 → 16, bias`"),
+        ({"kernel": "3×3 → 1 each"}, "`kernel K : 3×3 each`"),
+        ({"equation": "A * -f"}, "a negative in parentheses: `A * (-x)`"),
+        ({"equation": "f + -f"}, "put both in parentheses"),
+        ({"equation": "2^-1 * f"}, "put both in parentheses"),
+        ({"equation": "relu(f)[0..0]"}, "write an equation for it, `y = relu(x)`"),
+        ({"size": "A"}, "call an open size by a name that nothing else has"),
+        ({"size": "relu"}, "call an open size by a name that nothing else has"),
+    ],
+)
+def test_what_stands_in_the_wrong_place_is_put_in_the_right_one(parts: dict[str, str], said: str):
+    text = MISPLACED.format(**{"size": "8", "kernel": "3×3, 1 → 1", "equation": "A * f"} | parts)
+    with pytest.raises(CldfError) as caught:
+        find_errors(Source("t.cldf", text), "")
+    first, *_ = caught.value.diagnostics
+    assert said in (first.help or "")
+    assert all(can_be_read(quoted) for quoted in QUOTED.findall(first.help or ""))
+
+
+def test_a_long_name_is_clipped_in_a_help_too():
+    """And looked at in time that does not grow with its square."""
+    with pytest.raises(CldfError) as caught:
+        find_errors(Source("t.cldf", MISPLACED.format(size="8", kernel="3×3, 1 → 1", equation="a" * 100_000)), "")
+    (found,) = caught.value.diagnostics
+    assert len(found.message) < 200 and len(found.help or "") < 200

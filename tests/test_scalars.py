@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
+from networks import compile_text
 from torch import nn
 from torch.nn import functional as F
 
@@ -320,3 +321,36 @@ def test_each_form_is_read_back(name, spelling):
     network = of(name)[0]
     text = "".join(f"{format_statement(statement, spelling)}\n" for statement in network.tree.statements)
     assert Compilation(Source("again.cldf", text)).code() == network.code()
+
+
+POWERS = """model M
+steps i = 1..2
+input f : 1 × 4 × 4
+output x : 1 × 4 × 4
+scalar ω = 0.5
+scalar τ@i = 0.5
+vector v : 1 = 2
+let a = 3
+let c@i = 1, 2
+α@i = ⟨f, f⟩
+y@0 = f
+y@i = y@i-1 + {} * tanh(y@i-1)
+x = y@2
+"""
+
+
+@pytest.mark.parametrize(
+    ("written", "plain"),
+    [
+        (r"\omega^2", "(ω)^2"),
+        ("ω^2", "(ω)^2"),
+        (r"a^{2} \tau_i^2", "(a)^2 * τ@i^2"),
+        (r"\frac{1}{a^2} i^2", "1/(a)^2 * (i)^2"),
+        (r"c_i^2 v^{3}", "c@i^2 * (v)^3"),
+        (r"\alpha_i^2", "α@i^2"),
+        (r"a^{-1} \tau_i^{-2}", "(a)^(-1) * τ@i^(-2)"),
+        (r"\tau_2^2 * \tau^{2}", "τ@2^2 * τ@2"),
+    ],
+)
+def test_a_number_in_a_superscript_that_can_be_no_index_is_a_power(written, plain):
+    assert compile_text(POWERS.format(written)) == compile_text(POWERS.format(plain))

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 
-from cldfc.diagnostics import Problems, UsageError, shape_text
+from cldfc.diagnostics import Label, Problems, UsageError, shape_text
 from cldfc.network.constants import Constants, Tags
 from cldfc.network.declarations import resolve_clause
-from cldfc.network.names import Names
+from cldfc.network.names import Kind, Names
 from cldfc.network.numbers import report_unfit
 from cldfc.network.positions import LARGEST_SIZE, LONGEST_RANGE, IndexRange, Key
 from cldfc.network.program import InputFamily, OutputValue
@@ -27,6 +27,8 @@ class Ends:
 
     names: Names
     tags: Tags
+    taken: set[str] = field(default_factory=set[str])
+    """The names of sizes that are those of other things, and were reported."""
 
     @property
     def constants(self) -> Constants:
@@ -152,6 +154,10 @@ class Ends:
     def part(
         self, expression: tree.Expression, tag: tuple[tree.Index, ...], binding: dict[str, int], may_be_open: bool
     ) -> OpenSize | Fraction | None:
+        if may_be_open and isinstance(expression, tree.Symbol):
+            kind = self.names.kind(expression)
+            if kind in (Kind.KERNEL, Kind.OPERATOR, Kind.VALUE):
+                return self.report_taken(expression, kind)
         if not any(found.name in self.names.open for found in mentions(expression)):
             formula = self.constants.formula(expression, frozenset(binding), tag)
             value = None if formula is None else self.constants.value(formula, dict(binding), expression.span)
@@ -185,6 +191,16 @@ class Ends:
         message = f"`{expression.span.text}` is not a formula for an open size"
         help = "write sums and multiples of its name: `2*N - 1`, `H/2`"
         return self.problems.report("E0412", message, expression.span, "not a sum of multiples", help)
+
+    def report_taken(self, symbol: tree.Symbol, kind: Kind) -> None:
+        """Report, once, a size that is called like something else."""
+        if symbol.name not in self.taken:
+            self.taken.add(symbol.name)
+            message = f"`{symbol.name}` is {kind.value}, so that no size can have this name"
+            help = "call an open size by a name that nothing else has, as in `1 × N × M`"
+            is_own = symbol.name in self.names.declared or self.names.arities(symbol.name)
+            others = [Label(self.names.head_of(symbol.name)[0].span, "declared here")] if is_own else []
+            self.problems.report("E0412", message, symbol.span, "a number or an open size is needed", help, *others)
 
     def named(self, name: str, tag: tuple[tree.Index, ...], binding: Mapping[str, int]) -> OpenSize | None:
         positions = [index.offset + binding.get(index.name or "", 0) for index in tag]

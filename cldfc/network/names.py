@@ -12,7 +12,12 @@ from cldfc.network.positions import FUNCTIONS
 from cldfc.ops import BUILTINS
 from cldfc.syntax import tree
 from cldfc.syntax.format import CHAIN, Formatter, format_expression, format_symbol
-from cldfc.syntax.parse_errors import HELP_FOR_ADJOINTS, HELP_FOR_FUNCTIONS, HELP_FOR_PARAMETERS
+from cldfc.syntax.parse_errors import (
+    HELP_FOR_ADJOINTS,
+    HELP_FOR_FUNCTIONS,
+    HELP_FOR_PARAMETERS,
+    help_for_attribute,
+)
 from cldfc.syntax.side_by_side import Multiples
 from cldfc.syntax.spelling import NAME, suggest
 from cldfc.syntax.walk import mentions_argument
@@ -70,7 +75,8 @@ _CALLED_ELSEWHERE = {
     "channel_shuffle": "did you mean `shuffle`?",
     "prox": "write a proximal map out, as in `soft_threshold[0.1](x)`",
     **dict.fromkeys(
-        "attention matmul embedding lstm gru rnn".split(), "it is not part of the language: networks are maps on grids"
+        "attention matmul embedding lstm gru rnn while".split(),
+        "it is not part of the language: networks are maps on grids",
     ),
     "max_with": "say with what: `max_with[0.1]` is an operator, `max_with(x, y)` the larger of two values",
     "maximum": "did you mean `max(x, y)`?",
@@ -235,14 +241,17 @@ class Names:
             elif self.has_parameter(symbol):
                 help = HELP_FOR_PARAMETERS
             help = suggest(name, self.all_of(expected), help)
+            if expected == Kind.NUMBER:
+                help = help_for_attribute(name) or help
             known = _CALLED_ELSEWHERE.get(name.lower().removesuffix("1d").removesuffix("2d").removesuffix("3d"))
             if known and (expected == Kind.OPERATOR or name in ("I", "Id", "o", "max_with")):
                 help = known
             help = f"did you mean `{tagged}`? an index is written after `@`" if tagged else help
             if name in self.open:
                 help = f"`{name}` is a size that an input leaves open, no number; declare one: `let {name} = 64`"
+            shown = clipped(name, _LONGEST_QUOTE)
             self.problems.report(
-                "E0201", f"undefined name `{clipped(name, _LONGEST_QUOTE)}`", symbol.span, "unknown name", help
+                "E0201", f"undefined name `{shown}`", symbol.span, "unknown name", help.replace(name, shown)
             )
             self.problems.broken.add(name)
 
@@ -260,7 +269,7 @@ class Names:
 
     def side_by_side(self, name: str, symbol: tree.Symbol) -> str | None:
         """The help for `Wz`, where W and z are known: LaTeX sets them side by side."""
-        for at in range(1, len(name)):
+        for at in range(1, min(len(name), _LONGEST_QUOTE)):
             first, second = name[:at], name[at:]
             kind = self.kind_of_symbol(first)
             is_left = kind in (Kind.KERNEL, *TRAINED, Kind.NUMBER, Kind.OPERATOR)
@@ -376,6 +385,8 @@ class Names:
         help = _HELP_FOR_KINDS.get((found, expected), _HELP_FOR_EXPECTED[expected])
         if isinstance(expression, tree.Star) and expression.right is None:
             help = "write after `*` what it convolves: `§ …`"
+            if re.match(r"\s*-", expression.span.source.text[expression.span.end :][:9]):
+                help += ", and a negative in parentheses: `§ (-x)`"
         if isinstance(expression, tree.Symbol) and found == Kind.KERNEL and self.is_adjoint(expression):
             help = HELP_FOR_ADJOINTS
         if found in (Kind.QUOTIENT, Kind.POWER):

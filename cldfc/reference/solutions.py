@@ -16,7 +16,7 @@ MOST_UNKNOWNS = 4096
 
 
 class NotSolved(Exception):
-    """Plain iteration does not converge, or there are too many unknowns to eliminate."""
+    """Plain iteration does not converge, there are too many unknowns to eliminate, or their shape is not known."""
 
 
 def find_fixed_point(apply: Callable[[Tensor], Tensor], start: Tensor, where: str) -> tuple[Tensor, int]:

@@ -27,7 +27,7 @@ from cldfc.reference.session import (
     map_value,
     tensor_of,
 )
-from cldfc.reference.solutions import MOST_UNKNOWNS, find_fixed_point, follow_gradient, solve_densely
+from cldfc.reference.solutions import MOST_UNKNOWNS, NotSolved, find_fixed_point, follow_gradient, solve_densely
 from cldfc.syntax import tree
 
 # It carries no types.
@@ -194,7 +194,11 @@ class Expressions:
                 change = _sure(self.multiply(factor, change, scope), where)
             return x + change
 
-        first = _sure(start if isinstance(start, Tensor) else right if right is not None else body(start), where)
+        begin = start if isinstance(start, Tensor) else right if right is not None else body(start)
+        if tensor_of(begin) is None and any(tensor_of(unknown) is None for unknown in scope.unknowns.values()):
+            # Another one around it asks for shapes, before it has its own.
+            return Unshaped()
+        first = _sure(begin, where)
         known_right = first if right is None else _sure(right, where)
         is_small = first[0].numel() <= MOST_UNKNOWNS
         is_solved = right is not None and (is_small or _is_cg(fix))
@@ -338,10 +342,10 @@ class Expressions:
 
 
 def _sure(value: Value, where: str) -> Tensor:
-    """A value whose shape is known. Raises ValueError."""
+    """A value whose shape is known. Raises NotSolved."""
     found = tensor_of(value)
     if found is None:
-        raise ValueError(f"nothing says the shape of what `{where}` looks for")
+        raise NotSolved(f"nothing says the shape of what `{where}` looks for")
     return found
 
 

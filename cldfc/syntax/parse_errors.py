@@ -11,7 +11,7 @@ from lark import Token
 from lark.exceptions import UnexpectedCharacters, UnexpectedInput, UnexpectedToken
 
 from cldfc.diagnostics import Label, Problems, Span
-from cldfc.syntax.keywords import EXAMPLES, SOLVERS, STATEMENTS
+from cldfc.syntax.keywords import BOUNDARIES, EXAMPLES, KERNEL_RULES, SOLVERS, STATEMENTS
 from cldfc.syntax.spelling import (
     ACCENTS,
     COMMANDS,
@@ -53,6 +53,10 @@ _HELP_FOR_RECURRENCES = (
 _HELP_FOR_EQUALS = "an equation has one `=`: leave out what stands between the two, or give it an equation of its own"
 HELP_FOR_FROZEN = "leave `fixed` out: it keeps the running statistics of a `bn`, and the numbers of a kernel or scalar"
 HELP_FOR_STARS = "a star is not an index: write an adjoint as `Aᵀ` or `A^\\top`, a fixed point as a value of its own"
+_HELP_FOR_SIGNS = "a sign stands before a term: leave it out, or put both in parentheses, as in `A * (-x)` or `2^(-1)`"
+_HELP_FOR_CHANNELS = (
+    "channels are those of a value with a name: write an equation for it, `y = relu(x)`, and `y[0..15]`"
+)
 _HELP_FOR_POWERS = "a tag follows a name, `g@ℓ(x)`; a power is that of a number, `(1/2)^2`"
 HELP_FOR_FRACTIONS = "an index is a whole number: give the half steps a name of their own, such as `v@i`"
 HELP_FOR_PARAMETERS = (
@@ -328,7 +332,20 @@ def _report_token(place: Span, statement: Span, expected: set[str], problems: Pr
     problems.report("E0101", f"unexpected `{place.text}`", place, f"expected {_expected_in_words(expected)}", help)
 
 
+def help_for_attribute(word: str) -> str | None:
+    """Where a word about a kernel stands; None for what is none."""
+    if word == "each":
+        return "write it in place of the channels: `kernel K : 3×3 each`"
+    number = " 2" if word in ("groups", "dilation", "padding") else " zero" if word == "start" else ""
+    is_known = number or word in (*BOUNDARIES, *KERNEL_RULES, "bias", "fixed")
+    return f"write it behind the channels: `kernel K : 3×3 → 16, {word}{number}`" if is_known else None
+
+
 def _help_for_token(place: Span, statement: Span, expected: set[str]) -> str:
+    if _first_word(statement).text == "kernel" and "_ARROW" in expected:
+        words = re.findall(NAME, place.source.text[statement.start : place.end])
+        if help := help_for_attribute(words[-1]):
+            return help
     double = place.source.text[place.end - 2 : place.end]
     for written in (place.text, double):
         if written in _HELP_FOR_WORDS:
@@ -343,6 +360,10 @@ def _help_for_token(place: Span, statement: Span, expected: set[str]) -> str:
     before = place.source.text[statement.start : place.start]
     if place.text == "fixed" and (_first_word(statement).text not in STATEMENTS or before.startswith("let")):
         return HELP_FOR_FROZEN
+    if place.text in "+-" and "NAME" in expected:
+        return _HELP_FOR_SIGNS
+    if place.text.startswith("[") and "NAME" in expected and before.rstrip().endswith(")"):
+        return _HELP_FOR_CHANNELS
     if place.text == "," and _first_word(statement).text == "tie":
         return "write a `tie` of its own for each kernel"
     if place.text in ")]" and before.endswith(("(", "[")):

@@ -20,7 +20,7 @@ def read_subscripts(
 ) -> tuple[tree.Statement, ...]:
     """Statements with their subscripts as tags or as parts of names, for what they and inherited ones declare.
 
-    `A^T` is an adjoint then, unless T is an index or a constant.
+    `A^T` is an adjoint then, unless T is an index or a constant, and `ω^2` a power where ω has no tag.
     """
     if not any(_SCRIPT.search(statement.span.text) for statement in own):
         return tuple(own)
@@ -28,7 +28,7 @@ def read_subscripts(
     return tuple(known.statement(s) if _SCRIPT.search(s.span.text) else s for s in own)
 
 
-_SCRIPT = re.compile(r"_|\^ *\{? *T")
+_SCRIPT = re.compile(r"_|\^ *\{? *(?:T|-? *[0-9])")
 
 
 @dataclass
@@ -41,6 +41,8 @@ class _Subscripts:
     tagged: set[str] = field(default_factory=set[str])
     constants: set[str] = field(default_factory=set[str])
     """What could be an index as well: a `let`, unless it is a fraction, or a fixed scalar."""
+    arities: dict[str, int] = field(default_factory=dict[str, int])
+    """How many indices a constant, a scalar, a vector or a value has; the largest number, if there are several."""
 
     @staticmethod
     def of(statements: Iterable[tree.Statement]) -> _Subscripts:
@@ -63,11 +65,15 @@ class _Subscripts:
                     symbol = found.joined(found.bound_in(statement).with_index(symbol))
                     found.names.add(symbol.name)
                     found.tagged |= {symbol.name} if symbol.tag else set()
+                    if isinstance(statement, tree.Let | tree.Scalar):
+                        found.arities[symbol.name] = max(len(symbol.tag), found.arities.get(symbol.name, 0))
                 case tree.Equation(symbol):
                     lefts.append(found.joined(found.bound_in(statement).with_index(symbol)))
                 case _:
                     pass
         found.tagged |= {left.name for left in lefts if left.tag}
+        for left in lefts:
+            found.arities[left.name] = max(len(left.tag), found.arities.get(left.name, 0))
         written = {(left.name, left.tag) for left in lefts}
         for left in lefts:
             base, below = _split_name(left.name)
@@ -87,12 +93,13 @@ class _Subscripts:
 
     def read(self, node: Node) -> Node:
         changed = changed_parts(node, self.read)
-        if isinstance(changed.get("left" if isinstance(node, tree.Equation) else "symbol"), tree.Adjoint):
+        if isinstance(changed.get("left" if isinstance(node, tree.Equation) else "symbol"), tree.Adjoint | tree.Power):
             changed = {}  # The head of a statement has indices only.
         whole = cast(Node, replace(cast(Any, node), **changed)) if changed else node
         match whole:
             case tree.Symbol():
-                return cast(Node, self.with_adjoint(self.joined(self.with_constant(self.with_index(whole)))))
+                symbol = self.joined(self.with_constant(self.with_index(whole)))
+                return cast(Node, self.as_power(symbol) or self.with_adjoint(symbol))
             case tree.Power(base, tree.Symbol("T", ())) if (
                 not isinstance(base, tree.Number) and "T" not in self.indices | self.constants
             ):
@@ -122,6 +129,17 @@ class _Subscripts:
             return symbol
         index = self.index(below, symbol)
         return symbol if index is None else replace(symbol, name=base, tag=(index, *symbol.tag))
+
+    def as_power(self, symbol: tree.Symbol) -> tree.Power | None:
+        """`ω^2`, and `ω_i^2`, where that is one index too many for a number: a power of it."""
+        arity = 0 if symbol.name in self.indices else self.arities.get(symbol.name)
+        if arity is None or len(symbol.tag) != arity + 1 or symbol.settings or not _is_raised_number(symbol.tag[-1]):
+            return None
+        last = symbol.tag[-1]
+        exponent: tree.Expression = tree.Number(abs(last.offset), last.span)
+        if last.offset < 0:
+            exponent = tree.Sum((exponent,), (-1,), last.span)
+        return tree.Power(replace(symbol, tag=symbol.tag[:-1]), exponent, symbol.span)
 
     def with_adjoint(self, symbol: tree.Symbol) -> tree.Symbol | tree.Adjoint:
         """`A^T` as the adjoint of A."""
@@ -160,6 +178,12 @@ def _is_below(index: tree.Index) -> bool:
     before, after = text[: place.start].rstrip(" \t"), text[place.end : place.end + 1]
     is_alone = before.endswith("_") or (before.endswith("{") and before[:-1].rstrip().endswith("_") and after == "}")
     return index.name is not None and is_alone
+
+
+def _is_raised_number(index: tree.Index) -> bool:
+    """Whether an index is a number alone in a superscript: `ω^2`, `ω_i^{-1}`."""
+    before = index.span.source.text[: index.span.start].rstrip(" \t{")
+    return index.name is None and re.fullmatch("-? *[0-9]+", index.span.text) is not None and before.endswith("^")
 
 
 def _is_raised_t(index: tree.Index) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import os
 import sys
 from collections.abc import Generator, Sequence
@@ -21,6 +22,10 @@ from cldfc.data.batches import Share
 from cldfc.device import choose_device, on_device, use_device
 from cldfc.diagnostics import UsageError
 from cldfc.training.launch import Job, Launch, read_launch, this_job
+
+_PARAMETERS = inspect.signature(DistributedDataParallel.__init__).parameters
+# torch 2.14 has given it a new name, and warns of the old one.
+_SYNC_BUFFERS = "forward_sync_buffers" if "forward_sync_buffers" in _PARAMETERS else "broadcast_buffers"
 
 
 class SumOverProcesses(torch.autograd.Function):
@@ -156,7 +161,7 @@ class Processes:
         # The statistics of norms are brought into agreement before a test; those of the first are saved.
         trained = DistributedDataParallel(
             network,
-            broadcast_buffers=False,
+            **{_SYNC_BUFFERS: False},
             gradient_as_bucket_view=True,
             find_unused_parameters=_has_idle(network, images),
         )

@@ -54,7 +54,7 @@ def diverged(found: str, task: Task, origin: str = "") -> Diverged:
     """The error for what was found not to be finite; `origin` says where that came from, if it is known."""
     recipe, head = task.recipe, task.compiled.head if task.compiled else None
     clip = ", or with `--clip 1`" if recipe.clip is None else ""
-    unbounded = f"; no normalisation stands between `{head.value}` and `linear`" if head else ""
+    unbounded = f"; no normalisation stands between {head.value} and `linear`" if head else ""
     spec = f"{head.help}, or " if head else ""
     return Diverged(
         f"{found}: training has diverged{origin and f', {origin}'}{unbounded}",

@@ -21,15 +21,16 @@ _Weights = dict[str, Tensor]
 def random_state(network: nn.Module, seed: int) -> _Weights:
     """The state of a network, with kernels as they start and everything else moved away from where it starts.
 
-    Normalisations that are all 1 and 0, and scalars that are all alike, would hide that two were exchanged.
+    What starts at 0 becomes a number from -1/2 to 1/2, what does not is multiplied by one from 1/2 to 3/2: step sizes
+    stay such that an iteration converges. Normalisations that are all 1 and 0, and scalars that are all alike, would
+    hide that two were exchanged.
     """
     generator = torch.Generator().manual_seed(seed)
     weights = {name: tensor.clone() for name, tensor in network.state_dict().items()}
-    for name, tensor in weights.items():
+    for tensor in weights.values():
         if tensor.is_floating_point() and tensor.dim() < 2:
             moved = 0.5 + torch.rand(tensor.shape, generator=generator, dtype=tensor.dtype)
-            is_shift = name.endswith(("bias", "running_mean"))
-            tensor.copy_(moved - 1 if is_shift else moved)
+            tensor.copy_(torch.where(tensor == 0, moved - 1, moved * tensor))
     return weights
 
 
@@ -199,7 +200,7 @@ def compare_outcomes(
 ) -> Differences:
     """The relative differences of two outcomes; `names` leads from expected names to found ones.
 
-    A parameter that the other side lacks must have no gradient.
+    A parameter that the other side lacks must have no gradient but rounding.
     """
     gradients = _of_tensors(expected.gradients, found.gradients, names, SMALL)
     moved = _of_tensors(expected.statistics, found.statistics, names, 0.0)
@@ -276,12 +277,11 @@ def _of_tensors(
 ) -> dict[str, float]:
     """The relative difference of each tensor; those of less than `small` of the largest count as that large.
 
-    One that the other side lacks must be zero.
+    One that the other side lacks is zero there, as a gradient is whose terms cancel but for rounding.
     """
     largest = max((_largest(tensor.double()) for tensor in expected.values()), default=0.0)
-    pairs = {name: found.get(names.get(name, name)) for name in expected}
-    is_there = {name: pairs[name] is not None or bool(expected[name].any()) for name in expected}
-    return {n: relative(pairs[n], tensor, small * largest) for n, tensor in expected.items() if is_there[n]}
+    pairs = {name: found.get(names.get(name, name), torch.zeros_like(tensor)) for name, tensor in expected.items()}
+    return {name: relative(pairs[name], tensor, small * largest) for name, tensor in expected.items()}
 
 
 def _locate(

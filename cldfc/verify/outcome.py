@@ -217,6 +217,7 @@ def outcome_of_network(network: nn.Module, trial: Trial) -> Outcome:
             output: object = network(*arguments)
     except Exception as error:
         raise Differs(f"the generated code stops in {trial.mode} mode: {error}") from error
+    _check_rest(network)
     kind = type(output).__name__
     members = cast("tuple[object, ...]", output) if isinstance(output, tuple) else (output,)
     outputs = tuple(member for member in members if isinstance(member, Tensor))
@@ -225,6 +226,21 @@ def outcome_of_network(network: nn.Module, trial: Trial) -> Outcome:
     gradients = _gradients_of(outputs, {**_named(images), **dict(network.named_parameters())})
     statistics = {name: tensor.clone() for name, tensor in network.state_dict().items() if is_statistic(name)}
     return Outcome(tuple(output.detach() for output in outputs), gradients, statistics, tuple(recorder.calls))
+
+
+_AT_REST = 1e-3
+"""An iteration that still changes its value by more, in its last step, is not near its end."""
+
+
+def _check_rest(network: nn.Module) -> None:
+    """Raise Differs where an iteration of generated code has ended far from what it looks for."""
+    found: object = getattr(network, "fixed_points", None)
+    known = cast("dict[str, object]", found) if isinstance(found, dict) else {}
+    for name, how in known.items():
+        # A file of the user's may have something else under this name.
+        if isinstance(how, tuple) and len(pair := cast("tuple[Any, ...]", how)) == 2 and not pair[1] <= _AT_REST:
+            what = f"the iteration for `{name}` is not at rest after step {pair[0]:,}"
+            raise Differs(f"{what}, which still changes its value by {pair[1]:.1g}, relative to it")
 
 
 def _leaves(images: Mapping[str, Tensor]) -> dict[str, Tensor]:

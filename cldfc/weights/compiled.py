@@ -28,7 +28,7 @@ class Head:
     """An output head that no normalisation bounds."""
 
     value: str
-    """The value that can grow, in the symbols of the spec."""
+    """The value that can grow, in the symbols of the spec: `r@3`, with the quotes."""
     help: str
     """What to write instead."""
 
