@@ -23,9 +23,11 @@ from cldfc.device import choose_device, on_device, use_device
 from cldfc.diagnostics import UsageError
 from cldfc.training.launch import Job, Launch, read_launch, this_job
 
-_PARAMETERS = inspect.signature(DistributedDataParallel.__init__).parameters
+# torch does not say all types of its parameters.
+_Distributed: Any = DistributedDataParallel
 # torch 2.14 has given it a new name, and warns of the old one.
-_SYNC_BUFFERS = "forward_sync_buffers" if "forward_sync_buffers" in _PARAMETERS else "broadcast_buffers"
+_RENAMED = "forward_sync_buffers" in inspect.signature(_Distributed).parameters
+_SYNC_BUFFERS = "forward_sync_buffers" if _RENAMED else "broadcast_buffers"
 
 
 class SumOverProcesses(torch.autograd.Function):
@@ -159,7 +161,7 @@ class Processes:
         """The network as all processes train it, on images like these: the gradient is the mean of theirs."""
         # A kernel that is applied to zeros alone never gets a gradient, and would be waited for.
         # The statistics of norms are brought into agreement before a test; those of the first are saved.
-        trained = DistributedDataParallel(
+        trained: nn.Module = _Distributed(
             network,
             **{_SYNC_BUFFERS: False},
             gradient_as_bucket_view=True,
