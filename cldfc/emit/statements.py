@@ -89,7 +89,7 @@ def describe(graph: Graph) -> list[str]:
         *(format_let(constant) for constant in constants),
         f"{', '.join(map(_input_text, program.inputs))} → "
         + ", ".join(f"{output.name}: {shape_text(output.shape)}" for output in program.outputs),
-        f"{stored:,} parameters" + (f", {unshared:,} without sharing" if unshared != stored else ""),
+        f"{stored:,} parameter{'' if stored == 1 else 's'}" + (f", {unshared:,} without sharing" if unshared != stored else ""),
     ]
 
 

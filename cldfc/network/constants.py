@@ -547,6 +547,16 @@ class _Order:
         lets = [statement for statement in statements if isinstance(statement, tree.Let)]
         return all(let.symbol.tag and self.names.kind_of_let(let) is Kind.OPERATOR for let in lets)
 
+    def help_for_circle(self, circle: Sequence[str]) -> str:
+        lets = [declared for name in circle if isinstance(declared := self.names.declared[name], tree.Let)]
+        if len(lets) == len(circle) and all(self.names.is_constant(name) for name in circle):
+            ending = " or a list of values, as in `let t@i = 1, 1.618, 2.194`" if lets[0].symbol.tag else ""
+            return f"define `{circle[-1]}` by numbers alone: a constant is a formula in its indices{ending}"
+        return (
+            "define one of them by numbers or built-in operators alone; an operator that is defined by itself at "
+            "another index needs a case that ends it, as in `let M@J = S@J`"
+        )
+
     def report_circle(self, name: str, mention: _Mention) -> None:
         circle = list(self.open)[list(self.open).index(name) :]
         if self.is_recursion(circle):
@@ -560,8 +570,7 @@ class _Order:
                 f"`{name}` is defined in terms of itself: {' ← '.join(shown)}",
                 mention.span,
                 f"`{circle[-1]}` needs `{name}`" if len(circle) > 1 else "depends on itself",
-                "define one of them by numbers or built-in operators alone; an operator that is defined by itself at "
-                "another index needs a case that ends it, as in `let M@J = S@J`",
+                self.help_for_circle(circle),
                 *[Label(at.span, f"`{before}` needs `{after}`") for at, before, after in links if at is not None],
             )
         self.problems.broken.update(circle)

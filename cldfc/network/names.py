@@ -504,8 +504,11 @@ class Names:
 
     def kind_of_symbol(self, name: str) -> Kind | None:
         if name not in self.kinds:
-            if isinstance(self.declared.get(name), tree.Let):
-                self.kinds[name] = Kind.OPERATOR  # what it is for itself, if it is defined by itself
+            if isinstance(declared := self.declared.get(name), tree.Let):
+                # What it is for itself, if it is defined by itself: a number where another case of it is one.
+                values = [let.values[0] for let in self.members.get(name, [declared]) if isinstance(let, tree.Let)]
+                is_number = any(isinstance(value, tree.Number) for value in values)
+                self.kinds[name] = Kind.NUMBER if is_number else Kind.OPERATOR
             self.kinds[name] = self.kind_of_name(name)
         return self.kinds[name]
 
