@@ -12,7 +12,7 @@ from cldfc.emit import python
 from cldfc.network.cost import count_unshared
 from cldfc.network.fixed_points import depending
 from cldfc.network.graph import Graph
-from cldfc.network.program import InputFamily, Operand, OutputValue, Read, Reads, Step, Template
+from cldfc.network.program import InputFamily, Operand, Read, Reads, Step, Template
 from cldfc.network.shapes import count_stored
 from cldfc.ops import Add, Identity, Iterated, Kernel, ScalarValue, Spread, Total, Unknown
 from cldfc.ops.arithmetic import Alike
@@ -35,10 +35,13 @@ def format_shapes(shapes: Sequence[OpenShape]) -> str:
 def describe_class(graph: Graph) -> str:
     """One line: what the network is, and the shapes of a batch of N images and of what it gives for them."""
     program = graph.program
+    batch = next((letter for letter in "NBM" if letter not in program.open_sizes), "batch")
     if len(program.inputs) == 1 and not program.inputs[0].kind and [o.is_scores for o in program.outputs] == [True]:
         given = {1: "signals", 2: "images", 3: "volumes"}[program.dimension]
-        return f"{program.model}: {given}, N × {shape_text(program.shape)} → scores of classes, N × {program.classes}."
-    given, gives = (", ".join(map(_batch_text, program.inputs)), ", ".join(map(_output_text, program.outputs)))
+        shape = shape_text(program.shape)
+        return f"{program.model}: {given}, {batch} × {shape} → scores of classes, {batch} × {program.classes}."
+    given = ", ".join(_batch_text(family, batch) for family in program.inputs)
+    gives = ", ".join(f"{output.name}, {batch} × {shape_text(output.shape)}" for output in program.outputs)
     line = f"{program.model}: {given} → {gives}."
     if python.fits(f'"""{line}"""', 1):
         return line
@@ -47,16 +50,12 @@ def describe_class(graph: Graph) -> str:
     )
 
 
-def _batch_text(family: InputFamily) -> str:
+def _batch_text(family: InputFamily, batch: str) -> str:
     """`f, N × 1 × H × W`; `f, 3 tensors N × 1 × 32 × 32, …`; `f, N × 8 × 3 × 32 × 32`."""
-    shapes = [f"N × {shape_text(shape)}" for shape in family.shapes.values()]
+    shapes = [f"{batch} × {shape_text(shape)}" for shape in family.shapes.values()]
     if family.kind == "levels":
         return f"{family.name}, {family.count} tensors {shapes[0]}{', …' * (family.count > 1)}"
-    return f"{family.name}, {shapes[0].replace('N', f'N × {family.count}', 1) if family.kind else shapes[0]}"
-
-
-def _output_text(output: OutputValue) -> str:
-    return f"{output.name}, N × {shape_text(output.shape)}"
+    return f"{family.name}, {shapes[0].replace(batch, f'{batch} × {family.count}', 1) if family.kind else shapes[0]}"
 
 
 def _input_text(family: InputFamily) -> str:
@@ -89,7 +88,8 @@ def describe(graph: Graph) -> list[str]:
         *(format_let(constant) for constant in constants),
         f"{', '.join(map(_input_text, program.inputs))} → "
         + ", ".join(f"{output.name}: {shape_text(output.shape)}" for output in program.outputs),
-        f"{stored:,} parameter{'' if stored == 1 else 's'}" + (f", {unshared:,} without sharing" if unshared != stored else ""),
+        f"{stored:,} parameter{'' if stored == 1 else 's'}"
+        + (f", {unshared:,} without sharing" if unshared != stored else ""),
     ]
 
 
