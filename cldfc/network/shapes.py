@@ -335,6 +335,8 @@ class _Inference:
                 help = "leave the pooling and `linear` out, or write the number of classes: `output h : 10`"
             if is_spread(form):
                 help = "it is the same for each image: let it be spread over a map, as in `u = x + γ`"
+            elif form.root().dims == ():
+                help = "a number of each image is a factor, and not an output: multiply a value by it"
             if equations:
                 self.problems.report("E0405", message, equations[0], found, help, declared)
             else:
