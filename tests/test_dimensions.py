@@ -409,8 +409,8 @@ def test_vectors_scalars_and_numbers_of_images_are_spread(dimension):
 @pytest.mark.parametrize(
     ("shape", "good", "bad", "wrong"),
     [
-        ("1 × N", (1, 16), (1, 18), "N = 18 is no multiple of 4"),
-        ("1 × D × H × W", (1, 4, 8, 12), (1, 4, 6, 8), "H = 6 is no multiple of 4"),
+        ("1 × N", (1, 16), (1, 18), "N = 18 is not a multiple of 4"),
+        ("1 × D × H × W", (1, 4, 8, 12), (1, 4, 6, 8), "H = 6 is not a multiple of 4"),
     ],
 )
 def test_open_sizes(shape, good, bad, wrong):

@@ -195,8 +195,8 @@ def test_no_size_is_baked_into_the_code():
 @pytest.mark.parametrize(
     ("size", "message"),
     [
-        ((8, 7), "W = 7 is no multiple of 2, as level 2 needs"),
-        ((10, 8), "H = 10 is no multiple of 4, as level 3 needs"),
+        ((8, 7), "W = 7 is not a multiple of 2, as level 2 needs"),
+        ((10, 8), "H = 10 is not a multiple of 4, as level 3 needs"),
     ],
 )
 def test_a_size_that_does_not_fit_is_an_error_that_names_the_level(size, message):

@@ -169,7 +169,7 @@ def test_a_test_says_what_the_command_says(run):
     assert found.loss == run.chosen.test_loss and run.evaluate(device="cpu").accuracy == pytest.approx(
         found.accuracy, 1e-2
     )
-    with pytest.raises(UsageError, match="`tests` is no part"):
+    with pytest.raises(UsageError, match="`tests` is not a valid part"):
         run.evaluate(on="tests")
 
 

@@ -89,7 +89,9 @@ def _read_binary(data: bytes, dataset: DataSet) -> _Batch:
     labels = 1 if dataset.classes == 10 else 2
     records = np.frombuffer(data, np.uint8)
     if len(records) % (labels + _PIXELS):
-        raise ValueError(f"has {len(data):,} bytes, which is no multiple of {labels + _PIXELS:,}: a record of an image")
+        raise ValueError(
+            f"has {len(data):,} bytes, which is not a multiple of {labels + _PIXELS:,}: a record of an image"
+        )
     records = records.reshape(-1, labels + _PIXELS)
     return _Batch(records[:, labels:], records[:, labels - 1].astype(np.int64))
 

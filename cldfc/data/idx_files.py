@@ -140,7 +140,7 @@ def _read_head(file: BinaryIO, axes: Collection[int]) -> tuple[int, ...]:
     if magic[:3] != bytes([0, 0, _BYTES]) or count not in axes:
         wanted = " or ".join(map(str, sorted(axes)))
         found = f"begins with {magic.hex(' ')}" if magic else "is empty"
-        raise ValueError(f"is no IDX file with {wanted} {'axis' if wanted == '1' else 'axes'} of bytes: it {found}")
+        raise ValueError(f"is not an IDX file with {wanted} {'axis' if wanted == '1' else 'axes'} of bytes: it {found}")
     head = file.read(4 * count)
     if len(head) < 4 * count:
         raise ValueError("is truncated within its head")

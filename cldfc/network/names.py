@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import Enum
 
 from cldfc.diagnostics import Label, Problems, Span, clipped
 from cldfc.network.positions import FUNCTIONS
 from cldfc.ops import BUILTINS
 from cldfc.syntax import tree
-from cldfc.syntax.format import CHAIN, Formatter, format_expression, format_symbol
+from cldfc.syntax.format import CHAIN, Formatter, format_expression, format_index, format_symbol
 from cldfc.syntax.parse_errors import (
     HELP_FOR_ADJOINTS,
     HELP_FOR_FUNCTIONS,
+    HELP_FOR_INVERSES,
     HELP_FOR_PARAMETERS,
     help_for_attribute,
 )
@@ -86,6 +87,8 @@ _CALLED_ELSEWHERE = {
 }
 
 _STARS_IN_TAGS = "in a tag, `2*k` is twice an index; for a product, write spaces around the star"
+_RAISED = re.compile(r"\^[^(^]*$")
+_INVERSE = re.compile(r"\^ *\{? *- *1 *\}?$")
 _STAR_IN_TAG = re.compile(r"([^*]*@[^*{}]*[0-9])\*([^*]+)")
 
 # `§` stands for the expression; by what it is and what it should be.
@@ -335,6 +338,14 @@ class Names:
             own = {index.name: index for index in symbol.tag}
             tag = tuple(own.get(index.name, other) for index, other in zip(head.tag, context, strict=True))
             help = f"write `{format_symbol(tree.Symbol(name, tag, symbol.span))}`"
+        if (
+            len(symbol.tag) == len(head.tag) + 1
+            and _RAISED.search(symbol.span.text)
+            and self.kind_of_symbol(name) in FACTORS
+        ):
+            base, exponent = replace(symbol, tag=symbol.tag[:-1]), format_index(symbol.tag[-1])
+            power = exponent if exponent.isalnum() else f"({exponent})"
+            help = f"write `({format_symbol(base)})^{power}` for a power"
         if isinstance(self.declared.get(name), tree.KernelStatement | tree.Scalar):
             word = "kernel" if isinstance(self.declared[name], tree.KernelStatement) else "scalar"
             word = "vector" if self.kind_of_symbol(name) is Kind.VECTOR else word
@@ -389,6 +400,8 @@ class Names:
                 help += ", and a negative in parentheses: `§ (-x)`"
         if isinstance(expression, tree.Symbol) and found == Kind.KERNEL and self.is_adjoint(expression):
             help = HELP_FOR_ADJOINTS
+        if isinstance(expression, tree.Symbol) and found == Kind.KERNEL and _INVERSE.search(expression.span.text):
+            help = HELP_FOR_INVERSES
         if found in (Kind.QUOTIENT, Kind.POWER):
             help = self.without_arithmetic(expression)
         if isinstance(expression, tree.Symbol) and (apart := self.without_multiple(expression)):

@@ -57,6 +57,11 @@ _HELP_FOR_SIGNS = "a sign stands before a term: leave it out, or put both in par
 _HELP_FOR_CHANNELS = (
     "channels are those of a value with a name: write an equation for it, `y = relu(x)`, and `y[0..15]`"
 )
+HELP_FOR_EXPONENTIALS = "the exponential function is `exp(x)`, of a number or scalar: `exp(-β)`"
+HELP_FOR_INVERSES = "a kernel has no inverse: write what it solves, `u = solve(u : A * u = f)`"
+_HELP_FOR_FACTORS = (
+    "write a sign between two factors: `⊙` between values, `*` after a number, a scalar, a kernel or a norm"
+)
 _HELP_FOR_POWERS = "a tag follows a name, `g@ℓ(x)`; a power is that of a number, `(1/2)^2`"
 HELP_FOR_FRACTIONS = "an index is a whole number: give the half steps a name of their own, such as `v@i`"
 HELP_FOR_PARAMETERS = (
@@ -240,6 +245,8 @@ def _help_for_character(place: Span, statement: Span) -> str:
         return f"write the ASCII {kind} `{meant}`"
     if sign := look_alike_sign(place.text):
         return f"write `{sign}`"
+    if place.text in "〈〉〈〉‹›":
+        return "an inner product is written `⟨x, y⟩`"
     if not place.text.isprintable():
         return _HELP_FOR_CATEGORIES.get(unicodedata.category(place.text), "leave it out")
     if not place.text.isascii():
@@ -341,6 +348,10 @@ def help_for_attribute(word: str) -> str | None:
     return f"write it behind the channels: `kernel K : 3×3 → 16, {word}{number}`" if is_known else None
 
 
+_FACTOR = re.compile(r"\\(?:max|min|sum|exp|sqrt|tanh|langle|lVert|Vert|\|)(?![A-Za-z])|\|\||[‖⟨]")
+_ENDED = re.compile(r"[\w)\]}⟩‖]\s*$")
+
+
 def _help_for_token(place: Span, statement: Span, expected: set[str]) -> str:
     if _first_word(statement).text == "kernel" and "_ARROW" in expected:
         words = re.findall(NAME, place.source.text[statement.start : place.end])
@@ -360,6 +371,10 @@ def _help_for_token(place: Span, statement: Span, expected: set[str]) -> str:
     before = place.source.text[statement.start : place.start]
     if place.text == "fixed" and (_first_word(statement).text not in STATEMENTS or before.startswith("let")):
         return HELP_FOR_FROZEN
+    if place.text == "*" and before.rstrip(" {").endswith("^"):
+        return HELP_FOR_STARS
+    if _FACTOR.match(place.source.text, place.start) and _ENDED.search(before):
+        return _HELP_FOR_FACTORS
     if place.text in "+-" and "NAME" in expected:
         return _HELP_FOR_SIGNS
     if place.text.startswith("[") and "NAME" in expected and before.rstrip().endswith(")"):

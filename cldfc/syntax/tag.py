@@ -213,6 +213,8 @@ def without_adjoint(tag: str) -> str:
     return _ADJOINT.sub(lambda found: " " * len(found[0]), tag) if "\\" in tag else tag
 
 
+_AFTER_POINT = re.compile(r"\.[0-9]+")
+_EXPONENTIAL = re.compile(r"(?<![\w\\])(?:e|\\(?:mathrm|text|operatorname) *\{ *e *\}) *\^ *\{? *$")
 LONGEST_NUMBER = 20
 _MOST_BRACKETS = 4
 _HELP_FOR_NO_INDEX = {
@@ -286,6 +288,14 @@ class TagReader:
         """All indices of a tag; of LaTeX's two, the lower ones come first."""
         if text.isspace():
             return ()
+        fraction = _AFTER_POINT.match(self.place.source.text, self.place.end)
+        if fraction and text[-1].isdecimal():
+            whole = self.within(1, len(text) - 1 + len(fraction[0]))
+            label = "expected a name, a number, or a name ± a number"
+            self.problems.report(
+                "E0106", f"`{whole.text}` is not an index", whole, label, parse_errors.HELP_FOR_FRACTIONS
+            )
+            return ()
         if text.startswith("@"):
             return self.indices(text, 1)
         parts = [(match.start(), match.group()) for match in _PART.finditer(text)]
@@ -319,6 +329,8 @@ class TagReader:
             help = next(
                 (help for sign, help in _HELP_FOR_NO_INDEX.items() if sign.search(text)), parse_errors.HELP_FOR_INDICES
             )
+            if plain.startswith("-") and _EXPONENTIAL.search(place.source.text[: place.start][-40:]):
+                help = parse_errors.HELP_FOR_EXPONENTIALS
             self.problems.report("E0106", message, place, "expected a name, a number, or a name ± a number", help)
             return tree.Index(None, None, 0, place)
         offset = whole_number(match["shift"] or "0", place, self.problems) * (-1 if match["sign"] == "-" else 1)

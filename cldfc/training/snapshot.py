@@ -48,7 +48,7 @@ class Snapshot:
             start, end = end, end + tensors[name].nbytes
             shape = list(tensors[name].shape)
             described[name] = {"dtype": _TYPES[tensors[name].dtype], "shape": shape, "data_offsets": [start, end]}
-        header = json.dumps(described, ensure_ascii=False, separators=(",", ":")).encode()
+        header = json.dumps(described, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode()
         header += b" " * (-len(header) % _ALIGNED)
         is_cuda = any(tensor.is_cuda for tensor in tensors.values())
         if header != self.header or is_cuda != self.memory.is_pinned():

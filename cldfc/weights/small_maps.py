@@ -58,7 +58,7 @@ class SmallConv2d(nn.Conv2d):
             return super().forward(input)
         width = input.shape[3]
         results = self.columns(width)
-        # A distance that is no multiple of the stride would move the kernel by a part of it from image to image.
+        # A distance that is not a multiple of the stride would move the kernel by a part of it from image to image.
         apart = max(results, -(-(width + padding[1]) // self.stride[1]))
         laid = cast(Tensor, _Lay.apply(input, count, apart * self.stride[1]))  # pyright: ignore[reportUnknownMemberType]
         found = super().forward(laid)

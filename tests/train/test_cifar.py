@@ -383,7 +383,7 @@ def test_an_archive_that_is_none_of_cifar(tmp_path: Path, content: bytes, said: 
 def test_a_binary_batch_that_is_cut_off(tmp_path: Path) -> None:
     path = tmp_path / "mine.tar.gz"
     path.write_bytes(archive({"train.bin": bytes(3074 * 2 - 1), "test.bin": bytes(3074)}))
-    with pytest.raises(UsageError, match=r"`train.bin` of .* has 6,147 bytes, which is no multiple of 3,074"):
+    with pytest.raises(UsageError, match=r"`train.bin` of .* has 6,147 bytes, which is not a multiple of 3,074"):
         trust_files(find("cifar100"), path)
 
 

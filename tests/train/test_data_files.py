@@ -326,11 +326,11 @@ def test_trusted_files_must_be_images(mnist: tuple[DataSet, list[Bytes]], tmp_pa
     path = tmp_path / dataset.files[0].place
     for content, said in (
         (PAGE, "is an HTML page"),
-        (b"\x89PNG\r\n\x1a\n", "is no IDX file with 3 axes of bytes: it begins with 89 50"),
-        (idx(np.zeros(5, np.uint8)), "is no IDX file with 3 axes of bytes: it begins with 00 00 08 01"),
+        (b"\x89PNG\r\n\x1a\n", "is not an IDX file with 3 axes of bytes: it begins with 89 50"),
+        (idx(np.zeros(5, np.uint8)), "is not an IDX file with 3 axes of bytes: it begins with 00 00 08 01"),
         (gzipped(b"\0\0\x0d\x03" + bytes(12)), "holds float32"),
         (gzipped(b"\0\0\x08\x03\0\0\0\x09" + bytes(8)), "says that it holds 9 × 0 × 0 bytes"),
-        (gzipped(idx(np.zeros((2, 2, 2), np.uint8))), "is no IDX file"),
+        (gzipped(idx(np.zeros((2, 2, 2), np.uint8))), "is not an IDX file"),
         (idx(np.zeros((2, 28, 28), np.uint8))[:-9], "is truncated: its gzipped data do not end"),
     ):
         path.write_bytes(content)

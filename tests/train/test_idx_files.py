@@ -202,16 +202,16 @@ HOSTILE: list[tuple[str, bytes, str]] = [
     (IMAGES, gzipped(head(8, 6, 5) + bytes(240)) + b"x", "is truncated or damaged"),
     (IMAGES, head(0, 6, 5), "says that it holds 0 × 6 × 5 bytes; at least 1"),
     (IMAGES, head(8, 6, 5)[:-1], "is truncated within its head"),
-    (IMAGES, b"", "is no IDX file with 3 or 4 axes of bytes: it is empty"),
-    (IMAGES, b"<html>", "is no IDX file with 3 or 4 axes of bytes: it begins with 3c 68 74 6d"),
-    (IMAGES, head(8) + bytes(8), "is no IDX file with 3 or 4 axes of bytes"),
+    (IMAGES, b"", "is not an IDX file with 3 or 4 axes of bytes: it is empty"),
+    (IMAGES, b"<html>", "is not an IDX file with 3 or 4 axes of bytes: it begins with 3c 68 74 6d"),
+    (IMAGES, head(8) + bytes(8), "is not an IDX file with 3 or 4 axes of bytes"),
     (IMAGES, head(8, 6, 5, kind=13) + bytes(960), "holds float32; cldfc reads IDX files of bytes"),
     (IMAGES, head(8, 2, 6, 5) + bytes(480), "neither its second nor its last axis has 1 or 3"),
     (IMAGES, head(8, 5, 5) + bytes(200), "have 1 × 5 × 5 pixels, those of `small/t10k-images-idx3-ubyte` 1 × 6 × 5"),
     ("train-labels-idx1-ubyte", head(7) + bytes(7), "holds 7 labels, of 8 images"),
     ("train-labels-idx1-ubyte", head(8) + bytes(8), "has the label 1, which `small/train-labels-idx1-ubyte` has not"),
     ("t10k-labels-idx1-ubyte", head(4) + b"\0\1\2\3", "has the label 3, which `small/train-labels-idx1-ubyte` has not"),
-    ("train-labels-idx1-ubyte", head(8, 1, 1) + bytes(8), "is no IDX file with 1 axis of bytes"),
+    ("train-labels-idx1-ubyte", head(8, 1, 1) + bytes(8), "is not an IDX file with 1 axis of bytes"),
 ]
 
 

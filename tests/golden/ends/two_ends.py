@@ -48,7 +48,7 @@ def check_size(name: str, size: int, needs: dict[int, str], least: int = 1) -> N
     """Raise ValueError for a size that the strides do not divide, or too small."""
     for divisor, level in needs.items():
         if size % divisor:
-            message = f"{name} = {size} is no multiple of {divisor}"
+            message = f"{name} = {size} is not a multiple of {divisor}"
             raise ValueError(f"{message}, as {level} needs")
     if size < least:
         raise ValueError(f"{name} = {size} is too small: it must be {least} or more")
