@@ -251,9 +251,7 @@ def test_conjugate_gradients_refuse_what_is_not_positive():
 
 
 def test_fixed_point_of_an_affine_map_is_linear():
-    solved = compiled(
-        "solve(u : u + fix(v : 0.1 * B * v + 0.1 * A * u, tol 1e-8, steps 200) = g, tol 1e-8, steps 500)"
-    )
+    solved = compiled("solve(u : u + fix(v : 0.1 * B * v + 0.1 * A * u, tol 1e-8, steps 200) = g, tol 1e-8, steps 500)")
     assert verify_forms(solved, candidates_of(solved)[:1], 1e-5).agrees
     with pytest.raises(CldfError) as error:
         compiled("solve(u : u + fix(v : tanh(B * v) + A * u) = g)").check()

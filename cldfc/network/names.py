@@ -80,6 +80,9 @@ _CALLED_ELSEWHERE = {
         "it is not part of the language: networks are maps on grids",
     ),
     "max_with": "say with what: `max_with[0.1]` is an operator, `max_with(x, y)` the larger of two values",
+    "diag": "write the pointwise product with a vector or a value: `θ ⊙ x`",
+    "clip": "write both bounds: `max(min(x, 1), 0)`",
+    "clamp": "write both bounds: `max(min(x, 1), 0)`",
     "maximum": "did you mean `max(x, y)`?",
     "minimum": "did you mean `min(x, y)`?",
     **dict.fromkeys("sign sgn mean".split(), HELP_FOR_FUNCTIONS),
@@ -97,7 +100,7 @@ _HELP_FOR_KINDS: Mapping[tuple[Kind | None, Kind], str] = {
     (Kind.KERNEL, Kind.OPERATOR): "write `*` after a kernel: `§ * …`",
     (Kind.OPERATOR, Kind.VALUE): "apply it: `§(…)`",
     (Kind.OPERATOR, Kind.KERNEL): "apply an operator with `∘`: `§ ∘ …`",
-    (Kind.VALUE, Kind.OPERATOR): "write an operator before `∘` or a parenthesis, and values inside",
+    (Kind.VALUE, Kind.OPERATOR): "write an operator before `∘` or a parenthesis, and `⊙` between two values",
     (Kind.INDEX, Kind.VALUE): "indices stand in tags and in numbers: `u@§`, `2^§ * …`",
     (Kind.NUMBER, Kind.VALUE): "a number is a factor or a term: `§ * …`, `§ + …`",
 }

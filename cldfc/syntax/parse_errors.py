@@ -15,6 +15,7 @@ from cldfc.syntax.keywords import BOUNDARIES, EXAMPLES, KERNEL_RULES, SOLVERS, S
 from cldfc.syntax.spelling import (
     ACCENTS,
     COMMANDS,
+    FONTS,
     FOR_WORDS,
     NAME,
     TAG,
@@ -58,6 +59,7 @@ _HELP_FOR_CHANNELS = (
     "channels are those of a value with a name: write an equation for it, `y = relu(x)`, and `y[0..15]`"
 )
 HELP_FOR_EXPONENTIALS = "the exponential function is `exp(x)`, of a number or scalar: `exp(-β)`"
+HELP_FOR_FLOORS = "write an index that is always whole: `x@{i/2}` with `for i = 2..8 by 2`"
 HELP_FOR_INVERSES = "a kernel has no inverse: write what it solves, `u = solve(u : A * u = f)`"
 _HELP_FOR_FACTORS = (
     "write a sign between two factors: `⊙` between values, `*` after a number, a scalar, a kernel or a norm"
@@ -111,6 +113,14 @@ _HELP_FOR_COMMANDS = {
     "sqrt": "write what stands under a root in braces: `\\sqrt{x}`",
     "text": "leave the words out, or write them behind `#`",
     "forall": "leave it out: an index goes over its declared range",
+    **dict.fromkeys(("int", "oint", "iint"), "there are no integrals: write the sum that stands for it"),
+    **dict.fromkeys(
+        ("lim", "limsup", "liminf"), "there are no limits: write a fixed point, `u = fix(u : relu(A * u + f))`"
+    ),
+    **dict.fromkeys(("lfloor", "rfloor", "lceil", "rceil"), HELP_FOR_FLOORS),
+    **dict.fromkeys(
+        ("downarrow", "uparrow"), "write a stride, `R *_2 x` and `P *^2 x`, or `avgpool[2]` and `upsample[2]`"
+    ),
 }
 MATHEMATICAL = (
     "ast", "circledast", "star", "circ", "cdot", "odot", "times", "to", "rightarrow", "ge", "geq", "le", "leq", "gets",
@@ -221,6 +231,8 @@ def _report_command(place: Span, name: str, problems: Problems) -> None:
     close = difflib.get_close_matches(name[:20], [*COMMANDS, *MATHEMATICAL, *ACCENTS], n=1, cutoff=0.7)
     otherwise = f"did you mean `\\{close[0]}`?" if close else f"a name of your own is written without `\\`: `{name}`"
     help = _HELP_FOR_COMMANDS.get(name, otherwise)
+    if re.fullmatch(FONTS, name):
+        help = "a name starts with a letter; a number is written without a font: `1`"
     if label == "not expected here" and name not in _HELP_FOR_COMMANDS:
         help = "leave it out, or write an operator or a sign before it"
     if name in ("mathrm", "text", "mbox") and _says_cases(place):
@@ -410,6 +422,13 @@ def _help_for_latex(place: Span, statement: Span, expected: set[str]) -> str | N
         if re.search(r"[_^@] *\{? *\w+ *[+-]", before):
             return _HELP_FOR_RECURRENCES
         return "an operator is declared with `let`, without what it is applied to: `let F = relu ∘ bn`"
+    if place.text == "}" and (over := _SUM_WITHOUT_RANGE.search(before)):
+        j = over[1]
+        return f"write the range of a sum: `\\sum_{{{j}=0}}^{{4}} x_{j}`, or `sum({j} = 0..4 : x@{j})`"
+    if place.text == "," and (first := _RANGE_BEGUN.search(before)) and (last := _LISTED.match(after)):
+        return f"write a range: `for {first[1]} = {first[2]}..{last[1]}`"
+    if place.text.endswith("frac") and _DERIVATIVE.match(after):
+        return _HELP_FOR_GRADIENTS
     if place.text.startswith("^") or place.text.startswith("_"):
         if _STAR_ABOVE.match(after):
             return HELP_FOR_STARS
@@ -424,6 +443,12 @@ def _help_for_latex(place: Span, statement: Span, expected: set[str]) -> str | N
             return f"a range follows a comma or `for`: `for {index[1]} = 0..4`"
         return _HELP_FOR_EQUALS
     return None
+
+
+_SUM_WITHOUT_RANGE = re.compile(rf"\\sum *_ *\{{ *({NAME}) *$")
+_RANGE_BEGUN = re.compile(rf"({NAME}) *= *([0-9]+)(?: *, *[0-9]+)* *$")
+_LISTED = re.compile(r"(?: *, *[0-9]+)* *, *([0-9]+)\b")
+_DERIVATIVE = re.compile(r"\\[dt]?frac *\{ *(?:d\b|d[ {]?[A-Za-z\\]|\\partial|\\mathrm *\{ *d)")
 
 
 def _report_statement(first: Span, problems: Problems) -> None:
@@ -482,7 +507,9 @@ def note_names(statement: Span, problems: Problems) -> None:
     starting = [line for line in others if line.strip() and line.split()[0] in STATEMENTS]
     names = {name for line in starting for name in _names_at(line)}
     names |= _names_at(first) | set(_DEFINED.findall(first))
-    problems.broken |= {canonical_name(name) for name in names}
+    # The value `x_k` of a wrong equation may be read elsewhere as `x_3`.
+    bases = {name.rpartition("_")[0] for name in names} - {""}
+    problems.broken |= {canonical_name(name) for name in names | bases}
     problems.lost |= not names - set(STATEMENTS) or _keyword_meant((first.split() or [""])[0]) == "extend"
 
 

@@ -222,7 +222,11 @@ _HELP_FOR_NO_INDEX = {
     re.compile(r"\*|\\(?:ast|star)\b"): parse_errors.HELP_FOR_STARS,
     re.compile(r"\\prime\b|'"): "a name has no prime: write another name",
     re.compile(r"[0-9] */ *[0-9]|\\[dt]?frac"): parse_errors.HELP_FOR_FRACTIONS,
+    re.compile(r"\\[lr](?:floor|ceil)\b|[⌊⌋⌈⌉]"): parse_errors.HELP_FOR_FLOORS,
     re.compile(":"): parse_errors.HELP_FOR_PARTS,
+    re.compile(
+        r"[0-9] *(?:\\times|×|x) *[0-9]"
+    ): "a size stands in a declaration: `kernel K : 3×3 → 64`, used as `K * x`",
     re.compile(r"^[0-9]+ *\\?[A-Za-zℓ]"): parse_errors.HELP_FOR_GRIDS,
     re.compile(r"^ *\\?[A-Za-z]+ *[+-].*[A-Za-z]"): parse_errors.HELP_FOR_ARITHMETIC,
     re.compile(r"/|[0-9 ]\\?[A-Za-z]|[\^_]"): parse_errors.HELP_FOR_PARAMETERS,
