@@ -224,13 +224,16 @@ def test_the_page_says_what_every_key_means():
 
 # LaTeX
 
+MATRIX = re.compile(r"\\begin\{bmatrix\}(.*?)\\end\{bmatrix\}", re.DOTALL)
 MATHS = re.compile(r"\$([^$]+)\$|\\begin\{equation\}(.*?)\\end\{equation\}", re.DOTALL)
 
 
 def formulas(text):
     """Every formula, a line of a broken one for itself."""
     for inline, displayed in MATHS.findall(text):
-        for line in re.sub(r"\\(begin|end)\{split\}|&", "", inline or displayed).split(r"\\"):
+        # matplotlib knows no matrices.
+        text = MATRIX.sub(lambda rows: "[" + rows[1].replace(r"\\", ";") + "]", inline or displayed)
+        for line in re.sub(r"\\(begin|end)\{split\}|&", "", text).split(r"\\"):
             if line.strip():
                 yield line.strip()
 
