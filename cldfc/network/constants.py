@@ -282,10 +282,10 @@ class Constants(Numbers):
     def by_cases(self, let: tree.Let) -> Constant | None:
         """A constant that several declarations give, level by level; one without a table has a formula for each."""
         name, cases = let.symbol.name, self.cases(let.symbol.name)
+        if not cases or not let.symbol.tag:
+            return None
         index = self.names.generic(let.symbol).tag[0].name or ""
         declared = self.ranges.get(index)
-        if not cases:
-            return None
         if len(let.symbol.tag) > 1 or declared is None or declared.level is not None:
             self.formula_of(name)
             return None
