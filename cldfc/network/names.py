@@ -401,10 +401,9 @@ class Names:
             help = "write after `*` what it convolves: `§ …`"
             if re.match(r"\s*-", expression.span.source.text[expression.span.end :][:9]):
                 help += ", and a negative in parentheses: `§ (-x)`"
-        if isinstance(expression, tree.Symbol) and found == Kind.KERNEL and self.is_adjoint(expression):
-            help = HELP_FOR_ADJOINTS
-        if isinstance(expression, tree.Symbol) and found == Kind.KERNEL and _INVERSE.search(expression.span.text):
-            help = HELP_FOR_INVERSES
+        if isinstance(expression, tree.Symbol) and found == Kind.KERNEL:
+            help = HELP_FOR_ADJOINTS if self.is_adjoint(expression) else help
+            help = HELP_FOR_INVERSES if _INVERSE.search(expression.span.text) else help
         if found in (Kind.QUOTIENT, Kind.POWER):
             help = self.without_arithmetic(expression)
         if isinstance(expression, tree.Symbol) and (apart := self.without_multiple(expression)):

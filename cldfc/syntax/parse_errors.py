@@ -257,7 +257,7 @@ def _help_for_character(place: Span, statement: Span) -> str:
         return f"write the ASCII {kind} `{meant}`"
     if sign := look_alike_sign(place.text):
         return f"write `{sign}`"
-    if place.text in "〈〉〈〉‹›":
+    if place.text in "\u2329\u232a\u3008\u3009\u2039\u203a":
         return "an inner product is written `⟨x, y⟩`"
     if not place.text.isprintable():
         return _HELP_FOR_CATEGORIES.get(unicodedata.category(place.text), "leave it out")

@@ -295,10 +295,7 @@ class TagReader:
         fraction = _AFTER_POINT.match(self.place.source.text, self.place.end)
         if fraction and text[-1].isdecimal():
             whole = self.within(1, len(text) - 1 + len(fraction[0]))
-            label = "expected a name, a number, or a name ± a number"
-            self.problems.report(
-                "E0106", f"`{whole.text}` is not an index", whole, label, parse_errors.HELP_FOR_FRACTIONS
-            )
+            self.refuse(f"`{whole.text}` is not an index", whole, parse_errors.HELP_FOR_FRACTIONS)
             return ()
         if text.startswith("@"):
             return self.indices(text, 1)
@@ -320,6 +317,9 @@ class TagReader:
             at += len(part) + 1
         return tuple(found)
 
+    def refuse(self, message: str, place: Span, help: str) -> None:
+        self.problems.report("E0106", message, place, "expected a name, a number, or a name ± a number", help)
+
     def within(self, start: int, length: int) -> Span:
         return Span(self.place.source, self.place.start + start, self.place.start + start + length)
 
@@ -335,7 +335,7 @@ class TagReader:
             )
             if plain.startswith("-") and _EXPONENTIAL.search(place.source.text[: place.start][-40:]):
                 help = parse_errors.HELP_FOR_EXPONENTIALS
-            self.problems.report("E0106", message, place, "expected a name, a number, or a name ± a number", help)
+            self.refuse(message, place, help)
             return tree.Index(None, None, 0, place)
         offset = whole_number(match["shift"] or "0", place, self.problems) * (-1 if match["sign"] == "-" else 1)
         if match["number"] is not None:
