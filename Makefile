@@ -81,7 +81,7 @@ mutants: .venv/mutants
 	@$(BIN)/python tools/mutants.py '$(ROOMS)' --sample $(SAMPLE) --seed $(SEED)
 
 fuzz: $(DEVELOPING)
-	@CLDFC_FUZZ=100000 $(BIN)/python -m pytest -x $(SWEEPS)
+	@CLDFC_FUZZ=100000 $(PYTEST) --dist load $(SWEEPS)
 
 torture: $(DEVELOPING)
 	@CLDFC_TORTURE=30 $(BIN)/python -m pytest -x tests/train/test_stop.py tests/train/test_groups.py tests/train/test_damage.py tests/train/test_spoiled.py tests/train/test_torchrun.py tests/test_cuda_script.py

@@ -4,6 +4,7 @@ import ctypes
 import difflib
 import gc
 import os
+import signal
 import sys
 from collections.abc import Callable, Iterator
 from functools import cache
@@ -21,6 +22,10 @@ sys.path.insert(0, str(Path(__file__).parent))
 # What is compiled once is kept, whatever the environment says: tests start a hundred processes.
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 sys.dont_write_bytecode = False
+
+# A shell's job in the background ignores Ctrl-C, and what it starts does so too: tests press it.
+if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # cuBLAS reads it when it is first used, and tests of `--precise` come after others.
 os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")

@@ -101,6 +101,8 @@ _HELP_FOR_KINDS: Mapping[tuple[Kind | None, Kind], str] = {
     (Kind.OPERATOR, Kind.VALUE): "apply it: `§(…)`",
     (Kind.OPERATOR, Kind.KERNEL): "apply an operator with `∘`: `§ ∘ …`",
     (Kind.VALUE, Kind.OPERATOR): "write an operator before `∘` or a parenthesis, and `⊙` between two values",
+    (Kind.VALUE, Kind.KERNEL): "write the kernel before its operand, `A@ℓ * …`, and `⊙` between two values: `§ ⊙ …`",
+    (Kind.SUM_OF_KERNELS, Kind.KERNEL): "convolve with each of them, and add: `A * x + B * x`",
     (Kind.INDEX, Kind.VALUE): "indices stand in tags and in numbers: `u@§`, `2^§ * …`",
     (Kind.NUMBER, Kind.VALUE): "a number is a factor or a term: `§ * …`, `§ + …`",
 }
