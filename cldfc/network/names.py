@@ -79,6 +79,10 @@ _CALLED_ELSEWHERE = {
         "attention matmul embedding lstm gru rnn while".split(),
         "it is not part of the language: networks are maps on grids",
     ),
+    **dict.fromkeys(
+        "fft ifft dct ℱ".split(), "there is no Fourier transform: write a convolution with a kernel, `K * x`"
+    ),
+    "Δ": "call a step size by one name, `τ`; a Laplacian is a kernel: `kernel L : 3×3, 1 → 1 = laplace5 fixed`",
     "max_with": "say with what: `max_with[0.1]` is an operator, `max_with(x, y)` the larger of two values",
     "diag": "write the pointwise product with a vector or a value: `θ ⊙ x`",
     "clip": "write both bounds: `max(min(x, 1), 0)`",
@@ -241,17 +245,20 @@ class Names:
             self.report_arity(symbol)
         elif not self.inputs and expected == Kind.VALUE and not symbol.tag:
             self.problems.broken.add(name)  # perhaps the input, which is reported as missing
-        elif not self.problems.explain(name) and not self.problems.explain(name.rpartition("_")[0]):
+        elif not any(self.problems.explain(part) for part in (name, *name.rpartition("_")[::2])):
             tagged = None if symbol.tag else self.tagged(name)
             help = self.side_by_side(name, symbol) or _declaration_of(symbol, expected)
             if self.is_adjoint(symbol):
                 help = HELP_FOR_ADJOINTS
+            elif _INVERSE.search(symbol.span.text):
+                help = HELP_FOR_INVERSES
             elif self.has_parameter(symbol):
                 help = HELP_FOR_PARAMETERS
             help = suggest(name, self.all_of(expected), help)
             if expected == Kind.NUMBER:
                 help = help_for_attribute(name) or help
-            known = _CALLED_ELSEWHERE.get(name.lower().removesuffix("1d").removesuffix("2d").removesuffix("3d"))
+            plain = name.lower().removesuffix("1d").removesuffix("2d").removesuffix("3d")
+            known = _CALLED_ELSEWHERE.get(name) or _CALLED_ELSEWHERE.get(plain)
             if known and (expected == Kind.OPERATOR or name in ("I", "Id", "o", "max_with")):
                 help = known
             help = f"did you mean `{tagged}`? an index is written after `@`" if tagged else help

@@ -369,6 +369,10 @@ def _help_for_token(place: Span, statement: Span, expected: set[str]) -> str:
         words = re.findall(NAME, place.source.text[statement.start : place.end])
         if help := help_for_attribute(words[-1]):
             return help
+    before = place.source.text[statement.start : place.start]
+    if (over := _SUM_WITHOUT_RANGE.search(before)) and place.text in _ENDS_OF_A_BOUND:
+        j = over[1]
+        return f"write the range of a sum: `\\sum_{{{j}=0}}^{{4}} x_{j}`, or `sum({j} = 0..4 : x@{j})`"
     double = place.source.text[place.end - 2 : place.end]
     for written in (place.text, double):
         if written in _HELP_FOR_WORDS:
@@ -380,7 +384,6 @@ def _help_for_token(place: Span, statement: Span, expected: set[str]) -> str:
     ]
     if close := difflib.get_close_matches(place.text[:20], known, n=1, cutoff=0.7):
         return f"did you mean `{close[0]}`?"
-    before = place.source.text[statement.start : place.start]
     if place.text == "fixed" and (_first_word(statement).text not in STATEMENTS or before.startswith("let")):
         return HELP_FOR_FROZEN
     if place.text == "*" and before.rstrip(" {").endswith("^"):
@@ -422,9 +425,6 @@ def _help_for_latex(place: Span, statement: Span, expected: set[str]) -> str | N
         if re.search(r"[_^@] *\{? *\w+ *[+-]", before):
             return _HELP_FOR_RECURRENCES
         return "an operator is declared with `let`, without what it is applied to: `let F = relu ∘ bn`"
-    if place.text == "}" and (over := _SUM_WITHOUT_RANGE.search(before)):
-        j = over[1]
-        return f"write the range of a sum: `\\sum_{{{j}=0}}^{{4}} x_{j}`, or `sum({j} = 0..4 : x@{j})`"
     if place.text == "," and (first := _RANGE_BEGUN.search(before)) and (last := _LISTED.match(after)):
         return f"write a range: `for {first[1]} = {first[2]}..{last[1]}`"
     if place.text.endswith("frac") and _DERIVATIVE.match(after):
@@ -445,6 +445,7 @@ def _help_for_latex(place: Span, statement: Span, expected: set[str]) -> str | N
     return None
 
 
+_ENDS_OF_A_BOUND = ("}", "<", "<=", "≤", "\\le", "\\leq", "\\leqslant")
 _SUM_WITHOUT_RANGE = re.compile(rf"\\sum *_ *\{{ *({NAME}) *$")
 _RANGE_BEGUN = re.compile(rf"({NAME}) *= *([0-9]+)(?: *, *[0-9]+)* *$")
 _LISTED = re.compile(r"(?: *, *[0-9]+)* *, *([0-9]+)\b")
