@@ -31,6 +31,7 @@ from cldfc.network.positions import (
 )
 from cldfc.syntax import tree
 from cldfc.syntax.format import by_text, format_index, format_symbol
+from cldfc.syntax.parse_errors import HELP_FOR_EQUATIONS
 from cldfc.syntax.walk import mentions, nesting
 
 Places = range
@@ -140,12 +141,16 @@ def _as_position(formula: Formula) -> Position | None:
 def resolve_clause(clause: tree.Clause, bound: Set[str], context: Tag, constants: Constants) -> IndexRange | None:
     """`i = 1..ν`, `i >= 1`: a range over index names that are bound."""
     if clause.name not in bound:
+        help = f"write {' or '.join(f'`{name}`' for name in sorted(bound))}" if bound else "leave out this range"
+        if clause.lower is not None and clause.lower == clause.upper and not isinstance(clause.lower, tree.Number):
+            help = HELP_FOR_EQUATIONS
+            constants.problems.broken.add(clause.name)
         return constants.problems.report(
             "E0206",
             f"`{clause.name}` is not an index here",
             clause.name_span,
             "not an index of the tag on the left",
-            f"write {' or '.join(f'`{name}`' for name in sorted(bound))}" if bound else "leave out this range",
+            help,
         )
     ends = [
         None if end is None else resolve_bound(constants, end, bound, context) for end in (clause.lower, clause.upper)

@@ -80,7 +80,7 @@ _CALLED_ELSEWHERE = {
         "it is not part of the language: networks are maps on grids",
     ),
     **dict.fromkeys(
-        "fft ifft dct ℱ".split(), "there is no Fourier transform: write a convolution with a kernel, `K * x`"
+        "fft ifft dct".split(), "there is no Fourier transform: write a convolution with a kernel, `K * x`"
     ),
     "Δ": "call a step size by one name, `τ`; a Laplacian is a kernel: `kernel L : 3×3, 1 → 1 = laplace5 fixed`",
     "max_with": "say with what: `max_with[0.1]` is an operator, `max_with(x, y)` the larger of two values",
@@ -317,7 +317,7 @@ class Names:
         known = [n for n, d in self.declared.items() if isinstance(d, tree.Range) or self.is_constant(n)]
         has_levels = any(isinstance(d, tree.Range) and d.kind == "levels" for d in self.declared.values())
         help = f"declare it: `steps {name} = 1..2`" if has_levels else f"declare it: `levels {name} = 1..4`"
-        if name.isupper():
+        if name.isupper() or name == "ν":
             help = f"declare it: `let {name} = 4`"
         if name in ("T", "H") and span.source.text[: span.start].rstrip("{ \t").endswith("^"):
             known, help = [], HELP_FOR_ADJOINTS

@@ -42,6 +42,7 @@ _HELP_FOR_ONE_VALUE = (
     "an operator takes one value: join values by `concat(x, y)`; weights are not arguments: declare one operator "
     "for each index, `F@i(x)`"
 )
+HELP_FOR_EQUATIONS = "write each equation on a line of its own"
 _HELP_FOR_LISTS = "join channels by a word, `concat(x, y)`; over a range, `concat(j = 0..i-1 : x@j)`"
 _HELP_FOR_SOLVERS = {
     "fix": "a fixed point is written like `fix(u : relu(A * u + f), tol 1e-4, steps 50, memory 5, start x)`",
@@ -392,6 +393,8 @@ def _help_for_token(place: Span, statement: Span, expected: set[str]) -> str:
         return _HELP_FOR_FACTORS
     if place.text in "+-" and "NAME" in expected:
         return _HELP_FOR_SIGNS
+    if place.text.startswith("[") and re.search("[,;]", place.text):
+        return _HELP_FOR_LISTS
     if place.text.startswith("[") and "NAME" in expected and before.rstrip().endswith(")"):
         return _HELP_FOR_CHANNELS
     if place.text == "," and _first_word(statement).text == "tie":
@@ -430,6 +433,8 @@ def _help_for_latex(place: Span, statement: Span, expected: set[str]) -> str | N
     if place.text.endswith("frac") and _DERIVATIVE.match(after):
         return _HELP_FOR_GRADIENTS
     if place.text.startswith("^") or place.text.startswith("_"):
+        if _EQUATION_BEGUN.search(before) and "=" in after:
+            return HELP_FOR_EQUATIONS
         if _STAR_ABOVE.match(after):
             return HELP_FOR_STARS
         return HELP_FOR_ADJOINTS if _ADJOINT.match(after) else _HELP_FOR_POWERS
@@ -445,6 +450,7 @@ def _help_for_latex(place: Span, statement: Span, expected: set[str]) -> str | N
     return None
 
 
+_EQUATION_BEGUN = re.compile(rf", *(?:\\(?:[,;: ]|q?quad) *)*(?:{NAME}|\\[a-zA-Z]+) *$")
 _ENDS_OF_A_BOUND = ("}", "<", "<=", "≤", "\\le", "\\leq", "\\leqslant")
 _SUM_WITHOUT_RANGE = re.compile(rf"\\sum *_ *\{{ *({NAME}) *$")
 _RANGE_BEGUN = re.compile(rf"({NAME}) *= *([0-9]+)(?: *, *[0-9]+)* *$")
