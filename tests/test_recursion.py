@@ -197,3 +197,36 @@ h = linear ∘ avgpool ∘ M@1(f)
 levels ℓ = 1..J""".splitlines()
     late, early = ("\n".join([head, *part, ""]) for part in (lines, [lines[-1], *lines[:-1]]))
     assert compile_text(late).partition("import")[2] == compile_text(early).partition("import")[2]
+
+
+OF_TWO = """
+model OfTwo
+let J = 5
+levels ℓ = 1..J
+steps i = 1..13
+input f : 1 × 31
+output h : 1 × 31
+kernel A : 3, 1 → 1 = [-1 2 -1] fixed
+kernel R : 3, 1 → 1, valid = 1/4 * [1 2 1] fixed
+let S(u, f) = u + 1/3 * (f - A * u)
+let M@J(u, f) = 1/2 * f
+let M@ℓ(u, f) = S(S(u, f) + 2 * Rᵀ *_2 M@ℓ+1(0, 4 * R *_2 (f - A * S(u, f))), f)
+u@0 = 0
+u@i = M@1(u@i-1, f)
+h = u@13
+"""
+
+
+def test_a_case_need_not_read_all_operands() -> None:
+    """The coarsest grid starts from nothing: the shape of its zero is not needed."""
+    f = torch.randn(2, 1, 31, dtype=torch.float64)
+    once = torch.ones(30, dtype=torch.float64)
+    laplace = 2 * torch.eye(31, dtype=torch.float64) - torch.diag(once, 1) - torch.diag(once, -1)
+    solved = torch.linalg.solve(laplace, f.squeeze(1).T).T
+    error = build(compile_text(OF_TWO)).double()(f).squeeze(1) - solved
+    assert error.norm() < 1e-9 * solved.norm()
+
+
+def test_what_an_operator_does_not_read_costs_nothing() -> None:
+    text = "model M\ninput f : 1 × 8\noutput u : 1 × 8\nkernel A : 3, 1 → 1\nlet V(u, f) = 1/2 * f\nu = V(A * f, f)\n"
+    assert not list(build(compile_text(text)).parameters())

@@ -164,7 +164,7 @@ def _breaks(steps: Sequence[Step], body: Operand, unknown: int, words: Words) ->
 
     So the fixed point of an affine map is linear in what the map has as a term.
     """
-    needed = _needed(steps, body)
+    needed = needed_steps(steps, body)
     linear = {unknown}
     for at in range(unknown + 1, len(steps)):
         step = steps[at]
@@ -191,7 +191,8 @@ def _breaks(steps: Sequence[Step], body: Operand, unknown: int, words: Words) ->
             yield _CONSTANT, _constant_term(step, inside)
 
 
-def _needed(steps: Sequence[Step], body: Operand) -> set[int]:
+def needed_steps(steps: Sequence[Step], body: Operand) -> set[int]:
+    """The steps that a value needs, by their numbers."""
     found, stack = set[int](), [body]
     while stack:
         at = stack.pop()
